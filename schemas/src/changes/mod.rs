@@ -1,0 +1,5 @@
+//! What a processor asks a sink to write: data that both know, so that neither knows the other.
+
+mod audit;
+
+pub use audit::AuditEntry;

@@ -1,0 +1,61 @@
+//! What people decided.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{Actor, kinds};
+
+kinds! {
+    /// What was decided.
+    GovernanceKind, "governance", {
+        /// An approval was asked for.
+        ApprovalRequested => "approval_requested",
+        /// An approval was given or refused.
+        ApprovalDecided => "approval_decided",
+        /// A waiver was granted.
+        WaiverGranted => "waiver_granted",
+        /// A waiver was revoked.
+        WaiverRevoked => "waiver_revoked",
+        /// A budget was set.
+        BudgetSet => "budget_set",
+        /// An entity's criticality was set.
+        CriticalitySet => "criticality_set",
+        /// A watchlist was changed.
+        WatchlistChanged => "watchlist_changed",
+        /// Data was put under legal hold.
+        HoldPlaced => "hold_placed",
+        /// A legal hold was lifted.
+        HoldReleased => "hold_released",
+        /// A person's data was erased.
+        SubjectErased => "subject_erased",
+        /// A finding was triaged.
+        FindingTriaged => "finding_triaged",
+    }
+}
+
+/// One decision about one subject.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Governance {
+    /// What was decided.
+    pub kind: GovernanceKind,
+    /// What sort of thing it is about: a change, a control, an entity, a budget, a finding.
+    pub subject_kind: String,
+    /// Its id.
+    pub subject_id: String,
+    /// Who decided or asked.
+    pub actor: Actor,
+    /// The decision in one word: `approved`, `rejected`, `acknowledged`, `high`, …
+    #[serde(default)]
+    pub decision: Option<String>,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// When the decision ends by itself.
+    #[serde(default)]
+    pub expires_at: Option<DateTime<Utc>>,
+    /// What else the kind needs, by name.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+}

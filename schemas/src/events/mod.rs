@@ -1,0 +1,142 @@
+//! What can happen, in the past tense: six families, each a topic and an Avro schema of its own.
+
+mod activity;
+mod delivery;
+mod governance;
+mod infrastructure;
+mod monitoring;
+mod parties;
+mod usage;
+
+pub use activity::{Activity, ActivityKind};
+pub use delivery::{Delivery, DeliveryKind};
+pub use governance::{Governance, GovernanceKind};
+pub use infrastructure::{Infrastructure, InfrastructureKind};
+pub use monitoring::{Monitoring, MonitoringKind};
+pub use parties::{Actor, ActorKind, Outcome, OutcomeStatus, Resource};
+use serde::Serialize;
+pub use usage::{Usage, UsageKind};
+
+use crate::Topic;
+
+/// One event of one family.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Who did what.
+    Activity(Activity),
+    /// What changed.
+    Infrastructure(Infrastructure),
+    /// What was delivered.
+    Delivery(Delivery),
+    /// What was charged.
+    Usage(Usage),
+    /// What was measured.
+    Monitoring(Monitoring),
+    /// What people decided.
+    Governance(Governance),
+}
+
+/// Declares a family's kinds: the name on the wire (as in the Avro enum), and the `CloudEvents` type.
+macro_rules! kinds {
+    ($(#[$doc:meta])* $name:ident, $family:literal, { $($(#[$vdoc:meta])* $variant:ident => $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl $name {
+            /// Every kind of the family.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The kind's name, as in the Avro enum.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($variant)),+ }
+            }
+
+            /// The `CloudEvents` `type`: `io.weir.<family>.<kind>.v1`.
+            pub const fn ce_type(self) -> &'static str {
+                match self { $(Self::$variant => concat!("io.weir.", $family, ".", $word, ".v1")),+ }
+            }
+
+            /// The kind with that `CloudEvents` `type`.
+            pub fn from_ce_type(ce_type: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|kind| kind.ce_type() == ce_type)
+            }
+        }
+    };
+}
+pub(crate) use kinds;
+
+/// Runs one expression for whichever family an event is of.
+macro_rules! each_family {
+    ($event:expr, $inner:ident => $body:expr) => {
+        match $event {
+            Event::Activity($inner) => $body,
+            Event::Infrastructure($inner) => $body,
+            Event::Delivery($inner) => $body,
+            Event::Usage($inner) => $body,
+            Event::Monitoring($inner) => $body,
+            Event::Governance($inner) => $body,
+        }
+    };
+}
+
+impl Event {
+    /// The `CloudEvents` `type` of the event.
+    pub fn ce_type(&self) -> &'static str {
+        each_family!(self, event => event.kind.ce_type())
+    }
+
+    /// The kind's name, for example `SignedIn`.
+    pub fn kind_name(&self) -> &'static str {
+        each_family!(self, event => event.kind.name())
+    }
+
+    /// The topic that the event belongs on.
+    pub const fn topic(&self) -> Topic {
+        match self {
+            Self::Activity(_) => Topic::Activity,
+            Self::Infrastructure(_) => Topic::Infrastructure,
+            Self::Delivery(_) => Topic::Delivery,
+            Self::Usage(_) => Topic::Usage,
+            Self::Monitoring(_) => Topic::Monitoring,
+            Self::Governance(_) => Topic::Governance,
+        }
+    }
+
+    /// What the record is keyed by within its tenant: events of one entity stay in order.
+    pub fn entity(&self) -> &str {
+        match self {
+            Self::Activity(e) => &e.actor.id,
+            Self::Infrastructure(e) => &e.resource.id,
+            Self::Delivery(e) => &e.project,
+            Self::Usage(e) => &e.billing_account_id,
+            Self::Monitoring(e) => &e.subject.id,
+            Self::Governance(e) => &e.subject_id,
+        }
+    }
+
+    /// The event's fields in declaration order as JSON: equal events give equal bytes.
+    pub fn canonical_bytes(&self) -> Vec<u8> {
+        fn json<T: Serialize>(event: &T) -> Vec<u8> {
+            serde_json::to_vec(event).expect("events hold only strings, numbers, lists and string-keyed maps")
+        }
+        each_family!(self, event => json(event))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_unique_and_found_again() {
+        let mut seen = std::collections::HashSet::new();
+        macro_rules! all { ($($kind:ident),+) => { $(for kind in $kind::ALL {
+            assert!(seen.insert(kind.ce_type()), "{}", kind.ce_type());
+            assert_eq!($kind::from_ce_type(kind.ce_type()), Some(*kind));
+        })+ } }
+        all!(ActivityKind, InfrastructureKind, DeliveryKind, UsageKind, MonitoringKind, GovernanceKind);
+        assert_eq!(seen.len(), 46);
+    }
+}

@@ -1,0 +1,12 @@
+//! Every shape that crosses a boundary in Weir: envelopes, events, the changes processors ask for, topics,
+//! credentials, and the one codec between them and bytes. No I/O, no clock, no async.
+
+pub mod access;
+pub mod changes;
+pub mod envelope;
+pub mod events;
+pub mod topics;
+
+pub use envelope::{Envelope, EventId, Native, Source, TenantId, Timestamp, TraceContext};
+pub use events::Event;
+pub use topics::Topic;
