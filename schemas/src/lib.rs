@@ -5,8 +5,10 @@ pub mod access;
 pub mod changes;
 pub mod envelope;
 pub mod events;
+mod park_reason;
 pub mod topics;
 
 pub use envelope::{Envelope, EventId, Native, Source, TenantId, Timestamp, TraceContext};
 pub use events::Event;
+pub use park_reason::ParkReason;
 pub use topics::Topic;

@@ -1,0 +1,96 @@
+//! A batch: what a stage asks its sink to settle, whole or not at all.
+
+use schemas::{EventId, ParkReason, TenantId, Timestamp, Topic};
+
+/// A partition of one of our topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicPartition {
+    /// The topic.
+    pub topic: Topic,
+    /// The partition's number.
+    pub partition: i32,
+}
+
+/// Consecutive records of some partitions, decided upon but not yet settled.
+#[derive(Debug)]
+pub struct Batch<C> {
+    /// In offset order within each partition.
+    pub records: Vec<RecordChanges<C>>,
+    /// One per partition of the batch, sorted; every record lies in one of them.
+    pub ranges: Vec<OffsetRange>,
+}
+
+/// How far one partition advances with a batch: from the stage's cursor up to, not including, `upto`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OffsetRange {
+    /// Which partition.
+    pub partition: TopicPartition,
+    /// The stage's cursor: its last `upto`, not a record's offset, for markers leave holes.
+    pub start: i64,
+    /// Last offset of the batch + 1.
+    pub upto: i64,
+    /// Fingerprint of the last record in the range; `None` when the range holds no record.
+    pub last: Option<LastRecord>,
+    /// The claim under which the stage owns the partition.
+    pub owner_epoch: i64,
+}
+
+/// The last settled record of a partition, by which a stage recognises its log again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastRecord {
+    /// Its offset.
+    pub offset: i64,
+    /// SHA-256 of its key, value and timestamp.
+    pub print: [u8; 32],
+}
+
+/// One record, what the processor made of it, and its bytes in case it must be parked.
+#[derive(Debug)]
+pub struct RecordChanges<C> {
+    /// Index into [`Batch::ranges`].
+    pub range: usize,
+    /// The record's offset.
+    pub offset: i64,
+    /// What to do with it.
+    pub settlement: Settlement<C>,
+    /// The record itself.
+    pub raw: RawRecord,
+    /// Tenant and id, where the envelope could be read.
+    pub identity: Option<(TenantId, EventId)>,
+}
+
+/// What is to become of a record.
+#[derive(Debug)]
+pub enum Settlement<C> {
+    /// Apply these changes; none is fine.
+    Apply(Vec<C>),
+    /// Nothing follows, by a named rule (a tombstone, for example).
+    Ignore(&'static str),
+    /// It can never be applied.
+    Park {
+        /// Why, in a word.
+        reason: ParkReason,
+        /// Why, in a sentence, without payload or control characters; at most 2,048 characters are kept.
+        detail: String,
+    },
+}
+
+/// A record as the broker gave it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RawRecord {
+    /// The key, if any.
+    pub key: Option<Vec<u8>>,
+    /// The value; `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Headers in order; names may repeat, values may be null.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// Kafka's timestamp in milliseconds, −1 if none.
+    pub timestamp_ms: i64,
+}
+
+impl RawRecord {
+    /// Kafka's timestamp as an instant, if it has one.
+    pub fn recorded_at(&self) -> Option<Timestamp> {
+        (self.timestamp_ms >= 0).then(|| Timestamp::from_timestamp_millis(self.timestamp_ms)).flatten()
+    }
+}

@@ -1,0 +1,105 @@
+//! The contract between a stage and its sink.
+
+use std::future::Future;
+
+use schemas::ParkReason;
+
+use crate::batch::{Batch, LastRecord, TopicPartition};
+
+/// Where changes go. A batch is delivered whole or not at all, together with its positions.
+pub trait Sink: Send + 'static {
+    /// What the sink writes.
+    type Change: Send + Sync + 'static;
+
+    /// The sink's name, for logs.
+    fn name(&self) -> &'static str;
+
+    /// Takes ownership of partitions: raises their owner epoch, so that whoever held them before is fenced,
+    /// and answers where each stands. A partition never seen begins at its low watermark.
+    fn claim(
+        &mut self,
+        requests: &[ClaimRequest],
+    ) -> impl Future<Output = Result<Vec<Claim>, DeliveryError>> + Send;
+
+    /// Writes the batch's rows, parked records and positions in one transaction.
+    fn deliver(
+        &mut self,
+        batch: &Batch<Self::Change>,
+    ) -> impl Future<Output = Result<Settled, DeliveryError>> + Send;
+
+    /// Records that a partition must not go on, and why; `None` lifts it. Fails `Fenced` under another's epoch.
+    fn set_halted(
+        &mut self,
+        partition: TopicPartition,
+        owner_epoch: i64,
+        reason: Option<&str>,
+    ) -> impl Future<Output = Result<(), DeliveryError>> + Send;
+}
+
+/// A partition that a stage wants to own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimRequest {
+    /// Which.
+    pub partition: TopicPartition,
+    /// Its low watermark: where a stage that never saw it begins.
+    pub low: i64,
+}
+
+/// A partition owned, and where its stage stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Which.
+    pub partition: TopicPartition,
+    /// The next offset to apply.
+    pub position: i64,
+    /// The last settled record, if any.
+    pub last: Option<LastRecord>,
+    /// The owner epoch of this claim.
+    pub owner_epoch: i64,
+    /// The cluster whose offsets these are.
+    pub cluster_id: String,
+    /// Why the partition must not go on, if so.
+    pub halted: Option<String>,
+}
+
+/// What became of a delivered batch, per range of the batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Index as in [`Batch::ranges`].
+    pub ranges: Vec<RangeCounts>,
+}
+
+/// Each record is exactly one of these.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RangeCounts {
+    /// Changed the read models.
+    pub applied: i64,
+    /// Were there already, with equal content.
+    pub duplicate: i64,
+    /// Nothing follows from them, by a named rule.
+    pub ignored: i64,
+    /// Lie in `parked_record`.
+    pub parked: i64,
+}
+
+/// Why a batch was not delivered, and so what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    /// Not now: retry the same batch, for ever.
+    #[error("cannot be delivered now: {0}")]
+    Unavailable(String),
+    /// Never, because of what the batch holds: bisect, park the one record.
+    #[error("refused: {reason}")]
+    Rejected {
+        /// Class of refusal, as [`ParkReason`] names it.
+        park_as: ParkReason,
+        /// What Postgres said, without payload.
+        reason: String,
+    },
+    /// Never, because of how the system is set up: halt and probe.
+    #[error("misconfigured: {0}")]
+    Misconfigured(String),
+    /// Somebody else owns a partition of the batch now.
+    #[error("another owner has taken the partition over")]
+    Fenced,
+}
