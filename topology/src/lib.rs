@@ -1,1 +1,3 @@
-//! placeholder
+//! What is connected to what, and what runs it. Start reading at `pipeline.rs`.
+
+pub mod cli;

@@ -1,0 +1,1 @@
+//! Whatever crosses crates, on real servers. Each module is one promise.
