@@ -6,6 +6,7 @@ pub mod changes;
 pub mod envelope;
 pub mod events;
 mod park_reason;
+pub mod problem;
 pub mod topics;
 
 pub use envelope::{Envelope, EventId, Native, Source, TenantId, Timestamp, TraceContext};

@@ -1,0 +1,226 @@
+//! What an HTTP answer says when it refuses: RFC 9457 problem details, and the closed list of their types.
+//!
+//! Shared by the gateway and the query API. Clients decide by `type`; `detail` is for people.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Media type of a serialised [`Problem`].
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Longest `detail`, in characters; what is longer is cut.
+const MAX_DETAIL_CHARS: usize = 2_000;
+
+/// One problem, as it is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// `/problems/<slug>`: what a program decides by.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The same sentence for every problem of this type.
+    pub title: String,
+    /// The answer's HTTP status.
+    pub status: u16,
+    /// What was wrong this time and what to do about it. Never a payload, a secret or SQL.
+    pub detail: String,
+    /// Path of the request, without its query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// The single faults, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Fault>,
+    /// W3C trace id of the request, 32 hexadecimal digits, to be found in logs and traces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// The same value as the answer's `X-Request-Id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+/// One fault among several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Fault {
+    /// Where: a JSON pointer, a query parameter or a header.
+    pub at: String,
+    /// What is wrong there.
+    pub detail: String,
+}
+
+impl Problem {
+    /// A problem of that kind. Control characters and bidi overrides in `detail` are replaced, for it may
+    /// quote what a stranger sent.
+    pub fn new(kind: ProblemKind, detail: impl AsRef<str>) -> Self {
+        Self {
+            kind: kind.uri(),
+            title: kind.title().to_owned(),
+            status: kind.status(),
+            detail: printable(detail.as_ref()),
+            instance: None,
+            errors: Vec::new(),
+            trace_id: None,
+            request_id: None,
+        }
+    }
+
+    /// The slug at the end of `type`.
+    pub fn slug(&self) -> &str {
+        self.kind.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// The text without C0, C1 and bidi controls (each becomes U+FFFD), cut to a bounded length.
+pub fn printable(text: &str) -> String {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().take(MAX_DETAIL_CHARS).map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// One list, so that slug, status and title of a kind stand on one line.
+macro_rules! problem_kinds {
+    ($($(#[doc = $doc:literal])+ $kind:ident $status:literal $slug:literal $title:literal;)+) => {
+        /// Every type of problem there is.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum ProblemKind { $($(#[doc = $doc])+ $kind,)+ }
+
+        impl ProblemKind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$kind),+];
+
+            /// The name at the end of `type`.
+            pub const fn slug(self) -> &'static str { match self { $(Self::$kind => $slug,)+ } }
+
+            /// The HTTP status it is sent with.
+            pub const fn status(self) -> u16 { match self { $(Self::$kind => $status,)+ } }
+
+            /// The sentence that stands for all problems of this kind.
+            pub const fn title(self) -> &'static str { match self { $(Self::$kind => $title,)+ } }
+        }
+    };
+}
+
+problem_kinds! {
+    /// The request itself is malformed (a header, a path, no body).
+    InvalidRequest 400 "invalid-request" "The request is malformed";
+    /// The body is not what `Content-Encoding` says.
+    InvalidEncoding 400 "invalid-encoding" "The body is not encoded as it says";
+    /// Not JSON, or JSON that Postgres cannot hold.
+    InvalidJson 400 "invalid-json" "The body is not valid JSON";
+    /// JSON that is too deep, too long or too wide.
+    JsonLimit 400 "json-limit" "The JSON exceeds a limit";
+    /// `CloudEvents` attributes are missing or wrong.
+    InvalidEnvelope 400 "invalid-envelope" "The CloudEvents attributes are not valid";
+    /// A query parameter is unknown or out of range.
+    InvalidQuery 400 "invalid-query" "The query is not valid";
+    /// A cursor was altered, is too old, or is another tenant's.
+    InvalidCursor 400 "invalid-cursor" "The cursor is not valid";
+    /// No credential, or one that does not hold.
+    Unauthenticated 401 "unauthenticated" "A valid credential is needed";
+    /// The credential lacks the scope.
+    Forbidden 403 "forbidden" "The credential does not allow this";
+    /// The event names another tenant than the credential.
+    OtherTenant 403 "other-tenant" "The credential speaks for another tenant";
+    /// Nothing here, or not the caller's.
+    NotFound 404 "not-found" "There is nothing here";
+    /// The path does not take this method.
+    MethodNotAllowed 405 "method-not-allowed" "The method is not allowed here";
+    /// The body did not arrive in time.
+    RequestTimeout 408 "request-timeout" "The request took too long to arrive";
+    /// The body is larger than is accepted, as sent or decoded.
+    BodyTooLarge 413 "body-too-large" "The body is too large";
+    /// The batch holds more events than are accepted.
+    BatchTooLarge 413 "batch-too-large" "The batch holds too many events";
+    /// One event is larger than a Kafka record may be.
+    EventTooLarge 413 "event-too-large" "The event is too large";
+    /// The media type is none that is taken here.
+    UnsupportedMediaType 415 "unsupported-media-type" "The media type is not supported";
+    /// The content encoding is none that is taken here, or there are several.
+    UnsupportedEncoding 415 "unsupported-encoding" "The content encoding is not supported";
+    /// The event does not fit the schema of its type.
+    InvalidEvent 422 "invalid-event" "The event does not fit its schema";
+    /// `time` lies outside what is accepted.
+    TimeOutOfRange 422 "time-out-of-range" "The event's time is out of range";
+    /// A command that may not be carried out.
+    InvalidCommand 422 "invalid-command" "The command is not valid";
+    /// Too many requests.
+    RateLimited 429 "rate-limited" "Too many requests";
+    /// Our fault.
+    Internal 500 "internal" "Something went wrong here";
+    /// The producer's queue is full.
+    QueueFull 503 "queue-full" "The queue to the broker is full";
+    /// Kafka does not take records now.
+    BrokerUnavailable 503 "broker-unavailable" "The broker cannot be reached";
+    /// More is in hand than is allowed, or the handler ran out of time before it began to publish.
+    Overloaded 503 "overloaded" "Too much is in hand";
+    /// The API keys could not be loaded yet.
+    KeysUnavailable 503 "keys-unavailable" "Credentials cannot be checked now";
+    /// Sent, and not heard of since: it may or may not be in Kafka. Resend with the same id.
+    OutcomeUnknown 503 "outcome-unknown" "The outcome is unknown; resend with the same id";
+    /// Postgres does not answer now.
+    DatabaseUnavailable 503 "database-unavailable" "The database cannot be reached";
+    /// The process starts or stops.
+    NotReady 503 "not-ready" "Not ready";
+}
+
+impl ProblemKind {
+    /// `/problems/<slug>`.
+    pub fn uri(self) -> String {
+        format!("/problems/{}", self.slug())
+    }
+
+    /// The kind with that slug.
+    pub fn from_slug(slug: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.slug() == slug)
+    }
+
+    /// Seconds for `Retry-After`, for kinds that pass by themselves.
+    pub const fn retry_after_s(self) -> Option<u64> {
+        match self.status() {
+            429 | 503 => Some(1),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn slugs_are_unique_and_found_again() {
+        let slugs: HashSet<_> = ProblemKind::ALL.iter().map(|kind| kind.slug()).collect();
+        assert_eq!(slugs.len(), ProblemKind::ALL.len());
+        for kind in ProblemKind::ALL {
+            assert_eq!(ProblemKind::from_slug(kind.slug()), Some(*kind));
+            assert_eq!(Problem::new(*kind, "").slug(), kind.slug());
+            assert!((400..600).contains(&kind.status()), "{kind:?}");
+        }
+        assert_eq!(ProblemKind::from_slug("nothing"), None);
+    }
+
+    #[test]
+    fn a_detail_cannot_forge_a_log_line_or_turn_the_text_around() {
+        let problem = Problem::new(ProblemKind::InvalidJson, "a\r\nb\u{1b}[31m\u{202e}c\u{85}");
+        assert_eq!(problem.detail, "a\u{fffd}\u{fffd}b\u{fffd}[31m\u{fffd}c\u{fffd}");
+        assert_eq!(Problem::new(ProblemKind::InvalidJson, "x".repeat(9_000)).detail.len(), MAX_DETAIL_CHARS);
+    }
+
+    #[test]
+    fn a_problem_reads_as_rfc_9457_says() {
+        let mut problem = Problem::new(ProblemKind::QueueFull, "try again");
+        problem.instance = Some("/api/v1/events".into());
+        let json = serde_json::to_value(&problem).expect("serialises");
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "type": "/problems/queue-full", "title": "The queue to the broker is full", "status": 503,
+                "detail": "try again", "instance": "/api/v1/events",
+            })
+        );
+        assert_eq!(ProblemKind::QueueFull.retry_after_s(), Some(1));
+        assert_eq!(ProblemKind::InvalidJson.retry_after_s(), None);
+    }
+}
