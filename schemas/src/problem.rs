@@ -159,6 +159,10 @@ problem_kinds! {
     OutcomeUnknown 503 "outcome-unknown" "The outcome is unknown; resend with the same id";
     /// Postgres does not answer now.
     DatabaseUnavailable 503 "database-unavailable" "The database cannot be reached";
+    /// The statement timeout struck: the question must be narrowed.
+    QueryTooSlow 503 "query-too-slow" "The question takes too long to answer";
+    /// What `min_position` asks for has not been applied within the time that a reader is kept waiting.
+    PositionNotReached 503 "position-not-reached" "The position has not been reached yet";
     /// The process starts or stops.
     NotReady 503 "not-ready" "Not ready";
 }
