@@ -1,0 +1,103 @@
+//! The local stack, with the real servers.
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use sqlx::migrate::MigrateDatabase;
+use sqlx::{Connection, PgConnection, Row};
+use std::time::Duration;
+use topology::stack::{Data, Endpoints, ServerState, Stack, StackConfig, StackError};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn connect(url: &str) -> PgConnection {
+    PgConnection::connect(url).await.expect("the database takes connections")
+}
+
+async fn publish(kafka: &str, topic: &str, value: &str) {
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", kafka)
+        .set("enable.idempotence", "true")
+        .create()
+        .expect("a producer");
+    let record = FutureRecord::<(), str>::to(topic).payload(value);
+    producer.send(record, PATIENCE).await.map_err(|(error, _)| error).expect("acknowledged");
+}
+
+fn records_in(kafka: &str, topic: &str) -> i64 {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", kafka).create().expect("a consumer");
+    let (low, high) = consumer.fetch_watermarks(topic, 0, PATIENCE).expect("watermarks");
+    high - low
+}
+
+async fn create_topic(kafka: &str, topic: &str) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", kafka).create().expect("an admin client");
+    let topics = [NewTopic::new(topic, 1, TopicReplication::Fixed(1))];
+    let outcomes = admin.create_topics(&topics, &AdminOptions::new()).await.expect("asked");
+    for outcome in outcomes {
+        outcome.map_err(|(_, code)| code).expect("created");
+    }
+}
+
+/// One private stack through everything that can happen to it; one test, since each start costs seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_keeps_its_data_over_crashes_and_is_shared_by_concurrent_starters() {
+    let home = tempfile::tempdir().expect("a folder");
+    let config = StackConfig::private(home.path()).expect("a place for the servers");
+    let stack = Stack::new(config.clone()).tethered();
+
+    let starters = futures_util::future::join_all((0..4).map(|_| {
+        let config = config.clone();
+        tokio::spawn(async move { Stack::new(config).up().await.expect("up") })
+    }));
+    let mut endpoints: Vec<Endpoints> =
+        starters.await.into_iter().map(|outcome| outcome.expect("a starter ended")).collect();
+    endpoints.dedup();
+    assert_eq!(endpoints.len(), 1, "every starter reached the same servers: {endpoints:?}");
+    let endpoints = endpoints.remove(0);
+
+    create_topic(&endpoints.kafka, "kept").await;
+    publish(&endpoints.kafka, "kept", "before").await;
+    sqlx::Postgres::create_database(&endpoints.database_url).await.expect("the pipeline's database");
+    let mut rows = connect(&endpoints.database_url).await;
+    sqlx::query("create table kept (value text)").execute(&mut rows).await.expect("created");
+    sqlx::query("insert into kept values ('before')").execute(&mut rows).await.expect("inserted");
+
+    stack.crash_postgres().await.expect("crashed");
+    stack.kill_kafka().await.expect("killed");
+    let states: Vec<ServerState> =
+        stack.status().await.expect("status").into_iter().map(|server| server.state).collect();
+    assert_eq!(states, [ServerState::Stopped, ServerState::Stopped]);
+    assert!(matches!(stack.joined().await, Err(StackError::Vanished { .. })));
+    sqlx::query("select 1").execute(&mut rows).await.expect_err("the session is gone");
+
+    assert_eq!(stack.up().await.expect("up again"), endpoints, "on the same ports");
+    check_kept(&endpoints).await;
+
+    assert!(stack.down(Data::Keep).await.expect("down"));
+    assert!(!stack.down(Data::Keep).await.expect("down twice is no error"));
+    assert_eq!(stack.up().await.expect("up after down"), endpoints, "on the same ports");
+    check_kept(&endpoints).await;
+
+    stack.down(Data::Purge).await.expect("purged");
+    assert_eq!(stack.status().await.expect("status"), [], "nothing is known after a purge");
+    assert!(!home.path().join("kafka").exists());
+}
+
+async fn check_kept(endpoints: &Endpoints) {
+    assert_eq!(records_in(&endpoints.kafka, "kept"), 1);
+    let mut rows = connect(&endpoints.database_url).await;
+    let count: i64 =
+        sqlx::query("select count(*) from kept").fetch_one(&mut rows).await.expect("counted").get(0);
+    assert_eq!(count, 1);
+    let version: i32 = sqlx::query("select current_setting('server_version_num')::int")
+        .fetch_one(&mut rows)
+        .await
+        .expect("asked")
+        .get(0);
+    assert!(version >= 150_000, "{version}");
+}

@@ -1,0 +1,152 @@
+//! What can stand between a person and a running stack, and what to do about it.
+
+use std::path::{Path, PathBuf};
+
+/// Why the local stack could not be started, stopped or read.
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    /// No Java, or one that Kafka 4 does not run on. `weir up` may fall back to [`super::mock`].
+    #[error(
+        "Kafka needs Java 17 or later; {found}\n  \
+         Debian, Ubuntu: apt-get install openjdk-17-jre-headless maven\n  \
+         Fedora:         dnf install java-21-openjdk-headless maven\n  \
+         macOS:          brew install openjdk maven\n\
+         or set JAVA_HOME to one that is installed, or KAFKA_BOOTSTRAP_SERVERS to a running Kafka"
+    )]
+    NoJava {
+        /// What was found instead, as a clause.
+        found: String,
+    },
+    /// The server is not in the cache and there is nothing to fetch it with.
+    #[error(
+        "{server} is not here yet and Maven, which fetches it, is not installed\n  \
+         Debian, Ubuntu: apt-get install maven\n  \
+         Fedora:         dnf install maven\n  \
+         macOS:          brew install maven\n\
+         or {instead}"
+    )]
+    NoMaven {
+        /// Which server.
+        server: &'static str,
+        /// The other way to get it.
+        instead: &'static str,
+    },
+    /// Maven ran and failed.
+    #[error("fetching the servers through Maven failed; check the network and ~/.m2/settings.xml\n{output}")]
+    Fetch {
+        /// The end of what Maven said.
+        output: String,
+    },
+    /// A fetched or installed server is not what it should be.
+    #[error("{what} at {} cannot be used: {reason}", path.display())]
+    Unusable {
+        /// What kind of thing.
+        what: &'static str,
+        /// Where it is.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A data folder that is stale or half-written and may hold data: never deleted unasked.
+    #[error(
+        "the {server} data folder {} {reason}\n\
+         If its content is not needed: weir down --purge. Otherwise move it away, or set WEIR_HOME to another folder",
+        path.display()
+    )]
+    BrokenFolder {
+        /// Whose folder.
+        server: &'static str,
+        /// Which folder.
+        path: PathBuf,
+        /// What is wrong with it, as a clause.
+        reason: String,
+    },
+    /// A server was started and did not become ready.
+    #[error("{server} did not start: {reason}\nlog: {}\n{tail}", log.display())]
+    NotStarted {
+        /// Which server.
+        server: &'static str,
+        /// What happened.
+        reason: String,
+        /// Its log.
+        log: PathBuf,
+        /// The end of the log.
+        tail: String,
+    },
+    /// A server did not stop.
+    #[error("{server} (process {pid}) did not stop: {reason}")]
+    NotStopped {
+        /// Which server.
+        server: &'static str,
+        /// Its process id.
+        pid: i32,
+        /// What happened.
+        reason: String,
+    },
+    /// A server was asked for that this stack does not run.
+    #[error("no {server} of this stack is running; start it with `weir up`")]
+    Vanished {
+        /// Which server.
+        server: &'static str,
+    },
+    /// No loopback port in the stack's range.
+    #[error("no free loopback port between {first} and {last}; stop something that listens there")]
+    NoPort {
+        /// First port tried.
+        first: u16,
+        /// Last port tried.
+        last: u16,
+    },
+    /// `stack.json` is not what this version writes.
+    #[error(
+        "{} is damaged or from another version ({reason}); \
+         stop the servers it names by hand, then delete the file", path.display()
+    )]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nowhere to keep the stack.
+    #[error("no place for the local stack: set WEIR_HOME to a folder")]
+    NoHome,
+    /// Root must hand PostgreSQL to another user, and there is none.
+    #[error(
+        "PostgreSQL refuses to run as root and there is no user `postgres` or `nobody` to run it as; run weir as an ordinary user"
+    )]
+    NoUser,
+    /// The program is ending.
+    #[error("the local stack was not waited for: the program is ending")]
+    Cancelled,
+    /// A file or folder could not be used.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}
+
+impl StackError {
+    /// For `map_err`: the same system error, said with what was tried and where.
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+/// The last lines of a log, for an error that a person reads.
+pub(super) fn tail(text: &str) -> String {
+    const LINES: usize = 15;
+    const WIDTH: usize = 300;
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(LINES)..]
+        .iter()
+        .map(|line| format!("  | {}", line.chars().take(WIDTH).collect::<String>()))
+        .collect::<Vec<_>>()
+        .join("\n")
+}

@@ -1,0 +1,126 @@
+//! Whether a data folder is whole. Folders are filled under another name and renamed when they are complete, so a folder
+//! under its own name that is not whole was damaged later, and may hold data.
+
+use super::StackError;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// A server's data folder and how to tell that it is whole.
+pub(super) struct DataFolder {
+    pub(super) server: &'static str,
+    pub(super) path: PathBuf,
+    /// A file that a whole folder has, and what is wrong with its text, if anything.
+    pub(super) mark: &'static str,
+}
+
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing: it is to be made.
+    Absent,
+    /// It is whole.
+    Whole,
+}
+
+impl DataFolder {
+    /// The name under which it is filled.
+    pub(super) fn draft(&self) -> PathBuf {
+        self.path.with_extension("new")
+    }
+
+    /// Looks at the folder. `judge` gets the text of the mark and says what is wrong with it, as a clause.
+    ///
+    /// # Errors
+    /// [`StackError::BrokenFolder`] for a folder that is there and not whole: it is left as it is.
+    pub(super) fn inspect(&self, judge: impl FnOnce(&str) -> Option<String>) -> Result<Found, StackError> {
+        let broken = |reason: String| {
+            Err(StackError::BrokenFolder { server: self.server, path: self.path.clone(), reason })
+        };
+        let is_empty = match fs::read_dir(&self.path) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Absent),
+            Err(error) => return Err(StackError::io("read", &self.path)(error)),
+        };
+        if is_empty {
+            fs::remove_dir(&self.path).map_err(StackError::io("delete the empty", &self.path))?;
+            return Ok(Found::Absent);
+        }
+        match fs::read_to_string(self.path.join(self.mark)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                broken(format!("is not whole: it has files, but no {}", self.mark))
+            }
+            Err(error) => Err(StackError::io("read", &self.path.join(self.mark))(error)),
+            Ok(text) => judge(&text).map_or(Ok(Found::Whole), broken),
+        }
+    }
+
+    /// Deletes what an interrupted start left under the draft's name; it never held data. True if there was any.
+    pub(super) fn clear_draft(&self) -> Result<bool, StackError> {
+        remove(&self.draft())
+    }
+
+    /// The filled draft becomes the folder.
+    pub(super) fn adopt_draft(&self) -> Result<(), StackError> {
+        fs::rename(self.draft(), &self.path).map_err(StackError::io("rename", &self.draft()))
+    }
+}
+
+/// Deletes a folder with its content; false if there was none.
+pub(super) fn remove(dir: &Path) -> Result<bool, StackError> {
+    match fs::remove_dir_all(dir) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StackError::io("delete", dir)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(fill: impl FnOnce(&Path), expected: Result<Found, &str>) {
+        let home = tempfile::tempdir().expect("a folder");
+        let path = home.path().join("data");
+        fill(&path);
+        let folder = DataFolder { server: "PostgreSQL", path: path.clone(), mark: "PG_VERSION" };
+        let judge = |text: &str| (text.trim() != "18").then(|| format!("is of version {}", text.trim()));
+        let kept = path.join("base").exists();
+        match (folder.inspect(judge), expected) {
+            (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+            (Err(error), Err(words)) => {
+                let error = error.to_string();
+                assert!(error.contains(words) && error.contains("weir down --purge"), "{error}");
+            }
+            (found, expected) => panic!("{found:?}, expected {expected:?}"),
+        }
+        assert_eq!(path.join("base").exists(), kept, "nothing that may be data is deleted");
+    }
+
+    fn with_data(path: &Path, version: Option<&str>) {
+        fs::create_dir_all(path.join("base")).expect("made");
+        if let Some(version) = version {
+            fs::write(path.join("PG_VERSION"), version).expect("written");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_absent_whole_or_said_to_be_broken() {
+        check(|_| {}, Ok(Found::Absent));
+        check(|path| fs::create_dir(path).expect("made"), Ok(Found::Absent));
+        check(|path| with_data(path, Some("18\n")), Ok(Found::Whole));
+        check(|path| with_data(path, Some("15\n")), Err("is of version 15"));
+        check(|path| with_data(path, None), Err("no PG_VERSION"));
+        check(|path| with_data(path, Some("")), Err("is of version"));
+    }
+
+    #[test]
+    fn a_draft_is_replaced_without_asking() {
+        let home = tempfile::tempdir().expect("a folder");
+        let folder = DataFolder { server: "Kafka", path: home.path().join("data"), mark: "meta.properties" };
+        assert!(!folder.clear_draft().expect("nothing there"));
+        fs::create_dir_all(folder.draft().join("half")).expect("made");
+        assert!(folder.clear_draft().expect("cleared"));
+        assert_eq!(folder.inspect(|_| None).expect("looked"), Found::Absent);
+    }
+}

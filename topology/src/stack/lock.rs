@@ -1,0 +1,41 @@
+//! One starter or stopper at a time, across processes. The system drops the lock when its holder dies.
+
+use super::{Stack, StackConfig, StackError};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+
+/// Held while it lives.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Waits for the lock file at `path`, and tells people so when it is taken.
+    pub(crate) fn acquire(config: &StackConfig, path: &Path) -> Result<Self, StackError> {
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).map_err(StackError::io("create", dir))?;
+        }
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .map_err(StackError::io("open", path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                config.say("another process is starting or stopping the local stack, waiting for it");
+                file.lock().map_err(StackError::io("lock", path))?;
+            }
+            Err(TryLockError::Error(error)) => return Err(StackError::io("lock", path)(error)),
+        }
+        Ok(Self { _file: file })
+    }
+}
+
+impl Stack {
+    pub(crate) fn lock(&self) -> Result<Lock, StackError> {
+        Lock::acquire(&self.config, &self.config.state_file().with_extension("lock"))
+    }
+}

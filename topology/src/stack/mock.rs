@@ -1,0 +1,32 @@
+//! The last resort where there is no Java: librdkafka's own broker, inside this process.
+//!
+//! It keeps 5 MiB a partition, forgets everything when the process ends, refuses administration (topics are made here) and
+//! does not isolate transactions. It is for looking around, never for a promise.
+
+use rdkafka::error::KafkaError;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+
+/// A broker that lives as long as this value.
+pub struct MockKafka {
+    cluster: MockCluster<'static, DefaultProducerContext>,
+}
+
+impl MockKafka {
+    /// Starts it with these topics, each with so many partitions.
+    ///
+    /// # Errors
+    /// What librdkafka says, where a topic cannot be made.
+    pub fn start<'a>(topics: impl IntoIterator<Item = (&'a str, i32)>) -> Result<Self, KafkaError> {
+        let cluster = MockCluster::new(1)?;
+        for (topic, partitions) in topics {
+            cluster.create_topic(topic, partitions, 1)?;
+        }
+        Ok(Self { cluster })
+    }
+
+    /// Where clients connect, of this process or others.
+    pub fn bootstrap_servers(&self) -> String {
+        self.cluster.bootstrap_servers()
+    }
+}
