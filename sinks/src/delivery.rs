@@ -88,6 +88,9 @@ pub enum DeliveryError {
     /// Not now: retry the same batch, for ever.
     #[error("cannot be delivered now: {0}")]
     Unavailable(String),
+    /// The statement timeout (SQLSTATE 57014) ended it: retry; after three times halve the batch.
+    #[error("took too long: {0}")]
+    TimedOut(String),
     /// Never, because of what the batch holds: bisect, park the one record.
     #[error("refused: {reason}")]
     Rejected {
