@@ -1,3 +1,4 @@
 //! What is connected to what, and what runs it. Start reading at `pipeline.rs`.
 
 pub mod cli;
+pub mod stack;
