@@ -1,5 +1,7 @@
 //! The rules: pure functions from an envelope to the changes it causes.
 
+pub mod audit;
+
 use schemas::Envelope;
 
 /// A rule set: the same envelope always gives the same changes. That is what makes replay safe.
