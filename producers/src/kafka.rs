@@ -1,0 +1,229 @@
+//! The one way into Kafka: an idempotent producer whose every record is acknowledged by all in-sync replicas,
+//! or is told apart by why it was not.
+
+mod context;
+mod delivery;
+mod settings;
+mod tally;
+
+use std::{sync::Arc, time::Duration};
+
+pub use delivery::{Acknowledged, Delivery, DeliveryFailure};
+use rdkafka::{
+    ClientConfig,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
+    producer::{BaseRecord, Producer as _, ThreadedProducer},
+};
+use schemas::{
+    Envelope, TraceContext,
+    codec::{self, Framing},
+};
+pub use settings::{MAX_RECORD_BYTES, ProducerConfig, Purpose};
+pub use tally::Tally;
+use thiserror::Error;
+
+use self::{
+    context::Context,
+    delivery::{Waiter, one_delivery},
+};
+
+/// Longest wait for room in the queue before trying again anyway.
+const ROOM_PROBE: Duration = Duration::from_millis(100);
+
+/// Writes events to their topics. Cloning it is cheap; all clones share one connection and one queue.
+#[derive(Clone)]
+pub struct Producer {
+    client: Arc<ThreadedProducer<Context>>,
+    framing: Arc<Framing>,
+}
+
+/// Why an event was not taken into the send queue. It is not in Kafka.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SendError {
+    /// The queue holds as much as it may; the brokers are slower than the publishers, or away.
+    #[error("the send queue is full; try again in a moment")]
+    QueueFull,
+    /// The record can never be taken.
+    #[error("the record has {bytes} bytes, more than the {MAX_RECORD_BYTES} that a topic takes")]
+    TooLarge {
+        /// Key, value and headers together.
+        bytes: usize,
+    },
+    /// This producer will never send again; flush it, drop it and make a new one.
+    #[error("the producer has failed for good and must be replaced: {0}")]
+    Fatal(String),
+}
+
+/// Why a producer could not be made.
+#[derive(Debug, Error)]
+#[error("no Kafka producer can be made for {bootstrap}; check the settings beside it")]
+pub struct SetupError {
+    /// The brokers that were asked for.
+    pub bootstrap: String,
+    /// What the client library says.
+    #[source]
+    pub source: KafkaError,
+}
+
+/// How the producer stands with its brokers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// A broker is connected, or none was needed yet.
+    Ready,
+    /// No broker can be reached now; the queue holds what is sent meanwhile.
+    Unreachable,
+    /// Failed for good; see [`SendError::Fatal`].
+    Fatal(String),
+}
+
+impl Producer {
+    /// Makes the client and its polling thread. Connects in the background: brokers that are away are no error.
+    pub fn new(config: &ProducerConfig, framing: Framing) -> Result<Self, SetupError> {
+        let settings: ClientConfig = config.to_client();
+        let client = settings
+            .create_with_context(Context::new())
+            .map_err(|source| SetupError { bootstrap: config.bootstrap.clone(), source })?;
+        Ok(Self { client: Arc::new(client), framing: Arc::new(framing) })
+    }
+
+    /// Queues one event for its topic; the answer resolves when the brokers have it, or will not have it.
+    ///
+    /// Never blocks and never waits: a full queue is an error.
+    pub fn send(&self, envelope: &Envelope) -> Result<Delivery, SendError> {
+        self.send_within(envelope, envelope.trace.as_ref())
+    }
+
+    /// As [`Producer::send`], with the trace that the record travels in now (its `traceparent` header)
+    /// instead of the one the event was created in.
+    pub fn send_within(&self, envelope: &Envelope, hop: Option<&TraceContext>) -> Result<Delivery, SendError> {
+        let (waiter, delivery) = one_delivery(envelope.event.topic());
+        match self.enqueue(&self.encode(envelope, hop), waiter) {
+            Ok(()) => Ok(delivery),
+            Err((SendProblem::Now(error), _)) => Err(error),
+            Err((SendProblem::Undeliverable(failure), waiter)) => {
+                waiter.resolve(Err(failure));
+                Ok(delivery)
+            }
+        }
+    }
+
+    /// Queues one event of many, waiting for room instead of refusing; `tally` counts its acknowledgement.
+    ///
+    /// Cancelling the wait leaves the event unsent and uncounted.
+    pub async fn send_tallied(&self, envelope: &Envelope, tally: &Arc<Tally>) -> Result<(), SendError> {
+        let record = self.encode(envelope, envelope.trace.as_ref());
+        let mut waiter = Waiter::many(envelope.event.topic(), Arc::clone(tally));
+        loop {
+            let room = self.context().room.notified();
+            tally.count_sent();
+            match self.enqueue(&record, waiter) {
+                Ok(()) => return Ok(()),
+                Err((SendProblem::Undeliverable(failure), unsent)) => {
+                    unsent.resolve(Err(failure));
+                    return Ok(());
+                }
+                Err((SendProblem::Now(error), unsent)) => {
+                    tally.uncount_sent();
+                    if error != SendError::QueueFull {
+                        return Err(error);
+                    }
+                    waiter = unsent;
+                }
+            }
+            // The wait has an end of its own: should a notice reach another waiter, this one looks again.
+            drop(tokio::time::timeout(ROOM_PROBE, room).await);
+        }
+    }
+
+    /// Waits until every queued record is acknowledged or given up, at most this long.
+    /// Returns how many are still on their way.
+    pub async fn flush(&self, at_most: Duration) -> usize {
+        let client = Arc::clone(&self.client);
+        let flushed = tokio::task::spawn_blocking(move || client.flush(at_most)).await;
+        match flushed {
+            Ok(Ok(())) => 0,
+            Ok(Err(_)) | Err(_) => self.in_flight(),
+        }
+    }
+
+    /// Records that are queued or sent and not yet acknowledged.
+    pub fn in_flight(&self) -> usize {
+        usize::try_from(self.client.in_flight_count()).unwrap_or(0)
+    }
+
+    /// How the producer stands with its brokers.
+    pub fn health(&self) -> Health {
+        match self.client.client().fatal_error() {
+            Some((code, reason)) => Health::Fatal(format!("{reason} ({code})")),
+            None if self.context().unreachable() => Health::Unreachable,
+            None => Health::Ready,
+        }
+    }
+
+    fn context(&self) -> &Context {
+        self.client.client().context()
+    }
+}
+
+/// A record as it goes out.
+struct Outgoing {
+    topic: &'static str,
+    encoded: codec::Encoded,
+    bytes: usize,
+}
+
+enum SendProblem {
+    Now(SendError),
+    Undeliverable(DeliveryFailure),
+}
+
+impl Producer {
+    fn encode(&self, envelope: &Envelope, hop: Option<&TraceContext>) -> Outgoing {
+        let mut encoded = codec::encode(envelope, &self.framing);
+        if let Some(hop) = hop {
+            encoded.headers.push(("traceparent".into(), hop.traceparent.clone().into_bytes()));
+            if let Some(state) = &hop.tracestate {
+                encoded.headers.push(("tracestate".into(), state.clone().into_bytes()));
+            }
+        }
+        let headers: usize = encoded.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let bytes = encoded.key.len() + encoded.value.len() + headers;
+        Outgoing { topic: envelope.event.topic().name(), encoded, bytes }
+    }
+
+    fn enqueue(&self, record: &Outgoing, waiter: Box<Waiter>) -> Result<(), (SendProblem, Box<Waiter>)> {
+        if record.bytes > MAX_RECORD_BYTES {
+            return Err((SendProblem::Now(SendError::TooLarge { bytes: record.bytes }), waiter));
+        }
+        let mut headers = OwnedHeaders::new_with_capacity(record.encoded.headers.len());
+        for (key, value) in &record.encoded.headers {
+            headers = headers.insert(Header { key, value: Some(value) });
+        }
+        let message = BaseRecord::with_opaque_to(record.topic, waiter)
+            .key(&record.encoded.key)
+            .payload(&record.encoded.value)
+            .headers(headers);
+        self.client.send(message).map_err(|(error, unsent)| {
+            let problem = match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::QueueFull) => SendProblem::Now(SendError::QueueFull),
+                Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
+                    SendProblem::Now(SendError::TooLarge { bytes: record.bytes })
+                }
+                Some(RDKafkaErrorCode::Fatal) => SendProblem::Now(SendError::Fatal(self.fatal_reason())),
+                _ => SendProblem::Undeliverable(DeliveryFailure::of(&error)),
+            };
+            (problem, unsent.delivery_opaque)
+        })
+    }
+
+    fn fatal_reason(&self) -> String {
+        match self.health() {
+            Health::Fatal(reason) => reason,
+            Health::Ready | Health::Unreachable => "the client library gives no reason".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! Which kind of activity an API call is.
+
+use schemas::events::{ActivityKind, Outcome, OutcomeStatus};
+
+use super::fields::Fields;
+
+/// Sign-ins first, then what was refused; rights, secrets and exports only where they were really touched.
+pub(super) fn kind_of(action: &str, service: &str, outcome: &Outcome, record: &Fields<'_>) -> ActivityKind {
+    let service = service.strip_suffix(".amazonaws.com").unwrap_or(service);
+    let failed = outcome.status == OutcomeStatus::Failure;
+    if is_sign_in(action, service) {
+        return if failed { ActivityKind::SignInFailed } else { ActivityKind::SignedIn };
+    }
+    if outcome.code.as_deref().is_some_and(is_denial) {
+        return ActivityKind::AccessDenied;
+    }
+    if failed {
+        return ActivityKind::ApiCalled;
+    }
+    if reads_secret(action, service, record) {
+        ActivityKind::SecretRead
+    } else if exports(action, service) {
+        ActivityKind::DataExported
+    } else if changes_rights(action, service) {
+        ActivityKind::PermissionChanged
+    } else {
+        ActivityKind::ApiCalled
+    }
+}
+
+fn is_sign_in(action: &str, service: &str) -> bool {
+    match service {
+        "signin" => {
+            matches!(action, "ConsoleLogin" | "SwitchRole" | "UserAuthentication" | "CredentialVerification")
+        }
+        "sso" => matches!(action, "Authenticate" | "Federate"),
+        "sts" => matches!(action, "AssumeRoleWithSAML" | "AssumeRoleWithWebIdentity"),
+        _ => action == "ConsoleLogin",
+    }
+}
+
+/// `AccessDenied`, `AccessDeniedException`, `Client.UnauthorizedOperation` and their like.
+fn is_denial(code: &str) -> bool {
+    ["AccessDenied", "Unauthorized", "NotAuthorized", "Forbidden"].iter().any(|word| code.contains(word))
+}
+
+fn reads_secret(action: &str, service: &str, record: &Fields<'_>) -> bool {
+    match service {
+        "secretsmanager" => matches!(action, "GetSecretValue" | "BatchGetSecretValue"),
+        "ssm" => {
+            let decrypted = || {
+                let parameters = record.object("requestParameters");
+                parameters.and_then(|parameters| parameters.flag("withDecryption")) == Some(true)
+            };
+            matches!(action, "GetParameter" | "GetParameters" | "GetParametersByPath" | "GetParameterHistory")
+                && decrypted()
+        }
+        "ec2" => action == "GetPasswordData",
+        _ => false,
+    }
+}
+
+fn exports(action: &str, service: &str) -> bool {
+    match service {
+        "ec2" => matches!(
+            action,
+            "ModifySnapshotAttribute"
+                | "ModifyImageAttribute"
+                | "CreateInstanceExportTask"
+                | "ExportImage"
+                | "CreateStoreImageTask"
+        ),
+        "rds" => matches!(
+            action,
+            "ModifyDBSnapshotAttribute" | "ModifyDBClusterSnapshotAttribute" | "StartExportTask"
+        ),
+        "dynamodb" => action.starts_with("ExportTable"),
+        "logs" => action == "CreateExportTask",
+        "s3" => action == "PutBucketReplication",
+        _ => false,
+    }
+}
+
+/// API versions follow some names (`AddPermission20150331v2`), so names are compared by their beginning.
+fn changes_rights(action: &str, service: &str) -> bool {
+    let begins = |names: &[&str]| names.iter().any(|name| action.starts_with(name));
+    match service {
+        "iam" => begins(&[
+            "AddClientIDToOpenIDConnectProvider",
+            "AddRoleToInstanceProfile",
+            "AddUserToGroup",
+            "AttachGroupPolicy",
+            "AttachRolePolicy",
+            "AttachUserPolicy",
+            "CreateAccessKey",
+            "CreateLoginProfile",
+            "CreateOpenIDConnectProvider",
+            "CreatePolicy",
+            "CreateRole",
+            "CreateSAMLProvider",
+            "CreateServiceSpecificCredential",
+            "DeactivateMFADevice",
+            "DeleteAccessKey",
+            "DeleteGroupPolicy",
+            "DeleteLoginProfile",
+            "DeletePolicy",
+            "DeleteRole",
+            "DeleteUserPermissionsBoundary",
+            "DeleteUserPolicy",
+            "DetachGroupPolicy",
+            "DetachRolePolicy",
+            "DetachUserPolicy",
+            "EnableMFADevice",
+            "PutGroupPolicy",
+            "PutRolePermissionsBoundary",
+            "PutRolePolicy",
+            "PutUserPermissionsBoundary",
+            "PutUserPolicy",
+            "RemoveRoleFromInstanceProfile",
+            "RemoveUserFromGroup",
+            "SetDefaultPolicyVersion",
+            "UpdateAccessKey",
+            "UpdateAssumeRolePolicy",
+            "UpdateLoginProfile",
+            "UpdateSAMLProvider",
+            "UploadSSHPublicKey",
+        ]),
+        "s3" => begins(&[
+            "DeleteAccountPublicAccessBlock",
+            "DeleteBucketPolicy",
+            "DeleteBucketPublicAccessBlock",
+            "PutAccountPublicAccessBlock",
+            "PutBucketAcl",
+            "PutBucketPolicy",
+            "PutBucketPublicAccessBlock",
+            "PutObjectAcl",
+        ]),
+        "kms" => begins(&["CreateGrant", "PutKeyPolicy", "RetireGrant", "RevokeGrant"]),
+        "sso" | "sso-directory" => begins(&[
+            "AddMemberToGroup",
+            "AttachManagedPolicy",
+            "AttachCustomerManagedPolicy",
+            "CreateAccountAssignment",
+            "DeleteAccountAssignment",
+            "DeleteInlinePolicy",
+            "DetachManagedPolicy",
+            "PutInlinePolicy",
+            "RemoveMemberFromGroup",
+        ]),
+        "organizations" => {
+            begins(&["AttachPolicy", "DetachPolicy", "CreatePolicy", "UpdatePolicy", "DeletePolicy"])
+        }
+        "rolesanywhere" => {
+            begins(&["CreateProfile", "CreateTrustAnchor", "UpdateProfile", "UpdateTrustAnchor"])
+        }
+        "ecr" => begins(&["DeleteRepositoryPolicy", "SetRepositoryPolicy"]),
+        _ => begins(&[
+            "AddPermission",
+            "DeleteResourcePolicy",
+            "PutResourcePolicy",
+            "RemovePermission",
+            "SetTopicAttributes",
+        ]),
+    }
+}

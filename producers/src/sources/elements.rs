@@ -1,0 +1,467 @@
+//! Finds the records of a JSON file without holding the file: in an object's `Records` array, in a bare array,
+//! or one after another (usually one a line).
+//!
+//! Only the boundaries are found here. Whether a record is valid JSON is for its reader to say.
+
+use std::io::{self, Read};
+
+use thiserror::Error;
+
+/// Longest record that is kept, in bytes; a longer one is passed over and reported.
+pub const MAX_ELEMENT_BYTES: usize = 1_000_000;
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// One element of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Element {
+    /// Place among the file's elements, from 0.
+    pub index: u64,
+    /// Whether it stood in an array; else it stood by itself.
+    pub listed: bool,
+    /// The element's text, byte for byte, or what is wrong with it.
+    pub text: Result<String, ElementDefect>,
+}
+
+/// Why one element is no record. The elements after it are read all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ElementDefect {
+    /// A number, a text, an array.
+    #[error("not an object")]
+    NotAnObject,
+    /// Longer than [`MAX_ELEMENT_BYTES`].
+    #[error("{bytes} bytes long, more than the {MAX_ELEMENT_BYTES} that are taken")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Bytes that are not UTF-8.
+    #[error("not UTF-8")]
+    NotUtf8,
+    /// Brackets, quotes or line ends where JSON has none.
+    #[error("not valid JSON")]
+    Malformed,
+}
+
+/// Why a file is read no further.
+#[derive(Debug, Error)]
+pub enum FileDefect {
+    /// Reading or decompressing failed; what came before is kept.
+    #[error("it cannot be read to its end")]
+    Unreadable(#[from] io::Error),
+    /// It begins with neither an object nor an array.
+    #[error("it holds neither a `Records` list, nor an array, nor a record a line")]
+    NotRecords,
+    /// It ends inside an element or a list; what came before is kept.
+    #[error("it ends in the middle of a record or list; it was cut")]
+    Cut,
+    /// The list's structure is broken; what came before is kept.
+    #[error("it is not valid JSON from byte {at} on")]
+    Malformed {
+        /// Offset in the (decompressed) file.
+        at: u64,
+    },
+}
+
+/// Reads a file's elements one at a time. Memory: one element and one buffer.
+#[derive(Debug)]
+pub struct Elements<R> {
+    bytes: Bytes<R>,
+    state: State,
+    next_index: u64,
+    /// After a first record without line ends: a line end closes whatever is open.
+    line_by_line: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Start,
+    Between,
+    InArray,
+    InContainersArray,
+    AfterContainersArray,
+    Ended,
+}
+
+/// Why a scan stopped before its end.
+enum Stop {
+    Malformed,
+    File(FileDefect),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::File(error.into())
+    }
+}
+
+enum Object {
+    Whole,
+    RecordsBegin,
+}
+
+impl<R: Read> Elements<R> {
+    /// Reads from the beginning of a file's (decompressed) bytes.
+    pub fn new(reader: R) -> Self {
+        Self { bytes: Bytes::new(reader), state: State::Start, next_index: 0, line_by_line: false }
+    }
+
+    fn found(&mut self, listed: bool, text: Result<String, ElementDefect>) -> Element {
+        let index = self.next_index;
+        self.next_index += 1;
+        Element { index, listed, text }
+    }
+
+    fn step(&mut self) -> Result<Option<Element>, FileDefect> {
+        loop {
+            match self.state {
+                State::Start => {
+                    self.bytes.skip_byte_order_mark()?;
+                    match self.bytes.skip_space()? {
+                        None => self.state = State::Ended,
+                        Some(b'{' | b'[') => self.state = State::Between,
+                        Some(_) => return Err(FileDefect::NotRecords),
+                    }
+                }
+                State::Between => match self.bytes.skip_space()? {
+                    None => self.state = State::Ended,
+                    Some(b'[') if !self.line_by_line => {
+                        self.bytes.take();
+                        self.state = State::InArray;
+                    }
+                    Some(b'{') => {
+                        if let Some(element) = self.top_level_object()? {
+                            return Ok(Some(element));
+                        }
+                    }
+                    Some(_) => {
+                        self.bytes.skip_line()?;
+                        return Ok(Some(self.found(false, Err(ElementDefect::NotAnObject))));
+                    }
+                },
+                State::InArray | State::InContainersArray => {
+                    if let Some(element) = self.array_element()? {
+                        return Ok(Some(element));
+                    }
+                }
+                State::AfterContainersArray => match self.members(&mut Capture::nothing()) {
+                    Ok(Object::Whole) => self.state = State::Between,
+                    Ok(Object::RecordsBegin) => self.state = State::InContainersArray,
+                    Err(Stop::Malformed) => return Err(FileDefect::Malformed { at: self.bytes.offset() }),
+                    Err(Stop::File(defect)) => return Err(defect),
+                },
+                State::Ended => return Ok(None),
+            }
+        }
+    }
+
+    /// A record by itself, or the beginning of a container (`None`).
+    fn top_level_object(&mut self) -> Result<Option<Element>, FileDefect> {
+        let mut capture = Capture::new();
+        capture.push(self.bytes.take());
+        let first = self.next_index == 0;
+        match self.members(&mut capture) {
+            Ok(Object::Whole) => {
+                self.line_by_line |= first && !capture.has_line_end;
+                Ok(Some(self.found(false, capture.into_text())))
+            }
+            Ok(Object::RecordsBegin) => {
+                self.state = State::InContainersArray;
+                Ok(None)
+            }
+            Err(Stop::Malformed) => {
+                // A record's line may be broken; the lines after it need not be.
+                if self.bytes.peek()? != Some(b'{') {
+                    self.bytes.skip_line()?;
+                }
+                self.line_by_line = true;
+                Ok(Some(self.found(false, Err(ElementDefect::Malformed))))
+            }
+            Err(Stop::File(defect)) => Err(defect),
+        }
+    }
+
+    /// The members of an object whose brace was taken, up to its end or to the first element of `Records`.
+    fn members(&mut self, capture: &mut Capture) -> Result<Object, Stop> {
+        loop {
+            match self.space_within(capture)? {
+                b'}' => {
+                    capture.push(self.bytes.take());
+                    return Ok(Object::Whole);
+                }
+                b',' => capture.push(self.bytes.take()),
+                b'"' => {
+                    let mut name = Capture::new();
+                    self.string(&mut name)?;
+                    let is_records = name.text.eq_ignore_ascii_case(b"\"records\"");
+                    capture.append(&name);
+                    if self.space_within(capture)? != b':' {
+                        return Err(Stop::Malformed);
+                    }
+                    capture.push(self.bytes.take());
+                    if self.space_within(capture)? == b'[' && is_records {
+                        self.bytes.take();
+                        return Ok(Object::RecordsBegin);
+                    }
+                    self.value(capture)?;
+                }
+                _ => return Err(Stop::Malformed),
+            }
+        }
+    }
+
+    /// The next element of an array, or `None` at its end.
+    fn array_element(&mut self) -> Result<Option<Element>, FileDefect> {
+        let first = loop {
+            match self.bytes.skip_space()? {
+                None => return Err(FileDefect::Cut),
+                Some(b',') => self.bytes.at += 1,
+                Some(b']') => {
+                    self.bytes.take();
+                    let in_container = self.state == State::InContainersArray;
+                    self.state = if in_container { State::AfterContainersArray } else { State::Between };
+                    return Ok(None);
+                }
+                Some(first) => break first,
+            }
+        };
+        let mut capture = Capture::new();
+        match self.value(&mut capture) {
+            Ok(()) if first == b'{' => Ok(Some(self.found(true, capture.into_text()))),
+            Ok(()) => Ok(Some(self.found(true, Err(ElementDefect::NotAnObject)))),
+            Err(Stop::Malformed) => Err(FileDefect::Malformed { at: self.bytes.offset() }),
+            Err(Stop::File(defect)) => Err(defect),
+        }
+    }
+
+    fn space_within(&mut self, capture: &mut Capture) -> Result<u8, Stop> {
+        loop {
+            match self.bytes.peek()? {
+                None => return Err(Stop::File(FileDefect::Cut)),
+                Some(b'\n') if self.line_by_line => return Err(Stop::Malformed),
+                Some(b' ' | b'\t' | b'\r' | b'\n') => {
+                    capture.push(self.bytes.take());
+                }
+                Some(byte) => return Ok(byte),
+            }
+        }
+    }
+
+    fn value(&mut self, capture: &mut Capture) -> Result<(), Stop> {
+        match self.bytes.peek()? {
+            None => Err(Stop::File(FileDefect::Cut)),
+            Some(b'"') => self.string(capture),
+            Some(b'{' | b'[') => self.nested(capture),
+            Some(b'}' | b']' | b',' | b':') => Err(Stop::Malformed),
+            Some(_) => self.scalar(capture),
+        }
+    }
+
+    fn scalar(&mut self, capture: &mut Capture) -> Result<(), Stop> {
+        while let Some(byte) = self.bytes.peek()? {
+            if matches!(byte, b',' | b'}' | b']' | b'{' | b'[' | b':' | b'"') || byte.is_ascii_whitespace() {
+                break;
+            }
+            capture.push(self.bytes.take());
+        }
+        Ok(())
+    }
+
+    fn string(&mut self, capture: &mut Capture) -> Result<(), Stop> {
+        capture.push(self.bytes.take());
+        loop {
+            match self.bytes.peek()? {
+                None => return Err(Stop::File(FileDefect::Cut)),
+                Some(b'\n') => return Err(Stop::Malformed),
+                Some(b'"') => {
+                    capture.push(self.bytes.take());
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    capture.push(self.bytes.take());
+                    if self.bytes.peek()?.is_some_and(|escaped| escaped != b'\n') {
+                        capture.push(self.bytes.take());
+                    }
+                }
+                Some(_) => capture.extend(self.bytes.take_plain()),
+            }
+        }
+    }
+
+    /// An object or array within a record: no recursion, so its depth costs nothing.
+    fn nested(&mut self, capture: &mut Capture) -> Result<(), Stop> {
+        let (mut depth, mut before) = (0_u64, b',');
+        loop {
+            let Some(byte) = self.bytes.peek()? else { return Err(Stop::File(FileDefect::Cut)) };
+            match byte {
+                b'"' => {
+                    self.string(capture)?;
+                    before = byte;
+                    continue;
+                }
+                // Where a record was never closed, the next one begins in a place where none may.
+                b'{' | b'[' if !matches!(before, b',' | b':' | b'[') => return Err(Stop::Malformed),
+                b'\n' if self.line_by_line => return Err(Stop::Malformed),
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            capture.push(self.bytes.take());
+            if depth == 0 {
+                return Ok(());
+            }
+            if !byte.is_ascii_whitespace() {
+                before = byte;
+            }
+        }
+    }
+}
+
+impl<R: Read> Iterator for Elements<R> {
+    type Item = Result<Element, FileDefect>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let step = self.step();
+        if step.is_err() {
+            self.state = State::Ended;
+        }
+        step.transpose()
+    }
+}
+
+/// The text of one element, kept up to its bound.
+struct Capture {
+    text: Vec<u8>,
+    bytes: usize,
+    kept: bool,
+    has_line_end: bool,
+}
+
+impl Capture {
+    fn new() -> Self {
+        Self { text: Vec::new(), bytes: 0, kept: true, has_line_end: false }
+    }
+
+    fn nothing() -> Self {
+        Self { kept: false, ..Self::new() }
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.extend(&[byte]);
+        self.has_line_end |= byte == b'\n';
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len();
+        if self.bytes > MAX_ELEMENT_BYTES {
+            self.kept = false;
+            self.text = Vec::new();
+        }
+        if self.kept {
+            self.text.extend_from_slice(bytes);
+        }
+    }
+
+    fn append(&mut self, other: &Self) {
+        self.extend(&other.text);
+        self.bytes += other.bytes - other.text.len();
+    }
+
+    fn into_text(self) -> Result<String, ElementDefect> {
+        if self.bytes > MAX_ELEMENT_BYTES {
+            return Err(ElementDefect::TooLarge { bytes: self.bytes });
+        }
+        String::from_utf8(self.text).map_err(|_| ElementDefect::NotUtf8)
+    }
+}
+
+/// A reader one byte ahead.
+#[derive(Debug)]
+struct Bytes<R> {
+    reader: R,
+    buffer: Box<[u8]>,
+    at: usize,
+    filled: usize,
+    before_buffer: u64,
+}
+
+impl<R: Read> Bytes<R> {
+    fn new(reader: R) -> Self {
+        let buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
+        Self { reader, buffer, at: 0, filled: 0, before_buffer: 0 }
+    }
+
+    fn offset(&self) -> u64 {
+        self.before_buffer + self.at as u64
+    }
+
+    fn peek(&mut self) -> io::Result<Option<u8>> {
+        if self.at == self.filled && !self.fill()? {
+            return Ok(None);
+        }
+        Ok(Some(self.buffer[self.at]))
+    }
+
+    fn fill(&mut self) -> io::Result<bool> {
+        self.before_buffer += self.filled as u64;
+        (self.at, self.filled) = (0, 0);
+        loop {
+            match self.reader.read(&mut self.buffer) {
+                Ok(filled) => {
+                    self.filled = filled;
+                    return Ok(filled > 0);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The byte that was peeked at.
+    fn take(&mut self) -> u8 {
+        assert!(self.at < self.filled, "a byte is looked at before it is taken");
+        let byte = self.buffer[self.at];
+        self.at += 1;
+        byte
+    }
+
+    /// What is buffered of a string's plain text, up to a quote, an escape or a line end.
+    fn take_plain(&mut self) -> &[u8] {
+        let rest = &self.buffer[self.at..self.filled];
+        let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | b'\n')).unwrap_or(rest.len());
+        self.at += plain;
+        &rest[..plain]
+    }
+
+    fn skip_space(&mut self) -> io::Result<Option<u8>> {
+        loop {
+            match self.peek()? {
+                Some(b' ' | b'\t' | b'\r' | b'\n') => self.at += 1,
+                other => return Ok(other),
+            }
+        }
+    }
+
+    fn skip_line(&mut self) -> io::Result<()> {
+        while let Some(byte) = self.peek()? {
+            if byte == b'\n' {
+                return Ok(());
+            }
+            self.at += 1;
+        }
+        Ok(())
+    }
+
+    fn skip_byte_order_mark(&mut self) -> io::Result<()> {
+        // Half a mark is no beginning of JSON either: what follows it is refused as such.
+        for byte in [0xEF, 0xBB, 0xBF] {
+            if self.peek()? != Some(byte) {
+                return Ok(());
+            }
+            self.at += 1;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
