@@ -1,0 +1,164 @@
+//! How answers look: JSON, problems in RFC 9457's form, and the headers that every answer carries.
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    body::Body,
+    extract::{MatchedPath, Request},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use schemas::problem::{PROBLEM_JSON, Problem, ProblemKind};
+use tracing::Instrument;
+
+use crate::read_models::ReadError;
+
+/// How long a handler may take; one statement is cut off much earlier.
+const HANDLER_TIMEOUT: Duration = Duration::from_secs(15);
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// On every answer: nothing is stored, framed, sniffed or referred to.
+const HEADERS: [(HeaderName, &str); 4] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
+
+/// A request that is refused; [`finish`] writes it out with what it knows of the request.
+#[derive(Debug)]
+pub(super) struct Refusal(pub(super) Box<Problem>);
+
+impl Refusal {
+    pub(super) fn new(kind: ProblemKind, detail: &str) -> Self {
+        Self(Box::new(Problem::new(kind, detail)))
+    }
+}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        let (kind, detail) = match &error {
+            ReadError::Unavailable(sqlx::Error::PoolTimedOut) => {
+                (ProblemKind::Overloaded, "all database connections are busy; try again")
+            }
+            ReadError::Unavailable(_) => (ProblemKind::DatabaseUnavailable, "try again"),
+            ReadError::TooSlow => (ProblemKind::QueryTooSlow, "narrow it, for example with from and to"),
+            ReadError::Refused(_) | ReadError::Unreadable(_) => {
+                (ProblemKind::Internal, "the request id leads to the reason in our log")
+            }
+        };
+        if kind == ProblemKind::Internal {
+            tracing::error!(error = &error as &dyn std::error::Error, "a question could not be answered");
+        } else {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a question could not be answered");
+        }
+        Self::new(kind, detail)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = status.into_response();
+        response.extensions_mut().insert(Held(self.0));
+        response
+    }
+}
+
+/// A problem on its way out.
+#[derive(Clone)]
+struct Held(Box<Problem>);
+
+/// The outermost layer: request id, time limit, problem bodies, headers, log line and duration.
+pub(super) async fn finish(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let request_id = request_id(&request);
+    let path = request.uri().path().to_owned();
+    let method = known_method(request.method());
+    let route =
+        request.extensions().get::<MatchedPath>().map_or("unmatched".into(), |m| m.as_str().to_owned());
+    let span = tracing::info_span!("request", method, route, request_id);
+
+    let outcome = tokio::time::timeout(HANDLER_TIMEOUT, next.run(request)).instrument(span.clone()).await;
+    let mut response = outcome.unwrap_or_else(|_| {
+        Refusal::new(ProblemKind::Overloaded, "the answer took too long; try again").into_response()
+    });
+    if let Some(Held(problem)) = response.extensions_mut().remove::<Held>() {
+        write_problem(&mut response, *problem, &path, &request_id);
+    }
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    let (status, elapsed) = (response.status().as_u16(), started.elapsed());
+    span.in_scope(|| tracing::debug!(status, elapsed_us = elapsed.as_micros(), "answered"));
+    metrics::histogram!(
+        "http_server_request_duration_seconds",
+        "http_request_method" => method,
+        "http_route" => route,
+        "http_response_status_code" => status.to_string()
+    )
+    .record(elapsed);
+    response
+}
+
+/// For paths that lead nowhere.
+pub(super) async fn no_route() -> Refusal {
+    nothing_here()
+}
+
+/// For methods that a path does not take; the router adds `Allow`.
+pub(super) async fn wrong_method() -> Refusal {
+    Refusal::new(ProblemKind::MethodNotAllowed, "see the Allow header")
+}
+
+/// The answer for what is unknown and for what is another tenant's: the same bytes.
+pub(super) fn nothing_here() -> Refusal {
+    Refusal::new(ProblemKind::NotFound, "nothing is known under this address to this credential")
+}
+
+fn write_problem(response: &mut Response, mut problem: Problem, path: &str, request_id: &str) {
+    // A 404 says nothing of its request: unknown and foreign are answered with the same bytes.
+    if problem.status != 404 {
+        problem.instance = Some(schemas::problem::printable(path));
+        problem.request_id = Some(request_id.to_owned());
+    }
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    if problem.status == 401 {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(seconds) = ProblemKind::from_slug(problem.slug()).and_then(ProblemKind::retry_after_s) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    let body = serde_json::to_vec(&problem).expect("problems hold only strings and numbers");
+    *response.body_mut() = Body::from(body);
+}
+
+/// The caller's request id if it is harmless, else a new one.
+fn request_id(request: &Request) -> String {
+    let harmless = |id: &&str| {
+        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(harmless);
+    given.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
+}
+
+/// The method as a label: a stranger cannot make up new ones.
+fn known_method(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "_OTHER",
+    }
+}

@@ -1,0 +1,3 @@
+//! `audit_entry`: one row per event, what people filter by in columns, the whole OCSF record compressed beside it.
+
+pub mod read;

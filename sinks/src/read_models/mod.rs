@@ -1,0 +1,7 @@
+//! Read models: one module per table, holding how it is written and how it is read.
+
+pub mod audit_entry;
+pub mod pipeline;
+mod snapshot;
+
+pub use snapshot::{Positions, ReadError, STATEMENT_TIMEOUT, reader_pool};

@@ -1,0 +1,417 @@
+//! Reading how the stages stand: positions, lag, counts, halts, and what was parked.
+
+use std::collections::BTreeMap;
+
+use schemas::{TenantId, Timestamp, Topic};
+use serde::{Deserialize, Serialize};
+use sqlx::{FromRow, PgPool, Postgres, QueryBuilder};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    batch::TopicPartition,
+    read_models::snapshot::{Positions, ReadError, Snapshot, begin},
+};
+
+/// Where each partition ends: the offset that its next record will get. Told by whoever talks to Kafka.
+pub type LogEnds = BTreeMap<TopicPartition, i64>;
+
+/// A stage that ought to run, and what it reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredStage {
+    /// Its name, as in `stage_position`.
+    pub name: String,
+    /// The topics it reads.
+    pub topics: Vec<Topic>,
+}
+
+/// One stage, as it is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Stage {
+    /// The stage's name.
+    pub name: String,
+    /// The worst of its partitions.
+    pub state: StageState,
+    /// Records not yet settled, over all partitions; absent while the topics' ends are unknown.
+    pub lag: Option<i64>,
+    /// Sums over the partitions.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// By topic and number.
+    pub partitions: Vec<StagePartition>,
+}
+
+/// How a stage stands, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StageState {
+    /// A partition must not go on until somebody looks at it.
+    Halted,
+    /// The topics' ends are not known, so nothing can be said.
+    Unknown,
+    /// There are records to settle.
+    Behind,
+    /// Everything that the topics held is settled.
+    Current,
+}
+
+/// What became of a stage's records since it began. Each record is exactly one of these.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Counts {
+    /// Changed the read models.
+    pub applied: i64,
+    /// Were there already.
+    pub duplicate: i64,
+    /// Nothing follows from them, by a named rule.
+    pub ignored: i64,
+    /// Lie in `parked_record`, or did.
+    pub parked: i64,
+}
+
+/// One partition of a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StagePartition {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The next offset to apply; absent while nobody has ever owned the partition.
+    pub position: Option<i64>,
+    /// The offset that the topic's next record will get, if known.
+    pub end: Option<i64>,
+    /// `end − position`; all of the partition while it was never owned.
+    pub lag: Option<i64>,
+    /// What became of its records.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// The process that owns it, or owned it last.
+    pub owner: Option<String>,
+    /// How often it was claimed.
+    pub owner_epoch: Option<i64>,
+    /// When it was claimed last.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub claimed_at: Option<Timestamp>,
+    /// When its position last moved.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub updated_at: Option<Timestamp>,
+    /// Why it must not go on, if so.
+    pub halted: Option<String>,
+}
+
+/// All stages: what `stage_position` holds, and what is declared and was never claimed.
+pub async fn stages(
+    pool: &PgPool,
+    declared: &[DeclaredStage],
+    ends: Option<&LogEnds>,
+) -> Result<Vec<Stage>, ReadError> {
+    let mut tx = begin(pool).await?;
+    let rows: Vec<PositionRow> = sqlx::query_as(
+        "SELECT stage, topic, partition, position, owner, owner_epoch, claimed_at, updated_at,
+                applied, duplicate, ignored, parked, halted
+           FROM stage_position",
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    Ok(join(rows, declared, ends))
+}
+
+/// What all of the stages have settled: for each partition the least of their positions.
+pub fn settled(stages: &[Stage]) -> Positions {
+    let mut settled = Positions::new();
+    for place in stages.iter().flat_map(|stage| &stage.partitions) {
+        if let Some(position) = place.position {
+            let least =
+                settled.entry(place.topic.clone()).or_default().entry(place.partition).or_insert(position);
+            *least = position.min(*least);
+        }
+    }
+    settled
+}
+
+/// Whether the stage has settled everything before the positions.
+pub async fn has_reached(pool: &PgPool, stage: &str, wanted: &Positions) -> Result<bool, ReadError> {
+    let (mut topics, mut partitions, mut positions) = (Vec::new(), Vec::new(), Vec::new());
+    for (topic, places) in wanted {
+        for (partition, position) in places {
+            topics.push(topic.as_str());
+            partitions.push(*partition);
+            positions.push(*position);
+        }
+    }
+    let missing: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM unnest($2::text[], $3::int[], $4::bigint[]) AS w(topic, partition, position)
+          WHERE NOT EXISTS (SELECT FROM stage_position AS p
+                             WHERE p.stage = $1 AND p.topic = w.topic AND p.partition = w.partition
+                               AND p.position >= w.position)",
+    )
+    .bind(stage)
+    .bind(topics)
+    .bind(partitions)
+    .bind(positions)
+    .fetch_one(pool)
+    .await?;
+    Ok(missing == 0)
+}
+
+#[derive(Debug, FromRow)]
+struct PositionRow {
+    stage: String,
+    topic: String,
+    partition: i32,
+    position: i64,
+    owner: String,
+    owner_epoch: i64,
+    claimed_at: Timestamp,
+    updated_at: Timestamp,
+    applied: i64,
+    duplicate: i64,
+    ignored: i64,
+    parked: i64,
+    halted: Option<String>,
+}
+
+fn join(rows: Vec<PositionRow>, declared: &[DeclaredStage], ends: Option<&LogEnds>) -> Vec<Stage> {
+    let mut stages: BTreeMap<String, BTreeMap<(String, i32), StagePartition>> = BTreeMap::new();
+    for stage in declared {
+        let partitions = stages.entry(stage.name.clone()).or_default();
+        let never_owned = ends.into_iter().flatten().filter(|(place, _)| stage.topics.contains(&place.topic));
+        for (place, end) in never_owned {
+            let topic = place.topic.name().to_owned();
+            partitions.insert((topic.clone(), place.partition), unowned(topic, place.partition, *end));
+        }
+    }
+    for row in rows {
+        let end = Topic::from_name(&row.topic)
+            .zip(ends)
+            .and_then(|(topic, ends)| ends.get(&TopicPartition { topic, partition: row.partition }).copied());
+        let (stage, partition) = row.into_partition(end);
+        let key = (partition.topic.clone(), partition.partition);
+        stages.entry(stage).or_default().insert(key, partition);
+    }
+    stages.into_iter().map(|(name, partitions)| sum_up(name, partitions.into_values().collect())).collect()
+}
+
+impl PositionRow {
+    fn into_partition(self, end: Option<i64>) -> (String, StagePartition) {
+        let partition = StagePartition {
+            topic: self.topic,
+            partition: self.partition,
+            position: Some(self.position),
+            end,
+            // The ends were asked for earlier than the positions: a stage may be ahead of them.
+            lag: end.map(|end| (end - self.position).max(0)),
+            counts: Counts {
+                applied: self.applied,
+                duplicate: self.duplicate,
+                ignored: self.ignored,
+                parked: self.parked,
+            },
+            owner: Some(self.owner),
+            owner_epoch: Some(self.owner_epoch),
+            claimed_at: Some(self.claimed_at),
+            updated_at: Some(self.updated_at),
+            halted: self.halted,
+        };
+        (self.stage, partition)
+    }
+}
+
+fn unowned(topic: String, partition: i32, end: i64) -> StagePartition {
+    StagePartition {
+        topic,
+        partition,
+        position: None,
+        end: Some(end),
+        lag: Some(end),
+        counts: Counts::default(),
+        owner: None,
+        owner_epoch: None,
+        claimed_at: None,
+        updated_at: None,
+        halted: None,
+    }
+}
+
+fn sum_up(name: String, partitions: Vec<StagePartition>) -> Stage {
+    let mut counts = Counts::default();
+    for partition in &partitions {
+        counts.applied += partition.counts.applied;
+        counts.duplicate += partition.counts.duplicate;
+        counts.ignored += partition.counts.ignored;
+        counts.parked += partition.counts.parked;
+    }
+    // A stage without a single known partition has a lag that nobody knows, not one of 0.
+    let lag = (!partitions.is_empty())
+        .then(|| partitions.iter().map(|partition| partition.lag).sum::<Option<i64>>())
+        .flatten();
+    let state = match lag {
+        _ if partitions.iter().any(|partition| partition.halted.is_some()) => StageState::Halted,
+        None => StageState::Unknown,
+        Some(0) => StageState::Current,
+        Some(_) => StageState::Behind,
+    };
+    Stage { name, state, lag, counts, partitions }
+}
+
+/// Which parked records are asked for; absent parts do not constrain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ParkedFilter {
+    /// The stage that parked them.
+    pub stage: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// `parked`, `replayed` or `discarded`.
+    pub status: Option<String>,
+}
+
+/// Where a page of parked records ends: they are ordered by these, last parked first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkedKey(Timestamp, String, String, i32, i64);
+
+/// One parked record, without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize, Deserialize, ToSchema)]
+pub struct ParkedItem {
+    /// The stage that could not apply it.
+    pub stage: String,
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The record's offset.
+    #[sqlx(rename = "record_offset")]
+    pub offset: i64,
+    /// Kafka's timestamp, if the record had one.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub recorded_at: Option<Timestamp>,
+    /// The event's id, where it could be read.
+    pub event_id: Option<Uuid>,
+    /// Size of the value in bytes.
+    pub value_size: i64,
+    /// Why, in a word.
+    pub reason: String,
+    /// Why, in a sentence, without payload.
+    pub detail: String,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// When it was parked.
+    #[schema(value_type = String, format = DateTime)]
+    pub parked_at: Timestamp,
+    /// `parked`, `replayed` or `discarded`.
+    pub status: String,
+}
+
+/// Parked records of one page.
+#[derive(Debug)]
+pub struct ParkedPage {
+    /// Last parked first.
+    pub items: Vec<ParkedItem>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<ParkedKey>,
+    /// What the page reflects.
+    pub positions: Positions,
+}
+
+impl ParkedItem {
+    /// The record's place in the order of pages.
+    fn key(&self) -> ParkedKey {
+        ParkedKey(self.parked_at, self.stage.clone(), self.topic.clone(), self.partition, self.offset)
+    }
+}
+
+/// The tenant's parked records, last parked first: at most `limit` of them, after the key.
+///
+/// Records whose tenant could not be read belong to nobody and are seen by operators only.
+pub async fn parked(
+    pool: &PgPool,
+    tenant: &TenantId,
+    filter: &ParkedFilter,
+    (after, limit): (Option<&ParkedKey>, u16),
+) -> Result<ParkedPage, ReadError> {
+    let mut snapshot = Snapshot::open(pool, tenant, filter.stage.as_deref()).await?;
+    let mut query = QueryBuilder::<Postgres>::new(
+        "SELECT stage, topic, partition, record_offset, recorded_at, event_id, value_size, reason, detail,
+                attempts, parked_at, status
+           FROM parked_record WHERE tenant_id = ",
+    );
+    query.push_bind(tenant.as_str().to_owned());
+    let equal = [
+        (" AND stage = ", &filter.stage),
+        (" AND reason = ", &filter.reason),
+        (" AND status = ", &filter.status),
+    ];
+    for (condition, value) in equal {
+        if let Some(value) = value {
+            query.push(condition).push_bind(value.clone());
+        }
+    }
+    if let Some(ParkedKey(parked_at, stage, topic, partition, offset)) = after {
+        query.push(" AND (parked_at, stage, topic, partition, record_offset) < (").push_bind(*parked_at);
+        query.push(", ").push_bind(stage.clone()).push(", ").push_bind(topic.clone());
+        query.push(", ").push_bind(*partition).push(", ").push_bind(*offset).push(")");
+    }
+    query.push(" ORDER BY parked_at DESC, stage DESC, topic DESC, partition DESC, record_offset DESC LIMIT ");
+    query.push_bind(i64::from(limit) + 1);
+    let mut items: Vec<ParkedItem> = query.build_query_as().fetch_all(snapshot.connection()).await?;
+    let more = items.len() > usize::from(limit);
+    items.truncate(usize::from(limit));
+    let next = items.last().filter(|_| more).map(ParkedItem::key);
+    Ok(ParkedPage { items, next, positions: snapshot.positions })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(partition: i32, position: i64, halted: Option<&str>) -> PositionRow {
+        let at = Timestamp::from_timestamp(0, 0).expect("epoch");
+        PositionRow {
+            stage: "audit".into(),
+            topic: Topic::Activity.name().into(),
+            partition,
+            position,
+            owner: "one".into(),
+            owner_epoch: 1,
+            claimed_at: at,
+            updated_at: at,
+            applied: position,
+            duplicate: 0,
+            ignored: 0,
+            parked: 0,
+            halted: halted.map(Into::into),
+        }
+    }
+
+    fn ends(of: &[(i32, i64)]) -> LogEnds {
+        of.iter().map(|(p, end)| (TopicPartition { topic: Topic::Activity, partition: *p }, *end)).collect()
+    }
+
+    fn audit() -> Vec<DeclaredStage> {
+        vec![DeclaredStage { name: "audit".into(), topics: vec![Topic::Activity] }]
+    }
+
+    fn check(rows: Vec<PositionRow>, ends: Option<&LogEnds>, lag: Option<i64>, state: StageState) {
+        let stages = join(rows, &audit(), ends);
+        assert_eq!(stages.len(), 1);
+        assert_eq!((stages[0].lag, stages[0].state), (lag, state));
+    }
+
+    #[test]
+    fn lag_counts_partitions_that_nobody_ever_owned() {
+        check(vec![row(0, 7, None)], Some(&ends(&[(0, 10), (1, 5)])), Some(8), StageState::Behind);
+        check(vec![], Some(&ends(&[(0, 10)])), Some(10), StageState::Behind);
+    }
+
+    #[test]
+    fn a_stage_ahead_of_the_ends_it_is_compared_with_has_no_lag() {
+        check(vec![row(0, 12, None)], Some(&ends(&[(0, 10)])), Some(0), StageState::Current);
+    }
+
+    #[test]
+    fn nothing_is_claimed_without_ends_and_a_halt_outweighs_all() {
+        check(vec![row(0, 12, None)], None, None, StageState::Unknown);
+        check(vec![], None, None, StageState::Unknown);
+        check(vec![row(0, 12, Some("log_diverged"))], None, None, StageState::Halted);
+        // The broker does not tell of one partition.
+        check(vec![row(0, 1, None), row(1, 1, None)], Some(&ends(&[(0, 1)])), None, StageState::Unknown);
+    }
+}

@@ -1,0 +1,156 @@
+//! How read models are read: one read-only snapshot, with the tenant named before anything is asked.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use schemas::TenantId;
+use sqlx::{
+    Executor, PgConnection, PgPool, Postgres, Row, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+/// How long one statement may take.
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a reader waits for a free connection before it is told to come back.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Connections that a restarted server left behind are met one by one: so often is another one tried.
+const BEGIN_ATTEMPTS: usize = 3;
+
+/// Topic, then partition, to the next offset to apply: an answer reflects every record before it, and none after.
+pub type Positions = BTreeMap<String, BTreeMap<i32, i64>>;
+
+/// Why something could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Postgres does not answer; try again.
+    #[error("the database cannot be reached now")]
+    Unavailable(#[source] sqlx::Error),
+    /// The statement timeout struck; ask for less.
+    #[error("the question took longer than {} s to answer", STATEMENT_TIMEOUT.as_secs())]
+    TooSlow,
+    /// Postgres refused the question: our fault, or a migration is missing.
+    #[error("the database refused the question")]
+    Refused(#[source] sqlx::Error),
+    /// What is stored is not what was written.
+    #[error("the stored record cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl From<sqlx::Error> for ReadError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(db) => match db.code().as_deref() {
+                Some("57014") => Self::TooSlow,
+                // Shutdown and start-up, connections, resources, fail-over.
+                Some(code) if ["57P", "08", "53", "25006"].iter().any(|class| code.starts_with(class)) => {
+                    Self::Unavailable(error)
+                }
+                _ => Self::Refused(error),
+            },
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => Self::Refused(error),
+            _ => Self::Unavailable(error),
+        }
+    }
+}
+
+/// Connects readers: role `weir_reader` (so that row-level security applies whoever logs in), read only, bounded.
+///
+/// No connection is made before the first question.
+pub fn reader_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
+    let millis = STATEMENT_TIMEOUT.as_millis().to_string();
+    let options = url.parse::<PgConnectOptions>()?.application_name("weir-query").options([
+        ("statement_timeout", millis.as_str()),
+        ("idle_in_transaction_session_timeout", "10000"),
+        ("default_transaction_read_only", "on"),
+    ]);
+    Ok(PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .after_connect(|connection, _| {
+            Box::pin(async move { connection.execute("SET ROLE weir_reader").await.map(drop) })
+        })
+        .connect_lazy_with(options))
+}
+
+/// A consistent view of one tenant's rows and of the stage positions that they reflect.
+///
+/// Dropping it ends its transaction, after the answer has been sent.
+pub(crate) struct Snapshot {
+    tx: Transaction<'static, Postgres>,
+    /// Where the stage stands in this view.
+    pub(crate) positions: Positions,
+}
+
+impl Snapshot {
+    /// Opens a view for the tenant, with the positions of one stage, or the least of all stages' positions.
+    pub(crate) async fn open(
+        pool: &PgPool,
+        tenant: &TenantId,
+        stage: Option<&str>,
+    ) -> Result<Self, ReadError> {
+        let mut tx = begin(pool).await?;
+        // One round trip: the tenant must be set before any row is asked for, the positions come along.
+        let row = sqlx::query(
+            "SELECT set_config('app.tenant_id', $1, true), p.topics, p.partitions, p.positions
+               FROM (SELECT array_agg(topic) AS topics, array_agg(partition) AS partitions,
+                            array_agg(position) AS positions
+                       FROM (SELECT topic, partition, min(position) AS position FROM stage_position
+                              WHERE $2 IS NULL OR stage = $2 GROUP BY topic, partition) AS s) AS p",
+        )
+        .bind(tenant.as_str())
+        .bind(stage)
+        .fetch_one(&mut *tx)
+        .await?;
+        let topics: Option<Vec<String>> = row.try_get(1)?;
+        let partitions: Option<Vec<i32>> = row.try_get(2)?;
+        let offsets: Option<Vec<i64>> = row.try_get(3)?;
+        let mut positions = Positions::new();
+        let places = partitions.unwrap_or_default().into_iter().zip(offsets.unwrap_or_default());
+        for (topic, (partition, position)) in topics.unwrap_or_default().into_iter().zip(places) {
+            positions.entry(topic).or_default().insert(partition, position);
+        }
+        Ok(Self { tx, positions })
+    }
+
+    /// The connection, inside the view.
+    pub(crate) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+}
+
+/// A read-only transaction with one snapshot for all its statements.
+pub(crate) async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, ReadError> {
+    let mut attempt = 1;
+    loop {
+        match pool
+            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .await
+            .map_err(ReadError::from)
+        {
+            Err(ReadError::Unavailable(error))
+                if attempt < BEGIN_ATTEMPTS && !matches!(error, sqlx::Error::PoolTimedOut) =>
+            {
+                attempt += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_say_whether_to_come_back() {
+        assert!(matches!(ReadError::from(sqlx::Error::PoolTimedOut), ReadError::Unavailable(_)));
+        assert!(matches!(
+            ReadError::from(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())),
+            ReadError::Unavailable(_)
+        ));
+        assert!(matches!(
+            ReadError::from(sqlx::Error::ColumnNotFound("actor".into())),
+            ReadError::Refused(_)
+        ));
+    }
+}
