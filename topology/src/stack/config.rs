@@ -74,11 +74,12 @@ impl StackConfig {
     /// [`StackError::NoHome`] as for [`shared`](Self::shared).
     pub fn private(dir: &Path) -> Result<Self, StackError> {
         let shared = shared_home()?;
+        let home = std::path::absolute(dir).map_err(StackError::io("resolve", dir))?;
         Ok(Self {
             servers: shared.join("servers"),
             named: Named::default(),
             guardian: Some(shared),
-            ..Self::at(dir.to_owned())
+            ..Self::at(home)
         })
     }
 

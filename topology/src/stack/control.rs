@@ -63,8 +63,8 @@ impl Stack {
         let ours = self.lock().and_then(|_lock| {
             let any = stop_all(&config.state_file())?;
             if data == Data::Purge {
-                purge(&config.state_file())?;
                 purge_unrecorded(&config.home)?;
+                purge(&config.state_file())?;
             }
             Ok(any)
         });
@@ -219,23 +219,31 @@ fn stop_all(state_file: &Path) -> Result<bool, StackError> {
     outcome.map(|()| any)
 }
 
-/// Deletes what the servers that the file names have written, and the file. The fetched servers stay.
+/// Deletes what the servers that the file names have written, then the file and, since its holder calls this, the lock.
+/// The fetched servers stay.
 fn purge(state_file: &Path) -> Result<(), StackError> {
     let state = State::load(state_file)?;
     for server in Part::ALL.into_iter().filter_map(|part| state.get(part)) {
         folder::remove(&server.folder)?;
     }
-    match fs::remove_file(state_file) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(StackError::io("delete", state_file)(error)),
-        _ => Ok(()),
+    for file in [state_file.to_owned(), state_file.with_extension("lock")] {
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(StackError::io("delete", &file)(error));
+            }
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// Deletes what starts that failed before they were written down have left.
 fn purge_unrecorded(home: &Path) -> Result<(), StackError> {
     for part in Part::ALL {
         for place in run_as::places(home, part.folder()) {
-            folder::remove(&place)?;
+            if place.join(part.mark()).exists() {
+                folder::remove(&place)?;
+            }
         }
     }
     Ok(())

@@ -61,6 +61,16 @@ pub enum StackError {
         /// What is wrong with it, as a clause.
         reason: String,
     },
+    /// A new data folder could not be made.
+    #[error("the data folder of {server} could not be made in {}\n{output}", path.display())]
+    NotPrepared {
+        /// Which server.
+        server: &'static str,
+        /// Where its folder would be.
+        path: PathBuf,
+        /// The end of what its program said.
+        output: String,
+    },
     /// A server was started and did not become ready.
     #[error("{server} did not start: {reason}\nlog: {}\n{tail}", log.display())]
     NotStarted {
@@ -72,6 +82,14 @@ pub enum StackError {
         log: PathBuf,
         /// The end of the log.
         tail: String,
+    },
+    /// A server runs, but does not answer.
+    #[error("{server} runs, but does not answer; `weir down` stops it\nlog: {}", log.display())]
+    Silent {
+        /// Which server.
+        server: &'static str,
+        /// Its log.
+        log: PathBuf,
     },
     /// A server did not stop.
     #[error("{server} (process {pid}) did not stop: {reason}")]

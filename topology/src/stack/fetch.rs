@@ -42,6 +42,15 @@ impl Part {
         }
     }
 
+    /// What its folder in the stack's home has from the first moment, and a folder of somebody else's has not.
+    pub(super) fn mark(self) -> &'static str {
+        match self {
+            Self::Kafka => "cluster-id",
+            Self::Postgres => "server",
+            Self::Registry => "logs",
+        }
+    }
+
     fn instead(self) -> &'static str {
         match self {
             Self::Kafka => {
@@ -66,6 +75,9 @@ pub(super) struct Sources {
 
 /// Finds the wanted servers' programs; fetches what is not in the cache, once for all processes that ask.
 pub(super) fn provide(config: &StackConfig, wanted: &[Part]) -> Result<Sources, StackError> {
+    if wanted.contains(&Part::Kafka) || wanted.contains(&Part::Registry) {
+        java::find()?;
+    }
     let cache = config.servers.join(short_hash(POM.as_bytes()));
     let _lock = Lock::acquire(config, &config.servers.join("servers.lock"))?;
     let missing: Vec<Part> = wanted
@@ -117,12 +129,11 @@ fn fetch(config: &StackConfig, cache: &Path, parts: &[Part]) -> Result<(), Stack
     let Some(maven) = java::on_path("mvn") else {
         return Err(StackError::NoMaven { server: first.name(), instead: first.instead() });
     };
-    let java = java::find()?;
     let profiles: Vec<&str> = parts.iter().map(|part| part.folder()).collect();
     config.say(&format!("fetching {} through Maven (once)", profiles.join(", ")));
 
-    let draft = config.servers.join("draft");
-    folder::remove(&draft)?;
+    folder::clear(&config.servers, "draft-")?;
+    let draft = config.servers.join(format!("draft-{}", std::process::id()));
     fs::create_dir_all(&draft).map_err(StackError::io("create", &draft))?;
     let pom = draft.join("pom.xml");
     fs::write(&pom, POM).map_err(StackError::io("write", &pom))?;
@@ -133,12 +144,6 @@ fn fetch(config: &StackConfig, cache: &Path, parts: &[Part]) -> Result<(), Stack
     command.arg(format!("-Dservers={}", draft.display()));
     if let Some(platform) = platform() {
         command.arg(format!("-Dpostgres.platform={platform}"));
-    }
-    // Maven's own search for Java does not know ours, which is checked.
-    if std::env::var_os("JAVA_HOME").is_none()
-        && let Some(home) = java.canonicalize().ok().as_deref().and_then(Path::parent).and_then(Path::parent)
-    {
-        command.env("JAVA_HOME", home);
     }
     let output = command.stdin(Stdio::null()).output().map_err(StackError::io("run", Path::new("mvn")))?;
     if !output.status.success() {

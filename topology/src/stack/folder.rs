@@ -10,9 +10,13 @@ use std::path::{Path, PathBuf};
 pub(super) struct DataFolder {
     pub(super) server: &'static str,
     pub(super) path: PathBuf,
-    /// A file that a whole folder has, and what is wrong with its text, if anything.
+    /// A file that a whole folder has.
     pub(super) mark: &'static str,
 }
+
+/// What a folder is called while it is filled: then a process id. A starter that is killed may leave a program behind
+/// that still fills its draft; it must not meet the next one.
+const DRAFT: &str = "new-";
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +30,7 @@ pub(super) enum Found {
 impl DataFolder {
     /// The name under which it is filled.
     pub(super) fn draft(&self) -> PathBuf {
-        self.path.with_extension("new")
+        self.path.with_extension(format!("{DRAFT}{}", std::process::id()))
     }
 
     /// Looks at the folder. `judge` gets the text of the mark and says what is wrong with it, as a clause.
@@ -57,13 +61,44 @@ impl DataFolder {
 
     /// Deletes what an interrupted start left under the draft's name; it never held data. True if there was any.
     pub(super) fn clear_draft(&self) -> Result<bool, StackError> {
-        remove(&self.draft())
+        let parent = self.path.parent().unwrap_or(&self.path);
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        clear(parent, &format!("{name}.{DRAFT}"))
     }
 
     /// The filled draft becomes the folder.
     pub(super) fn adopt_draft(&self) -> Result<(), StackError> {
         fs::rename(self.draft(), &self.path).map_err(StackError::io("rename", &self.draft()))
     }
+}
+
+/// Makes `place` for a server. `mark` is what the server puts there first: a folder with other content and without it is
+/// somebody else's, whom `--purge` must not rob.
+pub(super) fn claim(server: &'static str, place: &Path, mark: &str) -> Result<(), StackError> {
+    fs::create_dir_all(place).map_err(StackError::io("create", place))?;
+    let is_empty = fs::read_dir(place).map_err(StackError::io("read", place))?.next().is_none();
+    if is_empty || place.join(mark).exists() {
+        return Ok(());
+    }
+    Err(StackError::Unusable {
+        what: server,
+        path: place.to_owned(),
+        reason: "the folder has other content; set WEIR_HOME to a folder of its own".to_owned(),
+    })
+}
+
+/// Deletes the folders in `parent` whose names begin so. True if there was any.
+pub(super) fn clear(parent: &Path, beginning: &str) -> Result<bool, StackError> {
+    let mut any = false;
+    for entry in fs::read_dir(parent).map_err(StackError::io("read", parent))?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(beginning) {
+            any = true;
+            if let Err(error) = fs::remove_dir_all(entry.path()) {
+                tracing::debug!(folder = %entry.path().display(), %error, "an old draft stays until the next start");
+            }
+        }
+    }
+    Ok(any)
 }
 
 /// Deletes a folder with its content; false if there was none.
@@ -115,12 +150,27 @@ mod tests {
     }
 
     #[test]
+    fn somebody_elses_folder_is_not_claimed() {
+        let home = tempfile::tempdir().expect("a folder");
+        let place = home.path().join("kafka");
+        claim("Kafka", &place, "cluster-id").expect("made");
+        claim("Kafka", &place, "cluster-id").expect("empty");
+        fs::write(place.join("thesis.tex"), "x").expect("written");
+        let error = claim("Kafka", &place, "cluster-id").expect_err("not ours").to_string();
+        assert!(error.contains("other content") && error.contains("WEIR_HOME"), "{error}");
+        fs::write(place.join("cluster-id"), "x").expect("written");
+        claim("Kafka", &place, "cluster-id").expect("ours");
+    }
+
+    #[test]
     fn a_draft_is_replaced_without_asking() {
         let home = tempfile::tempdir().expect("a folder");
         let folder = DataFolder { server: "Kafka", path: home.path().join("data"), mark: "meta.properties" };
         assert!(!folder.clear_draft().expect("nothing there"));
+        fs::create_dir_all(home.path().join("data.new-1/half")).expect("made by another process");
         fs::create_dir_all(folder.draft().join("half")).expect("made");
         assert!(folder.clear_draft().expect("cleared"));
+        assert_eq!(fs::read_dir(home.path()).expect("read").count(), 0);
         assert_eq!(folder.inspect(|_| None).expect("looked"), Found::Absent);
     }
 }

@@ -1,7 +1,7 @@
 //! One Kafka node, broker and controller in one process (KRaft).
 
-use super::fetch::Sources;
-use super::folder::{DataFolder, Found};
+use super::fetch::{Part, Sources};
+use super::folder::{DataFolder, Found, claim};
 use super::process::{Detached, ProcessId, holds_within, log_tail, next_log, run};
 use super::state::Server;
 use super::{StackConfig, StackError, java, ports};
@@ -122,7 +122,7 @@ struct Site {
 impl Site {
     fn new(config: &StackConfig) -> Result<Self, StackError> {
         let folder = config.home.join("kafka");
-        fs::create_dir_all(&folder).map_err(StackError::io("create", &folder))?;
+        claim(NAME, &folder, Part::Kafka.mark())?;
         let data = DataFolder { server: NAME, path: folder.join("data"), mark: "meta.properties" };
         let cluster = cluster_id(&folder)?;
         Ok(Self { folder, data, cluster })
@@ -161,11 +161,10 @@ impl Site {
         command.arg(self.folder.join("format.properties")).current_dir(&self.folder);
         match run(&mut command, None)? {
             (true, _) => self.data.adopt_draft(),
-            (false, said) => Err(StackError::NotStarted {
+            (false, said) => Err(StackError::NotPrepared {
                 server: NAME,
-                reason: "its data folder could not be formatted".to_owned(),
-                log: self.data.draft(),
-                tail: super::error::tail(&said),
+                path: self.data.path.clone(),
+                output: super::error::tail(&said),
             }),
         }
     }
@@ -256,7 +255,7 @@ log.cleaner.dedupe.buffer.size=33554432
 
 /// The id that this home's broker was formatted with; made and written down once.
 fn cluster_id(folder: &Path) -> Result<String, StackError> {
-    let path = folder.join("cluster-id");
+    let path = folder.join(Part::Kafka.mark());
     match fs::read_to_string(&path) {
         Ok(id) if !id.trim().is_empty() => return Ok(id.trim().to_owned()),
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -2,6 +2,7 @@
 
 use super::{Stack, StackConfig, StackError};
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Held while it lives.
@@ -16,21 +17,27 @@ impl Lock {
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir).map_err(StackError::io("create", dir))?;
         }
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)
-            .map_err(StackError::io("open", path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                config.say("another process is starting or stopping the local stack, waiting for it");
-                file.lock().map_err(StackError::io("lock", path))?;
+        loop {
+            let file = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(path)
+                .map_err(StackError::io("open", path))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    config.say("another process is starting or stopping the local stack, waiting for it");
+                    file.lock().map_err(StackError::io("lock", path))?;
+                }
+                Err(TryLockError::Error(error)) => return Err(StackError::io("lock", path)(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(StackError::io("lock", path)(error)),
+            // Its holder may have deleted it meanwhile, and then others lock the next one of that name.
+            let ours = file.metadata().map_err(StackError::io("read", path))?.ino();
+            if std::fs::metadata(path).is_ok_and(|found| found.ino() == ours) {
+                return Ok(Self { _file: file });
+            }
         }
-        Ok(Self { _file: file })
     }
 }
 

@@ -30,3 +30,25 @@ impl MockKafka {
         self.cluster.bootstrap_servers()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rdkafka::ClientConfig;
+    use rdkafka::producer::{FutureProducer, FutureRecord};
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn it_takes_records_on_the_topics_it_was_given() {
+        let kafka = MockKafka::start([("seen", 2), ("also", 1)]).expect("started");
+        let producer: FutureProducer = ClientConfig::new()
+            .set("bootstrap.servers", kafka.bootstrap_servers())
+            .create()
+            .expect("a producer");
+        let patience = Duration::from_secs(30);
+        let record = FutureRecord::<(), str>::to("seen").partition(1).payload("here");
+        let delivery =
+            producer.send(record, patience).await.map_err(|(error, _)| error).expect("acknowledged");
+        assert_eq!((delivery.partition, delivery.offset), (1, 0));
+    }
+}

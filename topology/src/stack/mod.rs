@@ -38,6 +38,10 @@ pub use error::StackError;
 use fetch::{Part, Sources};
 use state::{Server, State};
 use std::sync::Mutex;
+use std::time::Duration;
+
+/// How long a server that somebody else started may take until it answers.
+const JOIN_WITHIN: Duration = Duration::from_secs(60);
 
 /// Where to reach what the pipeline needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +93,12 @@ impl Stack {
         }
         let _lock = self.lock()?;
         let state = State::load(&config.state_file())?;
-        let wanted: Vec<Part> =
-            config.parts().into_iter().filter(|part| !Self::answers(*part, state.get(*part))).collect();
+        let mut wanted = Vec::new();
+        for part in config.parts() {
+            if !Self::join(part, state.get(part))? {
+                wanted.push(part);
+            }
+        }
         if !wanted.is_empty() {
             self.start_all(&wanted, state)?;
         }
@@ -124,6 +132,16 @@ impl Stack {
             Part::Postgres => postgres::start(&self.config, sources, previous, &record),
             Part::Registry => registry::start(&self.config, sources, previous, &record),
         })
+    }
+
+    /// Whether the server runs. One that runs and does not answer yet, because its starter died meanwhile, is waited for.
+    fn join(part: Part, server: Option<&Server>) -> Result<bool, StackError> {
+        let Some(server) = server else { return Ok(false) };
+        let answers = || Self::answers(part, Some(server));
+        if process::holds_within(JOIN_WITHIN, || !server.is_alive() || answers()) {
+            return Ok(server.is_alive());
+        }
+        Err(StackError::Silent { server: part.name(), log: server.log.clone() })
     }
 
     fn answers(part: Part, server: Option<&Server>) -> bool {

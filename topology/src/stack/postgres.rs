@@ -1,8 +1,8 @@
 //! One PostgreSQL server. It refuses to run as root: then it runs as `postgres` or `nobody`, and where that user cannot
 //! reach the stack's home (below a 0700 folder such as root's own), its programs and data are kept in /var/tmp.
 
-use super::fetch::{OLDEST_POSTGRES, Sources, postgres_version};
-use super::folder::{DataFolder, Found};
+use super::fetch::{OLDEST_POSTGRES, Part, Sources, postgres_version};
+use super::folder::{DataFolder, Found, claim};
 use super::process::{ProcessId, holds_within, log_tail, next_log, run};
 use super::run_as::{RunAs, reachable};
 use super::state::Server;
@@ -18,8 +18,6 @@ const NAME: &str = "PostgreSQL";
 /// A start takes a tenth of a second; after a crash up to `max_wal_size` is replayed first.
 const READY_WITHIN_S: &str = "180";
 const STOPPED_WITHIN_S: &str = "30";
-/// What belongs to the user that runs the server, inside a folder which only the stack's user may replace.
-const OWN: &str = "server";
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// What the server is told beyond its defaults. Durable as in production, so that what tests show about crashes is true.
@@ -60,6 +58,9 @@ pub(super) fn start(
     if site.data.inspect(|version| judge(version, site.version))? == Found::Absent {
         site.init()?;
     }
+    if let Some(server) = site.orphan()? {
+        return record(server);
+    }
     let port = ports::pick(&config.home, "postgres", previous.map(|server| server.port))?;
     config.say(&format!("starting PostgreSQL {} on 127.0.0.1:{port}", site.version));
     let log = next_log(&site.folder.join("logs"))?;
@@ -72,7 +73,7 @@ pub(super) fn start(
         programs: site.programs.clone(),
     };
     let started = site.launch(port, &log)?;
-    server.process = postmaster(&site.data.path).map(|(process, _)| process);
+    server.process = note_in(&site.data.path).and_then(|note| ProcessId::of(note.pid));
     record(server.clone())?;
     if started && answers(&server) {
         return Ok(());
@@ -87,7 +88,7 @@ pub(super) fn start(
 
 /// Whether the server takes connections: it says so in its own file, and greets as PostgreSQL does.
 pub(super) fn answers(server: &Server) -> bool {
-    let ready = || postmaster(&data_of(server)).is_some_and(|(_, ready)| ready);
+    let ready = || note_in(&data_of(server)).is_some_and(|note| note.ready);
     holds_within(ANSWER_WITHIN, ready) && greets(server.port).unwrap_or(false)
 }
 
@@ -120,19 +121,29 @@ pub(super) fn stop(server: &Server, how: Stop) -> Result<(), StackError> {
 }
 
 fn data_of(server: &Server) -> PathBuf {
-    server.folder.join(OWN).join("data")
+    server.folder.join(Part::Postgres.mark()).join("data")
 }
 
-/// The server's own note, `postmaster.pid`: line 1 the process, line 8 its state.
-fn postmaster(data: &Path) -> Option<(ProcessId, bool)> {
-    let note = fs::read_to_string(data.join("postmaster.pid")).ok()?;
-    let (pid, ready) = read_note(&note)?;
-    Some((ProcessId::of(pid)?, ready))
+/// The server's own note, `postmaster.pid`: line 1 the process, line 4 the port, line 8 its state. It is written piece by
+/// piece.
+#[derive(Debug, PartialEq, Eq)]
+struct Note {
+    pid: i32,
+    port: Option<u16>,
+    ready: bool,
 }
 
-fn read_note(note: &str) -> Option<(i32, bool)> {
-    let pid = note.lines().next()?.trim().parse().ok()?;
-    Some((pid, note.lines().nth(7).is_some_and(|state| state.trim() == "ready")))
+fn note_in(data: &Path) -> Option<Note> {
+    read_note(&fs::read_to_string(data.join("postmaster.pid")).ok()?)
+}
+
+fn read_note(note: &str) -> Option<Note> {
+    let lines: Vec<&str> = note.lines().map(str::trim).collect();
+    Some(Note {
+        pid: lines.first()?.parse().ok()?,
+        port: lines.get(3).and_then(|port| port.parse().ok()),
+        ready: lines.get(7) == Some(&"ready"),
+    })
 }
 
 fn judge(found: &str, programs: u32) -> Option<String> {
@@ -171,7 +182,9 @@ impl Site {
             Some(_) => reachable(&config.home, "postgres")?,
             None => config.home.join("postgres"),
         };
-        let folder = place.join(OWN);
+        claim(NAME, &place, Part::Postgres.mark())?;
+        let folder = place.join(Part::Postgres.mark());
+        // What belongs to the user that runs the server is inside a folder which only the stack's user may replace.
         match &user {
             Some(user) => user.own_folder(&folder)?,
             None => fs::create_dir_all(&folder).map_err(StackError::io("create", &folder))?,
@@ -188,17 +201,31 @@ impl Site {
         Ok(Self { place, folder, data, programs, version, user })
     }
 
+    /// A server that runs on this data and is not written down, because its starter died too early.
+    fn orphan(&self) -> Result<Option<Server>, StackError> {
+        let Some(Note { pid, port: Some(port), .. }) = note_in(&self.data.path) else { return Ok(None) };
+        let server = Server {
+            process: ProcessId::of(pid),
+            port,
+            controller_port: None,
+            folder: self.place.clone(),
+            log: next_log(&self.folder.join("logs"))?,
+            programs: self.programs.clone(),
+        };
+        // A note may outlive its server: the process id may be another's by now.
+        Ok((server.is_alive() && answers(&server)).then_some(server))
+    }
+
     fn init(&self) -> Result<(), StackError> {
         let mut command = Command::new(self.programs.join("initdb"));
         command.args(["--username", "postgres", "--auth", "trust", "--no-sync", "--encoding", "UTF8"]);
         command.args(["--locale", LOCALE, "--pgdata"]).arg(self.data.draft()).current_dir(&self.folder);
         match run(&mut command, self.user.as_ref())? {
             (true, _) => self.data.adopt_draft(),
-            (false, said) => Err(StackError::NotStarted {
+            (false, said) => Err(StackError::NotPrepared {
                 server: NAME,
-                reason: "initdb failed".to_owned(),
-                log: self.data.draft(),
-                tail: super::error::tail(&said),
+                path: self.data.path.clone(),
+                output: super::error::tail(&said),
             }),
         }
     }
@@ -232,9 +259,11 @@ mod tests {
     #[test]
     fn the_servers_note_tells_its_process_and_whether_it_is_ready() {
         let note = "13941\n/data\n1795266094\n21543\n\n127.0.0.1\n   852376         4\nready   \n";
-        assert_eq!(read_note(note), Some((13_941, true)));
-        assert_eq!(read_note(&note.replace("ready   ", "starting")), Some((13_941, false)));
-        assert_eq!(read_note("13941\n/data\n"), Some((13_941, false)), "written piece by piece");
+        let ready = Note { pid: 13_941, port: Some(21_543), ready: true };
+        assert_eq!(read_note(note), Some(ready));
+        let starting = Note { pid: 13_941, port: Some(21_543), ready: false };
+        assert_eq!(read_note(&note.replace("ready   ", "starting")), Some(starting));
+        assert_eq!(read_note("13941\n/data\n"), Some(Note { pid: 13_941, port: None, ready: false }));
         assert_eq!(read_note(""), None);
     }
 

@@ -1,7 +1,8 @@
 //! A Confluent-compatible schema registry (Apicurio). It keeps what it is told in memory: a stopped one forgets, and
 //! producers register their schemas again.
 
-use super::fetch::Sources;
+use super::fetch::{Part, Sources};
+use super::folder::claim;
 use super::process::{Detached, ProcessId, holds_within, log_tail, next_log};
 use super::state::Server;
 use super::{StackConfig, StackError, java, ports};
@@ -32,7 +33,8 @@ pub(super) fn start(
 ) -> Result<(), StackError> {
     let java = java::find()?;
     let jar = runner(&sources.registry)?;
-    let folder = config.home.join("registry");
+    let folder = config.home.join(Part::Registry.folder());
+    claim(NAME, &folder, Part::Registry.mark())?;
     let log = next_log(&folder.join("logs"))?;
     let port = ports::pick(&config.home, "registry", previous.map(|server| server.port))?;
     config.say(&format!("starting the schema registry on 127.0.0.1:{port}"));
