@@ -39,20 +39,17 @@ impl Refusal {
 impl From<ReadError> for Refusal {
     fn from(error: ReadError) -> Self {
         let (kind, detail) = match &error {
-            ReadError::Unavailable(sqlx::Error::PoolTimedOut) => {
-                (ProblemKind::Overloaded, "all database connections are busy; try again")
+            // The pool tells a server that is away and one whose connections are all busy in the same way.
+            ReadError::Unavailable(_) => {
+                (ProblemKind::DatabaseUnavailable, "it is away, or all its connections are busy; try again")
             }
-            ReadError::Unavailable(_) => (ProblemKind::DatabaseUnavailable, "try again"),
             ReadError::TooSlow => (ProblemKind::QueryTooSlow, "narrow it, for example with from and to"),
             ReadError::Refused(_) | ReadError::Unreadable(_) => {
-                (ProblemKind::Internal, "the request id leads to the reason in our log")
+                tracing::error!(error = &error as &dyn std::error::Error, "a question could not be answered");
+                return internal();
             }
         };
-        if kind == ProblemKind::Internal {
-            tracing::error!(error = &error as &dyn std::error::Error, "a question could not be answered");
-        } else {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a question could not be answered");
-        }
+        tracing::warn!(error = &error as &dyn std::error::Error, "a question could not be answered now");
         Self::new(kind, detail)
     }
 }
@@ -114,6 +111,16 @@ pub(super) async fn no_route() -> Refusal {
 /// For methods that a path does not take; the router adds `Allow`.
 pub(super) async fn wrong_method() -> Refusal {
     Refusal::new(ProblemKind::MethodNotAllowed, "see the Allow header")
+}
+
+/// For a handler that panicked.
+pub(super) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    internal().into_response()
+}
+
+/// Our own fault: what it was stands in the log only.
+pub(super) fn internal() -> Refusal {
+    Refusal::new(ProblemKind::Internal, "the request id leads to the reason in our log")
 }
 
 /// The answer for what is unknown and for what is another tenant's: the same bytes.

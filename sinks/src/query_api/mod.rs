@@ -12,6 +12,8 @@ mod health;
 mod parameters;
 mod pipeline;
 mod serve;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, sync::Arc};
 
@@ -19,6 +21,7 @@ use axum::{Router, middleware, routing::get};
 use http::header;
 use sqlx::PgPool;
 use tokio::sync::{Semaphore, watch};
+use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -91,6 +94,7 @@ pub fn router(config: QueryConfig, pool: PgPool, keys: KeyRingWatch) -> Router {
         .route("/openapi.json", get(openapi))
         .fallback(answer::no_route)
         .method_not_allowed_fallback(answer::wrong_method)
+        .layer(CatchPanicLayer::custom(answer::panicked))
         .layer(middleware::from_fn(answer::finish))
         .with_state(api)
 }
@@ -137,13 +141,12 @@ impl Modify for BearerKeys {
 async fn uncancelled<T: Send + 'static>(
     question: impl Future<Output = Result<T, ReadError>> + Send + 'static,
 ) -> Result<T, answer::Refusal> {
-    use schemas::problem::ProblemKind;
     use tracing::Instrument;
     match tokio::spawn(question.in_current_span()).await {
         Ok(answer) => Ok(answer?),
         Err(error) => {
             tracing::error!(%error, "a question's task did not end");
-            Err(answer::Refusal::new(ProblemKind::Internal, "the request id leads to the reason in our log"))
+            Err(answer::internal())
         }
     }
 }

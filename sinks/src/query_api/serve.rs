@@ -155,3 +155,112 @@ fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | WouldBlock)
         || matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{net::SocketAddr, sync::Arc};
+
+    use axum::routing::get;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        sync::{Notify, oneshot},
+        task::JoinHandle,
+    };
+
+    use super::*;
+
+    struct Server {
+        address: SocketAddr,
+        stop: oneshot::Sender<()>,
+        running: JoinHandle<io::Result<()>>,
+        /// `/slow` answers once this is notified, and notifies the other when it was entered.
+        finish: Arc<Notify>,
+        entered: Arc<Notify>,
+    }
+
+    async fn start(limits: ServeLimits) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (finish, entered) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let slow = {
+            let (finish, entered) = (finish.clone(), entered.clone());
+            move || async move {
+                entered.notify_one();
+                finish.notified().await;
+                "slow"
+            }
+        };
+        let router = Router::new().route("/", get(|| async { "ok" })).route("/slow", get(slow));
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(serve(listener, router, limits, async { drop(stopped.await) }));
+        Server { address, stop, running, finish, entered }
+    }
+
+    /// Sends the bytes and reads until the server closes.
+    async fn exchange(address: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        // A reset after the answer is as good as an end.
+        drop(stream.read_to_end(&mut answer).await);
+        String::from_utf8(answer).expect("UTF-8")
+    }
+
+    const CLOSING: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+    #[tokio::test]
+    async fn heads_that_are_slow_long_or_crowded_are_not_waited_for() {
+        let server =
+            start(ServeLimits { head_time: Duration::from_millis(100), ..ServeLimits::default() }).await;
+        assert!(exchange(server.address, CLOSING).await.starts_with("HTTP/1.1 200"));
+        // These end because the server closes, not the client.
+        assert!(!exchange(server.address, "GET / HTTP/1.1\r\nHost:").await.contains("200"));
+        assert!(!exchange(server.address, "").await.contains("200"));
+        let crowded = format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "a: b\r\n".repeat(64));
+        assert!(exchange(server.address, &crowded).await.starts_with("HTTP/1.1 431"));
+        let long = format!("GET / HTTP/1.1\r\nHost: x\r\na: {}\r\n\r\n", "b".repeat(20 * 1024));
+        assert!(exchange(server.address, &long).await.starts_with("HTTP/1.1 431"));
+    }
+
+    #[tokio::test]
+    async fn one_address_cannot_take_every_connection() {
+        let server = start(ServeLimits { connections_per_address: 1, ..ServeLimits::default() }).await;
+        let mut first = TcpStream::connect(server.address).await.expect("connects");
+        first.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+        let mut answer = [0; 12];
+        first.read_exact(&mut answer).await.expect("answered");
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        assert_eq!(exchange(server.address, CLOSING).await, "", "closed without an answer");
+        drop(first);
+        // Room again as soon as the server has seen the first one go.
+        while !exchange(server.address, CLOSING).await.starts_with("HTTP/1.1 200") {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn stopping_finishes_what_is_in_hand_and_closes_what_is_idle() {
+        let server = start(ServeLimits::default()).await;
+        let slow = tokio::spawn(exchange(server.address, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let idle = tokio::spawn(exchange(server.address, ""));
+        server.entered.notified().await;
+        server.stop.send(()).expect("it runs");
+        idle.await.expect("closed");
+        // Nobody is let in any more.
+        TcpStream::connect(server.address).await.expect_err("the listener is gone");
+        server.finish.notify_one();
+        assert!(slow.await.expect("answered").ends_with("slow"));
+        server.running.await.expect("ended").expect("without error");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_never_comes_does_not_keep_the_server() {
+        let server =
+            start(ServeLimits { drain_time: Duration::from_millis(50), ..ServeLimits::default() }).await;
+        let slow = tokio::spawn(exchange(server.address, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"));
+        server.entered.notified().await;
+        server.stop.send(()).expect("it runs");
+        server.running.await.expect("ended").expect("without error");
+        assert_eq!(slow.await.expect("cut off"), "");
+    }
+}

@@ -1,0 +1,213 @@
+//! The API without a database: credentials, routes, problems, headers. What needs rows is tested on real servers.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use axum::{Router, body::Body};
+use http::{Method, Request, StatusCode, header};
+use schemas::{
+    TenantId, Timestamp,
+    access::{ApiKey, KeyRing, NewApiKey, Pepper, Scope},
+};
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+use super::*;
+use crate::read_models::reader_pool;
+
+const PUBLIC: [&str; 5] = ["/livez", "/readyz", "/startupz", "/metrics", "/openapi.json"];
+const PROTECTED: [(&str, Scope); 4] = [
+    ("/api/v1/audit", Scope::AuditRead),
+    ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab", Scope::AuditRead),
+    ("/api/v1/pipeline", Scope::Read),
+    ("/api/v1/parked", Scope::Read),
+];
+
+/// An API whose database is away, and the token of a key with these scopes.
+fn api(scopes: &[Scope]) -> (Router, String) {
+    let pepper = Pepper::new("pepper");
+    let made = NewApiKey::generate(&pepper, &[7; 64]);
+    let key = ApiKey {
+        id: made.id,
+        tenant: TenantId::new("acme").expect("valid"),
+        name: "test".into(),
+        scopes: scopes.to_vec(),
+        secret_hmac: made.secret_hmac,
+        created_at: Timestamp::UNIX_EPOCH,
+        revoked_at: None,
+    };
+    let ring = Arc::new(KeyRing::new(pepper.clone(), [key]));
+    (router_with(&pepper, Some(ring)), made.token.expose_secret().to_owned())
+}
+
+fn router_with(pepper: &Pepper, keys: Option<Arc<KeyRing>>) -> Router {
+    let config = QueryConfig {
+        cursor_key: CursorKey::derived_from(pepper),
+        stages: vec![],
+        log_ends: watch::channel(None).1,
+        metrics: Arc::new(|| "weir_build_info 1\n".to_owned()),
+    };
+    // Port 1 is nobody's: connections are refused at once.
+    let pool = reader_pool("postgres://nobody@127.0.0.1:1/none", 1).expect("an address");
+    router(config, pool, watch::channel(keys).1)
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: http::HeaderMap,
+    body: String,
+}
+
+impl Answer {
+    fn slug(&self) -> String {
+        assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json", "{}", self.body);
+        let problem: Value = serde_json::from_str(&self.body).expect("JSON");
+        assert_eq!(problem["status"], self.status.as_u16());
+        problem["type"].as_str().expect("a type").trim_start_matches("/problems/").to_owned()
+    }
+}
+
+async fn ask(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.expect("infallible");
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.expect("a body");
+    let body = String::from_utf8(body.to_vec()).expect("UTF-8");
+    for (name, value) in [
+        ("cache-control", "no-store"),
+        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+    ] {
+        assert_eq!(parts.headers[name], value);
+    }
+    assert!(parts.headers.contains_key("x-request-id") && !parts.headers.contains_key("server"));
+    Answer { status: parts.status, headers: parts.headers, body }
+}
+
+fn get(path: &str, token: Option<&str>) -> Request<Body> {
+    let mut request = Request::get(path);
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    request.body(Body::empty()).expect("a request")
+}
+
+#[tokio::test]
+async fn every_route_needs_its_scope() {
+    let (all, token) = api(&Scope::ALL);
+    for (path, scope) in PROTECTED {
+        let others: Vec<_> = Scope::ALL.into_iter().filter(|other| *other != scope).collect();
+        let (without, other_token) = api(&others);
+        let answer = ask(&without, get(path, Some(&other_token))).await;
+        assert_eq!((answer.status, answer.slug().as_str()), (StatusCode::FORBIDDEN, "forbidden"), "{path}");
+    }
+    // Allowed in, and met by a database that is away.
+    let answers = PROTECTED.map(|(path, _)| ask(&all, get(path, Some(&token))));
+    for answer in futures_util::future::join_all(answers).await {
+        assert_eq!(answer.slug(), "database-unavailable");
+        assert_eq!(answer.headers[header::RETRY_AFTER], "1");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_unknown_and_wrong_credential_are_told_the_same() {
+    let (router, token) = api(&Scope::ALL);
+    let flipped = if token.ends_with('a') { "b" } else { "a" };
+    let wrong = format!("{}{flipped}", &token[..token.len() - 1]);
+    let unknown = token.replacen(&token[5..13], "AAAAAAAA", 1);
+    for (path, _) in PROTECTED {
+        for token in [None, Some("x"), Some(wrong.as_str()), Some(unknown.as_str())] {
+            let mut request = get(path, token);
+            request.headers_mut().insert("x-request-id", "same".parse().expect("a header"));
+            let answer = ask(&router, request).await;
+            assert_eq!(answer.slug(), "unauthenticated");
+            assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "Bearer");
+            let expected = format!(
+                "{{\"type\":\"/problems/unauthenticated\",\"title\":\"A valid credential is needed\",\"status\":401,\
+                 \"detail\":\"send Authorization: Bearer weir_…\",\"instance\":\"{path}\",\"request_id\":\"same\"}}"
+            );
+            assert_eq!(answer.body, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_query_is_checked_before_the_database_is_asked() {
+    let (router, token) = api(&Scope::ALL);
+    for (path, slug) in [
+        ("/api/v1/audit?sort=pg_sleep(5)", "invalid-query"),
+        ("/api/v1/audit?limit=0", "invalid-query"),
+        ("/api/v1/audit?cursor=abc", "invalid-cursor"),
+        ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab?x=1", "invalid-query"),
+        ("/api/v1/audit/no-uuid", "not-found"),
+        ("/api/v1/pipeline?x=1", "invalid-query"),
+        ("/api/v1/parked?status=lost", "invalid-query"),
+        ("/api/v1/parked?cursor=abc", "invalid-cursor"),
+    ] {
+        assert_eq!(ask(&router, get(path, Some(&token))).await.slug(), slug, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn paths_and_methods_that_are_not_served_are_problems() {
+    let (router, token) = api(&Scope::ALL);
+    assert_eq!(ask(&router, get("/api/v1/nothing", Some(&token))).await.slug(), "not-found");
+    for method in [Method::POST, Method::PUT, Method::TRACE, Method::DELETE] {
+        let request =
+            Request::builder().method(method).uri("/api/v1/audit").body(Body::empty()).expect("a request");
+        let answer = ask(&router, request).await;
+        assert_eq!(answer.slug(), "method-not-allowed");
+        assert_eq!(answer.headers[header::ALLOW], "GET,HEAD");
+    }
+}
+
+#[tokio::test]
+async fn request_ids_are_kept_where_they_are_harmless() {
+    let (router, _) = api(&[]);
+    for (given, kept) in
+        [("abc-123", true), ("", false), ("a b", false), ("a\tb", false), (&"x".repeat(65), false)]
+    {
+        let mut request = get("/livez", None);
+        request.headers_mut().insert("x-request-id", given.parse().expect("a header"));
+        let answer = ask(&router, request).await;
+        assert_eq!(answer.headers["x-request-id"] == given, kept, "{given:?}");
+    }
+}
+
+#[tokio::test]
+async fn health_tells_alive_from_ready() {
+    let (with_keys, _) = api(&[]);
+    let without_keys = router_with(&Pepper::new("pepper"), None);
+    assert_eq!(ask(&without_keys, get("/livez", None)).await.body, r#"{"status":"ok"}"#);
+    assert_eq!(ask(&without_keys, get("/startupz", None)).await.slug(), "not-ready");
+    assert_eq!(ask(&without_keys, get("/api/v1/audit", Some("x"))).await.slug(), "keys-unavailable");
+    assert_eq!(ask(&with_keys, get("/startupz", None)).await.status, StatusCode::OK);
+    assert_eq!(ask(&with_keys, get("/readyz", None)).await.slug(), "not-ready");
+    let metrics = ask(&with_keys, get("/metrics", None)).await;
+    assert_eq!(metrics.body, "weir_build_info 1\n");
+    assert_eq!(metrics.headers[header::CONTENT_TYPE], "text/plain; version=0.0.4; charset=utf-8");
+}
+
+#[tokio::test]
+async fn the_description_names_every_route_and_nothing_that_is_missing() {
+    let (router, _) = api(&[]);
+    let answer = ask(&router, get("/openapi.json", None)).await;
+    let description: Value = serde_json::from_str(&answer.body).expect("JSON");
+    assert!(description["openapi"].as_str().expect("a version").starts_with("3.1"));
+    let paths: BTreeSet<_> =
+        description["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
+    let expected: BTreeSet<_> = PUBLIC
+        .into_iter()
+        .filter(|path| *path != "/openapi.json")
+        .chain(["/api/v1/audit", "/api/v1/audit/{id}", "/api/v1/pipeline", "/api/v1/parked"])
+        .collect();
+    assert_eq!(paths, expected);
+    let schemas = description["components"]["schemas"].as_object().expect("schemas");
+    for reference in answer.body.split("#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap_or_default();
+        assert!(schemas.contains_key(name), "{name} is referred to and not described");
+    }
+    assert_eq!(description["components"]["securitySchemes"]["api_key"]["scheme"], "bearer");
+    assert_eq!(super::description().to_json().expect("serialises"), answer.body);
+}
