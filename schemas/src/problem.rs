@@ -143,6 +143,8 @@ problem_kinds! {
     TimeOutOfRange 422 "time-out-of-range" "The event's time is out of range";
     /// A command that may not be carried out.
     InvalidCommand 422 "invalid-command" "The command is not valid";
+    /// Too many request headers, or too long ones.
+    HeadersTooLarge 431 "headers-too-large" "The request's headers are too large";
     /// Too many requests.
     RateLimited 429 "rate-limited" "Too many requests";
     /// Our fault.
