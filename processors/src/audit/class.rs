@@ -85,10 +85,14 @@ pub(super) enum Verb {
 }
 
 impl Verb {
-    /// The verb of an action in its source's words: the first word that is one, wherever words are told apart
-    /// by capitals or by punctuation (`CreateUser`, `iam:PutRolePolicy`, `org.add_member`, `users.delete`).
+    /// The verb of an action in its source's words: the first word that is one or its past tense, wherever words
+    /// are told apart by capitals or punctuation (`CreateUser`, `iam:PutRolePolicy`, `org.add_member`).
     pub(super) fn of(action: &str) -> Option<Self> {
-        words(action).find_map(Self::from_word)
+        words(action).find_map(|word| {
+            let past = || word.strip_suffix('d').and_then(Self::from_word);
+            let past_ed = || word.strip_suffix("ed").and_then(Self::from_word);
+            Self::from_word(word).or_else(past).or_else(past_ed)
+        })
     }
 
     /// The word, compared without case.
@@ -197,6 +201,8 @@ mod tests {
             ("google.iam.admin.v1.CreateServiceAccount", Some(Verb::Create)),
             ("DisableKey", Some(Verb::Disable)),
             ("TERMINATE", Some(Verb::Delete)),
+            ("crate.deleted", Some(Verb::Delete)),
+            ("report.downloaded", Some(Verb::Read)),
             ("AssumeRole", None),
             ("git.push", None),
             ("getaway", None),

@@ -81,6 +81,7 @@ pub(super) fn set_caller<'a>(record: &mut Record<'a>, envelope: &'a Envelope, wh
 /// Puts the actor into a record of a class that knows no caller's address.
 pub(super) fn set_actor<'a>(record: &mut Record<'a>, envelope: &'a Envelope, who: Option<&'a Actor>) {
     record.actor = Some(actor(envelope, who));
+    record.metadata.profiles.host = true;
     record.unmapped.actor_ip = who.and_then(|who| who.ip.as_deref());
     record.unmapped.user_agent = who.and_then(|who| who.user_agent.as_deref());
 }
@@ -120,7 +121,7 @@ pub(super) fn set_cloud<'a>(
         provider,
         region: resource.and_then(|resource| resource.region.as_deref()),
     });
-    record.metadata.profiles = &["cloud"];
+    record.metadata.profiles.cloud = true;
 }
 
 impl<'a> From<&'a Resource> for ResourceDetails<'a> {

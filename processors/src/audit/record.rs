@@ -4,7 +4,7 @@
 //! become lists of name and value. So the JSON text is already in the canonical form of RFC 8785.
 
 use schemas::{Envelope, EventId};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{
     class::{Activity, Class},
@@ -158,8 +158,8 @@ pub(super) struct Metadata<'a> {
     log_name: &'static str,
     original_time: String,
     product: Product<'static>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    pub(super) profiles: &'static [&'static str],
+    #[serde(skip_serializing_if = "Profiles::is_empty")]
+    pub(super) profiles: Profiles,
     source: &'a str,
     tenant_uid: &'a str,
     uid: EventId,
@@ -175,11 +175,32 @@ impl<'a> Metadata<'a> {
             log_name: envelope.event.topic().name(),
             original_time: envelope.occurred_at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true),
             product: Product { name: Some("Weir"), vendor_name: Some("Weir"), ..Product::default() },
-            profiles: &[],
+            profiles: Profiles::default(),
             source: envelope.source.as_str(),
             tenant_uid: envelope.tenant.as_str(),
             uid: envelope.id,
             version: OCSF_VERSION,
         }
+    }
+}
+
+/// The OCSF profiles of a record: attributes that come with a circumstance rather than with the class.
+#[derive(Default)]
+pub(super) struct Profiles {
+    /// `cloud`, and in some classes `api`.
+    pub(super) cloud: bool,
+    /// `actor`, in classes that know none themselves.
+    pub(super) host: bool,
+}
+
+impl Profiles {
+    fn is_empty(&self) -> bool {
+        !self.cloud && !self.host
+    }
+}
+
+impl Serialize for Profiles {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq([(self.cloud, "cloud"), (self.host, "host")].iter().filter(|p| p.0).map(|p| p.1))
     }
 }

@@ -34,11 +34,17 @@ pub(super) struct Unmapped<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) operation: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) quantity: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) read_only: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Resources::is_empty")]
     pub(super) resources: Resources<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) service: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) severity: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -22,7 +22,7 @@ pub(in crate::audit) fn describe<'a>(envelope: &'a Envelope, event: &'a Event) -
     party::set_caller(&mut record, envelope, Some(&event.actor));
     party::set_outcome(&mut record, &event.outcome, outcome);
     set_cloud(&mut record, envelope, event);
-    record.api = Some(api(event));
+    set_operation(&mut record, class, event);
     record.unmapped.read_only = event.read_only;
     match class {
         Class::Authentication => set_sign_in(&mut record, envelope, event),
@@ -76,7 +76,7 @@ fn sign_in(action: &str) -> Activity<'_> {
     let word: String =
         action.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     let has = |parts: &[&str]| parts.iter().any(|part| word.contains(part));
-    if has(&["logout", "logoff", "signout", "signoff"]) {
+    if has(&["logout", "logoff", "signout", "signoff", "sessionend"]) {
         Activity::new(2, "Logoff")
     } else if has(&["switchrole", "exitrole"]) {
         Activity::new(7, "Account Switch")
@@ -92,6 +92,18 @@ const fn implied_outcome(kind: ActivityKind) -> OutcomeStatus {
         ActivityKind::SignedIn => OutcomeStatus::Success,
         ActivityKind::SignInFailed | ActivityKind::AccessDenied => OutcomeStatus::Failure,
         _ => OutcomeStatus::Unknown,
+    }
+}
+
+/// The operation is the record's `api`, where the class has it: sign-ins and entities have it in a cloud only.
+fn set_operation<'a>(record: &mut Record<'a>, class: Class, event: &'a Event) {
+    let of_cloud = matches!(class, Class::Authentication | Class::EntityManagement);
+    if record.metadata.profiles.cloud || !of_cloud {
+        record.api = Some(api(event));
+    } else {
+        record.unmapped.operation = Some(&event.action);
+        record.unmapped.request_id = event.request_id.as_deref();
+        record.unmapped.service = event.service.as_deref();
     }
 }
 
@@ -119,7 +131,7 @@ fn set_cloud<'a>(record: &mut Record<'a>, envelope: &'a Envelope, event: &'a Eve
     if record.cloud.is_none() && cloudtrail {
         let account = account.map(|uid| Named { name: None, uid: Some(uid) });
         record.cloud = Some(Cloud { account, provider: "aws", region: None });
-        record.metadata.profiles = &["cloud"];
+        record.metadata.profiles.cloud = true;
     }
 }
 
@@ -137,8 +149,8 @@ fn entity(resource: Option<&Resource>) -> TypedEntity<'_> {
         return TypedEntity { name: Some(UNKNOWN), kind: UNKNOWN, type_id: 0, uid: None };
     };
     let kind = resource.kind.as_deref().unwrap_or_default();
-    let is =
-        |word: &str| kind.len() >= word.len() && kind[kind.len() - word.len()..].eq_ignore_ascii_case(word);
+    let end = |length: usize| kind.len().checked_sub(length).and_then(|start| kind.get(start..));
+    let is = |word: &str| end(word.len()).is_some_and(|end| end.eq_ignore_ascii_case(word));
     let type_id = match () {
         () if kind.is_empty() => 0,
         () if is("user") => 2,

@@ -90,7 +90,7 @@ pub(in crate::audit) fn describe<'a>(envelope: &'a Envelope, event: &'a Usage) -
         provider: &event.provider_name,
         region: event.region_id.as_deref(),
     });
-    record.metadata.profiles = &["cloud"];
+    record.metadata.profiles.cloud = true;
     record.message =
         Some(format!("{} {} for {}", event.billed_cost, event.billing_currency, event.service_name));
     record.unmapped.charge = Some(event.into());
