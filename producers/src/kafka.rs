@@ -36,6 +36,7 @@ const ROOM_PROBE: Duration = Duration::from_millis(100);
 pub struct Producer {
     client: Arc<ThreadedProducer<Context>>,
     framing: Arc<Framing>,
+    bootstrap: Arc<str>,
 }
 
 /// Why an event was not taken into the send queue. It is not in Kafka.
@@ -84,7 +85,13 @@ impl Producer {
         let client = settings
             .create_with_context(Context::new())
             .map_err(|source| SetupError { bootstrap: config.bootstrap.clone(), source })?;
-        Ok(Self { client: Arc::new(client), framing: Arc::new(framing) })
+        let bootstrap = config.bootstrap.as_str().into();
+        Ok(Self { client: Arc::new(client), framing: Arc::new(framing), bootstrap })
+    }
+
+    /// The brokers it was made for.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
     }
 
     /// Queues one event for its topic; the answer resolves when the brokers have it, or will not have it.
@@ -182,9 +189,9 @@ impl Producer {
     fn encode(&self, envelope: &Envelope, hop: Option<&TraceContext>) -> Outgoing {
         let mut encoded = codec::encode(envelope, &self.framing);
         if let Some(hop) = hop {
-            encoded.headers.push(("traceparent".into(), hop.traceparent.clone().into_bytes()));
+            encoded.headers.push(("traceparent", hop.traceparent.clone().into_bytes()));
             if let Some(state) = &hop.tracestate {
-                encoded.headers.push(("tracestate".into(), state.clone().into_bytes()));
+                encoded.headers.push(("tracestate", state.clone().into_bytes()));
             }
         }
         let headers: usize = encoded.headers.iter().map(|(name, value)| name.len() + value.len()).sum();

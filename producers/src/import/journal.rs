@@ -1,0 +1,115 @@
+//! Which files of an import are published to their end and acknowledged: one JSON line a file.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::{self, BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+};
+
+use schemas::TenantId;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Counts, ImportError, Start, walk::FoundFile};
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    path: PathBuf,
+    bytes: u64,
+    modified_ns: u64,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+/// The journal of one import: its tenant, its paths and where it publishes to are in the file's name.
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+    file: File,
+}
+
+/// Files that an earlier, interrupted import has done, with what they held.
+pub(super) type Done = HashMap<PathBuf, (u64, u64, Counts)>;
+
+impl Journal {
+    pub(super) fn open(
+        state_dir: &Path,
+        start: Start,
+        (tenant, destination): (&TenantId, &str),
+        paths: &[PathBuf],
+    ) -> Result<(Self, Done), ImportError> {
+        let path = state_dir.join(name_of(tenant, destination, paths));
+        let opened = (|| {
+            fs::create_dir_all(state_dir)?;
+            let done = if start == Start::Resumed { read(&path)? } else { Done::new() };
+            let mut options = File::options();
+            options.create(true);
+            match start {
+                Start::Over => options.write(true).truncate(true),
+                Start::Resumed => options.append(true),
+            };
+            let mut file = options.open(&path)?;
+            if start == Start::Resumed {
+                // A line that a crash cut short must not swallow the next.
+                file.write_all(b"\n")?;
+            }
+            Ok((file, done))
+        })();
+        match opened {
+            Ok((file, done)) => Ok((Self { path, file }, done)),
+            Err(source) => Err(ImportError::Journal { path, source }),
+        }
+    }
+
+    /// Notes a file all of whose records are acknowledged.
+    pub(super) fn note(&mut self, file: &FoundFile, counts: Counts) -> Result<(), ImportError> {
+        let FoundFile { path, bytes, modified_ns, .. } = file.clone();
+        let written = serde_json::to_vec(&Line { path, bytes, modified_ns, counts })
+            .map_err(io::Error::from)
+            .and_then(|mut line| {
+                line.push(b'\n');
+                self.file.write_all(&line)
+            });
+        written.map_err(|source| ImportError::Journal { path: self.path.clone(), source })
+    }
+
+    /// Forgets a finished import.
+    pub(super) fn remove(self) -> Result<(), ImportError> {
+        fs::remove_file(&self.path).map_err(|source| ImportError::Journal { path: self.path, source })
+    }
+}
+
+fn name_of(tenant: &TenantId, destination: &str, paths: &[PathBuf]) -> String {
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    part(tenant.as_str().as_bytes());
+    part(destination.as_bytes());
+    for path in paths {
+        let full = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        part(full.as_os_str().as_encoded_bytes());
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    format!("import-cloudtrail-{:016x}.jsonl", u64::from_be_bytes(first))
+}
+
+fn read(path: &Path) -> io::Result<Done> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Done::new()),
+        Err(error) => return Err(error),
+    };
+    let mut done = Done::new();
+    for line in BufReader::new(file).lines() {
+        // A line that was cut short names a file that is simply read again.
+        if let Ok(Line { path, bytes, modified_ns, counts }) = serde_json::from_str(&line?) {
+            done.insert(path, (bytes, modified_ns, counts));
+        }
+    }
+    Ok(done)
+}

@@ -1,0 +1,351 @@
+//! From a reading thread through a bounded channel to the producer; each file's acknowledgements counted apart.
+
+use std::{
+    collections::VecDeque,
+    ops::ControlFlow,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    Counts, ImportError, ImportOptions, ImportSummary, MAX_LISTED, Progress, Rejection,
+    journal::{Done, Journal},
+    read::{Ending, Item, chain, read_file},
+    seen::Seen,
+    walk::{FoundFile, Walk},
+};
+use crate::{
+    kafka::{Producer, SendError, Tally},
+    sources::cloudtrail::Mapped,
+};
+
+/// Records are handed over in batches: at most this many, or somewhat more than this many bytes.
+const BATCH_RECORDS: usize = 64;
+const BATCH_BYTES: usize = 256 * 1024;
+const BATCHES_WAITING: usize = 4;
+
+/// What the reading thread tells.
+enum Told {
+    Totals { files: u64, bytes: u64 },
+    FileBegun(FoundFile),
+    Items(Vec<Item>),
+    FileEnded(Ending),
+    Missing(Rejection),
+    Resumed { file: FoundFile, counts: Counts },
+}
+
+/// A file whose records are being sent, or are all sent and not yet all acknowledged.
+struct SentFile {
+    file: FoundFile,
+    whole: bool,
+    counts: Counts,
+    tally: Arc<Tally>,
+}
+
+impl SentFile {
+    fn begun(file: FoundFile) -> Self {
+        Self { file, whole: false, counts: Counts::default(), tally: Arc::default() }
+    }
+
+    fn check_acknowledged(&self) -> Result<(), ImportError> {
+        match self.tally.first_failure() {
+            Some(failure) => {
+                Err(ImportError::Unacknowledged { failed: self.tally.failed(), source: failure.clone() })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+pub(super) struct Publishing<'a> {
+    producer: &'a Producer,
+    journal: Journal,
+    done: Done,
+    seen: Seen,
+    summary: ImportSummary,
+    progress: Progress,
+    bytes_read: Arc<AtomicU64>,
+    /// The file that is being read.
+    current: Option<SentFile>,
+    sent_files: VecDeque<SentFile>,
+}
+
+impl<'a> Publishing<'a> {
+    pub(super) fn begin(
+        paths: &[PathBuf],
+        options: &ImportOptions,
+        producer: &'a Producer,
+    ) -> Result<Self, ImportError> {
+        let whose = (&options.tenant, producer.bootstrap());
+        let (journal, done) = Journal::open(&options.state_dir, options.start, whose, paths)?;
+        Ok(Self {
+            producer,
+            journal,
+            done,
+            seen: Seen::default(),
+            summary: ImportSummary::default(),
+            progress: Progress::default(),
+            bytes_read: Arc::default(),
+            current: None,
+            sent_files: VecDeque::new(),
+        })
+    }
+
+    pub(super) async fn run(
+        mut self,
+        paths: Vec<PathBuf>,
+        options: ImportOptions,
+        mut report: impl FnMut(Progress),
+    ) -> Result<ImportSummary, ImportError> {
+        let (sender, mut told) = mpsc::channel(BATCHES_WAITING);
+        let stop = options.stop.clone();
+        let reading = Reading {
+            options,
+            done: std::mem::take(&mut self.done),
+            bytes_read: Arc::clone(&self.bytes_read),
+            sender,
+        };
+        let reader = tokio::task::spawn_blocking(move || reading.run(paths));
+        while let Some(told) = told.recv().await {
+            self.take(told).await?;
+            self.note_acknowledged_files()?;
+            self.progress.bytes_done = self.bytes_read.load(Relaxed);
+            self.progress.counts = self.summary.counts;
+            report(self.progress);
+        }
+        reader.await.map_err(ImportError::Reader)?;
+        self.finish(stop.is_cancelled()).await
+    }
+
+    async fn take(&mut self, told: Told) -> Result<(), ImportError> {
+        match told {
+            Told::Totals { files, bytes } => {
+                (self.progress.files_total, self.progress.bytes_total) = (files, bytes);
+            }
+            Told::FileBegun(file) => self.current = Some(SentFile::begun(file)),
+            Told::Items(items) => {
+                let mut current = self.current.take().expect("items come from a file that was begun");
+                let before = current.counts;
+                for item in items {
+                    self.publish(item, &mut current).await?;
+                }
+                self.summary.counts.add(current.counts.since(before));
+                self.current = Some(current);
+            }
+            Told::FileEnded(ending) => self.file_ended(ending),
+            Told::Missing(rejection) => self.refuse(rejection),
+            Told::Resumed { file, counts } => {
+                self.progress.files_done += 1;
+                self.bytes_read.fetch_add(file.bytes, Relaxed);
+                self.summary.files += 1;
+                self.summary.resumed_files += 1;
+                self.summary.counts.add(counts);
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish(&mut self, item: Item, file: &mut SentFile) -> Result<(), ImportError> {
+        file.counts.read += 1;
+        let (index, Mapped { envelope, oddities }) = match item {
+            Item::Record { index, mapped } => (index, *mapped),
+            Item::Rejected { index, reason } => {
+                self.reject(index, reason, file);
+                return Ok(());
+            }
+        };
+        if self.seen.is_repeated(&envelope) {
+            file.counts.duplicates += 1;
+            return Ok(());
+        }
+        match self.producer.send_tallied(&envelope, &file.tally).await {
+            Ok(()) => {
+                file.counts.published += 1;
+                file.counts.ids_derived += u64::from(oddities.id_derived);
+                file.counts.times_assumed += u64::from(oddities.time_assumed);
+                file.counts.fields_empty += u64::from(oddities.fields_empty);
+                Ok(())
+            }
+            Err(error @ SendError::TooLarge { .. }) => {
+                self.reject(index, chain(&error), file);
+                Ok(())
+            }
+            Err(error @ (SendError::QueueFull | SendError::Fatal(_))) => Err(ImportError::Producer(error)),
+        }
+    }
+
+    fn reject(&mut self, record: u64, reason: String, file: &mut SentFile) {
+        file.counts.rejected += 1;
+        let rejection = Rejection { file: file.file.path.clone(), record: Some(record), reason };
+        list(&mut self.summary.rejections, rejection);
+    }
+
+    fn refuse(&mut self, rejection: Rejection) {
+        self.summary.refused_files += 1;
+        self.summary.counts.rejected += 1;
+        list(&mut self.summary.rejections, rejection);
+    }
+
+    fn file_ended(&mut self, ending: Ending) {
+        let mut sent = self.current.take().expect("a file that ends was begun");
+        self.progress.files_done += 1;
+        sent.whole = ending == Ending::Whole;
+        let about = |reason| Rejection { file: sent.file.path.clone(), record: None, reason };
+        match ending {
+            Ending::Whole => self.summary.files += 1,
+            Ending::Stopped => {}
+            Ending::Skipped(reason) => {
+                self.summary.skipped_files += 1;
+                list(&mut self.summary.skipped, about(reason));
+            }
+            Ending::Refused(reason) => {
+                self.summary.files += 1;
+                self.refuse(about(reason));
+            }
+        }
+        self.sent_files.push_back(sent);
+    }
+
+    /// Notes the files, in their order, whose last record is acknowledged.
+    fn note_acknowledged_files(&mut self) -> Result<(), ImportError> {
+        while let Some(first) = self.sent_files.pop_front_if(|first| first.tally.is_settled()) {
+            first.check_acknowledged()?;
+            if first.whole {
+                self.journal.note(&first.file, first.counts)?;
+            }
+        }
+        // The file in hand may be long: a failure need not wait for its end.
+        self.current.as_ref().map_or(Ok(()), SentFile::check_acknowledged)
+    }
+
+    async fn finish(mut self, stopped: bool) -> Result<ImportSummary, ImportError> {
+        for sent in &self.sent_files {
+            sent.tally.settled().await;
+        }
+        self.note_acknowledged_files()?;
+        self.summary.interrupted = stopped;
+        if self.summary.is_complete() {
+            self.journal.remove()?;
+        }
+        Ok(self.summary)
+    }
+}
+
+fn list(rejections: &mut Vec<Rejection>, rejection: Rejection) {
+    if rejections.len() < MAX_LISTED {
+        rejections.push(rejection);
+    }
+}
+
+impl Counts {
+    fn add(&mut self, other: Self) {
+        self.read += other.read;
+        self.published += other.published;
+        self.duplicates += other.duplicates;
+        self.rejected += other.rejected;
+        self.ids_derived += other.ids_derived;
+        self.times_assumed += other.times_assumed;
+        self.fields_empty += other.fields_empty;
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self {
+            read: self.read - before.read,
+            published: self.published - before.published,
+            duplicates: self.duplicates - before.duplicates,
+            rejected: self.rejected - before.rejected,
+            ids_derived: self.ids_derived - before.ids_derived,
+            times_assumed: self.times_assumed - before.times_assumed,
+            fields_empty: self.fields_empty - before.fields_empty,
+        }
+    }
+}
+
+/// The reading thread.
+struct Reading {
+    options: ImportOptions,
+    done: Done,
+    bytes_read: Arc<AtomicU64>,
+    sender: mpsc::Sender<Told>,
+}
+
+impl Reading {
+    fn run(self, paths: Vec<PathBuf>) {
+        let (mut files, mut bytes) = (0, 0);
+        for file in Walk::new(paths.clone()).flatten() {
+            files += 1;
+            bytes += file.bytes;
+            if self.is_stopped() {
+                return;
+            }
+        }
+        if self.tell(Told::Totals { files, bytes }).is_break() {
+            return;
+        }
+        for found in Walk::new(paths) {
+            let told = match found {
+                Err(unseen) => {
+                    let reason = chain(&unseen.error);
+                    self.tell(Told::Missing(Rejection { file: unseen.path, record: None, reason }))
+                }
+                Ok(file) => self.read(file),
+            };
+            if told.is_break() {
+                return;
+            }
+        }
+    }
+
+    fn read(&self, file: FoundFile) -> ControlFlow<()> {
+        if let Some((bytes, modified_ns, counts)) = self.done.get(&file.path)
+            && (*bytes, *modified_ns) == (file.bytes, file.modified_ns)
+        {
+            let counts = *counts;
+            return self.tell(Told::Resumed { file, counts });
+        }
+        self.tell(Told::FileBegun(file.clone()))?;
+        let (mut batch, mut batch_bytes) = (Vec::new(), 0);
+        let mut ending = read_file(&file, &self.options.tenant, &self.bytes_read, |item| {
+            batch_bytes += size_of_item(&item);
+            batch.push(item);
+            if batch.len() < BATCH_RECORDS && batch_bytes < BATCH_BYTES {
+                return ControlFlow::Continue(());
+            }
+            batch_bytes = 0;
+            self.tell(Told::Items(std::mem::take(&mut batch)))?;
+            if self.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        if self.is_stopped() && ending != Ending::Whole {
+            ending = Ending::Stopped;
+        }
+        self.tell(Told::Items(batch))?;
+        self.tell(Told::FileEnded(ending))?;
+        if self.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.options.stop.is_cancelled()
+    }
+
+    /// Waits for room; breaks off where nobody listens any more.
+    fn tell(&self, told: Told) -> ControlFlow<()> {
+        match self.sender.blocking_send(told) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    }
+}
+
+fn size_of_item(item: &Item) -> usize {
+    match item {
+        Item::Record { mapped, .. } => {
+            mapped.envelope.native.as_ref().map_or(0, |native| native.record.len())
+        }
+        Item::Rejected { reason, .. } => reason.len(),
+    }
+}

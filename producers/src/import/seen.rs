@@ -1,0 +1,65 @@
+//! The ids of this import, to tell a repetition from a new record.
+
+use std::collections::{HashMap, hash_map::Entry};
+
+use schemas::{Envelope, EventId};
+use sha2::{Digest, Sha256};
+
+/// Most ids that are remembered: 2^21 slots of 17 bytes, 36 MB, and half as much again while the table grows.
+const MAX_IDS: usize = 1_800_000;
+
+/// Ids and contents by 64 bits of each: both would have to collide for a new record to be taken for an old one.
+#[derive(Debug, Default)]
+pub(super) struct Seen(HashMap<u64, u64>);
+
+impl Seen {
+    /// Whether this record, with this content, was here before. Remembers it, while there is room.
+    pub(super) fn is_repeated(&mut self, envelope: &Envelope) -> bool {
+        let content = content_of(envelope);
+        let has_room = self.0.len() < MAX_IDS;
+        match self.0.entry(half_of(envelope.id)) {
+            Entry::Occupied(known) => *known.get() == content,
+            Entry::Vacant(free) => {
+                if has_room {
+                    free.insert(content);
+                }
+                false
+            }
+        }
+    }
+}
+
+fn half_of(id: EventId) -> u64 {
+    let (high, low) = id.as_uuid().as_u64_pair();
+    high ^ low
+}
+
+/// An imported envelope follows from its native record alone.
+fn content_of(envelope: &Envelope) -> u64 {
+    let digest = match &envelope.native {
+        Some(native) => Sha256::digest(native.record.as_bytes()).into(),
+        None => envelope.content_sha256(),
+    };
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    u64::from_be_bytes(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::TenantId;
+
+    use super::*;
+    use crate::sources::cloudtrail;
+
+    #[test]
+    fn same_id_and_content_is_a_repetition_other_content_is_not() {
+        let tenant = TenantId::new("acme").expect("a plain name");
+        let envelope = |text: &str| cloudtrail::map(&tenant, text).expect("an object").envelope;
+        let mut seen = Seen::default();
+        assert!(!seen.is_repeated(&envelope(r#"{"eventID":"a"}"#)));
+        assert!(seen.is_repeated(&envelope(r#"{"eventID":"a"}"#)));
+        assert!(!seen.is_repeated(&envelope(r#"{"eventID":"a","eventName":"Other"}"#)));
+        assert!(!seen.is_repeated(&envelope(r#"{"eventID":"b"}"#)));
+    }
+}

@@ -1,0 +1,161 @@
+//! Against the client library's own broker, in this process.
+
+use std::{collections::BTreeMap, fs, io::Write as _, path::Path};
+
+use flate2::{Compression, write::GzEncoder};
+use schemas::codec::Framing;
+
+use super::*;
+use crate::kafka::{ProducerConfig, Purpose};
+
+fn producer() -> Producer {
+    let extra = BTreeMap::from([
+        ("test.mock.num.brokers".to_owned(), "1".to_owned()),
+        ("allow.auto.create.topics".to_owned(), "true".to_owned()),
+        ("queue.buffering.max.messages".to_owned(), "50".to_owned()),
+    ]);
+    let config = ProducerConfig {
+        bootstrap: "localhost:1".into(),
+        purpose: Purpose::Bulk,
+        client_id: "weir-test".into(),
+        extra,
+    };
+    Producer::new(&config, Framing::SingleObject).expect("the settings are good")
+}
+
+struct Case {
+    files: tempfile::TempDir,
+    state: tempfile::TempDir,
+    producer: Producer,
+    stop: CancellationToken,
+}
+
+impl Case {
+    fn new() -> Self {
+        let folder = || tempfile::tempdir().expect("a temporary folder");
+        Self { files: folder(), state: folder(), producer: producer(), stop: CancellationToken::new() }
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.files.path().join(name), content).expect("written");
+    }
+
+    async fn import(&self, start: Start, mut seen: impl FnMut(Progress)) -> ImportSummary {
+        let options = ImportOptions {
+            tenant: TenantId::new("acme").expect("a plain name"),
+            state_dir: self.state.path().into(),
+            start,
+            stop: self.stop.clone(),
+        };
+        cloudtrail(vec![self.files.path().into()], options, &self.producer, &mut seen).await.expect("imported")
+    }
+
+    fn journals(&self) -> usize {
+        fs::read_dir(self.state.path()).expect("listed").count()
+    }
+}
+
+fn record(id: u32) -> String {
+    format!(r#"{{"eventID":"00000000-0000-4000-8000-{id:012}","eventName":"Do","eventTime":"2026-01-01T00:00:00Z"}}"#)
+}
+
+fn records(ids: std::ops::Range<u32>) -> String {
+    format!(r#"{{"Records":[{}]}}"#, ids.map(record).collect::<Vec<_>>().join(","))
+}
+
+fn gzip(content: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(content.as_bytes()).expect("compressed");
+    encoder.finish().expect("compressed")
+}
+
+fn told(counts: Counts) -> (u64, u64, u64, u64) {
+    (counts.read, counts.published, counts.duplicates, counts.rejected)
+}
+
+#[tokio::test]
+async fn every_shape_of_file_is_published_and_repetitions_counted() {
+    let case = Case::new();
+    case.file("a.json", records(0..200));
+    case.file("b.json.gz", [gzip(&record(200)), gzip("\n"), gzip(&record(201))].concat());
+    case.file("c.jsonl", format!("{}\n17\n{}\n", record(0), record(202)));
+    case.file("empty.json", "");
+    case.file("README.md", "# Not a log\n");
+    case.file("other.json", r#"[{"name":"no log either"}]"#);
+    let mut last = Progress::default();
+    let summary = case.import(Start::Over, |progress| last = progress).await;
+    assert_eq!(told(summary.counts), (205, 203, 1, 1));
+    assert_eq!((summary.files, summary.skipped_files, summary.refused_files), (4, 2, 0));
+    assert_eq!(summary.rejections[0].record, Some(1));
+    assert!(summary.rejections[0].file.ends_with("c.jsonl"));
+    assert_eq!((last.files_done, last.files_total), (6, 6));
+    assert_eq!(last.bytes_done, last.bytes_total);
+    assert!(summary.is_complete());
+    assert_eq!(case.journals(), 0, "a finished import leaves nothing behind");
+
+    let again = case.import(Start::Over, |_| ()).await;
+    assert_eq!(told(again.counts), told(summary.counts), "a new import publishes all of it again");
+}
+
+#[tokio::test]
+async fn broken_files_keep_what_came_before_and_are_read_again_when_resumed() {
+    let case = Case::new();
+    let whole = gzip(&records(10..400));
+    case.file("a.json", records(0..10));
+    case.file("cut.json.gz", &whole[..whole.len() - 20]);
+    case.file("false.json.gz", "not gzip");
+    case.file("cut.json", &records(400..410)[..records(400..410).len() - 2]);
+    let summary = case.import(Start::Over, |_| ()).await;
+    assert_eq!((summary.files, summary.refused_files), (4, 3));
+    assert!(summary.counts.published > 20, "what came before the cut is kept: {:?}", summary.counts);
+    assert_eq!((summary.is_complete(), case.journals()), (false, 1));
+    let reasons: Vec<_> = summary.rejections.iter().map(|rejection| rejection.reason.as_str()).collect();
+    assert!(reasons[0].contains("cut"), "{reasons:?}");
+
+    case.file("cut.json.gz", whole);
+    case.file("false.json.gz", gzip("[]"));
+    case.file("cut.json", records(400..410));
+    let summary = case.import(Start::Resumed, |_| ()).await;
+    assert_eq!(told(summary.counts), (410, 410, 0, 0), "counts include what was done before");
+    assert_eq!((summary.files, summary.resumed_files, case.journals()), (4, 1, 0));
+}
+
+#[tokio::test]
+async fn an_interrupted_import_goes_on_where_it_stopped() {
+    let case = Case::new();
+    for file in 0..20 {
+        case.file(&format!("{file:02}.json"), records(file * 1_000..(file + 1) * 1_000));
+    }
+    let stop = case.stop.clone();
+    let summary = case
+        .import(Start::Over, |progress| {
+            if progress.files_done == 5 {
+                stop.cancel();
+            }
+        })
+        .await;
+    assert!(summary.interrupted && (5..20).contains(&summary.files), "{} files", summary.files);
+    let case = Case { stop: CancellationToken::new(), ..case };
+    let resumed = case.import(Start::Resumed, |_| ()).await;
+    assert_eq!(resumed.resumed_files, summary.files);
+    assert_eq!((resumed.files, told(resumed.counts)), (20, (20_000, 20_000, 0, 0)));
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_there_is_named() {
+    let case = Case::new();
+    let options = ImportOptions {
+        tenant: TenantId::new("acme").expect("a plain name"),
+        state_dir: case.state.path().join("new/folder"),
+        start: Start::Over,
+        stop: CancellationToken::new(),
+    };
+    let missing = case.files.path().join("missing.json");
+    let lone = case.files.path().join("lone.json");
+    fs::write(&lone, r#"{"name":"no record"}"#).expect("written");
+    let summary =
+        cloudtrail(vec![missing.clone(), lone.clone()], options, &case.producer, |_| ()).await.expect("imported");
+    let files: Vec<&Path> = summary.rejections.iter().map(|rejection| rejection.file.as_path()).collect();
+    assert_eq!(files, [missing.as_path(), lone.as_path()]);
+    assert_eq!((summary.files, told(summary.counts)), (1, (0, 0, 0, 2)));
+}
