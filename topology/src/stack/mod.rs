@@ -16,6 +16,8 @@
 //! ```
 
 mod config;
+#[cfg(test)]
+mod containers;
 mod control;
 mod error;
 mod fetch;
@@ -41,7 +43,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 /// How long a server that somebody else started may take until it answers.
-const JOIN_WITHIN: Duration = Duration::from_secs(60);
+const JOIN_WITHIN: Duration = Duration::from_mins(1);
 
 /// Where to reach what the pipeline needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
