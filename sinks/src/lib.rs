@@ -1,10 +1,18 @@
 //! Where data leaves: rows and positions in one transaction, read models, the query API.
 
+pub mod api_keys;
 pub mod batch;
 pub mod compress;
 pub mod delivery;
+mod headers;
+pub mod outbox;
+pub mod parking;
+pub mod positions;
+pub mod postgres;
 pub mod query_api;
 pub mod read_models;
 
 pub use batch::{Batch, LastRecord, OffsetRange, RawRecord, RecordChanges, Settlement, TopicPartition};
 pub use delivery::{Claim, ClaimRequest, DeliveryError, RangeCounts, Settled, Sink};
+pub use headers::Headers;
+pub use read_models::{Fact, ReadModel};

@@ -3,5 +3,7 @@
 pub mod audit_entry;
 pub mod pipeline;
 mod snapshot;
+mod writing;
 
 pub use snapshot::{Positions, ReadError, STATEMENT_TIMEOUT, reader_pool};
+pub use writing::{Fact, ReadModel, WritePath};

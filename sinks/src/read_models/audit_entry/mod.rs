@@ -1,3 +1,6 @@
 //! `audit_entry`: one row per event, what people filter by in columns, the whole OCSF record compressed beside it.
 
 pub mod read;
+mod write;
+
+pub use write::AuditEntries;

@@ -1,0 +1,61 @@
+//! The once-only rule: when a batch may be applied, and how to tell whether it was.
+//!
+//! Every partition of a stage has one row in `stage_position`. A batch names, per partition, the range `[start, upto)`
+//! and the owner epoch of the claim under which it was read. The row is compared and moved in the transaction that
+//! writes the batch's rows:
+//!
+//! | the row's epoch | the row's position | verdict | because |
+//! |---|---|---|---|
+//! | ours | `start` | `Apply` | nothing of the batch is there |
+//! | ours | `upto` | `Applied` | only we write under our epoch: the transaction whose answer was lost had committed |
+//! | ours | any other | `Fenced` | somebody moved it on purpose (an accepted gap), or we are confused: claim again |
+//! | another | any | `Fenced` | somebody claimed it after us |
+//! | no row | | `Fenced` | it was never claimed, or was removed |
+//!
+//! So the applied ranges of a partition tile: none overlaps another, none is left out, whoever writes.
+
+mod stored;
+
+pub use stored::{AcceptedGap, PositionChange, PositionError, StagePosition, accept_gap, read_all, resume};
+
+use crate::batch::OffsetRange;
+
+/// How a partition stands in `stage_position`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The next offset to apply.
+    pub position: i64,
+    /// The epoch of the last claim.
+    pub owner_epoch: i64,
+}
+
+/// Whether a range may be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is next.
+    Apply,
+    /// It has been applied, by us.
+    Applied,
+    /// It is not ours to apply.
+    Fenced,
+}
+
+/// The rule, for one partition.
+pub fn judge(standing: Option<Standing>, range: &OffsetRange) -> Verdict {
+    match standing {
+        Some(row) if row.owner_epoch != range.owner_epoch => Verdict::Fenced,
+        Some(row) if row.position == range.start => Verdict::Apply,
+        Some(row) if row.position == range.upto => Verdict::Applied,
+        _ => Verdict::Fenced,
+    }
+}
+
+/// The rule, for a batch, which is applied whole or not at all: its partitions must agree.
+pub fn judge_batch<'a>(rows: impl IntoIterator<Item = (Option<Standing>, &'a OffsetRange)>) -> Verdict {
+    let mut verdicts = rows.into_iter().map(|(standing, range)| judge(standing, range));
+    let Some(first) = verdicts.next() else { return Verdict::Applied };
+    if verdicts.all(|verdict| verdict == first) { first } else { Verdict::Fenced }
+}
+
+#[cfg(test)]
+mod tests;

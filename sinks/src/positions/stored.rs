@@ -1,0 +1,176 @@
+//! `stage_position` and `position_gap` as operators see and change them.
+
+use schemas::{Timestamp, Topic};
+use sqlx::{FromRow, PgConnection, PgPool};
+
+use crate::batch::TopicPartition;
+
+/// One partition of one stage, as stored.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct StagePosition {
+    /// The stage.
+    pub stage: String,
+    /// The topic's name.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// Where the stage began.
+    pub first_position: i64,
+    /// The next offset to apply.
+    pub position: i64,
+    /// The last settled record.
+    pub last_offset: Option<i64>,
+    /// The cluster whose offsets these are.
+    pub cluster_id: String,
+    /// The epoch of the last claim.
+    pub owner_epoch: i64,
+    /// Who claimed it last.
+    pub owner: String,
+    /// When.
+    pub claimed_at: Timestamp,
+    /// Records that changed the read models.
+    pub applied: i64,
+    /// Records that were there already.
+    pub duplicate: i64,
+    /// Records from which nothing follows, by a named rule.
+    pub ignored: i64,
+    /// Records that lie in `parked_record`, or did.
+    pub parked: i64,
+    /// Why it must not go on, if so.
+    pub halted: Option<String>,
+    /// When the position last moved.
+    pub updated_at: Timestamp,
+}
+
+/// How all partitions of all stages stand, ordered by stage, topic and partition.
+pub async fn read_all(pool: &PgPool) -> sqlx::Result<Vec<StagePosition>> {
+    sqlx::query_as(
+        "SELECT stage, topic, partition, first_position, position, last_offset, cluster_id, owner_epoch, owner,
+                claimed_at, applied, duplicate, ignored, parked, halted, updated_at
+           FROM stage_position ORDER BY stage, topic, partition",
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// Which partition of which stage an operator changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PositionChange {
+    /// The stage.
+    pub stage: String,
+    /// The partition.
+    pub partition: TopicPartition,
+}
+
+/// A decision to go on without some records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedGap {
+    /// The offset to go on from; must lie ahead of the position.
+    pub to: i64,
+    /// Why.
+    pub reason: String,
+    /// Who decided.
+    pub by: String,
+}
+
+/// Why a position was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum PositionError {
+    /// No such stage has ever owned that partition.
+    #[error("stage {stage} has no position in {topic}/{partition}: see `weir lag`")]
+    Unknown {
+        /// The stage.
+        stage: String,
+        /// The topic.
+        topic: Topic,
+        /// The partition.
+        partition: i32,
+    },
+    /// The gap would go backwards.
+    #[error("the position is {position} already: --to must be greater")]
+    NotAhead {
+        /// Where the stage stands.
+        position: i64,
+    },
+    /// Postgres refused or does not answer.
+    #[error("the database did not do it")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Goes on without the records before `gap.to`: raises the epoch (so that no owner writes on), moves the position,
+/// forgets the fingerprint and the halt, and writes the gap down. Answers the range that is left out.
+pub async fn accept_gap(
+    pool: &PgPool,
+    change: &PositionChange,
+    gap: &AcceptedGap,
+) -> Result<std::ops::Range<i64>, PositionError> {
+    let mut tx = pool.begin().await?;
+    let position = locked_position(&mut tx, change).await?;
+    if gap.to <= position {
+        return Err(PositionError::NotAhead { position });
+    }
+    let topic = change.partition.topic.name();
+    sqlx::query(
+        "UPDATE stage_position
+            SET owner_epoch = owner_epoch + 1, owner = $5, claimed_at = now(), updated_at = now(),
+                position = $4, last_offset = NULL, last_print = NULL, halted = NULL
+          WHERE stage = $1 AND topic = $2 AND partition = $3",
+    )
+    .bind(&change.stage)
+    .bind(topic)
+    .bind(change.partition.partition)
+    .bind(gap.to)
+    .bind(&gap.by)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "INSERT INTO position_gap (stage, topic, partition, from_position, to_position, reason, accepted_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(&change.stage)
+    .bind(topic)
+    .bind(change.partition.partition)
+    .bind(position)
+    .bind(gap.to)
+    .bind(&gap.reason)
+    .bind(&gap.by)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(position..gap.to)
+}
+
+/// Lifts a halt, so that the next claim goes on; answers why it was halted, if it was.
+pub async fn resume(pool: &PgPool, change: &PositionChange) -> Result<Option<String>, PositionError> {
+    let mut tx = pool.begin().await?;
+    locked_position(&mut tx, change).await?;
+    let halted = sqlx::query_scalar(
+        "UPDATE stage_position AS p SET halted = NULL, updated_at = now()
+           FROM (SELECT halted FROM stage_position WHERE stage = $1 AND topic = $2 AND partition = $3) AS was
+          WHERE p.stage = $1 AND p.topic = $2 AND p.partition = $3
+          RETURNING was.halted",
+    )
+    .bind(&change.stage)
+    .bind(change.partition.topic.name())
+    .bind(change.partition.partition)
+    .fetch_one(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(halted)
+}
+
+async fn locked_position(tx: &mut PgConnection, change: &PositionChange) -> Result<i64, PositionError> {
+    let position = sqlx::query_scalar(
+        "SELECT position FROM stage_position WHERE stage = $1 AND topic = $2 AND partition = $3 FOR UPDATE",
+    )
+    .bind(&change.stage)
+    .bind(change.partition.topic.name())
+    .bind(change.partition.partition)
+    .fetch_optional(tx)
+    .await?;
+    position.ok_or_else(|| PositionError::Unknown {
+        stage: change.stage.clone(),
+        topic: change.partition.topic,
+        partition: change.partition.partition,
+    })
+}

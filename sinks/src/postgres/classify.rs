@@ -1,0 +1,193 @@
+//! What an error of Postgres means for a batch: the SQLSTATE tables of
+//! <https://www.postgresql.org/docs/current/errcodes-appendix.html>, read by class.
+
+use schemas::ParkReason;
+use sqlx::postgres::PgDatabaseError;
+
+use crate::delivery::DeliveryError;
+
+/// What an error means, and whether its connection may be used again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// What to do with the batch.
+    pub(crate) kind: FailureKind,
+    /// What Postgres said, without payload.
+    pub(crate) message: String,
+    /// The connection is in order: after `ROLLBACK` it may be used again.
+    pub(crate) connection_usable: bool,
+}
+
+/// What to do with a batch that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FailureKind {
+    /// Not now; the same batch again.
+    Unavailable,
+    /// A statement ran into its timeout (57014).
+    TimedOut,
+    /// An id is there already (23505): look which.
+    Duplicate,
+    /// The batch holds something that can never be stored.
+    Rejected(ParkReason),
+    /// The set-up is wrong.
+    Misconfigured,
+    /// A partition belongs to somebody else now.
+    Fenced,
+}
+
+impl Failure {
+    /// Reads an error. Whatever is not known to be the batch's or the set-up's fault is `Unavailable`: it must not
+    /// cost a record.
+    pub(crate) fn of(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(db) => {
+                let code = db.code();
+                let code = code.as_deref().unwrap_or_default();
+                let (kind, connection_usable) = by_sqlstate(code);
+                let relation =
+                    db.try_downcast_ref::<PgDatabaseError>().map(describe_place).unwrap_or_default();
+                let message = format!("{}{relation} (SQLSTATE {code})", db.message());
+                Self { kind, message: printable(&message), connection_usable }
+            }
+            // What we bind and read does not fit the table: a migration is missing, or too many were run.
+            sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::ColumnIndexOutOfBounds { .. }
+            | sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::TypeNotFound { .. }
+            | sqlx::Error::Encode(_)
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::Configuration(_)
+            | sqlx::Error::RowNotFound => Self::closing(FailureKind::Misconfigured, error),
+            _ => Self::closing(FailureKind::Unavailable, error),
+        }
+    }
+
+    /// Somebody else's partition.
+    pub(crate) fn fenced() -> Self {
+        Self { kind: FailureKind::Fenced, message: String::new(), connection_usable: true }
+    }
+
+    /// A reason of our own not to go on now; the connection is closed.
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Unavailable, message: message.into(), connection_usable: false }
+    }
+
+    fn closing(kind: FailureKind, error: &sqlx::Error) -> Self {
+        Self { kind, message: printable(&error.to_string()), connection_usable: false }
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::of(&error)
+    }
+}
+
+impl From<Failure> for DeliveryError {
+    fn from(failure: Failure) -> Self {
+        match failure.kind {
+            FailureKind::Unavailable => Self::Unavailable(failure.message),
+            FailureKind::TimedOut => Self::TimedOut(failure.message),
+            // A fold's own unique key: the sink looks into those of facts before it comes here.
+            FailureKind::Duplicate => {
+                Self::Rejected { park_as: ParkReason::ConstraintViolated, reason: failure.message }
+            }
+            FailureKind::Rejected(park_as) => Self::Rejected { park_as, reason: failure.message },
+            FailureKind::Misconfigured => Self::Misconfigured(failure.message),
+            FailureKind::Fenced => Self::Fenced,
+        }
+    }
+}
+
+/// What a SQLSTATE means, and whether the connection is usable after a `ROLLBACK`.
+fn by_sqlstate(code: &str) -> (FailureKind, bool) {
+    use FailureKind::{Duplicate, Misconfigured, Rejected, TimedOut, Unavailable};
+    match code {
+        "23505" => return (Duplicate, true),
+        "57014" => return (TimedOut, true),
+        // Data corruption: no retry makes it better, and no record is at fault.
+        "XX001" | "XX002" => return (Misconfigured, false),
+        "P0001" => return (Rejected(ParkReason::ConstraintViolated), true),
+        _ => {}
+    }
+    match code.get(..2).unwrap_or_default() {
+        // Cardinality, integrity constraints, WITH CHECK OPTION.
+        "21" | "23" | "44" => (Rejected(ParkReason::ConstraintViolated), true),
+        // Data exceptions: U+0000 in text, out of range, too long.
+        "22" => (Rejected(ParkReason::Unstorable), true),
+        // Program limits: an index row too large, for example.
+        "54" => (Rejected(ParkReason::LimitExceeded), true),
+        // Not supported, authorisation, catalog, schema, syntax or access rule.
+        "0A" | "28" | "3D" | "3F" | "42" => (Misconfigured, false),
+        // Serialisation and deadlock, lock not available: the connection did nothing wrong.
+        "40" | "55" => (Unavailable, true),
+        // Connections, transaction state, resources, operators, system, internal, and whatever is not listed.
+        _ => (Unavailable, false),
+    }
+}
+
+fn describe_place(db: &PgDatabaseError) -> String {
+    match (db.table(), db.constraint()) {
+        (Some(table), Some(constraint)) => format!(" in {table}, {constraint}"),
+        (Some(table), None) => format!(" in {table}"),
+        _ => String::new(),
+    }
+}
+
+/// At most 1,000 characters, none of them a control character.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(1_000).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use FailureKind::{Duplicate, Misconfigured, Rejected, TimedOut, Unavailable};
+
+    fn check(codes: &[&str], kind: FailureKind, usable: bool) {
+        for code in codes {
+            assert_eq!(by_sqlstate(code), (kind, usable), "{code}");
+        }
+    }
+
+    #[test]
+    fn infrastructure_is_waited_for_and_never_parks() {
+        check(&["08000", "08006", "08P01"], Unavailable, false);
+        check(&["25006", "25P02", "25P03"], Unavailable, false);
+        check(&["53000", "53100", "53200", "53300"], Unavailable, false);
+        check(&["57P01", "57P02", "57P03", "57000"], Unavailable, false);
+        check(&["58000", "58030", "XX000"], Unavailable, false);
+        check(&["", "0", "ZZ999", "F0000"], Unavailable, false);
+        check(&["40001", "40P01", "55P03", "55006"], Unavailable, true);
+        check(&["57014"], TimedOut, true);
+    }
+
+    #[test]
+    fn what_the_data_is_to_blame_for_is_rejected() {
+        check(&["22021", "22001", "22003", "22008", "22P05"], Rejected(ParkReason::Unstorable), true);
+        check(
+            &["21000", "23502", "23514", "23503", "44000", "P0001"],
+            Rejected(ParkReason::ConstraintViolated),
+            true,
+        );
+        check(&["54000", "54001"], Rejected(ParkReason::LimitExceeded), true);
+        check(&["23505"], Duplicate, true);
+    }
+
+    #[test]
+    fn what_the_set_up_is_to_blame_for_is_neither() {
+        check(
+            &["0A000", "28000", "28P01", "3D000", "3F000", "42P01", "42501", "42703"],
+            Misconfigured,
+            false,
+        );
+        check(&["XX001", "XX002"], Misconfigured, false);
+    }
+
+    #[test]
+    fn errors_that_are_not_postgres_own_are_told_apart() {
+        let io = sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
+        assert_eq!(Failure::of(&io).kind, Unavailable);
+        assert!(!Failure::of(&io).connection_usable);
+        assert_eq!(Failure::of(&sqlx::Error::ColumnNotFound("x".into())).kind, Misconfigured);
+    }
+}

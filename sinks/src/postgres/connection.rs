@@ -1,0 +1,83 @@
+//! Connections: who they are, and what they may wait for.
+
+use std::time::Duration;
+
+use sqlx::{
+    ConnectOptions, Connection, Executor, PgConnection, PgPool, Row,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use super::SinkConfig;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a writer is told when it connects.
+pub(super) struct Session {
+    pub(super) connection: PgConnection,
+    /// COPY FROM is refused where row-level security applies to the role.
+    pub(super) may_copy: bool,
+}
+
+/// Connects a stage's writer: role `weir_writer`, nothing waits for ever, a frozen owner's locks are freed.
+/// Refuses a server that is in recovery: what it holds may be behind, and it takes no writes.
+pub(super) async fn connect(config: &SinkConfig) -> sqlx::Result<Session> {
+    let options = config.url.parse::<PgConnectOptions>()?;
+    let options = options.application_name(&format!("weir-{}", config.stage)).options([
+        ("statement_timeout", "10s"),
+        ("lock_timeout", "2s"),
+        ("idle_in_transaction_session_timeout", "10s"),
+        ("synchronous_commit", "on"),
+        ("default_transaction_isolation", "read committed"),
+        ("TimeZone", "UTC"),
+    ]);
+    let connecting = async {
+        let mut connection = options.connect().await?;
+        connection.execute("SET ROLE weir_writer").await?;
+        let row = connection
+            .fetch_one("SELECT pg_is_in_recovery(), rolbypassrls OR rolsuper FROM pg_roles WHERE rolname = current_user")
+            .await?;
+        if row.try_get(0)? {
+            let why = "the server is in recovery: it takes no writes";
+            return Err(sqlx::Error::Io(std::io::Error::other(why)));
+        }
+        Ok(Session { may_copy: row.try_get(1)?, connection })
+    };
+    let late =
+        |_| sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no connection within 5 s"));
+    tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(late)?
+}
+
+/// A writer's connection for other uses than delivering, with the same settings.
+pub(crate) async fn connect_writer(config: &SinkConfig) -> sqlx::Result<PgConnection> {
+    connect(config).await.map(|session| session.connection)
+}
+
+/// Connections for operators and for whoever checks credentials: role `weir_operator`, which sees API keys, parked
+/// records and positions of all tenants, but no audit rows. Connects when it is first used.
+pub fn operator_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
+    let options = url.parse::<PgConnectOptions>()?.application_name("weir-operator").options([
+        ("statement_timeout", "10s"),
+        ("lock_timeout", "2s"),
+        ("idle_in_transaction_session_timeout", "10s"),
+    ]);
+    Ok(PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(CONNECT_TIMEOUT)
+        .after_connect(|connection, _| {
+            Box::pin(async move { connection.execute("SET ROLE weir_operator").await.map(drop) })
+        })
+        // A `begin()` that was dropped half-way gives its connection back inside a transaction, and the next
+        // borrower's writes would vanish with it.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                connection.execute("ROLLBACK").await?;
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options))
+}
+
+/// A plain connection of whoever the URL names, for migrations.
+pub(super) async fn connect_admin(url: &str) -> sqlx::Result<PgConnection> {
+    PgConnection::connect_with(&url.parse::<PgConnectOptions>()?.application_name("weir-migrate")).await
+}

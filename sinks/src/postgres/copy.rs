@@ -1,0 +1,156 @@
+//! COPY in binary format, written by hand into one buffer that is reused.
+//!
+//! Format: <https://www.postgresql.org/docs/current/sql-copy.html>, "Binary Format": a header, rows of a column count and
+//! length-prefixed big-endian values, and −1 for the end.
+
+use schemas::Timestamp;
+use sqlx::{PgConnection, postgres::PgCopyIn};
+use uuid::Uuid;
+
+/// How much is sent at once. One send of several hundred KiB stalls.
+const PIECE_BYTES: usize = 64 * 1024;
+const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// 2000-01-01, from which Postgres counts, in microseconds since 1970-01-01.
+const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+/// Rows in binary format, not yet sent.
+#[derive(Debug, Default)]
+pub(crate) struct CopyRows {
+    buffer: Vec<u8>,
+}
+
+impl CopyRows {
+    /// Begins a row of that many columns.
+    pub(crate) fn row(&mut self, columns: i16) {
+        self.buffer.extend_from_slice(&columns.to_be_bytes());
+    }
+
+    /// A `smallint`.
+    pub(crate) fn smallint(&mut self, value: i16) {
+        self.bytea(&value.to_be_bytes());
+    }
+
+    /// An `integer`.
+    pub(crate) fn integer(&mut self, value: i32) {
+        self.bytea(&value.to_be_bytes());
+    }
+
+    /// A `bigint`.
+    pub(crate) fn bigint(&mut self, value: i64) {
+        self.bytea(&value.to_be_bytes());
+    }
+
+    /// A `uuid`.
+    pub(crate) fn uuid(&mut self, value: &Uuid) {
+        self.bytea(value.as_bytes());
+    }
+
+    /// A `timestamptz`.
+    pub(crate) fn timestamptz(&mut self, value: Timestamp) {
+        self.bigint(value.timestamp_micros().saturating_sub(POSTGRES_EPOCH_MICROS));
+    }
+
+    /// A `text`.
+    pub(crate) fn text(&mut self, value: &str) {
+        self.bytea(value.as_bytes());
+    }
+
+    /// A `text` or NULL.
+    pub(crate) fn optional_text(&mut self, value: Option<&str>) {
+        match value {
+            Some(value) => self.text(value),
+            None => self.buffer.extend_from_slice(&(-1_i32).to_be_bytes()),
+        }
+    }
+
+    /// A `bytea`.
+    pub(crate) fn bytea(&mut self, value: &[u8]) {
+        let length = i32::try_from(value.len()).expect("a value is far smaller than 2 GiB");
+        self.buffer.extend_from_slice(&length.to_be_bytes());
+        self.buffer.extend_from_slice(value);
+    }
+
+    /// Forgets everything and begins with the header.
+    fn begin(&mut self) {
+        self.buffer.clear();
+        self.buffer.extend_from_slice(HEADER);
+    }
+
+    fn end(&mut self) {
+        self.buffer.extend_from_slice(&(-1_i16).to_be_bytes());
+    }
+}
+
+/// One COPY under way: rows are encoded while Postgres works on the piece before.
+pub(crate) struct CopyIn<'a> {
+    copy: PgCopyIn<&'a mut PgConnection>,
+    rows: &'a mut CopyRows,
+}
+
+impl<'a> CopyIn<'a> {
+    /// Begins; `statement` is `COPY .. FROM STDIN (FORMAT binary)`.
+    pub(crate) async fn begin(
+        connection: &'a mut PgConnection,
+        statement: &str,
+        rows: &'a mut CopyRows,
+    ) -> sqlx::Result<Self> {
+        rows.begin();
+        Ok(Self { copy: connection.copy_in_raw(statement).await?, rows })
+    }
+
+    /// The buffer to encode the next row into.
+    pub(crate) fn rows(&mut self) -> &mut CopyRows {
+        self.rows
+    }
+
+    /// Sends what has been encoded, once it is a piece.
+    pub(crate) async fn send_pieces(&mut self) -> sqlx::Result<()> {
+        if self.rows.buffer.len() >= PIECE_BYTES {
+            self.send_all().await?;
+        }
+        Ok(())
+    }
+
+    /// Sends the rest and waits for Postgres to accept all of it.
+    pub(crate) async fn finish(mut self) -> sqlx::Result<u64> {
+        self.rows.end();
+        self.send_all().await?;
+        self.copy.finish().await
+    }
+
+    async fn send_all(&mut self) -> sqlx::Result<()> {
+        for piece in self.rows.buffer.chunks(PIECE_BYTES) {
+            self.copy.send(piece).await?;
+        }
+        self.rows.buffer.clear();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_reads_as_the_manual_says() {
+        let mut rows = CopyRows::default();
+        rows.begin();
+        rows.row(4);
+        rows.integer(258);
+        rows.optional_text(None);
+        rows.text("ä");
+        rows.timestamptz(Timestamp::from_timestamp(946_684_801, 0).expect("valid"));
+        rows.end();
+        let expected = [
+            HEADER,
+            &[0, 4],
+            &[0, 0, 0, 4, 0, 0, 1, 2],
+            &[255, 255, 255, 255],
+            &[0, 0, 0, 2, 0xc3, 0xa4],
+            &[0, 0, 0, 8, 0, 0, 0, 0, 0, 0x0f, 0x42, 0x40],
+            &[255, 255],
+        ]
+        .concat();
+        assert_eq!(rows.buffer, expected);
+    }
+}

@@ -1,0 +1,108 @@
+//! Databases and their schema. For whoever may create roles and tables; stages and readers never need it.
+
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
+
+use super::connection::connect_admin;
+use crate::compress::DICTIONARIES;
+
+/// Months of partitions that are made ahead of the clock; stages make what their events need besides.
+const MONTHS_AHEAD: i32 = 2;
+/// Two migrations that make the same roles at once, in different databases: one of them tries again.
+const ATTEMPTS: usize = 5;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+/// Why a database is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// The URL is wrong, the server does not answer, or it refuses.
+    #[error("the database cannot be prepared: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A migration failed, or the database holds a later version's.
+    #[error("migration: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The database holds another dictionary under a number of ours.
+    #[error("dictionary {0} differs from the one in the database: records would become unreadable")]
+    DictionaryDiffers(i16),
+    /// A database's name that cannot be one.
+    #[error("{0:?} is no name for a database: 1 to 63 of a-z 0-9 _, beginning with a letter")]
+    InvalidName(String),
+}
+
+/// Brings the database of that URL up to this version: roles, tables, dictionaries, the next months' partitions.
+/// Safe to run again, at the same time as others, and under running stages.
+pub async fn migrate(admin_url: &str) -> Result<(), MigrateError> {
+    let mut connection = connect_admin(admin_url).await?;
+    let mut attempt = 1;
+    while let Err(error) = MIGRATIONS.run(&mut connection).await {
+        if attempt == ATTEMPTS || !is_concurrent_change(&error) {
+            return Err(error.into());
+        }
+        attempt += 1;
+        connection = connect_admin(admin_url).await?;
+    }
+    store_dictionaries(&mut connection).await?;
+    sqlx::query(
+        "SELECT audit_entry_make_month((now() AT TIME ZONE 'UTC' + n * interval '1 month')::date)
+           FROM (SELECT n FROM generate_series(0, $1) AS n ORDER BY n) AS months(n)",
+    )
+    .bind(MONTHS_AHEAD)
+    .execute(&mut connection)
+    .await?;
+    Ok(connection.close().await?)
+}
+
+/// Creates an empty database of that name beside the one of the URL, unless it is there; answers its URL.
+pub async fn create_database(admin_url: &str, name: &str) -> Result<String, MigrateError> {
+    let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase());
+    let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if !starts_well || !plain || name.len() > 63 {
+        return Err(MigrateError::InvalidName(name.to_owned()));
+    }
+    let options: PgConnectOptions = admin_url.parse()?;
+    let mut connection = PgConnection::connect_with(&options).await?;
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+        .bind(name)
+        .fetch_one(&mut connection)
+        .await?;
+    if !exists {
+        // template0: template1 may be in use by another database's creation.
+        let statement = format!("CREATE DATABASE {name} TEMPLATE template0");
+        match connection.execute(AssertSqlSafe(statement)).await {
+            Err(sqlx::Error::Database(db)) if matches!(db.code().as_deref(), Some("42P04" | "23505")) => {}
+            done => drop(done?),
+        }
+    }
+    connection.close().await?;
+    Ok(options.database(name).to_url_lossy().to_string())
+}
+
+async fn store_dictionaries(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    for (number, dictionary) in (1_i16..).zip(DICTIONARIES) {
+        sqlx::query(
+            "INSERT INTO zstd_dictionary (number, dictionary) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        )
+        .bind(number)
+        .bind(dictionary)
+        .execute(&mut *connection)
+        .await?;
+        let equal: bool = sqlx::query_scalar("SELECT dictionary = $2 FROM zstd_dictionary WHERE number = $1")
+            .bind(number)
+            .bind(dictionary)
+            .fetch_one(&mut *connection)
+            .await?;
+        if !equal {
+            return Err(MigrateError::DictionaryDiffers(number));
+        }
+    }
+    Ok(())
+}
+
+/// "tuple concurrently updated" and its like, and keys that another's transaction had just taken.
+fn is_concurrent_change(error: &sqlx::migrate::MigrateError) -> bool {
+    use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
+    let (Execute(sqlx::Error::Database(db)) | ExecuteMigration(sqlx::Error::Database(db), _)) = error else {
+        return false;
+    };
+    matches!(db.code().as_deref(), Some("XX000" | "23505" | "42710" | "40P01" | "40001"))
+}

@@ -1,0 +1,160 @@
+//! Rows and positions in one transaction.
+//!
+//! A [`PostgresSink`] owns one connection. Each batch is one transaction on it: the positions are compared and moved
+//! first, so that a fenced writer does no work, then the rows follow. Nothing is kept that a batch needs, so a sink may
+//! be dropped, and a call to it cancelled, at any point.
+//!
+//! *Cancelling*: the connection is taken out of the sink for the length of a call and put back once it is known to be
+//! outside a transaction. A call that is dropped half-way, or that fails in a way that leaves doubt, takes its
+//! connection along; the server rolls back what had not been committed.
+//!
+//! *A COMMIT without an answer* is no special case: the same batch is delivered again, its comparison fails, and the
+//! row tells whether it was applied ([`crate::positions`]).
+
+mod classify;
+mod connection;
+pub(crate) mod copy;
+mod migrate;
+mod plan;
+mod statements;
+mod transaction;
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+pub(crate) use connection::connect_writer;
+pub use connection::operator_pool;
+pub use migrate::{MigrateError, create_database, migrate};
+
+use crate::{
+    batch::{Batch, OffsetRange, TopicPartition},
+    delivery::{Claim, ClaimRequest, DeliveryError, Settled, Sink},
+    read_models::{ReadModel, WritePath},
+};
+use classify::Failure;
+
+/// The longest a transaction may take; then its connection is closed, never reused.
+const MAX_TRANSACTION: Duration = Duration::from_secs(30);
+/// The longest a single statement outside a transaction is waited for; the server gives up earlier.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Who writes, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkConfig {
+    /// The stage's name, as in `stage_position`.
+    pub stage: String,
+    /// `postgres://..`; whoever it names must be a member of `weir_writer`.
+    pub url: String,
+    /// Who claims, for people: host, process, instance.
+    pub owner: String,
+    /// The Kafka cluster whose offsets are stored.
+    pub cluster_id: String,
+    /// Weir's version, kept with parked records.
+    pub version: String,
+}
+
+/// Delivers a stage's batches to Postgres, each exactly once.
+pub struct PostgresSink<M> {
+    config: SinkConfig,
+    model: M,
+    writer: Option<Writer>,
+    /// What the last transaction settled if its COMMIT went through; kept until the answer is there.
+    unanswered: Option<Unanswered>,
+    /// The last batch held duplicates: so may the next, and asking first is cheaper than writing in vain.
+    expect_duplicates: bool,
+}
+
+/// A connection outside any transaction.
+struct Writer {
+    connection: PgConnection,
+    path: WritePath,
+}
+
+struct Unanswered {
+    ranges: Vec<OffsetRange>,
+    settled: Settled,
+}
+
+impl<M: ReadModel> PostgresSink<M> {
+    /// A sink for the stage; connects when it is first used.
+    pub fn new(config: SinkConfig, model: M) -> Self {
+        Self { config, model, writer: None, unanswered: None, expect_duplicates: false }
+    }
+
+    async fn take_writer(&mut self) -> Result<Writer, Failure> {
+        if let Some(writer) = self.writer.take() {
+            return Ok(writer);
+        }
+        let session = connection::connect(&self.config).await?;
+        let path = if session.may_copy { WritePath::Any } else { WritePath::InsertOnly };
+        Ok(Writer { connection: session.connection, path })
+    }
+
+    /// Ends a call: the connection is kept if it is known to be in order and outside a transaction.
+    async fn finish<T>(
+        &mut self,
+        mut writer: Writer,
+        outcome: Result<T, Failure>,
+    ) -> Result<T, DeliveryError> {
+        let in_order = match &outcome {
+            Ok(_) => true,
+            Err(failure) if failure.connection_usable => {
+                let rollback = statements::rollback(&mut writer.connection);
+                matches!(tokio::time::timeout(ANSWER_TIMEOUT, rollback).await, Ok(Ok(())))
+            }
+            Err(_) => false,
+        };
+        self.writer = in_order.then_some(writer);
+        Ok(outcome?)
+    }
+}
+
+/// The outcome of work on the server, which may have stopped answering without closing the connection.
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::time::timeout(limit, work)
+        .await
+        .unwrap_or_else(|_| Err(Failure::unavailable(format!("no end within {} s", limit.as_secs()))))
+}
+
+impl<M: ReadModel> Sink for PostgresSink<M> {
+    type Change = M::Change;
+
+    fn name(&self) -> &'static str {
+        M::TABLE
+    }
+
+    async fn claim(&mut self, requests: &[ClaimRequest]) -> Result<Vec<Claim>, DeliveryError> {
+        // Whatever was under way is decided by what the rows say now.
+        self.unanswered = None;
+        let mut writer = self.take_writer().await?;
+        let claiming = statements::claim(&mut writer.connection, &self.config, requests);
+        let outcome = within(ANSWER_TIMEOUT, claiming).await;
+        self.finish(writer, outcome).await
+    }
+
+    async fn deliver(&mut self, batch: &Batch<Self::Change>) -> Result<Settled, DeliveryError> {
+        if batch.ranges.is_empty() {
+            return Ok(Settled::default());
+        }
+        let mut writer = self.take_writer().await?;
+        let outcome = within(MAX_TRANSACTION, self.transact(&mut writer, batch)).await;
+        if outcome.is_ok() {
+            self.unanswered = None;
+        }
+        self.finish(writer, outcome).await
+    }
+
+    async fn set_halted(
+        &mut self,
+        partition: TopicPartition,
+        owner_epoch: i64,
+        reason: Option<&str>,
+    ) -> Result<(), DeliveryError> {
+        let mut writer = self.take_writer().await?;
+        let halting =
+            statements::set_halted(&mut writer.connection, &self.config, (partition, owner_epoch), reason);
+        let outcome = within(ANSWER_TIMEOUT, halting).await;
+        self.finish(writer, outcome).await
+    }
+}

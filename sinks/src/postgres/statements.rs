@@ -1,0 +1,209 @@
+//! The statements on `stage_position`. Arrays go in, sorted by primary key: one statement, however many partitions.
+
+use schemas::Topic;
+use sqlx::{Executor, PgConnection, Row, postgres::PgRow};
+
+use super::{SinkConfig, classify::Failure};
+use crate::{
+    batch::{LastRecord, OffsetRange, TopicPartition},
+    delivery::{Claim, ClaimRequest, RangeCounts},
+    positions::{Standing, Verdict, judge_batch},
+};
+
+/// Begins a transaction.
+pub(super) async fn begin(connection: &mut PgConnection) -> Result<(), Failure> {
+    connection.execute("BEGIN").await?;
+    Ok(())
+}
+
+/// Ends the transaction in hand, if there is one, without a trace.
+pub(super) async fn rollback(connection: &mut PgConnection) -> Result<(), Failure> {
+    connection.execute("ROLLBACK").await?;
+    Ok(())
+}
+
+/// Ends the transaction in hand for good.
+pub(super) async fn commit(connection: &mut PgConnection) -> Result<(), Failure> {
+    connection.execute("COMMIT").await?;
+    Ok(())
+}
+
+/// Takes partitions over. Waits for a transaction of the owner before to end.
+pub(super) async fn claim(
+    connection: &mut PgConnection,
+    config: &SinkConfig,
+    requests: &[ClaimRequest],
+) -> Result<Vec<Claim>, Failure> {
+    let rows = sqlx::query(
+        "INSERT INTO stage_position AS p
+                (stage, topic, partition, position, first_position, cluster_id, owner_epoch, owner, claimed_at)
+         SELECT $1::text, a.topic, a.partition, a.low, a.low, $5::text, 1, $6::text, now()
+           FROM unnest($2::text[], $3::int[], $4::bigint[]) AS a(topic, partition, low) ORDER BY 2, 3
+         ON CONFLICT (stage, topic, partition) DO UPDATE
+            SET owner_epoch = p.owner_epoch + 1, owner = excluded.owner, claimed_at = now()
+         RETURNING topic, partition, position, last_offset, last_print, owner_epoch, cluster_id, halted",
+    )
+    .bind(&config.stage)
+    .bind(requests.iter().map(|r| r.partition.topic.name()).collect::<Vec<_>>())
+    .bind(requests.iter().map(|r| r.partition.partition).collect::<Vec<_>>())
+    .bind(requests.iter().map(|r| r.low).collect::<Vec<_>>())
+    .bind(&config.cluster_id)
+    .bind(&config.owner)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| claim_of(row).map_err(Failure::from)).collect()
+}
+
+fn claim_of(row: &PgRow) -> sqlx::Result<Claim> {
+    let topic: &str = row.try_get("topic")?;
+    let topic = Topic::from_name(topic)
+        .ok_or_else(|| sqlx::Error::Decode(format!("unknown topic {topic}").into()))?;
+    let offset: Option<i64> = row.try_get("last_offset")?;
+    let print: Option<Vec<u8>> = row.try_get("last_print")?;
+    let print = print.and_then(|print| <[u8; 32]>::try_from(print).ok());
+    Ok(Claim {
+        partition: TopicPartition { topic, partition: row.try_get("partition")? },
+        position: row.try_get("position")?,
+        last: offset.zip(print).map(|(offset, print)| LastRecord { offset, print }),
+        owner_epoch: row.try_get("owner_epoch")?,
+        cluster_id: row.try_get("cluster_id")?,
+        halted: row.try_get("halted")?,
+    })
+}
+
+/// Compares and moves the positions: true if all of them moved. The comparison is repeated on the locked row, so
+/// whoever waited here for another's transaction sees what it left.
+pub(super) async fn advance(
+    tx: &mut PgConnection,
+    stage: &str,
+    ranges: &[OffsetRange],
+    counts: &[RangeCounts],
+) -> Result<bool, Failure> {
+    // A range without a record (markers only) leaves the last record as it is.
+    let moved = sqlx::query(
+        "UPDATE stage_position AS p
+            SET position = a.upto, last_offset = coalesce(a.last, p.last_offset),
+                last_print = coalesce(a.print, p.last_print), updated_at = now(), applied = p.applied + a.applied,
+                duplicate = p.duplicate + a.duplicate, ignored = p.ignored + a.ignored, parked = p.parked + a.parked
+           FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[], $8::bigint[],
+                $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])
+             AS a(topic, partition, start, upto, last, print, epoch, applied, duplicate, ignored, parked)
+          WHERE p.stage = $1 AND p.topic = a.topic AND p.partition = a.partition
+            AND p.position = a.start AND p.owner_epoch = a.epoch",
+    )
+    .bind(stage)
+    .bind(ranges.iter().map(|r| r.partition.topic.name()).collect::<Vec<_>>())
+    .bind(ranges.iter().map(|r| r.partition.partition).collect::<Vec<_>>())
+    .bind(ranges.iter().map(|r| r.start).collect::<Vec<_>>())
+    .bind(ranges.iter().map(|r| r.upto).collect::<Vec<_>>())
+    .bind(ranges.iter().map(|r| r.last.map(|last| last.offset)).collect::<Vec<_>>())
+    .bind(ranges.iter().map(|r| r.last.map(|last| last.print.to_vec())).collect::<Vec<_>>())
+    .bind(ranges.iter().map(|r| r.owner_epoch).collect::<Vec<_>>())
+    .bind(counts.iter().map(|c| c.applied).collect::<Vec<_>>())
+    .bind(counts.iter().map(|c| c.duplicate).collect::<Vec<_>>())
+    .bind(counts.iter().map(|c| c.ignored).collect::<Vec<_>>())
+    .bind(counts.iter().map(|c| c.parked).collect::<Vec<_>>())
+    .execute(tx)
+    .await?;
+    Ok(moved.rows_affected() == ranges.len() as u64)
+}
+
+/// Says of ranges that did not all move whether they had been applied before, or belong to somebody else.
+pub(super) async fn judge(
+    connection: &mut PgConnection,
+    stage: &str,
+    ranges: &[OffsetRange],
+) -> Result<Verdict, Failure> {
+    let rows: Vec<(Option<i64>, Option<i64>)> = sqlx::query_as(
+        "SELECT p.position, p.owner_epoch
+           FROM unnest($2::text[], $3::int[]) WITH ORDINALITY AS a(topic, partition, nth)
+           LEFT JOIN stage_position AS p ON p.stage = $1 AND p.topic = a.topic AND p.partition = a.partition
+          ORDER BY a.nth",
+    )
+    .bind(stage)
+    .bind(ranges.iter().map(|r| r.partition.topic.name()).collect::<Vec<_>>())
+    .bind(ranges.iter().map(|r| r.partition.partition).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let standings = rows.into_iter().map(|(position, owner_epoch)| {
+        position.zip(owner_epoch).map(|(position, owner_epoch)| Standing { position, owner_epoch })
+    });
+    Ok(judge_batch(standings.zip(ranges)))
+}
+
+/// Corrects the counts of ranges that turned out to hold duplicates, and takes numbers for outbox rows: answers the
+/// first number per range. Runs under the locks that [`advance`] took.
+pub(super) async fn correct(
+    tx: &mut PgConnection,
+    stage: &str,
+    ranges: &[OffsetRange],
+    corrections: &[Correction],
+) -> Result<Vec<i64>, Failure> {
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "UPDATE stage_position AS p
+            SET applied = p.applied + a.applied, duplicate = p.duplicate + a.duplicate, parked = p.parked + a.parked,
+                outbox_next = p.outbox_next + a.outgoing
+           FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+             WITH ORDINALITY AS a(topic, partition, applied, duplicate, parked, outgoing, nth)
+          WHERE p.stage = $1 AND p.topic = a.topic AND p.partition = a.partition
+          RETURNING a.nth, p.outbox_next - a.outgoing",
+    )
+    .bind(stage)
+    .bind(ranges.iter().map(|r| r.partition.topic.name()).collect::<Vec<_>>())
+    .bind(ranges.iter().map(|r| r.partition.partition).collect::<Vec<_>>())
+    .bind(corrections.iter().map(|c| c.applied).collect::<Vec<_>>())
+    .bind(corrections.iter().map(|c| c.duplicate).collect::<Vec<_>>())
+    .bind(corrections.iter().map(|c| c.parked).collect::<Vec<_>>())
+    .bind(corrections.iter().map(|c| c.outgoing).collect::<Vec<_>>())
+    .fetch_all(tx)
+    .await?;
+    if rows.len() != ranges.len() {
+        return Err(Failure::fenced());
+    }
+    let mut rows = rows;
+    rows.sort_unstable();
+    Ok(rows.into_iter().map(|(_, first)| first).collect())
+}
+
+/// What a range's counts were wrong by, and how many outbox rows it needs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Correction {
+    pub(super) applied: i64,
+    pub(super) duplicate: i64,
+    pub(super) parked: i64,
+    pub(super) outgoing: i64,
+}
+
+impl Correction {
+    /// From what was assumed to what is; records that are ignored stay so.
+    pub(super) fn between(assumed: &RangeCounts, actual: &RangeCounts) -> Self {
+        Self {
+            applied: actual.applied - assumed.applied,
+            duplicate: actual.duplicate - assumed.duplicate,
+            parked: actual.parked - assumed.parked,
+            outgoing: 0,
+        }
+    }
+}
+
+/// Writes down why a partition must not go on, under the caller's epoch only.
+pub(super) async fn set_halted(
+    connection: &mut PgConnection,
+    config: &SinkConfig,
+    (partition, owner_epoch): (TopicPartition, i64),
+    reason: Option<&str>,
+) -> Result<(), Failure> {
+    let done = sqlx::query(
+        "UPDATE stage_position SET halted = $5, updated_at = now()
+          WHERE stage = $1 AND topic = $2 AND partition = $3 AND owner_epoch = $4",
+    )
+    .bind(&config.stage)
+    .bind(partition.topic.name())
+    .bind(partition.partition)
+    .bind(owner_epoch)
+    // Reasons may quote a refusal, and text holds no U+0000.
+    .bind(reason.map(|reason| reason.replace('\0', " ")))
+    .execute(connection)
+    .await?;
+    if done.rows_affected() == 1 { Ok(()) } else { Err(Failure::fenced()) }
+}

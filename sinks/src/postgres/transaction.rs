@@ -1,0 +1,146 @@
+//! One batch, one transaction.
+
+use sqlx::PgConnection;
+
+use super::{
+    PostgresSink, Unanswered, Writer,
+    classify::{Failure, FailureKind},
+    plan::Plan,
+    statements::{self, Correction},
+};
+use crate::{
+    batch::Batch,
+    delivery::{RangeCounts, Settled},
+    outbox::{self, Outgoing},
+    parking,
+    positions::Verdict,
+    read_models::{Fact, ReadModel},
+};
+
+/// How often a batch is tried again because an id appeared while it was being written. Each time another writer has
+/// committed that id, so the next look sees it.
+const MAX_SURPRISES: usize = 5;
+
+impl<M: ReadModel> PostgresSink<M> {
+    /// Writes the batch, or finds that it was written before.
+    ///
+    /// Begins optimistically: COPY knows no ON CONFLICT, and asking which ids are there would cost every batch what
+    /// only the dirty ones need. On 23505 everything is rolled back and the batch is run again, this time asking first.
+    pub(super) async fn transact(
+        &mut self,
+        writer: &mut Writer,
+        batch: &Batch<M::Change>,
+    ) -> Result<Settled, Failure> {
+        let plan = Plan::optimistic::<M>(batch);
+        self.model.prepare(&mut writer.connection, &plan.facts).await?;
+        for _ in 0..MAX_SURPRISES {
+            match self.attempt(writer, batch, &plan).await {
+                Err(failure) if failure.kind == FailureKind::Duplicate => {
+                    statements::rollback(&mut writer.connection).await?;
+                    // Asked already, and another writer's id came in between: ask again. A second table of the model
+                    // may have a unique key of its own, which asking does not help: so not for ever.
+                    self.expect_duplicates = true;
+                }
+                outcome => return outcome,
+            }
+        }
+        Err(Failure {
+            kind: FailureKind::Duplicate,
+            message: format!(
+                "a key of {} or of what follows from it is taken, by nothing that can be seen",
+                M::TABLE
+            ),
+            connection_usable: true,
+        })
+    }
+
+    async fn attempt(
+        &mut self,
+        writer: &mut Writer,
+        batch: &Batch<M::Change>,
+        assumed: &Plan<'_, M::Change>,
+    ) -> Result<Settled, Failure> {
+        let path = writer.path;
+        let tx = &mut writer.connection;
+        statements::begin(tx).await?;
+        if !statements::advance(tx, &self.config.stage, &batch.ranges, &assumed.counts).await? {
+            statements::rollback(tx).await?;
+            return self.was_applied(tx, batch, &assumed.counts).await;
+        }
+        let careful;
+        let plan = if self.expect_duplicates {
+            let stored = self.model.stored_content(tx, &assumed.facts).await?;
+            careful = Plan::careful::<M>(batch, &assumed.facts, &stored);
+            &careful
+        } else {
+            assumed
+        };
+        if !plan.facts.is_empty() {
+            self.model.write(tx, &plan.facts, path).await?;
+            self.model.fold(tx, &plan.facts).await?;
+        }
+        parking::write(tx, &self.config, &plan.parked).await?;
+        self.write_outbox(tx, batch, (assumed, plan)).await?;
+        let settled = Settled { ranges: plan.counts.clone() };
+        self.unanswered = Some(Unanswered { ranges: batch.ranges.clone(), settled: settled.clone() });
+        statements::commit(tx).await?;
+        self.expect_duplicates = settled.ranges.iter().any(|counts| counts.duplicate > 0);
+        Ok(settled)
+    }
+
+    /// Corrects the counts and writes what must leave again; costs nothing where neither is needed.
+    async fn write_outbox(
+        &mut self,
+        tx: &mut PgConnection,
+        batch: &Batch<M::Change>,
+        (assumed, plan): (&Plan<'_, M::Change>, &Plan<'_, M::Change>),
+    ) -> Result<(), Failure> {
+        let mut outgoing = self.outgoing(&plan.facts);
+        outgoing.extend(plan.parked.iter().map(|parked| parked.dead_letter(&self.config.stage)));
+        let mut corrections: Vec<Correction> =
+            assumed.counts.iter().zip(&plan.counts).map(|(was, is)| Correction::between(was, is)).collect();
+        let range_of =
+            |record: &Outgoing| batch.ranges.iter().position(|range| range.partition == record.from);
+        for record in &outgoing {
+            let range = range_of(record).expect("what leaves comes from a partition of the batch");
+            corrections[range].outgoing += 1;
+        }
+        if corrections.iter().all(|correction| *correction == Correction::default()) {
+            return Ok(());
+        }
+        let mut next = statements::correct(tx, &self.config.stage, &batch.ranges, &corrections).await?;
+        let numbered: Vec<(i64, Outgoing)> = outgoing
+            .into_iter()
+            .map(|record| {
+                let range = range_of(&record).expect("looked up above");
+                next[range] += 1;
+                (next[range] - 1, record)
+            })
+            .collect();
+        outbox::write(tx, &self.config.stage, &numbered).await?;
+        Ok(())
+    }
+
+    fn outgoing(&mut self, new: &[Fact<'_, M::Change>]) -> Vec<Outgoing> {
+        if new.is_empty() { Vec::new() } else { self.model.outgoing(new) }
+    }
+
+    /// The positions did not move as the batch asks: either they did before, and the answer was lost, or somebody else
+    /// owns them.
+    async fn was_applied(
+        &mut self,
+        connection: &mut PgConnection,
+        batch: &Batch<M::Change>,
+        assumed: &[RangeCounts],
+    ) -> Result<Settled, Failure> {
+        match statements::judge(connection, &self.config.stage, &batch.ranges).await? {
+            Verdict::Applied => {
+                let kept = self.unanswered.take().filter(|kept| kept.ranges == batch.ranges);
+                let settled = kept.map(|kept| kept.settled);
+                Ok(settled.unwrap_or_else(|| Settled { ranges: assumed.to_vec() }))
+            }
+            Verdict::Apply => Err(Failure::unavailable("the positions changed under the transaction")),
+            Verdict::Fenced => Err(Failure::fenced()),
+        }
+    }
+}

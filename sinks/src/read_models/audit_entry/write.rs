@@ -1,0 +1,243 @@
+//! Writing the audit log.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use chrono::{Datelike, NaiveDate};
+use schemas::{Timestamp, changes::AuditEntry};
+use sqlx::PgConnection;
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::{
+    compress::{self, CompressError, Compressor},
+    postgres::copy::{CopyIn, CopyRows},
+    read_models::{Fact, ReadModel, WritePath},
+};
+
+/// Up to so many rows one INSERT is quicker than COPY, which takes a round trip more.
+const MAX_INSERTED_ROWS: usize = 50;
+/// How long a month that could not be made is left alone; its rows go to the default partition meanwhile.
+const MONTH_RETRY: Duration = Duration::from_secs(60);
+/// Events from earlier or later years lie in the default partition.
+const YEARS: std::ops::RangeInclusive<i32> = 1990..=2199;
+
+const COLUMNS: i16 = 25;
+const COPY: &str = "COPY audit_entry (occurred_at, record_offset, event_id, partition, class_uid, activity_id, \
+    severity_id, record_dictionary, topic, tenant_id, kind, actor_kind, actor, actor_name, actor_ip, action, \
+    resource_type, resource, project, outcome, outcome_code, source, correlation_id, content_sha256, record) \
+    FROM STDIN (FORMAT binary)";
+
+type AuditFact<'a> = Fact<'a, AuditEntry>;
+
+/// The audit log's read model: every event, once.
+pub struct AuditEntries {
+    compressor: Compressor,
+    rows: CopyRows,
+    months: Months,
+}
+
+impl AuditEntries {
+    /// Fails only if zstd cannot be set up.
+    pub fn new() -> Result<Self, CompressError> {
+        Ok(Self { compressor: Compressor::new()?, rows: CopyRows::default(), months: Months::default() })
+    }
+
+    async fn copy(&mut self, tx: &mut PgConnection, facts: &[AuditFact<'_>]) -> sqlx::Result<()> {
+        let mut copy = CopyIn::begin(tx, COPY, &mut self.rows).await?;
+        for fact in facts {
+            let record = compressed(&mut self.compressor, fact)?;
+            encode(copy.rows(), fact, record);
+            copy.send_pieces().await?;
+        }
+        copy.finish().await.map(drop)
+    }
+
+    async fn insert(&mut self, tx: &mut PgConnection, facts: &[AuditFact<'_>]) -> sqlx::Result<()> {
+        let records = facts
+            .iter()
+            .map(|fact| compressed(&mut self.compressor, fact).map(<[u8]>::to_vec))
+            .collect::<sqlx::Result<Vec<_>>>()?;
+        let text = |of: fn(&AuditEntry) -> &str| facts.iter().map(|f| of(f.change)).collect::<Vec<_>>();
+        let optional =
+            |of: fn(&AuditEntry) -> Option<&str>| facts.iter().map(|f| of(f.change)).collect::<Vec<_>>();
+        let integer = |of: fn(&AuditEntry) -> i32| facts.iter().map(|f| of(f.change)).collect::<Vec<_>>();
+        sqlx::query(
+            "INSERT INTO audit_entry (occurred_at, record_offset, event_id, partition, class_uid, activity_id,
+                    severity_id, topic, tenant_id, kind, actor_kind, actor, actor_name, actor_ip, action,
+                    resource_type, resource, project, outcome, outcome_code, source, correlation_id, content_sha256,
+                    record, record_dictionary)
+             SELECT a.*, $25 FROM unnest($1::timestamptz[], $2::bigint[], $3::uuid[], $4::int[], $5::int[], $6::int[],
+                    $7::int[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
+                    $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[],
+                    $22::text[], $23::bytea[], $24::bytea[]) AS a",
+        )
+        .bind(facts.iter().map(|f| f.change.occurred_at).collect::<Vec<_>>())
+        .bind(facts.iter().map(|f| f.offset).collect::<Vec<_>>())
+        .bind(facts.iter().map(|f| *f.change.event_id.as_uuid()).collect::<Vec<_>>())
+        .bind(facts.iter().map(|f| f.partition.partition).collect::<Vec<_>>())
+        .bind(integer(|e| e.class_uid))
+        .bind(integer(|e| e.activity_id))
+        .bind(integer(|e| e.severity_id))
+        .bind(facts.iter().map(|f| f.partition.topic.name()).collect::<Vec<_>>())
+        .bind(text(|e| e.tenant.as_str()))
+        .bind(text(|e| e.kind))
+        .bind(text(|e| e.actor_kind.name()))
+        .bind(text(|e| &e.actor))
+        .bind(optional(|e| e.actor_name.as_deref()))
+        .bind(optional(|e| e.actor_ip.as_deref()))
+        .bind(text(|e| &e.action))
+        .bind(optional(|e| e.resource_type.as_deref()))
+        .bind(optional(|e| e.resource.as_deref()))
+        .bind(optional(|e| e.project.as_deref()))
+        .bind(text(|e| e.outcome.name()))
+        .bind(optional(|e| e.outcome_code.as_deref()))
+        .bind(text(|e| &e.source))
+        .bind(optional(|e| e.correlation_id.as_deref()))
+        .bind(facts.iter().map(|f| f.change.content_sha256.as_slice()).collect::<Vec<_>>())
+        .bind(records)
+        .bind(compress::CURRENT)
+        .execute(tx)
+        .await
+        .map(drop)
+    }
+}
+
+impl ReadModel for AuditEntries {
+    type Change = AuditEntry;
+    type Key<'a> = (&'a str, Uuid, i64);
+
+    const TABLE: &'static str = "audit_entry";
+
+    fn key(entry: &AuditEntry) -> Self::Key<'_> {
+        (entry.tenant.as_str(), *entry.event_id.as_uuid(), entry.occurred_at.timestamp_micros())
+    }
+
+    fn content_sha256(entry: &AuditEntry) -> [u8; 32] {
+        entry.content_sha256
+    }
+
+    async fn prepare(&mut self, connection: &mut PgConnection, facts: &[AuditFact<'_>]) -> sqlx::Result<()> {
+        for month in self.months.missing(facts, Instant::now()) {
+            self.months.make(connection, month).await?;
+        }
+        Ok(())
+    }
+
+    async fn stored_content(
+        &mut self,
+        tx: &mut PgConnection,
+        facts: &[AuditFact<'_>],
+    ) -> sqlx::Result<Vec<Option<[u8; 32]>>> {
+        let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+            "SELECT a.nth, e.content_sha256
+               FROM unnest($1::text[], $2::uuid[], $3::timestamptz[])
+                      WITH ORDINALITY AS a(tenant_id, event_id, occurred_at, nth)
+               JOIN audit_entry AS e USING (tenant_id, event_id, occurred_at)",
+        )
+        .bind(facts.iter().map(|f| f.change.tenant.as_str()).collect::<Vec<_>>())
+        .bind(facts.iter().map(|f| *f.change.event_id.as_uuid()).collect::<Vec<_>>())
+        .bind(facts.iter().map(|f| f.change.occurred_at).collect::<Vec<_>>())
+        .fetch_all(tx)
+        .await?;
+        let mut stored = vec![None; facts.len()];
+        for (nth, content) in rows {
+            let index = usize::try_from(nth - 1).ok().filter(|index| *index < stored.len());
+            let content = <[u8; 32]>::try_from(content);
+            let (Some(index), Ok(content)) = (index, content) else {
+                return Err(sqlx::Error::Decode("content_sha256 is not 32 bytes long".into()));
+            };
+            stored[index] = Some(content);
+        }
+        Ok(stored)
+    }
+
+    async fn write(
+        &mut self,
+        tx: &mut PgConnection,
+        facts: &[AuditFact<'_>],
+        path: WritePath,
+    ) -> sqlx::Result<()> {
+        match path {
+            WritePath::Any if facts.len() > MAX_INSERTED_ROWS => self.copy(tx, facts).await,
+            _ => self.insert(tx, facts).await,
+        }
+    }
+}
+
+fn compressed<'c>(compressor: &'c mut Compressor, fact: &AuditFact<'_>) -> sqlx::Result<&'c [u8]> {
+    compressor.compress(&fact.change.record).map_err(|error| sqlx::Error::Encode(error.into()))
+}
+
+fn encode(rows: &mut CopyRows, fact: &AuditFact<'_>, record: &[u8]) {
+    let entry = fact.change;
+    rows.row(COLUMNS);
+    rows.timestamptz(entry.occurred_at);
+    rows.bigint(fact.offset);
+    rows.uuid(entry.event_id.as_uuid());
+    rows.integer(fact.partition.partition);
+    rows.integer(entry.class_uid);
+    rows.integer(entry.activity_id);
+    rows.integer(entry.severity_id);
+    rows.smallint(compress::CURRENT);
+    rows.text(fact.partition.topic.name());
+    rows.text(entry.tenant.as_str());
+    rows.text(entry.kind);
+    rows.text(entry.actor_kind.name());
+    rows.text(&entry.actor);
+    rows.optional_text(entry.actor_name.as_deref());
+    rows.optional_text(entry.actor_ip.as_deref());
+    rows.text(&entry.action);
+    rows.optional_text(entry.resource_type.as_deref());
+    rows.optional_text(entry.resource.as_deref());
+    rows.optional_text(entry.project.as_deref());
+    rows.text(entry.outcome.name());
+    rows.optional_text(entry.outcome_code.as_deref());
+    rows.text(&entry.source);
+    rows.optional_text(entry.correlation_id.as_deref());
+    rows.bytea(&entry.content_sha256);
+    rows.bytea(record);
+}
+
+/// Which months have their partition, as far as this process knows.
+#[derive(Debug, Default)]
+struct Months {
+    made: HashSet<NaiveDate>,
+    /// Months that could not be made, and when to try again.
+    refused: HashMap<NaiveDate, Instant>,
+}
+
+impl Months {
+    /// The months of these facts, and the ones after them, that are not known to be there.
+    fn missing(&self, facts: &[AuditFact<'_>], now: Instant) -> Vec<NaiveDate> {
+        let months: BTreeSet<NaiveDate> =
+            facts.iter().filter_map(|f| month_of(f.change.occurred_at)).collect();
+        // The next ones too, so that the turn of the month finds its partition made.
+        let next = months.iter().filter_map(|month| month.checked_add_months(chrono::Months::new(1)));
+        let wanted: BTreeSet<NaiveDate> = months.iter().copied().chain(next).collect();
+        let resting = |month: &NaiveDate| self.refused.get(month).is_some_and(|until| now < *until);
+        wanted.into_iter().filter(|month| !self.made.contains(month) && !resting(month)).collect()
+    }
+
+    async fn make(&mut self, connection: &mut PgConnection, month: NaiveDate) -> sqlx::Result<()> {
+        let made = sqlx::query("SELECT audit_entry_make_month($1)").bind(month).execute(connection).await;
+        match made {
+            Ok(_) => {
+                self.refused.remove(&month);
+                self.made.insert(month);
+            }
+            Err(sqlx::Error::Database(error)) => {
+                warn!(%month, %error, "no partition for the month yet, its rows go to the default partition");
+                self.refused.insert(month, Instant::now() + MONTH_RETRY);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+fn month_of(at: Timestamp) -> Option<NaiveDate> {
+    at.date_naive().with_day(1).filter(|month| YEARS.contains(&month.year()))
+}

@@ -1,0 +1,100 @@
+//! How a read model is written: by a stage's sink, inside the transaction that moves the positions.
+
+use std::future::Future;
+
+use sqlx::PgConnection;
+
+use crate::{batch::TopicPartition, outbox::Outgoing};
+
+/// What a stage's changes become.
+///
+/// Changes are *facts*: each has a key under which it is stored once. The sink asks which facts are new, has them
+/// written, and then has folded what follows from the new ones only: so a fact seen twice changes nothing twice. A
+/// second table in the stage's transaction is one more statement in [`fold`](Self::fold); a record for another topic
+/// comes out of [`outgoing`](Self::outgoing).
+///
+/// Methods that take a connection but [`prepare`](Self::prepare) run inside the transaction. They write whatever they
+/// write sorted by primary key, so that two writers cannot deadlock, and must be repeatable: a transaction that was
+/// rolled back is run again.
+pub trait ReadModel: Send + 'static {
+    /// What the stage's processor emits.
+    type Change: Send + Sync + 'static;
+    /// What makes a fact the same as another: its primary key.
+    type Key<'a>: Ord + std::hash::Hash + Copy + Send;
+
+    /// The table that holds the facts.
+    const TABLE: &'static str;
+
+    /// The fact's key.
+    fn key(change: &Self::Change) -> Self::Key<'_>;
+
+    /// The fact's content. Two facts with one key and one content are a duplicate, with two contents a conflict.
+    fn content_sha256(change: &Self::Change) -> [u8; 32];
+
+    /// Makes room for the facts, before their transaction: partitions, for example. What fails here must not fail the
+    /// batch unless the connection itself is gone.
+    fn prepare(
+        &mut self,
+        connection: &mut PgConnection,
+        facts: &[Fact<'_, Self::Change>],
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// The content of what is stored under each fact's key, if anything is.
+    fn stored_content(
+        &mut self,
+        tx: &mut PgConnection,
+        facts: &[Fact<'_, Self::Change>],
+    ) -> impl Future<Output = sqlx::Result<Vec<Option<[u8; 32]>>>> + Send;
+
+    /// Writes facts, sorted by key. A key that is there already is SQLSTATE 23505: the sink then asks
+    /// [`stored_content`](Self::stored_content) and tries again with the new ones.
+    fn write(
+        &mut self,
+        tx: &mut PgConnection,
+        facts: &[Fact<'_, Self::Change>],
+        path: WritePath,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Writes what follows from new facts, already summed up: one statement per table. Folds must commute, so that a
+    /// rebuild gives the same rows in whatever order the partitions come.
+    fn fold(
+        &mut self,
+        _tx: &mut PgConnection,
+        _new: &[Fact<'_, Self::Change>],
+    ) -> impl Future<Output = sqlx::Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// What must leave again because of new facts, in order.
+    fn outgoing(&mut self, _new: &[Fact<'_, Self::Change>]) -> Vec<Outgoing> {
+        Vec::new()
+    }
+}
+
+/// How rows may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WritePath {
+    /// COPY, or whatever is quicker for so few.
+    Any,
+    /// Row-level security applies to the role, for which Postgres refuses COPY FROM.
+    InsertOnly,
+}
+
+/// A change, and the record it came from.
+#[derive(Debug)]
+pub struct Fact<'a, C> {
+    /// The change.
+    pub change: &'a C,
+    /// The record's partition.
+    pub partition: TopicPartition,
+    /// The record's offset.
+    pub offset: i64,
+}
+
+impl<C> Clone for Fact<'_, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C> Copy for Fact<'_, C> {}
