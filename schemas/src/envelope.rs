@@ -205,6 +205,8 @@ pub mod native_format {
     pub const TERRAFORM_PLAN: &str = "terraform.plan";
     /// The data of a `CloudEvents` event whose type Weir does not know.
     pub const CLOUDEVENTS: &str = "cloudevents";
+    /// The `data_base64` of a `CloudEvents` event whose type Weir does not know, still encoded.
+    pub const CLOUDEVENTS_BASE64: &str = "cloudevents.base64";
 }
 
 /// W3C trace context in which an event was created.

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod changes;
+pub mod codec;
 pub mod envelope;
 pub mod events;
 mod park_reason;

@@ -53,7 +53,7 @@ pub struct Governance {
     #[serde(default)]
     pub reason: Option<String>,
     /// When the decision ends by itself.
-    #[serde(default)]
+    #[serde(default, with = "super::scalars::optional_instant")]
     pub expires_at: Option<DateTime<Utc>>,
     /// What else the kind needs, by name.
     #[serde(default)]

@@ -6,6 +6,7 @@ mod governance;
 mod infrastructure;
 mod monitoring;
 mod parties;
+pub(crate) mod scalars;
 mod usage;
 
 pub use activity::{Activity, ActivityKind};

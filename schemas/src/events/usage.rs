@@ -47,24 +47,27 @@ pub struct Usage {
     #[serde(default)]
     pub charge_description: Option<String>,
     /// FOCUS `ChargePeriodStart`, inclusive.
+    #[serde(with = "super::scalars::instant")]
     pub charge_period_start: DateTime<Utc>,
     /// FOCUS `ChargePeriodEnd`, exclusive.
+    #[serde(with = "super::scalars::instant")]
     pub charge_period_end: DateTime<Utc>,
     /// FOCUS `BillingCurrency`, ISO 4217.
     pub billing_currency: String,
     /// FOCUS `BilledCost`.
+    #[serde(with = "super::scalars::decimal")]
     pub billed_cost: Decimal,
     /// FOCUS `EffectiveCost`.
-    #[serde(default)]
+    #[serde(default, with = "super::scalars::optional_decimal")]
     pub effective_cost: Option<Decimal>,
     /// FOCUS `ListCost`.
-    #[serde(default)]
+    #[serde(default, with = "super::scalars::optional_decimal")]
     pub list_cost: Option<Decimal>,
     /// FOCUS `ContractedCost`.
-    #[serde(default)]
+    #[serde(default, with = "super::scalars::optional_decimal")]
     pub contracted_cost: Option<Decimal>,
     /// FOCUS `ConsumedQuantity`.
-    #[serde(default)]
+    #[serde(default, with = "super::scalars::optional_decimal")]
     pub consumed_quantity: Option<Decimal>,
     /// FOCUS `ConsumedUnit`.
     #[serde(default)]

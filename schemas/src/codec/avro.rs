@@ -1,0 +1,81 @@
+//! Our Avro schemas: `avro/<topic>/<n>.avsc`, every version that was ever written.
+
+use std::sync::LazyLock;
+
+use apache_avro::{Schema, rabin::Rabin, util::max_allocation_bytes};
+
+use super::WriterSchema;
+use crate::Topic;
+
+/// Most that the Avro library may allocate for one length or count it reads.
+const MAX_ALLOCATION_BYTES: usize = 8 * 1024 * 1024;
+
+macro_rules! versions {
+    ($($topic:ident: $($path:literal),+;)+) => {
+        [$($((Topic::$topic, include_str!(concat!("../../avro/", $path)))),+),+]
+    };
+}
+
+/// Every version of every family, oldest first within a family.
+const SOURCES: [(Topic, &str); 6] = versions! {
+    Activity: "weir.activity.v1/1.avsc";
+    Infrastructure: "weir.infrastructure.v1/1.avsc";
+    Delivery: "weir.delivery.v1/1.avsc";
+    Usage: "weir.usage.v1/1.avsc";
+    Monitoring: "weir.monitoring.v1/1.avsc";
+    Governance: "weir.governance.v1/1.avsc";
+};
+
+/// One version of one family's schema.
+#[derive(Debug)]
+pub struct OwnSchema {
+    /// The topic whose values it describes.
+    pub topic: Topic,
+    /// Its version: 1, 2, …
+    pub version: u32,
+    /// The schema, JSON.
+    pub json: &'static str,
+    /// CRC-64-AVRO of its canonical form, as single-object encoding carries it.
+    pub fingerprint: [u8; 8],
+    pub(super) schema: WriterSchema,
+}
+
+/// Every schema that Weir's own records were ever written with, families in the order of [`Topic::FAMILIES`],
+/// versions ascending.
+pub fn own_schemas() -> &'static [OwnSchema] {
+    static OWN: LazyLock<Vec<OwnSchema>> = LazyLock::new(|| {
+        // The library's bound is global and is fixed by its first use; every decoder comes through here first.
+        let bound = max_allocation_bytes(MAX_ALLOCATION_BYTES);
+        assert_eq!(bound, MAX_ALLOCATION_BYTES, "nothing decodes Avro before this");
+        let mut own: Vec<OwnSchema> = Vec::with_capacity(SOURCES.len());
+        for (topic, json) in SOURCES {
+            let version = own.iter().filter(|earlier| earlier.topic == topic).count() + 1;
+            own.push(read(topic, u32::try_from(version).expect("few versions"), json));
+        }
+        own
+    });
+    &OWN
+}
+
+/// The schema that new records of a family are written with.
+pub(super) fn newest(topic: Topic) -> &'static OwnSchema {
+    let newest = own_schemas().iter().rev().find(|own| own.topic == topic);
+    newest.expect("every family has a schema")
+}
+
+/// The version with that fingerprint.
+pub(super) fn by_fingerprint(fingerprint: &[u8]) -> Option<&'static OwnSchema> {
+    own_schemas().iter().find(|own| own.fingerprint == fingerprint)
+}
+
+fn read(topic: Topic, version: u32, json: &'static str) -> OwnSchema {
+    let schema = Schema::parse_str(json).expect("our schemas are checked by tests");
+    let fingerprint = schema.fingerprint::<Rabin>().bytes;
+    OwnSchema {
+        topic,
+        version,
+        json,
+        fingerprint: fingerprint.try_into().expect("CRC-64 has 8 bytes"),
+        schema: WriterSchema::own(topic, &schema),
+    }
+}

@@ -1,0 +1,142 @@
+//! Bytes to [`Envelope`] and back: the only parser of Weir.
+//!
+//! A record on a topic is read by [`decode`] and written by [`encode`]; JSON over HTTP is read by [`json`].
+//! What comes in may be anything: every length, depth and count is bounded before it is trusted, and a
+//! refusal is a value that says where the record goes ([`ParkReason`]) or what the publisher is told.
+//!
+//! Three ways onto a topic are understood (`CloudEvents` 1.0, Kafka binding):
+//!
+//! | mode | headers | value |
+//! |---|---|---|
+//! | binary, ours | `ce_*` | Avro: Confluent framing or single-object encoding |
+//! | binary | `ce_*`, `content-type: application/json` | the event's data as JSON |
+//! | structured | `content-type: application/cloudevents+json` | the whole event as JSON |
+
+mod attributes;
+mod avro;
+mod family;
+pub mod json;
+mod record;
+mod refusal;
+mod storable;
+mod writer_schema;
+
+#[cfg(test)]
+mod compatibility;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use avro::{OwnSchema, own_schemas};
+pub use record::{decode, encode};
+pub use refusal::{Refusal, Why};
+pub use writer_schema::WriterSchema;
+
+use crate::{Envelope, ParkReason, Topic};
+
+/// A record as Kafka delivers it.
+#[derive(Debug, Clone, Copy)]
+pub struct Incoming<'a> {
+    /// Where it was read from.
+    pub topic: Topic,
+    /// Its key; not looked at.
+    pub key: Option<&'a [u8]>,
+    /// Its value; none is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Its headers in their order. Names may repeat, values may be null.
+    pub headers: &'a [(&'a str, Option<&'a [u8]>)],
+    /// Milliseconds since 1970 by the record's own timestamp; negative where it has none.
+    pub timestamp_ms: i64,
+}
+
+/// What a record turned out to be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decoded {
+    /// An event.
+    Event(Box<Envelope>),
+    /// A null value: nothing to apply.
+    Tombstone,
+}
+
+/// Why a record was not decoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// It never will be: park it.
+    #[error("{}: {detail}", reason.name())]
+    Refused {
+        /// The class of fault.
+        reason: ParkReason,
+        /// What is wrong, for people: at most 2,000 characters, no payload, no control characters.
+        detail: String,
+    },
+    /// The writer's schema is not here yet: fetch it, then decode again.
+    #[error("schema {0} has to be fetched first")]
+    NeedsSchema(u32),
+}
+
+/// Where the schemas of Confluent-framed records come from: a cache in front of a registry.
+pub trait SchemaLookup {
+    /// What is known about a schema id. Never blocks and never fetches.
+    fn by_id(&self, id: u32) -> SchemaAnswer;
+}
+
+/// What is known about a schema id.
+#[derive(Debug, Clone)]
+pub enum SchemaAnswer {
+    /// The schema.
+    Known(Arc<WriterSchema>),
+    /// Nothing yet: the caller fetches it and decodes again.
+    Missing,
+    /// The registry has no such id.
+    Unknown,
+    /// The schema may not be used, and why.
+    Refused(String),
+}
+
+/// No registry is configured: every schema id is unknown.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoRegistry;
+
+impl SchemaLookup for NoRegistry {
+    fn by_id(&self, _id: u32) -> SchemaAnswer {
+        SchemaAnswer::Unknown
+    }
+}
+
+/// How the Avro value of a record names its schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Framing {
+    /// `C3 01`, then the CRC-64-AVRO fingerprint: needs no registry.
+    SingleObject,
+    /// `00`, then the registry's id.
+    Confluent(SchemaIds),
+}
+
+/// The registry's ids of our newest schemas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaIds([u32; 6]);
+
+impl SchemaIds {
+    /// The ids of the six families, in the order of [`Topic::FAMILIES`].
+    pub const fn new(ids: [u32; 6]) -> Self {
+        Self(ids)
+    }
+
+    /// The id for a family's topic.
+    fn of(&self, topic: Topic) -> u32 {
+        let family = Topic::FAMILIES.iter().position(|family| *family == topic);
+        self.0[family.expect("an event's topic is one of the six families")]
+    }
+}
+
+/// A record to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// `<tenant>/<entity>`: records of one entity stay in order.
+    pub key: Vec<u8>,
+    /// The framed Avro value.
+    pub value: Vec<u8>,
+    /// `CloudEvents` binary mode: `ce_*` and `content-type`. All values are UTF-8.
+    pub headers: Vec<(&'static str, Vec<u8>)>,
+}

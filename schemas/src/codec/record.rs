@@ -1,0 +1,239 @@
+//! Records on a topic: headers and value to an envelope, and an envelope to both.
+
+use std::borrow::Cow;
+
+use super::{
+    DecodeError, Decoded, Encoded, Framing, Incoming, Refusal, SchemaAnswer, SchemaLookup, Why, WriterSchema,
+    attributes::{Attributes, Reception, record_time},
+    avro::{by_fingerprint, newest},
+    family, json,
+};
+use crate::{Envelope, Event, events::scalars::instant_text};
+
+/// Largest value that is read, in bytes.
+const MAX_VALUE_BYTES: usize = 1024 * 1024;
+/// Most headers that are read.
+const MAX_HEADERS: usize = 256;
+/// Largest sum of header names and values, in bytes.
+const MAX_HEADER_BYTES: usize = 256 * 1024;
+
+const CONFLUENT_MAGIC: u8 = 0;
+const SINGLE_OBJECT_MAGIC: [u8; 2] = [0xC3, 0x01];
+
+/// Decodes one record. Any bytes are answered; none panic or allocate more than a small multiple of their length
+/// and 8 MiB.
+pub fn decode<'a>(incoming: &Incoming<'a>, schemas: &impl SchemaLookup) -> Result<Decoded, DecodeError> {
+    let Some(value) = incoming.value else { return Ok(Decoded::Tombstone) };
+    if value.len() > MAX_VALUE_BYTES {
+        return Err(
+            Refusal::new(Why::TooLarge, format!("the value has more than {MAX_VALUE_BYTES} bytes")).into()
+        );
+    }
+    let headers = read_headers(incoming.headers)?;
+    let reception =
+        Reception { tenant: None, at: record_time(incoming.timestamp_ms), topic: Some(incoming.topic) };
+    let envelope = match headers.mode()? {
+        Mode::Structured => json::structured_record(value, headers.attributes.tenant, &reception)?,
+        Mode::BinaryJson => json::binary(headers.attributes, value, &reception)?,
+        Mode::BinaryAvro => return binary_avro(incoming, headers.attributes, value, &reception, schemas),
+    };
+    Ok(Decoded::Event(Box::new(envelope)))
+}
+
+fn binary_avro<'a>(
+    incoming: &Incoming<'a>,
+    attributes: Attributes<'a>,
+    value: &[u8],
+    reception: &Reception<'_>,
+    schemas: &impl SchemaLookup,
+) -> Result<Decoded, DecodeError> {
+    let head = attributes.head(reception)?;
+    let (event, native) = match frame(value)? {
+        Frame::SingleObject { fingerprint, datum } => {
+            let own = by_fingerprint(fingerprint).ok_or_else(|| {
+                Refusal::new(
+                    Why::SchemaUnknown,
+                    format!("no schema has the fingerprint {}", hex(fingerprint)),
+                )
+            })?;
+            read(incoming, &own.schema, datum)?
+        }
+        Frame::Confluent { id, datum } => match schemas.by_id(id) {
+            SchemaAnswer::Known(schema) => read(incoming, &schema, datum)?,
+            SchemaAnswer::Missing => return Err(DecodeError::NeedsSchema(id)),
+            SchemaAnswer::Unknown => {
+                return Err(Refusal::new(Why::SchemaUnknown, format!("no schema has the id {id}")).into());
+            }
+            SchemaAnswer::Refused(why) => {
+                return Err(Refusal::new(Why::SchemaRefused, format!("schema {id}: {why}")).into());
+            }
+        },
+    };
+    if head.ce_type != event.ce_type() {
+        let detail = format!("ce_type is not {}, which the value is", event.ce_type());
+        return Err(Refusal::new(Why::InvalidEnvelope, detail).into());
+    }
+    family::check(&event, native.as_ref())?;
+    Ok(Decoded::Event(Box::new(head.around(event, native))))
+}
+
+fn read(
+    incoming: &Incoming<'_>,
+    schema: &WriterSchema,
+    datum: &[u8],
+) -> Result<(Event, Option<crate::Native>), Refusal> {
+    if schema.topic() != incoming.topic {
+        let detail = format!("the schema belongs to {}, not to {}", schema.topic(), incoming.topic);
+        return Err(Refusal::new(Why::SchemaRefused, detail));
+    }
+    schema
+        .read(datum)
+        .map_err(|why| Refusal::new(Why::Undecodable, format!("the value does not fit its schema: {why}")))
+}
+
+enum Frame<'a> {
+    SingleObject { fingerprint: &'a [u8], datum: &'a [u8] },
+    Confluent { id: u32, datum: &'a [u8] },
+}
+
+fn frame(value: &[u8]) -> Result<Frame<'_>, Refusal> {
+    match value {
+        [CONFLUENT_MAGIC, a, b, c, d, datum @ ..] => {
+            Ok(Frame::Confluent { id: u32::from_be_bytes([*a, *b, *c, *d]), datum })
+        }
+        _ => match value.strip_prefix(&SINGLE_OBJECT_MAGIC).and_then(|rest| rest.split_at_checked(8)) {
+            Some((fingerprint, datum)) => Ok(Frame::SingleObject { fingerprint, datum }),
+            None => {
+                let detail = "the value begins with neither Confluent framing nor a single-object marker";
+                Err(Refusal::new(Why::Undecodable, detail))
+            }
+        },
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[derive(Default)]
+struct Headers<'a> {
+    attributes: Attributes<'a>,
+    content_type: Option<Cow<'a, str>>,
+}
+
+enum Mode {
+    Structured,
+    BinaryJson,
+    BinaryAvro,
+}
+
+fn read_headers<'a>(headers: &[(&'a str, Option<&'a [u8]>)]) -> Result<Headers<'a>, Refusal> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum();
+    if headers.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
+        let detail = format!("more than {MAX_HEADERS} headers or {MAX_HEADER_BYTES} bytes of them");
+        return Err(Refusal::new(Why::OverLimit, detail));
+    }
+    let mut read = Headers::default();
+    for (name, value) in headers {
+        let text = || match value.map(std::str::from_utf8) {
+            Some(Ok(text)) => Ok(Cow::Borrowed(text)),
+            _ => {
+                Err(Refusal::new(Why::InvalidEnvelope, format!("header {} is not UTF-8 text", clipped(name))))
+            }
+        };
+        if let Some(attribute) = name.strip_prefix("ce_") {
+            read.attributes.set(attribute, text()?)?;
+        } else if name.eq_ignore_ascii_case("content-type") && read.content_type.replace(text()?).is_some() {
+            return Err(Refusal::new(Why::InvalidEnvelope, "header content-type is given twice"));
+        }
+    }
+    Ok(read)
+}
+
+fn clipped(name: &str) -> String {
+    name.chars().take(40).collect()
+}
+
+impl Headers<'_> {
+    fn mode(&self) -> Result<Mode, Refusal> {
+        let Some(content_type) = &self.content_type else { return Ok(Mode::BinaryAvro) };
+        let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if media.starts_with("application/cloudevents") {
+            return match media.as_str() {
+                "application/cloudevents+json" | "application/cloudevents" => Ok(Mode::Structured),
+                _ => Err(Refusal::new(
+                    Why::InvalidEnvelope,
+                    "of structured events only JSON, one a record, is read",
+                )),
+            };
+        }
+        let subtype = media.split_once('/').map_or("", |(_, subtype)| subtype);
+        if subtype == "json" || subtype.ends_with("+json") {
+            Ok(Mode::BinaryJson)
+        } else if subtype.contains("avro") {
+            Ok(Mode::BinaryAvro)
+        } else {
+            Err(Refusal::new(Why::InvalidEnvelope, "content-type is neither Avro nor JSON"))
+        }
+    }
+}
+
+/// Encodes an event for its topic: `CloudEvents` binary mode, Avro value. Equal envelopes give equal bytes.
+pub fn encode(envelope: &Envelope, framing: &Framing) -> Encoded {
+    Encoded { key: key(envelope), value: value(envelope, framing), headers: headers(envelope) }
+}
+
+/// Events that name no entity are spread by their source instead of crowding one partition.
+fn key(envelope: &Envelope) -> Vec<u8> {
+    let entity = envelope.event.entity();
+    let entity = if entity.is_empty() { envelope.source.as_str() } else { entity };
+    [envelope.tenant.as_str(), entity].join("/").into_bytes()
+}
+
+fn value(envelope: &Envelope, framing: &Framing) -> Vec<u8> {
+    let native = envelope.native.as_ref();
+    let topic = envelope.event.topic();
+    let own = newest(topic);
+    let mut value = Vec::with_capacity(512 + native.map_or(0, |native| native.record.len()));
+    match framing {
+        Framing::SingleObject => {
+            value.extend(SINGLE_OBJECT_MAGIC);
+            value.extend(own.fingerprint);
+        }
+        Framing::Confluent(ids) => {
+            value.push(CONFLUENT_MAGIC);
+            value.extend(ids.of(topic).to_be_bytes());
+        }
+    }
+    match &envelope.event {
+        Event::Activity(e) => own.schema.write(e, native, &mut value),
+        Event::Infrastructure(e) => own.schema.write(e, native, &mut value),
+        Event::Delivery(e) => own.schema.write(e, native, &mut value),
+        Event::Usage(e) => own.schema.write(e, native, &mut value),
+        Event::Monitoring(e) => own.schema.write(e, native, &mut value),
+        Event::Governance(e) => own.schema.write(e, native, &mut value),
+    }
+    value
+}
+
+fn headers(envelope: &Envelope) -> Vec<(&'static str, Vec<u8>)> {
+    let text = |text: &str| text.as_bytes().to_vec();
+    let mut headers = Vec::with_capacity(12);
+    headers.push(("ce_specversion", text("1.0")));
+    headers.push(("ce_id", envelope.id.to_string().into_bytes()));
+    headers.push(("ce_source", text(envelope.source.as_str())));
+    headers.push(("ce_type", text(envelope.event.ce_type())));
+    headers.push(("ce_time", instant_text(envelope.occurred_at).into_bytes()));
+    headers.push(("ce_tenantid", text(envelope.tenant.as_str())));
+    let trace = envelope.trace.as_ref();
+    let optional = [
+        ("ce_subject", envelope.subject.as_deref()),
+        ("ce_correlationid", envelope.correlation_id.as_deref()),
+        ("ce_causationid", envelope.causation_id.as_deref()),
+        ("ce_traceparent", trace.map(|trace| trace.traceparent.as_str())),
+        ("ce_tracestate", trace.and_then(|trace| trace.tracestate.as_deref())),
+    ];
+    headers.extend(optional.into_iter().filter_map(|(name, value)| Some((name, text(value?)))));
+    headers.push(("content-type", text("application/avro")));
+    headers
+}
