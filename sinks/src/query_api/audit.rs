@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
 };
 use http::{HeaderMap, Uri};
 use schemas::{TenantId, access::Scope, events::OutcomeStatus, problem::Problem};
@@ -125,14 +125,14 @@ pub(super) async fn list(
 pub(super) async fn one(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Json<AuditAnswer>, Refusal> {
     let caller = authorize(&api.keys, &headers, Scope::AuditRead)?;
     let mut parameters = Parameters::of(&uri);
     let wanted = parse_positions(&mut parameters);
     parameters.finish()?;
-    let event_id = Uuid::try_parse(&id).map_err(|_| nothing_here())?;
+    let event_id = id.ok().and_then(|Path(id)| Uuid::try_parse(&id).ok()).ok_or_else(nothing_here)?;
     await_positions(&api, read::STAGE, &wanted).await?;
     let pool = api.pool.clone();
     let (item, position) =
@@ -237,6 +237,39 @@ mod tests {
         check_refused("min_position=weir.activity.v1", &["min_position"]);
         assert_eq!(parsed("").expect("valid").limit, DEFAULT_LIMIT);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_query_is_taken_or_refused_by_name(
+            pairs in proptest::collection::vec((0_usize..PARAMETERS.len(), ".{0,40}"), 0..6),
+        ) {
+            let encode = |text: &str| text.bytes().fold(String::new(), |all, byte| all + &format!("%{byte:02X}"));
+            let query: Vec<_> = pairs.iter().map(|(n, text)| format!("{}={}", PARAMETERS[*n], encode(text))).collect();
+            match parsed(&query.join("&")) {
+                Ok(request) => proptest::prop_assert!((1..=MAX_LIMIT).contains(&request.limit)),
+                Err(faulty) => proptest::prop_assert!(faulty.iter().all(|name| PARAMETERS.contains(&name.as_str()))),
+            }
+        }
+    }
+
+    const PARAMETERS: [&str; 16] = [
+        "actor",
+        "action",
+        "resource",
+        "project",
+        "outcome",
+        "source",
+        "kind",
+        "correlation",
+        "from",
+        "to",
+        "text",
+        "include",
+        "cursor",
+        "limit",
+        "min_position",
+        "sort",
+    ];
 
     #[test]
     fn another_filter_is_another_question() {

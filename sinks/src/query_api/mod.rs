@@ -92,6 +92,7 @@ pub fn router(config: QueryConfig, pool: PgPool, keys: KeyRingWatch) -> Router {
     let openapi = move || async move { ([(header::CONTENT_TYPE, "application/json")], description) };
     router
         .route("/openapi.json", get(openapi))
+        .route("/healthz", get(health::livez))
         .fallback(answer::no_route)
         .method_not_allowed_fallback(answer::wrong_method)
         .layer(CatchPanicLayer::custom(answer::panicked))

@@ -141,6 +141,7 @@ async fn a_query_is_checked_before_the_database_is_asked() {
         ("/api/v1/audit?cursor=abc", "invalid-cursor"),
         ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab?x=1", "invalid-query"),
         ("/api/v1/audit/no-uuid", "not-found"),
+        ("/api/v1/audit/%FF", "not-found"),
         ("/api/v1/pipeline?x=1", "invalid-query"),
         ("/api/v1/parked?status=lost", "invalid-query"),
         ("/api/v1/parked?cursor=abc", "invalid-cursor"),
