@@ -123,6 +123,11 @@ impl SchemaIds {
         Self(ids)
     }
 
+    /// Each family's topic and its id.
+    pub fn iter(&self) -> impl Iterator<Item = (Topic, u32)> + '_ {
+        Topic::FAMILIES.into_iter().zip(self.0)
+    }
+
     /// The id for a family's topic.
     fn of(&self, topic: Topic) -> u32 {
         let family = Topic::FAMILIES.iter().position(|family| *family == topic);

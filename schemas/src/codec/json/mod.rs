@@ -13,6 +13,8 @@ mod object;
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode;
+
 use super::{
     Refusal, Why,
     attributes::{Attributes, Reception},
@@ -40,7 +42,7 @@ pub fn parse_binary<'a>(
 ) -> Result<Envelope, Refusal> {
     let mut read = Attributes::default();
     for (name, value) in attributes {
-        let text = percent_decoded(value).ok_or_else(|| {
+        let text = percent_decode(value).decode_utf8().map_err(|_| {
             Refusal::new(Why::InvalidEnvelope, format!("attribute {name} is not percent-encoded UTF-8"))
         })?;
         read.set(name, text)?;
@@ -124,28 +126,4 @@ fn utf8(bytes: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(bytes).map_err(|error| {
         Refusal::new(Why::InvalidJson, format!("the text is not UTF-8 from byte {}", error.valid_up_to()))
     })
-}
-
-/// Undoes the percent-encoding of the `CloudEvents` HTTP binding; `None` where that leaves no UTF-8.
-fn percent_decoded(value: &[u8]) -> Option<Cow<'_, str>> {
-    if !value.contains(&b'%') {
-        return std::str::from_utf8(value).ok().map(Cow::Borrowed);
-    }
-    let hex = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let mut decoded = Vec::with_capacity(value.len());
-    let mut rest = value;
-    while let Some((first, after)) = rest.split_first() {
-        match (first, after) {
-            (b'%', [high, low, after @ ..]) => {
-                decoded.push(hex(high)? << 4 | hex(low)?);
-                rest = after;
-            }
-            (b'%', _) => return None,
-            _ => {
-                decoded.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8(decoded).ok().map(Cow::Owned)
 }

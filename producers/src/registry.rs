@@ -1,0 +1,262 @@
+//! A Confluent-compatible schema registry (Confluent, Karapace, Apicurio's `/apis/ccompat/v7`): our schemas go in,
+//! the schemas of others' records come out.
+//!
+//! Schemas never change under an id, so each is fetched once. What goes wrong is told apart by what to do about it:
+//! a registry that is away, or answers nonsense, is asked again; an id that it does not know, and a schema that may
+//! not be used, are facts about the record.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    fmt::Display,
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
+use schemas::{
+    Topic,
+    codec::{OwnSchema, SchemaAnswer, SchemaIds, SchemaLookup, WriterSchema, own_schemas},
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::json;
+
+/// The media type of the registry's API.
+const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
+/// What may follow the schemas that stand under one of our subjects.
+const COMPATIBILITY: &str = "BACKWARD_TRANSITIVE";
+/// The registry's code for an id that it does not know.
+const SCHEMA_NOT_FOUND: u32 = 40_403;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest answer that is read.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+/// Most ids that are remembered; beyond, all are forgotten and fetched anew.
+const MAX_REMEMBERED: usize = 10_000;
+/// How long an id stays unknown before the registry is asked again.
+const UNKNOWN_FOR: Duration = Duration::from_secs(30);
+
+/// Where the registry is.
+#[derive(Debug, Clone)]
+pub struct RegistryConfig {
+    /// Its base URL, with any path in front of `/subjects` and `/schemas`.
+    pub url: String,
+    /// User and password, if it asks for them.
+    pub basic_auth: Option<(String, SecretString)>,
+}
+
+impl RegistryConfig {
+    /// The registry at that URL, as `SCHEMA_REGISTRY_URL` has it; `user:password` as
+    /// `SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO` has it.
+    pub fn new(url: impl Into<String>, user_info: Option<&str>) -> Self {
+        let split = |info: &str| {
+            let (user, password) = info.split_once(':').unwrap_or((info, ""));
+            (user.to_owned(), SecretString::from(password.to_owned()))
+        };
+        Self { url: url.into(), basic_auth: user_info.map(split) }
+    }
+}
+
+/// Why the registry did not give what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryError {
+    /// It is away, overloaded, wrongly configured or talks nonsense: ask again, for ever.
+    #[error("the schema registry cannot be used now: {0}")]
+    Unavailable(String),
+    /// It has no schema of that id.
+    #[error("the schema registry knows no schema {0}")]
+    Unknown(u32),
+    /// The schema may not be used; or the registry takes none like it under that subject.
+    #[error("schema refused: {0}")]
+    Refused(String),
+}
+
+/// A registry and what it has told so far. As a [`SchemaLookup`] it answers from memory only.
+pub struct Registry {
+    http: Client,
+    config: RegistryConfig,
+    told: RwLock<HashMap<u32, Told>>,
+}
+
+#[derive(Clone)]
+enum Told {
+    Schema(Arc<WriterSchema>),
+    Refused(String),
+    Unknown { since: Instant },
+}
+
+impl SchemaLookup for Registry {
+    fn by_id(&self, id: u32) -> SchemaAnswer {
+        match self.told.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
+            Some(Told::Schema(schema)) => SchemaAnswer::Known(Arc::clone(schema)),
+            Some(Told::Refused(why)) => SchemaAnswer::Refused(why.clone()),
+            Some(Told::Unknown { since }) if since.elapsed() < UNKNOWN_FOR => SchemaAnswer::Unknown,
+            Some(Told::Unknown { .. }) | None => SchemaAnswer::Missing,
+        }
+    }
+}
+
+impl Registry {
+    /// A client; nothing is sent yet.
+    pub fn new(config: RegistryConfig) -> Result<Self, RegistryError> {
+        let mut config = config;
+        config.url.truncate(config.url.trim_end_matches('/').len());
+        // Refused where the process has a provider already, which is then the one that is used.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let http = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(unavailable)?;
+        Ok(Self { http, config, told: RwLock::default() })
+    }
+
+    /// The schema of that id, fetched if it is not remembered. The answer, but for `Unavailable`, is what
+    /// [`SchemaLookup::by_id`] gives from then on.
+    pub async fn fetch(&self, id: u32) -> Result<Arc<WriterSchema>, RegistryError> {
+        match self.by_id(id) {
+            SchemaAnswer::Known(schema) => return Ok(schema),
+            SchemaAnswer::Refused(why) => return Err(RegistryError::Refused(why)),
+            SchemaAnswer::Unknown => return Err(RegistryError::Unknown(id)),
+            SchemaAnswer::Missing => {}
+        }
+        let answer = self.ask_for(id).await;
+        let told = match &answer {
+            Ok(schema) => Told::Schema(Arc::clone(schema)),
+            Err(RegistryError::Refused(why)) => Told::Refused(why.clone()),
+            Err(RegistryError::Unknown(_)) => Told::Unknown { since: Instant::now() },
+            Err(RegistryError::Unavailable(_)) => return answer,
+        };
+        let mut remembered = self.told.write().unwrap_or_else(PoisonError::into_inner);
+        if remembered.len() >= MAX_REMEMBERED {
+            remembered.clear();
+        }
+        remembered.insert(id, told);
+        answer
+    }
+
+    async fn ask_for(&self, id: u32) -> Result<Arc<WriterSchema>, RegistryError> {
+        let response = send(self.request(Method::GET, &format!("/schemas/ids/{id}"))).await?;
+        let schema: RegisteredSchema = match response.status() {
+            StatusCode::OK => read(response).await?,
+            StatusCode::NOT_FOUND => {
+                // Also what a wrong path or a proxy says; only the registry's own code tells that the id is unknown.
+                let fault: Fault = read(response).await?;
+                return Err(match fault.error_code {
+                    SCHEMA_NOT_FOUND => RegistryError::Unknown(id),
+                    _ => unavailable(fault.message),
+                });
+            }
+            _ => return Err(fault_of(response).await),
+        };
+        if schema.schema_type.as_deref().is_some_and(|kind| kind != "AVRO") {
+            return Err(RegistryError::Refused("it is not an Avro schema".to_owned()));
+        }
+        if !schema.references.is_empty() {
+            return Err(RegistryError::Refused("it refers to schemas of other subjects".to_owned()));
+        }
+        WriterSchema::parse(&schema.schema).map(Arc::new).map_err(RegistryError::Refused)
+    }
+
+    /// Registers every version of our schemas under `<topic>-value` and has the registry refuse incompatible
+    /// ones from then on; returns the ids of the newest. Done again, it changes nothing.
+    pub async fn register(&self) -> Result<SchemaIds, RegistryError> {
+        let mut ids = [0; Topic::FAMILIES.len()];
+        for (topic, id) in Topic::FAMILIES.into_iter().zip(&mut ids) {
+            for own in own_schemas().iter().filter(|own| own.topic == topic) {
+                *id = self.register_one(own).await?;
+                // Some registries know no rule of a subject before its first schema.
+                if own.version == 1 {
+                    self.demand_compatibility(topic).await?;
+                }
+            }
+        }
+        Ok(SchemaIds::new(ids))
+    }
+
+    async fn register_one(&self, own: &OwnSchema) -> Result<u32, RegistryError> {
+        let request = self.request(Method::POST, &format!("/subjects/{}-value/versions", own.topic));
+        let response = send(request.body(json!({ "schema": own.json }).to_string())).await?;
+        if response.status() != StatusCode::OK {
+            return Err(fault_of(response).await);
+        }
+        read::<Registered>(response).await.map(|registered| registered.id)
+    }
+
+    async fn demand_compatibility(&self, topic: Topic) -> Result<(), RegistryError> {
+        let request = self.request(Method::PUT, &format!("/config/{topic}-value"));
+        let response = send(request.body(json!({ "compatibility": COMPATIBILITY }).to_string())).await?;
+        if response.status() == StatusCode::OK { Ok(()) } else { Err(fault_of(response).await) }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self
+            .http
+            .request(method, format!("{}{path}", self.config.url))
+            .header(header::ACCEPT, MEDIA_TYPE)
+            .header(header::CONTENT_TYPE, MEDIA_TYPE);
+        match &self.config.basic_auth {
+            Some((user, password)) => request.basic_auth(user, Some(password.expose_secret())),
+            None => request,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct RegisteredSchema {
+    schema: String,
+    #[serde(rename = "schemaType", default)]
+    schema_type: Option<String>,
+    #[serde(default)]
+    references: Vec<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Registered {
+    id: u32,
+}
+
+#[derive(Deserialize)]
+struct Fault {
+    error_code: u32,
+    #[serde(default)]
+    message: String,
+}
+
+async fn send(request: RequestBuilder) -> Result<Response, RegistryError> {
+    request.send().await.map_err(|error| unavailable(error.without_url()))
+}
+
+/// A refusal of the schema is final; anything else may pass or be mended.
+async fn fault_of(response: Response) -> RegistryError {
+    let status = response.status();
+    let said = match read::<Fault>(response).await {
+        Ok(fault) => fault.message.chars().take(300).collect(),
+        Err(_) => String::new(),
+    };
+    match status {
+        StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => RegistryError::Refused(said),
+        _ => unavailable(format_args!("it answered {status} {said}")),
+    }
+}
+
+/// Reads a JSON answer of bounded length; one that is none counts as no answer.
+async fn read<T: for<'de> Deserialize<'de>>(mut response: Response) -> Result<T, RegistryError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(error.without_url()))? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_ANSWER_BYTES {
+            return Err(unavailable(format_args!("its answer exceeds {MAX_ANSWER_BYTES} bytes")));
+        }
+    }
+    serde_json::from_slice(&body).map_err(|_| unavailable("its answer is not what was asked for"))
+}
+
+fn unavailable(why: impl Display) -> RegistryError {
+    RegistryError::Unavailable(why.to_string())
+}

@@ -1,0 +1,151 @@
+//! Against a scripted registry: the one that is well, and the ones that are not.
+
+use schemas::codec::NoRegistry;
+use wiremock::{
+    Mock, MockServer, ResponseTemplate, Times,
+    matchers::{basic_auth, body_partial_json, header, method, path},
+};
+
+use super::*;
+
+async fn scripted(answer: ResponseTemplate) -> (MockServer, Registry) {
+    scripted_times(answer, 1..).await
+}
+
+async fn scripted_times(answer: ResponseTemplate, times: impl Into<Times>) -> (MockServer, Registry) {
+    let server = MockServer::start().await;
+    Mock::given(method("GET"))
+        .and(path("/schemas/ids/7"))
+        .respond_with(answer)
+        .expect(times)
+        .mount(&server)
+        .await;
+    let registry = Registry::new(RegistryConfig::new(server.uri(), None)).expect("a client");
+    (server, registry)
+}
+
+fn json(body: &serde_json::Value) -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_raw(body.to_string(), MEDIA_TYPE)
+}
+
+fn activity() -> serde_json::Value {
+    json!({ "schema": own_schemas()[0].json })
+}
+
+#[tokio::test]
+async fn a_schema_is_fetched_once_and_then_known() {
+    let (_server, registry) = scripted_times(json(&activity()), 1).await;
+    assert!(matches!(registry.by_id(7), SchemaAnswer::Missing));
+    assert_eq!(registry.fetch(7).await.expect("known").topic(), Topic::Activity);
+    assert_eq!(registry.fetch(7).await.expect("remembered").topic(), Topic::Activity);
+    assert!(matches!(registry.by_id(7), SchemaAnswer::Known(_)));
+    assert!(matches!(NoRegistry.by_id(7), SchemaAnswer::Unknown));
+}
+
+#[tokio::test]
+async fn an_unknown_id_is_a_fact_and_a_wrong_path_is_not() {
+    let unknown = json!({ "error_code": 40403, "message": "Schema 7 not found" });
+    let (_server, registry) = scripted_times(ResponseTemplate::new(404).set_body_json(&unknown), 1).await;
+    assert_eq!(registry.fetch(7).await.expect_err("unknown"), RegistryError::Unknown(7));
+    assert_eq!(registry.fetch(7).await.expect_err("remembered"), RegistryError::Unknown(7));
+    assert!(matches!(registry.by_id(7), SchemaAnswer::Unknown));
+
+    let elsewhere = json!({ "error_code": 404, "message": "HTTP 404 Not Found" });
+    for answer in [ResponseTemplate::new(404).set_body_json(&elsewhere), ResponseTemplate::new(404)] {
+        let (_server, registry) = scripted(answer).await;
+        assert!(matches!(registry.fetch(7).await, Err(RegistryError::Unavailable(_))));
+        assert!(matches!(registry.by_id(7), SchemaAnswer::Missing));
+    }
+}
+
+#[tokio::test]
+async fn what_may_not_be_used_is_refused_and_remembered() {
+    let own = own_schemas()[0].json;
+    let foreign = r#"{"type":"record","name":"Other","fields":[]}"#;
+    for (answer, said) in [
+        (json!({ "schema": foreign }), "none of our topics"),
+        (json!({ "schema": "{" }), ""),
+        (json!({ "schema": own, "schemaType": "PROTOBUF" }), "not an Avro schema"),
+        (json!({ "schema": own, "references": [{ "name": "x", "subject": "x", "version": 1 }] }), "refers"),
+    ] {
+        let (_server, registry) = scripted_times(json(&answer), 1).await;
+        let error = registry.fetch(7).await.expect_err("refused");
+        assert!(matches!(&error, RegistryError::Refused(why) if why.contains(said)), "{error}");
+        assert!(matches!(registry.by_id(7), SchemaAnswer::Refused(_)));
+        assert_eq!(registry.fetch(7).await.expect_err("remembered"), error);
+    }
+}
+
+#[tokio::test]
+async fn garbage_and_faults_are_asked_again() {
+    let error = json!({ "error_code": 50001, "message": "Error in the backend datastore" });
+    for answer in [
+        ResponseTemplate::new(200).set_body_string("<html>sign in</html>"),
+        ResponseTemplate::new(200).set_body_json(json!({ "id": 7 })),
+        ResponseTemplate::new(200).set_body_bytes(vec![b' '; MAX_ANSWER_BYTES + 1]),
+        ResponseTemplate::new(302).insert_header("location", "http://127.0.0.1:9/"),
+        ResponseTemplate::new(401),
+        ResponseTemplate::new(429),
+        ResponseTemplate::new(500).set_body_json(&error),
+        ResponseTemplate::new(503),
+    ] {
+        let (_server, registry) = scripted_times(answer, 2).await;
+        for _ in 0..2 {
+            assert!(matches!(registry.fetch(7).await, Err(RegistryError::Unavailable(_))));
+            assert!(matches!(registry.by_id(7), SchemaAnswer::Missing));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_is_away_or_slow_is_unavailable() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let away = Registry::new(RegistryConfig::new(format!("http://{free}"), None)).expect("a client");
+    assert!(matches!(away.fetch(7).await, Err(RegistryError::Unavailable(_))), "nobody listens");
+
+    let (server, registry) = scripted(json(&activity()).set_delay(Duration::from_secs(60))).await;
+    let impatient = Client::builder().timeout(Duration::from_millis(50)).build().expect("a client");
+    let answer = Registry { http: impatient, ..registry }.fetch(7).await.expect_err("too slow");
+    assert!(matches!(answer, RegistryError::Unavailable(_)), "{answer}");
+    assert!(!answer.to_string().contains(&server.uri()), "an address stays out of the logs: {answer}");
+}
+
+#[tokio::test]
+async fn our_schemas_are_registered_under_the_prefix_with_the_credential() {
+    let server = MockServer::start().await;
+    for (id, topic) in (100_u32..).zip(Topic::FAMILIES) {
+        let own = own_schemas().iter().find(|own| own.topic == topic).expect("every family has a schema");
+        Mock::given(method("POST"))
+            .and(path(format!("/apis/ccompat/v7/subjects/{topic}-value/versions")))
+            .and(header("content-type", MEDIA_TYPE))
+            .and(basic_auth("weir", "secret:with:colons"))
+            .and(body_partial_json(json!({ "schema": own.json })))
+            .respond_with(json(&json!({ "id": id })))
+            .expect(1)
+            .mount(&server)
+            .await;
+        Mock::given(method("PUT"))
+            .and(path(format!("/apis/ccompat/v7/config/{topic}-value")))
+            .and(body_partial_json(json!({ "compatibility": COMPATIBILITY })))
+            .respond_with(json(&json!({ "compatibility": COMPATIBILITY })))
+            .expect(1)
+            .mount(&server)
+            .await;
+    }
+    let url = format!("{}/apis/ccompat/v7/", server.uri());
+    let registry =
+        Registry::new(RegistryConfig::new(url, Some("weir:secret:with:colons"))).expect("a client");
+    let ids = registry.register().await.expect("registered");
+    assert_eq!(ids, SchemaIds::new([100, 101, 102, 103, 104, 105]));
+}
+
+#[tokio::test]
+async fn a_schema_that_the_registry_does_not_take_is_refused() {
+    let server = MockServer::start().await;
+    let fault = json!({ "error_code": 409, "message": "Schema being registered is incompatible" });
+    let conflict = ResponseTemplate::new(409).set_body_json(&fault);
+    Mock::given(method("POST")).respond_with(conflict).mount(&server).await;
+    let registry = Registry::new(RegistryConfig::new(server.uri(), None)).expect("a client");
+    let error = registry.register().await.expect_err("incompatible");
+    assert_eq!(error, RegistryError::Refused("Schema being registered is incompatible".into()));
+}
