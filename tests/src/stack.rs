@@ -7,6 +7,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use sqlx::migrate::MigrateDatabase;
 use sqlx::{Connection, PgConnection, Row};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 use topology::stack::{Data, Endpoints, ServerState, Stack, StackConfig, StackError};
 
@@ -88,16 +90,78 @@ async fn a_stack_keeps_its_data_over_crashes_and_is_shared_by_concurrent_starter
     assert!(!home.path().join("kafka").exists());
 }
 
+/// Without a broker of its own a stack starts within a second.
+fn without_kafka(home: &Path) -> StackConfig {
+    let config = StackConfig::private(home).expect("a place for the servers");
+    config.with_kafka("127.0.0.1:1".to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_data_folder_is_said_and_kept() {
+    let home = tempfile::Builder::new()
+        .permissions(std::fs::Permissions::from_mode(0o755))
+        .tempdir()
+        .expect("a folder that every user may pass");
+    let stack = Stack::new(without_kafka(home.path())).tethered();
+    stack.up().await.expect("up");
+    stack.down(Data::Keep).await.expect("down");
+    let data = home.path().join("postgres/server/data");
+    std::fs::remove_file(data.join("PG_VERSION")).expect("damaged");
+
+    let error = stack.up().await.expect_err("not whole").to_string();
+    assert!(error.contains("no PG_VERSION") && error.contains("weir down --purge"), "{error}");
+    assert!(data.join("base").is_dir(), "what may be data stays");
+
+    stack.down(Data::Purge).await.expect("purged");
+    stack.up().await.expect("a new folder");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installed_postgresql_serves_as_the_pinned_one_does() {
+    let installed = Path::new("/usr/lib/postgresql/15/bin");
+    if !installed.join("initdb").is_file() {
+        #[expect(clippy::print_stderr, reason = "whoever runs the tests should see what was not run")]
+        eprintln!("skipped: no PostgreSQL 15 is installed in {}", installed.display());
+        return;
+    }
+    let home = tempfile::tempdir().expect("a folder");
+    let mut config = without_kafka(home.path());
+    config.postgres_bin = Some(installed.to_owned());
+    let stack = Stack::new(config).tethered();
+    let endpoints = stack.up().await.expect("up");
+    assert_eq!(server_version(&mut connect(&endpoints.maintenance_url).await).await / 10_000, 15);
+
+    stack.down(Data::Keep).await.expect("down");
+    let pinned = Stack::new(without_kafka(home.path()));
+    let error = pinned.up().await.expect_err("its data is of another version").to_string();
+    assert!(error.contains("made by PostgreSQL 15, the programs are of 18"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_is_started_where_it_is_asked_for() {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut config = without_kafka(home.path()).with_registry();
+    config.named.database_url = Some("postgres://127.0.0.1:1/none".to_owned());
+    let stack = Stack::new(config).tethered();
+    let url = stack.up().await.expect("up").registry.expect("a registry");
+    assert!(url.ends_with("/apis/ccompat/v7"), "{url}");
+    let servers = stack.status().await.expect("status");
+    assert!(
+        matches!(servers.as_slice(), [only] if matches!(only.state, ServerState::Answering { .. })),
+        "{servers:?}"
+    );
+}
+
 async fn check_kept(endpoints: &Endpoints) {
     assert_eq!(records_in(&endpoints.kafka, "kept"), 1);
     let mut rows = connect(&endpoints.database_url).await;
     let count: i64 =
         sqlx::query("select count(*) from kept").fetch_one(&mut rows).await.expect("counted").get(0);
     assert_eq!(count, 1);
-    let version: i32 = sqlx::query("select current_setting('server_version_num')::int")
-        .fetch_one(&mut rows)
-        .await
-        .expect("asked")
-        .get(0);
-    assert!(version >= 150_000, "{version}");
+    assert!(server_version(&mut rows).await >= 150_000);
+}
+
+async fn server_version(session: &mut PgConnection) -> i32 {
+    let asked = sqlx::query("select current_setting('server_version_num')::int").fetch_one(session);
+    asked.await.expect("asked").get(0)
 }

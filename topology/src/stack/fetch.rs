@@ -197,6 +197,7 @@ fn unpacked(config: &StackConfig, fetched: &Path) -> Result<PathBuf, StackError>
     tar::Archive::new(xz2::read::XzDecoder::new(std::io::BufReader::new(file)))
         .unpack(&draft)
         .map_err(StackError::io("unpack", &archive))?;
+    run_as::open_tree(&draft)?;
     fs::rename(&draft, &tree).map_err(StackError::io("rename", &draft))?;
     Ok(tree)
 }

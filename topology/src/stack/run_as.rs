@@ -4,7 +4,7 @@ use super::StackError;
 use nix::unistd::{Uid, User, chown};
 use sha2::{Digest, Sha256};
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The user to become.
@@ -57,7 +57,11 @@ pub(super) fn reachable(home: &Path, purpose: &str) -> Result<PathBuf, StackErro
     let inside = home.join(purpose);
     if is_passable(&inside) {
         fs::create_dir_all(&inside).map_err(StackError::io("create", &inside))?;
-        return Ok(inside);
+        open(&inside)?;
+        // Folders above it that were made just now may be closed by a strict umask.
+        if is_passable(&inside) {
+            return Ok(inside);
+        }
     }
     let outside = elsewhere(home, purpose);
     match DirBuilder::new().mode(0o755).create(&outside) {
@@ -69,6 +73,7 @@ pub(super) fn reachable(home: &Path, purpose: &str) -> Result<PathBuf, StackErro
     // /var/tmp belongs to everyone: somebody else's folder or link of that name must not be used.
     let found = fs::symlink_metadata(&outside).map_err(StackError::io("read", &outside))?;
     if found.is_dir() && found.uid() == Uid::effective().as_raw() && found.mode() & 0o022 == 0 {
+        open(&outside)?;
         Ok(outside)
     } else {
         Err(StackError::Unusable {
@@ -78,6 +83,23 @@ pub(super) fn reachable(home: &Path, purpose: &str) -> Result<PathBuf, StackErro
                 .to_owned(),
         })
     }
+}
+
+/// Lets every user pass and only its owner write, whatever the umask.
+fn open(dir: &Path) -> Result<(), StackError> {
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).map_err(StackError::io("open", dir))
+}
+
+/// The same for `dir` and every folder below it. Links are left alone.
+pub(super) fn open_tree(dir: &Path) -> Result<(), StackError> {
+    open(dir)?;
+    for entry in fs::read_dir(dir).map_err(StackError::io("read", dir))? {
+        let entry = entry.map_err(StackError::io("read", dir))?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_tree(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Every place that [`reachable`] may have chosen.
@@ -99,7 +121,6 @@ pub(super) fn short_hash(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_closed_folder_is_not_passable_and_another_place_is_found() {
