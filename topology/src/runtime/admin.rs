@@ -1,0 +1,309 @@
+//! Compares a topology's topics with a cluster's, and makes them equal.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication},
+    client::DefaultClientContext,
+    error::{KafkaError, RDKafkaErrorCode},
+};
+use serde::Serialize;
+
+use crate::topology::{TopicSpec, Topology};
+
+/// How long a cluster may take for one administrative request.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What has to change on a cluster, or must not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum TopicChange {
+    /// The topic is missing.
+    Create {
+        /// Its name.
+        topic: String,
+        /// Partitions it will have.
+        partitions: i32,
+        /// Copies it will have.
+        replicas: i32,
+        /// Its settings.
+        settings: BTreeMap<String, String>,
+    },
+    /// A setting differs.
+    Alter {
+        /// The topic's name.
+        topic: String,
+        /// The setting, as Kafka names it.
+        setting: String,
+        /// What it is.
+        from: Option<String>,
+        /// What it will be.
+        to: String,
+    },
+    /// The number of partitions differs. It is never changed: keys would move, and with them the order of an entity.
+    Refused {
+        /// The topic's name.
+        topic: String,
+        /// Partitions it has.
+        partitions: usize,
+        /// Partitions that are declared.
+        declared: i32,
+    },
+}
+
+impl fmt::Display for TopicChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create { topic, partitions, replicas, .. } => {
+                write!(f, "create {topic}: {partitions} partitions, {replicas} replicas")
+            }
+            Self::Alter { topic, setting, from, to } => {
+                write!(f, "alter {topic}: {setting} from {} to {to}", from.as_deref().unwrap_or("nothing"))
+            }
+            Self::Refused { topic, partitions, declared } => write!(
+                f,
+                "refused {topic}: it has {partitions} partitions where {declared} are declared; keys would move. Keep \
+                 it, or publish to a new topic"
+            ),
+        }
+    }
+}
+
+/// Why a cluster could not be looked at or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The client or the cluster refused.
+    #[error("the Kafka cluster at {bootstrap} does not answer the administrator")]
+    Kafka {
+        /// Which cluster.
+        bootstrap: String,
+        /// What the client says.
+        #[source]
+        error: KafkaError,
+    },
+    /// The cluster refused a topic.
+    #[error("{topic} was refused: {code}")]
+    Topic {
+        /// Which topic.
+        topic: String,
+        /// Why.
+        code: RDKafkaErrorCode,
+    },
+}
+
+/// A cluster and how to talk to it.
+struct Cluster<'a> {
+    bootstrap: &'a str,
+    client: Arc<AdminClient<DefaultClientContext>>,
+}
+
+/// What would have to change on the cluster: empty when it is as declared.
+pub async fn plan(
+    topology: &Topology,
+    bootstrap: &str,
+    extra: &BTreeMap<String, String>,
+) -> Result<Vec<TopicChange>, AdminError> {
+    Cluster::new(bootstrap, extra)?.plan(&topology.topics()).await
+}
+
+/// Creates missing topics and alters settings. Returns what [`plan`] said; what is refused is left as it is.
+pub async fn apply(
+    topology: &Topology,
+    bootstrap: &str,
+    extra: &BTreeMap<String, String>,
+) -> Result<Vec<TopicChange>, AdminError> {
+    let cluster = Cluster::new(bootstrap, extra)?;
+    let changes = cluster.plan(&topology.topics()).await?;
+    for change in &changes {
+        match change {
+            TopicChange::Create { topic, partitions, replicas, settings } => {
+                cluster.create(topic, *partitions, *replicas, settings).await?;
+            }
+            TopicChange::Alter { .. } | TopicChange::Refused { .. } => {}
+        }
+    }
+    cluster.alter(&topology.topics(), &changes).await?;
+    cluster.await_topics(&topology.topics()).await?;
+    Ok(changes)
+}
+
+impl<'a> Cluster<'a> {
+    fn new(bootstrap: &'a str, extra: &BTreeMap<String, String>) -> Result<Self, AdminError> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", bootstrap).set("client.id", "weir-topology");
+        for (key, value) in extra {
+            config.set(key, value);
+        }
+        let client =
+            config.create().map_err(|error| AdminError::Kafka { bootstrap: bootstrap.to_owned(), error })?;
+        Ok(Self { bootstrap, client: Arc::new(client) })
+    }
+
+    fn failed(&self, error: KafkaError) -> AdminError {
+        AdminError::Kafka { bootstrap: self.bootstrap.to_owned(), error }
+    }
+
+    async fn plan(&self, specs: &[TopicSpec]) -> Result<Vec<TopicChange>, AdminError> {
+        let (brokers, existing) = self.partitions().await?;
+        let present: Vec<&TopicSpec> =
+            specs.iter().filter(|spec| existing.contains_key(spec.topic.name())).collect();
+        let settings = self.settings(&present).await?;
+        let mut changes = Vec::new();
+        for spec in specs {
+            let topic = spec.topic.name().to_owned();
+            let wanted = spec.settings_on(brokers);
+            let Some(partitions) = existing.get(spec.topic.name()).copied() else {
+                let settings = wanted.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+                let (partitions, replicas) = (spec.partitions, spec.replicas_on(brokers));
+                changes.push(TopicChange::Create { topic, partitions, replicas, settings });
+                continue;
+            };
+            let now = &settings[spec.topic.name()];
+            for (setting, to) in wanted.into_iter().filter(|(key, value)| now.get(*key) != Some(value)) {
+                let (topic, from) = (topic.clone(), now.get(setting).cloned());
+                changes.push(TopicChange::Alter { topic, setting: setting.to_owned(), from, to });
+            }
+            if usize::try_from(spec.partitions) != Ok(partitions) {
+                changes.push(TopicChange::Refused { topic, partitions, declared: spec.partitions });
+            }
+        }
+        Ok(changes)
+    }
+
+    /// The number of brokers, and of every topic's partitions.
+    async fn partitions(&self) -> Result<(usize, BTreeMap<String, usize>), AdminError> {
+        let client = Arc::clone(&self.client);
+        // The client blocks while it asks.
+        let counted = tokio::task::spawn_blocking(move || {
+            let metadata = client.inner().fetch_metadata(None, PATIENCE)?;
+            let topics = metadata.topics().iter().filter(|topic| topic.error().is_none());
+            let counts = topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect();
+            Ok((metadata.brokers().len(), counts))
+        });
+        counted.await.unwrap_or(Err(KafkaError::Canceled)).map_err(|error| self.failed(error))
+    }
+
+    async fn settings(
+        &self,
+        specs: &[&TopicSpec],
+    ) -> Result<BTreeMap<&'static str, BTreeMap<String, String>>, AdminError> {
+        if specs.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let resources: Vec<_> =
+            specs.iter().map(|spec| ResourceSpecifier::Topic(spec.topic.name())).collect();
+        let described = self.client.describe_configs(&resources, &options()).await;
+        let described = described.map_err(|error| self.failed(error))?;
+        let mut settings = BTreeMap::new();
+        for (spec, resource) in specs.iter().zip(described) {
+            let topic = spec.topic.name();
+            let resource = resource.map_err(|code| AdminError::Topic { topic: topic.to_owned(), code })?;
+            let entries = resource.entries.into_iter();
+            settings.insert(topic, entries.filter_map(|entry| Some((entry.name, entry.value?))).collect());
+        }
+        Ok(settings)
+    }
+
+    async fn create(
+        &self,
+        topic: &str,
+        partitions: i32,
+        replicas: i32,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<(), AdminError> {
+        let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(replicas));
+        for (key, value) in settings {
+            new = new.set(key, value);
+        }
+        let created =
+            self.client.create_topics([&new], &options()).await.map_err(|error| self.failed(error))?;
+        for result in created {
+            match result {
+                // Another process was faster.
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, code)) => return Err(AdminError::Topic { topic, code }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Alters settings. Kafka replaces all of a topic's settings at once, so those that somebody else has set are
+    /// given again.
+    async fn alter(&self, specs: &[TopicSpec], changes: &[TopicChange]) -> Result<(), AdminError> {
+        let altered = |spec: &&TopicSpec| {
+            changes.iter().any(
+                |change| matches!(change, TopicChange::Alter { topic, .. } if topic == spec.topic.name()),
+            )
+        };
+        let specs: Vec<&TopicSpec> = specs.iter().filter(altered).collect();
+        if specs.is_empty() {
+            return Ok(());
+        }
+        let (brokers, _) = self.partitions().await?;
+        let own = self.own_settings(&specs).await?;
+        let mut alterations = Vec::new();
+        let wanted: Vec<_> =
+            specs.iter().map(|spec| (spec.topic.name(), spec.settings_on(brokers))).collect();
+        for (topic, settings) in &wanted {
+            let mut alter = AlterConfig::new(ResourceSpecifier::Topic(topic));
+            let kept = own[topic].iter().filter(|(key, _)| !settings.iter().any(|(wanted, _)| wanted == key));
+            for (key, value) in kept {
+                alter = alter.set(key, value);
+            }
+            for (key, value) in settings {
+                alter = alter.set(key, value);
+            }
+            alterations.push(alter);
+        }
+        let results =
+            self.client.alter_configs(&alterations, &options()).await.map_err(|error| self.failed(error))?;
+        for (result, (topic, _)) in results.into_iter().zip(&wanted) {
+            result.map_err(|(_, code)| AdminError::Topic { topic: (*topic).to_owned(), code })?;
+        }
+        Ok(())
+    }
+
+    /// The settings made on the topics themselves, not inherited from the cluster.
+    async fn own_settings(
+        &self,
+        specs: &[&TopicSpec],
+    ) -> Result<BTreeMap<&'static str, Vec<(String, String)>>, AdminError> {
+        let resources: Vec<_> =
+            specs.iter().map(|spec| ResourceSpecifier::Topic(spec.topic.name())).collect();
+        let described = self.client.describe_configs(&resources, &options()).await;
+        let described = described.map_err(|error| self.failed(error))?;
+        let mut settings = BTreeMap::new();
+        for (spec, resource) in specs.iter().zip(described) {
+            let topic = spec.topic.name();
+            let resource = resource.map_err(|code| AdminError::Topic { topic: topic.to_owned(), code })?;
+            let own = |entry: &rdkafka::admin::ConfigEntry| {
+                matches!(entry.source, rdkafka::admin::ConfigSource::DynamicTopic)
+            };
+            let entries = resource.entries.into_iter().filter(own);
+            settings.insert(topic, entries.filter_map(|entry| Some((entry.name, entry.value?))).collect());
+        }
+        Ok(settings)
+    }
+
+    /// Waits until the cluster shows every topic, so that whoever subscribes next finds them.
+    async fn await_topics(&self, specs: &[TopicSpec]) -> Result<(), AdminError> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let (_, existing) = self.partitions().await?;
+            let missing = specs.iter().find(|spec| !existing.contains_key(spec.topic.name()));
+            match missing {
+                None => return Ok(()),
+                Some(spec) if tokio::time::Instant::now() >= deadline => {
+                    let code = RDKafkaErrorCode::UnknownTopicOrPartition;
+                    return Err(AdminError::Topic { topic: spec.topic.name().to_owned(), code });
+                }
+                Some(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
+}

@@ -1,0 +1,113 @@
+//! Whatever is filled, merged, split or cut: ranges tile and every record keeps its place.
+
+use proptest::prelude::*;
+use schemas::Topic;
+use sinks::RawRecord;
+
+use super::*;
+
+fn tp(partition: i32) -> TopicPartition {
+    TopicPartition { topic: Topic::Activity, partition }
+}
+
+fn record(offset: i64) -> RecordChanges<i64> {
+    let raw = RawRecord { value: Some(offset.to_be_bytes().to_vec()), ..RawRecord::default() };
+    RecordChanges { range: 0, offset, settlement: Settlement::Apply(vec![offset]), raw, identity: None }
+}
+
+/// Fills batches from (partition, gap before the record), and merges them.
+fn fill(bursts: &[Vec<(i32, i64)>]) -> Filling<i64> {
+    let mut cursors = [0_i64; 4];
+    let mut all = Filling::default();
+    for burst in bursts {
+        let mut filling = Filling::default();
+        for (partition, gap) in burst {
+            let cursor = &mut cursors[usize::try_from(*partition).expect("small")];
+            let offset = *cursor + gap;
+            filling.push(Placed {
+                partition: tp(*partition),
+                owner_epoch: 1,
+                cursor: *cursor,
+                record: record(offset),
+            });
+            *cursor = offset + 1;
+        }
+        all.append(filling);
+    }
+    all
+}
+
+/// Every record lies in its range, in order; the range ends with its last record and carries its print.
+fn check(batch: &Batch<i64>) {
+    assert!(batch.ranges.windows(2).all(|pair| pair[0].partition < pair[1].partition), "sorted, once each");
+    for (index, range) in batch.ranges.iter().enumerate() {
+        let inside: Vec<_> = batch.records.iter().filter(|record| record.range == index).collect();
+        assert!(inside.windows(2).all(|pair| pair[0].offset < pair[1].offset), "in order");
+        let last = inside.last().expect("a range holds a record");
+        assert!(range.start <= inside[0].offset && last.offset + 1 == range.upto);
+        assert_eq!(range.last, Some(last_record(last.offset, &last.raw)));
+    }
+}
+
+fn bursts() -> impl Strategy<Value = Vec<Vec<(i32, i64)>>> {
+    prop::collection::vec(prop::collection::vec((0..4, 0..3_i64), 0..12), 0..5)
+}
+
+proptest! {
+    #[test]
+    fn filled_and_merged_batches_hold_together(bursts in bursts()) {
+        check(&fill(&bursts).finish());
+    }
+
+    #[test]
+    fn bisecting_down_to_single_records_loses_nothing_and_tiles(bursts in bursts()) {
+        let batch = fill(&bursts).finish();
+        let whole: Vec<_> = batch.ranges.clone();
+        let mut cursors: Vec<_> = whole.iter().map(|range| (range.partition, range.start)).collect();
+        let total = batch.records.len();
+        let (mut stack, mut seen) = (vec![batch], 0);
+        while let Some(batch) = stack.pop() {
+            if batch.ranges.is_empty() { continue }
+            check(&batch);
+            match split(batch) {
+                Split::Parts(parts) => stack.extend(parts.into_iter().rev()),
+                Split::One(one) => {
+                    let range = &one.ranges[0];
+                    let cursor = cursors.iter_mut().find(|(p, _)| *p == range.partition).expect("known");
+                    prop_assert_eq!(cursor.1, range.start);
+                    cursor.1 = range.upto;
+                    seen += 1;
+                }
+            }
+        }
+        prop_assert_eq!(seen, total);
+        prop_assert!(whole.iter().zip(&cursors).all(|(range, (_, end))| range.upto == *end));
+    }
+
+    #[test]
+    fn forgetting_a_partition_leaves_the_others_whole(bursts in bursts(), gone in 0..4) {
+        let kept: Vec<Vec<_>> =
+            bursts.iter().map(|burst| burst.iter().copied().filter(|(p, _)| *p != gone).collect()).collect();
+        let mut filling = fill(&bursts);
+        filling.forget(|partition, _| partition == tp(gone));
+        let (forgotten, expected) = (filling.finish(), fill(&kept).finish());
+        check(&forgotten);
+        prop_assert_eq!(forgotten.ranges, expected.ranges);
+        prop_assert_eq!(forgotten.records.len(), expected.records.len());
+    }
+}
+
+#[test]
+fn limits_count_records_and_bytes() {
+    let limits = BatchLimits { records: 2, bytes: 100, gather: Duration::ZERO };
+    let one = || fill(&[vec![(0, 0)]]);
+    assert!(!one().is_full(&limits) && fill(&[vec![(0, 0), (1, 0)]]).is_full(&limits));
+    assert!(one().has_room_for(&fill(&[vec![(1, 0)]]), &limits));
+    assert!(!one().has_room_for(&fill(&[vec![(1, 0), (2, 0)]]), &limits));
+    assert!(
+        Filling::default().has_room_for(&fill(&[vec![(1, 0); 9]]), &limits),
+        "an empty batch takes anything"
+    );
+    let tight = BatchLimits { records: 100, bytes: 8, gather: Duration::ZERO };
+    assert!(one().is_full(&tight));
+}

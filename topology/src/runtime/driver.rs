@@ -1,0 +1,445 @@
+//! Drives one consumer's partitions: claims them, sends the consumer where each goes on, pauses what must wait.
+//!
+//! It talks to Kafka through [`Source`] and to the worker through commands and notices; time is an argument.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rand::rngs::StdRng;
+use sinks::{Claim, ClaimRequest, DeliveryError, TopicPartition};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info, warn};
+
+use super::{
+    backoff::Backoff,
+    continuity::{HaltReason, Watermarks},
+    intake::{Claimed, Decide, Intake, Record, Rewind, Taken},
+    notices::Board,
+    worker::{Command, Shared},
+};
+
+/// How often a halted partition is claimed again, to see whether somebody has resumed it.
+const HALTED_PROBE: Duration = Duration::from_secs(15);
+/// Positions are committed to Kafka this often, for dashboards only; they are never read back.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
+/// Being fenced this often within [`FENCE_WINDOW`] means that owners fight: the process ends.
+const FENCE_STORM: usize = 6;
+const FENCE_WINDOW: Duration = Duration::from_secs(60);
+const FIRST_FENCE_WAIT: Duration = Duration::from_millis(100);
+
+/// The part of a Kafka consumer that a driver uses.
+pub(crate) trait Source {
+    /// The ends of a partition's log. Blocks for a moment.
+    fn watermarks(&self, partition: TopicPartition) -> Result<Watermarks, String>;
+    /// Goes on at these offsets; whatever was fetched before is not seen any more.
+    fn seek(&self, places: &[(TopicPartition, i64)]) -> Result<(), String>;
+    /// Fetches no more from these.
+    fn pause(&self, partitions: &[TopicPartition]);
+    /// Fetches from these again.
+    fn resume(&self, partitions: &[TopicPartition]);
+    /// Tells the group's coordinator how far the stage is.
+    fn commit(&self, positions: &BTreeMap<TopicPartition, i64>);
+}
+
+/// Fetches schemas in the background.
+pub(crate) trait Schemas: Send {
+    /// Asks for a schema; asking again changes nothing.
+    fn want(&self, id: u32);
+    /// Whether an answer is there.
+    fn is_answered(&self, id: u32) -> bool;
+}
+
+/// Why a consumer cannot go on, so that its process has to be started anew.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fatal {
+    /// Fenced again and again.
+    #[error(
+        "fence_storm: six claims within a minute were overtaken; is another instance claiming the same stage?"
+    )]
+    FenceStorm,
+    /// The client cannot go on.
+    #[error("the Kafka client cannot go on: {0}")]
+    Client(String),
+    /// A new consumer did not help either.
+    #[error("no record for 30 s although the log goes on, with a new consumer too")]
+    Stalled,
+    /// The sink cannot be opened.
+    #[error("the sink cannot be opened: {0}")]
+    Sink(String),
+    /// The worker ended before it was told to.
+    #[error("the worker has ended")]
+    WorkerGone,
+}
+
+/// A claim that was asked for and not answered yet.
+pub(crate) struct Asked {
+    watermarks: HashMap<TopicPartition, Watermarks>,
+    pub(crate) reply: oneshot::Receiver<Result<Vec<Claim>, DeliveryError>>,
+}
+
+/// When a partition is to be claimed.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    at: Instant,
+    attempt: u32,
+    /// It is owned, and must not go on.
+    is_halted: bool,
+}
+
+impl Due {
+    fn first(at: Instant) -> Self {
+        Self { at, attempt: 0, is_halted: false }
+    }
+}
+
+/// What a driver shares with others.
+pub(crate) struct Links<C, Q> {
+    pub(crate) shared: Arc<Shared<C>>,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) schemas: Q,
+    pub(crate) cluster_id: Arc<str>,
+}
+
+/// Drives the partitions of one consumer.
+pub(crate) struct Driver<D: Decide, Q> {
+    pub(crate) intake: Intake<D>,
+    links: Links<D::Change, Q>,
+    random: StdRng,
+    due: HashMap<TopicPartition, Due>,
+    asked: Option<Asked>,
+    fenced_at: VecDeque<Instant>,
+    /// Positions reached, as far as the worker told.
+    settled: BTreeMap<TopicPartition, i64>,
+    uncommitted: BTreeMap<TopicPartition, i64>,
+    committed_at: Option<Instant>,
+    /// Everything is paused until the slot has room.
+    waits_for_room: bool,
+    has_joined: bool,
+}
+
+impl<D: Decide, Q: Schemas> Driver<D, Q> {
+    pub(crate) fn new(decide: D, links: Links<D::Change, Q>, random: StdRng) -> Self {
+        Self {
+            intake: Intake::new(decide),
+            links,
+            random,
+            due: HashMap::new(),
+            asked: None,
+            fenced_at: VecDeque::new(),
+            settled: BTreeMap::new(),
+            uncommitted: BTreeMap::new(),
+            committed_at: None,
+            waits_for_room: false,
+            has_joined: false,
+        }
+    }
+
+    /// Begins to claim partitions. `None`: not possible now; they are claimed later.
+    pub(crate) fn ask(
+        &mut self,
+        source: &impl Source,
+        partitions: &[TopicPartition],
+        now: Instant,
+    ) -> Option<Asked> {
+        self.has_joined = true;
+        for partition in partitions {
+            self.intake.unclaimed(*partition);
+            self.settled.remove(partition);
+            self.due.insert(*partition, Due::first(now));
+            if let Some(asked) = &mut self.asked {
+                asked.watermarks.remove(partition);
+            }
+        }
+        self.request(source, partitions)
+    }
+
+    fn request(&mut self, source: &impl Source, partitions: &[TopicPartition]) -> Option<Asked> {
+        let mut watermarks = HashMap::new();
+        for partition in partitions {
+            match source.watermarks(*partition) {
+                Ok(ends) => drop(watermarks.insert(*partition, ends)),
+                Err(error) => {
+                    warn!(topic = %partition.topic, partition = partition.partition, %error,
+                          "the ends of the log are not to be had, claiming later");
+                    return None;
+                }
+            }
+        }
+        let requests = partitions
+            .iter()
+            .map(|partition| ClaimRequest { partition: *partition, low: watermarks[partition].low })
+            .collect();
+        let (answer, reply) = oneshot::channel();
+        self.links.commands.try_send(Command::Claim { requests, reply: answer }).ok()?;
+        Some(Asked { watermarks, reply })
+    }
+
+    /// Takes the answer to a claim. Returns where to read which partition; the others stay paused.
+    pub(crate) fn answered(
+        &mut self,
+        asked: &Asked,
+        answer: Result<Vec<Claim>, DeliveryError>,
+        now: Instant,
+    ) -> Vec<(TopicPartition, i64)> {
+        let claims = match answer {
+            Ok(claims) => claims,
+            Err(error) => {
+                warn!(%error, "partitions could not be claimed, trying again");
+                asked.watermarks.keys().for_each(|partition| self.postpone(*partition, now));
+                return Vec::new();
+            }
+        };
+        let mut places = Vec::with_capacity(claims.len());
+        for claim in claims {
+            let (partition, seen) = (claim.partition, asked.watermarks.get(&claim.partition));
+            let Some(seen) = seen.filter(|_| self.intake.holds(partition)) else { continue };
+            match self.intake.claimed(&claim, *seen, &self.links.cluster_id) {
+                Claimed::ReadFrom { offset, recognisable } => {
+                    self.due.remove(&partition);
+                    self.settled.insert(partition, claim.position);
+                    self.links.shared.seen.halted(partition, None);
+                    if !recognisable {
+                        warn!(topic = %partition.topic, partition = partition.partition, position = claim.position,
+                              "the last settled record has expired, the log cannot be recognised by it");
+                        self.links.shared.seen.unverified();
+                    }
+                    places.push((partition, offset));
+                }
+                Claimed::Halted { owner_epoch, reason, found_now } => {
+                    self.halted(partition, owner_epoch, reason, found_now, now);
+                }
+            }
+        }
+        places
+    }
+
+    /// Partitions were taken away. The receiver resolves when the worker has let go of them.
+    pub(crate) fn revoked(&mut self, partitions: &[TopicPartition]) -> Option<oneshot::Receiver<()>> {
+        for partition in partitions {
+            self.intake.revoked(*partition);
+            self.due.remove(partition);
+            self.settled.remove(partition);
+            self.uncommitted.remove(partition);
+            self.links.shared.seen.halted(*partition, None);
+        }
+        let (reply, released) = oneshot::channel();
+        let command = Command::Release { partitions: partitions.to_vec(), reply };
+        self.links.commands.try_send(command).ok().map(|()| released)
+    }
+
+    /// Takes a record of the consumer.
+    pub(crate) fn take(&mut self, source: &impl Source, record: &Record<'_>, now: Instant) -> Taken {
+        let taken = self.intake.take(record);
+        match &taken {
+            Taken::Diverged { owner_epoch, reason } => {
+                source.pause(&[record.partition()]);
+                self.halted(record.partition(), *owner_epoch, reason.clone(), true, now);
+            }
+            Taken::NeedsSchema(id) => {
+                source.pause(&[record.partition()]);
+                self.links.schemas.want(*id);
+            }
+            Taken::Gathered | Taken::Dropped | Taken::Recognised => {}
+        }
+        taken
+    }
+
+    /// Does what is due: to be called after every poll, whatever it brought.
+    pub(crate) fn tend(&mut self, source: &impl Source, now: Instant) -> Result<(), Fatal> {
+        if let Some(board) = self.links.shared.notices.take() {
+            self.heed(source, board, now)?;
+        }
+        self.claim_what_is_due(source, now);
+        self.send_back(source, now);
+        if self.committed_at.is_none_or(|at| now.duration_since(at) >= COMMIT_INTERVAL) {
+            self.committed_at = Some(now);
+            self.links.shared.seen.polled(self.intake.assigned().count());
+            if !self.uncommitted.is_empty() {
+                source.commit(&std::mem::take(&mut self.uncommitted));
+            }
+        }
+        Ok(())
+    }
+
+    /// The broker says that some offset we asked for does not exist: whoever lies outside its log is claimed anew,
+    /// which finds out why.
+    pub(crate) fn out_of_range(&mut self, source: &impl Source, now: Instant) {
+        let active: Vec<_> = self.intake.active().map(|(partition, _)| partition).collect();
+        source.pause(&active);
+        for partition in active {
+            self.intake.unclaimed(partition);
+            self.due.insert(partition, Due::first(now));
+        }
+    }
+
+    /// The topic has another number of partitions than before: its keys have moved.
+    pub(crate) fn partitions_changed(
+        &mut self,
+        source: &impl Source,
+        topic: schemas::Topic,
+        from: usize,
+        to: usize,
+    ) {
+        let now = Instant::now();
+        let active: Vec<_> = self.intake.active().filter(|(partition, _)| partition.topic == topic).collect();
+        for (partition, _) in active {
+            let Some(owner_epoch) = self.intake.epoch_of(partition) else { continue };
+            source.pause(&[partition]);
+            self.intake.unclaimed(partition);
+            self.halted(partition, owner_epoch, HaltReason::PartitionsChanged { from, to }, true, now);
+        }
+    }
+
+    /// Stops fetching until [`Self::room`].
+    pub(crate) fn no_room(&mut self, source: &impl Source) {
+        if !std::mem::replace(&mut self.waits_for_room, true) {
+            source.pause(&self.intake.active().map(|(partition, _)| partition).collect::<Vec<_>>());
+        }
+    }
+
+    /// Fetches again.
+    pub(crate) fn room(&mut self, source: &impl Source) {
+        if std::mem::take(&mut self.waits_for_room) {
+            source.resume(&self.intake.active().map(|(partition, _)| partition).collect::<Vec<_>>());
+        }
+    }
+
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.waits_for_room
+    }
+
+    /// Whether the group has given out partitions and all that came here are owned.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.has_joined && self.due.values().all(|due| due.is_halted)
+    }
+
+    /// The position that the stage has reached in a partition it owns.
+    pub(crate) fn settled(&self, partition: TopicPartition) -> Option<i64> {
+        self.settled.get(&partition).copied()
+    }
+
+    fn heed(&mut self, source: &impl Source, board: Board, now: Instant) -> Result<(), Fatal> {
+        for (partition, position) in board.settled {
+            if self.intake.holds(partition) {
+                self.settled.insert(partition, position);
+                self.uncommitted.insert(partition, position);
+            }
+        }
+        for (partition, (owner_epoch, reason)) in board.halted {
+            if self.intake.epoch_of(partition) == Some(owner_epoch) {
+                source.pause(&[partition]);
+                self.intake.unclaimed(partition);
+                self.halted(partition, owner_epoch, reason, false, now);
+            }
+        }
+        let fenced: Vec<_> = board
+            .fenced
+            .into_iter()
+            .filter(|(at, epoch)| self.intake.epoch_of(*at) == Some(*epoch))
+            .collect();
+        if fenced.is_empty() {
+            return Ok(());
+        }
+        self.fenced_at.retain(|at| now.duration_since(*at) < FENCE_WINDOW);
+        self.fenced_at.push_back(now);
+        if self.fenced_at.len() >= FENCE_STORM {
+            return Err(Fatal::FenceStorm);
+        }
+        let doublings = u32::try_from(self.fenced_at.len() - 1).unwrap_or(u32::MAX);
+        let at = now + FIRST_FENCE_WAIT * 2_u32.saturating_pow(doublings);
+        for (partition, _) in fenced {
+            info!(topic = %partition.topic, partition = partition.partition, "fenced though assigned, claiming again");
+            source.pause(&[partition]);
+            self.intake.unclaimed(partition);
+            self.due.insert(partition, Due::first(at));
+        }
+        Ok(())
+    }
+
+    fn halted(
+        &mut self,
+        partition: TopicPartition,
+        owner_epoch: i64,
+        reason: HaltReason,
+        found_now: bool,
+        now: Instant,
+    ) {
+        error!(topic = %partition.topic, partition = partition.partition, %reason, "halted until it is resumed");
+        self.links.shared.seen.halted(partition, Some(&reason));
+        self.due.insert(partition, Due { is_halted: true, ..Due::first(now + HALTED_PROBE) });
+        let halt = Command::Halt { partition, owner_epoch, reason };
+        if found_now && self.links.commands.try_send(halt).is_err() {
+            warn!("the worker is too busy to write the halt down; it will be found again");
+        }
+    }
+
+    fn claim_what_is_due(&mut self, source: &impl Source, now: Instant) {
+        if let Some(mut asked) = self.asked.take() {
+            match asked.reply.try_recv() {
+                Err(oneshot::error::TryRecvError::Empty) => {
+                    self.asked = Some(asked);
+                    return;
+                }
+                Err(oneshot::error::TryRecvError::Closed) => {
+                    asked.watermarks.keys().for_each(|partition| self.postpone(*partition, now));
+                }
+                Ok(answer) => {
+                    for (partition, _) in self.answered(&asked, answer, now) {
+                        self.intake.refuse(partition);
+                    }
+                }
+            }
+        }
+        let due: Vec<_> = self.due.iter().filter(|(_, due)| due.at <= now).map(|(at, _)| *at).collect();
+        if due.is_empty() {
+            return;
+        }
+        self.asked = self.request(source, &due);
+        // Until the answer is there nothing more is asked; without one, try again later.
+        due.iter().for_each(|partition| self.postpone(*partition, now));
+    }
+
+    fn postpone(&mut self, partition: TopicPartition, now: Instant) {
+        if let Some(due) = self.due.get_mut(&partition) {
+            let wait = Duration::from_secs(1) + Backoff::CLAIM.wait(due.attempt, &mut self.random);
+            *due = Due { at: now + wait, attempt: due.attempt.saturating_add(1), ..*due };
+        }
+    }
+
+    /// Sends the consumer back to where partitions stand, as far as what they waited for has come.
+    fn send_back(&mut self, source: &impl Source, now: Instant) {
+        if self.waits_for_room {
+            return;
+        }
+        let ready = |why: &Rewind| match why {
+            Rewind::NoRoom => true,
+            Rewind::AwaitsSchema(id) => self.links.schemas.is_answered(*id),
+        };
+        let places: Vec<_> = self
+            .intake
+            .rewinds()
+            .into_iter()
+            .filter(|(_, why, _)| ready(why))
+            .map(|(partition, _, offset)| (partition, offset))
+            .collect();
+        if places.is_empty() {
+            return;
+        }
+        let partitions: Vec<_> = places.iter().map(|(partition, _)| *partition).collect();
+        source.resume(&partitions);
+        match source.seek(&places) {
+            Ok(()) => partitions.iter().for_each(|partition| self.intake.rewound(*partition)),
+            Err(error) => {
+                warn!(%error, "the consumer cannot be sent to its position, claiming again");
+                source.pause(&partitions);
+                for partition in partitions {
+                    self.intake.unclaimed(partition);
+                    self.due.insert(partition, Due::first(now + Duration::from_secs(1)));
+                }
+            }
+        }
+    }
+}

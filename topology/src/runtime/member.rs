@@ -1,0 +1,172 @@
+//! One member of a stage's consumer group: a poll thread and a worker, started and stopped together.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use rand::{SeedableRng, rngs::StdRng};
+use rdkafka::config::FromClientConfigAndContext;
+use sinks::Sink;
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::{
+    batching::BatchLimits,
+    clock::RealTime,
+    consumer::{ConsumerSettings, StageConsumer, StageContext},
+    driver::{Driver, Fatal, Links, Schemas},
+    intake::Decide,
+    notices::Notices,
+    poll::{Ended, PartitionCounts, Poller},
+    seen::Seen,
+    slot::Slot,
+    worker::{Command, Shared, Worker},
+};
+
+/// Claims, releases and halts that may wait for the worker.
+const COMMANDS: usize = 64;
+/// How long the transaction in hand may take when the process stops.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a member needs to know.
+pub(crate) struct MemberSettings {
+    pub(crate) topics: Vec<schemas::Topic>,
+    pub(crate) consumer: ConsumerSettings,
+    pub(crate) cluster_id: Arc<str>,
+    pub(crate) limits: BatchLimits,
+    /// Where it says whether it is at work.
+    pub(crate) ready: Arc<AtomicBool>,
+}
+
+/// Runs a member until told to stop, or until it cannot go on.
+pub(crate) async fn run<D, Q, S>(
+    settings: MemberSettings,
+    seen: Seen,
+    (decide, schemas, sink): (D, Q, S),
+    stop: CancellationToken,
+) -> Result<(), Fatal>
+where
+    D: Decide + Clone + 'static,
+    Q: Schemas + Clone + 'static,
+    S: Sink<Change = D::Change>,
+{
+    let shared = Arc::new(Shared { slot: Slot::new(settings.limits), notices: Notices::default(), seen });
+    let (commands, inbox) = mpsc::channel(COMMANDS);
+    let worker_done = CancellationToken::new();
+    // The worker stops when told to, and when its poll thread is gone.
+    let worker_stop = stop.child_token();
+    let worker =
+        Worker::new((sink, RealTime), Arc::clone(&shared), inbox, worker_stop.clone(), StdRng::from_os_rng());
+    let done = worker_done.clone().drop_guard();
+    let mut worker = tokio::spawn(async move {
+        worker.run().await;
+        drop(done);
+    });
+    let thread = PollThread {
+        settings,
+        shared,
+        commands,
+        decide,
+        schemas,
+        stop,
+        worker_done,
+        runtime: Handle::current(),
+    };
+    let ended = thread.spawn().await;
+    worker_stop.cancel();
+    if timeout(STOP_PATIENCE, &mut worker).await.is_err() {
+        warn!("the transaction in hand did not end within 10 s; the next owner finds out what became of it");
+        worker.abort();
+    }
+    ended
+}
+
+struct PollThread<D: Decide, Q> {
+    settings: MemberSettings,
+    shared: Arc<Shared<D::Change>>,
+    commands: mpsc::Sender<Command>,
+    decide: D,
+    schemas: Q,
+    stop: CancellationToken,
+    worker_done: CancellationToken,
+    runtime: Handle,
+}
+
+impl<D, Q> PollThread<D, Q>
+where
+    D: Decide + Clone + 'static,
+    Q: Schemas + Clone + 'static,
+{
+    async fn spawn(self) -> Result<(), Fatal> {
+        let (ended, end) = oneshot::channel();
+        let name = format!("poll {}", self.settings.consumer.group);
+        let spawned = std::thread::Builder::new().name(name).spawn(move || {
+            // The receiver is only gone with the whole runtime.
+            drop(ended.send(self.run()));
+        });
+        match spawned {
+            Ok(_) => end.await.unwrap_or_else(|_| Err(Fatal::Client("the poll thread panicked".into()))),
+            Err(error) => Err(Fatal::Client(format!("no thread to poll with: {error}"))),
+        }
+    }
+
+    /// Polls; a consumer that gets nothing is replaced, once.
+    fn run(&self) -> Result<(), Fatal> {
+        if self.poll_with_a_new_consumer()? == Ended::Stopped {
+            return Ok(());
+        }
+        warn!("no record for 30 s although the log goes on, starting a new consumer");
+        match self.poll_with_a_new_consumer()? {
+            Ended::Stopped => Ok(()),
+            Ended::Stalled => Err(Fatal::Stalled),
+        }
+    }
+
+    fn poll_with_a_new_consumer(&self) -> Result<Ended, Fatal> {
+        let links = Links {
+            shared: Arc::clone(&self.shared),
+            commands: self.commands.clone(),
+            schemas: self.schemas.clone(),
+            cluster_id: Arc::clone(&self.settings.cluster_id),
+        };
+        let driver = Driver::new(self.decide.clone(), links, StdRng::from_os_rng());
+        let context = StageContext::new(driver, Arc::clone(&self.shared), self.runtime.clone());
+        let client = |error: rdkafka::error::KafkaError| Fatal::Client(error.to_string());
+        let consumer: StageConsumer<D, Q> =
+            StageConsumer::from_config_and_context(&self.settings.consumer.client_config(), context)
+                .map_err(client)?;
+        let names: Vec<&str> = self.settings.topics.iter().map(|topic| topic.name()).collect();
+        rdkafka::consumer::Consumer::subscribe(&consumer, &names).map_err(client)?;
+        let ended = Poller {
+            consumer: &consumer,
+            shared: &self.shared,
+            limits: self.settings.limits,
+            runtime: self.runtime.clone(),
+            stop: self.stop.clone(),
+            worker_done: self.worker_done.clone(),
+            counts: PartitionCounts::new(&self.settings.topics),
+            ready: &self.settings.ready,
+        }
+        .run();
+        self.settings.ready.store(false, Ordering::Relaxed);
+        if self.stop.is_cancelled() {
+            // Dropping the consumer leaves the group: not before the transaction in hand has ended.
+            let done = timeout_done(&self.worker_done);
+            drop(self.runtime.block_on(done));
+        }
+        ended
+    }
+}
+
+async fn timeout_done(worker_done: &CancellationToken) -> Result<(), tokio::time::error::Elapsed> {
+    timeout(STOP_PATIENCE, worker_done.cancelled()).await
+}

@@ -1,0 +1,46 @@
+//! What runs a topology: for every stage a thread that polls and decides, and a worker that delivers.
+//!
+//! ```text
+//!  Kafka ─► poll thread ──────────────► slot ─────────► worker ─────► sink
+//!           (consumer.rs: rebalances,   (one batch,     (worker.rs: retry, bisect,
+//!            intake.rs: where each       bounded)        park, halt; owns the sink)
+//!            partition stands)
+//!                  ▲ notices: settled, fenced, halted ──────┘
+//! ```
+//!
+//! Everything between the client and the sink is free of both, and simulated with thousands of seeds (`simulation`).
+
+pub mod admin;
+pub(crate) mod backoff;
+pub(crate) mod batching;
+pub(crate) mod clock;
+pub(crate) mod consumer;
+pub(crate) mod continuity;
+pub(crate) mod decide;
+pub(crate) mod driver;
+pub(crate) mod fingerprint;
+mod health;
+pub(crate) mod intake;
+pub mod keys;
+pub(crate) mod member;
+pub(crate) mod notices;
+pub(crate) mod parking_limit;
+pub(crate) mod poll;
+mod relay;
+mod run;
+mod schema_cache;
+pub(crate) mod seen;
+pub(crate) mod slot;
+pub(crate) mod stall;
+pub(crate) mod worker;
+
+#[cfg(test)]
+mod simulation;
+
+pub use batching::BatchLimits;
+pub use driver::Fatal;
+pub use health::Health;
+pub(crate) use run::run_member;
+pub use run::{RunConfig, RunError, Site, run};
+pub use schema_cache::{Fetched, Fetching, SchemaSource};
+pub use seen::Tracing;

@@ -1,0 +1,246 @@
+//! Runs stages of a topology in this process.
+
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use processors::Processor;
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer},
+};
+use schemas::Topic;
+use sinks::{Sink, postgres::SinkConfig};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{
+    BatchLimits, Fatal, Tracing,
+    consumer::ConsumerSettings,
+    decide::Deciding,
+    health::Health,
+    member::{self, MemberSettings},
+    relay,
+    schema_cache::{SchemaCache, SchemaSource},
+    seen::Seen,
+};
+use crate::topology::{Stage, Topology};
+
+/// How long one look for the cluster may take; it is looked for until it is found.
+const CLUSTER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where stages run, and as whom.
+#[derive(Clone)]
+pub struct RunConfig {
+    /// Kafka's `host:port[,host:port]`.
+    pub bootstrap: String,
+    /// More settings of the Kafka client (security, for example), as librdkafka names them.
+    pub kafka: BTreeMap<String, String>,
+    /// `postgres://..`
+    pub database_url: String,
+    /// Where schemas of Confluent-framed records come from; none: their ids are unknown.
+    pub schemas: Option<Arc<dyn SchemaSource>>,
+    /// Who claims partitions, for people: host, process, instance.
+    pub owner: String,
+    /// Static membership: the pod's name, where it survives the pod.
+    pub group_instance: Option<String>,
+    /// Writers per stage in this process, each with a consumer and a connection of its own.
+    pub members: NonZeroUsize,
+    /// How much one transaction may settle.
+    pub limits: BatchLimits,
+    /// Whether batches are traced.
+    pub tracing: Tracing,
+}
+
+impl RunConfig {
+    /// One writer per stage, defaults for the rest.
+    pub fn new(bootstrap: impl Into<String>, database_url: impl Into<String>) -> Self {
+        Self {
+            bootstrap: bootstrap.into(),
+            kafka: BTreeMap::new(),
+            database_url: database_url.into(),
+            schemas: None,
+            owner: format!("process {}", std::process::id()),
+            group_instance: None,
+            members: NonZeroUsize::MIN,
+            limits: BatchLimits::default(),
+            tracing: Tracing::Off,
+        }
+    }
+}
+
+/// Why stages stopped that nobody told to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// No such stage.
+    #[error("{0:?} is no stage; `weir topology show` lists them")]
+    UnknownStage(String),
+    /// A stage cannot go on; starting the process anew may help.
+    #[error("stage {stage} cannot go on")]
+    Fatal {
+        /// Which.
+        stage: String,
+        /// Why.
+        #[source]
+        source: Fatal,
+    },
+}
+
+/// The place where a member of a stage runs.
+#[derive(Clone)]
+pub struct Site {
+    /// The stage's name.
+    pub stage: &'static str,
+    /// `postgres://..`
+    pub database_url: String,
+    /// Who claims partitions, for people.
+    pub owner: String,
+    /// The Kafka cluster whose offsets are stored.
+    pub cluster_id: Arc<str>,
+    topics: Vec<Topic>,
+    consumer: ConsumerSettings,
+    limits: BatchLimits,
+    tracing: Tracing,
+    schemas: SchemaCache,
+    health: Health,
+    member: usize,
+    stop: CancellationToken,
+}
+
+impl Site {
+    /// How a Postgres sink of this stage is set up.
+    pub fn sink_config(&self) -> SinkConfig {
+        SinkConfig {
+            stage: self.stage.to_owned(),
+            url: self.database_url.clone(),
+            owner: self.owner.clone(),
+            cluster_id: self.cluster_id.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// Runs the named stages until `shutdown`, or until one of them cannot go on: then all of them stop.
+///
+/// Stopping takes at most 25 s: transactions in hand may end, then the consumers leave their groups.
+pub async fn run(
+    topology: &Topology,
+    stages: &[String],
+    config: RunConfig,
+    health: Health,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
+    let find = |name: &String| topology.stage(name).ok_or_else(|| RunError::UnknownStage(name.clone()));
+    let stages = stages.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+    let members = config.members.get();
+    health.expect(stages.len() * members);
+    let Some(cluster_id) = cluster_id(&config, &shutdown).await else { return Ok(()) };
+    let stop = shutdown.child_token();
+    let schemas = SchemaCache::new(config.schemas.clone());
+    let mut running: JoinSet<(String, Result<(), Fatal>)> = JoinSet::new();
+    for stage in &stages {
+        for number in 0..members {
+            let place = (cluster_id.clone(), schemas.clone(), health.clone(), stop.clone());
+            let site = site(stage, number, &config, place);
+            if number == 0 {
+                tokio::spawn(relay::run(site.sink_config(), config.clone(), stop.clone()));
+            }
+            let (name, member) = (stage.name().to_owned(), stage.wiring().launch(site));
+            info!(stage = name, member = number, "stage starts");
+            running.spawn(async move { (name, member.await) });
+        }
+    }
+    let mut outcome = Ok(());
+    while let Some(ended) = running.join_next().await {
+        let (stage, ended) = ended.unwrap_or_else(|panic| {
+            ("of this process".into(), Err(Fatal::Client(format!("a stage panicked: {panic}"))))
+        });
+        stop.cancel();
+        health.stopping();
+        if let Err(source) = ended {
+            error!(stage, error = %source, "stage cannot go on");
+            outcome = outcome.and(Err(RunError::Fatal { stage, source }));
+        }
+    }
+    outcome
+}
+
+fn site(
+    stage: &Stage,
+    member: usize,
+    config: &RunConfig,
+    (cluster_id, schemas, health, stop): (Arc<str>, SchemaCache, Health, CancellationToken),
+) -> Site {
+    let suffix = if member == 0 { String::new() } else { format!("-{member}") };
+    let consumer = ConsumerSettings {
+        bootstrap: config.bootstrap.clone(),
+        group: stage.group(),
+        client_id: format!("weir-{}-{}{suffix}", stage.name(), std::process::id()),
+        group_instance: config.group_instance.as_ref().map(|instance| format!("{instance}{suffix}")),
+        extra: config.kafka.clone(),
+    };
+    Site {
+        stage: stage.name(),
+        database_url: config.database_url.clone(),
+        owner: format!("{}{suffix}", config.owner),
+        cluster_id,
+        topics: stage.topics().to_vec(),
+        consumer,
+        limits: config.limits,
+        tracing: config.tracing,
+        schemas,
+        health,
+        member,
+        stop,
+    }
+}
+
+/// Runs one member of a stage; called by its wiring, which knows the types.
+pub(crate) async fn run_member<P, S>(processor: Arc<P>, sink: S, site: Site) -> Result<(), Fatal>
+where
+    P: Processor,
+    S: Sink<Change = P::Change>,
+{
+    let seen = Seen::new(site.stage, &site.consumer.group, site.tracing);
+    let settings = MemberSettings {
+        topics: site.topics,
+        consumer: site.consumer,
+        cluster_id: site.cluster_id,
+        limits: site.limits,
+        ready: site.health.member(site.stage, site.member),
+    };
+    let decide = Deciding::new(processor, site.schemas.clone());
+    member::run(settings, seen, (decide, site.schemas, sink), site.stop).await
+}
+
+/// The cluster's id; `None`: told to stop before it was found.
+async fn cluster_id(config: &RunConfig, stop: &CancellationToken) -> Option<Arc<str>> {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", &config.bootstrap);
+    for (key, value) in &config.kafka {
+        client.set(key, value);
+    }
+    loop {
+        let client = client.clone();
+        let look = tokio::task::spawn_blocking(move || {
+            let consumer: BaseConsumer = client.create().map_err(|error| error.to_string())?;
+            // Metadata first: the id is only known once a broker has answered.
+            consumer.fetch_metadata(None, CLUSTER_PATIENCE).map_err(|error| error.to_string())?;
+            consumer
+                .client()
+                .fetch_cluster_id(CLUSTER_PATIENCE)
+                .ok_or_else(|| "it tells no cluster id".to_owned())
+        });
+        let found = tokio::select! {
+            () = stop.cancelled() => return None,
+            found = look => found.unwrap_or_else(|error| Err(error.to_string())),
+        };
+        match found {
+            Ok(id) => return Some(id.into()),
+            Err(error) => warn!(bootstrap = config.bootstrap, error, "Kafka does not answer yet"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
+}

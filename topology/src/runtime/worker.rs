@@ -1,0 +1,373 @@
+//! The worker: owns the sink, settles one batch after the other, and decides what a refusal means.
+
+use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
+
+use rand::rngs::StdRng;
+use sinks::{
+    Batch, Claim, ClaimRequest, DeliveryError, RangeCounts, Settled, Settlement, Sink, TopicPartition,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{
+    backoff::Backoff,
+    batching::{Split, cut, park_the_one, retain_ranges, split},
+    clock::Clock,
+    continuity::HaltReason,
+    notices::Notices,
+    parking_limit::ParkingLimit,
+    seen::Seen,
+    slot::Slot,
+};
+
+/// How long a claim may be tried before it is given back as not to be had.
+pub(crate) const CLAIM_PATIENCE: Duration = Duration::from_secs(5);
+/// How often a misconfigured sink is probed: a late migration heals it.
+const PROBE_INTERVAL: Duration = Duration::from_secs(30);
+/// Statement timeouts of one batch before it is halved.
+const TIMEOUTS_BEFORE_HALVING: u32 = 3;
+/// Statement timeouts of one record before its partition is halted.
+const TIMEOUTS_BEFORE_STUCK: u32 = 10;
+
+/// What the poll thread asks of the worker.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Take ownership of partitions.
+    Claim { requests: Vec<ClaimRequest>, reply: oneshot::Sender<Result<Vec<Claim>, DeliveryError>> },
+    /// Let go of partitions; answered once nothing of theirs is in hand.
+    Release { partitions: Vec<TopicPartition>, reply: oneshot::Sender<()> },
+    /// Write down that a partition must not go on.
+    Halt { partition: TopicPartition, owner_epoch: i64, reason: HaltReason },
+}
+
+/// A worker's parts that others hold too.
+#[derive(Debug)]
+pub(crate) struct Shared<C> {
+    pub(crate) slot: Slot<C>,
+    pub(crate) notices: Notices,
+    pub(crate) seen: Seen,
+}
+
+/// Owns the sink of one consumer.
+pub(crate) struct Worker<S: Sink, T> {
+    sink: S,
+    clock: T,
+    shared: Arc<Shared<S::Change>>,
+    commands: mpsc::Receiver<Command>,
+    stop: CancellationToken,
+    random: StdRng,
+    /// Nothing up to this owner epoch is delivered any more.
+    retired: HashMap<TopicPartition, i64>,
+    limits: HashMap<TopicPartition, ParkingLimit>,
+}
+
+/// A batch in hand, and how often it failed.
+struct Job<C> {
+    batch: Batch<C>,
+    failures: u32,
+    timeouts: u32,
+}
+
+impl<C> From<Batch<C>> for Job<C> {
+    fn from(batch: Batch<C>) -> Self {
+        Self { batch, failures: 0, timeouts: 0 }
+    }
+}
+
+impl<S: Sink, T: Clock> Worker<S, T> {
+    pub(crate) fn new(
+        (sink, clock): (S, T),
+        shared: Arc<Shared<S::Change>>,
+        commands: mpsc::Receiver<Command>,
+        stop: CancellationToken,
+        random: StdRng,
+    ) -> Self {
+        Self { sink, clock, shared, commands, stop, random, retired: HashMap::new(), limits: HashMap::new() }
+    }
+
+    /// Works until told to stop or until the poll thread is gone. A transaction in hand is finished first.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let (shared, retired) = (Arc::clone(&self.shared), &self.retired);
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                command = self.commands.recv() => match command {
+                    Some(command) => self.obey(command).await,
+                    None => return,
+                },
+                batch = shared.slot.take(|partition, epoch| is_retired(retired, partition, epoch)) => {
+                    self.settle(batch).await;
+                }
+            }
+        }
+    }
+
+    /// Delivers a batch, in smaller pieces if need be, until nothing of it is left to deliver.
+    async fn settle(&mut self, batch: Batch<S::Change>) {
+        // Pieces of the batch, the first on top; there are never more of them than records.
+        let mut jobs = vec![Job::from(batch)];
+        while let Some(mut job) = jobs.pop() {
+            job.batch = retain_ranges(job.batch, |range| {
+                !is_retired(&self.retired, range.partition, range.owner_epoch)
+            });
+            if job.batch.ranges.is_empty() {
+                continue;
+            }
+            if let Some(parts) = self.keep_to_the_limit(&mut job.batch).await {
+                jobs.extend(parts.into_iter().rev().map(Job::from));
+                continue;
+            }
+            let began = self.clock.now();
+            let span = self.shared.seen.delivery_span(&job.batch);
+            let outcome = {
+                use tracing::Instrument as _;
+                self.sink.deliver(&job.batch).instrument(span).await
+            };
+            match outcome {
+                Ok(settled) => self.settled(&job.batch, &settled, self.clock.now().duration_since(began)),
+                Err(error) => self.failed(job, error, &mut jobs).await,
+            }
+            if self.stop.is_cancelled() {
+                return;
+            }
+        }
+    }
+
+    async fn failed(
+        &mut self,
+        mut job: Job<S::Change>,
+        error: DeliveryError,
+        jobs: &mut Vec<Job<S::Change>>,
+    ) {
+        self.shared.seen.delivery_failed(&error);
+        match error {
+            DeliveryError::Unavailable(why) => {
+                let wait = Backoff::DELIVERY.wait(job.failures, &mut self.random);
+                warn!(sink = self.sink.name(), error = %why, attempt = job.failures + 1, "delivery failed, retrying");
+                job.failures = job.failures.saturating_add(1);
+                self.obey_for(wait).await;
+                jobs.push(job);
+            }
+            DeliveryError::TimedOut(why) => self.too_slow(job, &why, jobs).await,
+            DeliveryError::Misconfigured(why) => {
+                error!(sink = self.sink.name(), error = %why, "misconfigured, trying again in 30 s");
+                self.shared.seen.misconfigured(true);
+                self.obey_for(PROBE_INTERVAL).await;
+                jobs.push(job);
+            }
+            DeliveryError::Fenced => self.fenced(&job.batch),
+            DeliveryError::Rejected { park_as, reason } => match split(job.batch) {
+                Split::Parts(parts) => jobs.extend(parts.into_iter().rev().map(Job::from)),
+                Split::One(one) if matches!(one.records[0].settlement, Settlement::Park { .. }) => {
+                    self.halt(&one, HaltReason::Stuck(reason)).await;
+                }
+                Split::One(mut one) => {
+                    let (at, offset) = (one.ranges[0].partition, one.records[0].offset);
+                    warn!(topic = %at.topic, partition = at.partition, offset, reason = park_as.name(),
+                          error = %reason, "the sink refuses the record, parking it");
+                    park_the_one(&mut one, park_as, reason);
+                    jobs.push(one.into());
+                }
+            },
+        }
+    }
+
+    /// A batch that ran into the statement timeout: retried, then halved; a single record halts at last.
+    async fn too_slow(&mut self, mut job: Job<S::Change>, why: &str, jobs: &mut Vec<Job<S::Change>>) {
+        job.timeouts += 1;
+        let alone = job.batch.records.len() == 1;
+        if alone && job.timeouts >= TIMEOUTS_BEFORE_STUCK {
+            return self.halt(&job.batch, HaltReason::Stuck(why.to_owned())).await;
+        }
+        let wait = Backoff::DELIVERY.wait(job.timeouts, &mut self.random);
+        warn!(sink = self.sink.name(), error = %why, attempt = job.timeouts, "delivery timed out, retrying");
+        self.obey_for(wait).await;
+        if alone || job.timeouts < TIMEOUTS_BEFORE_HALVING {
+            jobs.push(job);
+        } else if let Split::Parts(parts) = split(job.batch) {
+            jobs.extend(parts.into_iter().rev().map(Job::from));
+        }
+    }
+
+    fn settled(&mut self, batch: &Batch<S::Change>, settled: &Settled, took: Duration) {
+        self.shared.seen.settled(batch, settled, took);
+        let mut limits: Vec<ParkingLimit> = batch
+            .ranges
+            .iter()
+            .map(|range| self.limits.remove(&range.partition).unwrap_or_default())
+            .collect();
+        let mut parked = vec![0; limits.len()];
+        for record in &batch.records {
+            let park = matches!(record.settlement, Settlement::Park { .. });
+            parked[record.range] += i64::from(park);
+            limits[record.range].count(park);
+        }
+        for (index, mut limit) in limits.into_iter().enumerate() {
+            let by_sink = settled.ranges.get(index).map_or(0, |counts| counts.parked - parked[index]);
+            limit.count_parked_by_sink(usize::try_from(by_sink).unwrap_or(0));
+            self.limits.insert(batch.ranges[index].partition, limit);
+        }
+        self.shared.notices.post(|board| {
+            board.settled.extend(batch.ranges.iter().map(|range| (range.partition, range.upto)));
+        });
+    }
+
+    /// Cuts the batch before the first record whose parking would break its partition's limit, and halts that
+    /// partition once it comes first. `Some`: deliver these instead. `None`: deliver the batch as it is.
+    async fn keep_to_the_limit(&mut self, batch: &mut Batch<S::Change>) -> Option<Vec<Batch<S::Change>>> {
+        let is_park = |settlement: &Settlement<S::Change>| matches!(settlement, Settlement::Park { .. });
+        if !batch.records.iter().any(|record| is_park(&record.settlement)) {
+            return None;
+        }
+        if batch.ranges.len() > 1 {
+            let whole = Batch {
+                records: std::mem::take(&mut batch.records),
+                ranges: std::mem::take(&mut batch.ranges),
+            };
+            let Split::Parts(parts) = split(whole) else { unreachable!("several ranges always split") };
+            return Some(parts);
+        }
+        let mut limit = self.limits.get(&batch.ranges[0].partition).cloned().unwrap_or_default();
+        let beyond = batch.records.iter().position(|record| {
+            let park = is_park(&record.settlement);
+            let beyond = park && !limit.allows_another();
+            limit.count(park);
+            beyond
+        })?;
+        let whole =
+            Batch { records: std::mem::take(&mut batch.records), ranges: std::mem::take(&mut batch.ranges) };
+        if beyond == 0 {
+            self.halt(&whole, HaltReason::ParkingLimit).await;
+            return Some(Vec::new());
+        }
+        Some(cut(whole, beyond).into())
+    }
+
+    /// Halts the partitions of a batch, which is dropped.
+    async fn halt(&mut self, batch: &Batch<S::Change>, reason: HaltReason) {
+        for range in &batch.ranges {
+            let (partition, owner_epoch) = (range.partition, range.owner_epoch);
+            self.write_halt(partition, owner_epoch, &reason).await;
+            self.shared.notices.post(|board| {
+                board.halted.insert(partition, (owner_epoch, reason.clone()));
+            });
+        }
+    }
+
+    async fn write_halt(&mut self, partition: TopicPartition, owner_epoch: i64, reason: &HaltReason) {
+        self.retire(partition, owner_epoch);
+        error!(topic = %partition.topic, partition = partition.partition, %reason, "partition halted");
+        // If this fails the partition is claimed again later, found in the same state, and halted anew.
+        if let Err(error) = self.sink.set_halted(partition, owner_epoch, Some(&reason.to_string())).await {
+            warn!(%error, "the halt could not be written down");
+        }
+    }
+
+    fn fenced(&mut self, batch: &Batch<S::Change>) {
+        for range in &batch.ranges {
+            self.retire(range.partition, range.owner_epoch);
+        }
+        info!(
+            partitions = batch.ranges.len(),
+            "fenced: another owner has moved a position, dropping the batch"
+        );
+        self.shared.notices.post(|board| {
+            board.fenced.extend(batch.ranges.iter().map(|range| (range.partition, range.owner_epoch)));
+        });
+    }
+
+    fn retire(&mut self, partition: TopicPartition, owner_epoch: i64) {
+        let retired = self.retired.entry(partition).or_insert(owner_epoch);
+        *retired = owner_epoch.max(*retired);
+    }
+
+    /// Waits, but does what the poll thread asks meanwhile.
+    async fn obey_for(&mut self, wait: Duration) {
+        let clock = self.clock.clone();
+        let mut over = pin!(clock.sleep(wait));
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                command = self.commands.recv() => match command {
+                    Some(command) => self.obey(command).await,
+                    None => return self.stop.cancel(),
+                },
+                () = &mut over => return,
+            }
+        }
+    }
+
+    async fn obey(&mut self, command: Command) {
+        match command {
+            Command::Claim { requests, reply } => {
+                let answer = self.claim(&requests, &reply).await;
+                if reply.send(answer).is_err() {
+                    info!("a claim came too late; it will be made again");
+                }
+            }
+            Command::Release { partitions, reply } => {
+                for partition in partitions {
+                    self.retired.insert(partition, i64::MAX);
+                    self.limits.remove(&partition);
+                }
+                if reply.send(()).is_err() {
+                    info!("the transaction in hand outlasted a revocation");
+                }
+            }
+            Command::Halt { partition, owner_epoch, reason } => {
+                self.write_halt(partition, owner_epoch, &reason).await;
+            }
+        }
+    }
+
+    async fn claim(
+        &mut self,
+        requests: &[ClaimRequest],
+        reply: &oneshot::Sender<Result<Vec<Claim>, DeliveryError>>,
+    ) -> Result<Vec<Claim>, DeliveryError> {
+        let deadline = self.clock.now() + CLAIM_PATIENCE;
+        let mut attempt = 0;
+        loop {
+            let left = deadline.saturating_duration_since(self.clock.now());
+            let answer = match self.clock.timeout(left, self.sink.claim(requests)).await {
+                Some(answer) => answer,
+                None => Err(DeliveryError::Unavailable("no answer to the claim within 5 s".into())),
+            };
+            match answer {
+                Ok(claims) => {
+                    for claim in &claims {
+                        self.retired.insert(claim.partition, claim.owner_epoch - 1);
+                        self.limits.insert(claim.partition, ParkingLimit::default());
+                    }
+                    self.shared.seen.misconfigured(false);
+                    return Ok(claims);
+                }
+                Err(DeliveryError::Unavailable(_)) if self.clock.now() < deadline && !reply.is_closed() => {
+                    self.clock.sleep(Backoff::DELIVERY.wait(attempt, &mut self.random)).await;
+                    attempt += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn is_retired(retired: &HashMap<TopicPartition, i64>, partition: TopicPartition, owner_epoch: i64) -> bool {
+    retired.get(&partition).is_some_and(|epoch| owner_epoch <= *epoch)
+}
+
+/// The sum of what became of a batch's records.
+pub(crate) fn total(settled: &Settled) -> RangeCounts {
+    settled.ranges.iter().fold(RangeCounts::default(), |sum, counts| RangeCounts {
+        applied: sum.applied + counts.applied,
+        duplicate: sum.duplicate + counts.duplicate,
+        ignored: sum.ignored + counts.ignored,
+        parked: sum.parked + counts.parked,
+    })
+}
+
+#[cfg(test)]
+mod tests;
