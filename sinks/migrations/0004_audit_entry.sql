@@ -62,6 +62,9 @@ END $$;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON audit_entry
   FOR EACH ROW EXECUTE FUNCTION audit_entry_is_append_only();
 
+CREATE TRIGGER never_emptied BEFORE TRUNCATE ON audit_entry
+  FOR EACH STATEMENT EXECUTE FUNCTION audit_entry_is_append_only();
+
 ALTER TABLE audit_entry ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY own_tenant ON audit_entry FOR SELECT TO weir_reader, grafana_reader
   USING (tenant_id = NULLIF(current_setting('app.tenant_id', true), ''));

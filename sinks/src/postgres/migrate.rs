@@ -25,7 +25,7 @@ pub enum MigrateError {
     #[error("dictionary {0} differs from the one in the database: records would become unreadable")]
     DictionaryDiffers(i16),
     /// A database's name that cannot be one.
-    #[error("{0:?} is no name for a database: 1 to 63 of a-z 0-9 _, beginning with a letter")]
+    #[error("{0:?} is no name for a database: 1 to 63 of a-z 0-9 _ -, beginning with a letter")]
     InvalidName(String),
 }
 
@@ -52,13 +52,21 @@ pub async fn migrate(admin_url: &str) -> Result<(), MigrateError> {
     Ok(connection.close().await?)
 }
 
+/// Creates the database that `database_url` names, unless it is there, by way of another that is.
+pub async fn ensure_database(maintenance_url: &str, database_url: &str) -> Result<(), MigrateError> {
+    let (maintenance, wanted): (PgConnectOptions, PgConnectOptions) =
+        (maintenance_url.parse()?, database_url.parse()?);
+    match wanted.get_database() {
+        // None: Postgres takes the user's name. Whoever says so has it.
+        None => Ok(()),
+        Some(name) if maintenance.get_database() == Some(name) => Ok(()),
+        Some(name) => create_database(maintenance_url, name).await.map(drop),
+    }
+}
+
 /// Creates an empty database of that name beside the one of the URL, unless it is there; answers its URL.
 pub async fn create_database(admin_url: &str, name: &str) -> Result<String, MigrateError> {
-    let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase());
-    let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    if !starts_well || !plain || name.len() > 63 {
-        return Err(MigrateError::InvalidName(name.to_owned()));
-    }
+    let name = plain_name(name)?;
     let options: PgConnectOptions = admin_url.parse()?;
     let mut connection = PgConnection::connect_with(&options).await?;
     let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
@@ -66,15 +74,31 @@ pub async fn create_database(admin_url: &str, name: &str) -> Result<String, Migr
         .fetch_one(&mut connection)
         .await?;
     if !exists {
-        // template0: template1 may be in use by another database's creation.
-        let statement = format!("CREATE DATABASE {name} TEMPLATE template0");
+        // template0: template1 may be in use, by another database's creation for example.
+        let statement = format!("CREATE DATABASE \"{name}\" TEMPLATE template0");
         match connection.execute(AssertSqlSafe(statement)).await {
+            // Somebody else was faster.
             Err(sqlx::Error::Database(db)) if matches!(db.code().as_deref(), Some("42P04" | "23505")) => {}
             done => drop(done?),
         }
     }
     connection.close().await?;
     Ok(options.database(name).to_url_lossy().to_string())
+}
+
+/// Drops the database of that name, with whoever is connected to it, if it is there.
+pub async fn drop_database(admin_url: &str, name: &str) -> Result<(), MigrateError> {
+    let name = plain_name(name)?;
+    let mut connection = PgConnection::connect_with(&admin_url.parse()?).await?;
+    connection.execute(AssertSqlSafe(format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"))).await?;
+    Ok(connection.close().await?)
+}
+
+/// Names go into statements that take no parameters: only what needs no quoting is let through.
+fn plain_name(name: &str) -> Result<&str, MigrateError> {
+    let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase());
+    let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
+    if starts_well && plain && name.len() <= 63 { Ok(name) } else { Err(MigrateError::InvalidName(name.into())) }
 }
 
 async fn store_dictionaries(connection: &mut PgConnection) -> Result<(), MigrateError> {

@@ -25,7 +25,7 @@ use sqlx::PgConnection;
 
 pub(crate) use connection::connect_writer;
 pub use connection::operator_pool;
-pub use migrate::{MigrateError, create_database, migrate};
+pub use migrate::{MigrateError, create_database, drop_database, ensure_database, migrate};
 
 use crate::{
     batch::{Batch, OffsetRange, TopicPartition},

@@ -1,0 +1,101 @@
+//! A call to the sink that is dropped half-way, wherever that is, leaves nothing behind.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use sinks::Sink;
+
+use super::fixture::{Place, apply, batch_of, counts, entry};
+
+/// Polls a future so many times, then gives it up.
+struct GivenUpAfter<F> {
+    polls: usize,
+    future: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for GivenUpAfter<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.polls == 0 {
+            return Poll::Ready(None);
+        }
+        self.polls -= 1;
+        let polled = self.future.as_mut().poll(cx);
+        match polled {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            // Given up now rather than when it would go on: right after what it was waiting for was sent.
+            Poll::Pending if self.polls == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+fn given_up_after<F: Future>(polls: usize, future: F) -> GivenUpAfter<F> {
+    GivenUpAfter { polls, future: Box::pin(future) }
+}
+
+/// Each batch is given up at one more await than the last, then delivered: every record counts once.
+#[tokio::test]
+async fn a_delivery_given_up_at_any_await_can_be_made_again() {
+    // Few rows take INSERT, many take COPY, old ones are recognised.
+    for (fresh, old) in [(3_u64, 0_u64), (80, 0), (80, 10)] {
+        let mut place = Place::new().await;
+        let (mut next, mut duplicates, mut polls) = (0, 0, 1);
+        loop {
+            let claim = place.claim().await;
+            let known = if next == 0 { 0 } else { old };
+            let batch = batch_of(&claim, apply((next - known..next + fresh).map(entry)));
+            let outcome = given_up_after(polls, place.sink.deliver(&batch)).await;
+            let complete = outcome.is_some();
+            let settled = match outcome {
+                Some(settled) => settled.expect("delivered"),
+                None => place.sink.deliver(&batch).await.expect("delivered again"),
+            };
+            let (fresh, known) = (i64::try_from(fresh).expect("small"), i64::try_from(known).expect("small"));
+            assert_eq!(counts(&settled), [fresh, known, 0, 0], "given up after {polls} polls");
+            duplicates += known;
+            next += u64::try_from(fresh).expect("positive");
+            let rows = i64::try_from(next).expect("small");
+            assert_eq!(place.rows().await, (rows, rows), "given up after {polls} polls");
+            assert_eq!(place.stored().await, (rows + duplicates, [rows, duplicates, 0, 0]));
+            // From a fresh connection on, as after most of these; else the awaits of connecting are never met.
+            if polls % 2 == 0 {
+                place.sink = super::sink(&place.url, "one");
+            }
+            if complete && polls > 5 {
+                break;
+            }
+            polls += 1;
+            assert!(polls < 500, "a delivery ends");
+        }
+        assert!(polls > 5, "there are awaits to give up at: {polls}");
+        // The server rolls back once it has seen a connection close; this ends only when no transaction is left open.
+        while place.number(LEFT_OPEN).await > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+const LEFT_OPEN: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+    AND application_name LIKE 'weir-%' AND state LIKE 'idle in transaction%'";
+
+#[tokio::test]
+async fn a_claim_given_up_at_any_await_can_be_made_again() {
+    let mut place = Place::new().await;
+    let request = sinks::ClaimRequest { partition: super::partition(0), low: 0 };
+    let mut epoch = 0;
+    for polls in 1.. {
+        let complete =
+            given_up_after(polls, place.sink.claim(std::slice::from_ref(&request))).await.is_some();
+        let claim = place.claim().await;
+        assert!(claim.owner_epoch > epoch, "an epoch never falls, and is nobody else's");
+        epoch = claim.owner_epoch;
+        if complete {
+            break;
+        }
+        place.sink = super::sink(&place.url, "one");
+    }
+}

@@ -1,0 +1,82 @@
+//! What operators do: API keys, accepted gaps, resumed partitions.
+
+use schemas::{
+    TenantId,
+    access::{KeyRing, Pepper, Scope},
+};
+use secrecy::ExposeSecret;
+use sinks::{
+    DeliveryError, Sink,
+    api_keys::{self, KeyRequest},
+    positions::{self, AcceptedGap, PositionChange, PositionError},
+    postgres::operator_pool,
+};
+
+use super::fixture::{Place, STAGE, apply, batch_of, entry, partition};
+
+#[tokio::test]
+async fn a_key_works_from_its_making_to_its_revocation() {
+    let place = Place::new().await;
+    let pool = operator_pool(&place.url, 1).expect("an address");
+    let pepper = Pepper::new("pepper");
+    let request = KeyRequest {
+        tenant: TenantId::new("acme").expect("valid"),
+        name: "ci".into(),
+        scopes: vec![Scope::EventsWrite, Scope::AuditRead],
+    };
+    let made = api_keys::create(&pool, &pepper, &request).await.expect("made");
+    let another = api_keys::create(&pool, &pepper, &request).await.expect("made");
+    assert_ne!(made.token.expose_secret(), another.token.expose_secret());
+
+    let verify = async || {
+        let keys = api_keys::load_all(&pool).await.expect("loaded");
+        KeyRing::new(pepper.clone(), keys).verify(made.token.expose_secret())
+    };
+    let principal = verify().await.expect("a valid key");
+    assert_eq!((&principal.tenant, &principal.scopes), (&request.tenant, &request.scopes));
+    assert!(api_keys::revoke(&pool, &made.key.id).await.expect("revoked"));
+    assert!(!api_keys::revoke(&pool, &made.key.id).await.expect("asked"), "it is revoked already");
+    assert_eq!(verify().await, None);
+    let listed = api_keys::list(&pool).await.expect("listed");
+    assert_eq!(listed.iter().map(|key| key.revoked_at.is_some()).collect::<Vec<_>>(), [true, false]);
+    // Nothing that is stored holds the secret.
+    let secret = made.token.expose_secret().rsplit('_').next().expect("a secret").to_owned();
+    assert!(!format!("{listed:?}").contains(&secret));
+}
+
+#[tokio::test]
+async fn an_accepted_gap_fences_the_owner_and_is_written_down() {
+    let mut place = Place::new().await;
+    place.deliver(apply((0..5).map(entry))).await;
+    let owner = place.claim().await;
+    place.sink.set_halted(owner.partition, owner.owner_epoch, Some("retention_gap")).await.expect("halted");
+    let pool = operator_pool(&place.url, 1).expect("an address");
+    let change = |number| PositionChange { stage: STAGE.into(), partition: partition(number) };
+    let gap = |to| AcceptedGap { to, reason: "retention".into(), by: "ada".into() };
+
+    let back = positions::accept_gap(&pool, &change(0), &gap(5)).await;
+    assert!(matches!(back, Err(PositionError::NotAhead { position: 5 })), "{back:?}");
+    let unknown = positions::accept_gap(&pool, &change(9), &gap(5)).await;
+    assert!(matches!(unknown, Err(PositionError::Unknown { .. })), "{unknown:?}");
+    assert_eq!(positions::accept_gap(&pool, &change(0), &gap(20)).await.expect("accepted"), 5..20);
+
+    let stale = batch_of(&owner, apply([entry(9)]));
+    assert!(matches!(place.sink.deliver(&stale).await, Err(DeliveryError::Fenced)));
+    let next = place.claim().await;
+    assert_eq!((next.position, next.last, next.halted), (20, None, None));
+    assert_eq!(place.number("SELECT sum(to_position - from_position)::bigint FROM position_gap").await, 15);
+    let all = positions::read_all(&pool).await.expect("read");
+    assert_eq!((all.len(), all[0].position, all[0].applied, all[0].first_position), (1, 20, 5, 0));
+}
+
+#[tokio::test]
+async fn a_halt_is_lifted_by_an_operator() {
+    let mut place = Place::new().await;
+    let owner = place.claim().await;
+    place.sink.set_halted(owner.partition, owner.owner_epoch, Some("parking_limit")).await.expect("halted");
+    let pool = operator_pool(&place.url, 1).expect("an address");
+    let change = PositionChange { stage: STAGE.into(), partition: partition(0) };
+    let halted = positions::resume(&pool, &change).await.expect("resumed");
+    assert_eq!(halted.as_deref(), Some("parking_limit"));
+    assert_eq!(place.claim().await.halted, None);
+}

@@ -1,0 +1,118 @@
+//! Parked records and the outbox.
+
+use schemas::{ParkReason, Topic};
+use sinks::{
+    Settlement, Sink,
+    outbox::{OutboxRecord, Relay},
+    parking::{self, ParkedKey},
+    postgres::operator_pool,
+};
+
+use super::fixture::{Place, STAGE, apply, batch_of, config, counts, entry, partition, record};
+
+fn park(detail: &str) -> Settlement<schemas::changes::AuditEntry> {
+    Settlement::Park { reason: ParkReason::Undecodable, detail: detail.into() }
+}
+
+#[tokio::test]
+async fn a_parked_record_keeps_its_bytes_and_a_copy_leaves() {
+    let mut place = Place::new().await;
+    let long = "x".repeat(5_000);
+    let settlements = vec![park("not\0a\nrecord"), Settlement::Apply(vec![entry(1)]), park(&long)];
+    assert_eq!(place.deliver(settlements).await, [1, 0, 0, 2]);
+
+    let pool = operator_pool(&place.url, 1).expect("an address");
+    let listed = parking::list(&pool, Some(STAGE), 10).await.expect("listed");
+    assert_eq!(listed.len(), 2);
+    assert!(parking::list(&pool, Some("other"), 10).await.expect("listed").is_empty());
+    let key = ParkedKey { stage: STAGE.into(), partition: partition(0), offset: 0 };
+    let shown = parking::show(&pool, &key).await.expect("read").expect("there");
+    let original = record(0, 0, park("")).raw;
+    assert_eq!(
+        (&shown.key, &shown.value, &shown.headers),
+        (&original.key, &original.value, &original.headers)
+    );
+    assert_eq!(shown.summary.recorded_at, original.recorded_at());
+    assert_eq!(
+        (shown.summary.reason.as_str(), shown.summary.detail.as_str()),
+        ("undecodable", "not a record")
+    );
+    assert_eq!((shown.summary.value_size, shown.summary.status.as_str()), (7, "parked"));
+    assert_eq!(listed.iter().map(|parked| parked.detail.len()).max(), Some(2048));
+
+    let mut relay = Relay::new(config(&place.url, "relay"));
+    let waiting = relay.next(10).await.expect("read");
+    assert_eq!(waiting.iter().map(|r| r.number).collect::<Vec<_>>(), [0, 1]);
+    assert!(waiting.iter().all(|r| r.outgoing.to == Topic::DeadLetter && r.outgoing.from == partition(0)));
+    assert_eq!(waiting[0].outgoing.value, original.value);
+}
+
+#[tokio::test]
+async fn the_outbox_is_read_in_order_by_one_relay_at_a_time_until_it_is_acknowledged() {
+    let mut place = Place::new().await;
+    for _ in 0..3 {
+        place.deliver(vec![park("a"), park("b")]).await;
+    }
+    let numbers = |records: &[OutboxRecord]| records.iter().map(|r| r.number).collect::<Vec<_>>();
+    let mut relay = Relay::new(config(&place.url, "relay"));
+    let mut second = Relay::new(config(&place.url, "second"));
+    let first = relay.next(4).await.expect("read");
+    assert_eq!(numbers(&first), [0, 1, 2, 3]);
+    assert_eq!(numbers(&second.next(4).await.expect("read")), [] as [i64; 0], "one at a time");
+    relay.acknowledge(&first[..3]).await.expect("removed");
+    assert_eq!(numbers(&relay.next(10).await.expect("read")), [3, 4, 5]);
+    drop(relay);
+    // The server lets the lock go once it has seen the connection close.
+    let mut taken_over = Vec::new();
+    while taken_over.is_empty() {
+        taken_over = second.next(10).await.expect("read");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(numbers(&taken_over), [3, 4, 5]);
+    second.acknowledge(&taken_over).await.expect("removed");
+    // Numbers go on where they were, though the rows are gone.
+    place.deliver(vec![park("c")]).await;
+    assert_eq!(numbers(&second.next(10).await.expect("read")), [6]);
+}
+
+/// After a fail-over positions may go back: the record is met again, and stays as somebody may have settled it.
+#[tokio::test]
+async fn a_record_parked_again_stays_as_it_stands() {
+    let mut place = Place::new().await;
+    place.deliver(vec![park("first")]).await;
+    sqlx::query("UPDATE stage_position SET position = 0, last_offset = NULL")
+        .execute(&mut place.owner)
+        .await
+        .expect("back");
+    sqlx::query("UPDATE parked_record SET status = 'discarded'")
+        .execute(&mut place.owner)
+        .await
+        .expect("settled");
+    let claim = place.claim().await;
+    let batch = batch_of(&claim, vec![park("second")]);
+    assert_eq!(counts(&place.sink.deliver(&batch).await.expect("delivered")), [0, 0, 0, 1]);
+    let stands: (String, String) = sqlx::query_as("SELECT status, detail FROM parked_record")
+        .fetch_one(&mut place.owner)
+        .await
+        .expect("one");
+    assert_eq!(stands, ("discarded".into(), "first".into()));
+}
+
+#[tokio::test]
+async fn a_value_above_one_mebibyte_is_parked_without_its_bytes() {
+    let mut place = Place::new().await;
+    let claim = place.claim().await;
+    let mut batch = batch_of(&claim, vec![park("too large"), park("a tombstone"), park("just fits")]);
+    batch.records[0].raw.value = Some(vec![7; 1024 * 1024 + 1]);
+    batch.records[1].raw.value = None;
+    batch.records[2].raw.value = Some(vec![7; 1024 * 1024]);
+    place.sink.deliver(&batch).await.expect("delivered");
+    let kept: Vec<(Option<i32>, i64)> =
+        sqlx::query_as("SELECT length(value), value_size FROM parked_record ORDER BY record_offset")
+            .fetch_all(&mut place.owner)
+            .await
+            .expect("read");
+    assert_eq!(kept, [(None, 1_048_577), (None, 0), (Some(1_048_576), 1_048_576)]);
+    // The good ones that follow are applied.
+    assert_eq!(place.deliver(apply([entry(1)])).await, [1, 0, 0, 0]);
+}

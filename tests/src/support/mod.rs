@@ -1,0 +1,56 @@
+//! What the tests need of the outside world.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sqlx::{Connection, PgConnection};
+use topology::stack::{Stack, StackConfig};
+
+/// Names of test databases begin so; then follows when they were made, in seconds.
+const PREFIX: &str = "weir_test_";
+/// By then whoever made a database has ended, or been killed.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
+
+/// A fresh database of this test's own, with all migrations run; its URL.
+///
+/// The server is the shared stack's, or the one that `DATABASE_URL` names. Databases that earlier runs left behind are
+/// removed.
+pub(crate) async fn database() -> String {
+    let maintenance_url = postgres().await;
+    remove_abandoned(&maintenance_url).await;
+    let name = format!("{PREFIX}{}_{:016x}", seconds_now(), rand::random::<u64>());
+    let url = sinks::postgres::create_database(&maintenance_url, &name).await.expect("a database");
+    sinks::postgres::migrate(&url).await.expect("migrations");
+    url
+}
+
+/// A server whose databases may be created; the URL of one that exists.
+pub(crate) async fn postgres() -> String {
+    // No broker is started for a test that asks for none.
+    let config = StackConfig::shared().expect("a place for the servers").with_kafka("unused:0".into());
+    Stack::new(config).up().await.expect("a Postgres server").maintenance_url
+}
+
+async fn remove_abandoned(maintenance_url: &str) {
+    let mut connection = PgConnection::connect(maintenance_url).await.expect("the server takes connections");
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT datname FROM pg_database WHERE starts_with(datname, $1) AND NOT datistemplate",
+    )
+    .bind(PREFIX)
+    .fetch_all(&mut connection)
+    .await
+    .expect("the catalog");
+    for name in names {
+        let made: Option<u64> = name
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split_once('_'))
+            .and_then(|(at, _)| at.parse().ok());
+        if made.is_some_and(|at| at + ABANDONED_AFTER.as_secs() < seconds_now()) {
+            // Another run may be removing it at this moment.
+            drop(sinks::postgres::drop_database(maintenance_url, &name).await);
+        }
+    }
+}
+
+fn seconds_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs()
+}
