@@ -117,10 +117,10 @@ async fn a_damaged_data_folder_is_said_and_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::print_stderr, reason = "whoever runs the tests should see what was not run")]
 async fn an_installed_postgresql_serves_as_the_pinned_one_does() {
     let installed = Path::new("/usr/lib/postgresql/15/bin");
     if !installed.join("initdb").is_file() {
-        #[expect(clippy::print_stderr, reason = "whoever runs the tests should see what was not run")]
         eprintln!("skipped: no PostgreSQL 15 is installed in {}", installed.display());
         return;
     }
