@@ -54,6 +54,7 @@ fn classify(event: &Event) -> (Class, Activity<'_>) {
         ActivityKind::SignedIn | ActivityKind::SignInFailed => {
             (Class::Authentication, sign_in(&event.action))
         }
+        ActivityKind::ApiCalled if is_challenge(&event.action) => (Class::Authentication, other),
         ActivityKind::PermissionChanged => {
             (Class::EntityManagement, verb.map_or(other, Verb::entity_activity))
         }
@@ -80,11 +81,16 @@ fn sign_in(action: &str) -> Activity<'_> {
         Activity::new(2, "Logoff")
     } else if has(&["switchrole", "exitrole"]) {
         Activity::new(7, "Account Switch")
-    } else if has(&["challenge", "credentialverification"]) {
+    } else if is_challenge(action) {
         Activity::other(action)
     } else {
         Activity::new(1, "Logon")
     }
+}
+
+/// A step on the way to a session: `CredentialChallenge`, `RespondToAuthChallenge`, `CredentialVerification`.
+fn is_challenge(action: &str) -> bool {
+    action.ends_with("Challenge") || action == "CredentialVerification"
 }
 
 const fn implied_outcome(kind: ActivityKind) -> OutcomeStatus {
