@@ -98,7 +98,11 @@ pub async fn drop_database(admin_url: &str, name: &str) -> Result<(), MigrateErr
 fn plain_name(name: &str) -> Result<&str, MigrateError> {
     let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase());
     let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
-    if starts_well && plain && name.len() <= 63 { Ok(name) } else { Err(MigrateError::InvalidName(name.into())) }
+    if starts_well && plain && name.len() <= 63 {
+        Ok(name)
+    } else {
+        Err(MigrateError::InvalidName(name.into()))
+    }
 }
 
 async fn store_dictionaries(connection: &mut PgConnection) -> Result<(), MigrateError> {

@@ -26,6 +26,7 @@ use sqlx::PgConnection;
 pub(crate) use connection::connect_writer;
 pub use connection::operator_pool;
 pub use migrate::{MigrateError, create_database, drop_database, ensure_database, migrate};
+pub use sqlx::PgPool;
 
 use crate::{
     batch::{Batch, OffsetRange, TopicPartition},

@@ -130,3 +130,6 @@ fn facts_of<C>(batch: &Batch<C>, index: usize) -> impl Iterator<Item = Fact<'_, 
     let partition = batch.ranges[record.range].partition;
     changes.iter().map(move |change| Fact { change, partition, offset: record.offset })
 }
+
+#[cfg(test)]
+mod tests;
