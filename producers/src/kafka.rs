@@ -103,7 +103,11 @@ impl Producer {
 
     /// As [`Producer::send`], with the trace that the record travels in now (its `traceparent` header)
     /// instead of the one the event was created in.
-    pub fn send_within(&self, envelope: &Envelope, hop: Option<&TraceContext>) -> Result<Delivery, SendError> {
+    pub fn send_within(
+        &self,
+        envelope: &Envelope,
+        hop: Option<&TraceContext>,
+    ) -> Result<Delivery, SendError> {
         let (waiter, delivery) = one_delivery(envelope.event.topic());
         match self.enqueue(&self.encode(envelope, hop), waiter) {
             Ok(()) => Ok(delivery),
@@ -120,7 +124,7 @@ impl Producer {
     /// Cancelling the wait leaves the event unsent and uncounted.
     pub async fn send_tallied(&self, envelope: &Envelope, tally: &Arc<Tally>) -> Result<(), SendError> {
         let record = self.encode(envelope, envelope.trace.as_ref());
-        let mut waiter = Waiter::many(envelope.event.topic(), Arc::clone(tally));
+        let mut waiter = Box::new(Waiter::many(envelope.event.topic(), Arc::clone(tally)));
         loop {
             let room = self.context().room.notified();
             tally.count_sent();

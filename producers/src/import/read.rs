@@ -149,7 +149,8 @@ impl Pending {
     }
 
     fn at_end(&mut self) -> Verdict {
-        let nothing_good = !self.elements.is_empty() && self.elements.iter().all(|element| element.text.is_err());
+        let nothing_good =
+            !self.elements.is_empty() && self.elements.iter().all(|element| element.text.is_err());
         if self.recognised || self.elements.is_empty() || nothing_good {
             Verdict::Records(std::mem::take(&mut self.elements))
         } else {

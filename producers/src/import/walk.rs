@@ -104,15 +104,14 @@ impl Iterator for Walk {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let (path, found) = match self.open.last_mut() {
-                Some(folder) => match folder.next() {
-                    Some(path) => (path, Found::InFolder),
-                    None => {
-                        self.open.pop();
-                        continue;
-                    }
-                },
-                None => (self.named.next()?, Found::Named),
+            let (path, found) = if let Some(folder) = self.open.last_mut() {
+                let Some(path) = folder.next() else {
+                    self.open.pop();
+                    continue;
+                };
+                (path, Found::InFolder)
+            } else {
+                (self.named.next()?, Found::Named)
             };
             if let Some(file) = self.visit(path, found).transpose() {
                 return Some(file);

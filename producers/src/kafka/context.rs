@@ -106,7 +106,10 @@ impl ClientContext for Context {
             self.unreachable.store(false, Relaxed);
         }
         // Counts of a bounded queue: far below 2^52.
-        #[expect(clippy::cast_precision_loss, reason = "the queue holds far fewer than 2^52 records and bytes")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "the queue holds far fewer than 2^52 records and bytes"
+        )]
         let (records, bytes) = (statistics.msg_cnt as f64, statistics.msg_size as f64);
         metrics::gauge!("weir_producer_queue_records").set(records);
         metrics::gauge!("weir_producer_queue_bytes").set(bytes);

@@ -39,7 +39,9 @@ pub enum DeliveryFailure {
     #[error("the record is larger than the topic takes")]
     TooLarge,
     /// The broker will not take it as things are configured: no such topic, no right to write. It is not stored.
-    #[error("the broker refuses it ({0}); check that the topics exist and that this client may write to them")]
+    #[error(
+        "the broker refuses it ({0}); check that the topics exist and that this client may write to them"
+    )]
     Refused(RDKafkaErrorCode),
     /// The producer has failed for good and must be replaced. The record may or may not be stored.
     #[error("the producer has failed for good ({0})")]
@@ -118,8 +120,8 @@ pub(super) fn one_delivery(topic: Topic) -> (Box<Waiter>, Delivery) {
 }
 
 impl Waiter {
-    pub(super) fn many(topic: Topic, tally: Arc<Tally>) -> Box<Self> {
-        Box::new(Self { topic, whom: Whom::Many(tally) })
+    pub(super) fn many(topic: Topic, tally: Arc<Tally>) -> Self {
+        Self { topic, whom: Whom::Many(tally) }
     }
 
     pub(super) fn resolve(self, answer: Result<Acknowledged, DeliveryFailure>) {

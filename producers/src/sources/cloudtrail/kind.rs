@@ -81,11 +81,12 @@ fn exports(action: &str, service: &str) -> bool {
     }
 }
 
-/// API versions follow some names (`AddPermission20150331v2`), so names are compared by their beginning.
-fn changes_rights(action: &str, service: &str) -> bool {
-    let begins = |names: &[&str]| names.iter().any(|name| action.starts_with(name));
-    match service {
-        "iam" => begins(&[
+/// The calls that change rights, by service and the beginning of their names (API versions follow some, as in
+/// `AddPermission20150331v2`).
+const RIGHTS: &[(&str, &[&str])] = &[
+    (
+        "iam",
+        &[
             "AddClientIDToOpenIDConnectProvider",
             "AddRoleToInstanceProfile",
             "AddUserToGroup",
@@ -124,8 +125,11 @@ fn changes_rights(action: &str, service: &str) -> bool {
             "UpdateLoginProfile",
             "UpdateSAMLProvider",
             "UploadSSHPublicKey",
-        ]),
-        "s3" => begins(&[
+        ],
+    ),
+    (
+        "s3",
+        &[
             "DeleteAccountPublicAccessBlock",
             "DeleteBucketPolicy",
             "DeleteBucketPublicAccessBlock",
@@ -134,32 +138,33 @@ fn changes_rights(action: &str, service: &str) -> bool {
             "PutBucketPolicy",
             "PutBucketPublicAccessBlock",
             "PutObjectAcl",
-        ]),
-        "kms" => begins(&["CreateGrant", "PutKeyPolicy", "RetireGrant", "RevokeGrant"]),
-        "sso" | "sso-directory" => begins(&[
-            "AddMemberToGroup",
-            "AttachManagedPolicy",
+        ],
+    ),
+    ("kms", &["CreateGrant", "PutKeyPolicy", "RetireGrant", "RevokeGrant"]),
+    (
+        "sso",
+        &[
             "AttachCustomerManagedPolicy",
+            "AttachManagedPolicy",
             "CreateAccountAssignment",
             "DeleteAccountAssignment",
             "DeleteInlinePolicy",
             "DetachManagedPolicy",
             "PutInlinePolicy",
-            "RemoveMemberFromGroup",
-        ]),
-        "organizations" => {
-            begins(&["AttachPolicy", "DetachPolicy", "CreatePolicy", "UpdatePolicy", "DeletePolicy"])
-        }
-        "rolesanywhere" => {
-            begins(&["CreateProfile", "CreateTrustAnchor", "UpdateProfile", "UpdateTrustAnchor"])
-        }
-        "ecr" => begins(&["DeleteRepositoryPolicy", "SetRepositoryPolicy"]),
-        _ => begins(&[
-            "AddPermission",
-            "DeleteResourcePolicy",
-            "PutResourcePolicy",
-            "RemovePermission",
-            "SetTopicAttributes",
-        ]),
-    }
+        ],
+    ),
+    ("sso-directory", &["AddMemberToGroup", "RemoveMemberFromGroup"]),
+    ("organizations", &["AttachPolicy", "CreatePolicy", "DeletePolicy", "DetachPolicy", "UpdatePolicy"]),
+    ("rolesanywhere", &["CreateProfile", "CreateTrustAnchor", "UpdateProfile", "UpdateTrustAnchor"]),
+    ("ecr", &["DeleteRepositoryPolicy", "SetRepositoryPolicy"]),
+];
+
+/// The same of any service: access to one of its resources for others.
+const RIGHTS_ANYWHERE: &[&str] =
+    &["AddPermission", "DeleteResourcePolicy", "PutResourcePolicy", "RemovePermission"];
+
+fn changes_rights(action: &str, service: &str) -> bool {
+    let of_service =
+        RIGHTS.iter().find(|(name, _)| *name == service).map_or(&[][..], |(_, actions)| *actions);
+    of_service.iter().chain(RIGHTS_ANYWHERE).any(|begin| action.starts_with(begin))
 }

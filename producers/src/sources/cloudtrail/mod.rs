@@ -10,6 +10,7 @@ mod kind;
 mod resources;
 
 use chrono::NaiveDateTime;
+pub(crate) use resources::resource_named;
 use schemas::{
     Envelope, Event, EventId, Native, Source, TenantId, Timestamp,
     envelope::native_format,
@@ -117,13 +118,11 @@ impl Record<'_> {
         let told = self.fields.text("eventID").or_else(wrapping_id);
         let id = told.as_deref().and_then(|id| EventId::from_source(tenant, source, id));
         let kept = told.is_some_and(|id| uuid::Uuid::try_parse(&id).is_ok());
-        match id {
-            Some(id) => (id, !kept),
-            None => {
-                let content = identity::canonical(self.text);
-                (EventId::derived(tenant, native_format::CLOUDTRAIL, content.as_bytes()), true)
-            }
-        }
+        let of_content = || {
+            let content = identity::canonical(self.text);
+            EventId::derived(tenant, native_format::CLOUDTRAIL, content.as_bytes())
+        };
+        (id.unwrap_or_else(of_content), !kept || id.is_none())
     }
 
     /// The first of the record's, the wrapping's and the session's time that can be read.

@@ -6,11 +6,13 @@ use super::fields::Fields;
 
 /// Most resources that are taken from one record.
 const MAX_RESOURCES: usize = 50;
+/// Longest name that a request parameter gives a resource, in bytes.
+const MAX_NAME_BYTES: usize = 1_024;
 
 /// Request parameters that name a resource: the parameter, the type in CloudFormation's words, and the ARN's
 /// part after the account, or `None` where the value stands for itself.
 const NAMED: &[(&str, &str, Option<&str>)] = &[
-    ("bucketName", "AWS::S3::Bucket", None),
+    ("bucketName", "AWS::S3::Bucket", Some("s3:")),
     ("userName", "AWS::IAM::User", Some("iam:user/")),
     ("roleName", "AWS::IAM::Role", Some("iam:role/")),
     ("groupName", "AWS::IAM::Group", Some("iam:group/")),
@@ -65,33 +67,40 @@ fn listed(record: &Fields<'_>, place: &Resource) -> Vec<Resource> {
 }
 
 fn named(parameters: &Fields<'_>, place: &Resource, resources: &mut Vec<Resource>) {
-    for (parameter, kind, arn) in NAMED {
+    for (parameter, ..) in NAMED {
         // Asked only where it is there as a text: other types are the request's own business.
-        let Some(name) =
-            parameters.raw(parameter).and_then(|raw| serde_json::from_str::<String>(raw.get()).ok())
-        else {
-            continue;
-        };
-        if name.is_empty() || name.len() > 1024 || resources.len() >= MAX_RESOURCES {
-            continue;
-        }
-        let id = match (parameter, arn) {
-            (&"bucketName", _) => format!("arn:aws:s3:::{name}"),
-            (_, Some(arn)) if !name.starts_with("arn:") => {
-                full_arn(arn, place, &name).unwrap_or_else(|| name.clone())
-            }
-            _ => name.clone(),
-        };
-        if !resources.iter().any(|known| known.id == id) {
-            let name = name_in(&name).or(Some(name));
-            resources.push(Resource { kind: Some((*kind).into()), id, name, ..place.clone() });
+        let name = parameters.raw(parameter).and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
+        let resource = name.and_then(|name| resource_named(parameter, &name, place));
+        if let Some(resource) = resource
+            && resources.len() < MAX_RESOURCES
+            && !resources.iter().any(|known| known.id == resource.id)
+        {
+            resources.push(resource);
         }
     }
 }
 
-/// `iam:user/` and `ada` to `arn:aws:iam::<account>:user/ada`. IAM has no regions.
+/// The resource that a request parameter names, if that parameter is known to name one.
+pub(crate) fn resource_named(parameter: &str, name: &str, place: &Resource) -> Option<Resource> {
+    let (_, kind, arn) = NAMED.iter().find(|(known, ..)| *known == parameter)?;
+    if name.is_empty() || name.len() > MAX_NAME_BYTES {
+        return None;
+    }
+    let id = match arn {
+        _ if name.starts_with("arn:") => name.to_owned(),
+        Some(arn) => full_arn(arn, place, name).unwrap_or_else(|| name.to_owned()),
+        None => name.to_owned(),
+    };
+    let name = name_in(name).or_else(|| Some(name.to_owned()));
+    Some(Resource { kind: Some((*kind).into()), id, name, ..place.clone() })
+}
+
+/// `iam:user/` and `ada` to `arn:aws:iam::<account>:user/ada`. IAM has no regions, buckets have no account.
 fn full_arn(pattern: &str, place: &Resource, name: &str) -> Option<String> {
     let (service, path) = pattern.split_once(':')?;
+    if service == "s3" {
+        return Some(format!("arn:aws:s3:::{name}"));
+    }
     let account = place.account.as_deref()?;
     let region = if service == "iam" { "" } else { place.region.as_deref()? };
     Some(format!("arn:aws:{service}:{region}:{account}:{path}{name}"))

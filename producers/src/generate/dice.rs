@@ -1,0 +1,80 @@
+//! Chance, from a seed: the same on every machine and in every release of the libraries below.
+
+use std::fmt::Write as _;
+
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{RngCore as _, SeedableRng as _},
+};
+use schemas::EventId;
+
+/// A seeded source of chance. Draws are mapped to ranges here, for that is what libraries change.
+#[derive(Debug, Clone)]
+pub(super) struct Dice(ChaCha8Rng);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// From 0 to `end`, without it; 0 where `end` is 0.
+    pub(super) fn below(&mut self, end: u32) -> u32 {
+        let scaled = u64::from(self.0.next_u32()) * u64::from(end);
+        (scaled >> 32) as u32
+    }
+
+    /// True this often in a thousand.
+    pub(super) fn per_mille(&mut self, often: u32) -> bool {
+        self.below(1_000) < often
+    }
+
+    pub(super) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.index(from.len())]
+    }
+
+    /// As [`Dice::pick`], the first of the list far more often than the last.
+    pub(super) fn pick_early<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        let (one, other) = (self.index(from.len()), self.index(from.len()));
+        &from[one.min(other)]
+    }
+
+    pub(super) fn index(&mut self, len: usize) -> usize {
+        self.below(u32::try_from(len).expect("lists are short")) as usize
+    }
+
+    /// The index of a weight, as often as the weight says.
+    pub(super) fn weighted(&mut self, weights: impl Iterator<Item = u32> + Clone) -> usize {
+        let mut rest = self.below(weights.clone().sum());
+        for (at, weight) in weights.enumerate() {
+            match rest.checked_sub(weight) {
+                Some(left) => rest = left,
+                None => return at,
+            }
+        }
+        0
+    }
+
+    /// Appends so many random hexadecimal digits.
+    pub(super) fn hex(&mut self, digits: usize, out: &mut String) {
+        self.letters(digits, b"0123456789abcdef", out);
+    }
+
+    /// Appends so many random characters of an alphabet.
+    pub(super) fn letters(&mut self, count: usize, alphabet: &[u8], out: &mut String) {
+        for _ in 0..count {
+            out.push(char::from(alphabet[self.index(alphabet.len())]));
+        }
+    }
+
+    /// A random (version 4) id, as most sources make them.
+    pub(super) fn id(&mut self) -> EventId {
+        let mut bytes = [0; 16];
+        self.0.fill_bytes(&mut bytes);
+        EventId::new(uuid::Builder::from_random_bytes(bytes).into_uuid()).expect("a version is set: not nil")
+    }
+
+    /// Appends a random UUID.
+    pub(super) fn uuid(&mut self, out: &mut String) {
+        write!(out, "{}", self.id()).expect("writing to a string does not fail");
+    }
+}

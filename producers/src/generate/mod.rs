@@ -1,0 +1,203 @@
+//! A believable organisation, played from a seed: for demonstrations, tests and measurements.
+//!
+//! People sign in, programs call the cloud, projects are built, deployed and charged for, alerts come and go, and
+//! now and then somebody guesses a password. API calls carry a record as AWS CloudTrail writes it, of real size.
+//! Names are invented; addresses and domains are those reserved for documentation.
+
+mod calls;
+mod clock;
+mod cloudtrail;
+mod dice;
+mod families;
+mod organisation;
+mod run;
+mod scene;
+mod stories;
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use schemas::{Envelope, EventId, TenantId, Timestamp, events::MonitoringKind};
+
+pub use self::run::{Rate, RunError, RunProgress, RunSummary, run};
+use self::{
+    calls::{Caller, EVERYDAY},
+    clock::Clock,
+    cloudtrail::{Answer, SignIn},
+    dice::Dice,
+    families::Happening,
+    organisation::Organisation,
+    stories::Stories,
+};
+
+/// One incident begins in about so many events.
+const EVENTS_PER_INCIDENT: u32 = 2_500;
+
+/// What to play.
+#[derive(Debug, Clone)]
+pub struct GeneratorConfig {
+    /// One organisation each; the first is the busiest. At least one.
+    pub tenants: Vec<TenantId>,
+    /// When the play begins, in the organisation's time. Events further than a day ahead of the clock are refused
+    /// downstream: see [`GeneratorConfig::ending_at`].
+    pub start_time: Timestamp,
+    /// The organisation's time between two events, on average over a week: 1 µs to 1 day.
+    pub mean_gap: Duration,
+    /// Whether the day's hour matters.
+    pub rhythm: Rhythm,
+    /// Which events.
+    pub mix: Mix,
+}
+
+/// How events spread over the day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rhythm {
+    /// Busy working hours, quiet nights and weekends.
+    #[default]
+    DayAndNight,
+    /// Evenly: for events that are published as they happen.
+    Steady,
+}
+
+/// Which events are played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mix {
+    /// All six families; about three quarters are activity.
+    #[default]
+    Organisation,
+    /// API calls and sign-ins only, each with its native record of about 2 KB.
+    CloudTrail,
+}
+
+impl GeneratorConfig {
+    /// So many events of one tenant, the last of them before `end`, 250 ms apart on average.
+    pub fn ending_at(end: Timestamp, events: u64, tenant: TenantId) -> Self {
+        let mean_gap = Duration::from_millis(250);
+        // Within a week the rhythm leads or lags by less than two days.
+        let span = TimeDelta::milliseconds(i64::try_from(events.saturating_mul(250)).unwrap_or(i64::MAX / 4));
+        let start_time = end
+            .checked_sub_signed(span)
+            .and_then(|start| start.checked_sub_signed(TimeDelta::days(2)))
+            .unwrap_or(Timestamp::UNIX_EPOCH);
+        let (rhythm, mix) = (Rhythm::DayAndNight, Mix::Organisation);
+        Self { tenants: vec![tenant], start_time, mean_gap, rhythm, mix }
+    }
+
+    /// So many events a second of one tenant, from `now` on, as they happen.
+    pub fn live(now: Timestamp, per_second: u32, tenant: TenantId) -> Self {
+        let mean_gap = Duration::from_secs(1) / per_second.max(1);
+        let (rhythm, mix) = (Rhythm::Steady, Mix::Organisation);
+        Self { tenants: vec![tenant], start_time: now, mean_gap, rhythm, mix }
+    }
+}
+
+/// The events, without end. The same seed and configuration give the same events, byte for byte.
+#[derive(Debug, Clone)]
+pub struct Generator {
+    organisations: Vec<Organisation>,
+    mix: Mix,
+    clock: Clock,
+    dice: Dice,
+    stories: Stories,
+}
+
+impl Generator {
+    /// Founds the organisations.
+    ///
+    /// # Panics
+    /// Without a tenant.
+    pub fn new(seed: u64, config: GeneratorConfig) -> Self {
+        assert!(!config.tenants.is_empty(), "somebody must own the events");
+        let mut dice = Dice::new(seed);
+        let organisations =
+            config.tenants.into_iter().map(|tenant| Organisation::new(tenant, &mut dice)).collect();
+        let clock = Clock::new(config.start_time, config.mean_gap, config.rhythm);
+        Self { organisations, mix: config.mix, clock, dice, stories: Stories::default() }
+    }
+
+    fn event(&mut self) -> Envelope {
+        let at = self.clock.tick(&mut self.dice);
+        if let Some(envelope) = self.stories.continued(&self.organisations, at, &mut self.dice) {
+            return envelope;
+        }
+        let which = {
+            let (one, other) =
+                (self.dice.index(self.organisations.len()), self.dice.index(self.organisations.len()));
+            one.min(other)
+        };
+        match self.mix {
+            Mix::CloudTrail => self.cloud(which, at),
+            Mix::Organisation => self.everything(which, at),
+        }
+    }
+
+    fn everything(&mut self, which: usize, at: Timestamp) -> Envelope {
+        if self.dice.below(EVENTS_PER_INCIDENT) == 0 {
+            let plot = stories::incident(&mut self.dice);
+            return self.stories.begun(&self.organisations, (which, plot), &self.clock, &mut self.dice);
+        }
+        // Stories go on for three to four events each: they are begun that much more rarely.
+        match self.dice.weighted([860, 45, 60, 50].into_iter()) {
+            0 => self.cloud(which, at),
+            1 => {
+                let plot = stories::ordinary(&mut self.dice);
+                self.stories.begun(&self.organisations, (which, plot), &self.clock, &mut self.dice)
+            }
+            2 => self.alone(which, at, Alone::Charge),
+            _ => self.alone(which, at, Alone::Measurement),
+        }
+    }
+
+    fn alone(&mut self, which: usize, at: Timestamp, what: Alone) -> Envelope {
+        let organisation = &self.organisations[which];
+        let project = self.dice.pick_early(&organisation.projects);
+        let undertaking: EventId = self.dice.id();
+        let (happening, dice) = (Happening { at, undertaking }, &mut self.dice);
+        match what {
+            Alone::Charge => families::charge(organisation, (project, 1), happening, dice),
+            Alone::Measurement => {
+                let kind = *dice.pick(&[MonitoringKind::HealthChecked, MonitoringKind::UtilisationMeasured]);
+                families::monitoring(organisation, (project, kind), happening, dice)
+            }
+        }
+    }
+
+    /// An API call, or one in fourteen times a sign-in.
+    fn cloud(&mut self, which: usize, at: Timestamp) -> Envelope {
+        let (organisation, dice) = (&self.organisations[which], &mut self.dice);
+        if dice.per_mille(70) {
+            let person = dice.pick_early(&organisation.people);
+            let ending = if dice.per_mille(40) { SignIn::Failed } else { SignIn::Done };
+            return cloudtrail::sign_in(organisation, person, (ending, None), at, dice);
+        }
+        let call = &EVERYDAY[dice.weighted(EVERYDAY.iter().map(|call| call.weight))];
+        let identity = match call.caller {
+            Caller::Workload => dice.pick_early(&organisation.workloads),
+            Caller::Person => dice.pick_early(&organisation.people),
+            Caller::Pipeline => dice.pick_early(&organisation.pipelines),
+        };
+        let answer = match dice.below(1_000) {
+            0..18 => Answer::Denied,
+            18..26 => Answer::Throttled,
+            _ => Answer::Done,
+        };
+        cloudtrail::call(organisation, identity, (call, answer), at, dice)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Alone {
+    Charge,
+    Measurement,
+}
+
+impl Iterator for Generator {
+    type Item = Envelope;
+
+    fn next(&mut self) -> Option<Envelope> {
+        Some(self.event())
+    }
+}
+
+#[cfg(test)]
+mod tests;

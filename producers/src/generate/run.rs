@@ -1,0 +1,123 @@
+//! Publishes generated events at a rate, or as fast as they are taken.
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use schemas::Envelope;
+use thiserror::Error;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::kafka::{DeliveryFailure, Producer, SendError, Tally};
+
+/// Events between two reports and two looks at whether to stop.
+const STRETCH: u64 = 256;
+
+/// How fast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rate {
+    /// As fast as Kafka takes them.
+    Unlimited,
+    /// So many a second, evenly. What a pause of the machine delays is made up for.
+    PerSecond(NonZeroU32),
+}
+
+/// How far it has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RunProgress {
+    /// Events handed to the producer.
+    pub sent: u64,
+    /// Events that the brokers acknowledged.
+    pub acknowledged: u64,
+}
+
+/// What was published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunSummary {
+    /// Events, all acknowledged.
+    pub published: u64,
+    /// From the first event to the last acknowledgement.
+    pub took: Duration,
+    /// Whether it was stopped before the last event.
+    pub stopped: bool,
+}
+
+/// Why not all events were published.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The brokers did not acknowledge everything.
+    #[error("{failed} of {sent} events were not acknowledged")]
+    Unacknowledged {
+        /// How many were given up.
+        failed: u64,
+        /// How many were sent.
+        sent: u64,
+        /// What befell the first of them.
+        #[source]
+        source: DeliveryFailure,
+    },
+    /// The producer takes nothing more.
+    #[error("Kafka takes no more events")]
+    Producer(#[from] SendError),
+}
+
+/// Publishes the events, waits for every acknowledgement, and tells the progress meanwhile.
+pub async fn run(
+    events: impl IntoIterator<Item = Envelope>,
+    rate: Rate,
+    producer: &Producer,
+    stop: &CancellationToken,
+    mut progress: impl FnMut(RunProgress),
+) -> Result<RunSummary, RunError> {
+    let (began, tally) = (Instant::now(), Arc::new(Tally::default()));
+    let told = |tally: &Tally| RunProgress { sent: tally.sent(), acknowledged: tally.acknowledged() };
+    let mut stopped = false;
+    for (at, envelope) in (0_u64..).zip(events) {
+        if let Rate::PerSecond(rate) = rate {
+            let due = began + due_after(at, rate);
+            if due > Instant::now() {
+                tokio::select! {
+                    () = sleep_until(due) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        }
+        if at % STRETCH == 0 {
+            progress(told(&tally));
+            tokio::task::yield_now().await;
+        }
+        if stop.is_cancelled() || tally.first_failure().is_some() {
+            stopped = true;
+            break;
+        }
+        producer.send_tallied(&envelope, &tally).await?;
+    }
+    tally.settled().await;
+    progress(told(&tally));
+    match tally.first_failure() {
+        Some(failure) => Err(RunError::Unacknowledged {
+            failed: tally.failed(),
+            sent: tally.sent(),
+            source: failure.clone(),
+        }),
+        None => Ok(RunSummary { published: tally.acknowledged(), took: began.elapsed(), stopped }),
+    }
+}
+
+/// When the event of that number is due, after the first.
+fn due_after(at: u64, rate: NonZeroU32) -> Duration {
+    let rate = u64::from(rate.get());
+    Duration::from_secs(at / rate) + Duration::from_nanos(at % rate * 1_000_000_000 / rate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_due_evenly() {
+        let rate = NonZeroU32::new(400).expect("not zero");
+        assert_eq!(due_after(0, rate), Duration::ZERO);
+        assert_eq!(due_after(1, rate), Duration::from_micros(2_500));
+        assert_eq!(due_after(1_000_001, rate), Duration::from_micros(2_500_002_500));
+    }
+}
