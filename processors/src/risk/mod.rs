@@ -1,0 +1,3 @@
+//! Risk: who and what is dangerous, and why.
+
+pub mod sigma;

@@ -1,0 +1,118 @@
+//! A rule as outputs name it, and which native format it reads.
+
+use rsigma_parser::{LogSource, SigmaRule};
+use schemas::envelope::native_format;
+use sha2::{Digest, Sha256};
+
+/// What a rule's author says its hits are worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Level {
+    /// Worth knowing.
+    #[default]
+    Informational,
+    /// Rarely an incident.
+    Low,
+    /// Worth a look.
+    Medium,
+    /// Worth a prompt look.
+    High,
+    /// An incident.
+    Critical,
+}
+
+impl Level {
+    /// Sigma's word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Informational => "informational",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// A rule that is loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// The rule's `id`; without one, its file's name.
+    pub id: String,
+    /// The rule's `title`.
+    pub title: String,
+    /// The rule's `author`, whom outputs name.
+    pub author: Option<String>,
+    /// The rule's `level`; informational where it states none.
+    pub level: Level,
+    /// The rule's `tags`, for example `attack.t1078`.
+    pub tags: Vec<String>,
+    /// The file it came from.
+    pub file: String,
+    /// The first 16 hexadecimal digits of SHA-256 over the file's text: another text is another version.
+    pub version: String,
+}
+
+impl Rule {
+    pub(super) fn of(rule: &SigmaRule, file: &str, text: &str) -> Self {
+        Self {
+            id: rule.id.clone().unwrap_or_else(|| file.to_owned()),
+            title: rule.title.clone(),
+            author: rule.author.clone(),
+            level: level(rule),
+            tags: rule.tags.clone(),
+            file: file.to_owned(),
+            version: version(text),
+        }
+    }
+}
+
+fn version(text: &str) -> String {
+    let digest: [u8; 32] = Sha256::digest(text).into();
+    let first = digest.first_chunk().expect("8 of 32 bytes");
+    format!("{:016x}", u64::from_be_bytes(*first))
+}
+
+fn level(rule: &SigmaRule) -> Level {
+    match rule.level {
+        None | Some(rsigma_parser::Level::Informational) => Level::Informational,
+        Some(rsigma_parser::Level::Low) => Level::Low,
+        Some(rsigma_parser::Level::Medium) => Level::Medium,
+        Some(rsigma_parser::Level::High) => Level::High,
+        Some(rsigma_parser::Level::Critical) => Level::Critical,
+    }
+}
+
+/// Why a rule, or a whole file, is not used. The others are.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}{}: {reason}", .line.map(|line| format!(":{line}")).unwrap_or_default())]
+pub struct RuleProblem {
+    /// The file.
+    pub file: String,
+    /// The line, from 1, where it is known.
+    pub line: Option<usize>,
+    /// The rule's title, where it could be read.
+    pub title: Option<String>,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// The native formats that rules are written for: product, service, format.
+const SOURCES: [(&str, &str, &str); 5] = [
+    ("aws", "cloudtrail", native_format::CLOUDTRAIL),
+    ("kubernetes", "audit", native_format::KUBERNETES_AUDIT),
+    ("github", "audit", native_format::GITHUB_AUDIT),
+    ("github", "webhook", native_format::GITHUB_WEBHOOK),
+    ("okta", "okta", native_format::OKTA_SYSTEM_LOG),
+];
+
+/// The native format that a logsource means; `None` if it is none of ours. `category` and `definition` do not
+/// choose: rules for Kubernetes carry `application` or nothing.
+pub(super) fn format_of(source: &LogSource) -> Option<&'static str> {
+    let is = |said: &Option<String>, word: &str| {
+        said.as_deref().is_some_and(|said| said.eq_ignore_ascii_case(word))
+    };
+    let found = SOURCES
+        .iter()
+        .find(|(product, service, _)| is(&source.product, product) && is(&source.service, service));
+    found.map(|(.., format)| *format)
+}
