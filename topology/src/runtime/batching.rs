@@ -114,7 +114,9 @@ impl<C> Filling<C> {
         let mut ranges = self.ranges;
         ranges.sort_by_key(|range| range.partition);
         let mut records = self.records;
-        records.iter_mut().for_each(|record| record.range = place[record.range]);
+        for record in &mut records {
+            record.range = place[record.range];
+        }
         let mut batch = Batch { records, ranges };
         print_ends(&mut batch);
         batch

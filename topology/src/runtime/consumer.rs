@@ -10,6 +10,7 @@ use rdkafka::{
     ClientConfig, ClientContext, Offset, Statistics, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol},
     error::KafkaError,
+    topic_partition_list::TopicPartitionListElem,
     types::RDKafkaRespErr,
 };
 use schemas::Topic;
@@ -154,9 +155,9 @@ impl<D: Decide, Q: Schemas> StageContext<D, Q> {
     /// Partitions go: nothing more of them is taken in, the transaction in hand may finish, then they are let go.
     fn revoke(&self, consumer: &StageConsumer<D, Q>, list: &TopicPartitionList) {
         let partitions = ours(list);
-        let lost = consumer.assignment_lost();
+        let is_lost = consumer.assignment_lost();
         let released = self.driver().revoked(&partitions);
-        if let Some(released) = released.filter(|_| !lost)
+        if let Some(released) = released.filter(|_| !is_lost)
             && self.runtime.block_on(async { timeout(REVOKE_PATIENCE, released).await }).is_err()
         {
             warn!("the transaction in hand outlasts the revocation; its owner epoch will tell");
@@ -168,7 +169,7 @@ impl<D: Decide, Q: Schemas> StageContext<D, Q> {
         if let Err(error) = unassigned {
             error!(%error, "the revocation was refused");
         }
-        info!(revoked = partitions.len(), lost, "partitions revoked");
+        info!(revoked = partitions.len(), is_lost, "partitions revoked");
     }
 }
 
@@ -243,7 +244,7 @@ impl<D: Decide, Q: Schemas> Source for StageConsumer<D, Q> {
                 .map_err(|error| error.to_string())?;
         }
         let list = self.seek_partitions(list, SEEK_PATIENCE).map_err(|error| error.to_string())?;
-        list.elements().iter().try_for_each(|element| element.error()).map_err(|error| error.to_string())
+        list.elements().iter().try_for_each(TopicPartitionListElem::error).map_err(|error| error.to_string())
     }
 
     fn pause(&self, partitions: &[TopicPartition]) {

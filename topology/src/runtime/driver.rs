@@ -27,7 +27,7 @@ const HALTED_PROBE: Duration = Duration::from_secs(15);
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 /// Being fenced this often within [`FENCE_WINDOW`] means that owners fight: the process ends.
 const FENCE_STORM: usize = 6;
-const FENCE_WINDOW: Duration = Duration::from_secs(60);
+const FENCE_WINDOW: Duration = Duration::from_mins(1);
 const FIRST_FENCE_WAIT: Duration = Duration::from_millis(100);
 
 /// The part of a Kafka consumer that a driver uses.
@@ -208,8 +208,11 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
                     }
                     places.push((partition, offset));
                 }
-                Claimed::Halted { owner_epoch, reason, found_now } => {
-                    self.halted(partition, owner_epoch, reason, found_now, now);
+                Claimed::Halted { reason: reason @ HaltReason::Standing(_), .. } => {
+                    self.halted(partition, &reason, now);
+                }
+                Claimed::Halted { owner_epoch, reason } => {
+                    self.halted_by_us(partition, owner_epoch, reason, now);
                 }
             }
         }
@@ -236,7 +239,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         match &taken {
             Taken::Diverged { owner_epoch, reason } => {
                 source.pause(&[record.partition()]);
-                self.halted(record.partition(), *owner_epoch, reason.clone(), true, now);
+                self.halted_by_us(record.partition(), *owner_epoch, reason.clone(), now);
             }
             Taken::NeedsSchema(id) => {
                 source.pause(&[record.partition()]);
@@ -289,7 +292,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
             let Some(owner_epoch) = self.intake.epoch_of(partition) else { continue };
             source.pause(&[partition]);
             self.intake.unclaimed(partition);
-            self.halted(partition, owner_epoch, HaltReason::PartitionsChanged { from, to }, true, now);
+            self.halted_by_us(partition, owner_epoch, HaltReason::PartitionsChanged { from, to }, now);
         }
     }
 
@@ -332,7 +335,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
             if self.intake.epoch_of(partition) == Some(owner_epoch) {
                 source.pause(&[partition]);
                 self.intake.unclaimed(partition);
-                self.halted(partition, owner_epoch, reason, false, now);
+                self.halted(partition, &reason, now);
             }
         }
         let fenced: Vec<_> = board
@@ -359,19 +362,23 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         Ok(())
     }
 
-    fn halted(
+    fn halted(&mut self, partition: TopicPartition, reason: &HaltReason, now: Instant) {
+        error!(topic = %partition.topic, partition = partition.partition, %reason, "halted until it is resumed");
+        self.links.shared.seen.halted(partition, Some(reason));
+        self.due.insert(partition, Due { is_halted: true, ..Due::first(now + HALTED_PROBE) });
+    }
+
+    /// As [`Self::halted`], but nobody has written it down yet.
+    fn halted_by_us(
         &mut self,
         partition: TopicPartition,
         owner_epoch: i64,
         reason: HaltReason,
-        found_now: bool,
         now: Instant,
     ) {
-        error!(topic = %partition.topic, partition = partition.partition, %reason, "halted until it is resumed");
-        self.links.shared.seen.halted(partition, Some(&reason));
-        self.due.insert(partition, Due { is_halted: true, ..Due::first(now + HALTED_PROBE) });
+        self.halted(partition, &reason, now);
         let halt = Command::Halt { partition, owner_epoch, reason };
-        if found_now && self.links.commands.try_send(halt).is_err() {
+        if self.links.commands.try_send(halt).is_err() {
             warn!("the worker is too busy to write the halt down; it will be found again");
         }
     }
@@ -399,7 +406,9 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         }
         self.asked = self.request(source, &due);
         // Until the answer is there nothing more is asked; without one, try again later.
-        due.iter().for_each(|partition| self.postpone(*partition, now));
+        for partition in due {
+            self.postpone(partition, now);
+        }
     }
 
     fn postpone(&mut self, partition: TopicPartition, now: Instant) {

@@ -106,8 +106,8 @@ pub(crate) enum Taken {
 pub(crate) enum Claimed {
     /// Read from this offset.
     ReadFrom { offset: i64, recognisable: bool },
-    /// Stay paused. `found_now`: the halt has yet to be written down.
-    Halted { owner_epoch: i64, reason: HaltReason, found_now: bool },
+    /// Stay paused.
+    Halted { owner_epoch: i64, reason: HaltReason },
 }
 
 /// The partitions of one consumer.
@@ -141,8 +141,7 @@ impl<D: Decide> Intake<D> {
         let (offset, expected, recognisable) = match start(claim, seen, cluster_id) {
             Start::Halted(reason) => {
                 self.unclaimed(claim.partition);
-                let found_now = !matches!(reason, HaltReason::Standing(_));
-                return Claimed::Halted { owner_epoch, reason, found_now };
+                return Claimed::Halted { owner_epoch, reason };
             }
             Start::At(offset) => (offset, None, true),
             Start::Unverified(offset) => (offset, None, false),

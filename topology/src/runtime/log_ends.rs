@@ -26,7 +26,11 @@ pub struct EndsReader {
 
 impl EndsReader {
     /// A client for these topics. Connects in the background.
-    pub fn new(bootstrap: &str, extra: &BTreeMap<String, String>, topics: Vec<Topic>) -> Result<Self, KafkaError> {
+    pub fn new(
+        bootstrap: &str,
+        extra: &BTreeMap<String, String>,
+        topics: Vec<Topic>,
+    ) -> Result<Self, KafkaError> {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", bootstrap)

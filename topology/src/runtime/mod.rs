@@ -22,16 +22,18 @@ pub(crate) mod fingerprint;
 mod health;
 pub(crate) mod intake;
 pub mod keys;
+pub mod log_ends;
 pub(crate) mod member;
 pub(crate) mod notices;
 pub(crate) mod parking_limit;
 pub(crate) mod poll;
 mod relay;
 mod run;
-mod schema_cache;
+mod schema_fetch;
 pub(crate) mod seen;
 pub(crate) mod slot;
 pub(crate) mod stall;
+pub mod telemetry;
 pub(crate) mod worker;
 
 #[cfg(test)]
@@ -42,5 +44,4 @@ pub use driver::Fatal;
 pub use health::Health;
 pub(crate) use run::run_member;
 pub use run::{RunConfig, RunError, Site, run};
-pub use schema_cache::{Fetched, Fetching, SchemaSource};
 pub use seen::Tracing;

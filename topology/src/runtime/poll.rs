@@ -36,7 +36,7 @@ const PAUSE_AFTER: Duration = Duration::from_secs(1);
 /// A burst of this size is handed over early if the worker has nothing to do.
 const WORTH_HANDING_OVER: usize = 256;
 /// How often the topics' partitions are counted.
-const COUNT_INTERVAL: Duration = Duration::from_secs(60);
+const COUNT_INTERVAL: Duration = Duration::from_mins(1);
 const METADATA_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why polling ended without anything being wrong with the process.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use processors::Processor;
+use producers::registry::Registry;
 use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer},
@@ -20,7 +21,7 @@ use super::{
     health::Health,
     member::{self, MemberSettings},
     relay,
-    schema_cache::{SchemaCache, SchemaSource},
+    schema_fetch::FetchedSchemas,
     seen::Seen,
 };
 use crate::topology::{Stage, Topology};
@@ -38,7 +39,7 @@ pub struct RunConfig {
     /// `postgres://..`
     pub database_url: String,
     /// Where schemas of Confluent-framed records come from; none: their ids are unknown.
-    pub schemas: Option<Arc<dyn SchemaSource>>,
+    pub registry: Option<Arc<Registry>>,
     /// Who claims partitions, for people: host, process, instance.
     pub owner: String,
     /// Static membership: the pod's name, where it survives the pod.
@@ -58,7 +59,7 @@ impl RunConfig {
             bootstrap: bootstrap.into(),
             kafka: BTreeMap::new(),
             database_url: database_url.into(),
-            schemas: None,
+            registry: None,
             owner: format!("process {}", std::process::id()),
             group_instance: None,
             members: NonZeroUsize::MIN,
@@ -100,7 +101,7 @@ pub struct Site {
     consumer: ConsumerSettings,
     limits: BatchLimits,
     tracing: Tracing,
-    schemas: SchemaCache,
+    schemas: FetchedSchemas,
     health: Health,
     member: usize,
     stop: CancellationToken,
@@ -135,7 +136,7 @@ pub async fn run(
     health.expect(stages.len() * members);
     let Some(cluster_id) = cluster_id(&config, &shutdown).await else { return Ok(()) };
     let stop = shutdown.child_token();
-    let schemas = SchemaCache::new(config.schemas.clone());
+    let schemas = FetchedSchemas::new(config.registry.clone());
     let mut running: JoinSet<(String, Result<(), Fatal>)> = JoinSet::new();
     for stage in &stages {
         for number in 0..members {
@@ -168,7 +169,7 @@ fn site(
     stage: &Stage,
     member: usize,
     config: &RunConfig,
-    (cluster_id, schemas, health, stop): (Arc<str>, SchemaCache, Health, CancellationToken),
+    (cluster_id, schemas, health, stop): (Arc<str>, FetchedSchemas, Health, CancellationToken),
 ) -> Site {
     let suffix = if member == 0 { String::new() } else { format!("-{member}") };
     let consumer = ConsumerSettings {

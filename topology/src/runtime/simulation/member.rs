@@ -136,8 +136,9 @@ pub(super) struct Member {
 impl Member {
     pub(super) fn start(seed: u64, home: &Home, log: &Arc<Log>, store: &Arc<Store>) -> Self {
         let limits = BatchLimits { records: 7, bytes: 1 << 20, gather: Duration::from_millis(200) };
-        let seen = Seen::new("simulated", "weir-simulated", Tracing::Off);
-        let shared = Arc::new(Shared { slot: Slot::new(limits), notices: Notices::default(), seen });
+        let instruments = Seen::new("simulated", "weir-simulated", Tracing::Off);
+        let shared =
+            Arc::new(Shared { slot: Slot::new(limits), notices: Notices::default(), seen: instruments });
         let (commands, inbox) = mpsc::channel(64);
         let sink = Connection(Arc::clone(store));
         let random = StdRng::seed_from_u64(seed);
@@ -219,9 +220,11 @@ impl Member {
     pub(super) async fn revoke(&mut self, partitions: &[TopicPartition]) {
         if let Some(released) = self.driver.revoked(partitions) {
             // Too late is as good: the owner epoch tells.
-            drop(self.home.clock.timeout(Duration::from_secs(5), released).await);
+            self.home.clock.timeout(Duration::from_secs(5), released).await;
         }
-        partitions.iter().for_each(|at| self.consumer.unassign(*at));
+        for at in partitions {
+            self.consumer.unassign(*at);
+        }
     }
 
     /// The group is shared out anew; nothing is waited for.
@@ -234,6 +237,8 @@ impl Member {
     fn lose_everything(&mut self) {
         let held: Vec<_> = self.driver.intake.assigned().collect();
         drop(self.driver.revoked(&held));
-        held.iter().for_each(|at| self.consumer.unassign(*at));
+        for at in held {
+            self.consumer.unassign(at);
+        }
     }
 }
