@@ -40,7 +40,7 @@ pub(in crate::audit) fn describe<'a>(envelope: &'a Envelope, event: &'a Event) -
         actor: Some(&event.actor),
         action: &event.action,
         resource_type: first.and_then(|resource| resource.kind.as_deref()),
-        resource: first.map(|resource| resource.id.as_str()),
+        resource: first.and_then(|resource| party::filled(&resource.id)),
         project: first.and_then(|resource| resource.project.as_deref()),
         outcome,
         outcome_code: event.outcome.code.as_deref(),

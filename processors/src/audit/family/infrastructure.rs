@@ -41,7 +41,7 @@ pub(in crate::audit) fn describe<'a>(envelope: &'a Envelope, event: &'a Infrastr
         actor: event.actor.as_ref(),
         action: kind,
         resource_type: resource.kind.as_deref(),
-        resource: Some(&resource.id),
+        resource: party::filled(&resource.id),
         project: resource.project.as_deref(),
         outcome,
         outcome_code: event.outcome.code.as_deref(),

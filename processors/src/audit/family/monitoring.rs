@@ -44,7 +44,7 @@ pub(in crate::audit) fn describe<'a>(envelope: &'a Envelope, event: &'a Monitori
         actor: None,
         action: event.kind.name(),
         resource_type: subject.kind.as_deref(),
-        resource: Some(&subject.id),
+        resource: party::filled(&subject.id),
         project: subject.project.as_deref(),
         outcome: OutcomeStatus::Unknown,
         outcome_code: None,
