@@ -10,6 +10,7 @@ pub mod parking;
 pub mod positions;
 pub mod postgres;
 pub mod query_api;
+pub mod raw_copy;
 pub mod read_models;
 
 pub use batch::{Batch, LastRecord, OffsetRange, RawRecord, RecordChanges, Settlement, TopicPartition};

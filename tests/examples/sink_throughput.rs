@@ -56,7 +56,8 @@ async fn main() {
 fn entries(events: usize) -> Vec<AuditEntry> {
     let tenant = TenantId::new("acme").expect("a tenant");
     let end = Timestamp::from_timestamp(1_790_000_000, 0).expect("a time");
-    let config = GeneratorConfig { mix: Mix::CloudTrail, ..GeneratorConfig::ending_at(end, events as u64, tenant) };
+    let config =
+        GeneratorConfig { mix: Mix::CloudTrail, ..GeneratorConfig::ending_at(end, events as u64, tenant) };
     Generator::new(7, config).take(events).flat_map(|envelope| Audit.process(&envelope)).collect()
 }
 
@@ -69,7 +70,8 @@ async fn drain(url: &str, entries: &[AuditEntry], size: usize) {
         version: "0".into(),
     };
     let mut sink = PostgresSink::new(config, AuditEntries::new().expect("zstd"));
-    let claim = sink.claim(&[ClaimRequest { partition: PARTITION, low: 0 }]).await.expect("claimed").remove(0);
+    let claim =
+        sink.claim(&[ClaimRequest { partition: PARTITION, low: 0 }]).await.expect("claimed").remove(0);
     let mut position = claim.position;
     let batches: Vec<Batch<AuditEntry>> = entries
         .chunks(size)

@@ -58,7 +58,11 @@ fn generated(seed: u64, mix: Mix, events: usize) -> impl Iterator<Item = Vec<u8>
     let end = Timestamp::from_timestamp(1_790_000_000, 0).expect("a time");
     let config = GeneratorConfig { mix, ..GeneratorConfig::ending_at(end, 1_000_000, tenant) };
     // Some of each hour: the whole of a few days says more than an hour of one.
-    Generator::new(seed, config).step_by(7).take(events).flat_map(|envelope| Audit.process(&envelope)).map(|e| e.record)
+    Generator::new(seed, config)
+        .step_by(7)
+        .take(events)
+        .flat_map(|envelope| Audit.process(&envelope))
+        .map(|e| e.record)
 }
 
 fn examples() -> Vec<Vec<u8>> {
@@ -71,8 +75,10 @@ fn examples() -> Vec<Vec<u8>> {
         files.sort();
         for file in files {
             let value = fs::read(&file).expect("readable");
-            let headers: &[(&str, Option<&[u8]>)] = &[("content-type", Some(b"application/cloudevents+json"))];
-            let incoming = Incoming { topic, key: None, value: Some(&value), headers, timestamp_ms: 1_790_000_000_000 };
+            let headers: &[(&str, Option<&[u8]>)] =
+                &[("content-type", Some(b"application/cloudevents+json"))];
+            let incoming =
+                Incoming { topic, key: None, value: Some(&value), headers, timestamp_ms: 1_790_000_000_000 };
             let Ok(Decoded::Event(envelope)) = codec::decode(&incoming, &NoRegistry) else {
                 panic!("{} is no event", file.display())
             };

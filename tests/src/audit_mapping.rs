@@ -57,6 +57,13 @@ fn audited(record: &str) -> (AuditEntry, Value) {
     let envelope = cloudtrail::map(&tenant, record).expect("an object").envelope;
     let entry = Audit.process(&envelope).pop().expect("one entry");
     let ocsf = serde_json::from_slice(&entry.record).expect("the record is JSON");
+    {
+        use std::io::Write;
+        let mut f =
+            fs::OpenOptions::new().append(true).create(true).open("/tmp/audit/dump.jsonl").expect("f");
+        f.write_all(&entry.record).expect("w");
+        f.write_all(b"\n").expect("w");
+    }
     (entry, ocsf)
 }
 
@@ -174,4 +181,13 @@ fn labelled_actions(labels: &Value) -> BTreeMap<String, u64> {
         *sums.entry(name.clone()).or_insert(0) += count.as_u64().expect("a count");
     }
     sums
+}
+
+#[test]
+fn dump_panther() {
+    let Some(corpus) = corpus("panther") else { return };
+    for l in fs::read_to_string(corpus.path().join("panther/aws_cloudtrail.jsonl")).expect("r").lines() {
+        let v: Value = serde_json::from_str(l).expect("j");
+        audited(&v["event"].to_string());
+    }
 }

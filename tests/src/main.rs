@@ -1,3 +1,10 @@
 //! Whatever crosses crates, on real servers. Each module is one promise.
 
+mod architecture;
+mod audit_mapping;
+mod command;
+mod postgres_sink;
+mod query_api;
 mod stack;
+mod stage;
+mod support;

@@ -1,5 +1,7 @@
 //! What the tests need of the outside world.
 
+pub(crate) mod corpus;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sqlx::{Connection, PgConnection};

@@ -174,7 +174,7 @@ impl Site {
         args.extend(self.logging());
         args.extend(["-cp".to_owned(), classpath(libs), "kafka.Kafka".to_owned()]);
         args.push(self.folder.join("server.properties").display().to_string());
-        Detached { program: java, args, dir: &self.folder, log }.spawn()
+        Detached { program: java, args, dir: &self.folder, log, env: Vec::new() }.spawn()
     }
 
     fn logging(&self) -> [String; 1] {

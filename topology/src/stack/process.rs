@@ -92,6 +92,8 @@ pub(crate) struct Detached<'a> {
     pub(crate) args: Vec<String>,
     pub(crate) dir: &'a Path,
     pub(crate) log: &'a Path,
+    /// Added to the starter's environment.
+    pub(crate) env: Vec<(&'static str, String)>,
 }
 
 impl Detached<'_> {
@@ -100,6 +102,7 @@ impl Detached<'_> {
         let err = out.try_clone().map_err(StackError::io("open", self.log))?;
         let mut child = Command::new(self.program)
             .args(&self.args)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir(self.dir)
             .stdin(Stdio::null())
             .stdout(out)

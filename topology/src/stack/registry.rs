@@ -45,7 +45,7 @@ pub(super) fn start(
         "-jar".to_owned(),
         jar.display().to_string(),
     ];
-    let process = Detached { program: &java, args, dir: &folder, log: &log }.spawn()?;
+    let process = Detached { program: &java, args, dir: &folder, log: &log, env: Vec::new() }.spawn()?;
     let server = Server {
         process: Some(process.clone()),
         port,

@@ -1,0 +1,167 @@
+//! `POST /api/v1/events`.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::{Request, State},
+    response::Response,
+};
+use bytes::Bytes;
+use chrono::Utc;
+use http::HeaderMap;
+use schemas::{
+    Envelope, TenantId, Timestamp,
+    access::Principal,
+    codec::{Refusal as Unreadable, json},
+    problem::{Problem, ProblemKind},
+};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    App,
+    body::{self, Charge, Sent},
+    encoding::{self, ContentEncoding},
+    media::ContentMode,
+    observe::Traces,
+    refusal::Refusal,
+    settle::{self, Count, Published, Rejected},
+};
+
+/// Bodies up to this size are parsed where the request runs; larger ones, and all that must be decoded
+/// first, beside the event loop.
+const LIGHT_BYTES: usize = 32 * 1024;
+
+/// Publish events.
+///
+/// One event (`application/cloudevents+json`, or `application/json` with `ce-*` headers) or a batch of up to
+/// 10,000 (`application/cloudevents-batch+json`), plain or encoded with gzip or zstd. The answer is 202 once
+/// Kafka has acknowledged all that is valid; what is not valid is listed. After 503, or no answer, send the
+/// same events with the same ids again: duplicates are recognised.
+#[utoipa::path(
+    post,
+    path = "/api/v1/events",
+    tag = "events",
+    security(("api_key" = ["events:write"])),
+    request_body(
+        content(
+            (serde_json::Value = "application/cloudevents+json"),
+            (Vec<serde_json::Value> = "application/cloudevents-batch+json"),
+            (serde_json::Value = "application/json"),
+        ),
+        description = "CloudEvents 1.0"
+    ),
+    responses(
+        (status = 202, description = "stored; at least one accepted", body = Published),
+        (status = 400, description = "not JSON, over a limit, or wrong attributes", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 401, description = "no valid API key", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "scope missing, or another tenant named", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 408, description = "the body took too long", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 413, description = "too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "media type or encoding not taken", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "the event does not fit its schema or time", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 429, description = "too many requests", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "Kafka or the gateway cannot take it now; lists what was accepted",
+            body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn publish(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Arc<Principal>>,
+    Extension(traces): Extension<Traces>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let mode = ContentMode::of(&parts.headers)?;
+    let encoding = ContentEncoding::of(&parts.headers)?;
+    let (limits, timeouts) = (&app.config.limits, &app.config.timeouts);
+    let sent = body::read(&parts.headers, body, &app.budget, limits, timeouts.body).await?;
+    let deadline = Instant::now() + timeouts.handler;
+    let count = if mode == ContentMode::Batch { Count::Many } else { Count::One };
+    let text = Text { mode, headers: parts.headers, tenant: principal.tenant.clone(), now: Utc::now() };
+    let (events, _charge) = understand(&app, encoding, sent, text, deadline).await?;
+    let events = events.into_iter().map(|event| in_trace(event, &traces)).collect();
+    Ok(settle::publish(&app, events, traces.hop.as_ref(), deadline).await.answer(count))
+}
+
+/// Events created without a trace of their own were created in the request's.
+fn in_trace(event: Result<Envelope, Rejected>, traces: &Traces) -> Result<Envelope, Rejected> {
+    event.map(|mut envelope| {
+        if envelope.trace.is_none() {
+            envelope.trace = traces.incoming.as_ref().or(traces.hop.as_ref()).cloned();
+        }
+        envelope
+    })
+}
+
+type Events = (Vec<Result<Envelope, Rejected>>, Charge);
+
+/// Decodes and parses, beside the event loop if that may take long. The charge lives until the answer: the
+/// events are held as long.
+async fn understand(
+    app: &Arc<App>,
+    encoding: ContentEncoding,
+    sent: Sent,
+    text: Text,
+    deadline: Instant,
+) -> Result<Events, Refusal> {
+    if encoding == ContentEncoding::Identity && sent.bytes.len() <= LIGHT_BYTES {
+        return Ok((text.parse(&sent.bytes)?, sent.charge));
+    }
+    let overloaded = |_| Refusal::new(ProblemKind::Overloaded, "too many large bodies are being read");
+    let turn = timeout_at(deadline, app.budget.turn()).await.map_err(overloaded)?;
+    let worker = Arc::clone(app);
+    let Sent { bytes, mut charge } = sent;
+    let work = tokio::task::spawn_blocking(move || {
+        // Here, not with the request: work goes on when the client is gone.
+        let _turn = turn;
+        let limits = &worker.config.limits;
+        let decoded = encoding::decode(encoding, bytes, limits, &mut |more| charge.grow(more))?;
+        Ok((text.parse(&decoded)?, charge))
+    });
+    work.await.unwrap_or_else(|_| Err(Refusal::new(ProblemKind::Internal, "the body could not be read")))
+}
+
+/// What is known about a body before it is read.
+struct Text {
+    mode: ContentMode,
+    headers: HeaderMap,
+    tenant: TenantId,
+    now: Timestamp,
+}
+
+impl Text {
+    fn parse(&self, body: &Bytes) -> Result<Vec<Result<Envelope, Rejected>>, Refusal> {
+        let (tenant, now) = (&self.tenant, self.now);
+        let one = |event: Result<Envelope, Unreadable>| event.map(|event| vec![Ok(event)]).map_err(refused);
+        match &self.mode {
+            ContentMode::Structured => one(json::parse_structured(body, tenant, now)),
+            ContentMode::Binary { .. } => {
+                one(json::parse_binary(attributes(&self.headers), body, tenant, now))
+            }
+            ContentMode::Batch => {
+                let events = json::parse_batch(body, tenant, now).map_err(refused)?.into_iter().enumerate();
+                Ok(events
+                    .map(|(index, event)| {
+                        event.map_err(|bad| Rejected::new(index, bad.why.problem(), &bad.detail))
+                    })
+                    .collect())
+            }
+        }
+    }
+}
+
+/// The `ce-*` headers as attributes (HTTP binding 1.0.2, section 3.1.3.1); the parser decodes their values.
+fn attributes(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    headers.iter().filter_map(|(name, value)| Some((name.as_str().strip_prefix("ce-")?, value.as_bytes())))
+}
+
+fn refused(bad: Unreadable) -> Refusal {
+    Refusal::new(bad.why.problem(), bad.detail)
+}

@@ -1,0 +1,120 @@
+//! Where the gateway's events go: Kafka, or whatever acknowledges in a test.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use futures_util::future::{BoxFuture, FutureExt};
+use schemas::{Envelope, TraceContext, codec::Framing};
+use tracing::{error, info, warn};
+
+use crate::kafka::{Acknowledged, DeliveryFailure, Health, Producer, ProducerConfig, SendError, SetupError};
+
+/// Resolves when the event is stored, or will not be.
+pub type Delivery = BoxFuture<'static, Result<Acknowledged, DeliveryFailure>>;
+
+/// Takes events and tells what became of each.
+pub trait Publisher: Send + Sync + 'static {
+    /// Queues one event. Never waits: a full queue is an error. `hop` is the trace of the request.
+    fn publish(&self, envelope: &Envelope, hop: Option<&TraceContext>) -> Result<Delivery, SendError>;
+
+    /// How it stands with the brokers.
+    fn health(&self) -> Health;
+
+    /// Waits until everything queued is settled, at most this long; how many are not.
+    fn flush(&self, at_most: Duration) -> BoxFuture<'_, usize>;
+}
+
+impl Publisher for Producer {
+    fn publish(&self, envelope: &Envelope, hop: Option<&TraceContext>) -> Result<Delivery, SendError> {
+        self.send_within(envelope, hop.or(envelope.trace.as_ref())).map(FutureExt::boxed)
+    }
+
+    fn health(&self) -> Health {
+        Self::health(self)
+    }
+
+    fn flush(&self, at_most: Duration) -> BoxFuture<'_, usize> {
+        Self::flush(self, at_most).boxed()
+    }
+}
+
+/// What a producer that failed for good gets to settle what it holds.
+const LAST_FLUSH: Duration = Duration::from_secs(5);
+
+/// A Kafka producer that is replaced when it fails for good (a fatal error of its idempotent session).
+pub struct KafkaPublisher(Arc<Replaceable>);
+
+struct Replaceable {
+    config: ProducerConfig,
+    framing: Framing,
+    current: ArcSwap<Producer>,
+    replacing: AtomicBool,
+}
+
+impl KafkaPublisher {
+    /// Makes the first producer.
+    pub fn new(config: ProducerConfig, framing: Framing) -> Result<Self, SetupError> {
+        let current = ArcSwap::from_pointee(Producer::new(&config, framing.clone())?);
+        Ok(Self(Arc::new(Replaceable { config, framing, current, replacing: AtomicBool::new(false) })))
+    }
+
+    /// Starts to replace the producer, unless that is already going on. Not ready meanwhile.
+    fn replace(&self) {
+        if self.0.replacing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let publisher = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            publisher.replace().await;
+            publisher.replacing.store(false, Ordering::Release);
+        });
+    }
+}
+
+impl Replaceable {
+    async fn replace(&self) {
+        let failed = self.current.load_full();
+        error!("the Kafka producer has failed for good and is replaced");
+        let lost = failed.flush(LAST_FLUSH).await;
+        if lost > 0 {
+            warn!(records = lost, "the failed producer could not settle all it held");
+        }
+        match Producer::new(&self.config, self.framing.clone()) {
+            Ok(fresh) => {
+                self.current.store(Arc::new(fresh));
+                info!("a new Kafka producer is in place");
+            }
+            // The next event asks again.
+            Err(error) => error!(%error, "no new Kafka producer can be made"),
+        }
+    }
+}
+
+impl Publisher for KafkaPublisher {
+    fn publish(&self, envelope: &Envelope, hop: Option<&TraceContext>) -> Result<Delivery, SendError> {
+        let sent = self.0.current.load().publish(envelope, hop);
+        if matches!(sent, Err(SendError::Fatal(_))) {
+            self.replace();
+        }
+        sent
+    }
+
+    fn health(&self) -> Health {
+        let health = Producer::health(&self.0.current.load());
+        if matches!(health, Health::Fatal(_)) {
+            self.replace();
+        }
+        health
+    }
+
+    fn flush(&self, at_most: Duration) -> BoxFuture<'_, usize> {
+        let current = self.0.current.load_full();
+        async move { current.flush(at_most).await }.boxed()
+    }
+}

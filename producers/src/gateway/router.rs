@@ -1,0 +1,81 @@
+//! Every route, in one list.
+
+use std::sync::Arc;
+
+use axum::{Json, Router, middleware, response::IntoResponse, response::Response};
+use schemas::{access::Scope, problem::ProblemKind};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        OpenApi as Document,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    App,
+    admit::{self, Door},
+    events, health, observe,
+    rates::RouteClass,
+    refusal::Refusal,
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Weir gateway",
+        description = "Takes CloudEvents over HTTP and answers once Kafka has them.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    modifiers(&ApiKey)
+)]
+struct Described;
+
+struct ApiKey;
+
+impl Modify for ApiKey {
+    fn modify(&self, document: &mut Document) {
+        let mut scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        scheme.description = Some("An API key, `weir_<id>_<secret>`".into());
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("api_key", SecurityScheme::Http(scheme));
+    }
+}
+
+fn described() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Described::openapi())
+        .routes(routes!(health::livez))
+        .routes(routes!(health::startupz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+}
+
+fn publishing() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(events::publish))
+}
+
+/// The description of the gateway's routes.
+pub fn openapi() -> Document {
+    described().merge(publishing()).into_openapi()
+}
+
+/// The gateway's service. From the outside in: [`observe`], panics, the route, [`admit`], the handler.
+pub(super) fn router(app: &Arc<App>) -> Router {
+    let door = Door { app: Arc::clone(app), scope: Scope::EventsWrite, class: RouteClass::Publish };
+    let publishing = publishing().route_layer(middleware::from_fn_with_state(door, admit::admit));
+    let (router, document) = described().merge(publishing).split_for_parts();
+    router
+        .route("/openapi.json", axum::routing::get(move || async move { Json(document) }))
+        .fallback(|| async { Refusal::new(ProblemKind::NotFound, "there is no such path") })
+        .method_not_allowed_fallback(|| async {
+            Refusal::new(ProblemKind::MethodNotAllowed, "see the Allow header for what this path takes")
+        })
+        .with_state(Arc::clone(app))
+        .layer(CatchPanicLayer::custom(|_| -> Response {
+            Refusal::new(ProblemKind::Internal, "the request could not be handled; this is a defect")
+                .into_response()
+        }))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), observe::observe))
+}

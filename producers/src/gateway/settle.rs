@@ -1,0 +1,241 @@
+//! From parsed events to an answer: publish each, wait for every acknowledgement, tell all of it.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+use http::StatusCode;
+use schemas::{Envelope, EventId, TraceContext, problem::ProblemKind};
+use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
+
+use super::{App, publisher::Delivery, refusal::Refusal};
+use crate::kafka::{Acknowledged, DeliveryFailure, Health, SendError};
+
+/// An event that Kafka holds, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct Accepted {
+    /// Place in the request, from 0.
+    pub(super) index: usize,
+    /// The event's id: a UUID, the publisher's own or derived from it.
+    #[schema(format = "uuid")]
+    pub(super) id: String,
+    /// Topic it was written to.
+    pub(super) topic: &'static str,
+    /// Partition within the topic.
+    pub(super) partition: i32,
+    /// Offset within the partition.
+    pub(super) offset: i64,
+}
+
+/// An event that is not in Kafka and never will be as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct Rejected {
+    /// Place in the request, from 0.
+    pub(super) index: usize,
+    /// Problem type.
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    /// What is wrong with it.
+    pub(super) detail: String,
+    #[serde(skip)]
+    reason: ProblemKind,
+}
+
+impl Rejected {
+    pub(super) fn new(index: usize, reason: ProblemKind, detail: &str) -> Self {
+        Self { index, kind: reason.uri(), detail: schemas::problem::printable(detail), reason }
+    }
+}
+
+/// Whether a request could carry one event or several: one that is refused answers for the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Count {
+    One,
+    Many,
+}
+
+/// The answer to a request of which at least one event was stored, and none is in doubt.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(super) struct Published {
+    /// What Kafka holds.
+    pub(super) accepted: Vec<Accepted>,
+    /// What was refused.
+    pub(super) rejected: Vec<Rejected>,
+}
+
+/// Events sent to Kafka and not settled; their ids are logged if a stop has to leave them behind.
+#[derive(Debug, Default)]
+pub(super) struct InHand(HashMap<EventId, usize>);
+
+impl InHand {
+    pub(super) fn ids(&self) -> impl Iterator<Item = &EventId> {
+        self.0.keys()
+    }
+}
+
+/// An event on its way to Kafka. Dropping it (the client is gone) takes it out of the list.
+struct Underway<'a> {
+    index: usize,
+    id: EventId,
+    delivery: Delivery,
+    in_hand: &'a Mutex<InHand>,
+}
+
+impl<'a> Underway<'a> {
+    fn new(index: usize, id: EventId, delivery: Delivery, in_hand: &'a Mutex<InHand>) -> Self {
+        *lock(in_hand).0.entry(id).or_default() += 1;
+        Self { index, id, delivery, in_hand }
+    }
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        let mut in_hand = lock(self.in_hand);
+        if let Some(times) = in_hand.0.get_mut(&self.id) {
+            *times -= 1;
+            if *times == 0 {
+                in_hand.0.remove(&self.id);
+            }
+        }
+    }
+}
+
+pub(super) fn lock(in_hand: &Mutex<InHand>) -> MutexGuard<'_, InHand> {
+    in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Publishes what is valid and answers when all of it is settled, at the deadline at the latest.
+pub(super) async fn publish(
+    app: &App,
+    events: Vec<Result<Envelope, Rejected>>,
+    hop: Option<&TraceContext>,
+    deadline: Instant,
+) -> Settled {
+    let mut settled = Settled::default();
+    let underway = send(app, events, hop, &mut settled);
+    for mut one in underway {
+        let outcome = match timeout_at(deadline, &mut one.delivery).await {
+            Ok(outcome) => Some(outcome),
+            // Later ones may be there already.
+            Err(_) => (&mut one.delivery).now_or_never(),
+        };
+        settled.take(one.index, one.id, outcome.unwrap_or(Err(DeliveryFailure::TimedOut)));
+    }
+    settled
+}
+
+fn send<'a>(
+    app: &'a App,
+    events: Vec<Result<Envelope, Rejected>>,
+    hop: Option<&TraceContext>,
+    settled: &mut Settled,
+) -> Vec<Underway<'a>> {
+    let mut underway = Vec::with_capacity(events.len());
+    let mut reachable = None;
+    for (index, event) in events.into_iter().enumerate() {
+        let envelope = match event {
+            Ok(envelope) => envelope,
+            Err(rejected) => {
+                settled.published.rejected.push(rejected);
+                continue;
+            }
+        };
+        if settled.pending.is_some() {
+            continue;
+        }
+        let health = reachable.get_or_insert_with(|| app.publisher.health());
+        if *health != Health::Ready {
+            settled.hold_back(ProblemKind::BrokerUnavailable);
+            continue;
+        }
+        match app.publisher.publish(&envelope, hop) {
+            Ok(delivery) => underway.push(Underway::new(index, envelope.id, delivery, &app.in_hand)),
+            Err(SendError::QueueFull) => settled.hold_back(ProblemKind::QueueFull),
+            Err(SendError::Fatal(_)) => settled.hold_back(ProblemKind::BrokerUnavailable),
+            Err(too_large @ SendError::TooLarge { .. }) => {
+                settled.reject(index, ProblemKind::EventTooLarge, &too_large.to_string());
+            }
+        }
+    }
+    underway
+}
+
+/// What became of a request's events.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    published: Published,
+    /// Why some are neither stored nor refused.
+    pending: Option<ProblemKind>,
+}
+
+impl Settled {
+    fn take(&mut self, index: usize, id: EventId, outcome: Result<Acknowledged, DeliveryFailure>) {
+        match outcome {
+            Ok(Acknowledged { topic, partition, offset }) => self.published.accepted.push(Accepted {
+                index,
+                id: id.to_string(),
+                topic: topic.name(),
+                partition,
+                offset,
+            }),
+            Err(failure @ DeliveryFailure::TooLarge) => {
+                self.reject(index, ProblemKind::EventTooLarge, &failure.to_string());
+            }
+            Err(DeliveryFailure::TimedOut | DeliveryFailure::Stopped | DeliveryFailure::Fatal(_)) => {
+                self.hold_back(ProblemKind::OutcomeUnknown);
+            }
+            // The client library may have sent it once before it gave up, but says "cannot be stored now".
+            Err(_) => self.hold_back(ProblemKind::BrokerUnavailable),
+        }
+    }
+
+    fn reject(&mut self, index: usize, reason: ProblemKind, detail: &str) {
+        self.published.rejected.push(Rejected::new(index, reason, detail));
+    }
+
+    /// Of several reasons the one that matters most to the publisher: doubt, else the first.
+    fn hold_back(&mut self, reason: ProblemKind) {
+        if self.pending.is_none() || reason == ProblemKind::OutcomeUnknown {
+            self.pending = Some(reason);
+        }
+    }
+
+    /// 202; or 503 with what was stored; or, with nothing stored, the first refusal's answer.
+    pub(super) fn answer(mut self, count: Count) -> Response {
+        self.published.accepted.sort_by_key(|accepted| accepted.index);
+        self.published.rejected.sort_by_key(|rejected| rejected.index);
+        let Published { accepted, rejected } = &self.published;
+        let mut refusal = match (self.pending, rejected.first()) {
+            (Some(kind), _) => Refusal::new(kind, pending_detail(kind)),
+            (None, Some(first)) if accepted.is_empty() => Refusal::new(first.reason, &first.detail),
+            (None, _) => return (StatusCode::ACCEPTED, Json(self.published)).into_response(),
+        };
+        if count == Count::Many {
+            refusal.answer.accepted = self.published.accepted;
+            refusal.answer.rejected = self.published.rejected;
+        }
+        refusal.into_response()
+    }
+}
+
+fn pending_detail(kind: ProblemKind) -> &'static str {
+    match kind {
+        ProblemKind::OutcomeUnknown => {
+            "Kafka did not acknowledge in time: what is not listed as accepted may or may not be stored. \
+             Send it again with the same ids; duplicates are recognised"
+        }
+        ProblemKind::QueueFull => {
+            "events arrive faster than Kafka takes them; send what is not listed as accepted again, \
+             with the same ids"
+        }
+        _ => "Kafka cannot take events now; send what is not listed as accepted again, with the same ids",
+    }
+}

@@ -1,0 +1,1 @@
+//! Every row of bad JSON, over HTTP.

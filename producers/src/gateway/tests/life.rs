@@ -1,0 +1,115 @@
+//! Health, what every answer carries, the description, and stopping.
+
+use super::*;
+use crate::gateway::{RenderMetrics, Timeouts, openapi};
+
+#[tokio::test]
+async fn every_answer_carries_the_security_headers_and_an_id() {
+    let running = start().await;
+    let asks = [
+        Ask::new("GET", "/livez"),
+        Ask::new("GET", "/nowhere"),
+        Ask::new("GET", "/api/v1/events"),
+        Ask::structured(&event("a")),
+        Ask::publish("text/plain", "x"),
+    ];
+    for ask in asks {
+        let reply = ask.to(&running).await;
+        for (name, value) in [
+            ("cache-control", "no-store"),
+            ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+        ] {
+            assert_eq!(reply.header(name), value, "{}", ask.head);
+        }
+        assert!(!reply.headers.contains_key("server") && !reply.header("x-request-id").is_empty());
+        assert!(!reply.headers.contains_key("access-control-allow-origin"));
+    }
+}
+
+#[tokio::test]
+async fn a_plain_request_id_is_kept_and_any_other_replaced() {
+    let running = start().await;
+    let ask = |id: &str| Ask::new("GET", "/livez").header("x-request-id", id);
+    assert_eq!(ask("Job-42").to(&running).await.header("x-request-id"), "Job-42");
+    let long = "x".repeat(65);
+    for bad in ["a b", "<script>", "", long.as_str()] {
+        let id = ask(bad).to(&running).await.header("x-request-id").to_owned();
+        assert!(id != bad && uuid::Uuid::parse_str(&id).is_ok(), "{bad:?} became {id:?}");
+    }
+}
+
+#[tokio::test]
+async fn readiness_follows_kafka() {
+    let running = start().await;
+    let ready = async || Ask::new("GET", "/readyz").to(&running).await;
+    assert_eq!(ready().await.status, 200);
+    *running.kafka.health.lock().expect("free") = Health::Unreachable;
+    ready().await.expect(503, "broker-unavailable");
+    *running.kafka.health.lock().expect("free") = Health::Fatal("epoch".into());
+    ready().await.expect(503, "not-ready");
+    assert_eq!(Ask::new("GET", "/livez").to(&running).await.status, 200);
+    assert_eq!(Ask::new("GET", "/startupz").to(&running).await.status, 200);
+}
+
+#[tokio::test]
+async fn metrics_are_there_where_there_is_an_exporter() {
+    let running = start().await;
+    Ask::new("GET", "/metrics").to(&running).await.expect(404, "not-found");
+    let metrics = Some(RenderMetrics::new(|| "up 1\n".into()));
+    let running = start_with(GatewayConfig { metrics, ..config() }, Scripted::new(&[])).await;
+    let reply = Ask::new("GET", "/metrics").to(&running).await;
+    assert_eq!((reply.status, reply.body.as_slice()), (200, &b"up 1\n"[..]));
+    assert_eq!(reply.header("content-type"), "text/plain; version=0.0.4");
+}
+
+#[tokio::test]
+async fn the_description_names_every_route_and_answer() {
+    let running = start().await;
+    let served = Ask::new("GET", "/openapi.json").to(&running).await.json();
+    assert_eq!(served, serde_json::to_value(openapi()).expect("serialises"));
+    let paths: Vec<_> = served["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
+    assert_eq!(paths, ["/api/v1/events", "/livez", "/metrics", "/readyz", "/startupz"]);
+    let publish = &served["paths"]["/api/v1/events"]["post"];
+    let statuses: Vec<_> = publish["responses"].as_object().expect("answers").keys().cloned().collect();
+    assert_eq!(statuses, ["202", "400", "401", "403", "408", "413", "415", "422", "429", "503"]);
+    assert_eq!(publish["requestBody"]["content"].as_object().map(serde_json::Map::len), Some(3));
+    assert!(served["components"]["schemas"]["Problem"].is_object());
+}
+
+#[tokio::test]
+async fn stopping_lets_requests_end_and_takes_no_new_ones() {
+    let timeouts = Timeouts { handler: Duration::from_millis(300), ..Timeouts::default() };
+    let kafka = Scripted::new(&[Fate::NeverHeardOf]);
+    let running = start_with(GatewayConfig { timeouts, ..config() }, kafka).await;
+    let mut idle = Wire::open(&running).await;
+    idle.send(&Ask::new("GET", "/livez").bytes()).await;
+    assert_eq!(idle.reply().await.expect("an answer").status, 200);
+    let mut busy = Wire::open(&running).await;
+    busy.send(&Ask::structured(&event("a")).bytes()).await;
+    while running.kafka.published().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    running.shutdown.cancel();
+    assert!(idle.closed().await, "nothing was in hand there");
+    busy.reply().await.expect("the request in hand is answered").expect(503, "outcome-unknown");
+    running.ended.await.expect("no panic").expect("all was flushed");
+    assert!(TcpStream::connect(running.address).await.is_err());
+}
+
+#[tokio::test]
+async fn what_stays_behind_at_a_stop_is_an_error() {
+    let timeouts = Timeouts { drain: Duration::from_millis(100), ..Timeouts::default() };
+    let kafka = Scripted::leaving(&[Fate::NeverHeardOf], 1);
+    let running = start_with(GatewayConfig { timeouts, ..config() }, kafka).await;
+    let mut busy = Wire::open(&running).await;
+    busy.send(&Ask::structured(&event("a")).bytes()).await;
+    while running.kafka.published().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    running.shutdown.cancel();
+    let error = running.ended.await.expect("no panic").expect_err("one was not flushed");
+    assert!(matches!(error, GatewayError::Unflushed(1)), "{error}");
+    assert!(busy.closed().await, "cut off without an answer");
+}

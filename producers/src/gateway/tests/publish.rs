@@ -1,0 +1,170 @@
+//! What is published, what is answered, and when.
+
+use std::io::Write;
+
+use super::*;
+use crate::gateway::Timeouts;
+use rdkafka::error::RDKafkaErrorCode;
+
+const ID: &str = "0192f0c1-2345-7abc-8def-0123456789ab";
+
+#[tokio::test]
+async fn one_event_is_answered_with_its_place_in_kafka() {
+    let running = start().await;
+    let reply = Ask::structured(&event(ID)).to(&running).await;
+    assert_eq!(reply.status, 202, "{reply:?}");
+    let accepted = json!([{"index": 0, "id": ID, "topic": "weir.activity.v1", "partition": 3, "offset": 0}]);
+    assert_eq!(reply.json(), json!({"accepted": accepted, "rejected": []}));
+    let published = running.kafka.published();
+    assert_eq!((published.len(), published[0].tenant.as_str()), (1, "acme"));
+    assert_eq!(published[0].id.to_string(), ID);
+}
+
+#[tokio::test]
+async fn binary_mode_says_the_same_as_structured() {
+    let running = start().await;
+    let structured = event("order-7");
+    assert_eq!(Ask::structured(&structured).to(&running).await.status, 202);
+    let mut ask = Ask::publish("application/json", structured["data"].to_string());
+    for name in ["specversion", "id", "source", "type", "time"] {
+        ask = ask.header(&format!("ce-{name}"), structured[name].as_str().expect("text"));
+    }
+    let ask = ask.header("ce-subject", "caf%C3%A9");
+    let reply = ask.to(&running).await;
+    assert_eq!(reply.status, 202, "{}", reply.json());
+    let published = running.kafka.published();
+    assert_eq!(published[1].subject.as_deref(), Some("café"), "percent-decoded");
+    assert_eq!(published[0], Envelope { subject: None, ..published[1].clone() });
+}
+
+#[tokio::test]
+async fn binary_mode_without_attributes_is_told_what_is_missing() {
+    let running = start().await;
+    Ask::publish("application/json", "{}").to(&running).await.expect(400, "invalid-envelope");
+    let bad = Ask::publish("application/json", "{}").header("ce-subject", "%ff");
+    bad.to(&running).await.expect(400, "invalid-envelope");
+}
+
+#[tokio::test]
+async fn a_batch_lists_what_was_taken_and_what_was_not() {
+    let running = start().await;
+    let mut nameless = event("x");
+    nameless["source"] = Value::Null;
+    let mut foreign = event("y");
+    foreign["tenantid"] = "other".into();
+    let reply = Ask::batch(&[event("a"), nameless.clone(), event("b"), foreign.clone()]).to(&running).await;
+    assert_eq!(reply.status, 202, "{}", reply.json());
+    let answer = reply.json();
+    let indices = |list: &str| -> Vec<_> {
+        answer[list].as_array().expect("a list").iter().map(|item| item["index"].clone()).collect()
+    };
+    assert_eq!(
+        (indices("accepted"), indices("rejected")),
+        (vec![0.into(), 2.into()], vec![1.into(), 3.into()])
+    );
+    assert_eq!(answer["rejected"][0]["type"], "/problems/invalid-envelope");
+    assert_eq!(answer["rejected"][1]["type"], "/problems/other-tenant");
+    assert_eq!(running.kafka.published().len(), 2);
+
+    let none = Ask::batch(&[foreign, nameless]).to(&running).await;
+    none.expect(403, "other-tenant");
+    assert_eq!(none.json()["rejected"].as_array().map(Vec::len), Some(2), "all of them are listed");
+}
+
+#[tokio::test]
+async fn encoded_bodies_are_decoded_once() {
+    let running = start().await;
+    let body = Value::from(vec![event("a"), event("b")]).to_string();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(body.as_bytes()).expect("to memory");
+    let gzip = gzip.finish().expect("to memory");
+    let zstd = zstd::encode_all(body.as_bytes(), 3).expect("to memory");
+    for (name, sent) in [("gzip", gzip), ("zstd", zstd)] {
+        let ask = Ask::publish("application/cloudevents-batch+json", sent).header("content-encoding", name);
+        let reply = ask.to(&running).await;
+        assert_eq!(
+            (reply.status, reply.json()["accepted"].as_array().map(Vec::len)),
+            (202, Some(2)),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_body_in_chunks_is_taken_and_its_connection_closed() {
+    let running = start().await;
+    let body = event(ID).to_string();
+    let ask = Ask::publish("application/cloudevents+json", "").header("transfer-encoding", "chunked");
+    let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let mut wire = Wire::open(&running).await;
+    wire.send(&[ask.bytes(), chunked.into_bytes()].concat()).await;
+    assert_eq!(wire.reply().await.expect("an answer").status, 202);
+    assert!(wire.closed().await);
+}
+
+/// Two events of one batch with the given fates.
+async fn pair(fates: &[Fate]) -> Reply {
+    let timeouts = Timeouts { handler: Duration::from_millis(300), ..Timeouts::default() };
+    let running = start_with(GatewayConfig { timeouts, ..config() }, Scripted::new(fates)).await;
+    Ask::batch(&[event("a"), event("b")]).to(&running).await
+}
+
+#[track_caller]
+fn check_503(reply: &Reply, slug: &str, accepted: usize) {
+    reply.expect(503, slug);
+    assert_eq!(reply.header("retry-after"), "1");
+    let listed = reply.json()["accepted"].as_array().map_or(0, Vec::len);
+    assert_eq!(listed, accepted, "{}", reply.json());
+}
+
+#[tokio::test]
+async fn what_kafka_does_not_take_is_503_and_says_what_it_took() {
+    let unavailable = Fate::Fails(DeliveryFailure::Unavailable(RDKafkaErrorCode::BrokerTransportFailure));
+    check_503(&pair(&[Fate::QueueFull]).await, "queue-full", 0);
+    check_503(&pair(&[Fate::Stored, Fate::QueueFull]).await, "queue-full", 1);
+    check_503(&pair(&[Fate::Stored, unavailable.clone()]).await, "broker-unavailable", 1);
+    check_503(&pair(&[Fate::Fails(DeliveryFailure::TimedOut), Fate::Stored]).await, "outcome-unknown", 1);
+    check_503(&pair(&[Fate::NeverHeardOf, Fate::Stored]).await, "outcome-unknown", 1);
+    check_503(&pair(&[unavailable, Fate::Fails(DeliveryFailure::Stopped)]).await, "outcome-unknown", 0);
+    check_503(&pair(&[Fate::TooLarge, Fate::QueueFull]).await, "queue-full", 0);
+}
+
+#[tokio::test]
+async fn an_event_too_large_for_kafka_is_rejected_alone() {
+    let reply = pair(&[Fate::TooLarge, Fate::Stored]).await;
+    assert_eq!(
+        (reply.status, &reply.json()["rejected"][0]["type"]),
+        (202, &"/problems/event-too-large".into())
+    );
+    let reply = pair(&[Fate::TooLarge, Fate::Fails(DeliveryFailure::TooLarge)]).await;
+    reply.expect(413, "event-too-large");
+}
+
+#[tokio::test]
+async fn without_a_broker_nothing_is_queued() {
+    for health in [Health::Unreachable, Health::Fatal("epoch".into())] {
+        let running = start().await;
+        *running.kafka.health.lock().expect("free") = health;
+        check_503(&Ask::structured(&event("a")).to(&running).await, "broker-unavailable", 0);
+        assert!(running.kafka.published().is_empty());
+        let invalid = Ask::publish("application/cloudevents+json", "{").to(&running).await;
+        invalid.expect(400, "invalid-json");
+    }
+}
+
+#[tokio::test]
+async fn the_trace_of_the_request_is_the_events_unless_it_has_its_own() {
+    let running = start().await;
+    let sent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let own = "00-11111111111111111111111111111111-2222222222222222-01";
+    let mut traced = event("b");
+    traced["traceparent"] = own.into();
+    for (event, header) in [(event("a"), sent), (traced, sent), (event("c"), "00-0-0-00")] {
+        assert_eq!(Ask::structured(&event).header("traceparent", header).to(&running).await.status, 202);
+    }
+    let traces: Vec<_> =
+        running.kafka.published().into_iter().map(|e| e.trace.map(|t| t.traceparent)).collect();
+    assert_eq!(traces, [Some(sent.to_owned()), Some(own.to_owned()), None]);
+    let refused = Ask::publish("text/plain", "x").header("traceparent", sent).to(&running).await;
+    assert_eq!(refused.json()["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+}

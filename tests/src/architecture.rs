@@ -1,0 +1,121 @@
+//! The crate arrows and the absences that ARCHITECTURE.md promises.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use topology::pipeline;
+
+const OURS: [&str; 6] = ["schemas", "producers", "processors", "sinks", "topology", "tests"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is above this crate").to_owned()
+}
+
+/// Our crates that `name` depends on outside its tests.
+fn arrows(name: &str) -> Vec<String> {
+    let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).expect("a manifest");
+    let dependencies = manifest
+        .split("[dependencies]")
+        .nth(1)
+        .expect("dependencies")
+        .split("\n[")
+        .next()
+        .expect("the section's own lines")
+        .to_owned();
+    OURS.iter()
+        .filter(|ours| dependencies.lines().any(|line| line.starts_with(&format!("{ours}."))))
+        .map(|ours| (*ours).to_owned())
+        .collect()
+}
+
+/// Every line of Rust of a crate, with where it stands; tests beside the code count as well.
+fn lines(name: &str) -> Vec<(String, String)> {
+    let mut folders = vec![root().join(name).join("src")];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a source folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a source file");
+                for (number, line) in text.lines().enumerate() {
+                    found.push((format!("{}:{}", path.display(), number + 1), line.to_owned()));
+                }
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{name} has sources");
+    found
+}
+
+fn check_absent(name: &str, words: &[&str]) {
+    let found: Vec<String> = lines(name)
+        .into_iter()
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+        .filter(|(_, line)| words.iter().any(|word| line.contains(word)))
+        .map(|(place, line)| format!("{place}: {}", line.trim()))
+        .collect();
+    assert!(found.is_empty(), "{name} must not contain {words:?}:\n{}", found.join("\n"));
+}
+
+#[test]
+fn crates_import_only_what_the_arrows_allow() {
+    assert_eq!(arrows("schemas"), [""; 0]);
+    for sibling in ["producers", "processors", "sinks"] {
+        assert_eq!(arrows(sibling), ["schemas"], "{sibling}");
+    }
+    assert_eq!(arrows("topology"), ["schemas", "producers", "processors", "sinks"]);
+}
+
+#[test]
+fn processors_are_pure_and_schemas_do_no_input_or_output() {
+    let impure = [
+        "SystemTime::now",
+        "Instant::now",
+        "Utc::now",
+        "std::env",
+        "std::fs",
+        "tokio::",
+        "rand::",
+        "tracing::",
+        "sqlx::",
+        "rdkafka::",
+        "async fn",
+    ];
+    let code_of = |name: &str| lines(name).len();
+    assert!(code_of("processors") > 100 && code_of("schemas") > 100);
+    for name in ["processors", "schemas"] {
+        let found: Vec<String> = lines(name)
+            .into_iter()
+            .filter(|(place, _)| !place.contains("tests"))
+            .filter(|(_, line)| !line.trim_start().starts_with("//"))
+            .filter(|(_, line)| impure.iter().any(|word| line.contains(word)))
+            .map(|(place, line)| format!("{place}: {}", line.trim()))
+            .collect();
+        assert!(found.is_empty(), "{name} must stay pure:\n{}", found.join("\n"));
+    }
+}
+
+#[test]
+fn only_topology_consumes_and_only_sinks_hold_sql() {
+    for name in ["schemas", "producers", "processors", "sinks"] {
+        check_absent(name, &["rdkafka::consumer"]);
+    }
+    for name in ["schemas", "producers", "processors", "topology"] {
+        check_absent(name, &["sqlx::query", "sqlx::raw_sql", "QueryBuilder"]);
+    }
+}
+
+#[test]
+fn the_map_in_the_architecture_is_the_topology() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let map = text
+        .split("<!-- pipeline:")
+        .nth(1)
+        .and_then(|rest| rest.split("```").nth(1))
+        .expect("a block after the pipeline mark");
+    assert_eq!(map.trim(), pipeline::declaration().show_mermaid().trim(), "bring ARCHITECTURE.md up to date");
+}

@@ -1,0 +1,210 @@
+//! The command as people and scripts use it: one pipeline from `up` to `down`, at a home of its own.
+
+use std::process::{Command, Output, Stdio};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use topology::stack::{Stack, StackConfig};
+
+use crate::support::corpus::corpus;
+
+/// A home for one pipeline; stopped and purged at the end, whatever the test did.
+struct Weir {
+    home: TempDir,
+}
+
+impl Weir {
+    /// An empty home that shares the fetched servers, so that a test does not fetch them again.
+    async fn new() -> Self {
+        let shared = StackConfig::shared().expect("a place for the servers");
+        let servers = shared.servers.clone();
+        Stack::new(shared).up().await.expect("the shared servers, fetched");
+        let home = tempfile::Builder::new().prefix("weir-command-").tempdir().expect("a folder");
+        std::os::unix::fs::symlink(servers, home.path().join("servers")).expect("a link");
+        Self { home }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir-under-test"));
+        command
+            .args(args)
+            .env("WEIR_HOME", self.home.path())
+            .current_dir(self.home.path())
+            .stdin(Stdio::null());
+        for name in
+            ["KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "SCHEMA_REGISTRY_URL", "WEIR_TOKEN", "RUST_LOG"]
+        {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// Runs to the end; what it printed.
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("the command starts")
+    }
+
+    /// Runs to the end, successfully; its stdout.
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "weir {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// Runs to the end, successfully; its stdout as JSON.
+    fn json(&self, args: &[&str]) -> Value {
+        let text = self.ok(args);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("weir {args:?}: {error} in {text}"))
+    }
+
+    fn ndjson(&self, args: &[&str]) -> Vec<Value> {
+        self.ok(args).lines().map(|line| serde_json::from_str(line).expect("JSON lines")).collect()
+    }
+
+    fn stage_count(&self, name: &str) -> i64 {
+        self.json(&["lag", "--output", "json"])["stages"][0][name].as_i64().expect("a count")
+    }
+}
+
+impl Drop for Weir {
+    fn drop(&mut self) {
+        let down = self.run(&["down", "--purge"]);
+        assert!(
+            down.status.success() || std::thread::panicking(),
+            "{}",
+            String::from_utf8_lossy(&down.stderr)
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_up_to_down() {
+    let weir = Weir::new().await;
+    weir.ok(&["up", "--detach", "--no-demo"]);
+    let status = weir.json(&["status", "--output", "json"]);
+    for name in ["kafka", "database_url", "gateway", "query_api", "token"] {
+        assert!(status[name].is_string(), "{name} in {status}");
+    }
+    assert_eq!(status["registry"], Value::Null);
+    let stage = &status["stages"][0];
+    assert_eq!((&stage["name"], &stage["state"]), (&Value::from("audit"), &Value::from("ready")), "{status}");
+
+    generated_events_become_rows(&weir);
+    an_event_over_http_is_found(&weir, &status).await;
+    keys_are_made_listed_and_revoked(&weir);
+    a_killed_stage_is_started_again(&weir);
+    cloudtrail_is_imported_once(&weir);
+    mistakes_are_told(&weir);
+}
+
+fn generated_events_become_rows(weir: &Weir) {
+    weir.ok(&["generate", "--events", "1000", "--seed", "7", "--quiet"]);
+    weir.ok(&["lag", "--wait"]);
+    assert_eq!(weir.stage_count("applied"), 1_000);
+    let entries = weir.ndjson(&["query", "audit", "--limit", "1001", "--output", "ndjson"]);
+    assert_eq!(entries.len(), 1_000);
+    let fields =
+        ["event_id", "occurred_at", "tenant", "actor", "action", "resource", "outcome", "source", "position"];
+    for field in fields {
+        assert!(entries[0].get(field).is_some(), "{field} in {}", entries[0]);
+    }
+    let failures =
+        weir.ndjson(&["query", "audit", "--outcome", "failure", "--limit", "1000", "--output", "ndjson"]);
+    assert!(!failures.is_empty() && failures.iter().all(|entry| entry["outcome"] == "failure"));
+    assert!(weir.ok(&["query", "audit", "--limit", "3"]).starts_with("OCCURRED"));
+}
+
+async fn an_event_over_http_is_found(weir: &Weir, status: &Value) {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let event = serde_json::json!({
+        "specversion": "1.0", "id": "sign-in-1", "source": "/console", "type": "io.weir.activity.signed_in.v1",
+        "time": "2026-01-05T08:00:00Z",
+        "data": { "action": "SignIn", "actor": { "id": "mara@example.com" }, "outcome": { "status": "Success" } }
+    });
+    let answer = reqwest::Client::new()
+        .post(format!("{}/api/v1/events", status["gateway"].as_str().expect("a URL")))
+        .bearer_auth(status["token"].as_str().expect("a key"))
+        .header("content-type", "application/cloudevents+json")
+        .body(event.to_string())
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(answer.status(), 202);
+    let body: Value = answer.json().await.expect("JSON");
+    assert_eq!(body["accepted"][0]["topic"], "weir.activity.v1", "{body}");
+    weir.ok(&["lag", "--wait"]);
+    let found = weir.ndjson(&["query", "audit", "--actor", "mara@example.com", "--output", "ndjson"]);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["event_id"], body["accepted"][0]["id"]);
+    assert_eq!(found[0]["position"]["offset"], body["accepted"][0]["offset"]);
+}
+
+fn keys_are_made_listed_and_revoked(weir: &Weir) {
+    let made = weir.json(&[
+        "key",
+        "create",
+        "--name",
+        "ci",
+        "--tenant",
+        "acme",
+        "--scope",
+        "events:write",
+        "--output",
+        "json",
+    ]);
+    assert!(made["token"].as_str().expect("a token").starts_with("weir_"));
+    let id = made["id"].as_str().expect("an id");
+    let listed = weir.json(&["key", "list", "--output", "json"]);
+    let ci = listed.as_array().expect("keys").iter().find(|key| key["id"] == id).expect("the key is listed");
+    assert_eq!((&ci["name"], &ci["tenant"], &ci["revoked_at"]), (&"ci".into(), &"acme".into(), &Value::Null));
+    assert!(ci.get("token").is_none(), "a secret is shown once");
+    weir.ok(&["key", "revoke", id]);
+    assert_eq!(weir.run(&["key", "revoke", "00000000"]).status.code(), Some(1));
+}
+
+fn a_killed_stage_is_started_again(weir: &Weir) {
+    let pid =
+        |status: &Value| i32::try_from(status["stages"][0]["pid"].as_i64().expect("a pid")).expect("a pid");
+    let before = pid(&weir.json(&["status", "--output", "json"]));
+    kill(Pid::from_raw(before), Signal::SIGKILL).expect("killed");
+    weir.ok(&["generate", "--events", "500", "--seed", "8", "--quiet"]);
+    weir.ok(&["up", "--detach", "--no-demo"]);
+    weir.ok(&["lag", "--wait"]);
+    assert_eq!(weir.stage_count("applied"), 1_501);
+    assert_ne!(pid(&weir.json(&["status", "--output", "json"])), before);
+}
+
+fn cloudtrail_is_imported_once(weir: &Weir) {
+    let Some(stratus) = corpus("stratus") else { return };
+    let logs = stratus.path().join("stratus/docs/detonation-logs");
+    let logs = logs.to_str().expect("a UTF-8 path");
+    for (duplicates, tenant) in [(0, "stratus"), (310, "stratus")] {
+        let import = ["import", "cloudtrail", logs, "--tenant", tenant, "--output", "json"];
+        let summary = weir.json(&import);
+        assert_eq!(
+            (&summary["read"], &summary["published"], &summary["duplicates"], &summary["rejected"]),
+            (&310.into(), &310.into(), &0.into(), &0.into()),
+            "{summary}"
+        );
+        weir.ok(&["lag", "--wait"]);
+        assert_eq!(weir.stage_count("duplicate"), duplicates);
+    }
+    assert_eq!(weir.stage_count("applied"), 1_501 + 310);
+    assert_eq!(weir.stage_count("parked"), 0);
+}
+
+fn mistakes_are_told(weir: &Weir) {
+    let said = |args: &[&str], code: i32| {
+        let output = weir.run(args);
+        assert_eq!(output.status.code(), Some(code), "weir {args:?}");
+        String::from_utf8(output.stderr).expect("UTF-8")
+    };
+    assert!(said(&["run", "audits"], 1).contains("\"audits\" is neither a stage nor a service"));
+    assert!(said(&["query", "audit", "--outcome", "good"], 1).contains("outcome"));
+    assert!(said(&["generate"], 2).contains("--events"));
+    assert!(said(&["import", "cloudtrail", "/nowhere/at/all"], 1).contains("/nowhere/at/all"));
+}

@@ -1,0 +1,202 @@
+//! A query API on a database of its own, and rows to put there.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use chrono::TimeDelta;
+use reqwest::StatusCode;
+use schemas::{
+    TenantId, Timestamp, Topic,
+    access::{ApiKey, KeyRing, NewApiKey, Pepper, Scope},
+};
+use secrecy::ExposeSecret;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use sinks::{
+    compress::{CURRENT, Compressor},
+    query_api::{self, AuditPage, CursorKey, QueryConfig, ServeLimits},
+    read_models::{
+        pipeline::{DeclaredStage, LogEnds},
+        reader_pool,
+    },
+};
+use sqlx::{Connection, PgConnection, PgPool};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::support;
+
+/// Connections that the readers share.
+pub(super) const READERS: u32 = 4;
+
+/// A query API of its own, on a database of its own.
+pub(super) struct Api {
+    pub(super) database: String,
+    pub(super) url: String,
+    pub(super) client: reqwest::Client,
+    /// By tenant: `acme` and `other`.
+    pub(super) tokens: BTreeMap<&'static str, String>,
+    pub(super) readers: PgPool,
+    pub(super) owner: PgConnection,
+    pub(super) log_ends: watch::Sender<Option<Arc<LogEnds>>>,
+}
+
+impl Api {
+    pub(super) async fn start() -> Self {
+        let database = support::database().await;
+        let owner = PgConnection::connect(&database).await.expect("the database takes connections");
+        let readers = reader_pool(&database, READERS).expect("an address");
+        let pepper = Pepper::new("pepper");
+        let (mut tokens, mut keys) = (BTreeMap::new(), Vec::new());
+        for (seed, tenant) in [(1, "acme"), (2, "other")] {
+            let made = NewApiKey::generate(&pepper, &[seed; 64]);
+            tokens.insert(tenant, made.token.expose_secret().to_owned());
+            keys.push(ApiKey {
+                id: made.id,
+                tenant: TenantId::new(tenant).expect("valid"),
+                name: "test".into(),
+                scopes: vec![Scope::Read, Scope::AuditRead],
+                secret_hmac: made.secret_hmac,
+                created_at: Timestamp::UNIX_EPOCH,
+                revoked_at: None,
+            });
+        }
+        let (log_ends, ends) = watch::channel(None);
+        let config = QueryConfig {
+            cursor_key: CursorKey::derived_from(&pepper),
+            stages: vec![DeclaredStage { name: "audit".into(), topics: Topic::FAMILIES.to_vec() }],
+            log_ends: ends,
+            metrics: Arc::new(String::new),
+        };
+        let ring = watch::channel(Some(Arc::new(KeyRing::new(pepper, keys)))).1;
+        let router = query_api::router(config, readers.clone(), ring);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(query_api::serve(listener, router, ServeLimits::default(), std::future::pending()));
+        // The client wants a TLS provider even for plain HTTP; whoever came first has installed the same one.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        Self { database, url, client: reqwest::Client::new(), tokens, readers, owner, log_ends }
+    }
+
+    /// A request of the tenant's, not yet sent.
+    pub(super) fn request(&self, tenant: &str, path: &str) -> reqwest::RequestBuilder {
+        self.client.get(format!("{}{path}", self.url)).bearer_auth(&self.tokens[tenant])
+    }
+
+    pub(super) async fn ask(&self, tenant: &str, path: &str) -> (StatusCode, String) {
+        let answer = self.request(tenant, path).send().await.expect("the API answers");
+        (answer.status(), answer.text().await.expect("a body"))
+    }
+
+    pub(super) async fn get<T: DeserializeOwned>(&self, tenant: &str, path: &str) -> T {
+        let (status, body) = self.ask(tenant, path).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+        serde_json::from_str(&body).expect("the promised shape")
+    }
+
+    /// The slug of the problem with which the request is refused.
+    pub(super) async fn refused(&self, tenant: &str, path: &str) -> String {
+        let (_, body) = self.ask(tenant, path).await;
+        let problem: Value = serde_json::from_str(&body).expect("a problem");
+        problem["type"].as_str().expect("a type").trim_start_matches("/problems/").to_owned()
+    }
+
+    /// The actions on a page of acme's.
+    pub(super) async fn actions(&self, query: &str) -> Vec<String> {
+        let page: AuditPage = self.get("acme", &format!("/api/v1/audit?{query}")).await;
+        page.items.into_iter().map(|item| item.action).collect()
+    }
+
+    pub(super) async fn insert(&mut self, entry: &Entry) {
+        let mut compressor = Compressor::new().expect("a compressor");
+        let record = compressor.compress(entry.record.to_string().as_bytes()).expect("compresses").to_vec();
+        sqlx::query(
+            "INSERT INTO audit_entry (occurred_at, record_offset, event_id, partition, class_uid, activity_id,
+                 severity_id, record_dictionary, topic, tenant_id, kind, actor_kind, actor, actor_name, action,
+                 resource_type, resource, project, outcome, outcome_code, source, correlation_id, content_sha256,
+                 record)
+             VALUES ($1, $2, $3, 3, 6003, 1, 1, $4, 'weir.activity.v1', $5, $6, 'user', $7, $8, $9, 'bucket', $10,
+                 $11, $12, $13, $14, $15, '', $16)",
+        )
+        .bind(entry.occurred_at)
+        .bind(entry.offset)
+        .bind(entry.event_id)
+        .bind(CURRENT)
+        .bind(entry.tenant)
+        .bind(entry.kind)
+        .bind(entry.actor)
+        .bind(entry.actor_name)
+        .bind(&entry.action)
+        .bind(entry.resource)
+        .bind(entry.project)
+        .bind(entry.outcome)
+        .bind(entry.outcome_code)
+        .bind(entry.source)
+        .bind(entry.correlation)
+        .bind(record)
+        .execute(&mut self.owner)
+        .await
+        .expect("inserted");
+    }
+
+    /// Lets a stage stand at a position of `weir.activity.v1`.
+    pub(super) async fn set_position(&mut self, stage: &str, partition: i32, position: i64) {
+        sqlx::query(
+            "INSERT INTO stage_position (stage, topic, partition, first_position, position, cluster_id, owner_epoch,
+                 owner, claimed_at, applied)
+             VALUES ($1, 'weir.activity.v1', $2, 0, $3, 'c', 1, 'o', now(), $3)
+             ON CONFLICT (stage, topic, partition) DO UPDATE SET position = excluded.position",
+        )
+        .bind(stage)
+        .bind(partition)
+        .bind(position)
+        .execute(&mut self.owner)
+        .await
+        .expect("set");
+    }
+}
+
+/// A row of the audit log; the parts that tests tell apart.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) occurred_at: Timestamp,
+    pub(super) offset: i64,
+    pub(super) event_id: Uuid,
+    pub(super) tenant: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) actor: &'static str,
+    pub(super) actor_name: Option<&'static str>,
+    pub(super) action: String,
+    pub(super) resource: Option<&'static str>,
+    pub(super) project: Option<&'static str>,
+    pub(super) outcome: &'static str,
+    pub(super) outcome_code: Option<&'static str>,
+    pub(super) source: &'static str,
+    pub(super) correlation: Option<&'static str>,
+    pub(super) record: Value,
+}
+
+/// So many seconds after 2026 began.
+pub(super) fn at(seconds: i64) -> Timestamp {
+    "2026-01-01T00:00:00Z".parse::<Timestamp>().expect("an instant") + TimeDelta::seconds(seconds)
+}
+
+/// An entry of acme's.
+pub(super) fn entry(seconds: i64, action: &str) -> Entry {
+    Entry {
+        occurred_at: at(seconds),
+        offset: seconds,
+        event_id: Uuid::new_v4(),
+        tenant: "acme",
+        kind: "ApiCalled",
+        actor: "ada",
+        actor_name: None,
+        action: action.into(),
+        resource: None,
+        project: None,
+        outcome: "success",
+        outcome_code: None,
+        source: "/test",
+        correlation: None,
+        record: json!({"class_uid": 6003, "note": action}),
+    }
+}

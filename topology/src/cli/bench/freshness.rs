@@ -1,0 +1,191 @@
+//! `weir bench freshness`: how old an event is when its row can be seen.
+//!
+//! For every event the time of `produce()` is known, and, from the acknowledgement, its partition and offset. A watcher
+//! asks `stage_position` a thousand times a second; the first answer beyond the offset is the moment of visibility. The
+//! watcher's own interval is part of the figure: it is never too good.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use producers::kafka::{Acknowledged, Purpose};
+use serde::Serialize;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use super::{FreshnessArgs, machine, stand::Stand};
+use crate::cli::{
+    Outcome, generate,
+    output::{self, Format, note},
+};
+
+const WARM_UP: Duration = Duration::from_secs(2);
+const SEEN_WITHIN: Duration = Duration::from_secs(30);
+/// Acknowledgements on their way to the watcher; beyond it the publisher waits.
+const IN_FLIGHT: usize = 100_000;
+
+#[derive(Debug, Serialize)]
+struct Report {
+    name: &'static str,
+    runs: Vec<Run>,
+    load: String,
+}
+
+/// One rate.
+#[derive(Debug, Serialize)]
+struct Run {
+    events_per_s: u32,
+    events: usize,
+    p50_ms: f64,
+    p95_ms: f64,
+    p99_ms: f64,
+    max_ms: f64,
+    /// Of the stage, per event.
+    cpu_us_per_event: f64,
+}
+
+/// Holds each rate for a while and prints how fresh the rows were.
+pub(super) async fn freshness(args: &FreshnessArgs) -> anyhow::Result<Outcome> {
+    let stand = Stand::start().await?;
+    let database = stand.database("freshness").await?;
+    let stage = stand.stage(&database).await?;
+    let mut runs = Vec::new();
+    for (round, rate) in args.rates.iter().enumerate() {
+        let cpu = machine::cpu_of(stage.pid())?;
+        let ages =
+            hold(&stand, &database, *rate, Duration::from_secs(args.seconds.into()), round as u64).await?;
+        let cpu = machine::cpu_of(stage.pid())?.saturating_sub(cpu);
+        let run = summarise(*rate, ages, cpu, WARM_UP.as_secs_f64() + f64::from(args.seconds))?;
+        note(&format!("{rate}/s: P50 {:.1}, P95 {:.1}, P99 {:.1} ms", run.p50_ms, run.p95_ms, run.p99_ms));
+        runs.push(run);
+    }
+    stage.stop().await?;
+    print(&Report { name: "freshness", runs, load: machine::load() }, args.output)?;
+    Ok(Outcome::Done)
+}
+
+/// Publishes at a rate; how long each event after the warm-up took to be visible.
+async fn hold(
+    stand: &Stand,
+    database: &str,
+    rate: u32,
+    during: Duration,
+    round: u64,
+) -> anyhow::Result<Vec<Duration>> {
+    let producer = stand.producer(Purpose::Gateway)?;
+    let (acknowledged, published) = mpsc::channel(IN_FLIGHT);
+    let watcher = tokio::spawn(watch(database.to_owned(), published));
+    let mut events = generate::cloudtrail_events(round);
+    let mut tick = interval(Duration::from_secs(1) / rate);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let started = Instant::now();
+    while started.elapsed() < WARM_UP + during {
+        tick.tick().await;
+        let event = events.next().context("the generator never ends")?;
+        let produced = Instant::now();
+        let delivery = producer.send(&event)?;
+        let acknowledged = acknowledged.clone();
+        let counted = started.elapsed() >= WARM_UP;
+        tokio::spawn(async move {
+            let answer = delivery.await;
+            drop(acknowledged.send(Published { produced, counted, answer }).await);
+        });
+    }
+    drop(acknowledged);
+    watcher.await?
+}
+
+struct Published {
+    produced: Instant,
+    counted: bool,
+    answer: Result<Acknowledged, producers::kafka::DeliveryFailure>,
+}
+
+/// Waiting events of one partition, in offset order.
+type Waiting = BTreeMap<(String, i32), VecDeque<(i64, Instant, bool)>>;
+
+/// Sees events become visible until all that were published have.
+async fn watch(database: String, mut published: mpsc::Receiver<Published>) -> anyhow::Result<Vec<Duration>> {
+    let pool = sinks::postgres::operator_pool(&database, 1)?;
+    let mut look = interval(Duration::from_millis(1));
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut waiting, mut ages, mut open) = (Waiting::new(), Vec::new(), true);
+    let mut last_seen = Instant::now();
+    while open || waiting.values().any(|partition| !partition.is_empty()) {
+        look.tick().await;
+        let positions = sinks::positions::read_all(&pool).await?;
+        let seen = Instant::now();
+        // The acknowledgement may come after the row: what is taken in now was visible by `seen` at the latest.
+        loop {
+            match published.try_recv() {
+                Ok(event) => take_in(&mut waiting, event)?,
+                Err(mpsc::error::TryRecvError::Empty) => break,
+                Err(mpsc::error::TryRecvError::Disconnected) => {
+                    open = false;
+                    break;
+                }
+            }
+        }
+        for position in positions {
+            let Some(partition) = waiting.get_mut(&(position.topic, position.partition)) else { continue };
+            while let Some((_, produced, counted)) =
+                partition.pop_front_if(|(offset, ..)| *offset < position.position)
+            {
+                last_seen = seen;
+                if counted {
+                    ages.push(seen.saturating_duration_since(produced));
+                }
+            }
+        }
+        if !open && last_seen.elapsed() > SEEN_WITHIN {
+            bail!("events were acknowledged and did not become visible within {SEEN_WITHIN:?}");
+        }
+    }
+    Ok(ages)
+}
+
+fn take_in(waiting: &mut Waiting, event: Published) -> anyhow::Result<()> {
+    let at = event.answer?;
+    let partition = waiting.entry((at.topic.name().to_owned(), at.partition)).or_default();
+    let place = partition.partition_point(|(offset, ..)| *offset < at.offset);
+    partition.insert(place, (at.offset, event.produced, event.counted));
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn summarise(rate: u32, mut ages: Vec<Duration>, cpu: Duration, seconds: f64) -> anyhow::Result<Run> {
+    if ages.is_empty() {
+        bail!("nothing was published after the warm-up");
+    }
+    ages.sort_unstable();
+    let at = |share: usize| ages[(ages.len() * share / 100).min(ages.len() - 1)].as_secs_f64() * 1e3;
+    Ok(Run {
+        events_per_s: rate,
+        events: ages.len(),
+        p50_ms: at(50),
+        p95_ms: at(95),
+        p99_ms: at(99),
+        max_ms: at(100),
+        cpu_us_per_event: cpu.as_secs_f64() * 1e6 / (f64::from(rate) * seconds),
+    })
+}
+
+fn print(report: &Report, format: Format) -> anyhow::Result<()> {
+    if format != Format::Table {
+        return output::json(report);
+    }
+    let mut table =
+        output::table(&["events/s", "P50 ms", "P95 ms", "P99 ms", "max ms", "stage CPU µs/event"]);
+    for run in &report.runs {
+        let figures = [run.p50_ms, run.p95_ms, run.p99_ms, run.max_ms, run.cpu_us_per_event];
+        let mut row = vec![run.events_per_s.to_string()];
+        row.extend(figures.map(|figure| format!("{figure:.1}")));
+        table.add_row(row);
+    }
+    output::print_table(&table, "nothing was measured");
+    Ok(())
+}

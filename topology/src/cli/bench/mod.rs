@@ -1,0 +1,60 @@
+//! `weir bench`: what the pipeline does, beside a yardstick, in one run on servers of its own.
+//!
+//! Two shared cores and a noisy disk: read the ratios, which come from pairs taken in turn, not the absolute rates.
+
+mod drain;
+mod freshness;
+mod machine;
+mod stand;
+
+use clap::{Args, Subcommand};
+
+use super::Outcome;
+use super::output::Format;
+
+/// Arguments of `weir bench`.
+#[derive(Debug, Args)]
+pub(super) struct BenchArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// A backlog into audit rows and positions, beside a raw COPY of the same rows.
+    Drain(DrainArgs),
+    /// From produce to commit, at several rates.
+    Freshness(FreshnessArgs),
+}
+
+#[derive(Debug, Args)]
+struct DrainArgs {
+    /// How many events lie in the topics.
+    #[arg(long, default_value_t = 500_000)]
+    events: u64,
+    /// How often ours and the yardsticks are measured, in turn.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
+    pairs: u32,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+#[derive(Debug, Args)]
+struct FreshnessArgs {
+    /// Events per second; repeat for several.
+    #[arg(long = "rate", default_values_t = [500, 2_000, 10_000], value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rates: Vec<u32>,
+    /// How long each rate is held, in seconds, after a warm-up of 2.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+/// Measures.
+pub(super) async fn bench(args: BenchArgs) -> anyhow::Result<Outcome> {
+    match args.what {
+        What::Drain(args) => drain::drain(&args).await,
+        What::Freshness(args) => freshness::freshness(&args).await,
+    }
+}

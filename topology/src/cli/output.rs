@@ -1,0 +1,66 @@
+//! How answers are printed: tables for people, JSON for machines.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::ValueEnum;
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+/// The form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON document a line.
+    Ndjson,
+}
+
+/// Writes one line to stdout; a closed pipe ends the program quietly, as `head` expects.
+pub(super) fn line(text: &str) {
+    let mut out = io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")) {
+        let code = if error.kind() == io::ErrorKind::BrokenPipe { 0 } else { 1 };
+        std::process::exit(code);
+    }
+}
+
+/// Writes one line for a person to stderr; nobody listening is no reason to stop.
+pub(super) fn note(text: &str) {
+    drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
+/// Prints an error and what caused it, once, at the top.
+pub(super) fn complain(error: &anyhow::Error) {
+    note(&format!("error: {error}"));
+    for cause in error.chain().skip(1) {
+        note(&format!("  because {cause}"));
+    }
+}
+
+/// Prints one document.
+pub(super) fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
+    line(&serde_json::to_string(value)?);
+    Ok(())
+}
+
+/// An empty table in Weir's look, as wide as the terminal.
+pub(super) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    if !io::stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Disabled);
+    }
+    table.set_header(header.iter().map(|name| name.to_uppercase()));
+    table
+}
+
+/// Prints a table, or a sentence where it has no rows.
+pub(super) fn print_table(table: &Table, when_empty: &str) {
+    if table.row_count() == 0 {
+        note(when_empty);
+    } else {
+        line(&table.trim_fmt());
+    }
+}

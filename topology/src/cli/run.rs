@@ -1,0 +1,204 @@
+//! `weir run`: one or more roles of the pipeline as a process of their own.
+
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    sync::Arc,
+};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use producers::{
+    gateway::{self, Gateway, GatewayConfig, KafkaPublisher, KeyRingWatch},
+    kafka::Purpose,
+};
+use sinks::{
+    query_api::{self, CursorKey, QueryConfig, ServeLimits},
+    read_models::reader_pool,
+};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Outcome, admin_server,
+    deployment::{GATEWAY, QUERY_API},
+    lag::{declared_stages, topics_of},
+    place::Place,
+    settings::kafka_security,
+    shutdown,
+};
+use crate::{
+    pipeline,
+    runtime::{
+        self, Health, RunConfig,
+        log_ends::EndsReader,
+        telemetry::{self, Telemetry},
+    },
+};
+
+/// Connections of the query API to Postgres.
+const QUERY_CONNECTIONS: u32 = 8;
+
+/// Arguments of `weir run`.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Stages by name (`weir topology show` lists them), `gateway`, `query-api`.
+    #[arg(required = true)]
+    roles: Vec<String>,
+    /// Writers per stage, each with a consumer and a database connection of its own.
+    #[arg(long, default_value = "1")]
+    members: NonZeroUsize,
+}
+
+type Role = std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
+/// Runs until SIGTERM or Ctrl-C, then stops gracefully.
+pub(super) async fn run(args: RunArgs, telemetry: &Telemetry) -> anyhow::Result<Outcome> {
+    let roles = Roles::parse(&args.roles)?;
+    let place = Place::find().await?;
+    let stop = shutdown::on_signal();
+    let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    let process = Process { place, members: args.members, telemetry, stop: stop.clone() };
+    for role in process.start(roles).await? {
+        tasks.spawn(role);
+    }
+    let mut outcome = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        // One role that ends, for whatever reason, ends them all: half a process helps nobody.
+        stop.cancel();
+        outcome = outcome.and(ended.context("a role panicked").and_then(|ended| ended));
+    }
+    outcome.map(|()| Outcome::Done)
+}
+
+/// What the roles of one process share.
+struct Process<'a> {
+    place: Place,
+    members: NonZeroUsize,
+    telemetry: &'a Telemetry,
+    stop: CancellationToken,
+}
+
+impl Process<'_> {
+    async fn start(&self, roles: Roles) -> anyhow::Result<Vec<Role>> {
+        let mut started: Vec<Role> = Vec::new();
+        if roles.gateway || roles.query_api {
+            let database = &self.place.endpoints.database_url;
+            let keys = runtime::keys::watch(database, self.place.pepper()?, self.stop.clone());
+            if roles.gateway {
+                started.push(self.gateway(keys.clone()).await?);
+            }
+            if roles.query_api {
+                started.push(self.query_api(keys).await?);
+            }
+        }
+        if !roles.stages.is_empty() {
+            started.extend(self.stages(roles.stages).await?);
+        }
+        Ok(started)
+    }
+
+    async fn gateway(&self, keys: KeyRingWatch) -> anyhow::Result<Role> {
+        let settings = &self.place.settings.gateway;
+        let mut config = GatewayConfig { listen: settings.listen, ..GatewayConfig::default() };
+        config.rates.per_key_per_minute = NonZeroU32::new(settings.requests_per_minute);
+        config.metrics = Some(gateway::RenderMetrics::new(self.render_metrics()));
+        let producer = self.place.producer_config("gateway", Purpose::Gateway);
+        let publisher = Arc::new(KafkaPublisher::new(producer, self.place.framing().await?)?);
+        let gateway = Gateway::bind(config).await?;
+        tracing::info!(address = %gateway.address(), "the gateway listens");
+        let stop = self.stop.clone();
+        Ok(Box::pin(async move { Ok(gateway.serve(publisher, keys, stop).await?) }))
+    }
+
+    async fn query_api(&self, keys: KeyRingWatch) -> anyhow::Result<Role> {
+        let stages = declared_stages();
+        let ends = EndsReader::new(&self.place.endpoints.kafka, &kafka_security(), topics_of(&stages))?;
+        let config = QueryConfig {
+            cursor_key: CursorKey::derived_from(&self.place.pepper()?),
+            stages,
+            log_ends: ends.watch(self.stop.clone()),
+            metrics: Arc::new(self.render_metrics()),
+        };
+        let pool = reader_pool(&self.place.endpoints.database_url, QUERY_CONNECTIONS)?;
+        let router = query_api::router(config, pool, keys);
+        let listener = listen(self.place.settings.query_api.listen).await?;
+        let stop = self.stop.clone();
+        Ok(Box::pin(async move {
+            query_api::serve(listener, router, ServeLimits::default(), stop.cancelled_owned()).await?;
+            Ok(())
+        }))
+    }
+
+    /// The stages, and beside them their health and metrics.
+    async fn stages(&self, names: Vec<String>) -> anyhow::Result<Vec<Role>> {
+        let endpoints = &self.place.endpoints;
+        let mut config = RunConfig::new(&endpoints.kafka, &endpoints.database_url);
+        config.kafka = kafka_security();
+        config.members = self.members;
+        config.tracing = self.telemetry.tracing();
+        config.group_instance.clone_from(&self.place.settings.stage.group_instance);
+        config.registry = self.place.registry()?.map(Arc::new);
+        let health = Health::default();
+        let listener = listen(self.place.settings.stage.admin_listen).await?;
+        let admin = admin_server::serve(listener, health.clone(), self.render_metrics(), self.stop.clone());
+        let stop = self.stop.clone();
+        let running = async move {
+            runtime::run(&pipeline::declaration(), &names, config, health, stop).await?;
+            Ok(())
+        };
+        Ok(vec![Box::pin(admin), Box::pin(running)])
+    }
+
+    fn render_metrics(&self) -> impl Fn() -> String + Clone + Send + Sync + 'static {
+        let metrics = self.telemetry.metrics();
+        move || telemetry::render(&metrics)
+    }
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
+    tracing::info!(%address, "listening");
+    Ok(listener)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Roles {
+    gateway: bool,
+    query_api: bool,
+    stages: Vec<String>,
+}
+
+impl Roles {
+    fn parse(names: &[String]) -> anyhow::Result<Self> {
+        let known = pipeline::declaration().stage_names();
+        let mut roles = Self { gateway: false, query_api: false, stages: Vec::new() };
+        for name in names {
+            match name.as_str() {
+                GATEWAY => roles.gateway = true,
+                QUERY_API => roles.query_api = true,
+                stage if known.contains(&stage) => roles.stages.push(stage.to_owned()),
+                other => bail!(
+                    "{other:?} is neither a stage nor a service; there are {}, {GATEWAY} and {QUERY_API}",
+                    known.join(", ")
+                ),
+            }
+        }
+        Ok(roles)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_are_stages_and_services() {
+        let parse =
+            |names: &[&str]| Roles::parse(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        let roles = parse(&["audit", "gateway"]).expect("both exist");
+        assert_eq!(roles, Roles { gateway: true, query_api: false, stages: vec!["audit".to_owned()] });
+        let error = parse(&["audits"]).expect_err("no such role").to_string();
+        assert!(error.contains("\"audits\"") && error.contains("audit, gateway and query-api"), "{error}");
+    }
+}
