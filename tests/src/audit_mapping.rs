@@ -5,7 +5,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
 };
 
 use processors::{Processor, audit::Audit};
@@ -17,39 +16,7 @@ use schemas::{
 };
 use serde_json::Value;
 
-/// A set of the corpus, unpacked; `None` where no corpus is named.
-fn corpus(set: &str) -> Option<tempfile::TempDir> {
-    let Some(folder) = std::env::var_os("WEIR_CORPUS") else {
-        #[expect(clippy::print_stderr, reason = "whoever runs the tests should see what was not run")]
-        {
-            eprintln!("skipped: WEIR_CORPUS names no corpus");
-        }
-        return None;
-    };
-    let archive =
-        fs::File::open(Path::new(&folder).join(format!("{set}.tar.gz"))).expect("the set's archive");
-    let unpacked = tempfile::tempdir().expect("a temporary folder");
-    tar::Archive::new(flate2::read::GzDecoder::new(archive)).unpack(unpacked.path()).expect("an archive");
-    Some(unpacked)
-}
-
-/// The files below a folder with that extension.
-fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|found| found == extension) {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
-}
+use crate::support::corpus::{corpus, files};
 
 /// A CloudTrail record's audit entry and its OCSF record.
 fn audited(record: &str) -> (AuditEntry, Value) {
@@ -57,13 +24,6 @@ fn audited(record: &str) -> (AuditEntry, Value) {
     let envelope = cloudtrail::map(&tenant, record).expect("an object").envelope;
     let entry = Audit.process(&envelope).pop().expect("one entry");
     let ocsf = serde_json::from_slice(&entry.record).expect("the record is JSON");
-    {
-        use std::io::Write;
-        let mut f =
-            fs::OpenOptions::new().append(true).create(true).open("/tmp/audit/dump.jsonl").expect("f");
-        f.write_all(&entry.record).expect("w");
-        f.write_all(b"\n").expect("w");
-    }
     (entry, ocsf)
 }
 
@@ -181,13 +141,4 @@ fn labelled_actions(labels: &Value) -> BTreeMap<String, u64> {
         *sums.entry(name.clone()).or_insert(0) += count.as_u64().expect("a count");
     }
     sums
-}
-
-#[test]
-fn dump_panther() {
-    let Some(corpus) = corpus("panther") else { return };
-    for l in fs::read_to_string(corpus.path().join("panther/aws_cloudtrail.jsonl")).expect("r").lines() {
-        let v: Value = serde_json::from_str(l).expect("j");
-        audited(&v["event"].to_string());
-    }
 }
