@@ -40,6 +40,10 @@ CREATE TABLE audit_entry (
   PRIMARY KEY (tenant_id, event_id, occurred_at)
 ) PARTITION BY RANGE (occurred_at);
 
+-- A tenant's newest entries, and every filter within them: the one question that must be quick at any size. It costs
+-- 10 % of the WAL (911 to 999 B a row at 800 B rows). Its price in place of BRIN(occurred_at) is the same 10 %, but with
+-- BRIN each page would sort the tenant's whole month. Time ranges across tenants need neither: months are partitions.
+-- No index on what else people filter by: each would cost as much again, and the range of time bounds the search.
 CREATE INDEX audit_entry_newest ON audit_entry (tenant_id, occurred_at);
 
 -- It is compressed already: a large one goes out of line as it is.

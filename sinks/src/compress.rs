@@ -15,11 +15,11 @@ use zstd::{
 pub const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 /// zstd's fastest level of the usual ones: with a dictionary, higher ones gain little on records of 2 KB.
 const LEVEL: i32 = 1;
-/// The dictionary that new records are compressed with; 0: none.
-pub const CURRENT: i16 = DICTIONARIES.len() as i16;
+/// The dictionary that new records are compressed with: the last one.
+pub const CURRENT: i16 = 1;
 
-/// Every dictionary, number 1 first; `examples/train_dictionary.rs` makes them.
-pub const DICTIONARIES: [&[u8]; 0] = [];
+/// Every dictionary, number 1 first; the example `train_dictionary` of the crate `tests` makes them.
+pub const DICTIONARIES: [&[u8]; 1] = [include_bytes!("../dictionaries/1.zdict")];
 
 /// Why a stored record cannot be read back.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +104,11 @@ mod tests {
         check(
             &(0..100_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect::<Vec<_>>(),
         );
+    }
+
+    #[test]
+    fn new_records_use_the_last_dictionary() {
+        assert_eq!(usize::try_from(CURRENT), Ok(DICTIONARIES.len()));
     }
 
     #[test]

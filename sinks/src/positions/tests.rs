@@ -51,7 +51,7 @@ struct Actor {
     stalled: Option<OffsetRange>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Claim,
     /// Applies the next records, and learns the outcome.

@@ -79,7 +79,8 @@ pub async fn create_database(admin_url: &str, name: &str) -> Result<String, Migr
         match connection.execute(AssertSqlSafe(statement)).await {
             // Somebody else was faster.
             Err(sqlx::Error::Database(db)) if matches!(db.code().as_deref(), Some("42P04" | "23505")) => {}
-            done => drop(done?),
+            Err(error) => return Err(error.into()),
+            Ok(_) => {}
         }
     }
     connection.close().await?;

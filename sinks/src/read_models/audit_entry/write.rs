@@ -20,7 +20,7 @@ use crate::{
 /// Up to so many rows one INSERT is quicker than COPY, which takes a round trip more.
 const MAX_INSERTED_ROWS: usize = 50;
 /// How long a month that could not be made is left alone; its rows go to the default partition meanwhile.
-const MONTH_RETRY: Duration = Duration::from_secs(60);
+const MONTH_RETRY: Duration = Duration::from_mins(1);
 /// Events from earlier or later years lie in the default partition.
 const YEARS: std::ops::RangeInclusive<i32> = 1990..=2199;
 
