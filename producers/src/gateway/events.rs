@@ -157,7 +157,7 @@ impl Text {
     }
 }
 
-/// The `ce-*` headers as attributes (HTTP binding 1.0.2, section 3.1.3.1); the parser decodes their values.
+/// The `ce-*` headers as attributes.
 fn attributes(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
     headers.iter().filter_map(|(name, value)| Some((name.as_str().strip_prefix("ce-")?, value.as_bytes())))
 }
