@@ -20,6 +20,8 @@ use topology::{
 struct Site {
     endpoints: Endpoints,
     producer: Producer,
+    /// The end of what the generator plays, so that a seed means the same events again.
+    now: Timestamp,
     _stack: Tethered,
     _home: tempfile::TempDir,
 }
@@ -48,7 +50,8 @@ impl Site {
             extra: [].into(),
         };
         let producer = Producer::new(&config, Framing::SingleObject).expect("a producer");
-        Self { endpoints, producer, _stack: stack, _home: home }
+        let now = Timestamp::from(std::time::SystemTime::now());
+        Self { endpoints, producer, now, _stack: stack, _home: home }
     }
 
     fn run_config(&self) -> RunConfig {
@@ -68,8 +71,7 @@ impl Site {
     /// Publishes so many events of a tenant and returns when all are acknowledged.
     async fn publish(&self, seed: u64, tenant: &str, events: usize) {
         let tenant = TenantId::new(tenant).expect("valid");
-        let now = Timestamp::from(std::time::SystemTime::now());
-        let config = GeneratorConfig::ending_at(now, events as u64, tenant);
+        let config = GeneratorConfig::ending_at(self.now, events as u64, tenant);
         let tally = Arc::new(Tally::default());
         for event in Generator::new(seed, config).take(events) {
             self.producer.send_tallied(&event, &tally).await.expect("room in the queue");
