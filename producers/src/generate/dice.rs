@@ -56,13 +56,31 @@ impl Dice {
 
     /// Appends so many random hexadecimal digits.
     pub(super) fn hex(&mut self, digits: usize, out: &mut String) {
-        self.letters(digits, b"0123456789abcdef", out);
+        self.of_bits(digits, (b"0123456789abcdef", 4), out);
     }
 
     /// Appends so many random characters of an alphabet.
     pub(super) fn letters(&mut self, count: usize, alphabet: &[u8], out: &mut String) {
         for _ in 0..count {
             out.push(char::from(alphabet[self.index(alphabet.len())]));
+        }
+    }
+
+    /// Appends so many random characters of base64's alphabet.
+    pub(super) fn base64(&mut self, count: usize, out: &mut String) {
+        let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        self.of_bits(count, (alphabet, 6), out);
+    }
+
+    /// Appends characters that stand for so many bits each; one draw serves several.
+    fn of_bits(&mut self, count: usize, (alphabet, width): (&[u8], u32), out: &mut String) {
+        let (mut bits, mut left) = (0_u64, 0);
+        for _ in 0..count {
+            if left < width {
+                (bits, left) = (self.0.next_u64(), 64);
+            }
+            out.push(char::from(alphabet[(bits & ((1 << width) - 1)) as usize]));
+            (bits, left) = (bits >> width, left - width);
         }
     }
 

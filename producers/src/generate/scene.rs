@@ -10,7 +10,6 @@ use super::{
     organisation::{Account, Identity},
 };
 
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const UPPER: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /// The values of a template's names. What names a resource is drawn once, so that it is the same wherever it stands.
@@ -65,8 +64,8 @@ impl<'o> Scene<'o> {
             "upper16" => dice.letters(16, UPPER, out),
             "upper17" => dice.letters(17, UPPER, out),
             "uuid" => dice.uuid(out),
-            "token76" => dice.letters(76, BASE64, out),
-            "token356" => dice.letters(356, BASE64, out),
+            "token76" => dice.base64(76, out),
+            "token356" => dice.base64(356, out),
             "object" => {
                 push_date(self.at, '/', out);
                 for part in ["/", self.service, "/part-", &self.hex[..16], ".parquet"] {
@@ -95,7 +94,9 @@ pub(super) fn push_time(at: Timestamp, out: &mut String) {
 
 fn push_date(at: Timestamp, between: char, out: &mut String) {
     use chrono::Datelike as _;
-    write!(out, "{:04}", at.year()).expect("writing to a string does not fail");
+    let year = at.year().unsigned_abs();
+    push_two(year / 100, out);
+    push_two(year, out);
     for part in [at.month(), at.day()] {
         out.push(between);
         push_two(part, out);

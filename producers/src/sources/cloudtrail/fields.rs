@@ -1,7 +1,11 @@
 //! A record's fields, read one by one as far as they are what they should be.
 
-use std::{borrow::Cow, cell::Cell, collections::HashMap, rc::Rc};
+use std::{borrow::Cow, cell::Cell, fmt, rc::Rc};
 
+use serde::{
+    Deserialize,
+    de::{MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
 use super::is_present;
@@ -11,7 +15,7 @@ pub(super) const MAX_TEXT_BYTES: usize = 8 * 1024;
 
 /// An object's members, still as text: nothing is parsed that nobody asks for, so depth and digits do no harm.
 pub(super) struct Fields<'a> {
-    members: HashMap<Cow<'a, str>, &'a RawValue>,
+    members: Members<'a>,
     left_empty: Rc<Cell<bool>>,
 }
 
@@ -27,10 +31,10 @@ impl<'a> Fields<'a> {
 
     /// Names are CloudTrail's; where exactly that name is missing, its spelling in other case is taken.
     pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
-        let exact = self.members.get(name);
-        let folded =
-            || self.members.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
-        exact.or_else(folded).copied().filter(|value| is_present(value))
+        let exact = self.members.find(|key| key == name);
+        exact
+            .or_else(|| self.members.find(|key| key.eq_ignore_ascii_case(name)))
+            .filter(|value| is_present(value))
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -81,7 +85,7 @@ impl<'a> Fields<'a> {
         Self::parse_within(text, Rc::clone(&self.left_empty)).ok()
     }
 
-    fn read<T: serde::Deserialize<'a>>(&self, name: &str) -> Option<T> {
+    fn read<T: Deserialize<'a>>(&self, name: &str) -> Option<T> {
         let raw = self.raw(name)?;
         let read = serde_json::from_str(raw.get()).ok();
         self.note_unless(read.is_some());
@@ -92,5 +96,42 @@ impl<'a> Fields<'a> {
         if !good {
             self.left_empty.set(true);
         }
+    }
+}
+
+/// The members in their order. Records have few: a list is searched faster than a table is built.
+struct Members<'a>(Vec<(Name<'a>, &'a RawValue)>);
+
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> Members<'a> {
+    /// Of members with one name the last, as most readers take it.
+    fn find(&self, is_it: impl Fn(&str) -> bool) -> Option<&'a RawValue> {
+        self.0.iter().rev().find(|(name, _)| is_it(&name.0)).map(|(_, value)| *value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Object)
+    }
+}
+
+struct Object;
+
+impl<'de> Visitor<'de> for Object {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+        let mut members = Vec::with_capacity(24);
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Members(members))
     }
 }

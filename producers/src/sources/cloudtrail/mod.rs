@@ -172,10 +172,7 @@ impl Record<'_> {
     fn outcome(&self) -> Outcome {
         let code = self.fields.text("errorCode");
         let message = self.fields.text("errorMessage");
-        let sign_in =
-            self.fields.object("responseElements").and_then(|elements| elements.text("ConsoleLogin"));
-        let failed =
-            self.fields.has("errorCode") || message.is_some() || sign_in.as_deref() == Some("Failure");
+        let failed = self.fields.has("errorCode") || message.is_some() || self.is_refused_sign_in();
         let status = if failed {
             OutcomeStatus::Failure
         } else if self.fields.has("eventName") {
@@ -184,6 +181,13 @@ impl Record<'_> {
             OutcomeStatus::Unknown
         };
         Outcome { status, code, message }
+    }
+
+    /// A console sign-in tells its ending in its answer, often without an error code.
+    fn is_refused_sign_in(&self) -> bool {
+        let answer = || self.fields.object("responseElements")?.text("ConsoleLogin");
+        self.fields.text("eventName").as_deref() == Some("ConsoleLogin")
+            && answer().as_deref() == Some("Failure")
     }
 }
 
