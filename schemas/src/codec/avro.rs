@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use apache_avro::{Schema, rabin::Rabin, util::max_allocation_bytes};
+use serde_json::Value;
 
 use super::WriterSchema;
 use crate::Topic;
@@ -70,7 +71,8 @@ pub(super) fn by_fingerprint(fingerprint: &[u8]) -> Option<&'static OwnSchema> {
 
 fn read(topic: Topic, version: u32, json: &'static str) -> OwnSchema {
     let schema = Schema::parse_str(json).expect("our schemas are checked by tests");
-    let fingerprint = schema.fingerprint::<Rabin>().bytes;
+    let plain = plain(json).expect("our schemas are checked by tests");
+    let fingerprint = plain.fingerprint::<Rabin>().bytes;
     OwnSchema {
         topic,
         version,
@@ -78,4 +80,24 @@ fn read(topic: Topic, version: u32, json: &'static str) -> OwnSchema {
         fingerprint: fingerprint.try_into().expect("CRC-64 has 8 bytes"),
         schema: WriterSchema::own(topic, &schema),
     }
+}
+
+/// The schema without the attributes that its canonical form drops (Avro specification, "Transforming into Parsing
+/// Canonical Form"). The library's own form keeps `order` and the braces around a logical type, and so gives
+/// fingerprints that other implementations do not.
+pub(super) fn plain(json: &str) -> Result<Schema, Box<apache_avro::Error>> {
+    const KEPT: [&str; 8] = ["type", "name", "namespace", "fields", "symbols", "items", "values", "size"];
+    fn strip(schema: &mut Value) {
+        match schema {
+            Value::Object(attributes) => {
+                attributes.retain(|name, _| KEPT.contains(&name.as_str()));
+                attributes.values_mut().for_each(strip);
+            }
+            Value::Array(parts) => parts.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    let mut schema = serde_json::from_str(json).unwrap_or_default();
+    strip(&mut schema);
+    Schema::parse(&schema).map_err(Box::new)
 }

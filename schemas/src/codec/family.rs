@@ -2,7 +2,10 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{Refusal, Why, storable::is_storable};
+use super::{
+    Refusal, Why,
+    storable::{self, Unstorable},
+};
 use crate::{
     Event, Native, Topic,
     events::{
@@ -59,16 +62,20 @@ pub(super) fn of_type(ce_type: &str) -> Option<(Topic, &'static str)> {
 /// Checks what a family's schema cannot say: texts that Postgres can hold, currencies, numbers kept as text.
 pub(super) fn check(event: &Event, native: Option<&Native>) -> Result<(), Refusal> {
     let storable = match event {
-        Event::Activity(e) => is_storable(e),
-        Event::Infrastructure(e) => is_storable(e),
-        Event::Delivery(e) => is_storable(e),
-        Event::Usage(e) => is_storable(e),
-        Event::Monitoring(e) => is_storable(e),
-        Event::Governance(e) => is_storable(e),
+        Event::Activity(e) => storable::check(e),
+        Event::Infrastructure(e) => storable::check(e),
+        Event::Delivery(e) => storable::check(e),
+        Event::Usage(e) => storable::check(e),
+        Event::Monitoring(e) => storable::check(e),
+        Event::Governance(e) => storable::check(e),
     };
-    if !storable || native.is_some_and(|native| !is_storable(native)) {
-        return Err(Refusal::new(Why::Unstorable, "text contains U+0000"));
-    }
+    storable.and_then(|()| native.map_or(Ok(()), storable::check)).map_err(|fault| {
+        let why = match fault {
+            Unstorable::Nul => Why::Unstorable,
+            Unstorable::TooMany => Why::OverLimit,
+        };
+        Refusal::new(why, fault.to_string())
+    })?;
     let decimal = |field: &str, text: Option<&String>| match text {
         Some(text) if !is_decimal_text(text) => {
             Err(Refusal::new(Why::InvalidEvent, format!("{field} is not a decimal number")))

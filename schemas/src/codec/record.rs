@@ -170,7 +170,7 @@ impl Headers<'_> {
         let subtype = media.split_once('/').map_or("", |(_, subtype)| subtype);
         if subtype == "json" || subtype.ends_with("+json") {
             Ok(Mode::BinaryJson)
-        } else if subtype.contains("avro") {
+        } else if media.contains("avro") {
             Ok(Mode::BinaryAvro)
         } else {
             Err(Refusal::new(Why::InvalidEnvelope, "content-type is neither Avro nor JSON"))

@@ -1,4 +1,5 @@
-//! Whether Postgres can hold every text of an event: it holds any character but U+0000.
+//! Whether an event can be stored: Postgres holds any character but U+0000, and a list that a short value unfolds to
+//! must not outgrow what JSON events may hold.
 
 use std::fmt;
 
@@ -10,20 +11,36 @@ use serde::{
     },
 };
 
-/// Whether no text in the value contains U+0000.
-pub(super) fn is_storable<T: Serialize>(value: &T) -> bool {
-    value.serialize(Walk).is_ok()
+/// Most entries of a list.
+const MAX_ITEMS: usize = 10_000;
+/// Most entries of a map.
+const MAX_KEYS: usize = 256;
+
+/// Looks through a whole value.
+pub(super) fn check<T: Serialize>(value: &T) -> Result<(), Unstorable> {
+    value.serialize(Walk)
 }
 
 /// Visits every text of a value and keeps nothing.
 struct Walk;
 
-#[derive(Debug)]
-struct Unstorable;
+/// Why a value cannot be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unstorable {
+    /// A text contains U+0000.
+    Nul,
+    /// A list or map has too many entries.
+    TooMany,
+}
 
 impl fmt::Display for Unstorable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("text contains U+0000")
+        match self {
+            Self::Nul => f.write_str("text contains U+0000"),
+            Self::TooMany => {
+                write!(f, "a list has more than {MAX_ITEMS} or a map more than {MAX_KEYS} entries")
+            }
+        }
     }
 }
 
@@ -31,7 +48,7 @@ impl std::error::Error for Unstorable {}
 
 impl ser::Error for Unstorable {
     fn custom<T: fmt::Display>(_: T) -> Self {
-        Self
+        unreachable!("the families serialise without errors of their own")
     }
 }
 
@@ -59,11 +76,11 @@ impl Serializer for Walk {
     }
 
     fn serialize_char(self, v: char) -> Checked {
-        if v == '\0' { Err(Unstorable) } else { Ok(()) }
+        if v == '\0' { Err(Unstorable::Nul) } else { Ok(()) }
     }
 
     fn serialize_str(self, v: &str) -> Checked {
-        if v.as_bytes().contains(&0) { Err(Unstorable) } else { Ok(()) }
+        if v.as_bytes().contains(&0) { Err(Unstorable::Nul) } else { Ok(()) }
     }
 
     fn serialize_none(self) -> Checked {
@@ -96,8 +113,8 @@ impl Serializer for Walk {
         value.serialize(Walk)
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Self, Unstorable> {
-        Ok(self)
+    fn serialize_seq(self, len: Option<usize>) -> Result<Self, Unstorable> {
+        if len.is_some_and(|len| len > MAX_ITEMS) { Err(Unstorable::TooMany) } else { Ok(self) }
     }
 
     fn serialize_tuple(self, _: usize) -> Result<Self, Unstorable> {
@@ -118,8 +135,8 @@ impl Serializer for Walk {
         Ok(self)
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Self, Unstorable> {
-        Ok(self)
+    fn serialize_map(self, len: Option<usize>) -> Result<Self, Unstorable> {
+        if len.is_some_and(|len| len > MAX_KEYS) { Err(Unstorable::TooMany) } else { Ok(self) }
     }
 
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, Unstorable> {
@@ -189,10 +206,21 @@ mod tests {
             tags: BTreeMap::from([("key".into(), tag.into())]),
             ..Resource::default()
         };
-        assert!(is_storable(&vec![resource("a", "b")]));
-        assert!(!is_storable(&vec![resource("a", "b"), resource("a\0", "b")]));
-        assert!(!is_storable(&resource("a", "\0")));
-        assert!(!is_storable(&Actor { session: Some("\0".into()), ..Actor::default() }));
-        assert!(!is_storable(&Actor { roles: vec![String::new(), "x\0y".into()], ..Actor::default() }));
+        assert_eq!(check(&vec![resource("a", "b")]), Ok(()));
+        assert_eq!(check(&vec![resource("a", "b"), resource("a\0", "b")]), Err(Unstorable::Nul));
+        assert_eq!(check(&resource("a", "\0")), Err(Unstorable::Nul));
+        assert_eq!(check(&Actor { session: Some("\0".into()), ..Actor::default() }), Err(Unstorable::Nul));
+        let roles = vec![String::new(), "x\0y".into()];
+        assert_eq!(check(&Actor { roles, ..Actor::default() }), Err(Unstorable::Nul));
+    }
+
+    #[test]
+    fn lists_and_maps_have_a_length() {
+        let with = |roles: usize| Actor { roles: vec!["r".into(); roles], ..Actor::default() };
+        assert_eq!(check(&with(MAX_ITEMS)), Ok(()));
+        assert_eq!(check(&with(MAX_ITEMS + 1)), Err(Unstorable::TooMany));
+        let tags = |keys: usize| (0..keys).map(|key| (key, "v")).collect::<BTreeMap<_, _>>();
+        assert_eq!(check(&tags(MAX_KEYS)), Ok(()));
+        assert_eq!(check(&tags(MAX_KEYS + 1)), Err(Unstorable::TooMany));
     }
 }

@@ -89,6 +89,12 @@ impl WriterSchema {
         self.topic
     }
 
+    /// Whether records are read without Avro's schema resolution.
+    #[cfg(test)]
+    pub(super) fn is_direct(&self) -> bool {
+        self.reading == Reading::Direct
+    }
+
     /// Reads one value; bytes left over are an error.
     pub(super) fn read(&self, bytes: &[u8]) -> Result<(Event, Option<Native>), String> {
         family::read(self.topic, Datum { schema: self, bytes }).expect("only families have schemas")

@@ -11,6 +11,9 @@ mod data;
 mod limits;
 mod object;
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
