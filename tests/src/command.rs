@@ -1,6 +1,9 @@
 //! The command as people and scripts use it: one pipeline from `up` to `down`, at a home of its own.
 
-use std::process::{Command, Output, Stdio};
+use std::{
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -15,17 +18,18 @@ use crate::support::corpus::corpus;
 /// A home for one pipeline; stopped and purged at the end, whatever the test did.
 struct Weir {
     home: TempDir,
+    /// Fetched before, so that a test does not fetch them again.
+    servers: PathBuf,
 }
 
 impl Weir {
-    /// An empty home that shares the fetched servers, so that a test does not fetch them again.
+    /// An empty home.
     async fn new() -> Self {
         let shared = StackConfig::shared().expect("a place for the servers");
         let servers = shared.servers.clone();
         Stack::new(shared).up().await.expect("the shared servers, fetched");
         let home = tempfile::Builder::new().prefix("weir-command-").tempdir().expect("a folder");
-        std::os::unix::fs::symlink(servers, home.path().join("servers")).expect("a link");
-        Self { home }
+        Self { home, servers }
     }
 
     fn command(&self, args: &[&str]) -> Command {

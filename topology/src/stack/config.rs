@@ -16,7 +16,7 @@ type Notice = Arc<dyn Fn(&str) + Send + Sync>;
 pub struct StackConfig {
     /// Where the stack's data, logs and state are.
     pub home: PathBuf,
-    /// Where fetched servers are kept, for every stack of this user.
+    /// Where fetched servers are kept, for every stack of this user: at `WEIR_SERVERS`, else in the shared home.
     pub servers: PathBuf,
     /// What exists already and is not started.
     pub named: Named,
@@ -76,7 +76,7 @@ impl StackConfig {
         let shared = shared_home()?;
         let home = std::path::absolute(dir).map_err(StackError::io("resolve", dir))?;
         Ok(Self {
-            servers: shared.join("servers"),
+            servers: Self::at(shared.clone()).servers,
             named: Named::default(),
             guardian: Some(shared),
             ..Self::at(home)
@@ -85,7 +85,7 @@ impl StackConfig {
 
     fn at(home: PathBuf) -> Self {
         Self {
-            servers: home.join("servers"),
+            servers: variable("WEIR_SERVERS").map_or_else(|| home.join("servers"), PathBuf::from),
             home,
             named: Named::default(),
             registry: Registry::OnlyIfNamed,
