@@ -18,6 +18,15 @@ const AGE_SECONDS: [f64; 16] =
 const RECORDS: [f64; 12] =
     [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0];
 
+/// Who logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaker {
+    /// A process that runs until it is stopped; its log is collected.
+    Service,
+    /// A command that a person or a script waits for.
+    Command,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -28,12 +37,12 @@ pub enum LogFormat {
 }
 
 impl LogFormat {
-    /// `LOG_FORMAT=json|pretty`; without it, pretty on a terminal and JSON elsewhere.
-    pub fn from_env() -> Self {
+    /// `LOG_FORMAT=json|pretty`; without it, pretty on a terminal and for commands, JSON for services elsewhere.
+    pub fn from_env(speaker: Speaker) -> Self {
         match std::env::var("LOG_FORMAT").as_deref() {
             Ok("json") => Self::Json,
             Ok("pretty") => Self::Pretty,
-            _ if std::io::stderr().is_terminal() => Self::Pretty,
+            _ if speaker == Speaker::Command || std::io::stderr().is_terminal() => Self::Pretty,
             _ => Self::Json,
         }
     }

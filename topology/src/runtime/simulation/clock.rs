@@ -14,7 +14,7 @@ use crate::runtime::clock::Clock;
 
 /// One clock for everybody in a world.
 #[derive(Debug, Clone)]
-pub(super) struct Simulated {
+pub(in crate::runtime) struct Simulated {
     began: Instant,
     state: Arc<Mutex<State>>,
 }
@@ -35,7 +35,7 @@ impl Default for Simulated {
 
 impl Simulated {
     /// Wakes whoever sleeps shortest. False: nobody sleeps.
-    pub(super) fn advance(&self) -> bool {
+    pub(in crate::runtime) fn advance(&self) -> bool {
         let mut state = self.state();
         while let Some(((at, _), sleeper)) = state.sleepers.pop_first() {
             if sleeper.is_closed() {

@@ -2,7 +2,7 @@
 //! claims, crashes, zombies, rebalances, refusals and outages. Whatever happens, applied ranges tile and every record
 //! is settled exactly once.
 
-mod clock;
+pub(super) mod clock;
 mod log;
 mod member;
 mod store;
