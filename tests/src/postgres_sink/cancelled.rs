@@ -10,7 +10,7 @@ use sinks::Sink;
 use super::fixture::{Place, apply, batch_of, counts, entry};
 
 /// Polls a future so many times, then gives it up.
-struct GivenUpAfter<F> {
+pub(super) struct GivenUpAfter<F> {
     polls: usize,
     future: Pin<Box<F>>,
 }
@@ -33,7 +33,7 @@ impl<F: Future> Future for GivenUpAfter<F> {
     }
 }
 
-fn given_up_after<F: Future>(polls: usize, future: F) -> GivenUpAfter<F> {
+pub(super) fn given_up_after<F: Future>(polls: usize, future: F) -> GivenUpAfter<F> {
     GivenUpAfter { polls, future: Box::pin(future) }
 }
 

@@ -2,6 +2,7 @@
 
 mod audit_log;
 mod cancelled;
+mod fencing;
 mod fixture;
 mod operators;
 mod parked;
