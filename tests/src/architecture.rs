@@ -115,7 +115,7 @@ fn the_map_in_the_architecture_is_the_topology() {
     let map = text
         .split("<!-- pipeline:")
         .nth(1)
-        .and_then(|rest| rest.split("```").nth(1))
+        .and_then(|rest| rest.split("```").nth(1)?.strip_prefix("mermaid"))
         .expect("a block after the pipeline mark");
     assert_eq!(map.trim(), pipeline::declaration().show_mermaid().trim(), "bring ARCHITECTURE.md up to date");
 }

@@ -2,6 +2,7 @@
 
 mod admin_server;
 mod bench;
+mod dead_letter;
 mod deployment;
 mod generate;
 mod import;
@@ -14,6 +15,7 @@ mod run;
 mod schema;
 mod settings;
 mod shutdown;
+mod stage;
 mod status;
 mod topics;
 mod up;
@@ -22,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::runtime::telemetry::{LogFormat, Telemetry};
+use crate::runtime::telemetry::{LogFormat, Speaker, Telemetry};
 
 /// Events in, audited answers out: Kafka to Postgres, exactly once.
 #[derive(Debug, Parser)]
@@ -60,6 +62,10 @@ enum Command {
     Key(key::KeyArgs),
     /// Show the pipeline, compare it with a cluster, apply it.
     Topology(topics::TopologyArgs),
+    /// Decide about a halted partition.
+    Stage(stage::StageArgs),
+    /// Look at records that were set aside.
+    DeadLetter(dead_letter::DeadLetterArgs),
     /// Register the event schemas, or check a cluster's.
     Schema(schema::SchemaArgs),
     /// Measure, beside a peer, in one run.
@@ -102,9 +108,9 @@ pub fn main() -> ExitCode {
         Err(error) => return report(&anyhow::Error::new(error).context("the async runtime cannot start")),
     };
     let code = runtime.block_on(async {
-        let service = matches!(cli.command, Command::Run(_));
-        let level = level(cli.quiet, cli.verbose, service);
-        let telemetry = match Telemetry::install(LogFormat::from_env(), level) {
+        let speaker = if matches!(cli.command, Command::Run(_)) { Speaker::Service } else { Speaker::Command };
+        let level = level(cli.quiet, cli.verbose, speaker);
+        let telemetry = match Telemetry::install(LogFormat::from_env(speaker), level) {
             Ok(telemetry) => telemetry,
             Err(error) => return report(&error.into()),
         };
@@ -127,6 +133,8 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::Query(args) => query::query(args).await,
         Command::Key(args) => key::key(args).await,
         Command::Topology(args) => topics::topology(args).await,
+        Command::Stage(args) => stage::stage(args).await,
+        Command::DeadLetter(args) => dead_letter::dead_letter(args).await,
         Command::Schema(args) => schema::schema(args).await,
         Command::Bench(args) => bench::bench(args).await,
         Command::Healthcheck { url } => {
@@ -141,12 +149,12 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
 }
 
 /// The default log filter; `RUST_LOG` wins over it. Services speak, commands are silent unless asked.
-fn level(quiet: bool, verbose: u8, service: bool) -> &'static str {
-    match (quiet, verbose, service) {
+fn level(quiet: bool, verbose: u8, speaker: Speaker) -> &'static str {
+    match (quiet, verbose, speaker) {
         (true, _, _) => "error",
-        (_, 0, false) => "warn",
-        (_, 0, true) => "info",
-        (_, 1, _) => "info,topology=debug,producers=debug,sinks=debug",
+        (_, 0, Speaker::Command) => "warn,sqlx::postgres::notice=error",
+        (_, 0, Speaker::Service) => "info,sqlx::postgres::notice=error",
+        (_, 1, _) => "info,sqlx::postgres::notice=error,topology=debug,producers=debug,sinks=debug",
         (_, _, _) => "debug",
     }
 }
