@@ -31,7 +31,9 @@ BEGIN
       NULL; -- another database's migration was faster
     END;
     BEGIN
-      IF NOT pg_has_role(current_user, name, 'MEMBER') THEN
+      -- From 16 on, who makes a role may grant it, and until then not take it on.
+      IF NOT pg_has_role(current_user, name,
+                         CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END) THEN
         EXECUTE format('GRANT %I TO CURRENT_USER', name);
       END IF;
     EXCEPTION WHEN unique_violation OR internal_error THEN
