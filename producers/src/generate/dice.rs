@@ -6,7 +6,7 @@ use rand_chacha::{
     ChaCha8Rng,
     rand_core::{RngCore as _, SeedableRng as _},
 };
-use schemas::EventId;
+use schemas::{EventId, Timestamp};
 
 /// A seeded source of chance. Draws are mapped to ranges here, for that is what libraries change.
 #[derive(Debug, Clone)]
@@ -15,6 +15,11 @@ pub(super) struct Dice(ChaCha8Rng);
 impl Dice {
     pub(super) fn new(seed: u64) -> Self {
         Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// Chance from here on, for a play that begins at that instant.
+    pub(super) fn on(mut self, start: Timestamp) -> Self {
+        Self::new(self.0.next_u64() ^ start.timestamp_micros().cast_unsigned())
     }
 
     /// From 0 to `end`, without it; 0 where `end` is 0.

@@ -108,9 +108,11 @@ impl Generator {
     /// Without a tenant.
     pub fn new(seed: u64, config: GeneratorConfig) -> Self {
         assert!(!config.tenants.is_empty(), "somebody must own the events");
-        let mut dice = Dice::new(seed);
+        let mut founding = Dice::new(seed);
         let organisations =
-            config.tenants.into_iter().map(|tenant| Organisation::new(tenant, &mut dice)).collect();
+            config.tenants.into_iter().map(|tenant| Organisation::new(tenant, &mut founding)).collect();
+        // The same people on another day: other events, with other ids.
+        let dice = founding.on(config.start_time);
         let clock = Clock::new(config.start_time, config.mean_gap, config.rhythm);
         Self { organisations, mix: config.mix, clock, dice, stories: Stories::default() }
     }

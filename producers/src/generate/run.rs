@@ -4,13 +4,17 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use schemas::Envelope;
 use thiserror::Error;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::kafka::{DeliveryFailure, Producer, SendError, Tally};
 
-/// Events between two reports and two looks at whether to stop.
+/// Events after which other tasks get their turn.
 const STRETCH: u64 = 256;
+/// Time between two reports.
+const REPORT: Duration = Duration::from_millis(100);
+/// How long a stopped run waits for what is on its way.
+const LAST_WAIT: Duration = Duration::from_secs(10);
 
 /// How fast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,36 +74,54 @@ pub async fn run(
 ) -> Result<RunSummary, RunError> {
     let (began, tally) = (Instant::now(), Arc::new(Tally::default()));
     let told = |tally: &Tally| RunProgress { sent: tally.sent(), acknowledged: tally.acknowledged() };
-    let mut stopped = false;
+    let (mut stopped, mut reported) = (false, began);
     for (at, envelope) in (0_u64..).zip(events) {
         if let Rate::PerSecond(rate) = rate {
-            let due = began + due_after(at, rate);
-            if due > Instant::now() {
-                tokio::select! {
-                    () = sleep_until(due) => {}
-                    () = stop.cancelled() => {}
-                }
-            }
+            wait_until(began + due_after(at, rate), stop).await;
         }
         if at % STRETCH == 0 {
-            progress(told(&tally));
             tokio::task::yield_now().await;
         }
-        if stop.is_cancelled() || tally.first_failure().is_some() {
-            stopped = true;
+        if reported.elapsed() >= REPORT {
+            reported = Instant::now();
+            progress(told(&tally));
+        }
+        if tally.first_failure().is_some() {
             break;
         }
-        producer.send_tallied(&envelope, &tally).await?;
+        let sent = tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            sent = producer.send_tallied(&envelope, &tally) => Some(sent),
+        };
+        match sent {
+            Some(sent) => sent?,
+            None => stopped = true,
+        }
+        if stopped {
+            break;
+        }
     }
-    tally.settled().await;
+    // A run that nobody stops waits as long as the producer does.
+    let settled = tokio::select! {
+        () = tally.settled() => true,
+        () = async { stop.cancelled().await; sleep(LAST_WAIT).await } => false,
+    };
     progress(told(&tally));
-    match tally.first_failure() {
-        Some(failure) => Err(RunError::Unacknowledged {
-            failed: tally.failed(),
-            sent: tally.sent(),
-            source: failure.clone(),
-        }),
-        None => Ok(RunSummary { published: tally.acknowledged(), took: began.elapsed(), stopped }),
+    let failure = tally.first_failure().cloned().or((!settled).then_some(DeliveryFailure::Stopped));
+    let (sent, acknowledged) = (tally.sent(), tally.acknowledged());
+    match failure {
+        Some(source) => Err(RunError::Unacknowledged { failed: sent - acknowledged, sent, source }),
+        None => Ok(RunSummary { published: acknowledged, took: began.elapsed(), stopped }),
+    }
+}
+
+async fn wait_until(due: Instant, stop: &CancellationToken) {
+    if due > Instant::now() {
+        tokio::select! {
+            () = sleep_until(due) => {}
+            () = stop.cancelled() => {}
+        }
     }
 }
 

@@ -1,10 +1,17 @@
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    num::NonZeroU32,
+};
 
 use proptest::prelude::*;
-use schemas::{Event, Topic, events::ActivityKind};
+use schemas::{Event, Topic, codec::Framing, events::ActivityKind};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::sources::cloudtrail;
+use crate::{
+    kafka::{Producer, ProducerConfig, Purpose},
+    sources::cloudtrail::{self, tests::through_the_topic},
+};
 
 fn config(tenants: &[&str], mix: Mix) -> GeneratorConfig {
     let tenants = tenants.iter().map(|name| TenantId::new(name).expect("a plain name")).collect();
@@ -27,6 +34,11 @@ fn one_seed_one_play() {
     let play = |seed| generator(seed).take(3_000).collect::<Vec<_>>();
     assert_eq!(play(7), play(7));
     assert_ne!(play(7), play(8));
+    let mut later = config(&["acme"], Mix::Organisation);
+    later.start_time += TimeDelta::microseconds(1);
+    let ids = |events: Vec<Envelope>| events.into_iter().map(|event| event.id).collect::<HashSet<_>>();
+    let later = ids(Generator::new(7, later).take(3_000).collect());
+    assert!(ids(play(7)).is_disjoint(&later), "another play's events are other events");
 }
 
 /// Guards the play against changes by accident: benchmarks and demonstrations of two versions compare.
@@ -77,6 +89,13 @@ fn native_records_become_the_events_beside_them() {
 }
 
 #[test]
+fn every_event_is_read_from_its_topic_as_it_was() {
+    for envelope in generator(9).take(5_000) {
+        assert_eq!(through_the_topic(&envelope), envelope);
+    }
+}
+
+#[test]
 fn native_records_have_real_size() {
     let sizes: Vec<usize> = Generator::new(5, config(&["acme"], Mix::CloudTrail))
         .take(10_000)
@@ -97,6 +116,38 @@ fn history_ends_before_its_end() {
         let last = (0..events).map(|_| clock.tick(&mut dice)).last().expect("there are events");
         assert!(last < end && last > end - TimeDelta::days(5), "{events}: {last}");
     }
+}
+
+fn producer() -> Producer {
+    let extra = [("test.mock.num.brokers", "1"), ("allow.auto.create.topics", "true"), ("linger.ms", "0")];
+    let config = ProducerConfig {
+        bootstrap: "localhost:1".into(),
+        purpose: Purpose::Bulk,
+        client_id: "weir-test".into(),
+        extra: extra.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+    };
+    Producer::new(&config, Framing::SingleObject).expect("the settings are good")
+}
+
+#[tokio::test]
+async fn a_run_publishes_all_of_it_and_no_faster_than_asked() {
+    let (producer, stop) = (producer(), CancellationToken::new());
+    let mut last = RunProgress::default();
+    let all = run(generator(1).take(2_000), Rate::Unlimited, &producer, &stop, |told| last = told).await;
+    assert_eq!((all.expect("published").published, last.acknowledged), (2_000, 2_000));
+
+    let rate = Rate::PerSecond(NonZeroU32::new(500).expect("not zero"));
+    let slow = run(generator(2).take(51), rate, &producer, &stop, |_| ()).await.expect("published");
+    assert!(slow.published == 51 && slow.took >= Duration::from_millis(100), "{slow:?}");
+}
+
+#[tokio::test]
+async fn a_stopped_run_says_what_it_published() {
+    let (producer, stop) = (producer(), CancellationToken::new());
+    let stopping = stop.clone();
+    let events = generator(1).inspect(move |_| stopping.cancel());
+    let summary = run(events, Rate::Unlimited, &producer, &stop, |_| ()).await.expect("nothing failed");
+    assert!(summary.stopped && summary.published == 0, "{summary:?}");
 }
 
 proptest! {

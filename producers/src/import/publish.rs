@@ -8,9 +8,11 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Counts, ImportError, ImportOptions, ImportSummary, MAX_LISTED, Progress, Rejection,
@@ -20,7 +22,7 @@ use super::{
     walk::{FoundFile, Walk},
 };
 use crate::{
-    kafka::{Producer, SendError, Tally},
+    kafka::{DeliveryFailure, Producer, SendError, Tally},
     sources::cloudtrail::Mapped,
 };
 
@@ -28,6 +30,8 @@ use crate::{
 const BATCH_RECORDS: usize = 64;
 const BATCH_BYTES: usize = 256 * 1024;
 const BATCHES_WAITING: usize = 4;
+/// How long a stopped import waits for what is on its way.
+const LAST_WAIT: Duration = Duration::from_secs(10);
 
 /// What the reading thread tells.
 enum Told {
@@ -42,14 +46,17 @@ enum Told {
 /// A file whose records are being sent, or are all sent and not yet all acknowledged.
 struct SentFile {
     file: FoundFile,
+    /// Read to its end, and every record sent.
     whole: bool,
+    /// Records were left unsent, for the import was stopped.
+    cut: bool,
     counts: Counts,
     tally: Arc<Tally>,
 }
 
 impl SentFile {
     fn begun(file: FoundFile) -> Self {
-        Self { file, whole: false, counts: Counts::default(), tally: Arc::default() }
+        Self { file, whole: false, cut: false, counts: Counts::default(), tally: Arc::default() }
     }
 
     fn check_acknowledged(&self) -> Result<(), ImportError> {
@@ -69,6 +76,7 @@ pub(super) struct Publishing<'a> {
     seen: Seen,
     summary: ImportSummary,
     progress: Progress,
+    stop: CancellationToken,
     bytes_read: Arc<AtomicU64>,
     /// The file that is being read.
     current: Option<SentFile>,
@@ -90,6 +98,7 @@ impl<'a> Publishing<'a> {
             seen: Seen::default(),
             summary: ImportSummary::default(),
             progress: Progress::default(),
+            stop: options.stop.clone(),
             bytes_read: Arc::default(),
             current: None,
             sent_files: VecDeque::new(),
@@ -103,7 +112,6 @@ impl<'a> Publishing<'a> {
         mut report: impl FnMut(Progress),
     ) -> Result<ImportSummary, ImportError> {
         let (sender, mut told) = mpsc::channel(BATCHES_WAITING);
-        let stop = options.stop.clone();
         let reading = Reading {
             options,
             done: std::mem::take(&mut self.done),
@@ -119,7 +127,7 @@ impl<'a> Publishing<'a> {
             report(self.progress);
         }
         reader.await.map_err(ImportError::Reader)?;
-        self.finish(stop.is_cancelled()).await
+        self.finish().await
     }
 
     async fn take(&mut self, told: Told) -> Result<(), ImportError> {
@@ -151,6 +159,9 @@ impl<'a> Publishing<'a> {
     }
 
     async fn publish(&mut self, item: Item, file: &mut SentFile) -> Result<(), ImportError> {
+        if file.cut {
+            return Ok(());
+        }
         file.counts.read += 1;
         let (index, Mapped { envelope, oddities }) = match item {
             Item::Record { index, mapped } => (index, *mapped),
@@ -163,7 +174,17 @@ impl<'a> Publishing<'a> {
             file.counts.duplicates += 1;
             return Ok(());
         }
-        match self.producer.send_tallied(&envelope, &file.tally).await {
+        let sent = tokio::select! {
+            biased;
+            sent = self.producer.send_tallied(&envelope, &file.tally) => sent,
+            // Only a send that has to wait is given up.
+            () = self.stop.cancelled() => {
+                file.counts.read -= 1;
+                file.cut = true;
+                return Ok(());
+            }
+        };
+        match sent {
             Ok(()) => {
                 file.counts.published += 1;
                 file.counts.ids_derived += u64::from(oddities.id_derived);
@@ -194,6 +215,7 @@ impl<'a> Publishing<'a> {
     fn file_ended(&mut self, ending: Ending) {
         let mut sent = self.current.take().expect("a file that ends was begun");
         self.progress.files_done += 1;
+        let ending = if sent.cut { Ending::Stopped } else { ending };
         sent.whole = ending == Ending::Whole;
         let about = |reason| Rejection { file: sent.file.path.clone(), record: None, reason };
         match ending {
@@ -223,12 +245,24 @@ impl<'a> Publishing<'a> {
         self.current.as_ref().map_or(Ok(()), SentFile::check_acknowledged)
     }
 
-    async fn finish(mut self, stopped: bool) -> Result<ImportSummary, ImportError> {
-        for sent in &self.sent_files {
-            sent.tally.settled().await;
+    async fn finish(mut self) -> Result<ImportSummary, ImportError> {
+        let settled = async {
+            for sent in &self.sent_files {
+                sent.tally.settled().await;
+            }
+        };
+        // An import that nobody stops waits as long as the producer does.
+        tokio::select! {
+            () = settled => {}
+            () = async { self.stop.cancelled().await; sleep(LAST_WAIT).await } => {}
         }
         self.note_acknowledged_files()?;
-        self.summary.interrupted = stopped;
+        let unsettled: u64 =
+            self.sent_files.iter().map(|sent| sent.tally.sent() - sent.tally.acknowledged()).sum();
+        if unsettled > 0 {
+            return Err(ImportError::Unacknowledged { failed: unsettled, source: DeliveryFailure::Stopped });
+        }
+        self.summary.interrupted = self.stop.is_cancelled();
         if self.summary.is_complete() {
             self.journal.remove()?;
         }

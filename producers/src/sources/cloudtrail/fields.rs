@@ -45,7 +45,8 @@ impl<'a> Fields<'a> {
     pub(super) fn text(&self, name: &str) -> Option<String> {
         let text: Option<String> = self.read(name);
         text.filter(|text| !text.is_empty()).filter(|text| {
-            let fits = text.len() <= MAX_TEXT_BYTES;
+            // U+0000 is JSON, but no text that can be stored.
+            let fits = text.len() <= MAX_TEXT_BYTES && !text.contains('\0');
             self.note_unless(fits);
             fits
         })

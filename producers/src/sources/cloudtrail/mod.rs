@@ -9,7 +9,7 @@ mod identity;
 mod kind;
 mod resources;
 
-use chrono::NaiveDateTime;
+use chrono::{Datelike as _, NaiveDateTime};
 pub(crate) use resources::resource_named;
 use schemas::{
     Envelope, Event, EventId, Native, Source, TenantId, Timestamp,
@@ -99,9 +99,13 @@ impl Record<'_> {
             id,
             tenant: tenant.clone(),
             source,
-            subject: activity.resources.first().map(|resource| resource.id.clone()),
+            subject: activity
+                .resources
+                .first()
+                .map(|resource| resource.id.clone())
+                .filter(|id| is_attribute(id)),
             occurred_at,
-            correlation_id: self.fields.text("sharedEventID"),
+            correlation_id: self.fields.text("sharedEventID").filter(|id| is_attribute(id)),
             causation_id: None,
             trace: None,
             event: Event::Activity(activity),
@@ -200,7 +204,15 @@ fn parse_time(text: &str) -> Option<Timestamp> {
             .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
             .map(|time| time.and_utc())
     };
-    zoned.or_else(bare).and_then(|time| Timestamp::from_timestamp_micros(time.timestamp_micros()))
+    let time = zoned.or_else(bare)?;
+    // Earlier or later is no time of a CloudTrail record: the service began in 2013.
+    let plausible = time >= ASSUMED_TIME && time.year() <= 9_999;
+    plausible.then(|| Timestamp::from_timestamp_micros(time.timestamp_micros())).flatten()
+}
+
+/// Whether a text is short enough for an attribute of the envelope.
+fn is_attribute(text: &str) -> bool {
+    text.len() <= 1_024
 }
 
 /// Whether raw JSON is worth reading: anything but `null`.
@@ -209,4 +221,4 @@ fn is_present(value: &RawValue) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -83,7 +83,7 @@ fn named(parameters: &Fields<'_>, place: &Resource, resources: &mut Vec<Resource
 /// The resource that a request parameter names, if that parameter is known to name one.
 pub(crate) fn resource_named(parameter: &str, name: &str, place: &Resource) -> Option<Resource> {
     let (_, kind, arn) = NAMED.iter().find(|(known, ..)| *known == parameter)?;
-    if name.is_empty() || name.len() > MAX_NAME_BYTES {
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.contains('\0') {
         return None;
     }
     let id = match arn {

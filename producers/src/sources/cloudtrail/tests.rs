@@ -1,7 +1,10 @@
 use std::{collections::BTreeMap, collections::HashSet, fs, io::Read as _, path::PathBuf};
 
 use proptest::prelude::*;
-use schemas::events::ActorKind;
+use schemas::{
+    codec::{self, Decoded, Framing, Incoming, NoRegistry},
+    events::ActorKind,
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -220,6 +223,40 @@ fn only_objects_are_records_and_depth_and_digits_do_no_harm() {
     }
 }
 
+/// As a stage reads it: nothing that is imported may be parked.
+pub(crate) fn through_the_topic(envelope: &Envelope) -> Envelope {
+    let encoded = codec::encode(envelope, &Framing::SingleObject);
+    let headers: Vec<_> =
+        encoded.headers.iter().map(|(name, value)| (*name, Some(value.as_slice()))).collect();
+    let incoming = Incoming {
+        topic: envelope.event.topic(),
+        key: Some(&encoded.key),
+        value: Some(&encoded.value),
+        headers: &headers,
+        timestamp_ms: 1_900_000_000_000,
+    };
+    match codec::decode(&incoming, &NoRegistry) {
+        Ok(Decoded::Event(envelope)) => *envelope,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_the_envelope_has_no_room_for_is_left_out() {
+    let long = |bytes: usize| format!("arn:aws:iam::111122223333:role/{}", "x".repeat(bytes));
+    for odd in [
+        json!({"eventTime": "1969-12-31T23:59:59Z"}),
+        json!({"eventTime": "+12345-01-01T00:00:00Z"}),
+        json!({"sharedEventID": "x".repeat(1_025)}),
+        json!({"resources": [{"ARN": long(5_000)}]}),
+        json!({"requestParameters": {"roleName": "nul\0"}, "sourceIPAddress": "\0", "eventName": "\0"}),
+        json!({"userIdentity": {"type": "IAMUser", "arn": long(8_000), "userName": "\0"}}),
+    ] {
+        let envelope = mapped(&with(&odd)).envelope;
+        assert_eq!(through_the_topic(&envelope), envelope, "{odd}");
+    }
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -263,7 +300,8 @@ proptest! {
     ) {
         let record = with(&members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
         let (once, twice) = (mapped(&record), mapped(&record));
-        prop_assert_eq!(once, twice);
+        prop_assert_eq!(&once, &twice);
+        prop_assert_eq!(through_the_topic(&once.envelope), once.envelope);
     }
 
     #[test]
@@ -300,6 +338,7 @@ fn corpus_stratus_every_event_is_read() {
             let Mapped { envelope, oddities } = map(&tenant(), &text).expect("an object");
             assert!(!oddities.id_derived && !oddities.time_assumed);
             assert!(ids.insert(envelope.id));
+            assert_eq!(through_the_topic(&envelope), envelope);
             let Event::Activity(activity) = envelope.event else { panic!("not activity") };
             failures += usize::from(activity.outcome.status == OutcomeStatus::Failure);
             names.insert(activity.action);
@@ -318,6 +357,7 @@ fn corpus_panther_every_line_is_taken() {
     for line in lines.lines() {
         let test: Value = serde_json::from_str(line).expect("a line is JSON");
         let Mapped { envelope, oddities } = mapped(&test["event"]);
+        assert_eq!(through_the_topic(&envelope), envelope);
         assert_eq!(envelope.native.expect("kept").record, test["event"].to_string());
         derived += u32::from(oddities.id_derived);
         assert!(oddities.time_assumed || envelope.occurred_at > ASSUMED_TIME);
