@@ -141,7 +141,7 @@ impl<'a> Record<'a> {
     pub(super) fn to_json(&self) -> Vec<u8> {
         // A native record grows by its quotes when it becomes a string.
         let raw = self.raw_data.map_or(0, str::len);
-        let mut json = Vec::with_capacity(1536 + raw + raw / 6);
+        let mut json = Vec::with_capacity(2048 + raw + raw / 4);
         serde_json::to_writer(&mut json, self).expect("strings, integers and lists always have a JSON form");
         json
     }

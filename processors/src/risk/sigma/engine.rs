@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{
     native::NativeRecord,
+    offsets,
     rule::{Rule, RuleProblem, format_of},
 };
 
@@ -94,6 +95,7 @@ impl Loaded {
         for (mut rule, named) in rules {
             // A hit tells its rule's id only. Ids may repeat or be missing; the place in our list does neither.
             rule.id = Some(accepted.len().to_string());
+            offsets::expand(&mut rule);
             match compile_rule(&rule) {
                 Ok(rule) => {
                     accepted.push(named);

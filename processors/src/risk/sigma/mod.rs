@@ -5,6 +5,7 @@
 
 mod engine;
 mod native;
+mod offsets;
 mod rule;
 #[cfg(test)]
 mod tests;

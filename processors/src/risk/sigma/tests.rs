@@ -88,6 +88,34 @@ fn modifiers_and_conditions_of_the_specification() {
 }
 
 #[test]
+fn encodings_and_references() {
+    let record = json!({
+        "userName": "ada", "accessKey": {"userName": "ada"}, "target": "eve", "flag": true, "port": "443",
+        "userData": "Y3VybCBodHRwczovL2V4YW1wbGU=", "command": "runner \u{2013}force", "empty": "", "list": [],
+    });
+    check(&selection("userName|fieldref: accessKey.userName"), &record, true);
+    check(&selection("userName|fieldref: target"), &record, false);
+    check(&selection("userName|fieldref: nowhere"), &record, false);
+    check(&selection("userData|base64offset|contains: 'https://'"), &record, true);
+    check(&selection("userData|base64offset|contains: 'ftp://'"), &record, false);
+    check(&selection("userData|base64offset|contains|all:\n    - 'curl'\n    - 'example'"), &record, true);
+    check(&selection("userData|base64offset|contains|all:\n    - 'curl'\n    - 'wget'"), &record, false);
+    check(&selection("command|windash|contains: ' -force'"), &record, true);
+    check(&selection("flag: true"), &record, true);
+    check(&selection("port: 443"), &record, true);
+    check(&selection("port|lt: 1024"), &record, true);
+    check(&selection("empty: ''"), &record, true);
+    check(&selection("list|exists: true"), &record, true);
+    check(&selection("userName|re|i: '^ADA$'"), &record, true);
+    check(
+        "    one:\n        userName: ada\n    two:\n        target: ada\n    condition: 1 of them\n",
+        &record,
+        true,
+    );
+    check("    one:\n        - userName: eve\n        - target: eve\n    condition: one\n", &record, true);
+}
+
+#[test]
 fn what_cannot_be_used_is_reported_and_the_rest_runs() {
     let good = rule(&selection("eventName: CreateUser"));
     let regex = rule(&selection("eventName|re: '('"));
