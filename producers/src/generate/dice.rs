@@ -84,7 +84,8 @@ impl Dice {
             if left < width {
                 (bits, left) = (self.0.next_u64(), 64);
             }
-            out.push(char::from(alphabet[(bits & ((1 << width) - 1)) as usize]));
+            let at = usize::try_from(bits & ((1 << width) - 1)).expect("an alphabet is short");
+            out.push(char::from(alphabet[at]));
             (bits, left) = (bits >> width, left - width);
         }
     }
