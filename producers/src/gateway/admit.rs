@@ -44,7 +44,11 @@ pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: 
     };
     let allowance = match door.take(&principal) {
         Ok(allowance) => allowance,
-        Err((refusal, allowance)) => return with_allowance(refusal.into_response(), Some(&allowance)),
+        Err(none_left) => {
+            let refusal = Refusal::new(ProblemKind::RateLimited, "this key asks too often")
+                .retry_after(none_left.wait());
+            return with_allowance(refusal.into_response(), Some(&none_left));
+        }
     };
     let response = if principal.may(door.scope) {
         request.extensions_mut().insert(Arc::new(principal));
@@ -57,15 +61,14 @@ pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: 
 }
 
 impl Door {
-    fn take(&self, principal: &Principal) -> Result<Option<Allowance>, (Refusal, Allowance)> {
+    fn take(&self, principal: &Principal) -> Result<Option<Allowance>, Allowance> {
         let Some(limiter) = &self.app.limiters.callers else { return Ok(None) };
         let (tenant, key_id) = (principal.tenant.clone(), principal.key_id.clone());
-        limiter.take(Caller { tenant, key_id, class: self.class }).map(Some).map_err(|allowance| {
+        let taken = limiter.take(Caller { tenant, key_id, class: self.class });
+        if taken.is_err() {
             metrics::counter!("weir_rate_limited_total", "tenant_class" => "api_key").increment(1);
-            let refusal = Refusal::new(ProblemKind::RateLimited, "this key asks too often")
-                .retry_after(allowance.wait());
-            (refusal, allowance)
-        })
+        }
+        taken.map(Some)
     }
 }
 

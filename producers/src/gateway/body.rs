@@ -159,7 +159,7 @@ mod tests {
             let headers = HeaderMap::from_iter([(header::CONTENT_LENGTH, length.parse().expect("a value"))]);
             // A body that never comes: the answer does not wait for it.
             let never = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
-            let refused = read(&headers, never, &budget, &limits, Duration::from_secs(60)).await;
+            let refused = read(&headers, never, &budget, &limits, Duration::from_mins(1)).await;
             assert_eq!(slug(&refused.err().expect("refused")), expected);
         }
     }

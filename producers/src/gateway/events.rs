@@ -140,11 +140,9 @@ impl Text {
     fn parse(&self, body: &Bytes) -> Result<Vec<Result<Envelope, Rejected>>, Refusal> {
         let (tenant, now) = (&self.tenant, self.now);
         let one = |event: Result<Envelope, Unreadable>| event.map(|event| vec![Ok(event)]).map_err(refused);
-        match &self.mode {
+        match self.mode {
             ContentMode::Structured => one(json::parse_structured(body, tenant, now)),
-            ContentMode::Binary { .. } => {
-                one(json::parse_binary(attributes(&self.headers), body, tenant, now))
-            }
+            ContentMode::Binary => one(json::parse_binary(attributes(&self.headers), body, tenant, now)),
             ContentMode::Batch => {
                 let events = json::parse_batch(body, tenant, now).map_err(refused)?.into_iter().enumerate();
                 Ok(events

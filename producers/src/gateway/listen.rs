@@ -28,7 +28,7 @@ use super::{
 };
 
 /// How often callers are forgotten whose allowance is full again.
-const PRUNE_EVERY: Duration = Duration::from_secs(60);
+const PRUNE_EVERY: Duration = Duration::from_mins(1);
 /// After a failed accept (no descriptors left): long enough for others to end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A connection's read buffer. Holds a head of the longest accepted kind and one that is told to be too long.
@@ -87,12 +87,15 @@ async fn stop(app: &App, connections: Connections) -> Result<(), GatewayError> {
     Err(GatewayError::Unflushed(unflushed))
 }
 
+/// Open connections of each address that has any.
+type ByAddress = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
 struct Connections {
     app: Arc<App>,
     router: Router,
     http: http1::Builder,
     slots: Arc<Semaphore>,
-    by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    by_address: ByAddress,
     tasks: TaskTracker,
     /// No further requests on any connection.
     finish: CancellationToken,
@@ -175,7 +178,7 @@ impl Connections {
 /// A connection's place; free again when dropped.
 struct Slot {
     _one: OwnedSemaphorePermit,
-    of: Option<(IpAddr, Arc<Mutex<HashMap<IpAddr, usize>>>)>,
+    of: Option<(IpAddr, ByAddress)>,
 }
 
 impl Drop for Slot {

@@ -89,9 +89,10 @@ pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
     .record(elapsed.as_secs_f64());
     span.in_scope(|| {
         let elapsed_ms = elapsed.as_millis();
-        match status {
-            500.. => warn!(status, elapsed_ms, "request failed"),
-            _ => debug!(status, elapsed_ms, "request answered"),
+        if status >= 500 {
+            warn!(status, elapsed_ms, "request failed");
+        } else {
+            debug!(status, elapsed_ms, "request answered");
         }
     });
     response

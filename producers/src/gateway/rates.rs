@@ -18,7 +18,7 @@ use schemas::TenantId;
 
 use super::{config::Rates, refusal::whole_seconds};
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// Routes that share an allowance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -196,7 +196,7 @@ mod tests {
         }
         limiter.take(106).expect_err("which is used up");
         assert_eq!(limiter.inner.len(), 4);
-        clock.advance(Duration::from_secs(120));
+        clock.advance(Duration::from_mins(2));
         limiter.prune();
         assert_eq!(limiter.inner.len(), 0);
         limiter.take(107).expect("room again");

@@ -16,7 +16,7 @@ use super::settle::{Accepted, Rejected};
 /// which knows the request's path and ids.
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {
-    pub(super) answer: ProblemAnswer,
+    pub(super) answer: Box<ProblemAnswer>,
     headers: HeaderMap,
 }
 
@@ -44,7 +44,7 @@ impl Refusal {
         }
         let answer =
             ProblemAnswer { problem: Problem::new(kind, detail), accepted: Vec::new(), rejected: Vec::new() };
-        Self { answer, headers }
+        Self { answer: Box::new(answer), headers }
     }
 
     /// Says when to come back: whole seconds, at least one.
@@ -75,7 +75,7 @@ impl IntoResponse for Refusal {
         *response.status_mut() = StatusCode::from_u16(self.answer.problem.status)
             .expect("every kind of problem has a status between 400 and 599");
         response.headers_mut().extend(self.headers);
-        response.extensions_mut().insert(self.answer);
+        response.extensions_mut().insert(*self.answer);
         response
     }
 }

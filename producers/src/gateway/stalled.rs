@@ -98,7 +98,7 @@ mod tests {
     #[tokio::test]
     async fn a_reader_that_goes_on_gets_everything() {
         let (ours, mut theirs) = duplex(8);
-        let mut ours = WriteDeadline::new(ours, Duration::from_secs(60));
+        let mut ours = WriteDeadline::new(ours, Duration::from_mins(1));
         let writing = tokio::spawn(async move {
             ours.write_all(&[7; 1_000]).await?;
             ours.shutdown().await

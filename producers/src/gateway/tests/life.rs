@@ -88,9 +88,7 @@ async fn stopping_lets_requests_end_and_takes_no_new_ones() {
     assert_eq!(idle.reply().await.expect("an answer").status, 200);
     let mut busy = Wire::open(&running).await;
     busy.send(&Ask::structured(&event("a")).bytes()).await;
-    while running.kafka.published().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    published_any(&running).await;
     running.shutdown.cancel();
     assert!(idle.closed().await, "nothing was in hand there");
     busy.reply().await.expect("the request in hand is answered").expect(503, "outcome-unknown");
@@ -105,9 +103,7 @@ async fn what_stays_behind_at_a_stop_is_an_error() {
     let running = start_with(GatewayConfig { timeouts, ..config() }, kafka).await;
     let mut busy = Wire::open(&running).await;
     busy.send(&Ask::structured(&event("a")).bytes()).await;
-    while running.kafka.published().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    published_any(&running).await;
     running.shutdown.cancel();
     let error = running.ended.await.expect("no panic").expect_err("one was not flushed");
     assert!(matches!(error, GatewayError::Unflushed(1)), "{error}");

@@ -157,9 +157,9 @@ async fn the_trace_of_the_request_is_the_events_unless_it_has_its_own() {
     let running = start().await;
     let sent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let own = "00-11111111111111111111111111111111-2222222222222222-01";
-    let mut traced = event("b");
-    traced["traceparent"] = own.into();
-    for (event, header) in [(event("a"), sent), (traced, sent), (event("c"), "00-0-0-00")] {
+    let mut with_own = event("b");
+    with_own["traceparent"] = own.into();
+    for (event, header) in [(event("a"), sent), (with_own, sent), (event("c"), "00-0-0-00")] {
         assert_eq!(Ask::structured(&event).header("traceparent", header).to(&running).await.status, 202);
     }
     let traces: Vec<_> =
