@@ -37,6 +37,7 @@ impl Weir {
         command
             .args(args)
             .env("WEIR_HOME", self.home.path())
+            .env("WEIR_SERVERS", &self.servers)
             .current_dir(self.home.path())
             .stdin(Stdio::null());
         for name in

@@ -3,8 +3,10 @@
 mod architecture;
 mod audit_mapping;
 mod command;
+mod faults;
 mod postgres_sink;
 mod query_api;
 mod stack;
 mod stage;
 mod support;
+mod topology;

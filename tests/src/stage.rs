@@ -1,30 +1,16 @@
 //! Stages on real servers: from the topics to rows, through restarts, rebalances and bad records.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, time::Duration};
 
-use producers::{
-    generate::{Generator, GeneratorConfig},
-    kafka::{Producer, ProducerConfig, Purpose, Tally},
-};
-use schemas::{TenantId, Timestamp, Topic, codec::Framing};
-use sqlx::{Connection, PgConnection};
+use schemas::Topic;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use topology::{
     pipeline,
     runtime::{self, Health, RunConfig, RunError},
-    stack::{Endpoints, Stack, StackConfig, Tethered},
 };
 
-/// Servers of one test's own, with topics and tables.
-struct Site {
-    endpoints: Endpoints,
-    producer: Producer,
-    /// The end of what the generator plays, so that a seed means the same events again.
-    now: Timestamp,
-    _stack: Tethered,
-    _home: tempfile::TempDir,
-}
+use crate::support::site::Site;
 
 /// A stage at work.
 struct Running {
@@ -34,26 +20,6 @@ struct Running {
 }
 
 impl Site {
-    async fn new() -> Self {
-        let home = tempfile::tempdir().expect("a temporary folder");
-        let config = StackConfig::private(home.path()).expect("a place for the servers");
-        let stack = Stack::new(config).tethered();
-        let endpoints = stack.up().await.expect("servers");
-        sinks::postgres::create_database(&endpoints.maintenance_url, "weir").await.expect("a database");
-        sinks::postgres::migrate(&endpoints.database_url).await.expect("migrations");
-        let topology = pipeline::declaration();
-        runtime::admin::apply(&topology, &endpoints.kafka, &[].into()).await.expect("topics");
-        let config = ProducerConfig {
-            bootstrap: endpoints.kafka.clone(),
-            purpose: Purpose::Bulk,
-            client_id: "test".into(),
-            extra: [].into(),
-        };
-        let producer = Producer::new(&config, Framing::SingleObject).expect("a producer");
-        let now = Timestamp::from(std::time::SystemTime::now());
-        Self { endpoints, producer, now, _stack: stack, _home: home }
-    }
-
     fn run_config(&self) -> RunConfig {
         RunConfig::new(&self.endpoints.kafka, &self.endpoints.database_url)
     }
@@ -66,36 +32,6 @@ impl Site {
             runtime::run(&pipeline::declaration(), &["audit".to_owned()], config, seen, told).await
         });
         Running { stop, health, task }
-    }
-
-    /// Publishes so many events of a tenant and returns when all are acknowledged.
-    async fn publish(&self, seed: u64, tenant: &str, events: usize) {
-        let tenant = TenantId::new(tenant).expect("valid");
-        let config = GeneratorConfig::ending_at(self.now, events as u64, tenant);
-        let tally = Arc::new(Tally::default());
-        for event in Generator::new(seed, config).take(events) {
-            self.producer.send_tallied(&event, &tally).await.expect("room in the queue");
-        }
-        tally.settled().await;
-        assert_eq!((tally.acknowledged(), tally.failed()), (events as u64, 0));
-    }
-
-    async fn count(&self, sql: &'static str) -> i64 {
-        let mut connection =
-            PgConnection::connect(&self.endpoints.database_url).await.expect("Postgres answers");
-        sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("a count")
-    }
-
-    async fn await_count(&self, sql: &'static str, expected: i64) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-        loop {
-            let count = self.count(sql).await;
-            if count == expected {
-                return;
-            }
-            assert!(tokio::time::Instant::now() < deadline, "{sql}: {count} instead of {expected}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
     }
 }
 

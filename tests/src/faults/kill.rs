@@ -1,0 +1,61 @@
+//! Stages killed at random while events flow.
+
+use std::time::Duration;
+
+use rand::Rng as _;
+
+use super::{dice, ledger, member::Member, setting};
+use crate::support::site::{Flow, Site};
+
+/// By then everything is settled after the last fault.
+const HEALED_WITHIN: Duration = Duration::from_secs(120);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_stages_lose_and_double_nothing() {
+    let mut dice = dice("killed_stages_lose_and_double_nothing");
+    let (events, kills) = (setting("WEIR_FAULT_EVENTS", 200_000), setting("WEIR_FAULT_KILLS", 50));
+    let site = Site::new().await;
+    ledger::open(&site.endpoints).await;
+    let names = ["a", "b"];
+    let mut members = names.map(|name| Some(Member::start(&site.endpoints, Some(name))));
+    // As many events a second as keep the flow going until the last kill, at a second a kill.
+    let flow = site.flow(events, events.div_ceil(kills.max(1)));
+
+    // A third member that comes and goes makes the other two share anew.
+    let mut guest: Option<Member> = None;
+    for round in 0..kills {
+        tokio::time::sleep(Duration::from_millis(dice.random_range(50..1_500))).await;
+        let victim = dice.random_range(0..names.len());
+        if let Some(member) = members[victim].take() {
+            member.kill();
+        }
+        if round % 5 == 0 {
+            match guest.take() {
+                Some(guest) => guest.stop().await,
+                None => guest = Some(Member::start(&site.endpoints, None)),
+            }
+        }
+        members[victim] = Some(Member::start(&site.endpoints, Some(names[victim])));
+    }
+    if let Some(guest) = guest {
+        guest.stop().await;
+    }
+    finished(&site, flow, events).await;
+    members.iter_mut().flatten().for_each(Member::assert_alive);
+    ledger::balance(&site.endpoints, events).await;
+}
+
+/// Waits for the last acknowledgement, and until the stage has settled everything.
+pub(super) async fn finished(site: &Site, flow: Flow, events: u64) {
+    flow.published(events).await;
+    let deadline = tokio::time::Instant::now() + HEALED_WITHIN;
+    let mut seen = None;
+    while seen.is_none_or(|seen| seen < events) {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{HEALED_WITHIN:?} after the last fault: {seen:?} of {events}"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        seen = ledger::settled(&site.endpoints).await;
+    }
+}

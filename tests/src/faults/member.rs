@@ -1,0 +1,61 @@
+//! A stage as a process that can be killed.
+
+use std::process::{Child, Command, Stdio};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use topology::stack::Endpoints;
+
+/// One member of the audit stage's group; killed when dropped.
+pub(super) struct Member {
+    child: Child,
+}
+
+impl Member {
+    /// Starts a process. `instance`: static membership, by which a restarted process takes its partitions up at once
+    /// instead of after the dead one's session has run out.
+    pub(super) fn start(endpoints: &Endpoints, instance: Option<&str>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir-under-test"));
+        command
+            .args(["run", "audit"])
+            .env("KAFKA_BOOTSTRAP_SERVERS", &endpoints.kafka)
+            .env("DATABASE_URL", &endpoints.database_url)
+            .env("WEIR_STAGE__ADMIN_LISTEN", "127.0.0.1:0")
+            .env("RUST_LOG", "error")
+            .env_remove("SCHEMA_REGISTRY_URL")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        if let Some(instance) = instance {
+            command.env("WEIR_STAGE__GROUP_INSTANCE", instance);
+        }
+        Self { child: command.spawn().expect("the stage starts") }
+    }
+
+    /// Kills it: no handler runs, nothing is flushed.
+    pub(super) fn kill(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("reaped");
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(super) async fn stop(mut self) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")), Signal::SIGTERM).expect("told");
+        let status = tokio::task::block_in_place(|| self.child.wait()).expect("reaped");
+        assert!(status.success(), "a stage that is told to stop ends well: {status}");
+    }
+
+    /// Fails the test if the process has ended by itself.
+    pub(super) fn assert_alive(&mut self) {
+        let ended = self.child.try_wait().expect("its state");
+        assert!(ended.is_none(), "the stage ended by itself: {ended:?}");
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

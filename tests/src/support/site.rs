@@ -1,0 +1,101 @@
+//! A place to run stages: servers of one test's own, with topics and tables.
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use producers::{
+    generate::{self, Generator, GeneratorConfig, Rate, RunSummary},
+    kafka::{Producer, ProducerConfig, Purpose, Tally},
+};
+use schemas::{TenantId, Timestamp, codec::Framing};
+use sqlx::{Connection, PgConnection};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use topology::{
+    pipeline, runtime,
+    stack::{Endpoints, Stack, StackConfig, Tethered},
+};
+
+/// Servers of one test's own, with topics and tables.
+pub(crate) struct Site {
+    pub(crate) endpoints: Endpoints,
+    pub(crate) producer: Producer,
+    /// The end of what the generator plays, so that a seed means the same events again.
+    now: Timestamp,
+    pub(crate) stack: Tethered,
+    _home: tempfile::TempDir,
+}
+
+impl Site {
+    pub(crate) async fn new() -> Self {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let config = StackConfig::private(home.path()).expect("a place for the servers");
+        let stack = Stack::new(config).tethered();
+        let endpoints = stack.up().await.expect("servers");
+        sinks::postgres::create_database(&endpoints.maintenance_url, "weir").await.expect("a database");
+        sinks::postgres::migrate(&endpoints.database_url).await.expect("migrations");
+        let topology = pipeline::declaration();
+        runtime::admin::apply(&topology, &endpoints.kafka, &[].into()).await.expect("topics");
+        let config = ProducerConfig {
+            bootstrap: endpoints.kafka.clone(),
+            purpose: Purpose::Bulk,
+            client_id: "test".into(),
+            extra: [].into(),
+        };
+        let producer = Producer::new(&config, Framing::SingleObject).expect("a producer");
+        let now = Timestamp::from(std::time::SystemTime::now());
+        Self { endpoints, producer, now, stack, _home: home }
+    }
+
+    /// Publishes so many events of a tenant and returns when all are acknowledged.
+    pub(crate) async fn publish(&self, seed: u64, tenant: &str, events: usize) {
+        let tenant = TenantId::new(tenant).expect("valid");
+        let config = GeneratorConfig::ending_at(self.now, events as u64, tenant);
+        let tally = Arc::new(Tally::default());
+        for event in Generator::new(seed, config).take(events) {
+            self.producer.send_tallied(&event, &tally).await.expect("room in the queue");
+        }
+        tally.settled().await;
+        assert_eq!((tally.acknowledged(), tally.failed()), (events as u64, 0));
+    }
+
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
+        let mut connection =
+            PgConnection::connect(&self.endpoints.database_url).await.expect("Postgres answers");
+        sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("a count")
+    }
+
+    pub(crate) async fn await_count(&self, sql: &'static str, expected: i64) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let count = self.count(sql).await;
+            if count == expected {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{sql}: {count} instead of {expected}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Begins to publish so many events at a rate, and goes on while the test does other things.
+    pub(crate) fn flow(&self, events: u64, per_second: u64) -> Flow {
+        let producer = self.producer.clone();
+        let config = GeneratorConfig::ending_at(self.now, events, TenantId::new("acme").expect("valid"));
+        let rate =
+            u32::try_from(per_second).ok().and_then(NonZeroU32::new).map_or(Rate::Unlimited, Rate::PerSecond);
+        Flow(tokio::spawn(async move {
+            let events = Generator::new(1, config).take(usize::try_from(events).expect("a count"));
+            generate::run(events, rate, &producer, &CancellationToken::new(), |_| {}).await
+        }))
+    }
+}
+
+/// Events on their way.
+pub(crate) struct Flow(JoinHandle<Result<RunSummary, generate::RunError>>);
+
+impl Flow {
+    /// Waits until all of them are acknowledged.
+    pub(crate) async fn published(self, events: u64) {
+        let summary = self.0.await.expect("no panic").expect("every event is acknowledged in the end");
+        assert_eq!(summary.published, events);
+    }
+}
