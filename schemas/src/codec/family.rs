@@ -14,6 +14,9 @@ use crate::{
     },
 };
 
+/// What a family's value holds.
+pub(super) type EventAndNative = (Event, Option<Native>);
+
 /// A way to read a family's struct out of something: Avro bytes, JSON text.
 pub(super) trait Read {
     /// What can go wrong.
@@ -23,7 +26,7 @@ pub(super) trait Read {
 }
 
 /// Reads the event of a family; `None` for a topic that holds none.
-pub(super) fn read<R: Read>(topic: Topic, read: R) -> Option<Result<(Event, Option<Native>), R::Error>> {
+pub(super) fn read<R: Read>(topic: Topic, read: R) -> Option<Result<EventAndNative, R::Error>> {
     macro_rules! one {
         ($variant:ident, $family:ty) => {
             read.read::<$family>().map(|(event, native)| (Event::$variant(event), native))

@@ -22,7 +22,7 @@ const SINGLE_OBJECT_MAGIC: [u8; 2] = [0xC3, 0x01];
 
 /// Decodes one record. Any bytes are answered; none panic or allocate more than a small multiple of their length
 /// and 8 MiB.
-pub fn decode<'a>(incoming: &Incoming<'a>, schemas: &impl SchemaLookup) -> Result<Decoded, DecodeError> {
+pub fn decode(incoming: &Incoming<'_>, schemas: &impl SchemaLookup) -> Result<Decoded, DecodeError> {
     let Some(value) = incoming.value else { return Ok(Decoded::Tombstone) };
     if value.len() > MAX_VALUE_BYTES {
         return Err(
@@ -97,22 +97,22 @@ enum Frame<'a> {
 }
 
 fn frame(value: &[u8]) -> Result<Frame<'_>, Refusal> {
-    match value {
-        [CONFLUENT_MAGIC, a, b, c, d, datum @ ..] => {
-            Ok(Frame::Confluent { id: u32::from_be_bytes([*a, *b, *c, *d]), datum })
-        }
-        _ => match value.strip_prefix(&SINGLE_OBJECT_MAGIC).and_then(|rest| rest.split_at_checked(8)) {
-            Some((fingerprint, datum)) => Ok(Frame::SingleObject { fingerprint, datum }),
-            None => {
-                let detail = "the value begins with neither Confluent framing nor a single-object marker";
-                Err(Refusal::new(Why::Undecodable, detail))
-            }
-        },
+    if let [CONFLUENT_MAGIC, a, b, c, d, datum @ ..] = value {
+        return Ok(Frame::Confluent { id: u32::from_be_bytes([*a, *b, *c, *d]), datum });
     }
+    let single_object = value.strip_prefix(&SINGLE_OBJECT_MAGIC).and_then(|rest| rest.split_at_checked(8));
+    single_object.map(|(fingerprint, datum)| Frame::SingleObject { fingerprint, datum }).ok_or_else(|| {
+        Refusal::new(Why::Undecodable, "the value has neither Confluent framing nor a single-object marker")
+    })
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        hex.extend(
+            [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default()),
+        );
+        hex
+    })
 }
 
 #[derive(Default)]

@@ -124,6 +124,7 @@ macro_rules! with_modules {
         pub(crate) mod $optional {
             use super::{Deserialize, Deserializer, Serialize, Serializer};
 
+            #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
             pub(crate) fn serialize<S: Serializer>(
                 value: &Option<$type>,
                 serializer: S,

@@ -95,14 +95,26 @@ struct Walk<'a> {
 }
 
 struct Container {
-    is_object: bool,
-    /// The object whose member `native` is the native record.
-    is_data: bool,
-    /// The next string is a key.
-    awaits_key: bool,
-    /// The member's value that comes next is the event's data.
-    data_next: bool,
+    kind: Kind,
+    next: Next,
     count: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Array,
+    Object,
+    /// The event's data: its member `native` is the native record.
+    Data,
+}
+
+/// What comes next within a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Key,
+    Value,
+    /// The value that is the event's data.
+    Data,
 }
 
 impl<'a> Walk<'a> {
@@ -139,12 +151,16 @@ impl<'a> Walk<'a> {
         if self.open.len() - base >= self.limits.depth {
             return Err(over(format_args!("is nested deeper than {}", self.limits.depth)));
         }
-        let is_data = is_object
-            && match self.open.last_mut() {
-                Some(parent) => std::mem::take(&mut parent.data_next),
-                None => self.document == Document::Data,
-            };
-        self.open.push(Container { is_object, is_data, awaits_key: is_object, data_next: false, count: 0 });
+        let is_data = match self.open.last_mut() {
+            Some(parent) => std::mem::replace(&mut parent.next, Next::Value) == Next::Data,
+            None => self.document == Document::Data,
+        };
+        let (kind, next) = match (is_object, is_data) {
+            (false, _) => (Kind::Array, Next::Value),
+            (true, false) => (Kind::Object, Next::Key),
+            (true, true) => (Kind::Data, Next::Key),
+        };
+        self.open.push(Container { kind, next, count: 0 });
         self.at += 1;
         Ok(())
     }
@@ -161,13 +177,13 @@ impl<'a> Walk<'a> {
     fn separator(&mut self) -> Result<(), Refusal> {
         self.at += 1;
         let Some(container) = self.open.last_mut() else { return Ok(()) };
-        container.awaits_key = container.is_object;
-        container.data_next = false;
-        if !container.is_object {
+        if container.kind == Kind::Array {
             container.count += 1;
             if container.count >= self.limits.items {
                 return Err(over(format_args!("has an array of more than {} items", self.limits.items)));
             }
+        } else {
+            container.next = Next::Key;
         }
         Ok(())
     }
@@ -182,14 +198,15 @@ impl<'a> Walk<'a> {
             return Err(over(format_args!("has a text of more than {} bytes", self.limits.string_bytes)));
         }
         if let Some(object) = self.open.last_mut()
-            && std::mem::take(&mut object.awaits_key)
+            && object.next == Next::Key
         {
             object.count += 1;
             if object.count > self.limits.keys {
                 return Err(over(format_args!("has an object of more than {} keys", self.limits.keys)));
             }
-            object.data_next = self.document == Document::Structured && depth == 1 && raw == b"data";
-            self.native_next = object.is_data && raw == b"native";
+            let is_data = self.document == Document::Structured && depth == 1 && raw == b"data";
+            object.next = if is_data { Next::Data } else { Next::Value };
+            self.native_next = object.kind == Kind::Data && raw == b"native";
         }
         Ok(())
     }

@@ -50,11 +50,11 @@ fn event_fields(value: &mut apache_avro::types::Value) -> &mut Vec<(String, apac
     event
 }
 
-fn expect_api_call(answer: Result<Decoded, DecodeError>, change: impl FnOnce(&mut Activity)) {
+fn expect_api_call(answer: &Result<Decoded, DecodeError>, change: impl FnOnce(&mut Activity)) {
     let mut expected = api_call();
     let Event::Activity(activity) = &mut expected.event else { panic!("an activity") };
     change(activity);
-    assert_eq!(answer, Ok(Decoded::Event(Box::new(expected))));
+    assert_eq!(*answer, Ok(Decoded::Event(Box::new(expected))));
 }
 
 #[test]
@@ -76,12 +76,12 @@ fn a_field_that_we_do_not_know_is_skipped() {
         json!({ "name": "note", "type": ["null", { "type": "map", "values": "bytes" }], "default": null });
     fields(&mut newer).insert(2, skippable);
     assert!(parse(&newer).is_direct());
-    expect_api_call(read_api_call(&newer, &api_call_value()), |_| {});
+    expect_api_call(&read_api_call(&newer, &api_call_value()), |_| {});
 
     let with_enum = json!({ "name": "mood", "type": { "type": "enum", "name": "Mood", "symbols": ["Calm"] }, "default": "Calm" });
     fields(&mut newer).insert(0, with_enum);
     assert!(!parse(&newer).is_direct(), "the direct way cannot skip an enum");
-    expect_api_call(read_api_call(&newer, &api_call_value()), |_| {});
+    expect_api_call(&read_api_call(&newer, &api_call_value()), |_| {});
 }
 
 #[test]
@@ -102,13 +102,13 @@ fn fields_with_defaults_may_be_missing_and_both_ways_give_the_same() {
         };
     };
     assert!(parse(&older).is_direct());
-    expect_api_call(read_api_call(&older, &api_call_value()), forget);
+    expect_api_call(&read_api_call(&older, &api_call_value()), forget);
 
     // An enum that has to be skipped forces Avro's own resolution, which fills in the schema's defaults.
     let with_enum = json!({ "name": "mood", "type": { "type": "enum", "name": "Mood", "symbols": ["Calm"] }, "default": "Calm" });
     fields(&mut older).push(with_enum);
     assert!(!parse(&older).is_direct());
-    expect_api_call(read_api_call(&older, &api_call_value()), forget);
+    expect_api_call(&read_api_call(&older, &api_call_value()), forget);
 }
 
 #[test]
@@ -171,14 +171,14 @@ fn a_union_may_stand_in_any_order() {
     service["type"] = json!(["string", "null"]);
     service.as_object_mut().expect("a field").remove("default");
     assert!(parse(&swapped).is_direct());
-    expect_api_call(read_api_call(&swapped, &api_call_value()), |_| {});
+    expect_api_call(&read_api_call(&swapped, &api_call_value()), |_| {});
 }
 
 #[test]
 fn an_unknown_symbol_is_undecodable_unless_the_schema_says_what_it_becomes() {
     let mut newer = schema(0);
     field(&mut newer, "kind")["type"]["symbols"].as_array_mut().expect("symbols").push(json!("Teleported"));
-    expect_api_call(read_api_call(&newer, &api_call_value()), |_| {});
+    expect_api_call(&read_api_call(&newer, &api_call_value()), |_| {});
     let mut value = api_call_value();
     event_fields(&mut value)[0].1 = apache_avro::types::Value::Enum(7, "Teleported".into());
     assert_eq!(reason(read_api_call(&newer, &value)), ParkReason::Undecodable);
@@ -191,7 +191,7 @@ fn an_unknown_symbol_is_undecodable_unless_the_schema_says_what_it_becomes() {
         panic!("a record")
     };
     actor[0].1 = apache_avro::types::Value::Enum(0, "Robot".into());
-    expect_api_call(read_api_call(&newer, &value), |activity| activity.actor.kind = ActorKind::Unknown);
+    expect_api_call(&read_api_call(&newer, &value), |activity| activity.actor.kind = ActorKind::Unknown);
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn names_that_are_used_twice_are_understood() {
     let resources =
         json!({ "name": "more", "type": { "type": "array", "items": "Resource" }, "default": [] });
     fields(&mut shared).push(resources);
-    expect_api_call(read_api_call(&shared, &api_call_value()), |_| {});
+    expect_api_call(&read_api_call(&shared, &api_call_value()), |_| {});
 }
 
 #[test]

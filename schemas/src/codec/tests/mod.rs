@@ -20,8 +20,9 @@ fn noon() -> Timestamp {
 
 /// An API call as a CloudTrail source would publish it, with a native record of about 2 KB.
 fn api_call() -> Envelope {
-    let parameters: String =
+    let parameters: Vec<_> =
         (0..60).map(|n| format!(r#","parameter{n}":"value {n} of the request""#)).collect();
+    let parameters = parameters.concat();
     let tenant = TenantId::new("acme").expect("valid");
     Envelope {
         id: EventId::derived(&tenant, "test", b"1"),
