@@ -138,6 +138,7 @@ async fn data_that_does_not_fit_its_type_is_an_invalid_event() {
         json!("0000-01-01T00:00:00Z"),
         json!("+294277-01-01T00:00:00Z"),
         json!("2026-01-02T03:04:60Z"),
+        json!(1_767_322_800),
     ] {
         bodies.push(with(json!({"time": time})));
     }

@@ -1,5 +1,7 @@
 //! Health, what every answer carries, the description, and stopping.
 
+use metrics_exporter_prometheus::PrometheusBuilder;
+
 use super::*;
 use crate::gateway::{RenderMetrics, Timeouts, openapi};
 
@@ -62,6 +64,41 @@ async fn metrics_are_there_where_there_is_an_exporter() {
     let reply = Ask::new("GET", "/metrics").to(&running).await;
     assert_eq!((reply.status, reply.body.as_slice()), (200, &b"up 1\n"[..]));
     assert_eq!(reply.header("content-type"), "text/plain; version=0.0.4");
+}
+
+#[tokio::test]
+async fn durations_are_counted_under_names_that_strangers_cannot_invent() {
+    let exporter = PrometheusBuilder::new().build_recorder();
+    let rendered = exporter.handle();
+    // The server runs on this thread too.
+    let _installed = metrics::set_default_local_recorder(&exporter);
+    let running = start().await;
+    Ask::new("GET", "/livez").to(&running).await;
+    Ask::new("INVENTED", "/invented/4711").to(&running).await;
+    Ask::structured(&event("a")).to(&running).await;
+    let text = rendered.render();
+    for (method, route, status) in
+        [("GET", "/livez", 200), ("_OTHER", "unmatched", 404), ("POST", "/api/v1/events", 202)]
+    {
+        let labels = format!(
+            "{{http_request_method=\"{method}\",http_route=\"{route}\",http_response_status_code=\"{status}\"}} 1"
+        );
+        assert!(
+            text.contains(&format!("http_server_request_duration_seconds_count{labels}")),
+            "{labels}\n{text}"
+        );
+    }
+    assert!(!text.contains("4711") && !text.contains("acme"), "{text}");
+}
+
+#[tokio::test]
+async fn a_defect_is_answered_and_ends_nothing_else() {
+    let running = start_with(config(), Scripted::new(&[Fate::Panics])).await;
+    let mut wire = Wire::open(&running).await;
+    wire.send(&Ask::structured(&event("a")).bytes()).await;
+    wire.reply().await.expect("an answer").expect(500, "internal");
+    wire.send(&Ask::structured(&event("a")).bytes()).await;
+    assert_eq!(wire.reply().await.expect("an answer").status, 202);
 }
 
 #[tokio::test]

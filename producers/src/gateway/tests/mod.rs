@@ -2,6 +2,7 @@
 
 mod access;
 mod json;
+mod kafka;
 mod life;
 mod publish;
 mod transport;
@@ -45,6 +46,7 @@ enum Fate {
     TooLarge,
     Fails(DeliveryFailure),
     NeverHeardOf,
+    Panics,
 }
 
 struct Scripted {
@@ -83,6 +85,10 @@ impl Publisher for Scripted {
         let fate = if fates.is_empty() { Fate::Stored } else { fates.remove(0) };
         match fate {
             Fate::QueueFull => return Err(SendError::QueueFull),
+            Fate::Panics => {
+                drop(fates);
+                panic!("a defect, on purpose");
+            }
             Fate::TooLarge => return Err(SendError::TooLarge { bytes: 2_000_000 }),
             _ => {}
         }
@@ -246,7 +252,11 @@ struct Reply {
 
 impl Wire {
     async fn open(running: &Running) -> Self {
-        let stream = TcpStream::connect(running.address).await.expect("the gateway listens");
+        Self::to(running.address).await
+    }
+
+    async fn to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("the gateway listens");
         Self { stream, unread: Vec::new() }
     }
 

@@ -164,6 +164,37 @@ async fn other_methods_are_told_which_are_taken() {
     assert_eq!(overridden.to(&running).await.status, 200, "the override is not looked at");
 }
 
+#[tokio::test]
+async fn targets_that_are_no_path_are_refused() {
+    let running = start().await;
+    for (head, status) in [
+        ("CONNECT example.com:443 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", 404),
+        ("OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", 404),
+        ("GET http://other.example/livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", 200),
+        ("GET /api/v1/../../livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", 404),
+    ] {
+        assert_eq!(answers(&running, head.as_bytes()).await, [status], "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_asked_for_only_when_it_is_wanted() {
+    let running = start().await;
+    let body = event("a").to_string();
+    let expecting = format!("expect: 100-continue\r\ncontent-length: {}\r\n", body.len());
+    let mut wire = Wire::open(&running).await;
+    wire.send(&raw(&expecting, "")).await;
+    assert_eq!(wire.reply().await.expect("go on").status, 100);
+    wire.send(body.as_bytes()).await;
+    assert_eq!(wire.reply().await.expect("an answer").status, 202);
+    let stranger = Ask::new("POST", "/api/v1/events").head + &expecting + "\r\n";
+    let mut wire = Wire::open(&running).await;
+    wire.send(stranger.as_bytes()).await;
+    wire.reply().await.expect("an answer").expect(401, "unauthenticated");
+    let oversize = raw("expect: 100-continue\r\ncontent-length: 9999999\r\n", "");
+    assert_eq!(answers(&running, &oversize).await, [413]);
+}
+
 fn hasty() -> GatewayConfig {
     let soon = Duration::from_millis(200);
     GatewayConfig { timeouts: Timeouts { head: soon, body: soon, ..Timeouts::default() }, ..config() }
