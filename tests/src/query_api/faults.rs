@@ -64,6 +64,10 @@ async fn readers_that_hang_up_leave_nothing_behind() {
         // Whether it was answered in time is of no interest here.
         drop(tokio::time::timeout(Duration::from_micros(micros), request).await);
     }
+    // On a busy machine the abandoned questions may hold every connection for a while.
+    while api.ask("acme", "/api/v1/audit").await.0 == StatusCode::SERVICE_UNAVAILABLE {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(api.actions("limit=1000").await.len(), 50);
     loop {
         let busy: i64 = sqlx::query_scalar(
