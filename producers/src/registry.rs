@@ -18,7 +18,7 @@ use std::{
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
 use schemas::{
     Topic,
-    codec::{OwnSchema, SchemaAnswer, SchemaIds, SchemaLookup, WriterSchema, own_schemas},
+    codec::{SchemaAnswer, SchemaIds, SchemaLookup, WriterSchema, own_schemas},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -169,7 +169,7 @@ impl Registry {
         let mut ids = [0; Topic::FAMILIES.len()];
         for (topic, id) in Topic::FAMILIES.into_iter().zip(&mut ids) {
             for own in own_schemas().iter().filter(|own| own.topic == topic) {
-                *id = self.register_one(own).await?;
+                *id = self.register_one(topic, own.json).await?;
                 // Some registries know no rule of a subject before its first schema.
                 if own.version == 1 {
                     self.demand_compatibility(topic).await?;
@@ -179,9 +179,9 @@ impl Registry {
         Ok(SchemaIds::new(ids))
     }
 
-    async fn register_one(&self, own: &OwnSchema) -> Result<u32, RegistryError> {
-        let request = self.request(Method::POST, &format!("/subjects/{}-value/versions", own.topic));
-        let response = send(request.body(json!({ "schema": own.json }).to_string())).await?;
+    async fn register_one(&self, topic: Topic, schema: &str) -> Result<u32, RegistryError> {
+        let request = self.request(Method::POST, &format!("/subjects/{topic}-value/versions"));
+        let response = send(request.body(json!({ "schema": schema }).to_string())).await?;
         if response.status() != StatusCode::OK {
             return Err(fault_of(response).await);
         }

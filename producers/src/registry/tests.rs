@@ -149,3 +149,29 @@ async fn a_schema_that_the_registry_does_not_take_is_refused() {
     let error = registry.register().await.expect_err("incompatible");
     assert_eq!(error, RegistryError::Refused("Schema being registered is incompatible".into()));
 }
+
+/// Against the registry that `SCHEMA_REGISTRY_URL` names: what is registered is found again and reads our records,
+/// what is incompatible is refused. Registering is idempotent, so it may be anybody's registry.
+#[tokio::test]
+async fn against_a_real_registry() {
+    let Ok(url) = std::env::var("SCHEMA_REGISTRY_URL") else {
+        std::io::Write::write_all(&mut std::io::stderr(), b"skipped: SCHEMA_REGISTRY_URL is not set\n")
+            .expect("stderr");
+        return;
+    };
+    let user_info = std::env::var("SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO").ok();
+    let registry = Registry::new(RegistryConfig::new(url, user_info.as_deref())).expect("a client");
+    let ids = registry.register().await.expect("registered");
+    assert_eq!(registry.register().await.expect("registered again"), ids);
+    for (topic, id) in ids.iter() {
+        assert_eq!(registry.fetch(id).await.expect("found again").topic(), topic);
+    }
+    assert_eq!(
+        registry.fetch(2_000_000_000).await.expect_err("nobody's"),
+        RegistryError::Unknown(2_000_000_000)
+    );
+
+    let incompatible = own_schemas()[0].json.replace("\"action\"", "\"verb\"");
+    let refused = registry.register_one(Topic::Activity, &incompatible).await.expect_err("a lost field");
+    assert!(matches!(refused, RegistryError::Refused(_)), "{refused}");
+}
