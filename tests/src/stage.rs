@@ -13,7 +13,7 @@ use topology::{
 use crate::support::site::Site;
 
 /// A stage at work.
-struct Running {
+pub(crate) struct Running {
     stop: CancellationToken,
     health: Health,
     task: JoinHandle<Result<(), RunError>>,
@@ -24,7 +24,7 @@ impl Site {
         RunConfig::new(&self.endpoints.kafka, &self.endpoints.database_url)
     }
 
-    fn run(&self, members: usize) -> Running {
+    pub(crate) fn run(&self, members: usize) -> Running {
         let (stop, health) = (CancellationToken::new(), Health::default());
         let config = RunConfig { members: NonZeroUsize::new(members).expect("some"), ..self.run_config() };
         let (told, seen) = (stop.clone(), health.clone());
@@ -36,14 +36,14 @@ impl Site {
 }
 
 impl Running {
-    async fn ready(&self) {
+    pub(crate) async fn ready(&self) {
         while !self.health.is_ready() {
             assert!(!self.task.is_finished(), "the stage ended before it was ready");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         let stopped = tokio::time::timeout(Duration::from_secs(25), self.task).await;
         stopped.expect("within 25 s").expect("no panic").expect("a stage that can go on");

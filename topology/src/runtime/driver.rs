@@ -153,7 +153,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
                 asked.watermarks.remove(partition);
             }
         }
-        self.request(source, partitions)
+        if partitions.is_empty() { None } else { self.request(source, partitions) }
     }
 
     fn request(&mut self, source: &impl Source, partitions: &[TopicPartition]) -> Option<Asked> {

@@ -222,8 +222,14 @@ impl PartitionCounts {
         topic: Topic,
     ) -> Option<(Topic, usize, usize)> {
         let metadata = consumer.fetch_metadata(Some(topic.name()), METADATA_PATIENCE).ok()?;
-        let count = metadata.topics().first().filter(|found| found.error().is_none())?.partitions().len();
-        let known = *self.known.entry(topic).or_insert(count);
-        (count > 0 && known != count).then_some((topic, known, count))
+        let count = metadata
+            .topics()
+            .first()
+            .filter(|found| found.error().is_none() && !found.partitions().is_empty())?
+            .partitions()
+            .len();
+        // Told once: whoever resumes the partitions has accepted the new number.
+        let known = self.known.insert(topic, count).unwrap_or(count);
+        (known != count).then_some((topic, known, count))
     }
 }

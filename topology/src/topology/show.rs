@@ -66,7 +66,8 @@ impl Topology {
         for spec in &shape.topics {
             let days = spec.retention.as_secs() / 86_400;
             let (topic, partitions) = (spec.topic.name(), spec.partitions);
-            text_line(&mut text, format_args!("{topic:<24} {partitions} partitions, kept {days} days"));
+            let noun = if partitions == 1 { "partition" } else { "partitions" };
+            text_line(&mut text, format_args!("{topic:<24} {partitions} {noun}, kept {days} days"));
         }
         text
     }
@@ -88,4 +89,17 @@ impl Topology {
 
 fn text_line(text: &mut String, line: std::fmt::Arguments<'_>) {
     writeln!(text, "{line}").expect("a String takes everything");
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::pipeline;
+
+    #[test]
+    fn the_pipeline_as_people_see_it() {
+        let topology = pipeline::declaration();
+        insta::assert_snapshot!("text", topology.show_text());
+        insta::assert_snapshot!("mermaid", topology.show_mermaid());
+        insta::assert_json_snapshot!("json", topology.shape());
+    }
 }
