@@ -57,9 +57,11 @@ mod tests {
         let tenant = TenantId::new("acme").expect("a plain name");
         let envelope = |text: &str| cloudtrail::map(&tenant, text).expect("an object").envelope;
         let mut seen = Seen::default();
-        assert!(!seen.is_repeated(&envelope(r#"{"eventID":"a"}"#)));
-        assert!(seen.is_repeated(&envelope(r#"{"eventID":"a"}"#)));
-        assert!(!seen.is_repeated(&envelope(r#"{"eventID":"a","eventName":"Other"}"#)));
-        assert!(!seen.is_repeated(&envelope(r#"{"eventID":"b"}"#)));
+        assert!(!seen.is_repeated(&envelope(r#"{"eventID":"00000000-0000-4000-8000-00000000000a"}"#)));
+        assert!(seen.is_repeated(&envelope(r#"{"eventID":"00000000-0000-4000-8000-00000000000a"}"#)));
+        assert!(!seen.is_repeated(&envelope(
+            r#"{"eventID":"00000000-0000-4000-8000-00000000000a","eventName":"Other"}"#
+        )));
+        assert!(!seen.is_repeated(&envelope(r#"{"eventID":"00000000-0000-4000-8000-00000000000b"}"#)));
     }
 }

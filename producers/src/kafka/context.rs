@@ -8,6 +8,7 @@ use std::{
 use metrics::Counter;
 use rdkafka::{
     ClientContext, Message as _,
+    config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
     message::DeliveryResult,
     producer::ProducerContext,
@@ -15,7 +16,7 @@ use rdkafka::{
 use schemas::Topic;
 use serde::Deserialize;
 use tokio::sync::Notify;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::delivery::{Acknowledged, DeliveryFailure, Waiter};
 
@@ -85,6 +86,16 @@ struct Broker {
 }
 
 impl ClientContext for Context {
+    /// What matters arrives as an error or a delivery; the library's own lines are for finding faults in it.
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                error!(facility, line, "librdkafka");
+            }
+            _ => debug!(facility, line, "librdkafka"),
+        }
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AllBrokersDown) => {

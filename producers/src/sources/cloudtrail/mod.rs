@@ -40,7 +40,7 @@ pub struct Mapped {
 /// What a record lacked. All of it is still in the native record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Oddities {
-    /// It had no usable `eventID`; one was derived from its content.
+    /// It had no `eventID` that is a UUID; one was derived from its content.
     pub id_derived: bool,
     /// It had no readable `eventTime`; the wrapping's, the session's or [`ASSUMED_TIME`] was taken.
     pub time_assumed: bool,
@@ -92,7 +92,7 @@ impl Record<'_> {
             .as_deref()
             .and_then(|account| Source::new(format!("aws://{account}")).ok())
             .unwrap_or_else(|| Source::new("aws://unknown").expect("a URI without spaces"));
-        let (id, id_derived) = self.id(tenant, &source);
+        let (id, id_derived) = self.id(tenant);
         let (occurred_at, time_assumed) = self.time();
         let activity = self.activity(account);
         let envelope = Envelope {
@@ -117,16 +117,16 @@ impl Record<'_> {
         Mapped { envelope, oddities: Oddities { id_derived, time_assumed, fields_empty } }
     }
 
-    fn id(&self, tenant: &TenantId, source: &Source) -> (EventId, bool) {
+    /// CloudTrail's ids are UUIDs. Any other text is no promise of being unique: the content is.
+    fn id(&self, tenant: &TenantId) -> (EventId, bool) {
         let wrapping_id = || self.wrapping.and_then(|wrapping| wrapping.text("id"));
         let told = self.fields.text("eventID").or_else(wrapping_id);
-        let id = told.as_deref().and_then(|id| EventId::from_source(tenant, source, id));
-        let kept = told.is_some_and(|id| uuid::Uuid::try_parse(&id).is_ok());
+        let kept = told.and_then(|id| uuid::Uuid::try_parse(&id).ok()).and_then(EventId::new);
         let of_content = || {
             let content = identity::canonical(self.text);
             EventId::derived(tenant, native_format::CLOUDTRAIL, content.as_bytes())
         };
-        (id.unwrap_or_else(of_content), !kept || id.is_none())
+        (kept.unwrap_or_else(of_content), kept.is_none())
     }
 
     /// The first of the record's, the wrapping's and the session's time that can be read.

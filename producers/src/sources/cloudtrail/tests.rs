@@ -172,6 +172,7 @@ fn ids_are_kept_or_derived_from_content() {
     assert_ne!(none, id(json!({"eventID": null, "eventName": "Other"})).0);
     let (text, derived) = id(json!({"eventID": "not-a-uuid"}));
     assert!(derived && text.chars().nth(14) == Some('8'), "UUIDv8: {text}");
+    assert_ne!(text, id(json!({"eventID": "not-a-uuid", "eventName": "Other"})).0, "no UUID, no promise");
     assert_eq!(id(json!({"eventID": "5F1C0A52-8F0E-4BD5-9A51-6A3F1C9F3A10"})), id(json!({})));
     assert!(id(json!({"eventID": "00000000-0000-0000-0000-000000000000"})).1);
 }
