@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::compress;
+use crate::{compress, postgres::nodelay};
 
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const END: [u8; 2] = (-1_i16).to_be_bytes();
@@ -102,6 +102,8 @@ impl Rows {
     /// Copies all rows into a new table, one transaction a batch, over one connection. The time is that of the copying.
     pub async fn copy(&self, database_url: &str) -> Result<Duration, RawCopyError> {
         let mut connection = PgConnection::connect(database_url).await?;
+        // As every careful client does, and ours.
+        nodelay::set(&database_url.parse()?).await;
         let (table, record) = match self.shape {
             Shape::Compressed => ("raw_copy", "record_dictionary, record"),
             Shape::Jsonb => ("raw_copy_jsonb", "record"),

@@ -7,14 +7,14 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::SinkConfig;
+use super::{SinkConfig, nodelay};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a writer is told when it connects.
 pub(super) struct Session {
     pub(super) connection: PgConnection,
-    /// COPY FROM is refused where row-level security applies to the role.
+    /// COPY FROM is refused where row-level security applies to the role, and stalls where small packets wait.
     pub(super) may_copy: bool,
 }
 
@@ -33,6 +33,7 @@ pub(super) async fn connect(config: &SinkConfig) -> sqlx::Result<Session> {
     let connecting = async {
         let mut connection = options.connect().await?;
         connection.execute("SET ROLE weir_writer").await?;
+        let prompt = nodelay::set(&options).await;
         let row = connection
             .fetch_one("SELECT pg_is_in_recovery(), rolbypassrls OR rolsuper FROM pg_roles WHERE rolname = current_user")
             .await?;
@@ -40,7 +41,8 @@ pub(super) async fn connect(config: &SinkConfig) -> sqlx::Result<Session> {
             let why = "the server is in recovery: it takes no writes";
             return Err(sqlx::Error::Io(std::io::Error::other(why)));
         }
-        Ok(Session { may_copy: row.try_get(1)?, connection })
+        let bypasses: bool = row.try_get(1)?;
+        Ok(Session { may_copy: bypasses && prompt, connection })
     };
     let late =
         |_| sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no connection within 5 s"));

@@ -105,8 +105,9 @@ impl<'a> CopyIn<'a> {
 
     /// Sends what has been encoded, once it is a piece.
     pub(crate) async fn send_pieces(&mut self) -> sqlx::Result<()> {
-        if self.rows.buffer.len() >= PIECE_BYTES {
-            self.send_all().await?;
+        while self.rows.buffer.len() >= PIECE_BYTES {
+            self.copy.send(&self.rows.buffer[..PIECE_BYTES]).await?;
+            self.rows.buffer.drain(..PIECE_BYTES);
         }
         Ok(())
     }
@@ -114,16 +115,9 @@ impl<'a> CopyIn<'a> {
     /// Sends the rest and waits for Postgres to accept all of it.
     pub(crate) async fn finish(mut self) -> sqlx::Result<u64> {
         self.rows.end();
-        self.send_all().await?;
+        self.send_pieces().await?;
+        self.copy.send(self.rows.buffer.as_slice()).await?;
         self.copy.finish().await
-    }
-
-    async fn send_all(&mut self) -> sqlx::Result<()> {
-        for piece in self.rows.buffer.chunks(PIECE_BYTES) {
-            self.copy.send(piece).await?;
-        }
-        self.rows.buffer.clear();
-        Ok(())
     }
 }
 

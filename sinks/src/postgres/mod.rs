@@ -15,6 +15,7 @@ mod classify;
 mod connection;
 pub(crate) mod copy;
 mod migrate;
+pub(crate) mod nodelay;
 mod plan;
 mod statements;
 mod transaction;
