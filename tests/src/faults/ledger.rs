@@ -8,7 +8,7 @@ use std::{
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
-    message::Headers as _,
+    message::{BorrowedMessage, Headers as _},
 };
 use schemas::Topic;
 use sqlx::{Connection as _, PgConnection, Row as _};
@@ -49,8 +49,20 @@ struct Dump {
     records: BTreeMap<(String, i32), i64>,
 }
 
-/// Reads the family topics from their beginning to where they end now, in no group, by `assign()`.
 fn dump(bootstrap: &str) -> Dump {
+    let mut dump = Dump { ids: HashSet::new(), records: BTreeMap::new() };
+    each_record(bootstrap, |message| {
+        let headers = message.headers().expect("headers");
+        let id = headers.iter().find(|header| header.key == "ce_id").and_then(|header| header.value);
+        let id = std::str::from_utf8(id.expect("ce_id")).expect("text");
+        dump.ids.insert(Uuid::parse_str(id).expect("a UUID"));
+        *dump.records.entry((message.topic().to_owned(), message.partition())).or_default() += 1;
+    });
+    dump
+}
+
+/// Reads the family topics from their beginning to where they end now, in no group, by `assign()`.
+pub(super) fn each_record(bootstrap: &str, mut visit: impl FnMut(&BorrowedMessage<'_>)) {
     let consumer: BaseConsumer = rdkafka::ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", "independent-reader")
@@ -70,21 +82,13 @@ fn dump(bootstrap: &str) -> Dump {
     }
     let mut open = list.count();
     consumer.assign(&list).expect("assigned");
-    let mut dump = Dump { ids: HashSet::new(), records: BTreeMap::new() };
     while open > 0 {
         match consumer.poll(patience).expect("the topics are read within the patience") {
-            Ok(message) => {
-                let headers = message.headers().expect("headers");
-                let id = headers.iter().find(|header| header.key == "ce_id").and_then(|header| header.value);
-                let id = std::str::from_utf8(id.expect("ce_id")).expect("text");
-                dump.ids.insert(Uuid::parse_str(id).expect("a UUID"));
-                *dump.records.entry((message.topic().to_owned(), message.partition())).or_default() += 1;
-            }
+            Ok(message) => visit(&message),
             Err(rdkafka::error::KafkaError::PartitionEOF(_)) => open -= 1,
             Err(error) => panic!("the independent reader fails: {error}"),
         }
     }
-    dump
 }
 
 /// 0 lost, 0 doubled.
