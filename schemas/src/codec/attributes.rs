@@ -11,8 +11,10 @@ use crate::{
     events::scalars::parse_instant,
 };
 
-/// Longest attribute that becomes a column or part of a key, in bytes.
+/// Longest attribute, in bytes. Those that Postgres indexes stay below a third of its page.
 const MAX_ATTRIBUTE_BYTES: usize = 1024;
+/// Longest `subject`, in bytes: object keys and paths are long, and nothing indexes them.
+const MAX_SUBJECT_BYTES: usize = 8 * 1024;
 /// Longest `tracestate`, in bytes (W3C Trace Context asks for at least 512).
 const MAX_TRACESTATE_BYTES: usize = 512;
 /// The earliest `time` that is taken: 2000-01-01, in seconds since 1970.
@@ -157,9 +159,10 @@ fn required<'a>(value: Option<Cow<'a, str>>, name: &str) -> Result<Cow<'a, str>,
 
 /// An empty attribute counts as absent, for `CloudEvents` knows no empty one.
 fn optional<'a>(value: Option<Cow<'a, str>>, name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+    let longest = if name == "subject" { MAX_SUBJECT_BYTES } else { MAX_ATTRIBUTE_BYTES };
     match value {
-        Some(value) if value.len() > MAX_ATTRIBUTE_BYTES => {
-            let detail = format!("attribute {name} is longer than {MAX_ATTRIBUTE_BYTES} bytes");
+        Some(value) if value.len() > longest => {
+            let detail = format!("attribute {name} is longer than {longest} bytes");
             Err(Refusal::new(Why::InvalidEnvelope, detail))
         }
         other => Ok(other.filter(|value| !value.is_empty())),

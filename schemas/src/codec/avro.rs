@@ -1,4 +1,8 @@
 //! Our Avro schemas: `avro/<topic>/<n>.avsc`, every version that was ever written.
+//!
+//! To change a family, add the next version beside the last and list it in `SOURCES`; a version that is out is never
+//! edited. New fields are nullable with null as default, in the struct as in the schema; the tests of this module
+//! hold both to it, and the compatibility gate refuses what could not read an older record.
 
 use std::sync::LazyLock;
 
