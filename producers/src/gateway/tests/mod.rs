@@ -74,6 +74,10 @@ impl Scripted {
         })
     }
 
+    fn hops(&self) -> Vec<Option<TraceContext>> {
+        self.hops.lock().expect("no test panics with it").clone()
+    }
+
     fn published(&self) -> Vec<Envelope> {
         self.published.lock().expect("no test panics with it").clone()
     }

@@ -4,7 +4,10 @@ use std::io::Write;
 
 use super::*;
 use crate::gateway::Timeouts;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use rdkafka::error::RDKafkaErrorCode;
+use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 const ID: &str = "0192f0c1-2345-7abc-8def-0123456789ab";
 
@@ -167,4 +170,22 @@ async fn the_trace_of_the_request_is_the_events_unless_it_has_its_own() {
     assert_eq!(traces, [Some(sent.to_owned()), Some(own.to_owned()), None]);
     let refused = Ask::publish("text/plain", "x").header("traceparent", sent).to(&running).await;
     assert_eq!(refused.json()["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+}
+
+#[tokio::test]
+async fn records_travel_on_in_the_requests_own_span() {
+    let provider = SdkTracerProvider::builder().build();
+    let recorded = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+    // The server runs on this thread too.
+    let _recording = tracing_subscriber::registry().with(recorded).set_default();
+    let running = start().await;
+    let sent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    assert_eq!(Ask::structured(&event("a")).header("traceparent", sent).to(&running).await.status, 202);
+    assert_eq!(Ask::structured(&event("b")).to(&running).await.status, 202);
+    let hops: Vec<String> = running.kafka.hops().into_iter().flatten().map(|hop| hop.traceparent).collect();
+    assert_eq!(hops.len(), 2);
+    assert!(hops[0].starts_with("00-0af7651916cd43dd8448eb211c80319c-"), "the same trace: {}", hops[0]);
+    assert!(!hops[0].contains("b7ad6b7169203331"), "another span: {}", hops[0]);
+    let created: Vec<_> = running.kafka.published().into_iter().flat_map(|e| e.trace).collect();
+    assert_eq!((created[0].traceparent.as_str(), &created[1].traceparent), (sent, &hops[1]));
 }
