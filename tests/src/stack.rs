@@ -1,5 +1,6 @@
 //! The local stack, with the real servers.
 
+use producers::registry::{Registry, RegistryConfig, RegistryError};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -150,6 +151,14 @@ async fn a_registry_is_started_where_it_is_asked_for() {
         matches!(servers.as_slice(), [only] if matches!(only.state, ServerState::Answering { .. })),
         "{servers:?}"
     );
+
+    // It takes our schemas and finds them again by the ids that it gave.
+    let registry = Registry::new(RegistryConfig::new(url, None)).expect("a client");
+    let ids = registry.register().await.expect("registered");
+    for (topic, id) in ids.iter() {
+        assert_eq!(registry.fetch(id).await.expect("found again").topic(), topic);
+    }
+    assert!(matches!(registry.fetch(2_000_000_000).await, Err(RegistryError::Unknown(_))));
 }
 
 async fn check_kept(endpoints: &Endpoints) {

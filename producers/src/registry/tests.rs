@@ -103,7 +103,7 @@ async fn a_registry_that_is_away_or_slow_is_unavailable() {
     let away = Registry::new(RegistryConfig::new(format!("http://{free}"), None)).expect("a client");
     assert!(matches!(away.fetch(7).await, Err(RegistryError::Unavailable(_))), "nobody listens");
 
-    let (server, registry) = scripted(json(&activity()).set_delay(Duration::from_secs(60))).await;
+    let (server, registry) = scripted(json(&activity()).set_delay(Duration::from_mins(1))).await;
     let impatient = Client::builder().timeout(Duration::from_millis(50)).build().expect("a client");
     let answer = Registry { http: impatient, ..registry }.fetch(7).await.expect_err("too slow");
     assert!(matches!(answer, RegistryError::Unavailable(_)), "{answer}");
