@@ -20,7 +20,7 @@ mod plan;
 mod statements;
 mod transaction;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use sqlx::PgConnection;
 
@@ -42,7 +42,7 @@ const MAX_TRANSACTION: Duration = Duration::from_secs(30);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Who writes, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SinkConfig {
     /// The stage's name, as in `stage_position`.
     pub stage: String,
@@ -54,6 +54,18 @@ pub struct SinkConfig {
     pub cluster_id: String,
     /// Weir's version, kept with parked records.
     pub version: String,
+}
+
+/// Without the URL, which may hold a password.
+impl fmt::Debug for SinkConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SinkConfig")
+            .field("stage", &self.stage)
+            .field("owner", &self.owner)
+            .field("cluster_id", &self.cluster_id)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Delivers a stage's batches to Postgres, each exactly once.

@@ -12,7 +12,10 @@ use sinks::{
     postgres::operator_pool,
 };
 
-use super::fixture::{Place, STAGE, apply, batch_of, entry, partition};
+use super::{
+    cancelled::given_up_after,
+    fixture::{Place, STAGE, apply, batch_of, entry, partition},
+};
 
 #[tokio::test]
 async fn a_key_works_from_its_making_to_its_revocation() {
@@ -79,4 +82,24 @@ async fn a_halt_is_lifted_by_an_operator() {
     let halted = positions::resume(&pool, &change).await.expect("resumed");
     assert_eq!(halted.as_deref(), Some("parking_limit"));
     assert_eq!(place.claim().await.halted, None);
+}
+
+/// A transaction that is given up while it begins must not swallow what the next borrower writes.
+#[tokio::test]
+async fn writes_through_the_pool_are_kept_whoever_gave_up_before() {
+    let mut place = Place::new().await;
+    let pool = operator_pool(&place.url, 1).expect("an address");
+    let request =
+        KeyRequest { tenant: TenantId::new("acme").expect("valid"), name: "n".into(), scopes: vec![] };
+    for polls in 1.. {
+        let complete = given_up_after(polls, pool.begin()).await.is_some();
+        api_keys::create(&pool, &Pepper::new("pepper"), &request).await.expect("made");
+        // Seen by somebody else: committed.
+        let made = i64::try_from(polls).expect("small");
+        assert_eq!(place.number("SELECT count(*) FROM api_key").await, made, "given up after {polls} polls");
+        if complete {
+            assert!(polls > 1, "there are awaits to give up at");
+            break;
+        }
+    }
 }
