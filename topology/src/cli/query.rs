@@ -41,6 +41,12 @@ struct AuditArgs {
     /// What it was done to: the exact id.
     #[arg(long)]
     resource: Option<String>,
+    /// The project of the resource or of the delivery.
+    #[arg(long)]
+    project: Option<String>,
+    /// The kind of event, for example SignedIn.
+    #[arg(long)]
+    kind: Option<String>,
     /// success, failure or unknown.
     #[arg(long)]
     outcome: Option<String>,
@@ -72,6 +78,8 @@ impl AuditArgs {
             ("actor", &self.actor),
             ("action", &self.action),
             ("resource", &self.resource),
+            ("project", &self.project),
+            ("kind", &self.kind),
             ("outcome", &self.outcome),
             ("source", &self.source),
             ("from", &self.from),
