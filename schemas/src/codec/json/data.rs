@@ -95,11 +95,11 @@ impl family::Read for TypedData<'_> {
         let mut native = None;
         let mut json = serde_json::Deserializer::from_str(self.json.get());
         let family = FamilyObject { json: &mut json, kind: self.kind, native: &mut native };
-        let event = E::deserialize(family).map_err(|error| without_payload(&error))?;
+        let event = E::deserialize(family).map_err(|error| without_payload("data", &error))?;
         let native: Option<NativeObject<'_>> = match native {
-            Some(json) => serde_json::from_str(json.get()).map_err(|error| {
-                format!("native is not {{\"format\", \"record\"}}: {}", without_payload(&error))
-            })?,
+            Some(json) => {
+                serde_json::from_str(json.get()).map_err(|error| without_payload("data.native", &error))?
+            }
             None => None,
         };
         let native = native.map(|native| {
@@ -201,15 +201,16 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for KindFirst<'_, 'de, A> {
 }
 
 /// What the parser says, without the values that it quotes: a detail may be stored and logged.
-fn without_payload(error: &serde_json::Error) -> String {
+fn without_payload(within: &str, error: &serde_json::Error) -> String {
     let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
     let ours = ["missing field", "duplicate field", "kind is not", "the time ", "the amount "];
-    if ours.iter().any(|start| text.starts_with(start)) {
-        return text;
-    }
-    let what = text.split(['"', '`']).next().unwrap_or_default().trim_end();
-    match text.rfind(", expected") {
-        Some(at) if at >= what.len() => format!("{what}{}", &text[at..]),
-        _ => format!("{what} at line {} column {}", error.line(), error.column()),
-    }
+    let what = if ours.iter().any(|start| text.starts_with(start)) {
+        text.to_owned()
+    } else {
+        let fault = text.split(['"', '`']).next().unwrap_or_default().trim_end();
+        let expected = text.rfind(", expected").filter(|at| *at >= fault.len());
+        [fault, expected.map_or("", |at| &text[at..])].concat()
+    };
+    format!("{within}, line {} column {}: {what}", error.line(), error.column())
 }

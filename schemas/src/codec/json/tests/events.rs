@@ -125,7 +125,7 @@ fn events_must_fit_their_schema() {
 #[test]
 fn a_refusal_says_what_is_wrong_and_quotes_nothing() {
     let detail = |data: &str| parse(of_type("activity.api_called", data)).expect_err("refused").detail;
-    assert_eq!(detail(r#"{"actor":{"id":"a"}}"#), "missing field `action` at line 1 column 20");
+    assert_eq!(detail(r#"{"actor":{"id":"a"}}"#), "data, line 1 column 20: missing field `action`");
     let with_secret = [
         r#"{"action":{"x":"hunter2"},"actor":{"id":"a"}}"#,
         r#"{"action":"a","actor":"hunter2"}"#,
