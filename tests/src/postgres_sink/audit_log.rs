@@ -1,5 +1,7 @@
 //! The table `audit_entry`: its partitions, its tenants, and that nobody edits it.
 
+use std::borrow::Cow;
+
 use sqlx::{Connection, Executor, PgConnection};
 
 use super::fixture::{Place, apply, at, entry};
@@ -88,7 +90,7 @@ async fn entries_cannot_be_changed_or_removed() {
             let mut connection = PgConnection::connect(&place.url).await.expect("connected");
             connection.execute(sqlx::AssertSqlSafe(format!("SET ROLE {role}"))).await.expect("role");
             let error = connection.execute(attempt).await.expect_err("refused");
-            let code = error.as_database_error().and_then(|db| db.code().map(|code| code.into_owned()));
+            let code = error.as_database_error().and_then(|db| db.code().map(Cow::into_owned));
             assert_eq!(code.as_deref(), Some("42501"), "{role}: {attempt}: {error}");
         }
     }
@@ -147,7 +149,7 @@ async fn readers_see_their_tenant_only_and_nothing_without_one() {
             "SELECT audit_entry_make_month('2030-01-01')",
         ] {
             let error = reader.execute(refused).await.expect_err(refused);
-            let code = error.as_database_error().and_then(|db| db.code().map(|code| code.into_owned()));
+            let code = error.as_database_error().and_then(|db| db.code().map(Cow::into_owned));
             assert_eq!(code.as_deref(), Some("42501"), "{role}: {refused}");
         }
         reader.execute("RESET ROLE").await.expect("reset");

@@ -185,7 +185,7 @@ async fn what_postgres_can_never_hold_is_rejected_and_leaves_nothing() {
             assert_eq!(park_as, ParkReason::Unstorable, "{reason}");
             assert_eq!((place.rows().await, place.stored().await), ((0, 0), (0, [0; 4])));
             // The same connection goes on, and the good ones land.
-            let batch = batch_of(&claim, apply((2..2 + good + 1).map(entry)));
+            let batch = batch_of(&claim, apply((2..=2 + good).map(entry)));
             place.sink.deliver(&batch).await.expect("delivered");
         }
     }

@@ -11,7 +11,7 @@ use topology::stack::{Stack, StackConfig};
 /// Names of test databases begin so; then follows when they were made, in seconds.
 const PREFIX: &str = "weir_test_";
 /// By then whoever made a database has ended, or been killed.
-const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
+const ABANDONED_AFTER: Duration = Duration::from_hours(1);
 
 /// A fresh database of this test's own, with all migrations run; its URL.
 ///
