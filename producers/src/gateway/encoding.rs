@@ -164,6 +164,7 @@ mod tests {
     use std::io::Write;
 
     use flate2::{Compression, write::GzEncoder};
+    use proptest::{collection::vec, prelude::*};
 
     use super::*;
 
@@ -174,7 +175,7 @@ mod tests {
     }
 
     fn zstd(text: &[u8]) -> Vec<u8> {
-        zstd::encode_all(text, 19).expect("to memory")
+        zstd::encode_all(text, 3).expect("to memory")
     }
 
     /// The decoded bytes, or the problem's slug.
@@ -254,6 +255,36 @@ mod tests {
         assert_eq!(of(&["zstd"]), Ok(ContentEncoding::Zstd));
         for bad in [&["gzip, gzip"][..], &["gzip", "gzip"], &["br"], &["deflate"]] {
             assert_eq!(of(bad), Err("unsupported-encoding".into()), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        /// Whatever stands behind the magic, and whatever was done to a good body: decoded within the limit,
+        /// or refused.
+        #[test]
+        fn no_bytes_take_more_than_the_limit(
+            noise in vec(any::<u8>(), 0..400),
+            at in any::<prop::sample::Index>(),
+            with_gzip in any::<bool>(),
+        ) {
+            let (encoding, mut sent) = if with_gzip {
+                (ContentEncoding::Gzip, gzip(&b"0123456789".repeat(50)))
+            } else {
+                (ContentEncoding::Zstd, zstd::encode_all(&b"0123456789".repeat(50)[..], 1).expect("to memory"))
+            };
+            let at = at.index(sent.len());
+            let end = (at + noise.len()).min(sent.len());
+            sent.splice(at..end, noise);
+            let limits = Limits { decoded_bytes: 4_096, ..Limits::default() };
+            let mut kept = 0;
+            let decoded = decode(encoding, sent.into(), &limits, &mut |more| {
+                kept += more;
+                Ok(())
+            });
+            prop_assert!(kept <= limits.decoded_bytes);
+            if let Ok(bytes) = decoded {
+                prop_assert_eq!(bytes.len(), kept);
+            }
         }
     }
 }

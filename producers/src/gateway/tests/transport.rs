@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
+
 use super::*;
 use crate::gateway::{Limits, Timeouts};
 
@@ -270,4 +272,37 @@ async fn a_client_that_goes_away_leaves_nothing_behind() {
             break;
         }
     }
+}
+
+#[tokio::test]
+async fn no_altered_request_publishes_anything_else_or_stops_the_gateway() {
+    let running = start_with(hasty(), Scripted::new(&[])).await;
+    let good = Ask::structured(&event("a")).bytes();
+    let seed: u64 = rand::random();
+    let mut dice = StdRng::seed_from_u64(seed);
+    for _ in 0..300 {
+        let mut bytes = good.clone();
+        for _ in 0..dice.random_range(1..4) {
+            let at = dice.random_range(0..bytes.len());
+            match dice.random_range(0..4) {
+                0 => bytes[at] = dice.random(),
+                1 => drop(bytes.remove(at)),
+                2 => bytes.insert(at, *b"\r\n\0 :,;\x80".choose(&mut dice).expect("some")),
+                _ => drop(bytes.drain(at..(at + 40).min(bytes.len()))),
+            }
+        }
+        // Nothing follows: a request that was cut short waits for no more.
+        let mut wire = Wire::open(&running).await;
+        wire.send(&bytes).await;
+        wire.stream.shutdown().await.ok();
+        let before = running.kafka.published().len();
+        let mut stored = 0;
+        while let Some(reply) = wire.reply().await {
+            let known = [100, 202, 400, 401, 403, 404, 405, 408, 413, 414, 415, 422, 429, 431, 501, 505];
+            assert!(known.contains(&reply.status), "seed {seed}: {reply:?}");
+            stored += usize::from(reply.status == 202);
+        }
+        assert_eq!(running.kafka.published().len() - before, stored, "seed {seed}: an answer for each event");
+    }
+    assert_eq!(Ask::structured(&event("a")).to(&running).await.status, 202);
 }
