@@ -21,7 +21,10 @@ pub(crate) struct Running {
 
 impl Site {
     fn run_config(&self) -> RunConfig {
-        RunConfig::new(&self.endpoints.kafka, &self.endpoints.database_url)
+        RunConfig {
+            registry: self.registry.clone(),
+            ..RunConfig::new(&self.endpoints.kafka, &self.endpoints.database_url)
+        }
     }
 
     pub(crate) fn run(&self, members: usize) -> Running {
@@ -86,25 +89,35 @@ async fn events_become_rows_once_whatever_the_members_do() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_framed_by_a_registry_become_rows_and_unknown_ids_are_parked() {
+    let site = Site::with_registry().await;
+    site.publish(1, "acme", 500).await;
+    let stage = site.run(1);
+    site.await_count(ROWS, 500).await;
+    let unknown = [0x00, 0x7f, 0xff, 0xff, 0xff, 0x00];
+    let headers = [
+        ("ce_specversion", "1.0"),
+        ("ce_id", "0192f0c1-2345-7abc-8def-0123456789ab"),
+        ("ce_source", "/test"),
+        ("ce_type", "io.weir.activity.api_called.v1"),
+        ("ce_time", "2026-01-05T08:00:00Z"),
+        ("ce_tenantid", "acme"),
+        ("content-type", "application/avro"),
+    ];
+    site.send_raw(Topic::Activity, Some(&unknown), &headers).await;
+    site.publish(2, "acme", 500).await;
+    site.await_count(ROWS, 1_000).await;
+    site.await_count("SELECT count(*) FROM parked_record WHERE reason = 'schema_unknown'", 1).await;
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_records_are_parked_and_leave_as_dead_letters() {
-    use rdkafka::producer::{FutureProducer, FutureRecord};
     let site = Site::new().await;
-    let raw: FutureProducer = rdkafka::ClientConfig::new()
-        .set("bootstrap.servers", &site.endpoints.kafka)
-        .create()
-        .expect("a producer");
     site.publish(1, "acme", 100).await;
     let bad: [Option<&[u8]>; 4] = [Some(b""), Some(b"\x00\x00"), Some(b"nonsense"), None];
     for value in bad {
-        let record = FutureRecord::<str, [u8]> {
-            topic: Topic::Activity.name(),
-            partition: Some(0),
-            payload: value,
-            key: None,
-            timestamp: None,
-            headers: None,
-        };
-        raw.send(record, Duration::from_secs(5)).await.expect("acknowledged");
+        site.send_raw(Topic::Activity, value, &[]).await;
     }
     site.publish(2, "acme", 100).await;
     let stage = site.run(1);

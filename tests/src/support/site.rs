@@ -5,8 +5,13 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use producers::{
     generate::{self, Generator, GeneratorConfig, Rate, RunSummary},
     kafka::{Producer, ProducerConfig, Purpose, Tally},
+    registry::{Registry, RegistryConfig},
 };
-use schemas::{TenantId, Timestamp, codec::Framing};
+use rdkafka::{
+    message::{Header, OwnedHeaders},
+    producer::{FutureProducer, FutureRecord},
+};
+use schemas::{TenantId, Timestamp, Topic, codec::Framing};
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +23,7 @@ use topology::{
 /// Servers of one test's own, with topics and tables.
 pub(crate) struct Site {
     pub(crate) endpoints: Endpoints,
+    pub(crate) registry: Option<Arc<Registry>>,
     pub(crate) producer: Producer,
     /// The end of what the generator plays, so that a seed means the same events again.
     now: Timestamp,
@@ -26,24 +32,40 @@ pub(crate) struct Site {
 }
 
 impl Site {
+    /// Servers without a registry: records name their schema by its fingerprint.
     pub(crate) async fn new() -> Self {
+        Self::start(|config| config).await
+    }
+
+    /// Servers with a schema registry that knows our schemas: records name theirs by its ids.
+    pub(crate) async fn with_registry() -> Self {
+        Self::start(StackConfig::with_registry).await
+    }
+
+    async fn start(configure: impl FnOnce(StackConfig) -> StackConfig) -> Self {
         let home = tempfile::tempdir().expect("a temporary folder");
-        let config = StackConfig::private(home.path()).expect("a place for the servers");
+        let config = configure(StackConfig::private(home.path()).expect("a place for the servers"));
         let stack = Stack::new(config).tethered();
         let endpoints = stack.up().await.expect("servers");
         sinks::postgres::create_database(&endpoints.maintenance_url, "weir").await.expect("a database");
         sinks::postgres::migrate(&endpoints.database_url).await.expect("migrations");
-        let topology = pipeline::declaration();
-        runtime::admin::apply(&topology, &endpoints.kafka, &[].into()).await.expect("topics");
+        runtime::admin::apply(&pipeline::declaration(), &endpoints.kafka, &[].into()).await.expect("topics");
         let config = ProducerConfig {
             bootstrap: endpoints.kafka.clone(),
             purpose: Purpose::Bulk,
             client_id: "test".into(),
             extra: [].into(),
         };
-        let producer = Producer::new(&config, Framing::SingleObject).expect("a producer");
+        let registry = endpoints.registry.as_ref().map(|url| {
+            Arc::new(Registry::new(RegistryConfig::new(url, None)).expect("a client of the registry"))
+        });
+        let framing = match &registry {
+            Some(registry) => Framing::Confluent(registry.register().await.expect("schemas are registered")),
+            None => Framing::SingleObject,
+        };
+        let producer = Producer::new(&config, framing).expect("a producer");
         let now = Timestamp::from(std::time::SystemTime::now());
-        Self { endpoints, producer, now, stack, _home: home }
+        Self { endpoints, registry, producer, now, stack, _home: home }
     }
 
     /// Publishes so many events of a tenant and returns when all are acknowledged.
@@ -56,6 +78,26 @@ impl Site {
         }
         tally.settled().await;
         assert_eq!((tally.acknowledged(), tally.failed()), (events as u64, 0));
+    }
+
+    /// Writes a record as it is into partition 0, without Weir's producer, and returns when it is acknowledged.
+    pub(crate) async fn send_raw(&self, topic: Topic, value: Option<&[u8]>, headers: &[(&str, &str)]) {
+        let raw: FutureProducer = rdkafka::ClientConfig::new()
+            .set("bootstrap.servers", &self.endpoints.kafka)
+            .create()
+            .expect("a producer");
+        let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(*value) })
+        });
+        let record = FutureRecord::<str, [u8]> {
+            topic: topic.name(),
+            partition: Some(0),
+            payload: value,
+            key: None,
+            timestamp: None,
+            headers: Some(headers),
+        };
+        raw.send(record, Duration::from_secs(5)).await.expect("acknowledged");
     }
 
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
