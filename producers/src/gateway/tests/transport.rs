@@ -198,7 +198,8 @@ async fn a_body_is_asked_for_only_when_it_is_wanted() {
 }
 
 fn hasty() -> GatewayConfig {
-    let soon = Duration::from_millis(200);
+    // Long enough for a good request on a busy machine.
+    let soon = Duration::from_secs(1);
     GatewayConfig { timeouts: Timeouts { head: soon, body: soon, ..Timeouts::default() }, ..config() }
 }
 
@@ -276,7 +277,7 @@ async fn a_client_that_goes_away_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn no_altered_request_publishes_anything_else_or_stops_the_gateway() {
-    let running = start_with(hasty(), Scripted::new(&[])).await;
+    let running = start().await;
     let good = Ask::structured(&event("a")).bytes();
     let seed: u64 = rand::random();
     let mut dice = StdRng::seed_from_u64(seed);
