@@ -86,7 +86,8 @@ fn print_list(parked: &[ParkedSummary], format: Format) -> anyhow::Result<()> {
         Format::Json => output::json(&parked.iter().map(summary).collect::<Vec<_>>())?,
         Format::Ndjson => parked.iter().try_for_each(|parked| output::json(&summary(parked)))?,
         Format::Table => {
-            let mut table = output::table(&["parked", "stage", "topic", "partition", "offset", "reason", "detail"]);
+            let mut table =
+                output::table(&["parked", "stage", "topic", "partition", "offset", "reason", "detail"]);
             for parked in parked {
                 table.add_row([
                     parked.parked_at.format("%F %T").to_string(),

@@ -108,7 +108,8 @@ pub fn main() -> ExitCode {
         Err(error) => return report(&anyhow::Error::new(error).context("the async runtime cannot start")),
     };
     let code = runtime.block_on(async {
-        let speaker = if matches!(cli.command, Command::Run(_)) { Speaker::Service } else { Speaker::Command };
+        let speaker =
+            if matches!(cli.command, Command::Run(_)) { Speaker::Service } else { Speaker::Command };
         let level = level(cli.quiet, cli.verbose, speaker);
         let telemetry = match Telemetry::install(LogFormat::from_env(speaker), level) {
             Ok(telemetry) => telemetry,

@@ -67,7 +67,10 @@ pub(super) async fn stage(args: StageArgs) -> anyhow::Result<Outcome> {
             let change = PositionChange { stage: place.stage.clone(), partition: place.partition() };
             let by = std::env::var("USER").unwrap_or_else(|_| "weir stage".to_owned());
             let left_out = positions::accept_gap(&pool, &change, &AcceptedGap { to, reason, by }).await?;
-            note(&format!("{} goes on at {to}; offsets {left_out:?} are written down as left out", place.stage));
+            note(&format!(
+                "{} goes on at {to}; offsets {left_out:?} are written down as left out",
+                place.stage
+            ));
         }
         StageCommand::Resume { place } => {
             let change = PositionChange { stage: place.stage.clone(), partition: place.partition() };
