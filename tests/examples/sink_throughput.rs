@@ -2,7 +2,7 @@
 //!
 //! `DATABASE_URL=postgres://.. cargo run --release -p tests --example sink_throughput -- [EVENTS [BATCH [PAIRS]]]`
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use processors::{Processor, audit::Audit};
 use producers::generate::{Generator, GeneratorConfig, Mix};
@@ -31,9 +31,8 @@ async fn main() {
         let url = postgres::create_database(&admin, DATABASE).await.expect("created");
         postgres::migrate(&url).await.expect("migrated");
         raw_copy::checkpoint(&url).await.expect("checkpoint");
-        let (wal, started) = (raw_copy::wal_bytes(&url).await.expect("wal"), Instant::now());
-        drain(&url, &entries, size).await;
-        let took = started.elapsed().as_secs_f64();
+        let wal = raw_copy::wal_bytes(&url).await.expect("wal");
+        let took = drain(&url, &entries, size).await.as_secs_f64();
         let wal_ours = raw_copy::wal_bytes(&url).await.expect("wal") - wal;
         let rows = Rows::read(&url, Shape::Compressed, entries.len() as u64, size).await.expect("read");
         let wal = raw_copy::wal_bytes(&url).await.expect("wal");
@@ -61,7 +60,8 @@ fn entries(events: usize) -> Vec<AuditEntry> {
     Generator::new(7, config).take(events).flat_map(|envelope| Audit.process(&envelope)).collect()
 }
 
-async fn drain(url: &str, entries: &[AuditEntry], size: usize) {
+/// Delivers all of it; how long that took, without connecting and preparing.
+async fn drain(url: &str, entries: &[AuditEntry], size: usize) -> Duration {
     let config = SinkConfig {
         stage: "audit".into(),
         url: url.into(),
@@ -96,7 +96,9 @@ async fn drain(url: &str, entries: &[AuditEntry], size: usize) {
             Batch { records: chunk.iter().zip(start..).map(record).collect(), ranges: vec![range] }
         })
         .collect();
+    let started = Instant::now();
     for batch in &batches {
         sink.deliver(batch).await.expect("delivered");
     }
+    started.elapsed()
 }
