@@ -58,7 +58,9 @@ impl ConsumerSettings {
             ("fetch.wait.max.ms", "50"),
             ("fetch.queue.backoff.ms", "20"),
             ("queued.max.messages.kbytes", "16384"),
-            ("fetch.message.max.bytes", "1048576"),
+            // Both count compressed bytes: what arrives at once may be eight times that in memory.
+            ("fetch.max.bytes", "2097152"),
+            ("fetch.message.max.bytes", "524288"),
             ("check.crcs", "true"),
             ("allow.auto.create.topics", "false"),
             ("statistics.interval.ms", "5000"),

@@ -85,6 +85,7 @@ impl<D: Decide, Q: Schemas> Poller<'_, D, Q> {
     fn tend(&mut self) -> Result<(), Fatal> {
         let context = self.consumer.context();
         context.driver().tend(self.consumer, Instant::now())?;
+        self.shared.slot.free_spent();
         self.ready.store(context.driver().is_ready(), Ordering::Relaxed);
         for (topic, from, to) in self.counts.changed(self.consumer) {
             context.driver().partitions_changed(self.consumer, topic, from, to);

@@ -11,10 +11,16 @@ use tokio::sync::Notify;
 
 use super::batching::{BatchLimits, Filling};
 
+/// Batches that may wait to be freed; more are freed where they are.
+const MAX_SPENT: usize = 2;
+
 /// The next batch, while the worker is busy with the one before.
 #[derive(Debug)]
 pub(crate) struct Slot<C> {
     next: Mutex<Filling<C>>,
+    /// Batches done with, on their way back to the thread that allocated them: an allocator frees its own memory
+    /// faster than a stranger's.
+    spent: Mutex<Vec<Batch<C>>>,
     limits: BatchLimits,
     filled: Notify,
     emptied: Notify,
@@ -25,6 +31,7 @@ impl<C> Slot<C> {
     pub(crate) fn new(limits: BatchLimits) -> Self {
         Self {
             next: Mutex::default(),
+            spent: Mutex::default(),
             limits,
             filled: Notify::new(),
             emptied: Notify::new(),
@@ -75,6 +82,20 @@ impl<C> Slot<C> {
             }
             self.filled.notified().await;
         }
+    }
+
+    /// Gives a batch back that needs no more delivering.
+    pub(crate) fn give_back(&self, batch: Batch<C>) {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        if spent.len() < MAX_SPENT {
+            spent.push(batch);
+        }
+    }
+
+    /// Frees what was given back.
+    pub(crate) fn free_spent(&self) {
+        let spent = std::mem::take(&mut *self.spent.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(spent);
     }
 
     fn lock(&self) -> MutexGuard<'_, Filling<C>> {

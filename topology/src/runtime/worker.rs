@@ -126,7 +126,10 @@ impl<S: Sink, T: Clock> Worker<S, T> {
                 self.sink.deliver(&job.batch).instrument(span).await
             };
             match outcome {
-                Ok(settled) => self.settled(&job.batch, &settled, self.clock.now().duration_since(began)),
+                Ok(settled) => {
+                    self.settled(&job.batch, &settled, self.clock.now().duration_since(began));
+                    self.shared.slot.give_back(job.batch);
+                }
                 Err(error) => self.failed(job, error, &mut jobs).await,
             }
             if self.stop.is_cancelled() {
