@@ -71,8 +71,10 @@ fn summary(parked: &ParkedSummary) -> serde_json::Value {
 fn shown(record: &ParkedRecord) -> serde_json::Value {
     let bytes = |bytes: &Option<Vec<u8>>| {
         let bytes = bytes.as_ref()?;
-        let hex = || bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        Some(std::str::from_utf8(bytes).map_or_else(|_| json!({ "hex": hex() }), |text| json!(text)))
+        Some(
+            std::str::from_utf8(bytes)
+                .map_or_else(|_| json!({ "hex": output::hex(bytes) }), |text| json!(text)),
+        )
     };
     let mut shown = summary(&record.summary);
     shown["key"] = json!(bytes(&record.key));

@@ -1,6 +1,9 @@
 //! How answers are printed: tables for people, JSON for machines.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal, Write},
+};
 
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
@@ -21,7 +24,7 @@ pub(super) enum Format {
 pub(super) fn line(text: &str) {
     let mut out = io::stdout().lock();
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")) {
-        let code = if error.kind() == io::ErrorKind::BrokenPipe { 0 } else { 1 };
+        let code = i32::from(error.kind() != io::ErrorKind::BrokenPipe);
         std::process::exit(code);
     }
 }
@@ -43,6 +46,14 @@ pub(super) fn complain(error: &anyhow::Error) {
 pub(super) fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     line(&serde_json::to_string(value)?);
     Ok(())
+}
+
+/// Bytes in hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes everything");
+        text
+    })
 }
 
 /// An empty table in Weir's look, as wide as the terminal.

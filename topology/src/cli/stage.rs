@@ -74,13 +74,11 @@ pub(super) async fn stage(args: StageArgs) -> anyhow::Result<Outcome> {
         }
         StageCommand::Resume { place } => {
             let change = PositionChange { stage: place.stage.clone(), partition: place.partition() };
-            match positions::resume(&pool, &change).await? {
-                Some(why) => note(&format!("{} goes on; it was halted: {why}", place.stage)),
-                None => {
-                    note(&format!("{} was not halted there", place.stage));
-                    return Ok(Outcome::No);
-                }
-            }
+            let Some(why) = positions::resume(&pool, &change).await? else {
+                note(&format!("{} was not halted there", place.stage));
+                return Ok(Outcome::No);
+            };
+            note(&format!("{} goes on; it was halted: {why}", place.stage));
         }
     }
     Ok(Outcome::Done)

@@ -9,7 +9,10 @@ use super::{
     settings::kafka_security,
     up,
 };
-use crate::{pipeline, runtime::admin};
+use crate::{
+    pipeline,
+    runtime::admin::{self, TopicChange},
+};
 
 /// Arguments of `weir topology`.
 #[derive(Debug, Args)]
@@ -44,7 +47,7 @@ pub(super) async fn topology(args: TopologyArgs) -> anyhow::Result<Outcome> {
     match args.command {
         TopologyCommand::Show { output: Picture::Text } => output::line(declared.show_text().trim_end()),
         TopologyCommand::Show { output: Picture::Mermaid } => {
-            output::line(declared.show_mermaid().trim_end())
+            output::line(declared.show_mermaid().trim_end());
         }
         TopologyCommand::Show { output: Picture::Json } => output::json(&declared.shape())?,
         TopologyCommand::Plan => {
@@ -54,15 +57,21 @@ pub(super) async fn topology(args: TopologyArgs) -> anyhow::Result<Outcome> {
                 note("the cluster is as declared");
                 return Ok(Outcome::Done);
             }
-            changes.iter().for_each(|change| output::line(&change.to_string()));
+            print(&changes);
             return Ok(Outcome::No);
         }
         TopologyCommand::Apply => {
             let place = Place::find().await?;
             let changes = up::prepare(&place.endpoints).await?;
-            changes.iter().for_each(|change| output::line(&change.to_string()));
+            print(&changes);
             note(&format!("the database is migrated; {} changes of topics", changes.len()));
         }
     }
     Ok(Outcome::Done)
+}
+
+fn print(changes: &[TopicChange]) {
+    for change in changes {
+        output::line(&change.to_string());
+    }
 }

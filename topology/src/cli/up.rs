@@ -24,7 +24,7 @@ use crate::{
 
 /// The tenant that `up` makes a key for.
 pub(super) const LOCAL_TENANT: &str = "demo";
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// Arguments of `weir up`.
 #[derive(Debug, Args)]
@@ -150,7 +150,7 @@ fn keep_pepper(settings: &Settings, home: &Path) -> anyhow::Result<()> {
     if given || file.exists() {
         return Ok(());
     }
-    write_private(&file, &hex(&rand::random::<[u8; 32]>()))
+    write_private(&file, &output::hex(&rand::random::<[u8; 32]>()))
 }
 
 /// Keeps the key of an earlier start if it still works, else makes one.
@@ -287,8 +287,4 @@ async fn watch(home: &Path) -> anyhow::Result<Outcome> {
     stop_processes(&mut deployment, home).await?;
     note("the pipeline is stopped, its servers run on: `weir up` continues, `weir down` stops them too");
     Ok(Outcome::Done)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -86,13 +86,13 @@ async fn hold(
     while started.elapsed() < WARM_UP + during {
         tick.tick().await;
         let event = events.next().context("the generator never ends")?;
-        let produced = Instant::now();
+        let sent_at = Instant::now();
         let delivery = producer.send(&event)?;
         let acknowledged = acknowledged.clone();
         let counted = started.elapsed() >= WARM_UP;
         tokio::spawn(async move {
             let answer = delivery.await;
-            drop(acknowledged.send(Published { produced, counted, answer }).await);
+            drop(acknowledged.send(Published { produced: sent_at, counted, answer }).await);
         });
     }
     drop(acknowledged);
@@ -156,7 +156,6 @@ fn take_in(waiting: &mut Waiting, event: Published) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 fn summarise(rate: u32, mut ages: Vec<Duration>, cpu: Duration, seconds: f64) -> anyhow::Result<Run> {
     if ages.is_empty() {
         bail!("nothing was published after the warm-up");

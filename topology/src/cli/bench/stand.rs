@@ -1,6 +1,7 @@
 //! The stand that a benchmark runs on: servers of its own, and the stage as a process of its own.
 
 use std::{
+    collections::BTreeMap,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -19,7 +20,7 @@ use crate::{
     stack::{Endpoints, ServerState, Stack, StackConfig, Tethered},
 };
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// Servers that nothing else uses, gone when the stand is.
 pub(super) struct Stand {
@@ -34,7 +35,7 @@ impl Stand {
         let dir = shared.home.join(format!("bench-{}", std::process::id()));
         let stack = Stack::new(StackConfig::private(&dir)?.with_notice(note)).tethered();
         let endpoints = stack.up().await?;
-        runtime::admin::apply(&pipeline::declaration(), &endpoints.kafka, &Default::default()).await?;
+        runtime::admin::apply(&pipeline::declaration(), &endpoints.kafka, &BTreeMap::new()).await?;
         Ok(Self { stack, endpoints })
     }
 
@@ -51,7 +52,7 @@ impl Stand {
             bootstrap: self.endpoints.kafka.clone(),
             purpose,
             client_id: "weir-bench".to_owned(),
-            extra: Default::default(),
+            extra: BTreeMap::new(),
         };
         Ok(Producer::new(&config, Framing::SingleObject)?)
     }
