@@ -6,7 +6,10 @@ use std::fs;
 use std::path::Path;
 
 /// Every stage of the pipeline.
-const STAGES: [&str; 1] = ["audit"];
+fn stages() -> Vec<&'static str> {
+    crate::pipeline::declaration().stage_names()
+}
+
 const ROLES: [&str; 2] = ["gateway", "query-api"];
 
 const COMPOSE: &str = include_str!("../../../compose/compose.yaml");
@@ -32,7 +35,7 @@ fn pinned(property: &str) -> &'static str {
 #[test]
 fn every_stage_and_role_is_a_service() {
     let services = &yaml(COMPOSE)["services"];
-    for name in STAGES.iter().chain(&ROLES) {
+    for name in stages().iter().chain(&ROLES) {
         assert_eq!(strings(&services[name]["command"]), ["run", name], "the service {name}");
     }
 }
@@ -40,7 +43,7 @@ fn every_stage_and_role_is_a_service() {
 #[test]
 fn our_services_wait_for_what_they_need_and_may_do_nothing_else() {
     let services = &yaml(COMPOSE)["services"];
-    for name in STAGES.iter().chain(&ROLES).chain(&["setup"]) {
+    for name in stages().iter().chain(&ROLES).chain(&["setup"]) {
         let service = &services[name];
         for needed in ["kafka", "postgres"] {
             assert_eq!(service["depends_on"][needed]["condition"], "service_healthy", "{name} and {needed}");
@@ -78,14 +81,14 @@ fn the_containers_run_the_versions_that_the_local_stack_runs() {
 fn prometheus_scrapes_every_process() {
     let scrapes = yaml(PROMETHEUS)["scrape_configs"].clone();
     let jobs: Vec<String> = scrapes.as_array().expect("jobs").iter().map(Value::to_string).collect();
-    for name in STAGES.iter().chain(&ROLES) {
+    for name in stages().iter().chain(&ROLES) {
         let (host, target) = (format!("\"{name}\""), format!("\"{name}:"));
         assert!(
             jobs.iter().any(|job| job.contains(&host) && job.contains("names") || job.contains(&target)),
             "{name}"
         );
     }
-    for stage in STAGES {
+    for stage in stages() {
         let gone = format!("absent(weir_assigned_partitions{{stage=\"{stage}\"}})");
         assert!(ALERTS.contains(&gone), "NoConsumers does not notice that {stage} is gone");
     }
