@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
 
-/// Longest record that is sent: key, value and headers. What a topic takes by default, less the batch's own frame.
-pub const MAX_RECORD_BYTES: usize = 1_048_000;
+/// Longest record that is sent: key, value and headers.
+pub const MAX_RECORD_BYTES: usize = 1_000_000;
+/// What the client library lets through: the record and its frame, below what a topic takes by default (1,048,588).
+const MAX_MESSAGE_BYTES: usize = 1_048_000;
 
 /// What a producer is for: an answer soon, or much in little time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +42,7 @@ impl ProducerConfig {
             .set("acks", "all")
             // As Java's: a key lands on one partition whoever writes it.
             .set("partitioner", "murmur2_random")
-            .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
+            .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
             .set("queue.buffering.max.messages", "100000")
             .set("allow.auto.create.topics", "false")
             // How the client learns that brokers are back when nothing is being sent.
