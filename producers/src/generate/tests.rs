@@ -10,7 +10,10 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     kafka::{Producer, ProducerConfig, Purpose},
-    sources::cloudtrail::{self, tests::through_the_topic},
+    sources::{
+        Oddities,
+        cloudtrail::{self, tests::through_the_topic},
+    },
 };
 
 fn config(tenants: &[&str], mix: Mix) -> GeneratorConfig {
@@ -82,7 +85,7 @@ fn native_records_become_the_events_beside_them() {
             let Some(native) = &envelope.native else { continue };
             serde_json::from_str::<serde_json::Value>(&native.record).expect("a record is JSON");
             let mapped = cloudtrail::map(&envelope.tenant, &native.record).expect("an object");
-            assert_eq!(mapped.oddities, cloudtrail::Oddities::default());
+            assert_eq!(mapped.oddities, Oddities::default());
             assert_eq!(mapped.envelope, envelope);
         }
     }

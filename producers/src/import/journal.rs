@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Counts, ImportError, Start, walk::FoundFile};
+use crate::sources::SourceFormat;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
@@ -22,7 +23,7 @@ struct Line {
     counts: Counts,
 }
 
-/// The journal of one import: its tenant, its paths and where it publishes to are in the file's name.
+/// The journal of one import: its format, its tenant, its paths and where it publishes to are in the file's name.
 #[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
@@ -36,10 +37,10 @@ impl Journal {
     pub(super) fn open(
         state_dir: &Path,
         start: Start,
-        (tenant, destination): (&TenantId, &str),
+        (format, tenant, destination): (SourceFormat, &TenantId, &str),
         paths: &[PathBuf],
     ) -> Result<(Self, Done), ImportError> {
-        let path = state_dir.join(name_of(tenant, destination, paths));
+        let path = state_dir.join(name_of(format, tenant, destination, paths));
         let opened = (|| {
             fs::create_dir_all(state_dir)?;
             let done = if start == Start::Resumed { read(&path)? } else { Done::new() };
@@ -80,7 +81,7 @@ impl Journal {
     }
 }
 
-fn name_of(tenant: &TenantId, destination: &str, paths: &[PathBuf]) -> String {
+fn name_of(format: SourceFormat, tenant: &TenantId, destination: &str, paths: &[PathBuf]) -> String {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_be_bytes());
@@ -95,7 +96,7 @@ fn name_of(tenant: &TenantId, destination: &str, paths: &[PathBuf]) -> String {
     let digest: [u8; 32] = hash.finalize().into();
     let mut first = [0; 8];
     first.copy_from_slice(&digest[..8]);
-    format!("import-cloudtrail-{:016x}.jsonl", u64::from_be_bytes(first))
+    format!("import-{}-{:016x}.jsonl", format.name(), u64::from_be_bytes(first))
 }
 
 fn read(path: &Path) -> io::Result<Done> {

@@ -5,6 +5,7 @@
 mod journal;
 mod publish;
 mod read;
+mod records;
 mod seen;
 mod walk;
 
@@ -16,7 +17,11 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use self::publish::Publishing;
-use crate::kafka::{DeliveryFailure, Producer, SendError};
+pub use self::records::{FileRecord, records};
+use crate::{
+    kafka::{DeliveryFailure, Producer, SendError},
+    sources::SourceFormat,
+};
 
 /// Most rejections and skipped files that are kept by name; all are counted.
 pub const MAX_LISTED: usize = 1_000;
@@ -24,6 +29,8 @@ pub const MAX_LISTED: usize = 1_000;
 /// How to import.
 #[derive(Debug, Clone)]
 pub struct ImportOptions {
+    /// What the records are.
+    pub format: SourceFormat,
     /// Whose events they are.
     pub tenant: TenantId,
     /// Folder for the journal of what is done; made where it is missing.
@@ -150,9 +157,9 @@ pub enum ImportError {
     Reader(#[source] tokio::task::JoinError),
 }
 
-/// Publishes the CloudTrail records of files and folders: `Records` files, arrays, a record a line, EventBridge
-/// events, each also gzipped. Folders are read to every depth in the order of names, links to a folder once.
-pub async fn cloudtrail(
+/// Publishes the records of files and folders: bare arrays, the format's own lists (`Records`, `items`), a record a
+/// line, each also gzipped. Folders are read to every depth in the order of names, links to a folder once.
+pub async fn import(
     paths: Vec<PathBuf>,
     options: ImportOptions,
     producer: &Producer,

@@ -17,13 +17,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Counts, ImportError, ImportOptions, ImportSummary, MAX_LISTED, Progress, Rejection,
     journal::{Done, Journal},
-    read::{Ending, Item, chain, read_file},
+    read::{Ending, Foreign, Item, chain, read_file},
     seen::Seen,
     walk::{FoundFile, Walk},
 };
 use crate::{
     kafka::{DeliveryFailure, Producer, SendError, Tally},
-    sources::cloudtrail::Mapped,
+    sources::Mapped,
 };
 
 /// Records are handed over in batches: at most this many, or somewhat more than this many bytes.
@@ -89,7 +89,7 @@ impl<'a> Publishing<'a> {
         options: &ImportOptions,
         producer: &'a Producer,
     ) -> Result<Self, ImportError> {
-        let whose = (&options.tenant, producer.bootstrap());
+        let whose = (options.format, &options.tenant, producer.bootstrap());
         let (journal, done) = Journal::open(&options.state_dir, options.start, whose, paths)?;
         Ok(Self {
             producer,
@@ -344,7 +344,8 @@ impl Reading {
         }
         self.tell(Told::FileBegun(file.clone()))?;
         let (mut batch, mut batch_bytes) = (Vec::new(), 0);
-        let mut ending = read_file(&file, &self.options.tenant, &self.bytes_read, |item| {
+        let wanted = (self.options.format, Foreign::Refused);
+        let mut ending = read_file(&file, wanted, &self.options.tenant, &self.bytes_read, |item| {
             batch_bytes += size_of_item(&item);
             batch.push(item);
             if batch.len() < BATCH_RECORDS && batch_bytes < BATCH_BYTES {

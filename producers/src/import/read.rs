@@ -16,7 +16,7 @@ use schemas::TenantId;
 
 use super::walk::{Found, FoundFile};
 use crate::sources::{
-    cloudtrail::{self, Mapped},
+    Mapped, SourceFormat,
     elements::{Element, Elements, FileDefect},
 };
 
@@ -45,9 +45,19 @@ pub(super) enum Ending {
     Stopped,
 }
 
+/// What to do with a file none of whose records is recognised as the format's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// It is not read: it may hold anything.
+    Refused,
+    /// Its objects are taken for records.
+    Taken,
+}
+
 /// Reads one file and hands out its items until told to break off.
 pub(super) fn read_file(
     file: &FoundFile,
+    (format, foreign): (SourceFormat, Foreign),
     tenant: &TenantId,
     bytes_read: &Arc<AtomicU64>,
     mut hand_out: impl FnMut(Item) -> ControlFlow<()>,
@@ -56,9 +66,9 @@ pub(super) fn read_file(
         Ok(reader) => reader,
         Err(error) => return Ending::Refused(chain(&error)),
     };
-    let mut pending = Pending::new(file.found);
-    let mut out = |element: Element| hand_out(item(tenant, element));
-    for element in Elements::new(reader) {
+    let mut pending = Pending::new(file.found, (format, foreign));
+    let mut out = |element: Element| hand_out(item(format, tenant, element));
+    for element in Elements::listed_in(reader, format.list()) {
         match element {
             Ok(element) => match pending.push(element) {
                 Verdict::Unknown => {}
@@ -69,7 +79,9 @@ pub(super) fn read_file(
                         }
                     }
                 }
-                Verdict::Foreign => return Ending::Skipped("none of its records is CloudTrail's".into()),
+                Verdict::Foreign => {
+                    return Ending::Skipped(format!("none of its records is {}", format.record()));
+                }
             },
             Err(FileDefect::NotRecords) if file.found == Found::InFolder => {
                 return Ending::Skipped(chain(&FileDefect::NotRecords));
@@ -94,15 +106,15 @@ pub(super) fn read_file(
             Ending::Whole
         }
         Verdict::Foreign if file.found == Found::InFolder => {
-            Ending::Skipped("none of its records is CloudTrail's".into())
+            Ending::Skipped(format!("none of its records is {}", format.record()))
         }
         Verdict::Foreign | Verdict::Unknown => Ending::Refused(chain(&FileDefect::NotRecords)),
     }
 }
 
-fn item(tenant: &TenantId, Element { index, text, .. }: Element) -> Item {
+fn item(format: SourceFormat, tenant: &TenantId, Element { index, text, .. }: Element) -> Item {
     match text {
-        Ok(text) => match cloudtrail::map(tenant, &text) {
+        Ok(text) => match format.map(tenant, &text) {
             Ok(mapped) => Item::Record { index, mapped: Box::new(mapped) },
             Err(error) => Item::Rejected { index, reason: chain(&error) },
         },
@@ -114,6 +126,7 @@ fn item(tenant: &TenantId, Element { index, text, .. }: Element) -> Item {
 struct Pending {
     elements: Vec<Element>,
     bytes: usize,
+    format: SourceFormat,
     found: Found,
     recognised: bool,
 }
@@ -125,15 +138,15 @@ enum Verdict {
 }
 
 impl Pending {
-    fn new(found: Found) -> Self {
-        Self { elements: Vec::new(), bytes: 0, found, recognised: false }
+    fn new(found: Found, (format, foreign): (SourceFormat, Foreign)) -> Self {
+        Self { elements: Vec::new(), bytes: 0, format, found, recognised: foreign == Foreign::Taken }
     }
 
     fn push(&mut self, element: Element) -> Verdict {
         if self.recognised {
             return Verdict::Records(vec![element]);
         }
-        let told = element.text.as_ref().is_ok_and(|text| cloudtrail::is_recognised(text));
+        let told = element.text.as_ref().is_ok_and(|text| self.format.is_recognised(text));
         let listed = element.listed;
         self.bytes += element.text.as_ref().map_or(0, String::len);
         self.elements.push(element);

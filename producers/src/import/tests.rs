@@ -43,14 +43,13 @@ impl Case {
 
     async fn import(&self, start: Start, mut seen: impl FnMut(Progress)) -> ImportSummary {
         let options = ImportOptions {
+            format: SourceFormat::CloudTrail,
             tenant: TenantId::new("acme").expect("a plain name"),
             state_dir: self.state.path().into(),
             start,
             stop: self.stop.clone(),
         };
-        cloudtrail(vec![self.files.path().into()], options, &self.producer, &mut seen)
-            .await
-            .expect("imported")
+        import(vec![self.files.path().into()], options, &self.producer, &mut seen).await.expect("imported")
     }
 
     fn journals(&self) -> usize {
@@ -150,6 +149,7 @@ async fn an_interrupted_import_goes_on_where_it_stopped() {
 async fn a_path_that_is_not_there_is_named() {
     let case = Case::new();
     let options = ImportOptions {
+        format: SourceFormat::CloudTrail,
         tenant: TenantId::new("acme").expect("a plain name"),
         state_dir: case.state.path().join("new/folder"),
         start: Start::Over,
@@ -158,9 +158,8 @@ async fn a_path_that_is_not_there_is_named() {
     let missing = case.files.path().join("missing.json");
     let lone = case.files.path().join("lone.json");
     fs::write(&lone, r#"{"name":"no record"}"#).expect("written");
-    let summary = cloudtrail(vec![missing.clone(), lone.clone()], options, &case.producer, |_| ())
-        .await
-        .expect("imported");
+    let summary =
+        import(vec![missing.clone(), lone.clone()], options, &case.producer, |_| ()).await.expect("imported");
     let files: Vec<&Path> = summary.rejections.iter().map(|rejection| rejection.file.as_path()).collect();
     assert_eq!(files, [missing.as_path(), lone.as_path()]);
     assert_eq!((summary.files, told(summary.counts)), (1, (0, 0, 0, 2)));

@@ -1,4 +1,4 @@
-//! Finds the records of a JSON file without holding the file: in an object's `Records` array, in a bare array,
+//! Finds the records of a JSON file without holding the file: in the array that an object names (`Records`), in a bare array,
 //! or one after another (usually one a line).
 //!
 //! Only the boundaries are found here. Whether a record is valid JSON is for its reader to say.
@@ -52,7 +52,7 @@ pub enum FileDefect {
     #[error("it cannot be read to its end")]
     Unreadable(#[from] io::Error),
     /// It begins with neither an object nor an array.
-    #[error("it holds neither a `Records` list, nor an array, nor a record a line")]
+    #[error("it holds neither a list of records, nor an array, nor a record a line")]
     NotRecords,
     /// It ends inside an element or a list; what came before is kept.
     #[error("it ends in the middle of a record or list; it was cut")]
@@ -71,6 +71,8 @@ pub struct Elements<R> {
     bytes: Bytes<R>,
     state: State,
     next_index: u64,
+    /// The member whose array holds the records, where the file is one object around them.
+    list: Option<&'static str>,
     /// After a first record without line ends: a line end closes whatever is open.
     line_by_line: bool,
 }
@@ -105,7 +107,12 @@ enum Object {
 impl<R: Read> Elements<R> {
     /// Reads from the beginning of a file's (decompressed) bytes.
     pub fn new(reader: R) -> Self {
-        Self { bytes: Bytes::new(reader), state: State::Start, next_index: 0, line_by_line: false }
+        Self::listed_in(reader, Some("Records"))
+    }
+
+    /// The same, where the object around the records names them otherwise, or no object stands around them.
+    pub fn listed_in(reader: R, list: Option<&'static str>) -> Self {
+        Self { bytes: Bytes::new(reader), list, state: State::Start, next_index: 0, line_by_line: false }
     }
 
     fn found(&mut self, listed: bool, text: Result<String, ElementDefect>) -> Element {
@@ -195,13 +202,13 @@ impl<R: Read> Elements<R> {
                 b'"' => {
                     let mut name = Capture::new();
                     self.string(&mut name)?;
-                    let is_records = name.text.eq_ignore_ascii_case(b"\"records\"");
+                    let is_list = self.list.is_some_and(|list| is_name(&name.text, list));
                     capture.append(&name);
                     if self.space_within(capture)? != b':' {
                         return Err(Stop::Malformed);
                     }
                     capture.push(self.bytes.take());
-                    if self.space_within(capture)? == b'[' && is_records {
+                    if self.space_within(capture)? == b'[' && is_list {
                         self.bytes.take();
                         return Ok(Object::RecordsBegin);
                     }
@@ -317,6 +324,11 @@ impl<R: Read> Elements<R> {
             }
         }
     }
+}
+
+/// Whether a quoted name is that one, in whatever case.
+fn is_name(quoted: &[u8], name: &str) -> bool {
+    quoted.len() == name.len() + 2 && quoted[1..=name.len()].eq_ignore_ascii_case(name.as_bytes())
 }
 
 impl<R: Read> Iterator for Elements<R> {

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use producers::{
     import::{self, ImportOptions, ImportSummary, Progress, Start},
     kafka::Purpose,
+    sources::SourceFormat,
 };
 use schemas::TenantId;
 
@@ -29,6 +30,26 @@ pub(super) struct ImportArgs {
 enum Source {
     /// AWS CloudTrail: `Records` files, arrays, a record a line, EventBridge events, each also gzipped; folders.
     Cloudtrail(FilesArgs),
+    /// Kubernetes audit: log files of `audit.k8s.io/v1` events, a record a line, arrays, `EventList`s.
+    KubernetesAudit(FilesArgs),
+    /// GitHub's audit log: exports as arrays or a record a line.
+    GithubAudit(FilesArgs),
+    /// Okta's system log: arrays or a record a line.
+    Okta(FilesArgs),
+    /// Terraform plans as `terraform show -json` writes them, one a file, each up to 1 MB.
+    TerraformPlan(FilesArgs),
+}
+
+impl Source {
+    fn split(self) -> (SourceFormat, FilesArgs) {
+        match self {
+            Self::Cloudtrail(args) => (SourceFormat::CloudTrail, args),
+            Self::KubernetesAudit(args) => (SourceFormat::KubernetesAudit, args),
+            Self::GithubAudit(args) => (SourceFormat::GithubAudit, args),
+            Self::Okta(args) => (SourceFormat::OktaSystemLog, args),
+            Self::TerraformPlan(args) => (SourceFormat::TerraformPlan, args),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -48,18 +69,18 @@ struct FilesArgs {
 
 /// Imports; exit code 1 if a file could not be read to its end.
 pub(super) async fn import(args: ImportArgs) -> anyhow::Result<Outcome> {
-    let Source::Cloudtrail(args) = args.source;
+    let (format, args) = args.source.split();
     let place = Place::find().await?;
     let producer = place.producer("import", Purpose::Bulk).await?;
     let options = ImportOptions {
+        format,
         tenant: TenantId::new(&args.tenant)?,
         state_dir: place.home.join("imports"),
         start: if args.resume { Start::Resumed } else { Start::Over },
         stop: shutdown::on_signal(),
     };
     let bar = bar();
-    let summary =
-        import::cloudtrail(args.paths, options, &producer, |progress| show(&bar, &progress)).await?;
+    let summary = import::import(args.paths, options, &producer, |progress| show(&bar, &progress)).await?;
     bar.finish_and_clear();
     print(&summary, args.output)?;
     Ok(match (summary.interrupted, summary.is_complete()) {

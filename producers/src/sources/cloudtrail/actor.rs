@@ -2,7 +2,7 @@
 
 use schemas::events::{Actor, ActorKind};
 
-use super::fields::Fields;
+use crate::sources::fields::Fields;
 
 pub(super) fn actor_of(record: &Fields<'_>) -> Actor {
     let mut actor = record.object("userIdentity").map(|identity| of_identity(&identity)).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use schemas::events::{ActivityKind, Outcome, OutcomeStatus};
 
-use super::fields::Fields;
+use crate::sources::fields::Fields;
 
 /// Sign-ins first, then what was refused; rights, secrets and exports only where they were really touched.
 pub(super) fn kind_of(action: &str, service: &str, outcome: &Outcome, record: &Fields<'_>) -> ActivityKind {

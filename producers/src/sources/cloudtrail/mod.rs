@@ -4,54 +4,21 @@
 //! itself travels along verbatim. The same record always gives the same envelope, whatever stands around it.
 
 mod actor;
-mod fields;
-mod identity;
 mod kind;
 mod resources;
 
-use chrono::{Datelike as _, NaiveDateTime};
 pub(crate) use resources::resource_named;
 use schemas::{
     Envelope, Event, EventId, Native, Source, TenantId, Timestamp,
     envelope::native_format,
     events::{Activity, ActivityKind, Outcome, OutcomeStatus},
 };
-use serde_json::value::RawValue;
-use thiserror::Error;
 
-use self::fields::Fields;
-
-/// Used where neither the record nor its wrapping tells a time: 2000-01-01T00:00:00Z. A constant, so that the
-/// record gets the same place however often and beside whatever else it is imported.
-pub const ASSUMED_TIME: Timestamp = match chrono::DateTime::from_timestamp(946_684_800, 0) {
-    Some(time) => time,
-    None => panic!("a valid instant"),
+use super::{
+    canonical::canonical,
+    fields::Fields,
+    mapped::{ASSUMED_TIME, Mapped, NotAnObject, Oddities, is_attribute, parse_time},
 };
-
-/// A record's envelope, and what had to be made up or left out.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Mapped {
-    /// The event, with the record verbatim.
-    pub envelope: Envelope,
-    /// What was odd about the record.
-    pub oddities: Oddities,
-}
-
-/// What a record lacked. All of it is still in the native record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Oddities {
-    /// It had no `eventID` that is a UUID; one was derived from its content.
-    pub id_derived: bool,
-    /// It had no readable `eventTime`; the wrapping's, the session's or [`ASSUMED_TIME`] was taken.
-    pub time_assumed: bool,
-    /// It names no identity, or a field of a wrong type or length was left empty.
-    pub fields_empty: bool,
-}
-
-/// The text is no JSON object.
-#[derive(Debug, Error)]
-#[error("not a JSON object")]
-pub struct NotAnObject(#[source] serde_json::Error);
 
 /// Whether an object has any field that only CloudTrail's records (or their EventBridge wrapping) have.
 pub fn is_recognised(record: &str) -> bool {
@@ -123,7 +90,7 @@ impl Record<'_> {
         let told = self.fields.text("eventID").or_else(wrapping_id);
         let kept = told.and_then(|id| uuid::Uuid::try_parse(&id).ok()).and_then(EventId::new);
         let of_content = || {
-            let content = identity::canonical(self.text);
+            let content = canonical(self.text);
             EventId::derived(tenant, native_format::CLOUDTRAIL, content.as_bytes())
         };
         (kept.unwrap_or_else(of_content), kept.is_none())
@@ -193,31 +160,6 @@ impl Record<'_> {
         self.fields.text("eventName").as_deref() == Some("ConsoleLogin")
             && answer().as_deref() == Some("Failure")
     }
-}
-
-/// RFC 3339, or date and time with a space or without a zone, which are UTC. To the microsecond, as stored.
-fn parse_time(text: &str) -> Option<Timestamp> {
-    let zoned = text.parse::<Timestamp>().ok();
-    let bare = || {
-        ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"]
-            .iter()
-            .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
-            .map(|time| time.and_utc())
-    };
-    let time = zoned.or_else(bare)?;
-    // Earlier or later is no time of a CloudTrail record: the service began in 2013.
-    let plausible = time >= ASSUMED_TIME && time.year() <= 9_999;
-    plausible.then(|| Timestamp::from_timestamp_micros(time.timestamp_micros())).flatten()
-}
-
-/// Whether a text is short enough for an attribute of the envelope.
-fn is_attribute(text: &str) -> bool {
-    text.len() <= 1_024
-}
-
-/// Whether raw JSON is worth reading: anything but `null`.
-fn is_present(value: &RawValue) -> bool {
-    value.get() != "null"
 }
 
 #[cfg(test)]

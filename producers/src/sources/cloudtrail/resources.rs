@@ -2,7 +2,7 @@
 
 use schemas::events::Resource;
 
-use super::fields::Fields;
+use crate::sources::fields::Fields;
 
 /// Most resources that are taken from one record.
 const MAX_RESOURCES: usize = 50;

@@ -149,7 +149,7 @@ fn an_odd_field_is_left_empty_and_counted() {
         json!({"eventSource": 7}),
         json!({"resources": "none"}),
         json!({"readOnly": "maybe"}),
-        json!({"userAgent": "x".repeat(fields::MAX_TEXT_BYTES + 1)}),
+        json!({"userAgent": "x".repeat(crate::sources::fields::MAX_TEXT_BYTES + 1)}),
     ] {
         let mapped = mapped(&with(&odd));
         assert!(mapped.oddities.fields_empty, "{odd}");

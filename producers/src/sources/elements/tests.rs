@@ -68,7 +68,7 @@ fn empty_files_hold_no_records() {
 #[test]
 fn other_files_are_refused() {
     for file in ["eventTime,eventName\n1,2", "hello", "\"text\"", "42", "<xml/>"] {
-        check(file, &["file: it holds neither a `Records` list, nor an array, nor a record a line"]);
+        check(file, &["file: it holds neither a list of records, nor an array, nor a record a line"]);
     }
 }
 

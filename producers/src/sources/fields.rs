@@ -2,13 +2,14 @@
 
 use std::{borrow::Cow, cell::Cell, fmt, rc::Rc};
 
+use schemas::Timestamp;
 use serde::{
     Deserialize,
     de::{MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
-use super::is_present;
+use super::mapped::{instant_of_number, parse_time};
 
 /// Longest text that becomes a field of an event; a longer one stays in the native record only.
 pub(super) const MAX_TEXT_BYTES: usize = 8 * 1024;
@@ -29,12 +30,12 @@ impl<'a> Fields<'a> {
         Ok(Self { members: serde_json::from_str(text)?, left_empty })
     }
 
-    /// Names are CloudTrail's; where exactly that name is missing, its spelling in other case is taken.
+    /// Names are the source's; where exactly that name is missing, its spelling in other case is taken.
     pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
         let exact = self.members.find(|key| key == name);
         exact
             .or_else(|| self.members.find(|key| key.eq_ignore_ascii_case(name)))
-            .filter(|value| is_present(value))
+            .filter(|value| value.get() != "null")
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -75,6 +76,29 @@ impl<'a> Fields<'a> {
     pub(super) fn objects(&self, name: &str, most: usize) -> Vec<Fields<'a>> {
         let elements: Vec<&'a RawValue> = self.read(name).unwrap_or_default();
         elements.into_iter().take(most).filter_map(|element| self.within(element.get())).collect()
+    }
+
+    /// The texts of an array, at most that many, each not empty.
+    pub(super) fn texts(&self, name: &str, most: usize) -> Vec<String> {
+        let texts: Vec<String> = self.read(name).unwrap_or_default();
+        let storable =
+            |text: &String| !text.is_empty() && text.len() <= MAX_TEXT_BYTES && !text.contains('\0');
+        texts.into_iter().take(most).filter(storable).collect()
+    }
+
+    /// A text that is not empty, or a whole number as text.
+    pub(super) fn id(&self, name: &str) -> Option<String> {
+        let number: Option<u64> = self.raw(name).and_then(|raw| raw.get().parse().ok());
+        number.map(|number| number.to_string()).or_else(|| self.text(name))
+    }
+
+    /// An instant: a text as in RFC 3339, or a number of seconds or milliseconds since 1970.
+    pub(super) fn instant(&self, name: &str) -> Option<Timestamp> {
+        let raw = self.raw(name)?;
+        if let Ok(number) = raw.get().parse() {
+            return instant_of_number(number);
+        }
+        self.text(name).as_deref().and_then(parse_time)
     }
 
     /// Whether a field of this object or its parts was asked for and had a wrong type or length.

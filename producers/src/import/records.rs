@@ -1,0 +1,75 @@
+//! The records of files, read and mapped as an import would, for whoever wants to look and not to publish.
+
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use schemas::{Envelope, TenantId};
+
+use super::{
+    Rejection,
+    read::{Ending, Foreign, Item, chain, read_file},
+    walk::Walk,
+};
+use crate::sources::SourceFormat;
+
+/// What was found in a file.
+#[derive(Debug)]
+pub enum FileRecord<'a> {
+    /// A record, mapped; its text is the envelope's native record.
+    Record {
+        /// The file.
+        file: &'a Path,
+        /// Its place among the file's records, from 0.
+        index: u64,
+        /// The record's event.
+        envelope: Box<Envelope>,
+    },
+    /// A record that is none, or a file that cannot be read to its end; what follows is read all the same.
+    Rejected(Rejection),
+    /// A file in a folder that holds no records at all.
+    Skipped(Rejection),
+}
+
+/// Hands out the records of files and folders in their order until told to break off. Every object is taken for a
+/// record of that format. Memory: one record, whatever the files' size.
+pub fn records(
+    paths: Vec<PathBuf>,
+    format: SourceFormat,
+    tenant: &TenantId,
+    mut take: impl FnMut(FileRecord<'_>) -> ControlFlow<()>,
+) {
+    let bytes_read: Arc<AtomicU64> = Arc::default();
+    for found in Walk::new(paths) {
+        let about = |file: PathBuf, record: Option<u64>, reason| Rejection { file, record, reason };
+        let file = match found {
+            Ok(file) => file,
+            Err(unseen) => {
+                let rejection = about(unseen.path, None, chain(&unseen.error));
+                if take(FileRecord::Rejected(rejection)).is_break() {
+                    return;
+                }
+                continue;
+            }
+        };
+        let ending = read_file(&file, (format, Foreign::Taken), tenant, &bytes_read, |item| match item {
+            Item::Record { index, mapped } => {
+                take(FileRecord::Record { file: &file.path, index, envelope: Box::new(mapped.envelope) })
+            }
+            Item::Rejected { index, reason } => {
+                take(FileRecord::Rejected(about(file.path.clone(), Some(index), reason)))
+            }
+        });
+        let told = match ending {
+            Ending::Whole => ControlFlow::Continue(()),
+            Ending::Stopped => return,
+            Ending::Skipped(reason) => take(FileRecord::Skipped(about(file.path, None, reason))),
+            Ending::Refused(reason) => take(FileRecord::Rejected(about(file.path, None, reason))),
+        };
+        if told.is_break() {
+            return;
+        }
+    }
+}

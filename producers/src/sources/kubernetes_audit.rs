@@ -1,0 +1,139 @@
+//! Kubernetes audit events (`audit.k8s.io/v1`) to [`Activity`] events.
+//!
+//! A cluster hands each event out up to three times, once a stage: the id is of `auditID` and `stage` together.
+//! Events as clouds wrap them are taken too; of those only time and action are read.
+
+use schemas::{
+    Event, EventId, TenantId,
+    envelope::native_format,
+    events::{Activity, ActivityKind, Actor, ActorKind, Outcome, OutcomeStatus, Resource},
+};
+
+use super::{
+    fields::Fields,
+    mapped::{Draft, Mapped, NotAnObject, uuid_of},
+};
+
+/// Members that tell an audit event from other objects.
+pub(super) const NAMES: &[&str] =
+    &["auditID", "verb", "objectRef", "requestURI", "sourceIPs", "protoPayload"];
+const FORMAT: &str = native_format::KUBERNETES_AUDIT;
+/// Most groups of a user that are kept.
+const MAX_GROUPS: usize = 50;
+/// Resources of the group `rbac.authorization.k8s.io`.
+const RIGHTS: [&str; 4] = ["roles", "rolebindings", "clusterroles", "clusterrolebindings"];
+
+/// Maps one event.
+pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotAnObject> {
+    let record = Fields::parse(text).map_err(NotAnObject)?;
+    let times = ["requestReceivedTimestamp", "stageTimestamp", "timestamp", "time"];
+    let activity = activity_of(&record);
+    let draft = Draft {
+        format: FORMAT,
+        source: "kubernetes:audit".into(),
+        id: id_of(tenant, &record),
+        occurred_at: times.iter().find_map(|name| record.instant(name)),
+        correlation_id: record.text("auditID"),
+        subject: activity.resources.first().map(|resource| resource.id.clone()),
+        fields_empty: activity.actor.id.is_empty() || record.left_empty(),
+        event: Event::Activity(activity),
+    };
+    Ok(draft.finish(tenant, text))
+}
+
+fn id_of(tenant: &TenantId, record: &Fields<'_>) -> Option<EventId> {
+    let audit = uuid_of(record.text("auditID"))?;
+    let stage = record.text("stage").unwrap_or_default();
+    Some(EventId::derived(tenant, FORMAT, format!("{audit}/{stage}").as_bytes()))
+}
+
+fn activity_of(record: &Fields<'_>) -> Activity {
+    let object = record.object("objectRef");
+    let verb = record.text("verb");
+    let kind = object.as_ref().and_then(|object| {
+        let kind = object.text("resource")?;
+        Some(object.text("subresource").map_or_else(|| kind.clone(), |part| format!("{kind}/{part}")))
+    });
+    let outcome = outcome_of(record);
+    let told = |name: &str| record.object(name)?.text("methodName");
+    let action = match (&verb, &kind) {
+        (Some(verb), Some(kind)) => Some(format!("{verb} {kind}")),
+        (Some(verb), None) => Some(verb.clone()),
+        (None, _) => record.text("operationName").or_else(|| told("protoPayload")),
+    };
+    let reads = verb.as_deref().map(|verb| matches!(verb, "get" | "list" | "watch"));
+    Activity {
+        kind: kind_of(record, kind.as_deref().unwrap_or_default(), reads, &outcome),
+        action: action.unwrap_or_else(|| "unknown".into()),
+        service: object.as_ref().and_then(|object| object.text("apiGroup")),
+        actor: actor_of(record),
+        resources: object.as_ref().and_then(|object| resource_of(object, kind.clone())).into_iter().collect(),
+        outcome,
+        read_only: reads,
+        request_id: record.text("auditID"),
+    }
+}
+
+fn kind_of(record: &Fields<'_>, kind: &str, reads: Option<bool>, outcome: &Outcome) -> ActivityKind {
+    let decision = || record.object("annotations")?.text("authorization.k8s.io/decision");
+    if matches!(outcome.code.as_deref(), Some("401" | "403")) || decision().as_deref() == Some("forbid") {
+        return ActivityKind::AccessDenied;
+    }
+    match (kind, reads) {
+        ("secrets", Some(true)) => ActivityKind::SecretRead,
+        (kind, Some(false)) if RIGHTS.contains(&kind) => ActivityKind::PermissionChanged,
+        _ => ActivityKind::ApiCalled,
+    }
+}
+
+/// The HTTP status of the answer; an event of an earlier stage has none yet.
+fn outcome_of(record: &Fields<'_>) -> Outcome {
+    let Some(answer) = record.object("responseStatus") else { return Outcome::default() };
+    let code: Option<u16> = answer.id("code").and_then(|code| code.parse().ok());
+    let status = match code {
+        None => OutcomeStatus::Unknown,
+        Some(..400) => OutcomeStatus::Success,
+        Some(_) => OutcomeStatus::Failure,
+    };
+    let failed = status == OutcomeStatus::Failure;
+    Outcome {
+        status,
+        code: code.filter(|_| failed).map(|code| code.to_string()),
+        message: if failed { answer.text("message") } else { None },
+    }
+}
+
+fn actor_of(record: &Fields<'_>) -> Actor {
+    let user = record.object("user");
+    let name = user.as_ref().and_then(|user| user.text("username")).unwrap_or_default();
+    let kind = match name.as_str() {
+        "" | "system:anonymous" => ActorKind::Unknown,
+        name if name.starts_with("system:serviceaccount:") => ActorKind::ServiceAccount,
+        name if name.starts_with("system:") => ActorKind::System,
+        _ => ActorKind::User,
+    };
+    Actor {
+        kind,
+        id: name,
+        // The first address is the caller's own, as far as its proxies can be believed.
+        ip: record.texts("sourceIPs", 1).pop(),
+        user_agent: record.text("userAgent"),
+        roles: user.map(|user| user.texts("groups", MAX_GROUPS)).unwrap_or_default(),
+        ..Actor::default()
+    }
+}
+
+/// `pods/default/web-0`; a resource of the whole cluster has no namespace, a list no name.
+fn resource_of(object: &Fields<'_>, kind: Option<String>) -> Option<Resource> {
+    let plain = object.text("resource")?;
+    let (namespace, name) = (object.text("namespace"), object.text("name"));
+    let parts = [Some(plain), namespace.clone(), name.clone()];
+    Some(Resource {
+        cloud: Some("kubernetes".into()),
+        kind,
+        id: parts.into_iter().flatten().collect::<Vec<_>>().join("/"),
+        name,
+        project: namespace,
+        ..Resource::default()
+    })
+}

@@ -1,0 +1,121 @@
+//! What every source's mapping gives, and how it names what a record lacks.
+
+use chrono::{Datelike as _, NaiveDateTime};
+use schemas::{Envelope, Event, EventId, Native, Source, TenantId, Timestamp};
+use thiserror::Error;
+
+use super::canonical::canonical;
+
+/// Used where neither the record nor what stands around it tells a time: 2000-01-01T00:00:00Z. A constant, so that
+/// the record gets the same place however often and beside whatever else it is imported.
+pub const ASSUMED_TIME: Timestamp = match chrono::DateTime::from_timestamp(946_684_800, 0) {
+    Some(time) => time,
+    None => panic!("a valid instant"),
+};
+
+/// A record's envelope, and what had to be made up or left out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mapped {
+    /// The event, with the record verbatim.
+    pub envelope: Envelope,
+    /// What was odd about the record.
+    pub oddities: Oddities,
+}
+
+/// What a record lacked. All of it is still in the native record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Oddities {
+    /// It brought no id that its source promises to be unique; one was derived from its content.
+    pub id_derived: bool,
+    /// It had no readable time of its own; that of what stands around it or [`ASSUMED_TIME`] was taken.
+    pub time_assumed: bool,
+    /// It names nobody who acted, or a field of a wrong type or length was left empty.
+    pub fields_empty: bool,
+}
+
+/// The text is no JSON object.
+#[derive(Debug, Error)]
+#[error("not a JSON object")]
+pub struct NotAnObject(#[source] pub(super) serde_json::Error);
+
+/// What one source's mapping reads from a record; [`Draft::finish`] makes the envelope of it.
+pub(super) struct Draft {
+    pub(super) format: &'static str,
+    /// A URI reference; one that cannot be is replaced by the format's name.
+    pub(super) source: String,
+    /// An id that the source promises to be unique.
+    pub(super) id: Option<EventId>,
+    pub(super) occurred_at: Option<Timestamp>,
+    pub(super) correlation_id: Option<String>,
+    pub(super) subject: Option<String>,
+    pub(super) event: Event,
+    pub(super) fields_empty: bool,
+}
+
+impl Draft {
+    pub(super) fn finish(self, tenant: &TenantId, text: &str) -> Mapped {
+        let of_content = || EventId::derived(tenant, self.format, canonical(text).as_bytes());
+        let oddities = Oddities {
+            id_derived: self.id.is_none(),
+            time_assumed: self.occurred_at.is_none(),
+            fields_empty: self.fields_empty,
+        };
+        let envelope = Envelope {
+            id: self.id.unwrap_or_else(of_content),
+            tenant: tenant.clone(),
+            source: Source::new(self.source)
+                .unwrap_or_else(|_| Source::new(self.format).expect("a format's name has no space")),
+            subject: self.subject.filter(|text| is_attribute(text)),
+            occurred_at: self.occurred_at.unwrap_or(ASSUMED_TIME),
+            correlation_id: self.correlation_id.filter(|text| is_attribute(text)),
+            causation_id: None,
+            trace: None,
+            event: self.event,
+            native: Some(Native { format: self.format.into(), record: text.into() }),
+        };
+        Mapped { envelope, oddities }
+    }
+}
+
+/// A UUID that a source gave; any other text is no promise of being unique.
+pub(super) fn uuid_of(text: Option<String>) -> Option<EventId> {
+    text.and_then(|id| uuid::Uuid::try_parse(&id).ok()).and_then(EventId::new)
+}
+
+/// RFC 3339, or date and time with a space or without a zone, which are UTC. To the microsecond, as stored.
+pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
+    let zoned = text.parse::<Timestamp>().ok();
+    let bare = || {
+        ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"]
+            .iter()
+            .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+            .map(|time| time.and_utc())
+    };
+    plausible(zoned.or_else(bare)?)
+}
+
+/// Seconds since 1970, or milliseconds where seconds would lie beyond the year 5138.
+pub(super) fn instant_of_number(number: f64) -> Option<Timestamp> {
+    const FIRST_MILLISECONDS: f64 = 1e11;
+    let millis = if number.abs() < FIRST_MILLISECONDS { number * 1e3 } else { number };
+    // Beyond what a time may be, and exact as a float below.
+    if !(0.0..1e15).contains(&millis) {
+        return None;
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "checked above; fractions of a millisecond are dropped"
+    )]
+    plausible(Timestamp::from_timestamp_millis(millis as i64)?)
+}
+
+/// No source that is read is older than the year 2000.
+fn plausible(time: Timestamp) -> Option<Timestamp> {
+    let plausible = time >= ASSUMED_TIME && time.year() <= 9_999;
+    plausible.then(|| Timestamp::from_timestamp_micros(time.timestamp_micros())).flatten()
+}
+
+/// Whether a text is short enough for an attribute of the envelope.
+pub(super) fn is_attribute(text: &str) -> bool {
+    text.len() <= 1_024
+}

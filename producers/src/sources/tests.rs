@@ -1,0 +1,343 @@
+//! What all sources promise, each on records of its own and on the corpus.
+
+use std::{fs, path::PathBuf};
+
+use proptest::prelude::*;
+use schemas::events::{Activity, ActivityKind, ActorKind, InfrastructureKind, OutcomeStatus};
+use schemas::{Event, TenantId};
+use serde_json::{Value, json};
+
+use super::{ASSUMED_TIME, Mapped, SourceFormat, cloudtrail::tests::through_the_topic, elements::Elements};
+
+fn map(format: SourceFormat, text: &str) -> Mapped {
+    let tenant = TenantId::new("acme").expect("a plain name");
+    let mapped = format.map(&tenant, text).expect("an object");
+    assert_eq!(through_the_topic(&mapped.envelope), mapped.envelope, "{text}");
+    assert_eq!(mapped.envelope.native.as_ref().map(|native| native.record.as_str()), Some(text));
+    mapped
+}
+
+fn activity(format: SourceFormat, record: &Value) -> Activity {
+    match map(format, &record.to_string()).envelope.event {
+        Event::Activity(activity) => activity,
+        other => panic!("not activity: {other:?}"),
+    }
+}
+
+/// Action, kind, actor, its kind, first resource, outcome.
+type Told<'a> = (&'a str, ActivityKind, &'a str, ActorKind, &'a str, OutcomeStatus);
+
+#[track_caller]
+fn check(format: SourceFormat, record: &Value, expected: Told<'_>) {
+    let found = activity(format, record);
+    let resource = found.resources.first().map(|resource| resource.id.as_str()).unwrap_or_default();
+    let told = (
+        found.action.as_str(),
+        found.kind,
+        found.actor.id.as_str(),
+        found.actor.kind,
+        resource,
+        found.outcome.status,
+    );
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn kubernetes_events_tell_who_did_what_to_what() {
+    let event = |verb: &str, object: Value, user: &str, code: u16| {
+        json!({"kind": "Event", "apiVersion": "audit.k8s.io/v1", "stage": "ResponseComplete", "verb": verb,
+            "auditID": "0b6a1f6e-58a5-4b39-9a1c-6e6a5a0f1c11", "user": {"username": user, "groups": ["ops"]},
+            "objectRef": object, "responseStatus": {"code": code, "message": "why"}, "sourceIPs": ["192.0.2.1"],
+            "requestReceivedTimestamp": "2026-03-04T05:06:07.123456Z"})
+    };
+    let format = SourceFormat::KubernetesAudit;
+    let secret = json!({"resource": "secrets", "namespace": "shop", "name": "db"});
+    let exec = json!({"resource": "pods", "subresource": "exec", "namespace": "shop", "name": "web-0"});
+    let binding =
+        json!({"resource": "clusterrolebindings", "name": "all", "apiGroup": "rbac.authorization.k8s.io"});
+    let robot = "system:serviceaccount:shop:robot";
+    check(
+        format,
+        &event("get", secret.clone(), robot, 200),
+        (
+            "get secrets",
+            ActivityKind::SecretRead,
+            robot,
+            ActorKind::ServiceAccount,
+            "secrets/shop/db",
+            OutcomeStatus::Success,
+        ),
+    );
+    check(
+        format,
+        &event("get", secret.clone(), "ada", 403),
+        (
+            "get secrets",
+            ActivityKind::AccessDenied,
+            "ada",
+            ActorKind::User,
+            "secrets/shop/db",
+            OutcomeStatus::Failure,
+        ),
+    );
+    check(
+        format,
+        &event("create", exec, "ada", 101),
+        (
+            "create pods/exec",
+            ActivityKind::ApiCalled,
+            "ada",
+            ActorKind::User,
+            "pods/shop/web-0",
+            OutcomeStatus::Success,
+        ),
+    );
+    check(
+        format,
+        &event("create", binding, "system:admin", 201),
+        (
+            "create clusterrolebindings",
+            ActivityKind::PermissionChanged,
+            "system:admin",
+            ActorKind::System,
+            "clusterrolebindings/all",
+            OutcomeStatus::Success,
+        ),
+    );
+
+    let mut earlier = event("get", secret, "ada", 200);
+    let complete = map(format, &earlier.to_string());
+    assert_eq!(complete.oddities, super::Oddities::default());
+    assert_eq!(complete.envelope.occurred_at.timestamp_micros() % 1_000_000, 123_456);
+    earlier["stage"] = json!("RequestReceived");
+    assert_ne!(map(format, &earlier.to_string()).envelope.id, complete.envelope.id, "an event a stage");
+}
+
+#[test]
+fn github_entries_and_bodies_tell_who_did_what_to_what() {
+    let entry = json!({"action": "org.add_member", "actor": "ada", "org": "acme", "user": "eve",
+        "created_at": 1_772_600_000_123_i64, "_document_id": "x1"});
+    check(
+        SourceFormat::GithubAudit,
+        &entry,
+        (
+            "org.add_member",
+            ActivityKind::PermissionChanged,
+            "ada",
+            ActorKind::User,
+            "acme",
+            OutcomeStatus::Success,
+        ),
+    );
+    let mapped = map(SourceFormat::GithubAudit, &entry.to_string());
+    assert_eq!(mapped.oddities, super::Oddities::default());
+    assert_eq!(mapped.envelope.occurred_at.timestamp_millis(), 1_772_600_000_123);
+    assert_eq!(mapped.envelope.source.as_str(), "github://acme");
+
+    let clone = json!({"action": "git.clone", "actor": "build[bot]", "repo": "acme/site", "@timestamp": 1_772_600_000.5});
+    check(
+        SourceFormat::GithubAudit,
+        &clone,
+        (
+            "git.clone",
+            ActivityKind::DataExported,
+            "build[bot]",
+            ActorKind::ServiceAccount,
+            "acme/site",
+            OutcomeStatus::Success,
+        ),
+    );
+    let refused = json!({"action": "user.failed_login", "actor": "ada"});
+    check(
+        SourceFormat::GithubAudit,
+        &refused,
+        ("user.failed_login", ActivityKind::SignInFailed, "ada", ActorKind::User, "", OutcomeStatus::Failure),
+    );
+
+    let body = json!({"action": "completed", "workflow_job": {"completed_at": "2026-03-04T05:06:07Z"},
+        "repository": {"full_name": "acme/site"}, "sender": {"login": "ada", "type": "User"}});
+    check(
+        SourceFormat::GithubWebhook,
+        &body,
+        (
+            "workflow_job.completed",
+            ActivityKind::ApiCalled,
+            "ada",
+            ActorKind::User,
+            "acme/site",
+            OutcomeStatus::Success,
+        ),
+    );
+}
+
+#[test]
+fn okta_events_tell_who_did_what_to_what_in_either_spelling() {
+    let event = |name: &str, kind: &str, result: &str| {
+        json!({name: kind, "published": "2026-03-04T05:06:07.000Z", "uuid": "0b6a1f6e-58a5-4b39-9a1c-6e6a5a0f1c11",
+            "actor": {"id": "00u1", "alternateId": "ada@example.com", "type": "User"},
+            "outcome": {"result": result}, "target": [{"id": "00g1", "alternateId": "unknown", "type": "UserGroup"}]})
+    };
+    for (name, kind, result, expected, status) in [
+        ("eventType", "user.session.start", "SUCCESS", ActivityKind::SignedIn, OutcomeStatus::Success),
+        ("eventtype", "user.session.start", "FAILURE", ActivityKind::SignInFailed, OutcomeStatus::Failure),
+        ("eventType", "app.generic.show", "DENY", ActivityKind::AccessDenied, OutcomeStatus::Failure),
+        (
+            "eventType",
+            "group.user_membership.add",
+            "SUCCESS",
+            ActivityKind::PermissionChanged,
+            OutcomeStatus::Success,
+        ),
+        ("eventType", "something.new", "SKIPPED", ActivityKind::ApiCalled, OutcomeStatus::Unknown),
+    ] {
+        let record = event(name, kind, result);
+        check(
+            SourceFormat::OktaSystemLog,
+            &record,
+            (kind, expected, "ada@example.com", ActorKind::User, "00g1", status),
+        );
+        assert_eq!(
+            map(SourceFormat::OktaSystemLog, &record.to_string()).oddities,
+            super::Oddities::default()
+        );
+    }
+}
+
+#[test]
+fn a_plan_is_one_proposed_change_and_counts_what_it_changes() {
+    let change = |actions: Value| json!({"address": "aws_s3_bucket.logs", "change": {"actions": actions}});
+    let plan = json!({"format_version": "1.2", "timestamp": "2026-03-04T05:06:07Z", "resource_changes":
+        [change(json!(["delete", "create"])), change(json!(["no-op"])), change(json!(["update"])), {"change": 7}]});
+    let Event::Infrastructure(proposed) = map(SourceFormat::TerraformPlan, &plan.to_string()).envelope.event
+    else {
+        panic!("a plan is infrastructure");
+    };
+    assert_eq!(
+        (proposed.kind, proposed.quantity.as_deref()),
+        (InfrastructureKind::ChangeProposed, Some("2"))
+    );
+}
+
+#[test]
+fn what_is_missing_or_of_a_wrong_type_is_left_empty_and_told() {
+    for format in SourceFormat::ALL {
+        for text in [
+            "{}",
+            r#"{"user":7,"actor":[1],"objectRef":"x","outcome":9,"target":{},"sourceIPs":"a","stage":{}}"#,
+        ] {
+            let mapped = map(format, text);
+            assert!(mapped.oddities.id_derived && mapped.oddities.time_assumed, "{format:?}: {text}");
+            assert_eq!(mapped.envelope.occurred_at, ASSUMED_TIME);
+        }
+        let tenant = TenantId::new("acme").expect("a plain name");
+        for text in ["", "7", "[]", "null", "{", r#"{"a":}"#] {
+            assert!(format.map(&tenant, text).is_err(), "{format:?}: {text}");
+        }
+        let deep = format!(r#"{{"requestObject":{}1{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
+        assert!(map(format, &deep).oddities.id_derived);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_object_is_taken_and_always_gives_the_same_event(
+        members in prop::collection::btree_map(
+            prop::sample::select(vec!["auditID", "stage", "verb", "user", "objectRef", "responseStatus", "sourceIPs",
+                "action", "actor", "repo", "org", "created_at", "_document_id", "eventType", "uuid", "published",
+                "target", "outcome", "client", "resource_changes", "timestamp", "sender", "repository"]),
+            prop_oneof![Just(json!(null)), any::<f64>().prop_map(|n| json!(n)), any::<String>().prop_map(|t| json!(t)),
+                Just(json!({"username": "ada", "code": "x", "resource": [], "result": 1})), Just(json!([{"id": 1}, "a", 2]))],
+            0..12,
+        )
+    ) {
+        let text = json!(members).to_string();
+        for format in SourceFormat::ALL {
+            prop_assert_eq!(map(format, &text), map(format, &text));
+        }
+    }
+}
+
+/// Unpacks an archive of the corpus, or says that there is none.
+fn corpus(name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
+    let Some(folder) = std::env::var_os("WEIR_CORPUS") else {
+        #[expect(clippy::print_stderr, reason = "a skipped test says so")]
+        {
+            eprintln!("skipped: WEIR_CORPUS names no corpus");
+        }
+        return None;
+    };
+    let archive =
+        fs::File::open(PathBuf::from(folder).join(format!("{name}.tar.gz"))).expect("the archive is there");
+    let unpacked = tempfile::tempdir().expect("a temporary folder");
+    tar::Archive::new(flate2::read::GzDecoder::new(archive)).unpack(unpacked.path()).expect("unpacked");
+    let path = unpacked.path().join(name);
+    Some((unpacked, path))
+}
+
+#[test]
+fn corpus_panther_every_line_of_every_source_is_taken() {
+    let Some((_unpacked, path)) = corpus("panther") else { return };
+    for (file, format, count) in [
+        ("amazon_eks_audit", SourceFormat::KubernetesAudit, 127),
+        ("github_audit", SourceFormat::GithubAudit, 50),
+        ("github_webhook", SourceFormat::GithubWebhook, 20),
+        ("okta_systemlog", SourceFormat::OktaSystemLog, 29),
+    ] {
+        let lines = fs::read_to_string(path.join(format!("{file}.jsonl"))).expect("text");
+        let mut named = 0;
+        for line in lines.lines() {
+            let test: Value = serde_json::from_str(line).expect("a line is JSON");
+            named += usize::from(activity(format, &test["event"]).action != "unknown");
+        }
+        assert_eq!(lines.lines().count(), count, "{file}");
+        assert!(named * 10 >= count * 8, "{file}: {named} of {count} name an action");
+    }
+}
+
+#[test]
+fn corpus_github_every_webhook_body_is_taken() {
+    let Some((_unpacked, path)) = corpus("github_webhooks") else { return };
+    let mut taken = 0;
+    for folder in fs::read_dir(path.join("payload-examples/api.github.com")).expect("listed") {
+        for file in fs::read_dir(folder.expect("an entry").path()).expect("listed") {
+            let file = file.expect("an entry").path();
+            if file.extension().is_some_and(|extension| extension == "json") {
+                let text = fs::read_to_string(file).expect("text");
+                map(SourceFormat::GithubWebhook, &text);
+                taken += 1;
+            }
+        }
+    }
+    assert_eq!(taken, 273);
+}
+
+#[test]
+fn corpus_terraform_every_plan_is_one_record() {
+    let Some((_unpacked, path)) = corpus("terraform_plans") else { return };
+    let (mut folders, mut plans, mut changes) = (vec![path], 0, 0);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("listed") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            if path.extension().is_none_or(|extension| extension != "json") || path.ends_with("expected.json")
+            {
+                continue;
+            }
+            let format = SourceFormat::TerraformPlan;
+            let file = fs::File::open(&path).expect("opened");
+            let mut elements: Vec<_> = Elements::listed_in(file, format.list()).collect();
+            assert_eq!(elements.len(), 1, "{}", path.display());
+            let text = elements.remove(0).expect("a good file").text.expect("a good record");
+            assert!(format.is_recognised(&text));
+            let Event::Infrastructure(proposed) = map(format, &text).envelope.event else {
+                panic!("not a plan")
+            };
+            changes += proposed.quantity.expect("counted").parse::<u32>().expect("a number");
+            plans += 1;
+        }
+    }
+    assert_eq!((plans, changes), (8, 46));
+}
