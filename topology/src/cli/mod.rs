@@ -11,6 +11,7 @@ mod lag;
 mod output;
 mod place;
 mod query;
+mod rules;
 mod run;
 mod schema;
 mod settings;
@@ -68,6 +69,8 @@ enum Command {
     DeadLetter(dead_letter::DeadLetterArgs),
     /// Register the event schemas, or check a cluster's.
     Schema(schema::SchemaArgs),
+    /// Try detection rules on files, check them, run their examples; needs no server.
+    Rules(rules::RulesArgs),
     /// Measure, beside a peer, in one run.
     Bench(bench::BenchArgs),
     /// Exit 0 if a GET of the URL answers 200; for container health checks.
@@ -137,6 +140,7 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::Stage(args) => stage::stage(args).await,
         Command::DeadLetter(args) => dead_letter::dead_letter(args).await,
         Command::Schema(args) => schema::schema(args).await,
+        Command::Rules(args) => rules::rules(args),
         Command::Bench(args) => bench::bench(args).await,
         Command::Healthcheck { url } => {
             let ready = status::answers(&status::client()?, &url).await;

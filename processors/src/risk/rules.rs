@@ -1,0 +1,49 @@
+//! Weir's own rules, as they lie in `processors/rules/sigma`; part of the program.
+
+use include_dir::{Dir, DirEntry, include_dir};
+
+static OWN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/rules/sigma");
+
+/// What a rule file's name ends with.
+pub const RULE_SUFFIX: &str = ".yml";
+/// What the name of a rule file's examples ends with: `NAME.yml` has `NAME.examples.yml`.
+pub const EXAMPLES_SUFFIX: &str = ".examples.yml";
+
+/// Every file of the set, rules and examples, as path within the set and text, in the order of paths.
+pub fn own() -> Vec<(&'static str, &'static str)> {
+    let mut files = Vec::new();
+    let mut folders = vec![&OWN];
+    while let Some(folder) = folders.pop() {
+        for entry in folder.entries() {
+            match entry {
+                DirEntry::Dir(inner) => folders.push(inner),
+                DirEntry::File(file) => {
+                    let path = file.path().to_str().expect("our files have plain names");
+                    files.push((path, file.contents_utf8().expect("our files are text")));
+                }
+            }
+        }
+    }
+    files.sort_unstable();
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::risk::sigma::SigmaEngine;
+
+    #[test]
+    fn every_rule_is_usable_and_has_examples() {
+        let files = own();
+        let rules: Vec<_> = files.iter().filter(|(name, _)| !name.ends_with(EXAMPLES_SUFFIX)).collect();
+        let (engine, problems) = SigmaEngine::load(rules.iter().map(|(name, text)| (name, text)));
+        assert_eq!(problems, []);
+        assert!(engine.rules().count() >= 60);
+        for (name, _) in rules {
+            let examples =
+                format!("{}{EXAMPLES_SUFFIX}", name.strip_suffix(RULE_SUFFIX).expect("a rule's name"));
+            assert!(files.iter().any(|(name, _)| *name == examples), "{examples} is missing");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! `weir rules` as people and scripts use it: no server, files in, hits out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::support::corpus::corpus;
+
+fn weir(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_weir-under-test"))
+        .arg("rules")
+        .args(args)
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the command starts")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a plain path")
+}
+
+fn hits(output: &Output) -> Vec<Value> {
+    stdout(output).lines().map(|line| serde_json::from_str(line).expect("JSON lines")).collect()
+}
+
+/// Hits by rule file: how many, and the events as the expectation names them.
+fn assert_expected(hits: &[Value], event: impl Fn(&Value) -> String, expected: &Path) {
+    let expected: Value = serde_json::from_str(&fs::read_to_string(expected).expect("read")).expect("JSON");
+    let told = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for hit in hits {
+        let file = Path::new(hit["rule_file"].as_str().expect("a rule's file"));
+        let file = file.file_name().expect("a name").to_string_lossy().into_owned();
+        assert!(hit["author"].is_string() && hit["title"].is_string() && hit["level"].is_string(), "{hit}");
+        assert!(found.entry(file).or_default().insert(event(hit)), "told twice: {hit}");
+    }
+    let rules = expected["by_rule"].as_array().expect("rules");
+    let count = |rule: &Value| (told(&rule["file"]), rule["count"].as_u64().expect("a count"));
+    let counts: BTreeMap<String, u64> = rules.iter().map(count).collect();
+    assert_eq!(
+        found.iter().map(|(rule, events)| (rule.clone(), events.len() as u64)).collect::<BTreeMap<_, _>>(),
+        counts
+    );
+    for rule in rules {
+        let events: BTreeSet<String> = rule["events"].as_array().expect("events").iter().map(told).collect();
+        assert!(events.is_subset(&found[&told(&rule["file"])]), "{}", rule["file"]);
+    }
+    assert_eq!(hits.len() as u64, expected["hits"].as_u64().expect("a count"));
+}
+
+#[test]
+fn public_rules_find_in_simulated_attacks_what_they_should() {
+    let (Some(sigma), Some(stratus)) = (corpus("sigma"), corpus("stratus")) else { return };
+    let (rules, folder) = (sigma.path().join("sigma/rules"), stratus.path().join("stratus"));
+    let checked = weir(&["check", text(&rules), "--output", "json"]);
+    assert!(checked.status.success(), "{}", stderr(&checked));
+    let checked: Value = serde_json::from_str(&stdout(&checked)).expect("JSON");
+    assert_eq!((&checked["usable"], &checked["problems"]), (&Value::from(109), &Value::Array(Vec::new())));
+
+    let logs = folder.join("docs/detonation-logs");
+    let args =
+        ["scan", "--rules", text(&rules), "--format", "aws.cloudtrail", "--output", "ndjson", text(&logs)];
+    let found = weir(&args);
+    assert!(found.status.success(), "{}", stderr(&found));
+    let hits = hits(&found);
+    assert_eq!(hits.len(), 80);
+    let event_id = |hit: &Value| hit["event_id"].as_str().expect("an id").to_owned();
+    assert_expected(&hits, event_id, &folder.join("sigma_expected.json"));
+    // The record is where the line says it is.
+    let file = fs::read_to_string(hits[0]["file"].as_str().expect("a file")).expect("read");
+    let records: Vec<Value> = serde_json::from_str(&file).expect("an array");
+    let record = usize::try_from(hits[0]["record"].as_u64().expect("a place")).expect("small");
+    assert_eq!(records[record]["eventID"], hits[0]["event_id"]);
+}
+
+#[test]
+fn public_rules_find_in_labelled_events_what_they_should() {
+    let (Some(sigma), Some(panther)) = (corpus("sigma"), corpus("panther")) else { return };
+    let (rules, folder) = (sigma.path().join("sigma/rules"), panther.path().join("panther"));
+    let files = tempfile::tempdir().expect("a folder");
+    for (set, format, count) in [
+        ("aws_cloudtrail", "aws.cloudtrail", 172),
+        ("amazon_eks_audit", "kubernetes.audit", 43),
+        ("github_audit", "github.audit", 7),
+        ("okta_systemlog", "okta.system_log", 0),
+    ] {
+        let lines = fs::read_to_string(folder.join(format!("{set}.jsonl"))).expect("read");
+        let events = lines.lines().map(|line| {
+            let labelled: Value = serde_json::from_str(line).expect("JSON");
+            format!("{}\n", labelled["event"])
+        });
+        let file = files.path().join(format!("{set}.ndjson"));
+        fs::write(&file, events.collect::<String>()).expect("written");
+        let found =
+            weir(&["scan", "--rules", text(&rules), "--format", format, text(&file), "--output", "ndjson"]);
+        assert!(found.status.success(), "{}", stderr(&found));
+        let hits = hits(&found);
+        assert_eq!(hits.len(), count, "{set}");
+        let line = |hit: &Value| hit["record"].to_string();
+        assert_expected(&hits, line, &folder.join(format!("sigma_expected_{set}.json")));
+    }
+}
+
+#[test]
+fn our_own_rules_pass_their_own_examples() {
+    let tested = weir(&["test", "--output", "json"]);
+    assert!(tested.status.success(), "{}{}", stdout(&tested), stderr(&tested));
+    let tested: Value = serde_json::from_str(&stdout(&tested)).expect("JSON");
+    assert_eq!(tested["without_examples"], Value::Array(Vec::new()));
+    // A file that was added is part of the program, not only of the folder.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is above this crate");
+    let files = crate::support::corpus::files(&root.join("processors/rules/sigma"), "yml");
+    let rules = files.iter().filter(|file| !file.to_string_lossy().ends_with(".examples.yml"));
+    assert_eq!(tested["rule_files"], Value::from(rules.count()));
+
+    let listed = weir(&["list", "--output", "ndjson"]);
+    let listed = hits(&listed);
+    let ids: BTreeSet<_> = listed.iter().map(|rule| rule["rule_id"].as_str().expect("an id")).collect();
+    assert_eq!(
+        (ids.len(), listed.len()),
+        (listed.len(), tested["rule_files"].as_u64().expect("a count") as usize)
+    );
+}
+
+const GOOD: &str = "title: Key created\nid: 11111111-2222-4333-8444-555555555555\nauthor: Ada\nlogsource:\n    \
+                    product: aws\n    service: cloudtrail\ndetection:\n    selection:\n        eventName: \
+                    CreateAccessKey\n    condition: selection\nlevel: medium\n";
+
+#[test]
+fn a_rule_that_cannot_be_used_is_named_and_the_others_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &[u8]| fs::write(folder.path().join(name), text).expect("written");
+    fs::create_dir(folder.path().join("deep")).expect("made");
+    write("deep/good.yml", GOOD.as_bytes());
+    write("regex.yml", GOOD.replace("eventName:", "eventName|re: '('\n        other:").as_bytes());
+    write("cut.yml", b"title: [\n");
+    write("bytes.yml", b"title: \xFF\n");
+    write("notes.txt", b"no rule");
+
+    let checked = weir(&["check", text(folder.path())]);
+    assert_eq!(checked.status.code(), Some(1));
+    for named in ["regex.yml:7", "cut.yml", "bytes.yml"] {
+        assert!(stderr(&checked).contains(named), "{named} in {}", stderr(&checked));
+    }
+    assert_eq!(stdout(&checked), "1 rules can be used, 3 cannot\n");
+    let checked = weir(&["check", text(folder.path()), "--output", "json"]);
+    assert_eq!(checked.status.code(), Some(1));
+    let checked: Value = serde_json::from_str(&stdout(&checked)).expect("JSON");
+    assert_eq!((&checked["files"], &checked["usable"]), (&Value::from(3), &Value::from(1)));
+    assert_eq!(checked["problems"].as_array().expect("problems").len(), 3, "{checked}");
+
+    let log = folder.path().join("log.json");
+    fs::write(&log, r#"[{"eventName":"CreateAccessKey"}]"#).expect("written");
+    let args = ["scan", "--rules", text(folder.path()), "--format", "aws.cloudtrail", text(&log)];
+    let found = weir(&[&args[..], &["--output", "ndjson"]].concat());
+    assert!(found.status.success(), "{}", stderr(&found));
+    assert_eq!(hits(&found)[0]["rule_file"], "deep/good.yml");
+    assert!(stderr(&found).contains("left out: regex.yml:7"), "{}", stderr(&found));
+    let table = weir(&args);
+    assert!(stdout(&table).contains("Key created, by Ada"), "{}", stdout(&table));
+}
+
+#[test]
+fn what_is_no_record_is_named_with_its_place_and_the_rest_is_scanned() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("written");
+        path
+    };
+    let rule = write("rule.yml", GOOD);
+    let deep =
+        format!(r#"{{"eventName":"CreateAccessKey","deep":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
+    let giant = format!(r#"{{"eventName":"CreateAccessKey","text":"{}"}}"#, "x".repeat(5_000_000));
+    let hit = r#"{"eventName":"CreateAccessKey"}"#;
+    let log = write("log.json", &format!("[{hit}, 7, {deep}, {giant}, {hit}]"));
+    let cut = write("cut.json", &format!("[{hit}, {{\"eventName\":"));
+    let found = weir(&[
+        "scan",
+        "--rules",
+        text(&rule),
+        "--format",
+        "aws.cloudtrail",
+        "--output",
+        "ndjson",
+        text(&log),
+        text(&cut),
+        text(&folder.path().join("missing.json")),
+    ]);
+    assert_eq!(found.status.code(), Some(1));
+    let places: Vec<_> = hits(&found).iter().map(|hit| hit["record"].as_u64().expect("a place")).collect();
+    assert_eq!(places, [0, 4, 0]);
+    for named in [
+        "log.json record 1: not an object",
+        "log.json record 2:",
+        "log.json record 3:",
+        "cut.json: it ends",
+        "missing.json:",
+    ] {
+        assert!(stderr(&found).contains(named), "{named} in {}", stderr(&found));
+    }
+    assert!(stderr(&found).contains("3 records, 3 hits, 5 not readable"), "{}", stderr(&found));
+}
+
+#[test]
+fn examples_that_are_wrong_or_missing_are_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
+    write("rule.yml", GOOD);
+    let none = weir(&["test", text(folder.path())]);
+    assert_eq!(none.status.code(), Some(1), "nothing was shown to be right");
+    let example =
+        |name: &str, event: &str| format!("  - name: {name}\n    event: {{ eventName: {event} }}\n");
+    let examples = |positive: &str, negative: &str| format!("positive:\n{positive}negative:\n{negative}");
+    write(
+        "rule.examples.yml",
+        &examples(&example("made", "CreateAccessKey"), &example("deleted", "DeleteAccessKey")),
+    );
+    assert!(weir(&["test", text(folder.path())]).status.success());
+    write("rule.examples.yml", &examples(&example("silent", "Other"), &example("loud", "CreateAccessKey")));
+    let wrong = weir(&["test", text(folder.path())]);
+    assert_eq!(wrong.status.code(), Some(1));
+    for named in ["rule.yml (silent): the rule is silent", "rule.yml (loud): the rule fires"] {
+        assert!(stderr(&wrong).contains(named), "{named} in {}", stderr(&wrong));
+    }
+    let explained = weir(&["explain", "key CREATED", "--rules", text(folder.path())]);
+    assert!(explained.status.success() && stdout(&explained).contains("eventName: CreateAccessKey"));
+    assert_eq!(weir(&["explain", "nothing", "--rules", text(folder.path())]).status.code(), Some(1));
+}
