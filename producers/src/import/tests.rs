@@ -164,3 +164,39 @@ async fn a_path_that_is_not_there_is_named() {
     assert_eq!(files, [missing.as_path(), lone.as_path()]);
     assert_eq!((summary.files, told(summary.counts)), (1, (0, 0, 0, 2)));
 }
+
+#[tokio::test]
+async fn every_source_is_imported_from_the_files_it_writes() {
+    let event = |id: u32| {
+        format!(
+            r#"{{"kind":"Event","auditID":"00000000-0000-4000-8000-{id:012}","stage":"Panic","verb":"get"}}"#
+        )
+    };
+    let list = format!(r#"{{"kind":"EventList","items":[{},{}],"metadata":{{}}}}"#, event(1), event(2));
+    let plan =
+        r#"{"format_version":"1.2","resource_changes":[{"change":{"actions":["create"]}}],"Records":[1,2]}"#;
+    let foreign = r#"{"name":"no log"}"#;
+    for (format, files, expected) in [
+        (SourceFormat::KubernetesAudit, vec![list, format!("{}\n{}\n", event(2), event(3))], (4, 3, 1, 0)),
+        (SourceFormat::GithubAudit, vec![r#"[{"action":"a.b","actor":"ada"},7]"#.to_owned()], (2, 1, 0, 1)),
+        (SourceFormat::OktaSystemLog, vec![r#"{"eventtype":"a.b","published":""}"#.to_owned()], (1, 1, 0, 0)),
+        (SourceFormat::TerraformPlan, vec![plan.to_owned(), plan[..60].to_owned()], (1, 1, 0, 1)),
+    ] {
+        let case = Case::new();
+        for (at, file) in files.iter().enumerate() {
+            case.file(&format!("{at}.json"), file);
+        }
+        case.file("other.json", foreign);
+        let options = ImportOptions {
+            format,
+            tenant: TenantId::new("acme").expect("a plain name"),
+            state_dir: case.state.path().into(),
+            start: Start::Over,
+            stop: case.stop.clone(),
+        };
+        let summary =
+            import(vec![case.files.path().into()], options, &case.producer, |_| ()).await.expect("imported");
+        assert_eq!(told(summary.counts), expected, "{format:?}: {:?}", summary.rejections);
+        assert_eq!(summary.skipped_files, 1, "{format:?}: {:?}", summary.skipped);
+    }
+}

@@ -7,10 +7,7 @@ use processors::risk::sigma::SigmaEngine;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{
-    formats,
-    load::{RuleSet, warn_about},
-};
+use super::{formats, load::RuleSet};
 use crate::cli::{
     Outcome,
     output::{self, Format, note},
@@ -68,7 +65,6 @@ pub(super) fn test(args: &TestArgs) -> anyhow::Result<Outcome> {
     }));
     if args.output == Format::Table {
         print(&tested);
-        warn_about(&problems);
     } else {
         output::json(&tested)?;
     }

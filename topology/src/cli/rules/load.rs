@@ -150,7 +150,11 @@ fn rule_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 fn read(path: &Path) -> Result<String, String> {
     let unreadable = |error: std::io::Error| format!("it cannot be read: {error}");
-    let bytes = fs::metadata(path).map_err(unreadable)?.len();
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    let bytes = metadata.len();
     if bytes > MAX_FILE_BYTES {
         return Err(format!(
             "it is {bytes} bytes long, more than the {MAX_FILE_BYTES} that a rule file may have"
