@@ -40,7 +40,7 @@ impl Member {
     }
 
     /// Asks it to stop, and waits until it has.
-    pub(super) async fn stop(mut self) {
+    pub(super) fn stop(mut self) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")), Signal::SIGTERM).expect("told");
         let status = tokio::task::block_in_place(|| self.child.wait()).expect("reaped");
         assert!(status.success(), "a stage that is told to stop ends well: {status}");

@@ -107,7 +107,7 @@ impl Site {
     }
 
     pub(crate) async fn await_count(&self, sql: &'static str, expected: i64) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
         loop {
             let count = self.count(sql).await;
             if count == expected {
