@@ -2,6 +2,8 @@
 
 use schemas::{EventId, ParkReason, TenantId, Timestamp, Topic};
 
+use crate::raw_headers::RawHeaders;
+
 /// A partition of one of our topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicPartition {
@@ -83,7 +85,7 @@ pub struct RawRecord {
     /// The value; `None` is a tombstone.
     pub value: Option<Vec<u8>>,
     /// Headers in order; names may repeat, values may be null.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    pub headers: RawHeaders,
     /// Kafka's timestamp in milliseconds, −1 if none.
     pub timestamp_ms: i64,
 }

@@ -11,9 +11,11 @@ pub mod positions;
 pub mod postgres;
 pub mod query_api;
 pub mod raw_copy;
+mod raw_headers;
 pub mod read_models;
 
 pub use batch::{Batch, LastRecord, OffsetRange, RawRecord, RecordChanges, Settlement, TopicPartition};
 pub use delivery::{Claim, ClaimRequest, DeliveryError, RangeCounts, Settled, Sink};
 pub use headers::Headers;
+pub use raw_headers::RawHeaders;
 pub use read_models::{Fact, ReadModel};

@@ -43,8 +43,8 @@ impl Parking<'_> {
 
     /// The copy for the dead-letter topic: original bytes and headers, and why it was parked.
     pub(crate) fn dead_letter(&self, stage: &str) -> Outgoing {
-        let mut headers: Headers =
-            self.raw.headers.iter().filter(|(name, _)| !name.starts_with(OWN_HEADERS)).cloned().collect();
+        let mut headers = self.raw.headers.to_headers();
+        headers.retain(|(name, _)| !name.starts_with(OWN_HEADERS));
         let size = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         let headers_size: usize = headers.iter().map(|(name, value)| name.len() + size(value) + 16).sum();
         let (mut key, mut value) = (self.raw.key.clone(), self.raw.value.clone());
@@ -106,7 +106,7 @@ pub(crate) async fn write(
     .bind(parked.iter().map(|p| p.raw.value.as_deref().filter(|_| kept(&p.raw.value))).collect::<Vec<_>>())
     .bind(parked.iter().map(|p| i64::try_from(value(p).len()).unwrap_or(i64::MAX)).collect::<Vec<_>>())
     .bind(parked.iter().map(|p| Sha256::digest(value(p)).to_vec()).collect::<Vec<_>>())
-    .bind(parked.iter().map(|p| headers::to_json(&p.raw.headers)).collect::<Vec<_>>())
+    .bind(parked.iter().map(|p| headers::to_json(&p.raw.headers.to_headers())).collect::<Vec<_>>())
     .bind(parked.iter().map(|p| p.reason.name()).collect::<Vec<_>>())
     .bind(parked.iter().map(Parking::printable_detail).collect::<Vec<_>>())
     .execute(tx)
@@ -229,6 +229,7 @@ impl ParkedRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::raw_headers::RawHeaders;
 
     fn copy(raw: &RawRecord, detail: &str) -> Outgoing {
         let partition = TopicPartition { topic: Topic::Usage, partition: 3 };
@@ -247,10 +248,10 @@ mod tests {
         let raw = RawRecord {
             key: Some(b"k".to_vec()),
             value: Some(vec![0xff]),
-            headers: vec![
-                ("ce_id".into(), Some(b"1".to_vec())),
-                ("__weir.errors.topic".into(), Some(b"forged".to_vec())),
-            ],
+            headers: RawHeaders::copy(&[
+                ("ce_id", Some(b"1".as_slice())),
+                ("__weir.errors.topic", Some(b"forged".as_slice())),
+            ]),
             timestamp_ms: 5,
         };
         let copy = copy(&raw, "no\nrecord");
@@ -276,7 +277,12 @@ mod tests {
         for raw in [
             RawRecord { value: mb(), ..RawRecord::default() },
             RawRecord { key: mb(), ..RawRecord::default() },
-            RawRecord { key: mb(), value: mb(), headers: vec![("h".into(), mb())], timestamp_ms: -1 },
+            RawRecord {
+                key: mb(),
+                value: mb(),
+                headers: [("h".to_owned(), mb())].into_iter().collect(),
+                timestamp_ms: -1,
+            },
             RawRecord { headers: (0..10_000).map(header).collect(), ..RawRecord::default() },
             RawRecord {
                 headers: (0..400).map(header).collect(),

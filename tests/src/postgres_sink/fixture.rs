@@ -6,8 +6,8 @@ use schemas::{
     events::{ActorKind, OutcomeStatus},
 };
 use sinks::{
-    Batch, Claim, ClaimRequest, LastRecord, OffsetRange, RawRecord, RecordChanges, Settled, Settlement, Sink,
-    TopicPartition,
+    Batch, Claim, ClaimRequest, LastRecord, OffsetRange, RawHeaders, RawRecord, RecordChanges, Settled,
+    Settlement, Sink, TopicPartition,
     postgres::{PostgresSink, SinkConfig},
     read_models::audit_entry::AuditEntries,
 };
@@ -66,7 +66,7 @@ pub(super) fn record(
     let raw = RawRecord {
         key: Some(b"key".to_vec()),
         value: Some(format!("value {offset}").into_bytes()),
-        headers: vec![("ce_id".into(), Some(b"\xff".to_vec())), ("null".into(), None)],
+        headers: RawHeaders::copy(&[("ce_id", Some(b"\xff".as_slice())), ("null", None)]),
         timestamp_ms: 1_800_000_000_000,
     };
     RecordChanges { range, offset, settlement, raw, identity }

@@ -30,7 +30,7 @@ async fn a_parked_record_keeps_its_bytes_and_a_copy_leaves() {
     let original = record(0, 0, park("")).raw;
     assert_eq!(
         (&shown.key, &shown.value, &shown.headers),
-        (&original.key, &original.value, &original.headers)
+        (&original.key, &original.value, &original.headers.to_headers())
     );
     assert_eq!(shown.summary.recorded_at, original.recorded_at());
     assert_eq!(

@@ -146,7 +146,7 @@ impl<C> Filling<C> {
 fn weight<C>(record: &RecordChanges<C>) -> usize {
     let size = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
     let raw = &record.raw;
-    size(&raw.key) + size(&raw.value) + raw.headers.iter().map(|(k, v)| k.len() + size(v)).sum::<usize>()
+    size(&raw.key) + size(&raw.value) + raw.headers.size()
 }
 
 /// Sets every range's `last` to the last record in it.

@@ -227,6 +227,8 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
             self.settled.remove(partition);
             self.uncommitted.remove(partition);
             self.links.shared.seen.halted(*partition, None);
+            // Its lag is somebody else's to tell now.
+            self.links.shared.seen.lag(*partition, 0);
         }
         let (reply, released) = oneshot::channel();
         let command = Command::Release { partitions: partitions.to_vec(), reply };

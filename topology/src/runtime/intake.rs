@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use schemas::{EventId, TenantId, Topic};
-use sinks::{Claim, LastRecord, RawRecord, RecordChanges, Settlement, TopicPartition};
+use sinks::{Claim, LastRecord, RawHeaders, RawRecord, RecordChanges, Settlement, TopicPartition};
 
 use super::{
     batching::{BatchLimits, Filling, Placed},
@@ -30,11 +30,10 @@ impl Record<'_> {
     }
 
     fn to_raw(self) -> RawRecord {
-        let header = |(name, value): &(&str, Option<&[u8]>)| ((*name).to_owned(), value.map(<[u8]>::to_vec));
         RawRecord {
             key: self.key.map(<[u8]>::to_vec),
             value: self.value.map(<[u8]>::to_vec),
-            headers: self.headers.iter().map(header).collect(),
+            headers: RawHeaders::copy(self.headers),
             timestamp_ms: self.timestamp_ms,
         }
     }

@@ -216,8 +216,8 @@ impl Seen {
 /// The trace context of a record: of its last hop, else of its creation.
 fn creation_context(raw: &RawRecord) -> Option<SpanContext> {
     let header = |wanted: &str| {
-        let found = raw.headers.iter().find(|(name, _)| name == wanted);
-        found.and_then(|(_, value)| std::str::from_utf8(value.as_deref()?).ok())
+        let found = raw.headers.iter().find(|(name, _)| *name == wanted);
+        found.and_then(|(_, value)| std::str::from_utf8(value?).ok())
     };
     let carrier = |parent: &str, state: &str| {
         let mut fields = std::collections::HashMap::new();
@@ -245,7 +245,8 @@ mod tests {
     const CREATION: &str = "00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb-01";
 
     fn check(headers: &[(&str, &str)], expected: Option<&str>) {
-        let headers = headers.iter().map(|(k, v)| ((*k).to_owned(), Some(v.as_bytes().to_vec()))).collect();
+        let headers: Vec<_> = headers.iter().map(|(k, v)| (*k, Some(v.as_bytes()))).collect();
+        let headers = sinks::RawHeaders::copy(&headers);
         let found = creation_context(&RawRecord { headers, ..RawRecord::default() });
         assert_eq!(found.map(|context| context.trace_id().to_string()).as_deref(), expected);
     }
