@@ -1,7 +1,10 @@
 //! Kubernetes audit events (`audit.k8s.io/v1`) to [`Activity`] events.
 //!
 //! A cluster hands each event out up to three times, once a stage: the id is of `auditID` and `stage` together.
-//! Events as clouds wrap them are taken too; of those only time and action are read.
+//! Events as clouds wrap them are read too, and kept in their wrapping: AKS as the text `properties.log`, GKE as
+//! an entry of Google's audit log.
+
+mod gke;
 
 use schemas::{
     Event, EventId, TenantId,
@@ -26,19 +29,33 @@ const RIGHTS: [&str; 4] = ["roles", "rolebindings", "clusterroles", "clusterrole
 /// Maps one event.
 pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotAnObject> {
     let record = Fields::parse(text).map_err(NotAnObject)?;
+    let log = log_of(&record);
+    let inner = log.as_deref().and_then(|log| Fields::parse(log).ok());
+    let event = inner.as_ref().unwrap_or(&record);
+    let activity = match record.object("protoPayload") {
+        Some(payload) => gke::activity_of(&payload),
+        None => activity_of(event),
+    };
     let times = ["requestReceivedTimestamp", "stageTimestamp", "timestamp", "time"];
-    let activity = activity_of(&record);
+    let time_of = |record: &Fields<'_>| times.iter().find_map(|name| record.instant(name));
     let draft = Draft {
         format: FORMAT,
         source: "kubernetes:audit".into(),
-        id: id_of(tenant, &record),
-        occurred_at: times.iter().find_map(|name| record.instant(name)),
-        correlation_id: record.text("auditID"),
+        id: id_of(tenant, event),
+        occurred_at: time_of(event).or_else(|| time_of(&record)),
+        correlation_id: event.text("auditID"),
         subject: activity.resources.first().map(|resource| resource.id.clone()),
-        fields_empty: activity.actor.id.is_empty() || record.left_empty(),
+        fields_empty: activity.actor.id.is_empty() || record.left_empty() || event.left_empty(),
         event: Event::Activity(activity),
     };
     Ok(draft.finish(tenant, text))
+}
+
+/// The event that AKS writes as a text within its own.
+fn log_of(record: &Fields<'_>) -> Option<String> {
+    record.raw("properties").filter(|raw| raw.get().starts_with('{'))?;
+    let log = record.object("properties")?.raw("log")?;
+    serde_json::from_str(log.get()).ok()
 }
 
 fn id_of(tenant: &TenantId, record: &Fields<'_>) -> Option<EventId> {
@@ -55,11 +72,10 @@ fn activity_of(record: &Fields<'_>) -> Activity {
         Some(object.text("subresource").map_or_else(|| kind.clone(), |part| format!("{kind}/{part}")))
     });
     let outcome = outcome_of(record);
-    let told = |name: &str| record.object(name)?.text("methodName");
     let action = match (&verb, &kind) {
         (Some(verb), Some(kind)) => Some(format!("{verb} {kind}")),
         (Some(verb), None) => Some(verb.clone()),
-        (None, _) => record.text("operationName").or_else(|| told("protoPayload")),
+        (None, _) => record.text("operationName"),
     };
     let reads = verb.as_deref().map(|verb| matches!(verb, "get" | "list" | "watch"));
     Activity {
@@ -79,6 +95,10 @@ fn kind_of(record: &Fields<'_>, kind: &str, reads: Option<bool>, outcome: &Outco
     if matches!(outcome.code.as_deref(), Some("401" | "403")) || decision().as_deref() == Some("forbid") {
         return ActivityKind::AccessDenied;
     }
+    kind_of_verb(kind, reads)
+}
+
+fn kind_of_verb(kind: &str, reads: Option<bool>) -> ActivityKind {
     match (kind, reads) {
         ("secrets", Some(true)) => ActivityKind::SecretRead,
         (kind, Some(false)) if RIGHTS.contains(&kind) => ActivityKind::PermissionChanged,
@@ -106,20 +126,25 @@ fn outcome_of(record: &Fields<'_>) -> Outcome {
 fn actor_of(record: &Fields<'_>) -> Actor {
     let user = record.object("user");
     let name = user.as_ref().and_then(|user| user.text("username")).unwrap_or_default();
-    let kind = match name.as_str() {
-        "" | "system:anonymous" => ActorKind::Unknown,
-        name if name.starts_with("system:serviceaccount:") => ActorKind::ServiceAccount,
-        name if name.starts_with("system:") => ActorKind::System,
-        _ => ActorKind::User,
-    };
     Actor {
-        kind,
+        kind: kind_of_user(&name),
         id: name,
         // The first address is the caller's own, as far as its proxies can be believed.
         ip: record.texts("sourceIPs", 1).pop(),
         user_agent: record.text("userAgent"),
         roles: user.map(|user| user.texts("groups", MAX_GROUPS)).unwrap_or_default(),
         ..Actor::default()
+    }
+}
+
+fn kind_of_user(name: &str) -> ActorKind {
+    match name {
+        "" | "system:anonymous" => ActorKind::Unknown,
+        name if name.starts_with("system:serviceaccount:") || name.ends_with(".gserviceaccount.com") => {
+            ActorKind::ServiceAccount
+        }
+        name if name.starts_with("system:") => ActorKind::System,
+        _ => ActorKind::User,
     }
 }
 

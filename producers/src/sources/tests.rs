@@ -42,14 +42,15 @@ fn check(format: SourceFormat, record: &Value, expected: Told<'_>) {
     assert_eq!(told, expected);
 }
 
-#[test]
-fn kubernetes_events_tell_who_did_what_to_what() {
-    let event = |verb: &str, object: Value, user: &str, code: u16| {
-        json!({"kind": "Event", "apiVersion": "audit.k8s.io/v1", "stage": "ResponseComplete", "verb": verb,
+fn audit_event(verb: &str, object: &Value, user: &str, code: u16) -> Value {
+    json!({"kind": "Event", "apiVersion": "audit.k8s.io/v1", "stage": "ResponseComplete", "verb": verb,
             "auditID": "0b6a1f6e-58a5-4b39-9a1c-6e6a5a0f1c11", "user": {"username": user, "groups": ["ops"]},
             "objectRef": object, "responseStatus": {"code": code, "message": "why"}, "sourceIPs": ["192.0.2.1"],
             "requestReceivedTimestamp": "2026-03-04T05:06:07.123456Z"})
-    };
+}
+
+#[test]
+fn kubernetes_events_tell_who_did_what_to_what() {
     let format = SourceFormat::KubernetesAudit;
     let secret = json!({"resource": "secrets", "namespace": "shop", "name": "db"});
     let exec = json!({"resource": "pods", "subresource": "exec", "namespace": "shop", "name": "web-0"});
@@ -58,7 +59,7 @@ fn kubernetes_events_tell_who_did_what_to_what() {
     let robot = "system:serviceaccount:shop:robot";
     check(
         format,
-        &event("get", secret.clone(), robot, 200),
+        &audit_event("get", &secret, robot, 200),
         (
             "get secrets",
             ActivityKind::SecretRead,
@@ -70,7 +71,7 @@ fn kubernetes_events_tell_who_did_what_to_what() {
     );
     check(
         format,
-        &event("get", secret.clone(), "ada", 403),
+        &audit_event("get", &secret, "ada", 403),
         (
             "get secrets",
             ActivityKind::AccessDenied,
@@ -82,7 +83,7 @@ fn kubernetes_events_tell_who_did_what_to_what() {
     );
     check(
         format,
-        &event("create", exec, "ada", 101),
+        &audit_event("create", &exec, "ada", 101),
         (
             "create pods/exec",
             ActivityKind::ApiCalled,
@@ -94,7 +95,7 @@ fn kubernetes_events_tell_who_did_what_to_what() {
     );
     check(
         format,
-        &event("create", binding, "system:admin", 201),
+        &audit_event("create", &binding, "system:admin", 201),
         (
             "create clusterrolebindings",
             ActivityKind::PermissionChanged,
@@ -105,12 +106,75 @@ fn kubernetes_events_tell_who_did_what_to_what() {
         ),
     );
 
-    let mut earlier = event("get", secret, "ada", 200);
+    let mut earlier = audit_event("get", &secret, "ada", 200);
     let complete = map(format, &earlier.to_string());
     assert_eq!(complete.oddities, super::Oddities::default());
     assert_eq!(complete.envelope.occurred_at.timestamp_micros() % 1_000_000, 123_456);
     earlier["stage"] = json!("RequestReceived");
     assert_ne!(map(format, &earlier.to_string()).envelope.id, complete.envelope.id, "an event a stage");
+}
+
+#[test]
+fn kubernetes_events_in_a_wrapping_name_the_same_things() {
+    let format = SourceFormat::KubernetesAudit;
+    let secret = json!({"resource": "secrets", "namespace": "shop", "name": "db"});
+    let aks = json!({"category": "kube-audit", "time": "2026-03-04T05:06:07Z",
+        "properties": {"log": audit_event("get", &secret, "ada", 200).to_string()}});
+    check(
+        format,
+        &aks,
+        (
+            "get secrets",
+            ActivityKind::SecretRead,
+            "ada",
+            ActorKind::User,
+            "secrets/shop/db",
+            OutcomeStatus::Success,
+        ),
+    );
+    let gke = |status: Value| {
+        json!({"timestamp": "2026-03-04T05:06:07Z", "protoPayload": {
+        "methodName": "io.k8s.core.v1.secrets.get", "resourceName": "core/v1/namespaces/shop/secrets/db",
+        "authenticationInfo": {"principalEmail": "ada@example.com"}, "status": status}})
+    };
+    check(
+        format,
+        &gke(json!({})),
+        (
+            "get secrets",
+            ActivityKind::SecretRead,
+            "ada@example.com",
+            ActorKind::User,
+            "secrets/shop/db",
+            OutcomeStatus::Success,
+        ),
+    );
+    check(
+        format,
+        &gke(json!({"code": 7})),
+        (
+            "get secrets",
+            ActivityKind::AccessDenied,
+            "ada@example.com",
+            ActorKind::User,
+            "secrets/shop/db",
+            OutcomeStatus::Failure,
+        ),
+    );
+    let cluster = json!({"protoPayload": {"methodName": "io.k8s.vendor.rbac.v1beta1.clusterroles.create",
+        "resourceName": "rbac.authorization.k8s.io/v1/clusterroles/all"}});
+    check(
+        format,
+        &cluster,
+        (
+            "create clusterroles",
+            ActivityKind::PermissionChanged,
+            "",
+            ActorKind::Unknown,
+            "clusterroles/all",
+            OutcomeStatus::Success,
+        ),
+    );
 }
 
 #[test]
