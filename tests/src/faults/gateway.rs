@@ -31,26 +31,30 @@ use super::{dice, ledger};
 use crate::support::site::Site;
 
 const CLIENTS: usize = 4;
-const BROKER_KILLS: u32 = 3;
+const BROKER_KILLS: usize = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_answered_202_is_in_kafka_as_it_was_sent() {
     let mut dice = dice("what_was_answered_202_is_in_kafka_as_it_was_sent");
     let site = Site::new().await;
     let door = Door::open(&site).await;
-    let (stop, refusals) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
+    let (stop, answers) = (CancellationToken::new(), Arc::new(Answers::default()));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| {
             let client =
-                Client { number, door: door.clone(), refusals: Arc::clone(&refusals), told: Told::default() };
+                Client { number, door: door.clone(), answers: Arc::clone(&answers), told: Told::default() };
             tokio::spawn(client.publish_until(stop.clone()))
         })
         .collect();
     for kill in 1..=BROKER_KILLS {
         sleep(Duration::from_millis(dice.random_range(200..1_500))).await;
+        // However slow the machine is: every kill meets publishers at work.
+        while answers.accepted.load(Relaxed) < 50 * kill {
+            sleep(Duration::from_millis(20)).await;
+        }
         site.stack.kill_kafka().await.expect("a broker to kill");
         // Short absences are bridged by the producer. The last one is longer than it waits.
-        while kill == BROKER_KILLS && refusals.load(Relaxed) == 0 {
+        while kill == BROKER_KILLS && answers.refused.load(Relaxed) == 0 {
             sleep(Duration::from_millis(50)).await;
         }
         site.stack.up().await.expect("the broker comes back");
@@ -157,12 +161,20 @@ struct Told {
     refused: HashSet<String>,
 }
 
+/// What all clients were answered so far.
+#[derive(Default)]
+struct Answers {
+    /// Events that were accepted.
+    accepted: AtomicUsize,
+    /// Answers of 503.
+    refused: AtomicUsize,
+}
+
 /// Publishes batches one after another, and each again until all of it is settled.
 struct Client {
     number: usize,
     door: Door,
-    /// Answers of 503 that any client got.
-    refusals: Arc<AtomicUsize>,
+    answers: Arc<Answers>,
     told: Told,
 }
 
@@ -209,13 +221,14 @@ impl Client {
         };
         for one in body["accepted"].as_array().into_iter().flatten() {
             self.told.accepted.insert(one["id"].as_str().expect("an id").to_owned(), action(one));
+            self.answers.accepted.fetch_add(1, Relaxed);
         }
         for one in body["rejected"].as_array().into_iter().flatten() {
             assert_eq!(one["type"], "/problems/invalid-event", "{body}");
             self.told.refused.insert(action(one));
         }
         if status == 503 {
-            self.refusals.fetch_add(1, Relaxed);
+            self.answers.refused.fetch_add(1, Relaxed);
         }
         status == 202
     }
