@@ -26,6 +26,8 @@ pub(crate) enum FailureKind {
     TimedOut,
     /// An id is there already (23505): look which.
     Duplicate,
+    /// A position is not where the batch begins (WE001, our own): look why.
+    NotMoved,
     /// The batch holds something that can never be stored.
     Rejected(ParkReason),
     /// The set-up is wrong.
@@ -93,17 +95,18 @@ impl From<Failure> for DeliveryError {
             }
             FailureKind::Rejected(park_as) => Self::Rejected { park_as, reason: failure.message },
             FailureKind::Misconfigured => Self::Misconfigured(failure.message),
-            FailureKind::Fenced => Self::Fenced,
+            FailureKind::NotMoved | FailureKind::Fenced => Self::Fenced,
         }
     }
 }
 
 /// What a SQLSTATE means, and whether the connection is usable after a `ROLLBACK`.
 fn by_sqlstate(code: &str) -> (FailureKind, bool) {
-    use FailureKind::{Duplicate, Misconfigured, Rejected, TimedOut, Unavailable};
+    use FailureKind::{Duplicate, Misconfigured, NotMoved, Rejected, TimedOut, Unavailable};
     match code {
         "23505" => return (Duplicate, true),
         "57014" => return (TimedOut, true),
+        "WE001" => return (NotMoved, true),
         // Data corruption: no retry makes it better, and no record is at fault.
         "XX001" | "XX002" => return (Misconfigured, false),
         "P0001" => return (Rejected(ParkReason::ConstraintViolated), true),
@@ -159,6 +162,7 @@ mod tests {
         check(&["", "0", "ZZ999", "F0000"], Unavailable, false);
         check(&["40001", "40P01", "55P03", "55006"], Unavailable, true);
         check(&["57014"], TimedOut, true);
+        check(&["WE001"], FailureKind::NotMoved, true);
     }
 
     #[test]

@@ -35,6 +35,7 @@ use crate::{
     read_models::{ReadModel, WritePath},
 };
 use classify::Failure;
+use statements::SingleStatement;
 
 /// The longest a transaction may take; then its connection is closed, never reused.
 const MAX_TRANSACTION: Duration = Duration::from_secs(30);
@@ -72,6 +73,8 @@ impl fmt::Debug for SinkConfig {
 pub struct PostgresSink<M> {
     config: SinkConfig,
     model: M,
+    /// For small batches, where the model allows it.
+    single: Option<SingleStatement>,
     writer: Option<Writer>,
     /// What the last transaction settled if its COMMIT went through; kept until the answer is there.
     unanswered: Option<Unanswered>,
@@ -93,7 +96,8 @@ struct Unanswered {
 impl<M: ReadModel> PostgresSink<M> {
     /// A sink for the stage; connects when it is first used.
     pub fn new(config: SinkConfig, model: M) -> Self {
-        Self { config, model, writer: None, unanswered: None, expect_duplicates: false }
+        let single = SingleStatement::of::<M>();
+        Self { config, model, single, writer: None, unanswered: None, expect_duplicates: false }
     }
 
     async fn take_writer(&mut self) -> Result<Writer, Failure> {

@@ -1,13 +1,20 @@
 //! The statements on `stage_position`. Arrays go in, sorted by primary key: one statement, however many partitions.
 
-use schemas::Topic;
-use sqlx::{Executor, PgConnection, Row, postgres::PgRow};
+use std::sync::Arc;
 
-use super::{SinkConfig, classify::Failure};
+use schemas::Topic;
+use sqlx::{
+    Arguments, AssertSqlSafe, Executor, PgConnection, Row,
+    error::BoxDynError,
+    postgres::{PgArguments, PgRow},
+};
+
+use super::{SinkConfig, classify::Failure, plan::Plan};
 use crate::{
     batch::{LastRecord, OffsetRange, TopicPartition},
     delivery::{Claim, ClaimRequest, RangeCounts},
     positions::{Standing, Verdict, judge_batch},
+    read_models::ReadModel,
 };
 
 /// Begins a transaction.
@@ -71,41 +78,86 @@ fn claim_of(row: &PgRow) -> sqlx::Result<Claim> {
     })
 }
 
-/// Compares and moves the positions: true if all of them moved. The comparison is repeated on the locked row, so
-/// whoever waited here for another's transaction sees what it left.
+/// Compares and moves positions. The comparison is repeated on the locked row, so whoever waited here for another's
+/// transaction sees what it left. A range without a record (markers only) leaves the last record as it is.
+const ADVANCE: &str = "
+    UPDATE stage_position AS p
+       SET position = a.upto, last_offset = coalesce(a.last, p.last_offset),
+           last_print = coalesce(a.print, p.last_print), updated_at = now(), applied = p.applied + a.applied,
+           duplicate = p.duplicate + a.duplicate, ignored = p.ignored + a.ignored, parked = p.parked + a.parked
+      FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[], $8::bigint[],
+           $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])
+        AS a(topic, partition, start, upto, last, print, epoch, applied, duplicate, ignored, parked)
+     WHERE p.stage = $1 AND p.topic = a.topic AND p.partition = a.partition
+       AND p.position = a.start AND p.owner_epoch = a.epoch";
+/// The first parameter after those of [`ADVANCE`].
+const AFTER_ADVANCE: usize = 13;
+
+fn advance_arguments(
+    stage: &str,
+    ranges: &[OffsetRange],
+    counts: &[RangeCounts],
+) -> sqlx::Result<PgArguments> {
+    let mut arguments = PgArguments::default();
+    let mut add = || -> Result<(), BoxDynError> {
+        arguments.add(stage)?;
+        arguments.add(ranges.iter().map(|r| r.partition.topic.name()).collect::<Vec<_>>())?;
+        arguments.add(ranges.iter().map(|r| r.partition.partition).collect::<Vec<_>>())?;
+        arguments.add(ranges.iter().map(|r| r.start).collect::<Vec<_>>())?;
+        arguments.add(ranges.iter().map(|r| r.upto).collect::<Vec<_>>())?;
+        arguments.add(ranges.iter().map(|r| r.last.map(|last| last.offset)).collect::<Vec<_>>())?;
+        arguments.add(ranges.iter().map(|r| r.last.map(|last| last.print.to_vec())).collect::<Vec<_>>())?;
+        arguments.add(ranges.iter().map(|r| r.owner_epoch).collect::<Vec<_>>())?;
+        arguments.add(counts.iter().map(|c| c.applied).collect::<Vec<_>>())?;
+        arguments.add(counts.iter().map(|c| c.duplicate).collect::<Vec<_>>())?;
+        arguments.add(counts.iter().map(|c| c.ignored).collect::<Vec<_>>())?;
+        arguments.add(counts.iter().map(|c| c.parked).collect::<Vec<_>>())
+    };
+    add().map_err(sqlx::Error::Encode)?;
+    Ok(arguments)
+}
+
+/// Moves the positions inside a transaction: true if all of them moved.
 pub(super) async fn advance(
     tx: &mut PgConnection,
     stage: &str,
     ranges: &[OffsetRange],
     counts: &[RangeCounts],
 ) -> Result<bool, Failure> {
-    // A range without a record (markers only) leaves the last record as it is.
-    let moved = sqlx::query(
-        "UPDATE stage_position AS p
-            SET position = a.upto, last_offset = coalesce(a.last, p.last_offset),
-                last_print = coalesce(a.print, p.last_print), updated_at = now(), applied = p.applied + a.applied,
-                duplicate = p.duplicate + a.duplicate, ignored = p.ignored + a.ignored, parked = p.parked + a.parked
-           FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[], $8::bigint[],
-                $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])
-             AS a(topic, partition, start, upto, last, print, epoch, applied, duplicate, ignored, parked)
-          WHERE p.stage = $1 AND p.topic = a.topic AND p.partition = a.partition
-            AND p.position = a.start AND p.owner_epoch = a.epoch",
-    )
-    .bind(stage)
-    .bind(ranges.iter().map(|r| r.partition.topic.name()).collect::<Vec<_>>())
-    .bind(ranges.iter().map(|r| r.partition.partition).collect::<Vec<_>>())
-    .bind(ranges.iter().map(|r| r.start).collect::<Vec<_>>())
-    .bind(ranges.iter().map(|r| r.upto).collect::<Vec<_>>())
-    .bind(ranges.iter().map(|r| r.last.map(|last| last.offset)).collect::<Vec<_>>())
-    .bind(ranges.iter().map(|r| r.last.map(|last| last.print.to_vec())).collect::<Vec<_>>())
-    .bind(ranges.iter().map(|r| r.owner_epoch).collect::<Vec<_>>())
-    .bind(counts.iter().map(|c| c.applied).collect::<Vec<_>>())
-    .bind(counts.iter().map(|c| c.duplicate).collect::<Vec<_>>())
-    .bind(counts.iter().map(|c| c.ignored).collect::<Vec<_>>())
-    .bind(counts.iter().map(|c| c.parked).collect::<Vec<_>>())
-    .execute(tx)
-    .await?;
+    let moved = sqlx::query_with(ADVANCE, advance_arguments(stage, ranges, counts)?).execute(tx).await?;
     Ok(moved.rows_affected() == ranges.len() as u64)
+}
+
+/// A whole transaction in one statement and one round trip: positions and facts. For the few rows of a quiet stage the
+/// round trips of BEGIN, advance, INSERT and COMMIT are most of what an event waits for.
+#[derive(Debug, Clone)]
+pub(super) struct SingleStatement(Arc<str>);
+
+impl SingleStatement {
+    /// The statement of a model, if its facts are all that it writes.
+    pub(super) fn of<M: ReadModel>() -> Option<Self> {
+        let insert = M::insert_statement(AFTER_ADVANCE)?;
+        // Every part of a WITH runs to its end, and the last part fails all of it unless every position moved.
+        let text = format!(
+            "WITH moved AS ({ADVANCE} RETURNING 1), inserted AS ({insert})
+             SELECT positions_must_move((SELECT count(*) FROM moved), cardinality($2::text[]))"
+        );
+        Some(Self(text.into()))
+    }
+
+    /// Runs it; `NotMoved` if the positions are elsewhere.
+    pub(super) async fn run<M: ReadModel>(
+        &self,
+        connection: &mut PgConnection,
+        (stage, ranges): (&str, &[OffsetRange]),
+        (model, plan): (&mut M, &Plan<'_, M::Change>),
+    ) -> Result<(), Failure> {
+        let mut arguments = advance_arguments(stage, ranges, &plan.counts)?;
+        model.insert_arguments(&plan.facts, &mut arguments)?;
+        // Made of constants: of this module and of the model.
+        sqlx::query_with(AssertSqlSafe(Arc::clone(&self.0)), arguments).execute(connection).await?;
+        Ok(())
+    }
 }
 
 /// Says of ranges that did not all move whether they had been applied before, or belong to somebody else.

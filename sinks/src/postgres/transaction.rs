@@ -6,7 +6,7 @@ use super::{
     PostgresSink, Unanswered, Writer,
     classify::{Failure, FailureKind},
     plan::Plan,
-    statements::{self, Correction},
+    statements::{self, Correction, SingleStatement},
 };
 use crate::{
     batch::Batch,
@@ -34,7 +34,14 @@ impl<M: ReadModel> PostgresSink<M> {
         let plan = Plan::optimistic::<M>(batch);
         self.model.prepare(&mut writer.connection, &plan.facts).await?;
         for _ in 0..MAX_SURPRISES {
-            match self.attempt(writer, batch, &plan).await {
+            let outcome = match &self.single {
+                Some(single) if plan.is_small_and_plain() && !self.expect_duplicates => {
+                    let single = single.clone();
+                    self.attempt_single(&single, writer, batch, &plan).await
+                }
+                _ => self.attempt(writer, batch, &plan).await,
+            };
+            match outcome {
                 Err(failure) if failure.kind == FailureKind::Duplicate => {
                     statements::rollback(&mut writer.connection).await?;
                     // Asked already, and another writer's id came in between: ask again. A second table of the model
@@ -52,6 +59,33 @@ impl<M: ReadModel> PostgresSink<M> {
             ),
             connection_usable: true,
         })
+    }
+
+    /// The batch in one statement, which commits by itself.
+    async fn attempt_single(
+        &mut self,
+        single: &SingleStatement,
+        writer: &mut Writer,
+        batch: &Batch<M::Change>,
+        plan: &Plan<'_, M::Change>,
+    ) -> Result<Settled, Failure> {
+        let connection = &mut writer.connection;
+        let settled = self.await_answer(batch, plan);
+        let place = (self.config.stage.as_str(), batch.ranges.as_slice());
+        match single.run(connection, place, (&mut self.model, plan)).await {
+            Ok(()) => Ok(settled),
+            Err(failure) if failure.kind == FailureKind::NotMoved => {
+                self.was_applied(connection, batch, &plan.counts).await
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Keeps what the batch settles for the case that its commit goes through and the answer does not.
+    fn await_answer(&mut self, batch: &Batch<M::Change>, plan: &Plan<'_, M::Change>) -> Settled {
+        let settled = Settled { ranges: plan.counts.clone() };
+        self.unanswered = Some(Unanswered { ranges: batch.ranges.clone(), settled: settled.clone() });
+        settled
     }
 
     async fn attempt(
@@ -81,8 +115,7 @@ impl<M: ReadModel> PostgresSink<M> {
         }
         parking::write(tx, &self.config, &plan.parked).await?;
         self.write_outbox(tx, batch, (assumed, plan)).await?;
-        let settled = Settled { ranges: plan.counts.clone() };
-        self.unanswered = Some(Unanswered { ranges: batch.ranges.clone(), settled: settled.clone() });
+        let settled = self.await_answer(batch, plan);
         statements::commit(tx).await?;
         self.expect_duplicates = settled.ranges.iter().any(|counts| counts.duplicate > 0);
         Ok(settled)

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, postgres::PgArguments};
 
 use crate::{batch::TopicPartition, outbox::Outgoing};
 
@@ -54,6 +54,22 @@ pub trait ReadModel: Send + 'static {
         facts: &[Fact<'_, Self::Change>],
         path: WritePath,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// The text of one INSERT that writes facts, its parameters numbered from `first` on: then a small batch is one
+    /// statement, positions and all. `None`: this model has a [`fold`](Self::fold) or something
+    /// [`outgoing`](Self::outgoing) besides, or does not care to be quick.
+    fn insert_statement(_first: usize) -> Option<String> {
+        None
+    }
+
+    /// Adds the parameters of [`insert_statement`](Self::insert_statement).
+    fn insert_arguments(
+        &mut self,
+        _facts: &[Fact<'_, Self::Change>],
+        _arguments: &mut PgArguments,
+    ) -> sqlx::Result<()> {
+        Ok(())
+    }
 
     /// Writes what follows from new facts, already summed up: one statement per table. Folds must commute, so that a
     /// rebuild gives the same rows in whatever order the partitions come.

@@ -90,6 +90,9 @@ async fn try_claim(sink: &mut PostgresSink<AuditEntries>) -> Result<Claim, Deliv
 const PASS: u8 = 0;
 const LOSE_ANSWER: u8 = 1;
 const LOSE_COMMIT: u8 = 2;
+/// The same for a statement with parameters: of a small batch there is only one.
+const LOSE_ANSWER_OF_STATEMENT: u8 = 3;
+const LOSE_STATEMENT: u8 = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_answer_is_lost_counts_once() {
@@ -121,6 +124,27 @@ async fn a_commit_whose_answer_is_lost_counts_once() {
     }
 }
 
+/// Small batches commit by their only statement.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_batch_whose_answer_is_lost_counts_once() {
+    let mut place = Place::new().await;
+    let fate = Arc::new(AtomicU8::new(PASS));
+    let url = through_proxy(&place.url, Arc::clone(&fate)).await;
+    let mut far = sink(&url, "far");
+    let fates = [LOSE_ANSWER_OF_STATEMENT, LOSE_STATEMENT, LOSE_ANSWER_OF_STATEMENT];
+    for (lost, first) in fates.into_iter().zip((0_u64..).step_by(3)) {
+        let held = claim(&mut far, 0).await;
+        let batch = batch_of(&held, apply((first..first + 3).map(entry)));
+        fate.store(lost, Ordering::SeqCst);
+        let error = far.deliver(&batch).await.expect_err("the answer is lost");
+        assert!(matches!(error, DeliveryError::Unavailable(_)), "{error:?}");
+        fate.store(PASS, Ordering::SeqCst);
+        assert_eq!(counts(&far.deliver(&batch).await.expect("delivered")), [3, 0, 0, 0]);
+        let rows = i64::try_from(first).expect("small") + 3;
+        assert_eq!((place.rows().await, place.stored().await), ((rows, rows), (rows, [rows, 0, 0, 0])));
+    }
+}
+
 /// A listener before the database that does to COMMITs what `fate` says; the URL to reach it by.
 async fn through_proxy(url: &str, fate: Arc<AtomicU8>) -> String {
     use std::str::FromStr;
@@ -147,11 +171,18 @@ async fn relay(mut client: TcpStream, mut server: TcpStream, fate: Arc<AtomicU8>
                 let Ok(length @ 1..) = read else { return };
                 // A simple query: 'Q', its length, the text, a zero. It is sent alone.
                 let commit = up[..length].ends_with(b"COMMIT\0");
-                let fate = if commit { fate.load(Ordering::SeqCst) } else { PASS };
-                if fate != LOSE_COMMIT && server.write_all(&up[..length]).await.is_err() {
+                // Bind, Execute and Sync are sent together.
+                let statement = up[..length].starts_with(b"B");
+                let fate = match fate.load(Ordering::SeqCst) {
+                    fate @ (LOSE_ANSWER | LOSE_COMMIT) if commit => fate,
+                    fate @ (LOSE_ANSWER_OF_STATEMENT | LOSE_STATEMENT) if statement => fate,
+                    _ => PASS,
+                };
+                let forwarded = !matches!(fate, LOSE_COMMIT | LOSE_STATEMENT);
+                if forwarded && server.write_all(&up[..length]).await.is_err() {
                     return;
                 }
-                if fate == LOSE_ANSWER {
+                if matches!(fate, LOSE_ANSWER | LOSE_ANSWER_OF_STATEMENT) {
                     // It is committed once the server has answered.
                     drop(server.read(&mut down).await);
                 }

@@ -11,6 +11,9 @@ use crate::{
     read_models::{Fact, ReadModel},
 };
 
+/// Up to so many facts a transaction is worth one statement; more are quicker by COPY.
+const MAX_SINGLE_FACTS: usize = 50;
+
 /// What is to be written, and what the positions will count.
 pub(super) struct Plan<'a, C> {
     /// Sorted by key, as the tables are written.
@@ -80,6 +83,11 @@ impl<'a, C> Plan<'a, C> {
         }
         plan.sort::<M>();
         plan
+    }
+
+    /// Whether nothing but a few facts is to be written.
+    pub(super) fn is_small_and_plain(&self) -> bool {
+        self.facts.len() <= MAX_SINGLE_FACTS && self.parked.is_empty()
     }
 
     fn empty(batch: &Batch<C>) -> Self {

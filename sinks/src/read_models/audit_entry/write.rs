@@ -2,12 +2,13 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
 use chrono::{Datelike, NaiveDate};
 use schemas::{Timestamp, changes::AuditEntry};
-use sqlx::PgConnection;
+use sqlx::{Arguments, PgConnection, error::BoxDynError, postgres::PgArguments};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -24,11 +25,49 @@ const MONTH_RETRY: Duration = Duration::from_mins(1);
 /// Events from earlier or later years lie in the default partition.
 const YEARS: std::ops::RangeInclusive<i32> = 1990..=2199;
 
-const COLUMNS: i16 = 25;
-const COPY: &str = "COPY audit_entry (occurred_at, record_offset, event_id, partition, class_uid, activity_id, \
-    severity_id, record_dictionary, topic, tenant_id, kind, actor_kind, actor, actor_name, actor_ip, action, \
-    resource_type, resource, project, outcome, outcome_code, source, correlation_id, content_sha256, record) \
-    FROM STDIN (FORMAT binary)";
+/// The columns in the order in which rows are written, and their types.
+const COLUMNS: [(&str, &str); 25] = [
+    ("occurred_at", "timestamptz"),
+    ("record_offset", "bigint"),
+    ("event_id", "uuid"),
+    ("partition", "int"),
+    ("class_uid", "int"),
+    ("activity_id", "int"),
+    ("severity_id", "int"),
+    ("record_dictionary", "smallint"),
+    ("topic", "text"),
+    ("tenant_id", "text"),
+    ("kind", "text"),
+    ("actor_kind", "text"),
+    ("actor", "text"),
+    ("actor_name", "text"),
+    ("actor_ip", "text"),
+    ("action", "text"),
+    ("resource_type", "text"),
+    ("resource", "text"),
+    ("project", "text"),
+    ("outcome", "text"),
+    ("outcome_code", "text"),
+    ("source", "text"),
+    ("correlation_id", "text"),
+    ("content_sha256", "bytea"),
+    ("record", "bytea"),
+];
+
+static COPY: LazyLock<String> =
+    LazyLock::new(|| format!("COPY audit_entry ({}) FROM STDIN (FORMAT binary)", column_names()));
+static INSERT: LazyLock<String> = LazyLock::new(|| insert_text(1));
+
+fn column_names() -> String {
+    COLUMNS.map(|(name, _)| name).join(", ")
+}
+
+/// The INSERT whose parameters, one array per column, are numbered from `first` on.
+fn insert_text(first: usize) -> String {
+    let arrays: Vec<String> =
+        (first..).zip(COLUMNS).map(|(number, (_, kind))| format!("${number}::{kind}[]")).collect();
+    format!("INSERT INTO audit_entry ({}) SELECT * FROM unnest({})", column_names(), arrays.join(", "))
+}
 
 type AuditFact<'a> = Fact<'a, AuditEntry>;
 
@@ -46,7 +85,7 @@ impl AuditEntries {
     }
 
     async fn copy(&mut self, tx: &mut PgConnection, facts: &[AuditFact<'_>]) -> sqlx::Result<()> {
-        let mut copy = CopyIn::begin(tx, COPY, &mut self.rows).await?;
+        let mut copy = CopyIn::begin(tx, &COPY, &mut self.rows).await?;
         for fact in facts {
             let record = compressed(&mut self.compressor, fact)?;
             encode(copy.rows(), fact, record);
@@ -56,52 +95,51 @@ impl AuditEntries {
     }
 
     async fn insert(&mut self, tx: &mut PgConnection, facts: &[AuditFact<'_>]) -> sqlx::Result<()> {
-        let records = facts
-            .iter()
-            .map(|fact| compressed(&mut self.compressor, fact).map(<[u8]>::to_vec))
-            .collect::<sqlx::Result<Vec<_>>>()?;
-        let text = |of: fn(&AuditEntry) -> &str| facts.iter().map(|f| of(f.change)).collect::<Vec<_>>();
-        let optional =
-            |of: fn(&AuditEntry) -> Option<&str>| facts.iter().map(|f| of(f.change)).collect::<Vec<_>>();
-        let integer = |of: fn(&AuditEntry) -> i32| facts.iter().map(|f| of(f.change)).collect::<Vec<_>>();
-        sqlx::query(
-            "INSERT INTO audit_entry (occurred_at, record_offset, event_id, partition, class_uid, activity_id,
-                    severity_id, topic, tenant_id, kind, actor_kind, actor, actor_name, actor_ip, action,
-                    resource_type, resource, project, outcome, outcome_code, source, correlation_id, content_sha256,
-                    record, record_dictionary)
-             SELECT a.*, $25 FROM unnest($1::timestamptz[], $2::bigint[], $3::uuid[], $4::int[], $5::int[], $6::int[],
-                    $7::int[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
-                    $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[],
-                    $22::text[], $23::bytea[], $24::bytea[]) AS a",
-        )
-        .bind(facts.iter().map(|f| f.change.occurred_at).collect::<Vec<_>>())
-        .bind(facts.iter().map(|f| f.offset).collect::<Vec<_>>())
-        .bind(facts.iter().map(|f| *f.change.event_id.as_uuid()).collect::<Vec<_>>())
-        .bind(facts.iter().map(|f| f.partition.partition).collect::<Vec<_>>())
-        .bind(integer(|e| e.class_uid))
-        .bind(integer(|e| e.activity_id))
-        .bind(integer(|e| e.severity_id))
-        .bind(facts.iter().map(|f| f.partition.topic.name()).collect::<Vec<_>>())
-        .bind(text(|e| e.tenant.as_str()))
-        .bind(text(|e| e.kind))
-        .bind(text(|e| e.actor_kind.name()))
-        .bind(text(|e| &e.actor))
-        .bind(optional(|e| e.actor_name.as_deref()))
-        .bind(optional(|e| e.actor_ip.as_deref()))
-        .bind(text(|e| &e.action))
-        .bind(optional(|e| e.resource_type.as_deref()))
-        .bind(optional(|e| e.resource.as_deref()))
-        .bind(optional(|e| e.project.as_deref()))
-        .bind(text(|e| e.outcome.name()))
-        .bind(optional(|e| e.outcome_code.as_deref()))
-        .bind(text(|e| &e.source))
-        .bind(optional(|e| e.correlation_id.as_deref()))
-        .bind(facts.iter().map(|f| f.change.content_sha256.as_slice()).collect::<Vec<_>>())
-        .bind(records)
-        .bind(compress::CURRENT)
-        .execute(tx)
-        .await
-        .map(drop)
+        let mut arguments = PgArguments::default();
+        self.insert_arguments(facts, &mut arguments)?;
+        sqlx::query_with(INSERT.as_str(), arguments).execute(tx).await.map(drop)
+    }
+
+    fn add_arguments(&mut self, facts: &[AuditFact<'_>], to: &mut PgArguments) -> Result<(), BoxDynError> {
+        fn text<'a>(facts: &[AuditFact<'a>], of: fn(&AuditEntry) -> &str) -> Vec<&'a str> {
+            facts.iter().map(|fact| of(fact.change)).collect()
+        }
+        fn optional<'a>(
+            facts: &[AuditFact<'a>],
+            of: fn(&AuditEntry) -> Option<&str>,
+        ) -> Vec<Option<&'a str>> {
+            facts.iter().map(|fact| of(fact.change)).collect()
+        }
+        fn integer(facts: &[AuditFact<'_>], of: fn(&AuditEntry) -> i32) -> Vec<i32> {
+            facts.iter().map(|fact| of(fact.change)).collect()
+        }
+        let records = facts.iter().map(|fact| Ok(compressed(&mut self.compressor, fact)?.to_vec()));
+        let records = records.collect::<sqlx::Result<Vec<_>>>()?;
+        to.add(facts.iter().map(|f| f.change.occurred_at).collect::<Vec<_>>())?;
+        to.add(facts.iter().map(|f| f.offset).collect::<Vec<_>>())?;
+        to.add(facts.iter().map(|f| *f.change.event_id.as_uuid()).collect::<Vec<_>>())?;
+        to.add(facts.iter().map(|f| f.partition.partition).collect::<Vec<_>>())?;
+        to.add(integer(facts, |e| e.class_uid))?;
+        to.add(integer(facts, |e| e.activity_id))?;
+        to.add(integer(facts, |e| e.severity_id))?;
+        to.add(vec![compress::CURRENT; facts.len()])?;
+        to.add(facts.iter().map(|f| f.partition.topic.name()).collect::<Vec<_>>())?;
+        to.add(text(facts, |e| e.tenant.as_str()))?;
+        to.add(text(facts, |e| e.kind))?;
+        to.add(text(facts, |e| e.actor_kind.name()))?;
+        to.add(text(facts, |e| &e.actor))?;
+        to.add(optional(facts, |e| e.actor_name.as_deref()))?;
+        to.add(optional(facts, |e| e.actor_ip.as_deref()))?;
+        to.add(text(facts, |e| &e.action))?;
+        to.add(optional(facts, |e| e.resource_type.as_deref()))?;
+        to.add(optional(facts, |e| e.resource.as_deref()))?;
+        to.add(optional(facts, |e| e.project.as_deref()))?;
+        to.add(text(facts, |e| e.outcome.name()))?;
+        to.add(optional(facts, |e| e.outcome_code.as_deref()))?;
+        to.add(text(facts, |e| &e.source))?;
+        to.add(optional(facts, |e| e.correlation_id.as_deref()))?;
+        to.add(facts.iter().map(|f| f.change.content_sha256.as_slice()).collect::<Vec<_>>())?;
+        to.add(records)
     }
 }
 
@@ -154,6 +192,14 @@ impl ReadModel for AuditEntries {
         Ok(stored)
     }
 
+    fn insert_statement(first: usize) -> Option<String> {
+        Some(insert_text(first))
+    }
+
+    fn insert_arguments(&mut self, facts: &[AuditFact<'_>], arguments: &mut PgArguments) -> sqlx::Result<()> {
+        self.add_arguments(facts, arguments).map_err(sqlx::Error::Encode)
+    }
+
     async fn write(
         &mut self,
         tx: &mut PgConnection,
@@ -173,7 +219,7 @@ fn compressed<'c>(compressor: &'c mut Compressor, fact: &AuditFact<'_>) -> sqlx:
 
 fn encode(rows: &mut CopyRows, fact: &AuditFact<'_>, record: &[u8]) {
     let entry = fact.change;
-    rows.row(COLUMNS);
+    rows.row(25); // COLUMNS, one by one
     rows.timestamptz(entry.occurred_at);
     rows.bigint(fact.offset);
     rows.uuid(entry.event_id.as_uuid());
