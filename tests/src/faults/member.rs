@@ -41,9 +41,23 @@ impl Member {
 
     /// Asks it to stop, and waits until it has.
     pub(super) fn stop(mut self) {
-        kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")), Signal::SIGTERM).expect("told");
+        self.signal(Signal::SIGTERM);
         let status = tokio::task::block_in_place(|| self.child.wait()).expect("reaped");
         assert!(status.success(), "a stage that is told to stop ends well: {status}");
+    }
+
+    /// Stops it in the middle of whatever it does.
+    pub(super) fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on as if no time had passed.
+    pub(super) fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")), signal).expect("told");
     }
 
     /// Fails the test if the process has ended by itself.

@@ -9,6 +9,7 @@ mod kill;
 mod ledger;
 mod member;
 mod servers;
+mod zombie;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

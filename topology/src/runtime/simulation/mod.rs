@@ -23,11 +23,11 @@ use super::clock::Clock;
 
 const PARTITIONS: i32 = 3;
 
-/// How many seeds run: `WEIR_SIMULATION_SEEDS` says, else a number that takes seconds.
+/// Which seeds run: `WEIR_SIMULATION_FIRST` and `WEIR_SIMULATION_SEEDS` say, else as many as take half a minute.
 fn seeds() -> std::ops::Range<u64> {
     let from = std::env::var("WEIR_SIMULATION_FIRST").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
     let count =
-        std::env::var("WEIR_SIMULATION_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_500);
+        std::env::var("WEIR_SIMULATION_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10_000);
     from..from + count
 }
 
