@@ -34,6 +34,7 @@ pub(crate) mod seen;
 pub(crate) mod slot;
 pub(crate) mod stall;
 pub mod telemetry;
+mod traces;
 pub(crate) mod worker;
 
 #[cfg(test)]

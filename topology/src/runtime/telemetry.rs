@@ -4,11 +4,10 @@ use std::io::IsTerminal;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::SpanExporter;
-use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-use super::Tracing;
+use super::{Tracing, traces};
 
 /// Boundaries of durations, in seconds, as OpenTelemetry's conventions have them.
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -74,7 +73,7 @@ impl Telemetry {
     ///
     /// `quiet`: what is logged without `RUST_LOG`, for example `info` for services and `warn` for commands.
     pub fn install(format: LogFormat, default_filter: &str) -> Result<Self, TelemetryError> {
-        let traces = exporter()?;
+        let traces = traces::exporter_from_env()?;
         let filter = || EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
         let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
         let lines = match format {
@@ -123,24 +122,6 @@ impl Drop for Telemetry {
 pub fn render(metrics: &PrometheusHandle) -> String {
     metrics_process::Collector::default().collect();
     metrics.render()
-}
-
-/// Exports where `OTEL_EXPORTER_OTLP_ENDPOINT` says, unless `OTEL_SDK_DISABLED`.
-fn exporter() -> Result<Option<SdkTracerProvider>, TelemetryError> {
-    let set = |name: &str| std::env::var(name).is_ok_and(|value| !value.is_empty());
-    let wanted = set("OTEL_EXPORTER_OTLP_ENDPOINT") || set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
-    if !wanted || std::env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value == "true") {
-        return Ok(None);
-    }
-    // One TLS provider for the whole process, whoever comes first.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let exporter = SpanExporter::builder().with_http().build()?;
-    let resource = Resource::builder();
-    let resource = if set("OTEL_SERVICE_NAME") { resource } else { resource.with_service_name("weir") };
-    let provider =
-        SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.build()).build();
-    opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-    Ok(Some(provider))
 }
 
 fn recorder() -> Result<PrometheusBuilder, BuildError> {
