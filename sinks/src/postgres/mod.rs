@@ -82,10 +82,21 @@ pub struct PostgresSink<M> {
     expect_duplicates: bool,
 }
 
-/// A connection outside any transaction.
+/// A connection, which the sink keeps only outside any transaction.
 struct Writer {
     connection: PgConnection,
     path: WritePath,
+    in_transaction: bool,
+}
+
+impl Writer {
+    async fn roll_back(&mut self) -> Result<(), Failure> {
+        if self.in_transaction {
+            statements::rollback(&mut self.connection).await?;
+            self.in_transaction = false;
+        }
+        Ok(())
+    }
 }
 
 struct Unanswered {
@@ -106,7 +117,7 @@ impl<M: ReadModel> PostgresSink<M> {
         }
         let session = connection::connect(&self.config).await?;
         let path = if session.may_copy { WritePath::Any } else { WritePath::InsertOnly };
-        Ok(Writer { connection: session.connection, path })
+        Ok(Writer { connection: session.connection, path, in_transaction: false })
     }
 
     /// Ends a call: the connection is kept if it is known to be in order and outside a transaction.
@@ -118,8 +129,7 @@ impl<M: ReadModel> PostgresSink<M> {
         let in_order = match &outcome {
             Ok(_) => true,
             Err(failure) if failure.connection_usable => {
-                let rollback = statements::rollback(&mut writer.connection);
-                matches!(tokio::time::timeout(ANSWER_TIMEOUT, rollback).await, Ok(Ok(())))
+                matches!(tokio::time::timeout(ANSWER_TIMEOUT, writer.roll_back()).await, Ok(Ok(())))
             }
             Err(_) => false,
         };

@@ -43,7 +43,7 @@ impl<M: ReadModel> PostgresSink<M> {
             };
             match outcome {
                 Err(failure) if failure.kind == FailureKind::Duplicate => {
-                    statements::rollback(&mut writer.connection).await?;
+                    writer.roll_back().await?;
                     // Asked already, and another writer's id came in between: ask again. A second table of the model
                     // may have a unique key of its own, which asking does not help: so not for ever.
                     self.expect_duplicates = true;
@@ -96,10 +96,11 @@ impl<M: ReadModel> PostgresSink<M> {
     ) -> Result<Settled, Failure> {
         let path = writer.path;
         let tx = &mut writer.connection;
+        writer.in_transaction = true;
         statements::begin(tx).await?;
         if !statements::advance(tx, &self.config.stage, &batch.ranges, &assumed.counts).await? {
-            statements::rollback(tx).await?;
-            return self.was_applied(tx, batch, &assumed.counts).await;
+            writer.roll_back().await?;
+            return self.was_applied(&mut writer.connection, batch, &assumed.counts).await;
         }
         let careful;
         let plan = if self.expect_duplicates {
@@ -117,6 +118,7 @@ impl<M: ReadModel> PostgresSink<M> {
         self.write_outbox(tx, batch, (assumed, plan)).await?;
         let settled = self.await_answer(batch, plan);
         statements::commit(tx).await?;
+        writer.in_transaction = false;
         self.expect_duplicates = settled.ranges.iter().any(|counts| counts.duplicate > 0);
         Ok(settled)
     }

@@ -3,7 +3,10 @@
 pub(crate) mod corpus;
 pub(crate) mod site;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use sqlx::{Connection, PgConnection};
 use topology::stack::{Stack, StackConfig};
@@ -33,10 +36,15 @@ pub(crate) async fn postgres() -> String {
     Stack::new(config).up().await.expect("a Postgres server").maintenance_url
 }
 
+/// Once per run, and not all at once: dropping a database takes a checkpoint.
 async fn remove_abandoned(maintenance_url: &str) {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if DONE.swap(true, Ordering::Relaxed) {
+        return;
+    }
     let mut connection = PgConnection::connect(maintenance_url).await.expect("the server takes connections");
     let names: Vec<String> = sqlx::query_scalar(
-        "SELECT datname FROM pg_database WHERE starts_with(datname, $1) AND NOT datistemplate",
+        "SELECT datname FROM pg_database WHERE starts_with(datname, $1) AND NOT datistemplate ORDER BY datname LIMIT 100",
     )
     .bind(PREFIX)
     .fetch_all(&mut connection)
