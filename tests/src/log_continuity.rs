@@ -1,4 +1,5 @@
-//! A log that is not the one that was read before: noticed, halted with the reason, and nothing of it applied.
+//! A log that is not the one that was read before: noticed, halted with the reason, and nothing of it
+//! applied.
 
 use std::time::Duration;
 
@@ -57,7 +58,8 @@ impl Site {
     async fn halted_for(&self) -> Vec<(String, i32, String, i64)> {
         let mut connection =
             PgConnection::connect(&self.endpoints.database_url).await.expect("Postgres answers");
-        let sql = "SELECT topic, partition, halted, position FROM stage_position WHERE halted IS NOT NULL ORDER BY 1, 2";
+        let sql = "SELECT topic, partition, halted, position FROM stage_position
+                    WHERE halted IS NOT NULL ORDER BY 1, 2";
         sqlx::query_as(sql).fetch_all(&mut connection).await.expect("positions")
     }
 }

@@ -1,5 +1,5 @@
-//! A topology: which topics go through which processor into which sink, as data that can be shown, compared with
-//! a cluster and run.
+//! A topology: which topics go through which processor into which sink, as data that can be shown, compared
+//! with a cluster and run.
 //!
 
 mod show;
@@ -28,18 +28,67 @@ pub trait Destination: Send + Sync + 'static {
 
 /// Begins the sentence of a stage: the topics it reads.
 ///
-/// ```compile_fail,E0271
-/// # use topology::{topology::{from, Destination}, runtime::Site}; use schemas::{Envelope, Topic}; use sinks::*;
-/// # struct Counts; impl processors::Processor for Counts {
-/// #     type Change = u64; const NAME: &'static str = "counts"; fn process(&self, _: &Envelope) -> Vec<u64> { vec![1] } }
-/// # struct Words; struct WordSink; impl Destination for Words { type Sink = WordSink;
+/// ```
+/// # use std::error::Error;
+/// # use schemas::{Envelope, Topic};
+/// # use sinks::{Batch, Claim, ClaimRequest, DeliveryError, Settled, Sink, TopicPartition};
+/// # use topology::{runtime::Site, topology::{Destination, from}};
+/// # struct Counts;
+/// # impl processors::Processor for Counts {
+/// #     type Change = String;
+/// #     const NAME: &'static str = "counts";
+/// #     fn process(&self, _: &Envelope) -> Vec<String> { vec![] }
+/// # }
+/// # struct Words;
+/// # impl Destination for Words {
+/// #     type Sink = Words;
 /// #     fn name(&self) -> &'static str { "words" }
-/// #     fn open(&self, _: &Site) -> Result<WordSink, Box<dyn std::error::Error + Send + Sync>> { Ok(WordSink) } }
-/// # impl Sink for WordSink { type Change = String; fn name(&self) -> &'static str { "words" }
+/// #     fn open(&self, _: &Site) -> Result<Words, Box<dyn Error + Send + Sync>> { Ok(Words) }
+/// # }
+/// # impl Sink for Words {
+/// #     type Change = String;
+/// #     fn name(&self) -> &'static str { "words" }
 /// #     async fn claim(&mut self, _: &[ClaimRequest]) -> Result<Vec<Claim>, DeliveryError> { Ok(vec![]) }
-/// #     async fn deliver(&mut self, _: &Batch<String>) -> Result<Settled, DeliveryError> { Ok(Settled::default()) }
-/// #     async fn set_halted(&mut self, _: TopicPartition, _: i64, _: Option<&str>) -> Result<(), DeliveryError> { Ok(()) } }
-/// // A processor of numbers does not fit a sink of words.
+/// #     async fn deliver(&mut self, _: &Batch<String>) -> Result<Settled, DeliveryError> {
+/// #         Ok(Settled::default())
+/// #     }
+/// #     async fn set_halted(&mut self, _: TopicPartition, _: i64, _: Option<&str>) -> Result<(), DeliveryError> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// // A processor that makes words fits a sink of words,
+/// from([Topic::Activity]).through(Counts).to(Words);
+/// ```
+///
+/// ```compile_fail,E0271
+/// # use std::error::Error;
+/// # use schemas::{Envelope, Topic};
+/// # use sinks::{Batch, Claim, ClaimRequest, DeliveryError, Settled, Sink, TopicPartition};
+/// # use topology::{runtime::Site, topology::{Destination, from}};
+/// # struct Counts;
+/// # impl processors::Processor for Counts {
+/// #     type Change = u64;
+/// #     const NAME: &'static str = "counts";
+/// #     fn process(&self, _: &Envelope) -> Vec<u64> { vec![] }
+/// # }
+/// # struct Words;
+/// # impl Destination for Words {
+/// #     type Sink = Words;
+/// #     fn name(&self) -> &'static str { "words" }
+/// #     fn open(&self, _: &Site) -> Result<Words, Box<dyn Error + Send + Sync>> { Ok(Words) }
+/// # }
+/// # impl Sink for Words {
+/// #     type Change = String;
+/// #     fn name(&self) -> &'static str { "words" }
+/// #     async fn claim(&mut self, _: &[ClaimRequest]) -> Result<Vec<Claim>, DeliveryError> { Ok(vec![]) }
+/// #     async fn deliver(&mut self, _: &Batch<String>) -> Result<Settled, DeliveryError> {
+/// #         Ok(Settled::default())
+/// #     }
+/// #     async fn set_halted(&mut self, _: TopicPartition, _: i64, _: Option<&str>) -> Result<(), DeliveryError> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// // one that makes numbers does not.
 /// from([Topic::Activity]).through(Counts).to(Words);
 /// ```
 pub fn from(topics: impl IntoIterator<Item = Topic>) -> From {

@@ -41,7 +41,8 @@ pub enum TopicChange {
         /// What it will be.
         to: String,
     },
-    /// The number of partitions differs. It is never changed: keys would move, and with them the order of an entity.
+    /// The number of partitions differs. It is never changed: keys would move, and with them the order of an
+    /// entity.
     Refused {
         /// The topic's name.
         topic: String,
@@ -63,8 +64,8 @@ impl fmt::Display for TopicChange {
             }
             Self::Refused { topic, partitions, declared } => write!(
                 f,
-                "refused {topic}: it has {partitions} partitions where {declared} are declared; keys would move. Keep \
-                 it, or publish to a new topic"
+                "refused {topic}: it has {partitions} partitions where {declared} are declared; keys would \
+                 move. Keep it, or publish to a new topic"
             ),
         }
     }
@@ -228,8 +229,8 @@ impl<'a> Cluster<'a> {
         Ok(())
     }
 
-    /// Alters settings. Kafka replaces all of a topic's settings at once, so those that somebody else has set are
-    /// given again.
+    /// Alters settings. Kafka replaces all of a topic's settings at once, so those that somebody else has set
+    /// are given again.
     async fn alter(&self, specs: &[TopicSpec], changes: &[TopicChange]) -> Result<(), AdminError> {
         let altered = |spec: &&TopicSpec| {
             changes.iter().any(

@@ -20,8 +20,9 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     continuity::Watermarks,
-    driver::{Driver, Schemas, Source},
+    driver::Driver,
     intake::Decide,
+    source::{Schemas, Source},
     stall::{PartitionProgress, StallWatch},
     worker::{CLAIM_PATIENCE, Shared},
 };
@@ -86,8 +87,8 @@ impl ConsumerSettings {
 /// The consumer of a stage.
 pub(crate) type StageConsumer<D, Q> = BaseConsumer<StageContext<D, Q>>;
 
-/// What a consumer's callbacks need. They run on the poll thread, inside `poll`, so the driver is never locked
-/// across a poll.
+/// What a consumer's callbacks need. They run on the poll thread, inside `poll`, so the driver is never
+/// locked across a poll.
 pub(crate) struct StageContext<D: Decide, Q> {
     driver: Mutex<Driver<D, Q>>,
     stall: Mutex<StallWatch>,
@@ -154,7 +155,8 @@ impl<D: Decide, Q: Schemas> StageContext<D, Q> {
         }
     }
 
-    /// Partitions go: nothing more of them is taken in, the transaction in hand may finish, then they are let go.
+    /// Partitions go: nothing more of them is taken in, the transaction in hand may finish, then they are let
+    /// go.
     fn revoke(&self, consumer: &StageConsumer<D, Q>, list: &TopicPartitionList) {
         let partitions = ours(list);
         let is_lost = consumer.assignment_lost();

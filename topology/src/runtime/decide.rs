@@ -56,7 +56,8 @@ impl<P: Processor, L: SchemaLookup + Send> Decide for Deciding<P, L> {
             headers: record.headers,
             timestamp_ms: record.timestamp_ms,
         };
-        // The decoders are libraries, and what they read may be anything: a panic of theirs is the record's fault.
+        // The decoders are libraries, and what they read may be anything: a panic of theirs is the record's
+        // fault.
         let decoded = catch_unwind(AssertUnwindSafe(|| codec::decode(&incoming, &self.schemas)));
         let settlement = match decoded {
             Ok(Ok(Decoded::Event(envelope))) => return self.apply(&envelope),

@@ -1,4 +1,5 @@
-//! Drives one consumer's partitions: claims them, sends the consumer where each goes on, pauses what must wait.
+//! Drives one consumer's partitions: claims them, sends the consumer where each goes on, pauses what must
+//! wait.
 //!
 //! It talks to Kafka through [`Source`] and to the worker through commands and notices; time is an argument.
 
@@ -16,8 +17,10 @@ use tracing::{error, info, warn};
 use super::{
     backoff::Backoff,
     continuity::{HaltReason, Watermarks},
+    fatal::Fatal,
     intake::{Claimed, Decide, Intake, Record, Rewind, Taken},
     notices::Board,
+    source::{Schemas, Source},
     worker::{Command, Shared},
 };
 
@@ -29,50 +32,6 @@ const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 const FENCE_STORM: usize = 6;
 const FENCE_WINDOW: Duration = Duration::from_mins(1);
 const FIRST_FENCE_WAIT: Duration = Duration::from_millis(100);
-
-/// The part of a Kafka consumer that a driver uses.
-pub(crate) trait Source {
-    /// The ends of a partition's log. Blocks for a moment.
-    fn watermarks(&self, partition: TopicPartition) -> Result<Watermarks, String>;
-    /// Goes on at these offsets; whatever was fetched before is not seen any more.
-    fn seek(&self, places: &[(TopicPartition, i64)]) -> Result<(), String>;
-    /// Fetches no more from these.
-    fn pause(&self, partitions: &[TopicPartition]);
-    /// Fetches from these again.
-    fn resume(&self, partitions: &[TopicPartition]);
-    /// Tells the group's coordinator how far the stage is.
-    fn commit(&self, positions: &BTreeMap<TopicPartition, i64>);
-}
-
-/// Fetches schemas in the background.
-pub(crate) trait Schemas: Send {
-    /// Asks for a schema; asking again changes nothing.
-    fn want(&self, id: u32);
-    /// Whether an answer is there.
-    fn is_answered(&self, id: u32) -> bool;
-}
-
-/// Why a consumer cannot go on, so that its process has to be started anew.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fatal {
-    /// Fenced again and again.
-    #[error(
-        "fence_storm: six claims within a minute were overtaken; is another instance claiming the same stage?"
-    )]
-    FenceStorm,
-    /// The client cannot go on.
-    #[error("the Kafka client cannot go on: {0}")]
-    Client(String),
-    /// A new consumer did not help either.
-    #[error("no record for 30 s although the log goes on, with a new consumer too")]
-    Stalled,
-    /// The sink cannot be opened.
-    #[error("the sink cannot be opened: {0}")]
-    Sink(String),
-    /// The worker ended before it was told to.
-    #[error("the worker has ended")]
-    WorkerGone,
-}
 
 /// A claim that was asked for and not answered yet.
 pub(crate) struct Asked {
@@ -202,7 +161,9 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
                     self.settled.insert(partition, claim.position);
                     self.links.shared.seen.halted(partition, None);
                     if !recognisable {
-                        warn!(topic = %partition.topic, partition = partition.partition, position = claim.position,
+                        let (topic, number, position) =
+                            (partition.topic, partition.partition, claim.position);
+                        warn!(%topic, partition = number, position,
                               "the last settled record has expired, the log cannot be recognised by it");
                         self.links.shared.seen.unverified();
                     }
@@ -269,8 +230,8 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         Ok(())
     }
 
-    /// The broker says that some offset we asked for does not exist: whoever lies outside its log is claimed anew,
-    /// which finds out why.
+    /// The broker says that some offset we asked for does not exist: whoever lies outside its log is claimed
+    /// anew, which finds out why.
     pub(crate) fn out_of_range(&mut self, source: &impl Source, now: Instant) {
         let active: Vec<_> = self.intake.active().map(|(partition, _)| partition).collect();
         source.pause(&active);
@@ -356,7 +317,8 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         let doublings = u32::try_from(self.fenced_at.len() - 1).unwrap_or(u32::MAX);
         let at = now + FIRST_FENCE_WAIT * 2_u32.saturating_pow(doublings);
         for (partition, _) in fenced {
-            info!(topic = %partition.topic, partition = partition.partition, "fenced though assigned, claiming again");
+            let (topic, number) = (partition.topic, partition.partition);
+            info!(%topic, partition = number, "fenced though assigned, claiming again");
             source.pause(&[partition]);
             self.intake.unclaimed(partition);
             self.due.insert(partition, Due::first(at));
@@ -365,7 +327,8 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
     }
 
     fn halted(&mut self, partition: TopicPartition, reason: &HaltReason, now: Instant) {
-        error!(topic = %partition.topic, partition = partition.partition, %reason, "halted until it is resumed");
+        let (topic, number) = (partition.topic, partition.partition);
+        error!(%topic, partition = number, %reason, "halted until it is resumed");
         self.links.shared.seen.halted(partition, Some(reason));
         self.due.insert(partition, Due { is_halted: true, ..Due::first(now + HALTED_PROBE) });
     }

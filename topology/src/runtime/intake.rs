@@ -1,5 +1,5 @@
-//! What a consumer holds of its partitions: where each stands, and the records gathered since the last hand-over.
-//! No Kafka, no clock: records and claims come in, placed changes and decisions go out.
+//! What a consumer holds of its partitions: where each stands, and the records gathered since the last
+//! hand-over. No Kafka, no clock: records and claims come in, placed changes and decisions go out.
 
 use std::collections::HashMap;
 

@@ -23,12 +23,14 @@ use super::{
     batching::BatchLimits,
     clock::RealTime,
     consumer::{ConsumerSettings, StageConsumer, StageContext},
-    driver::{Driver, Fatal, Links, Schemas},
+    driver::{Driver, Links},
+    fatal::Fatal,
     intake::Decide,
     notices::Notices,
     poll::{Ended, PartitionCounts, Poller},
     seen::Seen,
     slot::Slot,
+    source::Schemas,
     worker::{Command, Shared, Worker},
 };
 

@@ -8,7 +8,8 @@
 //!                  ▲ notices: settled, fenced, halted ──────┘
 //! ```
 //!
-//! Everything between the client and the sink is free of both, and simulated with thousands of seeds (`simulation`).
+//! Everything between the client and the sink is free of both, and simulated with thousands of seeds
+//! (`simulation`).
 
 pub mod admin;
 pub(crate) mod backoff;
@@ -18,6 +19,7 @@ pub(crate) mod consumer;
 pub(crate) mod continuity;
 pub(crate) mod decide;
 pub(crate) mod driver;
+mod fatal;
 pub(crate) mod fingerprint;
 mod health;
 pub(crate) mod intake;
@@ -32,6 +34,7 @@ mod run;
 mod schema_fetch;
 pub(crate) mod seen;
 pub(crate) mod slot;
+pub(crate) mod source;
 pub(crate) mod stall;
 pub mod telemetry;
 mod traces;
@@ -41,7 +44,7 @@ pub(crate) mod worker;
 mod simulation;
 
 pub use batching::BatchLimits;
-pub use driver::Fatal;
+pub use fatal::Fatal;
 pub use health::Health;
 pub(crate) use run::run_member;
 pub use run::{RunConfig, RunError, Site, run};

@@ -23,8 +23,9 @@ use tracing::warn;
 use super::{
     batching::BatchLimits,
     consumer::StageConsumer,
-    driver::{Fatal, Schemas},
+    fatal::Fatal,
     intake::{Decide, Record, Taken},
+    source::Schemas,
     worker::Shared,
 };
 
@@ -183,8 +184,8 @@ impl<D: Decide, Q: Schemas> Poller<'_, D, Q> {
     }
 }
 
-/// The message's headers. A name that is not UTF-8 makes the client panic; such a record has none for us, and is
-/// parked for the lack of them.
+/// The message's headers. A name that is not UTF-8 makes the client panic; such a record has none for us, and
+/// is parked for the lack of them.
 fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Vec<(&'a str, Option<&'a [u8]>)> {
     let Some(headers) = message.headers() else { return Vec::new() };
     let read = || headers.iter().map(|header| (header.key, header.value)).collect();

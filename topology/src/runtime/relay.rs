@@ -23,8 +23,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// How long a record may wait for room in the producer's queue.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Relays until told to stop. What was sent and not removed is sent again by whoever relays next: readers of dead
-/// letters may see one twice, with the same topic, partition and offset in its headers.
+/// Relays until told to stop. What was sent and not removed is sent again by whoever relays next: readers of
+/// dead letters may see one twice, with the same topic, partition and offset in its headers.
 pub(crate) async fn run(outbox: SinkConfig, config: RunConfig, stop: CancellationToken) {
     let stage = outbox.stage.clone();
     let producer = match producer(&stage, &config) {

@@ -1,4 +1,5 @@
-//! Schemas of Confluent-framed records, fetched in the background: the poll thread never waits for a registry.
+//! Schemas of Confluent-framed records, fetched in the background: the poll thread never waits for a
+//! registry.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +8,7 @@ use schemas::codec::{SchemaAnswer, SchemaLookup};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use super::driver::Schemas;
+use super::source::Schemas;
 
 /// Ids that may wait to be asked for.
 const WAITING: usize = 256;

@@ -1,5 +1,5 @@
-//! Where the poll thread leaves records and the worker finds them: one batch, bounded, always as large as what
-//! arrived while the last transaction ran.
+//! Where the poll thread leaves records and the worker finds them: one batch, bounded, always as large as
+//! what arrived while the last transaction ran.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
@@ -18,8 +18,8 @@ const MAX_SPENT: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Slot<C> {
     next: Mutex<Filling<C>>,
-    /// Batches done with, on their way back to the thread that allocated them: an allocator frees its own memory
-    /// faster than a stranger's.
+    /// Batches done with, on their way back to the thread that allocated them: an allocator frees its own
+    /// memory faster than a stranger's.
     spent: Mutex<Vec<Batch<C>>>,
     limits: BatchLimits,
     filled: Notify,

@@ -1,4 +1,5 @@
-//! What a process tells about itself: logs on stderr, metrics for Prometheus, traces over OTLP where configured.
+//! What a process tells about itself: logs on stderr, metrics for Prometheus, traces over OTLP where
+//! configured.
 
 use std::io::IsTerminal;
 
@@ -36,7 +37,8 @@ pub enum LogFormat {
 }
 
 impl LogFormat {
-    /// `LOG_FORMAT=json|pretty`; without it, pretty on a terminal and for commands, JSON for services elsewhere.
+    /// `LOG_FORMAT=json|pretty`; without it, pretty on a terminal and for commands, JSON for services
+    /// elsewhere.
     pub fn from_env(speaker: Speaker) -> Self {
         match std::env::var("LOG_FORMAT").as_deref() {
             Ok("json") => Self::Json,

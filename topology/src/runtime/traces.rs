@@ -8,7 +8,8 @@ use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use tokio::runtime::Handle;
 
-/// Exports where `OTEL_EXPORTER_OTLP_ENDPOINT` says; nothing where it says nothing, and with `OTEL_SDK_DISABLED`.
+/// Exports where `OTEL_EXPORTER_OTLP_ENDPOINT` says; nothing where it says nothing, and with
+/// `OTEL_SDK_DISABLED`.
 pub(super) fn exporter_from_env() -> Result<Option<SdkTracerProvider>, ExporterBuildError> {
     let set = |name: &str| std::env::var(name).is_ok_and(|value| !value.is_empty());
     let wanted = set("OTEL_EXPORTER_OTLP_ENDPOINT") || set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");

@@ -148,7 +148,8 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         match error {
             DeliveryError::Unavailable(why) => {
                 let wait = Backoff::DELIVERY.wait(job.failures, &mut self.random);
-                warn!(sink = self.sink.name(), error = %why, attempt = job.failures + 1, "delivery failed, retrying");
+                let (sink, attempt) = (self.sink.name(), job.failures + 1);
+                warn!(sink, error = %why, attempt, "delivery failed, retrying");
                 job.failures = job.failures.saturating_add(1);
                 self.obey_for(wait).await;
                 jobs.push(job);

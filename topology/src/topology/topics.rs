@@ -13,7 +13,8 @@ pub struct TopicSpec {
     /// Which.
     #[serde(serialize_with = "name")]
     pub topic: Topic,
-    /// How many partitions. Fixed for ever: another number would move keys, and with them the order of an entity.
+    /// How many partitions. Fixed for ever: another number would move keys, and with them the order of an
+    /// entity.
     pub partitions: i32,
     /// How long records are kept, at least as long as any stage or SIEM may be away.
     #[serde(rename = "retention_ms", serialize_with = "millis")]
@@ -28,10 +29,10 @@ pub struct TopicSpec {
 
 /// How Weir wants a topic kept.
 ///
-/// Activity has eight partitions and the other families four: the unit of scaling is a partition, one writer settles
-/// some 100,000 records/s, and so eight let a stage grow to eight processes before Kafka limits it, while a small
-/// cluster (and one laptop) still has few of them to claim, fetch and checkpoint. Dead letters have one, so that
-/// people read them in order.
+/// Activity has eight partitions and the other families four: the unit of scaling is a partition, one writer
+/// settles tens of thousands of records a second, and so eight let a stage grow to eight processes before Kafka
+/// limits it, while a small cluster (and one laptop) still has few of them to claim and fetch. Dead letters have
+/// one, so that people read them in order.
 pub fn topic_spec(topic: Topic) -> TopicSpec {
     let (partitions, days) = match topic {
         Topic::Activity | Topic::Audit => (8, 14),

@@ -49,7 +49,8 @@ fn claim(position: i64, last: Option<(i64, &[u8])>) -> Claim {
     }
 }
 
-/// Claims at a position, offers records and expects what is done with each, and the range gathered in the end.
+/// Claims at a position, offers records and expects what is done with each, and the range gathered in the
+/// end.
 fn check(
     (position, last): (i64, Option<(i64, &[u8])>),
     records: &[(i64, &[u8], Taken)],

@@ -23,11 +23,12 @@ use crate::runtime::{
     batching::BatchLimits,
     clock::Clock,
     continuity::Watermarks,
-    driver::{Driver, Links, Schemas, Source},
+    driver::{Driver, Links},
     intake::{Decide, Decision, Record},
     notices::Notices,
     seen::{Seen, Tracing},
     slot::Slot,
+    source::{Schemas, Source},
     worker::{CLAIM_PATIENCE, Shared, Worker},
 };
 

@@ -1,6 +1,6 @@
-//! The stage loop over a fake log, a fake store and a clock that jumps: thousands of seeds, each another order of
-//! claims, crashes, zombies, rebalances, refusals and outages. Whatever happens, applied ranges tile and every record
-//! is settled exactly once.
+//! The stage loop over a fake log, a fake store and a clock that jumps: thousands of seeds, each another
+//! order of claims, crashes, zombies, rebalances, refusals and outages. Whatever happens, applied ranges tile
+//! and every record is settled exactly once.
 
 pub(super) mod clock;
 mod log;
@@ -23,7 +23,8 @@ use super::clock::Clock;
 
 const PARTITIONS: i32 = 3;
 
-/// Which seeds run: `WEIR_SIMULATION_FIRST` and `WEIR_SIMULATION_SEEDS` say, else as many as take half a minute.
+/// Which seeds run: `WEIR_SIMULATION_FIRST` and `WEIR_SIMULATION_SEEDS` say, else as many as take half a
+/// minute.
 fn seeds() -> std::ops::Range<u64> {
     let from = std::env::var("WEIR_SIMULATION_FIRST").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
     let count =

@@ -1,4 +1,5 @@
-//! A store with Postgres' promises: claims and advances are atomic, an answer can be lost, a refusal is total.
+//! A store with Postgres' promises: claims and advances are atomic, an answer can be lost, a refusal is
+//! total.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -193,8 +194,8 @@ impl Sink for Connection {
     async fn deliver(&mut self, batch: &Batch<u8>) -> Result<Settled, DeliveryError> {
         self.0.reach().await?;
         let settled = self.0.commit(batch)?;
-        // A crash here is a crash between the commit and its answer. That the answer is lost while the stage lives
-        // is the real sink's to heal: it reads its row again.
+        // A crash here is a crash between the commit and its answer. That the answer is lost while the stage
+        // lives is the real sink's to heal: it reads its row again.
         drop(self.0.reach().await);
         Ok(settled)
     }

@@ -155,7 +155,10 @@ fn refused() -> Result<(), DeliveryError> {
 }
 
 fn holds(batch: &Batch<char>, letter: char) -> bool {
-    let applies = |settlement: &Settlement<char>| matches!(settlement, Settlement::Apply(changes) if changes.contains(&letter));
+    let applies = |settlement: &Settlement<char>| match settlement {
+        Settlement::Apply(changes) => changes.contains(&letter),
+        Settlement::Ignore(_) | Settlement::Park { .. } => false,
+    };
     batch.records.iter().any(|record| applies(&record.settlement))
 }
 

@@ -1,0 +1,23 @@
+//! What ends a stage.
+
+/// Why a consumer cannot go on, so that its process has to be started anew.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fatal {
+    /// Fenced again and again.
+    #[error(
+        "fence_storm: six claims within a minute were overtaken; is another instance claiming the same stage?"
+    )]
+    FenceStorm,
+    /// The client cannot go on.
+    #[error("the Kafka client cannot go on: {0}")]
+    Client(String),
+    /// A new consumer did not help either.
+    #[error("no record for 30 s although the log goes on, with a new consumer too")]
+    Stalled,
+    /// The sink cannot be opened.
+    #[error("the sink cannot be opened: {0}")]
+    Sink(String),
+    /// The worker ended before it was told to.
+    #[error("the worker has ended")]
+    WorkerGone,
+}

@@ -1,0 +1,29 @@
+//! What a driver needs of the outside: a consumer, and somebody who fetches schemas.
+
+use std::collections::BTreeMap;
+
+use sinks::TopicPartition;
+
+use super::continuity::Watermarks;
+
+/// The part of a Kafka consumer that a driver uses.
+pub(crate) trait Source {
+    /// The ends of a partition's log. Blocks for a moment.
+    fn watermarks(&self, partition: TopicPartition) -> Result<Watermarks, String>;
+    /// Goes on at these offsets; whatever was fetched before is not seen any more.
+    fn seek(&self, places: &[(TopicPartition, i64)]) -> Result<(), String>;
+    /// Fetches no more from these.
+    fn pause(&self, partitions: &[TopicPartition]);
+    /// Fetches from these again.
+    fn resume(&self, partitions: &[TopicPartition]);
+    /// Tells the group's coordinator how far the stage is.
+    fn commit(&self, positions: &BTreeMap<TopicPartition, i64>);
+}
+
+/// Fetches schemas in the background.
+pub(crate) trait Schemas: Send {
+    /// Asks for a schema; asking again changes nothing.
+    fn want(&self, id: u32);
+    /// Whether an answer is there.
+    fn is_answered(&self, id: u32) -> bool;
+}
