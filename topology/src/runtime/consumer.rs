@@ -196,14 +196,17 @@ where
                 };
                 self.shared.seen.lag(at, (partition.ls_offset - position).max(0));
                 if driver.intake.epoch_of(at).is_some() {
-                    let (fetched, end) = (partition.next_offset, partition.ls_offset);
-                    progress.push(PartitionProgress { at, fetched, end });
+                    // Where nothing is left to fetch or to take, the rest of the log is transactions' markers.
+                    let is_read = partition.next_offset >= partition.ls_offset && partition.fetchq_cnt == 0;
+                    let end = if is_read { position } else { partition.ls_offset };
+                    progress.push(PartitionProgress { at, settled: position, end });
                 }
             }
         }
-        let idle = driver.waits_for_room() || any_broker_down;
+        // A worker with a batch in hand may be waiting for Postgres, which is no fault of this consumer's.
+        let excused = driver.waits_for_room() || !self.shared.slot.worker_waits() || any_broker_down;
         drop(driver);
-        self.stall().observe(&progress, idle, Instant::now());
+        self.stall().observe(&progress, excused, Instant::now());
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

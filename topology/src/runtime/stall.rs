@@ -1,45 +1,47 @@
 //! Notices a consumer that gets nothing although the log goes on.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use sinks::TopicPartition;
 
 /// How long nothing may come in while there is more.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How far a partition's fetching is, by the client's own statistics.
+/// How far a partition is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PartitionProgress {
     pub(crate) at: TopicPartition,
-    /// The next offset to fetch.
-    pub(crate) fetched: i64,
+    /// The next offset to settle.
+    pub(crate) settled: i64,
     /// The end of what readers of committed records may see.
     pub(crate) end: i64,
 }
 
-/// Watches the statistics of one consumer.
+/// Watches the partitions of one consumer.
 #[derive(Debug, Default)]
 pub(crate) struct StallWatch {
-    /// Since when, and how far the partitions were that are behind.
-    behind: Option<(Instant, Vec<PartitionProgress>)>,
+    /// Since when, and at which position, a partition stands that is behind.
+    standing: BTreeMap<TopicPartition, (Instant, i64)>,
     stalled: bool,
 }
 
 impl StallWatch {
-    /// Takes the newest statistics; `excused` while nothing can be expected to move.
+    /// Takes how far the partitions are; `excused` while nothing can be expected to move.
     pub(crate) fn observe(&mut self, progress: &[PartitionProgress], excused: bool, now: Instant) {
-        let behind: Vec<_> =
-            progress.iter().copied().filter(|p| p.fetched >= 0 && p.fetched < p.end).collect();
-        if behind.is_empty() || excused {
-            self.behind = None;
+        let before = std::mem::take(&mut self.standing);
+        if excused {
             return;
         }
-        let stands = |before: &[PartitionProgress]| {
-            before.iter().all(|b| progress.iter().any(|p| p.at == b.at && p.fetched == b.fetched))
-        };
-        match &self.behind {
-            Some((since, before)) if stands(before) => self.stalled |= now.duration_since(*since) >= PATIENCE,
-            _ => self.behind = Some((now, behind)),
+        for partition in progress.iter().filter(|partition| partition.settled < partition.end) {
+            let since = match before.get(&partition.at) {
+                Some((since, settled)) if *settled == partition.settled => *since,
+                _ => now,
+            };
+            self.stalled |= now.duration_since(since) >= PATIENCE;
+            self.standing.insert(partition.at, (since, partition.settled));
         }
     }
 
@@ -55,24 +57,25 @@ mod tests {
 
     use super::*;
 
-    /// Observes (seconds, fetched, end) of one partition.
+    /// Observes (seconds, settled, end) of one partition, beside one that moves on.
     fn check(observations: &[(u64, i64, i64)], excused: bool, stalled: bool) {
         let (began, mut watch) = (Instant::now(), StallWatch::default());
-        for (seconds, fetched, end) in observations {
-            let at = TopicPartition { topic: Topic::Usage, partition: 0 };
-            let progress = PartitionProgress { at, fetched: *fetched, end: *end };
-            watch.observe(&[progress], excused, began + Duration::from_secs(*seconds));
+        for (seconds, settled, end) in observations {
+            let of = |partition| TopicPartition { topic: Topic::Usage, partition };
+            let watched = PartitionProgress { at: of(0), settled: *settled, end: *end };
+            let moving = i64::try_from(*seconds).expect("a few seconds");
+            let other = PartitionProgress { at: of(1), settled: moving, end: 100 };
+            watch.observe(&[watched, other], excused, began + Duration::from_secs(*seconds));
         }
         assert_eq!(watch.is_stalled(), stalled, "{observations:?}");
     }
 
     #[test]
-    fn standing_still_behind_the_end_for_thirty_seconds_is_a_stall() {
+    fn one_partition_that_stands_behind_its_end_for_thirty_seconds_is_a_stall() {
         check(&[(0, 5, 9), (15, 5, 9), (29, 5, 12)], false, false);
         check(&[(0, 5, 9), (15, 5, 9), (30, 5, 12)], false, true);
         check(&[(0, 5, 9), (15, 6, 9), (30, 6, 12)], false, false);
         check(&[(0, 9, 9), (40, 9, 9)], false, false);
         check(&[(0, 5, 9), (40, 5, 9)], true, false);
-        check(&[(0, -1001, 9), (40, -1001, 9)], false, false);
     }
 }
