@@ -29,6 +29,7 @@ pub(crate) mod member;
 pub(crate) mod notices;
 pub(crate) mod parking_limit;
 pub(crate) mod poll;
+mod quiet;
 mod relay;
 mod run;
 mod schema_fetch;

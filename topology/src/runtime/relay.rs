@@ -14,7 +14,7 @@ use sinks::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::{backoff::Backoff, run::RunConfig};
+use super::{backoff::Backoff, quiet::Quiet, run::RunConfig};
 
 /// Records read at a time.
 const PAGE: u32 = 200;
@@ -58,7 +58,7 @@ pub(crate) async fn run(outbox: SinkConfig, config: RunConfig, stop: Cancellatio
 }
 
 /// Sends a page; removes the records that were acknowledged before the first that was not.
-async fn turn(relay: &mut Relay, producer: &FutureProducer) -> Result<u64, String> {
+async fn turn(relay: &mut Relay, producer: &FutureProducer<Quiet>) -> Result<u64, String> {
     let records = relay.next(PAGE).await.map_err(|error| error.to_string())?;
     let mut sent = 0;
     let mut failed = None;
@@ -75,7 +75,7 @@ async fn turn(relay: &mut Relay, producer: &FutureProducer) -> Result<u64, Strin
     failed.map_or(Ok(sent as u64), Err)
 }
 
-async fn send(producer: &FutureProducer, record: &OutboxRecord) -> Result<(), String> {
+async fn send(producer: &FutureProducer<Quiet>, record: &OutboxRecord) -> Result<(), String> {
     let outgoing = &record.outgoing;
     let mut headers = OwnedHeaders::new_with_capacity(outgoing.headers.len());
     for (key, value) in &outgoing.headers {
@@ -92,7 +92,7 @@ async fn send(producer: &FutureProducer, record: &OutboxRecord) -> Result<(), St
     producer.send(message, QUEUE_PATIENCE).await.map(drop).map_err(|(error, _)| error.to_string())
 }
 
-fn producer(stage: &str, config: &RunConfig) -> Result<FutureProducer, rdkafka::error::KafkaError> {
+fn producer(stage: &str, config: &RunConfig) -> Result<FutureProducer<Quiet>, rdkafka::error::KafkaError> {
     let mut client = ClientConfig::new();
     client
         .set("bootstrap.servers", &config.bootstrap)
@@ -107,5 +107,5 @@ fn producer(stage: &str, config: &RunConfig) -> Result<FutureProducer, rdkafka::
     for (key, value) in &config.kafka {
         client.set(key, value);
     }
-    client.create()
+    client.create_with_context(Quiet)
 }

@@ -20,6 +20,7 @@ use super::{
     decide::Deciding,
     health::Health,
     member::{self, MemberSettings},
+    quiet::Quiet,
     relay,
     schema_fetch::FetchedSchemas,
     seen::Seen,
@@ -223,7 +224,8 @@ async fn cluster_id(config: &RunConfig, stop: &CancellationToken) -> Option<Arc<
     loop {
         let client = client.clone();
         let look = tokio::task::spawn_blocking(move || {
-            let consumer: BaseConsumer = client.create().map_err(|error| error.to_string())?;
+            let consumer: BaseConsumer<Quiet> =
+                client.create_with_context(Quiet).map_err(|error| error.to_string())?;
             // Metadata first: the id is only known once a broker has answered.
             consumer.fetch_metadata(None, CLUSTER_PATIENCE).map_err(|error| error.to_string())?;
             consumer
