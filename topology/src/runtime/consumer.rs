@@ -66,6 +66,9 @@ impl ConsumerSettings {
             ("allow.auto.create.topics", "false"),
             ("statistics.interval.ms", "5000"),
             ("session.timeout.ms", "10000"),
+            // Also how long a group waits for a member that does not join again; the default is five minutes. The
+            // poll thread is never away for longer than a claim and a drain, 10 s.
+            ("max.poll.interval.ms", "30000"),
             ("heartbeat.interval.ms", "2000"),
             ("topic.metadata.refresh.interval.ms", "30000"),
             ("reconnect.backoff.max.ms", "2000"),
