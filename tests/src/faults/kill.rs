@@ -8,7 +8,7 @@ use super::{dice, ledger, member::Member, setting};
 use crate::support::site::{Flow, Site};
 
 /// By then everything is settled after the last fault.
-const HEALED_WITHIN: Duration = Duration::from_mins(4);
+const HEALED_WITHIN: Duration = Duration::from_mins(2);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_stages_lose_and_double_nothing() {
