@@ -1,4 +1,71 @@
 //! Risk: who and what is dangerous, and why.
+//!
+//! Sigma rules read an event's native record. Each hit becomes one signal for every entity that it touches; what people
+//! decide (criticality, watchlists, triage) becomes facts beside them. Scores, incidents and all that changes with
+//! time follow from the set of these facts, and are computed where the facts are stored.
 
+mod decisions;
+mod entities;
+mod rule_set;
 pub mod rules;
 pub mod sigma;
+mod signals;
+#[cfg(test)]
+mod tests;
+
+use schemas::{
+    Envelope, Event,
+    changes::risk::{RiskChange, UnusableEvent},
+};
+
+pub use self::{rule_set::RuleSet, signals::signals};
+use crate::Processor;
+
+/// Turns an event into the signals of the rules that fire on it, and a decision into the fact that it is.
+///
+/// A native record that rules ought to read and cannot is a fact as well: [`RiskChange::Unusable`].
+#[derive(Debug, Clone)]
+pub struct Risk {
+    rules: RuleSet,
+}
+
+impl Risk {
+    /// Risk by these rules; whoever holds the set may replace them while the processor runs.
+    pub fn new(rules: RuleSet) -> Self {
+        Self { rules }
+    }
+}
+
+impl Processor for Risk {
+    type Change = RiskChange;
+    const NAME: &'static str = "risk";
+
+    fn process(&self, envelope: &Envelope) -> Vec<RiskChange> {
+        let mut changes = match signals(&self.rules.current(), envelope) {
+            Ok(signals) => signals.into_iter().map(|signal| RiskChange::Signal(Box::new(signal))).collect(),
+            Err(error) => {
+                let format = envelope.native.as_ref().map_or("", |native| native.format.as_str());
+                vec![unusable(envelope, format, error.to_string())]
+            }
+        };
+        if let Event::Governance(event) = &envelope.event {
+            match decisions::decision(envelope, event) {
+                Ok(decided) => changes.extend(decided),
+                Err(reason) => changes.push(unusable(envelope, event.kind.name(), reason)),
+            }
+        }
+        changes
+    }
+}
+
+fn unusable(envelope: &Envelope, format: &str, reason: String) -> RiskChange {
+    RiskChange::Unusable(Box::new(UnusableEvent {
+        tenant: envelope.tenant.clone(),
+        event_id: envelope.id,
+        occurred_at: envelope.occurred_at,
+        source: envelope.source.as_str().to_owned(),
+        format: format.to_owned(),
+        reason,
+        content_sha256: envelope.content_sha256(),
+    }))
+}

@@ -58,10 +58,15 @@ impl SigmaEngine {
             let (name, text) = (name.as_ref(), text.as_ref());
             for rule in parse(name, text, &mut problems) {
                 match format_of(&rule.logsource) {
-                    Some(format) => {
-                        let named = Rule::of(&rule, name, text);
-                        sorted.entry(format).or_default().push((rule, named));
-                    }
+                    Some(format) => match Rule::of(&rule, name, text) {
+                        Ok(named) => sorted.entry(format).or_default().push((rule, named)),
+                        Err((key, reason)) => problems.push(RuleProblem {
+                            file: name.to_owned(),
+                            line: line_of(text, &format!("{key}:")),
+                            title: Some(rule.title),
+                            reason,
+                        }),
+                    },
                     None => problems.push(RuleProblem {
                         file: name.to_owned(),
                         line: line_of(text, "logsource:"),
@@ -78,15 +83,30 @@ impl SigmaEngine {
     /// The rules that fire on a record of that format, in the order they were loaded.
     pub fn evaluate(&self, format: &str, record: &str) -> Result<Vec<Hit<'_>>, UnreadableRecord> {
         match self.formats.get(format) {
-            Some(loaded) => Ok(loaded.evaluate(&serde_json::from_str(record)?)),
+            Some(loaded) => Ok(loaded.evaluate(&read(record)?)),
             None => Ok(Vec::new()),
         }
+    }
+
+    /// Whether a rule reads records of that format.
+    pub fn reads(&self, format: &str) -> bool {
+        self.formats.contains_key(format)
+    }
+
+    /// As [`evaluate`](Self::evaluate), on a record that has been read before.
+    pub fn evaluate_record(&self, format: &str, record: &Value) -> Vec<Hit<'_>> {
+        self.formats.get(format).map_or_else(Vec::new, |loaded| loaded.evaluate(record))
     }
 
     /// Every rule that is loaded, by format.
     pub fn rules(&self) -> impl Iterator<Item = (&'static str, &Rule)> {
         self.formats.iter().flat_map(|(format, loaded)| loaded.rules.iter().map(move |rule| (*format, rule)))
     }
+}
+
+/// A native record as JSON.
+pub(in crate::risk) fn read(record: &str) -> Result<Value, UnreadableRecord> {
+    Ok(serde_json::from_str(record)?)
 }
 
 impl Loaded {

@@ -6,9 +6,13 @@
 mod engine;
 mod native;
 mod offsets;
+mod own_keys;
 mod rule;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::risk) use engine::read;
 pub use engine::{Hit, MatchedField, SigmaEngine, UnreadableRecord};
-pub use rule::{Level, Rule, RuleProblem};
+pub use own_keys::{Template, Touched};
+pub use rule::{Rule, RuleProblem};
+pub use schemas::changes::risk::SignalLevel as Level;

@@ -1,37 +1,10 @@
 //! A rule as outputs name it, and which native format it reads.
 
 use rsigma_parser::{LogSource, SigmaRule};
-use schemas::envelope::native_format;
+use schemas::{changes::risk::SignalLevel as Level, envelope::native_format};
 use sha2::{Digest, Sha256};
 
-/// What a rule's author says its hits are worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Level {
-    /// Worth knowing.
-    #[default]
-    Informational,
-    /// Rarely an incident.
-    Low,
-    /// Worth a look.
-    Medium,
-    /// Worth a prompt look.
-    High,
-    /// An incident.
-    Critical,
-}
-
-impl Level {
-    /// Sigma's word.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Informational => "informational",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
-    }
-}
+use super::own_keys::{OwnKeys, Touched};
 
 /// A rule that is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +17,10 @@ pub struct Rule {
     pub author: Option<String>,
     /// The rule's `level`; informational where it states none.
     pub level: Level,
+    /// What a hit scores, 0 to 100: its level's score, or its confidence × impact / 100.
+    pub score: u8,
+    /// What a hit touches besides the event's actor and address.
+    pub touched: Touched,
     /// The rule's `tags`, for example `attack.t1078`.
     pub tags: Vec<String>,
     /// The file it came from.
@@ -53,16 +30,21 @@ pub struct Rule {
 }
 
 impl Rule {
-    pub(super) fn of(rule: &SigmaRule, file: &str, text: &str) -> Self {
-        Self {
+    /// Fails where a key of Weir's own cannot be understood: with the key and the reason.
+    pub(super) fn of(rule: &SigmaRule, file: &str, text: &str) -> Result<Self, (&'static str, String)> {
+        let own = OwnKeys::of(rule)?;
+        let level = level(rule);
+        Ok(Self {
             id: rule.id.clone().unwrap_or_else(|| file.to_owned()),
             title: rule.title.clone(),
             author: rule.author.clone(),
-            level: level(rule),
+            level,
+            score: own.score.unwrap_or(level.score()),
+            touched: own.touched,
             tags: rule.tags.clone(),
             file: file.to_owned(),
             version: version(text),
-        }
+        })
     }
 }
 

@@ -1,0 +1,102 @@
+//! What a signal touches: who acted and from where, what the rule names, the projects, and the owners of hosts.
+
+use std::collections::BTreeMap;
+
+use schemas::{
+    Envelope, Event,
+    changes::risk::{Entity, EntityKind},
+    events::{Actor, ActorKind, Resource},
+};
+
+/// An entity that a signal touches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Touch {
+    pub(super) entity: Entity,
+    pub(super) share: Share,
+}
+
+/// How much of a signal's hazard is an entity's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Share {
+    /// A host's owner answers for half of it.
+    Half,
+    /// All of it.
+    Whole,
+}
+
+impl Share {
+    /// That much of a hazard, rounded down.
+    pub(super) fn of(self, hazard_micronats: i64) -> i64 {
+        match self {
+            Self::Half => hazard_micronats / 2,
+            Self::Whole => hazard_micronats,
+        }
+    }
+}
+
+/// Everything that a signal on the event touches, each once, with the larger share where it is touched twice.
+///
+/// An event that names neither actor nor address nor anything else touches its first resource, and without one its
+/// source: a signal is never nobody's.
+pub(super) fn touched(envelope: &Envelope, named_by_rule: Vec<(EntityKind, String)>) -> Vec<Touch> {
+    let (actor, resources) = parties(&envelope.event);
+    let mut found: BTreeMap<Entity, Share> = BTreeMap::new();
+    let mut add = |entity: Option<Entity>, share: Share| {
+        if let Some(entity) = entity {
+            let known = found.entry(entity).or_insert(share);
+            *known = (*known).max(share);
+        }
+    };
+    if let Some(actor) = actor {
+        add(acting(actor), Share::Whole);
+        add(actor.ip.as_deref().and_then(|ip| Entity::new(EntityKind::NetworkAddress, ip)), Share::Whole);
+    }
+    for resource in resources {
+        add(resource.project.as_deref().and_then(|id| Entity::new(EntityKind::Project, id)), Share::Whole);
+    }
+    for (kind, id) in named_by_rule {
+        if kind == EntityKind::Host {
+            add(owner_of(&id, resources), Share::Half);
+        }
+        add(Entity::new(kind, &id), Share::Whole);
+    }
+    if found.is_empty() {
+        let first = resources.first().and_then(|first| Entity::new(EntityKind::Resource, &first.id));
+        let last = first.or_else(|| Entity::new(EntityKind::Resource, envelope.source.as_str()));
+        found.extend(last.map(|entity| (entity, Share::Whole)));
+    }
+    found.into_iter().map(|(entity, share)| Touch { entity, share }).collect()
+}
+
+fn parties(event: &Event) -> (Option<&Actor>, &[Resource]) {
+    match event {
+        Event::Activity(event) => (Some(&event.actor), &event.resources),
+        Event::Infrastructure(event) => (event.actor.as_ref(), std::slice::from_ref(&event.resource)),
+        Event::Governance(event) => (Some(&event.actor), &[]),
+        _ => (None, &[]),
+    }
+}
+
+/// Who acted. Of a session under a role, the role: sessions come and go, and one role has many. Whoever is of unknown
+/// kind counts as a user, the platform's own services as service accounts.
+fn acting(actor: &Actor) -> Option<Entity> {
+    match actor.kind {
+        ActorKind::Role => {
+            let id = actor.roles.first().filter(|_| actor.roles.len() == 1).unwrap_or(&actor.id);
+            Entity::new(EntityKind::Role, id)
+        }
+        ActorKind::ServiceAccount | ActorKind::System => Entity::new(EntityKind::ServiceAccount, &actor.id),
+        ActorKind::User | ActorKind::Unknown => Entity::new(EntityKind::User, &actor.id),
+    }
+}
+
+/// The owner that the host's tags name, where the event describes the host.
+fn owner_of(host: &str, resources: &[Resource]) -> Option<Entity> {
+    let is_host = |resource: &&Resource| {
+        let last = |id: &str| id.rsplit(['/', ':']).next().unwrap_or_default().to_owned();
+        resource.id == host || resource.name.as_deref() == Some(host) || last(&resource.id) == last(host)
+    };
+    let tags = &resources.iter().find(is_host)?.tags;
+    let (_, owner) = tags.iter().find(|(name, _)| name.eq_ignore_ascii_case("owner"))?;
+    Entity::new(EntityKind::User, owner)
+}

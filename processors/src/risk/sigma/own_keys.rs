@@ -1,0 +1,217 @@
+//! The keys that Weir adds to Sigma: `entities`, `dedupe`, `confidence` and `impact`.
+
+use rsigma_eval::{Event, EventValue, JsonEvent};
+use rsigma_parser::SigmaRule;
+use schemas::changes::risk::EntityKind;
+use serde_json::Value;
+
+/// Most values that one template gives: a record may hold lists of any length.
+const MAX_VALUES: usize = 64;
+
+/// What a hit touches besides the event's actor and address.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Touched {
+    /// Per kind the templates to try in order: the first that names something counts.
+    pub entities: Vec<(EntityKind, Vec<Template>)>,
+    /// What tells two hits on one entity apart within an hour: the values of all, one after the other.
+    pub dedupe: Vec<Template>,
+}
+
+impl Touched {
+    /// Kind and id of everything that the rule names in the record.
+    pub fn entities_in(&self, record: &Value) -> Vec<(EntityKind, String)> {
+        let named = self.entities.iter().flat_map(|(kind, templates)| {
+            let ids = templates.iter().map(|template| template.fill(record)).find(|ids| !ids.is_empty());
+            ids.unwrap_or_default().into_iter().map(|id| (*kind, id))
+        });
+        named.take(MAX_VALUES).collect()
+    }
+
+    /// The key under which hits on one entity count once an hour; empty unless the rule says otherwise.
+    pub fn dedupe_key_in(&self, record: &Value) -> String {
+        let values: Vec<String> =
+            self.dedupe.iter().map(|template| template.fill(record).join(",")).collect();
+        values.join("|")
+    }
+}
+
+/// The keys of one rule.
+pub(super) struct OwnKeys {
+    pub(super) touched: Touched,
+    pub(super) score: Option<u8>,
+}
+
+impl OwnKeys {
+    /// Fails with the key that cannot be understood, and why.
+    pub(super) fn of(rule: &SigmaRule) -> Result<Self, (&'static str, String)> {
+        let key = |name: &str| {
+            let value = rule.custom_attributes.get(name)?;
+            Some(serde_json::to_value(value).unwrap_or(Value::Null))
+        };
+        let entities = key("entities").map_or(Ok(Vec::new()), entities).map_err(|why| ("entities", why))?;
+        let dedupe = key("dedupe").map_or(Ok(Vec::new()), templates).map_err(|why| ("dedupe", why))?;
+        let score = match (key("confidence"), key("impact")) {
+            (None, None) => None,
+            (Some(confidence), Some(impact)) => {
+                let confidence = percent(&confidence).map_err(|why| ("confidence", why))?;
+                let impact = percent(&impact).map_err(|why| ("impact", why))?;
+                u8::try_from((confidence * impact + 50) / 100).ok()
+            }
+            (Some(_), None) => return Err(("confidence", "confidence needs impact beside it".to_owned())),
+            (None, Some(_)) => return Err(("impact", "impact needs confidence beside it".to_owned())),
+        };
+        Ok(Self { touched: Touched { entities, dedupe }, score })
+    }
+}
+
+fn percent(value: &Value) -> Result<u64, String> {
+    value.as_u64().filter(|n| *n <= 100).ok_or_else(|| "must be a whole number from 0 to 100".to_owned())
+}
+
+fn entities(value: Value) -> Result<Vec<(EntityKind, Vec<Template>)>, String> {
+    let Value::Object(kinds) = value else { return Err("must hold fields by kind of entity".to_owned()) };
+    let one = |(kind, value): (String, Value)| {
+        let known = EntityKind::from_name(&kind).ok_or_else(|| {
+            let known = EntityKind::ALL.map(EntityKind::name).join(", ");
+            format!("{kind:?} is no kind of entity; there are {known}")
+        })?;
+        Ok((known, templates(value).map_err(|why| format!("{kind}: {why}"))?))
+    };
+    kinds.into_iter().map(one).collect()
+}
+
+fn templates(value: Value) -> Result<Vec<Template>, String> {
+    let values = match value {
+        Value::Array(values) => values,
+        value => vec![value],
+    };
+    let one = |value: &Value| {
+        let text =
+            value.as_str().ok_or("a field, a text with fields in braces, or a list of them is meant")?;
+        Template::parse(text)
+    };
+    values.iter().map(one).collect()
+}
+
+/// A field, or a text with fields in braces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template(Vec<Piece>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Field(String),
+}
+
+impl Template {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Err("an empty text names nothing".to_owned());
+        }
+        if !text.contains(['{', '}']) {
+            return Ok(Self(vec![Piece::Field(text.to_owned())]));
+        }
+        let (mut pieces, mut rest) = (Vec::new(), text);
+        while let Some((before, after)) = rest.split_once('{') {
+            let (field, after) =
+                after.split_once('}').ok_or_else(|| format!("{text:?}: a brace is not closed"))?;
+            if field.trim().is_empty() || field.contains('{') || before.contains('}') {
+                return Err(format!("{text:?}: braces hold one field each"));
+            }
+            if !before.is_empty() {
+                pieces.push(Piece::Text(before.to_owned()));
+            }
+            pieces.push(Piece::Field(field.to_owned()));
+            rest = after;
+        }
+        if rest.contains('}') {
+            return Err(format!("{text:?}: a brace is not opened"));
+        }
+        if !rest.is_empty() {
+            pieces.push(Piece::Text(rest.to_owned()));
+        }
+        Ok(Self(pieces))
+    }
+
+    /// What it says of a record; nothing unless every field has a value. Where several fields are lists, their values
+    /// belong together by place, and lists of different lengths name nothing.
+    fn fill(&self, record: &Value) -> Vec<String> {
+        let record = JsonEvent::borrow(record);
+        let mut filled: Vec<String> = vec![String::new()];
+        for piece in &self.0 {
+            let values = match piece {
+                Piece::Text(text) => vec![text.clone()],
+                Piece::Field(field) => values(&record, field),
+            };
+            filled = match (filled.len(), values.len()) {
+                (_, 0) => return Vec::new(),
+                (_, 1) => filled.into_iter().map(|text| text + &values[0]).collect(),
+                (1, _) => values.iter().map(|value| format!("{}{value}", filled[0])).collect(),
+                (a, b) if a == b => filled.into_iter().zip(values).map(|(text, v)| text + &v).collect(),
+                _ => return Vec::new(),
+            };
+        }
+        filled
+    }
+}
+
+/// The texts of a field: none where it is missing, null, empty or an object; one for each element of a list.
+fn values(record: &JsonEvent<'_>, field: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(value) = record.get_field(field) {
+        collect(&value, &mut found);
+    }
+    found
+}
+
+fn collect(value: &EventValue<'_>, into: &mut Vec<String>) {
+    match value {
+        EventValue::Array(items) => items.iter().for_each(|item| collect(item, into)),
+        EventValue::Map(_) | EventValue::Null => {}
+        plain => {
+            if let Some(text) = plain.as_str().filter(|text| !text.trim().is_empty())
+                && into.len() < MAX_VALUES
+            {
+                into.push(text.into_owned());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(template: &str, expected: &[&str]) {
+        let record = json!({
+            "account": "111122223333", "n": 7, "none": null, "blank": " ", "object": {"name": "x"}, "all": [],
+            "subjects": [{"space": "a", "name": "one"}, {"space": "b", "name": "two"}], "three": [1, 2, 3],
+        });
+        assert_eq!(Template::parse(template).expect(template).fill(&record), expected, "{template}");
+    }
+
+    #[test]
+    fn a_template_names_what_every_field_of_it_names() {
+        check("account", &["111122223333"]);
+        check("object.name", &["x"]);
+        check("subjects[1].name", &["two"]);
+        check("subjects.name", &["one", "two"]);
+        check("arn:{account}:user/{object.name}", &["arn:111122223333:user/x"]);
+        check("{n}", &["7"]);
+        check("{subjects.space}:{subjects.name}", &["a:one", "b:two"]);
+        check("{account}/{subjects.name}", &["111122223333/one", "111122223333/two"]);
+        for nothing in ["missing", "none", "blank", "object", "all", "x{missing}", "{three}{subjects.name}"] {
+            check(nothing, &[]);
+        }
+    }
+
+    #[test]
+    fn malformed_templates_are_told() {
+        for wrong in ["", " ", "a{b", "a}b", "{}", "{a{b}}", "{a}}"] {
+            assert!(Template::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! From an event to its signals: one for each rule that fires and each entity that it touches.
+
+use std::collections::{BTreeMap, btree_map::Entry};
+
+use schemas::{
+    Envelope, Event,
+    changes::risk::{Entity, MAX_SCORE, RiskSignal, SignalEvidence, SignalRule, bounded, hazard_micronats},
+};
+use serde_json::{Map, Value};
+
+use super::{
+    entities::{Touch, touched},
+    sigma::{Hit, MatchedField, Rule, SigmaEngine, UnreadableRecord, read},
+};
+
+/// Longest rule id, in bytes; longer ones are cut and carry a hash.
+const MAX_RULE_ID_BYTES: usize = 200;
+/// Longest other text of a rule or an event, in bytes.
+const MAX_TEXT_BYTES: usize = 512;
+/// Longest dedupe key, in bytes.
+const MAX_DEDUPE_BYTES: usize = 128;
+/// Longest JSON text of the fields that matched, in bytes.
+const MAX_MATCHED_BYTES: usize = 4096;
+/// Longest single value among them, in bytes of its JSON text.
+const MAX_VALUE_BYTES: usize = 1024;
+/// The field that tells how many others did not fit.
+const LEFT_OUT: &str = "(left out)";
+
+/// The signals that the rules find in an event, sorted by entity and rule.
+///
+/// A rule whose score is 0 gives none. Where one rule id stands for several hits on one entity, the highest counts.
+pub fn signals(engine: &SigmaEngine, envelope: &Envelope) -> Result<Vec<RiskSignal>, UnreadableRecord> {
+    let Some(native) = envelope.native.as_ref().filter(|native| engine.reads(&native.format)) else {
+        return Ok(Vec::new());
+    };
+    let record = read(&native.record)?;
+    let hits = engine.evaluate_record(&native.format, &record);
+    let mut found: BTreeMap<(Entity, String), RiskSignal> = BTreeMap::new();
+    if hits.is_empty() {
+        return Ok(Vec::new());
+    }
+    let content_sha256 = envelope.content_sha256();
+    for hit in hits.iter().filter(|hit| hit.rule.score > 0) {
+        let of_hit = OfHit::new(envelope, &native.format, hit, &hit.rule.touched.dedupe_key_in(&record));
+        for touch in touched(envelope, hit.rule.touched.entities_in(&record)) {
+            let signal = of_hit.signal(touch, content_sha256);
+            match found.entry((signal.entity.clone(), signal.rule.id.clone())) {
+                Entry::Vacant(place) => {
+                    place.insert(signal);
+                }
+                Entry::Occupied(mut place) if place.get().hazard_micronats < signal.hazard_micronats => {
+                    place.insert(signal);
+                }
+                Entry::Occupied(_) => {}
+            }
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+/// What the signals of one hit have in common.
+struct OfHit<'a> {
+    envelope: &'a Envelope,
+    score: u8,
+    rule: SignalRule,
+    dedupe_key: String,
+    evidence: SignalEvidence,
+}
+
+impl<'a> OfHit<'a> {
+    fn new(envelope: &'a Envelope, format: &str, hit: &Hit<'_>, dedupe_key: &str) -> Self {
+        let (actor, action) = match &envelope.event {
+            Event::Activity(event) => (event.actor.id.as_str(), event.action.as_str()),
+            Event::Governance(event) => (event.actor.id.as_str(), event.kind.name()),
+            other => ("", other.kind_name()),
+        };
+        let text = |text: &str| bounded(text, MAX_TEXT_BYTES);
+        let evidence = SignalEvidence {
+            actor: text(actor),
+            action: text(action),
+            source: text(envelope.source.as_str()),
+            native_format: text(format),
+            matched: matched_json(&hit.matched),
+        };
+        let score = hit.rule.score.min(MAX_SCORE);
+        let dedupe_key = bounded(dedupe_key, MAX_DEDUPE_BYTES);
+        Self { envelope, score, rule: signal_rule(hit.rule), dedupe_key, evidence }
+    }
+
+    fn signal(&self, touch: Touch, content_sha256: [u8; 32]) -> RiskSignal {
+        RiskSignal {
+            tenant: self.envelope.tenant.clone(),
+            event_id: self.envelope.id,
+            occurred_at: self.envelope.occurred_at,
+            entity: touch.entity,
+            rule: self.rule.clone(),
+            score: self.score,
+            hazard_micronats: touch.share.of(hazard_micronats(self.score)),
+            dedupe_key: self.dedupe_key.clone(),
+            evidence: self.evidence.clone(),
+            content_sha256,
+        }
+    }
+}
+
+fn signal_rule(rule: &Rule) -> SignalRule {
+    let text = |text: &str| bounded(text, MAX_TEXT_BYTES);
+    let (mut tactics, mut techniques) = (Vec::new(), Vec::new());
+    for tag in &rule.tags {
+        match attack(tag) {
+            Some(Attack::Tactic(name)) => tactics.push(name),
+            Some(Attack::Technique(id)) => techniques.push(id),
+            None => {}
+        }
+    }
+    for names in [&mut tactics, &mut techniques] {
+        names.sort_unstable();
+        names.dedup();
+    }
+    SignalRule {
+        id: bounded(&rule.id, MAX_RULE_ID_BYTES),
+        version: rule.version.clone(),
+        title: text(&rule.title),
+        author: rule.author.as_deref().map(text),
+        file: text(&rule.file),
+        level: rule.level,
+        tactics,
+        techniques,
+    }
+}
+
+enum Attack {
+    Tactic(String),
+    Technique(String),
+}
+
+/// What a tag of the namespace `attack` names; groups, software and campaigns are neither tactic nor technique.
+fn attack(tag: &str) -> Option<Attack> {
+    let name = tag.to_ascii_lowercase().strip_prefix("attack.")?.replace('_', "-");
+    let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b));
+    if !plain || name.is_empty() || name.len() > 40 {
+        return None;
+    }
+    let numbered = |name: &str| name.get(1..2).is_some_and(|digit| digit.as_bytes()[0].is_ascii_digit());
+    match (name.as_bytes()[0], numbered(&name)) {
+        (b't', true) => Some(Attack::Technique(name.to_ascii_uppercase())),
+        (_, true) => None,
+        (_, false) => Some(Attack::Tactic(name)),
+    }
+}
+
+/// The fields that matched as a JSON object within its bound; what does not fit is counted.
+fn matched_json(matched: &[MatchedField]) -> String {
+    let (mut fields, mut left_out, mut size) = (Map::new(), 0_u64, 64);
+    for found in matched {
+        let (field, value) = (bounded(&found.field, MAX_TEXT_BYTES), storable(&found.value));
+        let bytes = json_len(&Value::String(field.clone())) + json_len(&value) + 2;
+        if size + bytes > MAX_MATCHED_BYTES {
+            left_out += 1;
+        } else if !fields.contains_key(&field) {
+            size += bytes;
+            fields.insert(field, value);
+        }
+    }
+    if left_out > 0 {
+        fields.insert(LEFT_OUT.to_owned(), left_out.into());
+    }
+    Value::Object(fields).to_string()
+}
+
+/// The value as it can be stored: without U+0000, and as cut text where it is long.
+fn storable(value: &Value) -> Value {
+    let text = value.to_string();
+    if text.len() <= MAX_VALUE_BYTES && !text.contains("\\u0000") {
+        return value.clone();
+    }
+    let plain = value.as_str().map_or(text, ToOwned::to_owned);
+    Value::String(bounded(&plain, MAX_VALUE_BYTES))
+}
+
+/// Length of the JSON text; escapes may be longer than what they stand for.
+fn json_len(value: &Value) -> usize {
+    value.to_string().len()
+}

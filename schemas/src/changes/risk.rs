@@ -1,0 +1,398 @@
+//! What the risk processor asks for: facts about who is dangerous, and what people decided about them.
+//!
+//! Hazard is counted in micronats (millionths of a nat): a signal of score *s* adds −ln(1 − s/100).
+
+use std::{borrow::Cow, fmt, net::IpAddr, sync::LazyLock};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{EventId, TenantId, Timestamp};
+
+/// Longest id of an entity, in bytes; a longer one is cut and carries a hash.
+pub const MAX_ENTITY_BYTES: usize = 512;
+/// Highest score of one signal: certainty would be infinite hazard.
+pub const MAX_SCORE: u8 = 99;
+
+/// One fact that risk follows from. Facts are stored once; everything else is computed from the set of them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RiskChange {
+    /// A rule fired on an event and touched an entity.
+    Signal(Box<RiskSignal>),
+    /// Somebody decided how much an entity's hazard weighs.
+    Weight(Box<EntityWeight>),
+    /// Somebody decided about an incident.
+    Triage(Box<IncidentTriage>),
+    /// An event that should have counted and cannot.
+    Unusable(Box<UnusableEvent>),
+}
+
+/// A rule fired on an event and touched an entity: one row per event, rule and entity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RiskSignal {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The event on which the rule fired.
+    pub event_id: EventId,
+    /// When it happened.
+    pub occurred_at: Timestamp,
+    /// What the signal touches.
+    pub entity: Entity,
+    /// The rule.
+    pub rule: SignalRule,
+    /// 1 to 99.
+    pub score: u8,
+    /// What it adds to the entity's hazard: [`hazard_micronats`] of the score, or half of it for an owner.
+    pub hazard_micronats: i64,
+    /// Signals of one rule and one entity within an hour count once unless these differ. Often empty.
+    pub dedupe_key: String,
+    /// What the event says besides.
+    pub evidence: SignalEvidence,
+    /// [`crate::Envelope::content_sha256`].
+    pub content_sha256: [u8; 32],
+}
+
+/// The rule that fired, as outputs name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignalRule {
+    /// Its id.
+    pub id: String,
+    /// Its version: another text is another version.
+    pub version: String,
+    /// Its title.
+    pub title: String,
+    /// Who wrote it.
+    pub author: Option<String>,
+    /// The file it came from.
+    pub file: String,
+    /// Its level.
+    pub level: SignalLevel,
+    /// Names of ATT&CK tactics, for example `initial-access`; sorted, each once.
+    pub tactics: Vec<String>,
+    /// Ids of ATT&CK techniques, for example `T1078.004`; sorted, each once.
+    pub techniques: Vec<String>,
+}
+
+/// Why a rule fired, and on what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignalEvidence {
+    /// Who acted, as the event names them; empty when it names nobody.
+    pub actor: String,
+    /// What was done, in the source's words.
+    pub action: String,
+    /// The event's `CloudEvents` `source`.
+    pub source: String,
+    /// The native record's format.
+    pub native_format: String,
+    /// The fields that matched and their values: a JSON object of at most 4 KiB.
+    pub matched: String,
+}
+
+/// How much an entity's hazard weighs, from one decision on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntityWeight {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The event that holds the decision.
+    pub event_id: EventId,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// Until when it holds, if it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// What it is about.
+    pub entity: Entity,
+    /// `criticality`, or `watchlist:<name>`: the latest decision of each source counts.
+    pub weight_source: String,
+    /// Thousandths by which hazard is multiplied: 1,000 changes nothing.
+    pub factor_thousandths: i32,
+    /// The decision in a word.
+    pub decision: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Who decided.
+    pub actor: String,
+    /// [`crate::Envelope::content_sha256`].
+    pub content_sha256: [u8; 32],
+}
+
+/// What somebody decided about an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentTriage {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The event that holds the decision.
+    pub event_id: EventId,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// The incident.
+    pub incident_id: Uuid,
+    /// The entity that the incident is about.
+    pub entity: Entity,
+    /// The decision.
+    pub decision: TriageDecision,
+    /// The rules whose hazard a false positive removes.
+    pub rules: Vec<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Who decided.
+    pub actor: String,
+    /// [`crate::Envelope::content_sha256`].
+    pub content_sha256: [u8; 32],
+}
+
+/// An event that should have counted and cannot; it is stored, so that nothing is left out silently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnusableEvent {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The event.
+    pub event_id: EventId,
+    /// When it happened.
+    pub occurred_at: Timestamp,
+    /// The event's `CloudEvents` `source`.
+    pub source: String,
+    /// What should have been read: a native format, or the event's kind.
+    pub format: String,
+    /// Why it could not be, in a sentence.
+    pub reason: String,
+    /// [`crate::Envelope::content_sha256`].
+    pub content_sha256: [u8; 32],
+}
+
+/// What risk is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Entity {
+    /// What sort of thing.
+    pub kind: EntityKind,
+    /// Its id within the tenant, at most [`MAX_ENTITY_BYTES`] long.
+    id: String,
+}
+
+impl Entity {
+    /// Names an entity. Control characters are replaced, an id that is too long is cut and carries a hash of the whole,
+    /// a network address gets its shortest form. `None` for an id of nothing but white space, and for a network
+    /// address that is none or is the machine's own.
+    pub fn new(kind: EntityKind, id: &str) -> Option<Self> {
+        let id = id.trim();
+        if id.is_empty() {
+            return None;
+        }
+        let id =
+            if kind == EntityKind::NetworkAddress { address(id)? } else { bounded(id, MAX_ENTITY_BYTES) };
+        Some(Self { kind, id })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl fmt::Display for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.name(), self.id)
+    }
+}
+
+fn address(text: &str) -> Option<String> {
+    let address: IpAddr = text.parse().ok()?;
+    let address = address.to_canonical();
+    (!address.is_loopback() && !address.is_unspecified()).then(|| address.to_string())
+}
+
+/// The text in at most `limit` bytes without control characters; what is cut is told apart by a hash.
+pub fn bounded(text: &str, limit: usize) -> String {
+    let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let clean: Cow<'_, str> = if text.contains(char::is_control) {
+        Cow::Owned(text.chars().map(plain).collect())
+    } else {
+        Cow::Borrowed(text)
+    };
+    if clean.len() <= limit {
+        return clean.into_owned();
+    }
+    let digest: [u8; 32] = Sha256::digest(text).into();
+    let mark = format!("#{:016x}", u64::from_be_bytes(*digest.first_chunk().expect("8 of 32 bytes")));
+    let kept = clean.floor_char_boundary(limit.saturating_sub(mark.len()));
+    format!("{}{mark}", &clean[..kept])
+}
+
+/// What sort of thing risk is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntityKind {
+    /// A person.
+    User,
+    /// A program's own identity.
+    ServiceAccount,
+    /// An identity that others assume.
+    Role,
+    /// A machine.
+    Host,
+    /// Any other thing that is acted on.
+    Resource,
+    /// A project.
+    Project,
+    /// A network address.
+    NetworkAddress,
+}
+
+impl EntityKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::User,
+        Self::ServiceAccount,
+        Self::Role,
+        Self::Host,
+        Self::Resource,
+        Self::Project,
+        Self::NetworkAddress,
+    ];
+
+    /// The kind's name in rules, queries and tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::ServiceAccount => "service_account",
+            Self::Role => "role",
+            Self::Host => "host",
+            Self::Resource => "resource",
+            Self::Project => "project",
+            Self::NetworkAddress => "network_address",
+        }
+    }
+
+    /// The kind of that name; `address` is understood as well.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "address" => Some(Self::NetworkAddress),
+            name => Self::ALL.into_iter().find(|kind| kind.name() == name),
+        }
+    }
+}
+
+/// What a rule's author says its hits are worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum SignalLevel {
+    /// Worth knowing.
+    #[default]
+    Informational,
+    /// Rarely an incident.
+    Low,
+    /// Worth a look.
+    Medium,
+    /// Worth a prompt look.
+    High,
+    /// An incident.
+    Critical,
+}
+
+impl SignalLevel {
+    /// Every level, lowest first.
+    pub const ALL: [Self; 5] = [Self::Informational, Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// Sigma's word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Informational => "informational",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// What a signal of this level scores, unless its rule states confidence and impact.
+    pub const fn score(self) -> u8 {
+        match self {
+            Self::Informational => 5,
+            Self::Low => 21,
+            Self::Medium => 47,
+            Self::High => 73,
+            Self::Critical => 99,
+        }
+    }
+}
+
+/// What somebody decided about an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TriageDecision {
+    /// It needs somebody again.
+    Open,
+    /// Somebody is at it.
+    Acknowledged,
+    /// It is over.
+    Closed,
+    /// It never was one: its rules' hazard no longer counts.
+    FalsePositive,
+}
+
+impl TriageDecision {
+    /// Every decision.
+    pub const ALL: [Self; 4] = [Self::Open, Self::Acknowledged, Self::Closed, Self::FalsePositive];
+
+    /// The decision in a word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Acknowledged => "acknowledged",
+            Self::Closed => "closed",
+            Self::FalsePositive => "false_positive",
+        }
+    }
+
+    /// The decision of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|decision| decision.name() == name)
+    }
+}
+
+/// −ln(1 − score/100) in millionths of a nat, rounded; scores above [`MAX_SCORE`] count as that.
+pub fn hazard_micronats(score: u8) -> i64 {
+    static TABLE: LazyLock<[i64; MAX_SCORE as usize + 1]> = LazyLock::new(|| {
+        std::array::from_fn(|score| {
+            let nats = -f64::ln_1p(-f64::from(u32::try_from(score).expect("small")) / 100.0);
+            #[expect(clippy::cast_possible_truncation, reason = "at most 4,605,170")]
+            let micronats = (nats * 1e6).round() as i64;
+            micronats
+        })
+    });
+    TABLE[usize::from(score.min(MAX_SCORE))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hazards_are_whole_micronats() {
+        for (score, micronats) in [(0, 0), (5, 51_293), (21, 235_722), (47, 634_878), (73, 1_309_333)] {
+            assert_eq!(hazard_micronats(score), micronats, "{score}");
+        }
+        assert_eq!((hazard_micronats(99), hazard_micronats(100)), (4_605_170, 4_605_170));
+        assert_eq!(SignalLevel::ALL.map(SignalLevel::score), [5, 21, 47, 73, 99]);
+    }
+
+    #[test]
+    fn an_entity_has_one_bounded_name() {
+        let named = |kind, id: &str| Entity::new(kind, id).map(|entity| entity.id);
+        assert_eq!(named(EntityKind::User, " ada\u{0} "), Some("ada\u{fffd}".to_owned()));
+        assert_eq!(named(EntityKind::User, " \t"), None);
+        let (long, other) = ("ä".repeat(400), format!("{}x", "ä".repeat(399)));
+        let (cut, other) = (named(EntityKind::Resource, &long), named(EntityKind::Resource, &other));
+        assert!(cut.as_ref().is_some_and(|id| id.len() <= MAX_ENTITY_BYTES && id.len() > 500));
+        assert_ne!(cut, other);
+        for (written, expected) in [
+            ("203.0.113.7", Some("203.0.113.7")),
+            ("::ffff:203.0.113.7", Some("203.0.113.7")),
+            ("2001:DB8:0:0::1", Some("2001:db8::1")),
+            ("127.0.0.1", None),
+            ("::", None),
+            ("ec2.amazonaws.com", None),
+            ("203.0.113.7:443", None),
+        ] {
+            assert_eq!(named(EntityKind::NetworkAddress, written).as_deref(), expected, "{written}");
+        }
+    }
+}
