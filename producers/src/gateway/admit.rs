@@ -20,6 +20,8 @@ use super::{
     refusal::Refusal,
 };
 
+/// Why a request always has a [`Peer`].
+const NAMED: &str = "the accept loop names the peer of every request";
 /// Most proxies that are followed back through `X-Forwarded-For`.
 const MAX_PROXIES: usize = 16;
 
@@ -89,17 +91,21 @@ fn authenticate(app: &App, request: &Request) -> Result<Principal, Refusal> {
     if let Some(principal) = bearer(request.headers()).and_then(|token| keys.verify(token)) {
         return Ok(principal);
     }
-    let peer = request.extensions().get::<Peer>().expect("the accept loop names the peer of every request");
-    let client = client_address(peer.0, request.headers(), &app.config.trusted_proxies);
+    let unauthenticated =
+        Refusal::new(ProblemKind::Unauthenticated, "send a valid API key as Authorization: Bearer weir_…");
+    let peer = *request.extensions().get::<Peer>().expect(NAMED);
+    Err(login_failed(app, peer, request.headers(), unauthenticated))
+}
+
+/// Counts a failed login against its address: the refusal, or 429 where there were too many.
+pub(super) fn login_failed(app: &App, peer: Peer, headers: &HeaderMap, refusal: Refusal) -> Refusal {
+    let client = client_address(peer.0, headers, &app.config.trusted_proxies);
     match app.limiters.failed_logins.take(Network::from(client)) {
-        Ok(_) => Err(Refusal::new(
-            ProblemKind::Unauthenticated,
-            "send a valid API key as Authorization: Bearer weir_…",
-        )),
+        Ok(_) => refusal,
         Err(allowance) => {
             metrics::counter!("weir_rate_limited_total", "tenant_class" => "address").increment(1);
-            Err(Refusal::new(ProblemKind::RateLimited, "too many failed logins from this address")
-                .retry_after(allowance.wait()))
+            Refusal::new(ProblemKind::RateLimited, "too many failed logins from this address")
+                .retry_after(allowance.wait())
         }
     }
 }

@@ -12,21 +12,21 @@ use tokio::{
     time::timeout,
 };
 
-use super::{config::Limits, refusal::Refusal};
+use super::refusal::Refusal;
 
 /// Bodies that are decoded or parsed at once, beside the event loop. Bounds what decoders hold (a zstd
 /// window is up to 8 MiB) and leaves the event loop its processor time.
 const HEAVY_AT_ONCE: usize = 4;
 
-/// The bytes that all requests together may hold.
+/// The bytes that requests together may hold.
 pub(super) struct Budget {
     bytes: Arc<Semaphore>,
     heavy: Arc<Semaphore>,
 }
 
 impl Budget {
-    pub(super) fn new(limits: &Limits) -> Self {
-        let bytes = Arc::new(Semaphore::new(limits.in_hand_bytes));
+    pub(super) fn new(bytes: usize) -> Self {
+        let bytes = Arc::new(Semaphore::new(bytes));
         Self { bytes, heavy: Arc::new(Semaphore::new(HEAVY_AT_ONCE)) }
     }
 
@@ -40,7 +40,8 @@ impl Budget {
         Arc::clone(&self.heavy).acquire_owned().await.expect("the semaphore is never closed")
     }
 
-    fn charge(&self) -> Charge {
+    /// A charge of nothing yet.
+    pub(super) fn charge(&self) -> Charge {
         Charge { budget: Arc::clone(&self.bytes), held: None }
     }
 }
@@ -76,26 +77,32 @@ pub(super) struct Sent {
     pub(super) charge: Charge,
 }
 
+/// How much of a body is read, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) bytes: usize,
+    pub(super) time: Duration,
+}
+
 /// Reads the whole body, or refuses as soon as that is clear: before the first byte by `Content-Length`.
 pub(super) async fn read(
     headers: &HeaderMap,
     body: Body,
     budget: &Budget,
-    limits: &Limits,
-    at_most: Duration,
+    patience: Patience,
 ) -> Result<Sent, Refusal> {
     let declared = declared_length(headers);
-    if declared.is_some_and(|length| length > limits.body_bytes as u64) {
-        return Err(too_large(limits));
+    if declared.is_some_and(|length| length > patience.bytes as u64) {
+        return Err(too_large(patience.bytes));
     }
     if declared.is_some_and(|length| length > budget.free() as u64) {
         return Err(overloaded());
     }
-    match timeout(at_most, collect(body, budget.charge(), limits)).await {
+    match timeout(patience.time, collect(body, budget.charge(), patience.bytes)).await {
         Ok(sent) => sent,
         Err(_) => Err(Refusal::new(
             ProblemKind::RequestTimeout,
-            format!("the body did not arrive within {} s", at_most.as_secs_f32()),
+            format!("the body did not arrive within {} s", patience.time.as_secs_f32()),
         )
         .closing()),
     }
@@ -105,7 +112,7 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
-async fn collect(mut body: Body, mut charge: Charge, limits: &Limits) -> Result<Sent, Refusal> {
+async fn collect(mut body: Body, mut charge: Charge, at_most: usize) -> Result<Sent, Refusal> {
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| {
@@ -113,8 +120,8 @@ async fn collect(mut body: Body, mut charge: Charge, limits: &Limits) -> Result<
         })?;
         // Trailers say nothing that matters here.
         let Ok(data) = frame.into_data() else { continue };
-        if bytes.len() + data.len() > limits.body_bytes {
-            return Err(too_large(limits));
+        if bytes.len() + data.len() > at_most {
+            return Err(too_large(at_most));
         }
         charge.grow(data.len())?;
         bytes.extend_from_slice(&data);
@@ -122,8 +129,8 @@ async fn collect(mut body: Body, mut charge: Charge, limits: &Limits) -> Result<
     Ok(Sent { bytes: bytes.freeze(), charge })
 }
 
-fn too_large(limits: &Limits) -> Refusal {
-    let detail = format!("the body is larger than {} bytes; send fewer events at once", limits.body_bytes);
+fn too_large(at_most: usize) -> Refusal {
+    let detail = format!("the body is larger than {at_most} bytes; send fewer events at once");
     Refusal::new(ProblemKind::BodyTooLarge, detail).closing()
 }
 
@@ -137,12 +144,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_held_is_bounded_and_given_back() {
-        let limits = Limits { in_hand_bytes: 100, ..Limits::default() };
-        let budget = Budget::new(&limits);
+        let patience = Patience { bytes: 1_000, time: Duration::from_secs(5) };
+        let budget = Budget::new(100);
         let headers = HeaderMap::new();
-        let read = |length: usize| {
-            read(&headers, Body::from(vec![b' '; length]), &budget, &limits, Duration::from_secs(5))
-        };
+        let read = |length: usize| read(&headers, Body::from(vec![b' '; length]), &budget, patience);
         let first = read(70).await.map_err(|refusal| slug(&refusal).to_owned()).expect("room");
         let refused = read(40).await.err().expect("no room");
         assert_eq!(slug(&refused), "overloaded");
@@ -153,13 +158,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_declared_length_is_judged_before_the_body() {
-        let limits = Limits { in_hand_bytes: 100, body_bytes: 1_000, ..Limits::default() };
-        let budget = Budget::new(&limits);
+        let patience = Patience { bytes: 1_000, time: Duration::from_mins(1) };
+        let budget = Budget::new(100);
         for (length, expected) in [("101", "overloaded"), ("1001", "body-too-large")] {
             let headers = HeaderMap::from_iter([(header::CONTENT_LENGTH, length.parse().expect("a value"))]);
             // A body that never comes: the answer does not wait for it.
             let never = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
-            let refused = read(&headers, never, &budget, &limits, Duration::from_mins(1)).await;
+            let refused = read(&headers, never, &budget, patience).await;
             assert_eq!(slug(&refused.err().expect("refused")), expected);
         }
     }

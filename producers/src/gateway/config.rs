@@ -10,6 +10,8 @@ use std::{
 
 use ipnet::IpNet;
 
+use super::signature::WebhookSecrets;
+
 /// The gateway's settings.
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
@@ -23,6 +25,8 @@ pub struct GatewayConfig {
     pub rates: Rates,
     /// Proxies whose `X-Forwarded-For` is believed. Connections from them are not counted per address.
     pub trusted_proxies: Vec<IpNet>,
+    /// What GitHub signs its webhooks with, by tenant.
+    pub github: WebhookSecrets,
     /// What `GET /metrics` answers; without it there is no such route.
     pub metrics: Option<RenderMetrics>,
 }
@@ -35,6 +39,7 @@ impl Default for GatewayConfig {
             timeouts: Timeouts::default(),
             rates: Rates::default(),
             trusted_proxies: Vec::new(),
+            github: WebhookSecrets::default(),
             metrics: None,
         }
     }
@@ -45,12 +50,16 @@ impl Default for GatewayConfig {
 pub struct Limits {
     /// Body as sent, in bytes.
     pub body_bytes: usize,
+    /// The same for another system's records. Such senders choose the size of a batch and do not compress.
+    pub records_bytes: usize,
     /// Body once decoded, in bytes.
     pub decoded_bytes: usize,
     /// Decoded bytes per sent byte.
     pub decoded_ratio: usize,
     /// Decoded bytes of all requests in hand.
     pub in_hand_bytes: usize,
+    /// Bytes of webhooks whose signature is not checked yet: strangers cannot use up what others need.
+    pub unproven_bytes: usize,
     /// Request headers.
     pub headers: usize,
     /// Request line and headers together, in bytes.
@@ -65,9 +74,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes: 1024 * 1024,
+            records_bytes: 8 * 1024 * 1024,
             decoded_bytes: 8 * 1024 * 1024,
             decoded_ratio: 100,
             in_hand_bytes: 16 * 1024 * 1024,
+            unproven_bytes: 4 * 1024 * 1024,
             headers: 64,
             head_bytes: 16 * 1024,
             connections: 4_096,

@@ -14,23 +14,20 @@ use schemas::{
     Envelope, TenantId, Timestamp,
     access::Principal,
     codec::{Refusal as Unreadable, json},
-    problem::{Problem, ProblemKind},
+    problem::Problem,
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{
     App,
-    body::{self, Charge, Sent},
-    encoding::{self, ContentEncoding},
+    body::{self, Patience},
+    encoding::ContentEncoding,
     media::ContentMode,
     observe::Traces,
+    reading,
     refusal::Refusal,
     settle::{self, Count, Published, Rejected},
 };
-
-/// Bodies up to this size are parsed where the request runs; larger ones, and all that must be decoded
-/// first, beside the event loop.
-const LIGHT_BYTES: usize = 32 * 1024;
 
 /// Publish events.
 ///
@@ -81,51 +78,16 @@ pub(super) async fn publish(
     let mode = ContentMode::of(&parts.headers)?;
     let encoding = ContentEncoding::of(&parts.headers)?;
     let (limits, timeouts) = (&app.config.limits, &app.config.timeouts);
-    let sent = body::read(&parts.headers, body, &app.budget, limits, timeouts.body).await?;
+    let patience = Patience { bytes: limits.body_bytes, time: timeouts.body };
+    let sent = body::read(&parts.headers, body, &app.budget, patience).await?;
     let deadline = Instant::now() + timeouts.handler;
     let count = if mode == ContentMode::Batch { Count::Many } else { Count::One };
     let text = Text { mode, headers: parts.headers, tenant: principal.tenant.clone(), now: Utc::now() };
-    let (events, _charge) = understand(&app, encoding, sent, text, deadline).await?;
-    let events = events.into_iter().map(|event| in_trace(event, &traces)).collect();
+    // The charge lives until the answer: the events are held as long.
+    let (events, _charge) =
+        reading::decoded(&app, encoding, sent, deadline, move |body| text.parse(body)).await?;
+    let events = events.into_iter().map(|event| event.map(|event| traces.around(event))).collect();
     Ok(settle::publish(&app, events, traces.hop.as_ref(), deadline).await.answer(count))
-}
-
-/// Events created without a trace of their own were created in the request's.
-fn in_trace(event: Result<Envelope, Rejected>, traces: &Traces) -> Result<Envelope, Rejected> {
-    event.map(|mut envelope| {
-        if envelope.trace.is_none() {
-            envelope.trace = traces.incoming.as_ref().or(traces.hop.as_ref()).cloned();
-        }
-        envelope
-    })
-}
-
-type Events = (Vec<Result<Envelope, Rejected>>, Charge);
-
-/// Decodes and parses, beside the event loop if that may take long. The charge lives until the answer: the
-/// events are held as long.
-async fn understand(
-    app: &Arc<App>,
-    encoding: ContentEncoding,
-    sent: Sent,
-    text: Text,
-    deadline: Instant,
-) -> Result<Events, Refusal> {
-    if encoding == ContentEncoding::Identity && sent.bytes.len() <= LIGHT_BYTES {
-        return Ok((text.parse(&sent.bytes)?, sent.charge));
-    }
-    let overloaded = |_| Refusal::new(ProblemKind::Overloaded, "too many large bodies are being read");
-    let turn = timeout_at(deadline, app.budget.turn()).await.map_err(overloaded)?;
-    let worker = Arc::clone(app);
-    let Sent { bytes, mut charge } = sent;
-    let work = tokio::task::spawn_blocking(move || {
-        // Here, not with the request: work goes on when the client is gone.
-        let _turn = turn;
-        let limits = &worker.config.limits;
-        let decoded = encoding::decode(encoding, bytes, limits, &mut |more| charge.grow(more))?;
-        Ok((text.parse(&decoded)?, charge))
-    });
-    work.await.unwrap_or_else(|_| Err(Refusal::new(ProblemKind::Internal, "the body could not be read")))
 }
 
 /// What is known about a body before it is read.

@@ -1,4 +1,4 @@
-//! Which of the three CloudEvents modes a request is in, by its `Content-Type`.
+//! What a body is, by its `Content-Type`: which of the three CloudEvents modes, or plain JSON.
 
 use http::{HeaderMap, header};
 use mime::Mime;
@@ -20,39 +20,54 @@ pub(super) enum ContentMode {
 impl ContentMode {
     /// What the headers say. JSON only, in UTF-8 only.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let mut values = headers.get_all(header::CONTENT_TYPE).iter();
-        let text = match (values.next(), values.next()) {
-            (Some(value), None) => value.to_str().map_err(|_| unsupported("Content-Type is not readable"))?,
-            (None, _) => return Err(unsupported("Content-Type is missing")),
-            (Some(_), Some(_)) => return Err(unsupported("there may be one Content-Type")),
-        };
-        let media: Mime = text.parse().map_err(|_| unsupported(&format!("{text:?} is no media type")))?;
-        match media.get_param(mime::CHARSET) {
-            Some(charset) if charset != mime::UTF_8 => {
-                return Err(unsupported(&format!("charset {charset} is not taken, only utf-8")));
-            }
-            _ => {}
-        }
+        let media = media_type(headers).map_err(|what| unsupported(&what, EVENTS))?;
         match media.essence_str() {
             "application/cloudevents+json" => Ok(Self::Structured),
             "application/cloudevents-batch+json" => Ok(Self::Batch),
             other if other.starts_with("application/cloudevents") => {
-                Err(unsupported(&format!("{other} is not taken")))
+                Err(unsupported(&format!("{other} is not taken"), EVENTS))
             }
-            _ if media.subtype() == mime::JSON || media.suffix() == Some(mime::JSON) => Ok(Self::Binary),
-            other => Err(unsupported(&format!("{other} is not taken"))),
+            _ if is_json(&media) => Ok(Self::Binary),
+            other => Err(unsupported(&format!("{other} is not taken"), EVENTS)),
         }
     }
 }
 
-fn unsupported(what: &str) -> Refusal {
-    Refusal::new(
-        ProblemKind::UnsupportedMediaType,
-        format!(
-            "{what}; send application/cloudevents+json, application/cloudevents-batch+json, or \
-             application/json with ce-* headers"
-        ),
-    )
+const EVENTS: &str = "application/cloudevents+json, application/cloudevents-batch+json, or application/json with \
+                      ce-* headers";
+
+/// Checks that the body is said to be JSON, or a JSON text a line.
+pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let media = media_type(headers).map_err(|what| unsupported(&what, "application/json"))?;
+    match media.essence_str() {
+        _ if is_json(&media) => Ok(()),
+        "application/x-ndjson" | "application/jsonl" => Ok(()),
+        other => Err(unsupported(&format!("{other} is not taken"), "application/json")),
+    }
+}
+
+/// JSON or a type that is written as JSON.
+fn is_json(media: &Mime) -> bool {
+    media.subtype() == mime::JSON || media.suffix() == Some(mime::JSON)
+}
+
+/// The one media type of a body in UTF-8, or what is wrong with it.
+fn media_type(headers: &HeaderMap) -> Result<Mime, String> {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let text = match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().map_err(|_| "Content-Type is not readable")?,
+        (None, _) => return Err("Content-Type is missing".into()),
+        (Some(_), Some(_)) => return Err("there may be one Content-Type".into()),
+    };
+    let media: Mime = text.parse().map_err(|_| format!("{text:?} is no media type"))?;
+    match media.get_param(mime::CHARSET) {
+        Some(charset) if charset != mime::UTF_8 => Err(format!("charset {charset} is not taken, only utf-8")),
+        _ => Ok(media),
+    }
+}
+
+fn unsupported(what: &str, wanted: &str) -> Refusal {
+    Refusal::new(ProblemKind::UnsupportedMediaType, format!("{what}; send {wanted}"))
 }
 
 #[cfg(test)]
@@ -87,5 +102,20 @@ mod tests {
         check(&["application/cloudevents+json; charset=utf-16"], None);
         check(&["application/json", "application/cloudevents+json"], None);
         check(&["nonsense"], None);
+    }
+    #[test]
+    fn records_are_json_or_a_line_each() {
+        let of = |value: &'static str| {
+            check_json(&HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(value))]))
+        };
+        for json in ["application/json", "application/json; charset=UTF-8", "application/x-ndjson"] {
+            assert!(of(json).is_ok(), "{json}");
+        }
+        for other in
+            ["application/x-www-form-urlencoded", "application/json; charset=latin1", "text/plain", ""]
+        {
+            assert_eq!(of(other).expect_err(other).answer.problem.slug(), "unsupported-media-type");
+        }
+        assert!(check_json(&HeaderMap::new()).is_err());
     }
 }

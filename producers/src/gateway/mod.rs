@@ -1,4 +1,5 @@
-//! The HTTP gateway: events come in as CloudEvents, and are answered with 202 only once Kafka has them.
+//! The HTTP gateway: events come in as CloudEvents, as other systems' records ([`sources`], [`webhook`]) and as
+//! commands ([`commands`]), and are answered with 202 only once Kafka has them.
 //!
 //! One request, in order: the head is checked ([`observe`]), the caller is known and within its rate
 //! ([`admit`]), the body is counted in as it arrives ([`body`]), decoded once ([`encoding`]), parsed by the
@@ -18,12 +19,16 @@ mod media;
 mod observe;
 mod publisher;
 mod rates;
+mod reading;
 mod refusal;
 mod router;
 mod settle;
+mod signature;
+mod sources;
 mod stalled;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 use std::{
     net::SocketAddr,
@@ -37,6 +42,7 @@ pub use config::{GatewayConfig, Limits, Rates, RenderMetrics, Timeouts};
 pub use publisher::{Delivery, KafkaPublisher, Publisher};
 pub use router::openapi;
 use schemas::access::KeyRing;
+pub use signature::{InvalidSecrets, WebhookSecrets};
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
@@ -53,6 +59,8 @@ struct App {
     keys: KeyRingWatch,
     limiters: Limiters,
     budget: Budget,
+    /// What requests hold whose sender is not known before their body is read.
+    unproven: Budget,
     in_hand: Mutex<InHand>,
     stopping: AtomicBool,
 }
@@ -61,7 +69,8 @@ impl App {
     fn new(config: GatewayConfig, publisher: Arc<dyn Publisher>, keys: KeyRingWatch) -> Self {
         Self {
             limiters: Limiters::new(&config.rates),
-            budget: Budget::new(&config.limits),
+            budget: Budget::new(config.limits.in_hand_bytes),
+            unproven: Budget::new(config.limits.unproven_bytes),
             in_hand: Mutex::default(),
             stopping: AtomicBool::new(false),
             config,

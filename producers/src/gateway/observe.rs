@@ -15,7 +15,7 @@ use opentelemetry::{propagation::TextMapPropagator, trace::TraceContextExt};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use schemas::{
-    TraceContext,
+    Envelope, TraceContext,
     problem::{PROBLEM_JSON, ProblemKind, printable},
 };
 use tracing::{Instrument, Span, debug, field, info_span, warn};
@@ -49,6 +49,16 @@ pub(super) struct Traces {
     pub(super) incoming: Option<TraceContext>,
     /// The request's own span, in which its records travel on.
     pub(super) hop: Option<TraceContext>,
+}
+
+impl Traces {
+    /// Events created without a trace of their own were created in the request's.
+    pub(super) fn around(&self, mut event: Envelope) -> Envelope {
+        if event.trace.is_none() {
+            event.trace = self.incoming.as_ref().or(self.hop.as_ref()).cloned();
+        }
+        event
+    }
 }
 
 /// The outermost layer.

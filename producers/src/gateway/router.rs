@@ -20,13 +20,14 @@ use super::{
     events, health, observe,
     rates::RouteClass,
     refusal::Refusal,
+    sources, webhook,
 };
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Weir gateway",
-        description = "Takes CloudEvents over HTTP and answers once Kafka has them.",
+        description = "Takes CloudEvents and other systems' records over HTTP and answers once Kafka has them.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     modifiers(&ApiKey)
@@ -53,19 +54,24 @@ fn described() -> OpenApiRouter<Arc<App>> {
 }
 
 fn publishing() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(events::publish))
+    OpenApiRouter::new().routes(routes!(events::publish)).routes(routes!(sources::publish))
+}
+
+/// Routes whose callers prove themselves by what they send.
+fn signed() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(webhook::publish))
 }
 
 /// The description of the gateway's routes.
 pub fn openapi() -> Document {
-    described().merge(publishing()).into_openapi()
+    described().merge(publishing()).merge(signed()).into_openapi()
 }
 
 /// The gateway's service. From the outside in: [`observe`], panics, the route, [`admit`], the handler.
 pub(super) fn router(app: &Arc<App>) -> Router {
     let door = Door { app: Arc::clone(app), scope: Scope::EventsWrite, class: RouteClass::Publish };
     let publishing = publishing().route_layer(middleware::from_fn_with_state(door, admit::admit));
-    let (router, document) = described().merge(publishing).split_for_parts();
+    let (router, document) = described().merge(publishing).merge(signed()).split_for_parts();
     router
         .route("/openapi.json", axum::routing::get(move || async move { Json(document) }))
         .fallback(|| async { Refusal::new(ProblemKind::NotFound, "there is no such path") })

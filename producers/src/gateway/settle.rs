@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
-use super::{App, publisher::Delivery, refusal::Refusal};
+use super::{App, publisher::Delivery, refusal::Refusal, sources::RecordCounts};
 use crate::kafka::{Acknowledged, DeliveryFailure, Health, SendError};
 
 /// An event that Kafka holds, and where.
@@ -53,6 +53,11 @@ impl Rejected {
     pub(super) fn new(index: usize, reason: ProblemKind, detail: &str) -> Self {
         Self { index, kind: reason.uri(), detail: schemas::problem::printable(detail), reason }
     }
+
+    /// The kind of problem.
+    pub(super) fn reason(&self) -> ProblemKind {
+        self.reason
+    }
 }
 
 /// Whether a request could carry one event or several: one that is refused answers for the request.
@@ -69,6 +74,9 @@ pub(super) struct Published {
     pub(super) accepted: Vec<Accepted>,
     /// What was refused.
     pub(super) rejected: Vec<Rejected>,
+    /// Of another system's records: how many there were, and what they lacked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) counts: Option<RecordCounts>,
 }
 
 /// Events sent to Kafka and not settled; their ids are logged if a stop has to leave them behind.
@@ -208,11 +216,30 @@ impl Settled {
         }
     }
 
+    /// Events that were stored.
+    pub(super) fn accepted(&self) -> usize {
+        self.published.accepted.len()
+    }
+
+    /// Events that were refused, in no order.
+    pub(super) fn rejected(&self) -> &[Rejected] {
+        &self.published.rejected
+    }
+
+    /// With counts of the records that the events are of.
+    pub(super) fn counted(mut self, counts: RecordCounts) -> Self {
+        self.published.counts = Some(counts);
+        self
+    }
+
     /// 202; or 503 with what was stored; or, with nothing stored, the first refusal's answer.
     pub(super) fn answer(mut self, count: Count) -> Response {
         self.published.accepted.sort_by_key(|accepted| accepted.index);
         self.published.rejected.sort_by_key(|rejected| rejected.index);
-        let Published { accepted, rejected } = &self.published;
+        let Published { accepted, rejected, counts } = &mut self.published;
+        if let Some(counts) = counts {
+            (counts.accepted, counts.rejected) = (accepted.len(), rejected.len());
+        }
         let mut refusal = match (self.pending, rejected.first()) {
             (Some(kind), _) => Refusal::new(kind, pending_detail(kind)),
             (None, Some(first)) if accepted.is_empty() => Refusal::new(first.reason, &first.detail),

@@ -110,7 +110,7 @@ pub(super) fn instant_of_number(number: f64) -> Option<Timestamp> {
 }
 
 /// No source that is read is older than the year 2000.
-fn plausible(time: Timestamp) -> Option<Timestamp> {
+pub(super) fn plausible(time: Timestamp) -> Option<Timestamp> {
     let plausible = time >= ASSUMED_TIME && time.year() <= 9_999;
     plausible.then(|| Timestamp::from_timestamp_micros(time.timestamp_micros())).flatten()
 }

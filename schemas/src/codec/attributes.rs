@@ -192,13 +192,19 @@ fn occurred_at(time: Option<&str>, reception: &Reception<'_>) -> Result<Timestam
         (None, Some(received)) => received,
         (None, None) => return Err(Refusal::new(Why::InvalidEnvelope, "time is missing")),
     };
+    check_time(time, reception.at)?;
+    Ok(time)
+}
+
+/// Refuses a time that is too early, or too far ahead of when the event was received.
+pub(super) fn check_time(time: Timestamp, received_at: Option<Timestamp>) -> Result<(), Refusal> {
     let early = time.timestamp() < EARLIEST_S;
-    let late = reception.at.and_then(|at| at.checked_add_signed(MAX_AHEAD)).is_some_and(|limit| time > limit);
+    let late = received_at.and_then(|at| at.checked_add_signed(MAX_AHEAD)).is_some_and(|limit| time > limit);
     if early || late {
         let bound = if early { "before 2000-01-01" } else { "more than 24 h ahead of when it was received" };
         return Err(Refusal::new(Why::TimeOutOfRange, format!("the event's time is {bound}")));
     }
-    Ok(time)
+    Ok(())
 }
 
 /// A trace context that is not one is left out, as W3C Trace Context asks.

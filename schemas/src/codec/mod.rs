@@ -33,7 +33,7 @@ pub use record::{decode, encode};
 pub use refusal::{Refusal, Why};
 pub use writer_schema::WriterSchema;
 
-use crate::{Envelope, ParkReason, Topic};
+use crate::{Envelope, ParkReason, Timestamp, Topic};
 
 /// A record as Kafka delivers it.
 #[derive(Debug, Clone, Copy)]
@@ -133,6 +133,14 @@ impl SchemaIds {
         let family = Topic::FAMILIES.iter().position(|family| *family == topic);
         self.0[family.expect("an event's topic is one of the six families")]
     }
+}
+
+/// Checks an envelope that was made from something else than JSON events against what every event must keep to: its
+/// time, its texts, and the limits of its native record (one JSON object). What passes is not parked for any of these.
+pub fn check(envelope: &Envelope, received_at: Timestamp) -> Result<(), Refusal> {
+    attributes::check_time(envelope.occurred_at, Some(received_at))?;
+    family::check(&envelope.event, envelope.native.as_ref())?;
+    envelope.native.as_ref().map_or(Ok(()), |native| json::check_native(&native.record))
 }
 
 /// A record to be written.

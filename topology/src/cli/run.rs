@@ -102,6 +102,7 @@ impl Process<'_> {
         let settings = &self.place.settings.gateway;
         let mut config = GatewayConfig { listen: settings.listen, ..GatewayConfig::default() };
         config.rates.per_key_per_minute = NonZeroU32::new(settings.requests_per_minute);
+        config.github = settings.github_webhook_secrets()?;
         config.metrics = Some(gateway::RenderMetrics::new(self.render_metrics()));
         let producer = self.place.producer_config("gateway", Purpose::Gateway);
         let publisher = Arc::new(KafkaPublisher::new(producer, self.place.framing().await?)?);
@@ -199,6 +200,7 @@ mod tests {
         let roles = parse(&["audit", "gateway"]).expect("both exist");
         assert_eq!(roles, Roles { gateway: true, query_api: false, stages: vec!["audit".to_owned()] });
         let error = parse(&["audits"]).expect_err("no such role").to_string();
-        assert!(error.contains("\"audits\"") && error.contains("audit, gateway and query-api"), "{error}");
+        let known = format!("{}, gateway and query-api", pipeline::declaration().stage_names().join(", "));
+        assert!(error.contains("\"audits\"") && error.contains(&known), "{error}");
     }
 }

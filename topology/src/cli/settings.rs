@@ -1,12 +1,15 @@
 //! What may be set: `weir.toml`, then `WEIR_SECTION__KEY`, then the names other programs share.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
 
 use anyhow::Context;
 use figment::{
     Figment,
     providers::{Env, Format as _, Serialized, Toml},
 };
+use producers::gateway::WebhookSecrets;
+use schemas::TenantId;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 /// Everything that can be set, with its defaults.
@@ -27,6 +30,48 @@ pub(super) struct Gateway {
     pub(super) listen: SocketAddr,
     /// Requests per minute for one API key; 0 for no limit.
     pub(super) requests_per_minute: u32,
+    /// What GitHub signs its webhooks with, by tenant: one secret, or two while one replaces the other.
+    pub(super) github_webhook_secrets: BTreeMap<String, OneOrMany>,
+    /// A TOML file that holds the same: `acme = "…"` or `acme = ["…", "…"]`. A tenant that both name has the file's.
+    pub(super) github_webhook_secrets_file: Option<PathBuf>,
+}
+
+/// Secrets as people write them down: one alone, or a list.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl fmt::Debug for OneOrMany {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OneOrMany(..)")
+    }
+}
+
+impl Gateway {
+    /// The secrets of GitHub's webhooks, from the settings and their file.
+    pub(super) fn github_webhook_secrets(&self) -> anyhow::Result<WebhookSecrets> {
+        let mut by_tenant = self.github_webhook_secrets.clone();
+        if let Some(file) = &self.github_webhook_secrets_file {
+            let read: BTreeMap<String, OneOrMany> =
+                Figment::from(Toml::file_exact(file)).extract().with_context(|| {
+                    format!("the file of webhook secrets, {}, cannot be used", file.display())
+                })?;
+            by_tenant.extend(read);
+        }
+        let mut secrets = WebhookSecrets::default();
+        for (tenant, given) in by_tenant {
+            let given = match given {
+                OneOrMany::One(one) => vec![one],
+                OneOrMany::Many(many) => many,
+            };
+            let tenant = TenantId::new(&tenant).context("the webhook secrets name no tenant")?;
+            secrets.set(tenant, given.into_iter().map(SecretString::from).collect())?;
+        }
+        Ok(secrets)
+    }
 }
 
 /// `[query_api]`
@@ -61,7 +106,12 @@ pub(super) struct ApiKeys {
 
 impl Default for Gateway {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8640)), requests_per_minute: 1_000 }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8640)),
+            requests_per_minute: 1_000,
+            github_webhook_secrets: BTreeMap::new(),
+            github_webhook_secrets_file: None,
+        }
     }
 }
 
@@ -110,4 +160,58 @@ fn secret(name: &str) -> Option<String> {
         let path = std::env::var(format!("{name}_FILE")).ok()?;
         std::fs::read_to_string(path).ok().map(|text| text.trim_end().to_owned())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn secrets(env: Option<&str>, file: Option<&str>) -> anyhow::Result<WebhookSecrets> {
+        let mut gateway = Gateway::default();
+        if let Some(env) = env {
+            let parsed = Figment::from(Serialized::default("secrets", env.parse::<figment::value::Value>()?));
+            gateway.github_webhook_secrets = parsed.extract_inner("secrets")?;
+        }
+        let mut written = tempfile::NamedTempFile::new()?;
+        if let Some(file) = file {
+            written.write_all(file.as_bytes())?;
+            gateway.github_webhook_secrets_file = Some(written.path().to_owned());
+        }
+        gateway.github_webhook_secrets()
+    }
+
+    #[track_caller]
+    fn check(env: Option<&str>, file: Option<&str>, tenants: &str) {
+        assert_eq!(format!("{:?}", secrets(env, file).expect("usable")), tenants);
+    }
+
+    #[test]
+    fn webhook_secrets_come_from_the_environment_and_a_file() {
+        check(None, None, "{}");
+        let acme = "{TenantId(\"Acme\")}";
+        check(Some("{Acme=\"0123456789abcdef\"}"), None, acme);
+        check(Some("{Acme=[\"0123456789abcdef\",\"fedcba9876543210\"]}"), None, acme);
+        check(None, Some("Acme = \"0123456789abcdef\""), acme);
+        check(Some("{Acme=\"0123456789abcdef\"}"), Some("Acme = [\"0123456789abcdef\"]"), acme);
+        check(None, Some("\"eu.acme\" = \"0123456789abcdef\""), "{TenantId(\"eu.acme\")}");
+    }
+
+    #[test]
+    fn secrets_that_cannot_be_used_are_told_without_showing_them() {
+        for (file, said) in [
+            ("acme = \"short-secret\"", "has 12 bytes"),
+            ("acme = []", "has 0 webhook secrets"),
+            ("\"a b\" = \"0123456789abcdef\"", "no tenant"),
+            ("acme = 7", "cannot be used"),
+            ("acme = ", "cannot be used"),
+        ] {
+            let error = format!("{:#}", secrets(None, Some(file)).expect_err(file));
+            assert!(error.contains(said) && !error.contains("short-secret"), "{file}: {error}");
+        }
+        let missing = Gateway { github_webhook_secrets_file: Some("/nowhere".into()), ..Gateway::default() };
+        let error = missing.github_webhook_secrets().expect_err("no such file");
+        assert!(error.to_string().contains("/nowhere"), "{error}");
+    }
 }

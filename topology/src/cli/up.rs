@@ -196,6 +196,11 @@ fn start_missing(
         let listen = free_address(preferred)?;
         let mut env = environment(endpoints, home);
         env.push((variable, listen.to_string()));
+        if let (GATEWAY, Some(file)) = (name, &settings.gateway.github_webhook_secrets_file) {
+            // The gateway runs in another folder.
+            let file = std::path::absolute(file)?.display().to_string();
+            env.push(("WEIR_GATEWAY__GITHUB_WEBHOOK_SECRETS_FILE", file));
+        }
         deployment.start(home, name, Start { args: vec!["run".into(), name.into()], env, listen })?;
     }
     Ok(())

@@ -107,7 +107,18 @@ async fn the_description_names_every_route_and_answer() {
     let served = Ask::new("GET", "/openapi.json").to(&running).await.json();
     assert_eq!(served, serde_json::to_value(openapi()).expect("serialises"));
     let paths: Vec<_> = served["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
-    assert_eq!(paths, ["/api/v1/events", "/livez", "/metrics", "/readyz", "/startupz"]);
+    assert_eq!(
+        paths,
+        [
+            "/api/v1/events",
+            "/api/v1/sources/github-webhook/{tenant}",
+            "/api/v1/sources/{source}",
+            "/livez",
+            "/metrics",
+            "/readyz",
+            "/startupz"
+        ]
+    );
     let publish = &served["paths"]["/api/v1/events"]["post"];
     let statuses: Vec<_> = publish["responses"].as_object().expect("answers").keys().cloned().collect();
     assert_eq!(statuses, ["202", "400", "401", "403", "408", "413", "415", "422", "429", "503"]);

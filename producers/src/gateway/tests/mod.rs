@@ -5,7 +5,9 @@ mod json;
 mod kafka;
 mod life;
 mod publish;
+mod sources;
 mod transport;
+mod webhook;
 
 use std::{
     collections::HashMap,

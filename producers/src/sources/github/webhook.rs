@@ -1,9 +1,10 @@
 //! Bodies of GitHub's webhooks to [`Activity`] events.
 //!
-//! The body does not say which event it is (a header does), only what happened to the thing it is about.
+//! The body does not say which event it is (a header does), only what happened to the thing it is about. So a body
+//! that comes with its headers ([`map_delivery`]) says more than one from a file ([`map`]).
 
 use schemas::{
-    Event, TenantId,
+    Event, EventId, TenantId, Timestamp,
     envelope::native_format,
     events::{Activity, ActivityKind, Actor, ActorKind, Outcome, OutcomeStatus, Resource},
 };
@@ -11,8 +12,10 @@ use schemas::{
 use super::{account, repository, source};
 use crate::sources::{
     fields::Fields,
-    mapped::{Draft, Mapped, NotAnObject},
+    mapped::{Draft, Mapped, NotAnObject, plausible},
 };
+use thiserror::Error;
+use uuid::Uuid;
 
 /// Members that tell a body from other objects.
 pub(in crate::sources) const NAMES: &[&str] =
@@ -32,6 +35,99 @@ const ABOUT: [&str; 12] = [
     "alert",
     "commits",
 ];
+
+/// Events that give or take rights.
+const RIGHTS: [&str; 13] = [
+    "branch_protection_configuration",
+    "branch_protection_rule",
+    "deploy_key",
+    "github_app_authorization",
+    "installation",
+    "installation_repositories",
+    "member",
+    "membership",
+    "organization",
+    "personal_access_token_request",
+    "repository_ruleset",
+    "team",
+    "team_add",
+];
+/// What is done to a repository that opens or closes it to others.
+const VISIBILITY: [&str; 2] = ["publicized", "privatized"];
+/// Longest name of an event.
+const MAX_EVENT_BYTES: usize = 100;
+
+/// What the headers of a delivery say: `X-GitHub-Delivery` and `X-GitHub-Event`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    id: Uuid,
+    event_id: EventId,
+    event: String,
+}
+
+/// Headers that cannot be a delivery's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum InvalidDelivery {
+    /// The id is no GUID.
+    #[error("X-GitHub-Delivery is not a GUID")]
+    Id,
+    /// The event is no name.
+    #[error("X-GitHub-Event is not a name of 1 to {MAX_EVENT_BYTES} letters, digits and underscores")]
+    Event,
+}
+
+impl Delivery {
+    /// Takes the headers' values. Unknown events are taken; every name that can be one.
+    pub fn new(id: &str, event: &str) -> Result<Self, InvalidDelivery> {
+        let id = Uuid::try_parse(id).map_err(|_| InvalidDelivery::Id)?;
+        let event_id = EventId::new(id).ok_or(InvalidDelivery::Id)?;
+        let is_name = (1..=MAX_EVENT_BYTES).contains(&event.len())
+            && event.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !is_name {
+            return Err(InvalidDelivery::Event);
+        }
+        Ok(Self { id, event_id, event: event.into() })
+    }
+
+    /// When it was made, where the GUID says so. GitHub's do: they are of version 1.
+    fn made_at(&self) -> Option<Timestamp> {
+        let (seconds, nanos) = self.id.get_timestamp()?.to_unix();
+        plausible(Timestamp::from_timestamp(i64::try_from(seconds).ok()?, nanos)?)
+    }
+
+    fn kind(&self, action: Option<&str>) -> ActivityKind {
+        let opened = self.event == "repository" && action.is_some_and(|action| VISIBILITY.contains(&action));
+        if opened || RIGHTS.contains(&self.event.as_str()) {
+            ActivityKind::PermissionChanged
+        } else {
+            ActivityKind::ApiCalled
+        }
+    }
+}
+
+/// Maps one body that came with its headers. The event's id is the delivery's, so that a redelivery is the same event;
+/// where the body tells no time, that is of the id too.
+pub fn map_delivery(tenant: &TenantId, text: &str, delivery: &Delivery) -> Result<Mapped, NotAnObject> {
+    let action = Fields::parse(text).map_err(NotAnObject)?.text("action");
+    let Mapped { mut envelope, mut oddities } = map(tenant, text)?;
+    envelope.id = delivery.event_id;
+    oddities.id_derived = false;
+    if oddities.time_assumed
+        && let Some(made_at) = delivery.made_at()
+    {
+        envelope.occurred_at = made_at;
+        oddities.time_assumed = false;
+    }
+    if let Event::Activity(activity) = &mut envelope.event {
+        activity.kind = delivery.kind(action.as_deref());
+        activity.action = match action {
+            Some(action) => format!("{}.{action}", delivery.event),
+            None => delivery.event.clone(),
+        };
+        activity.request_id = Some(delivery.id.to_string());
+    }
+    Ok(Mapped { envelope, oddities })
+}
 
 /// Maps one body.
 pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotAnObject> {
@@ -70,7 +166,7 @@ pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotAnObject> {
 }
 
 /// When the thing that the body is about last changed.
-fn time_of(record: &Fields<'_>, about: Option<&str>) -> Option<schemas::Timestamp> {
+fn time_of(record: &Fields<'_>, about: Option<&str>) -> Option<Timestamp> {
     let of = |name: &str| {
         let thing = record.object(name)?;
         ["updated_at", "completed_at", "started_at", "created_at", "timestamp"]
@@ -98,4 +194,53 @@ fn resources_of(record: &Fields<'_>) -> Vec<Resource> {
     let organisation = || record.object("organization")?.text("login");
     let found = [repo().map(repository), organisation().map(|login| account("organization", login))];
     found.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V1: &str = "72d3162e-cc78-11e3-81ab-4c9367dc0958";
+    const V4: &str = "0192f0c1-2345-4abc-8def-0123456789ab";
+
+    /// Action, kind and time of a body with those headers.
+    fn mapped(id: &str, event: &str, body: &str) -> (String, ActivityKind, Option<String>) {
+        let tenant = TenantId::new("acme").expect("a tenant");
+        let delivery = Delivery::new(id, event).expect("headers of a delivery");
+        let Mapped { envelope, oddities } = map_delivery(&tenant, body, &delivery).expect("an object");
+        assert_eq!((envelope.id.to_string().as_str(), oddities.id_derived), (id, false));
+        let time = (!oddities.time_assumed).then(|| envelope.occurred_at.format("%F").to_string());
+        let Event::Activity(activity) = envelope.event else { panic!("an activity") };
+        (activity.action, activity.kind, time)
+    }
+
+    #[test]
+    fn the_header_names_the_event_and_the_body_what_was_done() {
+        use ActivityKind::{ApiCalled, PermissionChanged};
+        let check = |event: &str, body: &str, action: &str, kind: ActivityKind| {
+            let (told, kind_of, _) = mapped(V4, event, body);
+            assert_eq!((told.as_str(), kind_of), (action, kind));
+        };
+        check("push", r#"{"commits":[]}"#, "push", ApiCalled);
+        check(
+            "issue_comment",
+            r#"{"action":"created","comment":{},"issue":{}}"#,
+            "issue_comment.created",
+            ApiCalled,
+        );
+        check("team_add", "{}", "team_add", PermissionChanged);
+        check("repository", r#"{"action":"publicized"}"#, "repository.publicized", PermissionChanged);
+        check("repository", r#"{"action":"renamed"}"#, "repository.renamed", ApiCalled);
+        check("tomorrows_event", r#"{"action":7}"#, "tomorrows_event", ApiCalled);
+    }
+
+    #[test]
+    fn the_time_is_the_bodys_or_else_the_deliverys() {
+        let time = |id: &str, body: &str| mapped(id, "issues", body).2;
+        assert_eq!(time(V1, r#"{"issue":{"updated_at":"2026-01-02T03:04:05Z"}}"#), Some("2026-01-02".into()));
+        assert_eq!(time(V1, "{}"), Some("2014-04-25".into()));
+        assert_eq!(time(V4, "{}"), None, "a random id tells no time");
+        let before_1970 = "00000000-0000-1000-8000-000000000001";
+        assert_eq!(time(before_1970, "{}"), None);
+    }
 }

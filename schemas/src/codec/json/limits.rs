@@ -12,6 +12,8 @@ pub(super) enum Document {
     Structured,
     /// The data alone: at `native`.
     Data,
+    /// The whole text is a native record.
+    Native,
 }
 
 /// What a text may hold.
@@ -121,7 +123,8 @@ impl<'a> Walk<'a> {
     fn new(text: &'a str, document: Document) -> Self {
         let open = Vec::with_capacity(EVENT.depth);
         let (bytes, limits) = (text.as_bytes(), EVENT);
-        Self { bytes, at: 0, open, limits, native_above: None, native_next: false, document }
+        let native_next = document == Document::Native;
+        Self { bytes, at: 0, open, limits, native_above: None, native_next, document }
     }
 
     fn run(mut self) -> Result<(), Refusal> {

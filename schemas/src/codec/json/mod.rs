@@ -68,6 +68,12 @@ pub fn parse_batch(
     Ok(items.into_iter().map(|item| structured(item, &reception)).collect())
 }
 
+/// Checks a native record, the text of one JSON object, against what such records may hold: depth 64, 10,000 keys and
+/// items, numbers of 40 digits, no U+0000. That it is JSON is not checked.
+pub(super) fn check_native(record: &str) -> Result<(), Refusal> {
+    limits::check(record, limits::Document::Native)
+}
+
 /// A structured event on a topic. A tenant in the headers serves where the event names none; it may not differ.
 pub(super) fn structured_record(
     value: &[u8],

@@ -1,0 +1,71 @@
+//! From a body's bytes to what they say: beside the event loop if that may take long.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use schemas::problem::ProblemKind;
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    App,
+    body::{Budget, Charge, Sent},
+    encoding::{self, ContentEncoding},
+    refusal::Refusal,
+};
+
+/// Bodies up to this size are read where the request runs; larger ones, and all that must be decoded first, beside
+/// the event loop.
+const LIGHT_BYTES: usize = 32 * 1024;
+
+/// Decodes a body and has it parsed. The charge is of all its bytes; it is for whoever holds what was parsed.
+pub(super) async fn decoded<T: Send + 'static>(
+    app: &Arc<App>,
+    encoding: ContentEncoding,
+    sent: Sent,
+    deadline: Instant,
+    parse: impl FnOnce(&Bytes) -> Result<T, Refusal> + Send + 'static,
+) -> Result<(T, Charge), Refusal> {
+    let weight = Weight::of(encoding, &sent.bytes);
+    let worker = Arc::clone(app);
+    let Sent { bytes, mut charge } = sent;
+    let work = move || {
+        let decoded =
+            encoding::decode(encoding, bytes, &worker.config.limits, &mut |more| charge.grow(more))?;
+        Ok((parse(&decoded)?, charge))
+    };
+    run(&app.budget, weight, deadline, work).await
+}
+
+/// Whether reading a body may hold the event loop up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Weight {
+    Light,
+    Heavy,
+}
+
+impl Weight {
+    pub(super) fn of(encoding: ContentEncoding, body: &Bytes) -> Self {
+        let light = encoding == ContentEncoding::Identity && body.len() <= LIGHT_BYTES;
+        if light { Self::Light } else { Self::Heavy }
+    }
+}
+
+/// Does the work here, or in its turn beside the event loop.
+pub(super) async fn run<T: Send + 'static>(
+    budget: &Budget,
+    weight: Weight,
+    deadline: Instant,
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    if weight == Weight::Light {
+        return work();
+    }
+    let overloaded = |_| Refusal::new(ProblemKind::Overloaded, "too many large bodies are being read");
+    let turn = timeout_at(deadline, budget.turn()).await.map_err(overloaded)?;
+    let working = tokio::task::spawn_blocking(move || {
+        // Here, not with the request: work goes on when the client is gone.
+        let _turn = turn;
+        work()
+    });
+    working.await.unwrap_or_else(|_| Err(Refusal::new(ProblemKind::Internal, "the body could not be read")))
+}

@@ -1,0 +1,232 @@
+//! `POST /api/v1/sources/{source}`: other systems' records, as `weir import` takes them from files.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::{Path, Request, State, rejection::PathRejection},
+    response::Response,
+};
+use bytes::Bytes;
+use chrono::Utc;
+use schemas::{
+    Envelope, TenantId, Timestamp,
+    access::Principal,
+    codec,
+    problem::{Problem, ProblemKind},
+};
+use serde::Serialize;
+use tokio::time::Instant;
+use tracing::warn;
+use utoipa::ToSchema;
+
+use super::{
+    App,
+    body::{self, Patience},
+    encoding::ContentEncoding,
+    media,
+    observe::Traces,
+    reading,
+    refusal::Refusal,
+    settle::{self, Count, Published, Rejected, Settled},
+};
+use crate::sources::{
+    Mapped, Oddities, SourceFormat,
+    elements::{Element, ElementDefect, Elements, FileDefect},
+};
+
+/// Most records of one request, as of events in a batch.
+const MAX_RECORDS: usize = codec::json::MAX_BATCH;
+
+/// What was made of a request's records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
+pub(super) struct RecordCounts {
+    /// Records in the body.
+    pub(super) records: usize,
+    /// Acknowledged by Kafka.
+    pub(super) accepted: usize,
+    /// Refused; each is listed with its place.
+    pub(super) rejected: usize,
+    /// Records without an id that their source promises to be unique: it is of their content.
+    pub(super) ids_derived: usize,
+    /// Records without a readable time of their own.
+    pub(super) times_assumed: usize,
+    /// Records with a field of a wrong type or length, or nobody who acted: such fields are left empty, and stand in
+    /// the native record as they were.
+    pub(super) fields_empty: usize,
+}
+
+impl RecordCounts {
+    pub(super) fn count(&mut self, oddities: Oddities) {
+        self.ids_derived += usize::from(oddities.id_derived);
+        self.times_assumed += usize::from(oddities.time_assumed);
+        self.fields_empty += usize::from(oddities.fields_empty);
+    }
+}
+
+/// Publish another system's records.
+///
+/// `kubernetes-audit` takes what an API server's audit webhook sends (an `EventList`, or one event); `cloudtrail` a
+/// `Records` object; `github-audit` and `okta` arrays; `terraform-plan` what `terraform show -json` writes. Each also
+/// takes one record, an array, or a record a line, up to 10,000 records of 1,000,000 bytes each. Every record becomes
+/// one event and is kept verbatim; an unknown kind is no reason to refuse it.
+///
+/// The answer is 202 once Kafka has acknowledged all that is valid, with the rest listed. Ids are the records' own or
+/// of their content, so that after 503, or no answer, the same request can be sent again.
+#[utoipa::path(
+    post,
+    path = "/api/v1/sources/{source}",
+    tag = "sources",
+    security(("api_key" = ["events:write"])),
+    params(("source" = String, Path,
+        description = "`kubernetes-audit`, `cloudtrail`, `github-audit`, `okta` or `terraform-plan`")),
+    request_body(content = serde_json::Value, content_type = "application/json", description = "Records"),
+    responses(
+        (status = 202, description = "stored; at least one accepted", body = Published),
+        (status = 400, description = "not JSON, cut, without a record, or over a limit", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 401, description = "no valid API key", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "scope missing", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "no such source", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "body, number of records or a record too large", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 415, description = "media type or encoding not taken", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "no record is one of this source, or times are out of range", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 429, description = "too many requests", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "Kafka or the gateway cannot take it now; lists what was accepted",
+            body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn publish(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Arc<Principal>>,
+    Extension(traces): Extension<Traces>,
+    source: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let format = format_of(source.as_ref().map_or("", |Path(source)| source))?;
+    let (parts, body) = request.into_parts();
+    media::check_json(&parts.headers)?;
+    let encoding = ContentEncoding::of(&parts.headers)?;
+    let (limits, timeouts) = (&app.config.limits, &app.config.timeouts);
+    let patience = Patience { bytes: limits.records_bytes, time: timeouts.body };
+    let sent = body::read(&parts.headers, body, &app.budget, patience).await?;
+    let deadline = Instant::now() + timeouts.handler;
+    let (tenant, now) = (principal.tenant.clone(), Utc::now());
+    let parse = move |body: &Bytes| read(format, &tenant, body, now);
+    let (records, _charge) = reading::decoded(&app, encoding, sent, deadline, parse).await?;
+    let Records { events, counts } = records;
+    let events = events.into_iter().map(|event| event.map(|event| traces.around(event))).collect();
+    let settled = settle::publish(&app, events, traces.hop.as_ref(), deadline).await;
+    report(format, &settled);
+    Ok(settled.counted(counts).answer(Count::Many))
+}
+
+/// By the names that `weir import` has for them.
+fn format_of(source: &str) -> Result<SourceFormat, Refusal> {
+    Ok(match source {
+        "kubernetes-audit" => SourceFormat::KubernetesAudit,
+        "cloudtrail" => SourceFormat::CloudTrail,
+        "github-audit" => SourceFormat::GithubAudit,
+        "okta" => SourceFormat::OktaSystemLog,
+        "terraform-plan" => SourceFormat::TerraformPlan,
+        "github-webhook" => {
+            let detail = "the tenant is missing: the webhook's URL ends with /github-webhook/ and the tenant";
+            return Err(Refusal::new(ProblemKind::NotFound, detail));
+        }
+        _ => {
+            let detail = "there is no such source; there are kubernetes-audit, cloudtrail, github-audit, okta, \
+                          terraform-plan and github-webhook/{tenant}";
+            return Err(Refusal::new(ProblemKind::NotFound, detail));
+        }
+    })
+}
+
+/// Tells operators what a sender that does not look at answers would never know.
+pub(super) fn report(format: SourceFormat, settled: &Settled) {
+    let source = format.name();
+    let accepted = u64::try_from(settled.accepted()).unwrap_or(u64::MAX);
+    metrics::counter!("weir_source_records_total", "source" => source, "outcome" => "accepted")
+        .increment(accepted);
+    for rejected in settled.rejected() {
+        let outcome = rejected.reason().slug();
+        metrics::counter!("weir_source_records_total", "source" => source, "outcome" => outcome).increment(1);
+    }
+    if let Some(first) = settled.rejected().first() {
+        let rejected = settled.rejected().len();
+        warn!(source, rejected, first_index = first.index, first = first.detail, "records were refused");
+    }
+}
+
+/// A body's records, as events.
+#[derive(Debug)]
+struct Records {
+    events: Vec<Result<Envelope, Rejected>>,
+    counts: RecordCounts,
+}
+
+fn read(format: SourceFormat, tenant: &TenantId, body: &[u8], now: Timestamp) -> Result<Records, Refusal> {
+    let mut records = Records { events: Vec::new(), counts: RecordCounts::default() };
+    let mut recognised = false;
+    for element in Elements::listed_in(body, format.list()) {
+        let Element { text, .. } = element.map_err(|defect| broken(&defect))?;
+        if records.events.len() == MAX_RECORDS {
+            let detail = format!("there are more than {MAX_RECORDS} records; send fewer at once");
+            return Err(Refusal::new(ProblemKind::BatchTooLarge, detail));
+        }
+        recognised = recognised || text.as_ref().is_ok_and(|text| format.is_recognised(text));
+        records.take(text.map(|text| format.map(tenant, &text)), now);
+    }
+    if records.events.is_empty() {
+        return Err(Refusal::new(ProblemKind::InvalidRequest, "the body holds no record"));
+    }
+    if !recognised && records.events.iter().any(Result::is_ok) {
+        let detail = format!("nothing in the body is {}; is this the right path for it?", format.record());
+        return Err(Refusal::new(ProblemKind::InvalidEvent, detail));
+    }
+    records.counts.records = records.events.len();
+    Ok(records)
+}
+
+type Read = Result<Result<Mapped, crate::sources::NotAnObject>, ElementDefect>;
+
+impl Records {
+    fn take(&mut self, read: Read, now: Timestamp) {
+        let index = self.events.len();
+        let rejected = |kind, detail: &str| Err(Rejected::new(index, kind, detail));
+        self.events.push(match read {
+            Err(defect) => rejected(kind_of(&defect), &format!("the record is {defect}")),
+            Ok(Err(_)) => rejected(ProblemKind::InvalidJson, "the record is not valid JSON"),
+            Ok(Ok(Mapped { envelope, oddities })) => match codec::check(&envelope, now) {
+                Ok(()) => {
+                    self.counts.count(oddities);
+                    Ok(envelope)
+                }
+                Err(bad) => rejected(bad.why.problem(), &bad.detail),
+            },
+        });
+    }
+}
+
+fn kind_of(defect: &ElementDefect) -> ProblemKind {
+    match defect {
+        ElementDefect::TooLarge { .. } => ProblemKind::EventTooLarge,
+        ElementDefect::NotAnObject | ElementDefect::NotUtf8 | ElementDefect::Malformed => {
+            ProblemKind::InvalidJson
+        }
+    }
+}
+
+/// What a file is told, a body is told in its own words.
+fn broken(defect: &FileDefect) -> Refusal {
+    let detail = match defect {
+        FileDefect::NotRecords => "the body holds neither an object nor an array of them".into(),
+        FileDefect::Cut => "the body ends in the middle of a record or list".into(),
+        FileDefect::Malformed { at } => format!("the body is not valid JSON from byte {at} on"),
+        FileDefect::Unreadable(_) => "the body cannot be read to its end".into(),
+    };
+    Refusal::new(ProblemKind::InvalidJson, detail)
+}

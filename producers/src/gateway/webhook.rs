@@ -1,0 +1,183 @@
+//! `POST /api/v1/sources/github-webhook/{tenant}`: GitHub's webhooks, known by their signature.
+//!
+//! GitHub sends no API key. The path names the tenant, and the body's signature proves that it was sent by whoever
+//! has one of the tenant's secrets; nothing of the body is looked at before that. Deliveries are not held to a rate,
+//! for GitHub never sends again by itself what it was refused; what they may hold is bounded apart from all else.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::{Path, Request, State, rejection::PathRejection},
+    response::Response,
+};
+use bytes::Bytes;
+use chrono::Utc;
+use http::{HeaderMap, HeaderName};
+use schemas::{
+    Envelope, TenantId, Timestamp, codec,
+    problem::{Problem, ProblemKind},
+};
+use tokio::time::Instant;
+
+use super::{
+    App,
+    admit::{self, Peer},
+    body::{self, Patience, Sent},
+    encoding::ContentEncoding,
+    media,
+    observe::Traces,
+    reading::{self, Weight},
+    refusal::Refusal,
+    settle::{self, Count, Published},
+    signature::Signature,
+    sources::{self, RecordCounts},
+};
+use crate::{
+    kafka::MAX_RECORD_BYTES,
+    sources::{Mapped, SourceFormat, github::webhook::Delivery},
+};
+
+const EVENT: HeaderName = HeaderName::from_static("x-github-event");
+const DELIVERY: HeaderName = HeaderName::from_static("x-github-delivery");
+
+/// Publish a GitHub webhook.
+///
+/// Signed with one of the secrets that are configured for the tenant (`X-Hub-Signature-256` over the body as sent);
+/// set the webhook's content type to `application/json`. Any event is taken. `X-GitHub-Delivery` is the event's id:
+/// a redelivery is recognised as a duplicate.
+#[utoipa::path(
+    post,
+    path = "/api/v1/sources/github-webhook/{tenant}",
+    tag = "sources",
+    params(
+        ("tenant" = String, Path, description = "Whose webhook it is"),
+        ("X-Hub-Signature-256" = String, Header, description = "`sha256=` and 64 lower-case hexadecimal digits"),
+        ("X-GitHub-Event" = String, Header, description = "The event's name"),
+        ("X-GitHub-Delivery" = String, Header, description = "The delivery's GUID"),
+    ),
+    request_body(content = serde_json::Value, content_type = "application/json", description = "The payload"),
+    responses(
+        (status = 202, description = "stored", body = Published),
+        (status = 400, description = "not a JSON object, over a limit, or a header missing", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 401, description = "signature missing, malformed or wrong, or tenant unknown", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 413, description = "too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "media type or encoding not taken", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "the event's time is out of range", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 429, description = "too many wrong signatures from this address", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "Kafka or the gateway cannot take it now", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn publish(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Extension(traces): Extension<Traces>,
+    tenant: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let unproven = |detail: &str| {
+        let refusal = Refusal::new(ProblemKind::Unauthenticated, detail);
+        admit::login_failed(&app, peer, &parts.headers, refusal)
+    };
+    let signature = Signature::of(&parts.headers).map_err(unproven)?;
+    let (limits, timeouts) = (&app.config.limits, &app.config.timeouts);
+    let patience = Patience { bytes: limits.body_bytes, time: timeouts.body };
+    let sent = body::read(&parts.headers, body, &app.unproven, patience).await?;
+    let deadline = Instant::now() + timeouts.handler;
+    let named = tenant.map_or_else(|_| String::new(), |Path(tenant)| tenant);
+    let sender = Sender { app: Arc::clone(&app), named, signature };
+    let (sent, tenant) = sender.verify(sent, deadline).await?;
+    let tenant = tenant.ok_or_else(|| {
+        unproven(
+            "the signature does not hold for this body; check the webhook's secret and the tenant in its URL",
+        )
+    })?;
+    let received = Received { delivery: delivery_of(&parts.headers)?, tenant, now: Utc::now() };
+    media::check_json(&parts.headers)?;
+    let encoding = ContentEncoding::of(&parts.headers)?;
+    let (read, _charge) = received.read(&app, encoding, sent, deadline).await?;
+    let (event, counts) = read;
+    let settled = settle::publish(&app, vec![Ok(traces.around(event))], traces.hop.as_ref(), deadline).await;
+    sources::report(SourceFormat::GithubWebhook, &settled);
+    Ok(settled.counted(counts).answer(Count::One))
+}
+
+/// Who a request says that it comes from.
+struct Sender {
+    app: Arc<App>,
+    named: String,
+    signature: Signature,
+}
+
+impl Sender {
+    /// The tenant, if the body as it was sent bears out the signature.
+    async fn verify(self, sent: Sent, deadline: Instant) -> Result<(Sent, Option<TenantId>), Refusal> {
+        let weight = Weight::of(ContentEncoding::Identity, &sent.bytes);
+        let app = Arc::clone(&self.app);
+        let work = move || {
+            let tenant = self.app.config.github.verify(&self.named, &self.signature, &sent.bytes);
+            Ok((sent, tenant))
+        };
+        reading::run(&app.unproven, weight, deadline, work).await
+    }
+}
+
+/// What is known about a delivery before its body is read.
+struct Received {
+    delivery: Delivery,
+    tenant: TenantId,
+    now: Timestamp,
+}
+
+impl Received {
+    /// From here on the body counts among those of known senders.
+    async fn read(
+        self,
+        app: &Arc<App>,
+        encoding: ContentEncoding,
+        sent: Sent,
+        deadline: Instant,
+    ) -> Result<((Envelope, RecordCounts), body::Charge), Refusal> {
+        let Sent { bytes, charge } = sent;
+        let mut proven = app.budget.charge();
+        proven.grow(bytes.len())?;
+        drop(charge);
+        let sent = Sent { bytes, charge: proven };
+        reading::decoded(app, encoding, sent, deadline, move |body| self.map(body)).await
+    }
+
+    fn map(&self, body: &Bytes) -> Result<(Envelope, RecordCounts), Refusal> {
+        if body.len() > MAX_RECORD_BYTES {
+            let detail = format!("the payload has more than {MAX_RECORD_BYTES} bytes");
+            return Err(Refusal::new(ProblemKind::EventTooLarge, detail));
+        }
+        let invalid = |detail: &str| Refusal::new(ProblemKind::InvalidJson, detail);
+        let text = std::str::from_utf8(body).map_err(|_| invalid("the payload is not UTF-8"))?;
+        let mapped = crate::sources::github::webhook::map_delivery(&self.tenant, text, &self.delivery);
+        let Mapped { envelope, oddities } =
+            mapped.map_err(|_| invalid("the payload is not one valid JSON object"))?;
+        codec::check(&envelope, self.now).map_err(|bad| Refusal::new(bad.why.problem(), bad.detail))?;
+        let mut counts = RecordCounts { records: 1, ..RecordCounts::default() };
+        counts.count(oddities);
+        Ok((envelope, counts))
+    }
+}
+
+fn delivery_of(headers: &HeaderMap) -> Result<Delivery, Refusal> {
+    let one = |name: &HeaderName| {
+        let mut values = headers.get_all(name).iter();
+        let (value, more) = (values.next(), values.next());
+        value.filter(|_| more.is_none()).and_then(|value| value.to_str().ok())
+    };
+    let invalid = |detail: &str| Refusal::new(ProblemKind::InvalidRequest, detail);
+    let id = one(&DELIVERY).ok_or_else(|| invalid("there must be one X-GitHub-Delivery header"))?;
+    let event = one(&EVENT).ok_or_else(|| invalid("there must be one X-GitHub-Event header"))?;
+    Delivery::new(id, event).map_err(|error| invalid(&error.to_string()))
+}
