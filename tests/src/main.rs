@@ -7,6 +7,7 @@ mod faults;
 mod log_continuity;
 mod postgres_sink;
 mod query_api;
+mod risk;
 mod rules;
 mod stack;
 mod stage;

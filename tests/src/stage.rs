@@ -28,12 +28,18 @@ impl Site {
     }
 
     pub(crate) fn run(&self, members: usize) -> Running {
+        self.run_stages(&["audit"], members)
+    }
+
+    pub(crate) fn run_stages(&self, names: &[&str], members: usize) -> Running {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let (stop, health) = (CancellationToken::new(), Health::default());
         let config = RunConfig { members: NonZeroUsize::new(members).expect("some"), ..self.run_config() };
         let (told, seen) = (stop.clone(), health.clone());
-        let task = tokio::spawn(async move {
-            runtime::run(&pipeline::declaration(), &["audit".to_owned()], config, seen, told).await
-        });
+        let task =
+            tokio::spawn(
+                async move { runtime::run(&pipeline::declaration(), &names, config, seen, told).await },
+            );
         Running { stop, health, task }
     }
 }

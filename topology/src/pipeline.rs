@@ -2,9 +2,16 @@
 
 use std::error::Error;
 
-use processors::audit::Audit;
+use processors::{
+    audit::Audit,
+    change_review::ChangeReview,
+    risk::{Risk, RuleSet},
+};
 use schemas::Topic;
-use sinks::{postgres::PostgresSink, read_models::audit_entry::AuditEntries};
+use sinks::{
+    postgres::PostgresSink,
+    read_models::{audit_entry::AuditEntries, change_review::ChangeReviews, risk::RiskSignals},
+};
 
 use crate::{
     runtime::Site,
@@ -16,6 +23,10 @@ pub fn declaration() -> Topology {
     Topology::new([
         // Every event of every family becomes a row of the audit log.
         from(Topic::FAMILIES).through(Audit).to(AuditLog),
+        // Rules find signals in what was done; signals and decisions make up who is at risk.
+        from([Topic::Activity, Topic::Governance]).through(Risk::new(RuleSet::own())).to(RiskLog),
+        // Proposed changes are scored and routed; requests, decisions and progress make up where each of them stands.
+        from([Topic::Infrastructure, Topic::Governance]).through(ChangeReview).to(ChangeLog),
     ])
 }
 
@@ -32,5 +43,37 @@ impl Destination for AuditLog {
 
     fn open(&self, site: &Site) -> Result<Self::Sink, Box<dyn Error + Send + Sync>> {
         Ok(PostgresSink::new(site.sink_config(), AuditEntries::new()?))
+    }
+}
+
+/// The table `risk_signal`, and what follows from it.
+#[derive(Debug, Clone, Copy)]
+struct RiskLog;
+
+impl Destination for RiskLog {
+    type Sink = PostgresSink<RiskSignals>;
+
+    fn name(&self) -> &'static str {
+        "risk_signal"
+    }
+
+    fn open(&self, site: &Site) -> Result<Self::Sink, Box<dyn Error + Send + Sync>> {
+        Ok(PostgresSink::new(site.sink_config(), RiskSignals::new()))
+    }
+}
+
+/// The table `change_fact`, and `change_review`, which follows from it.
+#[derive(Debug, Clone, Copy)]
+struct ChangeLog;
+
+impl Destination for ChangeLog {
+    type Sink = PostgresSink<ChangeReviews>;
+
+    fn name(&self) -> &'static str {
+        "change_review"
+    }
+
+    fn open(&self, site: &Site) -> Result<Self::Sink, Box<dyn Error + Send + Sync>> {
+        Ok(PostgresSink::new(site.sink_config(), ChangeReviews))
     }
 }

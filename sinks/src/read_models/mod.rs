@@ -1,7 +1,9 @@
 //! Read models: one module per table, holding how it is written and how it is read.
 
 pub mod audit_entry;
+pub mod change_review;
 pub mod pipeline;
+pub mod risk;
 mod snapshot;
 mod writing;
 

@@ -1,0 +1,362 @@
+//! How dangerous an entity is, as a pure function of what it was exposed to and what was decided about it.
+//!
+//! Hazard halves every [`HALF_LIFE_HOURS`] of event time. Sums are whole numbers, so that no order of events, no
+//! partition and no restart can change a digit of them; only the last step, from hazard to score, is a float.
+
+use std::sync::LazyLock;
+
+use schemas::Timestamp;
+
+/// Hours after which a hazard counts half: 7 days.
+pub(crate) const HALF_LIFE_HOURS: i64 = 7 * 24;
+/// Exposures older than so many half-lives before the newest are left out: they weigh less than 10⁻¹² of it.
+const MAX_HALF_LIVES: i64 = 40;
+/// A rule contributes at most so many times its largest single hazard, so that a noisy one cannot drown the others.
+const MAX_PER_RULE: u128 = 3;
+/// What hazards are multiplied by before they decay.
+const SCALE_BITS: u32 = 32;
+/// All weights of an entity together multiply its hazard by no more than this many thousandths.
+const MAX_FACTOR: u64 = 100_000;
+/// The factor that changes nothing.
+pub(crate) const NEUTRAL: u64 = 1000;
+
+/// The hour in which an instant lies, counted from 1970 on.
+pub(crate) fn hour_of(at: Timestamp) -> i64 {
+    at.timestamp().div_euclid(3600)
+}
+
+/// What an entity was exposed to by one rule within one hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Exposure {
+    pub(crate) rule_id: String,
+    pub(crate) rule_title: String,
+    pub(crate) level: String,
+    pub(crate) hour: i64,
+    pub(crate) micronats: i64,
+    pub(crate) signals: i64,
+    pub(crate) first_at: Timestamp,
+    pub(crate) last_at: Timestamp,
+    pub(crate) tactics: Vec<String>,
+    pub(crate) techniques: Vec<String>,
+}
+
+/// A decision about how much an entity's hazard weighs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Weight {
+    pub(crate) weight_source: String,
+    pub(crate) decided_at: Timestamp,
+    pub(crate) event_id: uuid::Uuid,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) factor_thousandths: i32,
+}
+
+/// A rule that was wrong about the entity: its exposures up to that hour no longer count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dismissal {
+    pub(crate) rule_id: String,
+    pub(crate) decided_at: Timestamp,
+}
+
+impl Dismissal {
+    pub(crate) fn covers(&self, exposure: &Exposure) -> bool {
+        exposure.rule_id == self.rule_id && exposure.hour <= hour_of(self.decided_at)
+    }
+}
+
+/// From where an entity is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct View {
+    /// Facts after this instant (exposures: after its hour) do not count. `None`: all do.
+    pub(crate) until: Option<Timestamp>,
+    /// Weights that ended before this instant do not count. `None`: none has ended.
+    pub(crate) now: Option<Timestamp>,
+}
+
+impl View {
+    /// All that is known; what ends by itself has not ended.
+    pub(crate) const STORED: Self = Self { until: None, now: None };
+
+    /// All that is known, now.
+    pub(crate) fn at_present(now: Timestamp) -> Self {
+        Self { until: None, now: Some(now) }
+    }
+
+    /// As it was at an instant.
+    pub(crate) fn as_of(at: Timestamp) -> Self {
+        Self { until: Some(at), now: Some(at) }
+    }
+
+    pub(crate) fn knows(&self, decided_at: Timestamp) -> bool {
+        self.until.is_none_or(|until| decided_at <= until)
+    }
+
+    fn sees(&self, exposure: &Exposure) -> bool {
+        self.until.is_none_or(|until| exposure.hour <= hour_of(until))
+    }
+}
+
+/// How dangerous an entity is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Assessment {
+    /// The hour of the newest exposure that counts; 0 without one.
+    pub(crate) newest_hour: i64,
+    /// What the weights multiply hazard by.
+    pub(crate) factor: Factor,
+    /// By rule, largest first, then by id. Empty where nothing counts.
+    pub(crate) contributions: Vec<Contribution>,
+    /// Hazard at the newest hour without weights, scaled.
+    hazard: u128,
+}
+
+/// What one rule contributes to an entity's hazard.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Contribution {
+    pub(crate) rule_id: String,
+    /// Of its newest exposure.
+    pub(crate) rule_title: String,
+    /// Of its newest exposure.
+    pub(crate) level: String,
+    pub(crate) signals: i64,
+    pub(crate) first_at: Timestamp,
+    pub(crate) last_at: Timestamp,
+    /// Whether the rule fired more than it may contribute.
+    pub(crate) capped: bool,
+    /// Scaled as the assessment's.
+    hazard: u128,
+}
+
+/// What weights multiply hazard by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Factor {
+    pub(crate) thousandths: u64,
+    /// When a weight that counts ends by itself.
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// The product of the weights that count: of each source the latest decision.
+pub(crate) fn factor(weights: &[Weight], view: View) -> Factor {
+    let known = weights.iter().filter(|weight| view.knows(weight.decided_at));
+    let mut latest: Vec<&Weight> = Vec::new();
+    for weight in known {
+        match latest.iter_mut().find(|other| other.weight_source == weight.weight_source) {
+            None => latest.push(weight),
+            Some(other) if (other.decided_at, other.event_id) < (weight.decided_at, weight.event_id) => {
+                *other = weight;
+            }
+            Some(_) => {}
+        }
+    }
+    latest.retain(|weight| weight.expires_at.is_none_or(|end| view.now.is_none_or(|now| now < end)));
+    latest.sort_unstable_by(|a, b| a.weight_source.cmp(&b.weight_source));
+    let thousandths = latest.iter().fold(NEUTRAL, |product, weight| {
+        let factor = u64::try_from(weight.factor_thousandths).unwrap_or(0);
+        ((product * factor + 500) / 1000).min(MAX_FACTOR)
+    });
+    let ending = latest.iter().filter(|weight| weight.factor_thousandths != 1000);
+    Factor { thousandths, until: ending.filter_map(|weight| weight.expires_at).min() }
+}
+
+/// Assesses an entity. Exposures must be sorted by rule.
+pub(crate) fn assess(
+    exposures: &[Exposure],
+    weights: &[Weight],
+    dismissals: &[Dismissal],
+    view: View,
+) -> Assessment {
+    let dismissed = |exposure: &Exposure| {
+        dismissals.iter().any(|dismissal| view.knows(dismissal.decided_at) && dismissal.covers(exposure))
+    };
+    let counts = |exposure: &&Exposure| view.sees(exposure) && !dismissed(exposure);
+    let counting: Vec<&Exposure> = exposures.iter().filter(counts).collect();
+    let newest_hour = counting.iter().map(|exposure| exposure.hour).max().unwrap_or(0);
+    let oldest_hour = newest_hour.saturating_sub(MAX_HALF_LIVES * HALF_LIFE_HOURS);
+    let recent: Vec<&Exposure> =
+        counting.into_iter().filter(|exposure| exposure.hour > oldest_hour).collect();
+    let by_rule = recent.chunk_by(|a, b| a.rule_id == b.rule_id);
+    let mut contributions: Vec<Contribution> =
+        by_rule.filter_map(|of_rule| contribution(of_rule, newest_hour)).collect();
+    contributions.sort_by(|a, b| b.hazard.cmp(&a.hazard).then_with(|| a.rule_id.cmp(&b.rule_id)));
+    let hazard = contributions.iter().map(|contribution| contribution.hazard).sum();
+    Assessment { newest_hour, factor: factor(weights, view), contributions, hazard }
+}
+
+fn contribution(exposures: &[&Exposure], newest_hour: i64) -> Option<Contribution> {
+    let newest =
+        exposures.iter().max_by_key(|exposure| (exposure.last_at, &exposure.rule_title, &exposure.level))?;
+    let (mut sum, mut largest) = (0, 0);
+    for exposure in exposures {
+        let hazard = decayed(exposure.micronats, newest_hour - exposure.hour);
+        sum += hazard;
+        largest = largest.max(hazard);
+    }
+    Some(Contribution {
+        rule_id: newest.rule_id.clone(),
+        rule_title: newest.rule_title.clone(),
+        level: newest.level.clone(),
+        signals: exposures.iter().map(|exposure| exposure.signals).sum(),
+        first_at: exposures.iter().map(|exposure| exposure.first_at).min()?,
+        last_at: newest.last_at,
+        capped: sum > MAX_PER_RULE * largest,
+        hazard: sum.min(MAX_PER_RULE * largest),
+    })
+}
+
+/// Micronats after so many hours, scaled.
+fn decayed(micronats: i64, age_hours: i64) -> u128 {
+    /// 2^(−hours/168), scaled.
+    static WITHIN_ONE: LazyLock<Vec<u64>> = LazyLock::new(|| {
+        let scale = f64::from(SCALE_BITS).exp2();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 2³¹ to 2³²")]
+        (0..HALF_LIFE_HOURS).map(|hours| ((-ratio(hours)).exp2() * scale).round() as u64).collect()
+    });
+    let age = u64::try_from(age_hours).unwrap_or(0);
+    let half_life = HALF_LIFE_HOURS.unsigned_abs();
+    let within = usize::try_from(age % half_life).expect("less than a half-life");
+    let whole = u32::try_from(age / half_life).unwrap_or(u32::MAX).min(127);
+    (u128::from(micronats.unsigned_abs()) * u128::from(WITHIN_ONE[within])) >> whole
+}
+
+/// Hours as half-lives.
+fn ratio(hours: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "hours of the years 1 to 9999 fit in 53 bits")]
+    let (hours, half_life) = (hours as f64, HALF_LIFE_HOURS as f64);
+    hours / half_life
+}
+
+impl Assessment {
+    /// log2 of the weighted hazard in nats, as it would be at hour 0: negative infinity where nothing counts.
+    ///
+    /// All hazards halve together, so that entities keep their order by it as time passes.
+    pub(crate) fn sort_key(&self) -> f64 {
+        let weighted = self.hazard * u128::from(self.factor.thousandths);
+        if weighted == 0 {
+            return f64::NEG_INFINITY;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "53 bits of it are plenty")]
+        let weighted = weighted as f64;
+        weighted.log2() - f64::from(SCALE_BITS) - 1e9_f64.log2() + ratio(self.newest_hour)
+    }
+
+    /// The weighted hazard at the newest hour.
+    pub(crate) fn hazard_micronats(&self) -> i64 {
+        let weighted = (self.hazard * u128::from(self.factor.thousandths)) >> SCALE_BITS;
+        i64::try_from(weighted / u128::from(NEUTRAL)).unwrap_or(i64::MAX)
+    }
+
+    /// Signals of all rules that contribute.
+    pub(crate) fn signals(&self) -> i64 {
+        self.contributions.iter().map(|contribution| contribution.signals).sum()
+    }
+
+    /// The score at an hour; never before the newest exposure.
+    pub(crate) fn score(&self, hour: i64) -> Score {
+        Score::at(self.sort_key(), hour.max(self.newest_hour))
+    }
+
+    /// Each contribution's part of the score, in their order: they sum to it exactly.
+    pub(crate) fn shares(&self, score: Score) -> Vec<Score> {
+        let total = self.hazard.max(1);
+        let whole = u128::from(score.0);
+        let parts = self.contributions.iter().map(|contribution| {
+            // Scaled hazards stay below 2^90: times 10,000 they fit.
+            let scaled = contribution.hazard * whole;
+            (u32::try_from(scaled / total).unwrap_or(u32::MAX), scaled % total)
+        });
+        let (mut shares, rests): (Vec<u32>, Vec<u128>) = parts.unzip();
+        let missing = score.0.saturating_sub(shares.iter().sum());
+        let mut by_rest: Vec<usize> = (0..rests.len()).collect();
+        by_rest.sort_by_key(|index| (std::cmp::Reverse(rests[*index]), *index));
+        for index in by_rest.into_iter().take(usize::try_from(missing).unwrap_or(0)) {
+            shares[index] += 1;
+        }
+        shares.into_iter().map(Score).collect()
+    }
+
+    /// A contribution's part of the hazard in thousandths; it does not change with time.
+    pub(crate) fn share_thousandths(&self, contribution: &Contribution) -> u32 {
+        let share = contribution.hazard * 1000 / self.hazard.max(1);
+        u32::try_from(share).unwrap_or(1000)
+    }
+}
+
+/// 0 to 100 in hundredths: 100·(1 − e^(−hazard)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Score(pub(crate) u32);
+
+impl Score {
+    /// The score at an hour of an entity with that sort key.
+    pub(crate) fn at(sort_key: f64, hour: i64) -> Self {
+        let hazard = (sort_key - ratio(hour)).exp2();
+        let score = -(-hazard).exp_m1() * 1e4;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 10,000")]
+        Self(score.round() as u32)
+    }
+
+    /// The score, 0 to 100 with two digits after the point.
+    pub(crate) fn value(self) -> f64 {
+        f64::from(self.0) / 100.0
+    }
+
+    /// The level that it means.
+    pub(crate) fn level(self) -> RiskLevel {
+        let reached = |level: &RiskLevel| level.from().0 <= self.0;
+        RiskLevel::ALL.into_iter().rev().find(reached).unwrap_or(RiskLevel::Unknown)
+    }
+
+    /// The sort key from which on entities have this score at an hour, or a hair below.
+    pub(crate) fn sort_key_at(self, hour: i64) -> f64 {
+        // Half a hundredth less: what rounds up to the score has it.
+        let share = (f64::from(self.0) - 0.5).max(0.0) / 1e4;
+        (-(-share).ln_1p()).log2() + ratio(hour)
+    }
+}
+
+/// What a score means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RiskLevel {
+    /// Below 20: nothing is known against it.
+    Unknown,
+    /// From 20 on.
+    Low,
+    /// From 40 on.
+    Moderate,
+    /// From 70 on.
+    High,
+    /// From 90 on.
+    Critical,
+}
+
+impl RiskLevel {
+    /// Every level, lowest first.
+    pub const ALL: [Self; 5] = [Self::Unknown, Self::Low, Self::Moderate, Self::High, Self::Critical];
+
+    /// The level in a word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Low => "low",
+            Self::Moderate => "moderate",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// The level of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.name() == name)
+    }
+
+    /// The lowest score of the level.
+    pub(crate) const fn from(self) -> Score {
+        Score(match self {
+            Self::Unknown => 0,
+            Self::Low => 2000,
+            Self::Moderate => 4000,
+            Self::High => 7000,
+            Self::Critical => 9000,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! Writing risk: the facts, and in the same transaction what follows from them.
+
+use schemas::changes::RiskChange;
+use sqlx::PgConnection;
+
+use super::{facts, fold};
+use crate::read_models::{Fact, ReadModel, WritePath};
+
+/// The read model of risk: signals and decisions, each once.
+#[derive(Debug, Default)]
+pub struct RiskSignals {}
+
+impl RiskSignals {
+    /// An empty model: everything lies in the database.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl ReadModel for RiskSignals {
+    type Change = RiskChange;
+    type Key<'a> = facts::FactKey<'a>;
+
+    const TABLE: &'static str = "risk_signal";
+
+    fn key(change: &RiskChange) -> Self::Key<'_> {
+        facts::key(change)
+    }
+
+    fn content_sha256(change: &RiskChange) -> [u8; 32] {
+        facts::content_sha256(change)
+    }
+
+    async fn prepare(&mut self, _: &mut PgConnection, _: &[Fact<'_, RiskChange>]) -> sqlx::Result<()> {
+        Ok(())
+    }
+
+    async fn stored_content(
+        &mut self,
+        tx: &mut PgConnection,
+        facts: &[Fact<'_, RiskChange>],
+    ) -> sqlx::Result<Vec<Option<[u8; 32]>>> {
+        facts::stored_content(tx, facts).await
+    }
+
+    async fn write(
+        &mut self,
+        tx: &mut PgConnection,
+        facts: &[Fact<'_, RiskChange>],
+        _: WritePath,
+    ) -> sqlx::Result<()> {
+        facts::write(tx, facts).await
+    }
+
+    async fn fold(&mut self, tx: &mut PgConnection, new: &[Fact<'_, RiskChange>]) -> sqlx::Result<()> {
+        fold::fold(tx, new).await
+    }
+}

@@ -1,0 +1,221 @@
+//! Facts about risk, and a database in which they are stored.
+
+use rand::{Rng as _, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use schemas::{
+    EventId, TenantId, Timestamp, Topic,
+    changes::risk::{
+        Entity, EntityKind, EntityWeight, IncidentTriage, RiskChange, RiskSignal, SignalEvidence,
+        SignalLevel, SignalRule, TriageDecision, hazard_micronats,
+    },
+};
+use sinks::{
+    Batch, ClaimRequest, OffsetRange, RawRecord, RecordChanges, Settlement, Sink, TopicPartition,
+    postgres::{PostgresSink, SinkConfig},
+    read_models::risk::RiskSignals,
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use uuid::Uuid;
+
+use crate::support;
+
+/// What one event causes.
+pub(super) type Event = Vec<RiskChange>;
+
+pub(super) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_timestamp(1_800_000_000 + seconds, 0).expect("a time")
+}
+
+pub(super) fn user(id: &str) -> Entity {
+    Entity::new(EntityKind::User, id).expect("a name")
+}
+
+pub(super) fn tenant() -> TenantId {
+    TenantId::new("acme").expect("valid")
+}
+
+pub(super) fn event_id(n: u64) -> EventId {
+    EventId::new(Uuid::from_u128(u128::from(n) + 1)).expect("not nil")
+}
+
+/// The signal of a rule with that level on the n-th event.
+pub(super) fn signal(n: u64, rule: &str, level: SignalLevel, entity: &Entity, seconds: i64) -> RiskSignal {
+    RiskSignal {
+        tenant: tenant(),
+        event_id: event_id(n),
+        occurred_at: at(seconds),
+        entity: entity.clone(),
+        rule: SignalRule {
+            id: rule.to_owned(),
+            version: "1".to_owned(),
+            title: format!("Rule {rule}"),
+            author: Some("Ada".to_owned()),
+            file: format!("{rule}.yml"),
+            level,
+            tactics: vec![format!("tactic-{rule}")],
+            techniques: vec!["T1078".to_owned()],
+        },
+        score: level.score(),
+        hazard_micronats: hazard_micronats(level.score()),
+        dedupe_key: String::new(),
+        evidence: SignalEvidence {
+            actor: "ada".to_owned(),
+            action: "CreateAccessKey".to_owned(),
+            source: "/test".to_owned(),
+            native_format: "aws.cloudtrail".to_owned(),
+            matched: r#"{"eventName":"CreateAccessKey"}"#.to_owned(),
+        },
+        content_sha256: [u8::try_from(n % 251).expect("small"); 32],
+    }
+}
+
+pub(super) fn fact(signal: RiskSignal) -> RiskChange {
+    RiskChange::Signal(Box::new(signal))
+}
+
+pub(super) fn criticality(n: u64, entity: &Entity, factor_thousandths: i32, seconds: i64) -> RiskChange {
+    RiskChange::Weight(Box::new(EntityWeight {
+        tenant: tenant(),
+        event_id: event_id(n),
+        decided_at: at(seconds),
+        expires_at: None,
+        entity: entity.clone(),
+        weight_source: "criticality".to_owned(),
+        factor_thousandths,
+        decision: "set".to_owned(),
+        reason: None,
+        actor: "grace".to_owned(),
+        content_sha256: [7; 32],
+    }))
+}
+
+pub(super) fn triage(
+    n: u64,
+    incident_id: Uuid,
+    entity: &Entity,
+    (decision, rules): (TriageDecision, &[&str]),
+    seconds: i64,
+) -> RiskChange {
+    RiskChange::Triage(Box::new(IncidentTriage {
+        tenant: tenant(),
+        event_id: event_id(n),
+        decided_at: at(seconds),
+        incident_id,
+        entity: entity.clone(),
+        decision,
+        rules: rules.iter().map(|rule| (*rule).to_owned()).collect(),
+        reason: Some("looked at it".to_owned()),
+        actor: "grace".to_owned(),
+        content_sha256: [8; 32],
+    }))
+}
+
+/// Events of a few weeks about a few entities; the same ones for the same seed.
+pub(super) fn events(seed: u64, count: u64) -> Vec<Event> {
+    let mut dice = StdRng::seed_from_u64(seed);
+    let entities = ["ada", "grace", "eve", "mallory"].map(user);
+    (0..count).map(|n| event(n, &entities, &mut dice)).collect()
+}
+
+fn event(n: u64, entities: &[Entity], dice: &mut StdRng) -> Event {
+    let seconds = dice.random_range(0..40 * 86_400);
+    let entity = &entities[dice.random_range(0..entities.len())];
+    match dice.random_range(0..20) {
+        0 => vec![criticality(n, entity, [500, 1000, 1500, 2000][dice.random_range(0..4)], seconds)],
+        1 => {
+            let id = Uuid::from_u128(dice.random_range(1..4));
+            let decision = TriageDecision::ALL[dice.random_range(0..4)];
+            vec![triage(n, id, entity, (decision, &["a", "c"]), seconds)]
+        }
+        _ => {
+            let rule = ["a", "b", "c", "d", "e"][dice.random_range(0..5)];
+            let level = SignalLevel::ALL[dice.random_range(0..5)];
+            let mut one = signal(n, rule, level, entity, seconds);
+            if dice.random_bool(0.3) {
+                one.dedupe_key = ["x", "y"][dice.random_range(0..2)].to_owned();
+            }
+            let other = &entities[dice.random_range(0..entities.len())];
+            let second = RiskSignal { entity: other.clone(), ..one.clone() };
+            if second.entity == one.entity { vec![fact(one)] } else { vec![fact(one), fact(second)] }
+        }
+    }
+}
+
+/// The same events in another order.
+pub(super) fn shuffled(mut events: Vec<Event>, seed: u64) -> Vec<Event> {
+    events.shuffle(&mut StdRng::seed_from_u64(seed));
+    events
+}
+
+/// A database of its own.
+pub(super) struct Place {
+    pub(super) url: String,
+    pub(super) owner: PgConnection,
+}
+
+impl Place {
+    pub(super) async fn new() -> Self {
+        let url = support::database().await;
+        let owner = PgConnection::connect(&url).await.expect("the database takes connections");
+        Self { url, owner }
+    }
+
+    /// A stage's member that has claimed a partition.
+    pub(super) async fn member(&self, partition: i32) -> Member {
+        let config = SinkConfig {
+            stage: "risk".into(),
+            url: self.url.clone(),
+            owner: "test".into(),
+            cluster_id: "test".into(),
+            version: "test".into(),
+        };
+        let mut sink = PostgresSink::new(config, RiskSignals::new());
+        let partition = TopicPartition { topic: Topic::Activity, partition };
+        let claim = sink.claim(&[ClaimRequest { partition, low: 0 }]).await.expect("claimed").remove(0);
+        Member { sink, partition, position: claim.position, owner_epoch: claim.owner_epoch }
+    }
+
+    /// Every row of a table, in order.
+    pub(super) async fn dump(&mut self, table: &str) -> Vec<String> {
+        let rows = format!("SELECT t::text FROM {table} AS t ORDER BY t::text COLLATE \"C\"");
+        sqlx::query_scalar(AssertSqlSafe(rows)).fetch_all(&mut self.owner).await.expect("rows")
+    }
+
+    /// The score of a user at an hour of event time, as a reader computes it from the stored row.
+    pub(super) async fn hazard(&mut self, entity: &str) -> i64 {
+        sqlx::query_scalar("SELECT hazard_micronats FROM entity_risk WHERE entity = $1")
+            .bind(entity)
+            .fetch_one(&mut self.owner)
+            .await
+            .expect("the entity's row")
+    }
+}
+
+/// Who writes one partition.
+pub(super) struct Member {
+    sink: PostgresSink<RiskSignals>,
+    partition: TopicPartition,
+    position: i64,
+    owner_epoch: i64,
+}
+
+impl Member {
+    /// Delivers events as one batch; applied, duplicate, ignored, parked.
+    pub(super) async fn deliver(&mut self, events: &[Event]) -> [i64; 4] {
+        let start = self.position;
+        let upto = start + i64::try_from(events.len()).expect("small");
+        let record = |(offset, changes): (i64, &Event)| RecordChanges {
+            range: 0,
+            offset,
+            settlement: Settlement::Apply(changes.clone()),
+            raw: RawRecord::default(),
+            identity: None,
+        };
+        let records = (start..).zip(events).map(record).collect();
+        let range =
+            OffsetRange { partition: self.partition, start, upto, last: None, owner_epoch: self.owner_epoch };
+        let settled = self.sink.deliver(&Batch { records, ranges: vec![range] }).await.expect("delivered");
+        self.position = upto;
+        let counts = &settled.ranges[0];
+        [counts.applied, counts.duplicate, counts.ignored, counts.parked]
+    }
+}

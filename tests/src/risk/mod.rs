@@ -1,0 +1,5 @@
+//! Risk on real servers: facts in, exposures, scores and incidents out, whatever the order.
+
+mod fixture;
+mod rebuild;
+mod stage;

@@ -1,0 +1,93 @@
+//! From events on the topics to signals, exposures and scores.
+
+use std::sync::Arc;
+
+use producers::{kafka::Tally, sources::SourceFormat};
+use schemas::{
+    Envelope, EventId, Native, Source, TenantId, Timestamp,
+    events::{Actor, ActorKind, Event, Governance, GovernanceKind},
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::site::Site;
+
+impl Site {
+    async fn send(&self, envelopes: &[Envelope]) {
+        let tally = Arc::new(Tally::default());
+        for envelope in envelopes {
+            self.producer.send_tallied(envelope, &tally).await.expect("room in the queue");
+        }
+        tally.settled().await;
+        assert_eq!((tally.acknowledged(), tally.failed()), (envelopes.len() as u64, 0));
+    }
+}
+
+fn tenant() -> TenantId {
+    TenantId::new("acme").expect("valid")
+}
+
+/// Ada stops a trail, in the n-th minute.
+fn trail_stopped(n: u32) -> Envelope {
+    let record = json!({
+        "eventVersion": "1.08", "eventID": Uuid::from_u128(u128::from(n) + 1).to_string(),
+        "eventTime": format!("2026-03-02T10:{n:02}:00Z"), "eventSource": "cloudtrail.amazonaws.com",
+        "eventName": "StopLogging", "awsRegion": "eu-central-1", "sourceIPAddress": "203.0.113.7",
+        "userIdentity": {"type": "IAMUser", "arn": "arn:aws:iam::111122223333:user/ada"},
+        "requestParameters": {"name": "main"}, "recipientAccountId": "111122223333",
+    });
+    SourceFormat::CloudTrail.map(&tenant(), &record.to_string()).expect("an object").envelope
+}
+
+fn decided(n: u128, kind: GovernanceKind, decision: &str) -> Envelope {
+    Envelope {
+        id: EventId::new(Uuid::from_u128(1000 + n)).expect("not nil"),
+        tenant: tenant(),
+        source: Source::new("/test").expect("valid"),
+        subject: None,
+        occurred_at: "2026-03-02T11:00:00Z".parse::<Timestamp>().expect("a time"),
+        correlation_id: None,
+        causation_id: None,
+        trace: None,
+        event: Event::Governance(Governance {
+            kind,
+            subject_kind: "user".to_owned(),
+            subject_id: "arn:aws:iam::111122223333:user/ada".to_owned(),
+            actor: Actor { kind: ActorKind::User, id: "grace".to_owned(), ..Actor::default() },
+            decision: Some(decision.to_owned()),
+            reason: None,
+            expires_at: None,
+            attributes: [].into(),
+        }),
+        native: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_rules_find_and_people_decide_becomes_risk() {
+    let site = Site::new().await;
+    let mut unreadable = trail_stopped(9);
+    unreadable.native = Some(Native { format: "aws.cloudtrail".to_owned(), record: "{cut short".to_owned() });
+    let mut events: Vec<Envelope> = (0..5).map(trail_stopped).collect();
+    events.push(unreadable);
+    events.push(decided(1, GovernanceKind::CriticalitySet, "extreme"));
+    events.push(decided(2, GovernanceKind::CriticalitySet, "enormous"));
+    site.send(&events).await;
+
+    let stage = site.run_stages(&["risk"], 2);
+    site.await_count("SELECT coalesce(sum(applied), 0)::bigint FROM stage_position", 8).await;
+    stage.stop().await;
+
+    assert_eq!(site.count("SELECT count(*) FROM risk_unusable").await, 2);
+    assert_eq!(site.count("SELECT count(*) FROM parked_record").await, 0);
+    assert_eq!(site.count("SELECT count(DISTINCT event_id) FROM risk_signal").await, 5);
+    let addresses =
+        "SELECT count(*) FROM entity_risk WHERE entity_kind = 'network_address' AND entity = '203.0.113.7'";
+    assert_eq!(site.count(addresses).await, 1);
+    let hazards = "SELECT (max(hazard_micronats) FILTER (WHERE entity_kind = 'user')
+                           = 2 * max(hazard_micronats) FILTER (WHERE entity_kind = 'network_address'))::int::bigint
+                     FROM entity_risk";
+    assert_eq!(site.count(hazards).await, 1, "extreme criticality doubles the user's hazard");
+    let exposed = "SELECT min(signals) FROM risk_exposure";
+    assert_eq!(site.count(exposed).await, 5, "five signals within one hour");
+}
