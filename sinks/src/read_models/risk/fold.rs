@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use schemas::{
-    Timestamp,
+    TenantId, Timestamp,
     changes::risk::{RiskChange, RiskSignal},
 };
 use serde::{Deserialize, Serialize};
@@ -12,8 +12,11 @@ use sqlx::PgConnection;
 use super::{
     assessment::{Assessment, View, assess, hour_of},
     entity_facts::{self, EntityFacts, EntityKey, Keys},
+    finding::{Activity, finding},
+    incident_rows,
+    incidents::incidents,
 };
-use crate::read_models::Fact;
+use crate::{batch::TopicPartition, outbox::Outgoing, read_models::Fact};
 
 /// How many of its rules are kept with an entity.
 const TOP_RULES: usize = 3;
@@ -31,18 +34,63 @@ pub struct TopRule {
     pub share: f64,
 }
 
-/// Brings everything up to date that the new facts touch.
-pub(super) async fn fold(tx: &mut PgConnection, new: &[Fact<'_, RiskChange>]) -> sqlx::Result<()> {
-    let entities: BTreeSet<EntityKey<'_>> = new.iter().filter_map(|fact| touched(fact.change)).collect();
-    let entities: Vec<EntityKey<'_>> = entities.into_iter().collect();
+/// Brings everything up to date that the new facts touch. Answers what there is to tell about incidents.
+pub(super) async fn fold(tx: &mut PgConnection, new: &[Fact<'_, RiskChange>]) -> sqlx::Result<Vec<Outgoing>> {
+    // Each entity with the partition of its first fact here: what is told of it is numbered there.
+    let mut touching: BTreeMap<EntityKey<'_>, TopicPartition> = BTreeMap::new();
+    for fact in new {
+        if let Some(entity) = touched(fact.change) {
+            let partition = touching.entry(entity).or_insert(fact.partition);
+            *partition = (*partition).min(fact.partition);
+        }
+    }
+    let (entities, partitions): (Vec<EntityKey<'_>>, Vec<TopicPartition>) = touching.into_iter().unzip();
     if entities.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     lock(tx, &entities).await?;
     add_exposures(tx, new).await?;
     // A statement of its own, so that it sees what others had written before they let the lock go.
     let known = entity_facts::load(tx, &entities).await?;
-    store(tx, &entities, &known).await
+    store(tx, &entities, &known).await?;
+    bring_incidents_up_to_date(tx, &entities, (&partitions, &known)).await
+}
+
+/// Compares the incidents that follow from what is known with those that are stored, writes what differs, and answers
+/// what there is to tell.
+async fn bring_incidents_up_to_date(
+    tx: &mut PgConnection,
+    entities: &[EntityKey<'_>],
+    (partitions, known): (&[TopicPartition], &[EntityFacts]),
+) -> sqlx::Result<Vec<Outgoing>> {
+    let before = incident_rows::load(tx, entities).await?;
+    let mut after = Vec::with_capacity(entities.len());
+    for ((tenant, kind, entity), facts) in entities.iter().zip(known) {
+        let tenant = TenantId::new(tenant).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let incidents = incidents(&tenant, (kind, entity), facts);
+        after.push((tenant, incidents));
+    }
+    let (mut gone, mut changed, mut told) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, (tenant, after)) in after.iter().enumerate() {
+        let (entity, from, before) = (entities[place], partitions[place], &before[place]);
+        for old in before.iter().filter(|old| after.iter().all(|new| new.id != old.id)) {
+            gone.push((entity, old.id));
+            told.push(finding(from, tenant, entity, (Activity::Close, old)));
+        }
+        for new in after {
+            let old = before.iter().find(|old| old.id == new.id);
+            if old == Some(new) {
+                continue;
+            }
+            changed.push((entity, new));
+            told.extend(
+                Activity::between(old, new).map(|activity| finding(from, tenant, entity, (activity, new))),
+            );
+        }
+    }
+    incident_rows::remove(tx, &gone).await?;
+    incident_rows::store(tx, &changed).await?;
+    Ok(told)
 }
 
 fn touched(change: &RiskChange) -> Option<EntityKey<'_>> {

@@ -8,9 +8,13 @@
 pub(crate) mod assessment;
 mod entity_facts;
 mod facts;
+mod finding;
 mod fold;
+mod incident_rows;
+mod incidents;
 mod write;
 
 pub use assessment::RiskLevel;
 pub use fold::TopRule;
+pub use incidents::IncidentRule;
 pub use write::RiskSignals;

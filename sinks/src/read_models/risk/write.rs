@@ -4,11 +4,17 @@ use schemas::changes::RiskChange;
 use sqlx::PgConnection;
 
 use super::{facts, fold};
-use crate::read_models::{Fact, ReadModel, WritePath};
+use crate::{
+    outbox::Outgoing,
+    read_models::{Fact, ReadModel, WritePath},
+};
 
 /// The read model of risk: signals and decisions, each once.
 #[derive(Debug, Default)]
-pub struct RiskSignals {}
+pub struct RiskSignals {
+    /// What the last fold has to tell; taken in the same transaction.
+    told: Vec<Outgoing>,
+}
 
 impl RiskSignals {
     /// An empty model: everything lies in the database.
@@ -53,6 +59,13 @@ impl ReadModel for RiskSignals {
     }
 
     async fn fold(&mut self, tx: &mut PgConnection, new: &[Fact<'_, RiskChange>]) -> sqlx::Result<()> {
-        fold::fold(tx, new).await
+        // Whatever an earlier attempt had to tell was rolled back with it.
+        self.told.clear();
+        self.told = fold::fold(tx, new).await?;
+        Ok(())
+    }
+
+    fn outgoing(&mut self, _: &[Fact<'_, RiskChange>]) -> Vec<Outgoing> {
+        std::mem::take(&mut self.told)
     }
 }

@@ -1,0 +1,312 @@
+//! When an entity's risk is an incident, as a pure function of what is known of the entity.
+//!
+//! An hour *qualifies* when the weighted hazard of the 24 hours that end with it reaches the score 90, or when signals of
+//! three ATT&CK tactics from four rules came within the 7 days that end with it. The first such hour opens an incident; later
+//! ones belong to it as long as each follows the last within 24 hours. A decision counts from the hour after it on: what
+//! was an incident before a rule was found to be wrong stays one, and is no reason for the next.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemas::{EventId, TenantId, Timestamp, changes::risk::SignalLevel};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    assessment::{Dismissal, Exposure, NEUTRAL, View, factor, hour_of},
+    entity_facts::{EntityFacts, FALSE_POSITIVE, Triage},
+};
+
+/// Hazard is summed up over so many hours, and an incident ends after so many without a qualifying one.
+const HAZARD_HOURS: i64 = 24;
+/// Tactics are counted over so many hours: 7 days.
+const TACTIC_HOURS: i64 = 7 * 24;
+/// −ln(1 − 0.9): the score 90.
+const HAZARD_MICRONATS: i64 = 2_302_585;
+const MIN_TACTICS: usize = 3;
+const MIN_RULES: usize = 4;
+/// A rule counts at most so many times its largest exposure.
+const MAX_PER_RULE: i64 = 3;
+/// What a status is without a decision.
+const OPEN: &str = "open";
+
+/// An entity in more danger than one should sleep through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Incident {
+    /// Follows from the entity and the opening hour.
+    pub(crate) id: Uuid,
+    pub(crate) opened_hour: i64,
+    pub(crate) last_hour: i64,
+    /// The first hour of what led to it.
+    pub(crate) since_hour: i64,
+    /// Highest weighted hazard of 24 hours.
+    pub(crate) peak_micronats: i64,
+    pub(crate) signals: i64,
+    pub(crate) first_at: Timestamp,
+    pub(crate) last_at: Timestamp,
+    /// `hazard` or `tactics`: why the first hour qualified.
+    pub(crate) cause: String,
+    pub(crate) status: Status,
+    /// Highest level of a rule that fired.
+    pub(crate) level: String,
+    pub(crate) tactics: Vec<String>,
+    pub(crate) techniques: Vec<String>,
+    /// By id.
+    pub(crate) rules: Vec<IncidentRule>,
+}
+
+/// What became of an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// `open`, `acknowledged`, `closed` or `false_positive`.
+    pub(crate) name: String,
+    /// A tactic that came after the decision opened it again.
+    pub(crate) reopened: bool,
+    /// When it was decided.
+    pub(crate) decided_at: Option<Timestamp>,
+    pub(crate) reason: Option<String>,
+    pub(crate) decided_by: Option<String>,
+}
+
+/// A rule that fired in an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct IncidentRule {
+    /// The rule's id.
+    pub id: String,
+    /// The rule's title.
+    pub title: String,
+    /// The rule's level.
+    pub level: String,
+    /// How often it fired.
+    pub signals: i64,
+}
+
+/// The entity's incidents, oldest first.
+pub(crate) fn incidents(tenant: &TenantId, (kind, id): (&str, &str), facts: &EntityFacts) -> Vec<Incident> {
+    let history = History::of(facts);
+    let hours = history.qualifying_hours();
+    runs(&hours).into_iter().map(|run| history.incident(tenant, (kind, id), run)).collect()
+}
+
+/// An hour that qualifies.
+#[derive(Debug, Clone, Copy)]
+struct Qualifying {
+    hour: i64,
+    cause: Cause,
+    /// The weighted hazard of its 24 hours.
+    micronats: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Hazard,
+    Tactics,
+}
+
+impl Cause {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Hazard => "hazard",
+            Self::Tactics => "tactics",
+        }
+    }
+
+    const fn hours(self) -> i64 {
+        match self {
+            Self::Hazard => HAZARD_HOURS,
+            Self::Tactics => TACTIC_HOURS,
+        }
+    }
+}
+
+/// Hours that follow each other closely enough to be one incident.
+fn runs(qualifying: &[Qualifying]) -> Vec<&[Qualifying]> {
+    qualifying.chunk_by(|a, b| b.hour - a.hour <= HAZARD_HOURS).collect()
+}
+
+/// A dismissal, and the hours for which it was in force.
+struct InForce {
+    dismissal: Dismissal,
+    hours: std::ops::Range<i64>,
+}
+
+/// What is known of an entity, in the order of hours.
+struct History<'a> {
+    facts: &'a EntityFacts,
+    exposures: Vec<&'a Exposure>,
+    dismissals: Vec<InForce>,
+}
+
+impl<'a> History<'a> {
+    fn of(facts: &'a EntityFacts) -> Self {
+        let mut exposures: Vec<&Exposure> = facts.exposures.iter().collect();
+        // Stable: exposures of one hour stay in the order of rules and dedupe keys.
+        exposures.sort_by_key(|exposure| exposure.hour);
+        Self { facts, exposures, dismissals: in_force(&facts.triages) }
+    }
+
+    fn qualifying_hours(&self) -> Vec<Qualifying> {
+        let mut found = Vec::new();
+        for of_hour in self.exposures.chunk_by(|a, b| a.hour == b.hour) {
+            let hour = of_hour[0].hour;
+            let weight = factor(&self.facts.weights, View::as_of(end_of(hour))).thousandths;
+            let hazard = hazard(&self.window(hour, HAZARD_HOURS, hour));
+            let weighted = i128::from(hazard) * i128::from(weight) / i128::from(NEUTRAL);
+            let micronats = i64::try_from(weighted).unwrap_or(i64::MAX);
+            let cause = if micronats >= HAZARD_MICRONATS {
+                Cause::Hazard
+            } else if many_tactics(&self.window(hour, TACTIC_HOURS, hour)) {
+                Cause::Tactics
+            } else {
+                continue;
+            };
+            found.push(Qualifying { hour, cause, micronats });
+        }
+        found
+    }
+
+    /// The exposures of the hours that end with `last`, but for those that were known to be wrong at the hour `known_at`.
+    fn window(&self, last: i64, hours: i64, known_at: i64) -> Vec<&'a Exposure> {
+        let from = self.exposures.partition_point(|exposure| exposure.hour <= last - hours);
+        let upto = self.exposures.partition_point(|exposure| exposure.hour <= last);
+        let wrong = |exposure: &Exposure| {
+            let known = self.dismissals.iter().filter(|dismissed| dismissed.hours.contains(&known_at));
+            known.into_iter().any(|dismissed| dismissed.dismissal.covers(exposure))
+        };
+        self.exposures[from..upto].iter().copied().filter(|exposure| !wrong(exposure)).collect()
+    }
+
+    fn incident(&self, tenant: &TenantId, (kind, entity): (&str, &str), run: &[Qualifying]) -> Incident {
+        let (first, last) = (run[0], run[run.len() - 1]);
+        let since_hour =
+            run.iter().map(|hour| hour.hour - hour.cause.hours() + 1).min().unwrap_or(first.hour);
+        let evidence = self.window(last.hour, last.hour - since_hour + 1, first.hour);
+        let id =
+            EventId::derived(tenant, "weir.incident", format!("{kind}|{entity}|{}", first.hour).as_bytes());
+        let id = *id.as_uuid();
+        let level = evidence.iter().map(|exposure| exposure.level.as_str()).max_by_key(|level| rank(level));
+        Incident {
+            id,
+            opened_hour: first.hour,
+            last_hour: last.hour,
+            since_hour: evidence.first().map_or(since_hour, |exposure| exposure.hour),
+            peak_micronats: run.iter().map(|hour| hour.micronats).max().unwrap_or(0),
+            signals: evidence.iter().map(|exposure| exposure.signals).sum(),
+            first_at: evidence.iter().map(|e| e.first_at).min().unwrap_or_else(|| end_of(first.hour)),
+            last_at: evidence.iter().map(|e| e.last_at).max().unwrap_or_else(|| end_of(last.hour)),
+            cause: first.cause.name().to_owned(),
+            status: status(&self.facts.triages, id, &evidence),
+            level: level.unwrap_or_default().to_owned(),
+            tactics: names(&evidence, |exposure| &exposure.tactics),
+            techniques: names(&evidence, |exposure| &exposure.techniques),
+            rules: rules(&evidence),
+        }
+    }
+}
+
+/// The last microsecond of an hour.
+fn end_of(hour: i64) -> Timestamp {
+    let micros = hour.saturating_add(1).saturating_mul(3_600_000_000).saturating_sub(1);
+    Timestamp::from_timestamp_micros(micros).unwrap_or(Timestamp::MAX_UTC)
+}
+
+/// The sum over rules, each within its bound.
+fn hazard(exposures: &[&Exposure]) -> i64 {
+    let mut by_rule: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
+    for exposure in exposures {
+        let (sum, largest) = by_rule.entry(&exposure.rule_id).or_default();
+        *sum = sum.saturating_add(exposure.micronats);
+        *largest = (*largest).max(exposure.micronats);
+    }
+    by_rule.values().map(|(sum, largest)| (*sum).min(MAX_PER_RULE * largest)).sum()
+}
+
+fn many_tactics(exposures: &[&Exposure]) -> bool {
+    let with_tactics: Vec<&&Exposure> = exposures.iter().filter(|e| !e.tactics.is_empty()).collect();
+    let rules: BTreeSet<&str> = with_tactics.iter().map(|exposure| exposure.rule_id.as_str()).collect();
+    let tactics: BTreeSet<&str> =
+        with_tactics.iter().flat_map(|exposure| exposure.tactics.iter().map(String::as_str)).collect();
+    rules.len() >= MIN_RULES && tactics.len() >= MIN_TACTICS
+}
+
+fn rank(level: &str) -> Option<SignalLevel> {
+    SignalLevel::ALL.into_iter().find(|known| known.name() == level)
+}
+
+fn names(exposures: &[&Exposure], of: fn(&Exposure) -> &Vec<String>) -> Vec<String> {
+    let names: BTreeSet<&String> = exposures.iter().flat_map(|exposure| of(exposure)).collect();
+    names.into_iter().cloned().collect()
+}
+
+fn rules(exposures: &[&Exposure]) -> Vec<IncidentRule> {
+    let mut by_rule: BTreeMap<&str, Vec<&Exposure>> = BTreeMap::new();
+    for exposure in exposures {
+        by_rule.entry(&exposure.rule_id).or_default().push(exposure);
+    }
+    let one = |(id, exposures): (&str, Vec<&Exposure>)| {
+        let newest = exposures.iter().max_by_key(|e| (e.last_at, &e.rule_title, &e.level))?;
+        Some(IncidentRule {
+            id: id.to_owned(),
+            title: newest.rule_title.clone(),
+            level: newest.level.clone(),
+            signals: exposures.iter().map(|exposure| exposure.signals).sum(),
+        })
+    };
+    by_rule.into_iter().filter_map(one).collect()
+}
+
+/// The latest decision about the incident, unless a tactic came in after it.
+fn status(triages: &[Triage], incident: Uuid, evidence: &[&Exposure]) -> Status {
+    let of_incident = triages.iter().filter(|triage| triage.incident_id == incident);
+    let Some(latest) = of_incident.max_by_key(|triage| (triage.decided_at, triage.event_id)) else {
+        return Status {
+            name: OPEN.to_owned(),
+            reopened: false,
+            decided_at: None,
+            reason: None,
+            decided_by: None,
+        };
+    };
+    let mut first_seen: BTreeMap<&str, i64> = BTreeMap::new();
+    for exposure in evidence {
+        for tactic in &exposure.tactics {
+            let first = first_seen.entry(tactic).or_insert(exposure.hour);
+            *first = (*first).min(exposure.hour);
+        }
+    }
+    let new_tactic = first_seen.values().any(|hour| *hour > hour_of(latest.decided_at));
+    let reopened = latest.decision != OPEN && new_tactic;
+    Status {
+        name: if reopened { OPEN.to_owned() } else { latest.decision.clone() },
+        reopened,
+        decided_at: Some(latest.decided_at),
+        reason: latest.reason.clone(),
+        decided_by: Some(latest.actor.clone()),
+    }
+}
+
+/// Each dismissal with the hours for which it is the latest decision about its incident: from the hour after it on.
+fn in_force(triages: &[Triage]) -> Vec<InForce> {
+    let mut by_incident: BTreeMap<Uuid, Vec<&Triage>> = BTreeMap::new();
+    for triage in triages {
+        by_incident.entry(triage.incident_id).or_default().push(triage);
+    }
+    let mut found = Vec::new();
+    for mut decisions in by_incident.into_values() {
+        decisions.sort_by_key(|triage| (triage.decided_at, triage.event_id));
+        for (place, triage) in decisions.iter().enumerate() {
+            if triage.decision != FALSE_POSITIVE {
+                continue;
+            }
+            let until = decisions.get(place + 1).map_or(i64::MAX, |next| hour_of(next.decided_at) + 1);
+            let hours = hour_of(triage.decided_at) + 1..until;
+            found.extend(triage.rules.iter().map(|rule| InForce {
+                dismissal: Dismissal { rule_id: rule.clone(), decided_at: triage.decided_at },
+                hours: hours.clone(),
+            }));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;
