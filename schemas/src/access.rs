@@ -78,6 +78,8 @@ pub struct Principal {
     pub tenant: TenantId,
     /// The key's public id; goes into logs and limits.
     pub key_id: String,
+    /// What people call the key.
+    pub name: String,
     /// What it may do.
     pub scopes: Vec<Scope>,
 }
@@ -183,6 +185,7 @@ impl KeyRing {
         key.filter(|_| equal).map(|k| Principal {
             tenant: k.tenant.clone(),
             key_id: k.id.clone(),
+            name: k.name.clone(),
             scopes: k.scopes.clone(),
         })
     }

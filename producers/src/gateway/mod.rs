@@ -5,11 +5,12 @@
 //! ([`admit`]), the body is counted in as it arrives ([`body`]), decoded once ([`encoding`]), parsed by the
 //! schemas' codec, handed to the [`Publisher`] and answered when every event is settled ([`events`]).
 //!
-//! Nothing here keeps state between requests but rates, and nothing waits without an end: a full queue, a
+//! Nothing here keeps state between requests but rates and, for a while, when a command's key was first seen; nothing waits without an end: a full queue, a
 //! missing broker and too much in hand are answered with 503 and `Retry-After` at once.
 
 mod admit;
 mod body;
+mod commands;
 mod config;
 mod encoding;
 mod events;
@@ -47,7 +48,7 @@ use thiserror::Error;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-use self::{body::Budget, rates::Limiters, settle::InHand};
+use self::{body::Budget, commands::FirstSeen, rates::Limiters, settle::InHand};
 
 /// The API keys as they are now; `None` until they were loaded for the first time.
 pub type KeyRingWatch = watch::Receiver<Option<Arc<KeyRing>>>;
@@ -62,6 +63,7 @@ struct App {
     /// What requests hold whose sender is not known before their body is read.
     unproven: Budget,
     in_hand: Mutex<InHand>,
+    first_seen: FirstSeen,
     stopping: AtomicBool,
 }
 
@@ -72,6 +74,7 @@ impl App {
             budget: Budget::new(config.limits.in_hand_bytes),
             unproven: Budget::new(config.limits.unproven_bytes),
             in_hand: Mutex::default(),
+            first_seen: FirstSeen::default(),
             stopping: AtomicBool::new(false),
             config,
             publisher,

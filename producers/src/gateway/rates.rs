@@ -25,6 +25,8 @@ const MINUTE: Duration = Duration::from_mins(1);
 pub(super) enum RouteClass {
     /// Publishing events.
     Publish,
+    /// Commands.
+    Command,
 }
 
 /// Who asks.

@@ -17,7 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     App,
     admit::{self, Door},
-    events, health, observe,
+    commands, events, health, observe,
     rates::RouteClass,
     refusal::Refusal,
     sources, webhook,
@@ -64,14 +64,18 @@ fn signed() -> OpenApiRouter<Arc<App>> {
 
 /// The description of the gateway's routes.
 pub fn openapi() -> Document {
-    described().merge(publishing()).merge(signed()).into_openapi()
+    described().merge(publishing()).merge(commands::routes()).merge(signed()).into_openapi()
 }
 
 /// The gateway's service. From the outside in: [`observe`], panics, the route, [`admit`], the handler.
 pub(super) fn router(app: &Arc<App>) -> Router {
-    let door = Door { app: Arc::clone(app), scope: Scope::EventsWrite, class: RouteClass::Publish };
-    let publishing = publishing().route_layer(middleware::from_fn_with_state(door, admit::admit));
-    let (router, document) = described().merge(publishing).merge(signed()).split_for_parts();
+    let behind = |scope, class, routes: OpenApiRouter<Arc<App>>| {
+        let door = Door { app: Arc::clone(app), scope, class };
+        routes.route_layer(middleware::from_fn_with_state(door, admit::admit))
+    };
+    let publishing = behind(Scope::EventsWrite, RouteClass::Publish, publishing());
+    let commands = behind(Scope::CommandsWrite, RouteClass::Command, commands::routes());
+    let (router, document) = described().merge(publishing).merge(commands).merge(signed()).split_for_parts();
     router
         .route("/openapi.json", axum::routing::get(move || async move { Json(document) }))
         .fallback(|| async { Refusal::new(ProblemKind::NotFound, "there is no such path") })

@@ -232,8 +232,17 @@ impl Settled {
         self
     }
 
-    /// 202; or 503 with what was stored; or, with nothing stored, the first refusal's answer.
-    pub(super) fn answer(mut self, count: Count) -> Response {
+    /// 202 and what became of each; or the refusal, as in [`Settled::outcome`].
+    pub(super) fn answer(self, count: Count) -> Response {
+        match self.outcome(count) {
+            Ok(published) => (StatusCode::ACCEPTED, Json(published)).into_response(),
+            Err(refusal) => refusal.into_response(),
+        }
+    }
+
+    /// What was stored, where nothing is in doubt; else 503 with what was stored, or, with nothing stored, the first
+    /// refusal.
+    pub(super) fn outcome(mut self, count: Count) -> Result<Published, Refusal> {
         self.published.accepted.sort_by_key(|accepted| accepted.index);
         self.published.rejected.sort_by_key(|rejected| rejected.index);
         let Published { accepted, rejected, counts } = &mut self.published;
@@ -243,13 +252,13 @@ impl Settled {
         let mut refusal = match (self.pending, rejected.first()) {
             (Some(kind), _) => Refusal::new(kind, pending_detail(kind)),
             (None, Some(first)) if accepted.is_empty() => Refusal::new(first.reason, &first.detail),
-            (None, _) => return (StatusCode::ACCEPTED, Json(self.published)).into_response(),
+            (None, _) => return Ok(self.published),
         };
         if count == Count::Many {
             refusal.answer.accepted = self.published.accepted;
             refusal.answer.rejected = self.published.rejected;
         }
-        refusal.into_response()
+        Err(refusal)
     }
 }
 

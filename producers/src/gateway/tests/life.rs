@@ -110,7 +110,12 @@ async fn the_description_names_every_route_and_answer() {
     assert_eq!(
         paths,
         [
+            "/api/v1/changes/{change_id}/approval-requests",
+            "/api/v1/changes/{change_id}/decisions",
             "/api/v1/events",
+            "/api/v1/risk/entities/{kind}/{id}/criticality",
+            "/api/v1/risk/entities/{kind}/{id}/watchlists",
+            "/api/v1/risk/incidents/{id}/triage",
             "/api/v1/sources/github-webhook/{tenant}",
             "/api/v1/sources/{source}",
             "/livez",

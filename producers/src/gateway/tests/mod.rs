@@ -1,6 +1,7 @@
 //! The real server on a loopback socket, with a publisher that does as it is told in Kafka's place.
 
 mod access;
+mod commands;
 mod json;
 mod kafka;
 mod life;
@@ -156,6 +157,8 @@ fn token(id: &str) -> String {
 
 const WRITER: &str = "writer00";
 const READER: &str = "reader00";
+/// May publish commands and nothing else.
+const COMMANDER: &str = "command0";
 
 fn ring() -> KeyRing {
     let pepper = Pepper::new("pepper");
@@ -168,7 +171,8 @@ fn ring() -> KeyRing {
         created_at: Timestamp::UNIX_EPOCH,
         revoked_at: None,
     };
-    let keys = [key(WRITER, Scope::EventsWrite), key(READER, Scope::Read)];
+    let keys =
+        [key(WRITER, Scope::EventsWrite), key(READER, Scope::Read), key(COMMANDER, Scope::CommandsWrite)];
     KeyRing::new(pepper.clone(), keys)
 }
 

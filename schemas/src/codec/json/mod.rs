@@ -68,9 +68,9 @@ pub fn parse_batch(
     Ok(items.into_iter().map(|item| structured(item, &reception)).collect())
 }
 
-/// Checks a native record, the text of one JSON object, against what such records may hold: depth 64, 10,000 keys and
+/// Checks a native record, or any other JSON text, against what native records may hold: depth 64, 10,000 keys and
 /// items, numbers of 40 digits, no U+0000. That it is JSON is not checked.
-pub(super) fn check_native(record: &str) -> Result<(), Refusal> {
+pub fn check_native(record: &str) -> Result<(), Refusal> {
     limits::check(record, limits::Document::Native)
 }
 

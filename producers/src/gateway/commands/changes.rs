@@ -1,0 +1,146 @@
+//! Approval of a proposed change: asked for, given, refused.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    extract::{Path, State, rejection::PathRejection},
+    response::Response,
+};
+use chrono::{DateTime, Utc};
+use schemas::{
+    events::{Governance, GovernanceKind},
+    problem::Problem,
+};
+use utoipa::ToSchema;
+
+use super::{Command, Commanded, MAX_ID_BYTES, in_path};
+use crate::gateway::{App, refusal::Refusal};
+
+/// What an approval request may say besides, for those who decide.
+const ATTRIBUTES: [&str; 2] = ["project", "environment"];
+
+/// Asks for approval.
+#[derive(Debug, ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the body, which is read member by member so that every fault is told"
+)]
+pub(super) struct RequestApproval {
+    /// Why the change is wanted; at most 1,024 bytes.
+    reason: Option<String>,
+    /// The project that would change.
+    project: Option<String>,
+    /// The environment that would change, for example `production`.
+    environment: Option<String>,
+    /// Until when an answer is of use.
+    expires_at: Option<DateTime<Utc>>,
+    /// The person who asks, where the key speaks for one.
+    on_behalf_of: Option<String>,
+}
+
+/// Approves or rejects.
+#[derive(Debug, ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the body, which is read member by member so that every fault is told"
+)]
+pub(super) struct DecideChange {
+    /// `approved` or `rejected`.
+    decision: String,
+    /// Why; at most 1,024 bytes.
+    reason: String,
+    /// Until when an approval holds.
+    expires_at: Option<DateTime<Utc>>,
+    /// The person who decides, where the key speaks for one.
+    on_behalf_of: Option<String>,
+}
+
+/// Ask for a change to be approved.
+#[utoipa::path(
+    post,
+    path = "/api/v1/changes/{change_id}/approval-requests",
+    tag = "commands",
+    security(("api_key" = ["commands:write"])),
+    params(("change_id" = String, Path, description = "The change's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    request_body = RequestApproval,
+    responses(
+        (status = 202, description = "stored", body = Commanded),
+        (status = 400, description = "not JSON, or a bad header", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "names every wrong member", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "Kafka cannot take it now", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn request_approval(
+    State(app): State<Arc<App>>,
+    change: Result<Path<String>, PathRejection>,
+    mut command: Command,
+) -> Result<Response, Refusal> {
+    let attributes = ATTRIBUTES
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), command.form.text(name, MAX_ID_BYTES)?)))
+        .collect();
+    let asked = Governance {
+        kind: GovernanceKind::ApprovalRequested,
+        subject_kind: "change".into(),
+        subject_id: change_id(change, &mut command)?,
+        actor: command.actor(),
+        decision: None,
+        reason: command.reason(),
+        expires_at: command.expires_at(),
+        attributes,
+    };
+    command.publish(&app, asked).await
+}
+
+/// Approve or reject a change.
+///
+/// Whether a decision counts (somebody else asked for it, it is not decided yet) is for the change review to tell;
+/// one that does not is kept there as such.
+#[utoipa::path(
+    post,
+    path = "/api/v1/changes/{change_id}/decisions",
+    tag = "commands",
+    security(("api_key" = ["commands:write"])),
+    params(("change_id" = String, Path, description = "The change's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    request_body = DecideChange,
+    responses(
+        (status = 202, description = "stored", body = Commanded),
+        (status = 400, description = "not JSON, or a bad header", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "names every wrong member", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "Kafka cannot take it now", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn decide(
+    State(app): State<Arc<App>>,
+    change: Result<Path<String>, PathRejection>,
+    mut command: Command,
+) -> Result<Response, Refusal> {
+    let decided = Governance {
+        kind: GovernanceKind::ApprovalDecided,
+        subject_kind: "change".into(),
+        subject_id: change_id(change, &mut command)?,
+        actor: command.actor(),
+        decision: Some(command.form.one_of("decision", &["approved", "rejected"]).into()),
+        reason: Some(command.required_reason()),
+        expires_at: command.expires_at(),
+        attributes: BTreeMap::new(),
+    };
+    command.publish(&app, decided).await
+}
+
+fn change_id(path: Result<Path<String>, PathRejection>, command: &mut Command) -> Result<String, Refusal> {
+    let id = in_path(path)?;
+    if id.len() > MAX_ID_BYTES || id.trim().is_empty() || id.contains(char::is_control) {
+        let rule = format!("must be 1 to {MAX_ID_BYTES} bytes without control characters, and not blank");
+        command.form.fault("{change_id}", rule);
+    }
+    Ok(id)
+}

@@ -1,0 +1,298 @@
+//! A command's body: one JSON object, read member by member. All that is wrong with it is told at once.
+
+use std::fmt;
+
+use rust_decimal::Decimal;
+use schemas::{
+    Timestamp,
+    codec::json,
+    problem::{Fault, ProblemKind},
+};
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::Value;
+
+use crate::gateway::refusal::Refusal;
+
+/// Most faults that are told.
+const MAX_FAULTS: usize = 50;
+
+/// The members that nobody asked for yet, and what was wrong with those that somebody did.
+#[derive(Debug, Default)]
+pub(super) struct Form {
+    members: Vec<(String, Value)>,
+    faults: Vec<Fault>,
+}
+
+impl Form {
+    /// Reads a body; an empty one has no members.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Refusal> {
+        let invalid = |detail: String| Refusal::new(ProblemKind::InvalidJson, detail);
+        let text = std::str::from_utf8(body).map_err(|_| invalid("the body is not UTF-8".into()))?;
+        if text.trim_ascii().is_empty() {
+            return Ok(Self::default());
+        }
+        json::check_native(text).map_err(|bad| Refusal::new(bad.why.problem(), bad.detail))?;
+        let Members(members) = serde_json::from_str(text).map_err(|error| {
+            invalid(format!(
+                "the body is not one JSON object, line {} column {}",
+                error.line(),
+                error.column()
+            ))
+        })?;
+        let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(invalid("the body has the same member twice".into()));
+        }
+        Ok(Self { members, faults: Vec::new() })
+    }
+
+    /// Notes that something is wrong at a place: a JSON pointer, or what stands in the path.
+    pub(super) fn fault(&mut self, at: &str, detail: impl Into<String>) {
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(Fault { at: at.to_owned(), detail: detail.into() });
+        }
+    }
+
+    /// A member's value; one that is null is one that is not there.
+    fn take(&mut self, name: &str) -> Option<Value> {
+        let at = self.members.iter().position(|(member, _)| member == name)?;
+        let (_, value) = self.members.swap_remove(at);
+        Some(value).filter(|value| !value.is_null())
+    }
+
+    /// A text of 1 to that many bytes that is not blank.
+    pub(super) fn text(&mut self, name: &str, most: usize) -> Option<String> {
+        let value = self.take(name)?;
+        let at = format!("/{name}");
+        self.checked_text(&at, value, most)
+    }
+
+    fn checked_text(&mut self, at: &str, value: Value, most: usize) -> Option<String> {
+        match value {
+            Value::String(text) if (1..=most).contains(&text.len()) && !text.trim().is_empty() => Some(text),
+            Value::String(_) => {
+                self.fault(at, format!("must be a text of 1 to {most} bytes, and not blank"));
+                None
+            }
+            _ => {
+                self.fault(at, "must be a text");
+                None
+            }
+        }
+    }
+
+    /// The same, and it must be there. Whatever is returned for one that is not never leaves: [`Form::finish`] fails.
+    pub(super) fn required_text(&mut self, name: &str, most: usize) -> String {
+        let faults = self.faults.len();
+        let text = self.text(name, most);
+        if text.is_none() && self.faults.len() == faults {
+            self.fault(&format!("/{name}"), "is missing");
+        }
+        text.unwrap_or_default()
+    }
+
+    /// One of the words that may stand there; the first, as above, where none of them does.
+    pub(super) fn one_of(&mut self, name: &str, words: &[&'static str]) -> &'static str {
+        let told = self.take(name);
+        let word = words.iter().copied().find(|word| told.as_ref().and_then(Value::as_str) == Some(word));
+        if word.is_none() {
+            self.fault(&format!("/{name}"), format!("must be one of {}", words.join(", ")));
+        }
+        word.unwrap_or(words[0])
+    }
+
+    /// An instant, RFC 3339 with a zone.
+    pub(super) fn instant(&mut self, name: &str) -> Option<Timestamp> {
+        let value = self.take(name)?;
+        let instant = value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
+        if instant.is_none() {
+            self.fault(&format!("/{name}"), "must be a time as in RFC 3339, with a zone");
+        }
+        instant
+    }
+
+    /// A decimal number, also as text.
+    pub(super) fn decimal(&mut self, name: &str) -> Option<Decimal> {
+        let decimal = match self.take(name)? {
+            Value::String(text) => Decimal::from_str_exact(&text).ok(),
+            Value::Number(number) => Decimal::from_str_exact(&number.to_string()).ok(),
+            _ => None,
+        };
+        if decimal.is_none() {
+            self.fault(&format!("/{name}"), "must be a decimal number");
+        }
+        decimal
+    }
+
+    /// At most that many texts; none where the member is not there.
+    pub(super) fn texts(&mut self, name: &str, most: usize, most_bytes: usize) -> Vec<String> {
+        let at = format!("/{name}");
+        match self.take(name) {
+            None => Vec::new(),
+            Some(Value::Array(items)) if items.len() <= most => items
+                .into_iter()
+                .enumerate()
+                .filter_map(|(index, item)| self.checked_text(&format!("{at}/{index}"), item, most_bytes))
+                .collect(),
+            Some(_) => {
+                self.fault(&at, format!("must be a list of at most {most} texts"));
+                Vec::new()
+            }
+        }
+    }
+
+    /// The members of an object of texts, in the order of the names; empty texts where it is not one.
+    pub(super) fn object<const N: usize>(
+        &mut self,
+        name: &str,
+        names: [&str; N],
+        most: usize,
+    ) -> [String; N] {
+        let at = format!("/{name}");
+        let members = match self.take(name) {
+            Some(Value::Object(members)) => members.into_iter().collect(),
+            Some(_) => {
+                self.fault(&at, "must be an object");
+                return std::array::from_fn(|_| String::new());
+            }
+            None => {
+                self.fault(&at, "is missing");
+                return std::array::from_fn(|_| String::new());
+            }
+        };
+        let mut inner = Self { members, faults: Vec::new() };
+        let texts = names.map(|name| inner.required_text(name, most));
+        inner.note_unknown();
+        for fault in inner.faults {
+            self.fault(&format!("{at}{}", fault.at), fault.detail);
+        }
+        texts
+    }
+
+    /// Whoever misspells a member means something by it.
+    fn note_unknown(&mut self) {
+        let mut unknown: Vec<_> =
+            std::mem::take(&mut self.members).into_iter().map(|(name, _)| name).collect();
+        unknown.sort_unstable();
+        for name in unknown {
+            self.fault(&format!("/{name}"), "is not known here");
+        }
+    }
+
+    /// Fails with all that was wrong, and with members that nobody asked for.
+    pub(super) fn finish(mut self) -> Result<(), Refusal> {
+        self.note_unknown();
+        if self.faults.is_empty() {
+            return Ok(());
+        }
+        for fault in &mut self.faults {
+            fault.at = schemas::problem::printable(&fault.at);
+        }
+        let told: Vec<_> = self.faults.iter().map(|fault| format!("{} {}", fault.at, fault.detail)).collect();
+        let mut refusal = Refusal::new(ProblemKind::InvalidCommand, told.join("; "));
+        refusal.answer.problem.errors = self.faults;
+        Err(refusal)
+    }
+}
+
+/// An object's members in their order, also those that stand there twice.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is wrong with a body, as `place detail`, when it is read like that.
+    #[track_caller]
+    fn check(body: &str, read: impl FnOnce(&mut Form), expected: &[&str]) {
+        let mut form = Form::parse(body.as_bytes()).expect("an object");
+        read(&mut form);
+        let faults = match form.finish() {
+            Ok(()) => Vec::new(),
+            Err(refusal) => refusal.answer.problem.errors,
+        };
+        let told: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.at, fault.detail)).collect();
+        assert_eq!(told, expected, "{body}");
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once_and_by_name() {
+        let read = |form: &mut Form| {
+            form.one_of("decision", &["approved", "rejected"]);
+            form.required_text("reason", 5);
+            form.instant("expires_at");
+            form.decimal("multiplier");
+            form.texts("rules", 2, 3);
+            form.object("entity", ["kind", "id"], 5);
+        };
+        let good = r#"{"decision":"rejected","reason":"no","expires_at":"2026-01-01T00:00:00+01:00",
+                       "multiplier":1.5,"rules":["a"],"entity":{"kind":"user","id":"mara"}}"#;
+        check(good, read, &[]);
+        check(
+            r#"{"decision":"maybe","reason":" ","expires_at":"tomorrow","multiplier":"1,5","rules":["a","long",7],
+                "entity":{"kind":7,"name":"x"},"until":"x"}"#,
+            read,
+            &[
+                "/decision must be one of approved, rejected",
+                "/reason must be a text of 1 to 5 bytes, and not blank",
+                "/expires_at must be a time as in RFC 3339, with a zone",
+                "/multiplier must be a decimal number",
+                "/rules must be a list of at most 2 texts",
+                "/entity/kind must be a text",
+                "/entity/id is missing",
+                "/entity/name is not known here",
+                "/until is not known here",
+            ],
+        );
+        let missing =
+            ["/decision must be one of approved, rejected", "/reason is missing", "/entity is missing"];
+        check("{}", read, &missing);
+        check(" \n", read, &missing);
+        check(r#"{"decision":null,"reason":null,"expires_at":null,"entity":null}"#, read, &missing);
+    }
+
+    #[test]
+    fn a_member_of_any_name_is_told_in_one_line() {
+        check(r#"{"a\nb\u202e":1}"#, |_| {}, &["/a\u{fffd}b\u{fffd} is not known here"]);
+    }
+
+    #[test]
+    fn what_is_no_object_or_says_two_things_is_not_read() {
+        let slug = |body: &[u8]| {
+            Form::parse(body).map(drop).map_err(|refusal| refusal.answer.problem.slug().to_owned())
+        };
+        for bad in [&b"[]"[..], b"7", b"{", b"{} {}", b"\xff", br#"{"a":1,"a":2}"#, br#"{"a":"\u0000"}"#] {
+            assert_eq!(slug(bad), Err("invalid-json".into()), "{bad:?}");
+        }
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        assert_eq!(slug(deep.as_bytes()), Err("json-limit".into()));
+    }
+}

@@ -1,0 +1,192 @@
+//! Commands: what people decide, over HTTP. A command is checked, becomes one governance event, and is answered with
+//! 202 once Kafka has it; the read models follow.
+//!
+//! Who decides is the API key's own identity. A body that names a person in `on_behalf_of` is that person's decision,
+//! with the key as its session: a key with `commands:write` is trusted to speak for people, so it belongs to what has
+//! authenticated them (a front end, a chat bot), and to nothing else. Only what a command itself says can be checked
+//! here; whether it fits what was decided before is for the read models to tell.
+
+mod changes;
+mod form;
+mod idempotency;
+mod risk;
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{FromRequest, Path, Request, rejection::PathRejection},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use chrono::Utc;
+use http::StatusCode;
+use schemas::{
+    Envelope, Event, EventId, Source, Timestamp,
+    access::Principal,
+    codec,
+    events::{Actor, ActorKind, Governance},
+    problem::ProblemKind,
+};
+use serde::Serialize;
+use tokio::time::Instant;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use self::form::Form;
+pub(super) use self::idempotency::FirstSeen;
+use super::{
+    App,
+    body::{self, Charge, Patience},
+    encoding::ContentEncoding,
+    media,
+    observe::Traces,
+    reading,
+    refusal::Refusal,
+    settle::{self, Accepted, Count},
+};
+
+/// Longest body, in bytes.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+/// Longest reason, in bytes: what the read models keep.
+const MAX_REASON_BYTES: usize = 1_024;
+/// Longest id, in bytes: beyond it the read models keep a hash.
+const MAX_ID_BYTES: usize = 512;
+
+/// Every command's route.
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(changes::request_approval))
+        .routes(routes!(changes::decide))
+        .routes(routes!(risk::set_criticality))
+        .routes(routes!(risk::change_watchlist))
+        .routes(routes!(risk::triage))
+}
+
+/// The event that a command became, and where it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Commanded {
+    /// The event's id; the same for a repeat with the same `Idempotency-Key`.
+    #[schema(format = "uuid")]
+    event_id: String,
+    /// Topic it was written to.
+    topic: &'static str,
+    /// Partition within the topic.
+    partition: i32,
+    /// Offset within the partition. A read that waits for it asks for
+    /// `min_position=<topic>/<partition>:<offset + 1>`.
+    offset: i64,
+}
+
+impl From<Accepted> for Commanded {
+    fn from(Accepted { id, topic, partition, offset, .. }: Accepted) -> Self {
+        Self { event_id: id, topic, partition, offset }
+    }
+}
+
+/// A command as it came: from whom, and what stands in it.
+pub(super) struct Command {
+    principal: Arc<Principal>,
+    traces: Traces,
+    event_id: EventId,
+    decided_at: Timestamp,
+    form: Form,
+    deadline: Instant,
+    _charge: Charge,
+}
+
+impl FromRequest<Arc<App>> for Command {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        let admitted = "commands stand behind the door that lets principals in, and within their observation";
+        let principal = parts.extensions.get::<Arc<Principal>>().cloned().expect(admitted);
+        let traces = parts.extensions.get::<Traces>().cloned().expect(admitted);
+        let encoding = ContentEncoding::of(&parts.headers)?;
+        let key = idempotency::key_of(&parts.headers)?;
+        let patience = Patience { bytes: MAX_BODY_BYTES, time: app.config.timeouts.body };
+        let sent = body::read(&parts.headers, body, &app.budget, patience).await?;
+        if !sent.bytes.is_empty() {
+            media::check_json(&parts.headers)?;
+        }
+        let deadline = Instant::now() + app.config.timeouts.handler;
+        let parse = |body: &Bytes| Form::parse(body);
+        let (form, charge) = reading::decoded(app, encoding, sent, deadline, parse).await?;
+        let (event_id, decided_at) = idempotency::identity(&principal, key, &app.first_seen, Utc::now());
+        Ok(Self { principal, traces, event_id, decided_at, form, deadline, _charge: charge })
+    }
+}
+
+impl Command {
+    /// Who decides: the key, or the person it speaks for.
+    fn actor(&mut self) -> Actor {
+        let Principal { key_id, name, .. } = &*self.principal;
+        match self.form.text("on_behalf_of", MAX_ID_BYTES) {
+            Some(person) => Actor {
+                kind: ActorKind::User,
+                id: person.trim().to_owned(),
+                session: Some(key_id.clone()),
+                ..Actor::default()
+            },
+            None => Actor {
+                kind: ActorKind::ServiceAccount,
+                id: key_id.clone(),
+                name: Some(name.clone()),
+                ..Actor::default()
+            },
+        }
+    }
+
+    fn reason(&mut self) -> Option<String> {
+        self.form.text("reason", MAX_REASON_BYTES)
+    }
+
+    fn required_reason(&mut self) -> String {
+        self.form.required_text("reason", MAX_REASON_BYTES)
+    }
+
+    /// An end that is still to come.
+    fn expires_at(&mut self) -> Option<Timestamp> {
+        let end = self.form.instant("expires_at");
+        if end.is_some_and(|end| end <= self.decided_at) {
+            self.form.fault("/expires_at", "must lie in the future");
+        }
+        end
+    }
+
+    /// Publishes the decision, if nothing is wrong with the command.
+    async fn publish(self, app: &App, decision: Governance) -> Result<Response, Refusal> {
+        self.form.finish()?;
+        let subject = Some(decision.subject_id.clone());
+        let event = Envelope {
+            id: self.event_id,
+            tenant: self.principal.tenant.clone(),
+            source: Source::new("weir:command").expect("a URI without spaces"),
+            correlation_id: subject.clone(),
+            subject,
+            occurred_at: self.decided_at,
+            causation_id: None,
+            trace: None,
+            event: Event::Governance(decision),
+            native: None,
+        };
+        codec::check(&event, self.decided_at).map_err(|bad| Refusal::new(bad.why.problem(), bad.detail))?;
+        let events = vec![Ok(self.traces.around(event))];
+        let settled = settle::publish(app, events, self.traces.hop.as_ref(), self.deadline).await;
+        let accepted = settled.outcome(Count::One)?.accepted.pop();
+        let commanded = accepted.map(Commanded::from).ok_or_else(|| {
+            Refusal::new(
+                ProblemKind::Internal,
+                "the command was neither stored nor refused; this is a defect",
+            )
+        })?;
+        Ok((StatusCode::ACCEPTED, Json(commanded)).into_response())
+    }
+}
+
+/// What stands in the path, decoded.
+fn in_path<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Refusal> {
+    path.map(|Path(parts)| parts)
+        .map_err(|_| Refusal::new(ProblemKind::InvalidRequest, "the path is not percent-encoded UTF-8"))
+}

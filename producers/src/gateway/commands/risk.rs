@@ -1,0 +1,299 @@
+//! What people decide about risk: how critical an entity is, who is watched, what an incident was.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    extract::{Path, State, rejection::PathRejection},
+    response::Response,
+};
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use schemas::{
+    changes::risk::{Entity, EntityKind, TriageDecision},
+    events::{Governance, GovernanceKind},
+    problem::Problem,
+};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{Command, Commanded, MAX_ID_BYTES, in_path};
+use crate::gateway::{App, refusal::Refusal};
+
+/// Longest name of a watchlist and of a rule, in bytes.
+const MAX_NAME_BYTES: usize = 128;
+/// Most rules that one triage may name.
+const MAX_RULES: usize = 300;
+
+/// Sets how much an entity's hazard weighs.
+#[derive(Debug, ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the body, which is read member by member so that every fault is told"
+)]
+pub(super) struct SetCriticality {
+    /// `low`, `medium`, `high` or `extreme`.
+    criticality: String,
+    /// Why; at most 1,024 bytes.
+    reason: String,
+    /// The person who decides, where the key speaks for one.
+    on_behalf_of: Option<String>,
+}
+
+/// Puts an entity on a watchlist or takes it off.
+#[derive(Debug, ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the body, which is read member by member so that every fault is told"
+)]
+pub(super) struct ChangeWatchlist {
+    /// The list's name.
+    watchlist: String,
+    /// `added` or `removed`.
+    action: String,
+    /// What hazard is multiplied by, 0.1 to 10 with at most three digits after the point; with `added` only, and
+    /// needed there.
+    multiplier: Option<String>,
+    /// Why; at most 1,024 bytes.
+    reason: String,
+    /// When it ends by itself.
+    expires_at: Option<DateTime<Utc>>,
+    /// The person who decides, where the key speaks for one.
+    on_behalf_of: Option<String>,
+}
+
+/// Says what an incident was.
+#[derive(Debug, ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the body, which is read member by member so that every fault is told"
+)]
+pub(super) struct TriageIncident {
+    /// `open`, `acknowledged`, `closed` or `false_positive`.
+    decision: String,
+    /// Why; at most 1,024 bytes. Needed with `closed` and `false_positive`.
+    reason: Option<String>,
+    /// The entity that the incident is about, as the incident names it.
+    entity: EntityName,
+    /// The rules that were wrong, by id. Needed with `false_positive`: what they add no longer counts.
+    rules: Option<Vec<String>>,
+    /// The person who decides, where the key speaks for one.
+    on_behalf_of: Option<String>,
+}
+
+/// An entity, by kind and id.
+#[derive(Debug, ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the body, which is read member by member so that every fault is told"
+)]
+pub(super) struct EntityName {
+    /// `user`, `service_account`, `role`, `host`, `resource`, `project` or `network_address`.
+    kind: String,
+    /// Its id.
+    id: String,
+}
+
+/// Set an entity's criticality.
+#[utoipa::path(
+    post,
+    path = "/api/v1/risk/entities/{kind}/{id}/criticality",
+    tag = "commands",
+    security(("api_key" = ["commands:write"])),
+    params(("kind" = String, Path, description = "The entity's kind"),
+        ("id" = String, Path, description = "Its id; `/` is written `%2F`"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    request_body = SetCriticality,
+    responses(
+        (status = 202, description = "stored", body = Commanded),
+        (status = 400, description = "not JSON, or a bad header", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "names every wrong member", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "Kafka cannot take it now", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn set_criticality(
+    State(app): State<Arc<App>>,
+    entity: Result<Path<(String, String)>, PathRejection>,
+    mut command: Command,
+) -> Result<Response, Refusal> {
+    let (subject_kind, subject_id) = subject(entity, &mut command)?;
+    let levels = ["low", "medium", "high", "extreme"];
+    let set = Governance {
+        kind: GovernanceKind::CriticalitySet,
+        subject_kind,
+        subject_id,
+        actor: command.actor(),
+        decision: Some(command.form.one_of("criticality", &levels).into()),
+        reason: Some(command.required_reason()),
+        expires_at: None,
+        attributes: BTreeMap::new(),
+    };
+    command.publish(&app, set).await
+}
+
+/// Put an entity on a watchlist, or take it off.
+#[utoipa::path(
+    post,
+    path = "/api/v1/risk/entities/{kind}/{id}/watchlists",
+    tag = "commands",
+    security(("api_key" = ["commands:write"])),
+    params(("kind" = String, Path, description = "The entity's kind"),
+        ("id" = String, Path, description = "Its id; `/` is written `%2F`"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    request_body = ChangeWatchlist,
+    responses(
+        (status = 202, description = "stored", body = Commanded),
+        (status = 400, description = "not JSON, or a bad header", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "names every wrong member", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "Kafka cannot take it now", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn change_watchlist(
+    State(app): State<Arc<App>>,
+    entity: Result<Path<(String, String)>, PathRejection>,
+    mut command: Command,
+) -> Result<Response, Refusal> {
+    let (subject_kind, subject_id) = subject(entity, &mut command)?;
+    let action = command.form.one_of("action", &["added", "removed"]);
+    let name = command.form.required_text("watchlist", MAX_NAME_BYTES);
+    let mut attributes = BTreeMap::from([("watchlist".to_owned(), name.trim().to_owned())]);
+    attributes.extend(multiplier(&mut command, action).map(|factor| ("multiplier".to_owned(), factor)));
+    let changed = Governance {
+        kind: GovernanceKind::WatchlistChanged,
+        subject_kind,
+        subject_id,
+        actor: command.actor(),
+        decision: Some(action.into()),
+        reason: Some(command.required_reason()),
+        expires_at: command.expires_at(),
+        attributes,
+    };
+    command.publish(&app, changed).await
+}
+
+/// Triage an incident.
+///
+/// The event carries the entity and the rules, for what follows from it is computed without looking anything up.
+#[utoipa::path(
+    post,
+    path = "/api/v1/risk/incidents/{id}/triage",
+    tag = "commands",
+    security(("api_key" = ["commands:write"])),
+    params(("id" = String, Path, description = "The incident's id, a UUID"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    request_body = TriageIncident,
+    responses(
+        (status = 202, description = "stored", body = Commanded),
+        (status = 400, description = "not JSON, or a bad header", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "names every wrong member", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "Kafka cannot take it now", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn triage(
+    State(app): State<Arc<App>>,
+    incident: Result<Path<String>, PathRejection>,
+    mut command: Command,
+) -> Result<Response, Refusal> {
+    let incident = in_path(incident)?;
+    let incident = Uuid::try_parse(&incident).ok().map(|id| id.to_string());
+    if incident.is_none() {
+        command.form.fault("{id}", "must be an incident's id, a UUID");
+    }
+    let decision = command.form.one_of("decision", &TriageDecision::ALL.map(TriageDecision::name));
+    let decision = TriageDecision::from_name(decision).unwrap_or(TriageDecision::Open);
+    let [kind, id] = command.form.object("entity", ["kind", "id"], MAX_ID_BYTES);
+    let (entity_kind, entity) = checked_entity(&mut command, ["/entity/kind", "/entity/id"], (&kind, &id));
+    let mut attributes =
+        BTreeMap::from([("entity_kind".to_owned(), entity_kind), ("entity".to_owned(), entity)]);
+    attributes.extend(rules(&mut command, decision).map(|rules| ("rules".to_owned(), rules)));
+    let ends_it = matches!(decision, TriageDecision::Closed | TriageDecision::FalsePositive);
+    let triaged = Governance {
+        kind: GovernanceKind::FindingTriaged,
+        subject_kind: "incident".into(),
+        subject_id: incident.unwrap_or_default(),
+        actor: command.actor(),
+        decision: Some(decision.name().into()),
+        reason: if ends_it { Some(command.required_reason()) } else { command.reason() },
+        expires_at: None,
+        attributes,
+    };
+    command.publish(&app, triaged).await
+}
+
+fn subject(
+    path: Result<Path<(String, String)>, PathRejection>,
+    command: &mut Command,
+) -> Result<(String, String), Refusal> {
+    let (kind, id) = in_path(path)?;
+    Ok(checked_entity(command, ["{kind}", "{id}"], (&kind, &id)))
+}
+
+/// Kind and id as the read models write them. Empty texts that were refused elsewhere are not refused again.
+fn checked_entity(command: &mut Command, at: [&str; 2], (kind, id): (&str, &str)) -> (String, String) {
+    let nothing = (String::new(), String::new());
+    let Some(known) = EntityKind::from_name(kind) else {
+        if !kind.is_empty() {
+            command
+                .form
+                .fault(at[0], format!("must be one of {}", EntityKind::ALL.map(EntityKind::name).join(", ")));
+        }
+        return nothing;
+    };
+    let entity = Some(id).filter(|id| id.len() <= MAX_ID_BYTES).and_then(|id| Entity::new(known, id));
+    match entity {
+        Some(entity) => (known.name().to_owned(), entity.id().to_owned()),
+        None if id.is_empty() => nothing,
+        None => {
+            let rule = format!("must name a {} in at most {MAX_ID_BYTES} bytes", known.name());
+            command.form.fault(at[1], rule);
+            nothing
+        }
+    }
+}
+
+/// The factor as decimal text; `None` where there is none, or a fault was noted.
+fn multiplier(command: &mut Command, action: &str) -> Option<String> {
+    let rule = "must be 0.1 to 10, with at most three digits after the point";
+    match (action, command.form.decimal("multiplier")) {
+        ("added", Some(factor)) => {
+            let factor = factor.normalize();
+            let good = (Decimal::new(1, 1)..=Decimal::TEN).contains(&factor) && factor.scale() <= 3;
+            if !good {
+                command.form.fault("/multiplier", rule);
+            }
+            Some(factor.to_string())
+        }
+        ("added", None) => {
+            command.form.fault("/multiplier", rule);
+            None
+        }
+        (_, Some(_)) => {
+            command.form.fault("/multiplier", "is not known with removed");
+            None
+        }
+        (_, None) => None,
+    }
+}
+
+/// The rules' ids, separated by commas.
+fn rules(command: &mut Command, decision: TriageDecision) -> Option<String> {
+    let mut rules = command.form.texts("rules", MAX_RULES, MAX_NAME_BYTES);
+    for (index, rule) in rules.iter_mut().enumerate() {
+        *rule = rule.trim().to_owned();
+        if rule.contains(',') || rule.contains(char::is_control) {
+            command.form.fault(&format!("/rules/{index}"), "must be the id of one rule, without commas");
+        }
+    }
+    if rules.is_empty() && decision == TriageDecision::FalsePositive {
+        command.form.fault("/rules", "must name the rules that were wrong");
+    }
+    (!rules.is_empty()).then(|| rules.join(","))
+}
