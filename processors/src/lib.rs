@@ -1,6 +1,7 @@
 //! The rules: pure functions from an envelope to the changes it causes.
 
 pub mod audit;
+pub mod change_review;
 pub mod risk;
 
 use schemas::Envelope;

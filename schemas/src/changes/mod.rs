@@ -1,7 +1,9 @@
 //! What a processor asks a sink to write: data that both know, so that neither knows the other.
 
 mod audit;
+pub mod change_review;
 pub mod risk;
 
 pub use audit::AuditEntry;
+pub use change_review::{ChangeFact, Proposal};
 pub use risk::{RiskChange, RiskSignal};

@@ -6,6 +6,7 @@
 mod access;
 mod answer;
 mod audit;
+mod changes;
 mod cursor;
 mod freshness;
 mod health;
@@ -34,6 +35,7 @@ use crate::read_models::{
 };
 pub use access::KeyRingWatch;
 pub use audit::{AuditAnswer, AuditPage};
+pub use changes::{ChangeAnswer, ChangesPage};
 pub use cursor::CursorKey;
 pub use health::Health;
 pub use pipeline::{ParkedPage, PipelineAnswer};
@@ -110,6 +112,8 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(audit::list))
         .routes(routes!(audit::one))
+        .routes(routes!(changes::list))
+        .routes(routes!(changes::one))
         .routes(routes!(pipeline::stages))
         .routes(routes!(pipeline::parked))
         .routes(routes!(health::livez))

@@ -1,0 +1,63 @@
+//! What would be lost: deletions and replacements, by what the resource holds; and what would be changed in place.
+
+use schemas::changes::change_review::FactorKind::{self, Deletion, Replacement, Update};
+
+use super::{Hazards, Place, Rule};
+use crate::change_review::{
+    holding::{Holding, holding},
+    plan::{Action, Change},
+};
+
+const fn rule(kind: FactorKind, name: &'static str, points: u32, reason: &'static str) -> Rule {
+    Rule { kind, name, points, reason }
+}
+
+static DELETED: [Rule; 7] = [
+    rule(
+        Deletion,
+        "data_store",
+        60,
+        "a data store, or what its data cannot be read without, would be deleted",
+    ),
+    rule(Deletion, "stateful", 45, "what keeps state would be deleted"),
+    rule(Deletion, "network", 30, "a part of the network would be deleted"),
+    rule(Deletion, "identity", 20, "an identity or a permission would be deleted"),
+    rule(Deletion, "compute", 12, "what computes would be deleted"),
+    rule(Deletion, "other", 6, "would be deleted"),
+    rule(Deletion, "forgotten", 6, "would be left to itself: nobody looks after it any more"),
+];
+static REPLACED: [Rule; 6] = [
+    rule(Replacement, "data_store", 50, "a data store would be deleted and made anew, without its data"),
+    rule(Replacement, "stateful", 35, "what keeps state would be deleted and made anew"),
+    rule(Replacement, "network", 25, "a part of the network would be deleted and made anew"),
+    rule(Replacement, "identity", 15, "an identity or a permission would be deleted and made anew"),
+    rule(Replacement, "compute", 8, "what computes would be deleted and made anew"),
+    rule(Replacement, "other", 4, "would be deleted and made anew"),
+];
+static UPDATED: [Rule; 3] = [
+    rule(Update, "data_store", 10, "a data store would be changed in place"),
+    rule(Update, "stateful", 5, "what keeps state would be changed in place"),
+    rule(Update, "network", 5, "a part of the network would be changed in place"),
+];
+
+/// Notes what a change would cost.
+pub(super) fn find(change: &Change<'_>, place: Place<'_>, hazards: &mut Hazards) {
+    let rules: &'static [Rule] = match change.action {
+        Action::Delete => &DELETED,
+        Action::Forget => return hazards.add(&DELETED[6], place, None),
+        Action::Replace => &REPLACED,
+        Action::Update if !change.is_of_tags_only() => &UPDATED,
+        Action::Update | Action::Create => return,
+    };
+    let held = match holding(change.kind) {
+        Holding::Data => 0,
+        Holding::State => 1,
+        Holding::Network => 2,
+        Holding::Identity => 3,
+        Holding::Compute => 4,
+        Holding::Other => 5,
+    };
+    if let Some(rule) = rules.get(held) {
+        hazards.add(rule, place, None);
+    }
+}

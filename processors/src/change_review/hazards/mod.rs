@@ -1,0 +1,168 @@
+//! What is dangerous about a change: rules with their points, and the resources that fulfil them.
+//!
+//! A rule about the configuration counts where the change *introduces* what it looks for: what was so before is not
+//! this change's doing.
+
+mod encryption;
+mod identity;
+mod loss;
+mod network;
+mod safeguards;
+mod secrets;
+
+use std::collections::BTreeMap;
+
+use schemas::changes::change_review::{Factor, FactorKind, FactorResource};
+use serde_json::Value;
+
+use super::{
+    plan::{Action, Change, Plan},
+    words::printable,
+};
+
+/// What each resource after the first adds to a rule's points, and the most that they add together.
+const EACH_FURTHER: u32 = 3;
+const MOST_FURTHER: u32 = 9;
+/// Most resources that a factor names.
+const MAX_NAMED: usize = 20;
+
+/// Something to look for.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) kind: FactorKind,
+    /// Unique within the kind.
+    pub(super) name: &'static str,
+    /// What the first resource adds to the score.
+    pub(super) points: u32,
+    /// For people; follows "n resources:".
+    pub(super) reason: &'static str,
+}
+
+/// The rules that a plan fulfils.
+#[derive(Debug, Default)]
+pub(super) struct Hazards(BTreeMap<(FactorKind, &'static str), Hazard>);
+
+#[derive(Debug)]
+struct Hazard {
+    rule: &'static Rule,
+    named: Vec<FactorResource>,
+    total: u32,
+    production: bool,
+}
+
+/// Where a rule is fulfilled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'p> {
+    /// The resource's address, printable.
+    pub(super) address: &'p str,
+    /// Whether it is production's.
+    pub(super) production: bool,
+}
+
+impl Hazards {
+    /// Looks through a whole plan; `in_production` tells whose a change is.
+    pub(super) fn of(plan: &Plan<'_>, in_production: impl Fn(&Change<'_>) -> bool) -> Self {
+        let mut hazards = Self::default();
+        let deletes_buckets =
+            plan.changes.iter().any(|c| c.kind == "aws_s3_bucket" && c.action == Action::Delete);
+        for change in &plan.changes {
+            let place = Place { address: &change.address, production: in_production(change) };
+            loss::find(change, place, &mut hazards);
+            safeguards::find_removed(change, deletes_buckets, place, &mut hazards);
+            secrets::find(change, place, &mut hazards);
+            for ((_, attribute), rule) in introduced(change) {
+                hazards.add(rule, place, Some(&attribute));
+            }
+        }
+        secrets::find_in_variables(&plan.variables, &mut hazards);
+        hazards
+    }
+
+    /// Notes that a resource fulfils a rule. A resource's places are told one after the other.
+    fn add(&mut self, rule: &'static Rule, place: Place<'_>, attribute: Option<&str>) {
+        let new = || Hazard { rule, named: Vec::new(), total: 0, production: false };
+        let hazard = self.0.entry((rule.kind, rule.name)).or_insert_with(new);
+        if hazard.named.last().is_none_or(|last| last.address != place.address) {
+            hazard.total = hazard.total.saturating_add(1);
+        }
+        hazard.production |= place.production;
+        let resource =
+            FactorResource { address: place.address.to_owned(), attribute: attribute.map(printable) };
+        // Full: one more is kept, the newest, so that its resource is counted once.
+        hazard.named.truncate(MAX_NAMED);
+        hazard.named.push(resource);
+    }
+
+    /// The points of all rules, or of those that production's resources fulfil.
+    pub(super) fn points(&self, of: Points) -> u32 {
+        let counts = |hazard: &&Hazard| of == Points::OfAll || hazard.production;
+        self.0.values().filter(counts).map(Hazard::points).sum()
+    }
+
+    /// The rules as factors.
+    pub(super) fn into_factors(self) -> impl Iterator<Item = Factor> {
+        self.0.into_values().map(Hazard::into_factor)
+    }
+}
+
+/// Whose points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Points {
+    OfAll,
+    OfProduction,
+}
+
+impl Hazard {
+    fn points(&self) -> u32 {
+        let further = self.total.saturating_sub(1).saturating_mul(EACH_FURTHER).min(MOST_FURTHER);
+        self.rule.points + further
+    }
+
+    fn into_factor(mut self) -> Factor {
+        self.named.truncate(MAX_NAMED);
+        let noun = if self.total == 1 { "resource" } else { "resources" };
+        Factor {
+            kind: self.rule.kind,
+            rule: self.rule.name.to_owned(),
+            points: u8::try_from(self.points()).unwrap_or(u8::MAX),
+            reason: format!("{} {noun}: {}", self.total, self.rule.reason),
+            resources: self.named,
+            resources_total: self.total,
+        }
+    }
+}
+
+/// What a configuration fulfils: by the rule's name and the attribute.
+type Findings = BTreeMap<(&'static str, String), &'static Rule>;
+
+/// Paths are cut here already: a hostile plan may hold many below one endless name.
+fn note(findings: &mut Findings, rule: &'static Rule, attribute: &str) {
+    findings.insert((rule.name, printable(attribute)), rule);
+}
+
+/// What the configuration fulfils after the change and did not before.
+fn introduced(change: &Change<'_>) -> Findings {
+    if matches!(change.action, Action::Delete | Action::Forget) || change.is_of_tags_only() {
+        return Findings::new();
+    }
+    let mut after = findings(change.kind, change.after);
+    if !after.is_empty() && !change.before.is_null() {
+        for found in findings(change.kind, change.before).keys() {
+            after.remove(found);
+        }
+    }
+    identity::find_any_change(change, &mut after);
+    encryption::find_turned_off(change, &mut after);
+    safeguards::find_turned_off(change, &mut after);
+    after
+}
+
+fn findings(kind: &str, configuration: &Value) -> Findings {
+    let mut findings = Findings::new();
+    super::attributes::visit(configuration, &super::plan::NOTHING, &mut |attribute| {
+        identity::find(kind, attribute, &mut findings);
+        network::find(kind, attribute, &mut findings);
+        encryption::find(kind, attribute, &mut findings);
+    });
+    findings
+}

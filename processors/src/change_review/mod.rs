@@ -1,0 +1,148 @@
+//! Change review: proposed changes are scored from their plans; requests, decisions and progress become facts beside
+//! them. What state a change is in is for the read model to say: a processor knows no earlier event.
+
+mod attributes;
+mod hazards;
+mod holding;
+mod plan;
+mod score;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use schemas::{
+    Envelope, Event,
+    changes::{
+        ChangeFact,
+        change_review::{ChangeActor, ChangeFactKind},
+    },
+    envelope::native_format,
+    events::{Actor, Governance, GovernanceKind, Infrastructure, InfrastructureKind, Outcome},
+};
+use serde_json::Value;
+
+use crate::Processor;
+use score::Given;
+use words::{bounded_id, names_production};
+
+/// What governance events about a change name as their subject.
+const SUBJECT_KIND: &str = "change";
+
+/// Makes facts about changes of the events that speak of one: proposals of infrastructure, and what carries their
+/// `change_id`; requests and decisions whose subject is a `change`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ChangeReview;
+
+impl Processor for ChangeReview {
+    type Change = ChangeFact;
+    const NAME: &'static str = "change_review";
+
+    fn process(&self, envelope: &Envelope) -> Vec<ChangeFact> {
+        let fact = match &envelope.event {
+            Event::Infrastructure(event) => of_infrastructure(envelope, event),
+            Event::Governance(event) => of_governance(envelope, event),
+            _ => None,
+        };
+        fact.into_iter().collect()
+    }
+}
+
+fn of_infrastructure(envelope: &Envelope, event: &Infrastructure) -> Option<ChangeFact> {
+    let kind = match event.kind {
+        InfrastructureKind::ChangeProposed => ChangeFactKind::Proposed,
+        InfrastructureKind::Provisioned => ChangeFactKind::Provisioned,
+        InfrastructureKind::Scaled => ChangeFactKind::Scaled,
+        InfrastructureKind::Failed => ChangeFactKind::Failed,
+        InfrastructureKind::Completed => ChangeFactKind::Completed,
+        InfrastructureKind::Deleted => ChangeFactKind::Deleted,
+        InfrastructureKind::ConfigurationObserved => ChangeFactKind::ConfigurationObserved,
+    };
+    let proposed = kind == ChangeFactKind::Proposed;
+    let named = event.change_id.as_deref().filter(|id| !id.is_empty());
+    // A proposal that names no change is one of its own.
+    let change_id = match named {
+        Some(id) => bounded_id(id),
+        None if proposed => envelope.id.to_string(),
+        None => return None,
+    };
+    let resource = &event.resource;
+    let Outcome { status, code, .. } = &event.outcome;
+    Some(ChangeFact {
+        resource: Some(resource.id.clone()),
+        project: resource.project.clone(),
+        environment: resource.environment.clone(),
+        outcome: *status,
+        outcome_code: code.clone(),
+        proposal: proposed.then(|| Box::new(score(envelope, event))),
+        ..fact(envelope, (change_id, kind), event.actor.as_ref())
+    })
+}
+
+fn of_governance(envelope: &Envelope, event: &Governance) -> Option<ChangeFact> {
+    let kind = match event.kind {
+        GovernanceKind::ApprovalRequested => ChangeFactKind::ApprovalRequested,
+        GovernanceKind::ApprovalDecided => ChangeFactKind::ApprovalDecided,
+        _ => return None,
+    };
+    if event.subject_kind != SUBJECT_KIND || event.subject_id.is_empty() {
+        return None;
+    }
+    Some(ChangeFact {
+        project: event.attributes.get("project").cloned(),
+        environment: event.attributes.get("environment").cloned(),
+        decision: event.decision.clone(),
+        reason: event.reason.clone(),
+        expires_at: event.expires_at,
+        ..fact(envelope, (bounded_id(&event.subject_id), kind), Some(&event.actor))
+    })
+}
+
+/// What facts of every kind say.
+fn fact(
+    envelope: &Envelope,
+    (change_id, kind): (String, ChangeFactKind),
+    actor: Option<&Actor>,
+) -> ChangeFact {
+    let actor = actor.filter(|actor| !actor.id.trim().is_empty());
+    ChangeFact {
+        event_id: envelope.id,
+        tenant: envelope.tenant.clone(),
+        change_id,
+        occurred_at: envelope.occurred_at,
+        kind,
+        actor: actor.map(|actor| ChangeActor {
+            kind: actor.kind,
+            id: bounded_id(&actor.id),
+            name: actor.name.clone(),
+        }),
+        resource: None,
+        project: None,
+        environment: None,
+        decision: None,
+        reason: None,
+        expires_at: None,
+        outcome: Outcome::default().status,
+        outcome_code: None,
+        proposal: None,
+        content_sha256: envelope.content_sha256(),
+    }
+}
+
+/// Scores a proposal by its plan and by what its resource says of the environment.
+fn score(envelope: &Envelope, event: &Infrastructure) -> schemas::changes::Proposal {
+    let resource = &event.resource;
+    let for_production =
+        resource.environment.as_deref().is_some_and(|name| score::is_environment("env", Some(name)))
+            || resource.name.as_deref().is_some_and(names_production)
+            || names_production(&resource.id)
+            || resource.tags.iter().any(|(name, value)| score::is_environment(name, Some(value)));
+    let native = envelope.native.as_ref().filter(|native| native.format == native_format::TERRAFORM_PLAN);
+    // JSON deeper than 128 levels is refused here as cut-short JSON is; no plan of a real provider is.
+    let plan: Option<Result<Value, _>> = native.map(|native| serde_json::from_str(&native.record));
+    let given = match &plan {
+        None => Given::Absent,
+        Some(Err(_)) => Given::Unreadable,
+        Some(Ok(value)) => Given::Json(value),
+    };
+    score::assess(given, for_production)
+}

@@ -1,0 +1,184 @@
+//! A Terraform plan (`terraform show -json`, <https://developer.hashicorp.com/terraform/internals/json-format>,
+//! format versions 0.1 to 1.x), as far as a review needs it. What is missing or of another type than promised is
+//! counted, never guessed.
+
+use serde_json::{Map, Value};
+
+use super::words::printable;
+
+/// Stands in for what a plan leaves out.
+pub(super) static NOTHING: Value = Value::Null;
+
+/// A plan that could be read as JSON.
+#[derive(Debug)]
+pub(super) struct Plan<'a> {
+    pub(super) format_version: Option<&'a str>,
+    pub(super) terraform_version: Option<&'a str>,
+    /// What would change, in the plan's order; no reads and nothing that stays as it is.
+    pub(super) changes: Vec<Change<'a>>,
+    /// What somebody changed by hand since the last run.
+    pub(super) drift: Vec<Change<'a>>,
+    /// Input variables that the configuration does not mark sensitive, with their values.
+    pub(super) variables: Vec<(&'a str, &'a Value)>,
+    /// Changes that could not be read.
+    pub(super) unreadable: u32,
+    /// Planning ended with an error.
+    pub(super) errored: bool,
+    /// The plan says that it leaves something for a later one.
+    pub(super) incomplete: bool,
+}
+
+/// The object is no plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoPlan;
+
+impl<'a> Plan<'a> {
+    /// Reads a plan; one without a list of changes is none.
+    pub(super) fn of(value: &'a Value) -> Result<Self, NoPlan> {
+        let plan = value.as_object().ok_or(NoPlan)?;
+        let (changes, unreadable) = match plan.get("resource_changes") {
+            Some(Value::Array(changes)) => read_changes(changes),
+            // Versions 1.x leave the list out where nothing would change.
+            None | Some(Value::Null) if plan.contains_key("format_version") => (Vec::new(), 0),
+            _ => return Err(NoPlan),
+        };
+        let (drift, unreadable_drift) = match plan.get("resource_drift") {
+            Some(Value::Array(drift)) => read_changes(drift),
+            None | Some(Value::Null) => (Vec::new(), 0),
+            Some(_) => (Vec::new(), 1),
+        };
+        let flag = |name: &str| plan.get(name).and_then(Value::as_bool);
+        Ok(Self {
+            format_version: plan.get("format_version").and_then(Value::as_str),
+            terraform_version: plan.get("terraform_version").and_then(Value::as_str),
+            changes,
+            drift,
+            variables: plain_variables(plan),
+            unreadable: unreadable.saturating_add(unreadable_drift),
+            errored: flag("errored") == Some(true),
+            incomplete: flag("complete") == Some(false),
+        })
+    }
+
+    /// Whether its format is one that is read: 0.1 to 1.x.
+    pub(super) fn format_is_known(&self) -> bool {
+        self.format_version.is_some_and(|version| matches!(version.split('.').next(), Some("0" | "1")))
+    }
+}
+
+/// What would be done to a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    Create,
+    Update,
+    Replace,
+    Delete,
+    /// Taken out of Terraform's care, and left as it is.
+    Forget,
+}
+
+/// A change of one resource.
+#[derive(Debug)]
+pub(super) struct Change<'a> {
+    /// Its address, printable and bounded.
+    pub(super) address: String,
+    /// The module it stands in; empty for the root.
+    pub(super) module: &'a str,
+    /// The resource's type, for example `aws_db_instance`.
+    pub(super) kind: &'a str,
+    pub(super) action: Action,
+    pub(super) before: &'a Value,
+    pub(super) after: &'a Value,
+    /// What of `after` is known only once applied: `true` wherever.
+    pub(super) after_unknown: &'a Value,
+    /// What of `after` is sensitive: `true` wherever.
+    pub(super) after_sensitive: &'a Value,
+}
+
+impl<'a> Change<'a> {
+    /// `None`: nothing would change. An error: the entry cannot be read.
+    fn of(entry: &'a Value) -> Result<Option<Self>, NoPlan> {
+        let member = |name: &str| entry.get(name).unwrap_or(&NOTHING);
+        let change = entry.get("change").filter(|change| change.is_object()).ok_or(NoPlan)?;
+        let part = |name: &str| change.get(name).unwrap_or(&NOTHING);
+        let actions = change.get("actions").and_then(Value::as_array).ok_or(NoPlan)?;
+        let words: Option<Vec<&str>> = actions.iter().map(Value::as_str).collect();
+        let action = match words.ok_or(NoPlan)?.as_slice() {
+            ["no-op" | "read"] => return Ok(None),
+            ["create"] => Action::Create,
+            ["update"] => Action::Update,
+            ["delete"] => Action::Delete,
+            ["delete", "create"] | ["create", "delete"] => Action::Replace,
+            ["forget"] | ["create", "forget"] => Action::Forget,
+            _ => return Err(NoPlan),
+        };
+        if member("mode").as_str() == Some("data") {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            address: printable(member("address").as_str().ok_or(NoPlan)?),
+            module: member("module_address").as_str().unwrap_or_default(),
+            kind: member("type").as_str().ok_or(NoPlan)?,
+            action,
+            before: part("before"),
+            after: part("after"),
+            after_unknown: part("after_unknown"),
+            after_sensitive: part("after_sensitive"),
+        }))
+    }
+
+    /// Whether nothing but tags and labels would change.
+    pub(super) fn is_of_tags_only(&self) -> bool {
+        const TAGS: [&str; 5] = ["tags", "tags_all", "labels", "effective_labels", "terraform_labels"];
+        let (Some(before), Some(after)) = (self.before.as_object(), self.after.as_object()) else {
+            return false;
+        };
+        let unknown = |name: &str| self.after_unknown.get(name).is_some_and(any_true);
+        let differs = |name: &str| before.get(name) != after.get(name) || unknown(name);
+        let names = before
+            .keys()
+            .chain(after.keys())
+            .chain(self.after_unknown.as_object().into_iter().flat_map(Map::keys));
+        let mut changed = names.filter(|name| differs(name)).peekable();
+        self.action == Action::Update
+            && changed.peek().is_some()
+            && changed.all(|name| TAGS.contains(&name.as_str()))
+    }
+}
+
+/// The changes of a list, and how many entries of it cannot be read.
+fn read_changes(entries: &[Value]) -> (Vec<Change<'_>>, u32) {
+    let (mut changes, mut unreadable) = (Vec::new(), 0_u32);
+    for entry in entries {
+        match Change::of(entry) {
+            Ok(change) => changes.extend(change),
+            Err(NoPlan) => unreadable = unreadable.saturating_add(1),
+        }
+    }
+    (changes, unreadable)
+}
+
+/// A plan holds the values of all variables; which of them are sensitive says the configuration.
+fn plain_variables(plan: &Map<String, Value>) -> Vec<(&str, &Value)> {
+    let declared = plan
+        .get("configuration")
+        .and_then(|configuration| configuration.pointer("/root_module/variables"))
+        .unwrap_or(&NOTHING);
+    let sensitive =
+        |name: &str| declared.get(name).and_then(|v| v.get("sensitive")) == Some(&Value::Bool(true));
+    let given = plan.get("variables").and_then(Value::as_object).into_iter().flatten();
+    given
+        .filter(|(name, _)| !sensitive(name))
+        .filter_map(|(name, variable)| Some((name.as_str(), variable.get("value")?)))
+        .collect()
+}
+
+/// Whether `true` stands anywhere in it.
+fn any_true(value: &Value) -> bool {
+    match value {
+        Value::Bool(value) => *value,
+        Value::Array(values) => values.iter().any(any_true),
+        Value::Object(values) => values.values().any(any_true),
+        _ => false,
+    }
+}

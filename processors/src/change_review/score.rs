@@ -1,0 +1,246 @@
+//! From a plan to a score: every factor has its points, the score is their sum and at most 100.
+//!
+//! - *Hazards* ([`super::hazards`]): the first resource of a rule gives the rule's points, each further one 3, at most
+//!   9 together.
+//! - *Production*: half of the points of the hazards that touch production, rounded up, and 5 for touching it at all.
+//! - *Blast radius* and *drift*: by how many resources.
+//! - *Plan*: 20 each for a plan that is missing, cannot be read, failed, or is not whole: so it is never `auto`.
+//!
+//! Deleting a production database gives 60 + 30 + 5 and is blocked, replacing one 50 + 25 + 5 and needs two people;
+//! changed tags in production give 5 and pass.
+
+use schemas::changes::change_review::{
+    Factor, FactorKind, FactorResource, PlanReading, PlanSummary, Proposal, Route,
+};
+use serde_json::Value;
+
+use super::{
+    attributes,
+    hazards::{Hazards, Points},
+    plan::{Action, Change, NOTHING, Plan},
+    words::{names_production, printable, words},
+};
+
+/// For a plan that cannot be relied on: the least that makes somebody look.
+const UNRELIABLE: u32 = 20;
+const TOUCHES_PRODUCTION: u32 = 5;
+/// More than so many resources, and the points for it.
+const BLAST: [(usize, u32); 4] = [(200, 25), (50, 15), (15, 8), (5, 4)];
+/// More than so many modules, and the points for it.
+const BLAST_MODULES: [(usize, u32); 2] = [(10, 6), (3, 3)];
+const MAX_DRIFT: u32 = 20;
+const MAX_NAMED: usize = 20;
+
+/// The plan of a proposal.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Given<'a> {
+    /// None that Weir reads.
+    Absent,
+    /// Text that is no plan.
+    Unreadable,
+    /// A JSON value.
+    Json(&'a Value),
+}
+
+/// Scores a proposal; `for_production`: what is known beside the plan says so.
+pub(super) fn assess(given: Given<'_>, for_production: bool) -> Proposal {
+    let plan = match given {
+        Given::Json(value) => Plan::of(value).ok(),
+        Given::Absent | Given::Unreadable => None,
+    };
+    let Some(plan) = plan else {
+        return without_plan(matches!(given, Given::Absent), for_production);
+    };
+    let variables_say = plan.variables.iter().any(|(name, value)| is_environment(name, value.as_str()));
+    let in_production = |change: &Change<'_>| for_production || variables_say || is_productions(change);
+    let production: Vec<&Change<'_>> = plan.changes.iter().filter(|change| in_production(change)).collect();
+    let hazards = Hazards::of(&plan, in_production);
+
+    let mut summary = summary(&plan);
+    summary.production = !production.is_empty() || for_production;
+    let mut factors = about_the_plan(&plan);
+    factors.extend(blast_radius(&plan, summary.modules));
+    factors.extend(production_factor(&hazards, &production));
+    factors.extend(drift(&plan));
+    factors.extend(hazards.into_factors());
+    proposal(summary, factors)
+}
+
+fn proposal(plan: PlanSummary, mut factors: Vec<Factor>) -> Proposal {
+    factors.sort_by(|a, b| b.points.cmp(&a.points).then_with(|| (a.kind, &a.rule).cmp(&(b.kind, &b.rule))));
+    let sum: u32 = factors.iter().map(|factor| u32::from(factor.points)).sum();
+    let score = u8::try_from(sum.min(100)).unwrap_or(100);
+    Proposal { score, route: Route::of(score), plan, factors }
+}
+
+fn without_plan(absent: bool, for_production: bool) -> Proposal {
+    let (reading, rule, reason) = if absent {
+        (
+            PlanReading::Absent,
+            "absent",
+            "the proposal came without a plan that can be read: nobody knows what it would do",
+        )
+    } else {
+        (
+            PlanReading::Unreadable,
+            "unreadable",
+            "the plan is cut short or no plan: nobody knows what it would do",
+        )
+    };
+    let mut factors = vec![plain_factor(FactorKind::Plan, rule, UNRELIABLE, reason.to_owned())];
+    if for_production {
+        let reason = "it is for production".to_owned();
+        factors.push(plain_factor(FactorKind::Production, "touched", TOUCHES_PRODUCTION, reason));
+    }
+    let plan = PlanSummary {
+        reading,
+        format_version: None,
+        terraform_version: None,
+        creates: 0,
+        updates: 0,
+        replaces: 0,
+        deletes: 0,
+        forgets: 0,
+        drifted: 0,
+        modules: 0,
+        unreadable: 0,
+        production: for_production,
+    };
+    proposal(plan, factors)
+}
+
+fn summary(plan: &Plan<'_>) -> PlanSummary {
+    let count = |action: Action| number(plan.changes.iter().filter(|change| change.action == action).count());
+    let modules: std::collections::BTreeSet<&str> = plan.changes.iter().map(|change| change.module).collect();
+    let whole = plan.unreadable == 0 && !plan.errored && !plan.incomplete && plan.format_is_known();
+    PlanSummary {
+        reading: if whole { PlanReading::Read } else { PlanReading::Partly },
+        format_version: plan.format_version.map(printable),
+        terraform_version: plan.terraform_version.map(printable),
+        creates: count(Action::Create),
+        updates: count(Action::Update),
+        replaces: count(Action::Replace),
+        deletes: count(Action::Delete),
+        forgets: count(Action::Forget),
+        drifted: number(plan.drift.len()),
+        modules: number(modules.len()),
+        unreadable: plan.unreadable,
+        production: false,
+    }
+}
+
+/// What makes the plan itself unreliable.
+fn about_the_plan(plan: &Plan<'_>) -> Vec<Factor> {
+    let mut factors = Vec::new();
+    let mut add = |rule: &str, reason: String| {
+        factors.push(plain_factor(FactorKind::Plan, rule, UNRELIABLE, reason));
+    };
+    if plan.errored {
+        add("errored", "planning ended with an error: what stands here is not all".into());
+    }
+    if plan.incomplete {
+        add("incomplete", "the plan says that it is not complete: applying it leaves something to do".into());
+    }
+    if !plan.format_is_known() {
+        add(
+            "format_unknown",
+            "its format version is missing or none of 0.1 to 1.x: it was read as far as it goes".into(),
+        );
+    }
+    if plan.unreadable > 0 {
+        add("partly_unreadable", format!("{} of its changes could not be read", plan.unreadable));
+    }
+    factors
+}
+
+fn blast_radius(plan: &Plan<'_>, modules: u32) -> Option<Factor> {
+    let points_of =
+        |steps: &[(usize, u32)], n: usize| steps.iter().find(|(more, _)| n > *more).map_or(0, |step| step.1);
+    let changed = plan.changes.len();
+    let points = points_of(&BLAST, changed) + points_of(&BLAST_MODULES, modules as usize);
+    let reason = format!("{changed} resources in {modules} modules would change at once");
+    (points > 0).then(|| plain_factor(FactorKind::BlastRadius, "resources", points, reason))
+}
+
+fn production_factor(hazards: &Hazards, touched: &[&Change<'_>]) -> Option<Factor> {
+    let points = hazards.points(Points::OfProduction).div_ceil(2) + TOUCHES_PRODUCTION;
+    let reason = match hazards.points(Points::OfProduction) {
+        0 => "production would be touched, without any of the hazards".to_owned(),
+        _ => "production would be touched: half of the points of what it is touched by, and 5".to_owned(),
+    };
+    let factor = Factor {
+        resources: named(touched.iter().copied()),
+        resources_total: number(touched.len()),
+        ..plain_factor(FactorKind::Production, "touched", points, reason)
+    };
+    (!touched.is_empty()).then_some(factor)
+}
+
+fn drift(plan: &Plan<'_>) -> Option<Factor> {
+    let drifted = number(plan.drift.len());
+    let points = (6 + drifted.saturating_mul(2)).min(MAX_DRIFT);
+    let reason = format!("{drifted} resources were changed by hand: the plan may undo that");
+    let factor = Factor {
+        resources: named(&plan.drift),
+        resources_total: drifted,
+        ..plain_factor(FactorKind::Drift, "by_hand", points, reason)
+    };
+    (drifted > 0).then_some(factor)
+}
+
+/// A factor that names no resources.
+fn plain_factor(kind: FactorKind, rule: &str, points: u32, reason: String) -> Factor {
+    let points = u8::try_from(points).unwrap_or(u8::MAX);
+    Factor { kind, rule: rule.to_owned(), points, reason, resources: Vec::new(), resources_total: 0 }
+}
+
+fn named<'c, 'p: 'c>(changes: impl IntoIterator<Item = &'c Change<'p>>) -> Vec<FactorResource> {
+    let resource = |change: &Change<'_>| FactorResource { address: change.address.clone(), attribute: None };
+    changes.into_iter().take(MAX_NAMED).map(resource).collect()
+}
+
+/// Whether a resource says itself that it is production's: by its address, its names, or its tags.
+fn is_productions(change: &Change<'_>) -> bool {
+    names_production(&change.address)
+        || [change.before, change.after].into_iter().any(configured_for_production)
+}
+
+fn configured_for_production(configuration: &Value) -> bool {
+    const NAMES: [&str; 10] = [
+        "bucket",
+        "cluster_identifier",
+        "cluster_name",
+        "function_name",
+        "identifier",
+        "name",
+        "namespace",
+        "project",
+        "resource_group_name",
+        "workspace",
+    ];
+    let mut found = false;
+    attributes::visit(configuration, &NOTHING, &mut |attribute| {
+        let Some(text) = attribute.value.as_str() else { return };
+        let outermost = attribute.path == attribute.name || attribute.path.starts_with("metadata.");
+        found |= outermost && NAMES.contains(&attribute.name) && names_production(text);
+        let tagged = ["tags", "tags_all", "labels", "metadata.labels"]
+            .iter()
+            .any(|tags| attribute.path.strip_prefix(tags).is_some_and(|rest| rest.starts_with('.')));
+        found |= tagged && is_environment(attribute.name, Some(text));
+    });
+    found
+}
+
+/// Whether a tag or variable names an environment, and that is production.
+pub(super) fn is_environment(name: &str, value: Option<&str>) -> bool {
+    let names_it = words(name).last().is_some_and(|word| {
+        matches!(word.as_str(), "env" | "environment" | "stage" | "tier" | "workspace")
+            || word.ends_with("environment")
+    });
+    names_it
+        && value.is_some_and(|value| names_production(value) || value.trim().eq_ignore_ascii_case("live"))
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

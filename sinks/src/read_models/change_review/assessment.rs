@@ -1,0 +1,465 @@
+//! From the facts of a change to its state. Pure: equal sets of facts give equal reviews.
+//!
+//! Facts are taken in the order of (`occurred_at`, `event_id`), whatever order they came in. The approval runs
+//! Requested → Risk assessed → Cost analysed → Human review → Decided, provisioning Requested → Validated → Planned →
+//! Approved → Applied → Monitored → Completed, or Failed, or Rolled back. A fact that cannot follow on the state that it
+//! finds changes nothing and is kept as an impossible transition with its reason.
+//!
+//! - Who asks: the actor of `ApprovalRequested`, and the proposal's, if it names one. Nobody is let approve who asked.
+//! - A proposal begins a new round: what was approved before was another plan.
+//! - `Applied` and `Monitored` may be left out, for nobody need report them; `Approved` may not.
+
+use schemas::{
+    Timestamp,
+    changes::change_review::{ChangeFactKind, PlanReading, Route},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::facts::{Assessed, StoredFact};
+
+/// Longest word of a decision that a reason quotes, in characters.
+const MAX_QUOTED_CHARS: usize = 40;
+/// The outcome code by which a source says that a change was taken back.
+const ROLLED_BACK: &str = "rolled_back";
+
+macro_rules! states {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident => $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant),+ }
+
+        impl $name {
+            /// The name in rows and answers.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            /// The state of that name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                [$(Self::$variant),+].into_iter().find(|state| state.name() == name)
+            }
+        }
+    };
+}
+
+states! {
+    /// How far an approval is. Costs are not analysed yet: no change is ever between risk and people.
+    ApprovalState {
+        /// Nobody asked, nothing was proposed.
+        NotRequested => "not_requested",
+        /// Somebody asked; there is no plan yet.
+        Requested => "requested",
+        /// The plan is scored; nobody asked yet.
+        RiskAssessed => "risk_assessed",
+        /// People are to decide.
+        HumanReview => "human_review",
+        /// It is decided, by people or by its score.
+        Decided => "decided",
+    }
+}
+
+states! {
+    /// What was decided.
+    Decision {
+        /// Enough people approved.
+        Approved => "approved",
+        /// Somebody rejected it.
+        Rejected => "rejected",
+        /// Its score lets it pass.
+        Auto => "auto",
+        /// Its score does not let it pass.
+        Blocked => "blocked",
+    }
+}
+
+states! {
+    /// How far the change itself is.
+    ProvisioningState {
+        /// Nobody asked, nothing was proposed.
+        NotRequested => "not_requested",
+        /// It was asked for; no plan of it can be read.
+        Requested => "requested",
+        /// Its plan can be read, but is not whole.
+        Validated => "validated",
+        /// Its plan is whole.
+        Planned => "planned",
+        /// It may be applied.
+        Approved => "approved",
+        /// It is being applied.
+        Applied => "applied",
+        /// What it made is observed.
+        Monitored => "monitored",
+        /// It is done.
+        Completed => "completed",
+        /// It, or a part of it, failed.
+        Failed => "failed",
+        /// It was taken back.
+        RolledBack => "rolled_back",
+    }
+}
+
+impl Decision {
+    fn lets_pass(self) -> bool {
+        matches!(self, Self::Approved | Self::Auto)
+    }
+}
+
+/// The state of a change, and how it came about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Review {
+    pub(super) approval: ApprovalState,
+    pub(super) provisioning: ProvisioningState,
+    /// What was decided, and when.
+    pub(super) decision: Option<(Decision, Timestamp)>,
+    /// The proposal that stands.
+    pub(super) proposal: Option<Standing>,
+    pub(super) requested_by: Option<String>,
+    pub(super) project: Option<String>,
+    pub(super) environment: Option<String>,
+    /// Approvals of the proposal that stands.
+    pub(super) approvals: i16,
+    /// Every fact, in order, with what followed from it.
+    pub(super) timeline: Vec<Step>,
+}
+
+/// The proposal that stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) event_id: Uuid,
+    pub(super) at: Timestamp,
+    pub(super) assessed: Assessed,
+}
+
+/// One fact of a change's course.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Step {
+    /// The event.
+    pub event_id: Uuid,
+    /// When it happened, by the source's clock.
+    #[schema(value_type = String, format = DateTime)]
+    pub occurred_at: Timestamp,
+    /// What happened: the event's kind.
+    pub kind: ChangeFactKind,
+    /// Who did it.
+    pub actor: Option<String>,
+    /// Their name for people.
+    pub actor_name: Option<String>,
+    /// The decision's word as it was said.
+    pub decision: Option<String>,
+    /// Why, as it was said.
+    pub reason: Option<String>,
+    /// The resource it happened to.
+    pub resource: Option<String>,
+    /// Of a proposal: its score.
+    pub score: Option<i16>,
+    /// Of a proposal: its route.
+    pub route: Option<Route>,
+    /// How far the approval is after it.
+    pub approval: ApprovalState,
+    /// How far the change is after it.
+    pub provisioning: ProvisioningState,
+    /// Why it cannot be: then it changed nothing.
+    pub impossible: Option<String>,
+}
+
+impl Review {
+    /// Derives the state of a change from its facts, in whatever order they are given.
+    pub(super) fn of(facts: &[StoredFact]) -> Self {
+        let mut ordered: Vec<&StoredFact> = facts.iter().collect();
+        ordered.sort_unstable_by_key(|fact| (fact.occurred_at, fact.event_id));
+        let mut course = Course::default();
+        let timeline = ordered.iter().map(|fact| course.take(fact)).collect();
+        // What the standing proposal says goes first; else whoever said it first.
+        let standing = course.proposal.and_then(|p| ordered.iter().find(|fact| fact.event_id == p.event_id));
+        let said = |of: fn(&StoredFact) -> &Option<String>| {
+            standing.into_iter().chain(&ordered).find_map(|fact| of(fact).clone())
+        };
+        Self {
+            approval: course.approval(),
+            provisioning: course.provisioning,
+            decision: course.decision,
+            proposal: course.proposal,
+            requested_by: course.requested_by.clone(),
+            project: said(|fact| &fact.project),
+            environment: said(|fact| &fact.environment),
+            approvals: i16::try_from(course.approvers.len()).unwrap_or(i16::MAX),
+            timeline,
+        }
+    }
+
+    /// Facts that could not follow.
+    pub(super) fn impossible(&self) -> impl Iterator<Item = &Step> {
+        self.timeline.iter().filter(|step| step.impossible.is_some())
+    }
+
+    /// How many people must approve the proposal that stands.
+    pub(super) fn approvals_needed(&self) -> u16 {
+        self.proposal.map_or(0, |proposal| proposal.assessed.route.approvals_needed())
+    }
+}
+
+/// Where a change stands while its facts are taken one by one.
+#[derive(Debug)]
+struct Course {
+    proposal: Option<Standing>,
+    decision: Option<(Decision, Timestamp)>,
+    provisioning: ProvisioningState,
+    /// The first who asked, as written.
+    requested_by: Option<String>,
+    /// All who asked: they cannot approve.
+    requesters: Vec<Party>,
+    /// Who approved the proposal that stands.
+    approvers: Vec<Party>,
+    /// When the first of these approvals ends.
+    approved_until: Option<Timestamp>,
+}
+
+impl Default for Course {
+    fn default() -> Self {
+        Self {
+            proposal: None,
+            decision: None,
+            provisioning: ProvisioningState::NotRequested,
+            requested_by: None,
+            requesters: Vec::new(),
+            approvers: Vec::new(),
+            approved_until: None,
+        }
+    }
+}
+
+/// Somebody, as they are told from others: logins and addresses do not differ by case.
+#[derive(Debug, PartialEq, Eq)]
+struct Party(String);
+
+impl Party {
+    fn of(fact: &StoredFact) -> Option<Self> {
+        fact.actor.as_deref().map(|id| Self(id.trim().to_lowercase())).filter(|party| !party.0.is_empty())
+    }
+}
+
+/// Why a fact cannot follow.
+type Impossible = String;
+
+impl Course {
+    fn take(&mut self, fact: &StoredFact) -> Step {
+        use ChangeFactKind as Kind;
+        let outcome = match fact.kind {
+            Kind::Proposed => self.propose(fact),
+            Kind::ApprovalRequested => self.request(fact),
+            Kind::ApprovalDecided => self.decide(fact),
+            _ if says_rolled_back(fact) => self.roll_back(),
+            Kind::Failed => self.fail(),
+            _ if fact.failed => self.fail(),
+            Kind::Provisioned | Kind::Scaled | Kind::Deleted => self.apply(fact),
+            Kind::ConfigurationObserved => self.observe(),
+            Kind::Completed => self.complete(fact),
+        };
+        Step {
+            event_id: fact.event_id,
+            occurred_at: fact.occurred_at,
+            kind: fact.kind,
+            actor: fact.actor.clone(),
+            actor_name: fact.actor_name.clone(),
+            decision: fact.decision.clone(),
+            reason: fact.reason.clone(),
+            resource: fact.resource.clone(),
+            score: fact.assessed.map(|assessed| assessed.score),
+            route: fact.assessed.map(|assessed| assessed.route),
+            approval: self.approval(),
+            provisioning: self.provisioning,
+            impossible: outcome.err(),
+        }
+    }
+
+    fn approval(&self) -> ApprovalState {
+        match (self.decision, self.proposal, self.requesters.is_empty()) {
+            (Some(_), ..) => ApprovalState::Decided,
+            (None, Some(_), false) => ApprovalState::HumanReview,
+            (None, Some(_), true) => ApprovalState::RiskAssessed,
+            (None, None, false) => ApprovalState::Requested,
+            (None, None, true) => ApprovalState::NotRequested,
+        }
+    }
+
+    fn propose(&mut self, fact: &StoredFact) -> Result<(), Impossible> {
+        use ProvisioningState as State;
+        if matches!(self.provisioning, State::Applied | State::Monitored | State::Completed) {
+            return Err("proposed after it had been applied".to_owned());
+        }
+        let assessed = fact.assessed.ok_or("proposed without an assessment")?;
+        self.proposal = Some(Standing { event_id: fact.event_id, at: fact.occurred_at, assessed });
+        self.approvers.clear();
+        self.approved_until = None;
+        self.provisioning = match assessed.reading {
+            PlanReading::Read => State::Planned,
+            PlanReading::Partly => State::Validated,
+            PlanReading::Unreadable | PlanReading::Absent => State::Requested,
+        };
+        self.add_requester(fact);
+        self.decision = match assessed.route {
+            Route::Auto => Some((Decision::Auto, fact.occurred_at)),
+            Route::Block => Some((Decision::Blocked, fact.occurred_at)),
+            Route::Review | Route::TwoPerson => None,
+        };
+        if assessed.route == Route::Auto {
+            self.provisioning = State::Approved;
+        }
+        Ok(())
+    }
+
+    fn add_requester(&mut self, fact: &StoredFact) {
+        if let Some(party) = Party::of(fact) {
+            self.requested_by.get_or_insert_with(|| fact.actor.clone().unwrap_or_default());
+            if !self.requesters.contains(&party) {
+                self.requesters.push(party);
+            }
+        }
+    }
+
+    fn request(&mut self, fact: &StoredFact) -> Result<(), Impossible> {
+        let party = Party::of(fact).ok_or("asked for by nobody who is named")?;
+        if let Some((Decision::Approved | Decision::Rejected, _)) = self.decision {
+            return Err("asked for after it had been decided".to_owned());
+        }
+        if self.approvers.contains(&party) {
+            return Err("asked for by somebody who has approved it".to_owned());
+        }
+        self.add_requester(fact);
+        self.provisioning = self.provisioning.max(ProvisioningState::Requested);
+        Ok(())
+    }
+
+    fn decide(&mut self, fact: &StoredFact) -> Result<(), Impossible> {
+        let approves = match fact.decision.as_deref() {
+            Some("approved") => true,
+            Some("rejected") => false,
+            Some(word) => return Err(format!("{:?} is neither approved nor rejected", quoted(word))),
+            None => return Err("decided without a decision".to_owned()),
+        };
+        let proposal = self.proposal.ok_or("decided before anything had been proposed")?;
+        let party = Party::of(fact).ok_or("decided by nobody who is named")?;
+        match self.decision {
+            Some((Decision::Blocked, _)) if approves => {
+                return Err("approved although its score blocks it".to_owned());
+            }
+            Some((Decision::Blocked, _)) => {
+                return Err("decided although its score blocks it already".to_owned());
+            }
+            Some((Decision::Auto, _)) => {
+                return Err("decided although its score lets it pass by itself".to_owned());
+            }
+            Some(_) => return Err("decided after it had been decided".to_owned()),
+            None => {}
+        }
+        if self.requesters.is_empty() {
+            return Err("decided before anybody had asked for it".to_owned());
+        }
+        if !approves {
+            self.decision = Some((Decision::Rejected, fact.occurred_at));
+            return Ok(());
+        }
+        if self.requesters.contains(&party) {
+            return Err("approved by who asked for it".to_owned());
+        }
+        if self.approvers.contains(&party) {
+            return Err("approved twice by the same person".to_owned());
+        }
+        self.approvers.push(party);
+        self.approved_until = self.approved_until.into_iter().chain(fact.expires_at).min();
+        if self.approvers.len() >= usize::from(proposal.assessed.route.approvals_needed()) {
+            self.decision = Some((Decision::Approved, fact.occurred_at));
+            if self.provisioning < ProvisioningState::Approved {
+                self.provisioning = ProvisioningState::Approved;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it may be applied at that moment.
+    fn may_apply(&self, at: Timestamp) -> Result<(), Impossible> {
+        match self.decision {
+            None if self.proposal.is_none() => Err("applied before anything had been proposed".to_owned()),
+            None => Err("applied before it had been approved".to_owned()),
+            Some((decision, _)) if !decision.lets_pass() => {
+                Err(format!("applied although it is {}", decision.name()))
+            }
+            Some(_) if self.approved_until.is_some_and(|until| until < at) => {
+                Err("applied after its approval had ended".to_owned())
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn apply(&mut self, fact: &StoredFact) -> Result<(), Impossible> {
+        use ProvisioningState as State;
+        match self.provisioning {
+            // Of one run some resources fail while others are still made, and taking back deletes.
+            State::Applied | State::Monitored | State::Failed | State::RolledBack => Ok(()),
+            State::Completed => Err("applied after it had been completed".to_owned()),
+            _ => {
+                self.may_apply(fact.occurred_at)?;
+                self.provisioning = State::Applied;
+                Ok(())
+            }
+        }
+    }
+
+    fn observe(&mut self) -> Result<(), Impossible> {
+        use ProvisioningState as State;
+        match self.provisioning {
+            State::Applied => self.provisioning = State::Monitored,
+            // Looking goes on.
+            State::Monitored | State::Completed | State::Failed | State::RolledBack => {}
+            _ => return Err("observed before it had been applied".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn complete(&mut self, fact: &StoredFact) -> Result<(), Impossible> {
+        use ProvisioningState as State;
+        match self.provisioning {
+            // Several resources of one change may each report it.
+            State::Completed => return Ok(()),
+            State::Applied | State::Monitored => {}
+            State::Failed => return Err("completed after it had failed".to_owned()),
+            State::RolledBack => return Err("completed after it had been taken back".to_owned()),
+            _ => self.may_apply(fact.occurred_at)?,
+        }
+        self.provisioning = State::Completed;
+        Ok(())
+    }
+
+    fn fail(&mut self) -> Result<(), Impossible> {
+        use ProvisioningState as State;
+        match self.provisioning {
+            State::NotRequested => return Err("failed before anything had been proposed".to_owned()),
+            State::Completed => return Err("failed after it had been completed".to_owned()),
+            State::RolledBack => {}
+            _ => self.provisioning = State::Failed,
+        }
+        Ok(())
+    }
+
+    fn roll_back(&mut self) -> Result<(), Impossible> {
+        use ProvisioningState as State;
+        match self.provisioning {
+            State::Applied | State::Monitored | State::Completed | State::Failed | State::RolledBack => {
+                self.provisioning = State::RolledBack;
+                Ok(())
+            }
+            _ => Err("taken back before it had been applied".to_owned()),
+        }
+    }
+}
+
+fn says_rolled_back(fact: &StoredFact) -> bool {
+    let ended = matches!(fact.kind, ChangeFactKind::Completed | ChangeFactKind::Failed);
+    ended && fact.outcome_code.as_deref() == Some(ROLLED_BACK)
+}
+
+fn quoted(word: &str) -> String {
+    word.chars().take(MAX_QUOTED_CHARS).collect()
+}

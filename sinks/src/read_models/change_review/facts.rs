@@ -1,0 +1,110 @@
+//! The facts of changes as they are stored, and how they are read back.
+
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt;
+use schemas::{
+    Timestamp,
+    changes::change_review::{ChangeFactKind, PlanReading, Route},
+};
+use sqlx::{PgConnection, Row, postgres::PgRow};
+use uuid::Uuid;
+
+/// So many facts of each kind count, the earliest: a change with more keeps them, and its row counts them, but what
+/// follows from them is settled by then. Bounds what a batch reads.
+pub(super) const MAX_OF_KIND: i64 = 200;
+
+/// What a change's state depends on of one fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StoredFact {
+    pub(super) event_id: Uuid,
+    pub(super) kind: ChangeFactKind,
+    pub(super) occurred_at: Timestamp,
+    pub(super) actor: Option<String>,
+    pub(super) actor_name: Option<String>,
+    pub(super) resource: Option<String>,
+    pub(super) project: Option<String>,
+    pub(super) environment: Option<String>,
+    pub(super) decision: Option<String>,
+    pub(super) reason: Option<String>,
+    pub(super) expires_at: Option<Timestamp>,
+    pub(super) failed: bool,
+    pub(super) outcome_code: Option<String>,
+    /// Of a proposal.
+    pub(super) assessed: Option<Assessed>,
+}
+
+/// How a proposal was assessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Assessed {
+    pub(super) route: Route,
+    pub(super) score: i16,
+    pub(super) reading: PlanReading,
+}
+
+/// The facts of so many changes, by their place in the question.
+pub(super) async fn facts_of(
+    connection: &mut PgConnection,
+    tenants: &[&str],
+    change_ids: &[&str],
+) -> sqlx::Result<BTreeMap<usize, Vec<StoredFact>>> {
+    let kinds: Vec<&str> = ChangeFactKind::ALL.iter().map(|kind| kind.name()).collect();
+    let mut rows = sqlx::query(
+        "SELECT c.nth, f.event_id, f.kind, f.occurred_at, f.actor, f.actor_name, f.resource, f.project,
+                f.environment, f.decision, f.reason, f.expires_at, f.outcome, f.outcome_code, f.route, f.score,
+                f.reading
+           FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS c(tenant_id, change_id, nth)
+          CROSS JOIN unnest($3::text[]) AS k(kind)
+          CROSS JOIN LATERAL (
+                SELECT * FROM change_fact AS f
+                 WHERE f.tenant_id = c.tenant_id AND f.change_id = c.change_id AND f.kind = k.kind
+                 ORDER BY f.occurred_at, f.event_id LIMIT $4) AS f",
+    )
+    .bind(tenants)
+    .bind(change_ids)
+    .bind(kinds)
+    .bind(MAX_OF_KIND)
+    .fetch(connection);
+    let mut facts: BTreeMap<usize, Vec<StoredFact>> = BTreeMap::new();
+    while let Some(row) = rows.try_next().await? {
+        let nth: i64 = row.try_get(0)?;
+        let index = usize::try_from(nth - 1).map_err(|_| unreadable("a place before the first"))?;
+        facts.entry(index).or_default().push(fact_of(&row)?);
+    }
+    Ok(facts)
+}
+
+fn fact_of(row: &PgRow) -> sqlx::Result<StoredFact> {
+    let kind: &str = row.try_get("kind")?;
+    let kind = ChangeFactKind::from_name(kind).ok_or_else(|| unreadable("an unknown kind of fact"))?;
+    Ok(StoredFact {
+        event_id: row.try_get("event_id")?,
+        kind,
+        occurred_at: row.try_get("occurred_at")?,
+        actor: row.try_get("actor")?,
+        actor_name: row.try_get("actor_name")?,
+        resource: row.try_get("resource")?,
+        project: row.try_get("project")?,
+        environment: row.try_get("environment")?,
+        decision: row.try_get("decision")?,
+        reason: row.try_get("reason")?,
+        expires_at: row.try_get("expires_at")?,
+        failed: row.try_get::<&str, _>("outcome")? == "failure",
+        outcome_code: row.try_get("outcome_code")?,
+        assessed: assessed_of(row)?,
+    })
+}
+
+fn assessed_of(row: &PgRow) -> sqlx::Result<Option<Assessed>> {
+    let route: Option<&str> = row.try_get("route")?;
+    let score: Option<i16> = row.try_get("score")?;
+    let reading: Option<&str> = row.try_get("reading")?;
+    let (Some(route), Some(score), Some(reading)) = (route, score, reading) else { return Ok(None) };
+    let route = Route::from_name(route).ok_or_else(|| unreadable("an unknown route"))?;
+    let reading = PlanReading::from_name(reading).ok_or_else(|| unreadable("an unknown reading"))?;
+    Ok(Some(Assessed { route, score, reading }))
+}
+
+fn unreadable(what: &'static str) -> sqlx::Error {
+    sqlx::Error::Decode(what.into())
+}

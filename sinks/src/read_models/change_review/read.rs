@@ -1,0 +1,336 @@
+//! Reading change reviews: pages, newest first, and single changes with all that is known of them.
+
+use schemas::{
+    TenantId, Timestamp,
+    changes::{
+        Proposal,
+        change_review::{ChangeFactKind, Factor, PlanReading, PlanSummary, Route},
+    },
+};
+use serde::{Deserialize, Serialize};
+use sqlx::{PgPool, Postgres, QueryBuilder, Row, postgres::PgRow, types::Json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    assessment::{ApprovalState, Decision, ProvisioningState, Review, Step},
+    facts::facts_of,
+};
+use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
+
+/// The stage that fills the table; its positions say what an answer reflects.
+pub const STAGE: &str = "change_review";
+
+const COLUMNS: &str = "change_id, approval, decision, provisioning, route, score, reading, project, environment, \
+    requested_by, proposed_at, decided_at, approvals, approvals_needed, impossible_total, first_at, last_at, facts";
+
+/// What a change must fulfil; absent parts do not constrain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ChangeFilter {
+    /// How far its approval is.
+    pub state: Option<ApprovalState>,
+    /// What was decided.
+    pub decision: Option<Decision>,
+    /// How far the change itself is.
+    pub provisioning: Option<ProvisioningState>,
+    /// The route of the proposal that stands.
+    pub route: Option<Route>,
+    /// How much of its plan could be read.
+    pub plan: Option<PlanReading>,
+    /// The project, whole.
+    pub project: Option<String>,
+    /// Who asked first, whole.
+    pub requester: Option<String>,
+}
+
+/// Where a page ends and the next begins: changes are ordered by both, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeKey {
+    /// `last_at` of the last change.
+    pub last_at: Timestamp,
+    /// Its id.
+    pub change_id: String,
+}
+
+/// One page of a question.
+#[derive(Debug, Clone)]
+pub struct ChangesRequest {
+    /// Which changes.
+    pub filter: ChangeFilter,
+    /// Only changes after this one, that is older.
+    pub after: Option<ChangeKey>,
+    /// Most changes on the page.
+    pub limit: u16,
+}
+
+/// Changes of one page.
+#[derive(Debug)]
+pub struct ChangesFound {
+    /// Newest first.
+    pub items: Vec<ChangeItem>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<ChangeKey>,
+    /// What the page reflects.
+    pub positions: Positions,
+}
+
+/// One change, as it is answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ChangeItem {
+    /// The change.
+    pub change_id: String,
+    /// How far its approval is.
+    pub approval: ApprovalState,
+    /// What was decided.
+    pub decision: Option<Decision>,
+    /// How far the change itself is.
+    pub provisioning: ProvisioningState,
+    /// How the proposal that stands goes on; absent before there is one.
+    pub route: Option<Route>,
+    /// Its score, 0 to 100.
+    pub score: Option<i16>,
+    /// How much of its plan could be read.
+    pub plan_reading: Option<PlanReading>,
+    /// The project.
+    pub project: Option<String>,
+    /// The environment.
+    pub environment: Option<String>,
+    /// Who asked first.
+    pub requested_by: Option<String>,
+    /// When the proposal that stands was made.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub proposed_at: Option<Timestamp>,
+    /// When it was decided.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub decided_at: Option<Timestamp>,
+    /// How many have approved the proposal that stands.
+    pub approvals: i16,
+    /// How many must.
+    pub approvals_needed: i16,
+    /// How many facts could not follow on what was before them.
+    pub impossible_total: i32,
+    /// The earliest fact.
+    #[schema(value_type = String, format = DateTime)]
+    pub first_at: Timestamp,
+    /// The latest fact.
+    #[schema(value_type = String, format = DateTime)]
+    pub last_at: Timestamp,
+    /// How many facts there are.
+    pub facts: i64,
+    /// What it would cost; null: costs are not estimated yet.
+    #[schema(value_type = Option<String>)]
+    pub cost_delta: Option<String>,
+    /// `not_evaluated`: no policy has looked at the plan yet.
+    pub compliance: Compliance,
+}
+
+/// What policies say about a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Compliance {
+    /// None has looked at it.
+    #[default]
+    NotEvaluated,
+}
+
+/// One change with all that is known of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ChangeDetail {
+    /// As in the list.
+    #[serde(flatten)]
+    pub change: ChangeItem,
+    /// What its plan would do.
+    pub plan: Option<PlanSummary>,
+    /// What its score is made of, most points first.
+    pub factors: Vec<Factor>,
+    /// The steps of its approval, in their order.
+    pub steps: Vec<ApprovalStep>,
+    /// Everything that happened to it, in order of time; of each kind of event the first 200.
+    pub timeline: Vec<Step>,
+    /// What of the timeline could not follow on what was before it, with the reason.
+    pub impossible: Vec<Step>,
+}
+
+/// A step of an approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApprovalStep {
+    /// `requested`, `risk_assessed`, `cost_analysed`, `human_review` or `decided`.
+    pub step: String,
+    /// `done`, `pending`, `not_needed` or `not_evaluated`.
+    pub status: StepStatus,
+    /// When it was done.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub at: Option<Timestamp>,
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StepStatus {
+    /// It is done.
+    Done,
+    /// It is still to come.
+    Pending,
+    /// The score decides without it.
+    NotNeeded,
+    /// Weir does not do it yet.
+    NotEvaluated,
+}
+
+/// A page of the tenant's changes, newest first.
+pub async fn page(
+    pool: &PgPool,
+    tenant: &TenantId,
+    request: &ChangesRequest,
+) -> Result<ChangesFound, ReadError> {
+    let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let rows = page_query(tenant, request).build().fetch_all(snapshot.connection()).await?;
+    let mut items = rows.iter().map(item).collect::<Result<Vec<_>, _>>()?;
+    // One row more than the page holds was asked for: it says that there is a next page.
+    let more = items.len() > usize::from(request.limit);
+    items.truncate(usize::from(request.limit));
+    let end = |item: &ChangeItem| ChangeKey { last_at: item.last_at, change_id: item.change_id.clone() };
+    let next = items.last().filter(|_| more).map(end);
+    Ok(ChangesFound { items, next, positions: snapshot.positions })
+}
+
+/// The tenant's change with that id.
+pub async fn by_id(
+    pool: &PgPool,
+    tenant: &TenantId,
+    change_id: &str,
+) -> Result<(Option<ChangeDetail>, Positions), ReadError> {
+    let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let mut query = select(tenant);
+    query.push(" AND change_id = ").push_bind(change_id.to_owned());
+    let row = query.build().fetch_optional(snapshot.connection()).await?;
+    let Some(change) = row.as_ref().map(item).transpose()? else {
+        return Ok((None, snapshot.positions));
+    };
+    let facts = facts_of(snapshot.connection(), &[tenant.as_str()], &[change_id]).await?;
+    let review = Review::of(&facts.into_values().flatten().collect::<Vec<_>>());
+    let proposal = match &review.proposal {
+        Some(standing) => proposal(&mut snapshot, tenant, standing.event_id).await?,
+        None => None,
+    };
+    let (plan, factors) = proposal.map(|Proposal { plan, factors, .. }| (plan, factors)).unzip();
+    let detail = ChangeDetail {
+        change,
+        plan,
+        factors: factors.unwrap_or_default(),
+        steps: steps(&review),
+        impossible: review.impossible().cloned().collect(),
+        timeline: review.timeline,
+    };
+    Ok((Some(detail), snapshot.positions))
+}
+
+async fn proposal(
+    snapshot: &mut Snapshot,
+    tenant: &TenantId,
+    event_id: Uuid,
+) -> Result<Option<Proposal>, ReadError> {
+    let row = sqlx::query("SELECT proposal FROM change_fact WHERE tenant_id = $1 AND event_id = $2")
+        .bind(tenant.as_str())
+        .bind(event_id)
+        .fetch_optional(snapshot.connection())
+        .await?;
+    let stored = row.map(|row| row.try_get::<Option<Json<Proposal>>, _>(0)).transpose()?;
+    Ok(stored.flatten().map(|Json(proposal)| proposal))
+}
+
+/// The approval's course, step by step.
+fn steps(review: &Review) -> Vec<ApprovalStep> {
+    let possible = || review.timeline.iter().filter(|step| step.impossible.is_none());
+    let first = |kind: ChangeFactKind| possible().find(|step| step.kind == kind).map(|step| step.occurred_at);
+    let route = review.proposal.map(|proposal| proposal.assessed.route);
+    let by_score = matches!(route, Some(Route::Auto | Route::Block));
+    let requested = first(ChangeFactKind::ApprovalRequested)
+        .or_else(|| review.requested_by.as_ref().and(first(ChangeFactKind::Proposed)));
+    let assessed = review.proposal.map(|proposal| proposal.at);
+    let reviewed = requested.zip(assessed).map(|(requested, assessed)| requested.max(assessed));
+    let step = |step: &str, at: Option<Timestamp>, otherwise: StepStatus| ApprovalStep {
+        step: step.to_owned(),
+        status: if at.is_some() { StepStatus::Done } else { otherwise },
+        at,
+    };
+    let unless_by_score = if by_score { StepStatus::NotNeeded } else { StepStatus::Pending };
+    vec![
+        step("requested", requested, unless_by_score),
+        step("risk_assessed", assessed, StepStatus::Pending),
+        step("cost_analysed", None, StepStatus::NotEvaluated),
+        step("human_review", reviewed.filter(|_| !by_score), unless_by_score),
+        step("decided", review.decision.map(|(_, at)| at), StepStatus::Pending),
+    ]
+}
+
+fn select(tenant: &TenantId) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new("SELECT ");
+    query.push(COLUMNS).push(" FROM change_review WHERE tenant_id = ");
+    // Row-level security says the same; said here too, the planner knows the value.
+    query.push_bind(tenant.as_str().to_owned());
+    query
+}
+
+/// Only constants are pushed as SQL; everything that a reader gave is bound.
+fn page_query(tenant: &TenantId, request: &ChangesRequest) -> QueryBuilder<Postgres> {
+    let mut query = select(tenant);
+    let ChangeFilter { state, decision, provisioning, route, plan, project, requester } = &request.filter;
+    let equal = [
+        (" AND approval = ", state.map(ApprovalState::name)),
+        (" AND decision = ", decision.map(Decision::name)),
+        (" AND provisioning = ", provisioning.map(ProvisioningState::name)),
+        (" AND route = ", route.map(Route::name)),
+        (" AND reading = ", plan.map(PlanReading::name)),
+        (" AND project = ", project.as_deref()),
+        (" AND requested_by = ", requester.as_deref()),
+    ];
+    for (condition, value) in equal {
+        if let Some(value) = value {
+            query.push(condition).push_bind(value.to_owned());
+        }
+    }
+    if let Some(after) = &request.after {
+        query.push(" AND (last_at, change_id) < (").push_bind(after.last_at);
+        query.push(", ").push_bind(after.change_id.clone()).push(")");
+    }
+    query.push(" ORDER BY last_at DESC, change_id DESC LIMIT ").push_bind(i64::from(request.limit) + 1);
+    query
+}
+
+fn item(row: &PgRow) -> Result<ChangeItem, ReadError> {
+    fn named<T>(
+        row: &PgRow,
+        column: &str,
+        from_name: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, ReadError> {
+        let Some(name) = row.try_get::<Option<&str>, _>(column)? else { return Ok(None) };
+        from_name(name)
+            .map(Some)
+            .ok_or_else(|| ReadError::Unreadable(format!("{column} {name:?} is unknown")))
+    }
+    let missing = |column: &str| ReadError::Unreadable(format!("{column} is empty"));
+    Ok(ChangeItem {
+        change_id: row.try_get("change_id")?,
+        approval: named(row, "approval", ApprovalState::from_name)?.ok_or_else(|| missing("approval"))?,
+        decision: named(row, "decision", Decision::from_name)?,
+        provisioning: named(row, "provisioning", ProvisioningState::from_name)?
+            .ok_or_else(|| missing("provisioning"))?,
+        route: named(row, "route", Route::from_name)?,
+        score: row.try_get("score")?,
+        plan_reading: named(row, "reading", PlanReading::from_name)?,
+        project: row.try_get("project")?,
+        environment: row.try_get("environment")?,
+        requested_by: row.try_get("requested_by")?,
+        proposed_at: row.try_get("proposed_at")?,
+        decided_at: row.try_get("decided_at")?,
+        approvals: row.try_get("approvals")?,
+        approvals_needed: row.try_get("approvals_needed")?,
+        impossible_total: row.try_get("impossible_total")?,
+        first_at: row.try_get("first_at")?,
+        last_at: row.try_get("last_at")?,
+        facts: row.try_get("facts")?,
+        cost_delta: None,
+        compliance: Compliance::NotEvaluated,
+    })
+}
