@@ -34,6 +34,9 @@ pub enum Scope {
     /// Read audit entries.
     #[serde(rename = "audit:read")]
     AuditRead,
+    /// Read who is at risk and why, and incidents.
+    #[serde(rename = "risk:read")]
+    RiskRead,
     /// Replay and discard parked records.
     #[serde(rename = "dead-letter:admin")]
     DeadLetterAdmin,
@@ -44,11 +47,12 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::EventsWrite,
         Self::CommandsWrite,
         Self::Read,
         Self::AuditRead,
+        Self::RiskRead,
         Self::DeadLetterAdmin,
         Self::StageAdmin,
     ];
@@ -60,6 +64,7 @@ impl Scope {
             Self::CommandsWrite => "commands:write",
             Self::Read => "read",
             Self::AuditRead => "audit:read",
+            Self::RiskRead => "risk:read",
             Self::DeadLetterAdmin => "dead-letter:admin",
             Self::StageAdmin => "stage:admin",
         }

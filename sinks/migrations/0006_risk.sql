@@ -117,8 +117,10 @@ CREATE TABLE entity_risk (
   top_rules jsonb NOT NULL DEFAULT '[]', -- [{"id", "title", "level", "share"}, ..], largest share first
   PRIMARY KEY (tenant_id, entity_kind, entity)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
-CREATE INDEX entity_risk_highest ON entity_risk (tenant_id, sort_key DESC, entity_kind, entity);
-CREATE INDEX entity_risk_highest_of_kind ON entity_risk (tenant_id, entity_kind, sort_key DESC, entity);
+-- The leaderboard, of all kinds and of one. Ties are broken by bytes, whatever the database's language.
+CREATE INDEX entity_risk_highest
+  ON entity_risk (tenant_id, sort_key DESC, entity_kind COLLATE "C", entity COLLATE "C");
+CREATE INDEX entity_risk_highest_of_kind ON entity_risk (tenant_id, entity_kind, sort_key DESC, entity COLLATE "C");
 CREATE INDEX entity_risk_expiring ON entity_risk (tenant_id, factor_until) WHERE factor_until IS NOT NULL;
 
 -- Hours in which an entity was in more danger than one analyst should sleep through, and what became of it.

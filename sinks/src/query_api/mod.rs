@@ -12,6 +12,7 @@ mod freshness;
 mod health;
 mod parameters;
 mod pipeline;
+mod risk;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ pub use changes::{ChangeAnswer, ChangesPage};
 pub use cursor::CursorKey;
 pub use health::Health;
 pub use pipeline::{ParkedPage, PipelineAnswer};
+pub use risk::{EntitiesPage, EntityAnswer, IncidentAnswer, IncidentsPage, SignalsPage};
 pub use serve::{ServeLimits, serve};
 
 /// Renders the process's metrics in Prometheus' text format.
@@ -114,6 +116,11 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(audit::one))
         .routes(routes!(changes::list))
         .routes(routes!(changes::one))
+        .routes(routes!(risk::entities))
+        .routes(routes!(risk::entity))
+        .routes(routes!(risk::signals))
+        .routes(routes!(risk::incidents))
+        .routes(routes!(risk::incident))
         .routes(routes!(pipeline::stages))
         .routes(routes!(pipeline::parked))
         .routes(routes!(health::livez))

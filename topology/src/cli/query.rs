@@ -1,5 +1,8 @@
 //! `weir query`: what the query API answers, as a table or JSON.
 
+mod changes;
+mod risk;
+
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -25,6 +28,12 @@ pub(super) struct QueryArgs {
 enum What {
     /// Who did what: audit entries, newest first.
     Audit(Box<AuditArgs>),
+    /// Proposed changes: their scores, approvals and progress, those with news first; or one of them whole.
+    Changes(Box<changes::ChangesArgs>),
+    /// Who is at risk and why: the leaderboard, or one entity with its reasons.
+    Risk(Box<risk::RiskArgs>),
+    /// Incidents, newest first, or one with the decisions about it.
+    Incidents(Box<risk::IncidentsArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -95,40 +104,60 @@ impl AuditArgs {
 
 /// Asks and prints.
 pub(super) async fn query(args: QueryArgs) -> anyhow::Result<Outcome> {
-    let What::Audit(args) = args.what;
-    let (url, token) = Place::find().await?.query_api()?;
-    let api = Api { url, token, client: client()? };
-    if let Some(id) = &args.id {
-        output::json(&api.get(&format!("/api/v1/audit/{id}"), &[]).await?)?;
-        return Ok(Outcome::Done);
-    }
-    let entries = api.audit(&args).await?;
-    match args.output {
-        Format::Json => output::json(&entries)?,
-        Format::Ndjson => entries.iter().try_for_each(output::json)?,
-        Format::Table => print_table(&entries),
+    let api = Api::of(&Place::find().await?)?;
+    match args.what {
+        What::Audit(args) => audit(&api, &args).await?,
+        What::Changes(args) => changes::changes(&api, &args).await?,
+        What::Risk(args) => risk::risk(&api, &args).await?,
+        What::Incidents(args) => risk::incidents(&api, &args).await?,
     }
     Ok(Outcome::Done)
 }
 
-struct Api {
+async fn audit(api: &Api, args: &AuditArgs) -> anyhow::Result<()> {
+    if let Some(id) = &args.id {
+        return output::json(&api.get(&format!("/api/v1/audit/{id}"), &[]).await?);
+    }
+    let entries = api.pages("/api/v1/audit", &args.filters(), args.limit).await?;
+    print(&entries, args.output, print_table)
+}
+
+/// Prints items in the wanted form.
+fn print(items: &[Value], format: Format, table: fn(&[Value])) -> anyhow::Result<()> {
+    match format {
+        Format::Json => output::json(&items),
+        Format::Ndjson => items.iter().try_for_each(output::json),
+        Format::Table => {
+            table(items);
+            Ok(())
+        }
+    }
+}
+
+/// The query API of a place.
+pub(super) struct Api {
     url: String,
     token: String,
     client: reqwest::Client,
 }
 
 impl Api {
+    pub(super) fn of(place: &Place) -> anyhow::Result<Self> {
+        let (url, token) = place.query_api()?;
+        Ok(Self { url, token, client: client()? })
+    }
+
     /// Pages until the limit is reached or nothing is left.
-    async fn audit(&self, args: &AuditArgs) -> anyhow::Result<Vec<Value>> {
-        let wanted = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    async fn pages(&self, path: &str, filters: &[(&str, &str)], limit: u64) -> anyhow::Result<Vec<Value>> {
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut entries = Vec::new();
         let mut cursor: Option<String> = None;
         loop {
             let limit = (wanted - entries.len()).min(PAGE).to_string();
-            let mut parameters = args.filters();
+            let mut parameters = filters.to_vec();
             parameters.push(("limit", &limit));
             parameters.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-            let mut page = self.get("/api/v1/audit", &parameters).await?;
+            let mut page = self.get(path, &parameters).await?;
             match page["items"].take() {
                 Value::Array(items) => entries.extend(items),
                 _ => bail!("the query API answered without items; is {} a Weir of this version?", self.url),
@@ -140,7 +169,7 @@ impl Api {
         }
     }
 
-    async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Value> {
+    pub(super) async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Value> {
         let answer = self
             .client
             .get(format!("{}{path}", self.url))

@@ -6,6 +6,7 @@
 use std::sync::LazyLock;
 
 use schemas::Timestamp;
+use sqlx::FromRow;
 
 /// Hours after which a hazard counts half: 7 days.
 pub(crate) const HALF_LIFE_HOURS: i64 = 7 * 24;
@@ -26,7 +27,7 @@ pub(crate) fn hour_of(at: Timestamp) -> i64 {
 }
 
 /// What an entity was exposed to by one rule within one hour.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub(crate) struct Exposure {
     pub(crate) rule_id: String,
     pub(crate) rule_title: String,
@@ -41,9 +42,10 @@ pub(crate) struct Exposure {
 }
 
 /// A decision about how much an entity's hazard weighs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub(crate) struct Weight {
-    pub(crate) weight_source: String,
+    #[sqlx(rename = "weight_source")]
+    pub(crate) source: String,
     pub(crate) decided_at: Timestamp,
     pub(crate) event_id: uuid::Uuid,
     pub(crate) expires_at: Option<Timestamp>,
@@ -138,7 +140,7 @@ pub(crate) fn factor(weights: &[Weight], view: View) -> Factor {
     let known = weights.iter().filter(|weight| view.knows(weight.decided_at));
     let mut latest: Vec<&Weight> = Vec::new();
     for weight in known {
-        match latest.iter_mut().find(|other| other.weight_source == weight.weight_source) {
+        match latest.iter_mut().find(|other| other.source == weight.source) {
             None => latest.push(weight),
             Some(other) if (other.decided_at, other.event_id) < (weight.decided_at, weight.event_id) => {
                 *other = weight;
@@ -147,7 +149,7 @@ pub(crate) fn factor(weights: &[Weight], view: View) -> Factor {
         }
     }
     latest.retain(|weight| weight.expires_at.is_none_or(|end| view.now.is_none_or(|now| now < end)));
-    latest.sort_unstable_by(|a, b| a.weight_source.cmp(&b.weight_source));
+    latest.sort_unstable_by(|a, b| a.source.cmp(&b.source));
     let thousandths = latest.iter().fold(NEUTRAL, |product, weight| {
         let factor = u64::try_from(weight.factor_thousandths).unwrap_or(0);
         ((product * factor + 500) / 1000).min(MAX_FACTOR)

@@ -93,16 +93,8 @@ impl<'a> Keys<'a> {
 #[derive(FromRow)]
 struct ExposureRow {
     nth: i64,
-    rule_id: String,
-    rule_title: String,
-    level: String,
-    hour: i64,
-    micronats: i64,
-    signals: i64,
-    first_at: Timestamp,
-    last_at: Timestamp,
-    tactics: Vec<String>,
-    techniques: Vec<String>,
+    #[sqlx(flatten)]
+    exposure: Exposure,
 }
 
 async fn exposures(connection: &mut PgConnection, keys: &Keys<'_>) -> sqlx::Result<Vec<(usize, Exposure)>> {
@@ -118,32 +110,14 @@ async fn exposures(connection: &mut PgConnection, keys: &Keys<'_>) -> sqlx::Resu
     .bind(&keys.ids)
     .fetch_all(connection)
     .await?;
-    let exposure = |row: ExposureRow| {
-        let exposure = Exposure {
-            rule_id: row.rule_id,
-            rule_title: row.rule_title,
-            level: row.level,
-            hour: row.hour,
-            micronats: row.micronats,
-            signals: row.signals,
-            first_at: row.first_at,
-            last_at: row.last_at,
-            tactics: row.tactics,
-            techniques: row.techniques,
-        };
-        (place(row.nth), exposure)
-    };
-    Ok(rows.into_iter().map(exposure).collect())
+    Ok(rows.into_iter().map(|row| (place(row.nth), row.exposure)).collect())
 }
 
 #[derive(FromRow)]
 struct WeightRow {
     nth: i64,
-    weight_source: String,
-    decided_at: Timestamp,
-    event_id: Uuid,
-    expires_at: Option<Timestamp>,
-    factor_thousandths: i32,
+    #[sqlx(flatten)]
+    weight: Weight,
 }
 
 async fn weights(connection: &mut PgConnection, keys: &Keys<'_>) -> sqlx::Result<Vec<(usize, Weight)>> {
@@ -158,17 +132,7 @@ async fn weights(connection: &mut PgConnection, keys: &Keys<'_>) -> sqlx::Result
     .bind(&keys.ids)
     .fetch_all(connection)
     .await?;
-    let weight = |row: WeightRow| {
-        let weight = Weight {
-            weight_source: row.weight_source,
-            decided_at: row.decided_at,
-            event_id: row.event_id,
-            expires_at: row.expires_at,
-            factor_thousandths: row.factor_thousandths,
-        };
-        (place(row.nth), weight)
-    };
-    Ok(rows.into_iter().map(weight).collect())
+    Ok(rows.into_iter().map(|row| (place(row.nth), row.weight)).collect())
 }
 
 #[derive(FromRow)]

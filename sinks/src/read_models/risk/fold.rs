@@ -7,7 +7,7 @@ use schemas::{
     changes::risk::{RiskChange, RiskSignal},
 };
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 
 use super::{
     assessment::{Assessment, View, assess, hour_of},
@@ -182,17 +182,19 @@ fn summed_up<'a>(new: &[Fact<'a, RiskChange>]) -> BTreeMap<ExposureKey<'a>, Adde
     added
 }
 
+/// One column of what is added.
+fn column<'m, 'a, C>(
+    added: &'m BTreeMap<ExposureKey<'a>, Added<'a>>,
+    of: impl Fn(&'m ExposureKey<'a>, &'m Added<'a>) -> C,
+) -> Vec<C> {
+    added.iter().map(|(key, added)| of(key, added)).collect()
+}
+
 /// Adds the new signals to the exposures. Every column's change commutes.
 async fn add_exposures(tx: &mut PgConnection, new: &[Fact<'_, RiskChange>]) -> sqlx::Result<()> {
     let added = summed_up(new);
     if added.is_empty() {
         return Ok(());
-    }
-    fn column<'m, 'a, C>(
-        added: &'m BTreeMap<ExposureKey<'a>, Added<'a>>,
-        of: impl Fn(&'m ExposureKey<'a>, &'m Added<'a>) -> C,
-    ) -> Vec<C> {
-        added.iter().map(|(key, added)| of(key, added)).collect()
     }
     let joined = |names: &BTreeSet<&str>| names.iter().copied().collect::<Vec<_>>().join(",");
     sqlx::query(
@@ -268,7 +270,7 @@ async fn store(tx: &mut PgConnection, entities: &[EntityKey<'_>], known: &[Entit
     .bind(assessed.iter().map(|a| a.factor.until).collect::<Vec<_>>())
     .bind(assessed.iter().map(first).collect::<Vec<_>>())
     .bind(assessed.iter().map(last).collect::<Vec<_>>())
-    .bind(assessed.iter().map(top_rules).collect::<Vec<_>>())
+    .bind(assessed.iter().map(|a| Json(top_rules(a))).collect::<Vec<_>>())
     .execute(tx)
     .await
     .map(drop)
@@ -279,12 +281,13 @@ fn assess_stored(facts: &EntityFacts) -> Assessment {
     assess(&facts.exposures, &facts.weights, &facts.dismissals(View::STORED), View::STORED)
 }
 
-fn top_rules(assessment: &Assessment) -> serde_json::Value {
+/// The rules that contribute most.
+pub(super) fn top_rules(assessment: &Assessment) -> Vec<TopRule> {
     let top = assessment.contributions.iter().take(TOP_RULES).map(|contribution| TopRule {
         id: contribution.rule_id.clone(),
         title: contribution.rule_title.clone(),
         level: contribution.level.clone(),
         share: f64::from(assessment.share_thousandths(contribution)) / 1000.0,
     });
-    serde_json::to_value(top.collect::<Vec<_>>()).expect("texts and numbers serialise")
+    top.collect()
 }

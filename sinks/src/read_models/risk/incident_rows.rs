@@ -111,16 +111,15 @@ pub(super) async fn remove(tx: &mut PgConnection, gone: &[(EntityKey<'_>, Uuid)]
     .map(drop)
 }
 
+/// One column of incidents.
+fn column<'a, C>(rows: &[(EntityKey<'a>, &'a Incident)], of: impl Fn(&'a Incident) -> C) -> Vec<C> {
+    rows.iter().map(|(_, incident)| of(incident)).collect()
+}
+
 /// Writes incidents that are new or have changed.
 pub(super) async fn store(tx: &mut PgConnection, changed: &[(EntityKey<'_>, &Incident)]) -> sqlx::Result<()> {
     if changed.is_empty() {
         return Ok(());
-    }
-    fn column<'m, 'a, C>(
-        rows: &'m [(EntityKey<'a>, &'a Incident)],
-        of: impl Fn(&'a Incident) -> C + 'm,
-    ) -> Vec<C> {
-        rows.iter().map(|(_, incident)| of(incident)).collect()
     }
     let keys: Vec<EntityKey<'_>> = changed.iter().map(|(entity, _)| *entity).collect();
     let keys = Keys::of(&keys);

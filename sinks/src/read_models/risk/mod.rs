@@ -12,6 +12,7 @@ mod finding;
 mod fold;
 mod incident_rows;
 mod incidents;
+pub mod read;
 mod write;
 
 pub use assessment::RiskLevel;

@@ -29,7 +29,7 @@ fn exposure(rule: &str, score: u8, hour: i64) -> Exposure {
 
 fn weight(source: &str, factor_thousandths: i32, decided: i64) -> Weight {
     Weight {
-        weight_source: source.to_owned(),
+        source: source.to_owned(),
         decided_at: at(decided),
         event_id: Uuid::from_u128(1),
         expires_at: None,

@@ -79,7 +79,7 @@ fn three_tactics_of_four_rules_within_a_week_open_one() {
 #[test]
 fn a_weight_counts_from_its_decision_on() {
     let weight = |hour| Weight {
-        weight_source: "criticality".to_owned(),
+        source: "criticality".to_owned(),
         decided_at: at(hour),
         event_id: Uuid::nil(),
         expires_at: None,

@@ -1,0 +1,427 @@
+//! The leaderboard: who is most at risk, now or at any instant before.
+//!
+//! Now, it is one range of an index: all hazards halve together, so that the order that was written stays right. Only
+//! entities whose weight has ended by itself since they were written are looked at anew. An instant of the past is
+//! computed from the exposures of that time, entity by entity.
+
+use std::{cmp::Ordering, collections::HashMap};
+
+use futures_util::TryStreamExt;
+use schemas::{TenantId, Timestamp, changes::risk::EntityKind};
+use serde::{Deserialize, Serialize};
+use sqlx::{FromRow, PgConnection, PgPool, Postgres, QueryBuilder, types::Json};
+use utoipa::ToSchema;
+
+use super::{
+    super::{
+        assessment::{Exposure, NEUTRAL, RiskLevel, Score, View, Weight, assess, factor, hour_of},
+        entity_facts::{EntityFacts, Triage},
+        fold::{TopRule, top_rules},
+    },
+    STAGE,
+};
+use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
+
+/// What an entity must fulfil; absent parts do not constrain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct EntityFilter {
+    /// Its kind.
+    pub kind: Option<EntityKind>,
+    /// The lowest level, by name.
+    #[serde(skip)]
+    pub min_level: Option<RiskLevel>,
+    /// At which instant; now if absent.
+    pub as_of: Option<Timestamp>,
+}
+
+/// Where a page ends and the next begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntityPageKey {
+    /// The bits of the last entity's sort key: exact, as decimal digits are not.
+    pub sort_bits: u64,
+    /// Its kind.
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+}
+
+impl EntityPageKey {
+    fn sort_key(&self) -> f64 {
+        f64::from_bits(self.sort_bits)
+    }
+}
+
+/// One page of the leaderboard.
+#[derive(Debug, Clone)]
+pub struct EntityPageRequest {
+    /// Which entities.
+    pub filter: EntityFilter,
+    /// Only entities after this one.
+    pub after: Option<EntityPageKey>,
+    /// Most entities on the page.
+    pub limit: u16,
+    /// The present, by the reader's clock.
+    pub now: Timestamp,
+}
+
+/// Entities of one page.
+#[derive(Debug)]
+pub struct EntityPage {
+    /// Most at risk first.
+    pub items: Vec<EntityRisk>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<EntityPageKey>,
+    /// What the page reflects.
+    pub positions: Positions,
+}
+
+/// How much an entity is at risk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EntityRisk {
+    /// `user`, `service_account`, `role`, `host`, `resource`, `project` or `network_address`.
+    pub kind: String,
+    /// Its id within the tenant.
+    pub id: String,
+    /// 0 to 100 with two digits: 100·(1 − e^(−hazard)).
+    pub score: f64,
+    /// `unknown`, `low` (from 20), `moderate` (from 40), `high` (from 70) or `critical` (from 90).
+    pub level: String,
+    /// What weights multiply its hazard by.
+    pub factor: f64,
+    /// Signals that count.
+    pub signals: i64,
+    /// Rules that count.
+    pub rules: i32,
+    /// When the first of them came.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub first_at: Option<Timestamp>,
+    /// When the last of them came.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_at: Option<Timestamp>,
+    /// The rules that contribute most, at most three.
+    pub top_rules: Vec<TopRule>,
+}
+
+/// An entity with its place in the order.
+struct Ranked {
+    sort_key: f64,
+    newest_hour: i64,
+    entity: EntityRisk,
+}
+
+impl Ranked {
+    /// Scores it at an hour.
+    fn scored(mut self, hour: i64) -> Self {
+        let score = Score::at(self.sort_key, hour.max(self.newest_hour));
+        self.entity.score = score.value();
+        score.level().name().clone_into(&mut self.entity.level);
+        self
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        let name = |ranked: &Self| (ranked.entity.kind.clone(), ranked.entity.id.clone());
+        other.sort_key.total_cmp(&self.sort_key).then_with(|| name(self).cmp(&name(other)))
+    }
+
+    fn is_after(&self, key: &EntityPageKey) -> bool {
+        let by_key = key.sort_key().total_cmp(&self.sort_key);
+        by_key.then_with(|| (&self.entity.kind, &self.entity.id).cmp(&(&key.kind, &key.id))).is_gt()
+    }
+
+    fn page_key(&self) -> EntityPageKey {
+        EntityPageKey {
+            sort_bits: self.sort_key.to_bits(),
+            kind: self.entity.kind.clone(),
+            id: self.entity.id.clone(),
+        }
+    }
+}
+
+/// A page of the tenant's entities, most at risk first.
+pub async fn page(
+    pool: &PgPool,
+    tenant: &TenantId,
+    request: &EntityPageRequest,
+) -> Result<EntityPage, ReadError> {
+    let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let at = request.filter.as_of.unwrap_or(request.now);
+    let question = Question { tenant, request, at };
+    let connection = snapshot.connection();
+    let mut ranked = if at >= request.now {
+        question.present(connection).await?
+    } else {
+        question.past(connection).await?
+    };
+    ranked.sort_by(Ranked::order);
+    let limit = usize::from(request.limit);
+    let next = (ranked.len() > limit).then(|| ranked[limit - 1].page_key());
+    ranked.truncate(limit);
+    let items = ranked.into_iter().map(|ranked| ranked.scored(hour_of(at)).entity).collect();
+    Ok(EntityPage { items, next, positions: snapshot.positions })
+}
+
+struct Question<'a> {
+    tenant: &'a TenantId,
+    request: &'a EntityPageRequest,
+    at: Timestamp,
+}
+
+#[derive(FromRow)]
+struct EntityRow {
+    sort_key: f64,
+    newest_hour: i64,
+    factor_thousandths: i32,
+    signals: i64,
+    rules: i32,
+    first_at: Option<Timestamp>,
+    last_at: Option<Timestamp>,
+    entity_kind: String,
+    entity: String,
+    top_rules: Json<Vec<TopRule>>,
+}
+
+impl From<EntityRow> for Ranked {
+    fn from(row: EntityRow) -> Self {
+        let entity = EntityRisk {
+            kind: row.entity_kind,
+            id: row.entity,
+            score: 0.0,
+            level: String::new(),
+            factor: f64::from(row.factor_thousandths) / 1000.0,
+            signals: row.signals,
+            rules: row.rules,
+            first_at: row.first_at,
+            last_at: row.last_at,
+            top_rules: row.top_rules.0,
+        };
+        Self { sort_key: row.sort_key, newest_hour: row.newest_hour, entity }
+    }
+}
+
+/// The columns of an [`EntityRow`].
+const COLUMNS: &str = "sort_key, newest_hour, factor_thousandths, signals, rules, first_at, last_at, entity_kind, \
+    entity, top_rules";
+
+impl Question<'_> {
+    /// One entity more than the page holds, where there are so many.
+    fn wanted(&self) -> usize {
+        usize::from(self.request.limit) + 1
+    }
+
+    /// The sort key that the lowest level begins at.
+    fn lowest(&self) -> Option<f64> {
+        let lowest = self.request.filter.min_level.filter(|level| *level > RiskLevel::Unknown)?;
+        Some(lowest.from().sort_key_at(hour_of(self.at)))
+    }
+
+    fn select(&self) -> QueryBuilder<Postgres> {
+        let mut query = QueryBuilder::new("SELECT ");
+        query.push(COLUMNS).push(" FROM entity_risk WHERE tenant_id = ");
+        query.push_bind(self.tenant.as_str().to_owned());
+        query.push(" AND sort_key > '-Infinity'");
+        if let Some(kind) = self.request.filter.kind {
+            query.push(" AND entity_kind = ").push_bind(kind.name());
+        }
+        query
+    }
+
+    async fn present(&self, connection: &mut PgConnection) -> Result<Vec<Ranked>, ReadError> {
+        let mut query = self.select();
+        query.push(" AND (factor_until IS NULL OR factor_until > ").push_bind(self.at).push(")");
+        if let Some(lowest) = self.lowest() {
+            query.push(" AND sort_key >= ").push_bind(lowest);
+        }
+        if let Some(after) = &self.request.after {
+            query.push(" AND sort_key <= ").push_bind(after.sort_key());
+            query.push(" AND (sort_key < ").push_bind(after.sort_key());
+            query.push(" OR (entity_kind COLLATE \"C\", entity COLLATE \"C\") > (");
+            query.push_bind(after.kind.clone()).push(", ").push_bind(after.id.clone()).push("))");
+        }
+        query.push(" ORDER BY sort_key DESC, entity_kind COLLATE \"C\", entity COLLATE \"C\" LIMIT ");
+        query.push_bind(i64::try_from(self.wanted()).unwrap_or(i64::MAX));
+        let rows: Vec<EntityRow> = query.build_query_as().fetch_all(&mut *connection).await?;
+        let mut ranked: Vec<Ranked> = rows.into_iter().map(Ranked::from).collect();
+        let ended = self.ended(connection).await?;
+        ranked.extend(ended.into_iter().filter(|ranked| self.is_wanted(ranked)));
+        Ok(ranked)
+    }
+
+    fn is_wanted(&self, ranked: &Ranked) -> bool {
+        self.lowest().is_none_or(|lowest| ranked.sort_key >= lowest)
+            && self.request.after.as_ref().is_none_or(|after| ranked.is_after(after))
+    }
+
+    /// Entities of which a weight has ended by itself since they were written, with the factor that is left.
+    async fn ended(&self, connection: &mut PgConnection) -> Result<Vec<Ranked>, ReadError> {
+        let mut query = self.select();
+        query.push(" AND factor_until <= ").push_bind(self.at);
+        let rows: Vec<EntityRow> = query.build_query_as().fetch_all(&mut *connection).await?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let weights = weights(connection, self.tenant, View::STORED).await?;
+        let view = View::at_present(self.at);
+        let ranked = rows.into_iter().filter_map(|row| {
+            let known = weights.get(&(row.entity_kind.clone(), row.entity.clone()));
+            let left = known.map_or(NEUTRAL, |weights| factor(weights, view).thousandths);
+            let left = i32::try_from(left).unwrap_or(i32::MAX);
+            let sort_key = row.sort_key + (f64::from(left) / f64::from(row.factor_thousandths.max(1))).log2();
+            sort_key
+                .is_finite()
+                .then(|| Ranked::from(EntityRow { sort_key, factor_thousandths: left, ..row }))
+        });
+        Ok(ranked.collect())
+    }
+
+    /// Every entity's exposures up to the instant, assessed one entity at a time; the first of them are kept.
+    async fn past(&self, connection: &mut PgConnection) -> Result<Vec<Ranked>, ReadError> {
+        let view = View::as_of(self.at);
+        let mut decided = Decided {
+            weights: weights(&mut *connection, self.tenant, view).await?,
+            triages: triages(&mut *connection, self.tenant, view).await?,
+        };
+        let mut query = QueryBuilder::new(
+            "SELECT entity_kind, entity, rule_id, rule_title, level, hour, micronats, signals, first_at, last_at,
+                    '{}'::text[] AS tactics, '{}'::text[] AS techniques
+               FROM risk_exposure WHERE tenant_id = ",
+        );
+        query.push_bind(self.tenant.as_str().to_owned());
+        if let Some(kind) = self.request.filter.kind {
+            query.push(" AND entity_kind = ").push_bind(kind.name());
+        }
+        query.push(" AND hour <= ").push_bind(hour_of(self.at));
+        query.push(" ORDER BY entity_kind, entity, rule_id, dedupe_key, hour");
+        let mut rows = query.build_query_as::<PastRow>().fetch(connection);
+        let mut top = Vec::new();
+        let mut current: Option<(EntityName, EntityFacts)> = None;
+        while let Some(row) = rows.try_next().await? {
+            let (name, exposure) = ((row.entity_kind, row.entity), row.exposure);
+            match &mut current {
+                Some((known, facts)) if *known == name => facts.exposures.push(exposure),
+                _ => {
+                    let facts = EntityFacts { exposures: vec![exposure], ..decided.take(&name) };
+                    if let Some((name, facts)) = current.replace((name, facts)) {
+                        self.keep(&mut top, ranked(name, &facts, view));
+                    }
+                }
+            }
+        }
+        if let Some((name, facts)) = current {
+            self.keep(&mut top, ranked(name, &facts, view));
+        }
+        Ok(top)
+    }
+
+    /// Keeps what may be on the page; now and then what cannot be is let go.
+    fn keep(&self, top: &mut Vec<Ranked>, ranked: Ranked) {
+        if !ranked.sort_key.is_finite() || !self.is_wanted(&ranked) {
+            return;
+        }
+        top.push(ranked);
+        if top.len() > 4 * self.wanted() {
+            top.sort_by(Ranked::order);
+            top.truncate(self.wanted());
+        }
+    }
+}
+
+type EntityName = (String, String);
+
+/// What was decided about entities.
+struct Decided {
+    weights: HashMap<EntityName, Vec<Weight>>,
+    triages: HashMap<EntityName, Vec<Triage>>,
+}
+
+impl Decided {
+    fn take(&mut self, name: &EntityName) -> EntityFacts {
+        EntityFacts {
+            exposures: Vec::new(),
+            weights: self.weights.remove(name).unwrap_or_default(),
+            triages: self.triages.remove(name).unwrap_or_default(),
+        }
+    }
+}
+
+fn ranked((kind, id): EntityName, facts: &EntityFacts, view: View) -> Ranked {
+    let assessment = assess(&facts.exposures, &facts.weights, &facts.dismissals(view), view);
+    let top_rules = top_rules(&assessment);
+    let thousandths = u32::try_from(assessment.factor.thousandths).unwrap_or(u32::MAX);
+    let entity = EntityRisk {
+        kind,
+        id,
+        score: 0.0,
+        level: String::new(),
+        factor: f64::from(thousandths) / 1000.0,
+        signals: assessment.signals(),
+        rules: i32::try_from(assessment.contributions.len()).unwrap_or(i32::MAX),
+        first_at: assessment.contributions.iter().map(|contribution| contribution.first_at).min(),
+        last_at: assessment.contributions.iter().map(|contribution| contribution.last_at).max(),
+        top_rules,
+    };
+    Ranked { sort_key: assessment.sort_key(), newest_hour: assessment.newest_hour, entity }
+}
+
+#[derive(FromRow)]
+struct PastRow {
+    entity_kind: String,
+    entity: String,
+    #[sqlx(flatten)]
+    exposure: Exposure,
+}
+
+#[derive(FromRow)]
+struct WeightRow {
+    entity_kind: String,
+    entity: String,
+    #[sqlx(flatten)]
+    weight: Weight,
+}
+
+/// The tenant's weights, by entity.
+async fn weights(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    view: View,
+) -> Result<HashMap<EntityName, Vec<Weight>>, ReadError> {
+    let rows: Vec<WeightRow> = sqlx::query_as(
+        "SELECT entity_kind, entity, weight_source, decided_at, event_id, expires_at, factor_thousandths
+           FROM risk_weight WHERE tenant_id = $1",
+    )
+    .bind(tenant.as_str())
+    .fetch_all(connection)
+    .await?;
+    let mut found: HashMap<EntityName, Vec<Weight>> = HashMap::new();
+    for row in rows.into_iter().filter(|row| view.knows(row.weight.decided_at)) {
+        found.entry((row.entity_kind, row.entity)).or_default().push(row.weight);
+    }
+    Ok(found)
+}
+
+#[derive(FromRow)]
+struct TriageRow {
+    entity_kind: String,
+    entity: String,
+    #[sqlx(flatten)]
+    triage: Triage,
+}
+
+/// The tenant's decisions about incidents, by entity.
+async fn triages(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    view: View,
+) -> Result<HashMap<EntityName, Vec<Triage>>, ReadError> {
+    let rows: Vec<TriageRow> = sqlx::query_as(
+        "SELECT entity_kind, entity, incident_id, decided_at, event_id, decision, rules, reason, actor
+           FROM risk_triage WHERE tenant_id = $1",
+    )
+    .bind(tenant.as_str())
+    .fetch_all(connection)
+    .await?;
+    let mut found: HashMap<EntityName, Vec<Triage>> = HashMap::new();
+    for row in rows.into_iter().filter(|row| view.knows(row.triage.decided_at)) {
+        found.entry((row.entity_kind, row.entity)).or_default().push(row.triage);
+    }
+    Ok(found)
+}

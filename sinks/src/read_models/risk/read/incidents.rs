@@ -1,0 +1,253 @@
+//! Incidents, newest first, and one with the decisions about it.
+
+use schemas::{
+    TenantId, Timestamp,
+    changes::risk::{EntityKind, TriageDecision},
+};
+use serde::{Deserialize, Serialize};
+use sqlx::{FromRow, PgPool, Postgres, QueryBuilder};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    super::{
+        finding,
+        incident_rows::{COLUMNS, IncidentRow},
+        incidents::{Incident, IncidentRule},
+    },
+    STAGE,
+};
+use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
+
+/// What an incident must fulfil; absent parts do not constrain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct IncidentFilter {
+    /// Its status, by name.
+    #[serde(skip)]
+    pub status: Option<TriageDecision>,
+    /// The kind of its entity.
+    pub kind: Option<EntityKind>,
+    /// The id of its entity.
+    pub entity: Option<String>,
+    /// It was still going on at or after this instant.
+    pub from: Option<Timestamp>,
+    /// It opened before this instant.
+    pub to: Option<Timestamp>,
+}
+
+/// Where a page ends and the next begins: incidents are ordered by both, newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncidentPageKey {
+    /// `last_at` of the last incident.
+    pub last_at: Timestamp,
+    /// Its id.
+    pub id: Uuid,
+}
+
+/// One page of incidents.
+#[derive(Debug, Clone)]
+pub struct IncidentPageRequest {
+    /// Which incidents.
+    pub filter: IncidentFilter,
+    /// Only incidents after this one.
+    pub after: Option<IncidentPageKey>,
+    /// Most incidents on the page.
+    pub limit: u16,
+}
+
+/// Incidents of one page.
+#[derive(Debug)]
+pub struct IncidentPage {
+    /// Newest first.
+    pub items: Vec<IncidentItem>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<IncidentPageKey>,
+    /// What the page reflects.
+    pub positions: Positions,
+}
+
+/// An entity in more danger than one should sleep through.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct IncidentItem {
+    /// The incident's id; it follows from the entity and the hour in which it opened.
+    pub id: Uuid,
+    /// What it is about, in a line.
+    pub title: String,
+    /// The entity's kind.
+    pub entity_kind: String,
+    /// The entity's id.
+    pub entity: String,
+    /// `open`, `acknowledged`, `closed` or `false_positive`.
+    pub status: String,
+    /// A tactic that came after the last decision opened it again.
+    pub reopened: bool,
+    /// `hazard` (the score 90 within 24 hours) or `tactics` (three tactics of four rules within 7 days).
+    pub cause: String,
+    /// The score of its worst 24 hours.
+    pub score: f64,
+    /// Highest level of a rule that fired.
+    pub level: String,
+    /// When it opened, to the hour.
+    #[schema(value_type = String, format = DateTime)]
+    pub opened_at: Timestamp,
+    /// The first signal that led to it.
+    #[schema(value_type = String, format = DateTime)]
+    pub first_at: Timestamp,
+    /// Its last signal.
+    #[schema(value_type = String, format = DateTime)]
+    pub last_at: Timestamp,
+    /// Its signals.
+    pub signals: i64,
+    /// The rules that fired, by id.
+    pub rules: Vec<IncidentRule>,
+    /// ATT&CK tactics.
+    pub tactics: Vec<String>,
+    /// ATT&CK techniques.
+    pub techniques: Vec<String>,
+    /// Why it was decided so.
+    pub reason: Option<String>,
+    /// Who decided.
+    pub decided_by: Option<String>,
+    /// When.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub decided_at: Option<Timestamp>,
+}
+
+/// An incident and every decision about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct IncidentDetail {
+    /// The incident.
+    #[serde(flatten)]
+    pub incident: IncidentItem,
+    /// Oldest first.
+    pub decisions: Vec<DecisionItem>,
+}
+
+/// What somebody decided about an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, FromRow)]
+pub struct DecisionItem {
+    /// `open`, `acknowledged`, `closed` or `false_positive`.
+    pub decision: String,
+    /// The rules whose hazard a false positive removes.
+    pub rules: Vec<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Who decided.
+    pub actor: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub decided_at: Timestamp,
+    /// The event that holds the decision.
+    pub event_id: Uuid,
+}
+
+#[derive(FromRow)]
+struct NamedRow {
+    entity_kind: String,
+    entity: String,
+    #[sqlx(flatten)]
+    incident: IncidentRow,
+}
+
+impl From<NamedRow> for IncidentItem {
+    fn from(row: NamedRow) -> Self {
+        let incident = Incident::from(row.incident);
+        Self {
+            title: finding::title(&row.entity_kind, &row.entity, &incident),
+            score: finding::score(&incident).value(),
+            id: incident.id,
+            entity_kind: row.entity_kind,
+            entity: row.entity,
+            status: incident.status.name,
+            reopened: incident.status.reopened,
+            cause: incident.cause,
+            level: incident.level,
+            opened_at: start_of(incident.opened_hour),
+            first_at: incident.first_at,
+            last_at: incident.last_at,
+            signals: incident.signals,
+            rules: incident.rules,
+            tactics: incident.tactics,
+            techniques: incident.techniques,
+            reason: incident.status.reason,
+            decided_by: incident.status.decided_by,
+            decided_at: incident.status.decided_at,
+        }
+    }
+}
+
+fn start_of(hour: i64) -> Timestamp {
+    Timestamp::from_timestamp(hour.saturating_mul(3600), 0).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// A page of the tenant's incidents, newest first.
+pub async fn page(
+    pool: &PgPool,
+    tenant: &TenantId,
+    request: &IncidentPageRequest,
+) -> Result<IncidentPage, ReadError> {
+    let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let filter = &request.filter;
+    let mut query = select(tenant);
+    if let Some(status) = filter.status {
+        query.push(" AND i.status = ").push_bind(status.name());
+    }
+    if let Some(kind) = filter.kind {
+        query.push(" AND i.entity_kind = ").push_bind(kind.name());
+    }
+    if let Some(entity) = &filter.entity {
+        query.push(" AND i.entity = ").push_bind(entity.clone());
+    }
+    if let Some(from) = filter.from {
+        query.push(" AND i.last_at >= ").push_bind(from);
+    }
+    if let Some(to) = filter.to {
+        query.push(" AND i.opened_hour * 3600 < ").push_bind(to.timestamp());
+    }
+    if let Some(after) = request.after {
+        query.push(" AND i.last_at <= ").push_bind(after.last_at);
+        query.push(" AND (i.last_at < ").push_bind(after.last_at);
+        query.push(" OR i.id > ").push_bind(after.id).push(")");
+    }
+    query.push(" ORDER BY i.last_at DESC, i.id LIMIT ").push_bind(i64::from(request.limit) + 1);
+    let rows: Vec<NamedRow> = query.build_query_as().fetch_all(snapshot.connection()).await?;
+    let mut items: Vec<IncidentItem> = rows.into_iter().map(IncidentItem::from).collect();
+    let limit = usize::from(request.limit);
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next =
+        items.last().filter(|_| more).map(|last| IncidentPageKey { last_at: last.last_at, id: last.id });
+    Ok(IncidentPage { items, next, positions: snapshot.positions })
+}
+
+/// The tenant's incident with that id.
+pub async fn by_id(
+    pool: &PgPool,
+    tenant: &TenantId,
+    id: Uuid,
+) -> Result<(Option<IncidentDetail>, Positions), ReadError> {
+    let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let mut query = select(tenant);
+    query.push(" AND i.id = ").push_bind(id);
+    let row: Option<NamedRow> = query.build_query_as().fetch_optional(snapshot.connection()).await?;
+    let Some(row) = row else { return Ok((None, snapshot.positions)) };
+    let decisions: Vec<DecisionItem> = sqlx::query_as(
+        "SELECT decision, rules, reason, actor, decided_at, event_id FROM risk_triage
+          WHERE tenant_id = $1 AND entity_kind = $2 AND entity = $3 AND incident_id = $4 ORDER BY decided_at, event_id",
+    )
+    .bind(tenant.as_str())
+    .bind(&row.entity_kind)
+    .bind(&row.entity)
+    .bind(id)
+    .fetch_all(snapshot.connection())
+    .await?;
+    let detail = IncidentDetail { incident: row.into(), decisions };
+    Ok((Some(detail), snapshot.positions))
+}
+
+fn select(tenant: &TenantId) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new("SELECT i.entity_kind, i.entity, ");
+    query.push(COLUMNS).push(" FROM incident AS i WHERE i.tenant_id = ");
+    query.push_bind(tenant.as_str().to_owned());
+    query
+}

@@ -1,0 +1,9 @@
+//! Reading risk: the leaderboard, one entity with its reasons, its signals, and incidents.
+
+pub mod entities;
+pub mod entity;
+pub mod incidents;
+pub mod signals;
+
+/// The stage that fills the tables; its positions say what an answer reflects.
+pub const STAGE: &str = "risk";

@@ -1,0 +1,148 @@
+//! Signals of one entity: which rule fired on which event, and why.
+
+use schemas::{TenantId, Timestamp, changes::risk::Entity};
+use serde::{Deserialize, Serialize};
+use sqlx::{FromRow, PgConnection, PgPool, Postgres, QueryBuilder};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::STAGE;
+use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
+
+/// A rule that fired on an event, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema, FromRow)]
+pub struct SignalItem {
+    /// The event; `/api/v1/audit/{event_id}` holds it.
+    pub event_id: Uuid,
+    /// When it happened.
+    #[schema(value_type = String, format = DateTime)]
+    pub occurred_at: Timestamp,
+    /// The rule's id.
+    pub rule_id: String,
+    /// The rule's version.
+    pub rule_version: String,
+    /// The rule's title.
+    pub rule_title: String,
+    /// Who wrote the rule.
+    pub rule_author: Option<String>,
+    /// The file that the rule came from.
+    pub rule_file: String,
+    /// The rule's level.
+    pub level: String,
+    /// 1 to 99.
+    pub score: i16,
+    /// What it added to the hazard, in millionths of a nat; an owner's is half of it.
+    pub hazard_micronats: i64,
+    /// ATT&CK tactics.
+    pub tactics: Vec<String>,
+    /// ATT&CK techniques.
+    pub techniques: Vec<String>,
+    /// Who acted, as the event names them.
+    pub actor: String,
+    /// What was done, in the source's words.
+    pub action: String,
+    /// The system that observed it.
+    pub source: String,
+    /// The native record's format.
+    pub native_format: String,
+    /// Field to value: what in the record made the rule fire.
+    #[schema(value_type = Object)]
+    pub matched: serde_json::Value,
+}
+
+/// Where a page ends and the next begins: signals are ordered by all three, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignalPageKey {
+    /// `occurred_at` of the last signal.
+    pub occurred_at: Timestamp,
+    /// Its event.
+    pub event_id: Uuid,
+    /// Its rule.
+    pub rule_id: String,
+}
+
+/// One page of an entity's signals.
+#[derive(Debug, Clone)]
+pub struct SignalPageRequest {
+    /// Whose.
+    pub entity: Entity,
+    /// Earliest `occurred_at`.
+    pub from: Option<Timestamp>,
+    /// First `occurred_at` that is too late.
+    pub to: Option<Timestamp>,
+    /// Only signals after this one, that is older.
+    pub after: Option<SignalPageKey>,
+    /// Most signals on the page.
+    pub limit: u16,
+}
+
+/// Signals of one page.
+#[derive(Debug)]
+pub struct SignalPage {
+    /// Newest first.
+    pub items: Vec<SignalItem>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<SignalPageKey>,
+    /// What the page reflects.
+    pub positions: Positions,
+}
+
+const COLUMNS: &str = "event_id, occurred_at, rule_id, rule_version, rule_title, rule_author, rule_file, level, score, \
+    hazard_micronats, tactics, techniques, actor, action, source, native_format, matched";
+
+/// A page of the entity's signals, newest first.
+pub async fn page(
+    pool: &PgPool,
+    tenant: &TenantId,
+    request: &SignalPageRequest,
+) -> Result<SignalPage, ReadError> {
+    let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let mut query = select(tenant, &request.entity);
+    if let Some(from) = request.from {
+        query.push(" AND occurred_at >= ").push_bind(from);
+    }
+    if let Some(to) = request.to {
+        query.push(" AND occurred_at < ").push_bind(to);
+    }
+    if let Some(after) = &request.after {
+        query.push(" AND (occurred_at, event_id, rule_id COLLATE \"C\") < (").push_bind(after.occurred_at);
+        query.push(", ").push_bind(after.event_id).push(", ").push_bind(after.rule_id.clone()).push(")");
+    }
+    query.push(" ORDER BY occurred_at DESC, event_id DESC, rule_id COLLATE \"C\" DESC LIMIT ");
+    query.push_bind(i64::from(request.limit) + 1);
+    let mut items: Vec<SignalItem> = query.build_query_as().fetch_all(snapshot.connection()).await?;
+    let limit = usize::from(request.limit);
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(|last| SignalPageKey {
+        occurred_at: last.occurred_at,
+        event_id: last.event_id,
+        rule_id: last.rule_id.clone(),
+    });
+    Ok(SignalPage { items, next, positions: snapshot.positions })
+}
+
+/// The entity's newest signals, up to an instant where one is given.
+pub(super) async fn newest(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    (entity, until): (&Entity, Option<Timestamp>),
+    limit: u16,
+) -> Result<Vec<SignalItem>, ReadError> {
+    let mut query = select(tenant, entity);
+    if let Some(until) = until {
+        query.push(" AND occurred_at <= ").push_bind(until);
+    }
+    query.push(" ORDER BY occurred_at DESC, event_id DESC, rule_id COLLATE \"C\" DESC LIMIT ");
+    query.push_bind(i64::from(limit));
+    Ok(query.build_query_as().fetch_all(connection).await?)
+}
+
+fn select(tenant: &TenantId, entity: &Entity) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new("SELECT ");
+    query.push(COLUMNS).push(" FROM risk_signal WHERE tenant_id = ");
+    query.push_bind(tenant.as_str().to_owned());
+    query.push(" AND entity_kind = ").push_bind(entity.kind.name());
+    query.push(" AND entity = ").push_bind(entity.id().to_owned());
+    query
+}
