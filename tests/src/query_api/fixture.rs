@@ -54,7 +54,7 @@ impl Api {
                 id: made.id,
                 tenant: TenantId::new(tenant).expect("valid"),
                 name: "test".into(),
-                scopes: vec![Scope::Read, Scope::AuditRead],
+                scopes: vec![Scope::Read, Scope::AuditRead, Scope::RiskRead],
                 secret_hmac: made.secret_hmac,
                 created_at: Timestamp::UNIX_EPOCH,
                 revoked_at: None,

@@ -1,7 +1,9 @@
 //! The query API over HTTP, on a real database.
 
+mod changes;
 mod entries;
 mod faults;
 mod fixture;
 mod positions;
+mod risk;
 mod tenants;

@@ -19,26 +19,26 @@ use uuid::Uuid;
 use crate::support;
 
 /// What one event causes.
-pub(super) type Event = Vec<RiskChange>;
+pub(crate) type Event = Vec<RiskChange>;
 
-pub(super) fn at(seconds: i64) -> Timestamp {
+pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_timestamp(1_800_000_000 + seconds, 0).expect("a time")
 }
 
-pub(super) fn user(id: &str) -> Entity {
+pub(crate) fn user(id: &str) -> Entity {
     Entity::new(EntityKind::User, id).expect("a name")
 }
 
-pub(super) fn tenant() -> TenantId {
+pub(crate) fn tenant() -> TenantId {
     TenantId::new("acme").expect("valid")
 }
 
-pub(super) fn event_id(n: u64) -> EventId {
+pub(crate) fn event_id(n: u64) -> EventId {
     EventId::new(Uuid::from_u128(u128::from(n) + 1)).expect("not nil")
 }
 
 /// The signal of a rule with that level on the n-th event.
-pub(super) fn signal(n: u64, rule: &str, level: SignalLevel, entity: &Entity, seconds: i64) -> RiskSignal {
+pub(crate) fn signal(n: u64, rule: &str, level: SignalLevel, entity: &Entity, seconds: i64) -> RiskSignal {
     RiskSignal {
         tenant: tenant(),
         event_id: event_id(n),
@@ -68,11 +68,11 @@ pub(super) fn signal(n: u64, rule: &str, level: SignalLevel, entity: &Entity, se
     }
 }
 
-pub(super) fn fact(signal: RiskSignal) -> RiskChange {
+pub(crate) fn fact(signal: RiskSignal) -> RiskChange {
     RiskChange::Signal(Box::new(signal))
 }
 
-pub(super) fn criticality(n: u64, entity: &Entity, factor_thousandths: i32, seconds: i64) -> RiskChange {
+pub(crate) fn criticality(n: u64, entity: &Entity, factor_thousandths: i32, seconds: i64) -> RiskChange {
     RiskChange::Weight(Box::new(EntityWeight {
         tenant: tenant(),
         event_id: event_id(n),
@@ -88,7 +88,7 @@ pub(super) fn criticality(n: u64, entity: &Entity, factor_thousandths: i32, seco
     }))
 }
 
-pub(super) fn triage(
+pub(crate) fn triage(
     n: u64,
     incident_id: Uuid,
     entity: &Entity,
@@ -110,7 +110,7 @@ pub(super) fn triage(
 }
 
 /// Events of a few weeks about a few entities; the same ones for the same seed.
-pub(super) fn events(seed: u64, count: u64) -> Vec<Event> {
+pub(crate) fn events(seed: u64, count: u64) -> Vec<Event> {
     let mut dice = StdRng::seed_from_u64(seed);
     let entities = ["ada", "grace", "eve", "mallory"].map(user);
     (0..count).map(|n| event(n, &entities, &mut dice)).collect()
@@ -141,26 +141,30 @@ fn event(n: u64, entities: &[Entity], dice: &mut StdRng) -> Event {
 }
 
 /// The same events in another order.
-pub(super) fn shuffled(mut events: Vec<Event>, seed: u64) -> Vec<Event> {
+pub(crate) fn shuffled(mut events: Vec<Event>, seed: u64) -> Vec<Event> {
     events.shuffle(&mut StdRng::seed_from_u64(seed));
     events
 }
 
 /// A database of its own.
-pub(super) struct Place {
-    pub(super) url: String,
-    pub(super) owner: PgConnection,
+pub(crate) struct Place {
+    pub(crate) url: String,
+    pub(crate) owner: PgConnection,
 }
 
 impl Place {
-    pub(super) async fn new() -> Self {
-        let url = support::database().await;
+    pub(crate) async fn new() -> Self {
+        Self::at(support::database().await).await
+    }
+
+    /// A database that is there already.
+    pub(crate) async fn at(url: String) -> Self {
         let owner = PgConnection::connect(&url).await.expect("the database takes connections");
         Self { url, owner }
     }
 
     /// A stage's member that has claimed a partition.
-    pub(super) async fn member(&self, partition: i32) -> Member {
+    pub(crate) async fn member(&self, partition: i32) -> Member {
         let config = SinkConfig {
             stage: "risk".into(),
             url: self.url.clone(),
@@ -175,13 +179,13 @@ impl Place {
     }
 
     /// Every row of a table, in order.
-    pub(super) async fn dump(&mut self, table: &str) -> Vec<String> {
+    pub(crate) async fn dump(&mut self, table: &str) -> Vec<String> {
         let rows = format!("SELECT t::text FROM {table} AS t ORDER BY t::text COLLATE \"C\"");
         sqlx::query_scalar(AssertSqlSafe(rows)).fetch_all(&mut self.owner).await.expect("rows")
     }
 
     /// The score of a user at an hour of event time, as a reader computes it from the stored row.
-    pub(super) async fn hazard(&mut self, entity: &str) -> i64 {
+    pub(crate) async fn hazard(&mut self, entity: &str) -> i64 {
         sqlx::query_scalar("SELECT hazard_micronats FROM entity_risk WHERE entity = $1")
             .bind(entity)
             .fetch_one(&mut self.owner)
@@ -191,7 +195,7 @@ impl Place {
 }
 
 /// Who writes one partition.
-pub(super) struct Member {
+pub(crate) struct Member {
     sink: PostgresSink<RiskSignals>,
     partition: TopicPartition,
     position: i64,
@@ -200,7 +204,7 @@ pub(super) struct Member {
 
 impl Member {
     /// Delivers events as one batch; applied, duplicate, ignored, parked.
-    pub(super) async fn deliver(&mut self, events: &[Event]) -> [i64; 4] {
+    pub(crate) async fn deliver(&mut self, events: &[Event]) -> [i64; 4] {
         let start = self.position;
         let upto = start + i64::try_from(events.len()).expect("small");
         let record = |(offset, changes): (i64, &Event)| RecordChanges {

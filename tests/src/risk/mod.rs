@@ -1,6 +1,6 @@
 //! Risk on real servers: facts in, exposures, scores and incidents out, whatever the order.
 
-mod fixture;
+pub(crate) mod fixture;
 mod incidents;
 mod rebuild;
 mod stage;
