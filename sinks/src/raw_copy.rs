@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
+use schemas::changes::OcsfRecord;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::{compress, postgres::nodelay};
@@ -172,7 +173,9 @@ impl<'a> Row<'a> {
         }
         let dictionary: [u8; 2] =
             self.dictionary.try_into().map_err(|_| RawCopyError::Format("the dictionary is no smallint"))?;
-        let json = compress::decompress(i16::from_be_bytes(dictionary), self.record)?;
+        let record = compress::decompress(i16::from_be_bytes(dictionary), self.record)?;
+        let json =
+            OcsfRecord::json(&record).map_err(|_| RawCopyError::Format("a record is no OCSF record"))?;
         let columns = i16::from_be_bytes([self.bytes[0], self.bytes[1]]) - 1;
         batch.extend_from_slice(&columns.to_be_bytes());
         batch.extend_from_slice(&self.bytes[2..self.shared]);
@@ -180,7 +183,7 @@ impl<'a> Row<'a> {
         batch.extend_from_slice(&length.to_be_bytes());
         // The version of jsonb's binary form, then its text.
         batch.push(1);
-        batch.extend_from_slice(&json);
+        batch.extend_from_slice(json.as_bytes());
         Ok(())
     }
 }

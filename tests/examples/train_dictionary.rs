@@ -62,7 +62,7 @@ fn generated(seed: u64, mix: Mix, events: usize) -> impl Iterator<Item = Vec<u8>
         .step_by(7)
         .take(events)
         .flat_map(|envelope| Audit.process(&envelope))
-        .map(|e| e.record)
+        .map(|entry| entry.record.as_bytes().to_vec())
 }
 
 fn examples() -> Vec<Vec<u8>> {
@@ -82,7 +82,8 @@ fn examples() -> Vec<Vec<u8>> {
             let Ok(Decoded::Event(envelope)) = codec::decode(&incoming, &NoRegistry) else {
                 panic!("{} is no event", file.display())
             };
-            records.extend(Audit.process(&envelope).into_iter().map(|entry| entry.record));
+            records
+                .extend(Audit.process(&envelope).into_iter().map(|entry| entry.record.as_bytes().to_vec()));
         }
     }
     records

@@ -11,7 +11,7 @@ use processors::{Processor, audit::Audit};
 use producers::sources::cloudtrail;
 use schemas::{
     TenantId,
-    changes::AuditEntry,
+    changes::{AuditEntry, OcsfRecord},
     events::{ActorKind, OutcomeStatus},
 };
 use serde_json::Value;
@@ -23,7 +23,8 @@ fn audited(record: &str) -> (AuditEntry, Value) {
     let tenant = TenantId::new("corpus").expect("a plain name");
     let envelope = cloudtrail::map(&tenant, record).expect("an object").envelope;
     let entry = Audit.process(&envelope).pop().expect("one entry");
-    let ocsf = serde_json::from_slice(&entry.record).expect("the record is JSON");
+    let text = OcsfRecord::json(entry.record.as_bytes()).expect("readable");
+    let ocsf = serde_json::from_str(&text).expect("the record is JSON");
     (entry, ocsf)
 }
 

@@ -83,6 +83,6 @@ fn entry(envelope: &Envelope) -> AuditEntry {
         source: envelope.source.as_str().to_owned(),
         correlation_id: envelope.correlation_id.clone(),
         content_sha256: envelope.content_sha256(),
-        record: described.record.to_json(),
+        record: described.record.finish(envelope),
     }
 }

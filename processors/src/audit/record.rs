@@ -3,7 +3,7 @@
 //! Attributes stand in alphabetical order, numbers are integers below 2^53, and every key is fixed: maps
 //! become lists of name and value. So the JSON text is already in the canonical form of RFC 8785.
 
-use schemas::{Envelope, EventId};
+use schemas::{Envelope, EventId, changes::OcsfRecord};
 use serde::{Serialize, Serializer};
 
 use super::{
@@ -58,8 +58,9 @@ pub(super) struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) message: Option<String>,
     pub(super) metadata: Metadata<'a>,
+    /// The native record itself stands beside the text.
     #[serde(skip_serializing_if = "Option::is_none")]
-    raw_data: Option<&'a str>,
+    raw_data: Option<&'static str>,
     #[serde(skip_serializing_if = "Resources::is_empty")]
     pub(super) resources: Resources<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,7 +113,7 @@ impl<'a> Record<'a> {
             is_mfa: None,
             message: None,
             metadata: Metadata::of(envelope),
-            raw_data: envelope.native.as_ref().map(|native| native.record.as_str()),
+            raw_data: envelope.native.as_ref().map(|_| OcsfRecord::BESIDE),
             resources: Resources::default(),
             service: None,
             session: None,
@@ -137,13 +138,12 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The record as JSON text.
-    pub(super) fn to_json(&self) -> Vec<u8> {
-        // A native record grows by its quotes when it becomes a string.
-        let raw = self.raw_data.map_or(0, str::len);
-        let mut json = Vec::with_capacity(2048 + raw + raw / 4);
+    /// The record as JSON text, with its native record.
+    pub(super) fn finish(&self, envelope: &Envelope) -> OcsfRecord {
+        let raw_data = envelope.native.as_ref().map(|native| native.record.as_str());
+        let mut json = Vec::with_capacity(2048 + raw_data.map_or(0, str::len));
         serde_json::to_writer(&mut json, self).expect("strings, integers and lists always have a JSON form");
-        json
+        OcsfRecord::new(json, raw_data)
     }
 }
 

@@ -14,7 +14,7 @@ const MAX_MESSAGE_BYTES: usize = 1_048_000;
 pub enum Purpose {
     /// Somebody waits for each acknowledgement: no linger, small queue, gives up before the HTTP timeout.
     Gateway,
-    /// Nobody waits for a single one: full batches, stronger compression, patience through a broker's restart.
+    /// Nobody waits for a single one: full batches, patience through a broker's restart.
     Bulk,
 }
 
@@ -68,7 +68,8 @@ impl Purpose {
             ],
             Self::Bulk => &[
                 ("linger.ms", "10"),
-                ("compression.type", "zstd"),
+                // A third larger than with zstd, and every consumer group of the topic reads it four times as fast.
+                ("compression.type", "lz4"),
                 ("delivery.timeout.ms", "120000"),
                 ("queue.buffering.max.kbytes", "65536"),
             ],

@@ -48,6 +48,90 @@ pub struct AuditEntry {
     pub correlation_id: Option<String>,
     /// [`crate::Envelope::content_sha256`].
     pub content_sha256: [u8; 32],
-    /// The OCSF 1.8.0 record, JSON text.
-    pub record: Vec<u8>,
+    /// The OCSF 1.8.0 record.
+    pub record: OcsfRecord,
+}
+
+/// An OCSF record as JSON text, with its `raw_data` beside the text instead of inside.
+///
+/// Inside, the native record is JSON in a JSON string. Escaping it for every event, to be undone for the few that
+/// are read, would cost more than everything else that is done to make the record.
+///
+/// As bytes: the text, its `raw_data` being [`OcsfRecord::BESIDE`], then U+0000, then the native record. A record
+/// without native record, or with its `raw_data` inside, is the text alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OcsfRecord(Vec<u8>);
+
+/// Bytes that are no record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnreadableRecord {
+    /// It holds bytes that are no text.
+    #[error("the record is not UTF-8")]
+    NotText,
+    /// It has a native record and no place for it.
+    #[error("the record has a native record beside it and says so nowhere")]
+    NoPlace,
+}
+
+impl OcsfRecord {
+    /// What `raw_data` says when the native record stands beside the text.
+    pub const BESIDE: &str = "\0";
+    const PLACE: &str = r#""raw_data":"\u0000""#;
+
+    /// A record of its JSON text, and the native record if `raw_data` says that it stands beside.
+    pub fn new(mut json: Vec<u8>, raw_data: Option<&str>) -> Self {
+        if let Some(raw_data) = raw_data {
+            json.reserve_exact(raw_data.len() + 1);
+            json.push(0);
+            json.extend_from_slice(raw_data.as_bytes());
+        }
+        Self(json)
+    }
+
+    /// The record as it is stored.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The whole record as JSON text, out of its bytes.
+    pub fn json(bytes: &[u8]) -> Result<String, UnreadableRecord> {
+        let text = str::from_utf8(bytes).map_err(|_| UnreadableRecord::NotText)?;
+        // JSON text writes U+0000 as an escape: the first one ends it.
+        let Some((json, raw_data)) = text.split_once('\0') else { return Ok(text.to_owned()) };
+        // A quote within a string is escaped: this can only be the attribute itself.
+        let (before, after) = json.split_once(Self::PLACE).ok_or(UnreadableRecord::NoPlace)?;
+        let raw_data = serde_json::Value::from(raw_data);
+        Ok(format!(r#"{before}"raw_data":{raw_data}{after}"#))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_native_record_returns_to_its_place() {
+        let native = "{\"a\": \"\\u0000 \0 \u{1F600}\"}\n";
+        let text = r#"{"message":"\"raw_data\":\"\\u0000\"","raw_data":"\u0000","time":1}"#;
+        let record = OcsfRecord::new(text.into(), Some(native));
+        let json = OcsfRecord::json(record.as_bytes()).expect("readable");
+        let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        let expected =
+            serde_json::json!({ "message": r#""raw_data":"\u0000""#, "raw_data": native, "time": 1 });
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn a_record_with_everything_inside_is_its_own_text() {
+        for text in [r#"{"raw_data":"{\"a\":1}","time":1}"#, r#"{"time":1}"#] {
+            let record = OcsfRecord::new(text.into(), None);
+            assert_eq!(OcsfRecord::json(record.as_bytes()).as_deref(), Ok(text));
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused() {
+        assert_eq!(OcsfRecord::json(b"{\xff}"), Err(UnreadableRecord::NotText));
+        assert_eq!(OcsfRecord::json(b"{}\0native"), Err(UnreadableRecord::NoPlace));
+    }
 }

@@ -4,6 +4,6 @@ mod audit;
 pub mod change_review;
 pub mod risk;
 
-pub use audit::AuditEntry;
+pub use audit::{AuditEntry, OcsfRecord, UnreadableRecord};
 pub use change_review::{ChangeFact, Proposal};
 pub use risk::{RiskChange, RiskSignal};

@@ -120,7 +120,10 @@ impl Event {
     /// The event's fields in declaration order as JSON: equal events give equal bytes.
     pub fn canonical_bytes(&self) -> Vec<u8> {
         fn json<T: Serialize>(event: &T) -> Vec<u8> {
-            serde_json::to_vec(event).expect("events hold only strings, numbers, lists and string-keyed maps")
+            let mut bytes = Vec::with_capacity(1024);
+            serde_json::to_writer(&mut bytes, event)
+                .expect("events hold only strings, numbers, lists and string-keyed maps");
+            bytes
         }
         each_family!(self, event => json(event))
     }

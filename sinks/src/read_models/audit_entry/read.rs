@@ -7,7 +7,7 @@
 //! Entries and positions come from one snapshot, so that an answer holds exactly the records before its positions.
 
 use futures_util::TryStreamExt;
-use schemas::{TenantId, Timestamp, events::OutcomeStatus};
+use schemas::{TenantId, Timestamp, changes::OcsfRecord, events::OutcomeStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sqlx::{Decode, PgPool, Postgres, QueryBuilder, Row, Type, postgres::PgRow};
@@ -312,9 +312,9 @@ fn item(row: &PgRow, detail: Detail) -> Result<AuditItem, ReadError> {
 
 /// The OCSF record out of its stored form.
 fn record(dictionary: i16, stored: &[u8]) -> Result<Box<RawValue>, ReadError> {
-    let text =
+    let bytes =
         compress::decompress(dictionary, stored).map_err(|error| ReadError::Unreadable(error.to_string()))?;
-    let text = String::from_utf8(text).map_err(|error| ReadError::Unreadable(error.to_string()))?;
+    let text = OcsfRecord::json(&bytes).map_err(|error| ReadError::Unreadable(error.to_string()))?;
     RawValue::from_string(text).map_err(|error| ReadError::Unreadable(error.to_string()))
 }
 

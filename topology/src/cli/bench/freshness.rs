@@ -23,7 +23,11 @@ use crate::cli::{
     output::{self, Format, note},
 };
 
+/// What a change of rate needs to settle.
 const WARM_UP: Duration = Duration::from_secs(2);
+/// A Java broker that was just started compiles itself for half a minute, and competes for the cores meanwhile: nobody's
+/// events are that early. So long and so fast are events published before the first rate.
+const SERVERS_WARM_UP: (u32, Duration) = (2_000, Duration::from_secs(30));
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 /// Acknowledgements on their way to the watcher; beyond it the publisher waits.
 const IN_FLIGHT: usize = 100_000;
@@ -53,6 +57,9 @@ pub(super) async fn freshness(args: &FreshnessArgs) -> anyhow::Result<Outcome> {
     let stand = Stand::start().await?;
     let database = stand.database("freshness").await?;
     let stage = stand.stage(&database).await?;
+    let (rate, during) = SERVERS_WARM_UP;
+    note(&format!("warming the servers up for {} s", during.as_secs()));
+    hold(&stand, &database, rate, during, u64::MAX).await?;
     let mut runs = Vec::new();
     for (round, rate) in args.rates.iter().enumerate() {
         let cpu = machine::cpu_of(stage.pid())?;
