@@ -2,7 +2,7 @@
 
 use schemas::{
     EventId, TenantId, Timestamp, Topic,
-    changes::AuditEntry,
+    changes::{AuditEntry, OcsfRecord},
     events::{ActorKind, OutcomeStatus},
 };
 use sinks::{
@@ -49,7 +49,7 @@ pub(super) fn entry(n: u64) -> AuditEntry {
         source: "/test".into(),
         correlation_id: Some("c".into()),
         content_sha256: [u8::try_from(n % 251).expect("small"); 32],
-        record: format!(r#"{{"class_uid":6003,"n":{n}}}"#).into_bytes(),
+        record: OcsfRecord::new(format!(r#"{{"class_uid":6003,"n":{n}}}"#).into_bytes(), None),
     }
 }
 

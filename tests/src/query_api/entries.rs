@@ -2,7 +2,7 @@
 
 use schemas::{
     EventId, TenantId, Topic,
-    changes::AuditEntry,
+    changes::{AuditEntry, OcsfRecord},
     events::{ActorKind, OutcomeStatus},
 };
 use serde_json::json;
@@ -158,7 +158,7 @@ async fn what_a_stage_wrote_is_what_readers_get() {
         source: "/test".into(),
         correlation_id: Some("c-1".into()),
         content_sha256: [7; 32],
-        record: br#"{"class_uid":3002}"#.to_vec(),
+        record: OcsfRecord::new(br#"{"class_uid":3002}"#.to_vec(), None),
     };
     deliver(&api.database, written).await;
 
