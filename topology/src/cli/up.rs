@@ -1,6 +1,6 @@
 //! `weir up` and `weir down`: the whole pipeline on this machine.
 
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -193,7 +193,9 @@ fn start_missing(
             QUERY_API => (settings.query_api.listen, "WEIR_QUERY_API__LISTEN"),
             _ => (settings.stage.admin_listen, "WEIR_STAGE__ADMIN_LISTEN"),
         };
-        let listen = free_address(preferred)?;
+        // What was started a moment ago may not listen yet: its address is not free all the same.
+        let is_taken = deployment.processes.iter().any(|other| other.is_alive() && other.listen == preferred);
+        let listen = free_address(if is_taken { SocketAddr::new(preferred.ip(), 0) } else { preferred })?;
         let mut env = environment(endpoints, home);
         env.push((variable, listen.to_string()));
         if let (GATEWAY, Some(file)) = (name, &settings.gateway.github_webhook_secrets_file) {
@@ -211,7 +213,7 @@ fn start_demo(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints) -
         return Ok(());
     }
     let args = ["generate", "--demo", "--quiet"].map(str::to_owned).to_vec();
-    let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     deployment.start(home, DEMO, Start { args, env: environment(endpoints, home), listen })
 }
 
