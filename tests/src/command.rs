@@ -103,6 +103,7 @@ async fn from_up_to_down() {
     keys_are_made_listed_and_revoked(&weir);
     a_killed_stage_is_started_again(&weir);
     cloudtrail_is_imported_once(&weir);
+    decisions_are_sent(&weir);
     mistakes_are_told(&weir);
 }
 
@@ -146,6 +147,28 @@ async fn an_event_over_http_is_found(weir: &Weir, status: &Value) {
     assert_eq!(found.len(), 1);
     assert_eq!(found[0]["event_id"], body["accepted"][0]["id"]);
     assert_eq!(found[0]["position"]["offset"], body["accepted"][0]["offset"]);
+}
+
+fn decisions_are_sent(weir: &Weir) {
+    let key = ["--idempotency-key", "once", "--output", "json"];
+    let approve = ["change", "approve", "change/7", "--reason", "fine", "--as", "grace@example.com"];
+    let (first, again) =
+        (weir.json(&[&approve[..], &key[..]].concat()), weir.json(&[&approve[..], &key[..]].concat()));
+    assert_eq!((&first["topic"], &again["event_id"]), (&"weir.governance.v1".into(), &first["event_id"]));
+    weir.ok(&["change", "request", "change/7", "--environment", "production"]);
+    weir.ok(&["risk", "criticality", "user", "mara@example.com", "high", "--reason", "admin"]);
+    let list = ["risk", "watchlist", "add", "user", "mara@example.com", "leavers"];
+    weir.ok(&[&list[..], &["--multiplier", "1.5", "--reason", "left"]].concat());
+    let refused = weir.run(&[&list[..], &["--multiplier", "11", "--reason", "left"]].concat());
+    let said = String::from_utf8(refused.stderr).expect("UTF-8");
+    assert!(refused.status.code() == Some(1) && said.contains("/multiplier must be 0.1 to 10"), "{said}");
+    weir.ok(&["lag", "--wait"]);
+    let grace = weir.ndjson(&["query", "audit", "--actor", "grace@example.com", "--output", "ndjson"]);
+    assert_eq!(
+        (grace.len(), &grace[0]["event_id"]),
+        (1, &first["event_id"]),
+        "a repeat is no second decision"
+    );
 }
 
 fn keys_are_made_listed_and_revoked(weir: &Weir) {

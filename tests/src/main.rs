@@ -4,6 +4,7 @@ mod architecture;
 mod audit_mapping;
 mod command;
 mod faults;
+mod intake;
 mod log_continuity;
 mod postgres_sink;
 mod query_api;

@@ -2,6 +2,8 @@
 
 mod admin_server;
 mod bench;
+mod change;
+mod command;
 mod dead_letter;
 mod deployment;
 mod generate;
@@ -11,6 +13,7 @@ mod lag;
 mod output;
 mod place;
 mod query;
+mod risk;
 mod rules;
 mod run;
 mod schema;
@@ -59,6 +62,10 @@ enum Command {
     Import(import::ImportArgs),
     /// Ask the read models.
     Query(query::QueryArgs),
+    /// Ask for a change to be approved, approve it, reject it.
+    Change(change::ChangeArgs),
+    /// Decide about risk: criticality, watchlists, triage of incidents.
+    Risk(risk::RiskArgs),
     /// Make, list and revoke API keys.
     Key(key::KeyArgs),
     /// Show the pipeline, compare it with a cluster, apply it.
@@ -135,6 +142,8 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::Generate(args) => generate::generate(args).await,
         Command::Import(args) => import::import(args).await,
         Command::Query(args) => query::query(args).await,
+        Command::Change(args) => change::change(args).await,
+        Command::Risk(args) => risk::risk(args).await,
         Command::Key(args) => key::key(args).await,
         Command::Topology(args) => topics::topology(args).await,
         Command::Stage(args) => stage::stage(args).await,

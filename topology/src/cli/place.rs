@@ -74,17 +74,29 @@ impl Place {
     pub(super) fn query_api(&self) -> anyhow::Result<(String, String)> {
         let deployment = Deployment::load(&self.home)?;
         let url = self.settings.query_api.url.clone().or_else(|| deployment.query_api_url());
-        let token = std::env::var("WEIR_TOKEN").ok().or(deployment.token);
-        match (url, token) {
-            (Some(url), Some(token)) => Ok((url, token)),
-            (None, _) => {
-                bail!("no query API runs here: `weir up` starts one, WEIR_QUERY_API__URL names another")
-            }
-            (_, None) => {
-                bail!("no API key is known here: set WEIR_TOKEN to one (`weir key create` makes it)")
-            }
-        }
+        let Some(url) = url else {
+            bail!("no query API runs here: `weir up` starts one, WEIR_QUERY_API__URL names another")
+        };
+        Ok((url, token(deployment)?))
     }
+
+    /// Where the gateway answers and the key to send commands with.
+    pub(super) fn gateway(&self) -> anyhow::Result<(String, String)> {
+        let deployment = Deployment::load(&self.home)?;
+        let url = self.settings.gateway.url.clone().or_else(|| deployment.gateway_url());
+        let Some(url) = url else {
+            bail!("no gateway runs here: `weir up` starts one, WEIR_GATEWAY__URL names another")
+        };
+        Ok((url, token(deployment)?))
+    }
+}
+
+/// The key that is set, else the local deployment's own.
+fn token(deployment: Deployment) -> anyhow::Result<String> {
+    std::env::var("WEIR_TOKEN")
+        .ok()
+        .or(deployment.token)
+        .context("no API key is known here: set WEIR_TOKEN to one (`weir key create` makes it)")
 }
 
 /// The pepper that is set, else the local deployment's own.

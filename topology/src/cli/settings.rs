@@ -28,6 +28,8 @@ pub(super) struct Settings {
 pub(super) struct Gateway {
     /// Where the gateway listens.
     pub(super) listen: SocketAddr,
+    /// Its URL, for commands; told by the local deployment where there is one.
+    pub(super) url: Option<String>,
     /// Requests per minute for one API key; 0 for no limit.
     pub(super) requests_per_minute: u32,
     /// What GitHub signs its webhooks with, by tenant: one secret, or two while one replaces the other.
@@ -108,6 +110,7 @@ impl Default for Gateway {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8640)),
+            url: None,
             requests_per_minute: 1_000,
             github_webhook_secrets: BTreeMap::new(),
             github_webhook_secrets_file: None,

@@ -1,0 +1,124 @@
+//! A gateway in this process, in front of a test's own Kafka.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use producers::{
+    gateway::{Gateway, GatewayConfig, KafkaPublisher, Rates, WebhookSecrets},
+    kafka::{ProducerConfig, Purpose},
+};
+use reqwest::{RequestBuilder, Response};
+use schemas::{
+    TenantId, Timestamp,
+    access::{ApiKey, KeyRing, NewApiKey, Pepper, Scope},
+    codec::Framing,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use sha2::Sha256;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::site::Site;
+
+const SECRET: &str = "a webhook secret of this test";
+
+pub(super) struct Door {
+    http: reqwest::Client,
+    url: String,
+    token: String,
+    pub(super) stop: CancellationToken,
+    _keys: watch::Sender<Option<Arc<KeyRing>>>,
+}
+
+/// An answer of the gateway.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<String>,
+    pub(super) body: Value,
+}
+
+impl Door {
+    /// A gateway of the tenant `acme`, and a key that may do everything.
+    pub(super) async fn open(site: &Site) -> Self {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let pepper = Pepper::new("pepper");
+        let made = NewApiKey::generate(&pepper, &rand::random());
+        let acme = TenantId::new("acme").expect("a tenant");
+        let key = ApiKey {
+            id: made.id,
+            tenant: acme.clone(),
+            name: "everything".into(),
+            scopes: Scope::ALL.to_vec(),
+            secret_hmac: made.secret_hmac,
+            created_at: Timestamp::UNIX_EPOCH,
+            revoked_at: None,
+        };
+        let (keys, watch) = watch::channel(Some(Arc::new(KeyRing::new(pepper, [key]))));
+        let producer = ProducerConfig {
+            bootstrap: site.endpoints.kafka.clone(),
+            purpose: Purpose::Gateway,
+            client_id: "weir-gateway-test".into(),
+            extra: [].into(),
+        };
+        let publisher = KafkaPublisher::new(producer, Framing::SingleObject).expect("a producer");
+        let mut github = WebhookSecrets::default();
+        github.set(acme, vec![SecretString::from(SECRET)]).expect("a good secret");
+        let config = GatewayConfig {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            rates: Rates { per_key_per_minute: None, ..Rates::default() },
+            github,
+            ..GatewayConfig::default()
+        };
+        let gateway = Gateway::bind(config).await.expect("a free port");
+        let (url, stop) = (format!("http://{}", gateway.address()), CancellationToken::new());
+        tokio::spawn(gateway.serve(Arc::new(publisher), watch, stop.clone()));
+        let token = made.token.expose_secret().to_owned();
+        Self { http: reqwest::Client::new(), url, token, stop, _keys: keys }
+    }
+
+    /// With the key.
+    pub(super) fn post(&self, path: &str, body: impl Into<String>) -> RequestBuilder {
+        self.http
+            .post(format!("{}{path}", self.url))
+            .bearer_auth(&self.token)
+            .header("content-type", "application/json")
+            .body(body.into())
+    }
+
+    /// As GitHub sends it.
+    pub(super) fn webhook(&self, event: &str, delivery: &str, body: &str) -> RequestBuilder {
+        let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length");
+        mac.update(body.as_bytes());
+        let digits: Vec<String> =
+            mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        self.http
+            .post(format!("{}/api/v1/sources/github-webhook/acme", self.url))
+            .header("content-type", "application/json")
+            .header("x-github-event", event)
+            .header("x-github-delivery", delivery)
+            .header("x-hub-signature-256", format!("sha256={}", digits.concat()))
+            .body(body.to_owned())
+    }
+}
+
+impl Answer {
+    pub(super) async fn to(request: RequestBuilder) -> Self {
+        Self::of(request.send().await.expect("the gateway answers")).await
+    }
+
+    async fn of(response: Response) -> Self {
+        let retry_after = response.headers().get("retry-after");
+        let retry_after = retry_after.map(|value| value.to_str().expect("ASCII").to_owned());
+        let status = response.status().as_u16();
+        Self { status, retry_after, body: response.json().await.expect("JSON") }
+    }
+
+    /// That it is 202; its body.
+    #[track_caller]
+    pub(super) fn taken(self) -> Value {
+        assert_eq!(self.status, 202, "{}", self.body);
+        self.body
+    }
+}

@@ -1,0 +1,6 @@
+//! What other systems and people send to the gateway: from the request over a real Kafka to rows, once.
+
+mod corpus;
+mod door;
+mod outage;
+mod rows;
