@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rand::Rng as _;
+use topology::stack::Endpoints;
 
 use super::{dice, ledger, member::Member, setting};
 use crate::support::site::{Flow, Site};
@@ -45,17 +46,22 @@ async fn killed_stages_lose_and_double_nothing() {
     ledger::balance(&site.endpoints, events).await;
 }
 
-/// Waits for the last acknowledgement, and until the stage has settled everything.
+/// Waits for the last acknowledgement, and until the audit stage has settled everything.
 pub(super) async fn finished(site: &Site, flow: Flow, events: u64) {
     flow.published(events).await;
+    caught_up(&site.endpoints, "audit", events).await;
+}
+
+/// Waits until a stage has settled so many records.
+pub(super) async fn caught_up(endpoints: &Endpoints, stage: &str, events: u64) {
     let deadline = tokio::time::Instant::now() + HEALED_WITHIN;
     let mut seen = None;
     while seen.is_none_or(|seen| seen < events) {
         assert!(
             tokio::time::Instant::now() < deadline,
-            "{HEALED_WITHIN:?} after the last fault: {seen:?} of {events}"
+            "{stage}, {HEALED_WITHIN:?} after the last fault: {seen:?} of {events}"
         );
         tokio::time::sleep(Duration::from_millis(100)).await;
-        seen = ledger::settled(&site.endpoints).await;
+        seen = ledger::settled(endpoints, stage).await;
     }
 }

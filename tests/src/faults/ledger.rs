@@ -139,18 +139,19 @@ async fn tiled(connection: &mut PgConnection) {
     assert!(moves > 0, "the witness saw something");
 }
 
-/// How many records the stage has settled; none while Postgres is away.
-pub(super) async fn settled(endpoints: &Endpoints) -> Option<u64> {
+/// How many records a stage has settled; none while Postgres is away.
+pub(super) async fn settled(endpoints: &Endpoints, stage: &str) -> Option<u64> {
     let mut connection = PgConnection::connect(&endpoints.database_url).await.ok()?;
     let settled: i64 = sqlx::query_scalar(
-        "SELECT coalesce(sum(applied + duplicate + ignored + parked), 0)::bigint FROM stage_position",
+        "SELECT coalesce(sum(applied + duplicate + ignored + parked), 0)::bigint FROM stage_position WHERE stage = $1",
     )
+    .bind(stage)
     .fetch_one(&mut connection)
     .await
     .ok()?;
     u64::try_from(settled).ok()
 }
 
-async fn connect(endpoints: &Endpoints) -> PgConnection {
+pub(super) async fn connect(endpoints: &Endpoints) -> PgConnection {
     PgConnection::connect(&endpoints.database_url).await.expect("Postgres answers")
 }

@@ -8,18 +8,24 @@ use nix::{
 };
 use topology::stack::Endpoints;
 
-/// One member of the audit stage's group; killed when dropped.
+/// A process that runs stages; killed when dropped.
 pub(super) struct Member {
     child: Child,
 }
 
 impl Member {
-    /// Starts a process. `instance`: static membership, by which a restarted process takes its partitions up at once
-    /// instead of after the dead one's session has run out.
+    /// Starts a process that runs the audit stage. `instance`: static membership, by which a restarted process takes its
+    /// partitions up at once instead of after the dead one's session has run out.
     pub(super) fn start(endpoints: &Endpoints, instance: Option<&str>) -> Self {
+        Self::running(&["audit"], endpoints, instance)
+    }
+
+    /// Starts a process that runs these stages.
+    pub(super) fn running(stages: &[&str], endpoints: &Endpoints, instance: Option<&str>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir-under-test"));
         command
-            .args(["run", "audit"])
+            .arg("run")
+            .args(stages)
             .env("KAFKA_BOOTSTRAP_SERVERS", &endpoints.kafka)
             .env("DATABASE_URL", &endpoints.database_url)
             .env("WEIR_STAGE__ADMIN_LISTEN", "127.0.0.1:0")

@@ -8,6 +8,7 @@ mod gateway;
 mod kill;
 mod ledger;
 mod member;
+mod projections;
 mod servers;
 mod zombie;
 
