@@ -7,6 +7,9 @@ use serde_json::Value;
 use super::{Api, print, printable};
 use crate::cli::output::{self, Format};
 
+/// So many of its newest signals are printed with an entity.
+const FEW_SIGNALS: usize = 10;
+
 /// Arguments of `weir query risk`.
 #[derive(Debug, Args)]
 pub(super) struct RiskArgs {
@@ -160,6 +163,12 @@ fn leaderboard(entities: &[Value]) {
         ]);
     }
     output::print_table(&table, "nobody is at risk, as far as is known");
+    // History that was imported has faded long ago: say where to look.
+    let newest = entities.iter().filter_map(|entity| entity["last_at"].as_str()).max();
+    let faded = entities.iter().all(|entity| entity["score"].as_f64().is_some_and(|score| score < 1.0));
+    if let Some(newest) = newest.filter(|_| faded) {
+        output::note(&format!("all of it has faded by now; how it was then: --as-of {newest}"));
+    }
 }
 
 fn entity(item: &Value) {
@@ -214,13 +223,18 @@ fn entity(item: &Value) {
     let signals = list("signals");
     if !signals.is_empty() {
         output::line("");
-        signals_table(&signals);
+        signals_table(&signals[..signals.len().min(FEW_SIGNALS)]);
+    }
+    if signals.len() > FEW_SIGNALS {
+        output::note("the newest signals; --signals lists all of them");
     }
 }
 
 fn history(item: &Value) {
     let mut table = output::table(&["at", "score"]);
-    for point in item["history"].as_array().into_iter().flatten() {
+    let points = item["history"].as_array().into_iter().flatten();
+    // Before the first signal there is nothing to tell.
+    for point in points.skip_while(|point| point["score"] == 0.0) {
         table.add_row([instant(&point["at"]), score(&point["score"])]);
     }
     output::print_table(&table, "nothing is known of it");

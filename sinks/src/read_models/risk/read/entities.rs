@@ -1,8 +1,8 @@
 //! The leaderboard: who is most at risk, now or at any instant before.
 //!
 //! Now, it is one range of an index: all hazards halve together, so that the order that was written stays right. Only
-//! entities whose weight has ended by itself since they were written are looked at anew. An instant of the past is
-//! computed from the exposures of that time, entity by entity.
+//! entities whose weight has ended by itself since they were written are looked at anew. In the past the same holds for
+//! every entity of which nothing has become known since; the others are assessed by what was known then, one by one.
 
 use std::{cmp::Ordering, collections::HashMap};
 
@@ -147,11 +147,10 @@ pub async fn page(
     let at = request.filter.as_of.unwrap_or(request.now);
     let question = Question { tenant, request, at };
     let connection = snapshot.connection();
-    let mut ranked = if at >= request.now {
-        question.present(connection).await?
-    } else {
-        question.past(connection).await?
-    };
+    let mut ranked = question.unchanged(connection).await?;
+    if question.is_of_the_past() {
+        ranked.extend(question.changed_since(connection).await?);
+    }
     ranked.sort_by(Ranked::order);
     let limit = usize::from(request.limit);
     let next = (ranked.len() > limit).then(|| ranked[limit - 1].page_key());
@@ -214,6 +213,11 @@ impl Question<'_> {
         Some(lowest.from().sort_key_at(hour_of(self.at)))
     }
 
+    fn is_of_the_past(&self) -> bool {
+        self.at < self.request.now
+    }
+
+    /// Entities as they are stored, of which nothing has become known since the instant.
     fn select(&self) -> QueryBuilder<Postgres> {
         let mut query = QueryBuilder::new("SELECT ");
         query.push(COLUMNS).push(" FROM entity_risk WHERE tenant_id = ");
@@ -222,10 +226,24 @@ impl Question<'_> {
         if let Some(kind) = self.request.filter.kind {
             query.push(" AND entity_kind = ").push_bind(kind.name());
         }
+        if self.is_of_the_past() {
+            query.push(" AND newest_hour <= ").push_bind(hour_of(self.at));
+            query.push(" AND (entity_kind, entity) NOT IN (");
+            self.push_decided_since(&mut query);
+            query.push(")");
+        }
         query
     }
 
-    async fn present(&self, connection: &mut PgConnection) -> Result<Vec<Ranked>, ReadError> {
+    /// Entities about which something was decided since the instant.
+    fn push_decided_since(&self, query: &mut QueryBuilder<Postgres>) {
+        query.push("SELECT entity_kind, entity FROM risk_weight WHERE tenant_id = ");
+        query.push_bind(self.tenant.as_str().to_owned()).push(" AND decided_at > ").push_bind(self.at);
+        query.push(" UNION SELECT entity_kind, entity FROM risk_triage WHERE tenant_id = ");
+        query.push_bind(self.tenant.as_str().to_owned()).push(" AND decided_at > ").push_bind(self.at);
+    }
+
+    async fn unchanged(&self, connection: &mut PgConnection) -> Result<Vec<Ranked>, ReadError> {
         let mut query = self.select();
         query.push(" AND (factor_until IS NULL OR factor_until > ").push_bind(self.at).push(")");
         if let Some(lowest) = self.lowest() {
@@ -273,8 +291,9 @@ impl Question<'_> {
         Ok(ranked.collect())
     }
 
-    /// Every entity's exposures up to the instant, assessed one entity at a time; the first of them are kept.
-    async fn past(&self, connection: &mut PgConnection) -> Result<Vec<Ranked>, ReadError> {
+    /// Entities of which something has become known since the instant, by what was known then: one at a time, and the
+    /// first of them are kept.
+    async fn changed_since(&self, connection: &mut PgConnection) -> Result<Vec<Ranked>, ReadError> {
         let view = View::as_of(self.at);
         let mut decided = Decided {
             weights: weights(&mut *connection, self.tenant, view).await?,
@@ -290,7 +309,13 @@ impl Question<'_> {
             query.push(" AND entity_kind = ").push_bind(kind.name());
         }
         query.push(" AND hour <= ").push_bind(hour_of(self.at));
-        query.push(" ORDER BY entity_kind, entity, rule_id, dedupe_key, hour");
+        query.push(
+            " AND (entity_kind, entity) IN (SELECT entity_kind, entity FROM entity_risk WHERE tenant_id = ",
+        );
+        query.push_bind(self.tenant.as_str().to_owned());
+        query.push(" AND newest_hour > ").push_bind(hour_of(self.at)).push(" UNION ");
+        self.push_decided_since(&mut query);
+        query.push(") ORDER BY entity_kind, entity, rule_id, dedupe_key, hour");
         let mut rows = query.build_query_as::<PastRow>().fetch(connection);
         let mut top = Vec::new();
         let mut current: Option<(EntityName, EntityFacts)> = None;
