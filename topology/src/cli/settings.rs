@@ -53,6 +53,23 @@ impl fmt::Debug for OneOrMany {
 }
 
 impl Gateway {
+    /// What a gateway that runs in another folder must be told of these settings: variables of its environment.
+    pub(super) fn webhook_environment(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let mut environment = Vec::new();
+        if !self.github_webhook_secrets.is_empty() {
+            let one = |(tenant, given): (&String, &OneOrMany)| {
+                anyhow::Ok(format!("{}={}", serde_json::to_string(tenant)?, serde_json::to_string(given)?))
+            };
+            let all: Vec<_> = self.github_webhook_secrets.iter().map(one).collect::<Result<_, _>>()?;
+            environment.push(("WEIR_GATEWAY__GITHUB_WEBHOOK_SECRETS", format!("{{{}}}", all.join(","))));
+        }
+        if let Some(file) = &self.github_webhook_secrets_file {
+            let file = std::path::absolute(file)?.display().to_string();
+            environment.push(("WEIR_GATEWAY__GITHUB_WEBHOOK_SECRETS_FILE", file));
+        }
+        Ok(environment)
+    }
+
     /// The secrets of GitHub's webhooks, from the settings and their file.
     pub(super) fn github_webhook_secrets(&self) -> anyhow::Result<WebhookSecrets> {
         let mut by_tenant = self.github_webhook_secrets.clone();
@@ -199,6 +216,25 @@ mod tests {
         check(None, Some("Acme = \"0123456789abcdef\""), acme);
         check(Some("{Acme=\"0123456789abcdef\"}"), Some("Acme = [\"0123456789abcdef\"]"), acme);
         check(None, Some("\"eu.acme\" = \"0123456789abcdef\""), "{TenantId(\"eu.acme\")}");
+    }
+
+    #[test]
+    fn a_gateway_in_another_folder_is_told_the_same_secrets() {
+        let one = OneOrMany::One("0123456789\\\"abcdef".into());
+        let many = OneOrMany::Many(vec!["0123456789,abcdef".into(), "fedcba9876543210{}".into()]);
+        let gateway = Gateway {
+            github_webhook_secrets: BTreeMap::from([("eu.acme".into(), one), ("b-c".into(), many)]),
+            github_webhook_secrets_file: Some("here.toml".into()),
+            ..Gateway::default()
+        };
+        let told = gateway.webhook_environment().expect("text");
+        let value: figment::value::Value = told[0].1.parse().expect("never fails");
+        let read: BTreeMap<String, OneOrMany> =
+            Figment::from(Serialized::default("secrets", value)).extract_inner("secrets").expect("a table");
+        let text = |secrets: &BTreeMap<String, OneOrMany>| serde_json::to_value(secrets).expect("JSON");
+        assert_eq!(text(&read), text(&gateway.github_webhook_secrets));
+        assert!(std::path::Path::new(&told[1].1).is_absolute());
+        assert_eq!(Gateway::default().webhook_environment().expect("text"), []);
     }
 
     #[test]

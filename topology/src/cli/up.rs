@@ -198,10 +198,8 @@ fn start_missing(
         let listen = free_address(if is_taken { SocketAddr::new(preferred.ip(), 0) } else { preferred })?;
         let mut env = environment(endpoints, home);
         env.push((variable, listen.to_string()));
-        if let (GATEWAY, Some(file)) = (name, &settings.gateway.github_webhook_secrets_file) {
-            // The gateway runs in another folder.
-            let file = std::path::absolute(file)?.display().to_string();
-            env.push(("WEIR_GATEWAY__GITHUB_WEBHOOK_SECRETS_FILE", file));
+        if name == GATEWAY {
+            env.extend(settings.gateway.webhook_environment()?);
         }
         deployment.start(home, name, Start { args: vec!["run".into(), name.into()], env, listen })?;
     }
