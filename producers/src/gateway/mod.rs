@@ -134,6 +134,7 @@ impl Gateway {
         keys: KeyRingWatch,
         shutdown: CancellationToken,
     ) -> Result<(), GatewayError> {
+        sources::announce();
         let app = Arc::new(App::new(self.config, publisher, keys));
         listen::serve(self.listener, app, shutdown).await
     }

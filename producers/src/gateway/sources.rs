@@ -145,19 +145,40 @@ fn format_of(source: &str) -> Result<SourceFormat, Refusal> {
     })
 }
 
+/// Shows every counter before it counts: an alert on what is refused must see the first one.
+pub(super) fn announce() {
+    for format in SourceFormat::ALL {
+        let refused = [
+            ProblemKind::InvalidJson,
+            ProblemKind::JsonLimit,
+            ProblemKind::EventTooLarge,
+            ProblemKind::TimeOutOfRange,
+        ];
+        for outcome in refused.map(ProblemKind::slug).into_iter().chain(["accepted"]) {
+            counter(format, outcome).increment(0);
+        }
+    }
+}
+
+fn counter(format: SourceFormat, outcome: &'static str) -> metrics::Counter {
+    metrics::counter!("weir_source_records_total", "source" => format.name(), "outcome" => outcome)
+}
+
 /// Tells operators what a sender that does not look at answers would never know.
 pub(super) fn report(format: SourceFormat, settled: &Settled) {
-    let source = format.name();
-    let accepted = u64::try_from(settled.accepted()).unwrap_or(u64::MAX);
-    metrics::counter!("weir_source_records_total", "source" => source, "outcome" => "accepted")
-        .increment(accepted);
+    counter(format, "accepted").increment(u64::try_from(settled.accepted()).unwrap_or(u64::MAX));
     for rejected in settled.rejected() {
-        let outcome = rejected.reason().slug();
-        metrics::counter!("weir_source_records_total", "source" => source, "outcome" => outcome).increment(1);
+        counter(format, rejected.reason().slug()).increment(1);
     }
     if let Some(first) = settled.rejected().first() {
         let rejected = settled.rejected().len();
-        warn!(source, rejected, first_index = first.index, first = first.detail, "records were refused");
+        warn!(
+            source = format.name(),
+            rejected,
+            first_index = first.index,
+            first = first.detail,
+            "records were refused"
+        );
     }
 }
 
@@ -230,3 +251,6 @@ fn broken(defect: &FileDefect) -> Refusal {
     };
     Refusal::new(ProblemKind::InvalidJson, detail)
 }
+
+#[cfg(test)]
+mod tests;
