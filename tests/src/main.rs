@@ -2,6 +2,7 @@
 
 mod architecture;
 mod audit_mapping;
+mod change_review;
 mod command;
 mod faults;
 mod intake;

@@ -1,0 +1,5 @@
+//! Change review on real servers: plans, requests and decisions in, reviews out, whatever the order.
+
+pub(crate) mod fixture;
+mod rebuild;
+mod stage;
