@@ -49,6 +49,7 @@ pub(super) fn touched(envelope: &Envelope, named_by_rule: Vec<(EntityKind, Strin
     };
     if let Some(actor) = actor {
         add(acting(actor), Share::Whole);
+        add(person_behind(actor), Share::Whole);
         add(actor.ip.as_deref().and_then(|ip| Entity::new(EntityKind::NetworkAddress, ip)), Share::Whole);
     }
     for resource in resources {
@@ -88,6 +89,14 @@ fn acting(actor: &Actor) -> Option<Entity> {
         ActorKind::ServiceAccount | ActorKind::System => Entity::new(EntityKind::ServiceAccount, &actor.id),
         ActorKind::User | ActorKind::Unknown => Entity::new(EntityKind::User, &actor.id),
     }
+}
+
+/// The person who holds a session under a role, where the session is named by an e-mail address, as identity providers
+/// do: one person under many roles stays one.
+fn person_behind(actor: &Actor) -> Option<Entity> {
+    let (_, session) = actor.id.rsplit_once('/').filter(|_| actor.kind == ActorKind::Role)?;
+    let (name, domain) = session.split_once('@')?;
+    (!name.is_empty() && domain.contains('.')).then(|| Entity::new(EntityKind::User, session)).flatten()
 }
 
 /// The owner that the host's tags name, where the event describes the host.

@@ -122,6 +122,13 @@ fn what_the_event_names_is_touched() {
     let none = json!({});
     let session = actor(ActorKind::Role, "session/1", &["arn:role"]);
     check("", activity(session, vec![]), none.clone(), &[("role arn:role", WHOLE)]);
+    let person = actor(ActorKind::Role, "arn:assumed-role/dev/ada@example.com", &["arn:dev"]);
+    check(
+        "",
+        activity(person, vec![]),
+        none.clone(),
+        &[("user ada@example.com", WHOLE), ("role arn:dev", WHOLE)],
+    );
     let many = actor(ActorKind::Role, "session/1", &["a", "b"]);
     check("", activity(many, vec![]), none.clone(), &[("role session/1", WHOLE)]);
     let program = actor(ActorKind::ServiceAccount, "ci", &[]);

@@ -10,8 +10,9 @@ use sqlx::FromRow;
 
 /// Hours after which a hazard counts half: 7 days.
 pub(crate) const HALF_LIFE_HOURS: i64 = 7 * 24;
-/// Exposures older than so many half-lives before the newest are left out: they weigh less than 10⁻¹² of it.
-const MAX_HALF_LIVES: i64 = 40;
+/// Exposures older than this before the newest are left out: 16 half-lives, 112 days. What they would add to a score is
+/// less than 0.03 for each rule, and what must be read of a busy entity stays bounded.
+pub(crate) const MAX_AGE_HOURS: i64 = 16 * HALF_LIFE_HOURS;
 /// A rule contributes at most so many times its largest single hazard, so that a noisy one cannot drown the others.
 const MAX_PER_RULE: u128 = 3;
 /// What hazards are multiplied by before they decay.
@@ -171,7 +172,7 @@ pub(crate) fn assess(
     let counts = |exposure: &&Exposure| view.sees(exposure) && !dismissed(exposure);
     let counting: Vec<&Exposure> = exposures.iter().filter(counts).collect();
     let newest_hour = counting.iter().map(|exposure| exposure.hour).max().unwrap_or(0);
-    let oldest_hour = newest_hour.saturating_sub(MAX_HALF_LIVES * HALF_LIFE_HOURS);
+    let oldest_hour = newest_hour.saturating_sub(MAX_AGE_HOURS);
     let recent: Vec<&Exposure> =
         counting.into_iter().filter(|exposure| exposure.hour > oldest_hour).collect();
     let by_rule = recent.chunk_by(|a, b| a.rule_id == b.rule_id);

@@ -54,14 +54,15 @@ impl EntityFacts {
     }
 }
 
-/// Everything that is known of these entities, in their order.
+/// What is known of these entities, in their order: all decisions, and the exposures from an hour of each on.
 pub(crate) async fn load(
     connection: &mut PgConnection,
     entities: &[EntityKey<'_>],
+    from_hours: &[i64],
 ) -> sqlx::Result<Vec<EntityFacts>> {
     let keys = Keys::of(entities);
     let mut loaded = vec![EntityFacts::default(); entities.len()];
-    for (nth, exposure) in exposures(connection, &keys).await? {
+    for (nth, exposure) in exposures(connection, &keys, from_hours).await? {
         loaded[nth].exposures.push(exposure);
     }
     for (nth, weight) in weights(connection, &keys).await? {
@@ -97,17 +98,24 @@ struct ExposureRow {
     exposure: Exposure,
 }
 
-async fn exposures(connection: &mut PgConnection, keys: &Keys<'_>) -> sqlx::Result<Vec<(usize, Exposure)>> {
+async fn exposures(
+    connection: &mut PgConnection,
+    keys: &Keys<'_>,
+    from_hours: &[i64],
+) -> sqlx::Result<Vec<(usize, Exposure)>> {
     let rows: Vec<ExposureRow> = sqlx::query_as(
         "SELECT a.nth, x.rule_id, x.rule_title, x.level, x.hour, x.micronats, x.signals, x.first_at, x.last_at,
                 x.tactics, x.techniques
-           FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS a(tenant_id, entity_kind, entity, nth)
+           FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
+                  WITH ORDINALITY AS a(tenant_id, entity_kind, entity, from_hour, nth)
            JOIN risk_exposure AS x USING (tenant_id, entity_kind, entity)
+          WHERE x.hour >= a.from_hour
           ORDER BY a.nth, x.rule_id COLLATE \"C\", x.dedupe_key COLLATE \"C\", x.hour",
     )
     .bind(&keys.tenants)
     .bind(&keys.kinds)
     .bind(&keys.ids)
+    .bind(from_hours)
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| (place(row.nth), row.exposure)).collect())

@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use schemas::{
-    TenantId, Timestamp,
+    TenantId, Timestamp, Topic,
     changes::risk::{RiskChange, RiskSignal},
 };
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, types::Json};
 
 use super::{
-    assessment::{Assessment, View, assess, hour_of},
+    assessment::{Assessment, MAX_AGE_HOURS, View, assess, hour_of},
     entity_facts::{self, EntityFacts, EntityKey, Keys},
     finding::{Activity, finding},
     incident_rows,
-    incidents::incidents,
+    incidents::{EVIDENCE_HOURS, Incident, first_affected_hour, incidents},
 };
 use crate::{batch::TopicPartition, outbox::Outgoing, read_models::Fact};
 
@@ -36,56 +36,119 @@ pub struct TopRule {
 
 /// Brings everything up to date that the new facts touch. Answers what there is to tell about incidents.
 pub(super) async fn fold(tx: &mut PgConnection, new: &[Fact<'_, RiskChange>]) -> sqlx::Result<Vec<Outgoing>> {
-    // Each entity with the partition of its first fact here: what is told of it is numbered there.
-    let mut touching: BTreeMap<EntityKey<'_>, TopicPartition> = BTreeMap::new();
+    let mut touching: BTreeMap<EntityKey<'_>, Touch> = BTreeMap::new();
     for fact in new {
         if let Some(entity) = touched(fact.change) {
-            let partition = touching.entry(entity).or_insert(fact.partition);
-            *partition = (*partition).min(fact.partition);
+            touching.entry(entity).or_insert(Touch::NONE).add(fact);
         }
     }
-    let (entities, partitions): (Vec<EntityKey<'_>>, Vec<TopicPartition>) = touching.into_iter().unzip();
+    let (entities, touches): (Vec<EntityKey<'_>>, Vec<Touch>) = touching.into_iter().unzip();
     if entities.is_empty() {
         return Ok(Vec::new());
     }
-    lock(tx, &entities).await?;
+    let newest_hours = lock(tx, &entities).await?;
     add_exposures(tx, new).await?;
+    let incidents = incident_rows::load(tx, &entities).await?;
+    let affected: Vec<i64> =
+        touches.iter().zip(&incidents).map(|(touch, stored)| touch.first_affected_hour(stored)).collect();
+    let from_hours: Vec<i64> = affected
+        .iter()
+        .zip(&newest_hours)
+        .map(|(affected, newest)| first_needed(*affected, *newest))
+        .collect();
     // A statement of its own, so that it sees what others had written before they let the lock go.
-    let known = entity_facts::load(tx, &entities).await?;
+    let known = entity_facts::load(tx, &entities, &from_hours).await?;
     store(tx, &entities, &known).await?;
-    bring_incidents_up_to_date(tx, &entities, (&partitions, &known)).await
+    let entities: Vec<Brought<'_>> = entities
+        .iter()
+        .zip(&touches)
+        .zip(affected.iter().zip(&known).zip(&incidents))
+        .map(|((key, touch), ((affected, facts), stored))| Brought {
+            key: *key,
+            from: touch.partition,
+            affected: *affected,
+            facts,
+            stored,
+        })
+        .collect();
+    bring_incidents_up_to_date(tx, &entities).await
+}
+
+/// How new facts touch an entity.
+#[derive(Clone, Copy)]
+struct Touch {
+    /// The least partition that they came from: what is told of the entity is numbered there.
+    partition: TopicPartition,
+    /// The first hour that they change; a decision may change all.
+    changed_hour: i64,
+}
+
+impl Touch {
+    const NONE: Self = Self {
+        partition: TopicPartition { topic: Topic::DeadLetter, partition: i32::MAX },
+        changed_hour: i64::MAX,
+    };
+
+    fn add(&mut self, fact: &Fact<'_, RiskChange>) {
+        let hour = match fact.change {
+            RiskChange::Signal(signal) => hour_of(signal.occurred_at),
+            _ => i64::MIN,
+        };
+        self.partition = self.partition.min(fact.partition);
+        self.changed_hour = self.changed_hour.min(hour);
+    }
+
+    fn first_affected_hour(&self, stored: &[Incident]) -> i64 {
+        if self.changed_hour == i64::MIN { i64::MIN } else { first_affected_hour(stored, self.changed_hour) }
+    }
+}
+
+/// The first hour whose exposures are needed: for incidents from an hour on, and for the score of an entity whose newest
+/// exposure was at an hour (0: none counted).
+fn first_needed(affected_hour: i64, newest_hour: i64) -> i64 {
+    let for_incidents = affected_hour.saturating_sub(EVIDENCE_HOURS);
+    let for_score = if newest_hour == 0 { i64::MIN } else { newest_hour - MAX_AGE_HOURS };
+    for_incidents.min(for_score)
+}
+
+/// An entity whose incidents are brought up to date.
+struct Brought<'a> {
+    key: EntityKey<'a>,
+    from: TopicPartition,
+    /// Incidents that opened before stay as they are.
+    affected: i64,
+    facts: &'a EntityFacts,
+    stored: &'a [Incident],
 }
 
 /// Compares the incidents that follow from what is known with those that are stored, writes what differs, and answers
 /// what there is to tell.
 async fn bring_incidents_up_to_date(
     tx: &mut PgConnection,
-    entities: &[EntityKey<'_>],
-    (partitions, known): (&[TopicPartition], &[EntityFacts]),
+    entities: &[Brought<'_>],
 ) -> sqlx::Result<Vec<Outgoing>> {
-    let before = incident_rows::load(tx, entities).await?;
     let mut after = Vec::with_capacity(entities.len());
-    for ((tenant, kind, entity), facts) in entities.iter().zip(known) {
+    for one in entities {
+        let (tenant, kind, entity) = one.key;
         let tenant = TenantId::new(tenant).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        let incidents = incidents(&tenant, (kind, entity), facts);
+        let incidents = incidents(&tenant, (kind, entity), one.facts, one.affected);
         after.push((tenant, incidents));
     }
     let (mut gone, mut changed, mut told) = (Vec::new(), Vec::new(), Vec::new());
-    for (place, (tenant, after)) in after.iter().enumerate() {
-        let (entity, from, before) = (entities[place], partitions[place], &before[place]);
-        for old in before.iter().filter(|old| after.iter().all(|new| new.id != old.id)) {
-            gone.push((entity, old.id));
-            told.push(finding(from, tenant, entity, (Activity::Close, old)));
+    for (one, (tenant, after)) in entities.iter().zip(&after) {
+        let before = one.stored.iter().filter(|incident| incident.opened_hour >= one.affected);
+        for old in before.filter(|old| after.iter().all(|new| new.id != old.id)) {
+            gone.push((one.key, old.id));
+            told.push(finding(one.from, tenant, one.key, (Activity::Close, old)));
         }
         for new in after {
-            let old = before.iter().find(|old| old.id == new.id);
+            let old = one.stored.iter().find(|old| old.id == new.id);
             if old == Some(new) {
                 continue;
             }
-            changed.push((entity, new));
-            told.extend(
-                Activity::between(old, new).map(|activity| finding(from, tenant, entity, (activity, new))),
-            );
+            changed.push((one.key, new));
+            let activity = Activity::between(old, new);
+            told.extend(activity.map(|activity| finding(one.from, tenant, one.key, (activity, new))));
         }
     }
     incident_rows::remove(tx, &gone).await?;
@@ -104,8 +167,8 @@ fn touched(change: &RiskChange) -> Option<EntityKey<'_>> {
 }
 
 /// Makes the entities' rows where they are missing, and locks all of them to the end of the transaction: in order, so
-/// that two writers never wait for each other.
-async fn lock(tx: &mut PgConnection, entities: &[EntityKey<'_>]) -> sqlx::Result<()> {
+/// that two writers never wait for each other. Answers the hour of each one's newest exposure.
+async fn lock(tx: &mut PgConnection, entities: &[EntityKey<'_>]) -> sqlx::Result<Vec<i64>> {
     let keys = Keys::of(entities);
     sqlx::query(
         "INSERT INTO entity_risk (tenant_id, entity_kind, entity)
@@ -116,17 +179,16 @@ async fn lock(tx: &mut PgConnection, entities: &[EntityKey<'_>]) -> sqlx::Result
     .bind(&keys.ids)
     .execute(&mut *tx)
     .await?;
-    sqlx::query(
-        "SELECT 1 FROM unnest($1::text[], $2::text[], $3::text[])
+    sqlx::query_scalar(
+        "SELECT e.newest_hour FROM unnest($1::text[], $2::text[], $3::text[])
                   WITH ORDINALITY AS a(tenant_id, entity_kind, entity, nth)
            JOIN entity_risk AS e USING (tenant_id, entity_kind, entity) ORDER BY a.nth FOR UPDATE OF e",
     )
     .bind(&keys.tenants)
     .bind(&keys.kinds)
     .bind(&keys.ids)
-    .execute(tx)
+    .fetch_all(tx)
     .await
-    .map(drop)
 }
 
 /// What new signals add to one row of `risk_exposure`.

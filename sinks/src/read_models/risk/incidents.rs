@@ -80,10 +80,27 @@ pub struct IncidentRule {
     pub signals: i64,
 }
 
-/// The entity's incidents, oldest first.
-pub(crate) fn incidents(tenant: &TenantId, (kind, id): (&str, &str), facts: &EntityFacts) -> Vec<Incident> {
+/// How many hours before an incident may belong to it.
+pub(crate) const EVIDENCE_HOURS: i64 = TACTIC_HOURS;
+
+/// From which hour on incidents may be other ones because of exposures from `changed_hour` on, given those that are
+/// stored: an incident that ended long enough before stays as it is. To compute them, exposures are needed from
+/// [`EVIDENCE_HOURS`] before on.
+pub(crate) fn first_affected_hour(stored: &[Incident], changed_hour: i64) -> i64 {
+    let affected = stored.iter().filter(|incident| incident.last_hour >= changed_hour - HAZARD_HOURS);
+    affected.map(|incident| incident.opened_hour).fold(changed_hour, i64::min)
+}
+
+/// The entity's incidents that open at or after an hour, oldest first. That hour is a
+/// [`first_affected_hour`], or before everything.
+pub(crate) fn incidents(
+    tenant: &TenantId,
+    (kind, id): (&str, &str),
+    facts: &EntityFacts,
+    from_hour: i64,
+) -> Vec<Incident> {
     let history = History::of(facts);
-    let hours = history.qualifying_hours();
+    let hours = history.qualifying_hours(from_hour);
     runs(&hours).into_iter().map(|run| history.incident(tenant, (kind, id), run)).collect()
 }
 
@@ -144,9 +161,10 @@ impl<'a> History<'a> {
         Self { facts, exposures, dismissals: in_force(&facts.triages) }
     }
 
-    fn qualifying_hours(&self) -> Vec<Qualifying> {
+    fn qualifying_hours(&self, from_hour: i64) -> Vec<Qualifying> {
         let mut found = Vec::new();
-        for of_hour in self.exposures.chunk_by(|a, b| a.hour == b.hour) {
+        let first = self.exposures.partition_point(|exposure| exposure.hour < from_hour);
+        for of_hour in self.exposures[first..].chunk_by(|a, b| a.hour == b.hour) {
             let hour = of_hour[0].hour;
             let weight = factor(&self.facts.weights, View::as_of(end_of(hour))).thousandths;
             let hazard = hazard(&self.window(hour, HAZARD_HOURS, hour));

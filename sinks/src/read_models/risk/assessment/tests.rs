@@ -59,7 +59,7 @@ fn scores_are_those_of_the_formula() {
     check(&[], &[], HOUR, 0);
     // A clock that runs ahead gives no more than what it says.
     check(&[exposure("a", 73, HOUR + 1000)], &[], HOUR, 7300);
-    check(&[exposure("a", 99, HOUR - 41 * HALF_LIFE_HOURS), exposure("b", 21, HOUR)], &[], HOUR, 2100);
+    check(&[exposure("a", 99, HOUR - MAX_AGE_HOURS), exposure("b", 21, HOUR)], &[], HOUR, 2100);
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn exposure(rule: &str, score: u8, hour: i64, tactic: &str) -> Exposure {
 
 fn found(exposures: Vec<Exposure>, triages: Vec<Triage>) -> Vec<Incident> {
     let facts = EntityFacts { exposures, weights: vec![], triages };
-    incidents(&TenantId::new("acme").expect("valid"), ("user", "ada"), &facts)
+    incidents(&TenantId::new("acme").expect("valid"), ("user", "ada"), &facts, i64::MIN)
 }
 
 fn decision(n: u128, incident: &Incident, decision: &str, hour: i64) -> Triage {
@@ -92,7 +92,7 @@ fn a_weight_counts_from_its_decision_on() {
             triages: vec![],
         };
         let tenant = TenantId::new("acme").expect("valid");
-        assert_eq!(incidents(&tenant, ("user", "ada"), &facts).len(), incidents_found);
+        assert_eq!(incidents(&tenant, ("user", "ada"), &facts, i64::MIN).len(), incidents_found);
     }
 }
 
@@ -167,5 +167,39 @@ proptest! {
         }
         parts.reverse();
         prop_assert_eq!(found(exposures(&parts), vec![]), one);
+
+    }
+
+    /// Adding exposures and looking only at what they may affect gives what looking at everything gives.
+    #[test]
+    fn what_is_not_affected_stays(
+        before in prop::collection::vec((0_usize..5, 1_u8..=99, 0_i64..1500, 0_usize..4), 0..60),
+        added in prop::collection::vec((0_usize..5, 1_u8..=99, 0_i64..1500, 0_usize..4), 1..4),
+    ) {
+        let exposures = |parts: &[(usize, u8, i64, usize)]| -> Vec<Exposure> {
+            let mut parts = parts.to_vec();
+            parts.sort_unstable();
+            parts
+                .iter()
+                .map(|(rule, score, hour, tactic)| {
+                    exposure(["a", "b", "c", "d", "e"][*rule], *score, HOUR + hour, ["w", "x", "y", "z"][*tactic])
+                })
+                .collect()
+        };
+        let stored = found(exposures(&before), vec![]);
+        let mut all = before;
+        all.extend_from_slice(&added);
+        let expected = found(exposures(&all), vec![]);
+
+        let changed = HOUR + added.iter().map(|(_, _, hour, _)| *hour).min().expect("some");
+        let from = first_affected_hour(&stored, changed);
+        let mut read = exposures(&all);
+        read.retain(|exposure| exposure.hour > from - EVIDENCE_HOURS);
+        let facts = EntityFacts { exposures: read, weights: vec![], triages: vec![] };
+        let mut brought: Vec<Incident> =
+            stored.into_iter().filter(|incident| incident.opened_hour < from).collect();
+        let tenant = TenantId::new("acme").expect("valid");
+        brought.extend(incidents(&tenant, ("user", "ada"), &facts, from));
+        prop_assert_eq!(brought, expected);
     }
 }

@@ -169,7 +169,7 @@ pub async fn detail(
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let connection = snapshot.connection();
     let key = (tenant.as_str(), request.entity.kind.name(), request.entity.id());
-    let facts = entity_facts::load(connection, &[key]).await?.remove(0);
+    let facts = entity_facts::load(connection, &[key], &[i64::MIN]).await?.remove(0);
     if facts.exposures.is_empty() && facts.weights.is_empty() && facts.triages.is_empty() {
         return Ok((None, snapshot.positions));
     }
