@@ -27,7 +27,7 @@ use super::{
 #[openapi(
     info(
         title = "Weir gateway",
-        description = "Takes CloudEvents and other systems' records over HTTP and answers once Kafka has them.",
+        description = "Takes events, other systems' records and commands over HTTP, and answers once Kafka has them.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     modifiers(&ApiKey)
