@@ -1,13 +1,19 @@
 //! From events on the topics to signals, exposures and scores.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use producers::{kafka::Tally, sources::SourceFormat};
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    message::Headers,
+};
 use schemas::{
-    Envelope, EventId, Native, Source, TenantId, Timestamp,
+    Envelope, EventId, Native, Source, TenantId, Timestamp, Topic,
     events::{Actor, ActorKind, Event, Governance, GovernanceKind},
 };
-use serde_json::json;
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::support::site::Site;
@@ -39,13 +45,14 @@ fn trail_stopped(n: u32) -> Envelope {
     SourceFormat::CloudTrail.map(&tenant(), &record.to_string()).expect("an object").envelope
 }
 
+/// What Grace decided about Ada, before Ada did anything.
 fn decided(n: u128, kind: GovernanceKind, decision: &str) -> Envelope {
     Envelope {
         id: EventId::new(Uuid::from_u128(1000 + n)).expect("not nil"),
         tenant: tenant(),
         source: Source::new("/test").expect("valid"),
         subject: None,
-        occurred_at: "2026-03-02T11:00:00Z".parse::<Timestamp>().expect("a time"),
+        occurred_at: "2026-03-02T09:00:00Z".parse::<Timestamp>().expect("a time"),
         correlation_id: None,
         causation_id: None,
         trace: None,
@@ -76,6 +83,7 @@ async fn what_rules_find_and_people_decide_becomes_risk() {
 
     let stage = site.run_stages(&["risk"], 2);
     site.await_count("SELECT coalesce(sum(applied), 0)::bigint FROM stage_position", 8).await;
+    site.await_count("SELECT count(*) FROM outbox", 0).await;
     stage.stop().await;
 
     assert_eq!(site.count("SELECT count(*) FROM risk_unusable").await, 2);
@@ -90,4 +98,48 @@ async fn what_rules_find_and_people_decide_becomes_risk() {
     assert_eq!(site.count(hazards).await, 1, "extreme criticality doubles the user's hazard");
     let exposed = "SELECT min(signals) FROM risk_exposure";
     assert_eq!(site.count(exposed).await, 5, "five signals within one hour");
+
+    // Twice a high signal within a day is an incident, and leaves as a finding.
+    let incident: String = {
+        let mut database =
+            PgConnection::connect(&site.endpoints.database_url).await.expect("Postgres answers");
+        sqlx::query_scalar("SELECT id::text FROM incident")
+            .fetch_one(&mut database)
+            .await
+            .expect("one incident")
+    };
+    let (headers, finding) = first_finding(&site.endpoints.kafka).await;
+    assert_eq!((&finding["class_uid"], &finding["type_uid"]), (&2004.into(), &200_401.into()));
+    assert_eq!(finding["finding_info"]["uid"], incident);
+    assert_eq!(headers["ce_subject"], incident);
+    assert_eq!(headers["ce_type"], "io.weir.finding.incident.v1");
+    assert_eq!(
+        (headers["ce_tenantid"].as_str(), headers["content-type"].as_str()),
+        ("acme", "application/json")
+    );
+    assert_eq!(headers["ce_id"], finding["metadata"]["uid"]);
+}
+
+/// Headers and value of the first record on the topic of findings, whichever partition it is in.
+async fn first_finding(bootstrap: &str) -> (BTreeMap<String, String>, Value) {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "test-reader")
+        .create()
+        .expect("a consumer");
+    let mut list = TopicPartitionList::new();
+    for partition in 0..4 {
+        list.add_partition_offset(Topic::Findings.name(), partition, Offset::Beginning).expect("valid");
+    }
+    consumer.assign(&list).expect("assigned");
+    tokio::task::spawn_blocking(move || {
+        let message = consumer.poll(Duration::from_secs(10)).expect("a finding").expect("readable");
+        let headers = message.headers().expect("headers").iter().map(|header| {
+            let value = String::from_utf8(header.value.expect("a value").to_vec()).expect("text");
+            (header.key.to_owned(), value)
+        });
+        (headers.collect(), serde_json::from_slice(message.payload().expect("a value")).expect("JSON"))
+    })
+    .await
+    .expect("no panic")
 }
