@@ -7,6 +7,7 @@
 //!
 //! - Who asks: the actor of `ApprovalRequested`, and the proposal's, if it names one. Nobody is let approve who asked.
 //! - A proposal begins a new round: what was approved before was another plan.
+//! - A request, and an approval, may end by themselves; another request renews the first.
 //! - `Applied` and `Monitored` may be left out, for nobody need report them; `Approved` may not.
 
 use schemas::{
@@ -210,6 +211,8 @@ struct Course {
     requested_by: Option<String>,
     /// All who asked: they cannot approve.
     requesters: Vec<Party>,
+    /// When the latest request ends, if it does.
+    requested_until: Option<Timestamp>,
     /// Who approved the proposal that stands.
     approvers: Vec<Party>,
     /// When the first of these approvals ends.
@@ -224,6 +227,7 @@ impl Default for Course {
             provisioning: ProvisioningState::NotRequested,
             requested_by: None,
             requesters: Vec::new(),
+            requested_until: None,
             approvers: Vec::new(),
             approved_until: None,
         }
@@ -328,6 +332,7 @@ impl Course {
             return Err("asked for by somebody who has approved it".to_owned());
         }
         self.add_requester(fact);
+        self.requested_until = fact.expires_at;
         self.provisioning = self.provisioning.max(ProvisioningState::Requested);
         Ok(())
     }
@@ -356,6 +361,9 @@ impl Course {
         }
         if self.requesters.is_empty() {
             return Err("decided before anybody had asked for it".to_owned());
+        }
+        if self.requested_until.is_some_and(|until| until < fact.occurred_at) {
+            return Err("decided after the request had ended".to_owned());
         }
         if !approves {
             self.decision = Some((Decision::Rejected, fact.occurred_at));

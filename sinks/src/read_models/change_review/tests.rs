@@ -174,6 +174,16 @@ fn decisions_that_cannot_be_are_kept_as_such() {
 }
 
 #[test]
+fn a_request_that_has_ended_is_renewed_by_another() {
+    let until = |second: i64| StoredFact { expires_at: Some(at(second)), ..asked("ada") };
+    let late = ["decided after the request had ended"];
+    check(vec![plan(40), until(2), approved("bob")], "human_review - planned", &late);
+    check(vec![plan(40), until(2), decided("bob", "rejected")], "human_review - planned", &late);
+    check(vec![plan(40), until(2), asked("ada"), approved("bob")], "decided approved approved", &[]);
+    check(vec![plan(40), until(3), approved("bob")], "decided approved approved", &[]);
+}
+
+#[test]
 fn another_plan_begins_another_round() {
     let first = || vec![plan(80), asked("ada"), approved("bob")];
     let with = |more: Vec<StoredFact>| first().into_iter().chain(more).collect::<Vec<_>>();
