@@ -29,7 +29,7 @@ impl Member {
             .env("KAFKA_BOOTSTRAP_SERVERS", &endpoints.kafka)
             .env("DATABASE_URL", &endpoints.database_url)
             .env("WEIR_STAGE__ADMIN_LISTEN", "127.0.0.1:0")
-            .env("RUST_LOG", "error")
+            .env("RUST_LOG", std::env::var("WEIR_FAULT_LOG").unwrap_or_else(|_| "error".to_owned()))
             .env_remove("SCHEMA_REGISTRY_URL")
             .stdin(Stdio::null())
             .stdout(Stdio::null());

@@ -2,7 +2,7 @@
 //! nothing doubled, applied ranges tile, counts agree with an independent reader of the topics.
 //!
 //! The schedule follows from a seed, printed at the start; `WEIR_FAULT_SEED` repeats it. `WEIR_FAULT_EVENTS` and
-//! `WEIR_FAULT_KILLS` make a run longer or shorter.
+//! `WEIR_FAULT_KILLS` make a run longer or shorter, `WEIR_FAULT_LOG` (`info`, `debug`) lets the stages say more.
 
 mod gateway;
 mod kill;

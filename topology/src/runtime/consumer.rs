@@ -163,7 +163,7 @@ impl<D: Decide, Q: Schemas> StageContext<D, Q> {
     fn revoke(&self, consumer: &StageConsumer<D, Q>, list: &TopicPartitionList) {
         let partitions = ours(list);
         let is_lost = consumer.assignment_lost();
-        let released = self.driver().revoked(&partitions);
+        let released = self.driver().revoked(consumer, &partitions);
         if let Some(released) = released.filter(|_| !is_lost)
             && self.runtime.block_on(async { timeout(REVOKE_PATIENCE, released).await }).is_err()
         {

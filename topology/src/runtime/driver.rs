@@ -181,7 +181,13 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
     }
 
     /// Partitions were taken away. The receiver resolves when the worker has let go of them.
-    pub(crate) fn revoked(&mut self, partitions: &[TopicPartition]) -> Option<oneshot::Receiver<()>> {
+    pub(crate) fn revoked(
+        &mut self,
+        source: &impl Source,
+        partitions: &[TopicPartition],
+    ) -> Option<oneshot::Receiver<()>> {
+        // The client keeps a partition paused until it comes back, and then nobody knows that it is.
+        source.resume(partitions);
         for partition in partitions {
             self.intake.revoked(*partition);
             self.due.remove(partition);

@@ -18,7 +18,7 @@ use rdkafka::{
 use schemas::Topic;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{
     batching::BatchLimits,
@@ -147,6 +147,10 @@ impl<D: Decide, Q: Schemas> Poller<'_, D, Q> {
                 self.consumer.context().driver().out_of_range(self.consumer, Instant::now());
             }
             KafkaError::PartitionEOF(_) => {}
+            // Told by the client's own log, once an outage and not with every poll.
+            KafkaError::MessageConsumption(
+                RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure,
+            ) => debug!(%error, "polling failed"),
             _ => warn!(%error, "polling failed"),
         }
         Ok(())

@@ -81,9 +81,9 @@ impl FakeConsumer {
         }
     }
 
+    /// What is paused stays so, even until it is assigned again: as with librdkafka.
     fn unassign(&self, at: TopicPartition) {
         self.places.borrow_mut().remove(&at);
-        self.paused.borrow_mut().remove(&at);
     }
 
     fn poll(&self) -> Option<(TopicPartition, i64, Content)> {
@@ -219,7 +219,7 @@ impl Member {
 
     /// Partitions go, as in the consumer's callback.
     pub(super) async fn revoke(&mut self, partitions: &[TopicPartition]) {
-        if let Some(released) = self.driver.revoked(partitions) {
+        if let Some(released) = self.driver.revoked(&self.consumer, partitions) {
             // Too late is as good: the owner epoch tells.
             self.home.clock.timeout(Duration::from_secs(5), released).await;
         }
@@ -235,9 +235,16 @@ impl Member {
         }
     }
 
+    /// A zombie learns that its partitions are others'.
+    pub(super) fn awaken(&mut self) {
+        if std::mem::take(&mut self.is_zombie) {
+            self.lose_everything();
+        }
+    }
+
     fn lose_everything(&mut self) {
         let held: Vec<_> = self.driver.intake.assigned().collect();
-        drop(self.driver.revoked(&held));
+        drop(self.driver.revoked(&self.consumer, &held));
         for at in held {
             self.consumer.unassign(at);
         }

@@ -146,17 +146,28 @@ impl World {
         }
     }
 
-    /// Trouble ends; everybody does what is left to do.
+    /// Trouble ends; whoever lives on, or somebody new, does what is left to do.
     async fn heal(&mut self) {
         self.store.heal();
-        self.members.clear();
+        if self.random.random_bool(0.5) {
+            self.members.clear();
+        }
         self.start();
-        self.members[0].assign(&partitions()).await;
+        self.members.iter_mut().for_each(Member::awaken);
+        self.rebalance().await;
         for _ in 0..400 {
-            self.members[0].turn().await;
+            for member in &mut self.members {
+                member.turn().await;
+            }
             self.home.clock.sleep(Duration::from_millis(250)).await;
             if partitions().into_iter().all(|at| self.store.position(at) >= self.log.last_visible_end(at)) {
                 return;
+            }
+            // Whoever gave up has left the group.
+            for at in partitions() {
+                if !self.members.iter().any(|member| member.holds(at)) {
+                    self.members[0].assign(&[at]).await;
+                }
             }
         }
     }
