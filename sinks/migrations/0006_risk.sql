@@ -121,6 +121,10 @@ CREATE TABLE entity_risk (
 CREATE INDEX entity_risk_highest
   ON entity_risk (tenant_id, sort_key DESC, entity_kind COLLATE "C", entity COLLATE "C");
 CREATE INDEX entity_risk_highest_of_kind ON entity_risk (tenant_id, entity_kind, sort_key DESC, entity COLLATE "C");
+-- Of whom something has become known since an instant, or is dated after it.
+CREATE INDEX entity_risk_newest ON entity_risk (tenant_id, newest_hour);
+CREATE INDEX risk_weight_newest ON risk_weight (tenant_id, decided_at);
+CREATE INDEX risk_triage_newest ON risk_triage (tenant_id, decided_at);
 CREATE INDEX entity_risk_expiring ON entity_risk (tenant_id, factor_until) WHERE factor_until IS NOT NULL;
 
 -- Hours in which an entity was in more danger than one analyst should sleep through, and what became of it.

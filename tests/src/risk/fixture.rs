@@ -131,7 +131,7 @@ fn event(n: u64, entities: &[Entity], dice: &mut StdRng) -> Event {
             let level = SignalLevel::ALL[dice.random_range(0..5)];
             let mut one = signal(n, rule, level, entity, seconds);
             if dice.random_bool(0.3) {
-                one.dedupe_key = ["x", "y"][dice.random_range(0..2)].to_owned();
+                ["x", "y"][dice.random_range(0..2)].clone_into(&mut one.dedupe_key);
             }
             let other = &entities[dice.random_range(0..entities.len())];
             let second = RiskSignal { entity: other.clone(), ..one.clone() };

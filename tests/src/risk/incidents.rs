@@ -12,16 +12,19 @@ use super::fixture::{Event, Place, events, fact, shuffled, signal, triage, user}
 
 const HOUR: i64 = 3600;
 
+/// Topic, key, value and headers.
+type OutboxRow = (String, Vec<u8>, Vec<u8>, Json<Value>);
+
 /// What waits in the outbox, in order: OCSF activity, status and number of tactics; empties it.
 async fn told(place: &mut Place) -> Vec<(i64, String, usize)> {
-    let rows: Vec<(String, Vec<u8>, Vec<u8>, Json<Value>)> = sqlx::query_as(
+    let rows: Vec<OutboxRow> = sqlx::query_as(
         "WITH gone AS (DELETE FROM outbox RETURNING *)
          SELECT to_topic, key, value, headers FROM gone ORDER BY topic, partition, number",
     )
     .fetch_all(&mut place.owner)
     .await
     .expect("the outbox");
-    let one = |(topic, key, value, headers): (String, Vec<u8>, Vec<u8>, Json<Value>)| {
+    let one = |(topic, key, value, headers): OutboxRow| {
         assert_eq!((topic.as_str(), key.as_slice()), (Topic::Findings.name(), b"acme/ada".as_slice()));
         let finding: Value = serde_json::from_slice(&value).expect("JSON");
         let headers = headers.0.to_string();

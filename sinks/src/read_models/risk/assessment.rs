@@ -79,12 +79,7 @@ impl View {
     /// All that is known; what ends by itself has not ended.
     pub(crate) const STORED: Self = Self { until: None, now: None };
 
-    /// All that is known, now.
-    pub(crate) fn at_present(now: Timestamp) -> Self {
-        Self { until: None, now: Some(now) }
-    }
-
-    /// As it was at an instant.
+    /// As it was at an instant, or is now: what is dated later does not count.
     pub(crate) fn as_of(at: Timestamp) -> Self {
         Self { until: Some(at), now: Some(at) }
     }

@@ -70,12 +70,12 @@ fn weights_multiply_and_the_latest_of_each_source_counts() {
     check(&high, &[weight("criticality", 2000, 2), weight("watchlist:w", 500, 1)], HOUR, 7300);
     check(&[exposure("a", 99, HOUR)], &[weight("criticality", 500, 1)], HOUR, 9000);
     let mut ending = weight("watchlist:w", 2000, 1);
-    ending.expires_at = Some(at(HOUR));
+    ending.expires_at = Some(at(HOUR + 2));
     let score = |view| assess(&high, std::slice::from_ref(&ending), &[], view).score(HOUR);
-    assert_eq!(score(View::at_present(at(HOUR - 1))), Score(9271));
-    assert_eq!(score(View::at_present(at(HOUR))), Score(7300));
+    assert_eq!(score(View::as_of(at(HOUR + 1))), Score(9271));
+    assert_eq!(score(View::as_of(at(HOUR + 2))), Score(7300));
     assert_eq!(score(View::STORED), Score(9271));
-    assert_eq!(assess(&high, &[ending], &[], View::STORED).factor.until, Some(at(HOUR)));
+    assert_eq!(assess(&high, &[ending], &[], View::STORED).factor.until, Some(at(HOUR + 2)));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The leaderboard: who is most at risk, now or at any instant before.
 //!
-//! Now, it is one range of an index: all hazards halve together, so that the order that was written stays right. Only
-//! entities whose weight has ended by itself since they were written are looked at anew. In the past the same holds for
-//! every entity of which nothing has become known since; the others are assessed by what was known then, one by one.
+//! It is one range of an index: all hazards halve together, so that the order that was written stays right. Looked at anew
+//! are entities whose weight has ended by itself since they were written, and those of which something has become known
+//! since the instant, one by one. Now, that is only whom a source with a wrong clock dated into the future.
 
 use std::{cmp::Ordering, collections::HashMap};
 
@@ -148,9 +148,7 @@ pub async fn page(
     let question = Question { tenant, request, at };
     let connection = snapshot.connection();
     let mut ranked = question.unchanged(connection).await?;
-    if question.is_of_the_past() {
-        ranked.extend(question.changed_since(connection).await?);
-    }
+    ranked.extend(question.changed_since(connection).await?);
     ranked.sort_by(Ranked::order);
     let limit = usize::from(request.limit);
     let next = (ranked.len() > limit).then(|| ranked[limit - 1].page_key());
@@ -213,10 +211,6 @@ impl Question<'_> {
         Some(lowest.from().sort_key_at(hour_of(self.at)))
     }
 
-    fn is_of_the_past(&self) -> bool {
-        self.at < self.request.now
-    }
-
     /// Entities as they are stored, of which nothing has become known since the instant.
     fn select(&self) -> QueryBuilder<Postgres> {
         let mut query = QueryBuilder::new("SELECT ");
@@ -226,12 +220,10 @@ impl Question<'_> {
         if let Some(kind) = self.request.filter.kind {
             query.push(" AND entity_kind = ").push_bind(kind.name());
         }
-        if self.is_of_the_past() {
-            query.push(" AND newest_hour <= ").push_bind(hour_of(self.at));
-            query.push(" AND (entity_kind, entity) NOT IN (");
-            self.push_decided_since(&mut query);
-            query.push(")");
-        }
+        query.push(" AND newest_hour <= ").push_bind(hour_of(self.at));
+        query.push(" AND (entity_kind, entity) NOT IN (");
+        self.push_decided_since(&mut query);
+        query.push(")");
         query
     }
 
@@ -278,7 +270,7 @@ impl Question<'_> {
             return Ok(Vec::new());
         }
         let weights = weights(connection, self.tenant, View::STORED).await?;
-        let view = View::at_present(self.at);
+        let view = View::as_of(self.at);
         let ranked = rows.into_iter().filter_map(|row| {
             let known = weights.get(&(row.entity_kind.clone(), row.entity.clone()));
             let left = known.map_or(NEUTRAL, |weights| factor(weights, view).thousandths);

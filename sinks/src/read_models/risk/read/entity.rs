@@ -173,8 +173,8 @@ pub async fn detail(
     if facts.exposures.is_empty() && facts.weights.is_empty() && facts.triages.is_empty() {
         return Ok((None, snapshot.positions));
     }
-    let view = request.as_of.map_or_else(|| View::at_present(request.now), View::as_of);
     let at = request.as_of.unwrap_or(request.now);
+    let view = View::as_of(at);
     let assessment = assessed(&facts, view);
     let score = assessment.score(hour_of(at));
     let authors = authors(connection, key).await?;
