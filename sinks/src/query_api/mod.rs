@@ -16,6 +16,7 @@ mod risk;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod unusable;
 
 use std::{fmt, sync::Arc};
 
@@ -42,6 +43,7 @@ pub use health::Health;
 pub use pipeline::{ParkedPage, PipelineAnswer};
 pub use risk::{EntitiesPage, EntityAnswer, IncidentAnswer, IncidentsPage, SignalsPage};
 pub use serve::{ServeLimits, serve};
+pub use unusable::UnusablePage;
 
 /// Renders the process's metrics in Prometheus' text format.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
@@ -121,6 +123,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(risk::signals))
         .routes(routes!(risk::incidents))
         .routes(routes!(risk::incident))
+        .routes(routes!(unusable::list))
         .routes(routes!(pipeline::stages))
         .routes(routes!(pipeline::parked))
         .routes(routes!(health::livez))

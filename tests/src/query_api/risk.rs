@@ -3,9 +3,11 @@
 use reqwest::StatusCode;
 use schemas::{
     Timestamp,
-    changes::risk::{EntityWeight, RiskChange, SignalLevel, TriageDecision},
+    changes::risk::{EntityWeight, RiskChange, SignalLevel, TriageDecision, UnusableEvent},
 };
-use sinks::query_api::{EntitiesPage, EntityAnswer, IncidentAnswer, IncidentsPage, SignalsPage};
+use sinks::query_api::{
+    EntitiesPage, EntityAnswer, IncidentAnswer, IncidentsPage, SignalsPage, UnusablePage,
+};
 
 use super::fixture::Api;
 use crate::risk::fixture::{
@@ -297,4 +299,30 @@ async fn what_is_dated_into_the_future_neither_counts_nor_hides_anything() {
     assert_eq!((item.score, item.contributions.len(), item.contributions[0].signals), (99.0, 1, 1));
     assert_eq!(asked.board("level=critical&kind=user").await.len(), 1);
     assert_eq!(asked.board(&format!("as_of={}", text(far))).await, [("ada".to_owned(), 5.0)]);
+}
+
+#[tokio::test]
+async fn what_could_not_be_used_is_listed() {
+    let mut asked = Asked::new().await;
+    let unusable = |n: u64| {
+        vec![RiskChange::Unusable(Box::new(UnusableEvent {
+            tenant: tenant(),
+            event_id: event_id(n),
+            occurred_at: crate::risk::fixture::at(n.cast_signed()),
+            source: "/test".to_owned(),
+            format: "aws.cloudtrail".to_owned(),
+            reason: format!("reason {n}"),
+            content_sha256: [1; 32],
+        }))]
+    };
+    asked.deliver(&(0..3).map(unusable).collect::<Vec<_>>()).await;
+    let page: UnusablePage = asked.api.get("acme", "/api/v1/risk/unusable?limit=2").await;
+    let reasons = |page: &UnusablePage| page.items.iter().map(|item| item.reason.clone()).collect::<Vec<_>>();
+    assert_eq!(reasons(&page), ["reason 2", "reason 1"]);
+    let cursor = page.next_cursor.expect("more");
+    let rest: UnusablePage =
+        asked.api.get("acme", &format!("/api/v1/risk/unusable?limit=2&cursor={cursor}")).await;
+    assert_eq!((reasons(&rest), rest.next_cursor), (vec!["reason 0".to_owned()], None));
+    let other: UnusablePage = asked.api.get("other", "/api/v1/risk/unusable").await;
+    assert!(other.items.is_empty(), "another tenant's");
 }

@@ -34,6 +34,8 @@ enum What {
     Risk(Box<risk::RiskArgs>),
     /// Incidents, newest first, or one with the decisions about it.
     Incidents(Box<risk::IncidentsArgs>),
+    /// Events that should have counted for risk and could not, and why.
+    Unusable(risk::UnusableArgs),
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +112,7 @@ pub(super) async fn query(args: QueryArgs) -> anyhow::Result<Outcome> {
         What::Changes(args) => changes::changes(&api, &args).await?,
         What::Risk(args) => risk::risk(&api, &args).await?,
         What::Incidents(args) => risk::incidents(&api, &args).await?,
+        What::Unusable(args) => risk::unusable(&api, &args).await?,
     }
     Ok(Outcome::Done)
 }

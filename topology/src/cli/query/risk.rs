@@ -73,6 +73,30 @@ pub(super) struct IncidentsArgs {
     output: Format,
 }
 
+/// Arguments of `weir query unusable`.
+#[derive(Debug, Args)]
+pub(super) struct UnusableArgs {
+    /// The most events to print.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+/// Asks for events that could not be used, and prints them.
+pub(super) async fn unusable(api: &Api, args: &UnusableArgs) -> anyhow::Result<()> {
+    let events = api.pages("/api/v1/risk/unusable", &[], args.limit).await?;
+    print(&events, args.output, |events| {
+        let mut table = output::table(&["at", "source", "format", "reason", "event"]);
+        for event in events {
+            let names = ["source", "format", "reason", "event_id"];
+            let rest = names.map(|name| text(&event[name]));
+            table.add_row([instant(&event["occurred_at"])].into_iter().chain(rest));
+        }
+        output::print_table(&table, "every event could be used");
+    })
+}
+
 /// Asks for the leaderboard or one entity, and prints it.
 pub(super) async fn risk(api: &Api, args: &RiskArgs) -> anyhow::Result<()> {
     let [kind, id] = args.entity.as_slice() else {

@@ -4,6 +4,7 @@ pub mod entities;
 pub mod entity;
 pub mod incidents;
 pub mod signals;
+pub mod unusable;
 
 /// The stage that fills the tables; its positions say what an answer reflects.
 pub const STAGE: &str = "risk";
