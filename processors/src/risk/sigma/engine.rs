@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rsigma_eval::{Engine, MatchDetailLevel, ResultBody, compile_rule};
+use rsigma_eval::{Engine, MatchDetailLevel, ResultBody, compile_rule, evaluate_rule};
 use rsigma_parser::{SigmaRule, parse_sigma_yaml};
 use serde_json::Value;
 
@@ -98,6 +98,11 @@ impl SigmaEngine {
         self.formats.get(format).map_or_else(Vec::new, |loaded| loaded.evaluate(record))
     }
 
+    /// The rules that fire, each of them asked by itself and without an index: slow, and what the index must equal.
+    pub fn evaluate_each(&self, format: &str, record: &Value) -> Vec<&Rule> {
+        self.formats.get(format).map_or_else(Vec::new, |loaded| loaded.evaluate_each(record))
+    }
+
     /// Every rule that is loaded, by format.
     pub fn rules(&self) -> impl Iterator<Item = (&'static str, &Rule)> {
         self.formats.iter().flat_map(|(format, loaded)| loaded.rules.iter().map(move |rule| (*format, rule)))
@@ -148,6 +153,12 @@ impl Loaded {
         let mut hits: Vec<_> = hits.collect();
         hits.sort_by_key(|(place, _)| *place);
         hits.into_iter().map(|(_, hit)| hit).collect()
+    }
+
+    fn evaluate_each(&self, record: &Value) -> Vec<&Rule> {
+        let record = NativeRecord::new(record);
+        let asked = self.engine.rules().iter().zip(&self.rules);
+        asked.filter(|(compiled, _)| evaluate_rule(compiled, &record).is_some()).map(|(_, rule)| rule).collect()
     }
 }
 

@@ -5,6 +5,7 @@
 mod drain;
 mod freshness;
 mod machine;
+mod risk;
 mod stand;
 
 use clap::{Args, Subcommand};
@@ -25,6 +26,8 @@ enum What {
     Drain(DrainArgs),
     /// From produce to commit, at several rates.
     Freshness(FreshnessArgs),
+    /// Detection rules over CloudTrail records, beside the same rules asked one by one; needs no server.
+    Risk(risk::RiskArgs),
 }
 
 #[derive(Debug, Args)]
@@ -56,5 +59,6 @@ pub(super) async fn bench(args: BenchArgs) -> anyhow::Result<Outcome> {
     match args.what {
         What::Drain(args) => drain::drain(&args).await,
         What::Freshness(args) => freshness::freshness(&args).await,
+        What::Risk(args) => risk::risk(&args),
     }
 }
