@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use rsigma_eval::{Engine, MatchDetailLevel, ResultBody, compile_rule, evaluate_rule};
+use rsigma_eval::ResultBody;
 use rsigma_parser::{SigmaRule, parse_sigma_yaml};
 use serde_json::Value;
 
 use super::{
+    indexed::{Indexed, compiled},
     native::NativeRecord,
     offsets,
     rule::{Rule, RuleProblem, format_of},
@@ -18,7 +19,7 @@ pub struct SigmaEngine {
 }
 
 struct Loaded {
-    engine: Engine,
+    indexed: Indexed,
     rules: Vec<Rule>,
 }
 
@@ -116,15 +117,15 @@ pub(in crate::risk) fn read(record: &str) -> Result<Value, UnreadableRecord> {
 
 impl Loaded {
     fn new(rules: Vec<(SigmaRule, Rule)>, problems: &mut Vec<RuleProblem>) -> Self {
-        let (mut accepted, mut compiled) = (Vec::new(), Vec::new());
+        let (mut accepted, mut indexed) = (Vec::new(), Vec::new());
         for (mut rule, named) in rules {
             // A hit tells its rule's id only. Ids may repeat or be missing; the place in our list does neither.
             rule.id = Some(accepted.len().to_string());
             offsets::expand(&mut rule);
-            match compile_rule(&rule) {
+            match compiled(&rule) {
                 Ok(rule) => {
                     accepted.push(named);
-                    compiled.push(rule);
+                    indexed.push(rule);
                 }
                 Err(error) => problems.push(RuleProblem {
                     file: named.file,
@@ -134,31 +135,24 @@ impl Loaded {
                 }),
             }
         }
-        let mut engine = Engine::new();
-        engine.set_match_detail(MatchDetailLevel::Summary);
-        engine.extend_compiled_rules(compiled);
-        Self { engine, rules: accepted }
+        Self { indexed: Indexed::new(indexed), rules: accepted }
     }
 
     fn evaluate(&self, record: &Value) -> Vec<Hit<'_>> {
-        let results = self.engine.evaluate(&NativeRecord::new(record));
-        let hits = results.into_iter().filter_map(|result| {
-            let place: usize = result.header.rule_id?.parse().ok()?;
+        let found = self.indexed.evaluate(&NativeRecord::new(record)).into_iter();
+        let hits = found.filter_map(|(place, result)| {
             let ResultBody::Detection(body) = result.body else { return None };
             let matched = body.matched_fields.into_iter();
             let matched =
                 matched.map(|found| MatchedField { field: found.field, value: found.value }).collect();
-            Some((place, Hit { rule: &self.rules[place], matched }))
+            Some(Hit { rule: &self.rules[place], matched })
         });
-        let mut hits: Vec<_> = hits.collect();
-        hits.sort_by_key(|(place, _)| *place);
-        hits.into_iter().map(|(_, hit)| hit).collect()
+        hits.collect()
     }
 
     fn evaluate_each(&self, record: &Value) -> Vec<&Rule> {
-        let record = NativeRecord::new(record);
-        let asked = self.engine.rules().iter().zip(&self.rules);
-        asked.filter(|(compiled, _)| evaluate_rule(compiled, &record).is_some()).map(|(_, rule)| rule).collect()
+        let fired = self.indexed.evaluate_each(&NativeRecord::new(record)).into_iter();
+        fired.map(|place| &self.rules[place]).collect()
     }
 }
 

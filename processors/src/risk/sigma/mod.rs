@@ -4,9 +4,11 @@
 //! a list matches if any of its elements does; values compare without case; an object is its JSON text.
 
 mod engine;
+mod indexed;
 mod native;
 mod offsets;
 mod own_keys;
+mod required;
 mod rule;
 #[cfg(test)]
 mod tests;

@@ -7,9 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use proptest::prelude::*;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{RuleProblem, SigmaEngine};
+use crate::risk::rules::{EXAMPLES_SUFFIX, own};
 
 /// A CloudTrail rule with that `detection`, its lines indented by four.
 fn rule(detection: &str) -> String {
@@ -153,6 +155,54 @@ fn a_record_that_is_no_json_or_too_deep_is_an_error() {
     assert!(engine.evaluate("somebody's own", "no JSON").expect("no rule reads it").is_empty());
 }
 
+/// The example events of Weir's own rules.
+fn examples() -> Vec<Value> {
+    let mut found = Vec::new();
+    for (name, text) in own().into_iter().filter(|(name, _)| name.ends_with(EXAMPLES_SUFFIX)) {
+        let examples: Value = serde_saphyr::from_str(text).expect(name);
+        let lists = ["positive", "negative"].map(|kind| examples[kind].as_array().expect("a list"));
+        found.extend(lists.into_iter().flatten().map(|example| example["event"].clone()));
+    }
+    found
+}
+
+/// The index leaves out no rule that fires, and adds none.
+fn assert_index_is_right(engine: &SigmaEngine, record: &Value) {
+    let formats: BTreeSet<_> = engine.rules().map(|(format, _)| format).collect();
+    for format in formats {
+        let indexed: Vec<_> =
+            engine.evaluate_record(format, record).iter().map(|hit| hit.rule.id.as_str()).collect();
+        let each: Vec<_> = engine.evaluate_each(format, record).iter().map(|rule| rule.id.as_str()).collect();
+        assert_eq!(indexed, each, "{format}: {record}");
+    }
+}
+
+#[test]
+fn the_index_answers_as_every_rule_by_itself_does() {
+    let own = own().into_iter().filter(|(name, _)| !name.ends_with(EXAMPLES_SUFFIX));
+    let (engine, _) = SigmaEngine::load(own);
+    let examples = examples();
+    assert!(examples.len() > 400);
+    examples.iter().for_each(|record| assert_index_is_right(&engine, record));
+    // Records that take each field from one of two examples, or a list of both.
+    let some = (0..examples.len(), 0..examples.len(), any::<u64>());
+    proptest!(ProptestConfig::with_cases(300), |((one, other, from) in some)| {
+        let (Value::Object(mut record), Value::Object(other)) = (examples[one].clone(), examples[other].clone())
+        else { return Ok(()) };
+        for (number, (field, value)) in other.into_iter().enumerate() {
+            match (from >> (2 * (number % 32))) & 3 {
+                0 => drop(record.insert(field, value)),
+                1 => {
+                    let known = record.remove(&field).unwrap_or_default();
+                    record.insert(field, json!([known, value]));
+                }
+                _ => {}
+            }
+        }
+        assert_index_is_right(&engine, &Value::Object(record));
+    });
+}
+
 /// A set of the corpus, unpacked; `None` where `WEIR_CORPUS` names none.
 #[expect(clippy::print_stderr, reason = "whoever runs the tests should see what was not run")]
 fn corpus(set: &str) -> Option<tempfile::TempDir> {
@@ -227,6 +277,7 @@ fn public_rules_find_in_simulated_attacks_what_they_should() {
         let log = fs::read_to_string(path).expect("readable");
         for record in serde_json::from_str::<Vec<&RawValue>>(&log).expect("an array") {
             let event: Value = serde_json::from_str(record.get()).expect("JSON");
+            assert_index_is_right(&engine, &event);
             for hit in engine.evaluate("aws.cloudtrail", record.get()).expect("JSON") {
                 found.entry(hit.rule.file.clone()).or_default().insert(text(&event["eventID"]));
             }
@@ -249,6 +300,7 @@ fn public_rules_find_in_labelled_events_what_they_should() {
         let lines = fs::read_to_string(folder.join(format!("{set}.jsonl"))).expect("readable");
         for (number, line) in lines.lines().enumerate() {
             let labelled: Value = serde_json::from_str(line).expect("JSON");
+            assert_index_is_right(&engine, &labelled["event"]);
             let record = labelled["event"].to_string();
             for hit in engine.evaluate(format, &record).expect("JSON") {
                 found.entry(hit.rule.file.clone()).or_default().insert(number.to_string());

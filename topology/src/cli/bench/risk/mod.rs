@@ -146,7 +146,10 @@ fn records(args: &RiskArgs) -> anyhow::Result<Vec<String>> {
     let most = usize::try_from(args.records)?;
     let native = |envelope: &Envelope| envelope.native.as_ref().map(|native| native.record.clone());
     if args.events.is_empty() {
-        return Ok(generate::cloudtrail_events(1).filter_map(|envelope| native(&envelope)).take(most).collect());
+        return Ok(generate::cloudtrail_events(1)
+            .filter_map(|envelope| native(&envelope))
+            .take(most)
+            .collect());
     }
     let mut found = Vec::new();
     let tenant = TenantId::new(LOCAL_TENANT)?;
