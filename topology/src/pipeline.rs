@@ -18,13 +18,18 @@ use crate::{
     topology::{Destination, Topology, from},
 };
 
-/// What is connected to what.
+/// What is connected to what, with Weir's own rules.
 pub fn declaration() -> Topology {
+    with_rules(RuleSet::own())
+}
+
+/// What is connected to what, with these rules; whoever holds them may replace them while stages run.
+pub fn with_rules(rules: RuleSet) -> Topology {
     Topology::new([
         // Every event of every family becomes a row of the audit log.
         from(Topic::FAMILIES).through(Audit).to(AuditLog),
         // Rules find signals in what was done; signals and decisions make up who is at risk.
-        from([Topic::Activity, Topic::Governance]).through(Risk::new(RuleSet::own())).to(RiskLog),
+        from([Topic::Activity, Topic::Governance]).through(Risk::new(rules)).to(RiskLog),
         // Proposed changes are scored and routed; requests, decisions and progress make up where each of them stands.
         from([Topic::Infrastructure, Topic::Governance]).through(ChangeReview).to(ChangeLog),
     ])

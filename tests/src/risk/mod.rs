@@ -3,4 +3,5 @@
 pub(crate) mod fixture;
 mod incidents;
 mod rebuild;
+mod reload;
 mod stage;

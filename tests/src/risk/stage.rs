@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::support::site::Site;
 
 impl Site {
-    async fn send(&self, envelopes: &[Envelope]) {
+    pub(super) async fn send(&self, envelopes: &[Envelope]) {
         let tally = Arc::new(Tally::default());
         for envelope in envelopes {
             self.producer.send_tallied(envelope, &tally).await.expect("room in the queue");
@@ -34,10 +34,10 @@ fn tenant() -> TenantId {
 }
 
 /// Ada stops a trail, in the n-th minute.
-fn trail_stopped(n: u32) -> Envelope {
+pub(super) fn trail_stopped(n: u32) -> Envelope {
     let record = json!({
         "eventVersion": "1.08", "eventID": Uuid::from_u128(u128::from(n) + 1).to_string(),
-        "eventTime": format!("2026-03-02T10:{n:02}:00Z"), "eventSource": "cloudtrail.amazonaws.com",
+        "eventTime": format!("2026-03-02T10:{:02}:{:02}Z", n % 60, n / 60 % 60), "eventSource": "cloudtrail.amazonaws.com",
         "eventName": "StopLogging", "awsRegion": "eu-central-1", "sourceIPAddress": "203.0.113.7",
         "userIdentity": {"type": "IAMUser", "arn": "arn:aws:iam::111122223333:user/ada"},
         "requestParameters": {"name": "main"}, "recipientAccountId": "111122223333",

@@ -8,6 +8,10 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::Args;
+use processors::{
+    Processor,
+    risk::{Risk, RuleSet},
+};
 use producers::{
     gateway::{self, Gateway, GatewayConfig, KafkaPublisher, KeyRingWatch},
     kafka::Purpose,
@@ -24,6 +28,7 @@ use super::{
     deployment::{GATEWAY, QUERY_API},
     lag::{declared_stages, topics_of},
     place::Place,
+    rules::in_force::{self, RuleSources},
     settings::kafka_security,
     shutdown,
 };
@@ -143,12 +148,21 @@ impl Process<'_> {
         let health = Health::default();
         let listener = listen(self.place.settings.stage.admin_listen).await?;
         let admin = admin_server::serve(listener, health.clone(), self.render_metrics(), self.stop.clone());
+        let mut roles: Vec<Role> = vec![Box::pin(admin)];
+        let mut rules = RuleSet::own();
+        if names.iter().any(|name| name == Risk::NAME) {
+            let settings = &self.place.settings.rules;
+            let watched;
+            (rules, watched) =
+                in_force::start(&RuleSources { own: settings.own, folders: settings.folders() })?;
+            roles.push(Box::pin(watched.follow(rules.clone(), self.stop.clone())));
+        }
         let stop = self.stop.clone();
-        let running = async move {
-            runtime::run(&pipeline::declaration(), &names, config, health, stop).await?;
+        roles.push(Box::pin(async move {
+            runtime::run(&pipeline::with_rules(rules), &names, config, health, stop).await?;
             Ok(())
-        };
-        Ok(vec![Box::pin(admin), Box::pin(running)])
+        }));
+        Ok(roles)
     }
 
     fn render_metrics(&self) -> impl Fn() -> String + Clone + Send + Sync + 'static {

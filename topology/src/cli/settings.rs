@@ -20,6 +20,7 @@ pub(super) struct Settings {
     pub(super) query_api: QueryApi,
     pub(super) stage: Stage,
     pub(super) api_keys: ApiKeys,
+    pub(super) rules: Rules,
 }
 
 /// `[gateway]`
@@ -113,6 +114,34 @@ pub(super) struct Stage {
     pub(super) group_instance: Option<String>,
 }
 
+/// `[rules]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Rules {
+    /// Folders of Sigma rules for the stage `risk`, beside Weir's own: one path, or a list.
+    pub(super) sigma: Folders,
+    /// Whether Weir's own rules are in force.
+    pub(super) own: bool,
+}
+
+/// Paths as people write them down: one alone, or a list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Folders {
+    One(PathBuf),
+    Many(Vec<PathBuf>),
+}
+
+impl Rules {
+    /// The folders in the order they were named.
+    pub(super) fn folders(&self) -> Vec<PathBuf> {
+        match &self.sigma {
+            Folders::One(one) => vec![one.clone()],
+            Folders::Many(many) => many.clone(),
+        }
+    }
+}
+
 /// `[api_keys]`
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -144,6 +173,12 @@ impl Default for QueryApi {
 impl Default for Stage {
     fn default() -> Self {
         Self { admin_listen: SocketAddr::from(([127, 0, 0, 1], 8642)), group_instance: None }
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { sigma: Folders::Many(Vec::new()), own: true }
     }
 }
 

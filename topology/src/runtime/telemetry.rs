@@ -159,6 +159,9 @@ fn describe() {
     describe_gauge!("weir_assigned_partitions", "Partitions assigned to this process.");
     describe_gauge!("kafka_consumergroup_lag", "Records between a stage's position and the end of the log.");
     describe_counter!("weir_outbox_sent_total", "Records relayed from the outbox.");
+    describe_gauge!("weir_rules_loaded", "Detection rules in force.");
+    describe_gauge!("weir_rule_problems", "Rules and rule files that cannot be used.");
+    describe_counter!("weir_rule_reloads_total", "Times that changed rule files were read, by outcome.");
     metrics_process::Collector::default().describe();
 }
 

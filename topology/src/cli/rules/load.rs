@@ -82,15 +82,26 @@ impl RuleSet {
 
     /// The rules that can be used, and why the others cannot, each with its line.
     pub(super) fn engine(&self) -> (SigmaEngine, Vec<RuleProblem>) {
-        let (engine, problems) = SigmaEngine::load(self.rules());
-        let mut all = self.unreadable.clone();
-        all.extend(problems.into_iter().map(|mut problem| {
-            let text = self.text(&problem.file).unwrap_or_default();
-            problem.line = problem.line.or_else(|| line_of(text, problem.title.as_deref()));
-            problem
-        }));
-        (engine, all)
+        engine(std::slice::from_ref(self))
     }
+}
+
+/// The rules of all these sets that can be used, and why the others cannot, each with its line.
+pub(super) fn engine(sets: &[RuleSet]) -> (SigmaEngine, Vec<RuleProblem>) {
+    let (engine, problems) = SigmaEngine::load(sets.iter().flat_map(RuleSet::rules));
+    let mut all: Vec<_> = sets.iter().flat_map(|set| set.unreadable.clone()).collect();
+    all.extend(problems.into_iter().map(|mut problem| {
+        let text = sets.iter().find_map(|set| set.text(&problem.file)).unwrap_or_default();
+        problem.line = problem.line.or_else(|| line_of(text, problem.title.as_deref()));
+        problem
+    }));
+    (engine, all)
+}
+
+/// The files that [`RuleSet::read`] would read, and examples beside them.
+pub(super) fn files_of(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let metadata = fs::metadata(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    if metadata.is_dir() { rule_files(path) } else { Ok(vec![path.to_owned()]) }
 }
 
 /// Says on stderr which rules are left out, where the command is about something else.

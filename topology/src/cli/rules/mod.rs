@@ -2,6 +2,7 @@
 
 mod check;
 mod examples;
+pub(super) mod in_force;
 mod load;
 mod scan;
 
