@@ -104,6 +104,7 @@ async fn from_up_to_down() {
     a_killed_stage_is_started_again(&weir);
     cloudtrail_is_imported_once(&weir);
     decisions_are_sent(&weir);
+    a_plan_is_imported_and_approved(&weir);
     mistakes_are_told(&weir);
 }
 
@@ -169,6 +170,31 @@ fn decisions_are_sent(weir: &Weir) {
         (1, &first["event_id"]),
         "a repeat is no second decision"
     );
+}
+
+fn a_plan_is_imported_and_approved(weir: &Weir) {
+    let plan = weir.home.path().join("plan.json");
+    let text = r#"{"format_version":"1.2","resource_changes":[{"address":"aws_db_instance.a","mode":"managed",
+        "type":"aws_db_instance","name":"a","change":{"actions":["delete"],"before":{},"after":null}}]}"#;
+    std::fs::write(&plan, text).expect("a file");
+    weir.ok(&["import", "terraform-plan", plan.to_str().expect("UTF-8"), "--quiet"]);
+    weir.ok(&["lag", "--wait"]);
+    let changes = |args: &[&str]| weir.json(&[&["query", "changes", "--output", "json"], args].concat());
+    let found = changes(&["--route", "review", "--state", "risk_assessed"]);
+    let id = found[0]["change_id"].as_str().expect("the plan's change");
+    weir.ok(&["change", "request", id, "--as", "tomas@example.com"]);
+    weir.ok(&["change", "approve", id, "--as", "mara@example.com", "--reason", "a backup is there"]);
+    weir.ok(&["lag", "--wait"]);
+    let change = changes(&["--id", id]);
+    assert_eq!(
+        (&change["approval"], &change["decision"]),
+        (&"decided".into(), &"approved".into()),
+        "{change}"
+    );
+    assert_eq!((&change["requested_by"], &change["score"]), (&"tomas@example.com".into(), &60.into()));
+    let told = weir.ok(&["query", "changes", "--id", id]);
+    assert!(told.contains("aws_db_instance.a") && told.contains("a backup is there"), "{told}");
+    assert!(weir.ok(&["query", "changes"]).contains(id));
 }
 
 fn keys_are_made_listed_and_revoked(weir: &Weir) {

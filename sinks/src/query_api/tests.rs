@@ -202,6 +202,10 @@ async fn the_description_names_every_route_and_nothing_that_is_missing() {
         .into_iter()
         .filter(|path| *path != "/openapi.json")
         .chain(["/api/v1/audit", "/api/v1/audit/{id}", "/api/v1/pipeline", "/api/v1/parked"])
+        .chain(["/api/v1/changes", "/api/v1/changes/{id}"])
+        .chain(["/api/v1/risk/entities", "/api/v1/risk/entities/{kind}/{id}"])
+        .chain(["/api/v1/risk/entities/{kind}/{id}/signals"])
+        .chain(["/api/v1/risk/incidents", "/api/v1/risk/incidents/{id}"])
         .collect();
     assert_eq!(paths, expected);
     let schemas = description["components"]["schemas"].as_object().expect("schemas");

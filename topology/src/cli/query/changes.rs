@@ -120,6 +120,13 @@ fn print_whole(change: &Value) {
     let decision = Some(text(change, "decision")).filter(|word| !word.is_empty());
     let decision = decision.map_or_else(String::new, |word| format!(", {word}"));
     line(&format!("change       {}", text(change, "change_id")));
+    for (label, name) in
+        [("project", "project"), ("environment", "environment"), ("asked by", "requested_by")]
+    {
+        if !change[name].is_null() {
+            line(&format!("{label:<12} {}", text(change, name)));
+        }
+    }
     line(&format!("approval     {}{decision}", text(change, "approval")));
     line(&format!("approvals    {} of {}", text(change, "approvals"), text(change, "approvals_needed")));
     line(&format!("provisioning {}", text(change, "provisioning")));
