@@ -74,6 +74,8 @@ struct Report {
     name: &'static str,
     ours: Figures,
     peers: BTreeMap<&'static str, Figures>,
+    /// What ran in our process.
+    stages: Vec<String>,
     pairs: u32,
     events: u64,
     load: String,
@@ -87,12 +89,14 @@ pub(super) async fn drain(args: &DrainArgs) -> anyhow::Result<Outcome> {
     generate::publish_cloudtrail(&producer, args.events).await?;
     drop(producer);
 
+    let beside = args.beside.iter().map(String::as_str);
+    let stages: Vec<&str> = std::iter::once("audit").chain(beside).collect();
     let (mut ours, mut raw, mut raw_jsonb) = (Vec::new(), Vec::new(), Vec::new());
     let mut yardsticks = None;
     for pair in 1..=args.pairs {
         let database = stand.database(&format!("drain_{pair}")).await?;
         raw_copy::checkpoint(&database).await?;
-        ours.push(measure_ours(&stand, &database, args.events).await?);
+        ours.push(measure_ours(&stand, &stages, (&database, args.events)).await?);
         if yardsticks.is_none() {
             let share = args.events.div_ceil(JSONB_SHARE);
             yardsticks = Some((
@@ -119,6 +123,7 @@ pub(super) async fn drain(args: &DrainArgs) -> anyhow::Result<Outcome> {
             ("raw_copy_jsonb", figures(&raw_jsonb, Some(&ours))),
         ]),
         ours: figures(&ours, None),
+        stages: stages.iter().map(ToString::to_string).collect(),
         pairs: args.pairs,
         events: args.events,
         load: machine::load(),
@@ -127,12 +132,16 @@ pub(super) async fn drain(args: &DrainArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// From the stage's first claim until everything is applied; its start-up is left out.
-async fn measure_ours(stand: &Stand, database: &str, events: u64) -> anyhow::Result<Run> {
+/// From the first claim until every stage has applied everything; the start-up is left out.
+async fn measure_ours(
+    stand: &Stand,
+    stages: &[&str],
+    (database, events): (&str, u64),
+) -> anyhow::Result<Run> {
     let postmaster = stand.postmaster().await?;
     let pool = sinks::postgres::operator_pool(database, 1)?;
     let (wal, cpu) = (raw_copy::wal_bytes(database).await?, machine::cpu_with_children(postmaster)?);
-    let stage = stand.stage(database).await?;
+    let stage = stand.stages(stages, database).await?;
     let own_cpu = machine::cpu_of(stage.pid())?;
     let deadline = Instant::now() + DRAINED_WITHIN;
     let mut first_claim = None;
@@ -142,13 +151,17 @@ async fn measure_ours(stand: &Stand, database: &str, events: u64) -> anyhow::Res
         if first_claim.is_none() {
             first_claim = claimed;
         }
-        let settled: i64 = positions.iter().map(|p| p.applied + p.duplicate + p.ignored + p.parked).sum();
+        let settled_by = |stage: &&str| -> i64 {
+            let of_stage = positions.iter().filter(|position| position.stage == **stage);
+            of_stage.map(|p| p.applied + p.duplicate + p.ignored + p.parked).sum()
+        };
+        let settled = stages.iter().map(settled_by).min().context("a stage is measured")?;
         if u64::try_from(settled).is_ok_and(|settled| settled >= events) {
             let last = positions.iter().map(|p| p.updated_at).max();
             break last.zip(first_claim).context("a stage that settled has claimed")?;
         }
         if Instant::now() >= deadline {
-            bail!("after {DRAINED_WITHIN:?} only {settled} of {events} events were settled");
+            bail!("after {DRAINED_WITHIN:?} a stage had settled only {settled} of {events} events");
         }
         tokio::time::sleep(LOOK_EVERY).await;
     };
@@ -160,7 +173,7 @@ async fn measure_ours(stand: &Stand, database: &str, events: u64) -> anyhow::Res
         wal_bytes: raw_copy::wal_bytes(database).await?.saturating_sub(wal),
         rss_peak_bytes: Some(machine::peak_memory(stage.pid())?),
     };
-    check(&pool, stage, events).await?;
+    check(&pool, stage, events * stages.len() as u64).await?;
     Ok(run)
 }
 

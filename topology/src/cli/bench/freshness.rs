@@ -56,7 +56,7 @@ struct Run {
 pub(super) async fn freshness(args: &FreshnessArgs) -> anyhow::Result<Outcome> {
     let stand = Stand::start().await?;
     let database = stand.database("freshness").await?;
-    let stage = stand.stage(&database).await?;
+    let stage = stand.stages(&["audit"], &database).await?;
     let (rate, during) = SERVERS_WARM_UP;
     note(&format!("warming the servers up for {} s", during.as_secs()));
     hold(&stand, &database, rate, during, u64::MAX).await?;

@@ -38,6 +38,10 @@ struct DrainArgs {
     /// How often ours and the yardsticks are measured, in turn.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
     pairs: u32,
+    /// A stage that runs beside audit in the same process, for example risk; repeat for several. Ours is then the time
+    /// until all of them are through.
+    #[arg(long = "with", value_name = "STAGE")]
+    beside: Vec<String>,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     output: Format,
 }

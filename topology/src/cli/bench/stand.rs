@@ -68,11 +68,12 @@ impl Stand {
         bail!("the stand's PostgreSQL does not answer")
     }
 
-    /// The audit stage as a process of its own.
-    pub(super) async fn stage(&self, database_url: &str) -> anyhow::Result<StageProcess> {
+    /// Stages as a process of their own.
+    pub(super) async fn stages(&self, stages: &[&str], database_url: &str) -> anyhow::Result<StageProcess> {
         let listen = free_address(([127, 0, 0, 1], 0).into())?;
         let child = Command::new(std::env::current_exe().context("finding the program to start")?)
-            .args(["--quiet", "run", "audit"])
+            .args(["--quiet", "run"])
+            .args(stages)
             .env("KAFKA_BOOTSTRAP_SERVERS", &self.endpoints.kafka)
             .env("DATABASE_URL", database_url)
             .env("WEIR_STAGE__ADMIN_LISTEN", listen.to_string())
