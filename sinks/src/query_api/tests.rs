@@ -205,7 +205,7 @@ async fn the_description_names_every_route_and_nothing_that_is_missing() {
         .chain(["/api/v1/changes", "/api/v1/changes/{id}"])
         .chain(["/api/v1/risk/entities", "/api/v1/risk/entities/{kind}/{id}"])
         .chain(["/api/v1/risk/entities/{kind}/{id}/signals"])
-        .chain(["/api/v1/risk/incidents", "/api/v1/risk/incidents/{id}"])
+        .chain(["/api/v1/risk/incidents", "/api/v1/risk/incidents/{id}", "/api/v1/risk/unusable"])
         .collect();
     assert_eq!(paths, expected);
     let schemas = description["components"]["schemas"].as_object().expect("schemas");
