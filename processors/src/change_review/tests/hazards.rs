@@ -154,11 +154,8 @@ fn what_was_so_before_is_not_this_changes_doing() {
         &[(Identity, "changed")],
     );
     let group = |ports: &[i64]| {
-        let rules: Vec<Value> = ports
-            .iter()
-            .map(|port| json!({ "from_port": port, "to_port": port, "protocol": "tcp", "cidr_blocks": ["0.0.0.0/0"] }))
-            .collect();
-        json!({ "ingress": rules })
+        let open = |port| json!({ "from_port": port, "to_port": port, "cidr_blocks": ["0.0.0.0/0"] });
+        json!({ "ingress": ports.iter().map(open).collect::<Vec<_>>() })
     };
     let opened = update("aws_security_group.a", group(&[443]), group(&[443, 22]));
     check(&[opened], 45, Route::Review, &[(NetworkExposure, "open_administration"), (Update, "network")]);
@@ -173,14 +170,18 @@ fn openings_to_the_internet_are_told_by_their_ports() {
         proposal.factors.iter().find(|f| f.kind == NetworkExposure).map(|factor| factor.rule.clone())
     };
     let some = |rule: &str| Some(rule.to_owned());
-    let ingress = |from: i64, to: i64, protocol: &str, cidr: &str| json!({ "ingress": [{ "from_port": from, "to_port": to, "protocol": protocol, "cidr_blocks": [cidr] }] });
+    let block = |from: i64, to: i64, protocol: &str, cidr: &str| {
+        let cidr_blocks = [cidr];
+        json!([{ "from_port": from, "to_port": to, "protocol": protocol, "cidr_blocks": cidr_blocks }])
+    };
+    let ingress = |from, to, protocol, cidr| json!({ "ingress": block(from, to, protocol, cidr) });
     let group = "aws_security_group.a";
     assert_eq!(rule(group, ingress(22, 22, "tcp", "0.0.0.0/0")), some("open_administration"));
     assert_eq!(rule(group, ingress(0, 0, "-1", "::/0")), some("open_administration"));
     assert_eq!(rule(group, ingress(443, 443, "tcp", "0.0.0.0/0")), some("open_web_port"));
     assert_eq!(rule(group, ingress(8080, 8090, "tcp", "0.0.0.0/0")), some("open_port"));
     assert_eq!(rule(group, ingress(22, 22, "tcp", "10.0.0.0/8")), None);
-    let egress = json!({ "egress": [{ "from_port": 0, "to_port": 0, "protocol": "-1", "cidr_blocks": ["0.0.0.0/0"] }] });
+    let egress = json!({ "egress": block(0, 0, "-1", "0.0.0.0/0") });
     assert_eq!(rule(group, egress), None, "what goes out");
     let rule_of =
         |kind: &str| json!({ "type": kind, "from_port": 22, "to_port": 22, "cidr_blocks": ["0.0.0.0/0"] });
@@ -188,12 +189,19 @@ fn openings_to_the_internet_are_told_by_their_ports() {
     assert_eq!(rule("aws_security_group_rule.a", rule_of("egress")), None);
     assert_eq!(rule("aws_route.a", json!({ "cidr_block": "0.0.0.0/0", "gateway_id": "igw-1" })), None);
 
-    let firewall = |direction: &str, ports: Value| json!({ "direction": direction, "source_ranges": ["0.0.0.0/0"], "allow": [{ "protocol": "tcp", "ports": ports }] });
+    let firewall = |direction: &str, ports: Value| {
+        let allow = json!([{ "protocol": "tcp", "ports": ports }]);
+        json!({ "direction": direction, "source_ranges": ["0.0.0.0/0"], "allow": allow })
+    };
     let google = "google_compute_firewall.a";
     assert_eq!(rule(google, firewall("INGRESS", json!(["22", "80"]))), some("open_administration"));
     assert_eq!(rule(google, firewall("INGRESS", json!([]))), some("open_administration"), "no ports are all");
     assert_eq!(rule(google, firewall("EGRESS", json!(["22"]))), None);
-    let azure = |access: &str| json!({ "access": access, "direction": "Inbound", "source_address_prefix": "*", "destination_port_range": "3389" });
+    let azure = |access: &str| {
+        let mut rule = json!({ "access": access, "direction": "Inbound", "source_address_prefix": "*" });
+        rule["destination_port_range"] = "3389".into();
+        rule
+    };
     assert_eq!(rule("azurerm_network_security_rule.a", azure("Allow")), some("open_administration"));
     assert_eq!(rule("azurerm_network_security_rule.a", azure("Deny")), None);
 

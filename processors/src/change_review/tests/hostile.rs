@@ -180,7 +180,9 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn any_plan_has_a_score_and_the_same_one_twice(before in any_json(), after in any_json(), whole in any_json()) {
+    fn any_plan_has_a_score_and_the_same_one_twice(
+        before in any_json(), after in any_json(), whole in any_json(),
+    ) {
         let plan = plan(&[change("aws_security_group.a", &["update"], before, after)]);
         let once = given(&plan);
         prop_assert!(once.score <= 100 && once.route == Route::of(once.score));

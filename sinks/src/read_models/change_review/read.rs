@@ -13,8 +13,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    assessment::{ApprovalState, Decision, ProvisioningState, Review, Step},
+    assessment::{Review, Step},
     facts::facts_of,
+    states::{ApprovalState, Decision, ProvisioningState},
 };
 use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
 

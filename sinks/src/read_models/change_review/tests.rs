@@ -8,8 +8,9 @@ use schemas::{
 use uuid::Uuid;
 
 use super::{
-    assessment::{ApprovalState, Decision, ProvisioningState, Review},
+    assessment::Review,
     facts::{Assessed, StoredFact},
+    states::{ApprovalState, Decision, ProvisioningState},
 };
 use ChangeFactKind::{
     ApprovalDecided, ApprovalRequested, Completed, ConfigurationObserved, Deleted, Failed, Proposed,
