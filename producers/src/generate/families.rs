@@ -13,6 +13,7 @@ use schemas::{
 use super::{
     dice::Dice,
     organisation::{Identity, Organisation, Project},
+    plans,
 };
 
 /// What happens to a project, and as part of what.
@@ -121,12 +122,25 @@ pub(super) fn infrastructure(
             code: failed.then(|| "InsufficientInstanceCapacity".into()),
             message: failed.then(|| "no capacity of this type is left in the zone".into()),
         },
-        change_id: Some(happening.undertaking.to_string()[..8].into()),
+        // Autoscaling and looking around are nobody's change.
+        change_id: (!matches!(kind, InfrastructureKind::Scaled | InfrastructureKind::ConfigurationObserved))
+            .then(|| change_id(happening)),
         quantity: (kind == InfrastructureKind::Scaled).then(|| size.to_string()),
         unit: (kind == InfrastructureKind::Scaled).then(|| "instances".into()),
         configuration,
     };
-    envelope(organisation, account.source.clone(), Event::Infrastructure(event), happening, dice)
+    let mut envelope =
+        envelope(organisation, account.source.clone(), Event::Infrastructure(event), happening, dice);
+    if kind == InfrastructureKind::ChangeProposed {
+        let service = project.services.first().copied().unwrap_or(project.id);
+        envelope.native = Some(plans::plan(service, happening.undertaking));
+    }
+    envelope
+}
+
+/// The change that an undertaking is, for those who carry it out and for those who decide about it.
+fn change_id(happening: Happening) -> String {
+    happening.undertaking.to_string()[..8].into()
 }
 
 const CHARGED: [(&str, &str, &str, i64); 6] = [
@@ -244,7 +258,10 @@ pub(super) fn governance(
     let event = Governance {
         kind,
         subject_kind: subject_kind.into(),
-        subject_id: format!("{}-{}", project.id, &happening.undertaking.to_string()[..8]),
+        subject_id: match subject_kind {
+            "change" => change_id(happening),
+            _ => format!("{}-{}", project.id, change_id(happening)),
+        },
         actor: Actor { id: format!("{}@example.com", person.login), ..person.actor.clone() },
         decision: decision.map(str::to_owned),
         reason: Some(reason.into()),

@@ -10,6 +10,7 @@ mod cloudtrail;
 mod dice;
 mod families;
 mod organisation;
+mod plans;
 mod run;
 mod scene;
 mod stories;

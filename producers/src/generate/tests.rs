@@ -84,6 +84,10 @@ fn native_records_become_the_events_beside_them() {
         for envelope in Generator::new(5, config(&["acme"], mix)).take(20_000) {
             let Some(native) = &envelope.native else { continue };
             serde_json::from_str::<serde_json::Value>(&native.record).expect("a record is JSON");
+            // A plan's event says more than its plan: who proposes it, for which project.
+            if native.format == schemas::envelope::native_format::TERRAFORM_PLAN {
+                continue;
+            }
             let mapped = cloudtrail::map(&envelope.tenant, &native.record).expect("an object");
             assert_eq!(mapped.oddities, Oddities::default());
             assert_eq!(mapped.envelope, envelope);
