@@ -1,13 +1,14 @@
 //! A review follows from the set of facts alone.
 
+use producers::generate::{Generator, GeneratorConfig};
 use proptest::{
     prelude::{ProptestConfig, Strategy, any},
     strategy::ValueTree,
     test_runner::TestRunner,
 };
-use schemas::{Envelope, events::InfrastructureKind};
+use schemas::{Envelope, TenantId, Topic, events::InfrastructureKind};
 
-use super::fixture::{Place, asked, decided, events, infrastructure, proposed, shuffled};
+use super::fixture::{Place, asked, at, decided, events, infrastructure, proposed, shuffled};
 
 const TABLES: [&str; 2] = ["change_fact", "change_review"];
 
@@ -115,4 +116,30 @@ async fn a_change_of_many_facts_is_bounded_and_loses_none() {
             .await
             .expect("a row");
     assert_eq!(row, ("completed".to_owned(), 2_002, 0));
+}
+
+#[tokio::test]
+async fn a_made_up_organisation_proposes_approves_and_applies() {
+    let config = GeneratorConfig::ending_at(at(0), 60_000, TenantId::new("acme").expect("valid"));
+    let topics = [Topic::Infrastructure, Topic::Governance];
+    let events: Vec<Envelope> = Generator::new(1, config)
+        .take(60_000)
+        .filter(|envelope| topics.contains(&envelope.event.topic()))
+        .collect();
+    let mut place = Place::new().await;
+    let mut member = place.member(0).await;
+    for batch in events.chunks(1_000) {
+        assert_eq!(member.deliver(batch).await[3], 0, "nothing is parked");
+    }
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT concat_ws(' ', route, decision, provisioning, impossible_total), count(*) FROM change_review
+          WHERE route IS NOT NULL GROUP BY 1",
+    )
+    .fetch_all(&mut place.owner)
+    .await
+    .expect("rows");
+    let of = |course: &str| rows.iter().filter(|row| row.0.starts_with(course)).map(|row| row.1).sum::<i64>();
+    assert!(of("review approved completed 0") > of("") / 2, "most go their way: {rows:?}");
+    assert!(of("two_person planned") > 0, "one approval is not two, and what follows is told: {rows:?}");
+    assert_eq!(of("auto"), 0, "{rows:?}");
 }
