@@ -4,9 +4,8 @@
 //! are entities whose weight has ended by itself since they were written, and those of which something has become known
 //! since the instant, one by one. Now, that is only whom a source with a wrong clock dated into the future.
 
-use std::{cmp::Ordering, collections::HashMap};
+use std::cmp::Ordering;
 
-use futures_util::TryStreamExt;
 use schemas::{TenantId, Timestamp, changes::risk::EntityKind};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection, PgPool, Postgres, QueryBuilder, types::Json};
@@ -14,11 +13,12 @@ use utoipa::ToSchema;
 
 use super::{
     super::{
-        assessment::{Exposure, NEUTRAL, RiskLevel, Score, View, Weight, assess, factor, hour_of},
-        entity_facts::{EntityFacts, Triage},
+        assessment::{NEUTRAL, RiskLevel, Score, View, assess, factor, hour_of},
+        entity_facts::EntityFacts,
         fold::{TopRule, top_rules},
     },
     STAGE,
+    changed::{EntityName, Since, push_decided_since, weights},
 };
 use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
 
@@ -200,6 +200,10 @@ const COLUMNS: &str = "sort_key, newest_hour, factor_thousandths, signals, rules
     entity, top_rules";
 
 impl Question<'_> {
+    fn view(&self) -> View {
+        View::as_of(self.at)
+    }
+
     /// One entity more than the page holds, where there are so many.
     fn wanted(&self) -> usize {
         usize::from(self.request.limit) + 1
@@ -222,17 +226,9 @@ impl Question<'_> {
         }
         query.push(" AND newest_hour <= ").push_bind(hour_of(self.at));
         query.push(" AND (entity_kind, entity) NOT IN (");
-        self.push_decided_since(&mut query);
+        push_decided_since(&mut query, self.tenant, self.at);
         query.push(")");
         query
-    }
-
-    /// Entities about which something was decided since the instant.
-    fn push_decided_since(&self, query: &mut QueryBuilder<Postgres>) {
-        query.push("SELECT entity_kind, entity FROM risk_weight WHERE tenant_id = ");
-        query.push_bind(self.tenant.as_str().to_owned()).push(" AND decided_at > ").push_bind(self.at);
-        query.push(" UNION SELECT entity_kind, entity FROM risk_triage WHERE tenant_id = ");
-        query.push_bind(self.tenant.as_str().to_owned()).push(" AND decided_at > ").push_bind(self.at);
     }
 
     async fn unchanged(&self, connection: &mut PgConnection) -> Result<Vec<Ranked>, ReadError> {
@@ -270,7 +266,7 @@ impl Question<'_> {
             return Ok(Vec::new());
         }
         let weights = weights(connection, self.tenant, View::STORED).await?;
-        let view = View::as_of(self.at);
+        let view = self.view();
         let ranked = rows.into_iter().filter_map(|row| {
             let known = weights.get(&(row.entity_kind.clone(), row.entity.clone()));
             let left = known.map_or(NEUTRAL, |weights| factor(weights, view).thousandths);
@@ -283,49 +279,11 @@ impl Question<'_> {
         Ok(ranked.collect())
     }
 
-    /// Entities of which something has become known since the instant, by what was known then: one at a time, and the
-    /// first of them are kept.
+    /// Entities of which something has become known since the instant, by what was known then; the first of them.
     async fn changed_since(&self, connection: &mut PgConnection) -> Result<Vec<Ranked>, ReadError> {
-        let view = View::as_of(self.at);
-        let mut decided = Decided {
-            weights: weights(&mut *connection, self.tenant, view).await?,
-            triages: triages(&mut *connection, self.tenant, view).await?,
-        };
-        let mut query = QueryBuilder::new(
-            "SELECT entity_kind, entity, rule_id, rule_title, level, hour, micronats, signals, first_at, last_at,
-                    '{}'::text[] AS tactics, '{}'::text[] AS techniques
-               FROM risk_exposure WHERE tenant_id = ",
-        );
-        query.push_bind(self.tenant.as_str().to_owned());
-        if let Some(kind) = self.request.filter.kind {
-            query.push(" AND entity_kind = ").push_bind(kind.name());
-        }
-        query.push(" AND hour <= ").push_bind(hour_of(self.at));
-        query.push(
-            " AND (entity_kind, entity) IN (SELECT entity_kind, entity FROM entity_risk WHERE tenant_id = ",
-        );
-        query.push_bind(self.tenant.as_str().to_owned());
-        query.push(" AND newest_hour > ").push_bind(hour_of(self.at)).push(" UNION ");
-        self.push_decided_since(&mut query);
-        query.push(") ORDER BY entity_kind, entity, rule_id, dedupe_key, hour");
-        let mut rows = query.build_query_as::<PastRow>().fetch(connection);
         let mut top = Vec::new();
-        let mut current: Option<(EntityName, EntityFacts)> = None;
-        while let Some(row) = rows.try_next().await? {
-            let (name, exposure) = ((row.entity_kind, row.entity), row.exposure);
-            match &mut current {
-                Some((known, facts)) if *known == name => facts.exposures.push(exposure),
-                _ => {
-                    let facts = EntityFacts { exposures: vec![exposure], ..decided.take(&name) };
-                    if let Some((name, facts)) = current.replace((name, facts)) {
-                        self.keep(&mut top, ranked(name, &facts, view));
-                    }
-                }
-            }
-        }
-        if let Some((name, facts)) = current {
-            self.keep(&mut top, ranked(name, &facts, view));
-        }
+        let since = Since { tenant: self.tenant, at: self.at, kind: self.request.filter.kind };
+        since.each(connection, |name, facts| self.keep(&mut top, ranked(name, facts, self.view()))).await?;
         Ok(top)
     }
 
@@ -338,24 +296,6 @@ impl Question<'_> {
         if top.len() > 4 * self.wanted() {
             top.sort_by(Ranked::order);
             top.truncate(self.wanted());
-        }
-    }
-}
-
-type EntityName = (String, String);
-
-/// What was decided about entities.
-struct Decided {
-    weights: HashMap<EntityName, Vec<Weight>>,
-    triages: HashMap<EntityName, Vec<Triage>>,
-}
-
-impl Decided {
-    fn take(&mut self, name: &EntityName) -> EntityFacts {
-        EntityFacts {
-            exposures: Vec::new(),
-            weights: self.weights.remove(name).unwrap_or_default(),
-            triages: self.triages.remove(name).unwrap_or_default(),
         }
     }
 }
@@ -377,68 +317,4 @@ fn ranked((kind, id): EntityName, facts: &EntityFacts, view: View) -> Ranked {
         top_rules,
     };
     Ranked { sort_key: assessment.sort_key(), newest_hour: assessment.newest_hour, entity }
-}
-
-#[derive(FromRow)]
-struct PastRow {
-    entity_kind: String,
-    entity: String,
-    #[sqlx(flatten)]
-    exposure: Exposure,
-}
-
-#[derive(FromRow)]
-struct WeightRow {
-    entity_kind: String,
-    entity: String,
-    #[sqlx(flatten)]
-    weight: Weight,
-}
-
-/// The tenant's weights, by entity.
-async fn weights(
-    connection: &mut PgConnection,
-    tenant: &TenantId,
-    view: View,
-) -> Result<HashMap<EntityName, Vec<Weight>>, ReadError> {
-    let rows: Vec<WeightRow> = sqlx::query_as(
-        "SELECT entity_kind, entity, weight_source, decided_at, event_id, expires_at, factor_thousandths
-           FROM risk_weight WHERE tenant_id = $1",
-    )
-    .bind(tenant.as_str())
-    .fetch_all(connection)
-    .await?;
-    let mut found: HashMap<EntityName, Vec<Weight>> = HashMap::new();
-    for row in rows.into_iter().filter(|row| view.knows(row.weight.decided_at)) {
-        found.entry((row.entity_kind, row.entity)).or_default().push(row.weight);
-    }
-    Ok(found)
-}
-
-#[derive(FromRow)]
-struct TriageRow {
-    entity_kind: String,
-    entity: String,
-    #[sqlx(flatten)]
-    triage: Triage,
-}
-
-/// The tenant's decisions about incidents, by entity.
-async fn triages(
-    connection: &mut PgConnection,
-    tenant: &TenantId,
-    view: View,
-) -> Result<HashMap<EntityName, Vec<Triage>>, ReadError> {
-    let rows: Vec<TriageRow> = sqlx::query_as(
-        "SELECT entity_kind, entity, incident_id, decided_at, event_id, decision, rules, reason, actor
-           FROM risk_triage WHERE tenant_id = $1",
-    )
-    .bind(tenant.as_str())
-    .fetch_all(connection)
-    .await?;
-    let mut found: HashMap<EntityName, Vec<Triage>> = HashMap::new();
-    for row in rows.into_iter().filter(|row| view.knows(row.triage.decided_at)) {
-        found.entry((row.entity_kind, row.entity)).or_default().push(row.triage);
-    }
-    Ok(found)
 }

@@ -1,5 +1,6 @@
 //! Reading risk: the leaderboard, one entity with its reasons, its signals, and incidents.
 
+mod changed;
 pub mod entities;
 pub mod entity;
 pub mod incidents;
