@@ -18,6 +18,7 @@ use schemas::{
     changes::risk::{RiskChange, UnusableEvent},
 };
 
+use self::signals::Found;
 pub use self::{rule_set::RuleSet, signals::signals};
 use crate::Processor;
 
@@ -41,8 +42,11 @@ impl Processor for Risk {
     const NAME: &'static str = "risk";
 
     fn process(&self, envelope: &Envelope) -> Vec<RiskChange> {
-        let mut changes = match signals(&self.rules.current(), envelope) {
-            Ok(signals) => signals.into_iter().map(|signal| RiskChange::Signal(Box::new(signal))).collect(),
+        let mut changes: Vec<RiskChange> = match signals::found(&self.rules.current(), envelope) {
+            Ok(Found { signals, parts }) => {
+                let signals = signals.into_iter().map(|signal| RiskChange::Signal(Box::new(signal)));
+                signals.chain(parts.into_iter().map(|part| RiskChange::Part(Box::new(part)))).collect()
+            }
             Err(error) => {
                 let format = envelope.native.as_ref().map_or("", |native| native.format.as_str());
                 vec![unusable(envelope, format, error.to_string())]

@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, btree_map::Entry};
 
 use schemas::{
     Envelope, Event,
-    changes::risk::{Entity, MAX_SCORE, RiskSignal, SignalEvidence, SignalRule, bounded, hazard_micronats},
+    changes::{
+        correlation::{CorrelationPart, CorrelationSignal},
+        risk::{Entity, MAX_SCORE, RiskSignal, SignalEvidence, SignalRule, bounded, hazard_micronats},
+    },
 };
 use serde_json::{Map, Value};
 
 use super::{
     entities::{Touch, touched},
-    sigma::{Hit, MatchedField, Rule, SigmaEngine, UnreadableRecord, read},
+    sigma::{MatchedField, Part, Rule, SigmaEngine, UnreadableRecord, read},
 };
 
 /// Longest rule id, in bytes; longer ones are cut and carry a hash.
@@ -26,22 +29,37 @@ const MAX_VALUE_BYTES: usize = 1024;
 /// The field that tells how many others did not fit.
 const LEFT_OUT: &str = "(left out)";
 
+/// What the rules find in an event.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Signals, sorted by entity and rule.
+    pub(super) signals: Vec<RiskSignal>,
+    /// The event's parts in correlations, each once.
+    pub(super) parts: Vec<CorrelationPart>,
+}
+
 /// The signals that the rules find in an event, sorted by entity and rule.
 ///
-/// A rule whose score is 0 gives none. Where one rule id stands for several hits on one entity, the highest counts.
+/// A rule whose score is 0 gives none, nor does one that only correlations want. Where one rule id stands for several
+/// hits on one entity, the highest counts.
 pub fn signals(engine: &SigmaEngine, envelope: &Envelope) -> Result<Vec<RiskSignal>, UnreadableRecord> {
+    Ok(found(engine, envelope)?.signals)
+}
+
+/// The signals and the parts in correlations that the rules find in an event.
+pub(super) fn found(engine: &SigmaEngine, envelope: &Envelope) -> Result<Found, UnreadableRecord> {
     let Some(native) = envelope.native.as_ref().filter(|native| engine.reads(&native.format)) else {
-        return Ok(Vec::new());
+        return Ok(Found::default());
     };
     let record = read(&native.record)?;
     let hits = engine.evaluate_record(&native.format, &record);
-    let mut found: BTreeMap<(Entity, String), RiskSignal> = BTreeMap::new();
     if hits.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Found::default());
     }
     let content_sha256 = envelope.content_sha256();
-    for hit in hits.iter().filter(|hit| hit.rule.score > 0) {
-        let of_hit = OfHit::new(envelope, &native.format, hit, &hit.rule.touched.dedupe_key_in(&record));
+    let mut found: BTreeMap<(Entity, String), RiskSignal> = BTreeMap::new();
+    for hit in hits.iter().filter(|hit| hit.rule.score > 0 && hit.rule.generates) {
+        let of_hit = OfHit::new((envelope, &native.format), (hit.rule, &hit.matched), &record);
         for touch in touched(envelope, hit.rule.touched.entities_in(&record)) {
             let signal = of_hit.signal(touch, content_sha256);
             match found.entry((signal.entity.clone(), signal.rule.id.clone())) {
@@ -55,7 +73,41 @@ pub fn signals(engine: &SigmaEngine, envelope: &Envelope) -> Result<Vec<RiskSign
             }
         }
     }
-    Ok(found.into_values().collect())
+    let parts = hits.iter().flat_map(|hit| engine.parts(hit, &record));
+    let mut counted: BTreeMap<(String, String), CorrelationPart> = BTreeMap::new();
+    for part in parts.filter(|part| part.correlation.rule.score > 0) {
+        let part = correlation_part((envelope, &native.format), &part, (&record, content_sha256));
+        counted.entry((part.signal.rule.id.clone(), part.reference.clone())).or_insert(part);
+    }
+    Ok(Found { signals: found.into_values().collect(), parts: counted.into_values().collect() })
+}
+
+fn correlation_part(
+    (envelope, format): (&Envelope, &str),
+    part: &Part<'_>,
+    (record, content_sha256): (&Value, [u8; 32]),
+) -> CorrelationPart {
+    let rule = &part.correlation.rule;
+    let of_hit = OfHit::new((envelope, format), (rule, &part.matched), record);
+    let touched = touched(envelope, rule.touched.entities_in(record)).into_iter();
+    let hazard = hazard_micronats(of_hit.score);
+    CorrelationPart {
+        tenant: envelope.tenant.clone(),
+        event_id: envelope.id,
+        occurred_at: envelope.occurred_at,
+        group: part.group.clone(),
+        reference: part.reference.to_owned(),
+        value: part.value.clone(),
+        terms: part.correlation.terms.clone(),
+        signal: CorrelationSignal {
+            touched: touched.map(|touch| (touch.entity, touch.share.of(hazard))).collect(),
+            rule: of_hit.rule,
+            score: of_hit.score,
+            dedupe_key: of_hit.dedupe_key,
+            evidence: of_hit.evidence,
+        },
+        content_sha256,
+    }
 }
 
 /// What the signals of one hit have in common.
@@ -68,7 +120,11 @@ struct OfHit<'a> {
 }
 
 impl<'a> OfHit<'a> {
-    fn new(envelope: &'a Envelope, format: &str, hit: &Hit<'_>, dedupe_key: &str) -> Self {
+    fn new(
+        (envelope, format): (&'a Envelope, &str),
+        (rule, matched): (&Rule, &[MatchedField]),
+        record: &Value,
+    ) -> Self {
         let (actor, action) = match &envelope.event {
             Event::Activity(event) => (event.actor.id.as_str(), event.action.as_str()),
             Event::Governance(event) => (event.actor.id.as_str(), event.kind.name()),
@@ -80,11 +136,11 @@ impl<'a> OfHit<'a> {
             action: text(action),
             source: text(envelope.source.as_str()),
             native_format: text(format),
-            matched: matched_json(&hit.matched),
+            matched: matched_json(matched),
         };
-        let score = hit.rule.score.min(MAX_SCORE);
-        let dedupe_key = bounded(dedupe_key, MAX_DEDUPE_BYTES);
-        Self { envelope, score, rule: signal_rule(hit.rule), dedupe_key, evidence }
+        let score = rule.score.min(MAX_SCORE);
+        let dedupe_key = bounded(&rule.touched.dedupe_key_in(record), MAX_DEDUPE_BYTES);
+        Self { envelope, score, rule: signal_rule(rule), dedupe_key, evidence }
     }
 
     fn signal(&self, touch: Touch, content_sha256: [u8; 32]) -> RiskSignal {

@@ -2,6 +2,7 @@
 
 mod audit;
 pub mod change_review;
+pub mod correlation;
 pub mod risk;
 
 pub use audit::{AuditEntry, OcsfRecord, UnreadableRecord};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::correlation::CorrelationPart;
 use crate::{EventId, TenantId, Timestamp};
 
 /// Longest id of an entity, in bytes; a longer one is cut and carries a hash.
@@ -24,6 +25,8 @@ pub enum RiskChange {
     Weight(Box<EntityWeight>),
     /// Somebody decided about an incident.
     Triage(Box<IncidentTriage>),
+    /// A correlation rule counts an event.
+    Part(Box<CorrelationPart>),
     /// An event that should have counted and cannot.
     Unusable(Box<UnusableEvent>),
 }
@@ -54,7 +57,7 @@ pub struct RiskSignal {
 }
 
 /// The rule that fired, as outputs name it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignalRule {
     /// Its id.
     pub id: String,
@@ -75,7 +78,7 @@ pub struct SignalRule {
 }
 
 /// Why a rule fired, and on what.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignalEvidence {
     /// Who acted, as the event names them; empty when it names nobody.
     pub actor: String,
@@ -161,7 +164,7 @@ pub struct UnusableEvent {
 }
 
 /// What risk is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Entity {
     /// What sort of thing.
     pub kind: EntityKind,
@@ -273,7 +276,8 @@ impl EntityKind {
 }
 
 /// What a rule's author says its hits are worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SignalLevel {
     /// Worth knowing.
     #[default]

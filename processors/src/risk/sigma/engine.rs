@@ -3,24 +3,28 @@
 use std::collections::BTreeMap;
 
 use rsigma_eval::ResultBody;
-use rsigma_parser::{SigmaRule, parse_sigma_yaml};
+use rsigma_parser::{CorrelationRule, SigmaCollection, SigmaRule, parse_sigma_yaml};
 use serde_json::Value;
 
 use super::{
+    correlation::{Correlation, Part},
     indexed::{Indexed, compiled},
     native::NativeRecord,
     offsets,
-    rule::{Rule, RuleProblem, format_of},
+    rule::{Rule, RuleProblem, RuleText, format_of},
 };
 
 /// Rules that are loaded. Cheap to ask: rules are indexed by format and by the values that they need.
 pub struct SigmaEngine {
     formats: BTreeMap<&'static str, Loaded>,
+    correlations: Vec<Correlation>,
 }
 
 struct Loaded {
     indexed: Indexed,
     rules: Vec<Rule>,
+    /// Of each rule the correlations that count its hits: their places, and the places of their references.
+    counted: Vec<Vec<(usize, usize)>>,
 }
 
 /// A rule that fired on a record, and why.
@@ -30,6 +34,8 @@ pub struct Hit<'e> {
     pub rule: &'e Rule,
     /// What in the record made it fire.
     pub matched: Vec<MatchedField>,
+    /// The correlations that count it.
+    counted: &'e [(usize, usize)],
 }
 
 /// A field that a rule matched.
@@ -55,30 +61,64 @@ impl SigmaEngine {
     ) -> (Self, Vec<RuleProblem>) {
         let mut problems = Vec::new();
         let mut sorted: BTreeMap<&'static str, Vec<(SigmaRule, Rule)>> = BTreeMap::new();
+        let mut correlations = Vec::new();
         for (name, text) in files {
-            let (name, text) = (name.as_ref(), text.as_ref());
-            for rule in parse(name, text, &mut problems) {
-                match format_of(&rule.logsource) {
-                    Some(format) => match Rule::of(&rule, name, text) {
-                        Ok(named) => sorted.entry(format).or_default().push((rule, named)),
-                        Err((key, reason)) => problems.push(RuleProblem {
-                            file: name.to_owned(),
-                            line: line_of(text, &format!("{key}:")),
-                            title: Some(rule.title),
-                            reason,
-                        }),
-                    },
-                    None => problems.push(RuleProblem {
-                        file: name.to_owned(),
-                        line: line_of(text, "logsource:"),
-                        title: Some(rule.title),
-                        reason: "its logsource names no format that Weir receives".to_owned(),
-                    }),
+            let text = RuleText { file: name.as_ref(), text: text.as_ref() };
+            let Some(collection) = parse(text, &mut problems) else { continue };
+            for rule in collection.rules {
+                match usable(&rule, text) {
+                    Ok((format, named)) => sorted.entry(format).or_default().push((rule, named)),
+                    Err((key, reason)) => problems.push(problem_at(text, rule.title, (key, reason))),
+                }
+            }
+            for rule in collection.correlations {
+                match correlation(&rule, text) {
+                    Ok(correlation) => correlations.push(correlation),
+                    Err(problem) => problems.push(problem),
                 }
             }
         }
         let formats = sorted.into_iter().map(|(format, rules)| (format, Loaded::new(rules, &mut problems)));
-        (Self { formats: formats.collect() }, problems)
+        let mut engine = Self { formats: formats.collect(), correlations: Vec::new() };
+        for (correlation, line) in correlations {
+            engine.add(correlation, line, &mut problems);
+        }
+        engine.silence();
+        (engine, problems)
+    }
+
+    /// Connects a correlation with the rules that it refers to.
+    fn add(&mut self, correlation: Correlation, line: Option<usize>, problems: &mut Vec<RuleProblem>) {
+        let rules =
+            |engine: &Self, reference: &str| engine.rules().any(|(_, rule)| rule.is_meant_by(reference));
+        if let Some(missing) = correlation.references.iter().find(|reference| !rules(self, reference)) {
+            problems.push(RuleProblem {
+                file: correlation.rule.file,
+                line,
+                title: Some(correlation.rule.title),
+                reason: format!("it refers to {missing:?}, which no usable detection rule has as id or name"),
+            });
+            return;
+        }
+        let place = self.correlations.len();
+        for loaded in self.formats.values_mut() {
+            for (rule, counted) in loaded.rules.iter().zip(&mut loaded.counted) {
+                let references = correlation.references.iter().enumerate();
+                let meant = references.filter(|(_, reference)| rule.is_meant_by(reference));
+                counted.extend(meant.map(|(reference, _)| (place, reference)));
+            }
+        }
+        self.correlations.push(correlation);
+    }
+
+    /// Rules that only correlations want give no signals of their own.
+    fn silence(&mut self) {
+        for loaded in self.formats.values_mut() {
+            for (rule, counted) in loaded.rules.iter_mut().zip(&loaded.counted) {
+                rule.generates =
+                    counted.is_empty() || counted.iter().any(|(place, _)| self.correlations[*place].generate);
+            }
+        }
     }
 
     /// The rules that fire on a record of that format, in the order they were loaded.
@@ -102,6 +142,21 @@ impl SigmaEngine {
     /// The rules that fire, each of them asked by itself and without an index: slow, and what the index must equal.
     pub fn evaluate_each(&self, format: &str, record: &Value) -> Vec<&Rule> {
         self.formats.get(format).map_or_else(Vec::new, |loaded| loaded.evaluate_each(record))
+    }
+
+    /// The part that a hit on the record has in each correlation that counts it.
+    pub fn parts<'e>(&'e self, hit: &Hit<'e>, record: &Value) -> Vec<Part<'e>> {
+        let counted = hit.counted.iter().map(|(place, reference)| (&self.correlations[*place], *reference));
+        counted
+            .filter_map(|(correlation, reference)| {
+                correlation.part(&correlation.references[reference], record)
+            })
+            .collect()
+    }
+
+    /// Every correlation rule that is loaded.
+    pub fn correlations(&self) -> &[Correlation] {
+        &self.correlations
     }
 
     /// Every rule that is loaded, by format.
@@ -135,7 +190,8 @@ impl Loaded {
                 }),
             }
         }
-        Self { indexed: Indexed::new(indexed), rules: accepted }
+        let counted = vec![Vec::new(); accepted.len()];
+        Self { indexed: Indexed::new(indexed), rules: accepted, counted }
     }
 
     fn evaluate(&self, record: &Value) -> Vec<Hit<'_>> {
@@ -145,7 +201,7 @@ impl Loaded {
             let matched = body.matched_fields.into_iter();
             let matched =
                 matched.map(|found| MatchedField { field: found.field, value: found.value }).collect();
-            Some(Hit { rule: &self.rules[place], matched })
+            Some(Hit { rule: &self.rules[place], matched, counted: &self.counted[place] })
         });
         hits.collect()
     }
@@ -156,34 +212,53 @@ impl Loaded {
     }
 }
 
-/// The detection rules of one file; what is wrong with the file, and what in it is no detection rule, is reported.
-fn parse(name: &str, text: &str, problems: &mut Vec<RuleProblem>) -> Vec<SigmaRule> {
+/// The rules of one file; what is wrong with the file is reported.
+fn parse(text: RuleText<'_>, problems: &mut Vec<RuleProblem>) -> Option<SigmaCollection> {
     let problem = |title: Option<String>, line: Option<usize>, reason: String| RuleProblem {
-        file: name.to_owned(),
+        file: text.file.to_owned(),
         line,
         title,
         reason,
     };
-    match parse_sigma_yaml(text) {
+    match parse_sigma_yaml(text.text) {
         Err(error) => {
             let reason = error.to_string();
             problems.push(problem(None, told_line(&reason), reason));
-            Vec::new()
+            None
         }
-        Ok(collection) => {
-            problems.extend(
-                collection.errors.into_iter().map(|reason| problem(None, told_line(&reason), reason)),
-            );
-            problems.extend(collection.correlations.into_iter().map(|rule| {
-                let reason = "a correlation looks at many events, not at one".to_owned();
-                problem(Some(rule.title), line_of(text, "correlation:"), reason)
+        Ok(mut collection) => {
+            let errors = collection.errors.drain(..);
+            problems.extend(errors.map(|reason| problem(None, told_line(&reason), reason)));
+            let filters = collection.filters.drain(..);
+            problems.extend(filters.map(|filter| {
+                let reason = "filters are not applied".to_owned();
+                problem(Some(filter.title), line_of(text.text, "filter:"), reason)
             }));
-            problems.extend(collection.filters.into_iter().map(|filter| {
-                problem(Some(filter.title), line_of(text, "filter:"), "filters are not applied".to_owned())
-            }));
-            collection.rules
+            Some(collection)
         }
     }
+}
+
+/// The format that a rule reads, and the rule as outputs name it; or the key that is wrong, and why.
+fn usable(rule: &SigmaRule, text: RuleText<'_>) -> Result<(&'static str, Rule), (&'static str, String)> {
+    let unknown = || ("logsource", "its logsource names no format that Weir receives".to_owned());
+    let format = format_of(&rule.logsource).ok_or_else(unknown)?;
+    Ok((format, Rule::of(rule, text)?))
+}
+
+/// A correlation and the line where it stands.
+fn correlation(
+    rule: &CorrelationRule,
+    text: RuleText<'_>,
+) -> Result<(Correlation, Option<usize>), RuleProblem> {
+    let correlation =
+        Correlation::of(rule, text).map_err(|wrong| problem_at(text, rule.title.clone(), wrong))?;
+    Ok((correlation, line_of(text.text, "correlation:")))
+}
+
+fn problem_at(text: RuleText<'_>, title: String, (key, reason): (&str, String)) -> RuleProblem {
+    let line = line_of(text.text, &format!("{key}:"));
+    RuleProblem { file: text.file.to_owned(), line, title: Some(title), reason }
 }
 
 /// The line that a message tells (`at line 7 column 3`).

@@ -40,7 +40,9 @@ impl Indexed {
         for (place, required) in required.iter_mut().enumerate() {
             match field.as_ref().and_then(|field| required.remove(field)) {
                 Some(values) => {
-                    values.into_iter().for_each(|value| divided.entry(value).or_default().push(place))
+                    for value in values {
+                        divided.entry(value).or_default().push(place);
+                    }
                 }
                 None => always.push(place),
             }

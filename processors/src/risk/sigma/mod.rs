@@ -3,6 +3,7 @@
 //! A rule's `logsource` says which native format it reads. Field names keep their case and may go through dots;
 //! a list matches if any of its elements does; values compare without case; an object is its JSON text.
 
+mod correlation;
 mod engine;
 mod indexed;
 mod native;
@@ -13,6 +14,7 @@ mod rule;
 #[cfg(test)]
 mod tests;
 
+pub use correlation::{Correlation, Part};
 pub(in crate::risk) use engine::read;
 pub use engine::{Hit, MatchedField, SigmaEngine, UnreadableRecord};
 pub use own_keys::{Template, Touched};

@@ -1,7 +1,6 @@
 //! The keys that Weir adds to Sigma: `entities`, `dedupe`, `confidence` and `impact`.
 
 use rsigma_eval::{Event, EventValue, JsonEvent};
-use rsigma_parser::SigmaRule;
 use schemas::changes::risk::EntityKind;
 use serde_json::Value;
 
@@ -43,11 +42,7 @@ pub(super) struct OwnKeys {
 
 impl OwnKeys {
     /// Fails with the key that cannot be understood, and why.
-    pub(super) fn of(rule: &SigmaRule) -> Result<Self, (&'static str, String)> {
-        let key = |name: &str| {
-            let value = rule.custom_attributes.get(name)?;
-            Some(serde_json::to_value(value).unwrap_or(Value::Null))
-        };
+    pub(super) fn of(key: impl Fn(&str) -> Option<Value>) -> Result<Self, (&'static str, String)> {
         let entities = key("entities").map_or(Ok(Vec::new()), entities).map_err(|why| ("entities", why))?;
         let dedupe = key("dedupe").map_or(Ok(Vec::new()), templates).map_err(|why| ("dedupe", why))?;
         let score = match (key("confidence"), key("impact")) {
@@ -156,7 +151,7 @@ impl Template {
 }
 
 /// The texts of a field: none where it is missing, null, empty or an object; one for each element of a list.
-fn values(record: &JsonEvent<'_>, field: &str) -> Vec<String> {
+pub(super) fn values(record: &JsonEvent<'_>, field: &str) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(value) = record.get_field(field) {
         collect(&value, &mut found);

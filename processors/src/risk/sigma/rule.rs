@@ -1,6 +1,6 @@
 //! A rule as outputs name it, and which native format it reads.
 
-use rsigma_parser::{LogSource, SigmaRule};
+use rsigma_parser::{CorrelationRule, LogSource, SigmaRule};
 use schemas::{changes::risk::SignalLevel as Level, envelope::native_format};
 use sha2::{Digest, Sha256};
 
@@ -11,6 +11,8 @@ use super::own_keys::{OwnKeys, Touched};
 pub struct Rule {
     /// The rule's `id`; without one, its file's name.
     pub id: String,
+    /// The rule's `name`, by which correlations may refer to it.
+    pub name: Option<String>,
     /// The rule's `title`.
     pub title: String,
     /// The rule's `author`, whom outputs name.
@@ -27,24 +29,62 @@ pub struct Rule {
     pub file: String,
     /// The first 16 hexadecimal digits of SHA-256 over the file's text: another text is another version.
     pub version: String,
+    /// Whether a hit is a signal by itself; not so where only correlations want it.
+    pub generates: bool,
+}
+
+/// A rule file.
+#[derive(Clone, Copy)]
+pub(super) struct RuleText<'a> {
+    /// Its name.
+    pub(super) file: &'a str,
+    /// What it says.
+    pub(super) text: &'a str,
 }
 
 impl Rule {
     /// Fails where a key of Weir's own cannot be understood: with the key and the reason.
-    pub(super) fn of(rule: &SigmaRule, file: &str, text: &str) -> Result<Self, (&'static str, String)> {
-        let own = OwnKeys::of(rule)?;
-        let level = level(rule);
+    pub(super) fn of(rule: &SigmaRule, text: RuleText<'_>) -> Result<Self, (&'static str, String)> {
+        let attributes = &rule.custom_attributes;
+        let own = OwnKeys::of(|name| {
+            attributes.get(name).map(|value| serde_json::to_value(value).unwrap_or_default())
+        })?;
+        let level = level(rule.level);
         Ok(Self {
-            id: rule.id.clone().unwrap_or_else(|| file.to_owned()),
+            id: rule.id.clone().unwrap_or_else(|| text.file.to_owned()),
+            name: rule.name.clone(),
             title: rule.title.clone(),
             author: rule.author.clone(),
             level,
             score: own.score.unwrap_or(level.score()),
             touched: own.touched,
             tags: rule.tags.clone(),
-            file: file.to_owned(),
-            version: version(text),
+            file: text.file.to_owned(),
+            version: version(text.text),
+            generates: true,
         })
+    }
+
+    pub(super) fn of_correlation(rule: &CorrelationRule, own: OwnKeys, text: RuleText<'_>) -> Self {
+        let level = level(rule.level);
+        Self {
+            id: rule.id.clone().unwrap_or_else(|| text.file.to_owned()),
+            name: rule.name.clone(),
+            title: rule.title.clone(),
+            author: rule.author.clone(),
+            level,
+            score: own.score.unwrap_or(level.score()),
+            touched: own.touched,
+            tags: rule.tags.clone(),
+            file: text.file.to_owned(),
+            version: version(text.text),
+            generates: true,
+        }
+    }
+
+    /// Whether a correlation that refers to this means the rule.
+    pub(super) fn is_meant_by(&self, reference: &str) -> bool {
+        self.id == reference || self.name.as_deref() == Some(reference)
     }
 }
 
@@ -54,8 +94,8 @@ fn version(text: &str) -> String {
     format!("{:016x}", u64::from_be_bytes(*first))
 }
 
-fn level(rule: &SigmaRule) -> Level {
-    match rule.level {
+fn level(level: Option<rsigma_parser::Level>) -> Level {
+    match level {
         None | Some(rsigma_parser::Level::Informational) => Level::Informational,
         Some(rsigma_parser::Level::Low) => Level::Low,
         Some(rsigma_parser::Level::Medium) => Level::Medium,

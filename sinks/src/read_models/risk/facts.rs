@@ -4,6 +4,7 @@ use schemas::changes::risk::{EntityWeight, IncidentTriage, RiskChange, RiskSigna
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::correlation;
 use crate::read_models::Fact;
 
 /// What makes a fact the same as another: table, tenant, kind, entity, event, and rule or source of weight.
@@ -26,6 +27,9 @@ pub(super) fn key(change: &RiskChange) -> FactKey<'_> {
             (2, t.tenant.as_str(), t.entity.kind.name(), t.entity.id(), *t.event_id.as_uuid(), "")
         }
         RiskChange::Unusable(u) => (3, u.tenant.as_str(), "", "", *u.event_id.as_uuid(), ""),
+        RiskChange::Part(p) => {
+            (4, p.tenant.as_str(), "", &p.signal.rule.id, *p.event_id.as_uuid(), &p.reference)
+        }
     }
 }
 
@@ -35,6 +39,7 @@ pub(super) fn content_sha256(change: &RiskChange) -> [u8; 32] {
         RiskChange::Weight(weight) => weight.content_sha256,
         RiskChange::Triage(triage) => triage.content_sha256,
         RiskChange::Unusable(unusable) => unusable.content_sha256,
+        RiskChange::Part(part) => part.content_sha256,
     }
 }
 
@@ -59,7 +64,11 @@ pub(super) async fn stored_content(
            FROM a JOIN risk_triage AS t USING (tenant_id, entity_kind, entity, event_id) WHERE a.fact = 2
          UNION ALL
          SELECT a.nth, u.content_sha256
-           FROM a JOIN risk_unusable AS u USING (tenant_id, event_id) WHERE a.fact = 3",
+           FROM a JOIN risk_unusable AS u USING (tenant_id, event_id) WHERE a.fact = 3
+         UNION ALL
+         SELECT a.nth, p.content_sha256
+           FROM a JOIN risk_correlation_event AS p USING (tenant_id, event_id)
+          WHERE a.fact = 4 AND p.rule_id = a.entity AND p.reference = a.name",
     )
     .bind(keys.iter().map(|key| key.0).collect::<Vec<_>>())
     .bind(keys.iter().map(|key| key.1).collect::<Vec<_>>())
@@ -83,18 +92,21 @@ pub(super) async fn stored_content(
 /// Writes facts, sorted by key.
 pub(super) async fn write(tx: &mut PgConnection, facts: &[Fact<'_, RiskChange>]) -> sqlx::Result<()> {
     let (mut signals, mut weights, mut triages, mut unusable) = (vec![], vec![], vec![], vec![]);
+    let mut parts = vec![];
     for fact in facts {
         match fact.change {
             RiskChange::Signal(signal) => signals.push(&**signal),
             RiskChange::Weight(weight) => weights.push(&**weight),
             RiskChange::Triage(triage) => triages.push(&**triage),
             RiskChange::Unusable(event) => unusable.push(&**event),
+            RiskChange::Part(part) => parts.push(&**part),
         }
     }
     insert_signals(tx, &signals).await?;
     insert_weights(tx, &weights).await?;
     insert_triages(tx, &triages).await?;
-    insert_unusable(tx, &unusable).await
+    insert_unusable(tx, &unusable).await?;
+    correlation::insert(tx, &parts).await
 }
 
 /// One column of rows.

@@ -161,7 +161,7 @@ fn touched(change: &RiskChange) -> Option<EntityKey<'_>> {
         RiskChange::Signal(signal) => (&signal.tenant, &signal.entity),
         RiskChange::Weight(weight) => (&weight.tenant, &weight.entity),
         RiskChange::Triage(triage) => (&triage.tenant, &triage.entity),
-        RiskChange::Unusable(_) => return None,
+        RiskChange::Part(_) | RiskChange::Unusable(_) => return None,
     };
     Some((tenant.as_str(), entity.kind.name(), entity.id()))
 }

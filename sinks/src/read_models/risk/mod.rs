@@ -6,6 +6,7 @@
 //! of facts alone, never on their order.
 
 pub(crate) mod assessment;
+mod correlation;
 mod entity_facts;
 mod facts;
 mod finding;
@@ -16,6 +17,7 @@ pub mod read;
 mod write;
 
 pub use assessment::RiskLevel;
+pub use correlation::{GroupEvent, completing};
 pub use fold::TopRule;
 pub use incidents::IncidentRule;
 pub use write::RiskSignals;

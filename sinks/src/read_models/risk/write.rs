@@ -3,7 +3,10 @@
 use schemas::changes::RiskChange;
 use sqlx::PgConnection;
 
-use super::{facts, fold};
+use super::{
+    correlation::{self, Derived},
+    facts, fold,
+};
 use crate::{
     outbox::Outgoing,
     read_models::{Fact, ReadModel, WritePath},
@@ -61,7 +64,10 @@ impl ReadModel for RiskSignals {
     async fn fold(&mut self, tx: &mut PgConnection, new: &[Fact<'_, RiskChange>]) -> sqlx::Result<()> {
         // Whatever an earlier attempt had to tell was rolled back with it.
         self.told.clear();
-        self.told = fold::fold(tx, new).await?;
+        let derived = correlation::complete(tx, new).await?;
+        let mut all = new.to_vec();
+        all.extend(derived.iter().map(Derived::fact));
+        self.told = fold::fold(tx, &all).await?;
         Ok(())
     }
 

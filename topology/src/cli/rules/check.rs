@@ -29,7 +29,7 @@ pub(super) struct CheckArgs {
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Outcome> {
     let set = RuleSet::read(Some(&args.dir))?;
     let (engine, problems) = set.engine();
-    let usable = engine.rules().count();
+    let usable = engine.rules().count() + engine.correlations().len();
     if args.output == Format::Table {
         for problem in &problems {
             note(&drawn(problem, set.text(&problem.file).unwrap_or_default())?);

@@ -7,7 +7,7 @@ use processors::risk::sigma::SigmaEngine;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{formats, load::RuleSet};
+use super::{formats, load::RuleSet, sequence::Sequences};
 use crate::cli::{
     Outcome,
     output::{self, Format, note},
@@ -33,7 +33,12 @@ struct Examples {
 #[serde(deny_unknown_fields)]
 struct Example {
     name: String,
-    event: Value,
+    /// The record of a detection rule.
+    #[serde(default)]
+    event: Option<Value>,
+    /// The records of a correlation rule, in time.
+    #[serde(default)]
+    events: Vec<super::sequence::Step>,
 }
 
 /// What was run, and what went wrong.
@@ -75,8 +80,13 @@ pub(super) fn test(args: &TestArgs) -> anyhow::Result<Outcome> {
 
 fn run(set: &RuleSet) -> Tested {
     let mut tested = Tested::default();
+    // Correlations may refer to rules of other files.
+    let sequences = Sequences::new(set.engine().0);
     for (file, text) in set.rules() {
-        let (engine, problems) = SigmaEngine::load([(file, text)]);
+        let (engine, mut problems) = SigmaEngine::load([(file, text)]);
+        if sequences.has(file) {
+            problems.clear();
+        }
         tested.rule_files += 1;
         let Some((name, examples)) = set.examples(file) else {
             tested.without_examples.push(file.to_owned());
@@ -95,7 +105,11 @@ fn run(set: &RuleSet) -> Tested {
             Ok(examples) => {
                 tested.positive += examples.positive.len();
                 tested.negative += examples.negative.len();
-                let fails = |example: &Example, should_fire| failure(&engine, example, should_fire);
+                let fails = |example: &Example, should_fire| match &example.event {
+                    _ if sequences.has(file) => sequences.failure(file, &example.events, should_fire),
+                    Some(event) => failure(&engine, event, should_fire),
+                    None => Some("it has no `event`".to_owned()),
+                };
                 let positive = examples.positive.iter().map(|example| (example, fails(example, true)));
                 let negative = examples.negative.iter().map(|example| (example, fails(example, false)));
                 tested.failures.extend(positive.chain(negative).filter_map(|(example, reason)| {
@@ -112,8 +126,8 @@ fn run(set: &RuleSet) -> Tested {
 }
 
 /// What is wrong with an example, if anything.
-fn failure(engine: &SigmaEngine, example: &Example, should_fire: bool) -> Option<String> {
-    let record = example.event.to_string();
+fn failure(engine: &SigmaEngine, event: &Value, should_fire: bool) -> Option<String> {
+    let record = event.to_string();
     let mut fired = Vec::new();
     for format in formats(engine) {
         match engine.evaluate(format, &record) {

@@ -173,7 +173,8 @@ impl Watched {
 }
 
 fn tell(loaded: &Loaded) {
-    let (rules, problems) = (loaded.engine.rules().count(), loaded.problems.len());
+    let rules = loaded.engine.rules().count() + loaded.engine.correlations().len();
+    let problems = loaded.problems.len();
     for RuleProblem { file, line, title, reason } in &loaded.problems {
         warn!(file, line, title, reason, "a rule cannot be used");
     }

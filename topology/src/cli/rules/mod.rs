@@ -5,6 +5,7 @@ mod examples;
 pub(super) mod in_force;
 mod load;
 mod scan;
+mod sequence;
 
 use std::path::PathBuf;
 
@@ -78,11 +79,11 @@ fn list(which: &WhichRules, format: Format) -> anyhow::Result<Outcome> {
         })
     };
     match format {
-        Format::Json => output::json(&engine.rules().map(described).collect::<Vec<_>>())?,
-        Format::Ndjson => engine.rules().try_for_each(|rule| output::json(&described(rule)))?,
+        Format::Json => output::json(&all(&engine).map(described).collect::<Vec<_>>())?,
+        Format::Ndjson => all(&engine).try_for_each(|rule| output::json(&described(rule)))?,
         Format::Table => {
             let mut table = output::table(&["level", "format", "title", "author", "id", "file"]);
-            for (format, rule) in engine.rules() {
+            for (format, rule) in all(&engine) {
                 table.add_row([
                     rule.level.name(),
                     format,
@@ -104,12 +105,16 @@ fn explain(wanted: &str, which: &WhichRules) -> anyhow::Result<Outcome> {
     let is_it = |rule: &Rule| {
         rule.id.eq_ignore_ascii_case(wanted) || rule.title.eq_ignore_ascii_case(wanted) || rule.file == wanted
     };
-    let found: Vec<_> = engine.rules().filter(|(_, rule)| is_it(rule)).collect();
+    let found: Vec<_> = all(&engine).filter(|(_, rule)| is_it(rule)).collect();
     for (format, rule) in &found {
         output::line(&format!("{} ({})", rule.title, rule.level.name()));
         output::line(&format!("  id       {}", rule.id));
         output::line(&format!("  author   {}", rule.author.as_deref().unwrap_or("not named")));
         output::line(&format!("  reads    {format}"));
+        let correlation = engine.correlations().iter().find(|correlation| correlation.rule == **rule);
+        if let Some(correlation) = correlation {
+            output::line(&format!("  wants    {}", correlation.condition()));
+        }
         output::line(&format!("  tags     {}", rule.tags.join(" ")));
         output::line(&format!("  file     {}, version {}", rule.file, rule.version));
         output::line("");
@@ -120,6 +125,15 @@ fn explain(wanted: &str, which: &WhichRules) -> anyhow::Result<Outcome> {
         return Ok(Outcome::No);
     }
     Ok(Outcome::Done)
+}
+
+/// What a correlation reads.
+const CORRELATION: &str = "correlation";
+
+/// Every rule with the format that it reads, correlations last.
+fn all(engine: &SigmaEngine) -> impl Iterator<Item = (&'static str, &Rule)> {
+    let correlations = engine.correlations().iter();
+    engine.rules().chain(correlations.map(|correlation| (CORRELATION, &correlation.rule)))
 }
 
 /// The formats that any of the rules reads.

@@ -86,6 +86,10 @@ pub(super) fn scan(args: ScanArgs) -> anyhow::Result<Outcome> {
     if !formats(&engine).contains(&args.format.name()) {
         bail!("no usable rule reads {}; `weir rules list` shows what each reads", args.format.name());
     }
+    if !engine.correlations().is_empty() {
+        let count = engine.correlations().len();
+        note(&format!("{count} correlation rules look at many events; they run in the stage, not in a scan"));
+    }
     let mut scan =
         Scan { engine, format: args.format, output: args.output, records: 0, hits: 0, rejected: 0 };
     let tenant = TenantId::new(&args.tenant)?;
@@ -138,6 +142,8 @@ impl Scan {
                 return Ok(());
             }
         };
+        // Rules that only correlations want find nothing by themselves.
+        let hits: Vec<_> = hits.into_iter().filter(|hit| hit.rule.generates).collect();
         self.records += 1;
         self.hits += hits.len() as u64;
         hits.iter().try_for_each(|hit| print(hit, (file, record), envelope, self.output))

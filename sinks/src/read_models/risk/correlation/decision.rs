@@ -1,0 +1,239 @@
+//! Which events complete a correlation's condition: a pure function of the set of a group's events.
+
+use std::collections::{BTreeSet, HashMap};
+
+use schemas::{
+    Timestamp,
+    changes::correlation::{CorrelationCondition, CorrelationTerms},
+};
+use uuid::Uuid;
+
+/// An event of one group, as a correlation counts it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupEvent<'a> {
+    /// When it happened.
+    pub occurred_at: Timestamp,
+    /// The event. An event on which several of the rules fire counts once.
+    pub event_id: Uuid,
+    /// The rule that fired, as the correlation refers to it.
+    pub reference: &'a str,
+    /// What `value_count` counts.
+    pub value: &'a str,
+    /// When the condition is satisfied.
+    pub terms: &'a CorrelationTerms,
+}
+
+/// The places of the events that complete the condition of their terms: those of whose `timespan`, which ends with
+/// them and holds what happened at the same instant, the events satisfy it. Linear in the events, once sorted.
+pub fn completing(events: &[GroupEvent<'_>]) -> BTreeSet<usize> {
+    let terms: BTreeSet<&CorrelationTerms> = events.iter().map(|event| event.terms).collect();
+    terms.into_iter().flat_map(|terms| completing_by(terms, events)).collect()
+}
+
+fn completing_by(terms: &CorrelationTerms, events: &[GroupEvent<'_>]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..events.len()).collect();
+    // Of one instant, events come in the order in which the condition wants them.
+    order.sort_unstable_by_key(|place| (events[*place].occurred_at, step(terms, &events[*place])));
+    let mut window = Window::new(terms);
+    let (mut complete, mut first, mut next) = (Vec::new(), 0, 0);
+    while next < order.len() {
+        let instant = events[order[next]].occurred_at;
+        let start = instant.timestamp_micros() - i64::from(terms.timespan_seconds) * 1_000_000;
+        let since = next;
+        while next < order.len() && events[order[next]].occurred_at == instant {
+            window.enter(&events[order[next]]);
+            next += 1;
+        }
+        while first < next && events[order[first]].occurred_at.timestamp_micros() <= start {
+            window.leave(&events[order[first]]);
+            first += 1;
+        }
+        if window.is_satisfied(start) {
+            complete.extend(order[since..next].iter().filter(|place| events[**place].terms == terms));
+        }
+    }
+    complete
+}
+
+/// The place of the event's rule in the order that the condition wants.
+fn step(terms: &CorrelationTerms, event: &GroupEvent<'_>) -> Option<usize> {
+    match &terms.condition {
+        CorrelationCondition::TemporalOrdered(rules) => rules.iter().position(|rule| rule == event.reference),
+        _ => None,
+    }
+}
+
+/// The events of a timespan.
+struct Window<'a> {
+    terms: &'a CorrelationTerms,
+    events: HashMap<Uuid, u64>,
+    values: HashMap<&'a str, u64>,
+    rules: HashMap<&'a str, u64>,
+    /// By step: the latest instant, in microseconds, at which an ordered row of events up to this step began.
+    begun: Vec<Option<i64>>,
+}
+
+impl<'a> Window<'a> {
+    fn new(terms: &'a CorrelationTerms) -> Self {
+        let steps = match &terms.condition {
+            CorrelationCondition::TemporalOrdered(rules) => rules.len(),
+            _ => 0,
+        };
+        Self {
+            terms,
+            events: HashMap::new(),
+            values: HashMap::new(),
+            rules: HashMap::new(),
+            begun: vec![None; steps],
+        }
+    }
+
+    fn enter(&mut self, event: &GroupEvent<'a>) {
+        *self.events.entry(event.event_id).or_default() += 1;
+        *self.values.entry(event.value).or_default() += 1;
+        *self.rules.entry(event.reference).or_default() += 1;
+        if let Some(step) = step(self.terms, event) {
+            let begun = match step.checked_sub(1) {
+                None => Some(event.occurred_at.timestamp_micros()),
+                Some(before) => self.begun[before],
+            };
+            self.begun[step] = self.begun[step].max(begun);
+        }
+    }
+
+    fn leave(&mut self, event: &GroupEvent<'a>) {
+        fn less<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u64>, key: &K) {
+            if let Some(count) = counts.get_mut(key) {
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(key);
+                }
+            }
+        }
+        less(&mut self.events, &event.event_id);
+        less(&mut self.values, &event.value);
+        less(&mut self.rules, &event.reference);
+    }
+
+    fn is_satisfied(&self, start: i64) -> bool {
+        let enough = |found: usize, wanted: u64| u64::try_from(found).is_ok_and(|found| found >= wanted);
+        match &self.terms.condition {
+            CorrelationCondition::EventCount(wanted) => enough(self.events.len(), *wanted),
+            CorrelationCondition::ValueCount(wanted) => enough(self.values.len(), *wanted),
+            CorrelationCondition::Temporal(rules) => {
+                rules.iter().all(|rule| self.rules.contains_key(rule.as_str()))
+            }
+            // A row that began within the timespan lies within it: it cannot end later than now.
+            CorrelationCondition::TemporalOrdered(_) => {
+                self.begun.last().copied().flatten().is_some_and(|begun| begun > start)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_timestamp(1_800_000_000 + second, 0).expect("a time")
+    }
+
+    /// What the definition says, event by event.
+    fn by_definition(events: &[GroupEvent<'_>]) -> BTreeSet<usize> {
+        let completes = |event: &GroupEvent<'_>| {
+            let span = i64::from(event.terms.timespan_seconds);
+            let within: Vec<_> = events
+                .iter()
+                .filter(|other| {
+                    let age = (event.occurred_at - other.occurred_at).num_seconds();
+                    (0..span).contains(&age)
+                })
+                .collect();
+            let different = |of: fn(&GroupEvent<'_>) -> String| {
+                within.iter().map(|event| of(event)).collect::<BTreeSet<_>>().len() as u64
+            };
+            match &event.terms.condition {
+                CorrelationCondition::EventCount(n) => different(|event| event.event_id.to_string()) >= *n,
+                CorrelationCondition::ValueCount(n) => different(|event| event.value.to_owned()) >= *n,
+                CorrelationCondition::Temporal(rules) => {
+                    rules.iter().all(|rule| within.iter().any(|event| event.reference == rule))
+                }
+                CorrelationCondition::TemporalOrdered(rules) => {
+                    // The earliest event of each rule that is no earlier than the one before it.
+                    let mut earliest = Some(at(i64::MIN / 1_000_000_000_000));
+                    for rule in rules {
+                        earliest = earliest.and_then(|since| {
+                            let later = within
+                                .iter()
+                                .filter(|event| event.reference == rule && event.occurred_at >= since);
+                            later.map(|event| event.occurred_at).min()
+                        });
+                    }
+                    earliest.is_some()
+                }
+            }
+        };
+        (0..events.len()).filter(|place| completes(&events[*place])).collect()
+    }
+
+    fn terms() -> impl Strategy<Value = CorrelationTerms> {
+        let rules = || Just(["a", "b", "c"].map(str::to_owned).to_vec()).prop_shuffle();
+        let condition = prop_oneof![
+            (1_u64..5).prop_map(CorrelationCondition::EventCount),
+            (1_u64..4).prop_map(CorrelationCondition::ValueCount),
+            rules().prop_map(CorrelationCondition::Temporal),
+            rules().prop_map(CorrelationCondition::TemporalOrdered),
+        ];
+        (1_u32..20, condition)
+            .prop_map(|(timespan_seconds, condition)| CorrelationTerms { timespan_seconds, condition })
+    }
+
+    proptest! {
+        #[test]
+        fn a_sweep_finds_what_the_definition_says(
+            terms in prop::collection::vec(terms(), 1..3),
+            drawn in prop::collection::vec((0_i64..60, 0_u128..30, 0_usize..3, 0_usize..4, 0_usize..3), 0..60),
+            cut in 0_usize..60,
+        ) {
+            // One event has one time and one version of the rule.
+            let events: Vec<GroupEvent<'_>> = drawn.iter().map(|(second, id, rule, value, version)| GroupEvent {
+                occurred_at: at((second + i64::try_from(*id).expect("small") * 7) % 60),
+                event_id: Uuid::from_u128(id + 1),
+                reference: ["a", "b", "c"][*rule],
+                value: ["u", "v", "w", "x"][*value],
+                terms: &terms[version % terms.len()],
+            }).collect();
+            let complete = completing(&events);
+            prop_assert_eq!(&complete, &by_definition(&events));
+
+            // More events only ever complete more.
+            let some = &events[..cut.min(events.len())];
+            prop_assert!(completing(some).is_subset(&complete));
+
+            // The order in which they come changes nothing.
+            let turned: Vec<_> = events.iter().rev().cloned().collect();
+            let turned: BTreeSet<usize> =
+                completing(&turned).into_iter().map(|place| events.len() - 1 - place).collect();
+            prop_assert_eq!(turned, complete);
+        }
+    }
+
+    #[test]
+    fn a_timespan_ends_with_the_event_and_does_not_hold_its_own_start() {
+        let terms = CorrelationTerms { timespan_seconds: 10, condition: CorrelationCondition::EventCount(2) };
+        let event = |n: u128, second| GroupEvent {
+            occurred_at: at(second),
+            event_id: Uuid::from_u128(n),
+            reference: "a",
+            value: "",
+            terms: &terms,
+        };
+        assert!(completing(&[event(1, 0), event(2, 10)]).is_empty());
+        assert_eq!(completing(&[event(1, 0), event(2, 9)]), BTreeSet::from([1]));
+        assert_eq!(completing(&[event(1, 5), event(2, 5)]), BTreeSet::from([0, 1]));
+        assert!(completing(&[event(1, 5), event(1, 5)]).is_empty(), "one event counts once");
+    }
+}
