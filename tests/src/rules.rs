@@ -131,7 +131,10 @@ fn our_own_rules_pass_their_own_examples() {
     let listed = hits(&listed);
     let ids: BTreeSet<_> = listed.iter().map(|rule| rule["rule_id"].as_str().expect("an id")).collect();
     assert_eq!(ids.len(), listed.len(), "an id names one rule");
-    assert_eq!(tested["rule_files"], Value::from(listed.len()));
+    let named: BTreeSet<_> = listed.iter().map(|rule| rule["rule_file"].as_str().expect("a file")).collect();
+    assert_eq!(tested["rule_files"], Value::from(named.len()), "every file holds a rule");
+    let correlations = listed.iter().filter(|rule| rule["format"] == "correlation").count();
+    assert!(correlations >= 5, "{correlations}");
 }
 
 const GOOD: &str = "title: Key created\nid: 11111111-2222-4333-8444-555555555555\nauthor: Ada\nlogsource:\n    \

@@ -68,6 +68,8 @@ async fn send_until(site: &Site, sent: &mut u32, sql: &'static str, expected: i6
 async fn changed_rules_are_in_force_without_a_restart() {
     const FIRST: &str = "SELECT count(DISTINCT rule_id) FROM risk_signal WHERE rule_id = 'first'";
     const ADDED: &str = "SELECT count(DISTINCT rule_version) FROM risk_signal WHERE rule_id = 'added'";
+    const CORRELATED: &str =
+        "SELECT count(DISTINCT rule_id) FROM risk_signal WHERE rule_id = 'again' AND entity LIKE '%user/ada'";
     let site = Site::new().await;
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("first.yml"), rule("first", "StopLogging")).expect("written");
@@ -83,5 +85,13 @@ async fn changed_rules_are_in_force_without_a_restart() {
 
     fs::write(&added, rule("added", "StopL*")).expect("written");
     send_until(&site, &mut sent, ADDED, 2).await;
+
+    // Three of them within an hour complete a correlation; its base rule alone says nothing.
+    let correlation = "title: Again\nid: again\nlevel: high\ncorrelation:\n  type: event_count\n  rules: [counted]\n  \
+                       group-by: [userIdentity.arn]\n  timespan: 1h\n  condition:\n    gte: 3\n---\n";
+    fs::write(folder.path().join("again.yml"), correlation.to_owned() + &rule("counted", "StopLogging"))
+        .expect("written");
+    send_until(&site, &mut sent, CORRELATED, 1).await;
+    assert_eq!(site.count("SELECT count(*) FROM risk_signal WHERE rule_id = 'counted'").await, 0);
     drop(stage);
 }

@@ -148,21 +148,21 @@ impl Process<'_> {
         let health = Health::default();
         let listener = listen(self.place.settings.stage.admin_listen).await?;
         let admin = admin_server::serve(listener, health.clone(), self.render_metrics(), self.stop.clone());
-        let mut roles: Vec<Role> = vec![Box::pin(admin)];
+        let mut started: Vec<Role> = vec![Box::pin(admin)];
         let mut rules = RuleSet::own();
         if names.iter().any(|name| name == Risk::NAME) {
             let settings = &self.place.settings.rules;
             let watched;
             (rules, watched) =
                 in_force::start(&RuleSources { own: settings.own, folders: settings.folders() })?;
-            roles.push(Box::pin(watched.follow(rules.clone(), self.stop.clone())));
+            started.push(Box::pin(watched.follow(rules.clone(), self.stop.clone())));
         }
         let stop = self.stop.clone();
-        roles.push(Box::pin(async move {
+        started.push(Box::pin(async move {
             runtime::run(&pipeline::with_rules(rules), &names, config, health, stop).await?;
             Ok(())
         }));
-        Ok(roles)
+        Ok(started)
     }
 
     fn render_metrics(&self) -> impl Fn() -> String + Clone + Send + Sync + 'static {

@@ -183,3 +183,81 @@ fn condition(rule: &CorrelationRule) -> Result<(CorrelationCondition, Vec<String
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::risk::sigma::{RuleProblem, SigmaEngine};
+
+    const BASE: &str = "title: Refused\nid: 7c1f6f0e-8a44-4a0e-9f55-6f1f5c6a2b11\nname: refused\n\
+                        logsource: {product: aws, service: cloudtrail}\n\
+                        detection: {s: {errorCode: AccessDenied}, condition: s}\nlevel: low\n";
+
+    fn load(correlation: &str) -> (SigmaEngine, Vec<RuleProblem>) {
+        let text = format!("title: Probing\nid: probing\nlevel: high\ncorrelation:\n{correlation}");
+        SigmaEngine::load([("base.yml", BASE), ("probing.yml", &text)])
+    }
+
+    #[track_caller]
+    fn check_unusable(correlation: &str, reason: &str) {
+        let (engine, problems) = load(correlation);
+        assert_eq!((engine.correlations().len(), problems.len()), (0, 1), "{problems:?}");
+        assert!(problems[0].reason.contains(reason), "{}", problems[0]);
+        assert!(engine.rules().all(|(_, rule)| rule.generates), "nobody wants its hits");
+    }
+
+    #[test]
+    fn a_hit_has_a_part_in_the_group_of_its_values() {
+        let counted = "  type: value_count\n  rules: [refused]\n  group-by: [who, region]\n  timespan: 5m\n  \
+                       aliases: {who: {refused: userIdentity.arn}}\n  condition: {gt: 3, field: eventName}\n";
+        let (engine, problems) = load(counted);
+        assert_eq!(problems, []);
+        let record = json!({"errorCode": "AccessDenied", "userIdentity": {"arn": "ada"}, "region": ["b", "a"],
+                            "eventName": "ListKeys"});
+        let hits = engine.evaluate_record("aws.cloudtrail", &record);
+        assert!(!hits[0].rule.generates, "it counts and says nothing by itself");
+        let parts = engine.parts(&hits[0], &record);
+        assert_eq!((parts.len(), parts[0].group.as_str()), (1, r#"["ada","b,a"]"#));
+        assert_eq!((parts[0].value.as_str(), parts[0].reference), ("ListKeys", "refused"));
+        let terms = &parts[0].correlation.terms;
+        assert_eq!(terms.condition, CorrelationCondition::ValueCount(4));
+        assert_eq!(terms.timespan_seconds, 300);
+        let nobody = json!({"errorCode": "AccessDenied", "region": "b", "eventName": "ListKeys"});
+        let hits = engine.evaluate_record("aws.cloudtrail", &nobody);
+        assert_eq!(engine.parts(&hits[0], &nobody), [], "without a value for each field it has no group");
+
+        let (engine, _) = load(&format!("{counted}generate: true\n"));
+        assert!(engine.rules().all(|(_, rule)| rule.generates));
+    }
+
+    #[test]
+    fn what_cannot_be_decided_is_reported() {
+        let by_id = "  rules: [7c1f6f0e-8a44-4a0e-9f55-6f1f5c6a2b11]\n  timespan: 5m\n";
+        let (engine, problems) = load(&format!("  type: event_count\n{by_id}  condition: {{gte: 2}}\n"));
+        assert_eq!((engine.correlations().len(), problems), (1, vec![]));
+        for operator in ["lt", "lte", "eq", "neq"] {
+            let condition = format!("  type: event_count\n{by_id}  condition: {{{operator}: 2}}\n");
+            check_unusable(&condition, "may still come in");
+        }
+        check_unusable(&format!("  type: value_count\n{by_id}  condition: {{gte: 2}}\n"), "needs `field`");
+        check_unusable(
+            &format!("  type: value_sum\n{by_id}  condition: {{gte: 2, field: a}}\n"),
+            "value_sum is not decided",
+        );
+        let other = "  timespan: 5m\n  condition: {gte: 2}\n";
+        check_unusable(&format!("  type: event_count\n  rules: [nothing]\n{other}"), "\"nothing\"");
+        check_unusable(&format!("  type: event_count\n  rules: [probing]\n{other}"), "\"probing\"");
+        check_unusable(&format!("  type: event_count\n  rules: []\n{other}"), "between 1 and 32");
+        check_unusable(&format!("  type: event_count\n  rules: [refused, refused]\n{other}"), "to each once");
+        check_unusable(
+            "  type: temporal\n  rules: [refused]\n  timespan: 1y\n",
+            "between a second and 90 days",
+        );
+        check_unusable(
+            "  type: temporal\n  rules: [refused]\n  timespan: 5m\n  condition: refused and not refused\n",
+            "names of rules",
+        );
+    }
+}

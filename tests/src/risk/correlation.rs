@@ -1,0 +1,168 @@
+//! Correlation: which events become signals depends on the set of them, whatever the order and whoever writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::{Rng as _, SeedableRng, rngs::StdRng};
+use schemas::changes::{
+    correlation::{CorrelationCondition, CorrelationPart, CorrelationSignal, CorrelationTerms},
+    risk::{RiskChange, SignalLevel},
+};
+use sinks::read_models::risk::{GroupEvent, completing};
+
+use super::fixture::{Event, Place, event_id, shuffled, signal, tenant, user};
+
+const TABLES: [&str; 6] = [
+    "risk_correlation_event",
+    "risk_correlation_group",
+    "risk_signal",
+    "risk_exposure",
+    "entity_risk",
+    "incident",
+];
+
+fn rules() -> Vec<(&'static str, Vec<CorrelationTerms>)> {
+    let ordered = ["a", "b"].map(str::to_owned).to_vec();
+    let terms = |timespan_seconds, condition| CorrelationTerms { timespan_seconds, condition };
+    vec![
+        // Of two versions of the rule; each event goes by the one that saw it.
+        (
+            "burst",
+            vec![
+                terms(120, CorrelationCondition::EventCount(4)),
+                terms(300, CorrelationCondition::EventCount(6)),
+            ],
+        ),
+        ("spread", vec![terms(200, CorrelationCondition::ValueCount(3))]),
+        ("both", vec![terms(60, CorrelationCondition::Temporal(ordered.clone()))]),
+        ("then", vec![terms(60, CorrelationCondition::TemporalOrdered(ordered))]),
+    ]
+}
+
+/// The part of the n-th event in a correlation.
+fn part(n: u64, rule: &str, (group, reference): (&str, &str), seconds: i64) -> CorrelationPart {
+    let signal = signal(n, rule, SignalLevel::High, &user(group), seconds);
+    CorrelationPart {
+        tenant: tenant(),
+        event_id: signal.event_id,
+        occurred_at: signal.occurred_at,
+        group: group.to_owned(),
+        reference: reference.to_owned(),
+        value: String::new(),
+        terms: CorrelationTerms { timespan_seconds: 60, condition: CorrelationCondition::EventCount(3) },
+        signal: CorrelationSignal {
+            rule: signal.rule,
+            score: signal.score,
+            dedupe_key: signal.dedupe_key,
+            evidence: signal.evidence,
+            touched: vec![(signal.entity, signal.hazard_micronats), (user("everybody"), 7)],
+        },
+        content_sha256: signal.content_sha256,
+    }
+}
+
+fn counted(part: CorrelationPart) -> RiskChange {
+    RiskChange::Part(Box::new(part))
+}
+
+fn events(seed: u64, count: u64) -> Vec<Event> {
+    let mut dice = StdRng::seed_from_u64(seed);
+    let event = |n: u64| {
+        let (group, seconds) = (["g", "h", "i"][dice.random_range(0..3)], dice.random_range(0..3 * 3_600));
+        let references: &[&str] = [&["a"][..], &["b"], &["a", "b"]][dice.random_range(0..3)];
+        let (value, version) = (["u", "v", "w", "x"][dice.random_range(0..4)], dice.random_range(0..2));
+        let mut parts = Vec::new();
+        for (rule, terms) in rules() {
+            for reference in references {
+                let mut part = part(n, rule, (group, reference), seconds);
+                part.value = if rule == "spread" { value.to_owned() } else { String::new() };
+                part.terms = terms[version % terms.len()].clone();
+                parts.push(counted(part));
+            }
+        }
+        parts
+    };
+    (0..count).map(event).collect()
+}
+
+/// Rule and event of everything that completes a rule, from the whole set at once.
+fn expected(events: &[Event]) -> BTreeSet<(String, String)> {
+    let mut groups: BTreeMap<(&str, &str), Vec<GroupEvent<'_>>> = BTreeMap::new();
+    for change in events.iter().flatten() {
+        let RiskChange::Part(part) = change else { panic!("only parts were made") };
+        groups.entry((&part.signal.rule.id, &part.group)).or_default().push(GroupEvent {
+            occurred_at: part.occurred_at,
+            event_id: *part.event_id.as_uuid(),
+            reference: &part.reference,
+            value: &part.value,
+            terms: &part.terms,
+        });
+    }
+    let complete = |((rule, _), events): (&(&str, &str), &Vec<GroupEvent<'_>>)| -> Vec<(String, String)> {
+        let told = |place: usize| ((*rule).to_owned(), events[place].event_id.to_string());
+        completing(events).into_iter().map(told).collect()
+    };
+    groups.iter().flat_map(complete).collect()
+}
+
+async fn built(events: &[Event], partitions: usize, size: usize) -> (Place, Vec<Vec<String>>) {
+    let mut place = Place::new().await;
+    let mut members = Vec::new();
+    for number in 0..partitions {
+        let mut member = place.member(i32::try_from(number).expect("small")).await;
+        let own: Vec<Event> = events.iter().skip(number).step_by(partitions).cloned().collect();
+        members.push(tokio::spawn(async move {
+            for batch in own.chunks(size) {
+                member.deliver(batch).await;
+            }
+        }));
+    }
+    for member in members {
+        member.await.expect("no panic");
+    }
+    let mut tables = Vec::new();
+    for table in TABLES {
+        tables.push(place.dump(table).await);
+    }
+    (place, tables)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn order_partitions_and_batches_complete_the_same_events() {
+    let events = events(3, 300);
+    let (mut place, expected_tables) = built(&events, 1, 300).await;
+    let expected = expected(&events);
+    assert!(rules().iter().all(|(rule, _)| expected.iter().any(|(found, _)| found == rule)), "{expected:?}");
+    let found: Vec<(String, String)> = sqlx::query_as(
+        "SELECT rule_id, event_id::text FROM risk_signal WHERE entity = 'everybody' ORDER BY 1, 2",
+    )
+    .fetch_all(&mut place.owner)
+    .await
+    .expect("rows");
+    assert_eq!(found.len(), expected.len(), "each once");
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
+    for (seed, partitions, size) in [(1, 1, 1), (2, 3, 7), (3, 4, 40)] {
+        let (_, found) = built(&shuffled(events.clone(), seed), partitions, size).await;
+        for (table, (found, expected)) in TABLES.iter().zip(found.iter().zip(&expected_tables)) {
+            assert_eq!(found, expected, "{table}, seed {seed}, {partitions} partitions");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_late_event_completes_those_after_it_and_a_second_delivery_nothing() {
+    let mut place = Place::new().await;
+    let mut member = place.member(0).await;
+    let event = |n, seconds| vec![counted(part(n, "burst", ("g", "a"), seconds))];
+    member.deliver(&[event(1, 0), event(2, 50), event(3, 59)]).await;
+    let signals = "SELECT event_id FROM risk_signal WHERE entity = 'g' ORDER BY occurred_at";
+    let completed = async |place: &mut Place| -> Vec<uuid::Uuid> {
+        sqlx::query_scalar(signals).fetch_all(&mut place.owner).await.expect("rows")
+    };
+    assert_eq!(completed(&mut place).await, [*event_id(3).as_uuid()]);
+    // Between the first and the second: now the second, too, is the third within a minute.
+    assert_eq!(member.deliver(&[event(4, 20)]).await, [1, 0, 0, 0]);
+    assert_eq!(completed(&mut place).await, [2, 3].map(|n| *event_id(n).as_uuid()));
+    assert_eq!(place.hazard("g").await, 1_309_333, "two signals within an hour count once");
+    assert_eq!(member.deliver(&[event(4, 20), event(1, 0)]).await, [0, 2, 0, 0]);
+    assert_eq!(completed(&mut place).await.len(), 2);
+}
