@@ -264,6 +264,7 @@ fn print_places(deployment: &Deployment, endpoints: &Endpoints) {
     }
     lines.push(String::new());
     lines.push("try  weir query audit --limit 10".to_owned());
+    lines.push("     weir query risk".to_owned());
     lines.push("     weir import cloudtrail DIR".to_owned());
     lines.push(format!("     curl -H 'Authorization: Bearer {token}' '{query_api}/api/v1/audit?limit=1'"));
     lines.push("stop weir down".to_owned());
