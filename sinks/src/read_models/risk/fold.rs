@@ -179,7 +179,7 @@ async fn lock(tx: &mut PgConnection, entities: &[EntityKey<'_>]) -> sqlx::Result
     .bind(&keys.ids)
     .execute(&mut *tx)
     .await?;
-    sqlx::query_scalar(
+    let newest_hours: Vec<i64> = sqlx::query_scalar(
         "SELECT e.newest_hour FROM unnest($1::text[], $2::text[], $3::text[])
                   WITH ORDINALITY AS a(tenant_id, entity_kind, entity, nth)
            JOIN entity_risk AS e USING (tenant_id, entity_kind, entity) ORDER BY a.nth FOR UPDATE OF e",
@@ -188,7 +188,9 @@ async fn lock(tx: &mut PgConnection, entities: &[EntityKey<'_>]) -> sqlx::Result
     .bind(&keys.kinds)
     .bind(&keys.ids)
     .fetch_all(tx)
-    .await
+    .await?;
+    // Each was made above: fewer would mean that the rows of one entity are taken for another's.
+    if newest_hours.len() == entities.len() { Ok(newest_hours) } else { Err(sqlx::Error::RowNotFound) }
 }
 
 /// What new signals add to one row of `risk_exposure`.
