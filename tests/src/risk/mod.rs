@@ -1,5 +1,6 @@
 //! Risk on real servers: facts in, exposures, scores and incidents out, whatever the order.
 
+mod backtest;
 mod correlation;
 pub(crate) mod fixture;
 mod incidents;

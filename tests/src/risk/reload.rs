@@ -46,7 +46,7 @@ impl Drop for Stage {
     }
 }
 
-fn rule(name: &str, call: &str) -> String {
+pub(super) fn rule(name: &str, call: &str) -> String {
     format!(
         "title: Rule {name}\nid: {name}\nlogsource:\n  product: aws\n  service: cloudtrail\n\
          detection:\n  selection:\n    eventName: {call}\n  condition: selection\nlevel: high\n"

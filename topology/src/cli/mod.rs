@@ -76,7 +76,7 @@ enum Command {
     DeadLetter(dead_letter::DeadLetterArgs),
     /// Register the event schemas, or check a cluster's.
     Schema(schema::SchemaArgs),
-    /// Try detection rules on files, check them, run their examples; needs no server.
+    /// Try detection rules on files or on the past, check them, run their examples.
     Rules(rules::RulesArgs),
     /// Measure, beside a peer, in one run.
     Bench(bench::BenchArgs),
@@ -149,7 +149,7 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::Stage(args) => stage::stage(args).await,
         Command::DeadLetter(args) => dead_letter::dead_letter(args).await,
         Command::Schema(args) => schema::schema(args).await,
-        Command::Rules(args) => rules::rules(args),
+        Command::Rules(args) => rules::rules(args).await,
         Command::Bench(args) => bench::bench(args).await,
         Command::Healthcheck { url } => {
             let ready = status::answers(&status::client()?, &url).await;

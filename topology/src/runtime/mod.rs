@@ -22,6 +22,7 @@ pub(crate) mod driver;
 mod fatal;
 pub(crate) mod fingerprint;
 mod health;
+pub mod history;
 pub(crate) mod intake;
 pub mod keys;
 pub mod log_ends;

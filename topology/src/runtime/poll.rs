@@ -190,7 +190,7 @@ impl<D: Decide, Q: Schemas> Poller<'_, D, Q> {
 
 /// The message's headers. A name that is not UTF-8 makes the client panic; such a record has none for us, and
 /// is parked for the lack of them.
-fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Vec<(&'a str, Option<&'a [u8]>)> {
+pub(super) fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Vec<(&'a str, Option<&'a [u8]>)> {
     let Some(headers) = message.headers() else { return Vec::new() };
     let read = || headers.iter().map(|header| (header.key, header.value)).collect();
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_default()

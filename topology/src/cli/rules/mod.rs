@@ -1,5 +1,6 @@
-//! `weir rules`: detection rules on files of records, without a server.
+//! `weir rules`: detection rules on files of records, without a server, and on the past of the pipeline.
 
+mod backtest;
 mod check;
 mod examples;
 pub(super) mod in_force;
@@ -41,6 +42,8 @@ enum RulesCommand {
     },
     /// Run each rule's own examples (`NAME.examples.yml` beside `NAME.yml`); exit 1 if one goes wrong.
     Test(examples::TestArgs),
+    /// Run other rules over past events of the pipeline: what they would add and remove. Touches nothing.
+    Backtest(backtest::BacktestArgs),
     /// Show one rule: what it reads, what it says, and its text.
     Explain {
         /// Its id, title or file.
@@ -58,12 +61,13 @@ struct WhichRules {
 }
 
 /// Scans, checks, lists, tests or explains.
-pub(super) fn rules(args: RulesArgs) -> anyhow::Result<Outcome> {
+pub(super) async fn rules(args: RulesArgs) -> anyhow::Result<Outcome> {
     match args.command {
         RulesCommand::Scan(args) => scan::scan(args),
         RulesCommand::Check(args) => check::check(&args),
         RulesCommand::List { rules, output } => list(&rules, output),
         RulesCommand::Test(args) => examples::test(&args),
+        RulesCommand::Backtest(args) => backtest::backtest(args).await,
         RulesCommand::Explain { rule, rules } => explain(&rule, &rules),
     }
 }

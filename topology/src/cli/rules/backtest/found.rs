@@ -1,0 +1,186 @@
+//! What two sets of rules find in the same events, and the difference.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use anyhow::ensure;
+use processors::risk::sigma::{Rule, SigmaEngine};
+use schemas::{Envelope, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+use sinks::read_models::risk::{GroupEvent, completing};
+use uuid::Uuid;
+
+use super::read;
+
+/// Most hits of both sets that are held: about 200 MB.
+const MAX_HITS: usize = 2_000_000;
+
+/// What one rule finds in one set and in the other.
+#[derive(Debug, Serialize)]
+pub(super) struct Difference {
+    pub(super) rule_id: String,
+    pub(super) title: String,
+    pub(super) level: &'static str,
+    author: Option<String>,
+    /// Events that it finds in the candidate set.
+    pub(super) candidate: usize,
+    /// Events that it finds in the present set.
+    pub(super) present: usize,
+    /// Events that only the candidate finds.
+    pub(super) added: usize,
+    /// Events that only the present finds.
+    pub(super) removed: usize,
+    pub(super) examples_added: Vec<Uuid>,
+    pub(super) examples_removed: Vec<Uuid>,
+}
+
+/// Hits of both sets, so far.
+pub(super) struct Found {
+    candidate: Side,
+    present: Side,
+    seen: HashSet<Uuid>,
+    pub(super) unreadable: u64,
+    pub(super) duplicates: u64,
+}
+
+/// One set of rules, and what it found.
+struct Side {
+    engine: SigmaEngine,
+    /// By rule id.
+    hits: BTreeMap<String, BTreeSet<Uuid>>,
+    /// By place of the correlation, tenant and group.
+    counted: BTreeMap<(usize, String, String), Vec<Counted>>,
+    held: usize,
+}
+
+/// An event that a correlation counts.
+struct Counted {
+    occurred_at: Timestamp,
+    event_id: Uuid,
+    reference: String,
+    value: String,
+}
+
+impl Found {
+    pub(super) fn new(candidate: SigmaEngine, present: SigmaEngine) -> Self {
+        let [candidate, present] = [candidate, present].map(|engine| Side {
+            engine,
+            hits: BTreeMap::new(),
+            counted: BTreeMap::new(),
+            held: 0,
+        });
+        Self { candidate, present, seen: HashSet::new(), unreadable: 0, duplicates: 0 }
+    }
+
+    /// Asks both sets. Fails where more is found than can be held.
+    pub(super) fn see(&mut self, event: &Envelope) -> anyhow::Result<()> {
+        let Some(native) = &event.native else { return Ok(()) };
+        let sides = [&self.candidate, &self.present];
+        if !sides.iter().any(|side| side.engine.reads(&native.format)) {
+            return Ok(());
+        }
+        let Some(record) = read(&native.record) else {
+            self.unreadable += 1;
+            return Ok(());
+        };
+        let id = *event.id.as_uuid();
+        let before = self.candidate.held + self.present.held;
+        if self.seen.contains(&id) {
+            self.duplicates += 1;
+            return Ok(());
+        }
+        self.candidate.see(event, &native.format, &record);
+        self.present.see(event, &native.format, &record);
+        let held = self.candidate.held + self.present.held;
+        // Only what was found could be counted twice.
+        if held > before {
+            self.seen.insert(id);
+        }
+        ensure!(held <= MAX_HITS, "more than {MAX_HITS} hits are too many to compare; choose a shorter time");
+        Ok(())
+    }
+
+    /// Every rule of the candidate set, and those of the present set that found something: the largest difference first.
+    pub(super) fn differences(mut self, examples: usize) -> Vec<Difference> {
+        self.candidate.correlate();
+        self.present.correlate();
+        let none = BTreeSet::new();
+        let mut rules: BTreeMap<&str, &Rule> = BTreeMap::new();
+        let of_present = self.present.rules().filter(|rule| self.present.hits.contains_key(&rule.id));
+        for rule in of_present.chain(self.candidate.rules()) {
+            rules.insert(&rule.id, rule);
+        }
+        let mut differences: Vec<Difference> = rules
+            .into_values()
+            .map(|rule| {
+                let candidate = self.candidate.hits.get(&rule.id).unwrap_or(&none);
+                let present = self.present.hits.get(&rule.id).unwrap_or(&none);
+                Difference {
+                    rule_id: rule.id.clone(),
+                    title: rule.title.clone(),
+                    level: rule.level.name(),
+                    author: rule.author.clone(),
+                    candidate: candidate.len(),
+                    present: present.len(),
+                    added: candidate.difference(present).count(),
+                    removed: present.difference(candidate).count(),
+                    examples_added: candidate.difference(present).take(examples).copied().collect(),
+                    examples_removed: present.difference(candidate).take(examples).copied().collect(),
+                }
+            })
+            .collect();
+        differences.sort_by_key(|rule| std::cmp::Reverse(rule.added + rule.removed));
+        differences
+    }
+}
+
+impl Side {
+    /// The rules that give signals.
+    fn rules(&self) -> impl Iterator<Item = &Rule> {
+        let correlations = self.engine.correlations().iter().map(|correlation| &correlation.rule);
+        self.engine.rules().map(|(_, rule)| rule).filter(|rule| rule.generates).chain(correlations)
+    }
+
+    fn see(&mut self, event: &Envelope, format: &str, record: &Value) {
+        let event_id = *event.id.as_uuid();
+        for hit in self.engine.evaluate_record(format, record) {
+            if hit.rule.generates {
+                self.held += 1;
+                self.hits.entry(hit.rule.id.clone()).or_default().insert(event_id);
+            }
+            for part in self.engine.parts(&hit, record) {
+                let same = |other: &_| std::ptr::eq(other, part.correlation);
+                let Some(place) = self.engine.correlations().iter().position(same) else { continue };
+                self.held += 1;
+                let key = (place, event.tenant.as_str().to_owned(), part.group);
+                self.counted.entry(key).or_default().push(Counted {
+                    occurred_at: event.occurred_at,
+                    event_id,
+                    reference: part.reference.to_owned(),
+                    value: part.value,
+                });
+            }
+        }
+    }
+
+    /// Which of the counted events complete their correlation.
+    fn correlate(&mut self) {
+        for ((place, ..), counted) in &self.counted {
+            let correlation = &self.engine.correlations()[*place];
+            let events: Vec<GroupEvent<'_>> = counted
+                .iter()
+                .map(|event| GroupEvent {
+                    occurred_at: event.occurred_at,
+                    event_id: event.event_id,
+                    reference: &event.reference,
+                    value: &event.value,
+                    terms: &correlation.terms,
+                })
+                .collect();
+            for place in completing(&events) {
+                let hits = self.hits.entry(correlation.rule.id.clone()).or_default();
+                hits.insert(events[place].event_id);
+            }
+        }
+    }
+}
