@@ -11,7 +11,7 @@ use schemas::{
     EventId, TenantId, Timestamp,
     changes::{
         RiskChange,
-        correlation::{CorrelationPart, CorrelationSignal, CorrelationTerms},
+        correlation::{CorrelationCondition, CorrelationPart, CorrelationSignal, CorrelationTerms},
     },
 };
 use sqlx::PgConnection;
@@ -20,6 +20,9 @@ use uuid::Uuid;
 pub use self::decision::{GroupEvent, completing};
 use super::facts;
 use crate::{batch::TopicPartition, read_models::Fact};
+
+/// Most rules that a correlation refers to, each of which may fire on one event.
+const MAX_ROWS_OF_EVENT: i64 = 32;
 
 /// Tenant, correlation rule, group.
 type GroupKey<'a> = (&'a str, &'a str, &'a str);
@@ -118,18 +121,21 @@ struct Stored {
     terms: String,
 }
 
-/// Every stored event that new ones may complete, or that may count for one of these; by group.
+type Row = (i64, Timestamp, Uuid, String, String, String);
+
+/// Every stored event that new ones may complete, and of those before them what may count for one of these; by group.
 async fn events_around(
     tx: &mut PgConnection,
     groups: &BTreeMap<GroupKey<'_>, Group<'_>>,
 ) -> sqlx::Result<Vec<Vec<Stored>>> {
-    let rows: Vec<(i64, Timestamp, Uuid, String, String, String)> = sqlx::query_as(
+    let mut stored: Vec<Vec<Stored>> = groups.iter().map(|_| Vec::new()).collect();
+    let since: Vec<Row> = sqlx::query_as(
         "SELECT a.nth, e.occurred_at, e.event_id, e.reference, e.value, e.terms::text
            FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[]) WITH ORDINALITY
                   AS a(tenant_id, rule_id, group_key, oldest, newest, nth)
            JOIN risk_correlation_group AS g USING (tenant_id, rule_id, group_key)
            JOIN risk_correlation_event AS e USING (tenant_id, rule_id, group_key)
-          WHERE e.occurred_at > a.oldest - make_interval(secs => g.longest_seconds::float8)
+          WHERE e.occurred_at >= a.oldest
             AND e.occurred_at < a.newest + make_interval(secs => g.longest_seconds::float8)",
     )
     .bind(column(groups, |key, _| key.0))
@@ -137,15 +143,99 @@ async fn events_around(
     .bind(column(groups, |key, _| key.2))
     .bind(column(groups, |_, group| group.oldest))
     .bind(column(groups, |_, group| group.newest))
+    .fetch_all(&mut *tx)
+    .await?;
+    sort_in(&mut stored, since);
+    let wanted = stored.iter().map(|events| Before::wanted_by(events)).collect::<sqlx::Result<Vec<_>>>()?;
+    let before: Vec<Row> = sqlx::query_as(
+        "SELECT nth, occurred_at, event_id, reference, value, terms::text FROM (
+           SELECT DISTINCT ON (a.nth, e.of) a.nth, e.*
+             FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::bigint[])
+                    WITH ORDINALITY AS a(tenant_id, rule_id, group_key, oldest, one_per, at_most, nth)
+             JOIN risk_correlation_group AS g USING (tenant_id, rule_id, group_key)
+            CROSS JOIN LATERAL (
+                  SELECT e.occurred_at, e.event_id, e.reference, e.value, e.terms,
+                         CASE a.one_per WHEN 'value' THEN e.value COLLATE \"C\" WHEN 'reference' THEN e.reference
+                                        ELSE e.event_id::text || e.reference END AS of
+                    FROM risk_correlation_event AS e
+                   WHERE e.tenant_id = a.tenant_id AND e.rule_id = a.rule_id AND e.group_key = a.group_key
+                     AND e.occurred_at < a.oldest
+                     AND e.occurred_at > a.oldest - make_interval(secs => g.longest_seconds::float8)
+                   ORDER BY e.occurred_at DESC LIMIT a.at_most) AS e
+            ORDER BY a.nth, e.of, e.occurred_at DESC) AS latest",
+    )
+    .bind(column(groups, |key, _| key.0))
+    .bind(column(groups, |key, _| key.1))
+    .bind(column(groups, |key, _| key.2))
+    .bind(column(groups, |_, group| group.oldest))
+    .bind(wanted.iter().map(Before::one_per).collect::<Vec<_>>())
+    .bind(wanted.iter().map(Before::at_most).collect::<Vec<_>>())
     .fetch_all(tx)
     .await?;
-    let mut stored: Vec<Vec<Stored>> = groups.iter().map(|_| Vec::new()).collect();
+    sort_in(&mut stored, before);
+    Ok(stored)
+}
+
+fn sort_in(stored: &mut [Vec<Stored>], rows: Vec<Row>) {
     for (nth, occurred_at, event_id, reference, value, terms) in rows {
         if let Some(group) = usize::try_from(nth - 1).ok().and_then(|place| stored.get_mut(place)) {
             group.push(Stored { occurred_at, event_id, reference, value, terms });
         }
     }
-    Ok(stored)
+}
+
+/// What is enough of the events before the new ones: whether these themselves complete anything cannot change, so they
+/// only have to count for later events. Otherwise a busy group would be read again and again.
+enum Before {
+    /// The latest events, so many: older ones add nothing once there are enough.
+    Latest(i64),
+    /// The latest event of each value.
+    OfEachValue,
+    /// The latest event of each rule.
+    OfEachReference,
+    All,
+}
+
+impl Before {
+    /// What these events, which may be completed, need.
+    fn wanted_by(events: &[Stored]) -> sqlx::Result<Self> {
+        let texts: BTreeSet<&str> = events.iter().map(|event| event.terms.as_str()).collect();
+        let mut wanted: Option<Self> = None;
+        for text in texts {
+            let terms: CorrelationTerms = decoded(text)?;
+            let by_terms = match terms.condition {
+                CorrelationCondition::EventCount(n) => {
+                    Self::Latest(i64::try_from(n).unwrap_or(i64::MAX).saturating_mul(MAX_ROWS_OF_EVENT))
+                }
+                CorrelationCondition::ValueCount(_) => Self::OfEachValue,
+                CorrelationCondition::Temporal(_) => Self::OfEachReference,
+                CorrelationCondition::TemporalOrdered(_) => Self::All,
+            };
+            wanted = Some(match (wanted, by_terms) {
+                (None, only) => only,
+                (Some(Self::Latest(one)), Self::Latest(other)) => Self::Latest(one.max(other)),
+                (Some(Self::OfEachValue), Self::OfEachValue) => Self::OfEachValue,
+                (Some(Self::OfEachReference), Self::OfEachReference) => Self::OfEachReference,
+                _ => Self::All,
+            });
+        }
+        Ok(wanted.unwrap_or(Self::All))
+    }
+
+    fn one_per(&self) -> &'static str {
+        match self {
+            Self::OfEachValue => "value",
+            Self::OfEachReference => "reference",
+            Self::Latest(_) | Self::All => "event",
+        }
+    }
+
+    fn at_most(&self) -> Option<i64> {
+        match self {
+            Self::Latest(rows) => Some(*rows),
+            Self::OfEachValue | Self::OfEachReference | Self::All => None,
+        }
+    }
 }
 
 /// The events that complete their condition and did not before the new ones were stored.
