@@ -16,7 +16,8 @@ CREATE TABLE risk_correlation_event (
   terms jsonb NOT NULL,                  -- timespan and condition, by the rule's version at that time
   signal jsonb NOT NULL,                 -- what the event becomes once it completes the condition
   content_sha256 bytea NOT NULL,         -- the event's
-  PRIMARY KEY (tenant_id, rule_id, event_id, reference)
+  -- The event first: of the two indexes only the other one serves who looks for a group, whatever is known of the table.
+  PRIMARY KEY (tenant_id, event_id, rule_id, reference)
 );
 CREATE INDEX risk_correlation_event_group ON risk_correlation_event (tenant_id, rule_id, group_key, occurred_at);
 

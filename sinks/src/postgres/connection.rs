@@ -29,8 +29,8 @@ pub(super) async fn connect(config: &SinkConfig) -> sqlx::Result<Session> {
         ("synchronous_commit", "on"),
         ("default_transaction_isolation", "read committed"),
         ("TimeZone", "UTC"),
-        // Parameters are arrays of a few to a few thousand: planning each anew costs more than most of them.
-        ("plan_cache_mode", "force_generic_plan"),
+        // Rows are looked up by key. A plan that was made while the tables were empty would read all of them for ever.
+        ("enable_seqscan", "off"),
     ]);
     let connecting = async {
         let mut connection = options.connect().await?;
