@@ -7,7 +7,7 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
 };
 use http::{HeaderMap, Uri};
-use schemas::{TenantId, access::Scope, events::OutcomeStatus, problem::Problem};
+use schemas::{access::Scope, events::OutcomeStatus, problem::Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -18,6 +18,7 @@ use super::{
     answer::{Refusal, nothing_here},
     cursor::Binding,
     freshness::{await_positions, parse_positions},
+    paging::Paging,
     parameters::Parameters,
     uncancelled,
 };
@@ -26,10 +27,7 @@ use crate::read_models::{
     audit_entry::read::{self, AuditFilter, AuditItem, Detail, PageRequest},
 };
 
-/// Entries on a page when nobody says how many.
-const DEFAULT_LIMIT: u16 = 50;
-/// Most entries on a page.
-pub(super) const MAX_LIMIT: u16 = 1000;
+const ROUTE: &str = "/api/v1/audit";
 
 /// A page of the audit log.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -93,10 +91,9 @@ pub(super) async fn list(
     uri: Uri,
 ) -> Result<Json<AuditPage>, Refusal> {
     let caller = authorize(&api.keys, &headers, Scope::AuditRead)?;
-    let (mut request, cursor, wanted) = parse(&uri)?;
-    let binding = binding(&caller.tenant, &request.filter);
-    request.after = cursor.map(|cursor| api.cursor_key.open(&binding, &cursor)).transpose()?;
-    await_positions(&api, read::STAGE, &wanted).await?;
+    let (mut request, paging) = parse(&uri)?;
+    let binding = Binding::of(ROUTE, &caller.tenant, &request.filter);
+    request.after = paging.begin(&api, read::STAGE, &binding).await?;
     let (pool, tenant) = (api.pool.clone(), caller.tenant.clone());
     let page = uncancelled(async move { read::page(&pool, &tenant, &request).await }).await?;
     let next_cursor = page.next.map(|end| api.cursor_key.seal(&binding, &end));
@@ -141,8 +138,8 @@ pub(super) async fn one(
     Ok(Json(AuditAnswer { item, position }))
 }
 
-/// The question, its cursor, and the positions to wait for.
-fn parse(uri: &Uri) -> Result<(PageRequest, Option<String>, Positions), Refusal> {
+/// The question, and which page of its answer.
+fn parse(uri: &Uri) -> Result<(PageRequest, Paging), Refusal> {
     let mut given = Parameters::of(uri);
     let filter = AuditFilter {
         actor: given.text("actor"),
@@ -161,17 +158,11 @@ fn parse(uri: &Uri) -> Result<(PageRequest, Option<String>, Positions), Refusal>
         given.refuse("from", "must not lie after to");
     }
     let detail = given.parsed("include", "record", |text| (text == "record").then_some(Detail::Record));
-    let cursor = given.text("cursor");
-    let limit = limit(&mut given);
-    let wanted = parse_positions(&mut given);
+    let paging = Paging::of(&mut given);
     given.finish()?;
-    Ok((PageRequest { filter, after: None, limit, detail: detail.unwrap_or_default() }, cursor, wanted))
-}
-
-/// `limit`, or the default.
-pub(super) fn limit(given: &mut Parameters) -> u16 {
-    let parse = |text: &str| text.parse().ok().filter(|n| (1..=MAX_LIMIT).contains(n));
-    given.parsed("limit", "a whole number from 1 to 1000", parse).unwrap_or(DEFAULT_LIMIT)
+    let request =
+        PageRequest { filter, after: None, limit: paging.limit, detail: detail.unwrap_or_default() };
+    Ok((request, paging))
 }
 
 fn outcome(name: &str) -> Option<OutcomeStatus> {
@@ -180,14 +171,12 @@ fn outcome(name: &str) -> Option<OutcomeStatus> {
         .find(|outcome| outcome.name() == name)
 }
 
-fn binding<'a>(tenant: &'a TenantId, filter: &AuditFilter) -> Binding<'a> {
-    let question = serde_json::to_string(filter).expect("filters hold only strings and instants");
-    Binding { route: "/api/v1/audit", tenant, question }
-}
-
 #[cfg(test)]
 mod tests {
+    use schemas::TenantId;
+
     use super::*;
+    use crate::query_api::paging::{DEFAULT_LIMIT, MAX_LIMIT};
 
     fn parsed(query: &str) -> Result<PageRequest, Vec<String>> {
         let uri: Uri = format!("/api/v1/audit?{query}").parse().expect("an address");
@@ -274,7 +263,8 @@ mod tests {
     #[test]
     fn another_filter_is_another_question() {
         let tenant = TenantId::new("acme").expect("valid");
-        let question = |query: &str| binding(&tenant, &parsed(query).expect("valid").filter).question;
+        let question =
+            |query: &str| Binding::of(ROUTE, &tenant, &parsed(query).expect("valid").filter).question;
         assert_eq!(question("actor=a&limit=3"), question("limit=9&actor=a"));
         assert_ne!(question("actor=a"), question("action=a"));
         assert_ne!(question("actor=a"), question("actor=a&outcome=success"));

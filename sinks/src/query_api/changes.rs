@@ -8,7 +8,6 @@ use axum::{
 };
 use http::{HeaderMap, Uri};
 use schemas::{
-    TenantId,
     access::Scope,
     changes::change_review::{PlanReading, Route},
     problem::Problem,
@@ -20,9 +19,9 @@ use super::{
     Api,
     access::authorize,
     answer::{Refusal, nothing_here},
-    audit::limit,
     cursor::Binding,
     freshness::{await_positions, parse_positions},
+    paging::Paging,
     parameters::Parameters,
     uncancelled,
 };
@@ -34,6 +33,7 @@ use crate::read_models::{
     },
 };
 
+const ROUTE: &str = "/api/v1/changes";
 /// Longest id that is looked for, in bytes; none is kept longer.
 const MAX_ID_BYTES: usize = 512;
 
@@ -93,10 +93,9 @@ pub(super) async fn list(
     uri: Uri,
 ) -> Result<Json<ChangesPage>, Refusal> {
     let caller = authorize(&api.keys, &headers, Scope::Read)?;
-    let (mut request, cursor, wanted) = parse(&uri)?;
-    let binding = binding(&caller.tenant, &request.filter);
-    request.after = cursor.map(|cursor| api.cursor_key.open(&binding, &cursor)).transpose()?;
-    await_positions(&api, read::STAGE, &wanted).await?;
+    let (mut request, paging) = parse(&uri)?;
+    let binding = Binding::of(ROUTE, &caller.tenant, &request.filter);
+    request.after = paging.begin(&api, read::STAGE, &binding).await?;
     let (pool, tenant) = (api.pool.clone(), caller.tenant.clone());
     let page = uncancelled(async move { read::page(&pool, &tenant, &request).await }).await?;
     let next_cursor = page.next.map(|end| api.cursor_key.seal(&binding, &end));
@@ -142,8 +141,8 @@ pub(super) async fn one(
     Ok(Json(ChangeAnswer { item, position }))
 }
 
-/// The question, its cursor, and the positions to wait for.
-fn parse(uri: &Uri) -> Result<(ChangesRequest, Option<String>, Positions), Refusal> {
+/// The question, and which page of its answer.
+fn parse(uri: &Uri) -> Result<(ChangesRequest, Paging), Refusal> {
     let mut given = Parameters::of(uri);
     let filter = ChangeFilter {
         state: given.parsed(
@@ -162,14 +161,7 @@ fn parse(uri: &Uri) -> Result<(ChangesRequest, Option<String>, Positions), Refus
         project: given.text("project"),
         requester: given.text("requester"),
     };
-    let cursor = given.text("cursor");
-    let limit = limit(&mut given);
-    let wanted = parse_positions(&mut given);
+    let paging = Paging::of(&mut given);
     given.finish()?;
-    Ok((ChangesRequest { filter, after: None, limit }, cursor, wanted))
-}
-
-fn binding<'a>(tenant: &'a TenantId, filter: &ChangeFilter) -> Binding<'a> {
-    let question = serde_json::to_string(filter).expect("filters hold only strings");
-    Binding { route: "/api/v1/changes", tenant, question }
+    Ok((ChangesRequest { filter, after: None, limit: paging.limit }, paging))
 }

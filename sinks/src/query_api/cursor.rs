@@ -90,6 +90,15 @@ pub(super) struct Binding<'a> {
     pub(super) question: String,
 }
 
+impl<'a> Binding<'a> {
+    /// Binds to a question of a tenant.
+    pub(super) fn of<T: Serialize>(route: &'static str, tenant: &'a TenantId, question: &T) -> Self {
+        let question =
+            serde_json::to_string(question).expect("filters hold only strings, numbers and instants");
+        Self { route, tenant, question }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -10,6 +10,7 @@ mod changes;
 mod cursor;
 mod freshness;
 mod health;
+mod paging;
 mod parameters;
 mod pipeline;
 mod risk;

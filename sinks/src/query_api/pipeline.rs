@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Api, access::authorize, answer::Refusal, audit::limit, cursor::Binding, parameters::Parameters,
+    Api, access::authorize, answer::Refusal, cursor::Binding, paging::limit, parameters::Parameters,
     uncancelled,
 };
 use crate::read_models::{
@@ -103,8 +103,7 @@ pub(super) async fn parked(
     };
     let (cursor, limit) = (given.text("cursor"), limit(&mut given));
     given.finish()?;
-    let question = serde_json::to_string(&filter).expect("filters hold only strings");
-    let binding = Binding { route: "/api/v1/parked", tenant: &caller.tenant, question };
+    let binding = Binding::of("/api/v1/parked", &caller.tenant, &filter);
     let after = cursor.map(|cursor| api.cursor_key.open(&binding, &cursor)).transpose()?;
     let (pool, tenant) = (api.pool.clone(), caller.tenant.clone());
     let page =

@@ -8,7 +8,7 @@ use axum::{
 };
 use http::{HeaderMap, Uri};
 use schemas::{
-    TenantId, Timestamp,
+    Timestamp,
     access::Scope,
     changes::risk::{Entity, EntityKind, TriageDecision},
     problem::Problem,
@@ -21,9 +21,9 @@ use super::{
     Api,
     access::authorize,
     answer::{Refusal, nothing_here},
-    audit::limit,
     cursor::Binding,
     freshness::{await_positions, parse_positions},
+    paging::Paging,
     parameters::Parameters,
     uncancelled,
 };
@@ -136,15 +136,14 @@ pub(super) async fn entities(
         min_level: given.parsed("level", "unknown, low, moderate, high or critical", RiskLevel::from_name),
         as_of: given.instant("as_of"),
     };
-    let (cursor, limit, wanted) = (given.text("cursor"), limit(&mut given), parse_positions(&mut given));
+    let paging = Paging::of(&mut given);
     given.finish()?;
     let question = (&filter, filter.min_level.map(RiskLevel::name));
-    let binding = binding(ENTITIES, &caller.tenant, &question);
-    let after = cursor.map(|cursor| api.cursor_key.open(&binding, &cursor)).transpose()?;
-    await_positions(&api, STAGE, &wanted).await?;
+    let binding = Binding::of(ENTITIES, &caller.tenant, &question);
+    let after = paging.begin(&api, STAGE, &binding).await?;
     let now = chrono::Utc::now();
     let as_of = filter.as_of.unwrap_or(now);
-    let request = EntityPageRequest { filter: filter.clone(), after, limit, now };
+    let request = EntityPageRequest { filter: filter.clone(), after, limit: paging.limit, now };
     let (pool, tenant) = (api.pool.clone(), caller.tenant.clone());
     let page = uncancelled(async move { entities::page(&pool, &tenant, &request).await }).await?;
     let next_cursor = page.next.map(|end| api.cursor_key.seal(&binding, &end));
@@ -233,14 +232,13 @@ pub(super) async fn signals(
     let caller = authorize(&api.keys, &headers, Scope::RiskRead)?;
     let mut given = Parameters::of(&uri);
     let (from, to) = (given.instant("from"), given.instant("to"));
-    let (cursor, limit, wanted) = (given.text("cursor"), limit(&mut given), parse_positions(&mut given));
+    let paging = Paging::of(&mut given);
     given.finish()?;
     let entity = named_entity(named)?;
     let question = (entity.kind.name(), entity.id(), from, to);
-    let binding = binding(SIGNALS, &caller.tenant, &question);
-    let after = cursor.map(|cursor| api.cursor_key.open(&binding, &cursor)).transpose()?;
-    await_positions(&api, STAGE, &wanted).await?;
-    let request = SignalPageRequest { entity: entity.clone(), from, to, after, limit };
+    let binding = Binding::of(SIGNALS, &caller.tenant, &question);
+    let after = paging.begin(&api, STAGE, &binding).await?;
+    let request = SignalPageRequest { entity: entity.clone(), from, to, after, limit: paging.limit };
     let (pool, tenant) = (api.pool.clone(), caller.tenant.clone());
     let page = uncancelled(async move { signals::page(&pool, &tenant, &request).await }).await?;
     let next_cursor = page.next.map(|end| api.cursor_key.seal(&binding, &end));
@@ -286,13 +284,12 @@ pub(super) async fn incidents(
         from: given.instant("from"),
         to: given.instant("to"),
     };
-    let (cursor, limit, wanted) = (given.text("cursor"), limit(&mut given), parse_positions(&mut given));
+    let paging = Paging::of(&mut given);
     given.finish()?;
     let question = (&filter, filter.status.map(TriageDecision::name));
-    let binding = binding(INCIDENTS, &caller.tenant, &question);
-    let after = cursor.map(|cursor| api.cursor_key.open(&binding, &cursor)).transpose()?;
-    await_positions(&api, STAGE, &wanted).await?;
-    let request = IncidentPageRequest { filter: filter.clone(), after, limit };
+    let binding = Binding::of(INCIDENTS, &caller.tenant, &question);
+    let after = paging.begin(&api, STAGE, &binding).await?;
+    let request = IncidentPageRequest { filter: filter.clone(), after, limit: paging.limit };
     let (pool, tenant) = (api.pool.clone(), caller.tenant.clone());
     let page = uncancelled(async move { incidents::page(&pool, &tenant, &request).await }).await?;
     let next_cursor = page.next.map(|end| api.cursor_key.seal(&binding, &end));
@@ -346,9 +343,4 @@ fn kind(given: &mut Parameters, name: &'static str) -> Option<EntityKind> {
 fn named_entity(named: Result<Path<(String, String)>, PathRejection>) -> Result<Entity, Refusal> {
     let named = named.ok().and_then(|Path((kind, id))| Entity::new(EntityKind::from_name(&kind)?, &id));
     named.ok_or_else(nothing_here)
-}
-
-fn binding<'a, T: Serialize>(route: &'static str, tenant: &'a TenantId, question: &T) -> Binding<'a> {
-    let question = serde_json::to_string(question).expect("filters hold only strings and instants");
-    Binding { route, tenant, question }
 }

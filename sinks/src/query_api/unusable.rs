@@ -9,13 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Api,
-    access::authorize,
-    answer::Refusal,
-    audit::limit,
-    cursor::Binding,
-    freshness::{await_positions, parse_positions},
-    parameters::Parameters,
+    Api, access::authorize, answer::Refusal, cursor::Binding, paging::Paging, parameters::Parameters,
     uncancelled,
 };
 use crate::read_models::{
@@ -64,11 +58,10 @@ pub(super) async fn list(
 ) -> Result<Json<UnusablePage>, Refusal> {
     let caller = authorize(&api.keys, &headers, Scope::RiskRead)?;
     let mut given = Parameters::of(&uri);
-    let (cursor, limit, wanted) = (given.text("cursor"), limit(&mut given), parse_positions(&mut given));
+    let paging = Paging::of(&mut given);
     given.finish()?;
-    let binding = Binding { route: "/api/v1/risk/unusable", tenant: &caller.tenant, question: String::new() };
-    let after = cursor.map(|cursor| api.cursor_key.open(&binding, &cursor)).transpose()?;
-    await_positions(&api, STAGE, &wanted).await?;
+    let binding = Binding::of("/api/v1/risk/unusable", &caller.tenant, &());
+    let (after, limit) = (paging.begin(&api, STAGE, &binding).await?, paging.limit);
     let (pool, tenant) = (api.pool.clone(), caller.tenant.clone());
     let page = uncancelled(async move { unusable::page(&pool, &tenant, (after, limit)).await }).await?;
     let next_cursor = page.next.map(|end| api.cursor_key.seal(&binding, &end));

@@ -7,5 +7,5 @@ pub mod risk;
 mod snapshot;
 mod writing;
 
-pub use snapshot::{Positions, ReadError, STATEMENT_TIMEOUT, reader_pool};
+pub use snapshot::{Page, Positions, ReadError, STATEMENT_TIMEOUT, reader_pool};
 pub use writing::{Fact, ReadModel, WritePath};

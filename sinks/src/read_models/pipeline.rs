@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     batch::TopicPartition,
-    read_models::snapshot::{Positions, ReadError, Snapshot, begin},
+    read_models::snapshot::{Page, Positions, ReadError, Snapshot, begin},
 };
 
 /// Where each partition ends: the offset that its next record will get. Told by whoever talks to Kafka.
@@ -300,17 +300,6 @@ pub struct ParkedItem {
     pub status: String,
 }
 
-/// Parked records of one page.
-#[derive(Debug)]
-pub struct ParkedPage {
-    /// Last parked first.
-    pub items: Vec<ParkedItem>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<ParkedKey>,
-    /// What the page reflects.
-    pub positions: Positions,
-}
-
 impl ParkedItem {
     /// The record's place in the order of pages.
     fn key(&self) -> ParkedKey {
@@ -326,7 +315,7 @@ pub async fn parked(
     tenant: &TenantId,
     filter: &ParkedFilter,
     (after, limit): (Option<&ParkedKey>, u16),
-) -> Result<ParkedPage, ReadError> {
+) -> Result<Page<ParkedItem, ParkedKey>, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, filter.stage.as_deref()).await?;
     let mut query = QueryBuilder::<Postgres>::new(
         "SELECT stage, topic, partition, record_offset, recorded_at, event_id, value_size, reason, detail,
@@ -355,7 +344,7 @@ pub async fn parked(
     let more = items.len() > usize::from(limit);
     items.truncate(usize::from(limit));
     let next = items.last().filter(|_| more).map(ParkedItem::key);
-    Ok(ParkedPage { items, next, positions: snapshot.positions })
+    Ok(Page { items, next, positions: snapshot.positions })
 }
 
 #[cfg(test)]

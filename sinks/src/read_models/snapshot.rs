@@ -72,6 +72,17 @@ pub fn reader_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
         .connect_lazy_with(options))
 }
 
+/// The rows of one page.
+#[derive(Debug)]
+pub struct Page<T, K> {
+    /// In the order that the question promises.
+    pub items: Vec<T>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<K>,
+    /// What the page reflects.
+    pub positions: Positions,
+}
+
 /// A consistent view of one tenant's rows and of the stage positions that they reflect.
 ///
 /// Dropping it ends its transaction, after the answer has been sent.

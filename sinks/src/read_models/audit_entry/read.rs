@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     compress,
-    read_models::snapshot::{Positions, ReadError, Snapshot},
+    read_models::snapshot::{Page, Positions, ReadError, Snapshot},
 };
 
 /// The stage that fills the table; its positions say what an answer reflects.
@@ -91,17 +91,6 @@ pub struct PageRequest {
     pub detail: Detail,
 }
 
-/// Entries of one page.
-#[derive(Debug)]
-pub struct Page {
-    /// Newest first.
-    pub items: Vec<AuditItem>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<PageKey>,
-    /// What the page reflects.
-    pub positions: Positions,
-}
-
 /// One entry of the audit log, as it is answered.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct AuditItem {
@@ -164,7 +153,11 @@ pub struct RecordPosition {
 }
 
 /// A page of the tenant's entries, newest first.
-pub async fn page(pool: &PgPool, tenant: &TenantId, request: &PageRequest) -> Result<Page, ReadError> {
+pub async fn page(
+    pool: &PgPool,
+    tenant: &TenantId,
+    request: &PageRequest,
+) -> Result<Page<AuditItem, PageKey>, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let mut query = page_query(tenant, request);
     let mut rows = query.build().fetch(snapshot.connection());

@@ -17,7 +17,7 @@ use super::{
     facts::facts_of,
     states::{ApprovalState, Decision, ProvisioningState},
 };
-use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
+use crate::read_models::snapshot::{Page, Positions, ReadError, Snapshot};
 
 /// The stage that fills the table; its positions say what an answer reflects.
 pub const STAGE: &str = "change_review";
@@ -62,17 +62,6 @@ pub struct ChangesRequest {
     pub after: Option<ChangeKey>,
     /// Most changes on the page.
     pub limit: u16,
-}
-
-/// Changes of one page.
-#[derive(Debug)]
-pub struct ChangesFound {
-    /// Newest first.
-    pub items: Vec<ChangeItem>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<ChangeKey>,
-    /// What the page reflects.
-    pub positions: Positions,
 }
 
 /// One change, as it is answered.
@@ -183,7 +172,7 @@ pub async fn page(
     pool: &PgPool,
     tenant: &TenantId,
     request: &ChangesRequest,
-) -> Result<ChangesFound, ReadError> {
+) -> Result<Page<ChangeItem, ChangeKey>, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let rows = page_query(tenant, request).build().fetch_all(snapshot.connection()).await?;
     let mut items = rows.iter().map(item).collect::<Result<Vec<_>, _>>()?;
@@ -192,7 +181,7 @@ pub async fn page(
     items.truncate(usize::from(request.limit));
     let end = |item: &ChangeItem| ChangeKey { last_at: item.last_at, change_id: item.change_id.clone() };
     let next = items.last().filter(|_| more).map(end);
-    Ok(ChangesFound { items, next, positions: snapshot.positions })
+    Ok(Page { items, next, positions: snapshot.positions })
 }
 
 /// The tenant's change with that id.

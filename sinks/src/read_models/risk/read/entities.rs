@@ -20,7 +20,7 @@ use super::{
     STAGE,
     changed::{EntityName, Since, push_decided_since, weights},
 };
-use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
+use crate::read_models::snapshot::{Page, ReadError, Snapshot};
 
 /// What an entity must fulfil; absent parts do not constrain.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -62,17 +62,6 @@ pub struct EntityPageRequest {
     pub limit: u16,
     /// The present, by the reader's clock.
     pub now: Timestamp,
-}
-
-/// Entities of one page.
-#[derive(Debug)]
-pub struct EntityPage {
-    /// Most at risk first.
-    pub items: Vec<EntityRisk>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<EntityPageKey>,
-    /// What the page reflects.
-    pub positions: Positions,
 }
 
 /// How much an entity is at risk.
@@ -142,7 +131,7 @@ pub async fn page(
     pool: &PgPool,
     tenant: &TenantId,
     request: &EntityPageRequest,
-) -> Result<EntityPage, ReadError> {
+) -> Result<Page<EntityRisk, EntityPageKey>, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let at = request.filter.as_of.unwrap_or(request.now);
     let question = Question { tenant, request, at };
@@ -154,7 +143,7 @@ pub async fn page(
     let next = (ranked.len() > limit).then(|| ranked[limit - 1].page_key());
     ranked.truncate(limit);
     let items = ranked.into_iter().map(|ranked| ranked.scored(hour_of(at)).entity).collect();
-    Ok(EntityPage { items, next, positions: snapshot.positions })
+    Ok(Page { items, next, positions: snapshot.positions })
 }
 
 struct Question<'a> {

@@ -17,7 +17,7 @@ use super::{
     },
     STAGE,
 };
-use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
+use crate::read_models::snapshot::{Page, Positions, ReadError, Snapshot};
 
 /// What an incident must fulfil; absent parts do not constrain.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -53,17 +53,6 @@ pub struct IncidentPageRequest {
     pub after: Option<IncidentPageKey>,
     /// Most incidents on the page.
     pub limit: u16,
-}
-
-/// Incidents of one page.
-#[derive(Debug)]
-pub struct IncidentPage {
-    /// Newest first.
-    pub items: Vec<IncidentItem>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<IncidentPageKey>,
-    /// What the page reflects.
-    pub positions: Positions,
 }
 
 /// An entity in more danger than one should sleep through.
@@ -185,7 +174,7 @@ pub async fn page(
     pool: &PgPool,
     tenant: &TenantId,
     request: &IncidentPageRequest,
-) -> Result<IncidentPage, ReadError> {
+) -> Result<Page<IncidentItem, IncidentPageKey>, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let filter = &request.filter;
     let mut query = select(tenant);
@@ -217,7 +206,7 @@ pub async fn page(
     items.truncate(limit);
     let next =
         items.last().filter(|_| more).map(|last| IncidentPageKey { last_at: last.last_at, id: last.id });
-    Ok(IncidentPage { items, next, positions: snapshot.positions })
+    Ok(Page { items, next, positions: snapshot.positions })
 }
 
 /// The tenant's incident with that id.

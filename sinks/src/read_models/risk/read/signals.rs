@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::STAGE;
-use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
+use crate::read_models::snapshot::{Page, ReadError, Snapshot};
 
 /// A rule that fired on an event, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema, FromRow)]
@@ -76,17 +76,6 @@ pub struct SignalPageRequest {
     pub limit: u16,
 }
 
-/// Signals of one page.
-#[derive(Debug)]
-pub struct SignalPage {
-    /// Newest first.
-    pub items: Vec<SignalItem>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<SignalPageKey>,
-    /// What the page reflects.
-    pub positions: Positions,
-}
-
 const COLUMNS: &str = "event_id, occurred_at, rule_id, rule_version, rule_title, rule_author, rule_file, level, score, \
     hazard_micronats, tactics, techniques, actor, action, source, native_format, matched";
 
@@ -95,7 +84,7 @@ pub async fn page(
     pool: &PgPool,
     tenant: &TenantId,
     request: &SignalPageRequest,
-) -> Result<SignalPage, ReadError> {
+) -> Result<Page<SignalItem, SignalPageKey>, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let mut query = select(tenant, &request.entity);
     if let Some(from) = request.from {
@@ -119,7 +108,7 @@ pub async fn page(
         event_id: last.event_id,
         rule_id: last.rule_id.clone(),
     });
-    Ok(SignalPage { items, next, positions: snapshot.positions })
+    Ok(Page { items, next, positions: snapshot.positions })
 }
 
 /// The entity's newest signals, up to an instant where one is given.

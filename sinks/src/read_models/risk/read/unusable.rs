@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::STAGE;
-use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
+use crate::read_models::snapshot::{Page, ReadError, Snapshot};
 
 /// An event that should have counted and could not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, FromRow)]
@@ -34,23 +34,12 @@ pub struct UnusablePageKey {
     pub event_id: Uuid,
 }
 
-/// Events of one page.
-#[derive(Debug)]
-pub struct UnusablePage {
-    /// Newest first.
-    pub items: Vec<UnusableItem>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<UnusablePageKey>,
-    /// What the page reflects.
-    pub positions: Positions,
-}
-
 /// A page of the tenant's events that could not be used, newest first.
 pub async fn page(
     pool: &PgPool,
     tenant: &TenantId,
     (after, limit): (Option<UnusablePageKey>, u16),
-) -> Result<UnusablePage, ReadError> {
+) -> Result<Page<UnusableItem, UnusablePageKey>, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let mut query = QueryBuilder::new(
         "SELECT event_id, occurred_at, source, format, reason FROM risk_unusable WHERE tenant_id = ",
@@ -68,5 +57,5 @@ pub async fn page(
         .last()
         .filter(|_| more)
         .map(|last| UnusablePageKey { occurred_at: last.occurred_at, event_id: last.event_id });
-    Ok(UnusablePage { items, next, positions: snapshot.positions })
+    Ok(Page { items, next, positions: snapshot.positions })
 }
