@@ -30,6 +30,8 @@ use super::{
         description = "Takes events, other systems' records and commands over HTTP, and answers once Kafka has them.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
+    // What stands only in a list of answers is not found by itself.
+    components(schemas(commands::Commanded)),
     modifiers(&ApiKey)
 )]
 struct Described;

@@ -7,13 +7,10 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, Utc};
-use schemas::{
-    events::{Governance, GovernanceKind},
-    problem::Problem,
-};
+use schemas::events::{Governance, GovernanceKind};
 use utoipa::ToSchema;
 
-use super::{Command, Commanded, MAX_ID_BYTES, in_path};
+use super::{Command, CommandAnswer, MAX_ID_BYTES, in_path};
 use crate::gateway::{App, refusal::Refusal};
 
 /// What an approval request may say besides, for those who decide.
@@ -64,15 +61,7 @@ pub(super) struct DecideChange {
     params(("change_id" = String, Path, description = "The change's id"),
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
     request_body = RequestApproval,
-    responses(
-        (status = 202, description = "stored", body = Commanded),
-        (status = 400, description = "not JSON, or a bad header", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "names every wrong member", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 503, description = "Kafka cannot take it now", body = Problem,
-            content_type = "application/problem+json"),
-    )
+    responses(CommandAnswer)
 )]
 pub(super) async fn request_approval(
     State(app): State<Arc<App>>,
@@ -108,15 +97,7 @@ pub(super) async fn request_approval(
     params(("change_id" = String, Path, description = "The change's id"),
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
     request_body = DecideChange,
-    responses(
-        (status = 202, description = "stored", body = Commanded),
-        (status = 400, description = "not JSON, or a bad header", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "names every wrong member", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 503, description = "Kafka cannot take it now", body = Problem,
-            content_type = "application/problem+json"),
-    )
+    responses(CommandAnswer)
 )]
 pub(super) async fn decide(
     State(app): State<Arc<App>>,

@@ -26,11 +26,11 @@ use schemas::{
     access::Principal,
     codec,
     events::{Actor, ActorKind, Governance},
-    problem::ProblemKind,
+    problem::{Problem, ProblemKind},
 };
 use serde::Serialize;
 use tokio::time::Instant;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::form::Form;
@@ -63,9 +63,35 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(risk::triage))
 }
 
+/// What a command is answered with, for the description.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes the answers, which are made where they are given")]
+pub(super) enum CommandAnswer {
+    #[response(status = 202, description = "stored")]
+    Stored(Commanded),
+    #[response(
+        status = 400,
+        description = "not JSON, or a bad header",
+        content_type = "application/problem+json"
+    )]
+    Unreadable(Problem),
+    #[response(
+        status = 422,
+        description = "names every wrong member",
+        content_type = "application/problem+json"
+    )]
+    Wrong(Problem),
+    #[response(
+        status = 503,
+        description = "Kafka cannot take it now",
+        content_type = "application/problem+json"
+    )]
+    Unavailable(Problem),
+}
+
 /// The event that a command became, and where it is.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Commanded {
+pub(in crate::gateway) struct Commanded {
     /// The event's id; the same for a repeat with the same `Idempotency-Key`.
     #[schema(format = "uuid")]
     event_id: String,

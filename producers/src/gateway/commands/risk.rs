@@ -11,12 +11,11 @@ use rust_decimal::Decimal;
 use schemas::{
     changes::risk::{Entity, EntityKind, TriageDecision},
     events::{Governance, GovernanceKind},
-    problem::Problem,
 };
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Command, Commanded, MAX_ID_BYTES, in_path};
+use super::{Command, CommandAnswer, MAX_ID_BYTES, in_path};
 use crate::gateway::{App, refusal::Refusal};
 
 /// Longest name of a watchlist and of a rule, in bytes.
@@ -103,15 +102,7 @@ pub(super) struct EntityName {
         ("id" = String, Path, description = "Its id; `/` is written `%2F`"),
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
     request_body = SetCriticality,
-    responses(
-        (status = 202, description = "stored", body = Commanded),
-        (status = 400, description = "not JSON, or a bad header", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "names every wrong member", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 503, description = "Kafka cannot take it now", body = Problem,
-            content_type = "application/problem+json"),
-    )
+    responses(CommandAnswer)
 )]
 pub(super) async fn set_criticality(
     State(app): State<Arc<App>>,
@@ -143,15 +134,7 @@ pub(super) async fn set_criticality(
         ("id" = String, Path, description = "Its id; `/` is written `%2F`"),
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
     request_body = ChangeWatchlist,
-    responses(
-        (status = 202, description = "stored", body = Commanded),
-        (status = 400, description = "not JSON, or a bad header", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "names every wrong member", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 503, description = "Kafka cannot take it now", body = Problem,
-            content_type = "application/problem+json"),
-    )
+    responses(CommandAnswer)
 )]
 pub(super) async fn change_watchlist(
     State(app): State<Arc<App>>,
@@ -187,15 +170,7 @@ pub(super) async fn change_watchlist(
     params(("id" = String, Path, description = "The incident's id, a UUID"),
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
     request_body = TriageIncident,
-    responses(
-        (status = 202, description = "stored", body = Commanded),
-        (status = 400, description = "not JSON, or a bad header", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "names every wrong member", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 503, description = "Kafka cannot take it now", body = Problem,
-            content_type = "application/problem+json"),
-    )
+    responses(CommandAnswer)
 )]
 pub(super) async fn triage(
     State(app): State<Arc<App>>,
