@@ -1,7 +1,7 @@
 //! Events about changes, and a database in which their facts are stored.
 
 use processors::{Processor, change_review::ChangeReview};
-use rand::{Rng as _, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use rand::{Rng as _, SeedableRng, rngs::StdRng};
 use schemas::{
     Envelope, Event, EventId, Native, Source, TenantId, Timestamp, Topic,
     changes::ChangeFact,
@@ -12,15 +12,10 @@ use schemas::{
     },
 };
 use serde_json::{Value, json};
-use sinks::{
-    Batch, ClaimRequest, OffsetRange, RawRecord, RecordChanges, Settlement, Sink, TopicPartition,
-    postgres::{PostgresSink, SinkConfig},
-    read_models::change_review::ChangeReviews,
-};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sinks::read_models::change_review::ChangeReviews;
 use uuid::Uuid;
 
-use crate::support;
+use crate::support::projection::{self, Projection};
 
 pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_timestamp(1_700_000_000 + seconds, 0).expect("a time")
@@ -144,84 +139,23 @@ fn any_event(n: u64, dice: &mut StdRng) -> Envelope {
     }
 }
 
-/// The same events in another order.
-pub(crate) fn shuffled(mut events: Vec<Envelope>, seed: u64) -> Vec<Envelope> {
-    events.shuffle(&mut StdRng::seed_from_u64(seed));
-    events
-}
+/// Who delivers what the processor makes of events to the stage's sink.
+pub(crate) struct Changes;
 
-/// A database of its own.
-pub(crate) struct Place {
-    pub(crate) url: String,
-    pub(crate) owner: PgConnection,
-}
+impl Projection for Changes {
+    type Model = ChangeReviews;
+    type Event = Envelope;
+    const STAGE: &'static str = ChangeReview::NAME;
+    const TOPIC: Topic = Topic::Infrastructure;
+    const ROW: &'static str = "(to_jsonb(t) - '{topic,partition,record_offset}'::text[])::text";
 
-impl Place {
-    pub(crate) async fn new() -> Self {
-        let url = support::database().await;
-        let owner = PgConnection::connect(&url).await.expect("the database takes connections");
-        Self { url, owner }
+    fn model() -> ChangeReviews {
+        ChangeReviews
     }
 
-    /// A stage's member that has claimed a partition.
-    pub(crate) async fn member(&self, partition: i32) -> Member {
-        Member::new(&self.url, partition).await
-    }
-
-    /// Every row of a table without its place in Kafka, in order.
-    pub(crate) async fn dump(&mut self, table: &str) -> Vec<String> {
-        let rows = format!(
-            "SELECT (to_jsonb(t) - '{{topic,partition,record_offset}}'::text[])::text FROM {table} AS t"
-        );
-        let rows: Result<Vec<String>, _> =
-            sqlx::query_scalar(AssertSqlSafe(rows)).fetch_all(&mut self.owner).await;
-        let mut rows = rows.expect("rows");
-        rows.sort_unstable();
-        rows
+    fn changes(event: &Envelope) -> Vec<ChangeFact> {
+        ChangeReview.process(event)
     }
 }
 
-/// Who writes one partition.
-pub(crate) struct Member {
-    sink: PostgresSink<ChangeReviews>,
-    partition: TopicPartition,
-    position: i64,
-    owner_epoch: i64,
-}
-
-impl Member {
-    /// Claims a partition in the database at that URL.
-    pub(crate) async fn new(url: &str, partition: i32) -> Self {
-        let config = SinkConfig {
-            stage: ChangeReview::NAME.into(),
-            url: url.into(),
-            owner: "test".into(),
-            cluster_id: "test".into(),
-            version: "test".into(),
-        };
-        let mut sink = PostgresSink::new(config, ChangeReviews);
-        let partition = TopicPartition { topic: Topic::Infrastructure, partition };
-        let claim = sink.claim(&[ClaimRequest { partition, low: 0 }]).await.expect("claimed").remove(0);
-        Self { sink, partition, position: claim.position, owner_epoch: claim.owner_epoch }
-    }
-
-    /// Delivers what the processor makes of events as one batch; applied, duplicate, ignored, parked.
-    pub(crate) async fn deliver(&mut self, events: &[Envelope]) -> [i64; 4] {
-        let start = self.position;
-        let upto = start + i64::try_from(events.len()).expect("small");
-        let record = |(offset, event): (i64, &Envelope)| RecordChanges::<ChangeFact> {
-            range: 0,
-            offset,
-            settlement: Settlement::Apply(ChangeReview.process(event)),
-            raw: RawRecord::default(),
-            identity: None,
-        };
-        let records = (start..).zip(events).map(record).collect();
-        let range =
-            OffsetRange { partition: self.partition, start, upto, last: None, owner_epoch: self.owner_epoch };
-        let settled = self.sink.deliver(&Batch { records, ranges: vec![range] }).await.expect("delivered");
-        self.position = upto;
-        let counts = &settled.ranges[0];
-        [counts.applied, counts.duplicate, counts.ignored, counts.parked]
-    }
-}
+pub(crate) type Place = projection::Place<Changes>;

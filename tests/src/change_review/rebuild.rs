@@ -8,40 +8,14 @@ use proptest::{
 };
 use schemas::{Envelope, TenantId, Topic, events::InfrastructureKind};
 
-use super::fixture::{Place, asked, at, decided, events, infrastructure, proposed, shuffled};
+use super::fixture::{Place, asked, at, decided, events, infrastructure, proposed};
+use crate::support::projection::{in_batches, in_partitions, shuffled};
 
 const TABLES: [&str; 2] = ["change_fact", "change_review"];
 
 /// Both tables after the events have come in these batches, each partition by a member of its own, all at once.
 async fn built(partitions: Vec<Vec<Vec<Envelope>>>) -> Vec<Vec<String>> {
-    let mut place = Place::new().await;
-    let mut members = Vec::new();
-    for (number, batches) in (0..).zip(partitions) {
-        let mut member = place.member(number).await;
-        members.push(tokio::spawn(async move {
-            for batch in batches {
-                member.deliver(&batch).await;
-            }
-        }));
-    }
-    for member in members {
-        member.await.expect("no panic");
-    }
-    let mut tables = Vec::new();
-    for table in TABLES {
-        tables.push(place.dump(table).await);
-    }
-    tables
-}
-
-fn in_batches(events: &[Envelope], size: usize) -> Vec<Vec<Envelope>> {
-    events.chunks(size).map(<[Envelope]>::to_vec).collect()
-}
-
-fn in_partitions(events: &[Envelope], count: usize, size: usize) -> Vec<Vec<Vec<Envelope>>> {
-    let part =
-        |number: usize| -> Vec<Envelope> { events.iter().skip(number).step_by(count).cloned().collect() };
-    (0..count).map(|number| in_batches(&part(number), size)).collect()
+    Place::built(partitions, &TABLES).await.1
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use sinks::query_api::{ChangeAnswer, ChangesPage};
 
 use super::fixture::Api;
-use crate::change_review::fixture::{Member, asked, decided, infrastructure, proposed};
+use crate::change_review::fixture::{Place, asked, decided, infrastructure, proposed};
 
 /// An API over these changes of acme's: `CR-prod` is blocked, `CR-data` approved and applied, `CR/odd id` asked for.
 async fn api() -> Api {
     let api = Api::start().await;
-    let mut member = Member::new(&api.database, 0).await;
+    let mut member = Place::at(api.database.clone()).await.member(0).await;
     let mut foreign = proposed(90, "CR-foreign", "aws_db_instance.a", 500);
     foreign.tenant = TenantId::new("other").expect("valid");
     let events = [

@@ -9,7 +9,8 @@ use schemas::changes::{
 };
 use sinks::read_models::risk::{GroupEvent, completing};
 
-use super::fixture::{Event, Place, event_id, shuffled, signal, tenant, user};
+use super::fixture::{Event, Place, event_id, signal, tenant, user};
+use crate::support::projection::{in_partitions, shuffled};
 
 const TABLES: [&str; 6] = [
     "risk_correlation_event",
@@ -105,25 +106,7 @@ fn expected(events: &[Event]) -> BTreeSet<(String, String)> {
 }
 
 async fn built(events: &[Event], partitions: usize, size: usize) -> (Place, Vec<Vec<String>>) {
-    let mut place = Place::new().await;
-    let mut members = Vec::new();
-    for number in 0..partitions {
-        let mut member = place.member(i32::try_from(number).expect("small")).await;
-        let own: Vec<Event> = events.iter().skip(number).step_by(partitions).cloned().collect();
-        members.push(tokio::spawn(async move {
-            for batch in own.chunks(size) {
-                member.deliver(batch).await;
-            }
-        }));
-    }
-    for member in members {
-        member.await.expect("no panic");
-    }
-    let mut tables = Vec::new();
-    for table in TABLES {
-        tables.push(place.dump(table).await);
-    }
-    (place, tables)
+    Place::built(in_partitions(events, partitions, size), &TABLES).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,6 @@
 //! Facts about risk, and a database in which they are stored.
 
-use rand::{Rng as _, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use rand::{Rng as _, SeedableRng, rngs::StdRng};
 use schemas::{
     EventId, TenantId, Timestamp, Topic,
     changes::risk::{
@@ -8,15 +8,10 @@ use schemas::{
         SignalLevel, SignalRule, TriageDecision, hazard_micronats,
     },
 };
-use sinks::{
-    Batch, ClaimRequest, OffsetRange, RawRecord, RecordChanges, Settlement, Sink, TopicPartition,
-    postgres::{PostgresSink, SinkConfig},
-    read_models::risk::RiskSignals,
-};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sinks::read_models::risk::RiskSignals;
 use uuid::Uuid;
 
-use crate::support;
+use crate::support::projection::{self, Projection};
 
 /// What one event causes.
 pub(crate) type Event = Vec<RiskChange>;
@@ -140,86 +135,34 @@ fn event(n: u64, entities: &[Entity], dice: &mut StdRng) -> Event {
     }
 }
 
-/// The same events in another order.
-pub(crate) fn shuffled(mut events: Vec<Event>, seed: u64) -> Vec<Event> {
-    events.shuffle(&mut StdRng::seed_from_u64(seed));
-    events
+/// Who delivers what events cause to the stage's sink.
+pub(crate) struct Risk;
+
+impl Projection for Risk {
+    type Model = RiskSignals;
+    type Event = Event;
+    const STAGE: &'static str = "risk";
+    const TOPIC: Topic = Topic::Activity;
+
+    fn model() -> RiskSignals {
+        RiskSignals::new()
+    }
+
+    fn changes(event: &Event) -> Vec<RiskChange> {
+        event.clone()
+    }
 }
 
-/// A database of its own.
-pub(crate) struct Place {
-    pub(crate) url: String,
-    pub(crate) owner: PgConnection,
-}
+pub(crate) type Place = projection::Place<Risk>;
+pub(crate) type Member = projection::Member<Risk>;
 
 impl Place {
-    pub(crate) async fn new() -> Self {
-        Self::at(support::database().await).await
-    }
-
-    /// A database that is there already.
-    pub(crate) async fn at(url: String) -> Self {
-        let owner = PgConnection::connect(&url).await.expect("the database takes connections");
-        Self { url, owner }
-    }
-
-    /// A stage's member that has claimed a partition.
-    pub(crate) async fn member(&self, partition: i32) -> Member {
-        let config = SinkConfig {
-            stage: "risk".into(),
-            url: self.url.clone(),
-            owner: "test".into(),
-            cluster_id: "test".into(),
-            version: "test".into(),
-        };
-        let mut sink = PostgresSink::new(config, RiskSignals::new());
-        let partition = TopicPartition { topic: Topic::Activity, partition };
-        let claim = sink.claim(&[ClaimRequest { partition, low: 0 }]).await.expect("claimed").remove(0);
-        Member { sink, partition, position: claim.position, owner_epoch: claim.owner_epoch }
-    }
-
-    /// Every row of a table, in order.
-    pub(crate) async fn dump(&mut self, table: &str) -> Vec<String> {
-        let rows = format!("SELECT t::text FROM {table} AS t ORDER BY t::text COLLATE \"C\"");
-        sqlx::query_scalar(AssertSqlSafe(rows)).fetch_all(&mut self.owner).await.expect("rows")
-    }
-
-    /// The score of a user at an hour of event time, as a reader computes it from the stored row.
+    /// The weighted hazard of a user, in micronats, as it is stored.
     pub(crate) async fn hazard(&mut self, entity: &str) -> i64 {
         sqlx::query_scalar("SELECT hazard_micronats FROM entity_risk WHERE entity = $1")
             .bind(entity)
             .fetch_one(&mut self.owner)
             .await
             .expect("the entity's row")
-    }
-}
-
-/// Who writes one partition.
-pub(crate) struct Member {
-    sink: PostgresSink<RiskSignals>,
-    partition: TopicPartition,
-    position: i64,
-    owner_epoch: i64,
-}
-
-impl Member {
-    /// Delivers events as one batch; applied, duplicate, ignored, parked.
-    pub(crate) async fn deliver(&mut self, events: &[Event]) -> [i64; 4] {
-        let start = self.position;
-        let upto = start + i64::try_from(events.len()).expect("small");
-        let record = |(offset, changes): (i64, &Event)| RecordChanges {
-            range: 0,
-            offset,
-            settlement: Settlement::Apply(changes.clone()),
-            raw: RawRecord::default(),
-            identity: None,
-        };
-        let records = (start..).zip(events).map(record).collect();
-        let range =
-            OffsetRange { partition: self.partition, start, upto, last: None, owner_epoch: self.owner_epoch };
-        let settled = self.sink.deliver(&Batch { records, ranges: vec![range] }).await.expect("delivered");
-        self.position = upto;
-        let counts = &settled.ranges[0];
-        [counts.applied, counts.duplicate, counts.ignored, counts.parked]
     }
 }

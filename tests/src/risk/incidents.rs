@@ -8,7 +8,8 @@ use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::fixture::{Event, Place, events, fact, shuffled, signal, triage, user};
+use super::fixture::{Event, Place, events, fact, signal, triage, user};
+use crate::support::projection::shuffled;
 
 const HOUR: i64 = 3600;
 

@@ -2,47 +2,15 @@
 
 use schemas::changes::risk::SignalLevel;
 
-use super::fixture::{Event, Place, criticality, event_id, events, fact, shuffled, signal, user};
+use super::fixture::{Event, Place, criticality, event_id, events, fact, signal, user};
+use crate::support::projection::{in_batches, in_partitions, shuffled};
 
 const DERIVED: [&str; 3] = ["risk_exposure", "entity_risk", "incident"];
 const FACTS: [&str; 3] = ["risk_signal", "risk_weight", "risk_triage"];
 
 /// Every table after the events have come in these batches, each partition by a member of its own, all at once.
 async fn built(partitions: Vec<Vec<Vec<Event>>>) -> Vec<Vec<String>> {
-    let mut place = Place::new().await;
-    let mut members = Vec::new();
-    for (number, batches) in (0..).zip(partitions) {
-        let mut member = place.member(number).await;
-        members.push(tokio::spawn(async move {
-            for batch in batches {
-                member.deliver(&batch).await;
-            }
-        }));
-    }
-    for member in members {
-        member.await.expect("no panic");
-    }
-    let mut tables = Vec::new();
-    for table in FACTS.iter().chain(&DERIVED) {
-        tables.push(place.dump(table).await);
-    }
-    tables
-}
-
-fn in_batches(events: &[Event], size: usize) -> Vec<Vec<Event>> {
-    events.chunks(size).map(<[Event]>::to_vec).collect()
-}
-
-fn in_partitions(events: &[Event], count: usize, size: usize) -> Vec<Vec<Vec<Event>>> {
-    let part = |number: usize| -> Vec<Event> {
-        events
-            .iter()
-            .enumerate()
-            .filter(|(n, _)| n % count == number)
-            .map(|(_, event)| event.clone())
-            .collect()
-    };
-    (0..count).map(|number| in_batches(&part(number), size)).collect()
+    Place::built(partitions, &[FACTS, DERIVED].concat()).await.1
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,7 @@
 //! What the tests need of the outside world.
 
 pub(crate) mod corpus;
+pub(crate) mod projection;
 pub(crate) mod site;
 
 use std::{
