@@ -3,6 +3,8 @@
 pub mod audit;
 pub mod change_review;
 pub mod risk;
+#[cfg(test)]
+mod tests;
 
 use schemas::Envelope;
 

@@ -1,42 +1,22 @@
 //! Published plans, where `WEIR_CORPUS` names a folder with their archives.
 #![expect(clippy::disallowed_methods, reason = "tests read the corpus; processors read no files")]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
 
 use schemas::changes::change_review::{PlanReading, Route};
 
 use super::*;
+use crate::tests::corpus::{corpus, files};
 
 /// Every plan of the set `terraform_plans`, by its file's name; none where no corpus is named.
 fn plans() -> Option<Vec<(String, Value)>> {
-    let Some(folder) = std::env::var_os("WEIR_CORPUS") else {
-        #[expect(clippy::print_stderr, reason = "whoever runs the tests should see what was not run")]
-        {
-            eprintln!("skipped: WEIR_CORPUS names no corpus");
-        }
-        return None;
-    };
-    let archive =
-        fs::File::open(Path::new(&folder).join("terraform_plans.tar.gz")).expect("the set's archive");
-    let unpacked = tempfile::tempdir().expect("a temporary folder");
-    tar::Archive::new(flate2::read::GzDecoder::new(archive)).unpack(unpacked.path()).expect("an archive");
+    let folder = corpus("terraform_plans")?;
     let mut plans = Vec::new();
-    let mut folders: Vec<PathBuf> = vec![unpacked.path().to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "json") {
-                let value: Value = serde_json::from_slice(&fs::read(&path).expect("a file")).expect("JSON");
-                if value.is_object() && value.get("resource_changes").is_some() {
-                    let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-                    plans.push((name, value));
-                }
-            }
+    for path in files(folder.path(), "json") {
+        let value: Value = serde_json::from_slice(&fs::read(&path).expect("a file")).expect("JSON");
+        if value.is_object() && value.get("resource_changes").is_some() {
+            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            plans.push((name, value));
         }
     }
     plans.sort_by(|a, b| a.0.cmp(&b.0));

@@ -4,14 +4,17 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use proptest::prelude::*;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{RuleProblem, SigmaEngine};
-use crate::risk::rules::{EXAMPLES_SUFFIX, own};
+use crate::{
+    risk::rules::{EXAMPLES_SUFFIX, own},
+    tests::corpus::{corpus, files},
+};
 
 /// A CloudTrail rule with that `detection`, its lines indented by four.
 fn rule(detection: &str) -> String {
@@ -203,35 +206,6 @@ fn the_index_answers_as_every_rule_by_itself_does() {
         }
         assert_index_is_right(&engine, &Value::Object(record));
     });
-}
-
-/// A set of the corpus, unpacked; `None` where `WEIR_CORPUS` names none.
-#[expect(clippy::print_stderr, reason = "whoever runs the tests should see what was not run")]
-fn corpus(set: &str) -> Option<tempfile::TempDir> {
-    let Some(folder) = std::env::var_os("WEIR_CORPUS") else {
-        eprintln!("skipped: WEIR_CORPUS names no corpus");
-        return None;
-    };
-    let archive =
-        fs::File::open(Path::new(&folder).join(format!("{set}.tar.gz"))).expect("the set's archive");
-    let unpacked = tempfile::tempdir().expect("a temporary folder");
-    tar::Archive::new(flate2::read::GzDecoder::new(archive)).unpack(unpacked.path()).expect("an archive");
-    Some(unpacked)
-}
-
-/// The files below a folder with that extension, in order of their paths.
-fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(files(&path, extension));
-        } else if path.extension().is_some_and(|found| found == extension) {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
 }
 
 /// The public rules, all of which must load.

@@ -1,0 +1,3 @@
+//! What the tests of several processors need.
+
+pub(crate) mod corpus;
