@@ -38,7 +38,8 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// SHA-256 over the tenant, source, type, subject, time, event and native record, each length-prefixed.
+    /// SHA-256 over the tenant, source, type, subject, time, event ([`Event::canonical_bytes`]) and native record,
+    /// each length-prefixed.
     ///
     /// Two records with one id and one hash are the same fact sent twice; with two hashes they are a conflict.
     pub fn content_sha256(&self) -> [u8; 32] {

@@ -2,6 +2,7 @@
 //! credentials, and the one codec between them and bytes. No I/O, no clock, no async.
 
 pub mod access;
+mod canonical;
 pub mod changes;
 pub mod codec;
 pub mod envelope;

@@ -14,6 +14,7 @@
 
 mod attributes;
 mod avro;
+mod datum;
 mod family;
 pub mod json;
 mod record;

@@ -13,7 +13,7 @@ use apache_avro::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{avro::newest, family};
+use super::{avro::newest, datum, family};
 use crate::{Event, Native, Topic};
 
 /// Longest schema text that is read, in bytes.
@@ -35,7 +35,7 @@ pub struct WriterSchema {
 /// How records of a writer's schema become our structs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
-    /// Straight from the bytes: its fields are ours, or may be skipped.
+    /// Straight from the bytes: its fields are ours, or unknown to us and skipped.
     Direct,
     /// Through Avro's schema resolution, about five times slower: something has to be promoted or defaulted.
     Resolved,
@@ -95,6 +95,12 @@ impl WriterSchema {
         self.reading == Reading::Direct
     }
 
+    /// The same schema, read through Avro's schema resolution.
+    #[cfg(test)]
+    pub(super) fn resolved(self) -> Self {
+        Self { reading: Reading::Resolved, ..self }
+    }
+
     /// Reads one value; bytes left over are an error.
     pub(super) fn read(&self, bytes: &[u8]) -> Result<(Event, Option<Native>), String> {
         family::read(self.topic, Datum { schema: self, bytes }).expect("only families have schemas")
@@ -134,25 +140,27 @@ impl family::Read for Datum<'_> {
 
     fn read<E: DeserializeOwned>(self) -> Result<(E, Option<Native>), String> {
         let WriterSchema { schema, reading, topic } = self.schema;
-        let mut rest = self.bytes;
-        let builder =
-            GenericDatumReader::builder(schema).resolved_writer_schemata(no_names()).human_readable(false);
         let record: Record<E> = match reading {
-            Reading::Direct => builder.build().and_then(|reader| reader.read_deser(&mut rest)),
-            Reading::Resolved => builder
-                .reader_schema(&newest(*topic).schema.schema)
-                .resolved_reader_schemata(no_names())
-                .build()
-                .and_then(|reader| reader.read_value(&mut rest))
-                .and_then(|value| from_value(&value)),
-        }
-        .map_err(|error| short(&error))?;
-        if rest.is_empty() {
-            Ok((record.event, record.native))
-        } else {
-            Err(format!("{} bytes follow the value", rest.len()))
-        }
+            Reading::Direct => datum::read(schema, self.bytes).map_err(|misfit| misfit.to_string())?,
+            Reading::Resolved => resolve(schema, *topic, self.bytes)?,
+        };
+        Ok((record.event, record.native))
     }
+}
+
+/// Reads one value through Avro's schema resolution.
+fn resolve<T: DeserializeOwned>(schema: &Schema, topic: Topic, bytes: &[u8]) -> Result<T, String> {
+    let mut rest = bytes;
+    let value = GenericDatumReader::builder(schema)
+        .resolved_writer_schemata(no_names())
+        .reader_schema(&newest(topic).schema.schema)
+        .resolved_reader_schemata(no_names())
+        .human_readable(false)
+        .build()
+        .and_then(|reader| reader.read_value(&mut rest))
+        .and_then(|value| from_value(&value))
+        .map_err(|error| short(&error))?;
+    if rest.is_empty() { Ok(value) } else { Err(format!("{} bytes follow the value", rest.len())) }
 }
 
 /// Our schemas hold no names once they are inlined.
@@ -257,7 +265,8 @@ impl<'s> Lint<'s> {
     }
 }
 
-fn as_fixed(schema: &Schema) -> Option<&FixedSchema> {
+/// The schema as `fixed`, where it is written as one.
+pub(super) fn as_fixed(schema: &Schema) -> Option<&FixedSchema> {
     match schema {
         Schema::Fixed(fixed)
         | Schema::Duration(fixed)
@@ -285,10 +294,7 @@ fn reads_directly(writer: &Schema, ours: &Schema) -> bool {
                 Some(at) => reads_directly(&writer.fields[at].schema, &field.schema),
                 None => field.default.is_some(),
             });
-            let skipped = writer.fields.iter().filter(|field| of(ours, &field.name).is_none());
-            known
-                && writer.name.name() == ours.name.name()
-                && skipped.into_iter().all(|f| is_skippable(&f.schema))
+            known && writer.name.name() == ours.name.name()
         }
         (Schema::Union(writer), Schema::Union(ours)) => {
             let (Some(writer), Some(ours)) = (optional(writer), optional(ours)) else { return false };
@@ -310,17 +316,5 @@ fn optional(union: &UnionSchema) -> Option<&Schema> {
     match union.variants() {
         [Schema::Null, other] | [other, Schema::Null] => Some(other),
         _ => None,
-    }
-}
-
-/// Whether the library can read past such a value without knowing what it is for: it cannot past an enum.
-fn is_skippable(schema: &Schema) -> bool {
-    match schema {
-        Schema::Enum(_) => false,
-        Schema::Array(array) => is_skippable(&array.items),
-        Schema::Map(map) => is_skippable(&map.types),
-        Schema::Union(union) => union.variants().iter().all(is_skippable),
-        Schema::Record(record) => record.fields.iter().all(|field| is_skippable(&field.schema)),
-        _ => true,
     }
 }

@@ -18,7 +18,7 @@ pub use parties::{Actor, ActorKind, Outcome, OutcomeStatus, Resource};
 use serde::Serialize;
 pub use usage::{Usage, UsageKind};
 
-use crate::Topic;
+use crate::{Topic, canonical};
 
 /// One event of one family.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,8 +117,8 @@ impl Event {
         }
     }
 
-    /// The event's fields in declaration order as JSON: equal events give equal bytes.
-    pub fn canonical_bytes(&self) -> Vec<u8> {
+    /// The event's fields in declaration order as JSON.
+    pub fn to_json(&self) -> Vec<u8> {
         fn json<T: Serialize>(event: &T) -> Vec<u8> {
             let mut bytes = Vec::with_capacity(1024);
             serde_json::to_writer(&mut bytes, event)
@@ -126,6 +126,13 @@ impl Event {
             bytes
         }
         each_family!(self, event => json(event))
+    }
+
+    /// The event's fields as bytes that are equal for equal events only, in whichever version of their schema.
+    pub fn canonical_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(1024);
+        each_family!(self, event => canonical::write(event, &mut bytes));
+        bytes
     }
 }
 

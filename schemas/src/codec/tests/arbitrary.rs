@@ -212,7 +212,7 @@ fn trace() -> BoxedStrategy<TraceContext> {
 }
 
 /// Any envelope whose time may be published: 2000 to 9999.
-pub(super) fn envelope() -> BoxedStrategy<Envelope> {
+pub(in crate::codec) fn envelope() -> BoxedStrategy<Envelope> {
     let id = (1..=u128::MAX).prop_map(|id| EventId::new(Uuid::from_u128(id)).expect("not nil"));
     let tenant = "[a-z0-9][A-Za-z0-9._-]{0,20}".prop_map(|name| TenantId::new(&name).expect("valid"));
     let source = "[a-z/:.0-9]{1,40}".prop_map(|uri| Source::new(uri).expect("valid"));

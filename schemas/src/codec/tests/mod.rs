@@ -1,6 +1,6 @@
 //! The codec as its callers see it.
 
-mod arbitrary;
+pub(super) mod arbitrary;
 mod cloudevents_corpus;
 mod corpus;
 mod evolution;
