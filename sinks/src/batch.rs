@@ -1,5 +1,6 @@
 //! A batch: what a stage asks its sink to settle, whole or not at all.
 
+use bytes::{Bytes, BytesMut};
 use schemas::{EventId, ParkReason, TenantId, Timestamp, Topic};
 
 use crate::raw_headers::RawHeaders;
@@ -77,13 +78,13 @@ pub enum Settlement<C> {
     },
 }
 
-/// A record as the broker gave it.
+/// A record as the broker gave it. Nearly every one is applied, and its bytes are dropped unread.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RawRecord {
     /// The key, if any.
-    pub key: Option<Vec<u8>>,
+    pub key: Option<Bytes>,
     /// The value; `None` is a tombstone.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Bytes>,
     /// Headers in order; names may repeat, values may be null.
     pub headers: RawHeaders,
     /// Kafka's timestamp in milliseconds, −1 if none.
@@ -91,6 +92,29 @@ pub struct RawRecord {
 }
 
 impl RawRecord {
+    /// Copies a borrowed record behind those that were copied to `arena` before. They share its memory, a piece of
+    /// which is freed with the last record in it.
+    pub fn copy(
+        (key, value): (Option<&[u8]>, Option<&[u8]>),
+        headers: &[(&str, Option<&[u8]>)],
+        timestamp_ms: i64,
+        arena: &mut BytesMut,
+    ) -> Self {
+        arena.reserve(key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + RawHeaders::room(headers));
+        let mut part = |bytes: &[u8]| {
+            arena.extend_from_slice(bytes);
+            arena.split().freeze()
+        };
+        let (key, value) = (key.map(&mut part), value.map(&mut part));
+        Self { key, value, headers: RawHeaders::copy(headers, arena), timestamp_ms }
+    }
+
+    /// Bytes of key, value and headers.
+    pub fn size(&self) -> usize {
+        let size = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        size(&self.key) + size(&self.value) + self.headers.size()
+    }
+
     /// Kafka's timestamp as an instant, if it has one.
     pub fn recorded_at(&self) -> Option<Timestamp> {
         (self.timestamp_ms >= 0).then(|| Timestamp::from_timestamp_millis(self.timestamp_ms)).flatten()

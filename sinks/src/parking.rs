@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use schemas::{EventId, ParkReason, TenantId, Timestamp, Topic};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -47,7 +48,8 @@ impl Parking<'_> {
         headers.retain(|(name, _)| !name.starts_with(OWN_HEADERS));
         let size = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         let headers_size: usize = headers.iter().map(|(name, value)| name.len() + size(value) + 16).sum();
-        let (mut key, mut value) = (self.raw.key.clone(), self.raw.value.clone());
+        let owned = |bytes: &Option<Bytes>| bytes.as_ref().map(|bytes| bytes.to_vec());
+        let (mut key, mut value) = (owned(&self.raw.key), owned(&self.raw.value));
         // Too large for the topic: what was parked says the rest.
         if headers_size > MAX_COPY_BYTES / 2 {
             headers.clear();
@@ -84,7 +86,7 @@ pub(crate) async fn write(
     if parked.is_empty() {
         return Ok(());
     }
-    let kept = |value: &Option<Vec<u8>>| value.as_ref().is_some_and(|v| v.len() <= MAX_KEPT_VALUE_BYTES);
+    let kept = |value: &&[u8]| value.len() <= MAX_KEPT_VALUE_BYTES;
     let value = |p: &Parking<'_>| p.raw.value.clone().unwrap_or_default();
     sqlx::query(
         "INSERT INTO parked_record (stage, version, attempts, topic, partition, record_offset, recorded_at, tenant_id,
@@ -103,7 +105,7 @@ pub(crate) async fn write(
     .bind(parked.iter().map(|p| p.identity.map(|(tenant, _)| tenant.as_str())).collect::<Vec<_>>())
     .bind(parked.iter().map(|p| p.identity.map(|(_, id)| *id.as_uuid())).collect::<Vec<_>>())
     .bind(parked.iter().map(|p| p.raw.key.as_deref()).collect::<Vec<_>>())
-    .bind(parked.iter().map(|p| p.raw.value.as_deref().filter(|_| kept(&p.raw.value))).collect::<Vec<_>>())
+    .bind(parked.iter().map(|p| p.raw.value.as_deref().filter(kept)).collect::<Vec<_>>())
     .bind(parked.iter().map(|p| i64::try_from(value(p).len()).unwrap_or(i64::MAX)).collect::<Vec<_>>())
     .bind(parked.iter().map(|p| Sha256::digest(value(p)).to_vec()).collect::<Vec<_>>())
     .bind(parked.iter().map(|p| headers::to_json(&p.raw.headers.to_headers())).collect::<Vec<_>>())
@@ -229,7 +231,6 @@ impl ParkedRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raw_headers::RawHeaders;
 
     fn copy(raw: &RawRecord, detail: &str) -> Outgoing {
         let partition = TopicPartition { topic: Topic::Usage, partition: 3 };
@@ -246,16 +247,19 @@ mod tests {
     #[test]
     fn a_dead_letter_is_the_original_with_its_reason() {
         let raw = RawRecord {
-            key: Some(b"k".to_vec()),
-            value: Some(vec![0xff]),
-            headers: RawHeaders::copy(&[
-                ("ce_id", Some(b"1".as_slice())),
-                ("__weir.errors.topic", Some(b"forged".as_slice())),
-            ]),
+            key: Some("k".into()),
+            value: Some(vec![0xff].into()),
+            headers: [("ce_id", "1"), ("__weir.errors.topic", "forged")]
+                .map(|(name, value)| (name.to_owned(), Some(value.into())))
+                .into_iter()
+                .collect(),
             timestamp_ms: 5,
         };
         let copy = copy(&raw, "no\nrecord");
-        assert_eq!((copy.to, &copy.key, &copy.value), (Topic::DeadLetter, &raw.key, &raw.value));
+        assert_eq!(
+            (copy.to, copy.key.as_deref(), copy.value.as_deref()),
+            (Topic::DeadLetter, raw.key.as_deref(), raw.value.as_deref())
+        );
         assert_eq!(header(&copy, "ce_id"), Some("1"));
         assert_eq!(header(&copy, "__weir.errors.topic"), Some("weir.usage.v1"));
         assert_eq!(header(&copy, "__weir.errors.offset"), Some("7"));
@@ -275,18 +279,18 @@ mod tests {
         let mb = || Some(vec![b'x'; 1_000_000]);
         let header = |n: usize| (format!("h{n}"), Some(vec![b'y'; 1_000]));
         for raw in [
-            RawRecord { value: mb(), ..RawRecord::default() },
-            RawRecord { key: mb(), ..RawRecord::default() },
+            RawRecord { value: mb().map(Bytes::from), ..RawRecord::default() },
+            RawRecord { key: mb().map(Bytes::from), ..RawRecord::default() },
             RawRecord {
-                key: mb(),
-                value: mb(),
+                key: mb().map(Bytes::from),
+                value: mb().map(Bytes::from),
                 headers: [("h".to_owned(), mb())].into_iter().collect(),
                 timestamp_ms: -1,
             },
             RawRecord { headers: (0..10_000).map(header).collect(), ..RawRecord::default() },
             RawRecord {
                 headers: (0..400).map(header).collect(),
-                value: Some(vec![1; 700_000]),
+                value: Some(vec![1; 700_000].into()),
                 ..RawRecord::default()
             },
         ] {

@@ -1,44 +1,54 @@
-//! A record's headers, kept in two pieces of memory however many there are: nearly every record is applied and its
-//! headers are dropped unread.
+//! A record's headers in one piece of memory, however many there are.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::headers::Headers;
+
+/// What stands for the length of a null value.
+const NULL_LENGTH: u32 = u32::MAX;
+/// Bytes of a header's two lengths.
+const LENGTHS: usize = 8;
 
 /// Headers in order, as the broker gives them; names may repeat, values may be null.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RawHeaders {
-    /// Names and values, one after the other.
-    bytes: Vec<u8>,
-    /// Where each name ends, and its value if it has one.
-    ends: Vec<(usize, Option<usize>)>,
+    /// For each header the lengths of its name and its value, then both.
+    bytes: Bytes,
+    /// How many there are.
+    count: usize,
 }
 
 impl RawHeaders {
-    /// Copies borrowed headers.
-    pub fn copy(headers: &[(&str, Option<&[u8]>)]) -> Self {
-        let size = headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum();
-        let mut copy = Self { bytes: Vec::with_capacity(size), ends: Vec::with_capacity(headers.len()) };
+    /// Copies borrowed headers to the end of `arena`.
+    pub fn copy(headers: &[(&str, Option<&[u8]>)], arena: &mut BytesMut) -> Self {
+        arena.reserve(Self::room(headers));
         for (name, value) in headers {
-            copy.push(name, *value);
+            let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("a record is smaller than 4 GiB");
+            arena.put_u32(length(name.as_bytes()));
+            arena.put_u32(value.map_or(NULL_LENGTH, length));
+            arena.put_slice(name.as_bytes());
+            arena.put_slice(value.unwrap_or_default());
         }
-        copy
+        Self { bytes: arena.split().freeze(), count: headers.len() }
     }
 
-    /// Adds a header.
-    pub fn push(&mut self, name: &str, value: Option<&[u8]>) {
-        self.bytes.extend_from_slice(name.as_bytes());
-        let name_end = self.bytes.len();
-        self.bytes.extend_from_slice(value.unwrap_or_default());
-        self.ends.push((name_end, value.map(|_| self.bytes.len())));
+    /// Bytes that a copy takes.
+    pub(crate) fn room(headers: &[(&str, Option<&[u8]>)]) -> usize {
+        headers.iter().map(|(name, value)| LENGTHS + name.len() + value.map_or(0, <[u8]>::len)).sum()
     }
 
     /// The headers in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
-        let mut begin = 0;
-        self.ends.iter().map(move |(name_end, value_end)| {
-            let name =
-                std::str::from_utf8(&self.bytes[begin..*name_end]).expect("it was text when it was added");
-            begin = value_end.unwrap_or(*name_end);
-            (name, value_end.map(|end| &self.bytes[*name_end..end]))
+        let mut rest = &*self.bytes;
+        (0..self.count).map(move |_| {
+            let (name, value) = (rest.get_u32(), rest.get_u32());
+            let mut part = |length: u32| {
+                let (part, after) = rest.split_at(usize::try_from(length).expect("it was a length"));
+                rest = after;
+                part
+            };
+            let name = str::from_utf8(part(name)).expect("it was text when it was added");
+            (name, (value != NULL_LENGTH).then(|| part(value)))
         })
     }
 
@@ -49,17 +59,15 @@ impl RawHeaders {
 
     /// Bytes of all names and values.
     pub fn size(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() - LENGTHS * self.count
     }
 }
 
 impl FromIterator<(String, Option<Vec<u8>>)> for RawHeaders {
     fn from_iter<I: IntoIterator<Item = (String, Option<Vec<u8>>)>>(headers: I) -> Self {
-        let mut copy = Self::default();
-        for (name, value) in headers {
-            copy.push(&name, value.as_deref());
-        }
-        copy
+        let headers: Vec<_> = headers.into_iter().collect();
+        let borrowed: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_deref())).collect();
+        Self::copy(&borrowed, &mut BytesMut::new())
     }
 }
 
@@ -74,8 +82,13 @@ mod tests {
         fn what_goes_in_comes_out(headers: Headers) {
             let raw: RawHeaders = headers.iter().cloned().collect();
             prop_assert_eq!(raw.to_headers(), headers.clone());
+            let sizes = headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len));
+            prop_assert_eq!(raw.size(), sizes.sum::<usize>());
+            // Beside others in the same piece of memory.
+            let mut arena = BytesMut::with_capacity(64);
             let borrowed: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_deref())).collect();
-            prop_assert_eq!(RawHeaders::copy(&borrowed), raw);
+            let copies = [0, 1, 2].map(|_| RawHeaders::copy(&borrowed, &mut arena));
+            prop_assert!(copies.iter().all(|copy| *copy == raw));
         }
     }
 }

@@ -6,8 +6,8 @@ use schemas::{
     events::{ActorKind, OutcomeStatus},
 };
 use sinks::{
-    Batch, Claim, ClaimRequest, LastRecord, OffsetRange, RawHeaders, RawRecord, RecordChanges, Settled,
-    Settlement, Sink, TopicPartition,
+    Batch, Claim, ClaimRequest, LastRecord, OffsetRange, RawRecord, RecordChanges, Settled, Settlement, Sink,
+    TopicPartition,
     postgres::{PostgresSink, SinkConfig},
     read_models::audit_entry::AuditEntries,
 };
@@ -64,9 +64,9 @@ pub(super) fn record(
         _ => None,
     };
     let raw = RawRecord {
-        key: Some(b"key".to_vec()),
-        value: Some(format!("value {offset}").into_bytes()),
-        headers: RawHeaders::copy(&[("ce_id", Some(b"\xff".as_slice())), ("null", None)]),
+        key: Some("key".into()),
+        value: Some(format!("value {offset}").into()),
+        headers: [("ce_id".to_owned(), Some(vec![0xff])), ("null".to_owned(), None)].into_iter().collect(),
         timestamp_ms: 1_800_000_000_000,
     };
     RecordChanges { range, offset, settlement, raw, identity }

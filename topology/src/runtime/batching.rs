@@ -66,7 +66,7 @@ impl<C> Filling<C> {
         let upto = record.offset + 1;
         record.range =
             self.range_for(&OffsetRange { partition, start: cursor, upto, last: None, owner_epoch });
-        self.bytes += weight(&record);
+        self.bytes += record.raw.size();
         self.records.push(record);
     }
 
@@ -99,7 +99,7 @@ impl<C> Filling<C> {
         let batch =
             Batch { records: std::mem::take(&mut self.records), ranges: std::mem::take(&mut self.ranges) };
         let batch = retain_ranges(batch, |range| !gone(range.partition, range.owner_epoch));
-        self.bytes = batch.records.iter().map(weight).sum();
+        self.bytes = batch.records.iter().map(|record| record.raw.size()).sum();
         (self.records, self.ranges, self.current) = (batch.records, batch.ranges, 0);
     }
 
@@ -141,12 +141,6 @@ impl<C> Filling<C> {
         }
         self.current
     }
-}
-
-fn weight<C>(record: &RecordChanges<C>) -> usize {
-    let size = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-    let raw = &record.raw;
-    size(&raw.key) + size(&raw.value) + raw.headers.size()
 }
 
 /// Sets every range's `last` to the last record in it.

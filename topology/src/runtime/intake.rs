@@ -3,14 +3,18 @@
 
 use std::collections::HashMap;
 
+use bytes::BytesMut;
 use schemas::{EventId, TenantId, Topic};
-use sinks::{Claim, LastRecord, RawHeaders, RawRecord, RecordChanges, Settlement, TopicPartition};
+use sinks::{Claim, LastRecord, RawRecord, RecordChanges, Settlement, TopicPartition};
 
 use super::{
     batching::{BatchLimits, Filling, Placed},
     continuity::{HaltReason, Start, Watermarks, start},
     fingerprint::fingerprint,
 };
+
+/// Records are copied to pieces of memory of this size: some dozens to each.
+const ARENA_BYTES: usize = 64 * 1024;
 
 /// A record while it is still borrowed from the client.
 #[derive(Debug, Clone, Copy)]
@@ -29,13 +33,8 @@ impl Record<'_> {
         TopicPartition { topic: self.topic, partition: self.partition }
     }
 
-    fn to_raw(self) -> RawRecord {
-        RawRecord {
-            key: self.key.map(<[u8]>::to_vec),
-            value: self.value.map(<[u8]>::to_vec),
-            headers: RawHeaders::copy(self.headers),
-            timestamp_ms: self.timestamp_ms,
-        }
+    fn to_raw(self, arena: &mut BytesMut) -> RawRecord {
+        RawRecord::copy((self.key, self.value), self.headers, self.timestamp_ms, arena)
     }
 }
 
@@ -115,11 +114,18 @@ pub(crate) struct Intake<D: Decide> {
     decide: D,
     partitions: HashMap<TopicPartition, Phase>,
     gathered: Filling<D::Change>,
+    /// Where records are copied to.
+    arena: BytesMut,
 }
 
 impl<D: Decide> Intake<D> {
     pub(crate) fn new(decide: D) -> Self {
-        Self { decide, partitions: HashMap::new(), gathered: Filling::default() }
+        Self {
+            decide,
+            partitions: HashMap::new(),
+            gathered: Filling::default(),
+            arena: BytesMut::with_capacity(ARENA_BYTES),
+        }
     }
 
     /// A partition was assigned and is not owned yet, or may no longer be read: what it gathered is dropped.
@@ -189,7 +195,7 @@ impl<D: Decide> Intake<D> {
                     range: 0,
                     offset: record.offset,
                     settlement,
-                    raw: record.to_raw(),
+                    raw: record.to_raw(&mut self.arena),
                     identity,
                 };
                 let (owner_epoch, cursor) = (active.owner_epoch, active.cursor);

@@ -245,8 +245,7 @@ mod tests {
     const CREATION: &str = "00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb-01";
 
     fn check(headers: &[(&str, &str)], expected: Option<&str>) {
-        let headers: Vec<_> = headers.iter().map(|(k, v)| (*k, Some(v.as_bytes()))).collect();
-        let headers = sinks::RawHeaders::copy(&headers);
+        let headers = headers.iter().map(|(k, v)| ((*k).to_owned(), Some(v.as_bytes().to_vec()))).collect();
         let found = creation_context(&RawRecord { headers, ..RawRecord::default() });
         assert_eq!(found.map(|context| context.trace_id().to_string()).as_deref(), expected);
     }

@@ -11,7 +11,7 @@ fn tp(partition: i32) -> TopicPartition {
 }
 
 fn record(offset: i64) -> RecordChanges<i64> {
-    let raw = RawRecord { value: Some(offset.to_be_bytes().to_vec()), ..RawRecord::default() };
+    let raw = RawRecord { value: Some(offset.to_be_bytes().to_vec().into()), ..RawRecord::default() };
     RecordChanges { range: 0, offset, settlement: Settlement::Apply(vec![offset]), raw, identity: None }
 }
 
