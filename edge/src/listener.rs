@@ -45,6 +45,17 @@ impl Listen {
     pub fn at(name: &'static str, address: SocketAddr) -> Self {
         Self { name, address, limits: ConnectionLimits::default(), trusted_proxies: Vec::new(), tls: None }
     }
+
+    /// Clear text for probes and scrapers: few of them, and nothing that a stop must wait for.
+    pub fn admin(name: &'static str, address: SocketAddr) -> Self {
+        let few = ConnectionLimits {
+            connections: 64,
+            per_address: 64,
+            drain: Duration::from_secs(1),
+            ..ConnectionLimits::default()
+        };
+        Self { limits: few, ..Self::at(name, address) }
+    }
 }
 
 /// What connections may take up.

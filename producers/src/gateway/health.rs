@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::header;
+use axum::{Json, extract::State, response::Response};
 use schemas::problem::{Problem, ProblemKind};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -59,12 +54,12 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Json<Well>, Re
     }
 }
 
-/// Metrics in Prometheus' text format, where the process has an exporter.
+/// Metrics in Prometheus' text format, where they are not left to the admin listener.
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses((status = 200, body = String, content_type = "text/plain; version=0.0.4"), (status = 404, body = Problem)))]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
     let Some(exporter) = &app.config.metrics else {
-        return Err(Refusal::new(ProblemKind::NotFound, "this process exports no metrics here"));
+        return Err(Refusal::new(ProblemKind::NotFound, "metrics are not here; ask the admin listener"));
     };
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], exporter.render()).into_response())
+    Ok(exporter.answer())
 }

@@ -1,7 +1,5 @@
 //! A request that is refused: a problem, on its way to become an answer.
 
-use std::time::Duration;
-
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
@@ -47,9 +45,8 @@ impl Refusal {
         Self { answer: Box::new(answer), headers }
     }
 
-    /// Says when to come back: whole seconds, at least one.
-    pub(super) fn retry_after(self, wait: Duration) -> Self {
-        let seconds = whole_seconds(wait).max(1);
+    /// Says when to come back.
+    pub(super) fn retry_after_s(self, seconds: u64) -> Self {
         self.header(header::RETRY_AFTER, HeaderValue::from(seconds))
     }
 
@@ -62,11 +59,6 @@ impl Refusal {
     pub(super) fn closing(self) -> Self {
         self.header(header::CONNECTION, HeaderValue::from_static("close"))
     }
-}
-
-/// Seconds, rounded up.
-pub(super) fn whole_seconds(wait: Duration) -> u64 {
-    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 impl IntoResponse for Refusal {

@@ -13,6 +13,7 @@ use axum::{
 };
 use bytes::Bytes;
 use chrono::Utc;
+use edge::peer::Peer;
 use http::{HeaderMap, HeaderName};
 use schemas::{
     Envelope, TenantId, Timestamp, codec,
@@ -21,8 +22,7 @@ use schemas::{
 use tokio::time::Instant;
 
 use super::{
-    App,
-    admit::{self, Peer},
+    App, admit,
     body::{self, Patience, Sent},
     encoding::ContentEncoding,
     media,
