@@ -2,9 +2,10 @@
 //!
 //! A [`Listener`] accepts connections within limits, ends TLS where it is configured ([`tls`]), speaks HTTP/1.1, or
 //! HTTP/2 where ALPN agreed on it, and stops without cutting answers off. Beside it stands what the routes of several
-//! services need to know of their callers: where they are ([`peer`]), what they send as credential
-//! ([`credential`]), how often they ask ([`rates`]), whether their request's head is acceptable ([`head`]).
+//! services need to know of their callers: who they are and whether they may ([`admission`], [`credential`]), where
+//! they are ([`peer`]), how often they ask ([`rates`]), whether their request's head is acceptable ([`head`]).
 
+pub mod admission;
 pub mod credential;
 pub mod head;
 mod in_hand;

@@ -147,11 +147,7 @@ impl Listener {
 
     /// Serves until told to stop, gives the requests in hand their time, and cuts the rest off.
     pub async fn serve(self, router: Router, stop: CancellationToken) {
-        let drain = self.config.limits.drain;
-        let open = self.accept_until(router, stop).await;
-        if !open.drain(drain).await {
-            open.cut().await;
-        }
+        self.accept_until(router, stop).await.finish().await;
     }
 
     /// Serves until told to stop; then nobody is let in any more, and open connections take no further requests.
@@ -166,8 +162,9 @@ impl Listener {
         let slots = Slots::new(limits.connections, limits.per_address, config.trusted_proxies);
         let open = Open {
             name,
+            drain: limits.drain,
             tasks: TaskTracker::new(),
-            finish: CancellationToken::new(),
+            finishing: CancellationToken::new(),
             cut: CancellationToken::new(),
         };
         let serving = Arc::new(Serving::new(name, config.limits, router, tls, open.clone()));
@@ -184,7 +181,7 @@ impl Listener {
             }
         }
         drop(socket);
-        open.finish.cancel();
+        open.finishing.cancel();
         open.tasks.close();
         open
     }
@@ -208,17 +205,25 @@ fn take(slots: &Slots, serving: &Arc<Serving>, stream: TcpStream, peer: Peer) {
 #[derive(Debug, Clone)]
 pub struct Open {
     name: &'static str,
+    drain: Duration,
     pub(crate) tasks: TaskTracker,
     /// No further requests on any connection.
-    pub(crate) finish: CancellationToken,
+    pub(crate) finishing: CancellationToken,
     /// Not even the rest of this one.
     pub(crate) cut: CancellationToken,
 }
 
 impl Open {
-    /// Waits for the requests in hand, for so long at most; whether all of them were answered.
-    pub async fn drain(&self, at_most: Duration) -> bool {
-        let drained = timeout(at_most, self.tasks.wait()).await.is_ok();
+    /// Gives the requests in hand their time, and cuts the rest off.
+    pub async fn finish(&self) {
+        if !self.drain().await {
+            self.cut().await;
+        }
+    }
+
+    /// Waits for the requests in hand, as long as the limits say; whether all of them were answered.
+    pub async fn drain(&self) -> bool {
+        let drained = timeout(self.drain, self.tasks.wait()).await.is_ok();
         if !drained {
             warn!(listener = self.name, "requests did not end in time and are cut off");
         }

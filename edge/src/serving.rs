@@ -101,7 +101,7 @@ impl Serving {
     ) -> Option<TlsStream<S>> {
         let accepting = timeout(self.limits.handshake, tls.acceptor().accept(stream));
         let reason = tokio::select! {
-            () = self.open.finish.cancelled() => return None,
+            () = self.open.finishing.cancelled() => return None,
             accepted = accepting => match accepted {
                 Ok(Ok(stream)) => return Some(stream),
                 Ok(Err(error)) => {
@@ -132,7 +132,7 @@ impl Serving {
         tokio::pin!(connection);
         tokio::select! {
             ended = connection.as_mut() => return ended,
-            () = self.open.finish.cancelled() => connection.as_mut().graceful_shutdown(),
+            () = self.open.finishing.cancelled() => connection.as_mut().graceful_shutdown(),
         }
         tokio::select! {
             ended = connection => ended,
@@ -169,7 +169,7 @@ impl Serving {
             tokio::select! {
                 ended = connection.as_mut() => return ended,
                 () = self.open.cut.cancelled() => return Ok(()),
-                () = self.open.finish.cancelled(), if leaving.is_none() => {
+                () = self.open.finishing.cancelled(), if leaving.is_none() => {
                     connection.as_mut().graceful_shutdown();
                     leaving = Some(Instant::now());
                 }

@@ -27,7 +27,7 @@ pub(super) async fn livez() -> Json<Well> {
 #[utoipa::path(get, path = "/startupz", tag = "health",
     responses((status = 200, body = Well), (status = 503, body = Problem)))]
 pub(super) async fn startupz(State(app): State<Arc<App>>) -> Result<Json<Well>, Refusal> {
-    if app.keys.borrow().is_none() {
+    if !app.admission.is_ready() {
         return Err(Refusal::new(ProblemKind::KeysUnavailable, "the API keys are not loaded yet"));
     }
     Ok(Json(Well { status: "started" }))
@@ -40,7 +40,7 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Json<Well>, Re
     if app.stopping() {
         return Err(Refusal::new(ProblemKind::NotReady, "the gateway is stopping"));
     }
-    if app.keys.borrow().is_none() {
+    if !app.admission.is_ready() {
         return Err(Refusal::new(ProblemKind::KeysUnavailable, "the API keys are not loaded yet"));
     }
     match app.publisher.health() {

@@ -37,28 +37,23 @@ use std::{
 };
 
 pub use config::{Admin, GatewayConfig, Limits, Timeouts};
+pub use edge::admission::KeyRingWatch;
 pub use edge::rates::Rates;
-use edge::{Listen, ListenError, Listener, Open, rates::Limiters};
+use edge::{Listen, ListenError, Listener, Open, admission::Admission};
 pub use publisher::{Delivery, KafkaPublisher, Publisher};
 pub use router::openapi;
-use schemas::access::KeyRing;
 pub use signature::{InvalidSecrets, WebhookSecrets};
 use thiserror::Error;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use self::{body::Budget, commands::FirstSeen, settle::InHand};
 
-/// The API keys as they are now; `None` until they were loaded for the first time.
-pub type KeyRingWatch = watch::Receiver<Option<Arc<KeyRing>>>;
-
 /// What every request shares.
 struct App {
     config: GatewayConfig,
     publisher: Arc<dyn Publisher>,
-    keys: KeyRingWatch,
-    limiters: Limiters,
+    admission: Admission,
     budget: Budget,
     /// What requests hold whose sender is not known before their body is read.
     unproven: Budget,
@@ -70,7 +65,7 @@ struct App {
 impl App {
     fn new(config: GatewayConfig, publisher: Arc<dyn Publisher>, keys: KeyRingWatch) -> Self {
         Self {
-            limiters: Limiters::new(&config.rates),
+            admission: Admission::new(keys, &config.rates, config.trusted_proxies.clone()),
             budget: Budget::new(config.limits.in_hand_bytes),
             unproven: Budget::new(config.limits.unproven_bytes),
             in_hand: Mutex::default(),
@@ -78,7 +73,6 @@ impl App {
             stopping: AtomicBool::new(false),
             config,
             publisher,
-            keys,
         }
     }
 
@@ -154,7 +148,7 @@ impl Gateway {
 async fn stop(app: &App, open: Open) -> Result<(), GatewayError> {
     app.stopping.store(true, Relaxed);
     info!("the gateway stops");
-    let drained = open.drain(app.config.timeouts.drain).await;
+    let drained = open.drain().await;
     // Before the requests are cut off: they take their events out of the list.
     let left: Vec<String> = settle::lock(&app.in_hand).ids().map(ToString::to_string).collect();
     if !drained {

@@ -45,9 +45,10 @@ impl Refusal {
         Self { answer: Box::new(answer), headers }
     }
 
-    /// Says when to come back.
-    pub(super) fn retry_after_s(self, seconds: u64) -> Self {
-        self.header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    /// With headers of its own.
+    pub(super) fn with_headers(mut self, write: impl FnOnce(&mut HeaderMap)) -> Self {
+        write(&mut self.headers);
+        self
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {

@@ -22,7 +22,7 @@ use schemas::{
 use tokio::time::Instant;
 
 use super::{
-    App, admit,
+    App,
     body::{self, Patience, Sent},
     encoding::ContentEncoding,
     media,
@@ -83,8 +83,8 @@ pub(super) async fn publish(
 ) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let unproven = |detail: &str| {
-        let refusal = Refusal::new(ProblemKind::Unauthenticated, detail);
-        admit::login_failed(&app, peer, &parts.headers, refusal)
+        let failed = app.admission.login_failed(peer, &parts.headers);
+        failed.map_or_else(Refusal::from, |()| Refusal::new(ProblemKind::Unauthenticated, detail))
     };
     let signature = Signature::of(&parts.headers).map_err(unproven)?;
     let (limits, timeouts) = (&app.config.limits, &app.config.timeouts);

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::TimeDelta;
+use edge::{Listen, Listener};
 use reqwest::StatusCode;
 use schemas::{
     TenantId, Timestamp, Topic,
@@ -13,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sinks::{
     compress::{CURRENT, Compressor},
-    query_api::{self, AuditPage, CursorKey, QueryConfig, ServeLimits},
+    query_api::{AuditPage, CursorKey, QueryApi, QueryConfig, Rates},
     read_models::{
         pipeline::{DeclaredStage, LogEnds},
         reader_pool,
@@ -21,6 +22,7 @@ use sinks::{
 };
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::support;
@@ -65,13 +67,16 @@ impl Api {
             cursor_key: CursorKey::derived_from(&pepper),
             stages: vec![DeclaredStage { name: "audit".into(), topics: Topic::FAMILIES.to_vec() }],
             log_ends: ends,
-            metrics: Arc::new(String::new),
+            rates: Rates { per_key_per_minute: None, ..Rates::default() },
+            trusted_proxies: Vec::new(),
+            metrics: None,
         };
         let ring = watch::channel(Some(Arc::new(KeyRing::new(pepper, keys)))).1;
-        let router = query_api::router(config, readers.clone(), ring);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        tokio::spawn(query_api::serve(listener, router, ServeLimits::default(), std::future::pending()));
+        let router = QueryApi::new(config, readers.clone(), ring).router();
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = Listener::bind(Listen::at("test", address)).await.expect("a free port");
+        let url = format!("http://{}", listener.address());
+        tokio::spawn(listener.serve(router, CancellationToken::new()));
         // The client wants a TLS provider even for plain HTTP; whoever came first has installed the same one.
         drop(rustls::crypto::ring::default_provider().install_default());
         Self { database, url, client: reqwest::Client::new(), tokens, readers, owner, log_ends }

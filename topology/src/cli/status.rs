@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::{Context, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,6 +18,7 @@ use super::{
     lag::{self, Gauge},
     output::{self, Format, note},
     place::Place,
+    settings::Client,
 };
 use crate::{
     pipeline,
@@ -40,6 +42,8 @@ struct Status {
     registry: Option<String>,
     token: Option<String>,
     stages: Vec<StageStatus>,
+    /// Where each process tells its metrics, by name.
+    metrics: BTreeMap<String, String>,
 }
 
 /// One stage. `lag` and `parked` are null while Kafka or Postgres do not answer.
@@ -73,7 +77,8 @@ pub(super) async fn status(args: StatusArgs) -> anyhow::Result<Outcome> {
     // Without Kafka or Postgres there is still something to show.
     let measured: BTreeMap<String, Stage> = measure().await.unwrap_or_default();
 
-    let client = client()?;
+    // Health is told in clear text.
+    let client = client(&Client::default())?;
     let mut stages = Vec::new();
     for name in pipeline::declaration().stage_names() {
         let process = deployment.running(name);
@@ -98,6 +103,7 @@ pub(super) async fn status(args: StatusArgs) -> anyhow::Result<Outcome> {
     print(&status, args.output)?;
     Ok(Outcome::Done)
 }
+        metrics: deployment.metrics_urls(),
 
 async fn measure() -> anyhow::Result<BTreeMap<String, Stage>> {
     let stages = Gauge::new(&Place::find().await?)?.read().await?;
@@ -109,7 +115,7 @@ async fn state(client: &reqwest::Client, process: Option<&Process>, stage: Optio
     if stage.is_some_and(|stage| stage.state == StageState::Halted) {
         return State::Halted;
     }
-    if answers(client, &format!("http://{}/readyz", process.listen)).await {
+    if answers(client, &format!("{}/readyz", process.admin_url())).await {
         State::Ready
     } else {
         State::Starting
@@ -147,11 +153,21 @@ fn print(status: &Status, format: Format) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An HTTP client for the local services.
-pub(super) fn client() -> anyhow::Result<reqwest::Client> {
+/// An HTTP client for Weir's services.
+pub(super) fn client(settings: &Client) -> anyhow::Result<reqwest::Client> {
     // Whoever came first has installed the same provider.
     drop(rustls::crypto::ring::default_provider().install_default());
-    Ok(reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?)
+    let mut client = reqwest::Client::builder().timeout(Duration::from_secs(10));
+    if let Some(file) = &settings.ca_certificate {
+        let pem = std::fs::read(file)
+            .with_context(|| format!("the CA certificate {} cannot be read", file.display()))?;
+        let authorities = reqwest::Certificate::from_pem_bundle(&pem).unwrap_or_default();
+        if authorities.is_empty() {
+            bail!("the CA certificate {} holds no certificate in PEM form", file.display());
+        }
+        client = client.tls_certs_only(authorities);
+    }
+    Ok(client.build()?)
 }
 
 /// Whether a GET gives 2xx.
@@ -171,8 +187,9 @@ pub(super) struct Flow {
 impl Flow {
     /// Nothing has been shown yet.
     pub(super) async fn begin() -> anyhow::Result<Self> {
-        let gauge = Gauge::new(&Place::find().await?)?;
-        Ok(Self { gauge, client: client()?, before: None, newest: None })
+        let place = Place::find().await?;
+        let (gauge, client) = (Gauge::new(&place)?, client(&place.settings.client)?);
+        Ok(Self { gauge, client, before: None, newest: None })
     }
 
     /// Prints one line of counts, and the newest audit entry.
