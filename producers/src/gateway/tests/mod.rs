@@ -2,6 +2,7 @@
 
 mod access;
 mod commands;
+mod encrypted;
 mod json;
 mod kafka;
 mod life;

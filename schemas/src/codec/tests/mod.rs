@@ -7,6 +7,7 @@ mod evolution;
 mod hostile;
 mod own_schemas;
 mod round_trip;
+mod skew;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ fn api_call() -> Envelope {
         source: Source::new("aws:cloudtrail/eu-west-1").expect("valid"),
         subject: Some("arn:aws:iam::123456789012:user/alice".into()),
         occurred_at: noon(),
+        skewed: false,
         correlation_id: Some("change-17".into()),
         causation_id: None,
         trace: None,
