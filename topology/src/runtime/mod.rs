@@ -26,6 +26,7 @@ pub mod history;
 pub(crate) mod intake;
 pub mod keys;
 pub mod log_ends;
+mod log_lines;
 pub(crate) mod member;
 pub(crate) mod notices;
 pub(crate) mod parking_limit;
