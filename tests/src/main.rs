@@ -4,6 +4,7 @@ mod architecture;
 mod audit_mapping;
 mod change_review;
 mod command;
+mod edge;
 mod faults;
 mod intake;
 mod log_continuity;

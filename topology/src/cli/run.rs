@@ -112,35 +112,40 @@ impl Process<'_> {
         config.github = settings.github_webhook_secrets()?;
         config.admin = Some(Admin { listen: settings.admin_listen, metrics: self.render_metrics() });
         config.metrics = settings.public_metrics.then(|| self.render_metrics());
+        // First what can be wrong here; a client of Kafka takes its time to go.
+        let gateway = Gateway::bind(config).await?;
         let producer = self.place.producer_config("gateway", Purpose::Gateway);
         let publisher = Arc::new(KafkaPublisher::new(producer, self.place.framing().await?)?);
-        let gateway = Gateway::bind(config).await?;
         let stop = self.stop.clone();
         Ok(Box::pin(async move { Ok(gateway.serve(publisher, keys, stop).await?) }))
     }
 
     async fn query_api(&self, keys: KeyRingWatch) -> anyhow::Result<Role> {
-        let stages = declared_stages();
-        let ends = EndsReader::new(&self.place.endpoints.kafka, &kafka_security(), topics_of(&stages))?;
         let settings = &self.place.settings.query_api;
         let trusted_proxies = settings.trusted_proxies.parse()?;
+        let tls = settings.tls.config("query_api")?;
+        let main = Listen {
+            tls,
+            trusted_proxies: trusted_proxies.clone(),
+            ..Listen::at("query API", settings.listen)
+        };
+        let listeners = Listeners {
+            main: Listener::bind(main).await?,
+            admin: Listener::bind(Listen::admin("query API admin", settings.admin_listen)).await?,
+        };
+        let stages = declared_stages();
+        let ends = EndsReader::new(&self.place.endpoints.kafka, &kafka_security(), topics_of(&stages))?;
         let per_key_per_minute = NonZeroU32::new(settings.requests_per_minute);
         let config = QueryConfig {
             cursor_key: CursorKey::derived_from(&self.place.pepper()?),
             stages,
             log_ends: ends.watch(self.stop.clone()),
             rates: Rates { per_key_per_minute, ..Rates::default() },
-            trusted_proxies: trusted_proxies.clone(),
+            trusted_proxies,
             metrics: settings.public_metrics.then(|| self.render_metrics()),
         };
         let pool = reader_pool(&self.place.endpoints.database_url, QUERY_CONNECTIONS)?;
         let api = QueryApi::new(config, pool, keys);
-        let tls = settings.tls.config("query_api")?;
-        let main = Listen { tls, trusted_proxies, ..Listen::at("query API", settings.listen) };
-        let listeners = Listeners {
-            main: Listener::bind(main).await?,
-            admin: Listener::bind(Listen::admin("query API admin", settings.admin_listen)).await?,
-        };
         let (metrics, stop) = (self.render_metrics(), self.stop.clone());
         Ok(Box::pin(async move {
             api.serve(listeners, metrics, stop).await;
