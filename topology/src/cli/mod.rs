@@ -73,7 +73,7 @@ enum Command {
     Topology(topics::TopologyArgs),
     /// Decide about a halted partition.
     Stage(stage::StageArgs),
-    /// Look at records that were set aside.
+    /// Look at records that were set aside, publish them anew, give them up.
     DeadLetter(dead_letter::DeadLetterArgs),
     /// Register the event schemas, or check a cluster's.
     Schema(schema::SchemaArgs),

@@ -46,14 +46,17 @@ struct Status {
     metrics: BTreeMap<String, String>,
 }
 
-/// One stage. `lag` and `parked` are null while Kafka or Postgres do not answer.
+/// One stage. `lag`, `parked` and `waiting` are null while Kafka or Postgres do not answer.
 #[derive(Debug, Serialize)]
 struct StageStatus {
     name: String,
     state: State,
     pid: Option<i32>,
     lag: Option<i64>,
+    /// Ever.
     parked: Option<i64>,
+    /// Of these, so many wait for somebody: `weir dead-letter` replays or discards them.
+    waiting: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +92,7 @@ pub(super) async fn status(args: StatusArgs) -> anyhow::Result<Outcome> {
             pid: process.map(Process::pid),
             lag: stage.and_then(|stage| stage.lag),
             parked: stage.map(|stage| stage.counts.parked),
+            waiting: stage.map(|stage| stage.waiting),
         });
     }
     let status = Status {
@@ -99,11 +103,11 @@ pub(super) async fn status(args: StatusArgs) -> anyhow::Result<Outcome> {
         registry: endpoints.and_then(|e| e.registry).or(deployment.registry.clone()),
         token: deployment.token.clone(),
         stages,
+        metrics: deployment.metrics_urls(),
     };
     print(&status, args.output)?;
     Ok(Outcome::Done)
 }
-        metrics: deployment.metrics_urls(),
 
 async fn measure() -> anyhow::Result<BTreeMap<String, Stage>> {
     let stages = Gauge::new(&Place::find().await?)?.read().await?;
@@ -138,7 +142,7 @@ fn print(status: &Status, format: Format) -> anyhow::Result<()> {
         output::line(&format!("{name:<10} {}", place.as_deref().unwrap_or("not running")));
     }
     output::line("");
-    let mut table = output::table(&["stage", "state", "pid", "lag", "parked"]);
+    let mut table = output::table(&["stage", "state", "pid", "lag", "parked", "waiting"]);
     for stage in &status.stages {
         let number = |n: Option<i64>| n.map_or_else(|| "?".to_owned(), |n| n.to_string());
         table.add_row([
@@ -147,6 +151,7 @@ fn print(status: &Status, format: Format) -> anyhow::Result<()> {
             stage.pid.map(|pid| pid.to_string()).unwrap_or_default(),
             number(stage.lag),
             number(stage.parked),
+            number(stage.waiting),
         ]);
     }
     output::print_table(&table, "no stages");

@@ -144,6 +144,8 @@ impl<D: Decide, Q: Schemas> StageContext<D, Q> {
             error!(%error, "the assignment was refused");
         }
         Source::pause(consumer, &waiting);
+        // Before the next poll: what is told from now on was handed out under these claims.
+        self.driver().hear(consumer);
         info!(assigned = partitions.len(), waiting = waiting.len(), "partitions assigned");
     }
 
@@ -273,6 +275,25 @@ impl<D: Decide, Q: Schemas> Source for StageConsumer<D, Q> {
         if let Err(error) = Consumer::resume(self, &names(partitions)) {
             warn!(%error, "partitions cannot be resumed");
         }
+    }
+
+    fn handed_out(&self) -> Vec<(TopicPartition, Option<i64>)> {
+        let list = match self.position() {
+            Ok(list) => list,
+            Err(error) => {
+                debug!(%error, "how far records were handed out is not known now");
+                return Vec::new();
+            }
+        };
+        let told = |element: TopicPartitionListElem<'_>| {
+            let topic = Topic::from_name(element.topic())?;
+            let upto = match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            };
+            Some((TopicPartition { topic, partition: element.partition() }, upto))
+        };
+        list.elements().into_iter().filter_map(told).collect()
     }
 
     fn commit(&self, positions: &BTreeMap<TopicPartition, i64>) {

@@ -33,6 +33,7 @@ pub(crate) mod parking_limit;
 pub(crate) mod poll;
 mod quiet;
 mod relay;
+pub mod replay;
 mod run;
 mod schema_fetch;
 pub(crate) mod seen;

@@ -164,7 +164,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
             DeliveryError::Fenced => self.fenced(&job.batch),
             DeliveryError::Rejected { park_as, reason } => match split(job.batch) {
                 Split::Parts(parts) => jobs.extend(parts.into_iter().rev().map(Job::from)),
-                Split::One(one) if matches!(one.records[0].settlement, Settlement::Park { .. }) => {
+                Split::One(one) if !one.records.iter().any(|record| can_be_parked(&record.settlement)) => {
                     self.halt(&one, HaltReason::Stuck(reason)).await;
                 }
                 Split::One(mut one) => {
@@ -181,7 +181,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
     /// A batch that ran into the statement timeout: retried, then halved; a single record halts at last.
     async fn too_slow(&mut self, mut job: Job<S::Change>, why: &str, jobs: &mut Vec<Job<S::Change>>) {
         job.timeouts += 1;
-        let alone = job.batch.records.len() == 1;
+        let alone = job.batch.ranges.len() == 1 && job.batch.records.len() <= 1;
         if alone && job.timeouts >= TIMEOUTS_BEFORE_STUCK {
             return self.halt(&job.batch, HaltReason::Stuck(why.to_owned())).await;
         }
@@ -357,6 +357,10 @@ impl<S: Sink, T: Clock> Worker<S, T> {
             }
         }
     }
+}
+
+fn can_be_parked<C>(settlement: &Settlement<C>) -> bool {
+    !matches!(settlement, Settlement::Park { .. })
 }
 
 fn is_retired(retired: &HashMap<TopicPartition, i64>, partition: TopicPartition, owner_epoch: i64) -> bool {

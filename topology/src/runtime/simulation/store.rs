@@ -150,7 +150,7 @@ impl Store {
         for range in &batch.ranges {
             let row = rows.get_mut(&range.partition).expect("claimed before");
             row.ranges.push((range.start, range.upto));
-            (row.position, row.last) = (range.upto, range.last);
+            (row.position, row.last) = (range.upto, range.last.or(row.last));
         }
         Ok(settled)
     }
