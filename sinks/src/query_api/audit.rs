@@ -138,6 +138,7 @@ pub(super) async fn one(
 /// The question, and which page of its answer.
 fn parse(uri: &Uri) -> Result<(PageRequest, Paging), Refusal> {
     let mut given = Parameters::of(uri);
+    let (from, to) = given.range();
     let filter = AuditFilter {
         actor: given.text("actor"),
         action: given.text("action"),
@@ -147,13 +148,10 @@ fn parse(uri: &Uri) -> Result<(PageRequest, Paging), Refusal> {
         source: given.text("source"),
         kind: given.text("kind"),
         correlation: given.text("correlation"),
-        from: given.instant("from"),
-        to: given.instant("to"),
+        from,
+        to,
         text: given.text("text"),
     };
-    if filter.from.zip(filter.to).is_some_and(|(from, to)| from > to) {
-        given.refuse("from", "must not lie after to");
-    }
     let detail = given.parsed("include", "record", |text| (text == "record").then_some(Detail::Record));
     let paging = Paging::of(&mut given);
     given.finish()?;

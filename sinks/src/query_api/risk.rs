@@ -227,7 +227,7 @@ pub(super) async fn signals(
     uri: Uri,
 ) -> Result<Json<SignalsPage>, Refusal> {
     let mut given = Parameters::of(&uri);
-    let (from, to) = (given.instant("from"), given.instant("to"));
+    let (from, to) = given.range();
     let paging = Paging::of(&mut given);
     given.finish()?;
     let entity = named_entity(named)?;
@@ -272,12 +272,13 @@ pub(super) async fn incidents(
 ) -> Result<Json<IncidentsPage>, Refusal> {
     let mut given = Parameters::of(&uri);
     let statuses = "open, acknowledged, closed or false_positive";
+    let (from, to) = given.range();
     let filter = IncidentFilter {
         status: given.parsed("status", statuses, TriageDecision::from_name),
         kind: kind(&mut given, "kind"),
         entity: given.text("entity"),
-        from: given.instant("from"),
-        to: given.instant("to"),
+        from,
+        to,
     };
     let paging = Paging::of(&mut given);
     given.finish()?;

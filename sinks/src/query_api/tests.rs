@@ -1,5 +1,7 @@
 //! The API without a database: credentials, routes, problems, headers. What needs rows is tested on real servers.
 
+mod wire;
+
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr},
@@ -162,6 +164,52 @@ async fn a_query_is_checked_before_the_database_is_asked() {
         ("/api/v1/parked?cursor=abc", "invalid-cursor"),
     ] {
         assert_eq!(ask(&router, get(path, Some(&token))).await.slug(), slug, "{path}");
+    }
+}
+
+/// Every list and every single thing that can be asked for with a key.
+const ALL: [&str; 12] = [
+    "/api/v1/audit",
+    "/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab",
+    "/api/v1/changes",
+    "/api/v1/changes/c",
+    "/api/v1/parked",
+    "/api/v1/pipeline",
+    "/api/v1/risk/entities",
+    "/api/v1/risk/entities/user/u",
+    "/api/v1/risk/entities/user/u/signals",
+    "/api/v1/risk/incidents",
+    "/api/v1/risk/incidents/0192f0c1-2345-7abc-8def-0123456789ab",
+    "/api/v1/risk/unusable",
+];
+
+#[tokio::test]
+async fn no_route_takes_what_it_does_not_know_or_more_than_it_gives() {
+    let (router, token) = api(&Scope::ALL);
+    let described: BTreeSet<_> =
+        description().paths.paths.keys().filter(|path| path.contains("/api/")).cloned().collect();
+    assert_eq!(described.len(), ALL.len(), "each route is asked: {described:?}");
+    for path in ALL {
+        for bad in [
+            "sort=pg_sleep(5)",
+            "limit=-1",
+            "limit=0",
+            "limit=1001",
+            "limit=1000000000",
+            "limit=x",
+            "offset=1",
+        ] {
+            let answer = ask(&router, get(&format!("{path}?{bad}"), Some(&token))).await;
+            assert_eq!(
+                (answer.status.as_u16(), answer.slug().as_str()),
+                (400, "invalid-query"),
+                "{path}?{bad}"
+            );
+        }
+    }
+    for path in ["/api/v1/audit", "/api/v1/risk/entities/user/u/signals", "/api/v1/risk/incidents"] {
+        let turned = format!("{path}?from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z");
+        assert_eq!(ask(&router, get(&turned, Some(&token))).await.slug(), "invalid-query", "{turned}");
     }
 }
 
