@@ -22,6 +22,7 @@ pub(crate) mod driver;
 mod fatal;
 pub(crate) mod fingerprint;
 mod health;
+pub(crate) mod held_back;
 pub mod history;
 pub(crate) mod intake;
 pub mod keys;

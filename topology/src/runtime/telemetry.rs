@@ -163,6 +163,10 @@ fn describe() {
     describe_counter!("weir_fenced_total", "Batches dropped because another owner had moved a position.");
     describe_gauge!("weir_misconfigured", "1 while the sink is set up wrongly and is probed.");
     describe_gauge!("weir_halted_partitions", "Partitions that wait for a person, by reason.");
+    describe_gauge!(
+        "weir_held_back_partitions",
+        "Partitions behind a transaction that has been open for a minute."
+    );
     describe_counter!("weir_continuity_unverified_total", "Claims whose last record had expired.");
     describe_counter!("weir_rebalances_total", "Times that partitions came or went.");
     describe_gauge!("weir_polled_timestamp_seconds", "When the poll thread was last alive.");

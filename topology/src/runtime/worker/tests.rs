@@ -227,7 +227,12 @@ fn a_misconfigured_sink_is_probed_until_somebody_has_mended_it() {
     });
     let began = bench.clock.now();
     let asked = bench.deliver(batch(&[(0, "a")]));
-    assert_eq!(asked, ["0:0..1 misconfigured", "0:0..1 misconfigured", "0:0..1 ok"]);
+    let said = "halt 0 misconfigured: 42P01";
+    assert_eq!(
+        asked,
+        ["0:0..1 misconfigured", said, "0:0..1 misconfigured", "0:0..1 ok", "halt 0 lifted"],
+        "said once, and taken back"
+    );
     assert_eq!(bench.clock.now().duration_since(began), 2 * PROBE_INTERVAL);
 }
 

@@ -219,3 +219,19 @@ fn a_halted_partition_is_asked_for_again_and_again_until_somebody_has_resumed_it
     bench.driver.tend(&bench.log, bench.now).expect("nothing fatal");
     assert_eq!(bench.driver.intake.epoch_of(AT), Some(9));
 }
+
+#[test]
+fn another_number_of_partitions_halts_the_topics_partitions() {
+    let mut bench = Bench::new();
+    bench.assign(5, None);
+    bench.driver.partitions_changed(&bench.log, Topic::Usage, 4, 8);
+    assert_eq!(bench.driver.intake.epoch_of(AT), Some(bench.epoch), "another topic's");
+    bench.driver.partitions_changed(&bench.log, AT.topic, 8, 12);
+    assert_eq!(bench.driver.intake.epoch_of(AT), None);
+    assert!(bench.log.paused.borrow().contains(&AT));
+    let Ok(Command::Halt { partition, owner_epoch, reason }) = bench.commands.try_recv() else {
+        panic!("it is written down")
+    };
+    assert_eq!((partition, owner_epoch), (AT, bench.epoch));
+    assert_eq!(reason.to_string(), "partitions_changed: from 8 to 12");
+}
