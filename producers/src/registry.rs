@@ -18,7 +18,7 @@ use std::{
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
 use schemas::{
     Topic,
-    codec::{SchemaAnswer, SchemaIds, SchemaLookup, WriterSchema, own_schemas},
+    codec::{SchemaAnswer, SchemaIds, SchemaLookup, SchemaRef, WriterSchema, own_schemas},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -28,16 +28,16 @@ use serde_json::json;
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 /// What may follow the schemas that stand under one of our subjects.
 const COMPATIBILITY: &str = "BACKWARD_TRANSITIVE";
-/// The registry's code for an id that it does not know.
+/// The registry's code for an id or a GUID that it does not know.
 const SCHEMA_NOT_FOUND: u32 = 40_403;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest answer that is read.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
-/// Most ids that are remembered; beyond, all are forgotten and fetched anew.
+/// Most schemas that are remembered; beyond, all are forgotten and fetched anew.
 const MAX_REMEMBERED: usize = 10_000;
-/// How long an id stays unknown before the registry is asked again.
+/// How long a schema stays unknown before the registry is asked again.
 const UNKNOWN_FOR: Duration = Duration::from_secs(30);
 
 /// Where the registry is.
@@ -67,9 +67,9 @@ pub enum RegistryError {
     /// It is away, overloaded, wrongly configured or talks nonsense: ask again, for ever.
     #[error("the schema registry cannot be used now: {0}")]
     Unavailable(String),
-    /// It has no schema of that id.
-    #[error("the schema registry knows no schema {0}")]
-    Unknown(u32),
+    /// It has no such schema.
+    #[error("the schema registry knows no schema of {0}")]
+    Unknown(SchemaRef),
     /// The schema may not be used; or the registry takes none like it under that subject.
     #[error("schema refused: {0}")]
     Refused(String),
@@ -79,7 +79,7 @@ pub enum RegistryError {
 pub struct Registry {
     http: Client,
     config: RegistryConfig,
-    told: RwLock<HashMap<u32, Told>>,
+    told: RwLock<HashMap<SchemaRef, Told>>,
 }
 
 #[derive(Clone)]
@@ -90,8 +90,8 @@ enum Told {
 }
 
 impl SchemaLookup for Registry {
-    fn by_id(&self, id: u32) -> SchemaAnswer {
-        match self.told.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
+    fn look_up(&self, schema: SchemaRef) -> SchemaAnswer {
+        match self.told.read().unwrap_or_else(PoisonError::into_inner).get(&schema) {
             Some(Told::Schema(schema)) => SchemaAnswer::Known(Arc::clone(schema)),
             Some(Told::Refused(why)) => SchemaAnswer::Refused(why.clone()),
             Some(Told::Unknown { since }) if since.elapsed() < UNKNOWN_FOR => SchemaAnswer::Unknown,
@@ -116,16 +116,16 @@ impl Registry {
         Ok(Self { http, config, told: RwLock::default() })
     }
 
-    /// The schema of that id, fetched if it is not remembered. The answer, but for `Unavailable`, is what
-    /// [`SchemaLookup::by_id`] gives from then on.
-    pub async fn fetch(&self, id: u32) -> Result<Arc<WriterSchema>, RegistryError> {
-        match self.by_id(id) {
-            SchemaAnswer::Known(schema) => return Ok(schema),
+    /// The schema, fetched if it is not remembered. The answer, but for `Unavailable`, is what
+    /// [`SchemaLookup::look_up`] gives from then on.
+    pub async fn fetch(&self, schema: SchemaRef) -> Result<Arc<WriterSchema>, RegistryError> {
+        match self.look_up(schema) {
+            SchemaAnswer::Known(known) => return Ok(known),
             SchemaAnswer::Refused(why) => return Err(RegistryError::Refused(why)),
-            SchemaAnswer::Unknown => return Err(RegistryError::Unknown(id)),
+            SchemaAnswer::Unknown => return Err(RegistryError::Unknown(schema)),
             SchemaAnswer::Missing => {}
         }
-        let answer = self.ask_for(id).await;
+        let answer = self.ask_for(schema).await;
         let told = match &answer {
             Ok(schema) => Told::Schema(Arc::clone(schema)),
             Err(RegistryError::Refused(why)) => Told::Refused(why.clone()),
@@ -136,19 +136,23 @@ impl Registry {
         if remembered.len() >= MAX_REMEMBERED {
             remembered.clear();
         }
-        remembered.insert(id, told);
+        remembered.insert(schema, told);
         answer
     }
 
-    async fn ask_for(&self, id: u32) -> Result<Arc<WriterSchema>, RegistryError> {
-        let response = send(self.request(Method::GET, &format!("/schemas/ids/{id}"))).await?;
+    async fn ask_for(&self, named: SchemaRef) -> Result<Arc<WriterSchema>, RegistryError> {
+        let path = match named {
+            SchemaRef::Id(id) => format!("/schemas/ids/{id}"),
+            SchemaRef::Guid(guid) => format!("/schemas/guids/{guid}"),
+        };
+        let response = send(self.request(Method::GET, &path)).await?;
         let schema: RegisteredSchema = match response.status() {
             StatusCode::OK => read(response).await?,
             StatusCode::NOT_FOUND => {
                 // Also what a wrong path or a proxy says; only the registry's own code tells that the id is unknown.
                 let fault: Fault = read(response).await?;
                 return Err(match fault.error_code {
-                    SCHEMA_NOT_FOUND => RegistryError::Unknown(id),
+                    SCHEMA_NOT_FOUND => RegistryError::Unknown(named),
                     _ => unavailable(fault.message),
                 });
             }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -25,6 +25,9 @@ pub struct Envelope {
     pub subject: Option<String>,
     /// `CloudEvents` `time`: when it happened, by the source's clock.
     pub occurred_at: Timestamp,
+    /// Whether that was [ahead](Envelope::is_ahead_of) of when the event was received, so that it cannot be true. Told
+    /// by the receiver; no part of the content.
+    pub skewed: bool,
     /// Ties the events of one undertaking together (`ce_correlationid`).
     pub correlation_id: Option<String>,
     /// The event that caused this one (`ce_causationid`).
@@ -37,7 +40,15 @@ pub struct Envelope {
     pub native: Option<Native>,
 }
 
+/// How far a source's clock may be ahead of the receiver's without being told.
+const MAX_SKEW: TimeDelta = TimeDelta::minutes(5);
+
 impl Envelope {
+    /// Whether an event of that time was received more than five minutes before it happened.
+    pub fn is_ahead_of(occurred_at: Timestamp, received_at: Timestamp) -> bool {
+        received_at.checked_add_signed(MAX_SKEW).is_some_and(|limit| occurred_at > limit)
+    }
+
     /// SHA-256 over the tenant, source, type, subject, time, event ([`Event::canonical_bytes`]) and native record,
     /// each length-prefixed.
     ///

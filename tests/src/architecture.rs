@@ -7,7 +7,7 @@ use std::{
 
 use topology::pipeline;
 
-const OURS: [&str; 6] = ["schemas", "producers", "processors", "sinks", "topology", "tests"];
+const OURS: [&str; 7] = ["schemas", "edge", "producers", "processors", "sinks", "topology", "tests"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is above this crate").to_owned()
@@ -64,10 +64,12 @@ fn check_absent(name: &str, words: &[&str]) {
 #[test]
 fn crates_import_only_what_the_arrows_allow() {
     assert_eq!(arrows("schemas"), [""; 0]);
-    for sibling in ["producers", "processors", "sinks"] {
-        assert_eq!(arrows(sibling), ["schemas"], "{sibling}");
+    assert_eq!(arrows("edge"), ["schemas"]);
+    assert_eq!(arrows("processors"), ["schemas"]);
+    for sibling in ["producers", "sinks"] {
+        assert_eq!(arrows(sibling), ["schemas", "edge"], "{sibling}");
     }
-    assert_eq!(arrows("topology"), ["schemas", "producers", "processors", "sinks"]);
+    assert_eq!(arrows("topology"), ["schemas", "edge", "producers", "processors", "sinks"]);
 }
 
 #[test]
@@ -101,10 +103,10 @@ fn processors_are_pure_and_schemas_do_no_input_or_output() {
 
 #[test]
 fn only_topology_consumes_and_only_sinks_hold_sql() {
-    for name in ["schemas", "producers", "processors", "sinks"] {
+    for name in ["schemas", "edge", "producers", "processors", "sinks"] {
         check_absent(name, &["rdkafka::consumer"]);
     }
-    for name in ["schemas", "producers", "processors", "topology"] {
+    for name in ["schemas", "edge", "producers", "processors", "topology"] {
         check_absent(name, &["sqlx::query", "sqlx::raw_sql", "QueryBuilder"]);
     }
 }

@@ -10,10 +10,10 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     producer::{FutureProducer, FutureRecord},
 };
-use schemas::Topic;
+use schemas::{TenantId, Topic};
 use sinks::{
     TopicPartition,
-    positions::{self, AcceptedGap, PositionChange},
+    positions::{self, AcceptedGap, Operator, PositionChange},
 };
 use sqlx::{Connection, PgConnection};
 
@@ -84,9 +84,13 @@ async fn records_that_expired_unread_halt_their_partition_until_somebody_accepts
     let pool = sinks::postgres::operator_pool(&site.endpoints.database_url, 1).expect("a pool");
     let partition = TopicPartition { topic: Topic::Activity, partition: number };
     let change = PositionChange { stage: "audit".into(), partition };
-    let gap = AcceptedGap { to: position + 2, reason: "expired".into(), by: "test".into() };
-    positions::accept_gap(&pool, &change, &gap).await.expect("accepted");
-    site.await_count(ROWS, 3_998).await;
+    let gap = AcceptedGap { to: position + 2, reason: "expired".into() };
+    let by = Operator { name: "ada".into(), tenant: TenantId::new("acme").expect("valid") };
+    positions::accept_gap(&pool, &change, (&gap, &by)).await.expect("accepted");
+    // The decision is an event, and so a row of its own.
+    site.await_count(ROWS, 3_998 + 1).await;
+    let decisions = "SELECT count(*) FROM audit_entry WHERE action = 'AcceptGap' AND actor = 'ada'";
+    site.await_count(decisions, 1).await;
     site.await_count(HALTED, 0).await;
     stage.stop().await;
 }

@@ -6,6 +6,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use schemas::codec::SchemaRef;
 use sqlx::migrate::MigrateDatabase;
 use sqlx::{Connection, PgConnection, Row};
 use std::os::unix::fs::PermissionsExt;
@@ -156,9 +157,9 @@ async fn a_registry_is_started_where_it_is_asked_for() {
     let registry = Registry::new(RegistryConfig::new(url, None)).expect("a client");
     let ids = registry.register().await.expect("registered");
     for (topic, id) in ids.iter() {
-        assert_eq!(registry.fetch(id).await.expect("found again").topic(), topic);
+        assert_eq!(registry.fetch(SchemaRef::Id(id)).await.expect("found again").topic(), topic);
     }
-    assert!(matches!(registry.fetch(2_000_000_000).await, Err(RegistryError::Unknown(_))));
+    assert!(matches!(registry.fetch(SchemaRef::Id(2_000_000_000)).await, Err(RegistryError::Unknown(_))));
 }
 
 async fn check_kept(endpoints: &Endpoints) {

@@ -20,7 +20,7 @@ pub(crate) struct Running {
 }
 
 impl Site {
-    fn run_config(&self) -> RunConfig {
+    pub(crate) fn run_config(&self) -> RunConfig {
         RunConfig {
             registry: self.registry.clone(),
             ..RunConfig::new(&self.endpoints.kafka, &self.endpoints.database_url)
@@ -32,19 +32,24 @@ impl Site {
     }
 
     pub(crate) fn run_stages(&self, names: &[&str], members: usize) -> Running {
+        let members = NonZeroUsize::new(members).expect("some");
+        Running::start(names, RunConfig { members, ..self.run_config() })
+    }
+}
+
+impl Running {
+    /// Runs stages in this process.
+    pub(crate) fn start(names: &[&str], config: RunConfig) -> Self {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let (stop, health) = (CancellationToken::new(), Health::default());
-        let config = RunConfig { members: NonZeroUsize::new(members).expect("some"), ..self.run_config() };
         let (told, seen) = (stop.clone(), health.clone());
         let task =
             tokio::spawn(
                 async move { runtime::run(&pipeline::declaration(), &names, config, seen, told).await },
             );
-        Running { stop, health, task }
+        Self { stop, health, task }
     }
-}
 
-impl Running {
     pub(crate) async fn ready(&self) {
         while !self.health.is_ready() {
             assert!(!self.task.is_finished(), "the stage ended before it was ready");

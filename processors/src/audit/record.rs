@@ -153,6 +153,8 @@ pub(super) struct Metadata<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     correlation_uid: Option<&'a str>,
     event_code: &'static str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    labels: &'static [&'static str],
     #[serde(skip_serializing_if = "Option::is_none")]
     log_format: Option<&'a str>,
     log_name: &'static str,
@@ -171,6 +173,8 @@ impl<'a> Metadata<'a> {
         Self {
             correlation_uid: envelope.correlation_id.as_deref(),
             event_code: envelope.event.ce_type(),
+            // The source's clock runs ahead: `time` is not when it happened.
+            labels: if envelope.skewed { &["skewed"] } else { &[] },
             log_format: envelope.native.as_ref().map(|native| native.format.as_str()),
             log_name: envelope.event.topic().name(),
             original_time: envelope.occurred_at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true),

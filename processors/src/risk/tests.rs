@@ -34,6 +34,7 @@ fn envelope(event: Event, native: Option<&str>) -> Envelope {
         source: Source::new("/test").expect("valid"),
         subject: None,
         occurred_at: Timestamp::from_timestamp(1_800_000_000, 0).expect("a time"),
+        skewed: false,
         correlation_id: None,
         causation_id: None,
         trace: None,

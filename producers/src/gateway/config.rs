@@ -1,13 +1,11 @@
 //! Everything that can be set about the gateway, and what it is unless it is set.
 
 use std::{
-    fmt,
     net::{Ipv4Addr, SocketAddr},
-    num::NonZeroU32,
-    sync::Arc,
     time::Duration,
 };
 
+use edge::{ConnectionLimits, Listen, RenderMetrics, head::HeadLimits, rates::Rates, tls::TlsConfig};
 use ipnet::IpNet;
 
 use super::signature::WebhookSecrets;
@@ -15,8 +13,12 @@ use super::signature::WebhookSecrets;
 /// The gateway's settings.
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
-    /// Where to listen; port 0 takes a free one. Clear text: TLS ends in front of it.
+    /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Its certificate. Without one it speaks clear text, HTTP/1.1 only: TLS ends in front of it.
+    pub tls: Option<TlsConfig>,
+    /// Health and metrics on a listener of their own; without it they are on the main one only.
+    pub admin: Option<Admin>,
     /// Sizes and counts beyond which requests are refused.
     pub limits: Limits,
     /// How long anything may take.
@@ -27,14 +29,46 @@ pub struct GatewayConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// What GitHub signs its webhooks with, by tenant.
     pub github: WebhookSecrets,
-    /// What `GET /metrics` answers; without it there is no such route.
+    /// What `GET /metrics` answers beside the events; without it there is no such route.
     pub metrics: Option<RenderMetrics>,
+}
+
+/// The listener for probes and scrapers, in clear text: for loopback, or a network of one's own.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What `GET /metrics` answers there.
+    pub metrics: RenderMetrics,
+}
+
+impl GatewayConfig {
+    /// What the edge is told of it.
+    pub(super) fn listener(&self) -> Listen {
+        let (limits, timeouts) = (&self.limits, &self.timeouts);
+        Listen {
+            limits: ConnectionLimits {
+                connections: limits.connections,
+                per_address: limits.connections_per_address,
+                handshake: timeouts.handshake,
+                head: timeouts.head,
+                write: timeouts.write,
+                drain: timeouts.drain,
+                ..ConnectionLimits::default()
+            },
+            trusted_proxies: self.trusted_proxies.clone(),
+            tls: self.tls.clone(),
+            ..Listen::at("gateway", self.listen)
+        }
+    }
 }
 
 impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            tls: None,
+            admin: None,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             rates: Rates::default(),
@@ -60,10 +94,8 @@ pub struct Limits {
     pub in_hand_bytes: usize,
     /// Bytes of webhooks whose signature is not checked yet: strangers cannot use up what others need.
     pub unproven_bytes: usize,
-    /// Request headers.
-    pub headers: usize,
-    /// Request line and headers together, in bytes.
-    pub head_bytes: usize,
+    /// Request line and headers.
+    pub head: HeadLimits,
     /// Connections at once.
     pub connections: usize,
     /// Connections at once from one address.
@@ -79,8 +111,7 @@ impl Default for Limits {
             decoded_ratio: 100,
             in_hand_bytes: 16 * 1024 * 1024,
             unproven_bytes: 4 * 1024 * 1024,
-            headers: 64,
-            head_bytes: 16 * 1024,
+            head: HeadLimits::default(),
             connections: 4_096,
             connections_per_address: 128,
         }
@@ -90,6 +121,8 @@ impl Default for Limits {
 /// How long anything may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
+    /// From the connection to the end of its TLS handshake; then the connection is closed.
+    pub handshake: Duration,
     /// From the connection, or the last answer, to the end of a request's head; then the connection is closed.
     pub head: Duration,
     /// From the head to the end of the body; then 408.
@@ -107,6 +140,7 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
+            handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),
             handler: Duration::from_secs(15),
@@ -114,47 +148,5 @@ impl Default for Timeouts {
             drain: Duration::from_secs(13),
             flush: Duration::from_secs(10),
         }
-    }
-}
-
-/// How often anybody may ask. A tenth of a minute's worth may come at once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rates {
-    /// Requests a minute for each API key and class of routes; `None` for no limit.
-    pub per_key_per_minute: Option<NonZeroU32>,
-    /// Failed logins a minute for each address, all of which may come at once.
-    pub failed_logins_per_minute: NonZeroU32,
-    /// Callers remembered at once; beyond it new ones share one allowance.
-    pub max_keys: usize,
-}
-
-impl Default for Rates {
-    fn default() -> Self {
-        Self {
-            per_key_per_minute: NonZeroU32::new(1_000),
-            failed_logins_per_minute: NonZeroU32::new(30).unwrap_or(NonZeroU32::MIN),
-            max_keys: 100_000,
-        }
-    }
-}
-
-/// Renders the metrics in Prometheus' text format.
-#[derive(Clone)]
-pub struct RenderMetrics(Arc<dyn Fn() -> String + Send + Sync>);
-
-impl RenderMetrics {
-    /// Takes the exporter's render function.
-    pub fn new(render: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        Self(Arc::new(render))
-    }
-
-    pub(super) fn render(&self) -> String {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for RenderMetrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RenderMetrics(..)")
     }
 }

@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::header;
+use axum::{Json, extract::State, response::Response};
 use schemas::problem::{Problem, ProblemKind};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -32,7 +27,7 @@ pub(super) async fn livez() -> Json<Well> {
 #[utoipa::path(get, path = "/startupz", tag = "health",
     responses((status = 200, body = Well), (status = 503, body = Problem)))]
 pub(super) async fn startupz(State(app): State<Arc<App>>) -> Result<Json<Well>, Refusal> {
-    if app.keys.borrow().is_none() {
+    if !app.admission.is_ready() {
         return Err(Refusal::new(ProblemKind::KeysUnavailable, "the API keys are not loaded yet"));
     }
     Ok(Json(Well { status: "started" }))
@@ -45,7 +40,7 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Json<Well>, Re
     if app.stopping() {
         return Err(Refusal::new(ProblemKind::NotReady, "the gateway is stopping"));
     }
-    if app.keys.borrow().is_none() {
+    if !app.admission.is_ready() {
         return Err(Refusal::new(ProblemKind::KeysUnavailable, "the API keys are not loaded yet"));
     }
     match app.publisher.health() {
@@ -59,12 +54,12 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Json<Well>, Re
     }
 }
 
-/// Metrics in Prometheus' text format, where the process has an exporter.
+/// Metrics in Prometheus' text format, where they are not left to the admin listener.
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses((status = 200, body = String, content_type = "text/plain; version=0.0.4"), (status = 404, body = Problem)))]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
     let Some(exporter) = &app.config.metrics else {
-        return Err(Refusal::new(ProblemKind::NotFound, "this process exports no metrics here"));
+        return Err(Refusal::new(ProblemKind::NotFound, "metrics are not here; ask the admin listener"));
     };
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], exporter.render()).into_response())
+    Ok(exporter.answer())
 }

@@ -15,18 +15,15 @@ mod config;
 mod encoding;
 mod events;
 mod health;
-mod listen;
 mod media;
 mod observe;
 mod publisher;
-mod rates;
 mod reading;
 mod refusal;
 mod router;
 mod settle;
 mod signature;
 mod sources;
-mod stalled;
 #[cfg(test)]
 mod tests;
 mod webhook;
@@ -39,26 +36,24 @@ use std::{
     },
 };
 
-pub use config::{GatewayConfig, Limits, Rates, RenderMetrics, Timeouts};
+pub use config::{Admin, GatewayConfig, Limits, Timeouts};
+pub use edge::admission::KeyRingWatch;
+pub use edge::rates::Rates;
+use edge::{Listen, ListenError, Listener, Open, admission::Admission};
 pub use publisher::{Delivery, KafkaPublisher, Publisher};
 pub use router::openapi;
-use schemas::access::KeyRing;
 pub use signature::{InvalidSecrets, WebhookSecrets};
 use thiserror::Error;
-use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
 
-use self::{body::Budget, commands::FirstSeen, rates::Limiters, settle::InHand};
-
-/// The API keys as they are now; `None` until they were loaded for the first time.
-pub type KeyRingWatch = watch::Receiver<Option<Arc<KeyRing>>>;
+use self::{body::Budget, commands::FirstSeen, settle::InHand};
 
 /// What every request shares.
 struct App {
     config: GatewayConfig,
     publisher: Arc<dyn Publisher>,
-    keys: KeyRingWatch,
-    limiters: Limiters,
+    admission: Admission,
     budget: Budget,
     /// What requests hold whose sender is not known before their body is read.
     unproven: Budget,
@@ -70,7 +65,7 @@ struct App {
 impl App {
     fn new(config: GatewayConfig, publisher: Arc<dyn Publisher>, keys: KeyRingWatch) -> Self {
         Self {
-            limiters: Limiters::new(&config.rates),
+            admission: Admission::new(keys, &config.rates, config.trusted_proxies.clone()),
             budget: Budget::new(config.limits.in_hand_bytes),
             unproven: Budget::new(config.limits.unproven_bytes),
             in_hand: Mutex::default(),
@@ -78,7 +73,6 @@ impl App {
             stopping: AtomicBool::new(false),
             config,
             publisher,
-            keys,
         }
     }
 
@@ -91,21 +85,16 @@ impl App {
 #[derive(Debug)]
 pub struct Gateway {
     config: GatewayConfig,
-    listener: TcpListener,
+    listener: Listener,
+    admin: Option<Listener>,
 }
 
 /// Why the gateway could not be started, or stopped with events unsettled.
 #[derive(Debug, Error)]
 pub enum GatewayError {
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}; is another process using the port?")]
-    Listen {
-        /// The address that was asked for.
-        address: SocketAddr,
-        /// What the system says.
-        #[source]
-        source: std::io::Error,
-    },
+    /// An address cannot be listened on, or the certificate cannot be used.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// Kafka did not acknowledge everything before the time to stop was over. Nobody was told that they are
     /// stored; whoever published them got no answer or 503, and sends them again.
     #[error("stopped with {0} events not acknowledged by Kafka; their ids are in the log")]
@@ -113,17 +102,24 @@ pub enum GatewayError {
 }
 
 impl Gateway {
-    /// Takes the address of the configuration; port 0 takes a free one.
+    /// Takes the addresses of the configuration; port 0 takes a free one.
     pub async fn bind(config: GatewayConfig) -> Result<Self, GatewayError> {
-        let address = config.listen;
-        let listener =
-            TcpListener::bind(address).await.map_err(|source| GatewayError::Listen { address, source })?;
-        Ok(Self { config, listener })
+        let listener = Listener::bind(config.listener()).await?;
+        let admin = match &config.admin {
+            Some(admin) => Some(Listener::bind(Listen::admin("gateway admin", admin.listen)).await?),
+            None => None,
+        };
+        Ok(Self { config, listener, admin })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.listener.local_addr().unwrap_or(self.config.listen)
+        self.listener.address()
+    }
+
+    /// Where its admin listener is, if it has one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Listener::address)
     }
 
     /// Serves until `shutdown`, then stops as promised: not ready, no new connections, time for the requests
@@ -135,9 +131,37 @@ impl Gateway {
         shutdown: CancellationToken,
     ) -> Result<(), GatewayError> {
         sources::announce();
-        let app = Arc::new(App::new(self.config, publisher, keys));
-        listen::serve(self.listener, app, shutdown).await
+        let Self { config, listener, admin } = self;
+        let app = Arc::new(App::new(config, publisher, keys));
+        // Who asks how the stop goes on is answered until it is over.
+        let over = CancellationToken::new();
+        let _over = over.clone().drop_guard();
+        if let (Some(listener), Some(admin)) = (admin, &app.config.admin) {
+            tokio::spawn(listener.serve(router::admin(&app, admin), over));
+        }
+        let open = listener.accept_until(router::router(&app), shutdown).await;
+        stop(&app, open).await
     }
+}
+
+/// Not ready, time for the requests in hand, then for Kafka.
+async fn stop(app: &App, open: Open) -> Result<(), GatewayError> {
+    app.stopping.store(true, Relaxed);
+    info!("the gateway stops");
+    let drained = open.drain().await;
+    // Before the requests are cut off: they take their events out of the list.
+    let left: Vec<String> = settle::lock(&app.in_hand).ids().map(ToString::to_string).collect();
+    if !drained {
+        open.cut().await;
+    }
+    let unflushed = app.publisher.flush(app.config.timeouts.flush).await;
+    if unflushed == 0 {
+        return Ok(());
+    }
+    for id in &left {
+        error!(event_id = id, "published without an acknowledgement; it may or may not be stored");
+    }
+    Err(GatewayError::Unflushed(unflushed))
 }
 
 /// Binds and serves in one step.

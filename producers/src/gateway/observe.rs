@@ -10,17 +10,17 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+use edge::head::{ALWAYS, REQUEST_ID, known_method, may_hide_another, request_id};
+use http::{HeaderMap, HeaderValue, header};
 use opentelemetry::{propagation::TextMapPropagator, trace::TraceContextExt};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use schemas::{
     Envelope, TraceContext,
-    problem::{PROBLEM_JSON, ProblemKind, printable},
+    problem::{PROBLEM_JSON, printable},
 };
 use tracing::{Instrument, Span, debug, field, info_span, warn};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-use uuid::Uuid;
 
 use super::{
     App,
@@ -28,19 +28,10 @@ use super::{
     refusal::{ProblemAnswer, Refusal},
 };
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 /// Longest `tracestate` that is passed on; W3C asks for at least 512.
 const MAX_TRACESTATE: usize = 512;
-
-/// What every answer says to browsers and caches that meet it by accident.
-const ALWAYS: [(HeaderName, HeaderValue); 4] = [
-    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-];
 
 /// The traces that a request belongs to.
 #[derive(Debug, Clone, Default)]
@@ -125,10 +116,7 @@ impl Seen {
             route: route.to_owned(),
             path: printable(request.uri().path()),
             request_id: request_id(request.headers()),
-            // The parser drops a Content-Length beside a Transfer-Encoding without a word. Who frames a body
-            // both ways may hide a second request in it, so what follows on the connection is never read
-            // (RFC 9112, section 6.1).
-            close: request.headers().contains_key(header::TRANSFER_ENCODING),
+            close: may_hide_another(request.headers()),
         }
     }
 
@@ -143,49 +131,8 @@ impl Seen {
     }
 }
 
-/// The method as a label: a stranger cannot invent values.
-fn known_method(method: &Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "DELETE" => "DELETE",
-        "PATCH" => "PATCH",
-        "OPTIONS" => "OPTIONS",
-        "TRACE" => "TRACE",
-        "CONNECT" => "CONNECT",
-        _ => "_OTHER",
-    }
-}
-
-/// The caller's id if it is 1 to 64 of `[A-Za-z0-9-]`, else a new one.
-fn request_id(headers: &HeaderMap) -> String {
-    let plain = |id: &&str| {
-        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
-    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
-    given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
-}
-
 fn check_head(request: &Request, limits: &Limits) -> Result<(), Refusal> {
-    let headers = request.headers();
-    if headers.len() > limits.headers {
-        let detail = format!("there are {} headers, more than {}", headers.len(), limits.headers);
-        return Err(Refusal::new(ProblemKind::HeadersTooLarge, detail).closing());
-    }
-    // ": " and CR LF around each.
-    let lines: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    let uri = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
-    if lines + uri > limits.head_bytes {
-        let detail = format!("request line and headers are longer than {} bytes", limits.head_bytes);
-        return Err(Refusal::new(ProblemKind::HeadersTooLarge, detail).closing());
-    }
-    let hosts = headers.get_all(header::HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
-        return Err(Refusal::new(ProblemKind::InvalidRequest, "there must be one Host header").closing());
-    }
-    Ok(())
+    limits.head.check(request).map_err(|(kind, detail)| Refusal::new(kind, detail).closing())
 }
 
 /// Ties the span to the trace in the headers, and says which traces the request belongs to.

@@ -1,7 +1,5 @@
 //! A request that is refused: a problem, on its way to become an answer.
 
-use std::time::Duration;
-
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
@@ -47,10 +45,10 @@ impl Refusal {
         Self { answer: Box::new(answer), headers }
     }
 
-    /// Says when to come back: whole seconds, at least one.
-    pub(super) fn retry_after(self, wait: Duration) -> Self {
-        let seconds = whole_seconds(wait).max(1);
-        self.header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    /// With headers of its own.
+    pub(super) fn with_headers(mut self, write: impl FnOnce(&mut HeaderMap)) -> Self {
+        write(&mut self.headers);
+        self
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -62,11 +60,6 @@ impl Refusal {
     pub(super) fn closing(self) -> Self {
         self.header(header::CONNECTION, HeaderValue::from_static("close"))
     }
-}
-
-/// Seconds, rounded up.
-pub(super) fn whole_seconds(wait: Duration) -> u64 {
-    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 impl IntoResponse for Refusal {

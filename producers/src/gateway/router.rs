@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{Json, Router, middleware, response::IntoResponse, response::Response};
+use axum::{Json, Router, middleware, response::IntoResponse, response::Response, routing::get};
 use schemas::{access::Scope, problem::ProblemKind};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::{
@@ -16,9 +16,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     App,
-    admit::{self, Door},
-    commands, events, health, observe,
-    rates::RouteClass,
+    admit::{self, Door, RouteClass},
+    commands,
+    config::Admin,
+    events, health, observe,
     refusal::Refusal,
     sources, webhook,
 };
@@ -78,8 +79,23 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     let publishing = behind(Scope::EventsWrite, RouteClass::Publish, publishing());
     let commands = behind(Scope::CommandsWrite, RouteClass::Command, commands::routes());
     let (router, document) = described().merge(publishing).merge(commands).merge(signed()).split_for_parts();
+    finished(router.route("/openapi.json", get(move || async move { Json(document) })), app)
+}
+
+/// Health and metrics alone.
+pub(super) fn admin(app: &Arc<App>, admin: &Admin) -> Router {
+    let exporter = admin.metrics.clone();
+    let router = Router::new()
+        .route("/livez", get(health::livez))
+        .route("/startupz", get(health::startupz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(move || async move { exporter.answer() }));
+    finished(router, app)
+}
+
+/// What is around every route.
+fn finished(router: Router<Arc<App>>, app: &Arc<App>) -> Router {
     router
-        .route("/openapi.json", axum::routing::get(move || async move { Json(document) }))
         .fallback(|| async { Refusal::new(ProblemKind::NotFound, "there is no such path") })
         .method_not_allowed_fallback(|| async {
             Refusal::new(ProblemKind::MethodNotAllowed, "see the Allow header for what this path takes")

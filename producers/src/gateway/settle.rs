@@ -9,6 +9,7 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
+use chrono::Utc;
 use futures_util::FutureExt;
 use http::StatusCode;
 use schemas::{Envelope, EventId, TraceContext, problem::ProblemKind};
@@ -33,6 +34,14 @@ pub(super) struct Accepted {
     pub(super) partition: i32,
     /// Offset within the partition.
     pub(super) offset: i64,
+    /// Its time is more than five minutes ahead of this gateway's: the source's clock is wrong. Absent where it is not.
+    #[serde(skip_serializing_if = "is_false")]
+    pub(super) skewed: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// An event that is not in Kafka and never will be as it is.
@@ -91,26 +100,33 @@ impl InHand {
 
 /// An event on its way to Kafka. Dropping it (the client is gone) takes it out of the list.
 struct Underway<'a> {
-    index: usize,
-    id: EventId,
+    place: Place,
     delivery: Delivery,
     in_hand: &'a Mutex<InHand>,
 }
 
+/// Which of a request's events it is.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    index: usize,
+    id: EventId,
+    skewed: bool,
+}
+
 impl<'a> Underway<'a> {
-    fn new(index: usize, id: EventId, delivery: Delivery, in_hand: &'a Mutex<InHand>) -> Self {
-        *lock(in_hand).0.entry(id).or_default() += 1;
-        Self { index, id, delivery, in_hand }
+    fn new(place: Place, delivery: Delivery, in_hand: &'a Mutex<InHand>) -> Self {
+        *lock(in_hand).0.entry(place.id).or_default() += 1;
+        Self { place, delivery, in_hand }
     }
 }
 
 impl Drop for Underway<'_> {
     fn drop(&mut self) {
         let mut in_hand = lock(self.in_hand);
-        if let Some(times) = in_hand.0.get_mut(&self.id) {
+        if let Some(times) = in_hand.0.get_mut(&self.place.id) {
             *times -= 1;
             if *times == 0 {
-                in_hand.0.remove(&self.id);
+                in_hand.0.remove(&self.place.id);
             }
         }
     }
@@ -135,7 +151,7 @@ pub(super) async fn publish(
             // Later ones may be there already.
             Err(_) => (&mut one.delivery).now_or_never(),
         };
-        settled.take(one.index, one.id, outcome.unwrap_or(Err(DeliveryFailure::TimedOut)));
+        settled.take(one.place, outcome.unwrap_or(Err(DeliveryFailure::TimedOut)));
     }
     settled
 }
@@ -146,7 +162,7 @@ fn send<'a>(
     hop: Option<&TraceContext>,
     settled: &mut Settled,
 ) -> Vec<Underway<'a>> {
-    let mut underway = Vec::with_capacity(events.len());
+    let (mut underway, now) = (Vec::with_capacity(events.len()), Utc::now());
     let mut reachable = None;
     for (index, event) in events.into_iter().enumerate() {
         let envelope = match event {
@@ -165,7 +181,11 @@ fn send<'a>(
             continue;
         }
         match app.publisher.publish(&envelope, hop) {
-            Ok(delivery) => underway.push(Underway::new(index, envelope.id, delivery, &app.in_hand)),
+            Ok(delivery) => {
+                let skewed = Envelope::is_ahead_of(envelope.occurred_at, now);
+                let place = Place { index, id: envelope.id, skewed };
+                underway.push(Underway::new(place, delivery, &app.in_hand));
+            }
             Err(SendError::QueueFull) => settled.hold_back(ProblemKind::QueueFull),
             Err(SendError::Fatal(_)) => settled.hold_back(ProblemKind::BrokerUnavailable),
             Err(too_large @ SendError::TooLarge { .. }) => {
@@ -185,7 +205,8 @@ pub(super) struct Settled {
 }
 
 impl Settled {
-    fn take(&mut self, index: usize, id: EventId, outcome: Result<Acknowledged, DeliveryFailure>) {
+    fn take(&mut self, place: Place, outcome: Result<Acknowledged, DeliveryFailure>) {
+        let Place { index, id, skewed } = place;
         match outcome {
             Ok(Acknowledged { topic, partition, offset }) => self.published.accepted.push(Accepted {
                 index,
@@ -193,6 +214,7 @@ impl Settled {
                 topic: topic.name(),
                 partition,
                 offset,
+                skewed,
             }),
             Err(failure @ DeliveryFailure::TooLarge) => {
                 self.reject(index, ProblemKind::EventTooLarge, &failure.to_string());

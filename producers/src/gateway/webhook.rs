@@ -13,6 +13,7 @@ use axum::{
 };
 use bytes::Bytes;
 use chrono::Utc;
+use edge::peer::Peer;
 use http::{HeaderMap, HeaderName};
 use schemas::{
     Envelope, TenantId, Timestamp, codec,
@@ -22,7 +23,6 @@ use tokio::time::Instant;
 
 use super::{
     App,
-    admit::{self, Peer},
     body::{self, Patience, Sent},
     encoding::ContentEncoding,
     media,
@@ -83,8 +83,8 @@ pub(super) async fn publish(
 ) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let unproven = |detail: &str| {
-        let refusal = Refusal::new(ProblemKind::Unauthenticated, detail);
-        admit::login_failed(&app, peer, &parts.headers, refusal)
+        let failed = app.admission.login_failed(peer, &parts.headers);
+        failed.map_or_else(Refusal::from, |()| Refusal::new(ProblemKind::Unauthenticated, detail))
     };
     let signature = Signature::of(&parts.headers).map_err(unproven)?;
     let (limits, timeouts) = (&app.config.limits, &app.config.timeouts);

@@ -309,6 +309,7 @@ fn envelope(
         source: account.source.clone(),
         subject: activity.resources.first().map(|resource| resource.id.clone()),
         occurred_at,
+        skewed: false,
         correlation_id: None,
         causation_id: None,
         trace: None,

@@ -292,6 +292,7 @@ fn envelope(
         source,
         subject: Some(event.entity().to_owned()),
         occurred_at: at,
+        skewed: false,
         correlation_id: Some(undertaking.to_string()),
         causation_id: None,
         trace: None,

@@ -30,6 +30,7 @@ fn envelope(action: &str) -> Envelope {
         source: Source::new("/test").expect("a plain path"),
         subject: None,
         occurred_at: Timestamp::UNIX_EPOCH,
+        skewed: false,
         correlation_id: None,
         causation_id: None,
         trace: None,

@@ -8,6 +8,8 @@ use wiremock::{
 
 use super::*;
 
+const SEVEN: SchemaRef = SchemaRef::Id(7);
+
 async fn scripted(answer: ResponseTemplate) -> (MockServer, Registry) {
     scripted_times(answer, 1..).await
 }
@@ -35,26 +37,26 @@ fn activity() -> serde_json::Value {
 #[tokio::test]
 async fn a_schema_is_fetched_once_and_then_known() {
     let (_server, registry) = scripted_times(json(&activity()), 1).await;
-    assert!(matches!(registry.by_id(7), SchemaAnswer::Missing));
-    assert_eq!(registry.fetch(7).await.expect("known").topic(), Topic::Activity);
-    assert_eq!(registry.fetch(7).await.expect("remembered").topic(), Topic::Activity);
-    assert!(matches!(registry.by_id(7), SchemaAnswer::Known(_)));
-    assert!(matches!(NoRegistry.by_id(7), SchemaAnswer::Unknown));
+    assert!(matches!(registry.look_up(SEVEN), SchemaAnswer::Missing));
+    assert_eq!(registry.fetch(SEVEN).await.expect("known").topic(), Topic::Activity);
+    assert_eq!(registry.fetch(SEVEN).await.expect("remembered").topic(), Topic::Activity);
+    assert!(matches!(registry.look_up(SEVEN), SchemaAnswer::Known(_)));
+    assert!(matches!(NoRegistry.look_up(SEVEN), SchemaAnswer::Unknown));
 }
 
 #[tokio::test]
 async fn an_unknown_id_is_a_fact_and_a_wrong_path_is_not() {
     let unknown = json!({ "error_code": 40403, "message": "Schema 7 not found" });
     let (_server, registry) = scripted_times(ResponseTemplate::new(404).set_body_json(&unknown), 1).await;
-    assert_eq!(registry.fetch(7).await.expect_err("unknown"), RegistryError::Unknown(7));
-    assert_eq!(registry.fetch(7).await.expect_err("remembered"), RegistryError::Unknown(7));
-    assert!(matches!(registry.by_id(7), SchemaAnswer::Unknown));
+    assert_eq!(registry.fetch(SEVEN).await.expect_err("unknown"), RegistryError::Unknown(SEVEN));
+    assert_eq!(registry.fetch(SEVEN).await.expect_err("remembered"), RegistryError::Unknown(SEVEN));
+    assert!(matches!(registry.look_up(SEVEN), SchemaAnswer::Unknown));
 
     let elsewhere = json!({ "error_code": 404, "message": "HTTP 404 Not Found" });
     for answer in [ResponseTemplate::new(404).set_body_json(&elsewhere), ResponseTemplate::new(404)] {
         let (_server, registry) = scripted(answer).await;
-        assert!(matches!(registry.fetch(7).await, Err(RegistryError::Unavailable(_))));
-        assert!(matches!(registry.by_id(7), SchemaAnswer::Missing));
+        assert!(matches!(registry.fetch(SEVEN).await, Err(RegistryError::Unavailable(_))));
+        assert!(matches!(registry.look_up(SEVEN), SchemaAnswer::Missing));
     }
 }
 
@@ -69,10 +71,10 @@ async fn what_may_not_be_used_is_refused_and_remembered() {
         (json!({ "schema": own, "references": [{ "name": "x", "subject": "x", "version": 1 }] }), "refers"),
     ] {
         let (_server, registry) = scripted_times(json(&answer), 1).await;
-        let error = registry.fetch(7).await.expect_err("refused");
+        let error = registry.fetch(SEVEN).await.expect_err("refused");
         assert!(matches!(&error, RegistryError::Refused(why) if why.contains(said)), "{error}");
-        assert!(matches!(registry.by_id(7), SchemaAnswer::Refused(_)));
-        assert_eq!(registry.fetch(7).await.expect_err("remembered"), error);
+        assert!(matches!(registry.look_up(SEVEN), SchemaAnswer::Refused(_)));
+        assert_eq!(registry.fetch(SEVEN).await.expect_err("remembered"), error);
     }
 }
 
@@ -91,8 +93,8 @@ async fn garbage_and_faults_are_asked_again() {
     ] {
         let (_server, registry) = scripted_times(answer, 2).await;
         for _ in 0..2 {
-            assert!(matches!(registry.fetch(7).await, Err(RegistryError::Unavailable(_))));
-            assert!(matches!(registry.by_id(7), SchemaAnswer::Missing));
+            assert!(matches!(registry.fetch(SEVEN).await, Err(RegistryError::Unavailable(_))));
+            assert!(matches!(registry.look_up(SEVEN), SchemaAnswer::Missing));
         }
     }
 }
@@ -101,11 +103,11 @@ async fn garbage_and_faults_are_asked_again() {
 async fn a_registry_that_is_away_or_slow_is_unavailable() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
     let away = Registry::new(RegistryConfig::new(format!("http://{free}"), None)).expect("a client");
-    assert!(matches!(away.fetch(7).await, Err(RegistryError::Unavailable(_))), "nobody listens");
+    assert!(matches!(away.fetch(SEVEN).await, Err(RegistryError::Unavailable(_))), "nobody listens");
 
     let (server, registry) = scripted(json(&activity()).set_delay(Duration::from_mins(1))).await;
     let impatient = Client::builder().timeout(Duration::from_millis(50)).build().expect("a client");
-    let answer = Registry { http: impatient, ..registry }.fetch(7).await.expect_err("too slow");
+    let answer = Registry { http: impatient, ..registry }.fetch(SEVEN).await.expect_err("too slow");
     assert!(matches!(answer, RegistryError::Unavailable(_)), "{answer}");
     assert!(!answer.to_string().contains(&server.uri()), "an address stays out of the logs: {answer}");
 }
@@ -164,14 +166,45 @@ async fn against_a_real_registry() {
     let ids = registry.register().await.expect("registered");
     assert_eq!(registry.register().await.expect("registered again"), ids);
     for (topic, id) in ids.iter() {
-        assert_eq!(registry.fetch(id).await.expect("found again").topic(), topic);
+        assert_eq!(registry.fetch(SchemaRef::Id(id)).await.expect("found again").topic(), topic);
     }
     assert_eq!(
-        registry.fetch(2_000_000_000).await.expect_err("nobody's"),
-        RegistryError::Unknown(2_000_000_000)
+        registry.fetch(SchemaRef::Id(2_000_000_000)).await.expect_err("nobody's"),
+        RegistryError::Unknown(SchemaRef::Id(2_000_000_000))
     );
 
     let incompatible = own_schemas()[0].json.replace("\"action\"", "\"verb\"");
     let refused = registry.register_one(Topic::Activity, &incompatible).await.expect_err("a lost field");
     assert!(matches!(refused, RegistryError::Refused(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn a_schema_is_asked_for_by_its_guid_as_by_its_id() {
+    let text = "00112233-4455-6677-8899-aabbccddeeff";
+    let named = |text: &str| SchemaRef::Guid(text.parse().expect("a GUID"));
+    let server = MockServer::start().await;
+    Mock::given(path(format!("/schemas/guids/{text}")))
+        .respond_with(json(&activity()))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let gone = json!({ "error_code": 40403, "message": "Schema not found" });
+    let other = "ffffffff-4455-6677-8899-aabbccddeeff";
+    Mock::given(path(format!("/schemas/guids/{other}")))
+        .respond_with(ResponseTemplate::new(404).set_body_json(&gone))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let registry = Registry::new(RegistryConfig::new(server.uri(), None)).expect("a client");
+    assert!(matches!(registry.look_up(named(text)), SchemaAnswer::Missing));
+    for _ in 0..2 {
+        assert_eq!(registry.fetch(named(text)).await.expect("known").topic(), Topic::Activity);
+        let unknown = registry.fetch(named(other)).await.expect_err("unknown");
+        assert_eq!(unknown, RegistryError::Unknown(named(other)));
+    }
+    assert!(matches!(registry.look_up(named(text)), SchemaAnswer::Known(_)));
+    // A registry that does not know GUIDs at all says nothing about this one.
+    let old = MockServer::start().await;
+    let registry = Registry::new(RegistryConfig::new(old.uri(), None)).expect("a client");
+    assert!(matches!(registry.fetch(named(text)).await, Err(RegistryError::Unavailable(_))));
 }

@@ -67,6 +67,7 @@ impl Draft {
                 .unwrap_or_else(|_| Source::new(self.format).expect("a format's name has no space")),
             subject: self.subject.filter(|text| is_attribute(text)),
             occurred_at: self.occurred_at.unwrap_or(ASSUMED_TIME),
+            skewed: false,
             correlation_id: self.correlation_id.filter(|text| is_attribute(text)),
             causation_id: None,
             trace: None,

@@ -8,7 +8,7 @@
 //!
 //! | mode | headers | value |
 //! |---|---|---|
-//! | binary, ours | `ce_*` | Avro: Confluent framing or single-object encoding |
+//! | binary, ours | `ce_*` | Avro: Confluent framing (prefix or header) or single-object encoding |
 //! | binary | `ce_*`, `content-type: application/json` | the event's data as JSON |
 //! | structured | `content-type: application/cloudevents+json` | the whole event as JSON |
 
@@ -16,6 +16,7 @@ mod attributes;
 mod avro;
 mod datum;
 mod family;
+mod framing;
 pub mod json;
 mod record;
 mod refusal;
@@ -30,6 +31,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use avro::{OwnSchema, own_schemas};
+pub use framing::SchemaRef;
 pub use record::{decode, encode};
 pub use refusal::{Refusal, Why};
 pub use writer_schema::WriterSchema;
@@ -72,35 +74,35 @@ pub enum DecodeError {
         detail: String,
     },
     /// The writer's schema is not here yet: fetch it, then decode again.
-    #[error("schema {0} has to be fetched first")]
-    NeedsSchema(u32),
+    #[error("the schema of {0} has to be fetched first")]
+    NeedsSchema(SchemaRef),
 }
 
 /// Where the schemas of Confluent-framed records come from: a cache in front of a registry.
 pub trait SchemaLookup {
-    /// What is known about a schema id. Never blocks and never fetches.
-    fn by_id(&self, id: u32) -> SchemaAnswer;
+    /// What is known about a schema. Never blocks and never fetches.
+    fn look_up(&self, schema: SchemaRef) -> SchemaAnswer;
 }
 
-/// What is known about a schema id.
+/// What is known about a schema.
 #[derive(Debug, Clone)]
 pub enum SchemaAnswer {
     /// The schema.
     Known(Arc<WriterSchema>),
     /// Nothing yet: the caller fetches it and decodes again.
     Missing,
-    /// The registry has no such id.
+    /// The registry has no such schema.
     Unknown,
     /// The schema may not be used, and why.
     Refused(String),
 }
 
-/// No registry is configured: every schema id is unknown.
+/// No registry is configured: every schema of one is unknown.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoRegistry;
 
 impl SchemaLookup for NoRegistry {
-    fn by_id(&self, _id: u32) -> SchemaAnswer {
+    fn look_up(&self, _schema: SchemaRef) -> SchemaAnswer {
         SchemaAnswer::Unknown
     }
 }

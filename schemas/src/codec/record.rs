@@ -6,7 +6,9 @@ use super::{
     DecodeError, Decoded, Encoded, Framing, Incoming, Refusal, SchemaAnswer, SchemaLookup, Why, WriterSchema,
     attributes::{Attributes, Reception, record_time},
     avro::{by_fingerprint, newest},
-    family, json,
+    family,
+    framing::{CONFLUENT_MAGIC, Frame, SINGLE_OBJECT_MAGIC, frame},
+    json,
 };
 use crate::{Envelope, Event, events::scalars::instant_text};
 
@@ -16,9 +18,6 @@ const MAX_VALUE_BYTES: usize = 1024 * 1024;
 const MAX_HEADERS: usize = 256;
 /// Largest sum of header names and values, in bytes.
 const MAX_HEADER_BYTES: usize = 256 * 1024;
-
-const CONFLUENT_MAGIC: u8 = 0;
-const SINGLE_OBJECT_MAGIC: [u8; 2] = [0xC3, 0x01];
 
 /// Decodes one record. Any bytes are answered; none panic or allocate more than a small multiple of their length
 /// and 8 MiB.
@@ -48,7 +47,7 @@ fn binary_avro<'a>(
     schemas: &impl SchemaLookup,
 ) -> Result<Decoded, DecodeError> {
     let head = attributes.head(reception)?;
-    let (event, native) = match frame(value)? {
+    let (event, native) = match frame(value, incoming.headers)? {
         Frame::SingleObject { fingerprint, datum } => {
             let own = by_fingerprint(fingerprint).ok_or_else(|| {
                 Refusal::new(
@@ -58,14 +57,14 @@ fn binary_avro<'a>(
             })?;
             read(incoming, &own.schema, datum)?
         }
-        Frame::Confluent { id, datum } => match schemas.by_id(id) {
+        Frame::Registered { schema: named, datum } => match schemas.look_up(named) {
             SchemaAnswer::Known(schema) => read(incoming, &schema, datum)?,
-            SchemaAnswer::Missing => return Err(DecodeError::NeedsSchema(id)),
+            SchemaAnswer::Missing => return Err(DecodeError::NeedsSchema(named)),
             SchemaAnswer::Unknown => {
-                return Err(Refusal::new(Why::SchemaUnknown, format!("no schema has the id {id}")).into());
+                return Err(Refusal::new(Why::SchemaUnknown, format!("no schema has the {named}")).into());
             }
             SchemaAnswer::Refused(why) => {
-                return Err(Refusal::new(Why::SchemaRefused, format!("schema {id}: {why}")).into());
+                return Err(Refusal::new(Why::SchemaRefused, format!("schema of {named}: {why}")).into());
             }
         },
     };
@@ -89,21 +88,6 @@ fn read(
     schema
         .read(datum)
         .map_err(|why| Refusal::new(Why::Undecodable, format!("the value does not fit its schema: {why}")))
-}
-
-enum Frame<'a> {
-    SingleObject { fingerprint: &'a [u8], datum: &'a [u8] },
-    Confluent { id: u32, datum: &'a [u8] },
-}
-
-fn frame(value: &[u8]) -> Result<Frame<'_>, Refusal> {
-    if let [CONFLUENT_MAGIC, a, b, c, d, datum @ ..] = value {
-        return Ok(Frame::Confluent { id: u32::from_be_bytes([*a, *b, *c, *d]), datum });
-    }
-    let single_object = value.strip_prefix(&SINGLE_OBJECT_MAGIC).and_then(|rest| rest.split_at_checked(8));
-    single_object.map(|(fingerprint, datum)| Frame::SingleObject { fingerprint, datum }).ok_or_else(|| {
-        Refusal::new(Why::Undecodable, "the value has neither Confluent framing nor a single-object marker")
-    })
 }
 
 fn hex(bytes: &[u8]) -> String {

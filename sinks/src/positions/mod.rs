@@ -14,8 +14,10 @@
 //!
 //! So the applied ranges of a partition tile: none overlaps another, none is left out, whoever writes.
 
+mod decision;
 mod stored;
 
+pub use decision::Operator;
 pub use stored::{AcceptedGap, PositionChange, PositionError, StagePosition, accept_gap, read_all, resume};
 
 use crate::batch::OffsetRange;

@@ -3,6 +3,7 @@
 use schemas::{Timestamp, Topic};
 use sqlx::{FromRow, PgConnection, PgPool};
 
+use super::{Operator, decision::Decision};
 use crate::batch::TopicPartition;
 
 /// One partition of one stage, as stored.
@@ -36,6 +37,10 @@ pub struct StagePosition {
     pub ignored: i64,
     /// Records that lie in `parked_record`, or did.
     pub parked: i64,
+    /// Those of them that were published anew.
+    pub replayed: i64,
+    /// Those of them that were given up.
+    pub discarded: i64,
     /// Why it must not go on, if so.
     pub halted: Option<String>,
     /// When the position last moved.
@@ -46,7 +51,7 @@ pub struct StagePosition {
 pub async fn read_all(pool: &PgPool) -> sqlx::Result<Vec<StagePosition>> {
     sqlx::query_as(
         "SELECT stage, topic, partition, first_position, position, last_offset, cluster_id, owner_epoch, owner,
-                claimed_at, applied, duplicate, ignored, parked, halted, updated_at
+                claimed_at, applied, duplicate, ignored, parked, replayed, discarded, halted, updated_at
            FROM stage_position ORDER BY stage, topic, partition",
     )
     .fetch_all(pool)
@@ -69,8 +74,6 @@ pub struct AcceptedGap {
     pub to: i64,
     /// Why.
     pub reason: String,
-    /// Who decided.
-    pub by: String,
 }
 
 /// Why a position was not changed.
@@ -98,11 +101,12 @@ pub enum PositionError {
 }
 
 /// Goes on without the records before `gap.to`: raises the epoch (so that no owner writes on), moves the position,
-/// forgets the fingerprint and the halt, and writes the gap down. Answers the range that is left out.
+/// forgets the fingerprint and the halt, writes the gap down, and leaves an event about it. Answers the range that is
+/// left out.
 pub async fn accept_gap(
     pool: &PgPool,
     change: &PositionChange,
-    gap: &AcceptedGap,
+    (gap, by): (&AcceptedGap, &Operator),
 ) -> Result<std::ops::Range<i64>, PositionError> {
     let mut tx = pool.begin().await?;
     let position = locked_position(&mut tx, change).await?;
@@ -110,18 +114,19 @@ pub async fn accept_gap(
         return Err(PositionError::NotAhead { position });
     }
     let topic = change.partition.topic.name();
-    sqlx::query(
+    let at: Timestamp = sqlx::query_scalar(
         "UPDATE stage_position
             SET owner_epoch = owner_epoch + 1, owner = $5, claimed_at = now(), updated_at = now(),
                 position = $4, last_offset = NULL, last_print = NULL, halted = NULL
-          WHERE stage = $1 AND topic = $2 AND partition = $3",
+          WHERE stage = $1 AND topic = $2 AND partition = $3
+         RETURNING updated_at",
     )
     .bind(&change.stage)
     .bind(topic)
     .bind(change.partition.partition)
     .bind(gap.to)
-    .bind(&gap.by)
-    .execute(&mut *tx)
+    .bind(&by.name)
+    .fetch_one(&mut *tx)
     .await?;
     sqlx::query(
         "INSERT INTO position_gap (stage, topic, partition, from_position, to_position, reason, accepted_by)
@@ -133,28 +138,38 @@ pub async fn accept_gap(
     .bind(position)
     .bind(gap.to)
     .bind(&gap.reason)
-    .bind(&gap.by)
+    .bind(&by.name)
     .execute(&mut *tx)
     .await?;
+    let message = format!("goes on at {} in place of {position}: {}", gap.to, gap.reason);
+    Decision { change, by, action: "AcceptGap", message, at }.announce(&mut tx).await?;
     tx.commit().await?;
     Ok(position..gap.to)
 }
 
-/// Lifts a halt, so that the next claim goes on; answers why it was halted, if it was.
-pub async fn resume(pool: &PgPool, change: &PositionChange) -> Result<Option<String>, PositionError> {
+/// Lifts a halt, so that the next claim goes on, and leaves an event about it; answers why it was halted, if it was.
+pub async fn resume(
+    pool: &PgPool,
+    change: &PositionChange,
+    by: &Operator,
+) -> Result<Option<String>, PositionError> {
     let mut tx = pool.begin().await?;
     locked_position(&mut tx, change).await?;
-    let halted = sqlx::query_scalar(
+    let (halted, at): (Option<String>, Timestamp) = sqlx::query_as(
         "UPDATE stage_position AS p SET halted = NULL, updated_at = now()
            FROM (SELECT halted FROM stage_position WHERE stage = $1 AND topic = $2 AND partition = $3) AS was
           WHERE p.stage = $1 AND p.topic = $2 AND p.partition = $3
-          RETURNING was.halted",
+          RETURNING was.halted, p.updated_at",
     )
     .bind(&change.stage)
     .bind(change.partition.topic.name())
     .bind(change.partition.partition)
     .fetch_one(&mut *tx)
     .await?;
+    if let Some(why) = &halted {
+        let message = format!("it was halted: {why}");
+        Decision { change, by, action: "ResumePartition", message, at }.announce(&mut tx).await?;
+    }
     tx.commit().await?;
     Ok(halted)
 }

@@ -8,7 +8,8 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use edge::head::{ALWAYS, HeadLimits, REQUEST_ID, known_method, may_hide_another, request_id};
+use http::{HeaderValue, StatusCode, header};
 use schemas::problem::{PROBLEM_JSON, Problem, ProblemKind};
 use tracing::Instrument;
 
@@ -16,15 +17,6 @@ use crate::read_models::ReadError;
 
 /// How long a handler may take; one statement is cut off much earlier.
 const HANDLER_TIMEOUT: Duration = Duration::from_secs(15);
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// On every answer: nothing is stored, framed, sniffed or referred to.
-const HEADERS: [(HeaderName, &str); 4] = [
-    (header::CACHE_CONTROL, "no-store"),
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::REFERRER_POLICY, "no-referrer"),
-];
 
 /// A request that is refused; [`finish`] writes it out with what it knows of the request.
 #[derive(Debug)]
@@ -67,26 +59,34 @@ impl IntoResponse for Refusal {
 #[derive(Clone)]
 struct Held(Box<Problem>);
 
-/// The outermost layer: request id, time limit, problem bodies, headers, log line and duration.
+/// The outermost layer: the head's limits, request id, time limit, problem bodies, headers, log line and duration.
 pub(super) async fn finish(request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let request_id = request_id(&request);
+    let request_id = request_id(request.headers());
     let path = request.uri().path().to_owned();
     let method = known_method(request.method());
     let route =
         request.extensions().get::<MatchedPath>().map_or("unmatched".into(), |m| m.as_str().to_owned());
     let span = tracing::info_span!("request", method, route, request_id);
+    let head = HeadLimits::default().check(&request);
+    let closing = head.is_err() || may_hide_another(request.headers());
 
-    let outcome = tokio::time::timeout(HANDLER_TIMEOUT, next.run(request)).instrument(span.clone()).await;
-    let mut response = outcome.unwrap_or_else(|_| {
-        Refusal::new(ProblemKind::Overloaded, "the answer took too long; try again").into_response()
-    });
+    let mut response = match head {
+        Ok(()) => {
+            let outcome = tokio::time::timeout(HANDLER_TIMEOUT, next.run(request)).instrument(span.clone());
+            outcome.await.unwrap_or_else(|_| {
+                Refusal::new(ProblemKind::Overloaded, "the answer took too long; try again").into_response()
+            })
+        }
+        Err((kind, detail)) => Refusal::new(kind, &detail).into_response(),
+    };
     if let Some(Held(problem)) = response.extensions_mut().remove::<Held>() {
         write_problem(&mut response, *problem, &path, &request_id);
     }
     let headers = response.headers_mut();
-    for (name, value) in HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
+    headers.extend(ALWAYS);
+    if closing {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         headers.insert(REQUEST_ID, value);
@@ -141,31 +141,8 @@ fn write_problem(response: &mut Response, mut problem: Problem, path: &str, requ
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     if let Some(seconds) = ProblemKind::from_slug(problem.slug()).and_then(ProblemKind::retry_after_s) {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        headers.entry(header::RETRY_AFTER).or_insert(HeaderValue::from(seconds));
     }
     let body = serde_json::to_vec(&problem).expect("problems hold only strings and numbers");
     *response.body_mut() = Body::from(body);
-}
-
-/// The caller's request id if it is harmless, else a new one.
-fn request_id(request: &Request) -> String {
-    let harmless = |id: &&str| {
-        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
-    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(harmless);
-    given.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
-}
-
-/// The method as a label: a stranger cannot make up new ones.
-fn known_method(method: &Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "PATCH" => "PATCH",
-        "DELETE" => "DELETE",
-        "OPTIONS" => "OPTIONS",
-        _ => "_OTHER",
-    }
 }

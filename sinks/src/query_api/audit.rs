@@ -3,18 +3,17 @@
 use std::sync::Arc;
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State, rejection::PathRejection},
 };
-use http::{HeaderMap, Uri};
-use schemas::{access::Scope, events::OutcomeStatus, problem::Problem};
+use http::Uri;
+use schemas::{access::Principal, events::OutcomeStatus, problem::Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
     Api,
-    access::authorize,
     answer::{Refusal, nothing_here},
     cursor::Binding,
     freshness::{await_positions, parse_positions},
@@ -87,10 +86,9 @@ pub struct AuditAnswer {
 )]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
-    headers: HeaderMap,
+    Extension(caller): Extension<Arc<Principal>>,
     uri: Uri,
 ) -> Result<Json<AuditPage>, Refusal> {
-    let caller = authorize(&api.keys, &headers, Scope::AuditRead)?;
     let (mut request, paging) = parse(&uri)?;
     let binding = Binding::of(ROUTE, &caller.tenant, &request.filter);
     request.after = paging.begin(&api, read::STAGE, &binding).await?;
@@ -121,11 +119,10 @@ pub(super) async fn list(
 )]
 pub(super) async fn one(
     State(api): State<Arc<Api>>,
-    headers: HeaderMap,
+    Extension(caller): Extension<Arc<Principal>>,
     id: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Json<AuditAnswer>, Refusal> {
-    let caller = authorize(&api.keys, &headers, Scope::AuditRead)?;
     let mut parameters = Parameters::of(&uri);
     let wanted = parse_positions(&mut parameters);
     parameters.finish()?;
@@ -141,6 +138,7 @@ pub(super) async fn one(
 /// The question, and which page of its answer.
 fn parse(uri: &Uri) -> Result<(PageRequest, Paging), Refusal> {
     let mut given = Parameters::of(uri);
+    let (from, to) = given.range();
     let filter = AuditFilter {
         actor: given.text("actor"),
         action: given.text("action"),
@@ -150,13 +148,10 @@ fn parse(uri: &Uri) -> Result<(PageRequest, Paging), Refusal> {
         source: given.text("source"),
         kind: given.text("kind"),
         correlation: given.text("correlation"),
-        from: given.instant("from"),
-        to: given.instant("to"),
+        from,
+        to,
         text: given.text("text"),
     };
-    if filter.from.zip(filter.to).is_some_and(|(from, to)| from > to) {
-        given.refuse("from", "must not lie after to");
-    }
     let detail = given.parsed("include", "record", |text| (text == "record").then_some(Detail::Record));
     let paging = Paging::of(&mut given);
     given.finish()?;

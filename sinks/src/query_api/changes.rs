@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State, rejection::PathRejection},
 };
-use http::{HeaderMap, Uri};
+use http::Uri;
 use schemas::{
-    access::Scope,
+    access::Principal,
     changes::change_review::{PlanReading, Route},
     problem::Problem,
 };
@@ -17,7 +17,6 @@ use utoipa::ToSchema;
 
 use super::{
     Api,
-    access::authorize,
     answer::{Refusal, nothing_here},
     cursor::Binding,
     freshness::{await_positions, parse_positions},
@@ -89,10 +88,9 @@ pub struct ChangeAnswer {
 )]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
-    headers: HeaderMap,
+    Extension(caller): Extension<Arc<Principal>>,
     uri: Uri,
 ) -> Result<Json<ChangesPage>, Refusal> {
-    let caller = authorize(&api.keys, &headers, Scope::Read)?;
     let (mut request, paging) = parse(&uri)?;
     let binding = Binding::of(ROUTE, &caller.tenant, &request.filter);
     request.after = paging.begin(&api, read::STAGE, &binding).await?;
@@ -123,11 +121,10 @@ pub(super) async fn list(
 )]
 pub(super) async fn one(
     State(api): State<Arc<Api>>,
-    headers: HeaderMap,
+    Extension(caller): Extension<Arc<Principal>>,
     id: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Json<ChangeAnswer>, Refusal> {
-    let caller = authorize(&api.keys, &headers, Scope::Read)?;
     let mut parameters = Parameters::of(&uri);
     let wanted = parse_positions(&mut parameters);
     parameters.finish()?;

@@ -1,12 +1,12 @@
 //! What orchestrators and scrapers ask: alive, ready, started, metrics. No credential is needed.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
-use axum::{Json, extract::State, response::IntoResponse};
-use http::header;
+use axum::{Json, extract::State, response::Response};
+use edge::RenderMetrics;
 use schemas::problem::{Problem, ProblemKind};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -68,7 +68,10 @@ pub(super) async fn livez() -> Json<Health> {
     responses((status = 200, body = Health), (status = 503, body = Problem, description = "not-ready"))
 )]
 pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Result<Json<Health>, Refusal> {
-    if api.keys.borrow().is_none() {
+    if api.stopping.load(Relaxed) {
+        return Err(Refusal::new(ProblemKind::NotReady, "the query API is stopping"));
+    }
+    if !api.admission.is_ready() {
         return Err(Refusal::new(ProblemKind::NotReady, "the API keys have not been read yet"));
     }
     if !api.probe.answers(&api.pool).await {
@@ -85,19 +88,25 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Result<Json<Health>, 
     responses((status = 200, body = Health), (status = 503, body = Problem, description = "not-ready"))
 )]
 pub(super) async fn startupz(State(api): State<Arc<Api>>) -> Result<Json<Health>, Refusal> {
-    let started = api.keys.borrow().is_some();
+    let started = api.admission.is_ready();
     started
         .then(Health::ok)
         .ok_or_else(|| Refusal::new(ProblemKind::NotReady, "the API keys have not been read yet"))
 }
 
-/// Prometheus metrics of the process.
+/// Prometheus metrics of the process, where they are not left to the admin listener.
 #[utoipa::path(
     get,
     path = "/metrics",
     tag = "health",
-    responses((status = 200, body = String, content_type = "text/plain; version=0.0.4"))
+    responses(
+        (status = 200, body = String, content_type = "text/plain; version=0.0.4"),
+        (status = 404, body = Problem)
+    )
 )]
-pub(super) async fn metrics(State(api): State<Arc<Api>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (api.metrics)())
+pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Refusal> {
+    api.metrics
+        .as_ref()
+        .map(RenderMetrics::answer)
+        .ok_or_else(|| Refusal::new(ProblemKind::NotFound, "metrics are not here; ask the admin listener"))
 }

@@ -14,17 +14,26 @@ mod paging;
 mod parameters;
 mod pipeline;
 mod risk;
-mod serve;
 #[cfg(test)]
 mod tests;
 mod unusable;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use axum::{Router, middleware, routing::get};
+use edge::{Listener, RenderMetrics, admission::Admission};
 use http::header;
+use ipnet::IpNet;
+use schemas::access::Scope;
 use sqlx::PgPool;
 use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::{
     Modify, OpenApi,
@@ -32,22 +41,19 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use self::access::Door;
 use crate::read_models::{
     ReadError,
     pipeline::{DeclaredStage, LogEnds},
 };
-pub use access::KeyRingWatch;
 pub use audit::{AuditAnswer, AuditPage};
 pub use changes::{ChangeAnswer, ChangesPage};
 pub use cursor::CursorKey;
+pub use edge::{admission::KeyRingWatch, rates::Rates};
 pub use health::Health;
 pub use pipeline::{ParkedPage, PipelineAnswer};
 pub use risk::{EntitiesPage, EntityAnswer, IncidentAnswer, IncidentsPage, SignalsPage};
-pub use serve::{ServeLimits, serve};
 pub use unusable::UnusablePage;
-
-/// Renders the process's metrics in Prometheus' text format.
-pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// What the API must be told.
 #[derive(Clone)]
@@ -58,8 +64,12 @@ pub struct QueryConfig {
     pub stages: Vec<DeclaredStage>,
     /// Where the topics end; renewed by whoever talks to Kafka. `None` until known: then no lag is told.
     pub log_ends: watch::Receiver<Option<Arc<LogEnds>>>,
-    /// For `/metrics`.
-    pub metrics: RenderMetrics,
+    /// How often anybody may ask.
+    pub rates: Rates,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What `GET /metrics` answers beside the questions; without it there is no such route.
+    pub metrics: Option<RenderMetrics>,
 }
 
 impl fmt::Debug for QueryConfig {
@@ -71,66 +81,131 @@ impl fmt::Debug for QueryConfig {
 /// What the handlers share.
 struct Api {
     pool: PgPool,
-    keys: KeyRingWatch,
+    admission: Admission,
     cursor_key: CursorKey,
     stages: Vec<DeclaredStage>,
     log_ends: watch::Receiver<Option<Arc<LogEnds>>>,
-    metrics: RenderMetrics,
+    metrics: Option<RenderMetrics>,
     probe: health::Probe,
     /// Bounds how many requests wait for a `min_position`.
     waiting: Semaphore,
+    stopping: AtomicBool,
 }
 
-/// The API as a router. The pool must come from [`reader_pool`](crate::read_models::reader_pool).
-pub fn router(config: QueryConfig, pool: PgPool, keys: KeyRingWatch) -> Router {
-    let api = Arc::new(Api {
-        pool,
-        keys,
-        cursor_key: config.cursor_key,
-        stages: config.stages,
-        log_ends: config.log_ends,
-        metrics: config.metrics,
-        probe: health::Probe::default(),
-        waiting: Semaphore::new(freshness::MAX_WAITING),
-    });
-    let (router, description) = routes().split_for_parts();
-    let description = description.to_json().expect("a description of our own serialises");
-    let description: axum::body::Bytes = description.into();
-    let openapi = move || async move { ([(header::CONTENT_TYPE, "application/json")], description) };
-    router
-        .route("/openapi.json", get(openapi))
-        .route("/healthz", get(health::livez))
-        .fallback(answer::no_route)
-        .method_not_allowed_fallback(answer::wrong_method)
-        .layer(CatchPanicLayer::custom(answer::panicked))
-        .layer(middleware::from_fn(answer::finish))
-        .with_state(api)
+/// The API, not yet served.
+#[derive(Clone)]
+pub struct QueryApi(Arc<Api>);
+
+impl fmt::Debug for QueryApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("QueryApi(..)")
+    }
+}
+
+/// Where the API answers.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Questions.
+    pub main: Listener,
+    /// Health and metrics.
+    pub admin: Listener,
+}
+
+impl QueryApi {
+    /// The pool must come from [`reader_pool`](crate::read_models::reader_pool).
+    pub fn new(config: QueryConfig, pool: PgPool, keys: KeyRingWatch) -> Self {
+        Self(Arc::new(Api {
+            pool,
+            admission: Admission::new(keys, &config.rates, config.trusted_proxies),
+            cursor_key: config.cursor_key,
+            stages: config.stages,
+            log_ends: config.log_ends,
+            metrics: config.metrics,
+            probe: health::Probe::default(),
+            waiting: Semaphore::new(freshness::MAX_WAITING),
+            stopping: AtomicBool::new(false),
+        }))
+    }
+
+    /// Answers until told to stop: then not ready, nobody is let in any more, and what is in hand is answered.
+    pub async fn serve(self, listeners: Listeners, metrics: RenderMetrics, stop: CancellationToken) {
+        // Who asks how the stop goes on is answered until it is over.
+        let over = CancellationToken::new();
+        let _over = over.clone().drop_guard();
+        tokio::spawn(listeners.admin.serve(self.admin(metrics), over));
+        let open = listeners.main.accept_until(self.router(), stop).await;
+        self.0.stopping.store(true, Relaxed);
+        open.finish().await;
+    }
+
+    /// Every route.
+    pub fn router(&self) -> Router {
+        let described = routes().into_iter().fold(OpenApiRouter::new(), |all, (scope, routes)| {
+            let Some(scope) = scope else { return all.merge(routes) };
+            let door = Door { api: Arc::clone(&self.0), scope };
+            all.merge(routes.route_layer(middleware::from_fn_with_state(door, access::admit)))
+        });
+        let description = description().to_json().expect("a description of our own serialises");
+        let description: axum::body::Bytes = description.into();
+        let openapi = move || async move { ([(header::CONTENT_TYPE, "application/json")], description) };
+        let router = described.split_for_parts().0;
+        self.finished(router.route("/openapi.json", get(openapi)).route("/healthz", get(health::livez)))
+    }
+
+    /// Health and metrics alone, for a listener of their own.
+    pub fn admin(&self, metrics: RenderMetrics) -> Router {
+        self.finished(
+            Router::new()
+                .route("/livez", get(health::livez))
+                .route("/startupz", get(health::startupz))
+                .route("/readyz", get(health::readyz))
+                .route("/metrics", get(move || async move { metrics.answer() })),
+        )
+    }
+
+    /// What is around every route.
+    fn finished(&self, router: Router<Arc<Api>>) -> Router {
+        router
+            .fallback(answer::no_route)
+            .method_not_allowed_fallback(answer::wrong_method)
+            .layer(CatchPanicLayer::custom(answer::panicked))
+            .layer(middleware::from_fn(answer::finish))
+            .with_state(Arc::clone(&self.0))
+    }
 }
 
 /// The OpenAPI 3.1 description of the API, as `/openapi.json` answers it.
 pub fn description() -> utoipa::openapi::OpenApi {
-    routes().into_openapi()
+    let all = OpenApiRouter::with_openapi(Description::openapi());
+    routes().into_iter().fold(all, |all, (_, routes)| all.merge(routes)).into_openapi()
 }
 
-/// Every route.
-fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::with_openapi(Description::openapi())
-        .routes(routes!(audit::list))
-        .routes(routes!(audit::one))
-        .routes(routes!(changes::list))
-        .routes(routes!(changes::one))
+/// Every route, by the scope that it asks of its callers; the last ones are for everybody.
+fn routes() -> [(Option<Scope>, OpenApiRouter<Arc<Api>>); 4] {
+    let audit = OpenApiRouter::new().routes(routes!(audit::list)).routes(routes!(audit::one));
+    let risk = OpenApiRouter::new()
         .routes(routes!(risk::entities))
         .routes(routes!(risk::entity))
         .routes(routes!(risk::signals))
         .routes(routes!(risk::incidents))
         .routes(routes!(risk::incident))
-        .routes(routes!(unusable::list))
+        .routes(routes!(unusable::list));
+    let read = OpenApiRouter::new()
+        .routes(routes!(changes::list))
+        .routes(routes!(changes::one))
         .routes(routes!(pipeline::stages))
-        .routes(routes!(pipeline::parked))
+        .routes(routes!(pipeline::parked));
+    let everybody = OpenApiRouter::new()
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::startupz))
-        .routes(routes!(health::metrics))
+        .routes(routes!(health::metrics));
+    [
+        (Some(Scope::AuditRead), audit),
+        (Some(Scope::RiskRead), risk),
+        (Some(Scope::Read), read),
+        (None, everybody),
+    ]
 }
 
 #[derive(OpenApi)]

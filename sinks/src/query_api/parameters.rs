@@ -46,6 +46,15 @@ impl Parameters {
         self.parsed(name, expected, |text| Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc()))
     }
 
+    /// `from` and `to`, in this order.
+    pub(super) fn range(&mut self) -> (Option<Timestamp>, Option<Timestamp>) {
+        let (from, to) = (self.instant("from"), self.instant("to"));
+        if from.zip(to).is_some_and(|(from, to)| from > to) {
+            self.refuse("from", "must not lie after to");
+        }
+        (from, to)
+    }
+
     /// A value that `parse` understands; `expected` completes "must be …".
     pub(super) fn parsed<T>(
         &mut self,

@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
-use http::{HeaderMap, Uri};
-use schemas::{access::Scope, problem::Problem};
+use axum::{Extension, Json, extract::State};
+use http::Uri;
+use schemas::{access::Principal, problem::Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{
-    Api, access::authorize, answer::Refusal, cursor::Binding, paging::limit, parameters::Parameters,
-    uncancelled,
-};
+use super::{Api, answer::Refusal, cursor::Binding, paging::limit, parameters::Parameters, uncancelled};
 use crate::read_models::{
     Positions,
     pipeline::{self, ParkedFilter, ParkedItem, Stage},
@@ -51,12 +48,7 @@ pub struct ParkedPage {
     ),
     security(("api_key" = ["read"]))
 )]
-pub(super) async fn stages(
-    State(api): State<Arc<Api>>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Result<Json<PipelineAnswer>, Refusal> {
-    authorize(&api.keys, &headers, Scope::Read)?;
+pub(super) async fn stages(State(api): State<Arc<Api>>, uri: Uri) -> Result<Json<PipelineAnswer>, Refusal> {
     Parameters::of(&uri).finish()?;
     let stages = uncancelled(async move {
         let ends = api.log_ends.borrow().clone();
@@ -90,10 +82,9 @@ pub(super) async fn stages(
 )]
 pub(super) async fn parked(
     State(api): State<Arc<Api>>,
-    headers: HeaderMap,
+    Extension(caller): Extension<Arc<Principal>>,
     uri: Uri,
 ) -> Result<Json<ParkedPage>, Refusal> {
-    let caller = authorize(&api.keys, &headers, Scope::Read)?;
     let mut given = Parameters::of(&uri);
     let status = |text: &str| ["parked", "replayed", "discarded"].contains(&text).then(|| text.to_owned());
     let filter = ParkedFilter {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State, rejection::PathRejection},
 };
-use http::{HeaderMap, Uri};
+use http::Uri;
 use schemas::{
     Timestamp,
-    access::Scope,
+    access::Principal,
     changes::risk::{Entity, EntityKind, TriageDecision},
     problem::Problem,
 };
@@ -19,7 +19,6 @@ use uuid::Uuid;
 
 use super::{
     Api,
-    access::authorize,
     answer::{Refusal, nothing_here},
     cursor::Binding,
     freshness::{await_positions, parse_positions},
@@ -126,10 +125,9 @@ pub struct IncidentAnswer {
 )]
 pub(super) async fn entities(
     State(api): State<Arc<Api>>,
-    headers: HeaderMap,
+    Extension(caller): Extension<Arc<Principal>>,
     uri: Uri,
 ) -> Result<Json<EntitiesPage>, Refusal> {
-    let caller = authorize(&api.keys, &headers, Scope::RiskRead)?;
     let mut given = Parameters::of(&uri);
     let filter = EntityFilter {
         kind: kind(&mut given, "kind"),
@@ -174,11 +172,10 @@ pub(super) async fn entities(
 )]
 pub(super) async fn entity(
     State(api): State<Arc<Api>>,
-    headers: HeaderMap,
+    Extension(caller): Extension<Arc<Principal>>,
     named: Result<Path<(String, String)>, PathRejection>,
     uri: Uri,
 ) -> Result<Json<EntityAnswer>, Refusal> {
-    let caller = authorize(&api.keys, &headers, Scope::RiskRead)?;
     let mut given = Parameters::of(&uri);
     let as_of = given.instant("as_of");
     let history = given.parsed("history", "day or hour", |text| match text {
@@ -225,13 +222,12 @@ pub(super) async fn entity(
 )]
 pub(super) async fn signals(
     State(api): State<Arc<Api>>,
-    headers: HeaderMap,
+    Extension(caller): Extension<Arc<Principal>>,
     named: Result<Path<(String, String)>, PathRejection>,
     uri: Uri,
 ) -> Result<Json<SignalsPage>, Refusal> {
-    let caller = authorize(&api.keys, &headers, Scope::RiskRead)?;
     let mut given = Parameters::of(&uri);
-    let (from, to) = (given.instant("from"), given.instant("to"));
+    let (from, to) = given.range();
     let paging = Paging::of(&mut given);
     given.finish()?;
     let entity = named_entity(named)?;
@@ -271,18 +267,18 @@ pub(super) async fn signals(
 )]
 pub(super) async fn incidents(
     State(api): State<Arc<Api>>,
-    headers: HeaderMap,
+    Extension(caller): Extension<Arc<Principal>>,
     uri: Uri,
 ) -> Result<Json<IncidentsPage>, Refusal> {
-    let caller = authorize(&api.keys, &headers, Scope::RiskRead)?;
     let mut given = Parameters::of(&uri);
     let statuses = "open, acknowledged, closed or false_positive";
+    let (from, to) = given.range();
     let filter = IncidentFilter {
         status: given.parsed("status", statuses, TriageDecision::from_name),
         kind: kind(&mut given, "kind"),
         entity: given.text("entity"),
-        from: given.instant("from"),
-        to: given.instant("to"),
+        from,
+        to,
     };
     let paging = Paging::of(&mut given);
     given.finish()?;
@@ -317,11 +313,10 @@ pub(super) async fn incidents(
 )]
 pub(super) async fn incident(
     State(api): State<Arc<Api>>,
-    headers: HeaderMap,
+    Extension(caller): Extension<Arc<Principal>>,
     id: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Json<IncidentAnswer>, Refusal> {
-    let caller = authorize(&api.keys, &headers, Scope::RiskRead)?;
     let mut given = Parameters::of(&uri);
     let wanted = parse_positions(&mut given);
     given.finish()?;

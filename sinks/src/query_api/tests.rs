@@ -1,8 +1,16 @@
 //! The API without a database: credentials, routes, problems, headers. What needs rows is tested on real servers.
 
-use std::{collections::BTreeSet, sync::Arc};
+mod wire;
 
-use axum::{Router, body::Body};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+    num::NonZeroU32,
+    sync::Arc,
+};
+
+use axum::{Router, body::Body, routing::get as get_route};
+use edge::peer::Peer;
 use http::{Method, Request, StatusCode, header};
 use schemas::{
     TenantId, Timestamp,
@@ -17,15 +25,34 @@ use super::*;
 use crate::read_models::reader_pool;
 
 const PUBLIC: [&str; 5] = ["/livez", "/readyz", "/startupz", "/metrics", "/openapi.json"];
-const PROTECTED: [(&str, Scope); 4] = [
+/// Every route that asks for a key, and its scope.
+const PROTECTED: [(&str, Scope); 12] = [
     ("/api/v1/audit", Scope::AuditRead),
     ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab", Scope::AuditRead),
-    ("/api/v1/pipeline", Scope::Read),
+    ("/api/v1/changes", Scope::Read),
+    ("/api/v1/changes/c", Scope::Read),
     ("/api/v1/parked", Scope::Read),
+    ("/api/v1/pipeline", Scope::Read),
+    ("/api/v1/risk/entities", Scope::RiskRead),
+    ("/api/v1/risk/entities/user/u", Scope::RiskRead),
+    ("/api/v1/risk/entities/user/u/signals", Scope::RiskRead),
+    ("/api/v1/risk/incidents", Scope::RiskRead),
+    ("/api/v1/risk/incidents/0192f0c1-2345-7abc-8def-0123456789ab", Scope::RiskRead),
+    ("/api/v1/risk/unusable", Scope::RiskRead),
 ];
+
+const STRANGER: Peer = Peer(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
 /// An API whose database is away, and the token of a key with these scopes.
 fn api(scopes: &[Scope]) -> (Router, String) {
+    limited(
+        scopes,
+        Rates { per_key_per_minute: None, failed_logins_per_minute: NonZeroU32::MAX, ..Rates::default() },
+    )
+}
+
+/// The same, where nobody may ask more often than this.
+fn limited(scopes: &[Scope], rates: Rates) -> (Router, String) {
     let pepper = Pepper::new("pepper");
     let made = NewApiKey::generate(&pepper, &[7; 64]);
     let key = ApiKey {
@@ -38,19 +65,21 @@ fn api(scopes: &[Scope]) -> (Router, String) {
         revoked_at: None,
     };
     let ring = Arc::new(KeyRing::new(pepper.clone(), [key]));
-    (router_with(&pepper, Some(ring)), made.token.expose_secret().to_owned())
+    (api_with(&pepper, Some(ring), rates).router(), made.token.expose_secret().to_owned())
 }
 
-fn router_with(pepper: &Pepper, keys: Option<Arc<KeyRing>>) -> Router {
+fn api_with(pepper: &Pepper, keys: Option<Arc<KeyRing>>, rates: Rates) -> QueryApi {
     let config = QueryConfig {
         cursor_key: CursorKey::derived_from(pepper),
         stages: vec![],
         log_ends: watch::channel(None).1,
-        metrics: Arc::new(|| "weir_build_info 1\n".to_owned()),
+        rates,
+        trusted_proxies: Vec::new(),
+        metrics: None,
     };
     // Port 1 is nobody's: connections are refused at once.
     let pool = reader_pool("postgres://nobody@127.0.0.1:1/none", 1).expect("an address");
-    router(config, pool, watch::channel(keys).1)
+    QueryApi::new(config, pool, watch::channel(keys).1)
 }
 
 struct Answer {
@@ -82,11 +111,12 @@ async fn ask(router: &Router, request: Request<Body>) -> Answer {
         assert_eq!(parts.headers[name], value);
     }
     assert!(parts.headers.contains_key("x-request-id") && !parts.headers.contains_key("server"));
+    assert!(!parts.headers.contains_key("access-control-allow-origin"));
     Answer { status: parts.status, headers: parts.headers, body }
 }
 
 fn get(path: &str, token: Option<&str>) -> Request<Body> {
-    let mut request = Request::get(path);
+    let mut request = Request::get(path).header(header::HOST, "localhost").extension(STRANGER);
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
@@ -125,7 +155,7 @@ async fn a_missing_unknown_and_wrong_credential_are_told_the_same() {
             assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "Bearer");
             let expected = format!(
                 "{{\"type\":\"/problems/unauthenticated\",\"title\":\"A valid credential is needed\",\"status\":401,\
-                 \"detail\":\"send Authorization: Bearer weir_…\",\"instance\":\"{path}\",\"request_id\":\"same\"}}"
+                 \"detail\":\"send a valid API key as Authorization: Bearer weir_…\",\"instance\":\"{path}\",\"request_id\":\"same\"}}"
             );
             assert_eq!(answer.body, expected);
         }
@@ -151,12 +181,43 @@ async fn a_query_is_checked_before_the_database_is_asked() {
 }
 
 #[tokio::test]
+async fn no_route_takes_what_it_does_not_know_or_more_than_it_gives() {
+    let (router, token) = api(&Scope::ALL);
+    let described: BTreeSet<_> =
+        description().paths.paths.keys().filter(|path| path.contains("/api/")).cloned().collect();
+    assert_eq!(described.len(), PROTECTED.len(), "each route is asked: {described:?}");
+    for (path, _) in PROTECTED {
+        for bad in [
+            "sort=pg_sleep(5)",
+            "limit=-1",
+            "limit=0",
+            "limit=1001",
+            "limit=1000000000",
+            "limit=x",
+            "offset=1",
+        ] {
+            let answer = ask(&router, get(&format!("{path}?{bad}"), Some(&token))).await;
+            assert_eq!(
+                (answer.status.as_u16(), answer.slug().as_str()),
+                (400, "invalid-query"),
+                "{path}?{bad}"
+            );
+        }
+    }
+    for path in ["/api/v1/audit", "/api/v1/risk/entities/user/u/signals", "/api/v1/risk/incidents"] {
+        let turned = format!("{path}?from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z");
+        assert_eq!(ask(&router, get(&turned, Some(&token))).await.slug(), "invalid-query", "{turned}");
+    }
+}
+
+#[tokio::test]
 async fn paths_and_methods_that_are_not_served_are_problems() {
     let (router, token) = api(&Scope::ALL);
     assert_eq!(ask(&router, get("/api/v1/nothing", Some(&token))).await.slug(), "not-found");
     for method in [Method::POST, Method::PUT, Method::TRACE, Method::DELETE] {
         let request =
-            Request::builder().method(method).uri("/api/v1/audit").body(Body::empty()).expect("a request");
+            Request::builder().method(method).uri("/api/v1/audit").header(header::HOST, "localhost");
+        let request = request.body(Body::empty()).expect("a request");
         let answer = ask(&router, request).await;
         assert_eq!(answer.slug(), "method-not-allowed");
         assert_eq!(answer.headers[header::ALLOW], "GET,HEAD");
@@ -179,13 +240,19 @@ async fn request_ids_are_kept_where_they_are_harmless() {
 #[tokio::test]
 async fn health_tells_alive_from_ready() {
     let (with_keys, _) = api(&[]);
-    let without_keys = router_with(&Pepper::new("pepper"), None);
+    let without_keys = api_with(&Pepper::new("pepper"), None, Rates::default());
+    let admin = without_keys.admin(RenderMetrics::new(|| "weir_build_info 1\n".to_owned()));
+    let without_keys = without_keys.router();
     assert_eq!(ask(&without_keys, get("/livez", None)).await.body, r#"{"status":"ok"}"#);
     assert_eq!(ask(&without_keys, get("/startupz", None)).await.slug(), "not-ready");
     assert_eq!(ask(&without_keys, get("/api/v1/audit", Some("x"))).await.slug(), "keys-unavailable");
     assert_eq!(ask(&with_keys, get("/startupz", None)).await.status, StatusCode::OK);
     assert_eq!(ask(&with_keys, get("/readyz", None)).await.slug(), "not-ready");
-    let metrics = ask(&with_keys, get("/metrics", None)).await;
+    assert_eq!(ask(&with_keys, get("/metrics", None)).await.slug(), "not-found");
+    assert_eq!(ask(&admin, get("/livez", None)).await.status, StatusCode::OK);
+    assert_eq!(ask(&admin, get("/readyz", None)).await.slug(), "not-ready");
+    assert_eq!(ask(&admin, get("/api/v1/audit", None)).await.slug(), "not-found");
+    let metrics = ask(&admin, get("/metrics", None)).await;
     assert_eq!(metrics.body, "weir_build_info 1\n");
     assert_eq!(metrics.headers[header::CONTENT_TYPE], "text/plain; version=0.0.4; charset=utf-8");
 }
@@ -215,4 +282,75 @@ async fn the_description_names_every_route_and_nothing_that_is_missing() {
     }
     assert_eq!(description["components"]["securitySchemes"]["api_key"]["scheme"], "bearer");
     assert_eq!(super::description().to_json().expect("serialises"), answer.body);
+}
+
+#[tokio::test]
+async fn a_key_that_asks_too_often_is_told_when_to_come_back() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _installed = metrics::set_default_local_recorder(&recorder);
+    let (router, token) = limited(&[], Rates { per_key_per_minute: NonZeroU32::new(10), ..Rates::default() });
+    let first = ask(&router, get("/api/v1/audit", Some(&token))).await;
+    assert_eq!(first.slug(), "forbidden");
+    assert_eq!(first.headers["ratelimit-policy"], "\"default\";q=10;w=60");
+    assert_eq!(first.headers["x-ratelimit-remaining"], "0");
+    // Another route: every question shares the allowance.
+    let refused = ask(&router, get("/api/v1/pipeline", Some(&token))).await;
+    assert_eq!((refused.status.as_u16(), refused.slug().as_str()), (429, "rate-limited"));
+    let seconds: u64 =
+        refused.headers[header::RETRY_AFTER].to_str().expect("text").parse().expect("whole seconds");
+    assert!((1..=6).contains(&seconds), "{seconds}");
+    let text = recorder.handle().render();
+    assert!(text.contains("weir_rate_limited_total{tenant_class=\"api_key\"} 1"), "{text}");
+}
+
+#[tokio::test]
+async fn failed_logins_count_by_address_and_a_good_key_is_let_in_all_the_same() {
+    let failed_logins_per_minute = NonZeroU32::new(2).expect("not zero");
+    let rates = Rates { failed_logins_per_minute, per_key_per_minute: None, ..Rates::default() };
+    let (router, token) = limited(&[], rates);
+    for forged in ["203.0.113.1", "203.0.113.2", "203.0.113.3"] {
+        let mut request = get("/api/v1/audit", Some("no"));
+        request.headers_mut().insert("x-forwarded-for", forged.parse().expect("a header"));
+        let answer = ask(&router, request).await;
+        let expected = if forged.ends_with('3') { "rate-limited" } else { "unauthenticated" };
+        assert_eq!(answer.slug(), expected, "{forged}");
+        assert!(answer.slug() != "rate-limited" || answer.headers[header::RETRY_AFTER] != "0");
+    }
+    assert_eq!(ask(&router, get("/api/v1/audit", Some(&token))).await.slug(), "forbidden");
+}
+
+#[tokio::test]
+async fn heads_are_bounded_and_what_may_hide_another_request_ends_the_connection() {
+    let (router, _) = api(&[]);
+    let mut crowded = get("/livez", None);
+    for _ in 0..65 {
+        crowded.headers_mut().append("a", "b".parse().expect("a header"));
+    }
+    let mut long = get("/livez", None);
+    long.headers_mut().insert("a", "b".repeat(20 * 1024).parse().expect("a header"));
+    for request in [crowded, long] {
+        let answer = ask(&router, request).await;
+        assert_eq!((answer.status.as_u16(), answer.slug().as_str()), (431, "headers-too-large"));
+        assert_eq!(answer.headers[header::CONNECTION], "close");
+    }
+    let mut nowhere = get("/livez", None);
+    nowhere.headers_mut().remove(header::HOST);
+    assert_eq!(ask(&router, nowhere).await.slug(), "invalid-request");
+    let mut framed_twice = get("/livez", None);
+    framed_twice.headers_mut().insert(header::TRANSFER_ENCODING, "chunked".parse().expect("a header"));
+    assert_eq!(ask(&router, framed_twice).await.headers[header::CONNECTION], "close");
+}
+
+#[tokio::test]
+async fn a_defect_is_answered_like_everything_else() {
+    let (_, token) = api(&[]);
+    let api = api_with(&Pepper::new("pepper"), None, Rates::default());
+    let router = api.finished(Router::new().route("/defect", get_route(|| async { panics() })));
+    let answer = ask(&router, get("/defect", Some(&token))).await;
+    assert_eq!((answer.status.as_u16(), answer.slug().as_str()), (500, "internal"));
+    assert!(!answer.body.contains("on purpose"), "{}", answer.body);
+}
+
+fn panics() -> &'static str {
+    panic!("a defect, on purpose")
 }

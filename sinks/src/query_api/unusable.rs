@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
-use http::{HeaderMap, Uri};
-use schemas::{access::Scope, problem::Problem};
+use axum::{Extension, Json, extract::State};
+use http::Uri;
+use schemas::{access::Principal, problem::Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{
-    Api, access::authorize, answer::Refusal, cursor::Binding, paging::Paging, parameters::Parameters,
-    uncancelled,
-};
+use super::{Api, answer::Refusal, cursor::Binding, paging::Paging, parameters::Parameters, uncancelled};
 use crate::read_models::{
     Positions,
     risk::read::{
@@ -53,10 +50,9 @@ pub struct UnusablePage {
 )]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
-    headers: HeaderMap,
+    Extension(caller): Extension<Arc<Principal>>,
     uri: Uri,
 ) -> Result<Json<UnusablePage>, Refusal> {
-    let caller = authorize(&api.keys, &headers, Scope::RiskRead)?;
     let mut given = Parameters::of(&uri);
     let paging = Paging::of(&mut given);
     given.finish()?;

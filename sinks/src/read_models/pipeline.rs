@@ -37,6 +37,10 @@ pub struct Stage {
     /// Sums over the partitions.
     #[serde(flatten)]
     pub counts: Counts,
+    /// Parked records that wait for somebody: neither published anew nor given up. One that was published anew and
+    /// failed again is parked again, and waits again.
+    #[serde(default)]
+    pub waiting: i64,
     /// By topic and number.
     pub partitions: Vec<StagePartition>,
 }
@@ -64,7 +68,7 @@ pub struct Counts {
     pub duplicate: i64,
     /// Nothing follows from them, by a named rule.
     pub ignored: i64,
-    /// Lie in `parked_record`, or did.
+    /// Lie in `parked_record`, or did; whatever was decided about them since, they count here for ever.
     pub parked: i64,
 }
 
@@ -84,6 +88,9 @@ pub struct StagePartition {
     /// What became of its records.
     #[serde(flatten)]
     pub counts: Counts,
+    /// Parked records of it that wait for somebody.
+    #[serde(default)]
+    pub waiting: i64,
     /// The process that owns it, or owned it last.
     pub owner: Option<String>,
     /// How often it was claimed.
@@ -107,7 +114,7 @@ pub async fn stages(
     let mut tx = begin(pool).await?;
     let rows: Vec<PositionRow> = sqlx::query_as(
         "SELECT stage, topic, partition, position, owner, owner_epoch, claimed_at, updated_at,
-                applied, duplicate, ignored, parked, halted
+                applied, duplicate, ignored, parked, parked - replayed - discarded AS waiting, halted
            FROM stage_position",
     )
     .fetch_all(&mut *tx)
@@ -167,6 +174,7 @@ struct PositionRow {
     duplicate: i64,
     ignored: i64,
     parked: i64,
+    waiting: i64,
     halted: Option<String>,
 }
 
@@ -206,6 +214,7 @@ impl PositionRow {
                 ignored: self.ignored,
                 parked: self.parked,
             },
+            waiting: self.waiting,
             owner: Some(self.owner),
             owner_epoch: Some(self.owner_epoch),
             claimed_at: Some(self.claimed_at),
@@ -224,6 +233,7 @@ fn unowned(topic: String, partition: i32, end: i64) -> StagePartition {
         end: Some(end),
         lag: Some(end),
         counts: Counts::default(),
+        waiting: 0,
         owner: None,
         owner_epoch: None,
         claimed_at: None,
@@ -240,6 +250,7 @@ fn sum_up(name: String, partitions: Vec<StagePartition>) -> Stage {
         counts.ignored += partition.counts.ignored;
         counts.parked += partition.counts.parked;
     }
+    let waiting = partitions.iter().map(|partition| partition.waiting).sum();
     // A stage without a single known partition has a lag that nobody knows, not one of 0.
     let lag = (!partitions.is_empty())
         .then(|| partitions.iter().map(|partition| partition.lag).sum::<Option<i64>>())
@@ -250,7 +261,7 @@ fn sum_up(name: String, partitions: Vec<StagePartition>) -> Stage {
         Some(0) => StageState::Current,
         Some(_) => StageState::Behind,
     };
-    Stage { name, state, lag, counts, partitions }
+    Stage { name, state, lag, counts, waiting, partitions }
 }
 
 /// Which parked records are asked for; absent parts do not constrain.
@@ -366,6 +377,7 @@ mod tests {
             duplicate: 0,
             ignored: 0,
             parked: 0,
+            waiting: 0,
             halted: halted.map(Into::into),
         }
     }

@@ -28,6 +28,7 @@ fn envelope(n: u64, tenant: &str, seconds: i64, event: Event) -> Envelope {
         source: Source::new("/test").expect("valid"),
         subject: None,
         occurred_at: at(seconds),
+        skewed: false,
         correlation_id: None,
         causation_id: None,
         trace: None,

@@ -5,7 +5,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use sinks::Sink;
+use schemas::ParkReason;
+use sinks::{Settlement, Sink};
 
 use super::fixture::{Place, apply, batch_of, counts, entry};
 
@@ -78,6 +79,50 @@ async fn a_delivery_given_up_at_any_await_can_be_made_again() {
         }
     }
 }
+
+/// As above, with records to park: a parked record is parked once, its copy leaves once, and neither is applied.
+#[tokio::test]
+async fn a_parking_given_up_at_any_await_can_be_made_again() {
+    let mut place = Place::new().await;
+    let park = || Settlement::Park { reason: ParkReason::Undecodable, detail: "no event".into() };
+    let (mut rounds, mut polls) = (0_i64, 1);
+    loop {
+        let claim = place.claim().await;
+        let id = u64::try_from(rounds).expect("positive");
+        let settlements = vec![park(), Settlement::Apply(vec![entry(id)]), park()];
+        let batch = batch_of(&claim, settlements);
+        let outcome = given_up_after(polls, place.sink.deliver(&batch)).await;
+        let complete = outcome.is_some();
+        let settled = match outcome {
+            Some(settled) => settled.expect("delivered"),
+            None => place.sink.deliver(&batch).await.expect("delivered again"),
+        };
+        rounds += 1;
+        assert_eq!(counts(&settled), [1, 0, 0, 2], "given up after {polls} polls");
+        assert_eq!(place.rows().await, (rounds, rounds), "given up after {polls} polls");
+        assert_eq!(place.stored().await, (3 * rounds, [rounds, 0, 0, 2 * rounds]));
+        for (sql, expected) in [
+            ("SELECT count(*) FROM parked_record WHERE status = 'parked'", 2 * rounds),
+            ("SELECT count(*) FROM outbox", 2 * rounds),
+            ("SELECT count(DISTINCT number) FROM outbox", 2 * rounds),
+            ("SELECT outbox_next FROM stage_position", 2 * rounds),
+            (PARKED_AND_APPLIED, 0),
+        ] {
+            assert_eq!(place.number(sql).await, expected, "{sql} given up after {polls} polls");
+        }
+        if polls % 2 == 0 {
+            place.sink = super::sink(&place.url, "one");
+        }
+        if complete && polls > 5 {
+            break;
+        }
+        polls += 1;
+        assert!(polls < 500, "a delivery ends");
+    }
+}
+
+const PARKED_AND_APPLIED: &str = "SELECT count(*) FROM parked_record
+    JOIN audit_entry USING (topic, partition, record_offset)";
 
 const LEFT_OPEN: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
     AND application_name LIKE 'weir-%' AND state LIKE 'idle in transaction%'";

@@ -1,20 +1,23 @@
 //! What operators do: API keys, accepted gaps, resumed partitions.
 
 use schemas::{
-    TenantId,
+    Event, TenantId,
     access::{KeyRing, Pepper, Scope},
+    codec::{Decoded, Incoming, NoRegistry, decode},
+    events::ActivityKind,
 };
 use secrecy::ExposeSecret;
 use sinks::{
     DeliveryError, Sink,
     api_keys::{self, KeyRequest},
-    positions::{self, AcceptedGap, PositionChange, PositionError},
+    outbox::{OutboxRecord, Outgoing, Relay},
+    positions::{self, AcceptedGap, Operator, PositionChange, PositionError},
     postgres::operator_pool,
 };
 
 use super::{
     cancelled::given_up_after,
-    fixture::{Place, STAGE, apply, batch_of, entry, partition},
+    fixture::{Place, STAGE, apply, batch_of, config, entry, partition},
 };
 
 #[tokio::test]
@@ -55,13 +58,16 @@ async fn an_accepted_gap_fences_the_owner_and_is_written_down() {
     place.sink.set_halted(owner.partition, owner.owner_epoch, Some("retention_gap")).await.expect("halted");
     let pool = operator_pool(&place.url, 1).expect("an address");
     let change = |number| PositionChange { stage: STAGE.into(), partition: partition(number) };
-    let gap = |to| AcceptedGap { to, reason: "retention".into(), by: "ada".into() };
+    let gap = |to| AcceptedGap { to, reason: "retention".into() };
 
-    let back = positions::accept_gap(&pool, &change(0), &gap(5)).await;
+    let back = positions::accept_gap(&pool, &change(0), (&gap(5), &ada())).await;
     assert!(matches!(back, Err(PositionError::NotAhead { position: 5 })), "{back:?}");
-    let unknown = positions::accept_gap(&pool, &change(9), &gap(5)).await;
+    let unknown = positions::accept_gap(&pool, &change(9), (&gap(5), &ada())).await;
     assert!(matches!(unknown, Err(PositionError::Unknown { .. })), "{unknown:?}");
-    assert_eq!(positions::accept_gap(&pool, &change(0), &gap(20)).await.expect("accepted"), 5..20);
+    let left_out = positions::accept_gap(&pool, &change(0), (&gap(20), &ada())).await;
+    assert_eq!(left_out.expect("accepted"), 5..20);
+    let messages = announced(&place.url).await;
+    assert_eq!(messages, ["AcceptGap by ada: goes on at 20 in place of 5: retention"]);
 
     let stale = batch_of(&owner, apply([entry(9)]));
     assert!(matches!(place.sink.deliver(&stale).await, Err(DeliveryError::Fenced)));
@@ -79,9 +85,38 @@ async fn a_halt_is_lifted_by_an_operator() {
     place.sink.set_halted(owner.partition, owner.owner_epoch, Some("parking_limit")).await.expect("halted");
     let pool = operator_pool(&place.url, 1).expect("an address");
     let change = PositionChange { stage: STAGE.into(), partition: partition(0) };
-    let halted = positions::resume(&pool, &change).await.expect("resumed");
+    let halted = positions::resume(&pool, &change, &ada()).await.expect("resumed");
     assert_eq!(halted.as_deref(), Some("parking_limit"));
     assert_eq!(place.claim().await.halted, None);
+    let again = positions::resume(&pool, &change, &ada()).await.expect("asked");
+    assert_eq!(again, None, "it is not halted any more");
+    assert_eq!(announced(&place.url).await, ["ResumePartition by ada: it was halted: parking_limit"]);
+}
+
+fn ada() -> Operator {
+    Operator { name: "ada".into(), tenant: TenantId::new("acme").expect("valid") }
+}
+
+/// The decisions that wait in the outbox for the relay.
+async fn announced(url: &str) -> Vec<String> {
+    let waiting = Relay::new(config(url, "relay")).next(10).await.expect("read");
+    let decision = |record: OutboxRecord| {
+        let Outgoing { to, key, value, headers, .. } = record.outgoing;
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+        let incoming = Incoming {
+            topic: to,
+            key: key.as_deref(),
+            value: value.as_deref(),
+            headers: &headers,
+            timestamp_ms: -1,
+        };
+        let Ok(Decoded::Event(event)) = decode(&incoming, &NoRegistry) else { panic!("an event") };
+        let Event::Activity(activity) = event.event else { panic!("an activity") };
+        assert_eq!(activity.kind, ActivityKind::ApiCalled);
+        let message = activity.outcome.message.expect("a message");
+        format!("{} by {}: {message}", activity.action, activity.actor.id)
+    };
+    waiting.into_iter().map(decision).collect()
 }
 
 /// A transaction that is given up while it begins must not swallow what the next borrower writes.

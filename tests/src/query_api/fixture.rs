@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::TimeDelta;
+use edge::{Listen, Listener};
 use reqwest::StatusCode;
 use schemas::{
     TenantId, Timestamp, Topic,
@@ -13,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sinks::{
     compress::{CURRENT, Compressor},
-    query_api::{self, AuditPage, CursorKey, QueryConfig, ServeLimits},
+    query_api::{AuditPage, CursorKey, QueryApi, QueryConfig, Rates},
     read_models::{
         pipeline::{DeclaredStage, LogEnds},
         reader_pool,
@@ -21,27 +22,30 @@ use sinks::{
 };
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::support;
 
 /// Connections that the readers share.
-pub(super) const READERS: u32 = 4;
+pub(crate) const READERS: u32 = 4;
 
 /// A query API of its own, on a database of its own.
-pub(super) struct Api {
-    pub(super) database: String,
-    pub(super) url: String,
-    pub(super) client: reqwest::Client,
+pub(crate) struct Api {
+    pub(crate) database: String,
+    pub(crate) url: String,
+    /// What answers there.
+    pub(crate) router: axum::Router,
+    pub(crate) client: reqwest::Client,
     /// By tenant: `acme` and `other`.
-    pub(super) tokens: BTreeMap<&'static str, String>,
-    pub(super) readers: PgPool,
-    pub(super) owner: PgConnection,
-    pub(super) log_ends: watch::Sender<Option<Arc<LogEnds>>>,
+    pub(crate) tokens: BTreeMap<&'static str, String>,
+    pub(crate) readers: PgPool,
+    pub(crate) owner: PgConnection,
+    pub(crate) log_ends: watch::Sender<Option<Arc<LogEnds>>>,
 }
 
 impl Api {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let database = support::database().await;
         let owner = PgConnection::connect(&database).await.expect("the database takes connections");
         let readers = reader_pool(&database, READERS).expect("an address");
@@ -65,48 +69,51 @@ impl Api {
             cursor_key: CursorKey::derived_from(&pepper),
             stages: vec![DeclaredStage { name: "audit".into(), topics: Topic::FAMILIES.to_vec() }],
             log_ends: ends,
-            metrics: Arc::new(String::new),
+            rates: Rates { per_key_per_minute: None, ..Rates::default() },
+            trusted_proxies: Vec::new(),
+            metrics: None,
         };
         let ring = watch::channel(Some(Arc::new(KeyRing::new(pepper, keys)))).1;
-        let router = query_api::router(config, readers.clone(), ring);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        tokio::spawn(query_api::serve(listener, router, ServeLimits::default(), std::future::pending()));
+        let router = QueryApi::new(config, readers.clone(), ring).router();
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = Listener::bind(Listen::at("test", address)).await.expect("a free port");
+        let url = format!("http://{}", listener.address());
+        tokio::spawn(listener.serve(router.clone(), CancellationToken::new()));
         // The client wants a TLS provider even for plain HTTP; whoever came first has installed the same one.
         drop(rustls::crypto::ring::default_provider().install_default());
-        Self { database, url, client: reqwest::Client::new(), tokens, readers, owner, log_ends }
+        Self { database, url, router, client: reqwest::Client::new(), tokens, readers, owner, log_ends }
     }
 
     /// A request of the tenant's, not yet sent.
-    pub(super) fn request(&self, tenant: &str, path: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn request(&self, tenant: &str, path: &str) -> reqwest::RequestBuilder {
         self.client.get(format!("{}{path}", self.url)).bearer_auth(&self.tokens[tenant])
     }
 
-    pub(super) async fn ask(&self, tenant: &str, path: &str) -> (StatusCode, String) {
+    pub(crate) async fn ask(&self, tenant: &str, path: &str) -> (StatusCode, String) {
         let answer = self.request(tenant, path).send().await.expect("the API answers");
         (answer.status(), answer.text().await.expect("a body"))
     }
 
-    pub(super) async fn get<T: DeserializeOwned>(&self, tenant: &str, path: &str) -> T {
+    pub(crate) async fn get<T: DeserializeOwned>(&self, tenant: &str, path: &str) -> T {
         let (status, body) = self.ask(tenant, path).await;
         assert_eq!(status, StatusCode::OK, "{path}: {body}");
         serde_json::from_str(&body).expect("the promised shape")
     }
 
     /// The slug of the problem with which the request is refused.
-    pub(super) async fn refused(&self, tenant: &str, path: &str) -> String {
+    pub(crate) async fn refused(&self, tenant: &str, path: &str) -> String {
         let (_, body) = self.ask(tenant, path).await;
         let problem: Value = serde_json::from_str(&body).expect("a problem");
         problem["type"].as_str().expect("a type").trim_start_matches("/problems/").to_owned()
     }
 
     /// The actions on a page of acme's.
-    pub(super) async fn actions(&self, query: &str) -> Vec<String> {
+    pub(crate) async fn actions(&self, query: &str) -> Vec<String> {
         let page: AuditPage = self.get("acme", &format!("/api/v1/audit?{query}")).await;
         page.items.into_iter().map(|item| item.action).collect()
     }
 
-    pub(super) async fn insert(&mut self, entry: &Entry) {
+    pub(crate) async fn insert(&mut self, entry: &Entry) {
         let mut compressor = Compressor::new().expect("a compressor");
         let record = compressor.compress(entry.record.to_string().as_bytes()).expect("compresses").to_vec();
         sqlx::query(
@@ -139,7 +146,7 @@ impl Api {
     }
 
     /// Lets a stage stand at a position of `weir.activity.v1`.
-    pub(super) async fn set_position(&mut self, stage: &str, partition: i32, position: i64) {
+    pub(crate) async fn set_position(&mut self, stage: &str, partition: i32, position: i64) {
         sqlx::query(
             "INSERT INTO stage_position (stage, topic, partition, first_position, position, cluster_id, owner_epoch,
                  owner, claimed_at, applied)
@@ -157,31 +164,31 @@ impl Api {
 
 /// A row of the audit log; the parts that tests tell apart.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) occurred_at: Timestamp,
-    pub(super) offset: i64,
-    pub(super) event_id: Uuid,
-    pub(super) tenant: &'static str,
-    pub(super) kind: &'static str,
-    pub(super) actor: &'static str,
-    pub(super) actor_name: Option<&'static str>,
-    pub(super) action: String,
-    pub(super) resource: Option<&'static str>,
-    pub(super) project: Option<&'static str>,
-    pub(super) outcome: &'static str,
-    pub(super) outcome_code: Option<&'static str>,
-    pub(super) source: &'static str,
-    pub(super) correlation: Option<&'static str>,
-    pub(super) record: Value,
+pub(crate) struct Entry {
+    pub(crate) occurred_at: Timestamp,
+    pub(crate) offset: i64,
+    pub(crate) event_id: Uuid,
+    pub(crate) tenant: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) actor: &'static str,
+    pub(crate) actor_name: Option<&'static str>,
+    pub(crate) action: String,
+    pub(crate) resource: Option<&'static str>,
+    pub(crate) project: Option<&'static str>,
+    pub(crate) outcome: &'static str,
+    pub(crate) outcome_code: Option<&'static str>,
+    pub(crate) source: &'static str,
+    pub(crate) correlation: Option<&'static str>,
+    pub(crate) record: Value,
 }
 
 /// So many seconds after 2026 began.
-pub(super) fn at(seconds: i64) -> Timestamp {
+pub(crate) fn at(seconds: i64) -> Timestamp {
     "2026-01-01T00:00:00Z".parse::<Timestamp>().expect("an instant") + TimeDelta::seconds(seconds)
 }
 
 /// An entry of acme's.
-pub(super) fn entry(seconds: i64, action: &str) -> Entry {
+pub(crate) fn entry(seconds: i64, action: &str) -> Entry {
     Entry {
         occurred_at: at(seconds),
         offset: seconds,

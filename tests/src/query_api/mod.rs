@@ -3,7 +3,7 @@
 mod changes;
 mod entries;
 mod faults;
-mod fixture;
+pub(crate) mod fixture;
 mod positions;
 mod risk;
 mod tenants;

@@ -53,6 +53,7 @@ fn decided(n: u128, kind: GovernanceKind, decision: &str) -> Envelope {
         source: Source::new("/test").expect("valid"),
         subject: None,
         occurred_at: "2026-03-02T09:00:00Z".parse::<Timestamp>().expect("a time"),
+        skewed: false,
         correlation_id: None,
         causation_id: None,
         trace: None,

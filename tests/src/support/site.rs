@@ -11,7 +11,7 @@ use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord},
 };
-use schemas::{TenantId, Timestamp, Topic, codec::Framing};
+use schemas::{Envelope, TenantId, Timestamp, Topic, codec::Framing};
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,7 @@ pub(crate) struct Site {
     /// The end of what the generator plays, so that a seed means the same events again.
     now: Timestamp,
     pub(crate) stack: Tethered,
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
 }
 
 impl Site {
@@ -65,7 +65,19 @@ impl Site {
         };
         let producer = Producer::new(&config, framing).expect("a producer");
         let now = Timestamp::from(std::time::SystemTime::now());
-        Self { endpoints, registry, producer, now, stack, _home: home }
+        Self { endpoints, registry, producer, now, stack, home }
+    }
+
+    /// A folder of this site's own.
+    pub(crate) fn home(&self) -> &std::path::Path {
+        self.home.path()
+    }
+
+    /// An event of the activity family; always the same one.
+    pub(crate) fn some_event(&self) -> Envelope {
+        let config = GeneratorConfig::ending_at(self.now, 1_000, TenantId::new("acme").expect("valid"));
+        let mut events = Generator::new(1, config);
+        events.find(|event| event.event.topic() == Topic::Activity).expect("most of them")
     }
 
     /// Publishes so many events of a tenant and returns when all are acknowledged.

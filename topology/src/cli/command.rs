@@ -11,6 +11,7 @@ use super::{
     Outcome,
     output::{self, Format},
     place::Place,
+    settings::Trust,
     status::client,
 };
 
@@ -31,6 +32,8 @@ pub(super) struct Said {
     idempotency_key: Option<String>,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     output: Format,
+    #[command(flatten)]
+    pub(super) trust: Trust,
 }
 
 /// A command on its way: the path's segments, and what stands in the body.
@@ -45,7 +48,7 @@ impl Command<'_> {
     pub(super) async fn send(self, place: &Place, said: &Said) -> anyhow::Result<Outcome> {
         let (url, token) = place.gateway()?;
         let key = said.idempotency_key.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
-        let answer = client()?
+        let answer = client(&said.trust.over(place.settings.client.clone()))?
             .post(self.url(&url)?)
             .timeout(ANSWER_WITHIN)
             .bearer_auth(token)
@@ -132,6 +135,7 @@ mod tests {
             on_behalf_of: None,
             idempotency_key: None,
             output: Format::Json,
+            trust: Trust::default(),
         };
         let body = vec![("decision", "approved".into()), ("expires_at", Value::Null)];
         let document = Command { path: &[], body }.document(&said);

@@ -1,9 +1,10 @@
 //! What `weir up` started here: its processes, where they answer, and the key it made.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{ErrorKind, Write as _},
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
@@ -38,13 +39,48 @@ pub(super) struct Process {
     /// The stage's name, `gateway`, `query-api` or `demo`.
     pub(super) name: String,
     id: ProcessId,
-    /// Where it serves, and tells whether it is ready.
+    /// Where it serves.
     pub(super) listen: SocketAddr,
+    /// Where it tells whether it is ready, if elsewhere.
+    #[serde(default)]
+    admin: Option<SocketAddr>,
+    #[serde(default)]
+    scheme: Scheme,
     /// The log of this start.
     pub(super) log: PathBuf,
 }
 
+/// How a process is spoken to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Scheme {
+    #[default]
+    Http,
+    Https,
+}
+
 impl Process {
+    /// Where questions go. A certificate names the host rather than its address.
+    fn url(&self) -> String {
+        match self.scheme {
+            Scheme::Http => format!("http://{}", self.listen),
+            Scheme::Https if self.listen.ip() == Ipv4Addr::LOCALHOST => {
+                format!("https://localhost:{}", self.listen.port())
+            }
+            Scheme::Https => format!("https://{}", self.listen),
+        }
+    }
+
+    /// Where health and metrics are, in clear text.
+    pub(super) fn admin_url(&self) -> String {
+        format!("http://{}", self.admin.unwrap_or(self.listen))
+    }
+
+    /// Whether one of its addresses is this one.
+    pub(super) fn holds(&self, address: SocketAddr) -> bool {
+        self.listen == address || self.admin == Some(address)
+    }
+
     pub(super) fn pid(&self) -> i32 {
         self.id.pid
     }
@@ -97,12 +133,18 @@ impl Deployment {
 
     /// Where the gateway answers.
     pub(super) fn gateway_url(&self) -> Option<String> {
-        self.running(GATEWAY).map(|process| format!("http://{}", process.listen))
+        self.running(GATEWAY).map(Process::url)
     }
 
     /// Where the query API answers.
     pub(super) fn query_api_url(&self) -> Option<String> {
-        self.running(QUERY_API).map(|process| format!("http://{}", process.listen))
+        self.running(QUERY_API).map(Process::url)
+    }
+
+    /// Where each running process tells its metrics, by name. The player of demo events has none.
+    pub(super) fn metrics_urls(&self) -> BTreeMap<String, String> {
+        let told = self.processes.iter().filter(|process| process.name != DEMO && process.is_alive());
+        told.map(|process| (process.name.clone(), format!("{}/metrics", process.admin_url()))).collect()
     }
 
     /// Starts this program once more as a process of its own and writes it down.
@@ -112,7 +154,8 @@ impl Deployment {
         let id =
             Detached { program: &program, args: start.args, dir: home, log: &log, env: start.env }.spawn()?;
         self.processes.retain(|process| process.name != name);
-        self.processes.push(Process { name: name.to_owned(), id, listen: start.listen, log });
+        let Start { listen, admin, scheme, .. } = start;
+        self.processes.push(Process { name: name.to_owned(), id, listen, admin, scheme, log });
         self.save(home)
     }
 
@@ -148,6 +191,8 @@ pub(super) struct Start {
     pub(super) args: Vec<String>,
     pub(super) env: Vec<(&'static str, String)>,
     pub(super) listen: SocketAddr,
+    pub(super) admin: Option<SocketAddr>,
+    pub(super) scheme: Scheme,
 }
 
 /// The preferred loopback address if it is free, else one with a free port.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use schemas::Topic;
 use sinks::read_models::pipeline::{self as positions, DeclaredStage, LogEnds, Stage};
@@ -23,6 +23,9 @@ pub(super) struct LagArgs {
     /// Return once every stage has applied everything that the topics held when this command began.
     #[arg(long)]
     wait: bool,
+    /// Only this stage.
+    #[arg(long)]
+    stage: Option<String>,
     /// With `--wait`: how long at most, for example 90s or 5m.
     #[arg(long, default_value = "60s", value_parser = duration, requires = "wait")]
     timeout: Duration,
@@ -35,6 +38,7 @@ pub(super) struct Gauge {
     reader: EndsReader,
     pool: sinks::postgres::PgPool,
     declared: Vec<DeclaredStage>,
+    only: Option<String>,
 }
 
 impl Gauge {
@@ -45,7 +49,17 @@ impl Gauge {
             reader: EndsReader::new(&place.endpoints.kafka, &kafka_security(), topics_of(&declared))?,
             pool: sinks::read_models::reader_pool(&place.endpoints.database_url, 1)?,
             declared,
+            only: None,
         })
+    }
+
+    /// Looks at one stage only.
+    fn narrow_to(&mut self, stage: &str) -> anyhow::Result<()> {
+        if !self.declared.iter().any(|declared| declared.name == stage) {
+            bail!("{stage:?} is no stage; `weir topology show` lists them");
+        }
+        self.only = Some(stage.to_owned());
+        Ok(())
     }
 
     /// Every stage as it stands now.
@@ -59,9 +73,10 @@ impl Gauge {
     }
 
     async fn against(&self, ends: &LogEnds) -> anyhow::Result<Vec<Stage>> {
-        positions::stages(&self.pool, &self.declared, Some(ends))
-            .await
-            .context("reading the stages' positions")
+        let stages = positions::stages(&self.pool, &self.declared, Some(ends)).await;
+        let mut stages = stages.context("reading the stages' positions")?;
+        stages.retain(|stage| self.only.as_ref().is_none_or(|only| *only == stage.name));
+        Ok(stages)
     }
 }
 
@@ -87,7 +102,10 @@ pub(super) fn behind(stages: &[Stage]) -> i64 {
 
 /// Prints the lag, waiting for it to be gone if asked.
 pub(super) async fn lag(args: LagArgs) -> anyhow::Result<Outcome> {
-    let gauge = Gauge::new(&Place::find().await?)?;
+    let mut gauge = Gauge::new(&Place::find().await?)?;
+    if let Some(only) = &args.stage {
+        gauge.narrow_to(only)?;
+    }
     let ends = gauge.ends().await?;
     let deadline = tokio::time::Instant::now() + args.timeout;
     loop {
@@ -111,15 +129,15 @@ fn print(stages: &[Stage], format: Format) -> anyhow::Result<()> {
         Format::Json => output::json(&serde_json::json!({ "stages": stages }))?,
         Format::Ndjson => stages.iter().try_for_each(output::json)?,
         Format::Table => {
-            let mut table =
-                output::table(&["stage", "lag", "applied", "duplicate", "ignored", "parked", "halted"]);
+            let columns = ["stage", "lag", "applied", "duplicate", "ignored", "parked", "waiting", "halted"];
+            let mut table = output::table(&columns);
             for stage in stages {
                 let counts = stage.counts;
                 let mut row =
                     vec![stage.name.clone(), stage.lag.map_or_else(|| "?".to_owned(), |lag| lag.to_string())];
-                row.extend(
-                    [counts.applied, counts.duplicate, counts.ignored, counts.parked].map(|n| n.to_string()),
-                );
+                let numbers =
+                    [counts.applied, counts.duplicate, counts.ignored, counts.parked, stage.waiting];
+                row.extend(numbers.map(|n| n.to_string()));
                 let halted = stage.partitions.iter().filter_map(|partition| {
                     let why = partition.halted.as_deref()?;
                     Some(format!("{}/{}: {why}", partition.topic, partition.partition))

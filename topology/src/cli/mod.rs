@@ -28,6 +28,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use self::settings::{Client, Trust};
 use crate::runtime::telemetry::{LogFormat, Speaker, Telemetry};
 
 /// Events in, audited answers out: Kafka to Postgres, exactly once.
@@ -72,7 +73,7 @@ enum Command {
     Topology(topics::TopologyArgs),
     /// Decide about a halted partition.
     Stage(stage::StageArgs),
-    /// Look at records that were set aside.
+    /// Look at records that were set aside, publish them anew, give them up.
     DeadLetter(dead_letter::DeadLetterArgs),
     /// Register the event schemas, or check a cluster's.
     Schema(schema::SchemaArgs),
@@ -82,8 +83,10 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Exit 0 if a GET of the URL answers 200; for container health checks.
     Healthcheck {
-        /// For example `http://127.0.0.1:8640/readyz`.
+        /// For example `http://127.0.0.1:8643/readyz`.
         url: String,
+        #[command(flatten)]
+        trust: Trust,
     },
     /// Print shell completions.
     Completions {
@@ -151,8 +154,8 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::Schema(args) => schema::schema(args).await,
         Command::Rules(args) => rules::rules(args).await,
         Command::Bench(args) => bench::bench(args).await,
-        Command::Healthcheck { url } => {
-            let ready = status::answers(&status::client()?, &url).await;
+        Command::Healthcheck { url, trust } => {
+            let ready = status::answers(&status::client(&trust.over(Client::default()))?, &url).await;
             Ok(if ready { Outcome::Done } else { Outcome::No })
         }
         Command::Completions { shell } => {

@@ -11,6 +11,7 @@ use super::{
     Outcome,
     output::{self, Format},
     place::Place,
+    settings::Trust,
     status::client,
 };
 
@@ -22,6 +23,8 @@ const PAGE: usize = 1_000;
 pub(super) struct QueryArgs {
     #[command(subcommand)]
     what: What,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,7 +109,7 @@ impl AuditArgs {
 
 /// Asks and prints.
 pub(super) async fn query(args: QueryArgs) -> anyhow::Result<Outcome> {
-    let api = Api::of(&Place::find().await?)?;
+    let api = Api::of(&Place::find().await?, &args.trust)?;
     match args.what {
         What::Audit(args) => audit(&api, &args).await?,
         What::Changes(args) => changes::changes(&api, &args).await?,
@@ -145,9 +148,9 @@ pub(super) struct Api {
 }
 
 impl Api {
-    pub(super) fn of(place: &Place) -> anyhow::Result<Self> {
+    pub(super) fn of(place: &Place, trust: &Trust) -> anyhow::Result<Self> {
         let (url, token) = place.query_api()?;
-        Ok(Self { url, token, client: client()? })
+        Ok(Self { url, token, client: client(&trust.over(place.settings.client.clone()))? })
     }
 
     /// Pages until the limit is reached or nothing is left.

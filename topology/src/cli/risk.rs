@@ -141,7 +141,7 @@ impl EntityArgs {
 /// The event must carry the incident's entity and rules: they are looked up here.
 async fn triage(args: TriageArgs, place: &Place) -> anyhow::Result<Outcome> {
     let id = args.incident.to_string();
-    let answer = Api::of(place)?.get(&format!("/api/v1/risk/incidents/{id}"), &[]).await?;
+    let answer = Api::of(place, &args.said.trust)?.get(&format!("/api/v1/risk/incidents/{id}"), &[]).await?;
     let Subject { entity, rules } = Subject::of(&answer["item"])?;
     let mut body = vec![("decision", args.decision.name().into()), ("entity", entity)];
     if args.decision == TriageDecision::FalsePositive {

@@ -1,26 +1,26 @@
 //! `weir run`: one or more roles of the pipeline as a process of their own.
 
 use std::{
-    net::SocketAddr,
     num::{NonZeroU32, NonZeroUsize},
     sync::Arc,
 };
 
 use anyhow::{Context, bail};
 use clap::Args;
+use edge::{Listen, Listener, RenderMetrics};
 use processors::{
     Processor,
     risk::{Risk, RuleSet},
 };
 use producers::{
-    gateway::{self, Gateway, GatewayConfig, KafkaPublisher, KeyRingWatch},
+    gateway::{Admin, Gateway, GatewayConfig, KafkaPublisher, KeyRingWatch},
     kafka::Purpose,
 };
 use sinks::{
-    query_api::{self, CursorKey, QueryConfig, ServeLimits},
+    query_api::{CursorKey, Listeners, QueryApi, QueryConfig, Rates},
     read_models::reader_pool,
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -107,31 +107,48 @@ impl Process<'_> {
         let settings = &self.place.settings.gateway;
         let mut config = GatewayConfig { listen: settings.listen, ..GatewayConfig::default() };
         config.rates.per_key_per_minute = NonZeroU32::new(settings.requests_per_minute);
+        config.tls = settings.tls.config("gateway")?;
+        config.trusted_proxies = settings.trusted_proxies.parse()?;
         config.github = settings.github_webhook_secrets()?;
-        config.metrics = Some(gateway::RenderMetrics::new(self.render_metrics()));
+        config.admin = Some(Admin { listen: settings.admin_listen, metrics: self.render_metrics() });
+        config.metrics = settings.public_metrics.then(|| self.render_metrics());
+        // First what can be wrong here; a client of Kafka takes its time to go.
+        let gateway = Gateway::bind(config).await?;
         let producer = self.place.producer_config("gateway", Purpose::Gateway);
         let publisher = Arc::new(KafkaPublisher::new(producer, self.place.framing().await?)?);
-        let gateway = Gateway::bind(config).await?;
-        tracing::info!(address = %gateway.address(), "the gateway listens");
         let stop = self.stop.clone();
         Ok(Box::pin(async move { Ok(gateway.serve(publisher, keys, stop).await?) }))
     }
 
     async fn query_api(&self, keys: KeyRingWatch) -> anyhow::Result<Role> {
+        let settings = &self.place.settings.query_api;
+        let trusted_proxies = settings.trusted_proxies.parse()?;
+        let tls = settings.tls.config("query_api")?;
+        let main = Listen {
+            tls,
+            trusted_proxies: trusted_proxies.clone(),
+            ..Listen::at("query API", settings.listen)
+        };
+        let listeners = Listeners {
+            main: Listener::bind(main).await?,
+            admin: Listener::bind(Listen::admin("query API admin", settings.admin_listen)).await?,
+        };
         let stages = declared_stages();
         let ends = EndsReader::new(&self.place.endpoints.kafka, &kafka_security(), topics_of(&stages))?;
+        let per_key_per_minute = NonZeroU32::new(settings.requests_per_minute);
         let config = QueryConfig {
             cursor_key: CursorKey::derived_from(&self.place.pepper()?),
             stages,
             log_ends: ends.watch(self.stop.clone()),
-            metrics: Arc::new(self.render_metrics()),
+            rates: Rates { per_key_per_minute, ..Rates::default() },
+            trusted_proxies,
+            metrics: settings.public_metrics.then(|| self.render_metrics()),
         };
         let pool = reader_pool(&self.place.endpoints.database_url, QUERY_CONNECTIONS)?;
-        let router = query_api::router(config, pool, keys);
-        let listener = listen(self.place.settings.query_api.listen).await?;
-        let stop = self.stop.clone();
+        let api = QueryApi::new(config, pool, keys);
+        let (metrics, stop) = (self.render_metrics(), self.stop.clone());
         Ok(Box::pin(async move {
-            query_api::serve(listener, router, ServeLimits::default(), stop.cancelled_owned()).await?;
+            api.serve(listeners, metrics, stop).await;
             Ok(())
         }))
     }
@@ -146,7 +163,8 @@ impl Process<'_> {
         config.group_instance.clone_from(&self.place.settings.stage.group_instance);
         config.registry = self.place.registry()?.map(Arc::new);
         let health = Health::default();
-        let listener = listen(self.place.settings.stage.admin_listen).await?;
+        let address = self.place.settings.stage.admin_listen;
+        let listener = Listener::bind(Listen::admin("stage admin", address)).await?;
         let admin = admin_server::serve(listener, health.clone(), self.render_metrics(), self.stop.clone());
         let mut started: Vec<Role> = vec![Box::pin(admin)];
         let mut rules = RuleSet::own();
@@ -165,16 +183,10 @@ impl Process<'_> {
         Ok(started)
     }
 
-    fn render_metrics(&self) -> impl Fn() -> String + Clone + Send + Sync + 'static {
+    fn render_metrics(&self) -> RenderMetrics {
         let metrics = self.telemetry.metrics();
-        move || telemetry::render(&metrics)
+        RenderMetrics::new(move || telemetry::render(&metrics))
     }
-}
-
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
-    tracing::info!(%address, "listening");
-    Ok(listener)
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -7,6 +7,9 @@ use figment::{
     Figment,
     providers::{Env, Format as _, Serialized, Toml},
 };
+mod edge;
+
+pub(super) use edge::{Client, Networks, Tls, Trust};
 use producers::gateway::WebhookSecrets;
 use schemas::TenantId;
 use secrecy::SecretString;
@@ -21,6 +24,7 @@ pub(super) struct Settings {
     pub(super) stage: Stage,
     pub(super) api_keys: ApiKeys,
     pub(super) rules: Rules,
+    pub(super) client: Client,
 }
 
 /// `[gateway]`
@@ -29,6 +33,14 @@ pub(super) struct Settings {
 pub(super) struct Gateway {
     /// Where the gateway listens.
     pub(super) listen: SocketAddr,
+    /// Its certificate; without one it speaks clear text.
+    pub(super) tls: Tls,
+    /// Where its health and metrics are, in clear text.
+    pub(super) admin_listen: SocketAddr,
+    /// Whether metrics are told beside the events, too.
+    pub(super) public_metrics: bool,
+    /// Proxies whose `X-Forwarded-For` is believed: one network, or a list.
+    pub(super) trusted_proxies: Networks,
     /// Its URL, for commands; told by the local deployment where there is one.
     pub(super) url: Option<String>,
     /// Requests per minute for one API key; 0 for no limit.
@@ -100,6 +112,16 @@ impl Gateway {
 pub(super) struct QueryApi {
     /// Where the query API listens.
     pub(super) listen: SocketAddr,
+    /// Its certificate; without one it speaks clear text.
+    pub(super) tls: Tls,
+    /// Where its health and metrics are, in clear text.
+    pub(super) admin_listen: SocketAddr,
+    /// Whether metrics are told beside the answers, too.
+    pub(super) public_metrics: bool,
+    /// Proxies whose `X-Forwarded-For` is believed: one network, or a list.
+    pub(super) trusted_proxies: Networks,
+    /// Requests per minute for one API key; 0 for no limit.
+    pub(super) requests_per_minute: u32,
     /// Its URL, for `weir query`; told by the local deployment where there is one.
     pub(super) url: Option<String>,
 }
@@ -156,6 +178,10 @@ impl Default for Gateway {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8640)),
+            tls: Tls::default(),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 8643)),
+            public_metrics: false,
+            trusted_proxies: Networks::default(),
             url: None,
             requests_per_minute: 1_000,
             github_webhook_secrets: BTreeMap::new(),
@@ -166,7 +192,15 @@ impl Default for Gateway {
 
 impl Default for QueryApi {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8641)), url: None }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8641)),
+            tls: Tls::default(),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 8644)),
+            public_metrics: false,
+            trusted_proxies: Networks::default(),
+            requests_per_minute: 1_000,
+            url: None,
+        }
     }
 }
 

@@ -1,13 +1,13 @@
 //! `weir stage`: what an operator decides about a halted partition.
 
 use clap::{Args, Subcommand};
-use schemas::Topic;
+use schemas::{TenantId, Topic};
 use sinks::{
     TopicPartition,
-    positions::{self, AcceptedGap, PositionChange},
+    positions::{self, AcceptedGap, Operator, PositionChange},
 };
 
-use super::{Outcome, output::note, place::Place};
+use super::{Outcome, output::note, place::Place, up::LOCAL_TENANT};
 
 /// Arguments of `weir stage`.
 #[derive(Debug, Args)]
@@ -28,12 +28,35 @@ enum StageCommand {
         /// Why; written down beside the gap.
         #[arg(long)]
         reason: String,
+        #[command(flatten)]
+        log: AuditLogArgs,
     },
     /// Lift a halt, once its cause is mended.
     Resume {
         #[command(flatten)]
         place: PartitionArgs,
+        #[command(flatten)]
+        log: AuditLogArgs,
     },
+}
+
+/// Where the decision is kept besides.
+#[derive(Debug, Args)]
+struct AuditLogArgs {
+    /// The tenant in whose audit log the decision is kept, as an event.
+    #[arg(long, default_value = LOCAL_TENANT)]
+    tenant: String,
+}
+
+impl AuditLogArgs {
+    fn operator(&self) -> anyhow::Result<Operator> {
+        Ok(Operator { name: operator_name(), tenant: TenantId::new(&self.tenant)? })
+    }
+}
+
+/// The person at this terminal, as far as the system knows.
+pub(super) fn operator_name() -> String {
+    std::env::var("USER").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "weir".to_owned())
 }
 
 /// One partition of one stage.
@@ -54,7 +77,7 @@ impl PartitionArgs {
     }
 }
 
-fn topic(name: &str) -> Result<Topic, String> {
+pub(super) fn topic(name: &str) -> Result<Topic, String> {
     Topic::from_name(name)
         .ok_or_else(|| format!("no such topic; there are {}", Topic::ALL.map(Topic::name).join(", ")))
 }
@@ -63,18 +86,18 @@ fn topic(name: &str) -> Result<Topic, String> {
 pub(super) async fn stage(args: StageArgs) -> anyhow::Result<Outcome> {
     let pool = sinks::postgres::operator_pool(&Place::find().await?.endpoints.database_url, 1)?;
     match args.command {
-        StageCommand::AcceptGap { place, to, reason } => {
+        StageCommand::AcceptGap { place, to, reason, log } => {
             let change = PositionChange { stage: place.stage.clone(), partition: place.partition() };
-            let by = std::env::var("USER").unwrap_or_else(|_| "weir stage".to_owned());
-            let left_out = positions::accept_gap(&pool, &change, &AcceptedGap { to, reason, by }).await?;
+            let gap = AcceptedGap { to, reason };
+            let left_out = positions::accept_gap(&pool, &change, (&gap, &log.operator()?)).await?;
             note(&format!(
                 "{} goes on at {to}; offsets {left_out:?} are written down as left out",
                 place.stage
             ));
         }
-        StageCommand::Resume { place } => {
+        StageCommand::Resume { place, log } => {
             let change = PositionChange { stage: place.stage.clone(), partition: place.partition() };
-            let Some(why) = positions::resume(&pool, &change).await? else {
+            let Some(why) = positions::resume(&pool, &change, &log.operator()?).await? else {
                 note(&format!("{} was not halted there", place.stage));
                 return Ok(Outcome::No);
             };

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::{Context, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,6 +18,7 @@ use super::{
     lag::{self, Gauge},
     output::{self, Format, note},
     place::Place,
+    settings::Client,
 };
 use crate::{
     pipeline,
@@ -40,16 +42,21 @@ struct Status {
     registry: Option<String>,
     token: Option<String>,
     stages: Vec<StageStatus>,
+    /// Where each process tells its metrics, by name.
+    metrics: BTreeMap<String, String>,
 }
 
-/// One stage. `lag` and `parked` are null while Kafka or Postgres do not answer.
+/// One stage. `lag`, `parked` and `waiting` are null while Kafka or Postgres do not answer.
 #[derive(Debug, Serialize)]
 struct StageStatus {
     name: String,
     state: State,
     pid: Option<i32>,
     lag: Option<i64>,
+    /// Ever.
     parked: Option<i64>,
+    /// Of these, so many wait for somebody: `weir dead-letter` replays or discards them.
+    waiting: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +80,8 @@ pub(super) async fn status(args: StatusArgs) -> anyhow::Result<Outcome> {
     // Without Kafka or Postgres there is still something to show.
     let measured: BTreeMap<String, Stage> = measure().await.unwrap_or_default();
 
-    let client = client()?;
+    // Health is told in clear text.
+    let client = client(&Client::default())?;
     let mut stages = Vec::new();
     for name in pipeline::declaration().stage_names() {
         let process = deployment.running(name);
@@ -84,6 +92,7 @@ pub(super) async fn status(args: StatusArgs) -> anyhow::Result<Outcome> {
             pid: process.map(Process::pid),
             lag: stage.and_then(|stage| stage.lag),
             parked: stage.map(|stage| stage.counts.parked),
+            waiting: stage.map(|stage| stage.waiting),
         });
     }
     let status = Status {
@@ -94,6 +103,7 @@ pub(super) async fn status(args: StatusArgs) -> anyhow::Result<Outcome> {
         registry: endpoints.and_then(|e| e.registry).or(deployment.registry.clone()),
         token: deployment.token.clone(),
         stages,
+        metrics: deployment.metrics_urls(),
     };
     print(&status, args.output)?;
     Ok(Outcome::Done)
@@ -109,7 +119,7 @@ async fn state(client: &reqwest::Client, process: Option<&Process>, stage: Optio
     if stage.is_some_and(|stage| stage.state == StageState::Halted) {
         return State::Halted;
     }
-    if answers(client, &format!("http://{}/readyz", process.listen)).await {
+    if answers(client, &format!("{}/readyz", process.admin_url())).await {
         State::Ready
     } else {
         State::Starting
@@ -132,7 +142,7 @@ fn print(status: &Status, format: Format) -> anyhow::Result<()> {
         output::line(&format!("{name:<10} {}", place.as_deref().unwrap_or("not running")));
     }
     output::line("");
-    let mut table = output::table(&["stage", "state", "pid", "lag", "parked"]);
+    let mut table = output::table(&["stage", "state", "pid", "lag", "parked", "waiting"]);
     for stage in &status.stages {
         let number = |n: Option<i64>| n.map_or_else(|| "?".to_owned(), |n| n.to_string());
         table.add_row([
@@ -141,17 +151,28 @@ fn print(status: &Status, format: Format) -> anyhow::Result<()> {
             stage.pid.map(|pid| pid.to_string()).unwrap_or_default(),
             number(stage.lag),
             number(stage.parked),
+            number(stage.waiting),
         ]);
     }
     output::print_table(&table, "no stages");
     Ok(())
 }
 
-/// An HTTP client for the local services.
-pub(super) fn client() -> anyhow::Result<reqwest::Client> {
+/// An HTTP client for Weir's services.
+pub(super) fn client(settings: &Client) -> anyhow::Result<reqwest::Client> {
     // Whoever came first has installed the same provider.
     drop(rustls::crypto::ring::default_provider().install_default());
-    Ok(reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?)
+    let mut client = reqwest::Client::builder().timeout(Duration::from_secs(10));
+    if let Some(file) = &settings.ca_certificate {
+        let pem = std::fs::read(file)
+            .with_context(|| format!("the CA certificate {} cannot be read", file.display()))?;
+        let authorities = reqwest::Certificate::from_pem_bundle(&pem).unwrap_or_default();
+        if authorities.is_empty() {
+            bail!("the CA certificate {} holds no certificate in PEM form", file.display());
+        }
+        client = client.tls_certs_only(authorities);
+    }
+    Ok(client.build()?)
 }
 
 /// Whether a GET gives 2xx.
@@ -171,8 +192,9 @@ pub(super) struct Flow {
 impl Flow {
     /// Nothing has been shown yet.
     pub(super) async fn begin() -> anyhow::Result<Self> {
-        let gauge = Gauge::new(&Place::find().await?)?;
-        Ok(Self { gauge, client: client()?, before: None, newest: None })
+        let place = Place::find().await?;
+        let (gauge, client) = (Gauge::new(&place)?, client(&place.settings.client)?);
+        Ok(Self { gauge, client, before: None, newest: None })
     }
 
     /// Prints one line of counts, and the newest audit entry.

@@ -10,11 +10,12 @@ use sinks::api_keys::KeyRequest;
 
 use super::{
     Outcome,
-    deployment::{DEMO, Deployment, GATEWAY, QUERY_API, Start, free_address, write_private},
+    deployment::{DEMO, Deployment, GATEWAY, QUERY_API, Scheme, Start, free_address, write_private},
     output::{self, note},
     place,
-    settings::{Settings, kafka_security},
-    shutdown, status,
+    settings::{Client, Settings, kafka_security},
+    shutdown,
+    status::{self, client},
 };
 use crate::{
     pipeline,
@@ -188,22 +189,46 @@ fn start_missing(
         if deployment.running(name).is_some() {
             continue;
         }
-        let (preferred, variable) = match name {
-            GATEWAY => (settings.gateway.listen, "WEIR_GATEWAY__LISTEN"),
-            QUERY_API => (settings.query_api.listen, "WEIR_QUERY_API__LISTEN"),
-            _ => (settings.stage.admin_listen, "WEIR_STAGE__ADMIN_LISTEN"),
-        };
-        // What was started a moment ago may not listen yet: its address is not free all the same.
-        let is_taken = deployment.processes.iter().any(|other| other.is_alive() && other.listen == preferred);
-        let listen = free_address(if is_taken { SocketAddr::new(preferred.ip(), 0) } else { preferred })?;
-        let mut env = environment(endpoints, home);
-        env.push((variable, listen.to_string()));
-        if name == GATEWAY {
-            env.extend(settings.gateway.webhook_environment()?);
-        }
-        deployment.start(home, name, Start { args: vec!["run".into(), name.into()], env, listen })?;
+        let start = start_of(name, deployment, settings, environment(endpoints, home))?;
+        deployment.start(home, name, start)?;
     }
     Ok(())
+}
+
+/// How a process of the pipeline is started: with addresses that are free.
+fn start_of(
+    name: &str,
+    deployment: &Deployment,
+    settings: &Settings,
+    mut env: Vec<(&'static str, String)>,
+) -> anyhow::Result<Start> {
+    // What was started a moment ago may not listen yet: its address is not free all the same.
+    let mut free = |variable: &'static str, preferred: SocketAddr| {
+        let is_taken = deployment.processes.iter().any(|other| other.is_alive() && other.holds(preferred));
+        let address = free_address(if is_taken { SocketAddr::new(preferred.ip(), 0) } else { preferred })?;
+        env.push((variable, address.to_string()));
+        anyhow::Ok(address)
+    };
+    let (gateway, query_api) = (&settings.gateway, &settings.query_api);
+    let (listen, admin, tls) = match name {
+        GATEWAY => (
+            free("WEIR_GATEWAY__LISTEN", gateway.listen)?,
+            Some(free("WEIR_GATEWAY__ADMIN_LISTEN", gateway.admin_listen)?),
+            gateway.tls.environment(["WEIR_GATEWAY__TLS__CERTIFICATE", "WEIR_GATEWAY__TLS__KEY"])?,
+        ),
+        QUERY_API => (
+            free("WEIR_QUERY_API__LISTEN", query_api.listen)?,
+            Some(free("WEIR_QUERY_API__ADMIN_LISTEN", query_api.admin_listen)?),
+            query_api.tls.environment(["WEIR_QUERY_API__TLS__CERTIFICATE", "WEIR_QUERY_API__TLS__KEY"])?,
+        ),
+        _ => (free("WEIR_STAGE__ADMIN_LISTEN", settings.stage.admin_listen)?, None, Vec::new()),
+    };
+    let scheme = if tls.is_empty() { Scheme::Http } else { Scheme::Https };
+    env.extend(tls);
+    if name == GATEWAY {
+        env.extend(gateway.webhook_environment()?);
+    }
+    Ok(Start { args: vec!["run".into(), name.into()], env, listen, admin, scheme })
 }
 
 fn start_demo(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints) -> anyhow::Result<()> {
@@ -212,7 +237,8 @@ fn start_demo(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints) -
     }
     let args = ["generate", "--demo", "--quiet"].map(str::to_owned).to_vec();
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    deployment.start(home, DEMO, Start { args, env: environment(endpoints, home), listen })
+    let env = environment(endpoints, home);
+    deployment.start(home, DEMO, Start { args, env, listen, admin: None, scheme: Scheme::Http })
 }
 
 /// What a process of the pipeline is told.
@@ -229,10 +255,11 @@ fn environment(endpoints: &Endpoints, home: &Path) -> Vec<(&'static str, String)
 }
 
 async fn wait_until_ready(deployment: &Deployment) -> anyhow::Result<()> {
-    let client = status::client()?;
+    // Health is told in clear text.
+    let client = client(&Client::default())?;
     let deadline = tokio::time::Instant::now() + READY_WITHIN;
     for process in &deployment.processes {
-        let url = format!("http://{}/readyz", process.listen);
+        let url = format!("{}/readyz", process.admin_url());
         while process.name != DEMO && !status::answers(&client, &url).await {
             if !process.is_alive() || tokio::time::Instant::now() >= deadline {
                 bail!(

@@ -1,6 +1,6 @@
 //! How records become a batch, and how a batch comes apart again.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use schemas::ParkReason;
 use sinks::{Batch, OffsetRange, RecordChanges, Settlement, TopicPartition};
@@ -68,6 +68,17 @@ impl<C> Filling<C> {
             self.range_for(&OffsetRange { partition, start: cursor, upto, last: None, owner_epoch });
         self.bytes += record.raw.size();
         self.records.push(record);
+    }
+
+    /// Moves a partition's end to `upto` without a record: what lies between is not for readers.
+    pub(crate) fn advance(&mut self, partition: TopicPartition, owner_epoch: i64, passed: Range<i64>) {
+        self.range_for(&OffsetRange {
+            partition,
+            start: passed.start,
+            upto: passed.end,
+            last: None,
+            owner_epoch,
+        });
     }
 
     /// Whether `other` fits in as well. An empty batch takes anything.
@@ -181,7 +192,7 @@ pub(crate) fn retain_ranges<C>(batch: Batch<C>, keep: impl Fn(&OffsetRange) -> b
 pub(crate) enum Split<C> {
     /// Smaller batches, to be delivered in this order.
     Parts(Vec<Batch<C>>),
-    /// It held one record only.
+    /// It held one record at most: without any, it only moves a position.
     One(Batch<C>),
 }
 

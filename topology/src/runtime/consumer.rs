@@ -21,6 +21,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     continuity::Watermarks,
     driver::Driver,
+    held_back::{Ends, HeldBack},
     intake::Decide,
     source::{Schemas, Source},
     stall::{PartitionProgress, StallWatch},
@@ -95,13 +96,15 @@ pub(crate) type StageConsumer<D, Q> = BaseConsumer<StageContext<D, Q>>;
 pub(crate) struct StageContext<D: Decide, Q> {
     driver: Mutex<Driver<D, Q>>,
     stall: Mutex<StallWatch>,
+    held_back: Mutex<HeldBack>,
     shared: Arc<Shared<D::Change>>,
     runtime: Handle,
 }
 
 impl<D: Decide, Q: Schemas> StageContext<D, Q> {
     pub(crate) fn new(driver: Driver<D, Q>, shared: Arc<Shared<D::Change>>, runtime: Handle) -> Self {
-        Self { driver: Mutex::new(driver), stall: Mutex::default(), shared, runtime }
+        let (stall, held_back) = (Mutex::default(), Mutex::default());
+        Self { driver: Mutex::new(driver), stall, held_back, shared, runtime }
     }
 
     pub(crate) fn driver(&self) -> MutexGuard<'_, Driver<D, Q>> {
@@ -110,6 +113,17 @@ impl<D: Decide, Q: Schemas> StageContext<D, Q> {
 
     pub(crate) fn stall(&self) -> MutexGuard<'_, StallWatch> {
         self.stall.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells of partitions that a producer's transaction holds back.
+    fn tell_held_back(&self, ends: &[Ends]) {
+        let mut watch = self.held_back.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, news) = watch.observe(ends, Instant::now());
+        for Ends { at, stable, high } in news {
+            warn!(topic = %at.topic, partition = at.partition, from = stable, behind = high - stable,
+                  "a producer's transaction has been open for a minute; nothing behind it can be read");
+        }
+        self.shared.seen.held_back(count);
     }
 
     /// Partitions come: claim them, then assign exactly once, each with its position. What cannot be claimed
@@ -144,6 +158,8 @@ impl<D: Decide, Q: Schemas> StageContext<D, Q> {
             error!(%error, "the assignment was refused");
         }
         Source::pause(consumer, &waiting);
+        // Before the next poll: what is told from now on was handed out under these claims.
+        self.driver().hear(consumer);
         info!(assigned = partitions.len(), waiting = waiting.len(), "partitions assigned");
     }
 
@@ -189,7 +205,7 @@ where
         let any_broker_down =
             statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state != "UP");
         let driver = self.driver();
-        let mut progress = Vec::new();
+        let (mut progress, mut ends) = (Vec::new(), Vec::new());
         for (name, told) in &statistics.topics {
             let Some(topic) = Topic::from_name(name) else { continue };
             for partition in told.partitions.values() {
@@ -198,6 +214,7 @@ where
                     continue;
                 };
                 self.shared.seen.lag(at, (partition.ls_offset - position).max(0));
+                ends.push(Ends { at, stable: partition.ls_offset, high: partition.hi_offset });
                 if driver.intake.epoch_of(at).is_some() {
                     // Where nothing is left to fetch or to take, the rest of the log is transactions' markers.
                     let is_read = partition.next_offset >= partition.ls_offset && partition.fetchq_cnt == 0;
@@ -210,6 +227,7 @@ where
         let excused = driver.waits_for_room() || !self.shared.slot.worker_waits() || any_broker_down;
         drop(driver);
         self.stall().observe(&progress, excused, Instant::now());
+        self.tell_held_back(&ends);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -273,6 +291,25 @@ impl<D: Decide, Q: Schemas> Source for StageConsumer<D, Q> {
         if let Err(error) = Consumer::resume(self, &names(partitions)) {
             warn!(%error, "partitions cannot be resumed");
         }
+    }
+
+    fn handed_out(&self) -> Vec<(TopicPartition, Option<i64>)> {
+        let list = match self.position() {
+            Ok(list) => list,
+            Err(error) => {
+                debug!(%error, "how far records were handed out is not known now");
+                return Vec::new();
+            }
+        };
+        let told = |element: TopicPartitionListElem<'_>| {
+            let topic = Topic::from_name(element.topic())?;
+            let upto = match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            };
+            Some((TopicPartition { topic, partition: element.partition() }, upto))
+        };
+        list.elements().into_iter().filter_map(told).collect()
     }
 
     fn commit(&self, positions: &BTreeMap<TopicPartition, i64>) {

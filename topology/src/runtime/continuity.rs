@@ -43,9 +43,13 @@ pub(crate) enum HaltReason {
     ParkingLimit,
     /// One record can be neither applied nor parked.
     Stuck(String),
+    /// The sink is set up wrongly. Nobody needs to resume it: it is tried again and again, for a late migration heals it.
+    Misconfigured(String),
     /// Halted before, and not resumed since.
     Standing(String),
 }
+
+const MISCONFIGURED: &str = "misconfigured";
 
 impl HaltReason {
     /// The reason in a word, for metrics.
@@ -58,6 +62,7 @@ impl HaltReason {
             Self::PartitionsChanged { .. } => "partitions_changed",
             Self::ParkingLimit => "parking_limit",
             Self::Stuck(_) => "stuck",
+            Self::Misconfigured(_) => MISCONFIGURED,
             Self::Standing(text) => text.split(':').next().unwrap_or(text),
         }
     }
@@ -79,15 +84,21 @@ impl fmt::Display for HaltReason {
             Self::PartitionsChanged { from, to } => write!(f, "partitions_changed: from {from} to {to}"),
             Self::ParkingLimit => f.write_str("parking_limit"),
             Self::Stuck(why) => write!(f, "stuck: {why}"),
+            Self::Misconfigured(why) => write!(f, "{MISCONFIGURED}: {why}"),
             Self::Standing(text) => f.write_str(text),
         }
     }
 }
 
+/// Whether a stored reason lifts by itself once a delivery succeeds.
+pub(crate) fn lifts_by_itself(halted: &str) -> bool {
+    halted.split(':').next() == Some(MISCONFIGURED)
+}
+
 /// Decides where a claimed partition goes on.
 pub(crate) fn start(claim: &Claim, seen: Watermarks, cluster_id: &str) -> Start {
     let position = claim.position;
-    if let Some(reason) = &claim.halted {
+    if let Some(reason) = claim.halted.as_ref().filter(|reason| !lifts_by_itself(reason)) {
         return Start::Halted(HaltReason::Standing(reason.clone()));
     }
     if claim.cluster_id != cluster_id {
@@ -155,6 +166,9 @@ mod tests {
         let mut halted = claim(5, Some(4));
         halted.halted = Some("retention_gap: from 1 to 2".into());
         let Start::Halted(reason) = start(&halted, seen, "here") else { panic!("must stay halted") };
+        let mut misconfigured = claim(5, None);
+        misconfigured.halted = Some(HaltReason::Misconfigured("42P01: no table".into()).to_string());
+        assert_eq!(start(&misconfigured, seen, "here"), Start::At(5), "a migration may have healed it");
         assert_eq!(
             (reason.word(), reason.to_string().as_str()),
             ("retention_gap", "retention_gap: from 1 to 2")

@@ -3,6 +3,8 @@
 //!
 //! It talks to Kafka through [`Source`] and to the worker through commands and notices; time is an argument.
 
+mod heeding;
+
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
@@ -12,26 +14,21 @@ use std::{
 use rand::rngs::StdRng;
 use sinks::{Claim, ClaimRequest, DeliveryError, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info, warn};
+use tracing::warn;
 
 use super::{
     backoff::Backoff,
     continuity::{HaltReason, Watermarks},
     fatal::Fatal,
     intake::{Claimed, Decide, Intake, Record, Rewind, Taken},
-    notices::Board,
     source::{Schemas, Source},
     worker::{Command, Shared},
 };
 
-/// How often a halted partition is claimed again, to see whether somebody has resumed it.
-const HALTED_PROBE: Duration = Duration::from_secs(15);
 /// Positions are committed to Kafka this often, for dashboards only; they are never read back.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
-/// Being fenced this often within [`FENCE_WINDOW`] means that owners fight: the process ends.
-const FENCE_STORM: usize = 6;
-const FENCE_WINDOW: Duration = Duration::from_mins(1);
-const FIRST_FENCE_WAIT: Duration = Duration::from_millis(100);
+/// How often the consumer is asked how far it is: transactions' markers at the end of a log bring no record.
+const HEAR_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A claim that was asked for and not answered yet.
 pub(crate) struct Asked {
@@ -74,6 +71,7 @@ pub(crate) struct Driver<D: Decide, Q> {
     settled: BTreeMap<TopicPartition, i64>,
     uncommitted: BTreeMap<TopicPartition, i64>,
     committed_at: Option<Instant>,
+    heard_at: Option<Instant>,
     /// Everything is paused until the slot has room.
     waits_for_room: bool,
     has_joined: bool,
@@ -91,6 +89,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
             settled: BTreeMap::new(),
             uncommitted: BTreeMap::new(),
             committed_at: None,
+            heard_at: None,
             waits_for_room: false,
             has_joined: false,
         }
@@ -226,6 +225,10 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         }
         self.claim_what_is_due(source, now);
         self.send_back(source, now);
+        if self.heard_at.is_none_or(|at| now.duration_since(at) >= HEAR_INTERVAL) {
+            self.heard_at = Some(now);
+            self.hear(source);
+        }
         if self.committed_at.is_none_or(|at| now.duration_since(at) >= COMMIT_INTERVAL) {
             self.committed_at = Some(now);
             self.links.shared.seen.polled(self.intake.assigned().count());
@@ -234,6 +237,13 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
             }
         }
         Ok(())
+    }
+
+    /// Asks the consumer how far it is. Also to be called wherever it was sent somewhere, before it is polled again.
+    pub(crate) fn hear(&mut self, source: &impl Source) {
+        for (partition, upto) in source.handed_out() {
+            self.intake.handed_out(partition, upto);
+        }
     }
 
     /// The broker says that some offset we asked for does not exist: whoever lies outside its log is claimed
@@ -293,67 +303,6 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         self.settled.get(&partition).copied()
     }
 
-    fn heed(&mut self, source: &impl Source, board: Board, now: Instant) -> Result<(), Fatal> {
-        for (partition, position) in board.settled {
-            if self.intake.holds(partition) {
-                self.settled.insert(partition, position);
-                self.uncommitted.insert(partition, position);
-            }
-        }
-        for (partition, (owner_epoch, reason)) in board.halted {
-            if self.intake.epoch_of(partition) == Some(owner_epoch) {
-                source.pause(&[partition]);
-                self.intake.unclaimed(partition);
-                self.halted(partition, &reason, now);
-            }
-        }
-        let fenced: Vec<_> = board
-            .fenced
-            .into_iter()
-            .filter(|(at, epoch)| self.intake.epoch_of(*at) == Some(*epoch))
-            .collect();
-        if fenced.is_empty() {
-            return Ok(());
-        }
-        self.fenced_at.retain(|at| now.duration_since(*at) < FENCE_WINDOW);
-        self.fenced_at.push_back(now);
-        if self.fenced_at.len() >= FENCE_STORM {
-            return Err(Fatal::FenceStorm);
-        }
-        let doublings = u32::try_from(self.fenced_at.len() - 1).unwrap_or(u32::MAX);
-        let at = now + FIRST_FENCE_WAIT * 2_u32.saturating_pow(doublings);
-        for (partition, _) in fenced {
-            let (topic, number) = (partition.topic, partition.partition);
-            info!(%topic, partition = number, "fenced though assigned, claiming again");
-            source.pause(&[partition]);
-            self.intake.unclaimed(partition);
-            self.due.insert(partition, Due::first(at));
-        }
-        Ok(())
-    }
-
-    fn halted(&mut self, partition: TopicPartition, reason: &HaltReason, now: Instant) {
-        let (topic, number) = (partition.topic, partition.partition);
-        error!(%topic, partition = number, %reason, "halted until it is resumed");
-        self.links.shared.seen.halted(partition, Some(reason));
-        self.due.insert(partition, Due { is_halted: true, ..Due::first(now + HALTED_PROBE) });
-    }
-
-    /// As [`Self::halted`], but nobody has written it down yet.
-    fn halted_by_us(
-        &mut self,
-        partition: TopicPartition,
-        owner_epoch: i64,
-        reason: HaltReason,
-        now: Instant,
-    ) {
-        self.halted(partition, &reason, now);
-        let halt = Command::Halt { partition, owner_epoch, reason };
-        if self.links.commands.try_send(halt).is_err() {
-            warn!("the worker is too busy to write the halt down; it will be found again");
-        }
-    }
-
     fn claim_what_is_due(&mut self, source: &impl Source, now: Instant) {
         if let Some(mut asked) = self.asked.take() {
             match asked.reply.try_recv() {
@@ -411,7 +360,12 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         let partitions: Vec<_> = places.iter().map(|(partition, _)| *partition).collect();
         source.resume(&partitions);
         match source.seek(&places) {
-            Ok(()) => partitions.iter().for_each(|partition| self.intake.rewound(*partition)),
+            Ok(()) => {
+                for partition in &partitions {
+                    self.intake.rewound(*partition);
+                }
+                self.hear(source);
+            }
             Err(error) => {
                 warn!(%error, "the consumer cannot be sent to its position, claiming again");
                 source.pause(&partitions);

@@ -11,7 +11,7 @@ use rdkafka::{
 };
 use schemas::{
     Envelope, Timestamp, Topic,
-    codec::{self, DecodeError, Decoded, Incoming},
+    codec::{self, DecodeError, Decoded, Incoming, SchemaRef},
 };
 use tokio::runtime::Handle;
 
@@ -55,10 +55,10 @@ pub enum HistoryError {
         source: KafkaError,
     },
     /// A schema is needed and the registry does not give it.
-    #[error("schema {id}, which records need, cannot be fetched")]
+    #[error("the schema of {schema}, which records need, cannot be fetched")]
     Schema {
         /// The schema.
-        id: u32,
+        schema: SchemaRef,
         /// What the registry says.
         source: RegistryError,
     },
@@ -115,7 +115,7 @@ impl History {
         Ok(counts)
     }
 
-    fn consumer(&self) -> Result<BaseConsumer<Quiet>, KafkaError> {
+    pub(super) fn consumer(&self) -> Result<BaseConsumer<Quiet>, KafkaError> {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.bootstrap)
@@ -153,12 +153,13 @@ impl History {
             match codec::decode(&incoming, schemas) {
                 Ok(decoded) => return Ok(Some(decoded)),
                 Err(DecodeError::Refused { .. }) => return Ok(None),
-                Err(DecodeError::NeedsSchema(id)) => {
+                Err(DecodeError::NeedsSchema(schema)) => {
                     let Some(registry) = &self.registry else { return Ok(None) };
                     // An answer that there is no such schema is remembered, and the record is refused.
-                    if let Err(source @ RegistryError::Unavailable(_)) = runtime.block_on(registry.fetch(id))
+                    if let Err(source @ RegistryError::Unavailable(_)) =
+                        runtime.block_on(registry.fetch(schema))
                     {
-                        return Err(HistoryError::Schema { id, source });
+                        return Err(HistoryError::Schema { schema, source });
                     }
                 }
             }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use bytes::BytesMut;
-use schemas::{EventId, TenantId, Topic};
+use schemas::{EventId, TenantId, Topic, codec::SchemaRef};
 use sinks::{Claim, LastRecord, RawRecord, RecordChanges, Settlement, TopicPartition};
 
 use super::{
@@ -43,8 +43,8 @@ impl Record<'_> {
 pub(crate) enum Decision<C> {
     /// This.
     Settle { settlement: Settlement<C>, identity: Option<(TenantId, EventId)> },
-    /// Unknown until the schema of that registry id is there.
-    NeedsSchema(u32),
+    /// Unknown until that schema is there.
+    NeedsSchema(SchemaRef),
 }
 
 /// Decodes records and decides what follows from them.
@@ -73,6 +73,8 @@ struct Active {
     expected: Option<LastRecord>,
     /// Records are dropped until the consumer was sent back to the cursor.
     rewind: Option<Rewind>,
+    /// The consumer is known to have begun anew under this claim: how far it has handed records out counts.
+    has_begun: bool,
 }
 
 /// Why the consumer has to be sent back.
@@ -80,8 +82,8 @@ struct Active {
 pub(crate) enum Rewind {
     /// There was no room for a record.
     NoRoom,
-    /// The schema of this registry id was not at hand.
-    AwaitsSchema(u32),
+    /// This schema was not at hand.
+    AwaitsSchema(SchemaRef),
 }
 
 /// What was done with a record.
@@ -96,7 +98,7 @@ pub(crate) enum Taken {
     /// The log is another one.
     Diverged { owner_epoch: i64, reason: HaltReason },
     /// It cannot be decided upon before this schema is fetched.
-    NeedsSchema(u32),
+    NeedsSchema(SchemaRef),
 }
 
 /// What a claim led to.
@@ -153,7 +155,8 @@ impl<D: Decide> Intake<D> {
             Start::Verify(last) => (last.offset, Some(last), true),
         };
         self.gathered.forget(|gathered, _| gathered == claim.partition);
-        let active = Active { owner_epoch, cursor: claim.position, expected, rewind: None };
+        let (cursor, rewind) = (claim.position, None);
+        let active = Active { owner_epoch, cursor, expected, rewind, has_begun: false };
         self.partitions.insert(claim.partition, Phase::Active(active));
         Claimed::ReadFrom { offset, recognisable }
     }
@@ -165,6 +168,7 @@ impl<D: Decide> Intake<D> {
         if active.rewind.is_some() {
             return Taken::Dropped;
         }
+        active.has_begun = true;
         if let Some(expected) = active.expected {
             let same = record.offset == expected.offset
                 && fingerprint(record.key, record.value, record.timestamp_ms) == expected.print;
@@ -206,6 +210,29 @@ impl<D: Decide> Intake<D> {
         }
     }
 
+    /// Hears how far the consumer has handed records out (see [`Source::handed_out`]). What it went past without
+    /// handing anything out belongs to nobody: the position goes past it too, or the partition would look behind for
+    /// ever.
+    ///
+    /// What is told may stem from before the consumer was sent where it is now, and believing it would lose records. So
+    /// it only counts once a record came, or nothing was told, since then.
+    ///
+    /// [`Source::handed_out`]: super::source::Source::handed_out
+    pub(crate) fn handed_out(&mut self, partition: TopicPartition, upto: Option<i64>) {
+        let Some(Phase::Active(active)) = self.partitions.get_mut(&partition) else { return };
+        if active.rewind.is_some() {
+            return;
+        }
+        let Some(upto) = upto else {
+            active.has_begun = true;
+            return;
+        };
+        if active.has_begun && active.expected.is_none() && active.cursor < upto {
+            self.gathered.advance(partition, active.owner_epoch, active.cursor..upto);
+            active.cursor = upto;
+        }
+    }
+
     /// Notes that a record came for which there was no room.
     pub(crate) fn refuse(&mut self, partition: TopicPartition) {
         if let Some(Phase::Active(active)) = self.partitions.get_mut(&partition) {
@@ -230,6 +257,7 @@ impl<D: Decide> Intake<D> {
     pub(crate) fn rewound(&mut self, partition: TopicPartition) {
         if let Some(Phase::Active(active)) = self.partitions.get_mut(&partition) {
             active.rewind = None;
+            active.has_begun = false;
         }
     }
 

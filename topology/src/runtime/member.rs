@@ -123,14 +123,7 @@ where
 
     /// Polls; a consumer that gets nothing is replaced, once.
     fn run(&self) -> Result<(), Fatal> {
-        if self.poll_with_a_new_consumer()? == Ended::Stopped {
-            return Ok(());
-        }
-        warn!("no record for 30 s although the log goes on, starting a new consumer");
-        match self.poll_with_a_new_consumer()? {
-            Ended::Stopped => Ok(()),
-            Ended::Stalled => Err(Fatal::Stalled),
-        }
+        with_a_second_chance(|| self.poll_with_a_new_consumer())
     }
 
     fn poll_with_a_new_consumer(&self) -> Result<Ended, Fatal> {
@@ -169,6 +162,34 @@ where
     }
 }
 
+fn with_a_second_chance(mut poll: impl FnMut() -> Result<Ended, Fatal>) -> Result<(), Fatal> {
+    if poll()? == Ended::Stopped {
+        return Ok(());
+    }
+    warn!("no record for 30 s although the log goes on, starting a new consumer");
+    match poll()? {
+        Ended::Stopped => Ok(()),
+        Ended::Stalled => Err(Fatal::Stalled),
+    }
+}
+
 async fn timeout_done(worker_done: &CancellationToken) -> Result<(), tokio::time::error::Elapsed> {
     timeout(STOP_PATIENCE, worker_done.cancelled()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stalled_consumer_is_replaced_once_and_a_stalled_successor_ends_the_process() {
+        let check = |endings: &[Ended], polls: usize, outcome: Result<(), Fatal>| {
+            let mut ended = endings.iter().copied();
+            let result = with_a_second_chance(|| Ok(ended.next().expect("no third consumer")));
+            assert_eq!((result, endings.len() - ended.len()), (outcome, polls), "{endings:?}");
+        };
+        check(&[Ended::Stopped], 1, Ok(()));
+        check(&[Ended::Stalled, Ended::Stopped], 2, Ok(()));
+        check(&[Ended::Stalled, Ended::Stalled], 2, Err(Fatal::Stalled));
+    }
 }

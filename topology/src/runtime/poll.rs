@@ -78,8 +78,8 @@ impl<D: Decide, Q: Schemas> Poller<'_, D, Q> {
             }
             if let Some(polled) = self.consumer.poll(POLL_WAIT) {
                 self.gather(polled)?;
-                self.hand_over()?;
             }
+            self.hand_over()?;
         }
     }
 

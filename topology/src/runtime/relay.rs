@@ -1,6 +1,6 @@
 //! Brings what lies in a stage's outbox to its topics, in order; removes it once acknowledged.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use rdkafka::{
     ClientConfig,
@@ -8,6 +8,7 @@ use rdkafka::{
     producer::{FutureProducer, FutureRecord},
 };
 use sinks::{
+    Headers,
     outbox::{OutboxRecord, Relay},
     postgres::SinkConfig,
 };
@@ -22,12 +23,15 @@ const PAGE: u32 = 200;
 const INTERVAL: Duration = Duration::from_millis(500);
 /// How long a record may wait for room in the producer's queue.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
+/// The longest record that the client lets through.
+const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 
 /// Relays until told to stop. What was sent and not removed is sent again by whoever relays next: readers of
 /// dead letters may see one twice, with the same topic, partition and offset in its headers.
 pub(crate) async fn run(outbox: SinkConfig, config: RunConfig, stop: CancellationToken) {
     let stage = outbox.stage.clone();
-    let producer = match producer(&stage, &config) {
+    let client_id = format!("weir-{stage}-outbox-{}", std::process::id());
+    let producer = match producer(&config.bootstrap, &config.kafka, client_id) {
         Ok(producer) => producer,
         Err(error) => return warn!(stage, %error, "no producer for the outbox: nothing leaves it"),
     };
@@ -77,34 +81,43 @@ async fn turn(relay: &mut Relay, producer: &FutureProducer<Quiet>) -> Result<u64
 
 async fn send(producer: &FutureProducer<Quiet>, record: &OutboxRecord) -> Result<(), String> {
     let outgoing = &record.outgoing;
-    let mut headers = OwnedHeaders::new_with_capacity(outgoing.headers.len());
-    for (key, value) in &outgoing.headers {
-        headers = headers.insert(Header { key, value: value.as_ref() });
-    }
     let message = FutureRecord::<[u8], [u8]> {
         topic: outgoing.to.name(),
         partition: None,
         key: outgoing.key.as_deref(),
         payload: outgoing.value.as_deref(),
         timestamp: None,
-        headers: Some(headers),
+        headers: Some(kafka_headers(&outgoing.headers)),
     };
     producer.send(message, QUEUE_PATIENCE).await.map(drop).map_err(|(error, _)| error.to_string())
 }
 
-fn producer(stage: &str, config: &RunConfig) -> Result<FutureProducer<Quiet>, rdkafka::error::KafkaError> {
+/// Headers as the client takes them.
+pub(super) fn kafka_headers(headers: &Headers) -> OwnedHeaders {
+    let all = OwnedHeaders::new_with_capacity(headers.len());
+    headers.iter().fold(all, |all, (key, value)| all.insert(Header { key, value: value.as_ref() }))
+}
+
+/// A producer of records that exist already, each acknowledged by all replicas.
+pub(super) fn producer(
+    bootstrap: &str,
+    extra: &BTreeMap<String, String>,
+    client_id: String,
+) -> Result<FutureProducer<Quiet>, rdkafka::error::KafkaError> {
     let mut client = ClientConfig::new();
     client
-        .set("bootstrap.servers", &config.bootstrap)
-        .set("client.id", format!("weir-{stage}-outbox-{}", std::process::id()))
+        .set("bootstrap.servers", bootstrap)
+        .set("client.id", client_id)
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("linger.ms", "1")
         .set("compression.type", "zstd")
         .set("partitioner", "murmur2_random")
+        // The topic's own limit decides.
+        .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
         .set("delivery.timeout.ms", "10000")
         .set("queue.buffering.max.kbytes", "16384");
-    for (key, value) in &config.kafka {
+    for (key, value) in extra {
         client.set(key, value);
     }
     client.create_with_context(Quiet)

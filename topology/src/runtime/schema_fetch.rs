@@ -4,13 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use producers::registry::{Registry, RegistryError};
-use schemas::codec::{SchemaAnswer, SchemaLookup};
+use schemas::codec::{SchemaAnswer, SchemaLookup, SchemaRef};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::source::Schemas;
 
-/// Ids that may wait to be asked for.
+/// Schemas that may wait to be asked for.
 const WAITING: usize = 256;
 /// How long to wait when the registry does not answer.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -18,8 +18,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// What a registry has told, and a way to ask it for more; clones share both.
 #[derive(Clone, Default)]
 pub(crate) struct FetchedSchemas {
-    /// None: no registry is configured, every id is unknown.
-    asking: Option<(Arc<Registry>, mpsc::Sender<u32>)>,
+    /// None: no registry is configured, every schema of one is unknown.
+    asking: Option<(Arc<Registry>, mpsc::Sender<SchemaRef>)>,
 }
 
 impl FetchedSchemas {
@@ -33,38 +33,38 @@ impl FetchedSchemas {
 }
 
 impl SchemaLookup for FetchedSchemas {
-    fn by_id(&self, id: u32) -> SchemaAnswer {
-        self.asking.as_ref().map_or(SchemaAnswer::Unknown, |(registry, _)| registry.by_id(id))
+    fn look_up(&self, schema: SchemaRef) -> SchemaAnswer {
+        self.asking.as_ref().map_or(SchemaAnswer::Unknown, |(registry, _)| registry.look_up(schema))
     }
 }
 
 impl Schemas for FetchedSchemas {
-    fn want(&self, id: u32) {
-        let refused = self.asking.as_ref().and_then(|(_, wanted)| wanted.try_send(id).err());
+    fn want(&self, schema: SchemaRef) {
+        let refused = self.asking.as_ref().and_then(|(_, wanted)| wanted.try_send(schema).err());
         if refused.is_some() {
-            debug!(id, "too many schemas are wanted at once");
+            debug!(%schema, "too many schemas are wanted at once");
         }
     }
 
-    fn is_answered(&self, id: u32) -> bool {
-        let answered = !matches!(self.by_id(id), SchemaAnswer::Missing);
+    fn is_answered(&self, schema: SchemaRef) -> bool {
+        let answered = !matches!(self.look_up(schema), SchemaAnswer::Missing);
         // Nothing is being asked and no answer is there: the wish was lost, or the answer forgotten.
         let idle = || self.asking.as_ref().is_some_and(|(_, wanted)| wanted.capacity() == WAITING);
         if !answered && idle() {
-            self.want(id);
+            self.want(schema);
         }
         answered
     }
 }
 
-async fn fetch_all(registry: Arc<Registry>, mut waiting: mpsc::Receiver<u32>) {
-    while let Some(id) = waiting.recv().await {
+async fn fetch_all(registry: Arc<Registry>, mut waiting: mpsc::Receiver<SchemaRef>) {
+    while let Some(schema) = waiting.recv().await {
         // For ever, unless nobody is left who wants it.
-        while let Err(RegistryError::Unavailable(error)) = registry.fetch(id).await {
+        while let Err(RegistryError::Unavailable(error)) = registry.fetch(schema).await {
             if waiting.is_closed() && waiting.is_empty() {
                 return;
             }
-            warn!(id, error, "the schema registry cannot be used now; partitions that need it wait");
+            warn!(%schema, error, "the schema registry cannot be used now; partitions that need it wait");
             tokio::time::sleep(RETRY_AFTER).await;
         }
     }
@@ -91,17 +91,20 @@ mod tests {
             "application/vnd.schemaregistry.v1+json",
         );
         let (_server, schemas) = registry(gone).await;
-        assert!(matches!(schemas.by_id(7), SchemaAnswer::Missing));
-        schemas.want(7);
-        while !schemas.is_answered(7) {
+        assert!(matches!(schemas.look_up(SchemaRef::Id(7)), SchemaAnswer::Missing));
+        schemas.want(SchemaRef::Id(7));
+        while !schemas.is_answered(SchemaRef::Id(7)) {
             tokio::task::yield_now().await;
         }
-        assert!(matches!(schemas.by_id(7), SchemaAnswer::Unknown));
+        assert!(matches!(schemas.look_up(SchemaRef::Id(7)), SchemaAnswer::Unknown));
     }
 
     #[test]
     fn without_a_registry_every_id_is_unknown() {
         let schemas = FetchedSchemas::new(None);
-        assert!(matches!(schemas.by_id(1), SchemaAnswer::Unknown) && schemas.is_answered(1));
+        assert!(
+            matches!(schemas.look_up(SchemaRef::Id(1)), SchemaAnswer::Unknown)
+                && schemas.is_answered(SchemaRef::Id(1))
+        );
     }
 }

@@ -48,6 +48,7 @@ pub(crate) struct Seen {
     fenced: Counter,
     misconfigured: Gauge,
     unverified: Counter,
+    held_back: Gauge,
     rebalances: Counter,
     polled_at: Gauge,
     assigned: Gauge,
@@ -82,6 +83,7 @@ impl Seen {
             fenced: counter!("weir_fenced_total", "stage" => stage),
             misconfigured: gauge!("weir_misconfigured", "stage" => stage),
             unverified: counter!("weir_continuity_unverified_total", "stage" => stage),
+            held_back: gauge!("weir_held_back_partitions", "stage" => stage),
             rebalances: counter!("weir_rebalances_total", "stage" => stage),
             polled_at: gauge!("weir_polled_timestamp_seconds", "stage" => stage),
             assigned: gauge!("weir_assigned_partitions", "stage" => stage),
@@ -146,6 +148,12 @@ impl Seen {
 
     pub(crate) fn unverified(&self) {
         self.unverified.increment(1);
+    }
+
+    /// So many partitions are held back by producers' transactions.
+    pub(crate) fn held_back(&self, partitions: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "partitions are few")]
+        self.held_back.set(partitions as f64);
     }
 
     pub(crate) fn rebalanced(&self) {

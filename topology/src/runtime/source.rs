@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemas::codec::SchemaRef;
 use sinks::TopicPartition;
 
 use super::continuity::Watermarks;
@@ -16,6 +17,9 @@ pub(crate) trait Source {
     fn pause(&self, partitions: &[TopicPartition]);
     /// Fetches from these again.
     fn resume(&self, partitions: &[TopicPartition]);
+    /// How far records were handed out, per assigned partition: whatever lies before was handed out or is not for
+    /// readers (markers of transactions, aborted records). `None`: nothing was, since it was sent where it is.
+    fn handed_out(&self) -> Vec<(TopicPartition, Option<i64>)>;
     /// Tells the group's coordinator how far the stage is.
     fn commit(&self, positions: &BTreeMap<TopicPartition, i64>);
 }
@@ -23,7 +27,7 @@ pub(crate) trait Source {
 /// Fetches schemas in the background.
 pub(crate) trait Schemas: Send {
     /// Asks for a schema; asking again changes nothing.
-    fn want(&self, id: u32);
+    fn want(&self, schema: SchemaRef);
     /// Whether an answer is there.
-    fn is_answered(&self, id: u32) -> bool;
+    fn is_answered(&self, schema: SchemaRef) -> bool;
 }

@@ -8,7 +8,11 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-use super::{Tracing, traces};
+use super::{
+    Tracing,
+    log_lines::{Colours, LogLines, quoted_fields},
+    traces,
+};
 
 /// Boundaries of durations, in seconds, as OpenTelemetry's conventions have them.
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -77,10 +81,16 @@ impl Telemetry {
     pub fn install(format: LogFormat, default_filter: &str) -> Result<Self, TelemetryError> {
         let traces = traces::exporter_from_env()?;
         let filter = || EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let coloured = format == LogFormat::Pretty && std::io::stderr().is_terminal();
+        let colours = if coloured { Colours::On } else { Colours::Off };
+        let lines = tracing_subscriber::fmt::layer()
+            .with_ansi(coloured)
+            .with_writer(LogLines::new(std::io::stderr, colours));
         let lines = match format {
             LogFormat::Json => lines.json().flatten_event(true).with_filter(filter()).boxed(),
-            LogFormat::Pretty => lines.with_target(false).with_filter(filter()).boxed(),
+            LogFormat::Pretty => {
+                lines.with_target(false).fmt_fields(quoted_fields()).with_filter(filter()).boxed()
+            }
         };
         let spans = traces.as_ref().map(|provider| {
             tracing_opentelemetry::layer()
@@ -153,6 +163,10 @@ fn describe() {
     describe_counter!("weir_fenced_total", "Batches dropped because another owner had moved a position.");
     describe_gauge!("weir_misconfigured", "1 while the sink is set up wrongly and is probed.");
     describe_gauge!("weir_halted_partitions", "Partitions that wait for a person, by reason.");
+    describe_gauge!(
+        "weir_held_back_partitions",
+        "Partitions behind a transaction that has been open for a minute."
+    );
     describe_counter!("weir_continuity_unverified_total", "Claims whose last record had expired.");
     describe_counter!("weir_rebalances_total", "Times that partitions came or went.");
     describe_gauge!("weir_polled_timestamp_seconds", "When the poll thread was last alive.");

@@ -1,6 +1,13 @@
 //! The worker: owns the sink, settles one batch after the other, and decides what a refusal means.
 
-use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
+mod halting;
+
+use std::{
+    collections::{HashMap, HashSet},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use rand::rngs::StdRng;
 use sinks::{
@@ -14,7 +21,7 @@ use super::{
     backoff::Backoff,
     batching::{Split, cut, park_the_one, retain_ranges, split},
     clock::Clock,
-    continuity::HaltReason,
+    continuity::{HaltReason, lifts_by_itself},
     notices::Notices,
     parking_limit::ParkingLimit,
     seen::Seen,
@@ -60,6 +67,8 @@ pub(crate) struct Worker<S: Sink, T> {
     /// Nothing up to this owner epoch is delivered any more.
     retired: HashMap<TopicPartition, i64>,
     limits: HashMap<TopicPartition, ParkingLimit>,
+    /// Their rows say that the sink is misconfigured.
+    misconfigured: HashSet<TopicPartition>,
 }
 
 /// A batch in hand, and how often it failed.
@@ -83,7 +92,17 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         stop: CancellationToken,
         random: StdRng,
     ) -> Self {
-        Self { sink, clock, shared, commands, stop, random, retired: HashMap::new(), limits: HashMap::new() }
+        Self {
+            sink,
+            clock,
+            shared,
+            commands,
+            stop,
+            random,
+            retired: HashMap::new(),
+            limits: HashMap::new(),
+            misconfigured: HashSet::new(),
+        }
     }
 
     /// Works until told to stop or until the poll thread is gone. A transaction in hand is finished first.
@@ -128,6 +147,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
             match outcome {
                 Ok(settled) => {
                     self.settled(&job.batch, &settled, self.clock.now().duration_since(began));
+                    self.say_healed(&job.batch).await;
                     self.shared.slot.give_back(job.batch);
                 }
                 Err(error) => self.failed(job, error, &mut jobs).await,
@@ -158,13 +178,14 @@ impl<S: Sink, T: Clock> Worker<S, T> {
             DeliveryError::Misconfigured(why) => {
                 error!(sink = self.sink.name(), error = %why, "misconfigured, trying again in 30 s");
                 self.shared.seen.misconfigured(true);
+                self.say_misconfigured(&job.batch, &why).await;
                 self.obey_for(PROBE_INTERVAL).await;
                 jobs.push(job);
             }
             DeliveryError::Fenced => self.fenced(&job.batch),
             DeliveryError::Rejected { park_as, reason } => match split(job.batch) {
                 Split::Parts(parts) => jobs.extend(parts.into_iter().rev().map(Job::from)),
-                Split::One(one) if matches!(one.records[0].settlement, Settlement::Park { .. }) => {
+                Split::One(one) if !one.records.iter().any(|record| can_be_parked(&record.settlement)) => {
                     self.halt(&one, HaltReason::Stuck(reason)).await;
                 }
                 Split::One(mut one) => {
@@ -181,7 +202,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
     /// A batch that ran into the statement timeout: retried, then halved; a single record halts at last.
     async fn too_slow(&mut self, mut job: Job<S::Change>, why: &str, jobs: &mut Vec<Job<S::Change>>) {
         job.timeouts += 1;
-        let alone = job.batch.records.len() == 1;
+        let alone = job.batch.ranges.len() == 1 && job.batch.records.len() <= 1;
         if alone && job.timeouts >= TIMEOUTS_BEFORE_STUCK {
             return self.halt(&job.batch, HaltReason::Stuck(why.to_owned())).await;
         }
@@ -249,44 +270,6 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         Some(cut(whole, beyond).into())
     }
 
-    /// Halts the partitions of a batch, which is dropped.
-    async fn halt(&mut self, batch: &Batch<S::Change>, reason: HaltReason) {
-        for range in &batch.ranges {
-            let (partition, owner_epoch) = (range.partition, range.owner_epoch);
-            self.write_halt(partition, owner_epoch, &reason).await;
-            self.shared.notices.post(|board| {
-                board.halted.insert(partition, (owner_epoch, reason.clone()));
-            });
-        }
-    }
-
-    async fn write_halt(&mut self, partition: TopicPartition, owner_epoch: i64, reason: &HaltReason) {
-        self.retire(partition, owner_epoch);
-        error!(topic = %partition.topic, partition = partition.partition, %reason, "partition halted");
-        // If this fails the partition is claimed again later, found in the same state, and halted anew.
-        if let Err(error) = self.sink.set_halted(partition, owner_epoch, Some(&reason.to_string())).await {
-            warn!(%error, "the halt could not be written down");
-        }
-    }
-
-    fn fenced(&mut self, batch: &Batch<S::Change>) {
-        for range in &batch.ranges {
-            self.retire(range.partition, range.owner_epoch);
-        }
-        info!(
-            partitions = batch.ranges.len(),
-            "fenced: another owner has moved a position, dropping the batch"
-        );
-        self.shared.notices.post(|board| {
-            board.fenced.extend(batch.ranges.iter().map(|range| (range.partition, range.owner_epoch)));
-        });
-    }
-
-    fn retire(&mut self, partition: TopicPartition, owner_epoch: i64) {
-        let retired = self.retired.entry(partition).or_insert(owner_epoch);
-        *retired = owner_epoch.max(*retired);
-    }
-
     /// Waits, but does what the poll thread asks meanwhile.
     async fn obey_for(&mut self, wait: Duration) {
         let clock = self.clock.clone();
@@ -316,6 +299,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
                 for partition in partitions {
                     self.retired.insert(partition, i64::MAX);
                     self.limits.remove(&partition);
+                    self.misconfigured.remove(&partition);
                 }
                 if reply.send(()).is_err() {
                     info!("the transaction in hand outlasted a revocation");
@@ -345,6 +329,9 @@ impl<S: Sink, T: Clock> Worker<S, T> {
                     for claim in &claims {
                         self.retired.insert(claim.partition, claim.owner_epoch - 1);
                         self.limits.insert(claim.partition, ParkingLimit::default());
+                        if claim.halted.as_deref().is_some_and(lifts_by_itself) {
+                            self.misconfigured.insert(claim.partition);
+                        }
                     }
                     self.shared.seen.misconfigured(false);
                     return Ok(claims);
@@ -357,6 +344,10 @@ impl<S: Sink, T: Clock> Worker<S, T> {
             }
         }
     }
+}
+
+fn can_be_parked<C>(settlement: &Settlement<C>) -> bool {
+    !matches!(settlement, Settlement::Park { .. })
 }
 
 fn is_retired(retired: &HashMap<TopicPartition, i64>, partition: TopicPartition, owner_epoch: i64) -> bool {

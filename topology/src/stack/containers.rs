@@ -113,7 +113,7 @@ fn every_alert_is_explained_and_tested() {
 fn every_metric_of_an_alert_is_one_that_weir_exports() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let mut sources = String::new();
-    for part in ["producers", "sinks", "topology"] {
+    for part in ["edge", "producers", "sinks", "topology"] {
         read_sources(&root.join(part).join("src"), &mut sources);
     }
     let metrics: BTreeSet<String> = rules().iter().flat_map(metrics_of).collect();

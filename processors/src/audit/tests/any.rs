@@ -279,6 +279,7 @@ pub(super) fn envelope() -> BoxedStrategy<Envelope> {
                     source: Source::new(source).expect("the pattern is a source's"),
                     subject,
                     occurred_at,
+                    skewed: false,
                     correlation_id,
                     causation_id,
                     trace,

@@ -2,6 +2,9 @@
 
 use proptest::prelude::*;
 
+use schemas::{Envelope, changes::AuditEntry};
+use serde_json::Value;
+
 use super::{any, check};
 
 proptest! {
@@ -11,5 +14,15 @@ proptest! {
     #[test]
     fn any_event_is_audited_whole(envelope in any::envelope()) {
         check(&envelope);
+    }
+
+    /// Whose time cannot be true is told apart, and nothing else about it changes.
+    #[test]
+    fn a_skewed_event_is_labelled(envelope in any::envelope()) {
+        let (entry, record) = check(&envelope);
+        let (flagged, labelled) = check(&Envelope { skewed: true, ..envelope });
+        prop_assert_eq!(&record["metadata"]["labels"], &Value::Null);
+        prop_assert_eq!(&labelled["metadata"]["labels"], &serde_json::json!(["skewed"]));
+        prop_assert_eq!(AuditEntry { record: entry.record.clone(), ..flagged }, entry);
     }
 }

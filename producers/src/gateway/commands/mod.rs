@@ -192,6 +192,7 @@ impl Command {
             correlation_id: subject.clone(),
             subject,
             occurred_at: self.decided_at,
+            skewed: false,
             causation_id: None,
             trace: None,
             event: Event::Governance(decision),

@@ -3,7 +3,8 @@
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::*;
-use crate::gateway::{RenderMetrics, Timeouts, openapi};
+use crate::gateway::{Admin, Timeouts, openapi};
+use edge::RenderMetrics;
 
 #[tokio::test]
 async fn every_answer_carries_the_security_headers_and_an_id() {
@@ -63,7 +64,42 @@ async fn metrics_are_there_where_there_is_an_exporter() {
     let running = start_with(GatewayConfig { metrics, ..config() }, Scripted::new(&[])).await;
     let reply = Ask::new("GET", "/metrics").to(&running).await;
     assert_eq!((reply.status, reply.body.as_slice()), (200, &b"up 1\n"[..]));
-    assert_eq!(reply.header("content-type"), "text/plain; version=0.0.4");
+    assert_eq!(reply.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+}
+
+#[tokio::test]
+async fn health_and_metrics_have_a_listener_of_their_own() {
+    let listen = config().listen;
+    let admin = Some(Admin { listen, metrics: RenderMetrics::new(|| "up 1\n".into()) });
+    let kafka = Scripted::new(&[Fate::NeverHeardOf]);
+    let running = start_with(GatewayConfig { admin, ..config() }, kafka).await;
+    let admin = running.admin.expect("an address");
+    let ask = async |path| {
+        let mut wire = Wire::to(admin).await;
+        wire.send(&Ask::new("GET", path).bytes()).await;
+        wire.reply().await.expect("an answer")
+    };
+    for path in ["/livez", "/startupz", "/readyz", "/metrics"] {
+        let reply = ask(path).await;
+        assert_eq!(reply.status, 200, "{path}");
+        assert_eq!(reply.header("x-content-type-options"), "nosniff", "{path}");
+    }
+    assert_eq!(ask("/metrics").await.body, b"up 1\n");
+    ask("/api/v1/events").await.expect(404, "not-found");
+    Ask::new("GET", "/metrics").to(&running).await.expect(404, "not-found");
+    assert_eq!(Ask::new("GET", "/readyz").to(&running).await.status, 200, "probes may ask either");
+    // While it stops it can be seen to stop.
+    let mut busy = Wire::open(&running).await;
+    busy.send(&Ask::structured(&event("a")).bytes()).await;
+    published_any(&running).await;
+    running.shutdown.cancel();
+    let unready = async {
+        while ask("/readyz").await.status != 503 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(HANGING, unready).await.expect("not ready");
+    assert_eq!(ask("/livez").await.status, 200);
 }
 
 #[tokio::test]

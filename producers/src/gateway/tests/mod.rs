@@ -2,6 +2,7 @@
 
 mod access;
 mod commands;
+mod encrypted;
 mod json;
 mod kafka;
 mod life;
@@ -121,6 +122,7 @@ impl Publisher for Scripted {
 
 struct Running {
     address: SocketAddr,
+    admin: Option<SocketAddr>,
     kafka: Arc<Scripted>,
     keys: watch::Sender<Option<Arc<KeyRing>>>,
     shutdown: CancellationToken,
@@ -142,12 +144,12 @@ async fn start() -> Running {
 
 async fn start_with(config: GatewayConfig, kafka: Arc<Scripted>) -> Running {
     let gateway = Gateway::bind(config).await.expect("a free port");
-    let address = gateway.address();
+    let (address, admin) = (gateway.address(), gateway.admin_address());
     let (keys, watch) = watch::channel(Some(Arc::new(ring())));
     let shutdown = CancellationToken::new();
     let publisher: Arc<dyn Publisher> = kafka.clone();
     let ended = tokio::spawn(gateway.serve(publisher, watch, shutdown.clone()));
-    Running { address, kafka, keys, shutdown, ended }
+    Running { address, admin, kafka, keys, shutdown, ended }
 }
 
 /// A key of the tenant `acme`; `writer` may publish, `reader` may not.

@@ -192,3 +192,23 @@ async fn records_travel_on_in_the_requests_own_span() {
     let created: Vec<_> = running.kafka.published().into_iter().filter_map(|e| e.trace).collect();
     assert_eq!((created[0].traceparent.as_str(), &created[1].traceparent), (sent, &hops[1]));
 }
+
+#[tokio::test]
+async fn an_event_that_is_ahead_of_the_gateway_is_stored_and_flagged() {
+    let running = start().await;
+    let ahead = |minutes: i64| {
+        let mut ahead = event("a");
+        ahead["time"] = (chrono::Utc::now() + chrono::TimeDelta::minutes(minutes)).to_rfc3339().into();
+        ahead
+    };
+    let reply = Ask::batch(&[ahead(4), ahead(6), ahead(23 * 60), ahead(-60)]).to(&running).await;
+    assert_eq!(reply.status, 202);
+    let flags: Vec<_> = reply.json()["accepted"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| one["skewed"].clone())
+        .collect();
+    assert_eq!(flags, [Value::Null, true.into(), true.into(), Value::Null]);
+    Ask::structured(&ahead(25 * 60)).to(&running).await.expect(422, "time-out-of-range");
+}

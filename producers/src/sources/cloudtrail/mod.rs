@@ -72,6 +72,7 @@ impl Record<'_> {
                 .map(|resource| resource.id.clone())
                 .filter(|id| is_attribute(id)),
             occurred_at,
+            skewed: false,
             correlation_id: self.fields.text("sharedEventID").filter(|id| is_attribute(id)),
             causation_id: None,
             trace: None,

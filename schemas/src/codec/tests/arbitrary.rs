@@ -239,6 +239,7 @@ pub(in crate::codec) fn envelope() -> BoxedStrategy<Envelope> {
                     source,
                     subject,
                     occurred_at,
+                    skewed: false,
                     correlation_id,
                     causation_id,
                     trace,

@@ -71,9 +71,45 @@ fn an_unknown_schema_is_told_from_one_that_is_not_here_yet() {
         ParkReason::SchemaUnknown
     );
     let missing = decode_value(&[0, 0, 0, 1, 0, 0], &Only(SchemaAnswer::Missing));
-    assert_eq!(missing, Err(DecodeError::NeedsSchema(256)));
+    assert_eq!(missing, Err(DecodeError::NeedsSchema(SchemaRef::Id(256))));
     let refused = Only(SchemaAnswer::Refused("recursive".into()));
     assert_eq!(reason(decode_value(&[0, 0, 0, 0, 9, 0], &refused)), ParkReason::SchemaRefused);
+}
+
+#[test]
+fn a_schema_that_a_header_names_is_looked_up_as_one_that_the_value_names() {
+    let guid = [0x11; 16];
+    let decode_named = |header: &[u8], value: &[u8], schemas: &dyn Fn() -> SchemaAnswer| {
+        let encoded = good();
+        let mut headers: Vec<_> =
+            encoded.headers.iter().map(|(name, value)| (*name, Some(value.as_slice()))).collect();
+        headers.push(("__value_schema_id", Some(header)));
+        let incoming = Incoming {
+            topic: Topic::Activity,
+            key: None,
+            value: Some(value),
+            headers: &headers,
+            timestamp_ms: noon().timestamp_millis(),
+        };
+        decode(&incoming, &Only(schemas()))
+    };
+    let header = [&[1][..], &guid].concat();
+    let datum = good().value.split_off(10);
+    let schema = Arc::new(WriterSchema::parse(own_schemas()[0].json).expect("ours"));
+    let known = || SchemaAnswer::Known(Arc::clone(&schema));
+    let Ok(Decoded::Event(event)) = decode_named(&header, &datum, &known) else { panic!("an event") };
+    assert_eq!(event.event, api_call().event);
+
+    let missing = decode_named(&header, &datum, &|| SchemaAnswer::Missing);
+    assert_eq!(missing, Err(DecodeError::NeedsSchema(SchemaRef::Guid(uuid::Uuid::from_bytes(guid)))));
+    let unknown = decode_named(&header, &datum, &|| SchemaAnswer::Unknown);
+    assert_eq!(reason(unknown), ParkReason::SchemaUnknown);
+    let refused = decode_named(&header, &datum, &|| SchemaAnswer::Refused("recursive".into()));
+    assert_eq!(reason(refused), ParkReason::SchemaRefused);
+    // Nothing that the header says is believed of a value that does not fit the schema.
+    for (header, value) in [(&header[..], &good().value[..]), (&header[..16], &datum), (&header, b"")] {
+        assert_eq!(reason(decode_named(header, value, &known)), ParkReason::Undecodable, "{header:?}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod evolution;
 mod hostile;
 mod own_schemas;
 mod round_trip;
+mod skew;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ fn api_call() -> Envelope {
         source: Source::new("aws:cloudtrail/eu-west-1").expect("valid"),
         subject: Some("arn:aws:iam::123456789012:user/alice".into()),
         occurred_at: noon(),
+        skewed: false,
         correlation_id: Some("change-17".into()),
         causation_id: None,
         trace: None,
@@ -68,7 +70,8 @@ fn ids() -> SchemaIds {
 }
 
 impl SchemaLookup for OwnRegistry {
-    fn by_id(&self, id: u32) -> SchemaAnswer {
+    fn look_up(&self, schema: SchemaRef) -> SchemaAnswer {
+        let SchemaRef::Id(id) = schema else { return SchemaAnswer::Unknown };
         match own_schemas().get(usize::try_from(id).expect("small").wrapping_sub(101)) {
             Some(own) => WriterSchema::parse(own.json)
                 .map_or_else(SchemaAnswer::Refused, |schema| SchemaAnswer::Known(Arc::new(schema))),
@@ -81,7 +84,7 @@ impl SchemaLookup for OwnRegistry {
 struct Only(SchemaAnswer);
 
 impl SchemaLookup for Only {
-    fn by_id(&self, _id: u32) -> SchemaAnswer {
+    fn look_up(&self, _schema: SchemaRef) -> SchemaAnswer {
         self.0.clone()
     }
 }

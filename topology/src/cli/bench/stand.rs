@@ -15,7 +15,7 @@ use producers::kafka::{Producer, ProducerConfig, Purpose};
 use schemas::codec::Framing;
 
 use crate::{
-    cli::{deployment::free_address, output::note, status},
+    cli::{deployment::free_address, output::note, settings::Client, status},
     pipeline, runtime,
     stack::{Endpoints, ServerState, Stack, StackConfig, Tethered},
 };
@@ -83,7 +83,7 @@ impl Stand {
             .spawn()
             .context("starting the stage")?;
         let mut stage = StageProcess { child };
-        let client = status::client()?;
+        let client = status::client(&Client::default())?;
         let ready = format!("http://{listen}/readyz");
         let deadline = tokio::time::Instant::now() + READY_WITHIN;
         while !status::answers(&client, &ready).await {

@@ -13,7 +13,7 @@ impl Decide for ByValue {
     fn decide(&self, record: &Record<'_>) -> Decision<Vec<u8>> {
         let value = record.value.unwrap_or_default();
         let settlement = match value {
-            [b's', id, ..] => return Decision::NeedsSchema(u32::from(id - b'0')),
+            [b's', id, ..] => return Decision::NeedsSchema(SchemaRef::Id(u32::from(id - b'0'))),
             [b'p'] => Settlement::Park { reason: ParkReason::Undecodable, detail: String::new() },
             other => Settlement::Apply(vec![other.to_vec()]),
         };
@@ -100,9 +100,9 @@ fn a_missing_schema_stops_its_partition_until_the_consumer_was_sent_back() {
     let mut intake = Intake::new(ByValue);
     intake.claimed(&claim(0, None), SEEN, "here");
     assert_eq!(intake.take(&record(0, b"a")), Taken::Gathered);
-    assert_eq!(intake.take(&record(1, b"s7")), Taken::NeedsSchema(7));
+    assert_eq!(intake.take(&record(1, b"s7")), Taken::NeedsSchema(SchemaRef::Id(7)));
     assert_eq!(intake.take(&record(2, b"b")), Taken::Dropped);
-    assert_eq!(intake.rewinds(), [(AT, Rewind::AwaitsSchema(7), 1)]);
+    assert_eq!(intake.rewinds(), [(AT, Rewind::AwaitsSchema(SchemaRef::Id(7)), 1)]);
     intake.rewound(AT);
     assert_eq!(intake.take(&record(1, b"now known")), Taken::Gathered);
     assert!(intake.rewinds().is_empty());
@@ -143,4 +143,69 @@ fn a_halted_partition_stays_assigned_and_takes_nothing() {
     assert!(matches!(outcome, Claimed::Halted { owner_epoch: 4, .. }), "{outcome:?}");
     assert!(intake.holds(AT) && intake.epoch_of(AT).is_none());
     assert_eq!(intake.take(&record(0, b"a")), Taken::Dropped);
+}
+
+/// What was gathered of the partition, as one range.
+fn gathered(intake: &mut Intake<ByValue>) -> Option<(i64, i64, usize)> {
+    let batch = std::mem::take(intake.gathered()).finish();
+    batch.ranges.first().map(|range| (range.start, range.upto, batch.records.len()))
+}
+
+#[test]
+fn the_position_goes_past_what_nobody_is_to_see() {
+    let mut intake = Intake::new(ByValue);
+    intake.claimed(&claim(0, None), SEEN, "here");
+    intake.handed_out(AT, None);
+    intake.handed_out(AT, Some(2));
+    assert_eq!(gathered(&mut intake), Some((0, 2, 0)), "markers only, from the beginning");
+    intake.take(&record(2, b"a"));
+    intake.handed_out(AT, Some(3));
+    assert_eq!(gathered(&mut intake), Some((2, 3, 1)), "nothing beyond the record");
+    intake.handed_out(AT, Some(4));
+    intake.handed_out(AT, Some(4));
+    assert_eq!(gathered(&mut intake), Some((3, 4, 0)));
+    assert_eq!(intake.take(&record(4, b"b")), Taken::Gathered);
+    assert_eq!(gathered(&mut intake), Some((4, 5, 1)), "ranges tile");
+}
+
+/// A client may still tell what it had handed out before it was sent back: going there would lose records.
+#[test]
+fn what_was_handed_out_before_a_claim_or_a_seek_moves_nothing() {
+    let mut intake = Intake::new(ByValue);
+    intake.claimed(&claim(5, None), SEEN, "here");
+    intake.handed_out(AT, Some(900));
+    assert_eq!(gathered(&mut intake), None, "told before anything of this claim came");
+    assert_eq!(intake.take(&record(5, b"a")), Taken::Gathered);
+    intake.refuse(AT);
+    intake.handed_out(AT, Some(7));
+    assert_eq!(gathered(&mut intake), Some((5, 6, 1)), "there was no room for the record at 6");
+    intake.rewound(AT);
+    intake.handed_out(AT, Some(7));
+    assert_eq!(gathered(&mut intake), None, "still from before it was sent back");
+    intake.handed_out(AT, None);
+    assert_eq!(intake.take(&record(6, b"b")), Taken::Gathered);
+    intake.handed_out(AT, Some(8));
+    assert_eq!(gathered(&mut intake), Some((6, 8, 1)));
+}
+
+#[test]
+fn a_log_that_is_not_recognised_yet_is_not_gone_past() {
+    let mut intake = Intake::new(ByValue);
+    intake.claimed(&claim(5, Some((4, b"last"))), SEEN, "here");
+    intake.handed_out(AT, None);
+    intake.handed_out(AT, Some(9));
+    assert_eq!(gathered(&mut intake), None);
+    assert_eq!(intake.take(&record(4, b"last")), Taken::Recognised);
+    intake.handed_out(AT, Some(9));
+    assert_eq!(gathered(&mut intake), Some((5, 9, 0)));
+}
+
+#[test]
+fn partitions_that_are_not_read_are_not_gone_past() {
+    let mut intake = Intake::new(ByValue);
+    intake.handed_out(AT, Some(9));
+    intake.unclaimed(AT);
+    intake.handed_out(AT, None);
+    intake.handed_out(AT, Some(9));
+    assert!(intake.gathered().is_empty());
 }

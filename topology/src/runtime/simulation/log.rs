@@ -63,11 +63,6 @@ impl Log {
         })
     }
 
-    /// The position of whoever has settled everything that readers see.
-    pub(super) fn last_visible_end(&self, at: TopicPartition) -> i64 {
-        self.visible(at).last().map_or(0, |(offset, _)| offset + 1)
-    }
-
     fn with<R>(&self, at: TopicPartition, look: impl FnOnce(&mut Vec<Content>) -> R) -> R {
         look(self.partitions.lock().expect("no test panics inside").get_mut(&at).expect("a known partition"))
     }

@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::{future::RemoteHandle, task::LocalSpawnExt};
 use rand::{SeedableRng, rngs::StdRng};
-use schemas::ParkReason;
+use schemas::{ParkReason, codec::SchemaRef};
 use sinks::{Settlement, TopicPartition};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -57,10 +57,10 @@ impl Decide for ByByte {
 pub(super) struct NoSchemas;
 
 impl Schemas for NoSchemas {
-    fn want(&self, id: u32) {
-        unreachable!("schema {id} is not needed")
+    fn want(&self, schema: SchemaRef) {
+        unreachable!("the schema of {schema} is not needed")
     }
-    fn is_answered(&self, _id: u32) -> bool {
+    fn is_answered(&self, _schema: SchemaRef) -> bool {
         true
     }
 }
@@ -70,12 +70,14 @@ impl Schemas for NoSchemas {
 struct FakeConsumer {
     log: Arc<Log>,
     places: RefCell<BTreeMap<TopicPartition, i64>>,
+    handed_out: RefCell<BTreeMap<TopicPartition, Option<i64>>>,
     paused: RefCell<BTreeSet<TopicPartition>>,
 }
 
 impl FakeConsumer {
     fn assign(&self, at: TopicPartition, offset: Option<i64>) {
         self.places.borrow_mut().insert(at, offset.unwrap_or(0));
+        self.handed_out.borrow_mut().insert(at, None);
         if offset.is_none() {
             self.paused.borrow_mut().insert(at);
         }
@@ -84,13 +86,19 @@ impl FakeConsumer {
     /// What is paused stays so, even until it is assigned again: as with librdkafka.
     fn unassign(&self, at: TopicPartition) {
         self.places.borrow_mut().remove(&at);
+        self.handed_out.borrow_mut().remove(&at);
     }
 
     fn poll(&self) -> Option<(TopicPartition, i64, Content)> {
         let mut places = self.places.borrow_mut();
         for (at, place) in places.iter_mut().filter(|(at, _)| !self.paused.borrow().contains(at)) {
-            if let Some((offset, content)) = self.log.read(*at, *place) {
-                *place = offset + 1;
+            let read = self.log.read(*at, *place);
+            let end = read.map_or_else(|| self.log.end(*at), |(offset, _)| offset + 1);
+            if *place < end {
+                *place = end;
+                self.handed_out.borrow_mut().insert(*at, Some(end));
+            }
+            if let Some((offset, content)) = read {
                 return Some((*at, offset, content));
             }
         }
@@ -106,6 +114,7 @@ impl Source for FakeConsumer {
     fn seek(&self, places: &[(TopicPartition, i64)]) -> Result<(), String> {
         for (at, offset) in places {
             *self.places.borrow_mut().get_mut(at).ok_or("not assigned")? = *offset;
+            self.handed_out.borrow_mut().insert(*at, None);
         }
         Ok(())
     }
@@ -116,6 +125,10 @@ impl Source for FakeConsumer {
 
     fn resume(&self, partitions: &[TopicPartition]) {
         self.paused.borrow_mut().retain(|at| !partitions.contains(at));
+    }
+
+    fn handed_out(&self) -> Vec<(TopicPartition, Option<i64>)> {
+        self.handed_out.borrow().iter().map(|(at, upto)| (*at, *upto)).collect()
     }
 
     fn commit(&self, _: &BTreeMap<TopicPartition, i64>) {}
@@ -157,6 +170,7 @@ impl Member {
             consumer: FakeConsumer {
                 log: Arc::clone(log),
                 places: RefCell::default(),
+                handed_out: RefCell::default(),
                 paused: RefCell::default(),
             },
             driver: Driver::new(ByByte, links, random),
@@ -215,6 +229,7 @@ impl Member {
             let place = places.iter().find(|(placed, _)| placed == at).map(|(_, offset)| *offset);
             self.consumer.assign(*at, place);
         }
+        self.driver.hear(&self.consumer);
     }
 
     /// Partitions go, as in the consumer's callback.

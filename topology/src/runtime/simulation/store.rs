@@ -15,7 +15,7 @@ use sinks::{
 };
 
 use super::{clock::Simulated, log::Content};
-use crate::runtime::clock::Clock;
+use crate::runtime::{clock::Clock, continuity::lifts_by_itself};
 
 pub(super) const CLUSTER: &str = "simulated";
 
@@ -90,7 +90,8 @@ impl Store {
             cursor = *upto;
         }
         assert_eq!(cursor, row.position, "{at:?}: the position is the end of the last range");
-        assert!(row.halted.is_none(), "{at:?} is halted: {:?}", row.halted);
+        let waits = row.halted.as_deref().is_some_and(|halted| !lifts_by_itself(halted));
+        assert!(!waits, "{at:?} is halted: {:?}", row.halted);
         let fate = |content: &Content| match content {
             Content::Good => Fate::Applied,
             Content::Ignored => Fate::Ignored,
@@ -150,7 +151,7 @@ impl Store {
         for range in &batch.ranges {
             let row = rows.get_mut(&range.partition).expect("claimed before");
             row.ranges.push((range.start, range.upto));
-            (row.position, row.last) = (range.upto, range.last);
+            (row.position, row.last) = (range.upto, range.last.or(row.last));
         }
         Ok(settled)
     }

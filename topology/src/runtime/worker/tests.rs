@@ -227,7 +227,12 @@ fn a_misconfigured_sink_is_probed_until_somebody_has_mended_it() {
     });
     let began = bench.clock.now();
     let asked = bench.deliver(batch(&[(0, "a")]));
-    assert_eq!(asked, ["0:0..1 misconfigured", "0:0..1 misconfigured", "0:0..1 ok"]);
+    let said = "halt 0 misconfigured: 42P01";
+    assert_eq!(
+        asked,
+        ["0:0..1 misconfigured", said, "0:0..1 misconfigured", "0:0..1 ok", "halt 0 lifted"],
+        "said once, and taken back"
+    );
     assert_eq!(bench.clock.now().duration_since(began), 2 * PROBE_INTERVAL);
 }
 
@@ -289,4 +294,36 @@ fn parking_stops_before_the_hundred_and_first_in_a_row() {
     let mut bench = Bench::new(|_| Ok(()));
     let asked = bench.deliver(batch(&[(0, &"p".repeat(150)), (1, "a")]));
     assert_eq!(asked, ["0:0..100 parked", "halt 0 parking_limit", "1:0..1 ok"]);
+}
+
+/// Without a record: only transactions' markers lie between.
+fn markers(partition: i32, passed: std::ops::Range<i64>) -> Filling<char> {
+    let mut filling = Filling::default();
+    filling.advance(tp(partition), 1, passed);
+    filling
+}
+
+#[test]
+fn a_range_without_records_is_delivered_and_retried_as_any_other() {
+    let mut timeouts = 5;
+    let mut bench = Bench::new(move |_| {
+        timeouts -= 1;
+        if timeouts > 0 { Err(DeliveryError::TimedOut("57014".into())) } else { Ok(()) }
+    });
+    let asked = bench.deliver(markers(0, 3..5));
+    assert_eq!((asked.len(), asked.last().map(String::as_str)), (5, Some("0:3..5 ok")), "{asked:?}");
+    let board = bench.shared.notices.take().expect("news");
+    assert_eq!(board.settled.into_iter().collect::<Vec<_>>(), [(tp(0), 5)]);
+}
+
+#[test]
+fn a_refused_range_without_records_halts_its_partition_only() {
+    let mut bench = Bench::new(|batch| {
+        let empty = batch.ranges.iter().any(|range| range.partition == tp(0));
+        if empty { refused() } else { Ok(()) }
+    });
+    let mut both = markers(0, 3..5);
+    both.append(batch(&[(1, "a")]));
+    let asked = bench.deliver(both);
+    assert_eq!(asked, ["0:3..5 1:0..1 refused", "0:3..5 refused", "halt 0 stuck: 23514", "1:0..1 ok"]);
 }

@@ -14,7 +14,7 @@ use tokio::{
 
 /// Fails a write that makes no progress for a while. Reading is left alone: the parser and the handlers
 /// have their own ends for it.
-pub(super) struct WriteDeadline<S> {
+pub(crate) struct WriteDeadline<S> {
     stream: S,
     patience: Duration,
     stalled: Pin<Box<Sleep>>,
@@ -22,7 +22,7 @@ pub(super) struct WriteDeadline<S> {
 }
 
 impl<S> WriteDeadline<S> {
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
+    pub(crate) fn new(stream: S, patience: Duration) -> Self {
         Self { stream, patience, stalled: Box::pin(sleep(patience)), waiting: false }
     }
 

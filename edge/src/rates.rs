@@ -2,49 +2,69 @@
 
 use std::{
     hash::Hash,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     num::NonZeroU32,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
 use governor::{
     NotUntil, Quota, RateLimiter,
-    clock::{Clock, DefaultClock},
+    clock::{Clock, DefaultClock, Reference},
     middleware::{StateInformationMiddleware, StateSnapshot},
     state::keyed::DefaultKeyedStateStore,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use schemas::TenantId;
 
-use super::{config::Rates, refusal::whole_seconds};
+use crate::peer::Network;
 
 const MINUTE: Duration = Duration::from_mins(1);
+/// How often callers are forgotten whose allowance is full again.
+const PRUNE_EVERY: Duration = MINUTE;
 
-/// Routes that share an allowance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum RouteClass {
-    /// Publishing events.
-    Publish,
-    /// Commands.
-    Command,
+/// How often anybody may ask. A tenth of a minute's worth may come at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rates {
+    /// Requests a minute for each API key and class of routes; `None` for no limit.
+    pub per_key_per_minute: Option<NonZeroU32>,
+    /// Failed logins a minute for each address, all of which may come at once.
+    pub failed_logins_per_minute: NonZeroU32,
+    /// Callers remembered at once; beyond it new ones share one allowance.
+    pub max_keys: usize,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self {
+            per_key_per_minute: NonZeroU32::new(1_000),
+            failed_logins_per_minute: NonZeroU32::new(30).unwrap_or(NonZeroU32::MIN),
+            max_keys: 100_000,
+        }
+    }
 }
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Caller {
-    pub(super) tenant: TenantId,
-    pub(super) key_id: String,
-    pub(super) class: RouteClass,
+pub struct Caller {
+    /// Whose credential it is.
+    pub tenant: TenantId,
+    /// Which one.
+    pub key_id: String,
+    /// The routes that share an allowance.
+    pub class: &'static str,
 }
 
-/// The gateway's limiters.
-pub(super) struct Limiters {
-    pub(super) callers: Option<Limiter<Caller>>,
-    pub(super) failed_logins: Limiter<Network>,
+/// The limiters of one service.
+#[derive(Debug)]
+pub struct Limiters {
+    callers: Option<Limiter<Caller>>,
+    failed_logins: Limiter<Network>,
 }
 
 impl Limiters {
-    pub(super) fn new(rates: &Rates) -> Self {
+    /// Everybody's allowance is full.
+    pub fn new(rates: &Rates) -> Self {
         let tenth = |n: NonZeroU32| NonZeroU32::new(n.get() / 10).unwrap_or(NonZeroU32::MIN);
         let failed = rates.failed_logins_per_minute;
         Self {
@@ -53,28 +73,23 @@ impl Limiters {
         }
     }
 
-    /// Forgets who has its full allowance again.
-    pub(super) fn prune(&self) {
-        self.failed_logins.prune();
-        if let Some(callers) = &self.callers {
-            callers.prune();
+    /// Takes one request from the caller's allowance: what is left, or `Err` where nothing is. `Ok(None)`: no limit.
+    pub fn take(&self, caller: Caller) -> Result<Option<Allowance>, Allowance> {
+        let Some(limiter) = &self.callers else { return Ok(None) };
+        let taken = limiter.take(caller);
+        if taken.is_err() {
+            metrics::counter!("weir_rate_limited_total", "tenant_class" => "api_key").increment(1);
         }
+        taken.map(Some)
     }
-}
 
-/// An address, or for IPv6 the /64 that one host commands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Network(IpAddr);
-
-impl From<IpAddr> for Network {
-    fn from(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            v4 @ IpAddr::V4(_) => v4,
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, ..] = v6.segments();
-                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-            }
-        })
+    /// Counts a failed login against its address; `Err` where there were too many.
+    pub fn login_failed(&self, client: IpAddr) -> Result<(), Allowance> {
+        let taken = self.failed_logins.take(Network::from(client));
+        if taken.is_err() {
+            metrics::counter!("weir_rate_limited_total", "tenant_class" => "address").increment(1);
+        }
+        taken.map(|_| ())
     }
 }
 
@@ -82,16 +97,25 @@ impl From<IpAddr> for Network {
 type Store<K> = DefaultKeyedStateStore<Option<K>>;
 
 /// One allowance for each key.
-pub(super) struct Limiter<K: Hash + Eq + Clone, C: Clock = DefaultClock> {
+struct Limiter<K: Hash + Eq + Clone, C: Clock = DefaultClock> {
     inner: RateLimiter<Option<K>, Store<K>, C, StateInformationMiddleware>,
     clock: C,
+    began: C::Instant,
+    /// When callers were last forgotten, in nanoseconds since it began.
+    pruned_at: AtomicU64,
     per_minute: NonZeroU32,
     max_keys: usize,
 }
 
+impl<K: Hash + Eq + Clone, C: Clock> std::fmt::Debug for Limiter<K, C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Limiter").field("per_minute", &self.per_minute).finish_non_exhaustive()
+    }
+}
+
 /// What is left of an allowance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Allowance {
+pub struct Allowance {
     per_minute: u32,
     remaining: u32,
     /// Until the whole burst is there again; if refused, until one request is.
@@ -108,11 +132,13 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
     fn with_clock(per_minute: NonZeroU32, burst: NonZeroU32, max_keys: usize, clock: C) -> Self {
         let quota = Quota::per_minute(per_minute).allow_burst(burst);
         let inner = RateLimiter::new(quota, Store::default(), clock.clone());
-        Self { inner, clock, per_minute, max_keys }
+        let (began, pruned_at) = (clock.now(), AtomicU64::new(0));
+        Self { inner, clock, began, pruned_at, per_minute, max_keys }
     }
 
     /// Takes one from the key's allowance; `Err` if there is none.
-    pub(super) fn take(&self, key: K) -> Result<Allowance, Allowance> {
+    fn take(&self, key: K) -> Result<Allowance, Allowance> {
+        self.prune_now_and_then();
         // Full: whoever is remembered is treated like a newcomer too, until the next pruning makes room.
         let key = (self.inner.len() < self.max_keys).then_some(key);
         self.inner.check_key(&key).map(|state| self.left(&state)).map_err(|until| self.none_left(&until))
@@ -130,20 +156,26 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
         Allowance { per_minute: self.per_minute.get(), remaining: 0, wait }
     }
 
-    fn prune(&self) {
-        self.inner.retain_recent();
-        self.inner.shrink_to_fit();
+    /// Forgets who has its full allowance again: by whoever asks first after a minute.
+    fn prune_now_and_then(&self) {
+        let now = self.clock.now().duration_since(self.began).as_u64();
+        let last = self.pruned_at.load(Relaxed);
+        let due = u128::from(now.saturating_sub(last)) >= PRUNE_EVERY.as_nanos();
+        if due && self.pruned_at.compare_exchange(last, now, Relaxed, Relaxed).is_ok() {
+            self.inner.retain_recent();
+            self.inner.shrink_to_fit();
+        }
     }
 }
 
 impl Allowance {
-    /// When to come back.
-    pub(super) fn wait(&self) -> Duration {
-        self.wait
+    /// When to come back: whole seconds, at least one.
+    pub fn retry_after_s(&self) -> u64 {
+        whole_seconds(self.wait).max(1)
     }
 
     /// `RateLimit-Policy`, `RateLimit` (draft-ietf-httpapi-ratelimit-headers) and the older `X-RateLimit-*`.
-    pub(super) fn write(&self, headers: &mut HeaderMap) {
+    pub fn write(&self, headers: &mut HeaderMap) {
         let (limit, left, seconds) = (self.per_minute, self.remaining, whole_seconds(self.wait));
         for (name, value) in [
             ("ratelimit-policy", format!("\"default\";q={limit};w={}", MINUTE.as_secs())),
@@ -156,6 +188,11 @@ impl Allowance {
             headers.insert(HeaderName::from_static(name), value);
         }
     }
+}
+
+/// Seconds, rounded up.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 #[cfg(test)]
@@ -180,7 +217,7 @@ mod tests {
             limiter.take(1).expect("within the burst");
         }
         let refused = limiter.take(1).expect_err("beyond the burst");
-        assert_eq!((refused.remaining, whole_seconds(refused.wait())), (0, 1));
+        assert_eq!((refused.remaining, refused.retry_after_s()), (0, 1));
         limiter.take(2).expect("another key has its own");
         clock.advance(Duration::from_secs(1));
         limiter.take(1).expect("one came back");
@@ -188,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_what_is_full_again_is_forgotten() {
+    fn memory_is_bounded_and_what_is_full_again_is_forgotten_every_minute() {
         let (limiter, clock) = limiter(3);
         for key in 0..3 {
             limiter.take(key).expect("room");
@@ -198,10 +235,12 @@ mod tests {
         }
         limiter.take(106).expect_err("which is used up");
         assert_eq!(limiter.inner.len(), 4);
-        clock.advance(Duration::from_mins(2));
-        limiter.prune();
-        assert_eq!(limiter.inner.len(), 0);
-        limiter.take(107).expect("room again");
+        clock.advance(Duration::from_secs(59));
+        limiter.take(107).expect("the shared allowance is full again");
+        assert_eq!(limiter.inner.len(), 4, "it is not yet time");
+        clock.advance(Duration::from_secs(6));
+        limiter.take(108).expect("room again");
+        assert_eq!(limiter.inner.len(), 1, "only the newcomer is remembered");
     }
 
     #[test]
@@ -211,13 +250,5 @@ mod tests {
         assert_eq!(headers["ratelimit-policy"], "\"default\";q=100;w=60");
         assert_eq!(headers["ratelimit"], "\"default\";r=50;t=30");
         assert_eq!(headers["x-ratelimit-remaining"], "50");
-    }
-
-    #[test]
-    fn a_host_cannot_multiply_itself_within_its_network() {
-        let network = |text: &str| Network::from(text.parse::<IpAddr>().expect("an address"));
-        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:2"));
-        assert_ne!(network("2001:db8:0:1::1"), network("2001:db8::1"));
-        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
     }
 }

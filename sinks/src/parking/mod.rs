@@ -1,21 +1,41 @@
 //! Parked records: what can never be applied is kept with its reason, in the transaction that goes past it, and
-//! copied to the dead-letter topic.
+//! copied to the dead-letter topic. Later somebody decides about it: it is published anew, or given up.
+//!
+//! | status | means |
+//! |---|---|
+//! | `parked` | waits for somebody |
+//! | `replayed` | published anew; should it fail again, it is parked again, under its new offset |
+//! | `discarded` | given up, and why |
+//!
+//! A record that is published anew carries `__weir.replay.{topic,partition,offset,count}`: where it was parked, and how
+//! often it has been published anew. The count comes back with it and is kept in `replays`, so that no record goes
+//! round more than [`MAX_REPLAYS`] times.
+
+mod reading;
+mod settling;
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
+pub use reading::{ParkedKey, ParkedRecord, ParkedSummary, Selection, Status, list, show};
 use schemas::{EventId, ParkReason, TenantId, Timestamp, Topic};
-use serde_json::Value;
+pub use settling::{ParkedPlace, Settling};
 use sha2::{Digest, Sha256};
-use sqlx::{FromRow, PgConnection, PgPool};
-use uuid::Uuid;
+use sqlx::PgConnection;
 
 use crate::{
     batch::{RawRecord, TopicPartition},
     headers::{self, Headers},
     outbox::Outgoing,
     postgres::SinkConfig,
+    raw_headers::RawHeaders,
 };
+
+/// How often a record may be published anew.
+pub const MAX_REPLAYS: i16 = 3;
+/// Names of the headers that a record is published anew with begin so.
+const REPLAY_HEADERS: &str = "__weir.replay.";
+const REPLAY_COUNT: &str = "__weir.replay.count";
 
 /// Longer values are not kept, only their size and SHA-256.
 const MAX_KEPT_VALUE_BYTES: usize = 1024 * 1024;
@@ -70,7 +90,7 @@ impl Parking<'_> {
         error("stage", stage.to_owned());
         error("exception", self.reason.name().to_owned());
         error("message", self.printable_detail());
-        error("attempt", "1".to_owned());
+        error("attempt", (replays_of(&self.raw.headers) + 1).to_string());
         error("processor", stage.to_owned());
         Outgoing { from: self.partition, to: Topic::DeadLetter, key, value, headers }
     }
@@ -90,10 +110,11 @@ pub(crate) async fn write(
     let value = |p: &Parking<'_>| p.raw.value.clone().unwrap_or_default();
     sqlx::query(
         "INSERT INTO parked_record (stage, version, attempts, topic, partition, record_offset, recorded_at, tenant_id,
-                event_id, key, value, value_size, value_sha256, headers, reason, detail)
-         SELECT $1, $2, 1, a.* FROM unnest($3::text[], $4::int[], $5::bigint[], $6::timestamptz[], $7::text[],
-                $8::uuid[], $9::bytea[], $10::bytea[], $11::bigint[], $12::bytea[], $13::jsonb[], $14::text[],
-                $15::text[]) AS a
+                event_id, key, value, value_size, value_sha256, headers, reason, detail, replays)
+         SELECT $1, $2, a.replays + 1, a.* FROM unnest($3::text[], $4::int[], $5::bigint[], $6::timestamptz[],
+                $7::text[], $8::uuid[], $9::bytea[], $10::bytea[], $11::bigint[], $12::bytea[], $13::jsonb[],
+                $14::text[], $15::text[], $16::smallint[]) AS a(topic, partition, record_offset, recorded_at, tenant_id,
+                event_id, key, value, value_size, value_sha256, headers, reason, detail, replays)
          ON CONFLICT DO NOTHING",
     )
     .bind(&config.stage)
@@ -111,121 +132,40 @@ pub(crate) async fn write(
     .bind(parked.iter().map(|p| headers::to_json(&p.raw.headers.to_headers())).collect::<Vec<_>>())
     .bind(parked.iter().map(|p| p.reason.name()).collect::<Vec<_>>())
     .bind(parked.iter().map(Parking::printable_detail).collect::<Vec<_>>())
+    .bind(parked.iter().map(|p| replays_of(&p.raw.headers)).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// How often the record has been published anew, as its header says. Whoever writes to the topic may forge that: too
+/// much only keeps the record from being replayed, and too little costs no more than the three times it names.
+fn replays_of(headers: &RawHeaders) -> i16 {
+    let counts = headers.iter().filter(|(name, _)| *name == REPLAY_COUNT);
+    let count = |value: Option<&[u8]>| std::str::from_utf8(value?).ok()?.parse::<i16>().ok();
+    counts.filter_map(|(_, value)| count(value)).max().unwrap_or(0).clamp(0, MAX_REPLAYS)
+}
+
+/// The headers under which a parked record is published anew for the `count`th time: its own, and where it was parked.
+pub fn replay_headers(record: &ParkedRecord, count: i16) -> Headers {
+    let mut headers = record.headers.clone();
+    headers.retain(|(name, _)| !name.starts_with(REPLAY_HEADERS));
+    let parked = &record.summary;
+    for (name, text) in [
+        ("topic", parked.topic.clone()),
+        ("partition", parked.partition.to_string()),
+        ("offset", parked.record_offset.to_string()),
+        ("count", count.to_string()),
+    ] {
+        headers.push((format!("{REPLAY_HEADERS}{name}"), Some(text.into_bytes())));
+    }
+    headers
 }
 
 /// Postgres' timestamps end before Kafka's.
 fn storable(at: &Timestamp) -> bool {
     const LAST_SECOND: i64 = 9_224_318_015_999; // 294276-12-31
     at.timestamp() <= LAST_SECOND
-}
-
-/// A parked record, with its bytes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ParkedRecord {
-    /// What it is about, without the bytes.
-    pub summary: ParkedSummary,
-    /// The record's key.
-    pub key: Option<Vec<u8>>,
-    /// Its value; `None` for a tombstone, and above 1 MiB.
-    pub value: Option<Vec<u8>>,
-    /// SHA-256 of the value, kept or not.
-    pub value_sha256: Vec<u8>,
-    /// Its headers.
-    pub headers: Headers,
-}
-
-/// A parked record, without its bytes.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
-pub struct ParkedSummary {
-    /// The stage that could not apply it.
-    pub stage: String,
-    /// The topic's name.
-    pub topic: String,
-    /// The partition.
-    pub partition: i32,
-    /// The record's offset.
-    pub record_offset: i64,
-    /// Kafka's timestamp, if the record had one.
-    pub recorded_at: Option<Timestamp>,
-    /// Whose it is, where that could be read.
-    pub tenant_id: Option<String>,
-    /// The event's id, where it could be read.
-    pub event_id: Option<Uuid>,
-    /// Size of the value in bytes.
-    pub value_size: i64,
-    /// Why, in a word.
-    pub reason: String,
-    /// Why, in a sentence, without payload.
-    pub detail: String,
-    /// When it was parked.
-    pub parked_at: Timestamp,
-    /// `parked`, `replayed` or `discarded`.
-    pub status: String,
-    /// How often it was published anew.
-    pub replays: i16,
-}
-
-/// A record's place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParkedKey {
-    /// The stage.
-    pub stage: String,
-    /// Where the record lies.
-    pub partition: TopicPartition,
-    /// Its offset.
-    pub offset: i64,
-}
-
-/// Parked records of all tenants, last parked first; of one stage if one is named. For operators' connections.
-pub async fn list(pool: &PgPool, stage: Option<&str>, limit: u16) -> sqlx::Result<Vec<ParkedSummary>> {
-    sqlx::query_as(
-        "SELECT stage, topic, partition, record_offset, recorded_at, tenant_id, event_id, value_size, reason, detail,
-                parked_at, status, replays
-           FROM parked_record WHERE $1 IS NULL OR stage = $1
-          ORDER BY parked_at DESC, stage, topic, partition, record_offset LIMIT $2",
-    )
-    .bind(stage)
-    .bind(i64::from(limit))
-    .fetch_all(pool)
-    .await
-}
-
-/// One parked record with its bytes. For operators' connections.
-pub async fn show(pool: &PgPool, key: &ParkedKey) -> sqlx::Result<Option<ParkedRecord>> {
-    let row: Option<ParkedRow> = sqlx::query_as(
-        "SELECT stage, topic, partition, record_offset, recorded_at, tenant_id, event_id, value_size, reason, detail,
-                parked_at, status, replays, key, value, value_sha256, headers
-           FROM parked_record WHERE stage = $1 AND topic = $2 AND partition = $3 AND record_offset = $4",
-    )
-    .bind(&key.stage)
-    .bind(key.partition.topic.name())
-    .bind(key.partition.partition)
-    .bind(key.offset)
-    .fetch_optional(pool)
-    .await?;
-    row.map(ParkedRow::into_record).transpose()
-}
-
-#[derive(FromRow)]
-struct ParkedRow {
-    #[sqlx(flatten)]
-    summary: ParkedSummary,
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
-    value_sha256: Vec<u8>,
-    headers: Value,
-}
-
-impl ParkedRow {
-    fn into_record(self) -> sqlx::Result<ParkedRecord> {
-        let headers = headers::from_json(&self.headers)
-            .ok_or_else(|| sqlx::Error::Decode("headers of a parked record are malformed".into()))?;
-        let Self { summary, key, value, value_sha256, .. } = self;
-        Ok(ParkedRecord { summary, key, value, value_sha256, headers })
-    }
 }
 
 #[cfg(test)]
@@ -266,6 +206,22 @@ mod tests {
         assert_eq!(header(&copy, "__weir.errors.exception"), Some("undecodable"));
         assert_eq!(header(&copy, "__weir.errors.message"), Some("no record"));
         assert_eq!(copy.headers.len(), 1 + 9);
+    }
+
+    #[test]
+    fn the_count_of_replays_is_read_from_the_header_within_its_bounds() {
+        let count = |values: &[&[u8]]| {
+            let headers: Vec<_> = values.iter().map(|value| (REPLAY_COUNT, Some(*value))).collect();
+            let raw = RawRecord { headers: RawHeaders::copy(&headers), ..RawRecord::default() };
+            let attempt = header(&copy(&raw, ""), "__weir.errors.attempt").map(str::to_owned);
+            (replays_of(&raw.headers), attempt.expect("always told"))
+        };
+        assert_eq!(count(&[]), (0, "1".into()));
+        assert_eq!(count(&[b"2"]), (2, "3".into()));
+        for (forged, taken) in [(&b"-7"[..], 0), (b"99", 3), (b"99999999999", 0), (b"", 0), (b"\xff", 0)] {
+            assert_eq!(count(&[forged]).0, taken, "{forged:?}");
+        }
+        assert_eq!(count(&[b"3", b"0"]).0, 3, "the greatest counts");
     }
 
     #[test]

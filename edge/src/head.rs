@@ -1,0 +1,134 @@
+//! A request's head: what it may hold, and the headers that every answer carries.
+
+use axum::extract::Request;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+use schemas::problem::ProblemKind;
+use uuid::Uuid;
+
+/// Names a request in its answer, in problems and in the log.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// On every answer: nothing is stored, framed, sniffed or referred to.
+pub const ALWAYS: [(HeaderName, HeaderValue); 4] = [
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+];
+
+/// How large a head may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Header lines.
+    pub headers: usize,
+    /// Request line and headers together, in bytes.
+    pub bytes: usize,
+}
+
+impl Default for HeadLimits {
+    fn default() -> Self {
+        Self { headers: 64, bytes: 16 * 1024 }
+    }
+}
+
+impl HeadLimits {
+    /// Whether the head is within these limits and names one host; else the kind of problem and its detail. After
+    /// such an answer the connection is closed.
+    pub fn check(&self, request: &Request) -> Result<(), (ProblemKind, String)> {
+        let headers = request.headers();
+        if headers.len() > self.headers {
+            let detail = format!("there are {} headers, more than {}", headers.len(), self.headers);
+            return Err((ProblemKind::HeadersTooLarge, detail));
+        }
+        // ": " and CR LF around each.
+        let lines: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        let uri = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+        if lines + uri > self.bytes {
+            let detail = format!("request line and headers are longer than {} bytes", self.bytes);
+            return Err((ProblemKind::HeadersTooLarge, detail));
+        }
+        let hosts = headers.get_all(header::HOST).iter().count();
+        if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+            return Err((ProblemKind::InvalidRequest, "there must be one Host header".into()));
+        }
+        Ok(())
+    }
+}
+
+/// Whether the connection must be closed after the answer: the parser drops a Content-Length beside a
+/// Transfer-Encoding without a word. Who frames a body both ways may hide a second request in it, so what follows on
+/// the connection is never read (RFC 9112, section 6.1).
+pub fn may_hide_another(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING)
+}
+
+/// The caller's request id if it is 1 to 64 of `[A-Za-z0-9-]`, else a new one.
+pub fn request_id(headers: &HeaderMap) -> String {
+    let plain = |id: &&str| {
+        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
+    given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+}
+
+/// The method as a label: a stranger cannot invent values.
+pub fn known_method(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "PATCH" => "PATCH",
+        "OPTIONS" => "OPTIONS",
+        "TRACE" => "TRACE",
+        "CONNECT" => "CONNECT",
+        _ => "_OTHER",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(version: Version, headers: &[(&str, &str)], expected: Option<ProblemKind>) {
+        let mut request = Request::builder().version(version).uri("/x?y=z");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).expect("a request");
+        assert_eq!(HeadLimits::default().check(&request).err().map(|(kind, _)| kind), expected);
+    }
+
+    #[test]
+    fn heads_are_bounded_and_name_one_host() {
+        let (one, two) = (Version::HTTP_11, Version::HTTP_2);
+        check(one, &[("host", "a")], None);
+        check(one, &[], Some(ProblemKind::InvalidRequest));
+        check(Version::HTTP_10, &[], None);
+        // There the host is in the target.
+        check(two, &[], None);
+        check(one, &[("host", "a"), ("host", "b")], Some(ProblemKind::InvalidRequest));
+        check(two, &[("host", "a"), ("host", "b")], Some(ProblemKind::InvalidRequest));
+        check(one, &vec![("host", "a"); 65], Some(ProblemKind::HeadersTooLarge));
+        let limit = 16 * 1024;
+        let fitting = "x".repeat(limit - "hosta".len() - "x".len() - 8 - "/x?y=z".len());
+        check(one, &[("host", "a"), ("x", &fitting)], None);
+        check(one, &[("host", "a"), ("x", &(fitting + "x"))], Some(ProblemKind::HeadersTooLarge));
+    }
+
+    #[test]
+    fn only_plain_request_ids_are_kept() {
+        let id = |given: &str| {
+            request_id(&HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_str(given).expect("a header"))]))
+        };
+        assert_eq!(id("Job-42"), "Job-42");
+        for bad in ["", "a b", "a\tb", "<script>", "a_b", &"x".repeat(65)] {
+            let made = id(bad);
+            assert!(made != bad && Uuid::parse_str(&made).is_ok(), "{bad:?} became {made:?}");
+        }
+    }
+}

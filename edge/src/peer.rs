@@ -1,0 +1,91 @@
+//! Where a request comes from.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use http::HeaderMap;
+use ipnet::IpNet;
+
+/// Most proxies that are followed back through `X-Forwarded-For`.
+const MAX_PROXIES: usize = 16;
+
+/// The address at the other end of the connection; every request that a [`Listener`](crate::Listener) serves carries
+/// it as an extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
+impl Peer {
+    /// The peer; or, as far as the peers are known proxies, whom the last of them speaks for.
+    pub fn client(self, headers: &HeaderMap, proxies: &[IpNet]) -> IpAddr {
+        let mut client = self.0;
+        let forwarded = headers.get_all("x-forwarded-for").iter().rev();
+        let hops = forwarded.filter_map(|value| value.to_str().ok()).flat_map(|value| value.rsplit(','));
+        for hop in hops.take(MAX_PROXIES) {
+            if !is_proxy(client, proxies) {
+                break;
+            }
+            match hop.trim().parse() {
+                Ok(address) => client = address,
+                Err(_) => break,
+            }
+        }
+        client
+    }
+}
+
+/// Whether connections from there are a proxy's.
+pub fn is_proxy(peer: IpAddr, proxies: &[IpNet]) -> bool {
+    proxies.iter().any(|net| net.contains(&peer.to_canonical()))
+}
+
+/// An address, or for IPv6 the /64 that one host commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Network(IpAddr);
+
+impl From<IpAddr> for Network {
+    fn from(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            v4 @ IpAddr::V4(_) => v4,
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(peer: &str, forwarded: &[&'static str], expected: &str) {
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append("x-forwarded-for", HeaderValue::from_static(value));
+        }
+        let proxies = ["10.0.0.0/8".parse().expect("a network")];
+        let client = Peer(peer.parse().expect("an address")).client(&headers, &proxies);
+        assert_eq!(client, expected.parse::<IpAddr>().expect("an address"));
+    }
+
+    #[test]
+    fn only_known_proxies_are_believed() {
+        check("192.0.2.9", &["203.0.113.5"], "192.0.2.9");
+        check("10.1.1.1", &["203.0.113.5"], "203.0.113.5");
+        check("10.1.1.1", &["198.51.100.7, 203.0.113.5"], "203.0.113.5");
+        check("10.1.1.1", &["198.51.100.7", "203.0.113.5, 10.2.2.2"], "203.0.113.5");
+        check("10.1.1.1", &["garbage"], "10.1.1.1");
+        check("10.1.1.1", &[], "10.1.1.1");
+        check("::ffff:10.1.1.1", &["203.0.113.5"], "203.0.113.5");
+    }
+
+    #[test]
+    fn a_host_cannot_multiply_itself_within_its_network() {
+        let network = |text: &str| Network::from(text.parse::<IpAddr>().expect("an address"));
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:2"));
+        assert_ne!(network("2001:db8:0:1::1"), network("2001:db8::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+    }
+}

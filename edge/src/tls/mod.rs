@@ -1,0 +1,141 @@
+//! TLS of a listener: 1.2 or newer, HTTP/2 or HTTP/1.1 by ALPN, and a certificate that is read again when its files
+//! change.
+
+mod files;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use chrono::Utc;
+use files::Loaded;
+pub use files::{TlsError, TlsFiles};
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+    version::{TLS12, TLS13},
+};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_rustls::TlsAcceptor;
+use tracing::{error, info};
+
+/// HTTP/2 in ALPN.
+pub(crate) const H2: &[u8] = b"h2";
+const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Where the certificate of a listener is, and how often it is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// The files.
+    pub files: TlsFiles,
+    /// How often they are looked at while the listener runs.
+    pub look_every: Duration,
+}
+
+impl TlsConfig {
+    /// The certificate and its key, in PEM files.
+    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        let files = TlsFiles { certificate: certificate.into(), key: key.into() };
+        Self { files, look_every: LOOK_EVERY }
+    }
+}
+
+/// TLS as it is now.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    config: TlsConfig,
+    listener: &'static str,
+    current: Arc<Current>,
+    /// What was last read from the files, whether it could be used or not: nothing is told twice.
+    seen: Mutex<[u8; 32]>,
+    server: Arc<ServerConfig>,
+}
+
+/// The certificate that handshakes are answered with.
+#[derive(Debug)]
+struct Current(ArcSwap<CertifiedKey>);
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+impl Tls {
+    /// Reads the files; fails where a client could not use what is in them.
+    pub(crate) fn load(config: TlsConfig, listener: &'static str) -> Result<Self, TlsError> {
+        let Loaded { key, expires_at, digest } = config.files.load(Utc::now())?;
+        let current = Arc::new(Current(ArcSwap::from_pointee(key)));
+        let mut server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .expect("the provider has cipher suites for both versions")
+            .with_no_client_auth()
+            .with_cert_resolver(current.clone());
+        server.alpn_protocols = vec![H2.to_vec(), HTTP_1_1.to_vec()];
+        tell_expiry(listener, expires_at);
+        Ok(Self { config, listener, current, seen: Mutex::new(digest), server: Arc::new(server) })
+    }
+
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.server))
+    }
+
+    /// Looks at the files for ever. A pair that cannot be used is told and changes nothing.
+    pub(crate) async fn follow(self: Arc<Self>) {
+        let mut ticks = interval(self.config.look_every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let tls = Arc::clone(&self);
+            if let Err(error) = tokio::task::spawn_blocking(move || tls.look()).await {
+                error!(%error, "looking at the certificate failed");
+            }
+        }
+    }
+
+    fn look(&self) {
+        let (digest, loaded) = self.config.files.look(Utc::now());
+        {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if *seen == digest {
+                return;
+            }
+            *seen = digest;
+        }
+        let outcome = match loaded {
+            Ok(Loaded { key, expires_at, .. }) => {
+                self.current.0.store(Arc::new(key));
+                tell_expiry(self.listener, expires_at);
+                info!(listener = self.listener, "the certificate has changed and is in use");
+                "used"
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                error!(
+                    listener = self.listener,
+                    error, "the certificate has changed and cannot be used; the one before stays"
+                );
+                "refused"
+            }
+        };
+        metrics::counter!("weir_tls_certificate_reloads_total", "listener" => self.listener, "outcome" => outcome)
+            .increment(1);
+    }
+}
+
+/// An alert asks how long the certificate is good for.
+fn tell_expiry(listener: &'static str, expires_at: i64) {
+    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^53")]
+    metrics::gauge!("weir_tls_certificate_expires_timestamp_seconds", "listener" => listener)
+        .set(expires_at as f64);
+}

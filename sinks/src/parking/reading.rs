@@ -1,0 +1,205 @@
+//! Parked records as operators see them: those of all tenants.
+
+use schemas::{Timestamp, Topic};
+use serde_json::Value;
+use sqlx::{Arguments, FromRow, PgPool, error::BoxDynError, postgres::PgArguments};
+use uuid::Uuid;
+
+use crate::{
+    batch::TopicPartition,
+    headers::{self, Headers},
+};
+
+/// What was decided about a parked record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Nothing yet.
+    Parked,
+    /// It was published anew.
+    Replayed,
+    /// It was given up.
+    Discarded,
+}
+
+impl Status {
+    /// The status in `parked_record`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Parked => "parked",
+            Self::Replayed => "replayed",
+            Self::Discarded => "discarded",
+        }
+    }
+}
+
+/// Which parked records are meant; what is not said does not constrain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// The stage that parked them.
+    pub stage: Option<String>,
+    /// The topic.
+    pub topic: Option<Topic>,
+    /// The partition.
+    pub partition: Option<i32>,
+    /// The offset.
+    pub offset: Option<i64>,
+    /// Why they were parked, in a word.
+    pub reason: Option<String>,
+    /// Whose they are, where that could be read.
+    pub tenant: Option<String>,
+    /// Parked then or later.
+    pub since: Option<Timestamp>,
+}
+
+/// The condition of a [`Selection`]: parameters 1 to 7, then the statuses.
+macro_rules! selected {
+    () => {
+        "($1::text IS NULL OR stage = $1) AND ($2::text IS NULL OR topic = $2)
+         AND ($3::int IS NULL OR partition = $3) AND ($4::bigint IS NULL OR record_offset = $4)
+         AND ($5::text IS NULL OR reason = $5) AND ($6::text IS NULL OR tenant_id = $6)
+         AND ($7::timestamptz IS NULL OR parked_at >= $7) AND status = ANY($8::text[])"
+    };
+}
+pub(super) use selected;
+
+impl Selection {
+    /// The parameters of `selected!`.
+    pub(super) fn arguments(&self, statuses: &[Status]) -> sqlx::Result<PgArguments> {
+        let mut arguments = PgArguments::default();
+        let mut add = || -> Result<(), BoxDynError> {
+            arguments.add(self.stage.as_deref())?;
+            arguments.add(self.topic.map(Topic::name))?;
+            arguments.add(self.partition)?;
+            arguments.add(self.offset)?;
+            arguments.add(self.reason.as_deref())?;
+            arguments.add(self.tenant.as_deref())?;
+            arguments.add(self.since)?;
+            arguments.add(statuses.iter().map(|status| status.name()).collect::<Vec<_>>())
+        };
+        add().map_err(sqlx::Error::Encode)?;
+        Ok(arguments)
+    }
+}
+
+/// A parked record, with its bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParkedRecord {
+    /// What it is about, without the bytes.
+    pub summary: ParkedSummary,
+    /// The record's key.
+    pub key: Option<Vec<u8>>,
+    /// Its value; `None` for a tombstone, and above 1 MiB.
+    pub value: Option<Vec<u8>>,
+    /// SHA-256 of the value, kept or not.
+    pub value_sha256: Vec<u8>,
+    /// Its headers.
+    pub headers: Headers,
+}
+
+/// A parked record, without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct ParkedSummary {
+    /// The stage that could not apply it.
+    pub stage: String,
+    /// The topic's name.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The record's offset.
+    pub record_offset: i64,
+    /// Kafka's timestamp, if the record had one.
+    pub recorded_at: Option<Timestamp>,
+    /// Whose it is, where that could be read.
+    pub tenant_id: Option<String>,
+    /// The event's id, where it could be read.
+    pub event_id: Option<Uuid>,
+    /// Size of the value in bytes.
+    pub value_size: i64,
+    /// Why, in a word.
+    pub reason: String,
+    /// Why, in a sentence, without payload.
+    pub detail: String,
+    /// When it was parked.
+    pub parked_at: Timestamp,
+    /// `parked`, `replayed` or `discarded`.
+    pub status: String,
+    /// How often it was published anew, counting what it was a replay of.
+    pub replays: i16,
+    /// Who decided about it.
+    pub settled_by: Option<String>,
+    /// When.
+    pub settled_at: Option<Timestamp>,
+    /// Why, where it was given up.
+    pub settled_reason: Option<String>,
+}
+
+impl ParkedSummary {
+    /// Whether the value was too long to be kept.
+    pub fn value_was_left_out(&self) -> bool {
+        usize::try_from(self.value_size).is_ok_and(|size| size > super::MAX_KEPT_VALUE_BYTES)
+    }
+}
+
+/// A record's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedKey {
+    /// The stage.
+    pub stage: String,
+    /// Where the record lies.
+    pub partition: TopicPartition,
+    /// Its offset.
+    pub offset: i64,
+}
+
+/// Parked records of all tenants, last parked first. For operators' connections.
+pub async fn list(
+    pool: &PgPool,
+    selection: &Selection,
+    (statuses, limit): (&[Status], u16),
+) -> sqlx::Result<Vec<ParkedSummary>> {
+    let mut arguments = selection.arguments(statuses)?;
+    arguments.add(i64::from(limit)).map_err(sqlx::Error::Encode)?;
+    let sql = concat!(
+        "SELECT stage, topic, partition, record_offset, recorded_at, tenant_id, event_id, value_size, reason, detail,
+                parked_at, status, replays, settled_by, settled_at, settled_reason
+           FROM parked_record WHERE ",
+        selected!(),
+        " ORDER BY parked_at DESC, stage, topic, partition, record_offset LIMIT $9"
+    );
+    sqlx::query_as_with(sql, arguments).fetch_all(pool).await
+}
+
+/// One parked record with its bytes. For operators' connections.
+pub async fn show(pool: &PgPool, key: &ParkedKey) -> sqlx::Result<Option<ParkedRecord>> {
+    let row: Option<ParkedRow> = sqlx::query_as(
+        "SELECT stage, topic, partition, record_offset, recorded_at, tenant_id, event_id, value_size, reason, detail,
+                parked_at, status, replays, settled_by, settled_at, settled_reason, key, value, value_sha256, headers
+           FROM parked_record WHERE stage = $1 AND topic = $2 AND partition = $3 AND record_offset = $4",
+    )
+    .bind(&key.stage)
+    .bind(key.partition.topic.name())
+    .bind(key.partition.partition)
+    .bind(key.offset)
+    .fetch_optional(pool)
+    .await?;
+    row.map(ParkedRow::into_record).transpose()
+}
+
+#[derive(FromRow)]
+pub(super) struct ParkedRow {
+    #[sqlx(flatten)]
+    summary: ParkedSummary,
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    value_sha256: Vec<u8>,
+    headers: Value,
+}
+
+impl ParkedRow {
+    pub(super) fn into_record(self) -> sqlx::Result<ParkedRecord> {
+        let headers = headers::from_json(&self.headers)
+            .ok_or_else(|| sqlx::Error::Decode("headers of a parked record are malformed".into()))?;
+        let Self { summary, key, value, value_sha256, .. } = self;
+        Ok(ParkedRecord { summary, key, value, value_sha256, headers })
+    }
+}

@@ -1,0 +1,133 @@
+//! What operators decide about positions, as events of the audit log.
+
+use schemas::{
+    Envelope, Event, EventId, Source, TenantId, Timestamp, Topic,
+    codec::{Framing, encode},
+    events::{Activity, ActivityKind, Actor, ActorKind, Outcome, OutcomeStatus, Resource},
+};
+use sqlx::PgConnection;
+
+use super::PositionChange;
+use crate::outbox::{self, Outgoing};
+
+/// Longest reason that goes into an event; the gap keeps all of it.
+const MAX_MESSAGE_CHARS: usize = 1_000;
+
+/// Who decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// Their name, for people.
+    pub name: String,
+    /// In whose audit log the decision is kept.
+    pub tenant: TenantId,
+}
+
+/// A decision that was taken.
+pub(super) struct Decision<'a> {
+    pub(super) change: &'a PositionChange,
+    pub(super) by: &'a Operator,
+    /// In a word, as the audit log lists it.
+    pub(super) action: &'static str,
+    /// What it means, and why.
+    pub(super) message: String,
+    pub(super) at: Timestamp,
+}
+
+impl Decision<'_> {
+    /// Puts the event into the outbox, in the transaction that carries the decision out and holds the lock of the
+    /// position's row. The stage's relay publishes it.
+    pub(super) async fn announce(self, tx: &mut PgConnection) -> sqlx::Result<()> {
+        let number: i64 = sqlx::query_scalar(
+            "UPDATE stage_position SET outbox_next = outbox_next + 1
+              WHERE stage = $1 AND topic = $2 AND partition = $3 RETURNING outbox_next - 1",
+        )
+        .bind(&self.change.stage)
+        .bind(self.change.partition.topic.name())
+        .bind(self.change.partition.partition)
+        .fetch_one(&mut *tx)
+        .await?;
+        let encoded = encode(&self.envelope(number), &Framing::SingleObject);
+        let headers = encoded.headers.into_iter().map(|(name, value)| (name.to_owned(), Some(value)));
+        let outgoing = Outgoing {
+            from: self.change.partition,
+            to: Topic::Activity,
+            key: Some(encoded.key),
+            value: Some(encoded.value),
+            headers: headers.collect(),
+        };
+        outbox::write(tx, &self.change.stage, &[(number, outgoing)]).await
+    }
+
+    fn envelope(&self, number: i64) -> Envelope {
+        let PositionChange { stage, partition } = self.change;
+        let place = format!("{stage}/{}/{}", partition.topic, partition.partition);
+        // The number is taken once, and the time tells databases apart that were made anew.
+        let content = format!("{place}#{number}@{}", self.at.timestamp_micros());
+        let clean = |text: &str, longest: usize| -> String {
+            text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(longest).collect()
+        };
+        Envelope {
+            id: EventId::derived(&self.by.tenant, "weir.stage", content.as_bytes()),
+            tenant: self.by.tenant.clone(),
+            source: Source::new("/weir/stage").expect("a URI reference"),
+            subject: Some(place.clone()),
+            occurred_at: self.at,
+            skewed: false,
+            correlation_id: None,
+            causation_id: None,
+            trace: None,
+            event: Event::Activity(Activity {
+                kind: ActivityKind::ApiCalled,
+                action: self.action.to_owned(),
+                service: Some("weir".to_owned()),
+                actor: Actor { kind: ActorKind::User, id: clean(&self.by.name, 200), ..Actor::default() },
+                resources: vec![Resource {
+                    kind: Some("weir.stage_partition".to_owned()),
+                    id: place,
+                    ..Resource::default()
+                }],
+                outcome: Outcome {
+                    status: OutcomeStatus::Success,
+                    code: None,
+                    message: Some(clean(&self.message, MAX_MESSAGE_CHARS)),
+                },
+                read_only: Some(false),
+                request_id: None,
+            }),
+            native: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::codec::{Decoded, Incoming, NoRegistry, decode};
+
+    use super::*;
+    use crate::batch::TopicPartition;
+
+    #[test]
+    fn a_decision_is_an_event_that_every_stage_can_read() {
+        let partition = TopicPartition { topic: Topic::Usage, partition: 3 };
+        let change = PositionChange { stage: "audit".into(), partition };
+        let by = Operator { name: "ada\n\0".repeat(500), tenant: TenantId::new("acme").expect("valid") };
+        let message = "\0".repeat(5_000);
+        let at = Timestamp::from_timestamp(1_780_000_000, 123_000).expect("a time");
+        let decision = Decision { change: &change, by: &by, action: "AcceptGap", message, at };
+        let (first, second) = (decision.envelope(7), decision.envelope(8));
+        assert_ne!(first.id, second.id);
+        let encoded = encode(&first, &Framing::SingleObject);
+        let headers: Vec<_> =
+            encoded.headers.iter().map(|(name, value)| (*name, Some(value.as_slice()))).collect();
+        let incoming = Incoming {
+            topic: Topic::Activity,
+            key: Some(&encoded.key),
+            value: Some(&encoded.value),
+            headers: &headers,
+            timestamp_ms: at.timestamp_millis(),
+        };
+        let decoded = decode(&incoming, &NoRegistry).expect("it is not parked");
+        let Decoded::Event(event) = decoded else { panic!("an event") };
+        assert_eq!(*event, first);
+    }
+}

@@ -1,0 +1,97 @@
+//! The command beside a running stage, and events of one's own.
+
+use std::process::{Command, Output, Stdio};
+
+use schemas::Topic;
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::support::site::Site;
+
+pub(super) const WAITING: &str =
+    "SELECT coalesce(sum(parked - replayed - discarded), 0)::bigint FROM stage_position";
+pub(super) const STANDS_PARKED: &str = "SELECT count(*) FROM parked_record WHERE status = 'parked'";
+
+/// What the stages derive from the topics.
+const READ_MODELS: [&str; 7] = [
+    "audit_entry",
+    "risk_signal",
+    "risk_exposure",
+    "entity_risk",
+    "incident",
+    "change_fact",
+    "change_review",
+];
+
+impl Site {
+    /// `weir dead-letter ..` beside this site's servers.
+    pub(super) fn dead_letter(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir-under-test"));
+        command
+            .arg("dead-letter")
+            .args(args)
+            .env("KAFKA_BOOTSTRAP_SERVERS", &self.endpoints.kafka)
+            .env("DATABASE_URL", &self.endpoints.database_url)
+            .env("WEIR_HOME", self.home())
+            .env("USER", "ada")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs it to the end.
+    pub(super) async fn run_dead_letter(&self, args: &[&str]) -> Output {
+        let mut command = self.dead_letter(args);
+        tokio::task::spawn_blocking(move || command.output().expect("the command starts"))
+            .await
+            .expect("no panic")
+    }
+
+    /// Its answer as JSON, and whether it ended well.
+    pub(super) async fn decide(&self, args: &[&str]) -> (Value, bool) {
+        let output = self.run_dead_letter(&[args, &["--output", "json"]].concat()).await;
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let answer =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?}: {error} in {text}{said}"));
+        (answer, output.status.success())
+    }
+
+    /// A sign-in of somebody, as JSON in binary mode, on partition 0.
+    pub(super) async fn send_event(&self, id: &str, actor: &str) {
+        let data = serde_json::json!({
+            "action": "SignIn", "actor": { "id": actor }, "outcome": { "status": "Success" },
+        });
+        let headers = [
+            ("ce_specversion", "1.0"),
+            ("ce_id", id),
+            ("ce_source", "/test"),
+            ("ce_type", "io.weir.activity.signed_in.v1"),
+            ("ce_time", "2026-01-05T08:00:00Z"),
+            ("ce_tenantid", "acme"),
+            ("content-type", "application/json"),
+        ];
+        self.send_raw(Topic::Activity, Some(data.to_string().as_bytes()), &headers).await;
+    }
+}
+
+/// What the stages have made of the topics, without where each record lay.
+pub(super) async fn read_models(url: &str) -> Vec<(&'static str, Vec<String>)> {
+    let mut connection = PgConnection::connect(url).await.expect("Postgres answers");
+    let mut models = Vec::new();
+    for table in READ_MODELS {
+        let row = "(to_jsonb(t) - 'topic' - 'partition' - 'record_offset')::text";
+        let sql = format!("SELECT {row} FROM {table} AS t ORDER BY {row} COLLATE \"C\"");
+        let rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.expect("rows");
+        models.push((table, rows));
+    }
+    models
+}
+
+/// Runs statements as the database's owner.
+pub(super) async fn execute(url: &str, sql: String) {
+    let mut connection = PgConnection::connect(url).await.expect("Postgres answers");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("done");
+}

@@ -1,0 +1,89 @@
+//! A flood of records that cannot be applied: its partition stops before all of them are parked, others go on, and an
+//! operator decides.
+
+use std::{process::Command, time::Duration};
+
+use schemas::Topic;
+use serde_json::Value;
+
+use super::fixture::{STANDS_PARKED, execute};
+use crate::support::site::Site;
+
+const ROWS: &str = "SELECT count(*) FROM audit_entry";
+const HALTED: &str = "SELECT count(*) FROM stage_position WHERE halted IS NOT NULL";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_poison_halts_its_partition_until_somebody_resumes_it() {
+    let site = Site::new().await;
+    for _ in 0..150 {
+        site.send_raw(Topic::Activity, Some(b"poison"), &[]).await;
+    }
+    site.publish(1, "acme", 1_000).await;
+    let stage = site.run(1);
+    site.await_count(HALTED, 1).await;
+    assert_eq!(site.count(STANDS_PARKED).await, 100, "not one more");
+    // The others are not held up.
+    let audit = loop {
+        let (lag, ended_well) = weir(&site, &["lag", "--stage", "audit", "--output", "json"]).await;
+        assert!(ended_well, "{lag}");
+        let audit = serde_json::from_str::<Value>(&lag).expect("JSON")["stages"][0].take();
+        if partitions(&audit).iter().filter(|at| at["lag"] != 0).count() == 1 {
+            break audit;
+        }
+    };
+    assert_eq!((&audit["state"], &audit["waiting"]), (&"halted".into(), &100.into()));
+    let halted: Vec<_> = partitions(&audit).iter().filter(|at| !at["halted"].is_null()).collect();
+    assert_eq!(halted.len(), 1, "{audit}");
+    let expected = serde_json::json!([Topic::Activity.name(), 0, "parking_limit", 100]);
+    let found = ["topic", "partition", "halted", "position"].map(|field| halted[0][field].clone());
+    assert_eq!(Value::from(found.to_vec()), expected);
+    let before = site.count(ROWS).await;
+    assert!(before > 500, "{before} of 1,000 events lie on other partitions");
+
+    let place = ["audit", "--topic", Topic::Activity.name(), "--partition", "0"];
+    let (_, ended_well) = weir(&site, &[&["stage", "resume"], &place[..]].concat()).await;
+    assert!(ended_well);
+    site.await_count(STANDS_PARKED, 150).await;
+    // What was decided is an event of its own.
+    site.await_count(ROWS, 1_000 + 1).await;
+    site.await_count("SELECT count(*) FROM audit_entry WHERE action = 'ResumePartition'", 1).await;
+    let (_, ended_well) = weir(&site, &[&["stage", "resume"], &place[..]].concat()).await;
+    assert!(!ended_well, "it is not halted any more");
+    stage.stop().await;
+}
+
+/// A late migration heals a stage by itself, and meanwhile everybody can see what is wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_table_is_named_until_it_is_there() {
+    let site = Site::new().await;
+    execute(&site.endpoints.database_url, "ALTER TABLE audit_entry RENAME TO elsewhere".into()).await;
+    site.publish(1, "acme", 200).await;
+    let stage = site.run(1);
+    let named = "SELECT count(*) FROM stage_position WHERE halted LIKE 'misconfigured: %audit_entry%42P01%'";
+    let halted = async || site.count(named).await;
+    while halted().await == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    execute(&site.endpoints.database_url, "ALTER TABLE elsewhere RENAME TO audit_entry".into()).await;
+    site.await_count(ROWS, 200).await;
+    site.await_count(HALTED, 0).await;
+    assert_eq!(site.count(STANDS_PARKED).await, 0, "nobody's record is to blame");
+    stage.stop().await;
+}
+
+fn partitions(stage: &Value) -> &[Value] {
+    stage["partitions"].as_array().expect("partitions")
+}
+
+/// What a command prints, and whether it ended well.
+async fn weir(site: &Site, args: &[&str]) -> (String, bool) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir-under-test"));
+    command
+        .args(args)
+        .env("KAFKA_BOOTSTRAP_SERVERS", &site.endpoints.kafka)
+        .env("DATABASE_URL", &site.endpoints.database_url)
+        .env("WEIR_HOME", site.home());
+    let output =
+        tokio::task::spawn_blocking(move || command.output().expect("started")).await.expect("no panic");
+    (String::from_utf8(output.stdout).expect("UTF-8"), output.status.success())
+}

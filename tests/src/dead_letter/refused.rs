@@ -1,0 +1,140 @@
+//! Causes that stay: a record goes round three times at most, and is given up.
+
+use std::time::Duration;
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
+    producer::{FutureProducer, FutureRecord},
+};
+use schemas::Topic;
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+
+use super::fixture::{STANDS_PARKED, WAITING};
+use crate::support::site::Site;
+
+const ID: &str = "0192f0c1-2345-7abc-8def-0123456789ab";
+const HOSTILE: &str = "\u{1b}[2J\u{9b}31m\u{202e}gpj";
+
+/// The first refusal begins with that word.
+fn refused_for(answer: &Value, word: &str) -> bool {
+    answer["refused"][0]["why"].as_str().is_some_and(|why| why.starts_with(word))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_fails_again_goes_round_three_times_and_is_given_up() {
+    let site = Site::new().await;
+    let stage = site.run(1);
+    site.send_event(ID, "ada@example.com").await;
+    site.send_event(ID, &format!("eve@example.com{HOSTILE}")).await;
+    let first = parked_with(&site, "duplicate_id_conflict", 0).await;
+    let replay = ["replay", "--reason", "duplicate_id_conflict"];
+    for round in 1..=3 {
+        let (done, _) = site.decide(&replay).await;
+        assert_eq!((&done["replayed"], &done["refusals"]), (&1.into(), &0.into()), "round {round}: {done}");
+        let again = parked_with(&site, "duplicate_id_conflict", round).await;
+        assert!(again > first, "under its new offset");
+        assert_eq!((site.count(WAITING).await, site.count(STANDS_PARKED).await), (1, 1));
+    }
+    let (fourth, ended_well) = site.decide(&replay).await;
+    assert!(!ended_well && refused_for(&fourth, "replay_limit"), "{fourth}");
+    assert_eq!(site.count("SELECT count(*) FROM audit_entry").await, 1);
+    it_is_shown_safely(&site, first).await;
+
+    let refused = site.run_dead_letter(&["discard", "--reason", "no use"]).await;
+    assert!(!refused.status.success(), "nothing said is not everything");
+    let discard = ["discard", "--parked-as", "duplicate_id_conflict", "--reason", "no use"];
+    assert_eq!(site.decide(&[&discard[..], &["--dry-run"]].concat()).await.0["discarded"], 1);
+    assert_eq!(site.decide(&discard).await.0["discarded"], 1);
+    assert_eq!(site.decide(&discard).await.0["discarded"], 0, "nothing is left");
+    assert_eq!(site.count(WAITING).await, 0);
+    let (listed, _) = site.decide(&["list", "--status", "discarded"]).await;
+    assert_eq!((&listed[0]["settled_by"], &listed[0]["settled_reason"]), (&"ada".into(), &"no use".into()));
+    assert_eq!(site.decide(&["list", "--status", "replayed"]).await.0.as_array().map(Vec::len), Some(3));
+    stage.stop().await;
+}
+
+/// No byte of the record reaches the terminal as it is.
+async fn it_is_shown_safely(site: &Site, offset: i64) {
+    let (offset, topic) = (offset.to_string(), Topic::Activity.name());
+    let at = ["show", "audit", "--topic", topic, "--partition", "0", "--offset", &offset];
+    for args in [&at[..], &[&at[..], &["--output", "json"]].concat(), &["list"]] {
+        let output = site.run_dead_letter(args).await;
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(output.status.success(), "{args:?}");
+        let steers = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!text.contains(steers), "{args:?}: {text:?}");
+        assert!(text.contains("duplicate_id_conflict"), "{text}");
+    }
+    let (shown, _) = site.decide(&at).await;
+    let value: Value = serde_json::from_str(shown["value"].as_str().expect("text")).expect("as it was sent");
+    assert_eq!(value["actor"]["id"], format!("eve@example.com{HOSTILE}"));
+}
+
+/// Values above 1 MiB are not kept: they are read from the topic, as long as it holds them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_was_not_kept_is_read_from_the_topic_or_refused_by_name() {
+    let site = Site::new().await;
+    let stage = site.run(1);
+    send_zeros(&site, 1024 * 1024 + 1).await;
+    parked_with(&site, "too_large", 0).await;
+    let (done, ended_well) = site.decide(&["replay", "--reason", "too_large"]).await;
+    assert!(ended_well && done["replayed"] == 1, "{done}");
+    let offset = parked_with(&site, "too_large", 1).await;
+    let same = "SELECT count(DISTINCT (value_sha256, value_size)) FROM parked_record";
+    assert_eq!((site.count(same).await, site.count("SELECT count(*) FROM parked_record").await), (1, 2));
+
+    forget_records(&site, offset + 1).await;
+    let (gone, ended_well) = site.decide(&["replay", "--reason", "too_large"]).await;
+    assert!(!ended_well && refused_for(&gone, "value_gone"), "{gone}");
+    assert_eq!(site.count(WAITING).await, 1, "it still waits");
+    stage.stop().await;
+}
+
+/// Waits until a record stands parked for that reason after so many replays; its offset.
+async fn parked_with(site: &Site, reason: &str, replays: i16) -> i64 {
+    let mut connection = PgConnection::connect(&site.endpoints.database_url).await.expect("Postgres answers");
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+    loop {
+        let found: Option<i64> = sqlx::query_scalar(
+            "SELECT record_offset FROM parked_record WHERE status = 'parked' AND reason = $1 AND replays = $2",
+        )
+        .bind(reason)
+        .bind(replays)
+        .fetch_optional(&mut connection)
+        .await
+        .expect("read");
+        if let Some(offset) = found {
+            return offset;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "nothing is parked for {reason} after {replays} replays"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn send_zeros(site: &Site, bytes: usize) {
+    let producer: FutureProducer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &site.endpoints.kafka)
+        .set("message.max.bytes", "4000000")
+        .set("compression.type", "zstd")
+        .create()
+        .expect("a producer");
+    let value = vec![0; bytes];
+    let record = FutureRecord::<str, [u8]>::to(Topic::Activity.name()).partition(0).payload(&value);
+    producer.send(record, Duration::from_secs(5)).await.expect("acknowledged");
+}
+
+async fn forget_records(site: &Site, before: i64) {
+    let mut config = rdkafka::ClientConfig::new();
+    let admin: AdminClient<DefaultClientContext> =
+        config.set("bootstrap.servers", &site.endpoints.kafka).create().expect("a client");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(Topic::Activity.name(), 0, Offset::Offset(before)).expect("valid");
+    let left = admin.delete_records(&list, &AdminOptions::new()).await.expect("deleted");
+    left.elements()[0].error().expect("deleted");
+}

@@ -1,0 +1,91 @@
+//! Notices a producer's transaction that does not end: readers of committed records get nothing from behind it.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use sinks::TopicPartition;
+
+/// How long a transaction may hold a partition back. Producers' own limit is a minute by default, and then the broker
+/// ends it: what takes longer was set up so, or hangs.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How far a partition's log goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ends {
+    pub(crate) at: TopicPartition,
+    /// Where the oldest open transaction begins, or else the end.
+    pub(crate) stable: i64,
+    /// The end.
+    pub(crate) high: i64,
+}
+
+/// Watches the partitions of one consumer.
+#[derive(Debug, Default)]
+pub(crate) struct HeldBack {
+    /// Since when, and where, a partition is held back; and whether that was told.
+    since: BTreeMap<TopicPartition, (Instant, i64)>,
+    told: BTreeMap<TopicPartition, i64>,
+}
+
+impl HeldBack {
+    /// Takes how far the logs go. Answers how many partitions are held back for too long, and those of them that were
+    /// not before.
+    pub(crate) fn observe(&mut self, ends: &[Ends], now: Instant) -> (usize, Vec<Ends>) {
+        let before = std::mem::take(&mut self.since);
+        let told = std::mem::take(&mut self.told);
+        let mut news = Vec::new();
+        for held in ends.iter().filter(|ends| ends.stable < ends.high) {
+            let since = match before.get(&held.at) {
+                Some((since, stable)) if *stable == held.stable => *since,
+                _ => now,
+            };
+            self.since.insert(held.at, (since, held.stable));
+            if now.duration_since(since) < PATIENCE {
+                continue;
+            }
+            if told.get(&held.at) != Some(&held.stable) {
+                news.push(*held);
+            }
+            self.told.insert(held.at, held.stable);
+        }
+        (self.told.len(), news)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::Topic;
+
+    use super::*;
+
+    /// Observes (seconds, stable, high) of one partition, beside one whose transactions end; how many are held back
+    /// each time, and how often that was news.
+    fn check(observations: &[(u64, i64, i64)], held: &[usize], news: usize) {
+        let (began, mut watch) = (Instant::now(), HeldBack::default());
+        let mut told = 0;
+        let mut counts = Vec::new();
+        for (seconds, stable, high) in observations {
+            let of = |partition| TopicPartition { topic: Topic::Usage, partition };
+            let moving = i64::try_from(*seconds).expect("a few seconds");
+            let ends = [
+                Ends { at: of(0), stable: *stable, high: *high },
+                Ends { at: of(1), stable: moving, high: moving + 5 },
+            ];
+            let (count, new) = watch.observe(&ends, began + Duration::from_secs(*seconds));
+            counts.push(count);
+            told += new.len();
+        }
+        assert_eq!((counts.as_slice(), told), (held, news), "{observations:?}");
+    }
+
+    #[test]
+    fn a_transaction_that_is_open_for_a_minute_is_told_once() {
+        check(&[(0, 5, 9), (30, 5, 9), (59, 5, 12)], &[0, 0, 0], 0);
+        check(&[(0, 5, 9), (60, 5, 9), (65, 5, 12), (70, 12, 12)], &[0, 1, 1, 0], 1);
+        // Another one, at the same place in the queue: told anew once it has taken as long.
+        check(&[(0, 5, 9), (60, 5, 9), (65, 9, 20), (120, 9, 20), (125, 9, 20)], &[0, 1, 0, 0, 1], 2);
+        check(&[(0, 9, 9), (90, 9, 9)], &[0, 0], 0);
+    }
+}
