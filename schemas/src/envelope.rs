@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
+use bytestring::ByteString;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -197,8 +198,8 @@ impl Source {
 pub struct Native {
     /// The format's name, one of [`native_format`] or the publisher's own.
     pub format: String,
-    /// The record's text, byte for byte.
-    pub record: String,
+    /// The record's text, byte for byte; copies share its memory.
+    pub record: ByteString,
 }
 
 /// Names of the native formats that Weir knows.

@@ -7,20 +7,25 @@ use std::{io, sync::LazyLock};
 
 use zstd::{
     bulk,
-    dict::{DecoderDictionary, EncoderDictionary},
-    zstd_safe,
+    dict::DecoderDictionary,
+    zstd_safe::{self, CParameter},
 };
 
 /// The largest record that is decompressed, in bytes; a larger one was not written by us.
 pub const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 /// zstd's fastest level of the usual ones: with a dictionary, higher ones gain little on records of 2 KB.
 const LEVEL: i32 = 1;
+/// Shortest match that is looked for, in bytes: what records share is keys and whole values.
+const MIN_MATCH: u32 = 7;
 /// The dictionary that new records are compressed with: the last one.
-pub const CURRENT: i16 = 2;
+pub const CURRENT: i16 = 3;
 
 /// Every dictionary, number 1 first; the example `train_dictionary` of the crate `tests` makes them.
-pub const DICTIONARIES: [&[u8]; 2] =
-    [include_bytes!("../dictionaries/1.zdict"), include_bytes!("../dictionaries/2.zdict")];
+pub const DICTIONARIES: [&[u8]; 3] = [
+    include_bytes!("../dictionaries/1.zdict"),
+    include_bytes!("../dictionaries/2.zdict"),
+    include_bytes!("../dictionaries/3.zdict"),
+];
 
 /// Why a stored record cannot be read back.
 #[derive(Debug, thiserror::Error)]
@@ -36,32 +41,35 @@ pub enum CompressError {
     Zstd(#[from] io::Error),
 }
 
-static ENCODER: LazyLock<EncoderDictionary<'static>> =
-    LazyLock::new(|| EncoderDictionary::copy(DICTIONARIES.last().copied().unwrap_or_default(), LEVEL));
 static DECODERS: LazyLock<Vec<DecoderDictionary<'static>>> =
     LazyLock::new(|| DICTIONARIES.iter().map(|bytes| DecoderDictionary::copy(bytes)).collect());
 
 /// Compresses records with the current dictionary, reusing its memory.
 pub struct Compressor {
     zstd: bulk::Compressor<'static>,
+    record: Vec<u8>,
     frame: Vec<u8>,
 }
 
 impl Compressor {
     /// A compressor with the dictionary [`CURRENT`].
     pub fn new() -> Result<Self, CompressError> {
-        let mut zstd = bulk::Compressor::with_prepared_dictionary(&ENCODER)?;
+        let newest = DICTIONARIES.last().copied().unwrap_or_default();
+        let mut zstd = bulk::Compressor::with_dictionary(LEVEL, newest)?;
+        zstd.set_parameter(CParameter::MinMatch(MIN_MATCH))?;
         // The column beside the record says which dictionary it was.
         zstd.include_dictid(false)?;
         zstd.include_checksum(false)?;
-        Ok(Self { zstd, frame: Vec::new() })
+        Ok(Self { zstd, record: Vec::new(), frame: Vec::new() })
     }
 
-    /// The record as one frame, valid until the next call.
-    pub fn compress(&mut self, record: &[u8]) -> Result<&[u8], CompressError> {
+    /// The record that `write` appends as one frame, valid until the next call.
+    pub fn compress(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<&[u8], CompressError> {
+        self.record.clear();
+        write(&mut self.record);
         self.frame.clear();
-        self.frame.reserve(zstd_safe::compress_bound(record.len()));
-        self.zstd.compress_to_buffer(record, &mut self.frame)?;
+        self.frame.reserve(zstd_safe::compress_bound(self.record.len()));
+        self.zstd.compress_to_buffer(&self.record, &mut self.frame)?;
         Ok(&self.frame)
     }
 }
@@ -92,8 +100,12 @@ mod tests {
 
     fn check(record: &[u8]) {
         let mut compressor = Compressor::new().expect("compressor");
-        let first = compressor.compress(record).expect("compresses").to_vec();
-        assert_eq!(first, compressor.compress(record).expect("compresses"), "equal input, equal bytes");
+        let mut compress = || {
+            let frame = compressor.compress(|to| to.extend_from_slice(record));
+            frame.expect("compresses").to_vec()
+        };
+        let first = compress();
+        assert_eq!(first, compress(), "equal input, equal bytes");
         assert_eq!(record, decompress(CURRENT, &first).expect("decompresses"));
     }
 

@@ -27,10 +27,10 @@ fn main() {
     let bytes = |of: &dyn Fn(&Encoded) -> usize| encoded.iter().map(of).sum::<usize>() / events;
     eprintln!("value {} B", bytes(&|e| e.value.len()));
     let records: Vec<Vec<u8>> =
-        envelopes.iter().flat_map(|e| Audit.process(e)).map(|e| e.record.as_bytes().to_vec()).collect();
+        envelopes.iter().flat_map(|e| Audit.process(e)).map(|e| e.record.to_bytes()).collect();
     eprintln!("record {} B", records.iter().map(Vec::len).sum::<usize>() / events);
     let mut compressor = Compressor::new().expect("zstd");
-    let total: usize = records.iter().map(|r| compressor.compress(r).expect("compresses").len()).sum();
+    let total: usize = records.iter().map(|r| compressor.compress(|to| to.extend_from_slice(r)).expect("compresses").len()).sum();
     eprintln!("compressed {} B", total / events);
     for round in 1..=rounds {
         let decode = time(events, || encoded.iter().for_each(|e| drop(black_box(decode(e)))));
@@ -42,7 +42,7 @@ fn main() {
         });
         let compress = time(events, || {
             for record in &records {
-                black_box(compressor.compress(record).expect("compresses"));
+                black_box(compressor.compress(|to| to.extend_from_slice(record)).expect("compresses"));
             }
         });
         eprintln!(

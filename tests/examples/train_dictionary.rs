@@ -1,7 +1,7 @@
 //! Trains the dictionary that stored audit records are compressed with, on the generator's events and the stored
 //! examples, and says what it is worth:
 //!
-//! `cargo run --release -p tests --example train_dictionary -- sinks/dictionaries/2.zdict`
+//! `cargo run --release -p tests --example train_dictionary -- sinks/dictionaries/3.zdict`
 //!
 //! A new dictionary takes the next number and is added to `sinks::compress::DICTIONARIES`; the old ones stay for ever.
 
@@ -14,7 +14,7 @@ use schemas::{
     codec::{self, Decoded, Incoming, NoRegistry},
 };
 
-const DICTIONARY_BYTES: usize = 16 * 1024;
+const DICTIONARY_BYTES: usize = 32 * 1024;
 const LEVEL: i32 = 1;
 const SAMPLES: usize = 12_000;
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas/examples");
@@ -62,7 +62,7 @@ fn generated(seed: u64, mix: Mix, events: usize) -> impl Iterator<Item = Vec<u8>
         .step_by(7)
         .take(events)
         .flat_map(|envelope| Audit.process(&envelope))
-        .map(|entry| entry.record.as_bytes().to_vec())
+        .map(|entry| entry.record.to_bytes())
 }
 
 fn examples() -> Vec<Vec<u8>> {
@@ -83,7 +83,7 @@ fn examples() -> Vec<Vec<u8>> {
                 panic!("{} is no event", file.display())
             };
             records
-                .extend(Audit.process(&envelope).into_iter().map(|entry| entry.record.as_bytes().to_vec()));
+                .extend(Audit.process(&envelope).into_iter().map(|entry| entry.record.to_bytes()));
         }
     }
     records

@@ -23,7 +23,7 @@ fn audited(record: &str) -> (AuditEntry, Value) {
     let tenant = TenantId::new("corpus").expect("a plain name");
     let envelope = cloudtrail::map(&tenant, record).expect("an object").envelope;
     let entry = Audit.process(&envelope).pop().expect("one entry");
-    let text = OcsfRecord::json(entry.record.as_bytes()).expect("readable");
+    let text = OcsfRecord::json(&entry.record.to_bytes()).expect("readable");
     let ocsf = serde_json::from_str(&text).expect("the record is JSON");
     (entry, ocsf)
 }

@@ -140,10 +140,9 @@ impl<'a> Record<'a> {
 
     /// The record as JSON text, with its native record.
     pub(super) fn finish(&self, envelope: &Envelope) -> OcsfRecord {
-        let raw_data = envelope.native.as_ref().map(|native| native.record.as_str());
-        let mut json = Vec::with_capacity(2048 + raw_data.map_or(0, str::len));
+        let mut json = Vec::with_capacity(2048);
         serde_json::to_writer(&mut json, self).expect("strings, integers and lists always have a JSON form");
-        OcsfRecord::new(json, raw_data)
+        OcsfRecord::new(json, envelope.native.as_ref().map(|native| native.record.clone()))
     }
 }
 

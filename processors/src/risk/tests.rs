@@ -40,7 +40,7 @@ fn envelope(event: Event, native: Option<&str>) -> Envelope {
         trace: None,
         event,
         native: native
-            .map(|record| Native { format: "aws.cloudtrail".to_owned(), record: record.to_owned() }),
+            .map(|record| Native { format: "aws.cloudtrail".to_owned(), record: record.into() }),
     }
 }
 

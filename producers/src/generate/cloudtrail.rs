@@ -314,6 +314,6 @@ fn envelope(
         causation_id: None,
         trace: None,
         event: Event::Activity(activity),
-        native: Some(Native { format: native_format::CLOUDTRAIL.into(), record }),
+        native: Some(Native { format: native_format::CLOUDTRAIL.into(), record: record.into() }),
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn plan(service: &str, undertaking: EventId) -> Native {
             "change": { "actions": actions, "before": before, "after": after, "after_unknown": {} },
         }],
     });
-    Native { format: native_format::TERRAFORM_PLAN.into(), record: record.to_string() }
+    Native { format: native_format::TERRAFORM_PLAN.into(), record: record.to_string().into() }
 }
 
 /// Type, actions, before and after. Most changes are worth one look; few need two, and now and then one is too much.

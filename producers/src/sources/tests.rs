@@ -13,7 +13,7 @@ fn map(format: SourceFormat, text: &str) -> Mapped {
     let tenant = TenantId::new("acme").expect("a plain name");
     let mapped = format.map(&tenant, text).expect("an object");
     assert_eq!(through_the_topic(&mapped.envelope), mapped.envelope, "{text}");
-    assert_eq!(mapped.envelope.native.as_ref().map(|native| native.record.as_str()), Some(text));
+    assert_eq!(mapped.envelope.native.as_ref().map(|native| &*native.record), Some(text));
     mapped
 }
 

@@ -1,5 +1,7 @@
 //! What the audit processor asks for.
 
+use bytestring::ByteString;
+
 use crate::{
     EventId, TenantId, Timestamp,
     events::{ActorKind, OutcomeStatus},
@@ -60,7 +62,11 @@ pub struct AuditEntry {
 /// As bytes: the text, its `raw_data` being [`OcsfRecord::BESIDE`], then U+0000, then the native record. A record
 /// without native record, or with its `raw_data` inside, is the text alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OcsfRecord(Vec<u8>);
+pub struct OcsfRecord {
+    json: Vec<u8>,
+    /// Shares the memory of the event's.
+    raw_data: Option<ByteString>,
+}
 
 /// Bytes that are no record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,18 +85,24 @@ impl OcsfRecord {
     const PLACE: &str = r#""raw_data":"\u0000""#;
 
     /// A record of its JSON text, and the native record if `raw_data` says that it stands beside.
-    pub fn new(mut json: Vec<u8>, raw_data: Option<&str>) -> Self {
-        if let Some(raw_data) = raw_data {
-            json.reserve_exact(raw_data.len() + 1);
-            json.push(0);
-            json.extend_from_slice(raw_data.as_bytes());
+    pub fn new(json: Vec<u8>, raw_data: Option<ByteString>) -> Self {
+        Self { json, raw_data }
+    }
+
+    /// Appends the record as it is stored.
+    pub fn write(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(&self.json);
+        if let Some(raw_data) = &self.raw_data {
+            to.push(0);
+            to.extend_from_slice(raw_data.as_bytes());
         }
-        Self(json)
     }
 
     /// The record as it is stored.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.write(&mut bytes);
+        bytes
     }
 
     /// The whole record as JSON text, out of its bytes.
@@ -113,8 +125,8 @@ mod tests {
     fn the_native_record_returns_to_its_place() {
         let native = "{\"a\": \"\\u0000 \0 \u{1F600}\"}\n";
         let text = r#"{"message":"\"raw_data\":\"\\u0000\"","raw_data":"\u0000","time":1}"#;
-        let record = OcsfRecord::new(text.into(), Some(native));
-        let json = OcsfRecord::json(record.as_bytes()).expect("readable");
+        let record = OcsfRecord::new(text.into(), Some(native.into()));
+        let json = OcsfRecord::json(&record.to_bytes()).expect("readable");
         let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         let expected =
             serde_json::json!({ "message": r#""raw_data":"\u0000""#, "raw_data": native, "time": 1 });
@@ -125,7 +137,7 @@ mod tests {
     fn a_record_with_everything_inside_is_its_own_text() {
         for text in [r#"{"raw_data":"{\"a\":1}","time":1}"#, r#"{"time":1}"#] {
             let record = OcsfRecord::new(text.into(), None);
-            assert_eq!(OcsfRecord::json(record.as_bytes()).as_deref(), Ok(text));
+            assert_eq!(OcsfRecord::json(&record.to_bytes()).as_deref(), Ok(text));
         }
     }
 

@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 pub use avro::{OwnSchema, own_schemas};
 pub use framing::SchemaRef;
-pub use record::{decode, encode};
+pub use record::{decode, decode_shared, encode};
 pub use refusal::{Refusal, Why};
 pub use writer_schema::WriterSchema;
 

@@ -2,15 +2,17 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+
 use super::{
     DecodeError, Decoded, Encoded, Framing, Incoming, Refusal, SchemaAnswer, SchemaLookup, Why, WriterSchema,
-    attributes::{Attributes, Reception, record_time},
+    attributes::{Attributes, Head, Reception, record_time},
     avro::{by_fingerprint, newest},
-    family,
+    family::{self, EventAndNative},
     framing::{CONFLUENT_MAGIC, Frame, SINGLE_OBJECT_MAGIC, frame},
     json,
 };
-use crate::{Envelope, Event, events::scalars::instant_text};
+use crate::{Envelope, Event, Topic, events::scalars::instant_text};
 
 /// Largest value that is read, in bytes.
 const MAX_VALUE_BYTES: usize = 1024 * 1024;
@@ -22,6 +24,23 @@ const MAX_HEADER_BYTES: usize = 256 * 1024;
 /// Decodes one record. Any bytes are answered; none panic or allocate more than a small multiple of their length
 /// and 8 MiB.
 pub fn decode(incoming: &Incoming<'_>, schemas: &impl SchemaLookup) -> Result<Decoded, DecodeError> {
+    decode_value(incoming, None, schemas)
+}
+
+/// [`decode`] for a value that is kept: the event's native record shares its memory instead of being copied.
+pub fn decode_shared(
+    incoming: &Incoming<'_>,
+    value: &Bytes,
+    schemas: &impl SchemaLookup,
+) -> Result<Decoded, DecodeError> {
+    decode_value(&Incoming { value: Some(value), ..*incoming }, Some(value), schemas)
+}
+
+fn decode_value(
+    incoming: &Incoming<'_>,
+    shared: Option<&Bytes>,
+    schemas: &impl SchemaLookup,
+) -> Result<Decoded, DecodeError> {
     let Some(value) = incoming.value else { return Ok(Decoded::Tombstone) };
     if value.len() > MAX_VALUE_BYTES {
         return Err(
@@ -34,19 +53,21 @@ pub fn decode(incoming: &Incoming<'_>, schemas: &impl SchemaLookup) -> Result<De
     let envelope = match headers.mode()? {
         Mode::Structured => json::structured_record(value, headers.attributes.tenant, &reception)?,
         Mode::BinaryJson => json::binary(headers.attributes, value, &reception)?,
-        Mode::BinaryAvro => return binary_avro(incoming, headers.attributes, value, &reception, schemas),
+        Mode::BinaryAvro => {
+            let head = headers.attributes.head(&reception)?;
+            avro_event(incoming, head, (value, shared), schemas)?
+        }
     };
     Ok(Decoded::Event(Box::new(envelope)))
 }
 
-fn binary_avro<'a>(
-    incoming: &Incoming<'a>,
-    attributes: Attributes<'a>,
-    value: &[u8],
-    reception: &Reception<'_>,
+fn avro_event(
+    incoming: &Incoming<'_>,
+    head: Head<'_>,
+    (value, shared): (&[u8], Option<&Bytes>),
     schemas: &impl SchemaLookup,
-) -> Result<Decoded, DecodeError> {
-    let head = attributes.head(reception)?;
+) -> Result<Envelope, DecodeError> {
+    let read = |schema: &WriterSchema, datum: &[u8]| read(incoming.topic, schema, datum, shared);
     let (event, native) = match frame(value, incoming.headers)? {
         Frame::SingleObject { fingerprint, datum } => {
             let own = by_fingerprint(fingerprint).ok_or_else(|| {
@@ -55,10 +76,10 @@ fn binary_avro<'a>(
                     format!("no schema has the fingerprint {}", hex(fingerprint)),
                 )
             })?;
-            read(incoming, &own.schema, datum)?
+            read(&own.schema, datum)?
         }
         Frame::Registered { schema: named, datum } => match schemas.look_up(named) {
-            SchemaAnswer::Known(schema) => read(incoming, &schema, datum)?,
+            SchemaAnswer::Known(schema) => read(&schema, datum)?,
             SchemaAnswer::Missing => return Err(DecodeError::NeedsSchema(named)),
             SchemaAnswer::Unknown => {
                 return Err(Refusal::new(Why::SchemaUnknown, format!("no schema has the {named}")).into());
@@ -73,20 +94,21 @@ fn binary_avro<'a>(
         return Err(Refusal::new(Why::InvalidEnvelope, detail).into());
     }
     family::check(&event, native.as_ref())?;
-    Ok(Decoded::Event(Box::new(head.around(event, native))))
+    Ok(head.around(event, native))
 }
 
 fn read(
-    incoming: &Incoming<'_>,
+    topic: Topic,
     schema: &WriterSchema,
     datum: &[u8],
-) -> Result<(Event, Option<crate::Native>), Refusal> {
-    if schema.topic() != incoming.topic {
-        let detail = format!("the schema belongs to {}, not to {}", schema.topic(), incoming.topic);
+    shared: Option<&Bytes>,
+) -> Result<EventAndNative, Refusal> {
+    if schema.topic() != topic {
+        let detail = format!("the schema belongs to {}, not to {topic}", schema.topic());
         return Err(Refusal::new(Why::SchemaRefused, detail));
     }
     schema
-        .read(datum)
+        .read(datum, shared)
         .map_err(|why| Refusal::new(Why::Undecodable, format!("the value does not fit its schema: {why}")))
 }
 

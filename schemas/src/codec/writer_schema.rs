@@ -11,10 +11,11 @@ use apache_avro::{
     },
     writer::datum::GenericDatumWriter,
 };
+use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{avro::newest, datum, family};
-use crate::{Event, Native, Topic};
+use super::{avro::newest, datum, family::{self, EventAndNative}};
+use crate::{Native, Topic};
 
 /// Longest schema text that is read, in bytes.
 const MAX_SCHEMA_BYTES: usize = 256 * 1024;
@@ -101,9 +102,10 @@ impl WriterSchema {
         Self { reading: Reading::Resolved, ..self }
     }
 
-    /// Reads one value; bytes left over are an error.
-    pub(super) fn read(&self, bytes: &[u8]) -> Result<(Event, Option<Native>), String> {
-        family::read(self.topic, Datum { schema: self, bytes }).expect("only families have schemas")
+    /// Reads one value; bytes left over are an error. The native record shares the memory of `shared`, if it is
+    /// given, which the value must lie in.
+    pub(super) fn read(&self, bytes: &[u8], shared: Option<&Bytes>) -> Result<EventAndNative, String> {
+        family::read(self.topic, Datum { schema: self, bytes, shared }).expect("only families have schemas")
     }
 
     /// Appends one value.
@@ -130,9 +132,25 @@ fn record_name(topic: Topic) -> &'static str {
     }
 }
 
+/// [`Record`], its native record still in the bytes that it was read from.
+#[derive(Deserialize)]
+#[serde(bound = "E: DeserializeOwned")]
+struct Borrowed<'a, E> {
+    event: E,
+    #[serde(default, borrow)]
+    native: Option<BorrowedNative<'a>>,
+}
+
+#[derive(Deserialize)]
+struct BorrowedNative<'a> {
+    format: String,
+    record: &'a str,
+}
+
 struct Datum<'a> {
     schema: &'a WriterSchema,
     bytes: &'a [u8],
+    shared: Option<&'a Bytes>,
 }
 
 impl family::Read for Datum<'_> {
@@ -140,11 +158,17 @@ impl family::Read for Datum<'_> {
 
     fn read<E: DeserializeOwned>(self) -> Result<(E, Option<Native>), String> {
         let WriterSchema { schema, reading, topic } = self.schema;
-        let record: Record<E> = match reading {
-            Reading::Direct => datum::read(schema, self.bytes).map_err(|misfit| misfit.to_string())?,
-            Reading::Resolved => resolve(schema, *topic, self.bytes)?,
-        };
-        Ok((record.event, record.native))
+        if *reading == Reading::Resolved {
+            let record: Record<E> = resolve(schema, *topic, self.bytes)?;
+            return Ok((record.event, record.native));
+        }
+        let record: Borrowed<'_, E> =
+            datum::read(schema, self.bytes).map_err(|misfit| misfit.to_string())?;
+        let native = record.native.map(|BorrowedNative { format, record }| {
+            let shared = self.shared.and_then(|memory| memory.slice_ref(record.as_bytes()).try_into().ok());
+            Native { format, record: shared.unwrap_or_else(|| record.into()) }
+        });
+        Ok((record.event, native))
     }
 }
 

@@ -76,7 +76,7 @@ pub(crate) fn plan_of(action: &str, address: &str) -> Value {
 pub(crate) fn proposed(n: u64, change: &str, deletes: &str, seconds: i64) -> Envelope {
     let mut envelope = infrastructure(n, change, InfrastructureKind::ChangeProposed, seconds);
     let record = plan_of("delete", deletes).to_string();
-    envelope.native = Some(Native { format: native_format::TERRAFORM_PLAN.into(), record });
+    envelope.native = Some(Native { format: native_format::TERRAFORM_PLAN.into(), record: record.into() });
     envelope
 }
 

@@ -56,7 +56,7 @@ async fn rows_hold_what_the_entries_held() {
             }
             assert_eq!(row.get::<Vec<u8>, _>("content_sha256"), entry.content_sha256);
             let (dictionary, frame): (i16, Vec<u8>) = (row.get("record_dictionary"), row.get("record"));
-            assert_eq!(compress::decompress(dictionary, &frame).expect("readable"), entry.record.as_bytes());
+            assert_eq!(compress::decompress(dictionary, &frame).expect("readable"), entry.record.to_bytes());
         }
     }
 }

@@ -75,7 +75,7 @@ fn decided(n: u128, kind: GovernanceKind, decision: &str) -> Envelope {
 async fn what_rules_find_and_people_decide_becomes_risk() {
     let site = Site::new().await;
     let mut unreadable = trail_stopped(9);
-    unreadable.native = Some(Native { format: "aws.cloudtrail".to_owned(), record: "{cut short".to_owned() });
+    unreadable.native = Some(Native { format: "aws.cloudtrail".to_owned(), record: "{cut short".into() });
     let mut events: Vec<Envelope> = (0..5).map(trail_stopped).collect();
     events.push(unreadable);
     events.push(decided(1, GovernanceKind::CriticalitySet, "extreme"));

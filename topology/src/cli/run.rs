@@ -44,6 +44,10 @@ use crate::{
 /// Connections of the query API to Postgres.
 const QUERY_CONNECTIONS: u32 = 8;
 
+/// What a process of ours should find in its environment: memory that was freed is kept for what comes next, instead
+/// of being given back to be asked for again with the next batch. The allocator reads its options nowhere else.
+pub(super) const KEEPS_MEMORY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "-1");
+
 /// Arguments of `weir run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {

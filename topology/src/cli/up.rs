@@ -13,6 +13,7 @@ use super::{
     deployment::{DEMO, Deployment, GATEWAY, QUERY_API, Scheme, Start, free_address, write_private},
     output::{self, note},
     place,
+    run::KEEPS_MEMORY,
     settings::{Client, Settings, kafka_security},
     shutdown,
     status::{self, client},
@@ -244,6 +245,7 @@ fn start_demo(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints) -
 /// What a process of the pipeline is told.
 fn environment(endpoints: &Endpoints, home: &Path) -> Vec<(&'static str, String)> {
     let mut environment = vec![
+        (KEEPS_MEMORY.0, KEEPS_MEMORY.1.to_owned()),
         ("WEIR_HOME", home.display().to_string()),
         ("KAFKA_BOOTSTRAP_SERVERS", endpoints.kafka.clone()),
         ("DATABASE_URL", endpoints.database_url.clone()),

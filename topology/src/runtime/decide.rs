@@ -10,7 +10,7 @@ use schemas::{
     Envelope, ParkReason,
     codec::{self, DecodeError, Decoded, Incoming, SchemaLookup},
 };
-use sinks::Settlement;
+use sinks::{RawRecord, Settlement};
 
 use super::intake::{Decide, Decision, Record};
 
@@ -48,7 +48,7 @@ impl<P: Processor, L: SchemaLookup> Deciding<P, L> {
 impl<P: Processor, L: SchemaLookup + Send> Decide for Deciding<P, L> {
     type Change = P::Change;
 
-    fn decide(&self, record: &Record<'_>) -> Decision<P::Change> {
+    fn decide(&self, record: &Record<'_>, raw: &RawRecord) -> Decision<P::Change> {
         let incoming = Incoming {
             topic: record.topic,
             key: record.key,
@@ -58,7 +58,10 @@ impl<P: Processor, L: SchemaLookup + Send> Decide for Deciding<P, L> {
         };
         // The decoders are libraries, and what they read may be anything: a panic of theirs is the record's
         // fault.
-        let decoded = catch_unwind(AssertUnwindSafe(|| codec::decode(&incoming, &self.schemas)));
+        let decoded = catch_unwind(AssertUnwindSafe(|| match &raw.value {
+            Some(value) => codec::decode_shared(&incoming, value, &self.schemas),
+            None => codec::decode(&incoming, &self.schemas),
+        }));
         let settlement = match decoded {
             Ok(Ok(Decoded::Event(envelope))) => return self.apply(&envelope),
             Ok(Err(DecodeError::NeedsSchema(id))) => return Decision::NeedsSchema(id),

@@ -51,8 +51,8 @@ pub(crate) enum Decision<C> {
 pub(crate) trait Decide: Send {
     /// What the sink is asked to write.
     type Change: Send + Sync + 'static;
-    /// Decides about one record. Never panics, whatever the record holds.
-    fn decide(&self, record: &Record<'_>) -> Decision<Self::Change>;
+    /// Decides about one record, which is kept as `raw`. Never panics, whatever the record holds.
+    fn decide(&self, record: &Record<'_>, raw: &RawRecord) -> Decision<Self::Change>;
 }
 
 /// Where a partition of the assignment stands.
@@ -189,19 +189,14 @@ impl<D: Decide> Intake<D> {
         if record.offset < active.cursor {
             return Taken::Dropped;
         }
-        match self.decide.decide(record) {
+        let raw = record.to_raw(&mut self.arena);
+        match self.decide.decide(record, &raw) {
             Decision::NeedsSchema(id) => {
                 active.rewind = Some(Rewind::AwaitsSchema(id));
                 Taken::NeedsSchema(id)
             }
             Decision::Settle { settlement, identity } => {
-                let changes = RecordChanges {
-                    range: 0,
-                    offset: record.offset,
-                    settlement,
-                    raw: record.to_raw(&mut self.arena),
-                    identity,
-                };
+                let changes = RecordChanges { range: 0, offset: record.offset, settlement, raw, identity };
                 let (owner_epoch, cursor) = (active.owner_epoch, active.cursor);
                 active.cursor = record.offset + 1;
                 self.gathered.push(Placed { partition, owner_epoch, cursor, record: changes });

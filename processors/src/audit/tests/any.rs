@@ -254,7 +254,7 @@ fn governance() -> BoxedStrategy<Event> {
 fn native() -> BoxedStrategy<Native> {
     let formats = vec!["aws.cloudtrail", "kubernetes.audit", "somebody's own"];
     (select(formats), text())
-        .prop_map(|(format, record)| Native { format: format.to_owned(), record })
+        .prop_map(|(format, record)| Native { format: format.to_owned(), record: record.into() })
         .boxed()
 }
 

@@ -28,7 +28,7 @@ fn envelope(event: Event, native: Option<(&str, String)>) -> Envelope {
         causation_id: None,
         trace: None,
         event,
-        native: native.map(|(format, record)| Native { format: format.into(), record }),
+        native: native.map(|(format, record)| Native { format: format.into(), record: record.into() }),
     }
 }
 

@@ -66,7 +66,7 @@ async fn an_event_list_becomes_one_event_a_record() {
     );
     let events = running.kafka.published();
     let native = events[0].native.as_ref().expect("the record travels along");
-    assert_eq!((native.format.as_str(), &native.record), ("kubernetes.audit", &get.to_string()));
+    assert_eq!((native.format.as_str(), &*native.record), ("kubernetes.audit", &*get.to_string()));
     assert_eq!(events[0].tenant.as_str(), "acme", "the key's");
     let Event::Activity(activity) = &events[0].event else { panic!("an activity") };
     assert_eq!((activity.kind, activity.actor.id.as_str()), (ActivityKind::SecretRead, "mara@example.com"));

@@ -71,7 +71,7 @@ async fn a_delivery_is_one_event_with_the_deliverys_id() {
     assert_eq!((event.tenant.as_str(), event.id.to_string().as_str()), ("acme", DELIVERY));
     assert_eq!(event.occurred_at.to_rfc3339(), "2014-04-25T12:52:24.582507+00:00");
     let native = event.native.as_ref().expect("the body travels along");
-    assert_eq!((native.format.as_str(), &native.record), ("github.webhook", &member_added()));
+    assert_eq!((native.format.as_str(), &*native.record), ("github.webhook", &*member_added()));
     let Event::Activity(activity) = &event.event else { panic!("an activity") };
     assert_eq!(
         (activity.kind, activity.action.as_str(), activity.actor.id.as_str()),

@@ -36,7 +36,7 @@ impl family::Read for ByLibrary<'_> {
 }
 
 fn ours(topic: Topic, bytes: &[u8]) -> Result<(Event, Option<Native>), String> {
-    newest(topic).schema.read(bytes)
+    newest(topic).schema.read(bytes, None)
 }
 
 fn by_library(topic: Topic, bytes: &[u8]) -> Result<(Event, Option<Native>), String> {

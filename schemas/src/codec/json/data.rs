@@ -61,7 +61,7 @@ fn foreign_native(data: &Data<'_>) -> Result<Option<Native>, Refusal> {
         Data::Json(json) => (native_format::CLOUDEVENTS, verbatim(json)?),
         Data::Base64(text) => (native_format::CLOUDEVENTS_BASE64, text.clone().into_owned()),
     };
-    Ok(Some(Native { format: format.to_owned(), record }))
+    Ok(Some(Native { format: format.to_owned(), record: record.into() }))
 }
 
 /// A record's text: of a JSON string its content, of anything else the JSON as it was written.
@@ -107,7 +107,7 @@ impl family::Read for TypedData<'_> {
                 return Err(format!("native.format has not 1 to {MAX_FORMAT_BYTES} bytes"));
             }
             let record = verbatim(native.record).map_err(|refusal| refusal.detail)?;
-            Ok(Native { format: native.format.into_owned(), record })
+            Ok(Native { format: native.format.into_owned(), record: record.into() })
         });
         Ok((event, native.transpose()?))
     }

@@ -126,7 +126,7 @@ fn every_default_of_a_schema_is_the_structs() {
         // Empty texts, the first symbol of every enum, the epoch: zeros. A decimal is the text `0`.
         let zeros = if own.topic == Topic::Usage { usage_zeros() } else { vec![0; 64] };
         let shortest = |schema: &WriterSchema| {
-            (0..=zeros.len()).find_map(|length| schema.read(&zeros[..length]).ok()).expect("a value of zeros")
+            (0..=zeros.len()).find_map(|length| schema.read(&zeros[..length], None).ok()).expect("a value of zeros")
         };
         assert_eq!(shortest(&direct), shortest(&resolved), "{}", own.topic);
     }
@@ -160,7 +160,7 @@ fn types_that_avro_promotes_are_promoted() {
     let schema = parse(&narrow);
     assert!(!schema.is_direct());
     let zeros = [0; 64];
-    let read = (0..zeros.len()).find_map(|length| schema.read(&zeros[..length]).ok());
+    let read = (0..zeros.len()).find_map(|length| schema.read(&zeros[..length], None).ok());
     let Some((Event::Delivery(delivery), None)) = read else { panic!("a delivery without a native record") };
     assert_eq!((delivery.duration_ms, delivery.project.as_str()), (Some(0), ""));
 }

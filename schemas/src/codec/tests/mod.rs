@@ -57,7 +57,7 @@ fn api_call() -> Envelope {
         }),
         native: Some(Native {
             format: "aws.cloudtrail".into(),
-            record: format!(r#"{{"eventVersion":"1.11","big":9007199254740993{parameters}}}"#),
+            record: format!(r#"{{"eventVersion":"1.11","big":9007199254740993{parameters}}}"#).into(),
         }),
     }
 }

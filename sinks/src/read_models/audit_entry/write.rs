@@ -214,7 +214,7 @@ impl ReadModel for AuditEntries {
 }
 
 fn compressed<'c>(compressor: &'c mut Compressor, fact: &AuditFact<'_>) -> sqlx::Result<&'c [u8]> {
-    compressor.compress(fact.change.record.as_bytes()).map_err(|error| sqlx::Error::Encode(error.into()))
+    compressor.compress(|to| fact.change.record.write(to)).map_err(|error| sqlx::Error::Encode(error.into()))
 }
 
 fn encode(rows: &mut CopyRows, fact: &AuditFact<'_>, record: &[u8]) {

@@ -15,7 +15,7 @@ use producers::kafka::{Producer, ProducerConfig, Purpose};
 use schemas::codec::Framing;
 
 use crate::{
-    cli::{deployment::free_address, output::note, settings::Client, status},
+    cli::{deployment::free_address, output::note, run::KEEPS_MEMORY, settings::Client, status},
     pipeline, runtime,
     stack::{Endpoints, ServerState, Stack, StackConfig, Tethered},
 };
@@ -78,6 +78,7 @@ impl Stand {
             .env("DATABASE_URL", database_url)
             .env("WEIR_STAGE__ADMIN_LISTEN", listen.to_string())
             .env_remove("SCHEMA_REGISTRY_URL")
+            .envs([KEEPS_MEMORY])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

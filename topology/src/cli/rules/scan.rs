@@ -133,7 +133,7 @@ impl Scan {
     }
 
     fn evaluate(&mut self, file: &Path, record: u64, envelope: &Envelope) -> anyhow::Result<()> {
-        let native = envelope.native.as_ref().map_or("", |native| native.record.as_str());
+        let native = envelope.native.as_ref().map_or("", |native| &*native.record);
         let hits = match self.engine.evaluate(self.format.name(), native) {
             Ok(hits) => hits,
             Err(error) => {

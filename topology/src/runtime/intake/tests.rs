@@ -10,7 +10,7 @@ struct ByValue;
 impl Decide for ByValue {
     type Change = Vec<u8>;
 
-    fn decide(&self, record: &Record<'_>) -> Decision<Vec<u8>> {
+    fn decide(&self, record: &Record<'_>, _: &RawRecord) -> Decision<Vec<u8>> {
         let value = record.value.unwrap_or_default();
         let settlement = match value {
             [b's', id, ..] => return Decision::NeedsSchema(SchemaRef::Id(u32::from(id - b'0'))),

@@ -39,7 +39,7 @@ pub(super) struct ByByte;
 impl Decide for ByByte {
     type Change = u8;
 
-    fn decide(&self, record: &Record<'_>) -> Decision<u8> {
+    fn decide(&self, record: &Record<'_>, _: &RawRecord) -> Decision<u8> {
         let byte = record.value.expect("every record has a value")[0];
         let settlement = if byte == Content::Poison.byte() {
             Settlement::Park { reason: ParkReason::Undecodable, detail: String::new() }

@@ -51,7 +51,7 @@ fn activity(envelope: &Envelope) -> &Activity {
 }
 
 fn native(body: &str) -> String {
-    parse(body).expect("accepted").native.expect("a native record").record
+    parse(body).expect("accepted").native.expect("a native record").record.to_string()
 }
 
 proptest! {

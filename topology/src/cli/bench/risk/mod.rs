@@ -144,7 +144,7 @@ pub(super) fn risk(args: &RiskArgs) -> anyhow::Result<Outcome> {
 
 fn records(args: &RiskArgs) -> anyhow::Result<Vec<String>> {
     let most = usize::try_from(args.records)?;
-    let native = |envelope: &Envelope| envelope.native.as_ref().map(|native| native.record.clone());
+    let native = |envelope: &Envelope| envelope.native.as_ref().map(|native| native.record.to_string());
     if args.events.is_empty() {
         return Ok(generate::cloudtrail_events(1)
             .filter_map(|envelope| native(&envelope))

@@ -30,7 +30,7 @@ struct Nothing;
 impl Decide for Nothing {
     type Change = ();
 
-    fn decide(&self, _: &Record<'_>) -> Decision<()> {
+    fn decide(&self, _: &Record<'_>, _: &RawRecord) -> Decision<()> {
         Decision::Settle { settlement: Settlement::Apply(Vec::new()), identity: None }
     }
 }
