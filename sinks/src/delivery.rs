@@ -67,6 +67,9 @@ pub struct Claim {
 pub struct Settled {
     /// Index as in [`Batch::ranges`].
     pub ranges: Vec<RangeCounts>,
+    /// Records that were to be applied and were parked: their ids belong to other content. Indices into
+    /// [`Batch::records`], ascending. They are told by whoever settles a batch, not when its answer was lost.
+    pub conflicts: Vec<usize>,
 }
 
 /// Each record is exactly one of these.

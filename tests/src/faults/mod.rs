@@ -10,6 +10,7 @@ mod ledger;
 mod member;
 mod projections;
 mod servers;
+mod transactions;
 mod zombie;
 
 use std::time::{SystemTime, UNIX_EPOCH};
