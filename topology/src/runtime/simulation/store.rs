@@ -187,6 +187,7 @@ impl Sink for Connection {
                 last: row.last,
                 owner_epoch: row.owner_epoch,
                 cluster_id: CLUSTER.into(),
+                partitions: request.partitions,
                 halted: row.halted.clone(),
             }
         };

@@ -46,6 +46,7 @@ impl Sink for Scripted {
             last: None::<LastRecord>,
             owner_epoch: self.epoch,
             cluster_id: "here".into(),
+            partitions: None,
             halted: None,
         };
         Ok(requests.iter().map(claim).collect())
@@ -269,7 +270,7 @@ fn a_fenced_batch_is_dropped_with_all_its_partitions_until_they_are_claimed_agai
     assert_eq!(bench.deliver(batch(&[(0, "a")])), Vec::<String>::new(), "the epoch is over");
     for _ in 0..2 {
         let (reply, mut answer) = oneshot::channel();
-        let requests = vec![ClaimRequest { partition: tp(0), low: 0 }];
+        let requests = vec![ClaimRequest { partition: tp(0), low: 0, partitions: None }];
         bench.commands.try_send(Command::Claim { requests, reply }).expect("room");
         bench.settle();
         assert!(answer.try_recv().expect("answered").is_ok());
