@@ -10,6 +10,7 @@ mod ledger;
 mod member;
 mod projections;
 mod servers;
+mod storm;
 mod transactions;
 mod zombie;
 
