@@ -76,15 +76,16 @@ impl Serving {
             return;
         }
         let stream = WriteDeadline::new(stream, self.limits.write);
+        // Boxed: a connection holds what its protocol needs, not room for each of them.
         let ended = match &self.tls {
-            None => self.http1(stream, Line { peer, encrypted: false }).await,
+            None => Box::pin(self.http1(stream, Line { peer, encrypted: false })).await,
             Some(tls) => {
-                let Some(stream) = self.handshake(tls, stream).await else { return };
+                let Some(stream) = Box::pin(self.handshake(tls, stream)).await else { return };
                 let line = Line { peer, encrypted: true };
                 if stream.get_ref().1.alpn_protocol() == Some(H2) {
-                    self.http2(stream, line).await
+                    Box::pin(self.http2(stream, line)).await
                 } else {
-                    self.http1(stream, line).await
+                    Box::pin(self.http1(stream, line)).await
                 }
             }
         };

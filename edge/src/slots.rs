@@ -9,10 +9,10 @@ use std::{
 use ipnet::IpNet;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::peer::is_proxy;
+use crate::peer::{Network, is_proxy};
 
-/// Open connections of each address that has any.
-type ByAddress = Arc<Mutex<HashMap<IpAddr, usize>>>;
+/// Open connections of each address that has any; for IPv6, of each network that one host commands.
+type ByAddress = Arc<Mutex<HashMap<Network, usize>>>;
 
 /// The places of one listener.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ impl Slots {
             return Some(Slot { _one: one, of: None });
         }
         let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let peer = Network::from(peer);
         let open = by_address.entry(peer).or_default();
         if *open >= self.per_address {
             return None;
@@ -49,7 +50,7 @@ impl Slots {
 #[derive(Debug)]
 pub(crate) struct Slot {
     _one: OwnedSemaphorePermit,
-    of: Option<(IpAddr, ByAddress)>,
+    of: Option<(Network, ByAddress)>,
 }
 
 impl Drop for Slot {
@@ -82,5 +83,14 @@ mod tests {
         drop(first);
         slots.take(address("192.0.2.1")).expect("room again");
         assert_eq!(slots.by_address.lock().expect("free").len(), 1, "who has gone is forgotten");
+    }
+
+    #[test]
+    fn a_host_cannot_multiply_itself_within_its_network() {
+        let slots = Slots::new(4, 1, Vec::new());
+        let take = |text: &str| slots.take(text.parse().expect("an address"));
+        let _first = take("2001:db8::1").expect("room");
+        assert!(take("2001:db8::2").is_none());
+        take("2001:db8:0:1::1").expect("another network");
     }
 }

@@ -43,6 +43,8 @@ pub struct ClaimRequest {
     pub partition: TopicPartition,
     /// Its low watermark: where a stage that never saw it begins.
     pub low: i64,
+    /// How many partitions its topic has; kept with the first claim.
+    pub partitions: Option<i32>,
 }
 
 /// A partition owned, and where its stage stands.
@@ -58,6 +60,8 @@ pub struct Claim {
     pub owner_epoch: i64,
     /// The cluster whose offsets these are.
     pub cluster_id: String,
+    /// How many partitions the topic had when the stage first claimed this one.
+    pub partitions: Option<i32>,
     /// Why the partition must not go on, if so.
     pub halted: Option<String>,
 }
@@ -67,6 +71,9 @@ pub struct Claim {
 pub struct Settled {
     /// Index as in [`Batch::ranges`].
     pub ranges: Vec<RangeCounts>,
+    /// Records that were to be applied and were parked: their ids belong to other content. Indices into
+    /// [`Batch::records`], ascending. They are told by whoever settles a batch, not when its answer was lost.
+    pub conflicts: Vec<usize>,
 }
 
 /// Each record is exactly one of these.

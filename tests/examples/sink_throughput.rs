@@ -70,8 +70,11 @@ async fn drain(url: &str, entries: &[AuditEntry], size: usize) -> Duration {
         version: "0".into(),
     };
     let mut sink = PostgresSink::new(config, AuditEntries::new().expect("zstd"));
-    let claim =
-        sink.claim(&[ClaimRequest { partition: PARTITION, low: 0 }]).await.expect("claimed").remove(0);
+    let claim = sink
+        .claim(&[ClaimRequest { partition: PARTITION, low: 0, partitions: None }])
+        .await
+        .expect("claimed")
+        .remove(0);
     let mut position = claim.position;
     let batches: Vec<Batch<AuditEntry>> = entries
         .chunks(size)

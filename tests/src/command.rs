@@ -100,6 +100,7 @@ async fn from_up_to_down() {
 
     generated_events_become_rows(&weir);
     an_event_over_http_is_found(&weir, &status).await;
+    metrics_are_beside_what_is_public(&status).await;
     keys_are_made_listed_and_revoked(&weir);
     a_killed_stage_is_started_again(&weir);
     cloudtrail_is_imported_once(&weir);
@@ -123,6 +124,20 @@ fn generated_events_become_rows(weir: &Weir) {
         weir.ndjson(&["query", "audit", "--outcome", "failure", "--limit", "1000", "--output", "ndjson"]);
     assert!(!failures.is_empty() && failures.iter().all(|entry| entry["outcome"] == "failure"));
     assert!(weir.ok(&["query", "audit", "--limit", "3"]).trim_start().starts_with("OCCURRED"));
+}
+
+async fn metrics_are_beside_what_is_public(status: &Value) {
+    for name in ["gateway", "query-api", "audit"] {
+        let url = status["metrics"][name].as_str().unwrap_or_else(|| panic!("{name} in {status}"));
+        let answer = reqwest::get(url).await.expect("it answers");
+        assert_eq!(answer.status(), 200, "{url}");
+        let text = answer.text().await.expect("text");
+        assert!(text.contains("process_cpu_seconds_total"), "{name}: {text}");
+    }
+    for name in ["gateway", "query_api"] {
+        let url = format!("{}/metrics", status[name].as_str().expect("a URL"));
+        assert_eq!(reqwest::get(&url).await.expect("it answers").status(), 404, "{url}");
+    }
 }
 
 async fn an_event_over_http_is_found(weir: &Weir, status: &Value) {

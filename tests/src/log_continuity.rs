@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rdkafka::{
     Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     producer::{FutureProducer, FutureRecord},
@@ -160,4 +160,35 @@ async fn await_partitions(site: &Site, expected: i32) {
     })
     .await
     .expect("no panic");
+}
+
+/// With another number of partitions keys have moved, also where nobody was there to see it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_was_widened_while_nobody_read_it_halts_until_somebody_resumes_it() {
+    let site = Site::new().await;
+    site.publish(1, "acme", 500).await;
+    let stage = site.run(1);
+    site.await_count(ROWS, 500).await;
+    stage.stop().await;
+    let wide = NewPartitions::new(Topic::Activity.name(), 12);
+    site.admin().create_partitions([&wide], &AdminOptions::new()).await.expect("widened")[0]
+        .as_ref()
+        .expect("widened");
+    await_partitions(&site, 12).await;
+    site.publish(2, "acme", 500).await;
+
+    let stage = site.run(1);
+    site.await_count(HALTED, 8).await;
+    let halted = site.halted_for().await;
+    assert!(halted.iter().all(|(_, _, why, _)| why == "partitions_changed: from 8 to 12"), "{halted:?}");
+    let pool = sinks::postgres::operator_pool(&site.endpoints.database_url, 1).expect("a pool");
+    let by = Operator { name: "ada".into(), tenant: TenantId::new("acme").expect("valid") };
+    for (_, number, _, _) in halted {
+        let partition = TopicPartition { topic: Topic::Activity, partition: number };
+        let change = PositionChange { stage: "audit".into(), partition };
+        positions::resume(&pool, &change, &by).await.expect("resumed");
+    }
+    site.await_count(ROWS, 1_000 + 8).await;
+    site.await_count(HALTED, 0).await;
+    stage.stop().await;
 }

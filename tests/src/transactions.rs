@@ -97,7 +97,7 @@ async fn an_open_transaction_holds_nobody_else_back() {
 }
 
 /// `weir lag --wait` returns, and says 0.
-async fn caught_up(site: &Site) {
+pub(crate) async fn caught_up(site: &Site) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_weir-under-test"));
     command
         .args(["lag", "--wait", "--timeout", "60s", "--stage", "audit", "--output", "json"])

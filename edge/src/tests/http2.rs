@@ -154,3 +154,26 @@ async fn stopping_answers_what_is_in_hand_and_a_client_that_goes_ends_its_reques
     timeout(HANGING, driver).await.expect("it ends").expect("no panic").expect("GOAWAY, NO_ERROR");
     timeout(HANGING, server.ended).await.expect("nothing is left").expect("no panic");
 }
+
+#[tokio::test]
+async fn a_client_that_only_begins_and_resets_is_sent_away() {
+    let secured = secured();
+    let server = secured.start(ConnectionLimits::default()).await;
+    let (sender, driver) = connect(&secured, &server, WINDOW).await;
+    let flood = tokio::spawn(async move {
+        // Ends when the connection does.
+        while let Ok(mut ready) = sender.clone().ready().await {
+            let Ok((_, mut stream)) = ready.send_request(get("/slow"), true) else { break };
+            stream.send_reset(Reason::CANCEL);
+            // The connection is driven by turns with this.
+            tokio::task::yield_now().await;
+        }
+    });
+    let ended = timeout(HANGING, driver).await.expect("it is not served for ever").expect("no panic");
+    let why = ended.expect_err("sent away");
+    // The word itself (ENHANCE_YOUR_CALM) may be lost behind what the client still sends.
+    assert!(why.is_remote() || why.is_io(), "{why}");
+    timeout(HANGING, flood).await.expect("it ends").expect("no panic");
+    let (other, _driver) = connect(&secured, &server, WINDOW).await;
+    assert_eq!(ask(&other, get("/")).await.expect("others are served").1, "ok");
+}

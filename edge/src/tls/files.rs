@@ -63,6 +63,12 @@ pub enum TlsError {
         /// Which.
         file: PathBuf,
     },
+    /// Nobody is there to type its password.
+    #[error("the private key in {file} is encrypted; decrypt it: openssl pkey -in {file} -out NEW_FILE")]
+    EncryptedKey {
+        /// Which.
+        file: PathBuf,
+    },
     /// The key is of a kind that TLS cannot use here.
     #[error(
         "the private key in {file} cannot be used; take an RSA key of 2048 to 4096 bits, ECDSA P-256 or P-384, or Ed25519"
@@ -158,7 +164,14 @@ impl TlsFiles {
         if now.timestamp() < from {
             return Err(TlsError::NotYetValid { file: file(), at: at(from) });
         }
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| not_pem(&self.key, "private key"))?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
+            let encrypted = String::from_utf8_lossy(key).contains("ENCRYPTED");
+            if encrypted {
+                TlsError::EncryptedKey { file: self.key.clone() }
+            } else {
+                not_pem(&self.key, "private key")
+            }
+        })?;
         let key =
             CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|source| match source {
                 rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {

@@ -60,6 +60,8 @@ fn what_cannot_be_used_is_told_with_its_file() {
     check("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &one.key, now, "not an X.509");
     let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
     check(&one.certificate, key, now, "cannot be used");
+    let locked = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    check(&one.certificate, locked, now, "openssl pkey");
     check(&"x".repeat(1024 * 1024 + 1), &one.key, now, "larger than");
 }
 

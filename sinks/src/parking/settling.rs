@@ -1,7 +1,7 @@
 //! What is decided about parked records: published anew, or given up. One person or script at a time.
 
 use schemas::{Timestamp, Topic};
-use sqlx::{Arguments, FromRow, PgConnection, PgPool};
+use sqlx::{Arguments, Executor, FromRow, PgConnection, PgPool};
 
 use super::{
     MAX_REPLAYS, ParkedRecord,
@@ -11,6 +11,8 @@ use crate::batch::TopicPartition;
 
 /// Rows that one statement gives up, so that none runs into its timeout.
 const DISCARDED_AT_ONCE: i64 = 1_000;
+/// The SQLSTATE of a lock that was not to be had in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// The right to settle parked records; whoever holds it is alone. It ends with its connection.
 pub struct Settling {
@@ -45,14 +47,19 @@ struct PlaceRow {
 }
 
 impl Settling {
-    /// Takes the right on a connection of an operators' pool; `None` while somebody else has it.
+    /// Takes the right on a connection of an operators' pool; `None` if somebody else keeps it for two seconds (the
+    /// connection's `lock_timeout`). Whoever has just ended may still have it for a moment.
     pub async fn begin(pool: &PgPool) -> sqlx::Result<Option<Self>> {
         let mut connection = pool.acquire().await?.detach();
-        let (taken, before): (bool, Timestamp) =
-            sqlx::query_as("SELECT pg_try_advisory_lock(hashtext('weir.dead-letter'), 0), clock_timestamp()")
-                .fetch_one(&mut connection)
-                .await?;
-        Ok(taken.then_some(Self { connection, before }))
+        let lock = "SELECT pg_advisory_lock(hashtext('weir.dead-letter'), 0)";
+        match connection.execute(lock).await {
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) => {
+                return Ok(None);
+            }
+            taken => taken?,
+        };
+        let before = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut connection).await?;
+        Ok(Some(Self { connection, before }))
     }
 
     /// Places of selected records after `after`, in the order of the topics' logs. A record that several stages have

@@ -156,7 +156,7 @@ pub async fn resume(
     let mut tx = pool.begin().await?;
     locked_position(&mut tx, change).await?;
     let (halted, at): (Option<String>, Timestamp) = sqlx::query_as(
-        "UPDATE stage_position AS p SET halted = NULL, updated_at = now()
+        "UPDATE stage_position AS p SET halted = NULL, topic_partitions = NULL, updated_at = now()
            FROM (SELECT halted FROM stage_position WHERE stage = $1 AND topic = $2 AND partition = $3) AS was
           WHERE p.stage = $1 AND p.topic = $2 AND p.partition = $3
           RETURNING was.halted, p.updated_at",

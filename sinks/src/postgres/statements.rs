@@ -43,12 +43,16 @@ pub(super) async fn claim(
 ) -> Result<Vec<Claim>, Failure> {
     let rows = sqlx::query(
         "INSERT INTO stage_position AS p
-                (stage, topic, partition, position, first_position, cluster_id, owner_epoch, owner, claimed_at)
-         SELECT $1::text, a.topic, a.partition, a.low, a.low, $5::text, 1, $6::text, now()
-           FROM unnest($2::text[], $3::int[], $4::bigint[]) AS a(topic, partition, low) ORDER BY 2, 3
+                (stage, topic, partition, position, first_position, cluster_id, owner_epoch, owner, claimed_at,
+                 topic_partitions)
+         SELECT $1::text, a.topic, a.partition, a.low, a.low, $5::text, 1, $6::text, now(), a.partitions
+           FROM unnest($2::text[], $3::int[], $4::bigint[], $7::int[]) AS a(topic, partition, low, partitions)
+          ORDER BY 2, 3
          ON CONFLICT (stage, topic, partition) DO UPDATE
-            SET owner_epoch = p.owner_epoch + 1, owner = excluded.owner, claimed_at = now()
-         RETURNING topic, partition, position, last_offset, last_print, owner_epoch, cluster_id, halted",
+            SET owner_epoch = p.owner_epoch + 1, owner = excluded.owner, claimed_at = now(),
+                topic_partitions = coalesce(p.topic_partitions, excluded.topic_partitions)
+         RETURNING topic, partition, position, last_offset, last_print, owner_epoch, cluster_id, halted,
+                   topic_partitions",
     )
     .bind(&config.stage)
     .bind(requests.iter().map(|r| r.partition.topic.name()).collect::<Vec<_>>())
@@ -56,6 +60,7 @@ pub(super) async fn claim(
     .bind(requests.iter().map(|r| r.low).collect::<Vec<_>>())
     .bind(&config.cluster_id)
     .bind(&config.owner)
+    .bind(requests.iter().map(|r| r.partitions).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
     rows.iter().map(|row| claim_of(row).map_err(Failure::from)).collect()
@@ -74,6 +79,7 @@ fn claim_of(row: &PgRow) -> sqlx::Result<Claim> {
         last: offset.zip(print).map(|(offset, print)| LastRecord { offset, print }),
         owner_epoch: row.try_get("owner_epoch")?,
         cluster_id: row.try_get("cluster_id")?,
+        partitions: row.try_get("topic_partitions")?,
         halted: row.try_get("halted")?,
     })
 }

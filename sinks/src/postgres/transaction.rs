@@ -83,7 +83,7 @@ impl<M: ReadModel> PostgresSink<M> {
 
     /// Keeps what the batch settles for the case that its commit goes through and the answer does not.
     fn await_answer(&mut self, batch: &Batch<M::Change>, plan: &Plan<'_, M::Change>) -> Settled {
-        let settled = Settled { ranges: plan.counts.clone() };
+        let settled = Settled { ranges: plan.counts.clone(), conflicts: plan.conflicts.clone() };
         self.unanswered = Some(Unanswered { ranges: batch.ranges.clone(), settled: settled.clone() });
         settled
     }
@@ -172,7 +172,7 @@ impl<M: ReadModel> PostgresSink<M> {
             Verdict::Applied => {
                 let kept = self.unanswered.take().filter(|kept| kept.ranges == batch.ranges);
                 let settled = kept.map(|kept| kept.settled);
-                Ok(settled.unwrap_or_else(|| Settled { ranges: assumed.to_vec() }))
+                Ok(settled.unwrap_or_else(|| Settled { ranges: assumed.to_vec(), ..Settled::default() }))
             }
             Verdict::Apply => Err(Failure::unavailable("the positions changed under the transaction")),
             Verdict::Fenced => Err(Failure::fenced()),

@@ -10,6 +10,8 @@ mod ledger;
 mod member;
 mod projections;
 mod servers;
+mod storm;
+mod transactions;
 mod zombie;
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -130,7 +130,7 @@ const LEFT_OPEN: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = c
 #[tokio::test]
 async fn a_claim_given_up_at_any_await_can_be_made_again() {
     let mut place = Place::new().await;
-    let request = sinks::ClaimRequest { partition: super::partition(0), low: 0 };
+    let request = sinks::ClaimRequest { partition: super::partition(0), low: 0, partitions: None };
     let mut epoch = 0;
     for polls in 1.. {
         let complete =

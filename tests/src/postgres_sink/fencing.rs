@@ -82,7 +82,7 @@ async fn own(url: String, seed: u64) {
 }
 
 async fn try_claim(sink: &mut PostgresSink<AuditEntries>) -> Result<Claim, DeliveryError> {
-    let request = sinks::ClaimRequest { partition: super::partition(0), low: 0 };
+    let request = sinks::ClaimRequest { partition: super::partition(0), low: 0, partitions: None };
     Ok(sink.claim(&[request]).await?.remove(0))
 }
 

@@ -166,6 +166,6 @@ pub(super) fn sink(url: &str, owner: &str) -> PostgresSink<AuditEntries> {
 }
 
 pub(super) async fn claim(sink: &mut PostgresSink<AuditEntries>, number: i32) -> Claim {
-    let request = ClaimRequest { partition: partition(number), low: 0 };
+    let request = ClaimRequest { partition: partition(number), low: 0, partitions: None };
     sink.claim(&[request]).await.expect("claimed").remove(0)
 }

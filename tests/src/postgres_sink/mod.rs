@@ -224,7 +224,7 @@ async fn a_claim_waits_for_the_transaction_before_it() {
     let mut zombie = PgConnection::connect(&place.url).await.expect("connected");
     let mut held = zombie.begin().await.expect("begun");
     sqlx::query("UPDATE stage_position SET updated_at = now()").execute(&mut *held).await.expect("locked");
-    let request = sinks::ClaimRequest { partition: partition(0), low: 0 };
+    let request = sinks::ClaimRequest { partition: partition(0), low: 0, partitions: None };
     let waited = place.sink.claim(std::slice::from_ref(&request)).await;
     assert!(matches!(waited, Err(DeliveryError::Unavailable(_))), "{waited:?}");
     held.rollback().await.expect("let go");

@@ -191,7 +191,7 @@ async fn deliver(database: &str, entry: AuditEntry) {
     };
     let mut sink = PostgresSink::new(config, AuditEntries::new().expect("zstd"));
     let partition = TopicPartition { topic: Topic::Activity, partition: 3 };
-    let claims = sink.claim(&[ClaimRequest { partition, low: 42 }]).await.expect("claimed");
+    let claims = sink.claim(&[ClaimRequest { partition, low: 42, partitions: None }]).await.expect("claimed");
     let identity = Some((entry.tenant.clone(), entry.event_id));
     let settlement = Settlement::Apply(vec![entry]);
     let record = RecordChanges { range: 0, offset: 42, settlement, raw: RawRecord::default(), identity };

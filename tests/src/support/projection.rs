@@ -80,7 +80,11 @@ impl<P: Projection> Place<P> {
         };
         let mut sink = PostgresSink::new(config, P::model());
         let partition = TopicPartition { topic: P::TOPIC, partition };
-        let claim = sink.claim(&[ClaimRequest { partition, low: 0 }]).await.expect("claimed").remove(0);
+        let claim = sink
+            .claim(&[ClaimRequest { partition, low: 0, partitions: None }])
+            .await
+            .expect("claimed")
+            .remove(0);
         Member { sink, partition, position: claim.position, owner_epoch: claim.owner_epoch }
     }
 

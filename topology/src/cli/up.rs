@@ -71,7 +71,7 @@ pub(super) async fn up(args: UpArgs) -> anyhow::Result<Outcome> {
     if !args.no_demo {
         start_demo(&mut deployment, &home, &endpoints)?;
     }
-    print_places(&deployment, &endpoints);
+    print_places(&deployment, &endpoints, &settings.client);
     if args.detach {
         return Ok(Outcome::Done);
     }
@@ -277,7 +277,7 @@ async fn wait_until_ready(deployment: &Deployment) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_places(deployment: &Deployment, endpoints: &Endpoints) {
+fn print_places(deployment: &Deployment, endpoints: &Endpoints, client: &Client) {
     let gateway = deployment.gateway_url().unwrap_or_default();
     let query_api = deployment.query_api_url().unwrap_or_default();
     let token = deployment.token.as_deref().unwrap_or_default();
@@ -295,7 +295,11 @@ fn print_places(deployment: &Deployment, endpoints: &Endpoints) {
     lines.push("try  weir query audit --limit 10".to_owned());
     lines.push("     weir query risk".to_owned());
     lines.push("     weir import cloudtrail DIR".to_owned());
-    lines.push(format!("     curl -H 'Authorization: Bearer {token}' '{query_api}/api/v1/audit?limit=1'"));
+    let trusted = client.ca_certificate.as_ref().filter(|_| query_api.starts_with("https"));
+    let trusted = trusted.map(|file| format!("--cacert {} ", file.display())).unwrap_or_default();
+    lines.push(format!(
+        "     curl {trusted}-H 'Authorization: Bearer {token}' '{query_api}/api/v1/audit?limit=1'"
+    ));
     lines.push("stop weir down".to_owned());
     for line in lines {
         output::line(&line);

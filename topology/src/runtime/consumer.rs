@@ -264,6 +264,16 @@ impl<D: Decide, Q: Schemas> Source for StageConsumer<D, Q> {
         }
     }
 
+    fn partitions(&self, topic: Topic) -> Result<i32, String> {
+        let metadata = self.fetch_metadata(Some(topic.name()), WATERMARK_PATIENCE);
+        let metadata = metadata.map_err(|error| error.to_string())?;
+        let found = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+        match i32::try_from(found) {
+            Ok(count) if count > 0 => Ok(count),
+            _ => Err("the cluster does not show the topic's partitions now".to_owned()),
+        }
+    }
+
     fn seek(&self, places: &[(TopicPartition, i64)]) -> Result<(), String> {
         let mut list = TopicPartitionList::with_capacity(places.len());
         for (partition, offset) in places {

@@ -134,6 +134,7 @@ mod tests {
             last: last.map(|offset| LastRecord { offset, print: PRINT }),
             owner_epoch: 3,
             cluster_id: "here".into(),
+            partitions: None,
             halted: None,
         }
     }

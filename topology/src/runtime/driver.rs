@@ -33,6 +33,8 @@ const HEAR_INTERVAL: Duration = Duration::from_millis(250);
 /// A claim that was asked for and not answered yet.
 pub(crate) struct Asked {
     watermarks: HashMap<TopicPartition, Watermarks>,
+    /// Partitions of each topic.
+    counts: HashMap<schemas::Topic, i32>,
     pub(crate) reply: oneshot::Receiver<Result<Vec<Claim>, DeliveryError>>,
 }
 
@@ -115,10 +117,17 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
     }
 
     fn request(&mut self, source: &impl Source, partitions: &[TopicPartition]) -> Option<Asked> {
-        let mut watermarks = HashMap::new();
+        let (mut watermarks, mut counts) = (HashMap::new(), HashMap::new());
         for partition in partitions {
-            match source.watermarks(*partition) {
-                Ok(ends) => drop(watermarks.insert(*partition, ends)),
+            let counted = match counts.get(&partition.topic) {
+                Some(count) => Ok(*count),
+                None => source.partitions(partition.topic),
+            };
+            match counted.and_then(|count| Ok((count, source.watermarks(*partition)?))) {
+                Ok((count, ends)) => {
+                    counts.insert(partition.topic, count);
+                    watermarks.insert(*partition, ends);
+                }
                 Err(error) => {
                     warn!(topic = %partition.topic, partition = partition.partition, %error,
                           "the ends of the log are not to be had, claiming later");
@@ -126,13 +135,15 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
                 }
             }
         }
-        let requests = partitions
-            .iter()
-            .map(|partition| ClaimRequest { partition: *partition, low: watermarks[partition].low })
-            .collect();
+        let request = |at: &TopicPartition| ClaimRequest {
+            partition: *at,
+            low: watermarks[at].low,
+            partitions: counts.get(&at.topic).copied(),
+        };
+        let requests = partitions.iter().map(request).collect();
         let (answer, reply) = oneshot::channel();
         self.links.commands.try_send(Command::Claim { requests, reply: answer }).ok()?;
-        Some(Asked { watermarks, reply })
+        Some(Asked { watermarks, counts, reply })
     }
 
     /// Takes the answer to a claim. Returns where to read which partition; the others stay paused.
@@ -154,6 +165,10 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         for claim in claims {
             let (partition, seen) = (claim.partition, asked.watermarks.get(&claim.partition));
             let Some(seen) = seen.filter(|_| self.intake.holds(partition)) else { continue };
+            if let Some(reason) = partitions_changed(&claim, asked.counts.get(&partition.topic)) {
+                self.halted_by_us(partition, claim.owner_epoch, reason, now);
+                continue;
+            }
             match self.intake.claimed(&claim, *seen, &self.links.cluster_id) {
                 Claimed::ReadFrom { offset, recognisable } => {
                     self.due.remove(&partition);
@@ -376,4 +391,12 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
             }
         }
     }
+}
+
+/// Whether the topic has another number of partitions than when the stage first claimed this one.
+fn partitions_changed(claim: &Claim, count: Option<&i32>) -> Option<HaltReason> {
+    let (from, to) = (claim.partitions?, *count?);
+    let standing = claim.halted.is_some();
+    let number = |count: i32| usize::try_from(count).unwrap_or(0);
+    (from != to && !standing).then(|| HaltReason::PartitionsChanged { from: number(from), to: number(to) })
 }

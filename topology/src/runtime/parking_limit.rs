@@ -35,13 +35,6 @@ impl ParkingLimit {
         self.parked_in_window += usize::from(parked);
         self.in_a_row = if parked { self.in_a_row + 1 } else { 0 };
     }
-
-    /// Counts records that the sink itself parked among those counted as settled; which ones is not known.
-    pub(crate) fn count_parked_by_sink(&mut self, parked: usize) {
-        let newest_good = self.parked.iter_mut().rev().filter(|parked| !**parked).take(parked);
-        self.parked_in_window += newest_good.map(|slot| *slot = true).count();
-        self.in_a_row = self.parked.iter().rev().take_while(|parked| **parked).count();
-    }
 }
 
 #[cfg(test)]
@@ -72,26 +65,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_sink_parks_counts_too() {
-        let mut limit = after([false; 1_000]);
-        limit.count_parked_by_sink(50);
-        assert!(!limit.allows_another());
-        limit.count(false);
-        let mut row = after([false; 150]);
-        row.count_parked_by_sink(100);
-        assert!(!row.allows_another(), "a hundred in a row");
-    }
-
-    #[test]
     fn counts_agree_with_the_window_whatever_comes() {
         use rand::{Rng, SeedableRng, rngs::StdRng};
         let mut random = StdRng::seed_from_u64(3);
         let mut limit = ParkingLimit::default();
         for _ in 0..5_000 {
             limit.count(random.random_bool(0.3));
-            if random.random_bool(0.01) {
-                limit.count_parked_by_sink(random.random_range(0..5));
-            }
             assert_eq!(limit.parked_in_window, limit.parked.iter().filter(|p| **p).count());
         }
     }

@@ -10,7 +10,8 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use opentelemetry::{Context, propagation::TextMapPropagator};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use sinks::{Batch, DeliveryError, RawRecord, Settled, Settlement, TopicPartition};
+use schemas::ParkReason;
+use sinks::{Batch, DeliveryError, RawRecord, RecordChanges, Settled, Settlement, TopicPartition};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -114,11 +115,17 @@ impl Seen {
         self.transaction_seconds.record(took);
         self.misconfigured.set(0.0);
         self.ages(batch);
+        let dead_letter = |record: &RecordChanges<C>, reason: ParkReason| {
+            let topic = batch.ranges[record.range].partition.topic.name();
+            counter!("weir_dead_letters_total", "topic" => topic, "reason" => reason.name()).increment(1);
+        };
         for record in &batch.records {
             if let Settlement::Park { reason, .. } = &record.settlement {
-                let topic = batch.ranges[record.range].partition.topic.name();
-                counter!("weir_dead_letters_total", "topic" => topic, "reason" => reason.name()).increment(1);
+                dead_letter(record, *reason);
             }
+        }
+        for conflict in &settled.conflicts {
+            dead_letter(&batch.records[*conflict], ParkReason::DuplicateIdConflict);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schemas::codec::SchemaRef;
+use schemas::{Topic, codec::SchemaRef};
 use sinks::TopicPartition;
 
 use super::continuity::Watermarks;
@@ -11,6 +11,8 @@ use super::continuity::Watermarks;
 pub(crate) trait Source {
     /// The ends of a partition's log. Blocks for a moment.
     fn watermarks(&self, partition: TopicPartition) -> Result<Watermarks, String>;
+    /// How many partitions a topic has. Blocks for a moment.
+    fn partitions(&self, topic: Topic) -> Result<i32, String>;
     /// Goes on at these offsets; whatever was fetched before is not seen any more.
     fn seek(&self, places: &[(TopicPartition, i64)]) -> Result<(), String>;
     /// Fetches no more from these.

@@ -173,6 +173,14 @@ fn describe() {
     describe_gauge!("weir_assigned_partitions", "Partitions assigned to this process.");
     describe_gauge!("kafka_consumergroup_lag", "Records between a stage's position and the end of the log.");
     describe_counter!("weir_outbox_sent_total", "Records relayed from the outbox.");
+    describe_counter!("weir_connections_refused_total", "Connections closed because there were too many.");
+    describe_counter!("weir_rate_limited_total", "Requests answered 429, by what was too often.");
+    describe_counter!("weir_tls_handshakes_failed_total", "TLS handshakes that failed or took too long.");
+    describe_counter!(
+        "weir_tls_certificate_reloads_total",
+        "Times that a changed certificate was read, by outcome."
+    );
+    describe_gauge!("weir_tls_certificate_expires_timestamp_seconds", "When the certificate in use expires.");
     describe_gauge!("weir_rules_loaded", "Detection rules in force.");
     describe_gauge!("weir_rule_problems", "Rules and rule files that cannot be used.");
     describe_counter!("weir_rule_reloads_total", "Times that changed rule files were read, by outcome.");

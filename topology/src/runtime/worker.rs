@@ -3,7 +3,7 @@
 mod halting;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -146,8 +146,8 @@ impl<S: Sink, T: Clock> Worker<S, T> {
             };
             match outcome {
                 Ok(settled) => {
-                    self.settled(&job.batch, &settled, self.clock.now().duration_since(began));
-                    self.say_healed(&job.batch).await;
+                    let took = self.clock.now().duration_since(began);
+                    self.settled(&job.batch, &settled, took).await;
                     self.shared.slot.give_back(job.batch);
                 }
                 Err(error) => self.failed(job, error, &mut jobs).await,
@@ -216,27 +216,39 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         }
     }
 
-    fn settled(&mut self, batch: &Batch<S::Change>, settled: &Settled, took: Duration) {
+    async fn settled(&mut self, batch: &Batch<S::Change>, settled: &Settled, took: Duration) {
         self.shared.seen.settled(batch, settled, took);
+        let broken = self.count(batch, settled);
+        self.shared.notices.post(|board| {
+            board.settled.extend(batch.ranges.iter().map(|range| (range.partition, range.upto)));
+        });
+        self.say_healed(batch).await;
+        for index in broken {
+            self.halt_range(&batch.ranges[index], &HaltReason::ParkingLimit).await;
+        }
+    }
+
+    /// Counts what became of the records. Answers the ranges in which the sink parked more than may be: only it sees
+    /// that an id belongs to other content, so the limit is known to be broken once the batch is settled.
+    fn count(&mut self, batch: &Batch<S::Change>, settled: &Settled) -> BTreeSet<usize> {
         let mut limits: Vec<ParkingLimit> = batch
             .ranges
             .iter()
             .map(|range| self.limits.remove(&range.partition).unwrap_or_default())
             .collect();
-        let mut parked = vec![0; limits.len()];
-        for record in &batch.records {
-            let park = matches!(record.settlement, Settlement::Park { .. });
-            parked[record.range] += i64::from(park);
-            limits[record.range].count(park);
+        let (mut conflicts, mut broken) = (settled.conflicts.iter().peekable(), BTreeSet::new());
+        for (index, record) in batch.records.iter().enumerate() {
+            let limit = &mut limits[record.range];
+            let conflicts = conflicts.next_if(|conflict| **conflict == index).is_some();
+            if conflicts && !limit.allows_another() {
+                broken.insert(record.range);
+            }
+            limit.count(conflicts || matches!(record.settlement, Settlement::Park { .. }));
         }
-        for (index, mut limit) in limits.into_iter().enumerate() {
-            let by_sink = settled.ranges.get(index).map_or(0, |counts| counts.parked - parked[index]);
-            limit.count_parked_by_sink(usize::try_from(by_sink).unwrap_or(0));
-            self.limits.insert(batch.ranges[index].partition, limit);
+        for (range, limit) in batch.ranges.iter().zip(limits) {
+            self.limits.insert(range.partition, limit);
         }
-        self.shared.notices.post(|board| {
-            board.settled.extend(batch.ranges.iter().map(|range| (range.partition, range.upto)));
-        });
+        broken
     }
 
     /// Cuts the batch before the first record whose parking would break its partition's limit, and halts that

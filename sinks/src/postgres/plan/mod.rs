@@ -22,6 +22,8 @@ pub(super) struct Plan<'a, C> {
     pub(super) parked: Vec<Parking<'a>>,
     /// Per range of the batch.
     pub(super) counts: Vec<RangeCounts>,
+    /// Records that are parked for their ids, by index.
+    pub(super) conflicts: Vec<usize>,
 }
 
 impl<'a, C> Plan<'a, C> {
@@ -70,6 +72,7 @@ impl<'a, C> Plan<'a, C> {
             if conflict {
                 let detail = "an event with this id and other content has been applied";
                 plan.park(batch, record, ParkReason::DuplicateIdConflict, Cow::Borrowed(detail));
+                plan.conflicts.push(index);
                 continue;
             }
             let new: Vec<_> = all.iter().filter(|fact| content_of(fact).is_none()).copied().collect();
@@ -92,7 +95,8 @@ impl<'a, C> Plan<'a, C> {
 
     fn empty(batch: &Batch<C>) -> Self {
         let facts = Vec::with_capacity(batch.records.len());
-        Self { facts, parked: Vec::new(), counts: vec![RangeCounts::default(); batch.ranges.len()] }
+        let counts = vec![RangeCounts::default(); batch.ranges.len()];
+        Self { facts, parked: Vec::new(), counts, conflicts: Vec::new() }
     }
 
     fn sort<M: ReadModel<Change = C>>(&mut self) {

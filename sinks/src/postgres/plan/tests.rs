@@ -88,6 +88,7 @@ fn check(records: &[&[Number]], stored: &[Number], fates: &str, written: &[Numbe
     assert_eq!(plan.counts.iter().map(fate).collect::<String>(), fates);
     assert_eq!(plan.facts.iter().map(|fact| *fact.change).collect::<Vec<_>>(), written);
     assert!(plan.parked.iter().all(|parking| parking.reason == ParkReason::DuplicateIdConflict));
+    assert_eq!(plan.conflicts, fates.match_indices('p').map(|(index, _)| index).collect::<Vec<_>>());
 }
 
 #[test]

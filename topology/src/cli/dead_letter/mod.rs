@@ -4,8 +4,6 @@ mod printing;
 mod replay;
 mod selection;
 
-use std::num::NonZeroU32;
-
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
@@ -71,8 +69,8 @@ enum DeadLetterCommand {
         #[arg(long)]
         again: bool,
         /// Records a second.
-        #[arg(long, default_value = "50")]
-        rate: NonZeroU32,
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        rate: u32,
         /// Only say what would be published.
         #[arg(long)]
         dry_run: bool,

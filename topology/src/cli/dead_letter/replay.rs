@@ -1,6 +1,6 @@
 //! `weir dead-letter replay`: one record after the other, in the order of the logs.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -28,7 +28,8 @@ pub(super) struct Asked {
     pub(super) selection: Selection,
     /// Also what was published anew before.
     pub(super) again: bool,
-    pub(super) rate: NonZeroU32,
+    /// Records a second; at least one, and fewer than a billion.
+    pub(super) rate: u32,
     pub(super) dry_run: bool,
 }
 
@@ -71,7 +72,7 @@ async fn all(
     let statuses: &[Status] =
         if asked.again { &[Status::Parked, Status::Replayed] } else { &[Status::Parked] };
     let (stop, by) = (shutdown::on_signal(), operator_name());
-    let mut ticks = interval(Duration::from_secs(1) / asked.rate.get());
+    let mut ticks = interval(Duration::from_secs(1) / asked.rate);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last: Option<ParkedPlace> = None;
     loop {

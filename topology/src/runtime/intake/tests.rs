@@ -45,6 +45,7 @@ fn claim(position: i64, last: Option<(i64, &[u8])>) -> Claim {
         last: last.map(print),
         owner_epoch: 4,
         cluster_id: "here".into(),
+        partitions: None,
         halted: None,
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::{future::RemoteHandle, task::LocalSpawnExt};
 use rand::{SeedableRng, rngs::StdRng};
-use schemas::{ParkReason, codec::SchemaRef};
+use schemas::{ParkReason, Topic, codec::SchemaRef};
 use sinks::{Settlement, TopicPartition};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -109,6 +109,10 @@ impl FakeConsumer {
 impl Source for FakeConsumer {
     fn watermarks(&self, at: TopicPartition) -> Result<Watermarks, String> {
         Ok(Watermarks { low: 0, high: self.log.end(at) })
+    }
+
+    fn partitions(&self, _: Topic) -> Result<i32, String> {
+        Ok(super::PARTITIONS)
     }
 
     fn seek(&self, places: &[(TopicPartition, i64)]) -> Result<(), String> {

@@ -136,7 +136,8 @@ impl Store {
             let park_as = ParkReason::ConstraintViolated;
             return Err(DeliveryError::Rejected { park_as, reason: "23514".into() });
         }
-        let mut settled = Settled { ranges: vec![RangeCounts::default(); batch.ranges.len()] };
+        let mut settled =
+            Settled { ranges: vec![RangeCounts::default(); batch.ranges.len()], ..Settled::default() };
         for record in &batch.records {
             let row = rows.get_mut(&batch.ranges[record.range].partition).expect("claimed before");
             let counts = &mut settled.ranges[record.range];
@@ -186,6 +187,7 @@ impl Sink for Connection {
                 last: row.last,
                 owner_epoch: row.owner_epoch,
                 cluster_id: CLUSTER.into(),
+                partitions: request.partitions,
                 halted: row.halted.clone(),
             }
         };

@@ -1,6 +1,6 @@
 //! Partitions that must not go on, or do not now: dropped, and written down with the reason.
 
-use sinks::{Batch, Sink, TopicPartition};
+use sinks::{Batch, OffsetRange, Sink, TopicPartition};
 use tracing::{error, info, warn};
 
 use super::Worker;
@@ -10,12 +10,17 @@ impl<S: Sink, T: Clock> Worker<S, T> {
     /// Halts the partitions of a batch, which is dropped.
     pub(super) async fn halt(&mut self, batch: &Batch<S::Change>, reason: HaltReason) {
         for range in &batch.ranges {
-            let (partition, owner_epoch) = (range.partition, range.owner_epoch);
-            self.write_halt(partition, owner_epoch, &reason).await;
-            self.shared.notices.post(|board| {
-                board.halted.insert(partition, (owner_epoch, reason.clone()));
-            });
+            self.halt_range(range, &reason).await;
         }
+    }
+
+    /// Halts a partition.
+    pub(super) async fn halt_range(&mut self, range: &OffsetRange, reason: &HaltReason) {
+        let (partition, owner_epoch) = (range.partition, range.owner_epoch);
+        self.write_halt(partition, owner_epoch, reason).await;
+        self.shared.notices.post(|board| {
+            board.halted.insert(partition, (owner_epoch, reason.clone()));
+        });
     }
 
     pub(super) async fn write_halt(

@@ -46,6 +46,7 @@ impl Sink for Scripted {
             last: None::<LastRecord>,
             owner_epoch: self.epoch,
             cluster_id: "here".into(),
+            partitions: None,
             halted: None,
         };
         Ok(requests.iter().map(claim).collect())
@@ -70,10 +71,17 @@ impl Sink for Scripted {
         };
         self.note(format!("{} {word}", ranges.join(" ")));
         answer.map(|()| {
-            let mut settled = Settled { ranges: vec![RangeCounts::default(); batch.ranges.len()] };
-            for record in &batch.records {
+            let mut settled =
+                Settled { ranges: vec![RangeCounts::default(); batch.ranges.len()], ..Settled::default() };
+            for (index, record) in batch.records.iter().enumerate() {
                 let counts = &mut settled.ranges[record.range];
-                *(if is_park(record) { &mut counts.parked } else { &mut counts.applied }) += 1;
+                // A record `c` has an id that belongs to other content.
+                let conflicts = matches!(&record.settlement, Settlement::Apply(changes) if changes == &['c']);
+                if conflicts {
+                    settled.conflicts.push(index);
+                }
+                let parked = conflicts || is_park(record);
+                *(if parked { &mut counts.parked } else { &mut counts.applied }) += 1;
             }
             settled
         })
@@ -262,7 +270,7 @@ fn a_fenced_batch_is_dropped_with_all_its_partitions_until_they_are_claimed_agai
     assert_eq!(bench.deliver(batch(&[(0, "a")])), Vec::<String>::new(), "the epoch is over");
     for _ in 0..2 {
         let (reply, mut answer) = oneshot::channel();
-        let requests = vec![ClaimRequest { partition: tp(0), low: 0 }];
+        let requests = vec![ClaimRequest { partition: tp(0), low: 0, partitions: None }];
         bench.commands.try_send(Command::Claim { requests, reply }).expect("room");
         bench.settle();
         assert!(answer.try_recv().expect("answered").is_ok());
@@ -326,4 +334,24 @@ fn a_refused_range_without_records_halts_its_partition_only() {
     both.append(batch(&[(1, "a")]));
     let asked = bench.deliver(both);
     assert_eq!(asked, ["0:3..5 1:0..1 refused", "0:3..5 refused", "halt 0 stuck: 23514", "1:0..1 ok"]);
+}
+
+#[test]
+fn a_flood_of_conflicts_that_only_the_sink_can_see_halts_its_partition_after_the_batch() {
+    let mut bench = Bench::new(|_| Ok(()));
+    assert_eq!(
+        bench.deliver(batch(&[(0, &"c".repeat(100)), (1, "a")])),
+        ["0:0..100 1:0..1 ok"],
+        "as many as may"
+    );
+    let mut bench = Bench::new(|_| Ok(()));
+    let asked = bench.deliver(batch(&[(0, &"c".repeat(101)), (1, "a")]));
+    assert_eq!(asked, ["0:0..101 1:0..1 ok", "halt 0 parking_limit"]);
+    let board = bench.shared.notices.take().expect("news");
+    assert_eq!(board.halted.keys().collect::<Vec<_>>(), [&tp(0)]);
+    assert_eq!(board.settled.len(), 2, "what was settled stays settled");
+    // Spread among good ones they are no flood.
+    let mut bench = Bench::new(|_| Ok(()));
+    let mixed = format!("{}{}", "c".repeat(60), "a").repeat(8);
+    assert_eq!(bench.deliver(batch(&[(0, &mixed)])), ["0:0..488 ok"]);
 }

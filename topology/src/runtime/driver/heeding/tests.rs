@@ -52,6 +52,9 @@ impl Source for Log {
     fn watermarks(&self, _: TopicPartition) -> Result<Watermarks, String> {
         Ok(Watermarks { low: 3, high: 10 })
     }
+    fn partitions(&self, _: Topic) -> Result<i32, String> {
+        Ok(8)
+    }
     fn seek(&self, _: &[(TopicPartition, i64)]) -> Result<(), String> {
         Ok(())
     }
@@ -104,6 +107,7 @@ impl Bench {
             last: Some(LastRecord { offset: position - 1, print: [0; 32] }),
             owner_epoch: self.epoch,
             cluster_id: "here".into(),
+            partitions: None,
             halted: halted.map(str::to_owned),
         };
         self.driver.answered(asked, Ok(vec![claim]), self.now);
@@ -120,7 +124,15 @@ impl Bench {
                 self.epoch += 1;
                 let last = Some(LastRecord { offset: 4, print: [0; 32] });
                 let (owner_epoch, cluster_id) = (self.epoch, "here".into());
-                let claim = Claim { partition: AT, position: 5, last, owner_epoch, cluster_id, halted: None };
+                let claim = Claim {
+                    partition: AT,
+                    position: 5,
+                    last,
+                    owner_epoch,
+                    cluster_id,
+                    partitions: None,
+                    halted: None,
+                };
                 reply.send(Ok(vec![claim])).expect("awaited");
                 self.driver.tend(&self.log, self.now)?;
                 return Ok(self.now.duration_since(began));
@@ -213,8 +225,15 @@ fn a_halted_partition_is_asked_for_again_and_again_until_somebody_has_resumed_it
     bench.driver.tend(&bench.log, bench.now).expect("nothing fatal");
     let Ok(Command::Claim { reply, .. }) = bench.commands.try_recv() else { panic!("a claim") };
     let last = Some(LastRecord { offset: 4, print: [0; 32] });
-    let claim =
-        Claim { partition: AT, position: 5, last, owner_epoch: 9, cluster_id: "here".into(), halted: None };
+    let claim = Claim {
+        partition: AT,
+        position: 5,
+        last,
+        owner_epoch: 9,
+        cluster_id: "here".into(),
+        partitions: None,
+        halted: None,
+    };
     reply.send(Ok(vec![claim])).expect("awaited");
     bench.driver.tend(&bench.log, bench.now).expect("nothing fatal");
     assert_eq!(bench.driver.intake.epoch_of(AT), Some(9));
@@ -234,4 +253,30 @@ fn another_number_of_partitions_halts_the_topics_partitions() {
     };
     assert_eq!((partition, owner_epoch), (AT, bench.epoch));
     assert_eq!(reason.to_string(), "partitions_changed: from 8 to 12");
+}
+
+#[test]
+fn a_topic_that_was_widened_while_nobody_read_it_halts() {
+    for (stored, is_halted) in [(None, false), (Some(8), false), (Some(4), true)] {
+        let mut bench = Bench::new();
+        let asked = bench.driver.ask(&bench.log, &[AT], bench.now).expect("asked");
+        let Ok(Command::Claim { requests, .. }) = bench.commands.try_recv() else { panic!("a claim") };
+        assert_eq!(requests[0].partitions, Some(8), "kept with the first claim");
+        let claim = Claim {
+            partition: AT,
+            position: 5,
+            last: Some(LastRecord { offset: 4, print: [0; 32] }),
+            owner_epoch: 1,
+            cluster_id: "here".into(),
+            partitions: stored,
+            halted: None,
+        };
+        let places = bench.driver.answered(&asked, Ok(vec![claim]), bench.now);
+        assert_eq!((places.is_empty(), bench.driver.intake.epoch_of(AT).is_none()), (is_halted, is_halted));
+        let written = match bench.commands.try_recv() {
+            Ok(Command::Halt { reason, .. }) => Some(reason.to_string()),
+            _ => None,
+        };
+        assert_eq!(written, is_halted.then(|| "partitions_changed: from 4 to 8".to_owned()), "{stored:?}");
+    }
 }
