@@ -30,7 +30,10 @@ fn main() {
         envelopes.iter().flat_map(|e| Audit.process(e)).map(|e| e.record.to_bytes()).collect();
     eprintln!("record {} B", records.iter().map(Vec::len).sum::<usize>() / events);
     let mut compressor = Compressor::new().expect("zstd");
-    let total: usize = records.iter().map(|r| compressor.compress(|to| to.extend_from_slice(r)).expect("compresses").len()).sum();
+    let total: usize = records
+        .iter()
+        .map(|r| compressor.compress(|to| to.extend_from_slice(r)).expect("compresses").len())
+        .sum();
     eprintln!("compressed {} B", total / events);
     for round in 1..=rounds {
         let decode = time(events, || encoded.iter().for_each(|e| drop(black_box(decode(e)))));

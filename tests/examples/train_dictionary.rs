@@ -82,8 +82,7 @@ fn examples() -> Vec<Vec<u8>> {
             let Ok(Decoded::Event(envelope)) = codec::decode(&incoming, &NoRegistry) else {
                 panic!("{} is no event", file.display())
             };
-            records
-                .extend(Audit.process(&envelope).into_iter().map(|entry| entry.record.to_bytes()));
+            records.extend(Audit.process(&envelope).into_iter().map(|entry| entry.record.to_bytes()));
         }
     }
     records

@@ -39,8 +39,7 @@ fn envelope(event: Event, native: Option<&str>) -> Envelope {
         causation_id: None,
         trace: None,
         event,
-        native: native
-            .map(|record| Native { format: "aws.cloudtrail".to_owned(), record: record.into() }),
+        native: native.map(|record| Native { format: "aws.cloudtrail".to_owned(), record: record.into() }),
     }
 }
 

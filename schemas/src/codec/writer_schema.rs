@@ -14,7 +14,11 @@ use apache_avro::{
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{avro::newest, datum, family::{self, EventAndNative}};
+use super::{
+    avro::newest,
+    datum,
+    family::{self, EventAndNative},
+};
 use crate::{Native, Topic};
 
 /// Longest schema text that is read, in bytes.
@@ -162,8 +166,7 @@ impl family::Read for Datum<'_> {
             let record: Record<E> = resolve(schema, *topic, self.bytes)?;
             return Ok((record.event, record.native));
         }
-        let record: Borrowed<'_, E> =
-            datum::read(schema, self.bytes).map_err(|misfit| misfit.to_string())?;
+        let record: Borrowed<'_, E> = datum::read(schema, self.bytes).map_err(|misfit| misfit.to_string())?;
         let native = record.native.map(|BorrowedNative { format, record }| {
             let shared = self.shared.and_then(|memory| memory.slice_ref(record.as_bytes()).try_into().ok());
             Native { format, record: shared.unwrap_or_else(|| record.into()) }

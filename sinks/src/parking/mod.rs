@@ -211,8 +211,8 @@ mod tests {
     #[test]
     fn the_count_of_replays_is_read_from_the_header_within_its_bounds() {
         let count = |values: &[&[u8]]| {
-            let headers: Vec<_> = values.iter().map(|value| (REPLAY_COUNT, Some(*value))).collect();
-            let raw = RawRecord { headers: RawHeaders::copy(&headers), ..RawRecord::default() };
+            let headers = values.iter().map(|value| (REPLAY_COUNT.to_owned(), Some(value.to_vec())));
+            let raw = RawRecord { headers: headers.collect(), ..RawRecord::default() };
             let attempt = header(&copy(&raw, ""), "__weir.errors.attempt").map(str::to_owned);
             (replays_of(&raw.headers), attempt.expect("always told"))
         };

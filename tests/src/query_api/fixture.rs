@@ -115,7 +115,10 @@ impl Api {
 
     pub(crate) async fn insert(&mut self, entry: &Entry) {
         let mut compressor = Compressor::new().expect("a compressor");
-        let record = compressor.compress(entry.record.to_string().as_bytes()).expect("compresses").to_vec();
+        let record = compressor
+            .compress(|to| to.extend_from_slice(entry.record.to_string().as_bytes()))
+            .expect("compresses")
+            .to_vec();
         sqlx::query(
             "INSERT INTO audit_entry (occurred_at, record_offset, event_id, partition, class_uid, activity_id,
                  severity_id, record_dictionary, topic, tenant_id, kind, actor_kind, actor, actor_name, action,

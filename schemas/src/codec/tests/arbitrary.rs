@@ -219,7 +219,8 @@ pub(in crate::codec) fn envelope() -> BoxedStrategy<Envelope> {
     let subject = || option::of("[^\0]{1,20}");
     let time = (946_684_800_000_000_i64..=253_402_300_799_999_999)
         .prop_map(|micros| Timestamp::from_timestamp_micros(micros).expect("in range"));
-    let native = ("[a-z.]{1,20}", text()).prop_map(|(format, record)| Native { format, record: record.into() });
+    let native =
+        ("[a-z.]{1,20}", text()).prop_map(|(format, record)| Native { format, record: record.into() });
     let ids = (subject(), subject(), subject());
     (id, tenant, source, time, ids, option::of(trace()), event(), option::of(native))
         .prop_map(

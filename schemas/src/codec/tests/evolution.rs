@@ -126,7 +126,9 @@ fn every_default_of_a_schema_is_the_structs() {
         // Empty texts, the first symbol of every enum, the epoch: zeros. A decimal is the text `0`.
         let zeros = if own.topic == Topic::Usage { usage_zeros() } else { vec![0; 64] };
         let shortest = |schema: &WriterSchema| {
-            (0..=zeros.len()).find_map(|length| schema.read(&zeros[..length], None).ok()).expect("a value of zeros")
+            (0..=zeros.len())
+                .find_map(|length| schema.read(&zeros[..length], None).ok())
+                .expect("a value of zeros")
         };
         assert_eq!(shortest(&direct), shortest(&resolved), "{}", own.topic);
     }

@@ -10,7 +10,7 @@ use std::{
 use futures_util::{future::RemoteHandle, task::LocalSpawnExt};
 use rand::{SeedableRng, rngs::StdRng};
 use schemas::{ParkReason, Topic, codec::SchemaRef};
-use sinks::{Settlement, TopicPartition};
+use sinks::{RawRecord, Settlement, TopicPartition};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

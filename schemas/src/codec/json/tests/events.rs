@@ -30,7 +30,7 @@ fn a_foreign_type_is_an_activity_with_its_data_verbatim() {
     assert_eq!((found.kind, found.action.as_str()), (ActivityKind::ApiCalled, "com.example.thing"));
     assert_eq!((found.actor.id.as_str(), found.resources[0].id.as_str()), ("bob", "orders/7"));
     let kept = envelope.native.expect("a native record");
-    assert_eq!((kept.format.as_str(), kept.record.as_str()), ("cloudevents", data));
+    assert_eq!((kept.format.as_str(), &*kept.record), ("cloudevents", data));
 
     assert_eq!(native(&foreign(r#""two\nlines""#)), "two\nlines");
     assert_eq!(native(&foreign("null")), "null");

@@ -72,7 +72,7 @@ proptest! {
         let is_json = serde_json::from_str::<&serde_json::value::RawValue>(&body).is_ok();
         if let Ok(envelope) = parse(foreign(&body)) && is_json {
             let text: Result<String, _> = serde_json::from_str(&body);
-            prop_assert_eq!(envelope.native.map(|n| n.record), Some(text.unwrap_or_else(|_| body.trim().to_owned())));
+            prop_assert_eq!(envelope.native.map(|n| n.record.to_string()), Some(text.unwrap_or_else(|_| body.trim().to_owned())));
         }
     }
 

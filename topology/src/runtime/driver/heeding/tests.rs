@@ -9,7 +9,7 @@ use std::{
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use rand::{SeedableRng, rngs::StdRng};
 use schemas::{Topic, codec::SchemaRef};
-use sinks::{Claim, LastRecord, Settlement};
+use sinks::{Claim, LastRecord, RawRecord, Settlement};
 use tokio::sync::mpsc;
 
 use super::*;
