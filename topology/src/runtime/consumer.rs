@@ -214,8 +214,8 @@ where
                     continue;
                 };
                 self.shared.seen.lag(at, (partition.ls_offset - position).max(0));
-                ends.push(Ends { at, stable: partition.ls_offset, high: partition.hi_offset });
                 if driver.intake.epoch_of(at).is_some() {
+                    ends.push(Ends { at, stable: partition.ls_offset, high: partition.hi_offset });
                     // Where nothing is left to fetch or to take, the rest of the log is transactions' markers.
                     let is_read = partition.next_offset >= partition.ls_offset && partition.fetchq_cnt == 0;
                     let end = if is_read { position } else { partition.ls_offset };
