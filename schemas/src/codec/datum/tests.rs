@@ -62,7 +62,11 @@ proptest! {
             datum.truncate(cut.index(datum.len() + 1));
         }
         let (ours, library) = (ours(topic, &datum), by_library(topic, &datum));
-        prop_assert_eq!(ours.as_ref().ok(), library.as_ref().ok(), "ours {:?}, the library {:?}", ours, library);
+        match (&ours, &library) {
+            // The library drops what of a number is beyond 64 bits.
+            (Err(why), Ok(_)) => prop_assert!(why.contains("longer than 64 bits"), "{}, and {:?}", why, library),
+            _ => prop_assert_eq!(ours.as_ref().ok(), library.as_ref().ok(), "{:?}, {:?}", ours, library),
+        }
     }
 }
 
