@@ -88,7 +88,10 @@ async fn a_client_that_says_nothing_after_its_handshake_is_closed() {
 #[tokio::test]
 async fn stopping_does_not_wait_for_a_handshake() {
     let secured = secured();
-    let server = secured.start(ConnectionLimits::default()).await;
+    // Longer than the test waits.
+    let long = HANGING * 2;
+    let limits = ConnectionLimits { handshake: long, drain: long, ..ConnectionLimits::default() };
+    let server = secured.start(limits).await;
     let mut silent = TcpStream::connect(server.address).await.expect("connects");
     // Accepted for certain once somebody behind it was.
     secured.shake(server.address, &["h2"]).await.expect("a handshake");
