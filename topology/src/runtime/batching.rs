@@ -20,7 +20,7 @@ pub struct BatchLimits {
 
 impl Default for BatchLimits {
     fn default() -> Self {
-        Self { records: 10_000, bytes: 4 * 1024 * 1024, gather: Duration::from_millis(200) }
+        Self { records: 10_000, bytes: 8 * 1024 * 1024, gather: Duration::from_millis(200) }
     }
 }
 

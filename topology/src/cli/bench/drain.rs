@@ -21,7 +21,7 @@ use crate::cli::{
 const ROWS_PER_BATCH: usize = 2_000;
 /// The jsonb yardstick is several times slower; a share of the rows gives the same rate.
 const JSONB_SHARE: u64 = 5;
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 const DRAINED_WITHIN: Duration = Duration::from_mins(10);
 
 /// One measurement.
