@@ -1,5 +1,6 @@
 //! What is written is read again, in every framing and mode.
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -46,6 +47,21 @@ proptest! {
             prop_assert_eq!(&encoded, &encode(&envelope, &framing));
             let answer = decode_encoded(envelope.event.topic(), &encoded, at, &OwnRegistry);
             prop_assert_eq!(&decoded(answer), &envelope);
+        }
+    }
+
+    #[test]
+    fn a_native_record_shares_the_memory_of_its_value(envelope in envelope()) {
+        let encoded = encode(&envelope, &Framing::SingleObject);
+        let headers: Vec<_> = encoded.headers.iter().map(|(name, value)| (*name, Some(value.as_slice()))).collect();
+        let value = Bytes::from(encoded.value);
+        let timestamp_ms = envelope.occurred_at.timestamp_millis();
+        let topic = envelope.event.topic();
+        let incoming = Incoming { topic, key: None, value: Some(&value), headers: &headers, timestamp_ms };
+        let shared = decoded(decode_shared(&incoming, &value, &NoRegistry));
+        prop_assert_eq!(&shared, &envelope);
+        if let Some(native) = shared.native.filter(|native| !native.record.is_empty()) {
+            prop_assert!(value.as_ptr_range().contains(&native.record.as_ptr()));
         }
     }
 
