@@ -35,7 +35,7 @@ use super::{
 use crate::{
     pipeline,
     runtime::{
-        self, Health, RunConfig,
+        self, BatchLimits, Health, RunConfig,
         log_ends::EndsReader,
         telemetry::{self, Telemetry},
     },
@@ -163,6 +163,7 @@ impl Process<'_> {
         let mut config = RunConfig::new(&endpoints.kafka, &endpoints.database_url);
         config.kafka = kafka_security();
         config.members = self.members;
+        config.limits = BatchLimits::shared_by(names.len() * self.members.get());
         config.tracing = self.telemetry.tracing();
         config.group_instance.clone_from(&self.place.settings.stage.group_instance);
         config.registry = self.place.registry()?.map(Arc::new);

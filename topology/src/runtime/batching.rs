@@ -18,9 +18,22 @@ pub struct BatchLimits {
     pub gather: Duration,
 }
 
+/// Largest batch of a process with one writer; as much again is gathered meanwhile, and as much waits.
+const PROCESS_BYTES: usize = 8 * 1024 * 1024;
+/// Smaller batches are not worth their commits.
+const MIN_BYTES: usize = 1024 * 1024;
+
+impl BatchLimits {
+    /// What each of so many writers may gather, who share the memory of one process.
+    pub fn shared_by(writers: usize) -> Self {
+        let bytes = (PROCESS_BYTES / writers.max(1)).max(MIN_BYTES);
+        Self { records: 10_000, bytes, gather: Duration::from_millis(200) }
+    }
+}
+
 impl Default for BatchLimits {
     fn default() -> Self {
-        Self { records: 10_000, bytes: 8 * 1024 * 1024, gather: Duration::from_millis(200) }
+        Self::shared_by(1)
     }
 }
 

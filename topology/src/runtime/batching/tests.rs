@@ -15,6 +15,13 @@ fn record(offset: i64) -> RecordChanges<i64> {
     RecordChanges { range: 0, offset, settlement: Settlement::Apply(vec![offset]), raw, identity: None }
 }
 
+#[test]
+fn writers_of_one_process_share_its_memory() {
+    let bytes = |writers| BatchLimits::shared_by(writers).bytes;
+    assert_eq!((bytes(1), bytes(2), bytes(100)), (8 << 20, 4 << 20, 1 << 20));
+    assert_eq!(BatchLimits::default(), BatchLimits::shared_by(1));
+}
+
 /// Fills batches from (partition, gap before the record), and merges them. A negative gap: so many markers, no record.
 fn fill(bursts: &[Vec<(i32, i64)>]) -> Filling<i64> {
     let mut cursors = [0_i64; 4];
