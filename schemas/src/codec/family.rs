@@ -64,15 +64,7 @@ pub(super) fn of_type(ce_type: &str) -> Option<(Topic, &'static str)> {
 
 /// Checks what a family's schema cannot say: texts that Postgres can hold, currencies, numbers kept as text.
 pub(super) fn check(event: &Event, native: Option<&Native>) -> Result<(), Refusal> {
-    let storable = match event {
-        Event::Activity(e) => storable::check(e),
-        Event::Infrastructure(e) => storable::check(e),
-        Event::Delivery(e) => storable::check(e),
-        Event::Usage(e) => storable::check(e),
-        Event::Monitoring(e) => storable::check(e),
-        Event::Governance(e) => storable::check(e),
-    };
-    storable.and_then(|()| native.map_or(Ok(()), storable::check)).map_err(|fault| {
+    storable::check(event).and_then(|()| native.map_or(Ok(()), storable::check)).map_err(|fault| {
         let why = match fault {
             Unstorable::Nul => Why::Unstorable,
             Unstorable::TooMany => Why::OverLimit,

@@ -12,7 +12,7 @@ use super::{
     framing::{CONFLUENT_MAGIC, Frame, SINGLE_OBJECT_MAGIC, frame},
     json,
 };
-use crate::{Envelope, Event, Topic, events::scalars::instant_text};
+use crate::{Envelope, Topic, events::scalars::instant_text};
 
 /// Largest value that is read, in bytes.
 const MAX_VALUE_BYTES: usize = 1024 * 1024;
@@ -211,14 +211,7 @@ fn value(envelope: &Envelope, framing: &Framing) -> Vec<u8> {
             value.extend(ids.of(topic).to_be_bytes());
         }
     }
-    match &envelope.event {
-        Event::Activity(e) => own.schema.write(e, native, &mut value),
-        Event::Infrastructure(e) => own.schema.write(e, native, &mut value),
-        Event::Delivery(e) => own.schema.write(e, native, &mut value),
-        Event::Usage(e) => own.schema.write(e, native, &mut value),
-        Event::Monitoring(e) => own.schema.write(e, native, &mut value),
-        Event::Governance(e) => own.schema.write(e, native, &mut value),
-    }
+    own.schema.write(&envelope.event, native, &mut value);
     value
 }
 

@@ -19,7 +19,7 @@ use super::{
     datum,
     family::{self, EventAndNative},
 };
-use crate::{Native, Topic};
+use crate::{Event, Native, Topic};
 
 /// Longest schema text that is read, in bytes.
 const MAX_SCHEMA_BYTES: usize = 256 * 1024;
@@ -58,8 +58,8 @@ struct Record<E> {
 /// [`Record`], borrowed.
 #[derive(Serialize)]
 #[serde(rename = "Record")]
-struct RecordRef<'a, E> {
-    event: &'a E,
+struct RecordRef<'a> {
+    event: &'a Event,
     native: Option<&'a Native>,
 }
 
@@ -113,7 +113,7 @@ impl WriterSchema {
     }
 
     /// Appends one value.
-    pub(super) fn write<E: Serialize>(&self, event: &E, native: Option<&Native>, to: &mut Vec<u8>) {
+    pub(super) fn write(&self, event: &Event, native: Option<&Native>, to: &mut Vec<u8>) {
         let writer = GenericDatumWriter::builder(&self.schema)
             .resolved_schemata(no_names())
             .human_readable(false)

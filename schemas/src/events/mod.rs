@@ -20,8 +20,9 @@ pub use usage::{Usage, UsageKind};
 
 use crate::{Topic, canonical};
 
-/// One event of one family.
-#[derive(Debug, Clone, PartialEq)]
+/// One event of one family; serialised as the family's struct.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 #[non_exhaustive]
 pub enum Event {
     /// Who did what.
@@ -117,21 +118,10 @@ impl Event {
         }
     }
 
-    /// The event's fields in declaration order as JSON.
-    pub fn to_json(&self) -> Vec<u8> {
-        fn json<T: Serialize>(event: &T) -> Vec<u8> {
-            let mut bytes = Vec::with_capacity(1024);
-            serde_json::to_writer(&mut bytes, event)
-                .expect("events hold only strings, numbers, lists and string-keyed maps");
-            bytes
-        }
-        each_family!(self, event => json(event))
-    }
-
     /// The event's fields as bytes that are equal for equal events only, in whichever version of their schema.
     pub fn canonical_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(1024);
-        each_family!(self, event => canonical::write(event, &mut bytes));
+        canonical::write(self, &mut bytes);
         bytes
     }
 }

@@ -15,7 +15,7 @@ fn decoded(answer: Result<Decoded, DecodeError>) -> Envelope {
 
 /// The event as a publisher would write it in structured JSON.
 fn structured(envelope: &Envelope) -> Value {
-    let mut data: Value = serde_json::from_slice(&envelope.event.to_json()).expect("JSON");
+    let mut data: Value = serde_json::to_value(&envelope.event).expect("JSON");
     data.as_object_mut().expect("an object").remove("kind");
     if let Some(native) = &envelope.native {
         data["native"] = json!({ "format": native.format, "record": native.record });
