@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod events;
 mod park_reason;
 pub mod problem;
+pub mod text;
 pub mod topics;
 
 pub use envelope::{Envelope, EventId, Native, Source, TenantId, Timestamp, TraceContext};

@@ -5,6 +5,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::text::steers;
+
 /// Media type of a serialised [`Problem`].
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -68,13 +70,9 @@ impl Problem {
     }
 }
 
-/// The text without C0, C1 and bidi controls (each becomes U+FFFD), cut to a bounded length.
+/// The text without what [`steers`] (each becomes U+FFFD), cut to a bounded length.
 pub fn printable(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().take(MAX_DETAIL_CHARS).map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()
+    text.chars().take(MAX_DETAIL_CHARS).map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// One list, so that slug, status and title of a kind stand on one line.

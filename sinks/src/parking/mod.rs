@@ -18,7 +18,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 pub use reading::{ParkedKey, ParkedRecord, ParkedSummary, Selection, Status, list, show};
-use schemas::{EventId, ParkReason, TenantId, Timestamp, Topic};
+use schemas::{EventId, ParkReason, TenantId, Timestamp, Topic, text::one_line};
 pub use settling::{ParkedPlace, Settling};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
@@ -59,7 +59,7 @@ pub(crate) struct Parking<'a> {
 impl Parking<'_> {
     /// The detail as it is stored: no control characters, at most 2,048 characters.
     fn printable_detail(&self) -> String {
-        self.detail.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_DETAIL_CHARS).collect()
+        one_line(&self.detail, MAX_DETAIL_CHARS)
     }
 
     /// The copy for the dead-letter topic: original bytes and headers, and why it was parked.

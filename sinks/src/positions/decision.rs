@@ -4,6 +4,7 @@ use schemas::{
     Envelope, Event, EventId, Source, TenantId, Timestamp, Topic,
     codec::{Framing, encode},
     events::{Activity, ActivityKind, Actor, ActorKind, Outcome, OutcomeStatus, Resource},
+    text::one_line,
 };
 use sqlx::PgConnection;
 
@@ -63,9 +64,6 @@ impl Decision<'_> {
         let place = format!("{stage}/{}/{}", partition.topic, partition.partition);
         // The number is taken once, and the time tells databases apart that were made anew.
         let content = format!("{place}#{number}@{}", self.at.timestamp_micros());
-        let clean = |text: &str, longest: usize| -> String {
-            text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(longest).collect()
-        };
         Envelope {
             id: EventId::derived(&self.by.tenant, "weir.stage", content.as_bytes()),
             tenant: self.by.tenant.clone(),
@@ -80,7 +78,7 @@ impl Decision<'_> {
                 kind: ActivityKind::ApiCalled,
                 action: self.action.to_owned(),
                 service: Some("weir".to_owned()),
-                actor: Actor { kind: ActorKind::User, id: clean(&self.by.name, 200), ..Actor::default() },
+                actor: Actor { kind: ActorKind::User, id: one_line(&self.by.name, 200), ..Actor::default() },
                 resources: vec![Resource {
                     kind: Some("weir.stage_partition".to_owned()),
                     id: place,
@@ -89,7 +87,7 @@ impl Decision<'_> {
                 outcome: Outcome {
                     status: OutcomeStatus::Success,
                     code: None,
-                    message: Some(clean(&self.message, MAX_MESSAGE_CHARS)),
+                    message: Some(one_line(&self.message, MAX_MESSAGE_CHARS)),
                 },
                 read_only: Some(false),
                 request_id: None,

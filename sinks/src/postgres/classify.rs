@@ -1,10 +1,13 @@
 //! What an error of Postgres means for a batch: the SQLSTATE tables of
 //! <https://www.postgresql.org/docs/current/errcodes-appendix.html>, read by class.
 
-use schemas::ParkReason;
+use schemas::{ParkReason, text::one_line};
 use sqlx::postgres::PgDatabaseError;
 
 use crate::delivery::DeliveryError;
+
+/// Longer messages are cut.
+const MAX_MESSAGE_CHARS: usize = 1_000;
 
 /// What an error means, and whether its connection may be used again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +51,7 @@ impl Failure {
                 let relation =
                     db.try_downcast_ref::<PgDatabaseError>().map(describe_place).unwrap_or_default();
                 let message = format!("{}{relation} (SQLSTATE {code})", db.message());
-                Self { kind, message: printable(&message), connection_usable }
+                Self { kind, message: one_line(&message, MAX_MESSAGE_CHARS), connection_usable }
             }
             // What we bind and read does not fit the table: a migration is missing, or too many were run.
             sqlx::Error::ColumnNotFound(_)
@@ -74,7 +77,7 @@ impl Failure {
     }
 
     fn closing(kind: FailureKind, error: &sqlx::Error) -> Self {
-        Self { kind, message: printable(&error.to_string()), connection_usable: false }
+        Self { kind, message: one_line(&error.to_string(), MAX_MESSAGE_CHARS), connection_usable: false }
     }
 }
 
@@ -134,11 +137,6 @@ fn describe_place(db: &PgDatabaseError) -> String {
         (Some(table), None) => format!(" in {table}"),
         _ => String::new(),
     }
-}
-
-/// At most 1,000 characters, none of them a control character.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(1_000).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::{
     io::{self, Write},
 };
 
+use schemas::text::steers;
 use tracing::field::Field;
 use tracing_subscriber::{
     field::MakeExt as _,
@@ -84,11 +85,6 @@ pub(super) fn quoted_fields() -> impl for<'a> FormatFields<'a> + Send + Sync + '
         if field.name() == "message" { write!(writer, "{value}") } else { write!(writer, "{field}={value}") }
     })
     .delimited(" ")
-}
-
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

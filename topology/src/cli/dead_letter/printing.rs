@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use schemas::text::steers;
 use serde_json::{Value, json};
 use sinks::parking::{ParkedRecord, ParkedSummary};
 
@@ -162,12 +163,6 @@ fn escaped(text: &str) -> String {
         if steers(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
     }
     shown
-}
-
-/// Control characters (C0, DEL, C1), and those that turn the direction of text around.
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
