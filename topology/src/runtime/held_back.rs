@@ -21,36 +21,35 @@ pub(crate) struct Ends {
     pub(crate) high: i64,
 }
 
-/// Watches the partitions of one consumer.
+/// Watches the partitions of one consumer: since when, and where, each is held back.
 #[derive(Debug, Default)]
-pub(crate) struct HeldBack {
-    /// Since when, and where, a partition is held back; and whether that was told.
-    since: BTreeMap<TopicPartition, (Instant, i64)>,
-    told: BTreeMap<TopicPartition, i64>,
+pub(crate) struct HeldBack(BTreeMap<TopicPartition, Held>);
+
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    since: Instant,
+    stable: i64,
+    /// For too long, and that was told.
+    told: bool,
 }
 
 impl HeldBack {
     /// Takes how far the logs go. Answers how many partitions are held back for too long, and those of them that were
     /// not before.
     pub(crate) fn observe(&mut self, ends: &[Ends], now: Instant) -> (usize, Vec<Ends>) {
-        let before = std::mem::take(&mut self.since);
-        let told = std::mem::take(&mut self.told);
+        let before = std::mem::take(&mut self.0);
         let mut news = Vec::new();
-        for held in ends.iter().filter(|ends| ends.stable < ends.high) {
-            let since = match before.get(&held.at) {
-                Some((since, stable)) if *stable == held.stable => *since,
-                _ => now,
-            };
-            self.since.insert(held.at, (since, held.stable));
-            if now.duration_since(since) < PATIENCE {
-                continue;
+        for ends in ends.iter().filter(|ends| ends.stable < ends.high) {
+            let same = before.get(&ends.at).filter(|held| held.stable == ends.stable);
+            let Held { since, told, .. } =
+                same.copied().unwrap_or(Held { since: now, stable: ends.stable, told: false });
+            let too_long = now.duration_since(since) >= PATIENCE;
+            if too_long && !told {
+                news.push(*ends);
             }
-            if told.get(&held.at) != Some(&held.stable) {
-                news.push(*held);
-            }
-            self.told.insert(held.at, held.stable);
+            self.0.insert(ends.at, Held { since, stable: ends.stable, told: too_long });
         }
-        (self.told.len(), news)
+        (self.0.values().filter(|held| held.told).count(), news)
     }
 }
 
