@@ -71,6 +71,14 @@ pub fn request_id(headers: &HeaderMap) -> String {
     given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
 }
 
+/// Writes what every answer carries: [`ALWAYS`], and the request's id.
+pub fn stamp(answer: &mut HeaderMap, request_id: &str) {
+    answer.extend(ALWAYS);
+    if let Ok(id) = HeaderValue::try_from(request_id) {
+        answer.insert(REQUEST_ID, id);
+    }
+}
+
 /// The method as a label: a stranger cannot invent values.
 pub fn known_method(method: &Method) -> &'static str {
     match method.as_str() {

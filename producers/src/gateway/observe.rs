@@ -10,7 +10,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use edge::head::{ALWAYS, REQUEST_ID, known_method, may_hide_another, request_id};
+use edge::head::{self, known_method, may_hide_another, request_id};
 use http::{HeaderMap, HeaderValue, header};
 use opentelemetry::{propagation::TextMapPropagator, trace::TraceContextExt};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
@@ -121,10 +121,7 @@ impl Seen {
     }
 
     fn stamp(&self, headers: &mut HeaderMap) {
-        headers.extend(ALWAYS);
-        if let Ok(id) = HeaderValue::try_from(&self.request_id) {
-            headers.insert(REQUEST_ID, id);
-        }
+        head::stamp(headers, &self.request_id);
         if self.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

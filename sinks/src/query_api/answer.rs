@@ -8,7 +8,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use edge::head::{ALWAYS, HeadLimits, REQUEST_ID, known_method, may_hide_another, request_id};
+use edge::head::{HeadLimits, known_method, may_hide_another, request_id, stamp};
 use http::{HeaderValue, StatusCode, header};
 use schemas::problem::{PROBLEM_JSON, Problem, ProblemKind};
 use tracing::Instrument;
@@ -84,12 +84,9 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
         write_problem(&mut response, *problem, &path, &request_id);
     }
     let headers = response.headers_mut();
-    headers.extend(ALWAYS);
+    stamp(headers, &request_id);
     if closing {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
-        headers.insert(REQUEST_ID, value);
     }
     let (status, elapsed) = (response.status().as_u16(), started.elapsed());
     span.in_scope(|| tracing::debug!(status, elapsed_us = elapsed.as_micros(), "answered"));

@@ -10,7 +10,7 @@ use axum::{
 };
 use edge::{
     Listener, RenderMetrics,
-    head::{ALWAYS, REQUEST_ID, request_id},
+    head::{self, request_id},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -51,16 +51,14 @@ fn router(health: Health, metrics: RenderMetrics) -> Router {
 async fn stamp(request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let mut response = next.run(request).await;
-    response.headers_mut().extend(ALWAYS);
-    if let Ok(id) = id.try_into() {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
+    head::stamp(response.headers_mut(), &id);
     response
 }
 
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
+    use edge::head::{ALWAYS, REQUEST_ID};
     use tower::ServiceExt as _;
 
     use super::*;
