@@ -1,6 +1,6 @@
 //! Producers with transactions: only what is committed is applied, and the markers leave no lag behind.
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
 use rdkafka::{
     message::{Header, OwnedHeaders},
@@ -11,7 +11,7 @@ use schemas::{
     codec::{Framing, encode},
 };
 
-use crate::support::site::Site;
+use crate::support::site::{Site, ended};
 
 const ROWS: &str = "SELECT count(*) FROM audit_entry";
 const MOVED: &str = "SELECT coalesce(sum(position), 0)::bigint FROM stage_position";
@@ -98,14 +98,8 @@ async fn an_open_transaction_holds_nobody_else_back() {
 
 /// `weir lag --wait` returns, and says 0.
 pub(crate) async fn caught_up(site: &Site) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_weir-under-test"));
-    command
-        .args(["lag", "--wait", "--timeout", "60s", "--stage", "audit", "--output", "json"])
-        .env("KAFKA_BOOTSTRAP_SERVERS", &site.endpoints.kafka)
-        .env("DATABASE_URL", &site.endpoints.database_url)
-        .env("WEIR_HOME", site.home());
-    let output =
-        tokio::task::spawn_blocking(move || command.output().expect("started")).await.expect("no panic");
+    let args = ["lag", "--wait", "--timeout", "60s", "--stage", "audit", "--output", "json"];
+    let output = ended(site.command(&args)).await;
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");

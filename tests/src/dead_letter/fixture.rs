@@ -1,12 +1,12 @@
 //! The command beside a running stage, and events of one's own.
 
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use schemas::Topic;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::support::site::Site;
+use crate::support::site::{Site, ended};
 
 pub(super) const WAITING: &str =
     "SELECT coalesce(sum(parked - replayed - discarded), 0)::bigint FROM stage_position";
@@ -26,27 +26,14 @@ const READ_MODELS: [&str; 7] = [
 impl Site {
     /// `weir dead-letter ..` beside this site's servers.
     pub(super) fn dead_letter(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_weir-under-test"));
-        command
-            .arg("dead-letter")
-            .args(args)
-            .env("KAFKA_BOOTSTRAP_SERVERS", &self.endpoints.kafka)
-            .env("DATABASE_URL", &self.endpoints.database_url)
-            .env("WEIR_HOME", self.home())
-            .env("USER", "ada")
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        let mut command = self.command(&[&["dead-letter"], args].concat());
+        command.env("USER", "ada");
         command
     }
 
     /// Runs it to the end.
     pub(super) async fn run_dead_letter(&self, args: &[&str]) -> Output {
-        let mut command = self.dead_letter(args);
-        tokio::task::spawn_blocking(move || command.output().expect("the command starts"))
-            .await
-            .expect("no panic")
+        ended(self.dead_letter(args)).await
     }
 
     /// Its answer as JSON, and whether it ended well.

@@ -1,13 +1,11 @@
 //! A flood of records that cannot be applied: its partition stops before all of them are parked, others go on, and an
 //! operator decides.
 
-use std::{process::Command, time::Duration};
-
 use schemas::Topic;
 use serde_json::Value;
 
 use super::fixture::{STANDS_PARKED, execute};
-use crate::support::site::Site;
+use crate::support::site::{Site, ended};
 
 const ROWS: &str = "SELECT count(*) FROM audit_entry";
 const HALTED: &str = "SELECT count(*) FROM stage_position WHERE halted IS NOT NULL";
@@ -60,10 +58,7 @@ async fn a_missing_table_is_named_until_it_is_there() {
     site.publish(1, "acme", 200).await;
     let stage = site.run(1);
     let named = "SELECT count(*) FROM stage_position WHERE halted LIKE 'misconfigured: %audit_entry%42P01%'";
-    let halted = async || site.count(named).await;
-    while halted().await == 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    site.await_that(named, "nothing is misconfigured", |halted| halted > 0).await;
     execute(&site.endpoints.database_url, "ALTER TABLE elsewhere RENAME TO audit_entry".into()).await;
     site.await_count(ROWS, 200).await;
     site.await_count(HALTED, 0).await;
@@ -77,13 +72,6 @@ fn partitions(stage: &Value) -> &[Value] {
 
 /// What a command prints, and whether it ended well.
 async fn weir(site: &Site, args: &[&str]) -> (String, bool) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_weir-under-test"));
-    command
-        .args(args)
-        .env("KAFKA_BOOTSTRAP_SERVERS", &site.endpoints.kafka)
-        .env("DATABASE_URL", &site.endpoints.database_url)
-        .env("WEIR_HOME", site.home());
-    let output =
-        tokio::task::spawn_blocking(move || command.output().expect("started")).await.expect("no panic");
+    let output = ended(site.command(args)).await;
     (String::from_utf8(output.stdout).expect("UTF-8"), output.status.success())
 }

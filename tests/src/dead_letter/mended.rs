@@ -13,14 +13,16 @@ use topology::{
 };
 
 use super::fixture::{STANDS_PARKED, WAITING, execute, read_models};
-use crate::{stage::Running, support::site::Site};
+use crate::{
+    stage::Running,
+    support::site::{Site, ended},
+};
 
 const SETTLED: &str =
     "SELECT coalesce(sum(applied + duplicate + ignored + parked), 0)::bigint FROM stage_position";
 const AUDIT_DUPLICATES: &str =
     "SELECT coalesce(sum(duplicate), 0)::bigint FROM stage_position WHERE stage = 'audit'";
 const ROWS: &str = "SELECT count(*) FROM audit_entry";
-const MOVED: &str = "SELECT coalesce(sum(position), 0)::bigint FROM stage_position";
 
 /// Two databases over the same topics: in one of them a constraint refuses what one actor did.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,7 +34,7 @@ async fn parked_then_replayed_is_never_parked() {
     let never = never.expect("a database");
     sinks::postgres::migrate(&never).await.expect("migrations");
     let stage = Running::start(&stages, RunConfig { database_url: never.clone(), ..site.run_config() });
-    await_quiet(&never).await;
+    caught_up(&site, &never).await;
     stage.stop().await;
     let expected = read_models(&never).await;
     let (actor, rows) = busy_but_rare(&never).await;
@@ -41,7 +43,7 @@ async fn parked_then_replayed_is_never_parked() {
     execute(url, format!("ALTER TABLE audit_entry ADD CONSTRAINT not_them CHECK (actor <> '{actor}')")).await;
     let stage = site.run_stages(&stages, 1);
     site.await_count(STANDS_PARKED, rows).await;
-    await_quiet(url).await;
+    caught_up(&site, url).await;
     assert_eq!((site.count(WAITING).await, site.count(ROWS).await), (rows, 1_000 - rows));
     execute(url, "ALTER TABLE audit_entry DROP CONSTRAINT not_them".into()).await;
 
@@ -71,9 +73,7 @@ async fn parked_then_replayed_is_never_parked() {
 async fn killed_in_between(site: &Site) {
     let waiting = site.count(WAITING).await;
     let mut child = site.dead_letter(&["replay", "--all", "--rate", "20"]).spawn().expect("started");
-    while site.count(WAITING).await > waiting - 2 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    site.await_that(WAITING, "nothing is published", |left| left <= waiting - 2).await;
     child.kill().expect("killed");
     child.wait().expect("reaped");
     let left = site.count(WAITING).await;
@@ -99,7 +99,7 @@ async fn published_and_not_marked(site: &Site) {
 
 /// Whoever has applied a record that comes again counts a duplicate.
 async fn once_more_does_no_harm(site: &Site, rows: i64) {
-    await_quiet(&site.endpoints.database_url).await;
+    caught_up(site, &site.endpoints.database_url).await;
     let (settled, duplicates) = (site.count(SETTLED).await, site.count(AUDIT_DUPLICATES).await);
     let (nothing, _) = site.decide(&["replay", "--all"]).await;
     assert_eq!(nothing["selected"], 0, "nothing waits: {nothing}");
@@ -107,7 +107,7 @@ async fn once_more_does_no_harm(site: &Site, rows: i64) {
     let (again, ended_well) = site.decide(&args).await;
     assert_eq!((&again["replayed"], ended_well), (&rows.into(), true), "{again}");
     site.await_count(AUDIT_DUPLICATES, duplicates + rows).await;
-    await_quiet(&site.endpoints.database_url).await;
+    caught_up(site, &site.endpoints.database_url).await;
     assert!(site.count(SETTLED).await >= settled + 2 * rows, "every stage of the topic met them");
     assert_eq!(site.count(WAITING).await, 0);
 }
@@ -125,16 +125,12 @@ async fn busy_but_rare(url: &str) -> (String, i64) {
     .expect("somebody")
 }
 
-/// Waits until nothing moves any more.
-async fn await_quiet(url: &str) {
-    let mut connection = PgConnection::connect(url).await.expect("Postgres answers");
-    let (mut before, mut same) = (-1, 0);
-    while same < 10 {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        let now: i64 = sqlx::query_scalar(MOVED).fetch_one(&mut connection).await.expect("positions");
-        same = if now == before && now > 0 { same + 1 } else { 0 };
-        before = now;
-    }
+/// Waits until every stage has applied what the topics hold now, to the database of that URL.
+async fn caught_up(site: &Site, url: &str) {
+    let mut command = site.command(&["lag", "--wait", "--timeout", "60s"]);
+    command.env("DATABASE_URL", url);
+    let output = ended(command).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// A schema that no registry told of; then one does.

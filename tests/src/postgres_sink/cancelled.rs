@@ -5,8 +5,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use schemas::ParkReason;
-use sinks::{Settlement, Sink};
+use schemas::{ParkReason, changes::AuditEntry};
+use sinks::{Batch, Settled, Settlement, Sink};
 
 use super::fixture::{Place, apply, batch_of, counts, entry};
 
@@ -38,6 +38,14 @@ pub(super) fn given_up_after<F: Future>(polls: usize, future: F) -> GivenUpAfter
     GivenUpAfter { polls, future: Box::pin(future) }
 }
 
+/// Gives a delivery up after so many polls, and makes it again; whether it ended before that.
+async fn deliver_given_up(place: &mut Place, batch: &Batch<AuditEntry>, polls: usize) -> (Settled, bool) {
+    match given_up_after(polls, place.sink.deliver(batch)).await {
+        Some(settled) => (settled.expect("delivered"), true),
+        None => (place.sink.deliver(batch).await.expect("delivered again"), false),
+    }
+}
+
 /// Each batch is given up at one more await than the last, then delivered: every record counts once.
 #[tokio::test]
 async fn a_delivery_given_up_at_any_await_can_be_made_again() {
@@ -49,12 +57,7 @@ async fn a_delivery_given_up_at_any_await_can_be_made_again() {
             let claim = place.claim().await;
             let known = if next == 0 { 0 } else { old };
             let batch = batch_of(&claim, apply((next - known..next + fresh).map(entry)));
-            let outcome = given_up_after(polls, place.sink.deliver(&batch)).await;
-            let complete = outcome.is_some();
-            let settled = match outcome {
-                Some(settled) => settled.expect("delivered"),
-                None => place.sink.deliver(&batch).await.expect("delivered again"),
-            };
+            let (settled, complete) = deliver_given_up(&mut place, &batch, polls).await;
             let (fresh, known) = (i64::try_from(fresh).expect("small"), i64::try_from(known).expect("small"));
             assert_eq!(counts(&settled), [fresh, known, 0, 0], "given up after {polls} polls");
             duplicates += known;
@@ -91,12 +94,7 @@ async fn a_parking_given_up_at_any_await_can_be_made_again() {
         let id = u64::try_from(rounds).expect("positive");
         let settlements = vec![park(), Settlement::Apply(vec![entry(id)]), park()];
         let batch = batch_of(&claim, settlements);
-        let outcome = given_up_after(polls, place.sink.deliver(&batch)).await;
-        let complete = outcome.is_some();
-        let settled = match outcome {
-            Some(settled) => settled.expect("delivered"),
-            None => place.sink.deliver(&batch).await.expect("delivered again"),
-        };
+        let (settled, complete) = deliver_given_up(&mut place, &batch, polls).await;
         rounds += 1;
         assert_eq!(counts(&settled), [1, 0, 0, 2], "given up after {polls} polls");
         assert_eq!(place.rows().await, (rounds, rounds), "given up after {polls} polls");

@@ -1,6 +1,11 @@
 //! A place to run stages: servers of one test's own, with topics and tables.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    process::{Command, Output, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use producers::{
     generate::{self, Generator, GeneratorConfig, Rate, RunSummary},
@@ -19,6 +24,12 @@ use topology::{
     pipeline, runtime,
     stack::{Endpoints, Stack, StackConfig, Tethered},
 };
+
+/// Runs a command to its end.
+pub(crate) async fn ended(mut command: Command) -> Output {
+    let output = tokio::task::spawn_blocking(move || command.output().expect("the command starts"));
+    output.await.expect("no panic")
+}
 
 /// Servers of one test's own, with topics and tables.
 pub(crate) struct Site {
@@ -68,9 +79,19 @@ impl Site {
         Self { endpoints, registry, producer, now, stack, home }
     }
 
-    /// A folder of this site's own.
-    pub(crate) fn home(&self) -> &std::path::Path {
-        self.home.path()
+    /// The command as its users run it, beside this site's servers.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir-under-test"));
+        command
+            .args(args)
+            .env("KAFKA_BOOTSTRAP_SERVERS", &self.endpoints.kafka)
+            .env("DATABASE_URL", &self.endpoints.database_url)
+            .env("WEIR_HOME", self.home.path())
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
     }
 
     /// An event of the activity family; always the same one.
@@ -119,13 +140,18 @@ impl Site {
     }
 
     pub(crate) async fn await_count(&self, sql: &'static str, expected: i64) {
+        self.await_that(sql, &format!("not {expected}"), |count| count == expected).await;
+    }
+
+    /// Waits until a count is as it should be; `otherwise` says what it is not.
+    pub(crate) async fn await_that(&self, sql: &'static str, otherwise: &str, holds: impl Fn(i64) -> bool) {
         let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
         loop {
             let count = self.count(sql).await;
-            if count == expected {
+            if holds(count) {
                 return;
             }
-            assert!(tokio::time::Instant::now() < deadline, "{sql}: {count} instead of {expected}");
+            assert!(tokio::time::Instant::now() < deadline, "{sql}: {count}, {otherwise}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
