@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use chrono::Utc;
+use schemas::codec;
 use tokio::{sync::mpsc, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -170,6 +172,10 @@ impl<'a> Publishing<'a> {
                 return Ok(());
             }
         };
+        if let Err(refusal) = codec::check(&envelope, Utc::now()) {
+            self.reject(index, refusal.detail, file);
+            return Ok(());
+        }
         if self.seen.is_repeated(&envelope) {
             file.counts.duplicates += 1;
             return Ok(());

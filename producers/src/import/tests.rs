@@ -102,6 +102,18 @@ async fn every_shape_of_file_is_published_and_repetitions_counted() {
 }
 
 #[tokio::test]
+async fn what_a_stage_would_park_is_rejected_before_it_is_published() {
+    let case = Case::new();
+    let late = record(1).replace("2026-01-01", "9026-01-01");
+    case.file("a.jsonl", format!("{late}\n{}\n", record(2)));
+    let summary = case.import(Start::Over, |_| ()).await;
+    assert_eq!(told(summary.counts), (2, 1, 0, 1));
+    let rejection = &summary.rejections[0];
+    assert_eq!(rejection.record, Some(0));
+    assert!(rejection.reason.contains("ahead of when it was received"), "{}", rejection.reason);
+}
+
+#[tokio::test]
 async fn broken_files_keep_what_came_before_and_are_read_again_when_resumed() {
     let case = Case::new();
     let whole = gzip(&records(10..400));

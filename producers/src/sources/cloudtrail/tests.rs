@@ -234,7 +234,8 @@ pub(crate) fn through_the_topic(envelope: &Envelope) -> Envelope {
         key: Some(&encoded.key),
         value: Some(&encoded.value),
         headers: &headers,
-        timestamp_ms: 1_900_000_000_000,
+        // A time ahead of its reception is refused before anything is published, whatever the source.
+        timestamp_ms: envelope.occurred_at.timestamp_millis().max(1_900_000_000_000),
     };
     match codec::decode(&incoming, &NoRegistry) {
         Ok(Decoded::Event(envelope)) => *envelope,
