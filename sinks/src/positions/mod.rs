@@ -18,7 +18,9 @@ mod decision;
 mod stored;
 
 pub use decision::Operator;
-pub use stored::{AcceptedGap, PositionChange, PositionError, StagePosition, accept_gap, read_all, resume};
+pub use stored::{
+    AcceptedGap, PositionChange, PositionError, StagePosition, accept_gap, reached, read_all, resume,
+};
 
 use crate::batch::OffsetRange;
 

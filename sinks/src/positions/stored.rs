@@ -58,6 +58,16 @@ pub async fn read_all(pool: &PgPool) -> sqlx::Result<Vec<StagePosition>> {
     .await
 }
 
+/// How far a stage has come where it has come at all: topic, partition, position.
+pub async fn reached(connection: &mut PgConnection, stage: &str) -> sqlx::Result<Vec<(String, i32, i64)>> {
+    sqlx::query_as(
+        "SELECT topic, partition, position FROM stage_position WHERE stage = $1 AND position > first_position",
+    )
+    .bind(stage)
+    .fetch_all(connection)
+    .await
+}
+
 /// Which partition of which stage an operator changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PositionChange {

@@ -23,6 +23,8 @@ use crate::cli::{
     output::{self, Format, note},
 };
 
+/// The stage whose rows are waited for.
+const STAGE: &str = "audit";
 /// What a change of rate needs to settle.
 const WARM_UP: Duration = Duration::from_secs(2);
 /// A Java broker that was just started compiles itself for half a minute, and competes for the cores meanwhile: nobody's
@@ -50,24 +52,40 @@ struct Run {
     max_ms: f64,
     /// Of the stage, per event.
     cpu_us_per_event: f64,
+    /// What one sync of a page cost meanwhile: every commit waits for one.
+    disk_sync_p50_ms: f64,
+    disk_sync_p95_ms: f64,
+    disk_sync_p99_ms: f64,
 }
 
 /// Holds each rate for a while and prints how fresh the rows were.
 pub(super) async fn freshness(args: &FreshnessArgs) -> anyhow::Result<Outcome> {
     let stand = Stand::start().await?;
     let database = stand.database("freshness").await?;
-    let stage = stand.stages(&["audit"], &database).await?;
+    let stage = stand.stages(&[STAGE], &database).await?;
     let (rate, during) = SERVERS_WARM_UP;
     note(&format!("warming the servers up for {} s", during.as_secs()));
     hold(&stand, &database, rate, during, u64::MAX).await?;
+    // From here on the server writes its log into files it has, as one does that has run for an hour.
+    sinks::raw_copy::checkpoint(&database).await?;
     let mut runs = Vec::new();
     for (round, rate) in args.rates.iter().enumerate() {
+        let disk = machine::DiskProbe::start(&stand.dir).context("trying the disk")?;
         let cpu = machine::cpu_of(stage.pid())?;
         let ages =
             hold(&stand, &database, *rate, Duration::from_secs(args.seconds.into()), round as u64).await?;
         let cpu = machine::cpu_of(stage.pid())?.saturating_sub(cpu);
-        let run = summarise(*rate, ages, cpu, WARM_UP.as_secs_f64() + f64::from(args.seconds))?;
-        note(&format!("{rate}/s: P50 {:.1}, P95 {:.1}, P99 {:.1} ms", run.p50_ms, run.p95_ms, run.p99_ms));
+        let syncs = disk.end().context("trying the disk")?;
+        let run = summarise(*rate, (ages, syncs), cpu, WARM_UP.as_secs_f64() + f64::from(args.seconds))?;
+        note(&format!(
+            "{rate}/s: P50 {:.1}, P95 {:.1}, P99 {:.1} ms; a sync of the disk {:.1}, {:.1}, {:.1} ms",
+            run.p50_ms,
+            run.p95_ms,
+            run.p99_ms,
+            run.disk_sync_p50_ms,
+            run.disk_sync_p95_ms,
+            run.disk_sync_p99_ms
+        ));
         runs.push(run);
     }
     stage.stop().await?;
@@ -117,14 +135,15 @@ type Waiting = BTreeMap<(String, i32), VecDeque<(i64, Instant, bool)>>;
 
 /// Sees events become visible until all that were published have.
 async fn watch(database: String, mut published: mpsc::Receiver<Published>) -> anyhow::Result<Vec<Duration>> {
-    let pool = sinks::postgres::operator_pool(&database, 1)?;
+    // Held for as long as it looks: a pool would ask more of the server with every look than the look itself does.
+    let mut connection = sinks::postgres::operator_pool(&database, 1)?.acquire().await?;
     let mut look = interval(Duration::from_millis(1));
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut waiting, mut ages, mut open) = (Waiting::new(), Vec::new(), true);
     let mut last_seen = Instant::now();
     while open || waiting.values().any(|partition| !partition.is_empty()) {
         look.tick().await;
-        let positions = sinks::positions::read_all(&pool).await?;
+        let positions = sinks::positions::reached(&mut connection, STAGE).await?;
         let seen = Instant::now();
         // The acknowledgement may come after the row: what is taken in now was visible by `seen` at the latest.
         loop {
@@ -137,10 +156,9 @@ async fn watch(database: String, mut published: mpsc::Receiver<Published>) -> an
                 }
             }
         }
-        for position in positions {
-            let Some(partition) = waiting.get_mut(&(position.topic, position.partition)) else { continue };
-            while let Some((_, produced, counted)) =
-                partition.pop_front_if(|(offset, ..)| *offset < position.position)
+        for (topic, partition, position) in positions {
+            let Some(partition) = waiting.get_mut(&(topic, partition)) else { continue };
+            while let Some((_, produced, counted)) = partition.pop_front_if(|(offset, ..)| *offset < position)
             {
                 last_seen = seen;
                 if counted {
@@ -163,32 +181,56 @@ fn take_in(waiting: &mut Waiting, event: Published) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn summarise(rate: u32, mut ages: Vec<Duration>, cpu: Duration, seconds: f64) -> anyhow::Result<Run> {
-    if ages.is_empty() {
+fn summarise(
+    rate: u32,
+    (mut ages, mut syncs): (Vec<Duration>, Vec<Duration>),
+    cpu: Duration,
+    seconds: f64,
+) -> anyhow::Result<Run> {
+    if ages.is_empty() || syncs.is_empty() {
         bail!("nothing was published after the warm-up");
     }
     ages.sort_unstable();
-    let at = |share: usize| ages[(ages.len() * share / 100).min(ages.len() - 1)].as_secs_f64() * 1e3;
+    syncs.sort_unstable();
     Ok(Run {
         events_per_s: rate,
         events: ages.len(),
-        p50_ms: at(50),
-        p95_ms: at(95),
-        p99_ms: at(99),
-        max_ms: at(100),
+        p50_ms: quantile_ms(&ages, 50),
+        p95_ms: quantile_ms(&ages, 95),
+        p99_ms: quantile_ms(&ages, 99),
+        max_ms: quantile_ms(&ages, 100),
         cpu_us_per_event: cpu.as_secs_f64() * 1e6 / (f64::from(rate) * seconds),
+        disk_sync_p50_ms: quantile_ms(&syncs, 50),
+        disk_sync_p95_ms: quantile_ms(&syncs, 95),
+        disk_sync_p99_ms: quantile_ms(&syncs, 99),
     })
+}
+
+/// Of sorted times, of which there are some, the one below which that share lies.
+fn quantile_ms(sorted: &[Duration], percent: usize) -> f64 {
+    sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)].as_secs_f64() * 1e3
 }
 
 fn print(report: &Report, format: Format) -> anyhow::Result<()> {
     if format != Format::Table {
         return output::json(report);
     }
-    let mut table =
-        output::table(&["events/s", "P50 ms", "P95 ms", "P99 ms", "max ms", "stage CPU µs/event"]);
+    let mut table = output::table(&[
+        "events/s",
+        "P50 ms",
+        "P95 ms",
+        "P99 ms",
+        "max ms",
+        "stage CPU µs/event",
+        "disk sync P50 ms",
+        "P95 ms",
+        "P99 ms",
+    ]);
     for run in &report.runs {
-        let figures = [run.p50_ms, run.p95_ms, run.p99_ms, run.max_ms, run.cpu_us_per_event];
+        let disk = [run.disk_sync_p50_ms, run.disk_sync_p95_ms, run.disk_sync_p99_ms];
+        let ages = [run.p50_ms, run.p95_ms, run.p99_ms, run.max_ms];
         let mut row = vec![run.events_per_s.to_string()];
+        let figures = ages.into_iter().chain([run.cpu_us_per_event]).chain(disk);
         row.extend(figures.map(|figure| format!("{figure:.1}")));
         table.add_row(row);
     }

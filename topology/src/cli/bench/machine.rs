@@ -1,8 +1,20 @@
-//! What the system says of processes: CPU time and memory, from /proc.
+//! What the system says of processes (CPU time and memory, from /proc), and how quick its disk is.
 
-use std::{fs, time::Duration};
+use std::{
+    fs::{self, File},
+    io::{self, Seek, Write},
+    path::Path,
+    sync::mpsc::{RecvTimeoutError, Sender, channel},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
+
+/// So often the disk is tried: a small part of what a database asks of it.
+const TRY_EVERY: Duration = Duration::from_millis(20);
+/// What is written each time: a page of PostgreSQL's log.
+const PAGE: [u8; 8192] = [0x57; 8192];
 
 /// USER_HZ: fixed at 100 on every Linux that userspace sees.
 const TICK: Duration = Duration::from_millis(10);
@@ -46,6 +58,44 @@ pub(super) fn load() -> String {
     fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').take(3).collect::<Vec<_>>().join(" ")
 }
 
+/// Tries a folder's disk for as long as something else is measured: no commit is quicker than its disk.
+pub(super) struct DiskProbe {
+    stop: Sender<()>,
+    thread: JoinHandle<io::Result<Vec<Duration>>>,
+}
+
+impl DiskProbe {
+    pub(super) fn start(folder: &Path) -> io::Result<Self> {
+        let path = folder.join("disk-probe");
+        let file = File::create(&path)?;
+        let (stop, stopped) = channel();
+        let thread = std::thread::spawn(move || {
+            let took = syncs(file, || stopped.recv_timeout(TRY_EVERY) == Err(RecvTimeoutError::Timeout));
+            fs::remove_file(path)?;
+            took
+        });
+        Ok(Self { stop, thread })
+    }
+
+    /// How long each sync took.
+    pub(super) fn end(self) -> io::Result<Vec<Duration>> {
+        drop(self.stop);
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the disk's probe panicked")))
+    }
+}
+
+fn syncs(mut file: File, mut goes_on: impl FnMut() -> bool) -> io::Result<Vec<Duration>> {
+    let mut took = Vec::new();
+    while goes_on() {
+        file.rewind()?;
+        file.write_all(&PAGE)?;
+        let began = Instant::now();
+        file.sync_data()?;
+        took.push(began.elapsed());
+    }
+    Ok(took)
+}
+
 struct Ticks {
     parent: i32,
     own: u64,
@@ -71,6 +121,18 @@ fn fields(pid: i32) -> anyhow::Result<Ticks> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_disk_is_tried_until_the_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let probe = DiskProbe::start(folder.path()).expect("started");
+        probe.end().expect("ended");
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 0, "nothing is left");
+        let mut left = 0..3;
+        let file = tempfile::tempfile().expect("a file");
+        let took = syncs(file, || left.next().is_some()).expect("synced");
+        assert_eq!(took.len(), 3);
+    }
 
     #[test]
     fn this_process_has_used_memory() {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -25,6 +26,8 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 /// Servers that nothing else uses, gone when the stand is.
 pub(super) struct Stand {
     stack: Tethered,
+    /// Where its data lies, or beside it.
+    pub(super) dir: PathBuf,
     pub(super) endpoints: Endpoints,
 }
 
@@ -36,7 +39,7 @@ impl Stand {
         let stack = Stack::new(StackConfig::private(&dir)?.with_notice(note)).tethered();
         let endpoints = stack.up().await?;
         runtime::admin::apply(&pipeline::declaration(), &endpoints.kafka, &BTreeMap::new()).await?;
-        Ok(Self { stack, endpoints })
+        Ok(Self { stack, dir, endpoints })
     }
 
     /// A new database with Weir's tables.
