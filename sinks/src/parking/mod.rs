@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 pub use reading::{ParkedKey, ParkedRecord, ParkedSummary, Selection, Status, list, show};
 use schemas::{EventId, ParkReason, TenantId, Timestamp, Topic, text::one_line};
-pub use settling::{ParkedPlace, Settling};
+pub use settling::{ParkedPlace, Resolution, Settling};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 

@@ -1,13 +1,16 @@
 //! What is decided about parked records: published anew, or given up. One person or script at a time.
 
 use schemas::{Timestamp, Topic};
-use sqlx::{Arguments, Executor, FromRow, PgConnection, PgPool};
+use sqlx::{Arguments, Connection, Executor, FromRow, PgConnection, PgPool};
 
 use super::{
     MAX_REPLAYS, ParkedRecord,
     reading::{ParkedRow, Selection, Status, selected},
 };
-use crate::batch::TopicPartition;
+use crate::{
+    batch::TopicPartition,
+    positions::{Decision, Operator, PositionChange},
+};
 
 /// Rows that one statement gives up, so that none runs into its timeout.
 const DISCARDED_AT_ONCE: i64 = 1_000;
@@ -24,6 +27,36 @@ pub struct Settling {
 impl std::fmt::Debug for Settling {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Settling").field("before", &self.before).finish_non_exhaustive()
+    }
+}
+
+/// What is decided about parked records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolution<'a> {
+    /// They are published anew.
+    Replay,
+    /// They are given up.
+    Discard {
+        /// Why.
+        reason: &'a str,
+    },
+}
+
+impl Resolution<'_> {
+    fn action(self) -> &'static str {
+        match self {
+            Self::Replay => "ReplayParkedRecords",
+            Self::Discard { .. } => "DiscardParkedRecords",
+        }
+    }
+
+    fn message(self, records: i64) -> String {
+        let records =
+            if records == 1 { "1 parked record".to_owned() } else { format!("{records} parked records") };
+        match self {
+            Self::Replay => format!("{records} to be published anew"),
+            Self::Discard { reason } => format!("{records} to be given up: {reason}"),
+        }
     }
 }
 
@@ -96,6 +129,33 @@ impl Settling {
         let sql = concat!("SELECT count(*) FROM parked_record WHERE ", selected!(), " AND parked_at <= $9");
         let count: i64 = sqlx::query_scalar_with(sql, arguments).fetch_one(&mut self.connection).await?;
         Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// Leaves an event about what is to be done with the selected records, one for each stage's partition that has some.
+    /// Before the first of them is touched: so no crash hides who began.
+    pub async fn announce(
+        &mut self,
+        (selection, statuses): (&Selection, &[Status]),
+        resolution: Resolution<'_>,
+        by: &Operator,
+    ) -> sqlx::Result<()> {
+        let mut arguments = selection.arguments(statuses)?;
+        arguments.add(self.before).map_err(sqlx::Error::Encode)?;
+        let sql = concat!(
+            "SELECT stage, topic, partition, count(*), now()
+               FROM parked_record JOIN stage_position USING (stage, topic, partition) WHERE ",
+            selected!(),
+            " AND parked_at <= $9 GROUP BY stage, topic, partition ORDER BY stage, topic, partition"
+        );
+        let mut tx = self.connection.begin().await?;
+        let partitions: Vec<(String, String, i32, i64, Timestamp)> =
+            sqlx::query_as_with(sql, arguments).fetch_all(&mut *tx).await?;
+        for (stage, topic, partition, records, at) in partitions {
+            let change = PositionChange { stage, partition: partition_of(&topic, partition)? };
+            let (action, message) = (resolution.action(), resolution.message(records));
+            Decision { change: &change, by, action, message, at }.announce(&mut tx).await?;
+        }
+        tx.commit().await
     }
 
     /// The record at a place with its bytes; `None` if it has gone.
@@ -177,9 +237,13 @@ impl Settling {
 
 impl PlaceRow {
     fn into_place(self) -> sqlx::Result<ParkedPlace> {
-        let topic = Topic::from_name(&self.topic)
-            .ok_or_else(|| sqlx::Error::Decode(format!("unknown topic {}", self.topic).into()))?;
-        let partition = TopicPartition { topic, partition: self.partition };
+        let partition = partition_of(&self.topic, self.partition)?;
         Ok(ParkedPlace { partition, offset: self.record_offset, replays: self.replays })
     }
+}
+
+fn partition_of(topic: &str, partition: i32) -> sqlx::Result<TopicPartition> {
+    let topic = Topic::from_name(topic)
+        .ok_or_else(|| sqlx::Error::Decode(format!("unknown topic {topic}").into()))?;
+    Ok(TopicPartition { topic, partition })
 }

@@ -1,4 +1,4 @@
-//! What operators decide about positions, as events of the audit log.
+//! What operators decide about a stage's partition, as events of the audit log.
 
 use schemas::{
     Envelope, Event, EventId, Source, TenantId, Timestamp, Topic,
@@ -24,20 +24,20 @@ pub struct Operator {
 }
 
 /// A decision that was taken.
-pub(super) struct Decision<'a> {
-    pub(super) change: &'a PositionChange,
-    pub(super) by: &'a Operator,
+pub(crate) struct Decision<'a> {
+    pub(crate) change: &'a PositionChange,
+    pub(crate) by: &'a Operator,
     /// In a word, as the audit log lists it.
-    pub(super) action: &'static str,
+    pub(crate) action: &'static str,
     /// What it means, and why.
-    pub(super) message: String,
-    pub(super) at: Timestamp,
+    pub(crate) message: String,
+    pub(crate) at: Timestamp,
 }
 
 impl Decision<'_> {
-    /// Puts the event into the outbox, in the transaction that carries the decision out and holds the lock of the
-    /// position's row. The stage's relay publishes it.
-    pub(super) async fn announce(self, tx: &mut PgConnection) -> sqlx::Result<()> {
+    /// Puts the event into the outbox, in the transaction that carries the decision out, or comes before that.
+    /// The stage's relay publishes it.
+    pub(crate) async fn announce(self, tx: &mut PgConnection) -> sqlx::Result<()> {
         let number: i64 = sqlx::query_scalar(
             "UPDATE stage_position SET outbox_next = outbox_next + 1
               WHERE stage = $1 AND topic = $2 AND partition = $3 RETURNING outbox_next - 1",

@@ -17,6 +17,7 @@
 mod decision;
 mod stored;
 
+pub(crate) use decision::Decision;
 pub use decision::Operator;
 pub use stored::{
     AcceptedGap, PositionChange, PositionError, StagePosition, accept_gap, reached, read_all, resume,

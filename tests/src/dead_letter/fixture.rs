@@ -64,13 +64,14 @@ impl Site {
     }
 }
 
-/// What the stages have made of the topics, without where each record lay.
+/// What the stages have made of the topics, without where each record lay and without what operators decided.
 pub(super) async fn read_models(url: &str) -> Vec<(&'static str, Vec<String>)> {
     let mut connection = PgConnection::connect(url).await.expect("Postgres answers");
     let mut models = Vec::new();
     for table in READ_MODELS {
         let row = "(to_jsonb(t) - 'topic' - 'partition' - 'record_offset')::text";
-        let sql = format!("SELECT {row} FROM {table} AS t ORDER BY {row} COLLATE \"C\"");
+        let others = "to_jsonb(t)->>'source' IS DISTINCT FROM '/weir/stage'";
+        let sql = format!("SELECT {row} FROM {table} AS t WHERE {others} ORDER BY {row} COLLATE \"C\"");
         let rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.expect("rows");
         models.push((table, rows));
     }

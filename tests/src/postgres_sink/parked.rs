@@ -1,10 +1,11 @@
 //! Parked records and the outbox.
 
-use schemas::{ParkReason, Topic};
+use schemas::{ParkReason, TenantId, Topic};
 use sinks::{
     Settlement, Sink,
     outbox::{OutboxRecord, Relay},
-    parking::{self, ParkedKey, Selection, Settling, Status},
+    parking::{self, ParkedKey, Resolution, Selection, Settling, Status},
+    positions::Operator,
     postgres::operator_pool,
 };
 
@@ -138,6 +139,24 @@ async fn what_waits_is_known_without_counting_rows() {
         settling.replayed(&places[0], "ada").await.expect("marked");
     }
     let one = Selection { offset: Some(1), ..Selection::default() };
+    let by = Operator { name: "ada".into(), tenant: TenantId::new("acme").expect("valid") };
+    for resolution in [Resolution::Replay, Resolution::Discard { reason: "old" }] {
+        settling.announce((&all, &waiting), resolution, &by).await.expect("told");
+        settling.announce((&one, &[Status::Discarded]), resolution, &by).await.expect("nothing to tell");
+    }
+    let told: Vec<String> =
+        sqlx::query_scalar("SELECT encode(value, 'escape') FROM outbox WHERE to_topic = $1 ORDER BY number")
+            .bind(Topic::Activity.name())
+            .fetch_all(&mut place.owner)
+            .await
+            .expect("read");
+    let [replay, discard] = told.as_slice() else { panic!("one event each: {told:?}") };
+    assert!(
+        replay.contains("ReplayParkedRecords") && replay.contains("3 parked records to be published anew")
+    );
+    assert!(
+        discard.contains("DiscardParkedRecords") && discard.contains("3 parked records to be given up: old")
+    );
     assert_eq!(settling.discard(&one, ("ada", "old")).await.expect("given up"), 1);
     assert_eq!(settling.discard(&one, ("ada", "old")).await.expect("nothing left"), 0);
     // What was given up stays given up.

@@ -50,13 +50,14 @@ struct AuditLogArgs {
 
 impl AuditLogArgs {
     fn operator(&self) -> anyhow::Result<Operator> {
-        Ok(Operator { name: operator_name(), tenant: TenantId::new(&self.tenant)? })
+        operator(&self.tenant)
     }
 }
 
-/// The person at this terminal, as far as the system knows.
-pub(super) fn operator_name() -> String {
-    std::env::var("USER").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "weir".to_owned())
+/// The person at this terminal, as far as the system knows, whose decisions that tenant's audit log keeps.
+pub(super) fn operator(tenant: &str) -> anyhow::Result<Operator> {
+    let name = std::env::var("USER").ok().filter(|name| !name.is_empty());
+    Ok(Operator { name: name.unwrap_or_else(|| "weir".to_owned()), tenant: TenantId::new(tenant)? })
 }
 
 /// One partition of one stage.

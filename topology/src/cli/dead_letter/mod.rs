@@ -7,13 +7,17 @@ mod selection;
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
-use sinks::parking::{self, ParkedKey, Settling, Status};
+use sinks::{
+    parking::{self, ParkedKey, Resolution, Settling, Status},
+    positions::Operator,
+};
 
 use super::{
     Outcome,
     output::{Format, note},
     place::Place,
-    stage::{PartitionArgs, operator_name},
+    stage::{PartitionArgs, operator},
+    up::LOCAL_TENANT,
 };
 use selection::SelectionArgs;
 
@@ -74,6 +78,9 @@ enum DeadLetterCommand {
         /// Only say what would be published.
         #[arg(long)]
         dry_run: bool,
+        /// The tenant in whose audit log the decision is kept, as an event.
+        #[arg(long, default_value = LOCAL_TENANT)]
+        audit_tenant: String,
         #[arg(long, value_enum, default_value_t = Format::Table)]
         output: Format,
     },
@@ -93,6 +100,9 @@ enum DeadLetterCommand {
         /// Only say how many.
         #[arg(long)]
         dry_run: bool,
+        /// The tenant in whose audit log the decision is kept, as an event.
+        #[arg(long, default_value = LOCAL_TENANT)]
+        audit_tenant: String,
         #[arg(long, value_enum, default_value_t = Format::Table)]
         output: Format,
     },
@@ -134,23 +144,25 @@ pub(super) async fn dead_letter(args: DeadLetterArgs) -> anyhow::Result<Outcome>
             printing::record(&record, output)?;
             Ok(Outcome::Done)
         }
-        DeadLetterCommand::Replay { selection, reason, all, again, rate, dry_run, output } => {
+        DeadLetterCommand::Replay { selection, reason, all, again, rate, dry_run, audit_tenant, output } => {
             let wanted = selection.with(reason);
             selection::demand_one(&wanted, all)?;
-            let asked = replay::Asked { selection: wanted, again, rate, dry_run };
+            let by = operator(&audit_tenant)?;
+            let asked = replay::Asked { selection: wanted, again, rate, dry_run, by };
             replay::replay(&place, &mut alone(&pool).await?, (&asked, output)).await
         }
-        DeadLetterCommand::Discard { selection, parked_as, reason, all, dry_run, output } => {
+        DeadLetterCommand::Discard { selection, parked_as, reason, all, dry_run, audit_tenant, output } => {
             let wanted = selection.with(parked_as);
             selection::demand_one(&wanted, all)?;
             if reason.trim().is_empty() {
                 bail!("--reason says why they are given up; it is kept with each of them");
             }
+            let by = operator(&audit_tenant)?;
             let mut settling = alone(&pool).await?;
             let discarded = if dry_run {
                 settling.count(&wanted, &[Status::Parked]).await?
             } else {
-                discard(&mut settling, &wanted, &reason).await?
+                discard(&mut settling, &wanted, (&by, &reason)).await?
             };
             let would = if dry_run { "would be given up" } else { "given up" };
             printing::outcome(
@@ -174,12 +186,12 @@ async fn alone(pool: &sinks::postgres::PgPool) -> anyhow::Result<Settling> {
 async fn discard(
     settling: &mut Settling,
     selection: &parking::Selection,
-    reason: &str,
+    (by, reason): (&Operator, &str),
 ) -> anyhow::Result<u64> {
-    let by = operator_name();
+    settling.announce((selection, &[Status::Parked]), Resolution::Discard { reason }, by).await?;
     let mut discarded = 0;
     loop {
-        match settling.discard(selection, (&by, reason)).await? {
+        match settling.discard(selection, (&by.name, reason)).await? {
             0 => return Ok(discarded),
             some => discarded += some,
         }

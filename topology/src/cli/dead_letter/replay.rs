@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::{Value, json};
-use sinks::parking::{ParkedPlace, Selection, Settling, Status};
+use sinks::{
+    parking::{ParkedPlace, Resolution, Selection, Settling, Status},
+    positions::Operator,
+};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::printing;
@@ -15,7 +18,6 @@ use crate::{
         place::Place,
         settings::kafka_security,
         shutdown,
-        stage::operator_name,
     },
     runtime::replay::{ReplayError, Replayer},
 };
@@ -31,6 +33,7 @@ pub(super) struct Asked {
     /// Records a second; at least one, and fewer than a billion.
     pub(super) rate: u32,
     pub(super) dry_run: bool,
+    pub(super) by: Operator,
 }
 
 /// What became of the records.
@@ -71,7 +74,10 @@ async fn all(
 ) -> anyhow::Result<bool> {
     let statuses: &[Status] =
         if asked.again { &[Status::Parked, Status::Replayed] } else { &[Status::Parked] };
-    let (stop, by) = (shutdown::on_signal(), operator_name());
+    let stop = shutdown::on_signal();
+    if !asked.dry_run {
+        settling.announce((&asked.selection, statuses), Resolution::Replay, &asked.by).await?;
+    }
     let mut ticks = interval(Duration::from_secs(1) / asked.rate);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last: Option<ParkedPlace> = None;
@@ -87,7 +93,7 @@ async fn all(
                 return Ok(true);
             }
             tally.selected += 1;
-            match one(settling, replayer, (place, asked.dry_run, &by)).await {
+            match one(settling, replayer, (place, asked.dry_run, &asked.by.name)).await {
                 Ok(()) => tally.replayed += 1,
                 Err(Failure::Refused(why)) => tally.refuse(place, &why),
                 Err(Failure::Broken(error)) => return Err(error),
