@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use schemas::Topic;
 use sqlx::{
-    Arguments, AssertSqlSafe, Executor, PgConnection, Row,
-    error::BoxDynError,
-    postgres::{PgArguments, PgRow},
+    Arguments, AssertSqlSafe, Executor, PgConnection, Postgres, Row, Type,
+    postgres::{PgArguments, PgHasArrayType, PgRow, PgTypeInfo},
 };
 
 use super::{SinkConfig, classify::Failure, plan::Plan};
@@ -91,35 +90,64 @@ const ADVANCE: &str = "
        SET position = a.upto, last_offset = coalesce(a.last, p.last_offset),
            last_print = coalesce(a.print, p.last_print), updated_at = now(), applied = p.applied + a.applied,
            duplicate = p.duplicate + a.duplicate, ignored = p.ignored + a.ignored, parked = p.parked + a.parked
-      FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[], $8::bigint[],
-           $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])
-        AS a(topic, partition, start, upto, last, print, epoch, applied, duplicate, ignored, parked)
+      FROM unnest($2::stage_advance[]) AS a
      WHERE p.stage = $1 AND p.topic = a.topic AND p.partition = a.partition
        AND p.position = a.start AND p.owner_epoch = a.epoch";
 /// The first parameter after those of [`ADVANCE`].
-const AFTER_ADVANCE: usize = 13;
+const AFTER_ADVANCE: usize = 3;
+
+/// A row of the type `stage_advance`.
+#[derive(sqlx::Encode)]
+struct Advance<'a> {
+    topic: &'a str,
+    partition: i32,
+    start: i64,
+    upto: i64,
+    last: Option<i64>,
+    print: Option<&'a [u8]>,
+    epoch: i64,
+    applied: i64,
+    duplicate: i64,
+    ignored: i64,
+    parked: i64,
+}
+
+impl Type<Postgres> for Advance<'_> {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_name("stage_advance")
+    }
+}
+
+impl PgHasArrayType for Advance<'_> {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::array_of("stage_advance")
+    }
+}
 
 fn advance_arguments(
     stage: &str,
     ranges: &[OffsetRange],
     counts: &[RangeCounts],
 ) -> sqlx::Result<PgArguments> {
+    let advances: Vec<Advance<'_>> = ranges
+        .iter()
+        .zip(counts)
+        .map(|(range, counts)| Advance {
+            topic: range.partition.topic.name(),
+            partition: range.partition.partition,
+            start: range.start,
+            upto: range.upto,
+            last: range.last.map(|last| last.offset),
+            print: range.last.as_ref().map(|last| last.print.as_slice()),
+            epoch: range.owner_epoch,
+            applied: counts.applied,
+            duplicate: counts.duplicate,
+            ignored: counts.ignored,
+            parked: counts.parked,
+        })
+        .collect();
     let mut arguments = PgArguments::default();
-    let mut add = || -> Result<(), BoxDynError> {
-        arguments.add(stage)?;
-        arguments.add(ranges.iter().map(|r| r.partition.topic.name()).collect::<Vec<_>>())?;
-        arguments.add(ranges.iter().map(|r| r.partition.partition).collect::<Vec<_>>())?;
-        arguments.add(ranges.iter().map(|r| r.start).collect::<Vec<_>>())?;
-        arguments.add(ranges.iter().map(|r| r.upto).collect::<Vec<_>>())?;
-        arguments.add(ranges.iter().map(|r| r.last.map(|last| last.offset)).collect::<Vec<_>>())?;
-        arguments.add(ranges.iter().map(|r| r.last.map(|last| last.print.to_vec())).collect::<Vec<_>>())?;
-        arguments.add(ranges.iter().map(|r| r.owner_epoch).collect::<Vec<_>>())?;
-        arguments.add(counts.iter().map(|c| c.applied).collect::<Vec<_>>())?;
-        arguments.add(counts.iter().map(|c| c.duplicate).collect::<Vec<_>>())?;
-        arguments.add(counts.iter().map(|c| c.ignored).collect::<Vec<_>>())?;
-        arguments.add(counts.iter().map(|c| c.parked).collect::<Vec<_>>())
-    };
-    add().map_err(sqlx::Error::Encode)?;
+    arguments.add(stage).and_then(|()| arguments.add(advances)).map_err(sqlx::Error::Encode)?;
     Ok(arguments)
 }
 
@@ -146,7 +174,7 @@ impl SingleStatement {
         // Every part of a WITH runs to its end, and the last part fails all of it unless every position moved.
         let text = format!(
             "WITH moved AS ({ADVANCE} RETURNING 1), inserted AS ({insert})
-             SELECT positions_must_move((SELECT count(*) FROM moved), cardinality($2::text[]))"
+             SELECT positions_must_move((SELECT count(*) FROM moved), cardinality($2::stage_advance[]))"
         );
         Some(Self(text.into()))
     }

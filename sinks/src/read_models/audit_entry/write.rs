@@ -8,7 +8,10 @@ use std::{
 
 use chrono::{Datelike, NaiveDate};
 use schemas::{Timestamp, changes::AuditEntry};
-use sqlx::{Arguments, PgConnection, error::BoxDynError, postgres::PgArguments};
+use sqlx::{
+    Arguments, PgConnection, Postgres, Type,
+    postgres::{PgArguments, PgHasArrayType, PgTypeInfo},
+};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -25,33 +28,33 @@ const MONTH_RETRY: Duration = Duration::from_mins(1);
 /// Events from earlier or later years lie in the default partition.
 const YEARS: std::ops::RangeInclusive<i32> = 1990..=2199;
 
-/// The columns in the order in which rows are written, and their types.
-const COLUMNS: [(&str, &str); 25] = [
-    ("occurred_at", "timestamptz"),
-    ("record_offset", "bigint"),
-    ("event_id", "uuid"),
-    ("partition", "int"),
-    ("class_uid", "int"),
-    ("activity_id", "int"),
-    ("severity_id", "int"),
-    ("record_dictionary", "smallint"),
-    ("topic", "text"),
-    ("tenant_id", "text"),
-    ("kind", "text"),
-    ("actor_kind", "text"),
-    ("actor", "text"),
-    ("actor_name", "text"),
-    ("actor_ip", "text"),
-    ("action", "text"),
-    ("resource_type", "text"),
-    ("resource", "text"),
-    ("project", "text"),
-    ("outcome", "text"),
-    ("outcome_code", "text"),
-    ("source", "text"),
-    ("correlation_id", "text"),
-    ("content_sha256", "bytea"),
-    ("record", "bytea"),
+/// The columns in the order in which rows are written: that of the type `audit_row`.
+const COLUMNS: [&str; 25] = [
+    "occurred_at",
+    "record_offset",
+    "event_id",
+    "partition",
+    "class_uid",
+    "activity_id",
+    "severity_id",
+    "record_dictionary",
+    "topic",
+    "tenant_id",
+    "kind",
+    "actor_kind",
+    "actor",
+    "actor_name",
+    "actor_ip",
+    "action",
+    "resource_type",
+    "resource",
+    "project",
+    "outcome",
+    "outcome_code",
+    "source",
+    "correlation_id",
+    "content_sha256",
+    "record",
 ];
 
 static COPY: LazyLock<String> =
@@ -59,14 +62,54 @@ static COPY: LazyLock<String> =
 static INSERT: LazyLock<String> = LazyLock::new(|| insert_text(1));
 
 fn column_names() -> String {
-    COLUMNS.map(|(name, _)| name).join(", ")
+    COLUMNS.join(", ")
 }
 
-/// The INSERT whose parameters, one array per column, are numbered from `first` on.
-fn insert_text(first: usize) -> String {
-    let arrays: Vec<String> =
-        (first..).zip(COLUMNS).map(|(number, (_, kind))| format!("${number}::{kind}[]")).collect();
-    format!("INSERT INTO audit_entry ({}) SELECT * FROM unnest({})", column_names(), arrays.join(", "))
+/// The INSERT whose only parameter, an array of rows, has that number.
+fn insert_text(parameter: usize) -> String {
+    format!("INSERT INTO audit_entry ({}) SELECT * FROM unnest(${parameter}::audit_row[])", column_names())
+}
+
+/// A row of the type `audit_row`.
+#[derive(sqlx::Encode)]
+struct Row<'a> {
+    occurred_at: Timestamp,
+    record_offset: i64,
+    event_id: Uuid,
+    partition: i32,
+    class_uid: i32,
+    activity_id: i32,
+    severity_id: i32,
+    record_dictionary: i16,
+    topic: &'a str,
+    tenant_id: &'a str,
+    kind: &'a str,
+    actor_kind: &'a str,
+    actor: &'a str,
+    actor_name: Option<&'a str>,
+    actor_ip: Option<&'a str>,
+    action: &'a str,
+    resource_type: Option<&'a str>,
+    resource: Option<&'a str>,
+    project: Option<&'a str>,
+    outcome: &'a str,
+    outcome_code: Option<&'a str>,
+    source: &'a str,
+    correlation_id: Option<&'a str>,
+    content_sha256: &'a [u8],
+    record: Vec<u8>,
+}
+
+impl Type<Postgres> for Row<'_> {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_name("audit_row")
+    }
+}
+
+impl PgHasArrayType for Row<'_> {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::array_of("audit_row")
+    }
 }
 
 type AuditFact<'a> = Fact<'a, AuditEntry>;
@@ -100,46 +143,35 @@ impl AuditEntries {
         sqlx::query_with(INSERT.as_str(), arguments).execute(tx).await.map(drop)
     }
 
-    fn add_arguments(&mut self, facts: &[AuditFact<'_>], to: &mut PgArguments) -> Result<(), BoxDynError> {
-        fn text<'a>(facts: &[AuditFact<'a>], of: fn(&AuditEntry) -> &str) -> Vec<&'a str> {
-            facts.iter().map(|fact| of(fact.change)).collect()
-        }
-        fn optional<'a>(
-            facts: &[AuditFact<'a>],
-            of: fn(&AuditEntry) -> Option<&str>,
-        ) -> Vec<Option<&'a str>> {
-            facts.iter().map(|fact| of(fact.change)).collect()
-        }
-        fn integer(facts: &[AuditFact<'_>], of: fn(&AuditEntry) -> i32) -> Vec<i32> {
-            facts.iter().map(|fact| of(fact.change)).collect()
-        }
-        let records = facts.iter().map(|fact| Ok(compressed(&mut self.compressor, fact)?.to_vec()));
-        let records = records.collect::<sqlx::Result<Vec<_>>>()?;
-        to.add(facts.iter().map(|f| f.change.occurred_at).collect::<Vec<_>>())?;
-        to.add(facts.iter().map(|f| f.offset).collect::<Vec<_>>())?;
-        to.add(facts.iter().map(|f| *f.change.event_id.as_uuid()).collect::<Vec<_>>())?;
-        to.add(facts.iter().map(|f| f.partition.partition).collect::<Vec<_>>())?;
-        to.add(integer(facts, |e| e.class_uid))?;
-        to.add(integer(facts, |e| e.activity_id))?;
-        to.add(integer(facts, |e| e.severity_id))?;
-        to.add(vec![compress::CURRENT; facts.len()])?;
-        to.add(facts.iter().map(|f| f.partition.topic.name()).collect::<Vec<_>>())?;
-        to.add(text(facts, |e| e.tenant.as_str()))?;
-        to.add(text(facts, |e| e.kind))?;
-        to.add(text(facts, |e| e.actor_kind.name()))?;
-        to.add(text(facts, |e| &e.actor))?;
-        to.add(optional(facts, |e| e.actor_name.as_deref()))?;
-        to.add(optional(facts, |e| e.actor_ip.as_deref()))?;
-        to.add(text(facts, |e| &e.action))?;
-        to.add(optional(facts, |e| e.resource_type.as_deref()))?;
-        to.add(optional(facts, |e| e.resource.as_deref()))?;
-        to.add(optional(facts, |e| e.project.as_deref()))?;
-        to.add(text(facts, |e| e.outcome.name()))?;
-        to.add(optional(facts, |e| e.outcome_code.as_deref()))?;
-        to.add(text(facts, |e| &e.source))?;
-        to.add(optional(facts, |e| e.correlation_id.as_deref()))?;
-        to.add(facts.iter().map(|f| f.change.content_sha256.as_slice()).collect::<Vec<_>>())?;
-        to.add(records)
+    fn row<'a>(&mut self, fact: &AuditFact<'a>) -> sqlx::Result<Row<'a>> {
+        let entry = fact.change;
+        Ok(Row {
+            occurred_at: entry.occurred_at,
+            record_offset: fact.offset,
+            event_id: *entry.event_id.as_uuid(),
+            partition: fact.partition.partition,
+            class_uid: entry.class_uid,
+            activity_id: entry.activity_id,
+            severity_id: entry.severity_id,
+            record_dictionary: compress::CURRENT,
+            topic: fact.partition.topic.name(),
+            tenant_id: entry.tenant.as_str(),
+            kind: entry.kind,
+            actor_kind: entry.actor_kind.name(),
+            actor: &entry.actor,
+            actor_name: entry.actor_name.as_deref(),
+            actor_ip: entry.actor_ip.as_deref(),
+            action: &entry.action,
+            resource_type: entry.resource_type.as_deref(),
+            resource: entry.resource.as_deref(),
+            project: entry.project.as_deref(),
+            outcome: entry.outcome.name(),
+            outcome_code: entry.outcome_code.as_deref(),
+            source: &entry.source,
+            correlation_id: entry.correlation_id.as_deref(),
+            content_sha256: &entry.content_sha256,
+            record: compressed(&mut self.compressor, fact)?.to_vec(),
+        })
     }
 }
 
@@ -197,7 +229,8 @@ impl ReadModel for AuditEntries {
     }
 
     fn insert_arguments(&mut self, facts: &[AuditFact<'_>], arguments: &mut PgArguments) -> sqlx::Result<()> {
-        self.add_arguments(facts, arguments).map_err(sqlx::Error::Encode)
+        let rows = facts.iter().map(|fact| self.row(fact)).collect::<sqlx::Result<Vec<_>>>()?;
+        arguments.add(rows).map_err(sqlx::Error::Encode)
     }
 
     async fn write(
