@@ -17,6 +17,7 @@ pub(crate) mod copy;
 mod migrate;
 pub(crate) mod nodelay;
 mod plan;
+pub(crate) mod row_type;
 mod statements;
 mod transaction;
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use schemas::Topic;
 use sqlx::{
-    Arguments, AssertSqlSafe, Executor, PgConnection, Postgres, Row, Type,
-    postgres::{PgArguments, PgHasArrayType, PgRow, PgTypeInfo},
+    Arguments, AssertSqlSafe, Executor, PgConnection, Row,
+    postgres::{PgArguments, PgRow},
 };
 
-use super::{SinkConfig, classify::Failure, plan::Plan};
+use super::{SinkConfig, classify::Failure, plan::Plan, row_type::row_type};
 use crate::{
     batch::{LastRecord, OffsetRange, TopicPartition},
     delivery::{Claim, ClaimRequest, RangeCounts},
@@ -96,7 +96,6 @@ const ADVANCE: &str = "
 /// The first parameter after those of [`ADVANCE`].
 const AFTER_ADVANCE: usize = 3;
 
-/// A row of the type `stage_advance`.
 #[derive(sqlx::Encode)]
 struct Advance<'a> {
     topic: &'a str,
@@ -112,17 +111,7 @@ struct Advance<'a> {
     parked: i64,
 }
 
-impl Type<Postgres> for Advance<'_> {
-    fn type_info() -> PgTypeInfo {
-        PgTypeInfo::with_name("stage_advance")
-    }
-}
-
-impl PgHasArrayType for Advance<'_> {
-    fn array_type_info() -> PgTypeInfo {
-        PgTypeInfo::array_of("stage_advance")
-    }
-}
+row_type!(Advance, "stage_advance");
 
 fn advance_arguments(
     stage: &str,

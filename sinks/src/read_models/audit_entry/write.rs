@@ -8,16 +8,16 @@ use std::{
 
 use chrono::{Datelike, NaiveDate};
 use schemas::{Timestamp, changes::AuditEntry};
-use sqlx::{
-    Arguments, PgConnection, Postgres, Type,
-    postgres::{PgArguments, PgHasArrayType, PgTypeInfo},
-};
+use sqlx::{Arguments, PgConnection, postgres::PgArguments};
 use tracing::warn;
 use uuid::Uuid;
 
 use crate::{
     compress::{self, CompressError, Compressor},
-    postgres::copy::{CopyIn, CopyRows},
+    postgres::{
+        copy::{CopyIn, CopyRows},
+        row_type::row_type,
+    },
     read_models::{Fact, ReadModel, WritePath},
 };
 
@@ -70,7 +70,6 @@ fn insert_text(parameter: usize) -> String {
     format!("INSERT INTO audit_entry ({}) SELECT * FROM unnest(${parameter}::audit_row[])", column_names())
 }
 
-/// A row of the type `audit_row`.
 #[derive(sqlx::Encode)]
 struct Row<'a> {
     occurred_at: Timestamp,
@@ -100,17 +99,7 @@ struct Row<'a> {
     record: Vec<u8>,
 }
 
-impl Type<Postgres> for Row<'_> {
-    fn type_info() -> PgTypeInfo {
-        PgTypeInfo::with_name("audit_row")
-    }
-}
-
-impl PgHasArrayType for Row<'_> {
-    fn array_type_info() -> PgTypeInfo {
-        PgTypeInfo::array_of("audit_row")
-    }
-}
+row_type!(Row, "audit_row");
 
 type AuditFact<'a> = Fact<'a, AuditEntry>;
 
