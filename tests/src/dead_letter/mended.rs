@@ -1,7 +1,5 @@
 //! Causes that are mended: what was parked and published anew leaves what it would have left unparked.
 
-use std::time::Duration;
-
 use sinks::{
     parking::{Selection, Settling, Status},
     postgres::operator_pool,
@@ -90,11 +88,10 @@ async fn published_and_not_marked(site: &Site) {
     let pool = operator_pool(&site.endpoints.database_url, 1).expect("an address");
     let replayer = Replayer::new(&site.endpoints.kafka, &[].into()).expect("a client");
     let mut settling = loop {
-        // The killed command's connection may not be gone yet.
+        // The killed command's connection may not be gone yet: the next call waits for it.
         if let Some(settling) = Settling::begin(&pool).await.expect("asked") {
             break settling;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
     };
     let places = settling.places(&Selection::default(), &[Status::Parked], (None, 1)).await.expect("read");
     let mut record = settling.record(&places[0]).await.expect("read").expect("there");

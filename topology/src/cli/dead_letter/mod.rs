@@ -78,9 +78,8 @@ enum DeadLetterCommand {
         /// Only say what would be published.
         #[arg(long)]
         dry_run: bool,
-        /// The tenant in whose audit log the decision is kept, as an event.
-        #[arg(long, default_value = LOCAL_TENANT)]
-        audit_tenant: String,
+        #[command(flatten)]
+        log: AuditLogArgs,
         #[arg(long, value_enum, default_value_t = Format::Table)]
         output: Format,
     },
@@ -100,12 +99,19 @@ enum DeadLetterCommand {
         /// Only say how many.
         #[arg(long)]
         dry_run: bool,
-        /// The tenant in whose audit log the decision is kept, as an event.
-        #[arg(long, default_value = LOCAL_TENANT)]
-        audit_tenant: String,
+        #[command(flatten)]
+        log: AuditLogArgs,
         #[arg(long, value_enum, default_value_t = Format::Table)]
         output: Format,
     },
+}
+
+/// Where the decision is kept besides; `--tenant` selects records.
+#[derive(Debug, Args)]
+struct AuditLogArgs {
+    /// The tenant in whose audit log the decision is kept, as an event.
+    #[arg(long, default_value = LOCAL_TENANT)]
+    audit_tenant: String,
 }
 
 /// A parked record's status.
@@ -144,20 +150,20 @@ pub(super) async fn dead_letter(args: DeadLetterArgs) -> anyhow::Result<Outcome>
             printing::record(&record, output)?;
             Ok(Outcome::Done)
         }
-        DeadLetterCommand::Replay { selection, reason, all, again, rate, dry_run, audit_tenant, output } => {
+        DeadLetterCommand::Replay { selection, reason, all, again, rate, dry_run, log, output } => {
             let wanted = selection.with(reason);
             selection::demand_one(&wanted, all)?;
-            let by = operator(&audit_tenant)?;
+            let by = operator(&log.audit_tenant)?;
             let asked = replay::Asked { selection: wanted, again, rate, dry_run, by };
             replay::replay(&place, &mut alone(&pool).await?, (&asked, output)).await
         }
-        DeadLetterCommand::Discard { selection, parked_as, reason, all, dry_run, audit_tenant, output } => {
+        DeadLetterCommand::Discard { selection, parked_as, reason, all, dry_run, log, output } => {
             let wanted = selection.with(parked_as);
             selection::demand_one(&wanted, all)?;
             if reason.trim().is_empty() {
                 bail!("--reason says why they are given up; it is kept with each of them");
             }
-            let by = operator(&audit_tenant)?;
+            let by = operator(&log.audit_tenant)?;
             let mut settling = alone(&pool).await?;
             let discarded = if dry_run {
                 settling.count(&wanted, &[Status::Parked]).await?
