@@ -1,5 +1,5 @@
 //! The command `weir`, for tests that run it as a process.
 
 fn main() -> std::process::ExitCode {
-    topology::cli::main()
+    cli::main()
 }

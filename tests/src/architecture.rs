@@ -7,15 +7,32 @@ use std::{
 
 use topology::pipeline;
 
-const OURS: [&str; 7] = ["schemas", "edge", "producers", "processors", "sinks", "topology", "tests"];
+/// Our crates and their folders, from the lowest to the highest.
+const OURS: [(&str, &str); 9] = [
+    ("schemas", "schemas"),
+    ("edge", "edge"),
+    ("producers", "producers"),
+    ("processors", "processors"),
+    ("sinks", "sinks"),
+    ("stack", "topology/stack"),
+    ("topology", "topology"),
+    ("cli", "topology/cli"),
+    ("tests", "tests"),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is above this crate").to_owned()
 }
 
+/// The folder of one of our crates.
+fn folder(name: &str) -> PathBuf {
+    let (_, folder) = OURS.iter().find(|(ours, _)| *ours == name).expect("one of our crates");
+    root().join(folder)
+}
+
 /// Our crates that `name` depends on outside its tests.
 fn arrows(name: &str) -> Vec<String> {
-    let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).expect("a manifest");
+    let manifest = fs::read_to_string(folder(name).join("Cargo.toml")).expect("a manifest");
     let dependencies = manifest
         .split("[dependencies]")
         .nth(1)
@@ -25,14 +42,14 @@ fn arrows(name: &str) -> Vec<String> {
         .expect("the section's own lines")
         .to_owned();
     OURS.iter()
-        .filter(|ours| dependencies.lines().any(|line| line.starts_with(&format!("{ours}."))))
-        .map(|ours| (*ours).to_owned())
+        .filter(|(ours, _)| dependencies.lines().any(|line| line.starts_with(&format!("{ours}."))))
+        .map(|(ours, _)| (*ours).to_owned())
         .collect()
 }
 
 /// Every line of Rust of a crate, with where it stands; tests beside the code count as well.
 fn lines(name: &str) -> Vec<(String, String)> {
-    let mut folders = vec![root().join(name).join("src")];
+    let mut folders = vec![folder(name).join("src")];
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a source folder") {
@@ -69,7 +86,9 @@ fn crates_import_only_what_the_arrows_allow() {
     for sibling in ["producers", "sinks"] {
         assert_eq!(arrows(sibling), ["schemas", "edge"], "{sibling}");
     }
-    assert_eq!(arrows("topology"), ["schemas", "edge", "producers", "processors", "sinks"]);
+    assert_eq!(arrows("stack"), [""; 0]);
+    assert_eq!(arrows("topology"), ["schemas", "producers", "processors", "sinks"]);
+    assert_eq!(arrows("cli"), ["schemas", "edge", "producers", "processors", "sinks", "stack", "topology"]);
 }
 
 #[test]
@@ -103,10 +122,10 @@ fn processors_are_pure_and_schemas_do_no_input_or_output() {
 
 #[test]
 fn only_topology_consumes_and_only_sinks_hold_sql() {
-    for name in ["schemas", "edge", "producers", "processors", "sinks"] {
+    for name in ["schemas", "edge", "producers", "processors", "sinks", "cli"] {
         check_absent(name, &["rdkafka::consumer"]);
     }
-    for name in ["schemas", "edge", "producers", "processors", "topology"] {
+    for name in ["schemas", "edge", "producers", "processors", "stack", "topology", "cli"] {
         check_absent(name, &["sqlx::query", "sqlx::raw_sql", "QueryBuilder"]);
     }
 }

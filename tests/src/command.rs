@@ -5,13 +5,13 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use ::stack::{Stack, StackConfig};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use serde_json::Value;
 use tempfile::TempDir;
-use topology::stack::{Stack, StackConfig};
 
 use crate::support::corpus::corpus;
 

@@ -4,6 +4,7 @@ mod architecture;
 mod audit_mapping;
 mod change_review;
 mod command;
+mod compose;
 mod dead_letter;
 mod edge;
 mod faults;

@@ -1,5 +1,6 @@
 //! The local stack, with the real servers.
 
+use ::stack::{Data, Endpoints, ServerState, Stack, StackConfig, StackError};
 use producers::registry::{Registry, RegistryConfig, RegistryError};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -12,7 +13,6 @@ use sqlx::{Connection, PgConnection, Row};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
-use topology::stack::{Data, Endpoints, ServerState, Stack, StackConfig, StackError};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ::stack::{Stack, StackConfig};
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication},
@@ -10,8 +11,7 @@ use rdkafka::{
 use schemas::Topic;
 use topology::{
     pipeline,
-    runtime::admin::{self, TopicChange},
-    stack::{Stack, StackConfig},
+    runtime::offline::admin::{self, TopicChange},
 };
 
 async fn plan(bootstrap: &str) -> Vec<TopicChange> {

@@ -1,7 +1,5 @@
 //! What is connected to what, and what runs it. Start reading at `pipeline.rs`.
 
-pub mod cli;
 pub mod pipeline;
 pub mod runtime;
-pub mod stack;
 pub mod topology;

@@ -7,7 +7,7 @@ use sinks::{
 use sqlx::{Connection, PgConnection};
 use topology::{
     pipeline,
-    runtime::{RunConfig, replay::Replayer},
+    runtime::{RunConfig, offline::replay::Replayer},
 };
 
 use super::fixture::{STANDS_PARKED, WAITING, execute, read_models};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use ::stack::Endpoints;
 use rand::Rng as _;
-use topology::stack::Endpoints;
 
 use super::{dice, ledger, member::Member, setting};
 use crate::support::site::{Flow, Site};

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use ::stack::Endpoints;
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -12,7 +13,6 @@ use rdkafka::{
 };
 use schemas::Topic;
 use sqlx::{Connection as _, PgConnection, Row as _};
-use topology::stack::Endpoints;
 use uuid::Uuid;
 
 /// Notes every move of every position, with the transaction that made it.

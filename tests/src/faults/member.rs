@@ -2,11 +2,11 @@
 
 use std::process::{Child, Command, Stdio};
 
+use ::stack::Endpoints;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use topology::stack::Endpoints;
 
 /// A process that runs stages; killed when dropped.
 pub(super) struct Member {

@@ -21,7 +21,8 @@ use schemas::{
     codec::{self, Decoded, Incoming, NoRegistry},
 };
 use sqlx::{AssertSqlSafe, Row as _};
-use topology::{pipeline, stack::Endpoints};
+use stack::Endpoints;
+use topology::pipeline;
 
 use super::{
     dice,

@@ -9,8 +9,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use ::stack::{Stack, StackConfig};
 use sqlx::{Connection, PgConnection};
-use topology::stack::{Stack, StackConfig};
 
 /// Names of test databases begin so; then follows when they were made, in seconds.
 const PREFIX: &str = "weir_test_";

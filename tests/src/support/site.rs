@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use ::stack::{Endpoints, Stack, StackConfig, Tethered};
 use producers::{
     generate::{self, Generator, GeneratorConfig, Rate, RunSummary},
     kafka::{Producer, ProducerConfig, Purpose, Tally},
@@ -20,10 +21,7 @@ use schemas::{Envelope, TenantId, Timestamp, Topic, codec::Framing};
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use topology::{
-    pipeline, runtime,
-    stack::{Endpoints, Stack, StackConfig, Tethered},
-};
+use topology::{pipeline, runtime};
 
 /// Runs a command to its end.
 pub(crate) async fn ended(mut command: Command) -> Output {
@@ -60,7 +58,9 @@ impl Site {
         let endpoints = stack.up().await.expect("servers");
         sinks::postgres::create_database(&endpoints.maintenance_url, "weir").await.expect("a database");
         sinks::postgres::migrate(&endpoints.database_url).await.expect("migrations");
-        runtime::admin::apply(&pipeline::declaration(), &endpoints.kafka, &[].into()).await.expect("topics");
+        runtime::offline::admin::apply(&pipeline::declaration(), &endpoints.kafka, &[].into())
+            .await
+            .expect("topics");
         let config = ProducerConfig {
             bootstrap: endpoints.kafka.clone(),
             purpose: Purpose::Bulk,

@@ -19,19 +19,19 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{
-    batching::BatchLimits,
+use crate::runtime::{
     clock::RealTime,
-    consumer::{ConsumerSettings, StageConsumer, StageContext},
-    driver::{Driver, Links},
+    consume::consumer::{ConsumerSettings, StageConsumer, StageContext},
+    consume::driver::{Driver, Links},
+    consume::intake::Decide,
+    consume::poll::{Ended, PartitionCounts, Poller},
+    consume::source::Schemas,
+    deliver::batching::BatchLimits,
+    deliver::notices::Notices,
+    deliver::slot::Slot,
+    deliver::worker::{Command, Shared, Worker},
     fatal::Fatal,
-    intake::Decide,
-    notices::Notices,
-    poll::{Ended, PartitionCounts, Poller},
-    seen::Seen,
-    slot::Slot,
-    source::Schemas,
-    worker::{Command, Shared, Worker},
+    observe::metrics::StageMetrics,
 };
 
 /// Claims, releases and halts that may wait for the worker.
@@ -52,7 +52,7 @@ pub(crate) struct MemberSettings {
 /// Runs a member until told to stop, or until it cannot go on.
 pub(crate) async fn run<D, Q, S>(
     settings: MemberSettings,
-    seen: Seen,
+    seen: StageMetrics,
     (decide, schemas, sink): (D, Q, S),
     stop: CancellationToken,
 ) -> Result<(), Fatal>

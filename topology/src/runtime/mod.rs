@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  Kafka ─► poll thread ──────────────► slot ─────────► worker ─────► sink
-//!           (consumer.rs: rebalances,   (one batch,     (worker.rs: retry, bisect,
-//!            intake.rs: where each       bounded)        park, halt; owns the sink)
+//!           (consume/: rebalances,      (one batch,     (deliver/: retry, bisect,
+//!            where each                 bounded)        park, halt; owns the sink)
 //!            partition stands)
 //!                  ▲ notices: settled, fenced, halted ──────┘
 //! ```
@@ -11,46 +11,22 @@
 //! Everything between the client and the sink is free of both, and simulated with thousands of seeds
 //! (`simulation`).
 
-pub mod admin;
-pub(crate) mod backoff;
-pub(crate) mod batching;
 pub(crate) mod clock;
-pub(crate) mod consumer;
-pub(crate) mod continuity;
-pub(crate) mod decide;
-pub(crate) mod driver;
+pub(crate) mod consume;
+pub(crate) mod deliver;
 mod fatal;
-pub(crate) mod fingerprint;
-mod health;
-pub(crate) mod held_back;
-pub mod history;
-pub(crate) mod intake;
 pub mod keys;
-pub mod log_ends;
-mod log_lines;
 pub(crate) mod member;
-pub(crate) mod notices;
-pub(crate) mod parking_limit;
-pub(crate) mod poll;
+pub mod observe;
+pub mod offline;
 mod quiet;
-mod relay;
-pub mod replay;
 mod run;
-mod schema_fetch;
-pub(crate) mod seen;
-pub(crate) mod slot;
-pub(crate) mod source;
-pub(crate) mod stall;
-pub mod telemetry;
-mod traces;
-pub(crate) mod worker;
 
 #[cfg(test)]
 mod simulation;
 
-pub use batching::BatchLimits;
+pub use deliver::batching::BatchLimits;
 pub use fatal::Fatal;
-pub use health::Health;
+pub use observe::{health::Health, metrics::Tracing};
 pub(crate) use run::run_member;
 pub use run::{RunConfig, RunError, Site, run};
-pub use seen::Tracing;

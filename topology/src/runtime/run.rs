@@ -14,16 +14,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{
+use crate::runtime::{
     BatchLimits, Fatal, Tracing,
-    consumer::ConsumerSettings,
-    decide::Deciding,
-    health::Health,
+    consume::consumer::ConsumerSettings,
+    consume::decide::Deciding,
+    consume::schema_fetch::FetchedSchemas,
+    deliver::relay,
     member::{self, MemberSettings},
+    observe::health::Health,
+    observe::metrics::StageMetrics,
     quiet::Quiet,
-    relay,
-    schema_fetch::FetchedSchemas,
-    seen::Seen,
 };
 use crate::topology::{Stage, Topology};
 
@@ -202,7 +202,7 @@ where
     P: Processor,
     S: Sink<Change = P::Change>,
 {
-    let seen = Seen::new(site.stage, &site.consumer.group, site.tracing);
+    let seen = StageMetrics::new(site.stage, &site.consumer.group, site.tracing);
     let settings = MemberSettings {
         topics: site.topics,
         consumer: site.consumer,

@@ -20,16 +20,16 @@ use super::{
     store::{CLUSTER, Connection, Store},
 };
 use crate::runtime::{
-    batching::BatchLimits,
     clock::Clock,
-    continuity::Watermarks,
-    driver::{Driver, Links},
-    intake::{Decide, Decision, Record},
-    notices::Notices,
-    seen::{Seen, Tracing},
-    slot::Slot,
-    source::{Schemas, Source},
-    worker::{CLAIM_PATIENCE, Shared, Worker},
+    consume::continuity::Watermarks,
+    consume::driver::{Driver, Links},
+    consume::intake::{Decide, Decision, Record},
+    consume::source::{Schemas, Source},
+    deliver::batching::BatchLimits,
+    deliver::notices::Notices,
+    deliver::slot::Slot,
+    deliver::worker::{CLAIM_PATIENCE, Shared, Worker},
+    observe::metrics::{StageMetrics, Tracing},
 };
 
 /// Reads a record's one byte.
@@ -154,7 +154,7 @@ pub(super) struct Member {
 impl Member {
     pub(super) fn start(seed: u64, home: &Home, log: &Arc<Log>, store: &Arc<Store>) -> Self {
         let limits = BatchLimits { records: 7, bytes: 1 << 20, gather: Duration::from_millis(200) };
-        let instruments = Seen::new("simulated", "weir-simulated", Tracing::Off);
+        let instruments = StageMetrics::new("simulated", "weir-simulated", Tracing::Off);
         let shared =
             Arc::new(Shared { slot: Slot::new(limits), notices: Notices::default(), seen: instruments });
         let (commands, inbox) = mpsc::channel(64);

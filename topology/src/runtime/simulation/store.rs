@@ -15,7 +15,7 @@ use sinks::{
 };
 
 use super::{clock::Simulated, log::Content};
-use crate::runtime::{clock::Clock, continuity::lifts_by_itself};
+use crate::runtime::{clock::Clock, consume::continuity::lifts_by_itself};
 
 pub(super) const CLUSTER: &str = "simulated";
 

@@ -1,0 +1,150 @@
+//! `compose/`, held against the pipeline and the local stack. No test here runs a container.
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// Every stage of the pipeline.
+fn stages() -> Vec<&'static str> {
+    topology::pipeline::declaration().stage_names()
+}
+
+const ROLES: [&str; 2] = ["gateway", "query-api"];
+
+const COMPOSE: &str = include_str!("../../compose/compose.yaml");
+const PROMETHEUS: &str = include_str!("../../compose/prometheus/prometheus.yml");
+const ALERTS: &str = include_str!("../../compose/prometheus/alerts.yml");
+const ALERT_TESTS: &str = include_str!("../../compose/prometheus/alerts.test.yml");
+const RUNBOOK: &str = include_str!("../../compose/prometheus/RUNBOOK.md");
+const POM: &str = include_str!("../../compose/local/pom.xml");
+
+fn yaml(text: &str) -> Value {
+    serde_saphyr::from_str(text).expect("the file is YAML")
+}
+
+fn strings(value: &Value) -> Vec<&str> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+fn pinned(property: &str) -> &'static str {
+    let (open, close) = (format!("<{property}>"), format!("</{property}>"));
+    POM.split_once(&open).and_then(|(_, rest)| rest.split_once(&close)).expect("the pom pins it").0
+}
+
+#[test]
+fn every_stage_and_role_is_a_service() {
+    let services = &yaml(COMPOSE)["services"];
+    for name in stages().iter().chain(&ROLES) {
+        assert_eq!(strings(&services[name]["command"]), ["run", name], "the service {name}");
+    }
+}
+
+#[test]
+fn our_services_wait_for_what_they_need_and_may_do_nothing_else() {
+    let services = &yaml(COMPOSE)["services"];
+    for name in stages().iter().chain(&ROLES).chain(&["setup"]) {
+        let service = &services[name];
+        for needed in ["kafka", "postgres"] {
+            assert_eq!(service["depends_on"][needed]["condition"], "service_healthy", "{name} and {needed}");
+            assert!(services[needed]["healthcheck"]["test"].is_array(), "{needed}");
+        }
+        assert_eq!(service["user"], "65532:65532", "{name}");
+        assert_eq!(service["read_only"], true, "{name}");
+        assert_eq!(strings(&service["cap_drop"]), ["ALL"], "{name}");
+        if *name == "setup" {
+            continue;
+        }
+        assert_eq!(service["depends_on"]["setup"]["condition"], "service_completed_successfully", "{name}");
+        assert!(strings(&service["healthcheck"]["test"]).contains(&"healthcheck"), "{name}");
+    }
+}
+
+#[test]
+fn ports_are_published_on_loopback_only() {
+    let compose = yaml(COMPOSE);
+    let services = compose["services"].as_object().expect("services");
+    let ports: Vec<&str> = services.values().flat_map(|service| strings(&service["ports"])).collect();
+    assert!(ports.len() >= 4, "{ports:?}");
+    assert!(ports.iter().all(|port| port.starts_with("127.0.0.1:")), "{ports:?}");
+}
+
+#[test]
+fn the_containers_run_the_versions_that_the_local_stack_runs() {
+    let compose = yaml(COMPOSE);
+    let image = |service: &str| compose["services"][service]["image"].as_str().expect("an image").to_owned();
+    assert_eq!(image("kafka"), format!("apache/kafka:{}", pinned("kafka.version")));
+    assert!(pinned("postgres.version").starts_with(image("postgres").trim_start_matches("postgres:")));
+}
+
+#[test]
+fn prometheus_scrapes_every_process() {
+    let scrapes = yaml(PROMETHEUS)["scrape_configs"].clone();
+    let jobs: Vec<String> = scrapes.as_array().expect("jobs").iter().map(Value::to_string).collect();
+    for name in stages().iter().chain(&ROLES) {
+        let (host, target) = (format!("\"{name}\""), format!("\"{name}:"));
+        assert!(
+            jobs.iter().any(|job| job.contains(&host) && job.contains("names") || job.contains(&target)),
+            "{name}"
+        );
+    }
+    for stage in stages() {
+        let gone = format!("absent(weir_assigned_partitions{{stage=\"{stage}\"}})");
+        assert!(ALERTS.contains(&gone), "NoConsumers does not notice that {stage} is gone");
+    }
+}
+
+#[test]
+fn every_alert_is_explained_and_tested() {
+    for rule in rules() {
+        let name = rule["alert"].as_str().expect("a name");
+        let heading = format!("\n## {name}\n");
+        let page = format!("RUNBOOK.md#{}", name.to_lowercase());
+        assert!(RUNBOOK.contains(&heading), "{name} has no page in RUNBOOK.md");
+        assert_eq!(rule["annotations"]["runbook_url"], page, "{name}");
+        assert!(matches!(rule["labels"]["severity"].as_str(), Some("critical" | "warning")), "{name}");
+        let (firing, quiet) = (format!("        alertname: {name}\n"), format!("alertname: {name} }}"));
+        assert!(ALERT_TESTS.contains(&firing) && ALERT_TESTS.contains(&quiet), "{name} is not tested");
+    }
+    yaml(ALERT_TESTS);
+}
+
+#[test]
+fn every_metric_of_an_alert_is_one_that_weir_exports() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let mut sources = String::new();
+    for part in ["edge", "producers", "sinks", "topology", "topology/cli", "topology/stack"] {
+        read_sources(&root.join(part).join("src"), &mut sources);
+    }
+    let metrics: BTreeSet<String> = rules().iter().flat_map(metrics_of).collect();
+    assert!(metrics.len() > 5, "{metrics:?}");
+    for metric in metrics {
+        assert!(sources.contains(&format!("\"{metric}\"")), "an alert uses {metric}, which nothing exports");
+    }
+}
+
+fn rules() -> Vec<Value> {
+    let alerts = yaml(ALERTS);
+    let groups = alerts["groups"].as_array().expect("groups");
+    groups.iter().flat_map(|group| group["rules"].as_array().cloned().unwrap_or_default()).collect()
+}
+
+/// The metrics that an expression names, as they are registered: without what a histogram appends.
+fn metrics_of(rule: &Value) -> Vec<String> {
+    const OURS: [&str; 5] = ["weir_", "kafka_", "messaging_", "http_server_", "db_client_"];
+    let expr = rule["expr"].as_str().expect("an expression");
+    expr.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .filter(|word| OURS.iter().any(|prefix| word.starts_with(prefix)))
+        .map(|word| word.trim_end_matches("_bucket").trim_end_matches("_count").to_owned())
+        .collect()
+}
+
+fn read_sources(dir: &Path, into: &mut String) {
+    for entry in fs::read_dir(dir).expect("a source folder").map(|entry| entry.expect("an entry").path()) {
+        if entry.is_dir() {
+            read_sources(&entry, into);
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            into.push_str(&fs::read_to_string(&entry).expect("a source file"));
+        }
+    }
+}

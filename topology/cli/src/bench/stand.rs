@@ -1,0 +1,124 @@
+//! The stand that a benchmark runs on: servers of its own, and the stage as a process of its own.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use producers::kafka::{Producer, ProducerConfig, Purpose};
+use schemas::codec::Framing;
+
+use crate::{deployment::free_address, output::note, run::KEEPS_MEMORY, settings::Client, status};
+use stack::{Endpoints, ServerState, Stack, StackConfig, Tethered};
+use topology::{pipeline, runtime};
+
+const READY_WITHIN: Duration = Duration::from_mins(1);
+
+/// Servers that nothing else uses, gone when the stand is.
+pub(super) struct Stand {
+    stack: Tethered,
+    /// Where its data lies, or beside it.
+    pub(super) dir: PathBuf,
+    pub(super) endpoints: Endpoints,
+}
+
+impl Stand {
+    /// Starts the servers and makes the topics.
+    pub(super) async fn start() -> anyhow::Result<Self> {
+        let shared = StackConfig::shared()?;
+        let dir = shared.home.join(format!("bench-{}", std::process::id()));
+        let stack = Stack::new(StackConfig::private(&dir)?.with_notice(note)).tethered();
+        let endpoints = stack.up().await?;
+        runtime::offline::admin::apply(&pipeline::declaration(), &endpoints.kafka, &BTreeMap::new()).await?;
+        Ok(Self { stack, dir, endpoints })
+    }
+
+    /// A new database with Weir's tables.
+    pub(super) async fn database(&self, name: &str) -> anyhow::Result<String> {
+        let url = sinks::postgres::create_database(&self.endpoints.maintenance_url, name).await?;
+        sinks::postgres::migrate(&url).await?;
+        Ok(url)
+    }
+
+    /// A producer of many events.
+    pub(super) fn producer(&self, purpose: Purpose) -> anyhow::Result<Producer> {
+        let config = ProducerConfig {
+            bootstrap: self.endpoints.kafka.clone(),
+            purpose,
+            client_id: "weir-bench".to_owned(),
+            extra: BTreeMap::new(),
+        };
+        Ok(Producer::new(&config, Framing::SingleObject)?)
+    }
+
+    /// PostgreSQL's first process.
+    pub(super) async fn postmaster(&self) -> anyhow::Result<i32> {
+        for server in self.stack.status().await? {
+            if let (true, ServerState::Answering { pid }) = (server.name.starts_with("Postgre"), server.state)
+            {
+                return Ok(pid);
+            }
+        }
+        bail!("the stand's PostgreSQL does not answer")
+    }
+
+    /// Stages as a process of their own.
+    pub(super) async fn stages(&self, stages: &[&str], database_url: &str) -> anyhow::Result<StageProcess> {
+        let listen = free_address(([127, 0, 0, 1], 0).into())?;
+        let child = Command::new(std::env::current_exe().context("finding the program to start")?)
+            .args(["--quiet", "run"])
+            .args(stages)
+            .env("KAFKA_BOOTSTRAP_SERVERS", &self.endpoints.kafka)
+            .env("DATABASE_URL", database_url)
+            .env("WEIR_STAGE__ADMIN_LISTEN", listen.to_string())
+            .env_remove("SCHEMA_REGISTRY_URL")
+            .envs([KEEPS_MEMORY])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .context("starting the stage")?;
+        let mut stage = StageProcess { child };
+        let client = status::client(&Client::default())?;
+        let ready = format!("http://{listen}/readyz");
+        let deadline = tokio::time::Instant::now() + READY_WITHIN;
+        while !status::answers(&client, &ready).await {
+            if stage.child.try_wait()?.is_some() || tokio::time::Instant::now() >= deadline {
+                bail!("the stage did not get ready; what it says stands above");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(stage)
+    }
+}
+
+/// The stage under measurement; killed if it is dropped.
+pub(super) struct StageProcess {
+    child: Child,
+}
+
+impl StageProcess {
+    pub(super) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap_or(i32::MAX)
+    }
+
+    /// Stops it gracefully.
+    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
+        kill(Pid::from_raw(self.pid()), Signal::SIGTERM).context("stopping the stage")?;
+        tokio::task::spawn_blocking(move || self.child.wait()).await?.context("waiting for the stage")?;
+        Ok(())
+    }
+}
+
+impl Drop for StageProcess {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,192 @@
+//! The command line. Data goes to stdout, what a person reads beside it to stderr.
+
+mod admin_server;
+mod bench;
+mod change;
+mod command;
+mod dead_letter;
+mod deployment;
+mod generate;
+mod import;
+mod key;
+mod lag;
+mod output;
+mod place;
+mod query;
+mod risk;
+mod rules;
+mod run;
+mod schema;
+mod settings;
+mod shutdown;
+mod stage;
+mod status;
+mod topics;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use self::settings::{Client, Trust};
+use topology::runtime::observe::telemetry::{LogFormat, Speaker, Telemetry};
+
+/// Events in, audited answers out: Kafka to Postgres, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, propagate_version = true, max_term_width = 110)]
+struct Cli {
+    /// Say less: warnings and errors only.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more; twice for everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start it all here: servers, topics, stages, gateway and query API.
+    Up(up::UpArgs),
+    /// Show what runs here and where it answers.
+    Status(status::StatusArgs),
+    /// Stop what `up` started.
+    Down(up::DownArgs),
+    /// Run one or more stages, the gateway or the query API as a process of their own.
+    Run(run::RunArgs),
+    /// Show how far each stage is behind its topics.
+    Lag(lag::LagArgs),
+    /// Publish a believable organisation's events.
+    Generate(generate::GenerateArgs),
+    /// Publish the records of files.
+    Import(import::ImportArgs),
+    /// Ask the read models.
+    Query(query::QueryArgs),
+    /// Ask for a change to be approved, approve it, reject it.
+    Change(change::ChangeArgs),
+    /// Decide about risk: criticality, watchlists, triage of incidents.
+    Risk(risk::RiskArgs),
+    /// Make, list and revoke API keys.
+    Key(key::KeyArgs),
+    /// Show the pipeline, compare it with a cluster, apply it.
+    Topology(topics::TopologyArgs),
+    /// Decide about a halted partition.
+    Stage(stage::StageArgs),
+    /// Look at records that were set aside, publish them anew, give them up.
+    DeadLetter(dead_letter::DeadLetterArgs),
+    /// Register the event schemas, or check a cluster's.
+    Schema(schema::SchemaArgs),
+    /// Try detection rules on files or on the past, check them, run their examples.
+    Rules(rules::RulesArgs),
+    /// Measure, beside a peer, in one run.
+    Bench(bench::BenchArgs),
+    /// Exit 0 if a GET of the URL answers 200; for container health checks.
+    Healthcheck {
+        /// For example `http://127.0.0.1:8643/readyz`.
+        url: String,
+        #[command(flatten)]
+        trust: Trust,
+    },
+    /// Print shell completions.
+    Completions {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What a command ends with when it did its work and the answer is no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    No,
+    Interrupted,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::SUCCESS,
+            Outcome::No => Self::FAILURE,
+            Outcome::Interrupted => Self::from(130),
+        }
+    }
+}
+
+/// Runs the command that the arguments name. Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&anyhow::Error::new(error).context("the async runtime cannot start")),
+    };
+    let code = runtime.block_on(async {
+        let speaker =
+            if matches!(cli.command, Command::Run(_)) { Speaker::Service } else { Speaker::Command };
+        let level = level(cli.quiet, cli.verbose, speaker);
+        let telemetry = match Telemetry::install(LogFormat::from_env(speaker), level) {
+            Ok(telemetry) => telemetry,
+            Err(error) => return report(&error.into()),
+        };
+        dispatch(cli.command, &telemetry).await.map_or_else(|error| report(&error), ExitCode::from)
+    });
+    // Blocking reads of stdin or files must not hold the exit up.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    code
+}
+
+async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Up(args) => up::up(args).await,
+        Command::Status(args) => status::status(args).await,
+        Command::Down(args) => up::down(args).await,
+        Command::Run(args) => run::run(args, telemetry).await,
+        Command::Lag(args) => lag::lag(args).await,
+        Command::Generate(args) => generate::generate(args).await,
+        Command::Import(args) => import::import(args).await,
+        Command::Query(args) => query::query(args).await,
+        Command::Change(args) => change::change(args).await,
+        Command::Risk(args) => risk::risk(args).await,
+        Command::Key(args) => key::key(args).await,
+        Command::Topology(args) => topics::topology(args).await,
+        Command::Stage(args) => stage::stage(args).await,
+        Command::DeadLetter(args) => dead_letter::dead_letter(args).await,
+        Command::Schema(args) => schema::schema(args).await,
+        Command::Rules(args) => rules::rules(args).await,
+        Command::Bench(args) => bench::bench(args).await,
+        Command::Healthcheck { url, trust } => {
+            let ready = status::answers(&status::client(&trust.over(Client::default()))?, &url).await;
+            Ok(if ready { Outcome::Done } else { Outcome::No })
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "weir", &mut std::io::stdout());
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+/// The default log filter; `RUST_LOG` wins over it. Services speak, commands are silent unless asked.
+fn level(quiet: bool, verbose: u8, speaker: Speaker) -> &'static str {
+    match (quiet, verbose, speaker) {
+        (true, _, _) => "error",
+        (_, 0, Speaker::Command) => "warn,sqlx::postgres::notice=error",
+        (_, 0, Speaker::Service) => "info,sqlx::postgres::notice=error",
+        (_, 1, _) => "info,sqlx::postgres::notice=error,topology=debug,producers=debug,sinks=debug",
+        (_, _, _) => "debug",
+    }
+}
+
+fn report(error: &anyhow::Error) -> ExitCode {
+    output::complain(error);
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,202 @@
+//! `weir query changes`: proposed changes, and one of them whole.
+
+use clap::Args;
+use serde_json::Value;
+
+use super::{Api, print, printable};
+use crate::output::{self, Format, line};
+
+#[derive(Debug, Args)]
+pub(super) struct ChangesArgs {
+    /// Show one change whole: score and factors, approvals, timeline, what could not be.
+    #[arg(long, value_name = "CHANGE_ID")]
+    id: Option<String>,
+    /// How far the approval is: not_requested, requested, risk_assessed, human_review or decided.
+    #[arg(long)]
+    state: Option<String>,
+    /// approved, rejected, auto or blocked.
+    #[arg(long)]
+    decision: Option<String>,
+    /// How far the change is, for example planned, applied, completed or failed.
+    #[arg(long)]
+    provisioning: Option<String>,
+    /// auto, review, two_person or block.
+    #[arg(long)]
+    route: Option<String>,
+    /// How much of the plan could be read: read, partly, unreadable or absent.
+    #[arg(long)]
+    plan: Option<String>,
+    /// The project.
+    #[arg(long)]
+    project: Option<String>,
+    /// Who asked first: the exact id.
+    #[arg(long)]
+    requester: Option<String>,
+    /// The most changes to print.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+impl ChangesArgs {
+    fn filters(&self) -> Vec<(&'static str, &str)> {
+        [
+            ("state", &self.state),
+            ("decision", &self.decision),
+            ("provisioning", &self.provisioning),
+            ("route", &self.route),
+            ("plan", &self.plan),
+            ("project", &self.project),
+            ("requester", &self.requester),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_deref()?)))
+        .collect()
+    }
+}
+
+/// Asks and prints.
+pub(super) async fn changes(api: &Api, args: &ChangesArgs) -> anyhow::Result<()> {
+    if let Some(id) = &args.id {
+        let answer = api.get(&format!("/api/v1/changes/{}", encoded(id)), &[]).await?;
+        if args.output != Format::Table {
+            return output::json(&answer["item"]);
+        }
+        print_whole(&answer["item"]);
+        return Ok(());
+    }
+    let found = api.pages("/api/v1/changes", &args.filters(), args.limit).await?;
+    print(&found, args.output, print_list)
+}
+
+/// An id as one part of an address: everything but letters, digits and `-_.~` is escaped.
+fn encoded(id: &str) -> String {
+    let mut text = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) || byte == b'.' && id.len() > 2 {
+            text.push(char::from(byte));
+        } else {
+            text.push('%');
+            text.push_str(&output::hex(&[byte]).to_uppercase());
+        }
+    }
+    text
+}
+
+fn print_list(found: &[Value]) {
+    let header = [
+        "last",
+        "change",
+        "project",
+        "score",
+        "route",
+        "approval",
+        "decision",
+        "approvals",
+        "provisioning",
+        "impossible",
+    ];
+    let mut table = output::table(&header);
+    for change in found {
+        table.add_row([
+            text(change, "last_at"),
+            text(change, "change_id"),
+            text(change, "project"),
+            text(change, "score"),
+            text(change, "route"),
+            text(change, "approval"),
+            text(change, "decision"),
+            format!("{}/{}", text(change, "approvals"), text(change, "approvals_needed")),
+            text(change, "provisioning"),
+            text(change, "impossible_total"),
+        ]);
+    }
+    output::print_table(&table, "no changes match");
+}
+
+/// One change, part by part.
+fn print_whole(change: &Value) {
+    let decision = Some(text(change, "decision")).filter(|word| !word.is_empty());
+    let decision = decision.map_or_else(String::new, |word| format!(", {word}"));
+    line(&format!("change       {}", text(change, "change_id")));
+    for (label, name) in
+        [("project", "project"), ("environment", "environment"), ("asked by", "requested_by")]
+    {
+        if !change[name].is_null() {
+            line(&format!("{label:<12} {}", text(change, name)));
+        }
+    }
+    line(&format!("approval     {}{decision}", text(change, "approval")));
+    line(&format!("approvals    {} of {}", text(change, "approvals"), text(change, "approvals_needed")));
+    line(&format!("provisioning {}", text(change, "provisioning")));
+    line(&format!("score        {} {}", text(change, "score"), text(change, "route")));
+    if let Some(plan) = change["plan"].as_object() {
+        let count = |name: &str| plan.get(name).and_then(Value::as_u64).unwrap_or_default();
+        let [creates, updates, replaces, deletes] = ["creates", "updates", "replaces", "deletes"].map(count);
+        let reading = text(&change["plan"], "reading");
+        line(&format!(
+            "plan         {creates} to create, {updates} to update, {replaces} to replace, {deletes} to delete ({reading})"
+        ));
+    }
+    line("cost         not evaluated");
+    line("compliance   not evaluated");
+    print_factors(change);
+    print_timeline(change);
+}
+
+fn print_factors(change: &Value) {
+    let factors = change["factors"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut table = output::table(&["points", "factor", "rule", "reason", "resources"]);
+    for factor in factors {
+        let resources = factor["resources"].as_array().into_iter().flatten().map(|r| text(r, "address"));
+        table.add_row([
+            text(factor, "points"),
+            text(factor, "kind"),
+            text(factor, "rule"),
+            text(factor, "reason"),
+            resources.collect::<Vec<_>>().join(", "),
+        ]);
+    }
+    line("");
+    output::print_table(&table, "no factors: nothing about the plan is dangerous");
+}
+
+fn print_timeline(change: &Value) {
+    let mut table = output::table(&["time", "what", "who", "said", "approval", "provisioning", "impossible"]);
+    for step in change["timeline"].as_array().into_iter().flatten() {
+        let said = [text(step, "decision"), text(step, "reason")];
+        table.add_row([
+            text(step, "occurred_at"),
+            text(step, "kind"),
+            text(step, "actor"),
+            said.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": "),
+            text(step, "approval"),
+            text(step, "provisioning"),
+            text(step, "impossible"),
+        ]);
+    }
+    line("");
+    output::print_table(&table, "nothing has happened to it");
+}
+
+/// A member as printable text; empty where there is none.
+fn text(value: &Value, name: &str) -> String {
+    match &value[name] {
+        Value::String(text) => printable(text),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_one_part_of_an_address() {
+        assert_eq!(encoded("run-7Qe2_mX.b4~"), "run-7Qe2_mX.b4~");
+        assert_eq!(encoded("a/b ä?#%"), "a%2Fb%20%C3%A4%3F%23%25");
+        assert_eq!(encoded(".."), "%2E%2E");
+    }
+}

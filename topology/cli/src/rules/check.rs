@@ -1,0 +1,115 @@
+//! `weir rules check`: which rules cannot be used, where, and why.
+
+use std::{
+    io::{self, IsTerminal},
+    path::PathBuf,
+};
+
+use clap::Args;
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceSpan};
+use processors::risk::sigma::RuleProblem;
+use serde_json::json;
+use thiserror::Error;
+
+use super::load::RuleSet;
+use crate::{
+    Outcome,
+    output::{self, Format, note},
+};
+
+/// Arguments of `weir rules check`.
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// Folder (or file) of Sigma rules.
+    dir: PathBuf,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Outcome> {
+    let set = RuleSet::read(Some(&args.dir))?;
+    let (engine, problems) = set.engine();
+    let usable = engine.rules().count() + engine.correlations().len();
+    if args.output == Format::Table {
+        for problem in &problems {
+            note(&drawn(problem, set.text(&problem.file).unwrap_or_default())?);
+        }
+        output::line(&format!("{usable} rules can be used, {} cannot", problems.len()));
+    } else {
+        let told = |problem: &RuleProblem| {
+            json!({
+                "file": problem.file, "line": problem.line, "title": problem.title, "reason": problem.reason,
+            })
+        };
+        let problems: Vec<_> = problems.iter().map(told).collect();
+        output::json(&json!({ "files": set.rules().count(), "usable": usable, "problems": problems }))?;
+    }
+    Ok(if problems.is_empty() { Outcome::Done } else { Outcome::No })
+}
+
+/// A problem as a person sees it: the reason above the line that it is about.
+#[derive(Debug, Error)]
+#[error("{}", .told)]
+struct Unusable {
+    told: String,
+    text: NamedSource<String>,
+    at: Option<SourceSpan>,
+}
+
+impl Diagnostic for Unusable {
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        self.at.is_some().then_some(&self.text)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let at = self.at?;
+        Some(Box::new(std::iter::once(LabeledSpan::new_with_span(Some("here".into()), at))))
+    }
+}
+
+fn drawn(problem: &RuleProblem, text: &str) -> anyhow::Result<String> {
+    let unusable = Unusable {
+        told: problem.to_string(),
+        text: NamedSource::new(&problem.file, text.to_owned()),
+        at: problem.line.and_then(|line| span_of(text, line)),
+    };
+    let theme = if io::stderr().is_terminal() {
+        GraphicalTheme::default()
+    } else {
+        GraphicalTheme::unicode_nocolor()
+    };
+    let mut drawn = String::new();
+    GraphicalReportHandler::new_themed(theme).with_links(false).render_report(&mut drawn, &unusable)?;
+    Ok(drawn)
+}
+
+/// Where a line (from 1) stands in the text.
+fn span_of(text: &str, line: usize) -> Option<SourceSpan> {
+    let mut start = 0;
+    for (at, content) in text.split_inclusive('\n').enumerate() {
+        if at + 1 == line {
+            return Some((start, content.trim_end().len()).into());
+        }
+        start += content.len();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_shows_its_line() {
+        let problem = RuleProblem {
+            file: "a/rule.yml".into(),
+            line: Some(2),
+            title: Some("One".into()),
+            reason: "the pattern has no end".into(),
+        };
+        let drawn = drawn(&problem, "title: One\ndetection: x\nlevel: low\n").expect("drawn");
+        assert!(drawn.contains("a/rule.yml:2: the pattern has no end"), "{drawn}");
+        assert!(drawn.contains("detection: x") && drawn.contains("here"), "{drawn}");
+        assert_eq!(span_of("a\nb", 3), None);
+    }
+}

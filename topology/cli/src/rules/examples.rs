@@ -1,0 +1,161 @@
+//! `weir rules test`: every rule fires on its positive examples and on none of its negative ones.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use processors::risk::sigma::SigmaEngine;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{formats, load::RuleSet, sequence::Sequences};
+use crate::{
+    Outcome,
+    output::{self, Format, note},
+};
+
+/// Arguments of `weir rules test`.
+#[derive(Debug, Args)]
+pub(super) struct TestArgs {
+    /// Folder (or file) of Sigma rules with their examples; without it, Weir's own.
+    dir: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Examples {
+    positive: Vec<Example>,
+    negative: Vec<Example>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Example {
+    name: String,
+    /// The record of a detection rule.
+    #[serde(default)]
+    event: Option<Value>,
+    /// The records of a correlation rule, in time.
+    #[serde(default)]
+    events: Vec<super::sequence::Step>,
+}
+
+/// What was run, and what went wrong.
+#[derive(Debug, Default, Serialize)]
+struct Tested {
+    rule_files: usize,
+    positive: usize,
+    negative: usize,
+    without_examples: Vec<String>,
+    failures: Vec<Failure>,
+}
+
+#[derive(Debug, Serialize)]
+struct Failure {
+    file: String,
+    /// Which example; none where they cannot be run at all.
+    example: Option<String>,
+    reason: String,
+}
+
+pub(super) fn test(args: &TestArgs) -> anyhow::Result<Outcome> {
+    let set = RuleSet::read(args.dir.as_deref())?;
+    let (_, problems) = set.engine();
+    let mut tested = run(&set);
+    tested.failures.extend(problems.iter().map(|problem| Failure {
+        file: problem.file.clone(),
+        example: None,
+        reason: problem.reason.clone(),
+    }));
+    if args.output == Format::Table {
+        print(&tested);
+    } else {
+        output::json(&tested)?;
+    }
+    // Where nothing was run, nothing was shown to be right.
+    let ran = tested.positive + tested.negative > 0;
+    Ok(if ran && tested.failures.is_empty() { Outcome::Done } else { Outcome::No })
+}
+
+fn run(set: &RuleSet) -> Tested {
+    let mut tested = Tested::default();
+    // Correlations may refer to rules of other files.
+    let sequences = Sequences::new(set.engine().0);
+    for (file, text) in set.rules() {
+        let (engine, mut problems) = SigmaEngine::load([(file, text)]);
+        if sequences.has(file) {
+            problems.clear();
+        }
+        tested.rule_files += 1;
+        let Some((name, examples)) = set.examples(file) else {
+            tested.without_examples.push(file.to_owned());
+            continue;
+        };
+        let about_file = |reason| Failure { file: name.clone(), example: None, reason };
+        match serde_saphyr::from_str::<Examples>(examples) {
+            Err(error) => tested.failures.push(about_file(error.to_string())),
+            Ok(Examples { positive, negative }) if positive.is_empty() || negative.is_empty() => {
+                tested
+                    .failures
+                    .push(about_file("it needs at least one positive and one negative example".into()));
+            }
+            // The rule itself is told as a problem.
+            Ok(_) if !problems.is_empty() => {}
+            Ok(examples) => {
+                tested.positive += examples.positive.len();
+                tested.negative += examples.negative.len();
+                let fails = |example: &Example, should_fire| match &example.event {
+                    _ if sequences.has(file) => sequences.failure(file, &example.events, should_fire),
+                    Some(event) => failure(&engine, event, should_fire),
+                    None => Some("it has no `event`".to_owned()),
+                };
+                let positive = examples.positive.iter().map(|example| (example, fails(example, true)));
+                let negative = examples.negative.iter().map(|example| (example, fails(example, false)));
+                tested.failures.extend(positive.chain(negative).filter_map(|(example, reason)| {
+                    Some(Failure {
+                        file: file.to_owned(),
+                        example: Some(example.name.clone()),
+                        reason: reason?,
+                    })
+                }));
+            }
+        }
+    }
+    tested
+}
+
+/// What is wrong with an example, if anything.
+fn failure(engine: &SigmaEngine, event: &Value, should_fire: bool) -> Option<String> {
+    let record = event.to_string();
+    let mut fired = Vec::new();
+    for format in formats(engine) {
+        match engine.evaluate(format, &record) {
+            Ok(hits) => fired.extend(hits),
+            Err(error) => return Some(error.to_string()),
+        }
+    }
+    match (should_fire, fired.first()) {
+        (true, None) => Some("the rule is silent on this positive example".into()),
+        (false, Some(hit)) => {
+            let fields: Vec<_> = hit.matched.iter().map(|matched| matched.field.as_str()).collect();
+            Some(format!("the rule fires on this negative example: {}", fields.join(", ")))
+        }
+        _ => None,
+    }
+}
+
+fn print(tested: &Tested) {
+    for failure in &tested.failures {
+        let example = failure.example.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+        note(&format!("{}{example}: {}", failure.file, failure.reason));
+    }
+    output::line(&format!(
+        "{} rule files, {} positive and {} negative examples, {} wrong; {} without examples",
+        tested.rule_files,
+        tested.positive,
+        tested.negative,
+        tested.failures.len(),
+        tested.without_examples.len(),
+    ));
+}

@@ -1,0 +1,246 @@
+//! The rules of a running stage: Weir's own and those of folders, read again when a file changes or on SIGHUP.
+//!
+//! What cannot be used is told and left out; a folder that cannot be read or holds no rule changes nothing.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, ensure};
+use metrics::{counter, gauge};
+use processors::risk::{RuleSet as InForce, sigma::RuleProblem, sigma::SigmaEngine};
+use sha2::{Digest, Sha256};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::load::{self, RuleSet};
+
+/// How often folders are looked at. Files that still change between two looks are left alone until the next.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Where a stage's rules come from.
+#[derive(Debug, Clone)]
+pub(crate) struct RuleSources {
+    /// Whether Weir's own are among them.
+    pub(crate) own: bool,
+    /// Folders, or single files.
+    pub(crate) folders: Vec<PathBuf>,
+}
+
+/// Rules that were read, and of what text.
+pub(crate) struct Loaded {
+    /// What can be used of them.
+    pub(crate) engine: SigmaEngine,
+    /// Why the rest cannot.
+    pub(crate) problems: Vec<RuleProblem>,
+    sha256: [u8; 32],
+}
+
+impl RuleSources {
+    /// Reads all of them. Fails where a folder cannot be read or holds no rule, and where nothing can be used: a stage
+    /// that starts without the rules it was given would let events go by unseen.
+    pub(crate) fn load(&self) -> anyhow::Result<Loaded> {
+        let sets = self.read()?;
+        let (engine, problems) = load::engine(&sets);
+        ensure!(engine.rules().next().is_some(), "none of the rules can be used{}", first(&problems));
+        Ok(Loaded { engine, problems, sha256: sha256(&sets) })
+    }
+
+    fn read(&self) -> anyhow::Result<Vec<RuleSet>> {
+        let folders = self.folders.iter().map(|folder| Some(folder.as_path()));
+        let sources = self.own.then_some(None::<&Path>).into_iter().chain(folders);
+        let sets = sources.map(RuleSet::read).collect::<anyhow::Result<Vec<_>>>()?;
+        ensure!(!sets.is_empty(), "no rules: `rules.own` is off and `rules.sigma` names no folder");
+        Ok(sets)
+    }
+
+    fn glance(&self) -> Glance {
+        let mut files = Vec::new();
+        for folder in &self.folders {
+            match load::files_of(folder) {
+                Ok(found) => files.extend(found.into_iter().map(|path| {
+                    let about = std::fs::metadata(&path).ok();
+                    let changed = about.as_ref().and_then(|about| about.modified().ok());
+                    (path, changed, about.map_or(0, |about| about.len()))
+                })),
+                Err(error) => return Err(format!("{error:#}")),
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// What a look at the folders shows: every file, when it changed, how long it is; or why they cannot be read.
+type Glance = Result<Vec<(PathBuf, Option<SystemTime>, u64)>, String>;
+
+/// When to read the files again.
+struct Watch {
+    /// What was seen when they were read last.
+    read: Glance,
+    /// What was seen last.
+    seen: Glance,
+}
+
+impl Watch {
+    fn new(read: Glance) -> Self {
+        Self { seen: read.clone(), read }
+    }
+
+    /// Whether what is seen now differs from what was read, and no longer changes.
+    fn look(&mut self, now: Glance) -> bool {
+        let settled = self.seen == now;
+        let differs = self.read != now;
+        self.seen = now;
+        if differs && settled {
+            self.read.clone_from(&self.seen);
+        }
+        differs && settled
+    }
+}
+
+/// Reads the rules and puts them in force.
+pub(crate) fn start(sources: &RuleSources) -> anyhow::Result<(InForce, Watched)> {
+    let glance = sources.glance();
+    let loaded = sources.load().context("the rules of the stage risk cannot be read")?;
+    tell(&loaded);
+    let watched = Watched { sources: sources.clone(), watch: Watch::new(glance), sha256: loaded.sha256 };
+    Ok((InForce::new(loaded.engine), watched))
+}
+
+/// Sources, and what of them is in force.
+pub(crate) struct Watched {
+    sources: RuleSources,
+    watch: Watch,
+    sha256: [u8; 32],
+}
+
+impl Watched {
+    /// Follows the files until told to stop.
+    pub(crate) async fn follow(mut self, rules: InForce, stop: CancellationToken) -> anyhow::Result<()> {
+        if self.sources.folders.is_empty() {
+            stop.cancelled().await;
+            return Ok(());
+        }
+        let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let asked = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = looks.tick() => false,
+                _ = hangup.recv() => true,
+            };
+            // Files are read off the threads that serve.
+            let looked = tokio::task::spawn_blocking({
+                let rules = rules.clone();
+                move || {
+                    self.look(asked, &rules);
+                    self
+                }
+            });
+            self = looked.await.context("reading rules panicked")?;
+        }
+    }
+
+    fn look(&mut self, asked: bool, rules: &InForce) {
+        let now = self.sources.glance();
+        if !self.watch.look(now) && !asked {
+            return;
+        }
+        match self.sources.load() {
+            Ok(loaded) if loaded.sha256 == self.sha256 => {}
+            Ok(loaded) => {
+                tell(&loaded);
+                self.sha256 = loaded.sha256;
+                rules.replace(loaded.engine);
+                counter!("weir_rule_reloads_total", "outcome" => "replaced").increment(1);
+            }
+            Err(error) => {
+                warn!(reason = format!("{error:#}"), "the rules are kept as they are");
+                counter!("weir_rule_reloads_total", "outcome" => "kept").increment(1);
+            }
+        }
+    }
+}
+
+fn tell(loaded: &Loaded) {
+    let rules = loaded.engine.rules().count() + loaded.engine.correlations().len();
+    let problems = loaded.problems.len();
+    for RuleProblem { file, line, title, reason } in &loaded.problems {
+        warn!(file, line, title, reason, "a rule cannot be used");
+    }
+    info!(rules, problems, "rules are in force");
+    gauge!("weir_rules_loaded").set(f64::from(u32::try_from(rules).unwrap_or(u32::MAX)));
+    gauge!("weir_rule_problems").set(f64::from(u32::try_from(problems).unwrap_or(u32::MAX)));
+}
+
+fn first(problems: &[RuleProblem]) -> String {
+    problems.first().map(|problem| format!(", for example {problem}")).unwrap_or_default()
+}
+
+fn sha256(sets: &[RuleSet]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for (name, text) in sets.iter().flat_map(RuleSet::rules) {
+        for part in [name, text] {
+            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+            hash.update(part);
+        }
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const RULE: &str = "title: One\nid: one\nlogsource: {product: aws, service: cloudtrail}\n\
+                        detection: {s: {eventName: A}, condition: s}\nlevel: high\n";
+
+    #[test]
+    fn files_are_read_again_once_they_no_longer_change() {
+        let glance = |n: u64| Ok(vec![(PathBuf::from("a.yml"), None, n)]);
+        let mut watch = Watch::new(glance(1));
+        assert!(!watch.look(glance(1)));
+        assert!(!watch.look(glance(2)), "it may still be written");
+        assert!(!watch.look(glance(3)));
+        assert!(watch.look(glance(3)));
+        assert!(!watch.look(glance(3)), "once");
+        assert!(!watch.look(Err("gone".to_owned())));
+        assert!(watch.look(Err("gone".to_owned())));
+        assert!(!watch.look(Err("gone".to_owned())), "told once");
+    }
+
+    #[test]
+    fn a_folder_without_usable_rules_changes_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("one.yml");
+        fs::write(&file, RULE).expect("written");
+        let sources = RuleSources { own: false, folders: vec![folder.path().to_owned()] };
+        let (rules, mut watched) = start(&sources).expect("usable");
+        let version = || rules.current().rules().next().map(|(_, rule)| rule.version.clone());
+        let first = version().expect("a rule");
+
+        fs::write(&file, "title: [").expect("written");
+        watched.look(true, &rules);
+        assert_eq!(version().as_ref(), Some(&first), "nothing is usable");
+        fs::remove_file(&file).expect("removed");
+        watched.look(true, &rules);
+        assert_eq!(version().as_ref(), Some(&first), "the folder is empty");
+
+        fs::write(&file, RULE.replace("eventName: A", "eventName: B")).expect("written");
+        fs::write(folder.path().join("broken.yml"), "title: [").expect("written");
+        watched.look(true, &rules);
+        assert_ne!(version().expect("a rule"), first);
+
+        let missing = RuleSources { own: true, folders: vec![folder.path().join("missing")] };
+        let error = start(&missing).map(drop).expect_err("a stage does not start without its rules");
+        assert!(format!("{error:#}").contains("missing"), "{error:#}");
+    }
+}

@@ -1,0 +1,182 @@
+//! `weir rules scan`: what rules find in files of records.
+
+use std::{ops::ControlFlow, path::Path, path::PathBuf};
+
+use anyhow::bail;
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use processors::risk::sigma::{Hit, SigmaEngine};
+use producers::{
+    import::{self, FileRecord, Rejection},
+    sources::SourceFormat,
+};
+use schemas::{Envelope, TenantId};
+use serde::Serialize;
+
+use super::{
+    WhichRules, formats,
+    load::{RuleSet, warn_about},
+};
+use crate::{
+    Outcome,
+    output::{self, note},
+    up::LOCAL_TENANT,
+};
+
+/// Arguments of `weir rules scan`.
+#[derive(Debug, Args)]
+pub(super) struct ScanArgs {
+    #[command(flatten)]
+    rules: WhichRules,
+    /// What the records are.
+    #[arg(long, value_parser = scanned_format())]
+    format: SourceFormat,
+    /// Files (arrays, lists, a record a line; also gzipped), and folders that are read to every depth.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Whose records they are; event ids that are derived differ between tenants.
+    #[arg(long, default_value = LOCAL_TENANT)]
+    tenant: String,
+    #[arg(long, value_enum, default_value_t = HitFormat::Table)]
+    output: HitFormat,
+}
+
+/// Hits are written as they are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum HitFormat {
+    /// For people, a line a hit.
+    Table,
+    /// One JSON document a hit.
+    Ndjson,
+}
+
+/// The formats that rules are written for.
+fn scanned_format() -> impl TypedValueParser<Value = SourceFormat> {
+    const SCANNED: [SourceFormat; 5] = [
+        SourceFormat::CloudTrail,
+        SourceFormat::KubernetesAudit,
+        SourceFormat::GithubAudit,
+        SourceFormat::GithubWebhook,
+        SourceFormat::OktaSystemLog,
+    ];
+    PossibleValuesParser::new(SCANNED.map(SourceFormat::name)).map(|name| {
+        let found = SCANNED.into_iter().find(|format| format.name() == name);
+        found.expect("one of the values that are possible")
+    })
+}
+
+#[derive(Serialize)]
+struct HitLine<'a> {
+    rule_id: &'a str,
+    title: &'a str,
+    level: &'a str,
+    author: Option<&'a str>,
+    rule_file: &'a str,
+    file: &'a Path,
+    record: u64,
+    event_id: String,
+}
+
+pub(super) fn scan(args: ScanArgs) -> anyhow::Result<Outcome> {
+    let set = RuleSet::read(args.rules.rules.as_deref())?;
+    let (engine, problems) = set.engine();
+    warn_about(&problems);
+    if !formats(&engine).contains(&args.format.name()) {
+        bail!("no usable rule reads {}; `weir rules list` shows what each reads", args.format.name());
+    }
+    if !engine.correlations().is_empty() {
+        let count = engine.correlations().len();
+        note(&format!("{count} correlation rules look at many events; they run in the stage, not in a scan"));
+    }
+    let mut scan =
+        Scan { engine, format: args.format, output: args.output, records: 0, hits: 0, rejected: 0 };
+    let tenant = TenantId::new(&args.tenant)?;
+    let mut failed = None;
+    import::records(args.paths, args.format, &tenant, |found| match scan.take(found) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            failed = Some(error);
+            ControlFlow::Break(())
+        }
+    });
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    note(&format!("{} records, {} hits, {} not readable", scan.records, scan.hits, scan.rejected));
+    Ok(if scan.rejected == 0 { Outcome::Done } else { Outcome::No })
+}
+
+struct Scan {
+    engine: SigmaEngine,
+    format: SourceFormat,
+    output: HitFormat,
+    records: u64,
+    hits: u64,
+    rejected: u64,
+}
+
+impl Scan {
+    fn take(&mut self, found: FileRecord<'_>) -> anyhow::Result<()> {
+        match found {
+            FileRecord::Record { file, index, envelope } => self.evaluate(file, index, &envelope),
+            FileRecord::Rejected(rejection) => {
+                self.reject(&rejection.file, rejection.record, &rejection.reason);
+                Ok(())
+            }
+            FileRecord::Skipped(Rejection { file, reason, .. }) => {
+                note(&format!("skipped {}: {reason}", file.display()));
+                Ok(())
+            }
+        }
+    }
+
+    fn evaluate(&mut self, file: &Path, record: u64, envelope: &Envelope) -> anyhow::Result<()> {
+        let native = envelope.native.as_ref().map_or("", |native| &*native.record);
+        let hits = match self.engine.evaluate(self.format.name(), native) {
+            Ok(hits) => hits,
+            Err(error) => {
+                let reason = anyhow::Error::new(error);
+                self.reject(file, Some(record), &format!("{reason:#}"));
+                return Ok(());
+            }
+        };
+        // Rules that only correlations want find nothing by themselves.
+        let hits: Vec<_> = hits.into_iter().filter(|hit| hit.rule.generates).collect();
+        self.records += 1;
+        self.hits += hits.len() as u64;
+        hits.iter().try_for_each(|hit| print(hit, (file, record), envelope, self.output))
+    }
+
+    fn reject(&mut self, file: &Path, record: Option<u64>, reason: &str) {
+        self.rejected += 1;
+        let record = record.map(|record| format!(" record {record}")).unwrap_or_default();
+        note(&format!("{}{record}: {reason}", file.display()));
+    }
+}
+
+fn print(
+    hit: &Hit<'_>,
+    (file, record): (&Path, u64),
+    envelope: &Envelope,
+    output: HitFormat,
+) -> anyhow::Result<()> {
+    let rule = hit.rule;
+    if output == HitFormat::Ndjson {
+        return output::json(&HitLine {
+            rule_id: &rule.id,
+            title: &rule.title,
+            level: rule.level.name(),
+            author: rule.author.as_deref(),
+            rule_file: &rule.file,
+            file,
+            record,
+            event_id: envelope.id.to_string(),
+        });
+    }
+    let author = rule.author.as_deref().map(|author| format!(", by {author}")).unwrap_or_default();
+    let place = format!("{} record {record}", file.display());
+    output::line(&format!("{:<13}  {place}  {}{author} ({})", rule.level.name(), rule.title, rule.id));
+    Ok(())
+}

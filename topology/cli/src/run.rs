@@ -1,0 +1,237 @@
+//! `weir run`: one or more roles of the pipeline as a process of their own.
+
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    sync::Arc,
+};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use edge::{Listen, Listener, RenderMetrics};
+use processors::{
+    Processor,
+    risk::{Risk, RuleSet},
+};
+use producers::{
+    gateway::{Admin, Gateway, GatewayConfig, KafkaPublisher, KeyRingWatch},
+    kafka::Purpose,
+};
+use sinks::{
+    query_api::{CursorKey, Listeners, QueryApi, QueryConfig, Rates},
+    read_models::reader_pool,
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Outcome, admin_server,
+    deployment::{GATEWAY, QUERY_API},
+    lag::{declared_stages, topics_of},
+    place::Place,
+    rules::in_force::{self, RuleSources},
+    settings::kafka_security,
+    shutdown,
+};
+use topology::{
+    pipeline,
+    runtime::{
+        self, BatchLimits, Health, RunConfig,
+        observe::telemetry::{self, Telemetry},
+        offline::log_ends::EndsReader,
+    },
+};
+
+/// Connections of the query API to Postgres.
+const QUERY_CONNECTIONS: u32 = 8;
+
+/// What a process of ours should find in its environment: memory that was freed is kept for what comes next, instead
+/// of being given back to be asked for again with the next batch. The allocator reads its options nowhere else.
+pub(super) const KEEPS_MEMORY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "-1");
+
+/// Arguments of `weir run`.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Stages by name (`weir topology show` lists them), `gateway`, `query-api`.
+    #[arg(required = true)]
+    roles: Vec<String>,
+    /// Writers per stage, each with a consumer and a database connection of its own.
+    #[arg(long, default_value = "1")]
+    members: NonZeroUsize,
+}
+
+type Role = std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
+/// Runs until SIGTERM or Ctrl-C, then stops gracefully.
+pub(super) async fn run(args: RunArgs, telemetry: &Telemetry) -> anyhow::Result<Outcome> {
+    let roles = Roles::parse(&args.roles)?;
+    let place = Place::find().await?;
+    let stop = shutdown::on_signal();
+    let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    let process = Process { place, members: args.members, telemetry, stop: stop.clone() };
+    for role in process.start(roles).await? {
+        tasks.spawn(role);
+    }
+    let mut outcome = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        // One role that ends, for whatever reason, ends them all: half a process helps nobody.
+        stop.cancel();
+        outcome = outcome.and(ended.context("a role panicked").and_then(|ended| ended));
+    }
+    outcome.map(|()| Outcome::Done)
+}
+
+/// What the roles of one process share.
+struct Process<'a> {
+    place: Place,
+    members: NonZeroUsize,
+    telemetry: &'a Telemetry,
+    stop: CancellationToken,
+}
+
+impl Process<'_> {
+    async fn start(&self, roles: Roles) -> anyhow::Result<Vec<Role>> {
+        let mut started: Vec<Role> = Vec::new();
+        if roles.gateway || roles.query_api {
+            let database = &self.place.endpoints.database_url;
+            let keys = runtime::keys::watch(database, self.place.pepper()?, self.stop.clone());
+            if roles.gateway {
+                started.push(self.gateway(keys.clone()).await?);
+            }
+            if roles.query_api {
+                started.push(self.query_api(keys).await?);
+            }
+        }
+        if !roles.stages.is_empty() {
+            started.extend(self.stages(roles.stages).await?);
+        }
+        Ok(started)
+    }
+
+    async fn gateway(&self, keys: KeyRingWatch) -> anyhow::Result<Role> {
+        let settings = &self.place.settings.gateway;
+        let mut config = GatewayConfig { listen: settings.listen, ..GatewayConfig::default() };
+        config.rates.per_key_per_minute = NonZeroU32::new(settings.requests_per_minute);
+        config.tls = settings.tls.config("gateway")?;
+        config.trusted_proxies = settings.trusted_proxies.parse()?;
+        config.github = settings.github_webhook_secrets()?;
+        config.admin = Some(Admin { listen: settings.admin_listen, metrics: self.render_metrics() });
+        config.metrics = settings.public_metrics.then(|| self.render_metrics());
+        // First what can be wrong here; a client of Kafka takes its time to go.
+        let gateway = Gateway::bind(config).await?;
+        let producer = self.place.producer_config("gateway", Purpose::Gateway);
+        let publisher = Arc::new(KafkaPublisher::new(producer, self.place.framing().await?)?);
+        let stop = self.stop.clone();
+        Ok(Box::pin(async move { Ok(gateway.serve(publisher, keys, stop).await?) }))
+    }
+
+    async fn query_api(&self, keys: KeyRingWatch) -> anyhow::Result<Role> {
+        let settings = &self.place.settings.query_api;
+        let trusted_proxies = settings.trusted_proxies.parse()?;
+        let tls = settings.tls.config("query_api")?;
+        let main = Listen {
+            tls,
+            trusted_proxies: trusted_proxies.clone(),
+            ..Listen::at("query API", settings.listen)
+        };
+        let listeners = Listeners {
+            main: Listener::bind(main).await?,
+            admin: Listener::bind(Listen::admin("query API admin", settings.admin_listen)).await?,
+        };
+        let stages = declared_stages();
+        let ends = EndsReader::new(&self.place.endpoints.kafka, &kafka_security(), topics_of(&stages))?;
+        let per_key_per_minute = NonZeroU32::new(settings.requests_per_minute);
+        let config = QueryConfig {
+            cursor_key: CursorKey::derived_from(&self.place.pepper()?),
+            stages,
+            log_ends: ends.watch(self.stop.clone()),
+            rates: Rates { per_key_per_minute, ..Rates::default() },
+            trusted_proxies,
+            metrics: settings.public_metrics.then(|| self.render_metrics()),
+        };
+        let pool = reader_pool(&self.place.endpoints.database_url, QUERY_CONNECTIONS)?;
+        let api = QueryApi::new(config, pool, keys);
+        let (metrics, stop) = (self.render_metrics(), self.stop.clone());
+        Ok(Box::pin(async move {
+            api.serve(listeners, metrics, stop).await;
+            Ok(())
+        }))
+    }
+
+    /// The stages, and beside them their health and metrics.
+    async fn stages(&self, names: Vec<String>) -> anyhow::Result<Vec<Role>> {
+        let endpoints = &self.place.endpoints;
+        let mut config = RunConfig::new(&endpoints.kafka, &endpoints.database_url);
+        config.kafka = kafka_security();
+        config.members = self.members;
+        config.limits = BatchLimits::shared_by(names.len() * self.members.get());
+        config.tracing = self.telemetry.tracing();
+        config.group_instance.clone_from(&self.place.settings.stage.group_instance);
+        config.registry = self.place.registry()?.map(Arc::new);
+        let health = Health::default();
+        let address = self.place.settings.stage.admin_listen;
+        let listener = Listener::bind(Listen::admin("stage admin", address)).await?;
+        let admin = admin_server::serve(listener, health.clone(), self.render_metrics(), self.stop.clone());
+        let mut started: Vec<Role> = vec![Box::pin(admin)];
+        let mut rules = RuleSet::own();
+        if names.iter().any(|name| name == Risk::NAME) {
+            let settings = &self.place.settings.rules;
+            let watched;
+            (rules, watched) =
+                in_force::start(&RuleSources { own: settings.own, folders: settings.folders() })?;
+            started.push(Box::pin(watched.follow(rules.clone(), self.stop.clone())));
+        }
+        let stop = self.stop.clone();
+        started.push(Box::pin(async move {
+            runtime::run(&pipeline::with_rules(rules), &names, config, health, stop).await?;
+            Ok(())
+        }));
+        Ok(started)
+    }
+
+    fn render_metrics(&self) -> RenderMetrics {
+        let metrics = self.telemetry.metrics();
+        RenderMetrics::new(move || telemetry::render(&metrics))
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Roles {
+    gateway: bool,
+    query_api: bool,
+    stages: Vec<String>,
+}
+
+impl Roles {
+    fn parse(names: &[String]) -> anyhow::Result<Self> {
+        let known = pipeline::declaration().stage_names();
+        let mut roles = Self { gateway: false, query_api: false, stages: Vec::new() };
+        for name in names {
+            match name.as_str() {
+                GATEWAY => roles.gateway = true,
+                QUERY_API => roles.query_api = true,
+                stage if known.contains(&stage) => roles.stages.push(stage.to_owned()),
+                other => bail!(
+                    "{other:?} is neither a stage nor a service; there are {}, {GATEWAY} and {QUERY_API}",
+                    known.join(", ")
+                ),
+            }
+        }
+        Ok(roles)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_are_stages_and_services() {
+        let parse =
+            |names: &[&str]| Roles::parse(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        let roles = parse(&["audit", "gateway"]).expect("both exist");
+        assert_eq!(roles, Roles { gateway: true, query_api: false, stages: vec!["audit".to_owned()] });
+        let error = parse(&["audits"]).expect_err("no such role").to_string();
+        let known = format!("{}, gateway and query-api", pipeline::declaration().stage_names().join(", "));
+        assert!(error.contains("\"audits\"") && error.contains(&known), "{error}");
+    }
+}

@@ -1,0 +1,329 @@
+//! `weir up` and `weir down`: the whole pipeline on this machine.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use schemas::{TenantId, access::Scope};
+use secrecy::ExposeSecret as _;
+use sinks::api_keys::KeyRequest;
+
+use super::{
+    Outcome,
+    deployment::{DEMO, Deployment, GATEWAY, QUERY_API, Scheme, Start, free_address, write_private},
+    output::{self, note},
+    place,
+    run::KEEPS_MEMORY,
+    settings::{Client, Settings, kafka_security},
+    shutdown,
+    status::{self, client},
+};
+use stack::{Data, Endpoints, Stack, StackConfig, StackError, mock::MockKafka};
+use topology::{
+    pipeline,
+    runtime::offline::admin::{self, TopicChange},
+};
+
+/// The tenant that `up` makes a key for.
+pub(super) const LOCAL_TENANT: &str = "demo";
+const READY_WITHIN: Duration = Duration::from_mins(1);
+
+/// Arguments of `weir up`.
+#[derive(Debug, Args)]
+pub(super) struct UpArgs {
+    /// Return when everything is ready; what is missing after a crash is started.
+    #[arg(long)]
+    detach: bool,
+    /// Play no demo events.
+    #[arg(long)]
+    no_demo: bool,
+    /// Start a schema registry too, and frame records with its ids.
+    #[arg(long)]
+    registry: bool,
+}
+
+/// Arguments of `weir down`.
+#[derive(Debug, Args)]
+pub(super) struct DownArgs {
+    /// Delete the local stack's data too.
+    #[arg(long)]
+    purge: bool,
+}
+
+/// Starts what does not run yet, waits until all of it is ready, and shows what flows.
+pub(super) async fn up(args: UpArgs) -> anyhow::Result<Outcome> {
+    let mut config = StackConfig::shared()?.with_notice(note);
+    let home = config.home.clone();
+    let mut deployment = Deployment::load(&home)?;
+    if args.registry || deployment.registry.is_some() {
+        config = config.with_registry();
+    }
+    std::fs::create_dir_all(&home).with_context(|| format!("creating {}", home.display()))?;
+    let (endpoints, _broker) = servers(config, args.detach).await?;
+    deployment.registry.clone_from(&endpoints.registry);
+
+    let settings = Settings::load()?;
+    prepare(&endpoints).await?;
+    keep_pepper(&settings, &home)?;
+    keep_key(&mut deployment, &endpoints, &settings, &home).await?;
+    start_missing(&mut deployment, &home, &endpoints, &settings)?;
+    wait_until_ready(&deployment).await?;
+    if !args.no_demo {
+        start_demo(&mut deployment, &home, &endpoints)?;
+    }
+    print_places(&deployment, &endpoints, &settings.client);
+    if args.detach {
+        return Ok(Outcome::Done);
+    }
+    watch(&home).await
+}
+
+/// The servers; where no Java is to be had, a broker inside this process, which ends with it.
+async fn servers(config: StackConfig, detach: bool) -> anyhow::Result<(Endpoints, Option<MockKafka>)> {
+    match Stack::new(config.clone()).up().await {
+        Err(error @ StackError::NoJava { .. }) if !detach => {
+            note(&format!(
+                "{error}
+"
+            ));
+            note(
+                "going on with a broker inside this process: for looking around only, it keeps 5 MiB a partition and                  forgets everything when this command ends",
+            );
+            let topics = pipeline::declaration().topics();
+            let broker = MockKafka::start(topics.iter().map(|spec| (spec.topic.name(), spec.partitions)))?;
+            let endpoints = Stack::new(config.with_kafka(broker.bootstrap_servers())).up().await?;
+            Ok((endpoints, Some(broker)))
+        }
+        outcome => Ok((outcome?, None)),
+    }
+}
+
+/// Stops the pipeline's processes, then the servers.
+pub(super) async fn down(args: DownArgs) -> anyhow::Result<Outcome> {
+    let config = StackConfig::shared()?.with_notice(note);
+    let home = config.home.clone();
+    let purged = args.purge;
+    let stopped = match Deployment::load(&home) {
+        Ok(mut deployment) => stop_processes(&mut deployment, &home).await?,
+        Err(error) if purged => {
+            note(&format!("{error:#}; its processes, if any, are left alone"));
+            0
+        }
+        Err(error) => return Err(error),
+    };
+    let servers = Stack::new(config).down(if purged { Data::Purge } else { Data::Keep }).await?;
+    if purged {
+        Deployment::delete(&home)?;
+    }
+    match (stopped, servers, purged) {
+        (0, false, false) => note("nothing was running"),
+        (_, _, false) => note("stopped; `weir up` goes on where it was"),
+        (_, _, true) => note("stopped, and its data deleted"),
+    }
+    Ok(Outcome::Done)
+}
+
+async fn stop_processes(deployment: &mut Deployment, home: &Path) -> anyhow::Result<usize> {
+    let home = home.to_owned();
+    let mut taken = std::mem::take(deployment);
+    let (back, stopped) = tokio::task::spawn_blocking(move || {
+        let stopped = taken.stop(&home);
+        (taken, stopped)
+    })
+    .await?;
+    *deployment = back;
+    stopped
+}
+
+/// Database, tables and topics. Answers what was changed of the topics.
+pub(super) async fn prepare(endpoints: &Endpoints) -> anyhow::Result<Vec<TopicChange>> {
+    sinks::postgres::ensure_database(&endpoints.maintenance_url, &endpoints.database_url)
+        .await
+        .context("preparing the database")?;
+    sinks::postgres::migrate(&endpoints.database_url).await.context("migrating the database")?;
+    admin::apply(&pipeline::declaration(), &endpoints.kafka, &kafka_security())
+        .await
+        .context("preparing the topics")
+}
+
+fn keep_pepper(settings: &Settings, home: &Path) -> anyhow::Result<()> {
+    let file = home.join("pepper");
+    let given = settings.api_keys.pepper.is_some() || settings.api_keys.pepper_file.is_some();
+    if given || file.exists() {
+        return Ok(());
+    }
+    write_private(&file, &output::hex(&rand::random::<[u8; 32]>()))
+}
+
+/// Keeps the key of an earlier start if it still works, else makes one.
+async fn keep_key(
+    deployment: &mut Deployment,
+    endpoints: &Endpoints,
+    settings: &Settings,
+    home: &Path,
+) -> anyhow::Result<()> {
+    let pepper = place::pepper(settings, home)?;
+    let pool = sinks::postgres::operator_pool(&endpoints.database_url, 1)?;
+    let keys = sinks::api_keys::load_all(&pool).await.context("reading the API keys")?;
+    let ring = schemas::access::KeyRing::new(pepper.clone(), keys);
+    if deployment.token.as_deref().is_some_and(|token| ring.verify(token).is_some()) {
+        return Ok(());
+    }
+    let request = KeyRequest {
+        tenant: TenantId::new(LOCAL_TENANT)?,
+        name: "weir up".to_owned(),
+        scopes: Scope::ALL.to_vec(),
+    };
+    let made = sinks::api_keys::create(&pool, &pepper, &request).await.context("making an API key")?;
+    deployment.token = Some(made.token.expose_secret().to_owned());
+    deployment.save(home)
+}
+
+fn start_missing(
+    deployment: &mut Deployment,
+    home: &Path,
+    endpoints: &Endpoints,
+    settings: &Settings,
+) -> anyhow::Result<()> {
+    let stages = pipeline::declaration().stage_names();
+    for name in [GATEWAY, QUERY_API].into_iter().chain(stages) {
+        if deployment.running(name).is_some() {
+            continue;
+        }
+        let start = start_of(name, deployment, settings, environment(endpoints, home))?;
+        deployment.start(home, name, start)?;
+    }
+    Ok(())
+}
+
+/// How a process of the pipeline is started: with addresses that are free.
+fn start_of(
+    name: &str,
+    deployment: &Deployment,
+    settings: &Settings,
+    mut env: Vec<(&'static str, String)>,
+) -> anyhow::Result<Start> {
+    // What was started a moment ago may not listen yet: its address is not free all the same.
+    let mut free = |variable: &'static str, preferred: SocketAddr| {
+        let is_taken = deployment.processes.iter().any(|other| other.is_alive() && other.holds(preferred));
+        let address = free_address(if is_taken { SocketAddr::new(preferred.ip(), 0) } else { preferred })?;
+        env.push((variable, address.to_string()));
+        anyhow::Ok(address)
+    };
+    let (gateway, query_api) = (&settings.gateway, &settings.query_api);
+    let (listen, admin, tls) = match name {
+        GATEWAY => (
+            free("WEIR_GATEWAY__LISTEN", gateway.listen)?,
+            Some(free("WEIR_GATEWAY__ADMIN_LISTEN", gateway.admin_listen)?),
+            gateway.tls.environment(["WEIR_GATEWAY__TLS__CERTIFICATE", "WEIR_GATEWAY__TLS__KEY"])?,
+        ),
+        QUERY_API => (
+            free("WEIR_QUERY_API__LISTEN", query_api.listen)?,
+            Some(free("WEIR_QUERY_API__ADMIN_LISTEN", query_api.admin_listen)?),
+            query_api.tls.environment(["WEIR_QUERY_API__TLS__CERTIFICATE", "WEIR_QUERY_API__TLS__KEY"])?,
+        ),
+        _ => (free("WEIR_STAGE__ADMIN_LISTEN", settings.stage.admin_listen)?, None, Vec::new()),
+    };
+    let scheme = if tls.is_empty() { Scheme::Http } else { Scheme::Https };
+    env.extend(tls);
+    if name == GATEWAY {
+        env.extend(gateway.webhook_environment()?);
+    }
+    Ok(Start { args: vec!["run".into(), name.into()], env, listen, admin, scheme })
+}
+
+fn start_demo(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints) -> anyhow::Result<()> {
+    if deployment.running(DEMO).is_some() {
+        return Ok(());
+    }
+    let args = ["generate", "--demo", "--quiet"].map(str::to_owned).to_vec();
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let env = environment(endpoints, home);
+    deployment.start(home, DEMO, Start { args, env, listen, admin: None, scheme: Scheme::Http })
+}
+
+/// What a process of the pipeline is told.
+fn environment(endpoints: &Endpoints, home: &Path) -> Vec<(&'static str, String)> {
+    let mut environment = vec![
+        (KEEPS_MEMORY.0, KEEPS_MEMORY.1.to_owned()),
+        ("WEIR_HOME", home.display().to_string()),
+        ("KAFKA_BOOTSTRAP_SERVERS", endpoints.kafka.clone()),
+        ("DATABASE_URL", endpoints.database_url.clone()),
+    ];
+    if let Some(registry) = &endpoints.registry {
+        environment.push(("SCHEMA_REGISTRY_URL", registry.clone()));
+    }
+    environment
+}
+
+async fn wait_until_ready(deployment: &Deployment) -> anyhow::Result<()> {
+    // Health is told in clear text.
+    let client = client(&Client::default())?;
+    let deadline = tokio::time::Instant::now() + READY_WITHIN;
+    for process in &deployment.processes {
+        let url = format!("{}/readyz", process.admin_url());
+        while process.name != DEMO && !status::answers(&client, &url).await {
+            if !process.is_alive() || tokio::time::Instant::now() >= deadline {
+                bail!(
+                    "{} did not get ready; its log is {} and ends:\n{}",
+                    process.name,
+                    process.log.display(),
+                    process.log_tail()
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    Ok(())
+}
+
+fn print_places(deployment: &Deployment, endpoints: &Endpoints, client: &Client) {
+    let gateway = deployment.gateway_url().unwrap_or_default();
+    let query_api = deployment.query_api_url().unwrap_or_default();
+    let token = deployment.token.as_deref().unwrap_or_default();
+    let mut lines = vec![
+        format!("Kafka      {}", endpoints.kafka),
+        format!("Postgres   {}", endpoints.database_url),
+        format!("gateway    {gateway}/api/v1/events"),
+        format!("query API  {query_api}/api/v1/audit"),
+        format!("API key    {token}"),
+    ];
+    if let Some(registry) = &endpoints.registry {
+        lines.insert(2, format!("registry   {registry}"));
+    }
+    lines.push(String::new());
+    lines.push("try  weir query audit --limit 10".to_owned());
+    lines.push("     weir query risk".to_owned());
+    lines.push("     weir import cloudtrail DIR".to_owned());
+    let trusted = client.ca_certificate.as_ref().filter(|_| query_api.starts_with("https"));
+    let trusted = trusted.map(|file| format!("--cacert {} ", file.display())).unwrap_or_default();
+    lines.push(format!(
+        "     curl {trusted}-H 'Authorization: Bearer {token}' '{query_api}/api/v1/audit?limit=1'"
+    ));
+    lines.push("stop weir down".to_owned());
+    for line in lines {
+        output::line(&line);
+    }
+}
+
+/// Shows what flows until Ctrl-C, then stops the pipeline's processes; the servers stay for `weir down`.
+async fn watch(home: &Path) -> anyhow::Result<Outcome> {
+    note("\nCtrl-C stops the pipeline\n");
+    let stop = shutdown::on_signal();
+    let mut flow = status::Flow::begin().await?;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(Duration::from_secs(1)) => {
+                if let Err(error) = flow.show(home).await {
+                    tracing::debug!(error = format!("{error:#}"), "nothing to show this second");
+                }
+            }
+        }
+    }
+    note("stopping");
+    let mut deployment = Deployment::load(home)?;
+    stop_processes(&mut deployment, home).await?;
+    note("the pipeline is stopped, its servers run on: `weir up` continues, `weir down` stops them too");
+    Ok(Outcome::Done)
+}

@@ -1,8 +1,0 @@
-//! The command `weir`.
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-fn main() -> std::process::ExitCode {
-    topology::cli::main()
-}

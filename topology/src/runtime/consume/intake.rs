@@ -1,0 +1,296 @@
+//! What a consumer holds of its partitions: where each stands, and the records gathered since the last
+//! hand-over. No Kafka, no clock: records and claims come in, placed changes and decisions go out.
+
+use std::collections::HashMap;
+
+use bytes::BytesMut;
+use schemas::{EventId, TenantId, Topic, codec::SchemaRef};
+use sinks::{Claim, LastRecord, RawRecord, RecordChanges, Settlement, TopicPartition};
+
+use crate::runtime::{
+    consume::continuity::{HaltReason, Start, Watermarks, start},
+    deliver::batching::{BatchLimits, Filling, Placed},
+    deliver::fingerprint::fingerprint,
+};
+
+/// Records are copied to pieces of memory of this size: some dozens to each.
+const ARENA_BYTES: usize = 64 * 1024;
+
+/// A record while it is still borrowed from the client.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Record<'a> {
+    pub(crate) topic: Topic,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) headers: &'a [(&'a str, Option<&'a [u8]>)],
+    pub(crate) timestamp_ms: i64,
+}
+
+impl Record<'_> {
+    pub(crate) fn partition(&self) -> TopicPartition {
+        TopicPartition { topic: self.topic, partition: self.partition }
+    }
+
+    fn to_raw(self, arena: &mut BytesMut) -> RawRecord {
+        RawRecord::copy((self.key, self.value), self.headers, self.timestamp_ms, arena)
+    }
+}
+
+/// What becomes of a record.
+#[derive(Debug)]
+pub(crate) enum Decision<C> {
+    /// This.
+    Settle { settlement: Settlement<C>, identity: Option<(TenantId, EventId)> },
+    /// Unknown until that schema is there.
+    NeedsSchema(SchemaRef),
+}
+
+/// Decodes records and decides what follows from them.
+pub(crate) trait Decide: Send {
+    /// What the sink is asked to write.
+    type Change: Send + Sync + 'static;
+    /// Decides about one record, which is kept as `raw`. Never panics, whatever the record holds.
+    fn decide(&self, record: &Record<'_>, raw: &RawRecord) -> Decision<Self::Change>;
+}
+
+/// Where a partition of the assignment stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    /// Assigned but not owned, or not allowed to go on: paused; a claim will follow.
+    Unclaimed,
+    /// Owned and read.
+    Active(Active),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Active {
+    owner_epoch: i64,
+    /// The next offset to apply, as far as gathered.
+    cursor: i64,
+    /// The record that must come first, if the log is still to be recognised.
+    expected: Option<LastRecord>,
+    /// Records are dropped until the consumer was sent back to the cursor.
+    rewind: Option<Rewind>,
+    /// The consumer is known to have begun anew under this claim: how far it has handed records out counts.
+    has_begun: bool,
+}
+
+/// Why the consumer has to be sent back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rewind {
+    /// There was no room for a record.
+    NoRoom,
+    /// This schema was not at hand.
+    AwaitsSchema(SchemaRef),
+}
+
+/// What was done with a record.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// Gathered.
+    Gathered,
+    /// Not ours (any more), or seen before.
+    Dropped,
+    /// The last settled record: the log is the right one.
+    Recognised,
+    /// The log is another one.
+    Diverged { owner_epoch: i64, reason: HaltReason },
+    /// It cannot be decided upon before this schema is fetched.
+    NeedsSchema(SchemaRef),
+}
+
+/// What a claim led to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Claimed {
+    /// Read from this offset.
+    ReadFrom { offset: i64, recognisable: bool },
+    /// Stay paused.
+    Halted { owner_epoch: i64, reason: HaltReason },
+}
+
+/// The partitions of one consumer.
+#[derive(Debug)]
+pub(crate) struct Intake<D: Decide> {
+    decide: D,
+    partitions: HashMap<TopicPartition, Phase>,
+    gathered: Filling<D::Change>,
+    /// Where records are copied to.
+    arena: BytesMut,
+}
+
+impl<D: Decide> Intake<D> {
+    pub(crate) fn new(decide: D) -> Self {
+        Self {
+            decide,
+            partitions: HashMap::new(),
+            gathered: Filling::default(),
+            arena: BytesMut::with_capacity(ARENA_BYTES),
+        }
+    }
+
+    /// A partition was assigned and is not owned yet, or may no longer be read: what it gathered is dropped.
+    pub(crate) fn unclaimed(&mut self, partition: TopicPartition) {
+        self.partitions.insert(partition, Phase::Unclaimed);
+        self.gathered.forget(|gathered, _| gathered == partition);
+    }
+
+    /// A partition was taken away.
+    pub(crate) fn revoked(&mut self, partition: TopicPartition) {
+        self.partitions.remove(&partition);
+        self.gathered.forget(|gathered, _| gathered == partition);
+    }
+
+    /// A partition was claimed: decides where it goes on.
+    pub(crate) fn claimed(&mut self, claim: &Claim, seen: Watermarks, cluster_id: &str) -> Claimed {
+        let owner_epoch = claim.owner_epoch;
+        let (offset, expected, recognisable) = match start(claim, seen, cluster_id) {
+            Start::Halted(reason) => {
+                self.unclaimed(claim.partition);
+                return Claimed::Halted { owner_epoch, reason };
+            }
+            Start::At(offset) => (offset, None, true),
+            Start::Unverified(offset) => (offset, None, false),
+            Start::Verify(last) => (last.offset, Some(last), true),
+        };
+        self.gathered.forget(|gathered, _| gathered == claim.partition);
+        let (cursor, rewind) = (claim.position, None);
+        let active = Active { owner_epoch, cursor, expected, rewind, has_begun: false };
+        self.partitions.insert(claim.partition, Phase::Active(active));
+        Claimed::ReadFrom { offset, recognisable }
+    }
+
+    /// Takes the next record of the consumer.
+    pub(crate) fn take(&mut self, record: &Record<'_>) -> Taken {
+        let partition = record.partition();
+        let Some(Phase::Active(active)) = self.partitions.get_mut(&partition) else { return Taken::Dropped };
+        if active.rewind.is_some() {
+            return Taken::Dropped;
+        }
+        active.has_begun = true;
+        if let Some(expected) = active.expected {
+            let same = record.offset == expected.offset
+                && fingerprint(record.key, record.value, record.timestamp_ms) == expected.print;
+            if same {
+                active.expected = None;
+                return Taken::Recognised;
+            }
+            if record.offset < expected.offset {
+                return Taken::Dropped;
+            }
+            let owner_epoch = active.owner_epoch;
+            self.unclaimed(partition);
+            return Taken::Diverged {
+                owner_epoch,
+                reason: HaltReason::LogDiverged { offset: expected.offset },
+            };
+        }
+        if record.offset < active.cursor {
+            return Taken::Dropped;
+        }
+        let raw = record.to_raw(&mut self.arena);
+        match self.decide.decide(record, &raw) {
+            Decision::NeedsSchema(id) => {
+                active.rewind = Some(Rewind::AwaitsSchema(id));
+                Taken::NeedsSchema(id)
+            }
+            Decision::Settle { settlement, identity } => {
+                let changes = RecordChanges { range: 0, offset: record.offset, settlement, raw, identity };
+                let (owner_epoch, cursor) = (active.owner_epoch, active.cursor);
+                active.cursor = record.offset + 1;
+                self.gathered.push(Placed { partition, owner_epoch, cursor, record: changes });
+                Taken::Gathered
+            }
+        }
+    }
+
+    /// Hears how far the consumer has handed records out (see [`Source::handed_out`]). What it went past without
+    /// handing anything out belongs to nobody: the position goes past it too, or the partition would look behind for
+    /// ever.
+    ///
+    /// What is told may stem from before the consumer was sent where it is now, and believing it would lose records. So
+    /// it only counts once a record came, or nothing was told, since then.
+    ///
+    /// [`Source::handed_out`]: crate::runtime::consume::source::Source::handed_out
+    pub(crate) fn handed_out(&mut self, partition: TopicPartition, upto: Option<i64>) {
+        let Some(Phase::Active(active)) = self.partitions.get_mut(&partition) else { return };
+        if active.rewind.is_some() {
+            return;
+        }
+        let Some(upto) = upto else {
+            active.has_begun = true;
+            return;
+        };
+        if active.has_begun && active.expected.is_none() && active.cursor < upto {
+            self.gathered.advance(partition, active.owner_epoch, active.cursor..upto);
+            active.cursor = upto;
+        }
+    }
+
+    /// Notes that a record came for which there was no room.
+    pub(crate) fn refuse(&mut self, partition: TopicPartition) {
+        if let Some(Phase::Active(active)) = self.partitions.get_mut(&partition) {
+            active.rewind.get_or_insert(Rewind::NoRoom);
+        }
+    }
+
+    /// Partitions whose consumer has to be sent back, why, and whereto.
+    pub(crate) fn rewinds(&self) -> Vec<(TopicPartition, Rewind, i64)> {
+        let due = self.partitions.iter().filter_map(|(partition, phase)| match phase {
+            Phase::Active(active) => {
+                // Unrecognised yet: the last settled record has to be seen again first.
+                let offset = active.expected.map_or(active.cursor, |last| last.offset);
+                active.rewind.map(|why| (*partition, why, offset))
+            }
+            Phase::Unclaimed => None,
+        });
+        due.collect()
+    }
+
+    /// The consumer was sent back.
+    pub(crate) fn rewound(&mut self, partition: TopicPartition) {
+        if let Some(Phase::Active(active)) = self.partitions.get_mut(&partition) {
+            active.rewind = None;
+            active.has_begun = false;
+        }
+    }
+
+    /// What was gathered since it was last handed over.
+    pub(crate) fn gathered(&mut self) -> &mut Filling<D::Change> {
+        &mut self.gathered
+    }
+
+    pub(crate) fn is_full(&self, limits: &BatchLimits) -> bool {
+        self.gathered.is_full(limits)
+    }
+
+    /// The owner epoch under which a partition is read; `None` while it is not.
+    pub(crate) fn epoch_of(&self, partition: TopicPartition) -> Option<i64> {
+        match self.partitions.get(&partition) {
+            Some(Phase::Active(active)) => Some(active.owner_epoch),
+            _ => None,
+        }
+    }
+
+    /// Whether the partition is assigned to this consumer.
+    pub(crate) fn holds(&self, partition: TopicPartition) -> bool {
+        self.partitions.contains_key(&partition)
+    }
+
+    /// Every assigned partition.
+    pub(crate) fn assigned(&self) -> impl Iterator<Item = TopicPartition> + '_ {
+        self.partitions.keys().copied()
+    }
+
+    /// Partitions that are read, and the next offset of each.
+    pub(crate) fn active(&self) -> impl Iterator<Item = (TopicPartition, i64)> + '_ {
+        self.partitions.iter().filter_map(|(partition, phase)| match phase {
+            Phase::Active(active) => Some((*partition, active.cursor)),
+            Phase::Unclaimed => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

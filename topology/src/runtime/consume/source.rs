@@ -1,0 +1,35 @@
+//! What a driver needs of the outside: a consumer, and somebody who fetches schemas.
+
+use std::collections::BTreeMap;
+
+use schemas::{Topic, codec::SchemaRef};
+use sinks::TopicPartition;
+
+use crate::runtime::consume::continuity::Watermarks;
+
+/// The part of a Kafka consumer that a driver uses.
+pub(crate) trait Source {
+    /// The ends of a partition's log. Blocks for a moment.
+    fn watermarks(&self, partition: TopicPartition) -> Result<Watermarks, String>;
+    /// How many partitions a topic has. Blocks for a moment.
+    fn partitions(&self, topic: Topic) -> Result<i32, String>;
+    /// Goes on at these offsets; whatever was fetched before is not seen any more.
+    fn seek(&self, places: &[(TopicPartition, i64)]) -> Result<(), String>;
+    /// Fetches no more from these.
+    fn pause(&self, partitions: &[TopicPartition]);
+    /// Fetches from these again.
+    fn resume(&self, partitions: &[TopicPartition]);
+    /// How far records were handed out, per assigned partition: whatever lies before was handed out or is not for
+    /// readers (markers of transactions, aborted records). `None`: nothing was, since it was sent where it is.
+    fn handed_out(&self) -> Vec<(TopicPartition, Option<i64>)>;
+    /// Tells the group's coordinator how far the stage is.
+    fn commit(&self, positions: &BTreeMap<TopicPartition, i64>);
+}
+
+/// Fetches schemas in the background.
+pub(crate) trait Schemas: Send {
+    /// Asks for a schema; asking again changes nothing.
+    fn want(&self, schema: SchemaRef);
+    /// Whether an answer is there.
+    fn is_answered(&self, schema: SchemaRef) -> bool;
+}

@@ -1,0 +1,45 @@
+//! What a worker has to tell its poll thread: bounded by the number of partitions, newest wins.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use sinks::TopicPartition;
+
+use crate::runtime::consume::continuity::HaltReason;
+
+/// A board that the worker writes on and the poll thread wipes.
+#[derive(Debug, Default)]
+pub(crate) struct Notices {
+    news: AtomicBool,
+    board: Mutex<Board>,
+}
+
+/// What happened to partitions since the board was read.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    /// The position reached.
+    pub(crate) settled: BTreeMap<TopicPartition, i64>,
+    /// Deliveries under this owner epoch came too late.
+    pub(crate) fenced: BTreeMap<TopicPartition, i64>,
+    /// Must not go on; the owner epoch that found out.
+    pub(crate) halted: BTreeMap<TopicPartition, (i64, HaltReason)>,
+}
+
+impl Notices {
+    /// Adds to the board.
+    pub(crate) fn post(&self, write: impl FnOnce(&mut Board)) {
+        write(&mut self.board.lock().unwrap_or_else(PoisonError::into_inner));
+        self.news.store(true, Ordering::Release);
+    }
+
+    /// Takes what is on the board, if anything is.
+    pub(crate) fn take(&self) -> Option<Board> {
+        let news = self.news.swap(false, Ordering::AcqRel);
+        news.then(|| std::mem::take(&mut *self.board.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}

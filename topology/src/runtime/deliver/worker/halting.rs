@@ -1,0 +1,92 @@
+//! Partitions that must not go on, or do not now: dropped, and written down with the reason.
+
+use sinks::{Batch, OffsetRange, Sink, TopicPartition};
+use tracing::{error, info, warn};
+
+use super::Worker;
+use crate::runtime::{clock::Clock, consume::continuity::HaltReason};
+
+impl<S: Sink, T: Clock> Worker<S, T> {
+    /// Halts the partitions of a batch, which is dropped.
+    pub(super) async fn halt(&mut self, batch: &Batch<S::Change>, reason: HaltReason) {
+        for range in &batch.ranges {
+            self.halt_range(range, &reason).await;
+        }
+    }
+
+    /// Halts a partition.
+    pub(super) async fn halt_range(&mut self, range: &OffsetRange, reason: &HaltReason) {
+        let (partition, owner_epoch) = (range.partition, range.owner_epoch);
+        self.write_halt(partition, owner_epoch, reason).await;
+        self.shared.notices.post(|board| {
+            board.halted.insert(partition, (owner_epoch, reason.clone()));
+        });
+    }
+
+    pub(super) async fn write_halt(
+        &mut self,
+        partition: TopicPartition,
+        owner_epoch: i64,
+        reason: &HaltReason,
+    ) {
+        self.retire(partition, owner_epoch);
+        self.misconfigured.remove(&partition);
+        error!(topic = %partition.topic, partition = partition.partition, %reason, "partition halted");
+        // If this fails the partition is claimed again later, found in the same state, and halted anew.
+        self.write_reason(partition, owner_epoch, Some(reason)).await;
+    }
+
+    /// Writes down that the batch's partitions wait for the set-up to be mended, as far as that can be written. They
+    /// stay where they are: the batch is tried again. (`weir_misconfigured` tells the same.)
+    pub(super) async fn say_misconfigured(&mut self, batch: &Batch<S::Change>, why: &str) {
+        let reason = HaltReason::Misconfigured(why.to_owned());
+        for range in &batch.ranges {
+            if self.misconfigured.insert(range.partition) {
+                self.write_reason(range.partition, range.owner_epoch, Some(&reason)).await;
+            }
+        }
+    }
+
+    /// Takes that back.
+    pub(super) async fn say_healed(&mut self, batch: &Batch<S::Change>) {
+        for range in &batch.ranges {
+            let (at, epoch) = (range.partition, range.owner_epoch);
+            if self.misconfigured.contains(&at) && self.write_reason(at, epoch, None).await {
+                self.misconfigured.remove(&at);
+            }
+        }
+    }
+
+    /// Whether it could be written.
+    async fn write_reason(
+        &mut self,
+        partition: TopicPartition,
+        owner_epoch: i64,
+        reason: Option<&HaltReason>,
+    ) -> bool {
+        let reason = reason.map(HaltReason::to_string);
+        let written = self.sink.set_halted(partition, owner_epoch, reason.as_deref()).await;
+        if let Err(error) = &written {
+            warn!(%error, "how the partition stands could not be written down");
+        }
+        written.is_ok()
+    }
+
+    pub(super) fn fenced(&mut self, batch: &Batch<S::Change>) {
+        for range in &batch.ranges {
+            self.retire(range.partition, range.owner_epoch);
+        }
+        info!(
+            partitions = batch.ranges.len(),
+            "fenced: another owner has moved a position, dropping the batch"
+        );
+        self.shared.notices.post(|board| {
+            board.fenced.extend(batch.ranges.iter().map(|range| (range.partition, range.owner_epoch)));
+        });
+    }
+
+    fn retire(&mut self, partition: TopicPartition, owner_epoch: i64) {
+        let retired = self.retired.entry(partition).or_insert(owner_epoch);
+        *retired = owner_epoch.max(*retired);
+    }
+}

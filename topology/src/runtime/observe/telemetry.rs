@@ -1,0 +1,215 @@
+//! What a process tells about itself: logs on stderr, metrics for Prometheus, traces over OTLP where
+//! configured.
+
+use std::io::IsTerminal;
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::runtime::{
+    Tracing,
+    observe::log_lines::{Colours, LogLines, quoted_fields},
+    observe::traces,
+};
+
+/// Boundaries of durations, in seconds, as OpenTelemetry's conventions have them.
+const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+/// Below a millisecond too: the goal for an event's age at commit is a few of them.
+const AGE_SECONDS: [f64; 16] =
+    [0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0];
+const RECORDS: [f64; 12] =
+    [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0];
+
+/// Who logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaker {
+    /// A process that runs until it is stopped; its log is collected.
+    Service,
+    /// A command that a person or a script waits for.
+    Command,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+impl LogFormat {
+    /// `LOG_FORMAT=json|pretty`; without it, pretty on a terminal and for commands, JSON for services
+    /// elsewhere.
+    pub fn from_env(speaker: Speaker) -> Self {
+        match std::env::var("LOG_FORMAT").as_deref() {
+            Ok("json") => Self::Json,
+            Ok("pretty") => Self::Pretty,
+            _ if speaker == Speaker::Command || std::io::stderr().is_terminal() => Self::Pretty,
+            _ => Self::Json,
+        }
+    }
+}
+
+/// Why a process cannot tell about itself.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// Metrics are set up already, or wrongly.
+    #[error("metrics cannot be recorded")]
+    Metrics(#[from] BuildError),
+    /// The OTLP exporter does not start.
+    #[error("traces cannot be exported; check the OTEL_EXPORTER_OTLP_* variables")]
+    Traces(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// Somebody else has set up logging.
+    #[error("logging is set up already")]
+    Logs(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// Logs, metrics and traces of this process. Keep it until the process ends: it flushes traces.
+#[derive(Debug)]
+pub struct Telemetry {
+    metrics: PrometheusHandle,
+    traces: Option<SdkTracerProvider>,
+}
+
+impl Telemetry {
+    /// Sets all of it up, by `RUST_LOG`, `LOG_FORMAT` and `OTEL_*`. Once in a process; needs a tokio runtime.
+    ///
+    /// `quiet`: what is logged without `RUST_LOG`, for example `info` for services and `warn` for commands.
+    pub fn install(format: LogFormat, default_filter: &str) -> Result<Self, TelemetryError> {
+        let traces = traces::exporter_from_env()?;
+        let filter = || EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
+        let coloured = format == LogFormat::Pretty && std::io::stderr().is_terminal();
+        let colours = if coloured { Colours::On } else { Colours::Off };
+        let lines = tracing_subscriber::fmt::layer()
+            .with_ansi(coloured)
+            .with_writer(LogLines::new(std::io::stderr, colours));
+        let lines = match format {
+            LogFormat::Json => lines.json().flatten_event(true).with_filter(filter()).boxed(),
+            LogFormat::Pretty => {
+                lines.with_target(false).fmt_fields(quoted_fields()).with_filter(filter()).boxed()
+            }
+        };
+        let spans = traces.as_ref().map(|provider| {
+            tracing_opentelemetry::layer()
+                .with_tracer(provider.tracer("weir"))
+                .with_filter(EnvFilter::new("info"))
+        });
+        tracing_subscriber::registry().with(lines).with(spans).try_init()?;
+        let metrics = recorder()?.install_recorder()?;
+        describe();
+        let upkeep = metrics.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+                upkeep.run_upkeep();
+            }
+        });
+        Ok(Self { metrics, traces })
+    }
+
+    /// Whether batches are worth tracing: somebody takes the spans.
+    pub fn tracing(&self) -> Tracing {
+        if self.traces.is_some() { Tracing::Batches } else { Tracing::Off }
+    }
+
+    /// The handle that renders all metrics as text for Prometheus.
+    pub fn metrics(&self) -> PrometheusHandle {
+        self.metrics.clone()
+    }
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        let Some(traces) = self.traces.take() else { return };
+        if let Err(error) = traces.shutdown() {
+            tracing::warn!(%error, "the last traces were not exported");
+        }
+    }
+}
+
+/// Renders all metrics, those of the process itself included: the answer to `GET /metrics`.
+pub fn render(metrics: &PrometheusHandle) -> String {
+    metrics_process::Collector::default().collect();
+    metrics.render()
+}
+
+fn recorder() -> Result<PrometheusBuilder, BuildError> {
+    PrometheusBuilder::new()
+        .with_recommended_naming(true)
+        .set_buckets_for_metric(Matcher::Full("weir_event_age_seconds".into()), &AGE_SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Full("weir_batch_records".into()), &RECORDS)
+}
+
+fn describe() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_counter!("messaging_client_consumed_messages_total", "Records taken from Kafka.");
+    describe_histogram!("messaging_process_duration_seconds", "Decoding and deciding, per burst of records.");
+    describe_counter!("weir_records_total", "Records settled, by what became of them.");
+    describe_counter!("weir_duplicates_total", "Records whose event was there already.");
+    describe_counter!("weir_dead_letters_total", "Records parked, by topic and reason.");
+    describe_counter!("weir_decode_failures_total", "Records that could not be decoded, by reason.");
+    describe_histogram!("weir_batch_records", "Records settled by one transaction.");
+    describe_histogram!("weir_transaction_duration_seconds", "From the start of a delivery to its commit.");
+    describe_histogram!("weir_event_age_seconds", "From a record's Kafka timestamp to its commit.");
+    describe_gauge!(
+        "weir_projection_lag_seconds",
+        "Age of the oldest record of the last batch at its commit."
+    );
+    describe_counter!("weir_delivery_retries_total", "Deliveries that failed and were tried again.");
+    describe_counter!("weir_fenced_total", "Batches dropped because another owner had moved a position.");
+    describe_gauge!("weir_misconfigured", "1 while the sink is set up wrongly and is probed.");
+    describe_gauge!("weir_halted_partitions", "Partitions that wait for a person, by reason.");
+    describe_gauge!(
+        "weir_held_back_partitions",
+        "Partitions behind a transaction that has been open for a minute."
+    );
+    describe_counter!("weir_continuity_unverified_total", "Claims whose last record had expired.");
+    describe_counter!("weir_rebalances_total", "Times that partitions came or went.");
+    describe_gauge!("weir_polled_timestamp_seconds", "When the poll thread was last alive.");
+    describe_gauge!("weir_assigned_partitions", "Partitions assigned to this process.");
+    describe_gauge!("kafka_consumergroup_lag", "Records between a stage's position and the end of the log.");
+    describe_counter!("weir_outbox_sent_total", "Records relayed from the outbox.");
+    describe_counter!("weir_connections_refused_total", "Connections closed because there were too many.");
+    describe_counter!("weir_rate_limited_total", "Requests answered 429, by what was too often.");
+    describe_counter!("weir_tls_handshakes_failed_total", "TLS handshakes that failed or took too long.");
+    describe_counter!(
+        "weir_tls_certificate_reloads_total",
+        "Times that a changed certificate was read, by outcome."
+    );
+    describe_gauge!("weir_tls_certificate_expires_timestamp_seconds", "When the certificate in use expires.");
+    describe_gauge!("weir_rules_loaded", "Detection rules in force.");
+    describe_gauge!("weir_rule_problems", "Rules and rule files that cannot be used.");
+    describe_counter!("weir_rule_reloads_total", "Times that changed rule files were read, by outcome.");
+    metrics_process::Collector::default().describe();
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics::{counter, histogram, with_local_recorder};
+
+    use super::*;
+
+    #[test]
+    fn names_and_buckets_are_those_that_dashboards_ask_for() {
+        let recorder = recorder().expect("valid buckets").build_recorder();
+        let handle = recorder.handle();
+        with_local_recorder(&recorder, || {
+            counter!("weir_records_total", "stage" => "audit", "outcome" => "applied").increment(3);
+            histogram!("weir_event_age_seconds", "stage" => "audit").record(0.002);
+            histogram!("weir_transaction_duration_seconds", "stage" => "audit").record(0.02);
+        });
+        let text = handle.render();
+        for line in [
+            r#"weir_records_total{stage="audit",outcome="applied"} 3"#,
+            r#"weir_event_age_seconds_bucket{stage="audit",le="0.002"} 1"#,
+            r#"weir_transaction_duration_seconds_bucket{stage="audit",le="0.01"} 0"#,
+            r#"weir_transaction_duration_seconds_bucket{stage="audit",le="0.025"} 1"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+}
