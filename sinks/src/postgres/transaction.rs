@@ -14,7 +14,7 @@ use crate::{
     outbox::{self, Outgoing},
     parking,
     positions::Verdict,
-    read_models::{Fact, ReadModel},
+    read_models::ReadModel,
 };
 
 /// How often a batch is tried again because an id appeared while it was being written. Each time another writer has
@@ -110,12 +110,16 @@ impl<M: ReadModel> PostgresSink<M> {
         } else {
             assumed
         };
+        let mut outgoing = Vec::new();
         if !plan.facts.is_empty() {
             self.model.write(tx, &plan.facts, path).await?;
-            self.model.fold(tx, &plan.facts).await?;
+            outgoing = self.model.fold(tx, &plan.facts).await?;
         }
         parking::write(tx, &self.config, &plan.parked).await?;
-        self.write_outbox(tx, batch, (assumed, plan)).await?;
+        outgoing.extend(plan.parked.iter().map(|parked| parked.dead_letter(&self.config.stage)));
+        let corrections = assumed.counts.iter().zip(&plan.counts);
+        let corrections = corrections.map(|(was, is)| Correction::between(was, is)).collect();
+        self.write_outbox(tx, batch, corrections, outgoing).await?;
         let settled = self.await_answer(batch, plan);
         statements::commit(tx).await?;
         writer.in_transaction = false;
@@ -128,12 +132,9 @@ impl<M: ReadModel> PostgresSink<M> {
         &mut self,
         tx: &mut PgConnection,
         batch: &Batch<M::Change>,
-        (assumed, plan): (&Plan<'_, M::Change>, &Plan<'_, M::Change>),
+        mut corrections: Vec<Correction>,
+        outgoing: Vec<Outgoing>,
     ) -> Result<(), Failure> {
-        let mut outgoing = self.outgoing(&plan.facts);
-        outgoing.extend(plan.parked.iter().map(|parked| parked.dead_letter(&self.config.stage)));
-        let mut corrections: Vec<Correction> =
-            assumed.counts.iter().zip(&plan.counts).map(|(was, is)| Correction::between(was, is)).collect();
         let range_of =
             |record: &Outgoing| batch.ranges.iter().position(|range| range.partition == record.from);
         for record in &outgoing {
@@ -154,10 +155,6 @@ impl<M: ReadModel> PostgresSink<M> {
             .collect();
         outbox::write(tx, &self.config.stage, &numbered).await?;
         Ok(())
-    }
-
-    fn outgoing(&mut self, new: &[Fact<'_, M::Change>]) -> Vec<Outgoing> {
-        if new.is_empty() { Vec::new() } else { self.model.outgoing(new) }
     }
 
     /// The positions did not move as the batch asks: either they did before, and the answer was lost, or somebody else

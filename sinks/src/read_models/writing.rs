@@ -10,8 +10,8 @@ use crate::{batch::TopicPartition, outbox::Outgoing};
 ///
 /// Changes are *facts*: each has a key under which it is stored once. The sink asks which facts are new, has them
 /// written, and then has folded what follows from the new ones only: so a fact seen twice changes nothing twice. A
-/// second table in the stage's transaction is one more statement in [`fold`](Self::fold); a record for another topic
-/// comes out of [`outgoing`](Self::outgoing).
+/// second table in the stage's transaction is one more statement in [`fold`](Self::fold), which also answers the records
+/// that must leave for other topics.
 ///
 /// Methods that take a connection but [`prepare`](Self::prepare) run inside the transaction. They write whatever they
 /// write sorted by primary key, so that two writers cannot deadlock, and must be repeatable: a transaction that was
@@ -56,8 +56,7 @@ pub trait ReadModel: Send + 'static {
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
     /// The text of one INSERT that writes facts, its parameters numbered from `first` on: then a small batch is one
-    /// statement, positions and all. `None`: this model has a [`fold`](Self::fold) or something
-    /// [`outgoing`](Self::outgoing) besides, or does not care to be quick.
+    /// statement, positions and all. `None`: this model has a [`fold`](Self::fold) besides, or does not care to be quick.
     fn insert_statement(_first: usize) -> Option<String> {
         None
     }
@@ -73,17 +72,15 @@ pub trait ReadModel: Send + 'static {
 
     /// Writes what follows from new facts, already summed up: one statement per table. Folds must commute, so that a
     /// rebuild gives the same rows in whatever order the partitions come.
+    ///
+    /// Returns the records for other topics that the new facts cause, in the order in which they are to leave. They are
+    /// written to the outbox in the same transaction.
     fn fold(
         &mut self,
         _tx: &mut PgConnection,
         _new: &[Fact<'_, Self::Change>],
-    ) -> impl Future<Output = sqlx::Result<()>> + Send {
-        async { Ok(()) }
-    }
-
-    /// What must leave again because of new facts, in order.
-    fn outgoing(&mut self, _new: &[Fact<'_, Self::Change>]) -> Vec<Outgoing> {
-        Vec::new()
+    ) -> impl Future<Output = sqlx::Result<Vec<Outgoing>>> + Send {
+        async { Ok(Vec::new()) }
     }
 }
 

@@ -8,7 +8,10 @@ use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use super::{assessment::Review, facts::facts_of};
-use crate::read_models::{Fact, ReadModel, WritePath};
+use crate::{
+    outbox::Outgoing,
+    read_models::{Fact, ReadModel, WritePath},
+};
 
 /// Changes that are derived at a time: bounds the facts in memory.
 const MAX_CHANGES: usize = 100;
@@ -137,7 +140,7 @@ impl ReadModel for ChangeReviews {
         Ok(())
     }
 
-    async fn fold(&mut self, tx: &mut PgConnection, new: &[Stated<'_>]) -> sqlx::Result<()> {
+    async fn fold(&mut self, tx: &mut PgConnection, new: &[Stated<'_>]) -> sqlx::Result<Vec<Outgoing>> {
         let mut touched: BTreeMap<(&str, &str), News> = BTreeMap::new();
         for fact in new {
             let key = (fact.change.tenant.as_str(), fact.change.change_id.as_str());
@@ -152,7 +155,7 @@ impl ReadModel for ChangeReviews {
         for some in touched.chunks(MAX_CHANGES) {
             derive(tx, some).await?;
         }
-        Ok(())
+        Ok(Vec::new())
     }
 }
 

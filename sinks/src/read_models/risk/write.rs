@@ -13,16 +13,13 @@ use crate::{
 };
 
 /// The read model of risk: signals and decisions, each once.
-#[derive(Debug, Default)]
-pub struct RiskSignals {
-    /// What the last fold has to tell; taken in the same transaction.
-    told: Vec<Outgoing>,
-}
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RiskSignals;
 
 impl RiskSignals {
-    /// An empty model: everything lies in the database.
+    /// The model; everything lies in the database.
     pub fn new() -> Self {
-        Self::default()
+        Self
     }
 }
 
@@ -61,17 +58,14 @@ impl ReadModel for RiskSignals {
         facts::write(tx, facts).await
     }
 
-    async fn fold(&mut self, tx: &mut PgConnection, new: &[Fact<'_, RiskChange>]) -> sqlx::Result<()> {
-        // Whatever an earlier attempt had to tell was rolled back with it.
-        self.told.clear();
+    async fn fold(
+        &mut self,
+        tx: &mut PgConnection,
+        new: &[Fact<'_, RiskChange>],
+    ) -> sqlx::Result<Vec<Outgoing>> {
         let derived = correlation::complete(tx, new).await?;
         let mut all = new.to_vec();
         all.extend(derived.iter().map(Derived::fact));
-        self.told = fold::fold(tx, &all).await?;
-        Ok(())
-    }
-
-    fn outgoing(&mut self, _: &[Fact<'_, RiskChange>]) -> Vec<Outgoing> {
-        std::mem::take(&mut self.told)
+        fold::fold(tx, &all).await
     }
 }
