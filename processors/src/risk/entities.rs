@@ -1,12 +1,35 @@
 //! What a signal touches: who acted and from where, what the rule names, the projects, and the owners of hosts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::{
     Envelope, Event,
     changes::risk::{Entity, EntityKind},
     events::{Actor, ActorKind, Resource},
 };
+
+/// Most entities that one event touches, whichever rules fire on it. A person acts on few things at once; what names
+/// thousands is a list, and would cost every tenant a row for each of its lines.
+pub(super) const MAX_TOUCHED: usize = 64;
+
+/// The entities that an event touches so far.
+#[derive(Debug, Default)]
+pub(super) struct Allowance(BTreeSet<Entity>);
+
+impl Allowance {
+    fn admits(&mut self, entity: &Entity) -> bool {
+        self.0.contains(entity) || (self.0.len() < MAX_TOUCHED && self.0.insert(entity.clone()))
+    }
+}
+
+/// What a signal touches.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Touched {
+    /// Each entity once, in order, with the larger share where it is touched twice.
+    pub(super) touches: Vec<Touch>,
+    /// How many others the event names, beyond what it may touch.
+    pub(super) left_out: usize,
+}
 
 /// An entity that a signal touches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,17 +57,25 @@ impl Share {
     }
 }
 
-/// Everything that a signal on the event touches, each once, with the larger share where it is touched twice.
+/// Everything that a signal on the event touches: who acted and from where first, then what the rule names, then the
+/// projects; as far as the event may touch so many.
 ///
 /// An event that names neither actor nor address nor anything else touches its first resource, and without one its
 /// source: a signal is never nobody's.
-pub(super) fn touched(envelope: &Envelope, named_by_rule: Vec<(EntityKind, String)>) -> Vec<Touch> {
+pub(super) fn touched(
+    envelope: &Envelope,
+    named_by_rule: Vec<(EntityKind, String)>,
+    allowance: &mut Allowance,
+) -> Touched {
     let (actor, resources) = parties(&envelope.event);
-    let mut found: BTreeMap<Entity, Share> = BTreeMap::new();
+    let (mut found, mut left_out): (BTreeMap<Entity, Share>, BTreeSet<Entity>) = Default::default();
     let mut add = |entity: Option<Entity>, share: Share| {
-        if let Some(entity) = entity {
+        let Some(entity) = entity else { return };
+        if allowance.admits(&entity) {
             let known = found.entry(entity).or_insert(share);
             *known = (*known).max(share);
+        } else {
+            left_out.insert(entity);
         }
     };
     if let Some(actor) = actor {
@@ -52,21 +83,22 @@ pub(super) fn touched(envelope: &Envelope, named_by_rule: Vec<(EntityKind, Strin
         add(person_behind(actor), Share::Whole);
         add(actor.ip.as_deref().and_then(|ip| Entity::new(EntityKind::NetworkAddress, ip)), Share::Whole);
     }
-    for resource in resources {
-        add(resource.project.as_deref().and_then(|id| Entity::new(EntityKind::Project, id)), Share::Whole);
-    }
     for (kind, id) in named_by_rule {
+        add(Entity::new(kind, &id), Share::Whole);
         if kind == EntityKind::Host {
             add(owner_of(&id, resources), Share::Half);
         }
-        add(Entity::new(kind, &id), Share::Whole);
     }
-    if found.is_empty() {
+    for resource in resources {
+        add(resource.project.as_deref().and_then(|id| Entity::new(EntityKind::Project, id)), Share::Whole);
+    }
+    if found.is_empty() && left_out.is_empty() {
         let first = resources.first().and_then(|first| Entity::new(EntityKind::Resource, &first.id));
         let last = first.or_else(|| Entity::new(EntityKind::Resource, envelope.source.as_str()));
         found.extend(last.map(|entity| (entity, Share::Whole)));
     }
-    found.into_iter().map(|(entity, share)| Touch { entity, share }).collect()
+    let touches = found.into_iter().map(|(entity, share)| Touch { entity, share }).collect();
+    Touched { touches, left_out: left_out.len() }
 }
 
 fn parties(event: &Event) -> (Option<&Actor>, &[Resource]) {

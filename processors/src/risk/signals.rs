@@ -12,7 +12,7 @@ use schemas::{
 use serde_json::{Map, Value};
 
 use super::{
-    entities::{Touch, touched},
+    entities::{Allowance, Touch, touched},
     sigma::{MatchedField, Part, Rule, SigmaEngine, UnreadableRecord, read},
 };
 
@@ -28,6 +28,8 @@ const MAX_MATCHED_BYTES: usize = 4096;
 const MAX_VALUE_BYTES: usize = 1024;
 /// The field that tells how many others did not fit.
 const LEFT_OUT: &str = "(left out)";
+/// The field that tells how many entities the event names beyond those that it may touch.
+const ENTITIES_LEFT_OUT: &str = "(entities left out)";
 
 /// What the rules find in an event.
 #[derive(Debug, Default)]
@@ -57,10 +59,13 @@ pub(super) fn found(engine: &SigmaEngine, envelope: &Envelope) -> Result<Found, 
         return Ok(Found::default());
     }
     let content_sha256 = envelope.content_sha256();
+    let mut allowance = Allowance::default();
     let mut found: BTreeMap<(Entity, String), RiskSignal> = BTreeMap::new();
     for hit in hits.iter().filter(|hit| hit.rule.score > 0 && hit.rule.generates) {
-        let of_hit = OfHit::new((envelope, &native.format), (hit.rule, &hit.matched), &record);
-        for touch in touched(envelope, hit.rule.touched.entities_in(&record)) {
+        let touched = touched(envelope, hit.rule.touched.entities_in(&record), &mut allowance);
+        let matched = matched_json(&hit.matched, touched.left_out);
+        let of_hit = OfHit::new((envelope, &native.format), (hit.rule, matched), &record);
+        for touch in touched.touches {
             let signal = of_hit.signal(touch, content_sha256);
             match found.entry((signal.entity.clone(), signal.rule.id.clone())) {
                 Entry::Vacant(place) => {
@@ -76,20 +81,21 @@ pub(super) fn found(engine: &SigmaEngine, envelope: &Envelope) -> Result<Found, 
     let parts = hits.iter().flat_map(|hit| engine.parts(hit, &record));
     let mut counted: BTreeMap<(String, String), CorrelationPart> = BTreeMap::new();
     for part in parts.filter(|part| part.correlation.rule.score > 0) {
-        let part = correlation_part((envelope, &native.format), &part, (&record, content_sha256));
+        let touched = touched(envelope, part.correlation.rule.touched.entities_in(&record), &mut allowance);
+        let matched = matched_json(&part.matched, touched.left_out);
+        let of_hit = OfHit::new((envelope, &native.format), (&part.correlation.rule, matched), &record);
+        let part = correlation_part(envelope, &part, (of_hit, touched.touches), content_sha256);
         counted.entry((part.signal.rule.id.clone(), part.reference.clone())).or_insert(part);
     }
     Ok(Found { signals: found.into_values().collect(), parts: counted.into_values().collect() })
 }
 
 fn correlation_part(
-    (envelope, format): (&Envelope, &str),
+    envelope: &Envelope,
     part: &Part<'_>,
-    (record, content_sha256): (&Value, [u8; 32]),
+    (of_hit, touches): (OfHit<'_>, Vec<Touch>),
+    content_sha256: [u8; 32],
 ) -> CorrelationPart {
-    let rule = &part.correlation.rule;
-    let of_hit = OfHit::new((envelope, format), (rule, &part.matched), record);
-    let touched = touched(envelope, rule.touched.entities_in(record)).into_iter();
     let hazard = hazard_micronats(of_hit.score);
     CorrelationPart {
         tenant: envelope.tenant.clone(),
@@ -100,7 +106,7 @@ fn correlation_part(
         value: part.value.clone(),
         terms: part.correlation.terms.clone(),
         signal: CorrelationSignal {
-            touched: touched.map(|touch| (touch.entity, touch.share.of(hazard))).collect(),
+            touched: touches.into_iter().map(|touch| (touch.entity, touch.share.of(hazard))).collect(),
             rule: of_hit.rule,
             score: of_hit.score,
             dedupe_key: of_hit.dedupe_key,
@@ -122,7 +128,7 @@ struct OfHit<'a> {
 impl<'a> OfHit<'a> {
     fn new(
         (envelope, format): (&'a Envelope, &str),
-        (rule, matched): (&Rule, &[MatchedField]),
+        (rule, matched): (&Rule, String),
         record: &Value,
     ) -> Self {
         let (actor, action) = match &envelope.event {
@@ -136,7 +142,7 @@ impl<'a> OfHit<'a> {
             action: text(action),
             source: text(envelope.source.as_str()),
             native_format: text(format),
-            matched: matched_json(matched),
+            matched,
         };
         let score = rule.score.min(MAX_SCORE);
         let dedupe_key = bounded(&rule.touched.dedupe_key_in(record), MAX_DEDUPE_BYTES);
@@ -206,8 +212,8 @@ fn attack(tag: &str) -> Option<Attack> {
 }
 
 /// The fields that matched as a JSON object within its bound; what does not fit is counted.
-fn matched_json(matched: &[MatchedField]) -> String {
-    let (mut fields, mut left_out, mut size) = (Map::new(), 0_u64, 64);
+fn matched_json(matched: &[MatchedField], entities_left_out: usize) -> String {
+    let (mut fields, mut left_out, mut size) = (Map::new(), 0_u64, 128);
     for found in matched {
         let (field, value) = (bounded(&found.field, MAX_TEXT_BYTES), storable(&found.value));
         let bytes = json_len(&Value::String(field.clone())) + json_len(&value) + 2;
@@ -220,6 +226,9 @@ fn matched_json(matched: &[MatchedField]) -> String {
     }
     if left_out > 0 {
         fields.insert(LEFT_OUT.to_owned(), left_out.into());
+    }
+    if entities_left_out > 0 {
+        fields.insert(ENTITIES_LEFT_OUT.to_owned(), entities_left_out.into());
     }
     Value::Object(fields).to_string()
 }

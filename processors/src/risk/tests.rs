@@ -12,7 +12,7 @@ use schemas::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Risk, RuleSet, sigma::SigmaEngine};
+use super::{Risk, RuleSet, entities::MAX_TOUCHED, sigma::SigmaEngine};
 use crate::Processor;
 
 const RULE: &str = "
@@ -226,6 +226,28 @@ level: low
     assert!(fields["a"].as_str().is_some_and(|text| text.len() > 1000));
     assert_eq!(fields["b"], "x\u{fffd}y");
     assert_eq!(found[0].rule.id, "made.yml", "a rule without an id is known by its file");
+}
+
+#[test]
+fn an_event_touches_a_bounded_number_of_entities() {
+    let project =
+        |n: usize| Resource { project: Some(format!("p{n}")), id: format!("r{n}"), ..Resource::default() };
+    let record = json!({"eventName": "CreateAccessKey"});
+    let found = signals(RULE, activity(ada(), (0..10_000).map(project).collect()), &record);
+    assert_eq!(found.len(), MAX_TOUCHED);
+    assert!(found.iter().any(|signal| signal.entity.to_string() == "user ada"), "who acted comes first");
+    let matched: Value = serde_json::from_str(&found[0].evidence.matched).expect("JSON");
+    let left_out = 10_000 + usize::from(ada().ip.is_some()) + 1 - MAX_TOUCHED;
+    assert_eq!(matched["(entities left out)"], left_out);
+
+    // All rules that fire on an event share what it may touch.
+    let other = RULE.replace("id: 5d1f4a4e", "id: 6d1f4a4e");
+    let (engine, problems) = SigmaEngine::load([("made.yml", RULE), ("other.yml", &other)]);
+    assert_eq!(problems, []);
+    let event = envelope(activity(ada(), (0..100).map(project).collect()), Some(&record.to_string()));
+    let found = super::signals(&engine, &event).expect("it can be read");
+    let entities: std::collections::BTreeSet<_> = found.iter().map(|signal| &signal.entity).collect();
+    assert_eq!((found.len(), entities.len()), (2 * MAX_TOUCHED, MAX_TOUCHED));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub mod audit_entry;
 pub mod change_review;
+mod computed;
 pub mod pipeline;
 pub mod risk;
 mod snapshot;

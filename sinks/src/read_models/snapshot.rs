@@ -8,6 +8,8 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use super::computed::NotComputed;
+
 /// How long one statement may take.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a reader waits for a free connection before it is told to come back.
@@ -48,6 +50,15 @@ impl From<sqlx::Error> for ReadError {
             },
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => Self::Refused(error),
             _ => Self::Unavailable(error),
+        }
+    }
+}
+
+impl From<NotComputed> for ReadError {
+    fn from(error: NotComputed) -> Self {
+        match error {
+            NotComputed::TooSlow => Self::TooSlow,
+            NotComputed::Panicked => Self::Unreadable(error.to_string()),
         }
     }
 }

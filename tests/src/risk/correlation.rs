@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use projections::risk::{GroupEvent, completing};
 use rand::{Rng as _, SeedableRng, rngs::StdRng};
 use schemas::changes::{
     correlation::{CorrelationCondition, CorrelationPart, CorrelationSignal, CorrelationTerms},
     risk::{RiskChange, SignalLevel},
 };
-use sinks::read_models::risk::{GroupEvent, completing};
 
 use super::fixture::{Event, Place, event_id, signal, tenant, user};
 use crate::support::projection::{in_partitions, shuffled};

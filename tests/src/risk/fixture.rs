@@ -157,12 +157,13 @@ pub(crate) type Place = projection::Place<Risk>;
 pub(crate) type Member = projection::Member<Risk>;
 
 impl Place {
-    /// The weighted hazard of a user, in micronats, as it is stored.
+    /// The weighted hazard of a user, in micronats, as it is stored; 0 where nothing counts and no row is kept.
     pub(crate) async fn hazard(&mut self, entity: &str) -> i64 {
-        sqlx::query_scalar("SELECT hazard_micronats FROM entity_risk WHERE entity = $1")
+        sqlx::query_scalar::<_, i64>("SELECT hazard_micronats FROM entity_risk WHERE entity = $1")
             .bind(entity)
-            .fetch_one(&mut self.owner)
+            .fetch_optional(&mut self.owner)
             .await
             .expect("the entity's row")
+            .unwrap_or(0)
     }
 }

@@ -1,6 +1,7 @@
 //! Risk on real servers: facts in, exposures, scores and incidents out, whatever the order.
 
 mod backtest;
+mod bounds;
 mod correlation;
 pub(crate) mod fixture;
 mod incidents;

@@ -3,44 +3,9 @@
 use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt;
-use schemas::{
-    Timestamp,
-    changes::change_review::{ChangeFactKind, PlanReading, Route},
-};
+use projections::change_review::{Assessed, MAX_OF_KIND, StoredFact};
+use schemas::changes::change_review::{ChangeFactKind, PlanReading, Route};
 use sqlx::{PgConnection, Row, postgres::PgRow};
-use uuid::Uuid;
-
-/// So many facts of each kind count, the earliest: a change with more keeps them, and its row counts them, but what
-/// follows from them is settled by then. Bounds what a batch reads.
-pub(super) const MAX_OF_KIND: i64 = 200;
-
-/// What a change's state depends on of one fact.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct StoredFact {
-    pub(super) event_id: Uuid,
-    pub(super) kind: ChangeFactKind,
-    pub(super) occurred_at: Timestamp,
-    pub(super) actor: Option<String>,
-    pub(super) actor_name: Option<String>,
-    pub(super) resource: Option<String>,
-    pub(super) project: Option<String>,
-    pub(super) environment: Option<String>,
-    pub(super) decision: Option<String>,
-    pub(super) reason: Option<String>,
-    pub(super) expires_at: Option<Timestamp>,
-    pub(super) failed: bool,
-    pub(super) outcome_code: Option<String>,
-    /// Of a proposal.
-    pub(super) assessed: Option<Assessed>,
-}
-
-/// How a proposal was assessed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Assessed {
-    pub(super) route: Route,
-    pub(super) score: i16,
-    pub(super) reading: PlanReading,
-}
 
 /// The facts of so many changes, by their place in the question.
 pub(super) async fn facts_of(

@@ -1,5 +1,6 @@
 //! Reading change reviews: pages, newest first, and single changes with all that is known of them.
 
+use projections::change_review::{ApprovalState, Decision, ProvisioningState, Review, Step};
 use schemas::{
     TenantId, Timestamp,
     changes::{
@@ -12,11 +13,7 @@ use sqlx::{PgPool, Postgres, QueryBuilder, Row, postgres::PgRow, types::Json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{
-    assessment::{Review, Step},
-    facts::facts_of,
-    states::{ApprovalState, Decision, ProvisioningState},
-};
+use super::facts::facts_of;
 use crate::read_models::snapshot::{Page, Positions, ReadError, Snapshot};
 
 /// The stage that fills the table; its positions say what an answer reflects.

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
+use projections::change_review::{Review, Standing, Step};
 use schemas::{Timestamp, changes::ChangeFact};
 use serde_json::Value;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{assessment::Review, facts::facts_of};
+use super::facts::facts_of;
 use crate::{
     outbox::Outgoing,
     read_models::{Fact, ReadModel, WritePath},
@@ -218,7 +219,7 @@ async fn derive(tx: &mut PgConnection, touched: &[Touched<'_>]) -> sqlx::Result<
     let mut facts = facts_of(tx, &tenants, &ids).await?;
     let reviews: Vec<Review> =
         (0..touched.len()).map(|index| Review::of(&facts.remove(&index).unwrap_or_default())).collect();
-    let standing = |of: fn(&super::assessment::Standing) -> &'static str| {
+    let standing = |of: fn(&Standing) -> &'static str| {
         reviews.iter().map(|review| review.proposal.as_ref().map(of)).collect::<Vec<_>>()
     };
     sqlx::query(
@@ -267,7 +268,7 @@ async fn derive(tx: &mut PgConnection, touched: &[Touched<'_>]) -> sqlx::Result<
 
 /// The transitions that cannot be, as a row holds them.
 fn impossible(review: &Review) -> Value {
-    let one = |step: &super::assessment::Step| {
+    let one = |step: &Step| {
         serde_json::json!({
             "event_id": step.event_id,
             "occurred_at": step.occurred_at,

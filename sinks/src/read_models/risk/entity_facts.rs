@@ -1,171 +1,175 @@
 //! What is known of entities: their exposures and what was decided about them, read together.
 
-use std::collections::BTreeMap;
-
+use projections::risk::{EntityFacts, Exposure, MAX_DECISIONS, Triage, Weight, hour_of};
 use schemas::Timestamp;
-use sqlx::{FromRow, PgConnection};
-use uuid::Uuid;
+use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use super::assessment::{Dismissal, Exposure, View, Weight};
-
-/// Tenant, kind and id.
-pub(crate) type EntityKey<'a> = (&'a str, &'a str, &'a str);
-
-/// What is known of one entity.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct EntityFacts {
-    /// Sorted by rule, then by dedupe key and hour.
-    pub(crate) exposures: Vec<Exposure>,
-    pub(crate) weights: Vec<Weight>,
-    pub(crate) triages: Vec<Triage>,
-}
-
-/// A decision about an incident.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
-pub(crate) struct Triage {
-    pub(crate) incident_id: Uuid,
-    pub(crate) decided_at: Timestamp,
-    pub(crate) event_id: Uuid,
-    pub(crate) decision: String,
-    pub(crate) rules: Vec<String>,
-    pub(crate) reason: Option<String>,
-    pub(crate) actor: String,
-}
-
-/// What a triage has to be for its rules' hazard not to count.
-pub(crate) const FALSE_POSITIVE: &str = "false_positive";
-
-impl EntityFacts {
-    /// The rules that were wrong, by the latest decision about each incident: to open it again brings them back.
-    pub(crate) fn dismissals(&self, view: View) -> Vec<Dismissal> {
-        let mut latest: BTreeMap<Uuid, &Triage> = BTreeMap::new();
-        for triage in self.triages.iter().filter(|triage| view.knows(triage.decided_at)) {
-            let newest = latest.entry(triage.incident_id).or_insert(triage);
-            if (newest.decided_at, newest.event_id) < (triage.decided_at, triage.event_id) {
-                *newest = triage;
-            }
-        }
-        let wrong = latest.into_values().filter(|triage| triage.decision == FALSE_POSITIVE);
-        let of_rule = |triage: &Triage, rule: &String| Dismissal {
-            rule_id: rule.clone(),
-            decided_at: triage.decided_at,
-        };
-        wrong.flat_map(|triage| triage.rules.iter().map(move |rule| of_rule(triage, rule))).collect()
-    }
-}
-
-/// What is known of these entities, in their order: all decisions, and the exposures from an hour of each on.
-pub(crate) async fn load(
-    connection: &mut PgConnection,
-    entities: &[EntityKey<'_>],
-    from_hours: &[i64],
-) -> sqlx::Result<Vec<EntityFacts>> {
-    let keys = Keys::of(entities);
-    let mut loaded = vec![EntityFacts::default(); entities.len()];
-    for (nth, exposure) in exposures(connection, &keys, from_hours).await? {
-        loaded[nth].exposures.push(exposure);
-    }
-    for (nth, weight) in weights(connection, &keys).await? {
-        loaded[nth].weights.push(weight);
-    }
-    for (nth, triage) in triages(connection, &keys).await? {
-        loaded[nth].triages.push(triage);
-    }
-    Ok(loaded)
+/// Names an entity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct EntityKey<'a> {
+    pub(super) tenant: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) id: &'a str,
 }
 
 /// Keys as columns.
-pub(crate) struct Keys<'a> {
-    pub(crate) tenants: Vec<&'a str>,
-    pub(crate) kinds: Vec<&'a str>,
-    pub(crate) ids: Vec<&'a str>,
+pub(super) struct Keys<'a> {
+    pub(super) tenants: Vec<&'a str>,
+    pub(super) kinds: Vec<&'a str>,
+    pub(super) ids: Vec<&'a str>,
 }
 
 impl<'a> Keys<'a> {
-    pub(crate) fn of(entities: &[EntityKey<'a>]) -> Self {
+    pub(super) fn of(entities: &[EntityKey<'a>]) -> Self {
         Self {
-            tenants: entities.iter().map(|(tenant, ..)| *tenant).collect(),
-            kinds: entities.iter().map(|(_, kind, _)| *kind).collect(),
-            ids: entities.iter().map(|(.., id)| *id).collect(),
+            tenants: entities.iter().map(|entity| entity.tenant).collect(),
+            kinds: entities.iter().map(|entity| entity.kind).collect(),
+            ids: entities.iter().map(|entity| entity.id).collect(),
         }
     }
 }
 
-#[derive(FromRow)]
-struct ExposureRow {
-    nth: i64,
-    #[sqlx(flatten)]
-    exposure: Exposure,
+/// Which facts about entities are wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) entities: &'a [EntityKey<'a>],
+    /// By entity, the first hour of exposures.
+    pub(super) from_hours: &'a [i64],
+    /// Nothing that happened after this instant.
+    pub(super) until: Option<Timestamp>,
 }
 
-async fn exposures(
-    connection: &mut PgConnection,
-    keys: &Keys<'_>,
-    from_hours: &[i64],
-) -> sqlx::Result<Vec<(usize, Exposure)>> {
-    let rows: Vec<ExposureRow> = sqlx::query_as(
-        "SELECT a.nth, x.rule_id, x.rule_title, x.level, x.hour, x.micronats, x.signals, x.first_at, x.last_at,
-                x.tactics, x.techniques
-           FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
-                  WITH ORDINALITY AS a(tenant_id, entity_kind, entity, from_hour, nth)
-           JOIN risk_exposure AS x USING (tenant_id, entity_kind, entity)
-          WHERE x.hour >= a.from_hour
-          ORDER BY a.nth, x.rule_id COLLATE \"C\", x.dedupe_key COLLATE \"C\", x.hour",
-    )
-    .bind(&keys.tenants)
-    .bind(&keys.kinds)
-    .bind(&keys.ids)
-    .bind(from_hours)
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(|row| (place(row.nth), row.exposure)).collect())
+impl Wanted<'_> {
+    /// These facts, by entity: exposures, and of weights and triages the newest [`MAX_DECISIONS`] each.
+    pub(super) async fn load(&self, connection: &mut PgConnection) -> sqlx::Result<Vec<EntityFacts>> {
+        let mut loaded = vec![EntityFacts::default(); self.entities.len()];
+        self.load_exposures(connection, &mut loaded).await?;
+        self.load_weights(connection, &mut loaded).await?;
+        self.load_triages(connection, &mut loaded).await?;
+        Ok(loaded)
+    }
+
+    async fn load_exposures(
+        &self,
+        connection: &mut PgConnection,
+        loaded: &mut [EntityFacts],
+    ) -> sqlx::Result<()> {
+        let keys = Keys::of(self.entities);
+        let rows = sqlx::query(
+            "SELECT a.nth, x.rule_id, x.rule_title, x.level, x.hour, x.micronats, x.signals, x.first_at, x.last_at,
+                    x.tactics, x.techniques
+               FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
+                      WITH ORDINALITY AS a(tenant_id, entity_kind, entity, from_hour, nth)
+               JOIN risk_exposure AS x USING (tenant_id, entity_kind, entity)
+              WHERE x.hour >= a.from_hour AND ($5::bigint IS NULL OR x.hour <= $5)
+              ORDER BY a.nth, x.rule_id COLLATE \"C\", x.dedupe_key COLLATE \"C\", x.hour",
+        )
+        .bind(&keys.tenants)
+        .bind(&keys.kinds)
+        .bind(&keys.ids)
+        .bind(self.from_hours)
+        .bind(self.until.map(hour_of))
+        .fetch_all(connection)
+        .await?;
+        for row in &rows {
+            of_entity(loaded, row)?.exposures.push(Exposure {
+                rule_id: row.try_get("rule_id")?,
+                rule_title: row.try_get("rule_title")?,
+                level: row.try_get("level")?,
+                hour: row.try_get("hour")?,
+                micronats: row.try_get("micronats")?,
+                signals: row.try_get("signals")?,
+                first_at: row.try_get("first_at")?,
+                last_at: row.try_get("last_at")?,
+                tactics: row.try_get("tactics")?,
+                techniques: row.try_get("techniques")?,
+            });
+        }
+        Ok(())
+    }
+
+    async fn load_weights(
+        &self,
+        connection: &mut PgConnection,
+        loaded: &mut [EntityFacts],
+    ) -> sqlx::Result<()> {
+        let keys = Keys::of(self.entities);
+        let rows = sqlx::query(
+            "SELECT a.nth, w.*
+               FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS a(tenant_id, entity_kind, entity, nth)
+              CROSS JOIN LATERAL (
+                    SELECT w.weight_source, w.decided_at, w.event_id, w.expires_at, w.factor_thousandths
+                      FROM risk_weight AS w
+                     WHERE w.tenant_id = a.tenant_id AND w.entity_kind = a.entity_kind AND w.entity = a.entity
+                       AND ($4::timestamptz IS NULL OR w.decided_at <= $4)
+                     ORDER BY w.decided_at DESC, w.event_id DESC LIMIT $5) AS w
+              ORDER BY a.nth, w.decided_at, w.event_id",
+        )
+        .bind(&keys.tenants)
+        .bind(&keys.kinds)
+        .bind(&keys.ids)
+        .bind(self.until)
+        .bind(max_decisions())
+        .fetch_all(connection)
+        .await?;
+        for row in &rows {
+            of_entity(loaded, row)?.weights.push(Weight {
+                source: row.try_get("weight_source")?,
+                decided_at: row.try_get("decided_at")?,
+                event_id: row.try_get("event_id")?,
+                expires_at: row.try_get("expires_at")?,
+                factor_thousandths: row.try_get("factor_thousandths")?,
+            });
+        }
+        Ok(())
+    }
+
+    async fn load_triages(
+        &self,
+        connection: &mut PgConnection,
+        loaded: &mut [EntityFacts],
+    ) -> sqlx::Result<()> {
+        let keys = Keys::of(self.entities);
+        let rows = sqlx::query(
+            "SELECT a.nth, t.*
+               FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS a(tenant_id, entity_kind, entity, nth)
+              CROSS JOIN LATERAL (
+                    SELECT t.incident_id, t.decided_at, t.event_id, t.decision, t.rules, t.reason, t.actor
+                      FROM risk_triage AS t
+                     WHERE t.tenant_id = a.tenant_id AND t.entity_kind = a.entity_kind AND t.entity = a.entity
+                       AND ($4::timestamptz IS NULL OR t.decided_at <= $4)
+                     ORDER BY t.decided_at DESC, t.event_id DESC LIMIT $5) AS t
+              ORDER BY a.nth, t.decided_at, t.event_id",
+        )
+        .bind(&keys.tenants)
+        .bind(&keys.kinds)
+        .bind(&keys.ids)
+        .bind(self.until)
+        .bind(max_decisions())
+        .fetch_all(connection)
+        .await?;
+        for row in &rows {
+            of_entity(loaded, row)?.triages.push(Triage {
+                incident_id: row.try_get("incident_id")?,
+                decided_at: row.try_get("decided_at")?,
+                event_id: row.try_get("event_id")?,
+                decision: row.try_get("decision")?,
+                rules: row.try_get("rules")?,
+                reason: row.try_get("reason")?,
+                actor: row.try_get("actor")?,
+            });
+        }
+        Ok(())
+    }
 }
 
-#[derive(FromRow)]
-struct WeightRow {
-    nth: i64,
-    #[sqlx(flatten)]
-    weight: Weight,
+fn max_decisions() -> i64 {
+    i64::try_from(MAX_DECISIONS).expect("small")
 }
 
-async fn weights(connection: &mut PgConnection, keys: &Keys<'_>) -> sqlx::Result<Vec<(usize, Weight)>> {
-    let rows: Vec<WeightRow> = sqlx::query_as(
-        "SELECT a.nth, w.weight_source, w.decided_at, w.event_id, w.expires_at, w.factor_thousandths
-           FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS a(tenant_id, entity_kind, entity, nth)
-           JOIN risk_weight AS w USING (tenant_id, entity_kind, entity)
-          ORDER BY a.nth, w.decided_at, w.event_id",
-    )
-    .bind(&keys.tenants)
-    .bind(&keys.kinds)
-    .bind(&keys.ids)
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(|row| (place(row.nth), row.weight)).collect())
-}
-
-#[derive(FromRow)]
-struct TriageRow {
-    nth: i64,
-    #[sqlx(flatten)]
-    triage: Triage,
-}
-
-async fn triages(connection: &mut PgConnection, keys: &Keys<'_>) -> sqlx::Result<Vec<(usize, Triage)>> {
-    let rows: Vec<TriageRow> = sqlx::query_as(
-        "SELECT a.nth, t.incident_id, t.decided_at, t.event_id, t.decision, t.rules, t.reason, t.actor
-           FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS a(tenant_id, entity_kind, entity, nth)
-           JOIN risk_triage AS t USING (tenant_id, entity_kind, entity)
-          ORDER BY a.nth, t.decided_at, t.event_id",
-    )
-    .bind(&keys.tenants)
-    .bind(&keys.kinds)
-    .bind(&keys.ids)
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(|row| (place(row.nth), row.triage)).collect())
-}
-
-/// Postgres counts from 1.
-fn place(nth: i64) -> usize {
-    usize::try_from(nth - 1).expect("WITH ORDINALITY counts from 1")
+/// The facts of the entity whose place, counted from 1, is the row's `nth`.
+fn of_entity<'l>(loaded: &'l mut [EntityFacts], row: &PgRow) -> sqlx::Result<&'l mut EntityFacts> {
+    let nth: i64 = row.try_get("nth")?;
+    let place = usize::try_from(nth - 1).ok().and_then(|place| loaded.get_mut(place));
+    place.ok_or_else(|| sqlx::Error::Decode("a row of an entity that was not asked for".into()))
 }

@@ -1,35 +1,95 @@
 //! The facts' own tables: one statement each.
 
-use schemas::changes::risk::{EntityWeight, IncidentTriage, RiskChange, RiskSignal, UnusableEvent};
-use sqlx::PgConnection;
+use std::collections::{BTreeSet, HashMap};
+
+use schemas::{
+    EventId, TenantId,
+    changes::risk::{EntityWeight, IncidentTriage, RiskChange, RiskSignal, UnusableEvent},
+};
+use sqlx::{AssertSqlSafe, PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 
 use super::correlation;
 use crate::read_models::Fact;
 
-/// What makes a fact the same as another: table, tenant, kind, entity, event, and rule or source of weight.
-pub(super) type FactKey<'a> = (i16, &'a str, &'a str, &'a str, Uuid, &'a str);
-
 /// Between the names of a list that goes in as one text; none of them contains it.
 const SEPARATOR: &str = ",";
 
+/// What makes a fact the same as another. Facts are written in this order, which is that of their tables' keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FactKey<'a> {
+    table: FactTable,
+    tenant: &'a str,
+    event_id: Uuid,
+    /// Kind and id of the entity, where the table's key names one.
+    entity: (&'a str, &'a str),
+    /// The rule, or the source of a weight.
+    name: &'a str,
+    /// By which a correlation refers to the rule that fired.
+    reference: &'a str,
+}
+
+impl<'a> FactKey<'a> {
+    /// Of a fact that the event alone identifies.
+    fn of_event(table: FactTable, tenant: &'a TenantId, event_id: EventId) -> Self {
+        Self {
+            table,
+            tenant: tenant.as_str(),
+            event_id: *event_id.as_uuid(),
+            entity: ("", ""),
+            name: "",
+            reference: "",
+        }
+    }
+}
+
+/// The table that holds a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum FactTable {
+    Signal,
+    Weight,
+    Triage,
+    Unusable,
+    CorrelationEvent,
+}
+
+impl FactTable {
+    const ALL: [Self; 5] = [Self::Signal, Self::Weight, Self::Triage, Self::Unusable, Self::CorrelationEvent];
+
+    /// The table, and its key's columns after tenant and event.
+    const fn describe(self) -> (&'static str, [&'static str; 4]) {
+        match self {
+            Self::Signal => ("risk_signal", ["entity_kind", "entity", "rule_id", "''"]),
+            Self::Weight => ("risk_weight", ["entity_kind", "entity", "weight_source", "''"]),
+            Self::Triage => ("risk_triage", ["entity_kind", "entity", "''", "''"]),
+            Self::Unusable => ("risk_unusable", ["''"; 4]),
+            Self::CorrelationEvent => ("risk_correlation_event", ["''", "''", "rule_id", "reference"]),
+        }
+    }
+}
+
 pub(super) fn key(change: &RiskChange) -> FactKey<'_> {
     match change {
-        RiskChange::Signal(s) => {
-            let entity = &s.entity;
-            (0, s.tenant.as_str(), entity.kind.name(), entity.id(), *s.event_id.as_uuid(), &s.rule.id)
-        }
-        RiskChange::Weight(w) => {
-            let entity = &w.entity;
-            (1, w.tenant.as_str(), entity.kind.name(), entity.id(), *w.event_id.as_uuid(), &w.weight_source)
-        }
-        RiskChange::Triage(t) => {
-            (2, t.tenant.as_str(), t.entity.kind.name(), t.entity.id(), *t.event_id.as_uuid(), "")
-        }
-        RiskChange::Unusable(u) => (3, u.tenant.as_str(), "", "", *u.event_id.as_uuid(), ""),
-        RiskChange::Part(p) => {
-            (4, p.tenant.as_str(), "", &p.signal.rule.id, *p.event_id.as_uuid(), &p.reference)
-        }
+        RiskChange::Signal(s) => FactKey {
+            entity: (s.entity.kind.name(), s.entity.id()),
+            name: &s.rule.id,
+            ..FactKey::of_event(FactTable::Signal, &s.tenant, s.event_id)
+        },
+        RiskChange::Weight(w) => FactKey {
+            entity: (w.entity.kind.name(), w.entity.id()),
+            name: &w.weight_source,
+            ..FactKey::of_event(FactTable::Weight, &w.tenant, w.event_id)
+        },
+        RiskChange::Triage(t) => FactKey {
+            entity: (t.entity.kind.name(), t.entity.id()),
+            ..FactKey::of_event(FactTable::Triage, &t.tenant, t.event_id)
+        },
+        RiskChange::Unusable(u) => FactKey::of_event(FactTable::Unusable, &u.tenant, u.event_id),
+        RiskChange::Part(p) => FactKey {
+            name: &p.signal.rule.id,
+            reference: &p.reference,
+            ..FactKey::of_event(FactTable::CorrelationEvent, &p.tenant, p.event_id)
+        },
     }
 }
 
@@ -43,50 +103,59 @@ pub(super) fn content_sha256(change: &RiskChange) -> [u8; 32] {
     }
 }
 
-/// Place among `facts` and content of those that are stored.
+/// The content of what is stored under each fact's key, if anything is.
+///
+/// Everything stored about the facts' events is read, and compared here: a question that names entities might be
+/// answered by way of their signals, of which a busy one has any number.
 pub(super) async fn stored_content(
     tx: &mut PgConnection,
     facts: &[Fact<'_, RiskChange>],
 ) -> sqlx::Result<Vec<Option<[u8; 32]>>> {
     let keys: Vec<FactKey<'_>> = facts.iter().map(|fact| key(fact.change)).collect();
-    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
-        "WITH a AS (SELECT * FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[])
-                      WITH ORDINALITY AS a(fact, tenant_id, entity_kind, entity, event_id, name, nth))
-         SELECT a.nth, s.content_sha256
-           FROM a JOIN risk_signal AS s USING (tenant_id, entity_kind, entity, event_id)
-          WHERE a.fact = 0 AND s.rule_id = a.name
-         UNION ALL
-         SELECT a.nth, w.content_sha256
-           FROM a JOIN risk_weight AS w USING (tenant_id, entity_kind, entity, event_id)
-          WHERE a.fact = 1 AND w.weight_source = a.name
-         UNION ALL
-         SELECT a.nth, t.content_sha256
-           FROM a JOIN risk_triage AS t USING (tenant_id, entity_kind, entity, event_id) WHERE a.fact = 2
-         UNION ALL
-         SELECT a.nth, u.content_sha256
-           FROM a JOIN risk_unusable AS u USING (tenant_id, event_id) WHERE a.fact = 3
-         UNION ALL
-         SELECT a.nth, p.content_sha256
-           FROM a JOIN risk_correlation_event AS p USING (tenant_id, event_id)
-          WHERE a.fact = 4 AND p.rule_id = a.entity AND p.reference = a.name",
-    )
-    .bind(keys.iter().map(|key| key.0).collect::<Vec<_>>())
-    .bind(keys.iter().map(|key| key.1).collect::<Vec<_>>())
-    .bind(keys.iter().map(|key| key.2).collect::<Vec<_>>())
-    .bind(keys.iter().map(|key| key.3).collect::<Vec<_>>())
-    .bind(keys.iter().map(|key| key.4).collect::<Vec<_>>())
-    .bind(keys.iter().map(|key| key.5).collect::<Vec<_>>())
-    .fetch_all(tx)
-    .await?;
     let mut stored = vec![None; facts.len()];
-    for (nth, content) in rows {
-        let place = usize::try_from(nth - 1).ok().and_then(|place| stored.get_mut(place));
-        let (Some(place), Ok(content)) = (place, <[u8; 32]>::try_from(content)) else {
-            return Err(sqlx::Error::Decode("content_sha256 is not 32 bytes long".into()));
-        };
-        *place = Some(content);
+    for table in FactTable::ALL {
+        let of_table: HashMap<FactKey<'_>, usize> = (0..)
+            .zip(&keys)
+            .filter(|(_, key)| key.table == table)
+            .map(|(place, key)| (*key, place))
+            .collect();
+        if of_table.is_empty() {
+            continue;
+        }
+        for row in stored_of(tx, table, of_table.keys()).await? {
+            let found = FactKey {
+                table,
+                tenant: row.try_get(0)?,
+                event_id: row.try_get(1)?,
+                entity: (row.try_get(2)?, row.try_get(3)?),
+                name: row.try_get(4)?,
+                reference: row.try_get(5)?,
+            };
+            if let Some(place) = of_table.get(&found) {
+                let content: &[u8] = row.try_get(6)?;
+                let content = <[u8; 32]>::try_from(content);
+                stored[*place] = Some(content.map_err(|error| sqlx::Error::Decode(error.into()))?);
+            }
+        }
     }
     Ok(stored)
+}
+
+/// What a table holds about the events of these keys.
+async fn stored_of<'k>(
+    tx: &mut PgConnection,
+    table: FactTable,
+    keys: impl Iterator<Item = &'k FactKey<'k>>,
+) -> sqlx::Result<Vec<PgRow>> {
+    let events: BTreeSet<(&str, Uuid)> = keys.map(|key| (key.tenant, key.event_id)).collect();
+    let (tenants, ids): (Vec<&str>, Vec<Uuid>) = events.into_iter().unzip();
+    let (table, [kind, entity, name, reference]) = table.describe();
+    // Names of tables and columns only, all of them constants.
+    let text = format!(
+        "SELECT tenant_id, event_id, {kind}, {entity}, {name}, {reference}, content_sha256
+           FROM unnest($1::text[], $2::uuid[]) AS a(tenant_id, event_id) JOIN {table} USING (tenant_id, event_id)"
+    );
+    sqlx::query(AssertSqlSafe(text)).bind(tenants).bind(ids).fetch_all(tx).await
 }
 
 /// Writes facts, sorted by key.

@@ -1,93 +1,72 @@
-//! What follows from new facts: exposures, and the entities' risk.
+//! What follows from new facts: exposures, the entities' risk, and incidents.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
+use projections::risk::{
+    Assessment, Incident, Known, Outcome, assessment::MAX_AGE_HOURS, first_affected_hour, hour_of,
+    incidents::EVIDENCE_HOURS, top_rules,
+};
 use schemas::{
     TenantId, Timestamp, Topic,
-    changes::risk::{RiskChange, RiskSignal},
+    changes::risk::{Entity, RiskChange, RiskSignal},
 };
-use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, types::Json};
 
 use super::{
-    assessment::{Assessment, MAX_AGE_HOURS, View, assess, hour_of},
-    entity_facts::{self, EntityFacts, EntityKey, Keys},
-    finding::{Activity, finding},
-    incident_rows,
-    incidents::{EVIDENCE_HOURS, Incident, first_affected_hour, incidents},
+    entity_facts::{EntityKey, Keys, Wanted},
+    findings,
+    incident_rows::{self, Stored},
 };
-use crate::{batch::TopicPartition, outbox::Outgoing, read_models::Fact};
+use crate::{
+    batch::TopicPartition,
+    outbox::Outgoing,
+    read_models::{Fact, computed::computed},
+};
 
-/// How many of its rules are kept with an entity.
-const TOP_RULES: usize = 3;
+/// Entities that are brought up to date at a time: bounds the facts in memory.
+const MAX_ENTITIES: usize = 1000;
+/// With fewer exposures than this, a computation is over before another thread has begun with it.
+const FEW_EXPOSURES: usize = 2000;
 
-/// A rule among those that put an entity at risk most.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct TopRule {
-    /// The rule's id.
-    pub id: String,
-    /// The rule's title.
-    pub title: String,
-    /// The rule's level.
-    pub level: String,
-    /// Its part of the entity's hazard, 0 to 1.
-    pub share: f64,
-}
-
-/// Brings everything up to date that the new facts touch. Answers what there is to tell about incidents.
+/// Brings everything up to date that the new facts touch. Answers what there is to publish about incidents.
 pub(super) async fn fold(tx: &mut PgConnection, new: &[Fact<'_, RiskChange>]) -> sqlx::Result<Vec<Outgoing>> {
-    let mut touching: BTreeMap<EntityKey<'_>, Touch> = BTreeMap::new();
+    let mut touching: BTreeMap<EntityKey<'_>, Touch<'_>> = BTreeMap::new();
     for fact in new {
-        if let Some(entity) = touched(fact.change) {
-            touching.entry(entity).or_insert(Touch::NONE).add(fact);
+        if let Some((tenant, entity)) = touched(fact.change) {
+            let key = EntityKey { tenant: tenant.as_str(), kind: entity.kind.name(), id: entity.id() };
+            touching.entry(key).or_insert(Touch::none(tenant, entity)).add(fact);
         }
     }
-    let (entities, touches): (Vec<EntityKey<'_>>, Vec<Touch>) = touching.into_iter().unzip();
+    let (entities, touches): (Vec<EntityKey<'_>>, Vec<Touch<'_>>) = touching.into_iter().unzip();
     if entities.is_empty() {
         return Ok(Vec::new());
     }
-    let newest_hours = lock(tx, &entities).await?;
+    // All locks first, in their order; what is read afterwards is everything that others have committed.
+    lock(tx, &entities).await?;
     add_exposures(tx, new).await?;
-    let incidents = incident_rows::load(tx, &entities).await?;
-    let affected: Vec<i64> =
-        touches.iter().zip(&incidents).map(|(touch, stored)| touch.first_affected_hour(stored)).collect();
-    let from_hours: Vec<i64> = affected
-        .iter()
-        .zip(&newest_hours)
-        .map(|(affected, newest)| first_needed(*affected, *newest))
-        .collect();
-    // A statement of its own, so that it sees what others had written before they let the lock go.
-    let known = entity_facts::load(tx, &entities, &from_hours).await?;
-    store(tx, &entities, &known).await?;
-    let entities: Vec<Brought<'_>> = entities
-        .iter()
-        .zip(&touches)
-        .zip(affected.iter().zip(&known).zip(&incidents))
-        .map(|((key, touch), ((affected, facts), stored))| Brought {
-            key: *key,
-            from: touch.partition,
-            affected: *affected,
-            facts,
-            stored,
-        })
-        .collect();
-    bring_incidents_up_to_date(tx, &entities).await
+    let mut outgoing = Vec::new();
+    for (entities, touches) in entities.chunks(MAX_ENTITIES).zip(touches.chunks(MAX_ENTITIES)) {
+        outgoing.extend(bring_up_to_date(tx, entities, touches).await?);
+    }
+    Ok(outgoing)
 }
 
 /// How new facts touch an entity.
 #[derive(Clone, Copy)]
-struct Touch {
-    /// The least partition that they came from: what is told of the entity is numbered there.
+struct Touch<'a> {
+    tenant: &'a TenantId,
+    entity: &'a Entity,
+    /// The least partition that they came from: what is published about the entity is numbered there.
     partition: TopicPartition,
     /// The first hour that they change; a decision may change all.
     changed_hour: i64,
 }
 
-impl Touch {
-    const NONE: Self = Self {
-        partition: TopicPartition { topic: Topic::DeadLetter, partition: i32::MAX },
-        changed_hour: i64::MAX,
-    };
+impl<'a> Touch<'a> {
+    fn none(tenant: &'a TenantId, entity: &'a Entity) -> Self {
+        let last = TopicPartition { topic: Topic::DeadLetter, partition: i32::MAX };
+        Self { tenant, entity, partition: last, changed_hour: i64::MAX }
+    }
 
     fn add(&mut self, fact: &Fact<'_, RiskChange>) {
         let hour = match fact.change {
@@ -111,86 +90,75 @@ fn first_needed(affected_hour: i64, newest_hour: i64) -> i64 {
     for_incidents.min(for_score)
 }
 
-/// An entity whose incidents are brought up to date.
-struct Brought<'a> {
-    key: EntityKey<'a>,
-    from: TopicPartition,
-    /// Incidents that opened before stay as they are.
-    affected: i64,
-    facts: &'a EntityFacts,
-    stored: &'a [Incident],
-}
-
-/// Compares the incidents that follow from what is known with those that are stored, writes what differs, and answers
-/// what there is to tell.
-async fn bring_incidents_up_to_date(
-    tx: &mut PgConnection,
-    entities: &[Brought<'_>],
-) -> sqlx::Result<Vec<Outgoing>> {
-    let mut after = Vec::with_capacity(entities.len());
-    for one in entities {
-        let (tenant, kind, entity) = one.key;
-        let tenant = TenantId::new(tenant).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        let incidents = incidents(&tenant, (kind, entity), one.facts, one.affected);
-        after.push((tenant, incidents));
+fn touched(change: &RiskChange) -> Option<(&TenantId, &Entity)> {
+    match change {
+        RiskChange::Signal(signal) => Some((&signal.tenant, &signal.entity)),
+        RiskChange::Weight(weight) => Some((&weight.tenant, &weight.entity)),
+        RiskChange::Triage(triage) => Some((&triage.tenant, &triage.entity)),
+        RiskChange::Part(_) | RiskChange::Unusable(_) => None,
     }
-    let (mut gone, mut changed, mut told) = (Vec::new(), Vec::new(), Vec::new());
-    for (one, (tenant, after)) in entities.iter().zip(&after) {
-        let before = one.stored.iter().filter(|incident| incident.opened_hour >= one.affected);
-        for old in before.filter(|old| after.iter().all(|new| new.id != old.id)) {
-            gone.push((one.key, old.id));
-            told.push(finding(one.from, tenant, one.key, (Activity::Close, old)));
-        }
-        for new in after {
-            let old = one.stored.iter().find(|old| old.id == new.id);
-            if old == Some(new) {
-                continue;
-            }
-            changed.push((one.key, new));
-            let activity = Activity::between(old, new);
-            told.extend(activity.map(|activity| finding(one.from, tenant, one.key, (activity, new))));
-        }
-    }
-    incident_rows::remove(tx, &gone).await?;
-    incident_rows::store(tx, &changed).await?;
-    Ok(told)
-}
-
-fn touched(change: &RiskChange) -> Option<EntityKey<'_>> {
-    let (tenant, entity) = match change {
-        RiskChange::Signal(signal) => (&signal.tenant, &signal.entity),
-        RiskChange::Weight(weight) => (&weight.tenant, &weight.entity),
-        RiskChange::Triage(triage) => (&triage.tenant, &triage.entity),
-        RiskChange::Part(_) | RiskChange::Unusable(_) => return None,
-    };
-    Some((tenant.as_str(), entity.kind.name(), entity.id()))
 }
 
 /// Makes the entities' rows where they are missing, and locks all of them to the end of the transaction: in order, so
-/// that two writers never wait for each other. Answers the hour of each one's newest exposure.
-async fn lock(tx: &mut PgConnection, entities: &[EntityKey<'_>]) -> sqlx::Result<Vec<i64>> {
+/// that two writers never wait for each other.
+async fn lock(tx: &mut PgConnection, entities: &[EntityKey<'_>]) -> sqlx::Result<()> {
     let keys = Keys::of(entities);
+    // A conflict locks the row even where nothing is updated.
     sqlx::query(
-        "INSERT INTO entity_risk (tenant_id, entity_kind, entity)
-         SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING",
+        "INSERT INTO entity_risk AS e (tenant_id, entity_kind, entity)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
+         ON CONFLICT (tenant_id, entity_kind, entity) DO UPDATE SET newest_hour = e.newest_hour WHERE false",
     )
     .bind(&keys.tenants)
     .bind(&keys.kinds)
     .bind(&keys.ids)
-    .execute(&mut *tx)
-    .await?;
-    let newest_hours: Vec<i64> = sqlx::query_scalar(
-        "SELECT e.newest_hour FROM unnest($1::text[], $2::text[], $3::text[])
-                  WITH ORDINALITY AS a(tenant_id, entity_kind, entity, nth)
-           JOIN entity_risk AS e USING (tenant_id, entity_kind, entity) ORDER BY a.nth FOR UPDATE OF e",
-    )
-    .bind(&keys.tenants)
-    .bind(&keys.kinds)
-    .bind(&keys.ids)
-    .fetch_all(tx)
-    .await?;
-    // Each was made above: fewer would mean that the rows of one entity are taken for another's.
-    if newest_hours.len() == entities.len() { Ok(newest_hours) } else { Err(sqlx::Error::RowNotFound) }
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Reads what is known of entities whose rows are locked, and writes what follows from it.
+async fn bring_up_to_date(
+    tx: &mut PgConnection,
+    entities: &[EntityKey<'_>],
+    touches: &[Touch<'_>],
+) -> sqlx::Result<Vec<Outgoing>> {
+    let stored = incident_rows::load(tx, entities).await?;
+    let first_affected =
+        |(touch, stored): (&Touch<'_>, &Stored)| touch.first_affected_hour(&stored.incidents);
+    let affected: Vec<i64> = touches.iter().zip(&stored).map(first_affected).collect();
+    let needed = |(affected, stored): (&i64, &Stored)| first_needed(*affected, stored.newest_hour);
+    let from_hours: Vec<i64> = affected.iter().zip(&stored).map(needed).collect();
+    let facts = Wanted { entities, from_hours: &from_hours, until: None }.load(tx).await?;
+    let known = touches.iter().zip(facts).zip(stored.into_iter().zip(affected));
+    let known = known.map(|((touch, facts), (stored, from_hour))| Known {
+        tenant: touch.tenant.clone(),
+        entity: touch.entity.clone(),
+        facts,
+        stored: stored.incidents,
+        from_hour,
+    });
+    let outcomes = outcomes(known.collect()).await?;
+
+    store(tx, entities, &outcomes).await?;
+    let each = || entities.iter().zip(&outcomes);
+    let removed: Vec<_> = each().flat_map(|(key, o)| o.removed.iter().map(|one| (*key, one.id))).collect();
+    incident_rows::remove(tx, &removed).await?;
+    let changed: Vec<_> = each().flat_map(|(key, o)| o.changed.iter().map(|one| (*key, one))).collect();
+    incident_rows::store(tx, &changed).await?;
+    let findings = touches.iter().zip(outcomes).flat_map(|(touch, outcome)| {
+        let outgoing =
+            |finding| findings::outgoing(touch.partition, touch.tenant, touch.entity.id(), finding);
+        outcome.findings.into_iter().map(outgoing).collect::<Vec<_>>()
+    });
+    Ok(findings.collect())
+}
+
+/// What follows for each entity; on another thread where that may take a while.
+async fn outcomes(known: Vec<Known>) -> sqlx::Result<Vec<Outcome>> {
+    let exposures: usize = known.iter().map(|known| known.facts.exposures.len()).sum();
+    let outcomes = move || known.iter().map(Known::outcome).collect();
+    if exposures < FEW_EXPOSURES { Ok(outcomes()) } else { Ok(computed(outcomes).await?) }
 }
 
 /// What new signals add to one row of `risk_exposure`.
@@ -234,7 +202,11 @@ fn summed_up<'a>(new: &[Fact<'a, RiskChange>]) -> BTreeMap<ExposureKey<'a>, Adde
     let mut added: BTreeMap<ExposureKey<'a>, Added<'a>> = BTreeMap::new();
     for fact in new {
         let RiskChange::Signal(signal) = fact.change else { continue };
-        let entity = (signal.tenant.as_str(), signal.entity.kind.name(), signal.entity.id());
+        let entity = EntityKey {
+            tenant: signal.tenant.as_str(),
+            kind: signal.entity.kind.name(),
+            id: signal.entity.id(),
+        };
         let key = (entity, signal.rule.id.as_str(), signal.dedupe_key.as_str(), hour_of(signal.occurred_at));
         match added.entry(key) {
             Entry::Vacant(place) => {
@@ -283,9 +255,9 @@ async fn add_exposures(tx: &mut PgConnection, new: &[Fact<'_, RiskChange>]) -> s
                 techniques = ARRAY(SELECT DISTINCT t COLLATE \"C\"
                                      FROM unnest(e.techniques || excluded.techniques) AS t ORDER BY 1)",
     )
-    .bind(column(&added, |key, _| key.0.0))
-    .bind(column(&added, |key, _| key.0.1))
-    .bind(column(&added, |key, _| key.0.2))
+    .bind(column(&added, |key, _| key.0.tenant))
+    .bind(column(&added, |key, _| key.0.kind))
+    .bind(column(&added, |key, _| key.0.id))
     .bind(column(&added, |key, _| key.1))
     .bind(column(&added, |key, _| key.2))
     .bind(column(&added, |key, _| key.3))
@@ -304,9 +276,13 @@ async fn add_exposures(tx: &mut PgConnection, new: &[Fact<'_, RiskChange>]) -> s
 }
 
 /// Writes what the entities' risk is by all that is known of them.
-async fn store(tx: &mut PgConnection, entities: &[EntityKey<'_>], known: &[EntityFacts]) -> sqlx::Result<()> {
-    let keys = Keys::of(entities);
-    let assessed: Vec<Assessment> = known.iter().map(assess_stored).collect();
+async fn store(tx: &mut PgConnection, entities: &[EntityKey<'_>], outcomes: &[Outcome]) -> sqlx::Result<()> {
+    let is_nothing = |assessment: &Assessment| assessment.contributions.is_empty();
+    let each = entities.iter().zip(outcomes.iter().map(|outcome| &outcome.assessment));
+    let (nothing, assessed): (Vec<_>, Vec<_>) = each.partition(|(_, assessment)| is_nothing(assessment));
+    remove(tx, &nothing.into_iter().map(|(key, _)| *key).collect::<Vec<_>>()).await?;
+    let (keys, assessed): (Vec<EntityKey<'_>>, Vec<&Assessment>) = assessed.into_iter().unzip();
+    let keys = Keys::of(&keys);
     let first = |a: &Assessment| a.contributions.iter().map(|c| c.first_at).min();
     let last = |a: &Assessment| a.contributions.iter().map(|c| c.last_at).max();
     let rules = |a: &Assessment| i32::try_from(a.contributions.len()).unwrap_or(i32::MAX);
@@ -325,33 +301,35 @@ async fn store(tx: &mut PgConnection, entities: &[EntityKey<'_>], known: &[Entit
     .bind(&keys.tenants)
     .bind(&keys.kinds)
     .bind(&keys.ids)
-    .bind(assessed.iter().map(Assessment::sort_key).collect::<Vec<_>>())
+    .bind(assessed.iter().map(|a| a.sort_key()).collect::<Vec<_>>())
     .bind(assessed.iter().map(|a| a.newest_hour).collect::<Vec<_>>())
-    .bind(assessed.iter().map(Assessment::hazard_micronats).collect::<Vec<_>>())
-    .bind(assessed.iter().map(Assessment::signals).collect::<Vec<_>>())
-    .bind(assessed.iter().map(rules).collect::<Vec<_>>())
-    .bind(assessed.iter().map(factor).collect::<Vec<_>>())
+    .bind(assessed.iter().map(|a| a.hazard_micronats()).collect::<Vec<_>>())
+    .bind(assessed.iter().map(|a| a.signals()).collect::<Vec<_>>())
+    .bind(assessed.iter().map(|a| rules(a)).collect::<Vec<_>>())
+    .bind(assessed.iter().map(|a| factor(a)).collect::<Vec<_>>())
     .bind(assessed.iter().map(|a| a.factor.until).collect::<Vec<_>>())
-    .bind(assessed.iter().map(first).collect::<Vec<_>>())
-    .bind(assessed.iter().map(last).collect::<Vec<_>>())
+    .bind(assessed.iter().map(|a| first(a)).collect::<Vec<_>>())
+    .bind(assessed.iter().map(|a| last(a)).collect::<Vec<_>>())
     .bind(assessed.iter().map(|a| Json(top_rules(a))).collect::<Vec<_>>())
     .execute(tx)
     .await
     .map(drop)
 }
 
-/// The entity's risk by all that is known, as it is stored.
-fn assess_stored(facts: &EntityFacts) -> Assessment {
-    assess(&facts.exposures, &facts.weights, &facts.dismissals(View::STORED), View::STORED)
-}
-
-/// The rules that contribute most.
-pub(super) fn top_rules(assessment: &Assessment) -> Vec<TopRule> {
-    let top = assessment.contributions.iter().take(TOP_RULES).map(|contribution| TopRule {
-        id: contribution.rule_id.clone(),
-        title: contribution.rule_title.clone(),
-        level: contribution.level.clone(),
-        share: f64::from(assessment.share_thousandths(contribution)) / 1000.0,
-    });
-    top.collect()
+/// Removes the rows of entities that nothing counts for: they were made to be locked.
+async fn remove(tx: &mut PgConnection, entities: &[EntityKey<'_>]) -> sqlx::Result<()> {
+    if entities.is_empty() {
+        return Ok(());
+    }
+    let keys = Keys::of(entities);
+    sqlx::query(
+        "DELETE FROM entity_risk AS e USING unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, entity_kind, entity)
+          WHERE e.tenant_id = a.tenant_id AND e.entity_kind = a.entity_kind AND e.entity = a.entity",
+    )
+    .bind(&keys.tenants)
+    .bind(&keys.kinds)
+    .bind(&keys.ids)
+    .execute(tx)
+    .await
+    .map(drop)
 }

@@ -1,13 +1,11 @@
 //! The table `incident`: what stands in it, and how it is brought up to date.
 
+use projections::risk::{Incident, IncidentRule, Status};
 use schemas::Timestamp;
-use sqlx::{FromRow, PgConnection, types::Json};
+use sqlx::{FromRow, PgConnection, Row, types::Json};
 use uuid::Uuid;
 
-use super::{
-    entity_facts::{EntityKey, Keys},
-    incidents::{Incident, IncidentRule, Status},
-};
+use super::entity_facts::{EntityKey, Keys};
 
 /// The columns of an incident, in the order of [`IncidentRow`].
 pub(super) const COLUMNS: &str = "i.id, i.opened_hour, i.last_hour, i.since_hour, i.peak_micronats, i.signals, \
@@ -64,35 +62,40 @@ impl From<IncidentRow> for Incident {
     }
 }
 
-#[derive(FromRow)]
-struct PlacedRow {
-    nth: i64,
-    #[sqlx(flatten)]
-    incident: IncidentRow,
+/// What is stored about an entity's risk before a batch changes it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stored {
+    /// The hour of its newest exposure; 0 where none counted.
+    pub(super) newest_hour: i64,
+    /// Oldest first.
+    pub(super) incidents: Vec<Incident>,
 }
 
-/// The incidents that are stored for each of these entities.
-pub(super) async fn load(
-    tx: &mut PgConnection,
-    entities: &[EntityKey<'_>],
-) -> sqlx::Result<Vec<Vec<Incident>>> {
+/// What is stored for each of these entities, whose rows are locked.
+pub(super) async fn load(tx: &mut PgConnection, entities: &[EntityKey<'_>]) -> sqlx::Result<Vec<Stored>> {
     let keys = Keys::of(entities);
-    let mut query = sqlx::QueryBuilder::new("SELECT a.nth, ");
+    let mut query = sqlx::QueryBuilder::new("SELECT a.nth, e.newest_hour, i.id IS NOT NULL AS is_incident, ");
     query.push(COLUMNS);
     query.push(" FROM unnest(").push_bind(&keys.tenants);
     query.push("::text[], ").push_bind(&keys.kinds);
     query.push("::text[], ").push_bind(&keys.ids);
     query.push("::text[]) WITH ORDINALITY AS a(tenant_id, entity_kind, entity, nth)");
-    query.push(
-        " JOIN incident AS i USING (tenant_id, entity_kind, entity) ORDER BY a.nth, i.opened_hour, i.id",
-    );
-    let rows: Vec<PlacedRow> = query.build_query_as().fetch_all(tx).await?;
-    let mut stored = vec![Vec::new(); entities.len()];
-    for row in rows {
-        let place = usize::try_from(row.nth - 1).expect("WITH ORDINALITY counts from 1");
-        stored[place].push(row.incident.into());
+    query.push(" JOIN entity_risk AS e USING (tenant_id, entity_kind, entity)");
+    query.push(" LEFT JOIN incident AS i USING (tenant_id, entity_kind, entity)");
+    query.push(" ORDER BY a.nth, i.opened_hour, i.id");
+    let mut stored: Vec<Option<Stored>> = vec![None; entities.len()];
+    for row in query.build().fetch_all(tx).await? {
+        let nth: i64 = row.try_get("nth")?;
+        let place = usize::try_from(nth - 1).ok().and_then(|place| stored.get_mut(place));
+        let place = place.ok_or(sqlx::Error::RowNotFound)?;
+        let stored = place.get_or_insert_default();
+        stored.newest_hour = row.try_get("newest_hour")?;
+        if row.try_get("is_incident")? {
+            stored.incidents.push(IncidentRow::from_row(&row)?.into());
+        }
     }
-    Ok(stored)
+    // Each was made to be locked: fewer would mean that the rows of one entity are taken for another's.
+    stored.into_iter().map(|stored| stored.ok_or(sqlx::Error::RowNotFound)).collect()
 }
 
 /// Removes incidents that, by what is known now, never were.
@@ -104,7 +107,7 @@ pub(super) async fn remove(tx: &mut PgConnection, gone: &[(EntityKey<'_>, Uuid)]
         "DELETE FROM incident AS i USING unnest($1::text[], $2::uuid[]) AS a(tenant_id, id)
           WHERE i.tenant_id = a.tenant_id AND i.id = a.id",
     )
-    .bind(gone.iter().map(|(entity, _)| entity.0).collect::<Vec<_>>())
+    .bind(gone.iter().map(|(entity, _)| entity.tenant).collect::<Vec<_>>())
     .bind(gone.iter().map(|(_, id)| *id).collect::<Vec<_>>())
     .execute(tx)
     .await

@@ -11,13 +11,13 @@ use processors::{
     },
 };
 use producers::sources::SourceFormat;
+use projections::risk::{GroupEvent, completing};
 use schemas::{
     EventId, TenantId, Timestamp,
     changes::{RiskChange, correlation::CorrelationPart},
 };
 use serde::Deserialize;
 use serde_json::Value;
-use sinks::read_models::risk::{GroupEvent, completing};
 use uuid::Uuid;
 
 use super::formats;

@@ -1,19 +1,21 @@
 //! Entities of which something has become known since an instant, by what was known then.
 
-use std::collections::HashMap;
+use std::time::Instant;
 
-use futures_util::TryStreamExt;
+use projections::risk::{EntityFacts, hour_of};
 use schemas::{TenantId, Timestamp, changes::risk::EntityKind};
-use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 
-use super::super::{
-    assessment::{Exposure, View, Weight, hour_of},
-    entity_facts::{EntityFacts, Triage},
-};
-use crate::read_models::snapshot::ReadError;
+use super::super::entity_facts::{EntityKey, Wanted};
+use crate::read_models::snapshot::{ReadError, STATEMENT_TIMEOUT};
+
+/// Most entities that one question looks at anew; with more, a later instant has to be asked for.
+const MAX_CHANGED: i64 = 100_000;
+/// Entities whose facts are in memory at a time.
+const AT_A_TIME: usize = 500;
 
 /// Kind and id.
-pub(super) type EntityName = (String, String);
+pub(super) type OwnedName = (String, String);
 
 /// Adds a question for the entities about which something was decided since an instant.
 pub(super) fn push_decided_since(query: &mut QueryBuilder<Postgres>, tenant: &TenantId, at: Timestamp) {
@@ -31,151 +33,67 @@ pub(super) struct Since<'a> {
 }
 
 impl Since<'_> {
-    /// Visits the entities one at a time, so that there may be any number of them.
-    pub(super) async fn each(
-        &self,
-        connection: &mut PgConnection,
-        mut visit: impl FnMut(EntityName, &EntityFacts),
-    ) -> Result<(), ReadError> {
-        // Now, there are none but for wrong clocks: then nothing else is asked.
-        if !self.are_any(connection).await? {
-            return Ok(());
-        }
-        let view = View::as_of(self.at);
-        let mut decided = Decided {
-            weights: weights(connection, self.tenant, view).await?,
-            triages: triages(connection, self.tenant, view).await?,
-        };
-        let mut query = self.exposures();
-        let mut rows = query.build_query_as::<ExposureRow>().fetch(connection);
-        let mut current: Option<(EntityName, EntityFacts)> = None;
-        while let Some(row) = rows.try_next().await? {
-            let (name, exposure) = ((row.entity_kind, row.entity), row.exposure);
-            match &mut current {
-                Some((known, facts)) if *known == name => facts.exposures.push(exposure),
-                _ => {
-                    let facts = EntityFacts { exposures: vec![exposure], ..decided.take(&name) };
-                    if let Some((name, facts)) = current.replace((name, facts)) {
-                        visit(name, &facts);
-                    }
-                }
-            }
-        }
-        if let Some((name, facts)) = current {
-            visit(name, &facts);
-        }
-        Ok(())
+    /// The entities, to be visited some at a time.
+    pub(super) async fn changed(&self, connection: &mut PgConnection) -> Result<Changed<'_>, ReadError> {
+        let names = self.names(connection).await?;
+        Ok(Changed { since: self, names, visited: 0, began: Instant::now() })
     }
 
-    async fn are_any(&self, connection: &mut PgConnection) -> Result<bool, ReadError> {
-        let mut query = QueryBuilder::new("SELECT EXISTS (");
-        self.push_changed(&mut query);
-        query.push(")");
-        Ok(query.build_query_scalar().fetch_one(connection).await?)
-    }
-
-    fn push_changed(&self, query: &mut QueryBuilder<Postgres>) {
+    async fn names(&self, connection: &mut PgConnection) -> Result<Vec<OwnedName>, ReadError> {
+        let mut query = QueryBuilder::new("SELECT entity_kind, entity FROM (");
         query.push("SELECT entity_kind, entity FROM entity_risk WHERE tenant_id = ");
         query.push_bind(self.tenant.as_str().to_owned());
         query.push(" AND newest_hour > ").push_bind(hour_of(self.at)).push(" UNION ");
-        push_decided_since(query, self.tenant, self.at);
-    }
-
-    /// Their exposures up to the instant, one entity after the other.
-    fn exposures(&self) -> QueryBuilder<Postgres> {
-        let mut query = QueryBuilder::new(
-            "SELECT entity_kind, entity, rule_id, rule_title, level, hour, micronats, signals, first_at, last_at,
-                    '{}'::text[] AS tactics, '{}'::text[] AS techniques
-               FROM risk_exposure WHERE tenant_id = ",
-        );
-        query.push_bind(self.tenant.as_str().to_owned());
+        push_decided_since(&mut query, self.tenant, self.at);
+        query.push(") AS changed");
         if let Some(kind) = self.kind {
-            query.push(" AND entity_kind = ").push_bind(kind.name());
+            query.push(" WHERE entity_kind = ").push_bind(kind.name());
         }
-        query.push(" AND hour <= ").push_bind(hour_of(self.at));
-        query.push(" AND (entity_kind, entity) IN (");
-        self.push_changed(&mut query);
-        query.push(") ORDER BY entity_kind, entity, rule_id, dedupe_key, hour");
-        query
+        query.push(" LIMIT ").push_bind(MAX_CHANGED + 1);
+        let names: Vec<OwnedName> = query.build_query_as().fetch_all(connection).await?;
+        let too_many = i64::try_from(names.len()).is_ok_and(|count| count > MAX_CHANGED);
+        if too_many { Err(ReadError::TooSlow) } else { Ok(names) }
     }
 }
 
-/// What was decided about entities.
-struct Decided {
-    weights: HashMap<EntityName, Vec<Weight>>,
-    triages: HashMap<EntityName, Vec<Triage>>,
+/// Entities that are visited some at a time, so that there may be many of them.
+pub(super) struct Changed<'a> {
+    since: &'a Since<'a>,
+    names: Vec<OwnedName>,
+    visited: usize,
+    began: Instant,
 }
 
-impl Decided {
-    fn take(&mut self, name: &EntityName) -> EntityFacts {
-        EntityFacts {
-            exposures: Vec::new(),
-            weights: self.weights.remove(name).unwrap_or_default(),
-            triages: self.triages.remove(name).unwrap_or_default(),
+impl Changed<'_> {
+    /// The next ones, each with what was known of it at the instant. Fails once visiting takes too long.
+    pub(super) async fn next(
+        &mut self,
+        connection: &mut PgConnection,
+    ) -> Result<Option<Vec<(OwnedName, EntityFacts)>>, ReadError> {
+        let left = &self.names[self.visited..];
+        let some = &left[..left.len().min(AT_A_TIME)];
+        if some.is_empty() {
+            return Ok(None);
         }
+        if self.began.elapsed() > STATEMENT_TIMEOUT {
+            return Err(ReadError::TooSlow);
+        }
+        let facts = facts_of(connection, self.since.tenant, some, Some(self.since.at)).await?;
+        let known = some.iter().cloned().zip(facts).collect();
+        self.visited += some.len();
+        Ok(Some(known))
     }
 }
 
-#[derive(FromRow)]
-struct ExposureRow {
-    entity_kind: String,
-    entity: String,
-    #[sqlx(flatten)]
-    exposure: Exposure,
-}
-
-#[derive(FromRow)]
-struct WeightRow {
-    entity_kind: String,
-    entity: String,
-    #[sqlx(flatten)]
-    weight: Weight,
-}
-
-/// The tenant's weights, by entity.
-pub(super) async fn weights(
+/// All that is known of entities, or was at an instant.
+pub(super) async fn facts_of(
     connection: &mut PgConnection,
     tenant: &TenantId,
-    view: View,
-) -> Result<HashMap<EntityName, Vec<Weight>>, ReadError> {
-    let rows: Vec<WeightRow> = sqlx::query_as(
-        "SELECT entity_kind, entity, weight_source, decided_at, event_id, expires_at, factor_thousandths
-           FROM risk_weight WHERE tenant_id = $1",
-    )
-    .bind(tenant.as_str())
-    .fetch_all(connection)
-    .await?;
-    let mut found: HashMap<EntityName, Vec<Weight>> = HashMap::new();
-    for row in rows.into_iter().filter(|row| view.knows(row.weight.decided_at)) {
-        found.entry((row.entity_kind, row.entity)).or_default().push(row.weight);
-    }
-    Ok(found)
-}
-
-#[derive(FromRow)]
-struct TriageRow {
-    entity_kind: String,
-    entity: String,
-    #[sqlx(flatten)]
-    triage: Triage,
-}
-
-/// The tenant's decisions about incidents, by entity.
-async fn triages(
-    connection: &mut PgConnection,
-    tenant: &TenantId,
-    view: View,
-) -> Result<HashMap<EntityName, Vec<Triage>>, ReadError> {
-    let rows: Vec<TriageRow> = sqlx::query_as(
-        "SELECT entity_kind, entity, incident_id, decided_at, event_id, decision, rules, reason, actor
-           FROM risk_triage WHERE tenant_id = $1",
-    )
-    .bind(tenant.as_str())
-    .fetch_all(connection)
-    .await?;
-    let mut found: HashMap<EntityName, Vec<Triage>> = HashMap::new();
-    for row in rows.into_iter().filter(|row| view.knows(row.triage.decided_at)) {
-        found.entry((row.entity_kind, row.entity)).or_default().push(row.triage);
-    }
-    Ok(found)
+    names: &[OwnedName],
+    until: Option<Timestamp>,
+) -> Result<Vec<EntityFacts>, ReadError> {
+    let keys = names.iter().map(|(kind, id)| EntityKey { tenant: tenant.as_str(), kind, id });
+    let entities: Vec<EntityKey<'_>> = keys.collect();
+    let from_hours = vec![i64::MIN; entities.len()];
+    Ok(Wanted { entities: &entities, from_hours: &from_hours, until }.load(connection).await?)
 }

@@ -6,21 +6,20 @@
 
 use std::cmp::Ordering;
 
+use projections::risk::{EntityFacts, RiskLevel, Score, TopRule, View, factor, hour_of, top_rules};
 use schemas::{TenantId, Timestamp, changes::risk::EntityKind};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection, PgPool, Postgres, QueryBuilder, types::Json};
 use utoipa::ToSchema;
 
 use super::{
-    super::{
-        assessment::{NEUTRAL, RiskLevel, Score, View, assess, factor, hour_of},
-        entity_facts::EntityFacts,
-        fold::{TopRule, top_rules},
-    },
     STAGE,
-    changed::{EntityName, Since, push_decided_since, weights},
+    changed::{OwnedName, Since, facts_of, push_decided_since},
 };
-use crate::read_models::snapshot::{Page, ReadError, Snapshot};
+use crate::read_models::{
+    computed::computed,
+    snapshot::{Page, ReadError, Snapshot},
+};
 
 /// What an entity must fulfil; absent parts do not constrain.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -254,12 +253,12 @@ impl Question<'_> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let weights = weights(connection, self.tenant, View::STORED).await?;
+        let names: Vec<OwnedName> =
+            rows.iter().map(|row| (row.entity_kind.clone(), row.entity.clone())).collect();
+        let known = facts_of(connection, self.tenant, &names, None).await?;
         let view = self.view();
-        let ranked = rows.into_iter().filter_map(|row| {
-            let known = weights.get(&(row.entity_kind.clone(), row.entity.clone()));
-            let left = known.map_or(NEUTRAL, |weights| factor(weights, view).thousandths);
-            let left = i32::try_from(left).unwrap_or(i32::MAX);
+        let ranked = rows.into_iter().zip(known).filter_map(|(row, known)| {
+            let left = i32::try_from(factor(&known.weights, view).thousandths).unwrap_or(i32::MAX);
             let sort_key = row.sort_key + (f64::from(left) / f64::from(row.factor_thousandths.max(1))).log2();
             sort_key
                 .is_finite()
@@ -270,9 +269,17 @@ impl Question<'_> {
 
     /// Entities of which something has become known since the instant, by what was known then; the first of them.
     async fn changed_since(&self, connection: &mut PgConnection) -> Result<Vec<Ranked>, ReadError> {
-        let mut top = Vec::new();
         let since = Since { tenant: self.tenant, at: self.at, kind: self.request.filter.kind };
-        since.each(connection, |name, facts| self.keep(&mut top, ranked(name, facts, self.view()))).await?;
+        let mut changed = since.changed(connection).await?;
+        let (mut top, view) = (Vec::new(), self.view());
+        while let Some(known) = changed.next(connection).await? {
+            let work = move || -> Vec<Ranked> {
+                known.into_iter().map(|(name, facts)| ranked(name, &facts, view)).collect()
+            };
+            for ranked in computed(work).await? {
+                self.keep(&mut top, ranked);
+            }
+        }
         Ok(top)
     }
 
@@ -289,8 +296,8 @@ impl Question<'_> {
     }
 }
 
-fn ranked((kind, id): EntityName, facts: &EntityFacts, view: View) -> Ranked {
-    let assessment = assess(&facts.exposures, &facts.weights, &facts.dismissals(view), view);
+fn ranked((kind, id): OwnedName, facts: &EntityFacts, view: View) -> Ranked {
+    let assessment = facts.assess(view);
     let top_rules = top_rules(&assessment);
     let thousandths = u32::try_from(assessment.factor.thousandths).unwrap_or(u32::MAX);
     let entity = EntityRisk {

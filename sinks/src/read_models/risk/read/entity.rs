@@ -1,7 +1,8 @@
 //! One entity: how much it is at risk, and every reason for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
+use projections::risk::{Assessment, EntityFacts, MAX_DECISIONS, View, hour_of};
 use schemas::{TenantId, Timestamp, changes::risk::Entity};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection, PgPool};
@@ -9,14 +10,14 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    super::{
-        assessment::{Assessment, View, assess, hour_of},
-        entity_facts::{self, EntityFacts},
-    },
+    super::entity_facts::{EntityKey, Wanted},
     STAGE,
     signals::{self, SignalItem},
 };
-use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
+use crate::read_models::{
+    computed::computed,
+    snapshot::{Positions, ReadError, Snapshot},
+};
 
 /// How many signals come with an entity; the others are paged.
 const NEWEST_SIGNALS: u16 = 20;
@@ -78,7 +79,7 @@ pub struct EntityDetail {
     pub factor: f64,
     /// By rule, largest first; their scores sum to the score.
     pub contributions: Vec<RuleContribution>,
-    /// What was decided about the entity's weight, newest first.
+    /// What was decided about the entity's weight, newest first, at most 200.
     pub weights: Vec<WeightItem>,
     /// Rules that were found to be wrong about it.
     pub dismissed: Vec<DismissedRule>,
@@ -168,36 +169,55 @@ pub async fn detail(
 ) -> Result<(Option<EntityDetail>, Positions), ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let connection = snapshot.connection();
-    let key = (tenant.as_str(), request.entity.kind.name(), request.entity.id());
-    let facts = entity_facts::load(connection, &[key], &[i64::MIN]).await?.remove(0);
-    if facts.exposures.is_empty() && facts.weights.is_empty() && facts.triages.is_empty() {
+    let key =
+        EntityKey { tenant: tenant.as_str(), kind: request.entity.kind.name(), id: request.entity.id() };
+    let wanted = Wanted { entities: &[key], from_hours: &[i64::MIN], until: request.as_of };
+    let facts = wanted.load(connection).await?.remove(0);
+    if facts.is_empty() && !is_known(connection, key).await? {
         return Ok((None, snapshot.positions));
     }
     let at = request.as_of.unwrap_or(request.now);
     let view = View::as_of(at);
-    let assessment = assessed(&facts, view);
-    let score = assessment.score(hour_of(at));
     let authors = authors(connection, key).await?;
-    let thousandths = u32::try_from(assessment.factor.thousandths).unwrap_or(u32::MAX);
-    let detail = EntityDetail {
-        kind: request.entity.kind.name().to_owned(),
-        id: request.entity.id().to_owned(),
-        score: score.value(),
-        level: score.level().name().to_owned(),
-        as_of: at,
-        factor: f64::from(thousandths) / 1000.0,
-        contributions: contributions(&assessment, hour_of(at), &authors),
-        weights: weights(connection, key, view).await?,
-        dismissed: dismissed(&facts, view),
-        history: history(&facts, at, request),
-        signals: signals::newest(connection, tenant, (&request.entity, request.as_of), NEWEST_SIGNALS)
-            .await?,
+    let weights = weights(connection, key, view).await?;
+    let signals =
+        signals::newest(connection, tenant, (&request.entity, request.as_of), NEWEST_SIGNALS).await?;
+    let entity = request.entity.clone();
+    let history_step = request.history;
+    let work = move || {
+        let assessment = facts.assess(view);
+        let score = assessment.score(hour_of(at));
+        let thousandths = u32::try_from(assessment.factor.thousandths).unwrap_or(u32::MAX);
+        EntityDetail {
+            kind: entity.kind.name().to_owned(),
+            id: entity.id().to_owned(),
+            score: score.value(),
+            level: score.level().name().to_owned(),
+            as_of: at,
+            factor: f64::from(thousandths) / 1000.0,
+            contributions: contributions(&assessment, hour_of(at), &authors),
+            weights,
+            dismissed: dismissed(&facts, view),
+            history: history(&facts, at, history_step),
+            signals,
+        }
     };
-    Ok((Some(detail), snapshot.positions))
+    // A history is an assessment for each of its points.
+    Ok((Some(computed(work).await?), snapshot.positions))
 }
 
-fn assessed(facts: &EntityFacts, view: View) -> Assessment {
-    assess(&facts.exposures, &facts.weights, &facts.dismissals(view), view)
+/// Whether anything is known of the entity at all, be it later than what is asked for.
+async fn is_known(connection: &mut PgConnection, key: EntityKey<'_>) -> Result<bool, ReadError> {
+    let known = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM risk_exposure WHERE tenant_id = $1 AND entity_kind = $2 AND entity = $3)
+             OR EXISTS (SELECT FROM risk_weight WHERE tenant_id = $1 AND entity_kind = $2 AND entity = $3)
+             OR EXISTS (SELECT FROM risk_triage WHERE tenant_id = $1 AND entity_kind = $2 AND entity = $3)",
+    )
+    .bind(key.tenant)
+    .bind(key.kind)
+    .bind(key.id)
+    .fetch_one(connection);
+    Ok(known.await?)
 }
 
 fn contributions(
@@ -224,7 +244,7 @@ fn contributions(
 /// Who wrote the rules that fired on the entity.
 async fn authors(
     connection: &mut PgConnection,
-    (tenant, kind, entity): (&str, &str, &str),
+    key: EntityKey<'_>,
 ) -> Result<BTreeMap<String, String>, ReadError> {
     let rows: Vec<(String, String)> = sqlx::query_as(
         "SELECT r.rule_id, s.rule_author
@@ -235,9 +255,9 @@ async fn authors(
                                ORDER BY occurred_at DESC LIMIT 1) AS s
           WHERE s.rule_author IS NOT NULL",
     )
-    .bind(tenant)
-    .bind(kind)
-    .bind(entity)
+    .bind(key.tenant)
+    .bind(key.kind)
+    .bind(key.id)
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().collect())
@@ -245,25 +265,28 @@ async fn authors(
 
 async fn weights(
     connection: &mut PgConnection,
-    (tenant, kind, entity): (&str, &str, &str),
+    key: EntityKey<'_>,
     view: View,
 ) -> Result<Vec<WeightItem>, ReadError> {
-    let rows: Vec<WeightItem> = sqlx::query_as(
+    let mut rows: Vec<WeightItem> = sqlx::query_as(
         "SELECT weight_source, decision, factor_thousandths / 1000.0::float8 AS factor, actor, reason, decided_at,
                 expires_at, event_id
            FROM risk_weight WHERE tenant_id = $1 AND entity_kind = $2 AND entity = $3
-          ORDER BY decided_at DESC, event_id DESC",
+            AND ($4::timestamptz IS NULL OR decided_at <= $4)
+          ORDER BY decided_at DESC, event_id DESC LIMIT $5",
     )
-    .bind(tenant)
-    .bind(kind)
-    .bind(entity)
+    .bind(key.tenant)
+    .bind(key.kind)
+    .bind(key.id)
+    .bind(view.until)
+    .bind(i64::try_from(MAX_DECISIONS).expect("small"))
     .fetch_all(connection)
     .await?;
-    let mut rows: Vec<WeightItem> = rows.into_iter().filter(|row| view.knows(row.decided_at)).collect();
-    for place in 0..rows.len() {
-        let superseded = rows[..place].iter().any(|newer| newer.source == rows[place].source);
-        let ended = rows[place].expires_at.is_some_and(|end| view.now.is_some_and(|now| end <= now));
-        rows[place].in_force = !superseded && !ended;
+    let mut superseded: HashSet<String> = HashSet::new();
+    for row in &mut rows {
+        let is_latest = superseded.insert(row.source.clone());
+        let ended = row.expires_at.is_some_and(|end| view.now.is_some_and(|now| end <= now));
+        row.in_force = is_latest && !ended;
     }
     Ok(rows)
 }
@@ -278,14 +301,12 @@ fn dismissed(facts: &EntityFacts, view: View) -> Vec<DismissedRule> {
 }
 
 /// The last days or hours, each by what was known at its end; the last point is the instant itself.
-fn history(facts: &EntityFacts, at: Timestamp, request: &EntityRequest) -> Vec<HistoryPoint> {
-    let step = request.history.seconds();
+fn history(facts: &EntityFacts, at: Timestamp, points: Step) -> Vec<HistoryPoint> {
+    let step = points.seconds();
     let now = at.timestamp();
-    let ends = (1..request.history.points()).rev().map(|back| (now.div_euclid(step) - back + 1) * step - 1);
+    let ends = (1..points.points()).rev().map(|back| (now.div_euclid(step) - back + 1) * step - 1);
     let ends = ends.filter(|end| *end < now).filter_map(|end| Timestamp::from_timestamp(end, 0));
-    let point = |at: Timestamp| HistoryPoint {
-        at,
-        score: assessed(facts, View::as_of(at)).score(hour_of(at)).value(),
-    };
+    let point =
+        |at: Timestamp| HistoryPoint { at, score: facts.assess(View::as_of(at)).score(hour_of(at)).value() };
     ends.chain([at]).map(point).collect()
 }

@@ -1,5 +1,6 @@
 //! Incidents, newest first, and one with the decisions about it.
 
+use projections::risk::{EntityName, Incident, IncidentRule, MAX_DECISIONS, finding};
 use schemas::{
     TenantId, Timestamp,
     changes::risk::{EntityKind, TriageDecision},
@@ -10,11 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    super::{
-        finding,
-        incident_rows::{COLUMNS, IncidentRow},
-        incidents::{Incident, IncidentRule},
-    },
+    super::incident_rows::{COLUMNS, IncidentRow},
     STAGE,
 };
 use crate::read_models::snapshot::{Page, Positions, ReadError, Snapshot};
@@ -55,7 +52,7 @@ pub struct IncidentPageRequest {
     pub limit: u16,
 }
 
-/// An entity in more danger than one should sleep through.
+/// A period in which an entity's risk crossed the incident threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct IncidentItem {
     /// The incident's id; it follows from the entity and the hour in which it opened.
@@ -108,7 +105,7 @@ pub struct IncidentDetail {
     /// The incident.
     #[serde(flatten)]
     pub incident: IncidentItem,
-    /// Oldest first.
+    /// The newest 200, oldest first.
     pub decisions: Vec<DecisionItem>,
 }
 
@@ -142,7 +139,7 @@ impl From<NamedRow> for IncidentItem {
     fn from(row: NamedRow) -> Self {
         let incident = Incident::from(row.incident);
         Self {
-            title: finding::title(&row.entity_kind, &row.entity, &incident),
+            title: finding::title(EntityName { kind: &row.entity_kind, id: &row.entity }, &incident),
             score: finding::score(&incident).value(),
             id: incident.id,
             entity_kind: row.entity_kind,
@@ -220,16 +217,19 @@ pub async fn by_id(
     query.push(" AND i.id = ").push_bind(id);
     let row: Option<NamedRow> = query.build_query_as().fetch_optional(snapshot.connection()).await?;
     let Some(row) = row else { return Ok((None, snapshot.positions)) };
-    let decisions: Vec<DecisionItem> = sqlx::query_as(
+    let mut decisions: Vec<DecisionItem> = sqlx::query_as(
         "SELECT decision, rules, reason, actor, decided_at, event_id FROM risk_triage
-          WHERE tenant_id = $1 AND entity_kind = $2 AND entity = $3 AND incident_id = $4 ORDER BY decided_at, event_id",
+          WHERE tenant_id = $1 AND entity_kind = $2 AND entity = $3 AND incident_id = $4
+          ORDER BY decided_at DESC, event_id DESC LIMIT $5",
     )
     .bind(tenant.as_str())
     .bind(&row.entity_kind)
     .bind(&row.entity)
     .bind(id)
+    .bind(i64::try_from(MAX_DECISIONS).expect("small"))
     .fetch_all(snapshot.connection())
     .await?;
+    decisions.reverse();
     let detail = IncidentDetail { incident: row.into(), decisions };
     Ok((Some(detail), snapshot.positions))
 }

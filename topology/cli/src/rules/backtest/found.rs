@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use anyhow::ensure;
 use processors::risk::sigma::{Rule, SigmaEngine};
+use projections::risk::{GroupEvent, completing};
 use schemas::{Envelope, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
-use sinks::read_models::risk::{GroupEvent, completing};
 use uuid::Uuid;
 
 use super::read;

@@ -81,7 +81,7 @@ states! {
 
 impl Decision {
     /// Whether the change may be applied.
-    pub(super) fn lets_pass(self) -> bool {
+    pub fn lets_pass(self) -> bool {
         matches!(self, Self::Approved | Self::Auto)
     }
 }

@@ -6,6 +6,7 @@ use schemas::changes::risk::hazard_micronats;
 use super::{super::assessment::Weight, *};
 
 const HOUR: i64 = 490_000;
+const ADA: EntityName<'_> = EntityName { kind: "user", id: "ada" };
 
 fn at(hour: i64) -> Timestamp {
     Timestamp::from_timestamp(hour * 3600, 0).expect("a time")
@@ -28,7 +29,7 @@ fn exposure(rule: &str, score: u8, hour: i64, tactic: &str) -> Exposure {
 
 fn found(exposures: Vec<Exposure>, triages: Vec<Triage>) -> Vec<Incident> {
     let facts = EntityFacts { exposures, weights: vec![], triages };
-    incidents(&TenantId::new("acme").expect("valid"), ("user", "ada"), &facts, i64::MIN)
+    incidents(&TenantId::new("acme").expect("valid"), ADA, &facts, i64::MIN)
 }
 
 fn decision(n: u128, incident: &Incident, decision: &str, hour: i64) -> Triage {
@@ -92,7 +93,7 @@ fn a_weight_counts_from_its_decision_on() {
             triages: vec![],
         };
         let tenant = TenantId::new("acme").expect("valid");
-        assert_eq!(incidents(&tenant, ("user", "ada"), &facts, i64::MIN).len(), incidents_found);
+        assert_eq!(incidents(&tenant, ADA, &facts, i64::MIN).len(), incidents_found);
     }
 }
 
@@ -199,7 +200,7 @@ proptest! {
         let mut brought: Vec<Incident> =
             stored.into_iter().filter(|incident| incident.opened_hour < from).collect();
         let tenant = TenantId::new("acme").expect("valid");
-        brought.extend(incidents(&tenant, ("user", "ada"), &facts, from));
+        brought.extend(incidents(&tenant, ADA, &facts, from));
         prop_assert_eq!(brought, expected);
     }
 }

@@ -30,28 +30,36 @@ const ROLLED_BACK: &str = "rolled_back";
 
 /// The state of a change, and how it came about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Review {
-    pub(super) approval: ApprovalState,
-    pub(super) provisioning: ProvisioningState,
+pub struct Review {
+    /// How far the approval is.
+    pub approval: ApprovalState,
+    /// How far the change itself is.
+    pub provisioning: ProvisioningState,
     /// What was decided, and when.
-    pub(super) decision: Option<(Decision, Timestamp)>,
+    pub decision: Option<(Decision, Timestamp)>,
     /// The proposal that stands.
-    pub(super) proposal: Option<Standing>,
-    pub(super) requested_by: Option<String>,
-    pub(super) project: Option<String>,
-    pub(super) environment: Option<String>,
+    pub proposal: Option<Standing>,
+    /// The first who asked, as written.
+    pub requested_by: Option<String>,
+    /// The project.
+    pub project: Option<String>,
+    /// The environment.
+    pub environment: Option<String>,
     /// Approvals of the proposal that stands.
-    pub(super) approvals: i16,
+    pub approvals: i16,
     /// Every fact, in order, with what followed from it.
-    pub(super) timeline: Vec<Step>,
+    pub timeline: Vec<Step>,
 }
 
 /// The proposal that stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Standing {
-    pub(super) event_id: Uuid,
-    pub(super) at: Timestamp,
-    pub(super) assessed: Assessed,
+pub struct Standing {
+    /// Its event.
+    pub event_id: Uuid,
+    /// When it was made.
+    pub at: Timestamp,
+    /// How it was assessed.
+    pub assessed: Assessed,
 }
 
 /// One fact of a change's course.
@@ -88,7 +96,7 @@ pub struct Step {
 
 impl Review {
     /// Derives the state of a change from its facts, in whatever order they are given.
-    pub(super) fn of(facts: &[StoredFact]) -> Self {
+    pub fn of(facts: &[StoredFact]) -> Self {
         let mut ordered: Vec<&StoredFact> = facts.iter().collect();
         ordered.sort_unstable_by_key(|fact| (fact.occurred_at, fact.event_id));
         let mut course = Course::default();
@@ -112,12 +120,12 @@ impl Review {
     }
 
     /// Facts that could not follow.
-    pub(super) fn impossible(&self) -> impl Iterator<Item = &Step> {
+    pub fn impossible(&self) -> impl Iterator<Item = &Step> {
         self.timeline.iter().filter(|step| step.impossible.is_some())
     }
 
     /// How many people must approve the proposal that stands.
-    pub(super) fn approvals_needed(&self) -> u16 {
+    pub fn approvals_needed(&self) -> u16 {
         self.proposal.map_or(0, |proposal| proposal.assessed.route.approvals_needed())
     }
 }

@@ -8,8 +8,8 @@ use schemas::{
 use uuid::Uuid;
 
 use super::{
-    assessment::Review,
     facts::{Assessed, StoredFact},
+    review::Review,
     states::{ApprovalState, Decision, ProvisioningState},
 };
 use ChangeFactKind::{

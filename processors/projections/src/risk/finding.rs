@@ -3,27 +3,25 @@
 //! A finding goes out when an incident opens, when it is decided about, when new tactics come in, and otherwise at most
 //! once per hour of event time. Its id follows from its content, so that whoever sees it twice can tell.
 
-use chrono::SecondsFormat;
 use schemas::{EventId, TenantId, Timestamp, Topic};
 use serde_json::{Value, json};
 
 use super::{
     assessment::{RiskLevel, Score},
-    entity_facts::EntityKey,
+    facts::EntityName,
     incidents::Incident,
 };
-use crate::{batch::TopicPartition, outbox::Outgoing};
 
 /// The `CloudEvents` type of a finding about an incident.
-const CE_TYPE: &str = "io.weir.finding.incident.v1";
+pub const CE_TYPE: &str = "io.weir.finding.incident.v1";
 /// The `CloudEvents` source.
-const CE_SOURCE: &str = "/weir/risk";
+pub const CE_SOURCE: &str = "/weir/risk";
 /// `category_uid` Findings, `class_uid` Detection Finding.
 const CLASS_UID: i64 = 2004;
 
 /// What happened to an incident; the number is OCSF's `activity_id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Activity {
+pub enum Activity {
     /// It opened.
     Create,
     /// It went on, or somebody decided about it.
@@ -50,7 +48,7 @@ impl Activity {
     }
 
     /// What there is to tell about an incident, given what was stored of it before.
-    pub(super) fn between(before: Option<&Incident>, after: &Incident) -> Option<Self> {
+    pub fn between(before: Option<&Incident>, after: &Incident) -> Option<Self> {
         let Some(before) = before else { return Some(Self::Create) };
         let is_over =
             |incident: &Incident| matches!(incident.status.name.as_str(), "closed" | "false_positive");
@@ -63,41 +61,35 @@ impl Activity {
     }
 }
 
-/// The finding about an incident, caused by a record of that partition.
-pub(super) fn finding(
-    from: TopicPartition,
-    tenant: &TenantId,
-    entity: EntityKey<'_>,
-    (activity, incident): (Activity, &Incident),
-) -> Outgoing {
-    let time = incident.status.decided_at.map_or(incident.last_at, |decided| decided.max(incident.last_at));
-    let mut record = record(tenant, entity, (activity, incident), time);
-    let content = format!("{}|{record}", incident.id);
-    let id = EventId::derived(tenant, "weir.finding", content.as_bytes()).to_string();
-    record["metadata"]["uid"] = Value::from(id.as_str());
-    let subject = incident.id.to_string();
-    let header = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
-    Outgoing {
-        from,
-        to: Topic::Findings,
-        key: Some(format!("{}/{}", tenant.as_str(), entity.2).into_bytes()),
-        value: Some(record.to_string().into_bytes()),
-        headers: vec![
-            header("ce_specversion", "1.0"),
-            header("ce_id", &id),
-            header("ce_source", CE_SOURCE),
-            header("ce_type", CE_TYPE),
-            header("ce_time", &time.to_rfc3339_opts(SecondsFormat::Micros, true)),
-            header("ce_tenantid", tenant.as_str()),
-            header("ce_subject", &subject),
-            header("content-type", "application/json"),
-        ],
+/// What there is to publish about an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Follows from the content: who sees a finding twice can tell.
+    pub id: EventId,
+    /// The incident.
+    pub incident_id: uuid::Uuid,
+    /// When the incident came to be as it is told.
+    pub time: Timestamp,
+    /// The OCSF record, a JSON object.
+    pub record: String,
+}
+
+impl Finding {
+    /// The finding about an incident of an entity.
+    pub fn new(tenant: &TenantId, entity: EntityName<'_>, activity: Activity, incident: &Incident) -> Self {
+        let time =
+            incident.status.decided_at.map_or(incident.last_at, |decided| decided.max(incident.last_at));
+        let mut record = record(tenant, entity, (activity, incident), time);
+        let content = format!("{}|{record}", incident.id);
+        let id = EventId::derived(tenant, "weir.finding", content.as_bytes());
+        record["metadata"]["uid"] = Value::from(id.to_string());
+        Self { id, incident_id: incident.id, time, record: record.to_string() }
     }
 }
 
 fn record(
     tenant: &TenantId,
-    (_, kind, entity): EntityKey<'_>,
+    EntityName { kind, id: entity }: EntityName<'_>,
     (activity, incident): (Activity, &Incident),
     time: Timestamp,
 ) -> Value {
@@ -130,7 +122,7 @@ fn record(
             "first_seen_time": millis(incident.first_at),
             "last_seen_time": millis(incident.last_at),
             "related_analytics": analytics,
-            "title": title(kind, entity, incident),
+            "title": title(EntityName { kind, id: entity }, incident),
             "types": [incident.cause],
             "uid": incident.id.to_string(),
         },
@@ -157,7 +149,7 @@ fn record(
 }
 
 /// The score that the incident's worst 24 hours would give.
-pub(super) fn score(incident: &Incident) -> Score {
+pub fn score(incident: &Incident) -> Score {
     #[expect(clippy::cast_precision_loss, reason = "53 bits of it are plenty")]
     let nats = incident.peak_micronats as f64 / 1e6;
     Score::at(nats.log2(), 0)
@@ -174,7 +166,8 @@ const fn severity(level: RiskLevel) -> (i64, &'static str) {
 }
 
 /// An incident in a line.
-pub(super) fn title(kind: &str, entity: &str, incident: &Incident) -> String {
+pub fn title(entity: EntityName<'_>, incident: &Incident) -> String {
+    let EntityName { kind, id: entity } = entity;
     let kind = kind.replace('_', " ");
     match incident.rules.as_slice() {
         [one] => format!("{}: {kind} {entity}", one.title),

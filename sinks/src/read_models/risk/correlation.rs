@@ -3,10 +3,9 @@
 //! The groups of new events are locked in order, so that of two writers the second sees what the first has stored. Then
 //! the events around the new ones are read, and judged with and without them: the difference is what becomes signals.
 
-mod decision;
-
 use std::collections::{BTreeMap, BTreeSet};
 
+use projections::risk::{GroupEvent, completing};
 use schemas::{
     EventId, TenantId, Timestamp,
     changes::{
@@ -17,7 +16,6 @@ use schemas::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub use self::decision::{GroupEvent, completing};
 use super::facts;
 use crate::{batch::TopicPartition, read_models::Fact};
 

@@ -5,15 +5,15 @@
 //! ones belong to it as long as each follows the last within 24 hours. A decision counts from the hour after it on: what
 //! was an incident before a rule was found to be wrong stays one, and is no reason for the next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use schemas::{EventId, TenantId, Timestamp, changes::risk::SignalLevel};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    assessment::{Dismissal, Exposure, NEUTRAL, View, factor, hour_of},
-    entity_facts::{EntityFacts, FALSE_POSITIVE, Triage},
+    assessment::{Exposure, NEUTRAL, View, factor, hour_of},
+    facts::{EntityFacts, EntityName, FALSE_POSITIVE, Triage},
 };
 
 /// Hazard is summed up over so many hours, and an incident ends after so many without a qualifying one.
@@ -29,42 +29,52 @@ const MAX_PER_RULE: i64 = 3;
 /// What a status is without a decision.
 const OPEN: &str = "open";
 
-/// An entity in more danger than one should sleep through.
+/// A period in which an entity's risk crossed the incident threshold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Incident {
+pub struct Incident {
     /// Follows from the entity and the opening hour.
-    pub(crate) id: Uuid,
-    pub(crate) opened_hour: i64,
-    pub(crate) last_hour: i64,
+    pub id: Uuid,
+    /// The first hour that qualified.
+    pub opened_hour: i64,
+    /// The last hour that qualified.
+    pub last_hour: i64,
     /// The first hour of what led to it.
-    pub(crate) since_hour: i64,
+    pub since_hour: i64,
     /// Highest weighted hazard of 24 hours.
-    pub(crate) peak_micronats: i64,
-    pub(crate) signals: i64,
-    pub(crate) first_at: Timestamp,
-    pub(crate) last_at: Timestamp,
+    pub peak_micronats: i64,
+    /// How many signals led to it.
+    pub signals: i64,
+    /// The first of them.
+    pub first_at: Timestamp,
+    /// The last of them.
+    pub last_at: Timestamp,
     /// `hazard` or `tactics`: why the first hour qualified.
-    pub(crate) cause: String,
-    pub(crate) status: Status,
+    pub cause: String,
+    /// The latest decision about it.
+    pub status: Status,
     /// Highest level of a rule that fired.
-    pub(crate) level: String,
-    pub(crate) tactics: Vec<String>,
-    pub(crate) techniques: Vec<String>,
+    pub level: String,
+    /// ATT&CK tactics, sorted.
+    pub tactics: Vec<String>,
+    /// ATT&CK techniques, sorted.
+    pub techniques: Vec<String>,
     /// By id.
-    pub(crate) rules: Vec<IncidentRule>,
+    pub rules: Vec<IncidentRule>,
 }
 
 /// What became of an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Status {
+pub struct Status {
     /// `open`, `acknowledged`, `closed` or `false_positive`.
-    pub(crate) name: String,
+    pub name: String,
     /// A tactic that came after the decision opened it again.
-    pub(crate) reopened: bool,
+    pub reopened: bool,
     /// When it was decided.
-    pub(crate) decided_at: Option<Timestamp>,
-    pub(crate) reason: Option<String>,
-    pub(crate) decided_by: Option<String>,
+    pub decided_at: Option<Timestamp>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Who decided.
+    pub decided_by: Option<String>,
 }
 
 /// A rule that fired in an incident.
@@ -81,27 +91,27 @@ pub struct IncidentRule {
 }
 
 /// How many hours before an incident may belong to it.
-pub(crate) const EVIDENCE_HOURS: i64 = TACTIC_HOURS;
+pub const EVIDENCE_HOURS: i64 = TACTIC_HOURS;
 
 /// From which hour on incidents may be other ones because of exposures from `changed_hour` on, given those that are
 /// stored: an incident that ended long enough before stays as it is. To compute them, exposures are needed from
 /// [`EVIDENCE_HOURS`] before on.
-pub(crate) fn first_affected_hour(stored: &[Incident], changed_hour: i64) -> i64 {
+pub fn first_affected_hour(stored: &[Incident], changed_hour: i64) -> i64 {
     let affected = stored.iter().filter(|incident| incident.last_hour >= changed_hour - HAZARD_HOURS);
     affected.map(|incident| incident.opened_hour).fold(changed_hour, i64::min)
 }
 
 /// The entity's incidents that open at or after an hour, oldest first. That hour is a
 /// [`first_affected_hour`], or before everything.
-pub(crate) fn incidents(
+pub fn incidents(
     tenant: &TenantId,
-    (kind, id): (&str, &str),
+    entity: EntityName<'_>,
     facts: &EntityFacts,
     from_hour: i64,
 ) -> Vec<Incident> {
     let history = History::of(facts);
     let hours = history.qualifying_hours(from_hour);
-    runs(&hours).into_iter().map(|run| history.incident(tenant, (kind, id), run)).collect()
+    runs(&hours).into_iter().map(|run| history.incident(tenant, entity, run)).collect()
 }
 
 /// An hour that qualifies.
@@ -140,17 +150,23 @@ fn runs(qualifying: &[Qualifying]) -> Vec<&[Qualifying]> {
     qualifying.chunk_by(|a, b| b.hour - a.hour <= HAZARD_HOURS).collect()
 }
 
-/// A dismissal, and the hours for which it was in force.
-struct InForce {
-    dismissal: Dismissal,
-    hours: std::ops::Range<i64>,
+/// A decision that a rule was wrong.
+#[derive(Debug, Clone)]
+struct Dismissed {
+    /// Exposures up to this hour do not count.
+    until_hour: i64,
+    /// While these hours are looked at.
+    in_force: std::ops::Range<i64>,
 }
+
+/// By rule.
+type Dismissals<'a> = HashMap<&'a str, Vec<Dismissed>>;
 
 /// What is known of an entity, in the order of hours.
 struct History<'a> {
     facts: &'a EntityFacts,
     exposures: Vec<&'a Exposure>,
-    dismissals: Vec<InForce>,
+    dismissals: Dismissals<'a>,
 }
 
 impl<'a> History<'a> {
@@ -158,7 +174,7 @@ impl<'a> History<'a> {
         let mut exposures: Vec<&Exposure> = facts.exposures.iter().collect();
         // Stable: exposures of one hour stay in the order of rules and dedupe keys.
         exposures.sort_by_key(|exposure| exposure.hour);
-        Self { facts, exposures, dismissals: in_force(&facts.triages) }
+        Self { facts, exposures, dismissals: dismissals(&facts.triages) }
     }
 
     fn qualifying_hours(&self, from_hour: i64) -> Vec<Qualifying> {
@@ -187,19 +203,24 @@ impl<'a> History<'a> {
         let from = self.exposures.partition_point(|exposure| exposure.hour <= last - hours);
         let upto = self.exposures.partition_point(|exposure| exposure.hour <= last);
         let wrong = |exposure: &Exposure| {
-            let known = self.dismissals.iter().filter(|dismissed| dismissed.hours.contains(&known_at));
-            known.into_iter().any(|dismissed| dismissed.dismissal.covers(exposure))
+            let of_rule = self.dismissals.get(exposure.rule_id.as_str());
+            let covers =
+                |wrong: &Dismissed| wrong.in_force.contains(&known_at) && exposure.hour <= wrong.until_hour;
+            of_rule.is_some_and(|of_rule| of_rule.iter().any(covers))
         };
         self.exposures[from..upto].iter().copied().filter(|exposure| !wrong(exposure)).collect()
     }
 
-    fn incident(&self, tenant: &TenantId, (kind, entity): (&str, &str), run: &[Qualifying]) -> Incident {
+    fn incident(&self, tenant: &TenantId, entity: EntityName<'_>, run: &[Qualifying]) -> Incident {
         let (first, last) = (run[0], run[run.len() - 1]);
         let since_hour =
             run.iter().map(|hour| hour.hour - hour.cause.hours() + 1).min().unwrap_or(first.hour);
         let evidence = self.window(last.hour, last.hour - since_hour + 1, first.hour);
-        let id =
-            EventId::derived(tenant, "weir.incident", format!("{kind}|{entity}|{}", first.hour).as_bytes());
+        let id = EventId::derived(
+            tenant,
+            "weir.incident",
+            format!("{}|{}|{}", entity.kind, entity.id, first.hour).as_bytes(),
+        );
         let id = *id.as_uuid();
         let level = evidence.iter().map(|exposure| exposure.level.as_str()).max_by_key(|level| rank(level));
         Incident {
@@ -303,12 +324,12 @@ fn status(triages: &[Triage], incident: Uuid, evidence: &[&Exposure]) -> Status 
 }
 
 /// Each dismissal with the hours for which it is the latest decision about its incident: from the hour after it on.
-fn in_force(triages: &[Triage]) -> Vec<InForce> {
+fn dismissals(triages: &[Triage]) -> Dismissals<'_> {
     let mut by_incident: BTreeMap<Uuid, Vec<&Triage>> = BTreeMap::new();
     for triage in triages {
         by_incident.entry(triage.incident_id).or_default().push(triage);
     }
-    let mut found = Vec::new();
+    let mut found = Dismissals::new();
     for mut decisions in by_incident.into_values() {
         decisions.sort_by_key(|triage| (triage.decided_at, triage.event_id));
         for (place, triage) in decisions.iter().enumerate() {
@@ -316,11 +337,11 @@ fn in_force(triages: &[Triage]) -> Vec<InForce> {
                 continue;
             }
             let until = decisions.get(place + 1).map_or(i64::MAX, |next| hour_of(next.decided_at) + 1);
-            let hours = hour_of(triage.decided_at) + 1..until;
-            found.extend(triage.rules.iter().map(|rule| InForce {
-                dismissal: Dismissal { rule_id: rule.clone(), decided_at: triage.decided_at },
-                hours: hours.clone(),
-            }));
+            let until_hour = hour_of(triage.decided_at);
+            for rule in &triage.rules {
+                let wrong = Dismissed { until_hour, in_force: until_hour + 1..until };
+                found.entry(rule).or_default().push(wrong);
+            }
         }
     }
     found

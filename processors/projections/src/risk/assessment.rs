@@ -3,16 +3,16 @@
 //! Hazard halves every [`HALF_LIFE_HOURS`] of event time. Sums are whole numbers, so that no order of events, no
 //! partition and no restart can change a digit of them; only the last step, from hazard to score, is a float.
 
-use std::sync::LazyLock;
+use std::{collections::HashMap, sync::LazyLock};
 
 use schemas::Timestamp;
-use sqlx::FromRow;
+use serde::{Deserialize, Serialize};
 
 /// Hours after which a hazard counts half: 7 days.
-pub(crate) const HALF_LIFE_HOURS: i64 = 7 * 24;
+pub const HALF_LIFE_HOURS: i64 = 7 * 24;
 /// Exposures older than this before the newest are left out: 16 half-lives, 112 days. What they would add to a score is
 /// less than 0.03 for each rule, and what must be read of a busy entity stays bounded.
-pub(crate) const MAX_AGE_HOURS: i64 = 16 * HALF_LIFE_HOURS;
+pub const MAX_AGE_HOURS: i64 = 16 * HALF_LIFE_HOURS;
 /// A rule contributes at most so many times its largest single hazard, so that a noisy one cannot drown the others.
 const MAX_PER_RULE: u128 = 3;
 /// What hazards are multiplied by before they decay.
@@ -20,71 +20,82 @@ const SCALE_BITS: u32 = 32;
 /// All weights of an entity together multiply its hazard by no more than this many thousandths.
 const MAX_FACTOR: u64 = 100_000;
 /// The factor that changes nothing.
-pub(crate) const NEUTRAL: u64 = 1000;
+pub const NEUTRAL: u64 = 1000;
 
 /// The hour in which an instant lies, counted from 1970 on.
-pub(crate) fn hour_of(at: Timestamp) -> i64 {
+pub fn hour_of(at: Timestamp) -> i64 {
     at.timestamp().div_euclid(3600)
 }
 
 /// What an entity was exposed to by one rule within one hour.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
-pub(crate) struct Exposure {
-    pub(crate) rule_id: String,
-    pub(crate) rule_title: String,
-    pub(crate) level: String,
-    pub(crate) hour: i64,
-    pub(crate) micronats: i64,
-    pub(crate) signals: i64,
-    pub(crate) first_at: Timestamp,
-    pub(crate) last_at: Timestamp,
-    pub(crate) tactics: Vec<String>,
-    pub(crate) techniques: Vec<String>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exposure {
+    /// The rule's id.
+    pub rule_id: String,
+    /// The rule's title, as of the last event.
+    pub rule_title: String,
+    /// The rule's level, as of the last event.
+    pub level: String,
+    /// The hour, counted from 1970 on.
+    pub hour: i64,
+    /// The hazard that it adds, in millionths of a nat.
+    pub micronats: i64,
+    /// How many signals it sums up.
+    pub signals: i64,
+    /// When the first of them came.
+    pub first_at: Timestamp,
+    /// When the last of them came.
+    pub last_at: Timestamp,
+    /// ATT&CK tactics, sorted.
+    pub tactics: Vec<String>,
+    /// ATT&CK techniques, sorted.
+    pub techniques: Vec<String>,
 }
 
 /// A decision about how much an entity's hazard weighs.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
-pub(crate) struct Weight {
-    #[sqlx(rename = "weight_source")]
-    pub(crate) source: String,
-    pub(crate) decided_at: Timestamp,
-    pub(crate) event_id: uuid::Uuid,
-    pub(crate) expires_at: Option<Timestamp>,
-    pub(crate) factor_thousandths: i32,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weight {
+    /// `criticality`, or `watchlist:<name>`: the latest decision of each source counts.
+    pub source: String,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// The event that holds the decision.
+    pub event_id: uuid::Uuid,
+    /// When it ends by itself, if it does.
+    pub expires_at: Option<Timestamp>,
+    /// Thousandths by which hazard is multiplied.
+    pub factor_thousandths: i32,
 }
 
 /// A rule that was wrong about the entity: its exposures up to that hour no longer count.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Dismissal {
-    pub(crate) rule_id: String,
-    pub(crate) decided_at: Timestamp,
-}
-
-impl Dismissal {
-    pub(crate) fn covers(&self, exposure: &Exposure) -> bool {
-        exposure.rule_id == self.rule_id && exposure.hour <= hour_of(self.decided_at)
-    }
+pub struct Dismissal {
+    /// The rule's id.
+    pub rule_id: String,
+    /// When it was found to be wrong.
+    pub decided_at: Timestamp,
 }
 
 /// From where an entity is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct View {
+pub struct View {
     /// Facts after this instant (exposures: after its hour) do not count. `None`: all do.
-    pub(crate) until: Option<Timestamp>,
+    pub until: Option<Timestamp>,
     /// Weights that ended before this instant do not count. `None`: none has ended.
-    pub(crate) now: Option<Timestamp>,
+    pub now: Option<Timestamp>,
 }
 
 impl View {
     /// All that is known; what ends by itself has not ended.
-    pub(crate) const STORED: Self = Self { until: None, now: None };
+    pub const STORED: Self = Self { until: None, now: None };
 
     /// As it was at an instant, or is now: what is dated later does not count.
-    pub(crate) fn as_of(at: Timestamp) -> Self {
+    pub fn as_of(at: Timestamp) -> Self {
         Self { until: Some(at), now: Some(at) }
     }
 
-    pub(crate) fn knows(&self, decided_at: Timestamp) -> bool {
+    /// Whether something that was decided then counts.
+    pub fn knows(&self, decided_at: Timestamp) -> bool {
         self.until.is_none_or(|until| decided_at <= until)
     }
 
@@ -95,74 +106,82 @@ impl View {
 
 /// How dangerous an entity is.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Assessment {
+pub struct Assessment {
     /// The hour of the newest exposure that counts; 0 without one.
-    pub(crate) newest_hour: i64,
+    pub newest_hour: i64,
     /// What the weights multiply hazard by.
-    pub(crate) factor: Factor,
+    pub factor: Factor,
     /// By rule, largest first, then by id. Empty where nothing counts.
-    pub(crate) contributions: Vec<Contribution>,
+    pub contributions: Vec<Contribution>,
     /// Hazard at the newest hour without weights, scaled.
     hazard: u128,
 }
 
 /// What one rule contributes to an entity's hazard.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Contribution {
-    pub(crate) rule_id: String,
+pub struct Contribution {
+    /// The rule's id.
+    pub rule_id: String,
     /// Of its newest exposure.
-    pub(crate) rule_title: String,
+    pub rule_title: String,
     /// Of its newest exposure.
-    pub(crate) level: String,
-    pub(crate) signals: i64,
-    pub(crate) first_at: Timestamp,
-    pub(crate) last_at: Timestamp,
+    pub level: String,
+    /// Signals that count.
+    pub signals: i64,
+    /// When the first of them came.
+    pub first_at: Timestamp,
+    /// When the last of them came.
+    pub last_at: Timestamp,
     /// Whether the rule fired more than it may contribute.
-    pub(crate) capped: bool,
+    pub capped: bool,
     /// Scaled as the assessment's.
     hazard: u128,
 }
 
 /// What weights multiply hazard by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Factor {
-    pub(crate) thousandths: u64,
+pub struct Factor {
+    /// The product, in thousandths.
+    pub thousandths: u64,
     /// When a weight that counts ends by itself.
-    pub(crate) until: Option<Timestamp>,
+    pub until: Option<Timestamp>,
 }
 
-/// The product of the weights that count: of each source the latest decision.
-pub(crate) fn factor(weights: &[Weight], view: View) -> Factor {
-    let known = weights.iter().filter(|weight| view.knows(weight.decided_at));
-    let mut latest: Vec<&Weight> = Vec::new();
-    for weight in known {
-        match latest.iter_mut().find(|other| other.source == weight.source) {
-            None => latest.push(weight),
-            Some(other) if (other.decided_at, other.event_id) < (weight.decided_at, weight.event_id) => {
-                *other = weight;
-            }
-            Some(_) => {}
+/// The product of the weights that count: of each source the latest decision. Linear in the weights.
+pub fn factor(weights: &[Weight], view: View) -> Factor {
+    let mut latest: HashMap<&str, &Weight> = HashMap::new();
+    for weight in weights.iter().filter(|weight| view.knows(weight.decided_at)) {
+        let newest = latest.entry(&weight.source).or_insert(weight);
+        if (newest.decided_at, newest.event_id) < (weight.decided_at, weight.event_id) {
+            *newest = weight;
         }
     }
-    latest.retain(|weight| weight.expires_at.is_none_or(|end| view.now.is_none_or(|now| now < end)));
-    latest.sort_unstable_by(|a, b| a.source.cmp(&b.source));
-    let thousandths = latest.iter().fold(NEUTRAL, |product, weight| {
+    let ended = |weight: &Weight| weight.expires_at.is_some_and(|end| view.now.is_some_and(|now| end <= now));
+    let mut counting: Vec<&Weight> = latest.into_values().filter(|weight| !ended(weight)).collect();
+    // Products are rounded one by one: an order of its own keeps them equal everywhere.
+    counting.sort_unstable_by(|a, b| a.source.cmp(&b.source));
+    let thousandths = counting.iter().fold(NEUTRAL, |product, weight| {
         let factor = u64::try_from(weight.factor_thousandths).unwrap_or(0);
         ((product * factor + 500) / 1000).min(MAX_FACTOR)
     });
-    let ending = latest.iter().filter(|weight| weight.factor_thousandths != 1000);
+    let ending = counting.iter().filter(|weight| weight.factor_thousandths != 1000);
     Factor { thousandths, until: ending.filter_map(|weight| weight.expires_at).min() }
 }
 
 /// Assesses an entity. Exposures must be sorted by rule.
-pub(crate) fn assess(
+pub fn assess(
     exposures: &[Exposure],
     weights: &[Weight],
     dismissals: &[Dismissal],
     view: View,
 ) -> Assessment {
+    let mut dismissed_until: HashMap<&str, i64> = HashMap::new();
+    for dismissal in dismissals.iter().filter(|dismissal| view.knows(dismissal.decided_at)) {
+        let until = dismissed_until.entry(&dismissal.rule_id).or_insert(i64::MIN);
+        *until = (*until).max(hour_of(dismissal.decided_at));
+    }
     let dismissed = |exposure: &Exposure| {
-        dismissals.iter().any(|dismissal| view.knows(dismissal.decided_at) && dismissal.covers(exposure))
+        dismissed_until.get(exposure.rule_id.as_str()).is_some_and(|until| exposure.hour <= *until)
     };
     let counts = |exposure: &&Exposure| view.sees(exposure) && !dismissed(exposure);
     let counting: Vec<&Exposure> = exposures.iter().filter(counts).collect();
@@ -225,7 +244,7 @@ impl Assessment {
     /// log2 of the weighted hazard in nats, as it would be at hour 0: negative infinity where nothing counts.
     ///
     /// All hazards halve together, so that entities keep their order by it as time passes.
-    pub(crate) fn sort_key(&self) -> f64 {
+    pub fn sort_key(&self) -> f64 {
         let weighted = self.hazard * u128::from(self.factor.thousandths);
         if weighted == 0 {
             return f64::NEG_INFINITY;
@@ -236,23 +255,23 @@ impl Assessment {
     }
 
     /// The weighted hazard at the newest hour.
-    pub(crate) fn hazard_micronats(&self) -> i64 {
+    pub fn hazard_micronats(&self) -> i64 {
         let weighted = (self.hazard * u128::from(self.factor.thousandths)) >> SCALE_BITS;
         i64::try_from(weighted / u128::from(NEUTRAL)).unwrap_or(i64::MAX)
     }
 
     /// Signals of all rules that contribute.
-    pub(crate) fn signals(&self) -> i64 {
+    pub fn signals(&self) -> i64 {
         self.contributions.iter().map(|contribution| contribution.signals).sum()
     }
 
     /// The score at an hour; never before the newest exposure.
-    pub(crate) fn score(&self, hour: i64) -> Score {
+    pub fn score(&self, hour: i64) -> Score {
         Score::at(self.sort_key(), hour.max(self.newest_hour))
     }
 
     /// Each contribution's part of the score, in their order: they sum to it exactly.
-    pub(crate) fn shares(&self, score: Score) -> Vec<Score> {
+    pub fn shares(&self, score: Score) -> Vec<Score> {
         let total = self.hazard.max(1);
         let whole = u128::from(score.0);
         let parts = self.contributions.iter().map(|contribution| {
@@ -271,7 +290,7 @@ impl Assessment {
     }
 
     /// A contribution's part of the hazard in thousandths; it does not change with time.
-    pub(crate) fn share_thousandths(&self, contribution: &Contribution) -> u32 {
+    pub fn share_thousandths(&self, contribution: &Contribution) -> u32 {
         let share = contribution.hazard * 1000 / self.hazard.max(1);
         u32::try_from(share).unwrap_or(1000)
     }
@@ -279,11 +298,11 @@ impl Assessment {
 
 /// 0 to 100 in hundredths: 100·(1 − e^(−hazard)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Score(pub(crate) u32);
+pub struct Score(pub u32);
 
 impl Score {
     /// The score at an hour of an entity with that sort key.
-    pub(crate) fn at(sort_key: f64, hour: i64) -> Self {
+    pub fn at(sort_key: f64, hour: i64) -> Self {
         let hazard = (sort_key - ratio(hour)).exp2();
         let score = -(-hazard).exp_m1() * 1e4;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 10,000")]
@@ -291,18 +310,18 @@ impl Score {
     }
 
     /// The score, 0 to 100 with two digits after the point.
-    pub(crate) fn value(self) -> f64 {
+    pub fn value(self) -> f64 {
         f64::from(self.0) / 100.0
     }
 
     /// The level that it means.
-    pub(crate) fn level(self) -> RiskLevel {
+    pub fn level(self) -> RiskLevel {
         let reached = |level: &RiskLevel| level.from().0 <= self.0;
         RiskLevel::ALL.into_iter().rev().find(reached).unwrap_or(RiskLevel::Unknown)
     }
 
     /// The sort key from which on entities have this score at an hour, or a hair below.
-    pub(crate) fn sort_key_at(self, hour: i64) -> f64 {
+    pub fn sort_key_at(self, hour: i64) -> f64 {
         // Half a hundredth less: what rounds up to the score has it.
         let share = (f64::from(self.0) - 0.5).max(0.0) / 1e4;
         (-(-share).ln_1p()).log2() + ratio(hour)
@@ -345,7 +364,7 @@ impl RiskLevel {
     }
 
     /// The lowest score of the level.
-    pub(crate) const fn from(self) -> Score {
+    pub const fn from(self) -> Score {
         Score(match self {
             Self::Unknown => 0,
             Self::Low => 2000,
@@ -354,6 +373,33 @@ impl RiskLevel {
             Self::Critical => 9000,
         })
     }
+}
+
+/// How many of its rules are kept with an entity.
+const TOP_RULES: usize = 3;
+
+/// A rule among those that put an entity at risk most.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TopRule {
+    /// The rule's id.
+    pub id: String,
+    /// The rule's title.
+    pub title: String,
+    /// The rule's level.
+    pub level: String,
+    /// Its part of the entity's hazard, 0 to 1.
+    pub share: f64,
+}
+
+/// The rules that contribute most, at most three.
+pub fn top_rules(assessment: &Assessment) -> Vec<TopRule> {
+    let top = assessment.contributions.iter().take(TOP_RULES).map(|contribution| TopRule {
+        id: contribution.rule_id.clone(),
+        title: contribution.rule_title.clone(),
+        level: contribution.level.clone(),
+        share: f64::from(assessment.share_thousandths(contribution)) / 1000.0,
+    });
+    top.collect()
 }
 
 #[cfg(test)]

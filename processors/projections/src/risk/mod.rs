@@ -1,0 +1,18 @@
+//! Risk: how dangerous an entity is, when that is an incident, and how it is reported.
+
+pub mod assessment;
+pub mod correlation;
+pub mod entity;
+pub mod facts;
+pub mod finding;
+pub mod incidents;
+
+pub use assessment::{
+    Assessment, Contribution, Dismissal, Exposure, Factor, RiskLevel, Score, TopRule, View, Weight, assess,
+    factor, hour_of, top_rules,
+};
+pub use correlation::{GroupEvent, completing};
+pub use entity::{Known, Outcome};
+pub use facts::{EntityFacts, EntityName, MAX_DECISIONS, Triage};
+pub use finding::{Activity, Finding};
+pub use incidents::{Incident, IncidentRule, Status, first_affected_hour, incidents};
