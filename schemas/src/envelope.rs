@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::events::Event;
+use crate::{canonical_json::canonical_json, events::Event};
 
 /// An instant in UTC. Stored to the microsecond, as Postgres does.
 pub type Timestamp = DateTime<Utc>;
@@ -18,6 +18,8 @@ pub type Timestamp = DateTime<Utc>;
 pub struct Envelope {
     /// Unique within the tenant; a resend carries the same id.
     pub id: EventId,
+    /// `CloudEvents` `id` as its publisher wrote it, where [`id`](Self::id) was derived from it and the source.
+    pub original_id: Option<String>,
     /// Whose event it is. Always from a credential or a trusted topic, never guessed.
     pub tenant: TenantId,
     /// `CloudEvents` `source`: the system that observed the fact.
@@ -29,6 +31,9 @@ pub struct Envelope {
     /// Whether that was [ahead](Envelope::is_ahead_of) of when the event was received, so that it cannot be true. Told
     /// by the receiver; no part of the content.
     pub skewed: bool,
+    /// Whether the event told no time of its own, so that `occurred_at` is when it was received, or another stand-in.
+    /// Such a time is no part of the content: a retry is received later and is the same event.
+    pub time_assumed: bool,
     /// Ties the events of one undertaking together (`ce_correlationid`).
     pub correlation_id: Option<String>,
     /// The event that caused this one (`ce_causationid`).
@@ -50,10 +55,14 @@ impl Envelope {
         received_at.checked_add_signed(MAX_SKEW).is_some_and(|limit| occurred_at > limit)
     }
 
-    /// SHA-256 over the tenant, source, type, subject, time, event ([`Event::canonical_bytes`]) and native record,
-    /// each length-prefixed.
+    /// SHA-256 over what the event says, each part length-prefixed. Two events with one id and one hash are the same
+    /// fact sent twice; with two hashes they are a conflict.
     ///
-    /// Two records with one id and one hash are the same fact sent twice; with two hashes they are a conflict.
+    /// - A record that Weir itself maps ([`native_format::is_mapped`]) is the content: the tenant, the format and the
+    ///   record by value ([`canonical_json`]). What the mapping makes of it may become better from version to version
+    ///   and changes no content.
+    /// - Of any other event: tenant, source, type, subject, time unless it was [assumed](Self::time_assumed), event
+    ///   ([`Event::canonical_bytes`]), and the native record by value.
     pub fn content_sha256(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         let mut part = |bytes: &[u8]| {
@@ -61,20 +70,26 @@ impl Envelope {
             hash.update(bytes);
         };
         part(self.tenant.as_str().as_bytes());
-        part(self.source.as_str().as_bytes());
-        part(self.event.ce_type().as_bytes());
-        part(self.subject.as_deref().unwrap_or_default().as_bytes());
-        part(&self.occurred_at.timestamp_micros().to_be_bytes());
-        part(&self.event.canonical_bytes());
+        if !self.native.as_ref().is_some_and(|native| native_format::is_mapped(&native.format)) {
+            part(self.source.as_str().as_bytes());
+            part(self.event.ce_type().as_bytes());
+            part(self.subject.as_deref().unwrap_or_default().as_bytes());
+            if self.time_assumed {
+                part(&[]);
+            } else {
+                part(&self.occurred_at.timestamp_micros().to_be_bytes());
+            }
+            part(&self.event.canonical_bytes());
+        }
         if let Some(native) = &self.native {
             part(native.format.as_bytes());
-            part(native.record.as_bytes());
+            part(&canonical_json(&native.record));
         }
         hash.finalize().into()
     }
 }
 
-/// The identity of an event: a UUID, kept where the source has one and derived where it has not.
+/// The identity of an event within its tenant: a UUID of Weir's own, or derived from source and id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventId(Uuid);
@@ -91,14 +106,10 @@ impl EventId {
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 
-    /// The id for a `CloudEvents` (source, id) pair: a UUID is kept (normalised); any other text becomes
-    /// a `UUIDv8` of SHA-256(tenant, source, id). `None` for the nil UUID and for an empty id.
+    /// The id for a `CloudEvents` (source, id) pair, which together identify an event: a `UUIDv8` of SHA-256(tenant,
+    /// source, id), whatever the id looks like; both are compared with case. `None` for an empty id.
     pub fn from_source(tenant: &TenantId, source: &Source, id: &str) -> Option<Self> {
-        match Uuid::try_parse(id) {
-            Ok(id) => Self::new(id),
-            Err(_) if id.is_empty() => None,
-            Err(_) => Some(Self::derived(tenant, source.as_str(), id.as_bytes())),
-        }
+        (!id.is_empty()).then(|| Self::derived(tenant, source.as_str(), id.as_bytes()))
     }
 
     /// A `UUIDv8` of SHA-256 over the length-prefixed parts: equal input, equal id, on every machine.
@@ -220,6 +231,34 @@ pub mod native_format {
     pub const CLOUDEVENTS: &str = "cloudevents";
     /// The `data_base64` of a `CloudEvents` event whose type Weir does not know, still encoded.
     pub const CLOUDEVENTS_BASE64: &str = "cloudevents.base64";
+    /// Google Cloud audit log entry (`LogEntry`), JSON.
+    pub const GCP_AUDIT: &str = "gcp.audit";
+    /// Azure activity log record, JSON.
+    pub const AZURE_ACTIVITY: &str = "azure.activity";
+    /// Entra (Azure AD) audit log record, JSON.
+    pub const AZURE_AUDIT: &str = "azure.audit";
+    /// Entra (Azure AD) sign-in log record, JSON.
+    pub const AZURE_SIGNIN: &str = "azure.signin";
+    /// `CDEvents` event, JSON.
+    pub const CDEVENTS: &str = "cdevents";
+
+    /// Whether Weir maps records of that format to events: such an event follows from its record alone.
+    pub fn is_mapped(format: &str) -> bool {
+        [
+            CLOUDTRAIL,
+            KUBERNETES_AUDIT,
+            GITHUB_AUDIT,
+            GITHUB_WEBHOOK,
+            OKTA_SYSTEM_LOG,
+            TERRAFORM_PLAN,
+            GCP_AUDIT,
+            AZURE_ACTIVITY,
+            AZURE_AUDIT,
+            AZURE_SIGNIN,
+            CDEVENTS,
+        ]
+        .contains(&format)
+    }
 }
 
 /// W3C trace context in which an event was created.
@@ -236,17 +275,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_uuid_is_kept_and_normalised_and_other_ids_are_derived() {
-        let (tenant, source) = (TenantId::new("acme").expect("valid"), Source::new("/s").expect("valid"));
-        let id = |text| EventId::from_source(&tenant, &source, text);
-        let plain = id("0192f0c1-2345-7abc-8def-0123456789ab").expect("kept");
-        assert_eq!(plain, id("{0192F0C1-2345-7ABC-8DEF-0123456789AB}").expect("normalised"));
-        assert_eq!(id("00000000-0000-0000-0000-000000000000"), None);
-        assert_eq!(id(""), None);
-        let derived = id("order-7").expect("derived");
-        assert_eq!(derived.as_uuid().get_version_num(), 8);
-        assert_eq!(Some(derived), id("order-7"));
-        assert_ne!(Some(derived), id("order-8"));
+    fn an_event_is_identified_by_its_source_and_id_whatever_the_id_looks_like() {
+        let tenant = TenantId::new("acme").expect("valid");
+        let id = |source: &'static str, text: &str| {
+            EventId::from_source(&tenant, &Source::new(source).expect("valid"), text)
+        };
+        assert_eq!(id("/s", ""), None);
+        for text in
+            ["order-7", "0192f0c1-2345-7abc-8def-0123456789ab", "00000000-0000-0000-0000-000000000000"]
+        {
+            let derived = id("/s", text).expect("an id");
+            assert_eq!(derived.as_uuid().get_version_num(), 8);
+            assert_eq!(Some(derived), id("/s", text));
+            assert_ne!(Some(derived), id("/S", text), "sources are compared with case");
+            assert_ne!(Some(derived), id("/other", text));
+        }
+        assert_ne!(
+            id("/s", "a9743b0c-2345-4abc-8def-0123456789ab"),
+            id("/s", "A9743B0C-2345-4ABC-8DEF-0123456789AB")
+        );
     }
 
     #[test]

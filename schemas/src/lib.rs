@@ -3,6 +3,7 @@
 
 pub mod access;
 mod canonical;
+mod canonical_json;
 pub mod changes;
 pub mod codec;
 pub mod envelope;
@@ -12,6 +13,7 @@ pub mod problem;
 pub mod text;
 pub mod topics;
 
+pub use canonical_json::canonical_json;
 pub use envelope::{Envelope, EventId, Native, Source, TenantId, Timestamp, TraceContext};
 pub use events::Event;
 pub use park_reason::ParkReason;

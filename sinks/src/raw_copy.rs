@@ -111,7 +111,8 @@ impl Rows {
         };
         sqlx::raw_sql(AssertSqlSafe(format!(
             "DROP TABLE IF EXISTS {table};
-             CREATE TABLE {table} (LIKE audit_entry INCLUDING DEFAULTS INCLUDING INDEXES INCLUDING STORAGE)"
+             CREATE TABLE {table} (LIKE audit_entry INCLUDING DEFAULTS INCLUDING INDEXES INCLUDING STORAGE,
+                                   PRIMARY KEY (tenant_id, event_id, occurred_at))"
         )))
         .execute(&mut connection)
         .await?;

@@ -152,11 +152,13 @@ pub(super) struct Metadata<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     correlation_uid: Option<&'a str>,
     event_code: &'static str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    labels: &'static [&'static str],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log_format: Option<&'a str>,
     log_name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original_event_uid: Option<&'a str>,
     original_time: String,
     product: Product<'static>,
     #[serde(skip_serializing_if = "Profiles::is_empty")]
@@ -172,10 +174,10 @@ impl<'a> Metadata<'a> {
         Self {
             correlation_uid: envelope.correlation_id.as_deref(),
             event_code: envelope.event.ce_type(),
-            // The source's clock runs ahead: `time` is not when it happened.
-            labels: if envelope.skewed { &["skewed"] } else { &[] },
+            labels: labels(envelope),
             log_format: envelope.native.as_ref().map(|native| native.format.as_str()),
             log_name: envelope.event.topic().name(),
+            original_event_uid: envelope.original_id.as_deref(),
             original_time: envelope.occurred_at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true),
             product: Product { name: Some("Weir"), vendor_name: Some("Weir"), ..Product::default() },
             profiles: Profiles::default(),
@@ -185,6 +187,12 @@ impl<'a> Metadata<'a> {
             version: OCSF_VERSION,
         }
     }
+}
+
+/// Why `time` is not when it happened: the source's clock runs ahead, or the event told no time.
+fn labels(envelope: &Envelope) -> Vec<&'static str> {
+    let all = [(envelope.skewed, "skewed"), (envelope.time_assumed, "time_assumed")];
+    all.into_iter().filter(|(holds, _)| *holds).map(|(_, label)| label).collect()
 }
 
 /// The OCSF profiles of a record: attributes that come with a circumstance rather than with the class.

@@ -310,6 +310,8 @@ fn envelope(
         subject: activity.resources.first().map(|resource| resource.id.clone()),
         occurred_at,
         skewed: false,
+        time_assumed: false,
+        original_id: None,
         correlation_id: None,
         causation_id: None,
         trace: None,

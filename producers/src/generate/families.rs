@@ -293,6 +293,8 @@ fn envelope(
         subject: Some(event.entity().to_owned()),
         occurred_at: at,
         skewed: false,
+        time_assumed: false,
+        original_id: None,
         correlation_id: Some(undertaking.to_string()),
         causation_id: None,
         trace: None,

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, hash_map::Entry};
 
 use schemas::{Envelope, EventId};
-use sha2::{Digest, Sha256};
 
 /// Most ids that are remembered: 2^21 slots of 17 bytes, 36 MB, and half as much again while the table grows.
 const MAX_IDS: usize = 1_800_000;
@@ -34,12 +33,8 @@ fn half_of(id: EventId) -> u64 {
     high ^ low
 }
 
-/// An imported envelope follows from its native record alone.
 fn content_of(envelope: &Envelope) -> u64 {
-    let digest = match &envelope.native {
-        Some(native) => Sha256::digest(native.record.as_bytes()).into(),
-        None => envelope.content_sha256(),
-    };
+    let digest = envelope.content_sha256();
     let mut first = [0; 8];
     first.copy_from_slice(&digest[..8]);
     u64::from_be_bytes(first)

@@ -31,6 +31,8 @@ fn envelope(action: &str) -> Envelope {
         subject: None,
         occurred_at: Timestamp::UNIX_EPOCH,
         skewed: false,
+        time_assumed: false,
+        original_id: None,
         correlation_id: None,
         causation_id: None,
         trace: None,

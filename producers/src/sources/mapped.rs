@@ -1,10 +1,8 @@
 //! What every source's mapping gives, and how it names what a record lacks.
 
 use chrono::{Datelike as _, NaiveDateTime};
-use schemas::{Envelope, Event, EventId, Native, Source, TenantId, Timestamp};
+use schemas::{Envelope, Event, EventId, Native, Source, TenantId, Timestamp, canonical_json};
 use thiserror::Error;
-
-use super::canonical::canonical;
 
 /// Used where neither the record nor what stands around it tells a time: 2000-01-01T00:00:00Z. A constant, so that
 /// the record gets the same place however often and beside whatever else it is imported.
@@ -54,7 +52,7 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn finish(self, tenant: &TenantId, text: &str) -> Mapped {
-        let of_content = || EventId::derived(tenant, self.format, canonical(text).as_bytes());
+        let of_content = || EventId::derived(tenant, self.format, &canonical_json(text));
         let oddities = Oddities {
             id_derived: self.id.is_none(),
             time_assumed: self.occurred_at.is_none(),
@@ -68,6 +66,8 @@ impl Draft {
             subject: self.subject.filter(|text| is_attribute(text)),
             occurred_at: self.occurred_at.unwrap_or(ASSUMED_TIME),
             skewed: false,
+            time_assumed: oddities.time_assumed,
+            original_id: None,
             correlation_id: self.correlation_id.filter(|text| is_attribute(text)),
             causation_id: None,
             trace: None,

@@ -1,6 +1,5 @@
 //! Foreign records: how they are found in a file, and how each becomes an envelope. Pure but for reading.
 
-mod canonical;
 pub mod cloudtrail;
 pub mod elements;
 mod fields;

@@ -3,13 +3,12 @@
 //! A plan is one event, and travels along whole: what it would change is for the change review to read.
 
 use schemas::{
-    Event, TenantId,
+    Event, TenantId, canonical_json,
     envelope::native_format,
     events::{Infrastructure, InfrastructureKind, Outcome, Resource},
 };
 
 use super::{
-    canonical::canonical,
     fields::Fields,
     mapped::{Draft, Mapped, NotAnObject},
 };
@@ -24,7 +23,7 @@ const MAX_CHANGES: usize = 100_000;
 /// A plan names no workspace: its resource is the plan itself, by a digest of its content.
 pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotAnObject> {
     let plan = Fields::parse(text).map_err(NotAnObject)?;
-    let id = schemas::EventId::derived(tenant, native_format::TERRAFORM_PLAN, canonical(text).as_bytes());
+    let id = schemas::EventId::derived(tenant, native_format::TERRAFORM_PLAN, &canonical_json(text));
     let changes = plan.objects("resource_changes", MAX_CHANGES);
     let event = Infrastructure {
         kind: InfrastructureKind::ChangeProposed,

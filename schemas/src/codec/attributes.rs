@@ -100,11 +100,12 @@ impl<'a> Attributes<'a> {
         let subject = optional(self.subject, "subject")?;
         let tenant = tenant(optional(self.tenant, "tenantid")?.as_deref(), reception)?;
         let source = Source::new(source.into_owned()).map_err(|error| invalid(&error.to_string()))?;
-        let id = EventId::from_source(&tenant, &source, &id)
-            .ok_or_else(|| Refusal::new(Why::InvalidEvent, "id is the nil UUID, which identifies nothing"))?;
+        let event_id = EventId::from_source(&tenant, &source, &id).ok_or_else(|| invalid("id is empty"))?;
         let occurred_at = occurred_at(self.time.as_deref(), reception)?;
         Ok(Head {
-            id,
+            id: event_id,
+            original_id: Some(id.into_owned()),
+            time_assumed: self.time.is_none(),
             tenant,
             source,
             subject: subject.map(Cow::into_owned),
@@ -119,10 +120,28 @@ impl<'a> Attributes<'a> {
     }
 }
 
+/// What Weir's own records say of an event beside its attributes, in headers of their own. Read where the value is
+/// Avro, as Weir writes it, and nowhere else: no publisher names an event's id in the audit log.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    /// `ce_weirid`: the event's id.
+    pub(super) id: Option<EventId>,
+    /// `ce_weirtime: assumed`: `ce_time` is a stand-in.
+    pub(super) time_assumed: bool,
+}
+
+impl Marks {
+    pub(super) const ID: &'static str = "ce_weirid";
+    pub(super) const TIME: &'static str = "ce_weirtime";
+    pub(super) const ASSUMED: &'static str = "assumed";
+}
+
 /// An envelope that lacks its event.
 #[derive(Debug)]
 pub(super) struct Head<'a> {
     id: EventId,
+    original_id: Option<String>,
+    time_assumed: bool,
     tenant: TenantId,
     source: Source,
     pub(super) subject: Option<String>,
@@ -137,15 +156,28 @@ pub(super) struct Head<'a> {
 }
 
 impl Head<'_> {
+    /// Takes what Weir's own records say beside the attributes. A publisher's id that is the event's id itself is none
+    /// that anything was derived from.
+    pub(super) fn marked(mut self, marks: &Marks) -> Self {
+        if let Some(id) = marks.id {
+            self.id = id;
+            self.original_id = self.original_id.filter(|original| *original != id.to_string());
+        }
+        self.time_assumed |= marks.time_assumed;
+        self
+    }
+
     /// The envelope around that event.
     pub(super) fn around(self, event: Event, native: Option<Native>) -> Envelope {
         Envelope {
             id: self.id,
+            original_id: self.original_id,
             tenant: self.tenant,
             source: self.source,
             subject: self.subject,
             occurred_at: self.occurred_at,
             skewed: self.skewed,
+            time_assumed: self.time_assumed,
             correlation_id: self.correlation_id,
             causation_id: self.causation_id,
             trace: self.trace,

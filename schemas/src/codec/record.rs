@@ -3,16 +3,17 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use super::{
     DecodeError, Decoded, Encoded, Framing, Incoming, Refusal, SchemaAnswer, SchemaLookup, Why, WriterSchema,
-    attributes::{Attributes, Head, Reception, record_time},
+    attributes::{Attributes, Head, Marks, Reception, record_time},
     avro::{by_fingerprint, newest},
     family::{self, EventAndNative},
     framing::{CONFLUENT_MAGIC, Frame, SINGLE_OBJECT_MAGIC, frame},
     json,
 };
-use crate::{Envelope, Topic, events::scalars::instant_text};
+use crate::{Envelope, EventId, Topic, events::scalars::instant_text};
 
 /// Largest value that is read, in bytes.
 const MAX_VALUE_BYTES: usize = 1024 * 1024;
@@ -54,7 +55,7 @@ fn decode_value(
         Mode::Structured => json::structured_record(value, headers.attributes.tenant, &reception)?,
         Mode::BinaryJson => json::binary(headers.attributes, value, &reception)?,
         Mode::BinaryAvro => {
-            let head = headers.attributes.head(&reception)?;
+            let head = headers.attributes.head(&reception)?.marked(&headers.marks);
             avro_event(incoming, head, (value, shared), schemas)?
         }
     };
@@ -124,6 +125,7 @@ fn hex(bytes: &[u8]) -> String {
 #[derive(Default)]
 struct Headers<'a> {
     attributes: Attributes<'a>,
+    marks: Marks,
     content_type: Option<Cow<'a, str>>,
 }
 
@@ -147,13 +149,22 @@ fn read_headers<'a>(headers: &[(&'a str, Option<&'a [u8]>)]) -> Result<Headers<'
                 Err(Refusal::new(Why::InvalidEnvelope, format!("header {} is not UTF-8 text", clipped(name))))
             }
         };
-        if let Some(attribute) = name.strip_prefix("ce_") {
+        if *name == Marks::ID {
+            read.marks.id = Some(own_id(&text()?)?);
+        } else if *name == Marks::TIME {
+            read.marks.time_assumed = text()? == Marks::ASSUMED;
+        } else if let Some(attribute) = name.strip_prefix("ce_") {
             read.attributes.set(attribute, text()?)?;
         } else if name.eq_ignore_ascii_case("content-type") && read.content_type.replace(text()?).is_some() {
             return Err(Refusal::new(Why::InvalidEnvelope, "header content-type is given twice"));
         }
     }
     Ok(read)
+}
+
+fn own_id(text: &str) -> Result<EventId, Refusal> {
+    let id = Uuid::try_parse(text).ok().and_then(EventId::new);
+    id.ok_or_else(|| Refusal::new(Why::InvalidEnvelope, format!("header {} is not a UUID", Marks::ID)))
 }
 
 fn clipped(name: &str) -> String {
@@ -217,12 +228,17 @@ fn value(envelope: &Envelope, framing: &Framing) -> Vec<u8> {
 
 fn headers(envelope: &Envelope) -> Vec<(&'static str, Vec<u8>)> {
     let text = |text: &str| text.as_bytes().to_vec();
-    let mut headers = Vec::with_capacity(12);
+    let mut headers = Vec::with_capacity(14);
+    let id = envelope.id.to_string();
     headers.push(("ce_specversion", text("1.0")));
-    headers.push(("ce_id", envelope.id.to_string().into_bytes()));
+    headers.push(("ce_id", text(envelope.original_id.as_deref().unwrap_or(&id))));
+    headers.push((Marks::ID, id.into_bytes()));
     headers.push(("ce_source", text(envelope.source.as_str())));
     headers.push(("ce_type", text(envelope.event.ce_type())));
     headers.push(("ce_time", instant_text(envelope.occurred_at).into_bytes()));
+    if envelope.time_assumed {
+        headers.push((Marks::TIME, text(Marks::ASSUMED)));
+    }
     headers.push(("ce_tenantid", text(envelope.tenant.as_str())));
     let trace = envelope.trace.as_ref();
     let optional = [

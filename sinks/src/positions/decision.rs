@@ -71,6 +71,8 @@ impl Decision<'_> {
             subject: Some(place.clone()),
             occurred_at: self.at,
             skewed: false,
+            time_assumed: false,
+            original_id: None,
             correlation_id: None,
             causation_id: None,
             trace: None,

@@ -159,10 +159,10 @@ pub(super) struct SingleStatement(Arc<str>);
 impl SingleStatement {
     /// The statement of a model, if its facts are all that it writes.
     pub(super) fn of<M: ReadModel>() -> Option<Self> {
-        let insert = M::insert_statement(AFTER_ADVANCE)?;
+        let parts = M::insert_parts(AFTER_ADVANCE)?;
         // Every part of a WITH runs to its end, and the last part fails all of it unless every position moved.
         let text = format!(
-            "WITH moved AS ({ADVANCE} RETURNING 1), inserted AS ({insert})
+            "WITH moved AS ({ADVANCE} RETURNING 1), {parts}
              SELECT positions_must_move((SELECT count(*) FROM moved), cardinality($2::stage_advance[]))"
         );
         Some(Self(text.into()))

@@ -55,13 +55,14 @@ pub trait ReadModel: Send + 'static {
         path: WritePath,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// The text of one INSERT that writes facts, its parameters numbered from `first` on: then a small batch is one
-    /// statement, positions and all. `None`: this model has a [`fold`](Self::fold) besides, or does not care to be quick.
-    fn insert_statement(_first: usize) -> Option<String> {
+    /// The parts of a `WITH` that write facts, each with a name of its own, their parameters numbered from `first` on:
+    /// then a small batch is one statement, positions and all. `None`: this model has a [`fold`](Self::fold) besides, or
+    /// does not care to be quick.
+    fn insert_parts(_first: usize) -> Option<String> {
         None
     }
 
-    /// Adds the parameters of [`insert_statement`](Self::insert_statement).
+    /// Adds the parameters of [`insert_parts`](Self::insert_parts).
     fn insert_arguments(
         &mut self,
         _facts: &[Fact<'_, Self::Change>],

@@ -29,6 +29,8 @@ fn envelope(n: u64, tenant: &str, seconds: i64, event: Event) -> Envelope {
         subject: None,
         occurred_at: at(seconds),
         skewed: false,
+        time_assumed: false,
+        original_id: None,
         correlation_id: None,
         causation_id: None,
         trace: None,

@@ -13,8 +13,9 @@ pub(super) const WAITING: &str =
 pub(super) const STANDS_PARKED: &str = "SELECT count(*) FROM parked_record WHERE status = 'parked'";
 
 /// What the stages derive from the topics.
-const READ_MODELS: [&str; 7] = [
+const READ_MODELS: [&str; 8] = [
     "audit_entry",
+    "audit_event",
     "risk_signal",
     "risk_exposure",
     "entity_risk",

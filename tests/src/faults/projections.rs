@@ -34,8 +34,9 @@ use super::{
 use crate::support::site::Site;
 
 /// Everything that the stages write but their positions, whose owners differ.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "audit_entry",
+    "audit_event",
     "risk_signal",
     "risk_correlation_event",
     "risk_weight",

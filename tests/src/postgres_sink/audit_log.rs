@@ -50,6 +50,30 @@ async fn months_ahead_are_made_by_the_migration() {
     assert_eq!(ahead.await, 3);
 }
 
+/// Whatever time it tells, in whatever month: one id, one entry.
+#[tokio::test]
+async fn an_id_comes_once_whatever_time_its_event_tells() {
+    let mut place = Place::new().await;
+    let timeless = |at: &str| entry_at(1, at);
+    assert_eq!(place.deliver(apply([timeless("2026-01-31T23:59:59Z")])).await, [1, 0, 0, 0]);
+    // The same content, received in the next month; then many at once, which are copied.
+    assert_eq!(place.deliver(apply([timeless("2026-02-01T00:00:01Z")])).await, [0, 1, 0, 0]);
+    let many = (2..200).map(|n| entry_at(n, "2026-02-01T00:00:02Z"));
+    assert_eq!(place.deliver(apply(many.chain([timeless("2026-03-01T00:00:00Z")]))).await, [198, 1, 0, 0]);
+    // Another content under the id is a conflict, also within one batch, and nothing of it is stored.
+    let other = AuditEntry { content_sha256: [9; 32], ..entry_at(1, "2027-02-01T00:00:00Z") };
+    assert_eq!(place.deliver(apply([entry_at(200, "2026-02-01T00:00:03Z"), other])).await, [1, 0, 0, 1]);
+    assert_eq!(place.rows().await, (200, 200));
+    assert_eq!(
+        place
+            .number(
+                "SELECT count(*) FROM audit_event JOIN audit_entry USING (tenant_id, event_id, occurred_at)"
+            )
+            .await,
+        200
+    );
+}
+
 /// A month that cannot be made at the moment does not hold the batch up, and its rows do not block it later.
 #[tokio::test]
 async fn rows_that_fell_into_the_default_partition_move_to_their_month_once_it_is_made() {
@@ -83,6 +107,9 @@ async fn entries_cannot_be_changed_or_removed() {
         "UPDATE audit_entry SET actor = 'eve'",
         "DELETE FROM audit_entry",
         "TRUNCATE audit_entry",
+        "UPDATE audit_event SET content = ''",
+        "DELETE FROM audit_event",
+        "TRUNCATE audit_event",
         "SET weir.moving_rows = 'on'; DELETE FROM audit_entry",
     ];
     for role in ["weir_writer", "weir_reader", "weir_operator", "weir_owner", "none"] {

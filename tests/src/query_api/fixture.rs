@@ -120,6 +120,15 @@ impl Api {
             .expect("compresses")
             .to_vec();
         sqlx::query(
+            "INSERT INTO audit_event (occurred_at, event_id, tenant_id, content) VALUES ($1, $2, $3, '')",
+        )
+        .bind(entry.occurred_at)
+        .bind(entry.event_id)
+        .bind(entry.tenant)
+        .execute(&mut self.owner)
+        .await
+        .expect("inserted");
+        sqlx::query(
             "INSERT INTO audit_entry (occurred_at, record_offset, event_id, partition, class_uid, activity_id,
                  severity_id, record_dictionary, topic, tenant_id, kind, actor_kind, actor, actor_name, action,
                  resource_type, resource, project, outcome, outcome_code, source, correlation_id, content_sha256,

@@ -54,6 +54,8 @@ fn decided(n: u128, kind: GovernanceKind, decision: &str) -> Envelope {
         subject: None,
         occurred_at: "2026-03-02T09:00:00Z".parse::<Timestamp>().expect("a time"),
         skewed: false,
+        time_assumed: false,
+        original_id: None,
         correlation_id: None,
         causation_id: None,
         trace: None,

@@ -280,6 +280,8 @@ pub(super) fn envelope() -> BoxedStrategy<Envelope> {
                     subject,
                     occurred_at,
                     skewed: false,
+                    time_assumed: false,
+                    original_id: None,
                     correlation_id,
                     causation_id,
                     trace,

@@ -24,6 +24,8 @@ fn envelope(event: Event, native: Option<(&str, String)>) -> Envelope {
         subject: None,
         occurred_at: Timestamp::from_timestamp(1_800_000_000, 0).expect("a time"),
         skewed: false,
+        time_assumed: false,
+        original_id: None,
         correlation_id: None,
         causation_id: None,
         trace: None,

@@ -193,6 +193,8 @@ impl Command {
             subject,
             occurred_at: self.decided_at,
             skewed: false,
+            time_assumed: false,
+            original_id: None,
             causation_id: None,
             trace: None,
             event: Event::Governance(decision),

@@ -9,13 +9,12 @@ mod resources;
 
 pub(crate) use resources::resource_named;
 use schemas::{
-    Envelope, Event, EventId, Native, Source, TenantId, Timestamp,
+    Envelope, Event, EventId, Native, Source, TenantId, Timestamp, canonical_json,
     envelope::native_format,
     events::{Activity, ActivityKind, Outcome, OutcomeStatus},
 };
 
 use super::{
-    canonical::canonical,
     fields::Fields,
     mapped::{ASSUMED_TIME, Mapped, NotAnObject, Oddities, is_attribute, parse_time},
 };
@@ -73,6 +72,8 @@ impl Record<'_> {
                 .filter(|id| is_attribute(id)),
             occurred_at,
             skewed: false,
+            time_assumed,
+            original_id: None,
             correlation_id: self.fields.text("sharedEventID").filter(|id| is_attribute(id)),
             causation_id: None,
             trace: None,
@@ -90,10 +91,7 @@ impl Record<'_> {
         let wrapping_id = || self.wrapping.and_then(|wrapping| wrapping.text("id"));
         let told = self.fields.text("eventID").or_else(wrapping_id);
         let kept = told.and_then(|id| uuid::Uuid::try_parse(&id).ok()).and_then(EventId::new);
-        let of_content = || {
-            let content = canonical(self.text);
-            EventId::derived(tenant, native_format::CLOUDTRAIL, content.as_bytes())
-        };
+        let of_content = || EventId::derived(tenant, native_format::CLOUDTRAIL, &canonical_json(self.text));
         (kept.unwrap_or_else(of_content), kept.is_none())
     }
 

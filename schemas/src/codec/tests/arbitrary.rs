@@ -222,10 +222,11 @@ pub(in crate::codec) fn envelope() -> BoxedStrategy<Envelope> {
     let native =
         ("[a-z.]{1,20}", text()).prop_map(|(format, record)| Native { format, record: record.into() });
     let ids = (subject(), subject(), subject());
+    let id = (id, subject(), any::<bool>());
     (id, tenant, source, time, ids, option::of(trace()), event(), option::of(native))
         .prop_map(
             |(
-                id,
+                (id, original_id, time_assumed),
                 tenant,
                 source,
                 occurred_at,
@@ -241,6 +242,8 @@ pub(in crate::codec) fn envelope() -> BoxedStrategy<Envelope> {
                     subject,
                     occurred_at,
                     skewed: false,
+                    time_assumed,
+                    original_id,
                     correlation_id,
                     causation_id,
                     trace,

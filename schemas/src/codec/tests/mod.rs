@@ -5,6 +5,7 @@ mod cloudevents_corpus;
 mod corpus;
 mod evolution;
 mod hostile;
+mod identity;
 mod own_schemas;
 mod round_trip;
 mod skew;
@@ -32,6 +33,8 @@ fn api_call() -> Envelope {
         subject: Some("arn:aws:iam::123456789012:user/alice".into()),
         occurred_at: noon(),
         skewed: false,
+        time_assumed: false,
+        original_id: None,
         correlation_id: Some("change-17".into()),
         causation_id: None,
         trace: None,

@@ -178,7 +178,7 @@ pub async fn page(
     Ok(Page { items, next, positions: snapshot.positions })
 }
 
-/// The tenant's entry with that id and its record. Where two events carry one id, the newer is meant.
+/// The tenant's entry with that id and its record.
 pub async fn by_id(
     pool: &PgPool,
     tenant: &TenantId,
@@ -186,7 +186,9 @@ pub async fn by_id(
 ) -> Result<(Option<AuditItem>, Positions), ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let mut query = select(Detail::Record, tenant);
-    query.push(" AND event_id = ").push_bind(event_id).push(" ORDER BY occurred_at DESC LIMIT 1");
+    query.push(" AND occurred_at = (SELECT occurred_at FROM audit_event WHERE tenant_id = ");
+    query.push_bind(tenant.as_str().to_owned()).push(" AND event_id = ").push_bind(event_id);
+    query.push(") AND event_id = ").push_bind(event_id).push(" LIMIT 1");
     let row = query.build().fetch_optional(snapshot.connection()).await?;
     let item = row.map(|row| item(&row, Detail::Record)).transpose()?;
     Ok((item, snapshot.positions))

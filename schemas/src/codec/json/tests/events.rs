@@ -83,8 +83,6 @@ fn envelopes_need_their_attributes() {
     }
     assert_eq!(Why::InvalidEnvelope.problem(), ProblemKind::InvalidEnvelope);
     assert_eq!(Why::InvalidEnvelope.park_reason(), ParkReason::EnvelopeInvalid);
-    let nil = good.replace(r#""id":"1""#, r#""id":"00000000-0000-0000-0000-000000000000""#);
-    assert_eq!(why(nil), Why::InvalidEvent);
 }
 
 #[test]
@@ -227,10 +225,9 @@ fn the_unusual_is_accepted() {
         assert!(parse(&body).is_ok(), "{body}");
     }
     let id = |id: &str| parse(foreign("1").replace(r#""id":"1""#, &format!(r#""id":"{id}""#))).map(|e| e.id);
-    let plain = id("0192f0c1-2345-7abc-8def-0123456789ab");
-    assert!(plain.is_ok());
-    assert_eq!(plain, id("{0192F0C1-2345-7ABC-8DEF-0123456789AB}"));
-    assert_eq!(id("order 7"), Ok(EventId::derived(&tenant(), "/s", b"order 7")));
+    for text in ["order 7", "0192f0c1-2345-7abc-8def-0123456789ab", "00000000-0000-0000-0000-000000000000"] {
+        assert_eq!(id(text), Ok(EventId::derived(&tenant(), "/s", text.as_bytes())));
+    }
 }
 
 #[test]

@@ -1,0 +1,424 @@
+//! JSON texts by value: equal bytes for texts that hold the same values, whatever their spelling.
+//!
+//! | value | bytes |
+//! |---|---|
+//! | object | `{`, for each member in the order of their encoded names: the name as text, the value; then `}` |
+//! | array | `[`, the elements, `]` |
+//! | text | `"`, length as u32 big-endian, UTF-8 |
+//! | number | `#`, `-` if negative, the significant digits, `e`, the exponent in decimal, `;` |
+//! | true, false, null | `t`, `f`, `n` |
+//!
+//! White space, the order of members, escapes and the spelling of numbers (`1`, `1.0`, `10e-1`) make no difference. A
+//! member that is null counts as absent, for many forwarders leave such members out. Of members with one name the last
+//! counts, as for most readers. A text that is no JSON, or is nested deeper than [`MAX_DEPTH`], is taken as it stands
+//! behind a `!`.
+
+/// Deeper texts are compared byte for byte.
+const MAX_DEPTH: usize = 128;
+
+/// The canonical form of a JSON text.
+pub fn canonical_json(text: &str) -> Vec<u8> {
+    let mut reader = Reader {
+        bytes: text.as_bytes(),
+        at: 0,
+        out: Vec::with_capacity(text.len() + 64),
+        members: Vec::new(),
+        sorted: Vec::new(),
+    };
+    if reader.document().is_some() {
+        return reader.out;
+    }
+    [b"!", text.as_bytes()].concat()
+}
+
+/// A member of an object that is being read: where its name begins and ends in the output, and where its value ends.
+#[derive(Clone, Copy)]
+struct Member {
+    name: usize,
+    value: usize,
+    end: usize,
+}
+
+impl Member {
+    fn is_null(self) -> bool {
+        self.value == self.end
+    }
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    out: Vec<u8>,
+    /// Members of all objects that are open, the innermost last.
+    members: Vec<Member>,
+    /// Room to bring members into order.
+    sorted: Vec<u8>,
+}
+
+/// What was read; `None` stands for a text that is no JSON.
+#[derive(PartialEq, Eq)]
+enum Found {
+    Null,
+    Value,
+}
+
+impl Reader<'_> {
+    fn document(&mut self) -> Option<()> {
+        self.skip_space();
+        self.value(0)?;
+        self.skip_space();
+        (self.at == self.bytes.len()).then_some(())
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn skip_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
+            self.at += 1;
+        }
+    }
+
+    fn take(&mut self, byte: u8) -> Option<()> {
+        (self.peek()? == byte).then(|| self.at += 1)
+    }
+
+    fn value(&mut self, depth: usize) -> Option<Found> {
+        match self.peek()? {
+            b'{' => self.object(depth)?,
+            b'[' => self.array(depth)?,
+            b'"' => self.text()?,
+            b't' => self.word(b"true")?,
+            b'f' => self.word(b"false")?,
+            b'n' => {
+                self.word(b"null")?;
+                return Some(Found::Null);
+            }
+            _ => self.number()?,
+        }
+        Some(Found::Value)
+    }
+
+    fn word(&mut self, word: &[u8]) -> Option<()> {
+        self.bytes[self.at..].starts_with(word).then(|| {
+            self.at += word.len();
+            self.out.push(word[0]);
+        })
+    }
+
+    fn array(&mut self, depth: usize) -> Option<()> {
+        let depth = deeper(depth)?;
+        self.take(b'[')?;
+        self.out.push(b'[');
+        self.skip_space();
+        if self.take(b']').is_none() {
+            loop {
+                self.skip_space();
+                self.value(depth)?;
+                self.skip_space();
+                if self.take(b',').is_none() {
+                    self.take(b']')?;
+                    break;
+                }
+            }
+        }
+        self.out.push(b']');
+        Some(())
+    }
+
+    fn object(&mut self, depth: usize) -> Option<()> {
+        let depth = deeper(depth)?;
+        self.take(b'{')?;
+        self.out.push(b'{');
+        let (begin, first) = (self.out.len(), self.members.len());
+        self.skip_space();
+        if self.take(b'}').is_none() {
+            loop {
+                self.skip_space();
+                self.member(depth)?;
+                self.skip_space();
+                if self.take(b',').is_none() {
+                    self.take(b'}')?;
+                    break;
+                }
+            }
+        }
+        self.sort_members(begin, first);
+        self.members.truncate(first);
+        self.out.push(b'}');
+        Some(())
+    }
+
+    fn member(&mut self, depth: usize) -> Option<()> {
+        let name = self.out.len();
+        self.text()?;
+        let value = self.out.len();
+        self.skip_space();
+        self.take(b':')?;
+        self.skip_space();
+        if self.value(depth)? == Found::Null {
+            // Kept without its value until the object ends: it hides an earlier member of its name.
+            self.out.truncate(value);
+        }
+        self.members.push(Member { name, value, end: self.out.len() });
+        Some(())
+    }
+
+    /// Brings the members from `first` on, written from `begin` on, into order, and leaves out what does not count.
+    fn sort_members(&mut self, begin: usize, first: usize) {
+        let Self { out, members, sorted, .. } = self;
+        let members = &mut members[first..];
+        let name = |member: &Member| &out[member.name..member.value];
+        let in_order = members.windows(2).all(|pair| name(&pair[0]) < name(&pair[1]));
+        if in_order && !members.iter().any(|member| member.is_null()) {
+            return;
+        }
+        // Stable: of members with one name the last stays last.
+        members.sort_by(|a, b| name(a).cmp(name(b)));
+        sorted.clear();
+        for (at, member) in members.iter().enumerate() {
+            let is_last = members.get(at + 1).is_none_or(|next| name(next) != name(member));
+            if is_last && !member.is_null() {
+                sorted.extend_from_slice(&out[member.name..member.end]);
+            }
+        }
+        out.truncate(begin);
+        out.extend_from_slice(sorted);
+    }
+
+    fn text(&mut self) -> Option<()> {
+        self.take(b'"')?;
+        self.out.push(b'"');
+        let length_at = self.out.len();
+        self.out.extend_from_slice(&[0; 4]);
+        loop {
+            let rest = &self.bytes[self.at..];
+            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+            self.out.extend_from_slice(&rest[..plain]);
+            self.at += plain + 1;
+            if rest[plain] == b'"' {
+                break;
+            }
+            self.escape()?;
+        }
+        let length = u32::try_from(self.out.len() - length_at - 4).ok()?;
+        self.out[length_at..length_at + 4].copy_from_slice(&length.to_be_bytes());
+        Some(())
+    }
+
+    fn escape(&mut self) -> Option<()> {
+        let escaped = self.peek()?;
+        self.at += 1;
+        let plain = match escaped {
+            b'"' | b'\\' | b'/' => escaped,
+            b'b' => 8,
+            b'f' => 12,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'u' => {
+                let unit = self.hex_unit()?;
+                let character = match char::from_u32(unit) {
+                    Some(character) => character,
+                    None => self.surrogate_pair(unit)?,
+                };
+                self.out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                return Some(());
+            }
+            _ => return None,
+        };
+        self.out.push(plain);
+        Some(())
+    }
+
+    fn hex_unit(&mut self) -> Option<u32> {
+        let digits = self.bytes.get(self.at..self.at + 4)?;
+        self.at += 4;
+        digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))
+    }
+
+    fn surrogate_pair(&mut self, high: u32) -> Option<char> {
+        self.take(b'\\')?;
+        self.take(b'u')?;
+        let low = self.hex_unit()?;
+        let halves = (0xD800..0xDC00).contains(&high) && (0xDC00..0xE000).contains(&low);
+        halves.then(|| char::from_u32(0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00))).flatten()
+    }
+
+    /// Exact: no number is rounded, however long.
+    fn number(&mut self) -> Option<()> {
+        self.out.push(b'#');
+        if self.take(b'-').is_some() {
+            self.out.push(b'-');
+        }
+        let digits_at = self.out.len();
+        let whole = self.digits()?;
+        let mut exponent: i64 = 0;
+        if self.take(b'.').is_some() {
+            exponent -= i64::try_from(self.digits()?).ok()?;
+        }
+        if self.take(b'e').or_else(|| self.take(b'E')).is_some() {
+            exponent = exponent.checked_add(self.exponent()?)?;
+        }
+        let significant = self.out[digits_at..].iter().position(|digit| *digit != b'0');
+        let leading = significant.unwrap_or(self.out.len() - digits_at);
+        // `00` is no number; `0.5` is one.
+        if whole > 1 && self.out[digits_at] == b'0' {
+            return None;
+        }
+        self.out.drain(digits_at..digits_at + leading);
+        let end = self.out[digits_at..].iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
+        if end == 0 {
+            // Zero has neither sign nor exponent.
+            self.out.truncate(digits_at);
+            if self.out.last() == Some(&b'-') {
+                self.out.pop();
+            }
+            exponent = 0;
+        } else {
+            exponent = exponent.checked_add(i64::try_from(self.out.len() - digits_at - end).ok()?)?;
+            self.out.truncate(digits_at + end);
+        }
+        self.out.push(b'e');
+        if exponent == 0 {
+            self.out.push(b'0');
+        } else {
+            self.out.extend_from_slice(exponent.to_string().as_bytes());
+        }
+        self.out.push(b';');
+        Some(())
+    }
+
+    /// Writes digits out; at least one.
+    fn digits(&mut self) -> Option<usize> {
+        let rest = &self.bytes[self.at..];
+        let digits = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+        self.out.extend_from_slice(&rest[..digits]);
+        self.at += digits;
+        (digits > 0).then_some(digits)
+    }
+
+    fn exponent(&mut self) -> Option<i64> {
+        let is_negative = match self.peek()? {
+            sign @ (b'+' | b'-') => {
+                self.at += 1;
+                sign == b'-'
+            }
+            _ => false,
+        };
+        let rest = &self.bytes[self.at..];
+        let digits = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+        self.at += digits;
+        let magnitude: i64 = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
+        Some(if is_negative { -magnitude } else { magnitude })
+    }
+}
+
+fn deeper(depth: usize) -> Option<usize> {
+    (depth < MAX_DEPTH).then_some(depth + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    #[track_caller]
+    fn same(a: &str, b: &str) {
+        assert_eq!(canonical_json(a), canonical_json(b), "{a} {b}");
+        assert_ne!(canonical_json(a)[0], b'!', "{a}");
+    }
+
+    #[track_caller]
+    fn different(a: &str, b: &str) {
+        assert_ne!(canonical_json(a), canonical_json(b), "{a} {b}");
+    }
+
+    #[test]
+    fn spelling_makes_no_difference() {
+        same(r#"{"a":1,"b":[true,null]}"#, "\n{ \"b\" : [ true , null ],\t\"a\":1 }\r\n");
+        same(r#"{"a":{"y":1,"x":2},"b":3}"#, r#"{"b":3,"a":{"x":2,"y":1}}"#);
+        same(r#"{"name":"\u00e4\/\ud83d\ude00\n"}"#, "{\"n\\u0061me\":\"ä/😀\\u000A\"}");
+        same(r#"{"a":null,"b":{"c":null}}"#, r#"{"b":{}}"#);
+        same(r#"{"a":1,"a":2}"#, r#"{"a":2}"#);
+        same(r#"{"a":1,"a":null}"#, "{}");
+        for one in ["1", "1.0", "1e0", "10E-1", "0.1e+1", "1.000"] {
+            same(one, "1");
+        }
+        same("1000", "1e3");
+        same("-0", "0.0");
+        same("1767600000000", "17676e8");
+    }
+
+    #[test]
+    fn values_make_a_difference() {
+        different(r#"{"a":1}"#, r#"{"a":"1"}"#);
+        different(r#"{"a":1}"#, r#"{"b":1}"#);
+        different("[1,2]", "[2,1]");
+        different("[1,null]", "[1]");
+        different("9007199254740993", "9007199254740992");
+        different("1", "-1");
+        different(r#"{"a":""}"#, "{}");
+        different(r#"{"a":false}"#, "{}");
+        different(r#"["a","b"]"#, r#"["ab"]"#);
+    }
+
+    #[test]
+    fn what_is_no_json_is_taken_as_it_stands() {
+        let deep = "[".repeat(MAX_DEPTH + 1) + &"]".repeat(MAX_DEPTH + 1);
+        for text in
+            ["", "{", "{} {}", "01", "1.", "tru", "{a:1}", "\"\\ud800\"", "\"\\x\"", "[1,]", "+1", &deep]
+        {
+            assert_eq!(canonical_json(text), [b"!", text.as_bytes()].concat(), "{text}");
+        }
+        assert_ne!(canonical_json(&deep[1..deep.len() - 1])[0], b'!');
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "\\PC{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map("[a-c]{0,2}", inner, 0..5)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// The value without members that are null.
+    fn without_nulls(value: Value) -> Value {
+        match value {
+            Value::Object(members) => {
+                let kept = members.into_iter().filter(|(_, value)| !value.is_null());
+                Value::Object(kept.map(|(name, value)| (name, without_nulls(value))).collect())
+            }
+            Value::Array(elements) => elements.into_iter().map(without_nulls).collect(),
+            other => other,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn forms_are_equal_when_and_only_when_values_are(a in value(), b in value()) {
+            let equal = without_nulls(a.clone()) == without_nulls(b.clone());
+            let (compact, pretty) = (a.to_string(), serde_json::to_string_pretty(&a).expect("JSON"));
+            prop_assert_eq!(canonical_json(&compact), canonical_json(&pretty));
+            prop_assert_eq!(canonical_json(&compact) == canonical_json(&b.to_string()), equal);
+        }
+
+        #[test]
+        fn any_text_has_a_form(text in "\\PC{0,40}|[\\[\\]{}\",:0-9eE.+\\\\u-]{0,40}") {
+            let form = canonical_json(&text);
+            let is_json = serde_json::from_str::<Value>(&text).is_ok();
+            prop_assert!(!is_json || form[0] != b'!', "{}", text);
+        }
+    }
+}
