@@ -129,7 +129,6 @@ async fn data_that_does_not_fit_its_type_is_an_invalid_event() {
         with(json!({"data": {"action": "A", "actor": {"id": "ci", "kind": "Martian"}}})),
         with(json!({"data": "text"})),
         with(json!({"data": null})),
-        with(json!({"id": "00000000-0000-0000-0000-000000000000"})),
         charge(json!({"billed_cost": "1e-20"})),
         charge(json!({"billing_currency": "US$"})),
     ];
@@ -172,9 +171,11 @@ async fn the_odd_but_valid_is_accepted() {
     let far_east = accepted(&with(json!({"time": "2026-01-02T03:04:05+14:00"}))).await;
     assert_eq!(far_east.occurred_at.to_rfc3339(), "2026-01-01T13:04:05+00:00");
     let plain = "0192f0c1-2345-7abc-8def-0123456789ab";
-    for id in [plain.to_uppercase(), format!("{{{plain}}}")] {
-        assert_eq!(accepted(&with(json!({"id": id}))).await.id.to_string(), plain);
+    let mut ids = std::collections::BTreeSet::new();
+    for id in [plain, &plain.to_uppercase(), "00000000-0000-0000-0000-000000000000"] {
+        ids.insert(accepted(&with(json!({"id": id}))).await.id);
     }
+    assert_eq!(ids.len(), 3, "ids are compared with case, whatever they look like");
     let forged = "a\r\n{\"level\":\"ERROR\"}\u{1b}[31m\u{202e}b";
     let kept = accepted(&with(json!({"data": {"action": forged, "actor": {"id": "ci"}}}))).await;
     assert!(matches!(kept.event, schemas::Event::Activity(activity) if activity.action == forged));

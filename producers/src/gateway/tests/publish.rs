@@ -16,11 +16,13 @@ async fn one_event_is_answered_with_its_place_in_kafka() {
     let running = start().await;
     let reply = Ask::structured(&event(ID)).to(&running).await;
     assert_eq!(reply.status, 202, "{reply:?}");
-    let accepted = json!([{"index": 0, "id": ID, "topic": "weir.activity.v1", "partition": 3, "offset": 0}]);
-    assert_eq!(reply.json(), json!({"accepted": accepted, "rejected": []}));
     let published = running.kafka.published();
+    let id = published[0].id.to_string();
+    let accepted = json!([{"index": 0, "id": id, "topic": "weir.activity.v1", "partition": 3, "offset": 0}]);
+    assert_eq!(reply.json(), json!({"accepted": accepted, "rejected": []}));
     assert_eq!((published.len(), published[0].tenant.as_str()), (1, "acme"));
-    assert_eq!(published[0].id.to_string(), ID);
+    assert_eq!(published[0].original_id.as_deref(), Some(ID), "kept, and made an id of Weir's own with its source");
+    assert_ne!(id, ID);
 }
 
 #[tokio::test]
