@@ -21,7 +21,11 @@ async fn one_event_is_answered_with_its_place_in_kafka() {
     let accepted = json!([{"index": 0, "id": id, "topic": "weir.activity.v1", "partition": 3, "offset": 0}]);
     assert_eq!(reply.json(), json!({"accepted": accepted, "rejected": []}));
     assert_eq!((published.len(), published[0].tenant.as_str()), (1, "acme"));
-    assert_eq!(published[0].original_id.as_deref(), Some(ID), "kept, and made an id of Weir's own with its source");
+    assert_eq!(
+        published[0].original_id.as_deref(),
+        Some(ID),
+        "kept, and made an id of Weir's own with its source"
+    );
     assert_ne!(id, ID);
 }
 
