@@ -145,6 +145,8 @@ problem_kinds! {
     HeadersTooLarge 431 "headers-too-large" "The request's headers are too large";
     /// Too many requests.
     RateLimited 429 "rate-limited" "Too many requests";
+    /// The tenant takes more than its share of what all tenants use together.
+    QuotaExceeded 429 "quota-exceeded" "The tenant's share is used up";
     /// Our fault.
     Internal 500 "internal" "Something went wrong here";
     /// The producer's queue is full.

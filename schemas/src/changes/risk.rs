@@ -6,6 +6,7 @@ use std::{borrow::Cow, fmt, net::IpAddr, sync::LazyLock};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::correlation::CorrelationPart;
@@ -222,7 +223,7 @@ pub fn bounded(text: &str, limit: usize) -> String {
 }
 
 /// What sort of thing risk is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EntityKind {
     /// A person.
@@ -238,6 +239,7 @@ pub enum EntityKind {
     /// A project.
     Project,
     /// A network address.
+    #[serde(alias = "address")]
     NetworkAddress,
 }
 
@@ -320,7 +322,8 @@ impl SignalLevel {
 }
 
 /// What somebody decided about an incident.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum TriageDecision {
     /// It needs somebody again.
     Open,

@@ -20,11 +20,25 @@ const HANDLER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A request that is refused; [`finish`] writes it out with what it knows of the request.
 #[derive(Debug)]
-pub(super) struct Refusal(pub(super) Box<Problem>);
+pub(super) struct Refusal {
+    pub(super) problem: Box<Problem>,
+    retry_after: Option<Duration>,
+}
 
 impl Refusal {
     pub(super) fn new(kind: ProblemKind, detail: &str) -> Self {
-        Self(Box::new(Problem::new(kind, detail)))
+        Problem::new(kind, detail).into()
+    }
+
+    /// Says when to come back, where it is known better than from the kind.
+    pub(super) fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self { problem: Box::new(problem), retry_after: None }
     }
 }
 
@@ -48,9 +62,13 @@ impl From<ReadError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = status.into_response();
-        response.extensions_mut().insert(Held(self.0));
+        if let Some(wait) = self.retry_after {
+            let seconds = HeaderValue::from(wait.as_secs().max(1));
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response.extensions_mut().insert(Held(self.problem));
         response
     }
 }

@@ -142,7 +142,7 @@ mod tests {
             let mut bytes = URL_SAFE_NO_PAD.decode(&cursor).expect("ours");
             let place = place.index(bytes.len());
             bytes[place] ^= 1 << bit;
-            let Refusal(problem) = open(&URL_SAFE_NO_PAD.encode(&bytes)).expect_err("one bit differs");
+            let Refusal { problem, .. } = open(&URL_SAFE_NO_PAD.encode(&bytes)).expect_err("one bit differs");
             prop_assert_eq!(problem.slug(), "invalid-cursor");
             prop_assert!(open(&cursor[..cursor.len() - 1]).is_err());
             prop_assert!(open(&(cursor + "A")).is_err());

@@ -1,26 +1,72 @@
 //! `min_position`: reading one's own write. A request waits, for a bounded time, until its records are applied.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use schemas::{Topic, problem::ProblemKind};
-use tokio::time::{Instant, sleep};
+use schemas::{TenantId, Topic, problem::ProblemKind};
+use serde::{Deserialize, Deserializer, de::Error};
+use sqlx::PgPool;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep, timeout_at},
+};
+use utoipa::IntoParams;
 
-use super::{Api, answer::Refusal, parameters::Parameters};
-use crate::read_models::{Positions, pipeline};
+use super::{Api, answer::Refusal};
+use crate::read_models::{Positions, ReadError, pipeline};
 
 /// How long a request waits at most.
 const MAX_WAIT: Duration = Duration::from_secs(2);
-/// How often it looks.
+/// How often a request looks whether it may go on, and how old the positions may be that it sees.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How many requests may wait at the same time.
-pub(super) const MAX_WAITING: usize = 64;
 /// Most partitions in one `min_position`.
 const MAX_PARTITIONS: usize = 64;
 
-/// Takes `min_position`: `<topic>/<partition>:<position>`, several separated by commas.
-pub(super) fn parse_positions(given: &mut Parameters) -> Positions {
-    let expected = "<topic>/<partition>:<position>, at most 64 of them, separated by commas";
-    given.parsed("min_position", expected, positions).unwrap_or_default()
+/// Positions by stage.
+type ByStage = Arc<BTreeMap<String, Positions>>;
+
+/// Where the stages stand. However many requests wait, the database is asked once for all of them.
+#[derive(Debug, Default)]
+pub(super) struct Standing(Mutex<Option<(Instant, ByStage)>>);
+
+impl Standing {
+    async fn now(&self, pool: &PgPool) -> Result<ByStage, ReadError> {
+        let mut last = self.0.lock().await;
+        if let Some((_, positions)) = last.as_ref().filter(|(at, _)| at.elapsed() < PAUSE) {
+            return Ok(Arc::clone(positions));
+        }
+        let positions = Arc::new(pipeline::positions(pool).await?);
+        *last = Some((Instant::now(), Arc::clone(&positions)));
+        Ok(positions)
+    }
+}
+
+/// How new an answer must be.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Freshness {
+    /// `<topic>/<partition>:<position>`, at most 64 of them separated by commas: wait up to 2 s until the answer reflects
+    /// them. For a record just published the position is its offset + 1.
+    #[serde(deserialize_with = "min_position")]
+    #[param(
+        value_type = Option<String>,
+        example = "weir.activity.v1/3:1207",
+        pattern = r"^weir\.[a-z-]+\.v1/[0-9]+:[0-9]+(,weir\.[a-z-]+\.v1/[0-9]+:[0-9]+){0,63}$"
+    )]
+    min_position: Option<Positions>,
+}
+
+impl Freshness {
+    /// The positions that the answer must reflect.
+    pub(super) fn positions(&self) -> Positions {
+        self.min_position.clone().unwrap_or_default()
+    }
+}
+
+fn min_position<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Positions>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    let expected = "must be <topic>/<partition>:<position>, at most 64 of them, separated by commas";
+    positions(&text).map(Some).ok_or_else(|| Error::custom(expected))
 }
 
 fn positions(text: &str) -> Option<Positions> {
@@ -39,24 +85,35 @@ fn positions(text: &str) -> Option<Positions> {
 /// Returns once the stage has applied everything before the positions; refuses when that takes too long.
 pub(super) async fn await_positions(
     api: &Api,
+    tenant: &TenantId,
     stage: &'static str,
     wanted: &Positions,
 ) -> Result<(), Refusal> {
     if wanted.is_empty() {
         return Ok(());
     }
-    let _turn = api.waiting.try_acquire().map_err(|_| {
-        Refusal::new(ProblemKind::Overloaded, "too many requests wait for a min_position; try again")
-    })?;
-    let give_up_at = Instant::now() + MAX_WAIT;
-    while !pipeline::has_reached(&api.pool, stage, wanted).await? {
-        if Instant::now() >= give_up_at {
-            let detail = "the stage has not come so far within 2 s; try again, or see /api/v1/pipeline";
-            return Err(Refusal::new(ProblemKind::PositionNotReached, detail));
+    let _turn = api.shares.waiting_read(tenant)?;
+    let reached = async {
+        while !has_reached(api.standing.now(&api.own_pool).await?.get(stage), wanted) {
+            sleep(PAUSE).await;
         }
-        sleep(PAUSE).await;
-    }
-    Ok(())
+        Ok::<(), ReadError>(())
+    };
+    let Ok(reached) = timeout_at(Instant::now() + MAX_WAIT, reached).await else {
+        let detail = "the stage has not come so far within 2 s; try again, or see /api/v1/pipeline";
+        return Err(Refusal::new(ProblemKind::PositionNotReached, detail));
+    };
+    Ok(reached?)
+}
+
+/// Whether everything before the wanted positions is applied.
+fn has_reached(stands: Option<&Positions>, wanted: &Positions) -> bool {
+    wanted.iter().all(|(topic, partitions)| {
+        let stands = stands.and_then(|stands| stands.get(topic));
+        partitions.iter().all(|(partition, position)| {
+            stands.and_then(|stands| stands.get(partition)).is_some_and(|stands| stands >= position)
+        })
+    })
 }
 
 #[cfg(test)]
@@ -74,5 +131,21 @@ mod tests {
             assert_eq!(positions(bad), None, "{bad}");
         }
         assert_eq!(positions(&vec!["weir.activity.v1/0:7"; 65].join(",")), None);
+    }
+
+    #[test]
+    fn every_position_must_be_reached() {
+        let at = |text: &str| positions(text).expect("valid");
+        let stands = at("weir.activity.v1/0:7,weir.activity.v1/3:9");
+        for (wanted, expected) in [
+            ("weir.activity.v1/0:7", true),
+            ("weir.activity.v1/0:6,weir.activity.v1/3:9", true),
+            ("weir.activity.v1/0:8", false),
+            ("weir.activity.v1/0:7,weir.activity.v1/1:0", false),
+            ("weir.usage.v1/0:0", false),
+        ] {
+            assert_eq!(has_reached(Some(&stands), &at(wanted)), expected, "{wanted}");
+        }
+        assert!(!has_reached(None, &at("weir.activity.v1/0:0")));
     }
 }

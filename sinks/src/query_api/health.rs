@@ -7,13 +7,13 @@ use std::{
 
 use axum::{Json, extract::State, response::Response};
 use edge::RenderMetrics;
-use schemas::problem::{Problem, ProblemKind};
+use schemas::problem::{PROBLEM_JSON, Problem, ProblemKind};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
-use super::{Api, answer::Refusal};
+use super::{Api, answer::Refusal, described::ProbeRefusals};
 
 /// How long the database may take to answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -65,7 +65,7 @@ pub(super) async fn livez() -> Json<Health> {
     get,
     path = "/readyz",
     tag = "health",
-    responses((status = 200, body = Health), (status = 503, body = Problem, description = "not-ready"))
+    responses((status = 200, body = Health), ProbeRefusals)
 )]
 pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Result<Json<Health>, Refusal> {
     if api.stopping.load(Relaxed) {
@@ -74,7 +74,7 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Result<Json<Health>, 
     if !api.admission.is_ready() {
         return Err(Refusal::new(ProblemKind::NotReady, "the API keys have not been read yet"));
     }
-    if !api.probe.answers(&api.pool).await {
+    if !api.probe.answers(&api.own_pool).await {
         return Err(Refusal::new(ProblemKind::NotReady, "the database does not answer"));
     }
     Ok(Health::ok())
@@ -85,7 +85,7 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Result<Json<Health>, 
     get,
     path = "/startupz",
     tag = "health",
-    responses((status = 200, body = Health), (status = 503, body = Problem, description = "not-ready"))
+    responses((status = 200, body = Health), ProbeRefusals)
 )]
 pub(super) async fn startupz(State(api): State<Arc<Api>>) -> Result<Json<Health>, Refusal> {
     let started = api.admission.is_ready();
@@ -101,7 +101,7 @@ pub(super) async fn startupz(State(api): State<Arc<Api>>) -> Result<Json<Health>
     tag = "health",
     responses(
         (status = 200, body = String, content_type = "text/plain; version=0.0.4"),
-        (status = 404, body = Problem)
+        (status = 404, body = Problem, content_type = PROBLEM_JSON, description = "not-found")
     )
 )]
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Refusal> {

@@ -6,14 +6,17 @@
 mod access;
 mod answer;
 mod audit;
+mod body;
 mod changes;
 mod cursor;
+mod described;
 mod freshness;
 mod health;
 mod paging;
 mod parameters;
 mod pipeline;
 mod risk;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod unusable;
@@ -30,9 +33,9 @@ use axum::{Router, middleware, routing::get};
 use edge::{Listener, RenderMetrics, admission::Admission};
 use http::header;
 use ipnet::IpNet;
-use schemas::access::Scope;
+use schemas::{TenantId, access::Scope, problem::Problem};
 use sqlx::PgPool;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::{
@@ -41,9 +44,9 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::access::Door;
+use self::{access::Door, body::Answer, shares::Shares};
 use crate::read_models::{
-    ReadError,
+    ReadError, companion_pool,
     pipeline::{DeclaredStage, LogEnds},
 };
 pub use audit::{AuditAnswer, AuditPage};
@@ -51,9 +54,14 @@ pub use changes::{ChangeAnswer, ChangesPage};
 pub use cursor::CursorKey;
 pub use edge::{admission::KeyRingWatch, rates::Rates};
 pub use health::Health;
-pub use pipeline::{ParkedPage, PipelineAnswer};
+pub use paging::{Found, Listed};
+pub use pipeline::{ParkedPage, PartitionOperation, PartitionStanding, PipelineAnswer, StageStanding};
 pub use risk::{EntitiesPage, EntityAnswer, IncidentAnswer, IncidentsPage, SignalsPage};
+pub use shares::ShareLimits;
 pub use unusable::UnusablePage;
+
+/// Connections for readiness and for stage positions.
+const OWN_CONNECTIONS: u32 = 2;
 
 /// What the API must be told.
 #[derive(Clone)]
@@ -66,6 +74,8 @@ pub struct QueryConfig {
     pub log_ends: watch::Receiver<Option<Arc<LogEnds>>>,
     /// How often anybody may ask.
     pub rates: Rates,
+    /// What the tenants share of the database and of memory.
+    pub shares: ShareLimits,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What `GET /metrics` answers beside the questions; without it there is no such route.
@@ -86,9 +96,11 @@ struct Api {
     stages: Vec<DeclaredStage>,
     log_ends: watch::Receiver<Option<Arc<LogEnds>>>,
     metrics: Option<RenderMetrics>,
+    /// Connections of the process's own, which no tenant's questions can take.
+    own_pool: PgPool,
     probe: health::Probe,
-    /// Bounds how many requests wait for a `min_position`.
-    waiting: Semaphore,
+    standing: freshness::Standing,
+    shares: Shares,
     stopping: AtomicBool,
 }
 
@@ -115,6 +127,7 @@ impl QueryApi {
     /// The pool must come from [`reader_pool`](crate::read_models::reader_pool).
     pub fn new(config: QueryConfig, pool: PgPool, keys: KeyRingWatch) -> Self {
         Self(Arc::new(Api {
+            own_pool: companion_pool(&pool, OWN_CONNECTIONS),
             pool,
             admission: Admission::new(keys, &config.rates, config.trusted_proxies),
             cursor_key: config.cursor_key,
@@ -122,7 +135,8 @@ impl QueryApi {
             log_ends: config.log_ends,
             metrics: config.metrics,
             probe: health::Probe::default(),
-            waiting: Semaphore::new(freshness::MAX_WAITING),
+            standing: freshness::Standing::default(),
+            shares: Shares::new(config.shares),
             stopping: AtomicBool::new(false),
         }))
     }
@@ -211,6 +225,7 @@ fn routes() -> [(Option<Scope>, OpenApiRouter<Arc<Api>>); 4] {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Weir query API", description = "Reads what the projections hold."),
+    components(schemas(Problem)),
     modifiers(&BearerKeys)
 )]
 struct Description;
@@ -228,16 +243,27 @@ impl Modify for BearerKeys {
     }
 }
 
-/// Runs a question to its end even if its reader goes away: a connection is never given back inside a question.
-async fn uncancelled<T: Send + 'static>(
-    question: impl Future<Output = Result<T, ReadError>> + Send + 'static,
-) -> Result<T, answer::Refusal> {
-    use tracing::Instrument;
-    match tokio::spawn(question.in_current_span()).await {
-        Ok(answer) => Ok(answer?),
-        Err(error) => {
-            tracing::error!(%error, "a question's task did not end");
-            Err(answer::internal())
+impl Api {
+    /// Asks the database a question of a tenant, within the tenant's share. The question runs to its end even if its
+    /// reader goes away: a connection is never given back inside a question.
+    async fn ask<T: Send + 'static>(
+        &self,
+        tenant: &TenantId,
+        question: impl Future<Output = Result<T, ReadError>> + Send + 'static,
+    ) -> Result<Answer<T>, answer::Refusal> {
+        use tracing::Instrument;
+        let (turn, memory) = self.shares.question(tenant).await?;
+        let asked = async move {
+            let answer = question.await;
+            drop(turn);
+            answer
+        };
+        match tokio::spawn(asked.in_current_span()).await {
+            Ok(answer) => Ok(Answer { value: answer?, memory }),
+            Err(error) => {
+                tracing::error!(%error, "a question's task did not end");
+                Err(answer::internal())
+            }
         }
     }
 }

@@ -1,53 +1,195 @@
-//! Pages: what every question for one may give besides its filter, and what is done before its rows are read.
+//! Lists and single items: what every question may give besides its filter, and how it is answered.
 
-use serde::de::DeserializeOwned;
+use http::Uri;
+use schemas::TenantId;
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use sqlx::PgPool;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Api,
-    answer::Refusal,
+    answer::{Refusal, nothing_here},
+    body::Answer,
     cursor::Binding,
-    freshness::{await_positions, parse_positions},
+    freshness::{Freshness, await_positions},
     parameters::Parameters,
 };
-use crate::read_models::Positions;
+use crate::read_models::{Page, PageAt, Positions, ReadError, parameters::text};
 
 /// Rows on a page when nobody says how many.
 pub(super) const DEFAULT_LIMIT: u16 = 50;
 /// Most rows on a page.
 pub(super) const MAX_LIMIT: u16 = 1000;
 
-/// `limit`, or the default.
-pub(super) fn limit(given: &mut Parameters) -> u16 {
-    let parse = |text: &str| text.parse().ok().filter(|n| (1..=MAX_LIMIT).contains(n));
-    given.parsed("limit", "a whole number from 1 to 1000", parse).unwrap_or(DEFAULT_LIMIT)
-}
-
-/// `cursor`, `limit` and `min_position`.
-#[derive(Debug)]
+/// Which page of a list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Paging {
+    /// `next_cursor` of the page before, as it was given; it is good for the same filter and tenant only.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024)]
     cursor: Option<String>,
-    /// Most rows on the page.
-    pub(super) limit: u16,
-    wanted: Positions,
+    /// Most items on the page. It ends early after 2 MiB.
+    #[serde(deserialize_with = "limit")]
+    #[param(minimum = 1, maximum = 1000, default = 50)]
+    limit: Option<u16>,
 }
 
-impl Paging {
-    /// Takes them out of the request's parameters.
-    pub(super) fn of(given: &mut Parameters) -> Self {
-        Self { cursor: given.text("cursor"), limit: limit(given), wanted: parse_positions(given) }
+fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    match Option::<u16>::deserialize(deserializer)? {
+        Some(limit) if !(1..=MAX_LIMIT).contains(&limit) => {
+            Err(serde::de::Error::custom(format!("must be a whole number from 1 to {MAX_LIMIT}")))
+        }
+        limit => Ok(limit),
+    }
+}
+
+/// The filter of a list without one.
+#[derive(Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(default)]
+pub(super) struct Unfiltered {}
+
+/// A list of a tenant's rows: where it is, and which stage fills it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct List {
+    /// The route, to which cursors are bound.
+    pub(super) route: &'static str,
+    /// The stage whose positions say what a page reflects; `None`: the least of all stages.
+    pub(super) stage: Option<&'static str>,
+}
+
+/// What a question for a list says.
+#[derive(Debug)]
+pub(super) struct Asked<F> {
+    /// Which rows.
+    pub(super) filter: F,
+    paging: Paging,
+    freshness: Freshness,
+}
+
+impl<F> Asked<F> {
+    /// Reads the address; `check` tells what the filter's fields say against each other.
+    pub(super) fn of(uri: &Uri, check: impl FnOnce(&F, &mut Parameters)) -> Result<Self, Refusal>
+    where
+        F: DeserializeOwned + IntoParams,
+    {
+        let mut given = Parameters::of(uri);
+        let (filter, paging, freshness) = (given.take(), given.take(), given.take());
+        check(&filter, &mut given);
+        given.finish()?;
+        Ok(Self { filter, paging, freshness })
     }
 
-    /// Where the page begins, once the stage has come as far as was asked for. Refuses a cursor of another question
-    /// before it waits.
-    pub(super) async fn begin<K: DeserializeOwned>(
-        &self,
-        api: &Api,
-        stage: &'static str,
-        binding: &Binding<'_>,
-    ) -> Result<Option<K>, Refusal> {
-        let cursor = self.cursor.as_deref();
-        let after = cursor.map(|cursor| api.cursor_key.open(binding, cursor)).transpose()?;
-        await_positions(api, stage, &self.wanted).await?;
-        Ok(after)
+    /// The same for a list that waits for no position.
+    pub(super) fn without_freshness(uri: &Uri) -> Result<Self, Refusal>
+    where
+        F: DeserializeOwned + IntoParams,
+    {
+        let mut given = Parameters::of(uri);
+        let (filter, paging) = (given.take(), given.take());
+        given.finish()?;
+        Ok(Self { filter, paging, freshness: Freshness::default() })
+    }
+
+    /// The same page of another filter.
+    pub(super) fn map<G>(self, change: impl FnOnce(F) -> G) -> Asked<G> {
+        Asked { filter: change(self.filter), paging: self.paging, freshness: self.freshness }
+    }
+
+    /// Most rows on the page.
+    pub(super) fn limit(&self) -> u16 {
+        self.paging.limit.unwrap_or(DEFAULT_LIMIT)
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Listed<T> {
+    /// In the order that the route promises.
+    pub items: Vec<T>,
+    /// Give it as `cursor`, with the same filter, for the next page; null on the last one.
+    pub next_cursor: Option<String>,
+    /// Whether the time for a search was over before the page was full: `next_cursor` goes on with it.
+    #[serde(default)]
+    pub partial: bool,
+    /// The instant down to which everything was looked at, where the page is partial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    pub reached: Option<schemas::Timestamp>,
+    /// Topic, then partition, to the next offset to apply: the page reflects every record before it, none after.
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, i64>>)]
+    pub position: Positions,
+}
+
+/// One item.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Found<T> {
+    /// The item.
+    pub item: T,
+    /// Topic, then partition, to the next offset to apply: the answer reflects every record before it, none after.
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, i64>>)]
+    pub position: Positions,
+}
+
+/// Answers one page of a list.
+pub(super) async fn listed<F, T, K, R>(
+    api: &Api,
+    tenant: &TenantId,
+    list: List,
+    asked: Asked<F>,
+    read: impl FnOnce(PgPool, TenantId, F, PageAt<K>) -> R,
+) -> Result<Answer<Listed<T>>, Refusal>
+where
+    F: Serialize,
+    T: Send + 'static,
+    K: Serialize + DeserializeOwned + Send + 'static,
+    R: Future<Output = Result<Page<T, K>, ReadError>> + Send + 'static,
+{
+    let binding = Binding::of(list.route, tenant, &asked.filter);
+    // A cursor of another question is refused before anything waits.
+    let cursor = asked.paging.cursor.as_deref();
+    let after = cursor.map(|cursor| api.cursor_key.open(&binding, cursor)).transpose()?;
+    if let Some(stage) = list.stage {
+        await_positions(api, tenant, stage, &asked.freshness.positions()).await?;
+    }
+    let at = PageAt { after, limit: asked.limit() };
+    let page = api.ask(tenant, read(api.pool.clone(), tenant.clone(), asked.filter, at)).await?;
+    Ok(page.map(|page| Listed {
+        items: page.items,
+        next_cursor: page.next.map(|end| api.cursor_key.seal(&binding, &end)),
+        partial: page.reached.is_some(),
+        reached: page.reached,
+        position: page.positions,
+    }))
+}
+
+/// Answers one item, or that there is none.
+pub(super) async fn found<T, R>(
+    api: &Api,
+    tenant: &TenantId,
+    stage: &'static str,
+    freshness: &Freshness,
+    read: impl FnOnce(PgPool, TenantId) -> R,
+) -> Result<Answer<Found<T>>, Refusal>
+where
+    T: Send + 'static,
+    R: Future<Output = Result<(Option<T>, Positions), ReadError>> + Send + 'static,
+{
+    await_positions(api, tenant, stage, &freshness.positions()).await?;
+    let answer = api.ask(tenant, read(api.pool.clone(), tenant.clone())).await?;
+    let Answer { value: (item, position), memory } = answer;
+    let item = item.ok_or_else(nothing_here)?;
+    Ok(Answer { value: Found { item, position }, memory })
+}
+
+/// Refuses a range of time that ends before it begins.
+pub(super) fn check_range(
+    from: Option<schemas::Timestamp>,
+    to: Option<schemas::Timestamp>,
+    given: &mut Parameters,
+) {
+    if from.zip(to).is_some_and(|(from, to)| from > to) {
+        given.refuse("from", "must not lie after to");
     }
 }

@@ -1,21 +1,25 @@
 //! Query strings: every parameter is known, given once, and within its bounds; else the answer names each fault.
+//!
+//! The struct that a request's parameters are read into is the one that describes them.
+
+use std::cell::Cell;
 
 use axum::extract::Query;
-use chrono::DateTime;
 use http::Uri;
-use schemas::{
-    Timestamp,
-    problem::{Fault, Problem, ProblemKind},
+use schemas::problem::{Fault, Problem, ProblemKind};
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, Visitor,
+    value::{BorrowedStrDeserializer, Error},
 };
+use utoipa::IntoParams;
 
 use super::answer::Refusal;
 
-/// Longest value of a text parameter, in bytes.
-const MAX_TEXT_BYTES: usize = 1024;
 /// Most faults that one answer names.
 const MAX_FAULTS: usize = 20;
 
-/// The parameters of one request. They are taken one by one; [`Parameters::finish`] then tells what was wrong.
+/// The parameters of one request. Structs take theirs one after the other; [`Parameters::finish`] then tells what was
+/// wrong.
 #[derive(Debug)]
 pub(super) struct Parameters {
     given: Vec<(String, String)>,
@@ -31,49 +35,40 @@ impl Parameters {
         }
     }
 
-    /// A text of 1 to 1,024 bytes.
-    pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
-        let expected = "a text of 1 to 1,024 bytes without U+0000";
-        self.parsed(name, expected, |text| {
-            let good = (1..=MAX_TEXT_BYTES).contains(&text.len()) && !text.contains('\0');
-            good.then(|| text.to_owned())
-        })
+    /// Reads the address's parameters into one struct, which knows all of them.
+    pub(super) fn only<T: DeserializeOwned + IntoParams>(uri: &Uri) -> Result<T, Refusal> {
+        let mut given = Self::of(uri);
+        let taken = given.take();
+        given.finish()?;
+        Ok(taken)
     }
 
-    /// An instant; its zone must be told.
-    pub(super) fn instant(&mut self, name: &'static str) -> Option<Timestamp> {
-        let expected = "an instant as in RFC 3339, for example 2026-01-31T10:00:00Z (a + is written %2B)";
-        self.parsed(name, expected, |text| Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc()))
-    }
-
-    /// `from` and `to`, in this order.
-    pub(super) fn range(&mut self) -> (Option<Timestamp>, Option<Timestamp>) {
-        let (from, to) = (self.instant("from"), self.instant("to"));
-        if from.zip(to).is_some_and(|(from, to)| from > to) {
-            self.refuse("from", "must not lie after to");
+    /// Reads the struct's parameters, all of which must be optional. What is faulty is noted and counts as absent.
+    pub(super) fn take<T: DeserializeOwned + IntoParams>(&mut self) -> T {
+        let names: Vec<String> =
+            T::into_params(|| None).into_iter().map(|parameter| parameter.name).collect();
+        let (mut mine, rest) = std::mem::take(&mut self.given)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(name, _)| names.contains(name));
+        self.given = rest;
+        for name in &names {
+            if mine.iter().filter(|(given, _)| given == name).count() > 1 {
+                mine.retain(|(given, _)| given != name);
+                self.refuse(name, "given more than once");
+            }
         }
-        (from, to)
-    }
-
-    /// A value that `parse` understands; `expected` completes "must be …".
-    pub(super) fn parsed<T>(
-        &mut self,
-        name: &'static str,
-        expected: &str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Option<T> {
-        let index = self.given.iter().position(|(given, _)| given == name)?;
-        let (_, text) = self.given.remove(index);
-        if self.given.iter().any(|(given, _)| given == name) {
-            self.given.retain(|(given, _)| given != name);
-            self.refuse(name, "given more than once");
-            return None;
+        loop {
+            let current = Cell::new(None);
+            match T::deserialize(Pairs { rest: mine.iter(), value: "", current: &current }) {
+                Ok(taken) => return taken,
+                Err(why) => {
+                    let name = current.get().expect("every field may be absent: only a value can be faulty");
+                    self.faults.push(fault(name, &why.to_string()));
+                    let name = name.to_owned();
+                    mine.retain(|(given, _)| *given != name);
+                }
+            }
         }
-        let value = parse(&text);
-        if value.is_none() {
-            self.refuse(name, &format!("must be {expected}"));
-        }
-        value
     }
 
     /// Notes that a parameter cannot be taken.
@@ -91,29 +86,131 @@ impl Parameters {
         let mut problem = Problem::new(ProblemKind::InvalidQuery, detail);
         problem.errors = self.faults;
         problem.errors.truncate(MAX_FAULTS);
-        Err(Refusal(Box::new(problem)))
+        Err(problem.into())
     }
 }
 
 fn fault(name: &str, why: &str) -> Fault {
     let at = schemas::problem::printable(name).chars().take(80).collect();
-    Fault { at, detail: why.to_owned() }
+    Fault { at, detail: schemas::problem::printable(why).chars().take(400).collect() }
+}
+
+/// Pairs of a query string as a struct's fields; remembers which one it is at.
+struct Pairs<'de> {
+    rest: std::slice::Iter<'de, (String, String)>,
+    value: &'de str,
+    current: &'de Cell<Option<&'de str>>,
+}
+
+impl<'de> Deserializer<'de> for Pairs<'de> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_map(self)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+impl<'de> MapAccess<'de> for Pairs<'de> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+        let Some((name, value)) = self.rest.next() else { return Ok(None) };
+        self.current.set(Some(name));
+        self.value = value;
+        seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
+        seed.deserialize(Value(self.value))
+    }
+}
+
+/// One value: a text, or a number written as one.
+struct Value<'de>(&'de str);
+
+impl<'de> Deserializer<'de> for Value<'de> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_borrowed_str(self.0)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let number = self.0.parse().map_err(|_| de::Error::custom("must be a whole number"))?;
+        visitor.visit_u16(number)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        let value = BorrowedStrDeserializer::<Error>::new(self.0);
+        let expected = |_| de::Error::custom(format!("must be one of {}", variants.join(", ")));
+        value.deserialize_enum(name, variants, visitor).map_err(expected)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct identifier ignored_any
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
-    /// Takes `actor`, `from` and `n` (0 to 9) and tells the parameters that were faulty, in order.
+    #[derive(Debug, Default, PartialEq, Deserialize, IntoParams)]
+    #[serde(default)]
+    struct Asked {
+        #[serde(deserialize_with = "crate::read_models::parameters::text")]
+        actor: Option<String>,
+        #[serde(deserialize_with = "crate::read_models::parameters::instant")]
+        #[param(value_type = Option<String>)]
+        from: Option<schemas::Timestamp>,
+        #[param(inline)]
+        color: Option<Color>,
+        n: Option<u16>,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize, utoipa::ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    enum Color {
+        DarkRed,
+        Blue,
+    }
+
+    fn uri(query: &str) -> Uri {
+        format!("/x?{query}").parse().expect("an address")
+    }
+
+    /// The parameters that were faulty, in order.
     fn check(query: &str, faulty: &[&str]) {
-        let uri: Uri = format!("/x?{query}").parse().expect("an address");
-        let mut parameters = Parameters::of(&uri);
-        parameters.text("actor");
-        parameters.instant("from");
-        parameters.parsed("n", "a digit", |text| text.parse::<u8>().ok().filter(|n| *n < 10));
-        let found: Vec<_> = parameters.finish().err().map_or(vec![], |Refusal(problem)| {
-            assert_eq!(problem.slug(), "invalid-query");
-            problem.errors.into_iter().map(|fault| fault.at).collect()
+        let mut parameters = Parameters::of(&uri(query));
+        parameters.take::<Asked>();
+        let found: Vec<_> = parameters.finish().err().map_or(vec![], |refusal| {
+            assert_eq!(refusal.problem.slug(), "invalid-query");
+            refusal.problem.errors.into_iter().map(|fault| fault.at).collect()
         });
         assert_eq!(found, faulty, "{query}");
     }
@@ -121,22 +218,32 @@ mod tests {
     #[test]
     fn each_fault_is_named() {
         check("", &[]);
-        check("actor=a%20b&from=2026-01-31T10:00:00Z&n=7", &[]);
+        check("actor=a%20b&from=2026-01-31T10:00:00Z&n=7&color=dark_red", &[]);
         check("actor=%27%20OR%201%3D1--", &[]);
         check("actor=", &["actor"]);
         check("actor=a&actor=b", &["actor"]);
         check("actor=a%00", &["actor"]);
         check(&format!("actor={}", "x".repeat(1025)), &["actor"]);
-        check("from=2026-01-31T10:00:00&n=10", &["from", "n"]);
+        check(&format!("actor={}", "%C3%A4".repeat(1024)), &[]);
+        check("from=2026-01-31T10:00:00&n=-1", &["from", "n"]);
         check("from=yesterday&sort=pg_sleep(5)", &["from", "sort"]);
+        check("color=DarkRed&n=65536&n=1&actor=", &["n", "color", "actor"]);
         check("Actor=a", &["Actor"]);
+    }
+
+    #[test]
+    fn what_is_right_is_taken() {
+        let mut parameters = Parameters::of(&uri("n=7&color=blue&actor=a%26b"));
+        let expected = Asked { actor: Some("a&b".into()), color: Some(Color::Blue), n: Some(7), from: None };
+        assert_eq!(parameters.take::<Asked>(), expected);
+        parameters.finish().expect("nothing was wrong");
     }
 
     #[test]
     fn a_stranger_cannot_make_the_answer_long() {
         let many: Vec<_> = (0..200).map(|n| format!("{}{n}=1", "x".repeat(200))).collect();
-        let uri: Uri = format!("/x?{}", many.join("&")).parse().expect("an address");
-        let Refusal(problem) = Parameters::of(&uri).finish().expect_err("all unknown");
+        let Refusal { problem, .. } =
+            Parameters::of(&uri(&many.join("&"))).finish().expect_err("all unknown");
         assert_eq!(problem.errors.len(), MAX_FAULTS);
         assert!(problem.errors.iter().all(|fault| fault.at.len() <= 80));
     }

@@ -2,61 +2,167 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, Json, extract::State};
+use axum::{Extension, extract::State};
 use http::Uri;
-use schemas::{access::Principal, problem::Problem};
+use schemas::{
+    Timestamp,
+    access::{Principal, Scope},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Api, answer::Refusal, cursor::Binding, paging::limit, parameters::Parameters, uncancelled};
+use super::{
+    Api,
+    answer::Refusal,
+    body::Answer,
+    described::ListRefusals,
+    paging::{Asked, List, Listed, Paging, Unfiltered, listed},
+    parameters::Parameters,
+};
 use crate::read_models::{
     Positions,
-    pipeline::{self, ParkedFilter, ParkedItem, Stage},
+    pipeline::{self, Counts, ParkedFilter, ParkedItem, Stage, StagePartition, StageState},
 };
+
+/// Records are parked by several stages: no one stage's position is waited for.
+const PARKED: List = List { route: "/api/v1/parked", stage: None };
 
 /// How the stages stand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PipelineAnswer {
     /// By name.
-    pub stages: Vec<Stage>,
+    pub stages: Vec<StageStanding>,
     /// Topic, then partition, to the next offset to apply: every stage that reads it has settled what lies before.
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, i64>>)]
     pub position: Positions,
+}
+
+/// How one stage stands. Counts are of all tenants, and told to operators only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StageStanding {
+    /// The stage's name.
+    pub name: String,
+    /// The worst of its partitions.
+    pub state: StageState,
+    /// Records not yet settled, over all partitions; null while the topics' ends are unknown.
+    pub lag: Option<i64>,
+    /// What became of its records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub counts: Option<Counts>,
+    /// Parked records that wait for somebody: neither published anew nor given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub waiting: Option<i64>,
+    /// By topic and number.
+    pub partitions: Vec<PartitionStanding>,
+}
+
+/// How one partition of a stage stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PartitionStanding {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The next offset to apply; null while nobody has ever owned the partition.
+    pub position: Option<i64>,
+    /// The offset that the topic's next record will get, if known.
+    pub end: Option<i64>,
+    /// `end − position`; all of the partition while it was never owned.
+    pub lag: Option<i64>,
+    /// Told to operators only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub operation: Option<PartitionOperation>,
+}
+
+/// Who works on a partition, and what became of its records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PartitionOperation {
+    /// What became of its records.
+    pub counts: Counts,
+    /// Parked records of it that wait for somebody.
+    pub waiting: i64,
+    /// The process that owns it, or owned it last.
+    pub owner: Option<String>,
+    /// How often it was claimed.
+    pub owner_epoch: Option<i64>,
+    /// When it was claimed last.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub claimed_at: Option<Timestamp>,
+    /// When its position last moved.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub updated_at: Option<Timestamp>,
+    /// Why it must not go on, if so.
+    pub halted: Option<String>,
+}
+
+impl StageStanding {
+    fn new(stage: Stage, reader: Reader) -> Self {
+        let told = reader == Reader::Operator;
+        Self {
+            name: stage.name,
+            state: stage.state,
+            lag: stage.lag,
+            counts: told.then_some(stage.counts),
+            waiting: told.then_some(stage.waiting),
+            partitions: stage.partitions.into_iter().map(|p| PartitionStanding::new(p, reader)).collect(),
+        }
+    }
+}
+
+impl PartitionStanding {
+    fn new(partition: StagePartition, reader: Reader) -> Self {
+        let StagePartition { topic, partition: number, position, end, lag, .. } = partition;
+        let operation = PartitionOperation {
+            counts: partition.counts,
+            waiting: partition.waiting,
+            owner: partition.owner,
+            owner_epoch: partition.owner_epoch,
+            claimed_at: partition.claimed_at,
+            updated_at: partition.updated_at,
+            halted: partition.halted,
+        };
+        let operation = (reader == Reader::Operator).then_some(operation);
+        Self { topic, partition: number, position, end, lag, operation }
+    }
+}
+
+/// Who reads how the stages stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Tenant,
+    /// Holds the scope `stage:admin`.
+    Operator,
 }
 
 /// A page of parked records.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ParkedPage {
-    /// Last parked first.
-    pub items: Vec<ParkedItem>,
-    /// Give it as `cursor`, with the same filter, for the next page; absent on the last one.
-    pub next_cursor: Option<String>,
-    /// Topic, then partition, to the next offset to apply: the page reflects every record before it.
-    pub position: Positions,
-}
+pub type ParkedPage = Listed<ParkedItem>;
 
-/// Every stage: positions, lag, counts, owners and halts per partition.
+/// Every stage's positions and lag; to a credential with the scope `stage:admin` also counts, owners and halts.
 #[utoipa::path(
     get,
     path = "/api/v1/pipeline",
     tag = "pipeline",
-    responses(
-        (status = 200, body = PipelineAnswer),
-        (status = 400, body = Problem, description = "invalid-query"),
-        (status = 401, body = Problem),
-        (status = 403, body = Problem),
-        (status = 503, body = Problem),
-    ),
+    responses((status = 200, body = PipelineAnswer), ListRefusals),
     security(("api_key" = ["read"]))
 )]
-pub(super) async fn stages(State(api): State<Arc<Api>>, uri: Uri) -> Result<Json<PipelineAnswer>, Refusal> {
-    Parameters::of(&uri).finish()?;
-    let stages = uncancelled(async move {
-        let ends = api.log_ends.borrow().clone();
-        pipeline::stages(&api.pool, &api.stages, ends.as_deref()).await
-    })
-    .await?;
-    let position = pipeline::settled(&stages);
-    Ok(Json(PipelineAnswer { stages, position }))
+pub(super) async fn stages(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Arc<Principal>>,
+    uri: Uri,
+) -> Result<Answer<PipelineAnswer>, Refusal> {
+    Parameters::only::<Unfiltered>(&uri)?;
+    let reader = if caller.may(Scope::StageAdmin) { Reader::Operator } else { Reader::Tenant };
+    let (pool, declared) = (api.pool.clone(), api.stages.clone());
+    let ends = api.log_ends.borrow().clone();
+    let question = async move { pipeline::stages(&pool, &declared, ends.as_deref()).await };
+    let answer = api.ask(&caller.tenant, question).await?;
+    Ok(answer.map(|stages| PipelineAnswer {
+        position: pipeline::settled(&stages),
+        stages: stages.into_iter().map(|stage| StageStanding::new(stage, reader)).collect(),
+    }))
 }
 
 /// The tenant's parked records, last parked first, without their bytes.
@@ -64,42 +170,18 @@ pub(super) async fn stages(State(api): State<Arc<Api>>, uri: Uri) -> Result<Json
     get,
     path = "/api/v1/parked",
     tag = "pipeline",
-    params(
-        ("stage" = Option<String>, Query, description = "The stage that parked them"),
-        ("reason" = Option<String>, Query, description = "Why, for example undecodable"),
-        ("status" = Option<String>, Query, description = "parked, replayed or discarded"),
-        ("cursor" = Option<String>, Query, description = "next_cursor of the page before"),
-        ("limit" = Option<u16>, Query, description = "1 to 1000, 50 by default"),
-    ),
-    responses(
-        (status = 200, body = ParkedPage),
-        (status = 400, body = Problem, description = "invalid-query, invalid-cursor"),
-        (status = 401, body = Problem),
-        (status = 403, body = Problem),
-        (status = 503, body = Problem),
-    ),
+    params(ParkedFilter, Paging),
+    responses((status = 200, body = Listed<ParkedItem>), ListRefusals),
     security(("api_key" = ["read"]))
 )]
 pub(super) async fn parked(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
     uri: Uri,
-) -> Result<Json<ParkedPage>, Refusal> {
-    let mut given = Parameters::of(&uri);
-    let status = |text: &str| ["parked", "replayed", "discarded"].contains(&text).then(|| text.to_owned());
-    let filter = ParkedFilter {
-        stage: given.text("stage"),
-        reason: given.text("reason"),
-        status: given.parsed("status", "parked, replayed or discarded", status),
-    };
-    let (cursor, limit) = (given.text("cursor"), limit(&mut given));
-    given.finish()?;
-    let binding = Binding::of("/api/v1/parked", &caller.tenant, &filter);
-    let after = cursor.map(|cursor| api.cursor_key.open(&binding, &cursor)).transpose()?;
-    let (pool, tenant) = (api.pool.clone(), caller.tenant.clone());
-    let page =
-        uncancelled(async move { pipeline::parked(&pool, &tenant, &filter, (after.as_ref(), limit)).await })
-            .await?;
-    let next_cursor = page.next.map(|end| api.cursor_key.seal(&binding, &end));
-    Ok(Json(ParkedPage { items: page.items, next_cursor, position: page.positions }))
+) -> Result<Answer<ParkedPage>, Refusal> {
+    let asked = Asked::<ParkedFilter>::without_freshness(&uri)?;
+    listed(&api, &caller.tenant, PARKED, asked, |pool, tenant, filter, at| async move {
+        pipeline::parked(&pool, &tenant, &filter, (at.after.as_ref(), at.limit)).await
+    })
+    .await
 }

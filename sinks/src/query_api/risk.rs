@@ -3,99 +3,92 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension, Json,
+    Extension,
     extract::{Path, State, rejection::PathRejection},
 };
 use http::Uri;
 use schemas::{
     Timestamp,
     access::Principal,
-    changes::risk::{Entity, EntityKind, TriageDecision},
-    problem::Problem,
+    changes::risk::{Entity, EntityKind},
 };
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
     Api,
     answer::{Refusal, nothing_here},
-    cursor::Binding,
-    freshness::{await_positions, parse_positions},
-    paging::Paging,
+    body::Answer,
+    described::{ItemRefusals, ListRefusals},
+    freshness::Freshness,
+    paging::{Asked, Found, List, Listed, Paging, check_range, found, listed},
     parameters::Parameters,
-    uncancelled,
 };
 use crate::read_models::{
     Positions,
-    risk::{
-        RiskLevel,
-        read::{
-            STAGE,
-            entities::{self, EntityFilter, EntityPageRequest, EntityRisk},
-            entity::{self, EntityDetail, EntityRequest, Step},
-            incidents::{self, IncidentDetail, IncidentFilter, IncidentItem, IncidentPageRequest},
-            signals::{self, SignalItem, SignalPageRequest},
-        },
+    parameters::instant,
+    risk::read::{
+        STAGE,
+        entities::{self, EntityFilter, EntityPageRequest, EntityRisk},
+        entity::{self, EntityDetail, EntityRequest, Step},
+        incidents::{self, IncidentDetail, IncidentFilter, IncidentItem, IncidentPageRequest},
+        signals::{self, SignalFilter, SignalItem, SignalPageRequest},
     },
 };
 
-const ENTITIES: &str = "/api/v1/risk/entities";
-const SIGNALS: &str = "/api/v1/risk/entities/{kind}/{id}/signals";
-const INCIDENTS: &str = "/api/v1/risk/incidents";
+const ENTITIES: List = List { route: "/api/v1/risk/entities", stage: Some(STAGE) };
+const SIGNALS: List = List { route: "/api/v1/risk/entities/{kind}/{id}/signals", stage: Some(STAGE) };
+const INCIDENTS: List = List { route: "/api/v1/risk/incidents", stage: Some(STAGE) };
 
 /// A page of the leaderboard.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct EntitiesPage {
     /// Most at risk first.
     pub items: Vec<EntityRisk>,
-    /// Give it as `cursor`, with the same filter, for the next page; absent on the last one.
+    /// Give it as `cursor`, with the same filter, for the next page; null on the last one.
     pub next_cursor: Option<String>,
     /// The instant that the scores are of.
     #[schema(value_type = String, format = DateTime)]
     pub as_of: Timestamp,
     /// Topic, then partition, to the next offset to apply: the page reflects every record before it, none after.
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, i64>>)]
     pub position: Positions,
 }
 
 /// One entity and why it is at risk.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct EntityAnswer {
-    /// The entity.
-    pub item: EntityDetail,
-    /// Topic, then partition, to the next offset to apply: the answer reflects every record before it, none after.
-    pub position: Positions,
-}
-
+pub type EntityAnswer = Found<EntityDetail>;
 /// A page of an entity's signals.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct SignalsPage {
-    /// Newest first.
-    pub items: Vec<SignalItem>,
-    /// Give it as `cursor`, with the same filter, for the next page; absent on the last one.
-    pub next_cursor: Option<String>,
-    /// Topic, then partition, to the next offset to apply: the page reflects every record before it, none after.
-    pub position: Positions,
-}
-
+pub type SignalsPage = Listed<SignalItem>;
 /// A page of incidents.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct IncidentsPage {
-    /// Newest first.
-    pub items: Vec<IncidentItem>,
-    /// Give it as `cursor`, with the same filter, for the next page; absent on the last one.
-    pub next_cursor: Option<String>,
-    /// Topic, then partition, to the next offset to apply: the page reflects every record before it, none after.
-    pub position: Positions,
+pub type IncidentsPage = Listed<IncidentItem>;
+/// One incident with the decisions about it.
+pub type IncidentAnswer = Found<IncidentDetail>;
+
+/// The entity that an address names.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct EntityPath {
+    /// The entity's kind.
+    #[param(inline)]
+    kind: EntityKind,
+    /// The entity's id; a slash in it is written %2F.
+    #[param(min_length = 1)]
+    id: String,
 }
 
-/// One incident with the decisions about it.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct IncidentAnswer {
-    /// The incident.
-    pub item: IncidentDetail,
-    /// Topic, then partition, to the next offset to apply: the answer reflects every record before it, none after.
-    pub position: Positions,
+/// From when and how closely an entity is looked at.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+struct EntityView {
+    /// The instant to look from (RFC 3339); now by default.
+    #[serde(deserialize_with = "instant")]
+    #[param(value_type = Option<String>, format = DateTime)]
+    as_of: Option<Timestamp>,
+    /// `day`: the last 30 days (default); `hour`: the last 7 days by hour.
+    #[param(inline)]
+    history: Option<Step>,
 }
 
 /// The tenant's entities, most at risk first.
@@ -105,47 +98,28 @@ pub struct IncidentAnswer {
     get,
     path = "/api/v1/risk/entities",
     tag = "risk",
-    params(
-        ("kind" = Option<String>, Query, description = "user, service_account, role, host, resource, project or \
-            network_address"),
-        ("level" = Option<String>, Query, description = "The lowest level: low, moderate, high or critical"),
-        ("as_of" = Option<String>, Query, description = "The instant to look from (RFC 3339); now by default"),
-        ("cursor" = Option<String>, Query, description = "next_cursor of the page before"),
-        ("limit" = Option<u16>, Query, description = "1 to 1000, 50 by default"),
-        ("min_position" = Option<String>, Query, description = "As for the audit log"),
-    ),
-    responses(
-        (status = 200, body = EntitiesPage),
-        (status = 400, body = Problem, description = "invalid-query, invalid-cursor"),
-        (status = 401, body = Problem),
-        (status = 403, body = Problem),
-        (status = 503, body = Problem),
-    ),
+    params(EntityFilter, Paging, Freshness),
+    responses((status = 200, body = EntitiesPage), ListRefusals),
     security(("api_key" = ["risk:read"]))
 )]
 pub(super) async fn entities(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
     uri: Uri,
-) -> Result<Json<EntitiesPage>, Refusal> {
-    let mut given = Parameters::of(&uri);
-    let filter = EntityFilter {
-        kind: kind(&mut given, "kind"),
-        min_level: given.parsed("level", "unknown, low, moderate, high or critical", RiskLevel::from_name),
-        as_of: given.instant("as_of"),
-    };
-    let paging = Paging::of(&mut given);
-    given.finish()?;
-    let question = (&filter, filter.min_level.map(RiskLevel::name));
-    let binding = Binding::of(ENTITIES, &caller.tenant, &question);
-    let after = paging.begin(&api, STAGE, &binding).await?;
+) -> Result<Answer<EntitiesPage>, Refusal> {
+    let asked = Asked::<EntityFilter>::of(&uri, |_, _| {})?;
     let now = chrono::Utc::now();
-    let as_of = filter.as_of.unwrap_or(now);
-    let request = EntityPageRequest { filter: filter.clone(), after, limit: paging.limit, now };
-    let (pool, tenant) = (api.pool.clone(), caller.tenant.clone());
-    let page = uncancelled(async move { entities::page(&pool, &tenant, &request).await }).await?;
-    let next_cursor = page.next.map(|end| api.cursor_key.seal(&binding, &end));
-    Ok(Json(EntitiesPage { items: page.items, next_cursor, as_of, position: page.positions }))
+    let as_of = asked.filter.as_of.unwrap_or(now);
+    let page = listed(&api, &caller.tenant, ENTITIES, asked, |pool, tenant, filter, at| async move {
+        let request = EntityPageRequest { filter, after: at.after, limit: at.limit, now };
+        entities::page(&pool, &tenant, &request).await
+    });
+    Ok(page.await?.map(|Listed { items, next_cursor, position, .. }| EntitiesPage {
+        items,
+        next_cursor,
+        as_of,
+        position,
+    }))
 }
 
 /// One entity: its score, what every rule contributes to it, its weights, its history and its newest signals.
@@ -153,47 +127,29 @@ pub(super) async fn entities(
     get,
     path = "/api/v1/risk/entities/{kind}/{id}",
     tag = "risk",
-    params(
-        ("kind" = String, Path, description = "user, service_account, role, host, resource, project or network_address"),
-        ("id" = String, Path, description = "The entity's id; a slash in it is written %2F"),
-        ("as_of" = Option<String>, Query, description = "The instant to look from (RFC 3339); now by default"),
-        ("history" = Option<String>, Query, description = "day: the last 30 days (default); hour: the last 7 days by hour"),
-        ("min_position" = Option<String>, Query, description = "As for the audit log"),
-    ),
-    responses(
-        (status = 200, body = EntityAnswer),
-        (status = 400, body = Problem, description = "invalid-query"),
-        (status = 401, body = Problem),
-        (status = 403, body = Problem),
-        (status = 404, body = Problem, description = "Nothing is known of it, or it is another tenant's: the same bytes"),
-        (status = 503, body = Problem),
-    ),
+    params(EntityPath, EntityView, Freshness),
+    responses((status = 200, body = Found<EntityDetail>), ItemRefusals),
     security(("api_key" = ["risk:read"]))
 )]
 pub(super) async fn entity(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
-    named: Result<Path<(String, String)>, PathRejection>,
+    named: Result<Path<EntityPath>, PathRejection>,
     uri: Uri,
-) -> Result<Json<EntityAnswer>, Refusal> {
+) -> Result<Answer<EntityAnswer>, Refusal> {
     let mut given = Parameters::of(&uri);
-    let as_of = given.instant("as_of");
-    let history = given.parsed("history", "day or hour", |text| match text {
-        "day" => Some(Step::Day),
-        "hour" => Some(Step::Hour),
-        _ => None,
-    });
-    let wanted = parse_positions(&mut given);
+    let (view, freshness) = (given.take::<EntityView>(), given.take());
     given.finish()?;
-    let entity = named_entity(named)?;
-    await_positions(&api, STAGE, &wanted).await?;
-    let request =
-        EntityRequest { entity, as_of, history: history.unwrap_or_default(), now: chrono::Utc::now() };
-    let pool = api.pool.clone();
-    let (item, position) =
-        uncancelled(async move { entity::detail(&pool, &caller.tenant, &request).await }).await?;
-    let item = item.ok_or_else(nothing_here)?;
-    Ok(Json(EntityAnswer { item, position }))
+    let request = EntityRequest {
+        entity: named_entity(named)?,
+        as_of: view.as_of,
+        history: view.history.unwrap_or_default(),
+        now: chrono::Utc::now(),
+    };
+    found(&api, &caller.tenant, STAGE, &freshness, |pool, tenant| async move {
+        entity::detail(&pool, &tenant, &request).await
+    })
+    .await
 }
 
 /// An entity's signals, newest first: which rule fired on which event, and why.
@@ -201,44 +157,25 @@ pub(super) async fn entity(
     get,
     path = "/api/v1/risk/entities/{kind}/{id}/signals",
     tag = "risk",
-    params(
-        ("kind" = String, Path, description = "user, service_account, role, host, resource, project or network_address"),
-        ("id" = String, Path, description = "The entity's id; a slash in it is written %2F"),
-        ("from" = Option<String>, Query, description = "Earliest instant (RFC 3339)"),
-        ("to" = Option<String>, Query, description = "First instant that is too late (RFC 3339)"),
-        ("cursor" = Option<String>, Query, description = "next_cursor of the page before"),
-        ("limit" = Option<u16>, Query, description = "1 to 1000, 50 by default"),
-        ("min_position" = Option<String>, Query, description = "As for the audit log"),
-    ),
-    responses(
-        (status = 200, body = SignalsPage),
-        (status = 400, body = Problem, description = "invalid-query, invalid-cursor"),
-        (status = 401, body = Problem),
-        (status = 403, body = Problem),
-        (status = 404, body = Problem),
-        (status = 503, body = Problem),
-    ),
+    params(EntityPath, SignalFilter, Paging, Freshness),
+    responses((status = 200, body = Listed<SignalItem>), ItemRefusals),
     security(("api_key" = ["risk:read"]))
 )]
 pub(super) async fn signals(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
-    named: Result<Path<(String, String)>, PathRejection>,
+    named: Result<Path<EntityPath>, PathRejection>,
     uri: Uri,
-) -> Result<Json<SignalsPage>, Refusal> {
-    let mut given = Parameters::of(&uri);
-    let (from, to) = given.range();
-    let paging = Paging::of(&mut given);
-    given.finish()?;
+) -> Result<Answer<SignalsPage>, Refusal> {
+    let range = |filter: &SignalFilter, given: &mut Parameters| check_range(filter.from, filter.to, given);
+    let asked = Asked::<SignalFilter>::of(&uri, range)?;
     let entity = named_entity(named)?;
-    let question = (entity.kind.name(), entity.id(), from, to);
-    let binding = Binding::of(SIGNALS, &caller.tenant, &question);
-    let after = paging.begin(&api, STAGE, &binding).await?;
-    let request = SignalPageRequest { entity: entity.clone(), from, to, after, limit: paging.limit };
-    let (pool, tenant) = (api.pool.clone(), caller.tenant.clone());
-    let page = uncancelled(async move { signals::page(&pool, &tenant, &request).await }).await?;
-    let next_cursor = page.next.map(|end| api.cursor_key.seal(&binding, &end));
-    Ok(Json(SignalsPage { items: page.items, next_cursor, position: page.positions }))
+    let asked = asked.map(|filter| (entity.kind.name(), entity.id().to_owned(), filter));
+    listed(&api, &caller.tenant, SIGNALS, asked, |pool, tenant, (_, _, filter), at| async move {
+        let request = SignalPageRequest { entity, filter, after: at.after, limit: at.limit };
+        signals::page(&pool, &tenant, &request).await
+    })
+    .await
 }
 
 /// The tenant's incidents, newest first.
@@ -246,50 +183,22 @@ pub(super) async fn signals(
     get,
     path = "/api/v1/risk/incidents",
     tag = "risk",
-    params(
-        ("status" = Option<String>, Query, description = "open, acknowledged, closed or false_positive"),
-        ("kind" = Option<String>, Query, description = "Kind of the entity"),
-        ("entity" = Option<String>, Query, description = "Id of the entity, whole"),
-        ("from" = Option<String>, Query, description = "It went on at or after this instant (RFC 3339)"),
-        ("to" = Option<String>, Query, description = "It opened before this instant (RFC 3339)"),
-        ("cursor" = Option<String>, Query, description = "next_cursor of the page before"),
-        ("limit" = Option<u16>, Query, description = "1 to 1000, 50 by default"),
-        ("min_position" = Option<String>, Query, description = "As for the audit log"),
-    ),
-    responses(
-        (status = 200, body = IncidentsPage),
-        (status = 400, body = Problem, description = "invalid-query, invalid-cursor"),
-        (status = 401, body = Problem),
-        (status = 403, body = Problem),
-        (status = 503, body = Problem),
-    ),
+    params(IncidentFilter, Paging, Freshness),
+    responses((status = 200, body = Listed<IncidentItem>), ListRefusals),
     security(("api_key" = ["risk:read"]))
 )]
 pub(super) async fn incidents(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
     uri: Uri,
-) -> Result<Json<IncidentsPage>, Refusal> {
-    let mut given = Parameters::of(&uri);
-    let statuses = "open, acknowledged, closed or false_positive";
-    let (from, to) = given.range();
-    let filter = IncidentFilter {
-        status: given.parsed("status", statuses, TriageDecision::from_name),
-        kind: kind(&mut given, "kind"),
-        entity: given.text("entity"),
-        from,
-        to,
-    };
-    let paging = Paging::of(&mut given);
-    given.finish()?;
-    let question = (&filter, filter.status.map(TriageDecision::name));
-    let binding = Binding::of(INCIDENTS, &caller.tenant, &question);
-    let after = paging.begin(&api, STAGE, &binding).await?;
-    let request = IncidentPageRequest { filter: filter.clone(), after, limit: paging.limit };
-    let (pool, tenant) = (api.pool.clone(), caller.tenant.clone());
-    let page = uncancelled(async move { incidents::page(&pool, &tenant, &request).await }).await?;
-    let next_cursor = page.next.map(|end| api.cursor_key.seal(&binding, &end));
-    Ok(Json(IncidentsPage { items: page.items, next_cursor, position: page.positions }))
+) -> Result<Answer<IncidentsPage>, Refusal> {
+    let range = |filter: &IncidentFilter, given: &mut Parameters| check_range(filter.from, filter.to, given);
+    let asked = Asked::<IncidentFilter>::of(&uri, range)?;
+    listed(&api, &caller.tenant, INCIDENTS, asked, |pool, tenant, filter, at| async move {
+        let request = IncidentPageRequest { filter, after: at.after, limit: at.limit };
+        incidents::page(&pool, &tenant, &request).await
+    })
+    .await
 }
 
 /// One of the tenant's incidents, with every decision about it.
@@ -297,45 +206,26 @@ pub(super) async fn incidents(
     get,
     path = "/api/v1/risk/incidents/{id}",
     tag = "risk",
-    params(
-        ("id" = Uuid, Path, description = "The incident's id"),
-        ("min_position" = Option<String>, Query, description = "As for the audit log"),
-    ),
-    responses(
-        (status = 200, body = IncidentAnswer),
-        (status = 400, body = Problem, description = "invalid-query"),
-        (status = 401, body = Problem),
-        (status = 403, body = Problem),
-        (status = 404, body = Problem, description = "Unknown, or another tenant's: the same bytes"),
-        (status = 503, body = Problem),
-    ),
+    params(("id" = Uuid, Path, description = "The incident's id"), Freshness),
+    responses((status = 200, body = Found<IncidentDetail>), ItemRefusals),
     security(("api_key" = ["risk:read"]))
 )]
 pub(super) async fn incident(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
-    id: Result<Path<String>, PathRejection>,
+    id: Result<Path<Uuid>, PathRejection>,
     uri: Uri,
-) -> Result<Json<IncidentAnswer>, Refusal> {
-    let mut given = Parameters::of(&uri);
-    let wanted = parse_positions(&mut given);
-    given.finish()?;
-    let id = id.ok().and_then(|Path(id)| Uuid::try_parse(&id).ok()).ok_or_else(nothing_here)?;
-    await_positions(&api, STAGE, &wanted).await?;
-    let pool = api.pool.clone();
-    let (item, position) =
-        uncancelled(async move { incidents::by_id(&pool, &caller.tenant, id).await }).await?;
-    let item = item.ok_or_else(nothing_here)?;
-    Ok(Json(IncidentAnswer { item, position }))
-}
-
-fn kind(given: &mut Parameters, name: &'static str) -> Option<EntityKind> {
-    let expected = "user, service_account, role, host, resource, project or network_address";
-    given.parsed(name, expected, EntityKind::from_name)
+) -> Result<Answer<IncidentAnswer>, Refusal> {
+    let freshness = Parameters::only(&uri)?;
+    let Path(id) = id.map_err(|_| nothing_here())?;
+    found(&api, &caller.tenant, STAGE, &freshness, |pool, tenant| async move {
+        incidents::by_id(&pool, &tenant, id).await
+    })
+    .await
 }
 
 /// The entity that the address names; what cannot be one is not there.
-fn named_entity(named: Result<Path<(String, String)>, PathRejection>) -> Result<Entity, Refusal> {
-    let named = named.ok().and_then(|Path((kind, id))| Entity::new(EntityKind::from_name(&kind)?, &id));
+fn named_entity(named: Result<Path<EntityPath>, PathRejection>) -> Result<Entity, Refusal> {
+    let named = named.ok().and_then(|Path(EntityPath { kind, id })| Entity::new(kind, &id));
     named.ok_or_else(nothing_here)
 }

@@ -74,6 +74,13 @@ fn api_with(pepper: &Pepper, keys: Option<Arc<KeyRing>>, rates: Rates) -> QueryA
         stages: vec![],
         log_ends: watch::channel(None).1,
         rates,
+        // A database that is away is waited for: as many may wait as there are routes.
+        shares: ShareLimits {
+            connections: 16,
+            connections_per_tenant: 16,
+            answer_bytes_per_tenant: 64 * 1024 * 1024,
+            ..ShareLimits::default()
+        },
         trusted_proxies: Vec::new(),
         metrics: None,
     };
@@ -82,13 +89,13 @@ fn api_with(pepper: &Pepper, keys: Option<Arc<KeyRing>>, rates: Rates) -> QueryA
     QueryApi::new(config, pool, watch::channel(keys).1)
 }
 
-struct Answer {
+struct Answered {
     status: StatusCode,
     headers: http::HeaderMap,
     body: String,
 }
 
-impl Answer {
+impl Answered {
     fn slug(&self) -> String {
         assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json", "{}", self.body);
         let problem: Value = serde_json::from_str(&self.body).expect("JSON");
@@ -97,7 +104,7 @@ impl Answer {
     }
 }
 
-async fn ask(router: &Router, request: Request<Body>) -> Answer {
+async fn ask(router: &Router, request: Request<Body>) -> Answered {
     let response = router.clone().oneshot(request).await.expect("infallible");
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.expect("a body");
@@ -112,7 +119,7 @@ async fn ask(router: &Router, request: Request<Body>) -> Answer {
     }
     assert!(parts.headers.contains_key("x-request-id") && !parts.headers.contains_key("server"));
     assert!(!parts.headers.contains_key("access-control-allow-origin"));
-    Answer { status: parts.status, headers: parts.headers, body }
+    Answered { status: parts.status, headers: parts.headers, body }
 }
 
 fn get(path: &str, token: Option<&str>) -> Request<Body> {

@@ -3,10 +3,13 @@
 pub mod audit_entry;
 pub mod change_review;
 mod computed;
+pub(crate) mod parameters;
 pub mod pipeline;
 pub mod risk;
 mod snapshot;
 mod writing;
 
-pub use snapshot::{Page, Positions, ReadError, STATEMENT_TIMEOUT, reader_pool};
+pub use snapshot::{
+    MAX_PAGE_BYTES, Page, PageAt, Positions, ReadError, STATEMENT_TIMEOUT, companion_pool, reader_pool,
+};
 pub use writing::{Fact, ReadModel, WritePath};

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use schemas::{TenantId, Timestamp, Topic};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgPool, Postgres, QueryBuilder};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::{
     batch::TopicPartition,
-    read_models::snapshot::{Page, Positions, ReadError, Snapshot, begin},
+    read_models::{
+        parameters::text,
+        snapshot::{Page, Positions, ReadError, Snapshot, begin},
+    },
 };
 
 /// Where each partition ends: the offset that its next record will get. Told by whoever talks to Kafka.
@@ -135,29 +138,17 @@ pub fn settled(stages: &[Stage]) -> Positions {
     settled
 }
 
-/// Whether the stage has settled everything before the positions.
-pub async fn has_reached(pool: &PgPool, stage: &str, wanted: &Positions) -> Result<bool, ReadError> {
-    let (mut topics, mut partitions, mut positions) = (Vec::new(), Vec::new(), Vec::new());
-    for (topic, places) in wanted {
-        for (partition, position) in places {
-            topics.push(topic.as_str());
-            partitions.push(*partition);
-            positions.push(*position);
-        }
+/// Where every stage stands, by name.
+pub async fn positions(pool: &PgPool) -> Result<BTreeMap<String, Positions>, ReadError> {
+    let rows: Vec<(String, String, i32, i64)> =
+        sqlx::query_as("SELECT stage, topic, partition, position FROM stage_position")
+            .fetch_all(pool)
+            .await?;
+    let mut stages: BTreeMap<String, Positions> = BTreeMap::new();
+    for (stage, topic, partition, position) in rows {
+        stages.entry(stage).or_default().entry(topic).or_default().insert(partition, position);
     }
-    let missing: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM unnest($2::text[], $3::int[], $4::bigint[]) AS w(topic, partition, position)
-          WHERE NOT EXISTS (SELECT FROM stage_position AS p
-                             WHERE p.stage = $1 AND p.topic = w.topic AND p.partition = w.partition
-                               AND p.position >= w.position)",
-    )
-    .bind(stage)
-    .bind(topics)
-    .bind(partitions)
-    .bind(positions)
-    .fetch_one(pool)
-    .await?;
-    Ok(missing == 0)
+    Ok(stages)
 }
 
 #[derive(Debug, FromRow)]
@@ -265,14 +256,44 @@ fn sum_up(name: String, partitions: Vec<StagePartition>) -> Stage {
 }
 
 /// Which parked records are asked for; absent parts do not constrain.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
 pub struct ParkedFilter {
     /// The stage that parked them.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024)]
     pub stage: Option<String>,
-    /// Why.
+    /// Why, for example `undecodable`.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024)]
     pub reason: Option<String>,
-    /// `parked`, `replayed` or `discarded`.
-    pub status: Option<String>,
+    /// What became of them.
+    #[param(inline)]
+    pub status: Option<ParkedStatus>,
+}
+
+/// What became of a parked record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ParkedStatus {
+    /// It waits for somebody.
+    Parked,
+    /// It was published anew.
+    Replayed,
+    /// It was given up.
+    Discarded,
+}
+
+impl ParkedStatus {
+    /// The status in rows.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Parked => "parked",
+            Self::Replayed => "replayed",
+            Self::Discarded => "discarded",
+        }
+    }
 }
 
 /// Where a page of parked records ends: they are ordered by these, last parked first.
@@ -327,7 +348,7 @@ pub async fn parked(
     filter: &ParkedFilter,
     (after, limit): (Option<&ParkedKey>, u16),
 ) -> Result<Page<ParkedItem, ParkedKey>, ReadError> {
-    let mut snapshot = Snapshot::open(pool, tenant, filter.stage.as_deref()).await?;
+    let snapshot = Snapshot::open(pool, tenant, filter.stage.as_deref()).await?;
     let mut query = QueryBuilder::<Postgres>::new(
         "SELECT stage, topic, partition, record_offset, recorded_at, event_id, value_size, reason, detail,
                 attempts, parked_at, status
@@ -335,13 +356,13 @@ pub async fn parked(
     );
     query.push_bind(tenant.as_str().to_owned());
     let equal = [
-        (" AND stage = ", &filter.stage),
-        (" AND reason = ", &filter.reason),
-        (" AND status = ", &filter.status),
+        (" AND stage = ", filter.stage.as_deref()),
+        (" AND reason = ", filter.reason.as_deref()),
+        (" AND status = ", filter.status.map(ParkedStatus::name)),
     ];
     for (condition, value) in equal {
         if let Some(value) = value {
-            query.push(condition).push_bind(value.clone());
+            query.push(condition).push_bind(value.to_owned());
         }
     }
     if let Some(ParkedKey(parked_at, stage, topic, partition, offset)) = after {
@@ -351,11 +372,7 @@ pub async fn parked(
     }
     query.push(" ORDER BY parked_at DESC, stage DESC, topic DESC, partition DESC, record_offset DESC LIMIT ");
     query.push_bind(i64::from(limit) + 1);
-    let mut items: Vec<ParkedItem> = query.build_query_as().fetch_all(snapshot.connection()).await?;
-    let more = items.len() > usize::from(limit);
-    items.truncate(usize::from(limit));
-    let next = items.last().filter(|_| more).map(ParkedItem::key);
-    Ok(Page { items, next, positions: snapshot.positions })
+    snapshot.page(&mut query, limit, |row| Ok(ParkedItem::from_row(row)?), ParkedItem::key).await
 }
 
 #[cfg(test)]

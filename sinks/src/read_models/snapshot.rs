@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use schemas::TenantId;
+use futures_util::TryStreamExt;
+use schemas::{TenantId, Timestamp};
 use sqlx::{
-    Executor, PgConnection, PgPool, Postgres, Row, Transaction,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    Executor, PgConnection, PgPool, Postgres, QueryBuilder, Row, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
 
 use super::computed::NotComputed;
@@ -16,6 +17,9 @@ pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections that a restarted server left behind are met one by one: so often is another one tried.
 const BEGIN_ATTEMPTS: usize = 3;
+
+/// Bytes of values after which a page ends early; the next goes on from there. So much memory is set aside for answers.
+pub const MAX_PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Topic, then partition, to the next offset to apply: an answer reflects every record before it, and none after.
 pub type Positions = BTreeMap<String, BTreeMap<i32, i64>>;
@@ -73,14 +77,23 @@ pub fn reader_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
         ("idle_in_transaction_session_timeout", "10000"),
         ("default_transaction_read_only", "on"),
     ]);
-    Ok(PgPoolOptions::new()
+    Ok(pool_of(options, max_connections))
+}
+
+/// Connections like the pool's, apart from it: for questions that must be answered while all of the pool's are busy.
+pub fn companion_pool(pool: &PgPool, max_connections: u32) -> PgPool {
+    pool_of(PgConnectOptions::clone(&pool.connect_options()), max_connections)
+}
+
+fn pool_of(options: PgConnectOptions, max_connections: u32) -> PgPool {
+    PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         .after_connect(|connection, _| {
             Box::pin(async move { connection.execute("SET ROLE weir_reader").await.map(drop) })
         })
-        .connect_lazy_with(options))
+        .connect_lazy_with(options)
 }
 
 /// The rows of one page.
@@ -90,8 +103,19 @@ pub struct Page<T, K> {
     pub items: Vec<T>,
     /// Where the next page begins, if there is one.
     pub next: Option<K>,
+    /// The instant down to which a search looked before its time was over, if it was.
+    pub reached: Option<Timestamp>,
     /// What the page reflects.
     pub positions: Positions,
+}
+
+/// Which page of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageAt<K> {
+    /// Only rows after this one; from the beginning without it.
+    pub after: Option<K>,
+    /// Most rows on the page.
+    pub limit: u16,
 }
 
 /// A consistent view of one tenant's rows and of the stage positions that they reflect.
@@ -138,6 +162,37 @@ impl Snapshot {
     pub(crate) fn connection(&mut self) -> &mut PgConnection {
         &mut self.tx
     }
+
+    /// A page of rows. The query must ask for one row more than the limit: it says that there is a next page. A page
+    /// ends early after [`MAX_PAGE_BYTES`].
+    pub(crate) async fn page<T, K>(
+        mut self,
+        query: &mut QueryBuilder<Postgres>,
+        limit: u16,
+        decode: impl Fn(&PgRow) -> Result<T, ReadError>,
+        key: impl Fn(&T) -> K,
+    ) -> Result<Page<T, K>, ReadError> {
+        let (mut items, mut bytes, mut more) = (Vec::with_capacity(usize::from(limit)), 0, false);
+        let mut rows = query.build().fetch(&mut *self.tx);
+        while let Some(row) = rows.try_next().await? {
+            more = items.len() == usize::from(limit) || bytes > MAX_PAGE_BYTES;
+            if more {
+                break;
+            }
+            bytes += size_of_values(&row);
+            items.push(decode(&row)?);
+        }
+        drop(rows);
+        let next = items.last().filter(|_| more).map(key);
+        Ok(Page { items, next, reached: None, positions: self.positions })
+    }
+}
+
+/// Bytes of a row's values, as they were sent.
+fn size_of_values(row: &PgRow) -> usize {
+    let size =
+        |index| row.try_get_raw(index).ok().and_then(|value| value.as_bytes().ok()).map_or(0, <[u8]>::len);
+    (0..row.len()).map(size).sum()
 }
 
 /// A read-only transaction with one snapshot for all its statements.

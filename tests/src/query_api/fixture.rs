@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sinks::{
     compress::{CURRENT, Compressor},
-    query_api::{AuditPage, CursorKey, QueryApi, QueryConfig, Rates},
+    query_api::{AuditPage, CursorKey, QueryApi, QueryConfig, Rates, ShareLimits},
     read_models::{
         pipeline::{DeclaredStage, LogEnds},
         reader_pool,
@@ -37,7 +37,7 @@ pub(crate) struct Api {
     /// What answers there.
     pub(crate) router: axum::Router,
     pub(crate) client: reqwest::Client,
-    /// By tenant: `acme` and `other`.
+    /// By tenant: `acme` and `other`; and `operator`, acme's who may see how the stages work.
     pub(crate) tokens: BTreeMap<&'static str, String>,
     pub(crate) readers: PgPool,
     pub(crate) owner: PgConnection,
@@ -46,19 +46,31 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// With other shares than by default.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut ShareLimits)) -> Self {
+        let mut shares = ShareLimits { connections: READERS as usize, ..ShareLimits::default() };
+        change(&mut shares);
         let database = support::database().await;
         let owner = PgConnection::connect(&database).await.expect("the database takes connections");
         let readers = reader_pool(&database, READERS).expect("an address");
         let pepper = Pepper::new("pepper");
         let (mut tokens, mut keys) = (BTreeMap::new(), Vec::new());
-        for (seed, tenant) in [(1, "acme"), (2, "other")] {
+        let reading = [Scope::Read, Scope::AuditRead, Scope::RiskRead];
+        for (seed, name, tenant, more) in [
+            (1, "acme", "acme", None),
+            (2, "other", "other", None),
+            (3, "operator", "acme", Some(Scope::StageAdmin)),
+        ] {
             let made = NewApiKey::generate(&pepper, &[seed; 64]);
-            tokens.insert(tenant, made.token.expose_secret().to_owned());
+            tokens.insert(name, made.token.expose_secret().to_owned());
             keys.push(ApiKey {
                 id: made.id,
                 tenant: TenantId::new(tenant).expect("valid"),
                 name: "test".into(),
-                scopes: vec![Scope::Read, Scope::AuditRead, Scope::RiskRead],
+                scopes: reading.iter().copied().chain(more).collect(),
                 secret_hmac: made.secret_hmac,
                 created_at: Timestamp::UNIX_EPOCH,
                 revoked_at: None,
@@ -70,6 +82,7 @@ impl Api {
             stages: vec![DeclaredStage { name: "audit".into(), topics: Topic::FAMILIES.to_vec() }],
             log_ends: ends,
             rates: Rates { per_key_per_minute: None, ..Rates::default() },
+            shares,
             trusted_proxies: Vec::new(),
             metrics: None,
         };

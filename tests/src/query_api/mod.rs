@@ -6,4 +6,5 @@ mod faults;
 pub(crate) mod fixture;
 mod positions;
 mod risk;
+mod shares;
 mod tenants;

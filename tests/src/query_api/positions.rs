@@ -62,11 +62,11 @@ async fn the_pipeline_tells_lag_counts_and_halts() {
 
     let place = |partition| TopicPartition { topic: Topic::Activity, partition };
     api.log_ends.send_replace(Some(Arc::new([(place(0), 10), (place(1), 5)].into())));
-    let answer: PipelineAnswer = api.get("acme", "/api/v1/pipeline").await;
+    let answer: PipelineAnswer = api.get("operator", "/api/v1/pipeline").await;
     assert_eq!(answer.position["weir.activity.v1"], [(0, 7)].into());
     let audit = &answer.stages[0];
     assert_eq!((audit.name.as_str(), audit.state, audit.lag), ("audit", StageState::Behind, Some(8)));
-    assert_eq!(audit.counts.applied, 7);
+    assert_eq!(audit.counts.map(|counts| counts.applied), Some(7));
     let partitions: Vec<_> = audit.partitions.iter().map(|p| (p.partition, p.position, p.lag)).collect();
     assert_eq!(partitions, [(0, Some(7), Some(3)), (1, None, Some(5))]);
 
@@ -75,9 +75,17 @@ async fn the_pipeline_tells_lag_counts_and_halts() {
         .execute("UPDATE stage_position SET halted = 'log_diverged' WHERE partition = 1")
         .await
         .expect("halted");
-    let halted: PipelineAnswer = api.get("acme", "/api/v1/pipeline").await;
+    let halted: PipelineAnswer = api.get("operator", "/api/v1/pipeline").await;
     assert_eq!((halted.stages[0].state, halted.stages[0].lag), (StageState::Halted, Some(3)));
-    assert_eq!(halted.stages[0].partitions[1].halted.as_deref(), Some("log_diverged"));
+    let operation = halted.stages[0].partitions[1].operation.as_ref().expect("told to an operator");
+    assert_eq!(operation.halted.as_deref(), Some("log_diverged"));
+
+    // A tenant sees how far its stages are, and nothing that counts or names what is not its own.
+    let told: serde_json::Value = api.get("acme", "/api/v1/pipeline").await;
+    let keys =
+        |value: &serde_json::Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&told["stages"][0]), ["lag", "name", "partitions", "state"]);
+    assert_eq!(keys(&told["stages"][0]["partitions"][0]), ["end", "lag", "partition", "position", "topic"]);
 }
 
 #[tokio::test]

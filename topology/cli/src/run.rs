@@ -41,9 +41,6 @@ use topology::{
     },
 };
 
-/// Connections of the query API to Postgres.
-const QUERY_CONNECTIONS: u32 = 8;
-
 /// What a process of ours should find in its environment: memory that was freed is kept for what comes next, instead
 /// of being given back to be asked for again with the next batch. The allocator reads its options nowhere else.
 pub(super) const KEEPS_MEMORY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "-1");
@@ -145,10 +142,13 @@ impl Process<'_> {
             stages,
             log_ends: ends.watch(self.stop.clone()),
             rates: Rates { per_key_per_minute, ..Rates::default() },
+            shares: settings.shares.limits(),
             trusted_proxies,
             metrics: settings.public_metrics.then(|| self.render_metrics()),
         };
-        let pool = reader_pool(&self.place.endpoints.database_url, QUERY_CONNECTIONS)?;
+        let connections =
+            u32::try_from(config.shares.connections).context("[query_api.shares] connections")?;
+        let pool = reader_pool(&self.place.endpoints.database_url, connections)?;
         let api = QueryApi::new(config, pool, keys);
         let (metrics, stop) = (self.render_metrics(), self.stop.clone());
         Ok(Box::pin(async move {

@@ -8,6 +8,7 @@ use figment::{
     providers::{Env, Format as _, Serialized, Toml},
 };
 mod edge;
+mod shares;
 
 pub(super) use edge::{Client, Networks, Tls, Trust};
 use producers::gateway::WebhookSecrets;
@@ -122,6 +123,8 @@ pub(super) struct QueryApi {
     pub(super) trusted_proxies: Networks,
     /// Requests per minute for one API key; 0 for no limit.
     pub(super) requests_per_minute: u32,
+    /// What its tenants share, and the most that one of them may take.
+    pub(super) shares: shares::QueryShares,
     /// Its URL, for `weir query`; told by the local deployment where there is one.
     pub(super) url: Option<String>,
 }
@@ -199,6 +202,7 @@ impl Default for QueryApi {
             public_metrics: false,
             trusted_proxies: Networks::default(),
             requests_per_minute: 1_000,
+            shares: shares::QueryShares::default(),
             url: None,
         }
     }

@@ -7,6 +7,7 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use schemas::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Hours after which a hazard counts half: 7 days.
 pub const HALF_LIFE_HOURS: i64 = 7 * 24;
@@ -329,7 +330,8 @@ impl Score {
 }
 
 /// What a score means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum RiskLevel {
     /// Below 20: nothing is known against it.
     Unknown,
@@ -356,11 +358,6 @@ impl RiskLevel {
             Self::High => "high",
             Self::Critical => "critical",
         }
-    }
-
-    /// The level of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|level| level.name() == name)
     }
 
     /// The lowest score of the level.

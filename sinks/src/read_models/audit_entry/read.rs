@@ -11,19 +11,19 @@ use schemas::{TenantId, Timestamp, changes::OcsfRecord, events::OutcomeStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sqlx::{Decode, PgPool, Postgres, QueryBuilder, Row, Type, postgres::PgRow};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::{
     compress,
-    read_models::snapshot::{Page, Positions, ReadError, Snapshot},
+    read_models::{
+        parameters::{instant, text},
+        snapshot::{MAX_PAGE_BYTES, Page, Positions, ReadError, Snapshot},
+    },
 };
 
 /// The stage that fills the table; its positions say what an answer reflects.
 pub const STAGE: &str = "audit";
-
-/// Most record text in one page; a page that would hold more ends early, and the next goes on from there.
-const MAX_PAGE_RECORD_BYTES: usize = 8 * 1024 * 1024;
 
 /// What is listed, in the order in which [`item`] takes it.
 const COLUMNS: &str = "event_id, occurred_at, tenant_id, kind, actor_kind, actor, actor_name, actor_ip, action, \
@@ -33,30 +33,81 @@ const COLUMNS: &str = "event_id, occurred_at, tenant_id, kind, actor_kind, actor
 const RECORD_COLUMNS: &str = ", record_dictionary, record";
 
 /// What an entry must fulfil; absent parts do not constrain. Texts are compared whole and as they are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
 pub struct AuditFilter {
-    /// Id or name of who acted.
+    /// Id or name of who acted, whole.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024)]
     pub actor: Option<String>,
-    /// The action in the source's words.
+    /// The action in the source's words, whole.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024)]
     pub action: Option<String>,
-    /// Id of the first resource.
+    /// Id of the first resource, whole.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024)]
     pub resource: Option<String>,
-    /// Project of the first resource or of the delivery.
+    /// Project of the first resource or of the delivery, whole.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024)]
     pub project: Option<String>,
     /// How it ended.
-    pub outcome: Option<OutcomeStatus>,
-    /// `CloudEvents` `source`.
+    #[param(inline)]
+    pub outcome: Option<AuditOutcome>,
+    /// The actor's address, as the source wrote it, whole.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024)]
+    pub address: Option<String>,
+    /// CloudEvents `source`, whole.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024)]
     pub source: Option<String>,
     /// The event's kind, for example `SignedIn`.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024)]
     pub kind: Option<String>,
-    /// Correlation id.
+    /// Correlation id, whole.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024)]
     pub correlation: Option<String>,
-    /// Earliest `occurred_at`.
+    /// Earliest instant (RFC 3339).
+    #[serde(deserialize_with = "instant")]
+    #[param(value_type = Option<String>, format = DateTime)]
     pub from: Option<Timestamp>,
-    /// First `occurred_at` that is too late.
+    /// First instant that is too late (RFC 3339).
+    #[serde(deserialize_with = "instant")]
+    #[param(value_type = Option<String>, format = DateTime)]
     pub to: Option<Timestamp>,
-    /// Found anywhere in actor, action, resource, project, source or outcome code; case is ignored.
+    /// Found anywhere in actor, action, resource, project, source or outcome code; case is ignored, no character is
+    /// special.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024)]
     pub text: Option<String>,
+}
+
+/// How an event ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditOutcome {
+    /// It was done.
+    Success,
+    /// It was refused or it failed.
+    Failure,
+    /// The source does not tell.
+    Unknown,
+}
+
+impl AuditOutcome {
+    /// The outcome in rows: [`OutcomeStatus::name`].
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Success => OutcomeStatus::Success.name(),
+            Self::Failure => OutcomeStatus::Failure.name(),
+            Self::Unknown => OutcomeStatus::Unknown.name(),
+        }
+    }
 }
 
 /// Where a page ends and the next begins: entries are ordered by both, newest first.
@@ -165,7 +216,7 @@ pub async fn page(
     let mut more = false;
     while let Some(row) = rows.try_next().await? {
         // One row more than the page holds was asked for: it says that there is a next page.
-        more = items.len() == usize::from(request.limit) || record_bytes > MAX_PAGE_RECORD_BYTES;
+        more = items.len() == usize::from(request.limit) || record_bytes > MAX_PAGE_BYTES;
         if more {
             break;
         }
@@ -175,7 +226,7 @@ pub async fn page(
     }
     drop(rows);
     let next = items.last().filter(|_| more).map(AuditItem::key);
-    Ok(Page { items, next, positions: snapshot.positions })
+    Ok(Page { items, next, reached: None, positions: snapshot.positions })
 }
 
 /// The tenant's entry with that id and its record.
@@ -236,6 +287,7 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &AuditFilter) {
         (" AND action = ", &filter.action),
         (" AND resource = ", &filter.resource),
         (" AND project = ", &filter.project),
+        (" AND actor_ip = ", &filter.address),
         (" AND source = ", &filter.source),
         (" AND kind = ", &filter.kind),
         (" AND correlation_id = ", &filter.correlation),
@@ -353,7 +405,8 @@ mod tests {
             action: evil(),
             resource: evil(),
             project: evil(),
-            outcome: Some(OutcomeStatus::Failure),
+            outcome: Some(AuditOutcome::Failure),
+            address: evil(),
             source: evil(),
             kind: evil(),
             correlation: evil(),
@@ -363,10 +416,10 @@ mod tests {
         };
         let sql = sql(filter, Some(PageKey { occurred_at: at, event_id: Uuid::nil() }));
         assert!(!sql.contains("DROP") && !sql.contains("failure"), "{sql}");
-        for number in 1..=17 {
+        for number in 1..=18 {
             assert!(sql.contains(&format!("${number}")), "parameter {number} is bound: {sql}");
         }
-        assert!(!sql.contains("$18"), "{sql}");
+        assert!(!sql.contains("$19"), "{sql}");
     }
 
     #[test]

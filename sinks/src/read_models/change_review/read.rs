@@ -10,11 +10,14 @@ use schemas::{
 };
 use serde::{Deserialize, Serialize};
 use sqlx::{PgPool, Postgres, QueryBuilder, Row, postgres::PgRow, types::Json};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::facts::facts_of;
-use crate::read_models::snapshot::{Page, Positions, ReadError, Snapshot};
+use crate::read_models::{
+    parameters::text,
+    snapshot::{Page, Positions, ReadError, Snapshot},
+};
 
 /// The stage that fills the table; its positions say what an answer reflects.
 pub const STAGE: &str = "change_review";
@@ -23,21 +26,32 @@ const COLUMNS: &str = "change_id, approval, decision, provisioning, route, score
     requested_by, proposed_at, decided_at, approvals, approvals_needed, impossible_total, first_at, last_at, facts";
 
 /// What a change must fulfil; absent parts do not constrain.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
 pub struct ChangeFilter {
     /// How far its approval is.
+    #[param(inline)]
     pub state: Option<ApprovalState>,
     /// What was decided.
+    #[param(inline)]
     pub decision: Option<Decision>,
     /// How far the change itself is.
+    #[param(inline)]
     pub provisioning: Option<ProvisioningState>,
     /// The route of the proposal that stands.
+    #[param(inline)]
     pub route: Option<Route>,
     /// How much of its plan could be read.
+    #[param(inline)]
     pub plan: Option<PlanReading>,
     /// The project, whole.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024)]
     pub project: Option<String>,
-    /// Who asked first, whole.
+    /// Id of who asked first, whole.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024)]
     pub requester: Option<String>,
 }
 
@@ -170,15 +184,9 @@ pub async fn page(
     tenant: &TenantId,
     request: &ChangesRequest,
 ) -> Result<Page<ChangeItem, ChangeKey>, ReadError> {
-    let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
-    let rows = page_query(tenant, request).build().fetch_all(snapshot.connection()).await?;
-    let mut items = rows.iter().map(item).collect::<Result<Vec<_>, _>>()?;
-    // One row more than the page holds was asked for: it says that there is a next page.
-    let more = items.len() > usize::from(request.limit);
-    items.truncate(usize::from(request.limit));
-    let end = |item: &ChangeItem| ChangeKey { last_at: item.last_at, change_id: item.change_id.clone() };
-    let next = items.last().filter(|_| more).map(end);
-    Ok(Page { items, next, positions: snapshot.positions })
+    let snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let key = |item: &ChangeItem| ChangeKey { last_at: item.last_at, change_id: item.change_id.clone() };
+    snapshot.page(&mut page_query(tenant, request), request.limit, item, key).await
 }
 
 /// The tenant's change with that id.

@@ -175,6 +175,14 @@ fn describe() {
     describe_counter!("weir_outbox_sent_total", "Records relayed from the outbox.");
     describe_counter!("weir_connections_refused_total", "Connections closed because there were too many.");
     describe_counter!("weir_rate_limited_total", "Requests answered 429, by what was too often.");
+    describe_counter!(
+        "weir_over_share_total",
+        "Requests refused because their tenant was over its share, by share; 20 tenants are named, the rest is other."
+    );
+    describe_counter!(
+        "weir_answers_abandoned_total",
+        "Answers cut off because their readers took them too slowly."
+    );
     describe_counter!("weir_tls_handshakes_failed_total", "TLS handshakes that failed or took too long.");
     describe_counter!(
         "weir_tls_certificate_reloads_total",

@@ -10,7 +10,7 @@ use projections::risk::{EntityFacts, RiskLevel, Score, TopRule, View, factor, ho
 use schemas::{TenantId, Timestamp, changes::risk::EntityKind};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection, PgPool, Postgres, QueryBuilder, types::Json};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     STAGE,
@@ -18,18 +18,25 @@ use super::{
 };
 use crate::read_models::{
     computed::computed,
+    parameters::instant,
     snapshot::{Page, ReadError, Snapshot},
 };
 
 /// What an entity must fulfil; absent parts do not constrain.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
 pub struct EntityFilter {
-    /// Its kind.
+    /// The entity's kind.
+    #[param(inline)]
     pub kind: Option<EntityKind>,
-    /// The lowest level, by name.
-    #[serde(skip)]
+    /// The lowest level.
+    #[serde(rename = "level")]
+    #[param(inline)]
     pub min_level: Option<RiskLevel>,
-    /// At which instant; now if absent.
+    /// The instant to look from (RFC 3339); now by default.
+    #[serde(deserialize_with = "instant")]
+    #[param(value_type = Option<String>, format = DateTime)]
     pub as_of: Option<Timestamp>,
 }
 
@@ -142,7 +149,7 @@ pub async fn page(
     let next = (ranked.len() > limit).then(|| ranked[limit - 1].page_key());
     ranked.truncate(limit);
     let items = ranked.into_iter().map(|ranked| ranked.scored(hour_of(at)).entity).collect();
-    Ok(Page { items, next, positions: snapshot.positions })
+    Ok(Page { items, next, reached: None, positions: snapshot.positions })
 }
 
 struct Question<'a> {

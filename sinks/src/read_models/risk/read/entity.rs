@@ -36,7 +36,8 @@ pub struct EntityRequest {
 }
 
 /// The distance between two points of the history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Step {
     /// The last 30 days.
     #[default]

@@ -7,28 +7,40 @@ use schemas::{
 };
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgPool, Postgres, QueryBuilder};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
     super::incident_rows::{COLUMNS, IncidentRow},
     STAGE,
 };
-use crate::read_models::snapshot::{Page, Positions, ReadError, Snapshot};
+use crate::read_models::{
+    parameters::{instant, text},
+    snapshot::{Page, Positions, ReadError, Snapshot},
+};
 
 /// What an incident must fulfil; absent parts do not constrain.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
 pub struct IncidentFilter {
-    /// Its status, by name.
-    #[serde(skip)]
+    /// Its status.
+    #[param(inline)]
     pub status: Option<TriageDecision>,
     /// The kind of its entity.
+    #[param(inline)]
     pub kind: Option<EntityKind>,
-    /// The id of its entity.
+    /// The id of its entity, whole.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024)]
     pub entity: Option<String>,
-    /// It was still going on at or after this instant.
+    /// It was still going on at or after this instant (RFC 3339).
+    #[serde(deserialize_with = "instant")]
+    #[param(value_type = Option<String>, format = DateTime)]
     pub from: Option<Timestamp>,
-    /// It opened before this instant.
+    /// It opened before this instant (RFC 3339).
+    #[serde(deserialize_with = "instant")]
+    #[param(value_type = Option<String>, format = DateTime)]
     pub to: Option<Timestamp>,
 }
 
@@ -172,7 +184,7 @@ pub async fn page(
     tenant: &TenantId,
     request: &IncidentPageRequest,
 ) -> Result<Page<IncidentItem, IncidentPageKey>, ReadError> {
-    let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let filter = &request.filter;
     let mut query = select(tenant);
     if let Some(status) = filter.status {
@@ -196,14 +208,8 @@ pub async fn page(
         query.push(" OR i.id > ").push_bind(after.id).push(")");
     }
     query.push(" ORDER BY i.last_at DESC, i.id LIMIT ").push_bind(i64::from(request.limit) + 1);
-    let rows: Vec<NamedRow> = query.build_query_as().fetch_all(snapshot.connection()).await?;
-    let mut items: Vec<IncidentItem> = rows.into_iter().map(IncidentItem::from).collect();
-    let limit = usize::from(request.limit);
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next =
-        items.last().filter(|_| more).map(|last| IncidentPageKey { last_at: last.last_at, id: last.id });
-    Ok(Page { items, next, positions: snapshot.positions })
+    let key = |last: &IncidentItem| IncidentPageKey { last_at: last.last_at, id: last.id };
+    snapshot.page(&mut query, request.limit, |row| Ok(NamedRow::from_row(row)?.into()), key).await
 }
 
 /// The tenant's incident with that id.

@@ -3,11 +3,14 @@
 use schemas::{TenantId, Timestamp, changes::risk::Entity};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection, PgPool, Postgres, QueryBuilder};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::STAGE;
-use crate::read_models::snapshot::{Page, ReadError, Snapshot};
+use crate::read_models::{
+    parameters::instant,
+    snapshot::{Page, ReadError, Snapshot},
+};
 
 /// A rule that fired on an event, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema, FromRow)]
@@ -61,15 +64,28 @@ pub struct SignalPageKey {
     pub rule_id: String,
 }
 
+/// What a signal must fulfil; absent parts do not constrain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub struct SignalFilter {
+    /// Earliest instant (RFC 3339).
+    #[serde(deserialize_with = "instant")]
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub from: Option<Timestamp>,
+    /// First instant that is too late (RFC 3339).
+    #[serde(deserialize_with = "instant")]
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub to: Option<Timestamp>,
+}
+
 /// One page of an entity's signals.
 #[derive(Debug, Clone)]
 pub struct SignalPageRequest {
     /// Whose.
     pub entity: Entity,
-    /// Earliest `occurred_at`.
-    pub from: Option<Timestamp>,
-    /// First `occurred_at` that is too late.
-    pub to: Option<Timestamp>,
+    /// Of them, which.
+    pub filter: SignalFilter,
     /// Only signals after this one, that is older.
     pub after: Option<SignalPageKey>,
     /// Most signals on the page.
@@ -85,12 +101,12 @@ pub async fn page(
     tenant: &TenantId,
     request: &SignalPageRequest,
 ) -> Result<Page<SignalItem, SignalPageKey>, ReadError> {
-    let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let mut query = select(tenant, &request.entity);
-    if let Some(from) = request.from {
+    if let Some(from) = request.filter.from {
         query.push(" AND occurred_at >= ").push_bind(from);
     }
-    if let Some(to) = request.to {
+    if let Some(to) = request.filter.to {
         query.push(" AND occurred_at < ").push_bind(to);
     }
     if let Some(after) = &request.after {
@@ -99,16 +115,12 @@ pub async fn page(
     }
     query.push(" ORDER BY occurred_at DESC, event_id DESC, rule_id COLLATE \"C\" DESC LIMIT ");
     query.push_bind(i64::from(request.limit) + 1);
-    let mut items: Vec<SignalItem> = query.build_query_as().fetch_all(snapshot.connection()).await?;
-    let limit = usize::from(request.limit);
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| more).map(|last| SignalPageKey {
+    let key = |last: &SignalItem| SignalPageKey {
         occurred_at: last.occurred_at,
         event_id: last.event_id,
         rule_id: last.rule_id.clone(),
-    });
-    Ok(Page { items, next, positions: snapshot.positions })
+    };
+    snapshot.page(&mut query, request.limit, |row| Ok(SignalItem::from_row(row)?), key).await
 }
 
 /// The entity's newest signals, up to an instant where one is given.

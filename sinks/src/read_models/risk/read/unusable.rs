@@ -40,7 +40,7 @@ pub async fn page(
     tenant: &TenantId,
     (after, limit): (Option<UnusablePageKey>, u16),
 ) -> Result<Page<UnusableItem, UnusablePageKey>, ReadError> {
-    let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let mut query = QueryBuilder::new(
         "SELECT event_id, occurred_at, source, format, reason FROM risk_unusable WHERE tenant_id = ",
     );
@@ -50,12 +50,7 @@ pub async fn page(
         query.push(", ").push_bind(after.event_id).push(")");
     }
     query.push(" ORDER BY occurred_at DESC, event_id DESC LIMIT ").push_bind(i64::from(limit) + 1);
-    let mut items: Vec<UnusableItem> = query.build_query_as().fetch_all(snapshot.connection()).await?;
-    let more = items.len() > usize::from(limit);
-    items.truncate(usize::from(limit));
-    let next = items
-        .last()
-        .filter(|_| more)
-        .map(|last| UnusablePageKey { occurred_at: last.occurred_at, event_id: last.event_id });
-    Ok(Page { items, next, positions: snapshot.positions })
+    let key =
+        |last: &UnusableItem| UnusablePageKey { occurred_at: last.occurred_at, event_id: last.event_id };
+    snapshot.page(&mut query, limit, |row| Ok(UnusableItem::from_row(row)?), key).await
 }

@@ -1,0 +1,419 @@
+//! Shares of what all tenants use together: reader connections, database time, waiting reads, memory of answers.
+//!
+//! A tenant that is over its share is refused by itself (429 `quota-exceeded`, with `Retry-After`); only what all
+//! tenants together have used up is answered 503.
+
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroU32,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use schemas::{TenantId, problem::ProblemKind};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError},
+    time::timeout,
+};
+
+use super::answer::Refusal;
+
+/// Memory is counted in pieces of this size.
+const PIECE_BYTES: usize = 1024;
+/// Memory set aside for an answer until its size is known: a page ends after half of it.
+const RESERVED_BYTES: usize = 2 * crate::read_models::MAX_PAGE_BYTES;
+/// Tenants remembered before idle ones are forgotten.
+const MAX_IDLE_TENANTS: usize = 1024;
+/// Tenants that metrics name; further ones are counted together, as `other`.
+const MAX_NAMED_TENANTS: usize = 20;
+
+/// What the tenants share, and the most that one of them may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShareLimits {
+    /// Questions that the database answers at once; the pool holds so many connections.
+    pub connections: usize,
+    /// Of those, the most for one tenant.
+    pub connections_per_tenant: usize,
+    /// Questions of one tenant that wait for a connection; the next one is refused.
+    pub queued_per_tenant: usize,
+    /// How long a question waits for one of its tenant's connections, and then for one of all.
+    pub wait: Duration,
+    /// Seconds of database time that one tenant gets a minute; a minute's worth may be used at once.
+    pub database_seconds_per_minute: NonZeroU32,
+    /// Requests that wait for a `min_position`.
+    pub waiting_reads: usize,
+    /// Of those, the most for one tenant.
+    pub waiting_reads_per_tenant: usize,
+    /// Bytes of answers that are being made, or that their readers have not taken yet.
+    pub answer_bytes: usize,
+    /// Of those, the most for one tenant.
+    pub answer_bytes_per_tenant: usize,
+}
+
+impl Default for ShareLimits {
+    fn default() -> Self {
+        Self {
+            connections: 8,
+            connections_per_tenant: 3,
+            queued_per_tenant: 32,
+            wait: Duration::from_secs(2),
+            database_seconds_per_minute: NonZeroU32::new(60).unwrap_or(NonZeroU32::MIN),
+            waiting_reads: 64,
+            waiting_reads_per_tenant: 16,
+            answer_bytes: 64 * 1024 * 1024,
+            answer_bytes_per_tenant: 16 * 1024 * 1024,
+        }
+    }
+}
+
+/// Database time that a tenant has used: a token bucket that is charged afterwards, and so may be overdrawn.
+#[derive(Debug)]
+struct Budget {
+    per_minute: Duration,
+    used: Duration,
+    at: Instant,
+}
+
+impl Budget {
+    fn new(seconds_per_minute: NonZeroU32, now: Instant) -> Self {
+        Self {
+            per_minute: Duration::from_secs(seconds_per_minute.get().into()),
+            used: Duration::ZERO,
+            at: now,
+        }
+    }
+
+    fn charge(&mut self, time: Duration, now: Instant) {
+        self.refill(now);
+        self.used += time;
+    }
+
+    /// `Err` if the budget is used up: how long until there is something left.
+    fn check(&mut self, now: Instant) -> Result<(), Duration> {
+        self.refill(now);
+        match self.used.checked_sub(self.per_minute) {
+            None => Ok(()),
+            Some(over) => Err(over.mul_f64(60.0 / self.per_minute.as_secs_f64()) + Duration::from_secs(1)),
+        }
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.at);
+        self.used = self.used.saturating_sub(passed.mul_f64(self.per_minute.as_secs_f64() / 60.0));
+        self.at = now;
+    }
+}
+
+/// One tenant's part.
+#[derive(Debug)]
+struct Share {
+    connections: Arc<Semaphore>,
+    queued: AtomicUsize,
+    waiting_reads: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
+    budget: Mutex<Budget>,
+}
+
+impl Share {
+    fn new(limits: &ShareLimits) -> Self {
+        Self {
+            connections: Arc::new(Semaphore::new(limits.connections_per_tenant)),
+            queued: AtomicUsize::new(0),
+            waiting_reads: Arc::new(Semaphore::new(limits.waiting_reads_per_tenant)),
+            memory: Arc::new(Semaphore::new(limits.answer_bytes_per_tenant / PIECE_BYTES)),
+            budget: Mutex::new(Budget::new(limits.database_seconds_per_minute, Instant::now())),
+        }
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_untouched(&self) -> bool {
+        let mut budget = self.budget();
+        budget.refill(Instant::now());
+        budget.used.is_zero()
+    }
+}
+
+/// All tenants' shares.
+#[derive(Debug)]
+pub(super) struct Shares {
+    limits: ShareLimits,
+    connections: Arc<Semaphore>,
+    waiting_reads: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
+    tenants: Mutex<HashMap<TenantId, Arc<Share>>>,
+    named: Mutex<HashSet<TenantId>>,
+}
+
+/// The right to ask the database one question. The time until it is dropped is charged to its tenant.
+#[derive(Debug)]
+pub(super) struct Turn {
+    share: Arc<Share>,
+    began: Instant,
+    _of_tenant: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        self.share.budget().charge(now.saturating_duration_since(self.began), now);
+    }
+}
+
+/// The right to wait for a `min_position`.
+#[derive(Debug)]
+pub(super) struct WaitingRead {
+    _of_tenant: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
+}
+
+/// Memory of one answer, given back when dropped.
+#[derive(Debug)]
+pub(super) struct Memory {
+    of_tenant: OwnedSemaphorePermit,
+    of_all: OwnedSemaphorePermit,
+}
+
+impl Memory {
+    /// Keeps as much as the answer is long, and gives the rest back. An answer that is longer than was reserved keeps
+    /// what it has: a page's end is looked for row by row, so that it is longer by a row at most.
+    pub(super) fn shrink_to(&mut self, bytes: usize) {
+        for permit in [&mut self.of_tenant, &mut self.of_all] {
+            let surplus = permit.num_permits().saturating_sub(bytes.div_ceil(PIECE_BYTES));
+            drop(permit.split(surplus));
+        }
+    }
+}
+
+/// Counts a question that waits, until it is dropped.
+struct Queued<'a>(&'a AtomicUsize);
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Shares {
+    pub(super) fn new(limits: ShareLimits) -> Self {
+        Self {
+            connections: Arc::new(Semaphore::new(limits.connections)),
+            waiting_reads: Arc::new(Semaphore::new(limits.waiting_reads)),
+            memory: Arc::new(Semaphore::new(limits.answer_bytes / PIECE_BYTES)),
+            tenants: Mutex::default(),
+            named: Mutex::default(),
+            limits,
+        }
+    }
+
+    /// A turn at the database and memory for the answer. Waits a bounded time for a connection.
+    pub(super) async fn question(&self, tenant: &TenantId) -> Result<(Turn, Memory), Refusal> {
+        let share = self.share_of(tenant);
+        if let Err(wait) = share.budget().check(Instant::now()) {
+            let detail = format!(
+                "the tenant's questions have taken the database more than {} s within a minute; narrow them, for \
+                 example with from and to",
+                self.limits.database_seconds_per_minute
+            );
+            return Err(self.over_share(tenant, "database_time", &detail, wait));
+        }
+        let turn = self.turn(tenant, Arc::clone(&share)).await?;
+        let memory = self.memory(tenant, &share)?;
+        Ok((turn, memory))
+    }
+
+    /// Lets a request wait for a `min_position`.
+    pub(super) fn waiting_read(&self, tenant: &TenantId) -> Result<WaitingRead, Refusal> {
+        let share = self.share_of(tenant);
+        let of_tenant = Arc::clone(&share.waiting_reads).try_acquire_owned().map_err(|_| {
+            let detail = "too many requests of the tenant wait for a min_position";
+            self.over_share(tenant, "waiting_reads", detail, Duration::from_secs(1))
+        })?;
+        let of_all = Arc::clone(&self.waiting_reads).try_acquire_owned().map_err(|_| {
+            Refusal::new(ProblemKind::Overloaded, "too many requests wait for a min_position; try again")
+        })?;
+        Ok(WaitingRead { _of_tenant: of_tenant, _of_all: of_all })
+    }
+
+    async fn turn(&self, tenant: &TenantId, share: Arc<Share>) -> Result<Turn, Refusal> {
+        let waits = share.queued.fetch_add(1, Relaxed);
+        let queued = Queued(&share.queued);
+        let free = Arc::clone(&share.connections).try_acquire_owned();
+        let of_tenant = match free {
+            Ok(permit) => Some(permit),
+            Err(TryAcquireError::NoPermits) if waits < self.limits.queued_per_tenant => {
+                timeout(self.limits.wait, Arc::clone(&share.connections).acquire_owned())
+                    .await
+                    .ok()
+                    .and_then(Result::ok)
+            }
+            Err(_) => None,
+        };
+        let Some(of_tenant) = of_tenant else {
+            let detail = format!(
+                "{} questions of the tenant are being answered and others wait; ask fewer at once",
+                self.limits.connections_per_tenant
+            );
+            return Err(self.over_share(tenant, "connections", &detail, Duration::from_secs(1)));
+        };
+        drop(queued);
+        let all = Arc::clone(&self.connections).acquire_owned();
+        let of_all = timeout(self.limits.wait, all).await.ok().and_then(Result::ok).ok_or_else(|| {
+            Refusal::new(ProblemKind::DatabaseUnavailable, "all its connections are busy; try again")
+        })?;
+        Ok(Turn { share, began: Instant::now(), _of_tenant: of_tenant, _of_all: of_all })
+    }
+
+    fn memory(&self, tenant: &TenantId, share: &Share) -> Result<Memory, Refusal> {
+        let pieces = u32::try_from(RESERVED_BYTES / PIECE_BYTES).unwrap_or(u32::MAX);
+        let of_tenant = Arc::clone(&share.memory).try_acquire_many_owned(pieces).map_err(|_| {
+            let detail =
+                "the tenant's answers that have not been taken yet are too large together; read them first";
+            self.over_share(tenant, "answer_bytes", detail, Duration::from_secs(1))
+        })?;
+        let of_all = Arc::clone(&self.memory).try_acquire_many_owned(pieces).map_err(|_| {
+            Refusal::new(ProblemKind::Overloaded, "too many answers are waiting to be taken; try again")
+        })?;
+        Ok(Memory { of_tenant, of_all })
+    }
+
+    fn share_of(&self, tenant: &TenantId) -> Arc<Share> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = tenants.get(tenant) {
+            return Arc::clone(share);
+        }
+        if tenants.len() >= MAX_IDLE_TENANTS {
+            tenants.retain(|_, share| Arc::strong_count(share) > 1 || !share.is_untouched());
+        }
+        let share = Arc::new(Share::new(&self.limits));
+        tenants.insert(tenant.clone(), Arc::clone(&share));
+        share
+    }
+
+    /// The refusal, counted.
+    fn over_share(&self, tenant: &TenantId, share: &'static str, detail: &str, wait: Duration) -> Refusal {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_named =
+            named.contains(tenant) || (named.len() < MAX_NAMED_TENANTS && named.insert(tenant.clone()));
+        let label = if is_named { tenant.as_str().to_owned() } else { "other".to_owned() };
+        metrics::counter!("weir_over_share_total", "share" => share, "tenant" => label).increment(1);
+        Refusal::new(ProblemKind::QuotaExceeded, detail).retry_after(wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant(name: &str) -> TenantId {
+        TenantId::new(name).expect("valid")
+    }
+
+    fn slug<T: std::fmt::Debug>(refused: Result<T, Refusal>) -> String {
+        refused.expect_err("refused").problem.slug().to_owned()
+    }
+
+    #[test]
+    fn a_budget_is_charged_afterwards_and_fills_at_its_pace() {
+        let began = Instant::now();
+        let after = |seconds: u64| began + Duration::from_secs(seconds);
+        let mut budget = Budget::new(NonZeroU32::new(30).expect("not zero"), began);
+        budget.charge(Duration::from_secs(29), began);
+        assert_eq!(budget.check(began), Ok(()), "a minute's worth at once");
+        budget.charge(Duration::from_secs(5), began);
+        // 4 s over, filled at half a second a second: 8 s, and one more.
+        assert_eq!(budget.check(began), Err(Duration::from_secs(9)));
+        assert_eq!(budget.check(after(9)), Ok(()));
+        assert_eq!(budget.check(after(9_999)), Ok(()));
+        budget.charge(Duration::from_secs(29), after(9_999));
+        assert_eq!(budget.check(after(9_999)), Ok(()), "what was not used is not saved up");
+    }
+
+    #[tokio::test]
+    async fn a_tenant_takes_its_share_of_the_connections_and_no_more() {
+        let limits =
+            ShareLimits { queued_per_tenant: 1, wait: Duration::from_hours(1), ..ShareLimits::default() };
+        let shares = Arc::new(Shares::new(limits));
+        let (greedy, modest) = (tenant("greedy"), tenant("modest"));
+        let mut turns = Vec::new();
+        for _ in 0..3 {
+            turns.push(shares.question(&greedy).await.expect("within the share"));
+        }
+        shares.question(&modest).await.expect("another tenant has its own");
+        let waiting = tokio::spawn({
+            let (shares, greedy) = (Arc::clone(&shares), greedy.clone());
+            async move { shares.question(&greedy).await.map(drop).is_ok() }
+        });
+        while shares.share_of(&greedy).queued.load(Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(slug(shares.question(&greedy).await), "quota-exceeded", "nobody else may queue");
+        turns.pop();
+        assert!(waiting.await.expect("no panic"), "the one that waited has its turn");
+    }
+
+    #[tokio::test]
+    async fn many_tenants_share_what_there_is() {
+        let shares =
+            Shares::new(ShareLimits { connections: 2, wait: Duration::ZERO, ..ShareLimits::default() });
+        let mut turns = Vec::new();
+        for name in ["a", "b"] {
+            turns.push(shares.question(&tenant(name)).await.expect("room"));
+        }
+        assert_eq!(slug(shares.question(&tenant("c")).await), "database-unavailable");
+        turns.pop();
+        shares.question(&tenant("c")).await.expect("room again");
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_not_taken_count_against_their_tenant() {
+        let shares = Shares::new(ShareLimits {
+            answer_bytes_per_tenant: 2 * RESERVED_BYTES,
+            ..ShareLimits::default()
+        });
+        let (slow, other) = (tenant("slow"), tenant("other"));
+        let (_, mut first) = shares.question(&slow).await.expect("room");
+        let (_, _second) = shares.question(&slow).await.expect("room");
+        assert_eq!(slug(shares.question(&slow).await), "quota-exceeded");
+        shares.question(&other).await.expect("another tenant has its own");
+        first.shrink_to(RESERVED_BYTES + 1);
+        assert_eq!(slug(shares.question(&slow).await), "quota-exceeded", "it keeps what it is long");
+        first.shrink_to(10);
+        assert_eq!(slug(shares.question(&slow).await), "quota-exceeded", "one piece is still taken");
+        drop(first);
+        shares.question(&slow).await.expect("given back");
+    }
+
+    #[test]
+    fn waiting_reads_are_shared_too() {
+        let shares = Shares::new(ShareLimits {
+            waiting_reads: 3,
+            waiting_reads_per_tenant: 2,
+            ..ShareLimits::default()
+        });
+        let _first = shares.waiting_read(&tenant("a")).expect("room");
+        let _second = shares.waiting_read(&tenant("a")).expect("room");
+        assert_eq!(slug(shares.waiting_read(&tenant("a"))), "quota-exceeded");
+        let _third = shares.waiting_read(&tenant("b")).expect("room");
+        assert_eq!(slug(shares.waiting_read(&tenant("b"))), "overloaded");
+    }
+
+    #[test]
+    fn metrics_name_a_bounded_number_of_tenants() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let _installed = metrics::set_default_local_recorder(&recorder);
+        let shares = Shares::new(ShareLimits { waiting_reads_per_tenant: 0, ..ShareLimits::default() });
+        for n in 0..2 * MAX_NAMED_TENANTS {
+            shares.waiting_read(&tenant(&format!("t{n}"))).expect_err("no share at all");
+        }
+        let text = recorder.handle().render();
+        assert_eq!(text.matches("weir_over_share_total{").count(), MAX_NAMED_TENANTS + 1, "{text}");
+        assert!(text.contains("tenant=\"other\"} 20"), "{text}");
+    }
+}
