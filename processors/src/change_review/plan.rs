@@ -18,6 +18,8 @@ pub(super) struct Plan<'a> {
     pub(super) changes: Vec<Change<'a>>,
     /// What somebody changed by hand since the last run.
     pub(super) drift: Vec<Change<'a>>,
+    /// Imports and moves, of resources that change and of those that do not.
+    pub(super) kept: Kept<'a>,
     /// Input variables that the configuration does not mark sensitive, with their values.
     pub(super) variables: Vec<(&'a str, &'a Value)>,
     /// Changes that could not be read.
@@ -28,9 +30,20 @@ pub(super) struct Plan<'a> {
     pub(super) incomplete: bool,
 }
 
-/// The object is no plan.
+/// The object is no plan, or the entry no change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoPlan;
+
+/// Resources that the plan takes into the state, or gives another address, with nothing else to do about them.
+#[derive(Debug, Default)]
+pub(super) struct Kept<'a> {
+    /// `change.importing` is there.
+    pub(super) imports: u32,
+    /// `previous_address` is there.
+    pub(super) moves: u32,
+    /// The imported ones, as they are.
+    pub(super) imported: Vec<Change<'a>>,
+}
 
 impl<'a> Plan<'a> {
     /// Reads a plan; one without a list of changes is none.
@@ -38,10 +51,11 @@ impl<'a> Plan<'a> {
         let plan = value.as_object().ok_or(NoPlan)?;
         let (changes, unreadable) = match plan.get("resource_changes") {
             Some(Value::Array(changes)) => read_changes(changes),
-            // Versions 1.x leave the list out where nothing would change.
-            None | Some(Value::Null) if plan.contains_key("format_version") => (Vec::new(), 0),
+            // Versions 1.x leave the list out where nothing would change. A state has no planned values.
+            None | Some(Value::Null) if plan.contains_key("planned_values") => (Vec::new(), 0),
             _ => return Err(NoPlan),
         };
+        let kept = plan.get("resource_changes").and_then(Value::as_array).map(|all| Kept::of(all));
         let (drift, unreadable_drift) = match plan.get("resource_drift") {
             Some(Value::Array(drift)) => read_changes(drift),
             None | Some(Value::Null) => (Vec::new(), 0),
@@ -53,16 +67,38 @@ impl<'a> Plan<'a> {
             terraform_version: plan.get("terraform_version").and_then(Value::as_str),
             changes,
             drift,
+            kept: kept.unwrap_or_default(),
             variables: plain_variables(plan),
             unreadable: unreadable.saturating_add(unreadable_drift),
             errored: flag("errored") == Some(true),
-            incomplete: flag("complete") == Some(false),
+            incomplete: flag("complete") == Some(false) || defers(plan),
         })
     }
 
     /// Whether its format is one that is read: 0.1 to 1.x.
     pub(super) fn format_is_known(&self) -> bool {
         self.format_version.is_some_and(|version| matches!(version.split('.').next(), Some("0" | "1")))
+    }
+}
+
+/// Whether the plan puts changes off to a later one.
+fn defers(plan: &Map<String, Value>) -> bool {
+    plan.get("deferred_changes").and_then(Value::as_array).is_some_and(|deferred| !deferred.is_empty())
+}
+
+impl<'a> Kept<'a> {
+    fn of(entries: &'a [Value]) -> Self {
+        let mut kept = Self::default();
+        for entry in entries {
+            let imports = entry.pointer("/change/importing").is_some_and(Value::is_object);
+            let moves = entry.get("previous_address").is_some_and(Value::is_string);
+            kept.imports = kept.imports.saturating_add(u32::from(imports));
+            kept.moves = kept.moves.saturating_add(u32::from(moves));
+            if imports {
+                kept.imported.extend(Change::as_it_is(entry));
+            }
+        }
+        kept
     }
 }
 
@@ -100,7 +136,6 @@ impl<'a> Change<'a> {
     fn of(entry: &'a Value) -> Result<Option<Self>, NoPlan> {
         let member = |name: &str| entry.get(name).unwrap_or(&NOTHING);
         let change = entry.get("change").filter(|change| change.is_object()).ok_or(NoPlan)?;
-        let part = |name: &str| change.get(name).unwrap_or(&NOTHING);
         let actions = change.get("actions").and_then(Value::as_array).ok_or(NoPlan)?;
         let words: Option<Vec<&str>> = actions.iter().map(Value::as_str).collect();
         let action = match words.ok_or(NoPlan)?.as_slice() {
@@ -115,7 +150,18 @@ impl<'a> Change<'a> {
         if member("mode").as_str() == Some("data") {
             return Ok(None);
         }
-        Ok(Some(Self {
+        Self::with(entry, change, action).map(Some)
+    }
+
+    /// The entry of a resource that is imported; `None` if it cannot be read. Its action is not looked at.
+    fn as_it_is(entry: &'a Value) -> Option<Self> {
+        Self::with(entry, entry.get("change")?, Action::Update).ok()
+    }
+
+    fn with(entry: &'a Value, change: &'a Value, action: Action) -> Result<Self, NoPlan> {
+        let member = |name: &str| entry.get(name).unwrap_or(&NOTHING);
+        let part = |name: &str| change.get(name).unwrap_or(&NOTHING);
+        Ok(Self {
             address: printable(member("address").as_str().ok_or(NoPlan)?),
             module: member("module_address").as_str().unwrap_or_default(),
             kind: member("type").as_str().ok_or(NoPlan)?,
@@ -124,7 +170,7 @@ impl<'a> Change<'a> {
             after: part("after"),
             after_unknown: part("after_unknown"),
             after_sensitive: part("after_sensitive"),
-        }))
+        })
     }
 
     /// Whether nothing but tags and labels would change.

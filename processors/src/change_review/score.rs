@@ -57,7 +57,8 @@ pub(super) fn assess(given: Given<'_>, for_production: bool) -> Proposal {
     let hazards = Hazards::of(&plan, in_production);
 
     let mut summary = summary(&plan);
-    summary.production = !production.is_empty() || for_production;
+    let imports_production = plan.kept.imported.iter().any(in_production);
+    summary.production = !production.is_empty() || for_production || imports_production;
     let mut factors = about_the_plan(&plan);
     factors.extend(blast_radius(&plan, summary.modules));
     factors.extend(production_factor(&hazards, &production));
@@ -84,7 +85,7 @@ fn without_plan(absent: bool, for_production: bool) -> Proposal {
         (
             PlanReading::Unreadable,
             "unreadable",
-            "the plan is cut short or no plan: nobody knows what it would do",
+            "the document is cut short or no plan (a state, a schema): nobody knows what it would do",
         )
     };
     let mut factors = vec![plain_factor(FactorKind::Plan, rule, UNRELIABLE, reason.to_owned())];
@@ -101,6 +102,8 @@ fn without_plan(absent: bool, for_production: bool) -> Proposal {
         replaces: 0,
         deletes: 0,
         forgets: 0,
+        imports: 0,
+        moves: 0,
         drifted: 0,
         modules: 0,
         unreadable: 0,
@@ -122,6 +125,8 @@ fn summary(plan: &Plan<'_>) -> PlanSummary {
         replaces: count(Action::Replace),
         deletes: count(Action::Delete),
         forgets: count(Action::Forget),
+        imports: plan.kept.imports,
+        moves: plan.kept.moves,
         drifted: number(plan.drift.len()),
         modules: number(modules.len()),
         unreadable: plan.unreadable,

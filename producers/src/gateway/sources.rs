@@ -31,7 +31,7 @@ use super::{
     settle::{self, Count, Published, Rejected, Settled},
 };
 use crate::sources::{
-    Mapped, Oddities, SourceFormat,
+    Mapped, NotARecord, Oddities, SourceFormat,
     elements::{Element, ElementDefect, Elements, FileDefect},
 };
 
@@ -212,7 +212,7 @@ fn read(format: SourceFormat, tenant: &TenantId, body: &[u8], now: Timestamp) ->
     Ok(records)
 }
 
-type Read = Result<Result<Mapped, crate::sources::NotAnObject>, ElementDefect>;
+type Read = Result<Result<Mapped, NotARecord>, ElementDefect>;
 
 impl Records {
     fn take(&mut self, read: Read, now: Timestamp) {
@@ -220,7 +220,10 @@ impl Records {
         let rejected = |kind, detail: &str| Err(Rejected::new(index, kind, detail));
         self.events.push(match read {
             Err(defect) => rejected(kind_of(&defect), &format!("the record is {defect}")),
-            Ok(Err(_)) => rejected(ProblemKind::InvalidJson, "the record is not valid JSON"),
+            Ok(Err(NotARecord::NotAnObject(_))) => {
+                rejected(ProblemKind::InvalidJson, "the record is not valid JSON")
+            }
+            Ok(Err(NotARecord::OtherDocument(why))) => rejected(ProblemKind::InvalidEvent, &why),
             Ok(Ok(Mapped { envelope, oddities })) => match codec::check(&envelope, now) {
                 Ok(()) => {
                     self.counts.count(oddities);

@@ -14,7 +14,7 @@ use schemas::{
 
 use super::{
     fields::Fields,
-    mapped::{Draft, Mapped, NotAnObject, uuid_of},
+    mapped::{Draft, Mapped, NotARecord, uuid_of},
 };
 
 /// Members that tell an audit event from other objects.
@@ -27,8 +27,8 @@ const MAX_GROUPS: usize = 50;
 const RIGHTS: [&str; 4] = ["roles", "rolebindings", "clusterroles", "clusterrolebindings"];
 
 /// Maps one event.
-pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotAnObject> {
-    let record = Fields::parse(text).map_err(NotAnObject)?;
+pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
+    let record = Fields::parse(text).map_err(NotARecord::NotAnObject)?;
     let log = log_of(&record);
     let inner = log.as_deref().and_then(|log| Fields::parse(log).ok());
     let event = inner.as_ref().unwrap_or(&record);

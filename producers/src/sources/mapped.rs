@@ -31,10 +31,16 @@ pub struct Oddities {
     pub fields_empty: bool,
 }
 
-/// The text is no JSON object.
+/// The text cannot be a record of the source.
 #[derive(Debug, Error)]
-#[error("not a JSON object")]
-pub struct NotAnObject(#[source] pub(super) serde_json::Error);
+pub enum NotARecord {
+    /// It is no JSON object.
+    #[error("not a JSON object")]
+    NotAnObject(#[source] serde_json::Error),
+    /// It is a document of another kind; says which, and what to send instead.
+    #[error("{0}")]
+    OtherDocument(String),
+}
 
 /// What one source's mapping reads from a record; [`Draft::finish`] makes the envelope of it.
 pub(super) struct Draft {

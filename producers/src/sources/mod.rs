@@ -11,7 +11,7 @@ pub mod terraform;
 #[cfg(test)]
 mod tests;
 
-pub use mapped::{ASSUMED_TIME, Mapped, NotAnObject, Oddities};
+pub use mapped::{ASSUMED_TIME, Mapped, NotARecord, Oddities};
 use schemas::{TenantId, envelope::native_format};
 
 /// A format of native records that is read from files.
@@ -89,7 +89,7 @@ impl SourceFormat {
     }
 
     /// Maps one record. No object is refused for what it holds, and the same record always gives the same envelope.
-    pub fn map(self, tenant: &TenantId, text: &str) -> Result<Mapped, NotAnObject> {
+    pub fn map(self, tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
         match self {
             Self::CloudTrail => cloudtrail::map(tenant, text),
             Self::KubernetesAudit => kubernetes_audit::map(tenant, text),

@@ -8,7 +8,7 @@ use schemas::{
 
 use super::{
     fields::Fields,
-    mapped::{Draft, Mapped, NotAnObject, uuid_of},
+    mapped::{Draft, Mapped, NotARecord, uuid_of},
 };
 
 /// Members that tell a system log event from other objects.
@@ -20,8 +20,8 @@ const RIGHTS: [&str; 6] =
     ["privilege", "group.user_membership", "application.user_membership", "iam.", "role", "policy.rule"];
 
 /// Maps one event.
-pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotAnObject> {
-    let record = Fields::parse(text).map_err(NotAnObject)?;
+pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
+    let record = Fields::parse(text).map_err(NotARecord::NotAnObject)?;
     let activity = activity_of(&record);
     let root = || record.object("authenticationContext")?.text("rootSessionId");
     let session = || record.object("authenticationContext")?.text("externalSessionId");

@@ -10,19 +10,28 @@ use schemas::{
 
 use super::{
     fields::Fields,
-    mapped::{Draft, Mapped, NotAnObject},
+    mapped::{Draft, Mapped, NotARecord},
 };
+use redaction::redact;
 
-/// Members that tell a plan from other objects.
-pub(super) const NAMES: &[&str] = &["resource_changes", "planned_values", "terraform_version"];
+mod redaction;
+
+/// Members that tell a plan, or what is taken for one by mistake, from other objects.
+pub(super) const NAMES: &[&str] =
+    &["resource_changes", "planned_values", "terraform_version", "format_version"];
+
 /// Most changes that are counted; the plan's size bounds them as well.
 const MAX_CHANGES: usize = 100_000;
 
-/// Maps one plan.
+/// Maps one plan. Refuses documents that are no plan: a state, the schemas of providers.
 ///
-/// A plan names no workspace: its resource is the plan itself, by a digest of its content.
-pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotAnObject> {
-    let plan = Fields::parse(text).map_err(NotAnObject)?;
+/// A plan names no workspace: its resource is the plan itself, by a digest of its content. Values that the plan marks
+/// sensitive do not travel along ([`redact`]).
+pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
+    let plan = Fields::parse(text).map_err(NotARecord::NotAnObject)?;
+    if let Some(why) = other_document(&plan) {
+        return Err(NotARecord::OtherDocument(why));
+    }
     let id = schemas::EventId::derived(tenant, native_format::TERRAFORM_PLAN, &canonical_json(text));
     let changes = plan.objects("resource_changes", MAX_CHANGES);
     let event = Infrastructure {
@@ -49,7 +58,28 @@ pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotAnObject> {
         fields_empty: plan.left_empty(),
         event: Event::Infrastructure(event),
     };
-    Ok(draft.finish(tenant, text))
+    Ok(draft.finish(tenant, &redact(text)))
+}
+
+/// The reason why an object is no plan, and what to send instead.
+fn other_document(plan: &Fields<'_>) -> Option<String> {
+    const INSTEAD: &str =
+        "run `terraform show -json PLANFILE` with the file that `terraform plan -out PLANFILE` wrote";
+    let is_list = plan.raw("resource_changes").is_some_and(|changes| changes.get().starts_with('['));
+    let why = if plan.has("resource_changes") && !is_list {
+        "its `resource_changes` is no list"
+    } else if is_list || plan.has("planned_values") {
+        return None;
+    } else if plan.has("values") || plan.has("resources") || plan.has("lineage") {
+        "this is a state, not a plan (it has no `planned_values` and no `resource_changes`)"
+    } else if plan.has("provider_schemas") {
+        "these are schemas of providers, not a plan"
+    } else if plan.has("@level") && plan.has("@message") {
+        "this is a line of the log that `terraform plan -json` writes, not a plan"
+    } else {
+        "this is no plan: it has neither `planned_values` nor `resource_changes`"
+    };
+    Some(format!("{why}; {INSTEAD}"))
 }
 
 /// Whether a change is one: `no-op` and `read` leave everything as it is.

@@ -215,6 +215,12 @@ pub struct PlanSummary {
     pub deletes: u32,
     /// Resources to be left to themselves.
     pub forgets: u32,
+    /// Resources to be taken into the state as they are.
+    #[serde(default)]
+    pub imports: u32,
+    /// Resources that get another address.
+    #[serde(default)]
+    pub moves: u32,
     /// Resources that somebody changed by hand.
     pub drifted: u32,
     /// Modules with changes, the root among them.

@@ -35,6 +35,39 @@ static CHANGED: Rule =
 
 /// No list of a real policy is longer; bounds what a hostile plan costs.
 const MAX_LOOKED_AT: usize = 1_000;
+const MAX_POLICY_CHARS: usize = 65_536;
+
+/// Azure's built-in roles by their ids, which are the same in every tenant.
+/// Source: <https://learn.microsoft.com/azure/role-based-access-control/built-in-roles>.
+const AZURE_OWNERS: [&str; 3] = [
+    "8e3af657-a8ff-443c-a75c-2fe8c4bcb635",
+    "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9",
+    "f58310d9-a9f6-439a-9e8d-f62e7b41a168",
+];
+const AZURE_CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
+/// Entra's role of that name, by its template's id.
+const GLOBAL_ADMINISTRATOR: &str = "62e90394-69f5-4237-9190-012177145e10";
+
+/// Actions of AWS by which an identity can give itself any permission.
+const ESCALATING: [&str; 17] = [
+    "iam:addusertogroup",
+    "iam:attachgrouppolicy",
+    "iam:attachrolepolicy",
+    "iam:attachuserpolicy",
+    "iam:createaccesskey",
+    "iam:createloginprofile",
+    "iam:createpolicyversion",
+    "iam:deleterolepermissionsboundary",
+    "iam:deleteuserpermissionsboundary",
+    "iam:passrole",
+    "iam:putgrouppolicy",
+    "iam:putrolepolicy",
+    "iam:putuserpolicy",
+    "iam:setdefaultpolicyversion",
+    "iam:updateassumerolepolicy",
+    "iam:updateloginprofile",
+    "sts:assumerole",
+];
 
 /// Looks at one attribute of a configuration.
 pub(super) fn find(kind: &str, attribute: &Attribute<'_>, findings: &mut Findings) {
@@ -56,7 +89,13 @@ pub(super) fn find(kind: &str, attribute: &Attribute<'_>, findings: &mut Finding
             Some("PowerUserAccess") => found(&WIDE),
             _ => {}
         },
-        "principal" if kind == "aws_lambda_permission" && text == "*" => found(&ANYBODY),
+        "principal" if kind.ends_with("lambda_permission") && text == "*" => found(&ANYBODY),
+        // A function's address that asks nobody who they are.
+        "authorization_type" | "auth_type" | "function_url_auth_type"
+            if kind.contains("lambda") && text == "NONE" =>
+        {
+            found(&ANYBODY);
+        }
         "role" if kind.contains("_iam_") => match text {
             "roles/owner" | "roles/editor" | "roles/resourcemanager.organizationAdmin" => found(&EVERYTHING),
             role if role.to_ascii_lowercase().ends_with("admin") => found(&WIDE),
@@ -70,6 +109,29 @@ pub(super) fn find(kind: &str, attribute: &Attribute<'_>, findings: &mut Finding
             "Contributor" => found(&WIDE),
             _ => {}
         },
+        "role_definition_id" => match azure_role(text) {
+            Some(AzureRole::Owner) => found(&EVERYTHING),
+            Some(AzureRole::Contributor) => found(&WIDE),
+            None => {}
+        },
+        "role_id" | "template_id" if kind.starts_with("azuread_") && text == GLOBAL_ADMINISTRATOR => {
+            found(&EVERYTHING);
+        }
+        // OCI writes policies as sentences.
+        "statements" if kind.starts_with("oci_") => {
+            let statement = text.to_ascii_lowercase();
+            if statement.contains("any-user") && !statement.contains(" where ") {
+                found(&ANYBODY);
+            } else if statement.contains("manage all-resources") {
+                found(&EVERYTHING);
+            }
+        }
+        // Vault writes them in HCL.
+        "policy" if kind == "vault_policy" && allows_every_path(text) => found(&EVERYTHING),
+        "role_name" if matches!(text, "atlasAdmin" | "ACCOUNTADMIN" | "SECURITYADMIN" | "ORGADMIN") => {
+            found(&EVERYTHING);
+        }
+        "permission" if kind.starts_with("github_") && text == "admin" => found(&WIDE),
         "actions" if kind == "azurerm_role_definition" && text == "*" => found(&EVERYTHING),
         "name" if path == "role_ref.name" && text == "cluster-admin" => found(&EVERYTHING),
         "name" if path == "subject.name" && is_anybody_in_kubernetes(text) => found(&ANYBODY),
@@ -88,11 +150,39 @@ pub(super) fn find_any_change(change: &Change<'_>, findings: &mut Findings) {
     }
 }
 
+enum AzureRole {
+    Owner,
+    Contributor,
+}
+
+fn azure_role(definition: &str) -> Option<AzureRole> {
+    let id = definition.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    if AZURE_OWNERS.contains(&id.as_str()) {
+        Some(AzureRole::Owner)
+    } else {
+        (id == AZURE_CONTRIBUTOR).then_some(AzureRole::Contributor)
+    }
+}
+
+/// Whether a policy of Vault lets its holder do more than read on every path.
+fn allows_every_path(policy: &str) -> bool {
+    let plain: String = policy.chars().filter(|c| !c.is_whitespace()).take(MAX_POLICY_CHARS).collect();
+    ["path\"*\"{", "path\"/*\"{", "path\"+/*\"{"].iter().any(|path| {
+        plain.split(path).skip(1).any(|rest| {
+            let body = rest.split('}').next().unwrap_or_default();
+            ["\"sudo\"", "\"create\"", "\"update\"", "\"delete\""].iter().any(|verb| body.contains(verb))
+        })
+    })
+}
+
+/// The rule about whom a statement speaks of. `NotPrincipal` beside `Allow` is everybody but those named, callers
+/// without an identity among them.
 fn principal_of(statement: &Map<String, Value>) -> Option<&'static Rule> {
-    let wild = match statement.get("Principal")? {
-        Value::Object(kinds) => kinds.values().any(|who| is_or_holds(who, "*")),
-        who => is_or_holds(who, "*"),
-    };
+    let wild = statement.contains_key("NotPrincipal")
+        || match statement.get("Principal")? {
+            Value::Object(kinds) => kinds.values().any(|who| is_or_holds(who, "*")),
+            who => is_or_holds(who, "*"),
+        };
     let conditioned = statement.get("Condition").and_then(Value::as_object).is_some_and(|c| !c.is_empty());
     wild.then_some(if conditioned { &CONDITIONED } else { &ANYBODY })
 }
@@ -103,18 +193,58 @@ fn actions_of(kind: &str, statement: &Map<String, Value>) -> Option<&'static Rul
     }
     let actions: Vec<&str> = match statement.get("Action")? {
         Value::String(action) => vec![action],
-        Value::Array(actions) => actions.iter().filter_map(Value::as_str).collect(),
+        Value::Array(actions) => actions.iter().take(MAX_LOOKED_AT).filter_map(Value::as_str).collect(),
         _ => return None,
     };
     let everywhere = statement.get("Resource").is_none_or(|resource| is_or_holds(resource, "*"));
-    let rule_of = |action: &str| match action.to_ascii_lowercase().as_str() {
-        "*" | "*:*" | "iam:*" if everywhere => Some(&EVERYTHING),
-        // A key's own policy speaks of nothing but the key.
-        "kms:*" if kind.starts_with("aws_kms_") => None,
-        action if action == "*" || action.ends_with(":*") => Some(&WIDE),
-        _ => None,
+    let trust = statement.contains_key("Principal") || statement.contains_key("NotPrincipal");
+    let rule_of = |action: &str| {
+        let action = action.to_ascii_lowercase();
+        let (service, verbs) = action.split_once(':').unwrap_or((&action, "*"));
+        let all_verbs = verbs.chars().all(|c| c == '*') && !verbs.is_empty();
+        match service {
+            _ if everywhere && all_verbs && (is_wild(service) || service == "iam") => Some(&EVERYTHING),
+            // A key's own policy speaks of nothing but the key.
+            "kms" if all_verbs && kind.starts_with("aws_kms_") => None,
+            _ if all_verbs => Some(&WIDE),
+            // In a trust policy `sts:AssumeRole` says who may take the role, not what else they may do.
+            _ if everywhere && !trust && ESCALATING.iter().any(|known| fits(&action, known)) => Some(&WIDE),
+            _ => None,
+        }
     };
     actions.into_iter().filter_map(rule_of).max_by_key(|rule| rule.points)
+}
+
+fn is_wild(text: &str) -> bool {
+    text.chars().all(|c| c == '*')
+}
+
+/// Whether a pattern of IAM (`*` any characters, `?` one) fits a text; linear but for the last `*`'s retries.
+fn fits(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut p, mut t) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                retry = Some((p, t));
+                p += 1;
+            }
+            Some(c) if *c == b'?' || *c == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => match retry {
+                Some((star, from)) => {
+                    p = star + 1;
+                    t = from + 1;
+                    retry = Some((star, t));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == b'*')
 }
 
 fn is_or_holds(value: &Value, text: &str) -> bool {

@@ -12,6 +12,8 @@ const fn rule(kind: FactorKind, name: &'static str, points: u32, reason: &'stati
     Rule { kind, name, points, reason }
 }
 
+static FORGOTTEN: Rule =
+    rule(Deletion, "forgotten", 6, "would be left to itself: nobody looks after it any more");
 static DELETED: [Rule; 7] = [
     rule(
         Deletion,
@@ -24,15 +26,16 @@ static DELETED: [Rule; 7] = [
     rule(Deletion, "identity", 20, "an identity or a permission would be deleted"),
     rule(Deletion, "compute", 12, "what computes would be deleted"),
     rule(Deletion, "other", 6, "would be deleted"),
-    rule(Deletion, "forgotten", 6, "would be left to itself: nobody looks after it any more"),
+    rule(Deletion, "unknown_type", 25, "of a type that Weir does not know would be deleted"),
 ];
-static REPLACED: [Rule; 6] = [
+static REPLACED: [Rule; 7] = [
     rule(Replacement, "data_store", 50, "a data store would be deleted and made anew, without its data"),
     rule(Replacement, "stateful", 35, "what keeps state would be deleted and made anew"),
     rule(Replacement, "network", 25, "a part of the network would be deleted and made anew"),
     rule(Replacement, "identity", 15, "an identity or a permission would be deleted and made anew"),
     rule(Replacement, "compute", 8, "what computes would be deleted and made anew"),
     rule(Replacement, "other", 4, "would be deleted and made anew"),
+    rule(Replacement, "unknown_type", 20, "of a type that Weir does not know would be deleted and made anew"),
 ];
 static UPDATED: [Rule; 3] = [
     rule(Update, "data_store", 10, "a data store would be changed in place"),
@@ -44,7 +47,7 @@ static UPDATED: [Rule; 3] = [
 pub(super) fn find(change: &Change<'_>, place: Place<'_>, hazards: &mut Hazards) {
     let rules: &'static [Rule] = match change.action {
         Action::Delete => &DELETED,
-        Action::Forget => return hazards.add(&DELETED[6], place, None),
+        Action::Forget => return hazards.add(&FORGOTTEN, place, None),
         Action::Replace => &REPLACED,
         Action::Update if !change.is_of_tags_only() => &UPDATED,
         Action::Update | Action::Create => return,
@@ -56,6 +59,7 @@ pub(super) fn find(change: &Change<'_>, place: Place<'_>, hazards: &mut Hazards)
         Holding::Identity => 3,
         Holding::Compute => 4,
         Holding::Other => 5,
+        Holding::Unknown => 6,
     };
     if let Some(rule) = rules.get(held) {
         hazards.add(rule, place, None);

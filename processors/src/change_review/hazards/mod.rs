@@ -3,10 +3,12 @@
 //! A rule about the configuration counts where the change *introduces* what it looks for: what was so before is not
 //! this change's doing.
 
+mod addresses;
 mod encryption;
 mod identity;
 mod loss;
 mod network;
+mod ports;
 mod safeguards;
 mod secrets;
 
@@ -161,7 +163,7 @@ fn findings(kind: &str, configuration: &Value) -> Findings {
     let mut findings = Findings::new();
     super::attributes::visit(configuration, &super::plan::NOTHING, &mut |attribute| {
         identity::find(kind, attribute, &mut findings);
-        network::find(kind, attribute, &mut findings);
+        network::find(kind, configuration, attribute, &mut findings);
         encryption::find(kind, attribute, &mut findings);
     });
     findings

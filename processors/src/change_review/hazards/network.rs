@@ -1,10 +1,13 @@
 //! What would be reachable from the internet.
 
 use schemas::changes::change_review::FactorKind::NetworkExposure;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{Findings, Rule, note};
-use crate::change_review::attributes::Attribute;
+use super::{Findings, Rule, addresses, note, ports};
+use crate::change_review::{
+    attributes::Attribute,
+    holding::{Holding, holding},
+};
 
 const fn rule(name: &'static str, points: u32, reason: &'static str) -> Rule {
     Rule { kind: NetworkExposure, name, points, reason }
@@ -20,24 +23,41 @@ static UNBLOCKED: Rule =
 static ENDPOINT: Rule = rule("public_endpoint", 15, "the service's endpoint would be public");
 static ADDRESS: Rule = rule("public_address", 10, "would have a public address");
 
-/// Attributes that name who may come in.
-const SOURCES: [&str; 17] = [
+/// Attributes that name who may come in, in the words of the providers.
+const SOURCES: [&str; 34] = [
+    "allowed_ip_addresses",
+    "allowed_ip_list",
     "authorized_ip_ranges",
     "cidr",
     "cidr_block",
     "cidr_blocks",
+    "cidr_ip",
     "cidr_ipv4",
     "cidr_ipv6",
+    "ip_allow_list",
+    "ip_filter",
     "ip_range",
     "ip_ranges",
+    "ip_rules",
+    "ipv4",
+    "ipv6",
     "ipv6_cidr_block",
     "ipv6_cidr_blocks",
     "load_balancer_source_ranges",
+    "network",
     "public_access_cidrs",
+    "remote",
+    "remote_ip_prefix",
+    "source",
     "source_address_prefix",
     "source_address_prefixes",
     "source_addresses",
+    "source_cidr_ip",
+    "source_ips",
     "source_ranges",
+    "src_ip_ranges",
+    "v4_cidr_blocks",
+    "v6_cidr_blocks",
     "value",
 ];
 /// Remote shells and desktops, databases, caches, brokers, orchestrators.
@@ -47,9 +67,9 @@ const ADMINISTRATIVE_PORTS: [i64; 26] = [
 ];
 
 /// Looks at one attribute of a configuration.
-pub(super) fn find(kind: &str, attribute: &Attribute<'_>, findings: &mut Findings) {
+pub(super) fn find(kind: &str, root: &Value, attribute: &Attribute<'_>, findings: &mut Findings) {
     match attribute.value {
-        Value::String(text) => find_in_text(kind, attribute, text, findings),
+        Value::String(text) => find_in_text(kind, root, attribute, text, findings),
         Value::Bool(value) => {
             if let Some(rule) = rule_of_flag(kind, attribute.name, *value) {
                 note(findings, rule, attribute.path);
@@ -63,24 +83,32 @@ pub(super) fn find(kind: &str, attribute: &Attribute<'_>, findings: &mut Finding
     }
 }
 
-fn find_in_text(kind: &str, attribute: &Attribute<'_>, text: &str, findings: &mut Findings) {
+fn find_in_text(kind: &str, root: &Value, attribute: &Attribute<'_>, text: &str, findings: &mut Findings) {
     let (path, holder) = (attribute.path, attribute.holder);
     let rule = match (attribute.name, text) {
-        (name, text) if SOURCES.contains(&name) && is_everywhere(name, text) => {
-            if !lets_in(kind, path, holder) {
+        (name, text) if SOURCES.contains(&name) && addresses::is_everywhere(text, holder.get(name)) => {
+            if !lets_in(kind, root, attribute) {
                 return;
             }
-            let ports = ports(holder);
+            // An allow list of a data store opens the store, whatever its port.
+            if holding(kind) == Holding::Data || is_list_of_a_store(kind) {
+                return note(findings, &PUBLIC_DATA, path);
+            }
+            let ports = ports::of(holder);
             // The ports tell one opening from another of the same resource.
-            return note(findings, exposure(&ports), &format!("{path} ({})", describe(&ports)));
+            return note(findings, exposure(&ports), &format!("{path} ({})", ports::describe(&ports)));
         }
         ("acl", text) if text.starts_with("public-read") || text == "website" => &PUBLIC_DATA,
-        ("container_access_type", "blob" | "container") => &PUBLIC_DATA,
-        ("start_ip_address", "0.0.0.0")
-            if holder.get("end_ip_address").is_some_and(|end| end == "255.255.255.255") =>
-        {
+        ("start_ip_address", start) if addresses::is_wide_range(start, holder.get("end_ip_address")) => {
             &PUBLIC_DATA
         }
+        // Snapshots and images shared with every account of the cloud.
+        ("account_id", "all") if kind == "aws_snapshot_create_volume_permission" => &PUBLIC_DATA,
+        ("group", "all") if kind == "aws_ami_launch_permission" => &PUBLIC_DATA,
+        ("shared_accounts", "all") | ("container_access_type", "blob" | "container") => &PUBLIC_DATA,
+        ("access_type", access) if access.starts_with("ObjectRead") => &PUBLIC_DATA,
+        ("container_read", access) if access.contains(".r:*") => &PUBLIC_DATA,
+        ("visibility" | "visibility_level", "public") if is_code(kind) => &PUBLIC_DATA,
         ("address_type", "EXTERNAL") if kind.starts_with("google_compute_") => &ADDRESS,
         ("nat_ip", _) if path.contains("access_config") => &ADDRESS,
         ("type", "LoadBalancer") if kind.starts_with("kubernetes_service") => &ENDPOINT,
@@ -100,84 +128,63 @@ fn rule_of_flag(kind: &str, name: &str, value: bool) -> Option<&'static Rule> {
             false,
         ) => &UNBLOCKED,
         ("public_network_access_enabled" | "endpoint_public_access" | "ipv4_enabled", true) => &ENDPOINT,
+        ("private", false) if is_code(kind) => &PUBLIC_DATA,
         ("internal", false) if kind == "aws_lb" || kind == "aws_alb" || kind == "aws_elb" => &ENDPOINT,
         ("associate_public_ip_address" | "map_public_ip_on_launch" | "public_ip_enabled", true) => &ADDRESS,
         _ => return None,
     })
 }
 
-fn is_everywhere(name: &str, text: &str) -> bool {
-    let azure = name.starts_with("source_address");
-    matches!(text, "0.0.0.0/0" | "::/0") || azure && matches!(text, "*" | "Internet" | "Any" | "0.0.0.0")
+/// Repositories of code.
+fn is_code(kind: &str) -> bool {
+    matches!(kind, "github_repository" | "gitlab_project" | "gitlab_group" | "bitbucket_repository")
+}
+
+/// Lists of networks that may reach a data store, as types of their own.
+fn is_list_of_a_store(kind: &str) -> bool {
+    kind == "mongodbatlas_project_ip_access_list"
+        || kind.starts_with("snowflake_network_")
+        || kind.ends_with("_database_firewall")
 }
 
 /// Whether the attribute is about traffic that comes in and is let in.
-fn lets_in(kind: &str, path: &str, holder: &Map<String, Value>) -> bool {
+fn lets_in(kind: &str, root: &Value, attribute: &Attribute<'_>) -> bool {
+    let (path, holder) = (attribute.path, attribute.holder);
+    // A rule's direction and verdict stand beside the address, or at the resource above a block that holds it.
     let is = |name: &str, word: &str| {
-        holder.get(name).and_then(Value::as_str).is_some_and(|text| text.eq_ignore_ascii_case(word))
+        let here = holder.get(name).or_else(|| root.get(name));
+        here.and_then(Value::as_str).is_some_and(|text| text.eq_ignore_ascii_case(word))
     };
     let outwards = path.contains("egress")
+        || path.contains("outbound")
         || kind.contains("egress")
-        || is("type", "egress")
-        || is("direction", "egress")
-        || is("direction", "outbound")
+        || ["egress", "out", "outbound"].iter().any(|word| is("type", word) || is("direction", word))
         || holder.get("egress") == Some(&Value::Bool(true));
-    let denied = ["action", "rule_action", "access"].iter().any(|name| is(name, "deny"))
+    let denied = ["action", "rule_action", "access", "policy", "decision"]
+        .iter()
+        .any(|name| ["deny", "drop", "reject", "block", "refuse"].iter().any(|word| is(name, word)))
         // A Google firewall rule either allows or denies.
-        || holder.get("deny").and_then(Value::as_array).is_some_and(|deny| !deny.is_empty());
+        || holder.get("deny").and_then(Value::as_array).is_some_and(|deny| !deny.is_empty())
+        || path.contains("blocked");
     // A route to everywhere says where traffic goes, an `ipset` or prefix list nothing by itself.
     let elsewhere = kind.contains("route") || kind.contains("prefix_list") || kind.contains("ip_set");
-    // `value` is an address only in lists of networks that may come in.
-    let unrelated = path.ends_with("value") && !path.contains("authorized_networks");
+    // Words of many meanings are addresses only where the resource is about letting in.
+    let unrelated = match attribute.name {
+        "value" => !path.contains("authorized_networks"),
+        "network" => !path.contains("ip_filter"),
+        "remote" | "source" | "ipv4" | "ipv6" => {
+            let of_traffic = ["ingress", "inbound"].iter().any(|word| path.contains(word))
+                || ["security", "firewall", "secgroup", "network_rule"]
+                    .iter()
+                    .any(|word| kind.contains(word));
+            !of_traffic
+        }
+        _ => false,
+    };
     !(outwards || denied || elsewhere || unrelated)
 }
 
-/// Ranges of ports; none: unknown.
-type Ports = Vec<(i64, i64)>;
-const ALL_PORTS: (i64, i64) = (0, 65_535);
-/// Whoever opens more ranges of ports at once opens all, as far as the review is concerned.
-const MAX_RANGES: usize = 64;
-
-/// The ports that a rule opens, in the words of AWS, Azure and Google.
-fn ports(holder: &Map<String, Value>) -> Ports {
-    let protocol = ["protocol", "ip_protocol"].iter().find_map(|name| holder.get(*name)?.as_str());
-    if protocol.is_some_and(|protocol| matches!(protocol, "-1" | "all")) {
-        return vec![ALL_PORTS];
-    }
-    let number = |name: &str| holder.get(name).and_then(Value::as_i64);
-    let of_aws = number("from_port").zip(number("to_port"));
-    let of_azure = ["destination_port_range", "destination_port_ranges"]
-        .into_iter()
-        .flat_map(|name| texts(holder.get(name)).filter_map(range));
-    let allowed = holder.get("allow").and_then(Value::as_array).into_iter().flatten();
-    let of_google = allowed.flat_map(|allowed| {
-        let listed = allowed.get("ports").and_then(Value::as_array).filter(|ports| !ports.is_empty());
-        let all = listed.is_none().then_some(ALL_PORTS);
-        listed.into_iter().flatten().filter_map(Value::as_str).filter_map(range).chain(all)
-    });
-    let mut found: Ports = of_aws.into_iter().chain(of_azure).chain(of_google).take(MAX_RANGES + 1).collect();
-    if found.len() > MAX_RANGES {
-        found = vec![ALL_PORTS];
-    }
-    found.sort_unstable();
-    found
-}
-
-fn texts(value: Option<&Value>) -> impl Iterator<Item = &str> {
-    let several = value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    value.and_then(Value::as_str).into_iter().chain(several)
-}
-
-/// `*`, `22` or `20-30`.
-fn range(text: &str) -> Option<(i64, i64)> {
-    if text == "*" {
-        return Some(ALL_PORTS);
-    }
-    let (from, to) = text.split_once('-').unwrap_or((text, text));
-    Some((from.trim().parse().ok()?, to.trim().parse().ok()?))
-}
-
-fn exposure(ports: &Ports) -> &'static Rule {
+fn exposure(ports: &ports::Ports) -> &'static Rule {
     let administrative =
         |(from, to): &(i64, i64)| ADMINISTRATIVE_PORTS.iter().any(|port| (*from..=*to).contains(port));
     if ports.iter().any(administrative) {
@@ -186,18 +193,5 @@ fn exposure(ports: &Ports) -> &'static Rule {
         &WEB
     } else {
         &OPEN
-    }
-}
-
-fn describe(ports: &Ports) -> String {
-    let one = |(from, to): &(i64, i64)| match (from, to) {
-        range if (*range.0, *range.1) == ALL_PORTS => "all ports".to_owned(),
-        (from, to) if from == to => format!("port {from}"),
-        (from, to) => format!("ports {from} to {to}"),
-    };
-    if ports.is_empty() {
-        "ports unknown".to_owned()
-    } else {
-        ports.iter().map(one).collect::<Vec<_>>().join(", ")
     }
 }

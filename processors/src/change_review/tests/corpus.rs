@@ -47,3 +47,46 @@ fn every_published_plan_is_read_and_scored() {
         assert!(proposal.route >= wanted, "{name}: {}", proposal.score);
     }
 }
+
+#[test]
+fn every_reviewed_plan_is_read_whole_and_nothing_dangerous_is_auto() {
+    let Some(folder) = corpus("plans") else { return };
+    let root = folder.path().join("plans");
+    let text = fs::read_to_string(root.join("expected.json")).expect("a file");
+    let expected: serde_json::Map<String, Value> = serde_json::from_str(&text).expect("JSON");
+    let (mut read, mut refused, mut changes) = (0, 0, 0);
+    for (name, expected) in &expected {
+        let plan: Value = serde_json::from_slice(&fs::read(root.join(name)).expect("a plan")).expect("JSON");
+        let proposal = assess(Given::Json(&plan), false);
+        if expected["readable"] == false {
+            assert_eq!(proposal.plan.reading, PlanReading::Unreadable, "{name}");
+            refused += 1;
+            continue;
+        }
+        assert_eq!(proposal.plan.reading, PlanReading::Read, "{name}: {:?}", proposal.factors);
+        let count = |actions: &str| expected["actions"][actions].as_u64().unwrap_or(0);
+        let summary = &proposal.plan;
+        assert_eq!(u64::from(summary.creates), count("create"), "{name}");
+        assert_eq!(u64::from(summary.updates), count("update"), "{name}");
+        assert_eq!(u64::from(summary.deletes), count("delete"), "{name}");
+        assert_eq!(u64::from(summary.replaces), count("delete+create") + count("create+delete"), "{name}");
+        let counted = |member: &str| match &expected[member] {
+            Value::Array(list) => list.len(),
+            Value::Object(pairs) => pairs.len(),
+            _ => 0,
+        };
+        assert_eq!(summary.moves as usize, counted("moved"), "{name}");
+        assert_eq!(summary.drifted as usize, counted("drifted"), "{name}");
+        let dangerous = proposal.factors.iter().any(|factor| {
+            matches!(factor.rule.as_str(), "data_store" if factor.kind != FactorKind::Update)
+                || matches!(
+                    factor.rule.as_str(),
+                    "open_administration" | "grants_everything" | "grants_anybody"
+                )
+        });
+        assert!(!dangerous || proposal.route > Route::Auto, "{name}: {}", proposal.score);
+        read += 1;
+        changes += expected["changes"].as_u64().expect("a number");
+    }
+    assert_eq!((read, refused, changes), (32, 2, 121));
+}

@@ -32,6 +32,9 @@ fn losses_count_by_what_the_resource_holds() {
     gone("kubernetes_role_binding.a", 20, "identity");
     gone("kubernetes_deployment.web", 12, "compute");
     gone("random_id.x", 6, "other");
+    gone("acme_frobnicator.x", 25, "unknown_type");
+    let unknown = change("acme_frobnicator.x", &["delete", "create"], json!({}), json!({}));
+    check(&[unknown], 20, Route::Review, &[(Replacement, "unknown_type")]);
     let replaced = |actions: &[&str]| [change("aws_db_instance.main", actions, json!({}), json!({}))];
     for actions in [["delete", "create"], ["create", "delete"]] {
         check(&replaced(&actions), 50, Route::Review, &[(Replacement, "data_store")]);
@@ -217,6 +220,208 @@ fn openings_to_the_internet_are_told_by_their_ports() {
     );
     let machine = json!({ "network_interface": [{ "access_config": [{ "nat_ip": null }] }] });
     assert_eq!(rule("google_compute_instance.a", machine), some("public_address"));
+}
+
+#[test]
+fn openings_are_found_in_the_words_of_every_cloud() {
+    let rule = |address: &str, after: Value| {
+        let proposal = scored(&[create(address, after)]);
+        proposal.factors.iter().find(|f| f.kind == NetworkExposure).map(|factor| factor.rule.clone())
+    };
+    let administration = Some("open_administration".to_owned());
+    let halves = json!({
+        "type": "ingress", "protocol": "tcp", "from_port": 22, "to_port": 22,
+        "cidr_blocks": ["0.0.0.0/1", "128.0.0.0/1"],
+    });
+    let azure = json!({
+        "direction": "Inbound", "access": "Allow", "source_address_prefix": "INTERNET",
+        "destination_port_range": "3389",
+    });
+    let google = |action: &str, direction: &str| {
+        json!({
+            "action": action, "direction": direction,
+            "match": [{
+                "src_ip_ranges": ["0.0.0.0/0"],
+                "layer4_configs": [{ "ip_protocol": "tcp", "ports": ["20-25"] }],
+            }],
+        })
+    };
+    let oracle = json!({
+        "ingress_security_rules": [
+            { "protocol": "6", "source": "0.0.0.0/0", "tcp_options": [{ "min": 3306, "max": 3306 }] },
+        ],
+    });
+    let alibaba =
+        json!({ "type": "ingress", "cidr_ip": "0.0.0.0/0", "port_range": "22/22", "policy": "accept" });
+    let openstack = json!({
+        "direction": "ingress", "remote_ip_prefix": "::/0", "port_range_min": 22, "port_range_max": 22,
+    });
+    let ocean = json!({ "inbound_rule": [{ "port_range": "all", "source_addresses": ["0.0.0.0/0"] }] });
+    let hetzner = json!({ "rule": [{ "direction": "in", "port": "22", "source_ips": ["::/0"] }] });
+    let cloud_control = json!({
+        "security_group_ingress": [
+            { "cidr_ip": "0.0.0.0/0", "from_port": 5432, "to_port": 5432, "ip_protocol": "tcp" },
+        ],
+    });
+    for (address, after) in [
+        ("aws_security_group_rule.a", halves),
+        ("azurerm_network_security_rule.a", azure),
+        ("google_compute_firewall_policy_rule.a", google("allow", "INGRESS")),
+        ("oci_core_security_list.a", oracle),
+        ("alicloud_security_group_rule.a", alibaba.clone()),
+        ("openstack_networking_secgroup_rule_v2.a", openstack),
+        ("digitalocean_firewall.a", ocean),
+        ("hcloud_firewall.a", hetzner),
+        ("awscc_ec2_security_group.a", cloud_control),
+    ] {
+        assert_eq!(rule(address, after), administration, "{address}");
+    }
+    assert_eq!(rule("google_compute_firewall_policy_rule.a", google("deny", "INGRESS")), None);
+    assert_eq!(rule("google_compute_firewall_policy_rule.a", google("allow", "EGRESS")), None);
+    let mut dropped = alibaba;
+    dropped["policy"] = "drop".into();
+    assert_eq!(rule("alicloud_security_group_rule.a", dropped), None);
+    assert_eq!(
+        rule("hcloud_firewall.a", json!({ "rule": [{ "direction": "out", "destination_ips": ["::/0"] }] })),
+        None
+    );
+}
+
+#[test]
+fn data_shared_with_everybody_is_public_in_the_words_of_every_cloud() {
+    let rule = |address: &str, after: Value| {
+        let proposal = scored(&[create(address, after)]);
+        proposal.factors.iter().find(|f| f.kind == NetworkExposure).map(|factor| factor.rule.clone())
+    };
+    let public = Some("public_data".to_owned());
+    for (address, after) in [
+        ("mongodbatlas_project_ip_access_list.a", json!({ "cidr_block": "0.0.0.0/0" })),
+        ("aiven_pg.a", json!({ "pg_user_config": [{ "ip_filter": ["0.0.0.0/0"] }] })),
+        (
+            "azurerm_mysql_firewall_rule.a",
+            json!({ "start_ip_address": "0.0.0.0", "end_ip_address": "255.255.255.254" }),
+        ),
+        ("aws_snapshot_create_volume_permission.a", json!({ "snapshot_id": "s", "account_id": "all" })),
+        ("aws_ami_launch_permission.a", json!({ "image_id": "i", "group": "all" })),
+        ("aws_db_snapshot.a", json!({ "shared_accounts": ["all"] })),
+        ("oci_objectstorage_bucket.a", json!({ "access_type": "ObjectReadWithoutList" })),
+        ("github_repository.a", json!({ "visibility": "public" })),
+    ] {
+        assert_eq!(rule(address, after), public, "{address}");
+    }
+    assert_eq!(
+        rule("aws_snapshot_create_volume_permission.a", json!({ "account_id": "111122223333" })),
+        None
+    );
+}
+
+#[test]
+fn databases_of_every_provider_are_not_deleted_or_replaced_on_auto() {
+    for kind in [
+        "aiven_mysql",
+        "alicloud_db_instance",
+        "awscc_rds_db_cluster",
+        "cockroach_cluster",
+        "digitalocean_database_cluster",
+        "exoscale_database",
+        "ibm_database",
+        "mongodbatlas_advanced_cluster",
+        "oci_database_db_system",
+        "snowflake_database",
+        "vault_mount",
+        "yandex_mdb_clickhouse_cluster",
+    ] {
+        let address = format!("{kind}.prod");
+        let deleted = scored(&[delete(&address, json!({ "name": "prod-main" }))]);
+        assert!(deleted.route >= Route::TwoPerson, "{kind}: {}", deleted.score);
+        let replaced = scored(&[change(&address, &["delete", "create"], json!({}), json!({}))]);
+        assert!(replaced.route >= Route::TwoPerson, "{kind}: {}", replaced.score);
+        let elsewhere = scored(&[delete(&format!("{kind}.test"), json!({}))]);
+        assert!(elsewhere.route >= Route::Review, "{kind}: {}", elsewhere.score);
+    }
+}
+
+#[test]
+fn grants_are_found_where_they_are_written_differently() {
+    let rule = |address: &str, after: Value| {
+        let proposal = scored(&[create(address, after)]);
+        proposal.factors.iter().find(|factor| factor.kind == Identity).map(|factor| factor.rule.clone())
+    };
+    let some = |rule: &str| Some(rule.to_owned());
+    let statement = |extra: Value| {
+        let mut statement = json!({ "Effect": "Allow", "Action": "s3:GetObject", "Resource": "*" });
+        statement.as_object_mut().expect("an object").extend(extra.as_object().cloned().expect("an object"));
+        policy(&statement)
+    };
+    let all_but_one = statement(json!({ "NotPrincipal": { "AWS": "arn:aws:iam::111122223333:user/x" } }));
+    assert_eq!(rule("aws_s3_bucket_policy.a", all_but_one), some("grants_anybody"));
+    let denied = statement(json!({ "Effect": "Deny", "NotPrincipal": { "AWS": "arn:aws:iam::1:root" } }));
+    assert_eq!(rule("aws_s3_bucket_policy.a", denied), some("changed"));
+    for action in
+        ["iam:Put*", "iam:*Policy", "IAM:CreateAccessKey", "iam:PassRole", "i*:*", "iam:Attach?serPolicy"]
+    {
+        assert_eq!(
+            rule("aws_iam_policy.a", statement(json!({ "Action": action }))),
+            some("grants_widely"),
+            "{action}"
+        );
+    }
+    for action in ["iam:Get*", "iam:List*", "s3:Put*", "iam:PutUserPolic"] {
+        assert_eq!(
+            rule("aws_iam_policy.a", statement(json!({ "Action": action }))),
+            some("changed"),
+            "{action}"
+        );
+    }
+    assert_eq!(rule("aws_iam_policy.a", statement(json!({ "Action": "**" }))), some("grants_everything"));
+    let one_role = statement(json!({ "Action": "iam:PassRole", "Resource": "arn:aws:iam::1:role/x" }));
+    assert_eq!(rule("aws_iam_policy.a", one_role), some("changed"));
+    let trust = json!({
+        "assume_role_policy": json!({
+            "Statement": [{
+                "Effect": "Allow", "Action": "sts:AssumeRole", "Principal": { "Service": "ec2.amazonaws.com" },
+            }],
+        })
+        .to_string(),
+    });
+    assert_eq!(rule("aws_iam_role.a", trust), some("changed"));
+    assert_eq!(
+        rule("aws_lambda_function_url.a", json!({ "authorization_type": "NONE" })),
+        some("grants_anybody")
+    );
+    assert_eq!(rule("aws_lambda_function_url.a", json!({ "authorization_type": "AWS_IAM" })), None);
+    let owner = "/providers/Microsoft.Authorization/roleDefinitions/8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
+    assert_eq!(
+        rule("azurerm_role_assignment.a", json!({ "role_definition_id": owner })),
+        some("grants_everything")
+    );
+    let sentence = |text: &str| json!({ "statements": [text] });
+    assert_eq!(
+        rule("oci_identity_policy.a", sentence("Allow group ops to manage all-resources in tenancy")),
+        some("grants_everything")
+    );
+    assert_eq!(
+        rule("oci_identity_policy.a", sentence("Allow any-user to read buckets in tenancy")),
+        some("grants_anybody")
+    );
+    let vault = |text: &str| json!({ "policy": text });
+    assert_eq!(
+        rule("vault_policy.a", vault("path \"*\" {\n  capabilities = [\"create\", \"sudo\"]\n}")),
+        some("grants_everything")
+    );
+    assert_eq!(rule("vault_policy.a", vault("path \"*\" { capabilities = [\"read\"] }")), some("changed"));
+}
+
+#[test]
+fn imports_and_moves_are_counted_and_tell_of_production() {
+    let mut imported =
+        change("aws_db_instance.main", &["no-op"], json!({}), json!({ "identifier": "prod-db" }));
+    imported["change"]["importing"] = json!({ "id": "prod-db" });
+    let mut moved = change("aws_instance.b", &["no-op"], json!({}), json!({}));
+    moved["previous_address"] = "aws_instance.a".into();
+    let proposal = scored(&[imported, moved]);
+    assert_eq!((proposal.plan.imports, proposal.plan.moves), (1, 1));
+    assert!(proposal.plan.production && proposal.route == Route::Auto, "{proposal:?}");
 }
 
 #[test]

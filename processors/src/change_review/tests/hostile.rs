@@ -49,7 +49,14 @@ fn what_is_no_plan_is_reviewed() {
         assert_eq!(assess(unread, true).score, 25);
     }
     // Where nothing changes, versions 1.x write no list.
-    check_reading(&json!({ "format_version": "1.2" }), PlanReading::Read, &[]);
+    check_reading(&json!({ "format_version": "1.2", "planned_values": {} }), PlanReading::Read, &[]);
+    // A state, the schemas of providers, and a bare version have no plan in them.
+    let state = json!({ "format_version": "1.0", "values": { "root_module": {} } });
+    let schemas = json!({ "format_version": "1.0", "provider_schemas": {} });
+    for other in [state, schemas, json!({ "format_version": "1.2" })] {
+        assert_eq!(given(&other).plan.reading, PlanReading::Unreadable, "{other}");
+        assert!(given(&other).route >= Route::Review, "{other}");
+    }
 }
 
 #[test]
@@ -60,6 +67,9 @@ fn a_plan_that_failed_or_is_not_whole_is_reviewed() {
     let mut targeted = plan(&[]);
     targeted["complete"] = false.into();
     check_reading(&targeted, PlanReading::Partly, &["incomplete"]);
+    let mut deferring = plan(&[]);
+    deferring["deferred_changes"] = json!([{ "reason": "unknown" }]);
+    check_reading(&deferring, PlanReading::Partly, &["incomplete"]);
 }
 
 #[test]

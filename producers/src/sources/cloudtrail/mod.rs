@@ -16,7 +16,7 @@ use schemas::{
 
 use super::{
     fields::Fields,
-    mapped::{ASSUMED_TIME, Mapped, NotAnObject, Oddities, is_attribute, parse_time},
+    mapped::{ASSUMED_TIME, Mapped, NotARecord, Oddities, is_attribute, parse_time},
 };
 
 /// Whether an object has any field that only CloudTrail's records (or their EventBridge wrapping) have.
@@ -31,8 +31,8 @@ pub fn is_recognised(record: &str) -> bool {
 }
 
 /// Maps one record, by itself or as the `detail` of an EventBridge event.
-pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotAnObject> {
-    let outer = Fields::parse(text).map_err(NotAnObject)?;
+pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
+    let outer = Fields::parse(text).map_err(NotARecord::NotAnObject)?;
     let wrapped = (!outer.has("eventName") && !outer.has("eventID") && outer.has("detail-type"))
         .then(|| outer.raw("detail").and_then(|detail| Some((detail, Fields::parse(detail.get()).ok()?))))
         .flatten();

@@ -9,7 +9,7 @@ use schemas::{
 use super::{account, repository, source};
 use crate::sources::{
     fields::Fields,
-    mapped::{Draft, Mapped, NotAnObject},
+    mapped::{Draft, Mapped, NotARecord},
 };
 
 /// Members that tell an entry from other objects.
@@ -31,8 +31,8 @@ const RIGHTS: [&str; 9] = [
 const EXPORTS: [&str; 5] = ["git.clone", "git.fetch", "download", "export", "migration"];
 
 /// Maps one entry.
-pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotAnObject> {
-    let record = Fields::parse(text).map_err(NotAnObject)?;
+pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
+    let record = Fields::parse(text).map_err(NotARecord::NotAnObject)?;
     let activity = activity_of(&record);
     // GitHub promises `_document_id` to be unique.
     let id = record.text("_document_id").filter(|id| !id.is_empty());

@@ -12,7 +12,7 @@ use schemas::{
 use super::{account, repository, source};
 use crate::sources::{
     fields::Fields,
-    mapped::{Draft, Mapped, NotAnObject, plausible},
+    mapped::{Draft, Mapped, NotARecord, plausible},
 };
 use thiserror::Error;
 use uuid::Uuid;
@@ -107,8 +107,8 @@ impl Delivery {
 
 /// Maps one body that came with its headers. The event's id is the delivery's, so that a redelivery is the same event;
 /// where the body tells no time, that is of the id too.
-pub fn map_delivery(tenant: &TenantId, text: &str, delivery: &Delivery) -> Result<Mapped, NotAnObject> {
-    let action = Fields::parse(text).map_err(NotAnObject)?.text("action");
+pub fn map_delivery(tenant: &TenantId, text: &str, delivery: &Delivery) -> Result<Mapped, NotARecord> {
+    let action = Fields::parse(text).map_err(NotARecord::NotAnObject)?.text("action");
     let Mapped { mut envelope, mut oddities } = map(tenant, text)?;
     envelope.id = delivery.event_id;
     oddities.id_derived = false;
@@ -130,8 +130,8 @@ pub fn map_delivery(tenant: &TenantId, text: &str, delivery: &Delivery) -> Resul
 }
 
 /// Maps one body.
-pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotAnObject> {
-    let record = Fields::parse(text).map_err(NotAnObject)?;
+pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
+    let record = Fields::parse(text).map_err(NotARecord::NotAnObject)?;
     let resources = resources_of(&record);
     let actor = actor_of(&record);
     let about = ABOUT.iter().find(|name| record.has(name)).copied();
