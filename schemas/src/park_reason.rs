@@ -29,6 +29,8 @@ pub enum ParkReason {
     ProcessorPanicked,
     /// Postgres refused the rows.
     ConstraintViolated,
+    /// Delivering it took longer than it may, every time.
+    DeliveryTimedOut,
 }
 
 impl ParkReason {
@@ -48,6 +50,7 @@ impl ParkReason {
             Self::DuplicateIdConflict => "duplicate_id_conflict",
             Self::ProcessorPanicked => "processor_panicked",
             Self::ConstraintViolated => "constraint_violated",
+            Self::DeliveryTimedOut => "delivery_timed_out",
         }
     }
 }

@@ -60,6 +60,18 @@ pub struct RecordChanges<C> {
     pub raw: RawRecord,
     /// Tenant and id, where the envelope could be read.
     pub identity: Option<(TenantId, EventId)>,
+    /// How much of the record is kept should it be parked.
+    pub kept: KeptBytes,
+}
+
+/// How much of a parked record is kept beside its reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KeptBytes {
+    /// Its bytes, and a copy on the dead-letter topic.
+    #[default]
+    All,
+    /// Its place, size and SHA-256. The bytes stay on the topic that it was read from.
+    Reference,
 }
 
 /// What is to become of a record.

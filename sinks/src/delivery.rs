@@ -4,7 +4,10 @@ use std::future::Future;
 
 use schemas::ParkReason;
 
-use crate::batch::{Batch, LastRecord, TopicPartition};
+use crate::{
+    batch::{Batch, LastRecord, TopicPartition},
+    halt::HaltReason,
+};
 
 /// Where changes go. A batch is delivered whole or not at all, together with its positions.
 pub trait Sink: Send + 'static {
@@ -32,7 +35,7 @@ pub trait Sink: Send + 'static {
         &mut self,
         partition: TopicPartition,
         owner_epoch: i64,
-        reason: Option<&str>,
+        reason: Option<&HaltReason>,
     ) -> impl Future<Output = Result<(), DeliveryError>> + Send;
 }
 
@@ -63,7 +66,7 @@ pub struct Claim {
     /// How many partitions the topic had when the stage first claimed this one.
     pub partitions: Option<i32>,
     /// Why the partition must not go on, if so.
-    pub halted: Option<String>,
+    pub halted: Option<HaltReason>,
 }
 
 /// What became of a delivered batch, per range of the batch.
@@ -92,10 +95,15 @@ pub struct RangeCounts {
 /// Why a batch was not delivered, and so what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
-    /// Not now: retry the same batch, for ever.
+    /// The destination is away, whatever the batch holds: retry the same batch, for ever.
     #[error("cannot be delivered now: {0}")]
     Unavailable(String),
-    /// The statement timeout (SQLSTATE 57014) ended it: retry; after three times halve the batch.
+    /// The work on this batch broke off, perhaps because of what it holds: retry, and halve the batch if it happens
+    /// again. Never a reason to park a record.
+    #[error("broke off: {0}")]
+    Interrupted(String),
+    /// The work on this batch took longer than it may: retry, and halve the batch if it happens again. A single record
+    /// that takes too long every time is parked.
     #[error("took too long: {0}")]
     TimedOut(String),
     /// Never, because of what the batch holds: bisect, park the one record.

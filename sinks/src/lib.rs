@@ -4,6 +4,7 @@ pub mod api_keys;
 pub mod batch;
 pub mod compress;
 pub mod delivery;
+mod halt;
 mod headers;
 pub mod outbox;
 pub mod parking;
@@ -14,8 +15,11 @@ pub mod raw_copy;
 mod raw_headers;
 pub mod read_models;
 
-pub use batch::{Batch, LastRecord, OffsetRange, RawRecord, RecordChanges, Settlement, TopicPartition};
+pub use batch::{
+    Batch, KeptBytes, LastRecord, OffsetRange, RawRecord, RecordChanges, Settlement, TopicPartition,
+};
 pub use delivery::{Claim, ClaimRequest, DeliveryError, RangeCounts, Settled, Sink};
+pub use halt::{HaltKind, HaltReason};
 pub use headers::Headers;
 pub use raw_headers::RawHeaders;
 pub use read_models::{Fact, ReadModel};

@@ -8,7 +8,8 @@ use processors::{Processor, audit::Audit};
 use producers::generate::{Generator, GeneratorConfig, Mix};
 use schemas::{TenantId, Timestamp, Topic, changes::AuditEntry};
 use sinks::{
-    Batch, ClaimRequest, LastRecord, OffsetRange, RawRecord, RecordChanges, Settlement, Sink, TopicPartition,
+    Batch, ClaimRequest, KeptBytes, LastRecord, OffsetRange, RawRecord, RecordChanges, Settlement, Sink,
+    TopicPartition,
     postgres::{self, PostgresSink, SinkConfig},
     raw_copy::{self, Rows, Shape},
     read_models::audit_entry::AuditEntries,
@@ -87,6 +88,7 @@ async fn drain(url: &str, entries: &[AuditEntry], size: usize) -> Duration {
                 settlement: Settlement::Apply(vec![entry.clone()]),
                 raw: RawRecord::default(),
                 identity: None,
+                kept: KeptBytes::All,
             };
             let last = LastRecord { offset: position - 1, print: [0; 32] };
             let range = OffsetRange {

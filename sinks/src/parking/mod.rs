@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 use crate::{
-    batch::{RawRecord, TopicPartition},
+    batch::{KeptBytes, RawRecord, TopicPartition},
     headers::{self, Headers},
     outbox::Outgoing,
     postgres::SinkConfig,
@@ -52,6 +52,7 @@ pub(crate) struct Parking<'a> {
     pub(crate) offset: i64,
     pub(crate) raw: &'a RawRecord,
     pub(crate) identity: Option<&'a (TenantId, EventId)>,
+    pub(crate) kept: KeptBytes,
     pub(crate) reason: ParkReason,
     pub(crate) detail: Cow<'a, str>,
 }
@@ -62,8 +63,27 @@ impl Parking<'_> {
         one_line(&self.detail, MAX_DETAIL_CHARS)
     }
 
-    /// The copy for the dead-letter topic: original bytes and headers, and why it was parked.
-    pub(crate) fn dead_letter(&self, stage: &str) -> Outgoing {
+    /// The value, if it is to be kept and short enough.
+    fn kept_value(&self) -> Option<&[u8]> {
+        let value = self.raw.value.as_deref()?;
+        let keeps = self.kept == KeptBytes::All && value.len() <= MAX_KEPT_VALUE_BYTES;
+        (keeps || value.is_empty()).then_some(value)
+    }
+
+    /// The headers, if they are to be kept.
+    fn kept_headers(&self) -> Headers {
+        match self.kept {
+            KeptBytes::All => self.raw.headers.to_headers(),
+            KeptBytes::Reference => Headers::new(),
+        }
+    }
+
+    /// The copy for the dead-letter topic: original bytes and headers, and why it was parked. `None` if only a reference
+    /// is kept.
+    pub(crate) fn dead_letter(&self, stage: &str) -> Option<Outgoing> {
+        if self.kept == KeptBytes::Reference {
+            return None;
+        }
         let mut headers = self.raw.headers.to_headers();
         headers.retain(|(name, _)| !name.starts_with(OWN_HEADERS));
         let size = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
@@ -92,7 +112,7 @@ impl Parking<'_> {
         error("message", self.printable_detail());
         error("attempt", (replays_of(&self.raw.headers) + 1).to_string());
         error("processor", stage.to_owned());
-        Outgoing { from: self.partition, to: Topic::DeadLetter, key, value, headers }
+        Some(Outgoing { from: self.partition, to: Topic::DeadLetter, key, value, headers })
     }
 }
 
@@ -106,7 +126,6 @@ pub(crate) async fn write(
     if parked.is_empty() {
         return Ok(());
     }
-    let kept = |value: &&[u8]| value.len() <= MAX_KEPT_VALUE_BYTES;
     let value = |p: &Parking<'_>| p.raw.value.clone().unwrap_or_default();
     sqlx::query(
         "INSERT INTO parked_record (stage, version, attempts, topic, partition, record_offset, recorded_at, tenant_id,
@@ -126,10 +145,10 @@ pub(crate) async fn write(
     .bind(parked.iter().map(|p| p.identity.map(|(tenant, _)| tenant.as_str())).collect::<Vec<_>>())
     .bind(parked.iter().map(|p| p.identity.map(|(_, id)| *id.as_uuid())).collect::<Vec<_>>())
     .bind(parked.iter().map(|p| p.raw.key.as_deref()).collect::<Vec<_>>())
-    .bind(parked.iter().map(|p| p.raw.value.as_deref().filter(kept)).collect::<Vec<_>>())
+    .bind(parked.iter().map(Parking::kept_value).collect::<Vec<_>>())
     .bind(parked.iter().map(|p| i64::try_from(value(p).len()).unwrap_or(i64::MAX)).collect::<Vec<_>>())
     .bind(parked.iter().map(|p| Sha256::digest(value(p)).to_vec()).collect::<Vec<_>>())
-    .bind(parked.iter().map(|p| headers::to_json(&p.raw.headers.to_headers())).collect::<Vec<_>>())
+    .bind(parked.iter().map(|p| headers::to_json(&p.kept_headers())).collect::<Vec<_>>())
     .bind(parked.iter().map(|p| p.reason.name()).collect::<Vec<_>>())
     .bind(parked.iter().map(Parking::printable_detail).collect::<Vec<_>>())
     .bind(parked.iter().map(|p| replays_of(&p.raw.headers)).collect::<Vec<_>>())
@@ -175,8 +194,10 @@ mod tests {
     fn copy(raw: &RawRecord, detail: &str) -> Outgoing {
         let partition = TopicPartition { topic: Topic::Usage, partition: 3 };
         let reason = ParkReason::Undecodable;
-        Parking { partition, offset: 7, raw, identity: None, reason, detail: detail.into() }
+        let kept = KeptBytes::All;
+        Parking { partition, offset: 7, raw, identity: None, kept, reason, detail: detail.into() }
             .dead_letter("audit")
+            .expect("its bytes are kept")
     }
 
     fn header<'a>(outgoing: &'a Outgoing, name: &str) -> Option<&'a str> {

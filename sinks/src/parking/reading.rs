@@ -88,11 +88,11 @@ pub struct ParkedRecord {
     pub summary: ParkedSummary,
     /// The record's key.
     pub key: Option<Vec<u8>>,
-    /// Its value; `None` for a tombstone, and above 1 MiB.
+    /// Its value; `None` for a tombstone, above 1 MiB, and for records of a tenant that is far over its limit.
     pub value: Option<Vec<u8>>,
     /// SHA-256 of the value, kept or not.
     pub value_sha256: Vec<u8>,
-    /// Its headers.
+    /// Its headers; none where a tenant is far over its limit.
     pub headers: Headers,
 }
 
@@ -133,10 +133,10 @@ pub struct ParkedSummary {
     pub settled_reason: Option<String>,
 }
 
-impl ParkedSummary {
-    /// Whether the value was too long to be kept.
+impl ParkedRecord {
+    /// Whether the record had a value that was not kept: too long, or its tenant's records were too many.
     pub fn value_was_left_out(&self) -> bool {
-        usize::try_from(self.value_size).is_ok_and(|size| size > super::MAX_KEPT_VALUE_BYTES)
+        self.value.is_none() && self.summary.value_size > 0
     }
 }
 

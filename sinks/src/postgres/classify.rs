@@ -23,9 +23,11 @@ pub(crate) struct Failure {
 /// What to do with a batch that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailureKind {
-    /// Not now; the same batch again.
+    /// The server is away; the same batch again.
     Unavailable,
-    /// A statement ran into its timeout (57014).
+    /// The transaction broke off, perhaps because of what the batch holds.
+    Interrupted,
+    /// A statement (57014) or the transaction (25P03, 25P04, our own limit) took longer than it may.
     TimedOut,
     /// An id is there already (23505): look which.
     Duplicate,
@@ -40,8 +42,8 @@ pub(crate) enum FailureKind {
 }
 
 impl Failure {
-    /// Reads an error. Whatever is not known to be the batch's or the set-up's fault is `Unavailable`: it must not
-    /// cost a record.
+    /// Reads an error that came up while the batch was being written. Whatever is not known to be the batch's or the
+    /// set-up's fault, nor that of a server that is away, is `Interrupted`: it must not cost a record.
     pub(crate) fn of(error: &sqlx::Error) -> Self {
         match error {
             sqlx::Error::Database(db) => {
@@ -62,7 +64,7 @@ impl Failure {
             | sqlx::Error::Decode(_)
             | sqlx::Error::Configuration(_)
             | sqlx::Error::RowNotFound => Self::closing(FailureKind::Misconfigured, error),
-            _ => Self::closing(FailureKind::Unavailable, error),
+            _ => Self::closing(FailureKind::Interrupted, error),
         }
     }
 
@@ -71,9 +73,23 @@ impl Failure {
         Self { kind: FailureKind::Fenced, message: String::new(), connection_usable: true }
     }
 
+    /// Reads an error that came up while connecting: nothing of the batch has been tried yet.
+    pub(crate) fn connecting(error: &sqlx::Error) -> Self {
+        let failure = Self::of(error);
+        match failure.kind {
+            FailureKind::Misconfigured => failure,
+            _ => Self { kind: FailureKind::Unavailable, connection_usable: false, ..failure },
+        }
+    }
+
+    /// The work took longer than our own limit; the connection is closed.
+    pub(crate) fn timed_out(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::TimedOut, message: message.into(), connection_usable: false }
+    }
+
     /// A reason of our own not to go on now; the connection is closed.
-    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Unavailable, message: message.into(), connection_usable: false }
+    pub(crate) fn interrupted(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Interrupted, message: message.into(), connection_usable: false }
     }
 
     fn closing(kind: FailureKind, error: &sqlx::Error) -> Self {
@@ -91,6 +107,7 @@ impl From<Failure> for DeliveryError {
     fn from(failure: Failure) -> Self {
         match failure.kind {
             FailureKind::Unavailable => Self::Unavailable(failure.message),
+            FailureKind::Interrupted => Self::Interrupted(failure.message),
             FailureKind::TimedOut => Self::TimedOut(failure.message),
             // A fold's own unique key: the sink looks into those of facts before it comes here.
             FailureKind::Duplicate => {
@@ -105,10 +122,16 @@ impl From<Failure> for DeliveryError {
 
 /// What a SQLSTATE means, and whether the connection is usable after a `ROLLBACK`.
 fn by_sqlstate(code: &str) -> (FailureKind, bool) {
-    use FailureKind::{Duplicate, Misconfigured, NotMoved, Rejected, TimedOut, Unavailable};
+    use FailureKind::{Duplicate, Interrupted, Misconfigured, NotMoved, Rejected, TimedOut, Unavailable};
     match code {
         "23505" => return (Duplicate, true),
         "57014" => return (TimedOut, true),
+        // Idle in the transaction while we compute, or too long in it: the server has closed the connection.
+        "25P03" | "25P04" => return (TimedOut, false),
+        // It may be this batch for which the memory does not suffice.
+        "53200" => return (Interrupted, false),
+        // Read-only: a standby, or a server that was told to be.
+        "25006" => return (Unavailable, false),
         "WE001" => return (NotMoved, true),
         // Data corruption: no retry makes it better, and no record is at fault.
         "XX001" | "XX002" => return (Misconfigured, false),
@@ -124,10 +147,12 @@ fn by_sqlstate(code: &str) -> (FailureKind, bool) {
         "54" => (Rejected(ParkReason::LimitExceeded), true),
         // Not supported, authorisation, catalog, schema, syntax or access rule.
         "0A" | "28" | "3D" | "3F" | "42" => (Misconfigured, false),
-        // Serialisation and deadlock, lock not available: the connection did nothing wrong.
-        "40" | "55" => (Unavailable, true),
-        // Connections, transaction state, resources, operators, system, internal, and whatever is not listed.
-        _ => (Unavailable, false),
+        // Serialisation and deadlock, lock not available: the connection did nothing wrong, and fewer locks may help.
+        "40" | "55" => (Interrupted, true),
+        // Connections, resources, operators' interventions, the system around the server.
+        "08" | "53" | "57" | "58" => (Unavailable, false),
+        // Transaction state, internal errors, and whatever is not listed.
+        _ => (Interrupted, false),
     }
 }
 
@@ -142,7 +167,7 @@ fn describe_place(db: &PgDatabaseError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use FailureKind::{Duplicate, Misconfigured, Rejected, TimedOut, Unavailable};
+    use FailureKind::{Duplicate, Interrupted, Misconfigured, Rejected, TimedOut, Unavailable};
 
     fn check(codes: &[&str], kind: FailureKind, usable: bool) {
         for code in codes {
@@ -151,15 +176,20 @@ mod tests {
     }
 
     #[test]
-    fn infrastructure_is_waited_for_and_never_parks() {
-        check(&["08000", "08006", "08P01"], Unavailable, false);
-        check(&["25006", "25P02", "25P03"], Unavailable, false);
-        check(&["53000", "53100", "53200", "53300"], Unavailable, false);
+    fn a_server_that_is_away_is_waited_for() {
+        check(&["08000", "08006", "08P01", "25006"], Unavailable, false);
+        check(&["53000", "53100", "53300"], Unavailable, false);
         check(&["57P01", "57P02", "57P03", "57000"], Unavailable, false);
-        check(&["58000", "58030", "XX000"], Unavailable, false);
-        check(&["", "0", "ZZ999", "F0000"], Unavailable, false);
-        check(&["40001", "40P01", "55P03", "55006"], Unavailable, true);
+        check(&["58000", "58030"], Unavailable, false);
+    }
+
+    #[test]
+    fn work_that_breaks_off_may_be_the_batchs_fault() {
+        check(&["25P02", "53200", "XX000"], Interrupted, false);
+        check(&["", "0", "ZZ999", "F0000"], Interrupted, false);
+        check(&["40001", "40P01", "55P03", "55006"], Interrupted, true);
         check(&["57014"], TimedOut, true);
+        check(&["25P03", "25P04"], TimedOut, false);
         check(&["WE001"], FailureKind::NotMoved, true);
     }
 
@@ -188,8 +218,11 @@ mod tests {
     #[test]
     fn errors_that_are_not_postgres_own_are_told_apart() {
         let io = sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
-        assert_eq!(Failure::of(&io).kind, Unavailable);
+        assert_eq!(Failure::of(&io).kind, Interrupted);
         assert!(!Failure::of(&io).connection_usable);
+        assert_eq!(Failure::connecting(&io).kind, Unavailable);
+        let wrong = sqlx::Error::Configuration("no URL".into());
+        assert_eq!(Failure::connecting(&wrong).kind, Misconfigured);
         assert_eq!(Failure::of(&sqlx::Error::ColumnNotFound("x".into())).kind, Misconfigured);
     }
 }

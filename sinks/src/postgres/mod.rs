@@ -33,6 +33,7 @@ pub use sqlx::PgPool;
 use crate::{
     batch::{Batch, OffsetRange, TopicPartition},
     delivery::{Claim, ClaimRequest, DeliveryError, Settled, Sink},
+    halt::HaltReason,
     read_models::{ReadModel, WritePath},
 };
 use classify::Failure;
@@ -116,7 +117,7 @@ impl<M: ReadModel> PostgresSink<M> {
         if let Some(writer) = self.writer.take() {
             return Ok(writer);
         }
-        let session = connection::connect(&self.config).await?;
+        let session = connection::connect(&self.config).await.map_err(|error| Failure::connecting(&error))?;
         let path = if session.may_copy { WritePath::Any } else { WritePath::InsertOnly };
         Ok(Writer { connection: session.connection, path, in_transaction: false })
     }
@@ -143,7 +144,7 @@ impl<M: ReadModel> PostgresSink<M> {
 async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::time::timeout(limit, work)
         .await
-        .unwrap_or_else(|_| Err(Failure::unavailable(format!("no end within {} s", limit.as_secs()))))
+        .unwrap_or_else(|_| Err(Failure::timed_out(format!("no end within {} s", limit.as_secs()))))
 }
 
 impl<M: ReadModel> Sink for PostgresSink<M> {
@@ -178,7 +179,7 @@ impl<M: ReadModel> Sink for PostgresSink<M> {
         &mut self,
         partition: TopicPartition,
         owner_epoch: i64,
-        reason: Option<&str>,
+        reason: Option<&HaltReason>,
     ) -> Result<(), DeliveryError> {
         let mut writer = self.take_writer().await?;
         let halting =

@@ -12,6 +12,7 @@ use super::{SinkConfig, classify::Failure, plan::Plan, row_type::row_type};
 use crate::{
     batch::{LastRecord, OffsetRange, TopicPartition},
     delivery::{Claim, ClaimRequest, RangeCounts},
+    halt::HaltReason,
     positions::{Standing, Verdict, judge_batch},
     read_models::ReadModel,
 };
@@ -79,7 +80,7 @@ fn claim_of(row: &PgRow) -> sqlx::Result<Claim> {
         owner_epoch: row.try_get("owner_epoch")?,
         cluster_id: row.try_get("cluster_id")?,
         partitions: row.try_get("topic_partitions")?,
-        halted: row.try_get("halted")?,
+        halted: row.try_get::<Option<&str>, _>("halted")?.map(HaltReason::from_stored),
     })
 }
 
@@ -266,7 +267,7 @@ pub(super) async fn set_halted(
     connection: &mut PgConnection,
     config: &SinkConfig,
     (partition, owner_epoch): (TopicPartition, i64),
-    reason: Option<&str>,
+    reason: Option<&HaltReason>,
 ) -> Result<(), Failure> {
     let done = sqlx::query(
         "UPDATE stage_position SET halted = $5, updated_at = now()
@@ -277,7 +278,7 @@ pub(super) async fn set_halted(
     .bind(partition.partition)
     .bind(owner_epoch)
     // Reasons may quote a refusal, and text holds no U+0000.
-    .bind(reason.map(|reason| reason.replace('\0', " ")))
+    .bind(reason.map(|reason| reason.to_string().replace('\0', " ")))
     .execute(connection)
     .await?;
     if done.rows_affected() == 1 { Ok(()) } else { Err(Failure::fenced()) }

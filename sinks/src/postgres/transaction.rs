@@ -116,7 +116,7 @@ impl<M: ReadModel> PostgresSink<M> {
             outgoing = self.model.fold(tx, &plan.facts).await?;
         }
         parking::write(tx, &self.config, &plan.parked).await?;
-        outgoing.extend(plan.parked.iter().map(|parked| parked.dead_letter(&self.config.stage)));
+        outgoing.extend(plan.parked.iter().filter_map(|parked| parked.dead_letter(&self.config.stage)));
         let corrections = assumed.counts.iter().zip(&plan.counts);
         let corrections = corrections.map(|(was, is)| Correction::between(was, is)).collect();
         self.write_outbox(tx, batch, corrections, outgoing).await?;
@@ -171,7 +171,7 @@ impl<M: ReadModel> PostgresSink<M> {
                 let settled = kept.map(|kept| kept.settled);
                 Ok(settled.unwrap_or_else(|| Settled { ranges: assumed.to_vec(), ..Settled::default() }))
             }
-            Verdict::Apply => Err(Failure::unavailable("the positions changed under the transaction")),
+            Verdict::Apply => Err(Failure::interrupted("the positions changed under the transaction")),
             Verdict::Fenced => Err(Failure::fenced()),
         }
     }

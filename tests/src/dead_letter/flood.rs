@@ -1,5 +1,5 @@
-//! A flood of records that cannot be applied: its partition stops before all of them are parked, others go on, and an
-//! operator decides.
+//! A flood of records that cannot be applied. Nobody's poison halts its partition before all of it is parked, and an
+//! operator decides; one tenant's halts nothing. A record that the database never gets done with is parked alone.
 
 use schemas::Topic;
 use serde_json::Value;
@@ -8,6 +8,15 @@ use super::fixture::{STANDS_PARKED, execute};
 use crate::support::site::{Site, ended};
 
 const ROWS: &str = "SELECT count(*) FROM audit_entry";
+const ID: &str = "0192f0c1-2345-7abc-8def-0123456789ab";
+/// Refuses the rows of one actor as the server does that ends a session for idling in its transaction.
+const ENDLESS: &str = "
+    CREATE FUNCTION endless() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      RAISE EXCEPTION 'terminating connection due to idle-in-transaction timeout' USING ERRCODE = '25P03';
+    END $$;
+    CREATE TRIGGER endless BEFORE INSERT ON audit_entry FOR EACH ROW
+      WHEN (NEW.actor = 'endless@example.com') EXECUTE FUNCTION endless();";
 const HALTED: &str = "SELECT count(*) FROM stage_position WHERE halted IS NOT NULL";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -47,6 +56,47 @@ async fn a_flood_of_poison_halts_its_partition_until_somebody_resumes_it() {
     site.await_count("SELECT count(*) FROM audit_entry WHERE action = 'ResumePartition'", 1).await;
     let (_, ended_well) = weir(&site, &[&["stage", "resume"], &place[..]].concat()).await;
     assert!(!ended_well, "it is not halted any more");
+    stage.stop().await;
+}
+
+/// Tenants share partitions, and a publisher chooses them by its keys.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_tenants_flood_of_poison_and_conflicts_halts_nothing() {
+    let site = Site::new().await;
+    for _ in 0..130 {
+        site.send_raw(Topic::Activity, Some(b"poison"), &[("ce_tenantid", "loud")]).await;
+    }
+    for number in 0..131 {
+        site.send_event(ID, &format!("somebody-{number}@example.com")).await;
+    }
+    site.publish(1, "neighbour", 1_000).await;
+    let stage = site.run(1);
+    site.await_count(STANDS_PARKED, 130 + 130).await;
+    site.await_count(ROWS, 1_000 + 1).await;
+    assert_eq!(site.count(HALTED).await, 0, "each is one tenant's own affair");
+    stage.stop().await;
+}
+
+/// The database gives up on one record every time: the statement takes too long, or the session idles in its transaction
+/// while we compute. Others are not held up, and in the end the record is parked with that reason.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_takes_too_long_every_time_is_parked_and_others_go_on() {
+    let site = Site::new().await;
+    execute(&site.endpoints.database_url, ENDLESS.into()).await;
+    site.send_event("0192f0c1-2345-7abc-8def-0123456789aa", "ada@example.com").await;
+    site.send_event(ID, "endless@example.com").await;
+    site.send_event("0192f0c1-2345-7abc-8def-0123456789ac", "ada@example.com").await;
+    let stage = site.run(1);
+    let named = "SELECT count(*) FROM stage_position WHERE halted LIKE 'failing: %SQLSTATE 25P03%'";
+    site.await_count(named, 1).await;
+    // Meanwhile other partitions go on, and what lies before the record stays applied.
+    site.publish(1, "neighbour", 1_000).await;
+    site.await_that(ROWS, "the others are held up", |rows| rows > 500).await;
+    assert_eq!(site.count(STANDS_PARKED).await, 0, "not yet");
+    site.await_count("SELECT count(*) FROM parked_record WHERE reason = 'delivery_timed_out'", 1).await;
+    site.await_count(ROWS, 1_000 + 2).await;
+    site.await_count(HALTED, 0).await;
+    assert_eq!(site.count(STANDS_PARKED).await, 1);
     stage.stop().await;
 }
 

@@ -71,7 +71,7 @@ async fn own(url: String, seed: u64) {
                 }
                 Err(DeliveryError::Fenced) => break,
                 // A lock of somebody else's: the same batch again, from where we are.
-                Err(DeliveryError::Unavailable(_)) => {}
+                Err(DeliveryError::Interrupted(_)) => {}
                 Err(error) => panic!("{error}"),
             }
         }
@@ -107,7 +107,7 @@ async fn a_commit_whose_answer_is_lost_counts_once() {
         let clean = batch_of(&held, apply((first..first + 80).map(entry)));
         fate.store(lost, Ordering::SeqCst);
         let error = far.deliver(&clean).await.expect_err("the answer is lost");
-        assert!(matches!(error, DeliveryError::Unavailable(_)), "{error:?}");
+        assert!(matches!(error, DeliveryError::Interrupted(_)), "{error:?}");
         fate.store(PASS, Ordering::SeqCst);
         assert_eq!(counts(&far.deliver(&clean).await.expect("delivered")), [80, 0, 0, 0]);
 
@@ -137,7 +137,7 @@ async fn a_small_batch_whose_answer_is_lost_counts_once() {
         let batch = batch_of(&held, apply((first..first + 3).map(entry)));
         fate.store(lost, Ordering::SeqCst);
         let error = far.deliver(&batch).await.expect_err("the answer is lost");
-        assert!(matches!(error, DeliveryError::Unavailable(_)), "{error:?}");
+        assert!(matches!(error, DeliveryError::Interrupted(_)), "{error:?}");
         fate.store(PASS, Ordering::SeqCst);
         assert_eq!(counts(&far.deliver(&batch).await.expect("delivered")), [3, 0, 0, 0]);
         let rows = i64::try_from(first).expect("small") + 3;

@@ -6,8 +6,8 @@ use schemas::{
     events::{ActorKind, OutcomeStatus},
 };
 use sinks::{
-    Batch, Claim, ClaimRequest, LastRecord, OffsetRange, RawRecord, RecordChanges, Settled, Settlement, Sink,
-    TopicPartition,
+    Batch, Claim, ClaimRequest, KeptBytes, LastRecord, OffsetRange, RawRecord, RecordChanges, Settled,
+    Settlement, Sink, TopicPartition,
     postgres::{PostgresSink, SinkConfig},
     read_models::audit_entry::AuditEntries,
 };
@@ -69,7 +69,7 @@ pub(super) fn record(
         headers: [("ce_id".to_owned(), Some(vec![0xff])), ("null".to_owned(), None)].into_iter().collect(),
         timestamp_ms: 1_800_000_000_000,
     };
-    RecordChanges { range, offset, settlement, raw, identity }
+    RecordChanges { range, offset, settlement, raw, identity, kept: KeptBytes::All }
 }
 
 pub(super) fn last(offset: i64) -> LastRecord {

@@ -9,7 +9,7 @@ mod parked;
 
 use fixture::{Place, apply, batch_of, claim, counts, entry, last, partition, record, sink};
 use schemas::{ParkReason, changes::AuditEntry};
-use sinks::{Batch, DeliveryError, OffsetRange, Settlement, Sink, compress};
+use sinks::{Batch, DeliveryError, HaltReason, OffsetRange, Settlement, Sink, compress};
 use sqlx::{Connection, PgConnection, Row};
 
 /// Every column comes back as it went in, whichever way the rows went: few by INSERT, many by COPY.
@@ -108,7 +108,10 @@ async fn nobody_writes_on_another_owners_partition() {
     assert_eq!((new.owner_epoch, new.position), (old.owner_epoch + 1, old.position));
     let stale = batch_of(&old, apply([entry(1)]));
     assert!(matches!(place.sink.deliver(&stale).await, Err(DeliveryError::Fenced)));
-    assert!(matches!(place.sink.set_halted(partition(0), 1, Some("x")).await, Err(DeliveryError::Fenced)));
+    assert!(matches!(
+        place.sink.set_halted(partition(0), 1, Some(&HaltReason::stuck("x"))).await,
+        Err(DeliveryError::Fenced)
+    ));
     assert_eq!((place.rows().await, place.stored().await), ((0, 0), (0, [0; 4])));
     let batch = batch_of(&new, apply([entry(1)]));
     assert_eq!(counts(&other.deliver(&batch).await.expect("delivered")), [1, 0, 0, 0]);
@@ -208,7 +211,7 @@ async fn a_lost_connection_is_unavailable_and_made_anew() {
         .await
         .expect("asked");
         let error = place.sink.deliver(&batch).await.expect_err("the connection is gone");
-        assert!(matches!(error, DeliveryError::Unavailable(_)), "{error:?}");
+        assert!(matches!(error, DeliveryError::Unavailable(_) | DeliveryError::Interrupted(_)), "{error:?}");
         place.sink.deliver(&batch).await.expect("delivered");
         assert_eq!(place.stored().await, (upto, [5, 0, 0, 0]));
     }
@@ -226,7 +229,7 @@ async fn a_claim_waits_for_the_transaction_before_it() {
     sqlx::query("UPDATE stage_position SET updated_at = now()").execute(&mut *held).await.expect("locked");
     let request = sinks::ClaimRequest { partition: partition(0), low: 0, partitions: None };
     let waited = place.sink.claim(std::slice::from_ref(&request)).await;
-    assert!(matches!(waited, Err(DeliveryError::Unavailable(_))), "{waited:?}");
+    assert!(matches!(waited, Err(DeliveryError::Interrupted(_))), "{waited:?}");
     held.rollback().await.expect("let go");
     assert_eq!(place.sink.claim(&[request]).await.expect("claimed")[0].owner_epoch, 2);
 }
@@ -247,9 +250,13 @@ async fn a_missing_table_is_the_set_ups_fault() {
 async fn a_halt_is_told_to_the_next_owner_until_it_is_lifted() {
     let mut place = Place::new().await;
     let claim = place.claim().await;
-    place.sink.set_halted(claim.partition, claim.owner_epoch, Some("log_diverged")).await.expect("halted");
+    place
+        .sink
+        .set_halted(claim.partition, claim.owner_epoch, Some(&HaltReason::log_diverged(4)))
+        .await
+        .expect("halted");
     let again = place.claim().await;
-    assert_eq!(again.halted.as_deref(), Some("log_diverged"));
+    assert_eq!(again.halted, Some(HaltReason::log_diverged(4)));
     place.sink.set_halted(again.partition, again.owner_epoch, None).await.expect("lifted");
     assert_eq!(place.claim().await.halted, None);
 }

@@ -8,7 +8,7 @@ use schemas::{
 };
 use secrecy::ExposeSecret;
 use sinks::{
-    DeliveryError, Sink,
+    DeliveryError, HaltReason, Sink,
     api_keys::{self, KeyRequest},
     outbox::{OutboxRecord, Outgoing, Relay},
     positions::{self, AcceptedGap, Operator, PositionChange, PositionError},
@@ -55,7 +55,11 @@ async fn an_accepted_gap_fences_the_owner_and_is_written_down() {
     let mut place = Place::new().await;
     place.deliver(apply((0..5).map(entry))).await;
     let owner = place.claim().await;
-    place.sink.set_halted(owner.partition, owner.owner_epoch, Some("retention_gap")).await.expect("halted");
+    place
+        .sink
+        .set_halted(owner.partition, owner.owner_epoch, Some(&HaltReason::retention_gap(10, 20)))
+        .await
+        .expect("halted");
     let pool = operator_pool(&place.url, 1).expect("an address");
     let change = |number| PositionChange { stage: STAGE.into(), partition: partition(number) };
     let gap = |to| AcceptedGap { to, reason: "retention".into() };
@@ -82,7 +86,11 @@ async fn an_accepted_gap_fences_the_owner_and_is_written_down() {
 async fn a_halt_is_lifted_by_an_operator() {
     let mut place = Place::new().await;
     let owner = place.claim().await;
-    place.sink.set_halted(owner.partition, owner.owner_epoch, Some("parking_limit")).await.expect("halted");
+    place
+        .sink
+        .set_halted(owner.partition, owner.owner_epoch, Some(&HaltReason::parking_limit()))
+        .await
+        .expect("halted");
     let pool = operator_pool(&place.url, 1).expect("an address");
     let change = PositionChange { stage: STAGE.into(), partition: partition(0) };
     let halted = positions::resume(&pool, &change, &ada()).await.expect("resumed");

@@ -7,7 +7,7 @@ use schemas::{
 };
 use serde_json::json;
 use sinks::{
-    Batch, ClaimRequest, OffsetRange, RawRecord, RecordChanges, Settlement, Sink, TopicPartition,
+    Batch, ClaimRequest, KeptBytes, OffsetRange, RawRecord, RecordChanges, Settlement, Sink, TopicPartition,
     postgres::{PostgresSink, SinkConfig},
     query_api::{AuditAnswer, AuditPage},
     read_models::audit_entry::AuditEntries,
@@ -198,7 +198,8 @@ async fn deliver(database: &str, entry: AuditEntry) {
     let claims = sink.claim(&[ClaimRequest { partition, low: 42, partitions: None }]).await.expect("claimed");
     let identity = Some((entry.tenant.clone(), entry.event_id));
     let settlement = Settlement::Apply(vec![entry]);
-    let record = RecordChanges { range: 0, offset: 42, settlement, raw: RawRecord::default(), identity };
+    let (raw, kept) = (RawRecord::default(), KeptBytes::All);
+    let record = RecordChanges { range: 0, offset: 42, settlement, raw, identity, kept };
     let range =
         OffsetRange { partition, start: 42, upto: 43, last: None, owner_epoch: claims[0].owner_epoch };
     sink.deliver(&Batch { records: vec![record], ranges: vec![range] }).await.expect("delivered");

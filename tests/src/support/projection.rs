@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use schemas::Topic;
 use sinks::{
-    Batch, ClaimRequest, OffsetRange, RawRecord, RecordChanges, Settlement, Sink, TopicPartition,
+    Batch, ClaimRequest, KeptBytes, OffsetRange, RawRecord, RecordChanges, Settlement, Sink, TopicPartition,
     postgres::{PostgresSink, SinkConfig},
     read_models::ReadModel,
 };
@@ -115,6 +115,7 @@ impl<P: Projection> Member<P> {
             settlement: Settlement::Apply(P::changes(event)),
             raw: RawRecord::default(),
             identity: None,
+            kept: KeptBytes::All,
         };
         let records = (start..).zip(events).map(record).collect();
         let range =

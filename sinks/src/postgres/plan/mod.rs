@@ -127,6 +127,7 @@ impl<'a, C> Plan<'a, C> {
             offset: record.offset,
             raw: &record.raw,
             identity: record.identity.as_ref(),
+            kept: record.kept,
             reason,
             detail,
         });

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use super::*;
 use crate::{
-    batch::{OffsetRange, RawRecord, TopicPartition},
+    batch::{KeptBytes, OffsetRange, RawRecord, TopicPartition},
     read_models::WritePath,
 };
 
@@ -65,6 +65,7 @@ fn batch(settlements: Vec<Settlement<Number>>) -> Batch<Number> {
         settlement,
         raw: RawRecord::default(),
         identity: None,
+        kept: KeptBytes::All,
     };
     Batch { records: settlements.into_iter().enumerate().map(record).collect(), ranges }
 }

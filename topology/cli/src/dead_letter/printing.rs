@@ -69,7 +69,7 @@ pub(super) fn record(record: &ParkedRecord, format: Format) -> anyhow::Result<()
     line("value", &format!("{} bytes, SHA-256 {}", parked.value_size, output::hex(&record.value_sha256)));
     match &record.value {
         Some(value) => output::line(&for_people(value)),
-        None if parked.value_was_left_out() => {
+        None if record.value_was_left_out() => {
             output::line("(too long to be kept; replay reads it from the topic)");
         }
         None => output::line("(none)"),

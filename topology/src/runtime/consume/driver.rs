@@ -12,12 +12,12 @@ use std::{
 };
 
 use rand::rngs::StdRng;
-use sinks::{Claim, ClaimRequest, DeliveryError, TopicPartition};
+use sinks::{Claim, ClaimRequest, DeliveryError, HaltReason, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use crate::runtime::{
-    consume::continuity::{HaltReason, Watermarks},
+    consume::continuity::Watermarks,
     consume::intake::{Claimed, Decide, Intake, Record, Rewind, Taken},
     consume::source::{Schemas, Source},
     deliver::backoff::Backoff,
@@ -173,7 +173,9 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
                 Claimed::ReadFrom { offset, recognisable } => {
                     self.due.remove(&partition);
                     self.settled.insert(partition, claim.position);
-                    self.links.shared.seen.halted(partition, None);
+                    if claim.halted.is_none() {
+                        self.links.shared.seen.halted(partition, None);
+                    }
                     if !recognisable {
                         let (topic, number, position) =
                             (partition.topic, partition.partition, claim.position);
@@ -183,9 +185,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
                     }
                     places.push((partition, offset));
                 }
-                Claimed::Halted { reason: reason @ HaltReason::Standing(_), .. } => {
-                    self.halted(partition, &reason, now);
-                }
+                Claimed::StillHalted(reason) => self.halted(partition, &reason, now),
                 Claimed::Halted { owner_epoch, reason } => {
                     self.halted_by_us(partition, owner_epoch, reason, now);
                 }
@@ -286,7 +286,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
             let Some(owner_epoch) = self.intake.epoch_of(partition) else { continue };
             source.pause(&[partition]);
             self.intake.unclaimed(partition);
-            self.halted_by_us(partition, owner_epoch, HaltReason::PartitionsChanged { from, to }, now);
+            self.halted_by_us(partition, owner_epoch, HaltReason::partitions_changed(from, to), now);
         }
     }
 
@@ -398,5 +398,5 @@ fn partitions_changed(claim: &Claim, count: Option<&i32>) -> Option<HaltReason> 
     let (from, to) = (claim.partitions?, *count?);
     let standing = claim.halted.is_some();
     let number = |count: i32| usize::try_from(count).unwrap_or(0);
-    (from != to && !standing).then(|| HaltReason::PartitionsChanged { from: number(from), to: number(to) })
+    (from != to && !standing).then(|| HaltReason::partitions_changed(number(from), number(to)))
 }

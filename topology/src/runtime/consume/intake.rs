@@ -5,10 +5,10 @@ use std::collections::HashMap;
 
 use bytes::BytesMut;
 use schemas::{EventId, TenantId, Topic, codec::SchemaRef};
-use sinks::{Claim, LastRecord, RawRecord, RecordChanges, Settlement, TopicPartition};
+use sinks::{Claim, HaltReason, KeptBytes, LastRecord, RawRecord, RecordChanges, Settlement, TopicPartition};
 
 use crate::runtime::{
-    consume::continuity::{HaltReason, Start, Watermarks, start},
+    consume::continuity::{Start, Watermarks, start},
     deliver::batching::{BatchLimits, Filling, Placed},
     deliver::fingerprint::fingerprint,
 };
@@ -106,7 +106,9 @@ pub(crate) enum Taken {
 pub(crate) enum Claimed {
     /// Read from this offset.
     ReadFrom { offset: i64, recognisable: bool },
-    /// Stay paused.
+    /// Stay paused: it was halted before, and not resumed since.
+    StillHalted(HaltReason),
+    /// Stay paused, and write down why.
     Halted { owner_epoch: i64, reason: HaltReason },
 }
 
@@ -146,6 +148,10 @@ impl<D: Decide> Intake<D> {
     pub(crate) fn claimed(&mut self, claim: &Claim, seen: Watermarks, cluster_id: &str) -> Claimed {
         let owner_epoch = claim.owner_epoch;
         let (offset, expected, recognisable) = match start(claim, seen, cluster_id) {
+            Start::StillHalted(reason) => {
+                self.unclaimed(claim.partition);
+                return Claimed::StillHalted(reason);
+            }
             Start::Halted(reason) => {
                 self.unclaimed(claim.partition);
                 return Claimed::Halted { owner_epoch, reason };
@@ -181,10 +187,7 @@ impl<D: Decide> Intake<D> {
             }
             let owner_epoch = active.owner_epoch;
             self.unclaimed(partition);
-            return Taken::Diverged {
-                owner_epoch,
-                reason: HaltReason::LogDiverged { offset: expected.offset },
-            };
+            return Taken::Diverged { owner_epoch, reason: HaltReason::log_diverged(expected.offset) };
         }
         if record.offset < active.cursor {
             return Taken::Dropped;
@@ -196,7 +199,8 @@ impl<D: Decide> Intake<D> {
                 Taken::NeedsSchema(id)
             }
             Decision::Settle { settlement, identity } => {
-                let changes = RecordChanges { range: 0, offset: record.offset, settlement, raw, identity };
+                let (offset, kept) = (record.offset, KeptBytes::All);
+                let changes = RecordChanges { range: 0, offset, settlement, raw, identity, kept };
                 let (owner_epoch, cursor) = (active.owner_epoch, active.cursor);
                 active.cursor = record.offset + 1;
                 self.gathered.push(Placed { partition, owner_epoch, cursor, record: changes });

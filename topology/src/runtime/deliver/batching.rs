@@ -14,6 +14,8 @@ pub struct BatchLimits {
     pub records: usize,
     /// Bytes of keys, values and headers.
     pub bytes: usize,
+    /// Changes that the records cause: one record may cause thousands.
+    pub changes: usize,
     /// How long records are gathered while more keep coming.
     pub gather: Duration,
 }
@@ -27,7 +29,7 @@ impl BatchLimits {
     /// What each of so many writers may gather, who share the memory of one process.
     pub fn shared_by(writers: usize) -> Self {
         let bytes = (PROCESS_BYTES / writers.max(1)).max(MIN_BYTES);
-        Self { records: 10_000, bytes, gather: Duration::from_millis(200) }
+        Self { records: 10_000, bytes, changes: 20_000, gather: Duration::from_millis(200) }
     }
 }
 
@@ -43,6 +45,7 @@ pub(crate) struct Filling<C> {
     records: Vec<RecordChanges<C>>,
     ranges: Vec<OffsetRange>,
     bytes: usize,
+    changes: usize,
     /// The range added to last; records of a partition come in runs.
     current: usize,
 }
@@ -59,7 +62,7 @@ pub(crate) struct Placed<C> {
 
 impl<C> Default for Filling<C> {
     fn default() -> Self {
-        Self { records: Vec::new(), ranges: Vec::new(), bytes: 0, current: 0 }
+        Self { records: Vec::new(), ranges: Vec::new(), bytes: 0, changes: 0, current: 0 }
     }
 }
 
@@ -70,7 +73,7 @@ impl<C> Filling<C> {
 
     /// Whether a batch of that size must not take another record.
     pub(crate) fn is_full(&self, limits: &BatchLimits) -> bool {
-        self.records.len() >= limits.records || self.bytes >= limits.bytes
+        self.records.len() >= limits.records || self.bytes >= limits.bytes || self.changes >= limits.changes
     }
 
     /// Adds the next record of its partition.
@@ -80,6 +83,7 @@ impl<C> Filling<C> {
         record.range =
             self.range_for(&OffsetRange { partition, start: cursor, upto, last: None, owner_epoch });
         self.bytes += record.raw.size();
+        self.changes += changes_of(&record);
         self.records.push(record);
     }
 
@@ -98,7 +102,8 @@ impl<C> Filling<C> {
     pub(crate) fn has_room_for(&self, other: &Self, limits: &BatchLimits) -> bool {
         self.is_empty()
             || (self.records.len() + other.records.len() <= limits.records
-                && self.bytes + other.bytes <= limits.bytes)
+                && self.bytes + other.bytes <= limits.bytes
+                && self.changes + other.changes <= limits.changes)
     }
 
     /// Adds what was gathered after it.
@@ -109,6 +114,7 @@ impl<C> Filling<C> {
         }
         let places: Vec<usize> = other.ranges.iter().map(|range| self.range_for(range)).collect();
         self.bytes += other.bytes;
+        self.changes += other.changes;
         self.records.extend(other.records.into_iter().map(|mut record| {
             record.range = places[record.range];
             record
@@ -124,6 +130,7 @@ impl<C> Filling<C> {
             Batch { records: std::mem::take(&mut self.records), ranges: std::mem::take(&mut self.ranges) };
         let batch = retain_ranges(batch, |range| !gone(range.partition, range.owner_epoch));
         self.bytes = batch.records.iter().map(|record| record.raw.size()).sum();
+        self.changes = batch.records.iter().map(changes_of).sum();
         (self.records, self.ranges, self.current) = (batch.records, batch.ranges, 0);
     }
 
@@ -164,6 +171,13 @@ impl<C> Filling<C> {
             None => self.ranges.push(next.clone()),
         }
         self.current
+    }
+}
+
+fn changes_of<C>(record: &RecordChanges<C>) -> usize {
+    match &record.settlement {
+        Settlement::Apply(changes) => changes.len(),
+        Settlement::Ignore(_) | Settlement::Park { .. } => 0,
     }
 }
 

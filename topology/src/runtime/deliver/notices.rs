@@ -8,9 +8,7 @@ use std::{
     },
 };
 
-use sinks::TopicPartition;
-
-use crate::runtime::consume::continuity::HaltReason;
+use sinks::{HaltReason, TopicPartition};
 
 /// A board that the worker writes on and the poll thread wipes.
 #[derive(Debug, Default)]

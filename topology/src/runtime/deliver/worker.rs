@@ -1,41 +1,31 @@
 //! The worker: owns the sink, settles one batch after the other, and decides what a refusal means.
 
+mod failing;
 mod halting;
 
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
 
 use rand::rngs::StdRng;
 use sinks::{
-    Batch, Claim, ClaimRequest, DeliveryError, RangeCounts, Settled, Settlement, Sink, TopicPartition,
+    Batch, Claim, ClaimRequest, DeliveryError, HaltKind, HaltReason, KeptBytes, RangeCounts, Settled,
+    Settlement, Sink, TopicPartition,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::info;
 
 use crate::runtime::{
     clock::Clock,
-    consume::continuity::{HaltReason, lifts_by_itself},
     deliver::backoff::Backoff,
-    deliver::batching::{Split, cut, park_the_one, retain_ranges, split},
+    deliver::batching::{Split, cut, retain_ranges, split},
     deliver::notices::Notices,
-    deliver::parking_limit::ParkingLimit,
+    deliver::parking_limit::{Outcome, ParkingLimit, outcome_of, tenant_of},
     deliver::slot::Slot,
     observe::metrics::StageMetrics,
 };
 
 /// How long a claim may be tried before it is given back as not to be had.
 pub(crate) const CLAIM_PATIENCE: Duration = Duration::from_secs(5);
-/// How often a misconfigured sink is probed: a late migration heals it.
-const PROBE_INTERVAL: Duration = Duration::from_secs(30);
-/// Statement timeouts of one batch before it is halved.
-const TIMEOUTS_BEFORE_HALVING: u32 = 3;
-/// Statement timeouts of one record before its partition is halted.
-const TIMEOUTS_BEFORE_STUCK: u32 = 10;
 
 /// What the poll thread asks of the worker.
 #[derive(Debug)]
@@ -67,21 +57,34 @@ pub(crate) struct Worker<S: Sink, T> {
     /// Nothing up to this owner epoch is delivered any more.
     retired: HashMap<TopicPartition, i64>,
     limits: HashMap<TopicPartition, ParkingLimit>,
-    /// Their rows say that the sink is misconfigured.
-    misconfigured: HashSet<TopicPartition>,
+    /// Their rows hold a reason that lifts by itself.
+    ailing: HashMap<TopicPartition, HaltKind>,
+    failing: HashMap<TopicPartition, FailingRecord>,
 }
 
 /// A batch in hand, and how often it failed.
 struct Job<C> {
     batch: Batch<C>,
+    /// The destination was away.
     failures: u32,
-    timeouts: u32,
+    /// The work broke off or took too long.
+    broken_off: u32,
+    /// It is a part of a batch that did so.
+    is_suspect: bool,
 }
 
 impl<C> From<Batch<C>> for Job<C> {
     fn from(batch: Batch<C>) -> Self {
-        Self { batch, failures: 0, timeouts: 0 }
+        Self { batch, failures: 0, broken_off: 0, is_suspect: false }
     }
+}
+
+/// A single record whose delivery fails, again and again.
+#[derive(Debug, Clone, Copy)]
+struct FailingRecord {
+    /// Its offset, or the start of a range without records.
+    offset: i64,
+    failures: u32,
 }
 
 impl<S: Sink, T: Clock> Worker<S, T> {
@@ -101,7 +104,8 @@ impl<S: Sink, T: Clock> Worker<S, T> {
             random,
             retired: HashMap::new(),
             limits: HashMap::new(),
-            misconfigured: HashSet::new(),
+            ailing: HashMap::new(),
+            failing: HashMap::new(),
         }
     }
 
@@ -134,10 +138,15 @@ impl<S: Sink, T: Clock> Worker<S, T> {
             if job.batch.ranges.is_empty() {
                 continue;
             }
+            if self.holds_more_than_a_failing_record(&job.batch) {
+                self.single_out(job, &mut jobs);
+                continue;
+            }
             if let Some(parts) = self.keep_to_the_limit(&mut job.batch).await {
                 jobs.extend(parts.into_iter().rev().map(Job::from));
                 continue;
             }
+            self.keep_references(&mut job.batch);
             let began = self.clock.now();
             let span = self.shared.seen.delivery_span(&job.batch);
             let outcome = {
@@ -158,97 +167,59 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         }
     }
 
-    async fn failed(
-        &mut self,
-        mut job: Job<S::Change>,
-        error: DeliveryError,
-        jobs: &mut Vec<Job<S::Change>>,
-    ) {
-        self.shared.seen.delivery_failed(&error);
-        match error {
-            DeliveryError::Unavailable(why) => {
-                let wait = Backoff::DELIVERY.wait(job.failures, &mut self.random);
-                let (sink, attempt) = (self.sink.name(), job.failures + 1);
-                warn!(sink, error = %why, attempt, "delivery failed, retrying");
-                job.failures = job.failures.saturating_add(1);
-                self.obey_for(wait).await;
-                jobs.push(job);
-            }
-            DeliveryError::TimedOut(why) => self.too_slow(job, &why, jobs).await,
-            DeliveryError::Misconfigured(why) => {
-                error!(sink = self.sink.name(), error = %why, "misconfigured, trying again in 30 s");
-                self.shared.seen.misconfigured(true);
-                self.say_misconfigured(&job.batch, &why).await;
-                self.obey_for(PROBE_INTERVAL).await;
-                jobs.push(job);
-            }
-            DeliveryError::Fenced => self.fenced(&job.batch),
-            DeliveryError::Rejected { park_as, reason } => match split(job.batch) {
-                Split::Parts(parts) => jobs.extend(parts.into_iter().rev().map(Job::from)),
-                Split::One(one) if !one.records.iter().any(|record| can_be_parked(&record.settlement)) => {
-                    self.halt(&one, HaltReason::Stuck(reason)).await;
-                }
-                Split::One(mut one) => {
-                    let (at, offset) = (one.ranges[0].partition, one.records[0].offset);
-                    warn!(topic = %at.topic, partition = at.partition, offset, reason = park_as.name(),
-                          error = %reason, "the sink refuses the record, parking it");
-                    park_the_one(&mut one, park_as, reason);
-                    jobs.push(one.into());
-                }
-            },
-        }
-    }
-
-    /// A batch that ran into the statement timeout: retried, then halved; a single record halts at last.
-    async fn too_slow(&mut self, mut job: Job<S::Change>, why: &str, jobs: &mut Vec<Job<S::Change>>) {
-        job.timeouts += 1;
-        let alone = job.batch.ranges.len() == 1 && job.batch.records.len() <= 1;
-        if alone && job.timeouts >= TIMEOUTS_BEFORE_STUCK {
-            return self.halt(&job.batch, HaltReason::Stuck(why.to_owned())).await;
-        }
-        let wait = Backoff::DELIVERY.wait(job.timeouts, &mut self.random);
-        warn!(sink = self.sink.name(), error = %why, attempt = job.timeouts, "delivery timed out, retrying");
-        self.obey_for(wait).await;
-        if alone || job.timeouts < TIMEOUTS_BEFORE_HALVING {
-            jobs.push(job);
-        } else if let Split::Parts(parts) = split(job.batch) {
-            jobs.extend(parts.into_iter().rev().map(Job::from));
-        }
-    }
-
     async fn settled(&mut self, batch: &Batch<S::Change>, settled: &Settled, took: Duration) {
         self.shared.seen.settled(batch, settled, took);
-        let broken = self.count(batch, settled);
+        self.count(batch, settled);
+        for range in &batch.ranges {
+            if self.failing.get(&range.partition).is_some_and(|failing| failing.offset < range.upto) {
+                self.failing.remove(&range.partition);
+            }
+        }
         self.shared.notices.post(|board| {
             board.settled.extend(batch.ranges.iter().map(|range| (range.partition, range.upto)));
         });
         self.say_healed(batch).await;
-        for index in broken {
-            self.halt_range(&batch.ranges[index], &HaltReason::ParkingLimit).await;
-        }
     }
 
-    /// Counts what became of the records. Answers the ranges in which the sink parked more than may be: only it sees
-    /// that an id belongs to other content, so the limit is known to be broken once the batch is settled.
-    fn count(&mut self, batch: &Batch<S::Change>, settled: &Settled) -> BTreeSet<usize> {
+    /// Counts what became of the records. Only the sink sees that an id belongs to other content.
+    fn count(&mut self, batch: &Batch<S::Change>, settled: &Settled) {
         let mut limits: Vec<ParkingLimit> = batch
             .ranges
             .iter()
             .map(|range| self.limits.remove(&range.partition).unwrap_or_default())
             .collect();
-        let (mut conflicts, mut broken) = (settled.conflicts.iter().peekable(), BTreeSet::new());
+        let mut conflicts = settled.conflicts.iter().peekable();
         for (index, record) in batch.records.iter().enumerate() {
-            let limit = &mut limits[record.range];
-            let conflicts = conflicts.next_if(|conflict| **conflict == index).is_some();
-            if conflicts && !limit.allows_another() {
-                broken.insert(record.range);
+            let outcome = match conflicts.next_if(|conflict| **conflict == index) {
+                Some(_) => Outcome::Conflict(tenant_of(record)),
+                None => outcome_of(record),
+            };
+            let tenant = match &outcome {
+                Outcome::Parked(tenant) | Outcome::Conflict(tenant) => tenant.clone(),
+                Outcome::Settled => None,
+            };
+            if let (true, Some(tenant)) = (limits[record.range].count(outcome), tenant) {
+                self.shared.seen.parked_over_limit(&tenant);
             }
-            limit.count(conflicts || matches!(record.settlement, Settlement::Park { .. }));
         }
         for (range, limit) in batch.ranges.iter().zip(limits) {
             self.limits.insert(range.partition, limit);
         }
-        broken
+    }
+
+    /// Has no more than references kept of records whose tenant is far over its limit.
+    fn keep_references(&self, batch: &mut Batch<S::Change>) {
+        for (number, range) in batch.ranges.iter().enumerate() {
+            let Some(limit) = self.limits.get(&range.partition).filter(|limit| limit.keeps_references())
+            else {
+                continue;
+            };
+            for record in batch.records.iter_mut().filter(|record| record.range == number) {
+                if tenant_of(record).is_some_and(|tenant| limit.keeps_reference_of(&tenant)) {
+                    record.kept = KeptBytes::Reference;
+                }
+            }
+        }
     }
 
     /// Cuts the batch before the first record whose parking would break its partition's limit, and halts that
@@ -268,15 +239,13 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         }
         let mut limit = self.limits.get(&batch.ranges[0].partition).cloned().unwrap_or_default();
         let beyond = batch.records.iter().position(|record| {
-            let park = is_park(&record.settlement);
-            let beyond = park && !limit.allows_another();
-            limit.count(park);
-            beyond
+            limit.count(outcome_of(record));
+            is_park(&record.settlement) && limit.is_broken()
         })?;
         let whole =
             Batch { records: std::mem::take(&mut batch.records), ranges: std::mem::take(&mut batch.ranges) };
         if beyond == 0 {
-            self.halt(&whole, HaltReason::ParkingLimit).await;
+            self.halt(&whole, HaltReason::parking_limit()).await;
             return Some(Vec::new());
         }
         Some(cut(whole, beyond).into())
@@ -311,7 +280,8 @@ impl<S: Sink, T: Clock> Worker<S, T> {
                 for partition in partitions {
                     self.retired.insert(partition, i64::MAX);
                     self.limits.remove(&partition);
-                    self.misconfigured.remove(&partition);
+                    self.ailing.remove(&partition);
+                    self.failing.remove(&partition);
                 }
                 if reply.send(()).is_err() {
                     info!("the transaction in hand outlasted a revocation");
@@ -341,14 +311,20 @@ impl<S: Sink, T: Clock> Worker<S, T> {
                     for claim in &claims {
                         self.retired.insert(claim.partition, claim.owner_epoch - 1);
                         self.limits.insert(claim.partition, ParkingLimit::default());
-                        if claim.halted.as_deref().is_some_and(lifts_by_itself) {
-                            self.misconfigured.insert(claim.partition);
+                        if let Some(reason) =
+                            claim.halted.as_ref().filter(|reason| reason.kind.heals_by_itself())
+                        {
+                            self.ailing.insert(claim.partition, reason.kind);
                         }
                     }
                     self.shared.seen.misconfigured(false);
                     return Ok(claims);
                 }
-                Err(DeliveryError::Unavailable(_)) if self.clock.now() < deadline && !reply.is_closed() => {
+                Err(
+                    DeliveryError::Unavailable(_)
+                    | DeliveryError::Interrupted(_)
+                    | DeliveryError::TimedOut(_),
+                ) if self.clock.now() < deadline && !reply.is_closed() => {
                     self.clock.sleep(Backoff::DELIVERY.wait(attempt, &mut self.random)).await;
                     attempt += 1;
                 }
@@ -356,10 +332,6 @@ impl<S: Sink, T: Clock> Worker<S, T> {
             }
         }
     }
-}
-
-fn can_be_parked<C>(settlement: &Settlement<C>) -> bool {
-    !matches!(settlement, Settlement::Park { .. })
 }
 
 fn is_retired(retired: &HashMap<TopicPartition, i64>, partition: TopicPartition, owner_epoch: i64) -> bool {

@@ -10,15 +10,21 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use opentelemetry::{Context, propagation::TextMapPropagator};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use schemas::ParkReason;
-use sinks::{Batch, DeliveryError, RawRecord, RecordChanges, Settled, Settlement, TopicPartition};
+use schemas::{ParkReason, TenantId};
+use sinks::{
+    Batch, DeliveryError, HaltKind, HaltReason, RawRecord, RecordChanges, Settled, Settlement, TopicPartition,
+};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::runtime::{consume::continuity::HaltReason, deliver::worker::total};
+use crate::runtime::deliver::worker::total;
 
 /// Links that one batch's span carries at most.
 const MAX_LINKS: usize = 128;
+/// Tenants that a metric names in one process.
+const MAX_TENANTS: usize = 20;
+/// All tenants beyond these.
+const OTHER_TENANTS: &str = "others";
 
 /// Whether batches are traced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,7 +59,8 @@ pub(crate) struct StageMetrics {
     rebalances: Counter,
     polled_at: Gauge,
     assigned: Gauge,
-    halted: Mutex<BTreeMap<TopicPartition, String>>,
+    halted: Mutex<BTreeMap<TopicPartition, HaltKind>>,
+    over_limit: Mutex<BTreeMap<TenantId, Counter>>,
 }
 
 impl std::fmt::Debug for StageMetrics {
@@ -89,6 +96,7 @@ impl StageMetrics {
             polled_at: gauge!("weir_polled_timestamp_seconds", "stage" => stage),
             assigned: gauge!("weir_assigned_partitions", "stage" => stage),
             halted: Mutex::default(),
+            over_limit: Mutex::default(),
             group,
         }
     }
@@ -186,15 +194,29 @@ impl StageMetrics {
     pub(crate) fn halted(&self, at: TopicPartition, reason: Option<&HaltReason>) {
         let mut halted = self.halted.lock().unwrap_or_else(PoisonError::into_inner);
         let before = match reason {
-            Some(reason) => halted.insert(at, reason.word().to_owned()),
+            Some(reason) => halted.insert(at, reason.kind),
             None => halted.remove(&at),
         };
-        let words = before.into_iter().chain(reason.map(|reason| reason.word().to_owned()));
-        for word in words {
-            let count = halted.values().filter(|other| **other == word).count();
+        for kind in before.into_iter().chain(reason.map(|reason| reason.kind)) {
+            let count = halted.values().filter(|other| **other == kind).count();
             #[expect(clippy::cast_precision_loss, reason = "partitions are few")]
-            gauge!("weir_halted_partitions", "stage" => self.stage, "reason" => word).set(count as f64);
+            gauge!("weir_halted_partitions", "stage" => self.stage, "reason" => kind.name())
+                .set(count as f64);
         }
+    }
+
+    /// A record was parked of a tenant that is over its parking limit. The first tenants are told by name, all others
+    /// together: whoever invents tenants makes no time series.
+    pub(crate) fn parked_over_limit(&self, tenant: &TenantId) {
+        let mut counters = self.over_limit.lock().unwrap_or_else(PoisonError::into_inner);
+        let tenant = if counters.len() < MAX_TENANTS || counters.contains_key(tenant) {
+            tenant.clone()
+        } else {
+            TenantId::new(OTHER_TENANTS).expect("a valid name")
+        };
+        let (stage, name) = (self.stage, tenant.to_string());
+        let counter = || counter!("weir_parked_over_limit_total", "stage" => stage, "tenant" => name);
+        counters.entry(tenant).or_insert_with(counter).increment(1);
     }
 
     /// The span of a delivery, linked to the traces that the batch's records were created in.

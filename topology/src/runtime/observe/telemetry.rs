@@ -162,7 +162,11 @@ fn describe() {
     describe_counter!("weir_delivery_retries_total", "Deliveries that failed and were tried again.");
     describe_counter!("weir_fenced_total", "Batches dropped because another owner had moved a position.");
     describe_gauge!("weir_misconfigured", "1 while the sink is set up wrongly and is probed.");
-    describe_gauge!("weir_halted_partitions", "Partitions that wait for a person, by reason.");
+    describe_gauge!("weir_halted_partitions", "Partitions that do not go on, by reason.");
+    describe_counter!(
+        "weir_parked_over_limit_total",
+        "Records parked of a tenant that is over its limit of a partition; the first 20 tenants by name."
+    );
     describe_gauge!(
         "weir_held_back_partitions",
         "Partitions behind a transaction that has been open for a minute."

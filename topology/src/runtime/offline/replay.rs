@@ -17,6 +17,7 @@ use sinks::{
 };
 
 use crate::runtime::{
+    consume::poll,
     deliver::relay::{kafka_headers, producer},
     offline::history::History,
     quiet::Quiet,
@@ -76,9 +77,10 @@ impl Replayer {
         if place.replays >= MAX_REPLAYS {
             return Err(ReplayError::Limit);
         }
-        if record.value.is_none() && record.summary.value_was_left_out() {
+        if record.value_was_left_out() {
             let gone = ReplayError::ValueGone { size: record.summary.value_size };
-            record.value = Some(self.value_at(place, &record.value_sha256).await?.ok_or(gone)?);
+            let (value, headers) = self.read_at(place, &record.value_sha256).await?.ok_or(gone)?;
+            (record.value, record.headers) = (Some(value), headers);
         }
         Ok(())
     }
@@ -111,8 +113,12 @@ impl Replayer {
         }
     }
 
-    /// The value at that offset, if it is still there and still the one that was parked.
-    async fn value_at(&self, place: &ParkedPlace, sha256: &[u8]) -> Result<Option<Vec<u8>>, KafkaError> {
+    /// The value and the headers at that offset, if the record is still there and still the one that was parked.
+    async fn read_at(
+        &self,
+        place: &ParkedPlace,
+        sha256: &[u8],
+    ) -> Result<Option<(Vec<u8>, Headers)>, KafkaError> {
         let consumer = self.log.consumer()?;
         let (TopicPartition { topic, partition }, offset) = (place.partition, place.offset);
         // The client blocks while it polls.
@@ -121,7 +127,12 @@ impl Replayer {
             list.add_partition_offset(Topic::name(topic), partition, Offset::Offset(offset))?;
             consumer.assign(&list)?;
             match consumer.poll(READ_PATIENCE) {
-                Some(Ok(message)) if message.offset() == offset => Ok(message.payload().map(<[u8]>::to_vec)),
+                Some(Ok(message)) if message.offset() == offset => {
+                    let owned =
+                        |(name, value): (&str, Option<&[u8]>)| (name.to_owned(), value.map(Into::into));
+                    let headers = poll::headers(&message).into_iter().map(owned).collect();
+                    Ok(message.payload().map(|value| (value.to_vec(), headers)))
+                }
                 // Whatever stood there has expired, or the log is shorter than it was.
                 Some(
                     Ok(_)
@@ -136,8 +147,8 @@ impl Replayer {
                 None => Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut)),
             }
         });
-        let value = read.await.unwrap_or(Err(KafkaError::Canceled))?;
-        Ok(value.filter(|value| Sha256::digest(value).as_slice() == sha256))
+        let read = read.await.unwrap_or(Err(KafkaError::Canceled))?;
+        Ok(read.filter(|(value, _)| Sha256::digest(value).as_slice() == sha256))
     }
 }
 

@@ -13,6 +13,8 @@ pub(super) enum Content {
     Poison,
     /// Can be decoded, but the store refuses its row.
     RefusedByStore,
+    /// Can be decoded, but the store takes too long over its row, every time.
+    Endless,
     /// Nothing follows.
     Ignored,
     /// Takes an offset and is not seen: a transaction's marker.
@@ -25,6 +27,7 @@ impl Content {
             Self::Good => b'g',
             Self::Poison => b'p',
             Self::RefusedByStore => b'r',
+            Self::Endless => b'e',
             Self::Ignored => b'i',
             Self::MarkerOnly => b'm',
         }

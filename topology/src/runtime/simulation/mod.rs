@@ -84,11 +84,12 @@ impl World {
     fn produce(&mut self) {
         for _ in 0..self.random.random_range(1..6) {
             let partition = partitions()[self.random.random_range(0..partitions().len())];
-            let content = match self.random.random_range(0..40) {
-                0 => Content::Poison,
-                1 => Content::RefusedByStore,
-                2 => Content::Ignored,
-                3 => Content::MarkerOnly,
+            let content = match self.random.random_range(0..400) {
+                0..10 => Content::Poison,
+                10..20 => Content::RefusedByStore,
+                20..30 => Content::Ignored,
+                30..40 => Content::MarkerOnly,
+                40 => Content::Endless,
                 _ => Content::Good,
             };
             self.log.append(partition, content);
@@ -155,7 +156,8 @@ impl World {
         self.start();
         self.members.iter_mut().for_each(Member::awaken);
         self.rebalance().await;
-        for _ in 0..400 {
+        // A record that the store never gets done with is parked after ten attempts, some of them 15 s apart.
+        for _ in 0..4_000 {
             for member in &mut self.members {
                 member.turn().await;
             }

@@ -10,12 +10,12 @@ use std::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use schemas::ParkReason;
 use sinks::{
-    Batch, Claim, ClaimRequest, DeliveryError, LastRecord, RangeCounts, Settled, Settlement, Sink,
-    TopicPartition,
+    Batch, Claim, ClaimRequest, DeliveryError, HaltReason, LastRecord, RangeCounts, Settled, Settlement,
+    Sink, TopicPartition,
 };
 
 use super::{clock::Simulated, log::Content};
-use crate::runtime::{clock::Clock, consume::continuity::lifts_by_itself};
+use crate::runtime::clock::Clock;
 
 pub(super) const CLUSTER: &str = "simulated";
 
@@ -41,7 +41,7 @@ struct Row {
     position: i64,
     last: Option<LastRecord>,
     owner_epoch: i64,
-    halted: Option<String>,
+    halted: Option<HaltReason>,
     /// Every advance ever made: where it began and ended.
     ranges: Vec<(i64, i64)>,
     fates: BTreeMap<i64, Fate>,
@@ -90,7 +90,7 @@ impl Store {
             cursor = *upto;
         }
         assert_eq!(cursor, row.position, "{at:?}: the position is the end of the last range");
-        let waits = row.halted.as_deref().is_some_and(|halted| !lifts_by_itself(halted));
+        let waits = row.halted.as_ref().is_some_and(|reason| !reason.kind.heals_by_itself());
         assert!(!waits, "{at:?} is halted: {:?}", row.halted);
         let fate = |content: &Content| match content {
             Content::Good => Fate::Applied,
@@ -113,7 +113,7 @@ impl Store {
         self.clock.sleep(Duration::from_millis(wait * slow)).await;
         match (trouble, roll) {
             (Trouble::Away, _) | (_, 0..3) => Err(DeliveryError::Unavailable("away".into())),
-            (Trouble::Slow, 3..40) => Err(DeliveryError::TimedOut("57014".into())),
+            (Trouble::Slow, 3..40) => Err(DeliveryError::Interrupted("40P01".into())),
             (Trouble::Misconfigured, _) => Err(DeliveryError::Misconfigured("no table".into())),
             _ => Ok(()),
         }
@@ -128,11 +128,16 @@ impl Store {
                 return Err(DeliveryError::Fenced);
             }
         }
-        let refused = batch.records.iter().any(|record| match &record.settlement {
-            Settlement::Apply(changes) => changes.contains(&Content::RefusedByStore.byte()),
-            Settlement::Ignore(_) | Settlement::Park { .. } => false,
-        });
-        if refused {
+        let holds = |content: Content| {
+            batch.records.iter().any(|record| match &record.settlement {
+                Settlement::Apply(changes) => changes.contains(&content.byte()),
+                Settlement::Ignore(_) | Settlement::Park { .. } => false,
+            })
+        };
+        if holds(Content::Endless) {
+            return Err(DeliveryError::TimedOut("25P03".into()));
+        }
+        if holds(Content::RefusedByStore) {
             let park_as = ParkReason::ConstraintViolated;
             return Err(DeliveryError::Rejected { park_as, reason: "23514".into() });
         }
@@ -207,7 +212,7 @@ impl Sink for Connection {
         &mut self,
         partition: TopicPartition,
         owner_epoch: i64,
-        reason: Option<&str>,
+        reason: Option<&HaltReason>,
     ) -> Result<(), DeliveryError> {
         self.0.reach().await?;
         let mut rows = self.0.rows.lock().expect("held briefly");
@@ -215,7 +220,7 @@ impl Sink for Connection {
         if row.owner_epoch != owner_epoch {
             return Err(DeliveryError::Fenced);
         }
-        row.halted = reason.map(str::to_owned);
+        row.halted = reason.cloned();
         Ok(())
     }
 }

@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use sinks::TopicPartition;
+use sinks::{HaltReason, TopicPartition};
 use tracing::{error, info, warn};
 
 use super::{Driver, Due};
 use crate::runtime::{
-    consume::continuity::HaltReason,
     consume::intake::Decide,
     consume::source::{Schemas, Source},
     deliver::notices::Board,
@@ -15,7 +14,7 @@ use crate::runtime::{
     fatal::Fatal,
 };
 
-/// How often a halted partition is claimed again, to see whether somebody has resumed it.
+/// How often a halted partition is claimed again, to see whether an operator has resumed it or the cause has gone.
 const HALTED_PROBE: Duration = Duration::from_secs(15);
 /// Being fenced this often within [`FENCE_WINDOW`] means that owners fight: the process ends.
 const FENCE_STORM: usize = 6;
@@ -64,7 +63,11 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
 
     pub(super) fn halted(&mut self, partition: TopicPartition, reason: &HaltReason, now: Instant) {
         let (topic, number) = (partition.topic, partition.partition);
-        error!(%topic, partition = number, %reason, "halted until it is resumed");
+        if reason.kind.heals_by_itself() {
+            warn!(%topic, partition = number, %reason, "set aside, will be claimed again in 15 s");
+        } else {
+            error!(%topic, partition = number, %reason, "halted until it is resumed");
+        }
         self.links.shared.seen.halted(partition, Some(reason));
         self.due.insert(partition, Due { is_halted: true, ..Due::first(now + HALTED_PROBE) });
     }

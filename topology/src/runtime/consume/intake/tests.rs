@@ -91,7 +91,7 @@ fn the_last_settled_record_is_recognised_and_not_applied_again() {
 
 #[test]
 fn another_record_in_its_place_or_none_at_all_means_another_log() {
-    let diverged = || Taken::Diverged { owner_epoch: 4, reason: HaltReason::LogDiverged { offset: 4 } };
+    let diverged = || Taken::Diverged { owner_epoch: 4, reason: HaltReason::log_diverged(4) };
     check((5, Some((4, b"last"))), &[(4, b"other", diverged()), (5, b"a", Taken::Dropped)], None);
     check((5, Some((4, b"last"))), &[(6, b"a", diverged())], None);
 }
@@ -139,9 +139,9 @@ fn what_is_revoked_or_claimed_anew_forgets_what_it_gathered() {
 fn a_halted_partition_stays_assigned_and_takes_nothing() {
     let mut intake = Intake::new(ByValue);
     let mut halted = claim(0, None);
-    halted.halted = Some("retention_gap: from 1 to 2".into());
+    halted.halted = Some(HaltReason::retention_gap(1, 2));
     let outcome = intake.claimed(&halted, SEEN, "here");
-    assert!(matches!(outcome, Claimed::Halted { owner_epoch: 4, .. }), "{outcome:?}");
+    assert!(matches!(outcome, Claimed::StillHalted(_)), "{outcome:?}");
     assert!(intake.holds(AT) && intake.epoch_of(AT).is_none());
     assert_eq!(intake.take(&record(0, b"a")), Taken::Dropped);
 }

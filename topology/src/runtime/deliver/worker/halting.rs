@@ -1,10 +1,10 @@
 //! Partitions that must not go on, or do not now: dropped, and written down with the reason.
 
-use sinks::{Batch, OffsetRange, Sink, TopicPartition};
+use sinks::{Batch, HaltReason, OffsetRange, Sink, TopicPartition};
 use tracing::{error, info, warn};
 
 use super::Worker;
-use crate::runtime::{clock::Clock, consume::continuity::HaltReason};
+use crate::runtime::clock::Clock;
 
 impl<S: Sink, T: Clock> Worker<S, T> {
     /// Halts the partitions of a batch, which is dropped.
@@ -30,29 +30,40 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         reason: &HaltReason,
     ) {
         self.retire(partition, owner_epoch);
-        self.misconfigured.remove(&partition);
+        self.ailing.remove(&partition);
         error!(topic = %partition.topic, partition = partition.partition, %reason, "partition halted");
         // If this fails the partition is claimed again later, found in the same state, and halted anew.
         self.write_reason(partition, owner_epoch, Some(reason)).await;
     }
 
-    /// Writes down that the batch's partitions wait for the set-up to be mended, as far as that can be written. They
-    /// stay where they are: the batch is tried again. (`weir_misconfigured` tells the same.)
-    pub(super) async fn say_misconfigured(&mut self, batch: &Batch<S::Change>, why: &str) {
-        let reason = HaltReason::Misconfigured(why.to_owned());
+    /// Writes down why the batch's partitions do not go on now, for a reason that heals by itself. They stay where they
+    /// are. False: not all of it could be written.
+    pub(super) async fn say(&mut self, batch: &Batch<S::Change>, reason: &HaltReason) -> bool {
+        let mut is_written = true;
         for range in &batch.ranges {
-            if self.misconfigured.insert(range.partition) {
-                self.write_reason(range.partition, range.owner_epoch, Some(&reason)).await;
+            if self.ailing.get(&range.partition) != Some(&reason.kind) {
+                is_written &= self.say_anew(range, reason).await;
             }
         }
+        is_written
+    }
+
+    /// As [`Self::say`], of one partition, whatever is written there already.
+    pub(super) async fn say_anew(&mut self, range: &OffsetRange, reason: &HaltReason) -> bool {
+        let is_written = self.write_reason(range.partition, range.owner_epoch, Some(reason)).await;
+        if is_written {
+            self.ailing.insert(range.partition, reason.kind);
+        }
+        is_written
     }
 
     /// Takes that back.
     pub(super) async fn say_healed(&mut self, batch: &Batch<S::Change>) {
         for range in &batch.ranges {
             let (at, epoch) = (range.partition, range.owner_epoch);
-            if self.misconfigured.contains(&at) && self.write_reason(at, epoch, None).await {
-                self.misconfigured.remove(&at);
+            if self.ailing.contains_key(&at) && self.write_reason(at, epoch, None).await {
+                self.ailing.remove(&at);
+                self.shared.seen.halted(at, None);
             }
         }
     }
@@ -64,8 +75,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         owner_epoch: i64,
         reason: Option<&HaltReason>,
     ) -> bool {
-        let reason = reason.map(HaltReason::to_string);
-        let written = self.sink.set_halted(partition, owner_epoch, reason.as_deref()).await;
+        let written = self.sink.set_halted(partition, owner_epoch, reason).await;
         if let Err(error) = &written {
             warn!(%error, "how the partition stands could not be written down");
         }
@@ -85,7 +95,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         });
     }
 
-    fn retire(&mut self, partition: TopicPartition, owner_epoch: i64) {
+    pub(super) fn retire(&mut self, partition: TopicPartition, owner_epoch: i64) {
         let retired = self.retired.entry(partition).or_insert(owner_epoch);
         *retired = owner_epoch.max(*retired);
     }

@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use schemas::{ParkReason, Topic};
 use sinks::{LastRecord, RawRecord, RecordChanges};
 
-use super::*;
+use super::{failing::PROBE_INTERVAL, *};
 use crate::runtime::{
     deliver::batching::{BatchLimits, Filling, Placed},
     observe::metrics::Tracing,
@@ -64,6 +64,7 @@ impl Sink for Scripted {
             Ok(()) if batch.records.iter().any(is_park) => "parked",
             Ok(()) => "ok",
             Err(DeliveryError::Unavailable(_)) => "away",
+            Err(DeliveryError::Interrupted(_)) => "broken off",
             Err(DeliveryError::TimedOut(_)) => "slow",
             Err(DeliveryError::Rejected { .. }) => "refused",
             Err(DeliveryError::Misconfigured(_)) => "misconfigured",
@@ -91,9 +92,10 @@ impl Sink for Scripted {
         &mut self,
         partition: TopicPartition,
         _: i64,
-        reason: Option<&str>,
+        reason: Option<&HaltReason>,
     ) -> Result<(), DeliveryError> {
-        self.note(format!("halt {} {}", partition.partition, reason.unwrap_or("lifted")));
+        let reason = reason.map_or_else(|| "lifted".to_owned(), HaltReason::to_string);
+        self.note(format!("halt {} {reason}", partition.partition));
         Ok(())
     }
 }
@@ -112,7 +114,8 @@ fn batch(partitions: &[(i32, &str)]) -> Filling<char> {
                 other => Settlement::Apply(vec![other]),
             };
             let raw = RawRecord { timestamp_ms: offset, ..RawRecord::default() };
-            let record = RecordChanges { range: 0, offset, settlement, raw, identity: None };
+            let record =
+                RecordChanges { range: 0, offset, settlement, raw, identity: None, kept: KeptBytes::All };
             filling.push(Placed { partition: tp(*partition), owner_epoch: 1, cursor: offset, record });
         }
     }
@@ -244,18 +247,96 @@ fn a_misconfigured_sink_is_probed_until_somebody_has_mended_it() {
     assert_eq!(bench.clock.now().duration_since(began), 2 * PROBE_INTERVAL);
 }
 
+/// A sink that takes for ever over `s`, and breaks off over `b`.
+fn overworked() -> Bench {
+    Bench::new(|batch| {
+        if holds(batch, 's') {
+            Err(DeliveryError::TimedOut("25P03".into()))
+        } else if holds(batch, 'b') {
+            Err(DeliveryError::Interrupted("40P01".into()))
+        } else {
+            Ok(())
+        }
+    })
+}
+
+impl Bench {
+    /// Claims a partition anew, as its driver does, and delivers these records from the offset on.
+    fn claim_and_deliver(&mut self, partition: i32, from: i64, letters: &str) -> Vec<String> {
+        let (reply, mut answer) = oneshot::channel();
+        let requests = vec![ClaimRequest { partition: tp(partition), low: from, partitions: None }];
+        self.commands.try_send(Command::Claim { requests, reply }).expect("room");
+        self.settle();
+        let claims = answer.try_recv().expect("answered").expect("claimed");
+        let mut filling = Filling::default();
+        for (offset, letter) in (from..).zip(letters.chars()) {
+            let settlement = Settlement::Apply(vec![letter]);
+            let (raw, kept) = (RawRecord::default(), KeptBytes::All);
+            let record = RecordChanges { range: 0, offset, settlement, raw, identity: None, kept };
+            let owner_epoch = claims[0].owner_epoch;
+            filling.push(Placed { partition: tp(partition), owner_epoch, cursor: offset, record });
+        }
+        self.deliver(filling)
+    }
+}
+
 #[test]
-fn a_batch_that_times_out_thrice_is_halved_and_a_record_that_does_for_ever_halts() {
-    let mut bench =
-        Bench::new(
-            |batch| {
-                if holds(batch, 's') { Err(DeliveryError::TimedOut("57014".into())) } else { Ok(()) }
-            },
-        );
-    let asked = bench.deliver(batch(&[(0, "as")]));
-    let count = |line: &str| asked.iter().filter(|asked| *asked == line).count();
-    assert_eq!([count("0:0..2 slow"), count("0:0..1 ok"), count("0:1..2 slow")], [3, 1, 10]);
-    assert_eq!(asked.last().map(String::as_str), Some("halt 0 stuck: 57014"));
+fn a_batch_that_fails_again_is_halved_and_a_record_that_goes_on_failing_is_set_aside() {
+    let mut bench = overworked();
+    let asked = bench.deliver(batch(&[(0, "asa"), (1, "aaa")]));
+    assert_eq!(
+        asked,
+        [
+            "0:0..3 1:0..3 slow",
+            "0:0..3 1:0..3 slow",
+            "0:0..3 slow",
+            "0:0..1 ok",
+            "0:1..3 slow",
+            "0:1..2 slow",
+            "1:0..3 ok",
+            "0:1..2 slow",
+            "0:1..2 slow",
+            "halt 0 failing: 25P03",
+        ],
+        "the other partition goes first, and what lies behind the record waits"
+    );
+    let board = bench.shared.notices.take().expect("news");
+    assert_eq!(board.halted[&tp(0)], (1, HaltReason::failing("25P03")));
+    assert_eq!(board.settled.into_iter().collect::<Vec<_>>(), [(tp(0), 1), (tp(1), 3)]);
+}
+
+#[test]
+fn a_single_record_that_takes_too_long_ten_times_is_parked() {
+    let mut bench = overworked();
+    let mut asked = bench.deliver(batch(&[(0, "s")]));
+    for _ in 0..2 {
+        asked.extend(bench.claim_and_deliver(0, 0, "saa"));
+    }
+    let slow = |asked: &[String]| asked.iter().filter(|line| *line == "0:0..1 slow").count();
+    assert_eq!(slow(&asked), 9, "{asked:?}");
+    let last = bench.claim_and_deliver(0, 0, "saa");
+    assert_eq!(
+        last,
+        ["0:0..1 slow", "halt 0 failing: 25P03", "0:0..1 parked", "halt 0 lifted", "0:1..3 ok"],
+        "and the halt is taken back"
+    );
+}
+
+#[test]
+fn a_single_record_that_breaks_off_for_ever_is_never_parked() {
+    let mut bench = overworked();
+    let mut asked = bench.deliver(batch(&[(0, "b")]));
+    for _ in 0..20 {
+        asked.extend(bench.claim_and_deliver(0, 0, "ba"));
+    }
+    let tries = asked.iter().filter(|line| *line == "0:0..1 broken off").count();
+    assert!(tries > 20, "{tries}");
+    assert!(!asked.iter().any(|line| line.contains("parked") || line.contains("stuck")), "{asked:?}");
+    assert_eq!(
+        bench.claim_and_deliver(0, 0, "a"),
+        ["0:0..1 ok", "halt 0 lifted"],
+        "and the next time it works"
+    );
 }
 
 #[test]
@@ -282,6 +363,7 @@ fn a_fenced_batch_is_dropped_with_all_its_partitions_until_they_are_claimed_agai
         settlement: Settlement::Apply(vec!['a']),
         raw: RawRecord::default(),
         identity: None,
+        kept: KeptBytes::All,
     };
     renewed.push(Placed { partition: tp(0), owner_epoch: 2, cursor: 0, record });
     assert_eq!(bench.deliver(renewed), ["0:0..1 ok"]);
@@ -313,13 +395,13 @@ fn markers(partition: i32, passed: std::ops::Range<i64>) -> Filling<char> {
 
 #[test]
 fn a_range_without_records_is_delivered_and_retried_as_any_other() {
-    let mut timeouts = 5;
+    let mut failures = 3;
     let mut bench = Bench::new(move |_| {
-        timeouts -= 1;
-        if timeouts > 0 { Err(DeliveryError::TimedOut("57014".into())) } else { Ok(()) }
+        failures -= 1;
+        if failures > 0 { Err(DeliveryError::TimedOut("57014".into())) } else { Ok(()) }
     });
     let asked = bench.deliver(markers(0, 3..5));
-    assert_eq!((asked.len(), asked.last().map(String::as_str)), (5, Some("0:3..5 ok")), "{asked:?}");
+    assert_eq!((asked.len(), asked.last().map(String::as_str)), (3, Some("0:3..5 ok")), "{asked:?}");
     let board = bench.shared.notices.take().expect("news");
     assert_eq!(board.settled.into_iter().collect::<Vec<_>>(), [(tp(0), 5)]);
 }
@@ -337,21 +419,49 @@ fn a_refused_range_without_records_halts_its_partition_only() {
 }
 
 #[test]
-fn a_flood_of_conflicts_that_only_the_sink_can_see_halts_its_partition_after_the_batch() {
+fn conflicts_are_their_publishers_fault_and_halt_nothing() {
     let mut bench = Bench::new(|_| Ok(()));
+    let asked = bench.deliver(batch(&[(0, &"c".repeat(1_500)), (1, "a")]));
+    assert_eq!(asked, ["0:0..1500 1:0..1 ok"]);
+    assert!(bench.shared.notices.take().expect("news").halted.is_empty());
+}
+
+/// Records of this tenant, each to be parked.
+fn poison_of(tenant: &str, offsets: std::ops::Range<i64>) -> Filling<char> {
+    let mut filling = Filling::default();
+    for offset in offsets {
+        let settlement = Settlement::Park { reason: ParkReason::EventInvalid, detail: String::new() };
+        let headers = [("ce_tenantid".to_owned(), Some(tenant.as_bytes().to_vec()))].into_iter().collect();
+        let raw = RawRecord { headers, ..RawRecord::default() };
+        let record =
+            RecordChanges { range: 0, offset, settlement, raw, identity: None, kept: KeptBytes::All };
+        filling.push(Placed { partition: tp(0), owner_epoch: 1, cursor: offset, record });
+    }
+    filling
+}
+
+#[test]
+fn one_tenants_poison_is_parked_on_and_in_the_end_by_reference_only() {
+    let references = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&references);
+    let mut bench = Bench::new(move |batch| {
+        let kept = batch.records.iter().filter(|record| record.kept == KeptBytes::Reference).count();
+        *counted.lock().expect("held briefly") += kept;
+        Ok(())
+    });
+    for start in (0..2_000).step_by(500) {
+        let asked = bench.deliver(poison_of("loud", start..start + 500));
+        assert_eq!(asked, [format!("0:{start}..{} parked", start + 500)]);
+    }
+    assert_eq!(*references.lock().expect("held briefly"), 500, "the batch after 1,000 beyond the limit");
+    let mut bench = Bench::new(|_| Ok(()));
+    let mut both = Filling::default();
+    for start in (0..300).step_by(10) {
+        both.append(poison_of(if start % 20 == 0 { "one" } else { "two" }, start..start + 10));
+    }
     assert_eq!(
-        bench.deliver(batch(&[(0, &"c".repeat(100)), (1, "a")])),
-        ["0:0..100 1:0..1 ok"],
-        "as many as may"
+        bench.deliver(both).last().map(String::as_str),
+        Some("halt 0 parking_limit"),
+        "of two tenants"
     );
-    let mut bench = Bench::new(|_| Ok(()));
-    let asked = bench.deliver(batch(&[(0, &"c".repeat(101)), (1, "a")]));
-    assert_eq!(asked, ["0:0..101 1:0..1 ok", "halt 0 parking_limit"]);
-    let board = bench.shared.notices.take().expect("news");
-    assert_eq!(board.halted.keys().collect::<Vec<_>>(), [&tp(0)]);
-    assert_eq!(board.settled.len(), 2, "what was settled stays settled");
-    // Spread among good ones they are no flood.
-    let mut bench = Bench::new(|_| Ok(()));
-    let mixed = format!("{}{}", "c".repeat(60), "a").repeat(8);
-    assert_eq!(bench.deliver(batch(&[(0, &mixed)])), ["0:0..488 ok"]);
 }

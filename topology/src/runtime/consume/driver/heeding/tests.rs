@@ -108,7 +108,7 @@ impl Bench {
             owner_epoch: self.epoch,
             cluster_id: "here".into(),
             partitions: None,
-            halted: halted.map(str::to_owned),
+            halted: halted.map(HaltReason::from_stored),
         };
         self.driver.answered(asked, Ok(vec![claim]), self.now);
     }
