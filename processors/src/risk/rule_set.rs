@@ -38,6 +38,11 @@ impl RuleSet {
         Arc::clone(engine.get_or_insert_with(|| Arc::new(own_engine())))
     }
 
+    /// Which rules are in force: [`SigmaEngine::hash`].
+    pub fn hash(&self) -> String {
+        self.current().hash()
+    }
+
     /// Puts other rules in force.
     pub fn replace(&self, engine: SigmaEngine) {
         *self.engine.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(engine));

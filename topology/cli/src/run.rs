@@ -28,7 +28,7 @@ use super::{
     deployment::{GATEWAY, QUERY_API},
     lag::{declared_stages, topics_of},
     place::Place,
-    rules::in_force::{self, RuleSources},
+    rules::in_force,
     settings::kafka_security,
     shutdown,
 };
@@ -176,8 +176,7 @@ impl Process<'_> {
         if names.iter().any(|name| name == Risk::NAME) {
             let settings = &self.place.settings.rules;
             let watched;
-            (rules, watched) =
-                in_force::start(&RuleSources { own: settings.own, folders: settings.folders() })?;
+            (rules, watched) = in_force::start(&settings.sources())?;
             started.push(Box::pin(watched.follow(rules.clone(), self.stop.clone())));
         }
         let stop = self.stop.clone();

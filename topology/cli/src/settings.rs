@@ -11,10 +11,13 @@ mod edge;
 mod shares;
 
 pub(super) use edge::{Client, Networks, Tls, Trust};
+use processors::risk::sigma::Placeholders;
 use producers::gateway::WebhookSecrets;
 use schemas::TenantId;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+
+use crate::rules::in_force::RuleSources;
 
 /// Everything that can be set, with its defaults.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -147,6 +150,8 @@ pub(super) struct Rules {
     pub(super) sigma: Folders,
     /// Whether Weir's own rules are in force.
     pub(super) own: bool,
+    /// What rules mean by `%name%` behind the modifier `expand`: texts by name, which may have wildcards.
+    pub(super) placeholders: BTreeMap<String, OneOrMany>,
 }
 
 /// Paths as people write them down: one alone, or a list.
@@ -164,6 +169,21 @@ impl Rules {
             Folders::One(one) => vec![one.clone()],
             Folders::Many(many) => many.clone(),
         }
+    }
+
+    /// Placeholders and their values.
+    pub(super) fn placeholders(&self) -> Placeholders {
+        let texts = |values: &OneOrMany| match values {
+            OneOrMany::One(one) => vec![one.clone()],
+            OneOrMany::Many(many) => many.clone(),
+        };
+        let values = self.placeholders.iter().map(|(name, values)| (name.clone(), texts(values)));
+        Placeholders::new(values.collect())
+    }
+
+    /// Where a stage's rules come from.
+    pub(super) fn sources(&self) -> RuleSources {
+        RuleSources { own: self.own, folders: self.folders(), placeholders: self.placeholders() }
     }
 }
 
@@ -216,7 +236,7 @@ impl Default for Stage {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { sigma: Folders::Many(Vec::new()), own: true }
+        Self { sigma: Folders::Many(Vec::new()), own: true, placeholders: BTreeMap::new() }
     }
 }
 

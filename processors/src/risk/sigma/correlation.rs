@@ -4,20 +4,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rsigma_eval::JsonEvent;
-use rsigma_parser::{
-    ConditionOperator, CorrelationCondition as Written, CorrelationRule, CorrelationType, WindowMode,
-};
 use schemas::changes::{
     correlation::{CorrelationCondition, CorrelationTerms},
     risk::bounded,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
+    condition::{self, Condition},
+    detection::Fault,
     engine::MatchedField,
-    own_keys::{OwnKeys, values},
-    rule::{Rule, RuleText},
+    own_keys::FieldName,
+    rule::{Rule, RuleText, plain},
 };
 
 /// Longest `timespan`: 90 days, as long as events are kept.
@@ -26,6 +24,11 @@ const MAX_TIMESPAN_SECONDS: u64 = 90 * 86_400;
 const MAX_REFERENCES: usize = 32;
 /// Longest id or name by which it refers to a rule, in bytes.
 const MAX_REFERENCE_BYTES: usize = 200;
+/// The keys that a correlation may have.
+const KEYS: [&str; 9] =
+    ["type", "rules", "group-by", "timespan", "timeframe", "condition", "aliases", "generate", "window"];
+/// The types that are decided.
+const TYPES: [&str; 4] = ["event_count", "value_count", "temporal", "temporal_ordered"];
 /// Longest group, and longest counted value, in bytes; longer ones are cut and carry a hash.
 const MAX_KEY_BYTES: usize = 512;
 
@@ -42,8 +45,10 @@ pub struct Correlation {
     pub group_by: Vec<String>,
     /// What `value_count` counts different values of.
     value_fields: Vec<String>,
-    /// By alias and reference the field that is meant.
+    /// Of each alias, by the rule that it is for, the field that is meant.
     aliases: BTreeMap<String, BTreeMap<String, String>>,
+    /// Of each reference the fields that are read: those of the group, then the counted ones.
+    read: Vec<Vec<FieldName>>,
     /// Whether the rules that it refers to give signals of their own as well.
     pub(super) generate: bool,
 }
@@ -65,63 +70,92 @@ pub struct Part<'e> {
 
 impl Correlation {
     /// Fails where the rule cannot be used: with the key that says what cannot be done, and why.
-    pub(super) fn of(rule: &CorrelationRule, text: RuleText<'_>) -> Result<Self, (&'static str, String)> {
-        let attribute = |name: &str| {
-            rule.custom_attributes.get(name).map(|value| serde_json::to_value(value).unwrap_or(Value::Null))
-        };
-        let own = OwnKeys::of(attribute)?;
-        let correlation = |reason: &str| ("correlation", reason.to_owned());
-        if rule.window != WindowMode::Sliding {
-            return Err(correlation("only sliding windows are counted"));
+    pub(super) fn read(content: &Map<String, Value>, text: RuleText<'_>) -> Result<Self, Fault> {
+        let rule = Rule::read(content, text, None)?;
+        let fault = |reason: String| Fault::new("correlation", reason);
+        let section = content.get("correlation").and_then(Value::as_object);
+        let section = section.ok_or_else(|| fault("a correlation is a map".to_owned()))?;
+        if let Some(unknown) = section.keys().find(|key| !KEYS.contains(&key.as_str())) {
+            return Err(Fault::new(unknown, format!("{unknown:?} is no key of a correlation in Sigma 2.1")));
         }
-        let seconds = rule.timespan.seconds;
-        if !(1..=MAX_TIMESPAN_SECONDS).contains(&seconds) {
-            return Err(correlation("its timespan must be between a second and 90 days"));
+        if section.get("window").is_some_and(|window| window.as_str() != Some("sliding")) {
+            return Err(Fault::new("window", "only sliding windows are counted"));
         }
-        let different: BTreeSet<&String> = rule.rules.iter().collect();
-        if different.is_empty() || different.len() < rule.rules.len() || different.len() > MAX_REFERENCES {
-            return Err(correlation("it must refer to between 1 and 32 rules, to each once"));
+        let references = texts(section, "rules")?;
+        let different: BTreeSet<&String> = references.iter().collect();
+        if different.is_empty() || different.len() < references.len() || different.len() > MAX_REFERENCES {
+            return Err(fault("it must refer to between 1 and 32 rules, to each once".to_owned()));
         }
-        if rule.rules.iter().any(|reference| *reference != bounded(reference, MAX_REFERENCE_BYTES)) {
-            return Err(correlation("it refers to a rule by more than 200 bytes, or by control characters"));
+        if references.iter().any(|reference| *reference != bounded(reference, MAX_REFERENCE_BYTES)) {
+            return Err(fault(
+                "it refers to a rule by more than 200 bytes, or by control characters".to_owned(),
+            ));
         }
-        let (condition, value_fields) = condition(rule).map_err(|why| ("correlation", why))?;
-        let timespan_seconds = u32::try_from(seconds).map_err(|_| correlation("its timespan is too long"))?;
-        let aliases = rule.aliases.iter();
-        let aliases = aliases.map(|alias| (alias.alias.clone(), alias.mapping.clone().into_iter().collect()));
+        let (condition, value_fields) = condition(section, &references)?;
+        let generate = content.get("generate").or_else(|| section.get("generate"));
+        let generate = generate.map_or(Some(false), Value::as_bool);
         Ok(Self {
-            rule: Rule::of_correlation(rule, own, text),
-            terms: CorrelationTerms { timespan_seconds, condition },
-            references: rule.rules.clone(),
-            group_by: rule.group_by.clone(),
+            rule,
+            terms: CorrelationTerms { timespan_seconds: timespan(section)?, condition },
+            group_by: texts(section, "group-by")?,
             value_fields,
-            aliases: aliases.collect(),
-            generate: rule.generate,
+            aliases: aliases(section)?,
+            read: Vec::new(),
+            references,
+            generate: generate.ok_or_else(|| Fault::new("generate", "`generate` is true or false"))?,
         })
     }
 
-    /// The record's part, if it has a value for every field that chooses the group and for those that are counted.
-    pub(super) fn part<'e>(&'e self, reference: &'e str, record: &Value) -> Option<Part<'e>> {
-        let record = JsonEvent::borrow(record);
-        let mut matched = Vec::new();
-        let mut read = |field: &str| {
-            let named = match self.aliases.get(field) {
-                Some(fields) => fields.get(reference)?,
-                None => field,
-            };
-            let found = values(&record, named);
-            let text = found.join(",");
-            matched.push(MatchedField { field: field.to_owned(), value: text.clone().into() });
-            (!found.is_empty()).then_some(text)
-        };
-        let group: Vec<String> = self.group_by.iter().map(|field| read(field)).collect::<Option<_>>()?;
-        let value: Vec<String> = self.value_fields.iter().map(|field| read(field)).collect::<Option<_>>()?;
-        let group = Value::from(group).to_string();
+    /// Finds out which fields are read of the events of each rule, given the names of the rules that a
+    /// reference means.
+    pub(super) fn resolve(&mut self, meant: impl Fn(&str) -> Vec<String>) -> Result<(), Fault> {
+        let fields: Vec<&String> = self.group_by.iter().chain(&self.value_fields).collect();
+        let mut read = Vec::with_capacity(self.references.len());
+        for reference in &self.references {
+            let mut of_rule = Vec::with_capacity(fields.len());
+            for field in &fields {
+                let named = match self.aliases.get(*field) {
+                    None => field.as_str(),
+                    Some(by_rule) => {
+                        let mut names = vec![reference.clone()];
+                        names.extend(meant(reference));
+                        let field_name = names.iter().find_map(|name| by_rule.get(name));
+                        field_name.map(String::as_str).ok_or_else(|| {
+                            Fault::new(
+                                "aliases",
+                                format!("the alias {field:?} has no field of the rule {reference:?}"),
+                            )
+                        })?
+                    }
+                };
+                of_rule.push(FieldName::parse(named, None).map_err(|reason| Fault::new("group-by", reason))?);
+            }
+            read.push(of_rule);
+        }
+        self.read = read;
+        Ok(())
+    }
+
+    /// The record's part, if it has a value for every field that chooses the group and for those that are
+    /// counted.
+    pub(super) fn part<'e>(&'e self, reference: usize, record: &Value) -> Option<Part<'e>> {
+        let (mut matched, mut found) = (Vec::new(), Vec::new());
+        for (field, named) in self.group_by.iter().chain(&self.value_fields).zip(&self.read[reference]) {
+            let values = named.values(record);
+            if values.is_empty() {
+                return None;
+            }
+            let text = values.join(",");
+            matched.push(MatchedField { field: field.clone(), value: text.clone().into() });
+            found.push(text);
+        }
+        let counted = found.split_off(self.group_by.len());
+        let group = Value::from(found).to_string();
         Some(Part {
             correlation: self,
-            reference,
+            reference: &self.references[reference],
             group: bounded(&group, MAX_KEY_BYTES),
-            value: bounded(&value.join("|"), MAX_KEY_BYTES),
+            value: bounded(&counted.join("|"), MAX_KEY_BYTES),
             matched,
         })
     }
@@ -144,44 +178,153 @@ impl Correlation {
 }
 
 /// What events must amount to, and the fields whose values are counted.
-fn condition(rule: &CorrelationRule) -> Result<(CorrelationCondition, Vec<String>), String> {
-    let (predicates, field) = match &rule.condition {
-        Written::Threshold { predicates, field, .. } => (predicates, field),
-        Written::Extended(_) => return Err("conditions over the names of rules are not decided".to_owned()),
+fn condition(
+    section: &Map<String, Value>,
+    references: &[String],
+) -> Result<(CorrelationCondition, Vec<String>), Fault> {
+    let kind = plain(section, "type").ok_or_else(|| Fault::new("correlation", "it has no `type`"))?;
+    let written = section.get("condition").filter(|value| !value.is_null());
+    let at = |reason: String| Fault::new("condition", reason);
+    if !TYPES.contains(&kind.as_str()) {
+        return Err(Fault::new("type", format!("{kind} is not decided; {} are", TYPES.join(", "))));
+    }
+    if let Some(Value::String(written)) = written {
+        return extended(&kind, written, references).map(|decided| (decided, Vec::new())).map_err(at);
+    }
+    let terms = match written {
+        None => None,
+        Some(Value::Object(terms)) => Some(terms),
+        Some(_) => {
+            return Err(
+                at("a condition is a map of operators, or a text over the names of rules".to_owned()),
+            );
+        }
     };
-    let mut at_least = 1;
-    for (operator, number) in predicates {
-        at_least = at_least.max(match operator {
-            ConditionOperator::Gte => *number,
-            ConditionOperator::Gt => number.saturating_add(1),
-            ConditionOperator::Lt | ConditionOperator::Lte | ConditionOperator::Eq | ConditionOperator::Neq => {
+    let fields = terms.map_or(Ok(Vec::new()), |terms| texts(terms, "field"))?;
+    let least = terms.map_or(Ok(None), at_least).map_err(at)?;
+    if kind != "value_count" && !fields.is_empty() {
+        return Err(at(format!("`field` is for value_count, not for {kind}")));
+    }
+    let decided = match (kind.as_str(), least) {
+        ("event_count" | "value_count", None) => {
+            return Err(at(format!("{kind} needs a count, like `gte: 3`")));
+        }
+        ("value_count", _) if fields.is_empty() => {
+            return Err(at("value_count needs `field` in its condition".to_owned()));
+        }
+        ("event_count", Some(n)) => CorrelationCondition::EventCount(n),
+        ("value_count", Some(n)) => CorrelationCondition::ValueCount(n),
+        (kind, least) => {
+            let all = u64::try_from(references.len()).unwrap_or(u64::MAX);
+            if least.is_some_and(|least| least != all) {
+                return Err(at(format!("a {kind} correlation that wants some of its rules is not decided")));
+            }
+            by_order(kind, references.to_vec())
+        }
+    };
+    Ok((decided, fields))
+}
+
+fn by_order(kind: &str, rules: Vec<String>) -> CorrelationCondition {
+    if kind == "temporal_ordered" {
+        CorrelationCondition::TemporalOrdered(rules)
+    } else {
+        CorrelationCondition::Temporal(rules)
+    }
+}
+
+/// A condition over the names of rules.
+fn extended(kind: &str, written: &str, references: &[String]) -> Result<CorrelationCondition, String> {
+    if !kind.starts_with("temporal") {
+        return Err(format!(
+            "a condition over the names of rules is for temporal correlations, not for {kind}"
+        ));
+    }
+    let names: Vec<&str> = references.iter().map(String::as_str).collect();
+    match condition::parse(written, &names)? {
+        Condition::Named(one) => Ok(by_order(kind, vec![references[one].clone()])),
+        Condition::All(parts) if parts.iter().all(|part| matches!(part, Condition::Named(_))) => {
+            let wanted: BTreeSet<usize> = parts.iter().flat_map(Condition::names).copied().collect();
+            Ok(by_order(kind, wanted.into_iter().map(|at| references[at].clone()).collect()))
+        }
+        _ => Err("only conditions that join names of rules by `and` are decided".to_owned()),
+    }
+}
+
+/// The count that must be reached.
+fn at_least(terms: &Map<String, Value>) -> Result<Option<u64>, String> {
+    let mut least = None::<u64>;
+    for (operator, value) in terms.iter().filter(|(operator, _)| *operator != "field") {
+        let number = || {
+            value.as_u64().ok_or_else(|| format!("`{operator}` takes a whole number that is not negative"))
+        };
+        let wanted = match operator.as_str() {
+            "gte" => number()?,
+            "gt" => number()?.saturating_add(1),
+            "lt" | "lte" | "eq" | "neq" => {
                 return Err(
-                    "only `gt` and `gte` can be decided while events may still come in; `lt`, `lte`, `eq` and \
-                     `neq` might be true now and false later"
+                    "only `gt` and `gte` can be decided while events may still come in; `lt`, `lte`, `eq` \
+                     and `neq` might be true now and false later"
                         .to_owned(),
                 );
             }
-        });
+            other => return Err(format!("{other:?} is no operator of a correlation's condition")),
+        };
+        least = least.max(Some(wanted.max(1)));
     }
-    let temporal = || match at_least {
-        1 => Ok(rule.rules.clone()),
-        _ => Err("a temporal correlation wants each of its rules; it takes no count".to_owned()),
+    Ok(least)
+}
+
+/// The `timespan` in seconds.
+fn timespan(section: &Map<String, Value>) -> Result<u32, Fault> {
+    let fault = |reason: &str| Fault::new("timespan", reason);
+    let written = plain(section, "timespan").or_else(|| plain(section, "timeframe"));
+    let written = written.ok_or_else(|| Fault::new("correlation", "it has no `timespan`"))?;
+    let unit_at = written.len() - written.chars().last().map_or(0, char::len_utf8);
+    let (number, unit) = written.split_at(unit_at);
+    let unit: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        "M" => 30 * 86_400,
+        "y" => 365 * 86_400,
+        _ => return Err(fault("a timespan is a number and s, m, h or d, like 90m")),
     };
-    match rule.correlation_type {
-        CorrelationType::EventCount => Ok((CorrelationCondition::EventCount(at_least), Vec::new())),
-        CorrelationType::ValueCount => {
-            let fields = field.clone().ok_or("value_count needs `field` in its condition")?;
-            Ok((CorrelationCondition::ValueCount(at_least), fields))
+    let number: u64 =
+        number.parse().map_err(|_| fault("a timespan is a number and s, m, h or d, like 90m"))?;
+    let seconds = number.checked_mul(unit).filter(|seconds| (1..=MAX_TIMESPAN_SECONDS).contains(seconds));
+    let seconds = seconds.and_then(|seconds| u32::try_from(seconds).ok());
+    seconds.ok_or_else(|| fault("its timespan must be between a second and 90 days"))
+}
+
+/// The texts of a key: one, or a list.
+fn texts(section: &Map<String, Value>, key: &str) -> Result<Vec<String>, Fault> {
+    let wrong = || Fault::new(key, format!("`{key}` is a text, or a list of texts"));
+    match section.get(key) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::String(one)) => Ok(vec![one.clone()]),
+        Some(Value::Array(many)) => {
+            let each = many.iter().map(|text| text.as_str().map(ToOwned::to_owned));
+            each.collect::<Option<_>>().ok_or_else(wrong)
         }
-        CorrelationType::Temporal => Ok((CorrelationCondition::Temporal(temporal()?), Vec::new())),
-        CorrelationType::TemporalOrdered => {
-            Ok((CorrelationCondition::TemporalOrdered(temporal()?), Vec::new()))
-        }
-        other => Err(format!(
-            "{} is not decided; event_count, value_count, temporal and temporal_ordered are",
-            other.as_str()
-        )),
+        Some(_) => Err(wrong()),
     }
+}
+
+fn aliases(section: &Map<String, Value>) -> Result<BTreeMap<String, BTreeMap<String, String>>, Fault> {
+    let Some(written) = section.get("aliases") else { return Ok(BTreeMap::new()) };
+    let read = || {
+        let mut aliases = BTreeMap::new();
+        for (alias, by_rule) in written.as_object()? {
+            let fields = by_rule.as_object()?.iter();
+            let fields = fields.map(|(rule, field)| Some((rule.clone(), field.as_str()?.to_owned())));
+            aliases.insert(alias.clone(), fields.collect::<Option<_>>()?);
+        }
+        Some(aliases)
+    };
+    read().ok_or_else(|| Fault::new("aliases", "aliases hold, by alias and rule, the name of a field"))
 }
 
 #[cfg(test)]
@@ -257,7 +400,7 @@ mod tests {
         );
         check_unusable(
             "  type: temporal\n  rules: [refused]\n  timespan: 5m\n  condition: refused and not refused\n",
-            "names of rules",
+            "by `and`",
         );
     }
 }

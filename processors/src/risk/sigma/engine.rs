@@ -2,25 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use rsigma_eval::ResultBody;
-use rsigma_parser::{CorrelationRule, SigmaCollection, SigmaRule, parse_sigma_yaml};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::{
     correlation::{Correlation, Part},
-    indexed::{Indexed, compiled},
-    native::NativeRecord,
-    offsets,
-    rule::{Rule, RuleProblem, RuleText, format_of},
+    detection::Fault,
+    fields::Fields,
+    indexed::Indexed,
+    lint::{self, Finding},
+    load::{Candidate, FilterInUse, Loading, Read, Usable, Written},
+    placeholders::Placeholders,
+    record::Record,
+    rule::{Rule, RuleProblem, RuleText},
 };
 
 /// Rules that are loaded. Cheap to ask: rules are indexed by format and by the values that they need.
 pub struct SigmaEngine {
     formats: BTreeMap<&'static str, Loaded>,
     correlations: Vec<Correlation>,
+    findings: Vec<Finding>,
 }
 
 struct Loaded {
+    fields: Fields,
     indexed: Indexed,
     rules: Vec<Rule>,
     /// Of each rule the correlations that count its hits: their places, and the places of their references.
@@ -59,45 +64,61 @@ impl SigmaEngine {
     pub fn load<N: AsRef<str>, T: AsRef<str>>(
         files: impl IntoIterator<Item = (N, T)>,
     ) -> (Self, Vec<RuleProblem>) {
-        let mut problems = Vec::new();
-        let mut sorted: BTreeMap<&'static str, Vec<(SigmaRule, Rule)>> = BTreeMap::new();
-        let mut correlations = Vec::new();
+        Self::load_with(files, &Placeholders::default())
+    }
+
+    /// Loads rules whose placeholders have these values; otherwise as [`Self::load`].
+    pub fn load_with<N: AsRef<str>, T: AsRef<str>>(
+        files: impl IntoIterator<Item = (N, T)>,
+        placeholders: &Placeholders,
+    ) -> (Self, Vec<RuleProblem>) {
+        let mut written = Written::default();
         for (name, text) in files {
-            let text = RuleText { file: name.as_ref(), text: text.as_ref() };
-            let Some(collection) = parse(text, &mut problems) else { continue };
-            for rule in collection.rules {
-                match usable(&rule, text) {
-                    Ok((format, named)) => sorted.entry(format).or_default().push((rule, named)),
-                    Err((key, reason)) => problems.push(problem_at(text, rule.title, (key, reason))),
-                }
-            }
-            for rule in collection.correlations {
-                match correlation(&rule, text) {
-                    Ok(correlation) => correlations.push(correlation),
-                    Err(problem) => problems.push(problem),
-                }
-            }
+            written.read(RuleText { file: name.as_ref(), text: text.as_ref(), placeholders });
         }
-        let formats = sorted.into_iter().map(|(format, rules)| (format, Loaded::new(rules, &mut problems)));
-        let mut engine = Self { formats: formats.collect(), correlations: Vec::new() };
-        for (correlation, line) in correlations {
-            engine.add(correlation, line, &mut problems);
+        let Written { rules, filters, correlations, mut problems } = written;
+        let detected = rules.iter().map(|read| (&read.what.rule, &read.place));
+        let correlated = correlations.iter().map(|read| (&read.what.rule, &read.place));
+        let findings = lint::same_ids(detected.chain(correlated));
+        let mut engine = Self { formats: BTreeMap::new(), correlations: Vec::new(), findings };
+        let mut sorted: BTreeMap<&'static str, Vec<Read<Candidate>>> = BTreeMap::new();
+        for rule in rules {
+            sorted.entry(rule.what.format).or_default().push(rule);
+        }
+        let mut filters: Vec<FilterInUse> = filters.into_iter().map(FilterInUse::new).collect();
+        for (format, rules) in sorted {
+            let mut loading =
+                Loading { format, placeholders, filters: &mut filters, problems: &mut problems };
+            let Usable { fields, rules, detections, findings } = loading.load(rules);
+            let counted = vec![Vec::new(); rules.len()];
+            let indexed = Indexed::new(detections);
+            engine.findings.extend(findings);
+            engine.formats.insert(format, Loaded { fields, indexed, rules, counted });
+        }
+        problems.extend(filters.iter().filter_map(FilterInUse::problem));
+        for correlation in correlations {
+            engine.add(correlation, &mut problems);
         }
         engine.silence();
         (engine, problems)
     }
 
     /// Connects a correlation with the rules that it refers to.
-    fn add(&mut self, correlation: Correlation, line: Option<usize>, problems: &mut Vec<RuleProblem>) {
-        let rules =
-            |engine: &Self, reference: &str| engine.rules().any(|(_, rule)| rule.is_meant_by(reference));
-        if let Some(missing) = correlation.references.iter().find(|reference| !rules(self, reference)) {
-            problems.push(RuleProblem {
-                file: correlation.rule.file,
-                line,
-                title: Some(correlation.rule.title),
-                reason: format!("it refers to {missing:?}, which no usable detection rule has as id or name"),
-            });
+    fn add(&mut self, read: Read<Correlation>, problems: &mut Vec<RuleProblem>) {
+        let Read { what: mut correlation, place } = read;
+        let meant = |reference: &str| -> Vec<String> {
+            let meant = self.rules().filter(|(_, rule)| rule.is_meant_by(reference));
+            meant.flat_map(|(_, rule)| [Some(rule.id.clone()), rule.name.clone()]).flatten().collect()
+        };
+        let title = correlation.rule.title.clone();
+        if let Some(missing) = correlation.references.iter().find(|reference| meant(reference).is_empty()) {
+            let reason =
+                format!("it refers to {missing:?}, which no usable detection rule has as id or name");
+            problems.push(place.problem(Some(title), Fault::new("rules", reason)));
+            return;
+        }
+        if let Err(fault) = correlation.resolve(meant) {
+            problems.push(place.problem(Some(title), fault));
             return;
         }
         let place = self.correlations.len();
@@ -139,7 +160,8 @@ impl SigmaEngine {
         self.formats.get(format).map_or_else(Vec::new, |loaded| loaded.evaluate(record))
     }
 
-    /// The rules that fire, each of them asked by itself and without an index: slow, and what the index must equal.
+    /// The rules that fire, each of them asked by itself and without an index: slow, and what the index must
+    /// equal.
     pub fn evaluate_each(&self, format: &str, record: &Value) -> Vec<&Rule> {
         self.formats.get(format).map_or_else(Vec::new, |loaded| loaded.evaluate_each(record))
     }
@@ -147,11 +169,7 @@ impl SigmaEngine {
     /// The part that a hit on the record has in each correlation that counts it.
     pub fn parts<'e>(&'e self, hit: &Hit<'e>, record: &Value) -> Vec<Part<'e>> {
         let counted = hit.counted.iter().map(|(place, reference)| (&self.correlations[*place], *reference));
-        counted
-            .filter_map(|(correlation, reference)| {
-                correlation.part(&correlation.references[reference], record)
-            })
-            .collect()
+        counted.filter_map(|(correlation, reference)| correlation.part(reference, record)).collect()
     }
 
     /// Every correlation rule that is loaded.
@@ -163,6 +181,28 @@ impl SigmaEngine {
     pub fn rules(&self) -> impl Iterator<Item = (&'static str, &Rule)> {
         self.formats.iter().flat_map(|(format, loaded)| loaded.rules.iter().map(move |rule| (*format, rule)))
     }
+
+    /// Rules that can be used and should be looked at: those of one id, those that never fire, those that
+    /// always do.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// Which rules these are: 16 hexadecimal digits of the SHA-256 of every rule's and correlation's format,
+    /// id, version and title, in their order. The same rules have the same hash on every machine.
+    pub fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        let correlations = self.correlations.iter().map(|correlation| ("correlation", &correlation.rule));
+        for (format, rule) in self.rules().chain(correlations) {
+            for part in [format, &rule.id, &rule.version, &rule.title] {
+                hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+                hash.update(part);
+            }
+        }
+        let digest: [u8; 32] = hash.finalize().into();
+        let first = digest.first_chunk().expect("8 of 32 bytes");
+        format!("{:016x}", u64::from_be_bytes(*first))
+    }
 }
 
 /// A native record as JSON.
@@ -171,103 +211,19 @@ pub(in crate::risk) fn read(record: &str) -> Result<Value, UnreadableRecord> {
 }
 
 impl Loaded {
-    fn new(rules: Vec<(SigmaRule, Rule)>, problems: &mut Vec<RuleProblem>) -> Self {
-        let (mut accepted, mut indexed) = (Vec::new(), Vec::new());
-        for (mut rule, named) in rules {
-            // A hit tells its rule's id only. Ids may repeat or be missing; the place in our list does neither.
-            rule.id = Some(accepted.len().to_string());
-            offsets::expand(&mut rule);
-            match compiled(&rule) {
-                Ok(rule) => {
-                    accepted.push(named);
-                    indexed.push(rule);
-                }
-                Err(error) => problems.push(RuleProblem {
-                    file: named.file,
-                    line: None,
-                    title: Some(named.title),
-                    reason: error.to_string(),
-                }),
-            }
-        }
-        let counted = vec![Vec::new(); accepted.len()];
-        Self { indexed: Indexed::new(indexed), rules: accepted, counted }
-    }
-
     fn evaluate(&self, record: &Value) -> Vec<Hit<'_>> {
-        let found = self.indexed.evaluate(&NativeRecord::new(record)).into_iter();
-        let hits = found.filter_map(|(place, result)| {
-            let ResultBody::Detection(body) = result.body else { return None };
-            let matched = body.matched_fields.into_iter();
-            let matched =
-                matched.map(|found| MatchedField { field: found.field, value: found.value }).collect();
-            Some(Hit { rule: &self.rules[place], matched, counted: &self.counted[place] })
-        });
-        hits.collect()
+        let record = Record::new(record, &self.fields);
+        let firing = self.indexed.firing(&record).into_iter();
+        let hit = |place: usize| Hit {
+            rule: &self.rules[place],
+            matched: self.indexed.detection(place).matched(&record, &self.fields),
+            counted: &self.counted[place],
+        };
+        firing.map(hit).collect()
     }
 
     fn evaluate_each(&self, record: &Value) -> Vec<&Rule> {
-        let fired = self.indexed.evaluate_each(&NativeRecord::new(record)).into_iter();
+        let fired = self.indexed.firing_each(&Record::new(record, &self.fields)).into_iter();
         fired.map(|place| &self.rules[place]).collect()
     }
-}
-
-/// The rules of one file; what is wrong with the file is reported.
-fn parse(text: RuleText<'_>, problems: &mut Vec<RuleProblem>) -> Option<SigmaCollection> {
-    let problem = |title: Option<String>, line: Option<usize>, reason: String| RuleProblem {
-        file: text.file.to_owned(),
-        line,
-        title,
-        reason,
-    };
-    match parse_sigma_yaml(text.text) {
-        Err(error) => {
-            let reason = error.to_string();
-            problems.push(problem(None, told_line(&reason), reason));
-            None
-        }
-        Ok(mut collection) => {
-            let errors = collection.errors.drain(..);
-            problems.extend(errors.map(|reason| problem(None, told_line(&reason), reason)));
-            let filters = collection.filters.drain(..);
-            problems.extend(filters.map(|filter| {
-                let reason = "filters are not applied".to_owned();
-                problem(Some(filter.title), line_of(text.text, "filter:"), reason)
-            }));
-            Some(collection)
-        }
-    }
-}
-
-/// The format that a rule reads, and the rule as outputs name it; or the key that is wrong, and why.
-fn usable(rule: &SigmaRule, text: RuleText<'_>) -> Result<(&'static str, Rule), (&'static str, String)> {
-    let unknown = || ("logsource", "its logsource names no format that Weir receives".to_owned());
-    let format = format_of(&rule.logsource).ok_or_else(unknown)?;
-    Ok((format, Rule::of(rule, text)?))
-}
-
-/// A correlation and the line where it stands.
-fn correlation(
-    rule: &CorrelationRule,
-    text: RuleText<'_>,
-) -> Result<(Correlation, Option<usize>), RuleProblem> {
-    let correlation =
-        Correlation::of(rule, text).map_err(|wrong| problem_at(text, rule.title.clone(), wrong))?;
-    Ok((correlation, line_of(text.text, "correlation:")))
-}
-
-fn problem_at(text: RuleText<'_>, title: String, (key, reason): (&str, String)) -> RuleProblem {
-    let line = line_of(text.text, &format!("{key}:"));
-    RuleProblem { file: text.file.to_owned(), line, title: Some(title), reason }
-}
-
-/// The line that a message tells (`at line 7 column 3`).
-fn told_line(message: &str) -> Option<usize> {
-    let after = message.split("line ").nth(1)?;
-    after.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-}
-
-/// The line of the first top-level key of that name.
-fn line_of(text: &str, key: &str) -> Option<usize> {
-    text.lines().position(|line| line.starts_with(key)).map(|line| line + 1)
 }

@@ -1,22 +1,43 @@
 //! Sigma rules (specification 2.1) over native records.
 //!
-//! A rule's `logsource` says which native format it reads. Field names keep their case and may go through dots;
-//! a list matches if any of its elements does; values compare without case; an object is its JSON text.
+//! A rule's `logsource` says which native format it reads. Field names keep their case and may go through
+//! dots; a list matches if any of its elements does; values compare without case; an object is its JSON text.
+//! What the specification has and this cannot do is refused when a rule is loaded:
+//! `processors/rules/README.md` lists it.
 
+mod condition;
+#[cfg(test)]
+mod conformance;
 mod correlation;
+mod detection;
+mod documents;
 mod engine;
+mod fields;
+mod filter;
 mod indexed;
-mod native;
-mod offsets;
+mod known_fields;
+mod lint;
+mod load;
+mod matcher;
+mod modifier;
 mod own_keys;
+mod path;
+mod placeholders;
+mod record;
 mod required;
 mod rule;
 #[cfg(test)]
 mod tests;
+mod text;
+mod values;
+#[cfg(test)]
+mod world;
 
 pub use correlation::{Correlation, Part};
 pub(in crate::risk) use engine::read;
 pub use engine::{Hit, MatchedField, SigmaEngine, UnreadableRecord};
+pub use lint::{Finding, FindingKind};
 pub use own_keys::{Template, Touched};
+pub use placeholders::Placeholders;
 pub use rule::{Rule, RuleProblem};
 pub use schemas::changes::risk::SignalLevel as Level;

@@ -1,8 +1,9 @@
 //! The keys that Weir adds to Sigma: `entities`, `dedupe`, `confidence` and `impact`.
 
-use rsigma_eval::{Event, EventValue, JsonEvent};
 use schemas::changes::risk::EntityKind;
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use super::{detection::Fault, fields::paths, path::Path};
 
 /// Most values that one template gives: a record may hold lists of any length.
 const MAX_VALUES: usize = 64;
@@ -41,19 +42,24 @@ pub(super) struct OwnKeys {
 }
 
 impl OwnKeys {
-    /// Fails with the key that cannot be understood, and why.
-    pub(super) fn of(key: impl Fn(&str) -> Option<Value>) -> Result<Self, (&'static str, String)> {
-        let entities = key("entities").map_or(Ok(Vec::new()), entities).map_err(|why| ("entities", why))?;
-        let dedupe = key("dedupe").map_or(Ok(Vec::new()), templates).map_err(|why| ("dedupe", why))?;
+    /// Reads them beside the keys of a rule, whose fields are those of the format; of any, where it is none
+    /// of one. Fails with the key that cannot be understood, and why.
+    pub(super) fn of(content: &Map<String, Value>, format: Option<&str>) -> Result<Self, Fault> {
+        let key = |name: &str| content.get(name).filter(|value| !value.is_null());
+        let about = |key: &'static str| move |reason: String| Fault::new(key, reason);
+        let entities = key("entities").map_or(Ok(Vec::new()), |value| entities(value, format));
+        let entities = entities.map_err(about("entities"))?;
+        let dedupe = key("dedupe").map_or(Ok(Vec::new()), |value| templates(value, format));
+        let dedupe = dedupe.map_err(about("dedupe"))?;
         let score = match (key("confidence"), key("impact")) {
             (None, None) => None,
             (Some(confidence), Some(impact)) => {
-                let confidence = percent(&confidence).map_err(|why| ("confidence", why))?;
-                let impact = percent(&impact).map_err(|why| ("impact", why))?;
+                let confidence = percent(confidence).map_err(about("confidence"))?;
+                let impact = percent(impact).map_err(about("impact"))?;
                 u8::try_from((confidence * impact + 50) / 100).ok()
             }
-            (Some(_), None) => return Err(("confidence", "confidence needs impact beside it".to_owned())),
-            (None, Some(_)) => return Err(("impact", "impact needs confidence beside it".to_owned())),
+            (Some(_), None) => return Err(Fault::new("confidence", "confidence needs impact beside it")),
+            (None, Some(_)) => return Err(Fault::new("impact", "impact needs confidence beside it")),
         };
         Ok(Self { touched: Touched { entities, dedupe }, score })
     }
@@ -63,27 +69,27 @@ fn percent(value: &Value) -> Result<u64, String> {
     value.as_u64().filter(|n| *n <= 100).ok_or_else(|| "must be a whole number from 0 to 100".to_owned())
 }
 
-fn entities(value: Value) -> Result<Vec<(EntityKind, Vec<Template>)>, String> {
+fn entities(value: &Value, format: Option<&str>) -> Result<Vec<(EntityKind, Vec<Template>)>, String> {
     let Value::Object(kinds) = value else { return Err("must hold fields by kind of entity".to_owned()) };
-    let one = |(kind, value): (String, Value)| {
-        let known = EntityKind::from_name(&kind).ok_or_else(|| {
+    let one = |(kind, value): (&String, &Value)| {
+        let known = EntityKind::from_name(kind).ok_or_else(|| {
             let known = EntityKind::ALL.map(EntityKind::name).join(", ");
             format!("{kind:?} is no kind of entity; there are {known}")
         })?;
-        Ok((known, templates(value).map_err(|why| format!("{kind}: {why}"))?))
+        Ok((known, templates(value, format).map_err(|why| format!("{kind}: {why}"))?))
     };
-    kinds.into_iter().map(one).collect()
+    kinds.iter().map(one).collect()
 }
 
-fn templates(value: Value) -> Result<Vec<Template>, String> {
+fn templates(value: &Value, format: Option<&str>) -> Result<Vec<Template>, String> {
     let values = match value {
-        Value::Array(values) => values,
-        value => vec![value],
+        Value::Array(values) => values.as_slice(),
+        value => std::slice::from_ref(value),
     };
     let one = |value: &Value| {
         let text =
             value.as_str().ok_or("a field, a text with fields in braces, or a list of them is meant")?;
-        Template::parse(text)
+        Template::parse(text, format)
     };
     values.iter().map(one).collect()
 }
@@ -95,16 +101,16 @@ pub struct Template(Vec<Piece>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     Text(String),
-    Field(String),
+    Field(FieldName),
 }
 
 impl Template {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str, format: Option<&str>) -> Result<Self, String> {
         if text.trim().is_empty() {
             return Err("an empty text names nothing".to_owned());
         }
         if !text.contains(['{', '}']) {
-            return Ok(Self(vec![Piece::Field(text.to_owned())]));
+            return Ok(Self(vec![Piece::Field(FieldName::parse(text, format)?)]));
         }
         let (mut pieces, mut rest) = (Vec::new(), text);
         while let Some((before, after)) = rest.split_once('{') {
@@ -116,7 +122,7 @@ impl Template {
             if !before.is_empty() {
                 pieces.push(Piece::Text(before.to_owned()));
             }
-            pieces.push(Piece::Field(field.to_owned()));
+            pieces.push(Piece::Field(FieldName::parse(field, format)?));
             rest = after;
         }
         if rest.contains('}') {
@@ -128,15 +134,14 @@ impl Template {
         Ok(Self(pieces))
     }
 
-    /// What it says of a record; nothing unless every field has a value. Where several fields are lists, their values
-    /// belong together by place, and lists of different lengths name nothing.
+    /// What it says of a record; nothing unless every field has a value. Where several fields are lists,
+    /// their values belong together by place, and lists of different lengths name nothing.
     fn fill(&self, record: &Value) -> Vec<String> {
-        let record = JsonEvent::borrow(record);
         let mut filled: Vec<String> = vec![String::new()];
         for piece in &self.0 {
             let values = match piece {
                 Piece::Text(text) => vec![text.clone()],
-                Piece::Field(field) => values(&record, field),
+                Piece::Field(field) => field.values(record),
             };
             filled = match (filled.len(), values.len()) {
                 (_, 0) => return Vec::new(),
@@ -150,26 +155,37 @@ impl Template {
     }
 }
 
-/// The texts of a field: none where it is missing, null, empty or an object; one for each element of a list.
-pub(super) fn values(record: &JsonEvent<'_>, field: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    if let Some(value) = record.get_field(field) {
-        collect(&value, &mut found);
-    }
-    found
+/// A field of which the texts are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FieldName {
+    /// Where it may lie; the first place that the record has counts.
+    paths: Vec<Path>,
 }
 
-fn collect(value: &EventValue<'_>, into: &mut Vec<String>) {
-    match value {
-        EventValue::Array(items) => items.iter().for_each(|item| collect(item, into)),
-        EventValue::Map(_) | EventValue::Null => {}
-        plain => {
-            if let Some(text) = plain.as_str().filter(|text| !text.trim().is_empty())
-                && into.len() < MAX_VALUES
-            {
-                into.push(text.into_owned());
-            }
-        }
+impl FieldName {
+    pub(super) fn parse(name: &str, format: Option<&str>) -> Result<Self, String> {
+        Ok(Self { paths: paths(format, name)? })
+    }
+
+    /// The texts of the field: none where it is missing, null, empty or an object; one for each element of a
+    /// list.
+    pub(super) fn values(&self, record: &Value) -> Vec<String> {
+        let places = self.paths.iter().map(|path| path.find(record)).find(|places| !places.is_empty());
+        let mut found = Vec::new();
+        places.unwrap_or_default().into_iter().for_each(|value| collect(value, &mut found));
+        found
+    }
+}
+
+fn collect(value: &Value, into: &mut Vec<String>) {
+    let text = match value {
+        Value::Array(items) => return items.iter().for_each(|item| collect(item, into)),
+        Value::Object(_) | Value::Null => return,
+        Value::String(text) => text.clone(),
+        plain => plain.to_string(),
+    };
+    if !text.trim().is_empty() && into.len() < MAX_VALUES {
+        into.push(text);
     }
 }
 
@@ -185,7 +201,7 @@ mod tests {
             "account": "111122223333", "n": 7, "none": null, "blank": " ", "object": {"name": "x"}, "all": [],
             "subjects": [{"space": "a", "name": "one"}, {"space": "b", "name": "two"}], "three": [1, 2, 3],
         });
-        assert_eq!(Template::parse(template).expect(template).fill(&record), expected, "{template}");
+        assert_eq!(Template::parse(template, None).expect(template).fill(&record), expected, "{template}");
     }
 
     #[test]
@@ -206,7 +222,7 @@ mod tests {
     #[test]
     fn malformed_templates_are_told() {
         for wrong in ["", " ", "a{b", "a}b", "{}", "{a{b}}", "{a}}"] {
-            assert!(Template::parse(wrong).is_err(), "{wrong:?}");
+            assert!(Template::parse(wrong, None).is_err(), "{wrong:?}");
         }
     }
 }

@@ -4,82 +4,62 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rsigma_parser::{
-    ConditionExpr, Detection, DetectionItem, Detections, Quantifier, SelectorPattern, SigmaRule, SigmaValue,
+use super::{
+    condition::Condition,
+    detection::{Detection, FieldTests, Link, Selection},
+    fields::FieldId,
+    matcher::Test,
 };
 
 /// Most values of one field; a longer list says too little to be worth a place for each.
 const MAX_VALUES: usize = 256;
 
-/// For each field that must have one of some values: those values, in lower case.
-pub(super) type Required = BTreeMap<String, BTreeSet<String>>;
+/// For each field that must have one of some values: those values, folded.
+pub(super) type Required = BTreeMap<FieldId, BTreeSet<String>>;
 
 /// What must hold on every record on which the rule fires.
-pub(super) fn required(rule: &SigmaRule) -> Required {
-    let detection = &rule.detection;
-    any(detection.conditions.iter().map(|condition| of_condition(condition, detection)))
+pub(super) fn required(detection: &Detection) -> Required {
+    of_condition(&detection.condition, detection)
 }
 
-fn of_condition(condition: &ConditionExpr, all: &Detections) -> Required {
+fn of_condition(condition: &Condition<usize>, all: &Detection) -> Required {
+    let of = |at: &usize| of_selection(&all.selections[*at]);
     match condition {
-        ConditionExpr::Identifier(name) => all.named.get(name).map(of_detection).unwrap_or_default(),
-        ConditionExpr::And(parts) => every(parts.iter().map(|part| of_condition(part, all))),
-        ConditionExpr::Or(parts) => any(parts.iter().map(|part| of_condition(part, all))),
-        ConditionExpr::Selector { quantifier, pattern } => {
-            let parts = all.named.iter().filter(|(name, _)| selects(pattern, name));
-            match quantifier {
-                Quantifier::All => every(parts.map(|(_, part)| of_detection(part))),
-                Quantifier::Any | Quantifier::Count(1..) => any(parts.map(|(_, part)| of_detection(part))),
-                Quantifier::Count(0) => Required::new(),
-            }
-        }
-        ConditionExpr::Not(_) => Required::new(),
+        Condition::Named(at) => of(at),
+        Condition::All(parts) => every(parts.iter().map(|part| of_condition(part, all))),
+        Condition::Any(parts) => any(parts.iter().map(|part| of_condition(part, all))),
+        Condition::AtLeast(wanted, names) if *wanted == names.len() => every(names.iter().map(of)),
+        Condition::AtLeast(_, names) => any(names.iter().map(of)),
+        Condition::Not(_) => Required::new(),
     }
 }
 
-/// Whether `... of PATTERN` means that detection. Names with a leading underscore, which `them` leaves out, and
-/// patterns of another form than `NAME*` mean nothing here.
-fn selects(pattern: &SelectorPattern, name: &str) -> bool {
-    let named = match pattern {
-        SelectorPattern::Them => true,
-        SelectorPattern::Pattern(pattern) => pattern
-            .strip_suffix('*')
-            .is_some_and(|start| !start.contains(['*', '?', '[']) && name.starts_with(start)),
-    };
-    named && !name.starts_with('_')
-}
-
-fn of_detection(detection: &Detection) -> Required {
-    match detection {
-        Detection::AllOf(items) => every(items.iter().map(of_item)),
-        Detection::And(parts) => every(parts.iter().map(of_detection)),
-        Detection::AnyOf(parts) => any(parts.iter().map(of_detection)),
-        Detection::Keywords(_) | Detection::ArrayMatch { .. } | Detection::Conditional { .. } => {
-            Required::new()
-        }
+fn of_selection(selection: &Selection) -> Required {
+    match selection {
+        Selection::All(parts) => every(parts.iter().map(of_selection)),
+        Selection::Any(parts) => any(parts.iter().map(of_selection)),
+        Selection::Field(tests) => of_field(tests),
+        Selection::Anywhere { .. } => Required::new(),
     }
 }
 
-fn of_item(item: &DetectionItem) -> Required {
-    let mut required = Required::new();
-    if let Some(field) = item.field.name.as_ref().filter(|field| !field.contains(['[', '\\']))
-        && item.field.modifiers.is_empty()
-        && let Some(values) = item.values.iter().map(plain).collect::<Option<BTreeSet<_>>>()
-        && !values.is_empty()
-    {
-        required.insert(field.clone(), values);
-    }
-    required
-}
-
-/// The one text that the value equals. Only of ASCII text is lower case the same to everybody.
-fn plain(value: &SigmaValue) -> Option<String> {
-    match value {
-        SigmaValue::String(text) => {
-            text.as_plain().filter(|text| text.is_ascii() && !text.is_empty()).map(|text| text.to_lowercase())
-        }
+fn of_field(tests: &FieldTests) -> Required {
+    let exact = |test: &Test| match test {
+        Test::Glob(glob) => glob.exact().map(ToOwned::to_owned),
         _ => None,
-    }
+    };
+    let mut required = Required::new();
+    let values = match tests.link {
+        Link::Any => tests.tests.iter().map(exact).collect::<Option<BTreeSet<_>>>().map(|mut values| {
+            values.extend(tests.texts.iter().cloned());
+            values
+        }),
+        // Each of them must be there: one is enough to know.
+        Link::All => tests.tests.iter().find_map(exact).map(|value| BTreeSet::from([value])),
+        Link::None => None,
+    };
+    required.extend(values.filter(|values| !values.is_empty()).map(|values| (tests.field, values)));
+    required
 }
 
 /// All of these hold: of one field said twice, the shorter list is enough.
@@ -110,13 +90,14 @@ fn any(mut parts: impl Iterator<Item = Required>) -> Required {
     whole
 }
 
-/// The field by whose value these rules are told apart best: such that the fewest have to be asked about a record.
-pub(super) fn best_field(rules: &[Required]) -> Option<String> {
-    let fields: BTreeSet<&String> = rules.iter().flat_map(BTreeMap::keys).collect();
-    let asked = |field: &&&String| {
+/// The field by whose value these rules are told apart best: such that the fewest have to be asked about a
+/// record.
+pub(super) fn best_field(rules: &[&Required]) -> Option<FieldId> {
+    let fields: BTreeSet<FieldId> = rules.iter().flat_map(|rule| rule.keys().copied()).collect();
+    let asked = |field: &FieldId| {
         let (mut without, mut by_value): (u64, BTreeMap<&String, u64>) = (0, BTreeMap::new());
         for rule in rules {
-            match rule.get(**field) {
+            match rule.get(field) {
                 Some(values) => values.iter().for_each(|value| *by_value.entry(value).or_default() += 1),
                 None => without += 1,
             }
@@ -125,26 +106,35 @@ pub(super) fn best_field(rules: &[Required]) -> Option<String> {
         let (squares, sum) = by_value.values().fold((0, 0), |(squares, sum), n| (squares + n * n, sum + n));
         without * 1_000 + squares * 1_000 / sum.max(1)
     };
-    fields.iter().min_by_key(asked).map(|field| (**field).clone())
+    fields.into_iter().min_by_key(asked)
 }
 
 #[cfg(test)]
 mod tests {
-    use rsigma_parser::parse_sigma_yaml;
-
     use super::*;
+    use crate::risk::sigma::{
+        documents::documents, fields::Fields, placeholders::Placeholders, values::Making,
+    };
 
-    fn of(detection: &str) -> Required {
-        let text = format!("title: A rule\nlogsource: {{product: aws}}\ndetection:\n{detection}");
-        required(&parse_sigma_yaml(&text).expect("a rule").rules[0])
+    fn of(detection: &str) -> Vec<(String, Vec<String>)> {
+        let section = documents(detection).remove(0).expect("YAML").content;
+        let mut fields = Fields::of("aws.cloudtrail");
+        let making = &mut Making { fields: &mut fields, placeholders: &Placeholders::default() };
+        let found = required(&Detection::read(&section, making).expect("a detection"));
+        let named = |(field, values): (FieldId, BTreeSet<String>)| {
+            (fields.name(field).to_owned(), values.into_iter().collect())
+        };
+        let mut found: Vec<(String, Vec<String>)> = found.into_iter().map(named).collect();
+        found.sort_unstable();
+        found
     }
 
     #[track_caller]
     fn check(detection: &str, expected: &[(&str, &[&str])]) {
         let expected = expected.iter().map(|(field, values)| {
-            ((*field).to_owned(), values.iter().map(|value| (*value).to_owned()).collect())
+            ((*field).to_owned(), values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>())
         });
-        assert_eq!(of(detection), expected.collect(), "{detection}");
+        assert_eq!(of(detection), expected.collect::<Vec<_>>(), "{detection}");
     }
 
     #[test]
@@ -158,19 +148,26 @@ mod tests {
         check("  s_1: {a: X}\n  s_2: {b: Y}\n  condition: 1 of s_*\n", &[]);
         check("  s_1: {a: X}\n  s_2: {a: Y}\n  condition: 1 of them\n", &[("a", &["x", "y"])]);
         check("  s: {a: X}\n  condition: not s\n", &[]);
-        for open in
-            ["a: X*", "a|contains: X", "a: null", "a: ''", "a: Ä", "'a[0]': X", "a: 5", "a: [X, null]"]
-        {
+        check("  s: {a|all: [X, Y]}\n  condition: s\n", &[("a", &["x"])]);
+        check(
+            "  s: {a: [a, b, c, d, e, f, g, h]}\n  condition: s\n",
+            &[("a", &["a", "b", "c", "d", "e", "f", "g", "h"])],
+        );
+        check("  s: {'a[0]': X, c: Ä}\n  condition: s\n", &[("a[0]", &["x"]), ("c", &["ä"])]);
+        for open in [
+            "a: X*",
+            "a|contains: X",
+            "a: null",
+            "a: 5",
+            "a: [X, null]",
+            "a: true",
+            "a|cased: X",
+            "a|neq: X",
+            "a|re: X",
+            "a: [a, b, c, d, e, f, g, h, 'i*']",
+            "a|fieldref: b",
+        ] {
             check(&format!("  s: {{{open}}}\n  condition: s\n"), &[]);
         }
-    }
-
-    #[test]
-    fn the_best_field_tells_rules_apart() {
-        let rules: Vec<Required> = (0..10)
-            .map(|n| of(&format!("  s: {{source: one, name: n{n}, rare: [a, b, c]}}\n  condition: s\n")))
-            .collect();
-        assert_eq!(best_field(&rules).as_deref(), Some("name"));
-        assert_eq!(best_field(&[Required::new()]), None);
     }
 }

@@ -1,10 +1,14 @@
 //! A rule as outputs name it, and which native format it reads.
 
-use rsigma_parser::{CorrelationRule, LogSource, SigmaRule};
 use schemas::{changes::risk::SignalLevel as Level, envelope::native_format};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::own_keys::{OwnKeys, Touched};
+use super::{
+    detection::Fault,
+    own_keys::{OwnKeys, Touched},
+    placeholders::Placeholders,
+};
 
 /// A rule that is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +31,8 @@ pub struct Rule {
     pub tags: Vec<String>,
     /// The file it came from.
     pub file: String,
-    /// The first 16 hexadecimal digits of SHA-256 over the file's text: another text is another version.
+    /// The first 16 hexadecimal digits of SHA-256 over the file's text, and over the values of placeholders
+    /// where the file has some: another text is another version.
     pub version: String,
     /// Whether a hit is a signal by itself; not so where only correlations want it.
     pub generates: bool,
@@ -40,67 +45,110 @@ pub(super) struct RuleText<'a> {
     pub(super) file: &'a str,
     /// What it says.
     pub(super) text: &'a str,
+    /// What its placeholders stand for.
+    pub(super) placeholders: &'a Placeholders,
 }
 
 impl Rule {
-    /// Fails where a key of Weir's own cannot be understood: with the key and the reason.
-    pub(super) fn of(rule: &SigmaRule, text: RuleText<'_>) -> Result<Self, (&'static str, String)> {
-        let attributes = &rule.custom_attributes;
-        let own = OwnKeys::of(|name| {
-            attributes.get(name).map(|value| serde_json::to_value(value).unwrap_or_default())
-        })?;
-        let level = level(rule.level);
+    /// A rule, or correlation, of that content. Fails where a key cannot be understood: with the key and the
+    /// reason.
+    pub(super) fn read(
+        content: &Map<String, Value>,
+        text: RuleText<'_>,
+        format: Option<&str>,
+    ) -> Result<Self, Fault> {
+        let own = OwnKeys::of(content, format)?;
+        let level = level(content.get("level")).map_err(|reason| Fault::new("level", reason))?;
+        if content.get("status").and_then(Value::as_str) == Some("unsupported") {
+            return Err(Fault::new("status", "its status says that it cannot be used: unsupported"));
+        }
+        let taxonomy = content.get("taxonomy").filter(|value| !value.is_null());
+        if let Some(other) = taxonomy.filter(|taxonomy| taxonomy.as_str() != Some("sigma")) {
+            return Err(Fault::new(
+                "taxonomy",
+                format!("its fields are of the taxonomy {other}; `sigma` is understood"),
+            ));
+        }
         Ok(Self {
-            id: rule.id.clone().unwrap_or_else(|| text.file.to_owned()),
-            name: rule.name.clone(),
-            title: rule.title.clone(),
-            author: rule.author.clone(),
+            id: plain(content, "id").unwrap_or_else(|| text.file.to_owned()),
+            name: plain(content, "name"),
+            title: title(content)?,
+            author: plain(content, "author"),
             level,
             score: own.score.unwrap_or(level.score()),
             touched: own.touched,
-            tags: rule.tags.clone(),
+            tags: tags(content.get("tags")).map_err(|reason| Fault::new("tags", reason))?,
             file: text.file.to_owned(),
-            version: version(text.text),
+            version: version(text),
             generates: true,
         })
     }
 
-    pub(super) fn of_correlation(rule: &CorrelationRule, own: OwnKeys, text: RuleText<'_>) -> Self {
-        let level = level(rule.level);
-        Self {
-            id: rule.id.clone().unwrap_or_else(|| text.file.to_owned()),
-            name: rule.name.clone(),
-            title: rule.title.clone(),
-            author: rule.author.clone(),
-            level,
-            score: own.score.unwrap_or(level.score()),
-            touched: own.touched,
-            tags: rule.tags.clone(),
-            file: text.file.to_owned(),
-            version: version(text.text),
-            generates: true,
-        }
-    }
-
-    /// Whether a correlation that refers to this means the rule.
+    /// Whether a correlation or filter that refers to this means the rule.
     pub(super) fn is_meant_by(&self, reference: &str) -> bool {
         self.id == reference || self.name.as_deref() == Some(reference)
     }
 }
 
-fn version(text: &str) -> String {
-    let digest: [u8; 32] = Sha256::digest(text).into();
+pub(super) fn title(content: &Map<String, Value>) -> Result<String, Fault> {
+    plain(content, "title").ok_or_else(|| Fault::new("title", "it has no title"))
+}
+
+/// The text of a key; a number or truth value is one as well.
+pub(super) fn plain(content: &Map<String, Value>, key: &str) -> Option<String> {
+    match content.get(key)? {
+        Value::String(text) => Some(text.clone()),
+        value @ (Value::Number(_) | Value::Bool(_)) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+fn tags(value: Option<&Value>) -> Result<Vec<String>, String> {
+    match value {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::String(one)) => Ok(vec![one.clone()]),
+        Some(Value::Array(many)) => {
+            let texts = many.iter().map(|tag| tag.as_str().map(ToOwned::to_owned));
+            texts.collect::<Option<_>>().ok_or_else(|| "tags are texts".to_owned())
+        }
+        Some(_) => Err("tags are a list of texts".to_owned()),
+    }
+}
+
+fn version(text: RuleText<'_>) -> String {
+    let mut hash = Sha256::new();
+    hash.update(text.text);
+    if text.text.contains("expand") {
+        for (name, values) in
+            text.placeholders.iter().filter(|(name, _)| text.text.contains(&format!("%{name}%")))
+        {
+            [name].into_iter().chain(values.iter().map(String::as_str)).for_each(|part| {
+                hash.update([0]);
+                hash.update(part);
+            });
+        }
+    }
+    let digest: [u8; 32] = hash.finalize().into();
     let first = digest.first_chunk().expect("8 of 32 bytes");
     format!("{:016x}", u64::from_be_bytes(*first))
 }
 
-fn level(level: Option<rsigma_parser::Level>) -> Level {
-    match level {
-        None | Some(rsigma_parser::Level::Informational) => Level::Informational,
-        Some(rsigma_parser::Level::Low) => Level::Low,
-        Some(rsigma_parser::Level::Medium) => Level::Medium,
-        Some(rsigma_parser::Level::High) => Level::High,
-        Some(rsigma_parser::Level::Critical) => Level::Critical,
+/// The level, in whichever case it is written. An unknown one is no level of any rule.
+fn level(value: Option<&Value>) -> Result<Level, String> {
+    let wrong = |written: &dyn std::fmt::Display| {
+        format!("the level {written} is none of informational, low, medium, high and critical")
+    };
+    match value {
+        None | Some(Value::Null) => Ok(Level::Informational),
+        Some(Value::String(name)) => match name.to_ascii_lowercase().as_str() {
+            "informational" => Ok(Level::Informational),
+            "low" => Ok(Level::Low),
+            "medium" => Ok(Level::Medium),
+            "high" => Ok(Level::High),
+            "critical" => Ok(Level::Critical),
+            _ => Err(wrong(&format!("{name:?}"))),
+        },
+        Some(other) => Err(wrong(other)),
     }
 }
 
@@ -119,22 +167,54 @@ pub struct RuleProblem {
 }
 
 /// The native formats that rules are written for: product, service, format.
-const SOURCES: [(&str, &str, &str); 5] = [
+const SOURCES: [(&str, &str, &str); 11] = [
     ("aws", "cloudtrail", native_format::CLOUDTRAIL),
     ("kubernetes", "audit", native_format::KUBERNETES_AUDIT),
     ("github", "audit", native_format::GITHUB_AUDIT),
     ("github", "webhook", native_format::GITHUB_WEBHOOK),
     ("okta", "okta", native_format::OKTA_SYSTEM_LOG),
+    ("gcp", "gcp.audit", native_format::GCP_AUDIT),
+    ("azure", "activitylogs", native_format::AZURE_ACTIVITY),
+    ("azure", "auditlogs", native_format::AZURE_AUDIT),
+    // What Privileged Identity Management does is in the directory's audit log.
+    ("azure", "pim", native_format::AZURE_AUDIT),
+    ("azure", "signinlogs", native_format::AZURE_SIGNIN),
+    // What is risky about a sign-in stands in its record.
+    ("azure", "riskdetection", native_format::AZURE_SIGNIN),
 ];
 
-/// The native format that a logsource means; `None` if it is none of ours. `category` and `definition` do not
-/// choose: rules for Kubernetes carry `application` or nothing.
-pub(super) fn format_of(source: &LogSource) -> Option<&'static str> {
-    let is = |said: &Option<String>, word: &str| {
-        said.as_deref().is_some_and(|said| said.eq_ignore_ascii_case(word))
-    };
-    let found = SOURCES
-        .iter()
-        .find(|(product, service, _)| is(&source.product, product) && is(&source.service, service));
-    found.map(|(.., format)| *format)
+/// What a rule says of the records that it reads.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct LogSource {
+    product: Option<String>,
+    service: Option<String>,
+    category: Option<String>,
+}
+
+impl LogSource {
+    pub(super) fn read(content: &Map<String, Value>) -> Result<Self, Fault> {
+        let section = content.get("logsource").ok_or_else(|| Fault::new("title", "it has no logsource"))?;
+        let section = section.as_object().ok_or_else(|| Fault::new("logsource", "a logsource is a map"))?;
+        let part = |key| plain(section, key).map(|part| part.to_ascii_lowercase());
+        Ok(Self { product: part("product"), service: part("service"), category: part("category") })
+    }
+
+    /// The native format that is meant; none if it is none of ours. `category` and `definition` do not
+    /// choose: rules for Kubernetes carry `application` or nothing.
+    pub(super) fn format(&self) -> Result<&'static str, Fault> {
+        let is = |said: &Option<String>, word: &str| said.as_deref() == Some(word);
+        let found = SOURCES
+            .iter()
+            .find(|(product, service, _)| is(&self.product, product) && is(&self.service, service));
+        let unknown = || Fault::new("logsource", "its logsource names no format that Weir receives");
+        found.map(|(.., format)| *format).ok_or_else(unknown)
+    }
+
+    /// Whether all that this says is said of the other as well.
+    pub(super) fn holds_of(&self, other: &Self) -> bool {
+        let same = |own: &Option<String>, other: &Option<String>| own.is_none() || own == other;
+        same(&self.product, &other.product)
+            && same(&self.service, &other.service)
+            && same(&self.category, &other.category)
+    }
 }

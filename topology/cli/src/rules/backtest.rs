@@ -1,4 +1,5 @@
-//! `weir rules backtest`: what other rules would have found in the past, beside what the present ones find there.
+//! `weir rules backtest`: what other rules would have found in the past, beside what the present ones find
+//! there.
 //!
 //! Reads the topic and nothing else: no position moves, no read model is touched.
 
@@ -14,10 +15,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 
 use self::found::{Difference, Found};
-use super::{
-    in_force::RuleSources,
-    load::{RuleSet, warn_about},
-};
+use super::load::{RuleSet, warn_about};
 use crate::{
     Outcome,
     output::{self, Format, note},
@@ -63,12 +61,11 @@ struct Report {
 pub(super) async fn backtest(args: BacktestArgs) -> anyhow::Result<Outcome> {
     ensure!(args.from < args.to, "--from must lie before --to");
     let tenant = args.tenant.as_deref().map(TenantId::new).transpose()?;
-    let (candidate, problems) = RuleSet::read(Some(&args.rules))?.engine();
-    warn_about(&problems);
     let place = Place::find().await?;
     let settings = &place.settings.rules;
-    let sources = RuleSources { own: settings.own, folders: settings.folders() };
-    let present = sources.load().context("the present rules cannot be read")?.engine;
+    let (candidate, problems) = RuleSet::read(Some(&args.rules), settings.placeholders())?.engine();
+    warn_about(&problems);
+    let present = settings.sources().load().context("the present rules cannot be read")?.engine;
     let history = History {
         bootstrap: place.endpoints.kafka.clone(),
         extra: kafka_security(),

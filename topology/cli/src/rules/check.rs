@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceSpan};
-use processors::risk::sigma::RuleProblem;
+use processors::risk::sigma::{Finding, RuleProblem};
 use serde_json::json;
 use thiserror::Error;
 
@@ -15,6 +15,7 @@ use super::load::RuleSet;
 use crate::{
     Outcome,
     output::{self, Format, note},
+    settings::Settings,
 };
 
 /// Arguments of `weir rules check`.
@@ -27,24 +28,39 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Outcome> {
-    let set = RuleSet::read(Some(&args.dir))?;
+    let set = RuleSet::read(Some(&args.dir), Settings::load()?.rules.placeholders())?;
     let (engine, problems) = set.engine();
+    let findings = engine.findings();
     let usable = engine.rules().count() + engine.correlations().len();
     if args.output == Format::Table {
-        for problem in &problems {
+        for problem in problems.iter().chain(findings.iter().map(|finding| &finding.problem)) {
             note(&drawn(problem, set.text(&problem.file).unwrap_or_default())?);
         }
-        output::line(&format!("{usable} rules can be used, {} cannot", problems.len()));
+        let doubts = match findings.len() {
+            0 => String::new(),
+            n => format!(", {n} findings about those that can"),
+        };
+        output::line(&format!("{usable} rules can be used, {} cannot{doubts}", problems.len()));
     } else {
         let told = |problem: &RuleProblem| {
             json!({
                 "file": problem.file, "line": problem.line, "title": problem.title, "reason": problem.reason,
             })
         };
-        let problems: Vec<_> = problems.iter().map(told).collect();
-        output::json(&json!({ "files": set.rules().count(), "usable": usable, "problems": problems }))?;
+        let doubted = |finding: &Finding| {
+            let mut told = told(&finding.problem);
+            told["kind"] = finding.kind.name().into();
+            told["unusable"] = finding.kind.is_unusable().into();
+            told
+        };
+        output::json(&json!({
+            "files": set.rules().count(), "usable": usable, "rule_set": engine.hash(),
+            "problems": problems.iter().map(told).collect::<Vec<_>>(),
+            "findings": findings.iter().map(doubted).collect::<Vec<_>>(),
+        }))?;
     }
-    Ok(if problems.is_empty() { Outcome::Done } else { Outcome::No })
+    let in_order = problems.is_empty() && !findings.iter().any(|finding| finding.kind.is_unusable());
+    Ok(if in_order { Outcome::Done } else { Outcome::No })
 }
 
 /// A problem as a person sees it: the reason above the line that it is about.

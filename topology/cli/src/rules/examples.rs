@@ -11,6 +11,7 @@ use super::{formats, load::RuleSet, sequence::Sequences};
 use crate::{
     Outcome,
     output::{self, Format, note},
+    settings::Settings,
 };
 
 /// Arguments of `weir rules test`.
@@ -60,7 +61,7 @@ struct Failure {
 }
 
 pub(super) fn test(args: &TestArgs) -> anyhow::Result<Outcome> {
-    let set = RuleSet::read(args.dir.as_deref())?;
+    let set = RuleSet::read(args.dir.as_deref(), Settings::load()?.rules.placeholders())?;
     let (_, problems) = set.engine();
     let mut tested = run(&set);
     tested.failures.extend(problems.iter().map(|problem| Failure {
@@ -83,7 +84,7 @@ fn run(set: &RuleSet) -> Tested {
     // Correlations may refer to rules of other files.
     let sequences = Sequences::new(set.engine().0);
     for (file, text) in set.rules() {
-        let (engine, mut problems) = SigmaEngine::load([(file, text)]);
+        let (engine, mut problems) = set.engine_of(file, text);
         if sequences.has(file) {
             problems.clear();
         }

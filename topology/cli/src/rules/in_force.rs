@@ -1,4 +1,5 @@
-//! The rules of a running stage: Weir's own and those of folders, read again when a file changes or on SIGHUP.
+//! The rules of a running stage: Weir's own and those of folders, read again when a file changes or on
+//! SIGHUP.
 //!
 //! What cannot be used is told and left out; a folder that cannot be read or holds no rule changes nothing.
 
@@ -9,7 +10,10 @@ use std::{
 
 use anyhow::{Context, ensure};
 use metrics::{counter, gauge};
-use processors::risk::{RuleSet as InForce, sigma::RuleProblem, sigma::SigmaEngine};
+use processors::risk::{
+    RuleSet as InForce,
+    sigma::{Finding, Placeholders, RuleProblem, SigmaEngine},
+};
 use sha2::{Digest, Sha256};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -30,6 +34,8 @@ pub(crate) struct RuleSources {
     pub(crate) own: bool,
     /// Folders, or single files.
     pub(crate) folders: Vec<PathBuf>,
+    /// What their placeholders stand for.
+    pub(crate) placeholders: Placeholders,
 }
 
 /// Rules that were read, and of what text.
@@ -42,8 +48,8 @@ pub(crate) struct Loaded {
 }
 
 impl RuleSources {
-    /// Reads all of them. Fails where a folder cannot be read or holds no rule, and where nothing can be used: a stage
-    /// that starts without the rules it was given would let events go by unseen.
+    /// Reads all of them. Fails where a folder cannot be read or holds no rule, and where nothing can be
+    /// used: a stage that starts without the rules it was given would let events go by unseen.
     pub(crate) fn load(&self) -> anyhow::Result<Loaded> {
         let sets = self.read()?;
         let (engine, problems) = load::engine(&sets);
@@ -54,7 +60,8 @@ impl RuleSources {
     fn read(&self) -> anyhow::Result<Vec<RuleSet>> {
         let folders = self.folders.iter().map(|folder| Some(folder.as_path()));
         let sources = self.own.then_some(None::<&Path>).into_iter().chain(folders);
-        let sets = sources.map(RuleSet::read).collect::<anyhow::Result<Vec<_>>>()?;
+        let read = |folder| RuleSet::read(folder, self.placeholders.clone());
+        let sets = sources.map(read).collect::<anyhow::Result<Vec<_>>>()?;
         ensure!(!sets.is_empty(), "no rules: `rules.own` is off and `rules.sigma` names no folder");
         Ok(sets)
     }
@@ -107,7 +114,7 @@ impl Watch {
 pub(crate) fn start(sources: &RuleSources) -> anyhow::Result<(InForce, Watched)> {
     let glance = sources.glance();
     let loaded = sources.load().context("the rules of the stage risk cannot be read")?;
-    tell(&loaded);
+    tell(&loaded, None);
     let watched = Watched { sources: sources.clone(), watch: Watch::new(glance), sha256: loaded.sha256 };
     Ok((InForce::new(loaded.engine), watched))
 }
@@ -155,7 +162,7 @@ impl Watched {
         match self.sources.load() {
             Ok(loaded) if loaded.sha256 == self.sha256 => {}
             Ok(loaded) => {
-                tell(&loaded);
+                tell(&loaded, Some(&rules.hash()));
                 self.sha256 = loaded.sha256;
                 rules.replace(loaded.engine);
                 counter!("weir_rule_reloads_total", "outcome" => "replaced").increment(1);
@@ -168,13 +175,22 @@ impl Watched {
     }
 }
 
-fn tell(loaded: &Loaded) {
+/// Says which rules are in force from now on, and which were before.
+fn tell(loaded: &Loaded, before: Option<&str>) {
     let rules = loaded.engine.rules().count() + loaded.engine.correlations().len();
     let problems = loaded.problems.len();
     for RuleProblem { file, line, title, reason } in &loaded.problems {
         warn!(file, line, title, reason, "a rule cannot be used");
     }
-    info!(rules, problems, "rules are in force");
+    let rule_set = loaded.engine.hash();
+    info!(rules, problems, rule_set, "rules are in force");
+    for (hash, in_force) in before.map(|hash| (hash, 0.0)).into_iter().chain([(rule_set.as_str(), 1.0)]) {
+        gauge!("weir_rule_set_info", "rule_set" => hash.to_owned()).set(in_force);
+    }
+    for Finding { kind, problem } in loaded.engine.findings() {
+        let RuleProblem { file, line, title, reason } = problem;
+        warn!(finding = kind.name(), file, line, title, reason, "a rule needs a look");
+    }
     gauge!("weir_rules_loaded").set(f64::from(u32::try_from(rules).unwrap_or(u32::MAX)));
     gauge!("weir_rule_problems").set(f64::from(u32::try_from(problems).unwrap_or(u32::MAX)));
 }
@@ -222,7 +238,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("one.yml");
         fs::write(&file, RULE).expect("written");
-        let sources = RuleSources { own: false, folders: vec![folder.path().to_owned()] };
+        let sources = RuleSources {
+            own: false,
+            folders: vec![folder.path().to_owned()],
+            placeholders: Placeholders::default(),
+        };
         let (rules, mut watched) = start(&sources).expect("usable");
         let version = || rules.current().rules().next().map(|(_, rule)| rule.version.clone());
         let first = version().expect("a rule");
@@ -239,7 +259,7 @@ mod tests {
         watched.look(true, &rules);
         assert_ne!(version().expect("a rule"), first);
 
-        let missing = RuleSources { own: true, folders: vec![folder.path().join("missing")] };
+        let missing = RuleSources { own: true, folders: vec![folder.path().join("missing")], ..sources };
         let error = start(&missing).map(drop).expect_err("a stage does not start without its rules");
         assert!(format!("{error:#}").contains("missing"), "{error:#}");
     }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 use processors::risk::{
     rules::{self, EXAMPLES_SUFFIX},
-    sigma::{RuleProblem, SigmaEngine},
+    sigma::{Placeholders, RuleProblem, SigmaEngine},
 };
 
 use crate::output::note;
@@ -25,16 +25,18 @@ const MAX_NAMED: usize = 5;
 pub(super) struct RuleSet {
     files: BTreeMap<String, String>,
     unreadable: Vec<RuleProblem>,
+    placeholders: Placeholders,
 }
 
 impl RuleSet {
-    /// Weir's own set, or every `.yml` and `.yaml` of a folder, to every depth. A set without rules is an error.
-    pub(super) fn read(folder: Option<&Path>) -> anyhow::Result<Self> {
+    /// Weir's own set, or every `.yml` and `.yaml` of a folder, to every depth. A set without rules is an
+    /// error.
+    pub(super) fn read(folder: Option<&Path>, placeholders: Placeholders) -> anyhow::Result<Self> {
         let Some(path) = folder else {
             let files = rules::own().into_iter().map(|(name, text)| (name.to_owned(), text.to_owned()));
-            return Ok(Self { files: files.collect(), unreadable: Vec::new() });
+            return Ok(Self { files: files.collect(), unreadable: Vec::new(), placeholders });
         };
-        let mut set = Self { files: BTreeMap::new(), unreadable: Vec::new() };
+        let mut set = Self { files: BTreeMap::new(), unreadable: Vec::new(), placeholders };
         let metadata = fs::metadata(path)
             .with_context(|| format!("{} cannot be read; name a folder of Sigma rules", path.display()))?;
         if metadata.is_dir() {
@@ -69,6 +71,11 @@ impl RuleSet {
         files.filter(|(name, _)| !is_examples(name))
     }
 
+    /// The rules of one file by themselves.
+    pub(super) fn engine_of(&self, file: &str, text: &str) -> (SigmaEngine, Vec<RuleProblem>) {
+        SigmaEngine::load_with([(file, text)], &self.placeholders)
+    }
+
     /// The text of one file.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.files.get(name).map(String::as_str)
@@ -88,13 +95,11 @@ impl RuleSet {
 
 /// The rules of all these sets that can be used, and why the others cannot, each with its line.
 pub(super) fn engine(sets: &[RuleSet]) -> (SigmaEngine, Vec<RuleProblem>) {
-    let (engine, problems) = SigmaEngine::load(sets.iter().flat_map(RuleSet::rules));
+    let none = Placeholders::default();
+    let placeholders = sets.first().map_or(&none, |set| &set.placeholders);
+    let (engine, problems) = SigmaEngine::load_with(sets.iter().flat_map(RuleSet::rules), placeholders);
     let mut all: Vec<_> = sets.iter().flat_map(|set| set.unreadable.clone()).collect();
-    all.extend(problems.into_iter().map(|mut problem| {
-        let text = sets.iter().find_map(|set| set.text(&problem.file)).unwrap_or_default();
-        problem.line = problem.line.or_else(|| line_of(text, problem.title.as_deref()));
-        problem
-    }));
+    all.extend(problems);
     (engine, all)
 }
 
@@ -124,17 +129,8 @@ fn examples_of(rule_file: &str) -> String {
     format!("{stem}.examples.{extension}")
 }
 
-/// The line, from 1, of the detection of the rule with that title; where there is none, of the title.
-fn line_of(text: &str, title: Option<&str>) -> Option<usize> {
-    let title = title?;
-    let lines = || text.lines().enumerate().map(|(at, line)| (at + 1, line));
-    let (titled, _) = lines().find(|(_, line)| line.starts_with("title:") && line.contains(title))?;
-    let within = lines().skip(titled).take_while(|(_, line)| !line.starts_with("---"));
-    let detection = within.clone().find(|(_, line)| line.starts_with("detection:"));
-    Some(detection.map_or(titled, |(line, _)| line))
-}
-
-/// The files below a folder in the order of names. Links to folders are not followed, so that no loop is walked.
+/// The files below a folder in the order of names. Links to folders are not followed, so that no loop is
+/// walked.
 fn rule_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![(folder.to_owned(), 0)];
@@ -171,7 +167,18 @@ fn read(path: &Path) -> Result<String, String> {
             "it is {bytes} bytes long, more than the {MAX_FILE_BYTES} that a rule file may have"
         ));
     }
-    String::from_utf8(fs::read(path).map_err(unreadable)?).map_err(|_| "it is not UTF-8".to_owned())
+    decoded(fs::read(path).map_err(unreadable)?)
+}
+
+/// The text of a file's bytes.
+fn decoded(bytes: Vec<u8>) -> Result<String, String> {
+    let is_utf16 = bytes.starts_with(&[0xff, 0xfe])
+        || bytes.starts_with(&[0xfe, 0xff])
+        || (bytes.len() >= 2 && (bytes[0] == 0) != (bytes[1] == 0));
+    if is_utf16 {
+        return Err("it is UTF-16; rule files are UTF-8: save it as that".to_owned());
+    }
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }
 
 #[cfg(test)]
@@ -179,12 +186,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_problem_is_where_its_rule_is() {
-        let text = "title: One\ndetection:\n  a: b\n---\ntitle: Two\nlevel: low\ndetection:\n  a: b\n";
-        assert_eq!(line_of(text, Some("One")), Some(2));
-        assert_eq!(line_of(text, Some("Two")), Some(7));
-        assert_eq!(line_of("title: Bare\n", Some("Bare")), Some(1));
-        assert_eq!(line_of(text, Some("Three")), None);
+    fn a_file_in_another_encoding_says_which() {
+        let utf16 = |bytes: [u8; 2], order: fn(u16) -> [u8; 2]| {
+            bytes.into_iter().chain("title: x".encode_utf16().flat_map(order)).collect::<Vec<u8>>()
+        };
+        for bytes in [utf16([0xff, 0xfe], u16::to_le_bytes), utf16([0xfe, 0xff], u16::to_be_bytes)] {
+            assert!(decoded(bytes).is_err_and(|reason| reason.contains("UTF-16")));
+        }
+        let unmarked: Vec<u8> = "title: x".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(decoded(unmarked).is_err_and(|reason| reason.contains("UTF-16")));
+        assert!(decoded(vec![b'a', 0xff]).is_err_and(|reason| reason.contains("not UTF-8")));
+        assert_eq!(decoded(b"title: x".to_vec()).as_deref(), Ok("title: x"));
     }
 
     #[test]

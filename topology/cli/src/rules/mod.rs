@@ -18,6 +18,7 @@ use self::load::{RuleSet, warn_about};
 use super::{
     Outcome,
     output::{self, Format, note},
+    settings::Settings,
 };
 
 /// Arguments of `weir rules`.
@@ -31,7 +32,7 @@ pub(super) struct RulesArgs {
 enum RulesCommand {
     /// Run rules over files of records; exit 1 if any record could not be read.
     Scan(scan::ScanArgs),
-    /// Name every rule that cannot be used, and why; exit 1 if there is one.
+    /// Name every rule that cannot be used or cannot do its work, and why; exit 1 if there is one.
     Check(check::CheckArgs),
     /// List the rules.
     List {
@@ -60,6 +61,12 @@ struct WhichRules {
     rules: Option<PathBuf>,
 }
 
+impl WhichRules {
+    fn read(&self) -> anyhow::Result<RuleSet> {
+        RuleSet::read(self.rules.as_deref(), Settings::load()?.rules.placeholders())
+    }
+}
+
 /// Scans, checks, lists, tests or explains.
 pub(super) async fn rules(args: RulesArgs) -> anyhow::Result<Outcome> {
     match args.command {
@@ -73,13 +80,15 @@ pub(super) async fn rules(args: RulesArgs) -> anyhow::Result<Outcome> {
 }
 
 fn list(which: &WhichRules, format: Format) -> anyhow::Result<Outcome> {
-    let set = RuleSet::read(which.rules.as_deref())?;
+    let set = which.read()?;
     let (engine, problems) = set.engine();
     warn_about(&problems);
+    let rule_set = engine.hash();
     let described = |(format, rule): (&str, &Rule)| -> Value {
         json!({
             "rule_id": rule.id, "title": rule.title, "level": rule.level.name(), "author": rule.author,
             "format": format, "tags": rule.tags, "rule_file": rule.file, "version": rule.version,
+            "rule_set": rule_set,
         })
     };
     match format {
@@ -98,13 +107,14 @@ fn list(which: &WhichRules, format: Format) -> anyhow::Result<Outcome> {
                 ]);
             }
             output::print_table(&table, "no rule can be used");
+            note(&format!("rule set {rule_set}"));
         }
     }
     Ok(Outcome::Done)
 }
 
 fn explain(wanted: &str, which: &WhichRules) -> anyhow::Result<Outcome> {
-    let set = RuleSet::read(which.rules.as_deref())?;
+    let set = which.read()?;
     let (engine, _) = set.engine();
     let is_it = |rule: &Rule| {
         rule.id.eq_ignore_ascii_case(wanted) || rule.title.eq_ignore_ascii_case(wanted) || rule.file == wanted

@@ -15,10 +15,7 @@ use producers::{
 use schemas::{Envelope, TenantId};
 use serde::Serialize;
 
-use super::{
-    WhichRules, formats,
-    load::{RuleSet, warn_about},
-};
+use super::{WhichRules, formats, load::warn_about};
 use crate::{
     Outcome,
     output::{self, note},
@@ -80,7 +77,7 @@ struct HitLine<'a> {
 }
 
 pub(super) fn scan(args: ScanArgs) -> anyhow::Result<Outcome> {
-    let set = RuleSet::read(args.rules.rules.as_deref())?;
+    let set = args.rules.read()?;
     let (engine, problems) = set.engine();
     warn_about(&problems);
     if !formats(&engine).contains(&args.format.name()) {

@@ -194,6 +194,7 @@ fn describe() {
     );
     describe_gauge!("weir_tls_certificate_expires_timestamp_seconds", "When the certificate in use expires.");
     describe_gauge!("weir_rules_loaded", "Detection rules in force.");
+    describe_gauge!("weir_rule_set_info", "1 for the hash of the rules in force, 0 for those before them.");
     describe_gauge!("weir_rule_problems", "Rules and rule files that cannot be used.");
     describe_counter!("weir_rule_reloads_total", "Times that changed rule files were read, by outcome.");
     metrics_process::Collector::default().describe();

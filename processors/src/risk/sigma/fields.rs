@@ -1,0 +1,101 @@
+//! The fields that the rules of one format ask for, each once, and the other names under which rules know
+//! them.
+
+use std::collections::HashMap;
+
+use schemas::envelope::native_format::{AZURE_ACTIVITY, AZURE_AUDIT, GCP_AUDIT};
+use serde_json::Value;
+
+use super::path::Path;
+
+/// A field of [`Fields`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct FieldId(pub(super) usize);
+
+/// Every field that rules of one format name.
+#[derive(Debug, Default)]
+pub(super) struct Fields {
+    format: &'static str,
+    by_name: HashMap<String, FieldId>,
+    all: Vec<Field>,
+}
+
+#[derive(Debug)]
+struct Field {
+    name: String,
+    /// Where it may lie: under its own name, else under those that stand for it; the first that is there
+    /// counts.
+    paths: Vec<Path>,
+}
+
+impl Fields {
+    pub(super) fn of(format: &'static str) -> Self {
+        Self { format, ..Self::default() }
+    }
+
+    /// The field of that name. Fails where the name cannot be understood.
+    pub(super) fn id(&mut self, name: &str) -> Result<FieldId, String> {
+        if let Some(known) = self.by_name.get(name) {
+            return Ok(*known);
+        }
+        let id = FieldId(self.all.len());
+        self.all.push(Field { name: name.to_owned(), paths: paths(Some(self.format), name)? });
+        self.by_name.insert(name.to_owned(), id);
+        Ok(id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The field's name, as rules write it.
+    pub(super) fn name(&self, field: FieldId) -> &str {
+        &self.all[field.0].name
+    }
+
+    /// The keys at the top of a record under which the field may lie.
+    pub(super) fn first_keys(&self, field: FieldId) -> impl Iterator<Item = &str> + Clone {
+        self.all[field.0].paths.iter().map(Path::first_key)
+    }
+
+    /// What the record holds under the field's name, or under the first name that stands for it.
+    pub(super) fn find<'v>(&self, field: FieldId, record: &'v Value) -> Vec<&'v Value> {
+        let found = self.all[field.0].paths.iter().map(|path| path.find(record));
+        found.into_iter().find(|found| !found.is_empty()).unwrap_or_default()
+    }
+}
+
+/// Where a field of that name may lie in a record of the format, or of any: under its own name, then under
+/// its aliases.
+pub(super) fn paths(format: Option<&str>, name: &str) -> Result<Vec<Path>, String> {
+    let mut paths = vec![Path::parse(name)?];
+    for (of, alias, natives) in ALIASES {
+        let rest = name.strip_prefix(alias).filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+        if let Some(rest) = rest.filter(|_| format.is_none_or(|format| *of == format)) {
+            for native in *natives {
+                let path = Path::parse(&format!("{native}{rest}"))?;
+                if !paths.contains(&path) {
+                    paths.push(path);
+                }
+            }
+        }
+    }
+    Ok(paths)
+}
+
+/// Names of fields that public rules use besides those of the source: of the Elastic Common Schema, of an
+/// export's envelope, and of the columns of Log Analytics. By format: a name, or its beginning, and the names
+/// that it stands for, of which the first that the record has counts.
+const ALIASES: &[(&str, &str, &[&str])] = &[
+    (GCP_AUDIT, "gcp.audit.method_name", &["protoPayload.methodName"]),
+    (GCP_AUDIT, "data.protoPayload", &["protoPayload"]),
+    (AZURE_ACTIVITY, "OperationName", &["operationName"]),
+    (AZURE_ACTIVITY, "OperationNameValue", &["operationName"]),
+    (AZURE_ACTIVITY, "ResourceId", &["resourceId"]),
+    (AZURE_ACTIVITY, "properties.message", &["properties.activityDisplayName", "operationName"]),
+    (AZURE_AUDIT, "OperationName", &["operationName"]),
+    (AZURE_AUDIT, "ActivityDisplayName", &["properties.activityDisplayName", "operationName"]),
+    (AZURE_AUDIT, "properties.message", &["properties.activityDisplayName", "operationName"]),
+    (AZURE_AUDIT, "Category", &["properties.category"]),
+    (AZURE_AUDIT, "LoggedByService", &["properties.loggedByService"]),
+];

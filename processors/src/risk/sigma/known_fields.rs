@@ -1,0 +1,179 @@
+//! The fields that records of a format have at their top, as far as they are known.
+
+use schemas::envelope::native_format;
+
+/// Every field that a CloudTrail record may have (record contents reference, event version 1.11).
+const CLOUDTRAIL: &[&str] = &[
+    "eventVersion",
+    "userIdentity",
+    "eventTime",
+    "eventSource",
+    "eventName",
+    "awsRegion",
+    "sourceIPAddress",
+    "userAgent",
+    "errorCode",
+    "errorMessage",
+    "requestParameters",
+    "responseElements",
+    "additionalEventData",
+    "requestID",
+    "eventID",
+    "eventType",
+    "apiVersion",
+    "managementEvent",
+    "readOnly",
+    "resources",
+    "recipientAccountId",
+    "serviceEventDetails",
+    "sharedEventID",
+    "vpcEndpointId",
+    "vpcEndpointAccountId",
+    "eventCategory",
+    "addendum",
+    "sessionCredentialFromConsole",
+    "edgeDeviceDetails",
+    "tlsDetails",
+    "eventContext",
+    "insightDetails",
+];
+
+/// Every field of `audit.k8s.io` events, and of the records in which AKS and GKE wrap them.
+const KUBERNETES: &[&str] = &[
+    "kind",
+    "apiVersion",
+    "metadata",
+    "level",
+    "timestamp",
+    "auditID",
+    "stage",
+    "requestURI",
+    "verb",
+    "user",
+    "impersonatedUser",
+    "authenticationMetadata",
+    "sourceIPs",
+    "userAgent",
+    "objectRef",
+    "responseStatus",
+    "requestObject",
+    "responseObject",
+    "requestReceivedTimestamp",
+    "stageTimestamp",
+    "annotations",
+    "category",
+    "operationName",
+    "operationname",
+    "properties",
+    "resourceId",
+    "time",
+    "ccpNamespace",
+    "serviceBuild",
+    "Cloud",
+    "Environment",
+    "UnderlayClass",
+    "UnderlayName",
+    "attrs",
+    "containerID",
+    "pod",
+    "protoPayload",
+    "resource",
+    "labels",
+    "insertId",
+    "logName",
+    "severity",
+    "receiveTimestamp",
+    "operation",
+];
+
+/// Every field of Okta's LogEvent; exports also write `eventtype`.
+const OKTA: &[&str] = &[
+    "actor",
+    "authenticationContext",
+    "client",
+    "debugContext",
+    "device",
+    "displayMessage",
+    "eventType",
+    "eventtype",
+    "legacyEventType",
+    "outcome",
+    "published",
+    "request",
+    "securityContext",
+    "severity",
+    "target",
+    "transaction",
+    "uuid",
+    "version",
+];
+
+/// Every field of Cloud Logging's LogEntry.
+const GCP: &[&str] = &[
+    "protoPayload",
+    "jsonPayload",
+    "textPayload",
+    "resource",
+    "labels",
+    "insertId",
+    "logName",
+    "severity",
+    "timestamp",
+    "receiveTimestamp",
+    "operation",
+    "httpRequest",
+    "trace",
+    "spanId",
+    "traceSampled",
+    "sourceLocation",
+    "split",
+    "errorGroups",
+    "otel",
+    "apphub",
+    "apphubDestination",
+    "apphubSource",
+    "metadata",
+];
+
+fn fields_of(format: &str) -> Option<&'static [&'static str]> {
+    match format {
+        native_format::CLOUDTRAIL => Some(CLOUDTRAIL),
+        native_format::KUBERNETES_AUDIT => Some(KUBERNETES),
+        native_format::OKTA_SYSTEM_LOG => Some(OKTA),
+        native_format::GCP_AUDIT => Some(GCP),
+        _ => None,
+    }
+}
+
+/// Top-level fields that every record of the format has.
+pub(super) fn in_every_record(format: &str) -> &'static [&'static str] {
+    match format {
+        native_format::CLOUDTRAIL => {
+            &["eventVersion", "eventTime", "eventSource", "eventName", "awsRegion", "eventID"]
+        }
+        native_format::KUBERNETES_AUDIT => {
+            &["kind", "apiVersion", "level", "auditID", "stage", "requestURI", "verb"]
+        }
+        native_format::OKTA_SYSTEM_LOG => &["eventType", "published", "uuid", "version", "severity"],
+        native_format::GITHUB_AUDIT => &["action", "created_at"],
+        native_format::GCP_AUDIT => &["logName", "insertId", "timestamp"],
+        native_format::AZURE_ACTIVITY | native_format::AZURE_AUDIT => &["operationName", "time"],
+        _ => &[],
+    }
+}
+
+/// Why no record of the format has the field, if its fields are known and none of them is one of these.
+pub(super) fn unknown<'k>(
+    format: &str,
+    mut keys: impl Iterator<Item = &'k str> + Clone,
+    name: &str,
+) -> Option<String> {
+    let known = fields_of(format)?;
+    if keys.clone().any(|key| known.contains(&key)) {
+        return None;
+    }
+    let key = keys.next().unwrap_or_default();
+    let meant = known.iter().find(|known| known.eq_ignore_ascii_case(key));
+    let meant = meant.map(|meant| format!("; is {meant:?} meant?")).unwrap_or_default();
+    Some(format!("records of {format} have no field {name:?}: what asks for its value never holds{meant}"))
+}

@@ -1,0 +1,125 @@
+//! A native record as rules see it: its fields' values as texts, found once however many rules ask.
+
+use std::{borrow::Cow, cell::OnceCell};
+
+use serde_json::Value;
+
+use super::fields::{FieldId, Fields};
+
+/// A record, and what was found in it.
+pub(super) struct Record<'r> {
+    root: &'r Value,
+    fields: &'r Fields,
+    found: Vec<OnceCell<Found<'r>>>,
+    everywhere: OnceCell<Vec<Leaf<'r>>>,
+}
+
+/// The values of a field.
+#[derive(Debug, Default)]
+pub(super) struct Found<'r> {
+    /// What the field's name leads to, lists unopened; nothing where the field is absent.
+    pub(super) places: Vec<&'r Value>,
+    /// Every value: the elements of lists, and all else as it is.
+    pub(super) leaves: Vec<Leaf<'r>>,
+}
+
+/// One value, and its text.
+#[derive(Debug)]
+pub(super) struct Leaf<'r> {
+    pub(super) value: &'r Value,
+    text: OnceCell<Cow<'r, str>>,
+    folded: OnceCell<Cow<'r, str>>,
+}
+
+impl<'r> Record<'r> {
+    pub(super) fn new(root: &'r Value, fields: &'r Fields) -> Self {
+        let found = std::iter::repeat_with(OnceCell::new).take(fields.len()).collect();
+        Self { root, fields, found, everywhere: OnceCell::new() }
+    }
+
+    /// What the field holds.
+    pub(super) fn field(&self, field: FieldId) -> &Found<'r> {
+        self.found[field.0].get_or_init(|| {
+            let places = self.fields.find(field, self.root);
+            let mut leaves = Vec::with_capacity(places.len());
+            for value in &places {
+                open(value, &mut leaves);
+            }
+            Found { places, leaves }
+        })
+    }
+
+    /// Every text, number and truth value of the record, wherever it stands.
+    pub(super) fn everywhere(&self) -> &[Leaf<'r>] {
+        self.everywhere.get_or_init(|| {
+            let mut leaves = Vec::new();
+            open_all(self.root, &mut leaves);
+            leaves
+        })
+    }
+}
+
+impl<'r> Found<'r> {
+    /// A field with that value.
+    pub(super) fn of(value: &'r Value) -> Self {
+        let mut leaves = Vec::new();
+        open(value, &mut leaves);
+        Self { places: vec![value], leaves }
+    }
+}
+
+impl Leaf<'_> {
+    fn new(value: &Value) -> Leaf<'_> {
+        Leaf { value, text: OnceCell::new(), folded: OnceCell::new() }
+    }
+
+    /// The value's text: an object's is its JSON; null has none.
+    pub(super) fn text(&self) -> Option<&str> {
+        match self.value {
+            Value::Null => None,
+            Value::String(text) => Some(text),
+            other => Some(self.text.get_or_init(|| other.to_string().into())),
+        }
+    }
+
+    /// The text in the form in which case makes no difference.
+    pub(super) fn folded(&self) -> Option<&str> {
+        let text = self.text()?;
+        if let Some(folded) = self.folded.get() {
+            return Some(folded);
+        }
+        let folded = match folded(text) {
+            Cow::Borrowed(_) => return Some(text),
+            Cow::Owned(folded) => Cow::Owned(folded),
+        };
+        Some(self.folded.get_or_init(|| folded))
+    }
+}
+
+fn open<'r>(value: &'r Value, into: &mut Vec<Leaf<'r>>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| open(item, into)),
+        other => into.push(Leaf::new(other)),
+    }
+}
+
+fn open_all<'r>(value: &'r Value, into: &mut Vec<Leaf<'r>>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| open_all(item, into)),
+        Value::Object(fields) => fields.values().for_each(|inner| open_all(inner, into)),
+        Value::Null => {}
+        plain => into.push(Leaf::new(plain)),
+    }
+}
+
+/// A text without difference of case: each character by itself, so that a part of a text folds as it does in
+/// the whole.
+pub(super) fn folded(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        Cow::Borrowed(text)
+    } else if text.is_ascii() {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        Cow::Owned(text.chars().flat_map(char::to_lowercase).collect())
+    }
+}
