@@ -7,6 +7,9 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use processors::risk::{rules::EXAMPLES_SUFFIX, sigma::SigmaEngine};
+use producers::generate::{Generator, GeneratorConfig, Mix};
+use schemas::{TenantId, changes::risk::SignalLevel};
 use serde_json::Value;
 
 use crate::support::corpus::corpus;
@@ -135,6 +138,34 @@ fn our_own_rules_pass_their_own_examples() {
     assert_eq!(tested["rule_files"], Value::from(named.len()), "every file holds a rule");
     let correlations = listed.iter().filter(|rule| rule["format"] == "correlation").count();
     assert!(correlations >= 5, "{correlations}");
+}
+
+/// What our own rules say of an organisation at its everyday work: one event in a thousand deserves a look at most.
+#[test]
+fn ordinary_work_stays_within_the_noise_budget() {
+    let own = processors::risk::rules::own();
+    let rules = own.into_iter().filter(|(name, _)| !name.ends_with(EXAMPLES_SUFFIX));
+    let (engine, problems) = SigmaEngine::load(rules);
+    assert_eq!(problems, []);
+    let end = "2026-06-01T12:00:00Z".parse().expect("a time");
+    for (seed, mix) in [(1, Mix::Organisation), (7, Mix::Organisation), (1, Mix::CloudTrail)] {
+        let events = 10_000;
+        let tenant = TenantId::new("t").expect("a tenant");
+        let config = GeneratorConfig { mix, ..GeneratorConfig::ending_at(end, events, tenant) };
+        let mut counted = BTreeMap::new();
+        for event in Generator::new(seed, config).take(usize::try_from(events).expect("few")) {
+            let Some(native) = &event.native else { continue };
+            for hit in engine.evaluate(&native.format, &native.record).expect("JSON") {
+                if hit.rule.generates {
+                    *counted.entry(hit.rule.level).or_insert(0) += 1;
+                }
+            }
+        }
+        let of = |level| counted.get(&level).copied().unwrap_or(0);
+        assert_eq!(of(SignalLevel::Critical), 0, "{mix:?} {seed}: {counted:?}");
+        let looked_at = of(SignalLevel::Medium) + of(SignalLevel::High);
+        assert!(looked_at <= events / 1_000, "{mix:?} {seed}: {counted:?}");
+    }
 }
 
 const GOOD: &str = "title: Key created\nid: 11111111-2222-4333-8444-555555555555\nauthor: Ada\nlogsource:\n    \

@@ -30,6 +30,8 @@ pub fn own() -> Vec<(&'static str, &'static str)> {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeSet, path::Path};
+
     use super::*;
     use crate::risk::sigma::SigmaEngine;
 
@@ -45,5 +47,22 @@ mod tests {
                 format!("{}{EXAMPLES_SUFFIX}", name.strip_suffix(RULE_SUFFIX).expect("a rule's name"));
             assert!(files.iter().any(|(name, _)| *name == examples), "{examples} is missing");
         }
+    }
+    #[test]
+    fn the_catalogue_names_every_rule_and_no_other() {
+        let files = own();
+        let rules = files.iter().filter(|(name, _)| !name.ends_with(EXAMPLES_SUFFIX));
+        let rules: BTreeSet<_> =
+            rules.filter_map(|(name, _)| Path::new(name).file_stem()?.to_str()).collect();
+        let rows = include_str!("../../rules/CATALOGUE.md").lines().filter(|line| line.starts_with("| T"));
+        // | technique | source | an attacker must | fields | rules |
+        let cells = rows.filter_map(|row| row.rsplit('|').nth(1));
+        let named: BTreeSet<_> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+        assert_eq!(rules.difference(&named).collect::<Vec<_>>(), Vec::<&&str>::new(), "not in the catalogue");
+        assert_eq!(
+            named.difference(&rules).collect::<Vec<_>>(),
+            Vec::<&&str>::new(),
+            "in the catalogue only"
+        );
     }
 }
