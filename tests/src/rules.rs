@@ -148,23 +148,25 @@ fn ordinary_work_stays_within_the_noise_budget() {
     let (engine, problems) = SigmaEngine::load(rules);
     assert_eq!(problems, []);
     let end = "2026-06-01T12:00:00Z".parse().expect("a time");
-    for (seed, mix) in [(1, Mix::Organisation), (7, Mix::Organisation), (1, Mix::CloudTrail)] {
-        let events = 10_000;
-        let tenant = TenantId::new("t").expect("a tenant");
-        let config = GeneratorConfig { mix, ..GeneratorConfig::ending_at(end, events, tenant) };
-        let mut counted = BTreeMap::new();
-        for event in Generator::new(seed, config).take(usize::try_from(events).expect("few")) {
-            let Some(native) = &event.native else { continue };
-            for hit in engine.evaluate(&native.format, &native.record).expect("JSON") {
-                if hit.rule.generates {
-                    *counted.entry(hit.rule.level).or_insert(0) += 1;
+    let events = 20_000;
+    // The organisation has incidents too, one in some thousands of events; the other mix has none.
+    for mix in [Mix::Organisation, Mix::CloudTrail] {
+        let mut counted: BTreeMap<SignalLevel, u64> = BTreeMap::new();
+        for seed in [1, 7] {
+            let tenant = TenantId::new("t").expect("a tenant");
+            let config = GeneratorConfig { mix, ..GeneratorConfig::ending_at(end, events, tenant) };
+            for event in Generator::new(seed, config).take(usize::try_from(events).expect("few")) {
+                let Some(native) = &event.native else { continue };
+                let hits = engine.evaluate(&native.format, &native.record).expect("JSON");
+                for hit in hits.iter().filter(|hit| hit.rule.generates) {
+                    *counted.entry(hit.rule.level).or_default() += 1;
                 }
             }
         }
         let of = |level| counted.get(&level).copied().unwrap_or(0);
-        assert_eq!(of(SignalLevel::Critical), 0, "{mix:?} {seed}: {counted:?}");
+        assert_eq!(of(SignalLevel::Critical), 0, "{mix:?}: {counted:?}");
         let looked_at = of(SignalLevel::Medium) + of(SignalLevel::High);
-        assert!(looked_at <= events / 1_000, "{mix:?} {seed}: {counted:?}");
+        assert!(looked_at <= 2 * events / 1_000, "{mix:?}: {counted:?}");
     }
 }
 
