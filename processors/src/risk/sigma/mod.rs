@@ -21,6 +21,7 @@ mod load;
 mod matcher;
 mod modifier;
 mod own_keys;
+mod partition;
 mod path;
 mod placeholders;
 mod record;

@@ -3,7 +3,7 @@
 use schemas::changes::risk::EntityKind;
 use serde_json::{Map, Value};
 
-use super::{detection::Fault, fields::paths, path::Path};
+use super::{detection::Fault, fields::paths, partition, path::Path};
 
 /// Most values that one template gives: a record may hold lists of any length.
 const MAX_VALUES: usize = 64;
@@ -22,7 +22,7 @@ impl Touched {
     pub fn entities_in(&self, record: &Value) -> Vec<(EntityKind, String)> {
         let named = self.entities.iter().flat_map(|(kind, templates)| {
             let ids = templates.iter().map(|template| template.fill(record)).find(|ids| !ids.is_empty());
-            ids.unwrap_or_default().into_iter().map(|id| (*kind, id))
+            ids.unwrap_or_default().into_iter().map(|id| (*kind, partition::own(id, record)))
         });
         named.take(MAX_VALUES).collect()
     }

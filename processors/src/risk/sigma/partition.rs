@@ -1,0 +1,63 @@
+//! The partition of AWS that a record comes from: rules write ARNs of `aws`, and GovCloud's are others.
+
+use serde_json::Value;
+
+/// What the ARNs begin with that rules write.
+const WRITTEN: &str = "arn:aws:";
+
+/// Beginnings of regions, and the partition that they lie in.
+const REGIONS: &[(&str, &str)] = &[
+    ("us-gov-", "aws-us-gov"),
+    ("cn-", "aws-cn"),
+    ("us-isob-", "aws-iso-b"),
+    ("us-isof-", "aws-iso-f"),
+    ("us-iso-", "aws-iso"),
+    ("eu-isoe-", "aws-iso-e"),
+    ("eusc-", "aws-eusc"),
+];
+
+/// The id in the partition of the record; any other id than an ARN as it is.
+pub(super) fn own(id: String, record: &Value) -> String {
+    match (id.strip_prefix(WRITTEN), of(record)) {
+        (Some(rest), Some(partition)) => format!("arn:{partition}:{rest}"),
+        _ => id,
+    }
+}
+
+/// That of the caller's ARN, else of the region; nothing where neither names another than `aws`.
+fn of(record: &Value) -> Option<&'static str> {
+    let known = |told: &str| REGIONS.iter().map(|(_, partition)| *partition).find(|known| *known == told);
+    let of_caller =
+        || known(record["userIdentity"]["arn"].as_str()?.strip_prefix("arn:")?.split(':').next()?);
+    let of_region = || {
+        let region = record["awsRegion"].as_str()?;
+        REGIONS.iter().find(|(begin, _)| region.starts_with(begin)).map(|(_, partition)| *partition)
+    };
+    of_caller().or_else(of_region)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(id: &str, record: &Value, expected: &str) {
+        assert_eq!(own(id.to_owned(), record), expected);
+    }
+
+    #[test]
+    fn an_arn_is_one_of_the_records_partition() {
+        let user = "arn:aws:iam::333344445555:user/noor";
+        let by_caller = json!({"userIdentity": {"arn": "arn:aws-us-gov:iam::333344445555:user/ada"}});
+        check(user, &by_caller, "arn:aws-us-gov:iam::333344445555:user/noor");
+        let by_region = json!({"userIdentity": {"type": "AWSService"}, "awsRegion": "cn-north-1"});
+        check(user, &by_region, "arn:aws-cn:iam::333344445555:user/noor");
+        check(user, &json!({"awsRegion": "eu-central-1"}), user);
+        check(user, &json!({"verb": "get"}), user);
+        check("pods/shop/api", &by_caller, "pods/shop/api");
+        let told = "arn:aws-us-gov:s3:::bucket";
+        check(told, &by_caller, told);
+    }
+}
