@@ -187,7 +187,7 @@ fn a_rule_that_cannot_be_used_is_named_and_the_others_run() {
 
     let checked = weir(&["check", text(folder.path())]);
     assert_eq!(checked.status.code(), Some(1));
-    for named in ["regex.yml:7", "cut.yml", "bytes.yml"] {
+    for named in ["regex.yml:9", "cut.yml", "bytes.yml"] {
         assert!(stderr(&checked).contains(named), "{named} in {}", stderr(&checked));
     }
     assert_eq!(stdout(&checked), "1 rules can be used, 3 cannot\n");
