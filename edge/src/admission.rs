@@ -1,32 +1,34 @@
 //! Who asks, whether they may, and whether they ask too often.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use axum::{extract::Request, response::Response};
+use chrono::Utc;
 use http::{HeaderMap, HeaderValue, header};
 use ipnet::IpNet;
 use schemas::{
-    access::{KeyRing, Principal, Scope},
+    access::{KeyRing, Principal, Role, Scope},
     problem::ProblemKind,
 };
 use tokio::sync::watch;
+use tracing::debug;
 
 use crate::{
+    api_error::ApiError,
     credential::bearer,
+    identity::{Denial, Identities},
     peer::Peer,
-    rates::{Allowance, Caller, Limiters, Rates},
+    rates::{Allowance, Caller, CallerKind, Limiters, Rates},
 };
 
-/// The API keys as they are now, renewed by whoever reads them from the database; `None` until they were read once.
+/// The API keys as they are now, renewed by whoever reads them from the database; `None` until they were read once, and
+/// once they could not be read for too long.
 pub type KeyRingWatch = watch::Receiver<Option<Arc<KeyRing>>>;
-
-/// Why a request always has a [`Peer`].
-const NAMED: &str = "the listener names the peer of every request";
 
 /// Lets callers of one service in.
 #[derive(Debug)]
 pub struct Admission {
     keys: KeyRingWatch,
+    identities: Arc<Identities>,
     limiters: Limiters,
     trusted_proxies: Vec<IpNet>,
 }
@@ -40,100 +42,137 @@ pub struct Admitted {
     pub allowance: Option<Allowance>,
 }
 
-/// Why a caller may not.
-#[derive(Debug)]
-pub struct TurnedAway {
-    /// The kind of problem: keys-unavailable, unauthenticated, forbidden or rate-limited.
-    pub kind: ProblemKind,
-    /// For the caller.
-    pub detail: String,
-    /// What is left of the allowance, if the caller is known and has one.
-    pub allowance: Option<Allowance>,
-    retry_after_s: Option<u64>,
-}
-
-impl TurnedAway {
-    fn new(kind: ProblemKind, detail: &str) -> Self {
-        Self { kind, detail: detail.to_owned(), allowance: None, retry_after_s: None }
-    }
-
-    /// When to come back, where it is known better than from the kind.
-    pub fn retry_after_s(&self) -> Option<u64> {
-        self.retry_after_s
-    }
-
-    /// Writes `Retry-After` and what is left of the allowance, for the answer that tells of it.
-    pub fn write(&self, headers: &mut HeaderMap) {
-        if let Some(seconds) = self.retry_after_s {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if let Some(allowance) = &self.allowance {
-            allowance.write(headers);
-        }
-    }
-}
-
 impl Admission {
     /// Believes `X-Forwarded-For` of these proxies only.
     pub fn new(keys: KeyRingWatch, rates: &Rates, trusted_proxies: Vec<IpNet>) -> Self {
-        Self { keys, limiters: Limiters::new(rates), trusted_proxies }
+        Self { keys, identities: Arc::default(), limiters: Limiters::new(rates), trusted_proxies }
     }
 
-    /// Whether the keys were read once.
-    pub fn is_ready(&self) -> bool {
-        self.keys.borrow().is_some()
+    /// Takes the tokens of these issuers, too.
+    #[must_use]
+    pub fn with_identities(self, identities: Arc<Identities>) -> Self {
+        Self { identities, ..self }
+    }
+
+    /// Whether credentials can be checked; else the problem that says so.
+    pub fn ready(&self) -> Result<(), ApiError> {
+        self.keys.borrow().is_some().then_some(()).ok_or_else(keys_unavailable)
     }
 
     /// The request's caller, if the credential holds, has the scope, and is within its rate for the class of routes.
     ///
-    /// A missing, malformed, unknown, wrong or revoked credential gets one and the same answer, and counts against
-    /// the address; a good one is never refused for its neighbours' failures.
-    pub fn admit(
+    /// A missing, malformed, unknown, wrong, expired or revoked credential gets one and the same answer, and counts
+    /// against the address; a good one is never refused for its neighbours' failures.
+    pub async fn admit(
         &self,
-        request: &Request,
+        headers: &HeaderMap,
+        peer: Peer,
         scope: Scope,
         class: &'static str,
-    ) -> Result<Admitted, TurnedAway> {
-        let Some(keys) = self.keys.borrow().clone() else {
-            return Err(TurnedAway::new(ProblemKind::KeysUnavailable, "the API keys are not loaded yet"));
-        };
-        let Some(principal) = keys.verify(bearer(request.headers()).unwrap_or_default()) else {
-            let peer = *request.extensions().get::<Peer>().expect(NAMED);
-            self.login_failed(peer, request.headers())?;
-            let detail = "send a valid API key as Authorization: Bearer weir_…";
-            return Err(TurnedAway::new(ProblemKind::Unauthenticated, detail));
-        };
-        let (tenant, key_id) = (principal.tenant.clone(), principal.key_id.clone());
-        let allowance =
-            self.limiters.take(Caller { tenant, key_id, class }).map_err(|none_left| TurnedAway {
-                allowance: Some(none_left),
-                retry_after_s: Some(none_left.retry_after_s()),
-                ..TurnedAway::new(ProblemKind::RateLimited, "this key asks too often")
-            })?;
+    ) -> Result<Admitted, ApiError> {
+        let principal = self.authenticate(headers, peer).await?;
+        let allowance = self.take(&principal, class)?;
         if principal.may(scope) {
             return Ok(Admitted { principal, allowance });
         }
-        let detail = format!("the key {} lacks the scope {}", principal.key_id, scope.name());
-        Err(TurnedAway { allowance, ..TurnedAway::new(ProblemKind::Forbidden, &detail) })
+        let id = principal.id();
+        let wider = scope.within().map(|wider| format!(" (or {})", wider.name())).unwrap_or_default();
+        let denied =
+            ApiError::new(ProblemKind::Forbidden, format!("{id} lacks the scope {}{wider}", scope.name()));
+        Err(match &allowance {
+            Some(allowance) => denied.with_headers(|headers| allowance.write(headers)),
+            None => denied,
+        })
+    }
+
+    /// Whoever holds the request's credential.
+    async fn authenticate(&self, headers: &HeaderMap, peer: Peer) -> Result<Principal, ApiError> {
+        let token = bearer(headers).unwrap_or_default();
+        if Identities::is_token(token) && !self.identities.is_empty() {
+            return self.identify(token, headers, peer).await;
+        }
+        let keys = self.keys.borrow().clone().ok_or_else(keys_unavailable)?;
+        let client = self.client(peer, headers);
+        match keys.verify(token, Utc::now()) {
+            Some(key) if key.may_come_from(client) => Ok(Principal::ApiKey(key.holder)),
+            Some(key) => {
+                self.login_failed(peer, headers)?;
+                let detail = format!("the key {} may not be used from {client}", key.holder.id);
+                Err(ApiError::new(ProblemKind::Forbidden, detail))
+            }
+            None => Err(self.unauthenticated(peer, headers)),
+        }
+    }
+
+    /// The subject of an issuer's token. What is wrong with one stands in the log only.
+    async fn identify(&self, token: &str, headers: &HeaderMap, peer: Peer) -> Result<Principal, ApiError> {
+        match self.identities.verify(token, Utc::now()).await {
+            Ok(principal) => Ok(principal),
+            Err(Denial::Invalid(error)) => {
+                debug!(%error, "a token was refused");
+                Err(self.unauthenticated(peer, headers))
+            }
+            Err(denial @ Denial::NoRole) => {
+                self.login_failed(peer, headers)?;
+                Err(ApiError::new(ProblemKind::Forbidden, denial.to_string()))
+            }
+            Err(Denial::KeysUnavailable(_)) => {
+                let detail = "the keys of the token's issuer cannot be fetched now";
+                Err(ApiError::new(ProblemKind::KeysUnavailable, detail))
+            }
+        }
+    }
+
+    fn unauthenticated(&self, peer: Peer, headers: &HeaderMap) -> ApiError {
+        let detail = "send a valid API key as Authorization: Bearer weir_…";
+        let refused = || ApiError::new(ProblemKind::Unauthenticated, detail);
+        self.login_failed(peer, headers).err().unwrap_or_else(refused)
+    }
+
+    /// Takes one request from the principal's allowance.
+    fn take(&self, principal: &Principal, class: &'static str) -> Result<Option<Allowance>, ApiError> {
+        let Some(kind) = kind_of(principal) else { return Ok(None) };
+        let caller = Caller { tenant: principal.tenant().clone(), id: principal.id().into_owned(), class };
+        self.limiters
+            .take(kind, caller)
+            .map_err(|none_left| too_often(&none_left, "this credential asks too often"))
+    }
+
+    /// Where a request comes from: its peer, or whom known proxies speak for.
+    pub fn client(&self, peer: Peer, headers: &HeaderMap) -> IpAddr {
+        peer.client(headers, &self.trusted_proxies)
     }
 
     /// Counts a failed login against its address; an error where there were too many.
-    pub fn login_failed(&self, peer: Peer, headers: &HeaderMap) -> Result<(), TurnedAway> {
-        self.limiters.login_failed(peer.client(headers, &self.trusted_proxies)).map_err(|none_left| {
-            TurnedAway {
-                retry_after_s: Some(none_left.retry_after_s()),
-                ..TurnedAway::new(ProblemKind::RateLimited, "too many failed logins from this address")
-            }
+    pub fn login_failed(&self, peer: Peer, headers: &HeaderMap) -> Result<(), ApiError> {
+        let client = self.client(peer, headers);
+        self.limiters.login_failed(client).map_err(|none_left| {
+            retry_later(
+                ApiError::new(ProblemKind::RateLimited, "too many failed logins from this address"),
+                &none_left,
+            )
         })
     }
 }
 
-impl Admitted {
-    /// Writes what is left of the allowance on the answer.
-    pub fn told(allowance: Option<&Allowance>, mut response: Response) -> Response {
-        if let Some(allowance) = allowance {
-            allowance.write(response.headers_mut());
-        }
-        response
+/// The kind of caller that limits go by; `None` for administrators, who have none.
+fn kind_of(principal: &Principal) -> Option<CallerKind> {
+    match principal {
+        Principal::ApiKey(_) | Principal::Service(_) => Some(CallerKind::Program),
+        Principal::Person(person) if person.roles.contains(&Role::Admin) => None,
+        Principal::Person(_) => Some(CallerKind::Person),
     }
+}
+
+fn keys_unavailable() -> ApiError {
+    ApiError::new(ProblemKind::KeysUnavailable, "the API keys cannot be read now")
+}
+
+fn too_often(none_left: &Allowance, detail: &str) -> ApiError {
+    retry_later(ApiError::new(ProblemKind::RateLimited, detail), none_left)
+        .with_headers(|headers| none_left.write(headers))
+}
+
+fn retry_later(error: ApiError, none_left: &Allowance) -> ApiError {
+    error.header(header::RETRY_AFTER, HeaderValue::from(none_left.retry_after_s()))
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 /// Names a request in its answer, in problems and in the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// On every answer: nothing is stored, framed, sniffed or referred to.
+/// On every answer, unless it has its own: nothing is stored, framed, sniffed or referred to.
 pub const ALWAYS: [(HeaderName, HeaderValue); 4] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
@@ -27,11 +27,14 @@ pub struct HeadLimits {
 
 impl Default for HeadLimits {
     fn default() -> Self {
-        Self { headers: 64, bytes: 16 * 1024 }
+        Self::DEFAULT
     }
 }
 
 impl HeadLimits {
+    /// 64 headers, 16 KiB.
+    pub const DEFAULT: Self = Self { headers: 64, bytes: 16 * 1024 };
+
     /// Whether the head is within these limits and names one host; else the kind of problem and its detail. After
     /// such an answer the connection is closed.
     pub fn check(&self, request: &Request) -> Result<(), (ProblemKind, String)> {
@@ -71,9 +74,12 @@ pub fn request_id(headers: &HeaderMap) -> String {
     given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
 }
 
-/// Writes what every answer carries: [`ALWAYS`], and the request's id.
+/// Writes the headers that every answer carries: [`ALWAYS`], where the answer has none of its own (a page may be cached
+/// and load its scripts), and the request's id.
 pub fn stamp(answer: &mut HeaderMap, request_id: &str) {
-    answer.extend(ALWAYS);
+    for (name, value) in ALWAYS {
+        answer.entry(name).or_insert(value);
+    }
     if let Ok(id) = HeaderValue::try_from(request_id) {
         answer.insert(REQUEST_ID, id);
     }
@@ -126,6 +132,23 @@ mod tests {
         let fitting = "x".repeat(limit - "hosta".len() - "x".len() - 8 - "/x?y=z".len());
         check(one, &[("host", "a"), ("x", &fitting)], None);
         check(one, &[("host", "a"), ("x", &(fitting + "x"))], Some(ProblemKind::HeadersTooLarge));
+    }
+
+    #[test]
+    fn an_answer_is_strict_unless_it_says_otherwise() {
+        let mut api = HeaderMap::new();
+        stamp(&mut api, "id");
+        for (name, value) in ALWAYS {
+            assert_eq!(api[&name], value);
+        }
+        let own = HeaderValue::from_static("default-src 'self'");
+        let mut page = HeaderMap::from_iter([(header::CONTENT_SECURITY_POLICY, own.clone())]);
+        stamp(&mut page, "id");
+        assert_eq!(page.get_all(header::CONTENT_SECURITY_POLICY).iter().collect::<Vec<_>>(), [&own]);
+        assert_eq!(
+            (&page[header::CACHE_CONTROL], &page[REQUEST_ID]),
+            (&"no-store".parse().expect("a value"), &HeaderValue::from_static("id"))
+        );
     }
 
     #[test]

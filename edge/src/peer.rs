@@ -14,6 +14,11 @@ const MAX_PROXIES: usize = 16;
 pub struct Peer(pub IpAddr);
 
 impl Peer {
+    /// The peer of a request that a [`Listener`](crate::Listener) serves.
+    pub fn of<B>(request: &http::Request<B>) -> Self {
+        *request.extensions().get::<Self>().expect("the listener names the peer of every request")
+    }
+
     /// The peer; or, as far as the peers are known proxies, whom the last of them speaks for.
     pub fn client(self, headers: &HeaderMap, proxies: &[IpNet]) -> IpAddr {
         let mut client = self.0;

@@ -26,8 +26,10 @@ const PRUNE_EVERY: Duration = MINUTE;
 /// How often anybody may ask. A tenth of a minute's worth may come at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rates {
-    /// Requests a minute for each API key and class of routes; `None` for no limit.
+    /// Requests a minute for each API key or service and class of routes; `None` for no limit.
     pub per_key_per_minute: Option<NonZeroU32>,
+    /// The same for each person. Administrators have no limit.
+    pub per_person_per_minute: Option<NonZeroU32>,
     /// Failed logins a minute for each address, all of which may come at once.
     pub failed_logins_per_minute: NonZeroU32,
     /// Callers remembered at once; beyond it new ones share one allowance.
@@ -38,6 +40,7 @@ impl Default for Rates {
     fn default() -> Self {
         Self {
             per_key_per_minute: NonZeroU32::new(1_000),
+            per_person_per_minute: NonZeroU32::new(5_000),
             failed_logins_per_minute: NonZeroU32::new(30).unwrap_or(NonZeroU32::MIN),
             max_keys: 100_000,
         }
@@ -49,16 +52,35 @@ impl Default for Rates {
 pub struct Caller {
     /// Whose credential it is.
     pub tenant: TenantId,
-    /// Which one.
-    pub key_id: String,
+    /// Which one: [`Principal::id`](schemas::access::Principal::id).
+    pub id: String,
     /// The routes that share an allowance.
     pub class: &'static str,
+}
+
+/// The kinds of callers whose limits differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallerKind {
+    /// An API key, or a service of an issuer.
+    Program,
+    /// A person of an issuer.
+    Person,
+}
+
+impl CallerKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Program => "api_key",
+            Self::Person => "person",
+        }
+    }
 }
 
 /// The limiters of one service.
 #[derive(Debug)]
 pub struct Limiters {
-    callers: Option<Limiter<Caller>>,
+    programs: Option<Limiter<Caller>>,
+    people: Option<Limiter<Caller>>,
     failed_logins: Limiter<Network>,
 }
 
@@ -68,28 +90,62 @@ impl Limiters {
         let tenth = |n: NonZeroU32| NonZeroU32::new(n.get() / 10).unwrap_or(NonZeroU32::MIN);
         let failed = rates.failed_logins_per_minute;
         Self {
-            callers: rates.per_key_per_minute.map(|n| Limiter::new(n, tenth(n), rates.max_keys)),
+            programs: rates.per_key_per_minute.map(|n| Limiter::new(n, tenth(n), rates.max_keys)),
+            people: rates.per_person_per_minute.map(|n| Limiter::new(n, tenth(n), rates.max_keys)),
             failed_logins: Limiter::new(failed, failed, rates.max_keys),
         }
     }
 
     /// Takes one request from the caller's allowance: what is left, or `Err` where nothing is. `Ok(None)`: no limit.
-    pub fn take(&self, caller: Caller) -> Result<Option<Allowance>, Allowance> {
-        let Some(limiter) = &self.callers else { return Ok(None) };
-        let taken = limiter.take(caller);
+    pub fn take(&self, kind: CallerKind, caller: Caller) -> Result<Option<Allowance>, Allowance> {
+        let limiter = match kind {
+            CallerKind::Program => &self.programs,
+            CallerKind::Person => &self.people,
+        };
+        let Some(limiter) = limiter else { return Ok(None) };
+        let taken = limiter.take(caller, NonZeroU32::MIN);
         if taken.is_err() {
-            metrics::counter!("weir_rate_limited_total", "tenant_class" => "api_key").increment(1);
+            metrics::counter!("weir_rate_limited_total", "tenant_class" => kind.name()).increment(1);
         }
         taken.map(Some)
     }
 
     /// Counts a failed login against its address; `Err` where there were too many.
     pub fn login_failed(&self, client: IpAddr) -> Result<(), Allowance> {
-        let taken = self.failed_logins.take(Network::from(client));
+        let taken = self.failed_logins.take(Network::from(client), NonZeroU32::MIN);
         if taken.is_err() {
             metrics::counter!("weir_rate_limited_total", "tenant_class" => "address").increment(1);
         }
         taken.map(|_| ())
+    }
+}
+
+/// How fast something may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// So much in a minute.
+    pub per_minute: NonZeroU32,
+    /// Of it, so much at once.
+    pub burst: NonZeroU32,
+}
+
+/// Holders that are remembered at once by a [`Keyed`]; beyond it new ones share one allowance.
+const MAX_HOLDERS: usize = 10_000;
+
+/// An allowance of one pace for each key, in bounded memory.
+#[derive(Debug)]
+pub struct Keyed<K: Hash + Eq + Clone>(Limiter<K>);
+
+impl<K: Hash + Eq + Clone> Keyed<K> {
+    /// Everybody's allowance is full.
+    pub fn new(pace: Pace) -> Self {
+        Self(Limiter::new(pace.per_minute, pace.burst, MAX_HOLDERS))
+    }
+
+    /// Takes so much from the key's allowance at once: what is left, or `Err` where there is not so much. More than may
+    /// come at once is never there.
+    pub fn take(&self, key: K, count: NonZeroU32) -> Result<Allowance, Allowance> {
+        self.0.take(key, count)
     }
 }
 
@@ -136,12 +192,17 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
         Self { inner, clock, began, pruned_at, per_minute, max_keys }
     }
 
-    /// Takes one from the key's allowance; `Err` if there is none.
-    fn take(&self, key: K) -> Result<Allowance, Allowance> {
+    /// Takes so much from the key's allowance; `Err` if there is not so much.
+    fn take(&self, key: K, count: NonZeroU32) -> Result<Allowance, Allowance> {
         self.prune_now_and_then();
         // Full: whoever is remembered is treated like a newcomer too, until the next pruning makes room.
         let key = (self.inner.len() < self.max_keys).then_some(key);
-        self.inner.check_key(&key).map(|state| self.left(&state)).map_err(|until| self.none_left(&until))
+        match self.inner.check_key_n(&key, count) {
+            Ok(taken) => taken.map(|state| self.left(&state)).map_err(|until| self.none_left(&until)),
+            Err(_more_than_a_burst) => {
+                Err(Allowance { per_minute: self.per_minute.get(), remaining: 0, wait: MINUTE })
+            }
+        }
     }
 
     fn left(&self, state: &StateSnapshot) -> Allowance {
@@ -211,36 +272,48 @@ mod tests {
     #[test]
     fn a_tenth_may_come_at_once_and_the_rest_at_its_pace() {
         let (limiter, clock) = limiter(10);
-        let first = limiter.take(1).expect("within the burst");
+        let first = limiter.take(1, NonZeroU32::MIN).expect("within the burst");
         assert_eq!((first.remaining, whole_seconds(first.wait)), (5, 1));
         for _ in 0..5 {
-            limiter.take(1).expect("within the burst");
+            limiter.take(1, NonZeroU32::MIN).expect("within the burst");
         }
-        let refused = limiter.take(1).expect_err("beyond the burst");
+        let refused = limiter.take(1, NonZeroU32::MIN).expect_err("beyond the burst");
         assert_eq!((refused.remaining, refused.retry_after_s()), (0, 1));
-        limiter.take(2).expect("another key has its own");
+        limiter.take(2, NonZeroU32::MIN).expect("another key has its own");
         clock.advance(Duration::from_secs(1));
-        limiter.take(1).expect("one came back");
-        limiter.take(1).expect_err("only one");
+        limiter.take(1, NonZeroU32::MIN).expect("one came back");
+        limiter.take(1, NonZeroU32::MIN).expect_err("only one");
     }
 
     #[test]
     fn memory_is_bounded_and_what_is_full_again_is_forgotten_every_minute() {
         let (limiter, clock) = limiter(3);
         for key in 0..3 {
-            limiter.take(key).expect("room");
+            limiter.take(key, NonZeroU32::MIN).expect("room");
         }
         for key in 100..106 {
-            limiter.take(key).expect("newcomers share one allowance");
+            limiter.take(key, NonZeroU32::MIN).expect("newcomers share one allowance");
         }
-        limiter.take(106).expect_err("which is used up");
+        limiter.take(106, NonZeroU32::MIN).expect_err("which is used up");
         assert_eq!(limiter.inner.len(), 4);
         clock.advance(Duration::from_secs(59));
-        limiter.take(107).expect("the shared allowance is full again");
+        limiter.take(107, NonZeroU32::MIN).expect("the shared allowance is full again");
         assert_eq!(limiter.inner.len(), 4, "it is not yet time");
         clock.advance(Duration::from_secs(6));
-        limiter.take(108).expect("room again");
+        limiter.take(108, NonZeroU32::MIN).expect("room again");
         assert_eq!(limiter.inner.len(), 1, "only the newcomer is remembered");
+    }
+
+    #[test]
+    fn several_are_taken_at_once_or_none() {
+        let (limiter, clock) = limiter(10);
+        let count = |n| NonZeroU32::new(n).expect("not zero");
+        assert_eq!(limiter.take(1, count(4)).expect("within the burst").remaining, 2);
+        limiter.take(1, count(3)).expect_err("one too many");
+        limiter.take(1, count(2)).expect("a refusal takes nothing");
+        assert_eq!(limiter.take(2, count(7)).expect_err("more than a burst").retry_after_s(), 60);
+        clock.advance(Duration::from_secs(6));
+        limiter.take(1, count(6)).expect("all is back");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use bytestring::ByteString;
 use chrono::{DateTime, TimeDelta, Utc};
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -202,6 +203,17 @@ impl Source {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether the source is Weir itself: `weir:…` or `/weir/…`, also with other case, percent-encoding or empty path
+    /// segments. Publishers are refused it.
+    pub fn is_reserved(&self) -> bool {
+        let plain = percent_decode_str(&self.0).decode_utf8_lossy().to_ascii_lowercase();
+        if let Some(path) = plain.strip_prefix(['/', '.']) {
+            let first = path.split('/').find(|segment| !matches!(*segment, "" | "." | ".."));
+            return first == Some("weir");
+        }
+        plain.starts_with("weir:")
+    }
 }
 
 /// A record as its source wrote it.
@@ -294,6 +306,38 @@ mod tests {
             id("/s", "a9743b0c-2345-4abc-8def-0123456789ab"),
             id("/s", "A9743B0C-2345-4ABC-8DEF-0123456789AB")
         );
+    }
+
+    #[test]
+    fn a_source_cannot_pass_for_weir_itself() {
+        let reserved = |text: &str| Source::new(text.to_owned()).expect("a source").is_reserved();
+        for own in [
+            "weir:command",
+            "WEIR:x",
+            "weir:",
+            "/weir/stage",
+            "/weir",
+            "/Weir/risk",
+            "//weir/x",
+            "/./weir/x",
+            "/%77eir/stage",
+            "weir%3acommand",
+            "./weir/x",
+            "../weir/x",
+        ] {
+            assert!(reserved(own), "{own}");
+        }
+        for other in [
+            "/weird",
+            "/app/weir",
+            "urn:weir:source:aws",
+            "weird:x",
+            "https://weir.example.com/",
+            "/",
+            "weir",
+        ] {
+            assert!(!reserved(other), "{other}");
+        }
     }
 
     #[test]

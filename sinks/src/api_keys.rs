@@ -1,22 +1,35 @@
 //! API keys as they are stored. For operators' connections: `postgres::operator_pool`.
 
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+use ipnet::IpNet;
 use rand::{TryRngCore, rngs::OsRng};
 use schemas::{
     TenantId, Timestamp,
     access::{ApiKey, NewApiKey, Pepper, Scope},
 };
 use secrecy::SecretString;
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
+
+/// A key's last use is written again once it is this old.
+const LAST_USE_AGE: TimeDelta = TimeDelta::minutes(30);
 
 /// What a new key is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRequest {
     /// The tenant it speaks for.
     pub tenant: TenantId,
-    /// What people call it.
+    /// Name for people.
     pub name: String,
     /// What it may do.
     pub scopes: Vec<Scope>,
+    /// When it stops working by itself, if it does.
+    pub expires_at: Option<Timestamp>,
+    /// The `CloudEvents` sources that it may publish for; empty for all.
+    pub sources: Vec<String>,
+    /// The networks that it may be used from; empty for all.
+    pub networks: Vec<IpNet>,
 }
 
 /// A key that was just made: the only moment its secret exists in clear.
@@ -43,47 +56,87 @@ pub enum KeyError {
         why: String,
     },
     /// Postgres refused or does not answer.
-    #[error("the database did not do it")]
+    #[error("the database refused or is unreachable")]
     Database(#[from] sqlx::Error),
 }
 
+/// A key as every statement here reads it.
+macro_rules! key_columns {
+    () => {
+        "id, tenant_id, name, scopes, secret_hmac, created_at, revoked_at, expires_at, last_used_at, sources, networks"
+    };
+}
+
 /// Makes a key and stores all of it but its secret.
-pub async fn create(pool: &PgPool, pepper: &Pepper, request: &KeyRequest) -> Result<CreatedKey, KeyError> {
+pub async fn create(
+    connection: &mut PgConnection,
+    pepper: &Pepper,
+    request: &KeyRequest,
+) -> Result<CreatedKey, KeyError> {
     let mut random = [0; 64];
     OsRng.try_fill_bytes(&mut random).map_err(|error| KeyError::Random(error.to_string()))?;
     let made = NewApiKey::generate(pepper, &random);
-    let row: KeyRow = sqlx::query_as(
-        "INSERT INTO api_key (id, tenant_id, name, scopes, secret_hmac) VALUES ($1, $2, $3, $4, $5)
-         RETURNING id, tenant_id, name, scopes, secret_hmac, created_at, revoked_at",
-    )
+    let row: KeyRow = sqlx::query_as(concat!(
+        "INSERT INTO api_key (id, tenant_id, name, scopes, secret_hmac, expires_at, sources, networks)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         RETURNING ",
+        key_columns!()
+    ))
     .bind(&made.id)
     .bind(request.tenant.as_str())
     .bind(&request.name)
     .bind(request.scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>())
     .bind(made.secret_hmac.as_slice())
-    .fetch_one(pool)
+    .bind(request.expires_at)
+    .bind(&request.sources)
+    .bind(request.networks.iter().map(ToString::to_string).collect::<Vec<_>>())
+    .fetch_one(connection)
     .await?;
     Ok(CreatedKey { key: row.into_key()?, token: made.token })
 }
 
+/// Makes a key as that one and ends the old one at the given time, or earlier if it ends before. `None` if there is no
+/// key of that id that still works.
+pub async fn rotate(
+    connection: &mut PgConnection,
+    pepper: &Pepper,
+    id: &str,
+    old_until: Timestamp,
+    new_until: Option<Timestamp>,
+) -> Result<Option<CreatedKey>, KeyError> {
+    let row: Option<KeyRow> = sqlx::query_as(concat!(
+        "UPDATE api_key SET expires_at = LEAST(expires_at, $2)
+          WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+         RETURNING ",
+        key_columns!()
+    ))
+    .bind(id)
+    .bind(old_until)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(old) = row.map(KeyRow::into_key).transpose()? else { return Ok(None) };
+    let ApiKey { tenant, name, scopes, sources, networks, .. } = old;
+    let request = KeyRequest { tenant, name, scopes, expires_at: new_until, sources, networks };
+    create(connection, pepper, &request).await.map(Some)
+}
+
 /// All keys, also the revoked ones, oldest first.
 pub async fn list(pool: &PgPool) -> Result<Vec<ApiKey>, KeyError> {
-    let rows: Vec<KeyRow> = sqlx::query_as(
-        "SELECT id, tenant_id, name, scopes, secret_hmac, created_at, revoked_at FROM api_key
-          ORDER BY created_at, id",
-    )
-    .fetch_all(pool)
-    .await?;
+    let rows: Vec<KeyRow> =
+        sqlx::query_as(concat!("SELECT ", key_columns!(), " FROM api_key ORDER BY created_at, id"))
+            .fetch_all(pool)
+            .await?;
     rows.into_iter().map(KeyRow::into_key).collect()
 }
 
 /// The keys that work now. One that this version cannot read is left out and named in the log: it must not lock the
 /// others out.
 pub async fn load_all(pool: &PgPool) -> Result<Vec<ApiKey>, KeyError> {
-    let rows: Vec<KeyRow> = sqlx::query_as(
-        "SELECT id, tenant_id, name, scopes, secret_hmac, created_at, revoked_at FROM api_key
-          WHERE revoked_at IS NULL",
-    )
+    let rows: Vec<KeyRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        key_columns!(),
+        " FROM api_key WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+    ))
     .fetch_all(pool)
     .await?;
     let readable = |row: KeyRow| {
@@ -92,13 +145,30 @@ pub async fn load_all(pool: &PgPool) -> Result<Vec<ApiKey>, KeyError> {
     Ok(rows.into_iter().filter_map(readable).collect())
 }
 
-/// Ends a key; false if there is none of that id that still works.
-pub async fn revoke(pool: &PgPool, id: &str) -> Result<bool, KeyError> {
-    let done = sqlx::query("UPDATE api_key SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL")
-        .bind(id)
-        .execute(pool)
-        .await?;
-    Ok(done.rows_affected() == 1)
+/// Ends a key; `None` if there is none of that id that still works.
+pub async fn revoke(connection: &mut PgConnection, id: &str) -> Result<Option<ApiKey>, KeyError> {
+    let row: Option<KeyRow> = sqlx::query_as(concat!(
+        "UPDATE api_key SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING ",
+        key_columns!()
+    ))
+    .bind(id)
+    .fetch_optional(connection)
+    .await?;
+    row.map(KeyRow::into_key).transpose()
+}
+
+/// Writes down that these keys were used, unless that was written lately.
+pub async fn mark_used(pool: &PgPool, ids: &BTreeSet<String>, now: Timestamp) -> Result<(), KeyError> {
+    sqlx::query(
+        "UPDATE api_key SET last_used_at = $2
+          WHERE id = ANY ($1) AND (last_used_at IS NULL OR last_used_at < $3)",
+    )
+    .bind(ids.iter().map(String::as_str).collect::<Vec<_>>())
+    .bind(now)
+    .bind(now - LAST_USE_AGE)
+    .execute(pool)
+    .await?;
+    Ok(())
 }
 
 #[derive(FromRow)]
@@ -110,6 +180,10 @@ struct KeyRow {
     secret_hmac: Vec<u8>,
     created_at: Timestamp,
     revoked_at: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
+    last_used_at: Option<Timestamp>,
+    sources: Vec<String>,
+    networks: Vec<String>,
 }
 
 impl KeyRow {
@@ -118,11 +192,24 @@ impl KeyRow {
         let scope = |name: &String| {
             Scope::from_name(name).ok_or_else(|| malformed(format!("scope {name:?} is unknown")))
         };
+        let network = |text: &String| text.parse().map_err(|_| malformed(format!("{text:?} is no network")));
         let scopes = self.scopes.iter().map(scope).collect::<Result<_, _>>()?;
+        let networks = self.networks.iter().map(network).collect::<Result<_, _>>()?;
         let tenant = TenantId::new(&self.tenant_id).map_err(|error| malformed(error.to_string()))?;
         let secret_hmac = self.secret_hmac.as_slice().try_into();
         let secret_hmac = secret_hmac.map_err(|_| malformed("its hash is not 32 bytes long".into()))?;
-        let Self { id, name, created_at, revoked_at, .. } = self;
-        Ok(ApiKey { id, tenant, name, scopes, secret_hmac, created_at, revoked_at })
+        Ok(ApiKey {
+            id: self.id,
+            tenant,
+            name: self.name,
+            scopes,
+            secret_hmac,
+            created_at: self.created_at,
+            revoked_at: self.revoked_at,
+            expires_at: self.expires_at,
+            last_used_at: self.last_used_at,
+            sources: self.sources,
+            networks,
+        })
     }
 }

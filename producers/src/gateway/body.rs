@@ -1,18 +1,19 @@
-//! A request's body: counted as it arrives, and charged to what the gateway may hold at once.
+//! A request's body: counted as it arrives, and charged to whoever sends it.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
+use edge::api_error::ApiError;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use schemas::problem::ProblemKind;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
-use super::refusal::Refusal;
+use super::shares::{self, Charge, Holder};
 
 /// Bodies that are decoded or parsed at once, beside the event loop. Bounds what decoders hold (a zstd
 /// window is up to 8 MiB) and leaves the event loop its processor time.
@@ -20,19 +21,13 @@ const HEAVY_AT_ONCE: usize = 4;
 
 /// The bytes that requests together may hold.
 pub(super) struct Budget {
-    bytes: Arc<Semaphore>,
+    bytes: Arc<shares::Bytes>,
     heavy: Arc<Semaphore>,
 }
 
 impl Budget {
-    pub(super) fn new(bytes: usize) -> Self {
-        let bytes = Arc::new(Semaphore::new(bytes));
+    pub(super) fn new(bytes: Arc<shares::Bytes>) -> Self {
         Self { bytes, heavy: Arc::new(Semaphore::new(HEAVY_AT_ONCE)) }
-    }
-
-    /// Bytes that are free.
-    pub(super) fn free(&self) -> usize {
-        self.bytes.available_permits()
     }
 
     /// A turn to decode or parse a large body; given back when dropped.
@@ -41,34 +36,9 @@ impl Budget {
     }
 
     /// A charge of nothing yet.
-    pub(super) fn charge(&self) -> Charge {
-        Charge { budget: Arc::clone(&self.bytes), held: None }
+    pub(super) fn charge(&self, holders: Vec<Holder>) -> Charge {
+        self.bytes.charge(holders)
     }
-}
-
-/// What one request holds of the budget; given back when dropped.
-pub(super) struct Charge {
-    budget: Arc<Semaphore>,
-    held: Option<OwnedSemaphorePermit>,
-}
-
-impl Charge {
-    /// Takes more, or refuses.
-    pub(super) fn grow(&mut self, by: usize) -> Result<(), Refusal> {
-        let more = u32::try_from(by)
-            .ok()
-            .and_then(|by| Arc::clone(&self.budget).try_acquire_many_owned(by).ok())
-            .ok_or_else(overloaded)?;
-        match &mut self.held {
-            Some(held) => held.merge(more),
-            None => self.held = Some(more),
-        }
-        Ok(())
-    }
-}
-
-fn overloaded() -> Refusal {
-    Refusal::new(ProblemKind::Overloaded, "too many bytes are in hand; send it again in a moment").closing()
 }
 
 /// A body as it was sent.
@@ -77,34 +47,87 @@ pub(super) struct Sent {
     pub(super) charge: Charge,
 }
 
-/// How much of a body is read, and for how long.
+/// How much of a body is read, and how slowly it may come.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     pub(super) bytes: usize,
-    pub(super) time: Duration,
+    /// In each such span at least `rate` bytes a second must come, unless the body ends; then 408.
+    pub(super) span: Duration,
+    /// Bytes a second.
+    pub(super) rate: u32,
+}
+
+impl Patience {
+    /// Fewest bytes of a span.
+    fn least(&self) -> usize {
+        let least = u128::from(self.rate) * self.span.as_millis() / 1_000;
+        usize::try_from(least).unwrap_or(usize::MAX).max(1)
+    }
 }
 
 /// Reads the whole body, or refuses as soon as that is clear: before the first byte by `Content-Length`.
 pub(super) async fn read(
     headers: &HeaderMap,
-    body: Body,
-    budget: &Budget,
+    mut body: Body,
+    mut charge: Charge,
     patience: Patience,
-) -> Result<Sent, Refusal> {
-    let declared = declared_length(headers);
-    if declared.is_some_and(|length| length > patience.bytes as u64) {
-        return Err(too_large(patience.bytes));
+) -> Result<Sent, ApiError> {
+    if let Some(declared) = declared_length(headers) {
+        if declared > patience.bytes as u64 {
+            return Err(too_large(patience.bytes));
+        }
+        charge.check(usize::try_from(declared).unwrap_or(usize::MAX))?;
     }
-    if declared.is_some_and(|length| length > budget.free() as u64) {
-        return Err(overloaded());
+    let mut bytes = BytesMut::new();
+    let mut progress = Progress::begin(Instant::now(), patience);
+    loop {
+        let frame = match timeout_at(progress.until, body.frame()).await {
+            Ok(None) => return Ok(Sent { bytes: bytes.freeze(), charge }),
+            Ok(Some(frame)) => Some(frame),
+            Err(_) => None,
+        };
+        if let Some(frame) = frame {
+            let frame = frame.map_err(|_| {
+                ApiError::new(ProblemKind::InvalidRequest, "the body broke off or is framed wrongly")
+                    .closing()
+            })?;
+            // Trailers say nothing that matters here.
+            let Ok(data) = frame.into_data() else { continue };
+            if bytes.len() + data.len() > patience.bytes {
+                return Err(too_large(patience.bytes));
+            }
+            charge.grow(data.len())?;
+            bytes.extend_from_slice(&data);
+        }
+        if !progress.is_fast_enough(Instant::now(), bytes.len()) {
+            return Err(too_slow(patience));
+        }
     }
-    match timeout(patience.time, collect(body, budget.charge(), patience.bytes)).await {
-        Ok(sent) => sent,
-        Err(_) => Err(Refusal::new(
-            ProblemKind::RequestTimeout,
-            format!("the body did not arrive within {} s", patience.time.as_secs_f32()),
-        )
-        .closing()),
+}
+
+/// How fast a body comes, span by span.
+#[derive(Debug)]
+struct Progress {
+    patience: Patience,
+    /// When the span ends.
+    until: Instant,
+    /// Bytes that had come when it began.
+    came_before: usize,
+}
+
+impl Progress {
+    fn begin(now: Instant, patience: Patience) -> Self {
+        Self { patience, until: now + patience.span, came_before: 0 }
+    }
+
+    /// Whether the span goes on, or brought enough and another one begins.
+    fn is_fast_enough(&mut self, now: Instant, came: usize) -> bool {
+        if now < self.until {
+            return true;
+        }
+        let enough = came - self.came_before >= self.patience.least();
+        (self.until, self.came_before) = (now + self.patience.span, came);
+        enough
     }
 }
 
@@ -112,60 +135,55 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
-async fn collect(mut body: Body, mut charge: Charge, at_most: usize) -> Result<Sent, Refusal> {
-    let mut bytes = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| {
-            Refusal::new(ProblemKind::InvalidRequest, "the body broke off or is framed wrongly").closing()
-        })?;
-        // Trailers say nothing that matters here.
-        let Ok(data) = frame.into_data() else { continue };
-        if bytes.len() + data.len() > at_most {
-            return Err(too_large(at_most));
-        }
-        charge.grow(data.len())?;
-        bytes.extend_from_slice(&data);
-    }
-    Ok(Sent { bytes: bytes.freeze(), charge })
+fn too_slow(patience: Patience) -> ApiError {
+    let (rate, span) = (patience.rate, patience.span.as_secs_f32());
+    let detail = format!("the body came slower than {rate} bytes a second for {span} s");
+    ApiError::new(ProblemKind::RequestTimeout, detail).closing()
 }
 
-fn too_large(at_most: usize) -> Refusal {
+fn too_large(at_most: usize) -> ApiError {
     let detail = format!("the body is larger than {at_most} bytes; send fewer events at once");
-    Refusal::new(ProblemKind::BodyTooLarge, detail).closing()
+    ApiError::new(ProblemKind::BodyTooLarge, detail).closing()
 }
 
 #[cfg(test)]
 mod tests {
+    use schemas::TenantId;
+
     use super::*;
 
-    fn slug(refusal: &Refusal) -> &str {
-        refusal.answer.problem.slug()
+    const PATIENCE: Patience = Patience { bytes: 10_000, span: Duration::from_secs(5), rate: 1_000 };
+
+    /// Whether a body that has brought so many bytes at these seconds is read on all the while.
+    #[track_caller]
+    fn check(arrivals: &[(u64, usize)], expected: bool) {
+        let began = Instant::now();
+        let mut progress = Progress::begin(began, PATIENCE);
+        let mut at = |&(seconds, came): &(u64, usize)| {
+            progress.is_fast_enough(began + Duration::from_secs(seconds), came)
+        };
+        assert_eq!(arrivals.iter().all(&mut at), expected, "{arrivals:?}");
     }
 
-    #[tokio::test]
-    async fn what_is_held_is_bounded_and_given_back() {
-        let patience = Patience { bytes: 1_000, time: Duration::from_secs(5) };
-        let budget = Budget::new(100);
-        let headers = HeaderMap::new();
-        let read = |length: usize| read(&headers, Body::from(vec![b' '; length]), &budget, patience);
-        let first = read(70).await.map_err(|refusal| slug(&refusal).to_owned()).expect("room");
-        let refused = read(40).await.err().expect("no room");
-        assert_eq!(slug(&refused), "overloaded");
-        assert_eq!(budget.free(), 30);
-        drop(first);
-        assert_eq!(budget.free(), 100);
+    #[test]
+    fn a_body_must_keep_coming() {
+        check(&[(0, 10), (4, 20)], true);
+        check(&[(5, 5_000), (10, 10_000), (15, 15_000)], true);
+        check(&[(5, 4_999)], false);
+        check(&[(0, 9_000), (5, 9_000), (10, 9_000)], false);
+        check(&[(5, 9_000), (10, 13_999)], false);
     }
 
     #[tokio::test]
     async fn a_declared_length_is_judged_before_the_body() {
-        let patience = Patience { bytes: 1_000, time: Duration::from_mins(1) };
-        let budget = Budget::new(100);
-        for (length, expected) in [("101", "overloaded"), ("1001", "body-too-large")] {
+        let bytes = shares::Bytes::new(400, Arc::default());
+        let acme = Holder::Tenant(TenantId::new("acme").expect("a tenant"));
+        for (length, expected) in [("101", "quota-exceeded"), ("10001", "body-too-large")] {
             let headers = HeaderMap::from_iter([(header::CONTENT_LENGTH, length.parse().expect("a value"))]);
             // A body that never comes: the answer does not wait for it.
             let never = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
-            let refused = read(&headers, never, &budget, patience).await;
-            assert_eq!(slug(&refused.err().expect("refused")), expected);
+            let refused = read(&headers, never, bytes.charge(vec![acme.clone()]), PATIENCE).await;
+            assert_eq!(refused.err().expect("refused").problem().slug(), expected);
         }
     }
 }

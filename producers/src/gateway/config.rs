@@ -2,13 +2,17 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
-use edge::{ConnectionLimits, Listen, RenderMetrics, head::HeadLimits, rates::Rates, tls::TlsConfig};
+use edge::{
+    ConnectionLimits, Listen, RenderMetrics, head::HeadLimits, identity::Identities, rates::Rates,
+    tls::TlsConfig,
+};
 use ipnet::IpNet;
 
-use super::signature::WebhookSecrets;
+use super::{shares::TenantQuotas, signature::WebhookSecrets};
 
 /// The gateway's settings.
 #[derive(Debug, Clone)]
@@ -23,8 +27,12 @@ pub struct GatewayConfig {
     pub limits: Limits,
     /// How long anything may take.
     pub timeouts: Timeouts,
+    /// The issuers whose tokens are taken beside API keys.
+    pub identities: Arc<Identities>,
     /// How often anybody may ask.
     pub rates: Rates,
+    /// How much a tenant may publish, with all its credentials together.
+    pub quotas: TenantQuotas,
     /// Proxies whose `X-Forwarded-For` is believed. Connections from them are not counted per address.
     pub trusted_proxies: Vec<IpNet>,
     /// What GitHub signs its webhooks with, by tenant.
@@ -71,7 +79,9 @@ impl Default for GatewayConfig {
             admin: None,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            identities: Arc::default(),
             rates: Rates::default(),
+            quotas: TenantQuotas::default(),
             trusted_proxies: Vec::new(),
             github: WebhookSecrets::default(),
             metrics: None,
@@ -90,10 +100,15 @@ pub struct Limits {
     pub decoded_bytes: usize,
     /// Decoded bytes per sent byte.
     pub decoded_ratio: usize,
-    /// Decoded bytes of all requests in hand.
+    /// Bytes of all requests in hand, as sent and decoded. A tenant has a quarter of it.
     pub in_hand_bytes: usize,
-    /// Bytes of webhooks whose signature is not checked yet: strangers cannot use up what others need.
+    /// Bytes of webhooks for known tenants whose signature is not checked yet. A tenant has a quarter of it, and of that
+    /// one address half.
     pub unproven_bytes: usize,
+    /// Bytes of webhooks for unknown tenants. An address has a quarter of it.
+    pub stranger_bytes: usize,
+    /// Bytes a second that a body must bring, in each span of [`Timeouts::body`].
+    pub body_bytes_per_second: u32,
     /// Request line and headers.
     pub head: HeadLimits,
     /// Connections at once.
@@ -109,8 +124,10 @@ impl Default for Limits {
             records_bytes: 8 * 1024 * 1024,
             decoded_bytes: 8 * 1024 * 1024,
             decoded_ratio: 100,
-            in_hand_bytes: 16 * 1024 * 1024,
-            unproven_bytes: 4 * 1024 * 1024,
+            in_hand_bytes: 64 * 1024 * 1024,
+            unproven_bytes: 16 * 1024 * 1024,
+            stranger_bytes: 4 * 1024 * 1024,
+            body_bytes_per_second: 64 * 1024,
             head: HeadLimits::default(),
             connections: 4_096,
             connections_per_address: 128,
@@ -125,7 +142,7 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// From the connection, or the last answer, to the end of a request's head; then the connection is closed.
     pub head: Duration,
-    /// From the head to the end of the body; then 408.
+    /// In each such span a body must end, or bring [`Limits::body_bytes_per_second`]; else 408.
     pub body: Duration,
     /// From the body to the answer; then 503. Longer than the producer's `delivery.timeout.ms`.
     pub handler: Duration,
@@ -142,7 +159,7 @@ impl Default for Timeouts {
         Self {
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
-            body: Duration::from_secs(30),
+            body: Duration::from_secs(5),
             handler: Duration::from_secs(15),
             write: Duration::from_secs(30),
             drain: Duration::from_secs(13),

@@ -3,11 +3,12 @@
 use std::io::Read;
 
 use bytes::Bytes;
+use edge::api_error::ApiError;
 use flate2::bufread::GzDecoder;
 use http::{HeaderMap, HeaderValue, header};
 use schemas::problem::ProblemKind;
 
-use super::{config::Limits, refusal::Refusal};
+use super::config::Limits;
 
 /// Gzip members or zstd frames in one body. One is usual; each of thousands costs a decoder's setup.
 const MAX_PARTS: usize = 16;
@@ -29,7 +30,7 @@ pub(super) enum ContentEncoding {
 impl ContentEncoding {
     /// What the headers say. Several encodings, in one header or many, are refused: each would multiply the
     /// one before.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
         let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
         let (first, more) = (values.next(), values.next());
         match (first.map(HeaderValue::to_str), more) {
@@ -52,9 +53,9 @@ impl ContentEncoding {
     }
 }
 
-fn unsupported(what: &str) -> Refusal {
+fn unsupported(what: &str) -> ApiError {
     let accepted = HeaderValue::from_static("gzip, zstd, identity");
-    Refusal::new(ProblemKind::UnsupportedEncoding, format!("{what}; send one of identity, gzip, zstd"))
+    ApiError::new(ProblemKind::UnsupportedEncoding, format!("{what}; send one of identity, gzip, zstd"))
         .header(header::ACCEPT_ENCODING, accepted)
 }
 
@@ -63,8 +64,8 @@ pub(super) fn decode(
     encoding: ContentEncoding,
     sent: Bytes,
     limits: &Limits,
-    grow: &mut dyn FnMut(usize) -> Result<(), Refusal>,
-) -> Result<Bytes, Refusal> {
+    grow: &mut dyn FnMut(usize) -> Result<(), ApiError>,
+) -> Result<Bytes, ApiError> {
     let limit = limits.decoded_bytes.min(limits.decoded_ratio.saturating_mul(sent.len()));
     let mut decoded = Decoded { bytes: Vec::new(), limit, grow };
     match encoding {
@@ -78,11 +79,11 @@ pub(super) fn decode(
 struct Decoded<'a> {
     bytes: Vec<u8>,
     limit: usize,
-    grow: &'a mut dyn FnMut(usize) -> Result<(), Refusal>,
+    grow: &'a mut dyn FnMut(usize) -> Result<(), ApiError>,
 }
 
 impl Decoded<'_> {
-    fn read_all(&mut self, mut from: impl Read) -> Result<(), Refusal> {
+    fn read_all(&mut self, mut from: impl Read) -> Result<(), ApiError> {
         let mut piece = vec![0; PIECE];
         loop {
             let read = from.read(&mut piece).map_err(|error| invalid(&error.to_string()))?;
@@ -98,7 +99,7 @@ impl Decoded<'_> {
     }
 }
 
-fn gunzip(sent: &[u8], decoded: &mut Decoded<'_>) -> Result<(), Refusal> {
+fn gunzip(sent: &[u8], decoded: &mut Decoded<'_>) -> Result<(), ApiError> {
     let mut rest = sent;
     for _ in 0..MAX_PARTS {
         let mut member = GzDecoder::new(rest);
@@ -114,7 +115,7 @@ fn gunzip(sent: &[u8], decoded: &mut Decoded<'_>) -> Result<(), Refusal> {
     Err(too_large(&format!("the body has more than {MAX_PARTS} gzip members")))
 }
 
-fn unzstd(sent: &[u8], decoded: &mut Decoded<'_>) -> Result<(), Refusal> {
+fn unzstd(sent: &[u8], decoded: &mut Decoded<'_>) -> Result<(), ApiError> {
     let mut rest = sent;
     for _ in 0..MAX_PARTS {
         if is_skippable(rest) {
@@ -137,7 +138,7 @@ fn unzstd(sent: &[u8], decoded: &mut Decoded<'_>) -> Result<(), Refusal> {
     Err(too_large(&format!("the body has more than {MAX_PARTS} zstd frames")))
 }
 
-fn one_frame<'a>(sent: &'a [u8], decoded: &mut Decoded<'_>) -> Result<&'a [u8], Refusal> {
+fn one_frame<'a>(sent: &'a [u8], decoded: &mut Decoded<'_>) -> Result<&'a [u8], ApiError> {
     let mut frame = zstd::stream::read::Decoder::with_buffer(sent)
         .map_err(|error| invalid(&error.to_string()))?
         .single_frame();
@@ -151,12 +152,12 @@ fn is_skippable(bytes: &[u8]) -> bool {
     matches!(bytes, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
 }
 
-fn invalid(what: &str) -> Refusal {
-    Refusal::new(ProblemKind::InvalidEncoding, format!("the body cannot be decoded: {what}"))
+fn invalid(what: &str) -> ApiError {
+    ApiError::new(ProblemKind::InvalidEncoding, format!("the body cannot be decoded: {what}"))
 }
 
-fn too_large(what: &str) -> Refusal {
-    Refusal::new(ProblemKind::BodyTooLarge, what)
+fn too_large(what: &str) -> ApiError {
+    ApiError::new(ProblemKind::BodyTooLarge, what)
 }
 
 #[cfg(test)]
@@ -193,7 +194,7 @@ mod tests {
                 assert!(encoding == ContentEncoding::Identity || kept == want.len());
             }
             (Err(refusal), Err(slug)) => {
-                assert_eq!(refusal.answer.problem.slug(), slug);
+                assert_eq!(refusal.problem().slug(), slug);
                 assert!(kept <= limits.decoded_bytes, "{kept} bytes were kept");
             }
             (got, want) => panic!("{got:?} instead of {want:?}"),
@@ -248,7 +249,7 @@ mod tests {
             for value in values {
                 headers.append(header::CONTENT_ENCODING, HeaderValue::from_static(value));
             }
-            ContentEncoding::of(&headers).map_err(|refusal| refusal.answer.problem.slug().to_owned())
+            ContentEncoding::of(&headers).map_err(|refusal| refusal.problem().slug().to_owned())
         };
         assert_eq!(of(&[]), Ok(ContentEncoding::Identity));
         assert_eq!(of(&["GZIP"]), Ok(ContentEncoding::Gzip));

@@ -9,23 +9,23 @@ use axum::{
 };
 use bytes::Bytes;
 use chrono::Utc;
+use edge::{api_error::ApiError, service::Traces};
 use http::HeaderMap;
 use schemas::{
-    Envelope, TenantId, Timestamp,
+    Envelope, Timestamp,
     access::Principal,
     codec::{Refusal as Unreadable, json},
-    problem::Problem,
+    problem::{Problem, ProblemKind},
 };
 use tokio::time::Instant;
 
 use super::{
     App,
-    body::{self, Patience},
+    authority::Authority,
+    body,
     encoding::ContentEncoding,
     media::ContentMode,
-    observe::Traces,
     reading,
-    refusal::Refusal,
     settle::{self, Count, Published, Rejected},
 };
 
@@ -53,7 +53,7 @@ use super::{
         (status = 400, description = "not JSON, over a limit, or wrong attributes", body = Problem,
             content_type = "application/problem+json"),
         (status = 401, description = "no valid API key", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "scope missing, or another tenant named", body = Problem,
+        (status = 403, description = "scope or right missing, or another tenant named", body = Problem,
             content_type = "application/problem+json"),
         (status = 408, description = "the body took too long", body = Problem,
             content_type = "application/problem+json"),
@@ -73,19 +73,21 @@ pub(super) async fn publish(
     Extension(principal): Extension<Arc<Principal>>,
     Extension(traces): Extension<Traces>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let mode = ContentMode::of(&parts.headers)?;
     let encoding = ContentEncoding::of(&parts.headers)?;
-    let (limits, timeouts) = (&app.config.limits, &app.config.timeouts);
-    let patience = Patience { bytes: limits.body_bytes, time: timeouts.body };
-    let sent = body::read(&parts.headers, body, &app.budget, patience).await?;
-    let deadline = Instant::now() + timeouts.handler;
+    let tenant = principal.tenant().clone();
+    app.quotas.take_request(&tenant)?;
+    let patience = app.patience(app.config.limits.body_bytes);
+    let sent = body::read(&parts.headers, body, app.charge(&tenant), patience).await?;
+    let deadline = Instant::now() + app.config.timeouts.handler;
     let count = if mode == ContentMode::Batch { Count::Many } else { Count::One };
-    let text = Text { mode, headers: parts.headers, tenant: principal.tenant.clone(), now: Utc::now() };
+    let text = Text { mode, headers: parts.headers, principal, now: Utc::now() };
     // The charge lives until the answer: the events are held as long.
-    let (events, _charge) =
-        reading::decoded(&app, encoding, sent, deadline, move |body| text.parse(body)).await?;
+    let parse = move |body: &Bytes| Ok((text.parse(body)?, body.len()));
+    let ((events, bytes), _charge) = reading::decoded(&app, encoding, sent, deadline, parse).await?;
+    app.quotas.take_content(&tenant, events.len(), bytes)?;
     let events = events.into_iter().map(|event| event.map(|event| traces.around(event))).collect();
     Ok(settle::publish(&app, events, traces.hop.as_ref(), deadline).await.answer(count))
 }
@@ -94,14 +96,21 @@ pub(super) async fn publish(
 struct Text {
     mode: ContentMode,
     headers: HeaderMap,
-    tenant: TenantId,
+    principal: Arc<Principal>,
     now: Timestamp,
 }
 
 impl Text {
-    fn parse(&self, body: &Bytes) -> Result<Vec<Result<Envelope, Rejected>>, Refusal> {
-        let (tenant, now) = (&self.tenant, self.now);
-        let one = |event: Result<Envelope, Unreadable>| event.map(|event| vec![Ok(event)]).map_err(refused);
+    fn authorise(&self, event: Envelope) -> Result<Envelope, String> {
+        Authority::Principal(&self.principal).authorise(event, self.now)
+    }
+
+    fn parse(&self, body: &Bytes) -> Result<Vec<Result<Envelope, Rejected>>, ApiError> {
+        let (tenant, now) = (self.principal.tenant(), self.now);
+        let one = |event: Result<Envelope, Unreadable>| {
+            let event = self.authorise(event.map_err(refused)?);
+            Ok(vec![Ok(event.map_err(|detail| ApiError::new(ProblemKind::Forbidden, detail))?)])
+        };
         match self.mode {
             ContentMode::Structured => one(json::parse_structured(body, tenant, now)),
             ContentMode::Binary => one(json::parse_binary(attributes(&self.headers), body, tenant, now)),
@@ -109,7 +118,10 @@ impl Text {
                 let events = json::parse_batch(body, tenant, now).map_err(refused)?.into_iter().enumerate();
                 Ok(events
                     .map(|(index, event)| {
-                        event.map_err(|bad| Rejected::new(index, bad.why.problem(), &bad.detail))
+                        let event =
+                            event.map_err(|bad| Rejected::new(index, bad.why.problem(), &bad.detail))?;
+                        let denied = |detail: String| Rejected::new(index, ProblemKind::Forbidden, &detail);
+                        self.authorise(event).map_err(denied)
                     })
                     .collect())
             }
@@ -122,6 +134,6 @@ fn attributes(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
     headers.iter().filter_map(|(name, value)| Some((name.as_str().strip_prefix("ce-")?, value.as_bytes())))
 }
 
-fn refused(bad: Unreadable) -> Refusal {
-    Refusal::new(bad.why.problem(), bad.detail)
+fn refused(bad: Unreadable) -> ApiError {
+    ApiError::new(bad.why.problem(), bad.detail)
 }

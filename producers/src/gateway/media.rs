@@ -1,10 +1,9 @@
 //! What a body is, by its `Content-Type`: which of the three CloudEvents modes, or plain JSON.
 
+use edge::api_error::ApiError;
 use http::{HeaderMap, header};
 use mime::Mime;
 use schemas::problem::ProblemKind;
-
-use super::refusal::Refusal;
 
 /// How events lie in a request (CloudEvents HTTP binding 1.0.2, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +18,7 @@ pub(super) enum ContentMode {
 
 impl ContentMode {
     /// What the headers say. JSON only, in UTF-8 only.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
         let media = media_type(headers).map_err(|what| unsupported(&what, EVENTS))?;
         match media.essence_str() {
             "application/cloudevents+json" => Ok(Self::Structured),
@@ -37,7 +36,7 @@ const EVENTS: &str = "application/cloudevents+json, application/cloudevents-batc
                       ce-* headers";
 
 /// Checks that the body is said to be JSON, or a JSON text a line.
-pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn check_json(headers: &HeaderMap) -> Result<(), ApiError> {
     let media = media_type(headers).map_err(|what| unsupported(&what, "application/json"))?;
     match media.essence_str() {
         _ if is_json(&media) => Ok(()),
@@ -66,8 +65,8 @@ fn media_type(headers: &HeaderMap) -> Result<Mime, String> {
     }
 }
 
-fn unsupported(what: &str, wanted: &str) -> Refusal {
-    Refusal::new(ProblemKind::UnsupportedMediaType, format!("{what}; send {wanted}"))
+fn unsupported(what: &str, wanted: &str) -> ApiError {
+    ApiError::new(ProblemKind::UnsupportedMediaType, format!("{what}; send {wanted}"))
 }
 
 #[cfg(test)]
@@ -114,7 +113,7 @@ mod tests {
         for other in
             ["application/x-www-form-urlencoded", "application/json; charset=latin1", "text/plain", ""]
         {
-            assert_eq!(of(other).expect_err(other).answer.problem.slug(), "unsupported-media-type");
+            assert_eq!(of(other).expect_err(other).problem().slug(), "unsupported-media-type");
         }
         assert!(check_json(&HeaderMap::new()).is_err());
     }

@@ -1,14 +1,15 @@
 //! The HTTP gateway: events come in as CloudEvents, as other systems' records ([`sources`], [`webhook`]) and as
 //! commands ([`commands`]), and are answered with 202 only once Kafka has them.
 //!
-//! One request, in order: the head is checked ([`observe`]), the caller is known and within its rate
-//! ([`admit`]), the body is counted in as it arrives ([`body`]), decoded once ([`encoding`]), parsed by the
-//! schemas' codec, handed to the [`Publisher`] and answered when every event is settled ([`events`]).
+//! One request, in order: the head is checked ([`edge::service`]), the caller is known, has the scope and is within its
+//! rate ([`edge::access`]), the body is counted in as it arrives ([`body`]), decoded once ([`encoding`]), parsed by the
+//! schemas' codec, authorised event by event ([`authority`]), handed to the [`Publisher`] and answered when every event
+//! is settled ([`events`]).
 //!
-//! Nothing here keeps state between requests but rates and, for a while, when a command's key was first seen; nothing waits without an end: a full queue, a
-//! missing broker and too much in hand are answered with 503 and `Retry-After` at once.
+//! Nothing here keeps state between requests but rates; nothing waits without an end: a full queue, a missing broker and
+//! too much in hand are answered with 503 and `Retry-After` at once.
 
-mod admit;
+mod authority;
 mod body;
 mod commands;
 mod config;
@@ -16,12 +17,11 @@ mod encoding;
 mod events;
 mod health;
 mod media;
-mod observe;
 mod publisher;
 mod reading;
-mod refusal;
 mod router;
 mod settle;
+mod shares;
 mod signature;
 mod sources;
 #[cfg(test)]
@@ -42,38 +42,61 @@ pub use edge::rates::Rates;
 use edge::{Listen, ListenError, Listener, Open, admission::Admission};
 pub use publisher::{Delivery, KafkaPublisher, Publisher};
 pub use router::openapi;
+use schemas::TenantId;
+pub use shares::TenantQuotas;
 pub use signature::{InvalidSecrets, WebhookSecrets};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use self::{body::Budget, commands::FirstSeen, settle::InHand};
+use self::{
+    body::{Budget, Patience},
+    settle::InHand,
+    shares::{Bytes, Charge, Holder, Quotas, Refusals},
+};
 
 /// What every request shares.
 struct App {
     config: GatewayConfig,
     publisher: Arc<dyn Publisher>,
-    admission: Admission,
+    admission: Arc<Admission>,
     budget: Budget,
-    /// What requests hold whose sender is not known before their body is read.
+    /// Bodies of webhooks for known tenants whose signature is not checked yet.
     unproven: Budget,
+    /// Bodies of webhooks for tenants that nobody knows.
+    strangers: Budget,
+    quotas: Quotas,
     in_hand: Mutex<InHand>,
-    first_seen: FirstSeen,
     stopping: AtomicBool,
 }
 
 impl App {
     fn new(config: GatewayConfig, publisher: Arc<dyn Publisher>, keys: KeyRingWatch) -> Self {
+        let admission = Admission::new(keys, &config.rates, config.trusted_proxies.clone())
+            .with_identities(Arc::clone(&config.identities));
+        let refusals = Arc::new(Refusals::default());
+        let budget = |bytes| Budget::new(Bytes::new(bytes, Arc::clone(&refusals)));
         Self {
-            admission: Admission::new(keys, &config.rates, config.trusted_proxies.clone()),
-            budget: Budget::new(config.limits.in_hand_bytes),
-            unproven: Budget::new(config.limits.unproven_bytes),
+            admission: Arc::new(admission),
+            budget: budget(config.limits.in_hand_bytes),
+            unproven: budget(config.limits.unproven_bytes),
+            strangers: budget(config.limits.stranger_bytes),
+            quotas: Quotas::new(&config.quotas, Arc::clone(&refusals)),
             in_hand: Mutex::default(),
-            first_seen: FirstSeen::default(),
             stopping: AtomicBool::new(false),
             config,
             publisher,
         }
+    }
+
+    /// What a tenant's request holds while it is in hand.
+    fn charge(&self, tenant: &TenantId) -> Charge {
+        self.budget.charge(vec![Holder::Tenant(tenant.clone())])
+    }
+
+    /// How much of a body is read, and how slowly it may come.
+    fn patience(&self, bytes: usize) -> Patience {
+        Patience { bytes, span: self.config.timeouts.body, rate: self.config.limits.body_bytes_per_second }
     }
 
     fn stopping(&self) -> bool {

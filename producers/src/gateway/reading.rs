@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use edge::api_error::ApiError;
 use schemas::problem::ProblemKind;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     App,
-    body::{Budget, Charge, Sent},
+    body::{Budget, Sent},
     encoding::{self, ContentEncoding},
-    refusal::Refusal,
+    shares::Charge,
 };
 
 /// Bodies up to this size are read where the request runs; larger ones, and all that must be decoded first, beside
@@ -23,8 +24,8 @@ pub(super) async fn decoded<T: Send + 'static>(
     encoding: ContentEncoding,
     sent: Sent,
     deadline: Instant,
-    parse: impl FnOnce(&Bytes) -> Result<T, Refusal> + Send + 'static,
-) -> Result<(T, Charge), Refusal> {
+    parse: impl FnOnce(&Bytes) -> Result<T, ApiError> + Send + 'static,
+) -> Result<(T, Charge), ApiError> {
     let weight = Weight::of(encoding, &sent.bytes);
     let worker = Arc::clone(app);
     let Sent { bytes, mut charge } = sent;
@@ -55,17 +56,17 @@ pub(super) async fn run<T: Send + 'static>(
     budget: &Budget,
     weight: Weight,
     deadline: Instant,
-    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
     if weight == Weight::Light {
         return work();
     }
-    let overloaded = |_| Refusal::new(ProblemKind::Overloaded, "too many large bodies are being read");
+    let overloaded = |_| ApiError::new(ProblemKind::Overloaded, "too many large bodies are being read");
     let turn = timeout_at(deadline, budget.turn()).await.map_err(overloaded)?;
     let working = tokio::task::spawn_blocking(move || {
         // Here, not with the request: work goes on when the client is gone.
         let _turn = turn;
         work()
     });
-    working.await.unwrap_or_else(|_| Err(Refusal::new(ProblemKind::Internal, "the body could not be read")))
+    working.await.unwrap_or_else(|_| Err(ApiError::new(ProblemKind::Internal, "the body could not be read")))
 }

@@ -2,27 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::{Json, Router, middleware, response::IntoResponse, response::Response, routing::get};
-use schemas::{access::Scope, problem::ProblemKind};
-use tower_http::catch_panic::CatchPanicLayer;
-use utoipa::{
-    Modify, OpenApi,
-    openapi::{
-        OpenApi as Document,
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-    },
+use axum::{Json, Router, routing::get};
+use edge::{
+    access::RequireScope,
+    health::{self, Probe, Probes},
+    openapi::BearerScheme,
+    service::Service,
 };
+use schemas::access::Scope;
+use utoipa::{OpenApi, openapi::OpenApi as Document};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    App,
-    admit::{self, Door, RouteClass},
-    commands,
-    config::Admin,
-    events, health, observe,
-    refusal::Refusal,
-    sources, webhook,
-};
+use super::{App, commands, config::Admin, events, sources, webhook};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -33,77 +24,52 @@ use super::{
     ),
     // What stands only in a list of answers is not found by itself.
     components(schemas(commands::Commanded)),
-    modifiers(&ApiKey)
+    modifiers(&BearerScheme)
 )]
 struct Described;
 
-struct ApiKey;
-
-impl Modify for ApiKey {
-    fn modify(&self, document: &mut Document) {
-        let mut scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-        scheme.description = Some("An API key, `weir_<id>_<secret>`".into());
-        let components = document.components.get_or_insert_default();
-        components.add_security_scheme("api_key", SecurityScheme::Http(scheme));
-    }
+/// The routes that need a credential: their scope, the class that shares an allowance, and the routes.
+fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 4] {
+    let publishing = OpenApiRouter::new().routes(routes!(events::publish)).routes(routes!(sources::publish));
+    [
+        (Scope::EventsWrite, "publish", publishing),
+        (Scope::ChangesRequest, "command", commands::requests()),
+        (Scope::ChangesDecide, "command", commands::decisions()),
+        (Scope::RiskDecide, "command", commands::risk_decisions()),
+    ]
 }
 
-fn described() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::with_openapi(Described::openapi())
-        .routes(routes!(health::livez))
-        .routes(routes!(health::startupz))
-        .routes(routes!(health::readyz))
-        .routes(routes!(health::metrics))
-}
-
-fn publishing() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(events::publish)).routes(routes!(sources::publish))
-}
-
-/// Routes whose callers prove themselves by what they send.
+/// Routes whose callers prove themselves by a signature of the body.
 fn signed() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(webhook::publish))
 }
 
 /// The description of the gateway's routes.
 pub fn openapi() -> Document {
-    described().merge(publishing()).merge(commands::routes()).merge(signed()).into_openapi()
+    let mut document = Described::openapi();
+    document.merge(health::openapi());
+    let all = OpenApiRouter::with_openapi(document).merge(signed());
+    guarded().into_iter().fold(all, |all, (_, _, routes)| all.merge(routes)).into_openapi()
 }
 
-/// The gateway's service. From the outside in: [`observe`], panics, the route, [`admit`], the handler.
+/// The gateway's service. From the outside in: [`Service`], the route, [`RequireScope`], the handler.
 pub(super) fn router(app: &Arc<App>) -> Router {
-    let behind = |scope, class, routes: OpenApiRouter<Arc<App>>| {
-        let door = Door { app: Arc::clone(app), scope, class };
-        routes.route_layer(middleware::from_fn_with_state(door, admit::admit))
-    };
-    let publishing = behind(Scope::EventsWrite, RouteClass::Publish, publishing());
-    let commands = behind(Scope::CommandsWrite, RouteClass::Command, commands::routes());
-    let (router, document) = described().merge(publishing).merge(commands).merge(signed()).split_for_parts();
-    finished(router.route("/openapi.json", get(move || async move { Json(document) })), app)
+    let probe: Arc<dyn Probe> = app.clone();
+    let open = signed().merge(health::described_routes(Probes::new(probe, app.config.metrics.clone())));
+    let all = guarded().into_iter().fold(open, |all, (scope, class, routes)| {
+        let admission = Arc::clone(&app.admission);
+        all.merge(RequireScope { admission, scope, class }.guard(routes))
+    });
+    let router = all.split_for_parts().0.route("/openapi.json", get(|| async { Json(openapi()) }));
+    service(app).around(router).with_state(Arc::clone(app))
 }
 
 /// Health and metrics alone.
 pub(super) fn admin(app: &Arc<App>, admin: &Admin) -> Router {
-    let exporter = admin.metrics.clone();
-    let router = Router::new()
-        .route("/livez", get(health::livez))
-        .route("/startupz", get(health::startupz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(move || async move { exporter.answer() }));
-    finished(router, app)
+    let probe: Arc<dyn Probe> = app.clone();
+    service(app).around(Probes::new(probe, Some(admin.metrics.clone())).routes())
 }
 
-/// What is around every route.
-fn finished(router: Router<Arc<App>>, app: &Arc<App>) -> Router {
-    router
-        .fallback(|| async { Refusal::new(ProblemKind::NotFound, "there is no such path") })
-        .method_not_allowed_fallback(|| async {
-            Refusal::new(ProblemKind::MethodNotAllowed, "see the Allow header for what this path takes")
-        })
-        .with_state(Arc::clone(app))
-        .layer(CatchPanicLayer::custom(|_| -> Response {
-            Refusal::new(ProblemKind::Internal, "the request could not be handled; this is a defect")
-                .into_response()
-        }))
-        .layer(middleware::from_fn_with_state(Arc::clone(app), observe::observe))
+fn service(app: &App) -> Service {
+    Service { head: app.config.limits.head, ..Service::default() }
 }

@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::Utc;
+use edge::api_error::ApiError;
 use futures_util::FutureExt;
 use http::StatusCode;
 use schemas::{Envelope, EventId, TraceContext, problem::ProblemKind};
@@ -17,7 +18,7 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
-use super::{App, publisher::Delivery, refusal::Refusal, sources::RecordCounts};
+use super::{App, publisher::Delivery, sources::RecordCounts};
 use crate::kafka::{Acknowledged, DeliveryFailure, Health, SendError};
 
 /// An event that Kafka holds, and where.
@@ -264,7 +265,7 @@ impl Settled {
 
     /// What was stored, where nothing is in doubt; else 503 with what was stored, or, with nothing stored, the first
     /// refusal.
-    pub(super) fn outcome(mut self, count: Count) -> Result<Published, Refusal> {
+    pub(super) fn outcome(mut self, count: Count) -> Result<Published, ApiError> {
         self.published.accepted.sort_by_key(|accepted| accepted.index);
         self.published.rejected.sort_by_key(|rejected| rejected.index);
         let Published { accepted, rejected, counts } = &mut self.published;
@@ -272,13 +273,18 @@ impl Settled {
             (counts.accepted, counts.rejected) = (accepted.len(), rejected.len());
         }
         let mut refusal = match (self.pending, rejected.first()) {
-            (Some(kind), _) => Refusal::new(kind, pending_detail(kind)),
-            (None, Some(first)) if accepted.is_empty() => Refusal::new(first.reason, &first.detail),
+            (Some(kind), _) => ApiError::new(kind, pending_detail(kind)),
+            (None, Some(first)) if accepted.is_empty() => ApiError::new(first.reason, &first.detail),
             (None, _) => return Ok(self.published),
         };
         if count == Count::Many {
-            refusal.answer.accepted = self.published.accepted;
-            refusal.answer.rejected = self.published.rejected;
+            let Published { accepted, rejected, .. } = &self.published;
+            if !accepted.is_empty() {
+                refusal = refusal.with_member("accepted", accepted);
+            }
+            if !rejected.is_empty() {
+                refusal = refusal.with_member("rejected", rejected);
+            }
         }
         Err(refusal)
     }

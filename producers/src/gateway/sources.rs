@@ -9,6 +9,7 @@ use axum::{
 };
 use bytes::Bytes;
 use chrono::Utc;
+use edge::{api_error::ApiError, service::Traces};
 use schemas::{
     Envelope, TenantId, Timestamp,
     access::Principal,
@@ -22,12 +23,10 @@ use utoipa::ToSchema;
 
 use super::{
     App,
-    body::{self, Patience},
+    authority::Authority,
+    body,
     encoding::ContentEncoding,
-    media,
-    observe::Traces,
-    reading,
-    refusal::Refusal,
+    media, reading,
     settle::{self, Count, Published, Rejected, Settled},
 };
 use crate::sources::{
@@ -106,27 +105,34 @@ pub(super) async fn publish(
     Extension(traces): Extension<Traces>,
     source: Result<Path<String>, PathRejection>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let format = format_of(source.as_ref().map_or("", |Path(source)| source))?;
     let (parts, body) = request.into_parts();
     media::check_json(&parts.headers)?;
     let encoding = ContentEncoding::of(&parts.headers)?;
-    let (limits, timeouts) = (&app.config.limits, &app.config.timeouts);
-    let patience = Patience { bytes: limits.records_bytes, time: timeouts.body };
-    let sent = body::read(&parts.headers, body, &app.budget, patience).await?;
-    let deadline = Instant::now() + timeouts.handler;
-    let (tenant, now) = (principal.tenant.clone(), Utc::now());
-    let parse = move |body: &Bytes| read(format, &tenant, body, now);
-    let (records, _charge) = reading::decoded(&app, encoding, sent, deadline, parse).await?;
+    let (tenant, now) = (principal.tenant().clone(), Utc::now());
+    app.quotas.take_request(&tenant)?;
+    let patience = app.patience(app.config.limits.records_bytes);
+    let sent = body::read(&parts.headers, body, app.charge(&tenant), patience).await?;
+    let deadline = Instant::now() + app.config.timeouts.handler;
+    let of_tenant = tenant.clone();
+    let parse = move |body: &Bytes| Ok((read(format, &of_tenant, body, now)?, body.len()));
+    let ((records, bytes), _charge) = reading::decoded(&app, encoding, sent, deadline, parse).await?;
     let Records { events, counts } = records;
-    let events = events.into_iter().map(|event| event.map(|event| traces.around(event))).collect();
+    app.quotas.take_content(&tenant, events.len(), bytes)?;
+    let authorised = |(index, event): (usize, Result<Envelope, Rejected>)| {
+        let event = Authority::Principal(&principal).authorise(event?, now);
+        let denied = |detail: String| Rejected::new(index, ProblemKind::Forbidden, &detail);
+        event.map(|event| traces.around(event)).map_err(denied)
+    };
+    let events = events.into_iter().enumerate().map(authorised).collect();
     let settled = settle::publish(&app, events, traces.hop.as_ref(), deadline).await;
     report(format, &settled);
     Ok(settled.counted(counts).answer(Count::Many))
 }
 
 /// By the names that `weir import` has for them.
-fn format_of(source: &str) -> Result<SourceFormat, Refusal> {
+fn format_of(source: &str) -> Result<SourceFormat, ApiError> {
     Ok(match source {
         "kubernetes-audit" => SourceFormat::KubernetesAudit,
         "cloudtrail" => SourceFormat::CloudTrail,
@@ -135,12 +141,12 @@ fn format_of(source: &str) -> Result<SourceFormat, Refusal> {
         "terraform-plan" => SourceFormat::TerraformPlan,
         "github-webhook" => {
             let detail = "the tenant is missing: the webhook's URL ends with /github-webhook/ and the tenant";
-            return Err(Refusal::new(ProblemKind::NotFound, detail));
+            return Err(ApiError::new(ProblemKind::NotFound, detail));
         }
         _ => {
             let detail = "there is no such source; there are kubernetes-audit, cloudtrail, github-audit, okta, \
                           terraform-plan and github-webhook/{tenant}";
-            return Err(Refusal::new(ProblemKind::NotFound, detail));
+            return Err(ApiError::new(ProblemKind::NotFound, detail));
         }
     })
 }
@@ -189,24 +195,24 @@ struct Records {
     counts: RecordCounts,
 }
 
-fn read(format: SourceFormat, tenant: &TenantId, body: &[u8], now: Timestamp) -> Result<Records, Refusal> {
+fn read(format: SourceFormat, tenant: &TenantId, body: &[u8], now: Timestamp) -> Result<Records, ApiError> {
     let mut records = Records { events: Vec::new(), counts: RecordCounts::default() };
     let mut recognised = false;
     for element in Elements::listed_in(body, format.list()) {
         let Element { text, .. } = element.map_err(|defect| broken(&defect))?;
         if records.events.len() == MAX_RECORDS {
             let detail = format!("there are more than {MAX_RECORDS} records; send fewer at once");
-            return Err(Refusal::new(ProblemKind::BatchTooLarge, detail));
+            return Err(ApiError::new(ProblemKind::BatchTooLarge, detail));
         }
         recognised = recognised || text.as_ref().is_ok_and(|text| format.is_recognised(text));
         records.take(text.map(|text| format.map(tenant, &text)), now);
     }
     if records.events.is_empty() {
-        return Err(Refusal::new(ProblemKind::InvalidRequest, "the body holds no record"));
+        return Err(ApiError::new(ProblemKind::InvalidRequest, "the body holds no record"));
     }
     if !recognised && records.events.iter().any(Result::is_ok) {
         let detail = format!("nothing in the body is {}; is this the right path for it?", format.record());
-        return Err(Refusal::new(ProblemKind::InvalidEvent, detail));
+        return Err(ApiError::new(ProblemKind::InvalidEvent, detail));
     }
     records.counts.records = records.events.len();
     Ok(records)
@@ -245,14 +251,14 @@ fn kind_of(defect: &ElementDefect) -> ProblemKind {
 }
 
 /// What a file is told, a body is told in its own words.
-fn broken(defect: &FileDefect) -> Refusal {
+fn broken(defect: &FileDefect) -> ApiError {
     let detail = match defect {
         FileDefect::NotRecords => "the body holds neither an object nor an array of them".into(),
         FileDefect::Cut => "the body ends in the middle of a record or list".into(),
         FileDefect::Malformed { at } => format!("the body is not valid JSON from byte {at} on"),
         FileDefect::Unreadable(_) => "the body cannot be read to its end".into(),
     };
-    Refusal::new(ProblemKind::InvalidJson, detail)
+    ApiError::new(ProblemKind::InvalidJson, detail)
 }
 
 #[cfg(test)]

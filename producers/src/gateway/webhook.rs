@@ -2,7 +2,8 @@
 //!
 //! GitHub sends no API key. The path names the tenant, and the body's signature proves that it was sent by whoever
 //! has one of the tenant's secrets; nothing of the body is looked at before that. Deliveries are not held to a rate,
-//! for GitHub never sends again by itself what it was refused; what they may hold is bounded apart from all else.
+//! for GitHub never sends again by itself what it was refused, but to their tenant's quota; what they may hold before the
+//! signature is checked is bounded apart from all else, by tenant and address.
 
 use std::sync::Arc;
 
@@ -13,7 +14,11 @@ use axum::{
 };
 use bytes::Bytes;
 use chrono::Utc;
-use edge::peer::Peer;
+use edge::{
+    api_error::ApiError,
+    peer::{Network, Peer},
+    service::Traces,
+};
 use http::{HeaderMap, HeaderName};
 use schemas::{
     Envelope, TenantId, Timestamp, codec,
@@ -23,13 +28,13 @@ use tokio::time::Instant;
 
 use super::{
     App,
-    body::{self, Patience, Sent},
+    authority::Authority,
+    body::{self, Sent},
     encoding::ContentEncoding,
     media,
-    observe::Traces,
     reading::{self, Weight},
-    refusal::Refusal,
     settle::{self, Count, Published},
+    shares::{Charge, Holder},
     signature::Signature,
     sources::{self, RecordCounts},
 };
@@ -80,18 +85,19 @@ pub(super) async fn publish(
     Extension(traces): Extension<Traces>,
     tenant: Result<Path<String>, PathRejection>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let unproven = |detail: &str| {
         let failed = app.admission.login_failed(peer, &parts.headers);
-        failed.map_or_else(Refusal::from, |()| Refusal::new(ProblemKind::Unauthenticated, detail))
+        failed.map_or_else(|refused| refused, |()| ApiError::new(ProblemKind::Unauthenticated, detail))
     };
     let signature = Signature::of(&parts.headers).map_err(unproven)?;
-    let (limits, timeouts) = (&app.config.limits, &app.config.timeouts);
-    let patience = Patience { bytes: limits.body_bytes, time: timeouts.body };
-    let sent = body::read(&parts.headers, body, &app.unproven, patience).await?;
-    let deadline = Instant::now() + timeouts.handler;
     let named = tenant.map_or_else(|_| String::new(), |Path(tenant)| tenant);
+    let network = Network::from(app.admission.client(peer, &parts.headers));
+    let patience = app.patience(app.config.limits.body_bytes);
+    let sent = body::read(&parts.headers, body, unproven_charge(&app, &named, network), patience).await;
+    let sent = sent.map_err(|refused| stalled(&app, refused, peer, &parts.headers))?;
+    let deadline = Instant::now() + app.config.timeouts.handler;
     let sender = Sender { app: Arc::clone(&app), named, signature };
     let (sent, tenant) = sender.verify(sent, deadline).await?;
     let tenant = tenant.ok_or_else(|| {
@@ -99,14 +105,38 @@ pub(super) async fn publish(
             "the signature does not hold for this body; check the webhook's secret and the tenant in its URL",
         )
     })?;
+    app.quotas.take_request(&tenant)?;
+    app.quotas.take_content(&tenant, 1, sent.bytes.len())?;
     let received = Received { delivery: delivery_of(&parts.headers)?, tenant, now: Utc::now() };
     media::check_json(&parts.headers)?;
     let encoding = ContentEncoding::of(&parts.headers)?;
     let (read, _charge) = received.read(&app, encoding, sent, deadline).await?;
     let (event, counts) = read;
+    let event = Authority::Webhook
+        .authorise(event, Utc::now())
+        .map_err(|detail| ApiError::new(ProblemKind::Forbidden, detail))?;
     let settled = settle::publish(&app, vec![Ok(traces.around(event))], traces.hop.as_ref(), deadline).await;
     sources::report(SourceFormat::GithubWebhook, &settled);
     Ok(settled.counted(counts).answer(Count::One))
+}
+
+/// The charge of a body that nobody has proven to have sent: to the tenant that it names and the address that it comes
+/// from, or to the address alone where nobody knows the tenant.
+fn unproven_charge(app: &App, named: &str, network: Network) -> Charge {
+    match app.config.github.tenant(named) {
+        Some(tenant) => {
+            app.unproven.charge(vec![Holder::Tenant(tenant.clone()), Holder::TenantAt(tenant, network)])
+        }
+        None => app.strangers.charge(vec![Holder::Stranger(network)]),
+    }
+}
+
+/// A body that does not come counts against its address, as a wrong signature does.
+fn stalled(app: &App, refused: ApiError, peer: Peer, headers: &HeaderMap) -> ApiError {
+    if refused.problem().slug() != ProblemKind::RequestTimeout.slug() {
+        return refused;
+    }
+    app.admission.login_failed(peer, headers).err().unwrap_or(refused)
 }
 
 /// Who a request says that it comes from.
@@ -118,7 +148,7 @@ struct Sender {
 
 impl Sender {
     /// The tenant, if the body as it was sent bears out the signature.
-    async fn verify(self, sent: Sent, deadline: Instant) -> Result<(Sent, Option<TenantId>), Refusal> {
+    async fn verify(self, sent: Sent, deadline: Instant) -> Result<(Sent, Option<TenantId>), ApiError> {
         let weight = Weight::of(ContentEncoding::Identity, &sent.bytes);
         let app = Arc::clone(&self.app);
         let work = move || {
@@ -144,39 +174,39 @@ impl Received {
         encoding: ContentEncoding,
         sent: Sent,
         deadline: Instant,
-    ) -> Result<((Envelope, RecordCounts), body::Charge), Refusal> {
+    ) -> Result<((Envelope, RecordCounts), Charge), ApiError> {
         let Sent { bytes, charge } = sent;
-        let mut proven = app.budget.charge();
+        let mut proven = app.charge(&self.tenant);
         proven.grow(bytes.len())?;
         drop(charge);
         let sent = Sent { bytes, charge: proven };
         reading::decoded(app, encoding, sent, deadline, move |body| self.map(body)).await
     }
 
-    fn map(&self, body: &Bytes) -> Result<(Envelope, RecordCounts), Refusal> {
+    fn map(&self, body: &Bytes) -> Result<(Envelope, RecordCounts), ApiError> {
         if body.len() > MAX_RECORD_BYTES {
             let detail = format!("the payload has more than {MAX_RECORD_BYTES} bytes");
-            return Err(Refusal::new(ProblemKind::EventTooLarge, detail));
+            return Err(ApiError::new(ProblemKind::EventTooLarge, detail));
         }
-        let invalid = |detail: &str| Refusal::new(ProblemKind::InvalidJson, detail);
+        let invalid = |detail: &str| ApiError::new(ProblemKind::InvalidJson, detail);
         let text = std::str::from_utf8(body).map_err(|_| invalid("the payload is not UTF-8"))?;
         let mapped = crate::sources::github::webhook::map_delivery(&self.tenant, text, &self.delivery);
         let Mapped { envelope, oddities } =
             mapped.map_err(|_| invalid("the payload is not one valid JSON object"))?;
-        codec::check(&envelope, self.now).map_err(|bad| Refusal::new(bad.why.problem(), bad.detail))?;
+        codec::check(&envelope, self.now).map_err(|bad| ApiError::new(bad.why.problem(), bad.detail))?;
         let mut counts = RecordCounts { records: 1, ..RecordCounts::default() };
         counts.count(oddities);
         Ok((envelope, counts))
     }
 }
 
-fn delivery_of(headers: &HeaderMap) -> Result<Delivery, Refusal> {
+fn delivery_of(headers: &HeaderMap) -> Result<Delivery, ApiError> {
     let one = |name: &HeaderName| {
         let mut values = headers.get_all(name).iter();
         let (value, more) = (values.next(), values.next());
         value.filter(|_| more.is_none()).and_then(|value| value.to_str().ok())
     };
-    let invalid = |detail: &str| Refusal::new(ProblemKind::InvalidRequest, detail);
+    let invalid = |detail: &str| ApiError::new(ProblemKind::InvalidRequest, detail);
     let id = one(&DELIVERY).ok_or_else(|| invalid("there must be one X-GitHub-Delivery header"))?;
     let event = one(&EVENT).ok_or_else(|| invalid("there must be one X-GitHub-Event header"))?;
     Delivery::new(id, event).map_err(|error| invalid(&error.to_string()))

@@ -6,6 +6,7 @@ use axum::{
     Extension,
     extract::{Path, State, rejection::PathRejection},
 };
+use edge::api_error::ApiError;
 use http::Uri;
 use schemas::access::Principal;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,6 @@ use uuid::Uuid;
 
 use super::{
     Api,
-    answer::{Refusal, nothing_here},
     body::Answer,
     described::{ItemRefusals, ListRefusals},
     freshness::Freshness,
@@ -59,9 +59,9 @@ pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
     uri: Uri,
-) -> Result<Answer<AuditPage>, Refusal> {
+) -> Result<Answer<AuditPage>, ApiError> {
     let (asked, detail) = parse(&uri)?;
-    listed(&api, &caller.tenant, LIST, asked, |pool, tenant, filter, at| async move {
+    listed(&api, caller.tenant(), LIST, asked, |pool, tenant, filter, at| async move {
         let request = PageRequest { filter, after: at.after, limit: at.limit, detail };
         read::page(&pool, &tenant, &request).await
     })
@@ -82,17 +82,17 @@ pub(super) async fn one(
     Extension(caller): Extension<Arc<Principal>>,
     id: Result<Path<Uuid>, PathRejection>,
     uri: Uri,
-) -> Result<Answer<AuditAnswer>, Refusal> {
+) -> Result<Answer<AuditAnswer>, ApiError> {
     let freshness = Parameters::only(&uri)?;
-    let Path(event_id) = id.map_err(|_| nothing_here())?;
-    found(&api, &caller.tenant, read::STAGE, &freshness, |pool, tenant| async move {
+    let Path(event_id) = id.map_err(|_| ApiError::not_found())?;
+    found(&api, caller.tenant(), read::STAGE, &freshness, |pool, tenant| async move {
         read::by_id(&pool, &tenant, event_id).await
     })
     .await
 }
 
 /// The question, and how much of each entry it is for.
-fn parse(uri: &Uri) -> Result<(Asked<AuditFilter>, Detail), Refusal> {
+fn parse(uri: &Uri) -> Result<(Asked<AuditFilter>, Detail), ApiError> {
     let mut detail = Detail::Columns;
     let asked = Asked::of(uri, |filter: &AuditFilter, given| {
         check_range(filter.from, filter.to, given);
@@ -120,7 +120,7 @@ mod tests {
         let uri: Uri = format!("/api/v1/audit?{query}").parse().expect("an address");
         parse(&uri)
             .map(|(asked, _)| asked)
-            .map_err(|refusal| refusal.problem.errors.into_iter().map(|fault| fault.at).collect())
+            .map_err(|refusal| refusal.problem().errors.iter().map(|fault| fault.at.clone()).collect())
     }
 
     fn check_refused(query: &str, faulty: &[&str]) {

@@ -13,12 +13,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use edge::api_error::ApiError;
 use http::{HeaderValue, header};
 use http_body::{Frame, SizeHint};
 use serde::Serialize;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{answer, shares::Memory};
+use super::shares::Memory;
 
 /// An answer is handed out in pieces of this size.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -48,7 +49,7 @@ impl<T: Serialize> IntoResponse for Answer<T> {
             Ok(json) => Bytes::from(json),
             Err(error) => {
                 tracing::error!(%error, "an answer cannot be written as JSON");
-                return answer::internal().into_response();
+                return ApiError::internal().into_response();
             }
         };
         drop(value);

@@ -6,12 +6,12 @@ use axum::{
     Extension,
     extract::{Path, State, rejection::PathRejection},
 };
+use edge::api_error::ApiError;
 use http::Uri;
 use schemas::access::Principal;
 
 use super::{
     Api,
-    answer::{Refusal, nothing_here},
     body::Answer,
     described::{ItemRefusals, ListRefusals},
     freshness::Freshness,
@@ -42,9 +42,9 @@ pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
     uri: Uri,
-) -> Result<Answer<ChangesPage>, Refusal> {
+) -> Result<Answer<ChangesPage>, ApiError> {
     let asked = Asked::<ChangeFilter>::of(&uri, |_, _| {})?;
-    listed(&api, &caller.tenant, LIST, asked, |pool, tenant, filter, at| async move {
+    listed(&api, caller.tenant(), LIST, asked, |pool, tenant, filter, at| async move {
         read::page(&pool, &tenant, &ChangesRequest { filter, after: at.after, limit: at.limit }).await
     })
     .await
@@ -64,11 +64,11 @@ pub(super) async fn one(
     Extension(caller): Extension<Arc<Principal>>,
     id: Result<Path<String>, PathRejection>,
     uri: Uri,
-) -> Result<Answer<ChangeAnswer>, Refusal> {
+) -> Result<Answer<ChangeAnswer>, ApiError> {
     let freshness = Parameters::only(&uri)?;
     let storable = |id: &String| id.len() <= MAX_ID_BYTES && !id.contains('\0');
-    let id = id.ok().map(|Path(id)| id).filter(storable).ok_or_else(nothing_here)?;
-    found(&api, &caller.tenant, read::STAGE, &freshness, |pool, tenant| async move {
+    let id = id.ok().map(|Path(id)| id).filter(storable).ok_or_else(ApiError::not_found)?;
+    found(&api, caller.tenant(), read::STAGE, &freshness, |pool, tenant| async move {
         read::by_id(&pool, &tenant, &id).await
     })
     .await

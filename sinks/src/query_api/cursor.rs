@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use super::answer::Refusal;
+use edge::api_error::ApiError;
 
 const TAG_LEN: usize = 16;
 /// Longest cursor that is looked at, in bytes.
@@ -45,12 +45,12 @@ impl CursorKey {
         &self,
         bound_to: &Binding<'_>,
         cursor: &str,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, ApiError> {
         self.checked(bound_to, cursor).and_then(|payload| serde_json::from_slice(&payload).ok()).ok_or_else(
             || {
                 let detail =
                     "use next_cursor as it was given, with the same filter and credential, or leave it out";
-                Refusal::new(ProblemKind::InvalidCursor, detail)
+                ApiError::new(ProblemKind::InvalidCursor, detail)
             },
         )
     }
@@ -142,8 +142,8 @@ mod tests {
             let mut bytes = URL_SAFE_NO_PAD.decode(&cursor).expect("ours");
             let place = place.index(bytes.len());
             bytes[place] ^= 1 << bit;
-            let Refusal { problem, .. } = open(&URL_SAFE_NO_PAD.encode(&bytes)).expect_err("one bit differs");
-            prop_assert_eq!(problem.slug(), "invalid-cursor");
+            let error = open(&URL_SAFE_NO_PAD.encode(&bytes)).expect_err("one bit differs");
+            prop_assert_eq!(error.problem().slug(), "invalid-cursor");
             prop_assert!(open(&cursor[..cursor.len() - 1]).is_err());
             prop_assert!(open(&(cursor + "A")).is_err());
             prop_assert!(open(&text).is_err());

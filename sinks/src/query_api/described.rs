@@ -10,7 +10,7 @@ use utoipa::{
 
 use ProblemKind::{
     DatabaseUnavailable, Forbidden, Internal, InvalidCursor, InvalidQuery, KeysUnavailable, NotFound,
-    NotReady, Overloaded, PositionNotReached, QueryTooSlow, QuotaExceeded, RateLimited, Unauthenticated,
+    Overloaded, PositionNotReached, QueryTooSlow, QuotaExceeded, RateLimited, Unauthenticated,
 };
 
 /// What every question may be refused with.
@@ -34,9 +34,6 @@ pub(super) struct ListRefusals;
 /// Refusals of a route that names one thing.
 pub(super) struct ItemRefusals;
 
-/// Refusals of a health probe.
-pub(super) struct ProbeRefusals;
-
 impl IntoResponses for ListRefusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         described(QUESTION.into_iter().chain([InvalidCursor]))
@@ -46,12 +43,6 @@ impl IntoResponses for ListRefusals {
 impl IntoResponses for ItemRefusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         described(QUESTION.into_iter().chain([InvalidCursor, NotFound]))
-    }
-}
-
-impl IntoResponses for ProbeRefusals {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        described([NotReady])
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use edge::api_error::ApiError;
 use schemas::{TenantId, Topic, problem::ProblemKind};
 use serde::{Deserialize, Deserializer, de::Error};
 use sqlx::PgPool;
@@ -11,7 +12,7 @@ use tokio::{
 };
 use utoipa::IntoParams;
 
-use super::{Api, answer::Refusal};
+use super::Api;
 use crate::read_models::{Positions, ReadError, pipeline};
 
 /// How long a request waits at most.
@@ -88,7 +89,7 @@ pub(super) async fn await_positions(
     tenant: &TenantId,
     stage: &'static str,
     wanted: &Positions,
-) -> Result<(), Refusal> {
+) -> Result<(), ApiError> {
     if wanted.is_empty() {
         return Ok(());
     }
@@ -101,7 +102,7 @@ pub(super) async fn await_positions(
     };
     let Ok(reached) = timeout_at(Instant::now() + MAX_WAIT, reached).await else {
         let detail = "the stage has not come so far within 2 s; try again, or see /api/v1/pipeline";
-        return Err(Refusal::new(ProblemKind::PositionNotReached, detail));
+        return Err(ApiError::new(ProblemKind::PositionNotReached, detail));
     };
     Ok(reached?)
 }

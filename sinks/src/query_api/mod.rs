@@ -3,7 +3,6 @@
 //! Every question is authenticated, its tenant comes from the credential, and its rows from one read-only
 //! snapshot under row-level security. Answers carry the `position` that they reflect.
 
-mod access;
 mod answer;
 mod audit;
 mod body;
@@ -27,24 +26,31 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
-use axum::{Router, middleware, routing::get};
-use edge::{Listener, RenderMetrics, admission::Admission};
+use axum::{Router, routing::get};
+use edge::{
+    Listener, RenderMetrics,
+    access::RequireScope,
+    admission::Admission,
+    api_error::ApiError,
+    head::HeadLimits,
+    health::{Probe, Probes},
+    identity::Identities,
+    openapi::BearerScheme,
+    service::Service,
+};
 use http::header;
 use ipnet::IpNet;
 use schemas::{TenantId, access::Scope, problem::Problem};
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tower_http::catch_panic::CatchPanicLayer;
-use utoipa::{
-    Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-};
+use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::{access::Door, body::Answer, shares::Shares};
+use self::{body::Answer, shares::Shares};
 use crate::read_models::{
     ReadError, companion_pool,
     pipeline::{DeclaredStage, LogEnds},
@@ -52,14 +58,18 @@ use crate::read_models::{
 pub use audit::{AuditAnswer, AuditPage};
 pub use changes::{ChangeAnswer, ChangesPage};
 pub use cursor::CursorKey;
+pub use edge::health::Health;
 pub use edge::{admission::KeyRingWatch, rates::Rates};
-pub use health::Health;
 pub use paging::{Found, Listed};
 pub use pipeline::{ParkedPage, PartitionOperation, PartitionStanding, PipelineAnswer, StageStanding};
 pub use risk::{EntitiesPage, EntityAnswer, IncidentAnswer, IncidentsPage, SignalsPage};
 pub use shares::ShareLimits;
 pub use unusable::UnusablePage;
 
+/// Questions share one allowance of requests.
+const CLASS: &str = "query";
+/// What is around every route. One statement is cut off much earlier.
+const SERVICE: Service = Service { head: HeadLimits::DEFAULT, time_limit: Some(Duration::from_secs(15)) };
 /// Connections for readiness and for stage positions.
 const OWN_CONNECTIONS: u32 = 2;
 
@@ -72,6 +82,8 @@ pub struct QueryConfig {
     pub stages: Vec<DeclaredStage>,
     /// Where the topics end; renewed by whoever talks to Kafka. `None` until known: then no lag is told.
     pub log_ends: watch::Receiver<Option<Arc<LogEnds>>>,
+    /// The issuers whose tokens are taken beside API keys.
+    pub identities: Arc<Identities>,
     /// How often anybody may ask.
     pub rates: Rates,
     /// What the tenants share of the database and of memory.
@@ -91,14 +103,14 @@ impl fmt::Debug for QueryConfig {
 /// What the handlers share.
 struct Api {
     pool: PgPool,
-    admission: Admission,
+    admission: Arc<Admission>,
     cursor_key: CursorKey,
     stages: Vec<DeclaredStage>,
     log_ends: watch::Receiver<Option<Arc<LogEnds>>>,
     metrics: Option<RenderMetrics>,
     /// Connections of the process's own, which no tenant's questions can take.
     own_pool: PgPool,
-    probe: health::Probe,
+    probe: health::DatabaseProbe,
     standing: freshness::Standing,
     shares: Shares,
     stopping: AtomicBool,
@@ -129,12 +141,15 @@ impl QueryApi {
         Self(Arc::new(Api {
             own_pool: companion_pool(&pool, OWN_CONNECTIONS),
             pool,
-            admission: Admission::new(keys, &config.rates, config.trusted_proxies),
+            admission: Arc::new(
+                Admission::new(keys, &config.rates, config.trusted_proxies)
+                    .with_identities(config.identities),
+            ),
             cursor_key: config.cursor_key,
             stages: config.stages,
             log_ends: config.log_ends,
             metrics: config.metrics,
-            probe: health::Probe::default(),
+            probe: health::DatabaseProbe::default(),
             standing: freshness::Standing::default(),
             shares: Shares::new(config.shares),
             stopping: AtomicBool::new(false),
@@ -154,48 +169,39 @@ impl QueryApi {
 
     /// Every route.
     pub fn router(&self) -> Router {
-        let described = routes().into_iter().fold(OpenApiRouter::new(), |all, (scope, routes)| {
-            let Some(scope) = scope else { return all.merge(routes) };
-            let door = Door { api: Arc::clone(&self.0), scope };
-            all.merge(routes.route_layer(middleware::from_fn_with_state(door, access::admit)))
+        let probes = Probes::new(self.probe(), self.0.metrics.clone());
+        let open = edge::health::described_routes(probes);
+        let described = routes().into_iter().fold(open, |all, (scope, routes)| {
+            let admission = Arc::clone(&self.0.admission);
+            all.merge(RequireScope { admission, scope, class: CLASS }.guard(routes))
         });
         let description = description().to_json().expect("a description of our own serialises");
         let description: axum::body::Bytes = description.into();
         let openapi = move || async move { ([(header::CONTENT_TYPE, "application/json")], description) };
         let router = described.split_for_parts().0;
-        self.finished(router.route("/openapi.json", get(openapi)).route("/healthz", get(health::livez)))
+        SERVICE.around(router.route("/openapi.json", get(openapi))).with_state(Arc::clone(&self.0))
     }
 
     /// Health and metrics alone, for a listener of their own.
     pub fn admin(&self, metrics: RenderMetrics) -> Router {
-        self.finished(
-            Router::new()
-                .route("/livez", get(health::livez))
-                .route("/startupz", get(health::startupz))
-                .route("/readyz", get(health::readyz))
-                .route("/metrics", get(move || async move { metrics.answer() })),
-        )
+        SERVICE.around(Probes::new(self.probe(), Some(metrics)).routes())
     }
 
-    /// What is around every route.
-    fn finished(&self, router: Router<Arc<Api>>) -> Router {
-        router
-            .fallback(answer::no_route)
-            .method_not_allowed_fallback(answer::wrong_method)
-            .layer(CatchPanicLayer::custom(answer::panicked))
-            .layer(middleware::from_fn(answer::finish))
-            .with_state(Arc::clone(&self.0))
+    fn probe(&self) -> Arc<dyn Probe> {
+        self.0.clone()
     }
 }
 
 /// The OpenAPI 3.1 description of the API, as `/openapi.json` answers it.
 pub fn description() -> utoipa::openapi::OpenApi {
-    let all = OpenApiRouter::with_openapi(Description::openapi());
+    let mut document = Description::openapi();
+    document.merge(edge::health::openapi());
+    let all = OpenApiRouter::with_openapi(document);
     routes().into_iter().fold(all, |all, (_, routes)| all.merge(routes)).into_openapi()
 }
 
-/// Every route, by the scope that it asks of its callers; the last ones are for everybody.
-fn routes() -> [(Option<Scope>, OpenApiRouter<Arc<Api>>); 4] {
+/// Every route that needs a credential, by its scope.
+fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 3] {
     let audit = OpenApiRouter::new().routes(routes!(audit::list)).routes(routes!(audit::one));
     let risk = OpenApiRouter::new()
         .routes(routes!(risk::entities))
@@ -209,39 +215,16 @@ fn routes() -> [(Option<Scope>, OpenApiRouter<Arc<Api>>); 4] {
         .routes(routes!(changes::one))
         .routes(routes!(pipeline::stages))
         .routes(routes!(pipeline::parked));
-    let everybody = OpenApiRouter::new()
-        .routes(routes!(health::livez))
-        .routes(routes!(health::readyz))
-        .routes(routes!(health::startupz))
-        .routes(routes!(health::metrics));
-    [
-        (Some(Scope::AuditRead), audit),
-        (Some(Scope::RiskRead), risk),
-        (Some(Scope::Read), read),
-        (None, everybody),
-    ]
+    [(Scope::AuditRead, audit), (Scope::RiskRead, risk), (Scope::Read, read)]
 }
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Weir query API", description = "Reads what the projections hold."),
     components(schemas(Problem)),
-    modifiers(&BearerKeys)
+    modifiers(&BearerScheme)
 )]
 struct Description;
-
-struct BearerKeys;
-
-impl Modify for BearerKeys {
-    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        let bearer =
-            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("weir_<id>_<secret>").build();
-        openapi
-            .components
-            .get_or_insert_default()
-            .add_security_scheme("api_key", SecurityScheme::Http(bearer));
-    }
-}
 
 impl Api {
     /// Asks the database a question of a tenant, within the tenant's share. The question runs to its end even if its
@@ -250,7 +233,7 @@ impl Api {
         &self,
         tenant: &TenantId,
         question: impl Future<Output = Result<T, ReadError>> + Send + 'static,
-    ) -> Result<Answer<T>, answer::Refusal> {
+    ) -> Result<Answer<T>, ApiError> {
         use tracing::Instrument;
         let (turn, memory) = self.shares.question(tenant).await?;
         let asked = async move {
@@ -262,7 +245,7 @@ impl Api {
             Ok(answer) => Ok(Answer { value: answer?, memory }),
             Err(error) => {
                 tracing::error!(%error, "a question's task did not end");
-                Err(answer::internal())
+                Err(ApiError::internal())
             }
         }
     }

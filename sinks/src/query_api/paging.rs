@@ -1,5 +1,6 @@
 //! Lists and single items: what every question may give besides its filter, and how it is answered.
 
+use edge::api_error::ApiError;
 use http::Uri;
 use schemas::TenantId;
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
@@ -8,7 +9,6 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Api,
-    answer::{Refusal, nothing_here},
     body::Answer,
     cursor::Binding,
     freshness::{Freshness, await_positions},
@@ -70,7 +70,7 @@ pub(super) struct Asked<F> {
 
 impl<F> Asked<F> {
     /// Reads the address; `check` tells what the filter's fields say against each other.
-    pub(super) fn of(uri: &Uri, check: impl FnOnce(&F, &mut Parameters)) -> Result<Self, Refusal>
+    pub(super) fn of(uri: &Uri, check: impl FnOnce(&F, &mut Parameters)) -> Result<Self, ApiError>
     where
         F: DeserializeOwned + IntoParams,
     {
@@ -82,7 +82,7 @@ impl<F> Asked<F> {
     }
 
     /// The same for a list that waits for no position.
-    pub(super) fn without_freshness(uri: &Uri) -> Result<Self, Refusal>
+    pub(super) fn without_freshness(uri: &Uri) -> Result<Self, ApiError>
     where
         F: DeserializeOwned + IntoParams,
     {
@@ -139,7 +139,7 @@ pub(super) async fn listed<F, T, K, R>(
     list: List,
     asked: Asked<F>,
     read: impl FnOnce(PgPool, TenantId, F, PageAt<K>) -> R,
-) -> Result<Answer<Listed<T>>, Refusal>
+) -> Result<Answer<Listed<T>>, ApiError>
 where
     F: Serialize,
     T: Send + 'static,
@@ -171,7 +171,7 @@ pub(super) async fn found<T, R>(
     stage: &'static str,
     freshness: &Freshness,
     read: impl FnOnce(PgPool, TenantId) -> R,
-) -> Result<Answer<Found<T>>, Refusal>
+) -> Result<Answer<Found<T>>, ApiError>
 where
     T: Send + 'static,
     R: Future<Output = Result<(Option<T>, Positions), ReadError>> + Send + 'static,
@@ -179,7 +179,7 @@ where
     await_positions(api, tenant, stage, &freshness.positions()).await?;
     let answer = api.ask(tenant, read(api.pool.clone(), tenant.clone())).await?;
     let Answer { value: (item, position), memory } = answer;
-    let item = item.ok_or_else(nothing_here)?;
+    let item = item.ok_or_else(ApiError::not_found)?;
     Ok(Answer { value: Found { item, position }, memory })
 }
 

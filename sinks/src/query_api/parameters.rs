@@ -6,14 +6,14 @@ use std::cell::Cell;
 
 use axum::extract::Query;
 use http::Uri;
-use schemas::problem::{Fault, Problem, ProblemKind};
+use schemas::problem::{Fault, ProblemKind};
 use serde::de::{
     self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, Visitor,
     value::{BorrowedStrDeserializer, Error},
 };
 use utoipa::IntoParams;
 
-use super::answer::Refusal;
+use edge::api_error::ApiError;
 
 /// Most faults that one answer names.
 const MAX_FAULTS: usize = 20;
@@ -36,7 +36,7 @@ impl Parameters {
     }
 
     /// Reads the address's parameters into one struct, which knows all of them.
-    pub(super) fn only<T: DeserializeOwned + IntoParams>(uri: &Uri) -> Result<T, Refusal> {
+    pub(super) fn only<T: DeserializeOwned + IntoParams>(uri: &Uri) -> Result<T, ApiError> {
         let mut given = Self::of(uri);
         let taken = given.take();
         given.finish()?;
@@ -77,16 +77,14 @@ impl Parameters {
     }
 
     /// Fails if anything was wrong or is left over.
-    pub(super) fn finish(mut self) -> Result<(), Refusal> {
+    pub(super) fn finish(mut self) -> Result<(), ApiError> {
         for (name, _) in self.given.iter().take(MAX_FAULTS) {
             self.faults.push(fault(name, "unknown here"));
         }
         let Some(first) = self.faults.first() else { return Ok(()) };
         let detail = format!("{}: {}", first.at, first.detail);
-        let mut problem = Problem::new(ProblemKind::InvalidQuery, detail);
-        problem.errors = self.faults;
-        problem.errors.truncate(MAX_FAULTS);
-        Err(problem.into())
+        self.faults.truncate(MAX_FAULTS);
+        Err(ApiError::new(ProblemKind::InvalidQuery, detail).with_errors(self.faults))
     }
 }
 
@@ -209,8 +207,8 @@ mod tests {
         let mut parameters = Parameters::of(&uri(query));
         parameters.take::<Asked>();
         let found: Vec<_> = parameters.finish().err().map_or(vec![], |refusal| {
-            assert_eq!(refusal.problem.slug(), "invalid-query");
-            refusal.problem.errors.into_iter().map(|fault| fault.at).collect()
+            assert_eq!(refusal.problem().slug(), "invalid-query");
+            refusal.problem().errors.iter().map(|fault| fault.at.clone()).collect()
         });
         assert_eq!(found, faulty, "{query}");
     }
@@ -242,9 +240,8 @@ mod tests {
     #[test]
     fn a_stranger_cannot_make_the_answer_long() {
         let many: Vec<_> = (0..200).map(|n| format!("{}{n}=1", "x".repeat(200))).collect();
-        let Refusal { problem, .. } =
-            Parameters::of(&uri(&many.join("&"))).finish().expect_err("all unknown");
-        assert_eq!(problem.errors.len(), MAX_FAULTS);
-        assert!(problem.errors.iter().all(|fault| fault.at.len() <= 80));
+        let error = Parameters::of(&uri(&many.join("&"))).finish().expect_err("all unknown");
+        assert_eq!(error.problem().errors.len(), MAX_FAULTS);
+        assert!(error.problem().errors.iter().all(|fault| fault.at.len() <= 80));
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Extension, extract::State};
+use edge::api_error::ApiError;
 use http::Uri;
 use schemas::{
     Timestamp,
@@ -13,7 +14,6 @@ use utoipa::ToSchema;
 
 use super::{
     Api,
-    answer::Refusal,
     body::Answer,
     described::ListRefusals,
     paging::{Asked, List, Listed, Paging, Unfiltered, listed},
@@ -152,13 +152,13 @@ pub(super) async fn stages(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
     uri: Uri,
-) -> Result<Answer<PipelineAnswer>, Refusal> {
+) -> Result<Answer<PipelineAnswer>, ApiError> {
     Parameters::only::<Unfiltered>(&uri)?;
     let reader = if caller.may(Scope::StageAdmin) { Reader::Operator } else { Reader::Tenant };
     let (pool, declared) = (api.pool.clone(), api.stages.clone());
     let ends = api.log_ends.borrow().clone();
     let question = async move { pipeline::stages(&pool, &declared, ends.as_deref()).await };
-    let answer = api.ask(&caller.tenant, question).await?;
+    let answer = api.ask(caller.tenant(), question).await?;
     Ok(answer.map(|stages| PipelineAnswer {
         position: pipeline::settled(&stages),
         stages: stages.into_iter().map(|stage| StageStanding::new(stage, reader)).collect(),
@@ -178,9 +178,9 @@ pub(super) async fn parked(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
     uri: Uri,
-) -> Result<Answer<ParkedPage>, Refusal> {
+) -> Result<Answer<ParkedPage>, ApiError> {
     let asked = Asked::<ParkedFilter>::without_freshness(&uri)?;
-    listed(&api, &caller.tenant, PARKED, asked, |pool, tenant, filter, at| async move {
+    listed(&api, caller.tenant(), PARKED, asked, |pool, tenant, filter, at| async move {
         pipeline::parked(&pool, &tenant, &filter, (at.after.as_ref(), at.limit)).await
     })
     .await

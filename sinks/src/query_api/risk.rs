@@ -6,6 +6,7 @@ use axum::{
     Extension,
     extract::{Path, State, rejection::PathRejection},
 };
+use edge::api_error::ApiError;
 use http::Uri;
 use schemas::{
     Timestamp,
@@ -18,7 +19,6 @@ use uuid::Uuid;
 
 use super::{
     Api,
-    answer::{Refusal, nothing_here},
     body::Answer,
     described::{ItemRefusals, ListRefusals},
     freshness::Freshness,
@@ -106,11 +106,11 @@ pub(super) async fn entities(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
     uri: Uri,
-) -> Result<Answer<EntitiesPage>, Refusal> {
+) -> Result<Answer<EntitiesPage>, ApiError> {
     let asked = Asked::<EntityFilter>::of(&uri, |_, _| {})?;
     let now = chrono::Utc::now();
     let as_of = asked.filter.as_of.unwrap_or(now);
-    let page = listed(&api, &caller.tenant, ENTITIES, asked, |pool, tenant, filter, at| async move {
+    let page = listed(&api, caller.tenant(), ENTITIES, asked, |pool, tenant, filter, at| async move {
         let request = EntityPageRequest { filter, after: at.after, limit: at.limit, now };
         entities::page(&pool, &tenant, &request).await
     });
@@ -136,7 +136,7 @@ pub(super) async fn entity(
     Extension(caller): Extension<Arc<Principal>>,
     named: Result<Path<EntityPath>, PathRejection>,
     uri: Uri,
-) -> Result<Answer<EntityAnswer>, Refusal> {
+) -> Result<Answer<EntityAnswer>, ApiError> {
     let mut given = Parameters::of(&uri);
     let (view, freshness) = (given.take::<EntityView>(), given.take());
     given.finish()?;
@@ -146,7 +146,7 @@ pub(super) async fn entity(
         history: view.history.unwrap_or_default(),
         now: chrono::Utc::now(),
     };
-    found(&api, &caller.tenant, STAGE, &freshness, |pool, tenant| async move {
+    found(&api, caller.tenant(), STAGE, &freshness, |pool, tenant| async move {
         entity::detail(&pool, &tenant, &request).await
     })
     .await
@@ -166,12 +166,12 @@ pub(super) async fn signals(
     Extension(caller): Extension<Arc<Principal>>,
     named: Result<Path<EntityPath>, PathRejection>,
     uri: Uri,
-) -> Result<Answer<SignalsPage>, Refusal> {
+) -> Result<Answer<SignalsPage>, ApiError> {
     let range = |filter: &SignalFilter, given: &mut Parameters| check_range(filter.from, filter.to, given);
     let asked = Asked::<SignalFilter>::of(&uri, range)?;
     let entity = named_entity(named)?;
     let asked = asked.map(|filter| (entity.kind.name(), entity.id().to_owned(), filter));
-    listed(&api, &caller.tenant, SIGNALS, asked, |pool, tenant, (_, _, filter), at| async move {
+    listed(&api, caller.tenant(), SIGNALS, asked, |pool, tenant, (_, _, filter), at| async move {
         let request = SignalPageRequest { entity, filter, after: at.after, limit: at.limit };
         signals::page(&pool, &tenant, &request).await
     })
@@ -191,10 +191,10 @@ pub(super) async fn incidents(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
     uri: Uri,
-) -> Result<Answer<IncidentsPage>, Refusal> {
+) -> Result<Answer<IncidentsPage>, ApiError> {
     let range = |filter: &IncidentFilter, given: &mut Parameters| check_range(filter.from, filter.to, given);
     let asked = Asked::<IncidentFilter>::of(&uri, range)?;
-    listed(&api, &caller.tenant, INCIDENTS, asked, |pool, tenant, filter, at| async move {
+    listed(&api, caller.tenant(), INCIDENTS, asked, |pool, tenant, filter, at| async move {
         let request = IncidentPageRequest { filter, after: at.after, limit: at.limit };
         incidents::page(&pool, &tenant, &request).await
     })
@@ -215,17 +215,17 @@ pub(super) async fn incident(
     Extension(caller): Extension<Arc<Principal>>,
     id: Result<Path<Uuid>, PathRejection>,
     uri: Uri,
-) -> Result<Answer<IncidentAnswer>, Refusal> {
+) -> Result<Answer<IncidentAnswer>, ApiError> {
     let freshness = Parameters::only(&uri)?;
-    let Path(id) = id.map_err(|_| nothing_here())?;
-    found(&api, &caller.tenant, STAGE, &freshness, |pool, tenant| async move {
+    let Path(id) = id.map_err(|_| ApiError::not_found())?;
+    found(&api, caller.tenant(), STAGE, &freshness, |pool, tenant| async move {
         incidents::by_id(&pool, &tenant, id).await
     })
     .await
 }
 
 /// The entity that the address names; what cannot be one is not there.
-fn named_entity(named: Result<Path<EntityPath>, PathRejection>) -> Result<Entity, Refusal> {
+fn named_entity(named: Result<Path<EntityPath>, PathRejection>) -> Result<Entity, ApiError> {
     let named = named.ok().and_then(|Path(EntityPath { kind, id })| Entity::new(kind, &id));
-    named.ok_or_else(nothing_here)
+    named.ok_or_else(ApiError::not_found)
 }

@@ -19,7 +19,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::answer::Refusal;
+use edge::api_error::ApiError;
+use http::{HeaderValue, header};
 
 /// Memory is counted in pieces of this size.
 const PIECE_BYTES: usize = 1024;
@@ -213,7 +214,7 @@ impl Shares {
     }
 
     /// A turn at the database and memory for the answer. Waits a bounded time for a connection.
-    pub(super) async fn question(&self, tenant: &TenantId) -> Result<(Turn, Memory), Refusal> {
+    pub(super) async fn question(&self, tenant: &TenantId) -> Result<(Turn, Memory), ApiError> {
         let share = self.share_of(tenant);
         if let Err(wait) = share.budget().check(Instant::now()) {
             let detail = format!(
@@ -229,19 +230,19 @@ impl Shares {
     }
 
     /// Lets a request wait for a `min_position`.
-    pub(super) fn waiting_read(&self, tenant: &TenantId) -> Result<WaitingRead, Refusal> {
+    pub(super) fn waiting_read(&self, tenant: &TenantId) -> Result<WaitingRead, ApiError> {
         let share = self.share_of(tenant);
         let of_tenant = Arc::clone(&share.waiting_reads).try_acquire_owned().map_err(|_| {
             let detail = "too many requests of the tenant wait for a min_position";
             self.over_share(tenant, "waiting_reads", detail, Duration::from_secs(1))
         })?;
         let of_all = Arc::clone(&self.waiting_reads).try_acquire_owned().map_err(|_| {
-            Refusal::new(ProblemKind::Overloaded, "too many requests wait for a min_position; try again")
+            ApiError::new(ProblemKind::Overloaded, "too many requests wait for a min_position; try again")
         })?;
         Ok(WaitingRead { _of_tenant: of_tenant, _of_all: of_all })
     }
 
-    async fn turn(&self, tenant: &TenantId, share: Arc<Share>) -> Result<Turn, Refusal> {
+    async fn turn(&self, tenant: &TenantId, share: Arc<Share>) -> Result<Turn, ApiError> {
         let waits = share.queued.fetch_add(1, Relaxed);
         let queued = Queued(&share.queued);
         let free = Arc::clone(&share.connections).try_acquire_owned();
@@ -265,12 +266,12 @@ impl Shares {
         drop(queued);
         let all = Arc::clone(&self.connections).acquire_owned();
         let of_all = timeout(self.limits.wait, all).await.ok().and_then(Result::ok).ok_or_else(|| {
-            Refusal::new(ProblemKind::DatabaseUnavailable, "all its connections are busy; try again")
+            ApiError::new(ProblemKind::DatabaseUnavailable, "all its connections are busy; try again")
         })?;
         Ok(Turn { share, began: Instant::now(), _of_tenant: of_tenant, _of_all: of_all })
     }
 
-    fn memory(&self, tenant: &TenantId, share: &Share) -> Result<Memory, Refusal> {
+    fn memory(&self, tenant: &TenantId, share: &Share) -> Result<Memory, ApiError> {
         let pieces = u32::try_from(RESERVED_BYTES / PIECE_BYTES).unwrap_or(u32::MAX);
         let of_tenant = Arc::clone(&share.memory).try_acquire_many_owned(pieces).map_err(|_| {
             let detail =
@@ -278,7 +279,7 @@ impl Shares {
             self.over_share(tenant, "answer_bytes", detail, Duration::from_secs(1))
         })?;
         let of_all = Arc::clone(&self.memory).try_acquire_many_owned(pieces).map_err(|_| {
-            Refusal::new(ProblemKind::Overloaded, "too many answers are waiting to be taken; try again")
+            ApiError::new(ProblemKind::Overloaded, "too many answers are waiting to be taken; try again")
         })?;
         Ok(Memory { of_tenant, of_all })
     }
@@ -297,13 +298,14 @@ impl Shares {
     }
 
     /// The refusal, counted.
-    fn over_share(&self, tenant: &TenantId, share: &'static str, detail: &str, wait: Duration) -> Refusal {
+    fn over_share(&self, tenant: &TenantId, share: &'static str, detail: &str, wait: Duration) -> ApiError {
         let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         let is_named =
             named.contains(tenant) || (named.len() < MAX_NAMED_TENANTS && named.insert(tenant.clone()));
         let label = if is_named { tenant.as_str().to_owned() } else { "other".to_owned() };
         metrics::counter!("weir_over_share_total", "share" => share, "tenant" => label).increment(1);
-        Refusal::new(ProblemKind::QuotaExceeded, detail).retry_after(wait)
+        ApiError::new(ProblemKind::QuotaExceeded, detail)
+            .header(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)))
     }
 }
 
@@ -315,8 +317,8 @@ mod tests {
         TenantId::new(name).expect("valid")
     }
 
-    fn slug<T: std::fmt::Debug>(refused: Result<T, Refusal>) -> String {
-        refused.expect_err("refused").problem.slug().to_owned()
+    fn slug<T: std::fmt::Debug>(refused: Result<T, ApiError>) -> String {
+        refused.expect_err("refused").problem().slug().to_owned()
     }
 
     #[test]

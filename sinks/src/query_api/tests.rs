@@ -63,6 +63,10 @@ fn limited(scopes: &[Scope], rates: Rates) -> (Router, String) {
         secret_hmac: made.secret_hmac,
         created_at: Timestamp::UNIX_EPOCH,
         revoked_at: None,
+        expires_at: None,
+        last_used_at: None,
+        sources: Vec::new(),
+        networks: Vec::new(),
     };
     let ring = Arc::new(KeyRing::new(pepper.clone(), [key]));
     (api_with(&pepper, Some(ring), rates).router(), made.token.expose_secret().to_owned())
@@ -70,6 +74,7 @@ fn limited(scopes: &[Scope], rates: Rates) -> (Router, String) {
 
 fn api_with(pepper: &Pepper, keys: Option<Arc<KeyRing>>, rates: Rates) -> QueryApi {
     let config = QueryConfig {
+        identities: Arc::default(),
         cursor_key: CursorKey::derived_from(pepper),
         stages: vec![],
         log_ends: watch::channel(None).1,
@@ -250,8 +255,8 @@ async fn health_tells_alive_from_ready() {
     let without_keys = api_with(&Pepper::new("pepper"), None, Rates::default());
     let admin = without_keys.admin(RenderMetrics::new(|| "weir_build_info 1\n".to_owned()));
     let without_keys = without_keys.router();
-    assert_eq!(ask(&without_keys, get("/livez", None)).await.body, r#"{"status":"ok"}"#);
-    assert_eq!(ask(&without_keys, get("/startupz", None)).await.slug(), "not-ready");
+    assert_eq!(ask(&without_keys, get("/livez", None)).await.body, r#"{"status":"alive"}"#);
+    assert_eq!(ask(&without_keys, get("/startupz", None)).await.slug(), "keys-unavailable");
     assert_eq!(ask(&without_keys, get("/api/v1/audit", Some("x"))).await.slug(), "keys-unavailable");
     assert_eq!(ask(&with_keys, get("/startupz", None)).await.status, StatusCode::OK);
     assert_eq!(ask(&with_keys, get("/readyz", None)).await.slug(), "not-ready");
@@ -351,8 +356,7 @@ async fn heads_are_bounded_and_what_may_hide_another_request_ends_the_connection
 #[tokio::test]
 async fn a_defect_is_answered_like_everything_else() {
     let (_, token) = api(&[]);
-    let api = api_with(&Pepper::new("pepper"), None, Rates::default());
-    let router = api.finished(Router::new().route("/defect", get_route(|| async { panics() })));
+    let router: Router = SERVICE.around(Router::new().route("/defect", get_route(|| async { panics() })));
     let answer = ask(&router, get("/defect", Some(&token))).await;
     assert_eq!((answer.status.as_u16(), answer.slug().as_str()), (500, "internal"));
     assert!(!answer.body.contains("on purpose"), "{}", answer.body);

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::{Extension, extract::State};
+use edge::api_error::ApiError;
 use http::Uri;
 use schemas::access::Principal;
 
 use super::{
     Api,
-    answer::Refusal,
     body::Answer,
     described::ListRefusals,
     freshness::Freshness,
@@ -38,9 +38,9 @@ pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
     uri: Uri,
-) -> Result<Answer<UnusablePage>, Refusal> {
+) -> Result<Answer<UnusablePage>, ApiError> {
     let asked = Asked::<Unfiltered>::of(&uri, |_, _| {})?;
-    listed(&api, &caller.tenant, LIST, asked, |pool, tenant, _, at| async move {
+    listed(&api, caller.tenant(), LIST, asked, |pool, tenant, _, at| async move {
         unusable::page(&pool, &tenant, (at.after, at.limit)).await
     })
     .await

@@ -54,6 +54,10 @@ impl Door {
             secret_hmac: made.secret_hmac,
             created_at: Timestamp::UNIX_EPOCH,
             revoked_at: None,
+            expires_at: None,
+            last_used_at: None,
+            sources: Vec::new(),
+            networks: Vec::new(),
         };
         let (keys, watch) = watch::channel(Some(Arc::new(KeyRing::new(pepper, [key]))));
         let producer = ProducerConfig {

@@ -51,7 +51,8 @@ async fn what_is_sent_again_is_recognised() {
     let weights = "SELECT count(*) FROM risk_weight WHERE entity_kind = 'user' AND entity = 'mara@example.com' AND \
                    factor_thousandths IN (2000, 1500)";
     site.await_count(weights, 2).await;
-    site.await_count("SELECT count(*) FROM change_fact WHERE actor = 'grace'", 2).await;
+    // Grace asked; the key decided.
+    site.await_count("SELECT count(*) FROM change_fact WHERE change_id = 'change-7'", 2).await;
     assert_eq!(site.count("SELECT count(*) FROM risk_unusable").await, 0, "every decision is understood");
     assert_eq!(site.count(PARKED).await, 0);
     stages.stop().await;

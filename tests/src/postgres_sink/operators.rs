@@ -23,31 +23,79 @@ use super::{
 #[tokio::test]
 async fn a_key_works_from_its_making_to_its_revocation() {
     let place = Place::new().await;
-    let pool = operator_pool(&place.url, 1).expect("an address");
+    let pool = operator_pool(&place.url, 2).expect("an address");
+    let mut connection = pool.acquire().await.expect("a connection");
     let pepper = Pepper::new("pepper");
     let request = KeyRequest {
         tenant: TenantId::new("acme").expect("valid"),
         name: "ci".into(),
         scopes: vec![Scope::EventsWrite, Scope::AuditRead],
+        expires_at: None,
+        sources: vec!["/ci/*".into()],
+        networks: vec!["10.0.0.0/8".parse().expect("a network")],
     };
-    let made = api_keys::create(&pool, &pepper, &request).await.expect("made");
-    let another = api_keys::create(&pool, &pepper, &request).await.expect("made");
+    let made = api_keys::create(&mut connection, &pepper, &request).await.expect("made");
+    let another = api_keys::create(&mut connection, &pepper, &request).await.expect("made");
     assert_ne!(made.token.expose_secret(), another.token.expose_secret());
 
     let verify = async || {
         let keys = api_keys::load_all(&pool).await.expect("loaded");
-        KeyRing::new(pepper.clone(), keys).verify(made.token.expose_secret())
+        KeyRing::new(pepper.clone(), keys).verify(made.token.expose_secret(), chrono::Utc::now())
     };
-    let principal = verify().await.expect("a valid key");
-    assert_eq!((&principal.tenant, &principal.scopes), (&request.tenant, &request.scopes));
-    assert!(api_keys::revoke(&pool, &made.key.id).await.expect("revoked"));
-    assert!(!api_keys::revoke(&pool, &made.key.id).await.expect("asked"), "it is revoked already");
+    let verified = verify().await.expect("a valid key");
+    let holder = &verified.holder;
+    assert_eq!(
+        (&holder.tenant, &holder.scopes, &holder.sources),
+        (&request.tenant, &request.scopes, &request.sources)
+    );
+    assert!(verified.may_come_from([10, 0, 0, 1].into()) && !verified.may_come_from([192, 0, 2, 1].into()));
+    assert!(api_keys::revoke(&mut connection, &made.key.id).await.expect("revoked").is_some());
+    let again = api_keys::revoke(&mut connection, &made.key.id).await.expect("asked");
+    assert_eq!(again, None, "it is revoked already");
     assert_eq!(verify().await, None);
     let listed = api_keys::list(&pool).await.expect("listed");
     assert_eq!(listed.iter().map(|key| key.revoked_at.is_some()).collect::<Vec<_>>(), [true, false]);
     // Nothing that is stored holds the secret.
     let secret = made.token.expose_secret().rsplit('_').next().expect("a secret").to_owned();
     assert!(!format!("{listed:?}").contains(&secret));
+}
+
+#[tokio::test]
+async fn a_rotated_key_and_its_successor_overlap() {
+    let place = Place::new().await;
+    let pool = operator_pool(&place.url, 2).expect("an address");
+    let mut connection = pool.acquire().await.expect("a connection");
+    let (pepper, now) = (Pepper::new("pepper"), chrono::Utc::now());
+    let request = KeyRequest {
+        tenant: TenantId::new("acme").expect("valid"),
+        name: "ci".into(),
+        scopes: vec![Scope::EventsWrite],
+        expires_at: None,
+        sources: vec!["/ci".into()],
+        networks: vec![],
+    };
+    let old = api_keys::create(&mut connection, &pepper, &request).await.expect("made");
+    let overlap = now + chrono::TimeDelta::hours(1);
+    let rotated =
+        api_keys::rotate(&mut connection, &pepper, &old.key.id, overlap, None).await.expect("asked");
+    let new = rotated.expect("the key works");
+    assert_eq!(
+        (&new.key.tenant, &new.key.scopes, &new.key.sources),
+        (&request.tenant, &request.scopes, &request.sources)
+    );
+    let ring = KeyRing::new(pepper.clone(), api_keys::load_all(&pool).await.expect("loaded"));
+    let holds = |token: &secrecy::SecretString, at| ring.verify(token.expose_secret(), at).is_some();
+    assert!(holds(&old.token, now) && holds(&new.token, now), "both, for an hour");
+    assert!(!holds(&old.token, overlap) && holds(&new.token, overlap));
+    let nobody = api_keys::rotate(&mut connection, &pepper, "nobody00", overlap, None).await.expect("asked");
+    assert!(nobody.is_none());
+
+    let used: std::collections::BTreeSet<String> = ring.used().map(str::to_owned).collect();
+    api_keys::mark_used(&pool, &used, now).await.expect("marked");
+    api_keys::mark_used(&pool, &used, now + chrono::TimeDelta::minutes(1)).await.expect("asked");
+    let listed = api_keys::list(&pool).await.expect("listed");
+    let micros = |at: Option<schemas::Timestamp>| at.map(|at| at.timestamp_micros());
+    assert!(listed.iter().all(|key| micros(key.last_used_at) == micros(Some(now))), "written once, coarsely");
 }
 
 #[tokio::test]
@@ -132,11 +180,19 @@ async fn announced(url: &str) -> Vec<String> {
 async fn writes_through_the_pool_are_kept_whoever_gave_up_before() {
     let mut place = Place::new().await;
     let pool = operator_pool(&place.url, 1).expect("an address");
-    let request =
-        KeyRequest { tenant: TenantId::new("acme").expect("valid"), name: "n".into(), scopes: vec![] };
+    let request = KeyRequest {
+        tenant: TenantId::new("acme").expect("valid"),
+        name: "n".into(),
+        scopes: vec![],
+        expires_at: None,
+        sources: vec![],
+        networks: vec![],
+    };
     for polls in 1.. {
         let complete = given_up_after(polls, pool.begin()).await.is_some();
-        api_keys::create(&pool, &Pepper::new("pepper"), &request).await.expect("made");
+        let mut connection = pool.acquire().await.expect("a connection");
+        api_keys::create(&mut connection, &Pepper::new("pepper"), &request).await.expect("made");
+        drop(connection);
         // Seen by somebody else: committed.
         let made = i64::try_from(polls).expect("small");
         assert_eq!(place.number("SELECT count(*) FROM api_key").await, made, "given up after {polls} polls");

@@ -74,10 +74,15 @@ impl Api {
                 secret_hmac: made.secret_hmac,
                 created_at: Timestamp::UNIX_EPOCH,
                 revoked_at: None,
+                expires_at: None,
+                last_used_at: None,
+                sources: Vec::new(),
+                networks: Vec::new(),
             });
         }
         let (log_ends, ends) = watch::channel(None);
         let config = QueryConfig {
+            identities: Arc::default(),
             cursor_key: CursorKey::derived_from(&pepper),
             stages: vec![DeclaredStage { name: "audit".into(), topics: Topic::FAMILIES.to_vec() }],
             log_ends: ends,

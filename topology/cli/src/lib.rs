@@ -1,9 +1,11 @@
 //! The command line. Data goes to stdout, what a person reads beside it to stderr.
 
 mod admin_server;
+mod auth;
 mod bench;
 mod change;
 mod command;
+mod credential;
 mod dead_letter;
 mod deployment;
 mod generate;
@@ -67,8 +69,10 @@ enum Command {
     Change(change::ChangeArgs),
     /// Decide about risk: criticality, watchlists, triage of incidents.
     Risk(risk::RiskArgs),
-    /// Make, list and revoke API keys.
+    /// Make, rotate, list and revoke API keys.
     Key(key::KeyArgs),
+    /// Explain what a token of an issuer allows.
+    Auth(auth::AuthArgs),
     /// Show the pipeline, compare it with a cluster, apply it.
     Topology(topics::TopologyArgs),
     /// Decide about a halted partition.
@@ -148,6 +152,7 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::Change(args) => change::change(args).await,
         Command::Risk(args) => risk::risk(args).await,
         Command::Key(args) => key::key(args).await,
+        Command::Auth(args) => auth::auth(args).await,
         Command::Topology(args) => topics::topology(args).await,
         Command::Stage(args) => stage::stage(args).await,
         Command::DeadLetter(args) => dead_letter::dead_letter(args).await,

@@ -5,11 +5,16 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use producers::kafka::{Producer, ProducerConfig, Purpose};
 use producers::registry::{Registry, RegistryConfig};
-use schemas::{access::Pepper, codec::Framing};
+use schemas::{
+    access::{Pepper, Peppers},
+    codec::Framing,
+};
+use sinks::postgres::{PgPool, operator_pool};
 
 use super::{
+    credential::Credential,
     deployment::Deployment,
-    settings::{Settings, kafka_security},
+    settings::{Settings, kafka_security, secret},
 };
 use stack::{Endpoints, Stack, StackConfig};
 
@@ -61,55 +66,86 @@ impl Place {
     /// A client of the schema registry, where there is one.
     pub(super) fn registry(&self) -> anyhow::Result<Option<Registry>> {
         let Some(url) = &self.endpoints.registry else { return Ok(None) };
-        let user_info = std::env::var("SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO").ok();
+        let user_info = secret("SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO")?;
         Ok(Some(Registry::new(RegistryConfig::new(url, user_info.as_deref()))?))
     }
 
-    /// The secret under which API keys are hashed.
-    pub(super) fn pepper(&self) -> anyhow::Result<Pepper> {
-        pepper(&self.settings, &self.home)
+    /// The secrets under which API keys are hashed.
+    pub(super) fn peppers(&self) -> anyhow::Result<Peppers> {
+        peppers(&self.settings, &self.home)
     }
 
-    /// Where the query API answers and the key to ask it with.
+    /// A connection to the database for what operators do.
+    pub(super) fn operator_pool(&self) -> anyhow::Result<PgPool> {
+        Ok(operator_pool(&self.endpoints.database_url, 1)?)
+    }
+
+    /// Where the query API answers and the token to ask it with.
     pub(super) fn query_api(&self) -> anyhow::Result<(String, String)> {
         let deployment = Deployment::load(&self.home)?;
         let url = self.settings.query_api.url.clone().or_else(|| deployment.query_api_url());
         let Some(url) = url else {
             bail!("no query API runs here: `weir up` starts one, WEIR_QUERY_API__URL names another")
         };
-        Ok((url, token(deployment)?))
+        let token = credential(&deployment)?.for_url(&url)?;
+        Ok((url, token))
     }
 
-    /// Where the gateway answers and the key to send commands with.
+    /// Where the gateway answers and the token to send commands with.
     pub(super) fn gateway(&self) -> anyhow::Result<(String, String)> {
         let deployment = Deployment::load(&self.home)?;
         let url = self.settings.gateway.url.clone().or_else(|| deployment.gateway_url());
         let Some(url) = url else {
             bail!("no gateway runs here: `weir up` starts one, WEIR_GATEWAY__URL names another")
         };
-        Ok((url, token(deployment)?))
+        let token = credential(&deployment)?.for_url(&url)?;
+        Ok((url, token))
     }
 }
 
-/// The key that is set, else the local deployment's own.
-fn token(deployment: Deployment) -> anyhow::Result<String> {
-    std::env::var("WEIR_TOKEN")
-        .ok()
-        .or(deployment.token)
-        .context("no API key is known here: set WEIR_TOKEN to one (`weir key create` makes it)")
+/// The token that is set, else the local deployment's own, which is good for its own services.
+fn credential(deployment: &Deployment) -> anyhow::Result<Credential> {
+    if let Some(set) = Credential::from_environment()? {
+        return Ok(set);
+    }
+    let token = deployment
+        .token
+        .clone()
+        .context("no API key is known here: set WEIR_TOKEN to one (`weir key create` makes it)")?;
+    Ok(Credential::of_deployment(
+        token,
+        deployment.gateway_url().into_iter().chain(deployment.query_api_url()),
+    ))
 }
 
-/// The pepper that is set, else the local deployment's own.
-pub(super) fn pepper(settings: &Settings, home: &std::path::Path) -> anyhow::Result<Pepper> {
-    if let Some(pepper) = &settings.api_keys.pepper {
-        return Ok(Pepper::new(pepper.clone()));
-    }
-    let file = settings.api_keys.pepper_file.clone().unwrap_or_else(|| home.join("pepper"));
-    let text = std::fs::read_to_string(&file).with_context(|| {
-        format!(
-            "the pepper of the API keys is not at {}: `weir up` makes one; elsewhere set WEIR_API_KEYS__PEPPER_FILE",
-            file.display()
-        )
-    })?;
-    Ok(Pepper::new(text.trim_end()))
+/// The peppers that are set, else the local deployment's own.
+pub(super) fn peppers(settings: &Settings, home: &std::path::Path) -> anyhow::Result<Peppers> {
+    let keys = &settings.api_keys;
+    let checked = |text: String, name: &str| {
+        Pepper::checked(text).with_context(|| format!("the setting api_keys.{name} cannot be used"))
+    };
+    let current = if let Some(pepper) = &keys.pepper {
+        pepper.clone()
+    } else {
+        let file = keys.pepper_file.clone().unwrap_or_else(|| home.join("pepper"));
+        std::fs::read_to_string(&file).with_context(|| {
+            format!(
+                "the pepper of the API keys is not at {}: `weir up` makes one; elsewhere set \
+                 WEIR_API_KEYS__PEPPER_FILE",
+                file.display()
+            )
+        })?
+    };
+    let previous = match (&keys.previous_pepper, &keys.previous_pepper_file) {
+        (Some(pepper), _) => Some(pepper.clone()),
+        (None, Some(file)) => {
+            let read = std::fs::read_to_string(file);
+            Some(read.with_context(|| format!("the previous pepper is not at {}", file.display()))?)
+        }
+        (None, None) => None,
+    };
+    Ok(Peppers {
+        current: checked(current.trim_end().to_owned(), "pepper")?,
+        previous: previous.map(|text| checked(text.trim_end().to_owned(), "previous_pepper")).transpose()?,
+    })
 }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::Args;
-use edge::{Listen, Listener, RenderMetrics};
+use edge::{Listen, Listener, RenderMetrics, identity::Identities};
 use processors::{
     Processor,
     risk::{Risk, RuleSet},
@@ -29,7 +29,7 @@ use super::{
     lag::{declared_stages, topics_of},
     place::Place,
     rules::in_force,
-    settings::kafka_security,
+    settings::{identities, kafka_security},
     shutdown,
 };
 use topology::{
@@ -89,13 +89,18 @@ impl Process<'_> {
     async fn start(&self, roles: Roles) -> anyhow::Result<Vec<Role>> {
         let mut started: Vec<Role> = Vec::new();
         if roles.gateway || roles.query_api {
+            let identities = Arc::new(identities(self.place.settings.issuers()?)?);
+            tokio::spawn({
+                let identities = Arc::clone(&identities);
+                async move { identities.prime().await }
+            });
             let database = &self.place.endpoints.database_url;
-            let keys = runtime::keys::watch(database, self.place.pepper()?, self.stop.clone());
+            let keys = runtime::keys::watch(database, self.place.peppers()?, self.stop.clone());
             if roles.gateway {
-                started.push(self.gateway(keys.clone()).await?);
+                started.push(self.gateway(keys.clone(), Arc::clone(&identities)).await?);
             }
             if roles.query_api {
-                started.push(self.query_api(keys).await?);
+                started.push(self.query_api(keys, identities).await?);
             }
         }
         if !roles.stages.is_empty() {
@@ -104,10 +109,12 @@ impl Process<'_> {
         Ok(started)
     }
 
-    async fn gateway(&self, keys: KeyRingWatch) -> anyhow::Result<Role> {
+    async fn gateway(&self, keys: KeyRingWatch, identities: Arc<Identities>) -> anyhow::Result<Role> {
         let settings = &self.place.settings.gateway;
         let mut config = GatewayConfig { listen: settings.listen, ..GatewayConfig::default() };
         config.rates.per_key_per_minute = NonZeroU32::new(settings.requests_per_minute);
+        config.identities = identities;
+        config.quotas = settings.tenant_per_minute.quotas();
         config.tls = settings.tls.config("gateway")?;
         config.trusted_proxies = settings.trusted_proxies.parse()?;
         config.github = settings.github_webhook_secrets()?;
@@ -121,7 +128,7 @@ impl Process<'_> {
         Ok(Box::pin(async move { Ok(gateway.serve(publisher, keys, stop).await?) }))
     }
 
-    async fn query_api(&self, keys: KeyRingWatch) -> anyhow::Result<Role> {
+    async fn query_api(&self, keys: KeyRingWatch, identities: Arc<Identities>) -> anyhow::Result<Role> {
         let settings = &self.place.settings.query_api;
         let trusted_proxies = settings.trusted_proxies.parse()?;
         let tls = settings.tls.config("query_api")?;
@@ -138,9 +145,10 @@ impl Process<'_> {
         let ends = EndsReader::new(&self.place.endpoints.kafka, &kafka_security(), topics_of(&stages))?;
         let per_key_per_minute = NonZeroU32::new(settings.requests_per_minute);
         let config = QueryConfig {
-            cursor_key: CursorKey::derived_from(&self.place.pepper()?),
+            cursor_key: CursorKey::derived_from(&self.place.peppers()?.current),
             stages,
             log_ends: ends.watch(self.stop.clone()),
+            identities,
             rates: Rates { per_key_per_minute, ..Rates::default() },
             shares: settings.shares.limits(),
             trusted_proxies,

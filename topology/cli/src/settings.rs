@@ -1,6 +1,6 @@
 //! What may be set: `weir.toml`, then `WEIR_SECTION__KEY`, then the names other programs share.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 use anyhow::Context;
 use figment::{
@@ -8,11 +8,13 @@ use figment::{
     providers::{Env, Format as _, Serialized, Toml},
 };
 mod edge;
+mod identity;
 mod shares;
 
 pub(super) use edge::{Client, Networks, Tls, Trust};
+pub(super) use identity::{Identity, Issuer, identities, written as written_issuers};
 use processors::risk::sigma::Placeholders;
-use producers::gateway::WebhookSecrets;
+use producers::gateway::{TenantQuotas, WebhookSecrets};
 use schemas::TenantId;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -29,6 +31,9 @@ pub(super) struct Settings {
     pub(super) api_keys: ApiKeys,
     pub(super) rules: Rules,
     pub(super) client: Client,
+    pub(super) identity: Identity,
+    /// Whose tokens are taken beside API keys.
+    pub(super) issuer: Vec<Issuer>,
 }
 
 /// `[gateway]`
@@ -49,10 +54,47 @@ pub(super) struct Gateway {
     pub(super) url: Option<String>,
     /// Requests per minute for one API key; 0 for no limit.
     pub(super) requests_per_minute: u32,
+    /// What one tenant may publish with all its credentials together.
+    pub(super) tenant_per_minute: TenantLimits,
     /// What GitHub signs its webhooks with, by tenant: one secret, or two while one replaces the other.
     pub(super) github_webhook_secrets: BTreeMap<String, OneOrMany>,
     /// A TOML file that holds the same: `acme = "…"` or `acme = ["…", "…"]`. A tenant that both name has the file's.
     pub(super) github_webhook_secrets_file: Option<PathBuf>,
+}
+
+/// `[gateway.tenant_per_minute]`: each 0 for no limit; a quarter of it may come at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TenantLimits {
+    /// Requests that publish.
+    pub(super) requests: u32,
+    /// Events, records and commands.
+    pub(super) events: u32,
+    /// KiB of bodies, decoded.
+    pub(super) kib: u32,
+}
+
+impl Default for TenantLimits {
+    fn default() -> Self {
+        let TenantQuotas { requests_per_minute, events_per_minute, kib_per_minute } = TenantQuotas::default();
+        let number = |limit: Option<NonZeroU32>| limit.map_or(0, NonZeroU32::get);
+        Self {
+            requests: number(requests_per_minute),
+            events: number(events_per_minute),
+            kib: number(kib_per_minute),
+        }
+    }
+}
+
+impl TenantLimits {
+    /// The limits for the gateway.
+    pub(super) fn quotas(self) -> TenantQuotas {
+        TenantQuotas {
+            requests_per_minute: NonZeroU32::new(self.requests),
+            events_per_minute: NonZeroU32::new(self.events),
+            kib_per_minute: NonZeroU32::new(self.kib),
+        }
+    }
 }
 
 /// Secrets as people write them down: one alone, or a list.
@@ -195,6 +237,10 @@ pub(super) struct ApiKeys {
     pub(super) pepper: Option<String>,
     /// A file that holds it.
     pub(super) pepper_file: Option<PathBuf>,
+    /// The pepper before, while keys that were made under it are rotated.
+    pub(super) previous_pepper: Option<String>,
+    /// A file that holds it.
+    pub(super) previous_pepper_file: Option<PathBuf>,
 }
 
 impl Default for Gateway {
@@ -207,6 +253,7 @@ impl Default for Gateway {
             trusted_proxies: Networks::default(),
             url: None,
             requests_per_minute: 1_000,
+            tenant_per_minute: TenantLimits::default(),
             github_webhook_secrets: BTreeMap::new(),
             github_webhook_secrets_file: None,
         }
@@ -241,6 +288,11 @@ impl Default for Rules {
 }
 
 impl Settings {
+    /// The issuers of the settings and of the file that they name.
+    pub(super) fn issuers(&self) -> anyhow::Result<Vec<Issuer>> {
+        identity::issuers(&self.issuer, &self.identity)
+    }
+
     /// Reads `weir.toml` in the current folder, if there is one, and the environment.
     pub(super) fn load() -> anyhow::Result<Self> {
         // The section is what stands before the double underscore; WEIR_HOME and its like have none.
@@ -261,18 +313,25 @@ pub(super) fn kafka_security() -> BTreeMap<String, String> {
         ("KAFKA_SASL_USERNAME", "sasl.username"),
         ("KAFKA_SASL_PASSWORD", "sasl.password"),
         ("KAFKA_SSL_CA_LOCATION", "ssl.ca.location"),
+        ("KAFKA_SSL_CERTIFICATE_LOCATION", "ssl.certificate.location"),
+        ("KAFKA_SSL_KEY_LOCATION", "ssl.key.location"),
+        ("KAFKA_SSL_KEY_PASSWORD", "ssl.key.password"),
     ]
     .into_iter()
-    .filter_map(|(name, key)| Some((key.to_owned(), secret(name)?)))
+    .filter_map(|(name, key)| Some((key.to_owned(), secret(name).ok()??)))
     .collect()
 }
 
 /// The value of an environment variable, or of the file that `<NAME>_FILE` names.
-fn secret(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty()).or_else(|| {
-        let path = std::env::var(format!("{name}_FILE")).ok()?;
-        std::fs::read_to_string(path).ok().map(|text| text.trim_end().to_owned())
-    })
+pub(super) fn secret(name: &str) -> anyhow::Result<Option<String>> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if let Some(value) = set(name) {
+        return Ok(Some(value));
+    }
+    let Some(path) = set(&format!("{name}_FILE")) else { return Ok(None) };
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("the file {path}, which {name}_FILE names, cannot be read"))?;
+    Ok(Some(text.trim_end().to_owned()))
 }
 
 #[cfg(test)]

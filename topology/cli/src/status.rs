@@ -14,6 +14,7 @@ use sinks::read_models::pipeline::{Stage, StageState};
 
 use super::{
     Outcome,
+    credential::without_password,
     deployment::{Deployment, Process},
     lag::{self, Gauge},
     output::{self, Format, note},
@@ -28,6 +29,9 @@ use topology::pipeline;
 pub(super) struct StatusArgs {
     #[arg(long, value_enum, default_value_t = Format::Table)]
     output: Format,
+    /// Show the API key, and databases with their passwords.
+    #[arg(long)]
+    show_secrets: bool,
 }
 
 /// What runs here and where it answers.
@@ -38,7 +42,12 @@ struct Status {
     gateway: Option<String>,
     query_api: Option<String>,
     registry: Option<String>,
+    /// With `--show-secrets` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
+    /// Of the local stack, as its owner. With `--show-secrets` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin_database_url: Option<String>,
     stages: Vec<StageStatus>,
     /// Where each process tells its metrics, by name.
     metrics: BTreeMap<String, String>,
@@ -74,6 +83,7 @@ enum State {
 pub(super) async fn status(args: StatusArgs) -> anyhow::Result<Outcome> {
     let config = StackConfig::shared()?;
     let deployment = Deployment::load(&config.home)?;
+    let is_local = config.named.database_url.is_none();
     let endpoints = Stack::new(config).joined().await.ok();
     // Without Kafka or Postgres there is still something to show.
     let measured: BTreeMap<String, Stage> = measure().await.unwrap_or_default();
@@ -95,11 +105,18 @@ pub(super) async fn status(args: StatusArgs) -> anyhow::Result<Outcome> {
     }
     let status = Status {
         kafka: endpoints.as_ref().map(|e| e.kafka.clone()),
-        database_url: endpoints.as_ref().map(|e| e.database_url.clone()),
+        admin_database_url: endpoints
+            .as_ref()
+            .filter(|_| is_local && args.show_secrets)
+            .map(|endpoints| endpoints.database_url.clone()),
+        database_url: endpoints.as_ref().map(|endpoints| {
+            let url = &endpoints.database_url;
+            if args.show_secrets { url.clone() } else { without_password(url) }
+        }),
         gateway: deployment.gateway_url(),
         query_api: deployment.query_api_url(),
         registry: endpoints.and_then(|e| e.registry).or(deployment.registry.clone()),
-        token: deployment.token.clone(),
+        token: deployment.token.clone().filter(|_| args.show_secrets),
         stages,
         metrics: deployment.metrics_urls(),
     };
@@ -134,11 +151,12 @@ fn print(status: &Status, format: Format) -> anyhow::Result<()> {
         ("registry", &status.registry),
         ("gateway", &status.gateway),
         ("query API", &status.query_api),
-        ("API key", &status.token),
     ];
     for (name, place) in places {
         output::line(&format!("{name:<10} {}", place.as_deref().unwrap_or("not running")));
     }
+    let token = status.token.as_deref().unwrap_or("not shown; --show-secrets shows it");
+    output::line(&format!("{:<10} {token}", "API key"));
     output::line("");
     let mut table = output::table(&["stage", "state", "pid", "lag", "parked", "waiting"]);
     for stage in &status.stages {

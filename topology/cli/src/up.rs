@@ -10,11 +10,12 @@ use sinks::api_keys::KeyRequest;
 
 use super::{
     Outcome,
+    credential::without_password,
     deployment::{DEMO, Deployment, GATEWAY, QUERY_API, Scheme, Start, free_address, write_private},
     output::{self, note},
     place,
     run::KEEPS_MEMORY,
-    settings::{Client, Settings, kafka_security},
+    settings::{Client, Settings, kafka_security, written_issuers},
     shutdown,
     status::{self, client},
 };
@@ -162,19 +163,24 @@ async fn keep_key(
     settings: &Settings,
     home: &Path,
 ) -> anyhow::Result<()> {
-    let pepper = place::pepper(settings, home)?;
+    let peppers = place::peppers(settings, home)?;
     let pool = sinks::postgres::operator_pool(&endpoints.database_url, 1)?;
     let keys = sinks::api_keys::load_all(&pool).await.context("reading the API keys")?;
-    let ring = schemas::access::KeyRing::new(pepper.clone(), keys);
-    if deployment.token.as_deref().is_some_and(|token| ring.verify(token).is_some()) {
+    let ring = schemas::access::KeyRing::new(peppers.clone(), keys);
+    if deployment.token.as_deref().is_some_and(|token| ring.verify(token, chrono::Utc::now()).is_some()) {
         return Ok(());
     }
     let request = KeyRequest {
         tenant: TenantId::new(LOCAL_TENANT)?,
         name: "weir up".to_owned(),
         scopes: Scope::ALL.to_vec(),
+        expires_at: None,
+        sources: Vec::new(),
+        networks: Vec::new(),
     };
-    let made = sinks::api_keys::create(&pool, &pepper, &request).await.context("making an API key")?;
+    let mut connection = pool.acquire().await.context("reaching the database")?;
+    let made = sinks::api_keys::create(&mut connection, &peppers.current, &request).await;
+    let made = made.context("making an API key")?;
     deployment.token = Some(made.token.expose_secret().to_owned());
     deployment.save(home)
 }
@@ -186,14 +192,25 @@ fn start_missing(
     settings: &Settings,
 ) -> anyhow::Result<()> {
     let stages = pipeline::declaration().stage_names();
+    let issuers = keep_issuers(settings, home)?;
     for name in [GATEWAY, QUERY_API].into_iter().chain(stages) {
         if deployment.running(name).is_some() {
             continue;
         }
-        let start = start_of(name, deployment, settings, environment(endpoints, home))?;
+        let mut environment = environment(endpoints, home);
+        environment.extend(issuers.clone());
+        let start = start_of(name, deployment, settings, environment)?;
         deployment.start(home, name, start)?;
     }
     Ok(())
+}
+
+/// Writes the issuers down for the processes, which run in another folder: the variable that names the file.
+fn keep_issuers(settings: &Settings, home: &Path) -> anyhow::Result<Option<(&'static str, String)>> {
+    let Some(text) = written_issuers(&settings.issuers()?)? else { return Ok(None) };
+    let file = home.join("issuers.json");
+    write_private(&file, &text)?;
+    Ok(Some(("WEIR_IDENTITY__ISSUERS_FILE", file.display().to_string())))
 }
 
 /// How a process of the pipeline is started: with addresses that are free.
@@ -280,13 +297,12 @@ async fn wait_until_ready(deployment: &Deployment) -> anyhow::Result<()> {
 fn print_places(deployment: &Deployment, endpoints: &Endpoints, client: &Client) {
     let gateway = deployment.gateway_url().unwrap_or_default();
     let query_api = deployment.query_api_url().unwrap_or_default();
-    let token = deployment.token.as_deref().unwrap_or_default();
     let mut lines = vec![
         format!("Kafka      {}", endpoints.kafka),
-        format!("Postgres   {}", endpoints.database_url),
+        format!("Postgres   {}", without_password(&endpoints.database_url)),
         format!("gateway    {gateway}/api/v1/events"),
         format!("query API  {query_api}/api/v1/audit"),
-        format!("API key    {token}"),
+        "API key    `weir status --show-secrets` shows it".to_owned(),
     ];
     if let Some(registry) = &endpoints.registry {
         lines.insert(2, format!("registry   {registry}"));
@@ -298,7 +314,7 @@ fn print_places(deployment: &Deployment, endpoints: &Endpoints, client: &Client)
     let trusted = client.ca_certificate.as_ref().filter(|_| query_api.starts_with("https"));
     let trusted = trusted.map(|file| format!("--cacert {} ", file.display())).unwrap_or_default();
     lines.push(format!(
-        "     curl {trusted}-H 'Authorization: Bearer {token}' '{query_api}/api/v1/audit?limit=1'"
+        "     curl {trusted}-H \"Authorization: Bearer $WEIR_TOKEN\" '{query_api}/api/v1/audit?limit=1'"
     ));
     lines.push("stop weir down".to_owned());
     for line in lines {

@@ -1,34 +1,66 @@
 //! The API keys that are valid now, read from the database again and again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use schemas::access::{KeyRing, Pepper};
-use sinks::{api_keys, postgres::operator_pool};
+use chrono::Utc;
+use schemas::access::{KeyRing, Peppers};
+use sinks::{
+    api_keys,
+    postgres::{PgPool, operator_pool},
+};
 use tokio::sync::watch::{self, Receiver};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, warn};
 
 /// A revoked key stops working within this time and a query; a new one begins to.
 const INTERVAL: Duration = Duration::from_secs(2);
+/// So long the last keys stay valid while the table cannot be read. Then nobody is let in: a key that was revoked
+/// meanwhile must not work for ever.
+const MAX_AGE: Duration = Duration::from_mins(15);
+/// How often the last use of keys is written down.
+const USES_INTERVAL: Duration = Duration::from_mins(5);
 
-/// Follows the stored keys. `None` until they were read once; while the database is away the last ones stay.
+/// Follows the stored keys. `None` until they were read once, and once they could not be read for 15 minutes.
 pub fn watch(
     database_url: &str,
-    pepper: Pepper,
+    peppers: Peppers,
     shutdown: CancellationToken,
 ) -> Receiver<Option<Arc<KeyRing>>> {
-    let (ring, followed) = watch::channel(None);
+    let (ring, followed) = watch::channel(None::<Arc<KeyRing>>);
     let pool = operator_pool(database_url, 1);
     tokio::spawn(async move {
         let pool = match pool {
             Ok(pool) => pool,
             Err(error) => return warn!(%error, "the database's URL cannot be used to read API keys"),
         };
+        let mut table = Freshness::new(Instant::now());
+        let mut uses = Uses { ids: BTreeSet::new(), written: Instant::now() };
         while !shutdown.is_cancelled() {
-            match api_keys::load_all(&pool).await {
-                Ok(keys) => drop(ring.send_replace(Some(Arc::new(KeyRing::new(pepper.clone(), keys))))),
-                Err(error) => warn!(%error, "API keys cannot be read, the last ones stay valid"),
+            let read = api_keys::load_all(&pool).await;
+            let now = Instant::now();
+            if let Some(last) = &*ring.borrow() {
+                uses.ids.extend(last.used().map(str::to_owned));
             }
+            match read {
+                Ok(keys) => {
+                    table = Freshness::new(now);
+                    ring.send_replace(Some(Arc::new(KeyRing::new(peppers.clone(), keys))));
+                    uses.write(&pool, now).await;
+                }
+                Err(error) if table.is_too_old(now) => {
+                    if ring.send_replace(None).is_some() {
+                        error!(%error, "API keys could not be read for 15 minutes; nobody is let in until they can");
+                    }
+                }
+                Err(error) => {
+                    warn!(%error, "cannot read the API keys; the last ones stay valid for 15 minutes");
+                }
+            }
+            metrics::gauge!("weir_api_keys_age_seconds").set(table.age(now).as_secs_f64());
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = tokio::time::sleep(INTERVAL) => {}
@@ -36,4 +68,55 @@ pub fn watch(
         }
     });
     followed
+}
+
+/// When the table of keys was last read; until it was, when reading began.
+#[derive(Debug, Clone, Copy)]
+struct Freshness(Instant);
+
+impl Freshness {
+    fn new(read: Instant) -> Self {
+        Self(read)
+    }
+
+    fn age(self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.0)
+    }
+
+    fn is_too_old(self, now: Instant) -> bool {
+        self.age(now) >= MAX_AGE
+    }
+}
+
+/// The keys whose use is not written down yet.
+struct Uses {
+    ids: BTreeSet<String>,
+    written: Instant,
+}
+
+impl Uses {
+    async fn write(&mut self, pool: &PgPool, now: Instant) {
+        if self.ids.is_empty() || now.saturating_duration_since(self.written) < USES_INTERVAL {
+            return;
+        }
+        match api_keys::mark_used(pool, &self.ids, Utc::now()).await {
+            Ok(()) => self.ids.clear(),
+            Err(error) => warn!(%error, "cannot write down which API keys were used; will retry"),
+        }
+        self.written = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_cannot_be_read_are_good_for_a_quarter_of_an_hour() {
+        let read = Instant::now();
+        let table = Freshness::new(read);
+        assert!(!table.is_too_old(read) && !table.is_too_old(read + Duration::from_mins(14)));
+        assert!(table.is_too_old(read + MAX_AGE));
+        assert_eq!(table.age(read + INTERVAL), INTERVAL);
+    }
 }

@@ -61,7 +61,7 @@ impl StackConfig {
         let home = shared_home()?;
         let named = Named {
             kafka: variable("KAFKA_BOOTSTRAP_SERVERS"),
-            database_url: variable("DATABASE_URL"),
+            database_url: database_url()?,
             registry: variable("SCHEMA_REGISTRY_URL"),
         };
         Ok(Self { named, ..Self::at(home) })
@@ -196,6 +196,18 @@ fn target_folder(program: &Path) -> Option<&Path> {
         .ancestors()
         .skip(1)
         .find(|dir| dir.join(".rustc_info.json").is_file() || dir.join("CACHEDIR.TAG").is_file())
+}
+
+/// What `DATABASE_URL` names, or the file that `DATABASE_URL_FILE` names.
+fn database_url() -> Result<Option<String>, StackError> {
+    if let Some(url) = variable("DATABASE_URL") {
+        return Ok(Some(url));
+    }
+    let Some(file) = variable("DATABASE_URL_FILE").map(PathBuf::from) else { return Ok(None) };
+    match std::fs::read_to_string(&file) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(source) => Err(StackError::SecretFile { file, source }),
+    }
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -129,6 +129,15 @@ pub enum StackError {
     /// Nowhere to keep the stack.
     #[error("no place for the local stack: set WEIR_HOME to a folder")]
     NoHome,
+    /// A file that should hold a secret cannot be read.
+    #[error("the file {} cannot be read, which DATABASE_URL_FILE names", file.display())]
+    SecretFile {
+        /// Its path.
+        file: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
     /// Root must hand PostgreSQL to another user, and there is none.
     #[error(
         "PostgreSQL refuses to run as root and there is no user `postgres` or `nobody` to run it as; run weir as an ordinary user"

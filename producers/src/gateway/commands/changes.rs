@@ -7,11 +7,12 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, Utc};
+use edge::api_error::ApiError;
 use schemas::events::{Governance, GovernanceKind};
 use utoipa::ToSchema;
 
 use super::{Command, CommandAnswer, MAX_ID_BYTES, in_path};
-use crate::gateway::{App, refusal::Refusal};
+use crate::gateway::App;
 
 /// What an approval request may say besides, for those who decide.
 const ATTRIBUTES: [&str; 2] = ["project", "environment"];
@@ -31,7 +32,7 @@ pub(super) struct RequestApproval {
     environment: Option<String>,
     /// Until when an answer is of use.
     expires_at: Option<DateTime<Utc>>,
-    /// The person who asks, where the key speaks for one.
+    /// The person who asks, where the credential speaks for one. They cannot approve.
     on_behalf_of: Option<String>,
 }
 
@@ -48,7 +49,8 @@ pub(super) struct DecideChange {
     reason: String,
     /// Until when an approval holds.
     expires_at: Option<DateTime<Utc>>,
-    /// The person who decides, where the key speaks for one.
+    /// The person who decides, where the credential speaks for one. Recorded beside it, and counted as nobody: two
+    /// approvals are those of two credentials.
     on_behalf_of: Option<String>,
 }
 
@@ -57,7 +59,7 @@ pub(super) struct DecideChange {
     post,
     path = "/api/v1/changes/{change_id}/approval-requests",
     tag = "commands",
-    security(("api_key" = ["commands:write"])),
+    security(("api_key" = ["changes:request"]), ("api_key" = ["commands:write"])),
     params(("change_id" = String, Path, description = "The change's id"),
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
     request_body = RequestApproval,
@@ -67,7 +69,7 @@ pub(super) async fn request_approval(
     State(app): State<Arc<App>>,
     change: Result<Path<String>, PathRejection>,
     mut command: Command,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let attributes = ATTRIBUTES
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), command.form.text(name, MAX_ID_BYTES)?)))
@@ -76,7 +78,7 @@ pub(super) async fn request_approval(
         kind: GovernanceKind::ApprovalRequested,
         subject_kind: "change".into(),
         subject_id: change_id(change, &mut command)?,
-        actor: command.actor(),
+        actor: command.asker(),
         decision: None,
         reason: command.reason(),
         expires_at: command.expires_at(),
@@ -93,7 +95,7 @@ pub(super) async fn request_approval(
     post,
     path = "/api/v1/changes/{change_id}/decisions",
     tag = "commands",
-    security(("api_key" = ["commands:write"])),
+    security(("api_key" = ["changes:decide"]), ("api_key" = ["commands:write"])),
     params(("change_id" = String, Path, description = "The change's id"),
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
     request_body = DecideChange,
@@ -103,7 +105,7 @@ pub(super) async fn decide(
     State(app): State<Arc<App>>,
     change: Result<Path<String>, PathRejection>,
     mut command: Command,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let decided = Governance {
         kind: GovernanceKind::ApprovalDecided,
         subject_kind: "change".into(),
@@ -117,7 +119,7 @@ pub(super) async fn decide(
     command.publish(&app, decided).await
 }
 
-fn change_id(path: Result<Path<String>, PathRejection>, command: &mut Command) -> Result<String, Refusal> {
+fn change_id(path: Result<Path<String>, PathRejection>, command: &mut Command) -> Result<String, ApiError> {
     let id = in_path(path)?;
     if id.len() > MAX_ID_BYTES || id.trim().is_empty() || id.contains(char::is_control) {
         let rule = format!("must be 1 to {MAX_ID_BYTES} bytes without control characters, and not blank");

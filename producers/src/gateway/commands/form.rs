@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use edge::api_error::ApiError;
 use rust_decimal::Decimal;
 use schemas::{
     Timestamp,
@@ -13,8 +14,6 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 use serde_json::Value;
-
-use crate::gateway::refusal::Refusal;
 
 /// Most faults that are told.
 const MAX_FAULTS: usize = 50;
@@ -28,13 +27,13 @@ pub(super) struct Form {
 
 impl Form {
     /// Reads a body; an empty one has no members.
-    pub(super) fn parse(body: &[u8]) -> Result<Self, Refusal> {
-        let invalid = |detail: String| Refusal::new(ProblemKind::InvalidJson, detail);
+    pub(super) fn parse(body: &[u8]) -> Result<Self, ApiError> {
+        let invalid = |detail: String| ApiError::new(ProblemKind::InvalidJson, detail);
         let text = std::str::from_utf8(body).map_err(|_| invalid("the body is not UTF-8".into()))?;
         if text.trim_ascii().is_empty() {
             return Ok(Self::default());
         }
-        json::check_native(text).map_err(|bad| Refusal::new(bad.why.problem(), bad.detail))?;
+        json::check_native(text).map_err(|bad| ApiError::new(bad.why.problem(), bad.detail))?;
         let Members(members) = serde_json::from_str(text).map_err(|error| {
             invalid(format!(
                 "the body is not one JSON object, line {} column {}",
@@ -184,7 +183,7 @@ impl Form {
     }
 
     /// Fails with all that was wrong, and with members that nobody asked for.
-    pub(super) fn finish(mut self) -> Result<(), Refusal> {
+    pub(super) fn finish(mut self) -> Result<(), ApiError> {
         self.note_unknown();
         if self.faults.is_empty() {
             return Ok(());
@@ -193,9 +192,7 @@ impl Form {
             fault.at = schemas::problem::printable(&fault.at);
         }
         let told: Vec<_> = self.faults.iter().map(|fault| format!("{} {}", fault.at, fault.detail)).collect();
-        let mut refusal = Refusal::new(ProblemKind::InvalidCommand, told.join("; "));
-        refusal.answer.problem.errors = self.faults;
-        Err(refusal)
+        Err(ApiError::new(ProblemKind::InvalidCommand, told.join("; ")).with_errors(self.faults))
     }
 }
 
@@ -237,7 +234,7 @@ mod tests {
         read(&mut form);
         let faults = match form.finish() {
             Ok(()) => Vec::new(),
-            Err(refusal) => refusal.answer.problem.errors,
+            Err(refusal) => refusal.problem().errors.clone(),
         };
         let told: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.at, fault.detail)).collect();
         assert_eq!(told, expected, "{body}");
@@ -286,9 +283,8 @@ mod tests {
 
     #[test]
     fn what_is_no_object_or_says_two_things_is_not_read() {
-        let slug = |body: &[u8]| {
-            Form::parse(body).map(drop).map_err(|refusal| refusal.answer.problem.slug().to_owned())
-        };
+        let slug =
+            |body: &[u8]| Form::parse(body).map(drop).map_err(|refusal| refusal.problem().slug().to_owned());
         for bad in [&b"[]"[..], b"7", b"{", b"{} {}", b"\xff", br#"{"a":1,"a":2}"#, br#"{"a":"\u0000"}"#] {
             assert_eq!(slug(bad), Err("invalid-json".into()), "{bad:?}");
         }

@@ -1,10 +1,10 @@
 //! Commands: what people decide, over HTTP. A command is checked, becomes one governance event, and is answered with
 //! 202 once Kafka has it; the read models follow.
 //!
-//! Who decides is the API key's own identity. A body that names a person in `on_behalf_of` is that person's decision,
-//! with the key as its session: a key with `commands:write` is trusted to speak for people, so it belongs to what has
-//! authenticated them (a front end, a chat bot), and to nothing else. Only what a command itself says can be checked
-//! here; whether it fits what was decided before is for the read models to tell.
+//! Who decides is the credential's principal, and when is this gateway's clock. A body that names a person in
+//! `on_behalf_of` is recorded with that name and counts as the principal's own decision: two approvals are those of two
+//! principals. Only what a command itself says can be checked here; whether it fits what was decided before is for the
+//! read models to tell.
 
 mod changes;
 mod form;
@@ -19,13 +19,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use chrono::Utc;
+use chrono::{SubsecRound, Utc};
+use edge::{api_error::ApiError, service::Traces};
 use http::StatusCode;
 use schemas::{
     Envelope, Event, EventId, Source, Timestamp,
     access::Principal,
     codec,
-    events::{Actor, ActorKind, Governance},
+    events::{Actor, Governance},
     problem::{Problem, ProblemKind},
 };
 use serde::Serialize;
@@ -34,16 +35,14 @@ use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::form::Form;
-pub(super) use self::idempotency::FirstSeen;
 use super::{
     App,
-    body::{self, Charge, Patience},
+    authority::{self, ON_BEHALF_OF},
+    body,
     encoding::ContentEncoding,
-    media,
-    observe::Traces,
-    reading,
-    refusal::Refusal,
+    media, reading,
     settle::{self, Accepted, Count},
+    shares::Charge,
 };
 
 /// Longest body, in bytes.
@@ -53,11 +52,19 @@ const MAX_REASON_BYTES: usize = 1_024;
 /// Longest id, in bytes: beyond it the read models keep a hash.
 const MAX_ID_BYTES: usize = 512;
 
-/// Every command's route.
-pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+/// Asking for a change to be approved.
+pub(super) fn requests() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(changes::request_approval))
+}
+
+/// Deciding about a change.
+pub(super) fn decisions() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(changes::decide))
+}
+
+/// Deciding about risk.
+pub(super) fn risk_decisions() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
-        .routes(routes!(changes::request_approval))
-        .routes(routes!(changes::decide))
         .routes(routes!(risk::set_criticality))
         .routes(routes!(risk::change_watchlist))
         .routes(routes!(risk::triage))
@@ -116,52 +123,62 @@ pub(super) struct Command {
     traces: Traces,
     event_id: EventId,
     decided_at: Timestamp,
+    on_behalf_of: Option<String>,
     form: Form,
     deadline: Instant,
     _charge: Charge,
 }
 
 impl FromRequest<Arc<App>> for Command {
-    type Rejection = Refusal;
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let admitted = "commands stand behind the door that lets principals in, and within their observation";
         let principal = parts.extensions.get::<Arc<Principal>>().cloned().expect(admitted);
         let traces = parts.extensions.get::<Traces>().cloned().expect(admitted);
         let encoding = ContentEncoding::of(&parts.headers)?;
         let key = idempotency::key_of(&parts.headers)?;
-        let patience = Patience { bytes: MAX_BODY_BYTES, time: app.config.timeouts.body };
-        let sent = body::read(&parts.headers, body, &app.budget, patience).await?;
+        let tenant = principal.tenant();
+        app.quotas.take_request(tenant)?;
+        let charge = app.charge(tenant);
+        let sent = body::read(&parts.headers, body, charge, app.patience(MAX_BODY_BYTES)).await?;
+        app.quotas.take_content(tenant, 1, sent.bytes.len())?;
         if !sent.bytes.is_empty() {
             media::check_json(&parts.headers)?;
         }
         let deadline = Instant::now() + app.config.timeouts.handler;
         let parse = |body: &Bytes| Form::parse(body);
         let (form, charge) = reading::decoded(app, encoding, sent, deadline, parse).await?;
-        let (event_id, decided_at) = idempotency::identity(&principal, key, &app.first_seen, Utc::now());
-        Ok(Self { principal, traces, event_id, decided_at, form, deadline, _charge: charge })
+        let decided_at = Utc::now().trunc_subsecs(6);
+        let event_id = idempotency::event_id(&principal, key, decided_at);
+        let on_behalf_of = None;
+        Ok(Self { principal, traces, event_id, decided_at, on_behalf_of, form, deadline, _charge: charge })
     }
 }
 
 impl Command {
-    /// Who decides: the key, or the person it speaks for.
+    /// Who decides: the principal. The person whom it claims to speak for is kept for the event.
     fn actor(&mut self) -> Actor {
-        let Principal { key_id, name, .. } = &*self.principal;
-        match self.form.text("on_behalf_of", MAX_ID_BYTES) {
-            Some(person) => Actor {
-                kind: ActorKind::User,
-                id: person.trim().to_owned(),
-                session: Some(key_id.clone()),
-                ..Actor::default()
-            },
-            None => Actor {
-                kind: ActorKind::ServiceAccount,
-                id: key_id.clone(),
-                name: Some(name.clone()),
-                ..Actor::default()
-            },
+        self.on_behalf_of = self.spoken_for();
+        self.principal.actor()
+    }
+
+    /// Who asks: the person whom the principal speaks for, who may then not approve; else the principal.
+    fn asker(&mut self) -> Actor {
+        match self.spoken_for() {
+            Some(person) => authority::asker(&self.principal, person),
+            None => self.principal.actor(),
         }
+    }
+
+    fn spoken_for(&mut self) -> Option<String> {
+        let person = self.form.text("on_behalf_of", MAX_ID_BYTES).map(|person| person.trim().to_owned());
+        if person.is_some() && matches!(*self.principal, Principal::Person(_)) {
+            self.form
+                .fault("/on_behalf_of", "is for credentials of programs: a person speaks for themselves");
+        }
+        person
     }
 
     fn reason(&mut self) -> Option<String> {
@@ -182,30 +199,33 @@ impl Command {
     }
 
     /// Publishes the decision, if nothing is wrong with the command.
-    async fn publish(self, app: &App, decision: Governance) -> Result<Response, Refusal> {
+    async fn publish(self, app: &App, mut decision: Governance) -> Result<Response, ApiError> {
         self.form.finish()?;
+        let spoken_for = self.on_behalf_of.map(|person| (ON_BEHALF_OF.to_owned(), person));
+        decision.attributes.extend(spoken_for);
         let subject = Some(decision.subject_id.clone());
         let event = Envelope {
             id: self.event_id,
-            tenant: self.principal.tenant.clone(),
+            tenant: self.principal.tenant().clone(),
             source: Source::new("weir:command").expect("a URI without spaces"),
             correlation_id: subject.clone(),
             subject,
             occurred_at: self.decided_at,
             skewed: false,
-            time_assumed: false,
+            // A repeat is decided later by the clock, and the same decision.
+            time_assumed: true,
             original_id: None,
             causation_id: None,
             trace: None,
             event: Event::Governance(decision),
             native: None,
         };
-        codec::check(&event, self.decided_at).map_err(|bad| Refusal::new(bad.why.problem(), bad.detail))?;
+        codec::check(&event, self.decided_at).map_err(|bad| ApiError::new(bad.why.problem(), bad.detail))?;
         let events = vec![Ok(self.traces.around(event))];
         let settled = settle::publish(app, events, self.traces.hop.as_ref(), self.deadline).await;
         let accepted = settled.outcome(Count::One)?.accepted.pop();
         let commanded = accepted.map(Commanded::from).ok_or_else(|| {
-            Refusal::new(
+            ApiError::new(
                 ProblemKind::Internal,
                 "the command was neither stored nor refused; this is a defect",
             )
@@ -215,7 +235,7 @@ impl Command {
 }
 
 /// What stands in the path, decoded.
-fn in_path<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Refusal> {
+fn in_path<T>(path: Result<Path<T>, PathRejection>) -> Result<T, ApiError> {
     path.map(|Path(parts)| parts)
-        .map_err(|_| Refusal::new(ProblemKind::InvalidRequest, "the path is not percent-encoded UTF-8"))
+        .map_err(|_| ApiError::new(ProblemKind::InvalidRequest, "the path is not percent-encoded UTF-8"))
 }

@@ -7,6 +7,7 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, Utc};
+use edge::api_error::ApiError;
 use rust_decimal::Decimal;
 use schemas::{
     changes::risk::{Entity, EntityKind, TriageDecision},
@@ -16,7 +17,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Command, CommandAnswer, MAX_ID_BYTES, in_path};
-use crate::gateway::{App, refusal::Refusal};
+use crate::gateway::App;
 
 /// Longest name of a watchlist and of a rule, in bytes.
 const MAX_NAME_BYTES: usize = 128;
@@ -34,7 +35,7 @@ pub(super) struct SetCriticality {
     criticality: String,
     /// Why; at most 1,024 bytes.
     reason: String,
-    /// The person who decides, where the key speaks for one.
+    /// The person who decides, where the credential speaks for one; recorded beside it.
     on_behalf_of: Option<String>,
 }
 
@@ -56,7 +57,7 @@ pub(super) struct ChangeWatchlist {
     reason: String,
     /// When it ends by itself.
     expires_at: Option<DateTime<Utc>>,
-    /// The person who decides, where the key speaks for one.
+    /// The person who decides, where the credential speaks for one; recorded beside it.
     on_behalf_of: Option<String>,
 }
 
@@ -75,7 +76,7 @@ pub(super) struct TriageIncident {
     entity: EntityName,
     /// The rules that were wrong, by id. Needed with `false_positive`: what they add no longer counts.
     rules: Option<Vec<String>>,
-    /// The person who decides, where the key speaks for one.
+    /// The person who decides, where the credential speaks for one; recorded beside it.
     on_behalf_of: Option<String>,
 }
 
@@ -97,7 +98,7 @@ pub(super) struct EntityName {
     post,
     path = "/api/v1/risk/entities/{kind}/{id}/criticality",
     tag = "commands",
-    security(("api_key" = ["commands:write"])),
+    security(("api_key" = ["risk:decide"]), ("api_key" = ["commands:write"])),
     params(("kind" = String, Path, description = "The entity's kind"),
         ("id" = String, Path, description = "Its id; `/` is written `%2F`"),
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
@@ -108,7 +109,7 @@ pub(super) async fn set_criticality(
     State(app): State<Arc<App>>,
     entity: Result<Path<(String, String)>, PathRejection>,
     mut command: Command,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let (subject_kind, subject_id) = subject(entity, &mut command)?;
     let levels = ["low", "medium", "high", "extreme"];
     let set = Governance {
@@ -129,7 +130,7 @@ pub(super) async fn set_criticality(
     post,
     path = "/api/v1/risk/entities/{kind}/{id}/watchlists",
     tag = "commands",
-    security(("api_key" = ["commands:write"])),
+    security(("api_key" = ["risk:decide"]), ("api_key" = ["commands:write"])),
     params(("kind" = String, Path, description = "The entity's kind"),
         ("id" = String, Path, description = "Its id; `/` is written `%2F`"),
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
@@ -140,7 +141,7 @@ pub(super) async fn change_watchlist(
     State(app): State<Arc<App>>,
     entity: Result<Path<(String, String)>, PathRejection>,
     mut command: Command,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let (subject_kind, subject_id) = subject(entity, &mut command)?;
     let action = command.form.one_of("action", &["added", "removed"]);
     let name = command.form.required_text("watchlist", MAX_NAME_BYTES);
@@ -166,7 +167,7 @@ pub(super) async fn change_watchlist(
     post,
     path = "/api/v1/risk/incidents/{id}/triage",
     tag = "commands",
-    security(("api_key" = ["commands:write"])),
+    security(("api_key" = ["risk:decide"]), ("api_key" = ["commands:write"])),
     params(("id" = String, Path, description = "The incident's id, a UUID"),
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
     request_body = TriageIncident,
@@ -176,7 +177,7 @@ pub(super) async fn triage(
     State(app): State<Arc<App>>,
     incident: Result<Path<String>, PathRejection>,
     mut command: Command,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let incident = in_path(incident)?;
     let incident = Uuid::try_parse(&incident).ok().map(|id| id.to_string());
     if incident.is_none() {
@@ -206,7 +207,7 @@ pub(super) async fn triage(
 fn subject(
     path: Result<Path<(String, String)>, PathRejection>,
     command: &mut Command,
-) -> Result<(String, String), Refusal> {
+) -> Result<(String, String), ApiError> {
     let (kind, id) = in_path(path)?;
     Ok(checked_entity(command, ["{kind}", "{id}"], (&kind, &id)))
 }

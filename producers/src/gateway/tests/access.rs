@@ -1,7 +1,5 @@
 //! Who may publish, and how often.
 
-use std::num::NonZeroU32;
-
 use super::*;
 
 fn with_authorization(value: &str) -> Ask {

@@ -249,7 +249,7 @@ async fn too_many_connections_are_closed_and_room_comes_back() {
 
 #[tokio::test]
 async fn a_client_that_goes_away_leaves_nothing_behind() {
-    let limits = Limits { connections_per_address: 2, in_hand_bytes: 4 * 1024, ..Limits::default() };
+    let limits = Limits { connections_per_address: 2, in_hand_bytes: 16 * 1024, ..Limits::default() };
     let kafka = Scripted::new(&[Fate::NeverHeardOf, Fate::NeverHeardOf]);
     let running = start_with(GatewayConfig { limits, ..config() }, kafka).await;
     let body = Value::from(vec![event("a"); 8]).to_string();

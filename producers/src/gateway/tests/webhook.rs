@@ -1,7 +1,5 @@
 //! GitHub's webhooks: known by their signature or not at all.
 
-use std::num::NonZeroU32;
-
 use hmac::{Hmac, KeyInit, Mac};
 use schemas::{Event, events::ActivityKind};
 use secrecy::SecretString;
@@ -238,24 +236,53 @@ async fn guessing_is_limited_by_address_and_a_good_signature_is_not() {
     assert_eq!(signed("acme", SECRET, member_added()).to(&running).await.status, 202);
 }
 
-#[tokio::test]
-async fn strangers_cannot_use_up_what_known_senders_need() {
-    let limits = Limits { unproven_bytes: 1_000, ..Limits::default() };
-    let running = start_with(GatewayConfig { limits, ..webhooks() }, Scripted::new(&[])).await;
-    let mut stranger = Wire::open(&running).await;
-    let half = signed("acme", SECRET, "x".repeat(1_000)).bytes();
-    stranger.send(&half[..half.len() - 1]).await;
-    let waiting = async {
+/// Withholds the last byte of a body of that many bytes.
+async fn stall(running: &Running, tenant: &str, bytes: usize) -> Wire {
+    let mut wire = Wire::open(running).await;
+    let whole = signed(tenant, "a wrong secret of 16", "x".repeat(bytes)).bytes();
+    wire.send(&whole[..whole.len() - 1]).await;
+    wire
+}
+
+/// Repeats a delivery for that tenant until it is answered so.
+async fn answered(running: &Running, tenant: &str, secret: &str, status: u16) -> Reply {
+    let asking = async {
         loop {
-            let reply = signed("acme", SECRET, member_added()).to(&running).await;
-            if reply.status == 503 {
+            let reply = signed(tenant, secret, member_added()).to(running).await;
+            if reply.status == status {
                 break reply;
             }
         }
     };
-    let refused = timeout(HANGING, waiting).await.expect("the stranger's bytes are counted");
-    refused.expect(503, "overloaded");
+    timeout(HANGING, asking).await.expect("the stalled bytes are counted")
+}
+
+#[tokio::test]
+async fn strangers_use_up_nothing_but_what_strangers_have() {
+    let limits = Limits { stranger_bytes: 8_000, unproven_bytes: 8_000, ..Limits::default() };
+    let mut config = GatewayConfig { limits, ..webhooks() };
+    config.rates.failed_logins_per_minute = NonZeroU32::MAX;
+    let running = start_with(config, Scripted::new(&[])).await;
+    // For a tenant that nobody knows: other strangers from there are refused, and nobody else.
+    let _stranger = stall(&running, "nobody", 2_000).await;
+    answered(&running, "nobody", SECRET, 429).await.expect(429, "quota-exceeded");
+    assert_eq!(signed("acme", SECRET, member_added()).to(&running).await.status, 202);
+    // In the name of a tenant: it is the tenant's own part, and of that what one address may hold.
+    let _forger = stall(&running, "acme", 1_000).await;
+    answered(&running, "acme", SECRET, 429).await.expect(429, "quota-exceeded");
     assert_eq!(Ask::structured(&event("a")).to(&running).await.status, 202, "events have room of their own");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_counts_against_its_address() {
+    let mut config = webhooks();
+    config.rates.failed_logins_per_minute = NonZeroU32::MIN;
+    config.timeouts.body = Duration::from_millis(200);
+    let running = start_with(config, Scripted::new(&[])).await;
+    let mut first = stall(&running, "acme", 100).await;
+    first.reply().await.expect("an answer").expect(408, "request-timeout");
+    let mut second = stall(&running, "acme", 100).await;
+    second.reply().await.expect("an answer").expect(429, "rate-limited");
 }
 
 #[tokio::test]

@@ -187,6 +187,8 @@ fn describe() {
         "weir_answers_abandoned_total",
         "Answers cut off because their readers took them too slowly."
     );
+    describe_gauge!("weir_api_keys_age_seconds", "Age of the API keys: when their table was last read.");
+    describe_counter!("weir_issuer_fetches_total", "Times that an issuer's keys were asked for, by outcome.");
     describe_counter!("weir_tls_handshakes_failed_total", "TLS handshakes that failed or took too long.");
     describe_counter!(
         "weir_tls_certificate_reloads_total",

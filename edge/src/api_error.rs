@@ -1,0 +1,136 @@
+//! A request that is refused: a problem (RFC 9457) on its way to become an answer.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use schemas::problem::{Fault, PROBLEM_JSON, Problem, ProblemKind};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// A problem with the headers and members that go with it. [`Service`](crate::service::Service) writes it out, for it
+/// knows the request's path and ids.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    body: Box<ErrorBody>,
+    headers: HeaderMap,
+}
+
+#[derive(Debug, Clone)]
+struct ErrorBody {
+    problem: Problem,
+    /// Members beside those of every problem, as JSON.
+    members: Vec<(&'static str, Box<RawValue>)>,
+}
+
+impl ApiError {
+    /// A problem of that kind, with the headers that every one of its kind has.
+    pub fn new(kind: ProblemKind, detail: impl AsRef<str>) -> Self {
+        let mut headers = HeaderMap::new();
+        if let Some(seconds) = kind.retry_after_s() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if kind == ProblemKind::Unauthenticated {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        let body = ErrorBody { problem: Problem::new(kind, detail), members: Vec::new() };
+        Self { body: Box::new(body), headers }
+    }
+
+    /// A defect of the service; its cause stands in the log only.
+    pub fn internal() -> Self {
+        Self::new(ProblemKind::Internal, "the request id leads to the reason in our log")
+    }
+
+    /// The answer for what is unknown and for another tenant's: the same bytes.
+    pub fn not_found() -> Self {
+        Self::new(ProblemKind::NotFound, "nothing is known under this address to this credential")
+    }
+
+    /// The problem, without what is known of the request.
+    pub fn problem(&self) -> &Problem {
+        &self.body.problem
+    }
+
+    /// Names the single faults.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<Fault>) -> Self {
+        self.body.problem.errors = errors;
+        self
+    }
+
+    /// Adds a member beside those of every problem; its name must be none of theirs.
+    #[must_use]
+    pub fn with_member(mut self, name: &'static str, value: &impl Serialize) -> Self {
+        let value = serde_json::value::to_raw_value(value).expect("members hold only strings and numbers");
+        self.body.members.push((name, value));
+        self
+    }
+
+    /// Writes further headers.
+    #[must_use]
+    pub fn with_headers(mut self, write: impl FnOnce(&mut HeaderMap)) -> Self {
+        write(&mut self.headers);
+        self
+    }
+
+    /// Sets one header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Has the connection closed after the answer: the rest of it cannot be trusted, or is not wanted.
+    #[must_use]
+    pub fn closing(self) -> Self {
+        self.header(header::CONNECTION, HeaderValue::from_static("close"))
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() =
+            StatusCode::from_u16(self.body.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response.headers_mut().extend(self.headers);
+        response.extensions_mut().insert(Unwritten(self.body));
+        response
+    }
+}
+
+/// The problem of a response whose body is not written yet.
+#[derive(Debug, Clone)]
+struct Unwritten(Box<ErrorBody>);
+
+/// What a problem says of its request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequestIds<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) request_id: &'a str,
+    pub(crate) trace_id: Option<&'a str>,
+}
+
+/// Writes the problem into the body of a response that holds one; leaves any other as it is.
+pub(crate) fn write_problem(response: Response, ids: RequestIds<'_>) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let Some(Unwritten(error)) = parts.extensions.remove::<Unwritten>() else {
+        return Response::from_parts(parts, body);
+    };
+    let ErrorBody { mut problem, members } = *error;
+    // A 404 says nothing of its request: unknown and foreign are answered with the same bytes.
+    if problem.status != 404 {
+        problem.instance = Some(schemas::problem::printable(ids.path));
+        problem.request_id = Some(ids.request_id.to_owned());
+        problem.trace_id = ids.trace_id.map(str::to_owned);
+    }
+    let mut json = serde_json::to_string(&problem).expect("problems hold only strings and numbers");
+    for (name, value) in &members {
+        json.truncate(json.len() - 1);
+        json.extend([",\"", name, "\":", value.get(), "}"]);
+    }
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    Response::from_parts(parts, Body::from(json))
+}

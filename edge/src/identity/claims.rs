@@ -1,0 +1,228 @@
+//! From the claims of a verified token to its subject's tenant, roles and scopes.
+
+use std::collections::BTreeSet;
+
+use schemas::{
+    TenantId, Timestamp,
+    access::{Principal, Role, TokenSubject},
+};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// Most values of one claim that rules are compared with.
+const MAX_VALUES: usize = 1_000;
+/// Longest name of a subject that is kept, in characters.
+const MAX_NAME_CHARS: usize = 200;
+/// Claims that hold several values in one text, separated by spaces (RFC 6749, section 3.3).
+const SPACE_SEPARATED: [&str; 2] = ["scope", "scp"];
+
+/// The claims of a token.
+pub(super) type Claims = Map<String, Value>;
+
+/// A rule: whoever's claim has the value has the role for the tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleRule {
+    /// The claim: its name, or a JSON pointer to a member within (`/realm_access/roles`).
+    pub claim: String,
+    /// The value; one that ends with `*` stands for all that begin with what is before.
+    pub matches: String,
+    /// What it gives.
+    pub role: Role,
+    /// For which tenant.
+    pub tenant: TenantOf,
+}
+
+/// Whose tenant a rule speaks of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TenantOf {
+    /// This one.
+    Fixed(TenantId),
+    /// The one that this claim names.
+    Claim(String),
+}
+
+/// What kind of subject an issuer's tokens have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SubjectKind {
+    /// Told from the claims: see [`is_service`].
+    #[default]
+    Detected,
+    /// Persons.
+    Person,
+    /// Programs.
+    Service,
+}
+
+/// What a rule did, for `weir auth explain`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuleOutcome {
+    /// The issuer that the rule belongs to.
+    pub issuer: String,
+    /// The claim that it looks at.
+    pub claim: String,
+    /// Whether the claim has the value.
+    pub matched: bool,
+    /// The role and tenant that it gave, or why it gave nothing.
+    pub gave: String,
+}
+
+/// How an issuer's claims are read.
+#[derive(Debug, Clone)]
+pub(super) struct Mapping {
+    pub(super) issuer: String,
+    /// The claim that names the subject for people who read the audit log; `sub` unless set.
+    pub(super) principal_claim: String,
+    pub(super) kind: SubjectKind,
+    pub(super) rules: Vec<RoleRule>,
+}
+
+/// The subject, where rules gave it a tenant, and what each rule did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mapped {
+    pub(super) principal: Option<Principal>,
+    pub(super) rules: Vec<RuleOutcome>,
+}
+
+impl Mapping {
+    /// Applies the rules in their order: the first that matches decides on the tenant, and those that match for the
+    /// same tenant add their roles.
+    pub(super) fn map(&self, claims: &Claims, expires_at: Timestamp) -> Mapped {
+        let mut tenant: Option<TenantId> = None;
+        let mut roles = BTreeSet::new();
+        let mut outcomes = Vec::new();
+        for rule in &self.rules {
+            let (matched, gave) = match rule.apply(claims) {
+                Err(why) => (false, format!("nothing: {why}")),
+                Ok(named) => match named {
+                    Err(why) => (true, format!("nothing: {why}")),
+                    Ok(named) => {
+                        let decided = tenant.get_or_insert_with(|| named.clone());
+                        if *decided == named {
+                            roles.insert(rule.role);
+                            (true, format!("role {} of tenant {named}", rule.role.name()))
+                        } else {
+                            (true, format!("nothing: an earlier rule decided on tenant {decided}"))
+                        }
+                    }
+                },
+            };
+            outcomes.push(RuleOutcome {
+                issuer: self.issuer.clone(),
+                claim: rule.claim.clone(),
+                matched,
+                gave,
+            });
+        }
+        let principal = tenant.and_then(|tenant| self.principal(claims, tenant, roles, expires_at));
+        Mapped { principal, rules: outcomes }
+    }
+
+    fn principal(
+        &self,
+        claims: &Claims,
+        tenant: TenantId,
+        roles: BTreeSet<Role>,
+        expires_at: Timestamp,
+    ) -> Option<Principal> {
+        let text = |name: &str| claims.get(name).and_then(Value::as_str);
+        let id = value_at(claims, &self.principal_claim).and_then(Value::as_str)?.to_owned();
+        let name = text("name").or_else(|| text("preferred_username")).or_else(|| text("email"));
+        let scopes: BTreeSet<_> = roles.iter().flat_map(|role| role.scopes()).copied().collect();
+        let subject = TokenSubject {
+            issuer: self.issuer.clone(),
+            id,
+            name: name.map(|name| name.chars().take(MAX_NAME_CHARS).collect()),
+            tenant,
+            roles: roles.into_iter().collect(),
+            scopes: scopes.into_iter().collect(),
+            expires_at,
+        };
+        let service = match self.kind {
+            SubjectKind::Person => false,
+            SubjectKind::Service => true,
+            SubjectKind::Detected => is_service(claims),
+        };
+        Some(if service { Principal::Service(subject) } else { Principal::Person(subject) })
+    }
+}
+
+impl RoleRule {
+    /// The tenant that the rule speaks of, where the claim has the value. The outer error says why it has not; the inner
+    /// one why there is no tenant all the same.
+    fn apply(&self, claims: &Claims) -> Result<Result<TenantId, String>, String> {
+        let Some(value) = value_at(claims, &self.claim) else {
+            if left_out(claims, &self.claim) {
+                return Err(format!(
+                    "the issuer left {} out because there are too many (overage); have it send roles, or fewer groups",
+                    self.claim
+                ));
+            }
+            return Err(format!("there is no claim {}", self.claim));
+        };
+        let values = values_of(&self.claim, value);
+        if !values.iter().any(|value| matches(&self.matches, value)) {
+            return Err(format!("{} has no value {}", self.claim, self.matches));
+        }
+        Ok(match &self.tenant {
+            TenantOf::Fixed(tenant) => Ok(tenant.clone()),
+            TenantOf::Claim(claim) => match value_at(claims, claim).and_then(Value::as_str) {
+                None => Err(format!("the claim {claim}, which names the tenant, is not there")),
+                Some(name) => TenantId::new(name).map_err(|error| error.to_string()),
+            },
+        })
+    }
+}
+
+/// The claim of that name, or the member that a JSON pointer leads to.
+fn value_at<'a>(claims: &'a Claims, claim: &str) -> Option<&'a Value> {
+    if let Some(value) = claims.get(claim) {
+        return Some(value);
+    }
+    let (first, rest) = match claim.strip_prefix('/')?.split_once('/') {
+        Some((first, rest)) => (first, format!("/{rest}")),
+        None => (claim.strip_prefix('/')?, String::new()),
+    };
+    claims.get(&first.replace("~1", "/").replace("~0", "~"))?.pointer(&rest)
+}
+
+/// A claim's values: of a list its items, of an object its names, of a scope its words.
+fn values_of(claim: &str, value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) if SPACE_SEPARATED.contains(&claim) => {
+            text.split(' ').take(MAX_VALUES).map(str::to_owned).collect()
+        }
+        Value::String(text) => vec![text.clone()],
+        Value::Array(items) => items.iter().take(MAX_VALUES).filter_map(scalar).collect(),
+        Value::Object(members) => members.keys().take(MAX_VALUES).cloned().collect(),
+        other => scalar(other).into_iter().collect(),
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+fn matches(pattern: &str, value: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == value, |before| value.starts_with(before))
+}
+
+/// Whether the issuer says that it left the claim out: Entra names it in `_claim_names`, or says `hasgroups`.
+fn left_out(claims: &Claims, claim: &str) -> bool {
+    let named =
+        claims.get("_claim_names").and_then(Value::as_object).is_some_and(|names| names.contains_key(claim));
+    named || (claim == "groups" && claims.get("hasgroups").and_then(Value::as_bool) == Some(true))
+}
+
+/// Whether the subject is a program: Auth0's client credentials (`gty`), Entra's application tokens (`idtyp`), Kubernetes'
+/// service accounts, or a subject that is the client itself (RFC 9068, section 5).
+fn is_service(claims: &Claims) -> bool {
+    let text = |name: &str| claims.get(name).and_then(Value::as_str);
+    text("gty") == Some("client-credentials")
+        || text("idtyp") == Some("app")
+        || claims.contains_key("kubernetes.io")
+        || text("sub").is_some_and(|sub| text("client_id") == Some(sub) || text("azp") == Some(sub))
+}

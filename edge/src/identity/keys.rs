@@ -1,0 +1,253 @@
+//! The keys of one issuer, fetched and kept.
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwapOption;
+use reqwest::Url;
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::sync::Mutex;
+use tracing::{info, warn};
+
+use super::jwk::{InvalidKeys, Key, KeySet};
+
+/// Longest time for one answer of an issuer.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest answer of an issuer, in bytes.
+const MAX_BYTES: usize = 64 * 1024;
+/// How old keys are when they are fetched again.
+const RENEW_AFTER: Duration = Duration::from_mins(10);
+/// How often, at most, they are fetched again because a token names a key that is not among them.
+const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(30);
+/// How often, at most, an issuer is asked that did not answer.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How old keys are, at most, that are used although their issuer does not answer.
+const MAX_AGE: Duration = Duration::from_hours(24);
+
+/// Where an issuer's keys are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// At the address that the issuer's `/.well-known/openid-configuration` names.
+    Discovery,
+    /// At this address.
+    Url(String),
+    /// In this file.
+    File(PathBuf),
+}
+
+/// Why keys could not be fetched.
+#[derive(Debug, Error)]
+pub(super) enum FetchError {
+    /// The address must not be asked.
+    #[error("{0} is not https; only an issuer on this machine is asked in clear text")]
+    Insecure(String),
+    /// No answer, a late one, or one that says no.
+    #[error("{url} does not answer")]
+    Unavailable {
+        /// The address.
+        url: String,
+        /// What the client says.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The answer is longer than is read.
+    #[error("the answer of {0} has more than {MAX_BYTES} bytes")]
+    TooLarge(String),
+    /// The discovery document is none, or another issuer's.
+    #[error("{0} is not the discovery document of this issuer")]
+    Discovery(String),
+    /// The keys cannot be used.
+    #[error("the keys at {place} cannot be used")]
+    Keys {
+        /// Address or file.
+        place: String,
+        /// What is wrong with them.
+        #[source]
+        source: InvalidKeys,
+    },
+    /// The keys are secrets.
+    #[error("the keys at {0} are symmetric: whoever verifies with them could sign with them")]
+    Symmetric(String),
+    /// No key of the set verifies signatures.
+    #[error("the keys at {0} hold none that verifies signatures")]
+    Empty(String),
+    /// The file cannot be read.
+    #[error("the file {file} cannot be read")]
+    File {
+        /// Its path.
+        file: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// The keys of one issuer.
+#[derive(Debug)]
+pub(super) struct IssuerKeys {
+    issuer: String,
+    source: KeySource,
+    client: reqwest::Client,
+    fetched: ArcSwapOption<Fetched>,
+    /// Held by whoever fetches; the others wait for what that brings.
+    attempts: Mutex<Attempts>,
+}
+
+#[derive(Debug)]
+struct Fetched {
+    keys: KeySet,
+    at: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Attempts {
+    last: Option<Instant>,
+    last_for_unknown: Option<Instant>,
+}
+
+/// What became of the search for a key.
+#[derive(Debug)]
+pub(super) enum Found {
+    Key(Key),
+    /// The issuer has no such key.
+    Unknown,
+    /// The issuer's keys are not known now.
+    Unavailable,
+}
+
+impl IssuerKeys {
+    pub(super) fn new(issuer: String, source: KeySource) -> Result<Self, reqwest::Error> {
+        // Whoever came first has installed the same provider.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let client = reqwest::Client::builder()
+            .timeout(FETCH_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        let fetched = ArcSwapOption::empty();
+        Ok(Self { issuer, source, client, fetched, attempts: Mutex::default() })
+    }
+
+    /// The key of that id, fetched if it must be.
+    pub(super) async fn find(&self, kid: Option<&str>) -> Found {
+        let asked = Instant::now();
+        let current = self.usable(asked);
+        let key = current.as_ref().and_then(|fetched| fetched.keys.find(kid).cloned());
+        let old = current.as_ref().is_none_or(|fetched| asked - fetched.at >= RENEW_AFTER);
+        if let (Some(key), false) = (&key, old) {
+            return Found::Key(key.clone());
+        }
+        self.renew(asked, current.is_some() && key.is_none()).await;
+        match self.usable(asked) {
+            None => Found::Unavailable,
+            Some(fetched) => fetched.keys.find(kid).cloned().map_or(Found::Unknown, Found::Key),
+        }
+    }
+
+    /// Fetches the keys now, for a start that tells whether it works.
+    pub(super) async fn prime(&self) {
+        self.renew(Instant::now(), false).await;
+    }
+
+    fn usable(&self, now: Instant) -> Option<Arc<Fetched>> {
+        self.fetched.load_full().filter(|fetched| now.saturating_duration_since(fetched.at) < MAX_AGE)
+    }
+
+    /// Fetches the keys, unless somebody has since, or tried a moment ago.
+    async fn renew(&self, asked: Instant, for_unknown: bool) {
+        let mut attempts = self.attempts.lock().await;
+        let done_since = self.fetched.load().as_ref().is_some_and(|fetched| fetched.at >= asked);
+        let within = |last: Option<Instant>, interval| last.is_some_and(|last| asked < last + interval);
+        if done_since
+            || within(attempts.last, RETRY_AFTER)
+            || (for_unknown && within(attempts.last_for_unknown, UNKNOWN_KEY_INTERVAL))
+        {
+            return;
+        }
+        let now = Instant::now();
+        attempts.last = Some(now);
+        if for_unknown {
+            attempts.last_for_unknown = Some(now);
+        }
+        match self.fetch().await {
+            Ok(keys) => {
+                info!(issuer = self.issuer, "the issuer's keys were fetched");
+                self.fetched.store(Some(Arc::new(Fetched { keys, at: Instant::now() })));
+                metrics::counter!("weir_issuer_fetches_total", "outcome" => "fetched").increment(1);
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                warn!(issuer = self.issuer, error, "cannot fetch the issuer's keys; will retry");
+                metrics::counter!("weir_issuer_fetches_total", "outcome" => "failed").increment(1);
+            }
+        }
+    }
+
+    async fn fetch(&self) -> Result<KeySet, FetchError> {
+        let (place, json) = match &self.source {
+            KeySource::File(file) => {
+                let source_of = |source| FetchError::File { file: file.clone(), source };
+                (file.display().to_string(), tokio::fs::read(file).await.map_err(source_of)?)
+            }
+            KeySource::Url(url) => (url.clone(), self.get(url).await?),
+            KeySource::Discovery => {
+                let url = self.discovered().await?;
+                let json = self.get(&url).await?;
+                (url, json)
+            }
+        };
+        if json.len() > MAX_BYTES {
+            return Err(FetchError::TooLarge(place));
+        }
+        let keys =
+            KeySet::parse(&json).map_err(|source| FetchError::Keys { place: place.clone(), source })?;
+        if keys.is_symmetric() {
+            return Err(FetchError::Symmetric(place));
+        }
+        if keys.is_empty() {
+            return Err(FetchError::Empty(place));
+        }
+        Ok(keys)
+    }
+
+    /// The address of the keys that the issuer's discovery document names (OpenID Connect Discovery 1.0, section 4).
+    async fn discovered(&self) -> Result<String, FetchError> {
+        #[derive(Deserialize)]
+        struct Document {
+            issuer: String,
+            jwks_uri: String,
+        }
+        let url = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
+        let json = self.get(&url).await?;
+        let document: Option<Document> = serde_json::from_slice(&json).ok();
+        let document = document.filter(|document| document.issuer == self.issuer);
+        document.map(|document| document.jwks_uri).ok_or(FetchError::Discovery(url))
+    }
+
+    async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
+        let parsed =
+            Url::parse(url).ok().filter(is_safe).ok_or_else(|| FetchError::Insecure(url.to_owned()))?;
+        let unavailable = |source| FetchError::Unavailable { url: url.to_owned(), source };
+        let answer = self.client.get(parsed).send().await.and_then(reqwest::Response::error_for_status);
+        let mut answer = answer.map_err(unavailable)?;
+        let mut body = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(unavailable)? {
+            if body.len() + piece.len() > MAX_BYTES {
+                return Err(FetchError::TooLarge(url.to_owned()));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body)
+    }
+}
+
+/// https, or this machine.
+fn is_safe(url: &Url) -> bool {
+    let address = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let local = address == "localhost"
+        || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    url.scheme() == "https" || (url.scheme() == "http" && local)
+}

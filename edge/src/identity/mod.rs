@@ -1,0 +1,270 @@
+//! People and services by OpenID Connect: the tokens of several issuers, and what their claims allow.
+//!
+//! A token is checked against the keys of the issuer that it names ([`keys`]), each pinned to one algorithm ([`jwk`]),
+//! and its claims for issuer, audience and time ([`Issuer::verify`]); rules turn its claims into a tenant and roles
+//! ([`claims`]).
+
+mod claims;
+mod jwk;
+mod jws;
+mod keys;
+#[cfg(test)]
+mod tests;
+
+use chrono::{DateTime, TimeDelta};
+use schemas::{Timestamp, access::Principal};
+use serde_json::Value;
+use thiserror::Error;
+
+use self::{
+    claims::{Claims, Mapping},
+    jwk::Algorithm,
+    jws::Unverified,
+    keys::{Found, IssuerKeys},
+};
+pub use self::{
+    claims::{RoleRule, RuleOutcome, SubjectKind, TenantOf},
+    jws::InvalidToken,
+    keys::KeySource,
+};
+
+/// The algorithms that tokens may be signed with.
+const ALGORITHMS: [Algorithm; 3] = [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
+/// What the token's type may be: others are for other purposes (RFC 8725, section 3.11).
+const TYPES: [&str; 3] = ["JWT", "at+jwt", "application/at+jwt"];
+/// How far apart the issuer's clock and ours may be.
+const LEEWAY: TimeDelta = TimeDelta::seconds(30);
+/// Longest subject, in bytes.
+const MAX_SUBJECT_BYTES: usize = 255;
+
+/// What is set about one issuer.
+#[derive(Debug, Clone)]
+pub struct IssuerConfig {
+    /// Its URL, exactly as its tokens name it in `iss`.
+    pub issuer: String,
+    /// The audiences that its tokens must name, one of them.
+    pub audiences: Vec<String>,
+    /// The clients, beside the audiences, whose tokens may name further audiences (`azp`).
+    pub authorized_parties: Vec<String>,
+    /// Where its keys are.
+    pub keys: KeySource,
+    /// The claim that names a subject; `sub` is the one that never passes to somebody else.
+    pub principal_claim: String,
+    /// What kind its subjects are.
+    pub kind: SubjectKind,
+    /// What their claims give, in order.
+    pub rules: Vec<RoleRule>,
+}
+
+/// Issuers that cannot be used.
+#[derive(Debug, Error)]
+pub enum InvalidIssuers {
+    /// Two of them have one URL.
+    #[error("the issuer {0} is configured twice")]
+    Twice(String),
+    /// Its tokens could not be told from those for others.
+    #[error("the issuer {0} has no audience: its tokens could be for any service")]
+    NoAudience(String),
+    /// The HTTP client cannot be made.
+    #[error("no HTTP client can be made to fetch keys")]
+    Client(#[from] reqwest::Error),
+}
+
+/// What a token gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    /// Its subject, where a rule gave it a tenant.
+    pub principal: Option<Principal>,
+    /// What each rule did.
+    pub rules: Vec<RuleOutcome>,
+}
+
+/// Why a token gave nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Denial {
+    /// It does not hold.
+    #[error(transparent)]
+    Invalid(#[from] InvalidToken),
+    /// It holds, and no rule gives its subject anything.
+    #[error("the token holds, and no rule gives its subject a role: `weir auth explain` shows why")]
+    NoRole,
+    /// The issuer's keys are not known now.
+    #[error("the keys of the issuer {0} cannot be fetched now")]
+    KeysUnavailable(String),
+}
+
+/// The issuers whose tokens are taken; none unless some are configured.
+#[derive(Debug, Default)]
+pub struct Identities(Vec<Issuer>);
+
+#[derive(Debug)]
+struct Issuer {
+    url: String,
+    audiences: Vec<String>,
+    authorized_parties: Vec<String>,
+    keys: IssuerKeys,
+    mapping: Mapping,
+}
+
+impl Identities {
+    /// Fetches nothing yet.
+    pub fn new(configs: Vec<IssuerConfig>) -> Result<Self, InvalidIssuers> {
+        let mut issuers: Vec<Issuer> = Vec::new();
+        for config in configs {
+            if issuers.iter().any(|issuer| issuer.url == config.issuer) {
+                return Err(InvalidIssuers::Twice(config.issuer));
+            }
+            if config.audiences.is_empty() {
+                return Err(InvalidIssuers::NoAudience(config.issuer));
+            }
+            let IssuerConfig {
+                issuer: url,
+                audiences,
+                authorized_parties,
+                keys,
+                principal_claim,
+                kind,
+                rules,
+            } = config;
+            let mapping = Mapping { issuer: url.clone(), principal_claim, kind, rules };
+            let keys = IssuerKeys::new(url.clone(), keys)?;
+            issuers.push(Issuer { url, audiences, authorized_parties, keys, mapping });
+        }
+        Ok(Self(issuers))
+    }
+
+    /// Fetches the keys of every issuer once, so that the first request need not wait. What fails is logged.
+    pub async fn prime(&self) {
+        for issuer in &self.0 {
+            issuer.keys.prime().await;
+        }
+    }
+
+    /// Whether no issuer is configured.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the text has the form of a token: three parts.
+    pub fn is_token(text: &str) -> bool {
+        text.bytes().filter(|byte| *byte == b'.').count() == 2
+    }
+
+    /// The token's subject.
+    pub async fn verify(&self, token: &str, now: Timestamp) -> Result<Principal, Denial> {
+        self.explain(token, now).await?.principal.ok_or(Denial::NoRole)
+    }
+
+    /// The token's subject, and what each rule of its issuer did.
+    pub async fn explain(&self, token: &str, now: Timestamp) -> Result<Explained, Denial> {
+        let unverified = Unverified::parse(token)?;
+        let named = named_issuer(&unverified)?;
+        let issuer = self.0.iter().find(|issuer| issuer.url == named);
+        let issuer = issuer.ok_or_else(|| InvalidToken::UnknownIssuer(named.chars().take(200).collect()))?;
+        issuer.explain(&unverified, now).await
+    }
+}
+
+/// The issuer that a token names; to be believed once its key has verified the token.
+fn named_issuer(token: &Unverified<'_>) -> Result<String, InvalidToken> {
+    let claims: Claims =
+        serde_json::from_slice(token.unverified_payload()).map_err(|_| InvalidToken::Malformed)?;
+    text(&claims, "iss").map(str::to_owned)
+}
+
+impl Issuer {
+    async fn explain(&self, token: &Unverified<'_>, now: Timestamp) -> Result<Explained, Denial> {
+        let claims = self.claims(token).await?;
+        let expires_at = self.check(&claims, now)?;
+        let mapped = self.mapping.map(&claims, expires_at);
+        Ok(Explained { principal: mapped.principal, rules: mapped.rules })
+    }
+
+    /// The claims, once one of the issuer's keys has verified them.
+    async fn claims(&self, token: &Unverified<'_>) -> Result<Claims, Denial> {
+        let header = &token.header;
+        if header.typ.as_ref().is_some_and(|typ| !TYPES.iter().any(|known| typ.eq_ignore_ascii_case(known))) {
+            return Err(InvalidToken::Header("is of a type that is not for access").into());
+        }
+        if !ALGORITHMS.iter().any(|algorithm| algorithm.name() == header.alg) {
+            return Err(InvalidToken::Header("names an algorithm that is not taken").into());
+        }
+        let key = match self.keys.find(header.kid.as_deref()).await {
+            Found::Key(key) => key,
+            Found::Unavailable => return Err(Denial::KeysUnavailable(self.url.clone())),
+            Found::Unknown => {
+                return Err(InvalidToken::UnknownKey(header.kid.clone().unwrap_or_default()).into());
+            }
+        };
+        let payload = token.verify(&key)?;
+        Ok(serde_json::from_slice(payload).map_err(|_| InvalidToken::Malformed)?)
+    }
+
+    /// Whether the token is this issuer's, for us, and in its time; when it ends.
+    fn check(&self, claims: &Claims, now: Timestamp) -> Result<Timestamp, InvalidToken> {
+        if text(claims, "iss")? != self.url {
+            return Err(claim("iss", "is another issuer"));
+        }
+        let subject = text(claims, "sub")?;
+        if subject.is_empty() || subject.len() > MAX_SUBJECT_BYTES {
+            return Err(claim("sub", "is empty or longer than 255 bytes"));
+        }
+        self.check_audience(claims)?;
+        let expires_at = instant(claims, "exp")?.ok_or_else(|| claim("exp", "is missing"))?;
+        if expires_at + LEEWAY <= now {
+            return Err(claim("exp", "has passed"));
+        }
+        if instant(claims, "nbf")?.is_some_and(|begins| begins - LEEWAY > now) {
+            return Err(claim("nbf", "is still to come"));
+        }
+        Ok(expires_at)
+    }
+
+    fn check_audience(&self, claims: &Claims) -> Result<(), InvalidToken> {
+        let ours = |audience: &str| self.audiences.iter().any(|ours| ours == audience);
+        match claims.get("aud") {
+            Some(Value::String(audience)) if ours(audience) => Ok(()),
+            Some(Value::Array(audiences)) => {
+                let texts: Option<Vec<&str>> = audiences.iter().map(Value::as_str).collect();
+                let texts = texts.ok_or_else(|| claim("aud", "is not a text or a list of texts"))?;
+                if !texts.iter().any(|audience| ours(audience)) {
+                    return Err(claim("aud", "names none of our audiences"));
+                }
+                // OpenID Connect Core 1.0, section 3.1.3.7: with several audiences it says which one may use it.
+                let party = claims.get("azp").and_then(Value::as_str);
+                let authorized =
+                    |party: &str| ours(party) || self.authorized_parties.iter().any(|known| known == party);
+                if texts.len() > 1 && !party.is_some_and(authorized) {
+                    return Err(claim("azp", "is no authorized party, where aud names several audiences"));
+                }
+                Ok(())
+            }
+            Some(Value::String(_)) => Err(claim("aud", "names none of our audiences")),
+            Some(_) => Err(claim("aud", "is not a text or a list of texts")),
+            None => Err(claim("aud", "is missing")),
+        }
+    }
+}
+
+const fn claim(claim: &'static str, why: &'static str) -> InvalidToken {
+    InvalidToken::Claim { claim, why }
+}
+
+fn text<'a>(claims: &'a Claims, name: &'static str) -> Result<&'a str, InvalidToken> {
+    match claims.get(name) {
+        Some(Value::String(text)) => Ok(text),
+        Some(_) => Err(claim(name, "is not a text")),
+        None => Err(claim(name, "is missing")),
+    }
+}
+
+/// A NumericDate: seconds since 1970, also with a fraction.
+fn instant(claims: &Claims, name: &'static str) -> Result<Option<Timestamp>, InvalidToken> {
+    let Some(value) = claims.get(name) else { return Ok(None) };
+    let seconds =
+        value.as_f64().filter(|_| value.is_number()).ok_or_else(|| claim(name, "is not a number"))?;
+    #[expect(clippy::cast_possible_truncation, reason = "checked: NumericDates lie far within 64 bits")]
+    let instant =
+        (seconds.abs() < 1e11).then(|| DateTime::from_timestamp(seconds.floor() as i64, 0)).flatten();
+    instant.map(Some).ok_or_else(|| claim(name, "is out of range"))
+}

@@ -1,0 +1,146 @@
+//! Claims as common providers write them, each with a rule that reads them.
+
+use super::*;
+
+/// What the rule gives a subject with these claims: kind, tenant and role; nothing if it does not match.
+fn given(claims: &Value, rule: RoleRule) -> Option<(&'static str, String, Role)> {
+    let mapping = Mapping {
+        issuer: "https://issuer.test".into(),
+        principal_claim: "sub".into(),
+        kind: SubjectKind::Detected,
+        rules: vec![rule],
+    };
+    let claims = claims.as_object().expect("claims");
+    let principal = mapping.map(claims, now()).principal?;
+    let (Principal::Person(subject) | Principal::Service(subject)) = &principal else { return None };
+    Some((principal.kind(), subject.tenant.to_string(), subject.roles[0]))
+}
+
+/// Checks that a rule about this claim and value reads the claims, and that one about another value does not.
+#[track_caller]
+fn check(kind: &'static str, claims: &Value, (claim, value): (&str, &str)) {
+    let expected = Some((kind, "acme".to_owned(), Role::Viewer));
+    assert_eq!(given(claims, rule(claim, value, Role::Viewer)), expected, "{claims}");
+    assert_eq!(given(claims, rule(claim, "something else", Role::Viewer)), None, "{claims}");
+}
+
+#[test]
+fn okta_entra_and_auth0_are_read() {
+    let group = "8f2a1c34-0000-4000-8000-000000000001";
+    let namespaced = "https://weir.example/roles";
+    check(
+        "person",
+        &json!({"sub": "00u1", "groups": ["Everyone", "weir-admins"]}),
+        ("groups", "weir-admins"),
+    );
+    check(
+        "service",
+        &json!({"sub": "0oa1", "client_id": "0oa1", "scp": ["weir.publish"]}),
+        ("scp", "weir.publish"),
+    );
+    check("person", &json!({"sub": "a", "oid": "b", "roles": ["Weir.Approver"]}), ("roles", "Weir.Approver"));
+    check("person", &json!({"sub": "a", "groups": [group]}), ("groups", group));
+    check("person", &json!({"sub": "a", "scp": "User.Read weir.read"}), ("scp", "weir.read"));
+    check(
+        "service",
+        &json!({"sub": "a", "idtyp": "app", "roles": ["Weir.Publish"]}),
+        ("roles", "Weir.Publish"),
+    );
+    check("person", &json!({"sub": "auth0|1", namespaced: ["admin"]}), (namespaced, "admin"));
+    check("person", &json!({"sub": "auth0|1", "permissions": ["read:weir"]}), ("permissions", "read:weir"));
+    let machine = json!({"sub": "x@clients", "gty": "client-credentials", "scope": "publish:weir"});
+    check("service", &machine, ("scope", "publish:weir"));
+}
+
+#[test]
+fn keycloak_google_cognito_zitadel_dex_and_ping_are_read() {
+    let realm = json!({"sub": "1", "realm_access": {"roles": ["offline_access", "weir-admin"]}});
+    check("person", &realm, ("/realm_access/roles", "weir-admin"));
+    let client = json!({"sub": "1", "resource_access": {"weir": {"roles": ["approver"]}}});
+    check("person", &client, ("/resource_access/weir/roles", "approver"));
+    check("person", &json!({"sub": "1", "groups": ["/security/on-call"]}), ("groups", "/security/*"));
+    check("person", &json!({"sub": "1", "hd": "acme.example"}), ("hd", "acme.example"));
+    check("person", &json!({"sub": "1", "email_verified": true}), ("email_verified", "true"));
+    check("person", &json!({"sub": "1", "cognito:groups": ["security"]}), ("cognito:groups", "security"));
+    let roles = "urn:zitadel:iam:org:project:roles";
+    check("person", &json!({"sub": "1", roles: {"approver": {"28": "acme.example"}}}), (roles, "approver"));
+    let dex = json!({"sub": "CgEx", "federated_claims": {"connector_id": "ldap"}});
+    check("person", &dex, ("/federated_claims/connector_id", "ldap"));
+    check("person", &json!({"sub": "1", "memberOf": "CN=Security,OU=Groups"}), ("memberOf", "CN=Security,*"));
+}
+
+#[test]
+fn pipelines_and_service_accounts_are_read() {
+    let github = json!({"sub": "repo:acme/shop:ref:refs/heads/main", "repository_owner": "acme"});
+    check("person", &github, ("sub", "repo:acme/shop:*"));
+    check(
+        "person",
+        &json!({"sub": "project_path:acme/shop:ref:main", "namespace_path": "acme"}),
+        ("namespace_path", "acme"),
+    );
+    let account =
+        json!({"sub": "system:serviceaccount:prod:shipper", "kubernetes.io": {"namespace": "prod"}});
+    check("service", &account, ("/kubernetes.io/namespace", "prod"));
+}
+
+#[test]
+fn a_claim_may_name_the_tenant() {
+    let by_claim = |claim: &str| RoleRule {
+        tenant: TenantOf::Claim(claim.into()),
+        ..rule("roles", "w*", Role::Auditor)
+    };
+    let claims = json!({"sub": "1", "roles": ["weir"], "org": "shop", "nested": {"org": "ops"}, "bad": "a b", "list": ["shop"]});
+    let tenant = |claim: &str| given(&claims, by_claim(claim)).map(|(_, tenant, _)| tenant);
+    assert_eq!((tenant("org").as_deref(), tenant("/nested/org").as_deref()), (Some("shop"), Some("ops")));
+    assert_eq!((tenant("bad"), tenant("list"), tenant("none")), (None, None, None));
+}
+
+#[test]
+fn each_rule_tells_what_it_gave_or_why_not() {
+    let other = TenantOf::Fixed(TenantId::new("other").expect("a tenant"));
+    let mapping = Mapping {
+        issuer: "https://issuer.test".into(),
+        principal_claim: "sub".into(),
+        kind: SubjectKind::Person,
+        rules: vec![
+            rule("groups", "nobody", Role::Admin),
+            rule("groups", "sec", Role::Viewer),
+            rule("roles", "x", Role::Admin),
+            RoleRule { tenant: other, ..rule("groups", "sec", Role::Admin) },
+            rule("groups", "s*", Role::Approver),
+        ],
+    };
+    let claims = json!({"sub": "1", "groups": ["sec"]});
+    let mapped = mapping.map(claims.as_object().expect("claims"), now());
+    let told: Vec<_> = mapped.rules.iter().map(|rule| (rule.matched, rule.gave.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            (false, "nothing: groups has no value nobody"),
+            (true, "role viewer of tenant acme"),
+            (false, "nothing: there is no claim roles"),
+            (true, "nothing: an earlier rule decided on tenant acme"),
+            (true, "role approver of tenant acme"),
+        ]
+    );
+    let Some(Principal::Person(person)) = mapped.principal else { panic!("a person") };
+    assert_eq!(person.roles, [Role::Viewer, Role::Approver]);
+}
+
+#[test]
+fn groups_that_entra_left_out_are_noticed() {
+    for claims in [
+        json!({"sub": "1", "_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"endpoint": "https://graph"}}}),
+        json!({"sub": "1", "hasgroups": true}),
+    ] {
+        let mapping = Mapping {
+            issuer: "https://issuer.test".into(),
+            principal_claim: "sub".into(),
+            kind: SubjectKind::Person,
+            rules: vec![rule("groups", "sec", Role::Viewer)],
+        };
+        let mapped = mapping.map(claims.as_object().expect("claims"), now());
+        assert!(mapped.rules[0].gave.contains("overage"), "{:?}", mapped.rules);
+        assert_eq!(mapped.principal, None);
+    }
+}

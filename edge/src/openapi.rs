@@ -1,0 +1,54 @@
+//! What the OpenAPI documents of all services have in common.
+
+use schemas::problem::Problem;
+use utoipa::{
+    IntoResponses, Modify,
+    openapi::{
+        OpenApi as Document,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+
+/// Adds the scheme `api_key`, which the routes name in `security`.
+#[derive(Debug, Clone, Copy)]
+pub struct BearerScheme;
+
+impl Modify for BearerScheme {
+    fn modify(&self, document: &mut Document) {
+        let mut scheme =
+            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("weir_<id>_<secret>").build();
+        scheme.description =
+            Some("An API key, `weir_<id>_<secret>`, or a token of a configured issuer".into());
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("api_key", SecurityScheme::Http(scheme));
+    }
+}
+
+/// The answers that every guarded route may give: add it to `responses(…)` of a route.
+#[derive(Debug, IntoResponses)]
+pub enum GuardProblems {
+    /// No valid credential.
+    #[response(status = 401, description = "no valid credential", content_type = "application/problem+json")]
+    Unauthenticated(Problem),
+    /// The credential lacks the scope.
+    #[response(
+        status = 403,
+        description = "the credential lacks the scope",
+        content_type = "application/problem+json"
+    )]
+    Forbidden(Problem),
+    /// Too many requests.
+    #[response(
+        status = 429,
+        description = "too many requests; see Retry-After and RateLimit",
+        content_type = "application/problem+json"
+    )]
+    RateLimited(Problem),
+    /// Credentials cannot be checked, or the service cannot answer now.
+    #[response(
+        status = 503,
+        description = "cannot be answered now; see Retry-After",
+        content_type = "application/problem+json"
+    )]
+    Unavailable(Problem),
+}

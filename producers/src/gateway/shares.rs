@@ -1,0 +1,329 @@
+//! What tenants and addresses may take up of what the gateway has: bytes in hand, and requests, events and bytes a
+//! minute.
+
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroU32,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use edge::{
+    api_error::ApiError,
+    peer::Network,
+    rates::{Keyed, Pace},
+};
+use http::{HeaderValue, header};
+use schemas::{TenantId, problem::ProblemKind};
+
+/// Tenants that metrics name; what is refused to others counts as `other`.
+const MAX_NAMED_TENANTS: usize = 20;
+
+/// Who takes something up.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Holder {
+    /// A tenant.
+    Tenant(TenantId),
+    /// A tenant, as far as requests from one network go.
+    TenantAt(TenantId, Network),
+    /// A network, of whose requests no tenant is known.
+    Stranger(Network),
+}
+
+impl Holder {
+    fn tenant(&self) -> Option<&TenantId> {
+        match self {
+            Self::Tenant(tenant) | Self::TenantAt(tenant, _) => Some(tenant),
+            Self::Stranger(_) => None,
+        }
+    }
+}
+
+/// Counts what is refused to tenants, by name for the first few that it happens to.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(Mutex<HashSet<TenantId>>);
+
+impl Refusals {
+    fn count(&self, tenant: Option<&TenantId>, share: &'static str) {
+        let label = tenant.map_or_else(|| "address".to_owned(), |tenant| self.label(tenant));
+        metrics::counter!("weir_over_share_total", "tenant" => label, "share" => share).increment(1);
+    }
+
+    fn label(&self, tenant: &TenantId) -> String {
+        let mut named = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !named.contains(tenant) && named.len() >= MAX_NAMED_TENANTS {
+            return "other".to_owned();
+        }
+        named.insert(tenant.clone());
+        tenant.to_string()
+    }
+}
+
+/// Bytes that requests together may hold, and the part of each holder.
+#[derive(Debug)]
+pub(super) struct Bytes {
+    total: usize,
+    held: Mutex<Held>,
+    refusals: Arc<Refusals>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    all: usize,
+    by: HashMap<Holder, usize>,
+}
+
+impl Bytes {
+    pub(super) fn new(total: usize, refusals: Arc<Refusals>) -> Arc<Self> {
+        Arc::new(Self { total, held: Mutex::default(), refusals })
+    }
+
+    /// The part of one holder: a quarter of all; of a tenant's requests from one network half of that.
+    fn part(&self, holder: &Holder) -> usize {
+        match holder {
+            Holder::Tenant(_) | Holder::Stranger(_) => self.total / 4,
+            Holder::TenantAt(..) => self.total / 8,
+        }
+    }
+
+    /// A charge of nothing yet, of which each of the holders is charged all.
+    pub(super) fn charge(self: &Arc<Self>, holders: Vec<Holder>) -> Charge {
+        Charge { bytes: Arc::clone(self), holders, held: 0 }
+    }
+
+    /// Bytes that nobody holds.
+    #[cfg(test)]
+    pub(super) fn free(&self) -> usize {
+        self.total - self.lock().all
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one request holds; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Charge {
+    bytes: Arc<Bytes>,
+    holders: Vec<Holder>,
+    held: usize,
+}
+
+impl Charge {
+    /// Whether so much more could be taken now.
+    pub(super) fn check(&self, more: usize) -> Result<(), ApiError> {
+        self.check_in(&self.bytes.lock(), more)
+    }
+
+    /// Takes more, or refuses: 429 where a holder has its part, 503 where all together have everything.
+    pub(super) fn grow(&mut self, more: usize) -> Result<(), ApiError> {
+        let mut held = self.bytes.lock();
+        self.check_in(&held, more)?;
+        held.all += more;
+        for holder in &self.holders {
+            *held.by.entry(holder.clone()).or_default() += more;
+        }
+        drop(held);
+        self.held += more;
+        Ok(())
+    }
+
+    fn check_in(&self, held: &Held, more: usize) -> Result<(), ApiError> {
+        for holder in &self.holders {
+            let has = held.by.get(holder).copied().unwrap_or_default();
+            if has.saturating_add(more) > self.bytes.part(holder) {
+                self.bytes.refusals.count(holder.tenant(), "bytes_in_hand");
+                let whose = if holder.tenant().is_some() { "this tenant" } else { "this address" };
+                let detail = format!("{whose} has too many bytes in hand; send it again in a moment");
+                return Err(ApiError::new(ProblemKind::QuotaExceeded, detail).closing());
+            }
+        }
+        if held.all.saturating_add(more) > self.bytes.total {
+            let detail = "too many bytes are in hand; send it again in a moment";
+            return Err(ApiError::new(ProblemKind::Overloaded, detail).closing());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        let mut held = self.bytes.lock();
+        held.all -= self.held;
+        for holder in &self.holders {
+            if let Some(has) = held.by.get_mut(holder) {
+                *has -= self.held;
+                if *has == 0 {
+                    held.by.remove(holder);
+                }
+            }
+        }
+    }
+}
+
+/// What one tenant may publish in a minute; `None` for no limit. A quarter of it may come at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TenantQuotas {
+    /// Requests that publish.
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// Events, records and commands.
+    pub events_per_minute: Option<NonZeroU32>,
+    /// KiB of bodies, decoded.
+    pub kib_per_minute: Option<NonZeroU32>,
+}
+
+impl Default for TenantQuotas {
+    fn default() -> Self {
+        Self {
+            requests_per_minute: NonZeroU32::new(12_000),
+            events_per_minute: NonZeroU32::new(600_000),
+            kib_per_minute: NonZeroU32::new(1024 * 1024),
+        }
+    }
+}
+
+impl TenantQuotas {
+    /// No limit of any kind.
+    pub const UNLIMITED: Self =
+        Self { requests_per_minute: None, events_per_minute: None, kib_per_minute: None };
+}
+
+/// What tenants published in the last minute.
+#[derive(Debug)]
+pub(super) struct Quotas {
+    requests: Option<Keyed<TenantId>>,
+    events: Option<Keyed<TenantId>>,
+    kib: Option<Keyed<TenantId>>,
+    refusals: Arc<Refusals>,
+}
+
+impl Quotas {
+    pub(super) fn new(quotas: &TenantQuotas, refusals: Arc<Refusals>) -> Self {
+        let keyed = |per_minute: Option<NonZeroU32>, at_least: u32| {
+            per_minute.map(|per_minute| {
+                // A request of the largest kind must fit.
+                let burst = NonZeroU32::new((per_minute.get() / 4).max(at_least)).unwrap_or(NonZeroU32::MIN);
+                Keyed::new(Pace { per_minute, burst })
+            })
+        };
+        Self {
+            requests: keyed(quotas.requests_per_minute, 1),
+            events: keyed(quotas.events_per_minute, 10_000),
+            kib: keyed(quotas.kib_per_minute, 8 * 1024),
+            refusals,
+        }
+    }
+
+    /// Counts a request, before its body is read.
+    pub(super) fn take_request(&self, tenant: &TenantId) -> Result<(), ApiError> {
+        self.take(self.requests.as_ref(), tenant, 1, "requests")
+    }
+
+    /// Counts what a request brought, before any of it is published.
+    pub(super) fn take_content(
+        &self,
+        tenant: &TenantId,
+        events: usize,
+        bytes: usize,
+    ) -> Result<(), ApiError> {
+        self.take(self.events.as_ref(), tenant, events, "events")?;
+        self.take(self.kib.as_ref(), tenant, bytes.div_ceil(1024), "bytes")
+    }
+
+    fn take(
+        &self,
+        quota: Option<&Keyed<TenantId>>,
+        tenant: &TenantId,
+        count: usize,
+        share: &'static str,
+    ) -> Result<(), ApiError> {
+        let count = NonZeroU32::new(u32::try_from(count).unwrap_or(u32::MAX));
+        let Some((quota, count)) = quota.zip(count) else { return Ok(()) };
+        quota.take(tenant.clone(), count).map(drop).map_err(|none_left| {
+            self.refusals.count(Some(tenant), share);
+            let detail = format!("this tenant publishes too many {share} a minute; send it again later");
+            ApiError::new(ProblemKind::QuotaExceeded, detail)
+                .header(header::RETRY_AFTER, HeaderValue::from(none_left.retry_after_s()))
+                .with_headers(|headers| none_left.write(headers))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant(name: &str) -> Holder {
+        Holder::Tenant(TenantId::new(name).expect("a tenant"))
+    }
+
+    fn status(refused: Result<(), ApiError>) -> u16 {
+        refused.err().map_or(200, |error| error.problem().status)
+    }
+
+    #[test]
+    fn a_holder_has_its_part_and_everybody_together_the_whole() {
+        let bytes = Bytes::new(400, Arc::default());
+        let mut loud = bytes.charge(vec![tenant("loud")]);
+        assert_eq!(status(loud.grow(100)), 200);
+        assert_eq!((status(loud.grow(1)), status(loud.check(1))), (429, 429), "a quarter each");
+        let mut second = bytes.charge(vec![tenant("loud")]);
+        assert_eq!(status(second.grow(1)), 429, "however many requests");
+        let mut others: Vec<Charge> = ["a", "b", "c"].map(|name| bytes.charge(vec![tenant(name)])).into();
+        assert!(others.iter_mut().all(|charge| status(charge.grow(100)) == 200));
+        let mut late = bytes.charge(vec![tenant("late")]);
+        assert_eq!((status(late.grow(1)), bytes.free()), (503, 0));
+        drop(loud);
+        assert_eq!((status(late.grow(100)), bytes.free()), (200, 0));
+        drop((late, others, second));
+        assert_eq!(
+            (bytes.free(), bytes.lock().by.len()),
+            (400, 0),
+            "all is given back, and nobody remembered"
+        );
+    }
+
+    #[test]
+    fn metrics_name_a_bounded_number_of_tenants() {
+        let refusals = Refusals::default();
+        let label = |n: usize| refusals.label(&TenantId::new(&format!("t{n}")).expect("a tenant"));
+        let labels: HashSet<String> = (0..1_000).map(label).collect();
+        assert_eq!(labels.len(), MAX_NAMED_TENANTS + 1);
+        assert_eq!((label(0).as_str(), label(999).as_str()), ("t0", "other"));
+    }
+
+    #[test]
+    fn one_network_cannot_use_up_a_tenants_part() {
+        let bytes = Bytes::new(800, Arc::default());
+        let acme = TenantId::new("acme").expect("a tenant");
+        let from = |last: u8| {
+            let network = Network::from(std::net::IpAddr::from([192, 0, 2, last]));
+            bytes.charge(vec![Holder::Tenant(acme.clone()), Holder::TenantAt(acme.clone(), network)])
+        };
+        let (mut one, mut other) = (from(1), from(2));
+        assert_eq!((status(one.grow(100)), status(one.grow(1))), (200, 429));
+        assert_eq!(status(other.grow(100)), 200);
+    }
+
+    #[test]
+    fn a_tenant_over_its_quota_is_refused_and_others_are_not() {
+        let quotas = TenantQuotas {
+            requests_per_minute: NonZeroU32::new(8),
+            events_per_minute: NonZeroU32::new(1),
+            kib_per_minute: None,
+        };
+        let quotas = Quotas::new(&quotas, Arc::default());
+        let [loud, quiet] = ["loud", "quiet"].map(|name| TenantId::new(name).expect("a tenant"));
+        assert_eq!((status(quotas.take_request(&loud)), status(quotas.take_request(&loud))), (200, 200));
+        assert_eq!((status(quotas.take_request(&loud)), status(quotas.take_request(&quiet))), (429, 200));
+        assert_eq!(
+            status(quotas.take_content(&loud, 10_000, usize::MAX)),
+            200,
+            "a batch of the largest kind fits"
+        );
+        assert_eq!(
+            (status(quotas.take_content(&loud, 1, 1)), status(quotas.take_content(&quiet, 1, 1))),
+            (429, 200)
+        );
+    }
+}

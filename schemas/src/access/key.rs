@@ -1,0 +1,311 @@
+//! API keys: how they are made, stored and checked.
+//!
+//! A key reads `weir_<8-character id>_<43 base62 characters>`. It is shown once; stored is
+//! HMAC-SHA-256(pepper, secret).
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::IpAddr,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use hmac::{Hmac, KeyInit, Mac};
+use ipnet::IpNet;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
+use subtle::{Choice, ConstantTimeEq};
+use thiserror::Error;
+
+use super::{KeyHolder, Scope};
+use crate::{TenantId, Timestamp};
+
+/// Longest credential that is looked at, in bytes.
+pub const MAX_CREDENTIAL_BYTES: usize = 8 * 1024;
+/// Shortest pepper, in bytes.
+pub const MIN_PEPPER_BYTES: usize = 32;
+const ID_LEN: usize = 8;
+const SECRET_LEN: usize = 43;
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// A stored key: everything but the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Public id, 8 base62 characters.
+    pub id: String,
+    /// The tenant it speaks for.
+    pub tenant: TenantId,
+    /// Name for people.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// HMAC-SHA-256(pepper, secret).
+    pub secret_hmac: [u8; 32],
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was revoked, if it was.
+    pub revoked_at: Option<Timestamp>,
+    /// When it stops working by itself, if it does.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, to the hour or so; `None` if it never was.
+    pub last_used_at: Option<Timestamp>,
+    /// The `CloudEvents` sources that it may publish for ([`KeyHolder::sources`]); empty for all.
+    pub sources: Vec<String>,
+    /// The networks that it may be used from; empty for all.
+    pub networks: Vec<IpNet>,
+}
+
+/// The server-side secret under which API key secrets are hashed.
+#[derive(Clone)]
+pub struct Pepper(SecretString);
+
+/// A pepper that is too short to be one.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "the pepper of the API keys has {bytes} bytes; take at least {MIN_PEPPER_BYTES}, for example of \
+     `openssl rand -hex 32`"
+)]
+pub struct ShortPepper {
+    /// Its length.
+    pub bytes: usize,
+}
+
+impl Pepper {
+    /// Takes a text of any length: for tests, and for [`Pepper::checked`].
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(SecretString::from(text.into()))
+    }
+
+    /// Takes a text of at least [`MIN_PEPPER_BYTES`].
+    pub fn checked(text: impl Into<String>) -> Result<Self, ShortPepper> {
+        let text = text.into();
+        if text.len() < MIN_PEPPER_BYTES {
+            return Err(ShortPepper { bytes: text.len() });
+        }
+        Ok(Self::new(text))
+    }
+
+    /// HMAC-SHA-256(pepper, secret).
+    pub fn hash(&self, secret: &str) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose_secret().as_bytes())
+            .expect("HMAC takes keys of any length");
+        mac.update(secret.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl fmt::Debug for Pepper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pepper(..)")
+    }
+}
+
+/// The pepper that new keys are hashed under and, while it is replaced, the one before.
+#[derive(Debug, Clone)]
+pub struct Peppers {
+    /// Of new keys.
+    pub current: Pepper,
+    /// Of keys that were made before it was replaced.
+    pub previous: Option<Pepper>,
+}
+
+impl From<Pepper> for Peppers {
+    fn from(current: Pepper) -> Self {
+        Self { current, previous: None }
+    }
+}
+
+/// A freshly made key: the only moment its secret exists in clear.
+#[derive(Debug)]
+pub struct NewApiKey {
+    /// Public id.
+    pub id: String,
+    /// What is stored.
+    pub secret_hmac: [u8; 32],
+    /// What is shown to its owner, once.
+    pub token: SecretString,
+}
+
+impl NewApiKey {
+    /// Makes a key out of random bytes from a cryptographic source (51 or more are used).
+    pub fn generate(pepper: &Pepper, random: &[u8; 64]) -> Self {
+        let text: String =
+            random.iter().take(ID_LEN + SECRET_LEN).map(|b| BASE62[usize::from(*b) % 62] as char).collect();
+        let (id, secret) = text.split_at(ID_LEN);
+        Self {
+            id: id.to_owned(),
+            secret_hmac: pepper.hash(secret),
+            token: SecretString::from(format!("weir_{id}_{secret}")),
+        }
+    }
+}
+
+/// The valid keys at one moment.
+#[derive(Debug)]
+pub struct KeyRing {
+    keys: HashMap<String, Held>,
+    peppers: Peppers,
+}
+
+#[derive(Debug)]
+struct Held {
+    key: ApiKey,
+    used: AtomicBool,
+}
+
+/// A key that was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedKey {
+    /// Whoever holds it.
+    pub holder: KeyHolder,
+    networks: Vec<IpNet>,
+}
+
+impl VerifiedKey {
+    /// Whether the key may be used from that address.
+    pub fn may_come_from(&self, address: IpAddr) -> bool {
+        self.networks.is_empty()
+            || self.networks.iter().any(|network| network.contains(&address.to_canonical()))
+    }
+}
+
+impl KeyRing {
+    /// A ring of the given keys; revoked ones are left out.
+    pub fn new(peppers: impl Into<Peppers>, keys: impl IntoIterator<Item = ApiKey>) -> Self {
+        let held = |key: ApiKey| (key.id.clone(), Held { key, used: AtomicBool::new(false) });
+        let keys = keys.into_iter().filter(|key| key.revoked_at.is_none()).map(held).collect();
+        Self { keys, peppers: peppers.into() }
+    }
+
+    /// Who holds this token; `None` for anything else, without telling an unknown key from a wrong secret or an
+    /// expired key: each hashes once by pepper and compares once.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Option<VerifiedKey> {
+        let (id, secret) = split(token).unwrap_or(("", ""));
+        let held = self.keys.get(id);
+        let expected = held.map_or([0; 32], |held| held.key.secret_hmac);
+        let peppers = [Some(&self.peppers.current), self.peppers.previous.as_ref()];
+        let equal = peppers
+            .into_iter()
+            .flatten()
+            .fold(Choice::from(0), |equal, pepper| equal | pepper.hash(secret).ct_eq(&expected));
+        let held = held.filter(|_| bool::from(equal))?;
+        if held.key.expires_at.is_some_and(|end| end <= now) {
+            return None;
+        }
+        held.used.store(true, Relaxed);
+        let ApiKey { id, name, tenant, scopes, sources, networks, .. } = held.key.clone();
+        Some(VerifiedKey { holder: KeyHolder { id, name, tenant, scopes, sources }, networks })
+    }
+
+    /// The ids of the keys that were used since this ring was made.
+    pub fn used(&self) -> impl Iterator<Item = &str> {
+        self.keys.values().filter(|held| held.used.load(Relaxed)).map(|held| held.key.id.as_str())
+    }
+}
+
+fn split(token: &str) -> Option<(&str, &str)> {
+    let (id, secret) = token.strip_prefix("weir_")?.split_once('_')?;
+    (id.len() == ID_LEN && secret.len() == SECRET_LEN).then_some((id, secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_timestamp(seconds, 0).expect("an instant")
+    }
+
+    /// A ring of one key made under that pepper, checked with these.
+    fn ring(
+        made_under: &Pepper,
+        peppers: impl Into<Peppers>,
+        change: impl FnOnce(&mut ApiKey),
+    ) -> (KeyRing, String) {
+        let made = NewApiKey::generate(made_under, &[7; 64]);
+        let mut key = ApiKey {
+            id: made.id,
+            tenant: TenantId::new("acme").expect("valid"),
+            name: "ci".into(),
+            scopes: vec![Scope::EventsWrite],
+            secret_hmac: made.secret_hmac,
+            created_at: at(0),
+            revoked_at: None,
+            expires_at: None,
+            last_used_at: None,
+            sources: Vec::new(),
+            networks: Vec::new(),
+        };
+        change(&mut key);
+        (KeyRing::new(peppers, [key]), made.token.expose_secret().to_owned())
+    }
+
+    fn plain(change: impl FnOnce(&mut ApiKey)) -> (KeyRing, String) {
+        let pepper = Pepper::new("pepper");
+        ring(&pepper, pepper.clone(), change)
+    }
+
+    #[test]
+    fn a_key_verifies_until_it_is_revoked_or_expires() {
+        let (keys, token) = plain(|_| {});
+        assert_eq!(keys.used().count(), 0);
+        let verified = keys.verify(&token, at(9)).expect("valid key");
+        assert_eq!(
+            (verified.holder.tenant.as_str(), verified.holder.scopes.as_slice()),
+            ("acme", &[Scope::EventsWrite][..])
+        );
+        assert_eq!(keys.used().count(), 1, "its use is noticed");
+        let (keys, token) = plain(|key| key.revoked_at = Some(at(0)));
+        assert_eq!(keys.verify(&token, at(9)), None);
+        let (keys, token) = plain(|key| key.expires_at = Some(at(10)));
+        assert!(keys.verify(&token, at(9)).is_some());
+        assert_eq!((keys.verify(&token, at(10)), keys.verify(&token, at(99))), (None, None));
+    }
+
+    #[test]
+    fn anything_else_does_not() {
+        let (keys, token) = plain(|_| {});
+        let mut wrong = token.clone();
+        wrong.replace_range(token.len() - 1.., if token.ends_with('a') { "b" } else { "a" });
+        for bad in
+            ["", "weir__", "weir_77777777_", &wrong, &token.replace("weir_", "w_"), &format!("{token}x")]
+        {
+            assert_eq!(keys.verify(bad, at(9)), None, "{bad}");
+        }
+        assert_eq!(keys.used().count(), 0);
+    }
+
+    #[test]
+    fn while_the_pepper_is_replaced_keys_of_both_hold() {
+        let (old, new) = (Pepper::new("old"), Pepper::new("new"));
+        let both = || Peppers { current: new.clone(), previous: Some(old.clone()) };
+        for made_under in [&old, &new] {
+            let (keys, token) = ring(made_under, both(), |_| {});
+            assert!(keys.verify(&token, at(9)).is_some());
+        }
+        let (keys, token) = ring(&old, new.clone(), |_| {});
+        assert_eq!(keys.verify(&token, at(9)), None, "once the old one is gone its keys end");
+        let (keys, token) = ring(&Pepper::new("other"), both(), |_| {});
+        assert_eq!(keys.verify(&token, at(9)), None);
+    }
+
+    #[test]
+    fn a_narrowed_key_is_good_in_its_networks_only() {
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let (keys, token) = plain(|key| key.networks = vec!["10.0.0.0/8".parse().expect("a network")]);
+        let verified = keys.verify(&token, at(9)).expect("valid");
+        assert!(
+            verified.may_come_from(address("10.1.2.3")) && verified.may_come_from(address("::ffff:10.1.2.3"))
+        );
+        assert!(!verified.may_come_from(address("192.0.2.1")));
+        let (keys, token) = plain(|_| {});
+        assert!(keys.verify(&token, at(9)).expect("valid").may_come_from(address("192.0.2.1")));
+    }
+
+    #[test]
+    fn a_short_pepper_is_refused() {
+        assert_eq!(Pepper::checked("").err(), Some(ShortPepper { bytes: 0 }));
+        assert_eq!(Pepper::checked("x".repeat(31)).err(), Some(ShortPepper { bytes: 31 }));
+        assert!(Pepper::checked("x".repeat(32)).is_ok());
+    }
+}

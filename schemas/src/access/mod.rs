@@ -1,0 +1,12 @@
+//! Who may do what: scopes, roles, principals and API keys. Pure: keys are loaded elsewhere and checked here.
+
+mod key;
+mod principal;
+mod scope;
+
+pub use key::{
+    ApiKey, KeyRing, MAX_CREDENTIAL_BYTES, MIN_PEPPER_BYTES, NewApiKey, Pepper, Peppers, ShortPepper,
+    VerifiedKey,
+};
+pub use principal::{KeyHolder, Principal, TokenSubject};
+pub use scope::{Role, Scope};

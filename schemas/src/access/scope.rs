@@ -1,0 +1,190 @@
+//! What a credential may do: scopes, the roles of people that stand for several, and who may publish which family.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Topic;
+
+/// What a credential may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Scope {
+    /// Publish events.
+    #[serde(rename = "events:write")]
+    EventsWrite,
+    /// Publish commands of every kind.
+    #[serde(rename = "commands:write")]
+    CommandsWrite,
+    /// Ask for a change to be approved.
+    #[serde(rename = "changes:request")]
+    ChangesRequest,
+    /// Approve and reject changes.
+    #[serde(rename = "changes:decide")]
+    ChangesDecide,
+    /// Set criticalities, change watchlists, triage incidents.
+    #[serde(rename = "risk:decide")]
+    RiskDecide,
+    /// Read the read models.
+    #[serde(rename = "read")]
+    Read,
+    /// Read audit entries.
+    #[serde(rename = "audit:read")]
+    AuditRead,
+    /// Read who is at risk and why, and incidents.
+    #[serde(rename = "risk:read")]
+    RiskRead,
+    /// Read how the stages of all tenants stand: owners, counts and halts.
+    #[serde(rename = "stage:admin")]
+    StageAdmin,
+}
+
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 9] = [
+        Self::EventsWrite,
+        Self::CommandsWrite,
+        Self::ChangesRequest,
+        Self::ChangesDecide,
+        Self::RiskDecide,
+        Self::Read,
+        Self::AuditRead,
+        Self::RiskRead,
+        Self::StageAdmin,
+    ];
+
+    /// The scope's name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EventsWrite => "events:write",
+            Self::CommandsWrite => "commands:write",
+            Self::ChangesRequest => "changes:request",
+            Self::ChangesDecide => "changes:decide",
+            Self::RiskDecide => "risk:decide",
+            Self::Read => "read",
+            Self::AuditRead => "audit:read",
+            Self::RiskRead => "risk:read",
+            Self::StageAdmin => "stage:admin",
+        }
+    }
+
+    /// The scope of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.name() == name)
+    }
+
+    /// The wider scope that holds this one, if there is one.
+    pub const fn within(self) -> Option<Self> {
+        match self {
+            Self::ChangesRequest | Self::ChangesDecide | Self::RiskDecide => Some(Self::CommandsWrite),
+            _ => None,
+        }
+    }
+
+    /// The scopes that a credential needs, all of them, to publish an event of that topic as an event; `None` for
+    /// topics that only Weir writes. Governance needs the scope of commands too: an event of it is a decision.
+    pub const fn to_publish(topic: Topic) -> Option<&'static [Self]> {
+        match topic {
+            Topic::Activity | Topic::Infrastructure | Topic::Delivery | Topic::Usage | Topic::Monitoring => {
+                Some(&[Self::EventsWrite])
+            }
+            Topic::Governance => Some(&[Self::EventsWrite, Self::CommandsWrite]),
+            _ => None,
+        }
+    }
+}
+
+/// What a person or a service of an issuer is to a tenant: a set of scopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Reads the read models.
+    Viewer,
+    /// Reads, publishes events and asks for approval.
+    Developer,
+    /// Reads all that the tenant has and changes nothing.
+    Auditor,
+    /// Reads, decides about changes and risk.
+    Approver,
+    /// May do everything that concerns its tenant.
+    Admin,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 5] = [Self::Viewer, Self::Developer, Self::Auditor, Self::Approver, Self::Admin];
+
+    /// The role's name in settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Developer => "developer",
+            Self::Auditor => "auditor",
+            Self::Approver => "approver",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The role of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+
+    /// What the role may do.
+    pub const fn scopes(self) -> &'static [Scope] {
+        match self {
+            Self::Viewer => &[Scope::Read, Scope::RiskRead],
+            Self::Developer => &[Scope::Read, Scope::RiskRead, Scope::EventsWrite, Scope::ChangesRequest],
+            Self::Auditor => &[Scope::Read, Scope::RiskRead, Scope::AuditRead],
+            Self::Approver => &[Scope::Read, Scope::RiskRead, Scope::ChangesDecide, Scope::RiskDecide],
+            Self::Admin => {
+                &[Scope::Read, Scope::RiskRead, Scope::AuditRead, Scope::EventsWrite, Scope::CommandsWrite]
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_again() {
+        for scope in Scope::ALL {
+            assert_eq!(Scope::from_name(scope.name()), Some(scope));
+            assert_eq!(serde_json::to_value(scope).expect("a name"), scope.name());
+        }
+        for role in Role::ALL {
+            assert_eq!(Role::from_name(role.name()), Some(role));
+            assert_eq!(serde_json::to_value(role).expect("a name"), role.name());
+        }
+        assert_eq!(Scope::from_name("dead-letter:admin"), None);
+    }
+
+    #[test]
+    fn a_decision_needs_more_than_the_scope_of_events() {
+        for topic in Topic::ALL {
+            let needed = Scope::to_publish(topic);
+            match topic {
+                Topic::Governance => {
+                    assert_eq!(needed, Some(&[Scope::EventsWrite, Scope::CommandsWrite][..]));
+                }
+                _ if Topic::FAMILIES.contains(&topic) => {
+                    assert_eq!(needed, Some(&[Scope::EventsWrite][..]), "{topic}");
+                }
+                _ => assert_eq!(needed, None, "{topic}"),
+            }
+        }
+    }
+
+    #[test]
+    fn only_approvers_and_administrators_decide() {
+        for role in Role::ALL {
+            let decides = role.scopes().iter().any(|scope| {
+                matches!(scope, Scope::ChangesDecide | Scope::RiskDecide | Scope::CommandsWrite)
+            });
+            assert_eq!(decides, matches!(role, Role::Approver | Role::Admin), "{}", role.name());
+            assert!(
+                !role.scopes().contains(&Scope::StageAdmin),
+                "operators of all tenants hold a key for it"
+            );
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `weir auth`: what a token of an issuer allows here, and why.
+
+use std::io::Read as _;
+
+use anyhow::{Context, bail};
+use chrono::Utc;
+use clap::{Args, Subcommand};
+use edge::identity::RuleOutcome;
+use schemas::access::{Principal, Role, Scope};
+use serde::Serialize;
+
+use super::{
+    Outcome,
+    output::{self, Format, note},
+    settings::{Settings, identities},
+};
+
+/// Arguments of `weir auth`.
+#[derive(Debug, Args)]
+pub(super) struct AuthArgs {
+    #[command(subcommand)]
+    command: AuthCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuthCommand {
+    /// Check a token as the gateway and the query API do, and show which rule gave what, and why others did not.
+    Explain {
+        /// The token; `-` reads it from stdin.
+        token: String,
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        output: Format,
+    },
+}
+
+/// What a token gives.
+#[derive(Debug, Serialize)]
+struct Explanation {
+    principal: Option<String>,
+    tenant: Option<String>,
+    roles: Vec<Role>,
+    scopes: Vec<Scope>,
+    rules: Vec<RuleOutcome>,
+}
+
+/// Explains a token.
+pub(super) async fn auth(args: AuthArgs) -> anyhow::Result<Outcome> {
+    let AuthCommand::Explain { token, output } = args.command;
+    let token = if token == "-" { from_stdin()? } else { token };
+    let settings = Settings::load()?;
+    let identities = identities(settings.issuers()?)?;
+    if identities.is_empty() {
+        bail!("no issuer is configured: add an [[issuer]] to weir.toml");
+    }
+    let explained = identities.explain(token.trim(), Utc::now()).await.context("the token is refused")?;
+    let explanation = Explanation::of(explained.principal.as_ref(), explained.rules);
+    print(&explanation, output)?;
+    Ok(if explanation.principal.is_some() { Outcome::Done } else { Outcome::No })
+}
+
+fn from_stdin() -> anyhow::Result<String> {
+    let mut token = String::new();
+    let longest = schemas::access::MAX_CREDENTIAL_BYTES as u64;
+    std::io::stdin().take(longest).read_to_string(&mut token).context("reading the token from stdin")?;
+    Ok(token)
+}
+
+impl Explanation {
+    fn of(principal: Option<&Principal>, outcomes: Vec<RuleOutcome>) -> Self {
+        let roles = match principal {
+            Some(Principal::Person(subject) | Principal::Service(subject)) => subject.roles.clone(),
+            Some(Principal::ApiKey(_)) | None => Vec::new(),
+        };
+        Self {
+            principal: principal.map(|principal| principal.id().into_owned()),
+            tenant: principal.map(|principal| principal.tenant().to_string()),
+            roles,
+            scopes: principal.map(|principal| principal.scopes().to_vec()).unwrap_or_default(),
+            rules: outcomes,
+        }
+    }
+}
+
+fn print(explanation: &Explanation, format: Format) -> anyhow::Result<()> {
+    if format != Format::Table {
+        return output::json(explanation);
+    }
+    let mut table = output::table(&["claim", "matched", "gave"]);
+    for rule in &explanation.rules {
+        let matched = if rule.matched { "yes" } else { "no" };
+        table.add_row([&rule.claim, matched, &rule.gave]);
+    }
+    output::print_table(&table, "the issuer has no rules");
+    match (&explanation.principal, &explanation.tenant) {
+        (Some(principal), Some(tenant)) => {
+            let scopes: Vec<&str> = explanation.scopes.iter().map(|scope| scope.name()).collect();
+            note(&format!("{principal} of tenant {tenant} may {}", scopes.join(" ")));
+        }
+        _ => note("the token holds, and no rule gives its subject a role"),
+    }
+    Ok(())
+}
