@@ -17,5 +17,6 @@ mod rules;
 mod stack;
 mod stage;
 mod support;
+mod tables;
 mod topology;
 mod transactions;

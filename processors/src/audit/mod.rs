@@ -11,7 +11,7 @@ mod unmapped;
 
 use schemas::{
     Envelope, Event,
-    changes::AuditEntry,
+    changes::{AuditEntry, audit::STAGE},
     events::{Actor, ActorKind, OutcomeStatus},
 };
 
@@ -26,7 +26,7 @@ pub struct Audit;
 
 impl Processor for Audit {
     type Change = AuditEntry;
-    const NAME: &'static str = "audit";
+    const NAME: &'static str = STAGE;
 
     fn process(&self, envelope: &Envelope) -> Vec<AuditEntry> {
         vec![entry(envelope)]

@@ -14,7 +14,7 @@ use schemas::{
     Envelope, Event,
     changes::{
         ChangeFact,
-        change_review::{ChangeActor, ChangeFactKind},
+        change_review::{ChangeActor, ChangeFactKind, STAGE},
     },
     envelope::native_format,
     events::{Actor, Governance, GovernanceKind, Infrastructure, InfrastructureKind, Outcome},
@@ -35,7 +35,7 @@ pub struct ChangeReview;
 
 impl Processor for ChangeReview {
     type Change = ChangeFact;
-    const NAME: &'static str = "change_review";
+    const NAME: &'static str = STAGE;
 
     fn process(&self, envelope: &Envelope) -> Vec<ChangeFact> {
         let fact = match &envelope.event {

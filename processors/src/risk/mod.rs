@@ -15,7 +15,7 @@ mod tests;
 
 use schemas::{
     Envelope, Event,
-    changes::risk::{RiskChange, UnusableEvent},
+    changes::risk::{RiskChange, STAGE, UnusableEvent},
 };
 
 use self::signals::Found;
@@ -39,7 +39,7 @@ impl Risk {
 
 impl Processor for Risk {
     type Change = RiskChange;
-    const NAME: &'static str = "risk";
+    const NAME: &'static str = STAGE;
 
     fn process(&self, envelope: &Envelope) -> Vec<RiskChange> {
         let mut changes: Vec<RiskChange> = match signals::found(&self.rules.current(), envelope) {

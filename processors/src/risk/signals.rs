@@ -1,6 +1,9 @@
 //! From an event to its signals: one for each rule that fires and each entity that it touches.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use schemas::{
     Envelope, Event,
@@ -85,7 +88,7 @@ pub(super) fn found(engine: &SigmaEngine, envelope: &Envelope) -> Result<Found, 
         let matched = matched_json(&part.matched, touched.left_out);
         let of_hit = OfHit::new((envelope, &native.format), (&part.correlation.rule, matched), &record);
         let part = correlation_part(envelope, &part, (of_hit, touched.touches), content_sha256);
-        counted.entry((part.signal.rule.id.clone(), part.reference.clone())).or_insert(part);
+        counted.entry((part.rule.id.clone(), part.reference.clone())).or_insert(part);
     }
     Ok(Found { signals: found.into_values().collect(), parts: counted.into_values().collect() })
 }
@@ -105,9 +108,9 @@ fn correlation_part(
         reference: part.reference.to_owned(),
         value: part.value.clone(),
         terms: part.correlation.terms.clone(),
+        rule: of_hit.rule,
         signal: CorrelationSignal {
             touched: touches.into_iter().map(|touch| (touch.entity, touch.share.of(hazard))).collect(),
-            rule: of_hit.rule,
             score: of_hit.score,
             dedupe_key: of_hit.dedupe_key,
             evidence: of_hit.evidence,
@@ -120,9 +123,9 @@ fn correlation_part(
 struct OfHit<'a> {
     envelope: &'a Envelope,
     score: u8,
-    rule: SignalRule,
+    rule: Arc<SignalRule>,
     dedupe_key: String,
-    evidence: SignalEvidence,
+    evidence: Arc<SignalEvidence>,
 }
 
 impl<'a> OfHit<'a> {
@@ -146,7 +149,7 @@ impl<'a> OfHit<'a> {
         };
         let score = rule.score.min(MAX_SCORE);
         let dedupe_key = bounded(&rule.touched.dedupe_key_in(record), MAX_DEDUPE_BYTES);
-        Self { envelope, score, rule: signal_rule(rule), dedupe_key, evidence }
+        Self { envelope, score, rule: Arc::new(signal_rule(rule)), dedupe_key, evidence: Arc::new(evidence) }
     }
 
     fn signal(&self, touch: Touch, content_sha256: [u8; 32]) -> RiskSignal {
@@ -155,11 +158,11 @@ impl<'a> OfHit<'a> {
             event_id: self.envelope.id,
             occurred_at: self.envelope.occurred_at,
             entity: touch.entity,
-            rule: self.rule.clone(),
+            rule: Arc::clone(&self.rule),
             score: self.score,
             hazard_micronats: touch.share.of(hazard_micronats(self.score)),
             dedupe_key: self.dedupe_key.clone(),
-            evidence: self.evidence.clone(),
+            evidence: Arc::clone(&self.evidence),
             content_sha256,
         }
     }

@@ -7,6 +7,9 @@ use crate::{
     events::{ActorKind, OutcomeStatus},
 };
 
+/// The processor and its stage.
+pub const STAGE: &str = "audit";
+
 /// One row of the audit log: what people filter by, and the whole OCSF record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditEntry {

@@ -8,6 +8,9 @@ use crate::{
     events::{ActorKind, OutcomeStatus},
 };
 
+/// The processor and its stage.
+pub const STAGE: &str = "change_review";
+
 /// One fact about one change: a plan, a request, a decision, or what became of it. Stored once per event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeFact {

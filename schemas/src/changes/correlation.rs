@@ -1,5 +1,7 @@
 //! What correlation rules ask for: events that count together, and when they are enough.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::risk::{Entity, RiskSignal, SignalEvidence, SignalRule};
@@ -8,8 +10,9 @@ use crate::{EventId, TenantId, Timestamp};
 /// An event that a correlation rule counts: one row per event, correlation rule and rule that it refers to.
 ///
 /// The event *completes* the rule's condition if the events of its group in the `timespan` that ends with it, those of
-/// the same instant included, satisfy its terms. Then it becomes a signal of the correlation rule. More events only
-/// ever complete more, so what is complete depends on the set of events and not on the order in which they came.
+/// the same instant included, satisfy its terms. Of each clock hour the first event of a group that does becomes a signal
+/// of the correlation rule: the condition is reported once, however long it holds. More events only ever complete more,
+/// so which ones are reported depends on the set of events and not on the order in which they came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CorrelationPart {
     /// Whose.
@@ -26,6 +29,8 @@ pub struct CorrelationPart {
     pub value: String,
     /// When the condition is satisfied, by the version of the rule under which the event was seen.
     pub terms: CorrelationTerms,
+    /// The correlation rule.
+    pub rule: Arc<SignalRule>,
     /// What the event becomes once it completes the condition.
     pub signal: CorrelationSignal,
     /// [`crate::Envelope::content_sha256`].
@@ -58,23 +63,22 @@ pub enum CorrelationCondition {
 /// The signal of a correlation rule on one event, for everything that it touches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CorrelationSignal {
-    /// The correlation rule.
-    pub rule: SignalRule,
     /// 1 to 99.
     pub score: u8,
     /// See [`RiskSignal::dedupe_key`].
     pub dedupe_key: String,
     /// What the event says.
-    pub evidence: SignalEvidence,
+    pub evidence: Arc<SignalEvidence>,
     /// What it touches, each with the hazard that it adds in micronats.
     pub touched: Vec<(Entity, i64)>,
 }
 
 impl CorrelationSignal {
-    /// The signals of an event that completes the condition: one for each entity.
+    /// The signals of the event by which the condition is reported: one for each entity.
     pub fn signals(
         &self,
         tenant: &TenantId,
+        rule: &Arc<SignalRule>,
         (event_id, occurred_at): (EventId, Timestamp),
         content_sha256: [u8; 32],
     ) -> Vec<RiskSignal> {
@@ -83,11 +87,11 @@ impl CorrelationSignal {
             event_id,
             occurred_at,
             entity: entity.clone(),
-            rule: self.rule.clone(),
+            rule: Arc::clone(rule),
             score: self.score,
             hazard_micronats: *hazard_micronats,
             dedupe_key: self.dedupe_key.clone(),
-            evidence: self.evidence.clone(),
+            evidence: Arc::clone(&self.evidence),
             content_sha256,
         };
         self.touched.iter().map(signal).collect()

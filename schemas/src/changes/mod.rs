@@ -1,6 +1,6 @@
 //! What a processor asks a sink to write: data that both know, so that neither knows the other.
 
-mod audit;
+pub mod audit;
 pub mod change_review;
 pub mod correlation;
 pub mod risk;

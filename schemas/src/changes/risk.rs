@@ -2,7 +2,12 @@
 //!
 //! Hazard is counted in micronats (millionths of a nat): a signal of score *s* adds −ln(1 − s/100).
 
-use std::{borrow::Cow, fmt, net::IpAddr, sync::LazyLock};
+use std::{
+    borrow::Cow,
+    fmt,
+    net::IpAddr,
+    sync::{Arc, LazyLock},
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -12,6 +17,8 @@ use uuid::Uuid;
 use super::correlation::CorrelationPart;
 use crate::{EventId, TenantId, Timestamp};
 
+/// The processor and its stage.
+pub const STAGE: &str = "risk";
 /// Longest id of an entity, in bytes; a longer one is cut and carries a hash.
 pub const MAX_ENTITY_BYTES: usize = 512;
 /// Highest score of one signal: certainty would be infinite hazard.
@@ -44,7 +51,7 @@ pub struct RiskSignal {
     /// What the signal touches.
     pub entity: Entity,
     /// The rule.
-    pub rule: SignalRule,
+    pub rule: Arc<SignalRule>,
     /// 1 to 99.
     pub score: u8,
     /// What it adds to the entity's hazard: [`hazard_micronats`] of the score, or half of it for an owner.
@@ -52,7 +59,7 @@ pub struct RiskSignal {
     /// Signals of one rule and one entity within an hour count once unless these differ. Often empty.
     pub dedupe_key: String,
     /// What the event says besides.
-    pub evidence: SignalEvidence,
+    pub evidence: Arc<SignalEvidence>,
     /// [`crate::Envelope::content_sha256`].
     pub content_sha256: [u8; 32],
 }

@@ -7,6 +7,7 @@ pub(crate) mod parameters;
 pub mod pipeline;
 pub mod risk;
 mod snapshot;
+mod stored_content;
 mod writing;
 
 pub use snapshot::{

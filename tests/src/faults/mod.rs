@@ -8,7 +8,7 @@ mod gateway;
 mod kill;
 mod ledger;
 mod member;
-mod projections;
+pub(crate) mod projections;
 mod servers;
 mod storm;
 mod transactions;

@@ -34,11 +34,14 @@ use super::{
 use crate::support::site::Site;
 
 /// Everything that the stages write but their positions, whose owners differ.
-const TABLES: [&str; 13] = [
+pub(crate) const TABLES: [&str; 16] = [
     "audit_entry",
     "audit_event",
+    "risk_rule",
     "risk_signal",
     "risk_correlation_event",
+    "risk_correlation_group",
+    "risk_correlation_report",
     "risk_weight",
     "risk_triage",
     "risk_unusable",
@@ -110,7 +113,7 @@ async fn read(endpoints: &Endpoints) -> Read {
                 let RiskChange::Signal(signal) = change else { continue };
                 let (event, entity) = (signal.event_id.to_string(), signal.entity);
                 let (kind, id) = (entity.kind.name().to_owned(), entity.id().to_owned());
-                read.signals.insert((event, signal.rule.id, kind, id));
+                read.signals.insert((event, signal.rule.id.clone(), kind, id));
             }
         });
         read

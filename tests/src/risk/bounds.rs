@@ -20,7 +20,7 @@ async fn entries_read(place: &mut Place) -> i64 {
 }
 
 /// Ends a member's session, which reports its statistics by then.
-async fn ended(place: &mut Place, member: Member) {
+pub(super) async fn ended(place: &mut Place, member: Member) {
     drop(member);
     let others = "SELECT count(*) FROM pg_stat_activity
                    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
@@ -34,7 +34,7 @@ async fn ended(place: &mut Place, member: Member) {
 }
 
 /// What the delivery of one more batch reads.
-async fn read_by(place: &mut Place, batch: &[Event], expected: [i64; 4]) -> i64 {
+pub(super) async fn read_by(place: &mut Place, batch: &[Event], expected: [i64; 4]) -> i64 {
     let before = entries_read(place).await;
     let mut member = place.member(0).await;
     assert_eq!(member.deliver(batch).await, expected);

@@ -2,19 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use projections::risk::{GroupEvent, completing};
+use projections::risk::{GroupEvent, completing, first_of_hours};
 use rand::{Rng as _, SeedableRng, rngs::StdRng};
 use schemas::changes::{
     correlation::{CorrelationCondition, CorrelationPart, CorrelationSignal, CorrelationTerms},
     risk::{RiskChange, SignalLevel},
 };
 
-use super::fixture::{Event, Place, event_id, signal, tenant, user};
+use super::{
+    bounds::{ended, read_by},
+    fixture::{Event, Place, event_id, signal, tenant, user},
+};
 use crate::support::projection::{in_partitions, shuffled};
 
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 7] = [
     "risk_correlation_event",
     "risk_correlation_group",
+    "risk_correlation_report",
     "risk_signal",
     "risk_exposure",
     "entity_risk",
@@ -50,8 +54,8 @@ fn part(n: u64, rule: &str, (group, reference): (&str, &str), seconds: i64) -> C
         reference: reference.to_owned(),
         value: String::new(),
         terms: CorrelationTerms { timespan_seconds: 60, condition: CorrelationCondition::EventCount(3) },
+        rule: signal.rule,
         signal: CorrelationSignal {
-            rule: signal.rule,
             score: signal.score,
             dedupe_key: signal.dedupe_key,
             evidence: signal.evidence,
@@ -85,12 +89,12 @@ fn events(seed: u64, count: u64) -> Vec<Event> {
     (0..count).map(event).collect()
 }
 
-/// Rule and event of everything that completes a rule, from the whole set at once.
+/// Rule and event of everything by which a rule is reported, from the whole set at once.
 fn expected(events: &[Event]) -> BTreeSet<(String, String)> {
     let mut groups: BTreeMap<(&str, &str), Vec<GroupEvent<'_>>> = BTreeMap::new();
     for change in events.iter().flatten() {
         let RiskChange::Part(part) = change else { panic!("only parts were made") };
-        groups.entry((&part.signal.rule.id, &part.group)).or_default().push(GroupEvent {
+        groups.entry((&part.rule.id, &part.group)).or_default().push(GroupEvent {
             occurred_at: part.occurred_at,
             event_id: *part.event_id.as_uuid(),
             reference: &part.reference,
@@ -98,11 +102,11 @@ fn expected(events: &[Event]) -> BTreeSet<(String, String)> {
             terms: &part.terms,
         });
     }
-    let complete = |((rule, _), events): (&(&str, &str), &Vec<GroupEvent<'_>>)| -> Vec<(String, String)> {
-        let told = |place: usize| ((*rule).to_owned(), events[place].event_id.to_string());
-        completing(events).into_iter().map(told).collect()
+    let reported = |((rule, _), events): (&(&str, &str), &Vec<GroupEvent<'_>>)| -> Vec<(String, String)> {
+        let first = first_of_hours(events, &completing(events)).into_values();
+        first.map(|place| ((*rule).to_owned(), events[place].event_id.to_string())).collect()
     };
-    groups.iter().flat_map(complete).collect()
+    groups.iter().flat_map(reported).collect()
 }
 
 async fn built(events: &[Event], partitions: usize, size: usize) -> (Place, Vec<Vec<String>>) {
@@ -110,7 +114,7 @@ async fn built(events: &[Event], partitions: usize, size: usize) -> (Place, Vec<
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn order_partitions_and_batches_complete_the_same_events() {
+async fn order_partitions_and_batches_report_the_same_events() {
     let events = events(3, 300);
     let (mut place, expected_tables) = built(&events, 1, 300).await;
     let expected = expected(&events);
@@ -132,20 +136,61 @@ async fn order_partitions_and_batches_complete_the_same_events() {
 }
 
 #[tokio::test]
-async fn a_late_event_completes_those_after_it_and_a_second_delivery_nothing() {
+async fn a_condition_is_reported_by_the_first_event_of_the_hour_that_completes_it() {
     let mut place = Place::new().await;
     let mut member = place.member(0).await;
     let event = |n, seconds| vec![counted(part(n, "burst", ("g", "a"), seconds))];
-    member.deliver(&[event(1, 0), event(2, 50), event(3, 59)]).await;
+    member.deliver(&[event(1, 0), event(2, 50), event(3, 59), event(4, 60), event(5, 70)]).await;
     let signals = "SELECT event_id FROM risk_signal WHERE entity = 'g' ORDER BY occurred_at";
-    let completed = async |place: &mut Place| -> Vec<uuid::Uuid> {
+    let reported = async |place: &mut Place| -> Vec<uuid::Uuid> {
         sqlx::query_scalar(signals).fetch_all(&mut place.owner).await.expect("rows")
     };
-    assert_eq!(completed(&mut place).await, [*event_id(3).as_uuid()]);
-    // Between the first and the second: now the second, too, is the third within a minute.
-    assert_eq!(member.deliver(&[event(4, 20)]).await, [1, 0, 0, 0]);
-    assert_eq!(completed(&mut place).await, [2, 3].map(|n| *event_id(n).as_uuid()));
-    assert_eq!(place.hazard("g").await, 1_309_333, "two signals within an hour count once");
-    assert_eq!(member.deliver(&[event(4, 20), event(1, 0)]).await, [0, 2, 0, 0]);
-    assert_eq!(completed(&mut place).await.len(), 2);
+    assert_eq!(reported(&mut place).await, [*event_id(3).as_uuid()], "once, however long it holds");
+    // Between the first and the second: now the second is the third within a minute, and the report is its.
+    assert_eq!(member.deliver(&[event(6, 20)]).await, [1, 0, 0, 0]);
+    assert_eq!(reported(&mut place).await, [*event_id(2).as_uuid()]);
+    assert_eq!(place.hazard("g").await, 1_309_333);
+    assert_eq!(member.deliver(&[event(6, 20), event(1, 0)]).await, [0, 2, 0, 0]);
+    assert_eq!(reported(&mut place).await, [*event_id(2).as_uuid()]);
+    // Another hour has its own report.
+    member.deliver(&[event(7, 3_598), event(8, 3_599), event(9, 3_600), event(10, 3_601)]).await;
+    assert_eq!(reported(&mut place).await, [2, 9].map(|n| *event_id(n).as_uuid()));
+}
+
+#[tokio::test]
+async fn a_report_that_moves_takes_its_signals_along() {
+    let mut place = Place::new().await;
+    let mut member = place.member(0).await;
+    let event = |n: u64, who: &str, seconds| {
+        let mut part = part(n, "burst", ("g", "a"), seconds);
+        part.signal.touched = vec![(user(who), 1_309_333)];
+        vec![counted(part)]
+    };
+    member.deliver(&[event(1, "ada", 0), event(2, "bob", 50), event(3, "eve", 59)]).await;
+    assert_eq!((place.hazard("eve").await, place.hazard("bob").await), (1_309_333, 0));
+    member.deliver(&[event(4, "ada", 20)]).await;
+    assert_eq!((place.hazard("eve").await, place.hazard("bob").await), (0, 1_309_333));
+    let (_, tables) =
+        built(&[event(4, "ada", 20), event(3, "eve", 59), event(2, "bob", 50), event(1, "ada", 0)], 1, 1)
+            .await;
+    for (table, expected) in TABLES.iter().zip(tables) {
+        assert_eq!(place.dump(table).await, expected, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_busy_group_is_not_read_again_once_it_is_reported() {
+    let mut place = Place::new().await;
+    let event = |n: u64| {
+        let seconds = i64::try_from(n / 10).expect("small");
+        vec![counted(part(n, "burst", ("g", "a"), seconds))]
+    };
+    let mut member = place.member(0).await;
+    for batch in 0..4 {
+        member.deliver(&(batch * 1_000..(batch + 1) * 1_000).map(event).collect::<Vec<_>>()).await;
+    }
+    ended(&mut place, member).await;
+    let more: Vec<Event> = (4_000..4_500).map(event).collect();
+    let read = read_by(&mut place, &more, [500, 0, 0, 0]).await;
+    assert!(read < 500, "{read} entries for 500 events of a group that has 4,000 and its report");
 }

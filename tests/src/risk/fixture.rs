@@ -1,5 +1,7 @@
 //! Facts about risk, and a database in which they are stored.
 
+use std::sync::Arc;
+
 use rand::{Rng as _, SeedableRng, rngs::StdRng};
 use schemas::{
     EventId, TenantId, Timestamp, Topic,
@@ -39,7 +41,7 @@ pub(crate) fn signal(n: u64, rule: &str, level: SignalLevel, entity: &Entity, se
         event_id: event_id(n),
         occurred_at: at(seconds),
         entity: entity.clone(),
-        rule: SignalRule {
+        rule: Arc::new(SignalRule {
             id: rule.to_owned(),
             version: "1".to_owned(),
             title: format!("Rule {rule}"),
@@ -48,17 +50,17 @@ pub(crate) fn signal(n: u64, rule: &str, level: SignalLevel, entity: &Entity, se
             level,
             tactics: vec![format!("tactic-{rule}")],
             techniques: vec!["T1078".to_owned()],
-        },
+        }),
         score: level.score(),
         hazard_micronats: hazard_micronats(level.score()),
         dedupe_key: String::new(),
-        evidence: SignalEvidence {
+        evidence: Arc::new(SignalEvidence {
             actor: "ada".to_owned(),
             action: "CreateAccessKey".to_owned(),
             source: "/test".to_owned(),
             native_format: "aws.cloudtrail".to_owned(),
             matched: r#"{"eventName":"CreateAccessKey"}"#.to_owned(),
-        },
+        }),
         content_sha256: [u8::try_from(n % 251).expect("small"); 32],
     }
 }

@@ -67,7 +67,7 @@ async fn send_until(site: &Site, sent: &mut u32, sql: &'static str, expected: i6
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changed_rules_are_in_force_without_a_restart() {
     const FIRST: &str = "SELECT count(DISTINCT rule_id) FROM risk_signal WHERE rule_id = 'first'";
-    const ADDED: &str = "SELECT count(DISTINCT rule_version) FROM risk_signal WHERE rule_id = 'added'";
+    const ADDED: &str = "SELECT count(DISTINCT rule_key) FROM risk_signal WHERE rule_id = 'added'";
     const CORRELATED: &str =
         "SELECT count(DISTINCT rule_id) FROM risk_signal WHERE rule_id = 'again' AND entity LIKE '%user/ada'";
     let site = Site::new().await;

@@ -76,16 +76,32 @@ pub(super) async fn generate(args: GenerateArgs) -> anyhow::Result<Outcome> {
 
 /// Publishes so many CloudTrail events as fast as Kafka takes them; for benchmarks.
 pub(super) async fn publish_cloudtrail(producer: &Producer, events: u64) -> anyhow::Result<()> {
-    let events = cloudtrail_events(1).take(usize::try_from(events)?);
+    publish(producer, cloudtrail_events(1).take(usize::try_from(events)?)).await
+}
+
+/// Publishes events as fast as Kafka takes them; for benchmarks.
+pub(super) async fn publish(
+    producer: &Producer,
+    events: impl Iterator<Item = Envelope>,
+) -> anyhow::Result<()> {
     generate::run(events, Rate::Unlimited, producer, &CancellationToken::new(), |_| {}).await?;
     Ok(())
 }
 
 /// CloudTrail events of the last days, without end.
-pub(super) fn cloudtrail_events(seed: u64) -> impl Iterator<Item = Envelope> {
+pub(super) fn cloudtrail_events(seed: u64) -> Generator {
+    endless(seed, Mix::CloudTrail)
+}
+
+/// Events of all families of the last days, without end.
+pub(super) fn organisation_events(seed: u64) -> Generator {
+    endless(seed, Mix::Organisation)
+}
+
+fn endless(seed: u64, mix: Mix) -> Generator {
     let tenant = TenantId::new(LOCAL_TENANT).expect("the local tenant's name is valid");
     let mut config = GeneratorConfig::ending_at(now(), 1_000_000, tenant);
-    config.mix = Mix::CloudTrail;
+    config.mix = mix;
     Generator::new(seed, config)
 }
 

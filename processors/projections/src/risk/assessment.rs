@@ -3,11 +3,16 @@
 //! Hazard halves every [`HALF_LIFE_HOURS`] of event time. Sums are whole numbers, so that no order of events, no
 //! partition and no restart can change a digit of them; only the last step, from hazard to score, is a float.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
 
-use schemas::Timestamp;
+use schemas::{Timestamp, changes::risk::SignalRule};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use super::exposure::Exposure;
 
 /// Hours after which a hazard counts half: 7 days.
 pub const HALF_LIFE_HOURS: i64 = 7 * 24;
@@ -26,31 +31,6 @@ pub const NEUTRAL: u64 = 1000;
 /// The hour in which an instant lies, counted from 1970 on.
 pub fn hour_of(at: Timestamp) -> i64 {
     at.timestamp().div_euclid(3600)
-}
-
-/// What an entity was exposed to by one rule within one hour.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exposure {
-    /// The rule's id.
-    pub rule_id: String,
-    /// The rule's title, as of the last event.
-    pub rule_title: String,
-    /// The rule's level, as of the last event.
-    pub level: String,
-    /// The hour, counted from 1970 on.
-    pub hour: i64,
-    /// The hazard that it adds, in millionths of a nat.
-    pub micronats: i64,
-    /// How many signals it sums up.
-    pub signals: i64,
-    /// When the first of them came.
-    pub first_at: Timestamp,
-    /// When the last of them came.
-    pub last_at: Timestamp,
-    /// ATT&CK tactics, sorted.
-    pub tactics: Vec<String>,
-    /// ATT&CK techniques, sorted.
-    pub techniques: Vec<String>,
 }
 
 /// A decision about how much an entity's hazard weighs.
@@ -121,12 +101,8 @@ pub struct Assessment {
 /// What one rule contributes to an entity's hazard.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contribution {
-    /// The rule's id.
-    pub rule_id: String,
-    /// Of its newest exposure.
-    pub rule_title: String,
-    /// Of its newest exposure.
-    pub level: String,
+    /// The rule, as its newest exposure has it.
+    pub rule: Arc<SignalRule>,
     /// Signals that count.
     pub signals: i64,
     /// When the first of them came.
@@ -182,7 +158,7 @@ pub fn assess(
         *until = (*until).max(hour_of(dismissal.decided_at));
     }
     let dismissed = |exposure: &Exposure| {
-        dismissed_until.get(exposure.rule_id.as_str()).is_some_and(|until| exposure.hour <= *until)
+        dismissed_until.get(exposure.rule.id.as_str()).is_some_and(|until| exposure.hour <= *until)
     };
     let counts = |exposure: &&Exposure| view.sees(exposure) && !dismissed(exposure);
     let counting: Vec<&Exposure> = exposures.iter().filter(counts).collect();
@@ -190,27 +166,24 @@ pub fn assess(
     let oldest_hour = newest_hour.saturating_sub(MAX_AGE_HOURS);
     let recent: Vec<&Exposure> =
         counting.into_iter().filter(|exposure| exposure.hour > oldest_hour).collect();
-    let by_rule = recent.chunk_by(|a, b| a.rule_id == b.rule_id);
+    let by_rule = recent.chunk_by(|a, b| a.rule.id == b.rule.id);
     let mut contributions: Vec<Contribution> =
         by_rule.filter_map(|of_rule| contribution(of_rule, newest_hour)).collect();
-    contributions.sort_by(|a, b| b.hazard.cmp(&a.hazard).then_with(|| a.rule_id.cmp(&b.rule_id)));
+    contributions.sort_by(|a, b| b.hazard.cmp(&a.hazard).then_with(|| a.rule.id.cmp(&b.rule.id)));
     let hazard = contributions.iter().map(|contribution| contribution.hazard).sum();
     Assessment { newest_hour, factor: factor(weights, view), contributions, hazard }
 }
 
 fn contribution(exposures: &[&Exposure], newest_hour: i64) -> Option<Contribution> {
-    let newest =
-        exposures.iter().max_by_key(|exposure| (exposure.last_at, &exposure.rule_title, &exposure.level))?;
+    let newest = exposures.iter().max_by_key(|exposure| (exposure.last_at, exposure.last_event_id))?;
     let (mut sum, mut largest) = (0, 0);
     for exposure in exposures {
-        let hazard = decayed(exposure.micronats, newest_hour - exposure.hour);
-        sum += hazard;
-        largest = largest.max(hazard);
+        let age_hours = newest_hour - exposure.hour;
+        sum += decayed(exposure.micronats(), age_hours);
+        largest = largest.max(decayed(exposure.largest(), age_hours));
     }
     Some(Contribution {
-        rule_id: newest.rule_id.clone(),
-        rule_title: newest.rule_title.clone(),
-        level: newest.level.clone(),
+        rule: Arc::clone(&newest.rule),
         signals: exposures.iter().map(|exposure| exposure.signals).sum(),
         first_at: exposures.iter().map(|exposure| exposure.first_at).min()?,
         last_at: newest.last_at,
@@ -391,9 +364,9 @@ pub struct TopRule {
 /// The rules that contribute most, at most three.
 pub fn top_rules(assessment: &Assessment) -> Vec<TopRule> {
     let top = assessment.contributions.iter().take(TOP_RULES).map(|contribution| TopRule {
-        id: contribution.rule_id.clone(),
-        title: contribution.rule_title.clone(),
-        level: contribution.level.clone(),
+        id: contribution.rule.id.clone(),
+        title: contribution.rule.title.clone(),
+        level: contribution.rule.level.name().to_owned(),
         share: f64::from(assessment.share_thousandths(contribution)) / 1000.0,
     });
     top.collect()

@@ -1,12 +1,14 @@
 //! Which events complete a correlation's condition: a pure function of the set of a group's events.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use schemas::{
     Timestamp,
     changes::correlation::{CorrelationCondition, CorrelationTerms},
 };
 use uuid::Uuid;
+
+use super::assessment::hour_of;
 
 /// An event of one group, as a correlation counts it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,19 @@ pub struct GroupEvent<'a> {
 pub fn completing(events: &[GroupEvent<'_>]) -> BTreeSet<usize> {
     let terms: BTreeSet<&CorrelationTerms> = events.iter().map(|event| event.terms).collect();
     terms.into_iter().flat_map(|terms| completing_by(terms, events)).collect()
+}
+
+/// Of the events at these places the first of each clock hour, by hour: by it the condition is reported.
+pub fn first_of_hours(events: &[GroupEvent<'_>], places: &BTreeSet<usize>) -> BTreeMap<i64, usize> {
+    let mut first: BTreeMap<i64, usize> = BTreeMap::new();
+    let order = |place: usize| (events[place].occurred_at, events[place].event_id);
+    for place in places {
+        let of_hour = first.entry(hour_of(events[*place].occurred_at)).or_insert(*place);
+        if order(*place) < order(*of_hour) {
+            *of_hour = *place;
+        }
+    }
+    first
 }
 
 fn completing_by(terms: &CorrelationTerms, events: &[GroupEvent<'_>]) -> Vec<usize> {

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use schemas::{Timestamp, changes::risk::Entity};
 use uuid::Uuid;
 
-use super::assessment::{Assessment, Dismissal, Exposure, View, Weight, assess};
+use super::{
+    assessment::{Assessment, Dismissal, View, Weight, assess},
+    exposure::Exposure,
+};
 
 /// So many weights and so many decisions about incidents count for an entity, the newest: one with more keeps them all,
 /// but what follows from it is computed from these. Bounds what is read and computed for one entity.
@@ -33,7 +36,7 @@ impl<'a> EntityName<'a> {
 /// The facts about one entity.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EntityFacts {
-    /// Sorted by rule, then by dedupe key and hour.
+    /// Sorted by rule, then by hour; each of both once.
     pub exposures: Vec<Exposure>,
     /// At most [`MAX_DECISIONS`].
     pub weights: Vec<Weight>,
@@ -64,6 +67,37 @@ impl EntityFacts {
     /// Whether nothing is known of the entity.
     pub fn is_empty(&self) -> bool {
         self.exposures.is_empty() && self.weights.is_empty() && self.triages.is_empty()
+    }
+
+    /// Adds what new signals sum up to, and answers the exposure as it is then.
+    pub fn add(&mut self, added: Exposure) -> &Exposure {
+        let place = match self.place(&added.rule.id, added.hour) {
+            Ok(place) => {
+                self.exposures[place].merge(added);
+                place
+            }
+            Err(place) => {
+                self.exposures.insert(place, added);
+                place
+            }
+        };
+        &self.exposures[place]
+    }
+
+    /// Puts another exposure in the place of that of a rule and an hour, or none.
+    pub fn replace(&mut self, rule_id: &str, hour: i64, by: Option<Exposure>) {
+        if let Ok(place) = self.place(rule_id, hour) {
+            self.exposures.remove(place);
+        }
+        if let (Some(exposure), Err(place)) = (by, self.place(rule_id, hour)) {
+            self.exposures.insert(place, exposure);
+        }
+    }
+
+    /// Where the exposure of a rule and an hour is, or would be.
+    fn place(&self, rule_id: &str, hour: i64) -> Result<usize, usize> {
+        self.exposures
+            .binary_search_by(|exposure| (exposure.rule.id.as_str(), exposure.hour).cmp(&(rule_id, hour)))
     }
 
     /// The entity's risk, seen from somewhere.

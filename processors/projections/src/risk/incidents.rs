@@ -7,12 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use schemas::{EventId, TenantId, Timestamp, changes::risk::SignalLevel};
+use schemas::{EventId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    assessment::{Exposure, NEUTRAL, View, factor, hour_of},
+    assessment::{NEUTRAL, View, factor, hour_of},
+    exposure::Exposure,
     facts::{EntityFacts, EntityName, FALSE_POSITIVE, Triage},
 };
 
@@ -203,7 +204,7 @@ impl<'a> History<'a> {
         let from = self.exposures.partition_point(|exposure| exposure.hour <= last - hours);
         let upto = self.exposures.partition_point(|exposure| exposure.hour <= last);
         let wrong = |exposure: &Exposure| {
-            let of_rule = self.dismissals.get(exposure.rule_id.as_str());
+            let of_rule = self.dismissals.get(exposure.rule.id.as_str());
             let covers =
                 |wrong: &Dismissed| wrong.in_force.contains(&known_at) && exposure.hour <= wrong.until_hour;
             of_rule.is_some_and(|of_rule| of_rule.iter().any(covers))
@@ -222,7 +223,7 @@ impl<'a> History<'a> {
             format!("{}|{}|{}", entity.kind, entity.id, first.hour).as_bytes(),
         );
         let id = *id.as_uuid();
-        let level = evidence.iter().map(|exposure| exposure.level.as_str()).max_by_key(|level| rank(level));
+        let level = evidence.iter().map(|exposure| exposure.rule.level).max();
         Incident {
             id,
             opened_hour: first.hour,
@@ -234,9 +235,9 @@ impl<'a> History<'a> {
             last_at: evidence.iter().map(|e| e.last_at).max().unwrap_or_else(|| end_of(last.hour)),
             cause: first.cause.name().to_owned(),
             status: status(&self.facts.triages, id, &evidence),
-            level: level.unwrap_or_default().to_owned(),
-            tactics: names(&evidence, |exposure| &exposure.tactics),
-            techniques: names(&evidence, |exposure| &exposure.techniques),
+            level: level.map_or_else(String::new, |level| level.name().to_owned()),
+            tactics: names(&evidence, |exposure| &exposure.rule.tactics),
+            techniques: names(&evidence, |exposure| &exposure.rule.techniques),
             rules: rules(&evidence),
         }
     }
@@ -252,23 +253,19 @@ fn end_of(hour: i64) -> Timestamp {
 fn hazard(exposures: &[&Exposure]) -> i64 {
     let mut by_rule: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
     for exposure in exposures {
-        let (sum, largest) = by_rule.entry(&exposure.rule_id).or_default();
-        *sum = sum.saturating_add(exposure.micronats);
-        *largest = (*largest).max(exposure.micronats);
+        let (sum, largest) = by_rule.entry(&exposure.rule.id).or_default();
+        *sum = sum.saturating_add(exposure.micronats());
+        *largest = (*largest).max(exposure.largest());
     }
     by_rule.values().map(|(sum, largest)| (*sum).min(MAX_PER_RULE * largest)).sum()
 }
 
 fn many_tactics(exposures: &[&Exposure]) -> bool {
-    let with_tactics: Vec<&&Exposure> = exposures.iter().filter(|e| !e.tactics.is_empty()).collect();
-    let rules: BTreeSet<&str> = with_tactics.iter().map(|exposure| exposure.rule_id.as_str()).collect();
+    let with_tactics: Vec<&&Exposure> = exposures.iter().filter(|e| !e.rule.tactics.is_empty()).collect();
+    let rules: BTreeSet<&str> = with_tactics.iter().map(|exposure| exposure.rule.id.as_str()).collect();
     let tactics: BTreeSet<&str> =
-        with_tactics.iter().flat_map(|exposure| exposure.tactics.iter().map(String::as_str)).collect();
+        with_tactics.iter().flat_map(|exposure| exposure.rule.tactics.iter().map(String::as_str)).collect();
     rules.len() >= MIN_RULES && tactics.len() >= MIN_TACTICS
-}
-
-fn rank(level: &str) -> Option<SignalLevel> {
-    SignalLevel::ALL.into_iter().find(|known| known.name() == level)
 }
 
 fn names(exposures: &[&Exposure], of: fn(&Exposure) -> &Vec<String>) -> Vec<String> {
@@ -279,14 +276,14 @@ fn names(exposures: &[&Exposure], of: fn(&Exposure) -> &Vec<String>) -> Vec<Stri
 fn rules(exposures: &[&Exposure]) -> Vec<IncidentRule> {
     let mut by_rule: BTreeMap<&str, Vec<&Exposure>> = BTreeMap::new();
     for exposure in exposures {
-        by_rule.entry(&exposure.rule_id).or_default().push(exposure);
+        by_rule.entry(&exposure.rule.id).or_default().push(exposure);
     }
     let one = |(id, exposures): (&str, Vec<&Exposure>)| {
-        let newest = exposures.iter().max_by_key(|e| (e.last_at, &e.rule_title, &e.level))?;
+        let newest = exposures.iter().max_by_key(|e| (e.last_at, e.last_event_id))?;
         Some(IncidentRule {
             id: id.to_owned(),
-            title: newest.rule_title.clone(),
-            level: newest.level.clone(),
+            title: newest.rule.title.clone(),
+            level: newest.rule.level.name().to_owned(),
             signals: exposures.iter().map(|exposure| exposure.signals).sum(),
         })
     };
@@ -307,7 +304,7 @@ fn status(triages: &[Triage], incident: Uuid, evidence: &[&Exposure]) -> Status 
     };
     let mut first_seen: BTreeMap<&str, i64> = BTreeMap::new();
     for exposure in evidence {
-        for tactic in &exposure.tactics {
+        for tactic in &exposure.rule.tactics {
             let first = first_seen.entry(tactic).or_insert(exposure.hour);
             *first = (*first).min(exposure.hour);
         }

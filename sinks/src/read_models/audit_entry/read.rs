@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The stage that fills the table; its positions say what an answer reflects.
-pub const STAGE: &str = "audit";
+pub use schemas::changes::audit::STAGE;
 
 /// What is listed, in the order in which [`item`] takes it.
 const COLUMNS: &str = "event_id, occurred_at, tenant_id, kind, actor_kind, actor, actor_name, actor_ip, action, \

@@ -5,6 +5,7 @@
 
 mod facts;
 pub mod read;
+mod table;
 mod write;
 
 pub use projections::change_review::{ApprovalState, Decision, ProvisioningState};

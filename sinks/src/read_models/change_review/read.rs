@@ -20,7 +20,7 @@ use crate::read_models::{
 };
 
 /// The stage that fills the table; its positions say what an answer reflects.
-pub const STAGE: &str = "change_review";
+pub use schemas::changes::change_review::STAGE;
 
 const COLUMNS: &str = "change_id, approval, decision, provisioning, route, score, reading, project, environment, \
     requested_by, proposed_at, decided_at, approvals, approvals_needed, impossible_total, first_at, last_at, facts";

@@ -1,58 +1,29 @@
 //! Writing facts about changes, and what follows from them.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use projections::change_review::{Review, Standing, Step};
+use projections::change_review::{Review, Step};
 use schemas::{Timestamp, changes::ChangeFact};
 use serde_json::Value;
-use sqlx::{PgConnection, types::Json};
+use sqlx::{PgConnection, Row, types::Json};
 use uuid::Uuid;
 
-use super::facts::facts_of;
+use super::{
+    facts::facts_of,
+    table::{FactRow, News, ReviewRow},
+};
 use crate::{
     outbox::Outgoing,
-    read_models::{Fact, ReadModel, WritePath},
+    read_models::{
+        Fact, ReadModel, WritePath,
+        stored_content::{EventKey, content_of, rows_about},
+    },
 };
 
 /// Changes that are derived at a time: bounds the facts in memory.
 const MAX_CHANGES: usize = 100;
 /// Most impossible transitions that a row holds; all of them are counted, and the facts hold them.
 const MAX_IMPOSSIBLE: usize = 100;
-
-/// The columns of a fact in the order in which they are written, and their types.
-const COLUMNS: [(&str, &str); 24] = [
-    ("tenant_id", "text"),
-    ("event_id", "uuid"),
-    ("change_id", "text"),
-    ("kind", "text"),
-    ("occurred_at", "timestamptz"),
-    ("actor_kind", "text"),
-    ("actor", "text"),
-    ("actor_name", "text"),
-    ("resource", "text"),
-    ("project", "text"),
-    ("environment", "text"),
-    ("decision", "text"),
-    ("reason", "text"),
-    ("expires_at", "timestamptz"),
-    ("outcome", "text"),
-    ("outcome_code", "text"),
-    ("route", "text"),
-    ("score", "smallint"),
-    ("reading", "text"),
-    ("proposal", "jsonb"),
-    ("topic", "text"),
-    ("partition", "int"),
-    ("record_offset", "bigint"),
-    ("content_sha256", "bytea"),
-];
-
-static INSERT: LazyLock<String> = LazyLock::new(|| {
-    let names = COLUMNS.map(|(name, _)| name).join(", ");
-    let arrays: Vec<String> =
-        (1..).zip(COLUMNS).map(|(number, (_, kind))| format!("${number}::{kind}[]")).collect();
-    format!("INSERT INTO change_fact ({names}) SELECT * FROM unnest({})", arrays.join(", "))
-});
 
 type Stated<'a> = Fact<'a, ChangeFact>;
 
@@ -83,57 +54,21 @@ impl ReadModel for ChangeReviews {
         tx: &mut PgConnection,
         facts: &[Stated<'_>],
     ) -> sqlx::Result<Vec<Option<[u8; 32]>>> {
-        let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
-            "SELECT a.nth, f.content_sha256
-               FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS a(tenant_id, event_id, nth)
-               JOIN change_fact AS f USING (tenant_id, event_id)",
-        )
-        .bind(column(facts, |f| f.tenant.as_str()))
-        .bind(column(facts, |f| *f.event_id.as_uuid()))
-        .fetch_all(tx)
-        .await?;
+        let keys: HashMap<Self::Key<'_>, usize> =
+            facts.iter().map(|fact| Self::key(fact.change)).zip(0..).collect();
+        let events: BTreeSet<EventKey<'_>> =
+            keys.keys().map(|(tenant_id, event_id)| EventKey { tenant_id, event_id: *event_id }).collect();
         let mut stored = vec![None; facts.len()];
-        for (nth, content) in rows {
-            let slot = usize::try_from(nth - 1).ok().and_then(|index| stored.get_mut(index));
-            let (Some(slot), Ok(content)) = (slot, <[u8; 32]>::try_from(content)) else {
-                return Err(sqlx::Error::Decode("content_sha256 is not 32 bytes long".into()));
-            };
-            *slot = Some(content);
+        for row in &rows_about(tx, (Self::TABLE, ""), events).await? {
+            if let Some(place) = keys.get(&(row.try_get("tenant_id")?, row.try_get("event_id")?)) {
+                stored[*place] = Some(content_of(row)?);
+            }
         }
         Ok(stored)
     }
 
     async fn write(&mut self, tx: &mut PgConnection, facts: &[Stated<'_>], _: WritePath) -> sqlx::Result<()> {
-        let proposals = |of: fn(&schemas::changes::Proposal) -> &'static str| {
-            column(facts, move |f| f.proposal.as_deref().map(of))
-        };
-        sqlx::query(INSERT.as_str())
-            .bind(column(facts, |f| f.tenant.as_str()))
-            .bind(column(facts, |f| *f.event_id.as_uuid()))
-            .bind(column(facts, |f| f.change_id.as_str()))
-            .bind(column(facts, |f| f.kind.name()))
-            .bind(column(facts, |f| f.occurred_at))
-            .bind(column(facts, |f| f.actor.as_ref().map(|actor| actor.kind.name())))
-            .bind(column(facts, |f| f.actor.as_ref().map(|actor| actor.id.as_str())))
-            .bind(column(facts, |f| f.actor.as_ref().and_then(|actor| actor.name.as_deref())))
-            .bind(column(facts, |f| f.resource.as_deref()))
-            .bind(column(facts, |f| f.project.as_deref()))
-            .bind(column(facts, |f| f.environment.as_deref()))
-            .bind(column(facts, |f| f.decision.as_deref()))
-            .bind(column(facts, |f| f.reason.as_deref()))
-            .bind(column(facts, |f| f.expires_at))
-            .bind(column(facts, |f| f.outcome.name()))
-            .bind(column(facts, |f| f.outcome_code.as_deref()))
-            .bind(proposals(|proposal| proposal.route.name()))
-            .bind(column(facts, |f| f.proposal.as_deref().map(|proposal| i16::from(proposal.score))))
-            .bind(proposals(|proposal| proposal.plan.reading.name()))
-            .bind(column(facts, |f| f.proposal.as_deref().map(Json)))
-            .bind(facts.iter().map(|f| f.partition.topic.name()).collect::<Vec<_>>())
-            .bind(facts.iter().map(|f| f.partition.partition).collect::<Vec<_>>())
-            .bind(facts.iter().map(|f| f.offset).collect::<Vec<_>>())
-            .bind(column(facts, |f| f.content_sha256.as_slice()))
-            .execute(tx)
-            .await?;
+        FactRow::insert(tx, &facts.iter().map(fact_row).collect::<Vec<_>>()).await?;
         for proposal in facts.iter().filter_map(|fact| fact.change.proposal.as_deref()) {
             let (route, plan) = (proposal.route.name(), proposal.plan.reading.name());
             metrics::counter!("weir_change_proposals_total", "route" => route, "plan" => plan).increment(1);
@@ -142,15 +77,18 @@ impl ReadModel for ChangeReviews {
     }
 
     async fn fold(&mut self, tx: &mut PgConnection, new: &[Stated<'_>]) -> sqlx::Result<Vec<Outgoing>> {
-        let mut touched: BTreeMap<(&str, &str), News> = BTreeMap::new();
-        for fact in new {
-            let key = (fact.change.tenant.as_str(), fact.change.change_id.as_str());
-            touched
-                .entry(key)
-                .and_modify(|news| news.add(fact.change))
-                .or_insert_with(|| News::of(fact.change));
+        let mut touched: BTreeMap<(&str, &str), News<'_>> = BTreeMap::new();
+        for Fact { change: fact, .. } in new {
+            let key = (fact.tenant.as_str(), fact.change_id.as_str());
+            let (tenant_id, change_id) = key;
+            let at = fact.occurred_at;
+            let news = News { tenant_id, change_id, first_at: at, last_at: at, facts: 0 };
+            let known = touched.entry(key).or_insert(news);
+            known.facts += 1;
+            known.first_at = known.first_at.min(at);
+            known.last_at = known.last_at.max(at);
         }
-        let touched: Vec<_> = touched.into_iter().collect();
+        let touched: Vec<News<'_>> = touched.into_values().collect();
         // All locks first, in their order; what is read afterwards is everything that others have committed.
         lock(tx, &touched).await?;
         for some in touched.chunks(MAX_CHANGES) {
@@ -160,110 +98,100 @@ impl ReadModel for ChangeReviews {
     }
 }
 
-/// What a batch adds to a change besides its facts.
-#[derive(Debug, Clone, Copy)]
-struct News {
-    facts: i64,
-    first_at: Timestamp,
-    last_at: Timestamp,
+fn fact_row<'a>(fact: &Stated<'a>) -> FactRow<'a> {
+    let Fact { change, partition, offset } = *fact;
+    let (actor, proposal) = (change.actor.as_ref(), change.proposal.as_deref());
+    FactRow {
+        tenant_id: change.tenant.as_str(),
+        event_id: *change.event_id.as_uuid(),
+        change_id: &change.change_id,
+        kind: change.kind.name(),
+        occurred_at: change.occurred_at,
+        actor_kind: actor.map(|actor| actor.kind.name()),
+        actor: actor.map(|actor| actor.id.as_str()),
+        actor_name: actor.and_then(|actor| actor.name.as_deref()),
+        resource: change.resource.as_deref(),
+        project: change.project.as_deref(),
+        environment: change.environment.as_deref(),
+        decision: change.decision.as_deref(),
+        reason: change.reason.as_deref(),
+        expires_at: change.expires_at,
+        outcome: change.outcome.name(),
+        outcome_code: change.outcome_code.as_deref(),
+        route: proposal.map(|proposal| proposal.route.name()),
+        score: proposal.map(|proposal| i16::from(proposal.score)),
+        reading: proposal.map(|proposal| proposal.plan.reading.name()),
+        proposal: proposal.map(Json),
+        topic: partition.topic.name(),
+        partition: partition.partition,
+        record_offset: offset,
+        content_sha256: &change.content_sha256,
+    }
 }
 
-impl News {
-    fn of(fact: &ChangeFact) -> Self {
-        Self { facts: 1, first_at: fact.occurred_at, last_at: fact.occurred_at }
-    }
-
-    fn add(&mut self, fact: &ChangeFact) {
-        self.facts += 1;
-        self.first_at = self.first_at.min(fact.occurred_at);
-        self.last_at = self.last_at.max(fact.occurred_at);
-    }
-}
-
-type Touched<'a> = ((&'a str, &'a str), News);
-
-/// Makes the rows that are missing, locks all, and counts what is new. Both in the order of the primary key, so that
-/// two batches that touch the same changes wait for one another and never both for each other.
-async fn lock(tx: &mut PgConnection, touched: &[Touched<'_>]) -> sqlx::Result<()> {
-    let tenants: Vec<&str> = touched.iter().map(|((tenant, _), _)| *tenant).collect();
-    let ids: Vec<&str> = touched.iter().map(|((_, id), _)| *id).collect();
+/// Makes the rows that are missing and locks all, in the order of the primary key: so that two batches that touch the same
+/// changes wait for one another and never both for each other.
+async fn lock(tx: &mut PgConnection, touched: &[News<'_>]) -> sqlx::Result<()> {
+    // A conflict locks the row even where nothing is updated.
     sqlx::query(
-        "INSERT INTO change_review (tenant_id, change_id, first_at, last_at)
-         SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[])
-             AS a(tenant_id, change_id, first_at, last_at)
-          ORDER BY tenant_id, change_id
-         ON CONFLICT DO NOTHING",
+        "INSERT INTO change_review AS r (tenant_id, change_id, first_at, last_at)
+         SELECT tenant_id, change_id, first_at, last_at FROM unnest($1::change_news[])
+         ON CONFLICT (tenant_id, change_id) DO UPDATE SET facts = r.facts WHERE false",
     )
-    .bind(&tenants)
-    .bind(&ids)
-    .bind(touched.iter().map(|(_, news)| news.first_at).collect::<Vec<_>>())
-    .bind(touched.iter().map(|(_, news)| news.last_at).collect::<Vec<_>>())
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query(
-        "SELECT 1 FROM change_review
-          WHERE (tenant_id, change_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
-          ORDER BY tenant_id, change_id FOR UPDATE",
-    )
-    .bind(&tenants)
-    .bind(&ids)
+    .bind(touched)
     .execute(tx)
-    .await?;
-    Ok(())
+    .await
+    .map(drop)
 }
 
 /// Reads the facts of changes whose rows are locked, and writes what follows from them.
-async fn derive(tx: &mut PgConnection, touched: &[Touched<'_>]) -> sqlx::Result<()> {
-    let tenants: Vec<&str> = touched.iter().map(|((tenant, _), _)| *tenant).collect();
-    let ids: Vec<&str> = touched.iter().map(|((_, id), _)| *id).collect();
+async fn derive(tx: &mut PgConnection, touched: &[News<'_>]) -> sqlx::Result<()> {
+    let known = sqlx::query_as::<_, (Timestamp, Timestamp, i64)>(
+        "SELECT least(r.first_at, a.first_at), greatest(r.last_at, a.last_at), r.facts + a.facts
+           FROM unnest($1::change_news[]) WITH ORDINALITY AS a(tenant_id, change_id, first_at, last_at, facts, nth)
+           JOIN change_review AS r USING (tenant_id, change_id) ORDER BY a.nth",
+    );
+    let known = known.bind(touched).fetch_all(&mut *tx).await?;
+    if known.len() != touched.len() {
+        return Err(sqlx::Error::RowNotFound);
+    }
+    let (tenants, ids): (Vec<&str>, Vec<&str>) =
+        touched.iter().map(|news| (news.tenant_id, news.change_id)).unzip();
     let mut facts = facts_of(tx, &tenants, &ids).await?;
     let reviews: Vec<Review> =
         (0..touched.len()).map(|index| Review::of(&facts.remove(&index).unwrap_or_default())).collect();
-    let standing = |of: fn(&Standing) -> &'static str| {
-        reviews.iter().map(|review| review.proposal.as_ref().map(of)).collect::<Vec<_>>()
-    };
-    sqlx::query(
-        "UPDATE change_review AS r
-            SET approval = a.approval, decision = a.decision, provisioning = a.provisioning, route = a.route,
-                score = a.score, reading = a.reading, project = a.project, environment = a.environment,
-                requested_by = a.requested_by, proposal_event_id = a.proposal_event_id,
-                proposed_at = a.proposed_at, decided_at = a.decided_at, approvals = a.approvals,
-                approvals_needed = a.approvals_needed, impossible = a.impossible,
-                impossible_total = a.impossible_total, first_at = least(r.first_at, a.first_at),
-                last_at = greatest(r.last_at, a.last_at), facts = r.facts + a.facts
-           FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::smallint[],
-                       $8::text[], $9::text[], $10::text[], $11::text[], $12::uuid[], $13::timestamptz[],
-                       $14::timestamptz[], $15::smallint[], $16::smallint[], $17::jsonb[], $18::int[],
-                       $19::timestamptz[], $20::timestamptz[], $21::bigint[])
-             AS a(tenant_id, change_id, approval, decision, provisioning, route, score, reading, project,
-                  environment, requested_by, proposal_event_id, proposed_at, decided_at, approvals,
-                  approvals_needed, impossible, impossible_total, first_at, last_at, facts)
-          WHERE r.tenant_id = a.tenant_id AND r.change_id = a.change_id",
-    )
-    .bind(&tenants)
-    .bind(&ids)
-    .bind(each(&reviews, |r| r.approval.name()))
-    .bind(each(&reviews, |r| r.decision.map(|(decision, _)| decision.name())))
-    .bind(each(&reviews, |r| r.provisioning.name()))
-    .bind(standing(|proposal| proposal.assessed.route.name()))
-    .bind(each(&reviews, |r| r.proposal.map(|proposal| proposal.assessed.score)))
-    .bind(standing(|proposal| proposal.assessed.reading.name()))
-    .bind(each(&reviews, |r| r.project.as_deref()))
-    .bind(each(&reviews, |r| r.environment.as_deref()))
-    .bind(each(&reviews, |r| r.requested_by.as_deref()))
-    .bind(each(&reviews, |r| r.proposal.map(|proposal| proposal.event_id)))
-    .bind(each(&reviews, |r| r.proposal.map(|proposal| proposal.at)))
-    .bind(each(&reviews, |r| r.decision.map(|(_, at)| at)))
-    .bind(each(&reviews, |r| r.approvals))
-    .bind(each(&reviews, |r| i16::try_from(r.approvals_needed()).unwrap_or(i16::MAX)))
-    .bind(each(&reviews, impossible))
-    .bind(each(&reviews, |r| i32::try_from(r.impossible().count()).unwrap_or(i32::MAX)))
-    .bind(touched.iter().map(|(_, news)| news.first_at).collect::<Vec<_>>())
-    .bind(touched.iter().map(|(_, news)| news.last_at).collect::<Vec<_>>())
-    .bind(touched.iter().map(|(_, news)| news.facts).collect::<Vec<_>>())
-    .execute(tx)
-    .await?;
-    Ok(())
+    let rows = touched.iter().zip(known).zip(&reviews).map(|((news, (first_at, last_at, facts)), review)| {
+        review_row(News { first_at, last_at, facts, ..*news }, review)
+    });
+    ReviewRow::upsert(tx, &rows.collect::<Vec<_>>()).await
+}
+
+/// The row of a change, of which so many facts between these instants are known.
+fn review_row<'a>(of: News<'a>, review: &'a Review) -> ReviewRow<'a> {
+    let proposal = review.proposal.as_ref();
+    ReviewRow {
+        tenant_id: of.tenant_id,
+        change_id: of.change_id,
+        approval: review.approval.name(),
+        decision: review.decision.map(|(decision, _)| decision.name()),
+        provisioning: review.provisioning.name(),
+        route: proposal.map(|proposal| proposal.assessed.route.name()),
+        score: proposal.map(|proposal| proposal.assessed.score),
+        reading: proposal.map(|proposal| proposal.assessed.reading.name()),
+        project: review.project.as_deref(),
+        environment: review.environment.as_deref(),
+        requested_by: review.requested_by.as_deref(),
+        proposal_event_id: proposal.map(|proposal| proposal.event_id),
+        proposed_at: proposal.map(|proposal| proposal.at),
+        decided_at: review.decision.map(|(_, at)| at),
+        approvals: review.approvals,
+        approvals_needed: i16::try_from(review.approvals_needed()).unwrap_or(i16::MAX),
+        impossible: Json(impossible(review)),
+        impossible_total: i32::try_from(review.impossible().count()).unwrap_or(i32::MAX),
+        first_at: of.first_at,
+        last_at: of.last_at,
+        facts: of.facts,
+    }
 }
 
 /// The transitions that cannot be, as a row holds them.
@@ -278,12 +206,4 @@ fn impossible(review: &Review) -> Value {
         })
     };
     review.impossible().take(MAX_IMPOSSIBLE).map(one).collect()
-}
-
-fn column<'a, T>(facts: &[Stated<'a>], of: impl Fn(&'a ChangeFact) -> T) -> Vec<T> {
-    facts.iter().map(|fact| of(fact.change)).collect()
-}
-
-fn each<'r, T>(reviews: &'r [Review], of: impl Fn(&'r Review) -> T) -> Vec<T> {
-    reviews.iter().map(of).collect()
 }

@@ -4,16 +4,22 @@ use std::collections::{BTreeSet, HashMap};
 
 use schemas::{
     EventId, TenantId,
-    changes::risk::{EntityWeight, IncidentTriage, RiskChange, RiskSignal, UnusableEvent},
+    changes::{
+        correlation::CorrelationPart,
+        risk::{EntityWeight, IncidentTriage, RiskChange, RiskSignal, UnusableEvent},
+    },
 };
-use sqlx::{AssertSqlSafe, PgConnection, Row, postgres::PgRow};
+use sqlx::{PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 
-use super::correlation;
-use crate::read_models::Fact;
-
-/// Between the names of a list that goes in as one text; none of them contains it.
-const SEPARATOR: &str = ",";
+use super::{
+    rules::{RuleKeys, encoded},
+    table::{CorrelationEventRow, SignalRow, TriageRow, UnusableRow, WeightRow},
+};
+use crate::read_models::{
+    Fact,
+    stored_content::{EventKey, content_of, rows_about},
+};
 
 /// What makes a fact the same as another. Facts are written in this order, which is that of their tables' keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,14 +63,39 @@ impl FactTable {
     const ALL: [Self; 5] = [Self::Signal, Self::Weight, Self::Triage, Self::Unusable, Self::CorrelationEvent];
 
     /// The table, and its key's columns after tenant and event.
-    const fn describe(self) -> (&'static str, [&'static str; 4]) {
+    const fn describe(self) -> (&'static str, &'static str) {
         match self {
-            Self::Signal => ("risk_signal", ["entity_kind", "entity", "rule_id", "''"]),
-            Self::Weight => ("risk_weight", ["entity_kind", "entity", "weight_source", "''"]),
-            Self::Triage => ("risk_triage", ["entity_kind", "entity", "''", "''"]),
-            Self::Unusable => ("risk_unusable", ["''"; 4]),
-            Self::CorrelationEvent => ("risk_correlation_event", ["''", "''", "rule_id", "reference"]),
+            Self::Signal => ("risk_signal", ", entity_kind, entity, rule_id"),
+            Self::Weight => ("risk_weight", ", entity_kind, entity, weight_source"),
+            Self::Triage => ("risk_triage", ", entity_kind, entity"),
+            Self::Unusable => ("risk_unusable", ""),
+            Self::CorrelationEvent => ("risk_correlation_event", ", rule_id, reference"),
         }
+    }
+
+    /// The key that a row of the table has.
+    fn key_of(self, row: &PgRow) -> sqlx::Result<FactKey<'_>> {
+        let event = FactKey {
+            table: self,
+            tenant: row.try_get("tenant_id")?,
+            event_id: row.try_get("event_id")?,
+            entity: ("", ""),
+            name: "",
+            reference: "",
+        };
+        let entity = |row| -> sqlx::Result<(&str, &str)> {
+            let row: &PgRow = row;
+            Ok((row.try_get("entity_kind")?, row.try_get("entity")?))
+        };
+        Ok(match self {
+            Self::Signal => FactKey { entity: entity(row)?, name: row.try_get("rule_id")?, ..event },
+            Self::Weight => FactKey { entity: entity(row)?, name: row.try_get("weight_source")?, ..event },
+            Self::Triage => FactKey { entity: entity(row)?, ..event },
+            Self::Unusable => event,
+            Self::CorrelationEvent => {
+                FactKey { name: row.try_get("rule_id")?, reference: row.try_get("reference")?, ..event }
+            }
+        })
     }
 }
 
@@ -86,7 +117,7 @@ pub(super) fn key(change: &RiskChange) -> FactKey<'_> {
         },
         RiskChange::Unusable(u) => FactKey::of_event(FactTable::Unusable, &u.tenant, u.event_id),
         RiskChange::Part(p) => FactKey {
-            name: &p.signal.rule.id,
+            name: &p.rule.id,
             reference: &p.reference,
             ..FactKey::of_event(FactTable::CorrelationEvent, &p.tenant, p.event_id)
         },
@@ -104,208 +135,137 @@ pub(super) fn content_sha256(change: &RiskChange) -> [u8; 32] {
 }
 
 /// The content of what is stored under each fact's key, if anything is.
-///
-/// Everything stored about the facts' events is read, and compared here: a question that names entities might be
-/// answered by way of their signals, of which a busy one has any number.
 pub(super) async fn stored_content(
     tx: &mut PgConnection,
     facts: &[Fact<'_, RiskChange>],
 ) -> sqlx::Result<Vec<Option<[u8; 32]>>> {
     let keys: Vec<FactKey<'_>> = facts.iter().map(|fact| key(fact.change)).collect();
+    let places: HashMap<FactKey<'_>, usize> = keys.iter().copied().zip(0..).collect();
     let mut stored = vec![None; facts.len()];
     for table in FactTable::ALL {
-        let of_table: HashMap<FactKey<'_>, usize> = (0..)
-            .zip(&keys)
-            .filter(|(_, key)| key.table == table)
-            .map(|(place, key)| (*key, place))
-            .collect();
-        if of_table.is_empty() {
+        let events = events_of(table, &keys);
+        if events.is_empty() {
             continue;
         }
-        for row in stored_of(tx, table, of_table.keys()).await? {
-            let found = FactKey {
-                table,
-                tenant: row.try_get(0)?,
-                event_id: row.try_get(1)?,
-                entity: (row.try_get(2)?, row.try_get(3)?),
-                name: row.try_get(4)?,
-                reference: row.try_get(5)?,
-            };
-            if let Some(place) = of_table.get(&found) {
-                let content: &[u8] = row.try_get(6)?;
-                let content = <[u8; 32]>::try_from(content);
-                stored[*place] = Some(content.map_err(|error| sqlx::Error::Decode(error.into()))?);
+        for row in &rows_about(tx, table.describe(), events).await? {
+            if let Some(place) = places.get(&table.key_of(row)?) {
+                stored[*place] = Some(content_of(row)?);
             }
         }
     }
     Ok(stored)
 }
 
-/// What a table holds about the events of these keys.
-async fn stored_of<'k>(
-    tx: &mut PgConnection,
-    table: FactTable,
-    keys: impl Iterator<Item = &'k FactKey<'k>>,
-) -> sqlx::Result<Vec<PgRow>> {
-    let events: BTreeSet<(&str, Uuid)> = keys.map(|key| (key.tenant, key.event_id)).collect();
-    let (tenants, ids): (Vec<&str>, Vec<Uuid>) = events.into_iter().unzip();
-    let (table, [kind, entity, name, reference]) = table.describe();
-    // Names of tables and columns only, all of them constants.
-    let text = format!(
-        "SELECT tenant_id, event_id, {kind}, {entity}, {name}, {reference}, content_sha256
-           FROM unnest($1::text[], $2::uuid[]) AS a(tenant_id, event_id) JOIN {table} USING (tenant_id, event_id)"
-    );
-    sqlx::query(AssertSqlSafe(text)).bind(tenants).bind(ids).fetch_all(tx).await
+/// The events of those keys that are a table's.
+fn events_of<'a>(table: FactTable, keys: &[FactKey<'a>]) -> BTreeSet<EventKey<'a>> {
+    let of_table = keys.iter().filter(|key| key.table == table);
+    of_table.map(|key| EventKey { tenant_id: key.tenant, event_id: key.event_id }).collect()
 }
 
-/// Writes facts, sorted by key.
+/// Writes facts, sorted by key. The rules that they refer to are stored already.
 pub(super) async fn write(tx: &mut PgConnection, facts: &[Fact<'_, RiskChange>]) -> sqlx::Result<()> {
     let (mut signals, mut weights, mut triages, mut unusable) = (vec![], vec![], vec![], vec![]);
-    let mut parts = vec![];
+    let (mut events, mut keys) = (vec![], RuleKeys::default());
     for fact in facts {
         match fact.change {
-            RiskChange::Signal(signal) => signals.push(&**signal),
-            RiskChange::Weight(weight) => weights.push(&**weight),
-            RiskChange::Triage(triage) => triages.push(&**triage),
-            RiskChange::Unusable(event) => unusable.push(&**event),
-            RiskChange::Part(part) => parts.push(&**part),
+            RiskChange::Signal(signal) => signals.push(signal_row(signal, keys.of(&signal.rule, None))),
+            RiskChange::Weight(weight) => weights.push(weight_row(weight)),
+            RiskChange::Triage(triage) => triages.push(triage_row(triage)),
+            RiskChange::Unusable(event) => unusable.push(unusable_row(event)),
+            RiskChange::Part(part) => {
+                events.push(correlation_event_row(part, keys.of(&part.rule, Some(&part.terms))));
+            }
         }
     }
-    insert_signals(tx, &signals).await?;
-    insert_weights(tx, &weights).await?;
-    insert_triages(tx, &triages).await?;
-    insert_unusable(tx, &unusable).await?;
-    correlation::insert(tx, &parts).await
+    SignalRow::insert(tx, &signals).await?;
+    WeightRow::insert(tx, &weights).await?;
+    TriageRow::insert(tx, &triages).await?;
+    UnusableRow::insert(tx, &unusable).await?;
+    CorrelationEventRow::insert(tx, &events).await?;
+    for row in &unusable {
+        metrics::counter!("weir_risk_unusable_events_total", "format" => row.format.to_owned()).increment(1);
+    }
+    Ok(())
 }
 
-/// One column of rows.
-fn column<'a, T, C>(rows: &[&'a T], of: impl Fn(&'a T) -> C) -> Vec<C> {
-    rows.iter().map(|row| of(row)).collect()
+pub(super) fn signal_row(signal: &RiskSignal, rule_key: i64) -> SignalRow<'_> {
+    let evidence = &signal.evidence;
+    SignalRow {
+        tenant_id: signal.tenant.as_str(),
+        event_id: *signal.event_id.as_uuid(),
+        entity_kind: signal.entity.kind.name(),
+        entity: signal.entity.id(),
+        rule_id: &signal.rule.id,
+        occurred_at: signal.occurred_at,
+        hazard_micronats: signal.hazard_micronats,
+        rule_key,
+        score: i16::from(signal.score),
+        dedupe_key: &signal.dedupe_key,
+        actor: &evidence.actor,
+        action: &evidence.action,
+        source: &evidence.source,
+        native_format: &evidence.native_format,
+        matched: &evidence.matched,
+        content_sha256: &signal.content_sha256,
+    }
 }
 
-async fn insert_signals(tx: &mut PgConnection, rows: &[&RiskSignal]) -> sqlx::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
+fn weight_row(weight: &EntityWeight) -> WeightRow<'_> {
+    WeightRow {
+        tenant_id: weight.tenant.as_str(),
+        event_id: *weight.event_id.as_uuid(),
+        entity_kind: weight.entity.kind.name(),
+        entity: weight.entity.id(),
+        weight_source: &weight.weight_source,
+        decided_at: weight.decided_at,
+        expires_at: weight.expires_at,
+        factor_thousandths: weight.factor_thousandths,
+        decision: &weight.decision,
+        reason: weight.reason.as_deref(),
+        actor: &weight.actor,
+        content_sha256: &weight.content_sha256,
     }
-    sqlx::query(
-        "INSERT INTO risk_signal (occurred_at, event_id, hazard_micronats, score, tenant_id, entity_kind, entity, rule_id,
-             rule_version, rule_title, rule_author, rule_file, level, tactics, techniques, dedupe_key, actor, action,
-             source, native_format, matched, content_sha256)
-         SELECT occurred_at, event_id, hazard, score, tenant_id, entity_kind, entity, rule_id, version, title, author,
-                file, level, string_to_array(tactics, ','), string_to_array(techniques, ','), dedupe_key, actor, action,
-                source, native_format, matched::jsonb, content_sha256
-           FROM unnest($1::timestamptz[], $2::uuid[], $3::bigint[], $4::smallint[], $5::text[], $6::text[], $7::text[],
-                $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
-                $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], $22::bytea[])
-             AS a(occurred_at, event_id, hazard, score, tenant_id, entity_kind, entity, rule_id, version, title, author,
-                  file, level, tactics, techniques, dedupe_key, actor, action, source, native_format, matched,
-                  content_sha256)",
-    )
-    .bind(column(rows, |s| s.occurred_at))
-    .bind(column(rows, |s| *s.event_id.as_uuid()))
-    .bind(column(rows, |s| s.hazard_micronats))
-    .bind(column(rows, |s| i16::from(s.score)))
-    .bind(column(rows, |s| s.tenant.as_str()))
-    .bind(column(rows, |s| s.entity.kind.name()))
-    .bind(column(rows, |s| s.entity.id()))
-    .bind(column(rows, |s| s.rule.id.as_str()))
-    .bind(column(rows, |s| s.rule.version.as_str()))
-    .bind(column(rows, |s| s.rule.title.as_str()))
-    .bind(column(rows, |s| s.rule.author.as_deref()))
-    .bind(column(rows, |s| s.rule.file.as_str()))
-    .bind(column(rows, |s| s.rule.level.name()))
-    .bind(column(rows, |s| s.rule.tactics.join(SEPARATOR)))
-    .bind(column(rows, |s| s.rule.techniques.join(SEPARATOR)))
-    .bind(column(rows, |s| s.dedupe_key.as_str()))
-    .bind(column(rows, |s| s.evidence.actor.as_str()))
-    .bind(column(rows, |s| s.evidence.action.as_str()))
-    .bind(column(rows, |s| s.evidence.source.as_str()))
-    .bind(column(rows, |s| s.evidence.native_format.as_str()))
-    .bind(column(rows, |s| s.evidence.matched.as_str()))
-    .bind(column(rows, |s| s.content_sha256.as_slice()))
-    .execute(tx)
-    .await
-    .map(drop)
 }
 
-async fn insert_weights(tx: &mut PgConnection, rows: &[&EntityWeight]) -> sqlx::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
+fn triage_row(triage: &IncidentTriage) -> TriageRow<'_> {
+    TriageRow {
+        tenant_id: triage.tenant.as_str(),
+        event_id: *triage.event_id.as_uuid(),
+        entity_kind: triage.entity.kind.name(),
+        entity: triage.entity.id(),
+        decided_at: triage.decided_at,
+        incident_id: triage.incident_id,
+        decision: triage.decision.name(),
+        rules: &triage.rules,
+        reason: triage.reason.as_deref(),
+        actor: &triage.actor,
+        content_sha256: &triage.content_sha256,
     }
-    sqlx::query(
-        "INSERT INTO risk_weight (decided_at, expires_at, event_id, factor_thousandths, tenant_id, entity_kind, entity,
-             weight_source, decision, reason, actor, content_sha256)
-         SELECT * FROM unnest($1::timestamptz[], $2::timestamptz[], $3::uuid[], $4::int[], $5::text[], $6::text[],
-             $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[])",
-    )
-    .bind(column(rows, |w| w.decided_at))
-    .bind(column(rows, |w| w.expires_at))
-    .bind(column(rows, |w| *w.event_id.as_uuid()))
-    .bind(column(rows, |w| w.factor_thousandths))
-    .bind(column(rows, |w| w.tenant.as_str()))
-    .bind(column(rows, |w| w.entity.kind.name()))
-    .bind(column(rows, |w| w.entity.id()))
-    .bind(column(rows, |w| w.weight_source.as_str()))
-    .bind(column(rows, |w| w.decision.as_str()))
-    .bind(column(rows, |w| w.reason.as_deref()))
-    .bind(column(rows, |w| w.actor.as_str()))
-    .bind(column(rows, |w| w.content_sha256.as_slice()))
-    .execute(tx)
-    .await
-    .map(drop)
 }
 
-async fn insert_triages(tx: &mut PgConnection, rows: &[&IncidentTriage]) -> sqlx::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
+fn unusable_row(event: &UnusableEvent) -> UnusableRow<'_> {
+    UnusableRow {
+        tenant_id: event.tenant.as_str(),
+        event_id: *event.event_id.as_uuid(),
+        occurred_at: event.occurred_at,
+        source: &event.source,
+        format: &event.format,
+        reason: &event.reason,
+        content_sha256: &event.content_sha256,
     }
-    sqlx::query(
-        "INSERT INTO risk_triage (decided_at, event_id, incident_id, tenant_id, entity_kind, entity, decision, rules,
-             reason, actor, content_sha256)
-         SELECT decided_at, event_id, incident_id, tenant_id, entity_kind, entity, decision,
-                string_to_array(rules, ','), reason, actor, content_sha256
-           FROM unnest($1::timestamptz[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
-                $8::text[], $9::text[], $10::text[], $11::bytea[])
-             AS a(decided_at, event_id, incident_id, tenant_id, entity_kind, entity, decision, rules, reason, actor,
-                  content_sha256)",
-    )
-    .bind(column(rows, |t| t.decided_at))
-    .bind(column(rows, |t| *t.event_id.as_uuid()))
-    .bind(column(rows, |t| t.incident_id))
-    .bind(column(rows, |t| t.tenant.as_str()))
-    .bind(column(rows, |t| t.entity.kind.name()))
-    .bind(column(rows, |t| t.entity.id()))
-    .bind(column(rows, |t| t.decision.name()))
-    .bind(column(rows, |t| t.rules.join(SEPARATOR)))
-    .bind(column(rows, |t| t.reason.as_deref()))
-    .bind(column(rows, |t| t.actor.as_str()))
-    .bind(column(rows, |t| t.content_sha256.as_slice()))
-    .execute(tx)
-    .await
-    .map(drop)
 }
 
-async fn insert_unusable(tx: &mut PgConnection, rows: &[&UnusableEvent]) -> sqlx::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
+fn correlation_event_row(part: &CorrelationPart, rule_key: i64) -> CorrelationEventRow<'_> {
+    CorrelationEventRow {
+        tenant_id: part.tenant.as_str(),
+        event_id: *part.event_id.as_uuid(),
+        rule_id: &part.rule.id,
+        reference: &part.reference,
+        occurred_at: part.occurred_at,
+        rule_key,
+        group_key: &part.group,
+        value: &part.value,
+        signal: encoded(&part.signal),
+        content_sha256: &part.content_sha256,
     }
-    for row in rows {
-        let format = row.format.clone();
-        metrics::counter!("weir_risk_unusable_events_total", "format" => format).increment(1);
-    }
-    sqlx::query(
-        "INSERT INTO risk_unusable (occurred_at, event_id, tenant_id, source, format, reason, content_sha256)
-         SELECT * FROM unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
-             $7::bytea[])",
-    )
-    .bind(column(rows, |u| u.occurred_at))
-    .bind(column(rows, |u| *u.event_id.as_uuid()))
-    .bind(column(rows, |u| u.tenant.as_str()))
-    .bind(column(rows, |u| u.source.as_str()))
-    .bind(column(rows, |u| u.format.as_str()))
-    .bind(column(rows, |u| u.reason.as_str()))
-    .bind(column(rows, |u| u.content_sha256.as_slice()))
-    .execute(tx)
-    .await
-    .map(drop)
 }

@@ -7,11 +7,14 @@
 
 mod correlation;
 mod entity_facts;
+mod exposures;
 mod facts;
 mod findings;
 mod fold;
-mod incident_rows;
 pub mod read;
+mod rules;
+mod stored;
+mod table;
 mod write;
 
 pub use projections::risk::{IncidentRule, RiskLevel, TopRule};

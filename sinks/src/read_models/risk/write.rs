@@ -3,23 +3,22 @@
 use schemas::changes::RiskChange;
 use sqlx::PgConnection;
 
-use super::{
-    correlation::{self, Derived},
-    facts, fold,
-};
+use super::{correlation, facts, fold, rules::Rules};
 use crate::{
     outbox::Outgoing,
     read_models::{Fact, ReadModel, WritePath},
 };
 
 /// The read model of risk: signals and decisions, each once.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct RiskSignals;
+#[derive(Debug, Default)]
+pub struct RiskSignals {
+    rules: Rules,
+}
 
 impl RiskSignals {
     /// The model; everything lies in the database.
     pub fn new() -> Self {
-        Self
+        Self::default()
     }
 }
 
@@ -37,8 +36,12 @@ impl ReadModel for RiskSignals {
         facts::content_sha256(change)
     }
 
-    async fn prepare(&mut self, _: &mut PgConnection, _: &[Fact<'_, RiskChange>]) -> sqlx::Result<()> {
-        Ok(())
+    async fn prepare(
+        &mut self,
+        connection: &mut PgConnection,
+        facts: &[Fact<'_, RiskChange>],
+    ) -> sqlx::Result<()> {
+        self.rules.store(connection, facts).await
     }
 
     async fn stored_content(
@@ -63,9 +66,7 @@ impl ReadModel for RiskSignals {
         tx: &mut PgConnection,
         new: &[Fact<'_, RiskChange>],
     ) -> sqlx::Result<Vec<Outgoing>> {
-        let derived = correlation::complete(tx, new).await?;
-        let mut all = new.to_vec();
-        all.extend(derived.iter().map(Derived::fact));
-        fold::fold(tx, &all).await
+        let correlated = correlation::complete(tx, &mut self.rules, new).await?;
+        fold::fold(tx, &mut self.rules, new, &correlated).await
     }
 }

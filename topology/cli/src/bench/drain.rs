@@ -28,7 +28,7 @@ const DRAINED_WITHIN: Duration = Duration::from_mins(10);
 
 /// One measurement.
 #[derive(Debug, Clone, Copy)]
-struct Run {
+pub(super) struct Run {
     events: u64,
     took: Duration,
     /// Ours and PostgreSQL's; the broker's is left out on every side.
@@ -39,7 +39,7 @@ struct Run {
 
 #[expect(clippy::cast_precision_loss, reason = "rates of counts far below 2^52")]
 impl Run {
-    fn events_per_s(&self) -> f64 {
+    pub(super) fn events_per_s(&self) -> f64 {
         self.events as f64 / self.took.as_secs_f64()
     }
 
@@ -54,11 +54,11 @@ impl Run {
 
 /// One side's figures: medians over the pairs, the highest memory.
 #[derive(Debug, Serialize)]
-struct Figures {
-    events_per_s: f64,
-    cpu_us_per_event: f64,
-    wal_bytes_per_event: f64,
-    rss_peak_bytes: Option<u64>,
+pub(super) struct Figures {
+    pub(super) events_per_s: f64,
+    pub(super) cpu_us_per_event: f64,
+    pub(super) wal_bytes_per_event: f64,
+    pub(super) rss_peak_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ratio: Option<Ratio>,
 }
@@ -92,17 +92,19 @@ pub(super) async fn drain(args: &DrainArgs) -> anyhow::Result<Outcome> {
     drop(producer);
 
     let beside = args.beside.iter().map(String::as_str);
-    let stages: Vec<&str> = std::iter::once("audit").chain(beside).collect();
+    let stages = std::iter::once("audit").chain(beside);
+    // Every event lies in the topic of activities, which all of these stages read.
+    let stages: Vec<(&str, u64)> = stages.map(|stage| (stage, args.events)).collect();
     let (mut ours, mut raw, mut raw_jsonb) = (Vec::new(), Vec::new(), Vec::new());
     let mut yardsticks = None;
     note("draining once without measuring: a Java broker that was just started compiles itself meanwhile");
     let database = stand.database(WARM_UP).await?;
-    measure_ours(&stand, &stages, (&database, args.events)).await?;
+    measure_ours(&stand, &stages, &database).await?;
     sinks::postgres::drop_database(&stand.endpoints.maintenance_url, WARM_UP).await?;
     for pair in 1..=args.pairs {
         let database = stand.database(&format!("drain_{pair}")).await?;
         raw_copy::checkpoint(&database).await?;
-        ours.push(measure_ours(&stand, &stages, (&database, args.events)).await?);
+        ours.push(measure_ours(&stand, &stages, &database).await?);
         if yardsticks.is_none() {
             let share = args.events.div_ceil(JSONB_SHARE);
             yardsticks = Some((
@@ -129,7 +131,7 @@ pub(super) async fn drain(args: &DrainArgs) -> anyhow::Result<Outcome> {
             ("raw_copy_jsonb", figures(&raw_jsonb, Some(&ours))),
         ]),
         ours: figures(&ours, None),
-        stages: stages.iter().map(ToString::to_string).collect(),
+        stages: stages.iter().map(|(stage, _)| (*stage).to_owned()).collect(),
         pairs: args.pairs,
         events: args.events,
         load: machine::load(),
@@ -138,16 +140,17 @@ pub(super) async fn drain(args: &DrainArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// From the first claim until every stage has applied everything; the start-up is left out.
-async fn measure_ours(
+/// From the first claim until every stage has settled as many events as its topics hold; the start-up is left out.
+pub(super) async fn measure_ours(
     stand: &Stand,
-    stages: &[&str],
-    (database, events): (&str, u64),
+    stages: &[(&str, u64)],
+    database: &str,
 ) -> anyhow::Result<Run> {
     let postmaster = stand.postmaster().await?;
     let pool = sinks::postgres::operator_pool(database, 1)?;
     let (wal, cpu) = (raw_copy::wal_bytes(database).await?, machine::cpu_with_children(postmaster)?);
-    let stage = stand.stages(stages, database).await?;
+    let names: Vec<&str> = stages.iter().map(|(stage, _)| *stage).collect();
+    let stage = stand.stages(&names, database).await?;
     let own_cpu = machine::cpu_of(stage.pid())?;
     let deadline = Instant::now() + DRAINED_WITHIN;
     let mut first_claim = None;
@@ -157,20 +160,22 @@ async fn measure_ours(
         if first_claim.is_none() {
             first_claim = claimed;
         }
-        let settled_by = |stage: &&str| -> i64 {
-            let of_stage = positions.iter().filter(|position| position.stage == **stage);
-            of_stage.map(|p| p.applied + p.duplicate + p.ignored + p.parked).sum()
+        let left = |(stage, events): &(&str, u64)| -> u64 {
+            let of_stage = positions.iter().filter(|position| position.stage == *stage);
+            let settled: i64 = of_stage.map(|p| p.applied + p.duplicate + p.ignored + p.parked).sum();
+            events.saturating_sub(u64::try_from(settled).unwrap_or(0))
         };
-        let settled = stages.iter().map(settled_by).min().context("a stage is measured")?;
-        if u64::try_from(settled).is_ok_and(|settled| settled >= events) {
+        let left: u64 = stages.iter().map(left).sum();
+        if left == 0 {
             let last = positions.iter().map(|p| p.updated_at).max();
             break last.zip(first_claim).context("a stage that settled has claimed")?;
         }
         if Instant::now() >= deadline {
-            bail!("after {DRAINED_WITHIN:?} a stage had settled only {settled} of {events} events");
+            bail!("after {DRAINED_WITHIN:?} {left} events were not settled");
         }
         tokio::time::sleep(LOOK_EVERY).await;
     };
+    let events = stages.iter().map(|(_, events)| *events).max().context("a stage is measured")?;
     let run = Run {
         events,
         took: (took.0 - took.1).to_std().context("the database's clock went back")?,
@@ -179,7 +184,7 @@ async fn measure_ours(
         wal_bytes: raw_copy::wal_bytes(database).await?.saturating_sub(wal),
         rss_peak_bytes: Some(machine::peak_memory(stage.pid())?),
     };
-    check(&pool, stage, events * stages.len() as u64).await?;
+    check(&pool, stage, stages.iter().map(|(_, events)| *events).sum()).await?;
     Ok(run)
 }
 
@@ -187,9 +192,9 @@ async fn measure_ours(
 async fn check(pool: &sinks::postgres::PgPool, stage: StageProcess, events: u64) -> anyhow::Result<()> {
     stage.stop().await?;
     let positions = sinks::positions::read_all(pool).await?;
-    let applied: i64 = positions.iter().map(|p| p.applied).sum();
-    if u64::try_from(applied) != Ok(events) {
-        bail!("{applied} of {events} events were applied: the run does not count");
+    let settled: i64 = positions.iter().map(|p| p.applied + p.ignored).sum();
+    if u64::try_from(settled) != Ok(events) {
+        bail!("{settled} of {events} events were applied or ignored by rule: the run does not count");
     }
     pool.close().await;
     Ok(())
@@ -211,7 +216,7 @@ async fn measure_copy(stand: &Stand, database: &str, rows: &Rows) -> anyhow::Res
     })
 }
 
-fn figures(runs: &[Run], ours: Option<&[Run]>) -> Figures {
+pub(super) fn figures(runs: &[Run], ours: Option<&[Run]>) -> Figures {
     let median_of = |figure: fn(&Run) -> f64| median(runs.iter().map(figure).collect());
     Figures {
         events_per_s: median_of(Run::events_per_s),

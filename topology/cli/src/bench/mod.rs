@@ -4,6 +4,7 @@
 
 mod drain;
 mod freshness;
+mod full;
 mod machine;
 mod risk;
 mod stand;
@@ -24,6 +25,8 @@ pub(super) struct BenchArgs {
 enum What {
     /// A backlog into audit rows and positions, beside a raw COPY of the same rows.
     Drain(DrainArgs),
+    /// A backlog through audit, risk and change review in one process, beside audit alone.
+    Full(full::FullArgs),
     /// From produce to commit, at several rates.
     Freshness(FreshnessArgs),
     /// Detection rules over CloudTrail records, beside the same rules asked one by one; needs no server.
@@ -62,6 +65,7 @@ struct FreshnessArgs {
 pub(super) async fn bench(args: BenchArgs) -> anyhow::Result<Outcome> {
     match args.what {
         What::Drain(args) => drain::drain(&args).await,
+        What::Full(args) => full::full(&args).await,
         What::Freshness(args) => freshness::freshness(&args).await,
         What::Risk(args) => risk::risk(&args),
     }

@@ -115,11 +115,11 @@ impl Sequences {
             }
         }
         let ids = self.correlations.iter().filter(|c| c.rule.file == file).map(|c| c.rule.id.as_str());
-        let fires = ids.clone().any(|id| completes(parts.iter().filter(|part| part.signal.rule.id == id)));
+        let fires = ids.clone().any(|id| completes(parts.iter().filter(|part| part.rule.id == id)));
         match (should_fire, fires) {
             (true, false) => Some(format!(
                 "no event completes the rule; {} of them count",
-                parts.iter().filter(|part| ids.clone().any(|id| part.signal.rule.id == id)).count()
+                parts.iter().filter(|part| ids.clone().any(|id| part.rule.id == id)).count()
             )),
             (false, true) => Some("an event completes the rule in this negative example".to_owned()),
             _ => None,

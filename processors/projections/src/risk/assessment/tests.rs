@@ -1,10 +1,10 @@
 //! What holds for every assessment.
 
 use proptest::prelude::*;
-use schemas::changes::risk::hazard_micronats;
+use schemas::changes::risk::{SignalLevel, SignalRule, hazard_micronats};
 use uuid::Uuid;
 
-use super::*;
+use super::{super::exposure::KeyHazard, *};
 
 const HOUR: i64 = 490_000;
 
@@ -14,16 +14,22 @@ fn at(hour: i64) -> Timestamp {
 
 fn exposure(rule: &str, score: u8, hour: i64) -> Exposure {
     Exposure {
-        rule_id: rule.to_owned(),
-        rule_title: rule.to_uppercase(),
-        level: "high".to_owned(),
+        rule: Arc::new(SignalRule {
+            id: rule.to_owned(),
+            version: "1".to_owned(),
+            title: rule.to_uppercase(),
+            author: None,
+            file: format!("{rule}.yml"),
+            level: SignalLevel::High,
+            tactics: vec![],
+            techniques: vec![],
+        }),
         hour,
-        micronats: hazard_micronats(score),
+        hazards: vec![KeyHazard { key: String::new(), micronats: hazard_micronats(score) }],
         signals: 1,
         first_at: at(hour),
         last_at: at(hour),
-        tactics: vec![],
-        techniques: vec![],
+        last_event_id: Uuid::nil(),
     }
 }
 
@@ -111,7 +117,8 @@ fn any_exposures() -> impl Strategy<Value = Vec<Exposure>> {
     let one = (0_usize..6, 1_u8..=99, -9000_i64..=0)
         .prop_map(|(rule, score, age)| exposure(["a", "b", "c", "d", "e", "f"][rule], score, HOUR + age));
     prop::collection::vec(one, 1..60).prop_map(|mut exposures| {
-        exposures.sort_by(|a, b| (&a.rule_id, a.hour, a.micronats).cmp(&(&b.rule_id, b.hour, b.micronats)));
+        exposures
+            .sort_by(|a, b| (&a.rule.id, a.hour, a.micronats()).cmp(&(&b.rule.id, b.hour, b.micronats())));
         exposures
     })
 }
@@ -137,7 +144,7 @@ proptest! {
         let (one, other) = (assess(&exposures, &[], &[], View::STORED), assess(&turned, &[], &[], View::STORED));
         prop_assert_eq!(one.sort_key().to_bits(), other.sort_key().to_bits());
         prop_assert_eq!(one.hazard_micronats(), other.hazard_micronats());
-        let hazards = |a: &Assessment| a.contributions.iter().map(|c| (c.rule_id.clone(), c.hazard)).collect::<Vec<_>>();
+        let hazards = |a: &Assessment| a.contributions.iter().map(|c| (c.rule.id.clone(), c.hazard)).collect::<Vec<_>>();
         prop_assert_eq!(hazards(&one), hazards(&other));
     }
 

@@ -1,9 +1,14 @@
 //! When incidents open, go on, end, and what decisions do to them.
 
 use proptest::prelude::*;
-use schemas::changes::risk::hazard_micronats;
+use schemas::changes::risk::{SignalLevel, SignalRule, hazard_micronats};
 
-use super::{super::assessment::Weight, *};
+use std::sync::Arc;
+
+use super::{
+    super::{assessment::Weight, exposure::KeyHazard},
+    *,
+};
 
 const HOUR: i64 = 490_000;
 const ADA: EntityName<'_> = EntityName { kind: "user", id: "ada" };
@@ -14,16 +19,22 @@ fn at(hour: i64) -> Timestamp {
 
 fn exposure(rule: &str, score: u8, hour: i64, tactic: &str) -> Exposure {
     Exposure {
-        rule_id: rule.to_owned(),
-        rule_title: rule.to_uppercase(),
-        level: "high".to_owned(),
+        rule: Arc::new(SignalRule {
+            id: rule.to_owned(),
+            version: "1".to_owned(),
+            title: rule.to_uppercase(),
+            author: None,
+            file: format!("{rule}.yml"),
+            level: SignalLevel::High,
+            tactics: vec![tactic.to_owned()],
+            techniques: vec![],
+        }),
         hour,
-        micronats: hazard_micronats(score),
+        hazards: vec![KeyHazard { key: String::new(), micronats: hazard_micronats(score) }],
         signals: 1,
         first_at: at(hour),
         last_at: at(hour),
-        tactics: vec![tactic.to_owned()],
-        techniques: vec![],
+        last_event_id: Uuid::nil(),
     }
 }
 

@@ -6,7 +6,10 @@ use projections::risk::{EntityFacts, hour_of};
 use schemas::{TenantId, Timestamp, changes::risk::EntityKind};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
-use super::super::entity_facts::{EntityKey, Wanted};
+use super::super::{
+    entity_facts::{EntityKey, Wanted, load},
+    rules::Rules,
+};
 use crate::read_models::snapshot::{ReadError, STATEMENT_TIMEOUT};
 
 /// Most entities that one question looks at anew; with more, a later instant has to be asked for.
@@ -92,8 +95,7 @@ pub(super) async fn facts_of(
     names: &[OwnedName],
     until: Option<Timestamp>,
 ) -> Result<Vec<EntityFacts>, ReadError> {
-    let keys = names.iter().map(|(kind, id)| EntityKey { tenant: tenant.as_str(), kind, id });
-    let entities: Vec<EntityKey<'_>> = keys.collect();
-    let from_hours = vec![i64::MIN; entities.len()];
-    Ok(Wanted { entities: &entities, from_hours: &from_hours, until }.load(connection).await?)
+    let wanted: Vec<Wanted<'_>> =
+        names.iter().map(|(kind, id)| Wanted::all(EntityKey { tenant: tenant.as_str(), kind, id })).collect();
+    Ok(load(connection, &mut Rules::default(), &wanted, until).await?)
 }

@@ -9,10 +9,11 @@ use std::cmp::Ordering;
 use projections::risk::{EntityFacts, RiskLevel, Score, TopRule, View, factor, hour_of, top_rules};
 use schemas::{TenantId, Timestamp, changes::risk::EntityKind};
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, PgConnection, PgPool, Postgres, QueryBuilder, types::Json};
+use sqlx::{FromRow, PgConnection, PgPool, Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
+    super::table::StoredEntityRisk,
     STAGE,
     changed::{OwnedName, Since, facts_of, push_decided_since},
 };
@@ -160,39 +161,29 @@ struct Question<'a> {
 
 #[derive(FromRow)]
 struct EntityRow {
-    sort_key: f64,
-    newest_hour: i64,
-    factor_thousandths: i32,
-    signals: i64,
-    rules: i32,
-    first_at: Option<Timestamp>,
-    last_at: Option<Timestamp>,
     entity_kind: String,
     entity: String,
-    top_rules: Json<Vec<TopRule>>,
+    #[sqlx(flatten)]
+    risk: StoredEntityRisk,
 }
 
 impl From<EntityRow> for Ranked {
-    fn from(row: EntityRow) -> Self {
+    fn from(EntityRow { entity_kind, entity, risk }: EntityRow) -> Self {
         let entity = EntityRisk {
-            kind: row.entity_kind,
-            id: row.entity,
+            kind: entity_kind,
+            id: entity,
             score: 0.0,
             level: String::new(),
-            factor: f64::from(row.factor_thousandths) / 1000.0,
-            signals: row.signals,
-            rules: row.rules,
-            first_at: row.first_at,
-            last_at: row.last_at,
-            top_rules: row.top_rules.0,
+            factor: f64::from(risk.factor_thousandths) / 1000.0,
+            signals: risk.signals,
+            rules: risk.rules,
+            first_at: risk.first_at,
+            last_at: risk.last_at,
+            top_rules: risk.top_rules.0,
         };
-        Self { sort_key: row.sort_key, newest_hour: row.newest_hour, entity }
+        Self { sort_key: risk.sort_key, newest_hour: risk.newest_hour, entity }
     }
 }
-
-/// The columns of an [`EntityRow`].
-const COLUMNS: &str = "sort_key, newest_hour, factor_thousandths, signals, rules, first_at, last_at, entity_kind, \
-    entity, top_rules";
 
 impl Question<'_> {
     fn view(&self) -> View {
@@ -212,8 +203,8 @@ impl Question<'_> {
 
     /// Entities as they are stored, of which nothing has become known since the instant.
     fn select(&self) -> QueryBuilder<Postgres> {
-        let mut query = QueryBuilder::new("SELECT ");
-        query.push(COLUMNS).push(" FROM entity_risk WHERE tenant_id = ");
+        let mut query = QueryBuilder::new("SELECT entity_kind, entity, ");
+        query.push(StoredEntityRisk::COLUMNS).push(" FROM entity_risk WHERE tenant_id = ");
         query.push_bind(self.tenant.as_str().to_owned());
         query.push(" AND sort_key > '-Infinity'");
         if let Some(kind) = self.request.filter.kind {
@@ -264,12 +255,11 @@ impl Question<'_> {
             rows.iter().map(|row| (row.entity_kind.clone(), row.entity.clone())).collect();
         let known = facts_of(connection, self.tenant, &names, None).await?;
         let view = self.view();
-        let ranked = rows.into_iter().zip(known).filter_map(|(row, known)| {
+        let ranked = rows.into_iter().zip(known).filter_map(|(mut row, known)| {
             let left = i32::try_from(factor(&known.weights, view).thousandths).unwrap_or(i32::MAX);
-            let sort_key = row.sort_key + (f64::from(left) / f64::from(row.factor_thousandths.max(1))).log2();
-            sort_key
-                .is_finite()
-                .then(|| Ranked::from(EntityRow { sort_key, factor_thousandths: left, ..row }))
+            row.risk.sort_key += (f64::from(left) / f64::from(row.risk.factor_thousandths.max(1))).log2();
+            row.risk.factor_thousandths = left;
+            row.risk.sort_key.is_finite().then(|| Ranked::from(row))
         });
         Ok(ranked.collect())
     }

@@ -10,7 +10,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    super::entity_facts::{EntityKey, Wanted},
+    super::{
+        entity_facts::{EntityKey, Wanted, load},
+        rules::Rules,
+    },
     STAGE,
     signals::{self, SignalItem},
 };
@@ -172,14 +175,12 @@ pub async fn detail(
     let connection = snapshot.connection();
     let key =
         EntityKey { tenant: tenant.as_str(), kind: request.entity.kind.name(), id: request.entity.id() };
-    let wanted = Wanted { entities: &[key], from_hours: &[i64::MIN], until: request.as_of };
-    let facts = wanted.load(connection).await?.remove(0);
+    let facts = load(connection, &mut Rules::default(), &[Wanted::all(key)], request.as_of).await?.remove(0);
     if facts.is_empty() && !is_known(connection, key).await? {
         return Ok((None, snapshot.positions));
     }
     let at = request.as_of.unwrap_or(request.now);
     let view = View::as_of(at);
-    let authors = authors(connection, key).await?;
     let weights = weights(connection, key, view).await?;
     let signals =
         signals::newest(connection, tenant, (&request.entity, request.as_of), NEWEST_SIGNALS).await?;
@@ -196,7 +197,7 @@ pub async fn detail(
             level: score.level().name().to_owned(),
             as_of: at,
             factor: f64::from(thousandths) / 1000.0,
-            contributions: contributions(&assessment, hour_of(at), &authors),
+            contributions: contributions(&assessment, hour_of(at)),
             weights,
             dismissed: dismissed(&facts, view),
             history: history(&facts, at, history_step),
@@ -221,18 +222,14 @@ async fn is_known(connection: &mut PgConnection, key: EntityKey<'_>) -> Result<b
     Ok(known.await?)
 }
 
-fn contributions(
-    assessment: &Assessment,
-    hour: i64,
-    authors: &BTreeMap<String, String>,
-) -> Vec<RuleContribution> {
+fn contributions(assessment: &Assessment, hour: i64) -> Vec<RuleContribution> {
     let shares = assessment.shares(assessment.score(hour));
     let of_rules = assessment.contributions.iter().zip(shares);
     let one = of_rules.map(|(contribution, share)| RuleContribution {
-        rule: contribution.rule_id.clone(),
-        title: contribution.rule_title.clone(),
-        author: authors.get(&contribution.rule_id).cloned(),
-        level: contribution.level.clone(),
+        rule: contribution.rule.id.clone(),
+        title: contribution.rule.title.clone(),
+        author: contribution.rule.author.clone(),
+        level: contribution.rule.level.name().to_owned(),
         score: share.value(),
         signals: contribution.signals,
         first_at: contribution.first_at,
@@ -240,28 +237,6 @@ fn contributions(
         capped: contribution.capped,
     });
     one.collect()
-}
-
-/// Who wrote the rules that fired on the entity.
-async fn authors(
-    connection: &mut PgConnection,
-    key: EntityKey<'_>,
-) -> Result<BTreeMap<String, String>, ReadError> {
-    let rows: Vec<(String, String)> = sqlx::query_as(
-        "SELECT r.rule_id, s.rule_author
-           FROM (SELECT DISTINCT rule_id FROM risk_exposure
-                  WHERE tenant_id = $1 AND entity_kind = $2 AND entity = $3) AS r
-          CROSS JOIN LATERAL (SELECT rule_author FROM risk_signal AS s
-                               WHERE s.tenant_id = $1 AND s.entity_kind = $2 AND s.entity = $3 AND s.rule_id = r.rule_id
-                               ORDER BY occurred_at DESC LIMIT 1) AS s
-          WHERE s.rule_author IS NOT NULL",
-    )
-    .bind(key.tenant)
-    .bind(key.kind)
-    .bind(key.id)
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().collect())
 }
 
 async fn weights(

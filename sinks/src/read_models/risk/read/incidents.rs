@@ -10,10 +10,7 @@ use sqlx::{FromRow, PgPool, Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{
-    super::incident_rows::{COLUMNS, IncidentRow},
-    STAGE,
-};
+use super::{super::table::StoredIncident, STAGE};
 use crate::read_models::{
     parameters::{instant, text},
     snapshot::{Page, Positions, ReadError, Snapshot},
@@ -144,7 +141,7 @@ struct NamedRow {
     entity_kind: String,
     entity: String,
     #[sqlx(flatten)]
-    incident: IncidentRow,
+    incident: StoredIncident,
 }
 
 impl From<NamedRow> for IncidentItem {
@@ -241,8 +238,8 @@ pub async fn by_id(
 }
 
 fn select(tenant: &TenantId) -> QueryBuilder<Postgres> {
-    let mut query = QueryBuilder::new("SELECT i.entity_kind, i.entity, ");
-    query.push(COLUMNS).push(" FROM incident AS i WHERE i.tenant_id = ");
+    let mut query = QueryBuilder::new("SELECT entity_kind, entity, ");
+    query.push(StoredIncident::COLUMNS).push(" FROM incident AS i WHERE i.tenant_id = ");
     query.push_bind(tenant.as_str().to_owned());
     query
 }

@@ -8,4 +8,4 @@ pub mod signals;
 pub mod unusable;
 
 /// The stage that fills the tables; its positions say what an answer reflects.
-pub const STAGE: &str = "risk";
+pub use schemas::changes::risk::STAGE;

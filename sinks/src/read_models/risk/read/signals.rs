@@ -50,7 +50,21 @@ pub struct SignalItem {
     pub native_format: String,
     /// Field to value: what in the record made the rule fire.
     #[schema(value_type = Object)]
+    #[sqlx(try_from = "Matched")]
     pub matched: serde_json::Value,
+}
+
+/// A stored JSON text.
+#[derive(sqlx::Type)]
+#[sqlx(transparent)]
+struct Matched(String);
+
+impl TryFrom<Matched> for serde_json::Value {
+    type Error = serde_json::Error;
+
+    fn try_from(Matched(text): Matched) -> Result<Self, Self::Error> {
+        serde_json::from_str(&text)
+    }
 }
 
 /// Where a page ends and the next begins: signals are ordered by all three, newest first.
@@ -92,8 +106,10 @@ pub struct SignalPageRequest {
     pub limit: u16,
 }
 
-const COLUMNS: &str = "event_id, occurred_at, rule_id, rule_version, rule_title, rule_author, rule_file, level, score, \
-    hazard_micronats, tactics, techniques, actor, action, source, native_format, matched";
+/// The columns of a [`SignalItem`].
+const COLUMNS: &str = "s.event_id, s.occurred_at, s.rule_id, r.version AS rule_version, r.title AS rule_title, \
+    r.author AS rule_author, r.file AS rule_file, r.level, s.score, s.hazard_micronats, r.tactics, r.techniques, s.actor, \
+    s.action, s.source, s.native_format, s.matched";
 
 /// A page of the entity's signals, newest first.
 pub async fn page(
@@ -104,16 +120,18 @@ pub async fn page(
     let snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let mut query = select(tenant, &request.entity);
     if let Some(from) = request.filter.from {
-        query.push(" AND occurred_at >= ").push_bind(from);
+        query.push(" AND s.occurred_at >= ").push_bind(from);
     }
     if let Some(to) = request.filter.to {
-        query.push(" AND occurred_at < ").push_bind(to);
+        query.push(" AND s.occurred_at < ").push_bind(to);
     }
     if let Some(after) = &request.after {
-        query.push(" AND (occurred_at, event_id, rule_id COLLATE \"C\") < (").push_bind(after.occurred_at);
+        query
+            .push(" AND (s.occurred_at, s.event_id, s.rule_id COLLATE \"C\") < (")
+            .push_bind(after.occurred_at);
         query.push(", ").push_bind(after.event_id).push(", ").push_bind(after.rule_id.clone()).push(")");
     }
-    query.push(" ORDER BY occurred_at DESC, event_id DESC, rule_id COLLATE \"C\" DESC LIMIT ");
+    query.push(" ORDER BY s.occurred_at DESC, s.event_id DESC, s.rule_id COLLATE \"C\" DESC LIMIT ");
     query.push_bind(i64::from(request.limit) + 1);
     let key = |last: &SignalItem| SignalPageKey {
         occurred_at: last.occurred_at,
@@ -132,18 +150,19 @@ pub(super) async fn newest(
 ) -> Result<Vec<SignalItem>, ReadError> {
     let mut query = select(tenant, entity);
     if let Some(until) = until {
-        query.push(" AND occurred_at <= ").push_bind(until);
+        query.push(" AND s.occurred_at <= ").push_bind(until);
     }
-    query.push(" ORDER BY occurred_at DESC, event_id DESC, rule_id COLLATE \"C\" DESC LIMIT ");
+    query.push(" ORDER BY s.occurred_at DESC, s.event_id DESC, s.rule_id COLLATE \"C\" DESC LIMIT ");
     query.push_bind(i64::from(limit));
     Ok(query.build_query_as().fetch_all(connection).await?)
 }
 
 fn select(tenant: &TenantId, entity: &Entity) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("SELECT ");
-    query.push(COLUMNS).push(" FROM risk_signal WHERE tenant_id = ");
+    query.push(COLUMNS);
+    query.push(" FROM risk_signal AS s JOIN risk_rule AS r USING (tenant_id, rule_key) WHERE s.tenant_id = ");
     query.push_bind(tenant.as_str().to_owned());
-    query.push(" AND entity_kind = ").push_bind(entity.kind.name());
-    query.push(" AND entity = ").push_bind(entity.id().to_owned());
+    query.push(" AND s.entity_kind = ").push_bind(entity.kind.name());
+    query.push(" AND s.entity = ").push_bind(entity.id().to_owned());
     query
 }

@@ -1,0 +1,226 @@
+//! What is stored about entities' risk before a batch changes it, and how it is changed: `entity_risk`, `risk_exposure`,
+//! `incident`.
+
+use projections::risk::{Assessment, Exposure, Incident, Outcome, Status, top_rules};
+use sqlx::{FromRow, PgConnection, Row, types::Json};
+use uuid::Uuid;
+
+use super::{
+    entity_facts::EntityKey,
+    table::{EntityHour, EntityRiskRow, ExposureRow, IncidentRow, StoredIncident},
+};
+use crate::read_models::stored_content::EventKey;
+
+impl From<StoredIncident> for Incident {
+    fn from(row: StoredIncident) -> Self {
+        Self {
+            id: row.id,
+            opened_hour: row.opened_hour,
+            last_hour: row.last_hour,
+            since_hour: row.since_hour,
+            peak_micronats: row.peak_micronats,
+            signals: row.signals,
+            first_at: row.first_at,
+            last_at: row.last_at,
+            cause: row.cause,
+            status: Status {
+                name: row.status,
+                reopened: row.reopened,
+                decided_at: row.status_at,
+                reason: row.reason,
+                decided_by: row.decided_by,
+            },
+            level: row.level,
+            tactics: row.tactics,
+            techniques: row.techniques,
+            rules: row.rules.0,
+        }
+    }
+}
+
+/// What is stored about an entity's risk before a batch changes it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stored {
+    /// The hour of its newest exposure; 0 where none counted.
+    pub(super) newest_hour: i64,
+    /// Whether anything was decided about its weight.
+    pub(super) weights: bool,
+    /// Whether anything was decided about its incidents.
+    pub(super) triages: bool,
+    /// Oldest first.
+    pub(super) incidents: Vec<Incident>,
+}
+
+/// Makes the entities' rows where they are missing, and locks all of them to the end of the transaction: in order, so
+/// that two writers never wait for each other.
+pub(super) async fn lock(tx: &mut PgConnection, entities: &[EntityKey<'_>]) -> sqlx::Result<()> {
+    // A conflict locks the row even where nothing is updated.
+    sqlx::query(
+        "INSERT INTO entity_risk AS e (tenant_id, entity_kind, entity)
+         SELECT tenant_id, entity_kind, entity FROM unnest($1::risk_entity[])
+         ON CONFLICT (tenant_id, entity_kind, entity) DO UPDATE SET newest_hour = e.newest_hour WHERE false",
+    )
+    .bind(asked(entities))
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+fn asked<'a>(entities: &[EntityKey<'a>]) -> Vec<EntityHour<'a>> {
+    entities.iter().map(|entity| entity.asked(0)).collect()
+}
+
+/// What is stored for each of these entities, whose rows are locked.
+pub(super) async fn load(tx: &mut PgConnection, entities: &[EntityKey<'_>]) -> sqlx::Result<Vec<Stored>> {
+    let rows = sqlx::query(
+        "SELECT a.nth, e.newest_hour,
+                EXISTS (SELECT FROM risk_weight AS w WHERE w.tenant_id = a.tenant_id AND w.entity_kind = a.entity_kind
+                                                       AND w.entity = a.entity) AS weights,
+                EXISTS (SELECT FROM risk_triage AS t WHERE t.tenant_id = a.tenant_id AND t.entity_kind = a.entity_kind
+                                                       AND t.entity = a.entity) AS triages,
+                i.id IS NOT NULL AS is_incident, i.*
+           FROM unnest($1::risk_entity[]) WITH ORDINALITY AS a(tenant_id, entity_kind, entity, from_hour, nth)
+           JOIN entity_risk AS e USING (tenant_id, entity_kind, entity)
+           LEFT JOIN incident AS i USING (tenant_id, entity_kind, entity)
+          ORDER BY a.nth, i.opened_hour, i.id",
+    )
+    .bind(asked(entities))
+    .fetch_all(tx)
+    .await?;
+    let mut stored: Vec<Option<Stored>> = vec![None; entities.len()];
+    for row in rows {
+        let nth: i64 = row.try_get("nth")?;
+        let place = usize::try_from(nth - 1).ok().and_then(|place| stored.get_mut(place));
+        let place = place.ok_or(sqlx::Error::RowNotFound)?;
+        let stored = place.get_or_insert_default();
+        stored.newest_hour = row.try_get("newest_hour")?;
+        stored.weights = row.try_get("weights")?;
+        stored.triages = row.try_get("triages")?;
+        if row.try_get("is_incident")? {
+            stored.incidents.push(StoredIncident::from_row(&row)?.into());
+        }
+    }
+    // Each was made to be locked: fewer would mean that the rows of one entity are taken for another's.
+    stored.into_iter().map(|stored| stored.ok_or(sqlx::Error::RowNotFound)).collect()
+}
+
+/// Writes what follows for each entity.
+pub(super) async fn store(
+    tx: &mut PgConnection,
+    entities: &[EntityKey<'_>],
+    outcomes: &[Outcome],
+) -> sqlx::Result<()> {
+    let (mut nothing, mut risks) = (Vec::new(), Vec::new());
+    let (mut removed, mut incidents) = (Vec::new(), Vec::new());
+    for (entity, outcome) in entities.iter().zip(outcomes) {
+        if outcome.assessment.contributions.is_empty() {
+            nothing.push(*entity);
+        } else {
+            risks.push(entity_risk_row(*entity, &outcome.assessment));
+        }
+        removed.extend(outcome.removed.iter().map(|incident| (*entity, incident.id)));
+        incidents.extend(outcome.changed.iter().map(|incident| incident_row(*entity, incident)));
+    }
+    EntityRiskRow::upsert(tx, &risks).await?;
+    remove(tx, &nothing).await?;
+    remove_incidents(tx, &removed).await?;
+    IncidentRow::upsert(tx, &incidents).await
+}
+
+/// Removes the rows of entities that nothing counts for: they were made to be locked.
+async fn remove(tx: &mut PgConnection, entities: &[EntityKey<'_>]) -> sqlx::Result<()> {
+    if entities.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "DELETE FROM entity_risk AS e USING unnest($1::risk_entity[]) AS a
+          WHERE e.tenant_id = a.tenant_id AND e.entity_kind = a.entity_kind AND e.entity = a.entity",
+    )
+    .bind(asked(entities))
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Removes incidents that, by what is known now, never were.
+async fn remove_incidents(tx: &mut PgConnection, removed: &[(EntityKey<'_>, Uuid)]) -> sqlx::Result<()> {
+    if removed.is_empty() {
+        return Ok(());
+    }
+    let ids = removed.iter().map(|(entity, id)| EventKey { tenant_id: entity.tenant, event_id: *id });
+    sqlx::query(
+        "DELETE FROM incident AS i USING unnest($1::event_key[]) AS a
+          WHERE i.tenant_id = a.tenant_id AND i.id = a.event_id",
+    )
+    .bind(ids.collect::<Vec<_>>())
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+fn entity_risk_row<'a>(entity: EntityKey<'a>, assessment: &Assessment) -> EntityRiskRow<'a> {
+    EntityRiskRow {
+        tenant_id: entity.tenant,
+        entity_kind: entity.kind,
+        entity: entity.id,
+        sort_key: assessment.sort_key(),
+        newest_hour: assessment.newest_hour,
+        hazard_micronats: assessment.hazard_micronats(),
+        signals: assessment.signals(),
+        rules: i32::try_from(assessment.contributions.len()).unwrap_or(i32::MAX),
+        factor_thousandths: i32::try_from(assessment.factor.thousandths).unwrap_or(i32::MAX),
+        factor_until: assessment.factor.until,
+        first_at: assessment.contributions.iter().map(|rule| rule.first_at).min(),
+        last_at: assessment.contributions.iter().map(|rule| rule.last_at).max(),
+        top_rules: Json(top_rules(assessment)),
+    }
+}
+
+fn incident_row<'a>(entity: EntityKey<'a>, incident: &'a Incident) -> IncidentRow<'a> {
+    IncidentRow {
+        tenant_id: entity.tenant,
+        entity_kind: entity.kind,
+        entity: entity.id,
+        id: incident.id,
+        opened_hour: incident.opened_hour,
+        last_hour: incident.last_hour,
+        since_hour: incident.since_hour,
+        peak_micronats: incident.peak_micronats,
+        signals: incident.signals,
+        first_at: incident.first_at,
+        last_at: incident.last_at,
+        status_at: incident.status.decided_at,
+        cause: &incident.cause,
+        status: &incident.status.name,
+        reopened: incident.status.reopened,
+        reason: incident.status.reason.as_deref(),
+        decided_by: incident.status.decided_by.as_deref(),
+        level: &incident.level,
+        tactics: &incident.tactics,
+        techniques: &incident.techniques,
+        rules: Json(incident.rules.clone()),
+    }
+}
+
+/// The row of an exposure.
+pub(super) fn exposure_row<'a>(
+    entity: EntityKey<'a>,
+    exposure: &'a Exposure,
+    rule_key: i64,
+) -> ExposureRow<'a> {
+    ExposureRow {
+        tenant_id: entity.tenant,
+        entity_kind: entity.kind,
+        entity: entity.id,
+        rule_id: &exposure.rule.id,
+        hour: exposure.hour,
+        rule_key,
+        micronats: exposure.micronats(),
+        signals: exposure.signals,
+        first_at: exposure.first_at,
+        last_at: exposure.last_at,
+        last_event_id: exposure.last_event_id,
+        dedupe_keys: exposure.hazards.iter().map(|hazard| hazard.key.as_str()).collect(),
+        key_micronats: exposure.hazards.iter().map(|hazard| hazard.micronats).collect(),
+    }
+}
