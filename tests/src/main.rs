@@ -10,6 +10,7 @@ mod edge;
 mod faults;
 mod intake;
 mod log_continuity;
+mod outbox;
 mod postgres_sink;
 mod query_api;
 mod risk;

@@ -1,7 +1,7 @@
 //! What operators do: API keys, accepted gaps, resumed partitions.
 
 use schemas::{
-    Event, TenantId,
+    Event, TenantId, Topic,
     access::{KeyRing, Pepper, Scope},
     codec::{Decoded, Incoming, NoRegistry, decode},
     events::ActivityKind,
@@ -155,7 +155,7 @@ fn ada() -> Operator {
 
 /// The decisions that wait in the outbox for the relay.
 async fn announced(url: &str) -> Vec<String> {
-    let waiting = Relay::new(config(url, "relay")).next(10).await.expect("read");
+    let waiting = Relay::new(config(url, "relay")).next(Topic::Activity, 10).await.expect("read");
     let decision = |record: OutboxRecord| {
         let Outgoing { to, key, value, headers, .. } = record.outgoing;
         let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();

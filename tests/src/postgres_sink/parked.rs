@@ -2,7 +2,7 @@
 
 use schemas::{ParkReason, TenantId, Topic};
 use sinks::{
-    Settlement, Sink,
+    KeptBytes, Settlement, Sink,
     outbox::{OutboxRecord, Relay},
     parking::{self, ParkedKey, Resolution, Selection, Settling, Status},
     positions::Operator,
@@ -45,7 +45,7 @@ async fn a_parked_record_keeps_its_bytes_and_a_copy_leaves() {
     assert_eq!(listed.iter().map(|parked| parked.detail.len()).max(), Some(2048));
 
     let mut relay = Relay::new(config(&place.url, "relay"));
-    let waiting = relay.next(10).await.expect("read");
+    let waiting = relay.next(Topic::DeadLetter, 10).await.expect("read");
     assert_eq!(waiting.iter().map(|r| r.number).collect::<Vec<_>>(), [0, 1]);
     assert!(waiting.iter().all(|r| r.outgoing.to == Topic::DeadLetter && r.outgoing.from == partition(0)));
     assert_eq!(waiting[0].outgoing.value.as_deref(), original.value.as_deref());
@@ -60,23 +60,27 @@ async fn the_outbox_is_read_in_order_by_one_relay_at_a_time_until_it_is_acknowle
     let numbers = |records: &[OutboxRecord]| records.iter().map(|r| r.number).collect::<Vec<_>>();
     let mut relay = Relay::new(config(&place.url, "relay"));
     let mut second = Relay::new(config(&place.url, "second"));
-    let first = relay.next(4).await.expect("read");
+    let first = relay.next(Topic::DeadLetter, 4).await.expect("read");
     assert_eq!(numbers(&first), [0, 1, 2, 3]);
-    assert_eq!(numbers(&second.next(4).await.expect("read")), [] as [i64; 0], "one at a time");
-    relay.acknowledge(&first[..3]).await.expect("removed");
-    assert_eq!(numbers(&relay.next(10).await.expect("read")), [3, 4, 5]);
+    assert_eq!(
+        numbers(&second.next(Topic::DeadLetter, 4).await.expect("read")),
+        [] as [i64; 0],
+        "one at a time"
+    );
+    relay.acknowledge(&first[..3].iter().collect::<Vec<_>>()).await.expect("removed");
+    assert_eq!(numbers(&relay.next(Topic::DeadLetter, 10).await.expect("read")), [3, 4, 5]);
     drop(relay);
     // The server lets the lock go once it has seen the connection close.
     let mut taken_over = Vec::new();
     while taken_over.is_empty() {
-        taken_over = second.next(10).await.expect("read");
+        taken_over = second.next(Topic::DeadLetter, 10).await.expect("read");
         tokio::task::yield_now().await;
     }
     assert_eq!(numbers(&taken_over), [3, 4, 5]);
-    second.acknowledge(&taken_over).await.expect("removed");
+    second.acknowledge(&taken_over.iter().collect::<Vec<_>>()).await.expect("removed");
     // Numbers go on where they were, though the rows are gone.
     place.deliver(vec![park("c")]).await;
-    assert_eq!(numbers(&second.next(10).await.expect("read")), [6]);
+    assert_eq!(numbers(&second.next(Topic::DeadLetter, 10).await.expect("read")), [6]);
 }
 
 /// After a fail-over positions may go back: the record is met again, and stays as somebody may have settled it.
@@ -119,6 +123,22 @@ async fn a_value_above_one_mebibyte_is_parked_without_its_bytes() {
     assert_eq!(kept, [(None, 1_048_577), (None, 0), (Some(1_048_576), 1_048_576)]);
     // The good ones that follow are applied.
     assert_eq!(place.deliver(apply([entry(1)])).await, [1, 0, 0, 0]);
+}
+
+/// Of a tenant that is far over its limit.
+#[tokio::test]
+async fn a_reference_is_parked_without_bytes_and_without_a_copy() {
+    let mut place = Place::new().await;
+    let claim = place.claim().await;
+    let mut batch = batch_of(&claim, vec![park("one of many")]);
+    batch.records[0].kept = KeptBytes::Reference;
+    place.sink.deliver(&batch).await.expect("delivered");
+    let pool = operator_pool(&place.url, 1).expect("an address");
+    let key = ParkedKey { stage: STAGE.into(), partition: partition(0), offset: 0 };
+    let shown = parking::show(&pool, &key).await.expect("read").expect("there");
+    assert_eq!((shown.value.as_deref(), shown.headers.len(), shown.summary.value_size), (None, 0, 7));
+    assert!(shown.value_was_left_out(), "so a replay reads it from its topic");
+    assert_eq!(place.number("SELECT count(*) FROM outbox").await, 0);
 }
 
 /// What waits is what was parked, less what was decided about; whatever is done twice counts once.

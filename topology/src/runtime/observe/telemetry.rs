@@ -176,6 +176,8 @@ fn describe() {
     describe_gauge!("weir_polled_timestamp_seconds", "When the poll thread was last alive.");
     describe_gauge!("weir_assigned_partitions", "Partitions assigned to this process.");
     describe_gauge!("kafka_consumergroup_lag", "Records between a stage's position and the end of the log.");
+    describe_gauge!("weir_outbox_oldest_seconds", "Age of the oldest record that waits for a topic.");
+    describe_gauge!("weir_outbox_set_aside", "Records that their topic does not take as they are.");
     describe_counter!("weir_outbox_sent_total", "Records relayed from the outbox.");
     describe_counter!("weir_connections_refused_total", "Connections closed because there were too many.");
     describe_counter!("weir_rate_limited_total", "Requests answered 429, by what was too often.");
