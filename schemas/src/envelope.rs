@@ -84,7 +84,10 @@ impl Envelope {
         }
         if let Some(native) = &self.native {
             part(native.format.as_bytes());
-            part(&canonical_json(&native.record));
+            match native.carried() {
+                Some(record) => part(&canonical_json(&record)),
+                None => part(&canonical_json(&native.record)),
+            }
         }
         hash.finalize().into()
     }
@@ -223,6 +226,24 @@ pub struct Native {
     pub format: String,
     /// The record's text, byte for byte; copies share its memory.
     pub record: ByteString,
+}
+
+impl Native {
+    /// The audit event of Kubernetes that AKS writes as a text into a record of its own: by either way it is one event.
+    fn carried(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Record {
+            properties: Properties,
+        }
+        #[derive(Deserialize)]
+        struct Properties {
+            log: String,
+        }
+        let may_carry =
+            self.format == native_format::KUBERNETES_AUDIT && self.record.contains("\"properties\"");
+        let record: Record = may_carry.then(|| serde_json::from_str(&self.record).ok()).flatten()?;
+        Some(record.properties.log).filter(|log| log.trim_start().starts_with('{'))
+    }
 }
 
 /// Names of the native formats that Weir knows.

@@ -29,7 +29,7 @@ pub fn with_rules(rules: RuleSet) -> Topology {
         // Every event of every family becomes a row of the audit log.
         from(Topic::FAMILIES).through(Audit).to(AuditLog),
         // Rules find signals in what was done; signals and decisions make up who is at risk.
-        from([Topic::Activity, Topic::Governance]).through(Risk::new(rules)).to(RiskLog),
+        from([Topic::Activity, Topic::Delivery, Topic::Governance]).through(Risk::new(rules)).to(RiskLog),
         // Proposed changes are scored and routed; requests, decisions and progress make up where each of them stands.
         from([Topic::Infrastructure, Topic::Governance]).through(ChangeReview).to(ChangeLog),
     ])

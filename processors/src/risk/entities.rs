@@ -106,6 +106,7 @@ fn parties(event: &Event) -> (Option<&Actor>, &[Resource]) {
         Event::Activity(event) => (Some(&event.actor), &event.resources),
         Event::Infrastructure(event) => (event.actor.as_ref(), std::slice::from_ref(&event.resource)),
         Event::Governance(event) => (Some(&event.actor), &[]),
+        Event::Delivery(event) => (event.actor.as_ref(), &[]),
         _ => (None, &[]),
     }
 }

@@ -6,6 +6,7 @@
 
 mod decisions;
 mod entities;
+mod native;
 mod rule_set;
 pub mod rules;
 pub mod sigma;
@@ -18,6 +19,7 @@ use schemas::{
     changes::risk::{RiskChange, STAGE, UnusableEvent},
 };
 
+pub use self::native::is_undecided;
 use self::signals::Found;
 pub use self::{rule_set::RuleSet, signals::signals};
 use crate::Processor;

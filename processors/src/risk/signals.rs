@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 use super::{
     entities::{Allowance, Touch, touched},
+    native::is_undecided,
     sigma::{MatchedField, Part, Rule, SigmaEngine, UnreadableRecord, read},
 };
 
@@ -57,6 +58,9 @@ pub(super) fn found(engine: &SigmaEngine, envelope: &Envelope) -> Result<Found, 
         return Ok(Found::default());
     };
     let record = read(&native.record)?;
+    if is_undecided(&native.format, &record) {
+        return Ok(Found::default());
+    }
     let hits = engine.evaluate_record(&native.format, &record);
     if hits.is_empty() {
         return Ok(Found::default());

@@ -10,7 +10,7 @@ use axum::{
 use bytes::Bytes;
 use chrono::Utc;
 use edge::{api_error::ApiError, service::Traces};
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use schemas::{
     Envelope, Timestamp,
     access::Principal,
@@ -31,8 +31,8 @@ use super::{
 
 /// Publish events.
 ///
-/// One event (`application/cloudevents+json`, or `application/json` with `ce-*` headers) or a batch of up to
-/// 10,000 (`application/cloudevents-batch+json`), plain or encoded with gzip or zstd. The answer is 202 once
+/// One event (`application/cloudevents+json`, or any type or none with `ce-*` headers) or a batch of up to
+/// 10,000 (`application/cloudevents-batch+json`; none is allowed), plain or encoded with gzip or zstd. The answer is 202 once
 /// Kafka has acknowledged all that is valid; what is not valid is listed. After 503, or no answer, send the
 /// same events with the same ids again: duplicates are recognised.
 #[utoipa::path(
@@ -113,7 +113,11 @@ impl Text {
         };
         match self.mode {
             ContentMode::Structured => one(json::parse_structured(body, tenant, now)),
-            ContentMode::Binary => one(json::parse_binary(attributes(&self.headers), body, tenant, now)),
+            ContentMode::Binary => {
+                let content_type =
+                    self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+                one(json::parse_binary(attributes(&self.headers), content_type, body, tenant, now))
+            }
             ContentMode::Batch => {
                 let events = json::parse_batch(body, tenant, now).map_err(refused)?.into_iter().enumerate();
                 Ok(events

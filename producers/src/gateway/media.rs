@@ -17,8 +17,17 @@ pub(super) enum ContentMode {
 }
 
 impl ContentMode {
-    /// What the headers say. JSON only, in UTF-8 only.
+    /// What the headers say. Structured events are JSON in UTF-8; in binary mode data may be of any type or of none.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let is_structured = || {
+            let values = headers.get_all(header::CONTENT_TYPE);
+            values
+                .iter()
+                .any(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"application/cloudevents"))
+        };
+        if headers.contains_key("ce-specversion") && !is_structured() {
+            return Ok(Self::Binary);
+        }
         let media = media_type(headers).map_err(|what| unsupported(&what, EVENTS))?;
         match media.essence_str() {
             "application/cloudevents+json" => Ok(Self::Structured),
@@ -32,8 +41,8 @@ impl ContentMode {
     }
 }
 
-const EVENTS: &str = "application/cloudevents+json, application/cloudevents-batch+json, or application/json with \
-                      ce-* headers";
+const EVENTS: &str =
+    "application/cloudevents+json, application/cloudevents-batch+json, or any type with ce-* headers";
 
 /// Checks that the body is said to be JSON, or a JSON text a line.
 pub(super) fn check_json(headers: &HeaderMap) -> Result<(), ApiError> {
@@ -102,6 +111,26 @@ mod tests {
         check(&["application/json", "application/cloudevents+json"], None);
         check(&["nonsense"], None);
     }
+
+    #[test]
+    fn with_an_events_headers_data_may_be_of_any_type() {
+        let with = |value: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert("ce-specversion", HeaderValue::from_static("1.0"));
+            if let Some(value) = value {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
+            }
+            ContentMode::of(&headers).ok()
+        };
+        for data in ["text/plain", "application/xml; charset=latin1", "application/octet-stream", "nonsense"]
+        {
+            assert_eq!(with(Some(data)), Some(ContentMode::Binary), "{data}");
+        }
+        assert_eq!(with(None), Some(ContentMode::Binary));
+        assert_eq!(with(Some("application/cloudevents+json")), Some(ContentMode::Structured));
+        assert_eq!(with(Some("application/cloudevents+xml")), None);
+    }
+
     #[test]
     fn records_are_json_or_a_line_each() {
         let of = |value: &'static str| {

@@ -10,7 +10,10 @@ use edge::{
     service::Service,
 };
 use schemas::access::Scope;
-use utoipa::{OpenApi, openapi::OpenApi as Document};
+use utoipa::{
+    OpenApi,
+    openapi::{OpenApi as Document, RefOr},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{App, commands, config::Admin, events, sources, webhook};
@@ -41,7 +44,7 @@ fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 4] {
 
 /// Routes whose callers prove themselves by a signature of the body.
 fn signed() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(webhook::publish))
+    OpenApiRouter::new().routes(routes!(webhook::publish)).routes(routes!(sources::verify))
 }
 
 /// The description of the gateway's routes.
@@ -49,7 +52,21 @@ pub fn openapi() -> Document {
     let mut document = Described::openapi();
     document.merge(health::openapi());
     let all = OpenApiRouter::with_openapi(document).merge(signed());
-    guarded().into_iter().fold(all, |all, (_, _, routes)| all.merge(routes)).into_openapi()
+    complete(guarded().into_iter().fold(all, |all, (_, _, routes)| all.merge(routes)).into_openapi())
+}
+
+/// Names every source where its path is described.
+fn complete(mut document: Document) -> Document {
+    let path = document.paths.paths.get_mut("/api/v1/sources/{source}");
+    let parameters = path.and_then(|path| path.post.as_mut()?.parameters.as_mut());
+    for parameter in parameters.into_iter().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && parameter.name == "source"
+        {
+            parameter.description = Some(sources::described());
+        }
+    }
+    document
 }
 
 /// The gateway's service. From the outside in: [`Service`], the route, [`RequireScope`], the handler.

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension,
+    Extension, Json,
     extract::{Path, Request, State, rejection::PathRejection},
     response::Response,
 };
 use bytes::Bytes;
 use chrono::Utc;
 use edge::{api_error::ApiError, service::Traces};
+use http::HeaderMap;
 use schemas::{
     Envelope, TenantId, Timestamp,
     access::Principal,
@@ -30,8 +31,9 @@ use super::{
     settle::{self, Count, Published, Rejected, Settled},
 };
 use crate::sources::{
-    Mapped, NotARecord, Oddities, SourceFormat,
-    elements::{Element, ElementDefect, Elements, FileDefect},
+    self, Mapped, NotARecord, Oddities, Received, SourceFormat,
+    elements::{ElementDefect, FileDefect},
+    records::Record,
 };
 
 /// Most records of one request, as of events in a batch.
@@ -65,10 +67,10 @@ impl RecordCounts {
 
 /// Publish another system's records.
 ///
-/// `kubernetes-audit` takes what an API server's audit webhook sends (an `EventList`, or one event); `cloudtrail` a
-/// `Records` object; `github-audit` and `okta` arrays; `terraform-plan` what `terraform show -json` writes. Each also
-/// takes one record, an array, or a record a line, up to 10,000 records of 1,000,000 bytes each. Every record becomes
-/// one event and is kept verbatim; an unknown kind is no reason to refuse it.
+/// Each source takes one record, an array, a record a line, or the list that the system itself sends (an `EventList`, a
+/// `Records` object, Azure's `records`), up to 10,000 records of 1,000,000 bytes each. Records are taken out of what
+/// carries them: EventBridge, CloudWatch Logs, Firehose, SNS, Pub/Sub, Event Grid, Okta's event hooks. Every record
+/// becomes one event and is kept verbatim; an unknown kind is no reason to refuse it.
 ///
 /// The answer is 202 once Kafka has acknowledged all that is valid, with the rest listed. Ids are the records' own or
 /// of their content, so that after 503, or no answer, the same request can be sent again.
@@ -77,8 +79,7 @@ impl RecordCounts {
     path = "/api/v1/sources/{source}",
     tag = "sources",
     security(("api_key" = ["events:write"])),
-    params(("source" = String, Path,
-        description = "`kubernetes-audit`, `cloudtrail`, `github-audit`, `okta` or `terraform-plan`")),
+    params(("source" = String, Path, description = "The source")),
     request_body(content = serde_json::Value, content_type = "application/json", description = "Records"),
     responses(
         (status = 202, description = "stored; at least one accepted", body = Published),
@@ -133,29 +134,88 @@ pub(super) async fn publish(
 
 /// By the names that `weir import` has for them.
 fn format_of(source: &str) -> Result<SourceFormat, ApiError> {
-    Ok(match source {
-        "kubernetes-audit" => SourceFormat::KubernetesAudit,
-        "cloudtrail" => SourceFormat::CloudTrail,
-        "github-audit" => SourceFormat::GithubAudit,
-        "okta" => SourceFormat::OktaSystemLog,
-        "terraform-plan" => SourceFormat::TerraformPlan,
-        "github-webhook" => {
-            let detail = "the tenant is missing: the webhook's URL ends with /github-webhook/ and the tenant";
-            return Err(ApiError::new(ProblemKind::NotFound, detail));
-        }
-        _ => {
-            let detail = "there is no such source; there are kubernetes-audit, cloudtrail, github-audit, okta, \
-                          terraform-plan and github-webhook/{tenant}";
-            return Err(ApiError::new(ProblemKind::NotFound, detail));
-        }
-    })
+    let unknown = |detail: &str| Err(ApiError::new(ProblemKind::NotFound, detail));
+    match SourceFormat::from_slug(source) {
+        Some(format) if format.row().received == Received::WithKey => Ok(format),
+        Some(format) => unknown(&format!(
+            "the tenant is missing: the webhook's URL ends with /{}/ and the tenant",
+            format.slug()
+        )),
+        None => unknown(&format!("there is no such source; there are {}", slugs())),
+    }
 }
+
+/// Every path below `/api/v1/sources/`.
+fn slugs() -> String {
+    let path = |format: &SourceFormat| match format.row().received {
+        Received::WithKey => format.slug().to_owned(),
+        Received::Signed => format!("{}/{{tenant}}", format.slug()),
+    };
+    SourceFormat::ALL.iter().map(path).collect::<Vec<_>>().join(", ")
+}
+
+/// The sources that take records with a key, for the description of the path: a line each.
+pub(super) fn described() -> String {
+    let with_key = SourceFormat::ALL.iter().filter(|format| format.row().received == Received::WithKey);
+    let line = |format: &SourceFormat| format!("- `{}`: {}", format.slug(), format.row().takes);
+    with_key.map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Answer the verification of an event hook.
+///
+/// Okta asks once, when a hook is set up, whether its receiver is ready: with `X-Okta-Verification-Challenge`, which is
+/// answered as it is.
+#[utoipa::path(
+    get,
+    path = "/api/v1/sources/{source}",
+    tag = "sources",
+    params(
+        ("source" = String, Path, description = "`okta`"),
+        ("X-Okta-Verification-Challenge" = String, Header, description = "What is to be answered"),
+    ),
+    responses(
+        (status = 200, description = "the challenge", body = Verified),
+        (status = 400, description = "no challenge", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "no such source", body = Problem, content_type = "application/problem+json"),
+        (status = 405, description = "a source that is only posted to", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn verify(
+    source: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Json<Verified>, ApiError> {
+    let format = format_of(source.as_ref().map_or("", |Path(source)| source))?;
+    if format != SourceFormat::OktaSystemLog {
+        let detail = format!("records are posted to /api/v1/sources/{}", format.slug());
+        return Err(ApiError::new(ProblemKind::MethodNotAllowed, detail));
+    }
+    let challenge = headers.get("x-okta-verification-challenge").and_then(|value| value.to_str().ok());
+    match challenge.filter(|text| (1..=MAX_CHALLENGE_BYTES).contains(&text.len())) {
+        Some(challenge) => Ok(Json(Verified { verification: challenge.to_owned() })),
+        None => Err(ApiError::new(
+            ProblemKind::InvalidRequest,
+            "a GET answers Okta's X-Okta-Verification-Challenge; records are posted",
+        )),
+    }
+}
+
+/// The answer to the verification of an event hook.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Verified {
+    /// The challenge.
+    verification: String,
+}
+
+/// Longest challenge that is answered, in bytes.
+const MAX_CHALLENGE_BYTES: usize = 1024;
 
 /// Shows every counter before it counts: an alert on what is refused must see the first one.
 pub(super) fn announce() {
-    for format in SourceFormat::ALL {
+    for &format in SourceFormat::ALL {
         let refused = [
             ProblemKind::InvalidJson,
+            ProblemKind::InvalidEvent,
             ProblemKind::JsonLimit,
             ProblemKind::EventTooLarge,
             ProblemKind::TimeOutOfRange,
@@ -198,24 +258,37 @@ struct Records {
 fn read(format: SourceFormat, tenant: &TenantId, body: &[u8], now: Timestamp) -> Result<Records, ApiError> {
     let mut records = Records { events: Vec::new(), counts: RecordCounts::default() };
     let mut recognised = false;
-    for element in Elements::listed_in(body, format.list()) {
-        let Element { text, .. } = element.map_err(|defect| broken(&defect))?;
+    for record in sources::records::Records::new(body, format) {
+        let Record { text, around, .. } = record.map_err(|defect| broken(&defect))?;
         if records.events.len() == MAX_RECORDS {
             let detail = format!("there are more than {MAX_RECORDS} records; send fewer at once");
             return Err(ApiError::new(ProblemKind::BatchTooLarge, detail));
         }
         recognised = recognised || text.as_ref().is_ok_and(|text| format.is_recognised(text));
-        records.take(text.map(|text| format.map(tenant, &text)), now);
+        records.take(text.map(|text| format.map_within(tenant, &text, &around)), now);
     }
     if records.events.is_empty() {
         return Err(ApiError::new(ProblemKind::InvalidRequest, "the body holds no record"));
     }
     if !recognised && records.events.iter().any(Result::is_ok) {
-        let detail = format!("nothing in the body is {}; is this the right path for it?", format.record());
+        let meant = SourceFormat::ALL.iter().find(|other| {
+            **other != format && records.events.iter().flatten().any(|event| looks_like(**other, event))
+        });
+        let hint = match meant {
+            Some(other) => {
+                format!("it looks like {}: post it to /api/v1/sources/{}", other.record(), other.slug())
+            }
+            None => "is this the right path for it?".to_owned(),
+        };
+        let detail = format!("nothing in the body is {}; {hint}", format.record());
         return Err(ApiError::new(ProblemKind::InvalidEvent, detail));
     }
     records.counts.records = records.events.len();
     Ok(records)
+}
+
+fn looks_like(format: SourceFormat, event: &Envelope) -> bool {
+    event.native.as_ref().is_some_and(|native| format.is_recognised(&native.record))
 }
 
 type Read = Result<Result<Mapped, NotARecord>, ElementDefect>;
@@ -247,6 +320,7 @@ fn kind_of(defect: &ElementDefect) -> ProblemKind {
         ElementDefect::NotAnObject | ElementDefect::NotUtf8 | ElementDefect::Malformed => {
             ProblemKind::InvalidJson
         }
+        ElementDefect::Carrier(_) => ProblemKind::InvalidEvent,
     }
 }
 

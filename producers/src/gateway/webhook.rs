@@ -5,7 +5,7 @@
 //! for GitHub never sends again by itself what it was refused, but to their tenant's quota; what they may hold before the
 //! signature is checked is bounded apart from all else, by tenant and address.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Extension,
@@ -19,7 +19,8 @@ use edge::{
     peer::{Network, Peer},
     service::Traces,
 };
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, header};
+use percent_encoding::percent_decode;
 use schemas::{
     Envelope, TenantId, Timestamp, codec,
     problem::{Problem, ProblemKind},
@@ -49,7 +50,7 @@ const DELIVERY: HeaderName = HeaderName::from_static("x-github-delivery");
 /// Publish a GitHub webhook.
 ///
 /// Signed with one of the secrets that are configured for the tenant (`X-Hub-Signature-256` over the body as sent);
-/// set the webhook's content type to `application/json`. Any event is taken. `X-GitHub-Delivery` is the event's id:
+/// the webhook's content type may be either. Any event is taken. `X-GitHub-Delivery` is the event's id:
 /// a redelivery is recognised as a duplicate.
 #[utoipa::path(
     post,
@@ -61,7 +62,10 @@ const DELIVERY: HeaderName = HeaderName::from_static("x-github-delivery");
         ("X-GitHub-Event" = String, Header, description = "The event's name"),
         ("X-GitHub-Delivery" = String, Header, description = "The delivery's GUID"),
     ),
-    request_body(content = serde_json::Value, content_type = "application/json", description = "The payload"),
+    request_body(
+        content((serde_json::Value = "application/json"), (String = "application/x-www-form-urlencoded")),
+        description = "The payload, as JSON or as the field `payload` of a form"
+    ),
     responses(
         (status = 202, description = "stored", body = Published),
         (status = 400, description = "not a JSON object, over a limit, or a header missing", body = Problem,
@@ -107,8 +111,8 @@ pub(super) async fn publish(
     })?;
     app.quotas.take_request(&tenant)?;
     app.quotas.take_content(&tenant, 1, sent.bytes.len())?;
-    let received = Received { delivery: delivery_of(&parts.headers)?, tenant, now: Utc::now() };
-    media::check_json(&parts.headers)?;
+    let form = Form::of(&parts.headers)?;
+    let received = Received { delivery: delivery_of(&parts.headers)?, form, tenant, now: Utc::now() };
     let encoding = ContentEncoding::of(&parts.headers)?;
     let (read, _charge) = received.read(&app, encoding, sent, deadline).await?;
     let (event, counts) = read;
@@ -161,6 +165,7 @@ impl Sender {
 
 /// What is known about a delivery before its body is read.
 struct Received {
+    form: Form,
     delivery: Delivery,
     tenant: TenantId,
     now: Timestamp,
@@ -189,7 +194,13 @@ impl Received {
             return Err(ApiError::new(ProblemKind::EventTooLarge, detail));
         }
         let invalid = |detail: &str| ApiError::new(ProblemKind::InvalidJson, detail);
-        let text = std::str::from_utf8(body).map_err(|_| invalid("the payload is not UTF-8"))?;
+        let payload = match self.form {
+            Form::Json => Cow::Borrowed(body.as_ref()),
+            Form::UrlEncoded => {
+                Cow::Owned(payload_of(body).ok_or_else(|| invalid("the form has no payload"))?)
+            }
+        };
+        let text = std::str::from_utf8(&payload).map_err(|_| invalid("the payload is not UTF-8"))?;
         let mapped = crate::sources::github::webhook::map_delivery(&self.tenant, text, &self.delivery);
         let Mapped { envelope, oddities } =
             mapped.map_err(|_| invalid("the payload is not one valid JSON object"))?;
@@ -198,6 +209,33 @@ impl Received {
         counts.count(oddities);
         Ok((envelope, counts))
     }
+}
+
+/// How GitHub writes a payload: as the webhook's content type is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    /// `application/x-www-form-urlencoded`: the JSON is the field `payload`.
+    UrlEncoded,
+}
+
+impl Form {
+    fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let value =
+            headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let essence = value.split(';').next().unwrap_or_default().trim();
+        if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            return Ok(Self::UrlEncoded);
+        }
+        media::check_json(headers).map(|()| Self::Json)
+    }
+}
+
+/// The field `payload` of a form, decoded.
+fn payload_of(body: &[u8]) -> Option<Vec<u8>> {
+    let field = body.split(|byte| *byte == b'&').find_map(|field| field.strip_prefix(b"payload="))?;
+    let spaced: Vec<u8> = field.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    Some(percent_decode(&spaced).collect())
 }
 
 fn delivery_of(headers: &HeaderMap) -> Result<Delivery, ApiError> {

@@ -13,7 +13,7 @@ use super::{
     organisation::{Account, Identity, Organisation},
     scene::{Scene, push_time},
 };
-use crate::sources::cloudtrail::resource_named;
+use crate::sources::cloudtrail::{Call as Called, resource_named};
 
 /// How a call ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,8 +78,9 @@ fn resources_of(call: &Call, scene: &Scene<'_>, place: &Resource, dice: &mut Dic
         resources.push(Resource { kind: Some((*kind).into()), name, id, ..place.clone() });
     }
     for (parameter, template) in call.names {
-        let named = resource_named(parameter, &filled(template), place);
-        let named = named.expect("calls name resources by known parameters");
+        let service = call.service.strip_suffix(".amazonaws.com").unwrap_or(call.service);
+        let called = Called { service, partition: "aws" };
+        let Some(named) = resource_named(called, parameter, &filled(template), place) else { continue };
         if resources.iter().all(|known| known.id != named.id) {
             resources.push(named);
         }

@@ -10,10 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     kafka::{Producer, ProducerConfig, Purpose},
-    sources::{
-        Oddities,
-        cloudtrail::{self, tests::through_the_topic},
-    },
+    sources::{Oddities, SourceFormat, cloudtrail::tests::through_the_topic},
 };
 
 fn config(tenants: &[&str], mix: Mix) -> GeneratorConfig {
@@ -88,7 +85,7 @@ fn native_records_become_the_events_beside_them() {
             if native.format == schemas::envelope::native_format::TERRAFORM_PLAN {
                 continue;
             }
-            let mapped = cloudtrail::map(&envelope.tenant, &native.record).expect("an object");
+            let mapped = SourceFormat::CloudTrail.map(&envelope.tenant, &native.record).expect("an object");
             assert_eq!(mapped.oddities, Oddities::default());
             assert_eq!(mapped.envelope, envelope);
         }

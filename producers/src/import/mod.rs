@@ -122,6 +122,12 @@ pub struct ImportSummary {
 }
 
 impl ImportSummary {
+    /// Whether anything was published or had been before, and nothing was rejected: what a pipeline must know.
+    pub fn is_clean(&self) -> bool {
+        let counts = self.counts;
+        self.is_complete() && counts.rejected == 0 && counts.published + counts.duplicates > 0
+    }
+
     /// Whether every file was read to its end. If not, a resumed import reads only what is missing.
     pub fn is_complete(&self) -> bool {
         !self.interrupted && self.refused_files == 0

@@ -17,7 +17,8 @@ use schemas::TenantId;
 use super::walk::{Found, FoundFile};
 use crate::sources::{
     Mapped, SourceFormat,
-    elements::{Element, Elements, FileDefect},
+    elements::FileDefect,
+    records::{Record, Records},
 };
 
 /// What a file is recognised by: one of its first records has a field that the source's records have.
@@ -45,19 +46,12 @@ pub(super) enum Ending {
     Stopped,
 }
 
-/// What to do with a file none of whose records is recognised as the format's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Foreign {
-    /// It is not read: it may hold anything.
-    Refused,
-    /// Its objects are taken for records.
-    Taken,
-}
-
 /// Reads one file and hands out its items until told to break off.
+///
+/// A file none of whose first records is recognised is not read: it may hold anything.
 pub(super) fn read_file(
     file: &FoundFile,
-    (format, foreign): (SourceFormat, Foreign),
+    format: SourceFormat,
     tenant: &TenantId,
     bytes_read: &Arc<AtomicU64>,
     mut hand_out: impl FnMut(Item) -> ControlFlow<()>,
@@ -66,55 +60,48 @@ pub(super) fn read_file(
         Ok(reader) => reader,
         Err(error) => return Ending::Refused(chain(&error)),
     };
-    let mut pending = Pending::new(file.found, (format, foreign));
-    let mut out = |element: Element| hand_out(item(format, tenant, element));
-    for element in Elements::listed_in(reader, format.list()) {
-        match element {
-            Ok(element) => match pending.push(element) {
+    let mut pending = Pending::new(format);
+    let mut out = |records: Vec<Record>| {
+        records.into_iter().try_for_each(|record| hand_out(item(format, tenant, record)))
+    };
+    let foreign = |reason: String| match file.found {
+        Found::InFolder => Ending::Skipped(reason),
+        Found::Named => Ending::Refused(reason),
+    };
+    for record in Records::new(reader, format) {
+        match record {
+            Ok(record) => match pending.push(record) {
                 Verdict::Unknown => {}
-                Verdict::Records(elements) => {
-                    for element in elements {
-                        if out(element).is_break() {
-                            return Ending::Stopped;
-                        }
+                Verdict::Records(records) => {
+                    if out(records).is_break() {
+                        return Ending::Stopped;
                     }
                 }
-                Verdict::Foreign => {
-                    return Ending::Skipped(format!("none of its records is {}", format.record()));
-                }
+                Verdict::Foreign => return foreign(pending.reason()),
             },
             Err(FileDefect::NotRecords) if file.found == Found::InFolder => {
                 return Ending::Skipped(chain(&FileDefect::NotRecords));
             }
             Err(defect) => {
-                for element in pending.elements {
-                    if out(element).is_break() {
-                        return Ending::Stopped;
-                    }
-                }
-                return Ending::Refused(chain(&defect));
+                return match out(pending.records) {
+                    ControlFlow::Break(()) => Ending::Stopped,
+                    ControlFlow::Continue(()) => Ending::Refused(chain(&defect)),
+                };
             }
         }
     }
     match pending.at_end() {
-        Verdict::Records(elements) => {
-            for element in elements {
-                if out(element).is_break() {
-                    return Ending::Stopped;
-                }
-            }
-            Ending::Whole
-        }
-        Verdict::Foreign if file.found == Found::InFolder => {
-            Ending::Skipped(format!("none of its records is {}", format.record()))
-        }
-        Verdict::Foreign | Verdict::Unknown => Ending::Refused(chain(&FileDefect::NotRecords)),
+        Verdict::Records(records) => match out(records) {
+            ControlFlow::Break(()) => Ending::Stopped,
+            ControlFlow::Continue(()) => Ending::Whole,
+        },
+        Verdict::Foreign | Verdict::Unknown => foreign(pending.reason()),
     }
 }
 
-fn item(format: SourceFormat, tenant: &TenantId, Element { index, text, .. }: Element) -> Item {
+fn item(format: SourceFormat, tenant: &TenantId, Record { index, text, around }: Record) -> Item {
     match text {
-        Ok(text) => match format.map(tenant, &text) {
+        Ok(text) => match format.map_within(tenant, &text, &around) {
             Ok(mapped) => Item::Record { index, mapped: Box::new(mapped) },
             Err(error) => Item::Rejected { index, reason: chain(&error) },
         },
@@ -122,39 +109,35 @@ fn item(format: SourceFormat, tenant: &TenantId, Element { index, text, .. }: El
     }
 }
 
-/// Elements of a file that is not yet known to be one of this source's.
+/// Records of a file that is not yet known to be one of this source's.
 struct Pending {
-    elements: Vec<Element>,
+    records: Vec<Record>,
     bytes: usize,
     format: SourceFormat,
-    found: Found,
     recognised: bool,
 }
 
 enum Verdict {
     Unknown,
-    Records(Vec<Element>),
+    Records(Vec<Record>),
     Foreign,
 }
 
 impl Pending {
-    fn new(found: Found, (format, foreign): (SourceFormat, Foreign)) -> Self {
-        Self { elements: Vec::new(), bytes: 0, format, found, recognised: foreign == Foreign::Taken }
+    fn new(format: SourceFormat) -> Self {
+        Self { records: Vec::new(), bytes: 0, format, recognised: false }
     }
 
-    fn push(&mut self, element: Element) -> Verdict {
+    fn push(&mut self, record: Record) -> Verdict {
         if self.recognised {
-            return Verdict::Records(vec![element]);
+            return Verdict::Records(vec![record]);
         }
-        let told = element.text.as_ref().is_ok_and(|text| self.format.is_recognised(text));
-        let listed = element.listed;
-        self.bytes += element.text.as_ref().map_or(0, String::len);
-        self.elements.push(element);
-        // Whoever names a file means it: only a lone foreign object is not taken for a record.
-        self.recognised = told || (self.found == Found::Named && (listed || self.elements.len() > 1));
+        self.recognised = record.text.as_ref().is_ok_and(|text| self.format.is_recognised(text));
+        self.bytes += record.text.as_ref().map_or(0, String::len);
+        self.records.push(record);
         if self.recognised {
-            Verdict::Records(std::mem::take(&mut self.elements))
-        } else if self.elements.len() >= MAX_UNRECOGNISED || self.bytes >= MAX_UNRECOGNISED_BYTES {
+            Verdict::Records(std::mem::take(&mut self.records))
+        } else if self.records.len() >= MAX_UNRECOGNISED || self.bytes >= MAX_UNRECOGNISED_BYTES {
             Verdict::Foreign
         } else {
             Verdict::Unknown
@@ -162,12 +145,24 @@ impl Pending {
     }
 
     fn at_end(&mut self) -> Verdict {
-        let nothing_good =
-            !self.elements.is_empty() && self.elements.iter().all(|element| element.text.is_err());
-        if self.recognised || self.elements.is_empty() || nothing_good {
-            Verdict::Records(std::mem::take(&mut self.elements))
+        let nothing_good = !self.records.is_empty() && self.records.iter().all(|record| record.text.is_err());
+        if self.recognised || self.records.is_empty() || nothing_good {
+            Verdict::Records(std::mem::take(&mut self.records))
         } else {
             Verdict::Foreign
+        }
+    }
+
+    /// Why the file is none of this source's, and whose it may be.
+    fn reason(&self) -> String {
+        let texts = || self.records.iter().filter_map(|record| record.text.as_ref().ok()).take(10);
+        let other = SourceFormat::ALL
+            .iter()
+            .find(|other| **other != self.format && texts().any(|text| other.is_recognised(text)));
+        let none = format!("none of its records is {}", self.format.record());
+        match other {
+            Some(other) => format!("{none}; they look like {} ({})", other.record(), other.slug()),
+            None => none,
         }
     }
 }

@@ -10,7 +10,7 @@ use schemas::{Envelope, TenantId};
 
 use super::{
     Rejection,
-    read::{Ending, Foreign, Item, chain, read_file},
+    read::{Ending, Item, chain, read_file},
     walk::Walk,
 };
 use crate::sources::SourceFormat;
@@ -33,8 +33,9 @@ pub enum FileRecord<'a> {
     Skipped(Rejection),
 }
 
-/// Hands out the records of files and folders in their order until told to break off. Every object is taken for a
-/// record of that format. Memory: one record, whatever the files' size.
+/// Hands out the records of files and folders in their order until told to break off. A file none of whose records is
+/// recognised is [`Skipped`](FileRecord::Skipped) in a folder, and where it is named a
+/// [`Rejected`](FileRecord::Rejected) one. Memory: the first records of a file, then one.
 pub fn records(
     paths: Vec<PathBuf>,
     format: SourceFormat,
@@ -54,7 +55,7 @@ pub fn records(
                 continue;
             }
         };
-        let ending = read_file(&file, (format, Foreign::Taken), tenant, &bytes_read, |item| match item {
+        let ending = read_file(&file, format, tenant, &bytes_read, |item| match item {
             Item::Record { index, mapped } => {
                 take(FileRecord::Record { file: &file.path, index, envelope: Box::new(mapped.envelope) })
             }

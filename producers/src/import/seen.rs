@@ -45,12 +45,12 @@ mod tests {
     use schemas::TenantId;
 
     use super::*;
-    use crate::sources::cloudtrail;
+    use crate::sources::SourceFormat;
 
     #[test]
     fn same_id_and_content_is_a_repetition_other_content_is_not() {
         let tenant = TenantId::new("acme").expect("a plain name");
-        let envelope = |text: &str| cloudtrail::map(&tenant, text).expect("an object").envelope;
+        let envelope = |text: &str| SourceFormat::CloudTrail.map(&tenant, text).expect("an object").envelope;
         let mut seen = Seen::default();
         assert!(!seen.is_repeated(&envelope(r#"{"eventID":"00000000-0000-4000-8000-00000000000a"}"#)));
         assert!(seen.is_repeated(&envelope(r#"{"eventID":"00000000-0000-4000-8000-00000000000a"}"#)));

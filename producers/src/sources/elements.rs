@@ -37,12 +37,15 @@ pub enum ElementDefect {
         /// Its length.
         bytes: usize,
     },
-    /// Bytes that are not UTF-8.
+    /// Bytes that are neither UTF-8 nor UTF-16.
     #[error("not UTF-8")]
     NotUtf8,
     /// Brackets, quotes or line ends where JSON has none.
     #[error("not valid JSON")]
     Malformed,
+    /// What carries records elsewhere, and carries none here that can be read.
+    #[error("{0}")]
+    Carrier(&'static str),
 }
 
 /// Why a file is read no further.
@@ -71,8 +74,8 @@ pub struct Elements<R> {
     bytes: Bytes<R>,
     state: State,
     next_index: u64,
-    /// The member whose array holds the records, where the file is one object around them.
-    list: Option<&'static str>,
+    /// The members whose array holds the records, where the file is one object around them.
+    lists: &'static [&'static str],
     /// After a first record without line ends: a line end closes whatever is open.
     line_by_line: bool,
 }
@@ -107,12 +110,12 @@ enum Object {
 impl<R: Read> Elements<R> {
     /// Reads from the beginning of a file's (decompressed) bytes.
     pub fn new(reader: R) -> Self {
-        Self::listed_in(reader, Some("Records"))
+        Self::listed_in(reader, &["Records"])
     }
 
     /// The same, where the object around the records names them otherwise, or no object stands around them.
-    pub fn listed_in(reader: R, list: Option<&'static str>) -> Self {
-        Self { bytes: Bytes::new(reader), list, state: State::Start, next_index: 0, line_by_line: false }
+    pub fn listed_in(reader: R, lists: &'static [&'static str]) -> Self {
+        Self { bytes: Bytes::new(reader), lists, state: State::Start, next_index: 0, line_by_line: false }
     }
 
     fn found(&mut self, listed: bool, text: Result<String, ElementDefect>) -> Element {
@@ -202,7 +205,7 @@ impl<R: Read> Elements<R> {
                 b'"' => {
                     let mut name = Capture::new();
                     self.string(&mut name)?;
-                    let is_list = self.list.is_some_and(|list| is_name(&name.text, list));
+                    let is_list = self.lists.iter().any(|list| is_name(&name.text, list));
                     capture.append(&name);
                     if self.space_within(capture)? != b':' {
                         return Err(Stop::Malformed);

@@ -42,6 +42,46 @@ impl<'a> Fields<'a> {
         self.raw(name).is_some()
     }
 
+    /// Whether the member at the end of a path of names is there, as in `a.b`.
+    pub(super) fn has_path(&self, path: &str) -> bool {
+        match path.split_once('.') {
+            None => self.has(path),
+            Some((first, rest)) => self.inner(first).is_some_and(|inner| inner.has_path(rest)),
+        }
+    }
+
+    /// The object under that name, where one is there; anything else is no fault.
+    pub(super) fn inner(&self, name: &str) -> Option<Fields<'a>> {
+        self.within(self.raw(name)?.get())
+    }
+
+    /// The first of those members that holds a text.
+    pub(super) fn first_text(&self, names: &[&str]) -> Option<String> {
+        names.iter().find_map(|name| self.plain_text(name))
+    }
+
+    /// A text that is not empty; anything else is no fault.
+    pub(super) fn plain_text(&self, name: &str) -> Option<String> {
+        let text: String = serde_json::from_str(self.raw(name)?.get()).ok()?;
+        (!text.is_empty()).then(|| self.text(name)).flatten()
+    }
+
+    /// A text of whatever length that is not empty: what a wrapping carries.
+    pub(super) fn plain_text_of_any_size(&self, name: &str) -> Option<String> {
+        let text: String = serde_json::from_str(self.raw(name)?.get()).ok()?;
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// Whether a member of exactly that name is there.
+    pub(super) fn exactly(&self, name: &str) -> bool {
+        self.members.find(|key| key == name).is_some()
+    }
+
+    /// How many members there are.
+    pub(super) fn len(&self) -> usize {
+        self.members.0.len()
+    }
+
     /// A text that is not empty.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         let text: Option<String> = self.read(name);
@@ -78,6 +118,13 @@ impl<'a> Fields<'a> {
         elements.into_iter().take(most).filter_map(|element| self.within(element.get())).collect()
     }
 
+    /// The first `most` objects of an array; anything else is no fault.
+    pub(super) fn quiet_objects(&self, name: &str, most: usize) -> Vec<Fields<'a>> {
+        let elements: Vec<&'a RawValue> =
+            self.raw(name).and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        elements.into_iter().take(most).filter_map(|element| self.within(element.get())).collect()
+    }
+
     /// The texts of an array, at most that many, each not empty.
     pub(super) fn texts(&self, name: &str, most: usize) -> Vec<String> {
         let texts: Vec<String> = self.read(name).unwrap_or_default();
@@ -92,7 +139,8 @@ impl<'a> Fields<'a> {
         number.map(|number| number.to_string()).or_else(|| self.text(name))
     }
 
-    /// An instant: a text as in RFC 3339, or a number of seconds or milliseconds since 1970.
+    /// An instant: a text as in RFC 3339 or as people write it, or a number of seconds, milliseconds, microseconds or
+    /// nanoseconds since 1970.
     pub(super) fn instant(&self, name: &str) -> Option<Timestamp> {
         let raw = self.raw(name)?;
         if let Ok(number) = raw.get().parse() {

@@ -13,13 +13,22 @@ use schemas::{
 };
 
 use super::{
+    Around, Received, SourceRow,
     fields::Fields,
     mapped::{Draft, Mapped, NotARecord, uuid_of},
 };
 
-/// Members that tell an audit event from other objects.
-pub(super) const NAMES: &[&str] =
-    &["auditID", "verb", "objectRef", "requestURI", "sourceIPs", "protoPayload"];
+pub(super) const ROW: SourceRow = SourceRow {
+    format: native_format::KUBERNETES_AUDIT,
+    slug: "kubernetes-audit",
+    record: "a Kubernetes audit event",
+    takes: "Kubernetes audit: log files of `audit.k8s.io/v1` events, a record a line, arrays, `EventList`s; AKS, EKS \
+            and GKE as their logs hold them",
+    lists: &["items", "records", "logEvents", "events"],
+    received: Received::WithKey,
+    marks: &["auditID", "verb", "objectRef", "requestURI", "sourceIPs", "protoPayload", "properties.log"],
+    map,
+};
 const FORMAT: &str = native_format::KUBERNETES_AUDIT;
 /// Most groups of a user that are kept.
 const MAX_GROUPS: usize = 50;
@@ -27,7 +36,7 @@ const MAX_GROUPS: usize = 50;
 const RIGHTS: [&str; 4] = ["roles", "rolebindings", "clusterroles", "clusterrolebindings"];
 
 /// Maps one event.
-pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
+pub fn map(tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, NotARecord> {
     let record = Fields::parse(text).map_err(NotARecord::NotAnObject)?;
     let log = log_of(&record);
     let inner = log.as_deref().and_then(|log| Fields::parse(log).ok());
@@ -42,7 +51,7 @@ pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
         format: FORMAT,
         source: "kubernetes:audit".into(),
         id: id_of(tenant, event),
-        occurred_at: time_of(event).or_else(|| time_of(&record)),
+        occurred_at: time_of(event).or_else(|| time_of(&record)).or(around.time),
         correlation_id: event.text("auditID"),
         subject: activity.resources.first().map(|resource| resource.id.clone()),
         fields_empty: activity.actor.id.is_empty() || record.left_empty() || event.left_empty(),
@@ -78,8 +87,13 @@ fn activity_of(record: &Fields<'_>) -> Activity {
         (None, _) => record.text("operationName"),
     };
     let reads = verb.as_deref().map(|verb| matches!(verb, "get" | "list" | "watch"));
+    let is_pending = record.plain_text("stage").as_deref() == Some(RECEIVED);
     Activity {
-        kind: kind_of(record, kind.as_deref().unwrap_or_default(), reads, &outcome),
+        kind: if is_pending {
+            ActivityKind::ApiCalled
+        } else {
+            kind_of(record, kind.as_deref().unwrap_or_default(), reads, &outcome)
+        },
         action: action.unwrap_or_else(|| "unknown".into()),
         service: object.as_ref().and_then(|object| object.text("apiGroup")),
         actor: actor_of(record),
@@ -106,9 +120,15 @@ fn kind_of_verb(kind: &str, reads: Option<bool>) -> ActivityKind {
     }
 }
 
-/// The HTTP status of the answer; an event of an earlier stage has none yet.
+/// The stage at which a request was received: nobody has decided about it yet, and nothing was done.
+const RECEIVED: &str = "RequestReceived";
+
+/// The HTTP status of the answer. A stage before the last is the code of an outcome that is not a failure: an entry says
+/// which part of its request it is.
 fn outcome_of(record: &Fields<'_>) -> Outcome {
-    let Some(answer) = record.object("responseStatus") else { return Outcome::default() };
+    let stage = record.plain_text("stage").filter(|stage| stage != "ResponseComplete");
+    let answer = record.object("responseStatus").filter(|_| stage.as_deref() != Some(RECEIVED));
+    let Some(answer) = answer else { return Outcome { code: stage, ..Outcome::default() } };
     let code: Option<u16> = answer.id("code").and_then(|code| code.parse().ok());
     let status = match code {
         None => OutcomeStatus::Unknown,
@@ -118,13 +138,18 @@ fn outcome_of(record: &Fields<'_>) -> Outcome {
     let failed = status == OutcomeStatus::Failure;
     Outcome {
         status,
-        code: code.filter(|_| failed).map(|code| code.to_string()),
+        code: code.filter(|_| failed).map(|code| code.to_string()).or(stage),
         message: if failed { answer.text("message") } else { None },
     }
 }
 
+/// Who acted: where somebody acts through a proxy (Rancher, Pinniped, Teleport, `kubectl --as`), the impersonated user,
+/// with the proxy's own identity as the session.
 fn actor_of(record: &Fields<'_>) -> Actor {
-    let user = record.object("user");
+    let own = record.object("user");
+    let impersonated = record.object("impersonatedUser").filter(|user| user.has("username"));
+    let proxy = impersonated.as_ref().and(own.as_ref()).and_then(|user| user.text("username"));
+    let user = impersonated.or(own);
     let name = user.as_ref().and_then(|user| user.text("username")).unwrap_or_default();
     Actor {
         kind: kind_of_user(&name),
@@ -133,6 +158,7 @@ fn actor_of(record: &Fields<'_>) -> Actor {
         ip: record.texts("sourceIPs", 1).pop(),
         user_agent: record.text("userAgent"),
         roles: user.map(|user| user.texts("groups", MAX_GROUPS)).unwrap_or_default(),
+        session: proxy,
         ..Actor::default()
     }
 }

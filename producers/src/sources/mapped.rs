@@ -89,31 +89,61 @@ pub(super) fn uuid_of(text: Option<String>) -> Option<EventId> {
     text.and_then(|id| uuid::Uuid::try_parse(&id).ok()).and_then(EventId::new)
 }
 
-/// RFC 3339, or date and time with a space or without a zone, which are UTC. To the microsecond, as stored.
+/// RFC 3339; date and time with a space or without a zone, which are UTC; the forms of RFC 2822 and of the consoles'
+/// tables (`Jan 5, 2026, 8:00:00 AM`); a number of [`instant_of_number`] as text. To the microsecond, as stored.
 pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
-    let zoned = text.parse::<Timestamp>().ok();
-    let bare = || {
-        ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"]
-            .iter()
-            .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
-            .map(|time| time.and_utc())
+    const ZONED: [&str; 4] = [
+        "%Y-%m-%d %H:%M:%S%.f %z",
+        "%Y-%m-%dT%H:%M:%S%.f%z",
+        "%d/%b/%Y:%H:%M:%S %z",
+        "%a %b %d %H:%M:%S %z %Y",
+    ];
+    const BARE: [&str; 8] = [
+        "%Y-%m-%dT%H:%M:%S%.f",
+        "%Y-%m-%d %H:%M:%S%.f",
+        "%Y%m%dT%H%M%S",
+        "%Y/%m/%d %H:%M:%S%.f",
+        "%b %d, %Y, %I:%M:%S %p",
+        "%b %d, %Y %I:%M:%S %p",
+        "%m/%d/%Y %I:%M:%S %p",
+        "%B %d, %Y, %H:%M:%S",
+    ];
+    let text = text.trim();
+    let zoned = || {
+        let rfc2822 = chrono::DateTime::parse_from_rfc2822(text).ok();
+        let other = || ZONED.iter().find_map(|format| chrono::DateTime::parse_from_str(text, format).ok());
+        rfc2822.or_else(other).map(|time| time.to_utc())
     };
-    plausible(zoned.or_else(bare)?)
+    let without_zone = || {
+        let text = text.strip_suffix(')').unwrap_or(text);
+        let text = ["UTC", "GMT", "Z"].iter().find_map(|zone| text.strip_suffix(zone)).unwrap_or(text);
+        let text = text.trim_end_matches([' ', '(']);
+        // `%I` takes one digit or two, and so do the other numbers; only narrow spaces differ.
+        let text = text.replace('\u{202f}', " ");
+        BARE.iter().find_map(|format| NaiveDateTime::parse_from_str(&text, format).ok()).map(|t| t.and_utc())
+    };
+    let number = || text.parse().ok().and_then(instant_of_number);
+    let exact = text.parse::<Timestamp>().ok();
+    plausible(exact.or_else(number).or_else(without_zone).or_else(zoned)?)
 }
 
-/// Seconds since 1970, or milliseconds where seconds would lie beyond the year 5138.
+/// Seconds since 1970; milliseconds, microseconds or nanoseconds where that many seconds would lie beyond the year 5138.
 pub(super) fn instant_of_number(number: f64) -> Option<Timestamp> {
     const FIRST_MILLISECONDS: f64 = 1e11;
-    let millis = if number.abs() < FIRST_MILLISECONDS { number * 1e3 } else { number };
-    // Beyond what a time may be, and exact as a float below.
-    if !(0.0..1e15).contains(&millis) {
+    let mut micros = number * 1e6;
+    for (from, factor) in [(FIRST_MILLISECONDS, 1e3), (1e14, 1.0), (1e17, 1e-3)] {
+        if number >= from {
+            micros = number * factor;
+        }
+    }
+    if !(0.0..1e18).contains(&micros) {
         return None;
     }
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "checked above; fractions of a millisecond are dropped"
+        reason = "checked above; fractions of a microsecond are dropped"
     )]
-    plausible(Timestamp::from_timestamp_millis(millis as i64)?)
+    plausible(Timestamp::from_timestamp_micros(micros as i64)?)
 }
 
 /// No source that is read is older than the year 2000.

@@ -1,102 +1,141 @@
 //! Foreign records: how they are found in a file, and how each becomes an envelope. Pure but for reading.
+//!
+//! A source is one file here, with a constant `ROW`, and one line in [`SourceFormat`]. The row is all that HTTP,
+//! `weir import`, `weir rules scan` and the descriptions know of it.
 
+pub mod azure;
+pub mod cdevents;
 pub mod cloudtrail;
+mod decoded;
 pub mod elements;
 mod fields;
+pub mod gcp_audit;
 pub mod github;
 pub mod kubernetes_audit;
 mod mapped;
 pub mod okta;
+pub mod records;
 pub mod terraform;
 #[cfg(test)]
 mod tests;
+mod unwrapped;
 
 pub use mapped::{ASSUMED_TIME, Mapped, NotARecord, Oddities};
-use schemas::{TenantId, envelope::native_format};
+use schemas::TenantId;
 
-/// A format of native records that is read from files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SourceFormat {
-    /// AWS CloudTrail records, also as EventBridge wraps them.
-    CloudTrail,
-    /// Kubernetes `audit.k8s.io` events, also in an `EventList`.
-    KubernetesAudit,
+use self::fields::Fields;
+pub use self::unwrapped::Around;
+
+/// What there is to know about a source.
+#[derive(Debug)]
+pub struct SourceRow {
+    /// The format's name, as native records carry it.
+    pub format: &'static str,
+    /// Its name in routes and commands.
+    pub slug: &'static str,
+    /// What one record is, for people: `a CloudTrail record`.
+    pub record: &'static str,
+    /// What is taken, in a line of help.
+    pub takes: &'static str,
+    /// Members that list the records where a file is one object around them; the system's own list first.
+    pub lists: &'static [&'static str],
+    /// Who proves themselves how, where it is received over HTTP.
+    pub received: Received,
+    /// Members, or paths of them, one of which every record has and other objects hardly have.
+    marks: &'static [&'static str],
+    map: fn(&TenantId, &str, &Around) -> Result<Mapped, NotARecord>,
+}
+
+/// How a source's records come in over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// `POST /api/v1/sources/{slug}` with an API key.
+    WithKey,
+    /// `POST /api/v1/sources/{slug}/{tenant}` with a signature.
+    Signed,
+}
+
+macro_rules! sources {
+    ($($(#[$doc:meta])* $name:ident => $row:expr,)+) => {
+        /// A format of native records that is read from files and over HTTP.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum SourceFormat { $($(#[$doc])* $name),+ }
+
+        impl SourceFormat {
+            /// Every format.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// What there is to know about it.
+            pub const fn row(self) -> &'static SourceRow {
+                match self { $(Self::$name => &$row),+ }
+            }
+        }
+    };
+}
+
+sources! {
+    /// AWS CloudTrail records.
+    CloudTrail => cloudtrail::ROW,
+    /// Kubernetes `audit.k8s.io` events.
+    KubernetesAudit => kubernetes_audit::ROW,
     /// GitHub audit log entries.
-    GithubAudit,
+    GithubAudit => github::audit::ROW,
     /// GitHub webhook bodies.
-    GithubWebhook,
+    GithubWebhook => github::webhook::ROW,
     /// Okta system log events.
-    OktaSystemLog,
+    OktaSystemLog => okta::ROW,
+    /// Google Cloud audit log entries.
+    GcpAudit => gcp_audit::ROW,
+    /// Azure activity log records.
+    AzureActivity => azure::activity::ROW,
+    /// Entra audit log records.
+    AzureAudit => azure::audit::ROW,
+    /// Entra sign-in log records.
+    AzureSignin => azure::signin::ROW,
+    /// CDEvents.
+    CdEvents => cdevents::ROW,
     /// Terraform plans, one a file.
-    TerraformPlan,
+    TerraformPlan => terraform::ROW,
 }
 
 impl SourceFormat {
-    /// Every format.
-    pub const ALL: [Self; 6] = [
-        Self::CloudTrail,
-        Self::KubernetesAudit,
-        Self::GithubAudit,
-        Self::GithubWebhook,
-        Self::OktaSystemLog,
-        Self::TerraformPlan,
-    ];
-
     /// The format's name, as native records carry it.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::CloudTrail => native_format::CLOUDTRAIL,
-            Self::KubernetesAudit => native_format::KUBERNETES_AUDIT,
-            Self::GithubAudit => native_format::GITHUB_AUDIT,
-            Self::GithubWebhook => native_format::GITHUB_WEBHOOK,
-            Self::OktaSystemLog => native_format::OKTA_SYSTEM_LOG,
-            Self::TerraformPlan => native_format::TERRAFORM_PLAN,
-        }
+        self.row().format
+    }
+
+    /// Its name in routes and commands.
+    pub const fn slug(self) -> &'static str {
+        self.row().slug
     }
 
     /// What one record is, for people.
     pub const fn record(self) -> &'static str {
-        match self {
-            Self::CloudTrail => "a CloudTrail record",
-            Self::KubernetesAudit => "a Kubernetes audit event",
-            Self::GithubAudit => "a GitHub audit log entry",
-            Self::GithubWebhook => "a GitHub webhook body",
-            Self::OktaSystemLog => "an Okta system log event",
-            Self::TerraformPlan => "a Terraform plan",
-        }
+        self.row().record
     }
 
-    /// The member that lists the records where a file is one object around them.
-    pub const fn list(self) -> Option<&'static str> {
-        match self {
-            Self::CloudTrail => Some("Records"),
-            Self::KubernetesAudit => Some("items"),
-            _ => None,
-        }
+    /// The source of that slug that takes records with an API key.
+    pub fn from_slug(slug: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|format| format.slug() == slug)
+    }
+
+    /// Whether rules are written for its records.
+    pub const fn is_scanned(self) -> bool {
+        !matches!(self, Self::TerraformPlan | Self::CdEvents)
     }
 
     /// Whether an object looks like a record of this format: enough to tell a foreign file from one of its own.
     pub fn is_recognised(self, record: &str) -> bool {
-        let names: &[&str] = match self {
-            Self::CloudTrail => return cloudtrail::is_recognised(record),
-            Self::KubernetesAudit => kubernetes_audit::NAMES,
-            Self::GithubAudit => github::audit::NAMES,
-            Self::GithubWebhook => github::webhook::NAMES,
-            Self::OktaSystemLog => okta::NAMES,
-            Self::TerraformPlan => terraform::NAMES,
-        };
-        fields::Fields::parse(record).is_ok_and(|fields| names.iter().any(|name| fields.has(name)))
+        Fields::parse(record).is_ok_and(|fields| self.row().marks.iter().any(|mark| fields.has_path(mark)))
     }
 
     /// Maps one record. No object is refused for what it holds, and the same record always gives the same envelope.
     pub fn map(self, tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
-        match self {
-            Self::CloudTrail => cloudtrail::map(tenant, text),
-            Self::KubernetesAudit => kubernetes_audit::map(tenant, text),
-            Self::GithubAudit => github::audit::map(tenant, text),
-            Self::GithubWebhook => github::webhook::map(tenant, text),
-            Self::OktaSystemLog => okta::map(tenant, text),
-            Self::TerraformPlan => terraform::map(tenant, text),
-        }
+        self.map_within(tenant, text, &Around::default())
+    }
+
+    /// Maps one record that was taken out of a wrapping, which tells what the record itself may lack.
+    pub fn map_within(self, tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, NotARecord> {
+        (self.row().map)(tenant, text, around)
     }
 }

@@ -7,12 +7,21 @@ use schemas::{
 };
 
 use super::{
+    Around, Received, SourceRow,
     fields::Fields,
     mapped::{Draft, Mapped, NotARecord, uuid_of},
 };
 
-/// Members that tell a system log event from other objects.
-pub(super) const NAMES: &[&str] = &["eventType", "legacyEventType", "displayMessage", "published"];
+pub(super) const ROW: SourceRow = SourceRow {
+    format: native_format::OKTA_SYSTEM_LOG,
+    slug: "okta",
+    record: "an Okta system log event",
+    takes: "Okta's system log: arrays or a record a line; event hooks; EventBridge events",
+    lists: &["logEvents", "records"],
+    received: Received::WithKey,
+    marks: &["eventType", "legacyEventType", "displayMessage", "published"],
+    map,
+};
 /// Most targets that are kept.
 const MAX_TARGETS: usize = 50;
 /// What an event's type holds when it gives or takes rights.
@@ -20,7 +29,7 @@ const RIGHTS: [&str; 6] =
     ["privilege", "group.user_membership", "application.user_membership", "iam.", "role", "policy.rule"];
 
 /// Maps one event.
-pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
+pub fn map(tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, NotARecord> {
     let record = Fields::parse(text).map_err(NotARecord::NotAnObject)?;
     let activity = activity_of(&record);
     let root = || record.object("authenticationContext")?.text("rootSessionId");
@@ -29,7 +38,7 @@ pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
         format: native_format::OKTA_SYSTEM_LOG,
         source: "okta:system_log".into(),
         id: uuid_of(record.text("uuid")),
-        occurred_at: record.instant("published"),
+        occurred_at: record.instant("published").or(around.time),
         correlation_id: root().or_else(session).filter(|session| session != "unknown"),
         subject: activity.resources.first().map(|resource| resource.id.clone()),
         fields_empty: activity.actor.id.is_empty() || record.left_empty(),

@@ -9,6 +9,7 @@ use schemas::{
 };
 
 use super::{
+    Received, SourceRow,
     fields::Fields,
     mapped::{Draft, Mapped, NotARecord},
 };
@@ -16,9 +17,17 @@ use redaction::redact;
 
 mod redaction;
 
-/// Members that tell a plan, or what is taken for one by mistake, from other objects.
-pub(super) const NAMES: &[&str] =
-    &["resource_changes", "planned_values", "terraform_version", "format_version"];
+pub(super) const ROW: SourceRow = SourceRow {
+    format: native_format::TERRAFORM_PLAN,
+    slug: "terraform-plan",
+    record: "a Terraform plan",
+    takes: "Terraform plans as `terraform show -json` writes them, one a file, each up to 1 MB",
+    lists: &[],
+    received: Received::WithKey,
+    // Those of what is taken for a plan by mistake as well: it is refused with what it is.
+    marks: &["resource_changes", "planned_values", "terraform_version", "format_version"],
+    map: |tenant, text, _| map(tenant, text),
+};
 
 /// Most changes that are counted; the plan's size bounds them as well.
 const MAX_CHANGES: usize = 100_000;

@@ -7,7 +7,11 @@ use schemas::events::{Activity, ActivityKind, ActorKind, InfrastructureKind, Out
 use schemas::{Event, TenantId};
 use serde_json::{Value, json};
 
-use super::{ASSUMED_TIME, Mapped, SourceFormat, cloudtrail::tests::through_the_topic, elements::Elements};
+use super::{ASSUMED_TIME, Mapped, SourceFormat, cloudtrail::tests::through_the_topic, records::Records};
+
+mod carriers;
+mod clouds;
+mod kinds;
 
 fn map(format: SourceFormat, text: &str) -> Mapped {
     let tenant = TenantId::new("acme").expect("a plain name");
@@ -19,7 +23,7 @@ fn map(format: SourceFormat, text: &str) -> Mapped {
 
 /// The formats whose records are objects of any shape; a plan is a document that can be told from others.
 fn of_records() -> impl Iterator<Item = SourceFormat> {
-    SourceFormat::ALL.into_iter().filter(|format| *format != SourceFormat::TerraformPlan)
+    SourceFormat::ALL.iter().copied().filter(|format| *format != SourceFormat::TerraformPlan)
 }
 
 fn activity(format: SourceFormat, record: &Value) -> Activity {
@@ -394,6 +398,9 @@ fn corpus_panther_every_line_of_every_source_is_taken() {
         ("github_audit", SourceFormat::GithubAudit, 50),
         ("github_webhook", SourceFormat::GithubWebhook, 20),
         ("okta_systemlog", SourceFormat::OktaSystemLog, 29),
+        ("gcp_auditlog", SourceFormat::GcpAudit, 86),
+        ("azure_monitoractivity", SourceFormat::AzureActivity, 95),
+        ("azure_audit", SourceFormat::AzureAudit, 37),
     ] {
         let lines = fs::read_to_string(path.join(format!("{file}.jsonl"))).expect("text");
         let mut named = 0;
@@ -440,7 +447,7 @@ fn corpus_terraform_every_plan_is_one_record() {
             }
             let format = SourceFormat::TerraformPlan;
             let file = fs::File::open(&path).expect("opened");
-            let mut elements: Vec<_> = Elements::listed_in(file, format.list()).collect();
+            let mut elements: Vec<_> = Records::new(file, format).collect();
             assert_eq!(elements.len(), 1, "{}", path.display());
             let text = elements.remove(0).expect("a good file").text.expect("a good record");
             assert!(format.is_recognised(&text));

@@ -9,7 +9,7 @@
 //! | mode | headers | value |
 //! |---|---|---|
 //! | binary, ours | `ce_*` | Avro: Confluent framing (prefix or header) or single-object encoding |
-//! | binary | `ce_*`, `content-type: application/json` | the event's data as JSON |
+//! | binary | `ce_*`, any other `content-type` | the event's data; null or nothing: an event without data |
 //! | structured | `content-type: application/cloudevents+json` | the whole event as JSON |
 
 mod attributes;
@@ -45,7 +45,7 @@ pub struct Incoming<'a> {
     pub topic: Topic,
     /// Its key; not looked at.
     pub key: Option<&'a [u8]>,
-    /// Its value; none is a tombstone.
+    /// Its value; none is an event without data where headers tell of an event, else a tombstone.
     pub value: Option<&'a [u8]>,
     /// Its headers in their order. Names may repeat, values may be null.
     pub headers: &'a [(&'a str, Option<&'a [u8]>)],
@@ -58,7 +58,7 @@ pub struct Incoming<'a> {
 pub enum Decoded {
     /// An event.
     Event(Box<Envelope>),
-    /// A null value: nothing to apply.
+    /// A null value without an event's headers: nothing to apply.
     Tombstone,
 }
 

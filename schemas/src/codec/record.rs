@@ -42,7 +42,12 @@ fn decode_value(
     shared: Option<&Bytes>,
     schemas: &impl SchemaLookup,
 ) -> Result<Decoded, DecodeError> {
-    let Some(value) = incoming.value else { return Ok(Decoded::Tombstone) };
+    let value = match incoming.value {
+        Some(value) => value,
+        // A null value is an event without data (CloudEvents' Kafka binding, section 3.2) where headers tell of one.
+        None if names_event(incoming.headers) => &[],
+        None => return Ok(Decoded::Tombstone),
+    };
     if value.len() > MAX_VALUE_BYTES {
         return Err(
             Refusal::new(Why::TooLarge, format!("the value has more than {MAX_VALUE_BYTES} bytes")).into()
@@ -51,9 +56,9 @@ fn decode_value(
     let headers = read_headers(incoming.headers)?;
     let reception =
         Reception { tenant: None, at: record_time(incoming.timestamp_ms), topic: Some(incoming.topic) };
-    let envelope = match headers.mode()? {
+    let envelope = match headers.mode(value)? {
         Mode::Structured => json::structured_record(value, headers.attributes.tenant, &reception)?,
-        Mode::BinaryJson => json::binary(headers.attributes, value, &reception)?,
+        Mode::Binary => json::binary(headers.attributes, headers.content_type.as_deref(), value, &reception)?,
         Mode::BinaryAvro => {
             let head = headers.attributes.head(&reception)?.marked(&headers.marks);
             avro_event(incoming, head, (value, shared), schemas)?
@@ -127,11 +132,14 @@ struct Headers<'a> {
     attributes: Attributes<'a>,
     marks: Marks,
     content_type: Option<Cow<'a, str>>,
+    /// Attributes are there by their names over HTTP, and none by those of Kafka.
+    is_of_http: bool,
 }
 
 enum Mode {
     Structured,
-    BinaryJson,
+    /// The data is the value, of whatever media type but Avro.
+    Binary,
     BinaryAvro,
 }
 
@@ -142,6 +150,8 @@ fn read_headers<'a>(headers: &[(&'a str, Option<&'a [u8]>)]) -> Result<Headers<'
         return Err(Refusal::new(Why::OverLimit, detail));
     }
     let mut read = Headers::default();
+    let of_http = |name: &str| name.get(..3).is_some_and(|begin| begin.eq_ignore_ascii_case("ce-"));
+    read.is_of_http = headers.iter().any(|(name, _)| of_http(name)) && !names_event(headers);
     for (name, value) in headers {
         let text = || match value.map(std::str::from_utf8) {
             Some(Ok(text)) => Ok(Cow::Borrowed(text)),
@@ -171,28 +181,80 @@ fn clipped(name: &str) -> String {
     name.chars().take(40).collect()
 }
 
+/// Whether headers hold the attributes of an event.
+fn names_event(headers: &[(&str, Option<&[u8]>)]) -> bool {
+    headers.iter().any(|(name, _)| *name == "ce_specversion" || *name == "ce_type" || *name == "ce_id")
+}
+
 impl Headers<'_> {
-    fn mode(&self) -> Result<Mode, Refusal> {
-        let Some(content_type) = &self.content_type else { return Ok(Mode::BinaryAvro) };
+    fn mode(&self, value: &[u8]) -> Result<Mode, Refusal> {
+        let refused = |why, detail: &str| Err(Refusal::new(why, detail));
+        if self.is_quoted() {
+            let detail = "header values stand in quotes, as JSON writes them; send the texts themselves \
+                          (Spring: a header mapper that writes strings, not JSON)";
+            return refused(Why::InvalidEnvelope, detail);
+        }
+        if self.is_of_http {
+            let detail =
+                "headers begin with ce-, as over HTTP; on Kafka attributes are headers that begin with ce_";
+            return refused(Why::InvalidEnvelope, detail);
+        }
+        let Some(content_type) = &self.content_type else { return self.mode_without_type(value) };
         let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         if media.starts_with("application/cloudevents") {
             return match media.as_str() {
                 "application/cloudevents+json" | "application/cloudevents" => Ok(Mode::Structured),
-                _ => Err(Refusal::new(
-                    Why::InvalidEnvelope,
-                    "of structured events only JSON, one a record, is read",
-                )),
+                _ => refused(Why::InvalidEnvelope, "of structured events only JSON, one a record, is read"),
             };
         }
         let subtype = media.split_once('/').map_or("", |(_, subtype)| subtype);
-        if subtype == "json" || subtype.ends_with("+json") {
-            Ok(Mode::BinaryJson)
-        } else if media.contains("avro") {
-            Ok(Mode::BinaryAvro)
-        } else {
-            Err(Refusal::new(Why::InvalidEnvelope, "content-type is neither Avro nor JSON"))
+        let is_json = subtype == "json" || subtype.ends_with("+json");
+        if media.contains("avro") {
+            return Ok(Mode::BinaryAvro);
+        }
+        if !media.contains('/') {
+            return refused(
+                Why::InvalidEnvelope,
+                "content-type is no media type; it is application/json or Avro's",
+            );
+        }
+        if is_json && value.first() == Some(&CONFLUENT_MAGIC) {
+            let detail = "the value begins with Confluent's framing (00 and a schema's id), and content-type says JSON; \
+                          of framed values only Avro is read: send JSON without a schema serializer";
+            return refused(Why::Undecodable, detail);
+        }
+        Ok(Mode::Binary)
+    }
+
+    /// Without a media type a value is Avro, as Weir writes it; there is none where nothing is to be read.
+    fn mode_without_type(&self, value: &[u8]) -> Result<Mode, Refusal> {
+        let refused = |detail: &str| Err(Refusal::new(Why::Undecodable, detail));
+        match value {
+            [] if self.attributes.specversion.is_some() => Ok(Mode::Binary),
+            [3, 0 | 5, rest @ ..] if rest.len() >= 16 => refused(
+                "the value begins with the header of AWS Glue's schema registry (03), which is not read; send JSON with \
+                 the header content-type: application/json, or Avro in Confluent's framing",
+            ),
+            value if looks_like_json(value) => refused(
+                "the value is neither in Confluent's framing nor marked as single-object encoding, and no header names \
+                 its schema; it looks like JSON: for JSON set the header content-type: application/json",
+            ),
+            _ => Ok(Mode::BinaryAvro),
         }
     }
+
+    fn is_quoted(&self) -> bool {
+        let quoted = |text: &Option<Cow<'_, str>>| {
+            text.as_deref()
+                .is_some_and(|text| text.len() >= 2 && text.starts_with('"') && text.ends_with('"'))
+        };
+        quoted(&self.content_type) || quoted(&self.attributes.specversion)
+    }
+}
+
+fn looks_like_json(value: &[u8]) -> bool {
+    let first = value.iter().find(|byte| !byte.is_ascii_whitespace());
+    matches!(first, Some(b'{' | b'[')) && std::str::from_utf8(value).is_ok()
 }
 
 /// Encodes an event for its topic: `CloudEvents` binary mode, Avro value. Equal envelopes give equal bytes.

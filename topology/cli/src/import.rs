@@ -2,12 +2,15 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Subcommand};
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use producers::{
     import::{self, ImportOptions, ImportSummary, Progress, Start},
     kafka::Purpose,
-    sources::SourceFormat,
+    sources::{Received, SourceFormat},
 };
 use schemas::TenantId;
 
@@ -21,40 +24,12 @@ use super::{
 
 /// Arguments of `weir import`.
 #[derive(Debug, Args)]
+#[command(after_help = sources())]
 pub(super) struct ImportArgs {
-    #[command(subcommand)]
-    source: Source,
-}
-
-#[derive(Debug, Subcommand)]
-enum Source {
-    /// AWS CloudTrail: `Records` files, arrays, a record a line, EventBridge events, each also gzipped; folders.
-    Cloudtrail(FilesArgs),
-    /// Kubernetes audit: log files of `audit.k8s.io/v1` events, a record a line, arrays, `EventList`s.
-    KubernetesAudit(FilesArgs),
-    /// GitHub's audit log: exports as arrays or a record a line.
-    GithubAudit(FilesArgs),
-    /// Okta's system log: arrays or a record a line.
-    Okta(FilesArgs),
-    /// Terraform plans as `terraform show -json` writes them, one a file, each up to 1 MB.
-    TerraformPlan(FilesArgs),
-}
-
-impl Source {
-    fn split(self) -> (SourceFormat, FilesArgs) {
-        match self {
-            Self::Cloudtrail(args) => (SourceFormat::CloudTrail, args),
-            Self::KubernetesAudit(args) => (SourceFormat::KubernetesAudit, args),
-            Self::GithubAudit(args) => (SourceFormat::GithubAudit, args),
-            Self::Okta(args) => (SourceFormat::OktaSystemLog, args),
-            Self::TerraformPlan(args) => (SourceFormat::TerraformPlan, args),
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-struct FilesArgs {
-    /// Files, and folders that are read to every depth.
+    /// What the files hold; the list below says what each source takes.
+    #[arg(value_parser = source())]
+    source: SourceFormat,
+    /// Files, and folders that are read to every depth; also gzipped, in UTF-8 or UTF-16.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Whose events they are.
@@ -63,17 +38,34 @@ struct FilesArgs {
     /// Go on where an interrupted import of the same paths stopped.
     #[arg(long)]
     resume: bool,
+    /// Exit with 0 although records or files were rejected, or nothing was published.
+    #[arg(long)]
+    allow_rejects: bool,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     output: Format,
 }
 
-/// Imports; exit code 1 if a file could not be read to its end.
+/// The sources that are read from files.
+fn importable() -> impl Iterator<Item = SourceFormat> {
+    SourceFormat::ALL.iter().copied().filter(|format| format.row().received == Received::WithKey)
+}
+
+fn source() -> impl TypedValueParser<Value = SourceFormat> {
+    PossibleValuesParser::new(importable().map(SourceFormat::slug))
+        .map(|slug| SourceFormat::from_slug(&slug).expect("one of the values that are possible"))
+}
+
+fn sources() -> String {
+    let line = |format: SourceFormat| format!("  {:<18}{}\n", format.slug(), format.row().takes);
+    format!("Sources:\n{}", importable().map(line).collect::<String>())
+}
+
+/// Imports; exit code 1 if a file could not be read to its end, anything was rejected, or nothing was published.
 pub(super) async fn import(args: ImportArgs) -> anyhow::Result<Outcome> {
-    let (format, args) = args.source.split();
     let place = Place::find().await?;
     let producer = place.producer("import", Purpose::Bulk).await?;
     let options = ImportOptions {
-        format,
+        format: args.source,
         tenant: TenantId::new(&args.tenant)?,
         state_dir: place.home.join("imports"),
         start: if args.resume { Start::Resumed } else { Start::Over },
@@ -83,7 +75,7 @@ pub(super) async fn import(args: ImportArgs) -> anyhow::Result<Outcome> {
     let summary = import::import(args.paths, options, &producer, |progress| show(&bar, &progress)).await?;
     bar.finish_and_clear();
     print(&summary, args.output)?;
-    Ok(match (summary.interrupted, summary.is_complete()) {
+    Ok(match (summary.interrupted, summary.is_clean() || args.allow_rejects) {
         (true, _) => Outcome::Interrupted,
         (false, true) => Outcome::Done,
         (false, false) => Outcome::No,
@@ -114,12 +106,22 @@ fn print(summary: &ImportSummary, format: Format) -> anyhow::Result<()> {
         "{} records of {} files: {} published, {} duplicates, {} rejected",
         counts.read, summary.files, counts.published, counts.duplicates, counts.rejected
     ));
+    let odd = [
+        (counts.ids_derived, "without an id of their own: it is derived from their content"),
+        (counts.times_assumed, "without a readable time of their own: one was assumed"),
+        (counts.fields_empty, "name nobody who acted, or have fields of a wrong type that were left empty"),
+    ];
+    for (number, what) in odd.into_iter().filter(|(number, _)| *number > 0) {
+        note(&format!("{number} {what}"));
+    }
     for rejection in summary.rejections.iter().chain(&summary.skipped) {
         let record = rejection.record.map(|record| format!(" record {record}")).unwrap_or_default();
         note(&format!("{}{record}: {}", rejection.file.display(), rejection.reason));
     }
     if summary.interrupted {
         note("interrupted; the same command with --resume goes on");
+    } else if counts.published == 0 && counts.duplicates == 0 {
+        note("nothing was published");
     } else {
         note("`weir lag --wait` returns when they are applied, `weir query audit` shows them");
     }

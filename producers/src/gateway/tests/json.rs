@@ -92,11 +92,11 @@ async fn what_is_too_deep_too_wide_or_too_long_is_over_a_limit() {
         400,
         "json-limit",
         [
-            nested(33),
+            nested(65),
             nested(10_000),
             foreign(&"[".repeat(1_000_000)),
             foreign(&format!("{{{}}}", keys.join(","))),
-            foreign(&format!("\"{}\"", "x".repeat(64 * 1024 + 1))),
+            with(json!({"data": {"action": "x".repeat(64 * 1024 + 1), "actor": {"id": "ci"}}})).to_string(),
             foreign(&"9".repeat(41)),
             foreign("1e400"),
             foreign("1e100000"),
@@ -196,10 +196,10 @@ async fn the_same_id_again_is_accepted_again() {
 }
 
 #[tokio::test]
-async fn batches_are_neither_empty_nor_endless() {
+async fn batches_may_be_empty_and_are_not_endless() {
     let running = start().await;
     let batch = async |body: String| Ask::publish(BATCH, body).to(&running).await;
-    batch("[]".into()).await.expect(400, "invalid-envelope");
+    assert_eq!(batch("[]".into()).await.status, 202);
     batch("{}".into()).await.expect(400, "invalid-json");
     batch(format!("[{}]", vec!["{}"; 10_001].join(","))).await.expect(413, "batch-too-large");
     let all_bad = batch(format!("[{}]", vec!["{}"; 10_000].join(","))).await;

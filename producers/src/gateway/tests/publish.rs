@@ -218,3 +218,72 @@ async fn an_event_that_is_ahead_of_the_gateway_is_stored_and_flagged() {
     assert_eq!(flags, [Value::Null, true.into(), true.into(), Value::Null]);
     Ask::structured(&ahead(25 * 60)).to(&running).await.expect(422, "time-out-of-range");
 }
+
+/// Bodies and headers as the public SDKs of `CloudEvents` write them, with their defaults.
+mod sdks {
+    use super::*;
+
+    fn binary(headers: &[(&str, &str)], body: &str) -> Ask {
+        let ask = Ask::new("POST", "/api/v1/events")
+            .header("authorization", &format!("Bearer {}", token(WRITER)))
+            .header("ce-specversion", "1.0")
+            .header("ce-id", "7")
+            .header("ce-source", "https://example.com/sdk")
+            .header("ce-type", "com.example.sample");
+        headers.iter().fold(ask, |ask, (name, value)| ask.header(name, value)).body(body)
+    }
+
+    async fn check(asks: impl Fn() -> Ask) {
+        let running = start().await;
+        for _ in 0..2 {
+            let reply = asks().to(&running).await;
+            assert_eq!(reply.status, 202, "{reply:?}");
+        }
+        let events = running.kafka.published();
+        let identity = |event: &Envelope| (event.id, event.content_sha256());
+        assert_eq!(identity(&events[0]), identity(&events[1]), "sent again, it is the same event");
+    }
+
+    #[tokio::test]
+    async fn javascript() {
+        // emitterFor(httpTransport): binary mode, the media type of the data, a time in milliseconds.
+        let headers =
+            [("content-type", "application/json; charset=utf-8"), ("ce-time", "2026-01-02T03:04:05.000Z")];
+        check(|| binary(&headers, r#"{"message":"hi"}"#)).await;
+        check(|| binary(&[("content-type", "text/plain")], "hello")).await;
+        check(|| binary(&[("ce-time", "2026-01-02T03:04:05.000Z")], "")).await;
+    }
+
+    #[tokio::test]
+    async fn python() {
+        // to_binary and to_structured of an event that was made with attributes alone: time with microseconds and offset.
+        let headers = [("content-type", "application/json"), ("ce-time", "2026-01-02T03:04:05.678901+00:00")];
+        check(|| binary(&headers, r#"{"message": "hi"}"#)).await;
+        check(|| binary(&[("ce-time", "2026-01-02T03:04:05.678901+00:00")], "")).await;
+        let event = r#"{"specversion": "1.0", "id": "7", "source": "https://example.com/sdk", "type": "com.example.sample",
+                        "time": "2026-01-02T03:04:05.678901+00:00", "data": {"message": "hi"}}"#;
+        check(|| Ask::publish("application/cloudevents+json", event)).await;
+        let bytes = event.replace(r#""data": {"message": "hi"}"#, r#""data_base64": "aGVsbG8=""#);
+        check(|| Ask::publish("application/cloudevents+json", bytes.clone())).await;
+    }
+
+    #[tokio::test]
+    async fn go_and_java() {
+        // Go's client quotes nothing and percent-encodes; Java's Jackson format writes null members of extensions.
+        let headers =
+            [("content-type", "application/json"), ("ce-subject", "caf%C3%A9"), ("ce-traceparent", "x")];
+        check(|| binary(&headers, r#"{"message":"hi"}"#)).await;
+        check(|| binary(&[("content-type", "application/xml")], "<hi/>")).await;
+        check(|| binary(&[("content-type", "application/protobuf")], "bytes")).await;
+        check(|| binary(&[("ce-subject", "\"a b\"")], "{}")).await;
+        let batch = r#"[{"specversion":"1.0","id":"7","source":"/s","type":"t","datacontenttype":"text/xml","data":"<hi/>","ext":null}]"#;
+        check(|| Ask::publish("application/cloudevents-batch+json; charset=UTF-8", batch)).await;
+    }
+
+    #[tokio::test]
+    async fn an_empty_batch_is_taken() {
+        let running = start().await;
+        let reply = Ask::publish("application/cloudevents-batch+json", "[]").to(&running).await;
+        assert_eq!((reply.status, reply.json()), (202, json!({"accepted": [], "rejected": []})));
+    }
+}

@@ -239,3 +239,74 @@ async fn without_kafka_the_sender_is_told_to_come_back() {
     *running.kafka.health.lock().expect("free") = Health::Unreachable;
     post("kubernetes-audit", body).to(&running).await.expect(503, "broker-unavailable");
 }
+
+#[tokio::test]
+async fn the_verification_of_an_event_hook_is_answered() {
+    let running = start().await;
+    let get = |source: &str| Ask::new("GET", &format!("/api/v1/sources/{source}"));
+    let reply = get("okta").header("x-okta-verification-challenge", "abc123").to(&running).await;
+    assert_eq!((reply.status, reply.json()), (200, json!({"verification": "abc123"})));
+    get("okta").to(&running).await.expect(400, "invalid-request");
+    get("cloudtrail").to(&running).await.expect(405, "method-not-allowed");
+    get("nobody").to(&running).await.expect(404, "not-found");
+    let long = "x".repeat(2_000);
+    get("okta")
+        .header("x-okta-verification-challenge", &long)
+        .to(&running)
+        .await
+        .expect(400, "invalid-request");
+}
+
+#[tokio::test]
+async fn every_source_of_the_list_is_a_path_and_is_described() {
+    use crate::sources::{Received, SourceFormat};
+
+    let running = start().await;
+    let document = serde_json::to_value(crate::gateway::openapi()).expect("JSON");
+    let parameters = &document["paths"]["/api/v1/sources/{source}"]["post"]["parameters"];
+    let described = parameters[0]["description"].as_str().expect("a description");
+    let readme = include_str!("../../../README.md");
+    for &format in SourceFormat::ALL {
+        let row = format.row();
+        let listed = format!("| `{}` | {} |", row.slug, row.record);
+        assert!(readme.contains(&listed), "producers/README.md lists {listed}");
+        assert!(schemas::envelope::native_format::is_mapped(row.format), "{}", row.format);
+        if row.received == Received::Signed {
+            continue;
+        }
+        assert!(described.contains(&format!("`{}`", row.slug)), "{described}");
+        assert_eq!(SourceFormat::from_slug(row.slug), Some(format));
+        // Something that is nobody's record, on the right path.
+        let reply = post(row.slug, r#"{"name":"no record"}"#).to(&running).await;
+        assert_eq!(reply.status, 422, "{}: {}", row.slug, reply.json());
+        let detail = reply.json()["detail"].as_str().expect("a detail").to_owned();
+        // A plan is a document: what is none is told so.
+        assert!(detail.contains(row.record) || detail.contains("this is no plan"), "{detail}");
+    }
+    let wrong = json!({"Records": [{"eventName": "x", "eventID": "1", "userIdentity": {}}]}).to_string();
+    let reply = post("okta", wrong).to(&running).await;
+    assert!(
+        reply.json()["detail"].as_str().is_some_and(|detail| detail.contains("/api/v1/sources/cloudtrail")),
+        "{}",
+        reply.json()
+    );
+}
+
+#[tokio::test]
+async fn what_carries_no_record_is_refused_with_what_to_do() {
+    let running = start().await;
+    let notification = json!({"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+        "s3": {"bucket": {"name": "trail"}, "object": {"key": "a.json.gz"}}}]});
+    let reply = post("cloudtrail", notification.to_string()).to(&running).await;
+    assert_eq!(reply.status, 422, "{}", reply.json());
+    assert!(
+        reply.json()["detail"].as_str().is_some_and(|detail| detail.contains("weir import")),
+        "{}",
+        reply.json()
+    );
+    let hook = json!({"eventType": "com.okta.event_hook", "data": {"events": [
+        {"eventType": "user.account.lock", "uuid": "6f1c2a5e-2222-4000-8000-000000000001", "published": "2026-01-02T03:04:05Z"},
+        {"eventType": "user.mfa.factor.deactivate", "uuid": "6f1c2a5e-2222-4000-8000-000000000002", "published": "2026-01-02T03:04:06Z"}]}});
+    let reply = post("okta", hook.to_string()).to(&running).await;
+    assert_eq!((reply.status, &reply.json()["counts"]["accepted"]), (202, &2.into()));
+}

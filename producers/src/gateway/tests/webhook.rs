@@ -183,13 +183,13 @@ async fn a_signed_body_is_still_held_to_the_limits() {
         let reply = signed("acme", SECRET, body).to(&running).await;
         assert_eq!((reply.status, reply.problem().as_str()), (status, slug), "{}", reply.json());
     }
-    let form = "payload=%7B%7D";
+    let text = "payload";
     let ask = Ask::new("POST", "/api/v1/sources/github-webhook/acme")
-        .header("content-type", "application/x-www-form-urlencoded")
+        .header("content-type", "text/plain")
         .header("x-github-event", "ping")
         .header("x-github-delivery", DELIVERY)
-        .header("x-hub-signature-256", &signature(SECRET, form.as_bytes()));
-    let reply = ask.body(form).to(&running).await;
+        .header("x-hub-signature-256", &signature(SECRET, text.as_bytes()));
+    let reply = ask.body(text).to(&running).await;
     reply.expect(415, "unsupported-media-type");
     assert!(reply.json()["detail"].as_str().is_some_and(|text| text.contains("application/json")));
     assert!(running.kafka.published().is_empty());
@@ -292,4 +292,41 @@ async fn without_kafka_a_delivery_is_not_taken() {
     let reply = signed("acme", SECRET, member_added()).to(&running).await;
     reply.expect(503, "broker-unavailable");
     assert_eq!(reply.header("retry-after"), "1");
+}
+
+/// As a form, percent-encoded, the way GitHub does where the webhook's content type says so.
+#[tokio::test]
+async fn a_form_encoded_delivery_is_the_same_event() {
+    let running = start().await;
+    let text = member_added().replace("mara", "mara + co & \u{20ac}");
+    let encoded: String = text
+        .bytes()
+        .map(|byte| match byte {
+            b' ' => "+".to_owned(),
+            byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+            byte => format!("%{byte:02X}"),
+        })
+        .collect();
+    let form = format!("payload={encoded}");
+    let signature = signature(SECRET, form.as_bytes());
+    let ask = Ask::new("POST", "/api/v1/sources/github-webhook/acme")
+        .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
+        .header("x-github-event", "member")
+        .header("x-github-delivery", DELIVERY)
+        .header("x-hub-signature-256", &signature)
+        .body(form);
+    assert_eq!(ask.to(&running).await.status, 202);
+    assert_eq!(signed("acme", SECRET, text).to(&running).await.status, 202);
+    let events = running.kafka.published();
+    assert_eq!(events[0], events[1]);
+
+    let empty = "other=1";
+    let signature = self::signature(SECRET, empty.as_bytes());
+    let ask = Ask::new("POST", "/api/v1/sources/github-webhook/acme")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("x-github-event", "member")
+        .header("x-github-delivery", DELIVERY)
+        .header("x-hub-signature-256", &signature)
+        .body(empty);
+    ask.to(&running).await.expect(400, "invalid-json");
 }

@@ -2,10 +2,14 @@
 
 use schemas::events::{Actor, ActorKind};
 
+use super::partition::partition_of;
 use crate::sources::fields::Fields;
 
 pub(super) fn actor_of(record: &Fields<'_>) -> Actor {
-    let mut actor = record.object("userIdentity").map(|identity| of_identity(&identity)).unwrap_or_default();
+    let mut actor = record
+        .object("userIdentity")
+        .map(|identity| of_identity(&identity, partition_of(record)))
+        .unwrap_or_default();
     actor.ip = record.text("sourceIPAddress");
     actor.user_agent = record.text("userAgent");
     if actor.mfa.is_none() {
@@ -19,7 +23,7 @@ pub(super) fn actor_of(record: &Fields<'_>) -> Actor {
     actor
 }
 
-fn of_identity(identity: &Fields<'_>) -> Actor {
+fn of_identity(identity: &Fields<'_>, partition: &str) -> Actor {
     let session = identity.object("sessionContext");
     let issuer = session.as_ref().and_then(|session| session.object("sessionIssuer"));
     let attributes = session.as_ref().and_then(|session| session.object("attributes"));
@@ -27,7 +31,7 @@ fn of_identity(identity: &Fields<'_>) -> Actor {
     let service = identity.text("invokedBy");
     let (kind, id) = match identity.text("type").as_deref() {
         Some("Root") => {
-            let root = account.as_ref().map(|account| format!("arn:aws:iam::{account}:root"));
+            let root = account.as_ref().map(|account| format!("arn:{partition}:iam::{account}:root"));
             (ActorKind::User, identity.text("arn").or(root))
         }
         Some("IAMUser" | "FederatedUser" | "SAMLUser" | "WebIdentityUser" | "Directory") => {

@@ -4,10 +4,12 @@
 //! itself travels along verbatim. The same record always gives the same envelope, whatever stands around it.
 
 mod actor;
+mod insight;
 mod kind;
+mod partition;
 mod resources;
 
-pub(crate) use resources::resource_named;
+pub(crate) use resources::{Call, resource_named};
 use schemas::{
     Envelope, Event, EventId, Native, Source, TenantId, Timestamp, canonical_json,
     envelope::native_format,
@@ -15,39 +17,56 @@ use schemas::{
 };
 
 use super::{
+    Around, Received, SourceRow,
     fields::Fields,
-    mapped::{ASSUMED_TIME, Mapped, NotARecord, Oddities, is_attribute, parse_time},
+    mapped::{ASSUMED_TIME, Mapped, NotARecord, Oddities, is_attribute},
 };
 
-/// Whether an object has any field that only CloudTrail's records (or their EventBridge wrapping) have.
-pub fn is_recognised(record: &str) -> bool {
-    let Ok(fields) = Fields::parse(record) else { return false };
-    let told = |fields: &Fields<'_>| {
-        ["eventID", "eventName", "eventSource", "eventVersion", "eventTime", "userIdentity"]
-            .iter()
-            .any(|name| fields.has(name))
-    };
-    told(&fields) || fields.object("detail").is_some_and(|detail| told(&detail))
-}
+pub(super) const ROW: SourceRow = SourceRow {
+    format: native_format::CLOUDTRAIL,
+    slug: "cloudtrail",
+    record: "a CloudTrail record",
+    takes: "AWS CloudTrail: `Records` files, arrays, a record a line, EventBridge events, CloudWatch Logs subscriptions, \
+            `aws cloudtrail lookup-events`, Lake's eventJson, Firehose",
+    lists: &["Records", "logEvents", "Events"],
+    received: Received::WithKey,
+    marks: &[
+        "eventID",
+        "eventName",
+        "eventSource",
+        "eventVersion",
+        "eventTime",
+        "userIdentity",
+        "insightDetails",
+    ],
+    map: map_within,
+};
 
 /// Maps one record, by itself or as the `detail` of an EventBridge event.
 pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
-    let outer = Fields::parse(text).map_err(NotARecord::NotAnObject)?;
-    let wrapped = (!outer.has("eventName") && !outer.has("eventID") && outer.has("detail-type"))
-        .then(|| outer.raw("detail").and_then(|detail| Some((detail, Fields::parse(detail.get()).ok()?))))
+    map_within(tenant, text, &Around::default())
+}
+
+/// Maps one record that was taken out of what carried it.
+fn map_within(tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, NotARecord> {
+    let fields = Fields::parse(text).map_err(NotARecord::NotAnObject)?;
+    let wrapped = (!fields.has("eventName") && !fields.has("eventID") && fields.has("detail-type"))
+        .then(|| fields.raw("detail").filter(|detail| detail.get().starts_with('{')))
         .flatten();
-    Ok(match wrapped {
-        Some((detail, record)) => {
-            let record = Record { text: detail.get(), wrapping: Some(&outer), fields: &record };
-            record.map(tenant)
-        }
-        None => Record { text, wrapping: None, fields: &outer }.map(tenant),
-    })
+    if let Some(detail) = wrapped {
+        let around = Around {
+            time: fields.instant("time").or(around.time),
+            id: fields.plain_text("id"),
+            account: fields.plain_text("account"),
+        };
+        return map_within(tenant, detail.get(), &around);
+    }
+    Ok(Record { text, around, fields: &fields }.map(tenant))
 }
 
 struct Record<'a> {
     text: &'a str,
-    wrapping: Option<&'a Fields<'a>>,
+    around: &'a Around,
     fields: &'a Fields<'a>,
 }
 
@@ -80,16 +99,13 @@ impl Record<'_> {
             event: Event::Activity(activity),
             native: Some(Native { format: native_format::CLOUDTRAIL.into(), record: self.text.into() }),
         };
-        let fields_empty = !self.fields.has("userIdentity")
-            || self.fields.left_empty()
-            || self.wrapping.is_some_and(Fields::left_empty);
+        let fields_empty = !self.fields.has("userIdentity") || self.fields.left_empty();
         Mapped { envelope, oddities: Oddities { id_derived, time_assumed, fields_empty } }
     }
 
     /// CloudTrail's ids are UUIDs. Any other text is no promise of being unique: the content is.
     fn id(&self, tenant: &TenantId) -> (EventId, bool) {
-        let wrapping_id = || self.wrapping.and_then(|wrapping| wrapping.text("id"));
-        let told = self.fields.text("eventID").or_else(wrapping_id);
+        let told = self.fields.text("eventID").or_else(|| self.around.id.clone());
         let kept = told.and_then(|id| uuid::Uuid::try_parse(&id).ok()).and_then(EventId::new);
         let of_content = || EventId::derived(tenant, native_format::CLOUDTRAIL, &canonical_json(self.text));
         (kept.unwrap_or_else(of_content), kept.is_none())
@@ -97,27 +113,28 @@ impl Record<'_> {
 
     /// The first of the record's, the wrapping's and the session's time that can be read.
     fn time(&self) -> (Timestamp, bool) {
-        if let Some(time) = self.fields.text("eventTime").as_deref().and_then(parse_time) {
+        if let Some(time) = self.fields.instant("eventTime") {
             return (time, false);
         }
-        let wrapping = || self.wrapping.and_then(|wrapping| wrapping.text("time"));
         let session = || {
-            let context = self.fields.object("userIdentity")?.object("sessionContext")?;
-            context.object("attributes")?.text("creationDate")
+            let context = self.fields.inner("userIdentity")?.inner("sessionContext")?;
+            context.inner("attributes")?.instant("creationDate")
         };
-        let told = wrapping().as_deref().and_then(parse_time);
-        (told.or_else(|| session().as_deref().and_then(parse_time)).unwrap_or(ASSUMED_TIME), true)
+        (self.around.time.or_else(session).unwrap_or(ASSUMED_TIME), true)
     }
 
     fn account(&self) -> Option<String> {
         let of_identity = || self.fields.object("userIdentity")?.text("accountId");
-        let of_wrapping = || self.wrapping?.text("account");
+        let of_wrapping = || self.around.account.clone();
         self.fields.text("recipientAccountId").or_else(of_identity).or_else(of_wrapping).filter(|account| {
             account.len() <= 64 && account.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         })
     }
 
     fn activity(&self, account: Option<String>) -> Activity {
+        if let Some(insight) = self.fields.inner("insightDetails") {
+            return insight::activity_of(self.fields, &insight, account);
+        }
         let outcome = self.outcome();
         let action = self.fields.text("eventName");
         let service = self.fields.text("eventSource");

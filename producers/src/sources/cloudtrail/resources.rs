@@ -2,6 +2,7 @@
 
 use schemas::events::Resource;
 
+use super::partition::partition_of;
 use crate::sources::fields::Fields;
 
 /// Most resources that are taken from one record.
@@ -9,30 +10,59 @@ const MAX_RESOURCES: usize = 50;
 /// Longest name that a request parameter gives a resource, in bytes.
 const MAX_NAME_BYTES: usize = 1_024;
 
-/// Request parameters that name a resource: the parameter, the type in CloudFormation's words, and the ARN's
-/// part after the account, or `None` where the value stands for itself.
-const NAMED: &[(&str, &str, Option<&str>)] = &[
-    ("bucketName", "AWS::S3::Bucket", Some("s3:")),
-    ("userName", "AWS::IAM::User", Some("iam:user/")),
-    ("roleName", "AWS::IAM::Role", Some("iam:role/")),
-    ("groupName", "AWS::IAM::Group", Some("iam:group/")),
-    ("policyArn", "AWS::IAM::ManagedPolicy", None),
-    ("roleArn", "AWS::IAM::Role", None),
-    ("instanceId", "AWS::EC2::Instance", Some("ec2:instance/")),
-    ("snapshotId", "AWS::EC2::Snapshot", Some("ec2:snapshot/")),
-    ("groupId", "AWS::EC2::SecurityGroup", Some("ec2:security-group/")),
-    ("vpcId", "AWS::EC2::VPC", Some("ec2:vpc/")),
-    ("functionName", "AWS::Lambda::Function", Some("lambda:function:")),
-    ("secretId", "AWS::SecretsManager::Secret", None),
-    ("keyId", "AWS::KMS::Key", None),
-    ("dBInstanceIdentifier", "AWS::RDS::DBInstance", Some("rds:db:")),
-    ("dBSnapshotIdentifier", "AWS::RDS::DBSnapshot", Some("rds:snapshot:")),
-    ("tableName", "AWS::DynamoDB::Table", Some("dynamodb:table/")),
-    ("trailName", "AWS::CloudTrail::Trail", None),
-    ("stackName", "AWS::CloudFormation::Stack", None),
-    ("clusterName", "AWS::ECS::Cluster", None),
-    ("topicArn", "AWS::SNS::Topic", None),
-    ("queueUrl", "AWS::SQS::Queue", None),
+/// A request parameter that names a resource.
+struct Named {
+    /// The services that mean a resource of their own by it, as `eventSource` begins.
+    services: &'static [&'static str],
+    parameter: &'static str,
+    /// The type in CloudFormation's words.
+    kind: &'static str,
+    /// The ARN's service and its part after the account, or `None` where the value stands for itself.
+    arn: Option<&'static str>,
+}
+
+const fn named_by(
+    services: &'static [&'static str],
+    parameter: &'static str,
+    kind: &'static str,
+    arn: Option<&'static str>,
+) -> Named {
+    Named { services, parameter, kind, arn }
+}
+
+/// Parameters of one name mean different things in different services: Transfer's `userName` is no IAM user.
+const NAMED: &[Named] = &[
+    named_by(&["s3", "s3-outposts", "s3express"], "bucketName", "AWS::S3::Bucket", Some("s3:")),
+    named_by(&["iam"], "userName", "AWS::IAM::User", Some("iam:user/")),
+    named_by(&["iam"], "roleName", "AWS::IAM::Role", Some("iam:role/")),
+    named_by(&["iam"], "groupName", "AWS::IAM::Group", Some("iam:group/")),
+    named_by(
+        &["ec2", "autoscaling", "ssm", "ec2-instance-connect"],
+        "instanceId",
+        "AWS::EC2::Instance",
+        Some("ec2:instance/"),
+    ),
+    named_by(&["ec2", "ebs"], "snapshotId", "AWS::EC2::Snapshot", Some("ec2:snapshot/")),
+    named_by(&["ec2"], "groupId", "AWS::EC2::SecurityGroup", Some("ec2:security-group/")),
+    named_by(&["ec2"], "vpcId", "AWS::EC2::VPC", Some("ec2:vpc/")),
+    named_by(&["lambda"], "functionName", "AWS::Lambda::Function", Some("lambda:function:")),
+    named_by(&["secretsmanager"], "secretId", "AWS::SecretsManager::Secret", None),
+    named_by(&["kms"], "keyId", "AWS::KMS::Key", None),
+    named_by(&["rds"], "dBInstanceIdentifier", "AWS::RDS::DBInstance", Some("rds:db:")),
+    named_by(&["rds"], "dBSnapshotIdentifier", "AWS::RDS::DBSnapshot", Some("rds:snapshot:")),
+    named_by(&["dynamodb"], "tableName", "AWS::DynamoDB::Table", Some("dynamodb:table/")),
+    named_by(&["cloudtrail"], "trailName", "AWS::CloudTrail::Trail", None),
+    named_by(&["cloudformation"], "stackName", "AWS::CloudFormation::Stack", None),
+    named_by(&["ecs"], "clusterName", "AWS::ECS::Cluster", None),
+    named_by(&["eks"], "clusterName", "AWS::EKS::Cluster", None),
+    named_by(&["sqs"], "queueUrl", "AWS::SQS::Queue", None),
+];
+
+/// Parameters whose values are ARNs, and mean the same in every service.
+const ARNS: &[(&str, &str)] = &[
+    ("policyArn", "AWS::IAM::ManagedPolicy"),
+    ("roleArn", "AWS::IAM::Role"),
+    ("topicArn", "AWS::SNS::Topic"),
 ];
 
 /// Never empty while the account is known: a call about nothing in particular is about its account.
@@ -40,8 +70,10 @@ pub(super) fn resources_of(record: &Fields<'_>, account: Option<String>) -> Vec<
     let region = record.text("awsRegion");
     let place = Resource { cloud: Some("aws".into()), account, region, ..Resource::default() };
     let mut resources = listed(record, &place);
+    let service = record.plain_text("eventSource").unwrap_or_default();
+    let call = Call { service: short(&service), partition: partition_of(record) };
     if let Some(parameters) = record.object("requestParameters") {
-        named(&parameters, &place, &mut resources);
+        named(&parameters, call, &place, &mut resources);
     }
     if resources.is_empty()
         && let Some(account) = place.account.clone()
@@ -66,11 +98,25 @@ fn listed(record: &Fields<'_>, place: &Resource) -> Vec<Resource> {
     resources
 }
 
-fn named(parameters: &Fields<'_>, place: &Resource, resources: &mut Vec<Resource>) {
-    for (parameter, ..) in NAMED {
+/// Where a request went.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    /// The service, as `eventSource` begins: `iam`.
+    pub(crate) service: &'a str,
+    /// The partition: `aws`, `aws-us-gov`, `aws-cn`.
+    pub(crate) partition: &'a str,
+}
+
+fn short(source: &str) -> &str {
+    source.strip_suffix(".amazonaws.com").unwrap_or(source)
+}
+
+fn named(parameters: &Fields<'_>, call: Call<'_>, place: &Resource, resources: &mut Vec<Resource>) {
+    let names = NAMED.iter().map(|named| named.parameter).chain(ARNS.iter().map(|(parameter, _)| *parameter));
+    for parameter in names {
         // Asked only where it is there as a text: other types are the request's own business.
         let name = parameters.raw(parameter).and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
-        let resource = name.and_then(|name| resource_named(parameter, &name, place));
+        let resource = name.and_then(|name| resource_named(call, parameter, &name, place));
         if let Some(resource) = resource
             && resources.len() < MAX_RESOURCES
             && !resources.iter().any(|known| known.id == resource.id)
@@ -80,30 +126,44 @@ fn named(parameters: &Fields<'_>, place: &Resource, resources: &mut Vec<Resource
     }
 }
 
-/// The resource that a request parameter names, if that parameter is known to name one.
-pub(crate) fn resource_named(parameter: &str, name: &str, place: &Resource) -> Option<Resource> {
-    let (_, kind, arn) = NAMED.iter().find(|(known, ..)| *known == parameter)?;
+/// The resource that a request parameter names, if that parameter is known to name one of the service that was called.
+pub(crate) fn resource_named(
+    call: Call<'_>,
+    parameter: &str,
+    name: &str,
+    place: &Resource,
+) -> Option<Resource> {
     if name.is_empty() || name.len() > MAX_NAME_BYTES || name.contains('\0') {
         return None;
     }
+    let of_arn = || {
+        let (_, kind) = ARNS.iter().find(|(known, _)| *known == parameter && name.starts_with("arn:"))?;
+        Some((*kind, None))
+    };
+    let of_service = || {
+        let mut all = NAMED.iter().filter(|named| named.parameter == parameter);
+        all.find(|named| named.services.contains(&call.service)).map(|named| (named.kind, named.arn))
+    };
+    let (kind, arn) = of_arn().or_else(of_service)?;
     let id = match arn {
-        _ if name.starts_with("arn:") => name.to_owned(),
-        Some(arn) => full_arn(arn, place, name).unwrap_or_else(|| name.to_owned()),
-        None => name.to_owned(),
+        Some(arn) if !name.starts_with("arn:") => {
+            full_arn(arn, call.partition, place, name).unwrap_or_else(|| name.to_owned())
+        }
+        _ => name.to_owned(),
     };
     let name = name_in(name).or_else(|| Some(name.to_owned()));
-    Some(Resource { kind: Some((*kind).into()), id, name, ..place.clone() })
+    Some(Resource { kind: Some(kind.into()), id, name, ..place.clone() })
 }
 
 /// `iam:user/` and `ada` to `arn:aws:iam::<account>:user/ada`. IAM has no regions, buckets have no account.
-fn full_arn(pattern: &str, place: &Resource, name: &str) -> Option<String> {
+fn full_arn(pattern: &str, partition: &str, place: &Resource, name: &str) -> Option<String> {
     let (service, path) = pattern.split_once(':')?;
     if service == "s3" {
-        return Some(format!("arn:aws:s3:::{name}"));
+        return Some(format!("arn:{partition}:s3:::{name}"));
     }
     let account = place.account.as_deref()?;
     let region = if service == "iam" { "" } else { place.region.as_deref()? };
-    Some(format!("arn:aws:{service}:{region}:{account}:{path}{name}"))
+    Some(format!("arn:{partition}:{service}:{region}:{account}:{path}{name}"))
 }
 
 /// The last part of an ARN.

@@ -8,12 +8,21 @@ use schemas::{
 
 use super::{account, repository, source};
 use crate::sources::{
+    Around, Received, SourceRow,
     fields::Fields,
     mapped::{Draft, Mapped, NotARecord},
 };
 
-/// Members that tell an entry from other objects.
-pub(in crate::sources) const NAMES: &[&str] = &["_document_id", "actor", "@timestamp", "operation_type"];
+pub(in crate::sources) const ROW: SourceRow = SourceRow {
+    format: native_format::GITHUB_AUDIT,
+    slug: "github-audit",
+    record: "a GitHub audit log entry",
+    takes: "GitHub's audit log: exports as arrays or a record a line",
+    lists: &["records", "logEvents"],
+    received: Received::WithKey,
+    marks: &["_document_id", "actor", "@timestamp", "operation_type"],
+    map,
+};
 const FORMAT: &str = native_format::GITHUB_AUDIT;
 /// What an action's name holds when it gives or takes rights.
 const RIGHTS: [&str; 9] = [
@@ -31,7 +40,7 @@ const RIGHTS: [&str; 9] = [
 const EXPORTS: [&str; 5] = ["git.clone", "git.fetch", "download", "export", "migration"];
 
 /// Maps one entry.
-pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
+pub fn map(tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, NotARecord> {
     let record = Fields::parse(text).map_err(NotARecord::NotAnObject)?;
     let activity = activity_of(&record);
     // GitHub promises `_document_id` to be unique.
@@ -40,7 +49,10 @@ pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
         format: FORMAT,
         source: source(&activity.resources),
         id: id.map(|id| EventId::derived(tenant, FORMAT, format!("_document_id {id}").as_bytes())),
-        occurred_at: ["@timestamp", "created_at", "timestamp"].iter().find_map(|name| record.instant(name)),
+        occurred_at: ["@timestamp", "created_at", "timestamp"]
+            .iter()
+            .find_map(|name| record.instant(name))
+            .or(around.time),
         correlation_id: None,
         subject: activity.resources.first().map(|resource| resource.id.clone()),
         fields_empty: activity.actor.id.is_empty() || record.left_empty(),
@@ -51,36 +63,55 @@ pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
 
 fn activity_of(record: &Fields<'_>) -> Activity {
     let action = record.text("action");
-    let (kind, status) = action.as_deref().map_or((ActivityKind::ApiCalled, OutcomeStatus::Unknown), kind_of);
+    let (kind, outcome) = match action.as_deref() {
+        None => (ActivityKind::ApiCalled, Outcome::default()),
+        Some("api.request") => answered(record),
+        Some(action) => kind_of(action),
+    };
+    let access = record.text("operation_type").map(|operation| operation == "access");
+    let method = record.plain_text("request_method");
     Activity {
         kind,
         action: action.unwrap_or_else(|| "unknown".into()),
         service: Some("github".into()),
         actor: actor_of(record),
         resources: resources_of(record),
-        outcome: Outcome { status, ..Outcome::default() },
-        read_only: record.text("operation_type").map(|operation| operation == "access"),
+        outcome,
+        read_only: access
+            .or_else(|| method.map(|method| matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS"))),
         request_id: record.text("request_id"),
     }
 }
 
-/// An entry says what was done, and by its name where something was refused.
-fn kind_of(action: &str) -> (ActivityKind, OutcomeStatus) {
-    let holds = |words: &[&str]| words.iter().any(|word| action.contains(word));
-    let status = if holds(&["failed", "rejected", "denied"]) {
-        OutcomeStatus::Failure
-    } else {
-        OutcomeStatus::Success
+/// A request of the API ended as its status says.
+fn answered(record: &Fields<'_>) -> (ActivityKind, Outcome) {
+    let code: Option<u16> = record.id("status_code").and_then(|code| code.parse().ok());
+    let status = match code {
+        None => OutcomeStatus::Unknown,
+        Some(..400) => OutcomeStatus::Success,
+        Some(_) => OutcomeStatus::Failure,
     };
+    let refused = matches!(code, Some(401 | 403));
+    let kind = if refused { ActivityKind::AccessDenied } else { ActivityKind::ApiCalled };
+    let code = code.filter(|_| status == OutcomeStatus::Failure).map(|code| code.to_string());
+    (kind, Outcome { status, code, message: None })
+}
+
+/// Any other entry says what was done, and by its name where it failed. What an administrator denied or rejected
+/// (`personal_access_token.request_denied`) was done.
+fn kind_of(action: &str) -> (ActivityKind, Outcome) {
+    let holds = |words: &[&str]| words.iter().any(|word| action.contains(word));
+    let failed = holds(&["failed", "rejected_ref_update"]);
     let kind = match action {
         "user.login" => ActivityKind::SignedIn,
         "user.failed_login" => ActivityKind::SignInFailed,
-        _ if status == OutcomeStatus::Failure => ActivityKind::AccessDenied,
+        _ if failed => ActivityKind::AccessDenied,
         _ if holds(&EXPORTS) => ActivityKind::DataExported,
         _ if holds(&RIGHTS) => ActivityKind::PermissionChanged,
         _ => ActivityKind::ApiCalled,
     };
-    (kind, status)
+    let status = if failed { OutcomeStatus::Failure } else { OutcomeStatus::Success };
+    (kind, Outcome { status, ..Outcome::default() })
 }
 
 fn actor_of(record: &Fields<'_>) -> Actor {

@@ -1,6 +1,7 @@
 //! GitHub: entries of the audit log, and bodies of webhooks.
 
 pub mod audit;
+mod delivery;
 pub mod webhook;
 
 use schemas::events::Resource;

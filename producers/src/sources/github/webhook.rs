@@ -9,17 +9,25 @@ use schemas::{
     events::{Activity, ActivityKind, Actor, ActorKind, Outcome, OutcomeStatus, Resource},
 };
 
-use super::{account, repository, source};
+use super::{account, delivery, repository, source};
 use crate::sources::{
+    Received, SourceRow,
     fields::Fields,
     mapped::{Draft, Mapped, NotARecord, plausible},
 };
 use thiserror::Error;
 use uuid::Uuid;
 
-/// Members that tell a body from other objects.
-pub(in crate::sources) const NAMES: &[&str] =
-    &["sender", "repository", "organization", "installation", "zen"];
+pub(in crate::sources) const ROW: SourceRow = SourceRow {
+    format: native_format::GITHUB_WEBHOOK,
+    slug: "github-webhook",
+    record: "a GitHub webhook body",
+    takes: "GitHub's webhooks",
+    lists: &[],
+    received: Received::Signed,
+    marks: &["sender", "repository", "organization", "installation", "zen"],
+    map: |tenant, text, _| map(tenant, text),
+};
 /// Members that name what a body is about, the telling ones first, with the event's name.
 const ABOUT: [&str; 12] = [
     "workflow_job",
@@ -118,7 +126,11 @@ pub fn map_delivery(tenant: &TenantId, text: &str, delivery: &Delivery) -> Resul
         envelope.occurred_at = made_at;
         oddities.time_assumed = false;
     }
-    if let Event::Activity(activity) = &mut envelope.event {
+    if let Some(step) =
+        delivery::step(&Fields::parse(text).map_err(NotARecord::NotAnObject)?, &delivery.event)
+    {
+        envelope.event = Event::Delivery(step);
+    } else if let Event::Activity(activity) = &mut envelope.event {
         activity.kind = delivery.kind(action.as_deref());
         activity.action = match action {
             Some(action) => format!("{}.{action}", delivery.event),

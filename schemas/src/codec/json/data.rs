@@ -34,9 +34,10 @@ pub(super) fn event(head: &Head<'_>, data: &Data<'_>) -> Result<(Event, Option<N
             read.map_err(|detail| Refusal::new(Why::InvalidEvent, detail))
         }
         Data::Absent => Err(Refusal::new(Why::InvalidEvent, "data is missing")),
-        Data::Base64(_) => {
-            Err(Refusal::new(Why::InvalidEvent, "data of this type must be JSON, not data_base64"))
-        }
+        Data::Base64(_) | Data::Text(_) => Err(Refusal::new(
+            Why::InvalidEvent,
+            "data of this type must be JSON, not other bytes or data_base64",
+        )),
     }
 }
 
@@ -59,6 +60,7 @@ fn foreign_native(data: &Data<'_>) -> Result<Option<Native>, Refusal> {
     let (format, record) = match data {
         Data::Absent => return Ok(None),
         Data::Json(json) => (native_format::CLOUDEVENTS, verbatim(json)?),
+        Data::Text(text) => (native_format::CLOUDEVENTS, (*text).to_owned()),
         Data::Base64(text) => (native_format::CLOUDEVENTS_BASE64, text.clone().into_owned()),
     };
     Ok(Some(Native { format: format.to_owned(), record: record.into() }))

@@ -10,6 +10,8 @@ use crate::codec::{Refusal, Why};
 pub(super) enum Document {
     /// A structured event: at `data.native`.
     Structured,
+    /// A structured event of a type that is not ours: all of `data` is one.
+    Foreign,
     /// The data alone: at `native`.
     Data,
     /// The whole text is a native record.
@@ -208,8 +210,10 @@ impl<'a> Walk<'a> {
                 return Err(over(format_args!("has an object of more than {} keys", self.limits.keys)));
             }
             let is_data = self.document == Document::Structured && depth == 1 && raw == b"data";
+            let is_foreign = self.document == Document::Foreign && depth == 1;
             object.next = if is_data { Next::Data } else { Next::Value };
-            self.native_next = object.kind == Kind::Data && raw == b"native";
+            self.native_next = (object.kind == Kind::Data && raw == b"native")
+                || (is_foreign && matches!(raw, b"data" | b"data_base64"));
         }
         Ok(())
     }

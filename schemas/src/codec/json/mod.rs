@@ -16,7 +16,9 @@ mod tests;
 
 use std::borrow::Cow;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use percent_encoding::percent_decode;
+use serde_json::value::RawValue;
 
 use super::{
     Refusal, Why,
@@ -35,35 +37,54 @@ pub fn parse_structured(body: &[u8], tenant: &TenantId, now: Timestamp) -> Resul
     structured(utf8(body)?, &over_http(tenant, now))
 }
 
-/// Reads one event in binary mode: its attributes (names without `ce-`, values as they stand in the HTTP
-/// headers, percent-encoded) and its data as JSON.
+/// Reads one event in binary mode: its attributes (names without `ce-`, values as they stand in the HTTP headers: quoted
+/// or not, percent-encoded) and its data, whose media type `content_type` says.
+///
+/// Data that is not said to be JSON is kept as structured mode keeps it: text as text, anything else in base64. Without
+/// a media type, data that is JSON is JSON. No bytes are no data.
 pub fn parse_binary<'a>(
     attributes: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    content_type: Option<&str>,
     body: &[u8],
     tenant: &TenantId,
     now: Timestamp,
 ) -> Result<Envelope, Refusal> {
     let mut read = Attributes::default();
     for (name, value) in attributes {
-        let text = percent_decode(value).decode_utf8().map_err(|_| {
+        let value = unquoted(value);
+        let text = percent_decode(&value).decode_utf8().map_err(|_| {
             Refusal::new(Why::InvalidEnvelope, format!("attribute {name} is not percent-encoded UTF-8"))
         })?;
-        read.set(name, text)?;
+        read.set(name, Cow::Owned(text.into_owned()))?;
     }
-    binary(read, body, &over_http(tenant, now))
+    binary(read, content_type, body, &over_http(tenant, now))
 }
 
-/// Reads a batch (`application/cloudevents-batch+json`): an error is the whole batch's, otherwise each event has
-/// its own answer, in order.
+/// A header's value without the quotes and escapes of a quoted string (RFC 7230, section 3.2.6; CloudEvents' HTTP
+/// binding, section 3.1.3.2); what is no quoted string is taken as it is.
+fn unquoted(value: &[u8]) -> Cow<'_, [u8]> {
+    let Some(inner) = value.strip_prefix(b"\"") else { return Cow::Borrowed(value) };
+    let mut plain = Vec::with_capacity(inner.len());
+    let mut bytes = inner.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => plain.extend(bytes.next()),
+            b'"' if bytes.as_slice().is_empty() => return Cow::Owned(plain),
+            b'"' => break,
+            _ => plain.push(*byte),
+        }
+    }
+    Cow::Borrowed(value)
+}
+
+/// Reads a batch (`application/cloudevents-batch+json`), which may be empty: an error is the whole batch's, otherwise
+/// each event has its own answer, in order.
 pub fn parse_batch(
     body: &[u8],
     tenant: &TenantId,
     now: Timestamp,
 ) -> Result<Vec<Result<Envelope, Refusal>>, Refusal> {
     let items = limits::split_array(utf8(body)?, MAX_BATCH)?;
-    if items.is_empty() {
-        return Err(Refusal::new(Why::InvalidEnvelope, "the batch holds no event"));
-    }
     let reception = over_http(tenant, now);
     Ok(items.into_iter().map(|item| structured(item, &reception)).collect())
 }
@@ -80,9 +101,7 @@ pub(super) fn structured_record(
     header_tenant: Option<Cow<'_, str>>,
     reception: &Reception<'_>,
 ) -> Result<Envelope, Refusal> {
-    let text = utf8(value)?;
-    limits::check(text, limits::Document::Structured)?;
-    let mut event = object::read(text)?;
+    let mut event = checked(utf8(value)?)?;
     match (&event.attributes.tenant, header_tenant) {
         (Some(named), Some(header)) if *named != header => {
             return Err(Refusal::new(Why::InvalidEnvelope, "tenantid and header ce_tenantid differ"));
@@ -93,22 +112,85 @@ pub(super) fn structured_record(
     envelope(event.attributes, &event.data, reception)
 }
 
-/// An event whose attributes are read and whose data is a JSON text.
+/// An event whose attributes are read, with its data beside them.
 pub(super) fn binary(
     attributes: Attributes<'_>,
+    content_type: Option<&str>,
     body: &[u8],
     reception: &Reception<'_>,
 ) -> Result<Envelope, Refusal> {
+    if body.is_empty() {
+        return envelope(attributes, &object::Data::Absent, reception);
+    }
+    let kind = content_type.map(DataKind::of);
+    let is_own = attributes.ce_type.as_deref().is_some_and(|ce_type| family::of_type(ce_type).is_some());
+    let json = match kind {
+        Some(DataKind::Json) => Some(json_data(body, is_own)?),
+        Some(_) => None,
+        None => json_data(body, is_own).ok(),
+    };
+    let data = match (json, kind) {
+        (Some(json), _) => object::Data::Json(json),
+        (None, Some(DataKind::Text) | None) => match std::str::from_utf8(body) {
+            Ok(text) if !text.contains('\0') => object::Data::Text(text),
+            _ => object::Data::Base64(Cow::Owned(STANDARD.encode(body))),
+        },
+        (None, Some(_)) => object::Data::Base64(Cow::Owned(STANDARD.encode(body))),
+    };
+    envelope(attributes, &data, reception)
+}
+
+/// What a media type says of data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DataKind {
+    Json,
+    Text,
+    Bytes,
+}
+
+impl DataKind {
+    /// JSON is UTF-8 (RFC 8259); of text in another charset only the bytes are known.
+    fn of(content_type: &str) -> Self {
+        let lower = content_type.to_ascii_lowercase();
+        let mut parts = lower.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default();
+        let utf8 = parts
+            .filter_map(|parameter| parameter.strip_prefix("charset="))
+            .all(|charset| matches!(charset.trim_matches('"'), "utf-8" | "utf8" | "us-ascii"));
+        let subtype = essence.split_once('/').map_or("", |(_, subtype)| subtype);
+        match (essence, subtype) {
+            _ if !utf8 => Self::Bytes,
+            (_, "json") => Self::Json,
+            (_, subtype) if subtype.ends_with("+json") => Self::Json,
+            (_, "xml" | "yaml" | "x-yaml") => Self::Text,
+            (_, subtype) if subtype.ends_with("+xml") || subtype.ends_with("+yaml") => Self::Text,
+            (essence, _) if essence.starts_with("text/") => Self::Text,
+            _ => Self::Bytes,
+        }
+    }
+}
+
+fn json_data(body: &[u8], is_own: bool) -> Result<&RawValue, Refusal> {
     let text = utf8(body)?;
-    limits::check(text, limits::Document::Data)?;
-    let json = serde_json::from_str(text).map_err(|error| object::invalid_json(&error))?;
-    envelope(attributes, &object::Data::Json(json), reception)
+    limits::check(text, if is_own { limits::Document::Data } else { limits::Document::Native })?;
+    serde_json::from_str(text).map_err(|error| object::invalid_json(&error))
 }
 
 fn structured(text: &str, reception: &Reception<'_>) -> Result<Envelope, Refusal> {
-    limits::check(text, limits::Document::Structured)?;
-    let event = object::read(text)?;
+    let event = checked(text)?;
     envelope(event.attributes, &event.data, reception)
+}
+
+/// A structured event within its limits: those of events, and for the data of a type that is not ours, which is kept as
+/// it is, those of native records.
+fn checked(text: &str) -> Result<object::Structured<'_>, Refusal> {
+    let event = object::read(text);
+    let is_foreign = event.as_ref().is_ok_and(|event| {
+        event.attributes.ce_type.as_deref().is_some_and(|ce_type| family::of_type(ce_type).is_none())
+    });
+    let document = if is_foreign { limits::Document::Foreign } else { limits::Document::Structured };
+    limits::check(text, document)?;
+    event
 }
 
 fn envelope(

@@ -2,9 +2,10 @@
 
 use std::{borrow::Cow, fmt};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+    de::{Error as _, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -16,12 +17,17 @@ pub(super) struct Structured<'a> {
     pub(super) data: Data<'a>,
 }
 
+/// Most members of an event; the limits of JSON allow no more.
+const MAX_MEMBERS: usize = 256;
+
 /// The data of an event.
 pub(super) enum Data<'a> {
     /// There is none.
     Absent,
     /// JSON.
     Json(&'a RawValue),
+    /// Text of another kind.
+    Text(&'a str),
     /// Base64 of something else.
     Base64(Cow<'a, str>),
 }
@@ -41,7 +47,14 @@ pub(super) fn read(text: &str) -> Result<Structured<'_>, Refusal> {
             _ if value.get() == "null" && name != "data" => {}
             "data" if matches!(event.data, Data::Absent) => event.data = Data::Json(value),
             "data_base64" if matches!(event.data, Data::Absent) => {
-                event.data = Data::Base64(text_of(name, value, Why::InvalidEnvelope)?);
+                let text = text_of(name, value, Why::InvalidEnvelope)?;
+                if STANDARD.decode(text.as_bytes()).is_err() {
+                    return Err(Refusal::new(
+                        Why::InvalidEnvelope,
+                        "data_base64 is not base64 (RFC 4648, section 4)",
+                    ));
+                }
+                event.data = Data::Base64(text);
             }
             "data" | "data_base64" => {
                 return Err(Refusal::new(Why::InvalidEnvelope, "the event has both data and data_base64"));
@@ -92,6 +105,9 @@ impl<'de> Deserialize<'de> for Members<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::with_capacity(16);
                 while let Some(Text(name)) = map.next_key()? {
+                    if members.len() == MAX_MEMBERS {
+                        return Err(A::Error::custom("too many members"));
+                    }
                     members.push((name, map.next_value()?));
                 }
                 Ok(Members(members))

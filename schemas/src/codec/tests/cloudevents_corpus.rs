@@ -84,7 +84,13 @@ fn four_messages_over_http() {
                 json::parse_structured(body.trim().as_bytes(), &tenant, noon())
             } else {
                 let attributes = attributes.map(|(name, value)| (name, value.as_bytes()));
-                json::parse_binary(attributes, body.trim().as_bytes(), &tenant, noon())
+                json::parse_binary(
+                    attributes,
+                    Some("application/json"),
+                    body.trim().as_bytes(),
+                    &tenant,
+                    noon(),
+                )
             };
             expect_hello(&parsed.expect("accepted"));
             messages += 1;

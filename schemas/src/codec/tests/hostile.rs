@@ -33,11 +33,13 @@ const I64_MAX: [u8; 10] = [0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
 const I64_MIN: [u8; 10] = [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01];
 
 #[test]
-fn a_null_value_is_a_tombstone_whatever_its_headers() {
-    let headers = [("ce_id", None), ("ce_id", Some(&b"\xFF"[..]))];
-    let incoming =
-        Incoming { topic: Topic::Activity, key: None, value: None, headers: &headers, timestamp_ms: -1 };
-    assert_eq!(decode(&incoming, &NoRegistry), Ok(Decoded::Tombstone));
+fn a_null_value_is_a_tombstone_unless_headers_tell_of_an_event() {
+    let of = |headers: &[(&str, Option<&[u8]>)]| {
+        let incoming = Incoming { topic: Topic::Activity, key: None, value: None, headers, timestamp_ms: -1 };
+        decode(&incoming, &NoRegistry)
+    };
+    assert_eq!(of(&[("id", None), ("content-type", Some(&b"\xFF"[..]))]), Ok(Decoded::Tombstone));
+    assert_eq!(reason(of(&[("ce_id", None), ("ce_id", Some(&b"\xFF"[..]))])), ParkReason::EnvelopeInvalid);
 }
 
 #[test]
@@ -202,7 +204,8 @@ fn attributes_are_checked() {
         ("ce_time", b"1999-12-31T23:59:59Z", ParkReason::TimeOutOfRange),
         ("ce_time", b"2024-05-07T08:08:09Z", ParkReason::TimeOutOfRange),
         ("ce_time", b"9999-12-31T23:59:59Z", ParkReason::TimeOutOfRange),
-        ("content-type", b"text/plain", ParkReason::EnvelopeInvalid),
+        ("content-type", b"text/plain", ParkReason::EventInvalid),
+        ("content-type", b"nonsense", ParkReason::EnvelopeInvalid),
         ("content-type", b"application/cloudevents-batch+json", ParkReason::EnvelopeInvalid),
         ("content-type", b"application/cloudevents+avro", ParkReason::EnvelopeInvalid),
         ("content-type", b"\xFF", ParkReason::EnvelopeInvalid),

@@ -140,3 +140,17 @@ fn activity(envelope: &Envelope) -> Activity {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn an_audit_event_of_kubernetes_is_the_same_in_the_wrapping_of_aks() {
+    let log = r#"{"auditID":"1","stage":"ResponseComplete","verb":"get","impersonatedUser":null}"#;
+    let wrapped =
+        format!(r#"{{"category":"kube-audit","properties":{{"log":{}}}}}"#, serde_json::Value::from(log));
+    let with = |record: &str| {
+        let native = Native { format: "kubernetes.audit".into(), record: record.into() };
+        Envelope { native: Some(native), ..api_call() }.content_sha256()
+    };
+    assert_eq!(with(log), with(&wrapped));
+    assert_eq!(with(log), with(r#"{"verb":"get","stage":"ResponseComplete","auditID":"1"}"#));
+    assert_ne!(with(log), with(r#"{"properties":{"log":"plain text"},"auditID":"1"}"#));
+}

@@ -8,6 +8,7 @@ mod hostile;
 mod identity;
 mod own_schemas;
 mod round_trip;
+mod senders;
 mod skew;
 
 use std::sync::Arc;

@@ -7,7 +7,10 @@ use clap::{
     Args, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
-use processors::risk::sigma::{Hit, SigmaEngine};
+use processors::risk::{
+    is_undecided,
+    sigma::{Hit, SigmaEngine},
+};
 use producers::{
     import::{self, FileRecord, Rejection},
     sources::SourceFormat,
@@ -51,16 +54,9 @@ enum HitFormat {
 
 /// The formats that rules are written for.
 fn scanned_format() -> impl TypedValueParser<Value = SourceFormat> {
-    const SCANNED: [SourceFormat; 5] = [
-        SourceFormat::CloudTrail,
-        SourceFormat::KubernetesAudit,
-        SourceFormat::GithubAudit,
-        SourceFormat::GithubWebhook,
-        SourceFormat::OktaSystemLog,
-    ];
-    PossibleValuesParser::new(SCANNED.map(SourceFormat::name)).map(|name| {
-        let found = SCANNED.into_iter().find(|format| format.name() == name);
-        found.expect("one of the values that are possible")
+    let scanned = || SourceFormat::ALL.iter().copied().filter(|format| format.is_scanned());
+    PossibleValuesParser::new(scanned().map(SourceFormat::name)).map(move |name| {
+        scanned().find(|format| format.name() == name).expect("one of the values that are possible")
     })
 }
 
@@ -87,8 +83,15 @@ pub(super) fn scan(args: ScanArgs) -> anyhow::Result<Outcome> {
         let count = engine.correlations().len();
         note(&format!("{count} correlation rules look at many events; they run in the stage, not in a scan"));
     }
-    let mut scan =
-        Scan { engine, format: args.format, output: args.output, records: 0, hits: 0, rejected: 0 };
+    let mut scan = Scan {
+        engine,
+        format: args.format,
+        output: args.output,
+        records: 0,
+        hits: 0,
+        unrecognised: 0,
+        rejected: 0,
+    };
     let tenant = TenantId::new(&args.tenant)?;
     let mut failed = None;
     import::records(args.paths, args.format, &tenant, |found| match scan.take(found) {
@@ -102,7 +105,13 @@ pub(super) fn scan(args: ScanArgs) -> anyhow::Result<Outcome> {
         return Err(error);
     }
     note(&format!("{} records, {} hits, {} not readable", scan.records, scan.hits, scan.rejected));
-    Ok(if scan.rejected == 0 { Outcome::Done } else { Outcome::No })
+    if scan.unrecognised > 0 {
+        note(&format!("{} of the records do not look like {}", scan.unrecognised, scan.format.record()));
+    }
+    if scan.records == 0 && scan.rejected == 0 {
+        note("nothing was scanned: no file holds a record of that format");
+    }
+    Ok(if scan.rejected == 0 && scan.records > 0 { Outcome::Done } else { Outcome::No })
 }
 
 struct Scan {
@@ -111,6 +120,7 @@ struct Scan {
     output: HitFormat,
     records: u64,
     hits: u64,
+    unrecognised: u64,
     rejected: u64,
 }
 
@@ -131,7 +141,9 @@ impl Scan {
 
     fn evaluate(&mut self, file: &Path, record: u64, envelope: &Envelope) -> anyhow::Result<()> {
         let native = envelope.native.as_ref().map_or("", |native| &*native.record);
+        let content = serde_json::from_str(native).unwrap_or_default();
         let hits = match self.engine.evaluate(self.format.name(), native) {
+            Ok(_) if is_undecided(self.format.name(), &content) => Vec::new(),
             Ok(hits) => hits,
             Err(error) => {
                 let reason = anyhow::Error::new(error);
@@ -142,6 +154,7 @@ impl Scan {
         // Rules that only correlations want find nothing by themselves.
         let hits: Vec<_> = hits.into_iter().filter(|hit| hit.rule.generates).collect();
         self.records += 1;
+        self.unrecognised += u64::from(!self.format.is_recognised(native));
         self.hits += hits.len() as u64;
         hits.iter().try_for_each(|hit| print(hit, (file, record), envelope, self.output))
     }

@@ -90,7 +90,7 @@ pub(super) struct Sequences {
 impl Sequences {
     pub(super) fn new(engine: SigmaEngine) -> Self {
         let read = formats(&engine);
-        let formats = SourceFormat::ALL.into_iter().filter(|format| read.contains(&format.name()));
+        let formats = SourceFormat::ALL.iter().copied().filter(|format| read.contains(&format.name()));
         let correlations = engine.correlations().to_vec();
         Self { formats: formats.collect(), correlations, rules: RuleSet::new(engine) }
     }

@@ -236,15 +236,72 @@ fn binary_attributes_are_percent_decoded_and_unique() {
         let mut all =
             vec![("specversion", &b"1.0"[..]), ("id", b"7"), ("source", b"/s"), ("type", b"com.example.a")];
         all.extend_from_slice(more);
-        parse_binary(all, br#"{"a":1}"#, &tenant(), now())
+        parse_binary(all, Some("application/json"), br#"{"a":1}"#, &tenant(), now())
     };
     let subject = |value| attributes(&[("subject", value)]).map(|e| e.subject).map_err(|refusal| refusal.why);
     assert_eq!(subject(b"Euro %E2%82%AC%20%F0%9F%98%80"), Ok(Some("Euro € 😀".into())));
     assert_eq!(subject("raw €".as_bytes()), Ok(Some("raw €".into())));
     assert_eq!(subject(b"100%"), Ok(Some("100%".into())));
+    assert_eq!(subject(br#""a b""#), Ok(Some("a b".into())), "quotes are the header's");
+    assert_eq!(subject(br#""a \"b\" \\ %25""#), Ok(Some(r#"a "b" \ %"#.into())));
+    assert_eq!(subject(br#"a "b""#), Ok(Some(r#"a "b""#.into())));
+    assert_eq!(subject(br#""a"b"#), Ok(Some(r#""a"b"#.into())));
     assert_eq!(subject(b"%FF"), Err(Why::InvalidEnvelope));
     assert_eq!(subject(b"%00"), Err(Why::Unstorable));
     let twice = attributes(&[("id", b"8")]).map_err(|refusal| refusal.why);
     assert_eq!(twice.expect_err("twice"), Why::InvalidEnvelope);
     assert_eq!(attributes(&[]).expect("accepted").native.expect("kept").record, r#"{"a":1}"#);
+}
+
+/// Format and text of the native record that data of that type becomes in binary mode.
+fn kept(content_type: Option<&str>, body: &[u8]) -> Option<(String, String)> {
+    let attributes =
+        [("specversion", &b"1.0"[..]), ("id", b"7"), ("source", b"/s"), ("type", b"com.example.a")];
+    let event = parse_binary(attributes, content_type, body, &tenant(), now()).expect("taken");
+    event.native.map(|native| (native.format, native.record.to_string()))
+}
+
+#[test]
+fn binary_mode_takes_data_of_any_type_and_none() {
+    let told = |format: &str, text: &str| Some((format.to_owned(), text.to_owned()));
+    assert_eq!(kept(Some("text/plain"), b"hello"), told("cloudevents", "hello"));
+    assert_eq!(kept(Some("application/xml; charset=utf-8"), b"<a/>"), told("cloudevents", "<a/>"));
+    assert_eq!(kept(Some("text/plain; charset=latin1"), b"\xe4"), told("cloudevents.base64", "5A=="));
+    assert_eq!(kept(Some("application/octet-stream"), b"\0\x01"), told("cloudevents.base64", "AAE="));
+    assert_eq!(kept(None, br#"{"a":1}"#), told("cloudevents", r#"{"a":1}"#));
+    assert_eq!(kept(None, b"hello"), told("cloudevents", "hello"));
+    assert_eq!(kept(None, b"\xff"), told("cloudevents.base64", "/w=="));
+    for content_type in [None, Some("application/json"), Some("text/plain")] {
+        assert_eq!(kept(content_type, b""), None);
+    }
+    let attributes =
+        [("specversion", &b"1.0"[..]), ("id", b"7"), ("source", b"/s"), ("type", b"com.example.a")];
+    let refused = parse_binary(attributes, Some("application/json"), b"{", &tenant(), now());
+    assert_eq!(refused.map_err(|refusal| refusal.why).map(drop), Err(Why::InvalidJson));
+    // The same in either mode.
+    let structured = parse(foreign(r#""hello""#)).expect("taken").native.expect("kept");
+    assert_eq!(Some((structured.format, structured.record.to_string())), kept(Some("text/plain"), b"hello"));
+}
+
+#[test]
+fn data_of_unknown_types_is_kept_beyond_the_limits_of_events() {
+    let keys: Vec<String> = (0..1_000).map(|n| format!(r#""k{n}":1"#)).collect();
+    let deep = format!("{}1{}", "[".repeat(50), "]".repeat(50));
+    let long = format!(r#""{}""#, "x".repeat(200_000));
+    for data in [format!("{{{}}}", keys.join(",")), deep, long] {
+        assert!(parse(foreign(&data)).is_ok(), "{}", &data[..40]);
+        let body = format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{data}}}"#);
+        assert!(parse(body).is_ok(), "{}", &data[..40]);
+    }
+    let bytes = "AAAA".repeat(50_000);
+    let encoded = foreign("1").replace(r#""data":1"#, &format!(r#""data_base64":"{bytes}""#));
+    assert_eq!(parse(encoded).expect("taken").native.expect("kept").record.len(), 200_000);
+}
+
+#[test]
+fn base64_that_is_none_is_refused() {
+    for bad in ["hello!", "AQ", "AQ=", "A", "AQ==AQ==", "-_8="] {
+        let body = foreign("1").replace(r#""data":1"#, &format!(r#""data_base64":"{bad}""#));
+        assert_eq!(why(body), Why::InvalidEnvelope, "{bad}");
+    }
 }

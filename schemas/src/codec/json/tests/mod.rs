@@ -61,7 +61,7 @@ proptest! {
     fn any_bytes_are_answered(body in collection::vec(any::<u8>(), 0..200)) {
         drop(parse(&body));
         drop(parse_batch(&body, &tenant(), now()));
-        drop(parse_binary([("specversion", body.as_slice())], &body, &tenant(), now()));
+        drop(parse_binary([("specversion", body.as_slice())], None, &body, &tenant(), now()));
     }
 
     #[test]

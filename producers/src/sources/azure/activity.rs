@@ -1,0 +1,208 @@
+//! Records of Azure's activity log, and of resource logs of their shape, to [`Activity`] events.
+
+use schemas::{
+    Event, TenantId,
+    envelope::native_format,
+    events::{Activity, ActivityKind, Actor, ActorKind, Outcome, OutcomeStatus, Resource},
+};
+
+use super::{LISTS, instant, part_of, source, unique, word};
+use crate::sources::{
+    Around, Received, SourceRow,
+    fields::Fields,
+    mapped::{Draft, Mapped, NotARecord},
+};
+
+pub(in crate::sources) const ROW: SourceRow = SourceRow {
+    format: native_format::AZURE_ACTIVITY,
+    slug: "azure-activity",
+    record: "an Azure activity log record",
+    takes: "Azure's activity log: exports to a storage account or event hub, `az monitor activity-log list`, Event Grid",
+    lists: LISTS,
+    received: Received::WithKey,
+    marks: &["operationName", "OperationNameValue", "resourceId", "resourceUri", "eventDataId"],
+    map,
+};
+
+/// Claims of the token that name who acted, the telling ones first.
+const CLAIMS: [&str; 6] = [
+    "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn",
+    "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress",
+    "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name",
+    "unique_name",
+    "appid",
+    "http://schemas.microsoft.com/identity/claims/objectidentifier",
+];
+/// What an operation's name holds when it gives or takes rights.
+const RIGHTS: [&str; 8] = [
+    "microsoft.authorization/",
+    "/accesspolicies/",
+    "/firewallrules/",
+    "federatedidentitycredentials",
+    "/userassignedidentities/",
+    "elevateaccess",
+    "classicadministrators",
+    "/permissions/",
+];
+/// The same where a secret is handed out.
+const SECRETS: [&str; 7] = [
+    "listkeys",
+    "listsecrets",
+    "listconnectionstrings",
+    "listadminkeys",
+    "secretget",
+    "listclusteradmincredential",
+    "getsecret",
+];
+/// The same where data leaves.
+const EXPORTS: [&str; 4] = ["begingetaccess", "exporttemplate", "/export", "listaccountsas"];
+
+/// Maps one record.
+pub fn map(tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, NotARecord> {
+    let record = Fields::parse(text).map_err(NotARecord::NotAnObject)?;
+    let path = path_of(&record);
+    let subscription = path
+        .as_deref()
+        .and_then(|path| part_of(path, "subscriptions"))
+        .or_else(|| record.first_text(&["subscriptionId", "SubscriptionId", "tenantId"]));
+    let activity = activity_of(&record, path, subscription.as_deref());
+    let id = record
+        .first_text(&["eventDataId", "EventDataId"])
+        .or_else(|| record.inner("properties")?.plain_text("eventDataId"));
+    let times = ["time", "eventTimestamp", "TimeGenerated", "submissionTimestamp", "createdDateTime"];
+    let draft = Draft {
+        format: native_format::AZURE_ACTIVITY,
+        source: source(subscription.as_deref()),
+        id: unique(tenant, native_format::AZURE_ACTIVITY, id),
+        occurred_at: instant(&record, &times).or(around.time),
+        correlation_id: record.plain_text("correlationId"),
+        subject: activity.resources.first().map(|resource| resource.id.clone()),
+        fields_empty: activity.actor.id.is_empty() || record.left_empty(),
+        event: Event::Activity(activity),
+    };
+    Ok(draft.finish(tenant, text))
+}
+
+fn path_of(record: &Fields<'_>) -> Option<String> {
+    record.first_text(&["resourceId", "ResourceId", "_ResourceId", "resourceUri", "uri"])
+}
+
+fn activity_of(record: &Fields<'_>, path: Option<String>, subscription: Option<&str>) -> Activity {
+    let action = word(record, &["operationName", "OperationNameValue", "OperationName"]);
+    let outcome = outcome_of(record);
+    let name = action.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let service = name.split_once('/').map(|(provider, _)| provider.to_owned());
+    let reads = name.ends_with("/read") || name.starts_with("get") || name.starts_with("list");
+    Activity {
+        kind: kind_of(&name, &outcome),
+        service: service.or_else(|| record.plain_text("resourceProviderName")),
+        actor: actor_of(record),
+        resources: path.map(|path| resource_of(record, path, subscription)).into_iter().collect(),
+        read_only: action.is_some().then_some(reads),
+        action: action.unwrap_or_else(|| "unknown".into()),
+        outcome,
+        request_id: record.plain_text("operationId"),
+    }
+}
+
+fn kind_of(name: &str, outcome: &Outcome) -> ActivityKind {
+    let holds = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    let code = outcome.code.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let refused = ["forbidden", "unauthorized", "authorizationfailed", "401", "403", "authenticationerror"];
+    if outcome.status == OutcomeStatus::Failure {
+        let denied = refused.iter().any(|word| code.contains(word));
+        return if denied { ActivityKind::AccessDenied } else { ActivityKind::ApiCalled };
+    }
+    if holds(&SECRETS) {
+        ActivityKind::SecretRead
+    } else if holds(&EXPORTS) {
+        ActivityKind::DataExported
+    } else if holds(&RIGHTS) && !name.ends_with("/read") {
+        ActivityKind::PermissionChanged
+    } else {
+        ActivityKind::ApiCalled
+    }
+}
+
+/// `resultType` and its like say how it ended; `resultSignature` and a status say why.
+fn outcome_of(record: &Fields<'_>) -> Outcome {
+    let result = word(record, &["resultType", "ActivityStatusValue", "ActivityStatus", "status"]);
+    let signature = word(record, &["resultSignature", "ActivitySubstatusValue", "subStatus"]);
+    let http = record
+        .id("statusCode")
+        .or_else(|| record.inner("properties").and_then(|properties| properties.id("statusCode")));
+    let by_number = |code: &str| code.parse::<u16>().ok().filter(|code| (100..600).contains(code));
+    let status = match result.as_deref().map(str::to_ascii_lowercase).as_deref() {
+        Some("success" | "succeeded" | "accept" | "accepted" | "resolved") => OutcomeStatus::Success,
+        Some("failure" | "failed" | "canceled" | "cancelled" | "error" | "clienterror" | "servererror") => {
+            OutcomeStatus::Failure
+        }
+        // `Start` says that it was begun.
+        Some(_) => OutcomeStatus::Unknown,
+        None => match http.as_deref().and_then(by_number) {
+            Some(..400) => OutcomeStatus::Success,
+            Some(_) => OutcomeStatus::Failure,
+            None => OutcomeStatus::Unknown,
+        },
+    };
+    let failed = status == OutcomeStatus::Failure;
+    let described = record
+        .plain_text("resultDescription")
+        .or_else(|| record.inner("properties")?.first_text(&["statusMessage", "message"]));
+    let code = signature.filter(|signature| !signature.is_empty()).or(http).or(result);
+    Outcome { status, code: code.filter(|_| failed), message: described.filter(|_| failed) }
+}
+
+fn actor_of(record: &Fields<'_>) -> Actor {
+    let identity = record.inner("identity");
+    let claims = record.inner("claims").or_else(|| identity.as_ref()?.inner("claims"));
+    let claimed = |names: &[&str]| claims.as_ref().and_then(|claims| claims.first_text(names));
+    let caller = record.first_text(&["caller", "Caller"]);
+    let principal = || {
+        let evidence = identity.as_ref()?.inner("authorization")?.inner("evidence")?;
+        evidence.plain_text("principalId")
+    };
+    let named = || identity.as_ref().and_then(|identity| identity.first_text(&["UPN", "upn", "name"]));
+    let id = caller
+        .or_else(|| claimed(&CLAIMS))
+        .or_else(named)
+        .or_else(|| record.plain_text("identity"))
+        .or_else(principal)
+        .unwrap_or_default();
+    let kind = match (id.is_empty(), id.contains('@'), claimed(&["idtyp"]).as_deref()) {
+        (true, ..) => ActorKind::Unknown,
+        (_, _, Some("app")) => ActorKind::ServiceAccount,
+        (_, true, _) => ActorKind::User,
+        _ => ActorKind::ServiceAccount,
+    };
+    let request = || record.inner("httpRequest")?.plain_text("clientIpAddress");
+    Actor {
+        kind,
+        id,
+        name: claimed(&["name"]),
+        ip: record.first_text(&["callerIpAddress", "CallerIpAddress", "ipAddress"]).or_else(request),
+        user_agent: record.first_text(&["userAgent", "userAgentHeader"]),
+        account: record.first_text(&["tenantId", "TenantId"]),
+        session: claimed(&["uti"]),
+        ..Actor::default()
+    }
+}
+
+fn resource_of(record: &Fields<'_>, path: String, subscription: Option<&str>) -> Resource {
+    let provider = part_of(&path, "providers");
+    let kind = provider.map(|provider| {
+        let after = path.to_ascii_lowercase().find("/providers/").map_or("", |at| &path[at + 11..]);
+        let types = after.split('/').skip(1).step_by(2);
+        std::iter::once(provider.as_str()).chain(types).collect::<Vec<_>>().join("/")
+    });
+    Resource {
+        cloud: Some("azure".into()),
+        account: subscription.map(Into::into),
+        region: record.first_text(&["location", "resourceLocation"]),
+        kind,
+        name: path.rsplit('/').next().filter(|name| !name.is_empty()).map(Into::into),
+        project: part_of(&path, "resourceGroups"),
+        id: path,
+        ..Resource::default()
+    }
+}

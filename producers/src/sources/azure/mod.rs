@@ -1,0 +1,53 @@
+//! Azure: the activity log of subscriptions, and Entra's audit and sign-in logs.
+//!
+//! Records come as diagnostic settings write them (to a storage account or an event hub: `{"records": […]}`), as the
+//! REST APIs and Microsoft Graph answer (`{"value": […]}`), and as Log Analytics exports its tables.
+
+pub mod activity;
+pub mod audit;
+pub mod signin;
+
+use schemas::{EventId, TenantId, Timestamp};
+
+use super::fields::Fields;
+
+/// Lists that Azure's exports have.
+const LISTS: &[&str] = &["records", "value"];
+
+/// The first of those members that tells an instant.
+fn instant(record: &Fields<'_>, names: &[&str]) -> Option<Timestamp> {
+    names.iter().find_map(|name| record.instant(name))
+}
+
+/// A text, or the `value` (else the `localizedValue`) of an object, as the REST API writes names.
+fn word(record: &Fields<'_>, names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| {
+        record.plain_text(name).or_else(|| record.inner(name)?.first_text(&["value", "localizedValue"]))
+    })
+}
+
+/// The id of a record that its log promises to be unique.
+fn unique(tenant: &TenantId, format: &str, id: Option<String>) -> Option<EventId> {
+    id.map(|id| EventId::derived(tenant, format, format!("id {id}").as_bytes()))
+}
+
+/// The category by which sign-ins are told from other records of the directory.
+fn is_sign_in(record: &Fields<'_>) -> bool {
+    let category = record.first_text(&["category", "Category"]).unwrap_or_default();
+    category.ends_with("SignInLogs") || record.exactly("signInEventTypes")
+}
+
+/// `azure://SCOPE`, where a scope is a subscription or a directory.
+fn source(scope: Option<&str>) -> String {
+    let plain = |scope: &&str| {
+        scope.len() <= 64 && scope.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    };
+    format!("azure://{}", scope.filter(plain).unwrap_or("unknown"))
+}
+
+/// What follows a name in a resource's path, whatever its case: `/subscriptions/S/resourceGroups/G/…`.
+fn part_of(path: &str, name: &str) -> Option<String> {
+    let mut parts = path.split('/');
+    parts.find(|part| part.eq_ignore_ascii_case(name))?;
+    parts.next().filter(|part| !part.is_empty()).map(str::to_owned)
+}

@@ -1,0 +1,131 @@
+//! Records of Entra's sign-in logs (interactive, non-interactive, service principals, managed identities) to
+//! [`Activity`] events.
+
+use schemas::{
+    Event, TenantId,
+    envelope::native_format,
+    events::{Activity, ActivityKind, Actor, ActorKind, Outcome, OutcomeStatus, Resource},
+};
+
+use super::{LISTS, instant, source, unique, word};
+use crate::sources::{
+    Around, Received, SourceRow,
+    fields::Fields,
+    mapped::{Draft, Mapped, NotARecord},
+};
+
+pub(in crate::sources) const ROW: SourceRow = SourceRow {
+    format: native_format::AZURE_SIGNIN,
+    slug: "azure-signin",
+    record: "an Entra sign-in log record",
+    takes: "Entra's sign-in logs: exports to a storage account or event hub, Microsoft Graph's `signIns`",
+    lists: LISTS,
+    received: Received::WithKey,
+    marks: &[
+        "operationName",
+        "appDisplayName",
+        "AppDisplayName",
+        "conditionalAccessStatus",
+        "ConditionalAccessStatus",
+        "properties.appDisplayName",
+        "clientAppUsed",
+    ],
+    map,
+};
+
+/// Maps one record.
+pub fn map(tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, NotARecord> {
+    let record = Fields::parse(text).map_err(NotARecord::NotAnObject)?;
+    let inner = record.inner("properties");
+    let graph = inner.as_ref().unwrap_or(&record);
+    let directory = record.first_text(&["tenantId", "TenantId", "AADTenantId"]);
+    let activity = activity_of(&record, graph, directory.as_deref());
+    let times = ["createdDateTime", "CreatedDateTime"];
+    let outer = ["time", "createdDateTime", "TimeGenerated"];
+    let draft = Draft {
+        format: native_format::AZURE_SIGNIN,
+        source: source(directory.as_deref()),
+        id: unique(tenant, native_format::AZURE_SIGNIN, graph.plain_text("id")),
+        occurred_at: instant(graph, &times).or_else(|| instant(&record, &outer)).or(around.time),
+        correlation_id: record.plain_text("correlationId").or_else(|| graph.plain_text("correlationId")),
+        subject: activity.resources.first().map(|resource| resource.id.clone()),
+        fields_empty: activity.actor.id.is_empty() || record.left_empty(),
+        event: Event::Activity(activity),
+    };
+    Ok(draft.finish(tenant, text))
+}
+
+fn activity_of(record: &Fields<'_>, graph: &Fields<'_>, directory: Option<&str>) -> Activity {
+    let outcome = outcome_of(record, graph);
+    let kind = match outcome.status {
+        OutcomeStatus::Success => ActivityKind::SignedIn,
+        OutcomeStatus::Failure => ActivityKind::SignInFailed,
+        OutcomeStatus::Unknown => ActivityKind::ApiCalled,
+    };
+    Activity {
+        kind,
+        action: word(record, &["operationName", "OperationName"])
+            .unwrap_or_else(|| "Sign-in activity".into()),
+        service: graph.first_text(&["appDisplayName", "AppDisplayName"]).or_else(|| Some("entra".into())),
+        actor: actor_of(record, graph, directory, outcome.status),
+        resources: resource_of(graph, directory).into_iter().collect(),
+        outcome,
+        read_only: None,
+        request_id: graph.plain_text("uniqueTokenIdentifier"),
+    }
+}
+
+/// Error 0 is success; every other number is one of Entra's (`AADSTS…`).
+fn outcome_of(record: &Fields<'_>, graph: &Fields<'_>) -> Outcome {
+    let told = graph.inner("status").or_else(|| graph.inner("Status"));
+    let number = told.as_ref().and_then(|told| told.id("errorCode"));
+    let code = number.or_else(|| record.id("resultType")).or_else(|| record.plain_text("resultSignature"));
+    let status = match code.as_deref().map(str::to_ascii_lowercase).as_deref() {
+        Some("0" | "success") => OutcomeStatus::Success,
+        Some("none") | None => OutcomeStatus::Unknown,
+        Some(_) => OutcomeStatus::Failure,
+    };
+    let failed = status == OutcomeStatus::Failure;
+    let reason = told.and_then(|told| told.first_text(&["failureReason", "additionalDetails"]));
+    let message = reason.or_else(|| record.plain_text("resultDescription"));
+    Outcome { status, code: code.filter(|_| failed), message: message.filter(|_| failed) }
+}
+
+fn actor_of(record: &Fields<'_>, graph: &Fields<'_>, directory: Option<&str>, ended: OutcomeStatus) -> Actor {
+    let user = graph.first_text(&["userPrincipalName", "UserPrincipalName", "userId"]);
+    let program = graph.first_text(&["servicePrincipalName", "servicePrincipalId", "appId"]);
+    let required = graph.first_text(&["authenticationRequirement", "AuthenticationRequirement"]);
+    let kind = match (&user, &program) {
+        (Some(_), _) => ActorKind::User,
+        (None, Some(_)) => ActorKind::ServiceAccount,
+        (None, None) => ActorKind::Unknown,
+    };
+    Actor {
+        kind,
+        id: user.or(program).or_else(|| record.plain_text("identity")).unwrap_or_default(),
+        name: graph.first_text(&["userDisplayName", "UserDisplayName"]),
+        account: directory.map(Into::into),
+        ip: record.plain_text("callerIpAddress").or_else(|| graph.first_text(&["ipAddress", "IPAddress"])),
+        user_agent: graph.first_text(&["userAgent", "UserAgent"]),
+        mfa: required
+            .map(|required| required == "multiFactorAuthentication" && ended == OutcomeStatus::Success),
+        session: graph.first_text(&["sessionId", "SessionId"]),
+        ..Actor::default()
+    }
+}
+
+/// What was signed in to.
+fn resource_of(graph: &Fields<'_>, directory: Option<&str>) -> Option<Resource> {
+    let name =
+        graph.first_text(&["resourceDisplayName", "ResourceDisplayName", "appDisplayName", "AppDisplayName"]);
+    let id =
+        graph.first_text(&["resourceId", "ResourceIdentity", "appId", "AppId"]).or_else(|| name.clone())?;
+    Some(Resource {
+        cloud: Some("azure".into()),
+        account: directory.map(Into::into),
+        kind: Some("application".into()),
+        id,
+        name,
+        ..Resource::default()
+    })
+}

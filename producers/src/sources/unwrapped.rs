@@ -1,0 +1,269 @@
+//! Records out of what carries them: an event bus, a log subscription, a queue, a delivery stream, a lookup.
+//!
+//! | carrier | shape | what is taken |
+//! |---|---|---|
+//! | Amazon EventBridge | `{"detail-type", "detail": {…}}` | `detail` |
+//! | CloudWatch Logs subscription | `logEvents[]`, `{"awslogs": {"data"}}` | `message` |
+//! | `aws cloudtrail lookup-events` | `Events[]` | `CloudTrailEvent` |
+//! | CloudTrail Lake | `{"eventData"}` or `{"eventJson"}` | that member |
+//! | Amazon Data Firehose | `records[]` of `{"data": base64}` | the data, also gzipped |
+//! | Amazon SNS, SQS | `{"Type": "Notification", "Message"}`, `{"messageId", "body"}` | the text |
+//! | Google Pub/Sub push | `{"message": {"data": base64}, "subscription"}` | the data |
+//! | Azure Event Grid, Eventarc, CDEvents | `{"eventType" or "type", "data": {…}}` | `data` |
+//! | Okta event hook | `{"eventType": "com.okta.event_hook", "data": {"events"}}` | the events |
+//!
+//! What only says where records lie (S3 notifications) is refused by name, with what to do.
+
+use std::io::Read as _;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use flate2::read::MultiGzDecoder;
+use schemas::Timestamp;
+
+use super::{
+    elements::{Element, ElementDefect, Elements, MAX_ELEMENT_BYTES},
+    fields::Fields,
+};
+
+/// Wrappings within wrappings that are opened: a queue's message of a bus's event of a log line is three.
+const MAX_LAYERS: usize = 5;
+/// Most bytes that a compressed wrapping unfolds to.
+const MAX_UNFOLDED_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What a wrapping tells of its record.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Around {
+    /// When the carrier says that it happened.
+    pub time: Option<Timestamp>,
+    /// The carrier's id, where it is the record's.
+    pub id: Option<String>,
+    /// The account that the carrier names.
+    pub account: Option<String>,
+}
+
+/// A record out of a wrapping, or why there is none.
+#[derive(Debug)]
+pub(super) struct Unwrapped {
+    pub(super) text: Result<String, ElementDefect>,
+    pub(super) around: Around,
+}
+
+/// The records that an object carries; the object itself where it carries none.
+pub(super) fn unwrap(text: String, lists: &'static [&'static str]) -> Vec<Unwrapped> {
+    let mut found = Vec::new();
+    open(text, Around::default(), (lists, 0), &mut found);
+    found
+}
+
+fn open(
+    text: String,
+    around: Around,
+    (lists, layers): (&'static [&'static str], usize),
+    found: &mut Vec<Unwrapped>,
+) {
+    let carried = if layers < MAX_LAYERS && may_carry(&text) { carried(&text) } else { Carried::Nothing };
+    match carried {
+        Carried::Nothing => found.push(Unwrapped { text: Ok(text), around }),
+        Carried::Empty => {}
+        Carried::Refused(reason) => {
+            found.push(Unwrapped { text: Err(ElementDefect::Carrier(reason)), around });
+        }
+        Carried::Records(inner, told) => {
+            let around = Around {
+                time: told.time.or(around.time),
+                id: told.id.or(around.id),
+                account: told.account.or(around.account),
+            };
+            let before = found.len();
+            for element in Elements::listed_in(inner.as_bytes(), lists) {
+                let failed = |defect| Unwrapped { text: Err(defect), around: around.clone() };
+                match element {
+                    Ok(Element { text: Ok(text), .. }) => {
+                        open(text, around.clone(), (lists, layers + 1), found);
+                    }
+                    Ok(Element { text: Err(defect), .. }) => found.push(failed(defect)),
+                    Err(_) => {
+                        found.push(failed(ElementDefect::Malformed));
+                        break;
+                    }
+                }
+            }
+            if found.len() == before && !inner.trim().is_empty() && inner.trim() != "[]" {
+                found.push(Unwrapped { text: Err(ElementDefect::Malformed), around });
+            }
+        }
+    }
+}
+
+enum Carried {
+    /// It is a record itself.
+    Nothing,
+    /// A carrier's own message, without records: a test of the connection.
+    Empty,
+    /// JSON texts, and what the wrapping tells of them.
+    Records(String, Around),
+    /// It carries no record that can be read here; what it is, and what to do.
+    Refused(&'static str),
+}
+
+/// A cheap look before anything is parsed: most records are in no wrapping.
+fn may_carry(text: &str) -> bool {
+    const MEMBERS: [&str; 13] = [
+        "\"detail-type\"",
+        "\"message\"",
+        "\"awslogs\"",
+        "\"CloudTrailEvent\"",
+        "\"EventId\"",
+        "\"eventJson\"",
+        "\"eventData\"",
+        "\"data\"",
+        "\"Message\"",
+        "\"body\"",
+        "\"Body\"",
+        "\"s3\"",
+        "\"s3ObjectKey\"",
+    ];
+    MEMBERS.iter().any(|member| text.contains(member))
+}
+
+fn carried(text: &str) -> Carried {
+    let Ok(record) = Fields::parse(text) else { return Carried::Nothing };
+    amazon(&record)
+        .or_else(|| google(&record))
+        .or_else(|| azure(&record))
+        .or_else(|| okta(&record))
+        .unwrap_or(Carried::Nothing)
+}
+
+fn amazon(record: &Fields<'_>) -> Option<Carried> {
+    if record.has("detail-type")
+        && let Some(detail) = record.raw("detail").filter(|raw| raw.get().starts_with('{'))
+    {
+        let around = Around {
+            time: record.instant("time"),
+            id: record.plain_text("id"),
+            account: record.plain_text("account"),
+        };
+        return Some(Carried::Records(detail.get().to_owned(), around));
+    }
+    if let Some(message) = record.plain_text_of_any_size("message")
+        && record.len() <= 6
+        && record.has("timestamp")
+        && (record.has("id") || record.has("eventId") || record.has("ingestionTime"))
+    {
+        return Some(log_line(message, record.instant("timestamp")));
+    }
+    if let Some(logs) = record.inner("awslogs") {
+        return Some(encoded(logs.plain_text_of_any_size("data")));
+    }
+    for member in ["CloudTrailEvent", "eventJson", "eventData"] {
+        if let Some(inner) = record.plain_text_of_any_size(member).filter(|text| is_object(text)) {
+            return Some(Carried::Records(inner, Around::default()));
+        }
+        if let Some(raw) =
+            record.raw(member).filter(|raw| raw.get().starts_with('{') && member == "eventData")
+        {
+            return Some(Carried::Records(raw.get().to_owned(), Around::default()));
+        }
+    }
+    if record.exactly("EventId") && record.exactly("EventName") && record.exactly("Username") {
+        let reason = "an entry of lookup-events without its CloudTrailEvent; leave --query and --output out";
+        return Some(Carried::Refused(reason));
+    }
+    queue(record).or_else(|| bucket(record))
+}
+
+fn queue(record: &Fields<'_>) -> Option<Carried> {
+    let text = if record.has("TopicArn") || record.plain_text("Type").as_deref() == Some("Notification") {
+        record.plain_text_of_any_size("Message")
+    } else if record.has("messageId") || record.has("MessageId") || record.has("ReceiptHandle") {
+        record.plain_text_of_any_size("body")
+    } else {
+        None
+    };
+    let text = text.filter(|text| is_object(text) || text.trim_start().starts_with('['))?;
+    Some(Carried::Records(text, Around::default()))
+}
+
+fn bucket(record: &Fields<'_>) -> Option<Carried> {
+    let of_bucket = record.inner("s3").is_some_and(|s3| s3.has("object") && s3.has("bucket"));
+    let of_trail = record.has("s3Bucket") && record.has("s3ObjectKey");
+    (of_bucket || of_trail).then_some(Carried::Refused(
+        "a notification that a file lies in S3, not the file; fetch the object and import it with `weir import`",
+    ))
+}
+
+fn google(record: &Fields<'_>) -> Option<Carried> {
+    let message = record.inner("message")?;
+    let data = message.plain_text_of_any_size("data")?;
+    (record.has("subscription") || message.has("messageId") || message.has("message_id"))
+        .then(|| encoded(Some(data)))
+}
+
+/// Firehose's and Event Hubs' `{"data": base64}`, Event Grid's events.
+fn azure(record: &Fields<'_>) -> Option<Carried> {
+    if let Some(data) = record.plain_text_of_any_size("data")
+        && (record.len() == 1 || record.has("recordId") || record.has("approximateArrivalTimestamp"))
+    {
+        return Some(encoded(Some(data)));
+    }
+    let kind = record.first_text(&["eventType", "type"])?;
+    if kind == "Microsoft.EventGrid.SubscriptionValidationEvent" {
+        return Some(Carried::Refused(
+            "Event Grid's validation of a subscription; open the validationUrl in it once to confirm",
+        ));
+    }
+    let data = record.raw("data").filter(|raw| raw.get().starts_with('{'))?;
+    let types = ["Microsoft.", "google.cloud.audit.", "dev.cdevents."];
+    let is_grid = types.iter().any(|begin| kind.starts_with(begin));
+    is_grid.then(|| {
+        let time = record.instant("eventTime").or_else(|| record.instant("time"));
+        Carried::Records(data.get().to_owned(), Around { time, ..Around::default() })
+    })
+}
+
+fn okta(record: &Fields<'_>) -> Option<Carried> {
+    if record.plain_text("eventType").as_deref() != Some("com.okta.event_hook") {
+        return None;
+    }
+    let events = record.inner("data")?.raw("events").filter(|raw| raw.get().starts_with('['))?.get();
+    let around = Around { time: record.instant("eventTime"), ..Around::default() };
+    Some(Carried::Records(events.to_owned(), around))
+}
+
+/// A line of a log group: a record, or text of another kind.
+fn log_line(message: String, time: Option<Timestamp>) -> Carried {
+    if is_object(&message) {
+        Carried::Records(message, Around { time, ..Around::default() })
+    } else if message.starts_with("CWL CONTROL MESSAGE") {
+        Carried::Empty
+    } else {
+        Carried::Refused("a line of CloudWatch Logs that holds no JSON record")
+    }
+}
+
+/// Base64 of JSON texts, perhaps gzipped.
+fn encoded(data: Option<String>) -> Carried {
+    let refused = Carried::Refused("data that is not base64 of JSON, plain or gzipped");
+    let Some(bytes) = data.and_then(|data| STANDARD.decode(data.trim()).ok()) else { return refused };
+    let bytes = if bytes.starts_with(&[0x1F, 0x8B]) {
+        let mut unfolded = Vec::new();
+        let mut reader = MultiGzDecoder::new(bytes.as_slice()).take(MAX_UNFOLDED_BYTES);
+        if reader.read_to_end(&mut unfolded).is_err() || unfolded.len() as u64 == MAX_UNFOLDED_BYTES {
+            return refused;
+        }
+        unfolded
+    } else {
+        bytes
+    };
+    match String::from_utf8(bytes) {
+        Ok(text) if is_object(&text) || text.trim_start().starts_with('[') => {
+            Carried::Records(text, Around::default())
+        }
+        _ => refused,
+    }
+}
+
+fn is_object(text: &str) -> bool {
+    text.trim_start().starts_with('{') && text.len() <= MAX_ELEMENT_BYTES * 16
+}
