@@ -273,7 +273,7 @@ fn cloudtrail_is_imported_once(weir: &Weir) {
         weir.ok(&["lag", "--wait"]);
         assert_eq!(weir.stage_count("duplicate"), duplicates);
     }
-    assert_eq!(weir.stage_count("applied"), 1_501 + 310);
+    assert_eq!(weir.stage_count("applied"), 1_503 + 310);
     assert_eq!(weir.stage_count("parked"), 0);
 }
 

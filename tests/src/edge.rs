@@ -102,7 +102,7 @@ async fn commands_ask_over_https_whom_they_are_told_to_believe() {
 fn run(database: &str, files: &Files, home: &TempDir) -> Child {
     weir(home, &["run", "query-api"])
         .env("DATABASE_URL", database)
-        .env("WEIR_API_KEYS__PEPPER", "pepper")
+        .env("WEIR_API_KEYS__PEPPER", "thirty-two bytes of pepper, and more")
         .env("WEIR_QUERY_API__LISTEN", "127.0.0.1:0")
         .env("WEIR_QUERY_API__ADMIN_LISTEN", "127.0.0.1:0")
         .env("WEIR_QUERY_API__TLS__CERTIFICATE", &files.tls.files.certificate)

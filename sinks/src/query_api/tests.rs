@@ -262,7 +262,7 @@ async fn health_tells_alive_from_ready() {
     assert_eq!(ask(&with_keys, get("/readyz", None)).await.slug(), "not-ready");
     assert_eq!(ask(&with_keys, get("/metrics", None)).await.slug(), "not-found");
     assert_eq!(ask(&admin, get("/livez", None)).await.status, StatusCode::OK);
-    assert_eq!(ask(&admin, get("/readyz", None)).await.slug(), "not-ready");
+    assert_eq!(ask(&admin, get("/readyz", None)).await.slug(), "keys-unavailable");
     assert_eq!(ask(&admin, get("/api/v1/audit", None)).await.slug(), "not-found");
     let metrics = ask(&admin, get("/metrics", None)).await;
     assert_eq!(metrics.body, "weir_build_info 1\n");
