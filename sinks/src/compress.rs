@@ -65,11 +65,19 @@ impl Compressor {
 
     /// The record that `write` appends as one frame, valid until the next call.
     pub fn compress(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<&[u8], CompressError> {
-        self.record.clear();
-        write(&mut self.record);
+        let mut record = std::mem::take(&mut self.record);
+        record.clear();
+        write(&mut record);
+        let compressed = self.compress_bytes(&record).map(drop);
+        self.record = record;
+        compressed.map(|()| self.frame.as_slice())
+    }
+
+    /// A record as one frame, valid until the next call.
+    pub fn compress_bytes(&mut self, record: &[u8]) -> Result<&[u8], CompressError> {
         self.frame.clear();
-        self.frame.reserve(zstd_safe::compress_bound(self.record.len()));
-        self.zstd.compress_to_buffer(&self.record, &mut self.frame)?;
+        self.frame.reserve(zstd_safe::compress_bound(record.len()));
+        self.zstd.compress_to_buffer(record, &mut self.frame)?;
         Ok(&self.frame)
     }
 }

@@ -6,6 +6,7 @@ pub mod compress;
 pub mod delivery;
 mod halt;
 mod headers;
+pub mod log_store;
 pub mod outbox;
 pub mod parking;
 pub mod positions;

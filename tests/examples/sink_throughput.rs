@@ -70,7 +70,8 @@ async fn drain(url: &str, entries: &[AuditEntry], size: usize) -> Duration {
         cluster_id: "none".into(),
         version: "0".into(),
     };
-    let mut sink = PostgresSink::new(config, AuditEntries::new().expect("zstd"));
+    let secret = audit_log::SubjectSecret::new(&[7; 32]).expect("long enough");
+    let mut sink = PostgresSink::new(config, AuditEntries::new(secret).expect("zstd"));
     let claim = sink
         .claim(&[ClaimRequest { partition: PARTITION, low: 0, partitions: None }])
         .await

@@ -1,6 +1,7 @@
 //! Whatever crosses crates, on real servers. Each module is one promise.
 
 mod architecture;
+mod audit_log;
 mod audit_mapping;
 mod change_review;
 mod command;

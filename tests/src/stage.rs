@@ -10,7 +10,7 @@ use topology::{
     runtime::{self, Health, RunConfig, RunError},
 };
 
-use crate::support::site::Site;
+use crate::support::{self, site::Site};
 
 /// A stage at work.
 pub(crate) struct Running {
@@ -23,6 +23,7 @@ impl Site {
     pub(crate) fn run_config(&self) -> RunConfig {
         RunConfig {
             registry: self.registry.clone(),
+            subject_secret: Some(support::subject_secret()),
             ..RunConfig::new(&self.endpoints.kafka, &self.endpoints.database_url)
         }
     }

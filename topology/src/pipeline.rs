@@ -47,7 +47,14 @@ impl Destination for AuditLog {
     }
 
     fn open(&self, site: &Site) -> Result<Self::Sink, Box<dyn Error + Send + Sync>> {
-        Ok(PostgresSink::new(site.sink_config(), AuditEntries::new()?))
+        let secret = site.subject_secret.clone().ok_or(
+            "the stage audit needs the secret of its subjects' keys: set WEIR_AUDIT__SUBJECT_SECRET_FILE to a file of \
+             32 random bytes or more, the same for all stages and rebuilds (`weir up` makes one)",
+        )?;
+        Ok(PostgresSink::new(
+            site.sink_config(),
+            AuditEntries::new(secret)?.handing_over(site.appended.clone()),
+        ))
     }
 }
 

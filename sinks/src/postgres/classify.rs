@@ -33,6 +33,8 @@ pub(crate) enum FailureKind {
     Duplicate,
     /// A position is not where the batch begins (WE001, our own): look why.
     NotMoved,
+    /// The tables are not as the read model believes (WE002, our own): look again.
+    Outdated,
     /// The batch holds something that can never be stored.
     Rejected(ParkReason),
     /// The set-up is wrong.
@@ -106,7 +108,7 @@ impl From<sqlx::Error> for Failure {
 impl From<Failure> for DeliveryError {
     fn from(failure: Failure) -> Self {
         match failure.kind {
-            FailureKind::Unavailable => Self::Unavailable(failure.message),
+            FailureKind::Unavailable | FailureKind::Outdated => Self::Unavailable(failure.message),
             FailureKind::Interrupted => Self::Interrupted(failure.message),
             FailureKind::TimedOut => Self::TimedOut(failure.message),
             // A fold's own unique key: the sink looks into those of facts before it comes here.
@@ -122,7 +124,9 @@ impl From<Failure> for DeliveryError {
 
 /// What a SQLSTATE means, and whether the connection is usable after a `ROLLBACK`.
 fn by_sqlstate(code: &str) -> (FailureKind, bool) {
-    use FailureKind::{Duplicate, Interrupted, Misconfigured, NotMoved, Rejected, TimedOut, Unavailable};
+    use FailureKind::{
+        Duplicate, Interrupted, Misconfigured, NotMoved, Outdated, Rejected, TimedOut, Unavailable,
+    };
     match code {
         "23505" => return (Duplicate, true),
         "57014" => return (TimedOut, true),
@@ -133,6 +137,7 @@ fn by_sqlstate(code: &str) -> (FailureKind, bool) {
         // Read-only: a standby, or a server that was told to be.
         "25006" => return (Unavailable, false),
         "WE001" => return (NotMoved, true),
+        "WE002" => return (Outdated, true),
         // Data corruption: no retry makes it better, and no record is at fault.
         "XX001" | "XX002" => return (Misconfigured, false),
         "P0001" => return (Rejected(ParkReason::ConstraintViolated), true),

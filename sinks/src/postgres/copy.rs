@@ -3,6 +3,8 @@
 //! Format: <https://www.postgresql.org/docs/current/sql-copy.html>, "Binary Format": a header, rows of a column count and
 //! length-prefixed big-endian values, and −1 for the end.
 
+pub(crate) mod read;
+
 use schemas::Timestamp;
 use sqlx::{PgConnection, postgres::PgCopyIn};
 use uuid::Uuid;

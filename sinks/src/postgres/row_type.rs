@@ -3,14 +3,14 @@
 /// Makes a struct, which derives `sqlx::Encode` with its fields in the order of the type's attributes, a row of the
 /// composite type of that name.
 macro_rules! row_type {
-    ($row:ident, $name:literal) => {
-        impl sqlx::Type<sqlx::Postgres> for $row<'_> {
+    ($row:ty, $name:literal) => {
+        impl sqlx::Type<sqlx::Postgres> for $row {
             fn type_info() -> sqlx::postgres::PgTypeInfo {
                 sqlx::postgres::PgTypeInfo::with_name($name)
             }
         }
 
-        impl sqlx::postgres::PgHasArrayType for $row<'_> {
+        impl sqlx::postgres::PgHasArrayType for $row {
             fn array_type_info() -> sqlx::postgres::PgTypeInfo {
                 sqlx::postgres::PgTypeInfo::array_of($name)
             }

@@ -42,15 +42,28 @@ impl<M: ReadModel> PostgresSink<M> {
                 _ => self.attempt(writer, batch, &plan).await,
             };
             match outcome {
+                Ok(settled) => {
+                    self.model.committed();
+                    return Ok(settled);
+                }
+                Err(failure) if failure.kind == FailureKind::Outdated => {
+                    writer.roll_back().await?;
+                    self.model.forget();
+                    self.model.prepare(&mut writer.connection, &plan.facts).await?;
+                }
                 Err(failure) if failure.kind == FailureKind::Duplicate => {
                     writer.roll_back().await?;
                     // Asked already, and another writer's id came in between: ask again. A second table of the model
                     // may have a unique key of its own, which asking does not help: so not for ever.
                     self.expect_duplicates = true;
                 }
-                outcome => return outcome,
+                Err(failure) => {
+                    self.model.forget();
+                    return Err(failure);
+                }
             }
         }
+        self.model.forget();
         Err(Failure {
             kind: FailureKind::Duplicate,
             message: format!(

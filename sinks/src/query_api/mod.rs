@@ -11,6 +11,7 @@ mod cursor;
 mod described;
 mod freshness;
 mod health;
+mod logs;
 mod paging;
 mod parameters;
 mod pipeline;
@@ -60,6 +61,7 @@ pub use changes::{ChangeAnswer, ChangesPage};
 pub use cursor::CursorKey;
 pub use edge::health::Health;
 pub use edge::{admission::KeyRingWatch, rates::Rates};
+pub use logs::{ConsistencyAnswer, KeysAnswer, LogItem, LogsAnswer, ProofAnswer};
 pub use paging::{Found, Listed};
 pub use pipeline::{ParkedPage, PartitionOperation, PartitionStanding, PipelineAnswer, StageStanding};
 pub use risk::{EntitiesPage, EntityAnswer, IncidentAnswer, IncidentsPage, SignalsPage};
@@ -82,6 +84,8 @@ pub struct QueryConfig {
     pub stages: Vec<DeclaredStage>,
     /// Where the topics end; renewed by whoever talks to Kafka. `None` until known: then no lag is told.
     pub log_ends: watch::Receiver<Option<Arc<LogEnds>>>,
+    /// The public keys that the audit log's checkpoints are signed with.
+    pub log_keys: Vec<String>,
     /// The issuers whose tokens are taken beside API keys.
     pub identities: Arc<Identities>,
     /// How often anybody may ask.
@@ -107,6 +111,7 @@ struct Api {
     cursor_key: CursorKey,
     stages: Vec<DeclaredStage>,
     log_ends: watch::Receiver<Option<Arc<LogEnds>>>,
+    log_keys: Vec<String>,
     metrics: Option<RenderMetrics>,
     /// Connections of the process's own, which no tenant's questions can take.
     own_pool: PgPool,
@@ -148,6 +153,7 @@ impl QueryApi {
             cursor_key: config.cursor_key,
             stages: config.stages,
             log_ends: config.log_ends,
+            log_keys: config.log_keys,
             metrics: config.metrics,
             probe: health::DatabaseProbe::default(),
             standing: freshness::Standing::default(),
@@ -170,7 +176,7 @@ impl QueryApi {
     /// Every route.
     pub fn router(&self) -> Router {
         let probes = Probes::new(self.probe(), self.0.metrics.clone());
-        let open = edge::health::described_routes(probes);
+        let open = edge::health::described_routes(probes).merge(public_routes());
         let described = routes().into_iter().fold(open, |all, (scope, routes)| {
             let admission = Arc::clone(&self.0.admission);
             all.merge(RequireScope { admission, scope, class: CLASS }.guard(routes))
@@ -196,13 +202,25 @@ impl QueryApi {
 pub fn description() -> utoipa::openapi::OpenApi {
     let mut document = Description::openapi();
     document.merge(edge::health::openapi());
-    let all = OpenApiRouter::with_openapi(document);
+    let all = OpenApiRouter::with_openapi(document).merge(public_routes());
     routes().into_iter().fold(all, |all, (_, routes)| all.merge(routes)).into_openapi()
+}
+
+/// Routes for everybody, besides those of health.
+fn public_routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(logs::keys))
 }
 
 /// Every route that needs a credential, by its scope.
 fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 3] {
-    let audit = OpenApiRouter::new().routes(routes!(audit::list)).routes(routes!(audit::one));
+    let audit = OpenApiRouter::new()
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::one))
+        .routes(routes!(logs::list))
+        .routes(routes!(logs::checkpoint))
+        .route("/api/v1/audit/logs/{topic}/{partition}/tile/{*tile}", get(logs::tile))
+        .routes(routes!(logs::consistency))
+        .routes(routes!(logs::proof));
     let risk = OpenApiRouter::new()
         .routes(routes!(risk::entities))
         .routes(routes!(risk::entity))

@@ -6,7 +6,7 @@ mod computed;
 pub(crate) mod parameters;
 pub mod pipeline;
 pub mod risk;
-mod snapshot;
+pub(crate) mod snapshot;
 mod stored_content;
 mod writing;
 

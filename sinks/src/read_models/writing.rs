@@ -83,6 +83,14 @@ pub trait ReadModel: Send + 'static {
     ) -> impl Future<Output = sqlx::Result<Vec<Outgoing>>> + Send {
         async { Ok(Vec::new()) }
     }
+
+    /// The transaction of the last write is committed: what the model keeps of the tables between batches may follow.
+    fn committed(&mut self) {}
+
+    /// The transaction of the last write is not committed, or nobody knows: the model keeps nothing of the tables, and
+    /// [`prepare`](Self::prepare) looks again. Comes also where a statement failed with WE002: what the model kept was
+    /// no longer so.
+    fn forget(&mut self) {}
 }
 
 /// How rows may be written.

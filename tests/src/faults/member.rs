@@ -2,6 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 
+use crate::support::SUBJECT_SECRET;
 use ::stack::Endpoints;
 use nix::{
     sys::signal::{Signal, kill},
@@ -9,19 +10,19 @@ use nix::{
 };
 
 /// A process that runs stages; killed when dropped.
-pub(super) struct Member {
+pub(crate) struct Member {
     child: Child,
 }
 
 impl Member {
     /// Starts a process that runs the audit stage. `instance`: static membership, by which a restarted process takes its
     /// partitions up at once instead of after the dead one's session has run out.
-    pub(super) fn start(endpoints: &Endpoints, instance: Option<&str>) -> Self {
+    pub(crate) fn start(endpoints: &Endpoints, instance: Option<&str>) -> Self {
         Self::running(&["audit"], endpoints, instance)
     }
 
     /// Starts a process that runs these stages.
-    pub(super) fn running(stages: &[&str], endpoints: &Endpoints, instance: Option<&str>) -> Self {
+    pub(crate) fn running(stages: &[&str], endpoints: &Endpoints, instance: Option<&str>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir-under-test"));
         command
             .arg("run")
@@ -29,6 +30,7 @@ impl Member {
             .env("KAFKA_BOOTSTRAP_SERVERS", &endpoints.kafka)
             .env("DATABASE_URL", &endpoints.database_url)
             .env("WEIR_STAGE__ADMIN_LISTEN", "127.0.0.1:0")
+            .env("WEIR_AUDIT__SUBJECT_SECRET", SUBJECT_SECRET)
             .env("RUST_LOG", std::env::var("WEIR_FAULT_LOG").unwrap_or_else(|_| "error".to_owned()))
             .env_remove("SCHEMA_REGISTRY_URL")
             .stdin(Stdio::null())
@@ -40,25 +42,25 @@ impl Member {
     }
 
     /// Kills it: no handler runs, nothing is flushed.
-    pub(super) fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("killed");
         self.child.wait().expect("reaped");
     }
 
     /// Asks it to stop, and waits until it has.
-    pub(super) fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.signal(Signal::SIGTERM);
         let status = tokio::task::block_in_place(|| self.child.wait()).expect("reaped");
         assert!(status.success(), "a stage that is told to stop ends well: {status}");
     }
 
     /// Stops it in the middle of whatever it does.
-    pub(super) fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.signal(Signal::SIGSTOP);
     }
 
     /// Lets it go on as if no time had passed.
-    pub(super) fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         self.signal(Signal::SIGCONT);
     }
 
@@ -67,7 +69,7 @@ impl Member {
     }
 
     /// Fails the test if the process has ended by itself.
-    pub(super) fn assert_alive(&mut self) {
+    pub(crate) fn assert_alive(&mut self) {
         let ended = self.child.try_wait().expect("its state");
         assert!(ended.is_none(), "the stage ended by itself: {ended:?}");
     }

@@ -7,7 +7,7 @@
 mod gateway;
 mod kill;
 mod ledger;
-mod member;
+pub(crate) mod member;
 pub(crate) mod projections;
 mod servers;
 mod storm;

@@ -34,8 +34,11 @@ use super::{
 use crate::support::site::Site;
 
 /// Everything that the stages write but their positions, whose owners differ.
-pub(crate) const TABLES: [&str; 16] = [
+pub(crate) const TABLES: [&str; 19] = [
     "audit_entry",
+    "audit_log",
+    "audit_tile",
+    "subject_key",
     "audit_event",
     "risk_rule",
     "risk_signal",

@@ -162,7 +162,7 @@ pub(super) fn config(url: &str, owner: &str) -> SinkConfig {
 }
 
 pub(super) fn sink(url: &str, owner: &str) -> PostgresSink<AuditEntries> {
-    PostgresSink::new(config(url, owner), AuditEntries::new().expect("zstd"))
+    PostgresSink::new(config(url, owner), AuditEntries::new(support::subject_secret()).expect("zstd"))
 }
 
 pub(super) async fn claim(sink: &mut PostgresSink<AuditEntries>, number: i32) -> Claim {

@@ -4,6 +4,7 @@ mod audit_log;
 mod cancelled;
 mod fencing;
 mod fixture;
+mod log_entries;
 mod operators;
 mod parked;
 

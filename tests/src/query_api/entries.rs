@@ -14,6 +14,8 @@ use sinks::{
 };
 use uuid::Uuid;
 
+use crate::support;
+
 use super::fixture::{Api, Entry, at, entry};
 
 #[tokio::test]
@@ -193,7 +195,7 @@ async fn deliver(database: &str, entry: AuditEntry) {
         cluster_id: "test".into(),
         version: "test".into(),
     };
-    let mut sink = PostgresSink::new(config, AuditEntries::new().expect("zstd"));
+    let mut sink = PostgresSink::new(config, AuditEntries::new(support::subject_secret()).expect("zstd"));
     let partition = TopicPartition { topic: Topic::Activity, partition: 3 };
     let claims = sink.claim(&[ClaimRequest { partition, low: 42, partitions: None }]).await.expect("claimed");
     let identity = Some((entry.tenant.clone(), entry.event_id));

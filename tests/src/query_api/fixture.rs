@@ -85,6 +85,7 @@ impl Api {
             identities: Arc::default(),
             cursor_key: CursorKey::derived_from(&pepper),
             stages: vec![DeclaredStage { name: "audit".into(), topics: Topic::FAMILIES.to_vec() }],
+            log_keys: Vec::new(),
             log_ends: ends,
             rates: Rates { per_key_per_minute: None, ..Rates::default() },
             shares,

@@ -10,7 +10,16 @@ use std::{
 };
 
 use ::stack::{Stack, StackConfig};
+use audit_log::SubjectSecret;
 use sqlx::{Connection, PgConnection};
+
+/// What the audit log's subject keys are derived from in tests: one for all, so that rebuilds give the same leaves.
+pub(crate) const SUBJECT_SECRET: &str = "nobody is the subject of a test's entries";
+
+/// [`SUBJECT_SECRET`], as sinks take it.
+pub(crate) fn subject_secret() -> SubjectSecret {
+    SubjectSecret::new(SUBJECT_SECRET.as_bytes()).expect("long enough")
+}
 
 /// Names of test databases begin so; then follows when they were made, in seconds.
 const PREFIX: &str = "weir_test_";

@@ -23,6 +23,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use topology::{pipeline, runtime};
 
+use super::SUBJECT_SECRET;
+
 /// Runs a command to its end.
 pub(crate) async fn ended(mut command: Command) -> Output {
     let output = tokio::task::spawn_blocking(move || command.output().expect("the command starts"));
@@ -87,6 +89,7 @@ impl Site {
             .env("KAFKA_BOOTSTRAP_SERVERS", &self.endpoints.kafka)
             .env("DATABASE_URL", &self.endpoints.database_url)
             .env("WEIR_HOME", self.home.path())
+            .env("WEIR_AUDIT__SUBJECT_SECRET", SUBJECT_SECRET)
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

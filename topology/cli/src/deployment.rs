@@ -14,6 +14,7 @@ use anyhow::Context;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use crate::place::{SIGNING_KEY, SUBJECT_SECRET, WITNESS_KEY};
 use stack::process::{Detached, ProcessId, log_tail, next_log};
 
 /// The longest that a process may take to stop before it is killed: its own limit and a little.
@@ -115,7 +116,8 @@ impl Deployment {
 
     /// Forgets everything.
     pub(super) fn delete(home: &Path) -> anyhow::Result<()> {
-        for path in [file(home), home.join("pepper")] {
+        let secrets = ["pepper", SUBJECT_SECRET, SIGNING_KEY, WITNESS_KEY].map(|name| home.join(name));
+        for path in secrets.into_iter().chain([file(home)]) {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(error).with_context(|| format!("deleting {}", path.display()));

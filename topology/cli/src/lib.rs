@@ -1,6 +1,7 @@
 //! The command line. Data goes to stdout, what a person reads beside it to stderr.
 
 mod admin_server;
+mod audit;
 mod auth;
 mod bench;
 mod change;
@@ -25,6 +26,8 @@ mod stage;
 mod status;
 mod topics;
 mod up;
+mod verify;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -83,6 +86,12 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Try detection rules on files or on the past, check them, run their examples.
     Rules(rules::RulesArgs),
+    /// Check that the audit log is as it was.
+    Verify(verify::VerifyArgs),
+    /// Proofs of entries, tiles for others to keep, keys of the log.
+    Audit(audit::AuditArgs),
+    /// Cosign checkpoints of other people's logs.
+    Witness(witness::WitnessArgs),
     /// Measure, beside a peer, in one run.
     Bench(bench::BenchArgs),
     /// Exit 0 if a GET of the URL answers 200; for container health checks.
@@ -104,6 +113,8 @@ enum Command {
 enum Outcome {
     Done,
     No,
+    /// It could not do its work as it was asked to.
+    Usage,
     Interrupted,
 }
 
@@ -112,6 +123,7 @@ impl From<Outcome> for ExitCode {
         match outcome {
             Outcome::Done => Self::SUCCESS,
             Outcome::No => Self::FAILURE,
+            Outcome::Usage => Self::from(2),
             Outcome::Interrupted => Self::from(130),
         }
     }
@@ -125,8 +137,11 @@ pub fn main() -> ExitCode {
         Err(error) => return report(&anyhow::Error::new(error).context("the async runtime cannot start")),
     };
     let code = runtime.block_on(async {
-        let speaker =
-            if matches!(cli.command, Command::Run(_)) { Speaker::Service } else { Speaker::Command };
+        let speaker = if matches!(cli.command, Command::Run(_) | Command::Witness(_)) {
+            Speaker::Service
+        } else {
+            Speaker::Command
+        };
         let level = level(cli.quiet, cli.verbose, speaker);
         let telemetry = match Telemetry::install(LogFormat::from_env(speaker), level) {
             Ok(telemetry) => telemetry,
@@ -158,6 +173,9 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::DeadLetter(args) => dead_letter::dead_letter(args).await,
         Command::Schema(args) => schema::schema(args).await,
         Command::Rules(args) => rules::rules(args).await,
+        Command::Verify(args) => verify::verify(args).await,
+        Command::Audit(args) => audit::audit(args).await,
+        Command::Witness(args) => witness::witness(args).await,
         Command::Bench(args) => bench::bench(args).await,
         Command::Healthcheck { url, trust } => {
             let ready = status::answers(&status::client(&trust.over(Client::default()))?, &url).await;

@@ -3,6 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use audit_log::{
+    SubjectSecret,
+    keys::{self, PrivateKey, PublicKey, Purpose as KeyPurpose},
+};
 use producers::kafka::{Producer, ProducerConfig, Purpose};
 use producers::registry::{Registry, RegistryConfig};
 use schemas::{
@@ -41,6 +45,13 @@ impl Place {
         Ok(Self { endpoints, settings: Settings::load()?, home })
     }
 
+    /// This place without its servers: what is set, and what the local deployment keeps.
+    pub(super) fn here() -> anyhow::Result<Self> {
+        let config = StackConfig::shared()?;
+        let endpoints = Endpoints::default();
+        Ok(Self { endpoints, settings: Settings::load()?, home: config.home })
+    }
+
     /// A producer for this place, registering the schemas first where a registry is named.
     pub(super) async fn producer(&self, command: &str, purpose: Purpose) -> anyhow::Result<Producer> {
         Ok(Producer::new(&self.producer_config(command, purpose), self.framing().await?)?)
@@ -75,6 +86,41 @@ impl Place {
         peppers(&self.settings, &self.home)
     }
 
+    /// What the audit log's subject keys are derived from, where it is set or the local deployment has one.
+    pub(super) fn subject_secret(&self) -> anyhow::Result<Option<SubjectSecret>> {
+        let audit = &self.settings.audit;
+        let own = self.home.join(SUBJECT_SECRET);
+        let (text, from) = match (&audit.subject_secret, &audit.subject_secret_file) {
+            (Some(text), _) => (text.clone(), "WEIR_AUDIT__SUBJECT_SECRET".to_owned()),
+            (None, Some(file)) => (read(file)?, file.display().to_string()),
+            (None, None) if own.exists() => (read(&own)?, own.display().to_string()),
+            (None, None) => return Ok(None),
+        };
+        let secret = SubjectSecret::new(text.trim_end().as_bytes());
+        Ok(Some(secret.with_context(|| format!("the secret from {from} cannot be used"))?))
+    }
+
+    /// What the audit log's checkpoints are signed with; none where no key is set and the local deployment has none.
+    pub(super) fn signing_keys(&self) -> anyhow::Result<Vec<PrivateKey>> {
+        let audit = &self.settings.audit;
+        let own = self.home.join(SIGNING_KEY);
+        let (text, from) = match (&audit.signing_key, &audit.signing_key_file) {
+            (Some(text), _) => (text.clone(), "WEIR_AUDIT__SIGNING_KEY".to_owned()),
+            (None, Some(file)) => (read(file)?, file.display().to_string()),
+            (None, None) if own.exists() => (read(&own)?, own.display().to_string()),
+            (None, None) => return Ok(Vec::new()),
+        };
+        keys::parse_all(&text).with_context(|| format!("the signing key from {from} cannot be used"))
+    }
+
+    /// The public keys of the audit log: those that are set, else those of the signing keys.
+    pub(super) fn log_keys(&self) -> anyhow::Result<Vec<PublicKey>> {
+        match &self.settings.audit.public_keys {
+            Some(text) => public_keys(text, KeyPurpose::Log),
+            None => Ok(self.signing_keys()?.iter().map(|key| key.public(KeyPurpose::Log)).collect()),
+        }
+    }
+
     /// A connection to the database for what operators do.
     pub(super) fn operator_pool(&self) -> anyhow::Result<PgPool> {
         Ok(operator_pool(&self.endpoints.database_url, 1)?)
@@ -101,6 +147,23 @@ impl Place {
         let token = credential(&deployment)?.for_url(&url)?;
         Ok((url, token))
     }
+}
+
+/// The file of the local deployment's own signing key.
+pub(super) const SIGNING_KEY: &str = "log-signing-key";
+/// The file of the key of the witness that `weir up --witness` starts.
+pub(super) const WITNESS_KEY: &str = "witness-key";
+/// The file of the local deployment's own secret.
+pub(super) const SUBJECT_SECRET: &str = "subject-secret";
+
+/// The public keys of a text, one a line.
+pub(super) fn public_keys(text: &str, purpose: KeyPurpose) -> anyhow::Result<Vec<PublicKey>> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| PublicKey::parse(line, purpose).with_context(|| format!("the key {line:?}"))).collect()
+}
+
+pub(super) fn read(file: &std::path::Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
 }
 
 /// The token that is set, else the local deployment's own, which is good for its own services.

@@ -6,10 +6,12 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use audit_log::keys::{PublicKey, Purpose as KeyPurpose};
 use clap::Args;
 use edge::{Listen, Listener, RenderMetrics, identity::Identities};
 use processors::{
     Processor,
+    audit::Audit,
     risk::{Risk, RuleSet},
 };
 use producers::{
@@ -30,14 +32,16 @@ use super::{
     place::Place,
     rules::in_force,
     settings::{identities, kafka_security},
-    shutdown,
+    shutdown, status,
 };
 use topology::{
     pipeline,
     runtime::{
         self, BatchLimits, Health, RunConfig,
+        audit_topic::{self, AuditTopicConfig},
         observe::telemetry::{self, Telemetry},
         offline::log_ends::EndsReader,
+        sign::{SignerConfig, WitnessAt},
     },
 };
 
@@ -149,6 +153,7 @@ impl Process<'_> {
             stages,
             log_ends: ends.watch(self.stop.clone()),
             identities,
+            log_keys: self.place.log_keys()?.iter().map(ToString::to_string).collect(),
             rates: Rates { per_key_per_minute, ..Rates::default() },
             shares: settings.shares.limits(),
             trusted_proxies,
@@ -175,6 +180,7 @@ impl Process<'_> {
         config.tracing = self.telemetry.tracing();
         config.group_instance.clone_from(&self.place.settings.stage.group_instance);
         config.registry = self.place.registry()?.map(Arc::new);
+        config.subject_secret = self.place.subject_secret()?;
         let health = Health::default();
         let address = self.place.settings.stage.admin_listen;
         let listener = Listener::bind(Listen::admin("stage admin", address)).await?;
@@ -187,12 +193,49 @@ impl Process<'_> {
             (rules, watched) = in_force::start(&settings.sources())?;
             started.push(Box::pin(watched.follow(rules.clone(), self.stop.clone())));
         }
+        if names.iter().any(|name| name == Audit::NAME) {
+            let (appended, follower) = audit_topic::handover();
+            config.appended = Some(appended);
+            let topic = AuditTopicConfig {
+                bootstrap: endpoints.kafka.clone(),
+                kafka: kafka_security(),
+                database_url: endpoints.database_url.clone(),
+            };
+            let stop = self.stop.clone();
+            started.push(Box::pin(async move {
+                audit_topic::run(topic, follower, stop).await;
+                Ok(())
+            }));
+            let signer = self.signer()?;
+            let stop = self.stop.clone();
+            started.push(Box::pin(async move {
+                runtime::sign::run(signer, stop).await;
+                Ok(())
+            }));
+        }
         let stop = self.stop.clone();
         started.push(Box::pin(async move {
             runtime::run(&pipeline::with_rules(rules), &names, config, health, stop).await?;
             Ok(())
         }));
         Ok(started)
+    }
+
+    /// Who signs the audit log, and who cosigns.
+    fn signer(&self) -> anyhow::Result<SignerConfig> {
+        let witnesses = self.place.settings.audit.witnesses.iter().map(|text| {
+            let (url, key) =
+                text.trim().split_once(' ').context("a witness is written as <url> <public key>")?;
+            let key = PublicKey::parse(key.trim(), KeyPurpose::Witness)
+                .with_context(|| format!("the witness {text}"))?;
+            anyhow::Ok(WitnessAt { url: url.to_owned(), key })
+        });
+        Ok(SignerConfig {
+            database_url: self.place.endpoints.database_url.clone(),
+            keys: self.place.signing_keys()?,
+            witnesses: witnesses.collect::<anyhow::Result<_>>()?,
+            client: status::client(&self.place.settings.client)?,
+        })
     }
 
     fn render_metrics(&self) -> RenderMetrics {

@@ -29,6 +29,7 @@ pub(super) struct Settings {
     pub(super) query_api: QueryApi,
     pub(super) stage: Stage,
     pub(super) api_keys: ApiKeys,
+    pub(super) audit: Audit,
     pub(super) rules: Rules,
     pub(super) client: Client,
     pub(super) identity: Identity,
@@ -227,6 +228,25 @@ impl Rules {
     pub(super) fn sources(&self) -> RuleSources {
         RuleSources { own: self.own, folders: self.folders(), placeholders: self.placeholders() }
     }
+}
+
+/// `[audit]`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Audit {
+    /// What the audit log's subject keys are derived from: 32 random bytes or more, never changed.
+    pub(super) subject_secret: Option<String>,
+    /// A file that holds it.
+    pub(super) subject_secret_file: Option<PathBuf>,
+    /// What the audit log's checkpoints are signed with: the key's text, or two of them on lines of their own while one
+    /// replaces the other.
+    pub(super) signing_key: Option<String>,
+    /// A file that holds it.
+    pub(super) signing_key_file: Option<PathBuf>,
+    /// The public keys, for processes that do not sign: what `weir audit key` prints, separated by line ends.
+    pub(super) public_keys: Option<String>,
+    /// Who is asked to cosign: `<url> <public key>` each.
+    pub(super) witnesses: Vec<String>,
 }
 
 /// `[api_keys]`

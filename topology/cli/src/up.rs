@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, bail};
+use audit_log::keys::{PrivateKey, Purpose};
 use clap::Args;
+use processors::{Processor as _, audit::Audit};
 use schemas::{TenantId, access::Scope};
 use secrecy::ExposeSecret as _;
 use sinks::api_keys::KeyRequest;
@@ -27,6 +29,8 @@ use topology::{
 
 /// The tenant that `up` makes a key for.
 pub(super) const LOCAL_TENANT: &str = "demo";
+/// The name of the witness's process.
+const WITNESS: &str = "witness";
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// Arguments of `weir up`.
@@ -41,6 +45,9 @@ pub(super) struct UpArgs {
     /// Start a schema registry too, and frame records with its ids.
     #[arg(long)]
     registry: bool,
+    /// Start a witness of the audit log too, for a try: a real one belongs on another machine and to another owner.
+    #[arg(long)]
+    witness: bool,
 }
 
 /// Arguments of `weir down`.
@@ -66,8 +73,12 @@ pub(super) async fn up(args: UpArgs) -> anyhow::Result<Outcome> {
     let settings = Settings::load()?;
     prepare(&endpoints).await?;
     keep_pepper(&settings, &home)?;
+    keep_subject_secret(&settings, &home)?;
+    keep_signing_key(&settings, &home)?;
     keep_key(&mut deployment, &endpoints, &settings, &home).await?;
-    start_missing(&mut deployment, &home, &endpoints, &settings)?;
+    let witness = args.witness || deployment.processes.iter().any(|process| process.name == WITNESS);
+    let witness = witness.then(|| start_witness(&mut deployment, &home, &endpoints)).transpose()?;
+    start_missing(&mut deployment, &home, &endpoints, &settings, witness)?;
     wait_until_ready(&deployment).await?;
     if !args.no_demo {
         start_demo(&mut deployment, &home, &endpoints)?;
@@ -156,6 +167,26 @@ fn keep_pepper(settings: &Settings, home: &Path) -> anyhow::Result<()> {
     write_private(&file, &output::hex(&rand::random::<[u8; 32]>()))
 }
 
+fn keep_subject_secret(settings: &Settings, home: &Path) -> anyhow::Result<()> {
+    let file = home.join(place::SUBJECT_SECRET);
+    let given = settings.audit.subject_secret.is_some() || settings.audit.subject_secret_file.is_some();
+    if given || file.exists() {
+        return Ok(());
+    }
+    write_private(&file, &output::hex(&rand::random::<[u8; 32]>()))
+}
+
+fn keep_signing_key(settings: &Settings, home: &Path) -> anyhow::Result<()> {
+    let file = home.join(place::SIGNING_KEY);
+    let given = settings.audit.signing_key.is_some() || settings.audit.signing_key_file.is_some();
+    if given || file.exists() {
+        return Ok(());
+    }
+    let name = format!("weir-{}", output::hex(&rand::random::<[u8; 4]>()));
+    let key = PrivateKey::new(&name, &rand::random()).context("naming the signing key")?;
+    write_private(&file, &key.text())
+}
+
 /// Keeps the key of an earlier start if it still works, else makes one.
 async fn keep_key(
     deployment: &mut Deployment,
@@ -190,6 +221,7 @@ fn start_missing(
     home: &Path,
     endpoints: &Endpoints,
     settings: &Settings,
+    witness: Option<String>,
 ) -> anyhow::Result<()> {
     let stages = pipeline::declaration().stage_names();
     let issuers = keep_issuers(settings, home)?;
@@ -199,6 +231,9 @@ fn start_missing(
         }
         let mut environment = environment(endpoints, home);
         environment.extend(issuers.clone());
+        if let (Audit::NAME, Some(witness)) = (name, &witness) {
+            environment.push(("WEIR_AUDIT__WITNESSES", format!("[{}]", serde_json::to_string(witness)?)));
+        }
         let start = start_of(name, deployment, settings, environment)?;
         deployment.start(home, name, start)?;
     }
@@ -247,6 +282,38 @@ fn start_of(
         env.extend(gateway.webhook_environment()?);
     }
     Ok(Start { args: vec!["run".into(), name.into()], env, listen, admin, scheme })
+}
+
+/// Starts the witness unless it runs; how the signer is to ask it.
+fn start_witness(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints) -> anyhow::Result<String> {
+    let file = home.join(place::WITNESS_KEY);
+    if !file.exists() {
+        let name = format!("witness-{}", output::hex(&rand::random::<[u8; 4]>()));
+        let key = PrivateKey::new(&name, &rand::random()).context("naming the witness's key")?;
+        write_private(&file, &key.text())?;
+    }
+    let key = PrivateKey::parse(&place::read(&file)?).context("the witness's key")?;
+    let url = match deployment.running(WITNESS) {
+        Some(process) => process.admin_url(),
+        None => {
+            let listen = free_address(SocketAddr::from(([127, 0, 0, 1], 8646)))?;
+            let of_log = audit_log::keys::parse_all(&place::read(&home.join(place::SIGNING_KEY))?)?;
+            let mut args = vec!["witness".to_owned(), "--listen".to_owned(), listen.to_string()];
+            args.extend(["--key".to_owned(), file.display().to_string()]);
+            args.extend(["--dir".to_owned(), home.join("witness").display().to_string()]);
+            for key in of_log {
+                args.extend(["--log".to_owned(), key.public(Purpose::Log).to_string()]);
+            }
+            let env = environment(endpoints, home);
+            deployment.start(
+                home,
+                WITNESS,
+                Start { args, env, listen, admin: None, scheme: Scheme::Http },
+            )?;
+            format!("http://{listen}")
+        }
+    };
+    Ok(format!("{url} {}", key.public(Purpose::Witness)))
 }
 
 fn start_demo(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints) -> anyhow::Result<()> {

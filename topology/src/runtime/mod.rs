@@ -11,6 +11,7 @@
 //! Everything between the client and the sink is free of both, and simulated with thousands of seeds
 //! (`simulation`).
 
+pub mod audit_topic;
 pub(crate) mod clock;
 pub(crate) mod consume;
 pub(crate) mod deliver;
@@ -21,6 +22,7 @@ pub mod observe;
 pub mod offline;
 mod quiet;
 mod run;
+pub mod sign;
 
 #[cfg(test)]
 mod simulation;

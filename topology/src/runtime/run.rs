@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
 
+use audit_log::SubjectSecret;
 use processors::Processor;
 use producers::registry::Registry;
 use rdkafka::{
@@ -9,8 +10,8 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
 };
 use schemas::Topic;
-use sinks::{Sink, postgres::SinkConfig};
-use tokio::task::JoinSet;
+use sinks::{Sink, log_store::Appended, postgres::SinkConfig};
+use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -51,6 +52,10 @@ pub struct RunConfig {
     pub limits: BatchLimits,
     /// Whether batches are traced.
     pub tracing: Tracing,
+    /// What the audit log's subject keys are derived from; the stage `audit` needs it.
+    pub subject_secret: Option<SubjectSecret>,
+    /// Who follows the audit log in this process, if anybody does.
+    pub appended: Option<mpsc::Sender<Appended>>,
 }
 
 impl RunConfig {
@@ -66,6 +71,8 @@ impl RunConfig {
             members: NonZeroUsize::MIN,
             limits: BatchLimits::default(),
             tracing: Tracing::Off,
+            subject_secret: None,
+            appended: None,
         }
     }
 }
@@ -98,6 +105,10 @@ pub struct Site {
     pub owner: String,
     /// The Kafka cluster whose offsets are stored.
     pub cluster_id: Arc<str>,
+    /// What the audit log's subject keys are derived from, if it is set.
+    pub subject_secret: Option<SubjectSecret>,
+    /// Who follows the audit log in this process, if anybody does.
+    pub appended: Option<mpsc::Sender<Appended>>,
     topics: Vec<Topic>,
     consumer: ConsumerSettings,
     limits: BatchLimits,
@@ -185,6 +196,8 @@ fn site(
         database_url: config.database_url.clone(),
         owner: format!("{}{suffix}", config.owner),
         cluster_id,
+        subject_secret: config.subject_secret.clone(),
+        appended: config.appended.clone(),
         topics: stage.topics().to_vec(),
         consumer,
         limits: config.limits,

@@ -44,7 +44,7 @@ use std::time::Duration;
 const JOIN_WITHIN: Duration = Duration::from_mins(1);
 
 /// Where to reach what the pipeline needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints {
     /// Kafka bootstrap servers, `host:port[,host:port]`.
     pub kafka: String,

@@ -6,14 +6,22 @@ use std::{
     time::{Duration, Instant},
 };
 
+use audit_log::{Hash, SubjectSecret, integrity::Personal};
 use chrono::{Datelike, NaiveDate};
 use schemas::{Timestamp, changes::AuditEntry};
 use sqlx::{Arguments, PgConnection, postgres::PgArguments};
 use tracing::warn;
 use uuid::Uuid;
 
+use tokio::sync::mpsc;
+
+use super::{
+    append::{Advance, Logbook, as_bigint},
+    handover::Handover,
+};
 use crate::{
     compress::{self, CompressError, Compressor},
+    log_store::{Appended, LogEntry},
     postgres::{
         copy::{CopyIn, CopyRows},
         row_type::row_type,
@@ -28,11 +36,12 @@ const MONTH_RETRY: Duration = Duration::from_mins(1);
 /// Events from earlier or later years lie in the default partition.
 const YEARS: std::ops::RangeInclusive<i32> = 1990..=2199;
 
-/// The columns in the order in which rows are written: that of the type `audit_row`.
-const COLUMNS: [&str; 25] = [
+/// The columns in the order in which rows are written: that of the type `audit_log_row`.
+const COLUMNS: [&str; 27] = [
     "occurred_at",
     "record_offset",
     "event_id",
+    "log_index",
     "partition",
     "class_uid",
     "activity_id",
@@ -54,6 +63,7 @@ const COLUMNS: [&str; 25] = [
     "source",
     "correlation_id",
     "content_sha256",
+    "leaf_hash",
     "record",
 ];
 
@@ -65,20 +75,26 @@ const COPY_EVENTS: &str =
     "COPY audit_event (occurred_at, event_id, tenant_id, content) FROM STDIN (FORMAT binary)";
 /// How much of an event's content hash is kept to tell a duplicate from a conflict, in bytes.
 const CONTENT_BYTES: usize = 16;
+const ADVANCE: &str = "SELECT audit_log_advance($1, $2, $3, $4)";
 
 fn column_names() -> String {
     COLUMNS.join(", ")
 }
 
-/// The parts of a WITH whose only parameter, an array of rows, has that number.
-fn insert_parts(parameter: usize) -> String {
+/// The parts of a WITH whose five parameters are numbered from `first` on: what `audit_log_advance` takes, and an array of
+/// rows. The logs move once, before the rows.
+fn insert_parts(first: usize) -> String {
+    let [moves, tiles, parts, keys, rows] = [0, 1, 2, 3, 4].map(|nth| first + nth);
     format!(
-        "identified AS (
+        "advanced AS MATERIALIZED (
+           SELECT audit_log_advance(${moves}, ${tiles}, ${parts}, ${keys}) AS done),
+         identified AS (
            INSERT INTO audit_event (occurred_at, event_id, tenant_id, content)
            SELECT occurred_at, event_id, tenant_id, substr(content_sha256, 1, {CONTENT_BYTES})
-             FROM unnest(${parameter}::audit_row[])),
+             FROM unnest(${rows}::audit_log_row[])),
          inserted AS (
-           INSERT INTO audit_entry ({}) SELECT * FROM unnest(${parameter}::audit_row[]) RETURNING 1)",
+           INSERT INTO audit_entry ({})
+           SELECT r.* FROM advanced, unnest(${rows}::audit_log_row[]) AS r WHERE advanced.done RETURNING 1)",
         column_names()
     )
 }
@@ -88,6 +104,7 @@ struct Row<'a> {
     occurred_at: Timestamp,
     record_offset: i64,
     event_id: Uuid,
+    log_index: i64,
     partition: i32,
     class_uid: i32,
     activity_id: i32,
@@ -109,24 +126,71 @@ struct Row<'a> {
     source: &'a str,
     correlation_id: Option<&'a str>,
     content_sha256: &'a [u8],
+    leaf_hash: Vec<u8>,
     record: Vec<u8>,
 }
 
-row_type!(Row, "audit_row");
+row_type!(Row<'_>, "audit_log_row");
 
 type AuditFact<'a> = Fact<'a, AuditEntry>;
 
-/// The audit log's read model: every event, once.
+/// The audit log's read model: every event, once, and the log that proves it.
 pub struct AuditEntries {
-    compressor: Compressor,
+    packer: Packer,
     rows: CopyRows,
     months: Months,
 }
 
+/// Makes of a record what is stored of it. Serialises once: the same bytes are hashed and compressed.
+struct Packer {
+    compressor: Compressor,
+    logbook: Logbook,
+    record: Vec<u8>,
+    handover: Option<Handover>,
+}
+
+/// What is stored of a record.
+struct Packed<'a> {
+    leaf: Hash,
+    frame: &'a [u8],
+}
+
+impl Packer {
+    /// The indices of a batch that is written now.
+    fn begin(&mut self, facts: &[AuditFact<'_>]) -> Vec<u64> {
+        if let Some(handover) = &mut self.handover {
+            handover.begin();
+        }
+        self.logbook.indices(facts)
+    }
+
+    fn pack(&mut self, fact: &AuditFact<'_>, index: u64) -> sqlx::Result<Packed<'_>> {
+        self.record.clear();
+        fact.change.record.write(&mut self.record);
+        let leaf = self.logbook.leaf(fact.change, &self.record);
+        let (leaf, salt) = leaf.map_err(|error| sqlx::Error::Encode(error.into()))?;
+        if let Some(handover) = &mut self.handover {
+            let personal = Personal::Salted(salt);
+            handover.keep(fact.partition, LogEntry { index, leaf, personal, record: self.record.clone() });
+        }
+        let frame = self.compressor.compress_bytes(&self.record);
+        Ok(Packed { leaf, frame: frame.map_err(|error| sqlx::Error::Encode(error.into()))? })
+    }
+}
+
 impl AuditEntries {
-    /// Fails only if zstd cannot be set up.
-    pub fn new() -> Result<Self, CompressError> {
-        Ok(Self { compressor: Compressor::new()?, rows: CopyRows::default(), months: Months::default() })
+    /// A read model whose subjects' keys come from this secret. Fails only if zstd cannot be set up.
+    pub fn new(secret: SubjectSecret) -> Result<Self, CompressError> {
+        let logbook = Logbook::new(secret);
+        let packer = Packer { compressor: Compressor::new()?, logbook, record: Vec::new(), handover: None };
+        Ok(Self { packer, rows: CopyRows::default(), months: Months::default() })
+    }
+
+    /// Hands what is committed to a follower. One that is slower than the writer finds the rest in the table.
+    #[must_use]
+    pub fn handing_over(mut self, to: Option<mpsc::Sender<Appended>>) -> Self {
+        self.packer.handover = to.map(Handover::new);
+        self
     }
 
     async fn copy(&mut self, tx: &mut PgConnection, facts: &[AuditFact<'_>]) -> sqlx::Result<()> {
@@ -136,13 +200,19 @@ impl AuditEntries {
             events.send_pieces().await?;
         }
         events.finish().await?;
+        let indices = self.packer.begin(facts);
+        let mut leaves = Vec::with_capacity(facts.len());
         let mut copy = CopyIn::begin(tx, &COPY, &mut self.rows).await?;
-        for fact in facts {
-            let record = compressed(&mut self.compressor, fact)?;
-            encode(copy.rows(), fact, record);
+        for (fact, index) in facts.iter().zip(indices) {
+            let packed = self.packer.pack(fact, index)?;
+            leaves.push(packed.leaf);
+            encode(copy.rows(), fact, index, &packed);
             copy.send_pieces().await?;
         }
-        copy.finish().await.map(drop)
+        copy.finish().await?;
+        let mut arguments = PgArguments::default();
+        add_advance(self.packer.logbook.advance(facts, &leaves), &mut arguments)?;
+        sqlx::query_with(ADVANCE, arguments).execute(tx).await.map(drop)
     }
 
     async fn insert(&mut self, tx: &mut PgConnection, facts: &[AuditFact<'_>]) -> sqlx::Result<()> {
@@ -150,36 +220,48 @@ impl AuditEntries {
         self.insert_arguments(facts, &mut arguments)?;
         sqlx::query_with(INSERT.as_str(), arguments).execute(tx).await.map(drop)
     }
+}
 
-    fn row<'a>(&mut self, fact: &AuditFact<'a>) -> sqlx::Result<Row<'a>> {
-        let entry = fact.change;
-        Ok(Row {
-            occurred_at: entry.occurred_at,
-            record_offset: fact.offset,
-            event_id: *entry.event_id.as_uuid(),
-            partition: fact.partition.partition,
-            class_uid: entry.class_uid,
-            activity_id: entry.activity_id,
-            severity_id: entry.severity_id,
-            record_dictionary: compress::CURRENT,
-            topic: fact.partition.topic.name(),
-            tenant_id: entry.tenant.as_str(),
-            kind: entry.kind,
-            actor_kind: entry.actor_kind.name(),
-            actor: &entry.actor,
-            actor_name: entry.actor_name.as_deref(),
-            actor_ip: entry.actor_ip.as_deref(),
-            action: &entry.action,
-            resource_type: entry.resource_type.as_deref(),
-            resource: entry.resource.as_deref(),
-            project: entry.project.as_deref(),
-            outcome: entry.outcome.name(),
-            outcome_code: entry.outcome_code.as_deref(),
-            source: &entry.source,
-            correlation_id: entry.correlation_id.as_deref(),
-            content_sha256: &entry.content_sha256,
-            record: compressed(&mut self.compressor, fact)?.to_vec(),
-        })
+fn add_advance(advance: Advance, arguments: &mut PgArguments) -> sqlx::Result<()> {
+    let Advance { moves, tiles, parts, keys } = advance;
+    arguments
+        .add(moves)
+        .and_then(|()| arguments.add(tiles))
+        .and_then(|()| arguments.add(parts))
+        .and_then(|()| arguments.add(keys))
+        .map_err(sqlx::Error::Encode)
+}
+
+fn row<'a>(fact: &AuditFact<'a>, index: u64, packed: &Packed<'_>) -> Row<'a> {
+    let entry = fact.change;
+    Row {
+        occurred_at: entry.occurred_at,
+        record_offset: fact.offset,
+        event_id: *entry.event_id.as_uuid(),
+        log_index: as_bigint(index),
+        partition: fact.partition.partition,
+        class_uid: entry.class_uid,
+        activity_id: entry.activity_id,
+        severity_id: entry.severity_id,
+        record_dictionary: compress::CURRENT,
+        topic: fact.partition.topic.name(),
+        tenant_id: entry.tenant.as_str(),
+        kind: entry.kind,
+        actor_kind: entry.actor_kind.name(),
+        actor: &entry.actor,
+        actor_name: entry.actor_name.as_deref(),
+        actor_ip: entry.actor_ip.as_deref(),
+        action: &entry.action,
+        resource_type: entry.resource_type.as_deref(),
+        resource: entry.resource.as_deref(),
+        project: entry.project.as_deref(),
+        outcome: entry.outcome.name(),
+        outcome_code: entry.outcome_code.as_deref(),
+        source: &entry.source,
+        correlation_id: entry.correlation_id.as_deref(),
+        content_sha256: &entry.content_sha256,
+        leaf_hash: packed.leaf.0.to_vec(),
+        record: packed.frame.to_vec(),
     }
 }
 
@@ -201,7 +283,7 @@ impl ReadModel for AuditEntries {
         for month in self.months.missing(facts, Instant::now()) {
             self.months.make(connection, month).await?;
         }
-        Ok(())
+        self.packer.logbook.look_up(connection, facts).await
     }
 
     async fn stored_content(
@@ -235,8 +317,26 @@ impl ReadModel for AuditEntries {
     }
 
     fn insert_arguments(&mut self, facts: &[AuditFact<'_>], arguments: &mut PgArguments) -> sqlx::Result<()> {
-        let rows = facts.iter().map(|fact| self.row(fact)).collect::<sqlx::Result<Vec<_>>>()?;
+        let indices = self.packer.begin(facts);
+        let (mut rows, mut leaves) = (Vec::with_capacity(facts.len()), Vec::with_capacity(facts.len()));
+        for (fact, index) in facts.iter().zip(indices) {
+            let packed = self.packer.pack(fact, index)?;
+            leaves.push(packed.leaf);
+            rows.push(row(fact, index, &packed));
+        }
+        add_advance(self.packer.logbook.advance(facts, &leaves), arguments)?;
         arguments.add(rows).map_err(sqlx::Error::Encode)
+    }
+
+    fn committed(&mut self) {
+        self.packer.logbook.committed();
+        if let Some(handover) = &mut self.packer.handover {
+            handover.committed();
+        }
+    }
+
+    fn forget(&mut self) {
+        self.packer.logbook.forget();
     }
 
     async fn write(
@@ -272,16 +372,13 @@ fn identify(rows: &mut CopyRows, entry: &AuditEntry) {
     rows.bytea(&content_of(entry));
 }
 
-fn compressed<'c>(compressor: &'c mut Compressor, fact: &AuditFact<'_>) -> sqlx::Result<&'c [u8]> {
-    compressor.compress(|to| fact.change.record.write(to)).map_err(|error| sqlx::Error::Encode(error.into()))
-}
-
-fn encode(rows: &mut CopyRows, fact: &AuditFact<'_>, record: &[u8]) {
+fn encode(rows: &mut CopyRows, fact: &AuditFact<'_>, index: u64, packed: &Packed<'_>) {
     let entry = fact.change;
-    rows.row(25); // COLUMNS, one by one
+    rows.row(27); // COLUMNS, one by one
     rows.timestamptz(entry.occurred_at);
     rows.bigint(fact.offset);
     rows.uuid(entry.event_id.as_uuid());
+    rows.bigint(as_bigint(index));
     rows.integer(fact.partition.partition);
     rows.integer(entry.class_uid);
     rows.integer(entry.activity_id);
@@ -303,7 +400,8 @@ fn encode(rows: &mut CopyRows, fact: &AuditFact<'_>, record: &[u8]) {
     rows.text(&entry.source);
     rows.optional_text(entry.correlation_id.as_deref());
     rows.bytea(&entry.content_sha256);
-    rows.bytea(record);
+    rows.bytea(&packed.leaf.0);
+    rows.bytea(packed.frame);
 }
 
 /// Which months have their partition, as far as this process knows.

@@ -19,6 +19,8 @@ use crate::{deployment::free_address, output::note, run::KEEPS_MEMORY, settings:
 use stack::{Endpoints, ServerState, Stack, StackConfig, Tethered};
 use topology::{pipeline, runtime};
 
+/// What is measured is nobody's.
+const SUBJECT_SECRET: &str = "the subjects of a benchmark are made up";
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// Servers that nothing else uses, gone when the stand is.
@@ -78,6 +80,7 @@ impl Stand {
             .env("KAFKA_BOOTSTRAP_SERVERS", &self.endpoints.kafka)
             .env("DATABASE_URL", database_url)
             .env("WEIR_STAGE__ADMIN_LISTEN", listen.to_string())
+            .env("WEIR_AUDIT__SUBJECT_SECRET", SUBJECT_SECRET)
             .env_remove("SCHEMA_REGISTRY_URL")
             .envs([KEEPS_MEMORY])
             .stdin(Stdio::null())

@@ -1,0 +1,180 @@
+//! What an outgoing record says of its place in the log: enough to check a copy by itself.
+//!
+//! The members are those of the profile `record_integrity` of OCSF 1.9. Version 1.8 has no place for them, so they stand
+//! in `unmapped.record_integrity`, with what that profile has no name for: the log, the index, the salt (or, of a person
+//! who was erased, the digest), and the newest checkpoint.
+
+use schemas::changes::OcsfRecord;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    hash::{Hash, Salt},
+    json::Malformed,
+    record::{Splitter, attested, canonical, leaf},
+};
+
+/// What makes the digest of a personal part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Personal {
+    /// The personal part is in the record, and this is its salt.
+    Salted(Salt),
+    /// The personal part was erased, and this was its digest.
+    Erased(Hash),
+}
+
+/// A record's place in its log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// `<topic>/<partition>`.
+    pub log: String,
+    /// The entry's index in it.
+    pub index: u64,
+    /// The entry's leaf.
+    pub leaf: Hash,
+    /// The leaf of the entry before; the first has none.
+    pub previous: Option<Hash>,
+    /// What makes the digest of the personal part.
+    pub personal: Personal,
+    /// The newest checkpoint of the log when the record left.
+    pub checkpoint: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Fingerprint {
+    algorithm: String,
+    algorithm_id: i32,
+    value: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Before {
+    fingerprint: Fingerprint,
+    uid: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Attestation {
+    chain_uid: String,
+    fingerprint: Fingerprint,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prev_event: Option<Before>,
+    uid: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Integrity {
+    attestation_list: [Attestation; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<String>,
+    index: u64,
+    log: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    personal_digest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    salt: Option<String>,
+}
+
+impl From<&Hash> for Fingerprint {
+    fn from(hash: &Hash) -> Self {
+        Self { algorithm: "SHA-256".into(), algorithm_id: 3, value: hash.to_string() }
+    }
+}
+
+impl Place {
+    /// The stored record as it leaves: with its native record inside, and its place in the log.
+    pub fn attest(&self, stored: &[u8]) -> Result<Vec<u8>, Malformed> {
+        attested(stored, &self.json()?)
+    }
+
+    fn json(&self) -> Result<String, Malformed> {
+        let log = &self.log;
+        let before = self.index.checked_sub(1).zip(self.previous.as_ref());
+        let (salt, personal_digest) = match &self.personal {
+            Personal::Salted(salt) => (Some(Hash(salt.0).to_string()), None),
+            Personal::Erased(digest) => (None, Some(digest.to_string())),
+        };
+        let integrity = Integrity {
+            attestation_list: [Attestation {
+                chain_uid: log.clone(),
+                fingerprint: (&self.leaf).into(),
+                prev_event: before
+                    .map(|(index, hash)| Before { fingerprint: hash.into(), uid: format!("{log}#{index}") }),
+                uid: format!("{log}#{}", self.index),
+            }],
+            checkpoint: self.checkpoint.clone(),
+            index: self.index,
+            log: log.clone(),
+            personal_digest,
+            salt,
+        };
+        serde_json::to_string(&integrity).map_err(|_| Malformed)
+    }
+
+    /// The place that a record states.
+    pub fn stated(record: &Value) -> Option<Self> {
+        let stated = record.pointer("/unmapped/record_integrity")?;
+        let Integrity { attestation_list: [attestation], checkpoint, index, log, personal_digest, salt } =
+            Integrity::deserialize(stated).ok()?;
+        let personal = match (salt, personal_digest) {
+            (Some(salt), None) => Personal::Salted(Salt(Hash::from_hex(&salt)?.0)),
+            (None, Some(digest)) => Personal::Erased(Hash::from_hex(&digest)?),
+            _ => return None,
+        };
+        let previous = match attestation.prev_event {
+            Some(before) => Some(Hash::from_hex(&before.fingerprint.value)?),
+            None => None,
+        };
+        let leaf = Hash::from_hex(&attestation.fingerprint.value)?;
+        Some(Self { log, index, leaf, previous, personal, checkpoint })
+    }
+}
+
+/// The leaf of a stored record. A record whose personal part was erased is its public part.
+pub fn leaf_of(splitter: &mut Splitter, stored: &[u8], personal: &Personal) -> Result<Hash, Malformed> {
+    let parts = splitter.split(stored)?;
+    Ok(match personal {
+        Personal::Salted(salt) => parts.leaf(salt),
+        Personal::Erased(digest) => leaf(parts.public, digest),
+    })
+}
+
+/// The leaf of a copy of a record that others have kept, whatever they have done to its spelling.
+pub fn leaf_of_copy(splitter: &mut Splitter, record: &Value, personal: &Personal) -> Result<Hash, Malformed> {
+    let stored = OcsfRecord::new(canonical(record)?, None).to_bytes();
+    leaf_of(splitter, &stored, personal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_states_its_place_and_a_copy_has_its_leaf() {
+        let stored =
+            b"{\"actor\":{\"user\":{\"uid\":\"ada\"}},\"raw_data\":\"\\u0000\",\"time\":1}\0{\"n\": 1}";
+        let mut splitter = Splitter::default();
+        let personal = Personal::Salted(Salt([7; 32]));
+        let leaf = leaf_of(&mut splitter, stored, &personal).expect("a record");
+        let place = Place {
+            log: "weir.activity.v1/3".into(),
+            index: 42,
+            leaf,
+            previous: Some(Hash([1; 32])),
+            personal,
+            checkpoint: Some("note\n".into()),
+        };
+        let sent = place.attest(stored).expect("a record");
+        let mut copy: Value = serde_json::from_slice(&sent).expect("JSON");
+        assert_eq!(Place::stated(&copy).as_ref(), Some(&place));
+        assert_eq!(leaf_of_copy(&mut splitter, &copy, &personal), Ok(leaf));
+        copy["time"] = 1.0.into();
+        assert_eq!(leaf_of_copy(&mut splitter, &copy, &personal), Ok(leaf), "another spelling of the number");
+        copy["time"] = 2.into();
+        assert_ne!(leaf_of_copy(&mut splitter, &copy, &personal), Ok(leaf));
+        assert_eq!(Place::stated(&serde_json::json!({})), None);
+        let first = Place { index: 0, previous: None, checkpoint: None, ..place };
+        let sent: Value = serde_json::from_slice(&first.attest(stored).expect("a record")).expect("JSON");
+        assert_eq!(Place::stated(&sent), Some(first));
+    }
+}

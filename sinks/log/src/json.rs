@@ -1,0 +1,204 @@
+//! Walking over JSON text as it stands, without building anything of it.
+
+use std::ops::Range;
+
+use memchr::memchr2;
+
+/// Deepest nesting that is walked into.
+const MAX_DEPTH: usize = 128;
+
+/// Text that is no JSON object, or not written in canonical form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the record is no JSON object in canonical form")]
+pub struct Malformed;
+
+/// One member of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member<'a> {
+    /// Between its quotes, as written.
+    pub(crate) key: &'a [u8],
+    /// As written.
+    pub(crate) value: &'a [u8],
+    /// Key, colon and value.
+    pub(crate) whole: &'a [u8],
+}
+
+/// The members of an object in canonical form, in their order.
+pub(crate) struct Members<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Members<'a> {
+    /// The members of the object that the text is.
+    pub(crate) fn of(text: &'a [u8]) -> Result<Self, Malformed> {
+        match text {
+            [b'{', .., b'}'] => Ok(Self { text, at: 1 }),
+            _ => Err(Malformed),
+        }
+    }
+
+    fn member(&mut self) -> Result<Member<'a>, Malformed> {
+        let text = self.text;
+        let start = self.at;
+        let key = string(text, start)?;
+        if text.get(key.end + 1) != Some(&b':') {
+            return Err(Malformed);
+        }
+        let value = start_of_value(text, key.end + 2)?;
+        self.at = match text.get(value.end) {
+            // Behind a comma comes another member.
+            Some(b',') if text.get(value.end + 1) == Some(&b'"') => value.end + 1,
+            Some(b'}') if value.end + 1 == text.len() => value.end,
+            _ => return Err(Malformed),
+        };
+        Ok(Member { key: &text[key], value: &text[value.clone()], whole: &text[start..value.end] })
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = Result<Member<'a>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at + 1 >= self.text.len() {
+            return None;
+        }
+        let member = self.member();
+        if member.is_err() {
+            self.at = self.text.len();
+        }
+        Some(member)
+    }
+}
+
+/// What stands between the quotes of the string that begins at `start`.
+fn string(text: &[u8], start: usize) -> Result<Range<usize>, Malformed> {
+    if text.get(start) != Some(&b'"') {
+        return Err(Malformed);
+    }
+    let mut at = start + 1;
+    loop {
+        let found = memchr2(b'"', b'\\', text.get(at..).ok_or(Malformed)?).ok_or(Malformed)?;
+        match text[at + found] {
+            b'"' => return Ok(start + 1..at + found),
+            _ => at += found + 2,
+        }
+    }
+}
+
+/// The value that begins at `start`.
+fn start_of_value(text: &[u8], start: usize) -> Result<Range<usize>, Malformed> {
+    let end = match text.get(start) {
+        Some(b'"') => string(text, start)?.end + 1,
+        Some(b'{' | b'[') => end_of_nested(text, start)?,
+        Some(b',' | b'}' | b']' | b' ' | b'\n' | b'\t' | b'\r') | None => return Err(Malformed),
+        Some(_) => {
+            let rest = &text[start..];
+            let length = rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']')).ok_or(Malformed)?;
+            if rest[..length].iter().any(|byte| !is_of_scalar(*byte)) {
+                return Err(Malformed);
+            }
+            start + length
+        }
+    };
+    Ok(start..end)
+}
+
+/// Whether a number, `true`, `false` or `null` may hold the byte.
+fn is_of_scalar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.')
+}
+
+fn end_of_nested(text: &[u8], start: usize) -> Result<usize, Malformed> {
+    let (mut at, mut depth) = (start, 0_usize);
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'"' => at = string(text, at)?.end,
+            b'{' | b'[' if depth == MAX_DEPTH => return Err(Malformed),
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Ok(at + 1);
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    Err(Malformed)
+}
+
+/// The text that a JSON string stands for.
+pub(crate) fn unescape(value: &[u8]) -> Result<String, Malformed> {
+    serde_json::from_slice(value).map_err(|_| Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn members(text: &str) -> Result<Vec<(String, String)>, Malformed> {
+        let own = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+        Members::of(text.as_bytes())?
+            .map(|member| {
+                let member = member?;
+                assert_eq!(own(member.whole), format!("\"{}\":{}", own(member.key), own(member.value)));
+                Ok((own(member.key), own(member.value)))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn members_come_as_they_stand() {
+        let text = r#"{"a":{"b":[1,"}]"]},"c\"":"\\","d":-1.5e+300,"e":null,"f":[],"g":{}}"#;
+        let expected = [
+            ("a", r#"{"b":[1,"}]"]}"#),
+            (r#"c\""#, r#""\\""#),
+            ("d", "-1.5e+300"),
+            ("e", "null"),
+            ("f", "[]"),
+            ("g", "{}"),
+        ];
+        let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+        assert_eq!(members(text), Ok(expected));
+        assert_eq!(members("{}"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn whatever_is_no_object_is_refused() {
+        for odd in [
+            "",
+            "{",
+            "}",
+            "[]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1",
+            "{\"a\":1}}",
+            "{\"a\":1,}",
+            "{\"a\": 1}",
+            "{a:1}",
+            "{\"a\":\"b}",
+            "{\"a\":[1}",
+            "{\"a\":1}{",
+            "{\"a\":1 }",
+            "{\"a\\",
+            "{,}",
+        ] {
+            assert_eq!(members(odd), Err(Malformed), "{odd}");
+        }
+        assert!(members(&format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200))).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_fail_otherwise(bytes in prop::collection::vec(prop::sample::select(br#"{}[]",:\a1"#.to_vec()), 0..60)) {
+            if let Ok(members) = Members::of(&bytes) {
+                assert!(members.count() <= bytes.len());
+            }
+        }
+    }
+}

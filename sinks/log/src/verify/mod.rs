@@ -1,0 +1,136 @@
+//! Verification: entries held against the leaves that signed checkpoints stand for.
+//!
+//! Whoever verifies first finds out which leaves can be trusted: those whose root a signed checkpoint has. Then each
+//! entry's leaf is made anew from its record and compared. The report names the first entry that is not as it was.
+
+mod copies;
+mod entries;
+mod proof_file;
+
+use std::fmt;
+
+pub use copies::{Copies, CopyEntry, Repeats};
+pub use entries::{Entries, Observed};
+pub use proof_file::ProofFile;
+use serde::Serialize;
+
+use crate::{
+    checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
+    hash::Hash,
+    keys::PublicKey,
+    tree::Frontier,
+};
+
+/// What is wrong with a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The entry is not what it was: its record, a column taken from it, or what it says of its place.
+    Edited,
+    /// The entry is gone, and later ones are there.
+    Missing,
+    /// The index is there twice.
+    Doubled,
+    /// The entry stands in the place of another.
+    Swapped,
+    /// The entry was never part of the log.
+    Inserted,
+    /// From this entry on the log was cut off.
+    Cut,
+    /// From this entry on the log has another past than a checkpoint says: leaves and tiles were rewritten.
+    Rewritten,
+    /// The checkpoint is missing, not signed, not cosigned as demanded, or another log's.
+    Checkpoint,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Edited => "edited",
+            Self::Missing => "missing",
+            Self::Doubled => "doubled",
+            Self::Swapped => "swapped",
+            Self::Inserted => "inserted",
+            Self::Cut => "cut",
+            Self::Rewritten => "rewritten",
+            Self::Checkpoint => "checkpoint",
+        })
+    }
+}
+
+/// The first entry of a log that is not as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// `<topic>/<partition>`.
+    pub log: String,
+    /// The entry's index.
+    pub index: u64,
+    /// What is wrong.
+    pub kind: Kind,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Report {
+    /// Logs that were looked at.
+    pub logs: u64,
+    /// Entries that were looked at.
+    pub entries: u64,
+    /// Whether nothing is wrong.
+    pub ok: bool,
+    /// The first fault of the first log that has one.
+    pub first_fault: Option<Fault>,
+}
+
+impl Report {
+    /// The report of several logs.
+    pub fn of(logs: impl IntoIterator<Item = (u64, Option<Fault>)>) -> Self {
+        let mut report = Self { ok: true, ..Self::default() };
+        for (entries, fault) in logs {
+            report.logs += 1;
+            report.entries += entries;
+            if report.first_fault.is_none() {
+                report.first_fault = fault;
+            }
+        }
+        report.ok = report.first_fault.is_none();
+        report
+    }
+}
+
+/// Whose signatures a checkpoint must bear.
+#[derive(Debug, Clone, Default)]
+pub struct Trust {
+    /// The deployment's keys; one of them must have signed.
+    pub keys: Vec<PublicKey>,
+    /// Witnesses, each of which must have cosigned.
+    pub witnesses: Vec<PublicKey>,
+}
+
+impl Trust {
+    /// The checkpoint of a note, if it is one of that log and bears the signatures.
+    pub fn open(&self, log: &str, note: &str) -> Result<Checkpoint, CheckpointError> {
+        let signed = SignedCheckpoint::parse(note)?;
+        signed.check(log, &self.keys)?;
+        self.witnesses.iter().try_for_each(|witness| signed.cosigned(witness).map(drop))?;
+        Ok(signed.checkpoint)
+    }
+}
+
+/// The root over the first `size` of some leaves; `None` if there are fewer.
+pub fn root_of(leaves: &[Hash], size: u64) -> Option<Hash> {
+    let mut frontier = Frontier::default();
+    let leaves = leaves.get(..usize::try_from(size).ok()?)?;
+    for leaf in leaves {
+        frontier.push(*leaf);
+    }
+    Some(frontier.root())
+}
+
+/// Whether these leaves begin with those that the checkpoint stands for.
+pub fn is_of(leaves: &[Hash], checkpoint: &Checkpoint) -> bool {
+    root_of(leaves, checkpoint.size) == Some(checkpoint.root)
+}
+
+#[cfg(test)]
+mod tests;

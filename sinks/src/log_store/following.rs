@@ -1,0 +1,176 @@
+//! Following a log: what was just appended to it, or what the table holds from an index on.
+
+use audit_log::{
+    Hash,
+    integrity::{Personal, Place},
+    tile::Tile,
+    tree::TILE_WIDTH,
+};
+use sqlx::{PgConnection, Row as _};
+
+use super::{StoreError, bigint, connect, natural, proofs::personal_of, undecodable};
+use crate::compress;
+
+/// An entry of a log, as its follower gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEntry {
+    /// Its index.
+    pub index: u64,
+    /// Its leaf.
+    pub leaf: Hash,
+    /// What makes the digest of its personal part.
+    pub personal: Personal,
+    /// The record as it is stored, not compressed.
+    pub record: Vec<u8>,
+}
+
+impl LogEntry {
+    /// The record with its place in the log, in canonical form; `previous` is the leaf before.
+    pub fn attest(
+        &self,
+        log: &str,
+        previous: Option<Hash>,
+        checkpoint: Option<&str>,
+    ) -> Result<Vec<u8>, audit_log::Malformed> {
+        let place = Place {
+            log: log.to_owned(),
+            index: self.index,
+            leaf: self.leaf,
+            previous,
+            personal: self.personal,
+            checkpoint: checkpoint.map(ToOwned::to_owned),
+        };
+        place.attest(&self.record)
+    }
+}
+
+/// What one transaction appended to a log; handed over once it is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// `<topic>/<partition>`.
+    pub log: String,
+    /// In the order of their indices, without a gap.
+    pub entries: Vec<LogEntry>,
+}
+
+/// Where a follower of a log stands in the topic that it writes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// `<topic>/<partition>`.
+    pub log: String,
+    /// Entries of the log.
+    pub size: u64,
+    /// The next index to write, as far as was noted: never too far.
+    pub next_index: u64,
+    /// The offset behind the last record that was noted.
+    pub offset: Option<i64>,
+    /// Seconds since that was noted.
+    pub age_s: f64,
+}
+
+/// A follower's connection.
+#[derive(Debug)]
+pub struct Follower {
+    connection: PgConnection,
+}
+
+impl Follower {
+    /// Connects.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        let mut connection = connect(url).await?;
+        sqlx::raw_sql("SET statement_timeout = '30s'").execute(&mut connection).await?;
+        Ok(Self { connection })
+    }
+
+    /// Where the followers of all logs stand.
+    pub async fn standings(&mut self) -> Result<Vec<Standing>, StoreError> {
+        type Row = (String, i64, Option<i64>, Option<i64>, Option<f64>);
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT l.log, l.size, p.next_index, p.next_offset, extract(epoch FROM now() - p.noted_at)::float8
+               FROM audit_log AS l LEFT JOIN audit_topic_position AS p USING (log) ORDER BY l.log",
+        )
+        .fetch_all(&mut self.connection)
+        .await?;
+        let standing = |(log, size, next, offset, age): Row| {
+            Ok(Standing {
+                log,
+                size: natural(size)?,
+                next_index: natural(next.unwrap_or(0))?,
+                offset,
+                age_s: age.unwrap_or(f64::INFINITY),
+            })
+        };
+        rows.into_iter().map(standing).collect()
+    }
+
+    /// Notes where a follower stands, so that whoever comes after it need not read all of the topic.
+    pub async fn note(&mut self, log: &str, next_index: u64, next_offset: i64) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO audit_topic_position AS p (log, next_index, next_offset, noted_at) VALUES ($1, $2, $3, now())
+             ON CONFLICT (log) DO UPDATE
+                SET next_index = excluded.next_index, next_offset = excluded.next_offset, noted_at = now()
+              WHERE p.next_index <= excluded.next_index",
+        )
+        .bind(log)
+        .bind(bigint(next_index)?)
+        .bind(next_offset)
+        .execute(&mut self.connection)
+        .await?;
+        Ok(())
+    }
+
+    /// Entries of a log from an index on, as many as there are up to `limit`; fewer where some have gone.
+    pub async fn entries(&mut self, log: &str, from: u64, limit: u32) -> Result<Vec<LogEntry>, StoreError> {
+        let (topic, partition) =
+            log.rsplit_once('/').ok_or_else(|| undecodable("a log without a partition"))?;
+        let partition: i32 = partition.parse().map_err(|_| undecodable("a log without a partition"))?;
+        let rows = sqlx::query(
+            "SELECT e.log_index, e.leaf_hash, e.personal_digest, k.key, e.event_id, e.record_dictionary, e.record
+               FROM audit_entry AS e
+               LEFT JOIN subject_key AS k ON k.tenant_id = e.tenant_id AND k.actor = e.actor
+              WHERE e.topic = $1 AND e.partition = $2 AND e.log_index >= $3 AND e.log_index < $3 + $4
+              ORDER BY e.log_index",
+        )
+        .bind(topic)
+        .bind(partition)
+        .bind(bigint(from)?)
+        .bind(i64::from(limit))
+        .fetch_all(&mut self.connection)
+        .await?;
+        let mut entries = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (digest, key): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.try_get(2)?, row.try_get(3)?);
+            let personal = personal_of(digest.as_deref(), key.as_deref(), &row.try_get(4)?);
+            let leaf: Vec<u8> = row.try_get(1)?;
+            let stored: Vec<u8> = row.try_get(6)?;
+            let record = compress::decompress(row.try_get(5)?, &stored);
+            entries.push(LogEntry {
+                index: natural(row.try_get(0)?)?,
+                leaf: Hash::from_slice(&leaf).ok_or_else(|| undecodable("leaf_hash is not 32 bytes long"))?,
+                personal: personal.ok_or_else(|| undecodable("an entry without its subject's key"))?,
+                record: record.map_err(|error| sqlx::Error::Decode(error.into()))?,
+            });
+        }
+        Ok(entries)
+    }
+
+    /// One leaf, out of the tiles.
+    pub async fn leaf(&mut self, log: &str, index: u64) -> Result<Option<Hash>, StoreError> {
+        let within = usize::try_from(index % TILE_WIDTH as u64).unwrap_or(0);
+        let Some(tile) = Tile::of(0, index / TILE_WIDTH as u64, index + 1) else { return Ok(None) };
+        let bytes = super::tile(&mut self.connection, log, tile).await?;
+        Ok(bytes.and_then(|bytes| Hash::list(&bytes)?.get(within).copied()))
+    }
+
+    /// The newest checkpoint of each log.
+    pub async fn checkpoints(&mut self) -> Result<Vec<(String, String)>, StoreError> {
+        let rows = sqlx::query_as(
+            "SELECT l.log, c.note FROM audit_log AS l
+               CROSS JOIN LATERAL (SELECT note FROM audit_checkpoint AS c WHERE c.log = l.log
+                                    ORDER BY size DESC LIMIT 1) AS c",
+        )
+        .fetch_all(&mut self.connection)
+        .await?;
+        Ok(rows)
+    }
+}

@@ -1,0 +1,165 @@
+//! COPY TO in binary format, read row by row out of whatever chunks it comes in.
+
+use super::{HEADER, POSTGRES_EPOCH_MICROS};
+
+/// Bytes that are not in the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+/// Chunks in, rows out.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    buffer: Vec<u8>,
+    read: usize,
+    begun: bool,
+}
+
+impl Reader {
+    /// Takes a chunk in.
+    pub(crate) fn push(&mut self, chunk: &[u8]) {
+        self.buffer.drain(..self.read);
+        self.read = 0;
+        self.buffer.extend_from_slice(chunk);
+    }
+
+    /// The next row, if it is there whole.
+    pub(crate) fn next(&mut self) -> Result<Option<RowReader<'_>>, Malformed> {
+        if !self.begun {
+            let Some(header) = self.buffer.get(..HEADER.len()) else { return Ok(None) };
+            if header != HEADER {
+                return Err(Malformed);
+            }
+            (self.begun, self.read) = (true, HEADER.len());
+        }
+        let bytes = &self.buffer[self.read..];
+        let Some(columns) = bytes.first_chunk::<2>() else { return Ok(None) };
+        let Ok(columns) = usize::try_from(i16::from_be_bytes(*columns)) else {
+            // −1: the end.
+            return Ok(None);
+        };
+        let mut end = 2;
+        for _ in 0..columns {
+            let Some(length) = bytes.get(end..).and_then(<[u8]>::first_chunk::<4>) else { return Ok(None) };
+            let length = i32::from_be_bytes(*length);
+            end += 4 + usize::try_from(length.max(0)).map_err(|_| Malformed)?;
+        }
+        if bytes.len() < end {
+            return Ok(None);
+        }
+        let row = &self.buffer[self.read + 2..self.read + end];
+        self.read += end;
+        Ok(Some(RowReader { rest: row }))
+    }
+}
+
+/// The fields of one row, in their order. `None` where a field is NULL or of another length than asked for.
+#[derive(Debug)]
+pub(crate) struct RowReader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> RowReader<'a> {
+    /// Any field; the inner `None` is NULL.
+    pub(crate) fn optional(&mut self) -> Option<Option<&'a [u8]>> {
+        let (length, rest) = self.rest.split_first_chunk::<4>()?;
+        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+            self.rest = rest;
+            return Some(None);
+        };
+        let (field, rest) = rest.split_at_checked(length)?;
+        self.rest = rest;
+        Some(Some(field))
+    }
+
+    fn number<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.optional()??.try_into().ok()
+    }
+
+    /// A `smallint`.
+    pub(crate) fn smallint(&mut self) -> Option<i16> {
+        self.number().map(i16::from_be_bytes)
+    }
+
+    /// An `integer`.
+    pub(crate) fn integer(&mut self) -> Option<i32> {
+        self.number().map(i32::from_be_bytes)
+    }
+
+    /// A `bigint`.
+    pub(crate) fn bigint(&mut self) -> Option<i64> {
+        self.number().map(i64::from_be_bytes)
+    }
+
+    /// A `bigint` or NULL.
+    pub(crate) fn optional_bigint(&mut self) -> Option<Option<i64>> {
+        match self.optional()? {
+            None => Some(None),
+            Some(bytes) => Some(Some(i64::from_be_bytes(bytes.try_into().ok()?))),
+        }
+    }
+
+    /// A `timestamptz`, in microseconds since 1970.
+    pub(crate) fn timestamptz(&mut self) -> Option<i64> {
+        self.bigint().map(|micros| micros.saturating_add(POSTGRES_EPOCH_MICROS))
+    }
+
+    /// A `text`.
+    pub(crate) fn text(&mut self) -> Option<&'a str> {
+        str::from_utf8(self.optional()??).ok()
+    }
+
+    /// A `text` or NULL.
+    pub(crate) fn optional_text(&mut self) -> Option<Option<&'a str>> {
+        match self.optional()? {
+            None => Some(None),
+            Some(bytes) => Some(Some(str::from_utf8(bytes).ok()?)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::{
+        super::{CopyRows, Timestamp},
+        *,
+    };
+
+    #[test]
+    fn rows_come_back_whatever_the_chunks() {
+        let mut rows = CopyRows::default();
+        rows.begin();
+        for n in 0..5_i32 {
+            rows.row(6);
+            rows.integer(n);
+            rows.optional_text((n % 2 == 0).then_some("text"));
+            rows.smallint(-1);
+            rows.uuid(&Uuid::nil());
+            rows.timestamptz(Timestamp::UNIX_EPOCH);
+            rows.text("ä");
+        }
+        rows.end();
+        for size in [1, 2, 3, 7, 1000] {
+            let mut reader = Reader::default();
+            let mut read = 0;
+            for chunk in rows.buffer.chunks(size) {
+                reader.push(chunk);
+                while let Some(mut row) = reader.next().expect("in the format") {
+                    assert_eq!(row.integer(), Some(read));
+                    assert_eq!(row.optional_text(), Some((read % 2 == 0).then_some("text")));
+                    assert_eq!(row.smallint(), Some(-1));
+                    assert_eq!(row.optional(), Some(Some([0; 16].as_slice())));
+                    assert_eq!(row.timestamptz(), Some(0));
+                    assert_eq!(row.text(), Some("ä"));
+                    assert_eq!(row.optional(), None);
+                    read += 1;
+                }
+            }
+            assert_eq!(read, 5);
+        }
+        let mut reader = Reader::default();
+        reader.push(&[b'x'; 40]);
+        assert_eq!(reader.next().expect_err("no header"), Malformed);
+    }
+}

@@ -1,0 +1,8 @@
+//! The tamper-evident log: its formats against published vectors, its rows and roots in the database, and what is found
+//! after somebody has tampered with it.
+
+mod columns;
+mod records;
+mod tampering;
+mod topic;
+mod vectors;

@@ -1,0 +1,410 @@
+//! What is found after somebody has tampered with the database, with a SIEM's copy, or with database and signing key.
+
+use std::collections::HashMap;
+
+use audit_log::{
+    Hash,
+    checkpoint::{Checkpoint, SignedCheckpoint},
+    integrity::{Place, leaf_of_copy},
+    keys::{PrivateKey, Purpose},
+    record::Splitter,
+    verify::{Copies, CopyEntry, Fault, Kind, Repeats, Trust},
+};
+use processors::{Processor as _, audit::Audit};
+use producers::generate::{Generator, GeneratorConfig};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use schemas::{TenantId, Timestamp, Topic, changes::AuditEntry};
+use serde_json::Value;
+use sinks::{
+    Batch, ClaimRequest, LastRecord, OffsetRange, RawRecord, RecordChanges, Settlement, Sink, TopicPartition,
+    log_store::{self, SigningStore, entry_proof},
+    postgres::{PostgresSink, SinkConfig},
+    read_models::audit_entry::AuditEntries,
+};
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+use crate::support;
+
+const LOG: &str = "weir.activity.v1/0";
+const PARTITION: TopicPartition = TopicPartition { topic: Topic::Activity, partition: 0 };
+/// More than a tile of leaves, and some in the open one.
+const ENTRIES: u64 = 290;
+/// How many faults of each kind of attacker.
+const FAULTS: usize = 1_000;
+
+/// A database with a signed log of generated entries.
+struct Logged {
+    url: String,
+    connection: PgConnection,
+    key: PrivateKey,
+    witness: PrivateKey,
+    leaves: Vec<Hash>,
+    checkpoint: Checkpoint,
+}
+
+fn entries() -> Vec<AuditEntry> {
+    let tenant = TenantId::new("acme").expect("valid");
+    let now: Timestamp = "2026-03-01T00:00:00Z".parse().expect("a time");
+    let events = Generator::new(14, GeneratorConfig::ending_at(now, ENTRIES * 4, tenant));
+    let entries =
+        events.filter(|event| event.event.topic() == Topic::Activity).flat_map(|event| Audit.process(&event));
+    entries.take(usize::try_from(ENTRIES).expect("small")).collect()
+}
+
+async fn deliver(url: &str, entries: Vec<AuditEntry>) {
+    let config = SinkConfig {
+        stage: "audit".into(),
+        url: url.into(),
+        owner: "test".into(),
+        cluster_id: "test".into(),
+        version: "test".into(),
+    };
+    let model = AuditEntries::new(support::subject_secret()).expect("zstd");
+    let mut sink = PostgresSink::new(config, model);
+    let claims = sink.claim(&[ClaimRequest { partition: PARTITION, low: 0, partitions: None }]).await;
+    let claim = claims.expect("claimed").remove(0);
+    let upto = i64::try_from(entries.len()).expect("small");
+    let records = entries.into_iter().zip(0..).map(|(entry, offset)| RecordChanges {
+        range: 0,
+        offset,
+        identity: Some((entry.tenant.clone(), entry.event_id)),
+        settlement: Settlement::Apply(vec![entry]),
+        raw: RawRecord::default(),
+    });
+    let last = Some(LastRecord { offset: upto - 1, print: [0; 32] });
+    let range = OffsetRange { partition: PARTITION, start: 0, upto, last, owner_epoch: claim.owner_epoch };
+    let batch = Batch { records: records.collect(), ranges: vec![range] };
+    let settled = sink.deliver(&batch).await.expect("delivered");
+    assert_eq!(settled.ranges[0].applied, upto, "all of them are new");
+}
+
+impl Logged {
+    async fn new() -> Self {
+        let url = support::database().await;
+        deliver(&url, entries()).await;
+        let key = PrivateKey::new("audit.example.com", &[1; 32]).expect("a name");
+        let witness = PrivateKey::new("witness.example.org", &[2; 32]).expect("a name");
+        let mut store = SigningStore::claim(&url).await.expect("connected").expect("nobody else signs");
+        let leaves = store.leaves(LOG, 0).await.expect("tiles");
+        let log = store.unsigned().await.expect("a log").remove(0).expect("whole");
+        let checkpoint = Checkpoint {
+            origin: format!("audit.example.com/{LOG}"),
+            size: log.frontier.size(),
+            root: log.frontier.root(),
+            extensions: Vec::new(),
+        };
+        let note = checkpoint.sign(std::slice::from_ref(&key)).expect("signed");
+        let signed = SignedCheckpoint::parse(&note).expect("a note");
+        let cosigned = signed.with_lines(&[signed.cosign(&witness, 1_800_000_000).expect("cosigned")]);
+        store
+            .store(LOG, checkpoint.size, &checkpoint.root, &cosigned.expect("a note"))
+            .await
+            .expect("stored");
+        let mut connection = PgConnection::connect(&url).await.expect("connected");
+        // Whoever owns the server may switch triggers off.
+        connection.execute("SET session_replication_role = replica").await.expect("as its owner");
+        Self { url, connection, key, witness, leaves, checkpoint }
+    }
+
+    fn trust(&self) -> Trust {
+        Trust {
+            keys: vec![self.key.public(Purpose::Log)],
+            witnesses: vec![self.witness.public(Purpose::Witness)],
+        }
+    }
+
+    /// What a verification finds after these statements; afterwards they are undone.
+    async fn after(
+        &mut self,
+        statements: &[String],
+        kept: &HashMap<String, Vec<Hash>>,
+    ) -> Option<(u64, Kind)> {
+        let trust = self.trust();
+        let mut tx = self.connection.begin().await.expect("begun");
+        for statement in statements {
+            tx.execute(sqlx::AssertSqlSafe(statement.clone())).await.expect(statement);
+        }
+        let report = log_store::verify_on(&mut tx, &trust, kept).await.expect("readable");
+        tx.rollback().await.expect("undone");
+        assert_eq!(report.ok, report.first_fault.is_none());
+        report.first_fault.map(|Fault { index, kind, .. }| (index, kind))
+    }
+}
+
+/// A random edit of a row of the database, and what is to be found.
+fn database_fault(dice: &mut StdRng, leaves: &[Hash]) -> (Vec<String>, (u64, Kind)) {
+    let size = leaves.len() as u64;
+    let at = dice.random_range(0..size - 1);
+    let one = format!("WHERE topic = 'weir.activity.v1' AND partition = 0 AND log_index = {at}");
+    let edits = [
+        "actor = actor || 'x'",
+        "actor_kind = CASE actor_kind WHEN 'user' THEN 'role' ELSE 'user' END",
+        "actor_name = coalesce(actor_name, '') || 'x'",
+        "actor_ip = CASE WHEN actor_ip IS NULL THEN '192.0.2.1' END",
+        "action = 'DescribeInstances' || action",
+        "resource = CASE WHEN resource IS NULL THEN 'r' END",
+        "resource_type = CASE WHEN resource_type IS NULL THEN 'r' END",
+        "project = coalesce(project, '') || 'x'",
+        "outcome = CASE outcome WHEN 'success' THEN 'failure' ELSE 'success' END",
+        "outcome_code = coalesce(outcome_code, '') || 'x'",
+        "source = source || 'x'",
+        "kind = CASE kind WHEN 'SignedIn' THEN 'ApiCalled' ELSE 'SignedIn' END",
+        "correlation_id = coalesce(correlation_id, '') || 'x'",
+        "severity_id = severity_id + 1",
+        "activity_id = activity_id + 1",
+        "occurred_at = occurred_at + interval '1 second'",
+        "event_id = gen_random_uuid()",
+        "tenant_id = tenant_id || 'x'",
+        "leaf_hash = sha256(leaf_hash)",
+        "record = (SELECT b.record FROM audit_entry AS b WHERE b.log_index = audit_entry.log_index + 1)",
+        "record = record || '\\x00'",
+    ];
+    let row = "partition = 0 AND log_index";
+    match dice.random_range(0..6) {
+        0 | 1 => {
+            let edit = edits[dice.random_range(0..edits.len())];
+            (vec![format!("UPDATE audit_entry SET {edit} {one}")], (at, Kind::Edited))
+        }
+        2 => (vec![format!("DELETE FROM audit_entry {one}")], (at, Kind::Missing)),
+        3 => {
+            let other = (at + dice.random_range(1..size)) % size;
+            let swap = format!(
+                "UPDATE audit_entry SET log_index = {at} + {other} - log_index WHERE {row} IN ({at}, {other})"
+            );
+            (vec![swap], (at.min(other), Kind::Swapped))
+        }
+        4 => {
+            // A row put in between, the others moved on.
+            let moved = format!("UPDATE audit_entry SET log_index = log_index + 1 WHERE {row} >= {at}");
+            let insert = format!(
+                "INSERT INTO audit_entry (occurred_at, record_offset, event_id, partition, class_uid, activity_id,
+                   severity_id, record_dictionary, topic, tenant_id, kind, actor_kind, actor, action, outcome, source,
+                   content_sha256, record, log_index, leaf_hash)
+                 SELECT occurred_at, record_offset, gen_random_uuid(), partition, class_uid, activity_id, severity_id,
+                        record_dictionary, topic, tenant_id, kind, actor_kind, actor, action, outcome, source,
+                        content_sha256, record, {at}, sha256('forged')
+                   FROM audit_entry WHERE {row} = {at} + 1"
+            );
+            (vec![moved, insert], (at, Kind::Inserted))
+        }
+        _ => {
+            let cut = format!("DELETE FROM audit_entry WHERE {row} > {at}");
+            (vec![cut], (at + 1, Kind::Cut))
+        }
+    }
+}
+
+#[tokio::test]
+async fn random_faults_of_the_database_are_named() {
+    let mut logged = Logged::new().await;
+    assert_eq!(logged.after(&[], &HashMap::new()).await, None, "untouched");
+    let mut dice = StdRng::seed_from_u64(14);
+    for n in 0..FAULTS {
+        let (statements, expected) = database_fault(&mut dice, &logged.leaves);
+        let found = logged.after(&statements, &HashMap::new()).await;
+        assert_eq!(found, Some(expected), "{n}: {statements:?}");
+    }
+}
+
+#[tokio::test]
+async fn faults_of_tiles_frontier_and_checkpoints_are_named() {
+    let mut logged = Logged::new().await;
+    let none = HashMap::new();
+    let mut check = async |statement: &str, expected| {
+        assert_eq!(logged.after(&[statement.to_owned()], &none).await, Some(expected), "{statement}");
+    };
+    let tile = "UPDATE audit_tile SET hashes = overlay(hashes PLACING '\\x00'::bytea FROM 100*32 + 1)";
+    check(tile, (100, Kind::Edited)).await;
+    check(
+        "UPDATE audit_log SET frontier = overlay(frontier PLACING '\\x00' FROM 1)",
+        (ENTRIES, Kind::Rewritten),
+    )
+    .await;
+    check("UPDATE audit_log SET last_leaf = sha256(last_leaf)", (ENTRIES, Kind::Rewritten)).await;
+    check("DELETE FROM audit_checkpoint", (0, Kind::Checkpoint)).await;
+    check("UPDATE audit_checkpoint SET note = replace(note, '290', '289')", (0, Kind::Checkpoint)).await;
+    check("UPDATE audit_checkpoint SET note = replace(note, 'witness', 'vvitness')", (0, Kind::Checkpoint))
+        .await;
+    check("UPDATE audit_entry SET log_index = NULL WHERE log_index = 7", (7, Kind::Missing)).await;
+    check("DELETE FROM subject_key", (0, Kind::Edited)).await;
+}
+
+/// The attacker makes everything consistent again and signs it anew; the witness's cosignature cannot be had, and who keeps
+/// the leaves that it cosigned names the entry.
+#[tokio::test]
+async fn a_log_signed_anew_is_found_through_the_witness() {
+    let mut logged = Logged::new().await;
+    let kept = HashMap::from([(LOG.to_owned(), logged.leaves.clone())]);
+    let mut dice = StdRng::seed_from_u64(41);
+    for _ in 0..FAULTS {
+        let mut leaves = logged.leaves.clone();
+        let at = dice.random_range(0..leaves.len() - 1);
+        let (row, expected) = match dice.random_range(0..3) {
+            0 => {
+                leaves[at] = Hash(dice.random());
+                let edit = "UPDATE audit_entry SET actor = actor || 'x', leaf_hash";
+                (
+                    format!("{edit} = decode('{}', 'hex') WHERE log_index = {at}", leaves[at]),
+                    (at, Kind::Edited),
+                )
+            }
+            1 => {
+                leaves.remove(at);
+                let renumber = "UPDATE audit_entry SET log_index = log_index - 1 WHERE log_index >";
+                (
+                    format!("DELETE FROM audit_entry WHERE log_index = {at}; {renumber} {at}"),
+                    (at, Kind::Missing),
+                )
+            }
+            _ => {
+                leaves.truncate(at + 1);
+                (format!("DELETE FROM audit_entry WHERE log_index > {at}"), (at + 1, Kind::Cut))
+            }
+        };
+        let statements: Vec<String> =
+            [rewritten_log(&leaves, &logged), row.split(';').map(ToOwned::to_owned).collect()].concat();
+        let (at, kind) = expected;
+        let found = logged.after(&statements, &kept).await;
+        // The forged checkpoint bears no cosignature, and the one before stands for other leaves.
+        assert_eq!(found, Some((at as u64, kind)), "{row}");
+    }
+}
+
+/// Statements that bring tiles, frontier and checkpoint in line with other leaves; the signing key is the attacker's.
+fn rewritten_log(leaves: &[Hash], logged: &Logged) -> Vec<String> {
+    let mut log = audit_log::tree::OpenLog::default();
+    let tiles: Vec<_> = leaves.iter().flat_map(|leaf| log.push(*leaf)).collect();
+    let hex = |hashes: &[Hash]| hashes.iter().map(ToString::to_string).collect::<String>();
+    let checkpoint =
+        Checkpoint { size: log.size(), root: log.frontier().root(), ..logged.checkpoint.clone() };
+    let note = checkpoint.sign(std::slice::from_ref(&logged.key)).expect("signed");
+    let mut statements = vec![
+        "DELETE FROM audit_tile".to_owned(),
+        "DELETE FROM audit_tile_part".to_owned(),
+        format!(
+            "UPDATE audit_log SET size = {}, frontier = decode('{}', 'hex'), last_leaf = decode('{}', 'hex')",
+            log.size(),
+            hex(log.frontier().roots()),
+            log.last_leaf().expect("some"),
+        ),
+        format!(
+            "INSERT INTO audit_checkpoint (log, size, root, note) VALUES ('{LOG}', {} + 1000, decode('{}', 'hex'), '{note}')",
+            log.size(),
+            checkpoint.root,
+        ),
+    ];
+    statements.extend(tiles.iter().map(|tile| {
+        let (level, index) = (tile.level, tile.index);
+        format!(
+            "INSERT INTO audit_tile VALUES ('{LOG}', {level}, {index}, decode('{}', 'hex'))",
+            hex(&tile.hashes)
+        )
+    }));
+    if !log.open_leaves().is_empty() {
+        let first = log.size() - log.open_leaves().len() as u64;
+        let open = hex(log.open_leaves());
+        statements
+            .push(format!("INSERT INTO audit_tile_part VALUES ('{LOG}', {first}, decode('{open}', 'hex'))"));
+    }
+    statements
+}
+
+/// The records as a SIEM was given them.
+async fn copies(logged: &mut Logged) -> Vec<Value> {
+    let tenant = TenantId::new("acme").expect("valid");
+    let ids: Vec<uuid::Uuid> = sqlx::query_scalar("SELECT event_id FROM audit_entry ORDER BY log_index")
+        .fetch_all(&mut logged.connection)
+        .await
+        .expect("rows");
+    let mut copies = Vec::new();
+    for id in ids {
+        let proof =
+            entry_proof(&mut logged.connection, &tenant, id).await.expect("readable").expect("an entry");
+        copies.push(serde_json::from_slice(&proof.record).expect("JSON"));
+    }
+    copies
+}
+
+fn check_copies(logged: &Logged, copies: &[Value]) -> Option<(u64, Kind)> {
+    let mut own = Copies::default();
+    let mut splitter = Splitter::default();
+    for record in copies {
+        let Some(place) = Place::stated(record) else { continue };
+        let leaf = leaf_of_copy(&mut splitter, record, &place.personal).ok();
+        own.add(CopyEntry { index: place.index, leaf, stated: place.leaf, previous: place.previous });
+    }
+    let checkpoints = std::slice::from_ref(&logged.checkpoint);
+    own.check(LOG, checkpoints, (Repeats::Allowed, 0)).1.map(|fault| (fault.index, fault.kind))
+}
+
+#[tokio::test]
+async fn random_faults_of_a_siems_copy_are_named_from_the_copy_alone() {
+    let mut logged = Logged::new().await;
+    let copies = copies(&mut logged).await;
+    assert_eq!(check_copies(&logged, &copies), None, "untouched");
+    let mut dice = StdRng::seed_from_u64(7);
+    let edits =
+        ["/actor/user/uid", "/metadata/original_time", "/time", "/raw_data", "/class_uid", "/metadata/uid"];
+    for n in 0..FAULTS {
+        let mut tampered = copies.clone();
+        let at = dice.random_range(0..tampered.len() - 1);
+        let renumber = |records: &mut [Value], by: i64| {
+            for record in records {
+                let place = &mut record["unmapped"]["record_integrity"]["index"];
+                *place = (place.as_i64().expect("an index") + by).into();
+            }
+        };
+        let expected = match dice.random_range(0..6) {
+            0 => {
+                let pointer = edits[dice.random_range(0..edits.len())];
+                let Some(value) = tampered[at].pointer_mut(pointer) else { continue };
+                *value = Value::from(if value.is_number() { "1" } else { "forged" });
+                (at, Kind::Edited)
+            }
+            1 => {
+                tampered.remove(at);
+                (at, Kind::Missing)
+            }
+            2 => {
+                tampered.remove(at);
+                renumber(&mut tampered[at..], -1);
+                (at, Kind::Missing)
+            }
+            3 => {
+                let other = (at + dice.random_range(1..tampered.len())) % tampered.len();
+                let (a, b) = (tampered[at].clone(), tampered[other].clone());
+                let integrity = |record: &Value| record["unmapped"]["record_integrity"].clone();
+                (tampered[at], tampered[other]) = (b.clone(), a.clone());
+                // The contents are swapped, what they say of their places is not; but for the salts.
+                for (place, from) in [(at, &a), (other, &b)] {
+                    let salt = integrity(&tampered[place])["salt"].clone();
+                    tampered[place]["unmapped"]["record_integrity"] = integrity(from);
+                    tampered[place]["unmapped"]["record_integrity"]["salt"] = salt;
+                }
+                (at.min(other), Kind::Swapped)
+            }
+            4 => {
+                let mut forged = tampered[at].clone();
+                forged["time"] = 1.into();
+                renumber(&mut tampered[at..], 1);
+                tampered.insert(at, forged);
+                (at, Kind::Inserted)
+            }
+            _ => {
+                tampered.truncate(at + 1);
+                (at + 1, Kind::Cut)
+            }
+        };
+        assert_eq!(check_copies(&logged, &tampered), Some((expected.0 as u64, expected.1)), "{n}");
+    }
+}
+
+#[tokio::test]
+async fn a_verification_of_the_whole_database_sees_one_snapshot() {
+    let logged = Logged::new().await;
+    let report = log_store::verify(&logged.url, &logged.trust(), &HashMap::new()).await.expect("readable");
+    assert_eq!((report.logs, report.entries, report.ok), (1, ENTRIES, true));
+    let untrusted =
+        log_store::verify(&logged.url, &Trust::default(), &HashMap::new()).await.expect("readable");
+    assert_eq!(untrusted.first_fault.map(|fault| fault.kind), Some(Kind::Checkpoint));
+}

@@ -1,0 +1,155 @@
+//! `weir audit`: proofs of entries, tiles for others to keep, keys.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context, bail};
+use audit_log::{
+    keys::{PrivateKey, Purpose},
+    tile::Tile,
+    tree::TILE_WIDTH,
+};
+use clap::{Args, Subcommand};
+use uuid::Uuid;
+
+use super::{
+    Outcome,
+    output::{self, note},
+    place::{self, Place},
+    settings::Trust,
+    status::client,
+};
+
+/// Arguments of `weir audit`.
+#[derive(Debug, Args)]
+pub(super) struct AuditArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Print an entry with the proof that it is part of its log; `weir verify --proof` checks it on any machine.
+    Proof {
+        /// The event's id.
+        event: Uuid,
+        #[command(flatten)]
+        trust: Trust,
+    },
+    /// Write checkpoints and tiles of all logs to a folder, for somebody else to keep.
+    Tiles {
+        /// Where; what it holds already is left as it is.
+        dir: PathBuf,
+    },
+    /// Print the public keys of the log; with --new, make a signing key and print it.
+    Key {
+        /// The name of the deployment, for example audit.example.com: makes a key of that name.
+        #[arg(long, value_name = "NAME")]
+        new: Option<String>,
+        /// Print the public key as a witness's.
+        #[arg(long)]
+        witness: bool,
+        /// The signing key to print the public key of; by default the one that is set here.
+        #[arg(long, value_name = "FILE")]
+        of: Option<PathBuf>,
+    },
+}
+
+/// Does what is asked.
+pub(super) async fn audit(args: AuditArgs) -> anyhow::Result<Outcome> {
+    match args.what {
+        What::Proof { event, trust } => proof(event, &trust).await,
+        What::Tiles { dir } => tiles(dir).await,
+        What::Key { new: Some(name), .. } => new_key(&name),
+        What::Key { new: None, witness, of } => public_key(witness, of),
+    }
+}
+
+async fn proof(event: Uuid, trust: &Trust) -> anyhow::Result<Outcome> {
+    let place = Place::find().await?;
+    let (url, token) = place.query_api()?;
+    let answer = client(&trust.over(place.settings.client.clone()))?
+        .get(format!("{url}/api/v1/audit/{event}/proof"))
+        .bearer_auth(token)
+        .send()
+        .await
+        .with_context(|| format!("the query API at {url} does not answer"))?;
+    let status = answer.status();
+    let body = answer.text().await.context("the query API's answer was cut off")?;
+    match status.as_u16() {
+        200 => {}
+        404 => {
+            note("no entry of that id has a place in a log");
+            return Ok(Outcome::No);
+        }
+        _ => bail!("the query API answers {status}: {body:.300}"),
+    }
+    if serde_json::from_str::<serde_json::Value>(&body)?
+        .get("checkpoint")
+        .is_none_or(serde_json::Value::is_null)
+    {
+        note(
+            "no checkpoint covers the entry yet: ask again in a second (or nothing signs; see `weir status`)",
+        );
+    }
+    output::line(&body);
+    Ok(Outcome::Done)
+}
+
+async fn tiles(dir: PathBuf) -> anyhow::Result<Outcome> {
+    let place = Place::find().await?;
+    let logs = sinks::log_store::Mirror::read(&place.endpoints.database_url).await?;
+    let mut written = 0_u64;
+    for mut log in logs {
+        let folder = dir.join(log.name());
+        for level in 0..8_u8 {
+            let hashes = log.size().checked_shr(8 * u32::from(level)).unwrap_or(0);
+            for index in 0..hashes.div_ceil(TILE_WIDTH as u64) {
+                let Some(tile) = Tile::of(level, index, log.size()) else { continue };
+                let path = folder.join("tile").join(tile.to_string());
+                if path.exists() {
+                    continue;
+                }
+                let bytes = log.tile(tile).await?;
+                let bytes = bytes.with_context(|| format!("the log {} lacks its tile {tile}", log.name()))?;
+                if let Some(parent) = path.parent() {
+                    fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
+                }
+                fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
+                written += 1;
+            }
+        }
+        if let Some(checkpoint) = log.checkpoint() {
+            fs::create_dir_all(&folder)?;
+            fs::write(folder.join("checkpoint"), checkpoint)?;
+        }
+    }
+    note(&format!("{written} tiles are new in {}; `weir verify --tiles {0}` checks them", dir.display()));
+    Ok(Outcome::Done)
+}
+
+fn new_key(name: &str) -> anyhow::Result<Outcome> {
+    let key = PrivateKey::new(name, &rand::random()).context("a name has neither spaces nor a plus sign")?;
+    output::line(&key.text());
+    note(&format!("public key: {}", key.public(Purpose::Log)));
+    note(
+        "keep the line above in a file that only the signer reads, and name it with WEIR_AUDIT__SIGNING_KEY_FILE",
+    );
+    Ok(Outcome::Done)
+}
+
+fn public_key(witness: bool, of: Option<PathBuf>) -> anyhow::Result<Outcome> {
+    let purpose = if witness { Purpose::Witness } else { Purpose::Log };
+    let keys = match of {
+        Some(file) => {
+            let keys = audit_log::keys::parse_all(&place::read(&file)?);
+            keys.with_context(|| format!("the key in {}", file.display()))?
+        }
+        None if witness => bail!("say whose key with --of FILE"),
+        None => {
+            Place::here()?.log_keys()?.iter().for_each(|key| output::line(&key.to_string()));
+            return Ok(Outcome::Done);
+        }
+    };
+    keys.iter().for_each(|key| output::line(&key.public(purpose).to_string()));
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,101 @@
+//! Exports and SIEMs' copies: OCSF records in NDJSON, each of which states its place in its log.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::File,
+    io::{BufRead as _, BufReader, Read as _},
+    path::Path,
+};
+
+use anyhow::{Context, bail};
+use audit_log::{
+    checkpoint::{Checkpoint, SignedCheckpoint},
+    integrity::{Place, leaf_of_copy},
+    record::Splitter,
+    verify::{Copies, CopyEntry, Repeats, Report, Trust},
+};
+use serde_json::Value;
+
+/// The longest line that is read, in bytes.
+const MAX_LINE_BYTES: u64 = 32 * 1024 * 1024;
+/// Members in which SIEMs wrap what they were given.
+const WRAPPINGS: [&str; 3] = ["event", "_source", "record"];
+
+/// One log as it is read.
+#[derive(Default)]
+struct Log {
+    copies: Copies,
+    /// By note: whether it is signed, and what it says.
+    checkpoints: HashMap<String, Option<Checkpoint>>,
+}
+
+/// Verifies a file, with checkpoints from elsewhere.
+pub(super) fn verify(
+    file: &Path,
+    (repeats, from): (Repeats, u64),
+    trust: &Trust,
+    notes: &[String],
+) -> anyhow::Result<Report> {
+    let mut logs: BTreeMap<String, Log> = BTreeMap::new();
+    let mut reader = BufReader::new(File::open(file).with_context(|| format!("opening {}", file.display()))?);
+    let (mut line, mut number) = (Vec::new(), 0_u64);
+    let mut splitter = Splitter::default();
+    loop {
+        line.clear();
+        if reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        number += 1;
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let value: Value = serde_json::from_slice(&line)
+            .with_context(|| format!("line {number} of {} is no JSON", file.display()))?;
+        take(&mut logs, record_of(&value), trust, &mut splitter);
+    }
+    if logs.is_empty() {
+        bail!("no line of {} states its place in a log", file.display());
+    }
+    for note in notes {
+        let signed = SignedCheckpoint::parse(note).context("a checkpoint is no signed note")?;
+        let log = logs.keys().find(|log| trust.open(log, note).is_ok()).cloned();
+        let log = log.with_context(|| {
+            format!(
+                "the checkpoint of {} is none of the file's logs, or not signed",
+                signed.checkpoint.origin
+            )
+        })?;
+        let known = &mut logs.entry(log).or_default().checkpoints;
+        known.insert(note.clone(), Some(signed.checkpoint));
+    }
+    Ok(Report::of(logs.into_iter().map(|(name, log)| {
+        let checkpoints: Vec<Checkpoint> = log.checkpoints.into_values().flatten().collect();
+        log.copies.check(&name, &checkpoints, (repeats, from))
+    })))
+}
+
+/// The record, out of what a SIEM has wrapped around it.
+fn record_of(value: &Value) -> &Value {
+    let wrapped =
+        WRAPPINGS.iter().filter_map(|name| value.get(name)).find(|inner| inner.get("class_uid").is_some());
+    wrapped.unwrap_or(value)
+}
+
+/// Takes one record in. A record without a place is none of the log's; one that was has its index missing.
+fn take(logs: &mut BTreeMap<String, Log>, record: &Value, trust: &Trust, splitter: &mut Splitter) {
+    let Some(place) = Place::stated(record) else { return };
+    let log = logs.entry(place.log.clone()).or_default();
+    let opened = place.checkpoint.map(|note| {
+        let open = |note: &String| trust_of_the_log_alone(trust).open(&place.log, note).ok();
+        log.checkpoints.entry(note).or_insert_with_key(open).is_some()
+    });
+    // A record with a forged checkpoint was edited.
+    let leaf = leaf_of_copy(splitter, record, &place.personal).ok().filter(|_| opened != Some(false));
+    let (index, stated, previous) = (place.index, place.leaf, place.previous);
+    log.copies.add(CopyEntry { index, leaf, stated, previous });
+}
+
+/// Records carry checkpoints as they were signed, before any witness had cosigned them.
+fn trust_of_the_log_alone(trust: &Trust) -> Trust {
+    Trust { keys: trust.keys.clone(), witnesses: Vec::new() }
+}

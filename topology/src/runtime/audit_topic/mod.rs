@@ -1,0 +1,227 @@
+//! Brings the audit log to `weir.audit.v1`: each entry once, in the order of its log.
+//!
+//! The log is its own outbox. A relay follows each log by its index, under a transactional id of the log's own: taking a
+//! log over fences whoever relayed it before, and the topic's own tail says where to go on. So the topic has neither gaps nor
+//! repeats, whoever is killed when. What the stage has just committed comes here through memory; the table is read
+//! where that was not enough: after a start, and where the relay was slower than the stage. A dead broker holds back the relay,
+//! never the stage.
+
+mod tail;
+mod writer;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use sinks::log_store::{Appended, Follower, LogEntry, Standing};
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+use self::writer::LogWriter;
+
+/// So many transactions of the stage wait in memory; more are read back from the table.
+const HANDED_OVER: usize = 8;
+/// Entries read from the table at a time.
+const PAGE: u32 = 1_000;
+/// How often logs that nobody seems to relay are looked for, and checkpoints are read.
+const SWEEP: Duration = Duration::from_secs(5);
+/// A log whose relay has noted nothing for so long is taken over if it has entries that are not in the topic.
+const ABANDONED_S: f64 = 10.0;
+/// How long a log that could not be written rests.
+const REST: Duration = Duration::from_secs(2);
+
+/// Where the relay reads and writes.
+#[derive(Debug, Clone)]
+pub struct AuditTopicConfig {
+    /// Kafka's `host:port[,host:port]`.
+    pub bootstrap: String,
+    /// More settings of the Kafka client, as librdkafka names them.
+    pub kafka: BTreeMap<String, String>,
+    /// `postgres://..`
+    pub database_url: String,
+}
+
+/// Why a log cannot be relayed now.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RelayError {
+    /// Kafka or the way to it.
+    #[error("kafka: {0}")]
+    Kafka(#[from] rdkafka::error::KafkaError),
+    /// Postgres or the way to it.
+    #[error(transparent)]
+    Store(#[from] sinks::log_store::StoreError),
+    /// An entry that ought to be in the table is not.
+    #[error("entry {0} is not in the table: the topic cannot go on without it")]
+    Missing(u64),
+    /// A record cannot be read.
+    #[error("entry {0} cannot be read: {1}")]
+    Unreadable(u64, audit_log::Malformed),
+    /// The topic's end was not reached.
+    #[error("the end of the topic was not reached within {} s", tail::PATIENCE.as_secs())]
+    NoEnd,
+    /// A task of the client ended before its time.
+    #[error("the client's task ended: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// The two ends between the stage and its relay.
+pub fn handover() -> (mpsc::Sender<Appended>, mpsc::Receiver<Appended>) {
+    mpsc::channel(HANDED_OVER)
+}
+
+/// Relays until told to stop.
+pub async fn run(config: AuditTopicConfig, mut appended: mpsc::Receiver<Appended>, stop: CancellationToken) {
+    let mut relay = Relay { config, store: None, logs: HashMap::new(), checkpoints: HashMap::new() };
+    let mut sweep = tokio::time::interval(SWEEP);
+    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = sweep.tick() => {
+                if let Err(failure) = relay.sweep().await {
+                    warn!(error = %failure, "the audit topic's relay cannot look at the logs; will retry");
+                    relay.store = None;
+                }
+            }
+            handed = appended.recv() => {
+                let Some(handed) = handed else { break };
+                relay.take(handed).await;
+            }
+        }
+    }
+}
+
+struct Relay {
+    config: AuditTopicConfig,
+    store: Option<Follower>,
+    logs: HashMap<String, Log>,
+    /// The newest notes by log.
+    checkpoints: HashMap<String, String>,
+}
+
+/// A log and whoever writes it.
+enum Log {
+    Written(Box<LogWriter>),
+    /// Could not be written; left alone until then.
+    Resting(Instant),
+}
+
+impl Relay {
+    async fn store(&mut self) -> Result<&mut Follower, RelayError> {
+        if self.store.is_none() {
+            self.store = Some(Follower::connect(&self.config.database_url).await?);
+        }
+        Ok(self.store.as_mut().expect("just connected"))
+    }
+
+    /// Reads checkpoints, and takes over what nobody relays.
+    async fn sweep(&mut self) -> Result<(), RelayError> {
+        let store = self.store().await?;
+        let (checkpoints, standings) = (store.checkpoints().await?, store.standings().await?);
+        self.checkpoints = checkpoints.into_iter().collect();
+        for standing in standings {
+            let own = self.logs.get(&standing.log);
+            let is_behind = standing.next_index < standing.size;
+            let is_own = matches!(own, Some(Log::Written(_)));
+            if is_behind && (is_own || standing.age_s > ABANDONED_S) {
+                self.catch_up(&standing).await;
+            }
+            let behind = standing.size - standing.next_index.min(standing.size);
+            #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+            metrics::gauge!("weir_audit_topic_behind_entries", "log" => standing.log).set(behind as f64);
+        }
+        Ok(())
+    }
+
+    /// Writes what the stage has just committed.
+    async fn take(&mut self, handed: Appended) {
+        let log = handed.log.clone();
+        let Some(first) = handed.entries.first().map(|entry| entry.index) else { return };
+        let outcome = async {
+            let Some(writer) = self.writer(&log).await? else { return Ok(()) };
+            if writer.next < first {
+                self.read_back(&log, first).await?;
+            }
+            self.write(&log, &handed.entries).await
+        };
+        let outcome: Result<(), RelayError> = outcome.await;
+        self.settle(&log, outcome);
+    }
+
+    /// Writes what the table holds and the topic does not.
+    async fn catch_up(&mut self, standing: &Standing) {
+        let outcome = async {
+            if self.writer(&standing.log).await?.is_some() {
+                self.read_back(&standing.log, standing.size).await?;
+            }
+            Ok(())
+        };
+        let outcome: Result<(), RelayError> = outcome.await;
+        self.settle(&standing.log, outcome);
+    }
+
+    /// The log's writer, which takes the log over first; `None` while the log rests.
+    async fn writer(&mut self, log: &str) -> Result<Option<&mut LogWriter>, RelayError> {
+        match self.logs.get(log) {
+            Some(Log::Resting(until)) if Instant::now() < *until => return Ok(None),
+            Some(Log::Written(_)) => {}
+            _ => {
+                let standings = self.store().await?.standings().await?;
+                let noted = standings.into_iter().find(|standing| standing.log == log);
+                let mut writer = LogWriter::take_over(&self.config, log, noted).await?;
+                let before = writer.next.checked_sub(1);
+                if let Some(before) = before {
+                    writer.previous = self.store().await?.leaf(log, before).await?;
+                }
+                debug!(log, next = writer.next, "relaying the log");
+                self.logs.insert(log.to_owned(), Log::Written(Box::new(writer)));
+            }
+        }
+        match self.logs.get_mut(log) {
+            Some(Log::Written(writer)) => Ok(Some(writer)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Brings the topic up to `end` with entries out of the table.
+    async fn read_back(&mut self, log: &str, end: u64) -> Result<(), RelayError> {
+        loop {
+            let Some(Log::Written(writer)) = self.logs.get(log) else { return Ok(()) };
+            let next = writer.next;
+            if next >= end {
+                return Ok(());
+            }
+            let entries = self.store().await?.entries(log, next, PAGE).await?;
+            if entries.first().is_none_or(|first| first.index != next) {
+                return Err(RelayError::Missing(next));
+            }
+            self.write(log, &entries).await?;
+        }
+    }
+
+    /// Writes entries that follow one another, in one transaction; those that the topic has are left out.
+    async fn write(&mut self, log: &str, entries: &[LogEntry]) -> Result<(), RelayError> {
+        let checkpoint = self.checkpoints.get(log).cloned();
+        let Some(Log::Written(writer)) = self.logs.get_mut(log) else { return Ok(()) };
+        let Some(offset) = writer.write(entries, checkpoint.as_deref()).await? else { return Ok(()) };
+        let next = writer.next;
+        self.store().await?.note(log, next, offset).await?;
+        Ok(())
+    }
+
+    /// A writer that failed is let go of: whoever writes the log next asks the topic where it stands.
+    fn settle(&mut self, log: &str, outcome: Result<(), RelayError>) {
+        let Err(failure) = outcome else { return };
+        match failure {
+            RelayError::Missing(_) | RelayError::Unreadable(..) => {
+                error!(log, error = %failure, "the audit topic cannot go on with the log");
+            }
+            RelayError::Store(_) => self.store = None,
+            _ => warn!(log, error = %failure, "the audit topic cannot be written now; will retry"),
+        }
+        metrics::counter!("weir_audit_topic_failures_total").increment(1);
+        self.logs.insert(log.to_owned(), Log::Resting(Instant::now() + REST));
+    }
+}

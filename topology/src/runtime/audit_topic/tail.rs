@@ -1,0 +1,84 @@
+//! The last index of a log in the topic.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::{
+    ClientConfig, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
+    message::Headers as _,
+};
+use schemas::Topic;
+
+use super::{AuditTopicConfig, RelayError, writer::INDEX_HEADER};
+
+/// How long the topic's end may take to be reached: longer than another log's transaction may stay open.
+pub(super) const PATIENCE: Duration = Duration::from_mins(2);
+const STEP: Duration = Duration::from_secs(5);
+
+/// The highest index of the log among the committed records of its partition, from an offset on. To be asked once the log's
+/// writer before is fenced.
+pub(super) fn last_index(
+    config: &AuditTopicConfig,
+    log: &str,
+    partition: i32,
+    from: Option<i64>,
+) -> Result<Option<u64>, RelayError> {
+    let topic = Topic::Audit.name();
+    // The end as it is, whatever transactions of other logs are open before it.
+    let (low, high) = consumer(config, "read_uncommitted")?.fetch_watermarks(topic, partition, STEP)?;
+    // A record before what was noted tells that the log is in the topic at all.
+    let start = from.map_or(low, |from| from.saturating_sub(1)).clamp(low, high);
+    if start >= high {
+        return Ok(None);
+    }
+    let reader = consumer(config, "read_committed")?;
+    let mut assignment = TopicPartitionList::new();
+    assignment.add_partition_offset(topic, partition, Offset::Offset(start))?;
+    reader.assign(&assignment)?;
+    let deadline = Instant::now() + PATIENCE;
+    let mut last = None;
+    while Instant::now() < deadline {
+        match reader.poll(STEP) {
+            Some(Ok(record)) => {
+                if record.key() == Some(log.as_bytes()) {
+                    last = last.max(index_of(record.headers()));
+                }
+                if record.offset() + 1 >= high {
+                    return Ok(last);
+                }
+            }
+            // Behind the last record there are only ends of transactions.
+            Some(Err(KafkaError::PartitionEOF(_))) => {
+                let (_, stable) = reader.fetch_watermarks(topic, partition, STEP)?;
+                if stable >= high {
+                    return Ok(last);
+                }
+            }
+            Some(Err(error)) => return Err(error.into()),
+            None => {}
+        }
+    }
+    Err(RelayError::NoEnd)
+}
+
+fn index_of(headers: Option<&rdkafka::message::BorrowedHeaders>) -> Option<u64> {
+    let value = headers?.iter().find(|header| header.key == INDEX_HEADER)?.value?;
+    str::from_utf8(value).ok()?.parse().ok()
+}
+
+fn consumer(config: &AuditTopicConfig, isolation: &str) -> Result<BaseConsumer, KafkaError> {
+    let mut client = ClientConfig::new();
+    client
+        .set("bootstrap.servers", &config.bootstrap)
+        .set("group.id", "weir-audit-topic-tail")
+        .set("client.id", format!("weir-audit-topic-tail-{}", std::process::id()))
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("isolation.level", isolation)
+        .set("auto.offset.reset", "earliest");
+    for (key, value) in &config.kafka {
+        client.set(key, value);
+    }
+    client.create()
+}

@@ -1,0 +1,166 @@
+//! One log's transactional producer.
+
+use std::time::Duration;
+
+use audit_log::Hash;
+use rdkafka::{
+    ClientConfig,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
+    producer::{FutureProducer, FutureRecord, Producer as _},
+    util::Timeout,
+};
+use schemas::Topic;
+use sinks::log_store::{LogEntry, Standing};
+
+use super::{AuditTopicConfig, RelayError, tail};
+use crate::runtime::quiet::Quiet;
+
+/// The header that tells a record's index.
+pub(super) const INDEX_HEADER: &str = "weir-log-index";
+/// How long Kafka may take for each step of a transaction.
+const PATIENCE: Timeout = Timeout::After(Duration::from_secs(10));
+/// Records of one transaction; more are several.
+const MAX_RECORDS: usize = 2_000;
+/// The longest record that the client lets through.
+const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
+
+/// The only writer of one log, until another takes the log over.
+pub(super) struct LogWriter {
+    log: String,
+    partition: i32,
+    producer: FutureProducer<Quiet>,
+    /// The next index to write.
+    pub(super) next: u64,
+    /// The leaf of the entry before.
+    pub(super) previous: Option<Hash>,
+}
+
+/// The partition of a log: each log stays in one, whatever its name.
+fn partition_of(log: &str, partitions: i32) -> i32 {
+    let Hash(hash) = Hash::of(log.as_bytes());
+    let number = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
+    i32::try_from(number % partitions.max(1).unsigned_abs()).unwrap_or(0)
+}
+
+impl LogWriter {
+    /// Fences whoever wrote the log before, and finds out where the topic stands.
+    pub(super) async fn take_over(
+        config: &AuditTopicConfig,
+        log: &str,
+        noted: Option<Standing>,
+    ) -> Result<Self, RelayError> {
+        let mut client = ClientConfig::new();
+        client
+            .set("bootstrap.servers", &config.bootstrap)
+            .set("client.id", format!("weir-audit-topic-{}", std::process::id()))
+            .set("transactional.id", format!("weir-audit-topic {log}"))
+            .set("transaction.timeout.ms", "15000")
+            .set("acks", "all")
+            .set("linger.ms", "5")
+            .set("compression.type", "zstd")
+            .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
+            .set("delivery.timeout.ms", "10000")
+            .set("queue.buffering.max.kbytes", "65536");
+        for (key, value) in &config.kafka {
+            client.set(key, value);
+        }
+        let (config, name) = (config.clone(), log.to_owned());
+        let taken = tokio::task::spawn_blocking(move || {
+            let producer: FutureProducer<Quiet> = client.create_with_context(Quiet)?;
+            producer.init_transactions(PATIENCE)?;
+            let metadata = producer.client().fetch_metadata(Some(Topic::Audit.name()), PATIENCE)?;
+            let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+            if partitions == 0 {
+                return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition).into());
+            }
+            let partition = partition_of(&name, i32::try_from(partitions).unwrap_or(i32::MAX));
+            let last =
+                tail::last_index(&config, &name, partition, noted.as_ref().and_then(|noted| noted.offset))?;
+            Ok::<_, RelayError>((producer, partition, last, noted))
+        });
+        let (producer, partition, last, noted) = taken.await??;
+        let noted = noted.map_or(0, |noted| noted.next_index);
+        // Where the topic has lost the log's records to its retention, what was noted is all that is known.
+        let next = last.map_or(noted, |last| (last + 1).max(noted));
+        Ok(Self { log: log.to_owned(), partition, producer, next, previous: None })
+    }
+
+    /// Writes those of the entries that are next, in transactions; answers the offset behind the last, if any was written.
+    pub(super) async fn write(
+        &mut self,
+        entries: &[LogEntry],
+        checkpoint: Option<&str>,
+    ) -> Result<Option<i64>, RelayError> {
+        let new = entries.partition_point(|entry| entry.index < self.next);
+        let mut end = None;
+        for part in entries[new..].chunks(MAX_RECORDS) {
+            if part[0].index != self.next {
+                return Err(RelayError::Missing(self.next));
+            }
+            end = Some(self.transact(part, checkpoint).await?);
+            self.next += part.len() as u64;
+            self.previous = part.last().map(|entry| entry.leaf);
+            metrics::counter!("weir_audit_topic_records_total").increment(part.len() as u64);
+        }
+        Ok(end)
+    }
+
+    async fn transact(&self, entries: &[LogEntry], checkpoint: Option<&str>) -> Result<i64, RelayError> {
+        self.producer.begin_transaction()?;
+        let mut sent = Vec::with_capacity(entries.len());
+        let mut previous = self.previous;
+        for entry in entries {
+            let value = entry
+                .attest(&self.log, previous, checkpoint)
+                .map_err(|malformed| RelayError::Unreadable(entry.index, malformed))?;
+            previous = Some(entry.leaf);
+            sent.push(self.send(entry.index, &value).await?);
+        }
+        let producer = self.producer.clone();
+        tokio::task::spawn_blocking(move || producer.commit_transaction(PATIENCE)).await??;
+        let mut end = -1;
+        for delivery in sent {
+            let delivered = delivery.await.map_err(|_| KafkaError::Canceled)?;
+            end = delivered.map_err(|(error, _)| error)?.offset + 1;
+        }
+        Ok(end)
+    }
+
+    /// Enqueues a record, and waits while the client's queue is full.
+    async fn send(&self, index: u64, value: &[u8]) -> Result<rdkafka::producer::DeliveryFuture, RelayError> {
+        let index = index.to_string();
+        let headers = OwnedHeaders::new_with_capacity(2)
+            .insert(Header { key: "content-type", value: Some("application/json") })
+            .insert(Header { key: INDEX_HEADER, value: Some(&index) });
+        let mut record = FutureRecord::<str, [u8]>::to(Topic::Audit.name())
+            .partition(self.partition)
+            .key(&self.log)
+            .payload(value)
+            .headers(headers);
+        loop {
+            match self.producer.send_result(record) {
+                Ok(delivery) => return Ok(delivery),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    record = back;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                Err((error, _)) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_spread_and_stay() {
+        let partitions: std::collections::BTreeSet<i32> =
+            (0..64).map(|n| partition_of(&format!("weir.activity.v1/{n}"), 8)).collect();
+        assert_eq!(partitions, (0..8).collect());
+        assert_eq!(partition_of("weir.activity.v1/3", 8), partition_of("weir.activity.v1/3", 8));
+        assert_eq!(partition_of("weir.activity.v1/3", 1), 0);
+    }
+}

@@ -1,0 +1,232 @@
+//! Signs the audit log: a checkpoint of each log that has grown, once a second at most.
+//!
+//! Before it signs, the signer grows the log that it signed last by the leaves that the tiles hold, so that every
+//! checkpoint is consistent with the one before, and compares the root with that of the log's frontier. Where the two
+//! differ, where the log shrank, or where a witness has seen another past, it refuses, and says so for as long as that
+//! lasts; entries flow all the same.
+
+mod witnesses;
+
+use std::{collections::HashMap, time::Duration};
+
+use audit_log::{
+    Hash,
+    checkpoint::Checkpoint,
+    keys::{PrivateKey, PublicKey, origin},
+    tree::OpenLog,
+};
+use sinks::log_store::{Signable, SigningStore};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use self::witnesses::Witnesses;
+
+/// How often logs are looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How long a process that does not sign waits before it asks again whether another still does.
+const STANDBY: Duration = Duration::from_secs(5);
+
+/// Who signs, and who cosigns.
+#[derive(Debug, Clone)]
+pub struct SignerConfig {
+    /// `postgres://..`
+    pub database_url: String,
+    /// The deployment's keys, all of one name; without any, nothing is signed, and that is told.
+    pub keys: Vec<PrivateKey>,
+    /// Who is asked to cosign each checkpoint.
+    pub witnesses: Vec<WitnessAt>,
+    /// What witnesses are asked with.
+    pub client: reqwest::Client,
+}
+
+/// A witness.
+#[derive(Debug, Clone)]
+pub struct WitnessAt {
+    /// Before `/add-checkpoint`.
+    pub url: String,
+    /// Its key.
+    pub key: PublicKey,
+}
+
+/// Why a log is not signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Refusal {
+    NoKey,
+    TilesMissing,
+    RootsDiffer,
+    RolledBack,
+    WitnessDisagrees,
+}
+
+impl Refusal {
+    const ALL: [Self; 5] =
+        [Self::NoKey, Self::TilesMissing, Self::RootsDiffer, Self::RolledBack, Self::WitnessDisagrees];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::NoKey => "no_key",
+            Self::TilesMissing => "tiles_missing",
+            Self::RootsDiffer => "roots_differ",
+            Self::RolledBack => "rolled_back",
+            Self::WitnessDisagrees => "witness_disagrees",
+        }
+    }
+
+    const fn advice(self) -> &'static str {
+        match self {
+            Self::NoKey => "no signing key: set WEIR_AUDIT__SIGNING_KEY_FILE (`weir audit key` makes one)",
+            Self::TilesMissing => "tiles are missing: `weir verify` names the first entry",
+            Self::RootsDiffer => {
+                "tiles, frontier and last checkpoint disagree: `weir verify` names the first entry"
+            }
+            Self::RolledBack => "the log is shorter than its last checkpoint: was an old backup restored?",
+            Self::WitnessDisagrees => {
+                "a witness has seen another past or a longer log: `weir verify --witness`"
+            }
+        }
+    }
+}
+
+/// Signs until told to stop. Of several processes one signs; another takes over when it ends.
+pub async fn run(config: SignerConfig, stop: CancellationToken) {
+    let mut signer = Signer {
+        witnesses: Witnesses::new(config.witnesses, config.client),
+        keys: config.keys,
+        logs: HashMap::new(),
+        refused: HashMap::new(),
+    };
+    let mut store: Option<SigningStore> = None;
+    while !stop.is_cancelled() {
+        let wait = match &mut store {
+            None => match SigningStore::claim(&config.database_url).await {
+                Ok(claimed) => {
+                    let wait = if claimed.is_some() { Duration::ZERO } else { STANDBY };
+                    store = claimed;
+                    wait
+                }
+                Err(failure) => {
+                    warn!(error = %failure, "the database cannot be reached to sign the audit log; will retry");
+                    STANDBY
+                }
+            },
+            Some(own) => match signer.turn(own).await {
+                Ok(()) => INTERVAL,
+                Err(failure) => {
+                    warn!(error = %failure, "the audit log cannot be read to be signed; will retry");
+                    store = None;
+                    STANDBY
+                }
+            },
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+struct Signer {
+    keys: Vec<PrivateKey>,
+    witnesses: Witnesses,
+    /// As they were signed last.
+    logs: HashMap<String, OpenLog>,
+    refused: HashMap<String, Refusal>,
+}
+
+impl Signer {
+    async fn turn(&mut self, store: &mut SigningStore) -> Result<(), sinks::log_store::StoreError> {
+        for log in store.unsigned().await? {
+            let (name, outcome) = match log {
+                Ok(log) => {
+                    let outcome = self.sign(store, &log).await?;
+                    (log.log, outcome)
+                }
+                Err(name) => (name, Err(Refusal::RootsDiffer)),
+            };
+            self.note(name, outcome.err());
+        }
+        for refusal in Refusal::ALL {
+            let count = self.refused.values().filter(|own| **own == refusal).count();
+            let gauge = metrics::gauge!("weir_audit_log_refused", "reason" => refusal.name());
+            gauge.set(u32::try_from(count).unwrap_or(u32::MAX));
+        }
+        Ok(())
+    }
+
+    /// Keeps why a log is not signed, and says so once.
+    fn note(&mut self, log: String, refusal: Option<Refusal>) {
+        match refusal {
+            Some(refusal) => {
+                if self.refused.insert(log.clone(), refusal) != Some(refusal) {
+                    error!(log, reason = refusal.name(), "the audit log is not signed: {}", refusal.advice());
+                }
+            }
+            None if self.refused.remove(&log).is_some() => info!(log, "the audit log is signed again"),
+            None => {}
+        }
+    }
+
+    async fn sign(
+        &mut self,
+        store: &mut SigningStore,
+        log: &Signable,
+    ) -> Result<Result<(), Refusal>, sinks::log_store::StoreError> {
+        let Some(key) = self.keys.first() else { return Ok(Err(Refusal::NoKey)) };
+        let origin = origin(key.name(), &log.log);
+        let grown = match self.grown(store, log).await? {
+            Ok(grown) => grown,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let checkpoint = Checkpoint {
+            origin,
+            size: grown.size(),
+            root: grown.frontier().root(),
+            extensions: log.first_offset.map(|offset| format!("first-offset {offset}")).into_iter().collect(),
+        };
+        let note = match checkpoint.sign(&self.keys) {
+            Ok(note) => note,
+            Err(failure) => {
+                error!(log = log.log, error = %failure, "the checkpoint cannot be written");
+                return Ok(Err(Refusal::NoKey));
+            }
+        };
+        store.store(&log.log, checkpoint.size, &checkpoint.root, &note).await?;
+        metrics::counter!("weir_audit_checkpoints_total").increment(1);
+        self.logs.insert(log.log.clone(), grown);
+        let cosigned = self.witnesses.ask(store, &log.log, &checkpoint, &note).await?;
+        Ok(cosigned)
+    }
+
+    /// The log as it was signed last, grown by the leaves of the tiles; what is signed next.
+    async fn grown(
+        &mut self,
+        store: &mut SigningStore,
+        log: &Signable,
+    ) -> Result<Result<OpenLog, Refusal>, sinks::log_store::StoreError> {
+        let (signed_size, signed_root) = log.signed.unwrap_or((0, Hash::of_empty_tree()));
+        if log.frontier.size() < signed_size {
+            return Ok(Err(Refusal::RolledBack));
+        }
+        let kept = self.logs.remove(&log.log).filter(|kept| kept.size() == signed_size);
+        let mut open = match kept {
+            Some(kept) => kept,
+            None => match store.open_at(&log.log, signed_size).await? {
+                Some(open) => open,
+                None => return Ok(Err(Refusal::TilesMissing)),
+            },
+        };
+        if open.frontier().root() != signed_root {
+            return Ok(Err(Refusal::RootsDiffer));
+        }
+        while open.size() < log.frontier.size() {
+            let leaves = store.leaves(&log.log, open.size()).await?;
+            if leaves.is_empty() {
+                return Ok(Err(Refusal::TilesMissing));
+            }
+            let missing = usize::try_from(log.frontier.size() - open.size()).unwrap_or(usize::MAX);
+            // Whatever was appended meanwhile is signed next time.
+            leaves.iter().take(missing).for_each(|leaf| drop(open.push(*leaf)));
+        }
+        if open.frontier() == &log.frontier { Ok(Ok(open)) } else { Ok(Err(Refusal::RootsDiffer)) }
+    }
+}
