@@ -1,6 +1,6 @@
 //! Verification of the log in the database: tiles against checkpoints, entries against tiles, columns against records.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use audit_log::{
     Hash,
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{connect, natural, proofs::personal_of, undecodable};
 use crate::{
     compress,
-    postgres::copy::read::{Reader, RowReader},
+    postgres::copy::read::{Malformed, Reader, RowReader},
 };
 
 /// Why a log could not be verified; whether it is as it was is not said.
@@ -54,7 +54,7 @@ struct Stored {
 pub async fn verify(
     database_url: &str,
     trust: &Trust,
-    others: &HashMap<String, Vec<Hash>>,
+    others: &BTreeMap<String, Vec<Hash>>,
 ) -> Result<Report, VerifyError> {
     let mut connection = connect(database_url).await?;
     let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
@@ -67,7 +67,7 @@ pub async fn verify(
 pub async fn verify_on(
     connection: &mut PgConnection,
     trust: &Trust,
-    others: &HashMap<String, Vec<Hash>>,
+    others: &BTreeMap<String, Vec<Hash>>,
 ) -> Result<Report, VerifyError> {
     let stored = read_logs(connection, trust, others).await?;
     let mut checks: BTreeMap<&str, Check<'_>> = stored
@@ -111,7 +111,7 @@ impl Check<'_> {
 async fn read_logs(
     connection: &mut PgConnection,
     trust: &Trust,
-    others: &HashMap<String, Vec<Hash>>,
+    others: &BTreeMap<String, Vec<Hash>>,
 ) -> Result<BTreeMap<String, Stored>, VerifyError> {
     type Row = (String, i64, Vec<u8>, Vec<u8>, i64);
     let rows: Vec<Row> =
@@ -241,8 +241,8 @@ async fn read_entries(
     let mut log = String::new();
     while let Some(chunk) = stream.try_next().await? {
         reader.push(&chunk);
-        while let Some(row) = reader.next().map_err(|_| VerifyError::Format)? {
-            let row = Row::read(row).ok_or(VerifyError::Format)?;
+        while let Some(row) = reader.next().map_err(|Malformed| VerifyError::Format)? {
+            let row = Row::read(row).map_err(|Malformed| VerifyError::Format)?;
             log.clear();
             log.push_str(row.topic);
             log.push('/');
@@ -270,35 +270,13 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn read(mut row: RowReader<'a>) -> Option<Self> {
+    fn read(mut row: RowReader<'a>) -> Result<Self, Malformed> {
         let topic = row.text()?;
         let (partition, record_offset, log_index) = (row.integer()?, row.bigint()?, row.optional_bigint()?);
         let (leaf_hash, personal_digest, key) = (row.optional()?, row.optional()?, row.optional()?);
-        let (record_dictionary, record) = (row.smallint()?, row.optional()??);
-        let text = |row: &mut RowReader<'a>| Some(row.optional_text()?.map(ToOwned::to_owned));
-        let columns = Columns {
-            topic: topic.to_owned(),
-            occurred_at: row.timestamptz()?,
-            event_id: Uuid::from_slice(row.optional()??).ok()?,
-            class_uid: row.integer()?,
-            activity_id: row.integer()?,
-            severity_id: row.integer()?,
-            tenant_id: text(&mut row)??,
-            kind: text(&mut row)??,
-            actor_kind: text(&mut row)??,
-            actor: text(&mut row)??,
-            actor_name: text(&mut row)?,
-            actor_ip: text(&mut row)?,
-            action: text(&mut row)??,
-            resource_type: text(&mut row)?,
-            resource: text(&mut row)?,
-            project: text(&mut row)?,
-            outcome: text(&mut row)??,
-            outcome_code: text(&mut row)?,
-            source: text(&mut row)??,
-            correlation_id: text(&mut row)?,
-        };
-        Some(Self {
+        let (record_dictionary, record) = (row.smallint()?, row.bytes()?);
+        let columns = read_columns(topic, &mut row)?;
+        Ok(Self {
             topic,
             partition,
             record_offset,
@@ -321,6 +299,33 @@ impl<'a> Row<'a> {
     fn agrees(&self, record: &[u8]) -> bool {
         self.personal_digest.is_some() || Columns::of(record).is_ok_and(|columns| columns == self.columns)
     }
+}
+
+fn read_columns(topic: &str, row: &mut RowReader<'_>) -> Result<Columns, Malformed> {
+    let text = |row: &mut RowReader<'_>| row.text().map(ToOwned::to_owned);
+    let optional = |row: &mut RowReader<'_>| Ok(row.optional_text()?.map(ToOwned::to_owned));
+    Ok(Columns {
+        topic: topic.to_owned(),
+        occurred_at: row.timestamptz()?,
+        event_id: Uuid::from_slice(row.bytes()?).map_err(|_| Malformed)?,
+        class_uid: row.integer()?,
+        activity_id: row.integer()?,
+        severity_id: row.integer()?,
+        tenant_id: text(row)?,
+        kind: text(row)?,
+        actor_kind: text(row)?,
+        actor: text(row)?,
+        actor_name: optional(row)?,
+        actor_ip: optional(row)?,
+        action: text(row)?,
+        resource_type: optional(row)?,
+        resource: optional(row)?,
+        project: optional(row)?,
+        outcome: text(row)?,
+        outcome_code: optional(row)?,
+        source: text(row)?,
+        correlation_id: optional(row)?,
+    })
 }
 
 impl Check<'_> {

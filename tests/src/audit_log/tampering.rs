@@ -1,6 +1,6 @@
 //! What is found after somebody has tampered with the database, with a SIEM's copy, or with database and signing key.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use audit_log::{
     Hash,
@@ -16,7 +16,8 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use schemas::{TenantId, Timestamp, Topic, changes::AuditEntry};
 use serde_json::Value;
 use sinks::{
-    Batch, ClaimRequest, LastRecord, OffsetRange, RawRecord, RecordChanges, Settlement, Sink, TopicPartition,
+    Batch, ClaimRequest, KeptBytes, LastRecord, OffsetRange, RawRecord, RecordChanges, Settlement, Sink,
+    TopicPartition,
     log_store::{self, SigningStore, entry_proof},
     postgres::{PostgresSink, SinkConfig},
     read_models::audit_entry::AuditEntries,
@@ -70,6 +71,7 @@ async fn deliver(url: &str, entries: Vec<AuditEntry>) {
         identity: Some((entry.tenant.clone(), entry.event_id)),
         settlement: Settlement::Apply(vec![entry]),
         raw: RawRecord::default(),
+        kept: KeptBytes::All,
     });
     let last = Some(LastRecord { offset: upto - 1, print: [0; 32] });
     let range = OffsetRange { partition: PARTITION, start: 0, upto, last, owner_epoch: claim.owner_epoch };
@@ -117,7 +119,7 @@ impl Logged {
     async fn after(
         &mut self,
         statements: &[String],
-        kept: &HashMap<String, Vec<Hash>>,
+        kept: &BTreeMap<String, Vec<Hash>>,
     ) -> Option<(u64, Kind)> {
         let trust = self.trust();
         let mut tx = self.connection.begin().await.expect("begun");
@@ -197,11 +199,11 @@ fn database_fault(dice: &mut StdRng, leaves: &[Hash]) -> (Vec<String>, (u64, Kin
 #[tokio::test]
 async fn random_faults_of_the_database_are_named() {
     let mut logged = Logged::new().await;
-    assert_eq!(logged.after(&[], &HashMap::new()).await, None, "untouched");
+    assert_eq!(logged.after(&[], &BTreeMap::new()).await, None, "untouched");
     let mut dice = StdRng::seed_from_u64(14);
     for n in 0..FAULTS {
         let (statements, expected) = database_fault(&mut dice, &logged.leaves);
-        let found = logged.after(&statements, &HashMap::new()).await;
+        let found = logged.after(&statements, &BTreeMap::new()).await;
         assert_eq!(found, Some(expected), "{n}: {statements:?}");
     }
 }
@@ -209,7 +211,7 @@ async fn random_faults_of_the_database_are_named() {
 #[tokio::test]
 async fn faults_of_tiles_frontier_and_checkpoints_are_named() {
     let mut logged = Logged::new().await;
-    let none = HashMap::new();
+    let none = BTreeMap::new();
     let mut check = async |statement: &str, expected| {
         assert_eq!(logged.after(&[statement.to_owned()], &none).await, Some(expected), "{statement}");
     };
@@ -234,7 +236,7 @@ async fn faults_of_tiles_frontier_and_checkpoints_are_named() {
 #[tokio::test]
 async fn a_log_signed_anew_is_found_through_the_witness() {
     let mut logged = Logged::new().await;
-    let kept = HashMap::from([(LOG.to_owned(), logged.leaves.clone())]);
+    let kept = BTreeMap::from([(LOG.to_owned(), logged.leaves.clone())]);
     let mut dice = StdRng::seed_from_u64(41);
     for _ in 0..FAULTS {
         let mut leaves = logged.leaves.clone();
@@ -402,9 +404,9 @@ async fn random_faults_of_a_siems_copy_are_named_from_the_copy_alone() {
 #[tokio::test]
 async fn a_verification_of_the_whole_database_sees_one_snapshot() {
     let logged = Logged::new().await;
-    let report = log_store::verify(&logged.url, &logged.trust(), &HashMap::new()).await.expect("readable");
+    let report = log_store::verify(&logged.url, &logged.trust(), &BTreeMap::new()).await.expect("readable");
     assert_eq!((report.logs, report.entries, report.ok), (1, ENTRIES, true));
     let untrusted =
-        log_store::verify(&logged.url, &Trust::default(), &HashMap::new()).await.expect("readable");
+        log_store::verify(&logged.url, &Trust::default(), &BTreeMap::new()).await.expect("readable");
     assert_eq!(untrusted.first_fault.map(|fault| fault.kind), Some(Kind::Checkpoint));
 }

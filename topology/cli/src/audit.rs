@@ -150,6 +150,8 @@ fn public_key(witness: bool, of: Option<PathBuf>) -> anyhow::Result<Outcome> {
             return Ok(Outcome::Done);
         }
     };
-    keys.iter().for_each(|key| output::line(&key.public(purpose).to_string()));
+    for key in keys {
+        output::line(&key.public(purpose).to_string());
+    }
     Ok(Outcome::Done)
 }

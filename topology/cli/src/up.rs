@@ -35,6 +35,7 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// Arguments of `weir up`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct UpArgs {
     /// Return when everything is ready; what is missing after a crash is started.
     #[arg(long)]
@@ -78,7 +79,7 @@ pub(super) async fn up(args: UpArgs) -> anyhow::Result<Outcome> {
     keep_key(&mut deployment, &endpoints, &settings, &home).await?;
     let witness = args.witness || deployment.processes.iter().any(|process| process.name == WITNESS);
     let witness = witness.then(|| start_witness(&mut deployment, &home, &endpoints)).transpose()?;
-    start_missing(&mut deployment, &home, &endpoints, &settings, witness)?;
+    start_missing(&mut deployment, &home, &endpoints, &settings, witness.as_deref())?;
     wait_until_ready(&deployment).await?;
     if !args.no_demo {
         start_demo(&mut deployment, &home, &endpoints)?;
@@ -221,7 +222,7 @@ fn start_missing(
     home: &Path,
     endpoints: &Endpoints,
     settings: &Settings,
-    witness: Option<String>,
+    witness: Option<&str>,
 ) -> anyhow::Result<()> {
     let stages = pipeline::declaration().stage_names();
     let issuers = keep_issuers(settings, home)?;
@@ -231,7 +232,7 @@ fn start_missing(
         }
         let mut environment = environment(endpoints, home);
         environment.extend(issuers.clone());
-        if let (Audit::NAME, Some(witness)) = (name, &witness) {
+        if let (Audit::NAME, Some(witness)) = (name, witness) {
             environment.push(("WEIR_AUDIT__WITNESSES", format!("[{}]", serde_json::to_string(witness)?)));
         }
         let start = start_of(name, deployment, settings, environment)?;
@@ -293,25 +294,20 @@ fn start_witness(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints
         write_private(&file, &key.text())?;
     }
     let key = PrivateKey::parse(&place::read(&file)?).context("the witness's key")?;
-    let url = match deployment.running(WITNESS) {
-        Some(process) => process.admin_url(),
-        None => {
-            let listen = free_address(SocketAddr::from(([127, 0, 0, 1], 8646)))?;
-            let of_log = audit_log::keys::parse_all(&place::read(&home.join(place::SIGNING_KEY))?)?;
-            let mut args = vec!["witness".to_owned(), "--listen".to_owned(), listen.to_string()];
-            args.extend(["--key".to_owned(), file.display().to_string()]);
-            args.extend(["--dir".to_owned(), home.join("witness").display().to_string()]);
-            for key in of_log {
-                args.extend(["--log".to_owned(), key.public(Purpose::Log).to_string()]);
-            }
-            let env = environment(endpoints, home);
-            deployment.start(
-                home,
-                WITNESS,
-                Start { args, env, listen, admin: None, scheme: Scheme::Http },
-            )?;
-            format!("http://{listen}")
+    let url = if let Some(process) = deployment.running(WITNESS) {
+        process.admin_url()
+    } else {
+        let listen = free_address(SocketAddr::from(([127, 0, 0, 1], 8646)))?;
+        let of_log = audit_log::keys::parse_all(&place::read(&home.join(place::SIGNING_KEY))?)?;
+        let mut args = vec!["witness".to_owned(), "--listen".to_owned(), listen.to_string()];
+        args.extend(["--key".to_owned(), file.display().to_string()]);
+        args.extend(["--dir".to_owned(), home.join("witness").display().to_string()]);
+        for key in of_log {
+            args.extend(["--log".to_owned(), key.public(Purpose::Log).to_string()]);
         }
+        let env = environment(endpoints, home);
+        deployment.start(home, WITNESS, Start { args, env, listen, admin: None, scheme: Scheme::Http })?;
+        format!("http://{listen}")
     };
     Ok(format!("{url} {}", key.public(Purpose::Witness)))
 }

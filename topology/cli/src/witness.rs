@@ -141,7 +141,7 @@ impl Witness {
         let request = AddCheckpoint::parse(body)?;
         let origin = origin_of(&request)?;
         let file = self.file_of(&origin);
-        let seen = self.seen(&file)?;
+        let seen = Self::seen(&file)?;
         let signed = decide(&request, &self.deployments, seen).inspect_err(|refusal| {
             if matches!(refusal, Refusal::Inconsistent | Refusal::Conflict(_)) {
                 metrics::counter!("weir_witness_refusals_total", "status" => refusal.status().to_string())
@@ -158,7 +158,7 @@ impl Witness {
         self.dir.join(format!("{}.checkpoint", Hash::of(origin.as_bytes())))
     }
 
-    fn seen(&self, file: &Path) -> anyhow::Result<Option<Seen>> {
+    fn seen(file: &Path) -> anyhow::Result<Option<Seen>> {
         if !file.exists() {
             return Ok(None);
         }

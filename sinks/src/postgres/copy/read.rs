@@ -52,68 +52,68 @@ impl Reader {
     }
 }
 
-/// The fields of one row, in their order. `None` where a field is NULL or of another length than asked for.
+/// The fields of one row, in their order. A field that is NULL or of another length than asked for is malformed.
 #[derive(Debug)]
 pub(crate) struct RowReader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> RowReader<'a> {
-    /// Any field; the inner `None` is NULL.
-    pub(crate) fn optional(&mut self) -> Option<Option<&'a [u8]>> {
-        let (length, rest) = self.rest.split_first_chunk::<4>()?;
+    /// Any field; `None` is NULL.
+    pub(crate) fn optional(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
+        let (length, rest) = self.rest.split_first_chunk::<4>().ok_or(Malformed)?;
         let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
             self.rest = rest;
-            return Some(None);
+            return Ok(None);
         };
-        let (field, rest) = rest.split_at_checked(length)?;
+        let (field, rest) = rest.split_at_checked(length).ok_or(Malformed)?;
         self.rest = rest;
-        Some(Some(field))
+        Ok(Some(field))
     }
 
-    fn number<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.optional()??.try_into().ok()
+    /// A `bytea` or `uuid`.
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        self.optional()?.ok_or(Malformed)
+    }
+
+    fn number<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        self.bytes()?.try_into().map_err(|_| Malformed)
     }
 
     /// A `smallint`.
-    pub(crate) fn smallint(&mut self) -> Option<i16> {
+    pub(crate) fn smallint(&mut self) -> Result<i16, Malformed> {
         self.number().map(i16::from_be_bytes)
     }
 
     /// An `integer`.
-    pub(crate) fn integer(&mut self) -> Option<i32> {
+    pub(crate) fn integer(&mut self) -> Result<i32, Malformed> {
         self.number().map(i32::from_be_bytes)
     }
 
     /// A `bigint`.
-    pub(crate) fn bigint(&mut self) -> Option<i64> {
+    pub(crate) fn bigint(&mut self) -> Result<i64, Malformed> {
         self.number().map(i64::from_be_bytes)
     }
 
     /// A `bigint` or NULL.
-    pub(crate) fn optional_bigint(&mut self) -> Option<Option<i64>> {
-        match self.optional()? {
-            None => Some(None),
-            Some(bytes) => Some(Some(i64::from_be_bytes(bytes.try_into().ok()?))),
-        }
+    pub(crate) fn optional_bigint(&mut self) -> Result<Option<i64>, Malformed> {
+        let number = |bytes: &[u8]| bytes.try_into().map(i64::from_be_bytes).map_err(|_| Malformed);
+        self.optional()?.map(number).transpose()
     }
 
     /// A `timestamptz`, in microseconds since 1970.
-    pub(crate) fn timestamptz(&mut self) -> Option<i64> {
+    pub(crate) fn timestamptz(&mut self) -> Result<i64, Malformed> {
         self.bigint().map(|micros| micros.saturating_add(POSTGRES_EPOCH_MICROS))
     }
 
     /// A `text`.
-    pub(crate) fn text(&mut self) -> Option<&'a str> {
-        str::from_utf8(self.optional()??).ok()
+    pub(crate) fn text(&mut self) -> Result<&'a str, Malformed> {
+        self.optional_text()?.ok_or(Malformed)
     }
 
     /// A `text` or NULL.
-    pub(crate) fn optional_text(&mut self) -> Option<Option<&'a str>> {
-        match self.optional()? {
-            None => Some(None),
-            Some(bytes) => Some(Some(str::from_utf8(bytes).ok()?)),
-        }
+    pub(crate) fn optional_text(&mut self) -> Result<Option<&'a str>, Malformed> {
+        self.optional()?.map(|bytes| str::from_utf8(bytes).map_err(|_| Malformed)).transpose()
     }
 }
 
@@ -146,13 +146,13 @@ mod tests {
             for chunk in rows.buffer.chunks(size) {
                 reader.push(chunk);
                 while let Some(mut row) = reader.next().expect("in the format") {
-                    assert_eq!(row.integer(), Some(read));
-                    assert_eq!(row.optional_text(), Some((read % 2 == 0).then_some("text")));
-                    assert_eq!(row.smallint(), Some(-1));
-                    assert_eq!(row.optional(), Some(Some([0; 16].as_slice())));
-                    assert_eq!(row.timestamptz(), Some(0));
-                    assert_eq!(row.text(), Some("ä"));
-                    assert_eq!(row.optional(), None);
+                    assert_eq!(row.integer(), Ok(read));
+                    assert_eq!(row.optional_text(), Ok((read % 2 == 0).then_some("text")));
+                    assert_eq!(row.smallint(), Ok(-1));
+                    assert_eq!(row.bytes(), Ok([0; 16].as_slice()));
+                    assert_eq!(row.timestamptz(), Ok(0));
+                    assert_eq!(row.text(), Ok("ä"));
+                    assert_eq!(row.optional(), Err(Malformed));
                     read += 1;
                 }
             }

@@ -4,7 +4,7 @@ mod copies;
 mod tiles;
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
@@ -87,9 +87,9 @@ async fn report_of(args: &VerifyArgs) -> anyhow::Result<Report> {
             args.checkpoint.iter().map(|file| place::read(file)).collect::<anyhow::Result<Vec<_>>>()?;
         return copies::verify(file, (repeats, args.from), &trust, &notes);
     }
-    let kept: HashMap<String, Vec<Hash>> = match &args.kept {
+    let kept: BTreeMap<String, Vec<Hash>> = match &args.kept {
         Some(dir) => tiles::leaves(dir)?,
-        None => HashMap::new(),
+        None => BTreeMap::new(),
     };
     let place = Place::find().await?;
     Ok(sinks::log_store::verify(&place.endpoints.database_url, &trust, &kept).await?)

@@ -1,7 +1,7 @@
 //! A folder of checkpoints and tiles: `<topic>/<partition>/checkpoint` and `<topic>/<partition>/tile/…`.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -41,7 +41,7 @@ pub(super) fn verify(dir: &Path, trust: &Trust) -> anyhow::Result<Report> {
 }
 
 /// The leaves of all logs of a folder.
-pub(super) fn leaves(dir: &Path) -> anyhow::Result<HashMap<String, Vec<Hash>>> {
+pub(super) fn leaves(dir: &Path) -> anyhow::Result<BTreeMap<String, Vec<Hash>>> {
     logs(dir)?.into_iter().map(|(log, folder)| Ok((log, read_leaves(&folder)?))).collect()
 }
 

@@ -143,7 +143,7 @@ impl Signer {
                 }
                 Err(name) => (name, Err(Refusal::RootsDiffer)),
             };
-            self.note(name, outcome.err());
+            self.note(&name, outcome.err());
         }
         for refusal in Refusal::ALL {
             let count = self.refused.values().filter(|own| **own == refusal).count();
@@ -154,15 +154,15 @@ impl Signer {
     }
 
     /// Keeps why a log is not signed, and says so once.
-    fn note(&mut self, log: String, refusal: Option<Refusal>) {
-        match refusal {
-            Some(refusal) => {
-                if self.refused.insert(log.clone(), refusal) != Some(refusal) {
-                    error!(log, reason = refusal.name(), "the audit log is not signed: {}", refusal.advice());
-                }
+    fn note(&mut self, log: &str, refusal: Option<Refusal>) {
+        let before = self.refused.remove(log);
+        if let Some(refusal) = refusal {
+            self.refused.insert(log.to_owned(), refusal);
+            if before != Some(refusal) {
+                error!(log, reason = refusal.name(), "the audit log is not signed: {}", refusal.advice());
             }
-            None if self.refused.remove(&log).is_some() => info!(log, "the audit log is signed again"),
-            None => {}
+        } else if before.is_some() {
+            info!(log, "the audit log is signed again");
         }
     }
 
