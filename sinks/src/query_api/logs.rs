@@ -12,6 +12,7 @@ use axum::{
     response::IntoResponse,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use edge::api_error::ApiError;
 use http::{Uri, header};
 use schemas::{Timestamp, access::Principal};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -19,13 +20,7 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{
-    Api,
-    answer::{Refusal, nothing_here},
-    body::Answer,
-    described::ItemRefusals,
-    parameters::Parameters,
-};
+use super::{Api, body::Answer, described::ItemRefusals, parameters::Parameters};
 use crate::{
     log_store::{self, EntryProof},
     read_models::{ReadError, snapshot},
@@ -137,9 +132,9 @@ pub struct KeysAnswer {
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
-) -> Result<Json<LogsAnswer>, Refusal> {
+) -> Result<Json<LogsAnswer>, ApiError> {
     let pool = api.pool.clone();
-    let logs = api.ask(&caller.tenant, async move {
+    let logs = api.ask(caller.tenant(), async move {
         let mut tx = snapshot::begin(&pool).await?;
         Ok(log_store::logs(&mut tx).await?)
     });
@@ -170,15 +165,16 @@ pub(super) async fn checkpoint(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
     log: Result<Path<(String, String)>, PathRejection>,
-) -> Result<impl IntoResponse, Refusal> {
-    let log =
-        log.map(|Path((topic, partition))| format!("{topic}/{partition}")).map_err(|_| nothing_here())?;
+) -> Result<impl IntoResponse, ApiError> {
+    let log = log
+        .map(|Path((topic, partition))| format!("{topic}/{partition}"))
+        .map_err(|_| ApiError::not_found())?;
     let pool = api.pool.clone();
-    let note = api.ask(&caller.tenant, async move {
+    let note = api.ask(caller.tenant(), async move {
         let mut tx = snapshot::begin(&pool).await?;
         Ok(log_store::newest_checkpoint(&mut tx, &log).await?)
     });
-    let note = note.await?.value.ok_or_else(nothing_here)?;
+    let note = note.await?.value.ok_or_else(ApiError::not_found)?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")], note))
 }
 
@@ -188,15 +184,15 @@ pub(super) async fn tile(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
     path: Result<Path<(String, String, String)>, PathRejection>,
-) -> Result<impl IntoResponse, Refusal> {
-    let Path((topic, partition, tile)) = path.map_err(|_| nothing_here())?;
-    let tile = Tile::parse(&tile).map_err(|_| nothing_here())?;
+) -> Result<impl IntoResponse, ApiError> {
+    let Path((topic, partition, tile)) = path.map_err(|_| ApiError::not_found())?;
+    let tile = Tile::parse(&tile).map_err(|_| ApiError::not_found())?;
     let (log, pool) = (format!("{topic}/{partition}"), api.pool.clone());
-    let hashes = api.ask(&caller.tenant, async move {
+    let hashes = api.ask(caller.tenant(), async move {
         let mut tx = snapshot::begin(&pool).await?;
         Ok(log_store::tile(&mut tx, &log, tile).await?)
     });
-    let hashes = hashes.await?.value.ok_or_else(nothing_here)?;
+    let hashes = hashes.await?.value.ok_or_else(ApiError::not_found)?;
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream"),
         (header::CACHE_CONTROL, "private, max-age=31536000, immutable"),
@@ -225,7 +221,7 @@ pub(super) async fn consistency(
     Extension(caller): Extension<Arc<Principal>>,
     log: Result<Path<(String, String)>, PathRejection>,
     uri: Uri,
-) -> Result<Json<ConsistencyAnswer>, Refusal> {
+) -> Result<Json<ConsistencyAnswer>, ApiError> {
     let mut given = Parameters::of(&uri);
     let Sizes { from, to } = given.take();
     for (name, size) in [("from", from), ("to", to)] {
@@ -235,14 +231,15 @@ pub(super) async fn consistency(
     }
     given.finish()?;
     let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
-    let log =
-        log.map(|Path((topic, partition))| format!("{topic}/{partition}")).map_err(|_| nothing_here())?;
+    let log = log
+        .map(|Path((topic, partition))| format!("{topic}/{partition}"))
+        .map_err(|_| ApiError::not_found())?;
     let pool = api.pool.clone();
-    let proof = api.ask(&caller.tenant, async move {
+    let proof = api.ask(caller.tenant(), async move {
         let mut tx = snapshot::begin(&pool).await?;
         Ok(log_store::consistency(&mut tx, &log, from, to).await?)
     });
-    let proof = proof.await?.value.ok_or_else(nothing_here)?;
+    let proof = proof.await?.value.ok_or_else(ApiError::not_found)?;
     let proof = proof.iter().map(|hash| STANDARD.encode(hash.0)).collect();
     Ok(Json(ConsistencyAnswer { from, to, proof }))
 }
@@ -263,16 +260,16 @@ pub(super) async fn proof(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
     id: Result<Path<Uuid>, PathRejection>,
-) -> Result<Json<ProofAnswer>, Refusal> {
-    let Path(event) = id.map_err(|_| nothing_here())?;
+) -> Result<Json<ProofAnswer>, ApiError> {
+    let Path(event) = id.map_err(|_| ApiError::not_found())?;
     let pool = api.pool.clone();
-    let tenant = caller.tenant.clone();
-    let proof = api.ask(&caller.tenant, async move {
+    let tenant = caller.tenant().clone();
+    let proof = api.ask(caller.tenant(), async move {
         let proof = log_store::tenants_entry_proof(&pool, &tenant, event).await?;
         let answer = proof.map(ProofAnswer::try_from).transpose();
         answer.map_err(|error| ReadError::Unreadable(error.to_string()))
     });
-    proof.await?.value.map(Json).ok_or_else(nothing_here)
+    proof.await?.value.map(Json).ok_or_else(ApiError::not_found)
 }
 
 /// The public keys of the deployment's logs.
