@@ -1,9 +1,15 @@
 //! Types of rows that are sent as one array, and tables whose columns are written down once.
 
 /// Makes a struct, which derives `sqlx::Encode` with its fields in the order of the type's attributes, a row of the
-/// composite type of that name.
+/// composite type of that name; `owned` where the struct borrows nothing.
 macro_rules! row_type {
-    ($row:ty, $name:literal) => {
+    (owned $row:ident, $name:literal) => {
+        crate::postgres::row_type::row_type!(@of $row, $name);
+    };
+    ($row:ident, $name:literal) => {
+        crate::postgres::row_type::row_type!(@of $row<'_>, $name);
+    };
+    (@of $row:ty, $name:literal) => {
         impl sqlx::Type<sqlx::Postgres> for $row {
             fn type_info() -> sqlx::postgres::PgTypeInfo {
                 sqlx::postgres::PgTypeInfo::with_name($name)

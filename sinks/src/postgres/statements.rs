@@ -112,7 +112,7 @@ struct Advance<'a> {
     parked: i64,
 }
 
-row_type!(Advance<'_>, "stage_advance");
+row_type!(Advance, "stage_advance");
 
 fn advance_arguments(
     stage: &str,

@@ -85,10 +85,10 @@ pub(super) struct KeyRow {
     key: Vec<u8>,
 }
 
-row_type!(Move, "audit_log_move");
-row_type!(TileRow, "audit_tile_row");
-row_type!(TilePart, "audit_tile_part_row");
-row_type!(KeyRow, "subject_key_row");
+row_type!(owned Move, "audit_log_move");
+row_type!(owned TileRow, "audit_tile_row");
+row_type!(owned TilePart, "audit_tile_part_row");
+row_type!(owned KeyRow, "subject_key_row");
 
 /// The name of a partition's log.
 pub(crate) fn log_name(partition: TopicPartition) -> String {

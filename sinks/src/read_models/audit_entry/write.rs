@@ -130,7 +130,7 @@ struct Row<'a> {
     record: Vec<u8>,
 }
 
-row_type!(Row<'_>, "audit_log_row");
+row_type!(Row, "audit_log_row");
 
 type AuditFact<'a> = Fact<'a, AuditEntry>;
 
