@@ -227,6 +227,8 @@ impl Logbook {
     pub(super) fn forget(&mut self) {
         self.pending.clear();
         self.logs.clear();
+        // A batch may have failed for one of its subjects: the next one must not send that again.
+        self.subjects = Subjects::default();
     }
 }
 
