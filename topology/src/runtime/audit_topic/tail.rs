@@ -11,6 +11,7 @@ use rdkafka::{
 use schemas::Topic;
 
 use super::{AuditTopicConfig, RelayError, writer::INDEX_HEADER};
+use crate::runtime::quiet::Quiet;
 
 /// How long the topic's end may take to be reached: longer than another log's transaction may stay open.
 pub(super) const PATIENCE: Duration = Duration::from_mins(2);
@@ -67,7 +68,7 @@ fn index_of(headers: Option<&rdkafka::message::BorrowedHeaders>) -> Option<u64> 
     str::from_utf8(value).ok()?.parse().ok()
 }
 
-fn consumer(config: &AuditTopicConfig, isolation: &str) -> Result<BaseConsumer, KafkaError> {
+fn consumer(config: &AuditTopicConfig, isolation: &str) -> Result<BaseConsumer<Quiet>, KafkaError> {
     let mut client = ClientConfig::new();
     client
         .set("bootstrap.servers", &config.bootstrap)
@@ -80,5 +81,5 @@ fn consumer(config: &AuditTopicConfig, isolation: &str) -> Result<BaseConsumer, 
     for (key, value) in &config.kafka {
         client.set(key, value);
     }
-    client.create()
+    client.create_with_context(Quiet)
 }
