@@ -70,7 +70,7 @@ pub(super) async fn read_models(url: &str) -> Vec<(&'static str, Vec<String>)> {
     let mut connection = PgConnection::connect(url).await.expect("Postgres answers");
     let mut models = Vec::new();
     for table in READ_MODELS {
-        let row = "(to_jsonb(t) - 'topic' - 'partition' - 'record_offset')::text";
+        let row = "(to_jsonb(t) - 'topic' - 'partition' - 'record_offset' - 'log_index')::text";
         let others = "to_jsonb(t)->>'source' IS DISTINCT FROM '/weir/stage'";
         let sql = format!("SELECT {row} FROM {table} AS t WHERE {others} ORDER BY {row} COLLATE \"C\"");
         let rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.expect("rows");
