@@ -56,6 +56,10 @@ pub enum CorrelationCondition {
     ValueCount(u64),
     /// An event of each of these rules.
     Temporal(Vec<String>),
+    /// An event of each of the rules of one of these lists.
+    TemporalAny(Vec<Vec<String>>),
+    /// Events of so many different rules.
+    TemporalCount(u64),
     /// An event of each of these rules, each no earlier than the one before it.
     TemporalOrdered(Vec<String>),
 }

@@ -138,6 +138,10 @@ impl<'a> Window<'a> {
             CorrelationCondition::Temporal(rules) => {
                 rules.iter().all(|rule| self.rules.contains_key(rule.as_str()))
             }
+            CorrelationCondition::TemporalAny(ways) => {
+                ways.iter().any(|rules| rules.iter().all(|rule| self.rules.contains_key(rule.as_str())))
+            }
+            CorrelationCondition::TemporalCount(wanted) => enough(self.rules.len(), *wanted),
             // A row that began within the timespan lies within it: it cannot end later than now.
             CorrelationCondition::TemporalOrdered(_) => {
                 self.begun.last().copied().flatten().is_some_and(|begun| begun > start)
@@ -176,6 +180,10 @@ mod tests {
                 CorrelationCondition::Temporal(rules) => {
                     rules.iter().all(|rule| within.iter().any(|event| event.reference == rule))
                 }
+                CorrelationCondition::TemporalAny(ways) => ways
+                    .iter()
+                    .any(|rules| rules.iter().all(|rule| within.iter().any(|event| event.reference == rule))),
+                CorrelationCondition::TemporalCount(n) => different(|event| event.reference.to_owned()) >= *n,
                 CorrelationCondition::TemporalOrdered(rules) => {
                     // The earliest event of each rule that is no earlier than the one before it.
                     let mut earliest = Some(at(i64::MIN / 1_000_000_000_000));
@@ -201,6 +209,10 @@ mod tests {
             (1_u64..4).prop_map(CorrelationCondition::ValueCount),
             rules().prop_map(CorrelationCondition::Temporal),
             rules().prop_map(CorrelationCondition::TemporalOrdered),
+            rules().prop_map(|rules| {
+                CorrelationCondition::TemporalAny(vec![rules[..1].to_vec(), rules[1..].to_vec()])
+            }),
+            (1_u64..4).prop_map(CorrelationCondition::TemporalCount),
         ];
         (1_u32..20, condition)
             .prop_map(|(timespan_seconds, condition)| CorrelationTerms { timespan_seconds, condition })

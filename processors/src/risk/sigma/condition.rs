@@ -16,18 +16,6 @@ pub(super) enum Condition<N> {
     AtLeast(usize, Vec<N>),
 }
 
-impl<N> Condition<N> {
-    /// Everything that it names.
-    pub(super) fn names(&self) -> Vec<&N> {
-        match self {
-            Self::Named(name) => vec![name],
-            Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::names).collect(),
-            Self::Not(part) => part.names(),
-            Self::AtLeast(_, names) => names.iter().collect(),
-        }
-    }
-}
-
 /// Reads a condition over selections of these names. Fails where it names none of them, with the reason.
 pub(super) fn parse(written: &str, names: &[&str]) -> Result<Condition<usize>, String> {
     if written.len() > MAX_BYTES {
@@ -129,7 +117,7 @@ impl<'c> Parser<'c> {
             "and" | "or" | "not" | "of" | ")" => {
                 format!("the condition has {token:?} where a selection is wanted")
             }
-            _ => format!("the condition names {token:?}, and no selection is called that"),
+            _ => format!("the condition names {token:?}, and nothing is called that"),
         })
     }
 
@@ -139,9 +127,7 @@ impl<'c> Parser<'c> {
         let meant: Vec<usize> =
             (0..self.names.len()).filter(|at| is_meant(pattern, self.names[*at])).collect();
         if meant.is_empty() {
-            return Err(format!(
-                "the condition wants {many} of {pattern:?}, and no selection is called that"
-            ));
+            return Err(format!("the condition wants {many} of {pattern:?}, and nothing is called that"));
         }
         let wanted = match many.to_ascii_lowercase().as_str() {
             "all" => meant.len(),

@@ -11,11 +11,11 @@ use schemas::changes::{
 use serde_json::{Map, Value};
 
 use super::{
-    condition::{self, Condition},
     detection::Fault,
     engine::MatchedField,
     own_keys::FieldName,
     rule::{Rule, RuleText, plain},
+    terms::condition,
 };
 
 /// Longest `timespan`: 90 days, as long as events are kept.
@@ -27,8 +27,6 @@ const MAX_REFERENCE_BYTES: usize = 200;
 /// The keys that a correlation may have.
 const KEYS: [&str; 9] =
     ["type", "rules", "group-by", "timespan", "timeframe", "condition", "aliases", "generate", "window"];
-/// The types that are decided.
-const TYPES: [&str; 4] = ["event_count", "value_count", "temporal", "temporal_ordered"];
 /// Longest group, and longest counted value, in bytes; longer ones are cut and carry a hash.
 const MAX_KEY_BYTES: usize = 512;
 
@@ -170,109 +168,16 @@ impl Correlation {
                 format!("{n} different values of {} in events of {rules}", self.value_fields.join(", "))
             }
             CorrelationCondition::Temporal(_) => format!("an event of each of {rules}"),
+            CorrelationCondition::TemporalAny(ways) => {
+                let each: Vec<String> = ways.iter().map(|rules| rules.join(" and ")).collect();
+                format!("an event of each of {}", each.join(", or of "))
+            }
+            CorrelationCondition::TemporalCount(n) => format!("events of {n} of {rules}"),
             CorrelationCondition::TemporalOrdered(_) => format!("an event of each of {rules}, in this order"),
         };
         let by = if self.group_by.is_empty() { "all".to_owned() } else { self.group_by.join(", ") };
         format!("{what} within {span} s, by {by}")
     }
-}
-
-/// What events must amount to, and the fields whose values are counted.
-fn condition(
-    section: &Map<String, Value>,
-    references: &[String],
-) -> Result<(CorrelationCondition, Vec<String>), Fault> {
-    let kind = plain(section, "type").ok_or_else(|| Fault::new("correlation", "it has no `type`"))?;
-    let written = section.get("condition").filter(|value| !value.is_null());
-    let at = |reason: String| Fault::new("condition", reason);
-    if !TYPES.contains(&kind.as_str()) {
-        return Err(Fault::new("type", format!("{kind} is not decided; {} are", TYPES.join(", "))));
-    }
-    if let Some(Value::String(written)) = written {
-        return extended(&kind, written, references).map(|decided| (decided, Vec::new())).map_err(at);
-    }
-    let terms = match written {
-        None => None,
-        Some(Value::Object(terms)) => Some(terms),
-        Some(_) => {
-            return Err(
-                at("a condition is a map of operators, or a text over the names of rules".to_owned()),
-            );
-        }
-    };
-    let fields = terms.map_or(Ok(Vec::new()), |terms| texts(terms, "field"))?;
-    let least = terms.map_or(Ok(None), at_least).map_err(at)?;
-    if kind != "value_count" && !fields.is_empty() {
-        return Err(at(format!("`field` is for value_count, not for {kind}")));
-    }
-    let decided = match (kind.as_str(), least) {
-        ("event_count" | "value_count", None) => {
-            return Err(at(format!("{kind} needs a count, like `gte: 3`")));
-        }
-        ("value_count", _) if fields.is_empty() => {
-            return Err(at("value_count needs `field` in its condition".to_owned()));
-        }
-        ("event_count", Some(n)) => CorrelationCondition::EventCount(n),
-        ("value_count", Some(n)) => CorrelationCondition::ValueCount(n),
-        (kind, least) => {
-            let all = u64::try_from(references.len()).unwrap_or(u64::MAX);
-            if least.is_some_and(|least| least != all) {
-                return Err(at(format!("a {kind} correlation that wants some of its rules is not decided")));
-            }
-            by_order(kind, references.to_vec())
-        }
-    };
-    Ok((decided, fields))
-}
-
-fn by_order(kind: &str, rules: Vec<String>) -> CorrelationCondition {
-    if kind == "temporal_ordered" {
-        CorrelationCondition::TemporalOrdered(rules)
-    } else {
-        CorrelationCondition::Temporal(rules)
-    }
-}
-
-/// A condition over the names of rules.
-fn extended(kind: &str, written: &str, references: &[String]) -> Result<CorrelationCondition, String> {
-    if !kind.starts_with("temporal") {
-        return Err(format!(
-            "a condition over the names of rules is for temporal correlations, not for {kind}"
-        ));
-    }
-    let names: Vec<&str> = references.iter().map(String::as_str).collect();
-    match condition::parse(written, &names)? {
-        Condition::Named(one) => Ok(by_order(kind, vec![references[one].clone()])),
-        Condition::All(parts) if parts.iter().all(|part| matches!(part, Condition::Named(_))) => {
-            let wanted: BTreeSet<usize> = parts.iter().flat_map(Condition::names).copied().collect();
-            Ok(by_order(kind, wanted.into_iter().map(|at| references[at].clone()).collect()))
-        }
-        _ => Err("only conditions that join names of rules by `and` are decided".to_owned()),
-    }
-}
-
-/// The count that must be reached.
-fn at_least(terms: &Map<String, Value>) -> Result<Option<u64>, String> {
-    let mut least = None::<u64>;
-    for (operator, value) in terms.iter().filter(|(operator, _)| *operator != "field") {
-        let number = || {
-            value.as_u64().ok_or_else(|| format!("`{operator}` takes a whole number that is not negative"))
-        };
-        let wanted = match operator.as_str() {
-            "gte" => number()?,
-            "gt" => number()?.saturating_add(1),
-            "lt" | "lte" | "eq" | "neq" => {
-                return Err(
-                    "only `gt` and `gte` can be decided while events may still come in; `lt`, `lte`, `eq` \
-                     and `neq` might be true now and false later"
-                        .to_owned(),
-                );
-            }
-            other => return Err(format!("{other:?} is no operator of a correlation's condition")),
-        };
-        least = least.max(Some(wanted.max(1)));
-    }
-    Ok(least)
 }
 
 /// The `timespan` in seconds.
@@ -300,7 +205,7 @@ fn timespan(section: &Map<String, Value>) -> Result<u32, Fault> {
 }
 
 /// The texts of a key: one, or a list.
-fn texts(section: &Map<String, Value>, key: &str) -> Result<Vec<String>, Fault> {
+pub(super) fn texts(section: &Map<String, Value>, key: &str) -> Result<Vec<String>, Fault> {
     let wrong = || Fault::new(key, format!("`{key}` is a text, or a list of texts"));
     match section.get(key) {
         None | Some(Value::Null) => Ok(Vec::new()),
@@ -400,7 +305,7 @@ mod tests {
         );
         check_unusable(
             "  type: temporal\n  rules: [refused]\n  timespan: 5m\n  condition: refused and not refused\n",
-            "by `and`",
+            "`not` cannot be decided",
         );
     }
 }

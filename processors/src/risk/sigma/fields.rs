@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use schemas::envelope::native_format::{AZURE_ACTIVITY, AZURE_AUDIT, GCP_AUDIT};
+use schemas::envelope::native_format::{AZURE_ACTIVITY, AZURE_AUDIT, AZURE_SIGNIN, GCP_AUDIT};
 use serde_json::Value;
 
 use super::path::Path;
@@ -98,4 +98,26 @@ const ALIASES: &[(&str, &str, &[&str])] = &[
     (AZURE_AUDIT, "properties.message", &["properties.activityDisplayName", "operationName"]),
     (AZURE_AUDIT, "Category", &["properties.category"]),
     (AZURE_AUDIT, "LoggedByService", &["properties.loggedByService"]),
+    (AZURE_AUDIT, "TargetResources", &["properties.targetResources"]),
+    (AZURE_AUDIT, "InitiatedBy", &["properties.initiatedBy"]),
+    (AZURE_AUDIT, "Initiatedby", &["properties.initiatedBy"]),
+    (AZURE_AUDIT, "ResultDescription", &["resultDescription", "properties.resultReason"]),
+    (AZURE_SIGNIN, "ResultType", &["resultType", "properties.status.errorCode"]),
+    (AZURE_SIGNIN, "ResultDescription", &["resultDescription", "properties.status.failureReason"]),
+    (AZURE_SIGNIN, "AuthenticationRequirement", &["properties.authenticationRequirement"]),
+    (AZURE_SIGNIN, "conditionalAccessStatus", &["properties.conditionalAccessStatus"]),
+    (AZURE_SIGNIN, "ConditionalAccessStatus", &["properties.conditionalAccessStatus"]),
+    (AZURE_SIGNIN, "ClientApp", &["properties.clientAppUsed"]),
+    (AZURE_SIGNIN, "DeviceDetail.trusttype", &["properties.deviceDetail.trustType"]),
+    (AZURE_SIGNIN, "DeviceDetail", &["properties.deviceDetail"]),
+    (AZURE_SIGNIN, "NetworkLocationDetails", &["properties.networkLocationDetails"]),
+    (AZURE_SIGNIN, "ResourceDisplayName", &["properties.resourceDisplayName"]),
+    (AZURE_SIGNIN, "RiskState", &["properties.riskState"]),
+    (
+        AZURE_SIGNIN,
+        "riskEventType",
+        &["properties.riskEventType", "properties.riskEventTypes_v2", "properties.riskEventTypes"],
+    ),
+    (AZURE_SIGNIN, "Username", &["properties.userPrincipalName"]),
+    (AZURE_SIGNIN, "userAgent", &["properties.userAgent"]),
 ];

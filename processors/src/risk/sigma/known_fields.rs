@@ -86,7 +86,7 @@ const KUBERNETES: &[&str] = &[
     "operation",
 ];
 
-/// Every field of Okta's LogEvent; exports also write `eventtype`.
+/// Every field of Okta's LogEvent, also as exports write them in lower case.
 const OKTA: &[&str] = &[
     "actor",
     "authenticationContext",
@@ -106,6 +106,11 @@ const OKTA: &[&str] = &[
     "transaction",
     "uuid",
     "version",
+    "authenticationcontext",
+    "debugcontext",
+    "displaymessage",
+    "legacyeventtype",
+    "securitycontext",
 ];
 
 /// Every field of Cloud Logging's LogEntry.

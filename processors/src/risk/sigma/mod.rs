@@ -27,6 +27,7 @@ mod placeholders;
 mod record;
 mod required;
 mod rule;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod text;

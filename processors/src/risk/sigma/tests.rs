@@ -194,6 +194,36 @@ fn rules_that_cannot_do_their_work_are_found() {
 }
 
 #[test]
+fn other_names_of_fields_stand_for_those_of_the_source() {
+    let fires = |service: &str, lines: &str, format: &str, record: &Value| {
+        let text = rule(&selection(lines)).replace("aws", "azure").replace("cloudtrail", service);
+        let text = if service == "gcp.audit" { text.replace("azure", "gcp") } else { text };
+        let (engine, problems) = SigmaEngine::load([("rule.yml", text)]);
+        assert_eq!(problems, [], "{lines}");
+        engine.evaluate_record(format, record).len() == 1
+    };
+    let gcp = json!({"protoPayload": {"methodName": "a.b.Delete", "authorizationInfo": [{"granted": true}]}});
+    assert!(fires("gcp.audit", "gcp.audit.method_name|endswith: .delete", "gcp.audit", &gcp));
+    assert!(fires("gcp.audit", "data.protoPayload.authorizationInfo.granted: true", "gcp.audit", &gcp));
+    assert!(!fires("gcp.audit", "data.protoPayload.methodName: other", "gcp.audit", &gcp));
+    let audit =
+        json!({"operationName": "x", "properties": {"activityDisplayName": "Add user", "category": "Users"}});
+    for lines in ["properties.message: add user", "ActivityDisplayName: add user", "OperationName: x"] {
+        assert!(fires("auditlogs", lines, "azure.audit", &audit), "{lines}");
+    }
+    let told =
+        json!({"operationName": "x", "properties": {"message": "own", "activityDisplayName": "Add user"}});
+    assert!(
+        !fires("auditlogs", "properties.message: add user", "azure.audit", &told),
+        "its own name counts first"
+    );
+    let signin =
+        json!({"properties": {"riskEventTypes_v2": ["leakedCredentials"], "status": {"errorCode": 50126}}});
+    assert!(fires("riskdetection", "riskEventType: leakedCredentials", "azure.signin", &signin));
+    assert!(fires("signinlogs", "ResultType: 50126", "azure.signin", &signin));
+}
+
+#[test]
 fn a_set_of_rules_has_one_hash() {
     let hash = |texts: &[&str], placeholders: &Placeholders| {
         let files = texts.iter().enumerate().map(|(n, text)| (format!("{n}.yml"), *text));

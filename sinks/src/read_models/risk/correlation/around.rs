@@ -131,7 +131,9 @@ impl Before {
                     Self::Latest(i64::try_from(n).unwrap_or(i64::MAX).saturating_mul(MAX_ROWS_OF_EVENT))
                 }
                 CorrelationCondition::ValueCount(_) => Self::OfEachValue,
-                CorrelationCondition::Temporal(_) => Self::OfEachReference,
+                CorrelationCondition::Temporal(_)
+                | CorrelationCondition::TemporalAny(_)
+                | CorrelationCondition::TemporalCount(_) => Self::OfEachReference,
                 CorrelationCondition::TemporalOrdered(_) => Self::All,
             };
             wanted = Some(match (wanted, by_terms) {
