@@ -7,6 +7,7 @@ pub mod delivery;
 mod halt;
 mod headers;
 pub mod log_store;
+pub mod made_up_log;
 pub mod outbox;
 pub mod parking;
 pub mod positions;

@@ -12,6 +12,7 @@ mod faults;
 mod intake;
 mod log_continuity;
 mod outbox;
+mod openapi;
 mod postgres_sink;
 mod query_api;
 mod risk;
