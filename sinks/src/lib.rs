@@ -8,6 +8,7 @@ mod halt;
 mod headers;
 pub mod ledger;
 pub mod log_store;
+pub mod made_up_log;
 pub mod outbox;
 pub mod parking;
 pub mod positions;

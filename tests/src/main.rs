@@ -13,6 +13,7 @@ mod http_stage;
 mod intake;
 mod log_continuity;
 mod outbox;
+mod openapi;
 mod postgres_sink;
 mod query_api;
 mod risk;

@@ -47,11 +47,10 @@ impl Standing {
 #[into_params(parameter_in = Query)]
 pub(super) struct Freshness {
     /// `<topic>/<partition>:<position>`, at most 64 of them separated by commas: wait up to 2 s until the answer reflects
-    /// them. For a record just published the position is its offset + 1.
+    /// them, for example `weir.activity.v1/3:1207`. For a record just published the position is its offset + 1.
     #[serde(deserialize_with = "min_position")]
     #[param(
         value_type = Option<String>,
-        example = "weir.activity.v1/3:1207",
         pattern = r"^weir\.[a-z-]+\.v1/[0-9]+:[0-9]+(,weir\.[a-z-]+\.v1/[0-9]+:[0-9]+){0,63}$"
     )]
     min_position: Option<Positions>,

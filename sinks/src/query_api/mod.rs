@@ -9,6 +9,7 @@ mod body;
 mod changes;
 mod cursor;
 mod described;
+mod facets;
 mod freshness;
 mod health;
 mod logs;
@@ -62,6 +63,7 @@ pub use cursor::CursorKey;
 pub use edge::health::Health;
 pub use edge::{admission::KeyRingWatch, rates::Rates};
 pub use logs::{ConsistencyAnswer, KeysAnswer, LogItem, LogsAnswer, ProofAnswer};
+pub use facets::{HistogramAnswer, TermsAnswer};
 pub use paging::{Found, Listed};
 pub use pipeline::{ParkedPage, PartitionOperation, PartitionStanding, PipelineAnswer, StageStanding};
 pub use risk::{EntitiesPage, EntityAnswer, IncidentAnswer, IncidentsPage, SignalsPage};
@@ -215,6 +217,8 @@ fn public_routes() -> OpenApiRouter<Arc<Api>> {
 fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 3] {
     let audit = OpenApiRouter::new()
         .routes(routes!(audit::list))
+        .routes(routes!(facets::terms))
+        .routes(routes!(facets::histogram))
         .routes(routes!(audit::one))
         .routes(routes!(logs::list))
         .routes(routes!(logs::checkpoint))

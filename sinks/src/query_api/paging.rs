@@ -28,7 +28,7 @@ pub(super) const MAX_LIMIT: u16 = 1000;
 pub(super) struct Paging {
     /// `next_cursor` of the page before, as it was given; it is good for the same filter and tenant only.
     #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024)]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     cursor: Option<String>,
     /// Most items on the page. It ends early after 2 MiB.
     #[serde(deserialize_with = "limit")]
@@ -36,7 +36,8 @@ pub(super) struct Paging {
     limit: Option<u16>,
 }
 
-fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+/// `limit`, within its bounds.
+pub(super) fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
     match Option::<u16>::deserialize(deserializer)? {
         Some(limit) if !(1..=MAX_LIMIT).contains(&limit) => {
             Err(serde::de::Error::custom(format!("must be a whole number from 1 to {MAX_LIMIT}")))

@@ -26,9 +26,11 @@ use crate::read_models::reader_pool;
 
 const PUBLIC: [&str; 5] = ["/livez", "/readyz", "/startupz", "/metrics", "/openapi.json"];
 /// Every route that asks for a key, and its scope.
-const PROTECTED: [(&str, Scope); 12] = [
+const PROTECTED: [(&str, Scope); 14] = [
     ("/api/v1/audit", Scope::AuditRead),
     ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab", Scope::AuditRead),
+    ("/api/v1/audit/histogram", Scope::AuditRead),
+    ("/api/v1/audit/terms", Scope::AuditRead),
     ("/api/v1/changes", Scope::Read),
     ("/api/v1/changes/c", Scope::Read),
     ("/api/v1/parked", Scope::Read),
@@ -281,6 +283,7 @@ async fn the_description_names_every_route_and_nothing_that_is_missing() {
     let expected: BTreeSet<_> = PUBLIC
         .into_iter()
         .filter(|path| *path != "/openapi.json")
+        .chain(["/api/v1/audit/terms", "/api/v1/audit/histogram"])
         .chain(["/api/v1/audit", "/api/v1/audit/{id}", "/api/v1/pipeline", "/api/v1/parked"])
         .chain(["/api/v1/changes", "/api/v1/changes/{id}"])
         .chain(["/api/v1/risk/entities", "/api/v1/risk/entities/{kind}/{id}"])

@@ -262,11 +262,11 @@ fn sum_up(name: String, partitions: Vec<StagePartition>) -> Stage {
 pub struct ParkedFilter {
     /// The stage that parked them.
     #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024)]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     pub stage: Option<String>,
     /// Why, for example `undecodable`.
     #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024)]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     pub reason: Option<String>,
     /// What became of them.
     #[param(inline)]

@@ -189,7 +189,7 @@ impl Snapshot {
 }
 
 /// Bytes of a row's values, as they were sent.
-fn size_of_values(row: &PgRow) -> usize {
+pub(crate) fn size_of_values(row: &PgRow) -> usize {
     let size =
         |index| row.try_get_raw(index).ok().and_then(|value| value.as_bytes().ok()).map_or(0, <[u8]>::len);
     (0..row.len()).map(size).sum()

@@ -32,7 +32,7 @@ pub trait ReadModel: Send + 'static {
     fn content_sha256(change: &Self::Change) -> [u8; 32];
 
     /// Makes room for the facts, before their transaction: partitions, for example. What fails here must not fail the
-    /// batch unless the connection itself is gone.
+    /// batch unless the connection itself is gone, or rows without it would be read wrongly.
     fn prepare(
         &mut self,
         connection: &mut PgConnection,

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use chrono::Datelike;
+use sinks::read_models::audit_entry::upkeep::Upkeep;
 use sqlx::{Connection, Executor, PgConnection};
 
 use super::fixture::{Place, apply, at, entry};
@@ -19,24 +21,37 @@ async fn partitions(place: &mut Place) -> Vec<(String, i64)> {
         .expect("counted")
 }
 
+/// One request may hold events of any time: months have partitions of their own for two years, years before that, and
+/// times that nobody should have lie in the default partition.
 #[tokio::test]
-async fn each_month_has_its_partition_however_old_the_events_are() {
+async fn partitions_are_made_for_times_that_are_sane() {
     let mut place = Place::new().await;
-    let times = [
-        "2000-01-01T00:00:00Z",
-        "2019-12-31T23:59:59.999999Z",
-        "2020-01-01T00:00:00Z",
-        "9000-01-01T00:00:00Z",
+    let year = chrono::Utc::now().year() - 1;
+    let entries = [
+        "1969-07-20T00:00:00Z".to_owned(),
+        "2000-01-01T00:00:00Z".to_owned(),
+        "2000-12-31T23:59:59.999999Z".to_owned(),
+        "2001-01-01T00:00:00Z".to_owned(),
+        format!("{year}-01-31T23:59:59.999999Z"),
+        format!("{year}-02-01T00:00:00Z"),
+        "9000-01-01T00:00:00Z".to_owned(),
     ];
-    let entries = times.iter().zip(1..).map(|(time, n)| entry_at(n, time));
-    assert_eq!(place.deliver(apply(entries)).await, [4, 0, 0, 0]);
+    let entries = entries.iter().zip(1..).map(|(time, n)| entry_at(n, time));
+    assert_eq!(place.deliver(apply(entries)).await, [7, 0, 0, 0]);
     let expected = [
-        ("audit_entry_2000_01".to_owned(), 1),
-        ("audit_entry_2019_12".to_owned(), 1),
-        ("audit_entry_2020_01".to_owned(), 1),
-        ("audit_entry_default".to_owned(), 1),
+        ("audit_entry_2000".to_owned(), 2),
+        ("audit_entry_2001".to_owned(), 1),
+        (format!("audit_entry_{year}_01"), 1),
+        (format!("audit_entry_{year}_02"), 1),
+        ("audit_entry_default".to_owned(), 2),
     ];
     assert_eq!(partitions(&mut place).await, expected);
+    let century =
+        (0..1_200).map(|n| entry_at(100 + n, &format!("{}-{:02}-01T00:00:00Z", 1925 + n / 12, n % 12 + 1)));
+    assert_eq!(place.deliver(apply(century)).await, [1_200, 0, 0, 0]);
+    let made = place.number("SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_entry'::regclass");
+    let made = made.await;
+    assert!(made < 80, "{made} partitions");
 }
 
 #[tokio::test]
@@ -74,29 +89,44 @@ async fn an_id_comes_once_whatever_time_its_event_tells() {
     );
 }
 
-/// A month that cannot be made at the moment does not hold the batch up, and its rows do not block it later.
+/// A month that cannot be made at the moment does not hold the batch up; its rows move there once its readers let go of the
+/// default partition, and are seen once at any moment.
 #[tokio::test]
-async fn rows_that_fell_into_the_default_partition_move_to_their_month_once_it_is_made() {
+async fn rows_that_fell_into_the_default_partition_are_moved_by_the_upkeep() {
     let mut place = Place::new().await;
+    let today = chrono::Utc::now().date_naive();
+    let year = today.year() - 1;
     let mut reader = PgConnection::connect(&place.url).await.expect("connected");
     let mut reading = reader.begin().await.expect("begun");
     reading.execute("SELECT count(*) FROM audit_entry").await.expect("read, which locks every partition");
-    let entries = [
-        entry_at(1, "2021-05-01T00:00:00Z"),
-        entry_at(2, "2021-05-31T23:59:59Z"),
-        entry_at(3, "2021-06-01T00:00:00Z"),
-    ];
-    assert_eq!(place.deliver(apply(entries.clone())).await, [3, 0, 0, 0]);
-    assert_eq!(partitions(&mut place).await, [("audit_entry_default".to_owned(), 3)]);
+    let in_may = |n: u64| entry_at(n, &format!("{year}-05-{:02}T12:00:00Z", n % 28 + 1));
+    let june = entry_at(900, &format!("{year}-06-01T00:00:00Z"));
+    assert_eq!(place.deliver(apply((1..=100).map(in_may).chain([june]))).await, [101, 0, 0, 0]);
+    assert_eq!(partitions(&mut place).await, [("audit_entry_default".to_owned(), 101)]);
+
+    let mut upkeep = Upkeep::default();
+    upkeep.round(&place.url, today).await.expect("a round");
+    assert_eq!(partitions(&mut place).await, [("audit_entry_default".to_owned(), 101)], "it is still read");
+    let others = PgConnection::connect(&place.url)
+        .await
+        .expect("connected")
+        .execute("SELECT count(*) FROM audit_entry")
+        .await;
+    others.expect("nobody waits for a lock that cannot be had");
     reading.rollback().await.expect("let go");
 
+    // A writer that has just begun finds rows of the month in the default partition, and leaves them to the upkeep.
     place.sink = super::sink(&place.url, "one");
-    assert_eq!(
-        place.deliver(apply([entries[0].clone(), entry_at(4, "2021-05-02T00:00:00Z")])).await,
-        [1, 1, 0, 0]
-    );
-    let expected = [("audit_entry_2021_05".to_owned(), 3), ("audit_entry_2021_06".to_owned(), 1)];
+    assert_eq!(place.deliver(apply([in_may(1), in_may(101)])).await, [1, 1, 0, 0]);
+    assert_eq!(partitions(&mut place).await, [("audit_entry_default".to_owned(), 102)]);
+    upkeep.round(&place.url, today).await.expect("a round");
+    let expected = [(format!("audit_entry_{year}_05"), 101), (format!("audit_entry_{year}_06"), 1)];
     assert_eq!(partitions(&mut place).await, expected);
+    assert_eq!(place.deliver(apply([in_may(1), in_may(102)])).await, [1, 1, 0, 0], "ids are still known");
+    let left = place.number(
+        "SELECT count(*) FROM pg_constraint WHERE conname = 'bounds' AND conrelid::regclass::text LIKE 'audit_entry%'",
+    );
+    assert_eq!(left.await, 0, "no check is left behind");
 }
 
 #[tokio::test]

@@ -174,6 +174,30 @@ impl Api {
         .execute(&mut self.owner)
         .await
         .expect("inserted");
+        let terms = [
+            ("actor", Some(entry.actor)),
+            ("actor_name", entry.actor_name),
+            ("action", Some(&entry.action)),
+            ("resource", entry.resource),
+            ("project", entry.project),
+            ("source", Some(entry.source)),
+            ("outcome_code", entry.outcome_code),
+            ("kind", Some(entry.kind)),
+            ("outcome", Some(entry.outcome)),
+        ];
+        let (fields, terms): (Vec<_>, Vec<_>) =
+            terms.into_iter().filter_map(|(field, term)| Some((field, term?))).unzip();
+        sqlx::query(
+            "SELECT audit_terms_learn(array_agg((($1, field, term, $4::date, 1)::audit_term_row)), 20000)
+               FROM unnest($2::text[], $3::text[]) AS t(field, term)",
+        )
+        .bind(entry.tenant)
+        .bind(fields)
+        .bind(terms)
+        .bind(entry.occurred_at.date_naive())
+        .execute(&mut self.owner)
+        .await
+        .expect("learnt");
     }
 
     /// Lets a stage stand at a position of `weir.activity.v1`.

@@ -1,6 +1,7 @@
 //! The query API over HTTP, on a real database.
 
 mod changes;
+mod described;
 mod entries;
 mod faults;
 pub(crate) mod fixture;

@@ -20,7 +20,7 @@ use producers::{
 };
 use sinks::{
     query_api::{CursorKey, Listeners, QueryApi, QueryConfig, Rates},
-    read_models::reader_pool,
+    read_models::{audit_entry::upkeep, reader_pool},
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -210,6 +210,11 @@ impl Process<'_> {
             let stop = self.stop.clone();
             started.push(Box::pin(async move {
                 runtime::sign::run(signer, stop).await;
+                Ok(())
+            }));
+            let upkeep = upkeep::keep_up(endpoints.database_url.clone(), self.stop.clone());
+            started.push(Box::pin(async move {
+                upkeep.await;
                 Ok(())
             }));
         }

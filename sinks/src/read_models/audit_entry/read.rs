@@ -6,7 +6,7 @@
 //!
 //! Entries and positions come from one snapshot, so that an answer holds exactly the records before its positions.
 
-use futures_util::TryStreamExt;
+use futures_util::{Stream, TryStreamExt};
 use schemas::{TenantId, Timestamp, changes::OcsfRecord, events::OutcomeStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -14,11 +14,12 @@ use sqlx::{Decode, PgPool, Postgres, QueryBuilder, Row, Type, postgres::PgRow};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::search;
 use crate::{
     compress,
     read_models::{
         parameters::{instant, text},
-        snapshot::{MAX_PAGE_BYTES, Page, Positions, ReadError, Snapshot},
+        snapshot::{MAX_PAGE_BYTES, Page, Positions, ReadError, Snapshot, size_of_values},
     },
 };
 
@@ -39,38 +40,38 @@ const RECORD_COLUMNS: &str = ", record_dictionary, record";
 pub struct AuditFilter {
     /// Id or name of who acted, whole.
     #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024)]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     pub actor: Option<String>,
     /// The action in the source's words, whole.
     #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024)]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     pub action: Option<String>,
     /// Id of the first resource, whole.
     #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024)]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     pub resource: Option<String>,
     /// Project of the first resource or of the delivery, whole.
     #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024)]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     pub project: Option<String>,
     /// How it ended.
     #[param(inline)]
     pub outcome: Option<AuditOutcome>,
     /// The actor's address, as the source wrote it, whole.
     #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024)]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     pub address: Option<String>,
     /// CloudEvents `source`, whole.
     #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024)]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     pub source: Option<String>,
     /// The event's kind, for example `SignedIn`.
     #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024)]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     pub kind: Option<String>,
     /// Correlation id, whole.
     #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024)]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     pub correlation: Option<String>,
     /// Earliest instant (RFC 3339).
     #[serde(deserialize_with = "instant")]
@@ -83,8 +84,16 @@ pub struct AuditFilter {
     /// Found anywhere in actor, action, resource, project, source or outcome code; case is ignored, no character is
     /// special.
     #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024)]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     pub text: Option<String>,
+}
+
+impl AuditFilter {
+    /// Whether anything but the time is asked for.
+    pub(super) fn is_selective(&self) -> bool {
+        let time_alone = Self { from: self.from, to: self.to, ..Self::default() };
+        *self != time_alone
+    }
 }
 
 /// How an event ended.
@@ -203,30 +212,76 @@ pub struct RecordPosition {
     pub offset: i64,
 }
 
-/// A page of the tenant's entries, newest first.
+/// A page of the tenant's entries, newest first. With a filter it is a search, which may answer a part of a page.
 pub async fn page(
     pool: &PgPool,
     tenant: &TenantId,
     request: &PageRequest,
 ) -> Result<Page<AuditItem, PageKey>, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
-    let mut query = page_query(tenant, request);
-    let mut rows = query.build().fetch(snapshot.connection());
-    let (mut items, mut record_bytes) = (Vec::with_capacity(usize::from(request.limit)), 0);
-    let mut more = false;
-    while let Some(row) = rows.try_next().await? {
-        // One row more than the page holds was asked for: it says that there is a next page.
-        more = items.len() == usize::from(request.limit) || record_bytes > MAX_PAGE_BYTES;
-        if more {
-            break;
-        }
-        let item = item(&row, request.detail)?;
-        record_bytes += item.record.as_ref().map_or(0, |record| record.get().len());
-        items.push(item);
+    if request.filter.is_selective() {
+        return search::page(snapshot, tenant, request).await;
     }
-    drop(rows);
-    let next = items.last().filter(|_| more).map(AuditItem::key);
+    let mut rows = Rows::new(request);
+    let mut query = page_query(tenant, request);
+    rows.take(query.build().fetch(snapshot.connection())).await?;
+    let (items, full) = rows.into_items();
+    let next = items.last().filter(|_| full).map(AuditItem::key);
     Ok(Page { items, next, reached: None, positions: snapshot.positions })
+}
+
+/// The entries of one page, as they come.
+pub(super) struct Rows {
+    items: Vec<AuditItem>,
+    bytes: usize,
+    limit: usize,
+    detail: Detail,
+    /// Whether there was an entry more than the page holds.
+    full: bool,
+}
+
+impl Rows {
+    pub(super) fn new(request: &PageRequest) -> Self {
+        let limit = usize::from(request.limit);
+        Self { items: Vec::with_capacity(limit), bytes: 0, limit, detail: request.detail, full: false }
+    }
+
+    /// How many more rows to ask for: one more than the page holds says that there is a next page.
+    pub(super) fn wanted(&self) -> i64 {
+        i64::try_from(self.limit - self.items.len() + 1).unwrap_or(i64::MAX)
+    }
+
+    /// Whether the page is at its end, and there is a next one.
+    pub(super) const fn are_full(&self) -> bool {
+        self.full
+    }
+
+    /// Whether the page is at its end, as far as is known.
+    pub(super) fn are_enough(&self) -> bool {
+        self.full || self.items.len() == self.limit || self.bytes > MAX_PAGE_BYTES
+    }
+
+    /// Takes rows until there are no more, or the page is full.
+    pub(super) async fn take(
+        &mut self,
+        mut rows: impl Stream<Item = sqlx::Result<PgRow>> + Unpin,
+    ) -> Result<(), ReadError> {
+        while let Some(row) = rows.try_next().await? {
+            if self.are_enough() {
+                self.full = true;
+                return Ok(());
+            }
+            let item = item(&row, self.detail)?;
+            self.bytes += size_of_values(&row) + item.record.as_ref().map_or(0, |record| record.get().len());
+            self.items.push(item);
+        }
+        Ok(())
+    }
+
+    /// The entries, and whether there are more.
+    pub(super) fn into_items(self) -> (Vec<AuditItem>, bool) {
+        (self.items, self.full)
+    }
 }
 
 /// The tenant's entry with that id and its record.
@@ -247,7 +302,7 @@ pub async fn by_id(
 
 impl AuditItem {
     /// The entry's place in the order of pages.
-    fn key(&self) -> PageKey {
+    pub(super) fn key(&self) -> PageKey {
         PageKey { occurred_at: self.occurred_at, event_id: self.event_id }
     }
 }
@@ -265,7 +320,7 @@ fn page_query(tenant: &TenantId, request: &PageRequest) -> QueryBuilder<Postgres
     query
 }
 
-fn select(detail: Detail, tenant: &TenantId) -> QueryBuilder<Postgres> {
+pub(super) fn select(detail: Detail, tenant: &TenantId) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("SELECT ");
     query.push(COLUMNS);
     if detail == Detail::Record {
@@ -278,7 +333,7 @@ fn select(detail: Detail, tenant: &TenantId) -> QueryBuilder<Postgres> {
 }
 
 /// Adds the conditions. Only constants are pushed as SQL; everything that a reader gave is bound.
-fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &AuditFilter) {
+pub(super) fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &AuditFilter) {
     if let Some(actor) = &filter.actor {
         query.push(" AND (actor = ").push_bind(actor.clone());
         query.push(" OR actor_name = ").push_bind(actor.clone()).push(")");
@@ -315,7 +370,7 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &AuditFilter) {
 }
 
 /// The text as a LIKE pattern that matches just itself.
-fn like_literal(text: &str) -> String {
+pub(super) fn like_literal(text: &str) -> String {
     let mut literal = String::with_capacity(text.len());
     for c in text.chars() {
         if matches!(c, '\\' | '%' | '_') {

@@ -1,16 +1,11 @@
 //! Writing the audit log.
 
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    sync::LazyLock,
-    time::{Duration, Instant},
-};
+use std::{sync::LazyLock, time::Instant};
 
 use audit_log::{Hash, SubjectSecret, integrity::Personal};
-use chrono::{Datelike, NaiveDate};
+use chrono::Utc;
 use schemas::{Timestamp, changes::AuditEntry};
 use sqlx::{Arguments, PgConnection, postgres::PgArguments};
-use tracing::warn;
 use uuid::Uuid;
 
 use tokio::sync::mpsc;
@@ -18,6 +13,8 @@ use tokio::sync::mpsc;
 use super::{
     append::{Advance, Logbook, as_bigint},
     handover::Handover,
+    partitions::Partitions,
+    terms::Terms,
 };
 use crate::{
     compress::{self, CompressError, Compressor},
@@ -31,10 +28,6 @@ use crate::{
 
 /// Up to so many rows one INSERT is quicker than COPY, which takes a round trip more.
 const MAX_INSERTED_ROWS: usize = 50;
-/// How long a month that could not be made is left alone; its rows go to the default partition meanwhile.
-const MONTH_RETRY: Duration = Duration::from_mins(1);
-/// Events from earlier or later years lie in the default partition.
-const YEARS: std::ops::RangeInclusive<i32> = 1990..=2199;
 
 /// The columns in the order in which rows are written: that of the type `audit_log_row`.
 const COLUMNS: [&str; 27] = [
@@ -138,7 +131,8 @@ type AuditFact<'a> = Fact<'a, AuditEntry>;
 pub struct AuditEntries {
     packer: Packer,
     rows: CopyRows,
-    months: Months,
+    partitions: Partitions,
+    terms: Terms,
 }
 
 /// Makes of a record what is stored of it. Serialises once: the same bytes are hashed and compressed.
@@ -183,7 +177,12 @@ impl AuditEntries {
     pub fn new(secret: SubjectSecret) -> Result<Self, CompressError> {
         let logbook = Logbook::new(secret);
         let packer = Packer { compressor: Compressor::new()?, logbook, record: Vec::new(), handover: None };
-        Ok(Self { packer, rows: CopyRows::default(), months: Months::default() })
+        Ok(Self {
+            packer,
+            rows: CopyRows::default(),
+            partitions: Partitions::default(),
+            terms: Terms::default(),
+        })
     }
 
     /// Hands what is committed to a follower. One that is slower than the writer finds the rest in the table.
@@ -280,9 +279,11 @@ impl ReadModel for AuditEntries {
     }
 
     async fn prepare(&mut self, connection: &mut PgConnection, facts: &[AuditFact<'_>]) -> sqlx::Result<()> {
-        for month in self.months.missing(facts, Instant::now()) {
-            self.months.make(connection, month).await?;
-        }
+        let instants = facts.iter().map(|fact| fact.change.occurred_at);
+        let now = (Instant::now(), Utc::now().date_naive());
+        self.partitions.make(connection, instants, now).await?;
+        // Before the rows, for a search believes the dictionary: a batch whose terms cannot be noted is not written.
+        self.terms.learn(connection, facts).await?;
         self.packer.logbook.look_up(connection, facts).await
     }
 
@@ -402,45 +403,4 @@ fn encode(rows: &mut CopyRows, fact: &AuditFact<'_>, index: u64, packed: &Packed
     rows.bytea(&entry.content_sha256);
     rows.bytea(&packed.leaf.0);
     rows.bytea(packed.frame);
-}
-
-/// Which months have their partition, as far as this process knows.
-#[derive(Debug, Default)]
-struct Months {
-    made: HashSet<NaiveDate>,
-    /// Months that could not be made, and when to try again.
-    refused: HashMap<NaiveDate, Instant>,
-}
-
-impl Months {
-    /// The months of these facts, and the ones after them, that are not known to be there.
-    fn missing(&self, facts: &[AuditFact<'_>], now: Instant) -> Vec<NaiveDate> {
-        let months: BTreeSet<NaiveDate> =
-            facts.iter().filter_map(|f| month_of(f.change.occurred_at)).collect();
-        // The next ones too, so that the turn of the month finds its partition made.
-        let next = months.iter().filter_map(|month| month.checked_add_months(chrono::Months::new(1)));
-        let wanted: BTreeSet<NaiveDate> = months.iter().copied().chain(next).collect();
-        let resting = |month: &NaiveDate| self.refused.get(month).is_some_and(|until| now < *until);
-        wanted.into_iter().filter(|month| !self.made.contains(month) && !resting(month)).collect()
-    }
-
-    async fn make(&mut self, connection: &mut PgConnection, month: NaiveDate) -> sqlx::Result<()> {
-        let made = sqlx::query("SELECT audit_entry_make_month($1)").bind(month).execute(connection).await;
-        match made {
-            Ok(_) => {
-                self.refused.remove(&month);
-                self.made.insert(month);
-            }
-            Err(sqlx::Error::Database(error)) => {
-                warn!(%month, %error, "no partition for the month yet, its rows go to the default partition");
-                self.refused.insert(month, Instant::now() + MONTH_RETRY);
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-}
-
-fn month_of(at: Timestamp) -> Option<NaiveDate> {
-    at.date_naive().with_day(1).filter(|month| YEARS.contains(&month.year()))
 }

@@ -47,11 +47,11 @@ pub struct ChangeFilter {
     pub plan: Option<PlanReading>,
     /// The project, whole.
     #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024)]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     pub project: Option<String>,
     /// Id of who asked first, whole.
     #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024)]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     pub requester: Option<String>,
 }
 

@@ -7,6 +7,7 @@ mod freshness;
 mod full;
 mod machine;
 mod risk;
+mod search;
 mod stand;
 
 use clap::{Args, Subcommand};
@@ -31,6 +32,8 @@ enum What {
     Freshness(FreshnessArgs),
     /// Detection rules over CloudTrail records, beside the same rules asked one by one; needs no server.
     Risk(risk::RiskArgs),
+    /// Searches of an audit log of 20 tenants and 12 months, for terms that are common, rare and absent.
+    Search(search::SearchArgs),
 }
 
 #[derive(Debug, Args)]
@@ -68,5 +71,6 @@ pub(super) async fn bench(args: BenchArgs) -> anyhow::Result<Outcome> {
         What::Full(args) => full::full(&args).await,
         What::Freshness(args) => freshness::freshness(&args).await,
         What::Risk(args) => risk::risk(&args),
+        What::Search(args) => search::search(&args).await,
     }
 }

@@ -29,7 +29,7 @@ pub struct IncidentFilter {
     pub kind: Option<EntityKind>,
     /// The id of its entity, whole.
     #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024)]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     pub entity: Option<String>,
     /// It was still going on at or after this instant (RFC 3339).
     #[serde(deserialize_with = "instant")]

@@ -1,0 +1,301 @@
+//! What there is in the audit log, without its entries: the terms of a field, and how many entries there were over time.
+
+use std::time::Instant;
+
+use chrono::NaiveDate;
+use schemas::{TenantId, Timestamp};
+use serde::{Deserialize, Serialize};
+use sqlx::{FromRow, PgPool, QueryBuilder};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    read::{AuditFilter, STAGE, like_literal, push_filter},
+    search::{SEARCH_TIME, Window, bounded, days, newest_month, push_window},
+    terms::Field,
+};
+use crate::read_models::{
+    Positions,
+    parameters::text,
+    snapshot::{ReadError, Snapshot},
+};
+
+/// Points of a histogram, at most; a step that would give more is taken larger.
+const MAX_POINTS: i64 = 1_000;
+
+/// Which terms.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub struct TermsFilter {
+    /// The field of which the terms are; `action` by default.
+    #[param(inline)]
+    pub field: Option<TermField>,
+    /// Found anywhere in the term; case is ignored, no character is special.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
+    pub text: Option<String>,
+}
+
+/// A field of which the terms are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TermField {
+    /// Id of who acted.
+    Actor,
+    /// Name of who acted.
+    ActorName,
+    /// The action in the source's words.
+    #[default]
+    Action,
+    /// Id of the first resource.
+    Resource,
+    /// Project.
+    Project,
+    /// CloudEvents `source`.
+    Source,
+    /// The source's error code.
+    OutcomeCode,
+    /// Kind of event.
+    Kind,
+    /// The actor's address.
+    Address,
+    /// How it ended.
+    Outcome,
+}
+
+impl From<TermField> for Field {
+    fn from(field: TermField) -> Self {
+        match field {
+            TermField::Actor => Self::Actor,
+            TermField::ActorName => Self::ActorName,
+            TermField::Action => Self::Action,
+            TermField::Resource => Self::Resource,
+            TermField::Project => Self::Project,
+            TermField::Source => Self::Source,
+            TermField::OutcomeCode => Self::OutcomeCode,
+            TermField::Kind => Self::Kind,
+            TermField::Address => Self::Address,
+            TermField::Outcome => Self::Outcome,
+        }
+    }
+}
+
+/// A term of a field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, FromRow)]
+pub struct TermItem {
+    /// The term.
+    pub term: String,
+    /// In about how many entries it was seen; it may be behind.
+    pub seen: i64,
+    /// The first day on which it was seen, in UTC.
+    #[schema(value_type = String, format = Date)]
+    pub first_day: NaiveDate,
+    /// The last day on which it was seen, in UTC.
+    #[schema(value_type = String, format = Date)]
+    pub last_day: NaiveDate,
+}
+
+/// Terms of a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// Those seen most first.
+    pub items: Vec<TermItem>,
+    /// Whether all terms of the field are kept.
+    pub complete: bool,
+    /// What the answer reflects.
+    pub positions: Positions,
+}
+
+/// The tenant's terms of a field, those seen most first.
+pub async fn terms(
+    pool: &PgPool,
+    tenant: &TenantId,
+    filter: &TermsFilter,
+    limit: u16,
+) -> Result<Terms, ReadError> {
+    let field = Field::from(filter.field.unwrap_or_default()).name();
+    let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let mut query = QueryBuilder::new(
+        "SELECT term, seen, lower(days) AS first_day, upper(days) - 1 AS last_day FROM audit_term WHERE tenant_id = ",
+    );
+    query.push_bind(tenant.as_str()).push(" AND field = ").push_bind(field);
+    if let Some(text) = &filter.text {
+        query.push(" AND term COLLATE \"default\" ILIKE ").push_bind(format!("%{}%", like_literal(text)));
+        query.push(" ESCAPE '\\'");
+    }
+    query.push(" ORDER BY seen DESC, term LIMIT ").push_bind(i64::from(limit));
+    let items = query.build_query_as().fetch_all(snapshot.connection()).await?;
+    let overflowed: Option<bool> =
+        sqlx::query_scalar("SELECT overflowed FROM audit_term_field WHERE tenant_id = $1 AND field = $2")
+            .bind(tenant.as_str())
+            .bind(field)
+            .fetch_optional(snapshot.connection())
+            .await?;
+    Ok(Terms { items, complete: overflowed != Some(true), positions: snapshot.positions })
+}
+
+/// The distance between two points of a histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HistogramStep {
+    /// By the minute.
+    Minute,
+    /// By the hour.
+    #[default]
+    Hour,
+    /// By the day, in UTC.
+    Day,
+    /// By the month, in UTC.
+    Month,
+}
+
+impl HistogramStep {
+    const ALL: [Self; 4] = [Self::Minute, Self::Hour, Self::Day, Self::Month];
+
+    const fn unit(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Month => "month",
+        }
+    }
+
+    const fn seconds(self) -> i64 {
+        match self {
+            Self::Minute => 60,
+            Self::Hour => 3_600,
+            Self::Day => 86_400,
+            Self::Month => 28 * 86_400,
+        }
+    }
+
+    /// This step, or the least that gives not too many points.
+    fn for_range(self, from: Timestamp, to: Timestamp) -> Self {
+        let seconds = (to - from).num_seconds();
+        let fits = |step: &Self| *step >= self && seconds / step.seconds() < MAX_POINTS;
+        Self::ALL.into_iter().find(fits).unwrap_or(Self::Month)
+    }
+}
+
+/// Entries from one instant to the next point's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, FromRow)]
+pub struct HistogramPoint {
+    /// Where it begins.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Entries.
+    pub entries: i64,
+}
+
+/// How many entries there were over time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Histogram {
+    /// Newest first; points without entries are left out.
+    pub points: Vec<HistogramPoint>,
+    /// The distance between two points.
+    pub step: HistogramStep,
+    /// The instant down to which was counted before the time was over, if it was.
+    pub reached: Option<Timestamp>,
+    /// What the answer reflects.
+    pub positions: Positions,
+}
+
+/// Counts the tenant's entries that fulfil the filter, newest first, for as long as there is time.
+pub async fn histogram(
+    pool: &PgPool,
+    tenant: &TenantId,
+    filter: &AuditFilter,
+    step: HistogramStep,
+) -> Result<Histogram, ReadError> {
+    let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let connection = snapshot.connection();
+    let asked = Window { from: filter.from, to: filter.to };
+    let mut histogram = Histogram { points: Vec::new(), step, reached: None, positions: Positions::new() };
+    let windows = days(connection, tenant, filter).await?;
+    if let Some(all) = bounded(connection, tenant, asked).await? {
+        if let (Some(from), Some(to)) = (all.from, all.to) {
+            histogram.step = step.for_range(from, to);
+        }
+        let began = Instant::now();
+        let windows = windows.into_iter().filter_map(|window| window.within(all));
+        'windows: for mut left in windows {
+            while let Some(month) = newest_month(left) {
+                let counted = count(connection, tenant, filter, month, histogram.step).await;
+                match counted {
+                    Ok(points) => add(&mut histogram.points, points),
+                    Err(ReadError::TooSlow) if left.to != all.to => {
+                        histogram.reached = left.to;
+                        break 'windows;
+                    }
+                    Err(error) => return Err(error),
+                }
+                left.to = month.from;
+                if began.elapsed() >= SEARCH_TIME && month.from != all.from {
+                    histogram.reached = month.from;
+                    break 'windows;
+                }
+            }
+        }
+    }
+    histogram.positions = snapshot.positions;
+    Ok(histogram)
+}
+
+async fn count(
+    connection: &mut sqlx::PgConnection,
+    tenant: &TenantId,
+    filter: &AuditFilter,
+    window: Window,
+    step: HistogramStep,
+) -> Result<Vec<HistogramPoint>, ReadError> {
+    let mut query = QueryBuilder::new("SELECT date_trunc(");
+    query.push_bind(step.unit()).push(", occurred_at, 'UTC') AS at, count(*) AS entries FROM audit_entry");
+    query.push(" WHERE tenant_id = ").push_bind(tenant.as_str().to_owned());
+    let unbounded = AuditFilter { from: None, to: None, ..filter.clone() };
+    push_filter(&mut query, &unbounded);
+    push_window(&mut query, window);
+    query.push(" GROUP BY 1 ORDER BY 1 DESC");
+    Ok(query.build_query_as().fetch_all(connection).await?)
+}
+
+/// Adds older points; the newest of them may belong to the oldest one there.
+fn add(points: &mut Vec<HistogramPoint>, older: Vec<HistogramPoint>) {
+    for point in older {
+        match points.last_mut() {
+            Some(last) if last.at == point.at => last.entries += point.entries,
+            _ => points.push(point),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().expect("an instant")
+    }
+
+    #[test]
+    fn a_step_that_gives_too_many_points_is_taken_larger() {
+        let from = at("2026-01-01T00:00:00Z");
+        for (to, expected) in [
+            ("2026-01-01T10:00:00Z", HistogramStep::Minute),
+            ("2026-01-20T00:00:00Z", HistogramStep::Hour),
+            ("2026-12-31T00:00:00Z", HistogramStep::Day),
+            ("2126-12-31T00:00:00Z", HistogramStep::Month),
+        ] {
+            assert_eq!(HistogramStep::Minute.for_range(from, at(to)), expected, "{to}");
+        }
+        assert_eq!(HistogramStep::Day.for_range(from, at("2026-01-01T10:00:00Z")), HistogramStep::Day);
+    }
+
+    #[test]
+    fn points_of_two_windows_are_joined() {
+        let point = |text: &str, entries| HistogramPoint { at: at(text), entries };
+        let mut points = vec![point("2026-01-02T00:00:00Z", 1)];
+        add(&mut points, vec![point("2026-01-02T00:00:00Z", 2), point("2026-01-01T00:00:00Z", 3)]);
+        assert_eq!(points, [point("2026-01-02T00:00:00Z", 3), point("2026-01-01T00:00:00Z", 3)]);
+    }
+}

@@ -1,0 +1,79 @@
+//! Both services against a tester of OpenAPI descriptions (schemathesis): statuses, media types, bodies and values are as
+//! they are described, and what is not described is refused.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{
+    query_api::fixture::{Api, entry},
+    support::site::ended,
+};
+
+/// The version that the promises were checked with.
+const VERSION: &str = "4.32.5";
+/// Generated requests for each operation, at most.
+const EXAMPLES: &str = "15";
+
+/// The tester: named by `WEIR_SCHEMATHESIS`, on the path, or installed below the target directory.
+async fn tester() -> Option<PathBuf> {
+    let named = std::env::var_os("WEIR_SCHEMATHESIS").map(PathBuf::from);
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("schemathesis-{VERSION}"));
+    let installed = place.join("bin/schemathesis");
+    for candidate in named.into_iter().chain([PathBuf::from("schemathesis"), installed.clone()]) {
+        let mut version = Command::new(&candidate);
+        version.arg("--version");
+        if tokio::task::spawn_blocking(move || version.output())
+            .await
+            .expect("no panic")
+            .is_ok_and(|out| out.status.success())
+        {
+            return Some(candidate);
+        }
+    }
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv"]).arg(&place);
+    let mut install = Command::new(place.join("bin/pip"));
+    install.args(["install", "--quiet", &format!("schemathesis=={VERSION}")]);
+    for mut step in [venv, install] {
+        let done = tokio::task::spawn_blocking(move || step.output()).await.expect("no panic");
+        if !done.is_ok_and(|output| output.status.success()) {
+            return None;
+        }
+    }
+    Some(installed)
+}
+
+/// Runs the tester against a service. Without a tester nothing is checked, and the test says so.
+async fn check(url: &str, token: &str) {
+    let Some(tester) = tester().await else {
+        eprintln!("ignored: schemathesis {VERSION} is neither installed nor can it be installed from PyPI");
+        return;
+    };
+    let mut run = Command::new(tester);
+    run.arg("run")
+        .arg(format!("{url}/openapi.json"))
+        .args(["--header", &format!("Authorization: Bearer {token}")])
+        .args(["--max-examples", EXAMPLES, "--seed", "20260131", "--workers", "2"])
+        .args(["--phases", "examples,coverage,fuzzing", "--request-timeout", "20", "--no-color"])
+        .env("SCHEMATHESIS_HOOKS", Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/hooks.py"))
+        .env("HYPOTHESIS_STORAGE_DIRECTORY", Path::new(env!("CARGO_TARGET_TMPDIR")).join("hypothesis"))
+        .current_dir(env!("CARGO_TARGET_TMPDIR"));
+    let output = ended(run).await;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_query_api_is_as_it_is_described() {
+    let mut api = Api::start_with(|shares| shares.connections_per_tenant = shares.connections).await;
+    for n in 0..20 {
+        let mut entry = entry(n, "Read");
+        entry.resource = Some("bucket");
+        entry.project = Some("shop");
+        api.insert(&entry).await;
+    }
+    api.set_position("audit", 0, 20).await;
+    check(&api.url, &api.tokens["operator"]).await;
+}
