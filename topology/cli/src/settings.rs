@@ -8,6 +8,8 @@ use figment::{
     providers::{Env, Format as _, Serialized, Toml},
 };
 mod edge;
+#[cfg(test)]
+mod reference;
 mod shares;
 
 pub(super) use edge::{Client, Networks, Tls, Trust};
