@@ -49,8 +49,14 @@ fn queries(member: &str) -> Vec<(String, String)> {
 
 /// The macros of Grafana's PostgreSQL source, as it expands them.
 fn expanded(sql: &str) -> String {
-    sql.replace("$__timeGroupAlias(occurred_at, $__interval)", "date_bin('5 minutes', occurred_at, 'epoch') AS \"time\"")
-        .replace("$__timeFilter(occurred_at)", "occurred_at BETWEEN '2026-01-01T00:00:00Z' AND '2026-02-01T00:00:00Z'")
+    sql.replace(
+        "$__timeGroupAlias(occurred_at, $__interval)",
+        "date_bin('5 minutes', occurred_at, 'epoch') AS \"time\"",
+    )
+    .replace(
+        "$__timeFilter(occurred_at)",
+        "occurred_at BETWEEN '2026-01-01T00:00:00Z' AND '2026-02-01T00:00:00Z'",
+    )
 }
 
 #[test]
@@ -79,7 +85,10 @@ fn every_metric_of_a_dashboard_is_one_that_weir_exports() {
         let metrics = compose::metrics_in(&query);
         assert!(!metrics.is_empty(), "{place}");
         for metric in metrics {
-            assert!(sources.contains(&format!("\"{metric}\"")), "{place} uses {metric}, which nothing exports");
+            assert!(
+                sources.contains(&format!("\"{metric}\"")),
+                "{place} uses {metric}, which nothing exports"
+            );
         }
     }
 }

@@ -36,7 +36,7 @@ fn the_page_of_settings_lists_every_setting_and_no_other() {
         .filter(|name| name.contains('.'))
         .collect();
     let missing: Vec<_> = settings.difference(&documented).collect();
-    assert!(missing.is_empty(), "docs/configuration.md lacks {missing:?}");
+    assert!(missing.is_empty(), "docs/configuration.md lacks {missing:?}; the defaults are {defaults}");
     let invented: Vec<_> = documented.difference(&settings).collect();
     assert!(invented.is_empty(), "docs/configuration.md lists {invented:?}, which are no settings");
 }
