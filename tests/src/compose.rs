@@ -111,12 +111,9 @@ fn every_alert_is_explained_and_tested() {
 
 #[test]
 fn every_metric_of_an_alert_is_one_that_weir_exports() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
-    let mut sources = String::new();
-    for part in ["edge", "producers", "sinks", "topology", "topology/cli", "topology/stack"] {
-        read_sources(&root.join(part).join("src"), &mut sources);
-    }
-    let metrics: BTreeSet<String> = rules().iter().flat_map(metrics_of).collect();
+    let sources = sources();
+    let metrics: BTreeSet<String> =
+        rules().iter().flat_map(|rule| metrics_in(rule["expr"].as_str().expect("an expression"))).collect();
     assert!(metrics.len() > 5, "{metrics:?}");
     for metric in metrics {
         assert!(sources.contains(&format!("\"{metric}\"")), "an alert uses {metric}, which nothing exports");
@@ -129,10 +126,19 @@ fn rules() -> Vec<Value> {
     groups.iter().flat_map(|group| group["rules"].as_array().cloned().unwrap_or_default()).collect()
 }
 
-/// The metrics that an expression names, as they are registered: without what a histogram appends.
-fn metrics_of(rule: &Value) -> Vec<String> {
-    const OURS: [&str; 5] = ["weir_", "kafka_", "messaging_", "http_server_", "db_client_"];
-    let expr = rule["expr"].as_str().expect("an expression");
+/// The text of every source file that may register a metric.
+pub(crate) fn sources() -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let mut sources = String::new();
+    for part in ["edge", "producers", "sinks", "topology", "topology/cli", "topology/stack"] {
+        read_sources(&root.join(part).join("src"), &mut sources);
+    }
+    sources
+}
+
+/// The metrics that an expression of Prometheus names, as they are registered: without what a histogram appends.
+pub(crate) fn metrics_in(expr: &str) -> Vec<String> {
+    const OURS: [&str; 6] = ["weir_", "kafka_", "messaging_", "http_server_", "db_client_", "siem_"];
     expr.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
         .filter(|word| OURS.iter().any(|prefix| word.starts_with(prefix)))
         .map(|word| word.trim_end_matches("_bucket").trim_end_matches("_count").to_owned())

@@ -9,6 +9,8 @@ use figment::{
 };
 mod edge;
 mod identity;
+#[cfg(test)]
+mod reference;
 mod shares;
 
 pub(super) use edge::{Client, Networks, Tls, Trust};

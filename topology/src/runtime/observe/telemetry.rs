@@ -201,6 +201,28 @@ fn describe() {
     describe_gauge!("weir_rule_set_info", "1 for the hash of the rules in force, 0 for those before them.");
     describe_gauge!("weir_rule_problems", "Rules and rule files that cannot be used.");
     describe_counter!("weir_rule_reloads_total", "Times that changed rule files were read, by outcome.");
+    describe_histogram!(
+        "http_server_request_duration_seconds",
+        "From a request's head to its answer's head."
+    );
+    describe_counter!("messaging_client_sent_messages_total", "Records acknowledged by Kafka or given up.");
+    describe_gauge!(
+        "weir_producer_queue_records",
+        "Records that the producer holds and Kafka has not acknowledged."
+    );
+    describe_gauge!(
+        "weir_producer_queue_bytes",
+        "Bytes that the producer holds and Kafka has not acknowledged."
+    );
+    describe_counter!(
+        "weir_source_records_total",
+        "Records of other systems, by format and what became of them."
+    );
+    describe_counter!("weir_risk_unusable_events_total", "Records that detection rules could not read.");
+    describe_counter!(
+        "weir_change_proposals_total",
+        "Proposed changes, by route and by how much of the plan was read."
+    );
     metrics_process::Collector::default().describe();
 }
 
