@@ -51,7 +51,8 @@ impl Partitions {
         month: NaiveDate,
         (now, today): (Instant, NaiveDate),
     ) -> sqlx::Result<()> {
-        let question = sqlx::query_scalar("SELECT audit_entry_make_partition($1, $2)").bind(month).bind(today);
+        let question =
+            sqlx::query_scalar("SELECT audit_entry_make_partition($1, $2)").bind(month).bind(today);
         let made: sqlx::Result<String> = question.fetch_one(connection).await;
         let why = match made {
             Ok(made) if made == "misplaced" => {

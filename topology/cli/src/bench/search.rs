@@ -59,16 +59,15 @@ struct Run {
 
 /// Fills a log, and asks.
 pub(super) async fn search(args: &SearchArgs) -> anyhow::Result<Outcome> {
-    let (url, _stack) = match &args.database {
-        Some(url) => (url.clone(), None),
-        None => {
-            let home = StackConfig::shared()?.home.join(format!("bench-{}", std::process::id()));
-            let config = StackConfig::private(&home)?.with_kafka("unused:0".to_owned()).with_notice(note);
-            let stack = Stack::new(config).tethered();
-            let endpoints = stack.up().await?;
-            let url = sinks::postgres::create_database(&endpoints.maintenance_url, "search").await?;
-            (url, Some(stack))
-        }
+    let (url, _stack) = if let Some(url) = &args.database {
+        (url.clone(), None)
+    } else {
+        let home = StackConfig::shared()?.home.join(format!("bench-{}", std::process::id()));
+        let config = StackConfig::private(&home)?.with_kafka("unused:0".to_owned()).with_notice(note);
+        let stack = Stack::new(config).tethered();
+        let endpoints = stack.up().await?;
+        let url = sinks::postgres::create_database(&endpoints.maintenance_url, "search").await?;
+        (url, Some(stack))
     };
     sinks::postgres::migrate(&url).await?;
     made_up_log::fill(&url, args.rows, Utc::now().date_naive(), note).await?;

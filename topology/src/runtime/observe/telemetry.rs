@@ -145,6 +145,13 @@ fn recorder() -> Result<PrometheusBuilder, BuildError> {
 }
 
 fn describe() {
+    describe_stages();
+    describe_services();
+    describe_read_models();
+    metrics_process::Collector::default().describe();
+}
+
+fn describe_stages() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
     describe_counter!("messaging_client_consumed_messages_total", "Records taken from Kafka.");
     describe_histogram!("messaging_process_duration_seconds", "Decoding and deciding, per burst of records.");
@@ -176,35 +183,7 @@ fn describe() {
     describe_gauge!("weir_polled_timestamp_seconds", "When the poll thread was last alive.");
     describe_gauge!("weir_assigned_partitions", "Partitions assigned to this process.");
     describe_gauge!("kafka_consumergroup_lag", "Records between a stage's position and the end of the log.");
-    describe_gauge!("weir_outbox_oldest_seconds", "Age of the oldest record that waits for a topic.");
-    describe_gauge!("weir_outbox_set_aside", "Records that their topic does not take as they are.");
-    describe_counter!("weir_outbox_sent_total", "Records relayed from the outbox.");
-    describe_counter!("weir_connections_refused_total", "Connections closed because there were too many.");
-    describe_counter!("weir_rate_limited_total", "Requests answered 429, by what was too often.");
-    describe_counter!(
-        "weir_over_share_total",
-        "Requests refused because their tenant was over its share, by share; 20 tenants are named, the rest is other."
-    );
-    describe_counter!(
-        "weir_answers_abandoned_total",
-        "Answers cut off because their readers took them too slowly."
-    );
-    describe_gauge!("weir_api_keys_age_seconds", "Age of the API keys: when their table was last read.");
     describe_counter!("weir_issuer_fetches_total", "Times that an issuer's keys were asked for, by outcome.");
-    describe_counter!("weir_tls_handshakes_failed_total", "TLS handshakes that failed or took too long.");
-    describe_counter!(
-        "weir_tls_certificate_reloads_total",
-        "Times that a changed certificate was read, by outcome."
-    );
-    describe_gauge!("weir_tls_certificate_expires_timestamp_seconds", "When the certificate in use expires.");
-    describe_gauge!("weir_rules_loaded", "Detection rules in force.");
-    describe_gauge!("weir_rule_set_info", "1 for the hash of the rules in force, 0 for those before them.");
-    describe_gauge!("weir_rule_problems", "Rules and rule files that cannot be used.");
-    describe_counter!("weir_rule_reloads_total", "Times that changed rule files were read, by outcome.");
-    describe_histogram!(
-        "http_server_request_duration_seconds",
-        "From a request's head to its answer's head."
-    );
     describe_counter!("messaging_client_sent_messages_total", "Records acknowledged by Kafka or given up.");
     describe_gauge!(
         "weir_producer_queue_records",
@@ -218,12 +197,65 @@ fn describe() {
         "weir_source_records_total",
         "Records of other systems, by format and what became of them."
     );
+}
+
+/// The HTTP listeners.
+fn describe_services() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_counter!("weir_connections_refused_total", "Connections closed because there were too many.");
+    describe_counter!("weir_rate_limited_total", "Requests answered 429, by what was too often.");
+    describe_counter!(
+        "weir_over_share_total",
+        "Requests refused because their tenant was over its share, by share; 20 tenants are named, the rest is other."
+    );
+    describe_counter!(
+        "weir_answers_abandoned_total",
+        "Answers cut off because their readers took them too slowly."
+    );
+    describe_gauge!("weir_api_keys_age_seconds", "Age of the API keys: when their table was last read.");
+    describe_counter!("weir_tls_handshakes_failed_total", "TLS handshakes that failed or took too long.");
+    describe_counter!(
+        "weir_tls_certificate_reloads_total",
+        "Times that a changed certificate was read, by outcome."
+    );
+    describe_gauge!("weir_tls_certificate_expires_timestamp_seconds", "When the certificate in use expires.");
+    describe_histogram!(
+        "http_server_request_duration_seconds",
+        "From a request's head to its answer's head."
+    );
+}
+
+/// Logs, outbox, rules, and the rest that one read model has of its own.
+fn describe_read_models() {
+    use metrics::{describe_counter, describe_gauge};
+    describe_gauge!("weir_outbox_oldest_seconds", "Age of the oldest record that waits for a topic.");
+    describe_gauge!("weir_outbox_set_aside", "Records that their topic does not take as they are.");
+    describe_counter!("weir_outbox_sent_total", "Records relayed from the outbox.");
+    describe_gauge!("weir_rules_loaded", "Detection rules in force.");
+    describe_gauge!("weir_rule_set_info", "1 for the hash of the rules in force, 0 for those before them.");
+    describe_gauge!("weir_rule_problems", "Rules and rule files that cannot be used.");
+    describe_counter!("weir_rule_reloads_total", "Times that changed rule files were read, by outcome.");
     describe_counter!("weir_risk_unusable_events_total", "Records that detection rules could not read.");
     describe_counter!(
         "weir_change_proposals_total",
         "Proposed changes, by route and by how much of the plan was read."
     );
-    metrics_process::Collector::default().describe();
+    describe_gauge!(
+        "weir_audit_misplaced_rows",
+        "Audit entries in a default partition that wait for a move."
+    );
+    describe_gauge!("weir_audit_log_refused", "Logs whose checkpoint is not signed, by reason.");
+    describe_counter!("weir_audit_checkpoints_total", "Checkpoints of the audit log that were signed.");
+    describe_gauge!(
+        "weir_audit_topic_behind_entries",
+        "Entries of a log that the audit topic does not hold yet."
+    );
+    describe_counter!("weir_audit_topic_failures_total", "Times that the audit topic could not be written.");
+    describe_counter!("weir_audit_topic_records_total", "Entries written to the audit topic.");
+    describe_counter!(
+        "weir_witness_refusals_total",
+        "Checkpoints that the witness refused to cosign, by status."
+    );
 }
 
 #[cfg(test)]
