@@ -1,7 +1,7 @@
 //! The command as people and scripts use it: one pipeline from `up` to `down`, at a home of its own.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -113,6 +113,34 @@ async fn from_up_to_down() {
     decisions_are_sent(&weir);
     a_plan_is_imported_and_approved(&weir);
     mistakes_are_told(&weir);
+    the_examples_run(&weir, &status);
+}
+
+/// `examples/`, as their page says to run them; the one that needs a package of Python's only where that is installed.
+fn the_examples_run(weir: &Weir, status: &Value) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").join("examples");
+    let has_client = Command::new("python3").args(["-c", "import confluent_kafka"]).output();
+    let has_client = has_client.is_ok_and(|output| output.status.success());
+    let mut examples = vec![("sh", "publish.sh"), ("python3", "publish.py")];
+    examples.extend(has_client.then_some(("python3", "kafka_producer.py")));
+    for (interpreter, example) in examples {
+        let output = Command::new(interpreter)
+            .arg(folder.join(example))
+            .envs(
+                [
+                    ("GATEWAY", &status["gateway"]),
+                    ("QUERY_API", &status["query_api"]),
+                    ("TOKEN", &status["token"]),
+                    ("KAFKA_BOOTSTRAP_SERVERS", &status["kafka"]),
+                ]
+                .map(|(name, value)| (name, value.as_str().expect("a text"))),
+            )
+            .output()
+            .expect("the interpreter starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !output.stdout.is_empty(), "{example}: {said}");
+    }
+    weir.ok(&["lag", "--wait"]);
 }
 
 fn generated_events_become_rows(weir: &Weir) {

@@ -132,7 +132,9 @@ pub struct KeysAnswer {
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
+    uri: Uri,
 ) -> Result<Json<LogsAnswer>, ApiError> {
+    Parameters::of(&uri).finish()?;
     let pool = api.pool.clone();
     let logs = api.ask(caller.tenant(), async move {
         let mut tx = snapshot::begin(&pool).await?;
@@ -165,7 +167,9 @@ pub(super) async fn checkpoint(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
     log: Result<Path<(String, String)>, PathRejection>,
+    uri: Uri,
 ) -> Result<impl IntoResponse, ApiError> {
+    Parameters::of(&uri).finish()?;
     let log = log
         .map(|Path((topic, partition))| format!("{topic}/{partition}"))
         .map_err(|_| ApiError::not_found())?;
@@ -184,7 +188,9 @@ pub(super) async fn tile(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
     path: Result<Path<(String, String, String)>, PathRejection>,
+    uri: Uri,
 ) -> Result<impl IntoResponse, ApiError> {
+    Parameters::of(&uri).finish()?;
     let Path((topic, partition, tile)) = path.map_err(|_| ApiError::not_found())?;
     let tile = Tile::parse(&tile).map_err(|_| ApiError::not_found())?;
     let (log, pool) = (format!("{topic}/{partition}"), api.pool.clone());
@@ -260,7 +266,9 @@ pub(super) async fn proof(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
     id: Result<Path<Uuid>, PathRejection>,
+    uri: Uri,
 ) -> Result<Json<ProofAnswer>, ApiError> {
+    Parameters::of(&uri).finish()?;
     let Path(event) = id.map_err(|_| ApiError::not_found())?;
     let pool = api.pool.clone();
     let tenant = caller.tenant().clone();

@@ -26,9 +26,13 @@ use crate::read_models::reader_pool;
 
 const PUBLIC: [&str; 5] = ["/livez", "/readyz", "/startupz", "/metrics", "/openapi.json"];
 /// Every route that asks for a key, and its scope.
-const PROTECTED: [(&str, Scope); 14] = [
+const PROTECTED: [(&str, Scope); 18] = [
     ("/api/v1/audit", Scope::AuditRead),
     ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab", Scope::AuditRead),
+    ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab/proof", Scope::AuditRead),
+    ("/api/v1/audit/logs", Scope::AuditRead),
+    ("/api/v1/audit/logs/weir.activity.v1/0/checkpoint", Scope::AuditRead),
+    ("/api/v1/audit/logs/weir.activity.v1/0/consistency", Scope::AuditRead),
     ("/api/v1/audit/histogram", Scope::AuditRead),
     ("/api/v1/audit/terms", Scope::AuditRead),
     ("/api/v1/changes", Scope::Read),
@@ -284,6 +288,9 @@ async fn the_description_names_every_route_and_nothing_that_is_missing() {
         .into_iter()
         .filter(|path| *path != "/openapi.json")
         .chain(["/api/v1/audit/terms", "/api/v1/audit/histogram"])
+        .chain(["/.well-known/weir-log-keys", "/api/v1/audit/{id}/proof", "/api/v1/audit/logs"])
+        .chain(["/api/v1/audit/logs/{topic}/{partition}/checkpoint"])
+        .chain(["/api/v1/audit/logs/{topic}/{partition}/consistency"])
         .chain(["/api/v1/audit", "/api/v1/audit/{id}", "/api/v1/pipeline", "/api/v1/parked"])
         .chain(["/api/v1/changes", "/api/v1/changes/{id}"])
         .chain(["/api/v1/risk/entities", "/api/v1/risk/entities/{kind}/{id}"])
