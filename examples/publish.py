@@ -40,7 +40,7 @@ def search(**filters):
     while True:
         query = urllib.parse.urlencode({**filters, "limit": 100, **({"cursor": cursor} if cursor else {})})
         page = ask(f"{os.environ['QUERY_API']}/api/v1/audit?{query}")
-        yield from page["entries"]
+        yield from page["items"]
         cursor = page.get("next_cursor")
         if not cursor:
             return

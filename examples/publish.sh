@@ -15,7 +15,7 @@ echo
 for _ in 1 2 3 4 5 6 7 8 9 10; do
   found=$(curl --silent --show-error --fail-with-body -G "$QUERY_API/api/v1/audit" \
     -H "Authorization: Bearer $TOKEN" -d source=/ci/shop -d limit=1)
-  case "$found" in *'"entries":[]'*) sleep 1 ;; *) echo "$found"; exit 0 ;; esac
+  case "$found" in *'"items":[]'*) sleep 1 ;; *) echo "$found"; exit 0 ;; esac
 done
 echo "the event is not there yet: look at 'weir lag'" >&2
 exit 1

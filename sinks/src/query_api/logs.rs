@@ -56,9 +56,11 @@ pub struct LogItem {
 pub(super) struct Sizes {
     /// The earlier size, 1 or more.
     #[serde(deserialize_with = "size")]
+    #[param(required = true, nullable = false, minimum = 1, maximum = 9_223_372_036_854_775_807_u64)]
     from: Option<u64>,
-    /// The later size.
+    /// The later size, 1 or more.
     #[serde(deserialize_with = "size")]
+    #[param(required = true, nullable = false, minimum = 1, maximum = 9_223_372_036_854_775_807_u64)]
     to: Option<u64>,
 }
 
@@ -151,12 +153,21 @@ pub(super) async fn list(
     Ok(Json(LogsAnswer { items: logs.into_iter().map(item).collect() }))
 }
 
+/// A log's name; the partition is a number that Kafka has.
+fn name_of(log: Result<Path<(String, String)>, PathRejection>) -> Result<String, ApiError> {
+    let Path((topic, partition)) = log.map_err(|_| ApiError::not_found())?;
+    match partition.parse::<i32>() {
+        Ok(partition @ 0..) => Ok(format!("{topic}/{partition}")),
+        _ => Err(ApiError::not_found()),
+    }
+}
+
 /// The newest checkpoint of a log: a signed note.
 #[utoipa::path(
     get,
     path = "/api/v1/audit/logs/{topic}/{partition}/checkpoint",
     tag = "audit log",
-    params(("topic" = String, Path), ("partition" = i32, Path)),
+    params(("topic" = String, Path), ("partition" = i32, Path, minimum = 0)),
     responses(
         (status = 200, body = String, content_type = "text/plain"),
         ItemRefusals,
@@ -170,9 +181,7 @@ pub(super) async fn checkpoint(
     uri: Uri,
 ) -> Result<impl IntoResponse, ApiError> {
     Parameters::of(&uri).finish()?;
-    let log = log
-        .map(|Path((topic, partition))| format!("{topic}/{partition}"))
-        .map_err(|_| ApiError::not_found())?;
+    let log = name_of(log)?;
     let pool = api.pool.clone();
     let note = api.ask(caller.tenant(), async move {
         let mut tx = snapshot::begin(&pool).await?;
@@ -213,7 +222,7 @@ pub(super) async fn tile(
     tag = "audit log",
     params(
         ("topic" = String, Path),
-        ("partition" = i32, Path),
+        ("partition" = i32, Path, minimum = 0),
         Sizes,
     ),
     responses(
@@ -237,9 +246,7 @@ pub(super) async fn consistency(
     }
     given.finish()?;
     let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
-    let log = log
-        .map(|Path((topic, partition))| format!("{topic}/{partition}"))
-        .map_err(|_| ApiError::not_found())?;
+    let log = name_of(log)?;
     let pool = api.pool.clone();
     let proof = api.ask(caller.tenant(), async move {
         let mut tx = snapshot::begin(&pool).await?;

@@ -71,9 +71,9 @@ pub(super) async fn read_models(url: &str) -> Vec<(&'static str, Vec<String>)> {
     let mut models = Vec::new();
     for table in READ_MODELS {
         let row = "(to_jsonb(t) - 'topic' - 'partition' - 'record_offset' - 'log_index')::text";
-        // Operators' decisions are events of their own source, in the audit tenant that the commands name.
-        let others = "to_jsonb(t)->>'source' IS DISTINCT FROM '/weir/stage' AND t.tenant_id <> 'ops'";
-        let sql = format!("SELECT {row} FROM {table} AS t WHERE {others} ORDER BY {row} COLLATE \"C\"");
+        // Operators' decisions are events too, of the tenants `ops` and `demo`; all else is acme's.
+        let stages_only = "to_jsonb(t)->>'source' IS DISTINCT FROM '/weir/stage' AND t.tenant_id = 'acme'";
+        let sql = format!("SELECT {row} FROM {table} AS t WHERE {stages_only} ORDER BY {row} COLLATE \"C\"");
         let rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.expect("rows");
         models.push((table, rows));
     }
