@@ -6,14 +6,14 @@ pub mod risk;
 #[cfg(test)]
 mod tests;
 
-use schemas::Envelope;
-
-/// A rule set: the same envelope always gives the same changes. That is what makes replay safe.
+/// A rule set: the same event always gives the same changes. That is what makes replay safe.
 pub trait Processor: Send + Sync + 'static {
+    /// What the processor decides about: events, or records that other stages have made of them.
+    type Input: schemas::codec::Readable;
     /// What the processor asks its sink to write.
     type Change: Send + Sync + 'static;
-    /// The processor's name, also its stage's.
+    /// The processor's name; its stage's too, unless that is given one of its own.
     const NAME: &'static str;
     /// Decides what follows from one event.
-    fn process(&self, envelope: &Envelope) -> Vec<Self::Change>;
+    fn process(&self, input: &Self::Input) -> Vec<Self::Change>;
 }

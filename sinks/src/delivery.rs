@@ -14,6 +14,9 @@ pub trait Sink: Send + 'static {
     /// What the sink writes.
     type Change: Send + Sync + 'static;
 
+    /// How often a change arrives.
+    const GUARANTEE: Guarantee;
+
     /// The sink's name, for logs.
     fn name(&self) -> &'static str;
 
@@ -24,7 +27,7 @@ pub trait Sink: Send + 'static {
         requests: &[ClaimRequest],
     ) -> impl Future<Output = Result<Vec<Claim>, DeliveryError>> + Send;
 
-    /// Writes the batch's rows, parked records and positions in one transaction.
+    /// Writes the batch's changes, parked records and positions: all of it, or nothing that counts.
     fn deliver(
         &mut self,
         batch: &Batch<Self::Change>,
@@ -37,6 +40,16 @@ pub trait Sink: Send + 'static {
         owner_epoch: i64,
         reason: Option<&HaltReason>,
     ) -> impl Future<Output = Result<(), DeliveryError>> + Send;
+}
+
+/// How often a change arrives at its destination, whatever dies in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Guarantee {
+    /// Changes and positions are written in one transaction.
+    ExactlyOnce,
+    /// Changes are sent before the position moves; some arrive again after a crash, with the same ids.
+    AtLeastOnce,
 }
 
 /// A partition that a stage wants to own.
@@ -98,6 +111,14 @@ pub enum DeliveryError {
     /// The destination is away, whatever the batch holds: retry the same batch, for ever.
     #[error("cannot be delivered now: {0}")]
     Unavailable(String),
+    /// Not before this time has passed, whatever the batch holds: then retry the same batch, for ever.
+    #[error("cannot be delivered for {} s: {why}", wait.as_secs())]
+    RetryAfter {
+        /// How long to wait.
+        wait: std::time::Duration,
+        /// What the destination said, without payload.
+        why: String,
+    },
     /// The work on this batch broke off, perhaps because of what it holds: retry, and halve the batch if it happens
     /// again. Never a reason to park a record.
     #[error("broke off: {0}")]

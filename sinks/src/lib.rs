@@ -6,6 +6,7 @@ pub mod compress;
 pub mod delivery;
 mod halt;
 mod headers;
+pub mod ledger;
 pub mod log_store;
 pub mod outbox;
 pub mod parking;
@@ -15,11 +16,13 @@ pub mod query_api;
 pub mod raw_copy;
 mod raw_headers;
 pub mod read_models;
+mod row_type;
+mod session;
 
 pub use batch::{
     Batch, KeptBytes, LastRecord, OffsetRange, RawRecord, RecordChanges, Settlement, TopicPartition,
 };
-pub use delivery::{Claim, ClaimRequest, DeliveryError, RangeCounts, Settled, Sink};
+pub use delivery::{Claim, ClaimRequest, DeliveryError, Guarantee, RangeCounts, Settled, Sink};
 pub use halt::{HaltKind, HaltReason};
 pub use headers::Headers;
 pub use raw_headers::RawHeaders;

@@ -14,7 +14,7 @@ use sqlx::{FromRow, PgConnection};
 use crate::{
     batch::TopicPartition,
     headers::{self, Headers},
-    postgres::{SinkConfig, connect_writer},
+    session::{SinkConfig, connect_writer},
 };
 
 /// How many bytes one read takes at most, so that a full outbox does not fill the memory.

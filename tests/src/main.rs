@@ -9,6 +9,7 @@ mod compose;
 mod dead_letter;
 mod edge;
 mod faults;
+mod http_stage;
 mod intake;
 mod log_continuity;
 mod outbox;

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use topology::{
     pipeline,
     runtime::{self, Health, RunConfig, RunError},
+    topology::Topology,
 };
 
 use crate::support::{self, site::Site};
@@ -39,15 +40,17 @@ impl Site {
 }
 
 impl Running {
-    /// Runs stages in this process.
+    /// Runs stages of the pipeline in this process.
     pub(crate) fn start(names: &[&str], config: RunConfig) -> Self {
+        Self::start_of(pipeline::declaration(), names, config)
+    }
+
+    /// Runs stages of a topology in this process.
+    pub(crate) fn start_of(topology: Topology, names: &[&str], config: RunConfig) -> Self {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let (stop, health) = (CancellationToken::new(), Health::default());
         let (told, seen) = (stop.clone(), health.clone());
-        let task =
-            tokio::spawn(
-                async move { runtime::run(&pipeline::declaration(), &names, config, seen, told).await },
-            );
+        let task = tokio::spawn(async move { runtime::run(&topology, &names, config, seen, told).await });
         Self { stop, health, task }
     }
 

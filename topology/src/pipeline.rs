@@ -7,15 +7,17 @@ use processors::{
     change_review::ChangeReview,
     risk::{Risk, RuleSet},
 };
-use schemas::Topic;
 use sinks::{
-    postgres::PostgresSink,
-    read_models::{audit_entry::AuditEntries, change_review::ChangeReviews, risk::RiskSignals},
+    postgres::{PostgresSink, SinkConfig},
+    read_models::{ReadModel, audit_entry::AuditEntries, change_review::ChangeReviews, risk::RiskSignals},
 };
 
 use crate::{
-    runtime::Site,
-    topology::{Destination, Topology, from},
+    runtime::StageContext,
+    topology::{
+        Destination, Topology, from,
+        holding::{ACTIVITY, DELIVERY, FAMILIES, GOVERNANCE, INFRASTRUCTURE},
+    },
 };
 
 /// What is connected to what, with Weir's own rules.
@@ -27,65 +29,54 @@ pub fn declaration() -> Topology {
 pub fn with_rules(rules: RuleSet) -> Topology {
     Topology::new([
         // Every event of every family becomes a row of the audit log.
-        from(Topic::FAMILIES).through(Audit).to(AuditLog),
+        from(FAMILIES).through(Audit).to(audit_log()),
         // Rules find signals in what was done; signals and decisions make up who is at risk.
-        from([Topic::Activity, Topic::Delivery, Topic::Governance]).through(Risk::new(rules)).to(RiskLog),
+        from([ACTIVITY, DELIVERY, GOVERNANCE]).through(Risk::new(rules)).to(risk_log()),
         // Proposed changes are scored and routed; requests, decisions and progress make up where each of them stands.
-        from([Topic::Infrastructure, Topic::Governance]).through(ChangeReview).to(ChangeLog),
+        from([INFRASTRUCTURE, GOVERNANCE]).through(ChangeReview).to(change_log()),
     ])
 }
 
-/// The month-partitioned table `audit_entry`.
-#[derive(Debug, Clone, Copy)]
-struct AuditLog;
+/// A read model in Postgres, and what makes it.
+struct Table<M> {
+    name: &'static str,
+    model: fn(&StageContext) -> Result<M, Box<dyn Error + Send + Sync>>,
+}
 
-impl Destination for AuditLog {
-    type Sink = PostgresSink<AuditEntries>;
+impl<M: ReadModel> Destination for Table<M> {
+    type Sink = PostgresSink<M>;
 
     fn name(&self) -> &'static str {
-        "audit_entry"
+        self.name
     }
 
-    fn open(&self, site: &Site) -> Result<Self::Sink, Box<dyn Error + Send + Sync>> {
-        let secret = site.subject_secret.clone().ok_or(
+    fn open(&self, context: &StageContext) -> Result<Self::Sink, Box<dyn Error + Send + Sync>> {
+        Ok(PostgresSink::new(context.sink_config(), (self.model)(context)?))
+    }
+
+    fn outbox(&self, context: &StageContext) -> Option<SinkConfig> {
+        Some(context.sink_config())
+    }
+}
+
+/// The month-partitioned table `audit_entry`.
+fn audit_log() -> Table<AuditEntries> {
+    let model = |context: &StageContext| {
+        let secret = context.subject_secret.clone().ok_or(
             "the stage audit needs the secret of its subjects' keys: set WEIR_AUDIT__SUBJECT_SECRET_FILE to a file of \
              32 random bytes or more, the same for all stages and rebuilds (`weir up` makes one)",
         )?;
-        Ok(PostgresSink::new(
-            site.sink_config(),
-            AuditEntries::new(secret)?.handing_over(site.appended.clone()),
-        ))
-    }
+        Ok(AuditEntries::new(secret)?.handing_over(context.appended.clone()))
+    };
+    Table { name: "audit_entry", model }
 }
 
 /// The table `risk_signal`, and what follows from it.
-#[derive(Debug, Clone, Copy)]
-struct RiskLog;
-
-impl Destination for RiskLog {
-    type Sink = PostgresSink<RiskSignals>;
-
-    fn name(&self) -> &'static str {
-        "risk_signal"
-    }
-
-    fn open(&self, site: &Site) -> Result<Self::Sink, Box<dyn Error + Send + Sync>> {
-        Ok(PostgresSink::new(site.sink_config(), RiskSignals::new()))
-    }
+fn risk_log() -> Table<RiskSignals> {
+    Table { name: "risk_signal", model: |_| Ok(RiskSignals::new()) }
 }
 
 /// The table `change_fact`, and `change_review`, which follows from it.
-#[derive(Debug, Clone, Copy)]
-struct ChangeLog;
-
-impl Destination for ChangeLog {
-    type Sink = PostgresSink<ChangeReviews>;
-
-    fn name(&self) -> &'static str {
-        "change_review"
-    }
-
-    fn open(&self, site: &Site) -> Result<Self::Sink, Box<dyn Error + Send + Sync>> {
-        Ok(PostgresSink::new(site.sink_config(), ChangeReviews))
-    }
+fn change_log() -> Table<ChangeReviews> {
+    Table { name: "change_review", model: |_| Ok(ChangeReviews) }
 }

@@ -1,20 +1,21 @@
 //! A topology: which topics go through which processor into which sink, as data that can be shown, compared
 //! with a cluster and run.
-//!
 
+pub mod holding;
 mod show;
 mod topics;
 
-use std::{error::Error, future::Future, pin::Pin, sync::Arc};
+use std::{error::Error, future::Future, marker::PhantomData, pin::Pin, sync::Arc};
 
 use processors::Processor;
-use schemas::Topic;
-use sinks::Sink;
+use schemas::{Topic, codec::Readable};
+use sinks::{Guarantee, Sink, postgres::SinkConfig};
 
+pub use holding::TopicOf;
 pub use show::Shape;
 pub use topics::{TopicSpec, topic_spec};
 
-use crate::runtime::{Fatal, Site};
+use crate::runtime::{BatchLimits, Fatal, StageContext, run_member};
 
 /// Where a stage's changes go: opens the sink once it is known where the stage runs.
 pub trait Destination: Send + Sync + 'static {
@@ -23,18 +24,29 @@ pub trait Destination: Send + Sync + 'static {
     /// The destination's name, for people.
     fn name(&self) -> &'static str;
     /// Opens the sink. Connects to nothing yet; fails only where the machine lacks what the sink needs.
-    fn open(&self, site: &Site) -> Result<Self::Sink, Box<dyn Error + Send + Sync>>;
+    fn open(&self, context: &StageContext) -> Result<Self::Sink, Box<dyn Error + Send + Sync>>;
+    /// How much the sink takes at a time, given what the process allows.
+    fn limits(&self, allowed: BatchLimits) -> BatchLimits {
+        allowed
+    }
+    /// Where the sink leaves records for other topics: they are relayed as long as the stage runs. `None`: it leaves none.
+    fn outbox(&self, _: &StageContext) -> Option<SinkConfig> {
+        None
+    }
 }
 
 /// Begins the sentence of a stage: the topics it reads.
 ///
 /// ```
 /// # use std::error::Error;
-/// # use schemas::{Envelope, Topic};
-/// # use sinks::{Batch, Claim, ClaimRequest, DeliveryError, Settled, Sink, TopicPartition};
-/// # use topology::{runtime::Site, topology::{Destination, from}};
+/// # use schemas::Envelope;
+/// # use sinks::{
+/// #     Batch, Claim, ClaimRequest, DeliveryError, Guarantee, HaltReason, Settled, Sink, TopicPartition,
+/// # };
+/// # use topology::{runtime::StageContext, topology::{Destination, from, holding::{ACTIVITY, AUDIT, DEAD_LETTER}}};
 /// # struct Counts;
 /// # impl processors::Processor for Counts {
+/// #     type Input = Envelope;
 /// #     type Change = String;
 /// #     const NAME: &'static str = "counts";
 /// #     fn process(&self, _: &Envelope) -> Vec<String> { vec![] }
@@ -43,30 +55,41 @@ pub trait Destination: Send + Sync + 'static {
 /// # impl Destination for Words {
 /// #     type Sink = Words;
 /// #     fn name(&self) -> &'static str { "words" }
-/// #     fn open(&self, _: &Site) -> Result<Words, Box<dyn Error + Send + Sync>> { Ok(Words) }
+/// #     fn open(&self, _: &StageContext) -> Result<Words, Box<dyn Error + Send + Sync>> { Ok(Words) }
 /// # }
 /// # impl Sink for Words {
 /// #     type Change = String;
+/// #     const GUARANTEE: Guarantee = Guarantee::AtLeastOnce;
 /// #     fn name(&self) -> &'static str { "words" }
 /// #     async fn claim(&mut self, _: &[ClaimRequest]) -> Result<Vec<Claim>, DeliveryError> { Ok(vec![]) }
 /// #     async fn deliver(&mut self, _: &Batch<String>) -> Result<Settled, DeliveryError> {
 /// #         Ok(Settled::default())
 /// #     }
-/// #     async fn set_halted(&mut self, _: TopicPartition, _: i64, _: Option<&str>) -> Result<(), DeliveryError> {
+/// #     async fn set_halted(
+/// #         &mut self, _: TopicPartition, _: i64, _: Option<&HaltReason>,
+/// #     ) -> Result<(), DeliveryError> {
 /// #         Ok(())
 /// #     }
 /// # }
-/// // A processor that makes words fits a sink of words,
-/// from([Topic::Activity]).through(Counts).to(Words);
+/// // A processor that makes words of events fits topics of events and a sink of words,
+/// from([ACTIVITY]).through(Counts).to(Words);
+/// // and may feed another one under a name of its own.
+/// let named = from([ACTIVITY]).through(Counts).named("counts.elsewhere").to(Words);
+/// assert_eq!((named.name(), named.group().as_str()), ("counts.elsewhere", "weir-counts.elsewhere"));
 /// ```
+///
+/// A processor that makes numbers does not fit a sink of words:
 ///
 /// ```compile_fail,E0271
 /// # use std::error::Error;
-/// # use schemas::{Envelope, Topic};
-/// # use sinks::{Batch, Claim, ClaimRequest, DeliveryError, Settled, Sink, TopicPartition};
-/// # use topology::{runtime::Site, topology::{Destination, from}};
+/// # use schemas::Envelope;
+/// # use sinks::{
+/// #     Batch, Claim, ClaimRequest, DeliveryError, Guarantee, HaltReason, Settled, Sink, TopicPartition,
+/// # };
+/// # use topology::{runtime::StageContext, topology::{Destination, from, holding::{ACTIVITY, AUDIT, DEAD_LETTER}}};
 /// # struct Counts;
 /// # impl processors::Processor for Counts {
+/// #     type Input = Envelope;
 /// #     type Change = u64;
 /// #     const NAME: &'static str = "counts";
 /// #     fn process(&self, _: &Envelope) -> Vec<u64> { vec![] }
@@ -75,47 +98,171 @@ pub trait Destination: Send + Sync + 'static {
 /// # impl Destination for Words {
 /// #     type Sink = Words;
 /// #     fn name(&self) -> &'static str { "words" }
-/// #     fn open(&self, _: &Site) -> Result<Words, Box<dyn Error + Send + Sync>> { Ok(Words) }
+/// #     fn open(&self, _: &StageContext) -> Result<Words, Box<dyn Error + Send + Sync>> { Ok(Words) }
 /// # }
 /// # impl Sink for Words {
 /// #     type Change = String;
+/// #     const GUARANTEE: Guarantee = Guarantee::AtLeastOnce;
 /// #     fn name(&self) -> &'static str { "words" }
 /// #     async fn claim(&mut self, _: &[ClaimRequest]) -> Result<Vec<Claim>, DeliveryError> { Ok(vec![]) }
 /// #     async fn deliver(&mut self, _: &Batch<String>) -> Result<Settled, DeliveryError> {
 /// #         Ok(Settled::default())
 /// #     }
-/// #     async fn set_halted(&mut self, _: TopicPartition, _: i64, _: Option<&str>) -> Result<(), DeliveryError> {
+/// #     async fn set_halted(
+/// #         &mut self, _: TopicPartition, _: i64, _: Option<&HaltReason>,
+/// #     ) -> Result<(), DeliveryError> {
 /// #         Ok(())
 /// #     }
 /// # }
-/// // one that makes numbers does not.
-/// from([Topic::Activity]).through(Counts).to(Words);
+/// from([ACTIVITY]).through(Counts).to(Words);
 /// ```
-pub fn from(topics: impl IntoIterator<Item = Topic>) -> From {
-    From { topics: topics.into_iter().collect() }
+///
+/// A processor of events cannot read OCSF records, and copies of undecodable records can be read by none:
+///
+/// ```compile_fail,E0271
+/// # use std::error::Error;
+/// # use schemas::Envelope;
+/// # use sinks::{
+/// #     Batch, Claim, ClaimRequest, DeliveryError, Guarantee, HaltReason, Settled, Sink, TopicPartition,
+/// # };
+/// # use topology::{runtime::StageContext, topology::{Destination, from, holding::{ACTIVITY, AUDIT, DEAD_LETTER}}};
+/// # struct Counts;
+/// # impl processors::Processor for Counts {
+/// #     type Input = Envelope;
+/// #     type Change = String;
+/// #     const NAME: &'static str = "counts";
+/// #     fn process(&self, _: &Envelope) -> Vec<String> { vec![] }
+/// # }
+/// # struct Words;
+/// # impl Destination for Words {
+/// #     type Sink = Words;
+/// #     fn name(&self) -> &'static str { "words" }
+/// #     fn open(&self, _: &StageContext) -> Result<Words, Box<dyn Error + Send + Sync>> { Ok(Words) }
+/// # }
+/// # impl Sink for Words {
+/// #     type Change = String;
+/// #     const GUARANTEE: Guarantee = Guarantee::AtLeastOnce;
+/// #     fn name(&self) -> &'static str { "words" }
+/// #     async fn claim(&mut self, _: &[ClaimRequest]) -> Result<Vec<Claim>, DeliveryError> { Ok(vec![]) }
+/// #     async fn deliver(&mut self, _: &Batch<String>) -> Result<Settled, DeliveryError> {
+/// #         Ok(Settled::default())
+/// #     }
+/// #     async fn set_halted(
+/// #         &mut self, _: TopicPartition, _: i64, _: Option<&HaltReason>,
+/// #     ) -> Result<(), DeliveryError> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// from([AUDIT]).through(Counts).to(Words);
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use std::error::Error;
+/// # use schemas::Envelope;
+/// # use sinks::{
+/// #     Batch, Claim, ClaimRequest, DeliveryError, Guarantee, HaltReason, Settled, Sink, TopicPartition,
+/// # };
+/// # use topology::{runtime::StageContext, topology::{Destination, from, holding::{ACTIVITY, AUDIT, DEAD_LETTER}}};
+/// # struct Counts;
+/// # impl processors::Processor for Counts {
+/// #     type Input = Envelope;
+/// #     type Change = String;
+/// #     const NAME: &'static str = "counts";
+/// #     fn process(&self, _: &Envelope) -> Vec<String> { vec![] }
+/// # }
+/// # struct Words;
+/// # impl Destination for Words {
+/// #     type Sink = Words;
+/// #     fn name(&self) -> &'static str { "words" }
+/// #     fn open(&self, _: &StageContext) -> Result<Words, Box<dyn Error + Send + Sync>> { Ok(Words) }
+/// # }
+/// # impl Sink for Words {
+/// #     type Change = String;
+/// #     const GUARANTEE: Guarantee = Guarantee::AtLeastOnce;
+/// #     fn name(&self) -> &'static str { "words" }
+/// #     async fn claim(&mut self, _: &[ClaimRequest]) -> Result<Vec<Claim>, DeliveryError> { Ok(vec![]) }
+/// #     async fn deliver(&mut self, _: &Batch<String>) -> Result<Settled, DeliveryError> {
+/// #         Ok(Settled::default())
+/// #     }
+/// #     async fn set_halted(
+/// #         &mut self, _: TopicPartition, _: i64, _: Option<&HaltReason>,
+/// #     ) -> Result<(), DeliveryError> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// from([DEAD_LETTER]).through(Counts).to(Words);
+/// ```
+///
+/// ```compile_fail,E0308
+/// # use std::error::Error;
+/// # use schemas::Envelope;
+/// # use sinks::{
+/// #     Batch, Claim, ClaimRequest, DeliveryError, Guarantee, HaltReason, Settled, Sink, TopicPartition,
+/// # };
+/// # use topology::{runtime::StageContext, topology::{Destination, from, holding::{ACTIVITY, AUDIT, DEAD_LETTER}}};
+/// # struct Counts;
+/// # impl processors::Processor for Counts {
+/// #     type Input = Envelope;
+/// #     type Change = String;
+/// #     const NAME: &'static str = "counts";
+/// #     fn process(&self, _: &Envelope) -> Vec<String> { vec![] }
+/// # }
+/// # struct Words;
+/// # impl Destination for Words {
+/// #     type Sink = Words;
+/// #     fn name(&self) -> &'static str { "words" }
+/// #     fn open(&self, _: &StageContext) -> Result<Words, Box<dyn Error + Send + Sync>> { Ok(Words) }
+/// # }
+/// # impl Sink for Words {
+/// #     type Change = String;
+/// #     const GUARANTEE: Guarantee = Guarantee::AtLeastOnce;
+/// #     fn name(&self) -> &'static str { "words" }
+/// #     async fn claim(&mut self, _: &[ClaimRequest]) -> Result<Vec<Claim>, DeliveryError> { Ok(vec![]) }
+/// #     async fn deliver(&mut self, _: &Batch<String>) -> Result<Settled, DeliveryError> {
+/// #         Ok(Settled::default())
+/// #     }
+/// #     async fn set_halted(
+/// #         &mut self, _: TopicPartition, _: i64, _: Option<&HaltReason>,
+/// #     ) -> Result<(), DeliveryError> {
+/// #         Ok(())
+/// #     }
+/// # }
+/// from([ACTIVITY, AUDIT]).through(Counts).to(Words);
+/// ```
+pub fn from<R: Readable>(topics: impl IntoIterator<Item = TopicOf<R>>) -> Topics<R> {
+    Topics { topics: topics.into_iter().map(TopicOf::topic).collect(), holds: PhantomData }
 }
 
-/// The topics of a stage to be.
+/// The topics of a stage to be, whose records are read as `R`.
 #[derive(Debug)]
-pub struct From {
+pub struct Topics<R> {
     topics: Vec<Topic>,
+    holds: PhantomData<fn() -> R>,
 }
 
-impl From {
-    /// What decides about their events.
-    pub fn through<P: Processor>(self, processor: P) -> Through<P> {
-        Through { topics: self.topics, processor }
+impl<R: Readable> Topics<R> {
+    /// The processor that decides about their records.
+    pub fn through<P: Processor<Input = R>>(self, processor: P) -> Through<P> {
+        Through { name: P::NAME, topics: self.topics, processor }
     }
 }
 
 /// The topics and the processor of a stage to be.
 #[derive(Debug)]
 pub struct Through<P> {
+    name: &'static str,
     topics: Vec<Topic>,
     processor: P,
 }
 
 impl<P: Processor> Through<P> {
+    /// Gives the stage a name of its own, so that one processor can feed two destinations. Its group, positions, metrics
+    /// and outbox go by that name.
+    #[must_use]
+    pub fn named(self, name: &'static str) -> Self {
+        Self { name, ..self }
+    }
+
     /// Where its changes go. Fits only what takes them.
     pub fn to<D>(self, destination: D) -> Stage
     where
@@ -123,9 +270,10 @@ impl<P: Processor> Through<P> {
         D::Sink: Sink<Change = P::Change>,
     {
         Stage {
-            name: P::NAME,
+            name: self.name,
             topics: self.topics,
             destination: destination.name(),
+            guarantee: D::Sink::GUARANTEE,
             wiring: Arc::new(Wiring { processor: Arc::new(self.processor), destination }),
         }
     }
@@ -137,11 +285,12 @@ pub struct Stage {
     name: &'static str,
     topics: Vec<Topic>,
     destination: &'static str,
+    guarantee: Guarantee,
     wiring: Arc<dyn Launch>,
 }
 
 impl Stage {
-    /// The stage's name: its processor's.
+    /// The stage's name: its own, or else its processor's.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -154,6 +303,11 @@ impl Stage {
     /// The name of what it writes to.
     pub fn destination(&self) -> &'static str {
         self.destination
+    }
+
+    /// How often a change arrives there.
+    pub fn guarantee(&self) -> Guarantee {
+        self.guarantee
     }
 
     /// Its consumer group: never the stage's name, so that the two cannot be mistaken for one another.
@@ -221,7 +375,9 @@ pub(crate) type Ending = Pin<Box<dyn Future<Output = Result<(), Fatal>> + Send>>
 /// A stage's processor and destination, whatever their types.
 pub(crate) trait Launch: Send + Sync {
     /// Runs one member of the stage's consumer group until told to stop.
-    fn launch(&self, site: Site) -> Ending;
+    fn launch(&self, context: StageContext) -> Ending;
+    /// Where the sink leaves records for other topics.
+    fn outbox(&self, context: &StageContext) -> Option<SinkConfig>;
 }
 
 struct Wiring<P, D> {
@@ -235,11 +391,16 @@ where
     D: Destination,
     D::Sink: Sink<Change = P::Change>,
 {
-    fn launch(&self, site: Site) -> Ending {
+    fn launch(&self, context: StageContext) -> Ending {
         let processor = Arc::clone(&self.processor);
-        match self.destination.open(&site) {
-            Ok(sink) => Box::pin(crate::runtime::run_member(processor, sink, site)),
+        let limits = self.destination.limits(context.limits());
+        match self.destination.open(&context) {
+            Ok(sink) => Box::pin(run_member(processor, sink, context.limited_to(limits))),
             Err(error) => Box::pin(std::future::ready(Err(Fatal::Sink(error.to_string())))),
         }
+    }
+
+    fn outbox(&self, context: &StageContext) -> Option<SinkConfig> {
+        self.destination.outbox(context)
     }
 }

@@ -25,6 +25,7 @@ use crate::Processor;
 pub struct Audit;
 
 impl Processor for Audit {
+    type Input = Envelope;
     type Change = AuditEntry;
     const NAME: &'static str = STAGE;
 

@@ -34,6 +34,7 @@ const SUBJECT_KIND: &str = "change";
 pub struct ChangeReview;
 
 impl Processor for ChangeReview {
+    type Input = Envelope;
     type Change = ChangeFact;
     const NAME: &'static str = STAGE;
 

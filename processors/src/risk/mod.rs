@@ -40,6 +40,7 @@ impl Risk {
 }
 
 impl Processor for Risk {
+    type Input = Envelope;
     type Change = RiskChange;
     const NAME: &'static str = STAGE;
 

@@ -18,6 +18,7 @@ mod datum;
 mod family;
 mod framing;
 pub mod json;
+mod readable;
 mod record;
 mod refusal;
 mod storable;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 
 pub use avro::{OwnSchema, own_schemas};
 pub use framing::SchemaRef;
+pub use readable::Readable;
 pub use record::{decode, decode_shared, encode};
 pub use refusal::{Refusal, Why};
 pub use writer_schema::WriterSchema;

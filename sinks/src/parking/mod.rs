@@ -24,10 +24,9 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 use crate::{
-    batch::{KeptBytes, RawRecord, TopicPartition},
+    batch::{KeptBytes, RawRecord, RecordChanges, TopicPartition},
     headers::{self, Headers},
     outbox::Outgoing,
-    postgres::SinkConfig,
     raw_headers::RawHeaders,
 };
 
@@ -57,7 +56,25 @@ pub(crate) struct Parking<'a> {
     pub(crate) detail: Cow<'a, str>,
 }
 
-impl Parking<'_> {
+impl<'a> Parking<'a> {
+    /// The record of a batch, as it is parked.
+    pub(crate) fn of<C>(
+        record: &'a RecordChanges<C>,
+        partition: TopicPartition,
+        reason: ParkReason,
+        detail: Cow<'a, str>,
+    ) -> Self {
+        Self {
+            partition,
+            offset: record.offset,
+            raw: &record.raw,
+            identity: record.identity.as_ref(),
+            kept: record.kept,
+            reason,
+            detail,
+        }
+    }
+
     /// The detail as it is stored: no control characters, at most 2,048 characters.
     fn printable_detail(&self) -> String {
         one_line(&self.detail, MAX_DETAIL_CHARS)
@@ -120,7 +137,8 @@ impl Parking<'_> {
 /// back after a fail-over, and somebody may have settled it meanwhile.
 pub(crate) async fn write(
     tx: &mut PgConnection,
-    config: &SinkConfig,
+    stage: &str,
+    version: &str,
     parked: &[Parking<'_>],
 ) -> sqlx::Result<()> {
     if parked.is_empty() {
@@ -136,8 +154,8 @@ pub(crate) async fn write(
                 event_id, key, value, value_size, value_sha256, headers, reason, detail, replays)
          ON CONFLICT DO NOTHING",
     )
-    .bind(&config.stage)
-    .bind(&config.version)
+    .bind(stage)
+    .bind(version)
     .bind(parked.iter().map(|p| p.partition.topic.name()).collect::<Vec<_>>())
     .bind(parked.iter().map(|p| p.partition.partition).collect::<Vec<_>>())
     .bind(parked.iter().map(|p| p.offset).collect::<Vec<_>>())

@@ -2,8 +2,8 @@
 
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
 
-use super::connection::connect_admin;
 use crate::compress::DICTIONARIES;
+use crate::session::connect_admin;
 
 /// Months of partitions that are made ahead of the clock; stages make what their events need besides.
 const MONTHS_AHEAD: i32 = 2;

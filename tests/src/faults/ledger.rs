@@ -121,7 +121,7 @@ async fn counted(connection: &mut PgConnection, dump: &Dump) {
 }
 
 /// Each range begins where the one before ended, and no epoch falls.
-async fn tiled(connection: &mut PgConnection) {
+pub(super) async fn tiled(connection: &mut PgConnection) {
     let broken: Vec<String> = sqlx::query_scalar(
         "SELECT format('%s/%s: %s..%s after ..%s', topic, partition, old, new, before)
            FROM (SELECT *, lag(new) OVER w AS before, lag(epoch) OVER w AS epoch_before FROM applied_range

@@ -4,6 +4,7 @@
 //! The schedule follows from a seed, printed at the start; `WEIR_FAULT_SEED` repeats it. `WEIR_FAULT_EVENTS` and
 //! `WEIR_FAULT_KILLS` make a run longer or shorter, `WEIR_FAULT_LOG` (`info`, `debug`) lets the stages say more.
 
+mod at_least_once;
 mod gateway;
 mod kill;
 mod ledger;

@@ -21,7 +21,7 @@ use tracing::warn;
 
 use crate::runtime::{
     clock::RealTime,
-    consume::consumer::{ConsumerSettings, StageConsumer, StageContext},
+    consume::consumer::{ConsumerCallbacks, ConsumerSettings, StageConsumer},
     consume::driver::{Driver, Links},
     consume::intake::Decide,
     consume::poll::{Ended, PartitionCounts, Poller},
@@ -134,7 +134,7 @@ where
             cluster_id: Arc::clone(&self.settings.cluster_id),
         };
         let driver = Driver::new(self.decide.clone(), links, StdRng::from_os_rng());
-        let context = StageContext::new(driver, Arc::clone(&self.shared), self.runtime.clone());
+        let context = ConsumerCallbacks::new(driver, Arc::clone(&self.shared), self.runtime.clone());
         let client = |error: rdkafka::error::KafkaError| Fatal::Client(error.to_string());
         let consumer: StageConsumer<D, Q> =
             StageConsumer::from_config_and_context(&self.settings.consumer.client_config(), context)

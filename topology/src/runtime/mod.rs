@@ -31,4 +31,4 @@ pub use deliver::batching::BatchLimits;
 pub use fatal::Fatal;
 pub use observe::{health::Health, metrics::Tracing};
 pub(crate) use run::run_member;
-pub use run::{RunConfig, RunError, Site, run};
+pub use run::{RunConfig, RunError, StageContext, run};

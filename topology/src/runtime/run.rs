@@ -94,9 +94,9 @@ pub enum RunError {
     },
 }
 
-/// The place where a member of a stage runs.
+/// A member of a stage: what its sink may need to know, and what runs it.
 #[derive(Clone)]
-pub struct Site {
+pub struct StageContext {
     /// The stage's name.
     pub stage: &'static str,
     /// `postgres://..`
@@ -119,8 +119,16 @@ pub struct Site {
     stop: CancellationToken,
 }
 
-impl Site {
-    /// How a Postgres sink of this stage is set up.
+impl StageContext {
+    pub(crate) fn limits(&self) -> BatchLimits {
+        self.limits
+    }
+
+    pub(crate) fn limited_to(self, limits: BatchLimits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// How a sink of this stage reaches its ledger and writes its rows.
     pub fn sink_config(&self) -> SinkConfig {
         SinkConfig {
             stage: self.stage.to_owned(),
@@ -153,11 +161,13 @@ pub async fn run(
     for stage in &stages {
         for number in 0..members {
             let place = (cluster_id.clone(), schemas.clone(), health.clone(), stop.clone());
-            let site = site(stage, number, &config, place);
-            if number == 0 {
-                tokio::spawn(relay::run(site.sink_config(), config.clone(), stop.clone()));
+            let context = context(stage, number, &config, place);
+            if number == 0
+                && let Some(outbox) = stage.wiring().outbox(&context)
+            {
+                tokio::spawn(relay::run(outbox, config.clone(), stop.clone()));
             }
-            let (name, member) = (stage.name().to_owned(), stage.wiring().launch(site));
+            let (name, member) = (stage.name().to_owned(), stage.wiring().launch(context));
             info!(stage = name, member = number, "stage starts");
             running.spawn(async move { (name, member.await) });
         }
@@ -177,12 +187,12 @@ pub async fn run(
     outcome
 }
 
-fn site(
+fn context(
     stage: &Stage,
     member: usize,
     config: &RunConfig,
     (cluster_id, schemas, health, stop): (Arc<str>, FetchedSchemas, Health, CancellationToken),
-) -> Site {
+) -> StageContext {
     let suffix = if member == 0 { String::new() } else { format!("-{member}") };
     let consumer = ConsumerSettings {
         bootstrap: config.bootstrap.clone(),
@@ -191,7 +201,7 @@ fn site(
         group_instance: config.group_instance.as_ref().map(|instance| format!("{instance}{suffix}")),
         extra: config.kafka.clone(),
     };
-    Site {
+    StageContext {
         stage: stage.name(),
         database_url: config.database_url.clone(),
         owner: format!("{}{suffix}", config.owner),
@@ -210,21 +220,21 @@ fn site(
 }
 
 /// Runs one member of a stage; called by its wiring, which knows the types.
-pub(crate) async fn run_member<P, S>(processor: Arc<P>, sink: S, site: Site) -> Result<(), Fatal>
+pub(crate) async fn run_member<P, S>(processor: Arc<P>, sink: S, context: StageContext) -> Result<(), Fatal>
 where
     P: Processor,
     S: Sink<Change = P::Change>,
 {
-    let seen = StageMetrics::new(site.stage, &site.consumer.group, site.tracing);
+    let seen = StageMetrics::new(context.stage, &context.consumer.group, context.tracing);
     let settings = MemberSettings {
-        topics: site.topics,
-        consumer: site.consumer,
-        cluster_id: site.cluster_id,
-        limits: site.limits,
-        ready: site.health.member(site.stage, site.member),
+        topics: context.topics,
+        consumer: context.consumer,
+        cluster_id: context.cluster_id,
+        limits: context.limits,
+        ready: context.health.member(context.stage, context.member),
     };
-    let decide = Deciding::new(processor, site.schemas.clone());
-    member::run(settings, seen, (decide, site.schemas, sink), site.stop).await
+    let decide = Deciding::new(processor, context.schemas.clone());
+    member::run(settings, seen, (decide, context.schemas, sink), context.stop).await
 }
 
 /// The cluster's id; `None`: told to stop before it was found.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use sinks::Guarantee;
 
 use super::{Topology, topics::TopicSpec};
 
@@ -18,7 +19,7 @@ pub struct Shape {
 /// A stage's shape.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StageShape {
-    /// The stage's name, and its processor's.
+    /// The stage's name.
     pub name: &'static str,
     /// Its consumer group.
     pub group: String,
@@ -26,6 +27,8 @@ pub struct StageShape {
     pub from: Vec<&'static str>,
     /// What it writes to.
     pub to: &'static str,
+    /// How often a change arrives there.
+    pub delivers: Guarantee,
 }
 
 impl Topology {
@@ -36,6 +39,7 @@ impl Topology {
             group: stage.group(),
             from: stage.topics().iter().map(|topic| topic.name()).collect(),
             to: stage.destination(),
+            delivers: stage.guarantee(),
         };
         Shape { stages: self.stages().iter().map(stage).collect(), topics: self.topics() }
     }

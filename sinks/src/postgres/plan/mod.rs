@@ -122,15 +122,7 @@ impl<'a, C> Plan<'a, C> {
         detail: Cow<'a, str>,
     ) {
         self.counts[record.range].parked += 1;
-        self.parked.push(Parking {
-            partition: batch.ranges[record.range].partition,
-            offset: record.offset,
-            raw: &record.raw,
-            identity: record.identity.as_ref(),
-            kept: record.kept,
-            reason,
-            detail,
-        });
+        self.parked.push(Parking::of(record, batch.ranges[record.range].partition, reason, detail));
     }
 }
 

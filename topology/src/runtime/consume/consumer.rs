@@ -89,11 +89,11 @@ impl ConsumerSettings {
 }
 
 /// The consumer of a stage.
-pub(crate) type StageConsumer<D, Q> = BaseConsumer<StageContext<D, Q>>;
+pub(crate) type StageConsumer<D, Q> = BaseConsumer<ConsumerCallbacks<D, Q>>;
 
 /// What a consumer's callbacks need. They run on the poll thread, inside `poll`, so the driver is never
 /// locked across a poll.
-pub(crate) struct StageContext<D: Decide, Q> {
+pub(crate) struct ConsumerCallbacks<D: Decide, Q> {
     driver: Mutex<Driver<D, Q>>,
     stall: Mutex<StallWatch>,
     held_back: Mutex<HeldBack>,
@@ -101,7 +101,7 @@ pub(crate) struct StageContext<D: Decide, Q> {
     runtime: Handle,
 }
 
-impl<D: Decide, Q: Schemas> StageContext<D, Q> {
+impl<D: Decide, Q: Schemas> ConsumerCallbacks<D, Q> {
     pub(crate) fn new(driver: Driver<D, Q>, shared: Arc<Shared<D::Change>>, runtime: Handle) -> Self {
         let (stall, held_back) = (Mutex::default(), Mutex::default());
         Self { driver: Mutex::new(driver), stall, held_back, shared, runtime }
@@ -196,7 +196,7 @@ impl<D: Decide, Q: Schemas> StageContext<D, Q> {
     }
 }
 
-impl<D: Decide, Q: Schemas> ClientContext for StageContext<D, Q>
+impl<D: Decide, Q: Schemas> ClientContext for ConsumerCallbacks<D, Q>
 where
     D: Send,
     Q: Send,
@@ -235,7 +235,7 @@ where
     }
 }
 
-impl<D: Decide, Q: Schemas> ConsumerContext for StageContext<D, Q>
+impl<D: Decide, Q: Schemas> ConsumerContext for ConsumerCallbacks<D, Q>
 where
     D: Send,
     Q: Send,

@@ -7,8 +7,8 @@ use std::{
 
 use processors::Processor;
 use schemas::{
-    Envelope, ParkReason,
-    codec::{self, DecodeError, Decoded, Incoming, SchemaLookup},
+    ParkReason,
+    codec::{DecodeError, Incoming, Readable, SchemaLookup},
 };
 use sinks::{RawRecord, Settlement};
 
@@ -34,10 +34,10 @@ impl<P: Processor, L: SchemaLookup> Deciding<P, L> {
         Self { processor, schemas }
     }
 
-    fn apply(&self, envelope: &Envelope) -> Decision<P::Change> {
-        let identity = Some((envelope.tenant.clone(), envelope.id));
+    fn apply(&self, input: &P::Input) -> Decision<P::Change> {
+        let identity = Some(input.identity());
         // A processor is pure: nothing is left half done by a panic.
-        let settlement = match catch_unwind(AssertUnwindSafe(|| self.processor.process(envelope))) {
+        let settlement = match catch_unwind(AssertUnwindSafe(|| self.processor.process(input))) {
             Ok(changes) => Settlement::Apply(changes),
             Err(_) => park(ParkReason::ProcessorPanicked, format!("the processor {} panicked", P::NAME)),
         };
@@ -58,14 +58,12 @@ impl<P: Processor, L: SchemaLookup + Send> Decide for Deciding<P, L> {
         };
         // The decoders are libraries, and what they read may be anything: a panic of theirs is the record's
         // fault.
-        let decoded = catch_unwind(AssertUnwindSafe(|| match &raw.value {
-            Some(value) => codec::decode_shared(&incoming, value, &self.schemas),
-            None => codec::decode(&incoming, &self.schemas),
-        }));
+        let decoded =
+            catch_unwind(AssertUnwindSafe(|| P::Input::read(&incoming, raw.value.as_ref(), &self.schemas)));
         let settlement = match decoded {
-            Ok(Ok(Decoded::Event(envelope))) => return self.apply(&envelope),
+            Ok(Ok(Some(input))) => return self.apply(&input),
             Ok(Err(DecodeError::NeedsSchema(id))) => return Decision::NeedsSchema(id),
-            Ok(Ok(Decoded::Tombstone)) => Settlement::Ignore(TOMBSTONE),
+            Ok(Ok(None)) => Settlement::Ignore(TOMBSTONE),
             Ok(Err(DecodeError::Refused { reason, detail })) => {
                 metrics::counter!("weir_decode_failures_total", "reason" => reason.name()).increment(1);
                 park(reason, detail)

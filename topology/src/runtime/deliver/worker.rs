@@ -322,6 +322,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
                 }
                 Err(
                     DeliveryError::Unavailable(_)
+                    | DeliveryError::RetryAfter { .. }
                     | DeliveryError::Interrupted(_)
                     | DeliveryError::TimedOut(_),
                 ) if self.clock.now() < deadline && !reply.is_closed() => {

@@ -10,8 +10,8 @@ use std::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use schemas::ParkReason;
 use sinks::{
-    Batch, Claim, ClaimRequest, DeliveryError, HaltReason, LastRecord, RangeCounts, Settled, Settlement,
-    Sink, TopicPartition,
+    Batch, Claim, ClaimRequest, DeliveryError, Guarantee, HaltReason, LastRecord, RangeCounts, Settled,
+    Settlement, Sink, TopicPartition,
 };
 
 use super::{clock::Simulated, log::Content};
@@ -168,6 +168,8 @@ pub(super) struct Connection(pub(super) std::sync::Arc<Store>);
 
 impl Sink for Connection {
     type Change = u8;
+
+    const GUARANTEE: Guarantee = Guarantee::ExactlyOnce;
 
     fn name(&self) -> &'static str {
         "simulated"

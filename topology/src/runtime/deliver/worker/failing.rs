@@ -48,6 +48,11 @@ impl<S: Sink, T: Clock> Worker<S, T> {
                 self.obey_for(wait).await;
                 jobs.push(job);
             }
+            DeliveryError::RetryAfter { wait, why } => {
+                warn!(sink = self.sink.name(), error = %why, wait_s = wait.as_secs(), "delivery failed, retrying");
+                self.obey_for(wait).await;
+                jobs.push(job);
+            }
             DeliveryError::Interrupted(why) => self.broken_off(job, Ended::Interrupted, why, jobs).await,
             DeliveryError::TimedOut(why) => self.broken_off(job, Ended::TooLate, why, jobs).await,
             DeliveryError::Misconfigured(why) => {

@@ -6,7 +6,7 @@ use futures_executor::LocalPool;
 use futures_util::task::LocalSpawnExt;
 use rand::SeedableRng;
 use schemas::{ParkReason, Topic};
-use sinks::{LastRecord, RawRecord, RecordChanges};
+use sinks::{Guarantee, LastRecord, RawRecord, RecordChanges};
 
 use super::{failing::PROBE_INTERVAL, *};
 use crate::runtime::{
@@ -33,6 +33,8 @@ impl Scripted {
 
 impl Sink for Scripted {
     type Change = char;
+
+    const GUARANTEE: Guarantee = Guarantee::ExactlyOnce;
 
     fn name(&self) -> &'static str {
         "scripted"
@@ -63,7 +65,7 @@ impl Sink for Scripted {
         let word = match &answer {
             Ok(()) if batch.records.iter().any(is_park) => "parked",
             Ok(()) => "ok",
-            Err(DeliveryError::Unavailable(_)) => "away",
+            Err(DeliveryError::Unavailable(_) | DeliveryError::RetryAfter { .. }) => "away",
             Err(DeliveryError::Interrupted(_)) => "broken off",
             Err(DeliveryError::TimedOut(_)) => "slow",
             Err(DeliveryError::Rejected { .. }) => "refused",
@@ -227,6 +229,19 @@ fn an_absent_sink_is_asked_again_and_nothing_is_parked() {
     let asked = bench.deliver(batch(&[(0, "aa")]));
     assert_eq!(asked.iter().filter(|line| *line == "0:0..2 away").count(), 39);
     assert_eq!(asked.last().map(String::as_str), Some("0:0..2 ok"));
+}
+
+#[test]
+fn a_sink_that_names_a_time_is_asked_again_after_it() {
+    let mut failures = 3;
+    let mut bench = Bench::new(move |_| {
+        failures -= 1;
+        let (wait, why) = (Duration::from_secs(7), "429".to_owned());
+        if failures > 0 { Err(DeliveryError::RetryAfter { wait, why }) } else { Ok(()) }
+    });
+    let began = bench.clock.now();
+    assert_eq!(bench.deliver(batch(&[(0, "aa")])), ["0:0..2 away", "0:0..2 away", "0:0..2 ok"]);
+    assert_eq!(bench.clock.now().duration_since(began), Duration::from_secs(14));
 }
 
 #[test]

@@ -1,42 +1,40 @@
 //! The statements on `stage_position`. Arrays go in, sorted by primary key: one statement, however many partitions.
 
-use std::sync::Arc;
-
 use schemas::Topic;
 use sqlx::{
-    Arguments, AssertSqlSafe, Executor, PgConnection, Row,
+    Arguments, Executor, PgConnection, Row,
     postgres::{PgArguments, PgRow},
 };
 
-use super::{SinkConfig, classify::Failure, plan::Plan, row_type::row_type};
 use crate::{
     batch::{LastRecord, OffsetRange, TopicPartition},
     delivery::{Claim, ClaimRequest, RangeCounts},
     halt::HaltReason,
     positions::{Standing, Verdict, judge_batch},
-    read_models::ReadModel,
+    row_type::row_type,
+    session::{Failure, SinkConfig},
 };
 
 /// Begins a transaction.
-pub(super) async fn begin(connection: &mut PgConnection) -> Result<(), Failure> {
+pub(crate) async fn begin(connection: &mut PgConnection) -> Result<(), Failure> {
     connection.execute("BEGIN").await?;
     Ok(())
 }
 
 /// Ends the transaction in hand, if there is one, without a trace.
-pub(super) async fn rollback(connection: &mut PgConnection) -> Result<(), Failure> {
+pub(crate) async fn rollback(connection: &mut PgConnection) -> Result<(), Failure> {
     connection.execute("ROLLBACK").await?;
     Ok(())
 }
 
 /// Ends the transaction in hand for good.
-pub(super) async fn commit(connection: &mut PgConnection) -> Result<(), Failure> {
+pub(crate) async fn commit(connection: &mut PgConnection) -> Result<(), Failure> {
     connection.execute("COMMIT").await?;
     Ok(())
 }
 
 /// Takes partitions over. Waits for a transaction of the owner before to end.
-pub(super) async fn claim(
+pub(crate) async fn claim(
     connection: &mut PgConnection,
     config: &SinkConfig,
     requests: &[ClaimRequest],
@@ -86,7 +84,7 @@ fn claim_of(row: &PgRow) -> sqlx::Result<Claim> {
 
 /// Compares and moves positions. The comparison is repeated on the locked row, so whoever waited here for another's
 /// transaction sees what it left. A range without a record (markers only) leaves the last record as it is.
-const ADVANCE: &str = "
+pub(crate) const ADVANCE: &str = "
     UPDATE stage_position AS p
        SET position = a.upto, last_offset = coalesce(a.last, p.last_offset),
            last_print = coalesce(a.print, p.last_print), updated_at = now(), applied = p.applied + a.applied,
@@ -95,7 +93,7 @@ const ADVANCE: &str = "
      WHERE p.stage = $1 AND p.topic = a.topic AND p.partition = a.partition
        AND p.position = a.start AND p.owner_epoch = a.epoch";
 /// The first parameter after those of [`ADVANCE`].
-const AFTER_ADVANCE: usize = 3;
+pub(crate) const AFTER_ADVANCE: usize = 3;
 
 #[derive(sqlx::Encode)]
 struct Advance<'a> {
@@ -114,7 +112,7 @@ struct Advance<'a> {
 
 row_type!(Advance, "stage_advance");
 
-fn advance_arguments(
+pub(crate) fn advance_arguments(
     stage: &str,
     ranges: &[OffsetRange],
     counts: &[RangeCounts],
@@ -142,7 +140,7 @@ fn advance_arguments(
 }
 
 /// Moves the positions inside a transaction: true if all of them moved.
-pub(super) async fn advance(
+pub(crate) async fn advance(
     tx: &mut PgConnection,
     stage: &str,
     ranges: &[OffsetRange],
@@ -152,40 +150,8 @@ pub(super) async fn advance(
     Ok(moved.rows_affected() == ranges.len() as u64)
 }
 
-/// A whole transaction in one statement and one round trip: positions and facts. For the few rows of a quiet stage the
-/// round trips of BEGIN, advance, INSERT and COMMIT are most of what an event waits for.
-#[derive(Debug, Clone)]
-pub(super) struct SingleStatement(Arc<str>);
-
-impl SingleStatement {
-    /// The statement of a model, if its facts are all that it writes.
-    pub(super) fn of<M: ReadModel>() -> Option<Self> {
-        let parts = M::insert_parts(AFTER_ADVANCE)?;
-        // Every part of a WITH runs to its end, and the last part fails all of it unless every position moved.
-        let text = format!(
-            "WITH moved AS ({ADVANCE} RETURNING 1), {parts}
-             SELECT positions_must_move((SELECT count(*) FROM moved), cardinality($2::stage_advance[]))"
-        );
-        Some(Self(text.into()))
-    }
-
-    /// Runs it; `NotMoved` if the positions are elsewhere.
-    pub(super) async fn run<M: ReadModel>(
-        &self,
-        connection: &mut PgConnection,
-        (stage, ranges): (&str, &[OffsetRange]),
-        (model, plan): (&mut M, &Plan<'_, M::Change>),
-    ) -> Result<(), Failure> {
-        let mut arguments = advance_arguments(stage, ranges, &plan.counts)?;
-        model.insert_arguments(&plan.facts, &mut arguments)?;
-        // Made of constants: of this module and of the model.
-        sqlx::query_with(AssertSqlSafe(Arc::clone(&self.0)), arguments).execute(connection).await?;
-        Ok(())
-    }
-}
-
 /// Says of ranges that did not all move whether they had been applied before, or belong to somebody else.
-pub(super) async fn judge(
+pub(crate) async fn judge(
     connection: &mut PgConnection,
     stage: &str,
     ranges: &[OffsetRange],
@@ -209,7 +175,7 @@ pub(super) async fn judge(
 
 /// Corrects the counts of ranges that turned out to hold duplicates, and takes numbers for outbox rows: answers the
 /// first number per range. Runs under the locks that [`advance`] took.
-pub(super) async fn correct(
+pub(crate) async fn correct(
     tx: &mut PgConnection,
     stage: &str,
     ranges: &[OffsetRange],
@@ -243,16 +209,16 @@ pub(super) async fn correct(
 
 /// What a range's counts were wrong by, and how many outbox rows it needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Correction {
-    pub(super) applied: i64,
-    pub(super) duplicate: i64,
-    pub(super) parked: i64,
-    pub(super) outgoing: i64,
+pub(crate) struct Correction {
+    pub(crate) applied: i64,
+    pub(crate) duplicate: i64,
+    pub(crate) parked: i64,
+    pub(crate) outgoing: i64,
 }
 
 impl Correction {
     /// From what was assumed to what is; records that are ignored stay so.
-    pub(super) fn between(assumed: &RangeCounts, actual: &RangeCounts) -> Self {
+    pub(crate) fn between(assumed: &RangeCounts, actual: &RangeCounts) -> Self {
         Self {
             applied: actual.applied - assumed.applied,
             duplicate: actual.duplicate - assumed.duplicate,
@@ -263,9 +229,9 @@ impl Correction {
 }
 
 /// Writes down why a partition must not go on, under the caller's epoch only.
-pub(super) async fn set_halted(
+pub(crate) async fn set_halted(
     connection: &mut PgConnection,
-    config: &SinkConfig,
+    stage: &str,
     (partition, owner_epoch): (TopicPartition, i64),
     reason: Option<&HaltReason>,
 ) -> Result<(), Failure> {
@@ -273,7 +239,7 @@ pub(super) async fn set_halted(
         "UPDATE stage_position SET halted = $5, updated_at = now()
           WHERE stage = $1 AND topic = $2 AND partition = $3 AND owner_epoch = $4",
     )
-    .bind(&config.stage)
+    .bind(stage)
     .bind(partition.topic.name())
     .bind(partition.partition)
     .bind(owner_epoch)

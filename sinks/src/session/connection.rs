@@ -12,15 +12,15 @@ use super::{SinkConfig, nodelay};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a writer is told when it connects.
-pub(super) struct Session {
-    pub(super) connection: PgConnection,
+pub(crate) struct Session {
+    pub(crate) connection: PgConnection,
     /// COPY FROM is refused where row-level security applies to the role, and stalls where small packets wait.
-    pub(super) may_copy: bool,
+    pub(crate) may_copy: bool,
 }
 
 /// Connects a stage's writer: role `weir_writer`, nothing waits for ever, a frozen owner's locks are freed.
 /// Refuses a server that is in recovery: what it holds may be behind, and it takes no writes.
-pub(super) async fn connect(config: &SinkConfig) -> sqlx::Result<Session> {
+pub(crate) async fn connect(config: &SinkConfig) -> sqlx::Result<Session> {
     let options = config.url.parse::<PgConnectOptions>()?;
     let options = options.application_name(&format!("weir-{}", config.stage)).options([
         ("statement_timeout", "10s"),
@@ -82,6 +82,6 @@ pub fn operator_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
 }
 
 /// A plain connection of whoever the URL names, for migrations.
-pub(super) async fn connect_admin(url: &str) -> sqlx::Result<PgConnection> {
+pub(crate) async fn connect_admin(url: &str) -> sqlx::Result<PgConnection> {
     PgConnection::connect_with(&url.parse::<PgConnectOptions>()?.application_name("weir-migrate")).await
 }

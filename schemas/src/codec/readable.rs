@@ -1,0 +1,58 @@
+//! What the records of a topic turn into.
+
+use bytes::Bytes;
+
+use super::{DecodeError, Decoded, Incoming, SchemaLookup, decode, decode_shared};
+use crate::{Envelope, EventId, OcsfEvent, TenantId};
+
+/// What a stage can read a topic's records as.
+pub trait Readable: Sized + Send + Sync + 'static {
+    /// Reads a record; `None` is a tombstone. With `shared`, the record's value, what is read shares its memory.
+    fn read(
+        incoming: &Incoming<'_>,
+        shared: Option<&Bytes>,
+        schemas: &impl SchemaLookup,
+    ) -> Result<Option<Self>, DecodeError>;
+
+    /// Its tenant and its id.
+    fn identity(&self) -> (TenantId, EventId);
+}
+
+impl Readable for Envelope {
+    fn read(
+        incoming: &Incoming<'_>,
+        shared: Option<&Bytes>,
+        schemas: &impl SchemaLookup,
+    ) -> Result<Option<Self>, DecodeError> {
+        let decoded = match shared {
+            Some(value) => decode_shared(incoming, value, schemas)?,
+            None => decode(incoming, schemas)?,
+        };
+        match decoded {
+            Decoded::Event(envelope) => Ok(Some(*envelope)),
+            Decoded::Tombstone => Ok(None),
+        }
+    }
+
+    fn identity(&self) -> (TenantId, EventId) {
+        (self.tenant.clone(), self.id)
+    }
+}
+
+impl Readable for OcsfEvent {
+    fn read(
+        incoming: &Incoming<'_>,
+        shared: Option<&Bytes>,
+        _: &impl SchemaLookup,
+    ) -> Result<Option<Self>, DecodeError> {
+        let Some(value) = incoming.value else { return Ok(None) };
+        let bytes = shared.cloned().unwrap_or_else(|| Bytes::copy_from_slice(value));
+        Self::from_json(bytes)
+            .map(Some)
+            .map_err(|fault| DecodeError::Refused { reason: fault.reason(), detail: fault.to_string() })
+    }
+
+    fn identity(&self) -> (TenantId, EventId) {
+        (self.tenant.clone(), self.id)
+    }
+}

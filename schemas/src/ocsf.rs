@@ -1,0 +1,120 @@
+//! OCSF records as they lie on `weir.audit.v1` and `weir.findings.v1`: JSON of Weir's own, read for delivery elsewhere.
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use crate::{EventId, ParkReason, TenantId, Timestamp};
+
+/// An OCSF record in JSON, and what of it decides where it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OcsfEvent {
+    /// `metadata.uid`: the event's or finding's id. Receivers tell by it what they have already.
+    pub id: EventId,
+    /// `metadata.tenant_uid`.
+    pub tenant: TenantId,
+    /// `time`.
+    pub time: Timestamp,
+    /// `class_uid`, for example 6003 (API Activity) or 2004 (Detection Finding).
+    pub class_uid: i64,
+    /// `severity_id`, 0 (unknown) to 6 (fatal) and 99 (other).
+    pub severity_id: i64,
+    /// The record itself: one JSON object.
+    pub json: Bytes,
+}
+
+/// Why bytes are no OCSF record.
+#[derive(Debug, thiserror::Error)]
+pub enum OcsfFault {
+    /// No JSON object with the members that every record has.
+    #[error("not an OCSF record: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A member has a value that it cannot have.
+    #[error("{0} of the OCSF record is not valid")]
+    Member(&'static str),
+}
+
+impl OcsfFault {
+    /// As what a stage parks it.
+    pub fn reason(&self) -> ParkReason {
+        match self {
+            Self::Json(_) => ParkReason::Undecodable,
+            Self::Member("metadata.tenant_uid") => ParkReason::TenantMissing,
+            Self::Member(_) => ParkReason::EnvelopeInvalid,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Members<'a> {
+    time: i64,
+    class_uid: i64,
+    #[serde(default)]
+    severity_id: i64,
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+}
+
+#[derive(Deserialize)]
+struct Metadata<'a> {
+    #[serde(borrow)]
+    uid: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    tenant_uid: std::borrow::Cow<'a, str>,
+}
+
+impl OcsfEvent {
+    /// Reads a record; `json` is kept as it is.
+    pub fn from_json(json: Bytes) -> Result<Self, OcsfFault> {
+        let members: Members<'_> = serde_json::from_slice(&json)?;
+        let id = members.metadata.uid.parse::<uuid::Uuid>().ok().and_then(EventId::new);
+        let record = Self {
+            id: id.ok_or(OcsfFault::Member("metadata.uid"))?,
+            tenant: TenantId::new(&members.metadata.tenant_uid)
+                .map_err(|_| OcsfFault::Member("metadata.tenant_uid"))?,
+            time: Timestamp::from_timestamp_millis(members.time).ok_or(OcsfFault::Member("time"))?,
+            class_uid: members.class_uid,
+            severity_id: members.severity_id,
+            json: Bytes::new(),
+        };
+        Ok(Self { json, ..record })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0192f0c1-2345-7abc-8def-0123456789ab";
+
+    fn read(text: &str) -> Result<OcsfEvent, OcsfFault> {
+        OcsfEvent::from_json(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn a_record_is_read_for_what_decides_where_it_goes_and_kept_as_it_is() {
+        let text = format!(
+            r#"{{"class_uid":2004,"severity_id":4,"time":1780000000123,"metadata":{{"uid":"{ID}","tenant_uid":"acme"}},"x":"\u00e9"}}"#
+        );
+        let record = read(&text).expect("a record");
+        assert_eq!((record.class_uid, record.severity_id), (2004, 4));
+        assert_eq!((record.id.to_string().as_str(), record.tenant.as_str()), (ID, "acme"));
+        assert_eq!((record.time.timestamp_millis(), &record.json[..]), (1_780_000_000_123, text.as_bytes()));
+    }
+
+    #[test]
+    fn what_is_none_says_why() {
+        let with = |time: &str, uid: &str, tenant: &str| {
+            read(&format!(
+                r#"{{"class_uid":6003,"time":{time},"metadata":{{"uid":"{uid}","tenant_uid":"{tenant}"}}}}"#
+            ))
+            .map_err(|fault| fault.reason())
+        };
+        assert!(with("0", ID, "acme").is_ok());
+        assert_eq!(with("0", "7", "acme"), Err(ParkReason::EnvelopeInvalid));
+        assert_eq!(with("0", ID, ""), Err(ParkReason::TenantMissing));
+        assert_eq!(with("9223372036854775807", ID, "acme"), Err(ParkReason::EnvelopeInvalid));
+        for text in ["", "[]", "nonsense", "{}", &"[".repeat(100_000)] {
+            assert_eq!(read(text).map_err(|fault| fault.reason()), Err(ParkReason::Undecodable));
+        }
+    }
+}
