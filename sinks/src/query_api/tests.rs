@@ -32,7 +32,7 @@ const PROTECTED: [(&str, Scope); 18] = [
     ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab/proof", Scope::AuditRead),
     ("/api/v1/audit/logs", Scope::AuditRead),
     ("/api/v1/audit/logs/weir.activity.v1/0/checkpoint", Scope::AuditRead),
-    ("/api/v1/audit/logs/weir.activity.v1/0/consistency", Scope::AuditRead),
+    ("/api/v1/audit/logs/weir.activity.v1/0/consistency?from=1&to=2", Scope::AuditRead),
     ("/api/v1/audit/histogram", Scope::AuditRead),
     ("/api/v1/audit/terms", Scope::AuditRead),
     ("/api/v1/changes", Scope::Read),
@@ -152,10 +152,13 @@ async fn every_route_needs_its_scope() {
         assert_eq!((answer.status, answer.slug().as_str()), (StatusCode::FORBIDDEN, "forbidden"), "{path}");
     }
     // Allowed in, and met by a database that is away.
-    let answers = PROTECTED.map(|(path, _)| ask(&all, get(path, Some(&token))));
-    for answer in futures_util::future::join_all(answers).await {
-        assert_eq!(answer.slug(), "database-unavailable");
-        assert_eq!(answer.headers[header::RETRY_AFTER], "1");
+    // A few at a time: a tenant may have only so many requests that wait.
+    for routes in PROTECTED.chunks(8) {
+        let answers = routes.iter().map(|(path, _)| ask(&all, get(path, Some(&token))));
+        for answer in futures_util::future::join_all(answers).await {
+            assert_eq!(answer.slug(), "database-unavailable");
+            assert_eq!(answer.headers[header::RETRY_AFTER], "1");
+        }
     }
 }
 
@@ -172,9 +175,10 @@ async fn a_missing_unknown_and_wrong_credential_are_told_the_same() {
             let answer = ask(&router, request).await;
             assert_eq!(answer.slug(), "unauthenticated");
             assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "Bearer");
+            let instance = path.split('?').next().expect("a path");
             let expected = format!(
                 "{{\"type\":\"/problems/unauthenticated\",\"title\":\"A valid credential is needed\",\"status\":401,\
-                 \"detail\":\"send a valid API key as Authorization: Bearer weir_…\",\"instance\":\"{path}\",\"request_id\":\"same\"}}"
+                 \"detail\":\"send a valid API key as Authorization: Bearer weir_…\",\"instance\":\"{instance}\",\"request_id\":\"same\"}}"
             );
             assert_eq!(answer.body, expected);
         }
@@ -215,7 +219,8 @@ async fn no_route_takes_what_it_does_not_know_or_more_than_it_gives() {
             "limit=x",
             "offset=1",
         ] {
-            let answer = ask(&router, get(&format!("{path}?{bad}"), Some(&token))).await;
+            let separator = if path.contains('?') { '&' } else { '?' };
+            let answer = ask(&router, get(&format!("{path}{separator}{bad}"), Some(&token))).await;
             assert_eq!(
                 (answer.status.as_u16(), answer.slug().as_str()),
                 (400, "invalid-query"),
