@@ -59,15 +59,14 @@ struct Run {
 
 /// Fills a log, and asks.
 pub(super) async fn search(args: &SearchArgs) -> anyhow::Result<Outcome> {
-    let (url, _stack) = if let Some(url) = &args.database {
-        (url.clone(), None)
+    let mut stack = None;
+    let url = if let Some(url) = &args.database {
+        url.clone()
     } else {
         let home = StackConfig::shared()?.home.join(format!("bench-{}", std::process::id()));
         let config = StackConfig::private(&home)?.with_kafka("unused:0".to_owned()).with_notice(note);
-        let stack = Stack::new(config).tethered();
-        let endpoints = stack.up().await?;
-        let url = sinks::postgres::create_database(&endpoints.maintenance_url, "search").await?;
-        (url, Some(stack))
+        let endpoints = stack.insert(Stack::new(config).tethered()).up().await?;
+        sinks::postgres::create_database(&endpoints.maintenance_url, "search").await?
     };
     sinks::postgres::migrate(&url).await?;
     made_up_log::fill(&url, args.rows, Utc::now().date_naive(), note).await?;
@@ -77,6 +76,7 @@ pub(super) async fn search(args: &SearchArgs) -> anyhow::Result<Outcome> {
         runs.push(measure(&pool, args.rounds, (filter, kind), &ask).await?);
     }
     print(&Report { rows: args.rows, runs }, args.output)?;
+    drop(stack);
     Ok(Outcome::Done)
 }
 
