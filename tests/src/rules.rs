@@ -276,3 +276,41 @@ fn examples_that_are_wrong_or_missing_are_told() {
     assert!(explained.status.success() && stdout(&explained).contains("eventName: CreateAccessKey"));
     assert_eq!(weir(&["explain", "nothing", "--rules", text(folder.path())]).status.code(), Some(1));
 }
+
+#[test]
+fn records_of_a_shape_of_ones_own_are_scanned_and_no_hit_is_no_answer_about_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).expect("written");
+        path
+    };
+    let rule = file(
+        "rule.yml",
+        "title: One field\nid: 7c1f5b4e-0d5a-4b0e-9d59-0f6f2f8f7a11\nstatus: test\nauthor: tests\nlevel: high\n\
+         logsource: { product: aws, service: cloudtrail }\ndetection: { sel: { field: 'a*' }, condition: sel }\n",
+    );
+    let scan = |records: &Path| {
+        weir(&[
+            "scan",
+            "--rules",
+            text(&rule),
+            "--format",
+            "aws.cloudtrail",
+            "--output",
+            "ndjson",
+            text(records),
+        ])
+    };
+    let found = scan(&file("hit.json", r#"{"field": "abc"}"#));
+    assert_eq!((found.status.code(), hits(&found).len()), (Some(0), 1), "{}", stderr(&found));
+    let nothing = scan(&file("miss.json", r#"{"field": "xyz"}"#));
+    assert_eq!((nothing.status.code(), hits(&nothing).len()), (Some(1), 0));
+    assert!(stderr(&nothing).contains("do not look like a CloudTrail record"), "{}", stderr(&nothing));
+    let foreign = scan(&file(
+        "kubernetes.json",
+        r#"{"kind": "Event", "auditID": "1", "stage": "Panic", "verb": "get"}"#,
+    ));
+    assert_eq!(foreign.status.code(), Some(1));
+    assert!(stderr(&foreign).contains("Kubernetes"), "{}", stderr(&foreign));
+}

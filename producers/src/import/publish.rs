@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Counts, ImportError, ImportOptions, ImportSummary, MAX_LISTED, Progress, Rejection,
     journal::{Done, Journal},
-    read::{Ending, Item, chain, read_file},
+    read::{Ending, Item, Unrecognised, chain, read_file},
     seen::Seen,
     walk::{FoundFile, Walk},
 };
@@ -350,8 +350,13 @@ impl Reading {
         }
         self.tell(Told::FileBegun(file.clone()))?;
         let (mut batch, mut batch_bytes) = (Vec::new(), 0);
-        let mut ending =
-            read_file(&file, self.options.format, &self.options.tenant, &self.bytes_read, |item| {
+        let mut ending = read_file(
+            &file,
+            self.options.format,
+            Unrecognised::Refused,
+            &self.options.tenant,
+            &self.bytes_read,
+            |item| {
                 batch_bytes += size_of_item(&item);
                 batch.push(item);
                 if batch.len() < BATCH_RECORDS && batch_bytes < BATCH_BYTES {
@@ -360,7 +365,8 @@ impl Reading {
                 batch_bytes = 0;
                 self.tell(Told::Items(std::mem::take(&mut batch)))?;
                 if self.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            });
+            },
+        );
         if self.is_stopped() && ending != Ending::Whole {
             ending = Ending::Stopped;
         }

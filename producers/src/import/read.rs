@@ -46,12 +46,22 @@ pub(super) enum Ending {
     Stopped,
 }
 
+/// Records of a file that a person names and none of which looks like a record of any source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unrecognised {
+    /// The file is refused: what is published stays.
+    Refused,
+    /// They are handed out: whoever only looks at them may say what they lack.
+    HandedOut,
+}
+
 /// Reads one file and hands out its items until told to break off.
 ///
-/// A file none of whose first records is recognised is not read: it may hold anything.
+/// A file none of whose first records is recognised may hold anything: it is not read, unless `unrecognised` says so.
 pub(super) fn read_file(
     file: &FoundFile,
     format: SourceFormat,
+    unrecognised: Unrecognised,
     tenant: &TenantId,
     bytes_read: &Arc<AtomicU64>,
     mut hand_out: impl FnMut(Item) -> ControlFlow<()>,
@@ -60,7 +70,11 @@ pub(super) fn read_file(
         Ok(reader) => reader,
         Err(error) => return Ending::Refused(chain(&error)),
     };
-    let mut pending = Pending::new(format);
+    let unrecognised = match file.found {
+        Found::InFolder => Unrecognised::Refused,
+        Found::Named => unrecognised,
+    };
+    let mut pending = Pending::new(format, unrecognised);
     let mut out = |records: Vec<Record>| {
         records.into_iter().try_for_each(|record| hand_out(item(format, tenant, record)))
     };
@@ -114,6 +128,7 @@ struct Pending {
     records: Vec<Record>,
     bytes: usize,
     format: SourceFormat,
+    unrecognised: Unrecognised,
     recognised: bool,
 }
 
@@ -124,8 +139,8 @@ enum Verdict {
 }
 
 impl Pending {
-    fn new(format: SourceFormat) -> Self {
-        Self { records: Vec::new(), bytes: 0, format, recognised: false }
+    fn new(format: SourceFormat, unrecognised: Unrecognised) -> Self {
+        Self { records: Vec::new(), bytes: 0, format, unrecognised, recognised: false }
     }
 
     fn push(&mut self, record: Record) -> Verdict {
@@ -138,7 +153,7 @@ impl Pending {
         if self.recognised {
             Verdict::Records(std::mem::take(&mut self.records))
         } else if self.records.len() >= MAX_UNRECOGNISED || self.bytes >= MAX_UNRECOGNISED_BYTES {
-            Verdict::Foreign
+            self.all_the_same()
         } else {
             Verdict::Unknown
         }
@@ -149,18 +164,32 @@ impl Pending {
         if self.recognised || self.records.is_empty() || nothing_good {
             Verdict::Records(std::mem::take(&mut self.records))
         } else {
-            Verdict::Foreign
+            self.all_the_same()
         }
+    }
+
+    /// Records that nobody recognises, handed out where they may be; another source's are foreign in any case.
+    fn all_the_same(&mut self) -> Verdict {
+        if self.unrecognised == Unrecognised::Refused || self.other_source().is_some() {
+            return Verdict::Foreign;
+        }
+        self.recognised = true;
+        Verdict::Records(std::mem::take(&mut self.records))
+    }
+
+    /// The source whose records these look like, if it is another.
+    fn other_source(&self) -> Option<SourceFormat> {
+        let texts = || self.records.iter().filter_map(|record| record.text.as_ref().ok()).take(10);
+        SourceFormat::ALL
+            .iter()
+            .copied()
+            .find(|other| *other != self.format && texts().any(|text| other.is_recognised(text)))
     }
 
     /// Why the file is none of this source's, and whose it may be.
     fn reason(&self) -> String {
-        let texts = || self.records.iter().filter_map(|record| record.text.as_ref().ok()).take(10);
-        let other = SourceFormat::ALL
-            .iter()
-            .find(|other| **other != self.format && texts().any(|text| other.is_recognised(text)));
         let none = format!("none of its records is {}", self.format.record());
-        match other {
+        match self.other_source() {
             Some(other) => format!("{none}; they look like {} ({})", other.record(), other.slug()),
             None => none,
         }

@@ -10,7 +10,7 @@ use schemas::{Envelope, TenantId};
 
 use super::{
     Rejection,
-    read::{Ending, Item, chain, read_file},
+    read::{Ending, Item, Unrecognised, chain, read_file},
     walk::Walk,
 };
 use crate::sources::SourceFormat;
@@ -34,8 +34,8 @@ pub enum FileRecord<'a> {
 }
 
 /// Hands out the records of files and folders in their order until told to break off. A file none of whose records is
-/// recognised is [`Skipped`](FileRecord::Skipped) in a folder, and where it is named a
-/// [`Rejected`](FileRecord::Rejected) one. Memory: the first records of a file, then one.
+/// recognised is [`Skipped`](FileRecord::Skipped) in a folder; where it is named, its records are handed out, unless they
+/// look like another source's: then the file is [`Rejected`](FileRecord::Rejected). Memory: the first records of a file, then one.
 pub fn records(
     paths: Vec<PathBuf>,
     format: SourceFormat,
@@ -55,14 +55,15 @@ pub fn records(
                 continue;
             }
         };
-        let ending = read_file(&file, format, tenant, &bytes_read, |item| match item {
-            Item::Record { index, mapped } => {
-                take(FileRecord::Record { file: &file.path, index, envelope: Box::new(mapped.envelope) })
-            }
-            Item::Rejected { index, reason } => {
-                take(FileRecord::Rejected(about(file.path.clone(), Some(index), reason)))
-            }
-        });
+        let ending =
+            read_file(&file, format, Unrecognised::HandedOut, tenant, &bytes_read, |item| match item {
+                Item::Record { index, mapped } => {
+                    take(FileRecord::Record { file: &file.path, index, envelope: Box::new(mapped.envelope) })
+                }
+                Item::Rejected { index, reason } => {
+                    take(FileRecord::Rejected(about(file.path.clone(), Some(index), reason)))
+                }
+            });
         let told = match ending {
             Ending::Whole => ControlFlow::Continue(()),
             Ending::Stopped => return,

@@ -106,12 +106,18 @@ pub(super) fn scan(args: ScanArgs) -> anyhow::Result<Outcome> {
     }
     note(&format!("{} records, {} hits, {} not readable", scan.records, scan.hits, scan.rejected));
     if scan.unrecognised > 0 {
-        note(&format!("{} of the records do not look like {}", scan.unrecognised, scan.format.record()));
+        note(&format!(
+            "{} of the records do not look like {}: rules may not find in them what they look for",
+            scan.unrecognised,
+            scan.format.record()
+        ));
     }
     if scan.records == 0 && scan.rejected == 0 {
         note("nothing was scanned: no file holds a record of that format");
     }
-    Ok(if scan.rejected == 0 && scan.records > 0 { Outcome::Done } else { Outcome::No })
+    // "0 hits" over records that were not understood is no answer.
+    let understood = scan.hits > 0 || scan.unrecognised == 0;
+    Ok(if scan.rejected == 0 && scan.records > 0 && understood { Outcome::Done } else { Outcome::No })
 }
 
 struct Scan {
