@@ -93,14 +93,13 @@ async fn measure(workload: Workload, args: &FullArgs) -> anyhow::Result<Measured
     let attacks = attacks()?;
     let events = || events(workload, &attacks);
     let (hits, most) = (hits(events().take(COUNTED)), usize::try_from(args.events)?);
-    let mut by_topic: BTreeMap<Topic, u64> = BTreeMap::new();
-    for event in events().take(most) {
-        *by_topic.entry(event.event.topic()).or_default() += 1;
-    }
     let stand = Stand::start().await?;
     note(&format!("publishing {} events of the workload {workload:?}", args.events));
     let producer = stand.producer(Purpose::Bulk)?;
-    generate::publish(&producer, events().take(most)).await?;
+    // Counted as they are published: the generator's organisation lives by the clock, and no two runs of it are the same.
+    let mut by_topic: BTreeMap<Topic, u64> = BTreeMap::new();
+    let counted = |event: &Envelope| *by_topic.entry(event.event.topic()).or_default() += 1;
+    generate::publish(&producer, events().take(most).inspect(counted)).await?;
     drop(producer);
 
     let expected = |stages: &[&'static str]| -> Vec<(&'static str, u64)> {
@@ -147,7 +146,7 @@ async fn drained(stand: &Stand, stages: &[(&str, u64)], database: &str) -> anyho
     Ok(run)
 }
 
-/// The same events for the same workload.
+/// Events of a workload, one after the other.
 fn events(workload: Workload, attacks: &[String]) -> impl Iterator<Item = Envelope> + '_ {
     let (generated, every) = match workload {
         Workload::Generated => (generate::organisation_events(1), ATTACK_EVERY),
