@@ -34,15 +34,15 @@ pub type AuditAnswer = Found<AuditItem>;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
-struct Extent {
+pub(super) struct Extent {
     /// `record`: each entry with its whole OCSF record.
     #[param(inline)]
-    include: Option<Include>,
+    pub(super) include: Option<Include>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Include {
+pub(super) enum Include {
     Record,
 }
 

@@ -44,7 +44,7 @@ impl<T> Answer<T> {
 
 impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
-        let Self { value, mut memory } = self;
+        let Self { value, memory } = self;
         let json = match serde_json::to_vec(&value) {
             Ok(json) => Bytes::from(json),
             Err(error) => {
@@ -53,13 +53,18 @@ impl<T: Serialize> IntoResponse for Answer<T> {
             }
         };
         drop(value);
-        memory.shrink_to(json.len());
-        let patience = GRACE + Duration::from_secs(json.len() as u64 / LEAST_RATE);
-        let mut response = Response::new(Body::new(Taken::new(json, memory, patience)));
+        let mut response = Response::new(taken(json, memory));
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         response
     }
+}
+
+/// A body that holds memory of its tenant's share until it was taken.
+pub(super) fn taken(bytes: Bytes, mut memory: Memory) -> Body {
+    memory.shrink_to(bytes.len());
+    let patience = GRACE + Duration::from_secs(bytes.len() as u64 / LEAST_RATE);
+    Body::new(Taken::new(bytes, memory, patience))
 }
 
 /// The part of an answer that was not taken yet; `None` once it was given up.

@@ -9,6 +9,7 @@ mod body;
 mod changes;
 mod cursor;
 mod described;
+mod export;
 mod facets;
 mod freshness;
 mod health;
@@ -219,6 +220,7 @@ fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 3] {
         .routes(routes!(audit::list))
         .routes(routes!(facets::terms))
         .routes(routes!(facets::histogram))
+        .routes(routes!(export::export))
         .routes(routes!(audit::one))
         .routes(routes!(logs::list))
         .routes(routes!(logs::checkpoint))

@@ -1,6 +1,6 @@
 //! A query API on a database of its own, and rows to put there.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
 use chrono::TimeDelta;
 use edge::{Listen, Listener};
@@ -87,7 +87,11 @@ impl Api {
             stages: vec![DeclaredStage { name: "audit".into(), topics: Topic::FAMILIES.to_vec() }],
             log_keys: Vec::new(),
             log_ends: ends,
-            rates: Rates { per_key_per_minute: None, ..Rates::default() },
+            rates: Rates {
+                per_key_per_minute: None,
+                failed_logins_per_minute: NonZeroU32::MAX,
+                ..Rates::default()
+            },
             shares,
             trusted_proxies: Vec::new(),
             metrics: None,

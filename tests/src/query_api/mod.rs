@@ -3,6 +3,7 @@
 mod changes;
 mod described;
 mod entries;
+mod export;
 mod faults;
 pub(crate) mod fixture;
 mod positions;

@@ -1,4 +1,6 @@
-//! `weir audit`: proofs of entries, tiles for others to keep, keys.
+//! `weir audit`: proofs of entries, exports, tiles for others to keep, keys.
+
+mod export;
 
 use std::{fs, path::PathBuf};
 
@@ -35,6 +37,8 @@ enum What {
         #[command(flatten)]
         trust: Trust,
     },
+    /// Write all entries that match to a file, one a line, however many there are.
+    Export(Box<export::ExportArgs>),
     /// Write checkpoints and tiles of all logs to a folder, for somebody else to keep.
     Tiles {
         /// Where; what it holds already is left as it is.
@@ -58,6 +62,7 @@ enum What {
 pub(super) async fn audit(args: AuditArgs) -> anyhow::Result<Outcome> {
     match args.what {
         What::Proof { event, trust } => proof(event, &trust).await,
+        What::Export(args) => export::export(*args).await,
         What::Tiles { dir } => tiles(dir).await,
         What::Key { new: Some(name), .. } => new_key(&name),
         What::Key { new: None, witness, of } => public_key(witness, of),

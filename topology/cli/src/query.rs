@@ -3,6 +3,8 @@
 mod changes;
 mod risk;
 
+use std::time::Duration;
+
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -46,6 +48,18 @@ struct AuditArgs {
     /// Show one entry, with its whole record.
     #[arg(long, value_name = "EVENT_ID", exclusive = false)]
     id: Option<String>,
+    #[command(flatten)]
+    filters: AuditFilters,
+    /// The most entries to print.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+/// Which audit entries.
+#[derive(Debug, Args)]
+pub(super) struct AuditFilters {
     /// Who acted: the exact id.
     #[arg(long)]
     actor: Option<String>,
@@ -79,15 +93,14 @@ struct AuditArgs {
     /// A part of the actor, action or resource, in any case.
     #[arg(long)]
     text: Option<String>,
-    /// The most entries to print.
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
-    limit: u64,
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    output: Format,
+    /// The address that it was done from, as the source wrote it.
+    #[arg(long)]
+    address: Option<String>,
 }
 
-impl AuditArgs {
-    fn filters(&self) -> Vec<(&'static str, &str)> {
+impl AuditFilters {
+    /// The filter as the query API takes it.
+    pub(super) fn parameters(&self) -> Vec<(&'static str, &str)> {
         [
             ("actor", &self.actor),
             ("action", &self.action),
@@ -100,6 +113,7 @@ impl AuditArgs {
             ("to", &self.to),
             ("correlation", &self.correlation),
             ("text", &self.text),
+            ("address", &self.address),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value.as_deref()?)))
@@ -124,7 +138,7 @@ async fn audit(api: &Api, args: &AuditArgs) -> anyhow::Result<()> {
     if let Some(id) = &args.id {
         return output::json(&api.get(&format!("/api/v1/audit/{id}"), &[]).await?);
     }
-    let entries = api.pages("/api/v1/audit", &args.filters(), args.limit).await?;
+    let entries = api.pages("/api/v1/audit", &args.filters.parameters(), args.limit).await?;
     print(&entries, args.output, print_table)
 }
 
@@ -176,20 +190,33 @@ impl Api {
     }
 
     pub(super) async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Value> {
-        let answer = self
-            .client
-            .get(format!("{}{path}", self.url))
-            .query(parameters)
-            .bearer_auth(&self.token)
-            .send()
-            .await
-            .with_context(|| format!("the query API at {} does not answer", self.url))?;
+        let answer = self.answered(self.request(path, parameters)).await?;
+        answer.json().await.context("the query API's answer is not JSON")
+    }
+
+    /// An answer that is read as it comes, for so long.
+    pub(super) async fn open(
+        &self,
+        path: &str,
+        parameters: &[(&str, &str)],
+        for_so_long: Duration,
+    ) -> anyhow::Result<reqwest::Response> {
+        self.answered(self.request(path, parameters).timeout(for_so_long)).await
+    }
+
+    fn request(&self, path: &str, parameters: &[(&str, &str)]) -> reqwest::RequestBuilder {
+        self.client.get(format!("{}{path}", self.url)).query(parameters).bearer_auth(&self.token)
+    }
+
+    async fn answered(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
+        let sent = request.send().await;
+        let answer = sent.with_context(|| format!("the query API at {} does not answer", self.url))?;
         let status = answer.status();
-        let body: Value = answer.json().await.context("the query API's answer is not JSON")?;
-        if !status.is_success() {
-            bail!("{}", body["detail"].as_str().or(body["title"].as_str()).unwrap_or(status.as_str()));
+        if status.is_success() {
+            return Ok(answer);
         }
-        Ok(body)
+        let body: Value = answer.json().await.context("the query API's answer is not JSON")?;
+        bail!("{}", body["detail"].as_str().or(body["title"].as_str()).unwrap_or(status.as_str()))
     }
 }
 

@@ -300,6 +300,22 @@ pub async fn by_id(
     Ok((item, snapshot.positions))
 }
 
+/// The place of the tenant's entry with that id in the order of pages.
+pub async fn place_of(
+    pool: &PgPool,
+    tenant: &TenantId,
+    event_id: Uuid,
+) -> Result<Option<PageKey>, ReadError> {
+    let mut snapshot = Snapshot::open(pool, tenant, None).await?;
+    let occurred_at =
+        sqlx::query_scalar("SELECT occurred_at FROM audit_event WHERE tenant_id = $1 AND event_id = $2")
+            .bind(tenant.as_str())
+            .bind(event_id)
+            .fetch_optional(snapshot.connection())
+            .await?;
+    Ok(occurred_at.map(|occurred_at| PageKey { occurred_at, event_id }))
+}
+
 impl AuditItem {
     /// The entry's place in the order of pages.
     pub(super) fn key(&self) -> PageKey {

@@ -1,0 +1,386 @@
+//! `GET /api/v1/audit/export`: every entry that fulfils a filter, in one answer, line by line.
+//!
+//! The answer is made page by page while it is taken: each page is a question of its own within the tenant's share, and
+//! where the share is used up the export waits. An answer that ends as HTTP ends an answer is whole; one that could not be
+//! made to its end is cut off, and goes on after the last line that arrived whole.
+
+use std::{io, sync::Arc, time::Duration};
+
+use axum::{
+    Extension,
+    body::{Body, Bytes},
+    extract::State,
+    response::Response,
+};
+use edge::api_error::ApiError;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use http::{HeaderMap, HeaderValue, Uri, header};
+use schemas::{TenantId, access::Principal, problem::ProblemKind};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{
+    Api,
+    audit::{Extent, Include},
+    body::{Answer, taken},
+    described::ItemRefusals,
+    freshness::{Freshness, await_positions},
+    paging::{MAX_LIMIT, check_range},
+    parameters::Parameters,
+};
+use crate::read_models::{
+    Page,
+    audit_entry::read::{self, AuditFilter, AuditItem, Detail, PageKey, PageRequest},
+};
+
+/// How often a page is tried whose turn does not come, before the answer is cut off.
+const TRIES: u32 = 60;
+/// The longest time between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How an export is written.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+struct Form {
+    /// `ndjson` (one entry a line, as `GET /api/v1/audit` gives it) or `csv` (RFC 4180, with a line of column names).
+    #[param(inline)]
+    format: Option<Format>,
+    /// Goes on after this entry: the `event_id` of the last line that arrived whole, with the same filter.
+    after: Option<Uuid>,
+}
+
+/// The lines of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Format {
+    #[default]
+    Ndjson,
+    Csv,
+}
+
+impl Format {
+    const fn media_type(self) -> &'static str {
+        match self {
+            Self::Ndjson => "application/x-ndjson",
+            Self::Csv => "text/csv; charset=utf-8; header=present",
+        }
+    }
+
+    const fn file_name(self) -> &'static str {
+        match self {
+            Self::Ndjson => "attachment; filename=\"audit.ndjson\"",
+            Self::Csv => "attachment; filename=\"audit.csv\"",
+        }
+    }
+
+    /// What stands before the first entry.
+    fn head(self, detail: Detail) -> Result<Vec<u8>, ApiError> {
+        match self {
+            Self::Ndjson => Ok(Vec::new()),
+            Self::Csv => {
+                let record = (detail == Detail::Record).then_some("record");
+                csv_lines([COLUMNS.into_iter().chain(record)])
+            }
+        }
+    }
+
+    fn lines(self, items: &[AuditItem]) -> Result<Vec<u8>, ApiError> {
+        match self {
+            Self::Ndjson => {
+                let mut lines = Vec::new();
+                for item in items {
+                    serde_json::to_writer(&mut lines, item).map_err(|error| unwritable(&error))?;
+                    lines.push(b'\n');
+                }
+                Ok(lines)
+            }
+            Self::Csv => csv_lines(items.iter().map(cells)),
+        }
+    }
+}
+
+/// The columns of a CSV export; `record` follows where it is asked for.
+const COLUMNS: [&str; 22] = [
+    "event_id",
+    "occurred_at",
+    "tenant",
+    "kind",
+    "actor_kind",
+    "actor",
+    "actor_name",
+    "actor_ip",
+    "action",
+    "resource_type",
+    "resource",
+    "project",
+    "outcome",
+    "outcome_code",
+    "source",
+    "correlation_id",
+    "class_uid",
+    "activity_id",
+    "severity_id",
+    "topic",
+    "partition",
+    "offset",
+];
+
+/// The cells of an entry, in the order of [`COLUMNS`]. What an entry does not have is an empty cell.
+fn cells(item: &AuditItem) -> Vec<String> {
+    let optional = |text: &Option<String>| text.clone().unwrap_or_default();
+    let mut cells = vec![
+        item.event_id.to_string(),
+        item.occurred_at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+        item.tenant.clone(),
+        item.kind.clone(),
+        item.actor_kind.clone(),
+        item.actor.clone(),
+        optional(&item.actor_name),
+        optional(&item.actor_ip),
+        item.action.clone(),
+        optional(&item.resource_type),
+        optional(&item.resource),
+        optional(&item.project),
+        item.outcome.clone(),
+        optional(&item.outcome_code),
+        item.source.clone(),
+        optional(&item.correlation_id),
+        item.class_uid.to_string(),
+        item.activity_id.to_string(),
+        item.severity_id.to_string(),
+        item.position.topic.clone(),
+        item.position.partition.to_string(),
+        item.position.offset.to_string(),
+    ];
+    cells.extend(item.record.as_ref().map(|record| record.get().to_owned()));
+    cells
+}
+
+fn csv_lines<L, C>(lines: impl IntoIterator<Item = L>) -> Result<Vec<u8>, ApiError>
+where
+    L: IntoIterator<Item = C>,
+    C: AsRef<[u8]>,
+{
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    for line in lines {
+        writer.write_record(line).map_err(|error| unwritable(&error))?;
+    }
+    writer.into_inner().map_err(|error| unwritable(&error))
+}
+
+fn unwritable(error: &dyn std::error::Error) -> ApiError {
+    tracing::error!(%error, "an entry cannot be written as a line of an export");
+    ApiError::internal()
+}
+
+/// An export on its way.
+struct Export {
+    api: Arc<Api>,
+    tenant: TenantId,
+    filter: AuditFilter,
+    detail: Detail,
+    format: Format,
+    /// The next page comes after this entry.
+    after: Option<PageKey>,
+    is_over: bool,
+}
+
+/// All of the tenant's audit entries that fulfil the filter, newest first, one a line.
+///
+/// The answer has no length beforehand and no limit. It is whole when it ends as HTTP ends an answer; where the connection
+/// breaks, ask again with `after`. Entries that are stored while the export runs are in it only if they are older than
+/// what was written last.
+#[utoipa::path(
+    get,
+    path = "/api/v1/audit/export",
+    tag = "audit",
+    params(AuditFilter, Extent, Form, Freshness),
+    responses(
+        (status = 200, description = "The entries", content(
+            (String = "application/x-ndjson"), (String = "text/csv")
+        )),
+        ItemRefusals
+    ),
+    security(("api_key" = ["audit:read"]))
+)]
+pub(super) async fn export(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Arc<Principal>>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let mut given = Parameters::of(&uri);
+    let (filter, extent) = (given.take::<AuditFilter>(), given.take::<Extent>());
+    let (form, freshness) = (given.take::<Form>(), given.take::<Freshness>());
+    check_range(filter.from, filter.to, &mut given);
+    given.finish()?;
+    let tenant = caller.tenant().clone();
+    await_positions(&api, &tenant, read::STAGE, &freshness.positions()).await?;
+    let after = match form.after {
+        Some(event) => Some(place_of(&api, &tenant, event).await?),
+        None => None,
+    };
+    let format = form.format.unwrap_or_default();
+    let detail = if extent.include == Some(Include::Record) { Detail::Record } else { Detail::Columns };
+    let mut export = Export { api, tenant, filter, detail, format, after, is_over: false };
+    // The first page decides whether there is an answer at all: a refusal is one with a status.
+    let first = export.page().await?;
+    let mut head = if after.is_none() { format.head(detail)? } else { Vec::new() };
+    let first = first.map(|lines| {
+        head.extend(lines);
+        head
+    });
+    let first = stream::iter([Ok(body(first))]);
+    let body = Body::from_stream(first.chain(export.rest()).map_ok(data).try_flatten());
+    let mut response = Response::new(body);
+    headers(response.headers_mut(), format);
+    Ok(response)
+}
+
+fn headers(headers: &mut HeaderMap, format: Format) {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(format.file_name()));
+}
+
+/// The place of an entry in the order of an export.
+async fn place_of(api: &Arc<Api>, tenant: &TenantId, event: Uuid) -> Result<PageKey, ApiError> {
+    let (pool, of) = (api.pool.clone(), tenant.clone());
+    let place = api.ask(tenant, async move { read::place_of(&pool, &of, event).await }).await?;
+    place.value.ok_or_else(|| {
+        let detail = "after: no entry has this event_id; give that of the last line that arrived whole";
+        ApiError::new(ProblemKind::NotFound, detail)
+    })
+}
+
+fn body(lines: Answer<Vec<u8>>) -> Body {
+    taken(Bytes::from(lines.value), lines.memory)
+}
+
+fn data(body: Body) -> impl Stream<Item = Result<Bytes, io::Error>> {
+    body.into_data_stream().map_err(io::Error::other)
+}
+
+impl Export {
+    /// The lines of the next page.
+    async fn page(&mut self) -> Result<Answer<Vec<u8>>, ApiError> {
+        let request = PageRequest {
+            filter: self.filter.clone(),
+            after: self.after,
+            limit: MAX_LIMIT,
+            detail: self.detail,
+        };
+        let (pool, tenant) = (self.api.pool.clone(), self.tenant.clone());
+        let question = async move { read::page(&pool, &tenant, &request).await };
+        let Answer { value, memory } = self.api.ask(&self.tenant, question).await?;
+        let Page { items, next, .. } = value;
+        let lines = self.format.lines(&items)?;
+        self.is_over = next.is_none();
+        self.after = next;
+        Ok(Answer { value: lines, memory })
+    }
+
+    /// The pages after the first, each asked for once the one before was taken.
+    fn rest(self) -> impl Stream<Item = Result<Body, io::Error>> {
+        stream::try_unfold(self, |mut export| async move {
+            if export.is_over {
+                return Ok(None);
+            }
+            let lines = export.patiently().await?;
+            Ok(Some((body(lines), export)))
+        })
+    }
+
+    /// The next page, however often its turn has to be waited for.
+    async fn patiently(&mut self) -> Result<Answer<Vec<u8>>, io::Error> {
+        let mut tries = 0;
+        loop {
+            let refused = match self.page().await {
+                Ok(lines) => return Ok(lines),
+                Err(refused) => refused,
+            };
+            tries += 1;
+            if !may_pass(&refused)
+                || tries == TRIES
+                || self.api.stopping.load(std::sync::atomic::Ordering::Relaxed)
+            {
+                let why = refused.problem();
+                tracing::warn!(tenant = %self.tenant, why = %why.title, tries, "an export is cut off");
+                return Err(io::Error::other("the rest of the export could not be read"));
+            }
+            tokio::time::sleep(Duration::from_secs(tries.into()).min(LONGEST_PAUSE)).await;
+        }
+    }
+}
+
+/// Whether the same question may be answered later.
+fn may_pass(refused: &ApiError) -> bool {
+    let passing = [
+        ProblemKind::QuotaExceeded,
+        ProblemKind::DatabaseUnavailable,
+        ProblemKind::Overloaded,
+        ProblemKind::QueryTooSlow,
+    ];
+    passing.iter().any(|kind| refused.problem().slug() == kind.slug())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::read_models::audit_entry::read::RecordPosition;
+
+    fn item(action: &str) -> AuditItem {
+        AuditItem {
+            event_id: Uuid::from_u128(7),
+            occurred_at: "2026-01-02T03:04:05.000006Z".parse().expect("an instant"),
+            tenant: "acme".into(),
+            kind: "ApiCalled".into(),
+            actor_kind: "user".into(),
+            actor: "mara".into(),
+            actor_name: None,
+            actor_ip: Some("192.0.2.1".into()),
+            action: action.into(),
+            resource_type: None,
+            resource: None,
+            project: None,
+            outcome: "success".into(),
+            outcome_code: None,
+            source: "/test".into(),
+            correlation_id: None,
+            class_uid: 6003,
+            activity_id: 1,
+            severity_id: 1,
+            position: RecordPosition { topic: "weir.activity.v1".into(), partition: 3, offset: 9 },
+            record: None,
+        }
+    }
+
+    fn text(lines: Result<Vec<u8>, ApiError>) -> String {
+        String::from_utf8(lines.expect("lines")).expect("UTF-8")
+    }
+
+    #[test]
+    fn a_cell_may_hold_anything() {
+        let hostile = "a,\"b\"\r\n=1+1;ä\u{0}";
+        let lines = text(Format::Csv.lines(&[item(hostile), item("Read")]));
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(lines.as_bytes());
+        let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.expect("a row")).collect();
+        assert_eq!(rows.len(), 2);
+        assert_eq!((rows[0].len(), &rows[0][8], &rows[1][8]), (COLUMNS.len(), hostile, "Read"));
+        assert_eq!(&rows[1][1], "2026-01-02T03:04:05.000006Z");
+    }
+
+    #[test]
+    fn the_record_is_the_last_column_where_it_is_asked_for() {
+        assert_eq!(text(Format::Csv.head(Detail::Columns)), format!("{}\r\n", COLUMNS.join(",")));
+        assert!(text(Format::Csv.head(Detail::Record)).ends_with(",offset,record\r\n"));
+        let mut with_record = item("Read");
+        with_record.record = Some(RawValue::from_string(r#"{"a":"b"}"#.into()).expect("JSON"));
+        let lines = text(Format::Csv.lines(std::slice::from_ref(&with_record)));
+        assert!(lines.ends_with(",9,\"{\"\"a\"\":\"\"b\"\"}\"\r\n"), "{lines}");
+        let line = text(Format::Ndjson.lines(&[with_record]));
+        assert!(line.ends_with("}\n") && line.contains(r#""record":{"a":"b"}"#), "{line}");
+    }
+}
