@@ -17,7 +17,10 @@ use schemas::{
         change_review::{ChangeActor, ChangeFactKind, STAGE},
     },
     envelope::native_format,
-    events::{Actor, Governance, GovernanceKind, Infrastructure, InfrastructureKind, Outcome},
+    events::{
+        Actor, Governance, GovernanceKind, Infrastructure, InfrastructureKind, ON_BEHALF_OF, Outcome,
+        REQUESTED_THROUGH,
+    },
 };
 use serde_json::Value;
 
@@ -80,15 +83,17 @@ fn of_infrastructure(envelope: &Envelope, event: &Infrastructure) -> Option<Chan
 }
 
 fn of_governance(envelope: &Envelope, event: &Governance) -> Option<ChangeFact> {
-    let kind = match event.kind {
-        GovernanceKind::ApprovalRequested => ChangeFactKind::ApprovalRequested,
-        GovernanceKind::ApprovalDecided => ChangeFactKind::ApprovalDecided,
+    let (kind, second_party) = match event.kind {
+        GovernanceKind::ApprovalRequested => (ChangeFactKind::ApprovalRequested, REQUESTED_THROUGH),
+        GovernanceKind::ApprovalDecided => (ChangeFactKind::ApprovalDecided, ON_BEHALF_OF),
         _ => return None,
     };
     if event.subject_kind != SUBJECT_KIND || event.subject_id.is_empty() {
         return None;
     }
+    let second_party = event.attributes.get(second_party).filter(|id| !id.trim().is_empty());
     Some(ChangeFact {
+        second_party: second_party.map(|id| bounded_id(id)),
         project: event.attributes.get("project").cloned(),
         environment: event.attributes.get("environment").cloned(),
         decision: event.decision.clone(),
@@ -116,6 +121,7 @@ fn fact(
             id: bounded_id(&actor.id),
             name: actor.name.clone(),
         }),
+        second_party: None,
         resource: None,
         project: None,
         environment: None,

@@ -4,11 +4,8 @@ use chrono::SubsecRound;
 use schemas::{
     Envelope, Event, Timestamp,
     access::{Principal, Scope},
-    events::{Actor, ActorKind, Governance, GovernanceKind},
+    events::{Actor, ActorKind, Governance, GovernanceKind, ON_BEHALF_OF, REQUESTED_THROUGH},
 };
-
-/// The attribute of a decision that names the person whom its sender claims to speak for.
-pub(super) const ON_BEHALF_OF: &str = "on_behalf_of";
 
 /// In whose right events are published.
 #[derive(Debug, Clone, Copy)]
@@ -66,22 +63,22 @@ impl Authority<'_> {
     }
 }
 
-/// A person who asks for something through a principal that speaks for them.
-pub(super) fn asker(principal: &Principal, person: String) -> Actor {
-    Actor {
-        kind: ActorKind::User,
-        id: person,
-        session: Some(principal.id().into_owned()),
-        ..Actor::default()
+/// Makes a person the one who asks, through a principal that speaks for them. Neither may approve.
+pub(super) fn ask_for(request: &mut Governance, principal: &Principal, person: String) {
+    let through = principal.actor().id;
+    let session = Some(principal.id().into_owned());
+    if person != through {
+        request.attributes.insert(REQUESTED_THROUGH.to_owned(), through);
     }
+    request.actor = Actor { kind: ActorKind::User, id: person, session, ..Actor::default() };
 }
 
 /// Makes the principal the one who decided; who asks may be somebody whom it speaks for.
 fn claim(decision: &mut Governance, principal: &Principal) {
     let named = std::mem::replace(&mut decision.actor, principal.actor());
+    decision.attributes.remove(REQUESTED_THROUGH);
     if decision.kind == GovernanceKind::ApprovalRequested && !named.id.is_empty() {
-        decision.actor = asker(principal, named.id);
-        return;
+        return ask_for(decision, principal, named.id);
     }
     if !named.id.is_empty() && named.id != decision.actor.id {
         decision.attributes.entry(ON_BEHALF_OF.to_owned()).or_insert(named.id);

@@ -26,6 +26,9 @@ pub struct ChangeFact {
     pub kind: ChangeFactKind,
     /// Who did it; absent where the source names nobody.
     pub actor: Option<ChangeActor>,
+    /// The id of a second party to it: the credential through which a person asked, or the person for whom a credential
+    /// decided. Neither may approve what either asked for.
+    pub second_party: Option<String>,
     /// The resource it happened to; of a proposal, what the plan is for.
     pub resource: Option<String>,
     /// The project of the resource, or the one that the request names.

@@ -35,6 +35,12 @@ kinds! {
     }
 }
 
+/// The attribute of a decision that names the person whom its sender claims to speak for.
+pub const ON_BEHALF_OF: &str = "on_behalf_of";
+/// The attribute of a request that names the credential's principal where a person asked through it. The gateway sets
+/// it; nobody else's word counts.
+pub const REQUESTED_THROUGH: &str = "requested_through";
+
 /// One decision about one subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Governance {

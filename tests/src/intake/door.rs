@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use edge::identity::Identities;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use producers::{
     gateway::{Gateway, GatewayConfig, KafkaPublisher, Rates, WebhookSecrets},
@@ -42,6 +43,11 @@ pub(super) struct Answer {
 impl Door {
     /// A gateway of the tenant `acme`, and a key that may do everything.
     pub(super) async fn open(site: &Site) -> Self {
+        Self::open_to(site, Arc::default()).await
+    }
+
+    /// The same, which takes the tokens of these issuers too.
+    pub(super) async fn open_to(site: &Site, identities: Arc<Identities>) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
         let pepper = Pepper::new("pepper");
         let made = NewApiKey::generate(&pepper, &rand::random());
@@ -73,6 +79,7 @@ impl Door {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             rates: Rates { per_key_per_minute: None, ..Rates::default() },
             github,
+            identities,
             ..GatewayConfig::default()
         };
         let gateway = Gateway::bind(config).await.expect("a free port");
@@ -84,9 +91,14 @@ impl Door {
 
     /// With the key.
     pub(super) fn post(&self, path: &str, body: impl Into<String>) -> RequestBuilder {
+        self.post_as(&self.token, path, body)
+    }
+
+    /// With another credential.
+    pub(super) fn post_as(&self, token: &str, path: &str, body: impl Into<String>) -> RequestBuilder {
         self.http
             .post(format!("{}{path}", self.url))
-            .bearer_auth(&self.token)
+            .bearer_auth(token)
             .header("content-type", "application/json")
             .body(body.into())
     }

@@ -2,5 +2,6 @@
 
 mod corpus;
 mod door;
+mod four_eyes;
 mod outage;
 mod rows;

@@ -23,6 +23,8 @@ pub struct StoredFact {
     pub actor: Option<String>,
     /// Their name for people.
     pub actor_name: Option<String>,
+    /// A second party to it: through whom they asked, or for whom they decided.
+    pub second_party: Option<String>,
     /// The resource it happened to.
     pub resource: Option<String>,
     /// The project.

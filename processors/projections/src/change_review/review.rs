@@ -138,12 +138,12 @@ struct Course {
     provisioning: ProvisioningState,
     /// The first who asked, as written.
     requested_by: Option<String>,
-    /// All who asked: they cannot approve.
+    /// All who asked, and through whom: they cannot approve.
     requesters: Vec<Party>,
     /// When the latest request ends, if it does.
     requested_until: Option<Timestamp>,
-    /// Who approved the proposal that stands.
-    approvers: Vec<Party>,
+    /// Who approved the proposal that stands, each with the one they spoke for.
+    approvers: Vec<Vec<Party>>,
     /// When the first of these approvals ends.
     approved_until: Option<Timestamp>,
 }
@@ -168,9 +168,21 @@ impl Default for Course {
 struct Party(String);
 
 impl Party {
-    fn of(fact: &StoredFact) -> Option<Self> {
-        fact.actor.as_deref().map(|id| Self(id.trim().to_lowercase())).filter(|party| !party.0.is_empty())
+    fn new(id: Option<&str>) -> Option<Self> {
+        id.map(|id| Self(id.trim().to_lowercase())).filter(|party| !party.0.is_empty())
     }
+
+    /// Who did it, and the second party to it. `None` if nobody is named who did it.
+    fn all_of(fact: &StoredFact) -> Option<Vec<Self>> {
+        let actor = Self::new(fact.actor.as_deref())?;
+        let second = Self::new(fact.second_party.as_deref()).filter(|second| *second != actor);
+        Some(std::iter::once(actor).chain(second).collect())
+    }
+}
+
+/// Whether one of them is among the others.
+fn share_one(some: &[Party], others: &[Party]) -> bool {
+    some.iter().any(|party| others.contains(party))
 }
 
 /// Why a fact cannot follow.
@@ -244,8 +256,9 @@ impl Course {
     }
 
     fn add_requester(&mut self, fact: &StoredFact) {
-        if let Some(party) = Party::of(fact) {
-            self.requested_by.get_or_insert_with(|| fact.actor.clone().unwrap_or_default());
+        let Some(parties) = Party::all_of(fact) else { return };
+        self.requested_by.get_or_insert_with(|| fact.actor.clone().unwrap_or_default());
+        for party in parties {
             if !self.requesters.contains(&party) {
                 self.requesters.push(party);
             }
@@ -253,11 +266,11 @@ impl Course {
     }
 
     fn request(&mut self, fact: &StoredFact) -> Result<(), Impossible> {
-        let party = Party::of(fact).ok_or("asked for by nobody who is named")?;
+        let parties = Party::all_of(fact).ok_or("asked for by nobody who is named")?;
         if let Some((Decision::Approved | Decision::Rejected, _)) = self.decision {
             return Err("asked for after it had been decided".to_owned());
         }
-        if self.approvers.contains(&party) {
+        if self.approvers.iter().any(|approver| share_one(approver, &parties)) {
             return Err("asked for by somebody who has approved it".to_owned());
         }
         self.add_requester(fact);
@@ -274,7 +287,7 @@ impl Course {
             None => return Err("decided without a decision".to_owned()),
         };
         let proposal = self.proposal.ok_or("decided before anything had been proposed")?;
-        let party = Party::of(fact).ok_or("decided by nobody who is named")?;
+        let parties = Party::all_of(fact).ok_or("decided by nobody who is named")?;
         match self.decision {
             Some((Decision::Blocked, _)) if approves => {
                 return Err("approved although its score blocks it".to_owned());
@@ -298,13 +311,13 @@ impl Course {
             self.decision = Some((Decision::Rejected, fact.occurred_at));
             return Ok(());
         }
-        if self.requesters.contains(&party) {
+        if share_one(&parties, &self.requesters) {
             return Err("approved by who asked for it".to_owned());
         }
-        if self.approvers.contains(&party) {
+        if self.approvers.iter().any(|approver| share_one(approver, &parties)) {
             return Err("approved twice by the same person".to_owned());
         }
-        self.approvers.push(party);
+        self.approvers.push(parties);
         self.approved_until = self.approved_until.into_iter().chain(fact.expires_at).min();
         if self.approvers.len() >= usize::from(proposal.assessed.route.approvals_needed()) {
             self.decision = Some((Decision::Approved, fact.occurred_at));

@@ -28,6 +28,7 @@ fn fact(kind: ChangeFactKind, actor: &str) -> StoredFact {
         occurred_at: at(0),
         actor: (!actor.is_empty()).then(|| actor.to_owned()),
         actor_name: None,
+        second_party: None,
         resource: None,
         project: None,
         environment: None,
@@ -57,6 +58,11 @@ fn decided(actor: &str, word: &str) -> StoredFact {
 
 fn approved(actor: &str) -> StoredFact {
     decided(actor, "approved")
+}
+
+/// The fact with a second party: through whom somebody asked, or for whom somebody decided.
+fn with(second_party: &str, fact: StoredFact) -> StoredFact {
+    StoredFact { second_party: Some(second_party.to_owned()), ..fact }
 }
 
 /// The facts, one a second, each an event of its own.
@@ -253,6 +259,40 @@ fn what_is_applied_without_an_approval_is_kept_as_such() {
     let ended = ["asked for after it had been decided", "applied after its approval had ended"];
     check(late, "decided approved approved", &ended);
     check(vec![plan(40), asked("ada"), until, applied()], "decided approved applied", &[]);
+}
+
+#[test]
+fn nobody_approves_through_another_what_they_asked_for() {
+    let own = "approved by who asked for it";
+    let twice = "approved twice by the same person";
+    // Asked through a service: neither the person nor the service approves.
+    let through = || vec![plan(40), with("bot", asked("ada"))];
+    let then = |mut facts: Vec<StoredFact>, next: StoredFact| {
+        facts.push(next);
+        facts
+    };
+    for refused in [approved("ada"), approved("bot"), with("ada", approved("other-bot")), approved(" ADA ")] {
+        check(then(through(), refused), "human_review - planned", &[own]);
+    }
+    check(then(through(), approved("bob")), "decided approved approved", &[]);
+    check(then(through(), with("bob", approved("other-bot"))), "decided approved approved", &[]);
+    // Asked in person, approved through a service.
+    check(vec![plan(40), asked("ada"), with("Ada", approved("bot"))], "human_review - planned", &[own]);
+    // Two people are needed: neither a person who approves twice, once through a service, nor a service that claims two.
+    let two = || vec![plan(75), with("bot", asked("ada")), approved("bob")];
+    check(then(two(), with("bob", approved("other-bot"))), "human_review - planned", &[twice]);
+    check(then(two(), approved("eve")), "decided approved approved", &[]);
+    let claimed = vec![
+        plan(75),
+        asked("ada"),
+        with("bob", approved("bot")),
+        with("eve", approved("bot")),
+        approved("bob"),
+    ];
+    check(claimed, "human_review - planned", &[twice, twice]);
+    // Who has approved cannot be made the one who asks.
+    let late = vec![plan(75), asked("ada"), approved("bob"), with("bob", asked("eve"))];
+    check(late, "human_review - planned", &["asked for by somebody who has approved it"]);
 }
 
 #[test]

@@ -92,6 +92,21 @@ fn a_plan_becomes_a_scored_proposal() {
 }
 
 #[test]
+fn a_request_and_a_decision_name_their_second_party() {
+    let second = |kind, attributes: &[(&str, &str)]| {
+        let Event::Governance(mut event) = governance(kind, "change") else { unreachable!("a decision") };
+        event.attributes =
+            attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        fact(Event::Governance(event), None).expect("a fact").second_party
+    };
+    let both = [("on_behalf_of", "mara"), ("requested_through", "key00001")];
+    assert_eq!(second(GovernanceKind::ApprovalDecided, &both).as_deref(), Some("mara"));
+    assert_eq!(second(GovernanceKind::ApprovalRequested, &both).as_deref(), Some("key00001"));
+    assert_eq!(second(GovernanceKind::ApprovalDecided, &[("on_behalf_of", " ")]), None);
+    assert_eq!(second(GovernanceKind::ApprovalRequested, &[("on_behalf_of", "mara")]), None);
+}
+
+#[test]
 fn a_plan_of_ten_thousand_levels_is_reviewed() {
     let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
     let text = format!(r#"{{"format_version":"1.2","resource_changes":{deep}}}"#);

@@ -32,7 +32,7 @@ pub(super) struct RequestApproval {
     environment: Option<String>,
     /// Until when an answer is of use.
     expires_at: Option<DateTime<Utc>>,
-    /// The person who asks, where the credential speaks for one. They cannot approve.
+    /// The person who asks, where the credential speaks for one. Neither they nor the credential can approve.
     on_behalf_of: Option<String>,
 }
 
@@ -49,8 +49,8 @@ pub(super) struct DecideChange {
     reason: String,
     /// Until when an approval holds.
     expires_at: Option<DateTime<Utc>>,
-    /// The person who decides, where the credential speaks for one. Recorded beside it, and counted as nobody: two
-    /// approvals are those of two credentials.
+    /// The person who decides, where the credential speaks for one. Recorded beside it; two approvals are those of two
+    /// credentials and of two people, and neither is of who asked.
     on_behalf_of: Option<String>,
 }
 
@@ -78,7 +78,7 @@ pub(super) async fn request_approval(
         kind: GovernanceKind::ApprovalRequested,
         subject_kind: "change".into(),
         subject_id: change_id(change, &mut command)?,
-        actor: command.asker(),
+        actor: command.actor(),
         decision: None,
         reason: command.reason(),
         expires_at: command.expires_at(),

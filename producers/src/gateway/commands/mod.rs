@@ -26,7 +26,7 @@ use schemas::{
     Envelope, Event, EventId, Source, Timestamp,
     access::Principal,
     codec,
-    events::{Actor, Governance},
+    events::{Actor, Governance, GovernanceKind, ON_BEHALF_OF},
     problem::{Problem, ProblemKind},
 };
 use serde::Serialize;
@@ -36,9 +36,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::form::Form;
 use super::{
-    App,
-    authority::{self, ON_BEHALF_OF},
-    body,
+    App, authority, body,
     encoding::ContentEncoding,
     media, reading,
     settle::{self, Accepted, Count},
@@ -158,18 +156,10 @@ impl FromRequest<Arc<App>> for Command {
 }
 
 impl Command {
-    /// Who decides: the principal. The person whom it claims to speak for is kept for the event.
+    /// Who decides or asks: the principal. The person whom it speaks for is kept for the event.
     fn actor(&mut self) -> Actor {
         self.on_behalf_of = self.spoken_for();
         self.principal.actor()
-    }
-
-    /// Who asks: the person whom the principal speaks for, who may then not approve; else the principal.
-    fn asker(&mut self) -> Actor {
-        match self.spoken_for() {
-            Some(person) => authority::asker(&self.principal, person),
-            None => self.principal.actor(),
-        }
     }
 
     fn spoken_for(&mut self) -> Option<String> {
@@ -201,8 +191,15 @@ impl Command {
     /// Publishes the decision, if nothing is wrong with the command.
     async fn publish(self, app: &App, mut decision: Governance) -> Result<Response, ApiError> {
         self.form.finish()?;
-        let spoken_for = self.on_behalf_of.map(|person| (ON_BEHALF_OF.to_owned(), person));
-        decision.attributes.extend(spoken_for);
+        match self.on_behalf_of {
+            Some(person) if decision.kind == GovernanceKind::ApprovalRequested => {
+                authority::ask_for(&mut decision, &self.principal, person);
+            }
+            Some(person) => {
+                decision.attributes.insert(ON_BEHALF_OF.to_owned(), person);
+            }
+            None => {}
+        }
         let subject = Some(decision.subject_id.clone());
         let event = Envelope {
             id: self.event_id,

@@ -79,6 +79,16 @@ async fn an_approval_is_asked_for_and_given() {
 }
 
 #[tokio::test]
+async fn who_asks_for_a_person_is_kept_beside_the_person() {
+    let path = format!("{CHANGE}/approval-requests");
+    let (_, asked) = sent(&path, json!({"on_behalf_of": " mara@example.com "})).await;
+    assert_eq!((asked.actor.kind, asked.actor.id.as_str()), (ActorKind::User, "mara@example.com"));
+    assert_eq!(attributes(&asked), [("requested_through", COMMANDER)], "neither may approve");
+    let (_, asked) = sent(&path, json!({"on_behalf_of": COMMANDER})).await;
+    assert_eq!((asked.actor.id.as_str(), attributes(&asked)), (COMMANDER, vec![]));
+}
+
+#[tokio::test]
 async fn a_request_for_approval_needs_no_body() {
     let running = start().await;
     let bare = Ask::new("POST", &format!("{CHANGE}/approval-requests"))

@@ -15,8 +15,8 @@ pub(super) async fn facts_of(
 ) -> sqlx::Result<BTreeMap<usize, Vec<StoredFact>>> {
     let kinds: Vec<&str> = ChangeFactKind::ALL.iter().map(|kind| kind.name()).collect();
     let mut rows = sqlx::query(
-        "SELECT c.nth, f.event_id, f.kind, f.occurred_at, f.actor, f.actor_name, f.resource, f.project,
-                f.environment, f.decision, f.reason, f.expires_at, f.outcome, f.outcome_code, f.route, f.score,
+        "SELECT c.nth, f.event_id, f.kind, f.occurred_at, f.actor, f.actor_name, f.second_party, f.resource,
+                f.project, f.environment, f.decision, f.reason, f.expires_at, f.outcome, f.outcome_code, f.route, f.score,
                 f.reading
            FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS c(tenant_id, change_id, nth)
           CROSS JOIN unnest($3::text[]) AS k(kind)
@@ -48,6 +48,7 @@ fn fact_of(row: &PgRow) -> sqlx::Result<StoredFact> {
         occurred_at: row.try_get("occurred_at")?,
         actor: row.try_get("actor")?,
         actor_name: row.try_get("actor_name")?,
+        second_party: row.try_get("second_party")?,
         resource: row.try_get("resource")?,
         project: row.try_get("project")?,
         environment: row.try_get("environment")?,

@@ -7,7 +7,7 @@ use crate::postgres::row_type::{row_type, table};
 
 table! {
     /// A fact about a change.
-    struct FactRow in "change_fact" as "change_fact_row" {
+    struct FactRow in "change_fact" as "change_fact_row_2" {
         tenant_id: text, event_id: uuid;
         change_id: text,
         kind: text,
@@ -15,6 +15,7 @@ table! {
         actor_kind: text_or_null,
         actor: text_or_null,
         actor_name: text_or_null,
+        second_party: text_or_null,
         resource: text_or_null,
         project: text_or_null,
         environment: text_or_null,

@@ -110,6 +110,7 @@ fn fact_row<'a>(fact: &Stated<'a>) -> FactRow<'a> {
         actor_kind: actor.map(|actor| actor.kind.name()),
         actor: actor.map(|actor| actor.id.as_str()),
         actor_name: actor.and_then(|actor| actor.name.as_deref()),
+        second_party: change.second_party.as_deref(),
         resource: change.resource.as_deref(),
         project: change.project.as_deref(),
         environment: change.environment.as_deref(),
