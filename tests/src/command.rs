@@ -11,6 +11,7 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use crate::support::corpus::corpus;
@@ -114,6 +115,70 @@ async fn from_up_to_down() {
     a_plan_is_imported_and_approved(&weir);
     mistakes_are_told(&weir);
     the_examples_run(&weir, &status);
+    an_export_holds_what_the_log_does(&weir);
+    the_doctor_finds_a_halted_stage(&weir).await;
+}
+
+fn an_export_holds_what_the_log_does(weir: &Weir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (whole, resumed, table) = (file("whole.ndjson"), file("resumed.ndjson"), file("table.csv"));
+    weir.ok(&["audit", "export", &whole]);
+    let text = std::fs::read_to_string(&whole).expect("written");
+    assert!(text.lines().count() > 1_000, "more than one page");
+    // What was cut anywhere goes on to the same file.
+    for cut in [text.len() / 2, text.len() / 3 + 1, 0] {
+        std::fs::write(&resumed, &text.as_bytes()[..cut]).expect("written");
+        weir.ok(&["audit", "export", &resumed, "--resume"]);
+        assert_eq!(std::fs::read_to_string(&resumed).expect("written"), text, "cut at {cut}");
+    }
+    weir.ok(&["audit", "export", &table, "--format", "csv", "--outcome", "failure"]);
+    let failures = text.lines().filter(|line| line.contains("\"outcome\":\"failure\"")).count();
+    let mut rows = csv::Reader::from_path(&table).expect("written");
+    let rows: Vec<_> = rows.records().map(|row| row.expect("a row")).collect();
+    assert_eq!(rows.len(), failures);
+    assert!(!weir.run(&["audit", "export", &whole]).status.success(), "a file is not written over");
+}
+
+async fn the_doctor_finds_a_halted_stage(weir: &Weir) {
+    let findings = |output: &std::process::Output| -> Vec<Value> {
+        serde_json::from_slice(&output.stdout).expect("findings in JSON")
+    };
+    let healthy = weir.run(&["doctor", "--output", "json"]);
+    let found = findings(&healthy);
+    let checks: Vec<&str> = found.iter().filter_map(|finding| finding["check"].as_str()).collect();
+    for check in [
+        "kafka",
+        "topics",
+        "database",
+        "connections",
+        "migrations",
+        "clock",
+        "outbox",
+        "checkpoints",
+        "stages",
+        "keys",
+        "witness",
+        "gateway",
+        "query API",
+    ] {
+        assert!(checks.contains(&check), "{check} in {checks:?}");
+    }
+    // The machine's disk is not the test's.
+    let problems: Vec<_> =
+        found.iter().filter(|it| it["verdict"] == "problem" && it["check"] != "disk").collect();
+    assert!(problems.is_empty(), "{problems:?}");
+    let status = weir.json(&["status", "--output", "json", "--show-secrets"]);
+    let url = status["admin_database_url"].as_str().expect("a URL");
+    let mut connection = sqlx::PgConnection::connect(url).await.expect("the database takes connections");
+    sqlx::query("UPDATE stage_position SET halted = 'retention_gap: 5 records' WHERE stage = 'audit'")
+        .execute(&mut connection)
+        .await
+        .expect("halted");
+    let ill = weir.run(&["doctor", "--output", "json"]);
+    assert_eq!(ill.status.code(), Some(1), "{}", String::from_utf8_lossy(&ill.stdout));
+    let worst = &findings(&ill)[0];
+    assert!(worst["cure"].as_str().expect("a cure").contains("accept-gap audit"), "{worst}");
 }
 
 /// `examples/`, as their page says to run them; the one that needs a package of Python's only where that is installed.

@@ -10,7 +10,7 @@ const MONTHS_AHEAD: i32 = 2;
 /// Two migrations that make the same roles at once, in different databases: one of them tries again.
 const ATTEMPTS: usize = 5;
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 /// Why a database is not as it should be.
 #[derive(Debug, thiserror::Error)]

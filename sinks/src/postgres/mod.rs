@@ -7,10 +7,12 @@ pub(crate) mod copy;
 mod migrate;
 mod plan;
 mod single;
+mod standing;
 mod transaction;
 
 pub use migrate::{MigrateError, create_database, drop_database, ensure_database, migrate};
 pub use sqlx::PgPool;
+pub use standing::{Migrations, Standing, Work, standing};
 
 pub use crate::session::{SinkConfig, operator_pool};
 pub(crate) use crate::{row_type, session::nodelay};

@@ -9,6 +9,7 @@ mod command;
 mod credential;
 mod dead_letter;
 mod deployment;
+mod doctor;
 mod generate;
 mod import;
 mod key;
@@ -56,6 +57,8 @@ enum Command {
     Up(up::UpArgs),
     /// Show what runs here and where it answers.
     Status(status::StatusArgs),
+    /// Look for what is wrong with a deployment, and say what cures it.
+    Doctor(doctor::DoctorArgs),
     /// Stop what `up` started.
     Down(up::DownArgs),
     /// Run one or more stages, the gateway or the query API as a process of their own.
@@ -158,6 +161,7 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
     match command {
         Command::Up(args) => up::up(args).await,
         Command::Status(args) => status::status(args).await,
+        Command::Doctor(args) => doctor::doctor(args).await,
         Command::Down(args) => up::down(args).await,
         Command::Run(args) => run::run(args, telemetry).await,
         Command::Lag(args) => lag::lag(args).await,

@@ -129,6 +129,45 @@ pub async fn apply(
     Ok(changes)
 }
 
+/// A cluster as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterStanding {
+    /// Brokers that answer.
+    pub brokers: usize,
+    /// Topics of the topology with fewer copies than they would be created with, and how many they have.
+    pub thin_topics: BTreeMap<String, usize>,
+    /// Partitions that no broker leads, as `topic/partition`.
+    pub leaderless: Vec<String>,
+}
+
+/// How the cluster stands, as far as it concerns the topology's topics.
+pub async fn standing(
+    topology: &Topology,
+    bootstrap: &str,
+    extra: &BTreeMap<String, String>,
+) -> Result<ClusterStanding, AdminError> {
+    let cluster = Cluster::new(bootstrap, extra)?;
+    let client = Arc::clone(&cluster.client);
+    let specs = topology.topics();
+    let asked = tokio::task::spawn_blocking(move || {
+        let metadata = client.inner().fetch_metadata(None, PATIENCE)?;
+        let brokers = metadata.brokers().len();
+        let (mut thin_topics, mut leaderless) = (BTreeMap::new(), Vec::new());
+        for topic in metadata.topics() {
+            let Some(spec) = specs.iter().find(|spec| spec.topic.name() == topic.name()) else { continue };
+            let copies = topic.partitions().iter().map(|partition| partition.replicas().len()).min();
+            let wanted = usize::try_from(spec.replicas_on(brokers)).unwrap_or(0);
+            if let Some(copies) = copies.filter(|copies| *copies < wanted) {
+                thin_topics.insert(topic.name().to_owned(), copies);
+            }
+            let without = topic.partitions().iter().filter(|partition| partition.leader() < 0);
+            leaderless.extend(without.map(|partition| format!("{}/{}", topic.name(), partition.id())));
+        }
+        Ok(ClusterStanding { brokers, thin_topics, leaderless })
+    });
+    asked.await.unwrap_or(Err(KafkaError::Canceled)).map_err(|error| cluster.failed(error))
+}
+
 impl<'a> Cluster<'a> {
     fn new(bootstrap: &'a str, extra: &BTreeMap<String, String>) -> Result<Self, AdminError> {
         let mut config = ClientConfig::new();

@@ -1,0 +1,119 @@
+//! How a database stands, for whoever looks for what is wrong with it.
+
+use std::collections::BTreeSet;
+
+use schemas::Timestamp;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+use super::migrate::MIGRATIONS;
+use crate::session::connect_admin;
+
+/// A database as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The server's version, as `160004`.
+    pub server_version: i32,
+    /// What the server takes for now.
+    pub clock: Timestamp,
+    /// Whether it is a standby.
+    pub is_standby: bool,
+    /// Connections that the server takes.
+    pub connections_at_most: i64,
+    /// Connections that it has.
+    pub connections: i64,
+    /// Whether a commit waits for the disk (`synchronous_commit` and `fsync`).
+    pub is_durable: bool,
+    /// The migrations, where the user may see them.
+    pub migrations: Option<Migrations>,
+    /// The outbox and the audit log, where the migrations are as they should be.
+    pub work: Option<Work>,
+}
+
+/// Migrations of a database against those of this program.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Migrations {
+    /// Those that the database lacks.
+    pub missing: Vec<i64>,
+    /// Those that this program does not know.
+    pub unknown: Vec<i64>,
+}
+
+/// What waits to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    /// Seconds since the oldest record of the outbox that nobody has taken was written.
+    pub outbox_age_s: Option<i64>,
+    /// Records of the outbox that their topic refuses for good.
+    pub outbox_set_aside: i64,
+    /// Logs that have grown and were not signed for five minutes.
+    pub unsigned_logs: Vec<String>,
+}
+
+/// Reads how the database of that URL stands, as the user of that URL.
+pub async fn standing(url: &str) -> sqlx::Result<Standing> {
+    let mut connection = connect_admin(url).await?;
+    connection.execute("SET statement_timeout = '10s'").await?;
+    let (server_version, clock, is_standby, connections_at_most, connections, is_durable) = sqlx::query_as(
+        "SELECT current_setting('server_version_num')::int, clock_timestamp(), pg_is_in_recovery(),
+                current_setting('max_connections')::bigint,
+                (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+                current_setting('fsync')::bool AND current_setting('synchronous_commit') <> 'off'",
+    )
+    .fetch_one(&mut connection)
+    .await?;
+    let migrations = migrations(&mut connection).await.ok();
+    let work = match &migrations {
+        Some(migrations) if !migrations.missing.is_empty() => None,
+        _ => work(&mut connection).await.ok(),
+    };
+    connection.close().await?;
+    Ok(Standing {
+        server_version,
+        clock,
+        is_standby,
+        connections_at_most,
+        connections,
+        is_durable,
+        migrations,
+        work,
+    })
+}
+
+async fn migrations(connection: &mut PgConnection) -> sqlx::Result<Migrations> {
+    let own: BTreeSet<i64> = MIGRATIONS.iter().map(|own| own.version).collect();
+    let any: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
+    let mut applied = BTreeSet::new();
+    if any {
+        let versions: Vec<i64> = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+            .fetch_all(connection)
+            .await?;
+        applied.extend(versions);
+    }
+    Ok(Migrations {
+        missing: own.difference(&applied).copied().collect(),
+        unknown: applied.difference(&own).copied().collect(),
+    })
+}
+
+async fn work(connection: &mut PgConnection) -> sqlx::Result<Work> {
+    connection.execute("SET ROLE weir_operator").await?;
+    let (outbox_age_s, outbox_set_aside) = sqlx::query_as(
+        "SELECT extract(epoch FROM now() - min(created_at) FILTER (WHERE set_aside_at IS NULL))::bigint,
+                count(*) FILTER (WHERE set_aside_at IS NOT NULL)
+           FROM outbox",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let unsigned_logs = sqlx::query_scalar(
+        "SELECT l.log FROM audit_log AS l
+           LEFT JOIN LATERAL (SELECT size, signed_at FROM audit_checkpoint AS c
+                               WHERE c.log = l.log ORDER BY size DESC LIMIT 1) AS c ON true
+          WHERE c.size IS NULL OR (c.size < l.size AND c.signed_at < now() - interval '5 minutes')
+          ORDER BY l.log",
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(Work { outbox_age_s, outbox_set_aside, unsigned_logs })
+}

@@ -1,0 +1,502 @@
+//! What follows from what was found out.
+
+use sinks::{
+    postgres::{Standing, Work},
+    read_models::pipeline::{Stage, StagePartition, StageState},
+};
+use topology::runtime::offline::admin::{ClusterStanding, TopicChange};
+
+use super::{Disk, Examined, Finding, Keys, Service, Verdict};
+
+/// Clocks that differ by more make events look late or skewed.
+const MAX_SKEW_S: i64 = 2;
+/// Of the connections, in percent: where more are in use, the next process may find none.
+const MAX_CONNECTIONS: i64 = 80;
+/// The least free space of a disk, in percent.
+const LEAST_FREE: u64 = 10;
+/// The oldest PostgreSQL that the tables work on.
+const OLDEST_POSTGRES: i32 = 150_000;
+/// An outbox that is older is not being relayed.
+const MAX_OUTBOX_AGE_S: i64 = 60;
+/// Most names in one sentence.
+const MAX_NAMES: usize = 5;
+
+impl Finding {
+    fn new(verdict: Verdict, check: &'static str, found: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { check, verdict, found: found.into(), cure: cure.into() }
+    }
+
+    fn ok(check: &'static str, found: impl Into<String>) -> Self {
+        Self::new(Verdict::Ok, check, found, "")
+    }
+
+    fn problem(check: &'static str, found: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self::new(Verdict::Problem, check, found, cure)
+    }
+
+    fn warning(check: &'static str, found: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self::new(Verdict::Warning, check, found, cure)
+    }
+}
+
+/// All findings, the worst first.
+pub(super) fn findings(examined: &Examined) -> Vec<Finding> {
+    let mut all = kafka(examined.cluster.as_ref());
+    all.push(topics(examined.topics.as_ref()));
+    match &examined.database {
+        Ok(standing) => {
+            all.extend(database(standing));
+            all.push(clock((examined.now - standing.clock).num_seconds()));
+        }
+        Err(why) => all.push(Finding::problem(
+            "database",
+            format!("it cannot be looked at: {why}"),
+            "check DATABASE_URL, and that the server runs and takes connections from here",
+        )),
+    }
+    match &examined.stages {
+        Ok(stages) => all.extend(stages.iter().flat_map(stage)),
+        Err(why) => {
+            all.push(Finding::new(Verdict::Unknown, "stages", why, "mend kafka, database and migrations"));
+        }
+    }
+    all.extend(keys(&examined.keys));
+    all.extend(examined.services.iter().map(service));
+    all.extend(examined.disk.as_ref().map(disk));
+    all.sort_by_key(|finding| finding.verdict);
+    all
+}
+
+fn named<T: ToString>(names: impl IntoIterator<Item = T>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
+    let shown = names[..names.len().min(MAX_NAMES)].join(", ");
+    match names.len().saturating_sub(MAX_NAMES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+fn kafka(cluster: Result<&ClusterStanding, &String>) -> Vec<Finding> {
+    const CHECK: &str = "kafka";
+    let cluster = match cluster {
+        Ok(cluster) => cluster,
+        Err(why) => {
+            let cure = "check KAFKA_BOOTSTRAP_SERVERS, and that the brokers run and advertise an address that is \
+                        reached from here";
+            return vec![Finding::problem(CHECK, why, cure)];
+        }
+    };
+    let mut found = Vec::new();
+    if !cluster.leaderless.is_empty() {
+        let partitions = named(&cluster.leaderless);
+        let what = format!("no broker leads {partitions}: nothing is written or read there");
+        found.push(Finding::problem(CHECK, what, "start the brokers that hold these partitions"));
+    }
+    if !cluster.thin_topics.is_empty() {
+        let topics = named(cluster.thin_topics.keys());
+        let what = format!("fewer copies than {} brokers can hold: {topics}", cluster.brokers);
+        let cure =
+            "raise the replication factor with kafka-reassign-partitions.sh, or a lost disk loses events";
+        found.push(Finding::warning("replication", what, cure));
+    }
+    if found.is_empty() {
+        let what = format!("brokers: {}; every partition has a leader", cluster.brokers);
+        found.push(Finding::ok(CHECK, what));
+    }
+    found
+}
+
+fn topics(changes: Result<&Vec<TopicChange>, &String>) -> Finding {
+    const CHECK: &str = "topics";
+    let changes = match changes {
+        Ok(changes) => changes,
+        Err(why) => return Finding::new(Verdict::Unknown, CHECK, why, "mend kafka"),
+    };
+    if changes.is_empty() {
+        return Finding::ok(CHECK, "partitions, retention and min.insync.replicas are as declared");
+    }
+    let what = named(changes);
+    if changes.iter().all(|change| matches!(change, TopicChange::Refused { .. })) {
+        return Finding::warning(CHECK, what, "keep them, or publish to new topics");
+    }
+    let cure = "`weir topology apply` creates topics and mends their settings; a retention that is shorter than a \
+                stage's longest pause loses events";
+    Finding::problem(CHECK, what, cure)
+}
+
+fn database(standing: &Standing) -> Vec<Finding> {
+    const CHECK: &str = "database";
+    let major = standing.server_version / 10_000;
+    let mut found = Vec::new();
+    if standing.server_version < OLDEST_POSTGRES {
+        found.push(Finding::problem(CHECK, format!("PostgreSQL {major} is too old"), "use 15 or newer"));
+    }
+    if standing.is_standby {
+        let cure = "name the primary in DATABASE_URL";
+        found.push(Finding::problem(CHECK, "the server is a standby and takes no writes", cure));
+    }
+    if !standing.is_durable {
+        let cure = "set fsync = on and synchronous_commit = on: a committed position must outlive a crash";
+        found.push(Finding::problem(CHECK, "commits do not wait for the disk", cure));
+    }
+    if found.is_empty() {
+        found.push(Finding::ok(CHECK, format!("PostgreSQL {major}, a primary")));
+    }
+    found.push(connections(standing));
+    found.push(migrations(standing));
+    if let Some(work) = &standing.work {
+        found.extend([outbox(work), checkpoints(work)]);
+    }
+    found
+}
+
+fn connections(standing: &Standing) -> Finding {
+    let (used, most) = (standing.connections, standing.connections_at_most);
+    let what = format!("{used} of {most} in use");
+    if used * 100 >= most * MAX_CONNECTIONS {
+        let cure = "raise max_connections, or lower the query API's share of them";
+        return Finding::problem("connections", what, cure);
+    }
+    Finding::ok("connections", what)
+}
+
+fn clock(ahead_s: i64) -> Finding {
+    if ahead_s.abs() > MAX_SKEW_S {
+        let side = if ahead_s > 0 { "ahead of" } else { "behind" };
+        let what = format!("this machine's is {} s {side} the database's", ahead_s.abs());
+        return Finding::problem("clock", what, "synchronise both with NTP");
+    }
+    Finding::ok("clock", format!("within {MAX_SKEW_S} s of the database's"))
+}
+
+fn migrations(standing: &Standing) -> Finding {
+    const CHECK: &str = "migrations";
+    let Some(migrations) = &standing.migrations else {
+        let cure = "ask as the user who migrates, or GRANT SELECT ON _sqlx_migrations to this one";
+        return Finding::new(Verdict::Unknown, CHECK, "this user may not see them", cure);
+    };
+    if !migrations.unknown.is_empty() {
+        let what = format!("the database is newer than this program: {}", named(&migrations.unknown));
+        return Finding::problem(CHECK, what, "use the newer weir; a database is never migrated back");
+    }
+    if !migrations.missing.is_empty() {
+        let what = format!("the database lacks {}", named(&migrations.missing));
+        let cure = "run `weir topology apply` as the database's owner, then start the stages";
+        return Finding::problem(CHECK, what, cure);
+    }
+    Finding::ok(CHECK, "all are applied")
+}
+
+fn outbox(work: &Work) -> Finding {
+    const CHECK: &str = "outbox";
+    if work.outbox_set_aside > 0 {
+        let what = format!("a topic refuses {} records for good", work.outbox_set_aside);
+        let cure = "the column outbox.set_aside_for says why: compare the topic's max.message.bytes and ACLs with it";
+        return Finding::problem(CHECK, what, cure);
+    }
+    match work.outbox_age_s {
+        Some(age) if age > MAX_OUTBOX_AGE_S => {
+            let cure = "look at the log of the stage that wrote it: the topic takes nothing, or the stage does not run";
+            Finding::problem(CHECK, format!("its oldest record waits for {age} s"), cure)
+        }
+        _ => Finding::ok(CHECK, "records leave as they come"),
+    }
+}
+
+fn checkpoints(work: &Work) -> Finding {
+    const CHECK: &str = "checkpoints";
+    if work.unsigned_logs.is_empty() {
+        return Finding::ok(CHECK, "every log is signed");
+    }
+    let what = format!("logs grow and are not signed: {}", named(&work.unsigned_logs));
+    let cure = "run the stage audit with WEIR_AUDIT__SIGNING_KEY_FILE; where it has a key, its log says why it refuses, \
+                and `weir verify` names the entry";
+    Finding::problem(CHECK, what, cure)
+}
+
+fn stage(stage: &Stage) -> Vec<Finding> {
+    const CHECK: &str = "stages";
+    let name = &stage.name;
+    let place = |partition: &StagePartition| format!("{}/{}", partition.topic, partition.partition);
+    let mut found = Vec::new();
+    for partition in &stage.partitions {
+        if let Some(why) = &partition.halted {
+            let what = format!("{name} is halted on {}: {why}", place(partition));
+            found.push(Finding::problem(CHECK, what, cure_of_halt(name, partition, why)));
+        }
+    }
+    let was_never_run =
+        |partition: &&StagePartition| partition.owner.is_none() && partition.lag.is_some_and(|lag| lag > 0);
+    let unowned: Vec<String> = stage.partitions.iter().filter(was_never_run).map(place).collect();
+    if !unowned.is_empty() {
+        let what = format!("{name} was never run on {}, where records wait", named(unowned));
+        found.push(Finding::problem(CHECK, what, format!("start it: `weir run {name}`, or `weir up`")));
+    }
+    if stage.waiting > 0 {
+        let what = format!("{} records of {name} wait for somebody", stage.waiting);
+        let cure = format!("`weir dead-letter list --stage {name}` says why; replay or discard them");
+        found.push(Finding::warning("dead letters", what, cure));
+    }
+    if found.is_empty() {
+        found.push(match (stage.state, stage.lag) {
+            (StageState::Unknown, _) | (_, None) => {
+                Finding::new(Verdict::Unknown, CHECK, format!("{name}: its topics' ends are unknown"), "")
+            }
+            (_, Some(0)) => Finding::ok(CHECK, format!("{name} has applied everything")),
+            (_, Some(lag)) => Finding::ok(CHECK, format!("{name} is {lag} records behind")),
+        });
+    }
+    found
+}
+
+fn cure_of_halt(stage: &str, partition: &StagePartition, why: &str) -> String {
+    let place = format!("{stage} --topic {} --partition {}", partition.topic, partition.partition);
+    if why.contains("retention_gap") {
+        return format!(
+            "records were deleted before the stage read them: raise the topic's retention.ms, then `weir stage \
+             accept-gap {place}`"
+        );
+    }
+    format!("mend what it says, then `weir stage resume {place}`")
+}
+
+fn keys(keys: &Keys) -> Vec<Finding> {
+    const CHECK: &str = "keys";
+    let mut found = Vec::new();
+    if let Err(why) = &keys.peppers {
+        found.push(Finding::problem(
+            CHECK,
+            why,
+            "set WEIR_API_KEYS__PEPPER_FILE: no API key is known without it",
+        ));
+    }
+    let cure = "set WEIR_AUDIT__SUBJECT_SECRET_FILE to a file of 32 random bytes or more that never change";
+    match &keys.subject_secret {
+        Ok(true) => {}
+        Ok(false) => {
+            found.push(Finding::problem(CHECK, "the stage audit has no secret for its subjects' keys", cure));
+        }
+        Err(why) => found.push(Finding::problem(CHECK, why, cure)),
+    }
+    let cure = "`weir audit key --new NAME` makes a key; set WEIR_AUDIT__SIGNING_KEY_FILE to it";
+    match &keys.signing {
+        Ok(0) => found.push(Finding::warning(CHECK, "no key signs the audit log", cure)),
+        Ok(_) => {}
+        Err(why) => found.push(Finding::problem(CHECK, why, cure)),
+    }
+    if found.is_empty() {
+        found.push(Finding::ok(CHECK, "pepper, subject secret and signing key are here"));
+    }
+    if keys.witnesses == 0 {
+        let what =
+            "nobody cosigns the audit log: whoever holds the database and the signing key can write it anew";
+        let cure = "run `weir witness` on another machine and name it in WEIR_AUDIT__WITNESSES";
+        found.push(Finding::warning("witness", what, cure));
+    }
+    found
+}
+
+fn service(service: &Service) -> Finding {
+    match &service.url {
+        None => {
+            let cure = "`weir up` starts one; WEIR_GATEWAY__URL and WEIR_QUERY_API__URL name others";
+            Finding::new(Verdict::Unknown, service.name, "none is named here", cure)
+        }
+        Some(url) if service.is_ready => Finding::ok(service.name, format!("{url} is ready")),
+        Some(url) => {
+            let cure = "look at its log; `weir status` shows whether it runs here";
+            Finding::problem(service.name, format!("{url} is not ready, or not reached from here"), cure)
+        }
+    }
+}
+
+fn disk(disk: &Disk) -> Finding {
+    const GIB: u64 = 1 << 30;
+    let free = disk.free_bytes.saturating_mul(100).checked_div(disk.total_bytes).unwrap_or(0);
+    let what = format!("{} GiB ({free} %) free at {}", disk.free_bytes / GIB, disk.path);
+    if free < LEAST_FREE {
+        return Finding::problem("disk", what, "free some space: a full disk stops every stage");
+    }
+    Finding::ok("disk", what)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use sinks::{postgres::Migrations, read_models::pipeline::Counts};
+
+    use super::*;
+
+    fn healthy() -> Examined {
+        let now = "2026-01-01T00:00:00Z".parse().expect("an instant");
+        Examined {
+            now,
+            cluster: Ok(ClusterStanding { brokers: 3, thin_topics: BTreeMap::new(), leaderless: Vec::new() }),
+            topics: Ok(Vec::new()),
+            database: Ok(Standing {
+                server_version: 150_004,
+                clock: now,
+                is_standby: false,
+                connections_at_most: 100,
+                connections: 20,
+                is_durable: true,
+                migrations: Some(Migrations::default()),
+                work: Some(Work { outbox_age_s: None, outbox_set_aside: 0, unsigned_logs: Vec::new() }),
+            }),
+            stages: Ok(vec![audit()]),
+            keys: Keys { peppers: Ok(()), subject_secret: Ok(true), signing: Ok(1), witnesses: 1 },
+            services: vec![Service { name: "gateway", url: Some("http://gateway".into()), is_ready: true }],
+            disk: Some(Disk { path: "/data".into(), free_bytes: 50, total_bytes: 100 }),
+        }
+    }
+
+    fn audit() -> Stage {
+        Stage {
+            name: "audit".into(),
+            state: StageState::Current,
+            lag: Some(0),
+            counts: Counts::default(),
+            waiting: 0,
+            partitions: vec![StagePartition {
+                topic: "weir.activity.v1".into(),
+                partition: 2,
+                position: Some(4),
+                end: Some(4),
+                lag: Some(0),
+                counts: Counts::default(),
+                waiting: 0,
+                owner: Some("a".into()),
+                owner_epoch: Some(1),
+                claimed_at: None,
+                updated_at: None,
+                halted: None,
+            }],
+        }
+    }
+
+    /// Spoils one thing: that check alone is no longer right, the finding says so, and a cure stands beside it.
+    #[track_caller]
+    fn check(spoil: impl FnOnce(&mut Examined), check: &str, verdict: Verdict, words: &str) {
+        let mut examined = healthy();
+        spoil(&mut examined);
+        let wrong: Vec<Finding> =
+            findings(&examined).into_iter().filter(|finding| finding.verdict != Verdict::Ok).collect();
+        let [finding] = &wrong[..] else { panic!("{words}: {wrong:?}") };
+        assert_eq!((finding.check, finding.verdict), (check, verdict), "{finding:?}");
+        assert!(finding.found.contains(words) || finding.cure.contains(words), "{finding:?}");
+        assert!(!finding.cure.is_empty(), "{finding:?}");
+    }
+
+    fn standing(examined: &mut Examined) -> &mut Standing {
+        examined.database.as_mut().expect("it was read")
+    }
+
+    fn work(examined: &mut Examined) -> &mut Work {
+        standing(examined).work.as_mut().expect("it was read")
+    }
+
+    fn first_stage(examined: &mut Examined) -> &mut Stage {
+        &mut examined.stages.as_mut().expect("they were read")[0]
+    }
+
+    #[test]
+    fn what_is_well_is_said_to_be() {
+        assert!(findings(&healthy()).iter().all(|finding| finding.verdict == Verdict::Ok));
+    }
+
+    #[test]
+    fn what_is_wrong_with_kafka_is_named() {
+        use Verdict::{Problem, Warning};
+        let cluster = |examined: &mut Examined| examined.cluster.clone().expect("it answers");
+        check(|it| it.cluster = Err("timed out".into()), "kafka", Problem, "KAFKA_BOOTSTRAP_SERVERS");
+        check(
+            |it| it.cluster = Ok(ClusterStanding { leaderless: vec!["t/1".into()], ..cluster(it) }),
+            "kafka",
+            Problem,
+            "no broker leads t/1",
+        );
+        check(
+            |it| {
+                it.cluster = Ok(ClusterStanding { thin_topics: [("t".into(), 1)].into(), ..cluster(it) });
+            },
+            "replication",
+            Warning,
+            "3 brokers can hold: t",
+        );
+        let alter = TopicChange::Alter {
+            topic: "t".into(),
+            setting: "retention.ms".into(),
+            from: Some("1000".into()),
+            to: "604800000".into(),
+        };
+        check(|it| it.topics = Ok(vec![alter]), "topics", Problem, "retention.ms from 1000");
+        let refused = TopicChange::Refused { topic: "t".into(), partitions: 3, declared: 6 };
+        check(|it| it.topics = Ok(vec![refused]), "topics", Warning, "3 partitions");
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_database_is_named() {
+        use Verdict::{Problem, Unknown};
+        check(|it| it.database = Err("refused".into()), "database", Problem, "DATABASE_URL");
+        check(|it| standing(it).server_version = 140_001, "database", Problem, "PostgreSQL 14");
+        check(|it| standing(it).is_standby = true, "database", Problem, "primary");
+        check(|it| standing(it).is_durable = false, "database", Problem, "fsync");
+        check(|it| standing(it).connections = 80, "connections", Problem, "80 of 100");
+        check(|it| it.now += chrono::TimeDelta::seconds(3), "clock", Problem, "3 s ahead");
+        check(|it| it.now -= chrono::TimeDelta::minutes(1), "clock", Problem, "60 s behind");
+        check(|it| standing(it).migrations = None, "migrations", Unknown, "GRANT");
+        let migrations = |missing: &[i64], unknown: &[i64]| {
+            Some(Migrations { missing: missing.to_vec(), unknown: unknown.to_vec() })
+        };
+        let missing = [1, 2, 3, 4, 5, 6, 7];
+        check(
+            |it| standing(it).migrations = migrations(&missing, &[]),
+            "migrations",
+            Problem,
+            "5 and 2 more",
+        );
+        check(|it| standing(it).migrations = migrations(&[], &[99]), "migrations", Problem, "newer weir");
+        check(|it| work(it).outbox_age_s = Some(61), "outbox", Problem, "61 s");
+        check(|it| work(it).outbox_set_aside = 2, "outbox", Problem, "set_aside_for");
+        check(|it| work(it).unsigned_logs = vec!["t/0".into()], "checkpoints", Problem, "weir verify");
+    }
+
+    #[test]
+    fn what_is_wrong_with_stages_and_keys_is_named() {
+        use Verdict::{Problem, Unknown, Warning};
+        let halted = |why: &'static str| {
+            move |it: &mut Examined| first_stage(it).partitions[0].halted = Some(why.into())
+        };
+        check(halted("retention_gap: 5 records"), "stages", Problem, "accept-gap audit");
+        check(
+            halted("failing: no"),
+            "stages",
+            Problem,
+            "resume audit --topic weir.activity.v1 --partition 2",
+        );
+        check(
+            |it| {
+                let partition = &mut first_stage(it).partitions[0];
+                (partition.owner, partition.lag) = (None, Some(7));
+            },
+            "stages",
+            Problem,
+            "weir run audit",
+        );
+        check(|it| first_stage(it).waiting = 4, "dead letters", Warning, "4 records of audit");
+        check(|it| it.stages = Err("away".into()), "stages", Unknown, "away");
+        check(|it| it.keys.peppers = Err("none".into()), "keys", Problem, "PEPPER_FILE");
+        check(|it| it.keys.subject_secret = Ok(false), "keys", Problem, "SUBJECT_SECRET");
+        check(|it| it.keys.signing = Ok(0), "keys", Warning, "audit key --new");
+        check(|it| it.keys.witnesses = 0, "witness", Warning, "weir witness");
+        check(|it| it.services[0].is_ready = false, "gateway", Problem, "not ready");
+        check(|it| it.services[0].url = None, "gateway", Unknown, "WEIR_GATEWAY__URL");
+        check(
+            |it| it.disk = Some(Disk { path: "/data".into(), free_bytes: 9, total_bytes: 100 }),
+            "disk",
+            Problem,
+            "9 %",
+        );
+    }
+}
