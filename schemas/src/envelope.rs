@@ -274,6 +274,8 @@ pub mod native_format {
     pub const AZURE_SIGNIN: &str = "azure.signin";
     /// `CDEvents` event, JSON.
     pub const CDEVENTS: &str = "cdevents";
+    /// A charge: its columns are the event's, so that no record stands beside it.
+    pub const FOCUS: &str = "focus";
 
     /// Whether Weir maps records of that format to events: such an event follows from its record alone.
     pub fn is_mapped(format: &str) -> bool {

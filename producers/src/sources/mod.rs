@@ -9,6 +9,7 @@ pub mod cloudtrail;
 mod decoded;
 pub mod elements;
 mod fields;
+pub mod focus;
 pub mod gcp_audit;
 pub mod github;
 pub mod kubernetes_audit;
@@ -96,6 +97,8 @@ sources! {
     CdEvents => cdevents::ROW,
     /// Terraform plans, one a file.
     TerraformPlan => terraform::ROW,
+    /// Charges: FOCUS and the clouds' own cost exports.
+    Focus => focus::ROW,
 }
 
 impl SourceFormat {
@@ -121,7 +124,7 @@ impl SourceFormat {
 
     /// Whether rules are written for its records.
     pub const fn is_scanned(self) -> bool {
-        !matches!(self, Self::TerraformPlan | Self::CdEvents)
+        !matches!(self, Self::TerraformPlan | Self::CdEvents | Self::Focus)
     }
 
     /// Whether an object looks like a record of this format: enough to tell a foreign file from one of its own.

@@ -61,5 +61,5 @@ impl<R: Read> Iterator for Records<R> {
 }
 
 fn carries(format: SourceFormat) -> bool {
-    !matches!(format, SourceFormat::TerraformPlan | SourceFormat::GithubWebhook)
+    !matches!(format, SourceFormat::TerraformPlan | SourceFormat::GithubWebhook | SourceFormat::Focus)
 }

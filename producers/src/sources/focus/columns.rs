@@ -1,0 +1,171 @@
+//! Columns: FOCUS' own by whatever case they are written in, and the native exports' that mean the same.
+
+use std::collections::HashMap;
+
+use super::dialect::Dialect;
+
+/// Most columns of a file.
+pub(super) const MAX_COLUMNS: usize = 1_000;
+
+/// FOCUS columns that become fields of the event; every other one is kept by its name.
+pub(super) const FIELDS: [&str; 18] = [
+    "BillingAccountId",
+    "SubAccountId",
+    "ProviderName",
+    "ServiceName",
+    "ServiceCategory",
+    "RegionId",
+    "ResourceId",
+    "ChargeCategory",
+    "ChargeDescription",
+    "ChargePeriodStart",
+    "ChargePeriodEnd",
+    "BillingCurrency",
+    "BilledCost",
+    "EffectiveCost",
+    "ListCost",
+    "ContractedCost",
+    "ConsumedQuantity",
+    "ConsumedUnit",
+];
+
+/// FOCUS columns, 1.0 to 1.4, that are kept among the other columns, under this spelling.
+pub(super) const KEPT: [&str; 12] = [
+    "BillingPeriodStart",
+    "BillingPeriodEnd",
+    "ChargeClass",
+    "ChargeFrequency",
+    "InvoiceId",
+    "InvoiceIssuerName",
+    "PricingQuantity",
+    "PricingUnit",
+    "SkuId",
+    "SkuPriceId",
+    "Tags",
+    "x_ExportDateTime",
+];
+
+/// The names of a file's columns, and where each stands.
+#[derive(Debug)]
+pub(super) struct Header {
+    /// FOCUS' spelling where the column is one of its own, the file's otherwise.
+    names: Vec<String>,
+    /// By [`key_of`] the name; of several with one key the first.
+    places: HashMap<String, usize>,
+    pub(super) dialect: Dialect,
+}
+
+/// A header that is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoHeader {
+    /// It names no column that holds money for a time.
+    #[error(
+        "no charges: the first row names neither BilledCost and ChargePeriodStart (FOCUS) nor the columns of an AWS, Azure \
+         or Google Cloud cost export; it begins with {0}"
+    )]
+    Foreign(String),
+    /// It is too wide.
+    #[error("the first row names more than {MAX_COLUMNS} columns")]
+    TooWide,
+}
+
+impl Header {
+    pub(super) fn new(cells: &[String]) -> Result<Self, NoHeader> {
+        if cells.len() > MAX_COLUMNS {
+            return Err(NoHeader::TooWide);
+        }
+        let known: HashMap<String, &str> =
+            FIELDS.iter().chain(&KEPT).map(|name| (key_of(name), *name)).collect();
+        let (mut names, mut places) = (Vec::with_capacity(cells.len()), HashMap::new());
+        for (place, cell) in cells.iter().enumerate() {
+            let cell = cell.trim().trim_start_matches('\u{feff}');
+            let key = key_of(cell);
+            let taken = places.contains_key(&key);
+            let name = match known.get(&key) {
+                Some(name) if !taken => (*name).to_owned(),
+                _ if cell.is_empty() => format!("column_{}", place + 1),
+                _ if taken => format!("{cell}_{}", place + 1),
+                _ => cell.to_owned(),
+            };
+            places.entry(key).or_insert(place);
+            names.push(name);
+        }
+        match Dialect::of(|key| places.contains_key(key)) {
+            Some(dialect) => Ok(Self { names, places, dialect }),
+            None => Err(NoHeader::Foreign(beginning(cells))),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there is a column of that name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.places.contains_key(&key_of(name))
+    }
+
+    pub(super) fn name(&self, place: usize) -> &str {
+        &self.names[place]
+    }
+}
+
+fn beginning(cells: &[String]) -> String {
+    let text = cells.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let text = schemas::problem::printable(&text);
+    format!("{:?}", text.chars().take(80).collect::<String>())
+}
+
+/// A name without case and punctuation: `lineItem/UnblendedCost` and `line_item_unblended_cost` are one.
+pub(super) fn key_of(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// A row's cells under their header; `NULL`, `(null)` and the empty text are none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row<'a> {
+    pub(super) header: &'a Header,
+    pub(super) cells: &'a [String],
+}
+
+/// A value, and the column that holds it as the file names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cell<'a> {
+    pub(super) column: &'a str,
+    pub(super) text: &'a str,
+}
+
+impl<'a> Row<'a> {
+    /// The cell of a column that is named so.
+    pub(super) fn cell(self, name: &str) -> Option<Cell<'a>> {
+        let place = *self.header.places.get(&key_of(name))?;
+        Some(Cell { column: self.header.name(place), text: self.text(place)? })
+    }
+
+    /// The first of those columns that holds something.
+    pub(super) fn first(self, names: &[&str]) -> Option<Cell<'a>> {
+        names.iter().find_map(|name| self.cell(name))
+    }
+
+    /// The value of a FOCUS column: its own, or that of the native export's column that means it.
+    pub(super) fn focus(self, name: &str) -> Option<Cell<'a>> {
+        self.cell(name).or_else(|| self.first(self.header.dialect.aliases(name)))
+    }
+
+    /// The columns that are no fields of the event, with what they hold.
+    pub(super) fn others(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        (0..self.header.len())
+            .filter(move |place| !FIELDS.contains(&self.header.name(*place)))
+            .filter_map(move |place| Some((self.header.name(place), self.text(place)?)))
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        (0..self.header.len()).all(|place| self.text(place).is_none())
+    }
+
+    fn text(self, place: usize) -> Option<&'a str> {
+        let text = self.cells.get(place)?.trim();
+        let null = ["", "null", "(null)", "\\n"].iter().any(|null| text.eq_ignore_ascii_case(null));
+        (!null).then_some(text)
+    }
+}

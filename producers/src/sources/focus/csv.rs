@@ -1,0 +1,170 @@
+//! Rows of delimited text: any of four delimiters, quoted as RFC 4180 has it, a bounded row at a time.
+
+use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
+
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+
+use super::columns::MAX_COLUMNS;
+use crate::sources::decoded::Decoded;
+
+/// Most bytes of a row: more are a quote that nobody closed.
+const MAX_ROW_BYTES: usize = 1_000_000;
+/// The first line is looked at so far to find the delimiter.
+const SNIFFED_BYTES: usize = 64 * 1024;
+const DELIMITERS: [u8; 4] = *b",;\t|";
+
+/// A row: the line it begins on, and its cells, or the place of one that is not UTF-8.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TextRow {
+    pub(super) line: u64,
+    pub(super) cells: Result<Vec<String>, usize>,
+}
+
+/// Why no more rows can be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    /// The file system or the decompressor failed.
+    #[error("it cannot be read to its end")]
+    Unreadable(#[source] io::Error),
+    /// A row without an end.
+    #[error(
+        "line {line} begins a row of more than {MAX_ROW_BYTES} bytes or {MAX_COLUMNS} columns; is a quote not closed?"
+    )]
+    TooLong {
+        /// The row's first line.
+        line: u64,
+    },
+}
+
+/// Reads rows.
+pub(super) struct TextRows<R> {
+    input: Chain<Cursor<Vec<u8>>, BufReader<Decoded<R>>>,
+    reader: Reader,
+    output: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl<R: Read> TextRows<R> {
+    /// Looks at the first line to find the delimiter.
+    pub(super) fn new(reader: R) -> io::Result<Self> {
+        let mut input = BufReader::with_capacity(SNIFFED_BYTES, Decoded::new(reader));
+        let mut first = Vec::new();
+        input.by_ref().take(SNIFFED_BYTES as u64).read_until(b'\n', &mut first)?;
+        // Excel's own first line names the delimiter.
+        let told = first.strip_prefix(b"sep=").and_then(|rest| rest.first().copied());
+        let delimiter = told.unwrap_or_else(|| delimiter_of(&first));
+        if told.is_some() {
+            first.clear();
+        }
+        Ok(Self {
+            input: Cursor::new(first).chain(input),
+            reader: ReaderBuilder::new().delimiter(delimiter).build(),
+            output: vec![0; 16 * 1024],
+            ends: vec![0; 256],
+        })
+    }
+
+    /// The next row; rows without a byte in them are passed over.
+    pub(super) fn next_row(&mut self) -> Result<Option<TextRow>, Broken> {
+        let line = self.reader.line();
+        let (mut bytes, mut cells) = (0, 0);
+        loop {
+            let (output, ends) = (&mut self.output[bytes..], &mut self.ends[cells..]);
+            let input = loop {
+                match self.input.fill_buf() {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    filled => break filled.map_err(Broken::Unreadable)?,
+                }
+            };
+            let (result, read, written, ended) = self.reader.read_record(input, output, ends);
+            self.input.consume(read);
+            bytes += written;
+            cells += ended;
+            match result {
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull if self.output.len() < MAX_ROW_BYTES => {
+                    self.output.resize(self.output.len() * 2, 0);
+                }
+                ReadRecordResult::OutputEndsFull if self.ends.len() <= MAX_COLUMNS => {
+                    self.ends.resize(self.ends.len() * 2, 0);
+                }
+                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
+                    return Err(Broken::TooLong { line });
+                }
+                ReadRecordResult::Record => return Ok(Some(TextRow { line, cells: self.cells(cells) })),
+                ReadRecordResult::End => return Ok(None),
+            }
+        }
+    }
+
+    fn cells(&self, count: usize) -> Result<Vec<String>, usize> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        let cell = |(place, (begin, end)): (usize, (usize, &usize))| {
+            std::str::from_utf8(&self.output[begin..*end]).map(str::to_owned).map_err(|_| place)
+        };
+        begins.zip(&self.ends[..count]).enumerate().map(cell).collect()
+    }
+}
+
+/// The delimiter that stands most often outside quotes.
+fn delimiter_of(first_line: &[u8]) -> u8 {
+    let mut counts = [0_usize; DELIMITERS.len()];
+    let mut quoted = false;
+    for byte in first_line {
+        match byte {
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            byte => {
+                if let Some(place) = DELIMITERS.iter().position(|delimiter| delimiter == byte) {
+                    counts[place] += 1;
+                }
+            }
+        }
+    }
+    // Of equally many the first of the list.
+    let most = (0..DELIMITERS.len()).rev().max_by_key(|place| counts[*place]);
+    most.map_or(b',', |place| DELIMITERS[place])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(text: &[u8]) -> Result<Vec<(u64, Vec<String>)>, Broken> {
+        let mut rows = TextRows::new(text).map_err(Broken::Unreadable)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next_row()? {
+            found.push((row.line, row.cells.expect("UTF-8")));
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn delimiters_quotes_marks_and_line_ends_are_understood() {
+        for text in [
+            "a,b\n\"1,\"\"2\n\",3\n",
+            "\u{feff}a;b\r\n\"1,\"\"2\n\";3",
+            "a\tb\n\n\"1,\"\"2\n\"\t3\n",
+            "sep=|\na|b\n\"1,\"\"2\n\"|3\n",
+        ] {
+            let cells: Vec<_> = rows(text.as_bytes()).expect("read").into_iter().map(|row| row.1).collect();
+            assert_eq!(cells, [["a", "b"], ["1,\"2\n", "3"]], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_takes_no_more_than_a_row_may() {
+        let mut text = b"a,b\n1,2\n\"3,".to_vec();
+        text.resize(3_000_000, b'x');
+        let error = rows(&text).expect_err("too long").to_string();
+        assert!(error.starts_with("line 3 begins a row"), "{error}");
+    }
+
+    #[test]
+    fn a_cell_that_is_not_utf_8_is_told_by_its_place() {
+        let mut rows = TextRows::new(&b"a,b\nx,\xff\n"[..]).expect("read");
+        rows.next_row().expect("read");
+        let row = rows.next_row().expect("read").expect("a row");
+        assert_eq!(row, TextRow { line: 2, cells: Err(1) });
+    }
+}

@@ -1,0 +1,175 @@
+//! Charges: FOCUS 1.0 to 1.4, and the cost exports of AWS, Azure and Google Cloud by the FOCUS columns that theirs mean.
+//!
+//! A charge is identified by what its row says and by the how-manieth row of that content it is in its file. So a file
+//! that comes again, whole or cut, compressed or not, as CSV or as Parquet, adds nothing, and two equal rows of one file
+//! are two charges.
+//!
+//! The event's time is when the issuer made the row known (`x_ExportDateTime`, Google's `export_time`, or what the
+//! import is told): with the charge period it makes the ledger bitemporal. Where nobody tells, it is when the file was
+//! written, and no part of the charge.
+
+mod charge;
+mod columns;
+mod csv;
+mod dialect;
+mod identity;
+mod parquet;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::collections::BTreeMap;
+
+use chrono::SecondsFormat;
+use schemas::{
+    Envelope, Event, EventId, Source, TenantId, Timestamp, envelope::native_format,
+};
+use serde_json::value::RawValue;
+
+pub use self::rows::{ChargeRow, ChargeRows, FileBroken};
+use self::{
+    charge::{Charge, charge},
+    columns::{Header, Row},
+    identity::Repetitions,
+};
+use super::{
+    Around, Received, SourceRow,
+    mapped::{ASSUMED_TIME, Mapped, NotARecord, Oddities, is_attribute},
+};
+
+pub(super) const ROW: SourceRow = SourceRow {
+    format: native_format::FOCUS,
+    slug: "focus",
+    record: "a charge",
+    takes: "charges: FOCUS 1.0 to 1.4, AWS CUR 2.0, Azure and Google Cloud cost exports; CSV (plain, gzip, zstd), Parquet, JSON",
+    lists: &["rows", "records"],
+    received: Received::WithKey,
+    marks: &["BilledCost", "line_item_unblended_cost", "costInBillingCurrency", "usage_start_time"],
+    map,
+};
+
+/// How rows are delivered: what a file cannot say of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Delivery {
+    /// When the issuer made the rows known; instead of what they say themselves.
+    pub known_at: Option<Timestamp>,
+    /// How they stand to rows that were known before.
+    pub mode: DeliveryMode,
+}
+
+/// How delivered rows stand to those known before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeliveryMode {
+    /// They are added: originals, and corrections as difference or as reversal and new charge.
+    #[default]
+    Append,
+    /// They take the place of all rows of the same provider, billing account and billing period known before them.
+    Replace,
+}
+
+/// The column, among the other columns of an event, by which its row replaces the billing period known before it.
+pub const REPLACES: &str = "x_Replaces";
+/// The value of [`REPLACES`] that does so.
+pub const BILLING_PERIOD: &str = "BillingPeriod";
+
+/// Makes charges of the rows of one file or request.
+#[derive(Debug)]
+pub struct Charges {
+    tenant: TenantId,
+    delivery: Delivery,
+    /// Known at that time where nobody tells another.
+    otherwise_known_at: Timestamp,
+    repetitions: Repetitions,
+}
+
+impl Charges {
+    /// Begins a file or request.
+    pub fn new(tenant: &TenantId, delivery: Delivery, otherwise_known_at: Timestamp) -> Self {
+        Self { tenant: tenant.clone(), delivery, otherwise_known_at, repetitions: Repetitions::default() }
+    }
+
+    /// The next record in JSON: an object whose members are the columns.
+    pub fn map_json(&mut self, text: &str) -> Result<Mapped, NotARecord> {
+        let members: BTreeMap<String, Box<RawValue>> =
+            serde_json::from_str(text).map_err(NotARecord::NotAnObject)?;
+        let (mut names, mut cells) = (Vec::new(), Vec::new());
+        for (name, value) in members {
+            flatten(name, &value, &mut |name, text| {
+                names.push(name);
+                cells.push(text);
+            });
+        }
+        let other = |error: &dyn std::error::Error| NotARecord::OtherDocument(error.to_string());
+        let header = Header::new(&names).map_err(|error| other(&error))?;
+        self.map(Row { header: &header, cells: &cells }).map_err(NotARecord::OtherDocument)
+    }
+
+    /// The next row.
+    fn map(&mut self, row: Row<'_>) -> Result<Mapped, String> {
+        let Charge { mut usage, known_at } = charge(row).map_err(|error| error.to_string())?;
+        let stated = self.delivery.known_at.or(known_at);
+        if self.delivery.mode == DeliveryMode::Replace {
+            if stated.is_none() {
+                return Err("the row replaces others and does not say when it became known (x_ExportDateTime); tell it \
+                            with known_at"
+                    .to_owned());
+            }
+            usage.other_columns.insert(REPLACES.to_owned(), BILLING_PERIOD.to_owned());
+        }
+        let subject = usage.resource_id.clone().filter(|id| is_attribute(id));
+        let content = identity::content(&usage, self.delivery.known_at);
+        let id = EventId::derived(&self.tenant, native_format::FOCUS, &self.repetitions.numbered(content));
+        let oddities = Oddities {
+            id_derived: false,
+            time_assumed: stated.is_none(),
+            fields_empty: usage.provider_name.is_empty() || usage.billing_account_id.is_empty(),
+        };
+        let envelope = Envelope {
+            id,
+            original_id: None,
+            tenant: self.tenant.clone(),
+            source: Source::new("focus:charges").expect("a URI without spaces"),
+            subject,
+            occurred_at: stated.unwrap_or(self.otherwise_known_at),
+            skewed: false,
+            time_assumed: stated.is_none(),
+            correlation_id: None,
+            causation_id: None,
+            trace: None,
+            event: Event::Usage(usage),
+            native: None,
+        };
+        Ok(Mapped { envelope, oddities })
+    }
+}
+
+/// One record alone, as an object of columns.
+pub fn map(tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, NotARecord> {
+    Charges::new(tenant, Delivery::default(), around.time.unwrap_or(ASSUMED_TIME)).map_json(text)
+}
+
+/// Members that Google's export nests: their own members are columns.
+const NESTED: [&str; 8] =
+    ["service", "sku", "project", "location", "usage", "resource", "invoice", "price"];
+
+fn flatten(name: String, value: &RawValue, column: &mut dyn FnMut(String, String)) {
+    let text = value.get();
+    match text.as_bytes().first() {
+        Some(b'"') => column(name, serde_json::from_str(text).unwrap_or_default()),
+        Some(b'{') if NESTED.contains(&name.as_str()) => {
+            let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text).unwrap_or_default();
+            for (member, value) in members {
+                // One layer: what lies deeper stays JSON.
+                let text = value.get();
+                let text = serde_json::from_str::<String>(text).unwrap_or_else(|_| text.to_owned());
+                column(format!("{name}.{member}"), text);
+            }
+        }
+        _ => column(name, text.to_owned()),
+    }
+}
+
+fn rfc3339(instant: Timestamp) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}

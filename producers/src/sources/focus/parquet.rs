@@ -1,0 +1,87 @@
+//! Rows of Parquet files, as texts: a page of each column in memory at a time.
+
+use std::{
+    fs::File,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use parquet::{
+    errors::ParquetError,
+    file::{reader::FileReader as _, serialized_reader::SerializedFileReader},
+    record::{Field, Row, reader::RowIter},
+};
+
+use super::values;
+
+/// Reads rows; the columns are those of the file's schema.
+pub(super) struct ParquetRows {
+    columns: Vec<String>,
+    rows: RowIter<'static>,
+}
+
+impl ParquetRows {
+    pub(super) fn new(file: File) -> Result<Self, ParquetError> {
+        let reader = SerializedFileReader::new(file)?;
+        let schema = reader.metadata().file_metadata().schema();
+        let columns = schema.get_fields().iter().map(|field| field.name().to_owned()).collect();
+        Ok(Self { columns, rows: RowIter::from_file_into(Box::new(reader)) })
+    }
+
+    pub(super) fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// The cells of the next row, as texts.
+    pub(super) fn next_row(&mut self) -> Result<Option<Vec<String>>, ParquetError> {
+        // The library ends in a panic at types that it cannot turn into values.
+        let next = catch_unwind(AssertUnwindSafe(|| self.rows.next()));
+        let next = next.map_err(|_| ParquetError::General("a column has a type that cannot be read".into()))?;
+        let cells = |row: Row| row.into_columns().into_iter().map(|(_, field)| text_of(&field)).collect();
+        next.map(|row| row.map(cells)).transpose()
+    }
+}
+
+/// A value as CSV would have it; none is the empty text.
+fn text_of(field: &Field) -> String {
+    match field {
+        Field::Null => String::new(),
+        Field::Str(text) => text.clone(),
+        Field::Bytes(bytes) => {
+            bytes.as_utf8().map_or_else(|_| "\u{fffd}".to_owned(), str::to_owned)
+        }
+        Field::Double(number) => values::of_double(*number),
+        Field::Float(number) => format!("{number:?}"),
+        Field::Byte(number) => number.to_string(),
+        Field::Short(number) => number.to_string(),
+        Field::Int(number) => number.to_string(),
+        Field::Long(number) => number.to_string(),
+        Field::UByte(number) => number.to_string(),
+        Field::UShort(number) => number.to_string(),
+        Field::UInt(number) => number.to_string(),
+        Field::ULong(number) => number.to_string(),
+        Field::TimestampMillis(millis) => instant(chrono::DateTime::from_timestamp_millis(*millis), *millis),
+        Field::TimestampMicros(micros) => instant(chrono::DateTime::from_timestamp_micros(*micros), *micros),
+        Field::Group(_) | Field::ListInternal(_) | Field::MapInternal(_) => json_of(field).to_string(),
+        // Decimals, dates, booleans: the digits, ISO 8601, true and false.
+        other => other.to_string(),
+    }
+}
+
+fn instant(instant: Option<schemas::Timestamp>, number: i64) -> String {
+    instant.map_or_else(|| number.to_string(), super::rfc3339)
+}
+
+fn json_of(field: &Field) -> serde_json::Value {
+    match field {
+        Field::Null => serde_json::Value::Null,
+        Field::Group(row) => {
+            row.get_column_iter().map(|(name, field)| (name.clone(), json_of(field))).collect()
+        }
+        Field::ListInternal(list) => list.elements().iter().map(json_of).collect(),
+        Field::MapInternal(map) => {
+            map.entries().iter().map(|(key, value)| (text_of(key), json_of(value))).collect()
+        }
+        Field::Bool(truth) => (*truth).into(),
+        other => text_of(other).into(),
+    }
+}

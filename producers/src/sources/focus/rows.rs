@@ -1,0 +1,146 @@
+//! The charges of a file, one after another, with what is wrong with the rest.
+
+use std::{error::Error, fs::File, io::Read};
+
+use super::{
+    Charges,
+    columns::{Header, NoHeader, Row},
+    csv::{Broken, TextRows},
+    parquet::ParquetRows,
+};
+use crate::sources::Mapped;
+
+/// One row, or why it is no charge.
+#[derive(Debug)]
+pub struct ChargeRow {
+    /// Place among the file's rows, from 0.
+    pub index: u64,
+    /// The charge; or line, column and reason.
+    pub charge: Result<Mapped, String>,
+}
+
+/// Why the rows of a file, or the rest of them, cannot be read.
+#[derive(Debug)]
+pub enum FileBroken {
+    /// It holds no charges.
+    Foreign(String),
+    /// It ends before its end.
+    Broken(String),
+}
+
+/// Reads charges.
+pub struct ChargeRows {
+    table: Table,
+    header: Header,
+    charges: Charges,
+    index: u64,
+}
+
+enum Table {
+    Text(TextRows<Box<dyn Read + Send>>),
+    Parquet(ParquetRows),
+}
+
+impl std::fmt::Debug for ChargeRows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChargeRows").field("header", &self.header).finish_non_exhaustive()
+    }
+}
+
+impl ChargeRows {
+    /// Of (decompressed) delimited text. `None` where there is not even a first row.
+    pub fn of_text(reader: Box<dyn Read + Send>, charges: Charges) -> Result<Option<Self>, FileBroken> {
+        let mut rows = TextRows::new(reader).map_err(|error| unreadable(&error))?;
+        let Some(first) = rows.next_row().map_err(|error| broken(&error))? else { return Ok(None) };
+        let cells = first.cells.map_err(|_| FileBroken::Foreign("its first row is not UTF-8".into()))?;
+        let header = Header::new(&cells).map_err(|error| foreign(&error))?;
+        Ok(Some(Self { table: Table::Text(rows), header, charges, index: 0 }))
+    }
+
+    /// Of a Parquet file.
+    pub fn of_parquet(file: File, charges: Charges) -> Result<Self, FileBroken> {
+        let rows = ParquetRows::new(file).map_err(|error| unreadable(&error))?;
+        let header = Header::new(rows.columns()).map_err(|error| foreign(&error))?;
+        Ok(Self { table: Table::Parquet(rows), header, charges, index: 0 })
+    }
+
+    fn next_cells(&mut self) -> Result<Option<(String, Result<Vec<String>, String>)>, FileBroken> {
+        match &mut self.table {
+            Table::Parquet(rows) => {
+                let cells = rows.next_row().map_err(|error| unreadable(&error))?;
+                Ok(cells.map(|cells| (format!("row {}", self.index + 1), Ok(cells))))
+            }
+            Table::Text(rows) => {
+                let Some(row) = rows.next_row().map_err(|error| broken(&error))? else { return Ok(None) };
+                let header = &self.header;
+                let cells = row.cells.map_err(|place| {
+                    let named = if place < header.len() { header.name(place) } else { "beyond the last" };
+                    format!("column {named} is not UTF-8")
+                });
+                Ok(Some((format!("line {}", row.line), cells)))
+            }
+        }
+    }
+
+    /// The charge of a row; `None` of one that says nothing.
+    fn charge(&mut self, mut cells: Vec<String>) -> Option<Result<Mapped, String>> {
+        let width = self.header.len();
+        while cells.len() > width && cells.last().is_some_and(|cell| cell.trim().is_empty()) {
+            cells.pop();
+        }
+        let row = Row { header: &self.header, cells: &cells };
+        let repeats_header = cells.len() == width
+            && (0..width).all(|place| cells[place].trim().trim_start_matches('\u{feff}') == self.header.name(place));
+        if row.is_empty() || repeats_header {
+            return None;
+        }
+        if cells.len() != width {
+            let last = self.header.name(cells.len().min(width) - 1);
+            return Some(Err(format!(
+                "the row has {} of {width} columns and ends at {last}: the file is cut here, or a delimiter is wrong",
+                cells.len()
+            )));
+        }
+        Some(self.charges.map(row))
+    }
+}
+
+impl Iterator for ChargeRows {
+    type Item = Result<ChargeRow, FileBroken>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (place, cells) = match self.next_cells() {
+                Ok(next) => next?,
+                Err(error) => return Some(Err(error)),
+            };
+            let charge = match cells {
+                Ok(cells) => self.charge(cells),
+                Err(reason) => Some(Err(reason)),
+            };
+            let index = self.index;
+            self.index += 1;
+            if let Some(charge) = charge {
+                let charge = charge.map_err(|reason| format!("{place}: {reason}"));
+                return Some(Ok(ChargeRow { index, charge }));
+            }
+        }
+    }
+}
+
+fn foreign(error: &NoHeader) -> FileBroken {
+    FileBroken::Foreign(error.to_string())
+}
+
+fn broken(error: &Broken) -> FileBroken {
+    FileBroken::Broken(told(error))
+}
+
+fn unreadable(error: &dyn Error) -> FileBroken {
+    FileBroken::Broken(format!("it cannot be read: {}", told(error)))
+}
+
+fn told(error: &dyn Error) -> String {
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("{error}{cause}")
+}

@@ -1,0 +1,114 @@
+//! Values of cells: money to the last digit, instants in the forms that exports have, tags.
+
+use std::collections::BTreeMap;
+
+use chrono::{Datelike as _, Months, NaiveDate};
+use rust_decimal::Decimal;
+use schemas::Timestamp;
+use serde_json::Value;
+
+use super::{charge::BadRow, columns::Cell};
+use crate::sources::mapped::parse_time;
+
+/// Digits after the point that a decimal can have.
+const MAX_SCALE: u32 = 28;
+
+/// A decimal number, digit for digit; an exponent is understood. Never a guess: `1,5` is refused.
+pub(super) fn decimal(cell: Cell<'_>) -> Result<Decimal, BadRow> {
+    parse_decimal(cell.text).map_err(|why| BadRow::new(cell.column, why))
+}
+
+fn parse_decimal(text: &str) -> Result<Decimal, &'static str> {
+    let plain = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
+    if !text.bytes().all(plain) {
+        return Err(if text.contains(',') {
+            "is no decimal number: the decimal sign is a point, and thousands have none"
+        } else {
+            "is no decimal number"
+        });
+    }
+    let scientific = text.contains(['e', 'E']);
+    let parsed = if scientific { Decimal::from_scientific(text) } else { Decimal::from_str_exact(text) };
+    parsed.map_err(|_| "is no decimal number of at most 28 digits")
+}
+
+/// A decimal of a binary floating-point number: its shortest digits, to the 28th place after the point.
+pub(super) fn of_double(number: f64) -> String {
+    let text = format!("{number:?}");
+    if !number.is_finite() || parse_decimal(&text).is_ok() {
+        return text;
+    }
+    // What lies beyond is noise of the binary form; a number that is too large stays as it is and is refused by name.
+    Decimal::from_f64_retain(number).map_or(text, |decimal| decimal.round_dp(MAX_SCALE).normalize().to_string())
+}
+
+/// An instant: RFC 3339 and its relatives, a date, a month; without a zone it is UTC.
+pub(super) fn instant(cell: Cell<'_>) -> Result<Timestamp, BadRow> {
+    parse_instant(cell.text).ok_or_else(|| BadRow::new(cell.column, "is no date or time from the year 2000 on"))
+}
+
+pub(super) fn parse_instant(text: &str) -> Option<Timestamp> {
+    date(text).and_then(midnight).or_else(|| parse_time(text))
+}
+
+fn midnight(date: NaiveDate) -> Option<Timestamp> {
+    (2000..=9999).contains(&date.year()).then(|| date.and_hms_opt(0, 0, 0).map(|time| time.and_utc())).flatten()
+}
+
+/// A date without a time: `2024-09-18`, `20240918`, `09/18/2024` (month first, as Azure writes it), a month `202409`.
+fn date(text: &str) -> Option<NaiveDate> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    match (digits, text.len()) {
+        (true, 8) => NaiveDate::parse_from_str(text, "%Y%m%d").ok(),
+        (true, 6) => NaiveDate::parse_from_str(&format!("{text}01"), "%Y%m%d").ok(),
+        (true, _) => None,
+        _ => ["%Y-%m-%d", "%m/%d/%Y", "%Y/%m/%d"]
+            .iter()
+            .find_map(|format| NaiveDate::parse_from_str(text, format).ok()),
+    }
+}
+
+/// The first instant of the next month.
+pub(super) fn month_after(instant: Timestamp) -> Option<Timestamp> {
+    instant.date_naive().with_day(1)?.checked_add_months(Months::new(1)).and_then(midnight)
+}
+
+/// Tags as exports write them: a JSON object, its members without braces, or a list of `{"key", "value"}`.
+pub(super) fn tags(text: &str) -> Option<BTreeMap<String, String>> {
+    let braced = || serde_json::from_str::<Value>(&format!("{{{text}}}")).ok();
+    let value = serde_json::from_str::<Value>(text).ok().or_else(braced)?;
+    match value {
+        Value::Object(members) => Some(members.into_iter().map(|(key, value)| (key, text_of(value))).collect()),
+        Value::Array(pairs) => pairs.into_iter().map(pair).collect(),
+        _ => None,
+    }
+}
+
+fn pair(value: Value) -> Option<(String, String)> {
+    let Value::Object(mut members) = value else { return None };
+    let key = members.remove("key")?;
+    Some((text_of(key), members.remove("value").map(text_of).unwrap_or_default()))
+}
+
+fn text_of(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// The sum of the members `amount` of a JSON list, by their digits.
+pub(super) fn sum_of_amounts(cell: Cell<'_>) -> Result<Decimal, BadRow> {
+    #[derive(serde::Deserialize)]
+    struct Credit {
+        amount: Box<serde_json::value::RawValue>,
+    }
+    let credits: Vec<Credit> =
+        serde_json::from_str(cell.text).map_err(|_| BadRow::new(cell.column, "is no JSON list of credits"))?;
+    credits.iter().try_fold(Decimal::ZERO, |sum, credit| {
+        let amount = parse_decimal(credit.amount.get().trim_matches('"'));
+        let amount = amount.map_err(|why| BadRow::new(cell.column, why))?;
+        sum.checked_add(amount).ok_or_else(|| BadRow::new(cell.column, "adds up to too much"))
+    })
+}
