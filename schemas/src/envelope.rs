@@ -291,6 +291,7 @@ pub mod native_format {
             AZURE_AUDIT,
             AZURE_SIGNIN,
             CDEVENTS,
+            FOCUS,
         ]
         .contains(&format)
     }

@@ -54,6 +54,13 @@ pub(super) fn check_json(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
+/// Whether the body is said to be a table; what is neither that nor JSON is refused.
+pub(super) fn is_table(headers: &HeaderMap) -> Result<bool, ApiError> {
+    let media = media_type(headers).map_err(|what| unsupported(&what, "text/csv or application/json"))?;
+    let tables = ["text/csv", "application/csv", "text/tab-separated-values"];
+    if tables.contains(&media.essence_str()) { Ok(true) } else { check_json(headers).map(|()| false) }
+}
+
 /// JSON or a type that is written as JSON.
 fn is_json(media: &Mime) -> bool {
     media.subtype() == mime::JSON || media.suffix() == Some(mime::JSON)

@@ -36,6 +36,8 @@ use crate::sources::{
     records::Record,
 };
 
+mod charges;
+
 /// Most records of one request, as of events in a batch.
 const MAX_RECORDS: usize = codec::json::MAX_BATCH;
 
@@ -79,7 +81,14 @@ impl RecordCounts {
     path = "/api/v1/sources/{source}",
     tag = "sources",
     security(("api_key" = ["events:write"])),
-    params(("source" = String, Path, description = "The source")),
+    params(
+        ("source" = String, Path, description = "The source"),
+        ("known_at" = Option<String>, Query, format = DateTime,
+            description = "Of `focus`: when the issuer made the charges known, instead of what they say"),
+        ("replaces" = Option<String>, Query,
+            description = "Of `focus`: `billing_period`, where the charges take the place of all of the same provider, \
+                           billing account and billing period known before them"),
+    ),
     request_body(content = serde_json::Value, content_type = "application/json", description = "Records"),
     responses(
         (status = 202, description = "stored; at least one accepted", body = Published),
@@ -109,7 +118,12 @@ pub(super) async fn publish(
 ) -> Result<Response, ApiError> {
     let format = format_of(source.as_ref().map_or("", |Path(source)| source))?;
     let (parts, body) = request.into_parts();
-    media::check_json(&parts.headers)?;
+    let form = if format == SourceFormat::Focus {
+        charges::form_of(&parts)?
+    } else {
+        media::check_json(&parts.headers)?;
+        Form::Records
+    };
     let encoding = ContentEncoding::of(&parts.headers)?;
     let (tenant, now) = (principal.tenant().clone(), Utc::now());
     app.quotas.take_request(&tenant)?;
@@ -117,7 +131,13 @@ pub(super) async fn publish(
     let sent = body::read(&parts.headers, body, app.charge(&tenant), patience).await?;
     let deadline = Instant::now() + app.config.timeouts.handler;
     let of_tenant = tenant.clone();
-    let parse = move |body: &Bytes| Ok((read(format, &of_tenant, body, now)?, body.len()));
+    let parse = move |body: &Bytes| {
+        let records = match form {
+            Form::Records => read(format, &of_tenant, body, now)?,
+            Form::Charges(form) => charges::read(&of_tenant, body, form, now)?,
+        };
+        Ok((records, body.len()))
+    };
     let ((records, bytes), _charge) = reading::decoded(&app, encoding, sent, deadline, parse).await?;
     let Records { events, counts } = records;
     app.quotas.take_content(&tenant, events.len(), bytes)?;
@@ -246,6 +266,13 @@ pub(super) fn report(format: SourceFormat, settled: &Settled) {
             "records were refused"
         );
     }
+}
+
+/// How a request's records lie in its body.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Records,
+    Charges(charges::ChargeForm),
 }
 
 /// A body's records, as events.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Counts, ImportError, Start, walk::FoundFile};
-use crate::sources::SourceFormat;
+use crate::sources::{SourceFormat, focus::Delivery};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
@@ -21,6 +21,15 @@ struct Line {
     modified_ns: u64,
     #[serde(flatten)]
     counts: Counts,
+}
+
+/// What an import is of, and where it goes.
+#[derive(Debug)]
+pub(super) struct Whose<'a> {
+    pub(super) format: SourceFormat,
+    pub(super) tenant: &'a TenantId,
+    pub(super) delivery: Delivery,
+    pub(super) destination: &'a str,
 }
 
 /// The journal of one import: its format, its tenant, its paths and where it publishes to are in the file's name.
@@ -37,10 +46,10 @@ impl Journal {
     pub(super) fn open(
         state_dir: &Path,
         start: Start,
-        (format, tenant, destination): (SourceFormat, &TenantId, &str),
+        whose: &Whose<'_>,
         paths: &[PathBuf],
     ) -> Result<(Self, Done), ImportError> {
-        let path = state_dir.join(name_of(format, tenant, destination, paths));
+        let path = state_dir.join(name_of(whose, paths));
         let opened = (|| {
             fs::create_dir_all(state_dir)?;
             let done = if start == Start::Resumed { read(&path)? } else { Done::new() };
@@ -81,14 +90,17 @@ impl Journal {
     }
 }
 
-fn name_of(format: SourceFormat, tenant: &TenantId, destination: &str, paths: &[PathBuf]) -> String {
+fn name_of(whose: &Whose<'_>, paths: &[PathBuf]) -> String {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_be_bytes());
         hash.update(bytes);
     };
-    part(tenant.as_str().as_bytes());
-    part(destination.as_bytes());
+    part(whose.tenant.as_str().as_bytes());
+    part(whose.destination.as_bytes());
+    if whose.delivery != Delivery::default() {
+        part(format!("{:?}", whose.delivery).as_bytes());
+    }
     for path in paths {
         let full = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
         part(full.as_os_str().as_encoded_bytes());
@@ -96,7 +108,7 @@ fn name_of(format: SourceFormat, tenant: &TenantId, destination: &str, paths: &[
     let digest: [u8; 32] = hash.finalize().into();
     let mut first = [0; 8];
     first.copy_from_slice(&digest[..8]);
-    format!("import-{}-{:016x}.jsonl", format.name(), u64::from_be_bytes(first))
+    format!("import-{}-{:016x}.jsonl", whose.format.name(), u64::from_be_bytes(first))
 }
 
 fn read(path: &Path) -> io::Result<Done> {

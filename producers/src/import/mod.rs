@@ -20,7 +20,7 @@ use self::publish::Publishing;
 pub use self::records::{FileRecord, records};
 use crate::{
     kafka::{DeliveryFailure, Producer, SendError},
-    sources::SourceFormat,
+    sources::{SourceFormat, focus::Delivery},
 };
 
 /// Most rejections and skipped files that are kept by name; all are counted.
@@ -37,6 +37,8 @@ pub struct ImportOptions {
     pub state_dir: PathBuf,
     /// Whether to go on where an interrupted import of the same paths stopped.
     pub start: Start,
+    /// Of charges: how they stand to those known before.
+    pub delivery: Delivery,
     /// Cancelled to stop: nothing more is read, what was read is published, and the import says how to go on.
     pub stop: CancellationToken,
 }

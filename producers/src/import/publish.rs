@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Counts, ImportError, ImportOptions, ImportSummary, MAX_LISTED, Progress, Rejection,
-    journal::{Done, Journal},
-    read::{Ending, Item, Unrecognised, chain, read_file},
+    journal::{Done, Journal, Whose},
+    read::{Ending, Item, Sought, Unrecognised, chain, read_file},
     seen::Seen,
     walk::{FoundFile, Walk},
 };
@@ -91,8 +91,13 @@ impl<'a> Publishing<'a> {
         options: &ImportOptions,
         producer: &'a Producer,
     ) -> Result<Self, ImportError> {
-        let whose = (options.format, &options.tenant, producer.bootstrap());
-        let (journal, done) = Journal::open(&options.state_dir, options.start, whose, paths)?;
+        let whose = Whose {
+            format: options.format,
+            tenant: &options.tenant,
+            delivery: options.delivery,
+            destination: producer.bootstrap(),
+        };
+        let (journal, done) = Journal::open(&options.state_dir, options.start, &whose, paths)?;
         Ok(Self {
             producer,
             journal,
@@ -352,9 +357,12 @@ impl Reading {
         let (mut batch, mut batch_bytes) = (Vec::new(), 0);
         let mut ending = read_file(
             &file,
-            self.options.format,
-            Unrecognised::Refused,
-            &self.options.tenant,
+            Sought {
+                format: self.options.format,
+                tenant: &self.options.tenant,
+                delivery: self.options.delivery,
+                unrecognised: Unrecognised::Refused,
+            },
             &self.bytes_read,
             |item| {
                 batch_bytes += size_of_item(&item);

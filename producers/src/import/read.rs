@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     fs::File,
-    io::{self, BufRead as _, BufReader, Read},
+    io::{self, BufRead, BufReader, Read},
     ops::ControlFlow,
     sync::{
         Arc,
@@ -11,13 +11,15 @@ use std::{
     },
 };
 
+use chrono::Utc;
 use flate2::bufread::MultiGzDecoder;
-use schemas::TenantId;
+use schemas::{TenantId, Timestamp};
 
 use super::walk::{Found, FoundFile};
 use crate::sources::{
     Mapped, SourceFormat,
     elements::FileDefect,
+    focus::{ChargeRow, ChargeRows, Charges, Delivery, FileBroken},
     records::{Record, Records},
 };
 
@@ -25,6 +27,8 @@ use crate::sources::{
 const MAX_UNRECOGNISED: usize = 1_000;
 const MAX_UNRECOGNISED_BYTES: usize = 4_000_000;
 const GZIP_MAGIC: [u8; 2] = [0x1F, 0x8B];
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
+const PARQUET_MAGIC: [u8; 4] = *b"PAR1";
 
 /// One record, or why it is none.
 #[derive(Debug)]
@@ -55,21 +59,32 @@ pub(super) enum Unrecognised {
     HandedOut,
 }
 
+/// What files are read for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sought<'a> {
+    pub(super) format: SourceFormat,
+    pub(super) tenant: &'a TenantId,
+    pub(super) delivery: Delivery,
+    pub(super) unrecognised: Unrecognised,
+}
+
 /// Reads one file and hands out its items until told to break off.
 ///
 /// A file none of whose first records is recognised may hold anything: it is not read, unless `unrecognised` says so.
 pub(super) fn read_file(
     file: &FoundFile,
-    format: SourceFormat,
-    unrecognised: Unrecognised,
-    tenant: &TenantId,
+    sought: Sought<'_>,
     bytes_read: &Arc<AtomicU64>,
     mut hand_out: impl FnMut(Item) -> ControlFlow<()>,
 ) -> Ending {
+    let Sought { format, tenant, unrecognised, .. } = sought;
     let reader = match open(file, bytes_read) {
         Ok(reader) => reader,
         Err(error) => return Ending::Refused(chain(&error)),
     };
+    if format == SourceFormat::Focus {
+        return read_charges(file, reader, sought, hand_out);
+    }
     let unrecognised = match file.found {
         Found::InFolder => Unrecognised::Refused,
         Found::Named => unrecognised,
@@ -111,6 +126,82 @@ pub(super) fn read_file(
         },
         Verdict::Foreign | Verdict::Unknown => foreign(pending.reason()),
     }
+}
+
+/// Reads a file of charges: a table, or records in JSON.
+fn read_charges(
+    file: &FoundFile,
+    mut reader: Box<dyn BufRead + Send>,
+    sought: Sought<'_>,
+    mut hand_out: impl FnMut(Item) -> ControlFlow<()>,
+) -> Ending {
+    let mut charges = Charges::new(sought.tenant, sought.delivery, modified_at(file));
+    let begins = match reader.fill_buf() {
+        Ok(begins) => begins,
+        Err(error) => return Ending::Refused(chain(&error)),
+    };
+    let foreign = |reason| match file.found {
+        Found::InFolder => Ending::Skipped(reason),
+        Found::Named => Ending::Refused(reason),
+    };
+    let first = begins.iter().find(|byte| byte.is_ascii_graphic());
+    if matches!(first, Some(b'{' | b'[')) {
+        for record in Records::new(reader, SourceFormat::Focus) {
+            let told = match record {
+                Ok(Record { index, text, .. }) => {
+                    let mapped = text.map_err(|defect| chain(&defect));
+                    let mapped =
+                        mapped.and_then(|text| charges.map_json(&text).map_err(|error| chain(&error)));
+                    hand_out(item_of(index, mapped))
+                }
+                Err(FileDefect::NotRecords) => return foreign(chain(&FileDefect::NotRecords)),
+                Err(defect) => return Ending::Refused(chain(&defect)),
+            };
+            if told.is_break() {
+                return Ending::Stopped;
+            }
+        }
+        return Ending::Whole;
+    }
+    let rows = if begins.starts_with(&PARQUET_MAGIC) {
+        match File::open(&file.path) {
+            Ok(opened) => ChargeRows::of_parquet(opened, charges).map(Some),
+            Err(error) => return Ending::Refused(chain(&error)),
+        }
+    } else {
+        ChargeRows::of_text(reader, charges)
+    };
+    let rows = match rows {
+        Ok(Some(rows)) => rows,
+        Ok(None) => return Ending::Whole,
+        Err(FileBroken::Foreign(reason)) => return foreign(reason),
+        Err(FileBroken::Broken(reason)) => return Ending::Refused(reason),
+    };
+    for row in rows {
+        let told = match row {
+            Ok(ChargeRow { index, charge }) => hand_out(item_of(index, charge)),
+            Err(FileBroken::Broken(reason) | FileBroken::Foreign(reason)) => return Ending::Refused(reason),
+        };
+        if told.is_break() {
+            return Ending::Stopped;
+        }
+    }
+    Ending::Whole
+}
+
+fn item_of(index: u64, mapped: Result<Mapped, String>) -> Item {
+    match mapped {
+        Ok(mapped) => Item::Record { index, mapped: Box::new(mapped) },
+        Err(reason) => Item::Rejected { index, reason },
+    }
+}
+
+/// When the file was written; now, where the file system does not tell or tells a time to come.
+fn modified_at(file: &FoundFile) -> Timestamp {
+    let nanoseconds = i64::try_from(file.modified_ns).unwrap_or(0);
+    let modified = Timestamp::from_timestamp_nanos(nanoseconds);
+    let now = Utc::now();
+    if nanoseconds == 0 || modified > now { now } else { modified }
 }
 
 fn item(format: SourceFormat, tenant: &TenantId, Record { index, text, around }: Record) -> Item {
@@ -196,17 +287,22 @@ impl Pending {
     }
 }
 
-/// Opens a file, through gzip where its first bytes or its name say so.
-fn open(file: &FoundFile, bytes_read: &Arc<AtomicU64>) -> io::Result<Box<dyn Read>> {
+/// Opens a file, through gzip or zstd where its first bytes say so; it must be what its name says.
+fn open(file: &FoundFile, bytes_read: &Arc<AtomicU64>) -> io::Result<Box<dyn BufRead + Send>> {
     let counted = Counted { file: File::open(&file.path)?, bytes_read: Arc::clone(bytes_read) };
     let mut reader = BufReader::with_capacity(64 * 1024, counted);
-    let is_gzip = reader.fill_buf()?.starts_with(&GZIP_MAGIC);
-    let named_gzip = file.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
-    if is_gzip {
-        return Ok(Box::new(MultiGzDecoder::new(reader)));
+    let begins = reader.fill_buf()?;
+    if begins.starts_with(&GZIP_MAGIC) {
+        return Ok(Box::new(BufReader::new(MultiGzDecoder::new(reader))));
     }
-    if named_gzip && file.bytes > 0 {
-        return Err(io::Error::other("it is named .gz and is not gzip"));
+    if begins.starts_with(&ZSTD_MAGIC) {
+        return Ok(Box::new(BufReader::new(zstd::Decoder::with_buffer(reader)?)));
+    }
+    let named = |name: &str| file.path.extension().is_some_and(|found| found.eq_ignore_ascii_case(name));
+    for (name, format) in [("gz", "gzip"), ("zst", "zstd")] {
+        if named(name) && file.bytes > 0 {
+            return Err(io::Error::other(format!("it is named .{name} and is not {format}")));
+        }
     }
     Ok(Box::new(reader))
 }

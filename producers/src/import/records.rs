@@ -10,10 +10,10 @@ use schemas::{Envelope, TenantId};
 
 use super::{
     Rejection,
-    read::{Ending, Item, Unrecognised, chain, read_file},
+    read::{Ending, Item, Sought, Unrecognised, chain, read_file},
     walk::Walk,
 };
-use crate::sources::SourceFormat;
+use crate::sources::{SourceFormat, focus::Delivery};
 
 /// What was found in a file.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub fn records(
     mut take: impl FnMut(FileRecord<'_>) -> ControlFlow<()>,
 ) {
     let bytes_read: Arc<AtomicU64> = Arc::default();
+    let delivery = Delivery::default();
+    let sought = Sought { format, tenant, delivery, unrecognised: Unrecognised::HandedOut };
     for found in Walk::new(paths) {
         let about = |file: PathBuf, record: Option<u64>, reason| Rejection { file, record, reason };
         let file = match found {
@@ -55,15 +57,14 @@ pub fn records(
                 continue;
             }
         };
-        let ending =
-            read_file(&file, format, Unrecognised::HandedOut, tenant, &bytes_read, |item| match item {
-                Item::Record { index, mapped } => {
-                    take(FileRecord::Record { file: &file.path, index, envelope: Box::new(mapped.envelope) })
-                }
-                Item::Rejected { index, reason } => {
-                    take(FileRecord::Rejected(about(file.path.clone(), Some(index), reason)))
-                }
-            });
+        let ending = read_file(&file, sought, &bytes_read, |item| match item {
+            Item::Record { index, mapped } => {
+                take(FileRecord::Record { file: &file.path, index, envelope: Box::new(mapped.envelope) })
+            }
+            Item::Rejected { index, reason } => {
+                take(FileRecord::Rejected(about(file.path.clone(), Some(index), reason)))
+            }
+        });
         let told = match ending {
             Ending::Whole => ControlFlow::Continue(()),
             Ending::Stopped => return,

@@ -47,6 +47,7 @@ impl Case {
             tenant: TenantId::new("acme").expect("a plain name"),
             state_dir: self.state.path().into(),
             start,
+            delivery: Delivery::default(),
             stop: self.stop.clone(),
         };
         import(vec![self.files.path().into()], options, &self.producer, &mut seen).await.expect("imported")
@@ -165,6 +166,7 @@ async fn a_path_that_is_not_there_is_named() {
         tenant: TenantId::new("acme").expect("a plain name"),
         state_dir: case.state.path().join("new/folder"),
         start: Start::Over,
+        delivery: Delivery::default(),
         stop: CancellationToken::new(),
     };
     let missing = case.files.path().join("missing.json");
@@ -204,6 +206,7 @@ async fn every_source_is_imported_from_the_files_it_writes() {
             tenant: TenantId::new("acme").expect("a plain name"),
             state_dir: case.state.path().into(),
             start: Start::Over,
+            delivery: Delivery::default(),
             stop: case.stop.clone(),
         };
         let summary =

@@ -23,7 +23,10 @@ fn map(format: SourceFormat, text: &str) -> Mapped {
 
 /// The formats whose records are objects of any shape; a plan is a document that can be told from others.
 fn of_records() -> impl Iterator<Item = SourceFormat> {
-    SourceFormat::ALL.iter().copied().filter(|format| *format != SourceFormat::TerraformPlan)
+    SourceFormat::ALL
+        .iter()
+        .copied()
+        .filter(|format| !matches!(format, SourceFormat::TerraformPlan | SourceFormat::Focus))
 }
 
 fn activity(format: SourceFormat, record: &Value) -> Activity {

@@ -10,9 +10,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use producers::{
     import::{self, ImportOptions, ImportSummary, Progress, Start},
     kafka::Purpose,
-    sources::{Received, SourceFormat},
+    sources::{
+        Received, SourceFormat,
+        focus::{Delivery, DeliveryMode},
+    },
 };
-use schemas::TenantId;
+use schemas::{TenantId, Timestamp};
 
 use super::{
     Outcome,
@@ -29,12 +32,19 @@ pub(super) struct ImportArgs {
     /// What the files hold; the list below says what each source takes.
     #[arg(value_parser = source())]
     source: SourceFormat,
-    /// Files, and folders that are read to every depth; also gzipped, in UTF-8 or UTF-16.
+    /// Files, and folders that are read to every depth; also compressed (gzip, zstd), in UTF-8 or UTF-16.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Whose events they are.
     #[arg(long, default_value = LOCAL_TENANT)]
     tenant: String,
+    /// Of focus: when the issuer made the charges known (RFC 3339), instead of what they say (x_ExportDateTime).
+    #[arg(long, value_name = "INSTANT")]
+    known_at: Option<Timestamp>,
+    /// Of focus: the charges take the place of all of the same provider, billing account and billing period that were
+    /// known before them.
+    #[arg(long)]
+    replace: bool,
     /// Go on where an interrupted import of the same paths stopped.
     #[arg(long)]
     resume: bool,
@@ -62,6 +72,13 @@ fn sources() -> String {
 
 /// Imports; exit code 1 if a file could not be read to its end, anything was rejected, or nothing was published.
 pub(super) async fn import(args: ImportArgs) -> anyhow::Result<Outcome> {
+    let delivery = Delivery {
+        known_at: args.known_at,
+        mode: if args.replace { DeliveryMode::Replace } else { DeliveryMode::Append },
+    };
+    if args.source != SourceFormat::Focus && delivery != Delivery::default() {
+        anyhow::bail!("--known-at and --replace are of charges: `weir import focus`");
+    }
     let place = Place::find().await?;
     let producer = place.producer("import", Purpose::Bulk).await?;
     let options = ImportOptions {
@@ -69,6 +86,7 @@ pub(super) async fn import(args: ImportArgs) -> anyhow::Result<Outcome> {
         tenant: TenantId::new(&args.tenant)?,
         state_dir: place.home.join("imports"),
         start: if args.resume { Start::Resumed } else { Start::Over },
+        delivery,
         stop: shutdown::on_signal(),
     };
     let bar = bar();

@@ -60,8 +60,8 @@ pub(super) struct Header {
 pub(super) enum NoHeader {
     /// It names no column that holds money for a time.
     #[error(
-        "no charges: the first row names neither BilledCost and ChargePeriodStart (FOCUS) nor the columns of an AWS, Azure \
-         or Google Cloud cost export; it begins with {0}"
+        "this is not a charge: it has neither BilledCost and ChargePeriodStart (FOCUS) nor the columns of a cost export of \
+         AWS, Azure or Google Cloud; it begins with {0}"
     )]
     Foreign(String),
     /// It is too wide.

@@ -30,7 +30,8 @@ impl Dialect {
             Some(Self::Aws)
         } else if has("usagestarttime") && has("cost") {
             Some(Self::Gcp)
-        } else if (has("costinbillingcurrency") || has("pretaxcost")) && (has("date") || has("usagedatetime")) {
+        } else if (has("costinbillingcurrency") || has("pretaxcost")) && (has("date") || has("usagedatetime"))
+        {
             Some(Self::Azure)
         } else {
             None
@@ -105,9 +106,10 @@ impl Dialect {
                 let cost = decimal("cost")?;
                 let credits = row.cell("credits").map(values::sum_of_amounts).transpose()?;
                 let billed = match (cost, credits) {
-                    (Some(cost), Some(credits)) => {
-                        Some(cost.checked_add(credits).ok_or_else(|| BadRow::new("credits", "is too large to be added"))?)
-                    }
+                    (Some(cost), Some(credits)) => Some(
+                        cost.checked_add(credits)
+                            .ok_or_else(|| BadRow::new("credits", "is too large to be added"))?,
+                    ),
                     (cost, _) => cost,
                 };
                 Ok(Costs { billed, effective: billed })

@@ -22,9 +22,7 @@ mod values;
 use std::collections::BTreeMap;
 
 use chrono::SecondsFormat;
-use schemas::{
-    Envelope, Event, EventId, Source, TenantId, Timestamp, envelope::native_format,
-};
+use schemas::{Envelope, Event, EventId, Source, TenantId, Timestamp, envelope::native_format};
 use serde_json::value::RawValue;
 
 pub use self::rows::{ChargeRow, ChargeRows, FileBroken};
@@ -150,8 +148,7 @@ pub fn map(tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, Not
 }
 
 /// Members that Google's export nests: their own members are columns.
-const NESTED: [&str; 8] =
-    ["service", "sku", "project", "location", "usage", "resource", "invoice", "price"];
+const NESTED: [&str; 8] = ["service", "sku", "project", "location", "usage", "resource", "invoice", "price"];
 
 fn flatten(name: String, value: &RawValue, column: &mut dyn FnMut(String, String)) {
     let text = value.get();

@@ -35,7 +35,8 @@ impl ParquetRows {
     pub(super) fn next_row(&mut self) -> Result<Option<Vec<String>>, ParquetError> {
         // The library ends in a panic at types that it cannot turn into values.
         let next = catch_unwind(AssertUnwindSafe(|| self.rows.next()));
-        let next = next.map_err(|_| ParquetError::General("a column has a type that cannot be read".into()))?;
+        let next =
+            next.map_err(|_| ParquetError::General("a column has a type that cannot be read".into()))?;
         let cells = |row: Row| row.into_columns().into_iter().map(|(_, field)| text_of(&field)).collect();
         next.map(|row| row.map(cells)).transpose()
     }
@@ -46,9 +47,7 @@ fn text_of(field: &Field) -> String {
     match field {
         Field::Null => String::new(),
         Field::Str(text) => text.clone(),
-        Field::Bytes(bytes) => {
-            bytes.as_utf8().map_or_else(|_| "\u{fffd}".to_owned(), str::to_owned)
-        }
+        Field::Bytes(bytes) => bytes.as_utf8().map_or_else(|_| "\u{fffd}".to_owned(), str::to_owned),
         Field::Double(number) => values::of_double(*number),
         Field::Float(number) => format!("{number:?}"),
         Field::Byte(number) => number.to_string(),

@@ -90,7 +90,8 @@ impl ChargeRows {
         }
         let row = Row { header: &self.header, cells: &cells };
         let repeats_header = cells.len() == width
-            && (0..width).all(|place| cells[place].trim().trim_start_matches('\u{feff}') == self.header.name(place));
+            && (0..width)
+                .all(|place| cells[place].trim().trim_start_matches('\u{feff}') == self.header.name(place));
         if row.is_empty() || repeats_header {
             return None;
         }

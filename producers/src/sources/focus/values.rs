@@ -39,12 +39,14 @@ pub(super) fn of_double(number: f64) -> String {
         return text;
     }
     // What lies beyond is noise of the binary form; a number that is too large stays as it is and is refused by name.
-    Decimal::from_f64_retain(number).map_or(text, |decimal| decimal.round_dp(MAX_SCALE).normalize().to_string())
+    Decimal::from_f64_retain(number)
+        .map_or(text, |decimal| decimal.round_dp(MAX_SCALE).normalize().to_string())
 }
 
 /// An instant: RFC 3339 and its relatives, a date, a month; without a zone it is UTC.
 pub(super) fn instant(cell: Cell<'_>) -> Result<Timestamp, BadRow> {
-    parse_instant(cell.text).ok_or_else(|| BadRow::new(cell.column, "is no date or time from the year 2000 on"))
+    parse_instant(cell.text)
+        .ok_or_else(|| BadRow::new(cell.column, "is no date or time from the year 2000 on"))
 }
 
 pub(super) fn parse_instant(text: &str) -> Option<Timestamp> {
@@ -52,7 +54,10 @@ pub(super) fn parse_instant(text: &str) -> Option<Timestamp> {
 }
 
 fn midnight(date: NaiveDate) -> Option<Timestamp> {
-    (2000..=9999).contains(&date.year()).then(|| date.and_hms_opt(0, 0, 0).map(|time| time.and_utc())).flatten()
+    (2000..=9999)
+        .contains(&date.year())
+        .then(|| date.and_hms_opt(0, 0, 0).map(|time| time.and_utc()))
+        .flatten()
 }
 
 /// A date without a time: `2024-09-18`, `20240918`, `09/18/2024` (month first, as Azure writes it), a month `202409`.
@@ -78,7 +83,9 @@ pub(super) fn tags(text: &str) -> Option<BTreeMap<String, String>> {
     let braced = || serde_json::from_str::<Value>(&format!("{{{text}}}")).ok();
     let value = serde_json::from_str::<Value>(text).ok().or_else(braced)?;
     match value {
-        Value::Object(members) => Some(members.into_iter().map(|(key, value)| (key, text_of(value))).collect()),
+        Value::Object(members) => {
+            Some(members.into_iter().map(|(key, value)| (key, text_of(value))).collect())
+        }
         Value::Array(pairs) => pairs.into_iter().map(pair).collect(),
         _ => None,
     }
@@ -104,8 +111,8 @@ pub(super) fn sum_of_amounts(cell: Cell<'_>) -> Result<Decimal, BadRow> {
     struct Credit {
         amount: Box<serde_json::value::RawValue>,
     }
-    let credits: Vec<Credit> =
-        serde_json::from_str(cell.text).map_err(|_| BadRow::new(cell.column, "is no JSON list of credits"))?;
+    let credits: Vec<Credit> = serde_json::from_str(cell.text)
+        .map_err(|_| BadRow::new(cell.column, "is no JSON list of credits"))?;
     credits.iter().try_fold(Decimal::ZERO, |sum, credit| {
         let amount = parse_decimal(credit.amount.get().trim_matches('"'));
         let amount = amount.map_err(|why| BadRow::new(cell.column, why))?;

@@ -1,0 +1,90 @@
+//! Charges in a request: a table in text, or records in JSON.
+
+use std::io::Cursor;
+
+use axum::extract::Query;
+use bytes::Bytes;
+use edge::api_error::ApiError;
+use http::request::Parts;
+use schemas::{TenantId, Timestamp, problem::ProblemKind};
+use serde::Deserialize;
+
+use super::{Form, MAX_RECORDS, RecordCounts, Records, broken, media};
+use crate::sources::{
+    NotARecord, SourceFormat,
+    focus::{ChargeRow, ChargeRows, Charges, Delivery, DeliveryMode, FileBroken},
+    records::{self, Record},
+};
+
+/// How charges lie in a body, and how they stand to others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ChargeForm {
+    is_table: bool,
+    delivery: Delivery,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Told {
+    known_at: Option<Timestamp>,
+    replaces: Option<Replaced>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Replaced {
+    BillingPeriod,
+}
+
+/// What the head of a request says of its charges.
+pub(super) fn form_of(parts: &Parts) -> Result<Form, ApiError> {
+    let told = Query::<Told>::try_from_uri(&parts.uri).map_err(|error| {
+        let detail = format!("known_at takes RFC 3339, replaces takes billing_period: {}", error.body_text());
+        ApiError::new(ProblemKind::InvalidRequest, detail)
+    })?;
+    let Query(Told { known_at, replaces }) = told;
+    let mode = if replaces.is_some() { DeliveryMode::Replace } else { DeliveryMode::Append };
+    let is_table = media::is_table(&parts.headers)?;
+    Ok(Form::Charges(ChargeForm { is_table, delivery: Delivery { known_at, mode } }))
+}
+
+/// Reads a body of charges. Where nobody says when they became known, it is now.
+pub(super) fn read(
+    tenant: &TenantId,
+    body: &Bytes,
+    form: ChargeForm,
+    now: Timestamp,
+) -> Result<Records, ApiError> {
+    let mut records = Records { events: Vec::new(), counts: RecordCounts::default() };
+    let mut charges = Charges::new(tenant, form.delivery, now);
+    let mut take = |read| {
+        if records.events.len() == MAX_RECORDS {
+            let detail = format!("there are more than {MAX_RECORDS} records; send fewer at once");
+            return Err(ApiError::new(ProblemKind::BatchTooLarge, detail));
+        }
+        records.take(read, now);
+        Ok(())
+    };
+    if form.is_table {
+        let refused = |error| match error {
+            FileBroken::Foreign(why) | FileBroken::Broken(why) => {
+                ApiError::new(ProblemKind::InvalidEvent, why)
+            }
+        };
+        let rows = ChargeRows::of_text(Box::new(Cursor::new(body.clone())), charges).map_err(refused)?;
+        for row in rows.into_iter().flatten() {
+            let ChargeRow { charge, .. } = row.map_err(refused)?;
+            take(Ok(charge.map_err(NotARecord::OtherDocument)))?;
+        }
+    } else {
+        for record in records::Records::new(&body[..], SourceFormat::Focus) {
+            let Record { text, .. } = record.map_err(|defect| broken(&defect))?;
+            take(text.map(|text| charges.map_json(&text)))?;
+        }
+    }
+    if records.events.is_empty() {
+        return Err(ApiError::new(ProblemKind::InvalidRequest, "the body holds no record"));
+    }
+    records.counts.records = records.events.len();
+    Ok(records)
+}
