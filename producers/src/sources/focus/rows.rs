@@ -37,8 +37,14 @@ pub struct ChargeRows {
 }
 
 enum Table {
-    Text(TextRows<Box<dyn Read + Send>>),
+    Text(Box<TextRows<Box<dyn Read + Send>>>),
     Parquet(ParquetRows),
+}
+
+/// A row: where it stands, and its cells or what is wrong with them.
+struct TableRow {
+    place: String,
+    cells: Result<Vec<String>, String>,
 }
 
 impl std::fmt::Debug for ChargeRows {
@@ -54,7 +60,7 @@ impl ChargeRows {
         let Some(first) = rows.next_row().map_err(|error| broken(&error))? else { return Ok(None) };
         let cells = first.cells.map_err(|_| FileBroken::Foreign("its first row is not UTF-8".into()))?;
         let header = Header::new(&cells).map_err(|error| foreign(&error))?;
-        Ok(Some(Self { table: Table::Text(rows), header, charges, index: 0 }))
+        Ok(Some(Self { table: Table::Text(Box::new(rows)), header, charges, index: 0 }))
     }
 
     /// Of a Parquet file.
@@ -64,11 +70,12 @@ impl ChargeRows {
         Ok(Self { table: Table::Parquet(rows), header, charges, index: 0 })
     }
 
-    fn next_cells(&mut self) -> Result<Option<(String, Result<Vec<String>, String>)>, FileBroken> {
+    fn next_cells(&mut self) -> Result<Option<TableRow>, FileBroken> {
         match &mut self.table {
             Table::Parquet(rows) => {
                 let cells = rows.next_row().map_err(|error| unreadable(&error))?;
-                Ok(cells.map(|cells| (format!("row {}", self.index + 1), Ok(cells))))
+                let place = format!("row {}", self.index + 1);
+                Ok(cells.map(|cells| TableRow { place, cells: Ok(cells) }))
             }
             Table::Text(rows) => {
                 let Some(row) = rows.next_row().map_err(|error| broken(&error))? else { return Ok(None) };
@@ -77,7 +84,7 @@ impl ChargeRows {
                     let named = if place < header.len() { header.name(place) } else { "beyond the last" };
                     format!("column {named} is not UTF-8")
                 });
-                Ok(Some((format!("line {}", row.line), cells)))
+                Ok(Some(TableRow { place: format!("line {}", row.line), cells }))
             }
         }
     }
@@ -111,7 +118,7 @@ impl Iterator for ChargeRows {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let (place, cells) = match self.next_cells() {
+            let TableRow { place, cells } = match self.next_cells() {
                 Ok(next) => next?,
                 Err(error) => return Some(Err(error)),
             };
