@@ -1,7 +1,7 @@
 //! People and services by OpenID Connect: the tokens of several issuers, and what their claims allow.
 //!
 //! A token is checked against the keys of the issuer that it names ([`keys`]), each pinned to one algorithm ([`jwk`]),
-//! and its claims for issuer, audience and time ([`Issuer::verify`]); rules turn its claims into a tenant and roles
+//! and its claims for issuer, audience and time ([`Identities::verify`]); rules turn its claims into a tenant and roles
 //! ([`claims`]).
 
 mod claims;

@@ -1,7 +1,7 @@
 //! The loss that goes with a type of resource: data, state, reachability, permissions.
 //!
 //! Types of widely used providers are listed by name ([`types`]). A type that no list names is told by the words of its
-//! name ([`by_words`]), and is [`Holding::Unknown`] where these tell nothing: that is a reason to look, not to pass.
+//! name ([`mod@by_words`]), and is [`Holding::Unknown`] where these tell nothing: that is a reason to look, not to pass.
 
 mod by_words;
 mod types;

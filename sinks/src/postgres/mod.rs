@@ -1,6 +1,6 @@
 //! Rows and positions in one transaction.
 //!
-//! Each batch is one transaction on the [ledger](crate::ledger)'s connection: the positions are compared and moved first,
+//! Each batch is one transaction on the [`ledger`]'s connection: the positions are compared and moved first,
 //! so that a fenced writer does no work, then the rows follow.
 
 pub(crate) mod copy;

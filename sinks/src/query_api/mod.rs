@@ -1,4 +1,4 @@
-//! The query API: what readers ask over HTTP. Start at [`routes`]: it is the whole list.
+//! The query API: what readers ask over HTTP. Start at [`routes()`]: it is the whole list.
 //!
 //! Every question is authenticated, its tenant comes from the credential, and its rows from one read-only
 //! snapshot under row-level security. Answers carry the `position` that they reflect.
