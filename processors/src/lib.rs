@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod change_review;
+pub mod cost;
 pub mod risk;
 #[cfg(test)]
 mod tests;

@@ -154,6 +154,9 @@ macro_rules! plain {
     (instant_or_null) => { Option<schemas::Timestamp> };
     (uuid) => { uuid::Uuid };
     (uuid_or_null) => { Option<uuid::Uuid> };
+    (date) => { chrono::NaiveDate };
+    (decimal) => { rust_decimal::Decimal };
+    (decimal_or_null) => { Option<rust_decimal::Decimal> };
     (smallint) => { i16 };
     (smallint_or_null) => { Option<i16> };
     (integer) => { i32 };

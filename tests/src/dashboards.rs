@@ -57,6 +57,7 @@ fn expanded(sql: &str) -> String {
         "$__timeFilter(occurred_at)",
         "occurred_at BETWEEN '2026-01-01T00:00:00Z' AND '2026-02-01T00:00:00Z'",
     )
+    .replace("$__timeFilter(day)", "day BETWEEN '2026-01-01T00:00:00Z' AND '2026-02-01T00:00:00Z'")
 }
 
 #[test]

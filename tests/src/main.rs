@@ -6,6 +6,7 @@ mod audit_mapping;
 mod change_review;
 mod command;
 mod compose;
+mod cost;
 mod dashboards;
 mod dead_letter;
 mod docs;

@@ -5,18 +5,21 @@ use std::error::Error;
 use processors::{
     audit::Audit,
     change_review::ChangeReview,
+    cost::Cost,
     risk::{Risk, RuleSet},
 };
 use sinks::{
     postgres::{PostgresSink, SinkConfig},
-    read_models::{ReadModel, audit_entry::AuditEntries, change_review::ChangeReviews, risk::RiskSignals},
+    read_models::{
+        ReadModel, audit_entry::AuditEntries, change_review::ChangeReviews, cost::Charges, risk::RiskSignals,
+    },
 };
 
 use crate::{
     runtime::StageContext,
     topology::{
         Destination, Topology, from,
-        holding::{ACTIVITY, DELIVERY, FAMILIES, GOVERNANCE, INFRASTRUCTURE},
+        holding::{ACTIVITY, DELIVERY, FAMILIES, GOVERNANCE, INFRASTRUCTURE, USAGE},
     },
 };
 
@@ -34,6 +37,8 @@ pub fn with_rules(rules: RuleSet) -> Topology {
         from([ACTIVITY, DELIVERY, GOVERNANCE]).through(Risk::new(rules)).to(risk_log()),
         // Proposed changes are scored and routed; requests, decisions and progress make up where each of them stands.
         from([INFRASTRUCTURE, GOVERNANCE]).through(ChangeReview).to(change_log()),
+        // Charges and their corrections make up what each day cost, as believed at any instant.
+        from([USAGE]).through(Cost).to(cost_ledger()),
     ])
 }
 
@@ -79,4 +84,9 @@ fn risk_log() -> Table<RiskSignals> {
 /// The table `change_fact`, and `change_review`, which follows from it.
 fn change_log() -> Table<ChangeReviews> {
     Table { name: "change_review", model: |_| Ok(ChangeReviews) }
+}
+
+/// The table `cost_charge`, and `cost_daily`, which follows from it.
+fn cost_ledger() -> Table<Charges> {
+    Table { name: "cost_charge", model: |_| Ok(Charges::default()) }
 }

@@ -4,4 +4,5 @@
 //! and nothing depends on the order in which facts came: so replays, partitions and restarts change nothing.
 
 pub mod change_review;
+pub mod cost;
 pub mod risk;

@@ -31,6 +31,9 @@ pub enum Scope {
     /// Read who is at risk and why, and incidents.
     #[serde(rename = "risk:read")]
     RiskRead,
+    /// Read what was spent, and budgets.
+    #[serde(rename = "cost:read")]
+    CostRead,
     /// Read how the stages of all tenants stand: owners, counts and halts.
     #[serde(rename = "stage:admin")]
     StageAdmin,
@@ -38,7 +41,7 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::EventsWrite,
         Self::CommandsWrite,
         Self::ChangesRequest,
@@ -47,6 +50,7 @@ impl Scope {
         Self::Read,
         Self::AuditRead,
         Self::RiskRead,
+        Self::CostRead,
         Self::StageAdmin,
     ];
 
@@ -61,6 +65,7 @@ impl Scope {
             Self::Read => "read",
             Self::AuditRead => "audit:read",
             Self::RiskRead => "risk:read",
+            Self::CostRead => "cost:read",
             Self::StageAdmin => "stage:admin",
         }
     }
@@ -130,13 +135,22 @@ impl Role {
     /// What the role may do.
     pub const fn scopes(self) -> &'static [Scope] {
         match self {
-            Self::Viewer => &[Scope::Read, Scope::RiskRead],
-            Self::Developer => &[Scope::Read, Scope::RiskRead, Scope::EventsWrite, Scope::ChangesRequest],
-            Self::Auditor => &[Scope::Read, Scope::RiskRead, Scope::AuditRead],
-            Self::Approver => &[Scope::Read, Scope::RiskRead, Scope::ChangesDecide, Scope::RiskDecide],
-            Self::Admin => {
-                &[Scope::Read, Scope::RiskRead, Scope::AuditRead, Scope::EventsWrite, Scope::CommandsWrite]
+            Self::Viewer => &[Scope::Read, Scope::RiskRead, Scope::CostRead],
+            Self::Developer => {
+                &[Scope::Read, Scope::RiskRead, Scope::CostRead, Scope::EventsWrite, Scope::ChangesRequest]
             }
+            Self::Auditor => &[Scope::Read, Scope::RiskRead, Scope::CostRead, Scope::AuditRead],
+            Self::Approver => {
+                &[Scope::Read, Scope::RiskRead, Scope::CostRead, Scope::ChangesDecide, Scope::RiskDecide]
+            }
+            Self::Admin => &[
+                Scope::Read,
+                Scope::RiskRead,
+                Scope::CostRead,
+                Scope::AuditRead,
+                Scope::EventsWrite,
+                Scope::CommandsWrite,
+            ],
         }
     }
 }

@@ -3,8 +3,10 @@
 pub mod audit;
 pub mod change_review;
 pub mod correlation;
+pub mod cost;
 pub mod risk;
 
 pub use audit::{AuditEntry, OcsfRecord, UnreadableRecord};
 pub use change_review::{ChangeFact, Proposal};
+pub use cost::ChargeFact;
 pub use risk::{RiskChange, RiskSignal};

@@ -1,19 +1,11 @@
 //! `GET /api/v1/audit/export`: every entry that fulfils a filter, in one answer, line by line.
 //!
-//! The answer is made page by page while it is taken: each page is a question of its own within the tenant's share, and
-//! where the share is used up the export waits. An answer that ends as HTTP ends an answer is whole; one that could not be
-//! made to its end is cut off, and goes on after the last line that arrived whole.
+//! Where the connection breaks, an export goes on after the last line that arrived whole.
 
-use std::{io, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use axum::{
-    Extension,
-    body::{Body, Bytes},
-    extract::State,
-    response::Response,
-};
+use axum::{Extension, extract::State, response::Response};
 use edge::api_error::ApiError;
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, Uri, header};
 use schemas::{TenantId, access::Principal, problem::ProblemKind};
 use serde::{Deserialize, Serialize};
@@ -23,21 +15,17 @@ use uuid::Uuid;
 use super::{
     Api,
     audit::{Extent, Include},
-    body::{Answer, taken},
+    body::Answer,
     described::ItemRefusals,
     freshness::{Freshness, await_positions},
     paging::{MAX_LIMIT, check_range},
     parameters::Parameters,
+    streamed::{Pages, csv_lines, streamed, unwritable},
 };
 use crate::read_models::{
     Page,
     audit_entry::read::{self, AuditFilter, AuditItem, Detail, PageKey, PageRequest},
 };
-
-/// How often a page is tried whose turn does not come, before the answer is cut off.
-const TRIES: u32 = 60;
-/// The longest time between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How an export is written.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -158,23 +146,6 @@ fn cells(item: &AuditItem) -> Vec<String> {
     cells
 }
 
-fn csv_lines<L, C>(lines: impl IntoIterator<Item = L>) -> Result<Vec<u8>, ApiError>
-where
-    L: IntoIterator<Item = C>,
-    C: AsRef<[u8]>,
-{
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    for line in lines {
-        writer.write_record(line).map_err(|error| unwritable(&error))?;
-    }
-    writer.into_inner().map_err(|error| unwritable(&error))
-}
-
-fn unwritable(error: &dyn std::error::Error) -> ApiError {
-    tracing::error!(%error, "an entry cannot be written as a line of an export");
-    ApiError::internal()
-}
-
 /// An export on its way.
 struct Export {
     api: Arc<Api>,
@@ -223,17 +194,9 @@ pub(super) async fn export(
     };
     let format = form.format.unwrap_or_default();
     let detail = if extent.include == Some(Include::Record) { Detail::Record } else { Detail::Columns };
-    let mut export = Export { api, tenant, filter, detail, format, after, is_over: false };
-    // The first page decides whether there is an answer at all: a refusal is one with a status.
-    let first = export.page().await?;
-    let mut head = if after.is_none() { format.head(detail)? } else { Vec::new() };
-    let first = first.map(|lines| {
-        head.extend(lines);
-        head
-    });
-    let first = stream::iter([Ok(body(first))]);
-    let body = Body::from_stream(first.chain(export.rest()).map_ok(data).try_flatten());
-    let mut response = Response::new(body);
+    let export = Export { api, tenant, filter, detail, format, after, is_over: false };
+    let head = if after.is_none() { format.head(detail)? } else { Vec::new() };
+    let mut response = Response::new(streamed(head, export).await?);
     headers(response.headers_mut(), format);
     Ok(response)
 }
@@ -253,16 +216,7 @@ async fn place_of(api: &Arc<Api>, tenant: &TenantId, event: Uuid) -> Result<Page
     })
 }
 
-fn body(lines: Answer<Vec<u8>>) -> Body {
-    taken(Bytes::from(lines.value), lines.memory)
-}
-
-fn data(body: Body) -> impl Stream<Item = Result<Bytes, io::Error>> {
-    body.into_data_stream().map_err(io::Error::other)
-}
-
-impl Export {
-    /// The lines of the next page.
+impl Pages for Export {
     async fn page(&mut self) -> Result<Answer<Vec<u8>>, ApiError> {
         let request = PageRequest {
             filter: self.filter.clone(),
@@ -280,48 +234,13 @@ impl Export {
         Ok(Answer { value: lines, memory })
     }
 
-    /// The pages after the first, each asked for once the one before was taken.
-    fn rest(self) -> impl Stream<Item = Result<Body, io::Error>> {
-        stream::try_unfold(self, |mut export| async move {
-            if export.is_over {
-                return Ok(None);
-            }
-            let lines = export.patiently().await?;
-            Ok(Some((body(lines), export)))
-        })
+    fn is_over(&self) -> bool {
+        self.is_over
     }
 
-    /// The next page, however often its turn has to be waited for.
-    async fn patiently(&mut self) -> Result<Answer<Vec<u8>>, io::Error> {
-        let mut tries = 0;
-        loop {
-            let refused = match self.page().await {
-                Ok(lines) => return Ok(lines),
-                Err(refused) => refused,
-            };
-            tries += 1;
-            if !may_pass(&refused)
-                || tries == TRIES
-                || self.api.stopping.load(std::sync::atomic::Ordering::Relaxed)
-            {
-                let why = refused.problem();
-                tracing::warn!(tenant = %self.tenant, why = %why.title, tries, "an export is cut off");
-                return Err(io::Error::other("the rest of the export could not be read"));
-            }
-            tokio::time::sleep(Duration::from_secs(tries.into()).min(LONGEST_PAUSE)).await;
-        }
+    fn of(&self) -> (&Api, &TenantId) {
+        (&self.api, &self.tenant)
     }
-}
-
-/// Whether the same question may be answered later.
-fn may_pass(refused: &ApiError) -> bool {
-    let passing = [
-        ProblemKind::QuotaExceeded,
-        ProblemKind::DatabaseUnavailable,
-        ProblemKind::Overloaded,
-        ProblemKind::QueryTooSlow,
-    ];
-    passing.iter().any(|kind| refused.problem().slug() == kind.slug())
 }
 
 #[cfg(test)]

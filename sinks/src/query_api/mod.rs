@@ -7,6 +7,7 @@ mod answer;
 mod audit;
 mod body;
 mod changes;
+mod cost;
 mod cursor;
 mod described;
 mod export;
@@ -19,6 +20,7 @@ mod parameters;
 mod pipeline;
 mod risk;
 mod shares;
+mod streamed;
 #[cfg(test)]
 mod tests;
 mod unusable;
@@ -60,6 +62,7 @@ use crate::read_models::{
 };
 pub use audit::{AuditAnswer, AuditPage};
 pub use changes::{ChangeAnswer, ChangesPage};
+pub use cost::{ChargesPage, CostBreakdown, CostSummary, CostTimeseries, ResourceAnswer};
 pub use cursor::CursorKey;
 pub use edge::health::Health;
 pub use edge::{admission::KeyRingWatch, rates::Rates};
@@ -215,7 +218,7 @@ fn public_routes() -> OpenApiRouter<Arc<Api>> {
 }
 
 /// Every route that needs a credential, by its scope.
-fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 3] {
+fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 4] {
     let audit = OpenApiRouter::new()
         .routes(routes!(audit::list))
         .routes(routes!(facets::terms))
@@ -234,12 +237,19 @@ fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 3] {
         .routes(routes!(risk::incidents))
         .routes(routes!(risk::incident))
         .routes(routes!(unusable::list));
+    let cost = OpenApiRouter::new()
+        .routes(routes!(cost::summary))
+        .routes(routes!(cost::timeseries))
+        .routes(routes!(cost::breakdown))
+        .routes(routes!(cost::resource))
+        .routes(routes!(cost::charges))
+        .routes(routes!(cost::export));
     let read = OpenApiRouter::new()
         .routes(routes!(changes::list))
         .routes(routes!(changes::one))
         .routes(routes!(pipeline::stages))
         .routes(routes!(pipeline::parked));
-    [(Scope::AuditRead, audit), (Scope::RiskRead, risk), (Scope::Read, read)]
+    [(Scope::AuditRead, audit), (Scope::RiskRead, risk), (Scope::CostRead, cost), (Scope::Read, read)]
 }
 
 #[derive(OpenApi)]

@@ -82,6 +82,13 @@ impl<F> Asked<F> {
         Ok(Self { filter, paging, freshness })
     }
 
+    /// The rest of an address whose filter is taken and checked.
+    pub(super) fn with(filter: F, mut given: Parameters) -> Result<Self, ApiError> {
+        let (paging, freshness) = (given.take(), given.take());
+        given.finish()?;
+        Ok(Self { filter, paging, freshness })
+    }
+
     /// The same for a list that waits for no position.
     pub(super) fn without_freshness(uri: &Uri) -> Result<Self, ApiError>
     where

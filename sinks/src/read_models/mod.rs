@@ -3,6 +3,7 @@
 pub mod audit_entry;
 pub mod change_review;
 mod computed;
+pub mod cost;
 pub(crate) mod parameters;
 pub mod pipeline;
 pub mod risk;

@@ -34,7 +34,7 @@ use super::{
 use crate::support::site::Site;
 
 /// Everything that the stages write but their positions, whose owners differ.
-pub(crate) const TABLES: [&str; 19] = [
+pub(crate) const TABLES: [&str; 23] = [
     "audit_entry",
     "audit_log",
     "audit_tile",
@@ -53,6 +53,10 @@ pub(crate) const TABLES: [&str; 19] = [
     "incident",
     "change_fact",
     "change_review",
+    "cost_scope",
+    "cost_series",
+    "cost_charge",
+    "cost_daily",
     "parked_record",
 ];
 

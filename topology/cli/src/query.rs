@@ -1,6 +1,7 @@
 //! `weir query`: what the query API answers, as a table or JSON.
 
 mod changes;
+mod cost;
 mod risk;
 
 use std::time::Duration;
@@ -35,6 +36,8 @@ enum What {
     Audit(Box<AuditArgs>),
     /// Proposed changes: their scores, approvals and progress, those with news first; or one of them whole.
     Changes(Box<changes::ChangesArgs>),
+    /// What was spent, over time and by what, as known at any instant.
+    Cost(Box<cost::CostArgs>),
     /// Who is at risk and why: the leaderboard, or one entity with its reasons.
     Risk(Box<risk::RiskArgs>),
     /// Incidents, newest first, or one with the decisions about it.
@@ -127,6 +130,7 @@ pub(super) async fn query(args: QueryArgs) -> anyhow::Result<Outcome> {
     match args.what {
         What::Audit(args) => audit(&api, &args).await?,
         What::Changes(args) => changes::changes(&api, &args).await?,
+        What::Cost(args) => cost::cost(&api, &args).await?,
         What::Risk(args) => risk::risk(&api, &args).await?,
         What::Incidents(args) => risk::incidents(&api, &args).await?,
         What::Unusable(args) => risk::unusable(&api, &args).await?,

@@ -240,6 +240,11 @@ fn describe_read_models() {
         "weir_change_proposals_total",
         "Proposed changes, by route and by how much of the plan was read."
     );
+    describe_counter!("weir_cost_charges_total", "Charges that the ledger of cost took up.");
+    describe_counter!(
+        "weir_cost_scopes_replaced_total",
+        "Billing periods that were derived anew because a delivery replaced them."
+    );
     describe_gauge!(
         "weir_audit_misplaced_rows",
         "Audit entries in a default partition that wait for a move."

@@ -1,0 +1,46 @@
+//! Keys of series and scopes: the first half of a SHA-256 over what they are.
+
+use schemas::changes::cost::CostSeries;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// The key of what charges are summed up by.
+pub fn series_key(series: &CostSeries) -> Uuid {
+    let CostSeries { sub_account, service, service_category, region, resource, charge_category, .. } = series;
+    let CostSeries { charge_class, currency, sku, sku_price, consumed_unit, pricing_unit, tags, .. } = series;
+    let texts = [
+        sub_account,
+        service,
+        service_category,
+        region,
+        resource,
+        charge_category,
+        charge_class,
+        currency,
+        sku,
+        sku_price,
+        consumed_unit,
+        pricing_unit,
+    ];
+    let scope = scope_key(series);
+    let tags = tags.iter().flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]);
+    hashed(std::iter::once(&scope.as_bytes()[..]).chain(texts.into_iter().map(String::as_bytes)).chain(tags))
+}
+
+/// The key of what a delivery replaces as a whole: provider, billing account and billing period.
+pub fn scope_key(series: &CostSeries) -> Uuid {
+    let period = series.billing_period.to_string();
+    hashed([series.provider.as_bytes(), series.billing_account.as_bytes(), period.as_bytes()])
+}
+
+fn hashed<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Uuid {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest[..16]);
+    Uuid::new_v8(half)
+}

@@ -1,0 +1,109 @@
+//! Cost: every charge becomes a line of the ledger, whatever way of correcting it belongs to. What replaces what, and
+//! what follows for a day, is for the read model to say: a processor knows no earlier event.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Datelike as _, NaiveDate};
+use rust_decimal::Decimal;
+use schemas::{
+    Envelope, Event, Timestamp,
+    changes::cost::{Amounts, ChargeFact, CostSeries, STAGE},
+    events::{Usage, UsageKind},
+};
+
+use crate::Processor;
+
+/// The other column by which a charge belongs to a delivery that replaces its billing period, and its value.
+const REPLACES: (&str, &str) = ("x_Replaces", "BillingPeriod");
+/// FOCUS' word for a charge that corrects an invoiced one.
+const CORRECTION: &str = "Correction";
+
+/// Makes ledger lines of charges.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cost;
+
+impl Processor for Cost {
+    type Input = Envelope;
+    type Change = ChargeFact;
+    const NAME: &'static str = STAGE;
+
+    fn process(&self, envelope: &Envelope) -> Vec<ChargeFact> {
+        match &envelope.event {
+            Event::Usage(usage) => vec![charge(envelope, usage)],
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn charge(envelope: &Envelope, usage: &Usage) -> ChargeFact {
+    let mut other = usage.other_columns.clone();
+    let pricing_quantity = other.get("PricingQuantity").and_then(|text| text.parse::<Decimal>().ok());
+    if pricing_quantity.is_some() {
+        other.remove("PricingQuantity");
+    }
+    let replaces = other.remove(REPLACES.0).is_some_and(|what| what == REPLACES.1);
+    let series = series(usage, &mut other);
+    ChargeFact {
+        event_id: envelope.id,
+        tenant: envelope.tenant.clone(),
+        known_at: envelope.occurred_at,
+        series,
+        charge_period_start: usage.charge_period_start,
+        charge_period_end: usage.charge_period_end,
+        amounts: Amounts {
+            billed: usage.billed_cost,
+            effective: usage.effective_cost,
+            list: usage.list_cost,
+            contracted: usage.contracted_cost,
+            consumed_quantity: usage.consumed_quantity,
+            pricing_quantity,
+        },
+        replaces,
+        description: usage.charge_description.clone(),
+        corrects: usage.corrects.clone(),
+        other_columns: other,
+        content_sha256: envelope.content_sha256(),
+    }
+}
+
+/// Takes what makes up the series out of the other columns.
+fn series(usage: &Usage, other: &mut BTreeMap<String, String>) -> CostSeries {
+    let billing_period = other.get("BillingPeriodStart").and_then(|text| instant(text));
+    let mut take = |name: &str| other.remove(name).unwrap_or_default();
+    let class = take("ChargeClass");
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    CostSeries {
+        provider: usage.provider_name.clone(),
+        billing_account: usage.billing_account_id.clone(),
+        billing_period: billing_period
+            .map_or_else(|| first_of_month(usage.charge_period_start), |start| start.date_naive()),
+        sub_account: text(&usage.sub_account_id),
+        service: usage.service_name.clone(),
+        service_category: text(&usage.service_category),
+        region: text(&usage.region_id),
+        resource: text(&usage.resource_id),
+        charge_category: usage.charge_category.clone(),
+        charge_class: match usage.kind {
+            UsageKind::ChargeCorrected => CORRECTION.to_owned(),
+            UsageKind::ChargeRecorded => class,
+        },
+        currency: usage.billing_currency.clone(),
+        sku: take("SkuId"),
+        sku_price: take("SkuPriceId"),
+        consumed_unit: text(&usage.consumed_unit),
+        pricing_unit: take("PricingUnit"),
+        tags: usage.tags.clone(),
+    }
+}
+
+fn instant(text: &str) -> Option<Timestamp> {
+    DateTime::parse_from_rfc3339(text).ok().map(|instant| instant.to_utc())
+}
+
+fn first_of_month(instant: Timestamp) -> NaiveDate {
+    let date = instant.date_naive();
+    date.with_day(1).unwrap_or(date)
+}

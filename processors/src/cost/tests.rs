@@ -1,0 +1,91 @@
+//! Charges as the ledger takes them.
+
+use schemas::{EventId, Source, TenantId, events::UsageKind};
+use uuid::Uuid;
+
+use super::*;
+
+fn usage(other_columns: &[(&str, &str)]) -> Usage {
+    Usage {
+        kind: UsageKind::ChargeRecorded,
+        billing_account_id: "A".into(),
+        sub_account_id: None,
+        provider_name: "P".into(),
+        service_name: "S".into(),
+        service_category: None,
+        region_id: None,
+        resource_id: Some("R".into()),
+        charge_category: "Usage".into(),
+        charge_description: None,
+        charge_period_start: "2025-05-31T23:00:00Z".parse().expect("an instant"),
+        charge_period_end: "2025-06-01T00:00:00Z".parse().expect("an instant"),
+        billing_currency: "EUR".into(),
+        billed_cost: Decimal::new(-150, 2),
+        effective_cost: None,
+        list_cost: None,
+        contracted_cost: None,
+        consumed_quantity: None,
+        consumed_unit: None,
+        tags: BTreeMap::new(),
+        other_columns: other_columns.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect(),
+        corrects: None,
+    }
+}
+
+fn fact(usage: Usage) -> ChargeFact {
+    let envelope = Envelope {
+        id: EventId::new(Uuid::from_u128(1)).expect("not nil"),
+        original_id: None,
+        tenant: TenantId::new("acme").expect("a plain name"),
+        source: Source::new("/test").expect("a source"),
+        subject: None,
+        occurred_at: "2025-07-05T00:00:00Z".parse().expect("an instant"),
+        skewed: false,
+        time_assumed: false,
+        correlation_id: None,
+        causation_id: None,
+        trace: None,
+        event: Event::Usage(usage),
+        native: None,
+    };
+    Cost.process(&envelope).remove(0)
+}
+
+#[test]
+fn columns_of_focus_find_their_place_and_others_are_kept() {
+    let columns = [
+        ("BillingPeriodStart", "2025-06-01T00:00:00Z"),
+        ("PricingQuantity", "2.50"),
+        ("PricingUnit", "Hours"),
+        ("SkuId", "USG-123"),
+        ("x_Replaces", "BillingPeriod"),
+        ("x_Team", "core"),
+    ];
+    let found = fact(usage(&columns));
+    assert_eq!(found.series.billing_period.to_string(), "2025-06-01");
+    assert_eq!((found.series.sku.as_str(), found.series.pricing_unit.as_str()), ("USG-123", "Hours"));
+    assert_eq!(found.amounts.pricing_quantity, Some(Decimal::new(250, 2)));
+    assert!(found.replaces);
+    let kept: Vec<&str> = found.other_columns.keys().map(String::as_str).collect();
+    assert_eq!(kept, ["BillingPeriodStart", "x_Team"]);
+    assert_eq!(found.known_at.to_rfc3339(), "2025-07-05T00:00:00+00:00");
+}
+
+#[test]
+fn a_charge_without_a_billing_period_is_of_its_month() {
+    let found = fact(usage(&[("PricingQuantity", "many")]));
+    assert_eq!(found.series.billing_period.to_string(), "2025-05-01");
+    assert_eq!(found.amounts.pricing_quantity, None);
+    assert_eq!(found.other_columns.get("PricingQuantity").map(String::as_str), Some("many"));
+    assert!(!found.replaces);
+}
+
+#[test]
+fn a_correction_is_told_by_its_kind_or_its_class() {
+    let class = |usage| fact(usage).series.charge_class;
+    assert_eq!(class(usage(&[("ChargeClass", "Correction")])), "Correction");
+    let mut corrected = usage(&[]);
+    corrected.kind = UsageKind::ChargeCorrected;
+    assert_eq!(class(corrected), "Correction");
+    assert_eq!(class(usage(&[])), "");
+}

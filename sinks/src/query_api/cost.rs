@@ -1,0 +1,278 @@
+//! `GET /api/v1/cost/…`: what was spent, over time, by whatever dimension, as believed at any instant.
+
+mod export;
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::{Path, State, rejection::PathRejection},
+};
+use chrono::NaiveDate;
+use edge::api_error::ApiError;
+use http::Uri;
+use schemas::access::Principal;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+pub(super) use export::{__path_export, export};
+
+use super::{
+    Api,
+    body::Answer,
+    described::{ItemRefusals, ListRefusals},
+    freshness::{Freshness, await_positions},
+    paging::{Asked, DEFAULT_LIMIT, Found, List, Listed, Paging, found, limit, listed},
+    parameters::Parameters,
+};
+use crate::read_models::{
+    Positions,
+    cost::read::{
+        self, BreakdownItem, By, ChargeRecord, ChargesRequest, CostFilter, CostSums, CostView, Dimension,
+        ResourceCost, STAGE, Step, TimePoint,
+    },
+    parameters::text,
+};
+
+const CHARGES: List = List { route: "/api/v1/cost/charges", stage: Some(STAGE) };
+/// Longest id of a resource that is looked for, in bytes.
+const MAX_ID_BYTES: usize = 4_096;
+
+/// What was spent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CostSummary {
+    /// Of each currency; they are never added up.
+    pub totals: Vec<CostSums>,
+    /// The first day with a charge.
+    #[schema(value_type = Option<String>, format = Date)]
+    pub first_day: Option<NaiveDate>,
+    /// The last.
+    #[schema(value_type = Option<String>, format = Date)]
+    pub last_day: Option<NaiveDate>,
+    /// Topic, then partition, to the next offset to apply: the answer reflects every record before it, none after.
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, i64>>)]
+    pub position: Positions,
+}
+
+/// What was spent over time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CostTimeseries {
+    /// Oldest first; days without charges are left out.
+    pub points: Vec<TimePoint>,
+    /// Whether these are all; otherwise the newest are.
+    pub complete: bool,
+    /// Topic, then partition, to the next offset to apply: the answer reflects every record before it, none after.
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, i64>>)]
+    pub position: Positions,
+}
+
+/// What was spent, by a dimension.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CostBreakdown {
+    /// Highest billed cost first.
+    pub items: Vec<BreakdownItem>,
+    /// Whether these are all.
+    pub complete: bool,
+    /// Of each currency, all values together.
+    pub totals: Vec<CostSums>,
+    /// Topic, then partition, to the next offset to apply: the answer reflects every record before it, none after.
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, i64>>)]
+    pub position: Positions,
+}
+
+/// What a resource costs.
+pub type ResourceAnswer = Found<ResourceCost>;
+/// A page of charges.
+pub type ChargesPage = Listed<ChargeRecord>;
+
+/// The distance between two points.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+struct Steps {
+    /// The distance between two points; `day` by default.
+    #[param(inline)]
+    step: Option<Step>,
+}
+
+/// What to break down by.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+struct Parts {
+    /// The dimension; `service` by default.
+    #[param(inline)]
+    by: Option<Dimension>,
+    /// The key of a tag whose values are broken down by, instead of a dimension.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
+    tag_key: Option<String>,
+    /// Most values in the answer.
+    #[serde(deserialize_with = "limit")]
+    #[param(minimum = 1, maximum = 1000, default = 50)]
+    limit: Option<u16>,
+}
+
+/// A filter and the instant to look from, as one.
+#[derive(Debug, Clone, Default, Serialize)]
+struct Looked {
+    view: CostView,
+    filter: CostFilter,
+}
+
+/// Refuses what contradicts itself.
+fn check_view(view: &CostView, given: &mut Parameters) {
+    if view.from.zip(view.to).is_some_and(|(from, to)| from > to) {
+        given.refuse("from", "must not lie after to");
+    }
+}
+
+/// What was spent: totals of each currency.
+#[utoipa::path(
+    get,
+    path = "/api/v1/cost/summary",
+    tag = "cost",
+    params(CostView, CostFilter, Freshness),
+    responses((status = 200, body = CostSummary), ListRefusals),
+    security(("api_key" = ["cost:read"]))
+)]
+pub(super) async fn summary(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Arc<Principal>>,
+    uri: Uri,
+) -> Result<Answer<CostSummary>, ApiError> {
+    let mut given = Parameters::of(&uri);
+    let (view, filter) = (given.take::<CostView>(), given.take::<CostFilter>());
+    let freshness = given.take::<Freshness>();
+    check_view(&view, &mut given);
+    given.finish()?;
+    await_positions(&api, caller.tenant(), STAGE, &freshness.positions()).await?;
+    let (pool, tenant) = (api.pool.clone(), caller.tenant().clone());
+    let question = async move { read::summary(&pool, &tenant, &view, &filter).await };
+    let answer = api.ask(caller.tenant(), question).await?;
+    Ok(answer.map(|read::Summary { totals, first_day, last_day, positions }| CostSummary {
+        totals,
+        first_day,
+        last_day,
+        position: positions,
+    }))
+}
+
+/// What was spent, by day, week or month.
+#[utoipa::path(
+    get,
+    path = "/api/v1/cost/timeseries",
+    tag = "cost",
+    params(CostView, CostFilter, Steps, Freshness),
+    responses((status = 200, body = CostTimeseries), ListRefusals),
+    security(("api_key" = ["cost:read"]))
+)]
+pub(super) async fn timeseries(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Arc<Principal>>,
+    uri: Uri,
+) -> Result<Answer<CostTimeseries>, ApiError> {
+    let mut given = Parameters::of(&uri);
+    let (view, filter) = (given.take::<CostView>(), given.take::<CostFilter>());
+    let (steps, freshness) = (given.take::<Steps>(), given.take::<Freshness>());
+    check_view(&view, &mut given);
+    given.finish()?;
+    await_positions(&api, caller.tenant(), STAGE, &freshness.positions()).await?;
+    let (pool, tenant) = (api.pool.clone(), caller.tenant().clone());
+    let step = steps.step.unwrap_or_default();
+    let question = async move { read::timeseries(&pool, &tenant, &view, &filter, step).await };
+    let answer = api.ask(caller.tenant(), question).await?;
+    Ok(answer.map(|read::Timeseries { points, complete, positions }| CostTimeseries {
+        points,
+        complete,
+        position: positions,
+    }))
+}
+
+/// What was spent, by the values of a dimension.
+#[utoipa::path(
+    get,
+    path = "/api/v1/cost/breakdown",
+    tag = "cost",
+    params(CostView, CostFilter, Parts, Freshness),
+    responses((status = 200, body = CostBreakdown), ListRefusals),
+    security(("api_key" = ["cost:read"]))
+)]
+pub(super) async fn breakdown(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Arc<Principal>>,
+    uri: Uri,
+) -> Result<Answer<CostBreakdown>, ApiError> {
+    let mut given = Parameters::of(&uri);
+    let (view, filter) = (given.take::<CostView>(), given.take::<CostFilter>());
+    let (by, freshness) = (given.take::<Parts>(), given.take::<Freshness>());
+    check_view(&view, &mut given);
+    given.finish()?;
+    await_positions(&api, caller.tenant(), STAGE, &freshness.positions()).await?;
+    let (pool, tenant) = (api.pool.clone(), caller.tenant().clone());
+    let question = async move {
+        let by_what = by.tag_key.map_or(By::Dimension(by.by.unwrap_or(Dimension::Service)), By::Tag);
+        read::breakdown(&pool, &tenant, &view, &filter, by_what, by.limit.unwrap_or(DEFAULT_LIMIT)).await
+    };
+    let answer = api.ask(caller.tenant(), question).await?;
+    Ok(answer.map(|read::Breakdown { items, complete, totals, positions }| CostBreakdown {
+        items,
+        complete,
+        totals,
+        position: positions,
+    }))
+}
+
+/// What one resource costs: totals, parts and days.
+#[utoipa::path(
+    get,
+    path = "/api/v1/cost/resources/{id}",
+    tag = "cost",
+    params(("id" = String, Path, description = "FOCUS `ResourceId`, percent-encoded"), CostView, Freshness),
+    responses((status = 200, body = Found<ResourceCost>), ItemRefusals),
+    security(("api_key" = ["cost:read"]))
+)]
+pub(super) async fn resource(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Arc<Principal>>,
+    id: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Result<Answer<ResourceAnswer>, ApiError> {
+    let mut given = Parameters::of(&uri);
+    let (view, freshness) = (given.take::<CostView>(), given.take::<Freshness>());
+    check_view(&view, &mut given);
+    given.finish()?;
+    let storable = |id: &String| (1..=MAX_ID_BYTES).contains(&id.len()) && !id.contains('\0');
+    let id = id.ok().map(|Path(id)| id).filter(storable).ok_or_else(ApiError::not_found)?;
+    let filter = CostFilter { resource: Some(id), ..CostFilter::default() };
+    found(&api, caller.tenant(), STAGE, &freshness, |pool, tenant| async move {
+        read::resource(&pool, &tenant, &view, &filter).await
+    })
+    .await
+}
+
+/// Charges one by one, oldest first: those that count at the instant.
+#[utoipa::path(
+    get,
+    path = "/api/v1/cost/charges",
+    tag = "cost",
+    params(CostView, CostFilter, Paging, Freshness),
+    responses((status = 200, body = Listed<ChargeRecord>), ListRefusals),
+    security(("api_key" = ["cost:read"]))
+)]
+pub(super) async fn charges(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Arc<Principal>>,
+    uri: Uri,
+) -> Result<Answer<ChargesPage>, ApiError> {
+    let mut given = Parameters::of(&uri);
+    let (view, filter) = (given.take::<CostView>(), given.take::<CostFilter>());
+    check_view(&view, &mut given);
+    let asked = Asked::with(Looked { view, filter }, given)?;
+    listed(&api, caller.tenant(), CHARGES, asked, |pool, tenant, looked, at| async move {
+        let Looked { view, filter } = looked;
+        let request = ChargesRequest { view, filter, after: at.after, limit: at.limit };
+        read::charges(&pool, &tenant, &request).await
+    })
+    .await
+}

@@ -1,0 +1,18 @@
+//! Reading cost: totals, series of days, breakdowns by any dimension, resources, charges; as believed at any instant.
+//!
+//! Currencies are never added up. List cost leaves purchases out, which usage carries again.
+
+mod charges;
+mod filter;
+mod resource;
+mod sums;
+
+pub use charges::{ChargeKey, ChargeRecord, ChargesRequest, charges};
+pub use filter::{By, CostFilter, CostView, Dimension};
+pub use resource::{ResourceCost, resource};
+pub use sums::{
+    Breakdown, BreakdownItem, CostSums, Step, Summary, TimePoint, Timeseries, breakdown, summary, timeseries,
+};
+
+/// The stage that fills the tables; its positions say what an answer reflects.
+pub use schemas::changes::cost::STAGE;

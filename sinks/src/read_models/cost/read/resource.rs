@@ -1,0 +1,103 @@
+//! One resource.
+
+use schemas::TenantId;
+use serde::{Deserialize, Serialize};
+use sqlx::{PgPool, QueryBuilder, Row, postgres::PgRow};
+use utoipa::ToSchema;
+
+use super::{
+    STAGE,
+    filter::{CostFilter, CostView, push_where},
+    sums::{CostSums, SELECTED, TimePoint, sums},
+};
+use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
+
+/// Most days that are answered with a resource.
+const MAX_DAYS: i64 = 1_000;
+/// Most parts that its cost is told by.
+const MAX_PARTS: i64 = 200;
+
+/// What a resource costs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ResourceCost {
+    /// FOCUS `ResourceId`.
+    pub resource: String,
+    /// Of each currency.
+    pub totals: Vec<CostSums>,
+    /// What it is made of, highest billed cost first; at most 200.
+    pub parts: Vec<ResourcePart>,
+    /// By day, oldest first; the newest 1,000.
+    pub days: Vec<TimePoint>,
+}
+
+/// A part of a resource's cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ResourcePart {
+    /// FOCUS `ServiceName`.
+    pub service: String,
+    /// FOCUS `RegionId`.
+    pub region: String,
+    /// FOCUS `SkuId`.
+    pub sku: String,
+    /// FOCUS `ChargeCategory`.
+    pub charge_category: String,
+    /// FOCUS `ChargeClass`: `Correction`, or empty.
+    pub charge_class: String,
+    /// What it costs.
+    #[serde(flatten)]
+    pub sums: CostSums,
+}
+
+/// The cost of the resource that the filter names; `None` where nothing was ever charged for it.
+pub async fn resource(
+    pool: &PgPool,
+    tenant: &TenantId,
+    view: &CostView,
+    filter: &CostFilter,
+) -> Result<(Option<ResourceCost>, Positions), ReadError> {
+    let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let mut asked = async |columns: &'static str, rest: &'static str, limit: i64| {
+        let mut query = QueryBuilder::new("SELECT ");
+        query.push(columns).push(SELECTED);
+        push_where(&mut query, tenant, view, filter);
+        query.push(rest).push(" LIMIT ").push_bind(limit);
+        query.build().fetch_all(snapshot.connection()).await
+    };
+    let totals = asked("", " GROUP BY s.currency ORDER BY s.currency", MAX_PARTS).await?;
+    let parts = asked(
+        "s.service, s.region, s.sku, s.charge_category, s.charge_class, ",
+        " GROUP BY s.service, s.region, s.sku, s.charge_category, s.charge_class, s.currency
+          ORDER BY sum(d.billed) DESC, 1, 2, 3, 4, 5, s.currency",
+        MAX_PARTS,
+    )
+    .await?;
+    let mut days = asked(
+        "d.day, ",
+        " GROUP BY d.day, s.currency HAVING sum(d.charges) <> 0 OR sum(d.billed) <> 0
+          ORDER BY d.day DESC, s.currency DESC",
+        MAX_DAYS,
+    )
+    .await?;
+    days.reverse();
+    if totals.is_empty() {
+        return Ok((None, snapshot.positions));
+    }
+    let part = |row: &PgRow| {
+        Ok::<_, ReadError>(ResourcePart {
+            service: row.try_get("service")?,
+            region: row.try_get("region")?,
+            sku: row.try_get("sku")?,
+            charge_category: row.try_get("charge_category")?,
+            charge_class: row.try_get("charge_class")?,
+            sums: sums(row)?,
+        })
+    };
+    let day = |row: &PgRow| Ok::<_, ReadError>(TimePoint { day: row.try_get("day")?, sums: sums(row)? });
+    let cost = ResourceCost {
+        resource: filter.resource.clone().unwrap_or_default(),
+        totals: totals.iter().map(sums).collect::<Result<_, _>>()?,
+        parts: parts.iter().map(part).collect::<Result<_, _>>()?,
+        days: days.iter().map(day).collect::<Result<_, _>>()?,
+    };
+    Ok((Some(cost), snapshot.positions))
+}

@@ -1,0 +1,89 @@
+//! The tables of cost, each written down once: the columns by which rows are asked for, then the others.
+
+use std::collections::BTreeMap;
+
+use crate::postgres::row_type::{row_type, table};
+
+table! {
+    /// What is replaced as a whole.
+    struct ScopeRow in "cost_scope" as "cost_scope_row" insert missing {
+        tenant_id: text, scope_key: uuid;
+        provider: text,
+        billing_account: text,
+        billing_period: date,
+    }
+}
+
+table! {
+    /// What charges are summed up by.
+    struct SeriesRow in "cost_series" as "cost_series_row" insert missing {
+        tenant_id: text, series_key: uuid;
+        scope_key: uuid,
+        billing_period: date,
+        provider: text,
+        billing_account: text,
+        sub_account: text,
+        service: text,
+        service_category: text,
+        region: text,
+        resource: text,
+        charge_category: text,
+        charge_class: text,
+        currency: text,
+        sku: text,
+        sku_price: text,
+        consumed_unit: text,
+        pricing_unit: text,
+        tags: json(&'a BTreeMap<String, String>),
+    }
+}
+
+table! {
+    /// A charge.
+    struct ChargeRow in "cost_charge" as "cost_charge_row" {
+        tenant_id: text, event_id: uuid;
+        known_at: instant,
+        charge_period_start: instant,
+        charge_period_end: instant,
+        series_key: uuid,
+        scope_key: uuid,
+        replaces: boolean,
+        billed: decimal,
+        effective: decimal_or_null,
+        list: decimal_or_null,
+        contracted: decimal_or_null,
+        consumed_quantity: decimal_or_null,
+        pricing_quantity: decimal_or_null,
+        description: text_or_null,
+        corrects: text_or_null,
+        other_columns: made_text_or_null,
+        content_sha256: bytes,
+    }
+}
+
+/// What becomes known of a day of a series, or is taken out, at an instant; several of one key are added up.
+#[derive(Debug, sqlx::Encode)]
+pub(super) struct EntryRow<'a> {
+    pub(super) tenant_id: &'a str,
+    pub(super) series_key: uuid::Uuid,
+    pub(super) day: chrono::NaiveDate,
+    pub(super) known_at: schemas::Timestamp,
+    pub(super) charges: i64,
+    pub(super) billed: rust_decimal::Decimal,
+    pub(super) effective: rust_decimal::Decimal,
+    pub(super) list: rust_decimal::Decimal,
+    pub(super) contracted: rust_decimal::Decimal,
+    pub(super) consumed_quantity: rust_decimal::Decimal,
+    pub(super) pricing_quantity: rust_decimal::Decimal,
+}
+
+row_type!(EntryRow, "cost_entry_row");
+
+/// A scope that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, sqlx::Encode)]
+pub(super) struct ScopeKey<'a> {
+    pub(super) tenant_id: &'a str,
+    pub(super) scope_key: uuid::Uuid,
+}
+
+row_type!(ScopeKey, "cost_scope_key");

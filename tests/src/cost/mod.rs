@@ -1,0 +1,7 @@
+//! Cost: what charges make of each day, at every instant, in whatever order they come.
+
+mod api;
+mod corpus;
+mod fixture;
+mod ledger;
+mod stage;

@@ -1,0 +1,180 @@
+//! `weir query cost`: totals, a small chart over time, and what they are made of.
+
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use super::{Api, printable};
+use crate::output::{self, Format};
+
+/// Widest bar, in characters.
+const BAR: usize = 30;
+/// Most points of a chart; the newest are drawn.
+const POINTS: usize = 31;
+
+/// Arguments of `weir query cost`.
+#[derive(Debug, Args)]
+pub(super) struct CostArgs {
+    /// The dimension to break costs down by: provider, billing_account, billing_period, sub_account, service,
+    /// service_category, region, resource, charge_category, charge_class, sku, sku_price, consumed_unit, or tag:KEY.
+    #[arg(long, default_value = "service")]
+    by: String,
+    /// Only charges of this, `NAME=VALUE`, where NAME is a dimension or currency; for a tag `tag=KEY=VALUE`.
+    #[arg(long = "where", value_name = "NAME=VALUE")]
+    filters: Vec<String>,
+    /// The first day that costs are for.
+    #[arg(long)]
+    from: Option<String>,
+    /// The day after the last.
+    #[arg(long)]
+    to: Option<String>,
+    /// The instant to look from, RFC 3339: what was known by then. Now by default.
+    #[arg(long, visible_alias = "as-of")]
+    known_at: Option<String>,
+    /// The steps of the chart.
+    #[arg(long, value_enum, default_value_t = Step::Day)]
+    step: Step,
+    /// The most values to print.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Step {
+    Day,
+    Week,
+    Month,
+}
+
+impl Step {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+        }
+    }
+}
+
+/// Asks what was spent, and prints it.
+pub(super) async fn cost(api: &Api, args: &CostArgs) -> anyhow::Result<()> {
+    let mut parameters = Vec::new();
+    for filter in &args.filters {
+        match filter.split_once('=') {
+            Some(pair) => parameters.push(pair),
+            None => bail!("--where takes NAME=VALUE, and not {filter:?}"),
+        }
+    }
+    for (name, value) in [("from", &args.from), ("to", &args.to), ("known_at", &args.known_at)] {
+        parameters.extend(value.as_deref().map(|value| (name, value)));
+    }
+    let limit = args.limit.to_string();
+    let mut parts = parameters.clone();
+    parts.push(("limit", &limit));
+    parts.push(args.by.strip_prefix("tag:").map_or(("by", args.by.as_str()), |key| ("tag_key", key)));
+    let mut steps = parameters.clone();
+    steps.push(("step", args.step.name()));
+    let summary = api.get("/api/v1/cost/summary", &parameters).await?;
+    let timeseries = api.get("/api/v1/cost/timeseries", &steps).await?;
+    let breakdown = api.get("/api/v1/cost/breakdown", &parts).await?;
+    if args.output != Format::Table {
+        return output::json(
+            &json!({ "summary": summary, "timeseries": timeseries, "breakdown": breakdown }),
+        );
+    }
+    let none = Vec::new();
+    let totals = summary["totals"].as_array().unwrap_or(&none);
+    if totals.is_empty() {
+        output::note("no charges match; `weir import focus` brings them in");
+    }
+    for total in totals {
+        let currency = text(&total["currency"]);
+        output::line(&format!(
+            "{currency} {} billed, {} effective, {} at list prices: {} charges from {} to {}",
+            text(&total["billed_cost"]),
+            text(&total["effective_cost"]),
+            text(&total["list_cost"]),
+            total["charges"],
+            text(&summary["first_day"]),
+            text(&summary["last_day"]),
+        ));
+        chart(&of_currency(&timeseries["points"], &currency));
+        table(&args.by, &of_currency(&breakdown["items"], &currency));
+    }
+    if breakdown["complete"] == false {
+        output::note("there are more values; --limit prints more of them");
+    }
+    Ok(())
+}
+
+fn of_currency(items: &Value, currency: &str) -> Vec<Value> {
+    let items = items.as_array().into_iter().flatten();
+    items.filter(|item| item["currency"] == currency).cloned().collect()
+}
+
+/// A line for each step, with a bar.
+fn chart(points: &[Value]) {
+    let newest = &points[points.len().saturating_sub(POINTS)..];
+    let most = most_of(newest);
+    for point in newest {
+        let cost = text(&point["billed_cost"]);
+        output::line(&format!("  {}  {:BAR$}  {cost}", text(&point["day"]), bar(&cost, most)));
+    }
+}
+
+fn table(by: &str, items: &[Value]) {
+    let mut table = output::table(&[by, "billed", "effective", "charges", ""]);
+    let most = most_of(items);
+    for item in items {
+        let billed = text(&item["billed_cost"]);
+        let bar = bar(&billed, most);
+        let value = item["value"].as_str().map_or_else(|| "(none)".to_owned(), printable);
+        table.add_row([value, billed, text(&item["effective_cost"]), item["charges"].to_string(), bar]);
+    }
+    output::print_table(&table, "no charges match");
+}
+
+fn most_of(items: &[Value]) -> f64 {
+    items.iter().map(|item| number(&text(&item["billed_cost"])).abs()).fold(0.0, f64::max)
+}
+
+/// As long as an amount is large beside the largest; what was given back is drawn hollow.
+fn bar(amount: &str, most: f64) -> String {
+    let amount = number(amount);
+    if most <= 0.0 {
+        return String::new();
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "from 0 to the width of a bar"
+    )]
+    let length = (amount.abs() / most * BAR as f64).round() as usize;
+    if amount < 0.0 { "░" } else { "█" }.repeat(length.min(BAR))
+}
+
+/// Money is drawn, never reckoned with, as a float.
+fn number(text: &str) -> f64 {
+    text.parse().unwrap_or(0.0)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map(printable).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_are_as_long_as_amounts_are_large() {
+        assert_eq!(bar("10", 10.0).chars().count(), BAR);
+        assert_eq!(bar("5", 10.0).chars().count(), BAR / 2);
+        assert_eq!(bar("-5", 10.0), "░".repeat(BAR / 2));
+        assert_eq!(bar("0", 0.0), "");
+        assert_eq!(bar("not a number", 10.0), "");
+    }
+}
