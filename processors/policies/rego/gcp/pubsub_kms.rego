@@ -1,0 +1,20 @@
+# METADATA
+# title: Topics encrypt with keys of yours
+# custom:
+#   id: gcp-pubsub-kms
+#   severity: low
+#   remediation: "Set kms_key_name."
+#   resource_types:
+#     - google_pubsub_topic
+#   controls:
+#     CIS-Controls-8: ["3.11"]
+#     GDPR: ["Art.32(1)(a)"]
+#     HIPAA: ["164.312(a)(2)(iv)"]
+#     NIST-800-53r5: ["SC-12", "SC-28"]
+#     PCI-DSS-4.0: ["3.6.1", "3.7.4"]
+#     SOC2: ["CC6.1"]
+package weir.gcp.pubsub_kms
+
+import data.weir.lib
+
+deny contains "messages are encrypted with a key of Google" if not lib.present("kms_key_name")

@@ -1,0 +1,20 @@
+# METADATA
+# title: Buckets log access
+# custom:
+#   id: gcp-storage-logging
+#   severity: low
+#   remediation: "Add logging."
+#   resource_types:
+#     - google_storage_bucket
+#   controls:
+#     CIS-Controls-8: ["8.2"]
+#     GDPR: ["Art.32(1)(d)"]
+#     HIPAA: ["164.312(b)"]
+#     NIST-800-53r5: ["AU-2", "AU-12"]
+#     PCI-DSS-4.0: ["10.2.1"]
+#     SOC2: ["CC7.2"]
+package weir.gcp.storage_logging
+
+import data.weir.lib
+
+deny contains "access is not logged" if not lib.present("logging.log_bucket")

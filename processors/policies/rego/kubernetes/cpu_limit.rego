@@ -1,0 +1,31 @@
+# METADATA
+# title: Containers have a limit of CPU
+# custom:
+#   id: kubernetes-cpu-limit
+#   severity: low
+#   remediation: "Set resources.limits.cpu."
+#   resource_types:
+#     - Pod
+#     - Deployment
+#     - StatefulSet
+#     - DaemonSet
+#     - ReplicaSet
+#     - Job
+#     - CronJob
+#     - ReplicationController
+#     - PodTemplate
+#   controls:
+#     CIS-Controls-8: ["11.1"]
+#     GDPR: ["Art.32(1)(b)"]
+#     HIPAA: ["164.308(a)(7)(i)"]
+#     NIST-800-53r5: ["CP-10", "SC-5"]
+#     PCI-DSS-4.0: ["12.10.1"]
+#     SOC2: ["A1.2"]
+package weir.kubernetes.cpu_limit
+
+import data.weir.lib
+
+deny contains sprintf("the container %s has no limit of CPU", [container.name]) if {
+	some container in lib.containers
+	not container.resources.limits.cpu
+}

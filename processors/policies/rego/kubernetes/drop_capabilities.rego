@@ -1,0 +1,32 @@
+# METADATA
+# title: Containers drop every capability
+# custom:
+#   id: kubernetes-drop-capabilities
+#   severity: medium
+#   remediation: "Set securityContext.capabilities.drop to [ALL]."
+#   resource_types:
+#     - Pod
+#     - Deployment
+#     - StatefulSet
+#     - DaemonSet
+#     - ReplicaSet
+#     - Job
+#     - CronJob
+#     - ReplicationController
+#     - PodTemplate
+#   controls:
+#     CIS-Controls-8: ["6.8"]
+#     CIS-Kubernetes-1.10: ["5.2.10"]
+#     GDPR: ["Art.25(2)", "Art.32(1)(b)"]
+#     HIPAA: ["164.308(a)(4)(ii)(B)", "164.312(a)(1)"]
+#     NIST-800-53r5: ["AC-2", "AC-6", "AC-6(1)"]
+#     PCI-DSS-4.0: ["7.2.1", "7.2.2"]
+#     SOC2: ["CC6.3"]
+package weir.kubernetes.drop_capabilities
+
+import data.weir.lib
+
+deny contains sprintf("the container %s keeps capabilities", [container.name]) if {
+	some container in lib.containers
+	not "ALL" in lib.dropped(container)
+}

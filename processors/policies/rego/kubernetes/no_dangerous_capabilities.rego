@@ -1,0 +1,33 @@
+# METADATA
+# title: Containers add no dangerous capabilities
+# custom:
+#   id: kubernetes-no-dangerous-capabilities
+#   severity: high
+#   remediation: "Leave securityContext.capabilities.add out."
+#   resource_types:
+#     - Pod
+#     - Deployment
+#     - StatefulSet
+#     - DaemonSet
+#     - ReplicaSet
+#     - Job
+#     - CronJob
+#     - ReplicationController
+#     - PodTemplate
+#   controls:
+#     CIS-Controls-8: ["6.8"]
+#     CIS-Kubernetes-1.10: ["5.2.9"]
+#     GDPR: ["Art.25(2)", "Art.32(1)(b)"]
+#     HIPAA: ["164.308(a)(4)(ii)(B)", "164.312(a)(1)"]
+#     NIST-800-53r5: ["AC-2", "AC-6", "AC-6(1)"]
+#     PCI-DSS-4.0: ["7.2.1", "7.2.2"]
+#     SOC2: ["CC6.3"]
+package weir.kubernetes.no_dangerous_capabilities
+
+import data.weir.lib
+
+deny contains sprintf("the container %s adds the capability %s", [container.name, one]) if {
+	some container in lib.containers
+	some one in lib.added(container)
+	not one in {"NET_BIND_SERVICE", "CHOWN", "SETGID", "SETUID", "FOWNER", "KILL", "SETPCAP", "FSETID", "AUDIT_WRITE"}
+}

@@ -1,0 +1,29 @@
+# METADATA
+# title: Pods do not share the network of their node
+# custom:
+#   id: kubernetes-no-host-network
+#   severity: high
+#   remediation: "Set hostNetwork to false."
+#   resource_types:
+#     - Pod
+#     - Deployment
+#     - StatefulSet
+#     - DaemonSet
+#     - ReplicaSet
+#     - Job
+#     - CronJob
+#     - ReplicationController
+#     - PodTemplate
+#   controls:
+#     CIS-Controls-8: ["6.8"]
+#     CIS-Kubernetes-1.10: ["5.2.5"]
+#     GDPR: ["Art.25(2)", "Art.32(1)(b)"]
+#     HIPAA: ["164.308(a)(4)(ii)(B)", "164.312(a)(1)"]
+#     NIST-800-53r5: ["AC-2", "AC-6", "AC-6(1)"]
+#     PCI-DSS-4.0: ["7.2.1", "7.2.2"]
+#     SOC2: ["CC6.3"]
+package weir.kubernetes.no_host_network
+
+import data.weir.lib
+
+deny contains "the pod shares the network of its node" if lib.pod.hostNetwork == true

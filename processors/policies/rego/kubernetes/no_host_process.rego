@@ -1,0 +1,32 @@
+# METADATA
+# title: Windows containers do not run on their host
+# custom:
+#   id: kubernetes-no-host-process
+#   severity: high
+#   remediation: "Set windowsOptions.hostProcess to false."
+#   resource_types:
+#     - Pod
+#     - Deployment
+#     - StatefulSet
+#     - DaemonSet
+#     - ReplicaSet
+#     - Job
+#     - CronJob
+#     - ReplicationController
+#     - PodTemplate
+#   controls:
+#     CIS-Controls-8: ["6.8"]
+#     CIS-Kubernetes-1.10: ["5.2.11"]
+#     GDPR: ["Art.25(2)", "Art.32(1)(b)"]
+#     HIPAA: ["164.308(a)(4)(ii)(B)", "164.312(a)(1)"]
+#     NIST-800-53r5: ["AC-2", "AC-6", "AC-6(1)"]
+#     PCI-DSS-4.0: ["7.2.1", "7.2.2"]
+#     SOC2: ["CC6.3"]
+package weir.kubernetes.no_host_process
+
+import data.weir.lib
+
+deny contains sprintf("the container %s runs on its host", [container.name]) if {
+	some container in lib.containers
+	lib.security(container, "windowsOptions").hostProcess == true
+}

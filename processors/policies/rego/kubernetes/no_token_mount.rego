@@ -1,0 +1,31 @@
+# METADATA
+# title: Pods that do not call the cluster hold no token
+# custom:
+#   id: kubernetes-no-token-mount
+#   severity: low
+#   remediation: "Set automountServiceAccountToken to false."
+#   resource_types:
+#     - Pod
+#     - Deployment
+#     - StatefulSet
+#     - DaemonSet
+#     - ReplicaSet
+#     - Job
+#     - CronJob
+#     - ReplicationController
+#     - PodTemplate
+#   controls:
+#     CIS-Controls-8: ["6.8"]
+#     CIS-Kubernetes-1.10: ["5.1.6"]
+#     GDPR: ["Art.25(2)", "Art.32(1)(b)"]
+#     HIPAA: ["164.308(a)(4)(ii)(B)", "164.312(a)(1)"]
+#     NIST-800-53r5: ["AC-2", "AC-6", "AC-6(1)"]
+#     PCI-DSS-4.0: ["7.2.1", "7.2.2"]
+#     SOC2: ["CC6.3"]
+package weir.kubernetes.no_token_mount
+
+import data.weir.lib
+
+deny contains "the pod holds a token of its service account" if {
+	not lib.pod.automountServiceAccountToken == false
+}

@@ -1,0 +1,152 @@
+//! Documents that policies judge: plans, Kubernetes objects, configurations of resources.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::{Refused, Subject, kubernetes, plan};
+
+/// Largest document, in bytes.
+pub const MAX_DOCUMENT_BYTES: usize = 64 << 20;
+/// Most documents of one YAML text.
+const MAX_DOCUMENTS: usize = 10_000;
+
+/// Most lines of quoted texts that are indented too little.
+const MAX_INDENTED: usize = 50;
+
+/// The kind of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DocumentKind {
+    /// A Terraform or OpenTofu plan.
+    Plan,
+    /// A Kubernetes object, a list of them, or an AdmissionReview.
+    Kubernetes,
+    /// The configuration of one resource: `{"type": …, "config": {…}}`.
+    Resource,
+}
+
+/// A document with its subjects.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// Its kind.
+    pub kind: DocumentKind,
+    /// The whole document, as policies without resource types read it; sensitive values are replaced.
+    pub whole: regorus::Value,
+    /// The resources or objects in it.
+    pub subjects: Vec<Subject>,
+}
+
+impl Document {
+    /// Reads JSON, or YAML with one or several documents.
+    ///
+    /// # Errors
+    /// The text is neither, or holds a document of an unknown kind.
+    pub fn read(text: &str) -> Result<Vec<Self>, Refused> {
+        if text.len() > MAX_DOCUMENT_BYTES {
+            return Err(Refused(format!("the document has more than {MAX_DOCUMENT_BYTES} bytes")));
+        }
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if text.trim().is_empty() {
+            return Err(Refused("the document is empty".into()));
+        }
+        values(text)?.iter().map(Self::from_value).collect()
+    }
+
+    /// Takes a plan, a Kubernetes object, or a resource.
+    ///
+    /// # Errors
+    /// The document is of another kind; the reason names the nearest one.
+    pub fn from_value(value: &Value) -> Result<Self, Refused> {
+        if kubernetes::is_object(value) {
+            let subjects = kubernetes::subjects(value)?;
+            return Ok(Self { kind: DocumentKind::Kubernetes, whole: value.clone().into(), subjects });
+        }
+        if let (Some(kind), true) = (value["type"].as_str(), value["config"].is_object()) {
+            let subject = resource(kind, value)?;
+            return Ok(Self {
+                kind: DocumentKind::Resource,
+                whole: value.clone().into(),
+                subjects: vec![subject],
+            });
+        }
+        let subjects = plan::subjects(value)?;
+        Ok(Self { kind: DocumentKind::Plan, whole: plan::without_sensitive(value).into(), subjects })
+    }
+}
+
+/// The documents of a text. JSON is tried where the text begins like it, so that its errors name its places.
+pub(crate) fn values(text: &str) -> Result<Vec<Value>, Refused> {
+    if text.trim_start().starts_with(['{', '[']) {
+        return match serde_json::from_str(text) {
+            Ok(value) => Ok(vec![value]),
+            Err(error) if error.is_eof() => {
+                Err(Refused(format!("the JSON document is cut short at line {}", error.line())))
+            }
+            Err(error) => Err(Refused(format!("the document is not valid JSON: {error}"))),
+        };
+    }
+    let documents = yaml(text)?;
+    if documents.len() > MAX_DOCUMENTS {
+        return Err(Refused(format!("the text has more than {MAX_DOCUMENTS} documents")));
+    }
+    Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+}
+
+/// The documents of a YAML text. A line of a quoted text that is indented less than YAML asks is read all the same,
+/// as kubectl and Gatekeeper read it.
+fn yaml(text: &str) -> Result<Vec<Value>, Refused> {
+    let mut text = std::borrow::Cow::Borrowed(text);
+    for _ in 0..MAX_INDENTED {
+        let error = match serde_saphyr::from_multiple::<Value>(&text) {
+            Ok(documents) => return Ok(documents),
+            Err(error) => error,
+        };
+        let line = error.location().map(|location| usize::try_from(location.line()).unwrap_or(0));
+        let Some(line) =
+            line.filter(|_| error.to_string().contains("invalid indentation in multiline quoted"))
+        else {
+            return Err(Refused(format!("the document is neither JSON nor valid YAML: {error}")));
+        };
+        let indented = text.split_inclusive('\n').enumerate();
+        let indented =
+            indented.map(|(number, one)| if number + 1 == line { format!("    {one}") } else { one.into() });
+        text = indented.collect::<String>().into();
+    }
+    Err(Refused("the document is not valid YAML: lines of quoted texts are indented too little".into()))
+}
+
+/// A resource by itself. `resources` may name others that it is judged with.
+fn resource(kind: &str, value: &Value) -> Result<Subject, Refused> {
+    if kind.is_empty() {
+        return Err(Refused("the resource's `type` is empty".into()));
+    }
+    let name = value["name"].as_str().unwrap_or("this");
+    let address = value["address"].as_str().map_or_else(|| format!("{kind}.{name}"), ToOwned::to_owned);
+    let itself = json!({
+        "resource": {
+            "address": address, "type": kind, "name": name, "module": "", "actions": [],
+            "references": value.get("references").cloned().unwrap_or_else(|| json!({})),
+        },
+        "config": value["config"],
+        "unknown": value.get("unknown").cloned().unwrap_or_else(|| json!({})),
+    });
+    let mut all = vec![itself.clone()];
+    for other in value["resources"].as_array().into_iter().flatten() {
+        let other_kind = other["type"].as_str().unwrap_or_default();
+        let other_name = other["name"].as_str().unwrap_or("other");
+        all.push(json!({
+            "resource": {
+                "address": format!("{other_kind}.{other_name}"), "type": other_kind, "name": other_name,
+                "module": "", "actions": [],
+                "references": other.get("references").cloned().unwrap_or_else(|| json!({})),
+            },
+            "config": other["config"],
+            "unknown": other.get("unknown").cloned().unwrap_or_else(|| json!({})),
+        }));
+    }
+    let mut input = itself;
+    input["resources"] = Value::Array(all);
+    let mut unknown = BTreeSet::new();
+    plan::unknown_paths(&value["unknown"], "", &mut unknown);
+    Ok(Subject { address, kind: kind.to_owned(), input: input.into(), unknown, review: None })
+}

@@ -1,0 +1,31 @@
+//! Faults of policies, templates and catalogues, each with its place.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// The reason why a file, or a part of it, is left out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Fault {
+    /// The file's name within its set.
+    pub file: String,
+    /// The line, from 1.
+    pub line: Option<usize>,
+    /// The reason, and where possible the cure.
+    pub reason: String,
+}
+
+impl Fault {
+    pub(crate) fn new(file: &str, line: Option<usize>, reason: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), line, reason: reason.into() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(formatter, "{}:{line}: {}", self.file, self.reason),
+            None => write!(formatter, "{}: {}", self.file, self.reason),
+        }
+    }
+}

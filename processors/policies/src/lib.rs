@@ -1,0 +1,43 @@
+//! Compliance policies in Rego: the engine with its limits, and the documents that it judges.
+//!
+//! [`plan`]s and [`kubernetes`] objects become [`Subject`]s; a [`RegoEngine`] evaluates Rego v1 and v0. Nothing here
+//! reads files or the clock. A timer cuts off long evaluations; functions that call themselves and calls of unknown
+//! functions are refused when they are loaded; built-ins that could allocate without end are bounded.
+
+mod answer;
+mod builtins;
+mod calls;
+mod document;
+mod engine;
+mod evaluate;
+mod fault;
+pub mod gatekeeper;
+pub mod kubernetes;
+mod metadata;
+mod own;
+pub mod plan;
+mod policy;
+mod rewrite;
+mod set;
+mod subject;
+mod suite;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+pub use document::{Document, DocumentKind, MAX_DOCUMENT_BYTES};
+pub use engine::{BuiltinErrors, EngineError, Limits, RegoEngine};
+pub use evaluate::{Evaluation, Evaluator, Surroundings};
+pub use fault::Fault;
+pub use metadata::{Metadata, Severity, annotations};
+pub use own::own;
+pub use policy::Policy;
+pub use set::{Config, PolicySet};
+pub use subject::Subject;
+pub use suite::{CASES_SUFFIXES, TestOutcome, is_table};
+pub use verdict::{Decision, Enforcement, Status, Verdict};
+
+/// The reason why a document is refused as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);

@@ -1,0 +1,452 @@
+//! Terraform plans (`terraform show -json`) as subjects: one for each resource that exists after the change.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use crate::{Refused, Subject};
+
+/// Most resources of one plan.
+const MAX_RESOURCES: usize = 100_000;
+/// Deepest nesting of modules.
+const MAX_MODULES: usize = 64;
+/// The text in place of a value that the plan marks as sensitive.
+const SENSITIVE: &str = "(sensitive value)";
+const INSTEAD: &str =
+    "run `terraform show -json PLANFILE` with the file that `terraform plan -out PLANFILE` wrote";
+
+/// Reads the resources of a plan. Data sources and resources that the plan deletes are left out.
+///
+/// # Errors
+/// The document is no plan, or one of an unknown format version.
+pub fn subjects(plan: &Value) -> Result<Vec<Subject>, Refused> {
+    check_document(plan)?;
+    let mut resources = Vec::new();
+    if let Some(changes) = plan["resource_changes"].as_array() {
+        resources.extend(changes.iter().filter_map(changed));
+    } else {
+        planned(&plan["planned_values"]["root_module"], 0, &mut resources);
+    }
+    if resources.len() > MAX_RESOURCES {
+        return Err(Refused(format!("the plan has more than {MAX_RESOURCES} resources")));
+    }
+    for resource in &mut resources {
+        let (scope, declared) = declaration(plan, &resource.address);
+        resource.references = references(plan, &scope, declared);
+        if let (Some(arguments), Some(unknown)) =
+            (declared["expressions"].as_object(), resource.unknown.as_object_mut())
+        {
+            // The provider fills the others in: for a policy they are left out.
+            unknown.retain(|name, _| arguments.contains_key(name));
+        }
+    }
+    let all = regorus::Value::from(Value::Array(resources.iter().map(Planned::input).collect()));
+    Ok(resources.iter().map(|resource| resource.subject(&all)).collect())
+}
+
+/// The reason why a document is no plan, and the document to hand over instead.
+fn check_document(plan: &Value) -> Result<(), Refused> {
+    let Some(members) = plan.as_object() else {
+        return Err(Refused(format!("a plan is a JSON object; {INSTEAD}")));
+    };
+    let has = |name: &str| members.contains_key(name);
+    let why = match members.get("resource_changes") {
+        Some(changes) if !changes.is_array() => "its `resource_changes` is no list",
+        None if has("planned_values") => "",
+        Some(_) => "",
+        None if has("values") || has("resources") || has("lineage") => {
+            "this is a state, not a plan (it has no `planned_values` and no `resource_changes`)"
+        }
+        None if has("provider_schemas") => "these are schemas of providers, not a plan",
+        None if has("@level") && has("@message") => {
+            "this is a line of the log that `terraform plan -json` writes, not a plan"
+        }
+        None => "this is no plan: it has neither `planned_values` nor `resource_changes`",
+    };
+    if !why.is_empty() {
+        return Err(Refused(format!("{why}; {INSTEAD}")));
+    }
+    match members.get("format_version").and_then(Value::as_str) {
+        Some(version) if version.starts_with("0.") || version.starts_with("1.") => Ok(()),
+        Some(version) => Err(Refused(format!("its format version is {version}; 0.x and 1.x are read"))),
+        None => Err(Refused(format!("it names no `format_version`; {INSTEAD}"))),
+    }
+}
+
+#[derive(Debug, Default)]
+struct Planned {
+    address: String,
+    kind: String,
+    name: String,
+    module: String,
+    actions: Vec<String>,
+    config: Value,
+    unknown: Value,
+    references: Value,
+}
+
+impl Planned {
+    fn input(&self) -> Value {
+        json!({
+            "resource": {
+                "address": self.address, "type": self.kind, "name": self.name, "module": self.module,
+                "actions": self.actions, "references": self.references,
+            },
+            "config": self.config,
+            "unknown": self.unknown,
+        })
+    }
+
+    fn subject(&self, all: &regorus::Value) -> Subject {
+        let mut input = regorus::Value::from(self.input());
+        if let Ok(members) = input.as_object_mut() {
+            members.insert("resources".into(), all.clone());
+        }
+        let mut unknown = BTreeSet::new();
+        unknown_paths(&self.unknown, "", &mut unknown);
+        Subject { address: self.address.clone(), kind: self.kind.clone(), input, unknown, review: None }
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn changed(entry: &Value) -> Option<Planned> {
+    let change = &entry["change"];
+    if entry["mode"] == "data" || !change["after"].is_object() {
+        return None;
+    }
+    let mut config = change["after"].clone();
+    hide(&mut config, &change["after_sensitive"]);
+    let actions = change["actions"].as_array().map(|actions| actions.iter().map(text).collect());
+    Some(Planned {
+        address: text(&entry["address"]),
+        kind: text(&entry["type"]),
+        name: text(&entry["name"]),
+        module: text(&entry["module_address"]),
+        actions: actions.unwrap_or_default(),
+        config,
+        unknown: change["after_unknown"].clone(),
+        references: Value::Null,
+    })
+}
+
+fn planned(module: &Value, depth: usize, found: &mut Vec<Planned>) {
+    if depth > MAX_MODULES {
+        return;
+    }
+    for resource in module["resources"].as_array().into_iter().flatten() {
+        if resource["mode"] == "data" || !resource["values"].is_object() {
+            continue;
+        }
+        let mut config = resource["values"].clone();
+        hide(&mut config, &resource["sensitive_values"]);
+        found.push(Planned {
+            address: text(&resource["address"]),
+            kind: text(&resource["type"]),
+            name: text(&resource["name"]),
+            module: text(&module["address"]),
+            config,
+            ..Planned::default()
+        });
+    }
+    for below in module["child_modules"].as_array().into_iter().flatten() {
+        planned(below, depth + 1, found);
+    }
+}
+
+/// Replaces the texts that a mask marks.
+fn hide(value: &mut Value, mask: &Value) {
+    match (&mut *value, mask) {
+        (Value::String(text), Value::Bool(true)) => SENSITIVE.clone_into(text),
+        (Value::Object(members), Value::Bool(true)) => {
+            for below in members.values_mut() {
+                hide(below, mask);
+            }
+        }
+        (Value::Array(elements), Value::Bool(true)) => {
+            for below in elements {
+                hide(below, mask);
+            }
+        }
+        (Value::Object(members), Value::Object(masks)) => {
+            for (name, mask) in masks {
+                if let Some(below) = members.get_mut(name) {
+                    hide(below, mask);
+                }
+            }
+        }
+        (Value::Array(elements), Value::Array(masks)) => {
+            elements.iter_mut().zip(masks).for_each(|(below, mask)| hide(below, mask));
+        }
+        _ => {}
+    }
+}
+
+/// The paths of members whose values are known only after the change; places in lists are left out.
+pub(crate) fn unknown_paths(unknown: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match unknown {
+        Value::Bool(true) if !path.is_empty() => drop(found.insert(path.to_owned())),
+        Value::Array(elements) => elements.iter().for_each(|below| unknown_paths(below, path, found)),
+        Value::Object(members) => members.iter().for_each(|(name, below)| {
+            let dot = if path.is_empty() { "" } else { "." };
+            unknown_paths(below, &format!("{path}{dot}{name}"), found);
+        }),
+        _ => {}
+    }
+}
+
+/// The plan as it is, but with a text in place of each sensitive value.
+pub(crate) fn without_sensitive(plan: &Value) -> Value {
+    let mut plan = plan.clone();
+    for part in ["/resource_changes", "/resource_drift"] {
+        for entry in plan.pointer_mut(part).and_then(Value::as_array_mut).into_iter().flatten() {
+            for (value, mask) in [("before", "before_sensitive"), ("after", "after_sensitive")] {
+                let mask = entry["change"][mask].clone();
+                if let Some(value) = entry.get_mut("change").and_then(|change| change.get_mut(value)) {
+                    hide(value, &mask);
+                }
+            }
+        }
+    }
+    for part in ["/planned_values", "/prior_state/values"] {
+        let Some(values) = plan.pointer_mut(part) else { continue };
+        let outputs = values.get_mut("outputs").and_then(Value::as_object_mut);
+        for output in outputs.into_iter().flat_map(Map::values_mut) {
+            if output["sensitive"] == true
+                && let Some(value) = output.get_mut("value")
+            {
+                hide(value, &Value::Bool(true));
+            }
+        }
+        if let Some(module) = values.get_mut("root_module") {
+            hide_in_module(module, 0);
+        }
+    }
+    plan
+}
+
+fn hide_in_module(module: &mut Value, depth: usize) {
+    if depth > MAX_MODULES {
+        return;
+    }
+    for resource in module.get_mut("resources").and_then(Value::as_array_mut).into_iter().flatten() {
+        let mask = resource["sensitive_values"].clone();
+        if let Some(values) = resource.get_mut("values") {
+            hide(values, &mask);
+        }
+    }
+    for below in module.get_mut("child_modules").and_then(Value::as_array_mut).into_iter().flatten() {
+        hide_in_module(below, depth + 1);
+    }
+}
+
+/// The module of a resource, and its declaration in the configuration; null where there is none.
+fn declaration<'a>(plan: &'a Value, address: &str) -> (Scope, &'a Value) {
+    let parts = split(address);
+    let mut scope = Scope { calls: Vec::new() };
+    let mut rest = parts.as_slice();
+    while rest.len() > 3 && rest[0] == "module" {
+        scope.calls.push(without_index(&rest[1]).to_owned());
+        rest = &rest[2..];
+    }
+    let wanted = without_index(&rest.join(".")).to_owned();
+    let resources = scope.module(plan)["resources"].as_array();
+    let found = resources.into_iter().flatten().find(|one| one["address"] == wanted.as_str());
+    (scope, found.unwrap_or(&Value::Null))
+}
+
+/// For each argument of a resource, the addresses of the resources that its expression refers to: those of its own
+/// module, and through the module's variables and the outputs of modules that it calls.
+fn references(plan: &Value, scope: &Scope, declared: &Value) -> Value {
+    let mut found = Map::new();
+    for (argument, expression) in declared["expressions"].as_object().into_iter().flatten() {
+        let mut addresses = BTreeSet::new();
+        scope.follow(plan, expression, MAX_STEPS, &mut addresses);
+        if !addresses.is_empty() {
+            found.insert(argument.clone(), json!(addresses));
+        }
+    }
+    Value::Object(found)
+}
+
+/// Most variables and outputs that one reference is followed through.
+const MAX_STEPS: usize = 8;
+/// Most addresses that one argument refers to.
+const MAX_REFERENCES: usize = 200;
+
+/// A module of the configuration, by the calls that lead to it.
+#[derive(Clone)]
+struct Scope {
+    calls: Vec<String>,
+}
+
+impl Scope {
+    fn module<'a>(&self, plan: &'a Value) -> &'a Value {
+        let root = &plan["configuration"]["root_module"];
+        self.calls.iter().fold(root, |module, call| &module["module_calls"][call]["module"])
+    }
+
+    /// Collects the resources that an expression names, block by block.
+    fn follow(&self, plan: &Value, expression: &Value, steps: usize, found: &mut BTreeSet<String>) {
+        if steps == 0 || found.len() > MAX_REFERENCES {
+            return;
+        }
+        match expression {
+            Value::Array(blocks) => {
+                for block in blocks {
+                    self.follow(plan, block, steps - 1, found);
+                }
+            }
+            Value::Object(members) => {
+                for (name, below) in members {
+                    match (name.as_str(), below) {
+                        ("references", Value::Array(names)) => {
+                            let names = names.iter().filter_map(Value::as_str);
+                            names.for_each(|name| self.follow_name(plan, name, steps - 1, found));
+                        }
+                        ("constant_value", _) => {}
+                        _ => self.follow(plan, below, steps - 1, found),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn follow_name(&self, plan: &Value, name: &str, steps: usize, found: &mut BTreeSet<String>) {
+        let parts = split(name);
+        match (parts[0].as_str(), parts.get(1)) {
+            ("each" | "count" | "local" | "path" | "terraform" | "self", _) | (_, None) => {}
+            ("var", Some(variable)) => {
+                let mut outer = self.clone();
+                if let Some(call) = outer.calls.pop() {
+                    let call = &outer.module(plan)["module_calls"][&call];
+                    outer.follow(plan, &call["expressions"][without_index(variable)], steps, found);
+                }
+            }
+            ("module", Some(call)) => {
+                let mut inner = self.clone();
+                inner.calls.push(without_index(call).to_owned());
+                if let Some(output) = parts.get(2) {
+                    let output = &inner.module(plan)["outputs"][without_index(output)];
+                    inner.follow(plan, &output["expression"], steps, found);
+                }
+            }
+            (kind, Some(name)) => {
+                let prefix: String = self.calls.iter().map(|call| ["module.", call, "."].concat()).collect();
+                let (kind, name, data) = match (kind, parts.get(2)) {
+                    ("data", Some(data_name)) => (name.as_str(), data_name.as_str(), "data."),
+                    _ => (kind, name.as_str(), ""),
+                };
+                found.insert(format!("{prefix}{data}{kind}.{}", without_index(name)));
+            }
+        }
+    }
+}
+
+fn without_index(name: &str) -> &str {
+    name.split_once('[').map_or(name, |(name, _)| name)
+}
+
+/// The parts of an address; dots within an index (`["a.b"]`) do not count.
+fn split(address: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut brackets = 0_usize;
+    for symbol in address.chars() {
+        match symbol {
+            '[' => brackets += 1,
+            ']' => brackets = brackets.saturating_sub(1),
+            _ => {}
+        }
+        if symbol == '.' && brackets == 0 {
+            parts.push(String::new());
+        } else if let Some(last) = parts.last_mut() {
+            last.push(symbol);
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> Value {
+        json!({
+            "format_version": "1.2",
+            "resource_changes": [
+                {"address": "aws_s3_bucket.a", "mode": "managed", "type": "aws_s3_bucket", "name": "a",
+                 "change": {"actions": ["create"], "after": {"policy": "p", "tags": null},
+                            "after_unknown": {"id": true, "policy": true, "rule": [{"key": true}]},
+                            "after_sensitive": {"policy": true}}},
+                {"address": "module.m[0].aws_s3_bucket_policy.b[\"x.y\"]", "mode": "managed", "name": "b",
+                 "type": "aws_s3_bucket_policy", "module_address": "module.m[0]",
+                 "change": {"actions": ["create"], "after": {}}},
+                {"address": "aws_s3_bucket.gone", "mode": "managed", "type": "aws_s3_bucket", "name": "gone",
+                 "change": {"actions": ["delete"], "after": null}},
+                {"address": "data.aws_ami.d", "mode": "data", "type": "aws_ami", "name": "d",
+                 "change": {"actions": ["read"], "after": {}}}
+            ],
+            "configuration": {"root_module": {
+                "resources": [{"address": "aws_s3_bucket.a",
+                               "expressions": {"policy": {"references": ["local.p"]},
+                                               "rule": [{"key": {"references": ["aws_kms_key.k.arn", "aws_kms_key.k"]}}]}}],
+                "module_calls": {
+                    "m": {"expressions": {"bucket": {"references": ["module.n.name", "module.n"]}},
+                          "module": {"resources": [{"address": "aws_s3_bucket_policy.b",
+                                                    "expressions": {"bucket": {"references": ["var.bucket"]}}}]}},
+                    "n": {"module": {"outputs": {"name": {"expression": {"references": ["aws_s3_bucket.inner.id"]}}}}}
+                }
+            }}
+        })
+    }
+
+    #[test]
+    fn resources_after_the_change_are_subjects() {
+        let found = subjects(&plan()).expect("a plan");
+        let addresses: Vec<_> = found.iter().map(|subject| subject.address.as_str()).collect();
+        assert_eq!(addresses, ["aws_s3_bucket.a", "module.m[0].aws_s3_bucket_policy.b[\"x.y\"]"]);
+    }
+
+    #[test]
+    fn values_that_the_provider_fills_in_are_not_unknown() {
+        let found = subjects(&plan()).expect("a plan");
+        assert!(found[0].is_unknown("policy") && found[0].is_unknown("policy.Statement"));
+        assert!(found[0].is_unknown("rule.key") && !found[0].is_unknown("rule"));
+        assert!(!found[0].is_unknown("id") && !found[0].is_unknown("polic"));
+    }
+
+    #[test]
+    fn references_are_followed_through_variables_and_outputs() {
+        let found = subjects(&plan()).expect("a plan");
+        let references =
+            |at: usize| found[at].input["resource"]["references"].to_json_str().unwrap_or_default();
+        assert!(references(0).contains("aws_kms_key.k"), "{}", references(0));
+        assert!(references(1).contains("module.n.aws_s3_bucket.inner"), "{}", references(1));
+    }
+
+    #[test]
+    fn sensitive_values_appear_nowhere() {
+        let found = subjects(&plan()).expect("a plan");
+        assert_eq!(found[0].input["config"]["policy"], SENSITIVE.into());
+        assert_eq!(without_sensitive(&plan())["resource_changes"][0]["change"]["after"]["policy"], SENSITIVE);
+    }
+
+    #[test]
+    fn documents_that_are_no_plan_say_which_they_are() {
+        for (document, reason) in [
+            (json!({"format_version": "1.0", "values": {}}), "a state"),
+            (json!({"version": 4, "lineage": "x", "resources": []}), "a state"),
+            (json!({"format_version": "2.0", "resource_changes": []}), "format version is 2.0"),
+            (json!({"resource_changes": []}), "names no `format_version`"),
+            (json!({"format_version": "1.0", "resource_changes": "x"}), "is no list"),
+            (json!({}), "no plan"),
+            (json!([1]), "a JSON object"),
+        ] {
+            let refused = subjects(&document).expect_err("refused");
+            assert!(refused.0.contains(reason), "{document}: {refused}");
+        }
+    }
+}

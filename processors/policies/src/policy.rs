@@ -1,0 +1,89 @@
+//! One policy: its metadata, and the rules that it is evaluated by.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{Severity, gatekeeper::Constraint};
+
+/// The form of a policy, by which its input and its answer are read.
+#[derive(Debug, Clone)]
+pub(crate) enum Form {
+    /// A package whose annotations name resource types: it sees one resource at a time.
+    Resource,
+    /// A package of conftest's form: it sees the whole document.
+    Whole,
+    /// A Gatekeeper constraint with the template that it names.
+    Constraint(Box<Constraint>),
+}
+
+/// A rule that a policy answers with.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    /// For example `data.main.deny_public`.
+    pub(crate) path: String,
+    pub(crate) answer: Answer,
+}
+
+/// The meaning of a rule's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Reasons against the configuration.
+    Deny,
+    /// Reasons to look at it.
+    Warn,
+    /// Reasons why the policy cannot decide.
+    NotEvaluated,
+    /// Whether the policy concerns the resource.
+    Applies,
+    /// True where nothing is wrong.
+    Allow,
+}
+
+/// One policy of a set.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Its id: that of its annotations, or else its package's name or the constraint's.
+    pub id: String,
+    /// One line.
+    pub title: String,
+    /// The behaviour that the policy demands, and the reason.
+    pub description: String,
+    /// How grave a failure is.
+    pub severity: Severity,
+    /// The change that makes a resource compliant.
+    pub remediation: String,
+    /// Terraform resource types and Kubernetes kinds; empty where the policy sees whole documents.
+    pub resource_types: BTreeSet<String>,
+    /// Paths without which the policy cannot decide.
+    pub decides: Vec<String>,
+    /// Whether a denial rests on values that are there, so that unknown ones cannot take it back.
+    pub denies_what_is_present: bool,
+    /// Controls that a verdict is evidence for, by framework.
+    pub controls: BTreeMap<String, Vec<String>>,
+    /// The file that declares it.
+    pub file: String,
+    /// SHA-256 of its text and that of its libraries, in hexadecimal digits.
+    pub hash: String,
+    pub(crate) form: Form,
+    pub(crate) entries: Vec<Entry>,
+    /// The engine of the set that holds its modules.
+    pub(crate) engine: usize,
+}
+
+impl Policy {
+    /// The word for its form.
+    pub fn form(&self) -> &'static str {
+        match self.form {
+            Form::Resource => "resource",
+            Form::Whole => "conftest",
+            Form::Constraint(_) => "gatekeeper",
+        }
+    }
+
+    /// Whether it judges resources of a kind.
+    pub(crate) fn reads(&self, kind: &str) -> bool {
+        match self.form {
+            Form::Resource => self.resource_types.contains(kind),
+            Form::Whole | Form::Constraint(_) => true,
+        }
+    }
+}

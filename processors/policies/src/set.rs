@@ -1,0 +1,369 @@
+//! Policy sets: files to policies, with the faults of those that are left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    BuiltinErrors, Fault, Limits, Metadata, Policy, RegoEngine, Severity, annotations,
+    gatekeeper::{self, Constraint, Template},
+    own,
+    policy::{Answer, Entry, Form},
+    suite,
+};
+
+/// How a set is loaded and evaluated.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Config {
+    /// Bounds of files and evaluations.
+    pub limits: Limits,
+    /// The meaning of errors within built-ins.
+    pub errors: BuiltinErrors,
+}
+
+/// Policies that can be evaluated, and the faults of the others.
+#[derive(Debug, Clone)]
+pub struct PolicySet {
+    pub(crate) policies: Vec<Policy>,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) engines: Vec<RegoEngine>,
+    pub(crate) tests: Vec<(String, String)>,
+    pub(crate) cases: Vec<(String, String)>,
+    pub(crate) modules: Vec<(String, String)>,
+    pub(crate) config: Config,
+    hash: String,
+}
+
+/// A module that parses.
+struct Module<'a> {
+    file: &'a str,
+    text: &'a str,
+    package: String,
+    rules: BTreeSet<String>,
+    metadata: Option<Metadata>,
+}
+
+impl PolicySet {
+    /// Weir's own policies.
+    pub fn own(config: Config) -> Self {
+        Self::load(own::own(), config)
+    }
+
+    /// Loads `.rego` modules, and ConstraintTemplates and constraints from YAML and JSON. A file that cannot be used
+    /// is left out and named; the others are loaded.
+    pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>, config: Config) -> Self {
+        let mut set = Self {
+            policies: Vec::new(),
+            faults: Vec::new(),
+            engines: Vec::new(),
+            tests: Vec::new(),
+            cases: Vec::new(),
+            modules: Vec::new(),
+            config,
+            hash: String::new(),
+        };
+        let (mut modules, mut documents, mut digest) = (Vec::new(), Vec::new(), Sha256::new());
+        for (file, text) in files {
+            digest.update(Sha256::digest(file));
+            digest.update(Sha256::digest(text));
+            if text.len() > config.limits.policy_bytes {
+                let reason = format!("it has {} bytes, more than {}", text.len(), config.limits.policy_bytes);
+                set.faults.push(Fault::new(file, None, reason));
+            } else if suite::is_table(file) {
+                set.cases.push((file.to_owned(), text.to_owned()));
+            } else if has_extension(file, &["rego"]) {
+                modules.extend(set.module(file, text));
+            } else {
+                documents.push((file, text));
+            }
+        }
+        set.hash = hexadecimal(&digest.finalize());
+        set.compile(modules);
+        set.templates(&documents);
+        set.without_repeated_ids();
+        set.faults.sort();
+        set
+    }
+
+    /// The policies, in the order of files and packages.
+    pub fn policies(&self) -> &[Policy] {
+        &self.policies
+    }
+
+    /// The files and parts that are left out.
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    /// SHA-256 over names and texts of all files, in hexadecimal digits.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// The policy with an id, a title or a file.
+    pub fn find(&self, wanted: &str) -> Option<&Policy> {
+        let is_it = |policy: &&Policy| {
+            policy.id.eq_ignore_ascii_case(wanted) || policy.title == wanted || policy.file == wanted
+        };
+        self.policies.iter().find(is_it)
+    }
+
+    /// Parses a module by itself.
+    fn module<'a>(&mut self, file: &'a str, text: &'a str) -> Option<Module<'a>> {
+        let mut engine = RegoEngine::new(self.config.limits, self.config.errors);
+        let package = match engine.add(file, text) {
+            Ok(package) => package,
+            Err(error) => {
+                self.faults.push(Fault::new(file, error.line(), error.to_string()));
+                return None;
+            }
+        };
+        let rules = engine.last_rules();
+        if rules.iter().any(|rule| rule.starts_with("test_")) {
+            self.tests.push((file.to_owned(), text.to_owned()));
+            return None;
+        }
+        match annotations(text) {
+            Ok(metadata) => Some(Module { file, text, package, rules, metadata }),
+            Err((line, reason)) => {
+                self.faults.push(Fault::new(file, Some(line), reason));
+                None
+            }
+        }
+    }
+
+    /// Compiles modules together; one that cannot be compiled is left out, and the others are tried again.
+    fn compile(&mut self, mut modules: Vec<Module<'_>>) {
+        while !modules.is_empty() {
+            let mut engine = RegoEngine::new(self.config.limits, self.config.errors);
+            let mut bad = BTreeSet::new();
+            for module in &modules {
+                if let Err(error) = engine.add(module.file, module.text) {
+                    self.faults.push(Fault::new(module.file, error.line(), error.to_string()));
+                    bad.insert(module.file.to_owned());
+                }
+            }
+            let calls = engine.calls();
+            for call in &calls.bad {
+                self.faults.push(Fault::new(&call.file, Some(call.line), call.reason.clone()));
+                bad.insert(call.file.clone());
+            }
+            if bad.is_empty() {
+                let first = modules.iter().find_map(|module| entries(module).into_iter().next());
+                let path = first.map_or_else(String::new, |entry| entry.path);
+                if let Err(error) = engine.bound(&calls).and_then(|()| engine.compile_rule(&path)) {
+                    let file = error.file().filter(|file| modules.iter().any(|module| module.file == *file));
+                    let file = file.unwrap_or_else(|| modules[0].file.to_owned());
+                    self.faults.push(Fault::new(&file, error.line(), error.to_string()));
+                    bad.insert(file);
+                }
+            }
+            if bad.is_empty() {
+                self.policies.extend(policies(&modules, self.engines.len()));
+                let owned = |module: &Module<'_>| (module.file.to_owned(), module.text.to_owned());
+                self.modules = modules.iter().map(owned).collect();
+                self.engines.push(engine);
+                return;
+            }
+            modules.retain(|module| !bad.contains(module.file));
+        }
+    }
+
+    /// Loads templates, then the constraints that name them.
+    fn templates(&mut self, files: &[(&str, &str)]) {
+        let mut engines: BTreeMap<String, (usize, String, Template)> = BTreeMap::new();
+        let mut constraints = Vec::new();
+        for (file, text) in files {
+            let documents = match crate::document::values(text) {
+                Ok(documents) => documents,
+                Err(refused) => {
+                    self.faults.push(Fault::new(file, None, refused.to_string()));
+                    continue;
+                }
+            };
+            for document in documents {
+                if gatekeeper::is_constraint(&document) {
+                    constraints.push((*file, document));
+                } else if gatekeeper::is_template(&document) {
+                    match Template::read(&document).map_err(|reason| (None, reason)).and_then(|template| {
+                        let (engine, package) = self.template_engine(file, text, &template)?;
+                        Ok((engine, package, template))
+                    }) {
+                        Ok((engine, package, template)) => {
+                            self.engines.push(engine);
+                            let place = self.engines.len() - 1;
+                            engines.insert(template.kind.clone(), (place, package, template));
+                        }
+                        Err((line, reason)) => self.faults.push(Fault::new(file, line, reason)),
+                    }
+                }
+            }
+        }
+        for (file, document) in constraints {
+            let read = Constraint::read(&document).and_then(|constraint| {
+                let template = engines.get(&constraint.kind);
+                let template =
+                    template.ok_or_else(|| format!("no template makes the kind {}", constraint.kind))?;
+                Ok(constrained(file, constraint, template))
+            });
+            match read {
+                Ok(policy) => self.policies.push(policy),
+                Err(reason) => self.faults.push(Fault::new(file, None, reason)),
+            }
+        }
+    }
+
+    /// An engine with a template's modules. Lines of faults are lines of the template's file.
+    fn template_engine(
+        &self,
+        file: &str,
+        text: &str,
+        template: &Template,
+    ) -> Result<(RegoEngine, String), (Option<usize>, String)> {
+        let mut engine = RegoEngine::new(self.config.limits, self.config.errors);
+        let place = |source: &str, line: Option<usize>| {
+            let first = source.lines().find(|line| !line.trim().is_empty())?;
+            let before = source.lines().take_while(|line| line.trim().is_empty()).count();
+            let start = text.lines().position(|line| line.trim() == first.trim())?;
+            Some(start + line? - before)
+        };
+        let mut package = String::new();
+        for (number, source) in std::iter::once(&template.rego).chain(&template.libraries).enumerate() {
+            let added =
+                engine.add_v0(file, source).or_else(|error| engine.add(file, source).map_err(|_| error));
+            let added = added.map_err(|error| (place(source, error.line()), error.to_string()))?;
+            if number == 0 {
+                package = added;
+                if !engine.last_rules().contains("violation") {
+                    return Err((None, "the template's Rego has no rule `violation`".into()));
+                }
+            }
+        }
+        let sealed = engine.seal().and_then(|()| engine.compile_rule(&format!("{package}.violation")));
+        sealed.map_err(|error| (place(&template.rego, error.line()), error.to_string()))?;
+        Ok((engine, package))
+    }
+
+    /// Of policies with one id the first stays.
+    fn without_repeated_ids(&mut self) {
+        let mut seen = BTreeMap::new();
+        let faults = &mut self.faults;
+        self.policies.retain(|policy| match seen.insert(policy.id.clone(), policy.file.clone()) {
+            None => true,
+            Some(first) => {
+                let reason = format!("the id {} is that of a policy in {first}", policy.id);
+                faults.push(Fault::new(&policy.file, None, reason));
+                seen.insert(policy.id.clone(), first);
+                false
+            }
+        });
+    }
+}
+
+fn has_extension(file: &str, extensions: &[&str]) -> bool {
+    file.rsplit_once('.').is_some_and(|(_, end)| extensions.iter().any(|one| one.eq_ignore_ascii_case(end)))
+}
+
+/// The rules that a module answers with.
+fn entries(module: &Module<'_>) -> Vec<Entry> {
+    let is_named = |rule: &str, name: &str| {
+        rule.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+    };
+    let answer_of = |rule: &String| {
+        let denies = ["deny", "violation"].iter().any(|name| is_named(rule, name));
+        let answer = match () {
+            () if denies => Answer::Deny,
+            () if is_named(rule, "warn") => Answer::Warn,
+            () if rule == "not_evaluated" => Answer::NotEvaluated,
+            () if rule == "applies" => Answer::Applies,
+            () => return None,
+        };
+        Some(Entry { path: format!("{}.{rule}", module.package), answer })
+    };
+    let mut found: Vec<_> = module.rules.iter().filter_map(answer_of).collect();
+    let decides = found.iter().any(|entry| matches!(entry.answer, Answer::Deny | Answer::Warn));
+    if !decides {
+        found.clear();
+        if module.metadata.is_some() && module.rules.contains("allow") {
+            found.push(Entry { path: format!("{}.allow", module.package), answer: Answer::Allow });
+        }
+    }
+    found
+}
+
+/// The policies of compiled modules: one for each package with rules that answer.
+fn policies(modules: &[Module<'_>], engine: usize) -> Vec<Policy> {
+    let mut libraries = Sha256::new();
+    for module in modules.iter().filter(|module| entries(module).is_empty()) {
+        libraries.update(Sha256::digest(module.text));
+    }
+    let libraries = libraries.finalize();
+    let mut packages: BTreeMap<&str, Vec<&Module<'_>>> = BTreeMap::new();
+    for module in modules {
+        packages.entry(&module.package).or_default().push(module);
+    }
+    let answering =
+        packages.into_iter().filter(|(_, parts)| parts.iter().any(|part| !entries(part).is_empty()));
+    answering
+        .map(|(package, parts)| {
+            let mut digest = Sha256::new();
+            for part in &parts {
+                digest.update(Sha256::digest(part.text));
+            }
+            digest.update(libraries);
+            let metadata = parts.iter().find_map(|part| part.metadata.clone()).unwrap_or_default();
+            let name = package.strip_prefix("data.").unwrap_or(package);
+            let mut entries: Vec<_> = parts.iter().flat_map(|part| entries(part)).collect();
+            entries.sort_by(|a, b| a.path.cmp(&b.path));
+            entries.dedup_by(|a, b| a.path == b.path);
+            let first = parts.iter().find(|part| part.metadata.is_some()).unwrap_or(&parts[0]);
+            Policy {
+                id: metadata.id.unwrap_or_else(|| name.to_owned()),
+                title: if metadata.title.is_empty() { name.to_owned() } else { metadata.title },
+                description: metadata.description,
+                severity: metadata.severity.unwrap_or(Severity::Medium),
+                remediation: metadata.remediation,
+                form: if metadata.resource_types.is_empty() { Form::Whole } else { Form::Resource },
+                resource_types: metadata.resource_types,
+                decides: metadata.decides,
+                denies_what_is_present: metadata.denies_what_is_present,
+                controls: metadata.controls,
+                file: first.file.to_owned(),
+                hash: hexadecimal(&digest.finalize()),
+                entries,
+                engine,
+            }
+        })
+        .collect()
+}
+
+fn constrained(file: &str, constraint: Constraint, template: &(usize, String, Template)) -> Policy {
+    let (engine, package, template) = template;
+    let mut digest = Sha256::new();
+    digest.update(Sha256::digest(&template.rego));
+    for library in &template.libraries {
+        digest.update(Sha256::digest(library));
+    }
+    digest.update(constraint.fingerprint());
+    let title = if template.title.is_empty() { &template.kind } else { &template.title };
+    Policy {
+        id: format!("{}/{}", constraint.kind, constraint.name),
+        title: title.clone(),
+        description: template.description.clone(),
+        severity: Severity::Medium,
+        remediation: String::new(),
+        resource_types: BTreeSet::new(),
+        decides: Vec::new(),
+        denies_what_is_present: true,
+        controls: BTreeMap::new(),
+        file: file.to_owned(),
+        hash: hexadecimal(&digest.finalize()),
+        entries: vec![Entry { path: format!("{package}.violation"), answer: Answer::Deny }],
+        engine: *engine,
+        form: Form::Constraint(Box::new(constraint)),
+    }
+}
+
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}

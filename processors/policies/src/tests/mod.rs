@@ -1,0 +1,7 @@
+//! Published policies, cases and plans.
+
+mod conformance;
+mod corpus;
+mod gatekeeper;
+mod own;
+mod plans;
