@@ -17,6 +17,7 @@ mod intake;
 mod log_continuity;
 mod openapi;
 mod outbox;
+mod policies;
 mod postgres_sink;
 mod query_api;
 mod risk;

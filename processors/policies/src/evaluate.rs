@@ -52,11 +52,12 @@ impl Evaluator {
         surroundings: &Surroundings,
         wanted: impl Fn(&Policy) -> bool,
     ) -> Evaluation {
-        let with_inventory = surroundings.inventory.as_ref().map(|inventory| {
+        let reads_inventory = |policy: &Policy| matches!(policy.form, Form::Constraint(_)) && wanted(policy);
+        let inventory = surroundings.inventory.as_ref().filter(|_| set.policies.iter().any(reads_inventory));
+        let mut inventoried = inventory.map(|inventory| {
             let data: Value = serde_json::json!({"inventory": inventory}).into();
             self.with_data(set, &data)
         });
-        let mut inventoried = with_inventory;
         let mut verdicts = Vec::new();
         for policy in set.policies.iter().filter(|policy| wanted(policy)) {
             let engines = inventoried.as_mut().unwrap_or(&mut self.engines);

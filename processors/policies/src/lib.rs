@@ -7,10 +7,12 @@
 mod answer;
 mod builtins;
 mod calls;
+mod catalogue;
 mod document;
 mod engine;
 mod evaluate;
 mod fault;
+mod framework;
 pub mod gatekeeper;
 pub mod kubernetes;
 mod metadata;
@@ -25,10 +27,12 @@ mod suite;
 mod tests;
 mod verdict;
 
+pub use catalogue::catalogue;
 pub use document::{Document, DocumentKind, MAX_DOCUMENT_BYTES};
 pub use engine::{BuiltinErrors, EngineError, Limits, RegoEngine};
 pub use evaluate::{Evaluation, Evaluator, Surroundings};
 pub use fault::Fault;
+pub use framework::{Framework, Requirement};
 pub use metadata::{Metadata, Severity, annotations};
 pub use own::own;
 pub use policy::Policy;

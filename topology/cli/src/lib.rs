@@ -6,6 +6,7 @@ mod auth;
 mod bench;
 mod change;
 mod command;
+mod compliance;
 mod credential;
 mod dead_letter;
 mod deployment;
@@ -16,6 +17,7 @@ mod key;
 mod lag;
 mod output;
 mod place;
+mod policy;
 mod query;
 mod risk;
 mod rules;
@@ -89,6 +91,10 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Try detection rules on files or on the past, check them, run their examples.
     Rules(rules::RulesArgs),
+    /// Judge plans and Kubernetes objects by compliance policies, check policies, run their tests.
+    Policy(policy::PolicyArgs),
+    /// Look at catalogues of frameworks and the policies that are evidence for them.
+    Compliance(compliance::ComplianceArgs),
     /// Check that the audit log is as it was.
     Verify(verify::VerifyArgs),
     /// Proofs of entries, tiles for others to keep, keys of the log.
@@ -177,6 +183,8 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::DeadLetter(args) => dead_letter::dead_letter(args).await,
         Command::Schema(args) => schema::schema(args).await,
         Command::Rules(args) => rules::rules(args).await,
+        Command::Policy(args) => policy::policy(args),
+        Command::Compliance(args) => compliance::compliance(args),
         Command::Verify(args) => verify::verify(args).await,
         Command::Audit(args) => audit::audit(args).await,
         Command::Witness(args) => witness::witness(args).await,

@@ -9,12 +9,14 @@ use figment::{
 };
 mod edge;
 mod identity;
+mod policies;
 #[cfg(test)]
 mod reference;
 mod shares;
 
 pub(super) use edge::{Client, Networks, Tls, Trust};
 pub(super) use identity::{Identity, Issuer, identities, written as written_issuers};
+pub(super) use policies::Policies;
 use processors::risk::sigma::Placeholders;
 use producers::gateway::{TenantQuotas, WebhookSecrets};
 use schemas::TenantId;
@@ -33,6 +35,7 @@ pub(super) struct Settings {
     pub(super) api_keys: ApiKeys,
     pub(super) audit: Audit,
     pub(super) rules: Rules,
+    pub(super) policies: Policies,
     pub(super) client: Client,
     pub(super) identity: Identity,
     /// Whose tokens are taken beside API keys.
@@ -207,13 +210,20 @@ pub(super) enum Folders {
     Many(Vec<PathBuf>),
 }
 
+impl Folders {
+    /// The paths in the order they were named.
+    fn list(&self) -> Vec<PathBuf> {
+        match self {
+            Self::One(one) => vec![one.clone()],
+            Self::Many(many) => many.clone(),
+        }
+    }
+}
+
 impl Rules {
     /// The folders in the order they were named.
     pub(super) fn folders(&self) -> Vec<PathBuf> {
-        match &self.sigma {
-            Folders::One(one) => vec![one.clone()],
-            Folders::Many(many) => many.clone(),
-        }
+        self.sigma.list()
     }
 
     /// Placeholders and their values.

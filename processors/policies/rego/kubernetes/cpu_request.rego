@@ -29,3 +29,5 @@ deny contains sprintf("the container %s has no request of CPU", [container.name]
 	some container in lib.containers
 	not container.resources.requests.cpu
 }
+
+not_evaluated contains "the object has no pod" if not lib.pod

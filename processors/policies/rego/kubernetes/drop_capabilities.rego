@@ -30,3 +30,5 @@ deny contains sprintf("the container %s keeps capabilities", [container.name]) i
 	some container in lib.containers
 	not "ALL" in lib.dropped(container)
 }
+
+not_evaluated contains "the object has no pod" if not lib.pod

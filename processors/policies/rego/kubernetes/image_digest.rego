@@ -29,3 +29,5 @@ deny contains sprintf("the container %s does not pin its image", [container.name
 	some container in lib.containers
 	not contains(object.get(container, "image", ""), "@sha256:")
 }
+
+not_evaluated contains "the object has no pod" if not lib.pod

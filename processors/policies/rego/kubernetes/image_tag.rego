@@ -39,3 +39,5 @@ is_versioned(image) if {
 	count(named) == 2
 	not named[1] in {"latest", ""}
 }
+
+not_evaluated contains "the object has no pod" if not lib.pod

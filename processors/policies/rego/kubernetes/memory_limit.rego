@@ -29,3 +29,5 @@ deny contains sprintf("the container %s has no limit of memory", [container.name
 	some container in lib.containers
 	not container.resources.limits.memory
 }
+
+not_evaluated contains "the object has no pod" if not lib.pod

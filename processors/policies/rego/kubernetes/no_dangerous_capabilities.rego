@@ -31,3 +31,5 @@ deny contains sprintf("the container %s adds the capability %s", [container.name
 	some one in lib.added(container)
 	not one in {"NET_BIND_SERVICE", "CHOWN", "SETGID", "SETUID", "FOWNER", "KILL", "SETPCAP", "FSETID", "AUDIT_WRITE"}
 }
+
+not_evaluated contains "the object has no pod" if not lib.pod

@@ -27,3 +27,5 @@ package weir.kubernetes.no_host_ipc
 import data.weir.lib
 
 deny contains "the pod shares the shared memory of its node" if lib.pod.hostIPC == true
+
+not_evaluated contains "the object has no pod" if not lib.pod

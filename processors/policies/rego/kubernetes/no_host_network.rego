@@ -27,3 +27,5 @@ package weir.kubernetes.no_host_network
 import data.weir.lib
 
 deny contains "the pod shares the network of its node" if lib.pod.hostNetwork == true
+
+not_evaluated contains "the object has no pod" if not lib.pod

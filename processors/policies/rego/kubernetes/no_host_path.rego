@@ -30,3 +30,5 @@ deny contains sprintf("the volume %s is a folder of the node", [volume.name]) if
 	some volume in lib.volumes
 	volume.hostPath
 }
+
+not_evaluated contains "the object has no pod" if not lib.pod

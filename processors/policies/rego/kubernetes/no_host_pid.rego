@@ -27,3 +27,5 @@ package weir.kubernetes.no_host_pid
 import data.weir.lib
 
 deny contains "the pod shares the processes of its node" if lib.pod.hostPID == true
+
+not_evaluated contains "the object has no pod" if not lib.pod

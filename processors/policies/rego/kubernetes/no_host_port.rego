@@ -31,3 +31,5 @@ deny contains sprintf("the container %s takes a port of its node", [container.na
 	some port in lib.items(object.get(container, "ports", null))
 	port.hostPort > 0
 }
+
+not_evaluated contains "the object has no pod" if not lib.pod

@@ -30,3 +30,5 @@ deny contains sprintf("the container %s runs on its host", [container.name]) if 
 	some container in lib.containers
 	lib.security(container, "windowsOptions").hostProcess == true
 }
+
+not_evaluated contains "the object has no pod" if not lib.pod

@@ -38,3 +38,5 @@ is_credential(one) if {
 }
 
 is_credential(one) if lib.holds_key(one.value)
+
+not_evaluated contains "the object has no pod" if not lib.pod

@@ -30,3 +30,5 @@ deny contains sprintf("the container %s may gain privileges", [container.name]) 
 	some container in lib.containers
 	not container.securityContext.allowPrivilegeEscalation == false
 }
+
+not_evaluated contains "the object has no pod" if not lib.pod

@@ -30,3 +30,5 @@ deny contains sprintf("the container %s is privileged", [container.name]) if {
 	some container in lib.containers
 	container.securityContext.privileged == true
 }
+
+not_evaluated contains "the object has no pod" if not lib.pod

@@ -29,3 +29,5 @@ deny contains sprintf("the volume %s is the socket of the container runtime", [v
 	some volume in lib.volumes
 	regex.match(`(docker|containerd|crio)[^/]*\.sock$`, volume.hostPath.path)
 }
+
+not_evaluated contains "the object has no pod" if not lib.pod

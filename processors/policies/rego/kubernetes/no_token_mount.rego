@@ -27,5 +27,8 @@ package weir.kubernetes.no_token_mount
 import data.weir.lib
 
 deny contains "the pod holds a token of its service account" if {
-	not lib.pod.automountServiceAccountToken == false
+	pod := lib.pod
+	not pod.automountServiceAccountToken == false
 }
+
+not_evaluated contains "the object has no pod" if not lib.pod

@@ -39,3 +39,5 @@ deny contains sprintf("the container %s runs as root", [container.name]) if {
 is_other(container) if lib.security(container, "runAsNonRoot") == true
 
 is_other(container) if lib.security(container, "runAsUser") > 0
+
+not_evaluated contains "the object has no pod" if not lib.pod

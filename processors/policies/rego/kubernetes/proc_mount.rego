@@ -29,3 +29,5 @@ deny contains sprintf("the container %s sees an unmasked /proc", [container.name
 	some container in lib.containers
 	object.get(object.get(container, "securityContext", {}), "procMount", "Default") != "Default"
 }
+
+not_evaluated contains "the object has no pod" if not lib.pod

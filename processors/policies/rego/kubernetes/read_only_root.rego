@@ -29,3 +29,5 @@ deny contains sprintf("the container %s may write to its root file system", [con
 	some container in lib.containers
 	not container.securityContext.readOnlyRootFilesystem == true
 }
+
+not_evaluated contains "the object has no pod" if not lib.pod

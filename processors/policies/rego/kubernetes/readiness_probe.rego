@@ -26,3 +26,5 @@ deny contains sprintf("the container %s has no readiness probe", [container.name
 	some container in lib.lasting
 	not container.readinessProbe
 }
+
+not_evaluated contains "the object has no pod" if not lib.pod

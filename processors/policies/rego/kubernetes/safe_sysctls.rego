@@ -32,3 +32,5 @@ deny contains sprintf("the kernel parameter %s is set", [one.name]) if {
 		"net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range", "net.ipv4.ip_local_reserved_ports",
 	}
 }
+
+not_evaluated contains "the object has no pod" if not lib.pod

@@ -37,3 +37,5 @@ profiled(_) if {
 	annotations := object.get(input.config.metadata, "annotations", {})
 	annotations["seccomp.security.alpha.kubernetes.io/pod"] in {"runtime/default", "docker/default"}
 }
+
+not_evaluated contains "the object has no pod" if not lib.pod

@@ -31,3 +31,5 @@ deny contains "the pod uses the default service account" if {
 	name in {"", "default"}
 	not lib.pod.automountServiceAccountToken == false
 }
+
+not_evaluated contains "the object has no pod" if not lib.pod

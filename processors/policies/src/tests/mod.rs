@@ -2,6 +2,7 @@
 
 mod conformance;
 mod corpus;
+mod frameworks;
 mod gatekeeper;
 mod own;
 mod plans;

@@ -40,3 +40,13 @@ fn every_policy_says_whom_it_concerns_and_what_to_do() {
     }
     assert_eq!(severities.len(), [Severity::Low, Severity::Medium, Severity::High, Severity::Critical].len());
 }
+
+#[test]
+fn the_catalogue_is_that_of_the_policies() {
+    let set = PolicySet::own(Config::default());
+    let wanted = crate::catalogue(&set);
+    let held = include_str!("../../CATALOGUE.md");
+    let differing = wanted.lines().zip(held.lines()).find(|(wanted, held)| wanted != held);
+    assert_eq!(differing, None, "run `weir policy catalogue > processors/policies/CATALOGUE.md`");
+    assert_eq!(wanted.len(), held.len(), "run `weir policy catalogue > processors/policies/CATALOGUE.md`");
+}

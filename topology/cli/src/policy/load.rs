@@ -1,0 +1,157 @@
+//! The files of policy sets and of documents.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use policies::{Fault, MAX_DOCUMENT_BYTES};
+
+use crate::{output::note, settings::Settings};
+
+/// Longest file of a policy set, in bytes.
+const MAX_POLICY_BYTES: u64 = 4 << 20;
+/// Deepest folder that is looked into.
+const MAX_DEPTH: usize = 32;
+/// Most faults that are named where they are not what was asked for.
+const MAX_NAMED: usize = 5;
+
+/// The texts of policy sets, by name.
+pub(crate) struct Files {
+    texts: BTreeMap<String, String>,
+    unreadable: Vec<String>,
+}
+
+impl Files {
+    /// The files of folders; without any, Weir's own policies and the folders of the settings.
+    pub(super) fn of(folders: &[PathBuf], with_own: bool) -> anyhow::Result<Self> {
+        let settings = Settings::load()?.policies;
+        let (folders, with_own) = if folders.is_empty() {
+            (settings.folders(), settings.own || with_own)
+        } else {
+            (folders.to_vec(), with_own)
+        };
+        let mut files = Self { texts: BTreeMap::new(), unreadable: Vec::new() };
+        if with_own {
+            let own = policies::own().into_iter();
+            files.texts.extend(own.map(|(name, text)| (format!("weir/{name}"), text.to_owned())));
+        }
+        for folder in &folders {
+            files.add(folder, folders.len() > 1)?;
+        }
+        if files.texts.is_empty() && files.unreadable.is_empty() {
+            bail!("there is no policy: no file ends with .rego, .yaml, .yml or .json");
+        }
+        Ok(files)
+    }
+
+    fn add(&mut self, path: &Path, is_one_of_many: bool) -> anyhow::Result<()> {
+        let metadata = fs::metadata(path)
+            .with_context(|| format!("{} cannot be read; name a folder of policies", path.display()))?;
+        let found = if metadata.is_dir() {
+            files_below(path, &["rego", "yaml", "yml", "json"])?
+        } else {
+            vec![path.to_owned()]
+        };
+        for file in found {
+            let below = file.strip_prefix(path).ok().filter(|below| !below.as_os_str().is_empty());
+            let name = match below {
+                Some(below) if is_one_of_many => path.join(below),
+                Some(below) => below.to_owned(),
+                None => PathBuf::from(file.file_name().unwrap_or(file.as_os_str())),
+            };
+            let name = name.to_string_lossy().into_owned();
+            match read(&file, MAX_POLICY_BYTES) {
+                Ok(text) => drop(self.texts.insert(name, text)),
+                Err(reason) => self.unreadable.push(format!("{name}: {reason}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Names and texts.
+    pub(super) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))
+    }
+
+    /// The text of one file.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.texts.get(name).map(String::as_str)
+    }
+
+    /// Files that could not be read, with the reason.
+    pub(super) fn unreadable(&self) -> &[String] {
+        &self.unreadable
+    }
+
+    /// Says on stderr what is left out, where the command is about something else.
+    pub(super) fn warn_about(&self, faults: &[Fault]) {
+        let all: Vec<_> =
+            self.unreadable.iter().cloned().chain(faults.iter().map(ToString::to_string)).collect();
+        for fault in all.iter().take(MAX_NAMED) {
+            note(&format!("left out: {fault}"));
+        }
+        if all.len() > MAX_NAMED {
+            note(&format!("and {} more; `weir policy check` names them all", all.len() - MAX_NAMED));
+        }
+    }
+}
+
+/// The files below a folder with one of the extensions, in the order of names. Links to folders are not followed.
+pub(crate) fn files_below(folder: &Path, extensions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut folders = vec![(folder.to_owned(), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        let unreadable = || format!("the folder {} cannot be read", folder.display());
+        for entry in fs::read_dir(&folder).with_context(unreadable)? {
+            let entry = entry.with_context(unreadable)?;
+            let path = entry.path();
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            if entry.file_type().with_context(unreadable)?.is_dir() {
+                if depth < MAX_DEPTH {
+                    folders.push((path, depth + 1));
+                }
+            } else if path
+                .extension()
+                .is_some_and(|found| extensions.iter().any(|one| found.eq_ignore_ascii_case(one)))
+            {
+                files.push(path);
+            }
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// A document's text; `-` is standard input.
+pub(crate) fn document(path: &Path) -> Result<String, String> {
+    let most = u64::try_from(MAX_DOCUMENT_BYTES).unwrap_or(u64::MAX);
+    if path.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        let read = std::io::stdin().lock().take(most + 1).read_to_end(&mut bytes);
+        read.map_err(|error| format!("standard input cannot be read: {error}"))?;
+        return decoded(bytes);
+    }
+    read(path, most)
+}
+
+fn read(path: &Path, most: u64) -> Result<String, String> {
+    let unreadable = |error: std::io::Error| format!("it cannot be read: {error}");
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    if metadata.len() > most {
+        return Err(format!("it has {} bytes, more than {most}", metadata.len()));
+    }
+    decoded(fs::read(path).map_err(unreadable)?)
+}
+
+fn decoded(bytes: Vec<u8>) -> Result<String, String> {
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+}
