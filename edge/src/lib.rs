@@ -5,7 +5,7 @@
 //!
 //! The rest is the kit that every HTTP service is built of: [`service`] is around all routes (ids, spans, problems,
 //! headers), [`access`] in front of those that need a credential ([`admission`], [`credential`], [`identity`], [`rates`], [`peer`]),
-//! [`health`] beside them, [`api_error`] the answer of whatever is refused, [`openapi`] what all documents share.
+//! [`tenants`] beside them for what each tenant may use, [`health`], [`api_error`] the answer of whatever is refused, [`openapi`] what all documents share.
 
 pub mod access;
 pub mod admission;
@@ -24,6 +24,7 @@ pub mod service;
 mod serving;
 mod slots;
 mod stalled;
+pub mod tenants;
 #[cfg(test)]
 mod tests;
 pub mod tls;

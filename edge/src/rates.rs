@@ -1,10 +1,14 @@
 //! How often anybody may ask: the generic cell rate algorithm by key, in bounded memory.
 
 use std::{
+    collections::HashMap,
     hash::Hash,
     net::IpAddr,
     num::NonZeroU32,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -132,20 +136,52 @@ pub struct Pace {
 /// Holders that are remembered at once by a [`Keyed`]; beyond it new ones share one allowance.
 const MAX_HOLDERS: usize = 10_000;
 
-/// An allowance of one pace for each key, in bounded memory.
+/// A pace of one key's own, and what is left of it.
+type OwnPace = (Pace, Arc<Limiter<()>>);
+
+/// An allowance for each key, of one pace or of the key's own, in bounded memory.
 #[derive(Debug)]
-pub struct Keyed<K: Hash + Eq + Clone>(Limiter<K>);
+pub struct Keyed<K: Hash + Eq + Clone> {
+    common: Option<Limiter<K>>,
+    own: Mutex<HashMap<K, OwnPace>>,
+}
 
 impl<K: Hash + Eq + Clone> Keyed<K> {
-    /// Everybody's allowance is full.
-    pub fn new(pace: Pace) -> Self {
-        Self(Limiter::new(pace.per_minute, pace.burst, MAX_HOLDERS))
+    /// Everybody's allowance is full. `None` for no limit but where a key has its own pace.
+    pub fn new(pace: Option<Pace>) -> Self {
+        let common = pace.map(|pace| Limiter::new(pace.per_minute, pace.burst, MAX_HOLDERS));
+        Self { common, own: Mutex::default() }
     }
 
     /// Takes so much from the key's allowance at once: what is left, or `Err` where there is not so much. More than may
-    /// come at once is never there.
-    pub fn take(&self, key: K, count: NonZeroU32) -> Result<Allowance, Allowance> {
-        self.0.take(key, count)
+    /// come at once is never there. `own` is the key's own pace, if it has one; an allowance of a new pace is full.
+    /// `Ok(None)`: no limit.
+    pub fn take(&self, key: K, own: Option<Pace>, count: NonZeroU32) -> Result<Option<Allowance>, Allowance> {
+        match (self.of_its_own(&key, own), &self.common) {
+            (Some(limiter), _) => limiter.take((), count).map(Some),
+            (None, Some(common)) => common.take(key, count).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The limiter of the key's own pace; forgotten once it has none.
+    fn of_its_own(&self, key: &K, pace: Option<Pace>) -> Option<Arc<Limiter<()>>> {
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(pace) = pace else {
+            own.remove(key);
+            return None;
+        };
+        if let Some((known, limiter)) = own.get(key)
+            && *known == pace
+        {
+            return Some(Arc::clone(limiter));
+        }
+        if own.len() >= MAX_HOLDERS {
+            own.clear();
+        }
+        let limiter = Arc::new(Limiter::new(pace.per_minute, pace.burst, 2));
+        own.insert(key.clone(), (pace, Arc::clone(&limiter)));
+        Some(limiter)
     }
 }
 
@@ -160,6 +196,7 @@ struct Limiter<K: Hash + Eq + Clone, C: Clock = DefaultClock> {
     /// When callers were last forgotten, in nanoseconds since it began.
     pruned_at: AtomicU64,
     per_minute: NonZeroU32,
+    burst: NonZeroU32,
     max_keys: usize,
 }
 
@@ -189,19 +226,22 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
         let quota = Quota::per_minute(per_minute).allow_burst(burst);
         let inner = RateLimiter::new(quota, Store::default(), clock.clone());
         let (began, pruned_at) = (clock.now(), AtomicU64::new(0));
-        Self { inner, clock, began, pruned_at, per_minute, max_keys }
+        Self { inner, clock, began, pruned_at, per_minute, burst, max_keys }
     }
 
     /// Takes so much from the key's allowance; `Err` if there is not so much.
     fn take(&self, key: K, count: NonZeroU32) -> Result<Allowance, Allowance> {
         self.prune_now_and_then();
+        let more_than_a_burst = Allowance { per_minute: self.per_minute.get(), remaining: 0, wait: MINUTE };
+        // The time that such a count would take need not fit into the clock's nanoseconds.
+        if count > self.burst {
+            return Err(more_than_a_burst);
+        }
         // Full: whoever is remembered is treated like a newcomer too, until the next pruning makes room.
         let key = (self.inner.len() < self.max_keys).then_some(key);
         match self.inner.check_key_n(&key, count) {
             Ok(taken) => taken.map(|state| self.left(&state)).map_err(|until| self.none_left(&until)),
-            Err(_more_than_a_burst) => {
-                Err(Allowance { per_minute: self.per_minute.get(), remaining: 0, wait: MINUTE })
-            }
+            Err(_) => Err(more_than_a_burst),
         }
     }
 
@@ -314,6 +354,25 @@ mod tests {
         assert_eq!(limiter.take(2, count(7)).expect_err("more than a burst").retry_after_s(), 60);
         clock.advance(Duration::from_secs(6));
         limiter.take(1, count(6)).expect("all is back");
+    }
+
+    #[test]
+    fn a_key_may_have_a_pace_of_its_own() {
+        let pace = |n: u32| {
+            let n = NonZeroU32::new(n).expect("not zero");
+            Pace { per_minute: n, burst: n }
+        };
+        let keyed = Keyed::new(Some(pace(2)));
+        let takes = |key: u32, own: Option<u32>, times: u32| {
+            (0..times).filter(|_| keyed.take(key, own.map(pace), NonZeroU32::MIN).is_ok()).count()
+        };
+        assert_eq!((takes(1, None, 5), takes(2, Some(4), 5), takes(3, Some(1), 5)), (2, 4, 1));
+        assert_eq!(takes(2, Some(4), 1), 0, "the same pace is the same allowance");
+        assert_eq!(takes(2, Some(3), 5), 3, "another pace is another");
+        assert_eq!(takes(2, None, 5), 2, "and none of its own is everybody's");
+        let unlimited = Keyed::new(None);
+        assert_eq!(unlimited.take(1, None, NonZeroU32::MAX), Ok(None));
+        assert!(unlimited.take(1, Some(pace(1)), NonZeroU32::MAX).is_err());
     }
 
     #[test]

@@ -26,5 +26,6 @@ mod stack;
 mod stage;
 mod support;
 mod tables;
+mod tenants;
 mod topology;
 mod transactions;

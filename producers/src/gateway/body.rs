@@ -148,6 +148,7 @@ fn too_large(at_most: usize) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use edge::tenants::Tenants;
     use schemas::TenantId;
 
     use super::*;
@@ -176,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_declared_length_is_judged_before_the_body() {
-        let bytes = shares::Bytes::new(400, Arc::default());
+        let bytes = shares::Bytes::new(400, Tenants::default());
         let acme = Holder::Tenant(TenantId::new("acme").expect("a tenant"));
         for (length, expected) in [("101", "quota-exceeded"), ("10001", "body-too-large")] {
             let headers = HeaderMap::from_iter([(header::CONTENT_LENGTH, length.parse().expect("a value"))]);

@@ -8,7 +8,7 @@ use std::{
 
 use edge::{
     ConnectionLimits, Listen, RenderMetrics, head::HeadLimits, identity::Identities, rates::Rates,
-    tls::TlsConfig,
+    tenants::Tenants, tls::TlsConfig,
 };
 use ipnet::IpNet;
 
@@ -33,6 +33,8 @@ pub struct GatewayConfig {
     pub rates: Rates,
     /// How much a tenant may publish, with all its credentials together.
     pub quotas: TenantQuotas,
+    /// The limits that single tenants have in place of these, and what each uses.
+    pub tenants: Tenants,
     /// Proxies whose `X-Forwarded-For` is believed. Connections from them are not counted per address.
     pub trusted_proxies: Vec<IpNet>,
     /// What GitHub signs its webhooks with, by tenant.
@@ -82,6 +84,7 @@ impl Default for GatewayConfig {
             identities: Arc::default(),
             rates: Rates::default(),
             quotas: TenantQuotas::default(),
+            tenants: Tenants::default(),
             trusted_proxies: Vec::new(),
             github: WebhookSecrets::default(),
             metrics: None,

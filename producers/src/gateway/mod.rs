@@ -52,7 +52,7 @@ use tracing::{error, info};
 use self::{
     body::{Budget, Patience},
     settle::InHand,
-    shares::{Bytes, Charge, Holder, Quotas, Refusals},
+    shares::{Bytes, Charge, Holder, Quotas},
 };
 
 /// What every request shares.
@@ -74,14 +74,14 @@ impl App {
     fn new(config: GatewayConfig, publisher: Arc<dyn Publisher>, keys: KeyRingWatch) -> Self {
         let admission = Admission::new(keys, &config.rates, config.trusted_proxies.clone())
             .with_identities(Arc::clone(&config.identities));
-        let refusals = Arc::new(Refusals::default());
-        let budget = |bytes| Budget::new(Bytes::new(bytes, Arc::clone(&refusals)));
+        let tenants = config.tenants.clone();
+        let budget = |bytes| Budget::new(Bytes::new(bytes, tenants.clone()));
         Self {
             admission: Arc::new(admission),
             budget: budget(config.limits.in_hand_bytes),
             unproven: budget(config.limits.unproven_bytes),
             strangers: budget(config.limits.stranger_bytes),
-            quotas: Quotas::new(&config.quotas, Arc::clone(&refusals)),
+            quotas: Quotas::new(&config.quotas, tenants.clone()),
             in_hand: Mutex::default(),
             stopping: AtomicBool::new(false),
             config,

@@ -2,7 +2,7 @@
 //! minute.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -11,12 +11,10 @@ use edge::{
     api_error::ApiError,
     peer::Network,
     rates::{Keyed, Pace},
+    tenants::{Measure, Tenants},
 };
 use http::{HeaderValue, header};
-use schemas::{TenantId, problem::ProblemKind};
-
-/// Tenants that metrics name; what is refused to others counts as `other`.
-const MAX_NAMED_TENANTS: usize = 20;
+use schemas::{TenantId, access::LimitName, problem::ProblemKind};
 
 /// Who takes something up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -38,32 +36,12 @@ impl Holder {
     }
 }
 
-/// Counts what is refused to tenants, by name for the first few that it happens to.
-#[derive(Debug, Default)]
-pub(super) struct Refusals(Mutex<HashSet<TenantId>>);
-
-impl Refusals {
-    fn count(&self, tenant: Option<&TenantId>, share: &'static str) {
-        let label = tenant.map_or_else(|| "address".to_owned(), |tenant| self.label(tenant));
-        metrics::counter!("weir_over_share_total", "tenant" => label, "share" => share).increment(1);
-    }
-
-    fn label(&self, tenant: &TenantId) -> String {
-        let mut named = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !named.contains(tenant) && named.len() >= MAX_NAMED_TENANTS {
-            return "other".to_owned();
-        }
-        named.insert(tenant.clone());
-        tenant.to_string()
-    }
-}
-
 /// Bytes that requests together may hold, and the part of each holder.
 #[derive(Debug)]
 pub(super) struct Bytes {
     total: usize,
     held: Mutex<Held>,
-    refusals: Arc<Refusals>,
+    tenants: Tenants,
 }
 
 #[derive(Debug, Default)]
@@ -73,8 +51,8 @@ struct Held {
 }
 
 impl Bytes {
-    pub(super) fn new(total: usize, refusals: Arc<Refusals>) -> Arc<Self> {
-        Arc::new(Self { total, held: Mutex::default(), refusals })
+    pub(super) fn new(total: usize, tenants: Tenants) -> Arc<Self> {
+        Arc::new(Self { total, held: Mutex::default(), tenants })
     }
 
     /// The part of one holder: a quarter of all; of a tenant's requests from one network half of that.
@@ -132,7 +110,7 @@ impl Charge {
         for holder in &self.holders {
             let has = held.by.get(holder).copied().unwrap_or_default();
             if has.saturating_add(more) > self.bytes.part(holder) {
-                self.bytes.refusals.count(holder.tenant(), "bytes_in_hand");
+                self.bytes.tenants.refused(holder.tenant(), "bytes_in_hand");
                 let whose = if holder.tenant().is_some() { "this tenant" } else { "this address" };
                 let detail = format!("{whose} has too many bytes in hand; send it again in a moment");
                 return Err(ApiError::new(ProblemKind::QuotaExceeded, detail).closing());
@@ -191,32 +169,28 @@ impl TenantQuotas {
 /// What tenants published in the last minute.
 #[derive(Debug)]
 pub(super) struct Quotas {
-    requests: Option<Keyed<TenantId>>,
-    events: Option<Keyed<TenantId>>,
-    kib: Option<Keyed<TenantId>>,
-    refusals: Arc<Refusals>,
+    requests: Quota,
+    events: Quota,
+    kib: Quota,
+    tenants: Tenants,
 }
 
 impl Quotas {
-    pub(super) fn new(quotas: &TenantQuotas, refusals: Arc<Refusals>) -> Self {
-        let keyed = |per_minute: Option<NonZeroU32>, at_least: u32| {
-            per_minute.map(|per_minute| {
-                // A request of the largest kind must fit.
-                let burst = NonZeroU32::new((per_minute.get() / 4).max(at_least)).unwrap_or(NonZeroU32::MIN);
-                Keyed::new(Pace { per_minute, burst })
-            })
-        };
+    pub(super) fn new(quotas: &TenantQuotas, tenants: Tenants) -> Self {
         Self {
-            requests: keyed(quotas.requests_per_minute, 1),
-            events: keyed(quotas.events_per_minute, 10_000),
-            kib: keyed(quotas.kib_per_minute, 8 * 1024),
-            refusals,
+            requests: Quota::new(quotas.requests_per_minute, 1, LimitName::RequestsPerMinute, "requests"),
+            // A request of the largest kind must fit.
+            events: Quota::new(quotas.events_per_minute, 10_000, LimitName::EventsPerMinute, "events"),
+            kib: Quota::new(quotas.kib_per_minute, 8 * 1024, LimitName::KibPerMinute, "bytes"),
+            tenants,
         }
     }
 
     /// Counts a request, before its body is read.
     pub(super) fn take_request(&self, tenant: &TenantId) -> Result<(), ApiError> {
-        self.take(self.requests.as_ref(), tenant, 1, "requests")
+        self.requests.take(&self.tenants, tenant, 1)?;
+        self.tenants.used(tenant, Measure::Requests, 1);
+        Ok(())
     }
 
     /// Counts what a request brought, before any of it is published.
@@ -226,27 +200,49 @@ impl Quotas {
         events: usize,
         bytes: usize,
     ) -> Result<(), ApiError> {
-        self.take(self.events.as_ref(), tenant, events, "events")?;
-        self.take(self.kib.as_ref(), tenant, bytes.div_ceil(1024), "bytes")
+        self.events.take(&self.tenants, tenant, events)?;
+        self.kib.take(&self.tenants, tenant, bytes.div_ceil(1024))?;
+        for (measure, amount) in [(Measure::Events, events), (Measure::Bytes, bytes)] {
+            self.tenants.used(tenant, measure, u64::try_from(amount).unwrap_or(u64::MAX));
+        }
+        Ok(())
+    }
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Quota {
+    taken: Keyed<TenantId>,
+    /// So much may come at once, whatever the limit.
+    at_least: u32,
+    limit: LimitName,
+    share: &'static str,
+}
+
+impl Quota {
+    fn new(per_minute: Option<NonZeroU32>, at_least: u32, limit: LimitName, share: &'static str) -> Self {
+        let taken = Keyed::new(per_minute.map(|per_minute| pace(per_minute, at_least)));
+        Self { taken, at_least, limit, share }
     }
 
-    fn take(
-        &self,
-        quota: Option<&Keyed<TenantId>>,
-        tenant: &TenantId,
-        count: usize,
-        share: &'static str,
-    ) -> Result<(), ApiError> {
+    fn take(&self, tenants: &Tenants, tenant: &TenantId, count: usize) -> Result<(), ApiError> {
         let count = NonZeroU32::new(u32::try_from(count).unwrap_or(u32::MAX));
-        let Some((quota, count)) = quota.zip(count) else { return Ok(()) };
-        quota.take(tenant.clone(), count).map(drop).map_err(|none_left| {
-            self.refusals.count(Some(tenant), share);
+        let Some(count) = count else { return Ok(()) };
+        let own = tenants.limit(tenant, self.limit).map(|per_minute| pace(per_minute, self.at_least));
+        self.taken.take(tenant.clone(), own, count).map(drop).map_err(|none_left| {
+            let share = self.share;
+            tenants.refused(Some(tenant), share);
             let detail = format!("this tenant publishes too many {share} a minute; send it again later");
             ApiError::new(ProblemKind::QuotaExceeded, detail)
                 .header(header::RETRY_AFTER, HeaderValue::from(none_left.retry_after_s()))
                 .with_headers(|headers| none_left.write(headers))
         })
     }
+}
+
+fn pace(per_minute: NonZeroU32, at_least: u32) -> Pace {
+    let burst = NonZeroU32::new((per_minute.get() / 4).max(at_least)).unwrap_or(NonZeroU32::MIN);
+    Pace { per_minute, burst }
 }
 
 #[cfg(test)]
@@ -263,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_holder_has_its_part_and_everybody_together_the_whole() {
-        let bytes = Bytes::new(400, Arc::default());
+        let bytes = Bytes::new(400, Tenants::default());
         let mut loud = bytes.charge(vec![tenant("loud")]);
         assert_eq!(status(loud.grow(100)), 200);
         assert_eq!((status(loud.grow(1)), status(loud.check(1))), (429, 429), "a quarter each");
@@ -284,17 +280,8 @@ mod tests {
     }
 
     #[test]
-    fn metrics_name_a_bounded_number_of_tenants() {
-        let refusals = Refusals::default();
-        let label = |n: usize| refusals.label(&TenantId::new(&format!("t{n}")).expect("a tenant"));
-        let labels: HashSet<String> = (0..1_000).map(label).collect();
-        assert_eq!(labels.len(), MAX_NAMED_TENANTS + 1);
-        assert_eq!((label(0).as_str(), label(999).as_str()), ("t0", "other"));
-    }
-
-    #[test]
     fn one_network_cannot_use_up_a_tenants_part() {
-        let bytes = Bytes::new(800, Arc::default());
+        let bytes = Bytes::new(800, Tenants::default());
         let acme = TenantId::new("acme").expect("a tenant");
         let from = |last: u8| {
             let network = Network::from(std::net::IpAddr::from([192, 0, 2, last]));
@@ -312,7 +299,7 @@ mod tests {
             events_per_minute: NonZeroU32::new(1),
             kib_per_minute: None,
         };
-        let quotas = Quotas::new(&quotas, Arc::default());
+        let quotas = Quotas::new(&quotas, Tenants::default());
         let [loud, quiet] = ["loud", "quiet"].map(|name| TenantId::new(name).expect("a tenant"));
         assert_eq!((status(quotas.take_request(&loud)), status(quotas.take_request(&loud))), (200, 200));
         assert_eq!((status(quotas.take_request(&loud)), status(quotas.take_request(&quiet))), (429, 200));
@@ -325,5 +312,24 @@ mod tests {
             (status(quotas.take_content(&loud, 1, 1)), status(quotas.take_content(&quiet, 1, 1))),
             (429, 200)
         );
+    }
+
+    #[test]
+    fn a_limit_of_a_tenants_own_holds_from_the_next_request() {
+        let [own, other] = ["own", "other"].map(|name| TenantId::new(name).expect("a tenant"));
+        let (set, limits) = tokio::sync::watch::channel(Arc::default());
+        let tenants = Tenants { limits, ..Tenants::default() };
+        let quotas = Quotas::new(&TenantQuotas::UNLIMITED, tenants.clone());
+        let taken = |tenant| (0..10).filter(|_| quotas.take_request(tenant).is_ok()).count();
+        assert_eq!((taken(&own), taken(&other)), (10, 10));
+        let eight = NonZeroU32::new(8).expect("not zero");
+        let limit = (own.clone(), LimitName::RequestsPerMinute, eight);
+        set.send_replace(Arc::new([limit].into_iter().collect()));
+        assert_eq!((taken(&own), taken(&other)), (2, 10), "a quarter of a minute's worth at once");
+        set.send_replace(Arc::default());
+        assert_eq!(taken(&own), 10);
+        let counts = tenants.meter.take();
+        assert_eq!(counts[&(own.clone(), Measure::Requests)], 22);
+        assert_eq!(counts[&(own, Measure::Refused("requests"))], 8);
     }
 }

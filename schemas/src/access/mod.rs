@@ -1,6 +1,7 @@
 //! Who may do what: scopes, roles, principals and API keys. Pure: keys are loaded elsewhere and checked here.
 
 mod key;
+mod limits;
 mod principal;
 mod scope;
 
@@ -8,5 +9,6 @@ pub use key::{
     ApiKey, KeyRing, MAX_CREDENTIAL_BYTES, MIN_PEPPER_BYTES, NewApiKey, Pepper, Peppers, ShortPepper,
     VerifiedKey,
 };
+pub use limits::{LimitName, LimitTable};
 pub use principal::{KeyHolder, Principal, TokenSubject};
 pub use scope::{Role, Scope};

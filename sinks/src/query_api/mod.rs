@@ -45,6 +45,7 @@ use edge::{
     identity::Identities,
     openapi::BearerScheme,
     service::Service,
+    tenants::Tenants,
 };
 use http::header;
 use ipnet::IpNet;
@@ -98,6 +99,8 @@ pub struct QueryConfig {
     pub rates: Rates,
     /// What the tenants share of the database and of memory.
     pub shares: ShareLimits,
+    /// The limits that single tenants have in place of these, and what each uses.
+    pub tenants: Tenants,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What `GET /metrics` answers beside the questions; without it there is no such route.
@@ -163,7 +166,7 @@ impl QueryApi {
             metrics: config.metrics,
             probe: health::DatabaseProbe::default(),
             standing: freshness::Standing::default(),
-            shares: Shares::new(config.shares),
+            shares: Shares::new(config.shares, config.tenants),
             stopping: AtomicBool::new(false),
         }))
     }

@@ -4,7 +4,7 @@
 //! tenants together have used up is answered 503.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     num::NonZeroU32,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -13,13 +13,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use schemas::{TenantId, problem::ProblemKind};
+use schemas::{TenantId, access::LimitName, problem::ProblemKind};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError},
     time::timeout,
 };
 
-use edge::api_error::ApiError;
+use edge::{
+    api_error::ApiError,
+    tenants::{Measure, Tenants},
+};
 use http::{HeaderValue, header};
 
 /// Memory is counted in pieces of this size.
@@ -28,8 +31,6 @@ const PIECE_BYTES: usize = 1024;
 const RESERVED_BYTES: usize = 2 * crate::read_models::MAX_PAGE_BYTES;
 /// Tenants remembered before idle ones are forgotten.
 const MAX_IDLE_TENANTS: usize = 1024;
-/// Tenants that metrics name; further ones are counted together, as `other`.
-const MAX_NAMED_TENANTS: usize = 20;
 
 /// What the tenants share, and the most that one of them may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,9 +109,17 @@ impl Budget {
     }
 }
 
-/// One tenant's part.
+/// What one tenant may have of the database: its own limits, else everybody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Part {
+    connections: usize,
+    database_seconds_per_minute: NonZeroU32,
+}
+
+/// One tenant's part, and what of it is taken.
 #[derive(Debug)]
 struct Share {
+    part: Part,
     connections: Arc<Semaphore>,
     queued: AtomicUsize,
     waiting_reads: Arc<Semaphore>,
@@ -119,13 +128,32 @@ struct Share {
 }
 
 impl Share {
-    fn new(limits: &ShareLimits) -> Self {
+    fn new(limits: &ShareLimits, part: Part) -> Self {
         Self {
-            connections: Arc::new(Semaphore::new(limits.connections_per_tenant)),
+            part,
+            connections: Arc::new(Semaphore::new(part.connections)),
             queued: AtomicUsize::new(0),
             waiting_reads: Arc::new(Semaphore::new(limits.waiting_reads_per_tenant)),
             memory: Arc::new(Semaphore::new(limits.answer_bytes_per_tenant / PIECE_BYTES)),
-            budget: Mutex::new(Budget::new(limits.database_seconds_per_minute, Instant::now())),
+            budget: Mutex::new(Budget::new(part.database_seconds_per_minute, Instant::now())),
+        }
+    }
+
+    /// The share of another size: the database time that was used stays used, and so does the memory of answers.
+    fn resized(&self, part: Part) -> Self {
+        let mut budget = Budget::new(part.database_seconds_per_minute, Instant::now());
+        budget.used = {
+            let mut before = self.budget();
+            before.refill(budget.at);
+            before.used
+        };
+        Self {
+            part,
+            connections: Arc::new(Semaphore::new(part.connections)),
+            queued: AtomicUsize::new(0),
+            waiting_reads: Arc::clone(&self.waiting_reads),
+            memory: Arc::clone(&self.memory),
+            budget: Mutex::new(budget),
         }
     }
 
@@ -147,13 +175,15 @@ pub(super) struct Shares {
     connections: Arc<Semaphore>,
     waiting_reads: Arc<Semaphore>,
     memory: Arc<Semaphore>,
-    tenants: Mutex<HashMap<TenantId, Arc<Share>>>,
-    named: Mutex<HashSet<TenantId>>,
+    by_tenant: Mutex<HashMap<TenantId, Arc<Share>>>,
+    tenants: Tenants,
 }
 
 /// The right to ask the database one question. The time until it is dropped is charged to its tenant.
 #[derive(Debug)]
 pub(super) struct Turn {
+    tenant: TenantId,
+    tenants: Tenants,
     share: Arc<Share>,
     began: Instant,
     _of_tenant: OwnedSemaphorePermit,
@@ -163,7 +193,11 @@ pub(super) struct Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         let now = Instant::now();
-        self.share.budget().charge(now.saturating_duration_since(self.began), now);
+        let took = now.saturating_duration_since(self.began);
+        self.share.budget().charge(took, now);
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.tenants.used(&self.tenant, Measure::Questions, 1);
+        self.tenants.used(&self.tenant, Measure::DatabaseMilliseconds, milliseconds);
     }
 }
 
@@ -202,13 +236,13 @@ impl Drop for Queued<'_> {
 }
 
 impl Shares {
-    pub(super) fn new(limits: ShareLimits) -> Self {
+    pub(super) fn new(limits: ShareLimits, tenants: Tenants) -> Self {
         Self {
             connections: Arc::new(Semaphore::new(limits.connections)),
             waiting_reads: Arc::new(Semaphore::new(limits.waiting_reads)),
             memory: Arc::new(Semaphore::new(limits.answer_bytes / PIECE_BYTES)),
-            tenants: Mutex::default(),
-            named: Mutex::default(),
+            by_tenant: Mutex::default(),
+            tenants,
             limits,
         }
     }
@@ -220,7 +254,7 @@ impl Shares {
             let detail = format!(
                 "the tenant's questions have taken the database more than {} s within a minute; narrow them, for \
                  example with from and to",
-                self.limits.database_seconds_per_minute
+                share.part.database_seconds_per_minute
             );
             return Err(self.over_share(tenant, "database_time", &detail, wait));
         }
@@ -259,7 +293,7 @@ impl Shares {
         let Some(of_tenant) = of_tenant else {
             let detail = format!(
                 "{} questions of the tenant are being answered and others wait; ask fewer at once",
-                self.limits.connections_per_tenant
+                share.part.connections
             );
             return Err(self.over_share(tenant, "connections", &detail, Duration::from_secs(1)));
         };
@@ -268,7 +302,14 @@ impl Shares {
         let of_all = timeout(self.limits.wait, all).await.ok().and_then(Result::ok).ok_or_else(|| {
             ApiError::new(ProblemKind::DatabaseUnavailable, "all its connections are busy; try again")
         })?;
-        Ok(Turn { share, began: Instant::now(), _of_tenant: of_tenant, _of_all: of_all })
+        Ok(Turn {
+            tenant: tenant.clone(),
+            tenants: self.tenants.clone(),
+            share,
+            began: Instant::now(),
+            _of_tenant: of_tenant,
+            _of_all: of_all,
+        })
     }
 
     fn memory(&self, tenant: &TenantId, share: &Share) -> Result<Memory, ApiError> {
@@ -284,26 +325,36 @@ impl Shares {
         Ok(Memory { of_tenant, of_all })
     }
 
+    /// The tenant's own limits, else everybody's. Nobody has more connections than there are.
+    fn part_of(&self, tenant: &TenantId) -> Part {
+        let limits = &self.limits;
+        let connections = self.tenants.limit(tenant, LimitName::Connections);
+        let connections = connections.map_or(limits.connections_per_tenant, |own| {
+            usize::try_from(own.get()).unwrap_or(usize::MAX).min(limits.connections)
+        });
+        let seconds = self.tenants.limit(tenant, LimitName::DatabaseSecondsPerMinute);
+        let database_seconds_per_minute = seconds.unwrap_or(limits.database_seconds_per_minute);
+        Part { connections, database_seconds_per_minute }
+    }
+
     fn share_of(&self, tenant: &TenantId) -> Arc<Share> {
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(share) = tenants.get(tenant) {
-            return Arc::clone(share);
+        let part = self.part_of(tenant);
+        let mut shares = self.by_tenant.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = match shares.get(tenant) {
+            Some(share) if share.part == part => return Arc::clone(share),
+            Some(share) => Arc::new(share.resized(part)),
+            None => Arc::new(Share::new(&self.limits, part)),
+        };
+        if shares.len() >= MAX_IDLE_TENANTS {
+            shares.retain(|_, share| Arc::strong_count(share) > 1 || !share.is_untouched());
         }
-        if tenants.len() >= MAX_IDLE_TENANTS {
-            tenants.retain(|_, share| Arc::strong_count(share) > 1 || !share.is_untouched());
-        }
-        let share = Arc::new(Share::new(&self.limits));
-        tenants.insert(tenant.clone(), Arc::clone(&share));
+        shares.insert(tenant.clone(), Arc::clone(&share));
         share
     }
 
     /// The refusal, counted.
     fn over_share(&self, tenant: &TenantId, share: &'static str, detail: &str, wait: Duration) -> ApiError {
-        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_named =
-            named.contains(tenant) || (named.len() < MAX_NAMED_TENANTS && named.insert(tenant.clone()));
-        let label = if is_named { tenant.as_str().to_owned() } else { "other".to_owned() };
-        metrics::counter!("weir_over_share_total", "share" => share, "tenant" => label).increment(1);
+        self.tenants.refused(Some(tenant), share);
         ApiError::new(ProblemKind::QuotaExceeded, detail)
             .header(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)))
     }
@@ -341,7 +392,7 @@ mod tests {
     async fn a_tenant_takes_its_share_of_the_connections_and_no_more() {
         let limits =
             ShareLimits { queued_per_tenant: 1, wait: Duration::from_hours(1), ..ShareLimits::default() };
-        let shares = Arc::new(Shares::new(limits));
+        let shares = Arc::new(Shares::new(limits, Tenants::default()));
         let (greedy, modest) = (tenant("greedy"), tenant("modest"));
         let mut turns = Vec::new();
         for _ in 0..3 {
@@ -362,8 +413,10 @@ mod tests {
 
     #[tokio::test]
     async fn many_tenants_share_what_there_is() {
-        let shares =
-            Shares::new(ShareLimits { connections: 2, wait: Duration::ZERO, ..ShareLimits::default() });
+        let shares = Shares::new(
+            ShareLimits { connections: 2, wait: Duration::ZERO, ..ShareLimits::default() },
+            Tenants::default(),
+        );
         let mut turns = Vec::new();
         for name in ["a", "b"] {
             turns.push(shares.question(&tenant(name)).await.expect("room"));
@@ -375,10 +428,10 @@ mod tests {
 
     #[tokio::test]
     async fn answers_that_are_not_taken_count_against_their_tenant() {
-        let shares = Shares::new(ShareLimits {
-            answer_bytes_per_tenant: 2 * RESERVED_BYTES,
-            ..ShareLimits::default()
-        });
+        let shares = Shares::new(
+            ShareLimits { answer_bytes_per_tenant: 2 * RESERVED_BYTES, ..ShareLimits::default() },
+            Tenants::default(),
+        );
         let (slow, other) = (tenant("slow"), tenant("other"));
         let (_, mut first) = shares.question(&slow).await.expect("room");
         let (_, _second) = shares.question(&slow).await.expect("room");
@@ -394,11 +447,10 @@ mod tests {
 
     #[test]
     fn waiting_reads_are_shared_too() {
-        let shares = Shares::new(ShareLimits {
-            waiting_reads: 3,
-            waiting_reads_per_tenant: 2,
-            ..ShareLimits::default()
-        });
+        let shares = Shares::new(
+            ShareLimits { waiting_reads: 3, waiting_reads_per_tenant: 2, ..ShareLimits::default() },
+            Tenants::default(),
+        );
         let _first = shares.waiting_read(&tenant("a")).expect("room");
         let _second = shares.waiting_read(&tenant("a")).expect("room");
         assert_eq!(slug(shares.waiting_read(&tenant("a"))), "quota-exceeded");
@@ -406,16 +458,44 @@ mod tests {
         assert_eq!(slug(shares.waiting_read(&tenant("b"))), "overloaded");
     }
 
-    #[test]
-    fn metrics_name_a_bounded_number_of_tenants() {
-        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-        let _installed = metrics::set_default_local_recorder(&recorder);
-        let shares = Shares::new(ShareLimits { waiting_reads_per_tenant: 0, ..ShareLimits::default() });
-        for n in 0..2 * MAX_NAMED_TENANTS {
-            shares.waiting_read(&tenant(&format!("t{n}"))).expect_err("no share at all");
+    #[tokio::test]
+    async fn a_limit_of_a_tenants_own_holds_from_the_next_question() {
+        let (set, limits) = tokio::sync::watch::channel(Arc::default());
+        let tenants = Tenants { limits, ..Tenants::default() };
+        let limits = ShareLimits {
+            queued_per_tenant: 0,
+            answer_bytes_per_tenant: 8 * RESERVED_BYTES,
+            ..ShareLimits::default()
+        };
+        let shares = Shares::new(limits, tenants.clone());
+        let (own, other) = (tenant("own"), tenant("other"));
+        let both = async || (most(&shares, &own).await, most(&shares, &other).await);
+        assert_eq!(both().await, (3, 3));
+        for (count, expected) in [(1, 1), (5, 5), (u32::MAX, 8)] {
+            let count = NonZeroU32::new(count).expect("not zero");
+            let limit = (own.clone(), LimitName::Connections, count);
+            set.send_replace(Arc::new([limit].into_iter().collect()));
+            assert_eq!(both().await, (expected, 3));
         }
-        let text = recorder.handle().render();
-        assert_eq!(text.matches("weir_over_share_total{").count(), MAX_NAMED_TENANTS + 1, "{text}");
-        assert!(text.contains("tenant=\"other\"} 20"), "{text}");
+        let used = shares.share_of(&own).budget().used;
+        let limit = (own.clone(), LimitName::DatabaseSecondsPerMinute, NonZeroU32::MIN);
+        set.send_replace(Arc::new([limit].into_iter().collect()));
+        shares.share_of(&own).budget().used = used + Duration::from_secs(2);
+        assert_eq!(slug(shares.question(&own).await), "quota-exceeded");
+        set.send_replace(Arc::default());
+        shares.question(&own).await.expect("60 seconds again, of which 2 are used");
+        assert!(shares.share_of(&own).budget().used >= Duration::from_secs(1), "what was used stays used");
+        let counts = tenants.meter.take();
+        assert_eq!(counts[&(own.clone(), Measure::Refused("database_time"))], 1);
+        assert!(counts[&(own, Measure::Questions)] > 10);
+    }
+
+    /// Questions that are answered at once.
+    async fn most(shares: &Shares, tenant: &TenantId) -> usize {
+        let mut turns = Vec::new();
+        for _ in 0..20 {
+            turns.extend(shares.question(tenant).await.ok());
+        }
+        turns.len()
     }
 }

@@ -93,6 +93,7 @@ fn api_with(pepper: &Pepper, keys: Option<Arc<KeyRing>>, rates: Rates) -> QueryA
         log_ends: watch::channel(None).1,
         rates,
         // A database that is away is waited for: as many may wait as there are routes.
+        tenants: edge::tenants::Tenants::default(),
         shares: ShareLimits {
             connections: 16,
             connections_per_tenant: 16,

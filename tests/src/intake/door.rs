@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use edge::identity::Identities;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use producers::{
     gateway::{Gateway, GatewayConfig, KafkaPublisher, Rates, WebhookSecrets},
@@ -24,48 +23,38 @@ use crate::support::site::Site;
 
 const SECRET: &str = "a webhook secret of this test";
 
-pub(super) struct Door {
+pub(crate) struct Door {
     http: reqwest::Client,
     url: String,
     token: String,
-    pub(super) stop: CancellationToken,
+    /// A key of the tenant `other` that may do everything.
+    pub(crate) neighbour: String,
+    pub(crate) stop: CancellationToken,
     _keys: watch::Sender<Option<Arc<KeyRing>>>,
 }
 
 /// An answer of the gateway.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) retry_after: Option<String>,
-    pub(super) body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) body: Value,
 }
 
 impl Door {
     /// A gateway of the tenant `acme`, and a key that may do everything.
-    pub(super) async fn open(site: &Site) -> Self {
-        Self::open_to(site, Arc::default()).await
+    pub(crate) async fn open(site: &Site) -> Self {
+        Self::open_with(site, |_| {}).await
     }
 
-    /// The same, which takes the tokens of these issuers too.
-    pub(super) async fn open_to(site: &Site, identities: Arc<Identities>) -> Self {
+    /// The same with other settings.
+    pub(crate) async fn open_with(site: &Site, change: impl FnOnce(&mut GatewayConfig)) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
         let pepper = Pepper::new("pepper");
-        let made = NewApiKey::generate(&pepper, &rand::random());
-        let acme = TenantId::new("acme").expect("a tenant");
-        let key = ApiKey {
-            id: made.id,
-            tenant: acme.clone(),
-            name: "everything".into(),
-            scopes: Scope::ALL.to_vec(),
-            secret_hmac: made.secret_hmac,
-            created_at: Timestamp::UNIX_EPOCH,
-            revoked_at: None,
-            expires_at: None,
-            last_used_at: None,
-            sources: Vec::new(),
-            networks: Vec::new(),
-        };
-        let (keys, watch) = watch::channel(Some(Arc::new(KeyRing::new(pepper, [key]))));
+        let [acme, other] = ["acme", "other"].map(|name| TenantId::new(name).expect("a tenant"));
+        let [(key, token), (other_key, neighbour)] = [&acme, &other].map(|tenant| made_key(&pepper, tenant));
+        let ring = KeyRing::new(pepper, [key, other_key]);
+        let (keys, watch) = watch::channel(Some(Arc::new(ring)));
         let producer = ProducerConfig {
             bootstrap: site.endpoints.kafka.clone(),
             purpose: Purpose::Gateway,
@@ -75,27 +64,26 @@ impl Door {
         let publisher = KafkaPublisher::new(producer, Framing::SingleObject).expect("a producer");
         let mut github = WebhookSecrets::default();
         github.set(acme, vec![SecretString::from(SECRET)]).expect("a good secret");
-        let config = GatewayConfig {
+        let mut config = GatewayConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             rates: Rates { per_key_per_minute: None, ..Rates::default() },
             github,
-            identities,
             ..GatewayConfig::default()
         };
+        change(&mut config);
         let gateway = Gateway::bind(config).await.expect("a free port");
         let (url, stop) = (format!("http://{}", gateway.address()), CancellationToken::new());
         tokio::spawn(gateway.serve(Arc::new(publisher), watch, stop.clone()));
-        let token = made.token.expose_secret().to_owned();
-        Self { http: reqwest::Client::new(), url, token, stop, _keys: keys }
+        Self { http: reqwest::Client::new(), url, token, neighbour, stop, _keys: keys }
     }
 
     /// With the key.
-    pub(super) fn post(&self, path: &str, body: impl Into<String>) -> RequestBuilder {
+    pub(crate) fn post(&self, path: &str, body: impl Into<String>) -> RequestBuilder {
         self.post_as(&self.token, path, body)
     }
 
     /// With another credential.
-    pub(super) fn post_as(&self, token: &str, path: &str, body: impl Into<String>) -> RequestBuilder {
+    pub(crate) fn post_as(&self, token: &str, path: &str, body: impl Into<String>) -> RequestBuilder {
         self.http
             .post(format!("{}{path}", self.url))
             .bearer_auth(token)
@@ -104,7 +92,7 @@ impl Door {
     }
 
     /// As GitHub sends it.
-    pub(super) fn webhook(&self, event: &str, delivery: &str, body: &str) -> RequestBuilder {
+    pub(crate) fn webhook(&self, event: &str, delivery: &str, body: &str) -> RequestBuilder {
         let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length");
         mac.update(body.as_bytes());
         let digits: Vec<String> =
@@ -119,8 +107,28 @@ impl Door {
     }
 }
 
+/// A key of the tenant that may do everything, and its token.
+fn made_key(pepper: &Pepper, tenant: &TenantId) -> (ApiKey, String) {
+    let made = NewApiKey::generate(pepper, &rand::random());
+    let token = made.token.expose_secret().to_owned();
+    let key = ApiKey {
+        id: made.id,
+        tenant: tenant.clone(),
+        name: "everything".into(),
+        scopes: Scope::ALL.to_vec(),
+        secret_hmac: made.secret_hmac,
+        created_at: Timestamp::UNIX_EPOCH,
+        revoked_at: None,
+        expires_at: None,
+        last_used_at: None,
+        sources: Vec::new(),
+        networks: Vec::new(),
+    };
+    (key, token)
+}
+
 impl Answer {
-    pub(super) async fn to(request: RequestBuilder) -> Self {
+    pub(crate) async fn to(request: RequestBuilder) -> Self {
         Self::of(request.send().await.expect("the gateway answers")).await
     }
 
@@ -133,7 +141,7 @@ impl Answer {
 
     /// That it is 202; its body.
     #[track_caller]
-    pub(super) fn taken(self) -> Value {
+    pub(crate) fn taken(self) -> Value {
         assert_eq!(self.status, 202, "{}", self.body);
         self.body
     }

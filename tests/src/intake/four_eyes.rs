@@ -103,7 +103,8 @@ fn approval_for(person: &str) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_asks_never_approves_in_person_or_through_a_service() {
     let (site, issuer) = (Site::new().await, Issuer::new());
-    let desk = Desk { door: Door::open_to(&site, issuer.identities()).await, issuer };
+    let desk =
+        Desk { door: Door::open_with(&site, |config| config.identities = issuer.identities()).await, issuer };
     let stage = site.run_stages(&["change_review"], 1);
 
     // Asked in person.

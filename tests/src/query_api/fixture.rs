@@ -93,6 +93,7 @@ impl Api {
                 ..Rates::default()
             },
             shares,
+            tenants: edge::tenants::Tenants::default(),
             trusted_proxies: Vec::new(),
             metrics: None,
         };

@@ -16,6 +16,7 @@ mod import;
 mod key;
 mod lag;
 mod output;
+mod own_event;
 mod place;
 mod policy;
 mod query;
@@ -27,6 +28,7 @@ mod settings;
 mod shutdown;
 mod stage;
 mod status;
+mod tenant;
 mod topics;
 mod up;
 mod verify;
@@ -79,6 +81,8 @@ enum Command {
     Risk(risk::RiskArgs),
     /// Make, rotate, list and revoke API keys.
     Key(key::KeyArgs),
+    /// Show what tenants use, and set their limits.
+    Tenant(tenant::TenantArgs),
     /// Explain what a token of an issuer allows.
     Auth(auth::AuthArgs),
     /// Show the pipeline, compare it with a cluster, apply it.
@@ -177,6 +181,7 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::Change(args) => change::change(args).await,
         Command::Risk(args) => risk::risk(args).await,
         Command::Key(args) => key::key(args).await,
+        Command::Tenant(args) => tenant::tenant(args).await,
         Command::Auth(args) => auth::auth(args).await,
         Command::Topology(args) => topics::topology(args).await,
         Command::Stage(args) => stage::stage(args).await,

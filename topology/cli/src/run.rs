@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, bail};
 use audit_log::keys::{PublicKey, Purpose as KeyPurpose};
 use clap::Args;
-use edge::{Listen, Listener, RenderMetrics, identity::Identities};
+use edge::{Listen, Listener, RenderMetrics, identity::Identities, tenants::Tenants};
 use processors::{
     Processor,
     audit::Audit,
@@ -81,6 +81,14 @@ pub(super) async fn run(args: RunArgs, telemetry: &Telemetry) -> anyhow::Result<
     outcome.map(|()| Outcome::Done)
 }
 
+/// Who may ask the services of one process, and how much of them.
+#[derive(Clone)]
+struct Callers {
+    keys: KeyRingWatch,
+    identities: Arc<Identities>,
+    tenants: Tenants,
+}
+
 /// What the roles of one process share.
 struct Process<'a> {
     place: Place,
@@ -100,11 +108,14 @@ impl Process<'_> {
             });
             let database = &self.place.endpoints.database_url;
             let keys = runtime::keys::watch(database, self.place.peppers()?, self.stop.clone());
+            let (tenants, following) = runtime::tenants::follow(database, self.stop.clone());
+            started.push(Box::pin(async move { following.await.context("following tenants' limits") }));
+            let callers = Callers { keys, identities, tenants };
             if roles.gateway {
-                started.push(self.gateway(keys.clone(), Arc::clone(&identities)).await?);
+                started.push(self.gateway(callers.clone()).await?);
             }
             if roles.query_api {
-                started.push(self.query_api(keys, identities).await?);
+                started.push(self.query_api(callers).await?);
             }
         }
         if !roles.stages.is_empty() {
@@ -113,11 +124,13 @@ impl Process<'_> {
         Ok(started)
     }
 
-    async fn gateway(&self, keys: KeyRingWatch, identities: Arc<Identities>) -> anyhow::Result<Role> {
+    async fn gateway(&self, callers: Callers) -> anyhow::Result<Role> {
+        let Callers { keys, identities, tenants } = callers;
         let settings = &self.place.settings.gateway;
         let mut config = GatewayConfig { listen: settings.listen, ..GatewayConfig::default() };
         config.rates.per_key_per_minute = NonZeroU32::new(settings.requests_per_minute);
         config.identities = identities;
+        config.tenants = tenants;
         config.quotas = settings.tenant_per_minute.quotas();
         config.tls = settings.tls.config("gateway")?;
         config.trusted_proxies = settings.trusted_proxies.parse()?;
@@ -132,7 +145,8 @@ impl Process<'_> {
         Ok(Box::pin(async move { Ok(gateway.serve(publisher, keys, stop).await?) }))
     }
 
-    async fn query_api(&self, keys: KeyRingWatch, identities: Arc<Identities>) -> anyhow::Result<Role> {
+    async fn query_api(&self, callers: Callers) -> anyhow::Result<Role> {
+        let Callers { keys, identities, tenants } = callers;
         let settings = &self.place.settings.query_api;
         let trusted_proxies = settings.trusted_proxies.parse()?;
         let tls = settings.tls.config("query_api")?;
@@ -156,6 +170,7 @@ impl Process<'_> {
             log_keys: self.place.log_keys()?.iter().map(ToString::to_string).collect(),
             rates: Rates { per_key_per_minute, ..Rates::default() },
             shares: settings.shares.limits(),
+            tenants,
             trusted_proxies,
             metrics: settings.public_metrics.then(|| self.render_metrics()),
         };

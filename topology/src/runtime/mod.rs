@@ -23,6 +23,7 @@ pub mod offline;
 mod quiet;
 mod run;
 pub mod sign;
+pub mod tenants;
 
 #[cfg(test)]
 mod simulation;

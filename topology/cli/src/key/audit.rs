@@ -1,21 +1,15 @@
 //! What is done to keys, as events of the audit log of the key's tenant.
 
-use std::time::Duration;
-
-use anyhow::Context;
-use chrono::{SubsecRound, Utc};
-use producers::kafka::Purpose;
+use chrono::Utc;
 use schemas::{
-    Envelope, Event, EventId, Source, Timestamp,
+    Envelope, Event, Timestamp,
     access::ApiKey,
     events::{Activity, ActivityKind, Actor, ActorKind, Outcome, OutcomeStatus, Resource},
     text::one_line,
 };
 
-use crate::{place::Place, stage::operator};
+use crate::{own_event, place::Place, stage::operator};
 
-/// How long Kafka may take to acknowledge the event.
-const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(15);
 /// Longest message and name that go into an event, in characters.
 const MAX_MESSAGE_CHARS: usize = 1_000;
 
@@ -42,40 +36,26 @@ impl<'a> KeyChange<'a> {
     }
 
     fn envelope(&self, by: &str, now: Timestamp) -> Envelope {
-        let now = now.trunc_subsecs(6);
-        Envelope {
-            id: EventId::at(now, rand::random()),
-            tenant: self.key.tenant.clone(),
-            source: Source::new("/weir/keys").expect("a URI reference"),
-            subject: Some(self.key.id.clone()),
-            occurred_at: now,
-            skewed: false,
-            time_assumed: false,
-            original_id: None,
-            correlation_id: None,
-            causation_id: None,
-            trace: None,
-            event: Event::Activity(Activity {
-                kind: ActivityKind::PermissionChanged,
-                action: self.action.to_owned(),
-                service: Some("weir".to_owned()),
-                actor: Actor { kind: ActorKind::User, id: one_line(by, 200), ..Actor::default() },
-                resources: vec![Resource {
-                    kind: Some("weir.api_key".to_owned()),
-                    id: self.key.id.clone(),
-                    name: Some(one_line(&self.key.name, 200)),
-                    ..Resource::default()
-                }],
-                outcome: Outcome {
-                    status: OutcomeStatus::Success,
-                    code: None,
-                    message: Some(one_line(&self.message, MAX_MESSAGE_CHARS)),
-                },
-                read_only: Some(false),
-                request_id: None,
-            }),
-            native: None,
-        }
+        let event = Event::Activity(Activity {
+            kind: ActivityKind::PermissionChanged,
+            action: self.action.to_owned(),
+            service: Some("weir".to_owned()),
+            actor: Actor { kind: ActorKind::User, id: one_line(by, 200), ..Actor::default() },
+            resources: vec![Resource {
+                kind: Some("weir.api_key".to_owned()),
+                id: self.key.id.clone(),
+                name: Some(one_line(&self.key.name, 200)),
+                ..Resource::default()
+            }],
+            outcome: Outcome {
+                status: OutcomeStatus::Success,
+                code: None,
+                message: Some(one_line(&self.message, MAX_MESSAGE_CHARS)),
+            },
+            read_only: Some(false),
+            request_id: None,
+        });
+        own_event::envelope(self.key.tenant.clone(), "/weir/keys", self.key.id.clone(), event, now)
     }
 }
 
@@ -96,12 +76,5 @@ fn described(key: &ApiKey) -> String {
 /// Publishes the event and waits until Kafka has it.
 pub(super) async fn publish(place: &Place, change: &KeyChange<'_>) -> anyhow::Result<()> {
     let by = operator(change.key.tenant.as_str())?.name;
-    let event = change.envelope(&by, Utc::now());
-    let producer = place.producer("key", Purpose::Gateway).await?;
-    let delivery = producer.send(&event)?;
-    let acknowledged = tokio::time::timeout(ACKNOWLEDGED_WITHIN, delivery).await;
-    acknowledged
-        .context("Kafka did not acknowledge the audit event in time")?
-        .context("publishing the audit event")?;
-    Ok(())
+    own_event::publish(place, "key", &[change.envelope(&by, Utc::now())]).await
 }

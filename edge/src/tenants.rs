@@ -1,0 +1,185 @@
+//! The tenants of a service: their own limits, what each uses, and what each is refused.
+
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroU32,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use schemas::{
+    TenantId,
+    access::{LimitName, LimitTable},
+};
+use tokio::sync::watch;
+
+/// The limits of single tenants as they are now, renewed by whoever reads them from the database.
+pub type LimitsWatch = watch::Receiver<Arc<LimitTable>>;
+
+/// Tenants that metrics name; what is refused to others counts as `other`.
+const MAX_NAMED_TENANTS: usize = 20;
+/// Counts that are kept until they are taken: beyond it new ones are left out.
+const MAX_COUNTS: usize = 50_000;
+
+/// Something that tenants use, or a share beyond which they are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Measure {
+    /// Requests that publish.
+    Requests,
+    /// Events, records and commands.
+    Events,
+    /// Bytes of bodies, decoded.
+    Bytes,
+    /// Questions that the database answered.
+    Questions,
+    /// Database time of these, in milliseconds.
+    DatabaseMilliseconds,
+    /// Requests refused because the tenant was over this share.
+    Refused(&'static str),
+}
+
+impl Measure {
+    /// The name in rows: of a refusal `refused.` and the share.
+    pub fn name(self) -> String {
+        match self {
+            Self::Requests => "requests".to_owned(),
+            Self::Events => "events".to_owned(),
+            Self::Bytes => "bytes".to_owned(),
+            Self::Questions => "questions".to_owned(),
+            Self::DatabaseMilliseconds => "database_ms".to_owned(),
+            Self::Refused(share) => format!("refused.{share}"),
+        }
+    }
+}
+
+/// What was counted of each tenant.
+pub type Counts = HashMap<(TenantId, Measure), u64>;
+
+/// Counts what tenants use until somebody writes it down.
+#[derive(Debug, Default)]
+pub struct Meter {
+    counts: Mutex<Counts>,
+    named: Mutex<HashSet<TenantId>>,
+}
+
+impl Meter {
+    /// What was counted since it was last taken.
+    pub fn take(&self) -> Counts {
+        std::mem::take(&mut self.lock())
+    }
+
+    /// Counts again what could not be written down.
+    pub fn give_back(&self, counts: Counts) {
+        for ((tenant, measure), amount) in counts {
+            self.add(&tenant, measure, amount);
+        }
+    }
+
+    fn add(&self, tenant: &TenantId, measure: Measure, amount: u64) {
+        let mut counts = self.lock();
+        let key = (tenant.clone(), measure);
+        if counts.len() >= MAX_COUNTS && !counts.contains_key(&key) {
+            return;
+        }
+        let count = counts.entry(key).or_default();
+        *count = count.saturating_add(amount);
+    }
+
+    fn label(&self, tenant: &TenantId) -> String {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if !named.contains(tenant) && named.len() >= MAX_NAMED_TENANTS {
+            return "other".to_owned();
+        }
+        named.insert(tenant.clone());
+        tenant.to_string()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The tenants of a service.
+#[derive(Debug, Clone)]
+pub struct Tenants {
+    /// The limits of single tenants.
+    pub limits: LimitsWatch,
+    /// What they use.
+    pub meter: Arc<Meter>,
+}
+
+impl Default for Tenants {
+    /// No tenant has a limit of its own.
+    fn default() -> Self {
+        Self { limits: watch::channel(Arc::default()).1, meter: Arc::default() }
+    }
+}
+
+impl Tenants {
+    /// The tenant's own limit; `None` where it has the one of the settings.
+    pub fn limit(&self, tenant: &TenantId, limit: LimitName) -> Option<NonZeroU32> {
+        self.limits.borrow().get(tenant, limit)
+    }
+
+    /// Counts what a tenant used.
+    pub fn used(&self, tenant: &TenantId, measure: Measure, amount: u64) {
+        self.meter.add(tenant, measure, amount);
+    }
+
+    /// Counts a request that was refused because its tenant, or else its address, was over this share: in metrics by
+    /// name for the first tenants that it happens to.
+    pub fn refused(&self, tenant: Option<&TenantId>, share: &'static str) {
+        let label = tenant.map_or_else(|| "address".to_owned(), |tenant| self.meter.label(tenant));
+        metrics::counter!("weir_over_share_total", "tenant" => label, "share" => share).increment(1);
+        if let Some(tenant) = tenant {
+            self.meter.add(tenant, Measure::Refused(share), 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant(n: usize) -> TenantId {
+        TenantId::new(&format!("t{n}")).expect("a tenant")
+    }
+
+    #[test]
+    fn metrics_name_a_bounded_number_of_tenants() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let _installed = metrics::set_default_local_recorder(&recorder);
+        let tenants = Tenants::default();
+        for n in 0..2 * MAX_NAMED_TENANTS {
+            tenants.refused(Some(&tenant(n)), "events");
+        }
+        tenants.refused(None, "bytes_in_hand");
+        let text = recorder.handle().render();
+        assert_eq!(text.matches("weir_over_share_total{").count(), MAX_NAMED_TENANTS + 2, "{text}");
+        assert!(text.contains("tenant=\"other\",share=\"events\"} 20"), "{text}");
+    }
+
+    #[test]
+    fn what_was_counted_is_taken_once_and_can_be_given_back() {
+        let tenants = Tenants::default();
+        tenants.used(&tenant(1), Measure::Events, 3);
+        tenants.used(&tenant(1), Measure::Events, u64::MAX);
+        tenants.refused(Some(&tenant(2)), "events");
+        let counts = tenants.meter.take();
+        assert_eq!(counts[&(tenant(1), Measure::Events)], u64::MAX);
+        assert_eq!(counts[&(tenant(2), Measure::Refused("events"))], 1);
+        assert!(tenants.meter.take().is_empty());
+        tenants.meter.give_back(counts.clone());
+        assert_eq!(tenants.meter.take(), counts);
+    }
+
+    #[test]
+    fn counts_are_bounded() {
+        let tenants = Tenants::default();
+        for n in 0..MAX_COUNTS + 10 {
+            tenants.used(&tenant(n), Measure::Requests, 1);
+        }
+        tenants.used(&tenant(0), Measure::Requests, 1);
+        let counts = tenants.meter.take();
+        assert_eq!((counts.len(), counts[&(tenant(0), Measure::Requests)]), (MAX_COUNTS, 2));
+    }
+}
