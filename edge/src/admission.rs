@@ -14,7 +14,7 @@ use tracing::debug;
 
 use crate::{
     api_error::ApiError,
-    credential::bearer,
+    credential,
     identity::{Denial, Identities},
     peer::Peer,
     rates::{Allowance, Caller, CallerKind, Limiters, Rates},
@@ -87,7 +87,8 @@ impl Admission {
 
     /// Whoever holds the request's credential.
     async fn authenticate(&self, headers: &HeaderMap, peer: Peer) -> Result<Principal, ApiError> {
-        let token = bearer(headers).unwrap_or_default();
+        let token = credential::token(headers).unwrap_or_default();
+        let token = token.as_ref();
         if Identities::is_token(token) && !self.identities.is_empty() {
             return self.identify(token, headers, peer).await;
         }

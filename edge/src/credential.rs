@@ -1,17 +1,41 @@
 //! The credential that a request carries.
 
-use http::{HeaderMap, header};
+use std::borrow::Cow;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderMap, HeaderName, header};
 use schemas::access::MAX_CREDENTIAL_BYTES;
 
-/// The token of the one `Authorization: Bearer` header; `None` where there is none, or more than one, or a long one.
-pub fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
-    if value.len() > MAX_CREDENTIAL_BYTES {
+/// Where Amazon Data Firehose puts the access key of an HTTP endpoint. It sends no `Authorization`.
+const FIREHOSE_KEY: HeaderName = HeaderName::from_static("x-amz-firehose-access-key");
+
+/// The token of the one `Authorization` header: `Bearer`, or the password of `Basic`, for senders that know nothing else
+/// (Amazon SNS, by the address `https://weir:KEY@HOST/…`). Without that header, Firehose's access key. `None` where there
+/// is none, or more than one, or a long one.
+pub fn token(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    let Some(value) = one(headers, &header::AUTHORIZATION).ok()? else {
+        return one(headers, &FIREHOSE_KEY).ok()?.map(|key| Cow::Borrowed(key.trim()));
+    };
+    let (scheme, credentials) = value.split_once(' ')?;
+    let credentials = credentials.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Cow::Borrowed(credentials));
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let decoded = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
+    decoded.split_once(':').map(|(_, password)| Cow::Owned(password.to_owned()))
+}
+
+/// A header that is there once or not at all; an error where it is there more often, is long or is no text.
+fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) if value.len() <= MAX_CREDENTIAL_BYTES => value.to_str().map(Some).map_err(drop),
+        _ => Err(()),
+    }
 }
 
 #[cfg(test)]
@@ -21,12 +45,12 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(values: &[&str], token: Option<&str>) {
+    fn check(values: &[&str], expected: Option<&str>) {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).expect("a header"));
         }
-        assert_eq!(bearer(&headers), token, "{values:?}");
+        assert_eq!(token(&headers).as_deref(), expected, "{values:?}");
     }
 
     #[test]
@@ -38,5 +62,30 @@ mod tests {
         check(&["Basic abc"], None);
         check(&["Bearer abc", "Bearer abc"], None);
         check(&[&format!("Bearer {}", "x".repeat(MAX_CREDENTIAL_BYTES))], None);
+    }
+
+    #[test]
+    fn a_password_is_a_token() {
+        let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
+        check(&[&basic("weir:abc")], Some("abc"));
+        check(&[&basic(":a:b")], Some("a:b"));
+        check(&[&basic("abc")], None);
+        check(&["Basic !"], None);
+        check(&["Digest abc"], None);
+    }
+
+    #[test]
+    fn firehose_sends_a_key_of_its_own() {
+        let with = |pairs: &[(HeaderName, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(name, HeaderValue::from_static(value));
+            }
+            token(&headers).map(Cow::into_owned)
+        };
+        assert_eq!(with(&[(FIREHOSE_KEY, "abc")]).as_deref(), Some("abc"));
+        assert_eq!(with(&[(FIREHOSE_KEY, "abc"), (FIREHOSE_KEY, "abc")]), None);
+        assert_eq!(with(&[(FIREHOSE_KEY, "abc"), (header::AUTHORIZATION, "Bearer d")]).as_deref(), Some("d"));
+        assert_eq!(with(&[(FIREHOSE_KEY, "abc"), (header::AUTHORIZATION, "Digest d")]), None);
     }
 }

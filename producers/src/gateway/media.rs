@@ -54,6 +54,15 @@ pub(super) fn check_json(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
+/// Checks the same of what Amazon SNS sends: JSON under the name of plain text, known by a header of SNS's own.
+pub(super) fn check_records(headers: &HeaderMap) -> Result<(), ApiError> {
+    let is_text = || media_type(headers).is_ok_and(|media| media.essence_str() == "text/plain");
+    if headers.contains_key("x-amz-sns-message-type") && is_text() {
+        return Ok(());
+    }
+    check_json(headers)
+}
+
 /// Whether the body is said to be a table; what is neither that nor JSON is refused.
 pub(super) fn is_table(headers: &HeaderMap) -> Result<bool, ApiError> {
     let media = media_type(headers).map_err(|what| unsupported(&what, "text/csv or application/json"))?;
@@ -152,5 +161,21 @@ mod tests {
             assert_eq!(of(other).expect_err(other).problem().slug(), "unsupported-media-type");
         }
         assert!(check_json(&HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn only_sns_says_plain_text_of_json() {
+        let of = |content_type: &'static str, is_sns: bool| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+            if is_sns {
+                headers.insert("x-amz-sns-message-type", HeaderValue::from_static("Notification"));
+            }
+            check_records(&headers).is_ok()
+        };
+        assert!(of("text/plain; charset=UTF-8", true));
+        assert!(of("application/json", true) && of("application/json", false));
+        assert!(!of("text/plain; charset=UTF-8", false));
+        assert!(!of("text/plain; charset=latin1", true) && !of("text/html", true));
     }
 }

@@ -15,6 +15,8 @@ mod commands;
 mod config;
 mod encoding;
 mod events;
+mod firehose;
+mod handshake;
 mod health;
 mod media;
 mod publisher;

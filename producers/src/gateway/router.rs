@@ -16,7 +16,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{App, commands, config::Admin, events, sources, webhook};
+use super::{App, commands, config::Admin, events, handshake, sources, webhook};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -42,9 +42,12 @@ fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 4] {
     ]
 }
 
-/// Routes whose callers prove themselves by a signature of the body.
+/// Routes without a credential: callers prove themselves by a signature of the body, or ask whether they may send.
 fn signed() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(webhook::publish)).routes(routes!(sources::verify))
+    OpenApiRouter::new()
+        .routes(routes!(webhook::publish))
+        .routes(routes!(handshake::verify, handshake::permit_records))
+        .routes(routes!(handshake::permit_events))
 }
 
 /// The description of the gateway's routes.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json,
+    body::Body,
     extract::{Path, Request, State, rejection::PathRejection},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use chrono::Utc;
 use edge::{api_error::ApiError, service::Traces};
-use http::HeaderMap;
+use http::{StatusCode, request::Parts};
 use schemas::{
     Envelope, TenantId, Timestamp,
     access::Principal,
@@ -27,7 +28,7 @@ use super::{
     authority::Authority,
     body,
     encoding::ContentEncoding,
-    media, reading,
+    firehose, handshake, media, reading,
     settle::{self, Count, Published, Rejected, Settled},
 };
 use crate::sources::{
@@ -71,11 +72,15 @@ impl RecordCounts {
 ///
 /// Each source takes one record, an array, a record a line, or the list that the system itself sends (an `EventList`, a
 /// `Records` object, Azure's `records`), up to 10,000 records of 1,000,000 bytes each. Records are taken out of what
-/// carries them: EventBridge, CloudWatch Logs, Firehose, SNS, Pub/Sub, Event Grid, Okta's event hooks. Every record
-/// becomes one event and is kept verbatim; an unknown kind is no reason to refuse it.
+/// carries them: EventBridge, CloudWatch Logs, Firehose, Kinesis, SNS, Pub/Sub, Event Grid, Okta's event hooks, log
+/// shippers. Every record becomes one event and is kept verbatim; an unknown kind is no reason to refuse it.
 ///
 /// The answer is 202 once Kafka has acknowledged all that is valid, with the rest listed. Ids are the records' own or
 /// of their content, so that after 503, or no answer, the same request can be sent again.
+///
+/// Senders that want an answer of their own get it, with 200: Amazon Data Firehose (`X-Amz-Firehose-Request-Id`), the
+/// validation of an Event Grid subscription (`aeg-event-type`) and the confirmation of one of SNS
+/// (`x-amz-sns-message-type`).
 #[utoipa::path(
     post,
     path = "/api/v1/sources/{source}",
@@ -91,7 +96,9 @@ impl RecordCounts {
     ),
     request_body(content = serde_json::Value, content_type = "application/json", description = "Records"),
     responses(
-        (status = 202, description = "stored; at least one accepted", body = Published),
+        (status = 200, description = "what a sender wants to hear that is not told by 202", body = handshake::Answered),
+        (status = 202, description = "stored; at least one accepted, or it was a test of the connection",
+            body = Published),
         (status = 400, description = "not JSON, cut, without a record, or over a limit", body = Problem,
             content_type = "application/problem+json"),
         (status = 401, description = "no valid API key", body = Problem, content_type = "application/problem+json"),
@@ -118,42 +125,66 @@ pub(super) async fn publish(
 ) -> Result<Response, ApiError> {
     let format = format_of(source.as_ref().map_or("", |Path(source)| source))?;
     let (parts, body) = request.into_parts();
-    let form = if format == SourceFormat::Focus {
-        charges::form_of(&parts)?
-    } else {
-        media::check_json(&parts.headers)?;
-        Form::Records
-    };
-    let encoding = ContentEncoding::of(&parts.headers)?;
-    let (tenant, now) = (principal.tenant().clone(), Utc::now());
-    app.quotas.take_request(&tenant)?;
-    let patience = app.patience(app.config.limits.records_bytes);
-    let sent = body::read(&parts.headers, body, app.charge(&tenant), patience).await?;
-    let deadline = Instant::now() + app.config.timeouts.handler;
-    let of_tenant = tenant.clone();
-    let parse = move |body: &Bytes| {
-        let records = match form {
-            Form::Records => read(format, &of_tenant, body, now)?,
-            Form::Charges(form) => charges::read(&of_tenant, body, form, now)?,
+    let asked = firehose::Asked::of(&parts.headers);
+    let publishing = Publishing { app, principal, traces, format };
+    match asked {
+        Some(asked) => Ok(asked.answer(publishing.publish(parts, body).await, Utc::now())),
+        None => publishing.publish(parts, body).await,
+    }
+}
+
+/// A request's records, on their way.
+struct Publishing {
+    app: Arc<App>,
+    principal: Arc<Principal>,
+    traces: Traces,
+    format: SourceFormat,
+}
+
+impl Publishing {
+    async fn publish(self, parts: Parts, body: Body) -> Result<Response, ApiError> {
+        let Self { app, principal, traces, format } = self;
+        let form = if format == SourceFormat::Focus {
+            charges::form_of(&parts)?
+        } else {
+            media::check_records(&parts.headers)?;
+            Form::Records
         };
-        Ok((records, body.len()))
-    };
-    let ((records, bytes), _charge) = reading::decoded(&app, encoding, sent, deadline, parse).await?;
-    let Records { events, counts } = records;
-    app.quotas.take_content(&tenant, events.len(), bytes)?;
-    let authorised = |(index, event): (usize, Result<Envelope, Rejected>)| {
-        let event = Authority::Principal(&principal).authorise(event?, now);
-        let denied = |detail: String| Rejected::new(index, ProblemKind::Forbidden, &detail);
-        event.map(|event| traces.around(event)).map_err(denied)
-    };
-    let events = events.into_iter().enumerate().map(authorised).collect();
-    let settled = settle::publish(&app, events, traces.hop.as_ref(), deadline).await;
-    report(format, &settled);
-    Ok(settled.counted(counts).answer(Count::Many))
+        let encoding = ContentEncoding::of(&parts.headers)?;
+        let (tenant, now) = (principal.tenant().clone(), Utc::now());
+        app.quotas.take_request(&tenant)?;
+        let patience = app.patience(app.config.limits.records_bytes);
+        let sent = body::read(&parts.headers, body, app.charge(&tenant), patience).await?;
+        if let Some(question) = handshake::Question::of(&parts.headers) {
+            return question.answer(&sent.bytes);
+        }
+        let deadline = Instant::now() + app.config.timeouts.handler;
+        let of_tenant = tenant.clone();
+        let parse = move |body: &Bytes| {
+            let records = match form {
+                Form::Records => read(format, &of_tenant, body, now)?,
+                Form::Charges(form) => charges::read(&of_tenant, body, form, now)?,
+            };
+            Ok((records, body.len()))
+        };
+        let ((records, bytes), _charge) = reading::decoded(&app, encoding, sent, deadline, parse).await?;
+        let Records { events, counts } = records;
+        app.quotas.take_content(&tenant, events.len(), bytes)?;
+        let authorised = |(index, event): (usize, Result<Envelope, Rejected>)| {
+            let event = Authority::Principal(&principal).authorise(event?, now);
+            let denied = |detail: String| Rejected::new(index, ProblemKind::Forbidden, &detail);
+            event.map(|event| traces.around(event)).map_err(denied)
+        };
+        let events = events.into_iter().enumerate().map(authorised).collect();
+        let settled = settle::publish(&app, events, traces.hop.as_ref(), deadline).await;
+        report(format, &settled);
+        let published = settled.counted(counts).outcome(Count::Many)?;
+        Ok((StatusCode::ACCEPTED, Json(published)).into_response())
+    }
 }
 
 /// By the names that `weir import` has for them.
-fn format_of(source: &str) -> Result<SourceFormat, ApiError> {
+pub(super) fn format_of(source: &str) -> Result<SourceFormat, ApiError> {
     let unknown = |detail: &str| Err(ApiError::new(ProblemKind::NotFound, detail));
     match SourceFormat::from_slug(source) {
         Some(format) if format.row().received == Received::WithKey => Ok(format),
@@ -180,55 +211,6 @@ pub(super) fn described() -> String {
     let line = |format: &SourceFormat| format!("- `{}`: {}", format.slug(), format.row().takes);
     with_key.map(line).collect::<Vec<_>>().join("\n")
 }
-
-/// Answer the verification of an event hook.
-///
-/// Okta asks once, when a hook is set up, whether its receiver is ready: with `X-Okta-Verification-Challenge`, which is
-/// answered as it is.
-#[utoipa::path(
-    get,
-    path = "/api/v1/sources/{source}",
-    tag = "sources",
-    params(
-        ("source" = String, Path, description = "`okta`"),
-        ("X-Okta-Verification-Challenge" = String, Header, description = "What is to be answered"),
-    ),
-    responses(
-        (status = 200, description = "the challenge", body = Verified),
-        (status = 400, description = "no challenge", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "no such source", body = Problem, content_type = "application/problem+json"),
-        (status = 405, description = "a source that is only posted to", body = Problem,
-            content_type = "application/problem+json"),
-    )
-)]
-pub(super) async fn verify(
-    source: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-) -> Result<Json<Verified>, ApiError> {
-    let format = format_of(source.as_ref().map_or("", |Path(source)| source))?;
-    if format != SourceFormat::OktaSystemLog {
-        let detail = format!("records are posted to /api/v1/sources/{}", format.slug());
-        return Err(ApiError::new(ProblemKind::MethodNotAllowed, detail));
-    }
-    let challenge = headers.get("x-okta-verification-challenge").and_then(|value| value.to_str().ok());
-    match challenge.filter(|text| (1..=MAX_CHALLENGE_BYTES).contains(&text.len())) {
-        Some(challenge) => Ok(Json(Verified { verification: challenge.to_owned() })),
-        None => Err(ApiError::new(
-            ProblemKind::InvalidRequest,
-            "a GET answers Okta's X-Okta-Verification-Challenge; records are posted",
-        )),
-    }
-}
-
-/// The answer to the verification of an event hook.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Verified {
-    /// The challenge.
-    verification: String,
-}
-
-/// Longest challenge that is answered, in bytes.
-const MAX_CHALLENGE_BYTES: usize = 1024;
 
 /// Shows every counter before it counts: an alert on what is refused must see the first one.
 pub(super) fn announce() {
@@ -285,7 +267,8 @@ struct Records {
 fn read(format: SourceFormat, tenant: &TenantId, body: &[u8], now: Timestamp) -> Result<Records, ApiError> {
     let mut records = Records { events: Vec::new(), counts: RecordCounts::default() };
     let mut recognised = false;
-    for record in sources::records::Records::new(body, format) {
+    let mut found = sources::records::Records::new(body, format);
+    for record in &mut found {
         let Record { text, around, .. } = record.map_err(|defect| broken(&defect))?;
         if records.events.len() == MAX_RECORDS {
             let detail = format!("there are more than {MAX_RECORDS} records; send fewer at once");
@@ -294,7 +277,7 @@ fn read(format: SourceFormat, tenant: &TenantId, body: &[u8], now: Timestamp) ->
         recognised = recognised || text.as_ref().is_ok_and(|text| format.is_recognised(text));
         records.take(text.map(|text| format.map_within(tenant, &text, &around)), now);
     }
-    if records.events.is_empty() {
+    if records.events.is_empty() && found.passed_over() == 0 {
         return Err(ApiError::new(ProblemKind::InvalidRequest, "the body holds no record"));
     }
     if !recognised && records.events.iter().any(Result::is_ok) {
@@ -347,7 +330,7 @@ fn kind_of(defect: &ElementDefect) -> ProblemKind {
         ElementDefect::NotAnObject | ElementDefect::NotUtf8 | ElementDefect::Malformed => {
             ProblemKind::InvalidJson
         }
-        ElementDefect::Carrier(_) => ProblemKind::InvalidEvent,
+        ElementDefect::Carrier(_) | ElementDefect::NoRecords(_) => ProblemKind::InvalidEvent,
     }
 }
 

@@ -18,7 +18,7 @@ use schemas::{TenantId, Timestamp};
 use super::walk::{Found, FoundFile};
 use crate::sources::{
     Mapped, SourceFormat,
-    elements::FileDefect,
+    elements::{ElementDefect, FileDefect},
     focus::{ChargeRow, ChargeRows, Charges, Delivery, FileBroken},
     records::{Record, Records},
 };
@@ -118,6 +118,9 @@ pub(super) fn read_file(
                 };
             }
         }
+    }
+    if let Some(reason) = pending.without_records(file.found) {
+        return Ending::Skipped(reason);
     }
     match pending.at_end() {
         Verdict::Records(records) => match out(records) {
@@ -248,6 +251,17 @@ impl Pending {
         } else {
             Verdict::Unknown
         }
+    }
+
+    /// Why a file in a folder is passed over though what it holds was understood: it is none that holds records.
+    fn without_records(&self, found: Found) -> Option<String> {
+        let mut defects = self.records.iter().map(|record| match &record.text {
+            Err(defect @ ElementDefect::NoRecords(_)) => Some(defect),
+            _ => None,
+        });
+        let first = defects.next()??;
+        let is_passed_over = found == Found::InFolder && !self.recognised && defects.all(|one| one.is_some());
+        is_passed_over.then(|| chain(first))
     }
 
     fn at_end(&mut self) -> Verdict {

@@ -215,3 +215,15 @@ async fn every_source_is_imported_from_the_files_it_writes() {
         assert_eq!(summary.skipped_files, 1, "{format:?}: {:?}", summary.skipped);
     }
 }
+
+#[tokio::test]
+async fn digests_beside_the_logs_of_a_folder_are_passed_over() {
+    let case = Case::new();
+    case.file("a.json", records(0..2));
+    let digest =
+        r#"{"digestS3Object":"AWSLogs/1/CloudTrail-Digest/a.json.gz","logFiles":[],"awsAccountId":"1"}"#;
+    case.file("digest.json", digest);
+    let summary = case.import(Start::Over, drop).await;
+    assert_eq!((told(summary.counts), summary.skipped_files), ((2, 2, 0, 0), 1));
+    assert!(summary.is_complete());
+}

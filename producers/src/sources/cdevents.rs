@@ -24,7 +24,7 @@ pub(super) const ROW: SourceRow = SourceRow {
     slug: "cdevents",
     record: "a CDEvent",
     takes: "CDEvents: one, an array or one a line, also as the data of CloudEvents",
-    lists: &[],
+    lists: &["records"],
     received: Received::WithKey,
     marks: &["context.type", "context.chainId", "context.specversion"],
     map,

@@ -14,6 +14,9 @@ use self::bytes::{Bytes, Capture};
 /// Longest record that is kept, in bytes; a longer one is passed over and reported.
 pub const MAX_ELEMENT_BYTES: usize = 1_000_000;
 
+/// The list whose elements are rows: arrays of columns.
+const ROWS: &str = "QueryResultRows";
+
 /// One element of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Element {
@@ -21,7 +24,7 @@ pub struct Element {
     pub index: u64,
     /// Whether it stood in an array; else it stood by itself.
     pub listed: bool,
-    /// The element's text, byte for byte, or what is wrong with it.
+    /// The element's text, byte for byte, or what is wrong with it. An array where the list is one of rows.
     pub text: Result<String, ElementDefect>,
 }
 
@@ -46,6 +49,9 @@ pub enum ElementDefect {
     /// What carries records elsewhere, and carries none here that can be read.
     #[error("{0}")]
     Carrier(&'static str),
+    /// What holds no records by design, such as a notification that says where they lie.
+    #[error("{0}")]
+    NoRecords(&'static str),
 }
 
 /// Why a file is read no further.
@@ -76,6 +82,8 @@ pub struct Elements<R> {
     next_index: u64,
     /// The members whose array holds the records, where the file is one object around them.
     lists: &'static [&'static str],
+    /// The list is one of rows, each an array of columns.
+    in_rows: bool,
     /// After a first record without line ends: a line end closes whatever is open.
     line_by_line: bool,
 }
@@ -115,7 +123,8 @@ impl<R: Read> Elements<R> {
 
     /// The same, where the object around the records names them otherwise, or no object stands around them.
     pub fn listed_in(reader: R, lists: &'static [&'static str]) -> Self {
-        Self { bytes: Bytes::new(reader), lists, state: State::Start, next_index: 0, line_by_line: false }
+        let bytes = Bytes::new(reader);
+        Self { bytes, lists, state: State::Start, next_index: 0, in_rows: false, line_by_line: false }
     }
 
     fn found(&mut self, listed: bool, text: Result<String, ElementDefect>) -> Element {
@@ -213,6 +222,7 @@ impl<R: Read> Elements<R> {
                     capture.push(self.bytes.take());
                     if self.space_within(capture)? == b'[' && is_list {
                         self.bytes.take();
+                        self.in_rows = is_name(&name.text, ROWS);
                         return Ok(Object::RecordsBegin);
                     }
                     self.value(capture)?;
@@ -239,7 +249,9 @@ impl<R: Read> Elements<R> {
         };
         let mut capture = Capture::new();
         match self.value(&mut capture) {
-            Ok(()) if first == b'{' => Ok(Some(self.found(true, capture.into_text()))),
+            Ok(()) if first == b'{' || (first == b'[' && self.in_rows) => {
+                Ok(Some(self.found(true, capture.into_text())))
+            }
             Ok(()) => Ok(Some(self.found(true, Err(ElementDefect::NotAnObject)))),
             Err(Stop::Malformed) => Err(FileDefect::Malformed { at: self.bytes.offset() }),
             Err(Stop::File(defect)) => Err(defect),

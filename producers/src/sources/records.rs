@@ -26,13 +26,19 @@ pub struct Records<R> {
     format: SourceFormat,
     waiting: VecDeque<Unwrapped>,
     next_index: u64,
+    passed_over: u64,
 }
 
 impl<R: Read> Records<R> {
     /// Reads from the beginning of (decompressed) bytes: UTF-8, or UTF-16, with a byte order mark or without.
     pub fn new(reader: R, format: SourceFormat) -> Self {
         let elements = Elements::listed_in(super::decoded::Decoded::new(reader), format.row().lists);
-        Self { elements, format, waiting: VecDeque::new(), next_index: 0 }
+        Self { elements, format, waiting: VecDeque::new(), next_index: 0, passed_over: 0 }
+    }
+
+    /// Carriers without a record that were read so far: tests of a connection.
+    pub fn passed_over(&self) -> u64 {
+        self.passed_over
     }
 }
 
@@ -51,7 +57,9 @@ impl<R: Read> Iterator for Records<R> {
                 Ok(element) => match element.text {
                     // A plan is one record, whatever it holds, and a webhook's body has no carrier.
                     Ok(text) if carries(self.format) => {
-                        self.waiting.extend(unwrap(text, self.format.row().lists));
+                        let found = unwrap(text, self.format);
+                        self.passed_over += u64::from(found.is_empty());
+                        self.waiting.extend(found);
                     }
                     text => self.waiting.push_back(Unwrapped { text, around: Around::default() }),
                 },

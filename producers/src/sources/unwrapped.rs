@@ -5,14 +5,19 @@
 //! | Amazon EventBridge | `{"detail-type", "detail": {…}}` | `detail` |
 //! | CloudWatch Logs subscription | `logEvents[]`, `{"awslogs": {"data"}}` | `message` |
 //! | `aws cloudtrail lookup-events` | `Events[]` | `CloudTrailEvent` |
-//! | CloudTrail Lake | `{"eventData"}` or `{"eventJson"}` | that member |
-//! | Amazon Data Firehose | `records[]` of `{"data": base64}` | the data, also gzipped |
+//! | CloudTrail Lake | `{"eventData"}` or `{"eventJson"}`, `QueryResultRows[][]` | that member, the row's columns |
+//! | Amazon Data Firehose, Kinesis | `records[]` of `{"data"}` or `{"kinesis": {"data"}}`, base64 | the data, also gzipped |
 //! | Amazon SNS, SQS | `{"Type": "Notification", "Message"}`, `{"messageId", "body"}` | the text |
 //! | Google Pub/Sub push | `{"message": {"data": base64}, "subscription"}` | the data |
 //! | Azure Event Grid, Eventarc, CDEvents | `{"eventType" or "type", "data": {…}}` | `data` |
 //! | Okta event hook | `{"eventType": "com.okta.event_hook", "data": {"events"}}` | the events |
+//! | log shippers, Splunk, Elasticsearch | see [`shippers`] | the line, as text or parsed |
 //!
-//! What only says where records lie (S3 notifications) is refused by name, with what to do.
+//! What only says where records lie, or holds none by design (S3 notifications, digest files, confirmations of a
+//! subscription), is refused by name, with what to do.
+
+mod lake;
+mod shippers;
 
 use std::io::Read as _;
 
@@ -21,6 +26,7 @@ use flate2::read::MultiGzDecoder;
 use schemas::Timestamp;
 
 use super::{
+    SourceFormat,
     elements::{Element, ElementDefect, Elements, MAX_ELEMENT_BYTES},
     fields::Fields,
 };
@@ -49,24 +55,27 @@ pub(super) struct Unwrapped {
 }
 
 /// The records that an object carries; the object itself where it carries none.
-pub(super) fn unwrap(text: String, lists: &'static [&'static str]) -> Vec<Unwrapped> {
+pub(super) fn unwrap(text: String, format: SourceFormat) -> Vec<Unwrapped> {
     let mut found = Vec::new();
-    open(text, Around::default(), (lists, 0), &mut found);
+    open(text, Around::default(), (format, 0), &mut found);
     found
 }
 
-fn open(
-    text: String,
-    around: Around,
-    (lists, layers): (&'static [&'static str], usize),
-    found: &mut Vec<Unwrapped>,
-) {
-    let carried = if layers < MAX_LAYERS && may_carry(&text) { carried(&text) } else { Carried::Nothing };
+fn open(text: String, around: Around, (format, layers): (SourceFormat, usize), found: &mut Vec<Unwrapped>) {
+    let text = if text.starts_with('[') { lake::record_of(&text).unwrap_or(text) } else { text };
+    let may_carry = layers < MAX_LAYERS && may_carry(&text);
+    let carried = if may_carry { carried(&text, format) } else { Carried::Nothing };
     match carried {
+        Carried::Nothing if text.starts_with('[') => {
+            found.push(Unwrapped { text: Err(ElementDefect::NotAnObject), around });
+        }
         Carried::Nothing => found.push(Unwrapped { text: Ok(text), around }),
         Carried::Empty => {}
         Carried::Refused(reason) => {
             found.push(Unwrapped { text: Err(ElementDefect::Carrier(reason)), around });
+        }
+        Carried::Elsewhere(reason) => {
+            found.push(Unwrapped { text: Err(ElementDefect::NoRecords(reason)), around });
         }
         Carried::Records(inner, told) => {
             let around = Around {
@@ -74,12 +83,13 @@ fn open(
                 id: told.id.or(around.id),
                 account: told.account.or(around.account),
             };
-            let before = found.len();
-            for element in Elements::listed_in(inner.as_bytes(), lists) {
+            let mut elements = 0;
+            for element in Elements::listed_in(inner.as_bytes(), format.row().lists) {
+                elements += 1;
                 let failed = |defect| Unwrapped { text: Err(defect), around: around.clone() };
                 match element {
                     Ok(Element { text: Ok(text), .. }) => {
-                        open(text, around.clone(), (lists, layers + 1), found);
+                        open(text, around.clone(), (format, layers + 1), found);
                     }
                     Ok(Element { text: Err(defect), .. }) => found.push(failed(defect)),
                     Err(_) => {
@@ -88,7 +98,7 @@ fn open(
                     }
                 }
             }
-            if found.len() == before && !inner.trim().is_empty() && inner.trim() != "[]" {
+            if elements == 0 && !inner.trim().is_empty() && inner.trim() != "[]" {
                 found.push(Unwrapped { text: Err(ElementDefect::Malformed), around });
             }
         }
@@ -104,11 +114,13 @@ enum Carried {
     Records(String, Around),
     /// It carries no record that can be read here; what it is, and what to do.
     Refused(&'static str),
+    /// It is no carrier of records at all; what it is, and where the records are.
+    Elsewhere(&'static str),
 }
 
 /// A cheap look before anything is parsed: most records are in no wrapping.
 fn may_carry(text: &str) -> bool {
-    const MEMBERS: [&str; 13] = [
+    const MEMBERS: [&str; 26] = [
         "\"detail-type\"",
         "\"message\"",
         "\"awslogs\"",
@@ -122,16 +134,30 @@ fn may_carry(text: &str) -> bool {
         "\"Body\"",
         "\"s3\"",
         "\"s3ObjectKey\"",
+        "\"kinesis\"",
+        "\"Data\"",
+        "\"log\"",
+        "\"line\"",
+        "\"msg\"",
+        "\"MESSAGE\"",
+        "\"_raw\"",
+        "\"event\"",
+        "\"record\"",
+        "\"json\"",
+        "\"_source\"",
+        "\"digestS3Object\"",
+        "\"SubscribeURL\"",
     ];
     MEMBERS.iter().any(|member| text.contains(member))
 }
 
-fn carried(text: &str) -> Carried {
+fn carried(text: &str, format: SourceFormat) -> Carried {
     let Ok(record) = Fields::parse(text) else { return Carried::Nothing };
     amazon(&record)
         .or_else(|| google(&record))
         .or_else(|| azure(&record))
         .or_else(|| okta(&record))
+        .or_else(|| shippers::shipped(&record, format))
         .unwrap_or(Carried::Nothing)
 }
 
@@ -170,10 +196,19 @@ fn amazon(record: &Fields<'_>) -> Option<Carried> {
         let reason = "an entry of lookup-events without its CloudTrailEvent; leave --query and --output out";
         return Some(Carried::Refused(reason));
     }
-    queue(record).or_else(|| bucket(record))
+    if let Some(data) = record.inner("kinesis").and_then(|kinesis| kinesis.plain_text_of_any_size("data")) {
+        return Some(encoded(Some(data)));
+    }
+    queue(record).or_else(|| bucket(record)).or_else(|| digest(record))
 }
 
+/// Messages of SNS and SQS.
 fn queue(record: &Fields<'_>) -> Option<Carried> {
+    if record.has("SubscribeURL") && record.has("TopicArn") {
+        return Some(Carried::Elsewhere(
+            "SNS's confirmation of a subscription, not a record; open the SubscribeURL in it once to confirm",
+        ));
+    }
     let text = if record.has("TopicArn") || record.plain_text("Type").as_deref() == Some("Notification") {
         record.plain_text_of_any_size("Message")
     } else if record.has("messageId") || record.has("MessageId") || record.has("ReceiptHandle") {
@@ -188,8 +223,16 @@ fn queue(record: &Fields<'_>) -> Option<Carried> {
 fn bucket(record: &Fields<'_>) -> Option<Carried> {
     let of_bucket = record.inner("s3").is_some_and(|s3| s3.has("object") && s3.has("bucket"));
     let of_trail = record.has("s3Bucket") && record.has("s3ObjectKey");
-    (of_bucket || of_trail).then_some(Carried::Refused(
+    (of_bucket || of_trail).then_some(Carried::Elsewhere(
         "a notification that a file lies in S3, not the file; fetch the object and import it with `weir import`",
+    ))
+}
+
+fn digest(record: &Fields<'_>) -> Option<Carried> {
+    let is_digest = record.has("digestS3Object") && record.has("logFiles");
+    is_digest.then_some(Carried::Elsewhere(
+        "a CloudTrail digest, which holds hashes of log files and no records; import the files below CloudTrail/, \
+         not CloudTrail-Digest/",
     ))
 }
 
@@ -209,7 +252,7 @@ fn azure(record: &Fields<'_>) -> Option<Carried> {
     }
     let kind = record.first_text(&["eventType", "type"])?;
     if kind == "Microsoft.EventGrid.SubscriptionValidationEvent" {
-        return Some(Carried::Refused(
+        return Some(Carried::Elsewhere(
             "Event Grid's validation of a subscription; open the validationUrl in it once to confirm",
         ));
     }

@@ -8,6 +8,7 @@ mod json;
 mod kafka;
 mod life;
 mod publish;
+mod senders;
 mod shares;
 mod sources;
 mod transport;

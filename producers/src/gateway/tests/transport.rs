@@ -159,7 +159,7 @@ async fn other_methods_are_told_which_are_taken() {
     for method in ["TRACE", "PUT", "GET", "DELETE", "MADEUP"] {
         let reply = Ask::new(method, "/api/v1/events").to(&running).await;
         reply.expect(405, "method-not-allowed");
-        assert_eq!(reply.header("allow"), "POST", "{method}");
+        assert_eq!(reply.header("allow"), "OPTIONS,POST", "{method}");
     }
     assert_eq!(Ask::new("POST", "/livez").to(&running).await.header("allow"), "GET,HEAD");
     let overridden = Ask::new("GET", "/livez").header("x-http-method-override", "DELETE");

@@ -27,8 +27,8 @@ pub(super) const ROW: SourceRow = SourceRow {
     slug: "cloudtrail",
     record: "a CloudTrail record",
     takes: "AWS CloudTrail: `Records` files, arrays, a record a line, EventBridge events, CloudWatch Logs subscriptions, \
-            `aws cloudtrail lookup-events`, Lake's eventJson, Firehose",
-    lists: &["Records", "logEvents", "Events"],
+            `aws cloudtrail lookup-events`, Lake's eventJson and query results, Firehose, Kinesis",
+    lists: &["Records", "logEvents", "Events", "QueryResultRows"],
     received: Received::WithKey,
     marks: &[
         "eventID",

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::sources::elements::ElementDefect;
+use crate::sources::{Oddities, elements::ElementDefect};
 
 fn call(name: &str) -> Value {
     json!({"eventVersion": "1.11", "eventID": "5f1c0a52-8f0e-4bd5-9a51-6a3f1c9f3a10", "eventName": name,
@@ -80,15 +80,101 @@ fn cloudtrail_comes_out_of_every_carrier_that_people_have() {
 }
 
 #[test]
+fn lakes_rows_and_streams_are_read() {
+    let row = |name: &str| {
+        json!([{"eventID": "5f1c0a52-8f0e-4bd5-9a51-6a3f1c9f3a10"}, {"eventName": name}, {"readOnly": "false"},
+               {"eventTime": "2026-01-05 08:00:00.000"}, {"errorCode": ""},
+               {"userIdentity": "{type=IAMUser, arn=arn:aws:iam::1:user/ada, accountid=1, username=ada}"}])
+    };
+    let of_text = |name: &str| json!([{"eventJson": call(name).to_string()}]);
+    let kinesis = |call: &Value| {
+        json!({"kinesis": {"partitionKey": "1", "sequenceNumber": "49", "data": STANDARD.encode(call.to_string())},
+               "eventSource": "aws:kinesis", "eventName": "aws:kinesis:record", "eventID": "shardId-0:49"})
+    };
+    let polled = |call: &Value| {
+        json!({"SequenceNumber": "49", "ApproximateArrivalTimestamp": 1_767_600_000.5, "PartitionKey": "1",
+               "Data": STANDARD.encode(gzip(&call.to_string()))})
+    };
+    for body in [
+        json!({"QueryStatus": "FINISHED", "QueryStatistics": {"ResultsCount": 2, "TotalResultsCount": 2},
+               "QueryResultRows": [row("StopLogging"), row("DeleteTrail")]}),
+        json!({"QueryResultRows": [of_text("StopLogging"), of_text("DeleteTrail")], "NextToken": "x"}),
+        json!({"Records": [kinesis(&call("StopLogging")), kinesis(&call("DeleteTrail"))]}),
+        json!({"Records": [polled(&call("StopLogging")), polled(&call("DeleteTrail"))], "MillisBehindLatest": 0}),
+    ] {
+        assert_eq!(
+            calls(SourceFormat::CloudTrail, &body.to_string()),
+            ["StopLogging", "DeleteTrail"],
+            "{body}"
+        );
+    }
+    let tenant = TenantId::new("acme").expect("a plain name");
+    let body = json!({"QueryResultRows": [row("StopLogging")]}).to_string();
+    let text =
+        Records::new(body.as_bytes(), SourceFormat::CloudTrail).next().expect("one").expect("read").text;
+    let mapped = SourceFormat::CloudTrail.map(&tenant, &text.expect("a record")).expect("an object");
+    assert_eq!(mapped.oddities, Oddities::default());
+    let Event::Activity(activity) = mapped.envelope.event else { panic!("a call") };
+    assert_eq!((activity.actor.id.as_str(), activity.read_only), ("arn:aws:iam::1:user/ada", Some(false)));
+    assert_eq!(activity.outcome.status, OutcomeStatus::Success);
+    let none = json!({"QueryResultRows": [[], [7], "row"]}).to_string();
+    assert_eq!(calls(SourceFormat::CloudTrail, &none), ["not an object"; 3]);
+    // Elsewhere an array among the records is no record.
+    assert_eq!(calls(SourceFormat::CloudTrail, "{\"Records\":[[{\"eventName\":\"x\"}]]}"), ["not an object"]);
+}
+
+#[test]
+fn records_come_out_of_what_shippers_make_of_a_line() {
+    let line = call("StopLogging").to_string();
+    let parsed = call("StopLogging");
+    for body in [
+        json!([{"message": line, "timestamp": "2026-01-05T08:00:00Z", "source_type": "file", "host": "a", "file": "b"}]),
+        json!([{"date": 1_767_600_000.5, "log": line}]),
+        json!([{"date": 1_767_600_000.5, "log": parsed, "kubernetes": {"pod_name": "a"}}]),
+        json!({"@timestamp": "2026-01-05T08:00:00Z", "@version": "1", "message": line, "host": {"name": "a"},
+               "event": {"original": line}}),
+        json!({"@timestamp": "2026-01-05T08:00:00Z", "event": {"original": line}}),
+        json!({"@timestamp": "2026-01-05T08:00:00Z", "agent": {"type": "filebeat"}, "log": {"offset": 1}, "message": line}),
+        json!({"log": format!("{line}\n"), "stream": "stdout", "time": "2026-01-05T08:00:00Z"}),
+        json!({"MESSAGE": line, "__REALTIME_TIMESTAMP": "1767600000000000", "_PID": "1"}),
+        json!({"time": 1_767_600_000, "sourcetype": "aws:cloudtrail", "event": parsed}),
+        json!({"sourcetype": "aws:cloudtrail", "event": line}),
+        json!({"_index": "trail", "_id": "1", "_source": parsed}),
+        json!({"message": json!({"Records": [parsed]}).to_string(), "source_type": "aws_sqs"}),
+        json!({"message": json!({"detail-type": "x", "detail": parsed}).to_string(), "source_type": "aws_sqs"}),
+    ] {
+        assert_eq!(calls(SourceFormat::CloudTrail, &body.to_string()), ["StopLogging"], "{body}");
+    }
+    let github = json!({"action": "repo.destroy", "actor": "ada", "@timestamp": 1_767_600_000_000_i64});
+    let shipped = json!({"@timestamp": "2026-01-05T08:00:00Z", "message": github.to_string()});
+    assert_eq!(calls(SourceFormat::GithubAudit, &shipped.to_string()), ["repo.destroy"]);
+    // JSON in a record's own text is no record.
+    let mut own = call("PutRule");
+    own["message"] = json!("{\"hello\":\"world\"}");
+    own["event"] = json!({"eventName": "StopLogging"});
+    assert_eq!(calls(SourceFormat::CloudTrail, &own.to_string()), ["PutRule"]);
+}
+
+#[test]
 fn what_carries_no_record_is_named_and_says_what_to_do() {
     let bucket = json!({"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "eventVersion": "2.1",
         "s3": {"bucket": {"name": "trail"}, "object": {"key": "a.json.gz"}}}]});
     let trail = json!({"s3Bucket": "trail", "s3ObjectKey": ["a.json.gz"]});
     let bare = json!({"Events": [{"EventId": "1", "EventName": "StopLogging", "Username": "ada"}]});
     let text = json!({"logEvents": [{"id": "1", "timestamp": 1, "message": "START RequestId: 1"}]});
-    for (body, word) in
-        [(bucket, "import it"), (trail, "import it"), (bare, "lookup-events"), (text, "CloudWatch")]
-    {
+    let digest = json!({"awsAccountId": "1", "digestStartTime": "2026-01-05T08:00:00Z", "digestS3Bucket": "trail",
+        "digestS3Object": "AWSLogs/1/CloudTrail-Digest/a.json.gz", "digestSignatureAlgorithm": "SHA256withRSA",
+        "logFiles": [{"s3Bucket": "trail", "s3Object": "AWSLogs/1/CloudTrail/a.json.gz", "hashValue": "00"}]});
+    let confirmation = json!({"Type": "SubscriptionConfirmation", "TopicArn": "arn:aws:sns:eu-west-1:1:t", "Token": "t",
+        "Message": "You have chosen to subscribe", "SubscribeURL": "https://sns.eu-west-1.amazonaws.com/?Action=x"});
+    for (body, word) in [
+        (bucket, "import it"),
+        (trail, "import it"),
+        (bare, "lookup-events"),
+        (text, "CloudWatch"),
+        (digest, "CloudTrail-Digest/"),
+        (confirmation, "SubscribeURL"),
+    ] {
         let told = calls(SourceFormat::CloudTrail, &body.to_string());
         assert!(told.len() == 1 && told[0].contains(word), "{body}: {told:?}");
     }

@@ -38,7 +38,7 @@ pub fn parse_structured(body: &[u8], tenant: &TenantId, now: Timestamp) -> Resul
 }
 
 /// Reads one event in binary mode: its attributes (names without `ce-`, values as they stand in the HTTP headers: quoted
-/// or not, percent-encoded) and its data, whose media type `content_type` says.
+/// or not, percent-encoded or in ISO 8859-1) and its data, whose media type `content_type` says.
 ///
 /// Data that is not said to be JSON is kept as structured mode keeps it: text as text, anything else in base64. Without
 /// a media type, data that is JSON is JSON. No bytes are no data.
@@ -51,13 +51,22 @@ pub fn parse_binary<'a>(
 ) -> Result<Envelope, Refusal> {
     let mut read = Attributes::default();
     for (name, value) in attributes {
-        let value = unquoted(value);
+        let value = in_utf8(unquoted(value));
         let text = percent_decode(&value).decode_utf8().map_err(|_| {
             Refusal::new(Why::InvalidEnvelope, format!("attribute {name} is not percent-encoded UTF-8"))
         })?;
         read.set(name, Cow::Owned(text.into_owned()))?;
     }
     binary(read, content_type, body, &over_http(tenant, now))
+}
+
+/// A header's value in UTF-8. What is none is ISO 8859-1, as HTTP had it before (RFC 9110, section 5.5): clients write so what
+/// their SDK leaves unencoded, `requests` of Python and `fetch` of JavaScript among them.
+fn in_utf8(value: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    if std::str::from_utf8(&value).is_ok() {
+        return value;
+    }
+    Cow::Owned(value.iter().map(|&byte| char::from(byte)).collect::<String>().into_bytes())
 }
 
 /// A header's value without the quotes and escapes of a quoted string (RFC 7230, section 3.2.6; CloudEvents' HTTP

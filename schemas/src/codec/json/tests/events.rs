@@ -247,6 +247,9 @@ fn binary_attributes_are_percent_decoded_and_unique() {
     assert_eq!(subject(br#"a "b""#), Ok(Some(r#"a "b""#.into())));
     assert_eq!(subject(br#""a"b"#), Ok(Some(r#""a"b"#.into())));
     assert_eq!(subject(b"%FF"), Err(Why::InvalidEnvelope));
+    // ISO 8859-1, quoted or not, beside what is encoded.
+    assert_eq!(subject(b"caf\xe9%20%C3%A9"), Ok(Some("café é".into())));
+    assert_eq!(subject(b"\"\xfcber\""), Ok(Some("über".into())));
     assert_eq!(subject(b"%00"), Err(Why::Unstorable));
     let twice = attributes(&[("id", b"8")]).map_err(|refusal| refusal.why);
     assert_eq!(twice.expect_err("twice"), Why::InvalidEnvelope);
