@@ -113,42 +113,62 @@ impl Framework {
     }
 
     /// For each requirement the policies of a set that are evidence for it: those that it names as checks, and those
-    /// whose controls name its id under a framework of the same name.
+    /// whose controls name its id, or a part of it, under a framework of the same name.
     pub fn crosswalk(&self, set: &PolicySet) -> BTreeMap<String, BTreeSet<String>> {
         let requirements = self.requirements.iter().map(|requirement| {
-            let ids = [
-                comparable(&requirement.id),
-                comparable(requirement.title.split(' ').next().unwrap_or_default()),
-            ];
+            let name = requirement.title.split(' ').next().unwrap_or_default();
+            let ids = [parts(&requirement.id), parts(name)];
+            let is_within = |control: &String| {
+                let control = parts(control);
+                ids.iter().any(|id| !id.is_empty() && control.starts_with(id))
+            };
             let policies = set.policies().iter().filter(|policy| {
                 let named = policy.controls.iter().filter(|(framework, _)| self.is_named(framework));
                 requirement.checks.contains(&policy.id)
-                    || named
-                        .flat_map(|(_, controls)| controls)
-                        .any(|control| ids.contains(&comparable(control)))
+                    || named.flat_map(|(_, controls)| controls).any(is_within)
             });
             (requirement.id.clone(), policies.map(|policy| policy.id.clone()).collect())
         });
         requirements.collect()
     }
 
-    /// Whether a policy's framework (`CIS-AWS-3.0`) is this one: the same family, provider and version where both
-    /// name one.
+    /// Whether a policy's framework (`CIS-AWS-3.0`) is this one: of the same family and, where it names one, for the same
+    /// provider. Versions may differ: ids mostly stay.
     fn is_named(&self, framework: &str) -> bool {
-        let parts: Vec<String> = framework.split('-').map(comparable).collect();
-        let own = comparable(&format!("{} {} {} {}", self.framework, self.name, self.provider, self.version));
-        let family = parts.first().is_some_and(|family| own.contains(family.as_str()));
-        let is_version = |part: &&String| part.chars().next().is_some_and(|first| first.is_ascii_digit());
-        let provider = parts.iter().skip(1).filter(|part| !is_version(part) && part.as_str() != "dss");
-        family && provider.into_iter().all(|part| own.contains(part.as_str()))
+        let own = comparable(&format!("{} {} {}", self.framework, self.name, self.provider));
+        // Numbers below 100 and those with letters or dots behind them are versions; 800 is a name.
+        let is_version = |part: &&str| {
+            part.starts_with(|first: char| first.is_ascii_digit())
+                && part.parse::<u32>().map_or(true, |number| number < 100)
+        };
+        let mut names = framework.split('-').filter(|part| !is_version(part) && *part != "DSS");
+        names.all(|part| own.contains(&comparable(part)))
     }
 }
 
-/// An id without case and punctuation: `164.312(a)(1)` and `164_312_a_1` are one, as are `Art.32(1)` and `article_32_1`.
-fn comparable(id: &str) -> String {
-    let plain: String =
-        id.chars().filter(|symbol| symbol.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-    plain.strip_prefix("article").map_or(plain.clone(), |rest| format!("art{rest}"))
+/// A name without case and punctuation.
+fn comparable(name: &str) -> String {
+    name.chars().filter(|symbol| symbol.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// The words and numbers of an id: `164.312(a)(1)` and `164_312_a_1` have the same, as have `Art.32(1)` and
+/// `article_32_1`, or `CC6.1` and `cc_6_1`.
+fn parts(id: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut before = None;
+    for symbol in id.chars().flat_map(char::to_lowercase) {
+        let kind = symbol.is_alphanumeric().then(|| symbol.is_ascii_digit());
+        match found.last_mut() {
+            Some(last) if kind.is_some() && kind == before => last.push(symbol),
+            _ if kind.is_some() => found.push(symbol.to_string()),
+            _ => {}
+        }
+        before = kind;
+    }
+    if let Some(first) = found.first_mut().filter(|first| *first == "article") {
+        "art".clone_into(first);
+    }
+    found
 }
 
 fn without_repetition(
@@ -316,6 +336,28 @@ mod tests {
         assert_eq!(framework.requirements[0].description, "Define.");
         let found = framework.crosswalk(&PolicySet::own(Config::default()));
         assert!(found["ac-2"].contains("aws-iam-no-admin-policy"));
+    }
+
+    #[test]
+    fn ids_of_a_framework_are_recognised_however_they_are_written() {
+        for (one, other) in
+            [("164.312(a)(1)", "164_312_a_1"), ("Art.32(1)", "article_32_1"), ("CC6.1", "cc_6_1")]
+        {
+            assert_eq!(parts(one), parts(other));
+        }
+        assert_ne!(parts("1.1"), parts("1.10"));
+        assert!(parts("Art.25(2)").starts_with(&parts("article_25")));
+        assert_eq!(parts(""), Vec::<String>::new());
+        let is_named = |framework: &str, name: &str| {
+            let document = json!({"Framework": framework, "Name": name, "Provider": "AWS",
+                                  "Requirements": [{"Id": "1", "Description": "d"}]});
+            let (framework, _) = read(&document).expect("a catalogue");
+            ["CIS-AWS-3.0", "CIS-GCP-3.0", "NIST-800-53r5", "PCI-DSS-4.0"].map(|one| framework.is_named(one))
+        };
+        assert_eq!(is_named("CIS", "CIS Amazon Web Services"), [true, false, false, false]);
+        assert_eq!(is_named("NIST-CSF", "NIST CSF"), [false; 4]);
+        assert_eq!(is_named("NIST", "NIST SP 800-53 Rev. 5"), [false, false, true, false]);
+        assert_eq!(is_named("PCI", "PCI DSS v4.0"), [false, false, false, true]);
     }
 
     #[test]

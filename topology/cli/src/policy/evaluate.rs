@@ -105,6 +105,10 @@ pub(super) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Outcome> {
     for reason in &refused {
         note(reason);
     }
+    if documents.is_empty() {
+        // Without a document there is no decision.
+        return Ok(Outcome::Usage);
+    }
     let judged = judge(&set, &documents, args);
     let verdicts: Vec<&Verdict> = judged.iter().flat_map(|one| &one.verdicts).collect();
     let decision = Decision::from_verdicts(verdicts.iter().copied());
