@@ -8,9 +8,10 @@ use std::{
 use topology::pipeline;
 
 /// Our crates and their folders, from the lowest to the highest.
-const OURS: [(&str, &str); 12] = [
+const OURS: [(&str, &str); 13] = [
     ("schemas", "schemas"),
     ("edge", "edge"),
+    ("costs", "processors/costs"),
     ("producers", "producers"),
     ("processors", "processors"),
     ("projections", "processors/projections"),
@@ -85,7 +86,8 @@ fn check_absent(name: &str, words: &[&str]) {
 fn crates_import_only_what_the_arrows_allow() {
     assert_eq!(arrows("schemas"), [""; 0]);
     assert_eq!(arrows("edge"), ["schemas"]);
-    assert_eq!(arrows("processors"), ["schemas"]);
+    assert_eq!(arrows("costs"), ["schemas"]);
+    assert_eq!(arrows("processors"), ["schemas", "costs"]);
     assert_eq!(arrows("projections"), ["schemas"]);
     assert_eq!(arrows("policies"), [""; 0]);
     assert_eq!(arrows("audit-log"), ["schemas"]);
@@ -113,7 +115,7 @@ fn processors_projections_and_the_log_are_pure_and_schemas_do_no_input_or_output
         "async fn",
     ];
     let code_of = |name: &str| lines(name).len();
-    let pure = ["processors", "projections", "policies", "audit-log", "schemas"];
+    let pure = ["processors", "costs", "projections", "policies", "audit-log", "schemas"];
     assert!(pure.iter().all(|name| code_of(name) > 100));
     for name in pure {
         let found: Vec<String> = lines(name)
@@ -129,10 +131,12 @@ fn processors_projections_and_the_log_are_pure_and_schemas_do_no_input_or_output
 
 #[test]
 fn only_topology_consumes_and_only_sinks_hold_sql() {
-    for name in ["schemas", "edge", "producers", "processors", "audit-log", "sinks", "cli"] {
+    for name in ["schemas", "edge", "costs", "producers", "processors", "audit-log", "sinks", "cli"] {
         check_absent(name, &["rdkafka::consumer"]);
     }
-    for name in ["schemas", "edge", "producers", "processors", "audit-log", "stack", "topology", "cli"] {
+    for name in
+        ["schemas", "edge", "costs", "producers", "processors", "audit-log", "stack", "topology", "cli"]
+    {
         check_absent(name, &["sqlx::query", "sqlx::raw_sql", "QueryBuilder"]);
     }
 }

@@ -25,18 +25,19 @@ use crate::{
 
 /// What is connected to what, with Weir's own rules.
 pub fn declaration() -> Topology {
-    with_rules(RuleSet::own())
+    with_rules(RuleSet::own(), ChangeReview::default())
 }
 
-/// What is connected to what, with these rules; whoever holds them may replace them while stages run.
-pub fn with_rules(rules: RuleSet) -> Topology {
+/// What is connected to what, with these rules and this review; whoever holds the rules may replace them while stages
+/// run.
+pub fn with_rules(rules: RuleSet, review: ChangeReview) -> Topology {
     Topology::new([
         // Every event of every family becomes a row of the audit log.
         from(FAMILIES).through(Audit).to(audit_log()),
         // Rules find signals in what was done; signals and decisions make up who is at risk.
         from([ACTIVITY, DELIVERY, GOVERNANCE]).through(Risk::new(rules)).to(risk_log()),
         // Proposed changes are scored and routed; requests, decisions and progress make up where each of them stands.
-        from([INFRASTRUCTURE, GOVERNANCE]).through(ChangeReview).to(change_log()),
+        from([INFRASTRUCTURE, GOVERNANCE]).through(review).to(change_log()),
         // Charges and their corrections make up what each day cost, as believed at any instant.
         from([USAGE]).through(Cost).to(cost_ledger()),
     ])

@@ -10,6 +10,9 @@ mod score;
 mod tests;
 mod words;
 
+use std::sync::{Arc, LazyLock};
+
+use costs::prices::PriceList;
 use schemas::{
     Envelope, Event,
     changes::{
@@ -32,9 +35,26 @@ use words::{bounded_id, names_production};
 const SUBJECT_KIND: &str = "change";
 
 /// Makes facts about changes of the events that speak of one: proposals of infrastructure, and what carries their
-/// `change_id`; requests and decisions whose subject is a `change`.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ChangeReview;
+/// `change_id`; requests and decisions whose subject is a `change`. Plans are estimated by a price list.
+#[derive(Debug, Clone)]
+pub struct ChangeReview {
+    prices: Arc<PriceList>,
+}
+
+impl ChangeReview {
+    /// A review whose estimates use this price list.
+    pub fn new(prices: PriceList) -> Self {
+        Self { prices: Arc::new(prices) }
+    }
+}
+
+impl Default for ChangeReview {
+    /// A review with the shipped examples of prices.
+    fn default() -> Self {
+        static EXAMPLES: LazyLock<Arc<PriceList>> = LazyLock::new(|| Arc::new(PriceList::examples()));
+        Self { prices: Arc::clone(&EXAMPLES) }
+    }
+}
 
 impl Processor for ChangeReview {
     type Input = Envelope;
@@ -43,7 +63,7 @@ impl Processor for ChangeReview {
 
     fn process(&self, envelope: &Envelope) -> Vec<ChangeFact> {
         let fact = match &envelope.event {
-            Event::Infrastructure(event) => of_infrastructure(envelope, event),
+            Event::Infrastructure(event) => of_infrastructure(envelope, event, &self.prices),
             Event::Governance(event) => of_governance(envelope, event),
             _ => None,
         };
@@ -51,7 +71,7 @@ impl Processor for ChangeReview {
     }
 }
 
-fn of_infrastructure(envelope: &Envelope, event: &Infrastructure) -> Option<ChangeFact> {
+fn of_infrastructure(envelope: &Envelope, event: &Infrastructure, prices: &PriceList) -> Option<ChangeFact> {
     let kind = match event.kind {
         InfrastructureKind::ChangeProposed => ChangeFactKind::Proposed,
         InfrastructureKind::Provisioned => ChangeFactKind::Provisioned,
@@ -77,7 +97,7 @@ fn of_infrastructure(envelope: &Envelope, event: &Infrastructure) -> Option<Chan
         environment: resource.environment.clone(),
         outcome: *status,
         outcome_code: code.clone(),
-        proposal: proposed.then(|| Box::new(score(envelope, event))),
+        proposal: proposed.then(|| Box::new(score(envelope, event, prices))),
         ..fact(envelope, (change_id, kind), event.actor.as_ref())
     })
 }
@@ -136,7 +156,7 @@ fn fact(
 }
 
 /// Scores a proposal by its plan and by what its resource says of the environment.
-fn score(envelope: &Envelope, event: &Infrastructure) -> schemas::changes::Proposal {
+fn score(envelope: &Envelope, event: &Infrastructure, prices: &PriceList) -> schemas::changes::Proposal {
     let resource = &event.resource;
     let for_production =
         resource.environment.as_deref().is_some_and(|name| score::is_environment("env", Some(name)))
@@ -151,5 +171,9 @@ fn score(envelope: &Envelope, event: &Infrastructure) -> schemas::changes::Propo
         Some(Err(_)) => Given::Unreadable,
         Some(Ok(value)) => Given::Json(value),
     };
-    score::assess(given, for_production)
+    let estimate = match given {
+        Given::Json(value) => costs::estimate::estimate(value, prices),
+        Given::Absent | Given::Unreadable => None,
+    };
+    score::with_estimate(score::assess(given, for_production), estimate)
 }

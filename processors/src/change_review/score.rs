@@ -4,13 +4,16 @@
 //!   9 together.
 //! - *Production*: half of the points of the hazards that touch production, rounded up, and 5 for touching it at all.
 //! - *Blast radius* and *drift*: by how many resources.
+//! - *Cost*: by how much more it would cost by the month, in units of the price list's currency.
 //! - *Plan*: 20 each for a plan that is missing, cannot be read, failed, or is not whole: so it is never `auto`.
 //!
 //! Deleting a production database gives 60 + 30 + 5 and is blocked, replacing one 50 + 25 + 5 and needs two people;
 //! changed tags in production give 5 and pass.
 
-use schemas::changes::change_review::{
-    Factor, FactorKind, FactorResource, PlanReading, PlanSummary, Proposal, Route,
+use rust_decimal::Decimal;
+use schemas::changes::{
+    change_review::{Factor, FactorKind, FactorResource, PlanReading, PlanSummary, Proposal, Route},
+    estimate::{Estimate, ResourceEstimate},
 };
 use serde_json::Value;
 
@@ -28,6 +31,8 @@ const TOUCHES_PRODUCTION: u32 = 5;
 const BLAST: [(usize, u32); 4] = [(200, 25), (50, 15), (15, 8), (5, 4)];
 /// More than so many modules, and the points for it.
 const BLAST_MODULES: [(usize, u32); 2] = [(10, 6), (3, 3)];
+/// So much more by the month, in units of the price list's currency, and the points for it.
+const COST: [(i64, u32); 3] = [(10_000, 20), (1_000, 10), (100, 4)];
 const MAX_DRIFT: u32 = 20;
 const MAX_NAMED: usize = 20;
 
@@ -71,7 +76,35 @@ fn proposal(plan: PlanSummary, mut factors: Vec<Factor>) -> Proposal {
     factors.sort_by(|a, b| b.points.cmp(&a.points).then_with(|| (a.kind, &a.rule).cmp(&(b.kind, &b.rule))));
     let sum: u32 = factors.iter().map(|factor| u32::from(factor.points)).sum();
     let score = u8::try_from(sum.min(100)).unwrap_or(100);
-    Proposal { score, route: Route::of(score), plan, factors }
+    Proposal { score, route: Route::of(score), plan, factors, estimate: None }
+}
+
+/// Adds what the plan would cost, and the points for costing more.
+pub(super) fn with_estimate(proposed: Proposal, estimate: Option<Estimate>) -> Proposal {
+    let Some(estimate) = estimate else { return proposed };
+    let Proposal { plan, mut factors, .. } = proposed;
+    factors.extend(cost(&estimate));
+    Proposal { estimate: Some(Box::new(estimate)), ..proposal(plan, factors) }
+}
+
+fn cost(estimate: &Estimate) -> Option<Factor> {
+    let (_, points) = COST.into_iter().find(|(from, _)| estimate.delta >= Decimal::from(*from))?;
+    let dearer = |resource: &&ResourceEstimate| resource.delta.is_some_and(|delta| delta > Decimal::ZERO);
+    let resources: Vec<&ResourceEstimate> = estimate.resources.iter().filter(dearer).collect();
+    let reason = format!(
+        "it would cost {} {} more by the month; {} % of the resources before and {} % after have a price",
+        estimate.delta.round_dp(2),
+        estimate.currency,
+        estimate.coverage_before.percent,
+        estimate.coverage_after.percent,
+    );
+    let named =
+        |resource: &&ResourceEstimate| FactorResource { address: resource.address.clone(), attribute: None };
+    Some(Factor {
+        resources: resources.iter().take(MAX_NAMED).map(named).collect(),
+        resources_total: number(resources.len()),
+        ..plain_factor(FactorKind::Cost, "monthly_increase", points, reason)
+    })
 }
 
 fn without_plan(absent: bool, for_production: bool) -> Proposal {

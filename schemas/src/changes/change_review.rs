@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::estimate::Estimate;
 use crate::{
     EventId, TenantId, Timestamp,
     events::{ActorKind, OutcomeStatus},
@@ -184,6 +185,8 @@ named! {
         Production => "production",
         /// Somebody changed resources by hand.
         Drift => "drift",
+        /// It would cost more by the month.
+        Cost => "cost",
         /// The plan itself: missing, cut short, failed.
         Plan => "plan",
     }
@@ -200,6 +203,9 @@ pub struct Proposal {
     pub plan: PlanSummary,
     /// What the score is made of, most points first.
     pub factors: Vec<Factor>,
+    /// What it would cost by the month; null where the plan could not be read.
+    #[serde(default)]
+    pub estimate: Option<Box<Estimate>>,
 }
 
 /// What a plan would do, in numbers.

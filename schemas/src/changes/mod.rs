@@ -4,6 +4,7 @@ pub mod audit;
 pub mod change_review;
 pub mod correlation;
 pub mod cost;
+pub mod estimate;
 pub mod risk;
 
 pub use audit::{AuditEntry, OcsfRecord, UnreadableRecord};

@@ -157,7 +157,7 @@ impl Projection for Changes {
     }
 
     fn changes(event: &Envelope) -> Vec<ChangeFact> {
-        ChangeReview.process(event)
+        ChangeReview::default().process(event)
     }
 }
 

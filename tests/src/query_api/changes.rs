@@ -71,12 +71,17 @@ async fn a_change_is_told_whole_and_what_is_missing_is_said() {
     let expected = json!({
         "change_id": "CR-data", "approval": "decided", "decision": "approved", "provisioning": "applied",
         "route": "review", "score": 60, "approvals": 1, "approvals_needed": 1, "requested_by": "ada",
-        "project": "shop", "impossible_total": 1, "facts": 5, "cost_delta": null, "compliance": "not_evaluated",
+        "project": "shop", "impossible_total": 1, "facts": 5, "compliance": "not_evaluated",
     });
     for (name, value) in expected.as_object().expect("an object") {
         assert_eq!(&item[name], value, "{name}");
     }
     assert_eq!(item["plan"]["deletes"], 1);
+    // The plan does not tell the database's size: it is named, and counts in no amount.
+    let cost = &item["cost_delta"];
+    assert_eq!((&cost["monthly"], &cost["coverage_before_percent"]), (&json!("0"), &json!(0)));
+    assert_eq!((&cost["currency"], &cost["unpriced"]), (&json!("USD"), &json!(1)));
+    assert_eq!(item["estimate"]["unpriced"][0]["address"], "aws_db_instance.a");
     let factor = json!({
         "kind": "deletion", "rule": "data_store", "points": 60, "resources": [{ "address": "aws_db_instance.a" }],
         "resources_total": 1, "reason": item["factors"][0]["reason"],
@@ -98,7 +103,7 @@ async fn a_change_is_told_whole_and_what_is_missing_is_said() {
     let expected = [
         ("requested", "done"),
         ("risk_assessed", "done"),
-        ("cost_analysed", "not_evaluated"),
+        ("cost_analysed", "done"),
         ("human_review", "done"),
         ("decided", "done"),
     ];

@@ -19,6 +19,7 @@ mod output;
 mod own_event;
 mod place;
 mod policy;
+mod prices;
 mod query;
 mod risk;
 mod rules;
@@ -99,6 +100,8 @@ enum Command {
     Policy(policy::PolicyArgs),
     /// Look at catalogues of frameworks and the policies that are evidence for them.
     Compliance(compliance::ComplianceArgs),
+    /// List, check and replace the prices that estimates use.
+    Prices(prices::PricesArgs),
     /// Check that the audit log is as it was.
     Verify(verify::VerifyArgs),
     /// Proofs of entries, tiles for others to keep, keys of the log.
@@ -190,6 +193,7 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::Rules(args) => rules::rules(args).await,
         Command::Policy(args) => policy::policy(args),
         Command::Compliance(args) => compliance::compliance(args),
+        Command::Prices(args) => prices::prices(args),
         Command::Verify(args) => verify::verify(args).await,
         Command::Audit(args) => audit::audit(args).await,
         Command::Witness(args) => witness::witness(args).await,

@@ -12,6 +12,7 @@ use edge::{Listen, Listener, RenderMetrics, identity::Identities, tenants::Tenan
 use processors::{
     Processor,
     audit::Audit,
+    change_review::ChangeReview,
     risk::{Risk, RuleSet},
 };
 use producers::{
@@ -30,6 +31,7 @@ use super::{
     deployment::{GATEWAY, QUERY_API},
     lag::{declared_stages, topics_of},
     place::Place,
+    prices,
     rules::in_force,
     settings::{identities, kafka_security},
     shutdown, status,
@@ -202,6 +204,10 @@ impl Process<'_> {
         let admin = admin_server::serve(listener, health.clone(), self.render_metrics(), self.stop.clone());
         let mut started: Vec<Role> = vec![Box::pin(admin)];
         let mut rules = RuleSet::own();
+        let mut review = ChangeReview::default();
+        if names.iter().any(|name| name == ChangeReview::NAME) {
+            review = ChangeReview::new(prices::in_use(&self.place.settings.prices)?);
+        }
         if names.iter().any(|name| name == Risk::NAME) {
             let settings = &self.place.settings.rules;
             let watched;
@@ -235,7 +241,7 @@ impl Process<'_> {
         }
         let stop = self.stop.clone();
         started.push(Box::pin(async move {
-            runtime::run(&pipeline::with_rules(rules), &names, config, health, stop).await?;
+            runtime::run(&pipeline::with_rules(rules, review), &names, config, health, stop).await?;
             Ok(())
         }));
         Ok(started)

@@ -36,6 +36,7 @@ pub(super) struct Settings {
     pub(super) audit: Audit,
     pub(super) rules: Rules,
     pub(super) policies: Policies,
+    pub(super) prices: Prices,
     pub(super) client: Client,
     pub(super) identity: Identity,
     /// Whose tokens are taken beside API keys.
@@ -188,6 +189,14 @@ pub(super) struct Stage {
     pub(super) admin_listen: SocketAddr,
     /// Static membership of the consumer group: a name that survives restarts, such as a pod's.
     pub(super) group_instance: Option<String>,
+}
+
+/// `[prices]`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Prices {
+    /// The price list that estimates use, CSV; without it the shipped examples.
+    pub(super) file: Option<PathBuf>,
 }
 
 /// `[rules]`

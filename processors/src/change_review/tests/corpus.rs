@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use costs::{estimate::estimate, prices::PriceList};
 use schemas::changes::change_review::{PlanReading, Route};
 
 use super::*;
@@ -32,6 +33,9 @@ fn every_published_plan_is_read_and_scored() {
         assert_eq!(proposal.plan.reading, PlanReading::Read, "{name}");
         let changes = plan["resource_changes"].as_array().expect("changes").len();
         assert_eq!(proposal.plan.creates as usize, changes, "all of them are creations: {name}");
+        let estimate = estimate(plan, &PriceList::examples()).expect("an estimate");
+        assert_eq!(estimate.resources_total as usize, changes, "{name}");
+        assert_eq!(estimate.delta, estimate.monthly_after, "{name}");
         let listed: Vec<String> =
             proposal.factors.iter().map(|factor| format!("{} {}", factor.rule, factor.points)).collect();
         // Whoever tunes points wants to see what they do: `cargo test -- --nocapture`.
@@ -55,15 +59,24 @@ fn every_reviewed_plan_is_read_whole_and_nothing_dangerous_is_auto() {
     let text = fs::read_to_string(root.join("expected.json")).expect("a file");
     let expected: serde_json::Map<String, Value> = serde_json::from_str(&text).expect("JSON");
     let (mut read, mut refused, mut changes) = (0, 0, 0);
+    let (mut resources, mut covered) = (0_u32, 0_u32);
     for (name, expected) in &expected {
         let plan: Value = serde_json::from_slice(&fs::read(root.join(name)).expect("a plan")).expect("JSON");
         let proposal = assess(Given::Json(&plan), false);
         if expected["readable"] == false {
             assert_eq!(proposal.plan.reading, PlanReading::Unreadable, "{name}");
+            assert_eq!(estimate(&plan, &PriceList::examples()), None, "{name}");
             refused += 1;
             continue;
         }
         assert_eq!(proposal.plan.reading, PlanReading::Read, "{name}: {:?}", proposal.factors);
+        let estimate = estimate(&plan, &PriceList::examples()).expect("an estimate");
+        let coverage = estimate.coverage_after;
+        assert_eq!(coverage.priced + coverage.free + coverage.unpriced, coverage.resources, "{name}");
+        let named = estimate.unpriced.len() + estimate.resources.len();
+        assert!(named >= estimate.resources_total as usize, "{name}: every resource is named");
+        resources += estimate.resources_total;
+        covered += estimate.resources_total - estimate.unpriced_total;
         let count = |actions: &str| expected["actions"][actions].as_u64().unwrap_or(0);
         let summary = &proposal.plan;
         assert_eq!(u64::from(summary.creates), count("create"), "{name}");
@@ -89,4 +102,7 @@ fn every_reviewed_plan_is_read_whole_and_nothing_dangerous_is_auto() {
         changes += expected["changes"].as_u64().expect("a number");
     }
     assert_eq!((read, refused, changes), (32, 2, 121));
+    // Reads are of no interest; of the 115 that are managed, the rest is named with its reason.
+    assert_eq!(resources, 115);
+    assert!(covered * 100 >= resources * 60, "{covered} of {resources} resources are priced or free");
 }

@@ -61,7 +61,7 @@ fn governance(kind: GovernanceKind, subject_kind: &str) -> Event {
 }
 
 fn fact(event: Event, native: Option<(&str, String)>) -> Option<ChangeFact> {
-    let mut facts = ChangeReview.process(&envelope(event, native));
+    let mut facts = ChangeReview::default().process(&envelope(event, native));
     assert!(facts.len() <= 1);
     facts.pop()
 }

@@ -1,11 +1,13 @@
 //! Reading change reviews: pages, newest first, and single changes with all that is known of them.
 
 use projections::change_review::{ApprovalState, Decision, ProvisioningState, Review, Step};
+use rust_decimal::Decimal;
 use schemas::{
     TenantId, Timestamp,
     changes::{
         Proposal,
         change_review::{ChangeFactKind, Factor, PlanReading, PlanSummary, Route},
+        estimate::{Coverage, Estimate},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -24,6 +26,10 @@ pub use schemas::changes::change_review::STAGE;
 
 const COLUMNS: &str = "change_id, approval, decision, provisioning, route, score, reading, project, environment, \
     requested_by, proposed_at, decided_at, approvals, approvals_needed, impossible_total, first_at, last_at, facts";
+
+/// The amounts of the standing proposal's estimate, without the lists of resources.
+const ESTIMATE: &str = ", (SELECT nullif(f.proposal -> 'estimate', 'null') - 'resources' - 'unpriced' FROM change_fact AS f \
+    WHERE f.tenant_id = change_review.tenant_id AND f.event_id = change_review.proposal_event_id) AS estimate";
 
 /// What a change must fulfil; absent parts do not constrain.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
@@ -118,11 +124,28 @@ pub struct ChangeItem {
     pub last_at: Timestamp,
     /// How many facts there are.
     pub facts: i64,
-    /// What it would cost; null: costs are not estimated yet.
-    #[schema(value_type = Option<String>)]
-    pub cost_delta: Option<String>,
+    /// The monthly cost that it adds; null: there is no plan that could be estimated.
+    pub cost_delta: Option<CostDelta>,
     /// `not_evaluated`: no policy has looked at the plan yet.
     pub compliance: Compliance,
+}
+
+/// The monthly cost that a change adds, by the price list that was in use when it was proposed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CostDelta {
+    /// After minus before, of resources with a price on both sides; negative: it costs less.
+    #[schema(value_type = String)]
+    pub monthly: Decimal,
+    /// ISO 4217 code.
+    pub currency: String,
+    /// 0 to 100.
+    pub confidence: u8,
+    /// Resources before the change that are priced or free, in percent.
+    pub coverage_before_percent: u8,
+    /// Resources after the change that are priced or free, in percent.
+    pub coverage_after_percent: u8,
+    /// Resources without a price: they count in no amount.
+    pub unpriced: u32,
 }
 
 /// What policies say about a change.
@@ -144,6 +167,8 @@ pub struct ChangeDetail {
     pub plan: Option<PlanSummary>,
     /// What its score is made of, most points first.
     pub factors: Vec<Factor>,
+    /// The monthly cost of its resources, one by one; null where the plan could not be estimated.
+    pub estimate: Option<Estimate>,
     /// The steps of its approval, in their order.
     pub steps: Vec<ApprovalStep>,
     /// Everything that happened to it, in order of time; of each kind of event the first 200.
@@ -174,7 +199,7 @@ pub enum StepStatus {
     Pending,
     /// The score decides without it.
     NotNeeded,
-    /// Weir does not do it yet.
+    /// It could not be done: the proposal has no plan that can be read.
     NotEvaluated,
 }
 
@@ -208,12 +233,17 @@ pub async fn by_id(
         Some(standing) => proposal(&mut snapshot, tenant, standing.event_id).await?,
         None => None,
     };
-    let (plan, factors) = proposal.map(|Proposal { plan, factors, .. }| (plan, factors)).unzip();
+    let (mut plan, mut factors, mut estimate) = (None, Vec::new(), None);
+    if let Some(proposal) = proposal {
+        (plan, factors) = (Some(proposal.plan), proposal.factors);
+        estimate = proposal.estimate.map(|estimate| *estimate);
+    }
     let detail = ChangeDetail {
         change,
         plan,
-        factors: factors.unwrap_or_default(),
-        steps: steps(&review),
+        factors,
+        steps: steps(&review, estimate.is_some()),
+        estimate,
         impossible: review.impossible().cloned().collect(),
         timeline: review.timeline,
     };
@@ -235,7 +265,7 @@ async fn proposal(
 }
 
 /// The approval's course, step by step.
-fn steps(review: &Review) -> Vec<ApprovalStep> {
+fn steps(review: &Review, estimated: bool) -> Vec<ApprovalStep> {
     let possible = || review.timeline.iter().filter(|step| step.impossible.is_none());
     let first = |kind: ChangeFactKind| possible().find(|step| step.kind == kind).map(|step| step.occurred_at);
     let route = review.proposal.map(|proposal| proposal.assessed.route);
@@ -250,10 +280,11 @@ fn steps(review: &Review) -> Vec<ApprovalStep> {
         at,
     };
     let unless_by_score = if by_score { StepStatus::NotNeeded } else { StepStatus::Pending };
+    let without_estimate = if assessed.is_some() { StepStatus::NotEvaluated } else { StepStatus::Pending };
     vec![
         step("requested", requested, unless_by_score),
         step("risk_assessed", assessed, StepStatus::Pending),
-        step("cost_analysed", None, StepStatus::NotEvaluated),
+        step("cost_analysed", assessed.filter(|_| estimated), without_estimate),
         step("human_review", reviewed.filter(|_| !by_score), unless_by_score),
         step("decided", review.decision.map(|(_, at)| at), StepStatus::Pending),
     ]
@@ -261,7 +292,7 @@ fn steps(review: &Review) -> Vec<ApprovalStep> {
 
 fn select(tenant: &TenantId) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("SELECT ");
-    query.push(COLUMNS).push(" FROM change_review WHERE tenant_id = ");
+    query.push(COLUMNS).push(ESTIMATE).push(" FROM change_review WHERE tenant_id = ");
     // Row-level security says the same; said here too, the planner knows the value.
     query.push_bind(tenant.as_str().to_owned());
     query
@@ -325,7 +356,31 @@ fn item(row: &PgRow) -> Result<ChangeItem, ReadError> {
         first_at: row.try_get("first_at")?,
         last_at: row.try_get("last_at")?,
         facts: row.try_get("facts")?,
-        cost_delta: None,
+        cost_delta: cost_delta(row)?,
         compliance: Compliance::NotEvaluated,
     })
+}
+
+/// The amounts of an estimate as a proposal holds them.
+#[derive(Debug, Deserialize)]
+struct Amounts {
+    delta: Decimal,
+    currency: String,
+    confidence: u8,
+    coverage_before: Coverage,
+    coverage_after: Coverage,
+    unpriced_total: u32,
+}
+
+/// Absent for proposals without a plan, and for those that were made before plans were estimated.
+fn cost_delta(row: &PgRow) -> Result<Option<CostDelta>, ReadError> {
+    let stored: Option<Json<Amounts>> = row.try_get("estimate")?;
+    Ok(stored.map(|Json(amounts)| CostDelta {
+        monthly: amounts.delta,
+        currency: amounts.currency,
+        confidence: amounts.confidence,
+        coverage_before_percent: amounts.coverage_before.percent,
+        coverage_after_percent: amounts.coverage_after.percent,
+        unpriced: amounts.unpriced_total,
+    }))
 }

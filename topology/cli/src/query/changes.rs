@@ -91,6 +91,7 @@ fn print_list(found: &[Value]) {
         "project",
         "score",
         "route",
+        "cost/month",
         "approval",
         "decision",
         "approvals",
@@ -105,6 +106,7 @@ fn print_list(found: &[Value]) {
             text(change, "project"),
             text(change, "score"),
             text(change, "route"),
+            monthly(&change["cost_delta"]),
             text(change, "approval"),
             text(change, "decision"),
             format!("{}/{}", text(change, "approvals"), text(change, "approvals_needed")),
@@ -113,6 +115,15 @@ fn print_list(found: &[Value]) {
         ]);
     }
     output::print_table(&table, "no changes match");
+}
+
+/// The added monthly cost beside the coverage of what comes after.
+fn monthly(delta: &Value) -> String {
+    if delta.is_null() {
+        return String::new();
+    }
+    let coverage = [text(delta, "coverage_before_percent"), text(delta, "coverage_after_percent")].join("/");
+    format!("{} {} ({coverage} %)", signed(&text(delta, "monthly")), text(delta, "currency"))
 }
 
 /// One change, part by part.
@@ -139,10 +150,37 @@ fn print_whole(change: &Value) {
             "plan         {creates} to create, {updates} to update, {replaces} to replace, {deletes} to delete ({reading})"
         ));
     }
-    line("cost         not evaluated");
+    print_cost(change);
     line("compliance   not evaluated");
     print_factors(change);
     print_timeline(change);
+}
+
+/// The monthly cost, and the resources that are not in it.
+fn print_cost(change: &Value) {
+    let (delta, estimate) = (&change["cost_delta"], &change["estimate"]);
+    if delta.is_null() {
+        line("cost         not evaluated: the proposal has no plan that can be read");
+        return;
+    }
+    line(&format!(
+        "cost         {} {} a month ({} before, {} after), confidence {} of 100; priced: {} % before, {} % after",
+        signed(&text(delta, "monthly")),
+        text(delta, "currency"),
+        text(estimate, "monthly_before"),
+        text(estimate, "monthly_after"),
+        text(delta, "confidence"),
+        text(delta, "coverage_before_percent"),
+        text(delta, "coverage_after_percent"),
+    ));
+    for resource in estimate["unpriced"].as_array().into_iter().flatten() {
+        line(&format!("  no price   {}: {}", text(resource, "address"), text(resource, "reason")));
+    }
+}
+
+/// An amount with its sign.
+fn signed(amount: &str) -> String {
+    if amount.starts_with('-') { amount.to_owned() } else { format!("+{amount}") }
 }
 
 fn print_factors(change: &Value) {

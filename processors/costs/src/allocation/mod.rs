@@ -1,0 +1,251 @@
+//! Allocation: costs to teams by rules, with buckets of their own for shared, idle and untagged cost.
+//!
+//! The sum of the buckets is the sum of the costs, to the last digit: a part of a cost that cannot be divided evenly is
+//! settled by the largest remainder, ties by name, so that equal inputs give equal answers.
+
+mod divide;
+#[cfg(test)]
+mod tests;
+mod workload;
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+pub use divide::{TooLarge, divide};
+pub use workload::{NodeCost, Workload, WorkloadCosts, workloads};
+
+/// A cost with the attributes that rules look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cost {
+    /// Amount in one currency; costs in other currencies are allocated apart.
+    pub amount: Decimal,
+    /// The account or subscription.
+    pub account: Option<String>,
+    /// The project.
+    pub project: Option<String>,
+    /// Tags by name.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// One rule: the first rule that fits a cost decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// The costs it is for.
+    pub when: Condition,
+    /// Where they go.
+    pub to: Target,
+}
+
+/// Conditions of a rule; all that are given must hold. A rule without conditions fits every cost.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Condition {
+    /// The account, whole.
+    pub account: Option<String>,
+    /// The project, whole.
+    pub project: Option<String>,
+    /// Tags that must be there with these values.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Where a rule sends a cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// To one team.
+    Team(String),
+    /// To the team that a tag names; costs without the tag go on to the next rule.
+    TeamOfTag(String),
+    /// To all teams, in proportion to their own cost; without any such cost it stays shared.
+    SharedProportionally,
+    /// To these teams by these weights; weights that sum to 0 leave it shared.
+    SharedFixed(BTreeMap<String, Decimal>),
+    /// To nobody: capacity that is paid for and not used.
+    Idle,
+}
+
+/// A place where cost ends up.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bucket {
+    /// A team.
+    Team(String),
+    /// Shared cost that nobody could be charged with.
+    Shared,
+    /// Capacity that is not used.
+    Idle,
+    /// Cost that no rule fits.
+    Untagged,
+}
+
+/// The cost of one bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Share {
+    /// Cost of its own.
+    pub direct: Decimal,
+    /// Its part of shared cost.
+    pub shared: Decimal,
+}
+
+impl Share {
+    /// Both together.
+    pub fn total(&self) -> Decimal {
+        self.direct + self.shared
+    }
+}
+
+/// Costs by bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allocation {
+    /// The buckets with a cost.
+    pub buckets: BTreeMap<Bucket, Share>,
+    /// The sum of all costs; the sum of the buckets too.
+    pub total: Decimal,
+    /// Costs that each rule took, in the order of the rules.
+    pub taken_by_rule: Vec<u64>,
+}
+
+/// Allocates costs of one currency.
+///
+/// # Errors
+/// A sum has more digits than a decimal of 96 bits holds: no digit is ever rounded away.
+pub fn allocate(costs: &[Cost], rules: &[Rule]) -> Result<Allocation, TooLarge> {
+    let mut pools = Pools::default();
+    let mut taken_by_rule = vec![0_u64; rules.len()];
+    for cost in costs {
+        let found = rules.iter().enumerate().find_map(|(at, rule)| Some((at, rule.destination(cost)?)));
+        if let Some((at, _)) = &found {
+            taken_by_rule[*at] += 1;
+        }
+        pools.add(cost.amount, found.map_or(Destination::Bucket(Bucket::Untagged), |(_, to)| to))?;
+    }
+    let total = pools.total;
+    Ok(Allocation { buckets: pools.settle()?, total, taken_by_rule })
+}
+
+/// What a preview shows: the buckets of two sets of rules over the same costs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// By the rules in force.
+    pub before: Allocation,
+    /// By the rules that are tried.
+    pub after: Allocation,
+    /// The buckets that change, with the difference.
+    pub moved: BTreeMap<Bucket, Decimal>,
+}
+
+/// Allocates the same costs by two sets of rules.
+///
+/// # Errors
+/// As [`allocate`].
+pub fn preview(costs: &[Cost], in_force: &[Rule], tried: &[Rule]) -> Result<Preview, TooLarge> {
+    let (before, after) = (allocate(costs, in_force)?, allocate(costs, tried)?);
+    let mut moved = BTreeMap::new();
+    for bucket in before.buckets.keys().chain(after.buckets.keys()) {
+        let of =
+            |allocation: &Allocation| allocation.buckets.get(bucket).copied().unwrap_or_default().total();
+        let difference = of(&after).checked_sub(of(&before)).ok_or(TooLarge)?;
+        if !difference.is_zero() {
+            moved.insert(bucket.clone(), difference);
+        }
+    }
+    Ok(Preview { before, after, moved })
+}
+
+/// Where a cost goes before shared cost is divided.
+enum Destination<'r> {
+    Bucket(Bucket),
+    Proportional,
+    Fixed(&'r BTreeMap<String, Decimal>),
+}
+
+impl Rule {
+    fn destination(&self, cost: &Cost) -> Option<Destination<'_>> {
+        let same = |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
+        let when = &self.when;
+        let tagged = when.tags.iter().all(|(name, value)| cost.tags.get(name) == Some(value));
+        if !same(&when.account, &cost.account) || !same(&when.project, &cost.project) || !tagged {
+            return None;
+        }
+        Some(match &self.to {
+            Target::Team(team) => Destination::Bucket(Bucket::Team(team.clone())),
+            Target::TeamOfTag(tag) => {
+                let team = cost.tags.get(tag).map(|team| team.trim()).filter(|team| !team.is_empty())?;
+                Destination::Bucket(Bucket::Team(team.to_owned()))
+            }
+            Target::SharedProportionally => Destination::Proportional,
+            Target::SharedFixed(weights) => Destination::Fixed(weights),
+            Target::Idle => Destination::Bucket(Bucket::Idle),
+        })
+    }
+}
+
+/// Sums before shared cost is divided. Shared cost is summed first and divided once, so that the order of costs does not
+/// matter.
+#[derive(Debug, Default)]
+struct Pools<'r> {
+    direct: BTreeMap<Bucket, Decimal>,
+    proportional: Decimal,
+    fixed: BTreeMap<Vec<(&'r str, Decimal)>, Decimal>,
+    total: Decimal,
+}
+
+impl<'r> Pools<'r> {
+    fn add(&mut self, amount: Decimal, to: Destination<'r>) -> Result<(), TooLarge> {
+        self.total = divide::exact_sum(self.total, amount)?;
+        let pool = match to {
+            Destination::Bucket(bucket) => self.direct.entry(bucket).or_default(),
+            Destination::Proportional => &mut self.proportional,
+            Destination::Fixed(weights) => {
+                let key = weights.iter().map(|(team, weight)| (team.as_str(), *weight)).collect();
+                self.fixed.entry(key).or_default()
+            }
+        };
+        *pool = divide::exact_sum(*pool, amount)?;
+        Ok(())
+    }
+
+    fn settle(self) -> Result<BTreeMap<Bucket, Share>, TooLarge> {
+        let own: Vec<(&str, Decimal)> = self
+            .direct
+            .iter()
+            .filter_map(|(bucket, amount)| match bucket {
+                Bucket::Team(team) if *amount > Decimal::ZERO => Some((team.as_str(), *amount)),
+                _ => None,
+            })
+            .collect();
+        let mut shared: BTreeMap<Bucket, Decimal> = BTreeMap::new();
+        let proportional = std::iter::once((own, self.proportional));
+        for (weights, amount) in proportional.chain(self.fixed) {
+            for (bucket, part) in parts(amount, &weights)? {
+                let sum = shared.entry(bucket).or_default();
+                *sum = divide::exact_sum(*sum, part)?;
+            }
+        }
+        let mut buckets: BTreeMap<Bucket, Share> = BTreeMap::new();
+        for (bucket, amount) in &self.direct {
+            buckets.entry(bucket.clone()).or_default().direct = *amount;
+        }
+        for (bucket, amount) in shared {
+            buckets.entry(bucket).or_default().shared = amount;
+        }
+        Ok(buckets)
+    }
+}
+
+/// A shared amount by weights; without weights it stays in the bucket of shared cost.
+fn parts(amount: Decimal, weights: &[(&str, Decimal)]) -> Result<Vec<(Bucket, Decimal)>, TooLarge> {
+    if amount.is_zero() {
+        return Ok(Vec::new());
+    }
+    let divided = divide(amount, &weights.iter().map(|(_, weight)| *weight).collect::<Vec<_>>())?;
+    Ok(match divided {
+        None => vec![(Bucket::Shared, amount)],
+        Some(divided) => {
+            let teams = weights.iter().map(|(team, _)| Bucket::Team((*team).to_owned()));
+            teams.zip(divided).filter(|(_, part)| !part.is_zero()).collect()
+        }
+    })
+}

@@ -1,0 +1,186 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn cost(amount: &str, tags: &[(&str, &str)]) -> Cost {
+    Cost {
+        amount: amount.parse().expect("a decimal"),
+        account: Some("acc-1".into()),
+        project: None,
+        tags: tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+    }
+}
+
+fn rule(tags: &[(&str, &str)], to: Target) -> Rule {
+    let tags = tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Rule { when: Condition { tags, ..Condition::default() }, to }
+}
+
+fn total_of(allocation: &Allocation) -> Decimal {
+    allocation.buckets.values().map(Share::total).sum()
+}
+
+fn check(costs: &[Cost], rules: &[Rule], expected: &[(Bucket, &str, &str)]) {
+    let allocation = allocate(costs, rules).expect("allocated");
+    let found: Vec<_> = allocation
+        .buckets
+        .iter()
+        .map(|(bucket, share)| {
+            (bucket.clone(), share.direct.normalize().to_string(), share.shared.normalize().to_string())
+        })
+        .collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(bucket, direct, shared)| (bucket.clone(), (*direct).to_owned(), (*shared).to_owned()))
+        .collect();
+    assert_eq!(found, expected);
+    assert_eq!(total_of(&allocation), allocation.total);
+}
+
+fn team(name: &str) -> Bucket {
+    Bucket::Team(name.to_owned())
+}
+
+#[test]
+fn teams_pay_their_own_and_their_part_of_what_is_shared() {
+    let rules = [
+        rule(&[("kind", "shared")], Target::SharedProportionally),
+        rule(&[("kind", "spare")], Target::Idle),
+        rule(&[], Target::TeamOfTag("team".into())),
+    ];
+    let costs = [
+        cost("30", &[("team", "a")]),
+        cost("10", &[("team", "b")]),
+        cost("10", &[("kind", "shared")]),
+        cost("5", &[("kind", "spare")]),
+        cost("1", &[]),
+        cost("2", &[("team", " ")]),
+    ];
+    check(
+        &costs,
+        &rules,
+        &[
+            (team("a"), "30", "7.5"),
+            (team("b"), "10", "2.5"),
+            (Bucket::Idle, "5", "0"),
+            (Bucket::Untagged, "3", "0"),
+        ],
+    );
+}
+
+#[test]
+fn fixed_shares_are_divided_to_the_last_digit_and_shared_cost_without_teams_stays_shared() {
+    let thirds: BTreeMap<String, Decimal> =
+        ["a", "b", "c"].iter().map(|name| ((*name).to_owned(), Decimal::ONE)).collect();
+    let fixed = [rule(&[], Target::SharedFixed(thirds))];
+    check(
+        &[cost("0.05", &[]), cost("0.05", &[])],
+        &fixed,
+        &[
+            (team("a"), "0", "0.0333333334"),
+            (team("b"), "0", "0.0333333333"),
+            (team("c"), "0", "0.0333333333"),
+        ],
+    );
+    check(
+        &[cost("7", &[])],
+        &[rule(&[], Target::SharedProportionally)],
+        &[(Bucket::Shared, "7", "0")].map(|(bucket, amount, _)| (bucket, "0", amount)),
+    );
+    check(&[cost("7", &[])], &[], &[(Bucket::Untagged, "7", "0")]);
+}
+
+#[test]
+fn a_preview_shows_only_the_buckets_that_change() {
+    let costs = [cost("3", &[("team", "a")]), cost("4", &[("app", "x")])];
+    let in_force = [rule(&[], Target::TeamOfTag("team".into()))];
+    let tried = [rule(&[("app", "x")], Target::Team("b".into())), in_force[0].clone()];
+    let preview = preview(&costs, &in_force, &tried).expect("allocated");
+    let moved: Vec<_> = preview.moved.into_iter().collect();
+    assert_eq!(moved, [(team("b"), Decimal::from(4)), (Bucket::Untagged, Decimal::from(-4))]);
+    assert_eq!(preview.after.taken_by_rule, [1, 1]);
+}
+
+#[test]
+fn workloads_pay_for_the_larger_of_request_and_usage() {
+    let node = NodeCost { amount: Decimal::from(100), cpu: Decimal::from(10), memory_gb: Decimal::from(10) };
+    let workload = |name: &str, cpu: (i64, i64), memory: (i64, i64)| Workload {
+        name: name.to_owned(),
+        cpu_requested: Decimal::from(cpu.0),
+        cpu_used: Decimal::from(cpu.1),
+        memory_requested_gb: Decimal::from(memory.0),
+        memory_used_gb: Decimal::from(memory.1),
+    };
+    let costs =
+        workloads(&node, &[workload("a", (4, 1), (1, 5)), workload("b", (0, 2), (0, 0))]).expect("costs");
+    let shown: Vec<_> =
+        costs.workloads.iter().map(|(name, cost)| format!("{name} {}", cost.normalize())).collect();
+    assert_eq!(shown, ["a 45", "b 10"]);
+    assert_eq!(costs.idle.normalize(), Decimal::from(45));
+    let crowded = workloads(&node, &[workload("a", (30, 1), (30, 5))]).expect("costs");
+    assert_eq!(crowded.idle, Decimal::ZERO);
+}
+
+#[test]
+fn sums_that_do_not_fit_are_refused_and_never_rounded() {
+    let costs = [cost("79228162514264337593543950335", &[]), cost("0.1", &[])];
+    assert_eq!(allocate(&costs, &[]), Err(TooLarge));
+}
+
+fn amount() -> impl Strategy<Value = Decimal> {
+    (-1_000_000_000_000_i64..1_000_000_000_000, 0_u32..12)
+        .prop_map(|(digits, scale)| Decimal::new(digits, scale))
+}
+
+fn any_cost() -> impl Strategy<Value = Cost> {
+    let tags = proptest::collection::btree_map("[ab]", "[xyz]", 0..3);
+    (amount(), proptest::option::of("[pq]"), tags).prop_map(|(amount, project, tags)| Cost {
+        amount,
+        account: None,
+        project,
+        tags,
+    })
+}
+
+fn any_rule() -> impl Strategy<Value = Rule> {
+    let weights = proptest::collection::btree_map("[tuv]", (0_i64..1_000_000, 0_u32..6), 0..4);
+    let target = prop_oneof![
+        "[tuv]".prop_map(Target::Team),
+        "[ab]".prop_map(Target::TeamOfTag),
+        Just(Target::SharedProportionally),
+        Just(Target::Idle),
+        weights.prop_map(|weights| Target::SharedFixed(
+            weights.into_iter().map(|(team, (digits, scale))| (team, Decimal::new(digits, scale))).collect()
+        )),
+    ];
+    let tags = proptest::collection::btree_map("[ab]", "[xyz]", 0..2);
+    (proptest::option::of("[pq]"), tags, target)
+        .prop_map(|(project, tags, to)| Rule { when: Condition { account: None, project, tags }, to })
+}
+
+proptest! {
+    #[test]
+    fn no_digit_is_lost_or_invented(
+        costs in proptest::collection::vec(any_cost(), 0..40),
+        rules in proptest::collection::vec(any_rule(), 0..6),
+    ) {
+        let allocation = allocate(&costs, &rules).expect("amounts that fit");
+        let total: Decimal = costs.iter().map(|cost| cost.amount).sum();
+        prop_assert_eq!(allocation.total, total);
+        prop_assert_eq!(total_of(&allocation), total);
+        let mut backwards = costs.clone();
+        backwards.reverse();
+        prop_assert_eq!(allocate(&backwards, &rules).expect("the same"), allocation);
+    }
+
+    #[test]
+    fn parts_sum_to_the_whole_whatever_the_weights(
+        amount in amount(),
+        weights in proptest::collection::vec((0_i64..i64::MAX, 0_u32..18), 1..20),
+    ) {
+        let weights: Vec<Decimal> = weights.into_iter().map(|(digits, scale)| Decimal::new(digits, scale)).collect();
+        if let Some(parts) = divide(amount, &weights).expect("fits") {
+            prop_assert_eq!(parts.iter().copied().sum::<Decimal>(), amount);
+        }
+    }
+}

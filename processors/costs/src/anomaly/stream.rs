@@ -1,0 +1,127 @@
+//! Anomalies of a measured series, one value at a time: a value, or the mean of twelve, that leaves the range of the last
+//! thousand by a part of that range.
+//!
+//! Constant time per value and a bounded memory. The same values give the same scores.
+
+use std::collections::VecDeque;
+
+/// Values that make up the range.
+const HISTORY: usize = 1_000;
+/// Values before the first score.
+const WARM_UP: usize = 100;
+/// Values whose mean is watched.
+const MEAN_OF: usize = 12;
+/// A value so far outside, in parts of the range, has the score 1.
+const VALUE_OUTSIDE: f64 = 0.2;
+/// A mean so far outside, in parts of the range of means, has the score 1.
+const MEAN_OUTSIDE: f64 = 0.06;
+/// Values after an anomaly that are part of it.
+const SAME_ANOMALY: usize = 120;
+
+/// A streaming detector.
+#[derive(Debug, Clone, Default)]
+pub struct Detector {
+    values: Range,
+    means: Range,
+    recent: VecDeque<f64>,
+    seen: usize,
+    /// Number of the last value that began an anomaly.
+    last: Option<usize>,
+}
+
+impl Detector {
+    /// The score of the next value: 1 and above begins an anomaly. 0 while the detector warms up, for values that are no
+    /// numbers, and within 120 values after an anomaly began.
+    pub fn score(&mut self, value: f64) -> f64 {
+        if !value.is_finite() {
+            return 0.0;
+        }
+        self.recent.push_back(value);
+        if self.recent.len() > MEAN_OF {
+            self.recent.pop_front();
+        }
+        let count = u32::try_from(self.recent.len()).map_or(1.0, f64::from);
+        let mean = self.recent.iter().sum::<f64>() / count;
+        let by_value = self.values.outside(value) / VALUE_OUTSIDE;
+        let by_mean = self.means.outside(mean) / MEAN_OUTSIDE;
+        let at = self.seen;
+        self.seen += 1;
+        self.values.push(at, value);
+        self.means.push(at, mean);
+        if at < WARM_UP || self.last.is_some_and(|last| at - last <= SAME_ANOMALY) {
+            return 0.0;
+        }
+        let score = by_value.max(by_mean);
+        if score >= 1.0 {
+            self.last = Some(at);
+        }
+        score
+    }
+}
+
+/// Least and greatest of the last values: two queues that each hold only values that can still become one.
+#[derive(Debug, Clone, Default)]
+struct Range {
+    falling: VecDeque<(usize, f64)>,
+    rising: VecDeque<(usize, f64)>,
+}
+
+impl Range {
+    /// The distance from the range in parts of it; 0 within and without a history.
+    fn outside(&self, value: f64) -> f64 {
+        let (Some((_, greatest)), Some((_, least))) = (self.falling.front(), self.rising.front()) else {
+            return 0.0;
+        };
+        // A flat series has a range of its own: a thousandth of its level.
+        let middle = f64::midpoint(*greatest, *least).abs();
+        let range = (greatest - least).max(middle / 1_000.0).max(1e-9);
+        (value - greatest).max(least - value).max(0.0) / range
+    }
+
+    fn push(&mut self, at: usize, value: f64) {
+        while self.falling.back().is_some_and(|(_, last)| *last <= value) {
+            self.falling.pop_back();
+        }
+        while self.rising.back().is_some_and(|(_, last)| *last >= value) {
+            self.rising.pop_back();
+        }
+        for queue in [&mut self.falling, &mut self.rising] {
+            queue.push_back((at, value));
+            if queue.front().is_some_and(|(first, _)| first + HISTORY <= at) {
+                queue.pop_front();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers of the values that begin an anomaly.
+    fn check(values: impl IntoIterator<Item = f64>, expected: &[usize]) {
+        let mut detector = Detector::default();
+        let found: Vec<usize> = values
+            .into_iter()
+            .enumerate()
+            .filter_map(|(at, value)| (detector.score(value) >= 1.0).then_some(at))
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_spike_and_a_new_level_are_found_once() {
+        let wave = |at: usize| f64::from(u32::try_from(at % 24).expect("small"));
+        check((0..500).map(wave), &[]);
+        check((0..500).map(|at| if at == 300 { 40.0 } else { wave(at) }), &[300]);
+        check((0..600).map(|at| wave(at) + if at >= 300 { 60.0 } else { 0.0 }), &[300]);
+        check(std::iter::repeat_n(5.0, 400), &[]);
+    }
+
+    #[test]
+    fn values_that_are_no_numbers_count_for_nothing() {
+        let wave = |at: u32| if at.is_multiple_of(7) { f64::NAN } else { f64::from(at % 5) };
+        check((0..400).map(wave), &[]);
+        check([f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN], &[]);
+    }
+}

@@ -1,0 +1,10 @@
+//! Arithmetic of cost: pure functions over prices, charges, intervals of resources, and daily series.
+//!
+//! Money is decimal and never passes through a float. Statistics (forecasts, expected ranges) are floating point and are
+//! estimates by nature. Nothing here reads a clock, a database or a file.
+
+pub mod accrual;
+pub mod allocation;
+pub mod anomaly;
+pub mod estimate;
+pub mod prices;
