@@ -3,7 +3,12 @@
 //! Equal input gives equal bytes, so that a rebuild gives the same rows. A dictionary that was ever used stays for
 //! ever, because old rows need it; a new one gets the next number. Number 0 means no dictionary.
 
-use std::{io, sync::LazyLock};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, hash_map::Entry},
+    io,
+    sync::LazyLock,
+};
 
 use zstd::{
     bulk,
@@ -87,19 +92,30 @@ pub fn decompress(dictionary: i16, frame: &[u8]) -> Result<Vec<u8>, CompressErro
     let size = zstd_safe::get_frame_content_size(frame).ok().flatten().ok_or(CompressError::TooLarge)?;
     let size = usize::try_from(size).ok().filter(|size| *size <= MAX_RECORD_BYTES);
     let size = size.ok_or(CompressError::TooLarge)?;
-    let mut zstd = match dictionary {
-        0 => bulk::Decompressor::new()?,
-        number => {
-            let index = usize::try_from(i32::from(number) - 1).ok();
-            let decoder = index.and_then(|index| DECODERS.get(index));
-            bulk::Decompressor::with_prepared_dictionary(
-                decoder.ok_or(CompressError::UnknownDictionary(number))?,
-            )?
-        }
-    };
     let mut record = Vec::with_capacity(size);
-    zstd.decompress_to_buffer(frame, &mut record)?;
-    Ok(record)
+    DECOMPRESSORS.with_borrow_mut(|known| {
+        let zstd = match known.entry(dictionary) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(decompressor(dictionary)?),
+        };
+        zstd.decompress_to_buffer(frame, &mut record)?;
+        Ok(record)
+    })
+}
+
+thread_local! {
+    /// By dictionary. To set one up costs several times what it takes to read a record of 2 KB.
+    static DECOMPRESSORS: RefCell<HashMap<i16, bulk::Decompressor<'static>>> = RefCell::default();
+}
+
+fn decompressor(dictionary: i16) -> Result<bulk::Decompressor<'static>, CompressError> {
+    if dictionary == 0 {
+        return Ok(bulk::Decompressor::new()?);
+    }
+    let index = usize::try_from(i32::from(dictionary) - 1).ok();
+    let decoder = index.and_then(|index| DECODERS.get(index));
+    let decoder = decoder.ok_or(CompressError::UnknownDictionary(dictionary))?;
+    Ok(bulk::Decompressor::with_prepared_dictionary(decoder)?)
 }
 
 #[cfg(test)]

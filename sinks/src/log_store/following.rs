@@ -1,5 +1,7 @@
 //! Following a log: what was just appended to it, or what the table holds from an index on.
 
+use std::collections::HashMap;
+
 use audit_log::{
     Hash,
     integrity::{Personal, Place},
@@ -44,15 +46,6 @@ impl LogEntry {
     }
 }
 
-/// What one transaction appended to a log; handed over once it is committed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Appended {
-    /// `<topic>/<partition>`.
-    pub log: String,
-    /// In the order of their indices, without a gap.
-    pub entries: Vec<LogEntry>,
-}
-
 /// Where a follower of a log stands in the topic that it writes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Standing {
@@ -72,6 +65,8 @@ pub struct Standing {
 #[derive(Debug)]
 pub struct Follower {
     connection: PgConnection,
+    /// The block up to which each partition's index by place in the log is summarised.
+    summarised: HashMap<String, i64>,
 }
 
 impl Follower {
@@ -79,7 +74,7 @@ impl Follower {
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let mut connection = connect(url).await?;
         sqlx::raw_sql("SET statement_timeout = '30s'").execute(&mut connection).await?;
-        Ok(Self { connection })
+        Ok(Self { connection, summarised: HashMap::new() })
     }
 
     /// Where the followers of all logs stand.
@@ -116,6 +111,28 @@ impl Follower {
         .bind(next_offset)
         .execute(&mut self.connection)
         .await?;
+        Ok(())
+    }
+
+    /// Summarises the block ranges that have filled since, by which [`entries`](Self::entries) finds its rows: it reads
+    /// every range that is not summarised, and autovacuum comes by once a minute.
+    pub async fn summarise(&mut self) -> Result<(), StoreError> {
+        let indexes: Vec<String> = sqlx::query_scalar(
+            "SELECT inhrelid::regclass::text FROM pg_inherits
+              WHERE inhparent = to_regclass('audit_entry_log_index')",
+        )
+        .fetch_all(&mut self.connection)
+        .await?;
+        self.summarised.retain(|index, _| indexes.contains(index));
+        for index in indexes {
+            let from = self.summarised.get(&index).copied();
+            let to: i64 = sqlx::query_scalar("SELECT audit_log_summarise($1::regclass, $2)")
+                .bind(&index)
+                .bind(from)
+                .fetch_one(&mut self.connection)
+                .await?;
+            self.summarised.insert(index, to);
+        }
         Ok(())
     }
 

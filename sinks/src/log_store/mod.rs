@@ -2,6 +2,7 @@
 //! whoever verifies. How entries get into it: [`crate::read_models::audit_entry`].
 
 mod following;
+mod handover;
 mod mirror;
 mod proofs;
 mod signing;
@@ -15,7 +16,8 @@ use audit_log::{
 use schemas::{Timestamp, Topic};
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _, postgres::PgConnectOptions};
 
-pub use following::{Appended, Follower, LogEntry, Standing};
+pub use following::{Follower, LogEntry, Standing};
+pub use handover::{Appended, HandoverReceiver, HandoverSender, handover};
 pub use mirror::Mirror;
 pub use proofs::{EntryProof, entry_proof, tenants_entry_proof};
 pub use signing::{Signable, SigningStore};

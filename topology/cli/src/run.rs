@@ -215,7 +215,7 @@ impl Process<'_> {
             started.push(Box::pin(watched.follow(rules.clone(), self.stop.clone())));
         }
         if names.iter().any(|name| name == Audit::NAME) {
-            let (appended, follower) = audit_topic::handover();
+            let (appended, follower) = sinks::log_store::handover();
             config.appended = Some(appended);
             let topic = AuditTopicConfig {
                 bootstrap: endpoints.kafka.clone(),

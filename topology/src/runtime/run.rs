@@ -10,8 +10,8 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
 };
 use schemas::Topic;
-use sinks::{Sink, log_store::Appended, postgres::SinkConfig};
-use tokio::{sync::mpsc, task::JoinSet};
+use sinks::{Sink, log_store::HandoverSender, postgres::SinkConfig};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -55,7 +55,7 @@ pub struct RunConfig {
     /// What the audit log's subject keys are derived from; the stage `audit` needs it.
     pub subject_secret: Option<SubjectSecret>,
     /// Who follows the audit log in this process, if anybody does.
-    pub appended: Option<mpsc::Sender<Appended>>,
+    pub appended: Option<HandoverSender>,
 }
 
 impl RunConfig {
@@ -108,7 +108,7 @@ pub struct StageContext {
     /// What the audit log's subject keys are derived from, if it is set.
     pub subject_secret: Option<SubjectSecret>,
     /// Who follows the audit log in this process, if anybody does.
-    pub appended: Option<mpsc::Sender<Appended>>,
+    pub appended: Option<HandoverSender>,
     topics: Vec<Topic>,
     consumer: ConsumerSettings,
     limits: BatchLimits,

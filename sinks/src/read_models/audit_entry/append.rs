@@ -7,6 +7,7 @@ use audit_log::{
     record::Splitter,
     tree::{FullTile, OpenLog},
 };
+use foldhash::fast::RandomState;
 use schemas::changes::AuditEntry;
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use tracing::error;
@@ -30,7 +31,7 @@ pub(super) struct Logbook {
 /// The keys of actors by tenant.
 #[derive(Default)]
 struct Subjects {
-    by_tenant: HashMap<Box<str>, HashMap<Box<str>, SubjectKey>>,
+    by_tenant: HashMap<Box<str>, HashMap<Box<str>, SubjectKey, RandomState>, RandomState>,
     count: usize,
     /// Those that no transaction of this writer has stored yet.
     unstored: Vec<KeyRow>,
@@ -288,7 +289,7 @@ impl Subjects {
             self.count = 0;
         }
         if !self.by_tenant.contains_key(tenant) {
-            self.by_tenant.insert(tenant.into(), HashMap::new());
+            self.by_tenant.insert(tenant.into(), HashMap::default());
         }
         let own = self.by_tenant.get_mut(tenant).expect("just made sure of");
         if !own.contains_key(actor) {

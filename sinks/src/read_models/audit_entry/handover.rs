@@ -1,37 +1,66 @@
 //! What is committed goes to whoever follows the log, through memory.
 
-use tokio::sync::mpsc;
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::append::log_name;
 use crate::{
     batch::TopicPartition,
-    log_store::{Appended, LogEntry},
+    log_store::{HandoverSender, LogEntry},
 };
 
 /// The writer's end.
 pub(super) struct Handover {
-    to: mpsc::Sender<Appended>,
-    /// Of the transaction in hand.
-    pending: Vec<(TopicPartition, LogEntry)>,
+    to: HandoverSender,
+    /// Of the transaction in hand, unless it does not fit.
+    pending: Option<Vec<(TopicPartition, LogEntry)>>,
+    /// The room that they take.
+    room: Option<OwnedSemaphorePermit>,
+    /// Of all records of the transaction in hand.
+    bytes: usize,
 }
 
 impl Handover {
-    pub(super) fn new(to: mpsc::Sender<Appended>) -> Self {
-        Self { to, pending: Vec::new() }
+    pub(super) fn new(to: HandoverSender) -> Self {
+        Self { to, pending: None, room: None, bytes: 0 }
     }
 
-    /// A batch is written, or written again.
+    /// A batch is written, or written again. One that is likely not to fit is not copied in vain.
     pub(super) fn begin(&mut self) {
-        self.pending.clear();
+        self.room = None;
+        self.pending = self.to.has_room(self.bytes).then(Vec::new);
+        self.bytes = 0;
     }
 
-    pub(super) fn keep(&mut self, partition: TopicPartition, entry: LogEntry) {
-        self.pending.push((partition, entry));
+    /// Keeps an entry, which is made only if there is room for its record.
+    pub(super) fn keep(
+        &mut self,
+        partition: TopicPartition,
+        record_bytes: usize,
+        entry: impl FnOnce() -> LogEntry,
+    ) {
+        self.bytes += record_bytes;
+        let Some(pending) = &mut self.pending else { return };
+        match (self.to.room(record_bytes), &mut self.room) {
+            (None, _) => {
+                self.pending = None;
+                self.room = None;
+                return;
+            }
+            (Some(more), Some(room)) => room.merge(more),
+            (Some(first), room) => *room = Some(first),
+        }
+        pending.push((partition, entry()));
     }
 
-    /// The batch is committed. Nobody waits for a slow follower.
+    /// The batch is committed.
     pub(super) fn committed(&mut self) {
-        let mut entries = std::mem::take(&mut self.pending);
+        let (Some(mut entries), room) = (self.pending.take(), self.room.take()) else {
+            self.to.overflow();
+            return;
+        };
+        let Some(room) = room.map(Arc::new) else { return };
         entries.sort_by_key(|(partition, entry)| (*partition, entry.index));
         let mut entries = entries.into_iter().peekable();
         while let Some((partition, first)) = entries.next() {
@@ -39,10 +68,7 @@ impl Handover {
             while let Some((_, entry)) = entries.next_if(|(other, _)| *other == partition) {
                 own.push(entry);
             }
-            if self.to.try_send(Appended { log: log_name(partition), entries: own }).is_err() {
-                // The follower is behind, or gone: the table has it all.
-                return;
-            }
+            self.to.send(log_name(partition), own, Arc::clone(&room));
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::NaiveDate;
+use foldhash::fast::RandomState;
 use schemas::changes::AuditEntry;
 use sqlx::PgConnection;
 
@@ -134,12 +135,12 @@ impl Known {
 }
 
 /// The terms of one tenant, by field.
-type OfTenant = [HashMap<Box<str>, Known>; Field::ALL.len()];
+type OfTenant = [HashMap<Box<str>, Known, RandomState>; Field::ALL.len()];
 
 /// The terms that this process knows to be written.
 #[derive(Debug, Default)]
 pub(super) struct Terms {
-    tenants: HashMap<Box<str>, OfTenant>,
+    tenants: HashMap<Box<str>, OfTenant, RandomState>,
     remembered: usize,
 }
 

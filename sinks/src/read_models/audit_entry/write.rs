@@ -8,8 +8,6 @@ use schemas::{Timestamp, changes::AuditEntry};
 use sqlx::{Arguments, PgConnection, postgres::PgArguments};
 use uuid::Uuid;
 
-use tokio::sync::mpsc;
-
 use super::{
     append::{Advance, Logbook, as_bigint},
     handover::Handover,
@@ -18,7 +16,7 @@ use super::{
 };
 use crate::{
     compress::{self, CompressError, Compressor},
-    log_store::{Appended, LogEntry},
+    log_store::{HandoverSender, LogEntry},
     postgres::{
         copy::{CopyIn, CopyRows},
         row_type::row_type,
@@ -164,8 +162,9 @@ impl Packer {
         let leaf = self.logbook.leaf(fact.change, &self.record);
         let (leaf, salt) = leaf.map_err(|error| sqlx::Error::Encode(error.into()))?;
         if let Some(handover) = &mut self.handover {
-            let personal = Personal::Salted(salt);
-            handover.keep(fact.partition, LogEntry { index, leaf, personal, record: self.record.clone() });
+            let (personal, record) = (Personal::Salted(salt), &self.record);
+            let entry = || LogEntry { index, leaf, personal, record: record.clone() };
+            handover.keep(fact.partition, record.len(), entry);
         }
         let frame = self.compressor.compress_bytes(&self.record);
         Ok(Packed { leaf, frame: frame.map_err(|error| sqlx::Error::Encode(error.into()))? })
@@ -187,7 +186,7 @@ impl AuditEntries {
 
     /// Hands what is committed to a follower. One that is slower than the writer finds the rest in the table.
     #[must_use]
-    pub fn handing_over(mut self, to: Option<mpsc::Sender<Appended>>) -> Self {
+    pub fn handing_over(mut self, to: Option<HandoverSender>) -> Self {
         self.packer.handover = to.map(Handover::new);
         self
     }

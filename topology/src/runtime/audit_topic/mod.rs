@@ -14,17 +14,22 @@ use std::{
     time::Duration,
 };
 
-use sinks::log_store::{Appended, Follower, LogEntry, Standing};
-use tokio::{sync::mpsc, time::Instant};
+use sinks::log_store::{Appended, Follower, HandoverReceiver, LogEntry, Standing};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use self::writer::LogWriter;
 
-/// So many transactions of the stage wait in memory; more are read back from the table.
-const HANDED_OVER: usize = 8;
-/// Entries read from the table at a time.
-const PAGE: u32 = 1_000;
+/// Entries read from the table at a time: those of one transaction.
+const PAGE: u32 = 2_000;
+/// Pages of the table between two looks for block ranges that have filled.
+const PAGES_A_SUMMARY: u32 = 16;
+/// While the stage works off a backlog, the relay rests so many times as long as it has worked: the two share the
+/// processor, and an entry must be in the log before it can leave.
+const RESTS_UNDER_LOAD: u32 = 3;
+/// The longest of these rests.
+const LONGEST_REST: Duration = Duration::from_secs(1);
 /// How often logs that nobody seems to relay are looked for, and checkpoints are read.
 const SWEEP: Duration = Duration::from_secs(5);
 /// A log whose relay has noted nothing for so long is taken over if it has entries that are not in the topic.
@@ -66,14 +71,10 @@ pub(crate) enum RelayError {
     Task(#[from] tokio::task::JoinError),
 }
 
-/// The two ends between the stage and its relay.
-pub fn handover() -> (mpsc::Sender<Appended>, mpsc::Receiver<Appended>) {
-    mpsc::channel(HANDED_OVER)
-}
-
 /// Relays until told to stop.
-pub async fn run(config: AuditTopicConfig, mut appended: mpsc::Receiver<Appended>, stop: CancellationToken) {
-    let mut relay = Relay { config, store: None, logs: HashMap::new(), checkpoints: HashMap::new() };
+pub async fn run(config: AuditTopicConfig, appended: HandoverReceiver, stop: CancellationToken) {
+    let (logs, checkpoints) = (HashMap::new(), HashMap::new());
+    let mut relay = Relay { config, appended, stop: stop.clone(), store: None, logs, checkpoints };
     let mut sweep = tokio::time::interval(SWEEP);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -85,9 +86,9 @@ pub async fn run(config: AuditTopicConfig, mut appended: mpsc::Receiver<Appended
                     relay.store = None;
                 }
             }
-            handed = appended.recv() => {
+            handed = relay.appended.recv() => {
                 let Some(handed) = handed else { break };
-                relay.take(handed).await;
+                relay.take_all(handed).await;
             }
         }
     }
@@ -95,10 +96,19 @@ pub async fn run(config: AuditTopicConfig, mut appended: mpsc::Receiver<Appended
 
 struct Relay {
     config: AuditTopicConfig,
+    /// What the stage commits.
+    appended: HandoverReceiver,
+    stop: CancellationToken,
     store: Option<Follower>,
     logs: HashMap<String, Log>,
     /// The newest notes by log.
     checkpoints: HashMap<String, String>,
+}
+
+/// Whether entries go on where others end.
+fn follows(entries: &[LogEntry], more: &Appended) -> bool {
+    let (last, next) = (entries.last(), more.entries.first());
+    last.zip(next).is_some_and(|(last, next)| next.index == last.index + 1)
 }
 
 /// A log and whoever writes it.
@@ -135,19 +145,39 @@ impl Relay {
         Ok(())
     }
 
-    /// Writes what the stage has just committed.
-    async fn take(&mut self, handed: Appended) {
-        let log = handed.log.clone();
-        let Some(first) = handed.entries.first().map(|entry| entry.index) else { return };
-        let outcome = async {
-            let Some(writer) = self.writer(&log).await? else { return Ok(()) };
-            if writer.next < first {
-                self.read_back(&log, first).await?;
+    /// Writes what the stage has committed by now. A transaction with Kafka takes its time, however small it is: what
+    /// waits of one log is one.
+    async fn take_all(&mut self, first: Appended) {
+        let mut by_log: BTreeMap<String, Vec<Appended>> = BTreeMap::new();
+        let mut next = Some(first);
+        while let Some(handed) = next {
+            by_log.entry(handed.log.clone()).or_default().push(handed);
+            next = self.appended.try_recv();
+        }
+        for (log, handed) in by_log {
+            let outcome = self.take(&log, handed).await;
+            self.settle(&log, outcome);
+        }
+    }
+
+    /// Writes entries of one log, and whatever is missing before them.
+    async fn take(&mut self, log: &str, handed: Vec<Appended>) -> Result<(), RelayError> {
+        let mut handed = handed.into_iter().peekable();
+        while let Some(mut run) = handed.next() {
+            let Some(first) = run.entries.first().map(|entry| entry.index) else { continue };
+            // Room is given back with the last of them.
+            let mut followers = Vec::new();
+            while let Some(mut more) = handed.next_if(|more| follows(&run.entries, more)) {
+                run.entries.append(&mut more.entries);
+                followers.push(more);
             }
-            self.write(&log, &handed.entries).await
-        };
-        let outcome: Result<(), RelayError> = outcome.await;
-        self.settle(&log, outcome);
+            let Some(writer) = self.writer(log).await? else { return Ok(()) };
+            if writer.next < first {
+                self.read_back(log, first).await?;
+            }
+            self.write(log, &run.entries).await?;
+        }
+        Ok(())
     }
 
     /// Writes what the table holds and the topic does not.
@@ -187,18 +217,27 @@ impl Relay {
 
     /// Brings the topic up to `end` with entries out of the table.
     async fn read_back(&mut self, log: &str, end: u64) -> Result<(), RelayError> {
-        loop {
+        for page in 0_u32.. {
+            let began = Instant::now();
             let Some(Log::Written(writer)) = self.logs.get(log) else { return Ok(()) };
             let next = writer.next;
-            if next >= end {
+            if next >= end || self.stop.is_cancelled() {
                 return Ok(());
+            }
+            if page.is_multiple_of(PAGES_A_SUMMARY) {
+                self.store().await?.summarise().await?;
             }
             let entries = self.store().await?.entries(log, next, PAGE).await?;
             if entries.first().is_none_or(|first| first.index != next) {
                 return Err(RelayError::Missing(next));
             }
             self.write(log, &entries).await?;
+            if self.appended.has_overflowed() {
+                let rest = (began.elapsed() * RESTS_UNDER_LOAD).min(LONGEST_REST);
+                self.stop.run_until_cancelled(tokio::time::sleep(rest)).await;
+            }
         }
+        Ok(())
     }
 
     /// Writes entries that follow one another, in one transaction; those that the topic has are left out.

@@ -59,6 +59,8 @@ impl LogWriter {
             .set("acks", "all")
             .set("linger.ms", "5")
             .set("compression.type", "zstd")
+            // The client's own level, 3, takes twice the time for a tenth less.
+            .set("compression.level", "1")
             .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
             .set("delivery.timeout.ms", "10000")
             .set("queue.buffering.max.kbytes", "65536");

@@ -89,6 +89,10 @@ impl Refusal {
 
 /// Signs until told to stop. Of several processes one signs; another takes over when it ends.
 pub async fn run(config: SignerConfig, stop: CancellationToken) {
+    if config.keys.is_empty() {
+        let refusal = Refusal::NoKey;
+        error!(reason = refusal.name(), "the audit log is not signed: {}", refusal.advice());
+    }
     let mut signer = Signer {
         witnesses: Witnesses::new(config.witnesses, config.client),
         keys: config.keys,
@@ -158,7 +162,8 @@ impl Signer {
         let before = self.refused.remove(log);
         if let Some(refusal) = refusal {
             self.refused.insert(log.to_owned(), refusal);
-            if before != Some(refusal) {
+            // That there is no key is true of every log: it was said at the start.
+            if before != Some(refusal) && refusal != Refusal::NoKey {
                 error!(log, reason = refusal.name(), "the audit log is not signed: {}", refusal.advice());
             }
         } else if before.is_some() {
