@@ -89,3 +89,37 @@ impl HandoverReceiver {
         self.overflowed.swap(false, Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use audit_log::{Hash, Salt, integrity::Personal};
+
+    use super::*;
+
+    fn entry(index: u64) -> LogEntry {
+        let personal = Personal::Salted(Salt([0; 32]));
+        LogEntry { index, leaf: Hash::default(), personal, record: Vec::new() }
+    }
+
+    #[test]
+    fn waiting_entries_take_room_until_they_are_dropped() {
+        let (sender, mut receiver) = handover();
+        let room = sender.room(MAX_BYTES).map(Arc::new).expect("nothing waits yet");
+        sender.send("weir.activity.v1/0".into(), vec![entry(0)], Arc::clone(&room));
+        sender.send("weir.activity.v1/1".into(), vec![entry(7)], room);
+        assert!(!sender.has_room(1) && sender.room(1).is_none());
+        let first = receiver.try_recv().expect("was handed over");
+        assert_eq!((first.log.as_str(), first.entries), ("weir.activity.v1/0", vec![entry(0)]));
+        assert!(!sender.has_room(1), "the other log's entries came with the same transaction");
+        drop(receiver.try_recv().expect("was handed over"));
+        assert!(sender.has_room(MAX_BYTES));
+    }
+
+    #[test]
+    fn an_overflow_is_told_once() {
+        let (sender, receiver) = handover();
+        assert!(!receiver.has_overflowed());
+        sender.overflow();
+        assert!(receiver.has_overflowed() && !receiver.has_overflowed());
+    }
+}
