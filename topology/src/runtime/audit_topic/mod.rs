@@ -174,6 +174,9 @@ impl Relay {
             let Some(writer) = self.writer(log).await? else { return Ok(()) };
             if writer.next < first {
                 self.read_back(log, first).await?;
+                if self.stop.is_cancelled() {
+                    return Ok(());
+                }
             }
             self.write(log, &run.entries).await?;
         }
