@@ -7,6 +7,7 @@ mod fixture;
 mod log_entries;
 mod operators;
 mod parked;
+mod terms;
 
 use fixture::{Place, apply, batch_of, claim, counts, entry, last, partition, record, sink};
 use schemas::{ParkReason, changes::AuditEntry};

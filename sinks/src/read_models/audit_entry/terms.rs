@@ -18,6 +18,10 @@ const MAX_TERMS: i64 = 20_000;
 const MAX_REMEMBERED: usize = 200_000;
 /// Ranges of days remembered for one term.
 const MAX_RANGES: usize = 8;
+/// After so many new terms of one tenant and field it is looked whether the field is full.
+const LOOK_EVERY: u32 = 1_000;
+/// SQLSTATE of a lock that is not to be had in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// A term's count is written along with something else, or after so many rows.
 const COUNT_EVERY: u32 = 10_000;
 
@@ -106,7 +110,7 @@ struct Row<'a> {
 row_type!(Row, "audit_term_row");
 
 /// What this process has written about a term.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Known {
     /// First and last day of each range, none next to another.
     days: Vec<(NaiveDate, NaiveDate)>,
@@ -134,8 +138,18 @@ impl Known {
     }
 }
 
+/// The terms of one tenant and field.
+#[derive(Debug, Default)]
+struct OfField {
+    terms: HashMap<Box<str>, Known, RandomState>,
+    /// New terms since it was looked whether the field is full.
+    new: u32,
+    /// The field is full: a term that is not among these is not noted.
+    full: bool,
+}
+
 /// The terms of one tenant, by field.
-type OfTenant = [HashMap<Box<str>, Known, RandomState>; Field::ALL.len()];
+type OfTenant = [OfField; Field::ALL.len()];
 
 /// The terms that this process knows to be written.
 #[derive(Debug, Default)]
@@ -166,10 +180,56 @@ impl Terms {
             })
             .collect();
         let learn = sqlx::query("SELECT audit_terms_learn($1, $2)").bind(rows).bind(MAX_TERMS);
-        learn.execute(connection).await?;
-        for (tenant, field, term, day) in new.into_keys() {
-            self.remember(tenant, field, term, day);
+        learn.execute(&mut *connection).await?;
+        for (tenant, field, term, day) in new.keys() {
+            self.remember(tenant, *field, term, *day);
         }
+        let mut fields: Vec<(&str, Field)> =
+            new.keys().map(|(tenant, field, ..)| (*tenant, *field)).collect();
+        fields.dedup();
+        for (tenant, field) in fields {
+            self.look_whether_full(connection, tenant, field).await?;
+        }
+        Ok(())
+    }
+
+    /// Learns all terms of a field that takes no more. Where another's lock is in the way, it is looked again later.
+    async fn look_whether_full(
+        &mut self,
+        connection: &mut PgConnection,
+        tenant: &str,
+        field: Field,
+    ) -> sqlx::Result<()> {
+        let of_field = self.tenants.get_mut(tenant).map(|fields| &mut fields[field as usize]);
+        let Some(of_field) = of_field.filter(|own| !own.full && own.new >= LOOK_EVERY) else {
+            return Ok(());
+        };
+        of_field.new = 0;
+        let all: sqlx::Result<Vec<Option<String>>> =
+            sqlx::query_scalar("SELECT audit_terms_of_full_field($1, $2)")
+                .bind(tenant)
+                .bind(field.name())
+                .fetch_all(connection)
+                .await;
+        let all = match all {
+            Ok(all) => all,
+            Err(sqlx::Error::Database(error))
+                if error.code().is_some_and(|code| code == LOCK_NOT_AVAILABLE) =>
+            {
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        if all.iter().any(Option::is_none) {
+            return Ok(());
+        }
+        let before = std::mem::take(&mut of_field.terms);
+        of_field.terms.extend(all.into_iter().flatten().map(|term| {
+            let known = before.get(term.as_str()).cloned().unwrap_or_default();
+            (term.into_boxed_str(), known)
+        }));
+        of_field.full = true;
+        self.remembered = self.tenants.values().flatten().map(|field| field.terms.len()).sum();
         Ok(())
     }
 
@@ -185,13 +245,15 @@ impl Terms {
             let mut of_tenant = self.tenants.get_mut(tenant);
             for field in Field::ALL {
                 let Some(term) = field.term(entry) else { continue };
-                let known = of_tenant.as_mut().and_then(|fields| fields[field as usize].get_mut(term));
-                let uncounted = match known {
+                let of_field = of_tenant.as_mut().map(|fields| &mut fields[field as usize]);
+                let is_full = of_field.as_ref().is_some_and(|own| own.full);
+                let uncounted = match of_field.and_then(|own| own.terms.get_mut(term)) {
                     Some(known) if known.has(day) && known.uncounted < COUNT_EVERY => {
                         known.uncounted += 1;
                         continue;
                     }
                     Some(known) => std::mem::take(&mut known.uncounted) + 1,
+                    None if is_full => continue,
                     None => 1,
                 };
                 *new.entry((tenant, field, term, day)).or_default() += uncounted;
@@ -209,12 +271,13 @@ impl Terms {
             self.tenants.insert(tenant.into(), OfTenant::default());
         }
         let Some(fields) = self.tenants.get_mut(tenant) else { return };
-        let terms = &mut fields[field as usize];
-        if !terms.contains_key(term) {
-            terms.insert(term.into(), Known::default());
+        let own = &mut fields[field as usize];
+        if !own.terms.contains_key(term) {
+            own.terms.insert(term.into(), Known::default());
+            own.new += 1;
             self.remembered += 1;
         }
-        if let Some(known) = terms.get_mut(term) {
+        if let Some(known) = own.terms.get_mut(term) {
             known.add(day);
         }
     }
