@@ -38,8 +38,8 @@ pub fn with_rules(rules: RuleSet, review: ChangeReview) -> Topology {
         from([ACTIVITY, DELIVERY, GOVERNANCE]).through(Risk::new(rules)).to(risk_log()),
         // Proposed changes are scored and routed; requests, decisions and progress make up where each of them stands.
         from([INFRASTRUCTURE, GOVERNANCE]).through(review).to(change_log()),
-        // Charges and their corrections make up what each day cost, as believed at any instant.
-        from([USAGE]).through(Cost).to(cost_ledger()),
+        // Charges and their corrections make up what each day cost, as believed at any instant, and what is left of budgets.
+        from([USAGE, GOVERNANCE]).through(Cost).to(cost_ledger()),
     ])
 }
 

@@ -1,6 +1,7 @@
 //! Cost: every charge becomes a line of the ledger, whatever way of correcting it belongs to. What replaces what, and
 //! what follows for a day, is for the read model to say: a processor knows no earlier event.
 
+mod budget;
 #[cfg(test)]
 mod tests;
 
@@ -10,7 +11,7 @@ use chrono::{DateTime, Datelike as _, NaiveDate};
 use rust_decimal::Decimal;
 use schemas::{
     Envelope, Event, Timestamp,
-    changes::cost::{Amounts, ChargeFact, CostSeries, STAGE},
+    changes::cost::{Amounts, ChargeFact, CostChange, CostSeries, STAGE},
     events::{Usage, UsageKind},
 };
 
@@ -21,18 +22,22 @@ const REPLACES: (&str, &str) = ("x_Replaces", "BillingPeriod");
 /// FOCUS' word for a charge that corrects an invoiced one.
 const CORRECTION: &str = "Correction";
 
-/// Makes ledger lines of charges.
+/// Makes ledger lines of charges, and terms of decisions about budgets.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cost;
 
 impl Processor for Cost {
     type Input = Envelope;
-    type Change = ChargeFact;
+    type Change = CostChange;
     const NAME: &'static str = STAGE;
 
-    fn process(&self, envelope: &Envelope) -> Vec<ChargeFact> {
+    fn process(&self, envelope: &Envelope) -> Vec<CostChange> {
         match &envelope.event {
-            Event::Usage(usage) => vec![charge(envelope, usage)],
+            Event::Usage(usage) => vec![CostChange::Charge(Box::new(charge(envelope, usage)))],
+            Event::Governance(event) => {
+                let fact = budget::budget(envelope, event);
+                fact.map(|fact| CostChange::Budget(Box::new(fact))).into_iter().collect()
+            }
             _ => Vec::new(),
         }
     }

@@ -1,6 +1,10 @@
 //! Charges as the ledger takes them.
 
-use schemas::{EventId, Source, TenantId, events::UsageKind};
+use schemas::{
+    EventId, Source, TenantId,
+    changes::cost::{BudgetCost, BudgetPeriod, BudgetScope, BudgetTerms},
+    events::{Actor, Governance, GovernanceKind, UsageKind},
+};
 use uuid::Uuid;
 
 use super::*;
@@ -33,7 +37,14 @@ fn usage(other_columns: &[(&str, &str)]) -> Usage {
 }
 
 fn fact(usage: Usage) -> ChargeFact {
-    let envelope = Envelope {
+    match Cost.process(&envelope(Event::Usage(usage))).remove(0) {
+        CostChange::Charge(charge) => *charge,
+        other @ CostChange::Budget(_) => panic!("no charge: {other:?}"),
+    }
+}
+
+fn envelope(event: Event) -> Envelope {
+    Envelope {
         id: EventId::new(Uuid::from_u128(1)).expect("not nil"),
         original_id: None,
         tenant: TenantId::new("acme").expect("a plain name"),
@@ -45,10 +56,9 @@ fn fact(usage: Usage) -> ChargeFact {
         correlation_id: None,
         causation_id: None,
         trace: None,
-        event: Event::Usage(usage),
+        event,
         native: None,
-    };
-    Cost.process(&envelope).remove(0)
+    }
 }
 
 #[test]
@@ -88,4 +98,50 @@ fn a_correction_is_told_by_its_kind_or_its_class() {
     corrected.kind = UsageKind::ChargeCorrected;
     assert_eq!(class(corrected), "Correction");
     assert_eq!(class(usage(&[])), "");
+}
+
+fn terms(decision: &str, attributes: &[(&str, &str)]) -> BudgetTerms {
+    let event = Governance {
+        kind: GovernanceKind::BudgetSet,
+        subject_kind: "budget".into(),
+        subject_id: "orders/monthly".into(),
+        actor: Actor::default(),
+        decision: Some(decision.into()),
+        reason: None,
+        expires_at: None,
+        attributes: attributes.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect(),
+    };
+    match Cost.process(&envelope(Event::Governance(event))).remove(0) {
+        CostChange::Budget(budget) => budget.terms,
+        other @ CostChange::Charge(_) => panic!("no budget: {other:?}"),
+    }
+}
+
+#[test]
+fn a_budget_is_read_or_told_why_not() {
+    let BudgetTerms::Set(plain) = terms("4200.00", &[("currency", "USD")]) else { panic!("terms") };
+    assert_eq!(
+        (plain.period, plain.cost, plain.scope),
+        (BudgetPeriod::Monthly, BudgetCost::Billed, BudgetScope::Tenant)
+    );
+    assert_eq!(plain.thresholds, [50, 80, 90, 100]);
+    let told =
+        [("currency", "EUR"), ("period", "quarterly"), ("tag", "team=core"), ("thresholds", "100, 80,80")];
+    let BudgetTerms::Set(limit) = terms("9000", &told) else { panic!("terms") };
+    assert_eq!(limit.scope, BudgetScope::Tag { key: "team".into(), value: "core".into() });
+    assert_eq!(limit.thresholds, [80, 100]);
+    assert_eq!(terms("removed", &[]), BudgetTerms::Removed);
+    for (decision, attributes, why) in [
+        ("0", &[("currency", "USD")][..], "above zero"),
+        ("much", &[("currency", "USD")], "above zero"),
+        ("1", &[], "no currency"),
+        ("1", &[("currency", "usd")], "capital letters"),
+        ("1", &[("currency", "USD"), ("period", "weekly")], "period \"weekly\" is unknown"),
+        ("1", &[("currency", "USD"), ("team", "a"), ("project", "b")], "not for several"),
+        ("1", &[("currency", "USD"), ("tag", "a")], "key=value"),
+        ("1", &[("currency", "USD"), ("thresholds", "50,0")], "percent"),
+    ] {
+        let BudgetTerms::Unreadable(fault) = terms(decision, attributes) else { panic!("{attributes:?}") };
+        assert!(fault.contains(why), "{fault}");
+    }
 }

@@ -32,13 +32,14 @@ use super::{App, commands, config::Admin, events, handshake, sources, webhook};
 struct Described;
 
 /// The routes that need a credential: their scope, the class that shares an allowance, and the routes.
-fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 4] {
+fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 5] {
     let publishing = OpenApiRouter::new().routes(routes!(events::publish)).routes(routes!(sources::publish));
     [
         (Scope::EventsWrite, "publish", publishing),
         (Scope::ChangesRequest, "command", commands::requests()),
         (Scope::ChangesDecide, "command", commands::decisions()),
         (Scope::RiskDecide, "command", commands::risk_decisions()),
+        (Scope::CommandsWrite, "command", commands::cost_decisions()),
     ]
 }
 

@@ -1,14 +1,43 @@
-//! What the cost processor asks for: charges as the ledger keeps them.
+//! What the cost processor asks for: charges as the ledger keeps them, and decisions about budgets.
 
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{EventId, TenantId, Timestamp};
 
 /// The processor and its stage.
 pub const STAGE: &str = "cost";
+
+/// What the cost processor asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CostChange {
+    /// A charge.
+    Charge(Box<ChargeFact>),
+    /// A decision about a budget.
+    Budget(Box<BudgetFact>),
+}
+
+impl CostChange {
+    /// The event, within its tenant.
+    pub fn event(&self) -> (&TenantId, EventId) {
+        match self {
+            Self::Charge(charge) => (&charge.tenant, charge.event_id),
+            Self::Budget(budget) => (&budget.tenant, budget.event_id),
+        }
+    }
+
+    /// [`crate::Envelope::content_sha256`].
+    pub fn content_sha256(&self) -> [u8; 32] {
+        match self {
+            Self::Charge(charge) => charge.content_sha256,
+            Self::Budget(budget) => budget.content_sha256,
+        }
+    }
+}
 
 /// One charge. Stored once per event, never changed: corrections are charges beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,4 +120,129 @@ pub struct CostSeries {
     pub pricing_unit: String,
     /// FOCUS `Tags`.
     pub tags: BTreeMap<String, String>,
+}
+
+/// One decision about a budget. Stored once per event; the newest is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BudgetFact {
+    /// The event that says it; unique within the tenant.
+    pub event_id: EventId,
+    /// Whose budget.
+    pub tenant: TenantId,
+    /// The budget's name.
+    pub budget: String,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// Who decided.
+    pub actor: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// What was decided.
+    pub terms: BudgetTerms,
+    /// [`crate::Envelope::content_sha256`].
+    pub content_sha256: [u8; 32],
+}
+
+/// What was decided about a budget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BudgetTerms {
+    /// So much may be spent.
+    Set(BudgetLimit),
+    /// There is no budget any more.
+    Removed,
+    /// The decision cannot be read, for this reason; until it is mended there is no budget.
+    Unreadable(String),
+}
+
+/// How much may be spent on what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BudgetLimit {
+    /// More than zero.
+    pub amount: Decimal,
+    /// ISO 4217. Charges in other currencies do not count.
+    pub currency: String,
+    /// From when to when it is spent.
+    pub period: BudgetPeriod,
+    /// What it is for.
+    pub scope: BudgetScope,
+    /// Which cost counts.
+    pub cost: BudgetCost,
+    /// What happens beyond it.
+    pub enforcement: Enforcement,
+    /// Percents of the amount that are told of when they are reached, ascending.
+    pub thresholds: Vec<u16>,
+}
+
+/// What a budget is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BudgetScope {
+    /// Everything that the tenant spends.
+    Tenant,
+    /// What is tagged `project` with it, or charged to a sub account of that id.
+    Project(String),
+    /// What is tagged `team` with it.
+    Team(String),
+    /// What has that tag.
+    Tag {
+        /// Its key.
+        key: String,
+        /// Its value.
+        value: String,
+    },
+}
+
+/// Declares an enum whose variants have names in rows and answers.
+macro_rules! named {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident => $word:tt),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant),+ }
+
+        impl $name {
+            /// Every value.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name in rows and answers.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            /// The value of that name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.name() == name)
+            }
+        }
+    };
+}
+
+named! {
+    /// How long a budget lasts before it begins anew, by the calendar in UTC.
+    BudgetPeriod {
+        /// From the first of a month on.
+        Monthly => "monthly",
+        /// From the first of January, April, July and October on.
+        Quarterly => "quarterly",
+        /// From the first of January on.
+        Yearly => "yearly",
+    }
+}
+
+named! {
+    /// Which cost counts against a budget.
+    BudgetCost {
+        /// FOCUS `BilledCost`.
+        Billed => "billed",
+        /// FOCUS `EffectiveCost`.
+        Effective => "effective",
+    }
+}
+
+named! {
+    /// What happens beyond a budget.
+    Enforcement {
+        /// It is told.
+        Soft => "soft",
+        /// What would go beyond it is to be refused.
+        Hard => "hard",
+    }
 }

@@ -9,5 +9,5 @@ pub mod risk;
 
 pub use audit::{AuditEntry, OcsfRecord, UnreadableRecord};
 pub use change_review::{ChangeFact, Proposal};
-pub use cost::ChargeFact;
+pub use cost::{ChargeFact, CostChange};
 pub use risk::{RiskChange, RiskSignal};

@@ -11,7 +11,7 @@ use axum::{
 use chrono::NaiveDate;
 use edge::api_error::ApiError;
 use http::Uri;
-use schemas::access::Principal;
+use schemas::{Timestamp, access::Principal};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -28,12 +28,13 @@ use super::{
 use crate::read_models::{
     Positions,
     cost::read::{
-        self, BreakdownItem, By, ChargeRecord, ChargesRequest, CostFilter, CostSums, CostView, Dimension,
-        ResourceCost, STAGE, Step, TimePoint,
+        self, BreakdownItem, BudgetItem, BudgetsRequest, By, ChargeRecord, ChargesRequest, CostFilter,
+        CostSums, CostView, Dimension, ResourceCost, STAGE, Step, TimePoint,
     },
-    parameters::text,
+    parameters::{instant, text},
 };
 
+const BUDGETS: List = List { route: "/api/v1/cost/budgets", stage: Some(STAGE) };
 const CHARGES: List = List { route: "/api/v1/cost/charges", stage: Some(STAGE) };
 /// Longest id of a resource that is looked for, in bytes.
 const MAX_ID_BYTES: usize = 4_096;
@@ -84,6 +85,24 @@ pub struct CostBreakdown {
 pub type ResourceAnswer = Found<ResourceCost>;
 /// A page of charges.
 pub type ChargesPage = Listed<ChargeRecord>;
+
+/// A page of budgets.
+pub type BudgetsPage = Listed<BudgetItem>;
+
+/// When budgets are looked at.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+struct BudgetView {
+    /// A day of the period that is asked for (`2026-01-31`, UTC); today by default.
+    #[serde(deserialize_with = "read::day")]
+    #[param(value_type = Option<String>, format = Date)]
+    day: Option<NaiveDate>,
+    /// The instant to look from (RFC 3339): what was known by then. Now by default.
+    #[serde(deserialize_with = "instant")]
+    #[param(value_type = Option<String>, format = DateTime)]
+    known_at: Option<Timestamp>,
+}
 
 /// The distance between two points.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -273,6 +292,31 @@ pub(super) async fn charges(
         let Looked { view, filter } = looked;
         let request = ChargesRequest { view, filter, after: at.after, limit: at.limit };
         read::charges(&pool, &tenant, &request).await
+    })
+    .await
+}
+
+/// The budgets in force, by name: what may be spent in the period, what is, and which thresholds were reached when.
+#[utoipa::path(
+    get,
+    path = "/api/v1/cost/budgets",
+    tag = "cost",
+    params(BudgetView, Paging, Freshness),
+    responses((status = 200, body = Listed<BudgetItem>), ListRefusals),
+    security(("api_key" = ["cost:read"]))
+)]
+pub(super) async fn budgets(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Arc<Principal>>,
+    uri: Uri,
+) -> Result<Answer<BudgetsPage>, ApiError> {
+    let asked = Asked::<BudgetView>::of(&uri, |_, _| {})?;
+    let today = chrono::Utc::now().date_naive();
+    listed(&api, caller.tenant(), BUDGETS, asked, move |pool, tenant, view, at| async move {
+        let BudgetView { day, known_at } = view;
+        let request =
+            BudgetsRequest { day: day.unwrap_or(today), known_at, after: at.after, limit: at.limit };
+        read::budgets(&pool, &tenant, &request).await
     })
     .await
 }

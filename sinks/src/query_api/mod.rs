@@ -63,7 +63,7 @@ use crate::read_models::{
 };
 pub use audit::{AuditAnswer, AuditPage};
 pub use changes::{ChangeAnswer, ChangesPage};
-pub use cost::{ChargesPage, CostBreakdown, CostSummary, CostTimeseries, ResourceAnswer};
+pub use cost::{BudgetsPage, ChargesPage, CostBreakdown, CostSummary, CostTimeseries, ResourceAnswer};
 pub use cursor::CursorKey;
 pub use edge::health::Health;
 pub use edge::{admission::KeyRingWatch, rates::Rates};
@@ -246,7 +246,8 @@ fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 4] {
         .routes(routes!(cost::breakdown))
         .routes(routes!(cost::resource))
         .routes(routes!(cost::charges))
-        .routes(routes!(cost::export));
+        .routes(routes!(cost::export))
+        .routes(routes!(cost::budgets));
     let read = OpenApiRouter::new()
         .routes(routes!(changes::list))
         .routes(routes!(changes::one))

@@ -26,7 +26,7 @@ use crate::read_models::reader_pool;
 
 const PUBLIC: [&str; 5] = ["/livez", "/readyz", "/startupz", "/metrics", "/openapi.json"];
 /// Every route that asks for a key, and its scope.
-const PROTECTED: [(&str, Scope); 24] = [
+const PROTECTED: [(&str, Scope); 25] = [
     ("/api/v1/audit", Scope::AuditRead),
     ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab", Scope::AuditRead),
     ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab/proof", Scope::AuditRead),
@@ -51,6 +51,7 @@ const PROTECTED: [(&str, Scope); 24] = [
     ("/api/v1/cost/resources/r", Scope::CostRead),
     ("/api/v1/cost/charges", Scope::CostRead),
     ("/api/v1/cost/export", Scope::CostRead),
+    ("/api/v1/cost/budgets", Scope::CostRead),
 ];
 
 const STRANGER: Peer = Peer(IpAddr::V4(Ipv4Addr::LOCALHOST));

@@ -7,7 +7,7 @@ use producers::sources::focus::{ChargeRows, Charges, Delivery, DeliveryMode};
 use rand::{Rng as _, SeedableRng, rngs::StdRng};
 use schemas::{
     Envelope, Event, EventId, Source, TenantId, Timestamp, Topic,
-    changes::ChargeFact,
+    changes::CostChange,
     events::{Usage, UsageKind},
 };
 use sinks::read_models::cost::Charges as CostModel;
@@ -120,7 +120,7 @@ impl Projection for Costs {
         CostModel::default()
     }
 
-    fn changes(event: &Envelope) -> Vec<ChargeFact> {
+    fn changes(event: &Envelope) -> Vec<CostChange> {
         Cost.process(event)
     }
 }

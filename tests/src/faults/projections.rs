@@ -34,7 +34,7 @@ use super::{
 use crate::support::site::Site;
 
 /// Everything that the stages write but their positions, whose owners differ.
-pub(crate) const TABLES: [&str; 23] = [
+pub(crate) const TABLES: [&str; 25] = [
     "audit_entry",
     "audit_log",
     "audit_tile",
@@ -57,6 +57,8 @@ pub(crate) const TABLES: [&str; 23] = [
     "cost_series",
     "cost_charge",
     "cost_daily",
+    "cost_budget_fact",
+    "cost_budget_crossing",
     "parked_record",
 ];
 

@@ -38,6 +38,8 @@ enum What {
     Changes(Box<changes::ChangesArgs>),
     /// What was spent, over time and by what, as known at any instant.
     Cost(Box<cost::CostArgs>),
+    /// Budgets: what may be spent, what is, and which thresholds were reached.
+    Budgets(cost::BudgetsArgs),
     /// Who is at risk and why: the leaderboard, or one entity with its reasons.
     Risk(Box<risk::RiskArgs>),
     /// Incidents, newest first, or one with the decisions about it.
@@ -131,6 +133,7 @@ pub(super) async fn query(args: QueryArgs) -> anyhow::Result<Outcome> {
         What::Audit(args) => audit(&api, &args).await?,
         What::Changes(args) => changes::changes(&api, &args).await?,
         What::Cost(args) => cost::cost(&api, &args).await?,
+        What::Budgets(args) => cost::budgets(&api, &args).await?,
         What::Risk(args) => risk::risk(&api, &args).await?,
         What::Incidents(args) => risk::incidents(&api, &args).await?,
         What::Unusable(args) => risk::unusable(&api, &args).await?,

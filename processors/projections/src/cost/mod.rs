@@ -5,10 +5,12 @@
 //! charge is one entry, or two, and what the ledger held at any instant is the sum of the entries up to it. Source: the
 //! FOCUS specification's appendix on correction handling.
 
+pub mod budget;
 mod ledger;
 mod series;
 #[cfg(test)]
 mod tests;
 
+pub use budget::{BudgetFinding, Crossing};
 pub use ledger::{Entry, Sign, entries, superseded_at};
 pub use series::{scope_key, series_key};

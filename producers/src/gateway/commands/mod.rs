@@ -7,6 +7,7 @@
 //! read models to tell.
 
 mod changes;
+mod cost;
 mod form;
 mod idempotency;
 mod risk;
@@ -66,6 +67,11 @@ pub(super) fn risk_decisions() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(risk::set_criticality))
         .routes(routes!(risk::change_watchlist))
         .routes(routes!(risk::triage))
+}
+
+/// Deciding about cost.
+pub(super) fn cost_decisions() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(cost::set_budget))
 }
 
 /// What a command is answered with, for the description.

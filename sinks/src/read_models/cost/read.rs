@@ -2,13 +2,15 @@
 //!
 //! Currencies are never added up. List cost leaves purchases out, which usage carries again.
 
+mod budgets;
 mod charges;
 mod filter;
 mod resource;
 mod sums;
 
+pub use budgets::{BudgetCrossing, BudgetItem, BudgetStanding, BudgetsRequest, budgets};
 pub use charges::{ChargeKey, ChargeRecord, ChargesRequest, charges};
-pub use filter::{By, CostFilter, CostView, Dimension};
+pub use filter::{By, CostFilter, CostView, Dimension, day};
 pub use resource::{ResourceCost, resource};
 pub use sums::{
     Breakdown, BreakdownItem, CostSums, Step, Summary, TimePoint, Timeseries, breakdown, summary, timeseries,

@@ -61,6 +61,29 @@ table! {
     }
 }
 
+table! {
+    /// A decision about a budget.
+    struct BudgetRow in "cost_budget_fact" as "cost_budget_fact_row" {
+        tenant_id: text, event_id: uuid;
+        decided_at: instant,
+        budget: text,
+        decision: text,
+        fault: text_or_null,
+        amount: decimal_or_null,
+        currency: text_or_null,
+        period: text_or_null,
+        scope: text_or_null,
+        scope_key: text_or_null,
+        scope_value: text_or_null,
+        cost: text_or_null,
+        enforcement: text_or_null,
+        thresholds: bigints,
+        actor: text,
+        reason: text_or_null,
+        content_sha256: bytes,
+    }
+}
+
 /// What becomes known of a day of a series, or is taken out, at an instant; several of one key are added up.
 #[derive(Debug, sqlx::Encode)]
 pub(super) struct EntryRow<'a> {

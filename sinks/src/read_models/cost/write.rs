@@ -2,16 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use chrono::NaiveDate;
 use projections::cost::{Sign, entries, scope_key, series_key};
 use rust_decimal::Decimal;
 use schemas::{
     Timestamp,
-    changes::cost::{ChargeFact, CostSeries},
+    changes::cost::{BudgetFact, ChargeFact, CostChange, CostSeries},
 };
 use sqlx::{PgConnection, Row, types::Json};
 use uuid::Uuid;
 
-use super::table::{ChargeRow, EntryRow, ScopeKey, ScopeRow, SeriesRow};
+use super::{
+    budget::{self, Touched},
+    table::{BudgetRow, ChargeRow, EntryRow, ScopeKey, ScopeRow, SeriesRow},
+};
 use crate::{
     outbox::Outgoing,
     read_models::{
@@ -23,7 +27,15 @@ use crate::{
 /// Series that are remembered as written, so that most batches write none.
 const MAX_KNOWN_SERIES: usize = 100_000;
 
-type Stated<'a> = Fact<'a, ChargeFact>;
+type Stated<'a> = Fact<'a, CostChange>;
+/// Whether a fact is of a table.
+type IsOf = fn(&CostChange) -> bool;
+
+/// The tables of facts, and which facts are theirs.
+const TABLES: [(&str, IsOf); 2] = [
+    ("cost_charge", |change| matches!(change, CostChange::Charge(_))),
+    ("cost_budget_fact", |change| matches!(change, CostChange::Budget(_))),
+];
 /// When a scope was replaced.
 type Replacements = BTreeSet<Timestamp>;
 
@@ -37,17 +49,18 @@ pub struct Charges {
 }
 
 impl ReadModel for Charges {
-    type Change = ChargeFact;
+    type Change = CostChange;
     type Key<'a> = (&'a str, Uuid);
 
     const TABLE: &'static str = "cost_charge";
 
-    fn key(charge: &ChargeFact) -> Self::Key<'_> {
-        (charge.tenant.as_str(), *charge.event_id.as_uuid())
+    fn key(change: &CostChange) -> Self::Key<'_> {
+        let (tenant, event) = change.event();
+        (tenant.as_str(), *event.as_uuid())
     }
 
-    fn content_sha256(charge: &ChargeFact) -> [u8; 32] {
-        charge.content_sha256
+    fn content_sha256(change: &CostChange) -> [u8; 32] {
+        change.content_sha256()
     }
 
     async fn prepare(&mut self, _: &mut PgConnection, _: &[Stated<'_>]) -> sqlx::Result<()> {
@@ -59,15 +72,26 @@ impl ReadModel for Charges {
         tx: &mut PgConnection,
         facts: &[Stated<'_>],
     ) -> sqlx::Result<Vec<Option<[u8; 32]>>> {
-        let keys: HashMap<Self::Key<'_>, usize> =
-            facts.iter().map(|fact| Self::key(fact.change)).zip(0..).collect();
-        let events: BTreeSet<EventKey<'_>> =
-            keys.keys().map(|(tenant_id, event_id)| EventKey { tenant_id, event_id: *event_id }).collect();
-        self.written.clear();
         let mut stored = vec![None; facts.len()];
-        for row in &rows_about(tx, (Self::TABLE, ""), events).await? {
-            if let Some(place) = keys.get(&(row.try_get("tenant_id")?, row.try_get("event_id")?)) {
-                stored[*place] = Some(content_of(row)?);
+        for (table, is_of) in TABLES {
+            let keys: HashMap<Self::Key<'_>, usize> = facts
+                .iter()
+                .map(|fact| fact.change)
+                .zip(0..)
+                .filter(|(change, _)| is_of(change))
+                .map(|(change, place)| (Self::key(change), place))
+                .collect();
+            if keys.is_empty() {
+                continue;
+            }
+            let events: BTreeSet<EventKey<'_>> = keys
+                .keys()
+                .map(|(tenant_id, event_id)| EventKey { tenant_id, event_id: *event_id })
+                .collect();
+            for row in &rows_about(tx, (table, ""), events).await? {
+                if let Some(place) = keys.get(&(row.try_get("tenant_id")?, row.try_get("event_id")?)) {
+                    stored[*place] = Some(content_of(row)?);
+                }
             }
         }
         Ok(stored)
@@ -76,16 +100,61 @@ impl ReadModel for Charges {
     async fn write(&mut self, tx: &mut PgConnection, facts: &[Stated<'_>], _: WritePath) -> sqlx::Result<()> {
         // An attempt before this one may have been rolled back.
         self.written.clear();
-        let rows = facts.iter().map(|fact| charge_row(fact.change));
-        ChargeRow::insert(tx, &rows.collect::<Vec<_>>()).await
+        let (charges, budgets) = told_apart(facts);
+        ChargeRow::insert(tx, &charges.iter().map(|charge| charge_row(charge)).collect::<Vec<_>>()).await?;
+        BudgetRow::insert(tx, &budgets.iter().map(|fact| budget::budget_row(fact)).collect::<Vec<_>>()).await
     }
 
     async fn fold(&mut self, tx: &mut PgConnection, new: &[Stated<'_>]) -> sqlx::Result<Vec<Outgoing>> {
-        let charges: Vec<&ChargeFact> = new.iter().map(|fact| fact.change).collect();
-        self.write_series(tx, &charges).await?;
+        let Some(Fact { partition, .. }) = new.first() else { return Ok(Vec::new()) };
+        let (charges, decisions) = told_apart(new);
+        let mut touched = Touched::default();
+        for charge in &charges {
+            let days = touched.days.entry(charge.tenant.as_str()).or_default();
+            days.insert(charge.charge_period_start.date_naive());
+        }
+        for fact in &decisions {
+            touched.decided.entry(fact.tenant.as_str()).or_default().insert(&fact.budget);
+        }
+        let budgets = budget::lock(tx, &touched).await?;
+        let replaced = self.write_days(tx, &charges).await?;
+        for scope in replaced {
+            if budgets.get(scope.tenant_id).is_some_and(|budgets| !budgets.is_empty()) {
+                let days = days_of(tx, scope).await?;
+                touched.days.entry(scope.tenant_id).or_default().extend(days);
+            }
+        }
+        metrics::counter!("weir_cost_charges_total").increment(charges.len() as u64);
+        budget::derive(tx, &touched, &budgets, *partition).await
+    }
+
+    fn committed(&mut self) {
+        if self.known.len() + self.written.len() > MAX_KNOWN_SERIES {
+            self.known.clear();
+        }
+        self.known.extend(self.written.drain(..));
+    }
+
+    fn forget(&mut self) {
+        self.written.clear();
+        self.known.clear();
+    }
+}
+
+impl Charges {
+    /// Writes what follows from charges for each day; the scopes that were replaced.
+    async fn write_days<'a>(
+        &mut self,
+        tx: &mut PgConnection,
+        charges: &[&'a ChargeFact],
+    ) -> sqlx::Result<BTreeSet<ScopeKey<'a>>> {
+        if charges.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        self.write_series(tx, charges).await?;
         // All locks first, in their order; what is read afterwards is everything that others have committed.
-        let mut replaced = lock_scopes(tx, &charges).await?;
-        let mut anew: BTreeSet<ScopeKey<'_>> = BTreeSet::new();
+        let mut replaced = lock_scopes(tx, charges).await?;
+        let mut anew: BTreeSet<ScopeKey<'a>> = BTreeSet::new();
         for charge in charges.iter().filter(|charge| charge.replaces) {
             let scope = scope_of(charge);
             if replaced.entry(scope).or_default().insert(charge.known_at) {
@@ -103,25 +172,10 @@ impl ReadModel for Charges {
             }
         }
         add(tx, &rows).await?;
-        metrics::counter!("weir_cost_charges_total").increment(new.len() as u64);
         metrics::counter!("weir_cost_scopes_replaced_total").increment(anew.len() as u64);
-        Ok(Vec::new())
+        Ok(anew)
     }
 
-    fn committed(&mut self) {
-        if self.known.len() + self.written.len() > MAX_KNOWN_SERIES {
-            self.known.clear();
-        }
-        self.known.extend(self.written.drain(..));
-    }
-
-    fn forget(&mut self) {
-        self.written.clear();
-        self.known.clear();
-    }
-}
-
-impl Charges {
     /// Writes the series that no committed batch of this model wrote.
     async fn write_series(&mut self, tx: &mut PgConnection, charges: &[&ChargeFact]) -> sqlx::Result<()> {
         let mut rows: BTreeMap<(&str, Uuid), SeriesRow<'_>> = BTreeMap::new();
@@ -138,6 +192,30 @@ impl Charges {
         self.written.extend(rows.keys().map(|(tenant, key)| ((*tenant).to_owned(), *key)));
         SeriesRow::insert_missing(tx, &rows.into_values().collect::<Vec<_>>()).await
     }
+}
+
+/// Charges, and decisions about budgets.
+fn told_apart<'a>(facts: &[Stated<'a>]) -> (Vec<&'a ChargeFact>, Vec<&'a BudgetFact>) {
+    let (mut charges, mut budgets) = (Vec::with_capacity(facts.len()), Vec::new());
+    for fact in facts {
+        match fact.change {
+            CostChange::Charge(charge) => charges.push(&**charge),
+            CostChange::Budget(budget) => budgets.push(&**budget),
+        }
+    }
+    (charges, budgets)
+}
+
+/// The days of a scope.
+async fn days_of(tx: &mut PgConnection, scope: ScopeKey<'_>) -> sqlx::Result<Vec<NaiveDate>> {
+    sqlx::query_scalar(
+        "SELECT DISTINCT d.day FROM cost_daily AS d JOIN cost_series AS s USING (tenant_id, series_key)
+          WHERE s.tenant_id = $1 AND s.scope_key = $2",
+    )
+    .bind(scope.tenant_id)
+    .bind(scope.scope_key)
+    .fetch_all(tx)
+    .await
 }
 
 fn scope_of(charge: &ChargeFact) -> ScopeKey<'_> {

@@ -4,7 +4,7 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Api, printable};
+use super::{Api, print, printable};
 use crate::output::{self, Format};
 
 /// Widest bar, in characters.
@@ -107,6 +107,55 @@ pub(super) async fn cost(api: &Api, args: &CostArgs) -> anyhow::Result<()> {
         output::note("there are more values; --limit prints more of them");
     }
     Ok(())
+}
+
+/// Arguments of `weir query budgets`.
+#[derive(Debug, Args)]
+pub(super) struct BudgetsArgs {
+    /// A day of the period; today by default.
+    #[arg(long)]
+    day: Option<String>,
+    /// The instant to look from, RFC 3339. Now by default.
+    #[arg(long, visible_alias = "as-of")]
+    known_at: Option<String>,
+    /// The most budgets to print.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+/// Asks for budgets, and prints them.
+pub(super) async fn budgets(api: &Api, args: &BudgetsArgs) -> anyhow::Result<()> {
+    let told = [("day", &args.day), ("known_at", &args.known_at)];
+    let filters: Vec<_> =
+        told.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect();
+    let budgets = api.pages("/api/v1/cost/budgets", &filters, args.limit).await?;
+    print(&budgets, args.output, |budgets| {
+        let mut table = output::table(&["budget", "period", "spent", "of", "%", "reached", ""]);
+        for budget in budgets {
+            let terms = &budget["terms"];
+            if terms.is_null() {
+                let fault = text(&budget["fault"]);
+                let empty = String::new;
+                table.add_row([text(&budget["budget"]), fault, empty(), empty(), empty(), empty(), empty()]);
+                continue;
+            }
+            let reached = terms["crossings"].as_array().into_iter().flatten();
+            let reached =
+                reached.last().map(|crossing| format!("{} %", crossing["percent"])).unwrap_or_default();
+            table.add_row([
+                text(&budget["budget"]),
+                format!("{} from {}", text(&terms["period"]), text(&terms["period_start"])),
+                text(&terms["spent"]),
+                format!("{} {}", text(&terms["amount"]), text(&terms["currency"])),
+                text(&terms["spent_percent"]),
+                reached,
+                bar(&text(&terms["spent"]), number(&text(&terms["amount"]))),
+            ]);
+        }
+        output::print_table(&table, "there are no budgets");
+    })
 }
 
 fn of_currency(items: &Value, currency: &str) -> Vec<Value> {

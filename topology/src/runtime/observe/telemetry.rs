@@ -240,6 +240,7 @@ fn describe_read_models() {
         "weir_change_proposals_total",
         "Proposed changes, by route and by how much of the plan was read."
     );
+    describe_counter!("weir_budget_crossings_total", "Thresholds of budgets that were reached, by percent.");
     describe_counter!("weir_cost_charges_total", "Charges that the ledger of cost took up.");
     describe_counter!(
         "weir_cost_scopes_replaced_total",

@@ -219,7 +219,8 @@ pub(super) fn push_where(
     filter.push(query);
 }
 
-fn day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NaiveDate>, D::Error> {
+/// A day, `2026-01-31`.
+pub fn day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NaiveDate>, D::Error> {
     let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
     let day = NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok();
     let sane = day.filter(|day| (1..=9999).contains(&chrono::Datelike::year(day)) && text.len() == 10);

@@ -1,0 +1,145 @@
+//! Budgets: how much may be spent on what.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    extract::{Path, State, rejection::PathRejection},
+    response::Response,
+};
+use edge::api_error::ApiError;
+use rust_decimal::Decimal;
+use schemas::{
+    changes::cost::{BudgetCost, BudgetPeriod, Enforcement},
+    events::{Governance, GovernanceKind},
+};
+use utoipa::ToSchema;
+
+use super::{Command, CommandAnswer, MAX_ID_BYTES, in_path};
+use crate::gateway::App;
+
+/// Most thresholds of a budget.
+const MAX_THRESHOLDS: usize = 20;
+
+/// Sets a budget.
+#[derive(Debug, ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the body, which is read member by member so that every fault is told"
+)]
+pub(super) struct SetBudget {
+    /// `set`, or `removed`, with which only the reason is told.
+    action: String,
+    /// A decimal above zero.
+    amount: Option<String>,
+    /// ISO 4217. Charges in other currencies do not count.
+    currency: Option<String>,
+    /// `monthly` (as without it), `quarterly` or `yearly`.
+    period: Option<String>,
+    /// What is tagged `project` with it, or charged to a sub account of that id.
+    project: Option<String>,
+    /// What is tagged `team` with it.
+    team: Option<String>,
+    /// What has that tag, `key=value`.
+    tag: Option<String>,
+    /// `billed` (as without it) or `effective`.
+    cost: Option<String>,
+    /// `soft` (as without it) or `hard`.
+    enforcement: Option<String>,
+    /// Percents of the amount that are told of, 1 to 1000; 50, 80, 90 and 100 without it.
+    thresholds: Option<Vec<String>>,
+    /// Why; at most 1,024 bytes.
+    reason: String,
+    /// The person who decides, where the credential speaks for one; recorded beside it.
+    on_behalf_of: Option<String>,
+}
+
+/// Set a budget, or remove it.
+#[utoipa::path(
+    post,
+    path = "/api/v1/cost/budgets/{name}",
+    tag = "commands",
+    security(("api_key" = ["commands:write"])),
+    params(("name" = String, Path, description = "The budget's name; `/` is written `%2F`"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    request_body = SetBudget,
+    responses(CommandAnswer)
+)]
+pub(super) async fn set_budget(
+    State(app): State<Arc<App>>,
+    name: Result<Path<String>, PathRejection>,
+    mut command: Command,
+) -> Result<Response, ApiError> {
+    let name = in_path(name)?;
+    if name.trim().is_empty() || name.len() > MAX_ID_BYTES {
+        command.form.fault("{name}", format!("must be a name of 1 to {MAX_ID_BYTES} bytes"));
+    }
+    let removed = command.form.one_of("action", &["set", "removed"]) == "removed";
+    let (decision, attributes) = if removed {
+        ("removed".to_owned(), BTreeMap::new())
+    } else {
+        (amount(&mut command), terms(&mut command))
+    };
+    let set = Governance {
+        kind: GovernanceKind::BudgetSet,
+        subject_kind: "budget".into(),
+        subject_id: name,
+        actor: command.actor(),
+        decision: Some(decision),
+        reason: Some(command.required_reason()),
+        expires_at: None,
+        attributes,
+    };
+    command.publish(&app, set).await
+}
+
+fn amount(command: &mut Command) -> String {
+    let amount = command.form.decimal("amount");
+    if amount.is_none_or(|amount| amount <= Decimal::ZERO) {
+        command.form.fault("/amount", "must be a decimal number above zero");
+    }
+    amount.unwrap_or_default().to_string()
+}
+
+fn terms(command: &mut Command) -> BTreeMap<String, String> {
+    let mut terms = BTreeMap::new();
+    let currency = command.form.required_text("currency", 3);
+    if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        command.form.fault("/currency", "must be three capital letters (ISO 4217)");
+    }
+    terms.insert("currency".to_owned(), currency);
+    let names = |name: &str| -> Vec<&'static str> {
+        match name {
+            "period" => BudgetPeriod::ALL.iter().map(|word| word.name()).collect(),
+            "cost" => BudgetCost::ALL.iter().map(|word| word.name()).collect(),
+            _ => Enforcement::ALL.iter().map(|word| word.name()).collect(),
+        }
+    };
+    for name in ["period", "cost", "enforcement"] {
+        let Some(word) = command.form.text(name, MAX_ID_BYTES) else { continue };
+        let words = names(name);
+        if !words.contains(&word.as_str()) {
+            command.form.fault(&format!("/{name}"), format!("must be one of {}", words.join(", ")));
+        }
+        terms.insert(name.to_owned(), word);
+    }
+    let mut scopes = 0;
+    for name in ["project", "team", "tag"] {
+        let Some(value) = command.form.text(name, MAX_ID_BYTES) else { continue };
+        scopes += 1;
+        if name == "tag" && value.split_once('=').is_none_or(|(key, _)| key.is_empty()) {
+            command.form.fault("/tag", "must be key=value");
+        }
+        terms.insert(name.to_owned(), value);
+    }
+    if scopes > 1 {
+        command.form.fault("/project", "a budget is for a project, a team or a tag, and not for several");
+    }
+    let thresholds = command.form.texts("thresholds", MAX_THRESHOLDS, 4);
+    if thresholds.iter().any(|text| !text.parse().is_ok_and(|percent: u16| (1..=1_000).contains(&percent))) {
+        command.form.fault("/thresholds", "must be percents from 1 to 1000, as texts");
+    }
+    if !thresholds.is_empty() {
+        terms.insert("thresholds".to_owned(), thresholds.join(","));
+    }
+    terms
+}

@@ -1,0 +1,202 @@
+//! Budgets: what may be spent, what is, and which thresholds were reached.
+
+use chrono::NaiveDate;
+use projections::cost::budget::period_of;
+use schemas::{
+    TenantId, Timestamp,
+    changes::cost::{BudgetCost, BudgetPeriod, Enforcement},
+};
+use serde::{Deserialize, Serialize};
+use sqlx::{PgPool, QueryBuilder, Row, postgres::PgRow};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    super::budget::{IN_FORCE, InForce, decoded, push_spent},
+    STAGE,
+};
+use crate::read_models::snapshot::{Page, ReadError, Snapshot};
+
+/// One budget, in the period that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BudgetItem {
+    /// Its name.
+    pub budget: String,
+    /// The decision that is in force.
+    pub set_by: Uuid,
+    /// Who decided.
+    pub actor: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub decided_at: Timestamp,
+    /// Why.
+    pub reason: Option<String>,
+    /// Why the decision cannot be read; then there are no terms.
+    pub fault: Option<String>,
+    /// How much may be spent, and what is.
+    pub terms: Option<BudgetStanding>,
+}
+
+/// A budget's terms, and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BudgetStanding {
+    /// The amount, a decimal.
+    pub amount: String,
+    /// ISO 4217.
+    pub currency: String,
+    /// How long it lasts.
+    pub period: BudgetPeriod,
+    /// `tenant`, `project`, `team` or `tag`.
+    pub scope: String,
+    /// The project, the team, or the tag as `key=value`.
+    pub scope_value: Option<String>,
+    /// Which cost counts.
+    pub cost: BudgetCost,
+    /// What happens beyond it.
+    pub enforcement: Enforcement,
+    /// Percents of the amount that are told of.
+    pub thresholds: Vec<i64>,
+    /// First day of the period.
+    #[schema(value_type = String, format = Date)]
+    pub period_start: NaiveDate,
+    /// The day after its last.
+    #[schema(value_type = String, format = Date)]
+    pub period_end: NaiveDate,
+    /// What is spent, a decimal.
+    pub spent: String,
+    /// What is left; negative beyond the budget.
+    pub remaining: String,
+    /// Percent of the amount that is spent, to two places.
+    pub spent_percent: String,
+    /// The thresholds that were reached, and when.
+    pub crossings: Vec<BudgetCrossing>,
+}
+
+/// A threshold that was reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BudgetCrossing {
+    /// Percent of the amount.
+    pub percent: i64,
+    /// When it became known.
+    #[schema(value_type = String, format = DateTime)]
+    pub known_at: Timestamp,
+    /// What was spent by then.
+    pub spent: String,
+}
+
+/// One page of a question.
+#[derive(Debug, Clone)]
+pub struct BudgetsRequest {
+    /// The period that this day lies in.
+    pub day: NaiveDate,
+    /// What was known by then.
+    pub known_at: Option<Timestamp>,
+    /// Only budgets after this one.
+    pub after: Option<String>,
+    /// Most budgets on the page.
+    pub limit: u16,
+}
+
+/// A page of the tenant's budgets, by name.
+pub async fn budgets(
+    pool: &PgPool,
+    tenant: &TenantId,
+    request: &BudgetsRequest,
+) -> Result<Page<BudgetItem, String>, ReadError> {
+    let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let mut query = QueryBuilder::new("SELECT * FROM (");
+    query.push(IN_FORCE).push_bind(tenant.as_str().to_owned());
+    if let Some(after) = &request.after {
+        query.push(" AND budget > ").push_bind(after.clone());
+    }
+    query.push(" ORDER BY budget, decided_at DESC, event_id DESC) AS b WHERE decision <> 'removed' ORDER BY budget LIMIT ");
+    query.push_bind(i64::from(request.limit) + 1);
+    let rows = query.build().fetch_all(snapshot.connection()).await?;
+    let mut items = Vec::with_capacity(rows.len());
+    for row in rows.iter().take(usize::from(request.limit)) {
+        items.push(item(&mut snapshot, tenant, request, row).await?);
+    }
+    let more = rows.len() > items.len();
+    let next = items.last().filter(|_| more).map(|item| item.budget.clone());
+    Ok(Page { items, next, reached: None, positions: snapshot.positions })
+}
+
+async fn item(
+    snapshot: &mut Snapshot,
+    tenant: &TenantId,
+    request: &BudgetsRequest,
+    row: &PgRow,
+) -> Result<BudgetItem, ReadError> {
+    let is_set = row.try_get::<&str, _>("decision")? == "set";
+    let terms = if is_set { Some(standing(snapshot, tenant, request, &decoded(row)?).await?) } else { None };
+    Ok(BudgetItem {
+        budget: row.try_get("budget")?,
+        set_by: row.try_get("event_id")?,
+        actor: row.try_get("actor")?,
+        decided_at: row.try_get("decided_at")?,
+        reason: row.try_get("reason")?,
+        fault: row.try_get("fault")?,
+        terms,
+    })
+}
+
+async fn standing(
+    snapshot: &mut Snapshot,
+    tenant: &TenantId,
+    request: &BudgetsRequest,
+    budget: &InForce,
+) -> Result<BudgetStanding, ReadError> {
+    let (start, end) = period_of(budget.period, request.day);
+    let mut query = QueryBuilder::new("SELECT trim_scale(spent)::text AS spent, trim_scale(");
+    query.push_bind(budget.amount).push(" - spent)::text AS remaining, round(spent * 100 / ");
+    query.push_bind(budget.amount).push(", 2)::text AS percent FROM (SELECT coalesce(sum(CASE WHEN ");
+    query
+        .push_bind(budget.cost.clone())
+        .push(" = 'effective' THEN d.effective ELSE d.billed END), 0) AS spent");
+    push_spent(&mut query, tenant.as_str(), budget);
+    query.push(" AND d.day >= ").push_bind(start).push(" AND d.day < ").push_bind(end);
+    if let Some(instant) = request.known_at {
+        query.push(" AND d.known_at <= ").push_bind(instant);
+    }
+    query.push(") AS s");
+    let row = query.build().fetch_one(snapshot.connection()).await?;
+    let crossings = sqlx::query(
+        "SELECT percent, known_at, trim_scale(spent)::text AS spent FROM cost_budget_crossing
+          WHERE tenant_id = $1 AND budget = $2 AND period_start = $3 AND ($4::timestamptz IS NULL OR known_at <= $4)
+          ORDER BY percent",
+    )
+    .bind(tenant.as_str())
+    .bind(&budget.budget)
+    .bind(start)
+    .bind(request.known_at)
+    .fetch_all(snapshot.connection())
+    .await?;
+    let crossing = |row: &PgRow| {
+        Ok::<_, ReadError>(BudgetCrossing {
+            percent: row.try_get("percent")?,
+            known_at: row.try_get("known_at")?,
+            spent: row.try_get("spent")?,
+        })
+    };
+    let cost = BudgetCost::from_name(&budget.cost);
+    Ok(BudgetStanding {
+        amount: budget.amount.normalize().to_string(),
+        currency: budget.currency.clone(),
+        period: budget.period,
+        scope: budget.scope.clone(),
+        scope_value: match budget.scope.as_str() {
+            "tenant" => None,
+            "tag" => Some(format!("{}={}", budget.scope_key, budget.scope_value)),
+            _ => Some(budget.scope_value.clone()),
+        },
+        cost: cost.ok_or_else(|| ReadError::Unreadable(format!("cost {:?} is unknown", budget.cost)))?,
+        enforcement: budget.enforcement,
+        thresholds: budget.thresholds.clone(),
+        period_start: start,
+        period_end: end,
+        spent: row.try_get("spent")?,
+        remaining: row.try_get("remaining")?,
+        spent_percent: row.try_get("percent")?,
+        crossings: crossings.iter().map(crossing).collect::<Result<_, _>>()?,
+    })
+}
