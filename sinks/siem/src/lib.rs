@@ -1,0 +1,25 @@
+//! Protocols of SIEMs, without I/O: how records become requests, what an answer means for each record, how a refused
+//! batch comes apart, when to try again.
+//!
+//! One module per destination holds the request and the meaning of the answer. What sends the requests is in `sinks::siem`.
+
+pub mod breaker;
+pub mod cef;
+pub mod datadog;
+pub mod dispatch;
+pub mod elasticsearch;
+pub mod http;
+pub mod leef;
+pub mod message;
+pub mod ocsf_version;
+pub mod reach;
+pub mod settings;
+pub mod slack;
+pub mod splunk_hec;
+pub mod syslog;
+pub mod verdict;
+pub mod webhook;
+
+pub use message::{Message, Oversize};
+pub use settings::{Destination, SinkSettings};
+pub use verdict::{Fate, Refusal, Verdict};
