@@ -31,6 +31,10 @@ pub enum ParkReason {
     ConstraintViolated,
     /// Delivering it took longer than it may, every time.
     DeliveryTimedOut,
+    /// A SIEM refused it for what it holds.
+    SiemRefused,
+    /// A SIEM would not take it for its size.
+    SiemTooLarge,
 }
 
 impl ParkReason {
@@ -51,6 +55,8 @@ impl ParkReason {
             Self::ProcessorPanicked => "processor_panicked",
             Self::ConstraintViolated => "constraint_violated",
             Self::DeliveryTimedOut => "delivery_timed_out",
+            Self::SiemRefused => "siem_refused",
+            Self::SiemTooLarge => "siem_too_large",
         }
     }
 }

@@ -119,6 +119,22 @@ pub enum DeliveryError {
         /// What the destination said, without payload.
         why: String,
     },
+    /// The destination has taken the batch and not confirmed it yet: ask again with the same batch after this time. No
+    /// failure.
+    #[error("not confirmed yet")]
+    Pending {
+        /// How long to wait.
+        wait: std::time::Duration,
+    },
+    /// Not before somebody does something about it: an operator has paused the sink, or the destination refuses whatever
+    /// comes. Ask again with the same batch after this time, for ever.
+    #[error("paused: {why}")]
+    Paused {
+        /// How long to wait.
+        wait: std::time::Duration,
+        /// Who paused it, or what the destination said.
+        why: String,
+    },
     /// The work on this batch broke off, perhaps because of what it holds: retry, and halve the batch if it happens
     /// again. Never a reason to park a record.
     #[error("broke off: {0}")]

@@ -34,12 +34,14 @@ pub enum HaltKind {
     Misconfigured,
     /// Delivering one record fails again and again. It is retried, and heals by itself.
     Failing,
+    /// An operator has paused the sink, or its destination refuses whatever comes. It is probed, and heals by itself.
+    Paused,
     /// Written by another version or by hand.
     Other,
 }
 
 impl HaltKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::LogDiverged,
         Self::LogTruncated,
         Self::LogReplaced,
@@ -49,6 +51,7 @@ impl HaltKind {
         Self::Stuck,
         Self::Misconfigured,
         Self::Failing,
+        Self::Paused,
         Self::Other,
     ];
 
@@ -64,13 +67,14 @@ impl HaltKind {
             Self::Stuck => "stuck",
             Self::Misconfigured => "misconfigured",
             Self::Failing => "failing",
+            Self::Paused => "paused",
             Self::Other => "other",
         }
     }
 
     /// Whether the stage goes on by itself once a delivery succeeds; all other kinds wait for an operator.
     pub const fn heals_by_itself(self) -> bool {
-        matches!(self, Self::Misconfigured | Self::Failing)
+        matches!(self, Self::Misconfigured | Self::Failing | Self::Paused)
     }
 }
 
@@ -120,6 +124,11 @@ impl HaltReason {
         Self::new(HaltKind::Failing, why)
     }
 
+    /// The sink is paused.
+    pub fn paused(why: impl Into<String>) -> Self {
+        Self::new(HaltKind::Paused, why)
+    }
+
     /// Reads a stored reason. A text that names no kind is kept whole as the detail of [`HaltKind::Other`].
     pub fn from_stored(text: &str) -> Self {
         let (name, detail) = text.split_once(": ").unwrap_or((text, ""));
@@ -158,6 +167,7 @@ mod tests {
             HaltReason::stuck("a: b: c"),
             HaltReason::misconfigured("42P01"),
             HaltReason::failing("57014"),
+            HaltReason::paused("401"),
         ] {
             assert_eq!(HaltReason::from_stored(&reason.to_string()), reason);
         }

@@ -19,6 +19,7 @@ mod raw_headers;
 pub mod read_models;
 mod row_type;
 mod session;
+pub mod siem;
 pub mod tenants;
 
 pub use batch::{

@@ -8,7 +8,7 @@ use std::{
 use topology::pipeline;
 
 /// Our crates and their folders, from the lowest to the highest.
-const OURS: [(&str, &str); 13] = [
+const OURS: [(&str, &str); 14] = [
     ("schemas", "schemas"),
     ("edge", "edge"),
     ("costs", "processors/costs"),
@@ -17,6 +17,7 @@ const OURS: [(&str, &str); 13] = [
     ("projections", "processors/projections"),
     ("policies", "processors/policies"),
     ("audit-log", "sinks/log"),
+    ("siem", "sinks/siem"),
     ("sinks", "sinks"),
     ("stack", "topology/stack"),
     ("topology", "topology"),
@@ -91,10 +92,11 @@ fn crates_import_only_what_the_arrows_allow() {
     assert_eq!(arrows("projections"), ["schemas"]);
     assert_eq!(arrows("policies"), [""; 0]);
     assert_eq!(arrows("audit-log"), ["schemas"]);
+    assert_eq!(arrows("siem"), ["schemas"]);
     assert_eq!(arrows("producers"), ["schemas", "edge"]);
-    assert_eq!(arrows("sinks"), ["schemas", "edge", "projections", "audit-log"]);
+    assert_eq!(arrows("sinks"), ["schemas", "edge", "projections", "audit-log", "siem"]);
     assert_eq!(arrows("stack"), [""; 0]);
-    assert_eq!(arrows("topology"), ["schemas", "producers", "processors", "audit-log", "sinks"]);
+    assert_eq!(arrows("topology"), ["schemas", "producers", "processors", "audit-log", "siem", "sinks"]);
     let below: Vec<&str> = OURS.iter().map(|(ours, _)| *ours).take_while(|ours| *ours != "cli").collect();
     assert_eq!(arrows("cli"), below);
 }
@@ -115,7 +117,7 @@ fn processors_projections_and_the_log_are_pure_and_schemas_do_no_input_or_output
         "async fn",
     ];
     let code_of = |name: &str| lines(name).len();
-    let pure = ["processors", "costs", "projections", "policies", "audit-log", "schemas"];
+    let pure = ["processors", "costs", "projections", "policies", "audit-log", "siem", "schemas"];
     assert!(pure.iter().all(|name| code_of(name) > 100));
     for name in pure {
         let found: Vec<String> = lines(name)
@@ -131,12 +133,21 @@ fn processors_projections_and_the_log_are_pure_and_schemas_do_no_input_or_output
 
 #[test]
 fn only_topology_consumes_and_only_sinks_hold_sql() {
-    for name in ["schemas", "edge", "costs", "producers", "processors", "audit-log", "sinks", "cli"] {
+    for name in ["schemas", "edge", "costs", "producers", "processors", "audit-log", "siem", "sinks", "cli"] {
         check_absent(name, &["rdkafka::consumer"]);
     }
-    for name in
-        ["schemas", "edge", "costs", "producers", "processors", "audit-log", "stack", "topology", "cli"]
-    {
+    for name in [
+        "schemas",
+        "edge",
+        "costs",
+        "producers",
+        "processors",
+        "audit-log",
+        "siem",
+        "stack",
+        "topology",
+        "cli",
+    ] {
         check_absent(name, &["sqlx::query", "sqlx::raw_sql", "QueryBuilder"]);
     }
 }

@@ -22,6 +22,7 @@ mod postgres_sink;
 mod query_api;
 mod risk;
 mod rules;
+mod siem;
 mod stack;
 mod stage;
 mod support;

@@ -2,4 +2,5 @@
 
 pub mod pipeline;
 pub mod runtime;
+pub mod siem;
 pub mod topology;

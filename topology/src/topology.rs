@@ -348,6 +348,12 @@ impl Topology {
         Self { stages }
     }
 
+    /// The topology with more stages; no two may have one name.
+    #[must_use]
+    pub fn and(self, stages: impl IntoIterator<Item = Stage>) -> Self {
+        Self::new(self.stages.into_iter().chain(stages))
+    }
+
     /// The stages, in their order.
     pub fn stages(&self) -> &[Stage] {
         &self.stages

@@ -20,7 +20,7 @@ mod stored;
 pub(crate) use decision::Decision;
 pub use decision::Operator;
 pub use stored::{
-    AcceptedGap, PositionChange, PositionError, StagePosition, accept_gap, reached, read_all, resume,
+    AcceptedGap, PositionChange, PositionError, StagePosition, accept_gap, reached, read_all, resume, rewind,
 };
 
 use crate::batch::OffsetRange;

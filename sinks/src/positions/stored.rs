@@ -105,6 +105,14 @@ pub enum PositionError {
         /// Where the stage stands.
         position: i64,
     },
+    /// The way would go forward.
+    #[error(
+        "the position is {position} already: records before it can be sent again, later ones are still to come"
+    )]
+    NotBehind {
+        /// Where the stage stands.
+        position: i64,
+    },
     /// Postgres refused or does not answer.
     #[error("the database did not do it")]
     Database(#[from] sqlx::Error),
@@ -155,6 +163,40 @@ pub async fn accept_gap(
     Decision { change, by, action: "AcceptGap", message, at }.announce(&mut tx).await?;
     tx.commit().await?;
     Ok(position..gap.to)
+}
+
+/// Sends a sink back to an offset that it has passed, so that it delivers again from there: raises the epoch (so that no
+/// owner writes on), moves the position, forgets the fingerprint, and leaves an event about it. Answers the range that is
+/// delivered again. What parked records count stays, and is counted again.
+pub async fn rewind(
+    pool: &PgPool,
+    change: &PositionChange,
+    to: i64,
+    by: &Operator,
+) -> Result<std::ops::Range<i64>, PositionError> {
+    let mut tx = pool.begin().await?;
+    let position = locked_position(&mut tx, change).await?;
+    if to >= position {
+        return Err(PositionError::NotBehind { position });
+    }
+    let at: Timestamp = sqlx::query_scalar(
+        "UPDATE stage_position
+            SET owner_epoch = owner_epoch + 1, owner = $5, claimed_at = now(), updated_at = now(), position = $4,
+                first_position = least(first_position, $4), last_offset = NULL, last_print = NULL
+          WHERE stage = $1 AND topic = $2 AND partition = $3
+         RETURNING updated_at",
+    )
+    .bind(&change.stage)
+    .bind(change.partition.topic.name())
+    .bind(change.partition.partition)
+    .bind(to)
+    .bind(&by.name)
+    .fetch_one(&mut *tx)
+    .await?;
+    let message = format!("delivers again from {to}, in place of {position}");
+    Decision { change, by, action: "ReplaySink", message, at }.announce(&mut tx).await?;
+    tx.commit().await?;
+    Ok(to..position)
 }
 
 /// Lifts a halt, so that the next claim goes on, and leaves an event about it; answers why it was halted, if it was.

@@ -184,6 +184,8 @@ impl Deployment {
 pub(super) const GATEWAY: &str = "gateway";
 /// The query API's name among the processes.
 pub(super) const QUERY_API: &str = "query-api";
+/// The process of all sinks.
+pub(super) const SINKS: &str = "sinks";
 /// The player of demo events.
 pub(super) const DEMO: &str = "demo";
 

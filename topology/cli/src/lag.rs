@@ -11,7 +11,7 @@ use super::{
     Outcome,
     output::{self, Format, note},
     place::Place,
-    settings::kafka_security,
+    settings::{Settings, kafka_security},
 };
 use topology::{pipeline, runtime::offline::log_ends::EndsReader};
 
@@ -44,7 +44,7 @@ pub(super) struct Gauge {
 impl Gauge {
     /// For the pipeline at this place. Connects when it is read.
     pub(super) fn new(place: &Place) -> anyhow::Result<Self> {
-        let declared = declared_stages();
+        let declared = declared_stages(&place.settings)?;
         Ok(Self {
             reader: EndsReader::new(&place.endpoints.kafka, &kafka_security(), topics_of(&declared))?,
             pool: sinks::read_models::reader_pool(&place.endpoints.database_url, 1)?,
@@ -80,13 +80,14 @@ impl Gauge {
     }
 }
 
-/// The pipeline's stages as the read models know them.
-pub(super) fn declared_stages() -> Vec<DeclaredStage> {
+/// The stages of the pipeline and of the settings' sinks, as the read models know them.
+pub(super) fn declared_stages(settings: &Settings) -> anyhow::Result<Vec<DeclaredStage>> {
     let stage = |stage: &topology::topology::Stage| DeclaredStage {
         name: stage.name().to_owned(),
         topics: stage.topics().to_vec(),
     };
-    pipeline::declaration().stages().iter().map(stage).collect()
+    let sinks = topology::siem::stages(settings.sinks()?);
+    Ok(pipeline::declaration().and(sinks).stages().iter().map(stage).collect())
 }
 
 /// Every topic that the stages read, once.

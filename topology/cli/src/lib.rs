@@ -27,6 +27,7 @@ mod run;
 mod schema;
 mod settings;
 mod shutdown;
+mod sink;
 mod stage;
 mod status;
 mod tenant;
@@ -90,6 +91,8 @@ enum Command {
     Topology(topics::TopologyArgs),
     /// Decide about a halted partition.
     Stage(stage::StageArgs),
+    /// Show sinks, try one, pause, resume, deliver again.
+    Sink(sink::SinkArgs),
     /// Look at records that were set aside, publish them anew, give them up.
     DeadLetter(dead_letter::DeadLetterArgs),
     /// Register the event schemas, or check a cluster's.
@@ -188,6 +191,7 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::Auth(args) => auth::auth(args).await,
         Command::Topology(args) => topics::topology(args).await,
         Command::Stage(args) => stage::stage(args).await,
+        Command::Sink(args) => sink::sink(args).await,
         Command::DeadLetter(args) => dead_letter::dead_letter(args).await,
         Command::Schema(args) => schema::schema(args).await,
         Command::Rules(args) => rules::rules(args).await,

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Outcome, admin_server,
-    deployment::{GATEWAY, QUERY_API},
+    deployment::{GATEWAY, QUERY_API, SINKS},
     lag::{declared_stages, topics_of},
     place::Place,
     prices,
@@ -45,6 +45,7 @@ use topology::{
         offline::log_ends::EndsReader,
         sign::{SignerConfig, WitnessAt},
     },
+    topology::Stage,
 };
 
 /// What a process of ours should find in its environment: memory that was freed is kept for what comes next, instead
@@ -54,7 +55,8 @@ pub(super) const KEEPS_MEMORY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "-1");
 /// Arguments of `weir run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// Stages by name (`weir topology show` lists them), `gateway`, `query-api`.
+    /// Stages by name (`weir topology show` lists them), `gateway`, `query-api`, `sinks` for every sink of the settings,
+    /// or `sink.NAME` for one.
     #[arg(required = true)]
     roles: Vec<String>,
     /// Writers per stage, each with a consumer and a database connection of its own.
@@ -66,11 +68,13 @@ type Role = std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
 /// Runs until SIGTERM or Ctrl-C, then stops gracefully.
 pub(super) async fn run(args: RunArgs, telemetry: &Telemetry) -> anyhow::Result<Outcome> {
-    let roles = Roles::parse(&args.roles)?;
     let place = Place::find().await?;
+    let sinks = topology::siem::stages(place.settings.sinks()?);
+    let names: Vec<&str> = sinks.iter().map(Stage::name).collect();
+    let roles = Roles::parse(&args.roles, &names)?;
     let stop = shutdown::on_signal();
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    let process = Process { place, members: args.members, telemetry, stop: stop.clone() };
+    let process = Process { place, sinks, members: args.members, telemetry, stop: stop.clone() };
     for role in process.start(roles).await? {
         tasks.spawn(role);
     }
@@ -94,6 +98,8 @@ struct Callers {
 /// What the roles of one process share.
 struct Process<'a> {
     place: Place,
+    /// The sinks of the settings.
+    sinks: Vec<Stage>,
     members: NonZeroUsize,
     telemetry: &'a Telemetry,
     stop: CancellationToken,
@@ -161,7 +167,7 @@ impl Process<'_> {
             main: Listener::bind(main).await?,
             admin: Listener::bind(Listen::admin("query API admin", settings.admin_listen)).await?,
         };
-        let stages = declared_stages();
+        let stages = declared_stages(&self.place.settings)?;
         let ends = EndsReader::new(&self.place.endpoints.kafka, &kafka_security(), topics_of(&stages))?;
         let per_key_per_minute = NonZeroU32::new(settings.requests_per_minute);
         let config = QueryConfig {
@@ -240,8 +246,9 @@ impl Process<'_> {
             }));
         }
         let stop = self.stop.clone();
+        let topology = pipeline::with_rules(rules, review).and(self.sinks.clone());
         started.push(Box::pin(async move {
-            runtime::run(&pipeline::with_rules(rules, review), &names, config, health, stop).await?;
+            runtime::run(&topology, &names, config, health, stop).await?;
             Ok(())
         }));
         Ok(started)
@@ -278,17 +285,21 @@ struct Roles {
 }
 
 impl Roles {
-    fn parse(names: &[String]) -> anyhow::Result<Self> {
+    fn parse(names: &[String], sinks: &[&str]) -> anyhow::Result<Self> {
         let known = pipeline::declaration().stage_names();
         let mut roles = Self { gateway: false, query_api: false, stages: Vec::new() };
         for name in names {
             match name.as_str() {
                 GATEWAY => roles.gateway = true,
                 QUERY_API => roles.query_api = true,
-                stage if known.contains(&stage) => roles.stages.push(stage.to_owned()),
+                SINKS if sinks.is_empty() => bail!("the settings name no sink: [[sink]] in weir.toml"),
+                SINKS => roles.stages.extend(sinks.iter().map(|&sink| sink.to_owned())),
+                stage if known.contains(&stage) || sinks.contains(&stage) => {
+                    roles.stages.push(stage.to_owned());
+                }
                 other => bail!(
                     "{other:?} is neither a stage nor a service; there are {}, {GATEWAY} and {QUERY_API}",
-                    known.join(", ")
+                    known.iter().chain(sinks).copied().collect::<Vec<_>>().join(", ")
                 ),
             }
         }
@@ -302,12 +313,19 @@ mod tests {
 
     #[test]
     fn roles_are_stages_and_services() {
-        let parse =
-            |names: &[&str]| Roles::parse(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        let parse_with = |names: &[&str], sinks: &[&str]| {
+            Roles::parse(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), sinks)
+        };
+        let parse = |names: &[&str]| parse_with(names, &[]);
         let roles = parse(&["audit", "gateway"]).expect("both exist");
         assert_eq!(roles, Roles { gateway: true, query_api: false, stages: vec!["audit".to_owned()] });
         let error = parse(&["audits"]).expect_err("no such role").to_string();
         let known = format!("{}, gateway and query-api", pipeline::declaration().stage_names().join(", "));
         assert!(error.contains("\"audits\"") && error.contains(&known), "{error}");
+        let sinks = ["sink.a", "sink.b"];
+        assert_eq!(parse_with(&["sinks"], &sinks).expect("both").stages, sinks);
+        assert_eq!(parse_with(&["sink.b"], &sinks).expect("one").stages, ["sink.b"]);
+        assert!(parse(&["sinks"]).expect_err("none").to_string().contains("[[sink]]"));
+        assert!(parse_with(&["sink.c"], &sinks).is_err());
     }
 }

@@ -13,6 +13,7 @@ mod policies;
 #[cfg(test)]
 mod reference;
 mod shares;
+mod sinks;
 
 pub(super) use edge::{Client, Networks, Tls, Trust};
 pub(super) use identity::{Identity, Issuer, identities, written as written_issuers};
@@ -22,6 +23,8 @@ use producers::gateway::{TenantQuotas, WebhookSecrets};
 use schemas::TenantId;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use siem::settings::{Sink, SinkSettings};
+pub(super) use sinks::file_of as sinks_file;
 
 use crate::rules::in_force::RuleSources;
 
@@ -41,6 +44,9 @@ pub(super) struct Settings {
     pub(super) identity: Identity,
     /// Whose tokens are taken beside API keys.
     pub(super) issuer: Vec<Issuer>,
+    pub(super) siem: sinks::Siem,
+    /// Where records are forwarded to.
+    pub(super) sink: Vec<SinkSettings>,
 }
 
 /// `[gateway]`
@@ -332,6 +338,16 @@ impl Settings {
     /// The issuers of the settings and of the file that they name.
     pub(super) fn issuers(&self) -> anyhow::Result<Vec<Issuer>> {
         identity::issuers(&self.issuer, &self.identity)
+    }
+
+    /// The sinks of the settings and of the file that they name, checked.
+    pub(super) fn sinks(&self) -> anyhow::Result<Vec<Sink>> {
+        sinks::sinks(&self.sink, &self.siem)
+    }
+
+    /// As [`Self::sinks`], as they are written.
+    pub(super) fn written_sinks(&self) -> anyhow::Result<Vec<SinkSettings>> {
+        sinks::written(&self.sink, &self.siem)
     }
 
     /// Reads `weir.toml` in the current folder, if there is one, and the environment.

@@ -13,11 +13,11 @@ use sinks::api_keys::KeyRequest;
 use super::{
     Outcome,
     credential::without_password,
-    deployment::{DEMO, Deployment, GATEWAY, QUERY_API, Scheme, Start, free_address, write_private},
+    deployment::{DEMO, Deployment, GATEWAY, QUERY_API, SINKS, Scheme, Start, free_address, write_private},
     output::{self, note},
     place,
     run::KEEPS_MEMORY,
-    settings::{Client, Settings, kafka_security, written_issuers},
+    settings::{Client, Settings, kafka_security, sinks_file, written_issuers},
     shutdown,
     status::{self, client},
 };
@@ -72,6 +72,7 @@ pub(super) async fn up(args: UpArgs) -> anyhow::Result<Outcome> {
     deployment.registry.clone_from(&endpoints.registry);
 
     let settings = Settings::load()?;
+    settings.sinks()?;
     prepare(&endpoints).await?;
     keep_pepper(&settings, &home)?;
     keep_subject_secret(&settings, &home)?;
@@ -226,12 +227,14 @@ fn start_missing(
 ) -> anyhow::Result<()> {
     let stages = pipeline::declaration().stage_names();
     let issuers = keep_issuers(settings, home)?;
-    for name in [GATEWAY, QUERY_API].into_iter().chain(stages) {
+    let sinks = keep_sinks(settings, home)?;
+    for name in [GATEWAY, QUERY_API].into_iter().chain(stages).chain(sinks.is_some().then_some(SINKS)) {
         if deployment.running(name).is_some() {
             continue;
         }
         let mut environment = environment(endpoints, home);
         environment.extend(issuers.clone());
+        environment.extend(sinks.clone());
         if let (Audit::NAME, Some(witness)) = (name, witness) {
             environment.push(("WEIR_AUDIT__WITNESSES", format!("[{}]", serde_json::to_string(witness)?)));
         }
@@ -247,6 +250,14 @@ fn keep_issuers(settings: &Settings, home: &Path) -> anyhow::Result<Option<(&'st
     let file = home.join("issuers.json");
     write_private(&file, &text)?;
     Ok(Some(("WEIR_IDENTITY__ISSUERS_FILE", file.display().to_string())))
+}
+
+/// Writes the sinks down for the processes, which run in another folder: the variable that names the file.
+fn keep_sinks(settings: &Settings, home: &Path) -> anyhow::Result<Option<(&'static str, String)>> {
+    let Some(text) = sinks_file(settings.written_sinks()?)? else { return Ok(None) };
+    let file = home.join("sinks.json");
+    write_private(&file, &text)?;
+    Ok(Some(("WEIR_SIEM__SINKS_FILE", file.display().to_string())))
 }
 
 /// How a process of the pipeline is started: with addresses that are free.

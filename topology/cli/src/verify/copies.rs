@@ -1,6 +1,7 @@
 //! Exports and SIEMs' copies: OCSF records in NDJSON, each of which states its place in its log.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     fs::File,
     io::{BufRead as _, BufReader, Read as _},
@@ -16,10 +17,12 @@ use audit_log::{
 };
 use serde_json::Value;
 
+use super::parted::Parted;
+
 /// The longest line that is read, in bytes.
 const MAX_LINE_BYTES: u64 = 32 * 1024 * 1024;
 /// Members in which SIEMs wrap what they were given.
-const WRAPPINGS: [&str; 3] = ["event", "_source", "record"];
+const WRAPPINGS: [&str; 4] = ["event", "_source", "record", "data"];
 
 /// One log as it is read.
 #[derive(Default)]
@@ -39,7 +42,7 @@ pub(super) fn verify(
     let mut logs: BTreeMap<String, Log> = BTreeMap::new();
     let mut reader = BufReader::new(File::open(file).with_context(|| format!("opening {}", file.display()))?);
     let (mut line, mut number) = (Vec::new(), 0_u64);
-    let mut splitter = Splitter::default();
+    let (mut splitter, mut parted) = (Splitter::default(), Parted::default());
     loop {
         line.clear();
         if reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
@@ -51,7 +54,13 @@ pub(super) fn verify(
         }
         let value: Value = serde_json::from_slice(&line)
             .with_context(|| format!("line {number} of {} is no JSON", file.display()))?;
-        take(&mut logs, record_of(&value), trust, &mut splitter);
+        if let Some(record) = parted.take(record_of(&value)) {
+            take(&mut logs, &record, trust, &mut splitter);
+        }
+    }
+    // What is not whole is looked at as it is, and found wanting.
+    for record in parted.into_rest() {
+        take(&mut logs, &record, trust, &mut splitter);
     }
     if logs.is_empty() {
         bail!("no line of {} states its place in a log", file.display());
@@ -74,11 +83,17 @@ pub(super) fn verify(
     })))
 }
 
-/// The record, out of what a SIEM has wrapped around it.
-fn record_of(value: &Value) -> &Value {
+/// The record, out of what a SIEM has wrapped around it, and without the time that Elasticsearch is given beside it.
+fn record_of(value: &Value) -> Cow<'_, Value> {
     let wrapped =
         WRAPPINGS.iter().filter_map(|name| value.get(name)).find(|inner| inner.get("class_uid").is_some());
-    wrapped.unwrap_or(value)
+    let record = wrapped.unwrap_or(value);
+    if record.get("@timestamp").is_none() {
+        return Cow::Borrowed(record);
+    }
+    let mut record = record.clone();
+    record.as_object_mut().map(|members| members.remove("@timestamp"));
+    Cow::Owned(record)
 }
 
 /// Takes one record in. A record without a place is none of the log's; one that was has its index missing.

@@ -1,6 +1,7 @@
 //! `weir verify`: is the audit log as it was? Over the database, or over what others have kept of it.
 
 mod copies;
+mod parted;
 mod tiles;
 
 use std::{

@@ -18,6 +18,8 @@ pub struct BatchLimits {
     pub changes: usize,
     /// How long records are gathered while more keep coming.
     pub gather: Duration,
+    /// How long a batch waits for more before it is full. Zero: it goes as soon as it can.
+    pub linger: Duration,
 }
 
 /// Largest batch of a process with one writer; as much again is gathered meanwhile, and as much waits.
@@ -29,7 +31,13 @@ impl BatchLimits {
     /// What each of so many writers may gather, who share the memory of one process.
     pub fn shared_by(writers: usize) -> Self {
         let bytes = (PROCESS_BYTES / writers.max(1)).max(MIN_BYTES);
-        Self { records: 10_000, bytes, changes: 20_000, gather: Duration::from_millis(200) }
+        Self {
+            records: 10_000,
+            bytes,
+            changes: 20_000,
+            gather: Duration::from_millis(200),
+            linger: Duration::ZERO,
+        }
     }
 }
 

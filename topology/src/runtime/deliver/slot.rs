@@ -1,13 +1,19 @@
 //! Where the poll thread leaves records and the worker finds them: one batch, bounded, always as large as
 //! what arrived while the last transaction ran.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use sinks::{Batch, TopicPartition};
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 
 use crate::runtime::deliver::batching::{BatchLimits, Filling};
 
@@ -25,6 +31,10 @@ pub(crate) struct Slot<C> {
     filled: Notify,
     emptied: Notify,
     worker_waits: AtomicBool,
+    /// When the next batch got its first record, where batches linger.
+    began: Mutex<Option<Instant>>,
+    /// What was gathered did not fit in: the next batch is full.
+    is_full: AtomicBool,
 }
 
 impl<C> Slot<C> {
@@ -36,6 +46,8 @@ impl<C> Slot<C> {
             filled: Notify::new(),
             emptied: Notify::new(),
             worker_waits: AtomicBool::new(false),
+            began: Mutex::default(),
+            is_full: AtomicBool::new(false),
         }
     }
 
@@ -46,10 +58,21 @@ impl<C> Slot<C> {
         }
         let mut next = self.lock();
         if !next.has_room_for(gathered, &self.limits) {
+            drop(next);
+            if !self.limits.linger.is_zero() {
+                self.is_full.store(true, Ordering::Relaxed);
+                self.filled.notify_one();
+            }
             return false;
         }
         next.append(std::mem::take(gathered));
+        if next.is_full(&self.limits) {
+            self.is_full.store(true, Ordering::Relaxed);
+        }
         drop(next);
+        if !self.limits.linger.is_zero() {
+            self.began.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+        }
         self.filled.notify_one();
         true
     }
@@ -70,7 +93,14 @@ impl<C> Slot<C> {
     pub(crate) async fn take(&self, gone: impl Fn(TopicPartition, i64) -> bool) -> Batch<C> {
         self.worker_waits.store(true, Ordering::Relaxed);
         loop {
+            if let Some(left) = self.lingers_for() {
+                // Either more came, or it has waited for long enough.
+                drop(timeout(left, self.filled.notified()).await);
+                continue;
+            }
             let taken = std::mem::take(&mut *self.lock());
+            self.is_full.store(false, Ordering::Relaxed);
+            *self.began.lock().unwrap_or_else(PoisonError::into_inner) = None;
             if !taken.is_empty() {
                 self.emptied.notify_one();
                 let mut taken = taken;
@@ -82,6 +112,16 @@ impl<C> Slot<C> {
             }
             self.filled.notified().await;
         }
+    }
+
+    /// How long the next batch may still wait for more; none if it is to be taken now.
+    fn lingers_for(&self) -> Option<Duration> {
+        if self.limits.linger.is_zero() || self.is_full.load(Ordering::Relaxed) {
+            return None;
+        }
+        let began = (*self.began.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let left = self.limits.linger.saturating_sub(began.elapsed());
+        (!left.is_zero()).then_some(left)
     }
 
     /// Gives a batch back that needs no more delivering.
@@ -101,5 +141,62 @@ impl<C> Slot<C> {
     fn lock(&self) -> MutexGuard<'_, Filling<C>> {
         // A panic while it was held leaves a batch that is either old or new, never half of one.
         self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sinks::{KeptBytes, RawRecord, RecordChanges, Settlement};
+
+    use super::*;
+    use crate::runtime::deliver::batching::Placed;
+
+    fn gathered(offsets: std::ops::Range<i64>) -> Filling<()> {
+        let mut filling = Filling::default();
+        for offset in offsets {
+            let record = RecordChanges {
+                range: 0,
+                offset,
+                settlement: Settlement::Apply(Vec::new()),
+                raw: RawRecord::default(),
+                identity: None,
+                kept: KeptBytes::All,
+            };
+            let partition = TopicPartition { topic: schemas::Topic::Audit, partition: 0 };
+            filling.push(Placed { partition, owner_epoch: 1, cursor: offset, record });
+        }
+        filling
+    }
+
+    fn slot(linger: Duration) -> Slot<()> {
+        Slot::new(BatchLimits { records: 10, linger, ..BatchLimits::default() })
+    }
+
+    const FOR_EVER: Duration = Duration::from_hours(24);
+
+    #[tokio::test]
+    async fn a_full_batch_does_not_linger() {
+        let slot = slot(FOR_EVER);
+        assert!(slot.offer(&mut gathered(0..3)) && slot.lingers_for().is_some());
+        assert!(slot.offer(&mut gathered(3..10)));
+        assert_eq!(slot.take(|_, _| false).await.records.len(), 10);
+        assert!(slot.offer(&mut gathered(10..19)) && slot.lingers_for().is_some());
+        assert!(!slot.offer(&mut gathered(19..21)), "it does not fit in");
+        assert_eq!(slot.take(|_, _| false).await.records.len(), 9);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_nothing_more_comes_to_goes_when_its_time_is_up() {
+        let slot = std::sync::Arc::new(slot(Duration::from_millis(20)));
+        let waiting = tokio::spawn({
+            let slot = std::sync::Arc::clone(&slot);
+            async move { slot.take(|_, _| false).await.records.len() }
+        });
+        while !slot.worker_waits() {
+            tokio::task::yield_now().await;
+        }
+        assert!(slot.offer(&mut gathered(0..1)));
+        assert_eq!(waiting.await.expect("no panic"), 1);
+        assert!(slot.lingers_for().is_none(), "nothing is there that could linger");
     }
 }

@@ -323,6 +323,8 @@ impl<S: Sink, T: Clock> Worker<S, T> {
                 Err(
                     DeliveryError::Unavailable(_)
                     | DeliveryError::RetryAfter { .. }
+                    | DeliveryError::Pending { .. }
+                    | DeliveryError::Paused { .. }
                     | DeliveryError::Interrupted(_)
                     | DeliveryError::TimedOut(_),
                 ) if self.clock.now() < deadline && !reply.is_closed() => {

@@ -19,6 +19,7 @@ const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.7
 /// Below a millisecond too: the goal for an event's age at commit is a few of them.
 const AGE_SECONDS: [f64; 16] =
     [0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0];
+const BYTES: [f64; 7] = [1e3, 1e4, 5e4, 1e5, 5e5, 1e6, 5e6];
 const RECORDS: [f64; 12] =
     [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0];
 
@@ -141,13 +142,15 @@ fn recorder() -> Result<PrometheusBuilder, BuildError> {
         .with_recommended_naming(true)
         .set_buckets_for_metric(Matcher::Full("weir_event_age_seconds".into()), &AGE_SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
-        .set_buckets_for_metric(Matcher::Full("weir_batch_records".into()), &RECORDS)
+        .set_buckets_for_metric(Matcher::Full("weir_batch_records".into()), &RECORDS)?
+        .set_buckets_for_metric(Matcher::Full("siem_batch_size_bytes".into()), &BYTES)
 }
 
 fn describe() {
     describe_stages();
     describe_services();
     describe_read_models();
+    describe_sinks();
     metrics_process::Collector::default().describe();
 }
 
@@ -222,6 +225,34 @@ fn describe_services() {
     describe_histogram!(
         "http_server_request_duration_seconds",
         "From a request's head to its answer's head."
+    );
+}
+
+/// Sinks and their receivers.
+fn describe_sinks() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_counter!(
+        "siem_events_forwarded_total",
+        "Records, and parts of records, that a sink's receiver has taken."
+    );
+    describe_counter!("siem_events_failed_total", "Records in requests that failed and were tried again.");
+    describe_counter!(
+        "siem_events_parked_total",
+        "Records that a sink's receiver refuses, parked with its answer."
+    );
+    describe_histogram!("siem_batch_size_bytes", "Body of a request to a receiver, before compression.");
+    describe_histogram!("siem_forward_duration_seconds", "From a request to a receiver to its answer.");
+    describe_gauge!(
+        "siem_oldest_undelivered_seconds",
+        "Age of the oldest record that a sink holds and has not delivered."
+    );
+    describe_gauge!(
+        "siem_paused",
+        "1 while a sink is paused: by an operator, or because its receiver refuses."
+    );
+    describe_gauge!(
+        "siem_breaker_open",
+        "1 while a sink only probes its receiver, after five failures in a row."
     );
 }
 

@@ -2,5 +2,6 @@
 
 pub mod admin;
 pub mod history;
+pub mod instants;
 pub mod log_ends;
 pub mod replay;

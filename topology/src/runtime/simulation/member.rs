@@ -153,8 +153,13 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn start(seed: u64, home: &Home, log: &Arc<Log>, store: &Arc<Store>) -> Self {
-        let limits =
-            BatchLimits { records: 7, bytes: 1 << 20, changes: 5, gather: Duration::from_millis(200) };
+        let limits = BatchLimits {
+            records: 7,
+            bytes: 1 << 20,
+            changes: 5,
+            gather: Duration::from_millis(200),
+            linger: Duration::ZERO,
+        };
         let instruments = StageMetrics::new("simulated", "weir-simulated", Tracing::Off);
         let shared =
             Arc::new(Shared { slot: Slot::new(limits), notices: Notices::default(), seen: instruments });

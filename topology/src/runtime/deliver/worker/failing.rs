@@ -40,6 +40,15 @@ impl<S: Sink, T: Clock> Worker<S, T> {
     ) {
         self.shared.seen.delivery_failed(&error);
         match error {
+            DeliveryError::Pending { wait } => {
+                self.obey_for(wait).await;
+                jobs.push(job);
+            }
+            DeliveryError::Paused { wait, why } => {
+                self.say(&job.batch, &HaltReason::paused(why)).await;
+                self.obey_for(wait).await;
+                jobs.push(job);
+            }
             DeliveryError::Unavailable(why) => {
                 let wait = Backoff::DELIVERY.wait(job.failures, &mut self.random);
                 let (sink, attempt) = (self.sink.name(), job.failures + 1);

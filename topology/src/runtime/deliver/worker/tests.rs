@@ -66,6 +66,8 @@ impl Sink for Scripted {
             Ok(()) if batch.records.iter().any(is_park) => "parked",
             Ok(()) => "ok",
             Err(DeliveryError::Unavailable(_) | DeliveryError::RetryAfter { .. }) => "away",
+            Err(DeliveryError::Pending { .. }) => "pending",
+            Err(DeliveryError::Paused { .. }) => "paused",
             Err(DeliveryError::Interrupted(_)) => "broken off",
             Err(DeliveryError::TimedOut(_)) => "slow",
             Err(DeliveryError::Rejected { .. }) => "refused",

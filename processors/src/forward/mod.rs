@@ -1,0 +1,58 @@
+//! What a sink forwards of the records that others have made: all of them, or those of some tenants, classes and severities.
+
+use schemas::OcsfEvent;
+
+use crate::Processor;
+
+/// Passes records on as they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Forward {
+    /// Only records of these tenants; empty for all.
+    pub tenants: Vec<String>,
+    /// Only records of these OCSF classes; empty for all.
+    pub classes: Vec<i64>,
+    /// Only records of this OCSF severity or above. 99 (other) lies above all.
+    pub min_severity: i64,
+}
+
+impl Processor for Forward {
+    type Input = OcsfEvent;
+    type Change = OcsfEvent;
+
+    const NAME: &'static str = "forward";
+
+    fn process(&self, event: &OcsfEvent) -> Vec<OcsfEvent> {
+        let of_tenant =
+            self.tenants.is_empty() || self.tenants.iter().any(|one| one == event.tenant.as_str());
+        let of_class = self.classes.is_empty() || self.classes.contains(&event.class_uid);
+        let passes = of_tenant && of_class && event.severity_id >= self.min_severity;
+        if passes { vec![event.clone()] } else { Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::{EventId, TenantId, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn a_record_passes_if_its_tenant_class_and_severity_do() {
+        let tenant = TenantId::new("acme").expect("valid");
+        let event = |class_uid, severity_id| OcsfEvent {
+            id: EventId::derived(&tenant, "test", b"1"),
+            tenant: tenant.clone(),
+            time: Timestamp::UNIX_EPOCH,
+            class_uid,
+            severity_id,
+            json: b"{}".to_vec().into(),
+        };
+        let all = Forward::default();
+        assert_eq!(all.process(&event(6003, 0)), [event(6003, 0)]);
+        let some = Forward { tenants: vec!["acme".into()], classes: vec![2004], min_severity: 4 };
+        let passes = |filter: &Forward, class, severity| !filter.process(&event(class, severity)).is_empty();
+        assert!(passes(&some, 2004, 4) && passes(&some, 2004, 99));
+        assert!(!passes(&some, 6003, 4) && !passes(&some, 2004, 3));
+        assert!(!passes(&Forward { tenants: vec!["other".into()], ..all }, 6003, 1));
+    }
+}

@@ -1,0 +1,137 @@
+//! How sinks stand, and what operators decide about them: the table `siem_sink`.
+
+use schemas::Timestamp;
+use sqlx::{FromRow, PgPool};
+
+use crate::{
+    delivery::DeliveryError,
+    ledger::{Ledger, within},
+    session::Failure,
+};
+
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// How a sink stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum State {
+    /// The last request was taken.
+    Delivering,
+    /// The last request failed, and is tried again.
+    Retrying(String),
+    /// The receiver takes nothing until something is changed; it is probed.
+    Refused(String),
+    /// An operator has paused it.
+    Paused(String),
+}
+
+impl State {
+    fn told(&self) -> (&'static str, Option<&str>) {
+        match self {
+            Self::Delivering => ("delivering", None),
+            Self::Retrying(why) => ("retrying", Some(why)),
+            Self::Refused(why) => ("refused", Some(why)),
+            Self::Paused(why) => ("paused", Some(why)),
+        }
+    }
+}
+
+/// A sink as it is written down.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct StoredSink {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: Option<String>,
+    /// `delivering`, `retrying`, `refused` or `paused`; none before its first request.
+    pub state: Option<String>,
+    /// What the receiver said, if it has not taken the last request.
+    pub why: Option<String>,
+    /// Since when.
+    pub state_since: Option<Timestamp>,
+    /// Who has paused it, if anybody has.
+    pub paused_by: Option<String>,
+    /// Why.
+    pub paused_why: Option<String>,
+}
+
+/// Every sink that was ever run or paused, by name.
+pub async fn list(pool: &PgPool) -> sqlx::Result<Vec<StoredSink>> {
+    sqlx::query_as(
+        "SELECT name, kind, state, why, state_since, paused_by, paused_why FROM siem_sink ORDER BY name",
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// Has a sink send nothing more until it is resumed. Its position stays.
+pub async fn pause(pool: &PgPool, name: &str, (by, why): (&str, &str)) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO siem_sink (name, paused_by, paused_why, paused_at) VALUES ($1, $2, $3, now())
+         ON CONFLICT (name) DO UPDATE
+            SET paused_by = excluded.paused_by, paused_why = excluded.paused_why, paused_at = excluded.paused_at",
+    )
+    .bind(name)
+    .bind(by)
+    .bind(why)
+    .execute(pool)
+    .await
+    .map(drop)
+}
+
+/// Lifts a pause. Whether there was one.
+pub async fn resume(pool: &PgPool, name: &str) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "UPDATE siem_sink SET paused_by = NULL, paused_why = NULL, paused_at = NULL
+          WHERE name = $1 AND paused_by IS NOT NULL",
+    )
+    .bind(name)
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Who has paused the sink and why, if it is paused.
+pub(super) async fn paused(ledger: &mut Ledger, name: &str) -> Result<Option<String>, DeliveryError> {
+    let mut writer = ledger.take_writer().await?;
+    let asking = async {
+        let row: Option<(String, Option<String>)> = sqlx::query_as(
+            "SELECT paused_by, paused_why FROM siem_sink WHERE name = $1 AND paused_by IS NOT NULL",
+        )
+        .bind(name)
+        .fetch_optional(&mut writer.connection)
+        .await?;
+        Ok::<_, Failure>(row)
+    };
+    let outcome = within(PATIENCE, asking).await;
+    let row = ledger.finish(writer, outcome).await?;
+    Ok(row
+        .map(|(by, why)| why.filter(|why| !why.is_empty()).map_or(by.clone(), |why| format!("{by}: {why}"))))
+}
+
+/// Writes down how a sink stands.
+pub(super) async fn report(
+    ledger: &mut Ledger,
+    name: &str,
+    kind: &str,
+    state: &State,
+) -> Result<(), DeliveryError> {
+    let mut writer = ledger.take_writer().await?;
+    let (state, why) = state.told();
+    let writing = async {
+        sqlx::query(
+            "INSERT INTO siem_sink (name, kind, state, why, state_since) VALUES ($1, $2, $3, $4, now())
+             ON CONFLICT (name) DO UPDATE
+                SET kind = excluded.kind, state = excluded.state, why = excluded.why,
+                    state_since = excluded.state_since",
+        )
+        .bind(name)
+        .bind(kind)
+        .bind(state)
+        .bind(why.map(|why| why.replace('\0', " ")))
+        .execute(&mut writer.connection)
+        .await?;
+        Ok::<_, Failure>(())
+    };
+    let outcome = within(PATIENCE, writing).await;
+    ledger.finish(writer, outcome).await
+}

@@ -1,0 +1,339 @@
+//! Delivery to SIEMs: batches of records to a receiver, at least once, in order, with a memory of what has arrived.
+//!
+//! A batch is sent in requests as the receiver takes them. What arrived, and what the receiver will never take, is remembered
+//! until the position has moved, so that after a failure only the rest is sent again. Protocols are in the crate `siem`.
+
+pub mod control;
+mod file;
+mod gauges;
+mod http;
+mod progress;
+mod syslog;
+mod transport;
+
+use std::time::Duration;
+
+use rand::Rng as _;
+use schemas::{OcsfEvent, ParkReason};
+use siem::{
+    Fate, Message,
+    breaker::Breaker,
+    dispatch::{Answers, Group, Stop, groups},
+    settings::Sink as SinkSetup,
+};
+use tokio::time::Instant;
+
+use crate::{
+    batch::{Batch, RecordChanges, Settlement, TopicPartition},
+    delivery::{Claim, ClaimRequest, DeliveryError, Guarantee, Settled, Sink},
+    halt::HaltReason,
+    ledger::Ledger,
+    positions::Verdict as Standing,
+    session::SinkConfig,
+};
+use control::State;
+use gauges::Gauges;
+use progress::{Part, Progress};
+pub use transport::{OpenError, probe};
+use transport::{Secret, Transport};
+
+/// After so long a call gives the stage a moment for other things, such as letting go of a partition.
+const LONGEST_CALL: Duration = Duration::from_secs(20);
+/// How often a sink that waits looks whether somebody has resumed it or changed its secret.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How often a receiver that refuses is asked again.
+const PROBE: Duration = Duration::from_mins(1);
+/// The rule by which a record is left out.
+const FILTERED: &str = "filtered";
+
+/// Brings records to one receiver.
+pub struct SiemSink {
+    setup: SinkSetup,
+    name: &'static str,
+    ledger: Ledger,
+    transport: Transport,
+    progress: Progress,
+    answers: Answers,
+    breaker: Breaker,
+    /// Nothing is sent before.
+    resting: Option<(Instant, String)>,
+    refused: Option<Refused>,
+    reported: Option<State>,
+    looked_at: Option<Instant>,
+    gauges: Gauges,
+    /// Messages of the last request.
+    in_flight: usize,
+}
+
+/// The receiver takes nothing until something is changed.
+struct Refused {
+    why: String,
+    secret: Option<Secret>,
+    probe_at: Instant,
+}
+
+impl SiemSink {
+    /// The sink; connects when it is first used.
+    pub fn new(setup: SinkSetup, name: &'static str, config: SinkConfig) -> Result<Self, OpenError> {
+        Ok(Self {
+            transport: Transport::new(&setup)?,
+            gauges: Gauges::new(name),
+            setup,
+            name,
+            ledger: Ledger::new(config),
+            progress: Progress::default(),
+            answers: Answers::default(),
+            breaker: Breaker::default(),
+            resting: None,
+            refused: None,
+            reported: None,
+            looked_at: None,
+            in_flight: 0,
+        })
+    }
+
+    /// Whether anything may be sent now.
+    async fn may_send(&mut self) -> Result<(), DeliveryError> {
+        let now = Instant::now();
+        if let Some((until, why)) = &self.resting
+            && now < *until
+        {
+            return Err(DeliveryError::RetryAfter { wait: *until - now, why: why.clone() });
+        }
+        self.resting = None;
+        if self.looked_at.is_none_or(|at| now.duration_since(at) >= LOOK_AGAIN) {
+            if let Some(why) = control::paused(&mut self.ledger, self.name).await? {
+                self.gauges.paused(true);
+                self.report(State::Paused(why.clone())).await;
+                return Err(DeliveryError::Paused { wait: LOOK_AGAIN, why: format!("paused by {why}") });
+            }
+            self.looked_at = Some(now);
+        }
+        if let Some(refused) = &self.refused
+            && now < refused.probe_at
+            && self.transport.secret().ok() == refused.secret
+        {
+            return Err(DeliveryError::Paused { wait: LOOK_AGAIN, why: refused.why.clone() });
+        }
+        Ok(())
+    }
+
+    /// Sends what has not arrived yet.
+    async fn send(&mut self, messages: &[(Part, Message)]) -> Result<(), DeliveryError> {
+        let began = Instant::now();
+        let all: Vec<Message> = messages.iter().map(|(_, message)| message.clone()).collect();
+        let pending: Vec<usize> =
+            (0..messages.len()).filter(|index| self.progress.is_pending(messages[*index].0)).collect();
+        let mut queue = groups(&all, &pending, self.setup.limits);
+        queue.reverse();
+        while let Some(group) = queue.pop() {
+            if began.elapsed() > LONGEST_CALL {
+                return Err(DeliveryError::Pending { wait: Duration::ZERO });
+            }
+            self.in_flight = group.len();
+            let sent: Vec<&Message> = group.iter().map(|index| &all[*index]).collect();
+            let verdict = self.transport.send(&sent, self.setup.gzip && self.answers.may_compress()).await;
+            let outcome = self.answers.follow(group, verdict);
+            for (index, fate) in outcome.settled {
+                self.gauges.settled(&fate);
+                self.progress.settle(messages[index].0, fate);
+            }
+            if let Some((group, number)) = outcome.taken {
+                self.progress.taken(parts(&group, messages), number, Instant::now());
+            }
+            if let Some(stop) = outcome.stop {
+                return Err(self.stopped(stop).await);
+            }
+            self.answered().await;
+            queue.extend(outcome.next.into_iter().rev());
+        }
+        self.acknowledged().await
+    }
+
+    /// Asks for the acknowledgements that are outstanding.
+    async fn acknowledged(&mut self) -> Result<(), DeliveryError> {
+        let numbers = self.progress.outstanding();
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        match self.transport.acknowledged(&numbers).await {
+            Ok(told) => {
+                let delivered = self.progress.acknowledge(&told);
+                self.gauges.delivered(delivered);
+                self.answered().await;
+            }
+            Err(verdict) => {
+                let outcome = self.answers.follow(Group::new(), verdict);
+                if let Some(stop) = outcome.stop {
+                    return Err(self.stopped(stop).await);
+                }
+            }
+        }
+        if self.progress.expire(Instant::now()) {
+            let why = "no acknowledgement within 300 s: the events are sent again".to_owned();
+            return Err(self.stopped(Stop::Retry { after: None, why }).await);
+        }
+        match self.progress.next_question() {
+            Some(wait) => Err(DeliveryError::Pending { wait }),
+            None => Ok(()),
+        }
+    }
+
+    async fn answered(&mut self) {
+        self.breaker.succeeded();
+        self.refused = None;
+        self.gauges.well();
+        self.report(State::Delivering).await;
+    }
+
+    /// What a failure means for the stage.
+    async fn stopped(&mut self, stop: Stop) -> DeliveryError {
+        match stop {
+            Stop::Retry { after, why } => {
+                self.gauges.failed(self.in_flight, self.breaker.failures() + 1 >= siem::breaker::THRESHOLD);
+                let wait = self.breaker.failed(after, rand::rng().random_range(0.0..1.0));
+                self.resting = Some((Instant::now() + wait, why.clone()));
+                self.report(State::Retrying(why.clone())).await;
+                DeliveryError::RetryAfter { wait, why }
+            }
+            Stop::Pause(why) => {
+                self.gauges.paused(true);
+                let secret = self.transport.secret().ok();
+                let probe_at = Instant::now() + PROBE;
+                self.refused = Some(Refused { why: why.clone(), secret, probe_at });
+                self.report(State::Refused(why.clone())).await;
+                DeliveryError::Paused { wait: LOOK_AGAIN, why }
+            }
+        }
+    }
+
+    /// Writes down how the sink stands, where that has changed. Nobody waits for it.
+    async fn report(&mut self, state: State) {
+        if self.reported.as_ref() == Some(&state) {
+            return;
+        }
+        match control::report(&mut self.ledger, self.name, self.setup.destination.kind(), &state).await {
+            Ok(()) => self.reported = Some(state),
+            Err(error) => {
+                tracing::warn!(sink = self.name, %error, "how the sink stands could not be written down");
+            }
+        }
+    }
+
+    /// The messages of a batch, each with its place; records that would never fit are parked at once.
+    fn messages(&mut self, batch: &Batch<OcsfEvent>) -> Vec<(Part, Message)> {
+        let mut messages = Vec::with_capacity(batch.records.len());
+        for record in &batch.records {
+            let at = place(batch, record);
+            for event in changes_of(record) {
+                let message = self.setup.ocsf_version.of(Message::of(event));
+                match message.parted(self.setup.max_record_bytes) {
+                    Ok(parts) => {
+                        let numbered = parts.into_iter().enumerate();
+                        messages.extend(numbered.map(|(part, message)| (Part { at, part }, message)));
+                    }
+                    Err(oversize) => {
+                        let refusal = siem::Refusal { too_large: true, why: oversize.to_string() };
+                        self.progress.settle(Part { at, part: 0 }, Fate::Parked(refusal));
+                    }
+                }
+            }
+        }
+        messages
+    }
+
+    /// The batch as the ledger settles it.
+    fn settled(&self, batch: &Batch<OcsfEvent>) -> Batch<()> {
+        let records = batch.records.iter().map(|record| RecordChanges {
+            range: record.range,
+            offset: record.offset,
+            settlement: match &record.settlement {
+                Settlement::Apply(changes) if changes.is_empty() => Settlement::Ignore(FILTERED),
+                Settlement::Apply(_) => match self.progress.refusal(place(batch, record)) {
+                    Some(refusal) => Settlement::Park {
+                        reason: if refusal.too_large {
+                            ParkReason::SiemTooLarge
+                        } else {
+                            ParkReason::SiemRefused
+                        },
+                        detail: format!("{}: {}", self.name, refusal.why),
+                    },
+                    None => Settlement::Apply(Vec::new()),
+                },
+                Settlement::Ignore(rule) => Settlement::Ignore(rule),
+                Settlement::Park { reason, detail } => {
+                    Settlement::Park { reason: *reason, detail: detail.clone() }
+                }
+            },
+            raw: record.raw.clone(),
+            identity: record.identity.clone(),
+            kept: record.kept,
+        });
+        Batch { records: records.collect(), ranges: batch.ranges.clone() }
+    }
+}
+
+impl Sink for SiemSink {
+    type Change = OcsfEvent;
+
+    const GUARANTEE: Guarantee = Guarantee::AtLeastOnce;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    async fn claim(&mut self, requests: &[ClaimRequest]) -> Result<Vec<Claim>, DeliveryError> {
+        for request in requests {
+            self.progress.forget(request.partition);
+        }
+        self.ledger.claim(requests).await
+    }
+
+    async fn deliver(&mut self, batch: &Batch<Self::Change>) -> Result<Settled, DeliveryError> {
+        let oldest = batch.records.iter().filter(|record| !changes_of(record).is_empty());
+        self.gauges.waits_since(oldest.map(|record| record.raw.timestamp_ms).min());
+        let messages = self.messages(batch);
+        if messages.iter().any(|(part, _)| !self.progress.is_settled(*part)) {
+            // A frozen owner that wakes up sends nothing more.
+            match self.ledger.judge(&batch.ranges).await? {
+                Standing::Apply => {
+                    self.may_send().await?;
+                    self.send(&messages).await?;
+                }
+                Standing::Applied => {}
+                Standing::Fenced => return Err(DeliveryError::Fenced),
+            }
+        }
+        let settled = self.ledger.settle(&self.settled(batch)).await?;
+        self.gauges.parked(settled.ranges.iter().map(|counts| counts.parked).sum());
+        for record in &batch.records {
+            self.progress.done(place(batch, record));
+        }
+        self.gauges.waits_since(None);
+        Ok(settled)
+    }
+
+    async fn set_halted(
+        &mut self,
+        partition: TopicPartition,
+        owner_epoch: i64,
+        reason: Option<&HaltReason>,
+    ) -> Result<(), DeliveryError> {
+        self.ledger.set_halted(partition, owner_epoch, reason).await
+    }
+}
+
+fn changes_of(record: &RecordChanges<OcsfEvent>) -> &[OcsfEvent] {
+    match &record.settlement {
+        Settlement::Apply(changes) => changes,
+        Settlement::Ignore(_) | Settlement::Park { .. } => &[],
+    }
+}
+
+fn place(batch: &Batch<OcsfEvent>, record: &RecordChanges<OcsfEvent>) -> (TopicPartition, i64) {
+    (batch.ranges[record.range].partition, record.offset)
+}
+
+fn parts(group: &[usize], messages: &[(Part, Message)]) -> Vec<Part> {
+    group.iter().map(|index| messages[*index].0).collect()
+}

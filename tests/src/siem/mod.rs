@@ -1,0 +1,6 @@
+//! Delivery to SIEMs: published contracts of receivers as cases, and sinks on real servers under faults.
+
+mod delivery;
+mod formats;
+mod receiver;
+mod receivers;

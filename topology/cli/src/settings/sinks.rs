@@ -1,0 +1,94 @@
+//! What may be set about sinks, to which records are forwarded.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use figment::{
+    Figment,
+    providers::{Format as _, Toml},
+};
+use serde::{Deserialize, Serialize};
+use siem::settings::{Sink, SinkSettings, checked};
+
+/// `[siem]`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Siem {
+    /// A file of further `[[sink]]` tables, in TOML or JSON, for processes that run in another folder.
+    pub(crate) sinks_file: Option<PathBuf>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    sink: Vec<SinkSettings>,
+}
+
+/// The sinks as they are written in the settings and in the file that these name.
+pub(crate) fn written(named: &[SinkSettings], siem: &Siem) -> anyhow::Result<Vec<SinkSettings>> {
+    let mut sinks = named.to_vec();
+    if let Some(file) = &siem.sinks_file {
+        let read = || format!("the file of sinks, {}, cannot be used", file.display());
+        let text = std::fs::read_to_string(file).with_context(read)?;
+        let File { sink } = if text.trim_start().starts_with('{') {
+            serde_json::from_str(&text).with_context(read)?
+        } else {
+            Figment::from(Toml::string(&text)).extract().with_context(read)?
+        };
+        sinks.extend(sink);
+    }
+    Ok(sinks)
+}
+
+/// The sinks, checked.
+pub(crate) fn sinks(named: &[SinkSettings], siem: &Siem) -> anyhow::Result<Vec<Sink>> {
+    // Splunk counts acknowledgements by a channel of each client's own.
+    let channel = uuid::Uuid::new_v4().to_string();
+    let origin = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    checked(&written(named, siem)?, &channel, origin.trim())
+        .context("the settings of the sinks cannot be used")
+}
+
+/// The sinks as a file for processes that run in another folder; nothing where there are none.
+pub(crate) fn file_of(mut sinks: Vec<SinkSettings>) -> anyhow::Result<Option<String>> {
+    if sinks.is_empty() {
+        return Ok(None);
+    }
+    let absolute = |path: &mut Option<PathBuf>| {
+        let told = path.as_deref().map(std::path::absolute).transpose()?;
+        *path = told;
+        anyhow::Ok(())
+    };
+    for sink in &mut sinks {
+        absolute(&mut sink.secret_file)?;
+        absolute(&mut sink.ca_certificate)?;
+        if let ("file", Some(path)) = (sink.kind.as_str(), &sink.endpoint) {
+            sink.endpoint = Some(std::path::absolute(Path::new(path))?.display().to_string());
+        }
+    }
+    Ok(Some(serde_json::to_string_pretty(&File { sink: sinks })?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sinks_are_read_from_a_file_and_told_to_processes_elsewhere() {
+        let written_in = |text: &str| {
+            let file = tempfile::NamedTempFile::new().expect("a file");
+            std::fs::write(file.path(), text).expect("written");
+            written(&[], &Siem { sinks_file: Some(file.path().to_owned()) })
+        };
+        let text = "[[sink]]\nname = \"a\"\nkind = \"file\"\nendpoint = \"copy.ndjson\"\n[[sink]]\nname = \"s\"\n\
+                    kind = \"splunk_hec\"\nendpoint = \"https://s:8088\"\nsecret_file = \"token\"\n";
+        let sinks = written_in(text).expect("two sinks");
+        let json = file_of(sinks).expect("absolute").expect("some");
+        let again = written_in(&json).expect("the same, as JSON");
+        assert!(again[0].endpoint.as_ref().is_some_and(|path| Path::new(path).is_absolute()));
+        assert!(again[1].secret_file.as_ref().is_some_and(|path| path.is_absolute()));
+        assert_eq!(file_of(Vec::new()).expect("nothing"), None);
+        let error = format!("{:#}", written_in("[[sink]]\nnam = 1\n").expect_err("no such setting"));
+        assert!(error.contains("nam"), "{error}");
+    }
+}

@@ -1,0 +1,334 @@
+//! `weir sink`: how the sinks stand, a try of one, pausing, resuming, delivering again.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, bail};
+use chrono::Utc;
+use clap::{Args, Subcommand};
+use schemas::{Timestamp, Topic};
+use serde::Serialize;
+use serde_json::json;
+use siem::{
+    Message, Verdict,
+    settings::{Records, Sink},
+};
+use sinks::{
+    positions::{self, PositionChange},
+    read_models::pipeline::Stage,
+    siem::control::{self, StoredSink},
+};
+use topology::{runtime::offline::instants::Instants, siem::STAGE_PREFIX};
+
+use super::{
+    Outcome,
+    lag::Gauge,
+    output::{self, Format, note},
+    place::Place,
+    settings::kafka_security,
+    stage::operator,
+    up::LOCAL_TENANT,
+};
+
+/// Arguments of `weir sink`.
+#[derive(Debug, Args)]
+pub(super) struct SinkArgs {
+    #[command(subcommand)]
+    command: SinkCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum SinkCommand {
+    /// Show each sink of the settings: its state, what it has delivered and parked, how far it is behind.
+    List {
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        output: Format,
+    },
+    /// Send one marked record, and show what the receiver said. Positions stay where they are.
+    Test {
+        /// The sink's name.
+        name: String,
+    },
+    /// Send nothing more until the sink is resumed; its position stays.
+    Pause {
+        /// The sink's name.
+        name: String,
+        /// Why, for whoever asks later.
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Go on after a pause.
+    Resume {
+        /// The sink's name.
+        name: String,
+    },
+    /// Deliver again what was delivered before, with the same ids: from an instant, or all that the topic holds.
+    Replay {
+        /// The sink's name.
+        name: String,
+        /// `beginning`, or an instant such as 2026-01-05T14:00:00Z: records that arrived since then.
+        #[arg(long)]
+        from: String,
+        /// The tenant in whose audit log the decision is kept, as an event.
+        #[arg(long, default_value = LOCAL_TENANT)]
+        tenant: String,
+    },
+}
+
+/// One sink, as `weir sink list` shows it.
+#[derive(Debug, Serialize)]
+struct SinkRow {
+    name: String,
+    kind: &'static str,
+    /// `delivering`, `retrying`, `refused`, `paused`, `halted` or `new`.
+    state: String,
+    /// What the receiver said, or who has paused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    delivered: i64,
+    parked: i64,
+    /// Records that are not settled; none where Kafka does not answer.
+    lag: Option<i64>,
+    /// Age of the oldest of them in seconds; 0 where nothing waits.
+    oldest_undelivered_s: Option<f64>,
+}
+
+/// Does what was asked.
+pub(super) async fn sink(args: SinkArgs) -> anyhow::Result<Outcome> {
+    match args.command {
+        SinkCommand::List { output } => list(output).await,
+        SinkCommand::Test { name } => {
+            let place = Place::here()?;
+            test(&named(&place, &name)?).await
+        }
+        SinkCommand::Pause { name, reason } => {
+            let place = Place::find().await?;
+            let sink = named(&place, &name)?;
+            let by = operator(LOCAL_TENANT)?.name;
+            control::pause(&place.operator_pool()?, &sink.name, (&by, &reason))
+                .await
+                .context("pausing the sink")?;
+            note(&format!("{name} is paused; `weir sink resume {name}` lets it go on where it is"));
+            Ok(Outcome::Done)
+        }
+        SinkCommand::Resume { name } => {
+            let place = Place::find().await?;
+            let sink = named(&place, &name)?;
+            let was =
+                control::resume(&place.operator_pool()?, &sink.name).await.context("resuming the sink")?;
+            note(&if was {
+                format!("{name} goes on within seconds")
+            } else {
+                format!("{name} was not paused")
+            });
+            Ok(if was { Outcome::Done } else { Outcome::No })
+        }
+        SinkCommand::Replay { name, from, tenant } => replay(&name, &from, &tenant).await,
+    }
+}
+
+fn named(place: &Place, name: &str) -> anyhow::Result<Sink> {
+    let sinks = place.settings.sinks()?;
+    let names = sinks.iter().map(|sink| sink.name.clone()).collect::<Vec<_>>().join(", ");
+    match sinks.into_iter().find(|sink| sink.name == name) {
+        Some(sink) => Ok(sink),
+        None if names.is_empty() => bail!("the settings name no sink: [[sink]] in weir.toml (docs/siem.md)"),
+        None => bail!("{name:?} is no sink of the settings; there are {names}"),
+    }
+}
+
+async fn list(output: Format) -> anyhow::Result<Outcome> {
+    let place = Place::find().await?;
+    let sinks = place.settings.sinks()?;
+    let stored = control::list(&place.operator_pool()?).await.context("reading how the sinks stand")?;
+    let stored: BTreeMap<String, StoredSink> =
+        stored.into_iter().map(|sink| (sink.name.clone(), sink)).collect();
+    let stages = Gauge::new(&place)?.read().await?;
+    let instants = instants(&place);
+    let mut rows = Vec::with_capacity(sinks.len());
+    for sink in &sinks {
+        let stage = stages.iter().find(|stage| stage.name == format!("{STAGE_PREFIX}{}", sink.name));
+        let stage = stage.context("every sink of the settings is a stage")?;
+        rows.push(row(sink, stage, stored.get(&sink.name), &instants).await?);
+    }
+    match output {
+        Format::Json => output::json(&rows)?,
+        Format::Ndjson => rows.iter().try_for_each(output::json)?,
+        Format::Table => {
+            let mut table =
+                output::table(&["sink", "kind", "state", "delivered", "parked", "lag", "oldest", "why"]);
+            for row in rows {
+                let unknown = || "?".to_owned();
+                table.add_row(vec![
+                    row.name,
+                    row.kind.to_owned(),
+                    row.state,
+                    row.delivered.to_string(),
+                    row.parked.to_string(),
+                    row.lag.map_or_else(unknown, |lag| lag.to_string()),
+                    row.oldest_undelivered_s.map_or_else(unknown, |seconds| format!("{seconds:.0} s")),
+                    row.why.unwrap_or_default(),
+                ]);
+            }
+            output::print_table(&table, "the settings name no sink: [[sink]] in weir.toml (docs/siem.md)");
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+async fn row(
+    sink: &Sink,
+    running: &Stage,
+    stored: Option<&StoredSink>,
+    instants: &Instants,
+) -> anyhow::Result<SinkRow> {
+    let topic = topic_of(sink);
+    let behind = running.partitions.iter().filter(|partition| partition.lag.is_some_and(|lag| lag > 0));
+    let places = behind.filter_map(|partition| {
+        let at = sinks::TopicPartition { topic, partition: partition.partition };
+        Some((at, partition.position?))
+    });
+    let oldest = match running.lag {
+        Some(0) => Some(0.0),
+        None => None,
+        Some(_) => {
+            instants.oldest(places.collect()).await.context("asking Kafka for the oldest record")?.map(age_s)
+        }
+    };
+    let halted = running.partitions.iter().filter_map(|partition| partition.halted.clone());
+    let halted = halted.filter(|why| !sinks::HaltReason::from_stored(why).kind.heals_by_itself()).min();
+    let paused = stored.and_then(|stored| {
+        let by = stored.paused_by.as_ref()?;
+        Some(
+            stored
+                .paused_why
+                .as_ref()
+                .filter(|why| !why.is_empty())
+                .map_or(by.clone(), |why| format!("{by}: {why}")),
+        )
+    });
+    let told = stored.and_then(|stored| stored.state.clone()).filter(|state| state != "paused");
+    let (state, why) = match (paused, halted) {
+        (Some(paused), _) => ("paused".to_owned(), Some(paused)),
+        (None, Some(halted)) => ("halted".to_owned(), Some(halted)),
+        (None, None) => {
+            (told.unwrap_or_else(|| "new".to_owned()), stored.and_then(|stored| stored.why.clone()))
+        }
+    };
+    Ok(SinkRow {
+        name: sink.name.clone(),
+        kind: sink.destination.kind(),
+        state,
+        why,
+        delivered: running.counts.applied,
+        parked: running.counts.parked,
+        lag: running.lag,
+        oldest_undelivered_s: oldest,
+    })
+}
+
+fn age_s(time: Timestamp) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds between two instants of our time")]
+    let seconds = (Utc::now() - time).num_milliseconds().max(0) as f64 / 1e3;
+    seconds
+}
+
+const fn topic_of(sink: &Sink) -> Topic {
+    match sink.records {
+        Records::Audit => Topic::Audit,
+        Records::Findings => Topic::Findings,
+    }
+}
+
+fn instants(place: &Place) -> Instants {
+    Instants { bootstrap: place.endpoints.kafka.clone(), extra: kafka_security() }
+}
+
+async fn test(sink: &Sink) -> anyhow::Result<Outcome> {
+    let message = sink.ocsf_version.of(test_message(&uuid::Uuid::new_v4().to_string(), Utc::now()));
+    let verdict = sinks::siem::probe(sink, &message).await?;
+    let id = &message.id;
+    let (outcome, told) = match verdict {
+        Verdict::Delivered => (Outcome::Done, format!("taken: look for the id {id}")),
+        Verdict::Taken { acknowledgement } => (
+            Outcome::Done,
+            format!("taken as number {acknowledgement}, to be acknowledged: look for the id {id}"),
+        ),
+        Verdict::Items(items) if items.iter().all(|item| *item == siem::verdict::ItemFate::Delivered) => {
+            (Outcome::Done, format!("taken: look for the id {id}"))
+        }
+        Verdict::Items(items) => (Outcome::No, format!("not taken: {items:?}")),
+        Verdict::Retry { why, .. } | Verdict::RetryThen { why, .. } => {
+            (Outcome::No, format!("not taken now, and a sink would try again: {why}"))
+        }
+        Verdict::Refused { why, .. } | Verdict::TooLarge { why } => (Outcome::No, format!("refused: {why}")),
+        Verdict::NotCompressed { why } => {
+            (Outcome::No, format!("it reads no gzip, and a sink would send plain bodies: {why}"))
+        }
+        Verdict::Pause { why } => (Outcome::No, format!("not taken, and a sink would pause: {why}")),
+    };
+    note(&format!("{}: {told}", sink.name));
+    Ok(outcome)
+}
+
+/// A record that says of itself that it is a test.
+fn test_message(uid: &str, now: Timestamp) -> Message {
+    let record = json!({
+        "activity_id": 99,
+        "activity_name": "Test",
+        "category_uid": 0,
+        "class_name": "Base Event",
+        "class_uid": 0,
+        "message": "weir sink test: this record says only that a sink reaches its receiver",
+        "metadata": {
+            "product": { "name": "Weir", "vendor_name": "Weir" },
+            "tenant_uid": LOCAL_TENANT,
+            "uid": uid,
+            "version": "1.8.0",
+        },
+        "severity": "Informational",
+        "severity_id": 1,
+        "time": now.timestamp_millis(),
+        "type_uid": 99,
+        "unmapped": { "weir_test": true },
+    });
+    Message {
+        id: format!("test-{uid}"),
+        time_ms: now.timestamp_millis(),
+        tenant: LOCAL_TENANT.to_owned(),
+        class_uid: 0,
+        severity_id: 1,
+        place: None,
+        json: record.to_string().into_bytes().into(),
+    }
+}
+
+async fn replay(name: &str, from: &str, tenant: &str) -> anyhow::Result<Outcome> {
+    let place = Place::find().await?;
+    let sink = named(&place, name)?;
+    let at = match from {
+        "beginning" => None,
+        instant => {
+            let parsed = chrono::DateTime::parse_from_rfc3339(instant);
+            let parsed = parsed.with_context(|| {
+                format!(
+                    "--from {instant:?} is neither `beginning` nor an instant such as 2026-01-05T14:00:00Z"
+                )
+            })?;
+            Some(parsed.with_timezone(&Utc))
+        }
+    };
+    let by = operator(tenant)?;
+    let pool = place.operator_pool()?;
+    let offsets = instants(&place).offsets(topic_of(&sink), at).await.context("asking Kafka for offsets")?;
+    let mut again = 0;
+    for (partition, offset) in offsets {
+        let change = PositionChange { stage: format!("{STAGE_PREFIX}{name}"), partition };
+        match positions::rewind(&pool, &change, offset, &by).await {
+            Ok(range) => again += range.end - range.start,
+            Err(positions::PositionError::NotBehind { .. } | positions::PositionError::Unknown { .. }) => {}
+            Err(error) => return Err(error).context("moving the sink's position back"),
+        }
+    }
+    note(&format!("{name} delivers offsets again, at most {again} records, each under its id"));
+    Ok(if again > 0 { Outcome::Done } else { Outcome::No })
+}

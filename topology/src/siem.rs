@@ -1,0 +1,101 @@
+//! Sinks as stages: each with a name, a consumer group, positions and a pace of its own, so that one that is away holds up none.
+
+use std::{error::Error, time::Duration};
+
+use ::siem::{
+    Destination as Receiver,
+    settings::{Records, Sink},
+    splunk_hec::Acknowledgement,
+};
+use processors::forward::Forward;
+use sinks::{postgres::SinkConfig, siem::SiemSink};
+
+use crate::{
+    runtime::{BatchLimits, StageContext},
+    topology::{
+        Destination, Stage, from,
+        holding::{AUDIT, FINDINGS},
+    },
+};
+
+/// What a sink's stage is called: this, then the sink's name.
+pub const STAGE_PREFIX: &str = "sink.";
+/// Requests that wait for acknowledgement together: one question is asked about all of them.
+const ACKNOWLEDGED_TOGETHER: usize = 10;
+/// Records that are settled together where each is a request of its own.
+const SETTLED_TOGETHER: usize = 100;
+
+/// The stage of each sink. A sink's name is kept in memory for as long as the process runs.
+pub fn stages(sinks: Vec<Sink>) -> Vec<Stage> {
+    sinks.into_iter().map(stage).collect()
+}
+
+fn stage(setup: Sink) -> Stage {
+    let stage: &'static str = Box::leak(format!("{STAGE_PREFIX}{}", setup.name).into_boxed_str());
+    let topic = match setup.records {
+        Records::Audit => AUDIT,
+        Records::Findings => FINDINGS,
+    };
+    let ::siem::settings::Filter { tenants, classes, min_severity } = setup.filter.clone();
+    let forward = Forward { tenants, classes, min_severity };
+    from([topic]).through(forward).named(stage).to(Siem { setup, name: &stage[STAGE_PREFIX.len()..] })
+}
+
+/// A receiver of records.
+struct Siem {
+    setup: Sink,
+    name: &'static str,
+}
+
+impl Destination for Siem {
+    type Sink = SiemSink;
+
+    fn name(&self) -> &'static str {
+        self.setup.destination.kind()
+    }
+
+    fn open(&self, context: &StageContext) -> Result<SiemSink, Box<dyn Error + Send + Sync>> {
+        Ok(SiemSink::new(self.setup.clone(), self.name, context.sink_config())?)
+    }
+
+    fn limits(&self, allowed: BatchLimits) -> BatchLimits {
+        let batch = self.setup.limits.messages;
+        let records = match &self.setup.destination {
+            Receiver::SplunkHec(hec) if hec.acknowledgement == Acknowledgement::On => {
+                batch * ACKNOWLEDGED_TOGETHER
+            }
+            _ if batch == 1 => SETTLED_TOGETHER,
+            _ => batch,
+        };
+        let linger = if batch == 1 { Duration::ZERO } else { self.setup.linger };
+        BatchLimits { records: records.min(allowed.records), linger, ..allowed }
+    }
+
+    fn outbox(&self, context: &StageContext) -> Option<SinkConfig> {
+        Some(context.sink_config())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::siem::settings::{SinkSettings, checked};
+
+    use super::*;
+
+    #[test]
+    fn each_sink_is_a_stage_of_its_own_over_its_topic() {
+        let file = |name: &str, records: &str| SinkSettings {
+            name: name.into(),
+            kind: "file".into(),
+            endpoint: Some("/tmp/x".into()),
+            records: Some(records.into()),
+            ..SinkSettings::default()
+        };
+        let sinks = checked(&[file("a", "audit"), file("b", "findings")], "guid", "host").expect("sinks");
+        let stages = stages(sinks);
+        let shown: Vec<_> =
+            stages.iter().map(|stage| (stage.name(), stage.group(), stage.topics()[0].name())).collect();
+        assert_eq!(shown[0], ("sink.a", "weir-sink.a".to_owned(), "weir.audit.v1"));
+        assert_eq!(shown[1], ("sink.b", "weir-sink.b".to_owned(), "weir.findings.v1"));
+    }
+}
