@@ -84,7 +84,10 @@ const MAX_ORIGIN_BYTES: usize = 253;
     options,
     path = "/api/v1/events",
     tag = "events",
-    params(("WebHook-Request-Origin" = String, Header, description = "The sender's DNS name")),
+    params(
+        ("WebHook-Request-Origin" = String, Header, min_length = 1, max_length = 253,
+            description = "The sender's DNS name"),
+    ),
     responses(
         (status = 200, description = "permitted, if the deliveries carry a credential",
             headers(
@@ -110,7 +113,8 @@ pub(super) async fn permit_events(
     tag = "sources",
     params(
         ("source" = String, Path, description = "The source"),
-        ("WebHook-Request-Origin" = String, Header, description = "The sender's DNS name"),
+        ("WebHook-Request-Origin" = String, Header, min_length = 1, max_length = 253,
+            description = "The sender's DNS name"),
     ),
     responses(
         (status = 200, description = "permitted, if the deliveries carry a credential",

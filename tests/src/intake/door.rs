@@ -82,6 +82,15 @@ impl Door {
         self.post_as(&self.token, path, body)
     }
 
+    /// CloudEvents in one request.
+    pub(super) fn batch(&self, events: &[Value]) -> RequestBuilder {
+        self.http
+            .post(format!("{}/api/v1/events", self.url))
+            .bearer_auth(&self.token)
+            .header("content-type", "application/cloudevents-batch+json")
+            .body(Value::from(events).to_string())
+    }
+
     /// With another credential.
     pub(crate) fn post_as(&self, token: &str, path: &str, body: impl Into<String>) -> RequestBuilder {
         self.http
