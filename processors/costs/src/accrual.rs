@@ -245,6 +245,7 @@ mod tests {
         Utc.with_ymd_and_hms(2025, 3, day, hour, 0, 0).single().expect("an instant")
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "events hold rates")]
     fn rate(text: &str) -> Rate {
         Some(text.parse().expect("a decimal"))
     }

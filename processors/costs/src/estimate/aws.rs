@@ -36,12 +36,13 @@ pub(super) fn measure(kind: &str, config: &Side<'_>) -> Answer {
         "aws_redshift_cluster" => warehouse(config),
         "aws_s3_bucket" => by_use("stored data and requests"),
         "aws_lambda_function" => by_use("requests and duration"),
-        "aws_sqs_queue" | "aws_sns_topic" => by_use("requests"),
         "aws_cloudwatch_log_group" => by_use("ingested and stored data"),
         "aws_cloudwatch_metric_alarm" | "aws_flow_log" | "aws_cloudtrail" => by_use("metrics and logs"),
         "aws_cloudfront_distribution" => by_use("transfer and requests"),
         "aws_efs_file_system" | "aws_ecr_repository" | "aws_rds_cluster" => by_use("stored data"),
-        "aws_api_gateway_rest_api" | "aws_apigatewayv2_api" => by_use("requests"),
+        "aws_sqs_queue" | "aws_sns_topic" | "aws_api_gateway_rest_api" | "aws_apigatewayv2_api" => {
+            by_use("requests")
+        }
         "aws_autoscaling_group" => {
             Err("the instance type stands in its launch template or configuration".to_owned())
         }
@@ -132,13 +133,12 @@ fn cache(config: &Side<'_>) -> Result<Measured, Unpriced> {
 
 fn cache_group(config: &Side<'_>) -> Result<Measured, Unpriced> {
     let mut bill = Bill::of("cache", config.required("node_type")?);
-    let nodes = match config.number("num_cache_clusters")? {
-        Some(nodes) => nodes,
-        None => {
-            let groups = bill.number_or(config, "num_node_groups", 1)?;
-            let replicas = bill.number_or(config, "replicas_per_node_group", 0)?;
-            groups.checked_mul(replicas + Decimal::ONE).ok_or("the quantity is too large")?
-        }
+    let nodes = if let Some(nodes) = config.number("num_cache_clusters")? {
+        nodes
+    } else {
+        let groups = bill.number_or(config, "num_node_groups", 1)?;
+        let replicas = bill.number_or(config, "replicas_per_node_group", 0)?;
+        groups.checked_mul(replicas + Decimal::ONE).ok_or("the quantity is too large")?
     };
     Ok(bill.times(nodes)?.into())
 }

@@ -42,7 +42,7 @@ const LEAST_CONFIDENCE: u8 = 30;
 pub fn estimate(plan: &Value, prices: &PriceList) -> Option<Estimate> {
     let (planned, unreadable) = plan::resources(plan)?;
     let regions = Regions::of(&planned);
-    let mut total = Total::default();
+    let mut total = Sums::default();
     for resource in &planned {
         total.add(priced(resource, &regions, prices));
     }
@@ -253,7 +253,7 @@ fn without_price(
 
 /// The sums of an estimate while resources are added.
 #[derive(Debug, Default)]
-struct Total {
+struct Sums {
     before: Decimal,
     after: Decimal,
     delta: Decimal,
@@ -266,7 +266,7 @@ struct Total {
     resources_total: u32,
 }
 
-impl Total {
+impl Sums {
     fn add(&mut self, both: Both) {
         let Both { mut resource, before, after } = both;
         count(&mut self.coverage_before, &before);

@@ -61,12 +61,11 @@ fn planned<'a>(entry: &'a Value, regions: &ProviderRegions) -> Result<Option<Pla
     }
     let action = match words.as_slice() {
         ["create"] => PlannedAction::Create,
-        ["update"] => PlannedAction::Update,
+        ["update"] | ["create", "forget"] => PlannedAction::Update,
         ["delete"] => PlannedAction::Delete,
         ["delete", "create"] | ["create", "delete"] => PlannedAction::Replace,
         // What Terraform forgets goes on to exist and to cost.
         ["no-op" | "forget"] => PlannedAction::Keep,
-        ["create", "forget"] => PlannedAction::Update,
         _ => return Err(Unreadable),
     };
     let part = |name: &str| change.get(name).unwrap_or(&NOTHING);

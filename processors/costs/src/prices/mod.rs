@@ -17,7 +17,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
@@ -146,7 +146,10 @@ impl PriceList {
             hash.update(line.as_bytes());
         }
         let digest: [u8; 32] = hash.finalize().into();
-        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = digest.iter().fold(String::with_capacity(64), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("a String takes everything");
+            text
+        });
         Self { name: name.to_owned(), currency, prices, sha256 }
     }
 

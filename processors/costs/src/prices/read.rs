@@ -56,7 +56,7 @@ fn text_of(bytes: &[u8]) -> Result<&str, (u64, String)> {
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+        let line = before.split(|byte| *byte == b'\n').count() as u64;
         (line, "the line is not UTF-8".to_owned())
     })?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
