@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 use ::stack::{Stack, StackConfig};
@@ -16,6 +17,8 @@ use tempfile::TempDir;
 
 use crate::support::corpus::corpus;
 
+/// The tenant of the local deployment's own key.
+const LOCAL_TENANT: &str = "demo";
 /// A home for one pipeline; stopped and purged at the end, whatever the test did.
 struct Weir {
     home: TempDir,
@@ -295,7 +298,31 @@ fn a_plan_is_imported_and_approved(weir: &Weir) {
     let found = changes(&["--route", "review", "--state", "risk_assessed"]);
     let id = found[0]["change_id"].as_str().expect("the plan's change");
     weir.ok(&["change", "request", id, "--as", "tomas@example.com"]);
-    weir.ok(&["change", "approve", id, "--as", "mara@example.com", "--reason", "a backup is there"]);
+    // The key that asked cannot approve, for whomever it says that it speaks.
+    weir.ok(&["change", "approve", id, "--as", "mara@example.com", "--reason", "it is mine"]);
+    weir.ok(&["lag", "--wait"]);
+    assert_eq!(changes(&["--id", id])["approval"], "human_review");
+    let made = weir.json(&[
+        "key",
+        "create",
+        "--tenant",
+        LOCAL_TENANT,
+        "--scope",
+        "changes:decide",
+        "--output",
+        "json",
+    ]);
+    let token = made["token"].as_str().expect("a token");
+    let approve = ["change", "approve", id, "--as", "mara@example.com", "--reason", "a backup is there"];
+    // A gateway reads the keys every two seconds: until then the new one is refused.
+    let approved = (0..60).any(|_| {
+        let output = weir.command(&approve).env("WEIR_TOKEN", token).output().expect("the command starts");
+        output.status.success() || {
+            std::thread::sleep(Duration::from_millis(250));
+            false
+        }
+    });
+    assert!(approved, "the new key is never taken");
     weir.ok(&["lag", "--wait"]);
     let change = changes(&["--id", id]);
     assert_eq!(

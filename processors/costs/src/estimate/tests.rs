@@ -15,6 +15,7 @@ fn plan(changes: &[Value]) -> Value {
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "values are written where they are used")]
 fn change(address: &str, actions: &[&str], before: Value, after: Value) -> Value {
     let kind = address.split('.').next().unwrap_or_default();
     json!({

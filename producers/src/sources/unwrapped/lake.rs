@@ -139,6 +139,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "values are written where they are expected")]
     fn check(row: &Value, expected: Option<Value>) {
         let record = record_of(&row.to_string());
         assert_eq!(record.map(|text| serde_json::from_str::<Value>(&text).expect("JSON")), expected, "{row}");

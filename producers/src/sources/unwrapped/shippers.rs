@@ -37,7 +37,7 @@ pub(super) fn shipped(record: &Fields<'_>, format: SourceFormat) -> Option<Carri
     if is_record {
         return None;
     }
-    let parsed = PARSED.iter().filter_map(|name| record.raw(name)).map(|raw| raw.get());
+    let parsed = PARSED.iter().filter_map(|name| record.raw(name)).map(serde_json::value::RawValue::get);
     let parsed = parsed.filter(|text| text.starts_with('{')).find(|text| holds(text, format))?;
     Some(Carried::Records(parsed.to_owned(), around()))
 }
