@@ -109,9 +109,9 @@ mod tests {
         sender.send("weir.activity.v1/1".into(), vec![entry(7)], room);
         assert!(!sender.has_room(1) && sender.room(1).is_none());
         let first = receiver.try_recv().expect("was handed over");
-        assert_eq!((first.log.as_str(), first.entries), ("weir.activity.v1/0", vec![entry(0)]));
+        assert_eq!((first.log.as_str(), &first.entries), ("weir.activity.v1/0", &vec![entry(0)]));
         assert!(!sender.has_room(1), "the other log's entries came with the same transaction");
-        drop(receiver.try_recv().expect("was handed over"));
+        drop((first, receiver.try_recv().expect("was handed over")));
         assert!(sender.has_room(MAX_BYTES));
     }
 

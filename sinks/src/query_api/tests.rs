@@ -26,8 +26,9 @@ use crate::read_models::reader_pool;
 
 const PUBLIC: [&str; 5] = ["/livez", "/readyz", "/startupz", "/metrics", "/openapi.json"];
 /// Every route that asks for a key, and its scope.
-const PROTECTED: [(&str, Scope); 25] = [
+const PROTECTED: [(&str, Scope); 26] = [
     ("/api/v1/audit", Scope::AuditRead),
+    ("/api/v1/audit/export", Scope::AuditRead),
     ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab", Scope::AuditRead),
     ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab/proof", Scope::AuditRead),
     ("/api/v1/audit/logs", Scope::AuditRead),
@@ -304,7 +305,11 @@ async fn the_description_names_every_route_and_nothing_that_is_missing() {
         .chain(["/.well-known/weir-log-keys", "/api/v1/audit/{id}/proof", "/api/v1/audit/logs"])
         .chain(["/api/v1/audit/logs/{topic}/{partition}/checkpoint"])
         .chain(["/api/v1/audit/logs/{topic}/{partition}/consistency"])
-        .chain(["/api/v1/audit", "/api/v1/audit/{id}", "/api/v1/pipeline", "/api/v1/parked"])
+        .chain(["/api/v1/audit", "/api/v1/audit/{id}", "/api/v1/audit/export"])
+        .chain(["/api/v1/pipeline", "/api/v1/parked"])
+        .chain(["/api/v1/cost/summary", "/api/v1/cost/timeseries", "/api/v1/cost/breakdown"])
+        .chain(["/api/v1/cost/resources/{id}", "/api/v1/cost/charges", "/api/v1/cost/export"])
+        .chain(["/api/v1/cost/budgets"])
         .chain(["/api/v1/changes", "/api/v1/changes/{id}"])
         .chain(["/api/v1/risk/entities", "/api/v1/risk/entities/{kind}/{id}"])
         .chain(["/api/v1/risk/entities/{kind}/{id}/signals"])
