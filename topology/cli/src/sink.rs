@@ -329,6 +329,9 @@ async fn replay(name: &str, from: &str, tenant: &str) -> anyhow::Result<Outcome>
             Err(error) => return Err(error).context("moving the sink's position back"),
         }
     }
-    note(&format!("{name} delivers offsets again, at most {again} records, each under its id"));
+    note(&format!(
+        "{name} delivers offsets again, at most {again} records, each under its id; a running `weir run sinks` begins \
+         with a partition's next record, or when it is started anew"
+    ));
     Ok(if again > 0 { Outcome::Done } else { Outcome::No })
 }
