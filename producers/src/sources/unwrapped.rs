@@ -57,11 +57,11 @@ pub(super) struct Unwrapped {
 /// The records that an object carries; the object itself where it carries none.
 pub(super) fn unwrap(text: String, format: SourceFormat) -> Vec<Unwrapped> {
     let mut found = Vec::new();
-    open(text, Around::default(), (format, 0), &mut found);
+    open(text, Around::default(), format, 0, &mut found);
     found
 }
 
-fn open(text: String, around: Around, (format, layers): (SourceFormat, usize), found: &mut Vec<Unwrapped>) {
+fn open(text: String, around: Around, format: SourceFormat, layers: usize, found: &mut Vec<Unwrapped>) {
     let text = if text.starts_with('[') { lake::record_of(&text).unwrap_or(text) } else { text };
     let may_carry = layers < MAX_LAYERS && may_carry(&text);
     let carried = if may_carry { carried(&text, format) } else { Carried::Nothing };
@@ -89,7 +89,7 @@ fn open(text: String, around: Around, (format, layers): (SourceFormat, usize), f
                 let failed = |defect| Unwrapped { text: Err(defect), around: around.clone() };
                 match element {
                     Ok(Element { text: Ok(text), .. }) => {
-                        open(text, around.clone(), (format, layers + 1), found);
+                        open(text, around.clone(), format, layers + 1, found);
                     }
                     Ok(Element { text: Err(defect), .. }) => found.push(failed(defect)),
                     Err(_) => {

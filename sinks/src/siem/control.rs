@@ -64,7 +64,7 @@ pub async fn list(pool: &PgPool) -> sqlx::Result<Vec<StoredSink>> {
 }
 
 /// Has a sink send nothing more until it is resumed. Its position stays.
-pub async fn pause(pool: &PgPool, name: &str, (by, why): (&str, &str)) -> sqlx::Result<()> {
+pub async fn pause(pool: &PgPool, name: &str, by: &str, why: &str) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO siem_sink (name, paused_by, paused_why, paused_at) VALUES ($1, $2, $3, now())
          ON CONFLICT (name) DO UPDATE

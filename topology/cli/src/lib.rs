@@ -11,6 +11,7 @@ mod credential;
 mod dead_letter;
 mod deployment;
 mod doctor;
+mod folder;
 mod generate;
 mod import;
 mod key;

@@ -104,7 +104,7 @@ pub(super) async fn sink(args: SinkArgs) -> anyhow::Result<Outcome> {
             let place = Place::find().await?;
             let sink = named(&place, &name)?;
             let by = operator(LOCAL_TENANT)?.name;
-            control::pause(&place.operator_pool()?, &sink.name, (&by, &reason))
+            control::pause(&place.operator_pool()?, &sink.name, &by, &reason)
                 .await
                 .context("pausing the sink")?;
             note(&format!("{name} is paused; `weir sink resume {name}` lets it go on where it is"));

@@ -10,12 +10,10 @@ use std::{
 use anyhow::{Context, bail};
 use policies::{Fault, MAX_DOCUMENT_BYTES};
 
-use crate::{output::note, settings::Settings};
+use crate::{folder, output::note, settings::Settings};
 
 /// Longest file of a policy set, in bytes.
 const MAX_POLICY_BYTES: u64 = 4 << 20;
-/// Deepest folder that is looked into.
-const MAX_DEPTH: usize = 32;
 /// Most faults that are named where they are not what was asked for.
 const MAX_NAMED: usize = 5;
 
@@ -100,32 +98,9 @@ impl Files {
     }
 }
 
-/// The files below a folder with one of the extensions, in the order of names. Links to folders are not followed.
+/// The files below a folder with one of the extensions, in any case.
 pub(crate) fn files_below(folder: &Path, extensions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut folders = vec![(folder.to_owned(), 0)];
-    while let Some((folder, depth)) = folders.pop() {
-        let unreadable = || format!("the folder {} cannot be read", folder.display());
-        for entry in fs::read_dir(&folder).with_context(unreadable)? {
-            let entry = entry.with_context(unreadable)?;
-            let path = entry.path();
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
-            if entry.file_type().with_context(unreadable)?.is_dir() {
-                if depth < MAX_DEPTH {
-                    folders.push((path, depth + 1));
-                }
-            } else if path
-                .extension()
-                .is_some_and(|found| extensions.iter().any(|one| found.eq_ignore_ascii_case(one)))
-            {
-                files.push(path);
-            }
-        }
-    }
-    files.sort_unstable();
-    Ok(files)
+    folder::files_below(folder, |found| extensions.iter().any(|one| found.eq_ignore_ascii_case(one)))
 }
 
 /// A document's text; `-` is standard input.

@@ -12,12 +12,10 @@ use processors::risk::{
     sigma::{Placeholders, RuleProblem, SigmaEngine},
 };
 
-use crate::output::note;
+use crate::{folder, output::note};
 
 /// Longest rule file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 1_000_000;
-/// Deepest folder that is looked into.
-const MAX_DEPTH: usize = 32;
 /// Most problems that are named where they are not what was asked for.
 const MAX_NAMED: usize = 5;
 
@@ -129,30 +127,8 @@ fn examples_of(rule_file: &str) -> String {
     format!("{stem}.examples.{extension}")
 }
 
-/// The files below a folder in the order of names. Links to folders are not followed, so that no loop is
-/// walked.
 fn rule_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut folders = vec![(folder.to_owned(), 0)];
-    while let Some((folder, depth)) = folders.pop() {
-        let unreadable = || format!("the folder {} cannot be read", folder.display());
-        for entry in fs::read_dir(&folder).with_context(unreadable)? {
-            let entry = entry.with_context(unreadable)?;
-            let path = entry.path();
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
-            if entry.file_type().with_context(unreadable)?.is_dir() {
-                if depth < MAX_DEPTH {
-                    folders.push((path, depth + 1));
-                }
-            } else if path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort_unstable();
-    Ok(files)
+    folder::files_below(folder, |extension| extension == "yml" || extension == "yaml")
 }
 
 fn read(path: &Path) -> Result<String, String> {
