@@ -15,6 +15,7 @@ mod faults;
 mod http_stage;
 mod intake;
 mod log_continuity;
+mod noisy_neighbour;
 mod openapi;
 mod outbox;
 mod policies;

@@ -46,7 +46,9 @@ impl ProducerConfig {
             .set("queue.buffering.max.messages", "100000")
             .set("allow.auto.create.topics", "false")
             // How the client learns that brokers are back when nothing is being sent.
-            .set("statistics.interval.ms", "5000");
+            .set("statistics.interval.ms", "5000")
+            // By itself it waits up to 10 s between two attempts: as long as the gateway keeps a record.
+            .set("reconnect.backoff.max.ms", "1000");
         for (name, value) in self.purpose.settings() {
             client.set(*name, *value);
         }
@@ -70,7 +72,8 @@ impl Purpose {
                 ("linger.ms", "10"),
                 // A third larger than with zstd, and every consumer group of the topic reads it four times as fast.
                 ("compression.type", "lz4"),
-                ("delivery.timeout.ms", "120000"),
+                // A broker of a busy machine may take a minute to come back, and fall again.
+                ("delivery.timeout.ms", "300000"),
                 ("queue.buffering.max.kbytes", "65536"),
             ],
         }

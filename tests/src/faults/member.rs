@@ -41,6 +41,11 @@ impl Member {
         Self { child: command.spawn().expect("the stage starts") }
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it: no handler runs, nothing is flushed.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("killed");

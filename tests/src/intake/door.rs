@@ -77,6 +77,16 @@ impl Door {
         Self { http: reqwest::Client::new(), url, token, neighbour, stop, _keys: keys }
     }
 
+    /// The key of `acme`.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// `host:port`.
+    pub(crate) fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
     /// With the key.
     pub(crate) fn post(&self, path: &str, body: impl Into<String>) -> RequestBuilder {
         self.post_as(&self.token, path, body)
@@ -84,11 +94,17 @@ impl Door {
 
     /// CloudEvents in one request.
     pub(super) fn batch(&self, events: &[Value]) -> RequestBuilder {
+        let body = Value::from(events).to_string();
+        self.post_of("application/cloudevents-batch+json", "/api/v1/events", body)
+    }
+
+    /// With the key, and a content type of its own.
+    pub(crate) fn post_of(&self, content_type: &str, path: &str, body: String) -> RequestBuilder {
         self.http
-            .post(format!("{}/api/v1/events", self.url))
+            .post(format!("{}{path}", self.url))
             .bearer_auth(&self.token)
-            .header("content-type", "application/cloudevents-batch+json")
-            .body(Value::from(events).to_string())
+            .header("content-type", content_type)
+            .body(body)
     }
 
     /// With another credential.

@@ -13,6 +13,11 @@ use tracing::warn;
 /// How long a partition that could not be made is left alone; its rows go to the default partition meanwhile, and the
 /// stage's upkeep moves them later.
 const RETRY: Duration = Duration::from_mins(1);
+/// How long none is made once the table was locked by somebody, a long report or a dump: it is so for every month, and
+/// each attempt holds up the rows of all tenants until it is given up.
+const LOCKED: Duration = Duration::from_secs(10);
+/// Postgres's `lock_not_available`.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// Months whose rows have a place.
 #[derive(Debug, Default)]
@@ -20,6 +25,8 @@ pub(super) struct Partitions {
     placed: HashSet<NaiveDate>,
     /// Months whose partition could not be made, and when to try again.
     refused: HashMap<NaiveDate, Instant>,
+    /// When to try again after the table was found locked.
+    locked_until: Option<Instant>,
 }
 
 impl Partitions {
@@ -31,6 +38,9 @@ impl Partitions {
         (now, today): (Instant, NaiveDate),
     ) -> sqlx::Result<()> {
         for month in self.missing(instants, now) {
+            if self.locked_until.is_some_and(|until| now < until) {
+                return Ok(());
+            }
             self.make_one(connection, month, (now, today)).await?;
         }
         Ok(())
@@ -63,7 +73,12 @@ impl Partitions {
                 self.placed.insert(month);
                 return Ok(());
             }
-            Err(sqlx::Error::Database(error)) => error.to_string(),
+            Err(sqlx::Error::Database(error)) => {
+                if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) {
+                    self.locked_until = Some(now + LOCKED);
+                }
+                error.to_string()
+            }
             Err(error) => return Err(error),
         };
         warn!(%month, why, "no partition for the month yet, its rows go to the default partition");

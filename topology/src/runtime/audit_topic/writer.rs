@@ -63,6 +63,7 @@ impl LogWriter {
             .set("compression.level", "1")
             .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
             .set("delivery.timeout.ms", "10000")
+            .set("reconnect.backoff.max.ms", "1000")
             .set("queue.buffering.max.kbytes", "65536");
         for (key, value) in &config.kafka {
             client.set(key, value);

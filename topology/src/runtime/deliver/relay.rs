@@ -403,6 +403,7 @@ pub(in crate::runtime) fn producer(
         // The topic's own limit decides.
         .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
         .set("delivery.timeout.ms", "10000")
+        .set("reconnect.backoff.max.ms", "1000")
         .set("queue.buffering.max.kbytes", "16384");
     for (key, value) in extra {
         client.set(key, value);
