@@ -2,13 +2,15 @@
 //! they are described, and what is not described is refused.
 
 use std::{
+    num::NonZeroU32,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use crate::{
+    intake::door::Door,
     query_api::fixture::{Api, entry},
-    support::site::ended,
+    support::site::{Site, ended},
 };
 
 /// The version that the promises were checked with.
@@ -57,12 +59,15 @@ async fn check(url: &str, token: &str) {
         return;
     };
     let mut run = Command::new(tester);
-    run.arg("run")
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi");
+    run.arg("--config-file")
+        .arg(ours.join("schemathesis.toml"))
+        .arg("run")
         .arg(format!("{url}/openapi.json"))
         .args(["--header", &format!("Authorization: Bearer {token}")])
-        .args(["--max-examples", EXAMPLES, "--seed", "20260131", "--workers", "2"])
+        .args(["--max-examples", EXAMPLES, "--seed", "20260131", "--workers", "1"])
         .args(["--phases", "examples,coverage,fuzzing", "--request-timeout", "20", "--no-color"])
-        .env("SCHEMATHESIS_HOOKS", Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/hooks.py"))
+        .env("SCHEMATHESIS_HOOKS", ours.join("hooks.py"))
         .env("HYPOTHESIS_STORAGE_DIRECTORY", Path::new(env!("CARGO_TARGET_TMPDIR")).join("hypothesis"))
         .current_dir(env!("CARGO_TARGET_TMPDIR"));
     let output = ended(run).await;
@@ -81,4 +86,13 @@ async fn the_query_api_is_as_it_is_described() {
     }
     api.set_position("audit", 0, 20).await;
     check(&api.url, &api.tokens["operator"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_is_as_it_is_described() {
+    let site = Site::new().await;
+    // The tester leaves credentials out and makes them up.
+    let door = Door::open_with(&site, |config| config.rates.failed_logins_per_minute = NonZeroU32::MAX).await;
+    check(&format!("http://{}", door.address()), door.token()).await;
+    door.stop.cancel();
 }

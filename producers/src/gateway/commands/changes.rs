@@ -19,38 +19,55 @@ const ATTRIBUTES: [&str; 2] = ["project", "environment"];
 
 /// Asks for approval.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct RequestApproval {
     /// Why the change is wanted; at most 1,024 bytes.
+    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
     reason: Option<String>,
     /// The project that would change.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     project: Option<String>,
     /// The environment that would change, for example `production`.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     environment: Option<String>,
     /// Until when an answer is of use.
     expires_at: Option<DateTime<Utc>>,
     /// The person who asks, where the credential speaks for one. Neither they nor the credential can approve.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     on_behalf_of: Option<String>,
+}
+
+/// How somebody decides.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes a word")]
+pub(super) enum Decision {
+    Approved,
+    Rejected,
 }
 
 /// Approves or rejects.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct DecideChange {
-    /// `approved` or `rejected`.
-    decision: String,
+    /// The decision.
+    decision: Decision,
     /// Why; at most 1,024 bytes.
+    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
     reason: String,
     /// Until when an approval holds.
     expires_at: Option<DateTime<Utc>>,
     /// The person who decides, where the credential speaks for one. Recorded beside it; two approvals are those of two
     /// credentials and of two people, and neither is of who asked.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     on_behalf_of: Option<String>,
 }
 
@@ -60,9 +77,10 @@ pub(super) struct DecideChange {
     path = "/api/v1/changes/{change_id}/approval-requests",
     tag = "commands",
     security(("api_key" = ["changes:request"]), ("api_key" = ["commands:write"])),
-    params(("change_id" = String, Path, description = "The change's id"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
-    request_body = RequestApproval,
+    params(("change_id" = String, Path, description = "The change's id", min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
+            pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
+    request_body = Option<RequestApproval>,
     responses(CommandAnswer)
 )]
 pub(super) async fn request_approval(
@@ -96,8 +114,9 @@ pub(super) async fn request_approval(
     path = "/api/v1/changes/{change_id}/decisions",
     tag = "commands",
     security(("api_key" = ["changes:decide"]), ("api_key" = ["commands:write"])),
-    params(("change_id" = String, Path, description = "The change's id"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    params(("change_id" = String, Path, description = "The change's id", min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
+            pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
     request_body = DecideChange,
     responses(CommandAnswer)
 )]

@@ -20,36 +20,60 @@ use crate::gateway::App;
 /// Most thresholds of a budget.
 const MAX_THRESHOLDS: usize = 20;
 
+/// What becomes of the budget.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes a word")]
+pub(super) enum BudgetAction {
+    Set,
+    Removed,
+}
+
+/// Percents of the amount, 1 to 1000.
+#[derive(Debug, ToSchema)]
+#[schema(pattern = "^([1-9][0-9]{0,2}|1000)$")]
+#[expect(dead_code, reason = "describes a text")]
+pub(super) struct Percent(String);
+
 /// Sets a budget.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct SetBudget {
     /// `set`, or `removed`, with which only the reason is told.
-    action: String,
+    action: BudgetAction,
     /// A decimal above zero.
+    #[schema(pattern = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{0,8}[1-9])$|^[1-9][0-9]{0,14}$")]
     amount: Option<String>,
     /// ISO 4217. Charges in other currencies do not count.
+    #[schema(pattern = "^[A-Z]{3}$")]
     currency: Option<String>,
     /// `monthly` (as without it), `quarterly` or `yearly`.
-    period: Option<String>,
+    period: Option<BudgetPeriod>,
     /// What is tagged `project` with it, or charged to a sub account of that id.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     project: Option<String>,
     /// What is tagged `team` with it.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     team: Option<String>,
     /// What has that tag, `key=value`.
+    #[schema(min_length = 3, max_length = 512, pattern = "^[^=]+=")]
     tag: Option<String>,
     /// `billed` (as without it) or `effective`.
-    cost: Option<String>,
+    cost: Option<BudgetCost>,
     /// `soft` (as without it) or `hard`.
-    enforcement: Option<String>,
+    enforcement: Option<Enforcement>,
     /// Percents of the amount that are told of, 1 to 1000; 50, 80, 90 and 100 without it.
+    #[schema(max_items = 20, value_type = Option<Vec<Percent>>)]
     thresholds: Option<Vec<String>>,
     /// Why; at most 1,024 bytes.
+    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
     reason: String,
     /// The person who decides, where the credential speaks for one; recorded beside it.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     on_behalf_of: Option<String>,
 }
 
@@ -59,8 +83,9 @@ pub(super) struct SetBudget {
     path = "/api/v1/cost/budgets/{name}",
     tag = "commands",
     security(("api_key" = ["commands:write"])),
-    params(("name" = String, Path, description = "The budget's name; `/` is written `%2F`"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    params(("name" = String, Path, description = "The budget's name; `/` is written `%2F`", min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
+            pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
     request_body = SetBudget,
     responses(CommandAnswer)
 )]

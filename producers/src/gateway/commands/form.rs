@@ -26,11 +26,11 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// Reads a body; an empty one has no members.
+    /// Reads a body; an empty one has no members, nor has null.
     pub(super) fn parse(body: &[u8]) -> Result<Self, ApiError> {
         let invalid = |detail: String| ApiError::new(ProblemKind::InvalidJson, detail);
         let text = std::str::from_utf8(body).map_err(|_| invalid("the body is not UTF-8".into()))?;
-        if text.trim_ascii().is_empty() {
+        if matches!(text.trim_ascii(), "" | "null") {
             return Ok(Self::default());
         }
         json::check_native(text).map_err(|bad| ApiError::new(bad.why.problem(), bad.detail))?;
@@ -172,10 +172,11 @@ impl Form {
         texts
     }
 
-    /// Whoever misspells a member means something by it.
+    /// Whoever misspells a member means something by it, unless it is null: then it is not there.
     fn note_unknown(&mut self) {
+        let members = std::mem::take(&mut self.members).into_iter();
         let mut unknown: Vec<_> =
-            std::mem::take(&mut self.members).into_iter().map(|(name, _)| name).collect();
+            members.filter(|(_, value)| !value.is_null()).map(|(name, _)| name).collect();
         unknown.sort_unstable();
         for name in unknown {
             self.fault(&format!("/{name}"), "is not known here");

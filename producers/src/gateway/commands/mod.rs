@@ -86,12 +86,32 @@ pub(super) enum CommandAnswer {
         content_type = "application/problem+json"
     )]
     Unreadable(Problem),
+    #[response(status = 401, description = "no valid credential", content_type = "application/problem+json")]
+    Unauthenticated(Problem),
+    #[response(status = 403, description = "the scope is missing", content_type = "application/problem+json")]
+    Forbidden(Problem),
+    #[response(
+        status = 408,
+        description = "the body took too long",
+        content_type = "application/problem+json"
+    )]
+    Slow(Problem),
+    #[response(status = 413, description = "too large", content_type = "application/problem+json")]
+    TooLarge(Problem),
+    #[response(
+        status = 415,
+        description = "media type or encoding not taken",
+        content_type = "application/problem+json"
+    )]
+    MediaType(Problem),
     #[response(
         status = 422,
         description = "names every wrong member",
         content_type = "application/problem+json"
     )]
     Wrong(Problem),
+    #[response(status = 429, description = "too many requests", content_type = "application/problem+json")]
+    TooMany(Problem),
     #[response(
         status = 503,
         description = "Kafka cannot take it now",

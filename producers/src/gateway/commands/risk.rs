@@ -24,72 +24,116 @@ const MAX_NAME_BYTES: usize = 128;
 /// Most rules that one triage may name.
 const MAX_RULES: usize = 300;
 
+/// How critical an entity is.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes a word")]
+pub(super) enum Criticality {
+    Low,
+    Medium,
+    High,
+    Extreme,
+}
+
+/// What becomes of an entity's place on a watchlist.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes a word")]
+pub(super) enum WatchlistAction {
+    Added,
+    Removed,
+}
+
+/// A rule's id.
+#[derive(Debug, ToSchema)]
+#[schema(
+    min_length = 1,
+    max_length = 128,
+    pattern = r"^[^,\x00-\x1f\x7f]*[^,\s\x00-\x1f\x7f][^,\x00-\x1f\x7f]*$"
+)]
+#[expect(dead_code, reason = "describes a text")]
+pub(super) struct RuleId(String);
+
 /// Sets how much an entity's hazard weighs.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct SetCriticality {
-    /// `low`, `medium`, `high` or `extreme`.
-    criticality: String,
+    /// How much.
+    criticality: Criticality,
     /// Why; at most 1,024 bytes.
+    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
     reason: String,
     /// The person who decides, where the credential speaks for one; recorded beside it.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     on_behalf_of: Option<String>,
 }
 
 /// Puts an entity on a watchlist or takes it off.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct ChangeWatchlist {
     /// The list's name.
+    #[schema(min_length = 1, max_length = 128, pattern = r"\S")]
     watchlist: String,
-    /// `added` or `removed`.
-    action: String,
+    /// What is done.
+    action: WatchlistAction,
     /// What hazard is multiplied by, 0.1 to 10 with at most three digits after the point; with `added` only, and
     /// needed there.
+    #[schema(pattern = r"^(10(\.0{1,3})?|[1-9](\.[0-9]{1,3})?|0\.[1-9][0-9]{0,2})$")]
     multiplier: Option<String>,
     /// Why; at most 1,024 bytes.
+    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
     reason: String,
     /// When it ends by itself.
     expires_at: Option<DateTime<Utc>>,
     /// The person who decides, where the credential speaks for one; recorded beside it.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     on_behalf_of: Option<String>,
 }
 
 /// Says what an incident was.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct TriageIncident {
-    /// `open`, `acknowledged`, `closed` or `false_positive`.
-    decision: String,
+    /// What it was.
+    decision: TriageDecision,
     /// Why; at most 1,024 bytes. Needed with `closed` and `false_positive`.
+    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
     reason: Option<String>,
     /// The entity that the incident is about, as the incident names it.
     entity: EntityName,
     /// The rules that were wrong, by id. Needed with `false_positive`: what they add no longer counts.
+    #[schema(max_items = 300, value_type = Option<Vec<RuleId>>)]
     rules: Option<Vec<String>>,
     /// The person who decides, where the credential speaks for one; recorded beside it.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     on_behalf_of: Option<String>,
 }
 
 /// An entity, by kind and id.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct EntityName {
-    /// `user`, `service_account`, `role`, `host`, `resource`, `project` or `network_address`.
-    kind: String,
+    /// What sort of thing it is.
+    kind: EntityKind,
     /// Its id.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     id: String,
 }
 
@@ -99,9 +143,10 @@ pub(super) struct EntityName {
     path = "/api/v1/risk/entities/{kind}/{id}/criticality",
     tag = "commands",
     security(("api_key" = ["risk:decide"]), ("api_key" = ["commands:write"])),
-    params(("kind" = String, Path, description = "The entity's kind"),
-        ("id" = String, Path, description = "Its id; `/` is written `%2F`"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    params(("kind" = EntityKind, Path, description = "The entity's kind"),
+        ("id" = String, Path, description = "Its id; `/` is written `%2F`", min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
+            pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
     request_body = SetCriticality,
     responses(CommandAnswer)
 )]
@@ -131,9 +176,10 @@ pub(super) async fn set_criticality(
     path = "/api/v1/risk/entities/{kind}/{id}/watchlists",
     tag = "commands",
     security(("api_key" = ["risk:decide"]), ("api_key" = ["commands:write"])),
-    params(("kind" = String, Path, description = "The entity's kind"),
-        ("id" = String, Path, description = "Its id; `/` is written `%2F`"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    params(("kind" = EntityKind, Path, description = "The entity's kind"),
+        ("id" = String, Path, description = "Its id; `/` is written `%2F`", min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
+            pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
     request_body = ChangeWatchlist,
     responses(CommandAnswer)
 )]
@@ -168,8 +214,9 @@ pub(super) async fn change_watchlist(
     path = "/api/v1/risk/incidents/{id}/triage",
     tag = "commands",
     security(("api_key" = ["risk:decide"]), ("api_key" = ["commands:write"])),
-    params(("id" = String, Path, description = "The incident's id, a UUID"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    params(("id" = Uuid, Path, description = "The incident's id"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
+            pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
     request_body = TriageIncident,
     responses(CommandAnswer)
 )]
