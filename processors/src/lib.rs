@@ -4,6 +4,7 @@ pub mod audit;
 pub mod change_review;
 pub mod cost;
 pub mod forward;
+pub mod retention;
 pub mod risk;
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,7 @@ mod outbox;
 mod policies;
 mod postgres_sink;
 mod query_api;
+mod retention;
 mod risk;
 mod rules;
 mod siem;

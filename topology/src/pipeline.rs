@@ -6,12 +6,14 @@ use processors::{
     audit::Audit,
     change_review::ChangeReview,
     cost::Cost,
+    retention::Retention,
     risk::{Risk, RuleSet},
 };
 use sinks::{
     postgres::{PostgresSink, SinkConfig},
     read_models::{
-        ReadModel, audit_entry::AuditEntries, change_review::ChangeReviews, cost::Charges, risk::RiskSignals,
+        ReadModel, audit_entry::AuditEntries, change_review::ChangeReviews, cost::Charges,
+        retention::RetentionDecisions, risk::RiskSignals,
     },
 };
 
@@ -40,6 +42,8 @@ pub fn with_rules(rules: RuleSet, review: ChangeReview) -> Topology {
         from([INFRASTRUCTURE, GOVERNANCE]).through(review).to(change_log()),
         // Charges and their corrections make up what each day cost, as believed at any instant, and what is left of budgets.
         from([USAGE, GOVERNANCE]).through(Cost).to(cost_ledger()),
+        // Legal holds and requests for erasure say what must be kept and what must go.
+        from([GOVERNANCE]).through(Retention).to(retention_log()),
     ])
 }
 
@@ -90,4 +94,9 @@ fn change_log() -> Table<ChangeReviews> {
 /// The table `cost_charge`, and `cost_daily`, which follows from it.
 fn cost_ledger() -> Table<Charges> {
     Table { name: "cost_charge", model: |_| Ok(Charges::default()) }
+}
+
+/// The table `retention_decision`, and the holds and erasures that follow from it.
+fn retention_log() -> Table<RetentionDecisions> {
+    Table { name: "retention_decision", model: |_| Ok(RetentionDecisions) }
 }

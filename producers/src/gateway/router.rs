@@ -32,7 +32,7 @@ use super::{App, commands, config::Admin, events, handshake, sources, webhook};
 struct Described;
 
 /// The routes that need a credential: their scope, the class that shares an allowance, and the routes.
-fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 5] {
+fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 7] {
     let publishing = OpenApiRouter::new().routes(routes!(events::publish)).routes(routes!(sources::publish));
     [
         (Scope::EventsWrite, "publish", publishing),
@@ -40,6 +40,8 @@ fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 5] {
         (Scope::ChangesDecide, "command", commands::decisions()),
         (Scope::RiskDecide, "command", commands::risk_decisions()),
         (Scope::CommandsWrite, "command", commands::cost_decisions()),
+        (Scope::HoldsDecide, "command", commands::holds()),
+        (Scope::SubjectsErase, "command", commands::erasures()),
     ]
 }
 

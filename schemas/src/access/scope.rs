@@ -22,6 +22,12 @@ pub enum Scope {
     /// Set criticalities, change watchlists, triage incidents.
     #[serde(rename = "risk:decide")]
     RiskDecide,
+    /// Place and release legal holds.
+    #[serde(rename = "holds:decide")]
+    HoldsDecide,
+    /// Erase people's data.
+    #[serde(rename = "subjects:erase")]
+    SubjectsErase,
     /// Read the read models.
     #[serde(rename = "read")]
     Read,
@@ -41,12 +47,14 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::EventsWrite,
         Self::CommandsWrite,
         Self::ChangesRequest,
         Self::ChangesDecide,
         Self::RiskDecide,
+        Self::HoldsDecide,
+        Self::SubjectsErase,
         Self::Read,
         Self::AuditRead,
         Self::RiskRead,
@@ -62,6 +70,8 @@ impl Scope {
             Self::ChangesRequest => "changes:request",
             Self::ChangesDecide => "changes:decide",
             Self::RiskDecide => "risk:decide",
+            Self::HoldsDecide => "holds:decide",
+            Self::SubjectsErase => "subjects:erase",
             Self::Read => "read",
             Self::AuditRead => "audit:read",
             Self::RiskRead => "risk:read",
@@ -78,7 +88,11 @@ impl Scope {
     /// The wider scope that holds this one, if there is one.
     pub const fn within(self) -> Option<Self> {
         match self {
-            Self::ChangesRequest | Self::ChangesDecide | Self::RiskDecide => Some(Self::CommandsWrite),
+            Self::ChangesRequest
+            | Self::ChangesDecide
+            | Self::RiskDecide
+            | Self::HoldsDecide
+            | Self::SubjectsErase => Some(Self::CommandsWrite),
             _ => None,
         }
     }
@@ -184,6 +198,17 @@ mod tests {
                     assert_eq!(needed, Some(&[Scope::EventsWrite][..]), "{topic}");
                 }
                 _ => assert_eq!(needed, None, "{topic}"),
+            }
+        }
+    }
+
+    #[test]
+    fn only_administrators_hold_and_erase() {
+        for role in Role::ALL {
+            let may =
+                |scope: Scope| role.scopes().iter().any(|own| *own == scope || scope.within() == Some(*own));
+            for scope in [Scope::HoldsDecide, Scope::SubjectsErase] {
+                assert_eq!(may(scope), role == Role::Admin, "{} {}", role.name(), scope.name());
             }
         }
     }

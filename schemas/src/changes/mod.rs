@@ -5,9 +5,11 @@ pub mod change_review;
 pub mod correlation;
 pub mod cost;
 pub mod estimate;
+pub mod retention;
 pub mod risk;
 
 pub use audit::{AuditEntry, OcsfRecord, UnreadableRecord};
 pub use change_review::{ChangeFact, Proposal};
 pub use cost::{ChargeFact, CostChange};
+pub use retention::RetentionDecision;
 pub use risk::{RiskChange, RiskSignal};

@@ -295,9 +295,12 @@ impl<'a> Row<'a> {
         leaf_of(splitter, record, &personal).ok()
     }
 
-    /// Whether the columns are those of the record. An erased one has lost some of both.
+    /// Whether the columns are those of the record; of an erased one, those of what is left of it.
     fn agrees(&self, record: &[u8]) -> bool {
-        self.personal_digest.is_some() || Columns::of(record).is_ok_and(|columns| columns == self.columns)
+        match Columns::of(record) {
+            Ok(columns) => columns == self.columns,
+            Err(_) => self.personal_digest.is_some(),
+        }
     }
 }
 

@@ -72,6 +72,14 @@ impl CopyRows {
         self.buffer.extend_from_slice(value);
     }
 
+    /// A `bytea` or NULL.
+    pub(crate) fn optional_bytea(&mut self, value: Option<&[u8]>) {
+        match value {
+            Some(value) => self.bytea(value),
+            None => self.buffer.extend_from_slice(&(-1_i32).to_be_bytes()),
+        }
+    }
+
     /// Forgets everything and begins with the header.
     fn begin(&mut self) {
         self.buffer.clear();

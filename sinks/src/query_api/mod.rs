@@ -18,6 +18,7 @@ mod logs;
 mod paging;
 mod parameters;
 mod pipeline;
+mod retention;
 mod risk;
 mod shares;
 mod streamed;
@@ -71,6 +72,7 @@ pub use facets::{HistogramAnswer, TermsAnswer};
 pub use logs::{ConsistencyAnswer, KeysAnswer, LogItem, LogsAnswer, ProofAnswer};
 pub use paging::{Found, Listed};
 pub use pipeline::{ParkedPage, PartitionOperation, PartitionStanding, PipelineAnswer, StageStanding};
+pub use retention::{ErasuresPage, HoldsPage, SubjectAnswer};
 pub use risk::{EntitiesPage, EntityAnswer, IncidentAnswer, IncidentsPage, SignalsPage};
 pub use shares::ShareLimits;
 pub use unusable::UnusablePage;
@@ -232,7 +234,10 @@ fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 4] {
         .routes(routes!(logs::checkpoint))
         .route("/api/v1/audit/logs/{topic}/{partition}/tile/{*tile}", get(logs::tile))
         .routes(routes!(logs::consistency))
-        .routes(routes!(logs::proof));
+        .routes(routes!(logs::proof))
+        .routes(routes!(retention::holds))
+        .routes(routes!(retention::erasures))
+        .routes(routes!(retention::subject));
     let risk = OpenApiRouter::new()
         .routes(routes!(risk::entities))
         .routes(routes!(risk::entity))

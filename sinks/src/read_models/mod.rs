@@ -6,6 +6,7 @@ mod computed;
 pub mod cost;
 pub(crate) mod parameters;
 pub mod pipeline;
+pub mod retention;
 pub mod risk;
 pub(crate) mod snapshot;
 mod stored_content;

@@ -34,7 +34,7 @@ use super::{
 use crate::support::site::Site;
 
 /// Everything that the stages write but their positions, whose owners differ.
-pub(crate) const TABLES: [&str; 25] = [
+pub(crate) const TABLES: [&str; 28] = [
     "audit_entry",
     "audit_log",
     "audit_tile",
@@ -59,6 +59,9 @@ pub(crate) const TABLES: [&str; 25] = [
     "cost_daily",
     "cost_budget_fact",
     "cost_budget_crossing",
+    "retention_decision",
+    "legal_hold",
+    "erasure",
     "parked_record",
 ];
 

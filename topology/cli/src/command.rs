@@ -23,7 +23,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 pub(super) struct Said {
     /// Why.
     #[arg(long)]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
     /// The person who decides, where the API key speaks for one; else the key itself decides.
     #[arg(long = "as", value_name = "PERSON")]
     on_behalf_of: Option<String>,
@@ -31,7 +31,7 @@ pub(super) struct Said {
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     #[arg(long, value_enum, default_value_t = Format::Table)]
-    output: Format,
+    pub(super) output: Format,
     #[command(flatten)]
     pub(super) trust: Trust,
 }

@@ -11,8 +11,10 @@ mod credential;
 mod dead_letter;
 mod deployment;
 mod doctor;
+mod erase;
 mod folder;
 mod generate;
+mod hold;
 mod import;
 mod key;
 mod lag;
@@ -82,6 +84,10 @@ enum Command {
     Change(change::ChangeArgs),
     /// Decide about risk: criticality, watchlists, triage of incidents.
     Risk(risk::RiskArgs),
+    /// Place, release and list legal holds.
+    Hold(hold::HoldArgs),
+    /// Erase a person's data.
+    Erase(erase::EraseArgs),
     /// Make, rotate, list and revoke API keys.
     Key(key::KeyArgs),
     /// Show what tenants use, and set their limits.
@@ -187,6 +193,8 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::Query(args) => query::query(args).await,
         Command::Change(args) => change::change(args).await,
         Command::Risk(args) => risk::risk(args).await,
+        Command::Hold(args) => hold::hold(args).await,
+        Command::Erase(args) => erase::erase(args).await,
         Command::Key(args) => key::key(args).await,
         Command::Tenant(args) => tenant::tenant(args).await,
         Command::Auth(args) => auth::auth(args).await,

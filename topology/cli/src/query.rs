@@ -1,6 +1,6 @@
 //! `weir query`: what the query API answers, as a table or JSON.
 
-mod changes;
+pub(super) mod changes;
 mod cost;
 mod risk;
 
@@ -150,7 +150,7 @@ async fn audit(api: &Api, args: &AuditArgs) -> anyhow::Result<()> {
 }
 
 /// Prints items in the wanted form.
-fn print(items: &[Value], format: Format, table: fn(&[Value])) -> anyhow::Result<()> {
+pub(super) fn print(items: &[Value], format: Format, table: fn(&[Value])) -> anyhow::Result<()> {
     match format {
         Format::Json => output::json(&items),
         Format::Ndjson => items.iter().try_for_each(output::json),
@@ -175,7 +175,12 @@ impl Api {
     }
 
     /// Pages until the limit is reached or nothing is left.
-    async fn pages(&self, path: &str, filters: &[(&str, &str)], limit: u64) -> anyhow::Result<Vec<Value>> {
+    pub(super) async fn pages(
+        &self,
+        path: &str,
+        filters: &[(&str, &str)],
+        limit: u64,
+    ) -> anyhow::Result<Vec<Value>> {
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut entries = Vec::new();
         let mut cursor: Option<String> = None;
@@ -237,6 +242,6 @@ fn print_table(entries: &[Value]) {
 }
 
 /// Terminals obey control characters, and names come from strangers.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -13,6 +13,7 @@ use processors::{
     Processor,
     audit::Audit,
     change_review::ChangeReview,
+    retention::Retention,
     risk::{Risk, RuleSet},
 };
 use producers::{
@@ -22,6 +23,7 @@ use producers::{
 use sinks::{
     query_api::{CursorKey, Listeners, QueryApi, QueryConfig, Rates},
     read_models::{audit_entry::upkeep, reader_pool},
+    retention::{self, RetentionConfig},
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -245,6 +247,14 @@ impl Process<'_> {
                 Ok(())
             }));
         }
+        if names.iter().any(|name| name == Retention::NAME) {
+            let config = self.retention()?;
+            let stop = self.stop.clone();
+            started.push(Box::pin(async move {
+                retention::keep(config, stop).await;
+                Ok(())
+            }));
+        }
         let stop = self.stop.clone();
         let topology = pipeline::with_rules(rules, review).and(self.sinks.clone());
         started.push(Box::pin(async move {
@@ -252,6 +262,15 @@ impl Process<'_> {
             Ok(())
         }));
         Ok(started)
+    }
+
+    /// What is erased and removed, and with which keys.
+    fn retention(&self) -> anyhow::Result<RetentionConfig> {
+        let secret = self.place.subject_secret()?.context(
+            "the stage retention needs the secret of the audit log's subject keys to erase people's data: set \
+             WEIR_AUDIT__SUBJECT_SECRET_FILE to the file that the stage audit has",
+        )?;
+        Ok(RetentionConfig { database_url: self.place.endpoints.database_url.clone(), secret })
     }
 
     /// Who signs the audit log, and who cosigns.

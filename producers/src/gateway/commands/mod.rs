@@ -10,6 +10,7 @@ mod changes;
 mod cost;
 mod form;
 mod idempotency;
+mod retention;
 mod risk;
 
 use std::sync::Arc;
@@ -72,6 +73,16 @@ pub(super) fn risk_decisions() -> OpenApiRouter<Arc<App>> {
 /// Deciding about cost.
 pub(super) fn cost_decisions() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(cost::set_budget))
+}
+
+/// Placing and releasing legal holds.
+pub(super) fn holds() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(retention::place_hold)).routes(routes!(retention::release_hold))
+}
+
+/// Erasing people's data.
+pub(super) fn erasures() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(retention::erase_subject))
 }
 
 /// What a command is answered with, for the description.
@@ -227,11 +238,16 @@ impl Command {
             None => {}
         }
         let subject = Some(decision.subject_id.clone());
+        // A correlation id is no personal attribute of an audit entry: a person's id must not become one.
+        let names_person = matches!(
+            decision.kind,
+            GovernanceKind::HoldPlaced | GovernanceKind::HoldReleased | GovernanceKind::SubjectErased
+        );
         let event = Envelope {
             id: self.event_id,
             tenant: self.principal.tenant().clone(),
             source: Source::new("weir:command").expect("a URI without spaces"),
-            correlation_id: subject.clone(),
+            correlation_id: subject.clone().filter(|_| !names_person),
             subject,
             occurred_at: self.decided_at,
             skewed: false,

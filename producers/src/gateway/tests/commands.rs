@@ -281,3 +281,43 @@ async fn without_kafka_a_command_is_not_taken() {
     *running.kafka.health.lock().expect("free") = Health::Unreachable;
     command(&path, &body).to(&running).await.expect(503, "broker-unavailable");
 }
+
+#[tokio::test]
+async fn data_is_held_released_and_erased() {
+    let body =
+        json!({"scope": "person", "subject": "ada@example.com", "name": " 2026/14 ", "reason": "litigation"});
+    let (event, placed) = sent("/api/v1/holds", body.clone()).await;
+    assert_eq!((placed.kind, placed.decision.as_deref()), (GovernanceKind::HoldPlaced, Some("placed")));
+    assert_eq!((placed.subject_kind.as_str(), placed.subject_id.as_str()), ("person", "ada@example.com"));
+    assert_eq!(attributes(&placed), [("hold", "2026/14")]);
+    assert_eq!(event.correlation_id, None, "a person's id is no correlation id");
+    let (_, released) = sent("/api/v1/holds/releases", body).await;
+    assert_eq!(
+        (released.kind, released.decision.as_deref()),
+        (GovernanceKind::HoldReleased, Some("released"))
+    );
+    let (_, all) = sent("/api/v1/holds", json!({"scope": "tenant", "reason": "audit"})).await;
+    assert_eq!((all.subject_kind.as_str(), all.subject_id.as_str()), ("tenant", "acme"));
+    let (_, erased) =
+        sent("/api/v1/erasures", json!({"subject": "ada@example.com", "reason": "article 17"})).await;
+    assert_eq!((erased.kind, erased.decision.as_deref()), (GovernanceKind::SubjectErased, Some("erased")));
+    assert_eq!((erased.subject_kind.as_str(), erased.subject_id.as_str()), ("person", "ada@example.com"));
+    assert_eq!(erased.reason.as_deref(), Some("article 17"));
+}
+
+#[tokio::test]
+async fn decisions_about_data_name_what_is_wrong() {
+    assert_eq!(refused("/api/v1/erasures", json!({})).await, ["/subject", "/reason"]);
+    assert_eq!(
+        refused("/api/v1/erasures", json!({"subject": " ", "reason": ""})).await,
+        ["/subject", "/reason"]
+    );
+    assert_eq!(refused("/api/v1/erasures", json!({"subject": "a\nb", "reason": "r"})).await, ["/subject"]);
+    assert_eq!(
+        refused("/api/v1/holds", json!({"scope": "planet", "subject": "a", "reason": "r"})).await,
+        ["/scope"]
+    );
+    let other = json!({"scope": "tenant", "subject": "other", "reason": "r"});
+    assert_eq!(refused("/api/v1/holds/releases", other).await, ["/subject"]);
+    assert_eq!(refused("/api/v1/holds", json!({"scope": "project", "reason": "r"})).await, ["/subject"]);
+}

@@ -1,10 +1,10 @@
 //! Appending to logs: which index an entry gets, and what becomes of the logs when a batch is committed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use audit_log::{
     Hash, Malformed, Salt, SubjectKey, SubjectSecret,
-    record::Splitter,
+    record::{Splitter, leaf as leaf_of_parts},
     tree::{FullTile, OpenLog},
 };
 use foldhash::fast::RandomState;
@@ -12,6 +12,7 @@ use schemas::changes::AuditEntry;
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use tracing::error;
 
+use super::erased::{ErasedEntry, without_personal_part};
 use crate::{batch::TopicPartition, postgres::row_type::row_type, read_models::Fact};
 
 /// So many subjects' keys are kept; then all are forgotten, and made again as they are needed.
@@ -22,24 +23,51 @@ pub(super) struct Logbook {
     secret: SubjectSecret,
     splitter: Splitter,
     subjects: Subjects,
+    /// Up to which the erased subjects are known; `None` until it is looked up.
+    epoch: Option<i64>,
     /// As the last transaction left them, as far as is known.
     logs: HashMap<TopicPartition, OpenLog>,
     /// As the transaction in hand leaves them.
     pending: HashMap<TopicPartition, OpenLog>,
 }
 
-/// The keys of actors by tenant.
+/// Actors by tenant, as far as batches have named them.
 #[derive(Default)]
 struct Subjects {
-    by_tenant: HashMap<Box<str>, HashMap<Box<str>, SubjectKey, RandomState>, RandomState>,
+    by_tenant: HashMap<Box<str>, HashMap<Box<str>, Subject, RandomState>, RandomState>,
     count: usize,
     /// Those that no transaction of this writer has stored yet.
     unstored: Vec<KeyRow>,
+    /// Whether the transaction in hand stores them.
+    sent: bool,
 }
 
-/// What a batch does to its logs: the arguments of `audit_log_advance`.
+/// An actor's key, and whether it may be stored.
+struct Subject {
+    key: SubjectKey,
+    standing: Standing,
+}
+
+/// Whether an actor's personal parts are kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Kept,
+    Erased,
+}
+
+/// An actor that is asked for.
+#[derive(PartialEq, Eq, PartialOrd, Ord, sqlx::Encode)]
+struct SubjectName<'a> {
+    tenant_id: &'a str,
+    subject: &'a str,
+}
+
+row_type!(SubjectName, "subject_name");
+
+/// What a batch does to its logs: the arguments of `audit_log_append`.
 #[derive(Default)]
 pub(super) struct Advance {
+    pub(super) epoch: i64,
     pub(super) moves: Vec<Move>,
     pub(super) tiles: Vec<TileRow>,
     pub(super) parts: Vec<TilePart>,
@@ -107,13 +135,62 @@ impl Logbook {
             secret,
             splitter: Splitter::default(),
             subjects: Subjects::default(),
+            epoch: None,
             logs: HashMap::new(),
             pending: HashMap::new(),
         }
     }
 
-    /// Looks up the logs of these facts that are not known yet.
+    /// Looks up the logs and the subjects of these facts that are not known yet.
     pub(super) async fn look_up(
+        &mut self,
+        connection: &mut PgConnection,
+        facts: &[Fact<'_, AuditEntry>],
+    ) -> sqlx::Result<()> {
+        self.look_up_subjects(connection, facts).await?;
+        self.look_up_logs(connection, facts).await
+    }
+
+    /// First the epoch: whoever is erased after it was read makes the batch be looked up again.
+    async fn look_up_subjects(
+        &mut self,
+        connection: &mut PgConnection,
+        facts: &[Fact<'_, AuditEntry>],
+    ) -> sqlx::Result<()> {
+        if self.epoch.is_none() {
+            let epoch = sqlx::query_scalar("SELECT epoch FROM audit_epoch").fetch_one(&mut *connection);
+            self.epoch = Some(epoch.await?);
+        }
+        if self.subjects.count >= MAX_SUBJECTS {
+            self.subjects.forget_all();
+        }
+        let unknown: BTreeSet<SubjectName<'_>> = facts
+            .iter()
+            .map(|fact| SubjectName { tenant_id: fact.change.tenant.as_str(), subject: &fact.change.actor })
+            .filter(|name| self.subjects.get(name.tenant_id, name.subject).is_none())
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let unknown: Vec<SubjectName<'_>> = unknown.into_iter().collect();
+        let erased: Vec<(String, String)> = sqlx::query_as(
+            "SELECT tenant_id, subject FROM unnest($1::subject_name[]) AS a JOIN erasure_progress AS p
+              USING (tenant_id, subject) WHERE p.began_at IS NOT NULL",
+        )
+        .bind(&unknown)
+        .fetch_all(connection)
+        .await?;
+        let erased: HashSet<(&str, &str)> =
+            erased.iter().map(|(tenant, subject)| (tenant.as_str(), subject.as_str())).collect();
+        for SubjectName { tenant_id, subject } in unknown {
+            let gone = erased.contains(&(tenant_id, subject));
+            let standing = if gone { Standing::Erased } else { Standing::Kept };
+            self.subjects.add(&self.secret, (tenant_id, subject), standing);
+        }
+        Ok(())
+    }
+
+    async fn look_up_logs(
         &mut self,
         connection: &mut PgConnection,
         facts: &[Fact<'_, AuditEntry>],
@@ -172,9 +249,41 @@ impl Logbook {
 
     /// The leaf of an entry, from its record as it is stored, and the salt in it.
     pub(super) fn leaf(&mut self, entry: &AuditEntry, stored: &[u8]) -> Result<(Hash, Salt), Malformed> {
-        let key = self.subjects.key(&self.secret, entry.tenant.as_str(), &entry.actor);
-        let salt = key.salt(entry.event_id.as_uuid());
+        let salt = self.salt(entry);
         Ok((self.splitter.split(stored)?.leaf(&salt), salt))
+    }
+
+    fn salt(&self, entry: &AuditEntry) -> Salt {
+        let (tenant, actor) = (entry.tenant.as_str(), entry.actor.as_str());
+        let event = entry.event_id.as_uuid();
+        match self.subjects.get(tenant, actor) {
+            Some(subject) => subject.key.salt(event),
+            None => self.secret.key(tenant, actor).salt(event),
+        }
+    }
+
+    /// Of each fact whose actor was erased, the entry without its personal part. Its leaf is that of the whole entry, so
+    /// that a log is the same whether its entries came before or after the erasure.
+    pub(super) fn erased(
+        &mut self,
+        facts: &[Fact<'_, AuditEntry>],
+    ) -> Result<HashMap<usize, ErasedEntry>, Malformed> {
+        let mut erased = HashMap::new();
+        for (position, fact) in facts.iter().enumerate() {
+            let entry = fact.change;
+            let subject = self.subjects.get(entry.tenant.as_str(), &entry.actor);
+            if subject.is_none_or(|subject| subject.standing == Standing::Kept) {
+                continue;
+            }
+            let salt = self.salt(entry);
+            let stored = entry.record.to_bytes();
+            let parts = self.splitter.split(&stored)?;
+            let digest = parts.personal_digest(&salt);
+            let leaf = leaf_of_parts(parts.public, &digest);
+            let entry = without_personal_part(entry, parts.public);
+            erased.insert(position, ErasedEntry { entry, leaf, digest });
+        }
+        Ok(erased)
     }
 
     /// What these facts, whose leaves are given, do to their logs. The logs themselves move once it is
@@ -182,7 +291,12 @@ impl Logbook {
     pub(super) fn advance(&mut self, facts: &[Fact<'_, AuditEntry>], leaves: &[Hash]) -> Advance {
         assert_eq!(facts.len(), leaves.len(), "a leaf for each fact");
         let order = in_log_order(facts);
-        let mut advance = Advance { keys: self.subjects.unstored.clone(), ..Advance::default() };
+        let mut advance = Advance {
+            epoch: self.epoch.unwrap_or_default(),
+            keys: self.subjects.unstored.clone(),
+            ..Advance::default()
+        };
+        self.subjects.sent = true;
         self.pending.clear();
         for one in order.chunk_by(|a, b| facts[*a].partition == facts[*b].partition) {
             let first = &facts[one[0]];
@@ -221,7 +335,10 @@ impl Logbook {
     /// What was advanced last is committed.
     pub(super) fn committed(&mut self) {
         self.logs.extend(self.pending.drain());
-        self.subjects.unstored.clear();
+        // A batch of which nothing was new has stored nothing.
+        if std::mem::take(&mut self.subjects.sent) {
+            self.subjects.unstored.clear();
+        }
     }
 
     /// What was advanced last is not committed, or nobody knows; the logs are looked up again.
@@ -230,6 +347,7 @@ impl Logbook {
         self.logs.clear();
         // A batch may have failed for one of its subjects: the next one must not send that again.
         self.subjects = Subjects::default();
+        self.epoch = None;
     }
 }
 
@@ -281,24 +399,25 @@ fn restored(row: &PgRow) -> sqlx::Result<OpenLog> {
 }
 
 impl Subjects {
-    fn key(&mut self, secret: &SubjectSecret, tenant: &str, actor: &str) -> &SubjectKey {
-        if self.count >= MAX_SUBJECTS
-            && !self.by_tenant.get(tenant).is_some_and(|own| own.contains_key(actor))
-        {
-            self.by_tenant.clear();
-            self.count = 0;
-        }
-        if !self.by_tenant.contains_key(tenant) {
-            self.by_tenant.insert(tenant.into(), HashMap::default());
-        }
-        let own = self.by_tenant.get_mut(tenant).expect("just made sure of");
-        if !own.contains_key(actor) {
-            let key = secret.key(tenant, actor);
+    fn get(&self, tenant: &str, actor: &str) -> Option<&Subject> {
+        self.by_tenant.get(tenant)?.get(actor)
+    }
+
+    /// Those that are not stored yet stay to be stored.
+    fn forget_all(&mut self) {
+        self.by_tenant.clear();
+        self.count = 0;
+    }
+
+    /// Takes a subject in; one that is kept has its key stored with the next batch.
+    fn add(&mut self, secret: &SubjectSecret, (tenant, actor): (&str, &str), standing: Standing) {
+        let key = secret.key(tenant, actor);
+        if standing == Standing::Kept {
             let bytes = key.bytes().to_vec();
             self.unstored.push(KeyRow { tenant_id: tenant.to_owned(), actor: actor.to_owned(), key: bytes });
-            own.insert(actor.into(), key);
-            self.count += 1;
         }
-        &own[actor]
+        let own = self.by_tenant.entry(tenant.into()).or_default();
+        own.insert(actor.into(), Subject { key, standing });
+        self.count += 1;
     }
 }

@@ -1,12 +1,13 @@
 //! `audit_entry`: one row per event, what people filter by in columns, the whole OCSF record compressed beside it.
 
 mod append;
+pub(crate) mod erased;
 pub mod facets;
 mod handover;
 mod partitions;
 pub mod read;
 mod search;
-mod terms;
+pub(crate) mod terms;
 pub mod upkeep;
 mod write;
 

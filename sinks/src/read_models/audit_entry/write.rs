@@ -1,6 +1,6 @@
 //! Writing the audit log.
 
-use std::{sync::LazyLock, time::Instant};
+use std::{collections::HashMap, sync::LazyLock, time::Instant};
 
 use audit_log::{Hash, SubjectSecret, integrity::Personal};
 use chrono::Utc;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{
     append::{Advance, Logbook, as_bigint},
+    erased::ErasedEntry,
     handover::Handover,
     partitions::Partitions,
     terms::Terms,
@@ -27,8 +28,8 @@ use crate::{
 /// Up to so many rows one INSERT is quicker than COPY, which takes a round trip more.
 const MAX_INSERTED_ROWS: usize = 50;
 
-/// The columns in the order in which rows are written: that of the type `audit_log_row`.
-const COLUMNS: [&str; 27] = [
+/// The columns in the order in which rows are written: that of the type `audit_entry_row`.
+const COLUMNS: [&str; 28] = [
     "occurred_at",
     "record_offset",
     "event_id",
@@ -56,6 +57,7 @@ const COLUMNS: [&str; 27] = [
     "content_sha256",
     "leaf_hash",
     "record",
+    "personal_digest",
 ];
 
 static COPY: LazyLock<String> =
@@ -66,26 +68,26 @@ const COPY_EVENTS: &str =
     "COPY audit_event (occurred_at, event_id, tenant_id, content) FROM STDIN (FORMAT binary)";
 /// How much of an event's content hash is kept to tell a duplicate from a conflict, in bytes.
 const CONTENT_BYTES: usize = 16;
-const ADVANCE: &str = "SELECT audit_log_advance($1, $2, $3, $4)";
+const ADVANCE: &str = "SELECT audit_log_append($1, $2, $3, $4, $5)";
 
 fn column_names() -> String {
     COLUMNS.join(", ")
 }
 
-/// The parts of a WITH whose five parameters are numbered from `first` on: what `audit_log_advance` takes, and an array of
+/// The parts of a WITH whose six parameters are numbered from `first` on: what `audit_log_append` takes, and an array of
 /// rows. The logs move once, before the rows.
 fn insert_parts(first: usize) -> String {
-    let [moves, tiles, parts, keys, rows] = [0, 1, 2, 3, 4].map(|nth| first + nth);
+    let [epoch, moves, tiles, parts, keys, rows] = [0, 1, 2, 3, 4, 5].map(|nth| first + nth);
     format!(
         "advanced AS MATERIALIZED (
-           SELECT audit_log_advance(${moves}, ${tiles}, ${parts}, ${keys}) AS done),
+           SELECT audit_log_append(${epoch}, ${moves}, ${tiles}, ${parts}, ${keys}) AS done),
          identified AS (
            INSERT INTO audit_event (occurred_at, event_id, tenant_id, content)
            SELECT occurred_at, event_id, tenant_id, substr(content_sha256, 1, {CONTENT_BYTES})
-             FROM unnest(${rows}::audit_log_row[])),
+             FROM unnest(${rows}::audit_entry_row[])),
          inserted AS (
            INSERT INTO audit_entry ({})
-           SELECT r.* FROM advanced, unnest(${rows}::audit_log_row[]) AS r WHERE advanced.done RETURNING 1)",
+           SELECT r.* FROM advanced, unnest(${rows}::audit_entry_row[]) AS r WHERE advanced.done RETURNING 1)",
         column_names()
     )
 }
@@ -119,9 +121,10 @@ struct Row<'a> {
     content_sha256: &'a [u8],
     leaf_hash: Vec<u8>,
     record: Vec<u8>,
+    personal_digest: Option<Vec<u8>>,
 }
 
-row_type!(Row, "audit_log_row");
+row_type!(Row, "audit_entry_row");
 
 type AuditFact<'a> = Fact<'a, AuditEntry>;
 
@@ -145,29 +148,44 @@ struct Packer {
 struct Packed<'a> {
     leaf: Hash,
     frame: &'a [u8],
+    /// Of an entry without its personal part.
+    digest: Option<Hash>,
 }
 
 impl Packer {
-    /// The indices of a batch that is written now.
-    fn begin(&mut self, facts: &[AuditFact<'_>]) -> Vec<u64> {
+    /// The indices of a batch that is written now, and those of its entries that are written without their personal part.
+    fn begin(&mut self, facts: &[AuditFact<'_>]) -> sqlx::Result<(Vec<u64>, HashMap<usize, ErasedEntry>)> {
         if let Some(handover) = &mut self.handover {
             handover.begin();
         }
-        self.logbook.indices(facts)
+        let erased = self.logbook.erased(facts).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        metrics::counter!("weir_audit_erased_subject_entries_total").increment(erased.len() as u64);
+        Ok((self.logbook.indices(facts), erased))
     }
 
-    fn pack(&mut self, fact: &AuditFact<'_>, index: u64) -> sqlx::Result<Packed<'_>> {
+    fn pack(
+        &mut self,
+        fact: &AuditFact<'_>,
+        index: u64,
+        erased: Option<&ErasedEntry>,
+    ) -> sqlx::Result<Packed<'_>> {
         self.record.clear();
         fact.change.record.write(&mut self.record);
-        let leaf = self.logbook.leaf(fact.change, &self.record);
-        let (leaf, salt) = leaf.map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let (leaf, personal) = if let Some(erased) = erased {
+            (erased.leaf, Personal::Erased(erased.digest))
+        } else {
+            let leaf = self.logbook.leaf(fact.change, &self.record);
+            let (leaf, salt) = leaf.map_err(|error| sqlx::Error::Encode(error.into()))?;
+            (leaf, Personal::Salted(salt))
+        };
         if let Some(handover) = &mut self.handover {
-            let (personal, record) = (Personal::Salted(salt), &self.record);
+            let record = &self.record;
             let entry = || LogEntry { index, leaf, personal, record: record.clone() };
             handover.keep(fact.partition, record.len(), entry);
         }
         let frame = self.compressor.compress_bytes(&self.record);
-        Ok(Packed { leaf, frame: frame.map_err(|error| sqlx::Error::Encode(error.into()))? })
+        let frame = frame.map_err(|error| sqlx::Error::Encode(error.into()))?;
+        Ok(Packed { leaf, frame, digest: erased.map(|erased| erased.digest) })
     }
 }
 
@@ -198,13 +216,15 @@ impl AuditEntries {
             events.send_pieces().await?;
         }
         events.finish().await?;
-        let indices = self.packer.begin(facts);
+        let (indices, erased) = self.packer.begin(facts)?;
         let mut leaves = Vec::with_capacity(facts.len());
         let mut copy = CopyIn::begin(tx, &COPY, &mut self.rows).await?;
-        for (fact, index) in facts.iter().zip(indices) {
-            let packed = self.packer.pack(fact, index)?;
+        for (position, index) in indices.into_iter().enumerate() {
+            let erased = erased.get(&position);
+            let fact = stated(&facts[position], erased);
+            let packed = self.packer.pack(&fact, index, erased)?;
             leaves.push(packed.leaf);
-            encode(copy.rows(), fact, index, &packed);
+            encode(copy.rows(), &fact, index, &packed);
             copy.send_pieces().await?;
         }
         copy.finish().await?;
@@ -221,9 +241,10 @@ impl AuditEntries {
 }
 
 fn add_advance(advance: Advance, arguments: &mut PgArguments) -> sqlx::Result<()> {
-    let Advance { moves, tiles, parts, keys } = advance;
+    let Advance { epoch, moves, tiles, parts, keys } = advance;
     arguments
-        .add(moves)
+        .add(epoch)
+        .and_then(|()| arguments.add(moves))
         .and_then(|()| arguments.add(tiles))
         .and_then(|()| arguments.add(parts))
         .and_then(|()| arguments.add(keys))
@@ -260,6 +281,15 @@ fn row<'a>(fact: &AuditFact<'a>, index: u64, packed: &Packed<'_>) -> Row<'a> {
         content_sha256: &entry.content_sha256,
         leaf_hash: packed.leaf.0.to_vec(),
         record: packed.frame.to_vec(),
+        personal_digest: packed.digest.map(|digest| digest.0.to_vec()),
+    }
+}
+
+/// The fact as it is written: without its personal part, if its actor was erased.
+fn stated<'a>(fact: &AuditFact<'a>, erased: Option<&'a ErasedEntry>) -> AuditFact<'a> {
+    match erased {
+        Some(erased) => Fact { change: &erased.entry, ..*fact },
+        None => *fact,
     }
 }
 
@@ -281,9 +311,12 @@ impl ReadModel for AuditEntries {
         let instants = facts.iter().map(|fact| fact.change.occurred_at);
         let now = (Instant::now(), Utc::now().date_naive());
         self.partitions.make(connection, instants, now).await?;
+        self.packer.logbook.look_up(connection, facts).await?;
+        let erased = self.packer.logbook.erased(facts).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let stated: Vec<AuditFact<'_>> =
+            facts.iter().enumerate().map(|(position, fact)| stated(fact, erased.get(&position))).collect();
         // Before the rows, for a search believes the dictionary: a batch whose terms cannot be noted is not written.
-        self.terms.learn(connection, facts).await?;
-        self.packer.logbook.look_up(connection, facts).await
+        self.terms.learn(connection, &stated).await
     }
 
     async fn stored_content(
@@ -317,12 +350,14 @@ impl ReadModel for AuditEntries {
     }
 
     fn insert_arguments(&mut self, facts: &[AuditFact<'_>], arguments: &mut PgArguments) -> sqlx::Result<()> {
-        let indices = self.packer.begin(facts);
+        let (indices, erased) = self.packer.begin(facts)?;
         let (mut rows, mut leaves) = (Vec::with_capacity(facts.len()), Vec::with_capacity(facts.len()));
-        for (fact, index) in facts.iter().zip(indices) {
-            let packed = self.packer.pack(fact, index)?;
+        for (position, index) in indices.into_iter().enumerate() {
+            let erased = erased.get(&position);
+            let fact = stated(&facts[position], erased);
+            let packed = self.packer.pack(&fact, index, erased)?;
             leaves.push(packed.leaf);
-            rows.push(row(fact, index, &packed));
+            rows.push(row(&fact, index, &packed));
         }
         add_advance(self.packer.logbook.advance(facts, &leaves), arguments)?;
         arguments.add(rows).map_err(sqlx::Error::Encode)
@@ -337,6 +372,7 @@ impl ReadModel for AuditEntries {
 
     fn forget(&mut self) {
         self.packer.logbook.forget();
+        self.terms = Terms::default();
     }
 
     async fn write(
@@ -374,7 +410,7 @@ fn identify(rows: &mut CopyRows, entry: &AuditEntry) {
 
 fn encode(rows: &mut CopyRows, fact: &AuditFact<'_>, index: u64, packed: &Packed<'_>) {
     let entry = fact.change;
-    rows.row(27); // COLUMNS, one by one
+    rows.row(28); // COLUMNS, one by one
     rows.timestamptz(entry.occurred_at);
     rows.bigint(fact.offset);
     rows.uuid(entry.event_id.as_uuid());
@@ -402,4 +438,5 @@ fn encode(rows: &mut CopyRows, fact: &AuditFact<'_>, index: u64, packed: &Packed
     rows.bytea(&entry.content_sha256);
     rows.bytea(&packed.leaf.0);
     rows.bytea(packed.frame);
+    rows.optional_bytea(packed.digest.as_ref().map(|digest| digest.0.as_slice()));
 }

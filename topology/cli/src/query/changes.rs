@@ -71,7 +71,7 @@ pub(super) async fn changes(api: &Api, args: &ChangesArgs) -> anyhow::Result<()>
 }
 
 /// An id as one part of an address: everything but letters, digits and `-_.~` is escaped.
-fn encoded(id: &str) -> String {
+pub(crate) fn encoded(id: &str) -> String {
     let mut text = String::with_capacity(id.len());
     for byte in id.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) || byte == b'.' && id.len() > 2 {

@@ -290,6 +290,13 @@ fn describe_read_models() {
     describe_counter!("weir_audit_topic_failures_total", "Times that the audit topic could not be written.");
     describe_counter!("weir_audit_topic_records_total", "Entries written to the audit topic.");
     describe_counter!(
+        "weir_audit_erased_subject_entries_total",
+        "Audit entries written without their personal part, because their actor was erased before."
+    );
+    describe_gauge!("weir_erasures_waiting", "Requests for erasure that are not carried out yet.");
+    describe_counter!("weir_erasures_total", "Subjects that were erased.");
+    describe_counter!("weir_erased_entries_total", "Audit entries that lost their personal part.");
+    describe_counter!(
         "weir_witness_refusals_total",
         "Checkpoints that the witness refused to cosign, by status."
     );

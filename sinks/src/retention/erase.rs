@@ -1,0 +1,315 @@
+//! Carrying out erasures: the subject is remembered as erased, its audit entries lose their personal part slice by slice,
+//! other tables lose its rows or its name, and last its key goes. Each step is a transaction of its own and may be
+//! repeated, so that a process that is killed half-way is followed by one that goes on.
+
+use audit_log::{Hash, SubjectSecret, record::Splitter};
+use schemas::Timestamp;
+use sqlx::{Connection as _, FromRow, PgConnection};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::terms::{self, Terms};
+use crate::{
+    compress::{self, Compressor},
+    postgres::row_type::row_type,
+    read_models::audit_entry::erased::PublicColumns,
+};
+
+/// Entries of one transaction.
+const SLICE_ENTRIES: i64 = 1_000;
+/// Erasures that are looked at in one round.
+const MAX_ERASURES: i64 = 100;
+
+/// How the erasures stand after a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Erasures {
+    /// Requested and not done: those that wait for a hold, and those that could not be carried out.
+    pub waiting: i64,
+    /// Done in this round.
+    pub done: u64,
+    /// Audit entries that lost their personal part in this round.
+    pub entries: u64,
+}
+
+/// Why a subject could not be erased now.
+#[derive(Debug, thiserror::Error)]
+enum EraseError {
+    /// Postgres or the way to it.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// An entry's record is not what was written.
+    #[error("entry {0} cannot be read: {1}")]
+    Unreadable(Uuid, String),
+}
+
+/// Carries out all erasures that no hold forbids. One that fails is noted with its problem and tried again in the next round.
+pub(super) async fn round(connection: &mut PgConnection, secret: &SubjectSecret) -> sqlx::Result<Erasures> {
+    let mut standing = Erasures::default();
+    for (tenant, subject) in due(connection).await? {
+        let mut eraser = Eraser { connection, secret, tenant: &tenant, subject: &subject };
+        match eraser.erase().await {
+            Ok(entries) => {
+                standing.done += 1;
+                standing.entries += entries;
+                info!(tenant, entries, "a subject was erased");
+            }
+            Err(failure) => {
+                warn!(tenant, error = %failure, "a subject could not be erased; will try again");
+                if connection.ping().await.is_err() {
+                    return Err(sqlx::Error::WorkerCrashed);
+                }
+                note_problem(connection, (&tenant, &subject), &failure.to_string()).await?;
+            }
+        }
+    }
+    standing.waiting = sqlx::query_scalar(
+        "SELECT count(*) FROM erasure AS e LEFT JOIN erasure_progress AS p USING (tenant_id, subject)
+          WHERE p.done_at IS NULL",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(standing)
+}
+
+/// The subjects to be erased, the oldest request first, once it is noted which ones wait for a hold. What has begun goes on
+/// to its end: half of a person's entries are of no use to anybody.
+async fn due(connection: &mut PgConnection) -> sqlx::Result<Vec<(String, String)>> {
+    sqlx::query(
+        "INSERT INTO erasure_progress AS p (tenant_id, subject, waits_for)
+         SELECT e.tenant_id, e.subject, legal_hold_on(e.tenant_id, e.subject)
+           FROM erasure AS e LEFT JOIN erasure_progress AS p USING (tenant_id, subject)
+          WHERE p.began_at IS NULL ORDER BY 1, 2
+         ON CONFLICT (tenant_id, subject) DO UPDATE SET waits_for = excluded.waits_for
+          WHERE p.waits_for IS DISTINCT FROM excluded.waits_for",
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query_as(
+        "SELECT tenant_id, subject FROM erasure_progress AS p JOIN erasure AS e USING (tenant_id, subject)
+          WHERE p.done_at IS NULL AND p.waits_for IS NULL ORDER BY e.requested_at, 1, 2 LIMIT $1",
+    )
+    .bind(MAX_ERASURES)
+    .fetch_all(connection)
+    .await
+}
+
+async fn note_problem(
+    connection: &mut PgConnection,
+    (tenant, subject): (&str, &str),
+    problem: &str,
+) -> sqlx::Result<()> {
+    let problem: String = problem.chars().take(2_048).collect();
+    sqlx::query("UPDATE erasure_progress SET problem = $3 WHERE tenant_id = $1 AND subject = $2")
+        .bind(tenant)
+        .bind(subject)
+        .bind(problem)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// An entry that still has its personal part.
+#[derive(FromRow)]
+struct Whole {
+    occurred_at: Timestamp,
+    event_id: Uuid,
+    kind: String,
+    record_dictionary: i16,
+    record: Vec<u8>,
+    actor_name: Option<String>,
+    actor_ip: Option<String>,
+    resource: Option<String>,
+    project: Option<String>,
+}
+
+/// What it becomes.
+#[derive(sqlx::Encode)]
+struct Reduced<'a> {
+    tenant_id: &'a str,
+    occurred_at: Timestamp,
+    event_id: Uuid,
+    record_dictionary: i16,
+    record: Vec<u8>,
+    personal_digest: Vec<u8>,
+    actor: String,
+    actor_name: Option<String>,
+    actor_ip: Option<String>,
+    action: String,
+    resource_type: Option<String>,
+    resource: Option<String>,
+    project: Option<String>,
+}
+
+row_type!(Reduced, "audit_erased_row");
+
+/// One erasure.
+struct Eraser<'a> {
+    connection: &'a mut PgConnection,
+    secret: &'a SubjectSecret,
+    tenant: &'a str,
+    subject: &'a str,
+}
+
+impl Eraser<'_> {
+    /// Erases all; answers how many audit entries lost their personal part.
+    async fn erase(&mut self) -> Result<u64, EraseError> {
+        self.begin().await?;
+        let mut gone = Terms::default();
+        let mut entries = 0;
+        loop {
+            let erased = self.slice(&mut gone).await?;
+            entries += erased;
+            if erased == 0 {
+                break;
+            }
+        }
+        gone.add("actor", self.subject);
+        terms::forget(self.connection, self.tenant, gone).await?;
+        let others = self.other_tables().await?;
+        self.finish(entries, others).await?;
+        Ok(entries)
+    }
+
+    /// From here on no writer stores the subject's key or a personal part of its entries.
+    async fn begin(&mut self) -> sqlx::Result<()> {
+        let mut tx = self.connection.begin().await?;
+        sqlx::query("SELECT audit_next_epoch()").execute(&mut *tx).await?;
+        sqlx::query(
+            "UPDATE erasure_progress SET began_at = coalesce(began_at, now()), problem = NULL
+              WHERE tenant_id = $1 AND subject = $2",
+        )
+        .bind(self.tenant)
+        .bind(self.subject)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await
+    }
+
+    /// A transaction's worth of entries; answers how many there were.
+    async fn slice(&mut self, gone: &mut Terms) -> Result<u64, EraseError> {
+        let whole: Vec<Whole> = sqlx::query_as(
+            "SELECT occurred_at, event_id, kind, record_dictionary, record, actor_name, actor_ip, resource, project
+               FROM audit_entry WHERE tenant_id = $1 AND actor = $2 AND personal_digest IS NULL LIMIT $3",
+        )
+        .bind(self.tenant)
+        .bind(self.subject)
+        .bind(SLICE_ENTRIES)
+        .fetch_all(&mut *self.connection)
+        .await?;
+        if whole.is_empty() {
+            return Ok(0);
+        }
+        let key = self.secret.key(self.tenant, self.subject);
+        let mut splitter = Splitter::default();
+        let mut compressor = Compressor::new().map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let mut rows = Vec::with_capacity(whole.len());
+        for entry in whole {
+            let unreadable = |why: String| EraseError::Unreadable(entry.event_id, why);
+            let stored = compress::decompress(entry.record_dictionary, &entry.record);
+            let stored = stored.map_err(|error| unreadable(error.to_string()))?;
+            let parts = splitter.split(&stored).map_err(|error| unreadable(error.to_string()))?;
+            let Hash(digest) = parts.personal_digest(&key.salt(&entry.event_id));
+            let columns = PublicColumns::of(parts.public, &entry.kind);
+            let record = compressor.compress_bytes(parts.public);
+            let record = record.map_err(|error| sqlx::Error::Encode(error.into()))?.to_vec();
+            note_gone(gone, &entry, &columns);
+            rows.push(Reduced {
+                tenant_id: self.tenant,
+                occurred_at: entry.occurred_at,
+                event_id: entry.event_id,
+                record_dictionary: compress::CURRENT,
+                record,
+                personal_digest: digest.to_vec(),
+                actor: columns.actor,
+                actor_name: columns.actor_name,
+                actor_ip: columns.actor_ip,
+                action: columns.action,
+                resource_type: columns.resource_type,
+                resource: columns.resource,
+                project: columns.project,
+            });
+        }
+        let erased: i64 = sqlx::query_scalar("SELECT audit_entry_erase($1)")
+            .bind(rows)
+            .fetch_one(&mut *self.connection)
+            .await?;
+        Ok(u64::try_from(erased).unwrap_or(0))
+    }
+
+    /// Takes the subject out of what other stages have made of its events. Answers how many rows it was in.
+    async fn other_tables(&mut self) -> sqlx::Result<u64> {
+        let digest = Hash::of(self.secret.key(self.tenant, self.subject).bytes()).to_string();
+        // The same for all events of the subject, so that two approvals by one person stay those of one person.
+        let alias = format!("erased:{}", &digest[..16]);
+        let mut tx = self.connection.begin().await?;
+        let mut rows = 0;
+        for statement in DELETED {
+            let delete = sqlx::query(statement).bind(self.tenant).bind(self.subject);
+            rows += delete.execute(&mut *tx).await?.rows_affected();
+        }
+        for statement in RENAMED {
+            let rename = sqlx::query(statement).bind(self.tenant).bind(self.subject).bind(&alias);
+            rows += rename.execute(&mut *tx).await?.rows_affected();
+        }
+        tx.commit().await?;
+        Ok(rows)
+    }
+
+    async fn finish(&mut self, entries: u64, others: u64) -> sqlx::Result<()> {
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let mut tx = self.connection.begin().await?;
+        sqlx::query("DELETE FROM subject_key WHERE tenant_id = $1 AND actor = $2")
+            .bind(self.tenant)
+            .bind(self.subject)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query(
+            "UPDATE erasure_progress SET done_at = now(), entries = entries + $3, other_rows = other_rows + $4
+              WHERE tenant_id = $1 AND subject = $2",
+        )
+        .bind(self.tenant)
+        .bind(self.subject)
+        .bind(number(entries))
+        .bind(number(others))
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await
+    }
+}
+
+/// Notes the terms that a column has lost.
+fn note_gone(gone: &mut Terms, entry: &Whole, columns: &PublicColumns) {
+    let before_and_after = [
+        ("actor_name", &entry.actor_name, &columns.actor_name),
+        ("address", &entry.actor_ip, &columns.actor_ip),
+        ("resource", &entry.resource, &columns.resource),
+        ("project", &entry.project, &columns.project),
+    ];
+    for (field, before, after) in before_and_after {
+        if let Some(before) = before.as_deref().filter(|_| before != after) {
+            gone.add(field, before);
+        }
+    }
+}
+
+/// What is known of the subject as an entity at risk. The entity's own row comes first: stages lock it before they write.
+const DELETED: [&str; 6] = [
+    "DELETE FROM entity_risk WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
+    "DELETE FROM risk_exposure WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
+    "DELETE FROM risk_signal WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
+    "DELETE FROM incident WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
+    "DELETE FROM risk_weight WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
+    "DELETE FROM risk_triage WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
+];
+
+/// What others' rows say of the subject, and what it decided about changes, which must still count as one person's.
+const RENAMED: [&str; 4] = [
+    "UPDATE risk_signal SET actor = $3, matched = '{}' WHERE tenant_id = $1 AND actor = $2",
+    "UPDATE change_fact SET actor = $3, actor_name = NULL WHERE tenant_id = $1 AND actor = $2",
+    "UPDATE change_fact SET second_party = $3 WHERE tenant_id = $1 AND second_party = $2",
+    "UPDATE change_review
+        SET requested_by = CASE WHEN requested_by = $2 THEN $3 ELSE requested_by END,
+            impossible = replace(impossible::text, to_jsonb($2::text)::text, to_jsonb($3::text)::text)::jsonb
+      WHERE tenant_id = $1
+        AND (requested_by = $2 OR strpos(impossible::text, to_jsonb($2::text)::text) > 0)",
+];

@@ -1,0 +1,189 @@
+//! An erased person's entries keep proving themselves, on every path by which they can have come about.
+
+use audit_log::{
+    integrity::{Personal, Place as LogPlace, leaf_of_copy},
+    record::Splitter,
+    verify::Kind,
+};
+use schemas::{TenantId, changes::AuditEntry, events::GovernanceKind};
+use serde_json::Value;
+use sinks::{
+    compress,
+    log_store::{Follower, entry_proof},
+};
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+use super::fixture::{LOG, Place, busiest, entries};
+
+const ENTRIES: usize = 600;
+/// What a log is, whatever has become of its entries' personal parts.
+const LOG_TABLES: [&str; 2] = ["audit_log", "audit_tile"];
+
+async fn request(place: &mut Place, subject: &str) {
+    place.decide(GovernanceKind::SubjectErased, ("person", subject), "").await;
+}
+
+/// How many of these entries are the subject's.
+fn of(entries: &[AuditEntry], subject: &str) -> u64 {
+    entries.iter().filter(|entry| entry.actor == subject).count() as u64
+}
+
+/// Asserts that nothing personal of the subject is left in the audit log's tables.
+async fn is_gone(place: &mut Place, subject: &str) {
+    for (what, sql) in [
+        ("keys", "SELECT count(*) FROM subject_key WHERE actor = $1"),
+        ("entries", "SELECT count(*) FROM audit_entry WHERE actor = $1"),
+        ("terms", "SELECT count(*) FROM audit_term WHERE field = 'actor' AND term = $1"),
+    ] {
+        let count: i64 = sqlx::query_scalar(sql).bind(subject).fetch_one(&mut place.owner).await.expect(sql);
+        assert_eq!(count, 0, "{what}");
+    }
+    type Row = (i16, Vec<u8>, Option<String>, Option<String>);
+    let erased: Vec<Row> = sqlx::query_as(
+        "SELECT record_dictionary, record, actor_name, actor_ip FROM audit_entry WHERE personal_digest IS NOT NULL",
+    )
+    .fetch_all(&mut place.owner)
+    .await
+    .expect("rows");
+    assert!(!erased.is_empty());
+    for (dictionary, record, name, address) in erased {
+        let record = compress::decompress(dictionary, &record).expect("a frame");
+        let record: Value = serde_json::from_slice(&record).expect("the public part is JSON");
+        assert_eq!((name, address), (None, None));
+        for personal in ["/actor/user/uid", "/actor/user/name", "/src_endpoint/ip", "/raw_data", "/message"] {
+            assert_eq!(record.pointer(personal), None, "{personal}");
+        }
+    }
+}
+
+/// Asserts that the entries' proofs and what followers get of them hold.
+async fn proves_itself(place: &mut Place, entries: &[AuditEntry], subject: &str) {
+    let tenant = TenantId::new("acme").expect("valid");
+    let mut splitter = Splitter::default();
+    for entry in entries.iter().filter(|entry| entry.actor == subject).take(5) {
+        let proof = entry_proof(&mut place.owner, &tenant, *entry.event_id.as_uuid()).await;
+        let proof = proof.expect("readable").expect("an entry");
+        let record: Value = serde_json::from_slice(&proof.record).expect("JSON");
+        assert!(matches!(proof.place.personal, Personal::Erased(_)));
+        assert_eq!(leaf_of_copy(&mut splitter, &record, &proof.place.personal), Ok(proof.place.leaf));
+        let size = proof.size;
+        let root: Vec<u8> =
+            sqlx::query_scalar("SELECT root FROM audit_checkpoint WHERE log = $1 AND size = $2")
+                .bind(LOG)
+                .bind(i64::try_from(size).expect("small"))
+                .fetch_one(&mut place.owner)
+                .await
+                .expect("a checkpoint");
+        let root = audit_log::Hash::from_slice(&root).expect("32 bytes");
+        let leaf = (proof.place.index, &proof.place.leaf);
+        audit_log::proof::check_inclusion(leaf, (size, &root), &proof.hashes).expect("part of the log");
+    }
+    let mut follower = Follower::connect(&place.url).await.expect("connected");
+    let relayed = follower.entries(LOG, 0, 10_000).await.expect("readable");
+    let mut previous = None;
+    for entry in relayed {
+        let record = entry.attest(LOG, previous, None).expect("a record");
+        let record: Value = serde_json::from_slice(&record).expect("JSON");
+        let place = LogPlace::stated(&record).expect("its place");
+        assert_eq!(leaf_of_copy(&mut splitter, &record, &place.personal), Ok(entry.leaf));
+        previous = Some(entry.leaf);
+    }
+}
+
+#[tokio::test]
+async fn an_erased_subject_is_gone_and_the_log_still_verifies() {
+    let entries = entries(ENTRIES);
+    let subject = busiest(&entries);
+    let (before, after) = entries.split_at(ENTRIES / 2);
+    assert!(of(before, &subject) > 5 && of(after, &subject) > 5, "{subject} acts before and after");
+    let mut place = Place::new().await;
+    place.append(before, 100).await;
+    request(&mut place, &subject).await;
+    let standing = place.round().await;
+    assert_eq!((standing.done, standing.entries, standing.waiting), (1, of(before, &subject), 0));
+    is_gone(&mut place, &subject).await;
+    assert_eq!(place.verify().await.first_fault, None);
+
+    // The writer that knew the subject goes on: by rows and by COPY.
+    let (some, rest) = after.split_at(100);
+    place.append(some, 20).await;
+    place.append(rest, 200).await;
+    is_gone(&mut place, &subject).await;
+    let report = place.verify().await;
+    assert_eq!((report.entries, report.first_fault), (ENTRIES as u64, None));
+    proves_itself(&mut place, &entries, &subject).await;
+    assert_eq!(place.round().await.done, 0, "once");
+
+    let mut forged = PgConnection::connect(&place.url).await.expect("connected");
+    forged
+        .execute("SET session_replication_role = replica; UPDATE audit_entry SET outcome_code = 'forged' WHERE log_index = (SELECT min(log_index) FROM audit_entry WHERE personal_digest IS NOT NULL)")
+        .await
+        .expect("as the server's owner");
+    assert_eq!(place.verify().await.first_fault.map(|fault| fault.kind), Some(Kind::Edited));
+}
+
+#[tokio::test]
+async fn the_log_is_the_same_whenever_the_erasure_came() {
+    let entries = entries(ENTRIES);
+    let subject = busiest(&entries);
+    let mut never = Place::new().await;
+    never.append(&entries, 150).await;
+
+    let mut afterwards = Place::new().await;
+    afterwards.append(&entries, 100).await;
+    request(&mut afterwards, &subject).await;
+    afterwards.round().await;
+
+    let mut at_first = Place::new().await;
+    request(&mut at_first, &subject).await;
+    at_first.round().await;
+    at_first.append(&entries, 70).await;
+    is_gone(&mut at_first, &subject).await;
+
+    for table in LOG_TABLES {
+        let whole = never.dump(table).await;
+        assert!(afterwards.dump(table).await == whole, "{table}");
+        assert!(at_first.dump(table).await == whole, "{table}");
+    }
+    for table in ["audit_entry", "audit_event", "subject_key"] {
+        assert!(afterwards.dump(table).await == at_first.dump(table).await, "{table}");
+    }
+    // Nobody can search for the empty name that an erased actor has.
+    let terms = "(SELECT field, term, days FROM audit_term WHERE term <> '')";
+    assert!(
+        afterwards.dump(terms).await == at_first.dump(terms).await,
+        "the dictionary has forgotten the same"
+    );
+}
+
+#[tokio::test]
+async fn a_subject_under_a_hold_waits_until_the_last_is_released() {
+    let entries = entries(ENTRIES);
+    let subject = busiest(&entries);
+    let project = entries.iter().find(|entry| entry.actor == subject && entry.project.is_some());
+    let project = project.and_then(|entry| entry.project.clone());
+    let mut place = Place::new().await;
+    place.append(&entries, 100).await;
+    place.decide(GovernanceKind::HoldPlaced, ("user", &subject), "incident 88").await;
+    place.decide(GovernanceKind::HoldPlaced, ("person", &subject), "2026/14").await;
+    request(&mut place, &subject).await;
+    for (scope, held, name) in [("user", subject.as_str(), "incident 88"), ("person", &subject, "2026/14")] {
+        let standing = place.round().await;
+        assert_eq!((standing.done, standing.waiting), (0, 1), "{name}");
+        let waits = "SELECT count(*) FROM erasure_progress WHERE waits_for IS NOT NULL AND began_at IS NULL";
+        assert_eq!(place.number(waits).await, 1, "visibly");
+        place.decide(GovernanceKind::HoldReleased, (scope, held), name).await;
+    }
+    if let Some(project) = &project {
+        place.decide(GovernanceKind::HoldPlaced, ("project", project), "").await;
+        assert_eq!(place.round().await.waiting, 1, "some of the entries are the project's");
+        place.decide(GovernanceKind::HoldReleased, ("project", project), "").await;
+    }
+    place.decide(GovernanceKind::HoldPlaced, ("tenant", ""), "").await;
+    assert_eq!(place.round().await.waiting, 1, "all of the tenant's data is held");
+    place.decide(GovernanceKind::HoldReleased, ("tenant", ""), "").await;
+    assert_eq!(place.verify().await.first_fault, None);
+    let standing = place.round().await;
+    assert_eq!((standing.done, standing.entries, standing.waiting), (1, of(&entries, &subject), 0));
+    is_gone(&mut place, &subject).await;
+}
