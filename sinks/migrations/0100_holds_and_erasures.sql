@@ -179,6 +179,7 @@ GRANT DELETE ON subject_key TO weir_writer;
 GRANT DELETE ON risk_weight, risk_triage TO weir_writer;
 GRANT UPDATE (actor, matched) ON risk_signal TO weir_writer;
 GRANT UPDATE (actor, actor_name, second_party) ON change_fact TO weir_writer;
+GRANT UPDATE (actor) ON risk_weight, risk_triage, cost_budget_fact TO weir_writer;
 
 REVOKE EXECUTE ON FUNCTION
   audit_log_append(bigint, audit_log_move[], audit_tile_row[], audit_tile_part_row[], subject_key_row[]),

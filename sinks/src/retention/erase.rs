@@ -15,8 +15,11 @@ use crate::{
     read_models::audit_entry::erased::PublicColumns,
 };
 
+/// Entries that one look through the table finds, 24 bytes each: nothing but the actor tells them, so that each look reads
+/// much of it.
+const PASS_ENTRIES: i64 = 250_000;
 /// Entries of one transaction.
-const SLICE_ENTRIES: i64 = 1_000;
+const SLICE_ENTRIES: usize = 1_000;
 /// Erasures that are looked at in one round.
 const MAX_ERASURES: i64 = 100;
 
@@ -157,9 +160,12 @@ impl Eraser<'_> {
         let mut gone = Terms::default();
         let mut entries = 0;
         loop {
-            let erased = self.slice(&mut gone).await?;
-            entries += erased;
-            if erased == 0 {
+            let whole = self.whole_entries().await?;
+            for some in whole.chunks(SLICE_ENTRIES) {
+                entries += self.slice(&mut gone, some).await?;
+            }
+            // No writer has added any since the erasure began.
+            if whole.len() < usize::try_from(PASS_ENTRIES).unwrap_or(usize::MAX) {
                 break;
             }
         }
@@ -185,20 +191,35 @@ impl Eraser<'_> {
         tx.commit().await
     }
 
-    /// A transaction's worth of entries; answers how many there were.
-    async fn slice(&mut self, gone: &mut Terms) -> Result<u64, EraseError> {
-        let whole: Vec<Whole> = sqlx::query_as(
-            "SELECT occurred_at, event_id, kind, record_dictionary, record, actor_name, actor_ip, resource, project
-               FROM audit_entry WHERE tenant_id = $1 AND actor = $2 AND personal_digest IS NULL LIMIT $3",
+    /// The entries that have their personal part still, by time and id.
+    async fn whole_entries(&mut self) -> sqlx::Result<Vec<(Timestamp, Uuid)>> {
+        sqlx::query_as(
+            "SELECT occurred_at, event_id FROM audit_entry
+              WHERE tenant_id = $1 AND actor = $2 AND personal_digest IS NULL LIMIT $3",
         )
         .bind(self.tenant)
         .bind(self.subject)
-        .bind(SLICE_ENTRIES)
+        .bind(PASS_ENTRIES)
+        .fetch_all(&mut *self.connection)
+        .await
+    }
+
+    /// Erases these entries in one transaction; answers how many were still whole.
+    async fn slice(&mut self, gone: &mut Terms, entries: &[(Timestamp, Uuid)]) -> Result<u64, EraseError> {
+        let (times, events): (Vec<Timestamp>, Vec<Uuid>) = entries.iter().copied().unzip();
+        let whole: Vec<Whole> = sqlx::query_as(
+            "SELECT e.occurred_at, e.event_id, e.kind, e.record_dictionary, e.record, e.actor_name, e.actor_ip, e.resource,
+                    e.project
+               FROM unnest($3::timestamptz[], $4::uuid[]) AS a(occurred_at, event_id)
+               JOIN audit_entry AS e USING (occurred_at, event_id)
+              WHERE e.tenant_id = $1 AND e.actor = $2 AND e.personal_digest IS NULL",
+        )
+        .bind(self.tenant)
+        .bind(self.subject)
+        .bind(times)
+        .bind(events)
         .fetch_all(&mut *self.connection)
         .await?;
-        if whole.is_empty() {
-            return Ok(0);
-        }
         let key = self.secret.key(self.tenant, self.subject);
         let mut splitter = Splitter::default();
         let mut compressor = Compressor::new().map_err(|error| sqlx::Error::Encode(error.into()))?;
@@ -302,11 +323,16 @@ const DELETED: [&str; 6] = [
     "DELETE FROM risk_triage WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
 ];
 
-/// What others' rows say of the subject, and what it decided about changes, which must still count as one person's.
-const RENAMED: [&str; 4] = [
+/// What others' rows say of the subject, and what it decided about changes, risk and budgets, which must still count as one
+/// person's.
+const RENAMED: [&str; 8] = [
     "UPDATE risk_signal SET actor = $3, matched = '{}' WHERE tenant_id = $1 AND actor = $2",
     "UPDATE change_fact SET actor = $3, actor_name = NULL WHERE tenant_id = $1 AND actor = $2",
     "UPDATE change_fact SET second_party = $3 WHERE tenant_id = $1 AND second_party = $2",
+    "UPDATE risk_weight SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
+    "UPDATE risk_triage SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
+    "UPDATE incident SET decided_by = $3 WHERE tenant_id = $1 AND decided_by = $2",
+    "UPDATE cost_budget_fact SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
     "UPDATE change_review
         SET requested_by = CASE WHEN requested_by = $2 THEN $3 ELSE requested_by END,
             impossible = replace(impossible::text, to_jsonb($2::text)::text, to_jsonb($3::text)::text)::jsonb

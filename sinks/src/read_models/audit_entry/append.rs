@@ -17,14 +17,17 @@ use crate::{batch::TopicPartition, postgres::row_type::row_type, read_models::Fa
 
 /// So many subjects' keys are kept; then all are forgotten, and made again as they are needed.
 const MAX_SUBJECTS: usize = 65_536;
+/// So many erased subjects are read at once; where there are more, each batch asks about those that are new to it.
+const MAX_ERASED_AT_ONCE: usize = 65_536;
 
 /// The logs that a writer appends to, as it knows them.
 pub(super) struct Logbook {
     secret: SubjectSecret,
     splitter: Splitter,
     subjects: Subjects,
-    /// Up to which the erased subjects are known; `None` until it is looked up.
+    /// Up to which the erased subjects are known; `None` until they are looked up.
     epoch: Option<i64>,
+    erased: ErasedSubjects,
     /// As the last transaction left them, as far as is known.
     logs: HashMap<TopicPartition, OpenLog>,
     /// As the transaction in hand leaves them.
@@ -36,10 +39,20 @@ pub(super) struct Logbook {
 struct Subjects {
     by_tenant: HashMap<Box<str>, HashMap<Box<str>, Subject, RandomState>, RandomState>,
     count: usize,
+    /// How many of them were erased.
+    erased: usize,
     /// Those that no transaction of this writer has stored yet.
     unstored: Vec<KeyRow>,
     /// Whether the transaction in hand stores them.
     sent: bool,
+}
+
+/// The subjects erased up to an epoch.
+enum ErasedSubjects {
+    /// All of them, by tenant and subject: no batch asks.
+    All(HashSet<(String, String)>),
+    /// Too many to keep: whoever is new to a writer is asked about.
+    Many,
 }
 
 /// An actor's key, and whether it may be stored.
@@ -136,6 +149,7 @@ impl Logbook {
             splitter: Splitter::default(),
             subjects: Subjects::default(),
             epoch: None,
+            erased: ErasedSubjects::Many,
             logs: HashMap::new(),
             pending: HashMap::new(),
         }
@@ -158,8 +172,10 @@ impl Logbook {
         facts: &[Fact<'_, AuditEntry>],
     ) -> sqlx::Result<()> {
         if self.epoch.is_none() {
-            let epoch = sqlx::query_scalar("SELECT epoch FROM audit_epoch").fetch_one(&mut *connection);
-            self.epoch = Some(epoch.await?);
+            let epoch =
+                sqlx::query_scalar("SELECT epoch FROM audit_epoch").fetch_one(&mut *connection).await?;
+            self.erased = ErasedSubjects::look_up(connection).await?;
+            self.epoch = Some(epoch);
         }
         if self.subjects.count >= MAX_SUBJECTS {
             self.subjects.forget_all();
@@ -173,17 +189,16 @@ impl Logbook {
             return Ok(());
         }
         let unknown: Vec<SubjectName<'_>> = unknown.into_iter().collect();
-        let erased: Vec<(String, String)> = sqlx::query_as(
-            "SELECT tenant_id, subject FROM unnest($1::subject_name[]) AS a JOIN erasure_progress AS p
-              USING (tenant_id, subject) WHERE p.began_at IS NOT NULL",
-        )
-        .bind(&unknown)
-        .fetch_all(connection)
-        .await?;
-        let erased: HashSet<(&str, &str)> =
-            erased.iter().map(|(tenant, subject)| (tenant.as_str(), subject.as_str())).collect();
+        let asked;
+        let erased = match &self.erased {
+            ErasedSubjects::All(all) => all,
+            ErasedSubjects::Many => {
+                asked = erased_of(connection, &unknown).await?;
+                &asked
+            }
+        };
         for SubjectName { tenant_id, subject } in unknown {
-            let gone = erased.contains(&(tenant_id, subject));
+            let gone = !erased.is_empty() && erased.contains(&(tenant_id.to_owned(), subject.to_owned()));
             let standing = if gone { Standing::Erased } else { Standing::Kept };
             self.subjects.add(&self.secret, (tenant_id, subject), standing);
         }
@@ -269,6 +284,9 @@ impl Logbook {
         facts: &[Fact<'_, AuditEntry>],
     ) -> Result<HashMap<usize, ErasedEntry>, Malformed> {
         let mut erased = HashMap::new();
+        if self.subjects.erased == 0 {
+            return Ok(erased);
+        }
         for (position, fact) in facts.iter().enumerate() {
             let entry = fact.change;
             let subject = self.subjects.get(entry.tenant.as_str(), &entry.actor);
@@ -351,6 +369,21 @@ impl Logbook {
     }
 }
 
+/// Which of these subjects were erased.
+async fn erased_of(
+    connection: &mut PgConnection,
+    subjects: &[SubjectName<'_>],
+) -> sqlx::Result<HashSet<(String, String)>> {
+    let erased: Vec<(String, String)> = sqlx::query_as(
+        "SELECT tenant_id, subject FROM unnest($1::subject_name[]) AS a JOIN erasure_progress AS p
+          USING (tenant_id, subject) WHERE p.began_at IS NOT NULL",
+    )
+    .bind(subjects)
+    .fetch_all(connection)
+    .await?;
+    Ok(erased.into_iter().collect())
+}
+
 /// The open leaves that are not stored yet: the last `new` of them, or all if a tile was filled.
 fn new_part(name: &str, log: &OpenLog, new: usize) -> Option<TilePart> {
     let open = log.open_leaves();
@@ -398,6 +431,20 @@ fn restored(row: &PgRow) -> sqlx::Result<OpenLog> {
     Ok(log)
 }
 
+impl ErasedSubjects {
+    async fn look_up(connection: &mut PgConnection) -> sqlx::Result<Self> {
+        let most = i64::try_from(MAX_ERASED_AT_ONCE).unwrap_or(i64::MAX);
+        let erased: Vec<(String, String)> = sqlx::query_as(
+            "SELECT tenant_id, subject FROM erasure_progress WHERE began_at IS NOT NULL LIMIT $1",
+        )
+        .bind(most + 1)
+        .fetch_all(connection)
+        .await?;
+        let all = erased.len() <= MAX_ERASED_AT_ONCE;
+        Ok(if all { Self::All(erased.into_iter().collect()) } else { Self::Many })
+    }
+}
+
 impl Subjects {
     fn get(&self, tenant: &str, actor: &str) -> Option<&Subject> {
         self.by_tenant.get(tenant)?.get(actor)
@@ -406,7 +453,7 @@ impl Subjects {
     /// Those that are not stored yet stay to be stored.
     fn forget_all(&mut self) {
         self.by_tenant.clear();
-        self.count = 0;
+        (self.count, self.erased) = (0, 0);
     }
 
     /// Takes a subject in; one that is kept has its key stored with the next batch.
@@ -419,5 +466,6 @@ impl Subjects {
         let own = self.by_tenant.entry(tenant.into()).or_default();
         own.insert(actor.into(), Subject { key, standing });
         self.count += 1;
+        self.erased += usize::from(standing == Standing::Erased);
     }
 }

@@ -313,9 +313,12 @@ impl ReadModel for AuditEntries {
         self.partitions.make(connection, instants, now).await?;
         self.packer.logbook.look_up(connection, facts).await?;
         let erased = self.packer.logbook.erased(facts).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        // Before the rows, for a search believes the dictionary: a batch whose terms cannot be noted is not written.
+        if erased.is_empty() {
+            return self.terms.learn(connection, facts).await;
+        }
         let stated: Vec<AuditFact<'_>> =
             facts.iter().enumerate().map(|(position, fact)| stated(fact, erased.get(&position))).collect();
-        // Before the rows, for a search believes the dictionary: a batch whose terms cannot be noted is not written.
         self.terms.learn(connection, &stated).await
     }
 
