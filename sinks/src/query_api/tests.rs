@@ -26,7 +26,7 @@ use crate::read_models::reader_pool;
 
 const PUBLIC: [&str; 5] = ["/livez", "/readyz", "/startupz", "/metrics", "/openapi.json"];
 /// Every route that asks for a key, and its scope.
-const PROTECTED: [(&str, Scope); 26] = [
+const PROTECTED: [(&str, Scope); 29] = [
     ("/api/v1/audit", Scope::AuditRead),
     ("/api/v1/audit/export", Scope::AuditRead),
     ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab", Scope::AuditRead),
@@ -36,6 +36,9 @@ const PROTECTED: [(&str, Scope); 26] = [
     ("/api/v1/audit/logs/weir.activity.v1/0/consistency?from=1&to=2", Scope::AuditRead),
     ("/api/v1/audit/histogram", Scope::AuditRead),
     ("/api/v1/audit/terms", Scope::AuditRead),
+    ("/api/v1/holds", Scope::AuditRead),
+    ("/api/v1/erasures", Scope::AuditRead),
+    ("/api/v1/subjects/ada", Scope::AuditRead),
     ("/api/v1/changes", Scope::Read),
     ("/api/v1/changes/c", Scope::Read),
     ("/api/v1/parked", Scope::Read),
@@ -307,6 +310,7 @@ async fn the_description_names_every_route_and_nothing_that_is_missing() {
         .chain(["/api/v1/audit/logs/{topic}/{partition}/consistency"])
         .chain(["/api/v1/audit", "/api/v1/audit/{id}", "/api/v1/audit/export"])
         .chain(["/api/v1/pipeline", "/api/v1/parked"])
+        .chain(["/api/v1/holds", "/api/v1/erasures", "/api/v1/subjects/{subject}"])
         .chain(["/api/v1/cost/summary", "/api/v1/cost/timeseries", "/api/v1/cost/breakdown"])
         .chain(["/api/v1/cost/resources/{id}", "/api/v1/cost/charges", "/api/v1/cost/export"])
         .chain(["/api/v1/cost/budgets"])

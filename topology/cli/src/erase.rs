@@ -38,6 +38,9 @@ pub(super) struct EraseArgs {
     /// Return once the request is stored, without waiting for the erasure.
     #[arg(long)]
     no_wait: bool,
+    /// Request the erasure of a subject under a legal hold too: it waits until the hold is released.
+    #[arg(long)]
+    when_released: bool,
     #[command(flatten)]
     said: Said,
 }
@@ -57,6 +60,9 @@ pub(super) async fn erase(args: EraseArgs) -> anyhow::Result<Outcome> {
     if args.said.reason.as_deref().is_none_or(|reason| reason.trim().is_empty()) {
         bail!("an erasure needs a reason: give it with --reason");
     }
+    if !args.when_released {
+        refuse_if_held(&before)?;
+    }
     if !args.yes && !confirmed(&before)? {
         note("nothing was erased");
         return Ok(Outcome::No);
@@ -64,7 +70,21 @@ pub(super) async fn erase(args: EraseArgs) -> anyhow::Result<Outcome> {
     let body = vec![("subject", args.subject.clone().into())];
     let sent = Command { path: &["erasures"], body }.send(&place, &args.said).await?;
     note(ELSEWHERE);
-    if args.no_wait { Ok(sent) } else { wait(&api, &path).await }
+    if args.no_wait {
+        return Ok(sent);
+    }
+    let held = if args.when_released { Outcome::Done } else { Outcome::No };
+    wait(&api, &path, held).await
+}
+
+/// A subject under a legal hold is not erased unless somebody asks for that in so many words.
+fn refuse_if_held(subject: &Value) -> anyhow::Result<()> {
+    let Some(hold) = subject["held_by"].as_str().map(printable) else { return Ok(()) };
+    let name = printable(subject["subject"].as_str().unwrap_or_default());
+    bail!(
+        "{name} is under a legal hold ({hold}): nothing was requested. Release the hold first (`weir hold list`, `weir hold \
+         release`), or request an erasure that waits for the release with --when-released"
+    )
 }
 
 fn print(subject: &Value, format: Format) -> anyhow::Result<Outcome> {
@@ -101,8 +121,8 @@ fn confirmed(subject: &Value) -> anyhow::Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Waits until the erasure is done, or is known to wait for a hold.
-async fn wait(api: &Api, path: &str) -> anyhow::Result<Outcome> {
+/// Waits until the erasure is done, or is known to wait for a hold, which is answered with `held`.
+async fn wait(api: &Api, path: &str, held: Outcome) -> anyhow::Result<Outcome> {
     let deadline = tokio::time::Instant::now() + DONE_WITHIN;
     loop {
         let erasure = api.get(path, &[]).await?["item"]["erasure"].take();
@@ -117,7 +137,7 @@ async fn wait(api: &Api, path: &str) -> anyhow::Result<Outcome> {
             Some("waiting") => {
                 let hold = printable(erasure["waits_for"].as_str().unwrap_or_default());
                 note(&format!("the erasure waits: there is a legal hold on {hold} (`weir hold list`)"));
-                return Ok(Outcome::Done);
+                return Ok(held);
             }
             _ if tokio::time::Instant::now() >= deadline => {
                 let problem = erasure["problem"].as_str().unwrap_or("is the stage retention running?");
@@ -144,5 +164,9 @@ mod tests {
         );
         let free = json!({"subject": "ada", "entries": 0, "held_by": null, "erasure": null});
         assert_eq!(described(&free), "ada: 0 audit entries would lose their personal part");
+        assert!(refuse_if_held(&free).is_ok());
+        let refused = refuse_if_held(&subject).expect_err("it is held").to_string();
+        assert!(refused.starts_with("ada\u{fffd} is under a legal hold (project shop)"), "{refused}");
+        assert!(refused.ends_with("--when-released"), "{refused}");
     }
 }
