@@ -35,14 +35,21 @@ pub(super) struct EraseArgs {
     /// Ask nothing.
     #[arg(long, short = 'y')]
     yes: bool,
+    #[command(flatten)]
+    waiting: Waiting,
+    #[command(flatten)]
+    said: Said,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, Args)]
+struct Waiting {
     /// Return once the request is stored, without waiting for the erasure.
     #[arg(long)]
     no_wait: bool,
     /// Request the erasure of a subject under a legal hold too: it waits until the hold is released.
     #[arg(long)]
     when_released: bool,
-    #[command(flatten)]
-    said: Said,
 }
 
 /// Shows what would go, asks, sends the request and waits until it is done or held.
@@ -60,7 +67,7 @@ pub(super) async fn erase(args: EraseArgs) -> anyhow::Result<Outcome> {
     if args.said.reason.as_deref().is_none_or(|reason| reason.trim().is_empty()) {
         bail!("an erasure needs a reason: give it with --reason");
     }
-    if !args.when_released {
+    if !args.waiting.when_released {
         refuse_if_held(&before)?;
     }
     if !args.yes && !confirmed(&before)? {
@@ -70,11 +77,11 @@ pub(super) async fn erase(args: EraseArgs) -> anyhow::Result<Outcome> {
     let body = vec![("subject", args.subject.clone().into())];
     let sent = Command { path: &["erasures"], body }.send(&place, &args.said).await?;
     note(ELSEWHERE);
-    if args.no_wait {
+    if args.waiting.no_wait {
         return Ok(sent);
     }
-    let held = if args.when_released { Outcome::Done } else { Outcome::No };
-    wait(&api, &path, held).await
+    let when_held = if args.waiting.when_released { Outcome::Done } else { Outcome::No };
+    wait(&api, &path, when_held).await
 }
 
 /// A subject under a legal hold is not erased unless somebody asks for that in so many words.
@@ -121,8 +128,8 @@ fn confirmed(subject: &Value) -> anyhow::Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Waits until the erasure is done, or is known to wait for a hold, which is answered with `held`.
-async fn wait(api: &Api, path: &str, held: Outcome) -> anyhow::Result<Outcome> {
+/// Waits until the erasure is done, or is known to wait for a hold, which is answered with `when_held`.
+async fn wait(api: &Api, path: &str, when_held: Outcome) -> anyhow::Result<Outcome> {
     let deadline = tokio::time::Instant::now() + DONE_WITHIN;
     loop {
         let erasure = api.get(path, &[]).await?["item"]["erasure"].take();
@@ -137,7 +144,7 @@ async fn wait(api: &Api, path: &str, held: Outcome) -> anyhow::Result<Outcome> {
             Some("waiting") => {
                 let hold = printable(erasure["waits_for"].as_str().unwrap_or_default());
                 note(&format!("the erasure waits: there is a legal hold on {hold} (`weir hold list`)"));
-                return Ok(held);
+                return Ok(when_held);
             }
             _ if tokio::time::Instant::now() >= deadline => {
                 let problem = erasure["problem"].as_str().unwrap_or("is the stage retention running?");
