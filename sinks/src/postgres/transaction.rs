@@ -24,7 +24,7 @@ impl<M: ReadModel> PostgresSink<M> {
         batch: &Batch<M::Change>,
     ) -> Result<Settled, Failure> {
         let plan = Plan::optimistic::<M>(batch);
-        self.model.prepare(&mut writer.connection, &plan.facts).await?;
+        self.prepare(writer, &plan).await?;
         for _ in 0..MAX_SURPRISES {
             let outcome = match &self.single {
                 Some(single) if plan.is_small_and_plain() && !self.expect_duplicates => {
@@ -41,7 +41,7 @@ impl<M: ReadModel> PostgresSink<M> {
                 Err(failure) if failure.kind == FailureKind::Outdated => {
                     writer.roll_back().await?;
                     self.model.forget();
-                    self.model.prepare(&mut writer.connection, &plan.facts).await?;
+                    self.prepare(writer, &plan).await?;
                 }
                 Err(failure) if failure.kind == FailureKind::Duplicate => {
                     writer.roll_back().await?;
@@ -64,6 +64,12 @@ impl<M: ReadModel> PostgresSink<M> {
             ),
             connection_usable: true,
         })
+    }
+
+    /// What the model learnt of a batch that cannot be prepared may be what is wrong with it: it goes.
+    async fn prepare(&mut self, writer: &mut Writer, plan: &Plan<'_, M::Change>) -> Result<(), Failure> {
+        self.model.prepare(&mut writer.connection, &plan.facts).await.inspect_err(|_| self.model.forget())?;
+        Ok(())
     }
 
     /// The batch in one statement, which commits by itself.
