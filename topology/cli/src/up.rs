@@ -16,7 +16,7 @@ use super::{
     deployment::{DEMO, Deployment, GATEWAY, QUERY_API, SINKS, Scheme, Start, free_address, write_private},
     output::{self, note},
     place,
-    run::KEEPS_MEMORY,
+    run::MEMORY,
     settings::{Client, Settings, kafka_security, sinks_file, written_issuers},
     shutdown,
     status::{self, client},
@@ -336,11 +336,11 @@ fn start_demo(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints) -
 /// What a process of the pipeline is told.
 fn environment(endpoints: &Endpoints, home: &Path) -> Vec<(&'static str, String)> {
     let mut environment = vec![
-        (KEEPS_MEMORY.0, KEEPS_MEMORY.1.to_owned()),
         ("WEIR_HOME", home.display().to_string()),
         ("KAFKA_BOOTSTRAP_SERVERS", endpoints.kafka.clone()),
         ("DATABASE_URL", endpoints.database_url.clone()),
     ];
+    environment.extend(MEMORY.map(|(name, value)| (name, value.to_owned())));
     if let Some(registry) = &endpoints.registry {
         environment.push(("SCHEMA_REGISTRY_URL", registry.clone()));
     }

@@ -15,7 +15,7 @@ use nix::{
 use producers::kafka::{Producer, ProducerConfig, Purpose};
 use schemas::codec::Framing;
 
-use crate::{deployment::free_address, output::note, run::KEEPS_MEMORY, settings::Client, status};
+use crate::{deployment::free_address, output::note, run::MEMORY, settings::Client, status};
 use stack::{Endpoints, ServerState, Stack, StackConfig, Tethered};
 use topology::{pipeline, runtime};
 
@@ -82,7 +82,7 @@ impl Stand {
             .env("WEIR_STAGE__ADMIN_LISTEN", listen.to_string())
             .env("WEIR_AUDIT__SUBJECT_SECRET", SUBJECT_SECRET)
             .env_remove("SCHEMA_REGISTRY_URL")
-            .envs([KEEPS_MEMORY])
+            .envs(MEMORY)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

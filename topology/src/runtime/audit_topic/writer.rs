@@ -1,13 +1,19 @@
 //! One log's transactional producer.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use audit_log::Hash;
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, ClientContext, Message as _,
     error::{KafkaError, RDKafkaErrorCode},
-    message::{Header, OwnedHeaders},
-    producer::{FutureProducer, FutureRecord, Producer as _},
+    message::{DeliveryResult, Header, OwnedHeaders},
+    producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer},
     util::Timeout,
 };
 use schemas::Topic;
@@ -29,11 +35,40 @@ const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 pub(super) struct LogWriter {
     log: String,
     partition: i32,
-    producer: FutureProducer<Quiet>,
+    producer: ThreadedProducer<Deliveries>,
     /// The next index to write.
     pub(super) next: u64,
     /// The leaf of the entry before.
     pub(super) previous: Option<Hash>,
+}
+
+/// What became of the records, told by the client's own thread: a future for each would cost as much as the record.
+#[derive(Default)]
+struct Deliveries {
+    /// The offset behind the last record.
+    end: AtomicI64,
+    /// Of the first that was not taken.
+    failure: Mutex<Option<KafkaError>>,
+}
+
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        Quiet.error(error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, delivered: &DeliveryResult<'_>, (): ()) {
+        match delivered {
+            Ok(record) => drop(self.end.fetch_max(record.offset() + 1, Relaxed)),
+            Err((error, _)) => {
+                let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+                failure.get_or_insert_with(|| error.clone());
+            }
+        }
+    }
 }
 
 /// The partition of a log: each log stays in one, whatever its name.
@@ -70,7 +105,7 @@ impl LogWriter {
         }
         let (config, name) = (config.clone(), log.to_owned());
         let taken = tokio::task::spawn_blocking(move || {
-            let producer: FutureProducer<Quiet> = client.create_with_context(Quiet)?;
+            let producer: ThreadedProducer<Deliveries> = client.create_with_context(Deliveries::default())?;
             producer.init_transactions(PATIENCE)?;
             let metadata = producer.client().fetch_metadata(Some(Topic::Audit.name()), PATIENCE)?;
             let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
@@ -111,39 +146,38 @@ impl LogWriter {
 
     async fn transact(&self, entries: &[LogEntry], checkpoint: Option<&str>) -> Result<i64, RelayError> {
         self.producer.begin_transaction()?;
-        let mut sent = Vec::with_capacity(entries.len());
         let mut previous = self.previous;
         for entry in entries {
             let value = entry
                 .attest(&self.log, previous, checkpoint)
                 .map_err(|malformed| RelayError::Unreadable(entry.index, malformed))?;
             previous = Some(entry.leaf);
-            sent.push(self.send(entry.index, &value).await?);
+            self.send(entry.index, &value).await?;
         }
         let producer = self.producer.clone();
+        // Waits until the client's thread has told of every record.
         tokio::task::spawn_blocking(move || producer.commit_transaction(PATIENCE)).await??;
-        let mut end = -1;
-        for delivery in sent {
-            let delivered = delivery.await.map_err(|_| KafkaError::Canceled)?;
-            end = delivered.map_err(|(error, _)| error)?.offset + 1;
+        let told = self.producer.context();
+        match told.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(failure) => Err(failure.into()),
+            None => Ok(told.end.load(Relaxed)),
         }
-        Ok(end)
     }
 
     /// Enqueues a record, and waits while the client's queue is full.
-    async fn send(&self, index: u64, value: &[u8]) -> Result<rdkafka::producer::DeliveryFuture, RelayError> {
+    async fn send(&self, index: u64, value: &[u8]) -> Result<(), RelayError> {
         let index = index.to_string();
         let headers = OwnedHeaders::new_with_capacity(2)
             .insert(Header { key: "content-type", value: Some("application/json") })
             .insert(Header { key: INDEX_HEADER, value: Some(&index) });
-        let mut record = FutureRecord::<str, [u8]>::to(Topic::Audit.name())
+        let mut record = BaseRecord::<str, [u8]>::to(Topic::Audit.name())
             .partition(self.partition)
             .key(&self.log)
             .payload(value)
             .headers(headers);
         loop {
-            match self.producer.send_result(record) {
-                Ok(delivery) => return Ok(delivery),
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                     record = back;
                     tokio::time::sleep(Duration::from_millis(10)).await;
