@@ -5,3 +5,4 @@ pub(crate) mod door;
 mod four_eyes;
 mod outage;
 mod rows;
+mod ways;
