@@ -88,7 +88,7 @@ fn crates_import_only_what_the_arrows_allow() {
     assert_eq!(arrows("schemas"), [""; 0]);
     assert_eq!(arrows("edge"), ["schemas"]);
     assert_eq!(arrows("costs"), ["schemas"]);
-    assert_eq!(arrows("processors"), ["schemas", "costs"]);
+    assert_eq!(arrows("processors"), ["schemas", "costs", "policies"]);
     assert_eq!(arrows("projections"), ["schemas"]);
     assert_eq!(arrows("policies"), [""; 0]);
     assert_eq!(arrows("audit-log"), ["schemas"]);

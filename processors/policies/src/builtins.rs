@@ -3,12 +3,16 @@
 //! A wrapper looks at the arguments first and calls the engine's own function only where the result is bounded. A
 //! policy that asks for more leaves a refusal ([`take_refusal`]), and its evaluation is an error.
 
-use std::{cell::RefCell, collections::BTreeSet};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+};
 
 use regorus::{
     Engine, Source, Value,
     unstable::{BUILTINS, Expr, Ref, Span},
 };
+use sha2::{Digest, Sha256};
 
 /// Most elements of a generated range, array, or list of addresses.
 const MAX_ELEMENTS: i64 = 1_000_000;
@@ -22,6 +26,13 @@ const MAX_NODES: usize = 2_000_000;
 thread_local! {
     /// The reason why a built-in of this thread's evaluation refused its arguments.
     static REFUSED: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// The instant of this thread's evaluation, in nanoseconds since 1970; `None` leaves the clock to the engine.
+    static NOW_NS: Cell<Option<i64>> = const { Cell::new(None) };
+}
+
+/// Sets the instant that `time.now_ns` gives on this thread, in nanoseconds since 1970.
+pub(crate) fn set_now(now_ns: Option<i64>) {
+    NOW_NS.set(now_ns);
 }
 
 /// Takes the reason why a built-in refused its arguments since the last call.
@@ -64,7 +75,7 @@ pub(crate) fn parameters(name: &str) -> Option<usize> {
 
 /// Whether the built-in is wrapped.
 pub(crate) fn is_wrapped(name: &str) -> bool {
-    WRAPPED.iter().any(|(wrapped, ..)| *wrapped == name)
+    WRAPPED.iter().any(|(wrapped, ..)| *wrapped == name) || PINNED.iter().any(|(pinned, ..)| *pinned == name)
 }
 
 /// Wraps the functions of one engine, but for those in `unwrapped`.
@@ -95,7 +106,49 @@ pub(crate) fn wrap(engine: &mut Engine, strict: bool, unwrapped: &BTreeSet<Strin
         };
         engine.add_extension(name.to_owned(), count, Box::new(call))?;
     }
+    for (name, count, call) in PINNED {
+        let Some((function, _)) = BUILTINS.get(name) else { continue };
+        let span = span.clone();
+        let nothing = || Ref::new(Expr::Null { span: span.clone(), value: Value::Null, eidx: 0 });
+        let parameters: Vec<_> = std::iter::repeat_with(nothing).take(usize::from(count)).collect();
+        let pinned = move |given: Vec<Value>| match NOW_NS.get().and_then(|now_ns| call(now_ns, &given)) {
+            Some(value) => Ok(value),
+            None => match function(&span, &parameters, &given, strict) {
+                Err(error) if strict => Err(error),
+                answer => Ok(answer.unwrap_or(Value::Undefined)),
+            },
+        };
+        if !unwrapped.contains(name) {
+            engine.add_extension(name.to_owned(), count, Box::new(pinned))?;
+        }
+    }
     Ok(())
+}
+
+/// A built-in that reads the clock or makes something up, by the instant of the evaluation; `None` where its arguments
+/// are not of its kind.
+type Pinned = fn(i64, &[Value]) -> Option<Value>;
+
+/// Functions whose answer follows from the instant of the evaluation where one is given, so that a replay decides as
+/// the first run did.
+const PINNED: [(&str, u8, Pinned); 3] = [
+    ("time.now_ns", 0, |now_ns, _| Some(now_ns.into())),
+    ("rand.intn", 2, |now_ns, given| {
+        let (key, below) = (text_of(&given[0])?, u64::try_from(whole(&given[1])?).ok()?);
+        let number = u64::from_be_bytes(digest(now_ns, key)[..8].try_into().ok()?);
+        (below > 0).then(|| Value::from(number % below))
+    }),
+    ("uuid.rfc4122", 1, |now_ns, given| {
+        let mut bytes = digest(now_ns, text_of(&given[0])?);
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        let hex = crate::set::hexadecimal(&bytes[..16]);
+        Some([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-").into())
+    }),
+];
+
+fn digest(now_ns: i64, key: &str) -> [u8; 32] {
+    Sha256::new().chain_update(now_ns.to_be_bytes()).chain_update(key).finalize().into()
 }
 
 fn whole(value: &Value) -> Option<i64> {

@@ -69,6 +69,14 @@ impl Document {
                 subjects: vec![subject],
             });
         }
+        Self::from_plan(value)
+    }
+
+    /// Takes a plan.
+    ///
+    /// # Errors
+    /// The document is no plan, or one of an unknown format version.
+    pub fn from_plan(value: &Value) -> Result<Self, Refused> {
         let subjects = plan::subjects(value)?;
         Ok(Self { kind: DocumentKind::Plan, whole: plan::without_sensitive(value).into(), subjects })
     }

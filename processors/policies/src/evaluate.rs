@@ -1,18 +1,25 @@
 //! Documents against policies.
 
+use std::collections::BTreeMap;
+
 use regorus::Value;
 
 use crate::{
     Decision, Document, DocumentKind, Enforcement, EngineError, Policy, PolicySet, RegoEngine, Status,
-    Subject, Verdict, answer,
+    Subject, Verdict, answer, builtins,
     policy::{Answer, Form},
 };
 
-/// Values beside a document.
+/// Values beside a document, and bounds of its evaluation.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
     /// Other Kubernetes objects, below `data.inventory`: the answer of [`inventory`](crate::gatekeeper::inventory).
     pub inventory: Option<serde_json::Value>,
+    /// The instant that `time.now_ns` gives, in nanoseconds since 1970. Without it policies read the clock, and a later
+    /// evaluation may differ.
+    pub now_ns: Option<i64>,
+    /// Most evaluations of one document, a policy and a resource each; without it, all.
+    pub max_evaluations: Option<usize>,
 }
 
 /// Verdicts about a document, and the decision that follows.
@@ -22,6 +29,8 @@ pub struct Evaluation {
     pub verdicts: Vec<Verdict>,
     /// The gravest consequence.
     pub decision: Decision,
+    /// Evaluations beyond [`Surroundings::max_evaluations`]: policies and resources without a verdict.
+    pub left_out: usize,
 }
 
 /// The answer of a policy's rules.
@@ -58,21 +67,28 @@ impl Evaluator {
             let data: Value = serde_json::json!({"inventory": inventory}).into();
             self.with_data(set, &data)
         });
+        builtins::set_now(surroundings.now_ns);
+        let engines = inventoried.as_mut().unwrap_or(&mut self.engines);
+        let mut run = Run { engines, cut_off: BTreeMap::new(), left: surroundings.max_evaluations, left_out: 0 };
         let mut verdicts = Vec::new();
-        for policy in set.policies.iter().filter(|policy| wanted(policy)) {
-            let engines = inventoried.as_mut().unwrap_or(&mut self.engines);
-            let engine = &mut engines[policy.engine];
-            if matches!(policy.form, Form::Whole) && document.kind != DocumentKind::Kubernetes {
-                verdicts.extend(whole(engine, policy, document));
-                continue;
-            }
-            for subject in document.subjects.iter().filter(|subject| policy.reads(&subject.kind)) {
-                verdicts.extend(judge(engine, policy, subject));
+        for (place, policy) in set.whole_documents().filter(|(_, policy)| wanted(policy)) {
+            if document.kind != DocumentKind::Kubernetes {
+                verdicts.extend(run.whole(place, policy, document));
             }
         }
+        for subject in &document.subjects {
+            for (place, policy) in set.reading(&subject.kind).filter(|(_, policy)| wanted(policy)) {
+                let by_itself = !matches!(policy.form, Form::Whole) || document.kind == DocumentKind::Kubernetes;
+                if by_itself {
+                    verdicts.extend(run.subject(place, policy, subject));
+                }
+            }
+        }
+        let left_out = run.left_out;
+        builtins::set_now(None);
         verdicts.sort_by(|a, b| (&a.resource, &a.policy_id).cmp(&(&b.resource, &b.policy_id)));
         let decision = Decision::from_verdicts(&verdicts);
-        Evaluation { verdicts, decision }
+        Evaluation { verdicts, decision, left_out }
     }
 
     /// Copies of the engines of Kubernetes policies with data added; the others as they are.
@@ -89,35 +105,103 @@ impl Evaluator {
     }
 }
 
-fn whole(engine: &mut RegoEngine, policy: &Policy, document: &Document) -> Option<Verdict> {
-    let found = run(engine, policy, &document.whole);
-    verdict(policy, found, "", "", None)
+/// The evaluation of one document.
+struct Run<'a> {
+    engines: &'a mut Vec<RegoEngine>,
+    /// Policies that were cut off on this document, with the reason. They are not tried again: one that runs away would
+    /// take its time anew for every resource.
+    cut_off: BTreeMap<usize, String>,
+    /// Evaluations that are left; `None` is no bound.
+    left: Option<usize>,
+    left_out: usize,
 }
 
-fn judge(engine: &mut RegoEngine, policy: &Policy, subject: &Subject) -> Option<Verdict> {
-    let input = match (&policy.form, &subject.review) {
-        (Form::Whole, Some(review)) => {
-            let object = if review["object"].is_object() { &review["object"] } else { &review["oldObject"] };
-            object.clone().into()
+impl Run<'_> {
+    fn whole(&mut self, place: usize, policy: &Policy, document: &Document) -> Option<Verdict> {
+        let found = self.answers(place, policy, document.whole.clone())?;
+        verdict(policy, found, "", "", None)
+    }
+
+    fn subject(&mut self, place: usize, policy: &Policy, subject: &Subject) -> Option<Verdict> {
+        let input = match (&policy.form, &subject.review) {
+            (Form::Whole, Some(review)) => {
+                let object = if review["object"].is_object() { &review["object"] } else { &review["oldObject"] };
+                object.clone().into()
+            }
+            (Form::Resource, _) | (Form::Whole, None) => subject.input.clone(),
+            (Form::Constraint(constraint), Some(review)) if constraint.matches(review) => {
+                serde_json::json!({"review": review, "parameters": constraint.parameters}).into()
+            }
+            (Form::Constraint(_), _) => return None,
+        };
+        let found = self.answers(place, policy, input)?;
+        verdict(policy, found, &subject.address, &subject.kind, Some(subject))
+    }
+
+    /// `None` beyond the bound of evaluations.
+    fn answers(
+        &mut self,
+        place: usize,
+        policy: &Policy,
+        input: Value,
+    ) -> Option<Result<Option<Found>, String>> {
+        if let Some(reason) = self.cut_off.get(&place) {
+            return Some(Err(reason.clone()));
         }
-        (Form::Resource, _) | (Form::Whole, None) => subject.input.clone(),
-        (Form::Constraint(constraint), Some(review)) if constraint.matches(review) => {
-            serde_json::json!({"review": review, "parameters": constraint.parameters}).into()
+        match &mut self.left {
+            Some(0) => {
+                self.left_out += 1;
+                return None;
+            }
+            Some(left) => *left -= 1,
+            None => {}
         }
-        (Form::Constraint(_), _) => return None,
-    };
-    let found = run(engine, policy, &input);
-    verdict(policy, found, &subject.address, &subject.kind, Some(subject))
+        let found = run(&mut self.engines[policy.engine], policy, input);
+        Some(found.map_err(|fault| {
+            if let Fault::CutOff(reason) = &fault {
+                self.cut_off.insert(place, reason.clone());
+            }
+            fault.into_reason()
+        }))
+    }
+}
+
+/// The reason why a policy has no answer.
+enum Fault {
+    /// It was cut off, as it would be on the next resource.
+    CutOff(String),
+    /// The engine refused it, or its value has the wrong shape.
+    Wrong(String),
+}
+
+impl Fault {
+    fn into_reason(self) -> String {
+        match self {
+            Self::CutOff(reason) | Self::Wrong(reason) => reason,
+        }
+    }
+}
+
+impl From<EngineError> for Fault {
+    fn from(error: EngineError) -> Self {
+        let told = match (error.file(), error.line()) {
+            (Some(file), Some(line)) => format!("{file}:{line}: {error}"),
+            _ => error.to_string(),
+        };
+        match error {
+            EngineError::TooSlow(_) => Self::CutOff(told),
+            EngineError::TooLarge(_) | EngineError::Rego { .. } => Self::Wrong(told),
+        }
+    }
 }
 
 /// The answers of the policy's rules; `None` where it says that it does not apply.
-fn run(engine: &mut RegoEngine, policy: &Policy, input: &Value) -> Result<Option<Found>, String> {
+fn run(engine: &mut RegoEngine, policy: &Policy, input: Value) -> Result<Option<Found>, Fault> {
     let mut found = Found::default();
-    engine.input(input.clone());
-    let mut value = |path: &str| engine.rule_of_input(path).map_err(|error| told(&error));
+    engine.input(input);
     for entry in &policy.entries {
-        let value = value(&entry.path)?;
-        let reasons = || answer::reasons(&entry.path, &value);
+        let value = engine.rule_of_input(&entry.path)?;
+        let reasons = || answer::reasons(&entry.path, &value).map_err(Fault::Wrong);
         match entry.answer {
             Answer::Applies if value != Value::Bool(true) => return Ok(None),
             Answer::Applies => {}
@@ -129,13 +213,6 @@ fn run(engine: &mut RegoEngine, policy: &Policy, input: &Value) -> Result<Option
         }
     }
     Ok(Some(found))
-}
-
-fn told(error: &EngineError) -> String {
-    match (error.file(), error.line()) {
-        (Some(file), Some(line)) => format!("{file}:{line}: {error}"),
-        _ => error.to_string(),
-    }
 }
 
 fn verdict(

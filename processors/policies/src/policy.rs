@@ -78,12 +78,4 @@ impl Policy {
             Form::Constraint(_) => "gatekeeper",
         }
     }
-
-    /// Whether it judges resources of a kind.
-    pub(crate) fn reads(&self, kind: &str) -> bool {
-        match self.form {
-            Form::Resource => self.resource_types.contains(kind),
-            Form::Whole | Form::Constraint(_) => true,
-        }
-    }
 }

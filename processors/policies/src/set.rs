@@ -32,6 +32,10 @@ pub struct PolicySet {
     pub(crate) modules: Vec<(String, String)>,
     pub(crate) config: Config,
     hash: String,
+    /// Places of policies by the resource type that they judge.
+    by_type: BTreeMap<String, Vec<usize>>,
+    /// Places of the policies that look at every document or object.
+    of_every_type: Vec<usize>,
 }
 
 /// A module that parses.
@@ -44,6 +48,11 @@ struct Module<'a> {
 }
 
 impl PolicySet {
+    /// A set without policies.
+    pub fn empty() -> Self {
+        Self::load([], Config::default())
+    }
+
     /// Weir's own policies.
     pub fn own(config: Config) -> Self {
         Self::load(own::own(), config)
@@ -61,6 +70,8 @@ impl PolicySet {
             modules: Vec::new(),
             config,
             hash: String::new(),
+            by_type: BTreeMap::new(),
+            of_every_type: Vec::new(),
         };
         let (mut modules, mut documents, mut digest) = (Vec::new(), Vec::new(), Sha256::new());
         for (file, text) in files {
@@ -81,6 +92,7 @@ impl PolicySet {
         set.compile(modules);
         set.templates(&documents);
         set.without_repeated_ids();
+        set.index();
         set.faults.sort();
         set
     }
@@ -106,6 +118,29 @@ impl PolicySet {
             policy.id.eq_ignore_ascii_case(wanted) || policy.title == wanted || policy.file == wanted
         };
         self.policies.iter().find(is_it)
+    }
+
+    /// The policies that judge resources of a type or kind, with their places in the set.
+    pub(crate) fn reading(&self, kind: &str) -> impl Iterator<Item = (usize, &Policy)> {
+        let of_type = self.by_type.get(kind).into_iter().flatten();
+        of_type.chain(&self.of_every_type).map(|place| (*place, &self.policies[*place]))
+    }
+
+    /// The policies that judge documents as a whole, with their places in the set.
+    pub(crate) fn whole_documents(&self) -> impl Iterator<Item = (usize, &Policy)> {
+        let places = self.of_every_type.iter().map(|place| (*place, &self.policies[*place]));
+        places.filter(|(_, policy)| matches!(policy.form, Form::Whole))
+    }
+
+    fn index(&mut self) {
+        for (place, policy) in self.policies.iter().enumerate() {
+            if !matches!(policy.form, Form::Resource) {
+                self.of_every_type.push(place);
+            }
+            for kind in policy.resource_types.iter().filter(|_| matches!(policy.form, Form::Resource)) {
+                self.by_type.entry(kind.clone()).or_default().push(place);
+            }
+        }
     }
 
     /// Parses a module by itself.

@@ -2,6 +2,7 @@
 //! them. What state a change is in is for the read model to say: a processor knows no earlier event.
 
 mod attributes;
+mod compliance;
 mod hazards;
 mod holding;
 mod plan;
@@ -13,10 +14,11 @@ mod words;
 use std::sync::{Arc, LazyLock};
 
 use costs::prices::PriceList;
+use policies::InForce;
 use schemas::{
     Envelope, Event,
     changes::{
-        ChangeFact,
+        ChangeFact, Proposal,
         change_review::{ChangeActor, ChangeFactKind, STAGE},
     },
     envelope::native_format,
@@ -35,24 +37,27 @@ use words::{bounded_id, names_production};
 const SUBJECT_KIND: &str = "change";
 
 /// Makes facts about changes of the events that speak of one: proposals of infrastructure, and what carries their
-/// `change_id`; requests and decisions whose subject is a `change`. Plans are estimated by a price list.
+/// `change_id`; requests and decisions whose subject is a `change`. Plans are estimated by a price list and judged by
+/// compliance policies.
 #[derive(Debug, Clone)]
 pub struct ChangeReview {
     prices: Arc<PriceList>,
+    policies: InForce,
 }
 
 impl ChangeReview {
-    /// A review whose estimates use this price list.
-    pub fn new(prices: PriceList) -> Self {
-        Self { prices: Arc::new(prices) }
+    /// A review whose estimates use this price list; whoever holds the policies may replace them while it runs.
+    pub fn new(prices: PriceList, policies: InForce) -> Self {
+        Self { prices: Arc::new(prices), policies }
     }
 }
 
 impl Default for ChangeReview {
-    /// A review with the shipped examples of prices.
+    /// A review with the shipped examples of prices and Weir's own policies.
     fn default() -> Self {
-        static EXAMPLES: LazyLock<Arc<PriceList>> = LazyLock::new(|| Arc::new(PriceList::examples()));
-        Self { prices: Arc::clone(&EXAMPLES) }
+        static OWN: LazyLock<ChangeReview> =
+            LazyLock::new(|| ChangeReview::new(PriceList::examples(), InForce::own()));
+        OWN.clone()
     }
 }
 
@@ -63,7 +68,7 @@ impl Processor for ChangeReview {
 
     fn process(&self, envelope: &Envelope) -> Vec<ChangeFact> {
         let fact = match &envelope.event {
-            Event::Infrastructure(event) => of_infrastructure(envelope, event, &self.prices),
+            Event::Infrastructure(event) => of_infrastructure(envelope, event, self),
             Event::Governance(event) => of_governance(envelope, event),
             _ => None,
         };
@@ -71,7 +76,11 @@ impl Processor for ChangeReview {
     }
 }
 
-fn of_infrastructure(envelope: &Envelope, event: &Infrastructure, prices: &PriceList) -> Option<ChangeFact> {
+fn of_infrastructure(
+    envelope: &Envelope,
+    event: &Infrastructure,
+    review: &ChangeReview,
+) -> Option<ChangeFact> {
     let kind = match event.kind {
         InfrastructureKind::ChangeProposed => ChangeFactKind::Proposed,
         InfrastructureKind::Provisioned => ChangeFactKind::Provisioned,
@@ -97,7 +106,7 @@ fn of_infrastructure(envelope: &Envelope, event: &Infrastructure, prices: &Price
         environment: resource.environment.clone(),
         outcome: *status,
         outcome_code: code.clone(),
-        proposal: proposed.then(|| Box::new(score(envelope, event, prices))),
+        proposal: proposed.then(|| Box::new(score(envelope, event, review))),
         ..fact(envelope, (change_id, kind), event.actor.as_ref())
     })
 }
@@ -156,7 +165,7 @@ fn fact(
 }
 
 /// Scores a proposal by its plan and by what its resource says of the environment.
-fn score(envelope: &Envelope, event: &Infrastructure, prices: &PriceList) -> schemas::changes::Proposal {
+fn score(envelope: &Envelope, event: &Infrastructure, review: &ChangeReview) -> Proposal {
     let resource = &event.resource;
     let for_production =
         resource.environment.as_deref().is_some_and(|name| score::is_environment("env", Some(name)))
@@ -171,9 +180,12 @@ fn score(envelope: &Envelope, event: &Infrastructure, prices: &PriceList) -> sch
         Some(Err(_)) => Given::Unreadable,
         Some(Ok(value)) => Given::Json(value),
     };
-    let estimate = match given {
-        Given::Json(value) => costs::estimate::estimate(value, prices),
-        Given::Absent | Given::Unreadable => None,
+    let (estimate, judged) = match given {
+        Given::Json(value) => (
+            costs::estimate::estimate(value, &review.prices),
+            compliance::judge(value, &review.policies.current(), envelope.occurred_at),
+        ),
+        Given::Absent | Given::Unreadable => (None, None),
     };
-    score::with_estimate(score::assess(given, for_production), estimate)
+    score::completed(score::assess(given, for_production), estimate, judged)
 }

@@ -1,10 +1,11 @@
 //! From a plan to a score: every factor has its points, the score is their sum and at most 100.
 //!
 //! - *Hazards* ([`super::hazards`]): the first resource of a rule gives the rule's points, each further one 3, at most
-//!   9 together.
+//!   9 together; each further data store that would be deleted or replaced 5, at most 25.
 //! - *Production*: half of the points of the hazards that touch production, rounded up, and 5 for touching it at all.
 //! - *Blast radius* and *drift*: by how many resources.
 //! - *Cost*: by how much more it would cost by the month, in units of the price list's currency.
+//! - *Compliance* ([`super::compliance`]): by the severity of the policies that would deny changed resources.
 //! - *Plan*: 20 each for a plan that is missing, cannot be read, failed, or is not whole: so it is never `auto`.
 //!
 //! Deleting a production database gives 60 + 30 + 5 and is blocked, replacing one 50 + 25 + 5 and needs two people;
@@ -19,6 +20,7 @@ use serde_json::Value;
 
 use super::{
     attributes,
+    compliance::Judged,
     hazards::{Hazards, Points},
     plan::{Action, Change, NOTHING, Plan},
     words::{names_production, printable, words},
@@ -34,7 +36,7 @@ const BLAST_MODULES: [(usize, u32); 2] = [(10, 6), (3, 3)];
 /// So much more by the month, in units of the price list's currency, and the points for it.
 const COST: [(i64, u32); 3] = [(10_000, 20), (1_000, 10), (100, 4)];
 const MAX_DRIFT: u32 = 20;
-const MAX_NAMED: usize = 20;
+pub(super) const MAX_NAMED: usize = 20;
 
 /// The plan of a proposal.
 #[derive(Debug, Clone, Copy)]
@@ -76,15 +78,19 @@ fn proposal(plan: PlanSummary, mut factors: Vec<Factor>) -> Proposal {
     factors.sort_by(|a, b| b.points.cmp(&a.points).then_with(|| (a.kind, &a.rule).cmp(&(b.kind, &b.rule))));
     let sum: u32 = factors.iter().map(|factor| u32::from(factor.points)).sum();
     let score = u8::try_from(sum.min(100)).unwrap_or(100);
-    Proposal { score, route: Route::of(score), plan, factors, estimate: None }
+    Proposal { score, route: Route::of(score), plan, factors, estimate: None, policies: None }
 }
 
-/// Adds what the plan would cost, and the points for costing more.
-pub(super) fn with_estimate(proposed: Proposal, estimate: Option<Estimate>) -> Proposal {
-    let Some(estimate) = estimate else { return proposed };
+/// Adds what the plan would cost and the verdicts of policies, with the points for both.
+pub(super) fn completed(proposed: Proposal, estimate: Option<Estimate>, judged: Option<Judged>) -> Proposal {
     let Proposal { plan, mut factors, .. } = proposed;
-    factors.extend(cost(&estimate));
-    Proposal { estimate: Some(Box::new(estimate)), ..proposal(plan, factors) }
+    factors.extend(estimate.as_ref().and_then(cost));
+    let mut policies = None;
+    if let Some(Judged { verdicts, factors: of_policies }) = judged {
+        factors.extend(of_policies);
+        policies = Some(Box::new(verdicts));
+    }
+    Proposal { estimate: estimate.map(Box::new), policies, ..proposal(plan, factors) }
 }
 
 fn cost(estimate: &Estimate) -> Option<Factor> {

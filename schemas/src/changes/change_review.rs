@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::estimate::Estimate;
+use super::{estimate::Estimate, policy_verdicts::PlanVerdicts};
 use crate::{
     EventId, TenantId, Timestamp,
     events::{ActorKind, OutcomeStatus},
@@ -187,6 +187,8 @@ named! {
         Drift => "drift",
         /// It would cost more by the month.
         Cost => "cost",
+        /// Resources would not comply with policies.
+        Compliance => "compliance",
         /// The plan itself: missing, cut short, failed.
         Plan => "plan",
     }
@@ -206,6 +208,9 @@ pub struct Proposal {
     /// What it would cost by the month; null where the plan could not be read.
     #[serde(default)]
     pub estimate: Option<Box<Estimate>>,
+    /// The verdicts of compliance policies; null where the plan could not be read.
+    #[serde(default)]
+    pub policies: Option<Box<PlanVerdicts>>,
 }
 
 /// What a plan would do, in numbers.

@@ -6,6 +6,7 @@ pub mod correlation;
 pub mod cost;
 pub mod estimate;
 pub mod retention;
+pub mod policy_verdicts;
 pub mod risk;
 
 pub use audit::{AuditEntry, OcsfRecord, UnreadableRecord};

@@ -117,6 +117,43 @@ async fn a_change_is_told_whole_and_what_is_missing_is_said() {
 }
 
 #[tokio::test]
+async fn a_plan_that_policies_deny_names_them_and_what_to_change() {
+    let api = Api::start().await;
+    let mut member = Place::at(api.database.clone()).await.member(0).await;
+    let mut denied = proposed(1, "CR-key", "aws_kms_key.a", 10);
+    let plan = json!({
+        "format_version": "1.2", "complete": true, "errored": false,
+        "resource_changes": [{
+            "address": "aws_kms_key.a", "mode": "managed", "type": "aws_kms_key", "name": "a",
+            "change": {
+                "actions": ["create"], "before": null, "after_unknown": {},
+                "after": {"description": "k", "enable_key_rotation": false, "key_usage": "ENCRYPT_DECRYPT"},
+            },
+        }],
+    });
+    denied.native.as_mut().expect("a plan").record = plan.to_string();
+    assert_eq!(member.deliver(&[denied]).await, [1, 0, 0, 0]);
+
+    let answer: Value = api.get("acme", "/api/v1/changes/CR-key").await;
+    let item = &answer["item"];
+    assert_eq!((&item["compliance"], &item["policies"]["decision"]), (&json!("fail"), &json!("deny")));
+    assert_eq!(item["policies"]["policy_set"].as_str().map(str::len), Some(64));
+    assert!(item["policies"]["counts"]["failed"].as_u64().is_some_and(|failed| failed > 0), "{item}");
+    let verdicts = item["verdicts"].as_array().expect("verdicts");
+    let rotation = verdicts.iter().find(|verdict| verdict["policy_id"] == "aws-kms-rotation").expect("told");
+    assert_eq!((&rotation["verdict"], &rotation["resource"]), (&json!("fail"), &json!("aws_kms_key.a")));
+    assert!(!rotation["reasons"][0].as_str().unwrap_or_default().is_empty(), "{rotation}");
+    assert!(!rotation["remediation"].as_str().unwrap_or_default().is_empty(), "{rotation}");
+    assert_eq!(rotation["policy_hash"].as_str().map(str::len), Some(64));
+    let factors = item["factors"].as_array().expect("factors");
+    assert!(factors.iter().any(|factor| factor["kind"] == "compliance"), "the score counts it: {factors:?}");
+
+    let page: ChangesPage = api.get("acme", "/api/v1/changes").await;
+    let listed = serde_json::to_value(&page.items[0]).expect("JSON");
+    assert_eq!((&listed["compliance"], &listed["policies"]), (&item["compliance"], &item["policies"]));
+}
+
+#[tokio::test]
 async fn changes_of_others_are_not_there() {
     let mut api = api().await;
     let page: ChangesPage = api.get("other", "/api/v1/changes").await;

@@ -37,6 +37,7 @@ mod tenant;
 mod topics;
 mod up;
 mod verify;
+mod watched;
 mod witness;
 
 use std::process::ExitCode;

@@ -33,7 +33,7 @@ use super::{
     deployment::{GATEWAY, QUERY_API, SINKS},
     lag::{declared_stages, topics_of},
     place::Place,
-    prices,
+    policy, prices,
     rules::in_force,
     settings::{identities, kafka_security},
     shutdown, status,
@@ -215,7 +215,9 @@ impl Process<'_> {
         let mut rules = RuleSet::own();
         let mut review = ChangeReview::default();
         if names.iter().any(|name| name == ChangeReview::NAME) {
-            review = ChangeReview::new(prices::in_use(&self.place.settings.prices)?);
+            let (policies, watched) = policy::in_force::start(&self.place.settings.policies.sources())?;
+            review = ChangeReview::new(prices::in_use(&self.place.settings.prices)?, policies.clone());
+            started.push(Box::pin(watched.follow(policies, self.stop.clone())));
         }
         if names.iter().any(|name| name == Risk::NAME) {
             let settings = &self.place.settings.rules;

@@ -8,6 +8,9 @@ use crate::change_review::{
     plan::{Action, Change},
 };
 
+/// The rule of data that would be lost or changed.
+pub(super) const DATA_STORE: &str = "data_store";
+
 const fn rule(kind: FactorKind, name: &'static str, points: u32, reason: &'static str) -> Rule {
     Rule { kind, name, points, reason }
 }
@@ -17,7 +20,7 @@ static FORGOTTEN: Rule =
 static DELETED: [Rule; 7] = [
     rule(
         Deletion,
-        "data_store",
+        DATA_STORE,
         60,
         "a data store, or what its data cannot be read without, would be deleted",
     ),
@@ -29,7 +32,7 @@ static DELETED: [Rule; 7] = [
     rule(Deletion, "unknown_type", 25, "of a type that Weir does not know would be deleted"),
 ];
 static REPLACED: [Rule; 7] = [
-    rule(Replacement, "data_store", 50, "a data store would be deleted and made anew, without its data"),
+    rule(Replacement, DATA_STORE, 50, "a data store would be deleted and made anew, without its data"),
     rule(Replacement, "stateful", 35, "what keeps state would be deleted and made anew"),
     rule(Replacement, "network", 25, "a part of the network would be deleted and made anew"),
     rule(Replacement, "identity", 15, "an identity or a permission would be deleted and made anew"),
@@ -38,7 +41,7 @@ static REPLACED: [Rule; 7] = [
     rule(Replacement, "unknown_type", 20, "of a type that Weir does not know would be deleted and made anew"),
 ];
 static UPDATED: [Rule; 3] = [
-    rule(Update, "data_store", 10, "a data store would be changed in place"),
+    rule(Update, DATA_STORE, 10, "a data store would be changed in place"),
     rule(Update, "stateful", 5, "what keeps state would be changed in place"),
     rule(Update, "network", 5, "a part of the network would be changed in place"),
 ];

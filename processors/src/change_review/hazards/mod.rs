@@ -25,6 +25,9 @@ use super::{
 /// What each resource after the first adds to a rule's points, and the most that they add together.
 const EACH_FURTHER: u32 = 3;
 const MOST_FURTHER: u32 = 9;
+/// The same where data would be lost: three data stores that are deleted at once need two people.
+const EACH_FURTHER_DATA_STORE: u32 = 5;
+const MOST_FURTHER_DATA_STORES: u32 = 25;
 /// Most resources that a factor names.
 const MAX_NAMED: usize = 20;
 
@@ -116,8 +119,14 @@ pub(super) enum Points {
 
 impl Hazard {
     fn points(&self) -> u32 {
-        let further = self.total.saturating_sub(1).saturating_mul(EACH_FURTHER).min(MOST_FURTHER);
-        self.rule.points + further
+        let loses_data = matches!(self.rule.kind, FactorKind::Deletion | FactorKind::Replacement)
+            && self.rule.name == loss::DATA_STORE;
+        let (each, most) = if loses_data {
+            (EACH_FURTHER_DATA_STORE, MOST_FURTHER_DATA_STORES)
+        } else {
+            (EACH_FURTHER, MOST_FURTHER)
+        };
+        self.rule.points + self.total.saturating_sub(1).saturating_mul(each).min(most)
     }
 
     fn into_factor(mut self) -> Factor {

@@ -53,6 +53,23 @@ fn replacing_a_production_database_needs_two_people() {
 }
 
 #[test]
+fn several_data_stores_that_are_lost_at_once_need_two_people() {
+    let route = |n: usize, actions: &[&str], kind: &str| {
+        let after = if actions.len() > 1 { json!({}) } else { Value::Null };
+        let lost = (0..n).map(|i| change(&format!("{kind}.a{i}"), actions, json!({}), after.clone()));
+        let proposal = scored(&lost.collect::<Vec<_>>());
+        (proposal.score, proposal.route)
+    };
+    for kind in ["aws_db_instance", "scaleway_rdb_instance", "acme_postgres_cluster"] {
+        assert_eq!(route(1, &["delete"], kind), (60, Route::Review), "{kind}");
+        assert_eq!(route(3, &["delete"], kind), (70, Route::TwoPerson), "{kind}");
+        assert_eq!(route(5, &["delete"], kind), (80, Route::TwoPerson), "{kind}");
+        assert_eq!(route(5, &["delete", "create"], kind), (70, Route::TwoPerson), "{kind}");
+        assert_eq!(route(300, &["delete"], kind).0, 100, "{kind}");
+    }
+}
+
+#[test]
 fn further_resources_add_less_and_not_for_ever() {
     let disks =
         |n: usize| (0..n).map(|i| delete(&format!("aws_instance.a{i}"), json!({}))).collect::<Vec<_>>();

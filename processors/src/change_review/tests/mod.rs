@@ -1,5 +1,6 @@
 //! Own plans, and what they must score.
 
+mod compliance;
 mod corpus;
 mod facts;
 mod hazards;

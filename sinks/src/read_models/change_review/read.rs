@@ -8,6 +8,7 @@ use schemas::{
         Proposal,
         change_review::{ChangeFactKind, Factor, PlanReading, PlanSummary, Route},
         estimate::{Coverage, Estimate},
+        policy_verdicts::{PlanVerdict, PlanVerdicts, PolicyDecision, VerdictCounts},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,10 @@ const COLUMNS: &str = "change_id, approval, decision, provisioning, route, score
 /// The amounts of the standing proposal's estimate, without the lists of resources.
 const ESTIMATE: &str = ", (SELECT nullif(f.proposal -> 'estimate', 'null') - 'resources' - 'unpriced' FROM change_fact AS f \
     WHERE f.tenant_id = change_review.tenant_id AND f.event_id = change_review.proposal_event_id) AS estimate";
+
+/// The standing proposal's verdicts in numbers, without the list.
+const POLICIES: &str = ", (SELECT nullif(f.proposal -> 'policies', 'null') - 'verdicts' FROM change_fact AS f \
+    WHERE f.tenant_id = change_review.tenant_id AND f.event_id = change_review.proposal_event_id) AS policies";
 
 /// What a change must fulfil; absent parts do not constrain.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
@@ -126,8 +131,10 @@ pub struct ChangeItem {
     pub facts: i64,
     /// The monthly cost that it adds; null: there is no plan that could be estimated.
     pub cost_delta: Option<CostDelta>,
-    /// `not_evaluated`: no policy has looked at the plan yet.
+    /// What compliance policies say about its plan.
     pub compliance: Compliance,
+    /// The verdicts behind it, in numbers; null where none was made.
+    pub policies: Option<PolicySummary>,
 }
 
 /// The monthly cost that a change adds, by the price list that was in use when it was proposed.
@@ -152,9 +159,38 @@ pub struct CostDelta {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Compliance {
-    /// None has looked at it.
+    /// There is no plan that can be read, no policy concerns its resources, or the plan lacks what they read.
     #[default]
     NotEvaluated,
+    /// Every verdict that could be made is a pass.
+    Pass,
+    /// A policy that only warns failed, or one could not be evaluated.
+    Warn,
+    /// A policy failed.
+    Fail,
+}
+
+impl Compliance {
+    fn of(summary: &PolicySummary) -> Self {
+        match summary.decision {
+            PolicyDecision::Deny => Self::Fail,
+            PolicyDecision::Warn => Self::Warn,
+            PolicyDecision::Allow if summary.counts.passed == 0 => Self::NotEvaluated,
+            PolicyDecision::Allow => Self::Pass,
+        }
+    }
+}
+
+/// The verdicts of compliance policies about a plan, in numbers, by the policies that were in force when it was
+/// proposed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PolicySummary {
+    /// The gravest consequence of a verdict.
+    pub decision: PolicyDecision,
+    /// SHA-256 of the policy set, in hexadecimal digits.
+    pub policy_set: String,
+    /// How many verdicts there are of each kind.
+    pub counts: VerdictCounts,
 }
 
 /// One change with all that is known of it.
@@ -169,6 +205,10 @@ pub struct ChangeDetail {
     pub factors: Vec<Factor>,
     /// The monthly cost of its resources, one by one; null where the plan could not be estimated.
     pub estimate: Option<Estimate>,
+    /// The verdicts of compliance policies other than `pass`, gravest first; the first 100.
+    pub verdicts: Vec<PlanVerdict>,
+    /// How many verdicts other than `pass` there are.
+    pub verdicts_total: u32,
     /// The steps of its approval, in their order.
     pub steps: Vec<ApprovalStep>,
     /// Everything that happened to it, in order of time; of each kind of event the first 200.
@@ -234,9 +274,15 @@ pub async fn by_id(
         None => None,
     };
     let (mut plan, mut factors, mut estimate) = (None, Vec::new(), None);
+    let (mut verdicts, mut verdicts_total) = (Vec::new(), 0);
     if let Some(proposal) = proposal {
         (plan, factors) = (Some(proposal.plan), proposal.factors);
         estimate = proposal.estimate.map(|estimate| *estimate);
+        if let Some(PlanVerdicts { verdicts: told, verdicts_total: total, .. }) =
+            proposal.policies.map(|policies| *policies)
+        {
+            (verdicts, verdicts_total) = (told, total);
+        }
     }
     let detail = ChangeDetail {
         change,
@@ -244,6 +290,8 @@ pub async fn by_id(
         factors,
         steps: steps(&review, estimate.is_some()),
         estimate,
+        verdicts,
+        verdicts_total,
         impossible: review.impossible().cloned().collect(),
         timeline: review.timeline,
     };
@@ -292,7 +340,7 @@ fn steps(review: &Review, estimated: bool) -> Vec<ApprovalStep> {
 
 fn select(tenant: &TenantId) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("SELECT ");
-    query.push(COLUMNS).push(ESTIMATE).push(" FROM change_review WHERE tenant_id = ");
+    query.push(COLUMNS).push(ESTIMATE).push(POLICIES).push(" FROM change_review WHERE tenant_id = ");
     // Row-level security says the same; said here too, the planner knows the value.
     query.push_bind(tenant.as_str().to_owned());
     query
@@ -336,6 +384,8 @@ fn item(row: &PgRow) -> Result<ChangeItem, ReadError> {
             .ok_or_else(|| ReadError::Unreadable(format!("{column} {name:?} is unknown")))
     }
     let missing = |column: &str| ReadError::Unreadable(format!("{column} is empty"));
+    // Absent for proposals without a plan, and for those that were made before plans were judged.
+    let policies = row.try_get::<Option<Json<PolicySummary>>, _>("policies")?.map(|Json(summary)| summary);
     Ok(ChangeItem {
         change_id: row.try_get("change_id")?,
         approval: named(row, "approval", ApprovalState::from_name)?.ok_or_else(|| missing("approval"))?,
@@ -357,7 +407,8 @@ fn item(row: &PgRow) -> Result<ChangeItem, ReadError> {
         last_at: row.try_get("last_at")?,
         facts: row.try_get("facts")?,
         cost_delta: cost_delta(row)?,
-        compliance: Compliance::NotEvaluated,
+        compliance: policies.as_ref().map(Compliance::of).unwrap_or_default(),
+        policies,
     })
 }
 

@@ -179,7 +179,10 @@ fn judge(set: &PolicySet, documents: &[(String, Document)], args: &EvaluateArgs)
         .filter_map(|subject| subject.review.as_ref().map(|review| &review["object"]))
         .collect();
     let surroundings =
-        Surroundings { inventory: (objects.len() > 1).then(|| gatekeeper::inventory(objects)) };
+        Surroundings {
+            inventory: (objects.len() > 1).then(|| gatekeeper::inventory(objects)),
+            ..Surroundings::default()
+        };
     let mut evaluator = Evaluator::new(set);
     let mut judged: Vec<Judged> = Vec::new();
     for (file, document) in documents {

@@ -27,21 +27,26 @@ impl Files {
     /// The files of folders; without any, Weir's own policies and the folders of the settings.
     pub(super) fn of(folders: &[PathBuf], with_own: bool) -> anyhow::Result<Self> {
         let settings = Settings::load()?.policies;
-        let (folders, with_own) = if folders.is_empty() {
-            (settings.folders(), settings.own || with_own)
+        let files = if folders.is_empty() {
+            Self::read(&settings.folders(), settings.own || with_own)?
         } else {
-            (folders.to_vec(), with_own)
+            Self::read(folders, with_own)?
         };
+        if files.texts.is_empty() && files.unreadable.is_empty() {
+            bail!("there is no policy: no file ends with .rego, .yaml, .yml or .json");
+        }
+        Ok(files)
+    }
+
+    /// The files of folders, and Weir's own policies.
+    pub(super) fn read(folders: &[PathBuf], with_own: bool) -> anyhow::Result<Self> {
         let mut files = Self { texts: BTreeMap::new(), unreadable: Vec::new() };
         if with_own {
             let own = policies::own().into_iter();
             files.texts.extend(own.map(|(name, text)| (format!("weir/{name}"), text.to_owned())));
         }
-        for folder in &folders {
+        for folder in folders {
             files.add(folder, folders.len() > 1)?;
-        }
-        if files.texts.is_empty() && files.unreadable.is_empty() {
-            bail!("there is no policy: no file ends with .rego, .yaml, .yml or .json");
         }
         Ok(files)
     }
@@ -49,11 +54,7 @@ impl Files {
     fn add(&mut self, path: &Path, is_one_of_many: bool) -> anyhow::Result<()> {
         let metadata = fs::metadata(path)
             .with_context(|| format!("{} cannot be read; name a folder of policies", path.display()))?;
-        let found = if metadata.is_dir() {
-            files_below(path, &["rego", "yaml", "yml", "json"])?
-        } else {
-            vec![path.to_owned()]
-        };
+        let found = if metadata.is_dir() { policy_files(path)? } else { vec![path.to_owned()] };
         for file in found {
             let below = file.strip_prefix(path).ok().filter(|below| !below.as_os_str().is_empty());
             let name = match below {
@@ -96,6 +97,11 @@ impl Files {
             note(&format!("and {} more; `weir policy check` names them all", all.len() - MAX_NAMED));
         }
     }
+}
+
+/// The files of a policy set below a folder.
+pub(super) fn policy_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    files_below(folder, &["rego", "yaml", "yml", "json"])
 }
 
 /// The files below a folder with one of the extensions, in any case.

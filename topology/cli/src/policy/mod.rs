@@ -4,6 +4,7 @@ mod check;
 mod coverage;
 mod evaluate;
 mod formats;
+pub(super) mod in_force;
 mod load;
 mod suite;
 

@@ -92,6 +92,7 @@ fn print_list(found: &[Value]) {
         "score",
         "route",
         "cost/month",
+        "compliance",
         "approval",
         "decision",
         "approvals",
@@ -107,6 +108,7 @@ fn print_list(found: &[Value]) {
             text(change, "score"),
             text(change, "route"),
             monthly(&change["cost_delta"]),
+            text(change, "compliance"),
             text(change, "approval"),
             text(change, "decision"),
             format!("{}/{}", text(change, "approvals"), text(change, "approvals_needed")),
@@ -151,7 +153,7 @@ fn print_whole(change: &Value) {
         ));
     }
     print_cost(change);
-    line("compliance   not evaluated");
+    print_compliance(change);
     print_factors(change);
     print_timeline(change);
 }
@@ -175,6 +177,50 @@ fn print_cost(change: &Value) {
     ));
     for resource in estimate["unpriced"].as_array().into_iter().flatten() {
         line(&format!("  no price   {}: {}", text(resource, "address"), text(resource, "reason")));
+    }
+}
+
+/// The verdicts of policies in numbers, and those that are no pass.
+fn print_compliance(change: &Value) {
+    let word = text(change, "compliance").replace('_', " ");
+    let policies = &change["policies"];
+    if policies.is_null() {
+        line(&format!("compliance   {word}"));
+        return;
+    }
+    let counts = &policies["counts"];
+    line(&format!(
+        "compliance   {word}: {} passed, {} failed, {} warned, {} not evaluated, {} errors; policy set {}",
+        text(counts, "passed"),
+        text(counts, "failed"),
+        text(counts, "warned"),
+        text(counts, "not_evaluated"),
+        text(counts, "errors"),
+        text(policies, "policy_set").chars().take(12).collect::<String>(),
+    ));
+    if counts["left_out"] != 0 {
+        line(&format!("  not judged {} policies and resources beyond the bound of one plan", counts["left_out"]));
+    }
+    let verdicts = change["verdicts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let total = change["verdicts_total"].as_u64().unwrap_or_default();
+    let mut table = output::table(&["verdict", "severity", "resource", "policy", "reason", "change"]);
+    for verdict in verdicts {
+        let reasons = verdict["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        table.add_row([
+            text(verdict, "verdict"),
+            text(verdict, "severity"),
+            text(verdict, "resource"),
+            text(verdict, "policy_id"),
+            reasons.map(printable).collect::<Vec<_>>().join("; "),
+            text(verdict, "remediation"),
+        ]);
+    }
+    if !verdicts.is_empty() {
+        line(&table.trim_fmt());
+    }
+    let shown = u64::try_from(verdicts.len()).unwrap_or(u64::MAX);
+    if total > shown {
+        line(&format!("and {} more verdicts", total - shown));
     }
 }
 

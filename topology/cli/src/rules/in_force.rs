@@ -3,10 +3,7 @@
 //!
 //! What cannot be used is told and left out; a folder that cannot be read or holds no rule changes nothing.
 
-use std::{
-    path::{Path, PathBuf},
-    time::{Duration, SystemTime},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use metrics::{counter, gauge};
@@ -15,17 +12,11 @@ use processors::risk::{
     sigma::{Finding, Placeholders, RuleProblem, SigmaEngine},
 };
 use sha2::{Digest, Sha256};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::{MissedTickBehavior, interval},
-};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::load::{self, RuleSet};
-
-/// How often folders are looked at. Files that still change between two looks are left alone until the next.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+use crate::watched::{self, Glance, Watch};
 
 /// Where a stage's rules come from.
 #[derive(Debug, Clone)]
@@ -67,46 +58,7 @@ impl RuleSources {
     }
 
     fn glance(&self) -> Glance {
-        let mut files = Vec::new();
-        for folder in &self.folders {
-            match load::files_of(folder) {
-                Ok(found) => files.extend(found.into_iter().map(|path| {
-                    let about = std::fs::metadata(&path).ok();
-                    let changed = about.as_ref().and_then(|about| about.modified().ok());
-                    (path, changed, about.map_or(0, |about| about.len()))
-                })),
-                Err(error) => return Err(format!("{error:#}")),
-            }
-        }
-        Ok(files)
-    }
-}
-
-/// What a look at the folders shows: every file, when it changed, how long it is; or why they cannot be read.
-type Glance = Result<Vec<(PathBuf, Option<SystemTime>, u64)>, String>;
-
-/// When to read the files again.
-struct Watch {
-    /// What was seen when they were read last.
-    read: Glance,
-    /// What was seen last.
-    seen: Glance,
-}
-
-impl Watch {
-    fn new(read: Glance) -> Self {
-        Self { seen: read.clone(), read }
-    }
-
-    /// Whether what is seen now differs from what was read, and no longer changes.
-    fn look(&mut self, now: Glance) -> bool {
-        let settled = self.seen == now;
-        let differs = self.read != now;
-        self.seen = now;
-        if differs && settled {
-            self.read.clone_from(&self.seen);
-        }
-        differs && settled
+        watched::glance(&self.folders, load::files_of)
     }
 }
 
@@ -133,25 +85,8 @@ impl Watched {
             stop.cancelled().await;
             return Ok(());
         }
-        let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
-        let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            let asked = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                _ = looks.tick() => false,
-                _ = hangup.recv() => true,
-            };
-            // Files are read off the threads that serve.
-            let looked = tokio::task::spawn_blocking({
-                let rules = rules.clone();
-                move || {
-                    self.look(asked, &rules);
-                    self
-                }
-            });
-            self = looked.await.context("reading rules panicked")?;
-        }
+        let look = move |asked| self.look(asked, &rules);
+        watched::follow(look, stop).await
     }
 
     fn look(&mut self, asked: bool, rules: &InForce) {
@@ -218,20 +153,6 @@ mod tests {
 
     const RULE: &str = "title: One\nid: one\nlogsource: {product: aws, service: cloudtrail}\n\
                         detection: {s: {eventName: A}, condition: s}\nlevel: high\n";
-
-    #[test]
-    fn files_are_read_again_once_they_no_longer_change() {
-        let glance = |n: u64| Ok(vec![(PathBuf::from("a.yml"), None, n)]);
-        let mut watch = Watch::new(glance(1));
-        assert!(!watch.look(glance(1)));
-        assert!(!watch.look(glance(2)), "it may still be written");
-        assert!(!watch.look(glance(3)));
-        assert!(watch.look(glance(3)));
-        assert!(!watch.look(glance(3)), "once");
-        assert!(!watch.look(Err("gone".to_owned())));
-        assert!(watch.look(Err("gone".to_owned())));
-        assert!(!watch.look(Err("gone".to_owned())), "told once");
-    }
 
     #[test]
     fn a_folder_without_usable_rules_changes_nothing() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Folders;
+use crate::policy::in_force::PolicySources;
 
 /// `[policies]`
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -17,6 +18,11 @@ pub(crate) struct Policies {
 }
 
 impl Policies {
+    /// The sources that a running process reads.
+    pub(crate) fn sources(&self) -> PolicySources {
+        PolicySources { own: self.own, folders: self.folders() }
+    }
+
     /// The folders in the order they were named.
     pub(crate) fn folders(&self) -> Vec<PathBuf> {
         self.rego.list()

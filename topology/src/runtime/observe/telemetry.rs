@@ -266,6 +266,10 @@ fn describe_read_models() {
     describe_gauge!("weir_rule_set_info", "1 for the hash of the rules in force, 0 for those before them.");
     describe_gauge!("weir_rule_problems", "Rules and rule files that cannot be used.");
     describe_counter!("weir_rule_reloads_total", "Times that changed rule files were read, by outcome.");
+    describe_gauge!("weir_policies_loaded", "Compliance policies in force.");
+    describe_gauge!("weir_policy_set_info", "1 for the hash of the policies in force, 0 for those before them.");
+    describe_gauge!("weir_policy_problems", "Policies and policy files that cannot be used.");
+    describe_counter!("weir_policy_reloads_total", "Times that changed policy files were read, by outcome.");
     describe_counter!("weir_risk_unusable_events_total", "Records that detection rules could not read.");
     describe_counter!(
         "weir_change_proposals_total",
