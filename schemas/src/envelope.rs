@@ -277,6 +277,9 @@ pub mod native_format {
     /// A charge: its columns are the event's, so that no record stands beside it.
     pub const FOCUS: &str = "focus";
 
+    /// Decision of Weir's policies about a document, JSON.
+    pub const POLICY_DECISION: &str = "weir.policy_decision";
+
     /// Whether Weir maps records of that format to events: such an event follows from its record alone.
     pub fn is_mapped(format: &str) -> bool {
         [

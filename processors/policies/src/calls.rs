@@ -62,6 +62,32 @@ pub(crate) fn look<'a>(modules: impl Iterator<Item = &'a Module> + Clone) -> Cal
     found
 }
 
+/// Whether modules of one package call no bounded built-in and refer to no other package.
+pub(crate) fn stand_alone<'a>(mut modules: impl Iterator<Item = &'a Module>) -> bool {
+    modules.all(|module| {
+        let imports_data = module
+            .imports
+            .iter()
+            .any(|import| dotted(&import.refr).is_none_or(|path| path.starts_with("data.")));
+        let mut calls = Vec::new();
+        module.policy.iter().for_each(|rule| walk_rule(rule, &mut calls));
+        let text = module.package.span.source.contents();
+        !imports_data
+            && !refers_to_data(text)
+            && calls.iter().all(|call| call.parameters != usize::MAX && !builtins::is_wrapped(&call.path))
+    })
+}
+
+/// Whether a text names `data` outside of its package's line, be it only in a comment.
+fn refers_to_data(text: &str) -> bool {
+    let is_name = |symbol: char| symbol.is_alphanumeric() || symbol == '_';
+    text.match_indices("data").any(|(at, _)| {
+        let (before, after) = (text[..at].chars().next_back(), text[at + 4..].chars().next());
+        !before.is_some_and(|symbol| is_name(symbol) || symbol == '.' || symbol == '"')
+            && matches!(after, Some('.' | '['))
+    })
+}
+
 fn look_at_built_in(call: &Call<'_>, found: &mut Calls) {
     if call.parameters == usize::MAX {
         return;

@@ -23,6 +23,8 @@ pub enum DocumentKind {
     Kubernetes,
     /// The configuration of one resource: `{"type": …, "config": {…}}`.
     Resource,
+    /// Something that somebody is about to do: `{"action": "DeleteBucket", …}`.
+    Action,
 }
 
 /// A document with its subjects.
@@ -52,7 +54,7 @@ impl Document {
         values(text)?.iter().map(Self::from_value).collect()
     }
 
-    /// Takes a plan, a Kubernetes object, or a resource.
+    /// Takes a plan, a Kubernetes object, a resource, or an action.
     ///
     /// # Errors
     /// The document is of another kind; the reason names the nearest one.
@@ -68,6 +70,12 @@ impl Document {
                 whole: value.clone().into(),
                 subjects: vec![subject],
             });
+        }
+        let is_plan = ["resource_changes", "planned_values"].iter().any(|name| value.get(*name).is_some());
+        if let (Some(action), false) = (value["action"].as_str(), is_plan) {
+            let subject = action_subject(action, value)?;
+            let whole = value.clone().into();
+            return Ok(Self { kind: DocumentKind::Action, whole, subjects: vec![subject] });
         }
         Self::from_plan(value)
     }
@@ -89,6 +97,10 @@ pub(crate) fn values(text: &str) -> Result<Vec<Value>, Refused> {
             Ok(value) => Ok(vec![value]),
             Err(error) if error.is_eof() => {
                 Err(Refused(format!("the JSON document is cut short at line {}", error.line())))
+            }
+            Err(error) if error.to_string().starts_with("recursion limit exceeded") => {
+                let (line, column) = (error.line(), error.column());
+                Err(Refused(format!("the JSON is deeper than 127 levels at line {line} column {column}")))
             }
             Err(error) => Err(Refused(format!("the document is not valid JSON: {error}"))),
         };
@@ -121,6 +133,29 @@ fn yaml(text: &str) -> Result<Vec<Value>, Refused> {
         text = indented.collect::<String>().into();
     }
     Err(Refused("the document is not valid YAML: lines of quoted texts are indented too little".into()))
+}
+
+/// The resource type by which policies name that they judge actions.
+const ACTION: &str = "action";
+
+/// An action, with whatever it says of its actor and its resource as configuration.
+fn action_subject(action: &str, value: &Value) -> Result<Subject, Refused> {
+    if action.trim().is_empty() {
+        return Err(Refused("the `action` is empty".into()));
+    }
+    let input = json!({
+        "resource": {
+            "address": action, "type": ACTION, "name": action, "module": "", "actions": [], "references": {},
+        },
+        "config": value, "unknown": {}, "resources": [],
+    });
+    Ok(Subject {
+        address: action.to_owned(),
+        kind: ACTION.to_owned(),
+        input: input.into(),
+        unknown: BTreeSet::new(),
+        review: None,
+    })
 }
 
 /// A resource by itself. `resources` may name others that it is judged with.

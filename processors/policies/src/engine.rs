@@ -7,13 +7,16 @@ use std::{
     time::Duration,
 };
 
-use regorus::{Engine, LimitError, Value, utils::limits::ExecutionTimerConfig};
+use regorus::{CompiledPolicy, Engine, LimitError, Value, utils::limits::ExecutionTimerConfig};
 
 use crate::{
     builtins,
     calls::{self, Calls},
     rewrite,
 };
+
+/// Steps of an evaluation between two looks at the clock.
+pub(crate) const CHECK_INTERVAL: NonZeroU32 = NonZeroU32::MIN.saturating_add(63);
 
 /// Bounds of one evaluation.
 #[derive(Debug, Clone, Copy)]
@@ -111,7 +114,7 @@ impl RegoEngine {
         engine.set_strict_builtin_errors(errors == BuiltinErrors::Strict);
         engine.set_execution_timer_config(ExecutionTimerConfig {
             limit: limits.time,
-            check_interval: NonZeroU32::MIN.saturating_add(63),
+            check_interval: CHECK_INTERVAL,
         });
         Self { engine, limits, errors, has_data: false }
     }
@@ -148,6 +151,20 @@ impl RegoEngine {
         let last = self.engine.get_modules().last();
         last.map(|module| module.policy.iter().filter_map(|rule| calls::head_path(rule.as_ref())).collect())
             .unwrap_or_default()
+    }
+
+    /// The modules compiled for a rule, as the virtual machine's compiler reads them.
+    pub(crate) fn compiled_policy(&mut self, path: &str) -> Result<CompiledPolicy, EngineError> {
+        self.guarded(|engine| engine.compile_with_entrypoint(&path.into()))
+    }
+
+    /// Whether modules of a package stand by themselves: they call no bounded built-in, use no `with`, and refer to no
+    /// other package.
+    pub(crate) fn stands_alone(&mut self, package: &str) -> bool {
+        let modules = self.engine.get_modules();
+        let of_package =
+            modules.iter().map(AsRef::as_ref).filter(|module| calls::package_of(module) == package);
+        calls::stand_alone(of_package)
     }
 
     /// Compiles the modules for a rule, for example `data.main.deny`; an empty path compiles nothing.

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use regorus::Value;
 
 use crate::{
-    Decision, Document, DocumentKind, Enforcement, EngineError, Policy, PolicySet, RegoEngine, Status,
-    Subject, Verdict, answer, builtins,
+    Decision, Document, DocumentKind, Enforcement, EngineError, Limits, Policy, PolicySet, RegoEngine,
+    Status, Subject, Verdict, answer, builtins,
+    compiled::Machine,
     policy::{Answer, Form},
 };
 
@@ -42,15 +43,18 @@ struct Found {
 }
 
 /// Evaluates policies; it keeps copies of the set's engines, so one belongs to each thread.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Evaluator {
     engines: Vec<RegoEngine>,
+    /// Machines of compiled policies, by their places; made when they are first needed.
+    machines: Vec<Option<Machine>>,
 }
 
 impl Evaluator {
     /// An evaluator of a set.
     pub fn new(set: &PolicySet) -> Self {
-        Self { engines: set.engines.clone() }
+        let machines = set.policies.iter().map(|_| None).collect();
+        Self { engines: set.engines.clone(), machines }
     }
 
     /// Judges a document with every policy of the set that concerns it, or with those that `wanted` admits.
@@ -68,8 +72,14 @@ impl Evaluator {
             self.with_data(set, &data)
         });
         builtins::set_now(surroundings.now_ns);
-        let engines = inventoried.as_mut().unwrap_or(&mut self.engines);
-        let mut run = Run { engines, cut_off: BTreeMap::new(), left: surroundings.max_evaluations, left_out: 0 };
+        let mut run = Run {
+            engines: inventoried.as_mut().unwrap_or(&mut self.engines),
+            machines: &mut self.machines,
+            limits: set.config.limits,
+            cut_off: BTreeMap::new(),
+            left: surroundings.max_evaluations,
+            left_out: 0,
+        };
         let mut verdicts = Vec::new();
         for (place, policy) in set.whole_documents().filter(|(_, policy)| wanted(policy)) {
             if document.kind != DocumentKind::Kubernetes {
@@ -78,7 +88,8 @@ impl Evaluator {
         }
         for subject in &document.subjects {
             for (place, policy) in set.reading(&subject.kind).filter(|(_, policy)| wanted(policy)) {
-                let by_itself = !matches!(policy.form, Form::Whole) || document.kind == DocumentKind::Kubernetes;
+                let by_itself =
+                    !matches!(policy.form, Form::Whole) || document.kind == DocumentKind::Kubernetes;
                 if by_itself {
                     verdicts.extend(run.subject(place, policy, subject));
                 }
@@ -108,6 +119,8 @@ impl Evaluator {
 /// The evaluation of one document.
 struct Run<'a> {
     engines: &'a mut Vec<RegoEngine>,
+    machines: &'a mut Vec<Option<Machine>>,
+    limits: Limits,
     /// Policies that were cut off on this document, with the reason. They are not tried again: one that runs away would
     /// take its time anew for every resource.
     cut_off: BTreeMap<usize, String>,
@@ -124,8 +137,11 @@ impl Run<'_> {
 
     fn subject(&mut self, place: usize, policy: &Policy, subject: &Subject) -> Option<Verdict> {
         let input = match (&policy.form, &subject.review) {
+            // Constraints see the operation; for the others an object that goes away is none.
+            (Form::Whole | Form::Resource, Some(review)) if review["operation"] == "DELETE" => return None,
             (Form::Whole, Some(review)) => {
-                let object = if review["object"].is_object() { &review["object"] } else { &review["oldObject"] };
+                let object =
+                    if review["object"].is_object() { &review["object"] } else { &review["oldObject"] };
                 object.clone().into()
             }
             (Form::Resource, _) | (Form::Whole, None) => subject.input.clone(),
@@ -156,7 +172,21 @@ impl Run<'_> {
             Some(left) => *left -= 1,
             None => {}
         }
-        let found = run(&mut self.engines[policy.engine], policy, input);
+        let found = if let Some(compiled) = &policy.compiled {
+            let limits = self.limits;
+            let machine = self.machines[place].get_or_insert_with(|| Machine::new(compiled, limits));
+            machine.input(input.clone());
+            let engine = &mut self.engines[policy.engine];
+            let found = answers(policy, |path| {
+                machine.rule(path).unwrap_or_else(|| engine.rule(path, input.clone()))
+            });
+            machine.input(Value::Undefined);
+            found
+        } else {
+            let engine = &mut self.engines[policy.engine];
+            engine.input(input);
+            answers(policy, |path| engine.rule_of_input(path))
+        };
         Some(found.map_err(|fault| {
             if let Fault::CutOff(reason) = &fault {
                 self.cut_off.insert(place, reason.clone());
@@ -196,11 +226,13 @@ impl From<EngineError> for Fault {
 }
 
 /// The answers of the policy's rules; `None` where it says that it does not apply.
-fn run(engine: &mut RegoEngine, policy: &Policy, input: Value) -> Result<Option<Found>, Fault> {
+fn answers(
+    policy: &Policy,
+    mut value_of: impl FnMut(&str) -> Result<Value, EngineError>,
+) -> Result<Option<Found>, Fault> {
     let mut found = Found::default();
-    engine.input(input);
     for entry in &policy.entries {
-        let value = engine.rule_of_input(&entry.path)?;
+        let value = value_of(&entry.path)?;
         let reasons = || answer::reasons(&entry.path, &value).map_err(Fault::Wrong);
         match entry.answer {
             Answer::Applies if value != Value::Bool(true) => return Ok(None),

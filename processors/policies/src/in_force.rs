@@ -79,7 +79,9 @@ impl Held {
 impl fmt::Debug for InForce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        f.debug_struct("InForce").field("policies", &held.as_ref().map(|held| held.set.policies().len())).finish()
+        f.debug_struct("InForce")
+            .field("policies", &held.as_ref().map(|held| held.set.policies().len()))
+            .finish()
     }
 }
 

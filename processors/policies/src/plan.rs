@@ -117,15 +117,19 @@ fn changed(entry: &Value) -> Option<Planned> {
     if entry["mode"] == "data" || !change["after"].is_object() {
         return None;
     }
+    let actions: Vec<String> = change["actions"].as_array().into_iter().flatten().map(text).collect();
+    let goes_away = actions.iter().any(|action| action == "delete" || action == "forget");
+    if goes_away && !actions.iter().any(|action| action == "create") {
+        return None;
+    }
     let mut config = change["after"].clone();
     hide(&mut config, &change["after_sensitive"]);
-    let actions = change["actions"].as_array().map(|actions| actions.iter().map(text).collect());
     Some(Planned {
         address: text(&entry["address"]),
         kind: text(&entry["type"]),
         name: text(&entry["name"]),
         module: text(&entry["module_address"]),
-        actions: actions.unwrap_or_default(),
+        actions,
         config,
         unknown: change["after_unknown"].clone(),
         references: Value::Null,
@@ -385,7 +389,7 @@ mod tests {
                  "type": "aws_s3_bucket_policy", "module_address": "module.m[0]",
                  "change": {"actions": ["create"], "after": {}}},
                 {"address": "aws_s3_bucket.gone", "mode": "managed", "type": "aws_s3_bucket", "name": "gone",
-                 "change": {"actions": ["delete"], "after": null}},
+                 "change": {"actions": ["delete"], "after": {"bucket": "gone"}}},
                 {"address": "data.aws_ami.d", "mode": "data", "type": "aws_ami", "name": "d",
                  "change": {"actions": ["read"], "after": {}}}
             ],

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Severity, gatekeeper::Constraint};
+use crate::{Severity, compiled::Compiled, gatekeeper::Constraint};
 
 /// The form of a policy, by which its input and its answer are read.
 #[derive(Debug, Clone)]
@@ -67,9 +67,16 @@ pub struct Policy {
     pub(crate) entries: Vec<Entry>,
     /// The engine of the set that holds its modules.
     pub(crate) engine: usize,
+    /// Its rules for the virtual machine, where these can be compiled.
+    pub(crate) compiled: Option<Compiled>,
 }
 
 impl Policy {
+    /// Whether the virtual machine evaluates it, and not the interpreter.
+    pub fn is_compiled(&self) -> bool {
+        self.compiled.is_some()
+    }
+
     /// The word for its form.
     pub fn form(&self) -> &'static str {
         match self.form {

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     BuiltinErrors, Fault, Limits, Metadata, Policy, RegoEngine, Severity, annotations,
+    compiled::{self, Compiled},
     gatekeeper::{self, Constraint, Template},
     own,
     policy::{Answer, Entry, Form},
@@ -19,6 +20,18 @@ pub struct Config {
     pub limits: Limits,
     /// The meaning of errors within built-ins.
     pub errors: BuiltinErrors,
+    /// What evaluates policies.
+    pub execution: Execution,
+}
+
+/// What evaluates policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Execution {
+    /// The virtual machine, where it gives the answers of the interpreter.
+    Compiled,
+    /// The interpreter alone.
+    #[default]
+    Interpreted,
 }
 
 /// Policies that can be evaluated, and the faults of the others.
@@ -194,13 +207,49 @@ impl PolicySet {
                 }
             }
             if bad.is_empty() {
-                self.policies.extend(policies(&modules, self.engines.len()));
+                let mut policies = policies(&modules, self.engines.len());
+                self.compile_programs(&mut engine, &modules, &mut policies);
+                self.policies.extend(policies);
                 let owned = |module: &Module<'_>| (module.file.to_owned(), module.text.to_owned());
                 self.modules = modules.iter().map(owned).collect();
                 self.engines.push(engine);
                 return;
             }
             modules.retain(|module| !bad.contains(module.file));
+        }
+    }
+
+    /// Compiles the policies that the virtual machine answers as the interpreter does.
+    fn compile_programs(&self, engine: &mut RegoEngine, modules: &[Module<'_>], policies: &mut [Policy]) {
+        if self.config.execution == Execution::Interpreted || self.config.errors == BuiltinErrors::Strict {
+            return;
+        }
+        let own = compiled::own_texts();
+        let is_own = |module: &&Module<'_>| own.contains(module.text);
+        // A program takes few modules: each policy is compiled with its own and Weir's libraries alone.
+        let mut libraries = RegoEngine::new(self.config.limits, self.config.errors);
+        let nothing = libraries.clone();
+        for module in modules.iter().filter(|module| entries(module).is_empty()).filter(is_own) {
+            if libraries.add(module.file, module.text).is_err() {
+                return;
+            }
+        }
+        for policy in policies {
+            let Some((package, _)) = policy.entries.first().and_then(|entry| entry.path.rsplit_once('.'))
+            else {
+                continue;
+            };
+            let parts = || modules.iter().filter(|module| module.package == package);
+            let mut alone = match () {
+                () if parts().all(|module| is_own(&module)) => libraries.clone(),
+                () if engine.stands_alone(package) => nothing.clone(),
+                () => continue,
+            };
+            if parts().all(|module| alone.add(module.file, module.text).is_ok())
+                && let Ok(all) = alone.compiled_policy(&policy.entries[0].path)
+            {
+                policy.compiled = Compiled::new(&all, &policy.entries);
+            }
         }
     }
 
@@ -367,6 +416,7 @@ fn policies(modules: &[Module<'_>], engine: usize) -> Vec<Policy> {
                 hash: hexadecimal(&digest.finalize()),
                 entries,
                 engine,
+                compiled: None,
             }
         })
         .collect()
@@ -395,6 +445,7 @@ fn constrained(file: &str, constraint: Constraint, template: &(usize, String, Te
         hash: hexadecimal(&digest.finalize()),
         entries: vec![Entry { path: format!("{package}.violation"), answer: Answer::Deny }],
         engine: *engine,
+        compiled: None,
         form: Form::Constraint(Box::new(constraint)),
     }
 }

@@ -42,6 +42,20 @@ impl PolicySet {
         outcomes
     }
 
+    /// The documents of the set's tables of cases; a case that is no document is left out.
+    pub fn examples(&self) -> Vec<Document> {
+        let tables = self.cases.iter().filter_map(|(_, text)| values(text).ok());
+        let cases = tables.flatten().filter_map(|table| match table {
+            Value::Array(cases) => Some(cases),
+            _ => None,
+        });
+        let document = |case: Value| {
+            let document = if case["object"].is_object() { &case["object"] } else { &case };
+            Document::from_value(document).ok()
+        };
+        cases.flatten().filter_map(document).collect()
+    }
+
     /// Policies that no table and no test in Rego mentions.
     pub fn untested(&self) -> Vec<&Policy> {
         let tested = |policy: &&Policy| {

@@ -183,7 +183,11 @@ fn factor(rule: &str, points: u32, failures: &[&Verdict]) -> Factor {
     let reason = if rule == WHOLE_PLAN {
         format!("denied by {}{others}", named.join(", "))
     } else {
-        format!("{} resources fail policies of {rule} severity: {}{others}", resources.len(), named.join(", "))
+        format!(
+            "{} resources fail policies of {rule} severity: {}{others}",
+            resources.len(),
+            named.join(", ")
+        )
     };
     let place = |address: &&str| FactorResource { address: printable(address), attribute: None };
     let in_resources = || resources.iter().filter(|address| !address.is_empty());

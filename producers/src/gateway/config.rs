@@ -11,6 +11,7 @@ use edge::{
     tenants::Tenants, tls::TlsConfig,
 };
 use ipnet::IpNet;
+use policies::InForce;
 
 use super::{shares::TenantQuotas, signature::WebhookSecrets};
 
@@ -39,6 +40,8 @@ pub struct GatewayConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// What GitHub signs its webhooks with, by tenant.
     pub github: WebhookSecrets,
+    /// The compliance policies that decisions are made by.
+    pub policies: InForce,
     /// What `GET /metrics` answers beside the events; without it there is no such route.
     pub metrics: Option<RenderMetrics>,
 }
@@ -87,6 +90,7 @@ impl Default for GatewayConfig {
             tenants: Tenants::default(),
             trusted_proxies: Vec::new(),
             github: WebhookSecrets::default(),
+            policies: InForce::own(),
             metrics: None,
         }
     }

@@ -1,5 +1,6 @@
 //! The HTTP gateway: events come in as CloudEvents, as other systems' records ([`sources`], [`webhook`]) and as
-//! commands ([`commands`]), and are answered with 202 only once Kafka has them.
+//! commands ([`commands`]), and are answered with 202 only once Kafka has them. Beside them it decides by compliance
+//! policies ([`policy`]).
 //!
 //! One request, in order: the head is checked ([`edge::service`]), the caller is known, has the scope and is within its
 //! rate ([`edge::access`]), the body is counted in as it arrives ([`body`]), decoded once ([`encoding`]), parsed by the
@@ -19,6 +20,7 @@ mod firehose;
 mod handshake;
 mod health;
 mod media;
+mod policy;
 mod publisher;
 mod reading;
 mod router;
@@ -69,6 +71,7 @@ struct App {
     strangers: Budget,
     quotas: Quotas,
     in_hand: Mutex<InHand>,
+    decisions: policy::Decisions,
     stopping: AtomicBool,
 }
 
@@ -85,6 +88,7 @@ impl App {
             strangers: budget(config.limits.stranger_bytes),
             quotas: Quotas::new(&config.quotas, tenants.clone()),
             in_hand: Mutex::default(),
+            decisions: policy::Decisions::default(),
             stopping: AtomicBool::new(false),
             config,
             publisher,

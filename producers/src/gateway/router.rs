@@ -16,7 +16,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{App, commands, config::Admin, events, handshake, sources, webhook};
+use super::{App, commands, config::Admin, events, handshake, policy, sources, webhook};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -32,7 +32,7 @@ use super::{App, commands, config::Admin, events, handshake, sources, webhook};
 struct Described;
 
 /// The routes that need a credential: their scope, the class that shares an allowance, and the routes.
-fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 7] {
+fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 8] {
     let publishing = OpenApiRouter::new().routes(routes!(events::publish)).routes(routes!(sources::publish));
     [
         (Scope::EventsWrite, "publish", publishing),
@@ -42,6 +42,7 @@ fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 7] {
         (Scope::CommandsWrite, "command", commands::cost_decisions()),
         (Scope::HoldsDecide, "command", commands::holds()),
         (Scope::SubjectsErase, "command", commands::erasures()),
+        (Scope::PolicyEvaluate, "policy", policy::routes()),
     ]
 }
 

@@ -28,6 +28,9 @@ pub enum Scope {
     /// Erase people's data.
     #[serde(rename = "subjects:erase")]
     SubjectsErase,
+    /// Ask policies for decisions.
+    #[serde(rename = "policy:evaluate")]
+    PolicyEvaluate,
     /// Read the read models.
     #[serde(rename = "read")]
     Read,
@@ -47,7 +50,7 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::EventsWrite,
         Self::CommandsWrite,
         Self::ChangesRequest,
@@ -55,6 +58,7 @@ impl Scope {
         Self::RiskDecide,
         Self::HoldsDecide,
         Self::SubjectsErase,
+        Self::PolicyEvaluate,
         Self::Read,
         Self::AuditRead,
         Self::RiskRead,
@@ -72,6 +76,7 @@ impl Scope {
             Self::RiskDecide => "risk:decide",
             Self::HoldsDecide => "holds:decide",
             Self::SubjectsErase => "subjects:erase",
+            Self::PolicyEvaluate => "policy:evaluate",
             Self::Read => "read",
             Self::AuditRead => "audit:read",
             Self::RiskRead => "risk:read",
@@ -150,9 +155,14 @@ impl Role {
     pub const fn scopes(self) -> &'static [Scope] {
         match self {
             Self::Viewer => &[Scope::Read, Scope::RiskRead, Scope::CostRead],
-            Self::Developer => {
-                &[Scope::Read, Scope::RiskRead, Scope::CostRead, Scope::EventsWrite, Scope::ChangesRequest]
-            }
+            Self::Developer => &[
+                Scope::Read,
+                Scope::RiskRead,
+                Scope::CostRead,
+                Scope::EventsWrite,
+                Scope::ChangesRequest,
+                Scope::PolicyEvaluate,
+            ],
             Self::Auditor => &[Scope::Read, Scope::RiskRead, Scope::CostRead, Scope::AuditRead],
             Self::Approver => {
                 &[Scope::Read, Scope::RiskRead, Scope::CostRead, Scope::ChangesDecide, Scope::RiskDecide]
@@ -164,6 +174,7 @@ impl Role {
                 Scope::AuditRead,
                 Scope::EventsWrite,
                 Scope::CommandsWrite,
+                Scope::PolicyEvaluate,
             ],
         }
     }

@@ -131,7 +131,7 @@ async fn a_plan_that_policies_deny_names_them_and_what_to_change() {
             },
         }],
     });
-    denied.native.as_mut().expect("a plan").record = plan.to_string();
+    denied.native.as_mut().expect("a plan").record = plan.to_string().into();
     assert_eq!(member.deliver(&[denied]).await, [1, 0, 0, 0]);
 
     let answer: Value = api.get("acme", "/api/v1/changes/CR-key").await;

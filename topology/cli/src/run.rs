@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use audit_log::keys::{PublicKey, Purpose as KeyPurpose};
 use clap::Args;
 use edge::{Listen, Listener, RenderMetrics, identity::Identities, tenants::Tenants};
+use policies::InForce;
 use processors::{
     Processor,
     audit::Audit,
@@ -111,6 +112,12 @@ struct Process<'a> {
 impl Process<'_> {
     async fn start(&self, roles: Roles) -> anyhow::Result<Vec<Role>> {
         let mut started: Vec<Role> = Vec::new();
+        let mut policies = InForce::own();
+        if roles.gateway || roles.stages.iter().any(|name| name == ChangeReview::NAME) {
+            let watched;
+            (policies, watched) = policy::in_force::start(&self.place.settings.policies.sources())?;
+            started.push(Box::pin(watched.follow(policies.clone(), self.stop.clone())));
+        }
         if roles.gateway || roles.query_api {
             let identities = Arc::new(identities(self.place.settings.issuers()?)?);
             tokio::spawn({
@@ -123,19 +130,19 @@ impl Process<'_> {
             started.push(Box::pin(async move { following.await.context("following tenants' limits") }));
             let callers = Callers { keys, identities, tenants };
             if roles.gateway {
-                started.push(self.gateway(callers.clone()).await?);
+                started.push(self.gateway(callers.clone(), policies.clone()).await?);
             }
             if roles.query_api {
                 started.push(self.query_api(callers).await?);
             }
         }
         if !roles.stages.is_empty() {
-            started.extend(self.stages(roles.stages).await?);
+            started.extend(self.stages(roles.stages, policies).await?);
         }
         Ok(started)
     }
 
-    async fn gateway(&self, callers: Callers) -> anyhow::Result<Role> {
+    async fn gateway(&self, callers: Callers, policies: InForce) -> anyhow::Result<Role> {
         let Callers { keys, identities, tenants } = callers;
         let settings = &self.place.settings.gateway;
         let mut config = GatewayConfig { listen: settings.listen, ..GatewayConfig::default() };
@@ -146,6 +153,7 @@ impl Process<'_> {
         config.tls = settings.tls.config("gateway")?;
         config.trusted_proxies = settings.trusted_proxies.parse()?;
         config.github = settings.github_webhook_secrets()?;
+        config.policies = policies;
         config.admin = Some(Admin { listen: settings.admin_listen, metrics: self.render_metrics() });
         config.metrics = settings.public_metrics.then(|| self.render_metrics());
         // First what can be wrong here; a client of Kafka takes its time to go.
@@ -197,7 +205,7 @@ impl Process<'_> {
     }
 
     /// The stages, and beside them their health and metrics.
-    async fn stages(&self, names: Vec<String>) -> anyhow::Result<Vec<Role>> {
+    async fn stages(&self, names: Vec<String>, policies: InForce) -> anyhow::Result<Vec<Role>> {
         let endpoints = &self.place.endpoints;
         let mut config = RunConfig::new(&endpoints.kafka, &endpoints.database_url);
         config.kafka = kafka_security();
@@ -215,9 +223,7 @@ impl Process<'_> {
         let mut rules = RuleSet::own();
         let mut review = ChangeReview::default();
         if names.iter().any(|name| name == ChangeReview::NAME) {
-            let (policies, watched) = policy::in_force::start(&self.place.settings.policies.sources())?;
-            review = ChangeReview::new(prices::in_use(&self.place.settings.prices)?, policies.clone());
-            started.push(Box::pin(watched.follow(policies, self.stop.clone())));
+            review = ChangeReview::new(prices::in_use(&self.place.settings.prices)?, policies);
         }
         if names.iter().any(|name| name == Risk::NAME) {
             let settings = &self.place.settings.rules;

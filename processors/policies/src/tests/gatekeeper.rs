@@ -36,7 +36,8 @@ fn case(folder: &Path, case: &Value) -> Result<(), String> {
     let objects: Vec<Value> = objects
         .flat_map(|path| crate::document::values(&text(&folder.join(path))).expect("objects"))
         .collect();
-    let surroundings = Surroundings { inventory: Some(gatekeeper::inventory(&objects)), ..Surroundings::default() };
+    let surroundings =
+        Surroundings { inventory: Some(gatekeeper::inventory(&objects)), ..Surroundings::default() };
     let object = case["object"].as_str().expect("an object");
     let documents = Document::read(&text(&folder.join(object))).map_err(|refused| refused.to_string())?;
     let mut evaluator = Evaluator::new(&set);

@@ -1,5 +1,6 @@
 //! Published policies, cases and plans.
 
+mod compiled;
 mod conformance;
 mod corpus;
 mod frameworks;

@@ -18,12 +18,7 @@ const fn rule(kind: FactorKind, name: &'static str, points: u32, reason: &'stati
 static FORGOTTEN: Rule =
     rule(Deletion, "forgotten", 6, "would be left to itself: nobody looks after it any more");
 static DELETED: [Rule; 7] = [
-    rule(
-        Deletion,
-        DATA_STORE,
-        60,
-        "a data store, or what its data cannot be read without, would be deleted",
-    ),
+    rule(Deletion, DATA_STORE, 60, "a data store, or what its data cannot be read without, would be deleted"),
     rule(Deletion, "stateful", 45, "what keeps state would be deleted"),
     rule(Deletion, "network", 30, "a part of the network would be deleted"),
     rule(Deletion, "identity", 20, "an identity or a permission would be deleted"),

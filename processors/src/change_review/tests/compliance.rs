@@ -51,7 +51,10 @@ fn a_failed_policy_is_told_with_its_reason_and_its_cure() {
     let first = &verdicts[0];
     assert_eq!((first.policy_id.as_str(), first.verdict.as_str()), ("key", "fail"));
     assert_eq!((first.resource.as_str(), first.severity.as_str()), ("test_queue.q0", "critical"));
-    assert_eq!((first.reasons.as_slice(), first.remediation.as_str()), (&["it has no key".to_owned()][..], "Name a key."));
+    assert_eq!(
+        (first.reasons.as_slice(), first.remediation.as_str()),
+        (&["it has no key".to_owned()][..], "Name a key.")
+    );
     assert_eq!(first.policy_hash.len(), 64);
     assert_eq!((factors[0].points, factors[0].resources_total), (25, 2));
     assert!(factors[0].reason.contains("key"), "{}", factors[0].reason);
@@ -68,9 +71,8 @@ fn points_follow_the_severity_and_have_a_bound() {
     assert_eq!([1, 2, 50].map(|n| of("medium", n)), [3, 4, 10]);
     assert_eq!(of("low", 50), 0);
     assert_eq!(Route::of(of("critical", 1)), Route::Review, "never auto");
-    let all = [("a.rego", "critical"), ("b.rego", "high"), ("c.rego", "medium")].map(|(file, severity)| {
-        (file, policy(severity, severity, "deny contains \"no\" if true"))
-    });
+    let all = [("a.rego", "critical"), ("b.rego", "high"), ("c.rego", "medium")]
+        .map(|(file, severity)| (file, policy(severity, severity, "deny contains \"no\" if true")));
     let together = judged(&all, &queues(50)).expect("judged");
     assert_eq!(points(&together), [("critical", 40)], "at most 40 together");
 }
@@ -120,7 +122,10 @@ fn a_policy_that_errs_is_told_and_the_others_go_on() {
 
 #[test]
 fn the_clock_of_a_policy_is_the_proposals() {
-    let set = [("late.rego", policy("late", "low", "deny contains msg if msg := sprintf(\"%d\", [time.now_ns()])"))];
+    let set = [(
+        "late.rego",
+        policy("late", "low", "deny contains msg if msg := sprintf(\"%d\", [time.now_ns()])"),
+    )];
     let judged = judged(&set, &queues(1)).expect("judged");
     assert_eq!(judged.verdicts.verdicts[0].reasons, ["1700000000000000000"]);
 }

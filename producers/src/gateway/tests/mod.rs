@@ -7,6 +7,7 @@ mod encrypted;
 mod json;
 mod kafka;
 mod life;
+mod policy;
 mod publish;
 mod senders;
 mod shares;
@@ -173,6 +174,8 @@ const ASKER: &str = "asker000";
 const NARROWED: &str = "narrowed";
 /// May be used from another network.
 const ELSEWHERE: &str = "elsewher";
+/// May ask policies for decisions.
+const DECIDER: &str = "decider0";
 /// Has ended.
 const EXPIRED: &str = "expired0";
 /// May publish, for another tenant.
@@ -199,6 +202,7 @@ fn ring() -> KeyRing {
         key(COMMANDER, &[Scope::CommandsWrite]),
         key(BOTH, &[Scope::EventsWrite, Scope::CommandsWrite]),
         key(ASKER, &[Scope::EventsWrite, Scope::ChangesRequest]),
+        key(DECIDER, &[Scope::PolicyEvaluate]),
         ApiKey { sources: vec!["/tests/*".into()], ..key(NARROWED, &[Scope::EventsWrite]) },
         ApiKey {
             networks: vec!["192.0.2.0/24".parse().expect("a network")],

@@ -6,6 +6,7 @@ mod drain;
 mod freshness;
 mod full;
 mod machine;
+mod policy;
 mod risk;
 mod search;
 mod stand;
@@ -32,6 +33,8 @@ enum What {
     Freshness(FreshnessArgs),
     /// Detection rules over CloudTrail records, beside the same rules asked one by one; needs no server.
     Risk(risk::RiskArgs),
+    /// Compliance policies compiled and interpreted, beside OPA where it is installed, and decisions over HTTP at a rate.
+    Policy(policy::PolicyArgs),
     /// Searches of an audit log of 20 tenants and 12 months, for terms that are common, rare and absent.
     Search(search::SearchArgs),
 }
@@ -70,6 +73,7 @@ pub(super) async fn bench(args: BenchArgs) -> anyhow::Result<Outcome> {
         What::Drain(args) => drain::drain(&args).await,
         What::Full(args) => full::full(&args).await,
         What::Freshness(args) => freshness::freshness(&args).await,
+        What::Policy(args) => policy::policy(&args).await,
         What::Risk(args) => risk::risk(&args),
         What::Search(args) => search::search(&args).await,
     }

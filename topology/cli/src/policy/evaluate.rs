@@ -178,11 +178,10 @@ fn judge(set: &PolicySet, documents: &[(String, Document)], args: &EvaluateArgs)
         .flat_map(|(_, document)| &document.subjects)
         .filter_map(|subject| subject.review.as_ref().map(|review| &review["object"]))
         .collect();
-    let surroundings =
-        Surroundings {
-            inventory: (objects.len() > 1).then(|| gatekeeper::inventory(objects)),
-            ..Surroundings::default()
-        };
+    let surroundings = Surroundings {
+        inventory: (objects.len() > 1).then(|| gatekeeper::inventory(objects)),
+        ..Surroundings::default()
+    };
     let mut evaluator = Evaluator::new(set);
     let mut judged: Vec<Judged> = Vec::new();
     for (file, document) in documents {

@@ -199,7 +199,10 @@ fn print_compliance(change: &Value) {
         text(policies, "policy_set").chars().take(12).collect::<String>(),
     ));
     if counts["left_out"] != 0 {
-        line(&format!("  not judged {} policies and resources beyond the bound of one plan", counts["left_out"]));
+        line(&format!(
+            "  not judged {} policies and resources beyond the bound of one plan",
+            counts["left_out"]
+        ));
     }
     let verdicts = change["verdicts"].as_array().map(Vec::as_slice).unwrap_or_default();
     let total = change["verdicts_total"].as_u64().unwrap_or_default();

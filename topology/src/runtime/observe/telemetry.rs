@@ -226,6 +226,10 @@ fn describe_services() {
         "http_server_request_duration_seconds",
         "From a request's head to its answer's head."
     );
+    describe_histogram!(
+        "weir_policy_decision_duration_seconds",
+        "From the head of a request for a decision to its answer."
+    );
 }
 
 /// Sinks and their receivers.
@@ -269,6 +273,12 @@ fn describe_read_models() {
     describe_gauge!("weir_policies_loaded", "Compliance policies in force.");
     describe_gauge!("weir_policy_set_info", "1 for the hash of the policies in force, 0 for those before them.");
     describe_gauge!("weir_policy_problems", "Policies and policy files that cannot be used.");
+    describe_counter!("weir_policy_decisions_total", "Decisions of policies, by mode, answer and whether it was known.");
+    describe_counter!(
+        "weir_policy_decisions_unlogged_total",
+        "Decisions in advise mode whose event Kafka did not take."
+    );
+    describe_gauge!("weir_policy_cached_decisions", "Decisions that may be given again.");
     describe_counter!("weir_policy_reloads_total", "Times that changed policy files were read, by outcome.");
     describe_counter!("weir_risk_unusable_events_total", "Records that detection rules could not read.");
     describe_counter!(

@@ -1,0 +1,117 @@
+//! Decisions that may be answered again without evaluating: by document and policy set, for a bounded time, within a
+//! bounded memory.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::time::Instant;
+
+use super::decided::Decided;
+
+/// Most decisions, and most bytes of them together.
+const MAX_DECISIONS: usize = 20_000;
+const MAX_BYTES: usize = 32 << 20;
+
+/// The document's SHA-256. What policies say depends on nothing else but their set.
+type Key = [u8; 32];
+
+#[derive(Debug, Default)]
+pub(in crate::gateway) struct Cache(Mutex<Decisions>);
+
+#[derive(Debug, Default)]
+struct Decisions {
+    /// The policy set that made them: those of another set are gone.
+    policy_set: String,
+    by_document: HashMap<Key, (Arc<Decided>, Instant)>,
+    /// Keys in the order in which they came.
+    order: VecDeque<Key>,
+    bytes: usize,
+}
+
+impl Cache {
+    /// The decision of these policies about the document, if one is known that still holds.
+    pub(super) fn get(&self, key: &Key, policy_set: &str, now: Instant) -> Option<Arc<Decided>> {
+        let decisions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if decisions.policy_set != policy_set {
+            return None;
+        }
+        let (decided, until) = decisions.by_document.get(key)?;
+        (now < *until).then(|| Arc::clone(decided))
+    }
+
+    /// Keeps a decision for as long as it holds; the oldest make room.
+    pub(super) fn put(&self, key: Key, decided: &Arc<Decided>, now: Instant) {
+        let mut decisions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if decisions.policy_set != decided.policy_set {
+            *decisions = Decisions { policy_set: decided.policy_set.clone(), ..Decisions::default() };
+        }
+        decisions.bytes += decided.bytes();
+        match decisions.by_document.insert(key, (Arc::clone(decided), now + decided.holds)) {
+            Some((before, _)) => decisions.bytes -= before.bytes(),
+            None => decisions.order.push_back(key),
+        }
+        while decisions.order.len() > MAX_DECISIONS || decisions.bytes > MAX_BYTES {
+            let Some(oldest) = decisions.order.pop_front() else { break };
+            if let Some((gone, _)) = decisions.by_document.remove(&oldest) {
+                decisions.bytes -= gone.bytes();
+            }
+        }
+        metrics::gauge!("weir_policy_cached_decisions")
+            .set(f64::from(u32::try_from(decisions.order.len()).unwrap_or(u32::MAX)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use policies::Decision;
+
+    use super::*;
+    use crate::gateway::policy::decided::DecisionCounts;
+
+    fn decided(policy_set: &str, seconds: u64) -> Arc<Decided> {
+        Arc::new(Decided {
+            decision: Decision::Allow,
+            kind: "plan",
+            policy_set: policy_set.to_owned(),
+            counts: DecisionCounts::default(),
+            reasons: Vec::new(),
+            reasons_total: 0,
+            resource: None,
+            holds: Duration::from_secs(seconds),
+        })
+    }
+
+    #[test]
+    fn a_decision_holds_for_its_time_and_its_policies() {
+        let (cache, now) = (Cache::default(), Instant::now());
+        cache.put([1; 32], &decided("a", 30), now);
+        let known = |key: u8, set: &str, seconds: u64| {
+            cache.get(&[key; 32], set, now + Duration::from_secs(seconds)).is_some()
+        };
+        assert!(known(1, "a", 29) && !known(1, "a", 30) && !known(2, "a", 0) && !known(1, "b", 0));
+        cache.put([2; 32], &decided("b", 30), now);
+        assert!(known(2, "b", 0) && !known(1, "b", 0) && !known(1, "a", 0));
+    }
+
+    #[test]
+    fn the_oldest_make_room() {
+        let (cache, now) = (Cache::default(), Instant::now());
+        let key = |n: usize| {
+            let mut key = [0; 32];
+            key[..8].copy_from_slice(&n.to_be_bytes());
+            key
+        };
+        for n in 0..MAX_DECISIONS + 10 {
+            cache.put(key(n), &decided("a", 30), now);
+            cache.put(key(n), &decided("a", 30), now);
+        }
+        assert!(cache.get(&key(9), "a", now).is_none() && cache.get(&key(10), "a", now).is_some());
+        let held = cache.0.lock().expect("unpoisoned");
+        assert_eq!((held.order.len(), held.by_document.len()), (MAX_DECISIONS, MAX_DECISIONS));
+        assert_eq!(held.bytes, MAX_DECISIONS * decided("a", 30).bytes());
+    }
+}

@@ -1,0 +1,285 @@
+//! `POST /api/v1/policy/evaluate`: may this plan be applied, this object be admitted, this action be done?
+//!
+//! A question is decided by the compliance policies in force, from memory where the same document was decided before and
+//! the decision still holds. Every decision becomes an event. In `block` mode Kafka has acknowledged it before it is
+//! answered: a decision that somebody goes by has a trace, whatever fails. In `advise` mode the event does not hold up
+//! the answer.
+
+mod cache;
+mod decided;
+mod question;
+mod trace;
+
+use std::{sync::Arc, time::Instant as Clock};
+
+use axum::{
+    Extension, Json,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use chrono::{SubsecRound, Utc};
+use edge::{api_error::ApiError, service::Traces};
+use policies::{Decision, Surroundings};
+use schemas::{
+    Timestamp,
+    access::Principal,
+    problem::{Problem, ProblemKind},
+};
+use serde::Serialize;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use self::{
+    cache::Cache,
+    decided::{Decided, DecisionCounts, DecisionReason},
+    question::{Form, Mode, Question},
+    trace::Trace,
+};
+use super::{App, body, encoding::ContentEncoding, media, reading};
+
+/// Documents that are judged at once, beside the event loop.
+const AT_ONCE: usize = 8;
+/// Most evaluations of one document, a policy and a resource each.
+const MAX_EVALUATIONS: usize = 20_000;
+
+/// The routes of decisions.
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(evaluate))
+}
+
+/// What decisions share.
+#[derive(Debug)]
+pub(super) struct Decisions {
+    known: Cache,
+    turns: Arc<Semaphore>,
+}
+
+impl Default for Decisions {
+    fn default() -> Self {
+        Self { known: Cache::default(), turns: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+}
+
+/// A decision, or a review's answer where an `AdmissionReview` was sent.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum PolicyAnswer {
+    /// The decision about a plan, an object, a resource or an action.
+    Decision(Box<PolicyDecision>),
+    /// The answer to an `AdmissionReview`.
+    Review(AdmissionAnswer),
+}
+
+/// The decision about a document.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PolicyDecision {
+    /// Id of the decision's event in the audit log.
+    #[schema(format = "uuid")]
+    decision_id: String,
+    /// `allow`, `warn` or `deny`.
+    decision: &'static str,
+    /// `advise` or `block`.
+    mode: &'static str,
+    /// The document: `plan`, `object`, `resource` or `action`.
+    kind: &'static str,
+    /// SHA-256 of the policy set, in hexadecimal digits.
+    policy_set: String,
+    /// How many verdicts there are of each kind; all zero where no policy concerns the document.
+    counts: DecisionCounts,
+    /// The verdicts other than `pass`, gravest first; the first 100.
+    reasons: Vec<DecisionReason>,
+    /// How many verdicts other than `pass` there are.
+    reasons_total: usize,
+    /// Whether an earlier decision about the same document was given again.
+    cached: bool,
+    /// When it was decided, RFC 3339.
+    #[schema(format = "date-time")]
+    decided_at: String,
+    /// Seconds for which an equal document is decided alike, unless policies change.
+    holds_seconds: u64,
+}
+
+/// `AdmissionReview` of `admission.k8s.io/v1`, as API servers read it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AdmissionAnswer {
+    /// `admission.k8s.io/v1`.
+    api_version: &'static str,
+    /// `AdmissionReview`.
+    kind: &'static str,
+    /// The answer.
+    response: AdmissionResponse,
+}
+
+/// The answer within an `AdmissionReview`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AdmissionResponse {
+    /// The request's uid.
+    uid: String,
+    /// Whether the object may be stored.
+    allowed: bool,
+    /// The reason, where it may not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<AdmissionStatus>,
+    /// What the person who asked is told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+/// The reason of a refusal.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AdmissionStatus {
+    /// 403.
+    code: u16,
+    /// The policies that deny the object, with reasons and what to change.
+    message: String,
+}
+
+/// Ask whether policies allow a plan, an object, a resource or an action.
+///
+/// The body is a document, or `{"input": DOCUMENT, "mode": …, "change_id": …, "project": …}`. A document is a Terraform
+/// plan (`terraform show -json`), a Kubernetes object, the configuration of a resource (`{"type": …, "config": {…}}`), or
+/// an action (`{"action": "DeleteBucket", …}`). Policies say `allow`, `warn` or `deny`, with reasons and what to change.
+///
+/// In mode `advise`, the default, the caller is told. In mode `block` the decision's event is acknowledged by Kafka
+/// before the answer, and 503 means that there is no decision.
+///
+/// An `AdmissionReview` of `admission.k8s.io/v1` is answered as a `ValidatingAdmissionWebhook`: with `mode=block` a
+/// denied object is refused, with `mode=advise` the reasons are warnings.
+#[utoipa::path(
+    post,
+    path = "/api/v1/policy/evaluate",
+    tag = "policy",
+    security(("api_key" = ["policy:evaluate"])),
+    params(("mode" = Option<String>, Query, description = "`advise` or `block`; the body may name it instead")),
+    request_body(content = serde_json::Value, content_type = "application/json", description = "A document"),
+    responses(
+        (status = 200, description = "the decision", body = PolicyAnswer),
+        (status = 400, description = "not JSON, too deep, or no document that can be judged: names the place",
+            body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "no valid credential", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "scope missing", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "the body or the object is too large", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 415, description = "media type or encoding not taken", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 429, description = "too many requests", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "no decision: Kafka does not acknowledge it, or too many are being made",
+            body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn evaluate(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Arc<Principal>>,
+    Extension(traces): Extension<Traces>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let began = Clock::now();
+    let (parts, body) = request.into_parts();
+    let of_query = Mode::of_query(parts.uri.query())?;
+    media::check_json(&parts.headers)?;
+    let encoding = ContentEncoding::of(&parts.headers)?;
+    let tenant = principal.tenant();
+    app.quotas.take_request(tenant)?;
+    let patience = app.patience(app.config.limits.records_bytes);
+    let sent = body::read(&parts.headers, body, app.charge(tenant), patience).await?;
+    let deadline = Instant::now() + app.config.timeouts.handler;
+    let parse = |body: &Bytes| Ok((Arc::new(Question::read(body)?), body.len()));
+    let ((question, bytes), _charge) = reading::decoded(&app, encoding, sent, deadline, parse).await?;
+    app.quotas.take_content(tenant, 1, bytes)?;
+    let mode = match (of_query, question.mode) {
+        (Some(one), Some(other)) if one != other => {
+            let detail = "`mode` of the query and /mode of the body differ";
+            return Err(ApiError::new(ProblemKind::InvalidRequest, detail));
+        }
+        (one, other) => one.or(other).unwrap_or(Mode::Advise),
+    };
+    let at = Utc::now().trunc_subsecs(6);
+    let (decided, cached) = decide(&app, &question, at, deadline).await?;
+    let trace =
+        Trace { principal: &principal, traces: &traces, question: &question, decided: &decided, mode, at };
+    let decision_id = trace.publish(&app, deadline).await?;
+    let (decision, known) = (decided.decision.name(), if cached { "true" } else { "false" });
+    metrics::counter!("weir_policy_decisions_total", "mode" => mode.name(), "decision" => decision, "cached" => known)
+        .increment(1);
+    metrics::histogram!("weir_policy_decision_duration_seconds", "cached" => known).record(began.elapsed());
+    let answer = match &question.form {
+        Form::Admission { uid } => PolicyAnswer::Review(admission(uid, mode, &decided)),
+        Form::Decision => PolicyAnswer::Decision(Box::new(PolicyDecision {
+            decision_id,
+            decision,
+            mode: mode.name(),
+            kind: decided.kind,
+            policy_set: decided.policy_set.clone(),
+            counts: decided.counts,
+            reasons: decided.reasons.clone(),
+            reasons_total: decided.reasons_total,
+            cached,
+            decided_at: at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+            holds_seconds: decided.holds.as_secs(),
+        })),
+    };
+    Ok(Json(answer).into_response())
+}
+
+/// The decision about a document, and whether it was known.
+async fn decide(
+    app: &Arc<App>,
+    question: &Arc<Question>,
+    at: Timestamp,
+    deadline: Instant,
+) -> Result<(Arc<Decided>, bool), ApiError> {
+    let held = app.config.policies.current();
+    let known = app.decisions.known.get(&question.sha256, held.set().hash(), Instant::now());
+    if let Some(decided) = known {
+        return Ok((decided, true));
+    }
+    let overloaded = |_| ApiError::new(ProblemKind::Overloaded, "too many documents are being judged");
+    let turn = timeout_at(deadline, Arc::clone(&app.decisions.turns).acquire_owned());
+    let turn = turn.await.map_err(overloaded)?.expect("the semaphore is never closed");
+    let asked = Arc::clone(question);
+    let judging = tokio::task::spawn_blocking(move || {
+        // Held here, not with the request: work goes on when the client is gone.
+        let _turn = turn;
+        let document = asked.document()?;
+        let surroundings = Surroundings {
+            now_ns: at.timestamp_nanos_opt(),
+            max_evaluations: Some(MAX_EVALUATIONS),
+            ..Surroundings::default()
+        };
+        let evaluation = held.evaluate(&document, &surroundings);
+        if evaluation.left_out > 0 {
+            let detail = format!(
+                "the document needs {} evaluations of policies more than the {MAX_EVALUATIONS} that one may take; \
+                 send its resources in parts, or judge it with `weir policy evaluate`",
+                evaluation.left_out
+            );
+            return Err(ApiError::new(ProblemKind::BodyTooLarge, detail));
+        }
+        Ok(Decided::new(&document, &evaluation, &held))
+    });
+    let failed = |_| Err(ApiError::new(ProblemKind::Internal, "the document could not be judged"));
+    let decided = Arc::new(judging.await.unwrap_or_else(failed)?);
+    if decided.is_settled() {
+        app.decisions.known.put(question.sha256, &decided, Instant::now());
+    }
+    Ok((decided, false))
+}
+
+fn admission(uid: &str, mode: Mode, decided: &Decided) -> AdmissionAnswer {
+    let denied = decided.decision == Decision::Deny && mode == Mode::Block;
+    let mut warnings = if denied { Vec::new() } else { decided.lines("deny") };
+    warnings.extend(decided.lines("error"));
+    warnings.extend(decided.lines("warn"));
+    let status = denied.then(|| AdmissionStatus { code: 403, message: decided.lines("deny").join("\n") });
+    AdmissionAnswer {
+        api_version: "admission.k8s.io/v1",
+        kind: "AdmissionReview",
+        response: AdmissionResponse { uid: uid.to_owned(), allowed: !denied, status, warnings },
+    }
+}

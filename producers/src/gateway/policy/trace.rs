@@ -1,0 +1,122 @@
+//! The event of a decision.
+
+use edge::{api_error::ApiError, service::Traces};
+use schemas::{
+    Envelope, Event, EventId, Native, Source, Timestamp,
+    access::Principal,
+    codec,
+    envelope::native_format,
+    events::{Activity, ActivityKind, Outcome, OutcomeStatus, Resource},
+};
+use serde_json::json;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::{Decided, Mode, Question};
+use crate::gateway::{
+    App,
+    settle::{self, Count},
+};
+
+/// A decision that is about to be answered.
+pub(super) struct Trace<'a> {
+    pub(super) principal: &'a Principal,
+    pub(super) traces: &'a Traces,
+    pub(super) question: &'a Question,
+    pub(super) decided: &'a Decided,
+    pub(super) mode: Mode,
+    pub(super) at: Timestamp,
+}
+
+impl Trace<'_> {
+    /// Publishes the event, and answers its id: in `block` mode once Kafka has it.
+    pub(super) async fn publish(&self, app: &App, deadline: Instant) -> Result<String, ApiError> {
+        let event = self.event();
+        let id = event.id.to_string();
+        codec::check(&event, self.at).map_err(|bad| ApiError::new(bad.why.problem(), bad.detail))?;
+        let event = self.traces.around(event);
+        match self.mode {
+            Mode::Block => {
+                let settled = settle::publish(app, vec![Ok(event)], self.traces.hop.as_ref(), deadline).await;
+                settled.outcome(Count::One).map(|_| id)
+            }
+            Mode::Advise => {
+                match app.publisher.publish(&event, self.traces.hop.as_ref()) {
+                    // The producer's queue bounds how many wait.
+                    Ok(delivery) => drop(tokio::spawn(async move {
+                        if let Err(error) = delivery.await {
+                            unlogged(&error);
+                        }
+                    })),
+                    Err(error) => unlogged(&error),
+                }
+                Ok(id)
+            }
+        }
+    }
+
+    fn event(&self) -> Envelope {
+        let Self { principal, question, decided, mode, at, .. } = self;
+        let counts = serde_json::to_value(decided.counts).unwrap_or_default();
+        let native = json!({
+            "decision": decided.decision.name(),
+            "mode": mode.name(),
+            "kind": decided.kind,
+            "policy_set": decided.policy_set,
+            "input_sha256": hexadecimal(&question.sha256),
+            "counts": counts,
+            "reasons": decided.reasons,
+            "reasons_total": decided.reasons_total,
+        });
+        let resource = decided.resource.as_ref().map(|(kind, address)| Resource {
+            kind: Some(kind.clone()),
+            id: address.clone(),
+            project: question.project.clone(),
+            ..Resource::default()
+        });
+        Envelope {
+            id: EventId::at(*at, rand::random()),
+            tenant: principal.tenant().clone(),
+            source: Source::new("weir:policy").expect("a URI without spaces"),
+            subject: question.change_id.clone(),
+            correlation_id: question.change_id.clone(),
+            occurred_at: *at,
+            skewed: false,
+            time_assumed: false,
+            original_id: None,
+            causation_id: None,
+            trace: None,
+            event: Event::Activity(Activity {
+                kind: ActivityKind::ApiCalled,
+                action: "EvaluatePolicy".into(),
+                service: Some("weir".into()),
+                actor: principal.actor(),
+                resources: resource.into_iter().collect(),
+                outcome: Outcome {
+                    status: OutcomeStatus::Success,
+                    code: Some(decided.decision.name().into()),
+                    message: decided.lines("deny").into_iter().next(),
+                },
+                read_only: Some(true),
+                request_id: None,
+            }),
+            native: Some(Native {
+                format: native_format::POLICY_DECISION.into(),
+                record: native.to_string().into(),
+            }),
+        }
+    }
+}
+
+fn unlogged(error: &dyn std::fmt::Display) {
+    warn!(%error, "a decision in advise mode was answered without its event");
+    metrics::counter!("weir_policy_decisions_unlogged_total").increment(1);
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes everything");
+        text
+    })
+}
