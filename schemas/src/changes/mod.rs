@@ -5,8 +5,8 @@ pub mod change_review;
 pub mod correlation;
 pub mod cost;
 pub mod estimate;
-pub mod retention;
 pub mod policy_verdicts;
+pub mod retention;
 pub mod risk;
 
 pub use audit::{AuditEntry, OcsfRecord, UnreadableRecord};

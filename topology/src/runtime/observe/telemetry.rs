@@ -271,9 +271,15 @@ fn describe_read_models() {
     describe_gauge!("weir_rule_problems", "Rules and rule files that cannot be used.");
     describe_counter!("weir_rule_reloads_total", "Times that changed rule files were read, by outcome.");
     describe_gauge!("weir_policies_loaded", "Compliance policies in force.");
-    describe_gauge!("weir_policy_set_info", "1 for the hash of the policies in force, 0 for those before them.");
+    describe_gauge!(
+        "weir_policy_set_info",
+        "1 for the hash of the policies in force, 0 for those before them."
+    );
     describe_gauge!("weir_policy_problems", "Policies and policy files that cannot be used.");
-    describe_counter!("weir_policy_decisions_total", "Decisions of policies, by mode, answer and whether it was known.");
+    describe_counter!(
+        "weir_policy_decisions_total",
+        "Decisions of policies, by mode, answer and whether it was known."
+    );
     describe_counter!(
         "weir_policy_decisions_unlogged_total",
         "Decisions in advise mode whose event Kafka did not take."

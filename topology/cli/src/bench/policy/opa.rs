@@ -50,7 +50,10 @@ pub(super) fn compare(program: Option<&Path>, set: &PolicySet) -> anyhow::Result
     };
     let version = version.lines().next().unwrap_or_default().trim_start_matches("Version: ").to_owned();
     let folder = Folder(std::env::temp_dir().join(format!("weir-bench-opa-{}", std::process::id())));
-    for (name, text) in policies::own().into_iter().filter(|(name, _)| Path::new(name).extension().is_some_and(|end| end == "rego")) {
+    for (name, text) in policies::own()
+        .into_iter()
+        .filter(|(name, _)| Path::new(name).extension().is_some_and(|end| end == "rego"))
+    {
         let file = folder.0.join("policies").join(name);
         fs::create_dir_all(file.parent().context("a file's folder")?)?;
         fs::write(file, text)?;
