@@ -56,6 +56,8 @@ def mend_command(body, path):
             body["rules"] = body.get("rules") or ["some-rule"]
         # Ids of the other kinds have forms of their own.
         body["entity"]["kind"] = "user"
+    if "/holds" in path:
+        body["subject"] = None if body.get("scope") == "tenant" else body.get("subject") or "mara"
     if "/budgets/" in path:
         if action == "removed":
             for name in set(body) - {"action", "reason", "on_behalf_of"}:

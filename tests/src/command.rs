@@ -108,6 +108,7 @@ async fn from_up_to_down() {
     let stage = &status["stages"][0];
     assert_eq!((&stage["name"], &stage["state"]), (&Value::from("audit"), &Value::from("ready")), "{status}");
 
+    each_process_has_a_login_of_its_own(&status).await;
     generated_events_become_rows(&weir);
     an_event_over_http_is_found(&weir, &status).await;
     metrics_are_beside_what_is_public(&status).await;
@@ -120,6 +121,21 @@ async fn from_up_to_down() {
     the_examples_run(&weir, &status);
     an_export_holds_what_the_log_does(&weir);
     the_doctor_finds_a_halted_stage(&weir).await;
+}
+
+/// What serves and what computes connects as somebody who may do no more than that; nothing is the server's superuser.
+async fn each_process_has_a_login_of_its_own(status: &Value) {
+    let url = status["admin_database_url"].as_str().expect("a URL");
+    let mut connection = sqlx::PgConnection::connect(url).await.expect("the database takes connections");
+    let connected: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT usename::text FROM pg_stat_activity
+          WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+          ORDER BY 1",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .expect("connections");
+    assert_eq!(connected, ["weir_gateway", "weir_query_api", "weir_stages"]);
 }
 
 fn an_export_holds_what_the_log_does(weir: &Weir) {

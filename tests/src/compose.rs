@@ -63,6 +63,28 @@ fn our_services_wait_for_what_they_need_and_may_do_nothing_else() {
     }
 }
 
+/// Who prepares the database may do everything there, and nobody else; a secret is where it is needed.
+#[test]
+fn each_service_has_its_own_login_and_no_more_secrets_than_it_needs() {
+    let services = &yaml(COMPOSE)["services"];
+    for name in stages().iter().chain(&ROLES).chain(&["setup"]) {
+        let environment = &services[name]["environment"];
+        let login = match *name {
+            "gateway" => "weir_gateway",
+            "query-api" => "weir_query_api",
+            "setup" => "postgres",
+            _ => "weir_stages",
+        };
+        let url = environment["DATABASE_URL"].as_str().expect("a URL");
+        assert!(url.starts_with(&format!("postgres://{login}:${{")), "{name}: {url}");
+        let has = |variable: &str| environment.get(variable).is_some();
+        assert_eq!(has("WEIR_API_KEYS__PEPPER"), ROLES.contains(name) || *name == "setup", "{name}");
+        let keeps_subjects = ["audit", "retention", "setup"].contains(name);
+        assert_eq!(has("WEIR_AUDIT__SUBJECT_SECRET"), keeps_subjects, "{name}");
+        assert_eq!(has("WEIR_DATABASE__STAGES_PASSWORD"), *name == "setup", "{name}");
+    }
+}
+
 #[test]
 fn ports_are_published_on_loopback_only() {
     let compose = yaml(COMPOSE);

@@ -56,7 +56,8 @@ impl RetentionDecisionKind {
 }
 
 /// Which data a legal hold keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub enum HoldScope {
     /// Entries of one actor, and those whose resource it is.
     Person,

@@ -4,17 +4,19 @@
 //! so that a fenced writer does no work, then the rows follow.
 
 pub(crate) mod copy;
+mod logins;
 mod migrate;
 mod plan;
 mod single;
 mod standing;
 mod transaction;
 
+pub use logins::{Login, login_url, make_logins};
 pub use migrate::{MigrateError, create_database, drop_database, ensure_database, migrate};
 pub use sqlx::PgPool;
 pub use standing::{Migrations, Standing, Work, standing};
 
-pub use crate::session::{SinkConfig, operator_pool};
+pub use crate::session::{SinkConfig, operator_pool, service_pool};
 pub(crate) use crate::{row_type, session::nodelay};
 
 use crate::{

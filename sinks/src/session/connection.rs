@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::{
-    ConnectOptions, Connection, Executor, PgConnection, PgPool, Row,
+    AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, Row,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -56,10 +56,20 @@ pub(crate) async fn connect_writer(config: &SinkConfig) -> sqlx::Result<PgConnec
     connect(config).await.map(|session| session.connection)
 }
 
-/// Connections for operators and for whoever checks credentials: role `weir_operator`, which sees API keys, parked
-/// records and positions of all tenants, but no audit rows. Connects when it is first used.
+/// Connections for operators: role `weir_operator`, which sees API keys, parked records and positions of all tenants, but
+/// no audit rows. Connects when it is first used.
 pub fn operator_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
-    let options = url.parse::<PgConnectOptions>()?.application_name("weir-operator").options([
+    pool_as("weir_operator", url, "weir-operator", max_connections)
+}
+
+/// Connections for whoever lets people in: role `weir_service`, which checks credentials and counts use. Connects when it
+/// is first used.
+pub fn service_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
+    pool_as("weir_service", url, "weir-service", max_connections)
+}
+
+fn pool_as(role: &'static str, url: &str, name: &str, max_connections: u32) -> sqlx::Result<PgPool> {
+    let options = url.parse::<PgConnectOptions>()?.application_name(name).options([
         ("statement_timeout", "10s"),
         ("lock_timeout", "2s"),
         ("idle_in_transaction_session_timeout", "10s"),
@@ -67,8 +77,10 @@ pub fn operator_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(CONNECT_TIMEOUT)
-        .after_connect(|connection, _| {
-            Box::pin(async move { connection.execute("SET ROLE weir_operator").await.map(drop) })
+        .after_connect(move |connection, _| {
+            Box::pin(
+                async move { connection.execute(AssertSqlSafe(format!("SET ROLE {role}"))).await.map(drop) },
+            )
         })
         // A `begin()` that was dropped half-way gives its connection back inside a transaction, and the next
         // borrower's writes would vanish with it.

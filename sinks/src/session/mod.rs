@@ -7,8 +7,8 @@ pub(crate) mod nodelay;
 use std::fmt;
 
 pub(crate) use classify::{Failure, FailureKind};
-pub use connection::operator_pool;
 pub(crate) use connection::{connect, connect_admin, connect_writer};
+pub use connection::{operator_pool, service_pool};
 
 /// Who writes, and where.
 #[derive(Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@ mod cancelled;
 mod fencing;
 mod fixture;
 mod log_entries;
+mod logins;
 mod operators;
 mod parked;
 mod terms;

@@ -18,6 +18,7 @@ mod hold;
 mod import;
 mod key;
 mod lag;
+mod logins;
 mod output;
 mod own_event;
 mod place;

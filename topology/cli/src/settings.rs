@@ -7,6 +7,7 @@ use figment::{
     Figment,
     providers::{Env, Format as _, Serialized, Toml},
 };
+mod database;
 mod edge;
 mod identity;
 mod policies;
@@ -15,6 +16,7 @@ mod reference;
 mod shares;
 mod sinks;
 
+pub(super) use database::Database;
 pub(super) use edge::{Client, Networks, Tls, Trust};
 pub(super) use identity::{Identity, Issuer, identities, written as written_issuers};
 pub(super) use policies::Policies;
@@ -37,6 +39,7 @@ pub(super) struct Settings {
     pub(super) stage: Stage,
     pub(super) api_keys: ApiKeys,
     pub(super) audit: Audit,
+    pub(super) database: Database,
     pub(super) rules: Rules,
     pub(super) policies: Policies,
     pub(super) prices: Prices,

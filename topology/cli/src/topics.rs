@@ -4,6 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
     Outcome,
+    logins::Logins,
     output::{self, note},
     place::Place,
     settings::kafka_security,
@@ -30,7 +31,8 @@ enum TopologyCommand {
     },
     /// Print what `apply` would change; exits 1 if anything.
     Plan,
-    /// Create missing topics and mend their settings; create the database and its tables.
+    /// Create missing topics and mend their settings; create the database, its tables, and the services' logins whose
+    /// passwords are set.
     Apply,
 }
 
@@ -62,7 +64,9 @@ pub(super) async fn topology(args: TopologyArgs) -> anyhow::Result<Outcome> {
         }
         TopologyCommand::Apply => {
             let place = Place::find().await?;
+            let logins = Logins::given(&place.settings.database)?;
             let changes = up::prepare(&place.endpoints).await?;
+            logins.make(&place.endpoints.database_url).await?;
             print(&changes);
             note(&format!("the database is migrated; {} changes of topics", changes.len()));
         }

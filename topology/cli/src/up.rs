@@ -14,6 +14,7 @@ use super::{
     Outcome,
     credential::without_password,
     deployment::{DEMO, Deployment, GATEWAY, QUERY_API, SINKS, Scheme, Start, free_address, write_private},
+    logins::Logins,
     output::{self, note},
     place,
     run::MEMORY,
@@ -74,13 +75,18 @@ pub(super) async fn up(args: UpArgs) -> anyhow::Result<Outcome> {
     let settings = Settings::load()?;
     settings.sinks()?;
     prepare(&endpoints).await?;
+    // A server of our own has no other logins; one that is named has those that are set.
+    let is_own = endpoints.maintenance_url != endpoints.database_url;
+    let logins =
+        if is_own { Logins::kept(&settings.database, &home)? } else { Logins::given(&settings.database)? };
+    logins.make(&endpoints.database_url).await?;
     keep_pepper(&settings, &home)?;
     keep_subject_secret(&settings, &home)?;
     keep_signing_key(&settings, &home)?;
     keep_key(&mut deployment, &endpoints, &settings, &home).await?;
     let witness = args.witness || deployment.processes.iter().any(|process| process.name == WITNESS);
     let witness = witness.then(|| start_witness(&mut deployment, &home, &endpoints)).transpose()?;
-    start_missing(&mut deployment, &home, &endpoints, &settings, witness.as_deref())?;
+    start_missing(&mut deployment, &home, &endpoints, &settings, (&logins, witness.as_deref()))?;
     wait_until_ready(&deployment).await?;
     if !args.no_demo {
         start_demo(&mut deployment, &home, &endpoints)?;
@@ -96,12 +102,10 @@ pub(super) async fn up(args: UpArgs) -> anyhow::Result<Outcome> {
 async fn servers(config: StackConfig, detach: bool) -> anyhow::Result<(Endpoints, Option<MockKafka>)> {
     match Stack::new(config.clone()).up().await {
         Err(error @ StackError::NoJava { .. }) if !detach => {
-            note(&format!(
-                "{error}
-"
-            ));
+            note(&format!("{error}\n"));
             note(
-                "going on with a broker inside this process: for looking around only, it keeps 5 MiB a partition and                  forgets everything when this command ends",
+                "going on with a broker inside this process: for looking around only, it keeps 5 MiB a partition and \
+                 forgets everything when this command ends",
             );
             let topics = pipeline::declaration().topics();
             let broker = MockKafka::start(topics.iter().map(|spec| (spec.topic.name(), spec.partitions)))?;
@@ -223,7 +227,7 @@ fn start_missing(
     home: &Path,
     endpoints: &Endpoints,
     settings: &Settings,
-    witness: Option<&str>,
+    (logins, witness): (&Logins, Option<&str>),
 ) -> anyhow::Result<()> {
     let stages = pipeline::declaration().stage_names();
     let issuers = keep_issuers(settings, home)?;
@@ -232,7 +236,8 @@ fn start_missing(
         if deployment.running(name).is_some() {
             continue;
         }
-        let mut environment = environment(endpoints, home);
+        let own = logins.database_url(name, &endpoints.database_url)?;
+        let mut environment = environment(&Endpoints { database_url: own, ..endpoints.clone() }, home);
         environment.extend(issuers.clone());
         environment.extend(sinks.clone());
         if let (Audit::NAME, Some(witness)) = (name, witness) {

@@ -10,7 +10,7 @@ use chrono::Utc;
 use schemas::access::{KeyRing, Peppers};
 use sinks::{
     api_keys,
-    postgres::{PgPool, operator_pool},
+    postgres::{PgPool, service_pool},
 };
 use tokio::sync::watch::{self, Receiver};
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,7 @@ pub fn watch(
     shutdown: CancellationToken,
 ) -> Receiver<Option<Arc<KeyRing>>> {
     let (ring, followed) = watch::channel(None::<Arc<KeyRing>>);
-    let pool = operator_pool(database_url, 1);
+    let pool = service_pool(database_url, 1);
     tokio::spawn(async move {
         let pool = match pool {
             Ok(pool) => pool,

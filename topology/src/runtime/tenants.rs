@@ -7,7 +7,7 @@ use std::{
 
 use chrono::Utc;
 use sinks::{
-    postgres::{PgPool, operator_pool},
+    postgres::{PgPool, service_pool},
     tenants::{self, Meter, Tenants},
 };
 use tokio::{sync::watch, task::JoinHandle};
@@ -26,7 +26,7 @@ const FORGET_INTERVAL: Duration = Duration::from_mins(10);
 pub fn follow(database_url: &str, shutdown: CancellationToken) -> (Tenants, JoinHandle<()>) {
     let (limits, followed) = watch::channel(Arc::default());
     let tenants = Tenants { limits: followed, ..Tenants::default() };
-    let (pool, meter) = (operator_pool(database_url, 1), Arc::clone(&tenants.meter));
+    let (pool, meter) = (service_pool(database_url, 1), Arc::clone(&tenants.meter));
     let task = tokio::spawn(async move {
         let pool = match pool {
             Ok(pool) => pool,

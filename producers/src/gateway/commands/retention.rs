@@ -18,35 +18,44 @@ const MAX_NAME_BYTES: usize = 128;
 
 /// Places or releases a legal hold.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct DecideHold {
     /// `person` for the entries of one actor, `project`, `resource`, or `tenant` for all entries.
-    scope: String,
+    scope: HoldScope,
     /// The id of the person, project or resource; absent for `tenant`.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     subject: Option<String>,
     /// The hold's name, for example a file number: holds of several names keep a subject until the last is released.
+    #[schema(min_length = 1, max_length = 128, pattern = r"\S")]
     name: Option<String>,
     /// Why; at most 1,024 bytes.
+    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
     reason: String,
     /// The person who decides, where the credential speaks for one; recorded beside it.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     on_behalf_of: Option<String>,
 }
 
 /// Erases a person's data.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct EraseSubject {
     /// The person's id as events name their actor; a person with several ids is erased by each.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     subject: String,
     /// Why; at most 1,024 bytes.
+    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
     reason: String,
     /// The person who decides, where the credential speaks for one; recorded beside it.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     on_behalf_of: Option<String>,
 }
 
@@ -58,7 +67,8 @@ pub(super) struct EraseSubject {
     path = "/api/v1/holds",
     tag = "commands",
     security(("api_key" = ["holds:decide"]), ("api_key" = ["commands:write"])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
+        pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
     request_body = DecideHold,
     responses(CommandAnswer)
 )]
@@ -74,7 +84,8 @@ pub(super) async fn place_hold(State(app): State<Arc<App>>, command: Command) ->
     path = "/api/v1/holds/releases",
     tag = "commands",
     security(("api_key" = ["holds:decide"]), ("api_key" = ["commands:write"])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
+        pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
     request_body = DecideHold,
     responses(CommandAnswer)
 )]
@@ -94,7 +105,8 @@ pub(super) async fn release_hold(
     path = "/api/v1/erasures",
     tag = "commands",
     security(("api_key" = ["subjects:erase"]), ("api_key" = ["commands:write"])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
+        pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
     request_body = EraseSubject,
     responses(CommandAnswer)
 )]
