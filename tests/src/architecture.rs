@@ -94,7 +94,7 @@ fn crates_import_only_what_the_arrows_allow() {
     assert_eq!(arrows("audit-log"), ["schemas"]);
     assert_eq!(arrows("siem"), ["schemas"]);
     assert_eq!(arrows("producers"), ["schemas", "edge", "policies"]);
-    assert_eq!(arrows("sinks"), ["schemas", "edge", "projections", "audit-log", "siem"]);
+    assert_eq!(arrows("sinks"), ["schemas", "edge", "costs", "projections", "audit-log", "siem"]);
     assert_eq!(arrows("stack"), [""; 0]);
     assert_eq!(arrows("topology"), ["schemas", "producers", "processors", "audit-log", "siem", "sinks"]);
     let below: Vec<&str> = OURS.iter().map(|(ours, _)| *ours).take_while(|ours| *ours != "cli").collect();

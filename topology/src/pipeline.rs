@@ -27,12 +27,12 @@ use crate::{
 
 /// What is connected to what, with Weir's own rules.
 pub fn declaration() -> Topology {
-    with_rules(RuleSet::own(), ChangeReview::default())
+    with_rules(RuleSet::own(), ChangeReview::default(), Cost::default())
 }
 
-/// What is connected to what, with these rules and this review; whoever holds the rules may replace them while stages
-/// run.
-pub fn with_rules(rules: RuleSet, review: ChangeReview) -> Topology {
+/// What is connected to what, with these rules, this review and these prices; whoever holds the rules may replace them
+/// while stages run.
+pub fn with_rules(rules: RuleSet, review: ChangeReview, cost: Cost) -> Topology {
     Topology::new([
         // Every event of every family becomes a row of the audit log.
         from(FAMILIES).through(Audit).to(audit_log()),
@@ -40,8 +40,9 @@ pub fn with_rules(rules: RuleSet, review: ChangeReview) -> Topology {
         from([ACTIVITY, DELIVERY, GOVERNANCE]).through(Risk::new(rules)).to(risk_log()),
         // Proposed changes are scored and routed; requests, decisions and progress make up where each of them stands.
         from([INFRASTRUCTURE, GOVERNANCE]).through(review).to(change_log()),
-        // Charges and their corrections make up what each day cost, as believed at any instant, and what is left of budgets.
-        from([USAGE, GOVERNANCE]).through(Cost).to(cost_ledger()),
+        // Charges and their corrections make up what each day cost, as believed at any instant; resources that were made,
+        // changed or deleted what accrues until they come; and both what is left of budgets.
+        from([USAGE, INFRASTRUCTURE, ACTIVITY, GOVERNANCE]).through(cost).to(cost_ledger()),
         // Legal holds and requests for erasure say what must be kept and what must go.
         from([GOVERNANCE]).through(Retention).to(retention_log()),
     ])

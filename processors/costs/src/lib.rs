@@ -7,4 +7,5 @@ pub mod accrual;
 pub mod allocation;
 pub mod anomaly;
 pub mod estimate;
+pub mod lifecycle;
 pub mod prices;

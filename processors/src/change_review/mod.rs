@@ -47,8 +47,8 @@ pub struct ChangeReview {
 
 impl ChangeReview {
     /// A review whose estimates use this price list; whoever holds the policies may replace them while it runs.
-    pub fn new(prices: PriceList, policies: InForce) -> Self {
-        Self { prices: Arc::new(prices), policies }
+    pub fn new(prices: Arc<PriceList>, policies: InForce) -> Self {
+        Self { prices, policies }
     }
 }
 
@@ -56,7 +56,7 @@ impl Default for ChangeReview {
     /// A review with the shipped examples of prices and Weir's own policies.
     fn default() -> Self {
         static OWN: LazyLock<ChangeReview> =
-            LazyLock::new(|| ChangeReview::new(PriceList::examples(), InForce::own()));
+            LazyLock::new(|| ChangeReview::new(PriceList::shared_examples(), InForce::own()));
         OWN.clone()
     }
 }

@@ -1,17 +1,23 @@
-//! Cost: every charge becomes a line of the ledger, whatever way of correcting it belongs to. What replaces what, and
-//! what follows for a day, is for the read model to say: a processor knows no earlier event.
+//! Cost: every charge becomes a line of the ledger, whatever way of correcting it belongs to; what makes, changes or
+//! deletes a resource becomes a fact about what it costs by the second. What replaces what, and what follows for a day,
+//! is for the read model to say: a processor knows no earlier event.
 
+mod allocation;
 mod budget;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use chrono::{DateTime, Datelike as _, NaiveDate};
+use chrono::{DateTime, Datelike as _, NaiveDate, Timelike as _};
+use costs::{lifecycle, prices::PriceList};
 use rust_decimal::Decimal;
 use schemas::{
     Envelope, Event, Timestamp,
-    changes::cost::{Amounts, ChargeFact, CostChange, CostSeries, STAGE},
+    changes::cost::{Amounts, ChargeFact, CostChange, CostSeries, LifecycleFact, ResourceLife, STAGE},
     events::{Usage, UsageKind},
 };
 
@@ -22,9 +28,26 @@ const REPLACES: (&str, &str) = ("x_Replaces", "BillingPeriod");
 /// FOCUS' word for a charge that corrects an invoiced one.
 const CORRECTION: &str = "Correction";
 
-/// Makes ledger lines of charges, and terms of decisions about budgets.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Cost;
+/// Makes ledger lines of charges, terms of decisions about budgets, and facts about resources that cost by the second,
+/// priced by a list.
+#[derive(Debug, Clone)]
+pub struct Cost {
+    prices: Arc<PriceList>,
+}
+
+impl Cost {
+    /// A processor that prices resources by this list.
+    pub fn new(prices: Arc<PriceList>) -> Self {
+        Self { prices }
+    }
+}
+
+impl Default for Cost {
+    /// A processor with the shipped examples of prices.
+    fn default() -> Self {
+        Self { prices: PriceList::shared_examples() }
+    }
+}
 
 impl Processor for Cost {
     type Input = Envelope;
@@ -32,15 +55,47 @@ impl Processor for Cost {
     const NAME: &'static str = STAGE;
 
     fn process(&self, envelope: &Envelope) -> Vec<CostChange> {
-        match &envelope.event {
-            Event::Usage(usage) => vec![CostChange::Charge(Box::new(charge(envelope, usage)))],
-            Event::Governance(event) => {
-                let fact = budget::budget(envelope, event);
-                fact.map(|fact| CostChange::Budget(Box::new(fact))).into_iter().collect()
+        let change = match &envelope.event {
+            Event::Usage(usage) => Some(CostChange::Charge(Box::new(charge(envelope, usage)))),
+            Event::Governance(event) => budget::budget(envelope, event)
+                .map(|fact| CostChange::Budget(Box::new(fact)))
+                .or_else(|| Some(CostChange::Allocation(Box::new(allocation::allocation(envelope, event)?)))),
+            Event::Infrastructure(event) => {
+                let life = lifecycle::of_infrastructure(event, &self.prices);
+                let actor = event.actor.as_ref().map(|actor| actor.id.clone());
+                lifecycle_fact(envelope, actor, life.into_iter().collect())
             }
-            _ => Vec::new(),
-        }
+            Event::Activity(activity) => {
+                let native = envelope.native.as_ref();
+                let native = native.map(|native| (native.format.as_str(), &*native.record));
+                let lives = lifecycle::of_activity(activity, native, &self.prices);
+                lifecycle_fact(envelope, Some(activity.actor.id.clone()), lives)
+            }
+            _ => None,
+        };
+        change.into_iter().collect()
     }
+}
+
+/// A fact about resources, each once; `None` without one.
+fn lifecycle_fact(
+    envelope: &Envelope,
+    actor: Option<String>,
+    mut resources: Vec<ResourceLife>,
+) -> Option<CostChange> {
+    let mut seen = BTreeSet::new();
+    resources.retain(|life| seen.insert(life.series.resource.clone()));
+    let at = envelope.occurred_at;
+    (!resources.is_empty()).then(|| {
+        CostChange::Lifecycle(Box::new(LifecycleFact {
+            event_id: envelope.id,
+            tenant: envelope.tenant.clone(),
+            at: at.with_nanosecond(0).unwrap_or(at),
+            actor: actor.filter(|actor| !actor.is_empty()),
+            resources,
+            content_sha256: envelope.content_sha256(),
+        }))
+    })
 }
 
 fn charge(envelope: &Envelope, usage: &Usage) -> ChargeFact {

@@ -37,9 +37,9 @@ fn usage(other_columns: &[(&str, &str)]) -> Usage {
 }
 
 fn fact(usage: Usage) -> ChargeFact {
-    match Cost.process(&envelope(Event::Usage(usage))).remove(0) {
+    match Cost::default().process(&envelope(Event::Usage(usage))).remove(0) {
         CostChange::Charge(charge) => *charge,
-        other @ CostChange::Budget(_) => panic!("no charge: {other:?}"),
+        other => panic!("no charge: {other:?}"),
     }
 }
 
@@ -111,7 +111,7 @@ fn terms(decision: &str, attributes: &[(&str, &str)]) -> BudgetTerms {
         expires_at: None,
         attributes: attributes.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect(),
     };
-    match Cost.process(&envelope(Event::Governance(event))).remove(0) {
+    match Cost::default().process(&envelope(Event::Governance(event))).remove(0) {
         CostChange::Budget(budget) => budget.terms,
         other @ CostChange::Charge(_) => panic!("no budget: {other:?}"),
     }

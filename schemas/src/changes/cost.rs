@@ -1,4 +1,4 @@
-//! What the cost processor asks for: charges as the ledger keeps them, and decisions about budgets.
+//! What the cost processor asks for: charges as the ledger keeps them, the life of resources, and decisions.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,39 @@ use utoipa::ToSchema;
 
 use crate::{EventId, TenantId, Timestamp};
 
+/// Declares an enum whose variants have names in rows and answers.
+macro_rules! named {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident => $word:tt),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant),+ }
+
+        impl $name {
+            /// Every value.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name in rows and answers.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            /// The value of that name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.name() == name)
+            }
+        }
+    };
+}
+
+mod allocation;
+mod lifecycle;
+
+pub use allocation::{
+    ALLOCATION_SUBJECT, AllocationCondition, AllocationDecision, AllocationFact, AllocationRule, AllocationTarget,
+    MAX_ALLOCATION_BYTES, allocation_rules, default_allocation_rules,
+};
+pub use lifecycle::{LifecycleFact, LifecycleKind, ResourceLife, SizeTold, UnitPrice};
+
 /// The processor and its stage.
 pub const STAGE: &str = "cost";
 
@@ -17,8 +50,12 @@ pub const STAGE: &str = "cost";
 pub enum CostChange {
     /// A charge.
     Charge(Box<ChargeFact>),
+    /// What happened to resources that cost by the second.
+    Lifecycle(Box<LifecycleFact>),
     /// A decision about a budget.
     Budget(Box<BudgetFact>),
+    /// A decision about allocation rules.
+    Allocation(Box<AllocationFact>),
 }
 
 impl CostChange {
@@ -26,7 +63,9 @@ impl CostChange {
     pub fn event(&self) -> (&TenantId, EventId) {
         match self {
             Self::Charge(charge) => (&charge.tenant, charge.event_id),
+            Self::Lifecycle(life) => (&life.tenant, life.event_id),
             Self::Budget(budget) => (&budget.tenant, budget.event_id),
+            Self::Allocation(rules) => (&rules.tenant, rules.event_id),
         }
     }
 
@@ -34,7 +73,9 @@ impl CostChange {
     pub fn content_sha256(&self) -> [u8; 32] {
         match self {
             Self::Charge(charge) => charge.content_sha256,
+            Self::Lifecycle(life) => life.content_sha256,
             Self::Budget(budget) => budget.content_sha256,
+            Self::Allocation(rules) => rules.content_sha256,
         }
     }
 }
@@ -189,30 +230,6 @@ pub enum BudgetScope {
         /// Its value.
         value: String,
     },
-}
-
-/// Declares an enum whose variants have names in rows and answers.
-macro_rules! named {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident => $word:tt),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant),+ }
-
-        impl $name {
-            /// Every value.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The name in rows and answers.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-
-            /// The value of that name.
-            pub fn from_name(name: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|value| value.name() == name)
-            }
-        }
-    };
 }
 
 named! {

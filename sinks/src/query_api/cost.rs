@@ -29,13 +29,15 @@ use crate::read_models::{
     Positions,
     cost::read::{
         self, BreakdownItem, BudgetItem, BudgetsRequest, By, ChargeRecord, ChargesRequest, CostFilter,
-        CostSums, CostView, Dimension, ResourceCost, STAGE, Step, TimePoint,
+        CostSums, CostView, Dimension, ReconciliationLine, ReconciliationRequest, ResourceCost, STAGE, Step,
+        TimePoint,
     },
     parameters::{instant, text},
 };
 
 const BUDGETS: List = List { route: "/api/v1/cost/budgets", stage: Some(STAGE) };
 const CHARGES: List = List { route: "/api/v1/cost/charges", stage: Some(STAGE) };
+const RECONCILIATION: List = List { route: "/api/v1/cost/reconciliation", stage: Some(STAGE) };
 /// Longest id of a resource that is looked for, in bytes.
 const MAX_ID_BYTES: usize = 4_096;
 
@@ -86,6 +88,9 @@ pub type ResourceAnswer = Found<ResourceCost>;
 /// A page of charges.
 pub type ChargesPage = Listed<ChargeRecord>;
 
+/// A page of a reconciliation.
+pub type ReconciliationPage = Listed<ReconciliationLine>;
+
 /// A page of budgets.
 pub type BudgetsPage = Listed<BudgetItem>;
 
@@ -112,6 +117,24 @@ struct Steps {
     /// The distance between two points; `day` by default.
     #[param(inline)]
     step: Option<Step>,
+}
+
+/// Which resource.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+struct OneResource {
+    /// FOCUS `ResourceId`, or the id that events give the resource.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
+    resource: Option<String>,
+}
+
+/// A view and a resource, as one.
+#[derive(Debug, Clone, Default, Serialize)]
+struct Reconciled {
+    view: CostView,
+    resource: OneResource,
 }
 
 /// What to break down by.
@@ -292,6 +315,37 @@ pub(super) async fn charges(
         let Looked { view, filter } = looked;
         let request = ChargesRequest { view, filter, after: at.after, limit: at.limit };
         read::charges(&pool, &tenant, &request).await
+    })
+    .await
+}
+
+/// What resources have cost by the second beside what was charged for them, by resource and day: every difference with
+/// its reasons. Of resources that were made, changed or deleted by an event.
+#[utoipa::path(
+    get,
+    path = "/api/v1/cost/reconciliation",
+    tag = "cost",
+    params(CostView, OneResource, Paging, Freshness),
+    responses((status = 200, body = Listed<ReconciliationLine>), ListRefusals),
+    security(("api_key" = ["cost:read"]))
+)]
+pub(super) async fn reconciliation(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Arc<Principal>>,
+    uri: Uri,
+) -> Result<Answer<ReconciliationPage>, ApiError> {
+    let mut given = Parameters::of(&uri);
+    let (view, resource) = (given.take::<CostView>(), given.take::<OneResource>());
+    check_view(&view, &mut given);
+    let asked = Asked::with(Reconciled { view, resource }, given)?;
+    let now = chrono::Utc::now();
+    listed(&api, caller.tenant(), RECONCILIATION, asked, move |pool, tenant, asked, at| async move {
+        let Reconciled { view, resource } = asked;
+        let known_at = view.instant().unwrap_or(now);
+        let (resource, after, limit) = (resource.resource, at.after, at.limit);
+        let request =
+            ReconciliationRequest { from: view.from, to: view.to, known_at, resource, after, limit };
+        read::reconciliation(&pool, &tenant, &request).await
     })
     .await
 }

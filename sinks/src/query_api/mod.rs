@@ -64,7 +64,9 @@ use crate::read_models::{
 };
 pub use audit::{AuditAnswer, AuditPage};
 pub use changes::{ChangeAnswer, ChangesPage};
-pub use cost::{BudgetsPage, ChargesPage, CostBreakdown, CostSummary, CostTimeseries, ResourceAnswer};
+pub use cost::{
+    BudgetsPage, ChargesPage, CostBreakdown, CostSummary, CostTimeseries, ReconciliationPage, ResourceAnswer,
+};
 pub use cursor::CursorKey;
 pub use edge::health::Health;
 pub use edge::{admission::KeyRingWatch, rates::Rates};
@@ -252,7 +254,8 @@ fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 4] {
         .routes(routes!(cost::resource))
         .routes(routes!(cost::charges))
         .routes(routes!(cost::export))
-        .routes(routes!(cost::budgets));
+        .routes(routes!(cost::budgets))
+        .routes(routes!(cost::reconciliation));
     let read = OpenApiRouter::new()
         .routes(routes!(changes::list))
         .routes(routes!(changes::one))

@@ -56,6 +56,7 @@ const PROTECTED: [(&str, Scope); 29] = [
     ("/api/v1/cost/charges", Scope::CostRead),
     ("/api/v1/cost/export", Scope::CostRead),
     ("/api/v1/cost/budgets", Scope::CostRead),
+    ("/api/v1/cost/reconciliation", Scope::CostRead),
 ];
 
 const STRANGER: Peer = Peer(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -313,7 +314,7 @@ async fn the_description_names_every_route_and_nothing_that_is_missing() {
         .chain(["/api/v1/holds", "/api/v1/erasures", "/api/v1/subjects/{subject}"])
         .chain(["/api/v1/cost/summary", "/api/v1/cost/timeseries", "/api/v1/cost/breakdown"])
         .chain(["/api/v1/cost/resources/{id}", "/api/v1/cost/charges", "/api/v1/cost/export"])
-        .chain(["/api/v1/cost/budgets"])
+        .chain(["/api/v1/cost/budgets", "/api/v1/cost/reconciliation"])
         .chain(["/api/v1/changes", "/api/v1/changes/{id}"])
         .chain(["/api/v1/risk/entities", "/api/v1/risk/entities/{kind}/{id}"])
         .chain(["/api/v1/risk/entities/{kind}/{id}/signals"])

@@ -14,7 +14,13 @@ use crate::{
 };
 
 /// The n-th event: a budget, its amount in EUR, and further terms.
-fn budget(n: u64, name: &str, amount: &str, terms: &[(&str, &str)], decided_at: Timestamp) -> Envelope {
+pub(super) fn budget(
+    n: u64,
+    name: &str,
+    amount: &str,
+    terms: &[(&str, &str)],
+    decided_at: Timestamp,
+) -> Envelope {
     let mut envelope = charge(n, 0, 0, decided_at);
     let terms = terms.iter().chain(&[("currency", "EUR")]);
     envelope.event = Event::Governance(Governance {
@@ -31,7 +37,7 @@ fn budget(n: u64, name: &str, amount: &str, terms: &[(&str, &str)], decided_at: 
 }
 
 /// The findings that wait in the outbox: percent and what was spent; empties it.
-async fn told(place: &mut Place) -> Vec<(i64, String)> {
+pub(super) async fn told(place: &mut Place) -> Vec<(i64, String)> {
     let values: Vec<Vec<u8>> = sqlx::query_scalar(
         "WITH gone AS (DELETE FROM outbox RETURNING *) SELECT value FROM gone ORDER BY topic, partition, number",
     )

@@ -121,7 +121,7 @@ impl Projection for Costs {
     }
 
     fn changes(event: &Envelope) -> Vec<CostChange> {
-        Cost.process(event)
+        Cost::default().process(event)
     }
 }
 

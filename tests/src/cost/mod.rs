@@ -1,5 +1,6 @@
 //! Cost: what charges make of each day, at every instant, in whatever order they come.
 
+mod accrual;
 mod api;
 mod budget;
 mod corpus;

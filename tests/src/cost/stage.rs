@@ -90,7 +90,7 @@ async fn imported_charges_survive_killed_members_and_a_rebuild_gives_the_same_da
 
     let expected = days(&site).await;
     let mut owner = PgConnection::connect(&site.endpoints.database_url).await.expect("Postgres answers");
-    sqlx::raw_sql("TRUNCATE cost_scope, cost_series, cost_charge, cost_daily, cost_budget_fact, cost_budget_crossing, stage_position")
+    sqlx::raw_sql("TRUNCATE cost_scope, cost_series, cost_charge, cost_daily, cost_lifecycle, cost_lifecycle_resource, cost_resource, cost_accrual, cost_allocation_fact, cost_budget_fact, cost_budget_crossing, stage_position")
         .execute(&mut owner)
         .await
         .expect("emptied");

@@ -34,7 +34,7 @@ use super::{
 use crate::support::site::Site;
 
 /// Everything that the stages write but their positions, whose owners differ.
-pub(crate) const TABLES: [&str; 28] = [
+pub(crate) const TABLES: [&str; 33] = [
     "audit_entry",
     "audit_log",
     "audit_tile",
@@ -57,6 +57,11 @@ pub(crate) const TABLES: [&str; 28] = [
     "cost_series",
     "cost_charge",
     "cost_daily",
+    "cost_lifecycle",
+    "cost_lifecycle_resource",
+    "cost_resource",
+    "cost_accrual",
+    "cost_allocation_fact",
     "cost_budget_fact",
     "cost_budget_crossing",
     "retention_decision",

@@ -159,7 +159,7 @@ fn import(file: &Path, into: Option<PathBuf>, merge: bool) -> anyhow::Result<Out
     replace(&target, &list.to_csv())
         .with_context(|| format!("the price list {} cannot be written", target.display()))?;
     output::line(&format!(
-        "{} prices in {} are in {}; {} rows were left out; restart the stage change_review to use them",
+        "{} prices in {} are in {}; {} rows were left out; restart the stages change_review and cost to use them",
         list.len(),
         list.currency(),
         target.display(),

@@ -14,6 +14,7 @@ use processors::{
     Processor,
     audit::Audit,
     change_review::ChangeReview,
+    cost::Cost,
     retention::Retention,
     risk::{Risk, RuleSet},
 };
@@ -221,9 +222,11 @@ impl Process<'_> {
         let admin = admin_server::serve(listener, health.clone(), self.render_metrics(), self.stop.clone());
         let mut started: Vec<Role> = vec![Box::pin(admin)];
         let mut rules = RuleSet::own();
-        let mut review = ChangeReview::default();
-        if names.iter().any(|name| name == ChangeReview::NAME) {
-            review = ChangeReview::new(prices::in_use(&self.place.settings.prices)?, policies);
+        let (mut review, mut cost) = (ChangeReview::default(), Cost::default());
+        if names.iter().any(|name| name == ChangeReview::NAME || name == Cost::NAME) {
+            let prices = Arc::new(prices::in_use(&self.place.settings.prices)?);
+            review = ChangeReview::new(Arc::clone(&prices), policies);
+            cost = Cost::new(prices);
         }
         if names.iter().any(|name| name == Risk::NAME) {
             let settings = &self.place.settings.rules;
@@ -265,7 +268,7 @@ impl Process<'_> {
             }));
         }
         let stop = self.stop.clone();
-        let topology = pipeline::with_rules(rules, review).and(self.sinks.clone());
+        let topology = pipeline::with_rules(rules, review, cost).and(self.sinks.clone());
         started.push(Box::pin(async move {
             runtime::run(&topology, &names, config, health, stop).await?;
             Ok(())

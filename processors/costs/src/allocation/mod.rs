@@ -11,7 +11,9 @@ mod workload;
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
+pub use schemas::changes::cost::{
+    AllocationCondition as Condition, AllocationRule as Rule, AllocationTarget as Target,
+};
 
 pub use divide::{TooLarge, divide};
 pub use workload::{NodeCost, Workload, WorkloadCosts, workloads};
@@ -27,44 +29,6 @@ pub struct Cost {
     pub project: Option<String>,
     /// Tags by name.
     pub tags: BTreeMap<String, String>,
-}
-
-/// One rule: the first rule that fits a cost decides.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rule {
-    /// The costs it is for.
-    pub when: Condition,
-    /// Where they go.
-    pub to: Target,
-}
-
-/// Conditions of a rule; all that are given must hold. A rule without conditions fits every cost.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Condition {
-    /// The account, whole.
-    pub account: Option<String>,
-    /// The project, whole.
-    pub project: Option<String>,
-    /// Tags that must be there with these values.
-    pub tags: BTreeMap<String, String>,
-}
-
-/// Where a rule sends a cost.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Target {
-    /// To one team.
-    Team(String),
-    /// To the team that a tag names; costs without the tag go on to the next rule.
-    TeamOfTag(String),
-    /// To all teams, in proportion to their own cost; without any such cost it stays shared.
-    SharedProportionally,
-    /// To these teams by these weights; weights that sum to 0 leave it shared.
-    SharedFixed(BTreeMap<String, Decimal>),
-    /// To nobody: capacity that is paid for and not used.
-    Idle,
 }
 
 /// A place where cost ends up.
@@ -115,7 +79,7 @@ pub fn allocate(costs: &[Cost], rules: &[Rule]) -> Result<Allocation, TooLarge> 
     let mut pools = Pools::default();
     let mut taken_by_rule = vec![0_u64; rules.len()];
     for cost in costs {
-        let found = rules.iter().enumerate().find_map(|(at, rule)| Some((at, rule.destination(cost)?)));
+        let found = rules.iter().enumerate().find_map(|(at, rule)| Some((at, destination(rule, cost)?)));
         if let Some((at, _)) = &found {
             taken_by_rule[*at] += 1;
         }
@@ -161,15 +125,14 @@ enum Destination<'r> {
     Fixed(&'r BTreeMap<String, Decimal>),
 }
 
-impl Rule {
-    fn destination(&self, cost: &Cost) -> Option<Destination<'_>> {
+fn destination<'r>(rule: &'r Rule, cost: &Cost) -> Option<Destination<'r>> {
         let same = |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
-        let when = &self.when;
+        let when = &rule.when;
         let tagged = when.tags.iter().all(|(name, value)| cost.tags.get(name) == Some(value));
         if !same(&when.account, &cost.account) || !same(&when.project, &cost.project) || !tagged {
             return None;
         }
-        Some(match &self.to {
+        Some(match &rule.to {
             Target::Team(team) => Destination::Bucket(Bucket::Team(team.clone())),
             Target::TeamOfTag(tag) => {
                 let team = cost.tags.get(tag).map(|team| team.trim()).filter(|team| !team.is_empty())?;
@@ -180,7 +143,6 @@ impl Rule {
             Target::Idle => Destination::Bucket(Bucket::Idle),
         })
     }
-}
 
 /// Sums before shared cost is divided. Shared cost is summed first and divided once, so that the order of costs does not
 /// matter.

@@ -23,7 +23,10 @@ use schemas::changes::estimate::{
 };
 use serde_json::Value;
 
-use crate::prices::{EVERYWHERE, PriceList};
+use crate::{
+    lifecycle::PricedPart,
+    prices::{EVERYWHERE, PriceList},
+};
 use measure::{Bill, Measured};
 use plan::{Planned, own_region, provider_of};
 use side::{Side, Unpriced};
@@ -54,6 +57,39 @@ pub fn estimate(plan: &Value, prices: &PriceList) -> Option<Estimate> {
 pub fn knows_type(kind: &str) -> bool {
     let side = Side::new(&Value::Null, &Value::Null);
     free::is_free(kind) || measure(kind, &side).is_some()
+}
+
+/// The parts of one resource of a Terraform type with their prices, but those of the products that stand `apart`.
+///
+/// # Errors
+/// The reason why it has none.
+pub(crate) fn price_of(
+    kind: &str,
+    configuration: &Value,
+    region: Option<&str>,
+    apart: &[&str],
+    prices: &PriceList,
+) -> Result<Vec<PricedPart>, String> {
+    let side = Side::new(configuration, &Value::Null);
+    let bill = match measure(kind, &side) {
+        None => return Err("Weir has no rule for this type".to_owned()),
+        Some(Err(reason)) => return Err(reason),
+        Some(Ok(Measured::Free)) => return Ok(Vec::new()),
+        Some(Ok(Measured::BySize(bill))) => bill,
+    };
+    let provider = provider_of(kind).unwrap_or_default();
+    let region = own_region(kind, &side).or_else(|| region.map(str::to_owned));
+    let region = region.as_deref();
+    let priced = |part: measure::Part| {
+        let found = prices.find(provider, region.unwrap_or(EVERYWHERE), part.product, &part.sku);
+        let (_, price) = found.ok_or_else(|| match region {
+            None => "the event does not tell the region".to_owned(),
+            Some(_) => without_price(provider, region, part.product, &part.sku, prices),
+        })?;
+        let (unit, unit_price) = (price.unit, price.price.normalize());
+        Ok(PricedPart { unit, quantity: part.quantity, unit_price })
+    };
+    bill.parts.into_iter().filter(|part| !apart.contains(&part.product)).map(priced).collect()
 }
 
 fn measure(kind: &str, side: &Side<'_>) -> measure::Answer {

@@ -17,7 +17,11 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{Arc, LazyLock},
+};
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
@@ -128,6 +132,12 @@ impl PriceList {
         let read = read(EXAMPLES_NAME, EXAMPLES.as_bytes());
         assert!(read.problems.is_empty(), "the shipped price list is sound: {:?}", read.problems);
         read.list.expect("the shipped price list has prices")
+    }
+
+    /// [`examples`](Self::examples), read once.
+    pub fn shared_examples() -> Arc<Self> {
+        static EXAMPLES: LazyLock<Arc<PriceList>> = LazyLock::new(|| Arc::new(PriceList::examples()));
+        Arc::clone(&EXAMPLES)
     }
 
     fn new(name: &str, currency: String, prices: BTreeMap<PriceKey, Price>) -> Self {

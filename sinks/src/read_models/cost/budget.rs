@@ -15,7 +15,7 @@ use schemas::{
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row, postgres::PgRow};
 use uuid::Uuid;
 
-use super::table::BudgetRow;
+use super::{spend, table::BudgetRow};
 use crate::{batch::TopicPartition, outbox::Outgoing};
 
 /// Most budgets of a tenant that are watched; further ones are stored and listed, by name, without being told of.
@@ -48,6 +48,8 @@ pub(super) struct InForce {
 pub(super) struct Touched<'a> {
     pub(super) days: BTreeMap<&'a str, BTreeSet<NaiveDate>>,
     pub(super) decided: BTreeMap<&'a str, BTreeSet<&'a str>>,
+    /// Events about resources that accrue.
+    pub(super) lives: BTreeMap<&'a str, Vec<Uuid>>,
 }
 
 pub(super) fn budget_row(fact: &BudgetFact) -> BudgetRow<'_> {
@@ -150,28 +152,38 @@ pub(super) async fn derive(
     let mut told = Vec::new();
     for (tenant, in_force) in budgets {
         let decided = touched.decided.get(tenant);
+        let accrued = if in_force.is_empty() { None } else { spend::accrued_from_to(tx, tenant).await? };
         for name in decided.into_iter().flatten() {
             if !in_force.iter().any(|budget| budget.budget == *name) {
                 forget(tx, tenant, name, &[]).await?;
             }
         }
-        let days = touched.days.get(tenant);
+        let mut days = touched.days.get(tenant).cloned().unwrap_or_default();
+        if let Some(span) = accrued {
+            // What happened on a day may be spent on every day after it, as far as time is known to have come; and that
+            // may have come further with this batch.
+            let lives = touched.lives.get(tenant).map(Vec::as_slice).unwrap_or_default();
+            days.extend(spend::last_before(tx, tenant, lives).await?);
+            days.extend(days.first().copied().into_iter().flat_map(|first| span.months_from(first)));
+        }
         for budget in in_force {
             let is_new = decided.is_some_and(|names| names.contains(budget.budget.as_str()));
             let mut periods: BTreeSet<NaiveDate> =
-                days.into_iter().flatten().map(|day| period_of(budget.period, *day).0).collect();
+                days.iter().map(|day| period_of(budget.period, *day).0).collect();
             if is_new {
                 periods.extend(periods_with_charges(tx, tenant, budget).await?);
+                let accruing = accrued.into_iter().flat_map(|span| span.months_from(span.first));
+                periods.extend(accruing.map(|month| period_of(budget.period, month).0));
                 let kept: Vec<NaiveDate> = periods.iter().copied().collect();
                 forget(tx, tenant, &budget.budget, &kept).await?;
             }
             for period in periods {
-                told.extend(
-                    derive_period(tx, tenant, budget, period)
-                        .await?
-                        .into_iter()
-                        .map(|crossing| outgoing(from, tenant, &crossing)),
-                );
+                let reached = match accrued {
+                    None => reached_by_charges(tx, tenant, budget, period).await?,
+                    Some(span) => spend::reached(tx, tenant, budget, period, span.last).await?,
+                };
+                let crossings = store_reached(tx, tenant, budget, period, &reached).await?;
+                told.extend(crossings.iter().map(|crossing| outgoing(from, tenant, crossing)));
             }
         }
     }
@@ -203,13 +215,16 @@ async fn periods_with_charges(
     Ok(months.into_iter().map(|month| period_of(budget.period, month).0).collect())
 }
 
-/// Derives the crossings of one period anew; those that were not there before.
-async fn derive_period(
+/// A threshold that is reached: its percent, the instant at which it was known, and what was spent by then, a decimal.
+pub(super) type Reached = (i64, Timestamp, String);
+
+/// The thresholds that charges alone reach in one period; Postgres sums, for it has as many digits as it takes.
+async fn reached_by_charges(
     tx: &mut PgConnection,
     tenant: &str,
     budget: &InForce,
     period: NaiveDate,
-) -> sqlx::Result<Vec<Crossing>> {
+) -> sqlx::Result<Vec<Reached>> {
     let (start, end) = period_of(budget.period, period);
     let mut query = QueryBuilder::new("WITH step AS (SELECT d.known_at, sum(sum(CASE WHEN ");
     query
@@ -217,24 +232,45 @@ async fn derive_period(
         .push(" = 'effective' THEN d.effective ELSE d.billed END)) OVER (ORDER BY d.known_at) AS spent");
     push_spent(&mut query, tenant, budget);
     query.push(" AND d.day >= ").push_bind(start).push(" AND d.day < ").push_bind(end);
-    query.push(" GROUP BY d.known_at), reached AS (SELECT DISTINCT ON (t.percent) t.percent, s.known_at, s.spent FROM unnest(");
+    query.push(" GROUP BY d.known_at) SELECT DISTINCT ON (t.percent) t.percent, s.known_at, trim_scale(s.spent)::text FROM unnest(");
     query
         .push_bind(budget.thresholds.clone())
         .push(") AS t(percent) JOIN step AS s ON s.spent * 100 >= t.percent * ");
-    query.push_bind(budget.amount).push(" ORDER BY t.percent, s.known_at), gone AS (DELETE FROM cost_budget_crossing AS c WHERE c.tenant_id = ");
-    query.push_bind(tenant.to_owned()).push(" AND c.budget = ").push_bind(budget.budget.clone());
-    query.push(" AND c.period_start = ").push_bind(start);
-    query.push(" AND NOT EXISTS (SELECT FROM reached AS r WHERE r.percent = c.percent))
-         INSERT INTO cost_budget_crossing AS c (tenant_id, budget, period_start, percent, known_at, set_by, spent) SELECT ");
-    query.push_bind(tenant.to_owned()).push(", ").push_bind(budget.budget.clone()).push(", ");
-    query.push_bind(start).push(", percent, known_at, ").push_bind(budget.set_by);
-    query.push(
-        ", spent FROM reached ORDER BY percent
+    query.push_bind(budget.amount).push(" ORDER BY t.percent, s.known_at");
+    query.build_query_as().fetch_all(tx).await
+}
+
+/// Stores the thresholds of one period that are reached, and removes the others; those that were not there before.
+async fn store_reached(
+    tx: &mut PgConnection,
+    tenant: &str,
+    budget: &InForce,
+    period: NaiveDate,
+    reached: &[Reached],
+) -> sqlx::Result<Vec<Crossing>> {
+    let (start, _) = period_of(budget.period, period);
+    let percents: Vec<i64> = reached.iter().map(|(percent, ..)| *percent).collect();
+    let known_at: Vec<Timestamp> = reached.iter().map(|(_, known_at, _)| *known_at).collect();
+    let spent: Vec<&str> = reached.iter().map(|(.., spent)| spent.as_str()).collect();
+    let rows = sqlx::query(
+        "WITH reached AS (SELECT * FROM unnest($5::bigint[], $6::timestamptz[], $7::text[]) AS r(percent, known_at, spent)),
+              gone AS (DELETE FROM cost_budget_crossing AS c
+                        WHERE c.tenant_id = $1 AND c.budget = $2 AND c.period_start = $3 AND c.percent <> ALL($5))
+         INSERT INTO cost_budget_crossing AS c (tenant_id, budget, period_start, percent, known_at, set_by, spent)
+         SELECT $1, $2, $3, percent, known_at, $4, spent::numeric FROM reached ORDER BY percent
          ON CONFLICT (tenant_id, budget, period_start, percent) DO UPDATE
             SET known_at = excluded.known_at, set_by = excluded.set_by, spent = excluded.spent
          RETURNING c.percent, c.known_at, trim_scale(c.spent)::text AS spent, c.xmax = 0 AS is_new",
-    );
-    let rows = query.build().fetch_all(tx).await?;
+    )
+    .bind(tenant)
+    .bind(&budget.budget)
+    .bind(start)
+    .bind(budget.set_by)
+    .bind(&percents)
+    .bind(&known_at)
+    .bind(&spent)
+    .fetch_all(tx)
+    .await?;
     let mut told = Vec::new();
     for row in &rows {
         if !row.try_get::<bool, _>("is_new")? {
@@ -246,7 +282,7 @@ async fn derive_period(
             set_by: budget.set_by,
             period_start: start,
             percent: u16::try_from(percent).unwrap_or(u16::MAX),
-            known_at: row.try_get::<Timestamp, _>("known_at")?,
+            known_at: row.try_get("known_at")?,
             spent: row.try_get("spent")?,
             amount: budget.amount.normalize().to_string(),
             currency: budget.currency.clone(),
@@ -256,12 +292,18 @@ async fn derive_period(
     Ok(told)
 }
 
-/// What counts against a budget: conditions on `cost_daily AS d` joined to `cost_series AS s`.
+/// What counts against a budget of charges: conditions on `cost_daily AS d` joined to `cost_series AS s`.
 pub(super) fn push_spent(query: &mut QueryBuilder<Postgres>, tenant: &str, budget: &InForce) {
     query.push(
         " FROM cost_daily AS d JOIN cost_series AS s USING (tenant_id, series_key) WHERE d.tenant_id = ",
     );
-    query.push_bind(tenant.to_owned()).push(" AND s.currency = ").push_bind(budget.currency.clone());
+    query.push_bind(tenant.to_owned());
+    push_scope(query, budget);
+}
+
+/// Which series count against a budget: conditions on `cost_series AS s`.
+pub(super) fn push_scope(query: &mut QueryBuilder<Postgres>, budget: &InForce) {
+    query.push(" AND s.currency = ").push_bind(budget.currency.clone());
     if budget.scope == "tenant" {
         return;
     }

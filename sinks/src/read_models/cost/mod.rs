@@ -1,8 +1,11 @@
 //! `cost_charge`, every charge as it became known, and `cost_daily`, what follows for each day: a pure function
-//! ([`projections::cost`]) of the *set* of charges, so that order, repetitions and restarts change nothing.
+//! ([`projections::cost`]) of the *set* of charges, so that order, repetitions and restarts change nothing. `cost_accrual`
+//! follows from the events about each resource in the same way ([`costs::accrual`]).
 
+mod accrual;
 mod budget;
 pub mod read;
+mod spend;
 mod table;
 mod write;
 

@@ -2,15 +2,23 @@
 //!
 //! Currencies are never added up. List cost leaves purchases out, which usage carries again.
 
+mod allocation;
 mod budgets;
 mod charges;
 mod filter;
+mod reconciliation;
 mod resource;
 mod sums;
 
+pub use allocation::{
+    Allocated, AllocatedBucket, AllocationRequest, AllocationRulesInForce, CurrencyAllocation, allocation,
+};
 pub use budgets::{BudgetCrossing, BudgetItem, BudgetStanding, BudgetsRequest, budgets};
 pub use charges::{ChargeKey, ChargeRecord, ChargesRequest, charges};
 pub use filter::{By, CostFilter, CostView, Dimension, day};
+pub use reconciliation::{
+    ExplainedPart, ReconciliationKey, ReconciliationLine, ReconciliationRequest, reconciliation,
+};
 pub use resource::{ResourceCost, resource};
 pub use sums::{
     Breakdown, BreakdownItem, CostSums, Step, Summary, TimePoint, Timeseries, breakdown, summary, timeseries,

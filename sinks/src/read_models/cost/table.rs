@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use schemas::changes::cost::SizeTold;
+
 use crate::postgres::row_type::{row_type, table};
 
 table! {
@@ -84,6 +86,56 @@ table! {
     }
 }
 
+table! {
+    /// An event about resources that cost by the second.
+    struct LifecycleRow in "cost_lifecycle" as "cost_lifecycle_row" {
+        tenant_id: text, event_id: uuid;
+        happened_at: instant,
+        actor: text_or_null,
+        content_sha256: bytes,
+    }
+}
+
+table! {
+    /// What such an event says about one of its resources.
+    struct LifecycleResourceRow in "cost_lifecycle_resource" as "cost_lifecycle_resource_row" insert missing {
+        tenant_id: text, resource: text, event_id: uuid;
+        happened_at: instant,
+        series_key: uuid,
+        kind: text,
+        told: json(&'a SizeTold),
+        actor: text_or_null,
+    }
+}
+
+table! {
+    /// When a resource existed at one price.
+    struct AccrualRow in "cost_accrual" as "cost_accrual_row" {
+        tenant_id: text, resource_ref: text, starts: instant;
+        ends: instant_or_null,
+        series_key: uuid,
+        began_by: uuid,
+        hourly: decimal_or_null,
+        monthly: decimal_or_null,
+        unpriced: text_or_null,
+        actor: text_or_null,
+    }
+}
+
+table! {
+    /// A decision about allocation rules.
+    struct AllocationRow in "cost_allocation_fact" as "cost_allocation_fact_row" {
+        tenant_id: text, event_id: uuid;
+        decided_at: instant,
+        decision: text,
+        fault: text_or_null,
+        rules: made_text_or_null,
+        actor: text,
+        reason: text_or_null,
+        content_sha256: bytes,
+    }
+}
+
 /// What becomes known of a day of a series, or is taken out, at an instant; several of one key are added up.
 #[derive(Debug, sqlx::Encode)]
 pub(super) struct EntryRow<'a> {
@@ -98,6 +150,7 @@ pub(super) struct EntryRow<'a> {
     pub(super) contracted: rust_decimal::Decimal,
     pub(super) consumed_quantity: rust_decimal::Decimal,
     pub(super) pricing_quantity: rust_decimal::Decimal,
+    pub(super) covers_until: Option<schemas::Timestamp>,
 }
 
 row_type!(EntryRow, "cost_entry_row");

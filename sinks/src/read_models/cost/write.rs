@@ -7,14 +7,17 @@ use projections::cost::{Sign, entries, scope_key, series_key};
 use rust_decimal::Decimal;
 use schemas::{
     Timestamp,
-    changes::cost::{BudgetFact, ChargeFact, CostChange, CostSeries},
+    changes::cost::{
+        AllocationDecision, AllocationFact, BudgetFact, ChargeFact, CostChange, CostSeries, LifecycleFact,
+    },
 };
 use sqlx::{PgConnection, Row, types::Json};
 use uuid::Uuid;
 
 use super::{
+    accrual,
     budget::{self, Touched},
-    table::{BudgetRow, ChargeRow, EntryRow, ScopeKey, ScopeRow, SeriesRow},
+    table::{AllocationRow, BudgetRow, ChargeRow, EntryRow, ScopeKey, ScopeRow, SeriesRow},
 };
 use crate::{
     outbox::Outgoing,
@@ -32,9 +35,11 @@ type Stated<'a> = Fact<'a, CostChange>;
 type IsOf = fn(&CostChange) -> bool;
 
 /// The tables of facts, and which facts are theirs.
-const TABLES: [(&str, IsOf); 2] = [
+const TABLES: [(&str, IsOf); 4] = [
     ("cost_charge", |change| matches!(change, CostChange::Charge(_))),
+    ("cost_lifecycle", |change| matches!(change, CostChange::Lifecycle(_))),
     ("cost_budget_fact", |change| matches!(change, CostChange::Budget(_))),
+    ("cost_allocation_fact", |change| matches!(change, CostChange::Allocation(_))),
 ];
 /// When a scope was replaced.
 type Replacements = BTreeSet<Timestamp>;
@@ -100,24 +105,37 @@ impl ReadModel for Charges {
     async fn write(&mut self, tx: &mut PgConnection, facts: &[Stated<'_>], _: WritePath) -> sqlx::Result<()> {
         // An attempt before this one may have been rolled back.
         self.written.clear();
-        let (charges, budgets) = told_apart(facts);
+        let Told { charges, lives, budgets, rules } = told_apart(facts);
         ChargeRow::insert(tx, &charges.iter().map(|charge| charge_row(charge)).collect::<Vec<_>>()).await?;
-        BudgetRow::insert(tx, &budgets.iter().map(|fact| budget::budget_row(fact)).collect::<Vec<_>>()).await
+        accrual::write(tx, &lives).await?;
+        BudgetRow::insert(tx, &budgets.iter().map(|fact| budget::budget_row(fact)).collect::<Vec<_>>()).await?;
+        AllocationRow::insert(tx, &rules.iter().map(|fact| allocation_row(fact)).collect::<Vec<_>>()).await
     }
 
     async fn fold(&mut self, tx: &mut PgConnection, new: &[Stated<'_>]) -> sqlx::Result<Vec<Outgoing>> {
         let Some(Fact { partition, .. }) = new.first() else { return Ok(Vec::new()) };
-        let (charges, decisions) = told_apart(new);
+        let Told { charges, lives, budgets: decisions, .. } = told_apart(new);
         let mut touched = Touched::default();
         for charge in &charges {
             let days = touched.days.entry(charge.tenant.as_str()).or_default();
             days.insert(charge.charge_period_start.date_naive());
         }
+        for life in &lives {
+            touched.days.entry(life.tenant.as_str()).or_default().insert(life.at.date_naive());
+            touched.lives.entry(life.tenant.as_str()).or_default().push(*life.event_id.as_uuid());
+        }
         for fact in &decisions {
             touched.decided.entry(fact.tenant.as_str()).or_default().insert(&fact.budget);
         }
         let budgets = budget::lock(tx, &touched).await?;
-        let replaced = self.write_days(tx, &charges).await?;
+        let mut series: Vec<(&str, &CostSeries)> = Vec::with_capacity(charges.len() + lives.len());
+        series.extend(charges.iter().map(|charge| (charge.tenant.as_str(), &charge.series)));
+        for life in &lives {
+            series.extend(life.resources.iter().map(|resource| (life.tenant.as_str(), &resource.series)));
+        }
+        self.write_series(tx, &series).await?;
+        accrual::derive(tx, &lives).await?;
+        let replaced = write_days(tx, &charges).await?;
         for scope in replaced {
             if budgets.get(scope.tenant_id).is_some_and(|budgets| !budgets.is_empty()) {
                 let days = days_of(tx, scope).await?;
@@ -125,6 +143,7 @@ impl ReadModel for Charges {
             }
         }
         metrics::counter!("weir_cost_charges_total").increment(charges.len() as u64);
+        metrics::counter!("weir_cost_lifecycle_events_total").increment(lives.len() as u64);
         budget::derive(tx, &touched, &budgets, *partition).await
     }
 
@@ -142,47 +161,17 @@ impl ReadModel for Charges {
 }
 
 impl Charges {
-    /// Writes what follows from charges for each day; the scopes that were replaced.
-    async fn write_days<'a>(
+    /// Writes the series that no committed batch of this model wrote.
+    async fn write_series<'a>(
         &mut self,
         tx: &mut PgConnection,
-        charges: &[&'a ChargeFact],
-    ) -> sqlx::Result<BTreeSet<ScopeKey<'a>>> {
-        if charges.is_empty() {
-            return Ok(BTreeSet::new());
-        }
-        self.write_series(tx, charges).await?;
-        // All locks first, in their order; what is read afterwards is everything that others have committed.
-        let mut replaced = lock_scopes(tx, charges).await?;
-        let mut anew: BTreeSet<ScopeKey<'a>> = BTreeSet::new();
-        for charge in charges.iter().filter(|charge| charge.replaces) {
-            let scope = scope_of(charge);
-            if replaced.entry(scope).or_default().insert(charge.known_at) {
-                anew.insert(scope);
-            }
-        }
-        for scope in &anew {
-            derive_anew(tx, *scope, &replaced[scope]).await?;
-        }
-        let mut rows = Vec::with_capacity(charges.len());
-        for charge in charges {
-            let scope = scope_of(charge);
-            if !anew.contains(&scope) {
-                rows.extend(entry_rows(charge, &replaced[&scope]));
-            }
-        }
-        add(tx, &rows).await?;
-        metrics::counter!("weir_cost_scopes_replaced_total").increment(anew.len() as u64);
-        Ok(anew)
-    }
-
-    /// Writes the series that no committed batch of this model wrote.
-    async fn write_series(&mut self, tx: &mut PgConnection, charges: &[&ChargeFact]) -> sqlx::Result<()> {
+        series: &[(&'a str, &'a CostSeries)],
+    ) -> sqlx::Result<()> {
         let mut rows: BTreeMap<(&str, Uuid), SeriesRow<'_>> = BTreeMap::new();
-        for charge in charges {
-            let (tenant, key) = (charge.tenant.as_str(), series_key(&charge.series));
+        for &(tenant, series) in series {
+            let key = series_key(series);
             if !self.known.contains(&(tenant.to_owned(), key)) {
-                rows.entry((tenant, key)).or_insert_with(|| series_row(tenant, key, &charge.series));
+                rows.entry((tenant, key)).or_insert_with(|| series_row(tenant, key, series));
             }
         }
         self.written.clear();
@@ -194,16 +183,58 @@ impl Charges {
     }
 }
 
-/// Charges, and decisions about budgets.
-fn told_apart<'a>(facts: &[Stated<'a>]) -> (Vec<&'a ChargeFact>, Vec<&'a BudgetFact>) {
-    let (mut charges, mut budgets) = (Vec::with_capacity(facts.len()), Vec::new());
-    for fact in facts {
-        match fact.change {
-            CostChange::Charge(charge) => charges.push(&**charge),
-            CostChange::Budget(budget) => budgets.push(&**budget),
+/// Writes what follows from charges for each day; the scopes that were replaced.
+async fn write_days<'a>(
+    tx: &mut PgConnection,
+    charges: &[&'a ChargeFact],
+) -> sqlx::Result<BTreeSet<ScopeKey<'a>>> {
+    if charges.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    // All locks first, in their order; what is read afterwards is everything that others have committed.
+    let mut replaced = lock_scopes(tx, charges).await?;
+    let mut anew: BTreeSet<ScopeKey<'a>> = BTreeSet::new();
+    for charge in charges.iter().filter(|charge| charge.replaces) {
+        let scope = scope_of(charge);
+        if replaced.entry(scope).or_default().insert(charge.known_at) {
+            anew.insert(scope);
         }
     }
-    (charges, budgets)
+    for scope in &anew {
+        derive_anew(tx, *scope, &replaced[scope]).await?;
+    }
+    let mut rows = Vec::with_capacity(charges.len());
+    for charge in charges {
+        let scope = scope_of(charge);
+        if !anew.contains(&scope) {
+            rows.extend(entry_rows(charge, &replaced[&scope]));
+        }
+    }
+    add(tx, &rows).await?;
+    metrics::counter!("weir_cost_scopes_replaced_total").increment(anew.len() as u64);
+    Ok(anew)
+}
+
+/// Facts by what they are.
+#[derive(Default)]
+struct Told<'a> {
+    charges: Vec<&'a ChargeFact>,
+    lives: Vec<&'a LifecycleFact>,
+    budgets: Vec<&'a BudgetFact>,
+    rules: Vec<&'a AllocationFact>,
+}
+
+fn told_apart<'a>(facts: &[Stated<'a>]) -> Told<'a> {
+    let mut told = Told { charges: Vec::with_capacity(facts.len()), ..Told::default() };
+    for fact in facts {
+        match fact.change {
+            CostChange::Charge(charge) => told.charges.push(charge),
+            CostChange::Lifecycle(life) => told.lives.push(life),
+            CostChange::Budget(budget) => told.budgets.push(budget),
+            CostChange::Allocation(rules) => told.rules.push(rules),
+        }
+    }
+    told
 }
 
 /// The days of a scope.
@@ -244,6 +275,25 @@ fn charge_row(charge: &ChargeFact) -> ChargeRow<'_> {
         corrects: charge.corrects.as_deref(),
         other_columns: (!other.is_empty()).then(|| serde_json::json!(other).to_string()),
         content_sha256: &charge.content_sha256,
+    }
+}
+
+fn allocation_row(fact: &AllocationFact) -> AllocationRow<'_> {
+    let (decision, fault, rules) = match &fact.decision {
+        AllocationDecision::Set(rules) => ("set", None, Some(serde_json::json!(rules).to_string())),
+        AllocationDecision::Removed => ("removed", None, None),
+        AllocationDecision::Unreadable(fault) => ("unreadable", Some(fault.as_str()), None),
+    };
+    AllocationRow {
+        tenant_id: fact.tenant.as_str(),
+        event_id: *fact.event_id.as_uuid(),
+        decided_at: fact.decided_at,
+        decision,
+        fault,
+        rules,
+        actor: &fact.actor,
+        reason: fact.reason.as_deref(),
+        content_sha256: &fact.content_sha256,
     }
 }
 
@@ -328,11 +378,11 @@ async fn derive_anew(
     // The rule of `projections::cost::entries`, where the charges are.
     sqlx::query(
         "INSERT INTO cost_daily (tenant_id, series_key, day, known_at, charges, billed, effective, list, contracted,
-                                 consumed_quantity, pricing_quantity)
+                                 consumed_quantity, pricing_quantity, covers_until)
          SELECT c.tenant_id, c.series_key, (c.charge_period_start AT TIME ZONE 'UTC')::date, e.known_at, sum(e.sign),
                 sum(e.sign * c.billed), sum(e.sign * coalesce(c.effective, 0)), sum(e.sign * coalesce(c.list, 0)),
                 sum(e.sign * coalesce(c.contracted, 0)), sum(e.sign * coalesce(c.consumed_quantity, 0)),
-                sum(e.sign * coalesce(c.pricing_quantity, 0))
+                sum(e.sign * coalesce(c.pricing_quantity, 0)), max(c.charge_period_end) FILTER (WHERE e.sign > 0)
            FROM cost_charge AS c
           CROSS JOIN LATERAL (
                 SELECT c.known_at, 1 AS sign
@@ -368,6 +418,7 @@ fn entry_rows<'a>(charge: &'a ChargeFact, replaced: &Replacements) -> Vec<EntryR
             contracted: optional(amounts.contracted),
             consumed_quantity: optional(amounts.consumed_quantity),
             pricing_quantity: optional(amounts.pricing_quantity),
+            covers_until: (entry.sign == Sign::Plus).then_some(charge.charge_period_end),
         }
     };
     entries(charge.known_at, replaced).map(row).collect()
@@ -380,16 +431,17 @@ async fn add(tx: &mut PgConnection, rows: &[EntryRow<'_>]) -> sqlx::Result<()> {
     }
     sqlx::query(
         "INSERT INTO cost_daily AS d (tenant_id, series_key, day, known_at, charges, billed, effective, list, contracted,
-                                      consumed_quantity, pricing_quantity)
+                                      consumed_quantity, pricing_quantity, covers_until)
          SELECT tenant_id, series_key, day, known_at, sum(charges), sum(billed), sum(effective), sum(list),
-                sum(contracted), sum(consumed_quantity), sum(pricing_quantity)
+                sum(contracted), sum(consumed_quantity), sum(pricing_quantity), max(covers_until)
            FROM unnest($1::cost_entry_row[]) GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
          ON CONFLICT (tenant_id, series_key, day, known_at) DO UPDATE SET
                 charges = d.charges + excluded.charges, billed = d.billed + excluded.billed,
                 effective = d.effective + excluded.effective, list = d.list + excluded.list,
                 contracted = d.contracted + excluded.contracted,
                 consumed_quantity = d.consumed_quantity + excluded.consumed_quantity,
-                pricing_quantity = d.pricing_quantity + excluded.pricing_quantity",
+                pricing_quantity = d.pricing_quantity + excluded.pricing_quantity,
+                covers_until = greatest(d.covers_until, excluded.covers_until)",
     )
     .bind(rows)
     .execute(tx)

@@ -12,8 +12,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    super::budget::{IN_FORCE, InForce, decoded, push_spent},
+    super::budget::{IN_FORCE, InForce, decoded, push_scope},
     STAGE,
+    filter::Days,
 };
 use crate::read_models::snapshot::{Page, ReadError, Snapshot};
 
@@ -62,8 +63,11 @@ pub struct BudgetStanding {
     /// The day after its last.
     #[schema(value_type = String, format = Date)]
     pub period_end: NaiveDate,
-    /// What is spent, a decimal.
+    /// What is spent, a decimal: what was charged, and what has accrued without a charge.
     pub spent: String,
+    /// The part of it that has accrued.
+    #[serde(default)]
+    pub accrued: String,
     /// What is left; negative beyond the budget.
     pub remaining: String,
     /// Percent of the amount that is spent, to two places.
@@ -112,9 +116,10 @@ pub async fn budgets(
     query.push(" ORDER BY budget, decided_at DESC, event_id DESC) AS b WHERE decision <> 'removed' ORDER BY budget LIMIT ");
     query.push_bind(i64::from(request.limit) + 1);
     let rows = query.build().fetch_all(snapshot.connection()).await?;
+    let days = Days::of(&mut snapshot, tenant, request.known_at).await?;
     let mut items = Vec::with_capacity(rows.len());
     for row in rows.iter().take(usize::from(request.limit)) {
-        items.push(item(&mut snapshot, tenant, request, row).await?);
+        items.push(item(&mut snapshot, tenant, (request, days), row).await?);
     }
     let more = rows.len() > items.len();
     let next = items.last().filter(|_| more).map(|item| item.budget.clone());
@@ -124,11 +129,11 @@ pub async fn budgets(
 async fn item(
     snapshot: &mut Snapshot,
     tenant: &TenantId,
-    request: &BudgetsRequest,
+    asked: (&BudgetsRequest, Days),
     row: &PgRow,
 ) -> Result<BudgetItem, ReadError> {
     let is_set = row.try_get::<&str, _>("decision")? == "set";
-    let terms = if is_set { Some(standing(snapshot, tenant, request, &decoded(row)?).await?) } else { None };
+    let terms = if is_set { Some(standing(snapshot, tenant, asked, &decoded(row)?).await?) } else { None };
     Ok(BudgetItem {
         budget: row.try_get("budget")?,
         set_by: row.try_get("event_id")?,
@@ -143,21 +148,21 @@ async fn item(
 async fn standing(
     snapshot: &mut Snapshot,
     tenant: &TenantId,
-    request: &BudgetsRequest,
+    (request, days): (&BudgetsRequest, Days),
     budget: &InForce,
 ) -> Result<BudgetStanding, ReadError> {
     let (start, end) = period_of(budget.period, request.day);
-    let mut query = QueryBuilder::new("SELECT trim_scale(spent)::text AS spent, trim_scale(");
+    let mut query = QueryBuilder::new(
+        "SELECT trim_scale(spent)::text AS spent, trim_scale(accrued)::text AS accrued, trim_scale(",
+    );
     query.push_bind(budget.amount).push(" - spent)::text AS remaining, round(spent * 100 / ");
     query.push_bind(budget.amount).push(", 2)::text AS percent FROM (SELECT coalesce(sum(CASE WHEN ");
     query
         .push_bind(budget.cost.clone())
-        .push(" = 'effective' THEN d.effective ELSE d.billed END), 0) AS spent");
-    push_spent(&mut query, tenant.as_str(), budget);
-    query.push(" AND d.day >= ").push_bind(start).push(" AND d.day < ").push_bind(end);
-    if let Some(instant) = request.known_at {
-        query.push(" AND d.known_at <= ").push_bind(instant);
-    }
+        .push(" = 'effective' THEN d.effective ELSE d.billed END + d.accrued), 0) AS spent,")
+        .push(" coalesce(sum(d.accrued), 0) AS accrued");
+    days.push(&mut query, tenant.as_str(), (Some(start), Some(end)), request.known_at);
+    push_scope(&mut query, budget);
     query.push(") AS s");
     let row = query.build().fetch_one(snapshot.connection()).await?;
     let crossings = sqlx::query(
@@ -195,6 +200,7 @@ async fn standing(
         period_start: start,
         period_end: end,
         spent: row.try_get("spent")?,
+        accrued: row.try_get("accrued")?,
         remaining: row.try_get("remaining")?,
         spent_percent: row.try_get("percent")?,
         crossings: crossings.iter().map(crossing).collect::<Result<_, _>>()?,

@@ -6,7 +6,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sqlx::{Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::read_models::parameters::{instant, text};
+use crate::read_models::{
+    parameters::{instant, text},
+    snapshot::{ReadError, Snapshot},
+};
 
 /// When costs are looked at: what they are for, and what was known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
@@ -141,7 +144,10 @@ impl Dimension {
         match self {
             Self::Provider => "s.provider",
             Self::BillingAccount => "s.billing_account",
-            Self::BillingPeriod => "s.billing_period::text",
+            // What accrues has no billing period yet.
+            Self::BillingPeriod => {
+                "CASE WHEN s.billing_period > '1970-01-01' THEN s.billing_period::text END"
+            }
             Self::SubAccount => "s.sub_account",
             Self::Service => "s.service",
             Self::ServiceCategory => "s.service_category",
@@ -195,28 +201,76 @@ impl CostFilter {
     }
 }
 
-/// Adds the days and the instant on `cost_daily AS d` joined to `cost_series AS s`, for a tenant.
-pub(super) fn push_where(
-    query: &mut QueryBuilder<Postgres>,
-    tenant: &TenantId,
-    view: &CostView,
-    filter: &CostFilter,
-) {
-    query.push(
-        " FROM cost_daily AS d JOIN cost_series AS s USING (tenant_id, series_key) WHERE d.tenant_id = ",
-    );
-    // Row-level security says the same; said here too, the planner knows the value.
-    query.push_bind(tenant.as_str().to_owned());
-    if let Some(from) = view.from {
-        query.push(" AND d.day >= ").push_bind(from);
+/// Which days are summed up: those of charges, and those that accrue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Days {
+    /// The instant up to which resources accrue; `None`: the tenant has none that do.
+    accrued_until: Option<Timestamp>,
+}
+
+impl Days {
+    /// The days of charges alone.
+    pub(super) const fn of_charges() -> Self {
+        Self { accrued_until: None }
     }
-    if let Some(to) = view.to {
-        query.push(" AND d.day < ").push_bind(to);
+
+    /// The days of a tenant at an instant, or now.
+    pub(super) async fn of(
+        snapshot: &mut Snapshot,
+        tenant: &TenantId,
+        instant: Option<Timestamp>,
+    ) -> Result<Self, ReadError> {
+        let accrued_until = sqlx::query_scalar(
+            "SELECT coalesce($2, now()) WHERE EXISTS (SELECT FROM cost_accrual WHERE tenant_id = $1)",
+        )
+        .bind(tenant.as_str())
+        .bind(instant)
+        .fetch_optional(snapshot.connection())
+        .await?;
+        Ok(Self { accrued_until })
     }
-    if let Some(instant) = view.instant() {
-        query.push(" AND d.known_at <= ").push_bind(instant);
+
+    /// Adds the days `d` joined to their series `s`, with what has accrued of them: `d.accrued`.
+    pub(super) fn push(
+        self,
+        query: &mut QueryBuilder<Postgres>,
+        tenant: &str,
+        (from, to): (Option<NaiveDate>, Option<NaiveDate>),
+        known_at: Option<Timestamp>,
+    ) {
+        query.push(" FROM (SELECT tenant_id, series_key, day, known_at, charges, billed, effective, list, contracted,");
+        query.push(" consumed_quantity, pricing_quantity, 0::numeric AS accrued FROM cost_daily");
+        if let Some(until) = self.accrued_until {
+            query.push(" UNION ALL SELECT tenant_id, series_key, day, ").push_bind(until);
+            query.push("::timestamptz, 0, 0, 0, 0, 0, 0, 0, accrued FROM weir_cost_accrued(");
+            query.push_bind(tenant.to_owned()).push(", ").push_bind(from).push(", ");
+            query.push_bind(to).push(", ").push_bind(until).push(")");
+        }
+        query.push(") AS d JOIN cost_series AS s USING (tenant_id, series_key) WHERE d.tenant_id = ");
+        // Row-level security says the same; said here too, the planner knows the value.
+        query.push_bind(tenant.to_owned());
+        if let Some(from) = from {
+            query.push(" AND d.day >= ").push_bind(from);
+        }
+        if let Some(to) = to {
+            query.push(" AND d.day < ").push_bind(to);
+        }
+        if let Some(instant) = known_at {
+            query.push(" AND d.known_at <= ").push_bind(instant);
+        }
     }
-    filter.push(query);
+
+    /// Adds the days that a view and a filter ask for.
+    pub(super) fn push_where(
+        self,
+        query: &mut QueryBuilder<Postgres>,
+        tenant: &TenantId,
+        view: &CostView,
+        filter: &CostFilter,
+    ) {
+        self.push(query, tenant.as_str(), (view.from, view.to), view.instant());
+        filter.push(query);
+    }
 }
 
 /// A day, `2026-01-31`.

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use super::{
     STAGE,
-    filter::{CostFilter, CostView, push_where},
-    sums::{CostSums, SELECTED, TimePoint, sums},
+    filter::{CostFilter, CostView, Days},
+    sums::{CostSums, HAS_COST, SELECTED, TimePoint, sums},
 };
 use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
 
@@ -56,25 +56,28 @@ pub async fn resource(
     filter: &CostFilter,
 ) -> Result<(Option<ResourceCost>, Positions), ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
-    let mut asked = async |columns: &'static str, rest: &'static str, limit: i64| {
+    let accruing = Days::of(&mut snapshot, tenant, view.instant()).await?;
+    let mut asked = async |columns: &'static str, rest: [&'static str; 3], limit: i64| {
         let mut query = QueryBuilder::new("SELECT ");
         query.push(columns).push(SELECTED);
-        push_where(&mut query, tenant, view, filter);
-        query.push(rest).push(" LIMIT ").push_bind(limit);
+        accruing.push_where(&mut query, tenant, view, filter);
+        query.push(rest.concat()).push(" LIMIT ").push_bind(limit);
         query.build().fetch_all(snapshot.connection()).await
     };
-    let totals = asked("", " GROUP BY s.currency ORDER BY s.currency", MAX_PARTS).await?;
+    let totals = asked("", [" GROUP BY s.currency", "", " ORDER BY s.currency"], MAX_PARTS).await?;
     let parts = asked(
         "s.service, s.region, s.sku, s.charge_category, s.charge_class, ",
-        " GROUP BY s.service, s.region, s.sku, s.charge_category, s.charge_class, s.currency
-          ORDER BY sum(d.billed) DESC, 1, 2, 3, 4, 5, s.currency",
+        [
+            " GROUP BY s.service, s.region, s.sku, s.charge_category, s.charge_class, s.currency",
+            "",
+            " ORDER BY sum(d.billed) DESC, 1, 2, 3, 4, 5, s.currency",
+        ],
         MAX_PARTS,
     )
     .await?;
     let mut days = asked(
         "d.day, ",
-        " GROUP BY d.day, s.currency HAVING sum(d.charges) <> 0 OR sum(d.billed) <> 0
-          ORDER BY d.day DESC, s.currency DESC",
+        [" GROUP BY d.day, s.currency", HAS_COST, " ORDER BY d.day DESC, s.currency DESC"],
         MAX_DAYS,
     )
     .await?;

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::{
     STAGE,
-    filter::{By, CostFilter, CostView, push_where},
+    filter::{By, CostFilter, CostView, Days},
 };
 use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
 
@@ -28,8 +28,16 @@ pub struct CostSums {
     pub list_cost: String,
     /// At contracted prices.
     pub contracted_cost: String,
+    /// What resources have cost by the second, at list prices, for which no charge has come: beside the other costs, and
+    /// in none of them.
+    #[serde(default = "nothing")]
+    pub accrued_cost: String,
     /// How many charges there are.
     pub charges: i64,
+}
+
+fn nothing() -> String {
+    "0".to_owned()
 }
 
 /// Totals by currency.
@@ -108,7 +116,7 @@ pub struct BreakdownItem {
 /// Costs by a dimension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Breakdown {
-    /// Highest billed cost first.
+    /// Highest cost first: what was billed, and what has accrued.
     pub items: Vec<BreakdownItem>,
     /// Whether these are all.
     pub complete: bool,
@@ -121,7 +129,11 @@ pub struct Breakdown {
 const SUMS: &str = "s.currency, trim_scale(sum(d.billed))::text AS billed,
     trim_scale(sum(d.effective))::text AS effective,
     trim_scale(coalesce(sum(d.list) FILTER (WHERE s.charge_category <> 'Purchase'), 0))::text AS list,
-    trim_scale(sum(d.contracted))::text AS contracted, sum(d.charges)::bigint AS charges";
+    trim_scale(sum(d.contracted))::text AS contracted, sum(d.charges)::bigint AS charges,
+    trim_scale(sum(d.accrued))::text AS accrued";
+
+/// What leaves out that nothing is known of, or that everything known of was taken out again.
+pub(super) const HAS_COST: &str = " HAVING sum(d.charges) <> 0 OR sum(d.billed) <> 0 OR sum(d.accrued) <> 0";
 
 /// Totals of what fulfils the filter.
 pub async fn summary(
@@ -131,15 +143,16 @@ pub async fn summary(
     filter: &CostFilter,
 ) -> Result<Summary, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let days = Days::of(&mut snapshot, tenant, view.instant()).await?;
     let mut query = select("min(d.day) AS first_day, max(d.day) AS last_day");
-    push_where(&mut query, tenant, view, filter);
-    query.push(" GROUP BY s.currency HAVING sum(d.charges) <> 0 OR sum(d.billed) <> 0 ORDER BY s.currency");
+    days.push_where(&mut query, tenant, view, filter);
+    query.push(" GROUP BY s.currency").push(HAS_COST).push(" ORDER BY s.currency");
     let rows = query.build().fetch_all(snapshot.connection()).await?;
-    let days =
+    let first_or_last =
         |name: &str| rows.iter().map(|row| row.try_get::<NaiveDate, _>(name)).collect::<Result<Vec<_>, _>>();
     Ok(Summary {
-        first_day: days("first_day")?.into_iter().min(),
-        last_day: days("last_day")?.into_iter().max(),
+        first_day: first_or_last("first_day")?.into_iter().min(),
+        last_day: first_or_last("last_day")?.into_iter().max(),
         totals: rows.iter().map(sums).collect::<Result<_, _>>()?,
         positions: snapshot.positions,
     })
@@ -154,10 +167,11 @@ pub async fn timeseries(
     step: Step,
 ) -> Result<Timeseries, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let days = Days::of(&mut snapshot, tenant, view.instant()).await?;
     let mut query = QueryBuilder::new("SELECT date_trunc(");
     query.push_bind(step.name()).push(", d.day::timestamp)::date AS at, ").push(SUMS);
-    push_where(&mut query, tenant, view, filter);
-    query.push(" GROUP BY 1, s.currency HAVING sum(d.charges) <> 0 OR sum(d.billed) <> 0");
+    days.push_where(&mut query, tenant, view, filter);
+    query.push(" GROUP BY 1, s.currency").push(HAS_COST);
     query.push(" ORDER BY 1 DESC, s.currency DESC LIMIT ").push_bind(MAX_POINTS + 1);
     let rows = query.build().fetch_all(snapshot.connection()).await?;
     let most = usize::try_from(MAX_POINTS).unwrap_or(usize::MAX);
@@ -177,6 +191,7 @@ pub async fn breakdown(
     limit: u16,
 ) -> Result<Breakdown, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let days = Days::of(&mut snapshot, tenant, view.instant()).await?;
     let mut query = QueryBuilder::new("SELECT nullif(");
     match by {
         By::Dimension(dimension) => query.push(dimension.column()),
@@ -187,9 +202,11 @@ pub async fn breakdown(
         ", trim_scale(sum(d.consumed_quantity))::text AS consumed_quantity,
          trim_scale(sum(d.pricing_quantity))::text AS pricing_quantity",
     );
-    push_where(&mut query, tenant, view, filter);
-    query.push(" GROUP BY 1, s.currency HAVING sum(d.charges) <> 0 OR sum(d.billed) <> 0");
-    query.push(" ORDER BY sum(d.billed) DESC, 1, s.currency LIMIT ").push_bind(i64::from(limit) + 1);
+    days.push_where(&mut query, tenant, view, filter);
+    query.push(" GROUP BY 1, s.currency").push(HAS_COST);
+    query
+        .push(" ORDER BY sum(d.billed) + sum(d.accrued) DESC, 1, s.currency LIMIT ")
+        .push_bind(i64::from(limit) + 1);
     let rows = query.build().fetch_all(snapshot.connection()).await?;
     let item = |row: &PgRow| {
         Ok::<_, ReadError>(BreakdownItem {
@@ -201,8 +218,8 @@ pub async fn breakdown(
     };
     let items = rows.iter().take(usize::from(limit)).map(item).collect::<Result<Vec<_>, _>>()?;
     let mut query = select("0");
-    push_where(&mut query, tenant, view, filter);
-    query.push(" GROUP BY s.currency HAVING sum(d.charges) <> 0 OR sum(d.billed) <> 0 ORDER BY s.currency");
+    days.push_where(&mut query, tenant, view, filter);
+    query.push(" GROUP BY s.currency").push(HAS_COST).push(" ORDER BY s.currency");
     let totals = query.build().fetch_all(snapshot.connection()).await?;
     Ok(Breakdown {
         items,
@@ -226,6 +243,7 @@ pub(super) fn sums(row: &PgRow) -> Result<CostSums, ReadError> {
         effective_cost: row.try_get("effective")?,
         list_cost: row.try_get("list")?,
         contracted_cost: row.try_get("contracted")?,
+        accrued_cost: row.try_get("accrued")?,
         charges: row.try_get("charges")?,
     })
 }

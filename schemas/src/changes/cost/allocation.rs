@@ -1,0 +1,173 @@
+//! Rules by which costs go to teams, and decisions about them.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{EventId, TenantId, Timestamp};
+
+/// What governance events about allocation rules name as their subject's kind.
+pub const ALLOCATION_SUBJECT: &str = "cost_allocation";
+/// Most rules of a set.
+pub const MAX_ALLOCATION_RULES: usize = 100;
+/// Longest set of rules as JSON text, in bytes.
+pub const MAX_ALLOCATION_BYTES: usize = 16 * 1024;
+/// Longest name of a team, an account, a project or a tag, in bytes.
+const MAX_NAME_BYTES: usize = 512;
+
+/// One rule: the first rule that fits a cost decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AllocationRule {
+    /// The costs it is for; without it all.
+    #[serde(default)]
+    pub when: AllocationCondition,
+    /// Where they go.
+    pub to: AllocationTarget,
+}
+
+/// Conditions of a rule; all that are given must hold. A rule without conditions fits every cost.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AllocationCondition {
+    /// The account (FOCUS `SubAccountId`), whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The project (the tag `project`), whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// Tags that must be there with these values.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Where a rule sends a cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AllocationTarget {
+    /// To one team.
+    Team(String),
+    /// To the team that a tag names; costs without the tag go on to the next rule.
+    TeamOfTag(String),
+    /// To all teams, in proportion to their own cost; without any such cost it stays shared.
+    SharedProportionally,
+    /// To these teams by these weights, decimals as text; weights that sum to 0 leave it shared.
+    #[schema(value_type = BTreeMap<String, String>)]
+    SharedFixed(BTreeMap<String, Decimal>),
+    /// To nobody: capacity that is paid for and not used.
+    Idle,
+}
+
+/// Reads a set of rules, a JSON list.
+///
+/// # Errors
+/// The reason why it is none, with the number of the rule.
+pub fn allocation_rules(text: &str) -> Result<Vec<AllocationRule>, String> {
+    if text.len() > MAX_ALLOCATION_BYTES {
+        return Err(format!("the rules are longer than {MAX_ALLOCATION_BYTES} bytes"));
+    }
+    let rules: Vec<AllocationRule> =
+        serde_json::from_str(text).map_err(|error| format!("this is no list of rules: {error}"))?;
+    if rules.len() > MAX_ALLOCATION_RULES {
+        return Err(format!("there are more than {MAX_ALLOCATION_RULES} rules"));
+    }
+    for (number, rule) in (1..).zip(&rules) {
+        rule.check().map_err(|fault| format!("rule {number}: {fault}"))?;
+    }
+    Ok(rules)
+}
+
+impl AllocationRule {
+    fn check(&self) -> Result<(), String> {
+        let when = &self.when;
+        let tags = when.tags.iter().flat_map(|(name, value)| [name, value]);
+        let to: Vec<&String> = match &self.to {
+            AllocationTarget::Team(name) | AllocationTarget::TeamOfTag(name) => vec![name],
+            AllocationTarget::SharedFixed(weights) => {
+                if weights.values().any(|weight| weight.is_sign_negative() && !weight.is_zero()) {
+                    return Err("a weight is negative".to_owned());
+                }
+                weights.keys().collect()
+            }
+            AllocationTarget::SharedProportionally | AllocationTarget::Idle => Vec::new(),
+        };
+        let named = to.into_iter().chain(&when.account).chain(&when.project).chain(when.tags.keys());
+        if named.into_iter().any(|name| name.trim().is_empty()) {
+            return Err("a name is empty".to_owned());
+        }
+        let all = tags.chain(&when.account).chain(&when.project);
+        if all.into_iter().any(|name| name.len() > MAX_NAME_BYTES || name.contains('\0')) {
+            return Err(format!("a name is longer than {MAX_NAME_BYTES} bytes or holds a NUL"));
+        }
+        Ok(())
+    }
+}
+
+/// One decision about allocation rules. Stored once per event; the newest is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllocationFact {
+    /// The event that says it; unique within the tenant.
+    pub event_id: EventId,
+    /// Whose rules.
+    pub tenant: TenantId,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// Who decided.
+    pub actor: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// What was decided.
+    pub decision: AllocationDecision,
+    /// [`crate::Envelope::content_sha256`].
+    pub content_sha256: [u8; 32],
+}
+
+/// What was decided about allocation rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AllocationDecision {
+    /// These rules are in force.
+    Set(Vec<AllocationRule>),
+    /// No rules are in force but those that hold without any.
+    Removed,
+    /// The decision cannot be read, for this reason; the one before it stays in force.
+    Unreadable(String),
+}
+
+/// The rules where none were set: what is tagged `team` goes to that team.
+pub fn default_allocation_rules() -> Vec<AllocationRule> {
+    let to = AllocationTarget::TeamOfTag("team".to_owned());
+    vec![AllocationRule { when: AllocationCondition::default(), to }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Result<usize, &str>) {
+        match (allocation_rules(text), expected) {
+            (Ok(rules), Ok(count)) => {
+                assert_eq!(rules.len(), count, "{text}");
+                let again = serde_json::to_string(&rules).expect("JSON");
+                assert_eq!(allocation_rules(&again), Ok(rules), "{text}");
+            }
+            (Err(fault), Err(part)) => assert!(fault.contains(part), "{text}: {fault}"),
+            (found, _) => panic!("{text}: {found:?}"),
+        }
+    }
+
+    #[test]
+    fn rules_are_read_or_refused_with_a_reason() {
+        check("[]", Ok(0));
+        check(r#"[{"to": {"team": "core"}}]"#, Ok(1));
+        check(r#"[{"when": {"account": "1", "tags": {"a": ""}}, "to": "idle"}]"#, Ok(1));
+        check(r#"[{"to": {"shared_fixed": {"a": "1", "b": "0.5"}}}, {"to": "shared_proportionally"}]"#, Ok(2));
+        check(r#"[{"to": {"shared_fixed": {"a": "-1"}}}]"#, Err("rule 1: a weight is negative"));
+        check(r#"[{"to": {"team": " "}}]"#, Err("rule 1: a name is empty"));
+        check(r#"[{"to": {"team": "a"}, "when": {"colour": "red"}}]"#, Err("unknown field"));
+        check(r#"{"to": "idle"}"#, Err("no list of rules"));
+        check(&format!("[{}]", vec![r#"{"to": "idle"}"#; 101].join(",")), Err("more than 100"));
+        check(&" ".repeat(20_000), Err("longer than"));
+    }
+}

@@ -1,0 +1,277 @@
+//! Reconciliation: what resources have cost by the second beside what was charged for them, line by line.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use costs::accrual::{Charged, Interval, Life, Rate, Reconciled, accrue, reconcile};
+use rust_decimal::Decimal;
+use schemas::{TenantId, Timestamp};
+use serde::{Deserialize, Serialize};
+use sqlx::{PgPool, Row, postgres::PgRow};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{super::spend::nearest, STAGE};
+use crate::read_models::snapshot::{Page, ReadError, Snapshot};
+
+/// Resources that are read at a time.
+const RESOURCES: i64 = 50;
+
+/// One resource on one day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReconciliationLine {
+    /// The resource's id, as its newest event names it.
+    pub resource: String,
+    /// The day, UTC; of a charge for several days the first, against what accrued on all of them.
+    #[schema(value_type = String, format = Date)]
+    pub day: NaiveDate,
+    /// ISO 4217, of both.
+    pub currency: String,
+    /// What accrued in the time that is billed, a decimal.
+    pub accrued: String,
+    /// What was charged; null where no charge has come.
+    pub charged: Option<String>,
+    /// What accrued in the time that is not billed yet.
+    pub pending: String,
+    /// Charged minus accrued, of what is billed.
+    pub difference: String,
+    /// The parts of the difference with their reasons; they add up to it.
+    pub explained: Vec<ExplainedPart>,
+    /// Why something of the resource has no price.
+    pub unpriced: Option<String>,
+}
+
+/// A part of a difference, and its reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExplainedPart {
+    /// `no_events`: a charge without any event for its time. `no_price`: the price list has none. `beginning_unknown`: the
+    /// resource existed before its first event. `hours`: more or fewer hours were billed. `price`: the list price is another
+    /// than the price list's. `discount`: the bill is below or above list prices.
+    pub reason: String,
+    /// The part, a decimal.
+    pub amount: String,
+}
+
+/// The line after which a page begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReconciliationKey {
+    /// By what the resource is known.
+    pub resource_ref: String,
+    /// The day.
+    pub day: NaiveDate,
+}
+
+/// One page of a question.
+#[derive(Debug, Clone)]
+pub struct ReconciliationRequest {
+    /// The first day.
+    pub from: Option<NaiveDate>,
+    /// The day after the last.
+    pub to: Option<NaiveDate>,
+    /// What was known by then; resources accrue up to it.
+    pub known_at: Timestamp,
+    /// Only this resource.
+    pub resource: Option<String>,
+    /// Only lines after this one.
+    pub after: Option<ReconciliationKey>,
+    /// Most lines on the page.
+    pub limit: u16,
+}
+
+/// A resource of which lines are asked for.
+struct Asked {
+    resource_ref: String,
+    resource: String,
+    beginning_unknown: bool,
+}
+
+/// What is known of a resource.
+#[derive(Default)]
+struct Known {
+    life: Life,
+    currency: String,
+    unpriced: Option<String>,
+    /// By currency of the bill.
+    charges: BTreeMap<NaiveDate, Charged>,
+    /// Until when charges of a day go.
+    charged_until: BTreeMap<NaiveDate, Timestamp>,
+    covers: BTreeMap<NaiveDate, Timestamp>,
+}
+
+/// A page of lines, by resource and day.
+pub async fn reconciliation(
+    pool: &PgPool,
+    tenant: &TenantId,
+    request: &ReconciliationRequest,
+) -> Result<Page<ReconciliationLine, ReconciliationKey>, ReadError> {
+    let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let limit = usize::from(request.limit);
+    let mut lines: Vec<(ReconciliationKey, ReconciliationLine)> = Vec::new();
+    let mut from = request.after.as_ref().map(|after| after.resource_ref.clone());
+    while lines.len() <= limit {
+        let asked = resources(&mut snapshot, tenant, request, from.as_deref()).await?;
+        let complete = asked.len() < usize::try_from(RESOURCES).unwrap_or(usize::MAX);
+        let mut known = known(&mut snapshot, tenant, request, &asked).await?;
+        for asked in &asked {
+            let known = known.remove(&asked.resource_ref).unwrap_or_default();
+            lines.extend(lines_of(asked, &known, request));
+        }
+        // The next read begins behind the last resource of this one.
+        from = asked.last().map(|last| format!("{}\u{1}", last.resource_ref));
+        if complete || from.is_none() {
+            break;
+        }
+    }
+    let more = lines.len() > limit;
+    lines.truncate(limit);
+    let next = lines.last().filter(|_| more).map(|(key, _)| key.clone());
+    let items = lines.into_iter().map(|(_, line)| line).collect();
+    Ok(Page { items, next, reached: None, positions: snapshot.positions })
+}
+
+async fn resources(
+    snapshot: &mut Snapshot,
+    tenant: &TenantId,
+    request: &ReconciliationRequest,
+    from: Option<&str>,
+) -> Result<Vec<Asked>, ReadError> {
+    let rows = sqlx::query(
+        "SELECT resource_ref, resource, beginning_unknown FROM cost_resource
+          WHERE tenant_id = $1 AND first_at <= $2 AND ($3::text IS NULL OR resource_ref = weir_resource_ref($3))
+            AND ($4::text IS NULL OR resource_ref COLLATE \"C\" >= $4)
+          ORDER BY resource_ref COLLATE \"C\" LIMIT $5",
+    )
+    .bind(tenant.as_str())
+    .bind(request.known_at)
+    .bind(&request.resource)
+    .bind(from)
+    .bind(RESOURCES)
+    .fetch_all(snapshot.connection())
+    .await?;
+    let one = |row: &PgRow| {
+        Ok::<_, ReadError>(Asked {
+            resource_ref: row.try_get("resource_ref")?,
+            resource: row.try_get("resource")?,
+            beginning_unknown: row.try_get("beginning_unknown")?,
+        })
+    };
+    rows.iter().map(one).collect()
+}
+
+/// Everything that is known of these resources.
+async fn known(
+    snapshot: &mut Snapshot,
+    tenant: &TenantId,
+    request: &ReconciliationRequest,
+    asked: &[Asked],
+) -> Result<BTreeMap<String, Known>, ReadError> {
+    let refs: Vec<&str> = asked.iter().map(|asked| asked.resource_ref.as_str()).collect();
+    let mut known: BTreeMap<String, Known> = BTreeMap::new();
+    let intervals = sqlx::query(
+        "SELECT a.resource_ref, a.starts, a.ends, a.hourly, a.monthly, a.unpriced, a.began_by, s.currency
+           FROM cost_accrual AS a JOIN cost_series AS s USING (tenant_id, series_key)
+          WHERE a.tenant_id = $1 AND a.resource_ref = ANY($2) AND a.starts <= $3 ORDER BY a.starts",
+    )
+    .bind(tenant.as_str())
+    .bind(&refs)
+    .bind(request.known_at)
+    .fetch_all(snapshot.connection())
+    .await?;
+    for row in &intervals {
+        let of = known.entry(row.try_get("resource_ref")?).or_default();
+        of.currency = row.try_get("currency")?;
+        let unpriced: Option<String> = row.try_get("unpriced")?;
+        of.unpriced = unpriced.clone().or(of.unpriced.take());
+        of.life.intervals.push(Interval {
+            from: row.try_get("starts")?,
+            until: row.try_get("ends")?,
+            rate: match unpriced {
+                Some(reason) => Err(reason),
+                None => Ok(Rate { hourly: row.try_get("hourly")?, monthly: row.try_get("monthly")? }),
+            },
+            began_by: row.try_get::<Uuid, _>("began_by")?,
+        });
+    }
+    let charges = sqlx::query(
+        "SELECT s.resource_ref, d.day, min(s.currency) AS currency, sum(d.billed)::text AS billed, sum(d.list)::text AS list,
+                max(d.covers_until) AS until, (sum(d.consumed_quantity)
+                FILTER (WHERE lower(s.consumed_unit) IN ('h', 'hr', 'hrs', 'hour', 'hours')))::text AS hours
+           FROM cost_series AS s JOIN cost_daily AS d USING (tenant_id, series_key)
+          WHERE s.tenant_id = $1 AND s.resource_ref = ANY($2) AND s.charge_category = 'Usage' AND d.known_at <= $3
+          GROUP BY 1, 2 HAVING sum(d.charges) > 0",
+    )
+    .bind(tenant.as_str())
+    .bind(&refs)
+    .bind(request.known_at)
+    .fetch_all(snapshot.connection())
+    .await?;
+    for row in &charges {
+        let of = known.entry(row.try_get("resource_ref")?).or_default();
+        let day: NaiveDate = row.try_get("day")?;
+        let list = nearest(row.try_get("list")?);
+        let hours: Option<&str> = row.try_get("hours")?;
+        of.currency = row.try_get("currency")?;
+        let charged = Charged {
+            cost: nearest(row.try_get("billed")?),
+            // A bill that tells no list cost has 0 there.
+            list: (!list.is_zero()).then_some(list),
+            hours: hours.map(nearest).filter(|hours| !hours.is_zero()),
+        };
+        of.charges.insert(day, charged);
+        if let Some(until) = row.try_get::<Option<Timestamp>, _>("until")? {
+            of.charged_until.insert(day, until);
+        }
+    }
+    let covers: Vec<(String, NaiveDate, Timestamp)> = sqlx::query_as(
+        "SELECT resource_ref, day, covers_until FROM weir_cost_covered($1, $3) WHERE resource_ref = ANY($2)",
+    )
+    .bind(tenant.as_str())
+    .bind(&refs)
+    .bind(request.known_at)
+    .fetch_all(snapshot.connection())
+    .await?;
+    for (resource, day, until) in covers {
+        known.entry(resource).or_default().covers.insert(day, until);
+    }
+    Ok(known)
+}
+
+fn lines_of(
+    asked: &Asked,
+    known: &Known,
+    request: &ReconciliationRequest,
+) -> Vec<(ReconciliationKey, ReconciliationLine)> {
+    let (mut covered, rest) = accrue(&known.life, Timestamp::UNIX_EPOCH, request.known_at, &known.covers);
+    for (first, until) in &known.charged_until {
+        covered.gather(*first, *until);
+    }
+    let after = request.after.as_ref().filter(|after| after.resource_ref == asked.resource_ref);
+    reconcile(&covered, &rest, &known.charges, asked.beginning_unknown)
+        .into_iter()
+        .filter(|line| request.from.is_none_or(|from| line.day >= from))
+        .filter(|line| request.to.is_none_or(|to| line.day < to))
+        .filter(|line| after.is_none_or(|after| line.day > after.day))
+        .map(|line| {
+            let key = ReconciliationKey { resource_ref: asked.resource_ref.clone(), day: line.day };
+            (key, shown(asked, known, &line))
+        })
+        .collect()
+}
+
+fn shown(asked: &Asked, known: &Known, line: &Reconciled) -> ReconciliationLine {
+    let part = |(reason, amount): &(costs::accrual::Reason, Decimal)| ExplainedPart {
+        reason: reason.name().to_owned(),
+        amount: amount.to_string(),
+    };
+    ReconciliationLine {
+        resource: asked.resource.clone(),
+        day: line.day,
+        currency: known.currency.clone(),
+        accrued: line.accrued.to_string(),
+        charged: line.charged.map(|charged| charged.to_string()),
+        pending: line.pending.to_string(),
+        difference: line.difference.to_string(),
+        explained: line.explained.iter().map(part).collect(),
+        unpriced: known.unpriced.clone(),
+    }
+}
