@@ -37,8 +37,8 @@ mod allocation;
 mod lifecycle;
 
 pub use allocation::{
-    ALLOCATION_SUBJECT, AllocationCondition, AllocationDecision, AllocationFact, AllocationRule, AllocationTarget,
-    MAX_ALLOCATION_BYTES, allocation_rules, default_allocation_rules,
+    ALLOCATION_SUBJECT, AllocationCondition, AllocationDecision, AllocationFact, AllocationRule,
+    AllocationTarget, MAX_ALLOCATION_BYTES, allocation_rules, default_allocation_rules,
 };
 pub use lifecycle::{LifecycleFact, LifecycleKind, ResourceLife, SizeTold, UnitPrice};
 

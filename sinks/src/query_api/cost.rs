@@ -1,5 +1,6 @@
 //! `GET /api/v1/cost/…`: what was spent, over time, by whatever dimension, as believed at any instant.
 
+mod allocation;
 mod export;
 
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use schemas::{Timestamp, access::Principal};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+pub use allocation::AllocationAnswer;
+pub(super) use allocation::{__path_allocation, allocation};
 pub(super) use export::{__path_export, export};
 
 use super::{

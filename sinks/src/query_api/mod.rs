@@ -65,7 +65,8 @@ use crate::read_models::{
 pub use audit::{AuditAnswer, AuditPage};
 pub use changes::{ChangeAnswer, ChangesPage};
 pub use cost::{
-    BudgetsPage, ChargesPage, CostBreakdown, CostSummary, CostTimeseries, ReconciliationPage, ResourceAnswer,
+    AllocationAnswer, BudgetsPage, ChargesPage, CostBreakdown, CostSummary, CostTimeseries,
+    ReconciliationPage, ResourceAnswer,
 };
 pub use cursor::CursorKey;
 pub use edge::health::Health;
@@ -255,7 +256,8 @@ fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 4] {
         .routes(routes!(cost::charges))
         .routes(routes!(cost::export))
         .routes(routes!(cost::budgets))
-        .routes(routes!(cost::reconciliation));
+        .routes(routes!(cost::reconciliation))
+        .routes(routes!(cost::allocation));
     let read = OpenApiRouter::new()
         .routes(routes!(changes::list))
         .routes(routes!(changes::one))

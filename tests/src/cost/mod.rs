@@ -1,6 +1,7 @@
 //! Cost: what charges make of each day, at every instant, in whatever order they come.
 
 mod accrual;
+mod allocation;
 mod api;
 mod budget;
 mod corpus;

@@ -4,6 +4,7 @@ mod admin_server;
 mod audit;
 mod auth;
 mod bench;
+mod budget;
 mod change;
 mod command;
 mod compliance;
@@ -86,6 +87,10 @@ enum Command {
     Change(change::ChangeArgs),
     /// Decide about risk: criticality, watchlists, triage of incidents.
     Risk(risk::RiskArgs),
+    /// Set budgets and show how they stand.
+    Budget(budget::BudgetArgs),
+    /// Decide by which rules costs go to teams, after a preview.
+    Allocation(budget::AllocationArgs),
     /// Place, release and list legal holds.
     Hold(hold::HoldArgs),
     /// Erase a person's data.
@@ -195,6 +200,8 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::Query(args) => query::query(args).await,
         Command::Change(args) => change::change(args).await,
         Command::Risk(args) => risk::risk(args).await,
+        Command::Budget(args) => budget::budget(args).await,
+        Command::Allocation(args) => budget::allocation(args).await,
         Command::Hold(args) => hold::hold(args).await,
         Command::Erase(args) => erase::erase(args).await,
         Command::Key(args) => key::key(args).await,

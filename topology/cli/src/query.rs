@@ -4,6 +4,8 @@ pub(super) mod changes;
 mod cost;
 mod risk;
 
+pub(super) use cost::{BudgetsArgs, budgets};
+
 use std::time::Duration;
 
 use anyhow::{Context, bail};

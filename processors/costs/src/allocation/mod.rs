@@ -126,23 +126,23 @@ enum Destination<'r> {
 }
 
 fn destination<'r>(rule: &'r Rule, cost: &Cost) -> Option<Destination<'r>> {
-        let same = |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
-        let when = &rule.when;
-        let tagged = when.tags.iter().all(|(name, value)| cost.tags.get(name) == Some(value));
-        if !same(&when.account, &cost.account) || !same(&when.project, &cost.project) || !tagged {
-            return None;
-        }
-        Some(match &rule.to {
-            Target::Team(team) => Destination::Bucket(Bucket::Team(team.clone())),
-            Target::TeamOfTag(tag) => {
-                let team = cost.tags.get(tag).map(|team| team.trim()).filter(|team| !team.is_empty())?;
-                Destination::Bucket(Bucket::Team(team.to_owned()))
-            }
-            Target::SharedProportionally => Destination::Proportional,
-            Target::SharedFixed(weights) => Destination::Fixed(weights),
-            Target::Idle => Destination::Bucket(Bucket::Idle),
-        })
+    let same = |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
+    let when = &rule.when;
+    let tagged = when.tags.iter().all(|(name, value)| cost.tags.get(name) == Some(value));
+    if !same(&when.account, &cost.account) || !same(&when.project, &cost.project) || !tagged {
+        return None;
     }
+    Some(match &rule.to {
+        Target::Team(team) => Destination::Bucket(Bucket::Team(team.clone())),
+        Target::TeamOfTag(tag) => {
+            let team = cost.tags.get(tag).map(|team| team.trim()).filter(|team| !team.is_empty())?;
+            Destination::Bucket(Bucket::Team(team.to_owned()))
+        }
+        Target::SharedProportionally => Destination::Proportional,
+        Target::SharedFixed(weights) => Destination::Fixed(weights),
+        Target::Idle => Destination::Bucket(Bucket::Idle),
+    })
+}
 
 /// Sums before shared cost is divided. Shared cost is summed first and divided once, so that the order of costs does not
 /// matter.

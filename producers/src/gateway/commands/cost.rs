@@ -1,4 +1,4 @@
-//! Budgets: how much may be spent on what.
+//! Budgets: how much may be spent on what. Allocation: by which rules costs go to teams.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,7 +9,9 @@ use axum::{
 use edge::api_error::ApiError;
 use rust_decimal::Decimal;
 use schemas::{
-    changes::cost::{BudgetCost, BudgetPeriod, Enforcement},
+    changes::cost::{
+        ALLOCATION_SUBJECT, AllocationRule, BudgetCost, BudgetPeriod, Enforcement, allocation_rules,
+    },
     events::{Governance, GovernanceKind},
 };
 use utoipa::ToSchema;
@@ -167,4 +169,62 @@ fn terms(command: &mut Command) -> BTreeMap<String, String> {
         terms.insert("thresholds".to_owned(), thresholds.join(","));
     }
     terms
+}
+
+/// Sets the allocation rules.
+#[derive(Debug, ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the body, which is read member by member so that every fault is told"
+)]
+pub(super) struct SetAllocation {
+    /// `set`, or `removed`, with which only the reason is told.
+    action: String,
+    /// The rules: the first that fits a cost decides. At most 100, and 16 KiB as JSON.
+    rules: Option<Vec<AllocationRule>>,
+    /// Why; at most 1,024 bytes.
+    reason: String,
+    /// The person who decides, where the credential speaks for one; recorded beside it.
+    on_behalf_of: Option<String>,
+}
+
+/// Set the rules by which costs go to teams, or remove them. They hold for all of history; the query API shows what they
+/// would change before they are set (`GET /api/v1/cost/allocation?rules=`).
+#[utoipa::path(
+    post,
+    path = "/api/v1/cost/allocation",
+    tag = "commands",
+    security(("api_key" = ["commands:write"])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    request_body = SetAllocation,
+    responses(CommandAnswer)
+)]
+pub(super) async fn set_allocation(
+    State(app): State<Arc<App>>,
+    mut command: Command,
+) -> Result<Response, ApiError> {
+    let removed = command.form.one_of("action", &["set", "removed"]) == "removed";
+    let mut attributes = BTreeMap::new();
+    if !removed {
+        match command.form.json("rules") {
+            None => command.form.fault("/rules", "is missing"),
+            Some(text) => match allocation_rules(&text) {
+                Err(fault) => command.form.fault("/rules", fault),
+                Ok(rules) => {
+                    attributes.insert("rules".to_owned(), serde_json::json!(rules).to_string());
+                }
+            },
+        }
+    }
+    let set = Governance {
+        kind: GovernanceKind::BudgetSet,
+        subject_kind: ALLOCATION_SUBJECT.into(),
+        subject_id: "allocation".into(),
+        actor: command.actor(),
+        decision: Some(if removed { "removed" } else { "set" }.to_owned()),
+        reason: Some(command.required_reason()),
+        expires_at: None,
+        attributes,
+    };
+    command.publish(&app, set).await
 }

@@ -144,6 +144,11 @@ impl Form {
         }
     }
 
+    /// A member as JSON text; `None` where it is not there.
+    pub(super) fn json(&mut self, name: &str) -> Option<String> {
+        self.take(name).map(|value| value.to_string())
+    }
+
     /// The members of an object of texts, in the order of the names; empty texts where it is not one.
     pub(super) fn object<const N: usize>(
         &mut self,

@@ -72,7 +72,7 @@ pub(super) fn risk_decisions() -> OpenApiRouter<Arc<App>> {
 
 /// Deciding about cost.
 pub(super) fn cost_decisions() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(cost::set_budget))
+    OpenApiRouter::new().routes(routes!(cost::set_budget)).routes(routes!(cost::set_allocation))
 }
 
 /// Placing and releasing legal holds.

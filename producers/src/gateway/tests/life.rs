@@ -148,6 +148,7 @@ async fn the_description_names_every_route_and_answer() {
         [
             "/api/v1/changes/{change_id}/approval-requests",
             "/api/v1/changes/{change_id}/decisions",
+            "/api/v1/cost/allocation",
             "/api/v1/cost/budgets/{name}",
             "/api/v1/erasures",
             "/api/v1/events",

@@ -11,9 +11,9 @@ use crate::{EventId, TenantId, Timestamp};
 /// What governance events about allocation rules name as their subject's kind.
 pub const ALLOCATION_SUBJECT: &str = "cost_allocation";
 /// Most rules of a set.
-pub const MAX_ALLOCATION_RULES: usize = 100;
+const MAX_ALLOCATION_RULES: usize = 100;
 /// Longest set of rules as JSON text, in bytes.
-pub const MAX_ALLOCATION_BYTES: usize = 16 * 1024;
+const MAX_ALLOCATION_BYTES: usize = 16 * 1024;
 /// Longest name of a team, an account, a project or a tag, in bytes.
 const MAX_NAME_BYTES: usize = 512;
 
@@ -162,7 +162,10 @@ mod tests {
         check("[]", Ok(0));
         check(r#"[{"to": {"team": "core"}}]"#, Ok(1));
         check(r#"[{"when": {"account": "1", "tags": {"a": ""}}, "to": "idle"}]"#, Ok(1));
-        check(r#"[{"to": {"shared_fixed": {"a": "1", "b": "0.5"}}}, {"to": "shared_proportionally"}]"#, Ok(2));
+        check(
+            r#"[{"to": {"shared_fixed": {"a": "1", "b": "0.5"}}}, {"to": "shared_proportionally"}]"#,
+            Ok(2),
+        );
         check(r#"[{"to": {"shared_fixed": {"a": "-1"}}}]"#, Err("rule 1: a weight is negative"));
         check(r#"[{"to": {"team": " "}}]"#, Err("rule 1: a name is empty"));
         check(r#"[{"to": {"team": "a"}, "when": {"colour": "red"}}]"#, Err("unknown field"));

@@ -108,7 +108,8 @@ impl ReadModel for Charges {
         let Told { charges, lives, budgets, rules } = told_apart(facts);
         ChargeRow::insert(tx, &charges.iter().map(|charge| charge_row(charge)).collect::<Vec<_>>()).await?;
         accrual::write(tx, &lives).await?;
-        BudgetRow::insert(tx, &budgets.iter().map(|fact| budget::budget_row(fact)).collect::<Vec<_>>()).await?;
+        BudgetRow::insert(tx, &budgets.iter().map(|fact| budget::budget_row(fact)).collect::<Vec<_>>())
+            .await?;
         AllocationRow::insert(tx, &rules.iter().map(|fact| allocation_row(fact)).collect::<Vec<_>>()).await
     }
 

@@ -92,8 +92,9 @@ pub(super) async fn cost(api: &Api, args: &CostArgs) -> anyhow::Result<()> {
     for total in totals {
         let currency = text(&total["currency"]);
         output::line(&format!(
-            "{currency} {} billed, {} effective, {} at list prices: {} charges from {} to {}",
+            "{currency} {} billed, {} accrued, {} effective, {} at list prices: {} charges from {} to {}",
             text(&total["billed_cost"]),
+            text(&total["accrued_cost"]),
             text(&total["effective_cost"]),
             text(&total["list_cost"]),
             total["charges"],
@@ -111,7 +112,7 @@ pub(super) async fn cost(api: &Api, args: &CostArgs) -> anyhow::Result<()> {
 
 /// Arguments of `weir query budgets`.
 #[derive(Debug, Args)]
-pub(super) struct BudgetsArgs {
+pub(crate) struct BudgetsArgs {
     /// A day of the period; today by default.
     #[arg(long)]
     day: Option<String>,
@@ -126,7 +127,7 @@ pub(super) struct BudgetsArgs {
 }
 
 /// Asks for budgets, and prints them.
-pub(super) async fn budgets(api: &Api, args: &BudgetsArgs) -> anyhow::Result<()> {
+pub(crate) async fn budgets(api: &Api, args: &BudgetsArgs) -> anyhow::Result<()> {
     let told = [("day", &args.day), ("known_at", &args.known_at)];
     let filters: Vec<_> =
         told.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect();

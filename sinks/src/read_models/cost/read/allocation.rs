@@ -154,7 +154,13 @@ async fn in_force(
     .await?;
     let Some(row) = row else {
         let rules = default_allocation_rules();
-        return Ok(AllocationRulesInForce { set_by: None, decided_at: None, actor: None, reason: None, rules });
+        return Ok(AllocationRulesInForce {
+            set_by: None,
+            decided_at: None,
+            actor: None,
+            reason: None,
+            rules,
+        });
     };
     let rules: Option<&str> = row.try_get("rules")?;
     Ok(AllocationRulesInForce {
@@ -194,7 +200,9 @@ async fn costs(
     let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
     let days = Days::of_charges();
     // The tags are read once for each series, not for each of its days.
-    let mut query = QueryBuilder::new("SELECT s.currency, s.sub_account, s.tags, trim_scale(sum(d.amount))::text AS amount FROM (SELECT d.series_key, ");
+    let mut query = QueryBuilder::new(
+        "SELECT s.currency, s.sub_account, s.tags, trim_scale(sum(d.amount))::text AS amount FROM (SELECT d.series_key, ",
+    );
     push_amount(&mut query, request.cost);
     query.push(" AS amount");
     days.push_where(&mut query, tenant, &request.view, &request.filter);
@@ -218,7 +226,12 @@ fn cost(row: &PgRow) -> Result<Cost, ReadError> {
     let tags = tags.map(|tags| tags.0).unwrap_or_default();
     let account: String = row.try_get("sub_account")?;
     let amount = exact(row.try_get("amount")?)?;
-    Ok(Cost { amount, account: Some(account).filter(|id| !id.is_empty()), project: tags.get("project").cloned(), tags })
+    Ok(Cost {
+        amount,
+        account: Some(account).filter(|id| !id.is_empty()),
+        project: tags.get("project").cloned(),
+        tags,
+    })
 }
 
 /// An amount as a decimal of 96 bits, or the reason why it does not fit: no digit is rounded away.

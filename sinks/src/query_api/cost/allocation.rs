@@ -1,0 +1,99 @@
+//! `GET /api/v1/cost/allocation`: what each team pays, by the rules in force and by rules that are tried.
+
+use std::sync::Arc;
+
+use axum::{Extension, extract::State};
+use edge::api_error::ApiError;
+use http::Uri;
+use schemas::{
+    access::Principal,
+    changes::cost::{AllocationRule, BudgetCost, allocation_rules},
+};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::check_view;
+use crate::{
+    query_api::{
+        Api,
+        body::Answer,
+        described::ListRefusals,
+        freshness::{Freshness, await_positions},
+        parameters::Parameters,
+    },
+    read_models::{
+        Positions,
+        cost::read::{
+            self, Allocated, AllocationRequest, AllocationRulesInForce, CostFilter, CostView,
+            CurrencyAllocation, STAGE,
+        },
+    },
+};
+
+/// What each team pays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AllocationAnswer {
+    /// The rules in force at the instant.
+    pub in_force: AllocationRulesInForce,
+    /// Costs by bucket, of each currency, by these rules.
+    pub allocation: Vec<CurrencyAllocation>,
+    /// The same by the rules that are tried; null where none are.
+    pub tried: Option<Vec<CurrencyAllocation>>,
+    /// Topic, then partition, to the next offset to apply: the answer reflects every record before it, none after.
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, i64>>)]
+    pub position: Positions,
+}
+
+/// What is allocated, and by which rules besides.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(in crate::query_api) struct Tried {
+    /// The cost that is allocated; `billed` by default.
+    #[param(inline)]
+    cost: Option<BudgetCost>,
+    /// Rules to try beside those in force, a JSON list of at most 100 rules and 16 KiB as `POST /api/v1/cost/allocation` of the
+    /// gateway takes it.
+    #[serde(deserialize_with = "rules")]
+    #[param(value_type = Option<String>, max_length = 16384)]
+    rules: Option<Vec<AllocationRule>>,
+}
+
+fn rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<AllocationRule>>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| allocation_rules(&text)).transpose().map_err(serde::de::Error::custom)
+}
+
+/// What each team pays: costs by the first rule that fits, with buckets of their own for what is shared, idle and untagged.
+/// The buckets add up to the total, to the last digit.
+#[utoipa::path(
+    get,
+    path = "/api/v1/cost/allocation",
+    tag = "cost",
+    params(CostView, CostFilter, Tried, Freshness),
+    responses((status = 200, body = AllocationAnswer), ListRefusals),
+    security(("api_key" = ["cost:read"]))
+)]
+pub(in crate::query_api) async fn allocation(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Arc<Principal>>,
+    uri: Uri,
+) -> Result<Answer<AllocationAnswer>, ApiError> {
+    let mut given = Parameters::of(&uri);
+    let (view, filter) = (given.take::<CostView>(), given.take::<CostFilter>());
+    let (tried, freshness) = (given.take::<Tried>(), given.take::<Freshness>());
+    check_view(&view, &mut given);
+    given.finish()?;
+    await_positions(&api, caller.tenant(), STAGE, &freshness.positions()).await?;
+    let (pool, tenant) = (api.pool.clone(), caller.tenant().clone());
+    let cost = tried.cost.unwrap_or(BudgetCost::Billed);
+    let request = AllocationRequest { view, filter, cost, tried: tried.rules };
+    let question = async move { read::allocation(&pool, &tenant, &request).await };
+    let answer = api.ask(caller.tenant(), question).await?;
+    Ok(answer.map(|Allocated { in_force, allocation, tried, positions }| AllocationAnswer {
+        in_force,
+        allocation,
+        tried,
+        position: positions,
+    }))
+}
