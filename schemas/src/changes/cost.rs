@@ -38,7 +38,7 @@ mod lifecycle;
 
 pub use allocation::{
     ALLOCATION_SUBJECT, AllocationCondition, AllocationDecision, AllocationFact, AllocationRule,
-    AllocationTarget, MAX_ALLOCATION_BYTES, allocation_rules, default_allocation_rules,
+    AllocationTarget, allocation_rules, default_allocation_rules,
 };
 pub use lifecycle::{LifecycleFact, LifecycleKind, ResourceLife, SizeTold, UnitPrice};
 
