@@ -80,7 +80,7 @@ pub(crate) fn price_of(
     let provider = provider_of(kind).unwrap_or_default();
     let region = own_region(kind, &side).or_else(|| region.map(str::to_owned));
     let region = region.as_deref();
-    let priced = |part: measure::Part| {
+    let with_price = |part: measure::Part| {
         let found = prices.find(provider, region.unwrap_or(EVERYWHERE), part.product, &part.sku);
         let (_, price) = found.ok_or_else(|| match region {
             None => "the event does not tell the region".to_owned(),
@@ -89,7 +89,7 @@ pub(crate) fn price_of(
         let (unit, unit_price) = (price.unit, price.price.normalize());
         Ok(PricedPart { unit, quantity: part.quantity, unit_price })
     };
-    bill.parts.into_iter().filter(|part| !apart.contains(&part.product)).map(priced).collect()
+    bill.parts.into_iter().filter(|part| !apart.contains(&part.product)).map(with_price).collect()
 }
 
 fn measure(kind: &str, side: &Side<'_>) -> measure::Answer {

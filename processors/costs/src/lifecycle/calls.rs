@@ -306,7 +306,7 @@ fn gcp(activity: &Activity, record: &str, prices: &PriceList) -> Vec<ResourceLif
         "setMachineType" | "resize" => effect(Scaled),
         _ => return Vec::new(),
     };
-    if !activity.service.as_deref().is_none_or(|service| service == "compute.googleapis.com") {
+    if activity.service.as_deref().is_some_and(|service| service != "compute.googleapis.com") {
         return Vec::new();
     }
     let Ok(record) = serde_json::from_str::<Value>(record) else { return Vec::new() };

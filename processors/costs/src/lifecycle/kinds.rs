@@ -195,12 +195,12 @@ impl Kind {
             .first()
             .is_none_or(|(first, _)| configuration.contains_key(*first) || self.terraform == "aws_lb")
     }
+}
 
-    /// The size in gigabytes that a configuration tells.
-    pub(super) fn size(&self, configuration: &Map<String, Value>) -> Option<Decimal> {
-        let of = |name: &str| number(configuration.get(name)?);
-        ["size", "allocated_storage", "disk_size_gb"].into_iter().find_map(of)
-    }
+/// The size in gigabytes that a configuration tells.
+pub(super) fn size(configuration: &Map<String, Value>) -> Option<Decimal> {
+    let of = |name: &str| number(configuration.get(name)?);
+    ["size", "allocated_storage", "disk_size_gb"].into_iter().find_map(of)
 }
 
 /// Takes the count out of a configuration; the price is then that of one.

@@ -90,7 +90,7 @@ impl Seen<'_> {
 fn known_price(known: &Kind, seen: &Seen<'_>, prices: &PriceList, told: &mut SizeTold) {
     let mut configuration = known.configuration(&seen.configuration);
     told.count = kinds::take_count(known, &mut configuration);
-    told.size_gb = known.size(&configuration);
+    told.size_gb = kinds::size(&configuration);
     if !known.tells_price(&configuration) {
         return;
     }
@@ -122,12 +122,10 @@ fn unit_price(parts: &[PricedPart]) -> Option<(UnitPrice, Option<Decimal>)> {
         let whole = part.unit_price.checked_mul(part.quantity)?;
         let by_size = size.is_none_or(|size| size == part.quantity);
         let (sum, amount) = match part.unit {
-            Unit::Hour => (&mut price.hourly, whole),
-            Unit::Month | Unit::IopsMonth | Unit::MbpsMonth => (&mut price.monthly, whole),
             Unit::GbHour if by_size => (&mut price.gb_hourly, part.unit_price),
             Unit::GbMonth if by_size => (&mut price.gb_monthly, part.unit_price),
-            Unit::GbHour => (&mut price.hourly, whole),
-            Unit::GbMonth => (&mut price.monthly, whole),
+            Unit::Hour | Unit::GbHour => (&mut price.hourly, whole),
+            Unit::Month | Unit::IopsMonth | Unit::MbpsMonth | Unit::GbMonth => (&mut price.monthly, whole),
         };
         *sum = sum.checked_add(amount)?.normalize();
         if by_size && matches!(part.unit, Unit::GbHour | Unit::GbMonth) {
@@ -148,7 +146,7 @@ fn measured(told: &mut SizeTold, quantity: Option<&str>, unit: Option<&str>) {
     match unit.as_str() {
         "" | "instance" | "instances" | "node" | "nodes" | "replica" | "replicas" | "machine"
         | "machines" | "server" | "servers" | "broker" | "brokers" | "count" | "units" | "unit" => {
-            told.count = Some(quantity)
+            told.count = Some(quantity);
         }
         "gb" | "gib" | "g" | "gi" | "gigabyte" | "gigabytes" => told.size_gb = Some(quantity),
         "tb" | "tib" | "t" | "ti" | "terabyte" | "terabytes" => {

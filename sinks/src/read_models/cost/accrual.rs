@@ -117,10 +117,10 @@ pub(super) async fn derive(tx: &mut PgConnection, lives: &[&LifecycleFact]) -> s
             .or_default()
             .push(interval);
     }
-    let (mut lived, mut gone, mut come) = (Lived::default(), Gone::default(), Vec::new());
+    let (mut whole, mut gone, mut come) = (Lived::default(), Gone::default(), Vec::new());
     for (key, events) in events_of {
         let (intervals, beginning_unknown) = intervals_of(&key, &events)?;
-        lived.push(&key, &events, beginning_unknown);
+        whole.push(&key, &events, beginning_unknown);
         let before = stored_of.remove(&key).unwrap_or_default();
         let same = before.iter().zip(&intervals).take_while(|(old, new)| old == new).count();
         if let Some(first) = before.get(same) {
@@ -128,7 +128,7 @@ pub(super) async fn derive(tx: &mut PgConnection, lives: &[&LifecycleFact]) -> s
         }
         come.extend(intervals.into_iter().skip(same));
     }
-    lived.update(tx).await?;
+    whole.update(tx).await?;
     gone.delete(tx).await?;
     let rows: Vec<AccrualRow<'_>> = come.iter().map(row).collect();
     AccrualRow::insert(tx, &rows).await

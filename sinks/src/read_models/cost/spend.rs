@@ -114,6 +114,9 @@ pub(super) fn nearest(text: &str) -> Decimal {
     text.parse().unwrap_or(largest)
 }
 
+/// A resource, its interval, and its prices by the hour and the month.
+type Row = (String, Timestamp, Option<Timestamp>, Decimal, Decimal);
+
 /// The resources that accrue in the period and count against the budget.
 async fn accruing(
     tx: &mut PgConnection,
@@ -130,7 +133,6 @@ async fn accruing(
     query.push("::timestamp AT TIME ZONE 'UTC' AND (a.ends IS NULL OR a.ends > ").push_bind(start);
     query.push("::timestamp AT TIME ZONE 'UTC')");
     push_scope(&mut query, budget);
-    type Row = (String, Timestamp, Option<Timestamp>, Decimal, Decimal);
     let rows: Vec<Row> = query.build_query_as().fetch_all(tx).await?;
     let one = |(resource, from, until, hourly, monthly): Row| Accruing {
         resource,

@@ -211,13 +211,13 @@ async fn known(
         let list = nearest(row.try_get("list")?);
         let hours: Option<&str> = row.try_get("hours")?;
         of.currency = row.try_get("currency")?;
-        let charged = Charged {
+        let bill = Charged {
             cost: nearest(row.try_get("billed")?),
             // A bill that tells no list cost has 0 there.
             list: (!list.is_zero()).then_some(list),
             hours: hours.map(nearest).filter(|hours| !hours.is_zero()),
         };
-        of.charges.insert(day, charged);
+        of.charges.insert(day, bill);
         if let Some(until) = row.try_get::<Option<Timestamp>, _>("until")? {
             of.charged_until.insert(day, until);
         }
