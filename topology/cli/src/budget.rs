@@ -1,8 +1,8 @@
 //! `weir budget` and `weir allocation`: what people decide about cost.
 
-use std::{fs, path::PathBuf};
+use std::{fmt::Write as _, fs, path::PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use schemas::changes::cost::allocation_rules;
 use serde_json::Value;
@@ -166,7 +166,7 @@ struct ShowArgs {
 pub(super) async fn allocation(args: AllocationArgs) -> anyhow::Result<Outcome> {
     match args.command {
         AllocationCommand::Show(args) => show(&args, None).await,
-        AllocationCommand::Preview { file, show: args } => show(&args, Some(read(&file)?)).await,
+        AllocationCommand::Preview { file, show: args } => show(&args, Some(ascii(&read(&file)?))).await,
         AllocationCommand::Set { file, said } => {
             let rules: Value = serde_json::from_str(&read(&file)?).context("rules that were read once")?;
             let body = vec![("action", "set".into()), ("rules", rules)];
@@ -186,6 +186,21 @@ fn read(file: &PathBuf) -> anyhow::Result<String> {
     Ok(serde_json::to_string(&rules)?)
 }
 
+/// The same JSON without any character beyond ASCII.
+fn ascii(json: &str) -> String {
+    let mut units = [0; 2];
+    json.chars().fold(String::with_capacity(json.len()), |mut text, c| {
+        if c.is_ascii() {
+            text.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut units) {
+                write!(text, "\\u{unit:04x}").expect("a String takes everything");
+            }
+        }
+        text
+    })
+}
+
 async fn show(args: &ShowArgs, rules: Option<String>) -> anyhow::Result<Outcome> {
     let place = Place::find().await?;
     let told = [
@@ -198,6 +213,9 @@ async fn show(args: &ShowArgs, rules: Option<String>) -> anyhow::Result<Outcome>
     let parameters: Vec<(&str, &str)> =
         told.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect();
     let answer = Api::of(&place, &args.trust)?.get("/api/v1/cost/allocation", &parameters).await?;
+    if let Some(fault) = answer["fault"].as_str() {
+        bail!("the rules cannot be set: {}", printable(fault));
+    }
     if args.output != Format::Table {
         output::json(&answer)?;
         return Ok(Outcome::Done);
@@ -236,4 +254,17 @@ fn table(currency: &Value, tried: bool) -> comfy_table::Table {
 
 fn text(value: &Value) -> String {
     value.as_str().map(printable).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_travel_as_ascii() {
+        let text = r#"[{"to":{"team":"équipe 𝄞"}}]"#;
+        let sent = ascii(text);
+        assert!(sent.is_ascii(), "{sent}");
+        assert_eq!(allocation_rules(&sent), allocation_rules(text));
+    }
 }

@@ -7,7 +7,7 @@ use edge::api_error::ApiError;
 use http::Uri;
 use schemas::{
     access::Principal,
-    changes::cost::{AllocationRule, BudgetCost, allocation_rules},
+    changes::cost::{BudgetCost, allocation_rules},
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -39,6 +39,8 @@ pub struct AllocationAnswer {
     pub allocation: Vec<CurrencyAllocation>,
     /// The same by the rules that are tried; null where none are.
     pub tried: Option<Vec<CurrencyAllocation>>,
+    /// Why the rules that were to be tried cannot be set.
+    pub fault: Option<String>,
     /// Topic, then partition, to the next offset to apply: the answer reflects every record before it, none after.
     #[schema(value_type = BTreeMap<String, BTreeMap<String, i64>>)]
     pub position: Positions,
@@ -52,16 +54,29 @@ pub(in crate::query_api) struct Tried {
     /// The cost that is allocated; `billed` by default.
     #[param(inline)]
     cost: Option<BudgetCost>,
-    /// Rules to try beside those in force, a JSON list of at most 100 rules and 16 KiB as `POST /api/v1/cost/allocation` of the
-    /// gateway takes it.
-    #[serde(deserialize_with = "rules")]
-    #[param(value_type = Option<String>, max_length = 16384)]
-    rules: Option<Vec<AllocationRule>>,
+    /// Rules to try beside those in force: a JSON list as `POST /api/v1/cost/allocation` of the gateway takes it, in ASCII. What is
+    /// none is told in `fault`.
+    #[serde(deserialize_with = "ascii")]
+    #[param(max_length = 4096, pattern = r"^[\x20-\x7e]*$")]
+    rules: Option<String>,
 }
 
-fn rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<AllocationRule>>, D::Error> {
+/// Longest list of rules in an address, in bytes: the address must fit into a request's head.
+const MAX_RULES_BYTES: usize = 4_096;
+
+fn ascii<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
-    text.map(|text| allocation_rules(&text)).transpose().map_err(serde::de::Error::custom)
+    match &text {
+        Some(text) if text.len() > MAX_RULES_BYTES => {
+            Err(serde::de::Error::custom(format!("must have at most {MAX_RULES_BYTES} bytes")))
+        }
+        Some(text) if !text.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) => {
+            Err(serde::de::Error::custom(
+                "must be printable ASCII; JSON writes other characters as \\u and four digits",
+            ))
+        }
+        _ => Ok(text),
+    }
 }
 
 /// What each team pays: costs by the first rule that fits, with buckets of their own for what is shared, idle and untagged.
@@ -87,13 +102,18 @@ pub(in crate::query_api) async fn allocation(
     await_positions(&api, caller.tenant(), STAGE, &freshness.positions()).await?;
     let (pool, tenant) = (api.pool.clone(), caller.tenant().clone());
     let cost = tried.cost.unwrap_or(BudgetCost::Billed);
-    let request = AllocationRequest { view, filter, cost, tried: tried.rules };
+    let (tried, fault) = match tried.rules.map(|text| allocation_rules(&text)) {
+        Some(Err(fault)) => (None, Some(fault)),
+        rules => (rules.and_then(Result::ok), None),
+    };
+    let request = AllocationRequest { view, filter, cost, tried };
     let question = async move { read::allocation(&pool, &tenant, &request).await };
     let answer = api.ask(caller.tenant(), question).await?;
     Ok(answer.map(|Allocated { in_force, allocation, tried, positions }| AllocationAnswer {
         in_force,
         allocation,
         tried,
+        fault,
         position: positions,
     }))
 }

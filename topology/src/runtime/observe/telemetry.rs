@@ -294,6 +294,14 @@ fn describe_read_models() {
     describe_counter!("weir_budget_crossings_total", "Thresholds of budgets that were reached, by percent.");
     describe_counter!("weir_cost_charges_total", "Charges that the ledger of cost took up.");
     describe_counter!(
+        "weir_cost_lifecycle_events_total",
+        "Events about resources that cost by the second, from which accrual follows."
+    );
+    describe_counter!(
+        "weir_cost_allocations_total",
+        "Allocations of cost that were asked for, by whether the buckets added up to the database's own sum."
+    );
+    describe_counter!(
         "weir_cost_scopes_replaced_total",
         "Billing periods that were derived anew because a delivery replaced them."
     );
