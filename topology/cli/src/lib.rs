@@ -37,6 +37,7 @@ mod stage;
 mod status;
 mod tenant;
 mod topics;
+mod transport;
 mod up;
 mod verify;
 mod watched;

@@ -19,6 +19,7 @@ use super::{
     credential::Credential,
     deployment::Deployment,
     settings::{Settings, kafka_security, secret},
+    transport,
 };
 use stack::{Endpoints, Stack, StackConfig};
 
@@ -39,6 +40,7 @@ impl Place {
             "no pipeline runs here: start one with `weir up`, or name one with KAFKA_BOOTSTRAP_SERVERS and \
              DATABASE_URL",
         )?;
+        transport::check(&endpoints)?;
         if endpoints.registry.is_none() {
             endpoints.registry = Deployment::load(&home)?.registry;
         }

@@ -365,21 +365,23 @@ impl Settings {
     }
 }
 
-/// librdkafka settings for a secured cluster, from the names its other clients use.
+/// Variables of the environment, and what they are to librdkafka.
+pub(super) const KAFKA_SECURITY: [(&str, &str); 8] = [
+    ("KAFKA_SECURITY_PROTOCOL", "security.protocol"),
+    ("KAFKA_SASL_MECHANISM", "sasl.mechanism"),
+    ("KAFKA_SASL_USERNAME", "sasl.username"),
+    ("KAFKA_SASL_PASSWORD", "sasl.password"),
+    ("KAFKA_SSL_CA_LOCATION", "ssl.ca.location"),
+    ("KAFKA_SSL_CERTIFICATE_LOCATION", "ssl.certificate.location"),
+    ("KAFKA_SSL_KEY_LOCATION", "ssl.key.location"),
+    ("KAFKA_SSL_KEY_PASSWORD", "ssl.key.password"),
+];
+
+/// librdkafka settings for a secured cluster, from the names its other clients use. Files that cannot be read are told
+/// by [`transport::check`](super::transport::check).
 pub(super) fn kafka_security() -> BTreeMap<String, String> {
-    [
-        ("KAFKA_SECURITY_PROTOCOL", "security.protocol"),
-        ("KAFKA_SASL_MECHANISM", "sasl.mechanism"),
-        ("KAFKA_SASL_USERNAME", "sasl.username"),
-        ("KAFKA_SASL_PASSWORD", "sasl.password"),
-        ("KAFKA_SSL_CA_LOCATION", "ssl.ca.location"),
-        ("KAFKA_SSL_CERTIFICATE_LOCATION", "ssl.certificate.location"),
-        ("KAFKA_SSL_KEY_LOCATION", "ssl.key.location"),
-        ("KAFKA_SSL_KEY_PASSWORD", "ssl.key.password"),
-    ]
-    .into_iter()
-    .filter_map(|(name, key)| Some((key.to_owned(), secret(name).ok()??)))
-    .collect()
+    let of = |(name, key): (&str, &str)| Some((key.to_owned(), secret(name).ok()??));
+    KAFKA_SECURITY.into_iter().filter_map(of).collect()
 }
 
 /// The value of an environment variable, or of the file that `<NAME>_FILE` names.

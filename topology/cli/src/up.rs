@@ -21,6 +21,7 @@ use super::{
     settings::{Client, Settings, kafka_security, sinks_file, written_issuers},
     shutdown,
     status::{self, client},
+    transport,
 };
 use stack::{Data, Endpoints, Stack, StackConfig, StackError, mock::MockKafka};
 use topology::{
@@ -71,6 +72,7 @@ pub(super) async fn up(args: UpArgs) -> anyhow::Result<Outcome> {
     std::fs::create_dir_all(&home).with_context(|| format!("creating {}", home.display()))?;
     let (endpoints, _broker) = servers(config, args.detach).await?;
     deployment.registry.clone_from(&endpoints.registry);
+    transport::check(&endpoints)?;
 
     let settings = Settings::load()?;
     settings.sinks()?;
