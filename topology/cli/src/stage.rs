@@ -54,10 +54,13 @@ impl AuditLogArgs {
     }
 }
 
-/// The person at this terminal, as far as the system knows, whose decisions that tenant's audit log keeps.
+/// The account that this process runs under, as the system knows it and no variable says, whose decisions that tenant's
+/// audit log keeps.
 pub(super) fn operator(tenant: &str) -> anyhow::Result<Operator> {
-    let name = std::env::var("USER").ok().filter(|name| !name.is_empty());
-    Ok(Operator { name: name.unwrap_or_else(|| "weir".to_owned()), tenant: TenantId::new(tenant)? })
+    let uid = nix::unistd::getuid();
+    let account = nix::unistd::User::from_uid(uid).ok().flatten();
+    let name = account.map_or_else(|| format!("uid {uid}"), |account| account.name);
+    Ok(Operator { name, tenant: TenantId::new(tenant)? })
 }
 
 /// One partition of one stage.
