@@ -206,12 +206,12 @@ async fn stalled(street: &Street) -> Vec<tokio::net::TcpStream> {
     let mut held = Vec::new();
     for _ in 0..24 {
         let mut stream = tokio::net::TcpStream::connect(street.door.address()).await.expect("it listens");
-        let head = format!(
+        let request = format!(
             "POST /api/v1/sources/cloudtrail HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
              authorization: Bearer {}\r\ncontent-length: 4000001\r\n\r\n",
             street.door.token()
         );
-        stream.write_all(head.as_bytes()).await.expect("sent");
+        stream.write_all(request.as_bytes()).await.expect("sent");
         // The gateway may refuse before it has read all.
         drop(stream.write_all(&vec![b' '; 4_000_000]).await);
         held.push(stream);

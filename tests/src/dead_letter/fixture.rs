@@ -24,10 +24,17 @@ const READ_MODELS: [&str; 8] = [
     "change_review",
 ];
 
+/// The account that runs the tests, as which operators' decisions are kept.
+pub(super) fn account() -> String {
+    let account = nix::unistd::User::from_uid(nix::unistd::getuid()).expect("the system answers");
+    account.expect("the account has a name").name
+}
+
 impl Site {
     /// `weir dead-letter ..` beside this site's servers.
     pub(super) fn dead_letter(&self, args: &[&str]) -> Command {
         let mut command = self.command(&[&["dead-letter"], args].concat());
+        // Not believed.
         command.env("USER", "ada");
         command
     }

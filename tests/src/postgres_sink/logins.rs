@@ -51,7 +51,8 @@ async fn each_login_takes_on_its_own_roles_and_no_other() {
         "UPDATE stage_position SET position = 0",
     ] {
         let refused = pool.execute(forbidden).await.expect_err(forbidden);
-        let code = refused.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
+        let code =
+            refused.as_database_error().and_then(|error| error.code().map(std::borrow::Cow::into_owned));
         assert_eq!(code.as_deref(), Some("42501"), "{forbidden}: {refused}");
     }
 }

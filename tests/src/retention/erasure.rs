@@ -28,6 +28,9 @@ fn of(entries: &[AuditEntry], subject: &str) -> u64 {
     entries.iter().filter(|entry| entry.actor == subject).count() as u64
 }
 
+/// Dictionary, record, name and address of an entry.
+type Erased = (i16, Vec<u8>, Option<String>, Option<String>);
+
 /// Asserts that nothing personal of the subject is left in the audit log's tables.
 async fn is_gone(place: &mut Place, subject: &str) {
     for (what, sql) in [
@@ -38,8 +41,7 @@ async fn is_gone(place: &mut Place, subject: &str) {
         let count: i64 = sqlx::query_scalar(sql).bind(subject).fetch_one(&mut place.owner).await.expect(sql);
         assert_eq!(count, 0, "{what}");
     }
-    type Row = (i16, Vec<u8>, Option<String>, Option<String>);
-    let erased: Vec<Row> = sqlx::query_as(
+    let erased: Vec<Erased> = sqlx::query_as(
         "SELECT record_dictionary, record, actor_name, actor_ip FROM audit_entry WHERE personal_digest IS NOT NULL",
     )
     .fetch_all(&mut place.owner)
