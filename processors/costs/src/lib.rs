@@ -7,5 +7,6 @@ pub mod accrual;
 pub mod allocation;
 pub mod anomaly;
 pub mod estimate;
+pub mod forecast;
 pub mod lifecycle;
 pub mod prices;

@@ -2,6 +2,7 @@
 
 mod allocation;
 mod export;
+mod outlook;
 
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ use utoipa::{IntoParams, ToSchema};
 pub use allocation::AllocationAnswer;
 pub(super) use allocation::{__path_allocation, allocation};
 pub(super) use export::{__path_export, export};
+pub(super) use outlook::{__path_anomalies, __path_forecast, anomalies, forecast};
+pub use outlook::{CostAnomalies, CostForecast};
 
 use super::{
     Api,
@@ -110,6 +113,8 @@ struct BudgetView {
     #[serde(deserialize_with = "instant")]
     #[param(value_type = Option<String>, format = DateTime)]
     known_at: Option<Timestamp>,
+    /// Whether to forecast how each budget will stand at the end of the period.
+    forecast: Option<bool>,
 }
 
 /// The distance between two points.
@@ -370,9 +375,12 @@ pub(super) async fn budgets(
     let asked = Asked::<BudgetView>::of(&uri, |_, _| {})?;
     let today = chrono::Utc::now().date_naive();
     listed(&api, caller.tenant(), BUDGETS, asked, move |pool, tenant, view, at| async move {
-        let BudgetView { day, known_at } = view;
-        let request =
-            BudgetsRequest { day: day.unwrap_or(today), known_at, after: at.after, limit: at.limit };
+        let BudgetView { day, known_at, forecast } = view;
+        let day = day.unwrap_or(today);
+        // A period that has not begun is forecast from its day on.
+        let asked_on = known_at.map_or(today, |instant| instant.date_naive());
+        let forecast_from = forecast.unwrap_or_default().then_some(asked_on.max(day));
+        let request = BudgetsRequest { day, known_at, forecast_from, after: at.after, limit: at.limit };
         read::budgets(&pool, &tenant, &request).await
     })
     .await

@@ -65,8 +65,8 @@ use crate::read_models::{
 pub use audit::{AuditAnswer, AuditPage};
 pub use changes::{ChangeAnswer, ChangesPage};
 pub use cost::{
-    AllocationAnswer, BudgetsPage, ChargesPage, CostBreakdown, CostSummary, CostTimeseries,
-    ReconciliationPage, ResourceAnswer,
+    AllocationAnswer, BudgetsPage, ChargesPage, CostAnomalies, CostBreakdown, CostForecast, CostSummary,
+    CostTimeseries, ReconciliationPage, ResourceAnswer,
 };
 pub use cursor::CursorKey;
 pub use edge::health::Health;
@@ -257,7 +257,9 @@ fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 4] {
         .routes(routes!(cost::export))
         .routes(routes!(cost::budgets))
         .routes(routes!(cost::reconciliation))
-        .routes(routes!(cost::allocation));
+        .routes(routes!(cost::allocation))
+        .routes(routes!(cost::anomalies))
+        .routes(routes!(cost::forecast));
     let read = OpenApiRouter::new()
         .routes(routes!(changes::list))
         .routes(routes!(changes::one))

@@ -26,7 +26,7 @@ use crate::read_models::reader_pool;
 
 const PUBLIC: [&str; 5] = ["/livez", "/readyz", "/startupz", "/metrics", "/openapi.json"];
 /// Every route that asks for a key, and its scope.
-const PROTECTED: [(&str, Scope); 31] = [
+const PROTECTED: [(&str, Scope); 33] = [
     ("/api/v1/audit", Scope::AuditRead),
     ("/api/v1/audit/export", Scope::AuditRead),
     ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab", Scope::AuditRead),
@@ -58,6 +58,8 @@ const PROTECTED: [(&str, Scope); 31] = [
     ("/api/v1/cost/budgets", Scope::CostRead),
     ("/api/v1/cost/reconciliation", Scope::CostRead),
     ("/api/v1/cost/allocation", Scope::CostRead),
+    ("/api/v1/cost/anomalies", Scope::CostRead),
+    ("/api/v1/cost/forecast", Scope::CostRead),
 ];
 
 const STRANGER: Peer = Peer(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -315,6 +317,7 @@ async fn the_description_names_every_route_and_nothing_that_is_missing() {
         .chain(["/api/v1/holds", "/api/v1/erasures", "/api/v1/subjects/{subject}"])
         .chain(["/api/v1/cost/summary", "/api/v1/cost/timeseries", "/api/v1/cost/breakdown"])
         .chain(["/api/v1/cost/resources/{id}", "/api/v1/cost/charges", "/api/v1/cost/export"])
+        .chain(["/api/v1/cost/anomalies", "/api/v1/cost/forecast"])
         .chain(["/api/v1/cost/budgets", "/api/v1/cost/reconciliation", "/api/v1/cost/allocation"])
         .chain(["/api/v1/changes", "/api/v1/changes/{id}"])
         .chain(["/api/v1/risk/entities", "/api/v1/risk/entities/{kind}/{id}"])

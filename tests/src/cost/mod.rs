@@ -7,4 +7,5 @@ mod budget;
 mod corpus;
 mod fixture;
 mod ledger;
+mod outlook;
 mod stage;

@@ -2,6 +2,7 @@
 
 pub(super) mod changes;
 mod cost;
+mod outlook;
 mod risk;
 
 pub(super) use cost::{BudgetsArgs, budgets};
@@ -42,6 +43,10 @@ enum What {
     Cost(Box<cost::CostArgs>),
     /// Budgets: what may be spent, what is, and which thresholds were reached.
     Budgets(cost::BudgetsArgs),
+    /// Days that cost more or less than expected, each with what is behind it.
+    Anomalies(outlook::AnomaliesArgs),
+    /// What days to come will cost.
+    Forecast(outlook::ForecastArgs),
     /// Who is at risk and why: the leaderboard, or one entity with its reasons.
     Risk(Box<risk::RiskArgs>),
     /// Incidents, newest first, or one with the decisions about it.
@@ -136,6 +141,8 @@ pub(super) async fn query(args: QueryArgs) -> anyhow::Result<Outcome> {
         What::Changes(args) => changes::changes(&api, &args).await?,
         What::Cost(args) => cost::cost(&api, &args).await?,
         What::Budgets(args) => cost::budgets(&api, &args).await?,
+        What::Anomalies(args) => outlook::anomalies(&api, &args).await?,
+        What::Forecast(args) => outlook::forecast(&api, &args).await?,
         What::Risk(args) => risk::risk(&api, &args).await?,
         What::Incidents(args) => risk::incidents(&api, &args).await?,
         What::Unusable(args) => risk::unusable(&api, &args).await?,

@@ -5,22 +5,34 @@
 
 use std::collections::VecDeque;
 
-/// Values that make up the range.
-const HISTORY: usize = 1_000;
 /// Values before the first score.
 const WARM_UP: usize = 100;
 /// Values whose mean is watched.
 const MEAN_OF: usize = 12;
-/// A value so far outside, in parts of the range, has the score 1.
-const VALUE_OUTSIDE: f64 = 0.2;
-/// A mean so far outside, in parts of the range of means, has the score 1.
-const MEAN_OUTSIDE: f64 = 0.06;
-/// Values after an anomaly that are part of it.
-const SAME_ANOMALY: usize = 120;
+
+/// What a detector takes for an anomaly.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sensitivity {
+    /// Values that make up the range.
+    pub history: usize,
+    /// A value so far outside, in parts of the range, has the score 1.
+    pub value_outside: f64,
+    /// A mean so far outside, in parts of the range of means, has the score 1.
+    pub mean_outside: f64,
+    /// Values after an anomaly that are part of it.
+    pub same_anomaly: usize,
+}
+
+impl Default for Sensitivity {
+    fn default() -> Self {
+        Self { history: 1_000, value_outside: 0.2, mean_outside: 0.06, same_anomaly: 120 }
+    }
+}
 
 /// A streaming detector.
 #[derive(Debug, Clone, Default)]
 pub struct Detector {
+    sensitivity: Sensitivity,
     values: Range,
     means: Range,
     recent: VecDeque<f64>,
@@ -30,8 +42,13 @@ pub struct Detector {
 }
 
 impl Detector {
+    /// A detector of that sensitivity.
+    pub fn new(sensitivity: Sensitivity) -> Self {
+        Self { sensitivity, ..Self::default() }
+    }
+
     /// The score of the next value: 1 and above begins an anomaly. 0 while the detector warms up, for values that are no
-    /// numbers, and within 120 values after an anomaly began.
+    /// numbers, and while an anomaly that began lasts.
     pub fn score(&mut self, value: f64) -> f64 {
         if !value.is_finite() {
             return 0.0;
@@ -42,13 +59,13 @@ impl Detector {
         }
         let count = u32::try_from(self.recent.len()).map_or(1.0, f64::from);
         let mean = self.recent.iter().sum::<f64>() / count;
-        let by_value = self.values.outside(value) / VALUE_OUTSIDE;
-        let by_mean = self.means.outside(mean) / MEAN_OUTSIDE;
+        let by_value = self.values.outside(value) / self.sensitivity.value_outside;
+        let by_mean = self.means.outside(mean) / self.sensitivity.mean_outside;
         let at = self.seen;
         self.seen += 1;
-        self.values.push(at, value);
-        self.means.push(at, mean);
-        if at < WARM_UP || self.last.is_some_and(|last| at - last <= SAME_ANOMALY) {
+        self.values.push(at, value, self.sensitivity.history);
+        self.means.push(at, mean, self.sensitivity.history);
+        if at < WARM_UP || self.last.is_some_and(|last| at - last <= self.sensitivity.same_anomaly) {
             return 0.0;
         }
         let score = by_value.max(by_mean);
@@ -78,7 +95,7 @@ impl Range {
         (value - greatest).max(least - value).max(0.0) / range
     }
 
-    fn push(&mut self, at: usize, value: f64) {
+    fn push(&mut self, at: usize, value: f64, history: usize) {
         while self.falling.back().is_some_and(|(_, last)| *last <= value) {
             self.falling.pop_back();
         }
@@ -87,7 +104,7 @@ impl Range {
         }
         for queue in [&mut self.falling, &mut self.rising] {
             queue.push_back((at, value));
-            if queue.front().is_some_and(|(first, _)| first + HISTORY <= at) {
+            if queue.front().is_some_and(|(first, _)| first + history <= at) {
                 queue.pop_front();
             }
         }

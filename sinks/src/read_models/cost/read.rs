@@ -3,9 +3,11 @@
 //! Currencies are never added up. List cost leaves purchases out, which usage carries again.
 
 mod allocation;
+mod anomalies;
 mod budgets;
 mod charges;
 mod filter;
+mod forecast;
 mod reconciliation;
 mod resource;
 mod sums;
@@ -13,9 +15,16 @@ mod sums;
 pub use allocation::{
     Allocated, AllocatedBucket, AllocationRequest, AllocationRulesInForce, CurrencyAllocation, allocation,
 };
-pub use budgets::{BudgetCrossing, BudgetItem, BudgetStanding, BudgetsRequest, budgets};
+pub use anomalies::{Anomalies, AnomaliesRequest, AnomalyCause, CostAnomaly, anomalies};
+pub use budgets::{
+    BudgetCrossing, BudgetForecast, BudgetForecastThreshold, BudgetItem, BudgetStanding, BudgetsRequest,
+    budgets,
+};
 pub use charges::{ChargeKey, ChargeRecord, ChargesRequest, charges};
 pub use filter::{By, CostFilter, CostView, Dimension, day};
+pub use forecast::{
+    CurrencyForecast, ForecastDay, ForecastRequest, Forecasts, MAX_FORECAST_DAYS, PurchaseDay, forecasts,
+};
 pub use reconciliation::{
     ExplainedPart, ReconciliationKey, ReconciliationLine, ReconciliationRequest, reconciliation,
 };

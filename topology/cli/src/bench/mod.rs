@@ -2,10 +2,13 @@
 //!
 //! Two shared cores and a noisy disk: read the ratios, which come from pairs taken in turn, not the absolute rates.
 
+mod anomaly;
 mod drain;
+mod forecast;
 mod freshness;
 mod full;
 mod machine;
+mod nab;
 mod policy;
 mod risk;
 mod search;
@@ -35,6 +38,10 @@ enum What {
     Risk(risk::RiskArgs),
     /// Compliance policies compiled and interpreted, beside OPA where it is installed, and decisions over HTTP at a rate.
     Policy(policy::PolicyArgs),
+    /// The detector of anomalies over the Numenta Anomaly Benchmark, with its published scoring; needs no server.
+    Anomaly(anomaly::AnomalyArgs),
+    /// Forecasts beside the last season again; needs no server.
+    Forecast(forecast::ForecastArgs),
     /// Searches of an audit log of 20 tenants and 12 months, for terms that are common, rare and absent.
     Search(search::SearchArgs),
 }
@@ -75,6 +82,8 @@ pub(super) async fn bench(args: BenchArgs) -> anyhow::Result<Outcome> {
         What::Freshness(args) => freshness::freshness(&args).await,
         What::Policy(args) => policy::policy(&args).await,
         What::Risk(args) => risk::risk(&args),
+        What::Anomaly(args) => anomaly::anomaly(&args),
+        What::Forecast(args) => forecast::bench_forecast(&args),
         What::Search(args) => search::search(&args).await,
     }
 }

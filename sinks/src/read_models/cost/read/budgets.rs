@@ -1,6 +1,7 @@
 //! Budgets: what may be spent, what is, and which thresholds were reached.
 
 use chrono::NaiveDate;
+use costs::forecast;
 use projections::cost::budget::period_of;
 use schemas::{
     TenantId, Timestamp,
@@ -15,11 +16,12 @@ use super::{
     super::budget::{IN_FORCE, InForce, decoded, push_scope},
     STAGE,
     filter::Days,
+    forecast::{HISTORY_DAYS, WEEK, without_gaps},
 };
 use crate::read_models::snapshot::{Page, ReadError, Snapshot};
 
 /// One budget, in the period that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BudgetItem {
     /// Its name.
     pub budget: String,
@@ -39,7 +41,7 @@ pub struct BudgetItem {
 }
 
 /// A budget's terms, and how it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BudgetStanding {
     /// The amount, a decimal.
     pub amount: String,
@@ -74,6 +76,31 @@ pub struct BudgetStanding {
     pub spent_percent: String,
     /// The thresholds that were reached, and when.
     pub crossings: Vec<BudgetCrossing>,
+    /// How it will stand at the end of the period, where that is asked for, the period is not over, and there is enough to
+    /// forecast from.
+    #[serde(default)]
+    pub forecast: Option<BudgetForecast>,
+}
+
+/// How a budget will stand at the end of its period. Forecasts are statistics, and rounded to two places.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BudgetForecast {
+    /// What will be spent.
+    pub spent: f64,
+    /// Percent of the amount that it is.
+    pub spent_percent: f64,
+    /// The thresholds that will be reached, also those that were, each with the day on which it is expected.
+    pub thresholds: Vec<BudgetForecastThreshold>,
+}
+
+/// A threshold that will be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BudgetForecastThreshold {
+    /// Percent of the amount.
+    pub percent: i64,
+    /// The day on which it is expected; null where it is reached already.
+    #[schema(value_type = Option<String>, format = Date)]
+    pub day: Option<NaiveDate>,
 }
 
 /// A threshold that was reached.
@@ -95,6 +122,8 @@ pub struct BudgetsRequest {
     pub day: NaiveDate,
     /// What was known by then.
     pub known_at: Option<Timestamp>,
+    /// The day of the question, where the end of the period is to be forecast: it is not over.
+    pub forecast_from: Option<NaiveDate>,
     /// Only budgets after this one.
     pub after: Option<String>,
     /// Most budgets on the page.
@@ -183,6 +212,11 @@ async fn standing(
             spent: row.try_get("spent")?,
         })
     };
+    let spent: String = row.try_get("spent")?;
+    let forecast = match request.forecast_from.filter(|today| *today < end) {
+        Some(today) => outlook(snapshot, tenant, days, budget, (today, request.known_at, &spent)).await?,
+        None => None,
+    };
     let cost = BudgetCost::from_name(&budget.cost);
     Ok(BudgetStanding {
         amount: budget.amount.normalize().to_string(),
@@ -199,10 +233,61 @@ async fn standing(
         thresholds: budget.thresholds.clone(),
         period_start: start,
         period_end: end,
-        spent: row.try_get("spent")?,
+        spent,
         accrued: row.try_get("accrued")?,
         remaining: row.try_get("remaining")?,
         spent_percent: row.try_get("percent")?,
         crossings: crossings.iter().map(crossing).collect::<Result<_, _>>()?,
+        forecast,
     })
+}
+
+/// How a budget will stand at the end of the period of today, from the course of what counts against it. Purchases follow no
+/// course: those that were made count, and none is expected.
+async fn outlook(
+    snapshot: &mut Snapshot,
+    tenant: &TenantId,
+    days: Days,
+    budget: &InForce,
+    (today, known_at, spent): (NaiveDate, Option<Timestamp>, &str),
+) -> Result<Option<BudgetForecast>, ReadError> {
+    let (start, end) = period_of(budget.period, today);
+    let from = today.checked_sub_days(chrono::Days::new(HISTORY_DAYS));
+    let mut query = QueryBuilder::new("SELECT d.day, sum(CASE WHEN ");
+    query
+        .push_bind(budget.cost.clone())
+        .push(" = 'effective' THEN d.effective ELSE d.billed END + d.accrued)::double precision");
+    days.push(&mut query, tenant.as_str(), (from, Some(end)), known_at);
+    push_scope(&mut query, budget);
+    query.push(" AND s.charge_category <> 'Purchase' GROUP BY 1 ORDER BY 1");
+    let course: Vec<(NaiveDate, f64)> = query.build_query_as().fetch_all(snapshot.connection()).await?;
+    let (over, running) = course.split_at(course.partition_point(|(day, _)| *day < today));
+    let Some((known_until, _)) = over.last().copied() else { return Ok(None) };
+    let to_come = usize::try_from((end - known_until).num_days() - 1).unwrap_or_default();
+    let Some(forecast) = forecast::forecast(&without_gaps(over), WEEK, to_come) else { return Ok(None) };
+    let float = |text: &str| text.parse::<f64>().unwrap_or_default();
+    // What today has cost so far is a part of what it will.
+    let mut sum = float(spent) - running.iter().map(|(_, cost)| cost).sum::<f64>();
+    let amount = float(&budget.amount.to_string());
+    let mut thresholds = Vec::new();
+    let mut open: Vec<i64> = budget.thresholds.clone();
+    let mut reach = |sum: f64, day: Option<NaiveDate>| {
+        open.retain(|percent| {
+            let reached = float(&percent.to_string()) * amount / 100.0 <= sum;
+            thresholds.extend(reached.then_some(BudgetForecastThreshold { percent: *percent, day }));
+            !reached
+        });
+    };
+    reach(float(spent), None);
+    for (number, point) in (1..).zip(&forecast.points) {
+        let day = known_until.checked_add_days(chrono::Days::new(number));
+        // The days that are known may end before the period begins.
+        if day.is_some_and(|day| day >= start) {
+            sum += point.expected;
+            reach(sum, day);
+        }
+    }
+    let rounded = |value: f64| (value * 100.0).round() / 100.0;
+    let spent_percent = rounded(sum / amount * 100.0);
+    Ok(Some(BudgetForecast { spent: rounded(sum), spent_percent, thresholds }))
 }

@@ -1,0 +1,517 @@
+//! Anomalies: days on which a series cost more or less than it used to, and first spends; each with what explains it and
+//! the event behind it.
+//!
+//! A series is one resource, or what has no resource in one account, service and region; never a total, in which anomalies
+//! could cancel each other out.
+
+use std::collections::BTreeMap;
+
+use chrono::{Days as DayCount, NaiveDate, NaiveTime};
+use costs::anomaly::{
+    self, Cause, DailyAnomaly, FirstSpend, InfrastructureEvent, SeriesKey, Severity, Spend, first_spends,
+};
+use schemas::{
+    TenantId, Timestamp,
+    changes::cost::{BudgetCost, LifecycleKind},
+    events::InfrastructureKind,
+};
+use serde::{Deserialize, Serialize};
+use sqlx::{PgPool, QueryBuilder, Row, postgres::PgRow};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    STAGE,
+    filter::{CostFilter, CostView, Days},
+};
+use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
+
+/// Days before the first one that is judged, from which it is expected.
+const HISTORY_DAYS: u64 = 56;
+/// Days that are judged where nobody says which.
+const DEFAULT_DAYS: u64 = 30;
+/// Most series that are judged at once: those that cost most on a day.
+const MAX_SERIES: i64 = 20_000;
+/// Most events that may explain something.
+const MAX_EVENTS: i64 = 50_000;
+/// A part of a series explains an anomaly if it makes up half of it.
+const EXPLAINS: f64 = 0.5;
+
+/// Something unusual.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CostAnomaly {
+    /// `daily`: a day outside of its expected range. `first_spend`: the first cost in an account, service or region.
+    pub kind: String,
+    /// The day, UTC.
+    #[schema(value_type = String, format = Date)]
+    pub day: NaiveDate,
+    /// ISO 4217.
+    pub currency: String,
+    /// FOCUS `SubAccountId`; null where the series is not narrowed by it.
+    pub account: Option<String>,
+    /// FOCUS `ServiceName`.
+    pub service: Option<String>,
+    /// FOCUS `RegionId`.
+    pub region: Option<String>,
+    /// FOCUS `ResourceId`.
+    pub resource: Option<String>,
+    /// What was expected. Expectations are statistics, and rounded to four places.
+    pub expected: f64,
+    /// The least cost that was expected.
+    pub expected_low: f64,
+    /// The greatest.
+    pub expected_high: f64,
+    /// What it cost, charged and accrued.
+    pub actual: f64,
+    /// Actual minus expected.
+    pub impact: f64,
+    /// `low`, `medium` from 20 % of what was expected, `high` from 50 %.
+    pub severity: String,
+    /// The dimension that explains it: `sku`, `charge_category`, `resource`, `account`, `service` or `region`.
+    pub dimension: String,
+    /// Its value.
+    pub dimension_value: String,
+    /// The event behind it, where one is known.
+    pub cause: Option<AnomalyCause>,
+}
+
+/// The event behind an anomaly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AnomalyCause {
+    /// Its id in the audit log.
+    pub event_id: Uuid,
+    /// When it happened.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// `provisioned`, `scaled` or `deleted`.
+    pub kind: String,
+    /// What it happened to.
+    pub resource: String,
+    /// Who did it.
+    pub actor: Option<String>,
+}
+
+/// One question.
+#[derive(Debug, Clone)]
+pub struct AnomaliesRequest {
+    /// When costs are looked at.
+    pub view: CostView,
+    /// Which costs.
+    pub filter: CostFilter,
+    /// Which cost of them.
+    pub cost: BudgetCost,
+    /// The day of the question.
+    pub today: NaiveDate,
+    /// Most anomalies in the answer.
+    pub limit: u16,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Anomalies {
+    /// The largest impact first.
+    pub items: Vec<CostAnomaly>,
+    /// Whether these are all.
+    pub complete: bool,
+    /// What the answer reflects.
+    pub positions: Positions,
+}
+
+/// Costs of one series by day.
+struct Series {
+    currency: String,
+    key: SeriesKey,
+    /// By what the resource is known.
+    resource_ref: String,
+    days: Vec<(NaiveDate, f64)>,
+}
+
+/// An event, and by what its resource is known.
+struct Event {
+    id: Uuid,
+    resource_ref: String,
+    told: InfrastructureEvent,
+    resource: String,
+}
+
+/// Finds what is unusual.
+pub async fn anomalies(
+    pool: &PgPool,
+    tenant: &TenantId,
+    request: &AnomaliesRequest,
+) -> Result<Anomalies, ReadError> {
+    // Today is not over: it costs less than it will.
+    let to = request.view.to.map_or(request.today, |to| to.min(request.today));
+    let before = |day: NaiveDate, days: u64| day.checked_sub_days(DayCount::new(days)).unwrap_or(day);
+    let from = request.view.from.unwrap_or_else(|| before(to, DEFAULT_DAYS));
+    let history = before(from, HISTORY_DAYS);
+    let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let series = series(&mut snapshot, tenant, request, (history, to)).await?;
+    let first_day = first_day(&mut snapshot, tenant).await?;
+    let mut complete = series.len() < usize::try_from(MAX_SERIES).unwrap_or(usize::MAX);
+    let mut found: Vec<(usize, CostAnomaly)> = Vec::new();
+    for (place, one) in series.iter().enumerate() {
+        let unusual = anomaly::anomalies(&one.days).into_iter().filter(|anomaly| anomaly.day >= from);
+        found.extend(unusual.map(|anomaly| (place, daily(one, &anomaly))));
+    }
+    for (currency, spends) in spends_by_currency(&series) {
+        // A place that is new in the window may be an old one: only days since the very first are new.
+        let new = first_spends(&spends).into_iter().filter(|first| first.day >= from);
+        for first in new {
+            if first_day.is_some_and(|day| day < before(first.day, 9))
+                && !known_before(&mut snapshot, tenant, &currency, &first, history).await?
+            {
+                found.push((usize::MAX, first_spend(&currency, &first)));
+            }
+        }
+    }
+    found.sort_by(|(_, a), (_, b)| {
+        b.impact
+            .abs()
+            .total_cmp(&a.impact.abs())
+            .then_with(|| (a.day, &a.resource).cmp(&(b.day, &b.resource)))
+    });
+    complete &= found.len() <= usize::from(request.limit);
+    found.truncate(usize::from(request.limit));
+    let events = events(&mut snapshot, tenant, (before(from, 2), to)).await?;
+    explain_dimensions(&mut snapshot, tenant, request, &series, &mut found).await?;
+    for (place, anomaly) in &mut found {
+        anomaly.cause = cause(anomaly, series.get(*place), &events);
+    }
+    let items = found.into_iter().map(|(_, anomaly)| anomaly).collect();
+    Ok(Anomalies { items, complete, positions: snapshot.positions })
+}
+
+async fn series(
+    snapshot: &mut Snapshot,
+    tenant: &TenantId,
+    request: &AnomaliesRequest,
+    (from, to): (NaiveDate, NaiveDate),
+) -> Result<Vec<Series>, ReadError> {
+    let days = Days::of(snapshot, tenant, request.view.instant()).await?;
+    let amount = match request.cost {
+        BudgetCost::Billed => "d.billed",
+        BudgetCost::Effective => "d.effective",
+    };
+    let mut query = QueryBuilder::new(
+        "SELECT currency, account, service, region, max(resource) AS resource, resource_ref,
+                array_agg(day ORDER BY day) AS days, array_agg(cost ORDER BY day) AS costs
+           FROM (SELECT s.currency, s.sub_account AS account, s.service, s.region, max(s.resource) AS resource,
+                        s.resource_ref, d.day, sum(",
+    );
+    query.push(amount).push(" + d.accrued)::double precision AS cost");
+    days.push(&mut query, tenant.as_str(), (Some(from), Some(to)), request.view.instant());
+    request.filter.push(&mut query);
+    query.push(" AND s.charge_category <> 'Purchase' GROUP BY 1, 2, 3, 4, 6, 7) AS of_day GROUP BY 1, 2, 3, 4, 6 HAVING max(abs(cost)) >= 1 ORDER BY max(abs(cost)) DESC, 1, 2, 3, 4, 6 LIMIT ");
+    query.push_bind(MAX_SERIES);
+    let rows = query.build().fetch_all(snapshot.connection()).await?;
+    rows.iter().map(|row| decoded(row, to)).collect()
+}
+
+fn decoded(row: &PgRow, to: NaiveDate) -> Result<Series, ReadError> {
+    let text = |name: &str| {
+        Ok::<_, ReadError>(Some(row.try_get::<String, _>(name)?).filter(|text| !text.is_empty()))
+    };
+    let (days, costs): (Vec<NaiveDate>, Vec<f64>) = (row.try_get("days")?, row.try_get("costs")?);
+    let mut days: Vec<(NaiveDate, f64)> = days.into_iter().zip(costs).collect();
+    // A resource that costs nothing any more is one that cost nothing on the last day as well.
+    if let (Some((last, _)), Some(end)) = (days.last().copied(), to.pred_opt())
+        && last < end
+    {
+        days.push((end, 0.0));
+    }
+    Ok(Series {
+        currency: row.try_get("currency")?,
+        key: SeriesKey {
+            account: text("account")?,
+            service: text("service")?,
+            region: text("region")?,
+            resource: text("resource")?,
+        },
+        resource_ref: row.try_get("resource_ref")?,
+        days,
+    })
+}
+
+/// The first day with a charge.
+async fn first_day(snapshot: &mut Snapshot, tenant: &TenantId) -> Result<Option<NaiveDate>, ReadError> {
+    let first = sqlx::query_scalar("SELECT min(day) FROM cost_daily WHERE tenant_id = $1")
+        .bind(tenant.as_str())
+        .fetch_one(snapshot.connection())
+        .await?;
+    Ok(first)
+}
+
+fn daily(series: &Series, anomaly: &DailyAnomaly) -> CostAnomaly {
+    let DailyAnomaly { day, expected, low, high, actual, impact, severity } = *anomaly;
+    let SeriesKey { account, service, region, resource } = series.key.clone();
+    let (dimension, value) = narrowest(&series.key);
+    CostAnomaly {
+        kind: "daily".to_owned(),
+        day,
+        currency: series.currency.clone(),
+        account,
+        service,
+        region,
+        resource,
+        expected: rounded(expected),
+        expected_low: rounded(low),
+        expected_high: rounded(high),
+        actual: rounded(actual),
+        impact: rounded(impact),
+        severity: severity.name().to_owned(),
+        dimension: dimension.to_owned(),
+        dimension_value: value,
+        cause: None,
+    }
+}
+
+fn first_spend(currency: &str, first: &FirstSpend) -> CostAnomaly {
+    let of = |name: &str| (first.dimension.name() == name).then(|| first.value.clone());
+    CostAnomaly {
+        kind: "first_spend".to_owned(),
+        day: first.day,
+        currency: currency.to_owned(),
+        account: of("account"),
+        service: of("service"),
+        region: of("region"),
+        resource: None,
+        expected: 0.0,
+        expected_low: 0.0,
+        expected_high: 0.0,
+        actual: rounded(first.cost),
+        impact: rounded(first.cost),
+        severity: Severity::High.name().to_owned(),
+        dimension: first.dimension.name().to_owned(),
+        dimension_value: first.value.clone(),
+        cause: None,
+    }
+}
+
+/// Statistics have no more than four places.
+fn rounded(value: f64) -> f64 {
+    (value * 10_000.0).round() / 10_000.0
+}
+
+/// The narrowest dimension of a series.
+fn narrowest(key: &SeriesKey) -> (&'static str, String) {
+    [
+        ("resource", &key.resource),
+        ("service", &key.service),
+        ("region", &key.region),
+        ("account", &key.account),
+    ]
+    .into_iter()
+    .find_map(|(name, value)| Some((name, value.clone()?)))
+    .unwrap_or(("account", String::new()))
+}
+
+fn spends_by_currency(series: &[Series]) -> BTreeMap<String, Vec<Spend>> {
+    let mut spends: BTreeMap<String, Vec<Spend>> = BTreeMap::new();
+    for one in series {
+        let of_currency = spends.entry(one.currency.clone()).or_default();
+        of_currency.extend(one.days.iter().map(|(day, cost)| Spend {
+            day: *day,
+            key: one.key.clone(),
+            cost: *cost,
+        }));
+    }
+    spends
+}
+
+/// Whether a place cost something before the days that were looked at.
+async fn known_before(
+    snapshot: &mut Snapshot,
+    tenant: &TenantId,
+    currency: &str,
+    first: &FirstSpend,
+    before: NaiveDate,
+) -> Result<bool, ReadError> {
+    let mut query = QueryBuilder::new(
+        "SELECT EXISTS (SELECT FROM cost_daily AS d JOIN cost_series AS s USING (tenant_id, series_key) WHERE d.tenant_id = ",
+    );
+    query.push_bind(tenant.as_str().to_owned()).push(" AND s.currency = ").push_bind(currency.to_owned());
+    query.push(match first.dimension {
+        anomaly::Dimension::Account => " AND s.sub_account = ",
+        anomaly::Dimension::Service => " AND s.service = ",
+        anomaly::Dimension::Region => " AND s.region = ",
+    });
+    query.push_bind(first.value.clone()).push(" AND d.day < ").push_bind(before);
+    query.push(" AND d.billed <> 0)");
+    Ok(query.build_query_scalar().fetch_one(snapshot.connection()).await?)
+}
+
+/// Events that made, scaled or deleted something in these days.
+async fn events(
+    snapshot: &mut Snapshot,
+    tenant: &TenantId,
+    (from, to): (NaiveDate, NaiveDate),
+) -> Result<Vec<Event>, ReadError> {
+    let rows = sqlx::query(
+        "SELECT e.event_id, e.happened_at, e.kind, e.resource, e.resource_ref, e.actor, s.sub_account, s.service, s.region
+           FROM cost_lifecycle_resource AS e JOIN cost_series AS s USING (tenant_id, series_key)
+          WHERE e.tenant_id = $1 AND e.happened_at >= $2 AND e.happened_at < $3
+          ORDER BY e.happened_at DESC, e.event_id LIMIT $4",
+    )
+    .bind(tenant.as_str())
+    .bind(from.and_time(NaiveTime::MIN).and_utc())
+    .bind(to.and_time(NaiveTime::MIN).and_utc())
+    .bind(MAX_EVENTS)
+    .fetch_all(snapshot.connection())
+    .await?;
+    rows.iter().map(event).collect()
+}
+
+fn event(row: &PgRow) -> Result<Event, ReadError> {
+    let text = |name: &str| {
+        Ok::<_, ReadError>(Some(row.try_get::<String, _>(name)?).filter(|text| !text.is_empty()))
+    };
+    let id: Uuid = row.try_get("event_id")?;
+    let kind: &str = row.try_get("kind")?;
+    let resource: String = row.try_get("resource")?;
+    Ok(Event {
+        id,
+        resource_ref: row.try_get("resource_ref")?,
+        told: InfrastructureEvent {
+            id: id.to_string(),
+            at: row.try_get("happened_at")?,
+            kind: match LifecycleKind::from_name(kind) {
+                Some(LifecycleKind::Provisioned) => InfrastructureKind::Provisioned,
+                Some(LifecycleKind::Deleted) => InfrastructureKind::Deleted,
+                _ => InfrastructureKind::Scaled,
+            },
+            place: SeriesKey {
+                account: text("sub_account")?,
+                service: text("service")?,
+                region: text("region")?,
+                resource: Some(resource.clone()),
+            },
+            actor: row.try_get("actor")?,
+        },
+        resource,
+    })
+}
+
+/// The event behind an anomaly: that of the same resource, or the one that agrees in most dimensions.
+fn cause(anomaly: &CostAnomaly, series: Option<&Series>, events: &[Event]) -> Option<AnomalyCause> {
+    let key = SeriesKey {
+        account: anomaly.account.clone(),
+        service: anomaly.service.clone(),
+        region: anomaly.region.clone(),
+        resource: anomaly.resource.clone(),
+    };
+    let resource_ref = series.map(|series| series.resource_ref.as_str()).unwrap_or_default();
+    let candidates: Vec<InfrastructureEvent> = events
+        .iter()
+        .map(|event| {
+            let mut told = event.told.clone();
+            // A bill may call the service and the region of the same resource by other names.
+            if !resource_ref.is_empty() && event.resource_ref == resource_ref {
+                told.place = key.clone();
+            }
+            told
+        })
+        .collect();
+    let Cause { event, .. } = anomaly::explain(&key, anomaly.day, anomaly.impact, &candidates)?;
+    let found = events.iter().find(|one| one.told.id == event.id)?;
+    Some(AnomalyCause {
+        event_id: found.id,
+        at: event.at,
+        kind: event.kind.name().to_ascii_lowercase(),
+        resource: found.resource.clone(),
+        actor: event.actor.clone(),
+    })
+}
+
+/// The SKU or the charge category that makes up most of each anomaly, if it makes up half of it.
+async fn explain_dimensions(
+    snapshot: &mut Snapshot,
+    tenant: &TenantId,
+    request: &AnomaliesRequest,
+    series: &[Series],
+    found: &mut [(usize, CostAnomaly)],
+) -> Result<(), ReadError> {
+    let mut asked = Asked::default();
+    for (number, (place, anomaly)) in found.iter().enumerate() {
+        if let Some(one) = series.get(*place) {
+            asked.push(number, one, anomaly.day);
+        }
+    }
+    let amount = match request.cost {
+        BudgetCost::Billed => "d.billed",
+        BudgetCost::Effective => "d.effective",
+    };
+    for (dimension, column) in [("charge_category", "s.charge_category"), ("sku", "s.sku")] {
+        for (number, value, change) in asked.changes(snapshot, tenant, (amount, column), request).await? {
+            let Some((_, anomaly)) = usize::try_from(number).ok().and_then(|number| found.get_mut(number))
+            else {
+                continue;
+            };
+            let whole = column == "s.charge_category" && value == "Usage";
+            if !whole && !value.is_empty() && change / anomaly.impact >= EXPLAINS {
+                (anomaly.dimension, anomaly.dimension_value) = (dimension.to_owned(), value);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Series and days whose parts are asked for.
+#[derive(Default)]
+struct Asked {
+    numbers: Vec<i64>,
+    currencies: Vec<String>,
+    accounts: Vec<String>,
+    services: Vec<String>,
+    regions: Vec<String>,
+    refs: Vec<String>,
+    days: Vec<NaiveDate>,
+}
+
+impl Asked {
+    fn push(&mut self, number: usize, series: &Series, day: NaiveDate) {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        self.numbers.push(i64::try_from(number).unwrap_or(i64::MAX));
+        self.currencies.push(series.currency.clone());
+        self.accounts.push(text(&series.key.account));
+        self.services.push(text(&series.key.service));
+        self.regions.push(text(&series.key.region));
+        self.refs.push(series.resource_ref.clone());
+        self.days.push(day);
+    }
+
+    /// By how much each value of a column cost more on the day than on the 14 days before; the largest change of each.
+    async fn changes(
+        &self,
+        snapshot: &mut Snapshot,
+        tenant: &TenantId,
+        (amount, column): (&'static str, &'static str),
+        request: &AnomaliesRequest,
+    ) -> Result<Vec<(i64, String, f64)>, ReadError> {
+        if self.numbers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query =
+            QueryBuilder::new("SELECT DISTINCT ON (number) number, value, change FROM (SELECT a.number, ");
+        query.push(column).push(" AS value, (coalesce(sum(").push(amount);
+        query.push(") FILTER (WHERE d.day = a.day), 0) - coalesce(sum(").push(amount);
+        query.push(") FILTER (WHERE d.day < a.day), 0) / 14)::double precision AS change FROM unnest(");
+        query.push_bind(&self.numbers).push("::bigint[], ").push_bind(&self.currencies).push("::text[], ");
+        query.push_bind(&self.accounts).push("::text[], ").push_bind(&self.services).push("::text[], ");
+        query.push_bind(&self.regions).push("::text[], ").push_bind(&self.refs).push("::text[], ");
+        query.push_bind(&self.days).push(
+            "::date[]) AS a(number, currency, account, service, region, resource_ref, day)
+             JOIN cost_series AS s ON s.currency = a.currency AND s.sub_account = a.account AND s.service = a.service
+                  AND s.region = a.region AND s.resource_ref = a.resource_ref
+             JOIN cost_daily AS d ON d.tenant_id = s.tenant_id AND d.series_key = s.series_key
+                  AND d.day BETWEEN a.day - 14 AND a.day
+            WHERE s.tenant_id = ",
+        );
+        query.push_bind(tenant.as_str().to_owned());
+        if let Some(instant) = request.view.instant() {
+            query.push(" AND d.known_at <= ").push_bind(instant);
+        }
+        query.push(" GROUP BY 1, 2) AS c ORDER BY number, abs(change) DESC, value");
+        Ok(query.build_query_as().fetch_all(snapshot.connection()).await?)
+    }
+}
