@@ -14,7 +14,7 @@ use chrono::NaiveDate;
 use edge::api_error::ApiError;
 use http::Uri;
 use schemas::{Timestamp, access::Principal};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 pub use allocation::AllocationAnswer;
@@ -114,7 +114,15 @@ struct BudgetView {
     #[param(value_type = Option<String>, format = DateTime)]
     known_at: Option<Timestamp>,
     /// Whether to forecast how each budget will stand at the end of the period.
+    #[serde(deserialize_with = "flag")]
     forecast: Option<bool>,
+}
+
+/// `true` or `false`.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    let flag = text.map(|text| text.parse().map_err(|_| "must be true or false"));
+    flag.transpose().map_err(serde::de::Error::custom)
 }
 
 /// The distance between two points.

@@ -57,8 +57,11 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 
 /// `?rules=` as a query.
 fn trying(rules: &str) -> String {
-    let url = reqwest::Url::parse_with_params("http://api/api/v1/cost/allocation", [("rules", rules)])
-        .expect("a URL");
+    let url = reqwest::Url::parse_with_params(
+        "http://api/api/v1/cost/allocation",
+        [("rules", rules.replace('\n', " "))],
+    )
+    .expect("a URL");
     format!("{}?{}", url.path(), url.query().unwrap_or_default())
 }
 

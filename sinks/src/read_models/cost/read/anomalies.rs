@@ -480,7 +480,8 @@ impl Asked {
         self.days.push(day);
     }
 
-    /// By how much each value of a column cost more on the day than on the 14 days before; the largest change of each.
+    /// By how much each value of a column cost more on the day than on the same day of the two weeks before; the largest
+    /// change of each.
     async fn changes(
         &self,
         snapshot: &mut Snapshot,
@@ -495,7 +496,7 @@ impl Asked {
             QueryBuilder::new("SELECT DISTINCT ON (number) number, value, change FROM (SELECT a.number, ");
         query.push(column).push(" AS value, (coalesce(sum(").push(amount);
         query.push(") FILTER (WHERE d.day = a.day), 0) - coalesce(sum(").push(amount);
-        query.push(") FILTER (WHERE d.day < a.day), 0) / 14)::double precision AS change FROM unnest(");
+        query.push(") FILTER (WHERE d.day < a.day), 0) / 2)::double precision AS change FROM unnest(");
         query.push_bind(&self.numbers).push("::bigint[], ").push_bind(&self.currencies).push("::text[], ");
         query.push_bind(&self.accounts).push("::text[], ").push_bind(&self.services).push("::text[], ");
         query.push_bind(&self.regions).push("::text[], ").push_bind(&self.refs).push("::text[], ");
@@ -504,7 +505,7 @@ impl Asked {
              JOIN cost_series AS s ON s.currency = a.currency AND s.sub_account = a.account AND s.service = a.service
                   AND s.region = a.region AND s.resource_ref = a.resource_ref
              JOIN cost_daily AS d ON d.tenant_id = s.tenant_id AND d.series_key = s.series_key
-                  AND d.day BETWEEN a.day - 14 AND a.day
+                  AND d.day IN (a.day, a.day - 7, a.day - 14)
             WHERE s.tenant_id = ",
         );
         query.push_bind(tenant.as_str().to_owned());
