@@ -40,6 +40,15 @@ pub trait Sink: Send + 'static {
         owner_epoch: i64,
         reason: Option<&HaltReason>,
     ) -> impl Future<Output = Result<(), DeliveryError>> + Send;
+
+    /// Those of the partitions held under these owner epochs that somebody else has claimed or moved since. Asked while
+    /// there is nothing to deliver, of a sink that is [`Guarantee::AtLeastOnce`]: operators send these back.
+    fn lost(
+        &mut self,
+        _held: &[(TopicPartition, i64)],
+    ) -> impl Future<Output = Result<Vec<(TopicPartition, i64)>, DeliveryError>> + Send {
+        async { Ok(Vec::new()) }
+    }
 }
 
 /// How often a change arrives at its destination, whatever dies in between.

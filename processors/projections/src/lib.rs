@@ -5,4 +5,5 @@
 
 pub mod change_review;
 pub mod cost;
+pub mod retention;
 pub mod risk;

@@ -12,6 +12,7 @@ pub mod keys;
 mod personal;
 pub mod proof;
 pub mod record;
+pub mod retired;
 pub mod tile;
 pub mod tree;
 pub mod verify;

@@ -109,6 +109,17 @@ impl Ledger {
         self.finish(writer, outcome).await
     }
 
+    /// Those of the partitions held under these owner epochs that somebody else has claimed or moved since.
+    pub async fn lost(
+        &mut self,
+        held: &[(TopicPartition, i64)],
+    ) -> Result<Vec<(TopicPartition, i64)>, DeliveryError> {
+        let mut writer = self.take_writer().await?;
+        let asking = statements::lost(&mut writer.connection, &self.config.stage, held);
+        let outcome = within(ANSWER_TIMEOUT, asking).await;
+        self.finish(writer, outcome).await
+    }
+
     /// Moves the positions past a batch and parks what is to be parked, in one transaction; or finds that this was done
     /// before. Records to apply count as applied: the caller has applied them.
     pub async fn settle<C>(&mut self, batch: &Batch<C>) -> Result<Settled, DeliveryError> {

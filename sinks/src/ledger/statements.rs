@@ -173,6 +173,27 @@ pub(crate) async fn judge(
     Ok(judge_batch(standings.zip(ranges)))
 }
 
+/// Those of the partitions held under these owner epochs whose epoch is higher by now.
+pub(crate) async fn lost(
+    connection: &mut PgConnection,
+    stage: &str,
+    held: &[(TopicPartition, i64)],
+) -> Result<Vec<(TopicPartition, i64)>, Failure> {
+    let lost: Vec<i64> = sqlx::query_scalar(
+        "SELECT a.nth FROM unnest($2::text[], $3::int[], $4::bigint[]) WITH ORDINALITY AS a(topic, partition, epoch, nth)
+           JOIN stage_position AS p ON p.stage = $1 AND p.topic = a.topic AND p.partition = a.partition
+          WHERE p.owner_epoch > a.epoch ORDER BY a.nth",
+    )
+    .bind(stage)
+    .bind(held.iter().map(|(partition, _)| partition.topic.name()).collect::<Vec<_>>())
+    .bind(held.iter().map(|(partition, _)| partition.partition).collect::<Vec<_>>())
+    .bind(held.iter().map(|(_, owner_epoch)| *owner_epoch).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let of_number = |nth: i64| usize::try_from(nth - 1).ok().and_then(|nth| held.get(nth)).copied();
+    Ok(lost.into_iter().filter_map(of_number).collect())
+}
+
 /// Corrects the counts of ranges that turned out to hold duplicates, and takes numbers for outbox rows: answers the
 /// first number per range. Runs under the locks that [`advance`] took.
 pub(crate) async fn correct(

@@ -60,11 +60,11 @@ fn undecodable(what: &'static str) -> sqlx::Error {
 }
 
 /// A number that is never negative.
-fn natural(number: i64) -> sqlx::Result<u64> {
+pub(crate) fn natural(number: i64) -> sqlx::Result<u64> {
     u64::try_from(number).map_err(|_| undecodable("a size or an index is negative"))
 }
 
-fn bigint(number: u64) -> sqlx::Result<i64> {
+pub(crate) fn bigint(number: u64) -> sqlx::Result<i64> {
     i64::try_from(number).map_err(|_| undecodable("a size or an index is 2^63 or more"))
 }
 

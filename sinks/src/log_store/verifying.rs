@@ -8,7 +8,8 @@ use audit_log::{
     columns::Columns,
     integrity::leaf_of,
     record::Splitter,
-    verify::{Entries, Fault, Kind, Observed, Report, Trust, is_of, root_of},
+    retired::Retired,
+    verify::{Entries, Fault, Kind, Observed, Report, RetiredEntries, Trust, is_of, root_of},
 };
 use futures_util::TryStreamExt as _;
 use sqlx::{Connection as _, PgConnection};
@@ -46,6 +47,8 @@ struct Stored {
     /// Frontier and last leaf are not those of the leaves.
     edited_end: bool,
     first_offset: i64,
+    /// What retention removed, as far as the log's key has signed it.
+    retired: Vec<Retired>,
 }
 
 /// Verifies all logs of a database. `others` are leaves that somebody else has kept of logs: a witness, for example.
@@ -73,11 +76,26 @@ pub async fn verify_on(
     let mut checks: BTreeMap<&str, Check<'_>> = stored
         .iter()
         .map(|(log, stored)| {
-            (log.as_str(), Check { entries: Entries::new(log, &stored.leaves), stored, stray: None })
+            let mut entries = Entries::new(log, &stored.leaves);
+            stored.retired.iter().flat_map(Retired::indices).for_each(|index| entries.retire(index));
+            (log.as_str(), Check { entries, stored, stray: None })
         })
         .collect();
     read_entries(connection, &mut checks).await?;
-    Ok(Report::of(checks.into_iter().map(|(log, check)| (check.entries.count(), check.finish(log)))))
+    let report =
+        Report::of(checks.into_iter().map(|(log, check)| (check.entries.count(), check.finish(log))));
+    let retired = stored.iter().filter_map(|(log, stored)| retired_entries(log, &stored.retired));
+    Ok(Report { retired: retired.collect(), ..report })
+}
+
+/// What retention removed of a log, if it removed anything.
+fn retired_entries(log: &str, retired: &[Retired]) -> Option<RetiredEntries> {
+    let (mut entries, mut from) = (0, 0);
+    for index in retired.iter().flat_map(Retired::indices) {
+        entries += 1;
+        from += u64::from(index == from);
+    }
+    (entries > 0).then(|| RetiredEntries { log: log.to_owned(), entries, from })
 }
 
 /// The check of one log under way.
@@ -136,6 +154,7 @@ async fn read_logs(
             rewritten: None,
             edited_end: false,
             first_offset,
+            retired: retired_chunks(connection, &log, trust).await?,
             leaves: Vec::new(),
         };
         let columns = leaf_column(connection, &log).await?;
@@ -199,6 +218,25 @@ async fn stored_leaves(connection: &mut PgConnection, log: &str) -> Result<Vec<H
         leaves.extend(hashes);
     }
     Ok(leaves)
+}
+
+/// What retention removed of a log: notes that are not signed, or say something else, count for nothing.
+async fn retired_chunks(
+    connection: &mut PgConnection,
+    log: &str,
+    trust: &Trust,
+) -> Result<Vec<Retired>, VerifyError> {
+    let rows: Vec<(i64, Vec<u8>, String)> =
+        sqlx::query_as("SELECT chunk, indices, note FROM audit_retired WHERE log = $1 ORDER BY chunk")
+            .bind(log)
+            .fetch_all(connection)
+            .await?;
+    let mut chunks = Vec::new();
+    for (chunk, bits, note) in rows {
+        let retired = Retired::of_bits(natural(chunk)?, bits);
+        chunks.extend(retired.filter(|retired| retired.is_signed(log, &note, trust)));
+    }
+    Ok(chunks)
 }
 
 /// The leaves of a log as its entries state them.

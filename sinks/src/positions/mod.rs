@@ -20,7 +20,8 @@ mod stored;
 pub(crate) use decision::Decision;
 pub use decision::Operator;
 pub use stored::{
-    AcceptedGap, PositionChange, PositionError, StagePosition, accept_gap, reached, read_all, resume, rewind,
+    AcceptedGap, PositionChange, PositionError, StagePosition, accept_gap, begin_at, reached, read_all,
+    resume, rewind,
 };
 
 use crate::batch::OffsetRange;

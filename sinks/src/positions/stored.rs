@@ -113,6 +113,12 @@ pub enum PositionError {
         /// Where the stage stands.
         position: i64,
     },
+    /// The stage has positions in that topic already.
+    #[error("stage {stage} has begun already: `weir sink replay` sends it back, and nothing sends it ahead")]
+    Begun {
+        /// The stage.
+        stage: String,
+    },
     /// Postgres refused or does not answer.
     #[error("the database did not do it")]
     Database(#[from] sqlx::Error),
@@ -197,6 +203,37 @@ pub async fn rewind(
     Decision { change, by, action: "ReplaySink", message, at }.announce(&mut tx).await?;
     tx.commit().await?;
     Ok(to..position)
+}
+
+/// Where a stage begins that has never run: these offsets of the cluster's topic. Leaves an event about each partition.
+pub async fn begin_at(
+    pool: &PgPool,
+    (stage, cluster_id): (&str, &str),
+    places: &[(TopicPartition, i64)],
+    by: &Operator,
+) -> Result<(), PositionError> {
+    let mut tx = pool.begin().await?;
+    for (partition, offset) in places {
+        let at: Option<Timestamp> = sqlx::query_scalar(
+            "INSERT INTO stage_position (stage, topic, partition, first_position, position, cluster_id, owner_epoch, owner,
+               claimed_at)
+             VALUES ($1, $2, $3, $4, $4, $5, 0, $6, now()) ON CONFLICT DO NOTHING RETURNING updated_at",
+        )
+        .bind(stage)
+        .bind(partition.topic.name())
+        .bind(partition.partition)
+        .bind(offset)
+        .bind(cluster_id)
+        .bind(&by.name)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let at = at.ok_or_else(|| PositionError::Begun { stage: stage.to_owned() })?;
+        let change = PositionChange { stage: stage.to_owned(), partition: *partition };
+        let message = format!("begins at {offset}");
+        Decision { change: &change, by, action: "StartSink", message, at }.announce(&mut tx).await?;
+    }
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Lifts a halt, so that the next claim goes on, and leaves an event about it; answers why it was halted, if it was.

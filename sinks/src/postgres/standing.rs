@@ -47,6 +47,11 @@ pub struct Work {
     pub outbox_set_aside: i64,
     /// Logs that have grown and were not signed for five minutes.
     pub unsigned_logs: Vec<String>,
+    /// Hours since a round that removes old rows was completed, or since the audit log began where none was; `None` where
+    /// there is no log.
+    pub retention_idle_hours: Option<i64>,
+    /// Groups of audit entries that should have been removed two days before the last round.
+    pub retention_overdue_groups: i64,
 }
 
 /// Reads how the database of that URL stands, as the user of that URL.
@@ -113,7 +118,15 @@ async fn work(connection: &mut PgConnection) -> sqlx::Result<Work> {
           WHERE c.size IS NULL OR (c.size < l.size AND c.signed_at < now() - interval '5 minutes')
           ORDER BY l.log",
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    Ok(Work { outbox_age_s, outbox_set_aside, unsigned_logs })
+    let (retention_idle_hours, retention_overdue_groups) = sqlx::query_as(
+        "SELECT (extract(epoch FROM now() - coalesce(
+                  (SELECT completed_at FROM retention_round),
+                  (SELECT signed_at FROM audit_checkpoint ORDER BY log, size LIMIT 1))) / 3600)::bigint,
+                coalesce((SELECT overdue_groups FROM retention_round), 0)",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Work { outbox_age_s, outbox_set_aside, unsigned_logs, retention_idle_hours, retention_overdue_groups })
 }

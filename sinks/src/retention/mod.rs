@@ -4,19 +4,34 @@
 //! and tried again.
 
 mod erase;
+mod facts;
+mod notes;
+mod retire;
 mod terms;
 
 use std::time::Duration;
 
-use audit_log::SubjectSecret;
+use audit_log::{
+    SubjectSecret,
+    keys::{PrivateKey, PublicKey, Purpose},
+    verify::Trust,
+};
+use chrono::TimeDelta;
 pub use erase::Erasures;
+pub use projections::retention::{AuditRetention, RetentionRule};
+use schemas::Timestamp;
 use sqlx::{Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::log_store::StoreError;
+
 /// How often erasures are looked for.
 const EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked whether a round is due that removes old rows, and how long after the last one that is.
+const LOOK_EVERY: Duration = Duration::from_mins(10);
+const RETIRE_AFTER: TimeDelta = TimeDelta::hours(6);
 
 /// What the work needs.
 #[derive(Debug, Clone)]
@@ -25,10 +40,54 @@ pub struct RetentionConfig {
     pub database_url: String,
     /// What subjects' keys are derived from: the same as the audit stage's.
     pub secret: SubjectSecret,
+    /// What is kept for how long.
+    pub policy: RetentionPolicy,
 }
 
-/// Works until told to stop.
+/// What is kept for how long, and who signs what goes. Days of `None` are for ever.
+#[derive(Debug, Clone, Default)]
+pub struct RetentionPolicy {
+    /// Of audit entries, from their arrival.
+    pub audit: AuditRetention,
+    /// Parked records, from when they were settled.
+    pub settled_parked_days: Option<u32>,
+    /// Risk signals and events that no rule could read, from the event's time.
+    pub risk_days: Option<u32>,
+    /// Events that correlations count, from the event's time, beyond twice the longest timespan of their group.
+    pub correlation_days: Option<u32>,
+    /// The log's keys, which sign.
+    pub keys: Vec<PrivateKey>,
+    /// Keys that have signed before.
+    pub earlier_keys: Vec<PublicKey>,
+}
+
+impl RetentionPolicy {
+    /// Whose notes are gone on with.
+    fn trust(&self) -> Trust {
+        let own = self.keys.iter().map(|key| key.public(Purpose::Log));
+        notes::trust(own.chain(self.earlier_keys.iter().cloned()).collect())
+    }
+}
+
+/// What one round removed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Removed {
+    /// Audit entries.
+    pub entries: u64,
+    /// Partitions of the audit log.
+    pub partitions: u64,
+    /// Groups of audit entries that were due two days ago and could not be removed.
+    pub overdue: u64,
+    /// Rows of other tables.
+    pub others: Vec<(&'static str, u64)>,
+}
+
+/// Works until told to stop. Erasures do not wait for the removal of old rows, which may take hours.
 pub async fn keep(config: RetentionConfig, stop: CancellationToken) {
+    tokio::join!(keep_erasing(&config, &stop), keep_removing(&config, &stop));
+}
+
+async fn keep_erasing(config: &RetentionConfig, stop: &CancellationToken) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -36,10 +95,26 @@ pub async fn keep(config: RetentionConfig, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        match stop.run_until_cancelled(round(&config)).await {
+        match stop.run_until_cancelled(round(config)).await {
             None => return,
             Some(Ok(_)) => {}
             Some(Err(error)) => warn!(%error, "retention cannot work now; will try again"),
+        }
+    }
+}
+
+async fn keep_removing(config: &RetentionConfig, stop: &CancellationToken) {
+    let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        match stop.run_until_cancelled(retire_if_due(config, retire::now())).await {
+            None => return,
+            Some(Ok(())) => {}
+            Some(Err(error)) => warn!(%error, "old rows cannot be removed now; will try again"),
         }
     }
 }
@@ -56,6 +131,70 @@ pub async fn round(config: &RetentionConfig) -> sqlx::Result<Option<Erasures>> {
     }
     connection.close().await?;
     Ok(standing)
+}
+
+/// Removes what is due at this instant, unless another process is at it.
+pub async fn retire_round(config: &RetentionConfig, now: Timestamp) -> Result<Option<Removed>, StoreError> {
+    let mut connection = connect(&config.database_url).await?;
+    connection.execute("SET statement_timeout = '1h'").await?;
+    let lock = "SELECT pg_try_advisory_lock(hashtext('weir retention by age'))";
+    let mut removed = None;
+    if sqlx::query_scalar(lock).fetch_one(&mut connection).await? {
+        removed = Some(remove(&mut connection, &config.policy, now).await?);
+    }
+    connection.close().await?;
+    Ok(removed)
+}
+
+async fn remove(
+    connection: &mut PgConnection,
+    policy: &RetentionPolicy,
+    now: Timestamp,
+) -> Result<Removed, StoreError> {
+    notes::sign_again(connection, policy).await?;
+    let entries = retire::entries(connection, policy, now).await?;
+    let others = facts::remove(connection, policy, now).await?;
+    let rows = |table: &'static str| metrics::counter!("weir_retention_rows_total", "table" => table);
+    rows("audit_entry").increment(entries.entries);
+    for (table, gone) in &others {
+        rows(table).increment(*gone);
+    }
+    metrics::counter!("weir_retention_partitions_total").increment(entries.partitions);
+    sqlx::query(
+        "INSERT INTO retention_round AS r (completed_at, overdue_groups) VALUES (now(), $1)
+         ON CONFLICT (one) DO UPDATE SET completed_at = now(), overdue_groups = excluded.overdue_groups",
+    )
+    .bind(i64::try_from(entries.overdue).unwrap_or(i64::MAX))
+    .execute(connection)
+    .await?;
+    let retire::RemovedEntries { entries, partitions, overdue } = entries;
+    Ok(Removed { entries, partitions, overdue, others })
+}
+
+/// Whichever process removes, all of them tell how it stands.
+async fn retire_if_due(config: &RetentionConfig, now: Timestamp) -> Result<(), StoreError> {
+    if last_round(&config.database_url).await?.is_none_or(|at| at < now - RETIRE_AFTER) {
+        retire_round(config, now).await?;
+        last_round(&config.database_url).await?;
+    }
+    Ok(())
+}
+
+/// When the last round was completed; its gauges are set.
+async fn last_round(url: &str) -> sqlx::Result<Option<Timestamp>> {
+    let mut connection = connect(url).await?;
+    let last: Option<(Timestamp, i64)> =
+        sqlx::query_as("SELECT completed_at, overdue_groups FROM retention_round")
+            .fetch_optional(&mut connection)
+            .await?;
+    connection.close().await?;
+    if let Some((completed_at, overdue)) = last {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        let (completed, overdue) = (completed_at.timestamp() as f64, overdue as f64);
+        metrics::gauge!("weir_retention_completed_timestamp_seconds").set(completed);
+        metrics::gauge!("weir_retention_overdue_groups").set(overdue);
+    }
+    Ok(last.map(|(completed_at, _)| completed_at))
 }
 
 fn tell(erasures: &Erasures) {

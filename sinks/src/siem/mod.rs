@@ -321,6 +321,13 @@ impl Sink for SiemSink {
     ) -> Result<(), DeliveryError> {
         self.ledger.set_halted(partition, owner_epoch, reason).await
     }
+
+    async fn lost(
+        &mut self,
+        held: &[(TopicPartition, i64)],
+    ) -> Result<Vec<(TopicPartition, i64)>, DeliveryError> {
+        self.ledger.lost(held).await
+    }
 }
 
 fn changes_of(record: &RecordChanges<OcsfEvent>) -> &[OcsfEvent] {

@@ -20,7 +20,7 @@ use sinks::{
     log_store::{self, SigningStore},
     postgres::{PostgresSink, SinkConfig},
     read_models::{audit_entry::AuditEntries, retention::RetentionDecisions},
-    retention::{self, RetentionConfig},
+    retention::{self, RetentionConfig, RetentionPolicy},
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use uuid::Uuid;
@@ -31,9 +31,14 @@ pub(super) const LOG: &str = "weir.activity.v1/0";
 
 /// Generated entries of one tenant's activity, the same ones each time.
 pub(super) fn entries(count: usize) -> Vec<AuditEntry> {
-    let tenant = TenantId::new("acme").expect("valid");
+    entries_of("acme", 14, count)
+}
+
+/// The same of any tenant.
+pub(super) fn entries_of(tenant: &str, seed: u64, count: usize) -> Vec<AuditEntry> {
+    let tenant = TenantId::new(tenant).expect("valid");
     let now: Timestamp = "2026-03-01T00:00:00Z".parse().expect("a time");
-    let events = Generator::new(14, GeneratorConfig::ending_at(now, count as u64 * 4, tenant));
+    let events = Generator::new(seed, GeneratorConfig::ending_at(now, count as u64 * 4, tenant));
     let entries =
         events.filter(|event| event.event.topic() == Topic::Activity).flat_map(|event| Audit.process(&event));
     entries.take(count).collect()
@@ -182,12 +187,22 @@ impl Place {
     }
 
     pub(super) fn retention(&self) -> RetentionConfig {
-        RetentionConfig { database_url: self.url.clone(), secret: support::subject_secret() }
+        RetentionConfig {
+            database_url: self.url.clone(),
+            secret: support::subject_secret(),
+            policy: RetentionPolicy::default(),
+        }
     }
 
     /// A round of whoever erases and removes.
     pub(super) async fn round(&self) -> retention::Erasures {
-        retention::round(&self.retention()).await.expect("a round").expect("nobody else is at it")
+        loop {
+            // The server may not have let go of the lock of the round before.
+            if let Some(standing) = retention::round(&self.retention()).await.expect("a round") {
+                return standing;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(super) async fn number(&mut self, sql: &str) -> i64 {

@@ -8,3 +8,5 @@ mod incidents;
 mod rebuild;
 mod reload;
 mod stage;
+
+pub(crate) use stage::trail_stopped;

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::support::site::Site;
 
 impl Site {
-    pub(super) async fn send(&self, envelopes: &[Envelope]) {
+    pub(crate) async fn send(&self, envelopes: &[Envelope]) {
         let tally = Arc::new(Tally::default());
         for envelope in envelopes {
             self.producer.send_tallied(envelope, &tally).await.expect("room in the queue");
@@ -34,7 +34,7 @@ fn tenant() -> TenantId {
 }
 
 /// Ada stops a trail, in the n-th minute.
-pub(super) fn trail_stopped(n: u32) -> Envelope {
+pub(crate) fn trail_stopped(n: u32) -> Envelope {
     let record = json!({
         "eventVersion": "1.08", "eventID": Uuid::from_u128(u128::from(n) + 1).to_string(),
         "eventTime": format!("2026-03-02T10:{:02}:{:02}Z", n % 60, n / 60 % 60), "eventSource": "cloudtrail.amazonaws.com",

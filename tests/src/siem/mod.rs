@@ -2,5 +2,6 @@
 
 mod delivery;
 mod formats;
+mod notices;
 mod receiver;
 mod receivers;

@@ -263,7 +263,7 @@ impl Process<'_> {
             let config = self.retention()?;
             let stop = self.stop.clone();
             started.push(Box::pin(async move {
-                retention::keep(config, stop).await;
+                Box::pin(retention::keep(config, stop)).await;
                 Ok(())
             }));
         }
@@ -282,7 +282,9 @@ impl Process<'_> {
             "the stage retention needs the secret of the audit log's subject keys to erase people's data: set \
              WEIR_AUDIT__SUBJECT_SECRET_FILE to the file that the stage audit has",
         )?;
-        Ok(RetentionConfig { database_url: self.place.endpoints.database_url.clone(), secret })
+        let policy =
+            self.place.settings.retention.policy(self.place.signing_keys()?, self.place.log_keys()?)?;
+        Ok(RetentionConfig { database_url: self.place.endpoints.database_url.clone(), secret, policy })
     }
 
     /// Who signs the audit log, and who cosigns.

@@ -13,6 +13,7 @@ mod identity;
 mod policies;
 #[cfg(test)]
 mod reference;
+mod retention;
 mod shares;
 mod sinks;
 
@@ -40,6 +41,7 @@ pub(super) struct Settings {
     pub(super) api_keys: ApiKeys,
     pub(super) audit: Audit,
     pub(super) database: Database,
+    pub(super) retention: retention::Retention,
     pub(super) rules: Rules,
     pub(super) policies: Policies,
     pub(super) prices: Prices,

@@ -61,6 +61,17 @@ enum SinkCommand {
         /// The sink's name.
         name: String,
     },
+    /// Say where a new sink begins, before it runs for the first time; without this it begins with all that its topic holds.
+    Start {
+        /// The sink's name.
+        name: String,
+        /// `beginning`, `now`, or an instant such as 2026-01-05T14:00:00Z: records that arrive or arrived since then.
+        #[arg(long)]
+        from: String,
+        /// The tenant in whose audit log the decision is kept, as an event.
+        #[arg(long, default_value = LOCAL_TENANT)]
+        tenant: String,
+    },
     /// Deliver again what was delivered before, with the same ids: from an instant, or all that the topic holds.
     Replay {
         /// The sink's name.
@@ -122,6 +133,7 @@ pub(super) async fn sink(args: SinkArgs) -> anyhow::Result<Outcome> {
             });
             Ok(if was { Outcome::Done } else { Outcome::No })
         }
+        SinkCommand::Start { name, from, tenant } => start(&name, &from, &tenant).await,
         SinkCommand::Replay { name, from, tenant } => replay(&name, &from, &tenant).await,
     }
 }
@@ -302,21 +314,37 @@ fn test_message(uid: &str, now: Timestamp) -> Message {
     }
 }
 
+/// The instant that `--from` names; `None`: the beginning of the topic.
+fn instant(from: &str) -> anyhow::Result<Option<Timestamp>> {
+    if from == "beginning" {
+        return Ok(None);
+    }
+    let parsed = chrono::DateTime::parse_from_rfc3339(from).with_context(|| {
+        format!("--from {from:?} is neither `beginning` nor an instant such as 2026-01-05T14:00:00Z")
+    })?;
+    Ok(Some(parsed.with_timezone(&Utc)))
+}
+
+async fn start(name: &str, from: &str, tenant: &str) -> anyhow::Result<Outcome> {
+    let place = Place::find().await?;
+    let sink = named(&place, name)?;
+    let at = if from == "now" { Some(Utc::now()) } else { instant(from)? };
+    let kafka = instants(&place);
+    let cluster_id = kafka.cluster_id().await.context("asking Kafka for the cluster's id")?;
+    let cluster_id = cluster_id.context("Kafka does not tell the cluster's id")?;
+    let offsets = kafka.offsets(topic_of(&sink), at).await.context("asking Kafka for offsets")?;
+    let stage = format!("{STAGE_PREFIX}{name}");
+    positions::begin_at(&place.operator_pool()?, (&stage, &cluster_id), &offsets, &operator(tenant)?)
+        .await
+        .context("noting where the sink begins")?;
+    note(&format!("{name} begins with records since {from} once `weir run sinks` runs it"));
+    Ok(Outcome::Done)
+}
+
 async fn replay(name: &str, from: &str, tenant: &str) -> anyhow::Result<Outcome> {
     let place = Place::find().await?;
     let sink = named(&place, name)?;
-    let at = match from {
-        "beginning" => None,
-        instant => {
-            let parsed = chrono::DateTime::parse_from_rfc3339(instant);
-            let parsed = parsed.with_context(|| {
-                format!(
-                    "--from {instant:?} is neither `beginning` nor an instant such as 2026-01-05T14:00:00Z"
-                )
-            })?;
-            Some(parsed.with_timezone(&Utc))
-        }
-    };
+    let at = instant(from)?;
     let by = operator(tenant)?;
     let pool = place.operator_pool()?;
     let offsets = instants(&place).offsets(topic_of(&sink), at).await.context("asking Kafka for offsets")?;
@@ -331,7 +359,7 @@ async fn replay(name: &str, from: &str, tenant: &str) -> anyhow::Result<Outcome>
     }
     note(&format!(
         "{name} delivers offsets again, at most {again} records, each under its id; a running `weir run sinks` begins \
-         with a partition's next record, or when it is started anew"
+         within seconds"
     ));
     Ok(if again > 0 { Outcome::Done } else { Outcome::No })
 }

@@ -300,6 +300,9 @@ fn start_of(
     if name == GATEWAY {
         env.extend(gateway.webhook_environment()?);
     }
+    if name == schemas::changes::retention::STAGE {
+        env.extend(settings.retention.environment()?);
+    }
     Ok(Start { args: vec!["run".into(), name.into()], env, listen, admin, scheme })
 }
 

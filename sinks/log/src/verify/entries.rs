@@ -65,6 +65,11 @@ impl<'a> Entries<'a> {
         }
     }
 
+    /// Takes note that retention removed an entry: it is not missing.
+    pub fn retire(&mut self, index: u64) {
+        self.mark(index);
+    }
+
     /// Marks an index as seen: false if it was.
     fn mark(&mut self, index: u64) -> bool {
         let (word, bit) = (usize::try_from(index / 64).unwrap_or(usize::MAX), 1 << (index % 64));

@@ -80,6 +80,20 @@ pub struct Report {
     pub ok: bool,
     /// The first fault of the first log that has one.
     pub first_fault: Option<Fault>,
+    /// What retention removed, by log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<RetiredEntries>,
+}
+
+/// What retention removed of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RetiredEntries {
+    /// `<topic>/<partition>`.
+    pub log: String,
+    /// How many entries.
+    pub entries: u64,
+    /// The first index that was not removed: the log is there from here on.
+    pub from: u64,
 }
 
 impl Report {

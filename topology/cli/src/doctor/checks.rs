@@ -18,6 +18,8 @@ const LEAST_FREE: u64 = 10;
 const OLDEST_POSTGRES: i32 = 150_000;
 /// An outbox that is older is not being relayed.
 const MAX_OUTBOX_AGE_S: i64 = 60;
+/// A round that removes old rows comes every six hours.
+const MAX_RETENTION_IDLE_HOURS: i64 = 24;
 /// Most names in one sentence.
 const MAX_NAMES: usize = 5;
 
@@ -145,7 +147,7 @@ fn database(standing: &Standing) -> Vec<Finding> {
     found.push(connections(standing));
     found.push(migrations(standing));
     if let Some(work) = &standing.work {
-        found.extend([outbox(work), checkpoints(work)]);
+        found.extend([outbox(work), checkpoints(work), retention(work)]);
     }
     found
 }
@@ -212,6 +214,26 @@ fn checkpoints(work: &Work) -> Finding {
     let cure = "run the stage audit with WEIR_AUDIT__SIGNING_KEY_FILE; where it has a key, its log says why it refuses, \
                 and `weir verify` names the entry";
     Finding::problem(CHECK, what, cure)
+}
+
+fn retention(work: &Work) -> Finding {
+    const CHECK: &str = "retention";
+    if work.retention_overdue_groups > 0 {
+        let what = format!(
+            "audit entries are older than they are to be kept: {} groups by month, tenant, class and log",
+            work.retention_overdue_groups
+        );
+        let cure = "set WEIR_AUDIT__SIGNING_KEY_FILE for the stage retention too, and see that the stage audit writes \
+                    weir.audit.v1: what the topic has not is not removed";
+        return Finding::problem(CHECK, what, cure);
+    }
+    match work.retention_idle_hours {
+        Some(hours) if hours >= MAX_RETENTION_IDLE_HOURS => {
+            let cure = "run the stage retention; where it runs, its log says why it cannot remove";
+            Finding::problem(CHECK, format!("nobody has removed old rows for {hours} h"), cure)
+        }
+        _ => Finding::ok(CHECK, "old rows are removed"),
+    }
 }
 
 fn stage(stage: &Stage) -> Vec<Finding> {
@@ -342,7 +364,13 @@ mod tests {
                 connections: 20,
                 is_durable: true,
                 migrations: Some(Migrations::default()),
-                work: Some(Work { outbox_age_s: None, outbox_set_aside: 0, unsigned_logs: Vec::new() }),
+                work: Some(Work {
+                    outbox_age_s: None,
+                    outbox_set_aside: 0,
+                    unsigned_logs: Vec::new(),
+                    retention_idle_hours: Some(6),
+                    retention_overdue_groups: 0,
+                }),
             }),
             stages: Ok(vec![audit()]),
             keys: Keys { peppers: Ok(()), subject_secret: Ok(true), signing: Ok(1), witnesses: 1 },
@@ -460,6 +488,8 @@ mod tests {
         check(|it| work(it).outbox_age_s = Some(61), "outbox", Problem, "61 s");
         check(|it| work(it).outbox_set_aside = 2, "outbox", Problem, "set_aside_for");
         check(|it| work(it).unsigned_logs = vec!["t/0".into()], "checkpoints", Problem, "weir verify");
+        check(|it| work(it).retention_idle_hours = Some(24), "retention", Problem, "run the stage retention");
+        check(|it| work(it).retention_overdue_groups = 3, "retention", Problem, "SIGNING_KEY_FILE");
     }
 
     #[test]

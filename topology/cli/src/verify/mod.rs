@@ -124,6 +124,12 @@ fn print(report: &Report, format: Format) -> anyhow::Result<()> {
         return output::json(report);
     }
     let counted = format!("{} entries of {} logs", report.entries, report.logs);
+    for retired in &report.retired {
+        output::note(&format!(
+            "retention removed {} entries of {}, which is there from entry {} on",
+            retired.entries, retired.log, retired.from
+        ));
+    }
     match &report.first_fault {
         None => output::line(&format!("{counted}: all as they were")),
         Some(fault) => {

@@ -7,8 +7,8 @@ use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
 
 use rand::rngs::StdRng;
 use sinks::{
-    Batch, Claim, ClaimRequest, DeliveryError, HaltKind, HaltReason, KeptBytes, RangeCounts, Settled,
-    Settlement, Sink, TopicPartition,
+    Batch, Claim, ClaimRequest, DeliveryError, Guarantee, HaltKind, HaltReason, KeptBytes, RangeCounts,
+    Settled, Settlement, Sink, TopicPartition,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,9 @@ use crate::runtime::{
 
 /// How long a claim may be tried before it is given back as not to be had.
 pub(crate) const CLAIM_PATIENCE: Duration = Duration::from_secs(5);
+
+/// After so long without a batch it is looked whether an operator has moved a position: nothing else would tell.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// What the poll thread asks of the worker.
 #[derive(Debug)]
@@ -113,6 +116,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
     pub(crate) async fn run(mut self) {
         loop {
             let (shared, retired) = (Arc::clone(&self.shared), &self.retired);
+            let clock = self.clock.clone();
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
@@ -123,6 +127,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
                 batch = shared.slot.take(|partition, epoch| is_retired(retired, partition, epoch)) => {
                     self.settle(batch).await;
                 }
+                () = async { clock.sleep(IDLE).await }, if S::GUARANTEE == Guarantee::AtLeastOnce => self.look_for_moves().await,
             }
         }
     }

@@ -150,6 +150,7 @@ fn describe() {
     describe_stages();
     describe_services();
     describe_read_models();
+    describe_audit_log();
     describe_sinks();
     metrics_process::Collector::default().describe();
 }
@@ -305,6 +306,11 @@ fn describe_read_models() {
         "weir_cost_scopes_replaced_total",
         "Billing periods that were derived anew because a delivery replaced them."
     );
+}
+
+/// The audit log: its checkpoints, its topic, and what is erased and removed of it.
+fn describe_audit_log() {
+    use metrics::{describe_counter, describe_gauge};
     describe_gauge!(
         "weir_audit_misplaced_rows",
         "Audit entries in a default partition that wait for a move."
@@ -320,6 +326,16 @@ fn describe_read_models() {
     describe_counter!(
         "weir_audit_erased_subject_entries_total",
         "Audit entries written without their personal part, because their actor was erased before."
+    );
+    describe_counter!("weir_retention_rows_total", "Rows removed because they were old enough, by table.");
+    describe_counter!("weir_retention_partitions_total", "Partitions of the audit log that were dropped.");
+    describe_gauge!(
+        "weir_retention_completed_timestamp_seconds",
+        "When a round that removes old rows was last completed."
+    );
+    describe_gauge!(
+        "weir_retention_overdue_groups",
+        "Groups of audit entries, by month, tenant, class and log, that should have been removed two days ago."
     );
     describe_gauge!("weir_erasures_waiting", "Requests for erasure that are not carried out yet.");
     describe_counter!("weir_erasures_total", "Subjects that were erased.");

@@ -70,6 +70,13 @@ impl Instants {
         Ok(offsets)
     }
 
+    /// The cluster's id, as stages note it with their positions.
+    pub async fn cluster_id(&self) -> Result<Option<String>, KafkaError> {
+        let own = self.clone();
+        let asked = move || Ok(own.consumer()?.client().fetch_cluster_id(PATIENCE));
+        joined(tokio::task::spawn_blocking(asked).await)
+    }
+
     /// The time of the oldest record among those at these places; none if nothing came in time.
     pub async fn oldest(&self, places: Vec<(TopicPartition, i64)>) -> Result<Option<Timestamp>, KafkaError> {
         let own = self.clone();

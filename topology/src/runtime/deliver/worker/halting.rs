@@ -95,6 +95,33 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         });
     }
 
+    /// Partitions whose position an operator has moved are claimed again, as those that another process has taken over.
+    pub(super) async fn look_for_moves(&mut self) {
+        let held: Vec<(TopicPartition, i64)> = self
+            .retired
+            .iter()
+            .filter(|(_, retired)| **retired < i64::MAX)
+            .map(|(partition, retired)| (*partition, retired + 1))
+            .collect();
+        if held.is_empty() {
+            return;
+        }
+        match self.sink.lost(&held).await {
+            Ok(lost) if lost.is_empty() => {}
+            Ok(lost) => {
+                for (partition, owner_epoch) in &lost {
+                    self.retire(*partition, *owner_epoch);
+                }
+                info!(
+                    partitions = lost.len(),
+                    "a position was moved while nothing came in, claiming it again"
+                );
+                self.shared.notices.post(|board| board.fenced.extend(lost));
+            }
+            Err(error) => warn!(%error, "cannot look whether a position was moved; will look again"),
+        }
+    }
+
     pub(super) fn retire(&mut self, partition: TopicPartition, owner_epoch: i64) {
         let retired = self.retired.entry(partition).or_insert(owner_epoch);
         *retired = owner_epoch.max(*retired);

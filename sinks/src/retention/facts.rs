@@ -1,0 +1,63 @@
+//! Removing facts of other tables that are old enough, each by its own rule. What a legal hold keeps stays.
+
+use chrono::TimeDelta;
+use schemas::Timestamp;
+use sqlx::PgConnection;
+
+use super::RetentionPolicy;
+
+/// Rows of a table that go.
+struct Rule {
+    table: &'static str,
+    /// Deletes what is older than its parameter.
+    delete: &'static str,
+    days: fn(&RetentionPolicy) -> Option<u32>,
+}
+
+const RULES: [Rule; 4] = [
+    // Settled: published anew, or given up. Those that wait for somebody stay.
+    Rule {
+        table: "parked_record",
+        delete: "DELETE FROM parked_record AS p WHERE p.status <> 'parked' AND p.settled_at < $1
+                    AND (p.tenant_id IS NULL OR NOT legal_hold_keeps(p.tenant_id, NULL, NULL, NULL))",
+        days: |policy| policy.settled_parked_days,
+    },
+    // By event time. Exposures, scores and incidents stay as they are: they are sums of signals by the hour.
+    Rule {
+        table: "risk_signal",
+        delete: "DELETE FROM risk_signal AS s WHERE s.occurred_at < $1
+                    AND NOT legal_hold_keeps(s.tenant_id, s.actor, s.entity, NULL)",
+        days: |policy| policy.risk_days,
+    },
+    Rule {
+        table: "risk_unusable",
+        delete: "DELETE FROM risk_unusable AS u WHERE u.occurred_at < $1
+                    AND NOT legal_hold_keeps(u.tenant_id, NULL, NULL, NULL)",
+        days: |policy| policy.risk_days,
+    },
+    // Longer than any correlation of the group looks back, twice: a late event is still correlated.
+    Rule {
+        table: "risk_correlation_event",
+        delete: "DELETE FROM risk_correlation_event AS e USING risk_correlation_group AS g
+                  WHERE g.tenant_id = e.tenant_id AND g.rule_id = e.rule_id AND g.group_key = e.group_key
+                    AND e.occurred_at < $1 - 2 * make_interval(secs => g.longest_seconds::float8)
+                    AND NOT legal_hold_keeps(e.tenant_id, NULL, NULL, NULL)",
+        days: |policy| policy.correlation_days,
+    },
+];
+
+/// Removes what is due at this instant; answers how many rows of which table.
+pub(super) async fn remove(
+    connection: &mut PgConnection,
+    policy: &RetentionPolicy,
+    now: Timestamp,
+) -> sqlx::Result<Vec<(&'static str, u64)>> {
+    let mut removed = Vec::new();
+    for rule in &RULES {
+        let Some(days) = (rule.days)(policy) else { continue };
+        let before = now - TimeDelta::days(i64::from(days));
+        let gone = sqlx::query(rule.delete).bind(before).execute(&mut *connection).await?;
+        removed.push((rule.table, gone.rows_affected()));
+    }
+    Ok(removed)
+}
