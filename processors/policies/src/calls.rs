@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regorus::unstable::{Expr, Literal, Module, Query, Rule, RuleHead, Span};
+use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Query, Rule, RuleHead, Span};
 
 use crate::builtins;
 
@@ -31,6 +31,28 @@ struct Call<'a> {
     span: &'a Span,
 }
 
+/// The calls and the statements below a rule.
+#[derive(Default)]
+struct Below<'a> {
+    calls: Vec<Call<'a>>,
+    statements: Vec<&'a LiteralStmt>,
+    /// Comprehensions, with the terms whose values they collect.
+    comprehensions: Vec<(&'a Span, &'a Expr)>,
+}
+
+/// The statements of a module, and its array and object comprehensions with their terms, at every depth.
+pub(crate) struct Parts<'a> {
+    pub(crate) statements: Vec<&'a LiteralStmt>,
+    pub(crate) comprehensions: Vec<(&'a Span, &'a Expr)>,
+}
+
+/// The parts of a module.
+pub(crate) fn parts(module: &Module) -> Parts<'_> {
+    let mut below = Below::default();
+    module.policy.iter().for_each(|rule| walk_rule(rule, &mut below));
+    Parts { statements: below.statements, comprehensions: below.comprehensions }
+}
+
 /// Looks at every call of the modules.
 pub(crate) fn look<'a>(modules: impl Iterator<Item = &'a Module> + Clone) -> Calls {
     let mut functions = BTreeSet::new();
@@ -45,8 +67,9 @@ pub(crate) fn look<'a>(modules: impl Iterator<Item = &'a Module> + Clone) -> Cal
     for module in modules {
         let (package, imports) = (package_of(module), imports_of(module));
         for rule in &module.policy {
-            let mut calls = Vec::new();
-            walk_rule(rule, &mut calls);
+            let mut below = Below::default();
+            walk_rule(rule, &mut below);
+            let calls = below.calls;
             let from = head_path(rule).map(|name| format!("{package}.{name}")).unwrap_or_default();
             for call in calls {
                 let target = resolve(&call.path, &package, &imports, &functions);
@@ -62,6 +85,16 @@ pub(crate) fn look<'a>(modules: impl Iterator<Item = &'a Module> + Clone) -> Cal
     found
 }
 
+/// The names of a module's functions.
+#[cfg(test)]
+pub(crate) fn functions(module: &Module) -> BTreeSet<String> {
+    let of_functions = module
+        .policy
+        .iter()
+        .filter(|rule| matches!(rule.as_ref(), Rule::Spec { head: RuleHead::Func { .. }, .. }));
+    of_functions.filter_map(|rule| head_path(rule)).collect()
+}
+
 /// Whether modules of one package call no bounded built-in and refer to no other package.
 pub(crate) fn stand_alone<'a>(mut modules: impl Iterator<Item = &'a Module>) -> bool {
     modules.all(|module| {
@@ -69,13 +102,27 @@ pub(crate) fn stand_alone<'a>(mut modules: impl Iterator<Item = &'a Module>) -> 
             .imports
             .iter()
             .any(|import| dotted(&import.refr).is_none_or(|path| path.starts_with("data.")));
-        let mut calls = Vec::new();
-        module.policy.iter().for_each(|rule| walk_rule(rule, &mut calls));
+        let mut below = Below::default();
+        module.policy.iter().for_each(|rule| walk_rule(rule, &mut below));
+        let calls = below.calls;
         let text = module.package.span.source.contents();
         !imports_data
+            && module.policy.iter().all(|rule| has_plain_head(rule))
             && !refers_to_data(text)
             && calls.iter().all(|call| call.parameters != usize::MAX && !builtins::is_wrapped(&call.path))
     })
+}
+
+/// Whether a rule's head is a name, and not a default or a path: of those the virtual machine evaluates some wrongly.
+fn has_plain_head(rule: &Rule) -> bool {
+    match rule {
+        Rule::Spec { head, .. } => match head {
+            RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. } | RuleHead::Func { refr, .. } => {
+                matches!(refr.as_ref(), Expr::Var { .. })
+            }
+        },
+        Rule::Default { .. } => false,
+    }
 }
 
 /// Whether a text names `data` outside of its package's line, be it only in a comment.
@@ -202,118 +249,123 @@ pub(crate) fn dotted(expr: &Expr) -> Option<String> {
     }
 }
 
-fn walk_rule<'a>(rule: &'a Rule, calls: &mut Vec<Call<'a>>) {
+fn walk_rule<'a>(rule: &'a Rule, below: &mut Below<'a>) {
     match rule {
         Rule::Spec { head, bodies, .. } => {
             match head {
                 RuleHead::Compr { refr, assign, .. } => {
-                    walk(refr, calls);
+                    walk(refr, below);
                     if let Some(assign) = assign {
-                        walk(&assign.value, calls);
+                        walk(&assign.value, below);
                     }
                 }
                 RuleHead::Set { refr, key, .. } => {
-                    walk(refr, calls);
+                    walk(refr, below);
                     if let Some(key) = key {
-                        walk(key, calls);
+                        walk(key, below);
                     }
                 }
                 RuleHead::Func { args, assign, .. } => {
                     for argument in args {
-                        walk(argument, calls);
+                        walk(argument, below);
                     }
                     if let Some(assign) = assign {
-                        walk(&assign.value, calls);
+                        walk(&assign.value, below);
                     }
                 }
             }
             for body in bodies {
                 if let Some(assign) = &body.assign {
-                    walk(&assign.value, calls);
+                    walk(&assign.value, below);
                 }
-                walk_query(&body.query, calls);
+                walk_query(&body.query, below);
             }
         }
-        Rule::Default { value, .. } => walk(value, calls),
+        Rule::Default { value, .. } => walk(value, below),
     }
 }
 
-fn walk_query<'a>(query: &'a Query, calls: &mut Vec<Call<'a>>) {
+fn walk_query<'a>(query: &'a Query, below: &mut Below<'a>) {
     for statement in &query.stmts {
+        below.statements.push(statement);
         match &statement.literal {
             Literal::SomeVars { .. } => {}
             Literal::SomeIn { key, value, collection, .. } => {
                 if let Some(key) = key {
-                    walk(key, calls);
+                    walk(key, below);
                 }
-                walk(value, calls);
-                walk(collection, calls);
+                walk(value, below);
+                walk(collection, below);
             }
-            Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => walk(expr, calls),
+            Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => walk(expr, below),
             Literal::Every { domain, query, .. } => {
-                walk(domain, calls);
-                walk_query(query, calls);
+                walk(domain, below);
+                walk_query(query, below);
             }
         }
         for with in &statement.with_mods {
-            walk(&with.r#as, calls);
+            walk(&with.r#as, below);
             // `with f as g` calls g.
             if let Some(path) = dotted(&with.r#as) {
-                calls.push(Call { path, parameters: usize::MAX, span: &with.span });
+                below.calls.push(Call { path, parameters: usize::MAX, span: &with.span });
             }
         }
     }
 }
 
-fn walk<'a>(expr: &'a Expr, calls: &mut Vec<Call<'a>>) {
+fn walk<'a>(expr: &'a Expr, below: &mut Below<'a>) {
     match expr {
         Expr::Array { items, .. } | Expr::Set { items, .. } => {
             for item in items {
-                walk(item, calls);
+                walk(item, below);
             }
         }
         Expr::Object { fields, .. } => {
             for (_, key, value) in fields {
-                walk(key, calls);
-                walk(value, calls);
+                walk(key, below);
+                walk(value, below);
             }
         }
         Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
-            walk(term, calls);
-            walk_query(query, calls);
+            if matches!(expr, Expr::ArrayCompr { .. }) {
+                below.comprehensions.push((expr.span(), term));
+            }
+            walk(term, below);
+            walk_query(query, below);
         }
         Expr::ObjectCompr { key, value, query, .. } => {
-            walk(key, calls);
-            walk(value, calls);
-            walk_query(query, calls);
+            below.comprehensions.extend([(expr.span(), key.as_ref()), (expr.span(), value.as_ref())]);
+            walk(key, below);
+            walk(value, below);
+            walk_query(query, below);
         }
         Expr::Call { span, fcn, params, .. } => {
             if let Some(path) = dotted(fcn) {
-                calls.push(Call { path, parameters: params.len(), span });
+                below.calls.push(Call { path, parameters: params.len(), span });
             }
             for parameter in params {
-                walk(parameter, calls);
+                walk(parameter, below);
             }
         }
-        Expr::UnaryExpr { expr, .. } => walk(expr, calls),
-        Expr::RefDot { refr, .. } => walk(refr, calls),
+        Expr::UnaryExpr { expr, .. } => walk(expr, below),
+        Expr::RefDot { refr, .. } => walk(refr, below),
         Expr::RefBrack { refr, index, .. } => {
-            walk(refr, calls);
-            walk(index, calls);
+            walk(refr, below);
+            walk(index, below);
         }
         Expr::BinExpr { lhs, rhs, .. }
         | Expr::BoolExpr { lhs, rhs, .. }
         | Expr::ArithExpr { lhs, rhs, .. }
         | Expr::AssignExpr { lhs, rhs, .. } => {
-            walk(lhs, calls);
-            walk(rhs, calls);
+            walk(lhs, below);
+            walk(rhs, below);
         }
         Expr::Membership { key, value, collection, .. } => {
             if let Some(key) = key {
-                walk(key, calls);
+                walk(key, below);
             }
-            walk(value, calls);
-            walk(collection, calls);
+            walk(value, below);
+            walk(collection, below);
         }
         // Literals and names call nothing.
         _ => {}

@@ -69,6 +69,11 @@ impl Machine {
         Self { vm, limits }
     }
 
+    #[cfg(test)]
+    pub(crate) fn data(&mut self, data: Value) {
+        drop(self.vm.set_data(data));
+    }
+
     pub(crate) fn input(&mut self, input: Value) {
         self.vm.set_input(input);
     }

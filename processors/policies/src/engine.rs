@@ -12,6 +12,7 @@ use regorus::{CompiledPolicy, Engine, LimitError, Value, utils::limits::Executio
 use crate::{
     builtins,
     calls::{self, Calls},
+    machine_form::machine_form,
     rewrite,
 };
 
@@ -153,9 +154,25 @@ impl RegoEngine {
             .unwrap_or_default()
     }
 
+    /// The functions of the last module that was added, with their names below its package.
+    #[cfg(test)]
+    pub(crate) fn last_functions(&mut self) -> BTreeSet<String> {
+        let last = self.engine.get_modules().last();
+        last.map(|module| calls::functions(module)).unwrap_or_default()
+    }
+
     /// The modules compiled for a rule, as the virtual machine's compiler reads them.
     pub(crate) fn compiled_policy(&mut self, path: &str) -> Result<CompiledPolicy, EngineError> {
         self.guarded(|engine| engine.compile_with_entrypoint(&path.into()))
+    }
+
+    /// Adds a module in the form that the virtual machine evaluates rightly.
+    pub(crate) fn add_for_machine(&mut self, file: &str, text: &str) -> Option<()> {
+        let mut reader = Self::new(self.limits, self.errors);
+        reader.add_v1(file, text).ok()?;
+        let form = machine_form(reader.engine.get_modules().last()?)?;
+        self.engine.set_rego_v0(false);
+        self.engine.add_policy(file.to_owned(), form).ok().map(drop)
     }
 
     /// Whether modules of a package stand by themselves: they call no bounded built-in, use no `with`, and refer to no

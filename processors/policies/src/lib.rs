@@ -17,6 +17,7 @@ mod framework;
 pub mod gatekeeper;
 mod in_force;
 pub mod kubernetes;
+mod machine_form;
 mod metadata;
 mod own;
 pub mod plan;

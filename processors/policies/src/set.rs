@@ -28,9 +28,9 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Execution {
     /// The virtual machine, where it gives the answers of the interpreter.
+    #[default]
     Compiled,
     /// The interpreter alone.
-    #[default]
     Interpreted,
 }
 
@@ -230,7 +230,7 @@ impl PolicySet {
         let mut libraries = RegoEngine::new(self.config.limits, self.config.errors);
         let nothing = libraries.clone();
         for module in modules.iter().filter(|module| entries(module).is_empty()).filter(is_own) {
-            if libraries.add(module.file, module.text).is_err() {
+            if libraries.add_for_machine(module.file, module.text).is_none() {
                 return;
             }
         }
@@ -245,7 +245,7 @@ impl PolicySet {
                 () if engine.stands_alone(package) => nothing.clone(),
                 () => continue,
             };
-            if parts().all(|module| alone.add(module.file, module.text).is_ok())
+            if parts().all(|module| alone.add_for_machine(module.file, module.text).is_some())
                 && let Ok(all) = alone.compiled_policy(&policy.entries[0].path)
             {
                 policy.compiled = Compiled::new(&all, &policy.entries);

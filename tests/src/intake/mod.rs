@@ -1,6 +1,7 @@
 //! What other systems and people send to the gateway: from the request over a real Kafka to rows, once.
 
 mod corpus;
+mod decisions;
 pub(crate) mod door;
 mod four_eyes;
 mod outage;

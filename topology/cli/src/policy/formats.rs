@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use policies::{Enforcement, PolicySet, Severity, Status, Verdict};
 use serde_json::{Value, json};
 
@@ -64,10 +65,19 @@ fn result(judged: &Judged, verdict: &Verdict) -> Value {
         "kind": kind,
         "message": {"text": told(verdict)},
         "locations": [{
-            "physicalLocation": {"artifactLocation": {"uri": judged.file}},
+            "physicalLocation": {"artifactLocation": {"uri": uri(&judged.file)}},
             "logicalLocations": [{"fullyQualifiedName": verdict.resource, "kind": "resource"}],
         }],
     })
+}
+
+/// Bytes that a path within a URI may hold as they are: RFC 3986's unreserved ones and the slash.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+/// A file's path as a URI: relative ones stay so, for they are relative to the checkout.
+fn uri(file: &str) -> String {
+    let path = utf8_percent_encode(file, PATH);
+    if file.starts_with('/') { format!("file://{path}") } else { path.to_string() }
 }
 
 /// The number by which code scanning ranks findings, from 0 to 10.
@@ -143,6 +153,12 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_are_uris() {
+        assert_eq!(uri("k8s/my pod#1.yaml"), "k8s/my%20pod%231.yaml");
+        assert_eq!(uri("/plans/ä.json"), "file:///plans/%C3%A4.json");
+    }
 
     #[test]
     fn texts_are_escaped_for_xml() {
