@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod change_review;
+pub mod compliance;
 pub mod cost;
 pub mod forward;
 pub mod retention;

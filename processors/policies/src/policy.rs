@@ -63,6 +63,8 @@ pub struct Policy {
     pub file: String,
     /// SHA-256 of its text and that of its libraries, in hexadecimal digits.
     pub hash: String,
+    /// Whether it reads other resources than the one that it judges (`input.resources`).
+    pub reads_others: bool,
     pub(crate) form: Form,
     pub(crate) entries: Vec<Entry>,
     /// The engine of the set that holds its modules.

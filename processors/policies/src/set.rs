@@ -414,12 +414,18 @@ fn policies(modules: &[Module<'_>], engine: usize) -> Vec<Policy> {
                 controls: metadata.controls,
                 file: first.file.to_owned(),
                 hash: hexadecimal(&digest.finalize()),
+                reads_others: parts.iter().any(|part| reads_others(part.text)),
                 entries,
                 engine,
                 compiled: None,
             }
         })
         .collect()
+}
+
+/// Whether a module reads the resources beside the one that it judges, by itself or through the functions of the library.
+fn reads_others(text: &str) -> bool {
+    ["input.resources", "lib.resources(", "lib.related("].iter().any(|call| text.contains(call))
 }
 
 fn constrained(file: &str, constraint: Constraint, template: &(usize, String, Template)) -> Policy {
@@ -443,6 +449,7 @@ fn constrained(file: &str, constraint: Constraint, template: &(usize, String, Te
         controls: BTreeMap::new(),
         file: file.to_owned(),
         hash: hexadecimal(&digest.finalize()),
+        reads_others: false,
         entries: vec![Entry { path: format!("{package}.violation"), answer: Answer::Deny }],
         engine: *engine,
         compiled: None,

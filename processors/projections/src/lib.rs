@@ -4,6 +4,7 @@
 //! and nothing depends on the order in which facts came: so replays, partitions and restarts change nothing.
 
 pub mod change_review;
+pub mod compliance;
 pub mod cost;
 pub mod retention;
 pub mod risk;

@@ -43,6 +43,12 @@ pub enum Scope {
     /// Read what was spent, and budgets.
     #[serde(rename = "cost:read")]
     CostRead,
+    /// Read compliance: posture, verdicts, findings, waivers.
+    #[serde(rename = "compliance:read")]
+    ComplianceRead,
+    /// Ask for, grant, refuse and revoke waivers.
+    #[serde(rename = "compliance:decide")]
+    ComplianceDecide,
     /// Read how the stages of all tenants stand: owners, counts and halts.
     #[serde(rename = "stage:admin")]
     StageAdmin,
@@ -50,7 +56,7 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::EventsWrite,
         Self::CommandsWrite,
         Self::ChangesRequest,
@@ -63,6 +69,8 @@ impl Scope {
         Self::AuditRead,
         Self::RiskRead,
         Self::CostRead,
+        Self::ComplianceRead,
+        Self::ComplianceDecide,
         Self::StageAdmin,
     ];
 
@@ -81,6 +89,8 @@ impl Scope {
             Self::AuditRead => "audit:read",
             Self::RiskRead => "risk:read",
             Self::CostRead => "cost:read",
+            Self::ComplianceRead => "compliance:read",
+            Self::ComplianceDecide => "compliance:decide",
             Self::StageAdmin => "stage:admin",
         }
     }
@@ -96,6 +106,7 @@ impl Scope {
             Self::ChangesRequest
             | Self::ChangesDecide
             | Self::RiskDecide
+            | Self::ComplianceDecide
             | Self::HoldsDecide
             | Self::SubjectsErase => Some(Self::CommandsWrite),
             _ => None,
@@ -154,23 +165,23 @@ impl Role {
     /// What the role may do.
     pub const fn scopes(self) -> &'static [Scope] {
         match self {
-            Self::Viewer => &[Scope::Read, Scope::RiskRead, Scope::CostRead],
+            Self::Viewer => &[Scope::Read, Scope::RiskRead, Scope::CostRead, Scope::ComplianceRead],
             Self::Developer => &[
                 Scope::Read,
                 Scope::RiskRead,
-                Scope::CostRead,
+                Scope::CostRead, Scope::ComplianceRead,
                 Scope::EventsWrite,
                 Scope::ChangesRequest,
                 Scope::PolicyEvaluate,
             ],
-            Self::Auditor => &[Scope::Read, Scope::RiskRead, Scope::CostRead, Scope::AuditRead],
+            Self::Auditor => &[Scope::Read, Scope::RiskRead, Scope::CostRead, Scope::ComplianceRead, Scope::AuditRead],
             Self::Approver => {
-                &[Scope::Read, Scope::RiskRead, Scope::CostRead, Scope::ChangesDecide, Scope::RiskDecide]
+                &[Scope::Read, Scope::RiskRead, Scope::CostRead, Scope::ComplianceRead, Scope::ChangesDecide, Scope::RiskDecide, Scope::ComplianceDecide]
             }
             Self::Admin => &[
                 Scope::Read,
                 Scope::RiskRead,
-                Scope::CostRead,
+                Scope::CostRead, Scope::ComplianceRead,
                 Scope::AuditRead,
                 Scope::EventsWrite,
                 Scope::CommandsWrite,
@@ -228,7 +239,10 @@ mod tests {
     fn only_approvers_and_administrators_decide() {
         for role in Role::ALL {
             let decides = role.scopes().iter().any(|scope| {
-                matches!(scope, Scope::ChangesDecide | Scope::RiskDecide | Scope::CommandsWrite)
+                matches!(
+                    scope,
+                    Scope::ChangesDecide | Scope::RiskDecide | Scope::ComplianceDecide | Scope::CommandsWrite
+                )
             });
             assert_eq!(decides, matches!(role, Role::Approver | Role::Admin), "{}", role.name());
             assert!(

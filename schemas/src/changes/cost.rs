@@ -32,6 +32,7 @@ macro_rules! named {
         }
     };
 }
+pub(super) use named;
 
 mod allocation;
 mod lifecycle;

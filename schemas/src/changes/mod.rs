@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod change_review;
+pub mod compliance;
 pub mod correlation;
 pub mod cost;
 pub mod estimate;
@@ -11,6 +12,7 @@ pub mod risk;
 
 pub use audit::{AuditEntry, OcsfRecord, UnreadableRecord};
 pub use change_review::{ChangeFact, Proposal};
+pub use compliance::ComplianceChange;
 pub use cost::{ChargeFact, CostChange};
 pub use retention::RetentionDecision;
 pub use risk::{RiskChange, RiskSignal};

@@ -1,0 +1,238 @@
+//! Waivers: asked for by one party, granted by another, for a time.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+use schemas::{
+    Timestamp,
+    changes::compliance::{MAX_WAIVER_DAYS, WaiverFact, WaiverStep, WaiverTerms},
+};
+use uuid::Uuid;
+
+/// A step that counts for nothing, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ineffective {
+    /// The event.
+    pub event_id: Uuid,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// `requested`, `granted`, `rejected` or `revoked`.
+    pub step: &'static str,
+    /// Why it counts for nothing.
+    pub why: String,
+}
+
+/// A waiver as its steps leave it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Waiver {
+    /// What it waives, for how long, and in whose name; `None` where no request can be read.
+    pub terms: Option<WaiverTerms>,
+    /// Who asked for it, and when.
+    pub requested: Option<(String, Timestamp)>,
+    /// Why it is asked for.
+    pub reason: Option<String>,
+    /// Who granted it, and when.
+    pub granted: Option<(String, Timestamp)>,
+    /// Who refused it, and when.
+    pub rejected: Option<(String, Timestamp)>,
+    /// Who took it back, and when.
+    pub revoked: Option<(String, Timestamp)>,
+    /// When it ends: by its terms or by being revoked, whichever is first. `None` where it was not granted.
+    pub ends_at: Option<Timestamp>,
+    /// Steps that count for nothing, in their order.
+    pub ineffective: Vec<Ineffective>,
+}
+
+/// The waiver that follows from its steps. They are taken in the order of time, then of event ids; of two grants the first
+/// counts.
+pub fn waiver(facts: &[WaiverFact]) -> Waiver {
+    let mut facts: Vec<&WaiverFact> = facts.iter().collect();
+    facts.sort_by_key(|fact| (fact.decided_at, fact.event_id));
+    facts.dedup_by_key(|fact| fact.event_id);
+    let mut waiver = Waiver::default();
+    let mut requester: BTreeSet<&str> = BTreeSet::new();
+    for fact in facts {
+        let who = || (fact.actor.clone(), fact.decided_at);
+        let outcome = match &fact.step {
+            WaiverStep::Requested(_) if waiver.requested.is_some() => {
+                Err("there is a request of that id already".to_owned())
+            }
+            WaiverStep::Requested(Err(why)) => Err(why.clone()),
+            WaiverStep::Requested(Ok(terms)) => {
+                waiver.terms = Some(terms.clone());
+                waiver.requested = Some(who());
+                waiver.reason.clone_from(&fact.reason);
+                requester = parties(fact);
+                Ok(())
+            }
+            WaiverStep::Granted { requested_by } => {
+                let checked = may_be_granted(&waiver, &requester, fact, requested_by.as_deref());
+                checked.map(|ends_at| {
+                    waiver.granted = Some(who());
+                    waiver.ends_at = Some(ends_at);
+                })
+            }
+            WaiverStep::Rejected => match (&waiver.requested, &waiver.granted, &waiver.rejected) {
+                (None, ..) => Err("nobody has asked for it".to_owned()),
+                (_, Some(_), _) => Err("it is granted; it can be revoked".to_owned()),
+                (.., Some(_)) => Err("it is refused already".to_owned()),
+                _ => {
+                    waiver.rejected = Some(who());
+                    Ok(())
+                }
+            },
+            WaiverStep::Revoked => match waiver.ends_at.filter(|ends_at| *ends_at > fact.decided_at) {
+                None => Err("it is not in force".to_owned()),
+                Some(_) => {
+                    waiver.revoked = Some(who());
+                    waiver.ends_at = Some(fact.decided_at);
+                    Ok(())
+                }
+            },
+        };
+        if let Err(why) = outcome {
+            let (event_id, at) = (*fact.event_id.as_uuid(), fact.decided_at);
+            waiver.ineffective.push(Ineffective { event_id, at, step: fact.step.name(), why });
+        }
+    }
+    waiver
+}
+
+/// Everybody behind a step.
+fn parties(fact: &WaiverFact) -> BTreeSet<&str> {
+    [Some(fact.actor.as_str()), fact.second_party.as_deref()]
+        .into_iter()
+        .flatten()
+        .filter(|party| !party.is_empty())
+        .collect()
+}
+
+/// When the waiver would end, or why the grant counts for nothing.
+fn may_be_granted(
+    waiver: &Waiver,
+    requester: &BTreeSet<&str>,
+    fact: &WaiverFact,
+    requested_by: Option<&str>,
+) -> Result<Timestamp, String> {
+    let Some(terms) = &waiver.terms else { return Err("nobody has asked for it on terms that can be read".into()) };
+    if waiver.granted.is_some() {
+        return Err("it is granted already".into());
+    }
+    if waiver.rejected.is_some() {
+        return Err("it was refused".into());
+    }
+    let approver = parties(fact);
+    if approver.is_empty() {
+        return Err("it names nobody who grants it".into());
+    }
+    if approver.iter().any(|party| requester.contains(party)) {
+        return Err("who asked for it cannot grant it".into());
+    }
+    if requested_by.is_some_and(|named| !requester.contains(named)) {
+        return Err("it was asked for by somebody else than the grant names".into());
+    }
+    let latest = fact.decided_at.checked_add_signed(TimeDelta::days(MAX_WAIVER_DAYS));
+    let ends_at = latest.map_or(terms.expires_at, |latest| latest.min(terms.expires_at));
+    if ends_at <= fact.decided_at {
+        return Err("its end has passed".into());
+    }
+    Ok(ends_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use schemas::{EventId, TenantId};
+
+    use super::*;
+
+    fn at(day: i64) -> Timestamp {
+        Timestamp::from_timestamp(1_700_000_000 + day * 86_400, 0).expect("a time")
+    }
+
+    fn terms(until: i64) -> WaiverStep {
+        WaiverStep::Requested(Ok(WaiverTerms {
+            owner: "olga".into(),
+            policies: vec!["p".into()],
+            resources: vec!["r".into()],
+            expires_at: at(until),
+        }))
+    }
+
+    fn step(n: u128, day: i64, actor: &str, step: WaiverStep) -> WaiverFact {
+        WaiverFact {
+            event_id: EventId::new(Uuid::from_u128(n)).expect("not nil"),
+            tenant: TenantId::new("acme").expect("a plain name"),
+            waiver: "w".into(),
+            decided_at: at(day),
+            step,
+            actor: actor.into(),
+            second_party: None,
+            reason: Some("later".into()),
+            content_sha256: [0; 32],
+        }
+    }
+
+    const GRANT: WaiverStep = WaiverStep::Granted { requested_by: None };
+
+    #[track_caller]
+    fn check(steps: &[WaiverFact], ends: Option<i64>, why: &[&str]) {
+        let waiver = waiver(steps);
+        assert_eq!(waiver.ends_at, ends.map(at));
+        let told: Vec<_> = waiver.ineffective.iter().map(|one| one.why.as_str()).collect();
+        assert_eq!(told, why);
+    }
+
+    #[test]
+    fn a_waiver_takes_two() {
+        check(&[step(1, 0, "ada", terms(30)), step(2, 1, "bob", GRANT)], Some(30), &[]);
+        check(
+            &[step(1, 0, "ada", terms(30)), step(2, 1, "ada", GRANT)],
+            None,
+            &["who asked for it cannot grant it"],
+        );
+        let through = WaiverFact { second_party: Some("bot".into()), ..step(1, 0, "ada", terms(30)) };
+        check(&[through, step(2, 1, "bot", GRANT)], None, &["who asked for it cannot grant it"]);
+        let wrong = WaiverStep::Granted { requested_by: Some("eve".into()) };
+        check(
+            &[step(1, 0, "ada", terms(30)), step(2, 1, "bob", wrong)],
+            None,
+            &["it was asked for by somebody else than the grant names"],
+        );
+        check(
+            &[step(2, 1, "bob", GRANT)],
+            None,
+            &["nobody has asked for it on terms that can be read"],
+        );
+    }
+
+    #[test]
+    fn a_waiver_ends() {
+        check(
+            &[step(1, 0, "ada", terms(30)), step(2, 1, "bob", GRANT), step(3, 9, "ada", WaiverStep::Revoked)],
+            Some(9),
+            &[],
+        );
+        check(&[step(1, 0, "ada", terms(30)), step(2, 31, "bob", GRANT)], None, &["its end has passed"]);
+        check(&[step(1, 0, "ada", terms(200)), step(2, 1, "bob", GRANT)], Some(91), &[]);
+        check(
+            &[step(1, 0, "ada", terms(30)), step(2, 1, "bob", WaiverStep::Rejected), step(3, 2, "bob", GRANT)],
+            None,
+            &["it was refused"],
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn order_and_repetition_change_nothing(turn in 0_usize..7, twice in 0_usize..6) {
+            let steps = vec![
+                step(1, 0, "ada", terms(30)), step(2, 0, "ada", terms(40)), step(3, 1, "ada", GRANT),
+                step(4, 2, "bob", GRANT), step(5, 2, "cy", GRANT), step(6, 9, "ada", WaiverStep::Revoked),
+            ];
+            let mut other = steps.clone();
+            other.push(steps[twice].clone());
+            other.rotate_left(turn);
+            prop_assert_eq!(waiver(&other), waiver(&steps));
+        }
+    }
+}

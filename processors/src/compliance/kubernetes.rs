@@ -1,0 +1,101 @@
+//! Objects of Kubernetes from audit events: what a request wrote, as the answer shows it or, failing that, the request.
+
+use schemas::{
+    Native,
+    changes::compliance::{ObservationSource, Presence},
+    events::{Activity, OutcomeStatus, Resource},
+};
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+
+use super::seen::{Seen, Shown, attributes, bounded_id};
+
+/// Resources whose objects policies judge, and their kinds.
+const KINDS: &[(&str, &str)] = &[
+    ("pods", "Pod"),
+    ("deployments", "Deployment"),
+    ("statefulsets", "StatefulSet"),
+    ("daemonsets", "DaemonSet"),
+    ("replicasets", "ReplicaSet"),
+    ("replicationcontrollers", "ReplicationController"),
+    ("jobs", "Job"),
+    ("cronjobs", "CronJob"),
+    ("services", "Service"),
+    ("serviceaccounts", "ServiceAccount"),
+    ("ingresses", "Ingress"),
+    ("networkpolicies", "NetworkPolicy"),
+    ("configmaps", "ConfigMap"),
+    ("roles", "Role"),
+    ("rolebindings", "RoleBinding"),
+    ("clusterroles", "ClusterRole"),
+    ("clusterrolebindings", "ClusterRoleBinding"),
+];
+
+/// The parts of an audit event that show an object.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Audited<'a> {
+    #[serde(borrow, default)]
+    request_object: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    response_object: Option<&'a RawValue>,
+}
+
+/// The object that a request wrote or deleted.
+pub(super) fn seen(event: &Activity, native: &Native) -> Vec<Seen> {
+    // The stage before the answer shows what was asked for; only the answer says that it was done.
+    if event.outcome.status != OutcomeStatus::Success {
+        return Vec::new();
+    }
+    let Some((verb, plural)) = event.action.split_once(' ') else { return Vec::new() };
+    let Some((_, kind)) = KINDS.iter().find(|(name, _)| *name == plural) else { return Vec::new() };
+    let Some(resource) = event.resources.first() else { return Vec::new() };
+    match verb {
+        "create" | "update" | "patch" => written(resource, kind, verb, native).into_iter().collect(),
+        "delete" if resource.name.is_some() => {
+            vec![Seen::absent(ObservationSource::KubernetesAudit, &resource.id, attributes(resource, kind))]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn written(resource: &Resource, kind: &str, verb: &str, native: &Native) -> Option<Seen> {
+    let audited: Audited<'_> = serde_json::from_str(&native.record).ok()?;
+    // A patch is a part of an object: only the answer shows it whole.
+    let asked = audited.request_object.filter(|_| verb != "patch");
+    let mut object = [audited.response_object, asked]
+        .into_iter()
+        .flatten()
+        .filter_map(|raw| serde_json::from_str::<Value>(raw.get()).ok())
+        .find(|object| object["spec"].is_object() || object["kind"] == kind)?;
+    let controllers = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    if controllers.clone().any(|owner| owner["controller"] == true) {
+        // Its owner is judged, by the same template.
+        return None;
+    }
+    // Answers of some versions leave these out.
+    if !object["kind"].is_string() {
+        object["kind"] = Value::from(kind);
+    }
+    if !object["apiVersion"].is_string() {
+        object["apiVersion"] = Value::from("v1");
+    }
+    let id = id_of(resource, &object)?;
+    Some(Seen {
+        resource: bounded_id(&id),
+        presence: Presence::Present,
+        change_id: None,
+        source: ObservationSource::KubernetesAudit,
+        attributes: attributes(resource, kind),
+        shown: Shown::Alone(Box::new(object)),
+    })
+}
+
+/// `pods/default/web-0`. A request to create may name the object only in its body.
+fn id_of(resource: &Resource, object: &Value) -> Option<String> {
+    if resource.name.is_some() {
+        return Some(resource.id.clone());
+    }
+    let name = object["metadata"]["name"].as_str().filter(|name| !name.is_empty())?;
+    Some(format!("{}/{name}", resource.id))
+}

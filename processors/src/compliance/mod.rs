@@ -1,0 +1,141 @@
+//! Compliance: resources as events show them, judged by the policies in force; changes that were applied; waivers.
+//!
+//! The state of a resource at an instant, and which findings are open, are for the read model to say: a processor knows
+//! no earlier event. The table of what is read from which events is in `docs/compliance.md`.
+
+mod cloudtrail;
+mod configuration;
+mod github;
+mod google;
+mod judge;
+mod kubernetes;
+mod plan;
+mod seen;
+#[cfg(test)]
+mod tests;
+mod waiver;
+
+use policies::InForce;
+use schemas::{
+    Envelope, Event,
+    changes::{
+        ComplianceChange,
+        compliance::{ChangeApplied, Observation, STAGE},
+    },
+    envelope::native_format,
+    events::{Activity, Infrastructure, InfrastructureKind, OutcomeStatus},
+};
+
+use self::{
+    judge::{Judge, Versions},
+    seen::Seen,
+};
+use crate::Processor;
+
+/// Most resources that are taken from one event.
+const MAX_RESOURCES: usize = 10_000;
+/// Most evaluations of one event, a policy and a resource each.
+const MAX_EVALUATIONS: usize = 100_000;
+
+/// Makes observations with verdicts of events that show a resource's configuration, and steps of governance events about
+/// waivers. Clones share the policies in force.
+#[derive(Debug, Clone)]
+pub struct Compliance {
+    policies: InForce,
+    versions: Versions,
+}
+
+impl Compliance {
+    /// Judges by these policies.
+    pub fn new(policies: InForce) -> Self {
+        Self { policies, versions: Versions::default() }
+    }
+}
+
+impl Default for Compliance {
+    /// Judges by Weir's own policies.
+    fn default() -> Self {
+        Self::new(InForce::own())
+    }
+}
+
+impl Processor for Compliance {
+    type Input = Envelope;
+    type Change = ComplianceChange;
+    const NAME: &'static str = STAGE;
+
+    fn process(&self, envelope: &Envelope) -> Vec<ComplianceChange> {
+        match &envelope.event {
+            Event::Infrastructure(event) => self.of_infrastructure(envelope, event),
+            Event::Activity(event) => self.observations(envelope, of_activity(envelope, event)),
+            Event::Governance(event) => {
+                let fact = waiver::fact(envelope, event);
+                fact.map(|fact| ComplianceChange::Waiver(Box::new(fact))).into_iter().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Compliance {
+    fn of_infrastructure(&self, envelope: &Envelope, event: &Infrastructure) -> Vec<ComplianceChange> {
+        if event.outcome.status == OutcomeStatus::Failure {
+            return Vec::new();
+        }
+        match event.kind {
+            InfrastructureKind::ChangeProposed => plan::read(envelope, event)
+                .map(|(plan, seen)| self.judged(envelope, |judge| judge.plan(&plan, seen)))
+                .unwrap_or_default(),
+            InfrastructureKind::ConfigurationObserved
+            | InfrastructureKind::Provisioned
+            | InfrastructureKind::Scaled
+            | InfrastructureKind::Deleted => self.observations(envelope, configuration::seen(event)),
+            InfrastructureKind::Completed => applied(envelope, event).into_iter().collect(),
+            InfrastructureKind::Failed => Vec::new(),
+        }
+    }
+
+    fn observations(&self, envelope: &Envelope, seen: Vec<Seen>) -> Vec<ComplianceChange> {
+        if seen.is_empty() {
+            return Vec::new();
+        }
+        self.judged(envelope, |judge| judge.each(seen))
+    }
+
+    fn judged(
+        &self,
+        envelope: &Envelope,
+        judged: impl FnOnce(&Judge<'_>) -> Vec<Observation>,
+    ) -> Vec<ComplianceChange> {
+        let held = self.policies.current();
+        let judge = Judge::new(envelope, &held, self.versions.of(&held));
+        judged(&judge).into_iter().map(|one| ComplianceChange::Observation(Box::new(one))).collect()
+    }
+}
+
+/// Resources that a call shows. A call of no interest costs no parsing.
+fn of_activity(envelope: &Envelope, event: &Activity) -> Vec<Seen> {
+    let Some(native) = &envelope.native else { return Vec::new() };
+    if event.outcome.status == OutcomeStatus::Failure || event.read_only == Some(true) {
+        return Vec::new();
+    }
+    match native.format.as_str() {
+        native_format::CLOUDTRAIL => cloudtrail::seen(event, native),
+        native_format::KUBERNETES_AUDIT => kubernetes::seen(event, native),
+        native_format::GITHUB_WEBHOOK => github::seen(event, native),
+        native_format::GCP_AUDIT => google::seen(event, native),
+        _ => Vec::new(),
+    }
+}
+
+/// The change that an event says is done.
+fn applied(envelope: &Envelope, event: &Infrastructure) -> Option<ComplianceChange> {
+    let change_id = event.change_id.as_deref().filter(|id| !id.is_empty())?;
+    Some(ComplianceChange::Applied(Box::new(ChangeApplied {
+        event_id: envelope.id,
+        tenant: envelope.tenant.clone(),
+        change_id: seen::bounded_id(change_id),
+        applied_at: envelope.occurred_at,
+        content_sha256: envelope.content_sha256(),
+    })))
+}

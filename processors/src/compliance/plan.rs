@@ -1,0 +1,78 @@
+//! Resources of Terraform plans. They count from when the plan's change is completed.
+
+use std::collections::HashSet;
+
+use policies::Document;
+use schemas::{
+    Envelope,
+    changes::compliance::{ObservationSource, Presence},
+    envelope::native_format,
+    events::{Infrastructure, Resource},
+};
+use serde_json::Value;
+
+use super::{
+    MAX_RESOURCES,
+    seen::{Seen, Shown, attributes, bounded_id},
+};
+
+/// The workspace of a plan that names none.
+const WORKSPACE: &str = "terraform";
+/// The type of a resource that stands for the plan itself.
+const PLAN: &str = "terraform_plan";
+
+/// The plan that a proposal carries, and its resources; `None` where there is none or it cannot be read, which the
+/// change review reports.
+pub(super) fn read(envelope: &Envelope, event: &Infrastructure) -> Option<(Document, Vec<Seen>)> {
+    let native = envelope.native.as_ref().filter(|native| native.format == native_format::TERRAFORM_PLAN)?;
+    let plan: Value = serde_json::from_str(&native.record).ok()?;
+    let document = Document::from_value(&plan).ok()?;
+    let named = event.change_id.as_deref().filter(|id| !id.is_empty());
+    let change_id = named.map_or_else(|| envelope.id.to_string(), bounded_id);
+    let mut seen: Vec<Seen> = document
+        .subjects
+        .iter()
+        .take(MAX_RESOURCES)
+        .map(|subject| of_plan(event, (&subject.address, &subject.kind), &change_id, true))
+        .collect();
+    let kept: HashSet<&str> = document.subjects.iter().map(|subject| subject.address.as_str()).collect();
+    for entry in plan["resource_changes"].as_array().into_iter().flatten() {
+        let deletes = entry["mode"] != "data" && entry["change"]["after"].is_null();
+        let address = entry["address"].as_str().filter(|address| deletes && !kept.contains(address));
+        if let (Some(address), true) = (address, seen.len() < MAX_RESOURCES) {
+            let kind = entry["type"].as_str().unwrap_or_default();
+            seen.push(of_plan(event, (address, kind), &change_id, false));
+        }
+    }
+    Some((document, seen))
+}
+
+/// A resource by its address within its workspace: its provider's id is known only after it was made.
+fn of_plan(event: &Infrastructure, (address, kind): (&str, &str), change_id: &str, exists: bool) -> Seen {
+    let told = &event.resource;
+    let is_plan = told.kind.as_deref() == Some(PLAN) || told.id.is_empty();
+    let workspace = if is_plan { WORKSPACE } else { &told.id };
+    let cloud = kind.split('_').next().filter(|provider| !provider.is_empty());
+    let place = Resource {
+        cloud: cloud.map(|provider| cloud_of(provider).to_owned()),
+        name: Some(address.to_owned()),
+        ..told.clone()
+    };
+    Seen {
+        resource: bounded_id(&format!("{workspace}/{address}")),
+        presence: if exists { Presence::Present } else { Presence::Absent },
+        change_id: Some(change_id.to_owned()),
+        source: ObservationSource::TerraformPlan,
+        attributes: attributes(&place, kind),
+        shown: if exists { Shown::InPlan(address.to_owned()) } else { Shown::Nothing },
+    }
+}
+
+/// The cloud that a provider's resources belong to.
+pub(super) fn cloud_of(provider: &str) -> &str {
+    match provider {
+        "azurerm" | "azuread" | "azapi" => "azure",
+        "google" => "gcp",
+        other => other,
+    }
+}

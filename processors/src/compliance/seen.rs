@@ -1,0 +1,100 @@
+//! Resources as events show them, before policies judge them.
+
+use schemas::{
+    changes::{
+        compliance::{ObservationSource, Presence, ResourceAttributes},
+        risk::bounded,
+    },
+    events::Resource,
+};
+use serde_json::{Value, json};
+
+/// Longest id of a resource or a change, in bytes.
+const MAX_ID_BYTES: usize = 1_024;
+/// Longest other text of a resource, in bytes.
+const MAX_TEXT_BYTES: usize = 512;
+
+/// The id in at most 1,024 bytes; what is cut is told apart by a hash.
+pub(super) fn bounded_id(id: &str) -> String {
+    bounded(id, MAX_ID_BYTES)
+}
+
+/// One resource as an event shows it.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) resource: String,
+    pub(super) presence: Presence,
+    pub(super) change_id: Option<String>,
+    pub(super) source: ObservationSource,
+    pub(super) attributes: ResourceAttributes,
+    pub(super) shown: Shown,
+}
+
+/// How much of a resource an event shows.
+#[derive(Debug, Clone)]
+pub(super) enum Shown {
+    /// Nothing: it is gone.
+    Nothing,
+    /// Its address within a plan, whose resources are judged together.
+    InPlan(String),
+    /// The configuration as a document of its own. Other resources are not in it, unless it names some.
+    Alone(Box<Value>),
+    /// A text that cannot be read, for this reason.
+    Unreadable(String),
+}
+
+impl Seen {
+    /// A resource that exists, with its configuration by the names of Terraform's arguments; `unknown` marks arguments
+    /// that the event does not show.
+    pub(super) fn configured(
+        source: ObservationSource,
+        resource: &str,
+        attributes: ResourceAttributes,
+        config: Value,
+        unknown: Value,
+    ) -> Self {
+        let name = attributes.name.clone().unwrap_or_else(|| "this".into());
+        let document = json!({
+            "type": attributes.kind, "name": name, "address": resource, "config": config, "unknown": unknown,
+        });
+        Self {
+            resource: bounded_id(resource),
+            presence: Presence::Present,
+            change_id: None,
+            source,
+            attributes,
+            shown: Shown::Alone(Box::new(document)),
+        }
+    }
+
+    /// A resource that was deleted.
+    pub(super) fn absent(source: ObservationSource, resource: &str, attributes: ResourceAttributes) -> Self {
+        Self {
+            resource: bounded_id(resource),
+            presence: Presence::Absent,
+            change_id: None,
+            source,
+            attributes,
+            shown: Shown::Nothing,
+        }
+    }
+}
+
+/// The attributes of a resource that an event names.
+pub(super) fn attributes(resource: &Resource, kind: &str) -> ResourceAttributes {
+    let text = |text: &Option<String>| {
+        text.as_deref().filter(|text| !text.is_empty()).map(|text| bounded(text, MAX_TEXT_BYTES))
+    };
+    ResourceAttributes {
+        kind: bounded(kind, MAX_TEXT_BYTES),
+        cloud: text(&resource.cloud),
+        account: text(&resource.account),
+        region: text(&resource.region),
+        name: text(&resource.name),
+        project: text(&resource.project).or_else(|| {
+            let tagged = resource.tags.get("project").or_else(|| resource.tags.get("Project"));
+            tagged.filter(|text| !text.is_empty()).map(|text| bounded(text, MAX_TEXT_BYTES))
+        }),
+        environment: text(&resource.environment),
+    }
+}

@@ -1,0 +1,141 @@
+//! Configurations, deletions, plans.
+
+use schemas::{
+    changes::compliance::{ObservationSource, Presence},
+    events::{Infrastructure, InfrastructureKind},
+};
+use serde_json::{Value, json};
+
+use super::*;
+
+fn infrastructure(kind: InfrastructureKind, resource: Resource, configuration: Option<String>) -> Infrastructure {
+    Infrastructure {
+        kind,
+        resource,
+        actor: None,
+        outcome: Outcome::default(),
+        change_id: None,
+        quantity: None,
+        unit: None,
+        configuration,
+    }
+}
+
+fn observed(kind: &str, configuration: &str) -> Observation {
+    let resource = Resource {
+        id: "arn:aws:ec2:::volume/v-1".into(),
+        kind: Some(kind.into()),
+        project: Some("shop".into()),
+        ..Resource::default()
+    };
+    let event =
+        infrastructure(InfrastructureKind::ConfigurationObserved, resource, Some(configuration.into()));
+    one(&envelope(Event::Infrastructure(event), None))
+}
+
+#[test]
+fn a_configuration_is_judged_by_the_policies_of_its_type() {
+    let open = observed("aws_ebs_volume", r#"{"encrypted": false}"#);
+    assert_eq!((open.presence, open.source), (Presence::Present, ObservationSource::Configuration));
+    assert_eq!(with(&open, VerdictStatus::Fail), ["aws-ebs-volume-encrypted"]);
+    let verdict = &open.verdicts[0];
+    assert_eq!(verdict.reasons, ["the volume is not encrypted"]);
+    assert_eq!(verdict.policy.hash.len(), 64);
+    assert!(verdict.policy.controls.contains_key("HIPAA"));
+    assert_eq!(open.attributes.project.as_deref(), Some("shop"));
+    let closed = observed("AWS::EC2::Volume", r#"{"encrypted": true}"#);
+    assert_eq!(with(&closed, VerdictStatus::Pass), ["aws-ebs-volume-encrypted"]);
+    assert_eq!(closed.attributes.kind, "aws_ebs_volume");
+}
+
+#[test]
+fn what_one_resource_cannot_show_is_not_evaluated() {
+    let bucket = observed("aws_s3_bucket", r#"{"bucket": "b"}"#);
+    assert!(with(&bucket, VerdictStatus::NotEvaluated).contains(&"aws-s3-bucket-public-access-block"));
+    assert!(!with(&bucket, VerdictStatus::Fail).contains(&"aws-s3-bucket-public-access-block"));
+    let block = json!({
+        "config": {"bucket": "b"}, "type": "aws_s3_bucket",
+        "resources": [{"type": "aws_s3_bucket_public_access_block", "config": {
+            "bucket": "b", "block_public_acls": true, "block_public_policy": true,
+            "ignore_public_acls": true, "restrict_public_buckets": true}}],
+    });
+    let beside = observed("aws_s3_bucket", &block.to_string());
+    assert!(with(&beside, VerdictStatus::Pass).contains(&"aws-s3-bucket-public-access-block"));
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_named_and_judged_by_nobody() {
+    let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+    for (kind, text, expected) in [
+        ("aws_ebs_volume", r#"{"encrypted":"#, "not valid JSON"),
+        ("aws_ebs_volume", deep.as_str(), "nested too deeply"),
+        ("aws_ebs_volume", "[]", "no JSON object"),
+        ("", "{}", "names a type"),
+    ] {
+        let observation = observed(kind, text);
+        let fault = observation.fault.expect("a fault");
+        assert!(fault.contains(expected), "{fault}");
+        assert!(observation.verdicts.is_empty());
+    }
+}
+
+#[test]
+fn what_is_deleted_is_absent_and_what_failed_is_nothing() {
+    let resource = Resource { id: "v-1".into(), ..Resource::default() };
+    let gone = infrastructure(InfrastructureKind::Deleted, resource.clone(), None);
+    assert_eq!(one(&envelope(Event::Infrastructure(gone.clone()), None)).presence, Presence::Absent);
+    let failed = Infrastructure {
+        outcome: Outcome { status: OutcomeStatus::Failure, ..Outcome::default() },
+        ..gone
+    };
+    assert_eq!(observations(&envelope(Event::Infrastructure(failed), None)), []);
+    let bare = infrastructure(InfrastructureKind::ConfigurationObserved, resource, None);
+    assert_eq!(observations(&envelope(Event::Infrastructure(bare), None)), []);
+}
+
+fn plan() -> Value {
+    json!({"format_version": "1.2", "planned_values": {"root_module": {}}, "resource_changes": [
+        {"address": "aws_ebs_volume.a", "mode": "managed", "type": "aws_ebs_volume", "name": "a",
+         "change": {"actions": ["create"], "before": null, "after": {"encrypted": false}, "after_unknown": {}}},
+        {"address": "aws_ebs_volume.old", "mode": "managed", "type": "aws_ebs_volume", "name": "old",
+         "change": {"actions": ["delete"], "before": {"encrypted": true}, "after": null}},
+        {"address": "data.aws_ami.x", "mode": "data", "type": "aws_ami", "name": "x",
+         "change": {"actions": ["read"], "before": null, "after": null}},
+    ]})
+}
+
+#[test]
+fn resources_of_a_plan_count_from_when_their_change_is_applied() {
+    let resource = Resource { id: "network/prod".into(), kind: Some("workspace".into()), ..Resource::default() };
+    let mut event = infrastructure(InfrastructureKind::ChangeProposed, resource, None);
+    event.change_id = Some("c-1".into());
+    let native = ("terraform.plan", plan().to_string());
+    let found = observations(&envelope(Event::Infrastructure(event.clone()), Some(native)));
+    let told: Vec<_> = found.iter().map(|one| (one.resource.as_str(), one.presence)).collect();
+    let expected = [
+        ("network/prod/aws_ebs_volume.a", Presence::Present),
+        ("network/prod/aws_ebs_volume.old", Presence::Absent),
+    ];
+    assert_eq!(told, expected);
+    assert!(found.iter().all(|one| one.change_id.as_deref() == Some("c-1")));
+    assert_eq!(with(&found[0], VerdictStatus::Fail), ["aws-ebs-volume-encrypted"]);
+    event.kind = InfrastructureKind::Completed;
+    let changes = Compliance::default().process(&envelope(Event::Infrastructure(event), None));
+    assert!(matches!(&changes[..], [ComplianceChange::Applied(applied)] if applied.change_id == "c-1"));
+}
+
+#[test]
+fn a_plan_that_is_cut_short_gives_nothing() {
+    let event = infrastructure(InfrastructureKind::ChangeProposed, Resource::default(), None);
+    let text = plan().to_string();
+    for record in [&text[..text.len() / 2], "{}", "[]", r#"{"format_version": "7.0", "resource_changes": []}"#] {
+        let native = Some(("terraform.plan", record.to_owned()));
+        assert_eq!(observations(&envelope(Event::Infrastructure(event.clone()), native)), [], "{record}");
+    }
+}
+
+#[test]
+fn the_same_event_gives_the_same_changes() {
+    let volume = |text: &str| observed("aws_ebs_volume", text);
+    assert_eq!(volume(r#"{"encrypted": false}"#), volume(r#"{"encrypted": false}"#));
+}

@@ -1,0 +1,295 @@
+//! What the compliance processor asks for: resources as they were seen, with verdicts about them; changes that were
+//! applied; and steps in the life of waivers.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::cost::named;
+use crate::{EventId, TenantId, Timestamp};
+
+/// The processor and its stage.
+pub const STAGE: &str = "compliance";
+
+/// What governance events about a waiver name as their subject.
+pub const WAIVER_SUBJECT: &str = "waiver";
+/// Longest time for which a waiver holds, in days.
+pub const MAX_WAIVER_DAYS: i64 = 90;
+/// The attribute of a waiver's request that names who answers for the risk.
+pub const WAIVER_OWNER: &str = "owner";
+/// The attribute with the ids of policies, a JSON list of texts.
+pub const WAIVER_POLICIES: &str = "policies";
+/// The attribute with the ids of resources, a JSON list of texts.
+pub const WAIVER_RESOURCES: &str = "resources";
+/// The attribute of a grant that names whose request is granted.
+pub const WAIVER_REQUESTED_BY: &str = "requested_by";
+/// Most policies of one waiver.
+pub const MAX_WAIVER_POLICIES: usize = 50;
+/// Most resources of one waiver.
+pub const MAX_WAIVER_RESOURCES: usize = 500;
+
+/// What the compliance processor asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ComplianceChange {
+    /// A resource was seen.
+    Observation(Box<Observation>),
+    /// A proposed change was applied.
+    Applied(Box<ChangeApplied>),
+    /// A step in the life of a waiver.
+    Waiver(Box<WaiverFact>),
+}
+
+impl ComplianceChange {
+    /// The event, within its tenant.
+    pub fn event(&self) -> (&TenantId, EventId) {
+        match self {
+            Self::Observation(fact) => (&fact.tenant, fact.event_id),
+            Self::Applied(fact) => (&fact.tenant, fact.event_id),
+            Self::Waiver(fact) => (&fact.tenant, fact.event_id),
+        }
+    }
+
+    /// The resource, of which one event may tell many; empty where the event alone identifies the fact.
+    pub fn resource(&self) -> &str {
+        match self {
+            Self::Observation(fact) => &fact.resource,
+            Self::Applied(_) | Self::Waiver(_) => "",
+        }
+    }
+
+    /// [`crate::Envelope::content_sha256`].
+    pub fn content_sha256(&self) -> [u8; 32] {
+        match self {
+            Self::Observation(fact) => fact.content_sha256,
+            Self::Applied(fact) => fact.content_sha256,
+            Self::Waiver(fact) => fact.content_sha256,
+        }
+    }
+}
+
+/// One resource as an event shows it. Stored once per event and resource, never changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// The event that says it; unique within the tenant.
+    pub event_id: EventId,
+    /// Whose resource.
+    pub tenant: TenantId,
+    /// The resource's id within the tenant; at most 1,024 bytes, longer ids end in a hash.
+    pub resource: String,
+    /// When it was so, by the source's clock.
+    pub observed_at: Timestamp,
+    /// Whether the resource exists.
+    pub presence: Presence,
+    /// Of a resource in a plan: the change, which counts from when it is applied.
+    pub change_id: Option<String>,
+    /// The kind of event that the observation was read from.
+    pub source: ObservationSource,
+    /// Type, place and owner of the resource.
+    pub attributes: ResourceAttributes,
+    /// The answer of every policy that concerns the resource, in the order of ids.
+    pub verdicts: Vec<VerdictFact>,
+    /// Why the configuration cannot be read. Then the resource keeps the state that it had.
+    pub fault: Option<String>,
+    /// [`crate::Envelope::content_sha256`].
+    pub content_sha256: [u8; 32],
+}
+
+/// Type, place and owner of a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ResourceAttributes {
+    /// Terraform type or Kubernetes kind.
+    pub kind: String,
+    /// Provider, for example `aws`.
+    pub cloud: Option<String>,
+    /// Account, subscription, cluster or organisation.
+    pub account: Option<String>,
+    /// Region or zone.
+    pub region: Option<String>,
+    /// Name for people.
+    pub name: Option<String>,
+    /// Project that it belongs to.
+    pub project: Option<String>,
+    /// Environment, for example `production`.
+    pub environment: Option<String>,
+}
+
+/// The answer of one policy about one resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerdictFact {
+    /// The policy, in the version that answered.
+    pub policy: Arc<PolicyVersion>,
+    /// The answer.
+    pub status: VerdictStatus,
+    /// Whether a failure denies a change, or is only reported.
+    pub denies: bool,
+    /// The reasons, in order; at most 20, each at most 512 bytes.
+    pub reasons: Vec<String>,
+}
+
+/// One version of a policy. Its hash pins the text, and with it everything else that stands here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyVersion {
+    /// The policy's id.
+    pub id: String,
+    /// SHA-256 of its text and that of its libraries, in hexadecimal digits.
+    pub hash: String,
+    /// One line.
+    pub title: String,
+    /// How grave a failure is.
+    pub severity: PolicySeverity,
+    /// The change that makes a resource compliant.
+    pub remediation: String,
+    /// Controls that a verdict is evidence for, by framework.
+    pub controls: BTreeMap<String, Vec<String>>,
+}
+
+/// A proposed change was applied. Stored once per event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeApplied {
+    /// The event that says it; unique within the tenant.
+    pub event_id: EventId,
+    /// Whose change.
+    pub tenant: TenantId,
+    /// The change, as proposals name it.
+    pub change_id: String,
+    /// When it was completed.
+    pub applied_at: Timestamp,
+    /// [`crate::Envelope::content_sha256`].
+    pub content_sha256: [u8; 32],
+}
+
+/// A step in the life of a waiver. Stored once per event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaiverFact {
+    /// The event that says it; unique within the tenant.
+    pub event_id: EventId,
+    /// Whose waiver.
+    pub tenant: TenantId,
+    /// The waiver's id.
+    pub waiver: String,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// What was decided.
+    pub step: WaiverStep,
+    /// Who decided or asked.
+    pub actor: String,
+    /// A second party to it: the credential through which a person asked, or the person for whom a credential decided.
+    pub second_party: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// [`crate::Envelope::content_sha256`].
+    pub content_sha256: [u8; 32],
+}
+
+/// What was decided about a waiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WaiverStep {
+    /// It was asked for, on these terms; or they cannot be read, for this reason.
+    Requested(Result<WaiverTerms, String>),
+    /// It was granted to whom this names, where it names somebody.
+    Granted {
+        /// Whose request is granted.
+        requested_by: Option<String>,
+    },
+    /// It was refused.
+    Rejected,
+    /// It was taken back.
+    Revoked,
+}
+
+impl WaiverStep {
+    /// The step's name in rows and answers.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Requested(_) => "requested",
+            Self::Granted { .. } => "granted",
+            Self::Rejected => "rejected",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// What a waiver would waive, for how long, and in whose name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WaiverTerms {
+    /// Who answers for the risk.
+    pub owner: String,
+    /// Ids of policies, sorted, each once.
+    pub policies: Vec<String>,
+    /// Ids of resources, sorted, each once.
+    pub resources: Vec<String>,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+}
+
+impl WaiverTerms {
+    /// The reason why a text is no id of one thing: a waiver names what it waives one by one.
+    pub fn not_an_id(id: &str) -> Option<&'static str> {
+        if id.trim().is_empty() {
+            Some("is blank")
+        } else if id.contains(['*', '?']) {
+            Some("is a pattern: a waiver names ids one by one, since a pattern also matches what comes later")
+        } else {
+            None
+        }
+    }
+}
+
+named! {
+    /// The answer of a policy.
+    VerdictStatus {
+        /// Nothing contradicts the policy.
+        Pass => "pass",
+        /// The configuration contradicts it.
+        Fail => "fail",
+        /// The input lacks what the policy reads.
+        NotEvaluated => "not_evaluated",
+        /// The policy was cut off, or gave a value of the wrong shape.
+        Error => "error",
+    }
+}
+
+named! {
+    /// How grave a failure is.
+    PolicySeverity {
+        /// Good practice.
+        Low => "low",
+        /// A weakness that needs another one.
+        Medium => "medium",
+        /// A weakness by itself.
+        High => "high",
+        /// Open to anybody.
+        Critical => "critical",
+    }
+}
+
+named! {
+    /// Whether a resource exists.
+    Presence {
+        /// It exists.
+        Present => "present",
+        /// It was deleted.
+        Absent => "absent",
+    }
+}
+
+named! {
+    /// The kind of event that an observation was read from.
+    ObservationSource {
+        /// A `ConfigurationObserved` event, or another event of infrastructure with a configuration.
+        Configuration => "configuration",
+        /// A Terraform plan.
+        TerraformPlan => "terraform_plan",
+        /// A Kubernetes audit event.
+        KubernetesAudit => "kubernetes_audit",
+        /// A call that CloudTrail recorded.
+        CloudTrail => "cloudtrail",
+        /// An entry of Google Cloud's audit log.
+        GcpAudit => "gcp_audit",
+        /// A record of Azure's activity log.
+        AzureActivity => "azure_activity",
+        /// A webhook of GitHub.
+        GitHubWebhook => "github_webhook",
+    }
+}
