@@ -5,6 +5,7 @@ mod audit_log;
 mod audit_mapping;
 mod change_review;
 mod command;
+mod compliance;
 mod compose;
 mod cost;
 mod dashboards;

@@ -5,6 +5,7 @@ use std::error::Error;
 use processors::{
     audit::Audit,
     change_review::ChangeReview,
+    compliance::Compliance,
     cost::Cost,
     retention::Retention,
     risk::{Risk, RuleSet},
@@ -12,7 +13,7 @@ use processors::{
 use sinks::{
     postgres::{PostgresSink, SinkConfig},
     read_models::{
-        ReadModel, audit_entry::AuditEntries, change_review::ChangeReviews, cost::Charges,
+        ReadModel, audit_entry::AuditEntries, change_review::ChangeReviews, compliance::Observations, cost::Charges,
         retention::RetentionDecisions, risk::RiskSignals,
     },
 };
@@ -27,12 +28,12 @@ use crate::{
 
 /// What is connected to what, with Weir's own rules.
 pub fn declaration() -> Topology {
-    with_rules(RuleSet::own(), ChangeReview::default(), Cost::default())
+    with_rules(RuleSet::own(), ChangeReview::default(), Cost::default(), Compliance::default())
 }
 
-/// What is connected to what, with these rules, this review and these prices; whoever holds the rules may replace them
-/// while stages run.
-pub fn with_rules(rules: RuleSet, review: ChangeReview, cost: Cost) -> Topology {
+/// What is connected to what, with these rules, this review, these prices and these policies; whoever holds the rules or
+/// the policies may replace them while stages run.
+pub fn with_rules(rules: RuleSet, review: ChangeReview, cost: Cost, compliance: Compliance) -> Topology {
     Topology::new([
         // Every event of every family becomes a row of the audit log.
         from(FAMILIES).through(Audit).to(audit_log()),
@@ -45,6 +46,8 @@ pub fn with_rules(rules: RuleSet, review: ChangeReview, cost: Cost) -> Topology 
         from([USAGE, INFRASTRUCTURE, ACTIVITY, GOVERNANCE]).through(cost).to(cost_ledger()),
         // Legal holds and requests for erasure say what must be kept and what must go.
         from([GOVERNANCE]).through(Retention).to(retention_log()),
+        // Resources that events show are judged by policies; verdicts, deletions and waivers make up the posture at any instant.
+        from([ACTIVITY, INFRASTRUCTURE, GOVERNANCE]).through(compliance).to(compliance_log()),
     ])
 }
 
@@ -90,6 +93,11 @@ fn risk_log() -> Table<RiskSignals> {
 /// The table `change_fact`, and `change_review`, which follows from it.
 fn change_log() -> Table<ChangeReviews> {
     Table { name: "change_review", model: |_| Ok(ChangeReviews) }
+}
+
+/// The table `compliance_observation`, and what follows from it.
+fn compliance_log() -> Table<Observations> {
+    Table { name: "compliance_observation", model: |_| Ok(Observations::default()) }
 }
 
 /// The table `cost_charge`, and `cost_daily`, which follows from it.

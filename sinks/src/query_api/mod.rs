@@ -7,6 +7,7 @@ mod answer;
 mod audit;
 mod body;
 mod changes;
+mod compliance;
 mod cost;
 mod cursor;
 mod described;
@@ -50,6 +51,7 @@ use edge::{
 };
 use http::header;
 use ipnet::IpNet;
+use projections::compliance::ControlCatalogue;
 use schemas::{TenantId, access::Scope, problem::Problem};
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -64,6 +66,9 @@ use crate::read_models::{
 };
 pub use audit::{AuditAnswer, AuditPage};
 pub use changes::{ChangeAnswer, ChangesPage};
+pub use compliance::{
+    ControlAnswer, FindingsPage, PostureAnswer, ResourcePostureAnswer, ScorecardsPage, VerdictsPage, WaiversPage,
+};
 pub use cost::{
     AllocationAnswer, BudgetsPage, ChargesPage, CostAnomalies, CostBreakdown, CostForecast, CostSummary,
     CostTimeseries, ReconciliationPage, ResourceAnswer,
@@ -98,6 +103,8 @@ pub struct QueryConfig {
     pub log_ends: watch::Receiver<Option<Arc<LogEnds>>>,
     /// The public keys that the audit log's checkpoints are signed with.
     pub log_keys: Vec<String>,
+    /// The controls that the policies in force are evidence for, by which coverage is counted.
+    pub controls: Arc<ControlCatalogue>,
     /// The issuers whose tokens are taken beside API keys.
     pub identities: Arc<Identities>,
     /// How often anybody may ask.
@@ -126,6 +133,7 @@ struct Api {
     stages: Vec<DeclaredStage>,
     log_ends: watch::Receiver<Option<Arc<LogEnds>>>,
     log_keys: Vec<String>,
+    controls: Arc<ControlCatalogue>,
     metrics: Option<RenderMetrics>,
     /// Connections of the process's own, which no tenant's questions can take.
     own_pool: PgPool,
@@ -168,6 +176,7 @@ impl QueryApi {
             stages: config.stages,
             log_ends: config.log_ends,
             log_keys: config.log_keys,
+            controls: config.controls,
             metrics: config.metrics,
             probe: health::DatabaseProbe::default(),
             standing: freshness::Standing::default(),
@@ -226,7 +235,7 @@ fn public_routes() -> OpenApiRouter<Arc<Api>> {
 }
 
 /// Every route that needs a credential, by its scope.
-fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 4] {
+fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 5] {
     let audit = OpenApiRouter::new()
         .routes(routes!(audit::list))
         .routes(routes!(facets::terms))
@@ -260,12 +269,26 @@ fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 4] {
         .routes(routes!(cost::allocation))
         .routes(routes!(cost::anomalies))
         .routes(routes!(cost::forecast));
+    let compliance = OpenApiRouter::new()
+        .routes(routes!(compliance::posture))
+        .routes(routes!(compliance::control))
+        .routes(routes!(compliance::verdicts))
+        .routes(routes!(compliance::resource))
+        .routes(routes!(compliance::findings))
+        .routes(routes!(compliance::waivers))
+        .routes(routes!(compliance::scorecards));
     let read = OpenApiRouter::new()
         .routes(routes!(changes::list))
         .routes(routes!(changes::one))
         .routes(routes!(pipeline::stages))
         .routes(routes!(pipeline::parked));
-    [(Scope::AuditRead, audit), (Scope::RiskRead, risk), (Scope::CostRead, cost), (Scope::Read, read)]
+    [
+        (Scope::AuditRead, audit),
+        (Scope::RiskRead, risk),
+        (Scope::CostRead, cost),
+        (Scope::ComplianceRead, compliance),
+        (Scope::Read, read),
+    ]
 }
 
 #[derive(OpenApi)]

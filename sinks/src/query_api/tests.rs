@@ -26,7 +26,7 @@ use crate::read_models::reader_pool;
 
 const PUBLIC: [&str; 5] = ["/livez", "/readyz", "/startupz", "/metrics", "/openapi.json"];
 /// Every route that asks for a key, and its scope.
-const PROTECTED: [(&str, Scope); 33] = [
+const PROTECTED: [(&str, Scope); 40] = [
     ("/api/v1/audit", Scope::AuditRead),
     ("/api/v1/audit/export", Scope::AuditRead),
     ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab", Scope::AuditRead),
@@ -60,6 +60,13 @@ const PROTECTED: [(&str, Scope); 33] = [
     ("/api/v1/cost/allocation", Scope::CostRead),
     ("/api/v1/cost/anomalies", Scope::CostRead),
     ("/api/v1/cost/forecast", Scope::CostRead),
+    ("/api/v1/compliance/posture", Scope::ComplianceRead),
+    ("/api/v1/compliance/controls/c", Scope::ComplianceRead),
+    ("/api/v1/compliance/verdicts", Scope::ComplianceRead),
+    ("/api/v1/compliance/resources/r", Scope::ComplianceRead),
+    ("/api/v1/compliance/findings", Scope::ComplianceRead),
+    ("/api/v1/compliance/waivers", Scope::ComplianceRead),
+    ("/api/v1/compliance/scorecards", Scope::ComplianceRead),
 ];
 
 const STRANGER: Peer = Peer(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -99,6 +106,7 @@ fn api_with(pepper: &Pepper, keys: Option<Arc<KeyRing>>, rates: Rates) -> QueryA
         cursor_key: CursorKey::derived_from(pepper),
         stages: vec![],
         log_keys: Vec::new(),
+        controls: Arc::default(),
         log_ends: watch::channel(None).1,
         rates,
         // A database that is away is waited for: as many may wait as there are routes.

@@ -34,7 +34,7 @@ use super::{
 use crate::support::site::Site;
 
 /// Everything that the stages write but their positions, whose owners differ.
-pub(crate) const TABLES: [&str; 33] = [
+pub(crate) const TABLES: [&str; 43] = [
     "audit_entry",
     "audit_log",
     "audit_tile",
@@ -67,6 +67,16 @@ pub(crate) const TABLES: [&str; 33] = [
     "retention_decision",
     "legal_hold",
     "erasure",
+    "compliance_observation",
+    "compliance_verdict",
+    "compliance_policy",
+    "compliance_applied",
+    "compliance_resource",
+    "compliance_state",
+    "compliance_finding",
+    "compliance_waiver_fact",
+    "compliance_waiver",
+    "compliance_waived",
     "parked_record",
 ];
 

@@ -58,7 +58,7 @@ impl Api {
         let readers = reader_pool(&database, READERS).expect("an address");
         let pepper = Pepper::new("pepper");
         let (mut tokens, mut keys) = (BTreeMap::new(), Vec::new());
-        let reading = [Scope::Read, Scope::AuditRead, Scope::RiskRead, Scope::CostRead];
+        let reading = [Scope::Read, Scope::AuditRead, Scope::RiskRead, Scope::CostRead, Scope::ComplianceRead];
         for (seed, name, tenant, more) in [
             (1, "acme", "acme", None),
             (2, "other", "other", None),
@@ -86,6 +86,7 @@ impl Api {
             cursor_key: CursorKey::derived_from(&pepper),
             stages: vec![DeclaredStage { name: "audit".into(), topics: Topic::FAMILIES.to_vec() }],
             log_keys: Vec::new(),
+            controls: Arc::default(),
             log_ends: ends,
             rates: Rates {
                 per_key_per_minute: None,

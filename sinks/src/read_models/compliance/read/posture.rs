@@ -1,0 +1,288 @@
+//! Posture of frameworks, and single controls.
+
+use std::collections::BTreeMap;
+
+use projections::compliance::{
+    ControlCatalogue, ControlState, FrameworkPosture, Judged, PolicyFacts, Tally, controls, postures,
+};
+use schemas::{
+    TenantId, Timestamp,
+    changes::compliance::{PolicySeverity, VerdictStatus},
+};
+use serde::{Deserialize, Serialize};
+use sqlx::{PgPool, QueryBuilder, Row, postgres::PgRow, types::Json};
+use utoipa::ToSchema;
+
+use super::{
+    super::findings::word,
+    STAGE, push_seen, push_waived,
+    verdicts::{VerdictItem, VerdictsFilter, VerdictsRequest, page_of},
+};
+use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
+
+/// Most projects of an answer.
+const MAX_PROJECTS: usize = 1_000;
+
+/// What posture is asked for.
+#[derive(Debug, Clone)]
+pub struct PostureRequest {
+    /// The instant.
+    pub as_of: Timestamp,
+    /// Only this framework; then each project by itself as well.
+    pub framework: Option<String>,
+    /// Only resources of this project.
+    pub project: Option<String>,
+}
+
+/// The posture at an instant.
+#[derive(Debug)]
+pub struct Posture {
+    /// Of each framework, by name.
+    pub frameworks: Vec<FrameworkPosture>,
+    /// Of each project, by name, where one framework is asked for.
+    pub projects: Vec<ProjectPosture>,
+    /// Whether these are all projects.
+    pub complete: bool,
+    /// Resources that exist and were judged.
+    pub resources: u64,
+    /// What the answer reflects.
+    pub positions: Positions,
+}
+
+/// The posture of a project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProjectPosture {
+    /// The project; absent for resources without one.
+    pub project: Option<String>,
+    /// Its posture.
+    pub posture: FrameworkPosture,
+}
+
+/// What a version of a policy says of itself.
+#[derive(Debug, Clone)]
+pub(super) struct Version {
+    pub(super) facts: PolicyFacts,
+    pub(super) title: String,
+}
+
+/// Versions of policies by id and hash.
+pub(super) type Versions = BTreeMap<(String, String), Version>;
+
+/// The posture at an instant.
+///
+/// # Errors
+/// As every question.
+pub async fn posture(
+    pool: &PgPool,
+    tenant: &TenantId,
+    request: &PostureRequest,
+    catalogue: &ControlCatalogue,
+) -> Result<Posture, ReadError> {
+    let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let tallies = tallies(&mut snapshot, tenant, request.as_of, request.project.as_deref()).await?;
+    let versions = versions(&mut snapshot, tenant).await?;
+    let resources = resources(&mut snapshot, tenant, request).await?;
+    let wanted = |posture: &FrameworkPosture| {
+        request.framework.as_ref().is_none_or(|framework| *framework == posture.framework)
+    };
+    let of = |tallies: &[&Tally]| {
+        let judged = judged(tallies.iter().copied(), &versions);
+        postures(&controls(&judged, catalogue)).into_iter().filter(wanted).collect::<Vec<_>>()
+    };
+    let frameworks = of(&tallies.iter().collect::<Vec<_>>());
+    let mut by_project: BTreeMap<Option<&str>, Vec<&Tally>> = BTreeMap::new();
+    if request.framework.is_some() {
+        for tally in &tallies {
+            by_project.entry(tally.project.as_deref()).or_default().push(tally);
+        }
+    }
+    let complete = by_project.len() <= MAX_PROJECTS;
+    let projects = by_project.into_iter().take(MAX_PROJECTS).filter_map(|(project, tallies)| {
+        Some(ProjectPosture { project: project.map(ToOwned::to_owned), posture: of(&tallies).pop()? })
+    });
+    let projects = projects.collect();
+    Ok(Posture { frameworks, projects, complete, resources, positions: snapshot.positions })
+}
+
+/// How many resources of each project have which answer at an instant.
+pub(super) async fn tallies(
+    snapshot: &mut Snapshot,
+    tenant: &TenantId,
+    as_of: Timestamp,
+    project: Option<&str>,
+) -> Result<Vec<Tally>, ReadError> {
+    let mut query = QueryBuilder::new("WITH seen AS (");
+    push_seen(&mut query, tenant, as_of);
+    if let Some(project) = project {
+        query.push(" AND s.project = ").push_bind(project.to_owned());
+    }
+    query.push(
+        ") SELECT n.project, v.policy_id, v.policy_hash, v.status, w.waiver IS NOT NULL AS waived, count(*) AS resources,
+                  min(n.valid_from) AS oldest, max(n.valid_from) AS newest
+             FROM seen AS n JOIN compliance_verdict AS v USING (tenant_id, verdicts_key)",
+    );
+    push_waived(&mut query, ("n.resource", "v.policy_id"), as_of);
+    query.push(" AND v.status = 'fail' GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5");
+    let rows = query.build().fetch_all(snapshot.connection()).await?;
+    let tally = |row: &PgRow| {
+        Ok::<_, ReadError>(Tally {
+            project: row.try_get("project")?,
+            policy_id: row.try_get("policy_id")?,
+            policy_hash: row.try_get("policy_hash")?,
+            status: word(row, "status", VerdictStatus::from_name)?,
+            waived: row.try_get("waived")?,
+            resources: row.try_get::<i64, _>("resources")?.unsigned_abs(),
+            oldest: row.try_get("oldest")?,
+            newest: row.try_get("newest")?,
+        })
+    };
+    rows.iter().map(tally).collect()
+}
+
+/// Every version of a policy that gave a verdict.
+pub(super) async fn versions(snapshot: &mut Snapshot, tenant: &TenantId) -> Result<Versions, ReadError> {
+    let rows = sqlx::query(
+        "SELECT policy_id, policy_hash, title, severity, controls FROM compliance_policy WHERE tenant_id = $1",
+    )
+    .bind(tenant.as_str())
+    .fetch_all(snapshot.connection())
+    .await?;
+    let version = |row: &PgRow| {
+        let Json(controls) = row.try_get("controls")?;
+        let severity = word(row, "severity", PolicySeverity::from_name)?;
+        let facts = PolicyFacts { severity, controls };
+        let key = (row.try_get("policy_id")?, row.try_get("policy_hash")?);
+        Ok::<_, ReadError>((key, Version { facts, title: row.try_get("title")? }))
+    };
+    rows.iter().map(version).collect()
+}
+
+/// Tallies with the versions that they are of.
+pub(super) fn judged<'a>(
+    tallies: impl Iterator<Item = &'a Tally>,
+    versions: &'a Versions,
+) -> Vec<Judged<'a>> {
+    let one = |tally: &'a Tally| {
+        let version = versions.get(&(tally.policy_id.clone(), tally.policy_hash.clone()))?;
+        Some(Judged { tally, policy: &version.facts })
+    };
+    tallies.filter_map(one).collect()
+}
+
+async fn resources(
+    snapshot: &mut Snapshot,
+    tenant: &TenantId,
+    request: &PostureRequest,
+) -> Result<u64, ReadError> {
+    let mut query = QueryBuilder::new("SELECT count(*) FROM (");
+    push_seen(&mut query, tenant, request.as_of);
+    if let Some(project) = &request.project {
+        query.push(" AND s.project = ").push_bind(project.clone());
+    }
+    query.push(") AS n");
+    let count: i64 = query.build_query_scalar().fetch_one(snapshot.connection()).await?;
+    Ok(count.unsigned_abs())
+}
+
+/// Which control is asked for.
+#[derive(Debug, Clone)]
+pub struct ControlRequest {
+    /// Its id, as policies name it.
+    pub control: String,
+    /// Only in this framework.
+    pub framework: Option<String>,
+    /// The instant.
+    pub as_of: Timestamp,
+    /// Most verdicts in each answer.
+    pub limit: u16,
+}
+
+/// One control of one framework, with its evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ControlDetail {
+    /// The framework.
+    pub framework: String,
+    /// The control's id.
+    pub control: String,
+    /// What is known.
+    pub state: ControlState,
+    /// What would be known without waivers.
+    pub state_without_waivers: ControlState,
+    /// Verdicts that pass.
+    pub passed: u64,
+    /// Verdicts that fail, also those that are waived.
+    pub failed: u64,
+    /// Failures that are waived.
+    pub waived: u64,
+    /// Verdicts that could not decide, and errors.
+    pub not_evaluated: u64,
+    /// When the longest unseen of the judged resources was observed.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub evidence_oldest: Option<Timestamp>,
+    /// When the last seen of them was observed.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub evidence_newest: Option<Timestamp>,
+    /// The policies that are evidence for it.
+    pub policies: Vec<ControlPolicy>,
+    /// Verdicts, by resource; `GET /api/v1/compliance/verdicts` lists all of them.
+    pub evidence: Vec<VerdictItem>,
+    /// Whether these are all.
+    pub complete: bool,
+}
+
+/// A policy that is evidence for a control.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ControlPolicy {
+    /// Its id.
+    pub policy_id: String,
+    /// One line; absent where it gave no verdict.
+    pub title: Option<String>,
+}
+
+/// A control in every framework that names it; none where no framework does.
+///
+/// # Errors
+/// As every question.
+pub async fn control(
+    pool: &PgPool,
+    tenant: &TenantId,
+    request: &ControlRequest,
+    catalogue: &ControlCatalogue,
+) -> Result<(Option<Vec<ControlDetail>>, Positions), ReadError> {
+    let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let tallies = tallies(&mut snapshot, tenant, request.as_of, None).await?;
+    let versions = versions(&mut snapshot, tenant).await?;
+    let all = controls(&judged(tallies.iter(), &versions), catalogue);
+    let mut found = Vec::new();
+    for (framework, controls) in all {
+        let wanted = request.framework.as_ref().is_none_or(|wanted| *wanted == framework);
+        let Some(one) = controls.get(&request.control).filter(|_| wanted) else { continue };
+        let filter = VerdictsFilter {
+            framework: Some(framework.clone()),
+            control: Some(request.control.clone()),
+            ..VerdictsFilter::default()
+        };
+        let asked = VerdictsRequest { filter, as_of: request.as_of, after: None, limit: request.limit };
+        let (evidence, next) = page_of(&mut snapshot, tenant, &asked).await?;
+        let title = |id: &String| {
+            versions.iter().find(|((policy, _), _)| policy == id).map(|(_, version)| version.title.clone())
+        };
+        let policy = |id: &String| ControlPolicy { policy_id: id.clone(), title: title(id) };
+        found.push(ControlDetail {
+            framework,
+            control: request.control.clone(),
+            state: one.state,
+            state_without_waivers: one.state_without_waivers,
+            passed: one.passed,
+            failed: one.failed,
+            waived: one.waived,
+            not_evaluated: one.not_evaluated,
+            evidence_oldest: one.evidence.map(|(oldest, _)| oldest),
+            evidence_newest: one.evidence.map(|(_, newest)| newest),
+            policies: one.policies.iter().map(policy).collect(),
+            complete: next.is_none(),
+            evidence,
+        });
+    }
+    Ok((Some(found).filter(|found| !found.is_empty()), snapshot.positions))
+}

@@ -1,0 +1,199 @@
+//! Waivers at an instant, by id.
+
+use schemas::{TenantId, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::{PgPool, QueryBuilder, Row, postgres::PgRow, types::Json};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{super::findings::word, STAGE};
+use crate::read_models::{
+    parameters::text,
+    snapshot::{Page, ReadError, Snapshot},
+};
+
+/// How a waiver stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WaiverStatus {
+    /// It is asked for, and nobody has decided.
+    Requested,
+    /// It holds.
+    InForce,
+    /// Its time is over.
+    Expired,
+    /// It was refused.
+    Rejected,
+    /// It was taken back.
+    Revoked,
+    /// No step of it counts.
+    Ineffective,
+}
+
+impl WaiverStatus {
+    const ALL: [Self; 6] =
+        [Self::Requested, Self::InForce, Self::Expired, Self::Rejected, Self::Revoked, Self::Ineffective];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::InForce => "in_force",
+            Self::Expired => "expired",
+            Self::Rejected => "rejected",
+            Self::Revoked => "revoked",
+            Self::Ineffective => "ineffective",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
+    }
+}
+
+/// What a waiver must fulfil; absent parts do not constrain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub struct WaiversFilter {
+    /// How it stands.
+    #[param(inline)]
+    pub status: Option<WaiverStatus>,
+    /// A policy that it names, whole.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
+    pub policy: Option<String>,
+    /// A resource that it names, whole.
+    #[serde(deserialize_with = "text")]
+    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
+    pub resource: Option<String>,
+}
+
+/// One page of a question.
+#[derive(Debug, Clone)]
+pub struct WaiversRequest {
+    /// Which waivers.
+    pub filter: WaiversFilter,
+    /// The instant.
+    pub as_of: Timestamp,
+    /// Only waivers after this one.
+    pub after: Option<String>,
+    /// Most waivers on the page.
+    pub limit: u16,
+}
+
+/// One waiver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WaiverItem {
+    /// Its id.
+    pub waiver: String,
+    /// How it stands.
+    pub status: WaiverStatus,
+    /// Who answers for the risk.
+    pub owner: Option<String>,
+    /// Ids of policies.
+    pub policies: Vec<String>,
+    /// Ids of resources.
+    pub resources: Vec<String>,
+    /// Why it is asked for.
+    pub reason: Option<String>,
+    /// Who asked for it.
+    pub requested_by: Option<String>,
+    /// When.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub requested_at: Option<Timestamp>,
+    /// Who granted it.
+    pub granted_by: Option<String>,
+    /// When.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub granted_at: Option<Timestamp>,
+    /// Who refused it.
+    pub rejected_by: Option<String>,
+    /// When.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub rejected_at: Option<Timestamp>,
+    /// Who took it back.
+    pub revoked_by: Option<String>,
+    /// When.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub revoked_at: Option<Timestamp>,
+    /// When it ends by its terms.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// Steps that count for nothing: `event_id`, `at`, `step`, `why`.
+    #[schema(value_type = Vec<Object>)]
+    pub ineffective: Vec<Value>,
+}
+
+/// A page of the waivers at an instant, by id.
+///
+/// # Errors
+/// As every question.
+pub async fn waivers(
+    pool: &PgPool,
+    tenant: &TenantId,
+    request: &WaiversRequest,
+) -> Result<Page<WaiverItem, String>, ReadError> {
+    let snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
+    let as_of = request.as_of;
+    let mut query = QueryBuilder::new("SELECT * FROM (SELECT w.*, CASE");
+    for (condition, status) in [
+        ("revoked_at", WaiverStatus::Revoked),
+        ("rejected_at", WaiverStatus::Rejected),
+        ("expires_at", WaiverStatus::Expired),
+        ("granted_at", WaiverStatus::InForce),
+        ("requested_at", WaiverStatus::Requested),
+    ] {
+        query.push(" WHEN ").push(condition).push(" <= ").push_bind(as_of);
+        query.push(" THEN ").push_bind(status.name());
+    }
+    query.push(" ELSE 'ineffective' END AS status FROM compliance_waiver AS w WHERE tenant_id = ");
+    query.push_bind(tenant.as_str().to_owned()).push(" AND first_at <= ").push_bind(as_of);
+    if let Some(after) = &request.after {
+        query.push(" AND waiver > ").push_bind(after.clone());
+    }
+    for (column, value) in [("policies", &request.filter.policy), ("resources", &request.filter.resource)] {
+        if let Some(value) = value {
+            query.push(" AND ").push_bind(value.clone()).push(" = ANY(").push(column).push(")");
+        }
+    }
+    query.push(") AS t WHERE true");
+    if let Some(status) = request.filter.status {
+        query.push(" AND status = ").push_bind(status.name());
+    }
+    query.push(" ORDER BY waiver LIMIT ").push_bind(i64::from(request.limit) + 1);
+    let decode = |row: &PgRow| decoded(row, as_of);
+    snapshot.page(&mut query, request.limit, decode, |item| item.waiver.clone()).await
+}
+
+fn decoded(row: &PgRow, as_of: Timestamp) -> Result<WaiverItem, ReadError> {
+    // A step after the instant is not known there.
+    let step = |at: &str, by: &str| -> Result<(Option<Timestamp>, Option<String>), ReadError> {
+        let at: Option<Timestamp> = row.try_get(at)?;
+        let at = at.filter(|at| *at <= as_of);
+        let by = if at.is_some() { row.try_get(by)? } else { None };
+        Ok((at, by))
+    };
+    let (requested_at, requested_by) = step("requested_at", "requested_by")?;
+    let (granted_at, granted_by) = step("granted_at", "granted_by")?;
+    let (rejected_at, rejected_by) = step("rejected_at", "rejected_by")?;
+    let (revoked_at, revoked_by) = step("revoked_at", "revoked_by")?;
+    let Json(ineffective) = row.try_get("ineffective")?;
+    Ok(WaiverItem {
+        waiver: row.try_get("waiver")?,
+        status: word(row, "status", WaiverStatus::from_name)?,
+        owner: row.try_get("owner")?,
+        policies: row.try_get("policies")?,
+        resources: row.try_get("resources")?,
+        reason: row.try_get("reason")?,
+        requested_by,
+        requested_at,
+        granted_by,
+        granted_at,
+        rejected_by,
+        rejected_at,
+        revoked_by,
+        revoked_at,
+        expires_at: row.try_get("expires_at")?,
+        ineffective,
+    })
+}

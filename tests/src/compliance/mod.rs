@@ -1,0 +1,8 @@
+//! Compliance: what events make of posture, findings and waivers at every instant, in whatever order they come.
+
+mod api;
+mod findings;
+mod fixture;
+mod folds;
+mod stage;
+mod waivers;
