@@ -150,7 +150,8 @@ SELECT weir_tenant_table('compliance_waiver', 'SELECT, INSERT, UPDATE');
 -- Derived: what a granted waiver waives, one row for each policy and resource.
 CREATE TABLE compliance_waived (
   valid_from timestamptz NOT NULL,
-  valid_to timestamptz NOT NULL,
+  valid_to timestamptz NOT NULL,         -- by its terms or by being revoked
+  expires_at timestamptz NOT NULL,       -- by its terms
   tenant_id text NOT NULL,
   resource text NOT NULL,
   policy_id text NOT NULL,
@@ -199,7 +200,8 @@ CREATE TYPE compliance_waiver_row AS (
   ineffective jsonb
 );
 CREATE TYPE compliance_waived_row AS (
-  tenant_id text, resource text, policy_id text, waiver text, valid_from timestamptz, valid_to timestamptz
+  tenant_id text, resource text, policy_id text, waiver text, valid_from timestamptz, valid_to timestamptz,
+  expires_at timestamptz
 );
 
 RESET ROLE;

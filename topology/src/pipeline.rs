@@ -13,8 +13,8 @@ use processors::{
 use sinks::{
     postgres::{PostgresSink, SinkConfig},
     read_models::{
-        ReadModel, audit_entry::AuditEntries, change_review::ChangeReviews, compliance::Observations, cost::Charges,
-        retention::RetentionDecisions, risk::RiskSignals,
+        ReadModel, audit_entry::AuditEntries, change_review::ChangeReviews, compliance::Observations,
+        cost::Charges, retention::RetentionDecisions, risk::RiskSignals,
     },
 };
 

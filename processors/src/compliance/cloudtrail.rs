@@ -29,7 +29,9 @@ const CALLS: &[(&str, &str, Read)] = &[
     ("ec2", "TerminateInstances", terminated),
     ("rds", "CreateDBInstance", database),
     ("rds", "ModifyDBInstance", database),
-    ("rds", "DeleteDBInstance", |call| call.gone(&call.arn("rds", "db:", &call.asked("dBInstanceIdentifier")))),
+    ("rds", "DeleteDBInstance", |call| {
+        call.gone(&call.arn("rds", "db:", &call.asked("dBInstanceIdentifier")))
+    }),
     ("cloudtrail", "CreateTrail", trail),
     ("cloudtrail", "UpdateTrail", trail),
     ("cloudtrail", "DeleteTrail", deleted_trail),
@@ -111,13 +113,7 @@ impl Call<'_> {
     }
 
     /// A resource some of whose arguments the call does not show.
-    fn partly_shown(
-        &self,
-        id: &str,
-        kind: &str,
-        name: &str,
-        (config, unknown): (Value, Value),
-    ) -> Vec<Seen> {
+    fn partly_shown(&self, id: &str, kind: &str, name: &str, (config, unknown): (Value, Value)) -> Vec<Seen> {
         if name.is_empty() {
             return Vec::new();
         }

@@ -46,9 +46,8 @@ fn read(text: &str) -> Result<Value, String> {
     if text.len() > MAX_CONFIGURATION_BYTES {
         return Err(format!("the configuration has more than {MAX_CONFIGURATION_BYTES} bytes"));
     }
-    let value: Value = serde_json::from_str(text).map_err(|error| {
-        format!("the configuration is not valid JSON, or is nested too deeply: {error}")
-    })?;
+    let value: Value = serde_json::from_str(text)
+        .map_err(|error| format!("the configuration is not valid JSON, or is nested too deeply: {error}"))?;
     if value.is_object() { Ok(value) } else { Err("the configuration is no JSON object".into()) }
 }
 

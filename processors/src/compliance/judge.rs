@@ -29,8 +29,7 @@ const MAX_REMEDIATION_BYTES: usize = 2_048;
 /// Most frameworks of a policy, and most controls of each.
 const MAX_FRAMEWORKS: usize = 50;
 const MAX_CONTROLS: usize = 100;
-const LOOKS_AT_OTHERS: &str =
-    "the policy looks at other resources, and the event shows this one alone";
+const LOOKS_AT_OTHERS: &str = "the policy looks at other resources, and the event shows this one alone";
 
 /// Policies by id, in the versions in force.
 pub(super) type ById = HashMap<String, Version>;
@@ -148,9 +147,10 @@ impl<'a> Judge<'a> {
 
     fn alone(&self, document: &Document) -> Vec<VerdictFact> {
         let evaluation = self.evaluate(document);
-        let sees_others = document.subjects.iter().any(|subject| {
-            subject.input["resources"].as_array().is_ok_and(|resources| resources.len() > 1)
-        });
+        let sees_others = document
+            .subjects
+            .iter()
+            .any(|subject| subject.input["resources"].as_array().is_ok_and(|resources| resources.len() > 1));
         evaluation.verdicts.iter().filter_map(|verdict| self.fact(verdict, !sees_others)).collect()
     }
 
@@ -173,12 +173,7 @@ impl<'a> Judge<'a> {
         Some(VerdictFact { policy: Arc::clone(&version.facts), status, denies, reasons })
     }
 
-    fn observation(
-        &self,
-        seen: Seen,
-        mut verdicts: Vec<VerdictFact>,
-        fault: Option<String>,
-    ) -> Observation {
+    fn observation(&self, seen: Seen, mut verdicts: Vec<VerdictFact>, fault: Option<String>) -> Observation {
         verdicts.sort_by(|a, b| a.policy.id.cmp(&b.policy.id));
         verdicts.dedup_by(|a, b| a.policy.id == b.policy.id);
         Observation {

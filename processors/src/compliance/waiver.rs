@@ -31,7 +31,9 @@ pub(super) fn fact(envelope: &Envelope, event: &Governance) -> Option<WaiverFact
     };
     let granted = || WaiverStep::Granted { requested_by: told(WAIVER_REQUESTED_BY) };
     let (step, second_party) = match event.kind {
-        GovernanceKind::ApprovalRequested => (WaiverStep::Requested(terms(envelope, event)), REQUESTED_THROUGH),
+        GovernanceKind::ApprovalRequested => {
+            (WaiverStep::Requested(terms(envelope, event)), REQUESTED_THROUGH)
+        }
         GovernanceKind::ApprovalDecided => match event.decision.as_deref().map(str::trim) {
             Some("approved") => (granted(), ON_BEHALF_OF),
             _ => (WaiverStep::Rejected, ON_BEHALF_OF),

@@ -169,19 +169,29 @@ impl Role {
             Self::Developer => &[
                 Scope::Read,
                 Scope::RiskRead,
-                Scope::CostRead, Scope::ComplianceRead,
+                Scope::CostRead,
+                Scope::ComplianceRead,
                 Scope::EventsWrite,
                 Scope::ChangesRequest,
                 Scope::PolicyEvaluate,
             ],
-            Self::Auditor => &[Scope::Read, Scope::RiskRead, Scope::CostRead, Scope::ComplianceRead, Scope::AuditRead],
-            Self::Approver => {
-                &[Scope::Read, Scope::RiskRead, Scope::CostRead, Scope::ComplianceRead, Scope::ChangesDecide, Scope::RiskDecide, Scope::ComplianceDecide]
+            Self::Auditor => {
+                &[Scope::Read, Scope::RiskRead, Scope::CostRead, Scope::ComplianceRead, Scope::AuditRead]
             }
+            Self::Approver => &[
+                Scope::Read,
+                Scope::RiskRead,
+                Scope::CostRead,
+                Scope::ComplianceRead,
+                Scope::ChangesDecide,
+                Scope::RiskDecide,
+                Scope::ComplianceDecide,
+            ],
             Self::Admin => &[
                 Scope::Read,
                 Scope::RiskRead,
-                Scope::CostRead, Scope::ComplianceRead,
+                Scope::CostRead,
+                Scope::ComplianceRead,
                 Scope::AuditRead,
                 Scope::EventsWrite,
                 Scope::CommandsWrite,

@@ -242,8 +242,7 @@ pub(super) async fn verdicts(
 ) -> Result<Answer<VerdictsPage>, ApiError> {
     let asked = looked::<VerdictsFilter>(&uri)?;
     listed(&api, caller.tenant(), VERDICTS, asked, |pool, tenant, Looked { view, filter }, at| async move {
-        let request =
-            VerdictsRequest { filter, as_of: view.instant(), after: at.after, limit: at.limit };
+        let request = VerdictsRequest { filter, as_of: view.instant(), after: at.after, limit: at.limit };
         read::verdicts(&pool, &tenant, &request).await
     })
     .await
@@ -290,8 +289,7 @@ pub(super) async fn findings(
 ) -> Result<Answer<FindingsPage>, ApiError> {
     let asked = looked::<FindingsFilter>(&uri)?;
     listed(&api, caller.tenant(), FINDINGS, asked, |pool, tenant, Looked { view, filter }, at| async move {
-        let request =
-            FindingsRequest { filter, as_of: view.instant(), after: at.after, limit: at.limit };
+        let request = FindingsRequest { filter, as_of: view.instant(), after: at.after, limit: at.limit };
         read::findings(&pool, &tenant, &request).await
     })
     .await

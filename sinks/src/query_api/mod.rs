@@ -67,7 +67,8 @@ use crate::read_models::{
 pub use audit::{AuditAnswer, AuditPage};
 pub use changes::{ChangeAnswer, ChangesPage};
 pub use compliance::{
-    ControlAnswer, FindingsPage, PostureAnswer, ResourcePostureAnswer, ScorecardsPage, VerdictsPage, WaiversPage,
+    ControlAnswer, FindingsPage, PostureAnswer, ResourcePostureAnswer, ScorecardsPage, VerdictsPage,
+    WaiversPage,
 };
 pub use cost::{
     AllocationAnswer, BudgetsPage, ChargesPage, CostAnomalies, CostBreakdown, CostForecast, CostSummary,

@@ -64,7 +64,10 @@ async fn a_control_shows_its_evidence() {
     assert_eq!(detail.policies[0].policy_id, ENCRYPTED);
     let evidence = &detail.evidence[0];
     assert_eq!((evidence.resource.as_str(), evidence.status), ("a-1", VerdictStatus::Fail));
-    assert_eq!((evidence.policy_hash.len(), evidence.topic.as_str(), evidence.offset), (64, "weir.infrastructure.v1", 0));
+    assert_eq!(
+        (evidence.policy_hash.len(), evidence.topic.as_str(), evidence.offset),
+        (64, "weir.infrastructure.v1", 0)
+    );
     assert_eq!(api.ask("acme", "/api/v1/compliance/controls/nowhere").await.0, 404);
     assert_eq!(api.ask("acme", "/api/v1/compliance/controls/%00").await.0, 404);
 }
@@ -88,8 +91,9 @@ async fn verdicts_are_paged_to_the_last_row() {
         ("w/aws_ebs_volume.planned", VerdictStatus::Pass),
     ];
     assert_eq!(found, expected.map(|(resource, status)| (resource.to_owned(), status)));
-    let failing: VerdictsPage =
-        api.get("acme", &format!("/api/v1/compliance/verdicts?status=fail&policy={ENCRYPTED}&project=a")).await;
+    let failing: VerdictsPage = api
+        .get("acme", &format!("/api/v1/compliance/verdicts?status=fail&policy={ENCRYPTED}&project=a"))
+        .await;
     assert_eq!(failing.items.len(), 1);
     assert_eq!(api.ask("acme", "/api/v1/compliance/verdicts?status=maybe").await.0, 400);
 }
@@ -122,7 +126,14 @@ async fn scorecards_have_a_score_only_where_there_is_evidence() {
         .iter()
         .map(|card| (card.project.as_str(), card.compliance.map(|score| score.value), card.tier))
         .collect();
-    assert_eq!(told, [("a", Some(0), Some(Tier::None)), ("b", Some(100), Some(Tier::Gold)), ("w", Some(100), Some(Tier::Gold))]);
+    assert_eq!(
+        told,
+        [
+            ("a", Some(0), Some(Tier::None)),
+            ("b", Some(100), Some(Tier::Gold)),
+            ("w", Some(100), Some(Tier::Gold))
+        ]
+    );
     assert_eq!(cards.items[0].security.expect("one").value, 50);
     assert_eq!((cards.items[0].quality, cards.items[0].performance), (None, None));
     let one: ScorecardsPage = api.get("acme", "/api/v1/compliance/scorecards?project=b").await;

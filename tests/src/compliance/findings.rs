@@ -37,7 +37,11 @@ async fn a_finding_opens_closes_and_opens_again() {
     member.deliver(&[volume(1, "a-1", false, hour(0))]).await;
     assert_eq!(transitions(&told(&mut place).await), [("opened", "Fail")]);
     member.deliver(&[volume(2, "a-1", false, hour(1)), unknown(3, "a-1", hour(2))]).await;
-    assert_eq!(transitions(&told(&mut place).await), [], "it is open already, and the unknown closes nothing");
+    assert_eq!(
+        transitions(&told(&mut place).await),
+        [],
+        "it is open already, and the unknown closes nothing"
+    );
     member.deliver(&[volume(4, "a-1", true, hour(3))]).await;
     assert_eq!(transitions(&told(&mut place).await), [("closed", "Pass")]);
     member.deliver(&[volume(5, "a-1", false, hour(4))]).await;
@@ -68,8 +72,10 @@ async fn what_is_told_is_a_compliance_finding_of_ocsf() {
     let findings = told(&mut place).await;
     assert_eq!(findings.len(), 4);
     for finding in &findings {
-        let faults: Vec<String> =
-            schema.iter_errors(finding).map(|fault| format!("{}: {fault:.300}", fault.instance_path())).collect();
+        let faults: Vec<String> = schema
+            .iter_errors(finding)
+            .map(|fault| format!("{}: {fault:.300}", fault.instance_path()))
+            .collect();
         assert!(faults.is_empty(), "{faults:#?}\n{finding}");
         assert_eq!(finding["class_uid"], 2003);
         assert_eq!(finding["type_uid"], 200_300 + finding["activity_id"].as_i64().expect("a number"));

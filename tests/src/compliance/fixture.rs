@@ -145,7 +145,13 @@ pub(crate) fn waiver(
 }
 
 /// A request and its grant by somebody else an hour later, good until then.
-pub(crate) fn granted(n: u64, id: &str, resources: &[&str], at: Timestamp, until: Timestamp) -> [Envelope; 2] {
+pub(crate) fn granted(
+    n: u64,
+    id: &str,
+    resources: &[&str],
+    at: Timestamp,
+    until: Timestamp,
+) -> [Envelope; 2] {
     let request = (GovernanceKind::ApprovalRequested, resources);
     [
         waiver(n, (id, "ada"), request, at, Some(until)),

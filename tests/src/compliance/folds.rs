@@ -48,7 +48,7 @@ async fn an_instant_of_the_past_is_what_a_rebuild_up_to_it_gives() {
     Place::at(whole.database.clone()).await.member(0).await.deliver(&shuffled(all.clone(), 3)).await;
     for instant in [10, 35, 55, 99].map(hour) {
         let until: Vec<Envelope> = all.iter().filter(|event| event.occurred_at <= instant).cloned().collect();
-        let mut rebuilt = Place::at(part.database.clone()).await;
+        let rebuilt = Place::at(part.database.clone()).await;
         rebuilt.member(0).await.deliver(&until).await;
         let query = format!("as_of={}", instant.format("%Y-%m-%dT%H:%M:%SZ"));
         let (past, then) = (told(&whole, &query).await, told(&part, &query).await);

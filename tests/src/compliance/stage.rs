@@ -42,7 +42,10 @@ async fn a_rebuild_from_the_topics_gives_the_same_tables() {
 
     let mut owner = PgConnection::connect(&site.endpoints.database_url).await.expect("Postgres answers");
     let tables = TABLES.join(", ");
-    sqlx::raw_sql(AssertSqlSafe(format!("TRUNCATE {tables}, stage_position"))).execute(&mut owner).await.expect("emptied");
+    sqlx::raw_sql(AssertSqlSafe(format!("TRUNCATE {tables}, stage_position")))
+        .execute(&mut owner)
+        .await
+        .expect("emptied");
     let stage = site.run_stages(&["compliance"], 2);
     site.await_count(SETTLED, count).await;
     stage.stop().await;

@@ -32,7 +32,9 @@ async fn a_waiver_holds_until_its_end_and_the_finding_is_open_again() {
     assert_eq!(at(&api, 11).await, named("long"), "of two the one that ends last");
     assert_eq!(at(&api, 39).await, named("long"));
     assert_eq!(at(&api, 40).await, (FindingStatus::Open, None));
-    member.deliver(&[waiver(30, ("long", "bob"), (GovernanceKind::WaiverRevoked, &[]), hour(15), None)]).await;
+    member
+        .deliver(&[waiver(30, ("long", "bob"), (GovernanceKind::WaiverRevoked, &[]), hour(15), None)])
+        .await;
     assert_eq!(at(&api, 14).await, named("long"), "the past stays");
     assert_eq!(at(&api, 16).await, named("short"));
     assert_eq!(at(&api, 20).await, (FindingStatus::Open, None));
@@ -40,7 +42,11 @@ async fn a_waiver_holds_until_its_end_and_the_finding_is_open_again() {
     let path = "/api/v1/compliance/posture?framework=HIPAA&as_of=2026-03-01T12:00:00Z";
     let posture: PostureAnswer = api.get("acme", path).await;
     let hipaa = &posture.frameworks[0];
-    assert_eq!((hipaa.passed, hipaa.waived), (0, 0), "another volume fails the same control without a waiver");
+    assert_eq!(
+        (hipaa.passed, hipaa.waived),
+        (0, 0),
+        "another volume fails the same control without a waiver"
+    );
     assert!(hipaa.failed > 0 && hipaa.score.is_some_and(|score| score.value == 0));
     member.deliver(&[volume(40, "a-2", true, hour(1))]).await;
     let posture: PostureAnswer = api.get("acme", path).await;
@@ -84,7 +90,10 @@ async fn waivers_are_listed_with_steps_that_count_for_nothing() {
     assert_eq!(why(2), "it holds for more than 90 days");
     assert_eq!(why(3), "who asked for it cannot grant it");
     let good = &page.items[1];
-    assert_eq!((good.owner.as_deref(), good.requested_by.as_deref(), good.granted_by.as_deref()), (Some("olga"), Some("ada"), Some("bob")));
+    assert_eq!(
+        (good.owner.as_deref(), good.requested_by.as_deref(), good.granted_by.as_deref()),
+        (Some("olga"), Some("ada"), Some("bob"))
+    );
     let later: WaiversPage =
         api.get("acme", "/api/v1/compliance/waivers?status=expired&as_of=2026-03-03T00:00:00Z").await;
     let names: Vec<_> = later.items.iter().map(|item| item.waiver.as_str()).collect();

@@ -58,7 +58,8 @@ impl Api {
         let readers = reader_pool(&database, READERS).expect("an address");
         let pepper = Pepper::new("pepper");
         let (mut tokens, mut keys) = (BTreeMap::new(), Vec::new());
-        let reading = [Scope::Read, Scope::AuditRead, Scope::RiskRead, Scope::CostRead, Scope::ComplianceRead];
+        let reading =
+            [Scope::Read, Scope::AuditRead, Scope::RiskRead, Scope::CostRead, Scope::ComplianceRead];
         for (seed, name, tenant, more) in [
             (1, "acme", "acme", None),
             (2, "other", "other", None),

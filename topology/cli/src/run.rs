@@ -14,6 +14,7 @@ use processors::{
     Processor,
     audit::Audit,
     change_review::ChangeReview,
+    compliance::Compliance,
     cost::Cost,
     retention::Retention,
     risk::{Risk, RuleSet},
@@ -188,6 +189,7 @@ impl Process<'_> {
             log_ends: ends.watch(self.stop.clone()),
             identities,
             log_keys: self.place.log_keys()?.iter().map(ToString::to_string).collect(),
+            controls: Arc::new(policy::controls(&policy::in_use()?)),
             rates: Rates { per_key_per_minute, ..Rates::default() },
             shares: settings.shares.limits(),
             tenants,
@@ -267,8 +269,12 @@ impl Process<'_> {
                 Ok(())
             }));
         }
+        let mut compliance = Compliance::default();
+        if names.iter().any(|name| name == Compliance::NAME) {
+            compliance = Compliance::new(policy::in_use()?);
+        }
         let stop = self.stop.clone();
-        let topology = pipeline::with_rules(rules, review, cost).and(self.sinks.clone());
+        let topology = pipeline::with_rules(rules, review, cost, compliance).and(self.sinks.clone());
         started.push(Box::pin(async move {
             runtime::run(&topology, &names, config, health, stop).await?;
             Ok(())

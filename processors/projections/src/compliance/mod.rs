@@ -10,7 +10,7 @@ mod waiver;
 
 pub use finding::{Answer, CloseReason, Episode, State, episodes, finding_id, sla};
 pub use posture::{
-    Band, ControlCatalogue, ControlPosture, ControlState, FrameworkPosture, Judged, PolicyFacts, Score, Tally,
-    controls, postures, verdict_score,
+    Band, ControlCatalogue, ControlPosture, ControlState, FrameworkPosture, Judged, PolicyFacts, Score,
+    Tally, controls, postures, verdict_score,
 };
 pub use waiver::{Ineffective, Waiver, waiver};

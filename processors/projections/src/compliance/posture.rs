@@ -205,7 +205,10 @@ pub fn controls(
     for (framework, controls) in &catalogue.frameworks {
         let known = found.entry(framework.clone()).or_default();
         for (control, policies) in controls {
-            known.insert(control.clone(), ControlPosture { policies: policies.clone(), ..ControlPosture::new() });
+            known.insert(
+                control.clone(),
+                ControlPosture { policies: policies.clone(), ..ControlPosture::new() },
+            );
         }
     }
     for one in judged {
@@ -275,7 +278,8 @@ impl ControlPosture {
             }
             VerdictStatus::NotEvaluated | VerdictStatus::Error => self.not_evaluated += resources,
         }
-        let evidence = self.evidence.map_or((*oldest, *newest), |(from, to)| (from.min(*oldest), to.max(*newest)));
+        let evidence =
+            self.evidence.map_or((*oldest, *newest), |(from, to)| (from.min(*oldest), to.max(*newest)));
         self.evidence = Some(evidence);
         self.policies.insert(policy_id.clone());
     }
@@ -320,7 +324,11 @@ fn posture(framework: &str, controls: &BTreeMap<String, ControlPosture>) -> Fram
         evidence_oldest: evidence.clone().map(|(oldest, _)| oldest).min(),
         evidence_newest: evidence.map(|(_, newest)| newest).max(),
         score: Score::of((passed + waived) as u64, failed as u64, gravest(0)),
-        score_without_waivers: Score::of((decided - failed_without) as u64, failed_without as u64, gravest(1)),
+        score_without_waivers: Score::of(
+            (decided - failed_without) as u64,
+            failed_without as u64,
+            gravest(1),
+        ),
     }
 }
 
@@ -378,7 +386,13 @@ mod tests {
         use ControlState as S;
         let posture = check(
             &tallies,
-            &[("1", S::Pass), ("2", S::Fail), ("3", S::Waived), ("4", S::NotEvaluated), ("5", S::NotEvaluated)],
+            &[
+                ("1", S::Pass),
+                ("2", S::Fail),
+                ("3", S::Waived),
+                ("4", S::NotEvaluated),
+                ("5", S::NotEvaluated),
+            ],
         );
         assert_eq!((posture.controls, posture.manual, posture.no_evidence), (7, 1, 1));
         assert_eq!(posture.coverage_percent, 50);
@@ -393,7 +407,8 @@ mod tests {
         let posture = check(&[], &[]);
         assert_eq!((posture.score, posture.score_without_waivers, posture.coverage_percent), (None, None, 0));
         let undecided = tally("d", VerdictStatus::NotEvaluated, false, 8);
-        let posture = check(&[(undecided, facts(PolicySeverity::Low, &["1"]))], &[("1", ControlState::NotEvaluated)]);
+        let posture =
+            check(&[(undecided, facts(PolicySeverity::Low, &["1"]))], &[("1", ControlState::NotEvaluated)]);
         assert_eq!(posture.score, None);
         assert!(posture.evidence_oldest.is_some(), "it was looked at");
     }

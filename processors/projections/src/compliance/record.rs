@@ -120,7 +120,9 @@ fn record(
     let requirements: Vec<String> = about
         .controls
         .iter()
-        .flat_map(|(framework, controls)| controls.iter().map(move |control| format!("{framework} {control}")))
+        .flat_map(|(framework, controls)| {
+            controls.iter().map(move |control| format!("{framework} {control}"))
+        })
         .collect();
     let millis = |at: Timestamp| at.timestamp_millis();
     let mut record = json!({
@@ -146,7 +148,6 @@ fn record(
             "types": ["compliance"],
             "uid": finding_id.to_string(),
         },
-        "is_alert": false,
         "message": message,
         "metadata": {
             "event_code": CE_TYPE,

@@ -114,7 +114,9 @@ fn may_be_granted(
     fact: &WaiverFact,
     requested_by: Option<&str>,
 ) -> Result<Timestamp, String> {
-    let Some(terms) = &waiver.terms else { return Err("nobody has asked for it on terms that can be read".into()) };
+    let Some(terms) = &waiver.terms else {
+        return Err("nobody has asked for it on terms that can be read".into());
+    };
     if waiver.granted.is_some() {
         return Err("it is granted already".into());
     }
@@ -199,11 +201,7 @@ mod tests {
             None,
             &["it was asked for by somebody else than the grant names"],
         );
-        check(
-            &[step(2, 1, "bob", GRANT)],
-            None,
-            &["nobody has asked for it on terms that can be read"],
-        );
+        check(&[step(2, 1, "bob", GRANT)], None, &["nobody has asked for it on terms that can be read"]);
     }
 
     #[test]
@@ -216,7 +214,11 @@ mod tests {
         check(&[step(1, 0, "ada", terms(30)), step(2, 31, "bob", GRANT)], None, &["its end has passed"]);
         check(&[step(1, 0, "ada", terms(200)), step(2, 1, "bob", GRANT)], Some(91), &[]);
         check(
-            &[step(1, 0, "ada", terms(30)), step(2, 1, "bob", WaiverStep::Rejected), step(3, 2, "bob", GRANT)],
+            &[
+                step(1, 0, "ada", terms(30)),
+                step(2, 1, "bob", WaiverStep::Rejected),
+                step(3, 2, "bob", GRANT),
+            ],
             None,
             &["it was refused"],
         );

@@ -35,7 +35,11 @@ fn calls_to_aws_that_carry_everything() {
     let policy = json!({"bucketName": "b", "bucketPolicy": {"Statement": [
         {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/*"}]}});
     let public = one(&aws("s3", "PutBucketPolicy", policy, Value::Null));
-    assert!(with(&public, VerdictStatus::Fail).contains(&"aws-s3-policy-not-public"), "{:?}", public.verdicts);
+    assert!(
+        with(&public, VerdictStatus::Fail).contains(&"aws-s3-policy-not-public"),
+        "{:?}",
+        public.verdicts
+    );
     check(
         &aws("ec2", "CreateVolume", json!({}), json!({"volumeId": "vol-1", "encrypted": false})),
         "arn:aws:ec2:eu-west-1:123456789012:volume/vol-1",
@@ -70,7 +74,10 @@ fn calls_to_aws_that_carry_everything() {
 #[test]
 fn calls_that_delete_end_a_resource() {
     let gone = one(&aws("ec2", "DeleteVolume", json!({"volumeId": "vol-1"}), Value::Null));
-    assert_eq!((gone.resource.as_str(), gone.presence), ("arn:aws:ec2:eu-west-1:123456789012:volume/vol-1", Presence::Absent));
+    assert_eq!(
+        (gone.resource.as_str(), gone.presence),
+        ("arn:aws:ec2:eu-west-1:123456789012:volume/vol-1", Presence::Absent)
+    );
     let bucket = observations(&aws("s3", "DeleteBucket", json!({"bucketName": "b"}), Value::Null));
     assert_eq!(bucket.len(), 3, "the bucket, its policy, its block of public access");
     let two = json!({"instancesSet": {"items": [{"instanceId": "i-1"}, {"instanceId": "i-2"}]}});
@@ -121,7 +128,11 @@ fn objects_of_kubernetes_are_judged_as_they_were_written() {
     let created = kubernetes("create deployments", None, json!({"requestObject": deployment(true)}));
     let created = one(&created);
     assert_eq!(created.resource, "deployments/shop/web");
-    assert!(with(&created, VerdictStatus::Fail).contains(&"kubernetes-no-privileged"), "{:?}", created.verdicts);
+    assert!(
+        with(&created, VerdictStatus::Fail).contains(&"kubernetes-no-privileged"),
+        "{:?}",
+        created.verdicts
+    );
     let patched = json!({"requestObject": {"spec": {}}, "responseObject": deployment(false)});
     let patched = one(&kubernetes("patch deployments", Some("web"), patched));
     assert!(with(&patched, VerdictStatus::Pass).contains(&"kubernetes-no-privileged"));
@@ -148,7 +159,8 @@ fn parts_of_objects_and_what_controllers_make_are_left_out() {
 
 fn github(action: &str, body: Value) -> Envelope {
     let mut body = body;
-    body["repository"] = json!({"full_name": "acme/shop", "name": "shop", "visibility": "public", "private": false});
+    body["repository"] =
+        json!({"full_name": "acme/shop", "name": "shop", "visibility": "public", "private": false});
     call("github.webhook", ("github", action), Resource::default(), body.to_string())
 }
 
@@ -164,10 +176,16 @@ fn settings_of_repositories() {
     let found = one(&github("branch_protection_rule.edited", rule.clone()));
     assert_eq!(found.resource, "acme/shop/branch-protection/main");
     let fails = with(&found, VerdictStatus::Fail);
-    assert!(fails.contains(&"github-branch-no-force-push") && fails.contains(&"github-branch-reviews"), "{fails:?}");
+    assert!(
+        fails.contains(&"github-branch-no-force-push") && fails.contains(&"github-branch-reviews"),
+        "{fails:?}"
+    );
     assert_eq!(one(&github("branch_protection_rule.deleted", rule)).presence, Presence::Absent);
     let key = json!({"key": {"id": 7, "title": "t", "read_only": false}});
-    assert_eq!(with(&one(&github("deploy_key.created", key)), VerdictStatus::Fail), ["github-deploy-key-read-only"]);
+    assert_eq!(
+        with(&one(&github("deploy_key.created", key)), VerdictStatus::Fail),
+        ["github-deploy-key-read-only"]
+    );
     assert_eq!(observations(&github("push", json!({}))), []);
 }
 
@@ -179,7 +197,11 @@ fn rules_of_google_firewalls() {
     let of = |action: &str, record: &Value| {
         call("gcp.audit", ("compute.googleapis.com", action), resource.clone(), record.to_string())
     };
-    check(&of("v1.compute.firewalls.insert", &record), "projects/p/global/firewalls/open", &["gcp-firewall-no-public-ssh"]);
+    check(
+        &of("v1.compute.firewalls.insert", &record),
+        "projects/p/global/firewalls/open",
+        &["gcp-firewall-no-public-ssh"],
+    );
     assert_eq!(one(&of("beta.compute.firewalls.delete", &json!({}))).presence, Presence::Absent);
     assert_eq!(observations(&of("v1.compute.firewalls.patch", &record)), []);
     assert_eq!(observations(&of("v1.compute.firewalls.insert", &json!({"protoPayload": {}}))), []);

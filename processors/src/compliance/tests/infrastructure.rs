@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn infrastructure(kind: InfrastructureKind, resource: Resource, configuration: Option<String>) -> Infrastructure {
+fn infrastructure(
+    kind: InfrastructureKind,
+    resource: Resource,
+    configuration: Option<String>,
+) -> Infrastructure {
     Infrastructure {
         kind,
         resource,
@@ -84,10 +88,8 @@ fn what_is_deleted_is_absent_and_what_failed_is_nothing() {
     let resource = Resource { id: "v-1".into(), ..Resource::default() };
     let gone = infrastructure(InfrastructureKind::Deleted, resource.clone(), None);
     assert_eq!(one(&envelope(Event::Infrastructure(gone.clone()), None)).presence, Presence::Absent);
-    let failed = Infrastructure {
-        outcome: Outcome { status: OutcomeStatus::Failure, ..Outcome::default() },
-        ..gone
-    };
+    let failed =
+        Infrastructure { outcome: Outcome { status: OutcomeStatus::Failure, ..Outcome::default() }, ..gone };
     assert_eq!(observations(&envelope(Event::Infrastructure(failed), None)), []);
     let bare = infrastructure(InfrastructureKind::ConfigurationObserved, resource, None);
     assert_eq!(observations(&envelope(Event::Infrastructure(bare), None)), []);
@@ -106,7 +108,8 @@ fn plan() -> Value {
 
 #[test]
 fn resources_of_a_plan_count_from_when_their_change_is_applied() {
-    let resource = Resource { id: "network/prod".into(), kind: Some("workspace".into()), ..Resource::default() };
+    let resource =
+        Resource { id: "network/prod".into(), kind: Some("workspace".into()), ..Resource::default() };
     let mut event = infrastructure(InfrastructureKind::ChangeProposed, resource, None);
     event.change_id = Some("c-1".into());
     let native = ("terraform.plan", plan().to_string());
@@ -128,7 +131,9 @@ fn resources_of_a_plan_count_from_when_their_change_is_applied() {
 fn a_plan_that_is_cut_short_gives_nothing() {
     let event = infrastructure(InfrastructureKind::ChangeProposed, Resource::default(), None);
     let text = plan().to_string();
-    for record in [&text[..text.len() / 2], "{}", "[]", r#"{"format_version": "7.0", "resource_changes": []}"#] {
+    for record in
+        [&text[..text.len() / 2], "{}", "[]", r#"{"format_version": "7.0", "resource_changes": []}"#]
+    {
         let native = Some(("terraform.plan", record.to_owned()));
         assert_eq!(observations(&envelope(Event::Infrastructure(event.clone()), native)), [], "{record}");
     }

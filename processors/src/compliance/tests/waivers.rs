@@ -42,7 +42,10 @@ fn a_request_carries_its_terms() {
     let asked = governance(GovernanceKind::ApprovalRequested, &TERMS, Some("2026-04-01T00:00:00Z"));
     let fact = fact(asked).expect("a fact");
     let WaiverStep::Requested(Ok(terms)) = fact.step else { panic!("terms: {:?}", fact.step) };
-    assert_eq!((terms.owner.as_str(), terms.policies, terms.resources), ("olga", vec!["a".into(), "b".into()], vec!["r".into()]));
+    assert_eq!(
+        (terms.owner.as_str(), terms.policies, terms.resources),
+        ("olga", vec!["a".into(), "b".into()], vec!["r".into()])
+    );
     assert_eq!((fact.waiver.as_str(), fact.actor.as_str()), ("w-1", "ada"));
 }
 
@@ -78,7 +81,10 @@ fn other_steps_and_other_subjects() {
     let mara = Some("mara".to_owned());
     assert_eq!(step(GovernanceKind::WaiverGranted, None), Some((granted.clone(), mara.clone())));
     assert_eq!(step(GovernanceKind::ApprovalDecided, Some("approved")), Some((granted, mara.clone())));
-    assert_eq!(step(GovernanceKind::ApprovalDecided, Some("rejected")), Some((WaiverStep::Rejected, mara.clone())));
+    assert_eq!(
+        step(GovernanceKind::ApprovalDecided, Some("rejected")),
+        Some((WaiverStep::Rejected, mara.clone()))
+    );
     assert_eq!(step(GovernanceKind::WaiverRevoked, None), Some((WaiverStep::Revoked, mara)));
     assert_eq!(step(GovernanceKind::BudgetSet, None), None);
     let mut change = governance(GovernanceKind::ApprovalRequested, &TERMS, None);

@@ -102,7 +102,9 @@ async fn answers_of(
 ) -> sqlx::Result<BTreeMap<String, BTreeMap<Uuid, Vec<Answer>>>> {
     let keys: BTreeSet<VerdictsKey<'_>> = states
         .iter()
-        .filter_map(|state| Some(VerdictsKey { tenant_id: &state.tenant_id, verdicts_key: state.verdicts_key? }))
+        .filter_map(|state| {
+            Some(VerdictsKey { tenant_id: &state.tenant_id, verdicts_key: state.verdicts_key? })
+        })
         .collect();
     let rows = sqlx::query(
         "SELECT tenant_id, verdicts_key, policy_id, policy_hash, v.status, p.severity, v.reasons
@@ -137,13 +139,11 @@ pub(super) fn word<T>(row: &PgRow, column: &str, read: impl Fn(&str) -> Option<T
     read(text).ok_or_else(|| sqlx::Error::Decode(format!("{column} {text:?} is unknown").into()))
 }
 
-fn derived(
-    states: &[StoredState],
-    answers: &BTreeMap<String, BTreeMap<Uuid, Vec<Answer>>>,
-) -> Episodes {
+fn derived(states: &[StoredState], answers: &BTreeMap<String, BTreeMap<Uuid, Vec<Answer>>>) -> Episodes {
     let nothing = BTreeMap::new();
     let mut found = Episodes::new();
-    let of_one = |a: &StoredState, b: &StoredState| (&a.tenant_id, &a.resource) == (&b.tenant_id, &b.resource);
+    let of_one =
+        |a: &StoredState, b: &StoredState| (&a.tenant_id, &a.resource) == (&b.tenant_id, &b.resource);
     for of_resource in states.chunk_by(of_one) {
         let Some(StoredState { tenant_id, resource, .. }) = of_resource.first() else { continue };
         let folded: Vec<State> = of_resource
@@ -304,10 +304,7 @@ async fn tell(
     Ok(outgoing.collect())
 }
 
-async fn policy(
-    tx: &mut PgConnection,
-    (tenant, policy, hash): (&str, &str, &str),
-) -> sqlx::Result<Told> {
+async fn policy(tx: &mut PgConnection, (tenant, policy, hash): (&str, &str, &str)) -> sqlx::Result<Told> {
     let row = sqlx::query(
         "SELECT title, remediation, controls FROM compliance_policy
           WHERE tenant_id = $1 AND policy_id = $2 AND policy_hash = $3",

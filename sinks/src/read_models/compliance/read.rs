@@ -40,16 +40,16 @@ fn push_seen(query: &mut QueryBuilder<Postgres>, tenant: &TenantId, as_of: Times
     query.push_bind(tenant.as_str().to_owned());
 }
 
-/// The waiver that holds at an instant for a resource and a policy, of several the one that ends last, as `w`: `waiver`,
-/// `valid_to`.
+/// The waiver that holds at an instant for a resource and a policy, of several the one whose terms end last, as `w`:
+/// `waiver`, `expires_at`. That one of them is revoked later is not known at the instant.
 fn push_waived(query: &mut QueryBuilder<Postgres>, (resource, policy): (&str, &str), as_of: Timestamp) {
     query.push(
-        " LEFT JOIN LATERAL (SELECT e.waiver, e.valid_to FROM compliance_waived AS e WHERE e.tenant_id = ",
+        " LEFT JOIN LATERAL (SELECT e.waiver, e.expires_at FROM compliance_waived AS e WHERE e.tenant_id = ",
     );
     query.push(tenant_of(resource)).push(".tenant_id AND e.resource = ").push(resource);
     query.push(" AND e.policy_id = ").push(policy).push(" AND e.valid_from <= ").push_bind(as_of);
     query.push(" AND e.valid_to > ").push_bind(as_of);
-    query.push(" ORDER BY e.valid_to DESC, e.waiver LIMIT 1) AS w ON true");
+    query.push(" ORDER BY e.expires_at DESC, e.waiver LIMIT 1) AS w ON true");
 }
 
 /// The table's name before a column.

@@ -25,7 +25,8 @@ pub(super) async fn derive(tx: &mut PgConnection, batch: &Batch<'_>) -> sqlx::Re
         if let Some(change) = &observation.change_id {
             changes.insert((tenant, change));
         } else if observation.fault.is_none() {
-            let key = (tenant, &*observation.resource, observation.observed_at, *observation.event_id.as_uuid());
+            let key =
+                (tenant, &*observation.resource, observation.observed_at, *observation.event_id.as_uuid());
             rows.insert(key, state_row(observation));
             touched.insert((tenant.to_owned(), observation.resource.clone()));
         }
@@ -58,12 +59,14 @@ fn state_row(observation: &Observation) -> StateRow<'_> {
 
 /// Proposals of a change and its completion may come by different partitions: one of them must see the other.
 async fn lock_change(tx: &mut PgConnection, tenant: &str, change: &str) -> sqlx::Result<()> {
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('weir.compliance.change/' || $1 || '/' || $2, 0))")
-        .bind(tenant)
-        .bind(change)
-        .execute(tx)
-        .await
-        .map(drop)
+    sqlx::query(
+        "SELECT pg_advisory_xact_lock(hashtextextended('weir.compliance.change/' || $1 || '/' || $2, 0))",
+    )
+    .bind(tenant)
+    .bind(change)
+    .execute(tx)
+    .await
+    .map(drop)
 }
 
 /// Derives the states that a change makes anew: each time that it is applied, its resources are as the last plan before

@@ -139,6 +139,7 @@ table! {
         tenant_id: text, resource: text, policy_id: text, waiver: text;
         valid_from: instant,
         valid_to: instant,
+        expires_at: instant,
     }
 }
 

@@ -113,13 +113,19 @@ fn decoded(row: &PgRow, tenant: &TenantId) -> sqlx::Result<WaiverFact> {
     })
 }
 
-fn waiver_row<'a>(tenant: &'a TenantId, name: &'a str, first_at: Timestamp, waiver: &'a Waiver) -> WaiverRow<'a> {
+fn waiver_row<'a>(
+    tenant: &'a TenantId,
+    name: &'a str,
+    first_at: Timestamp,
+    waiver: &'a Waiver,
+) -> WaiverRow<'a> {
     let terms = waiver.terms.as_ref();
     let who = |step: &'a Option<(String, Timestamp)>| step.as_ref().map(|(who, _)| who.as_str());
     let when = |step: &Option<(String, Timestamp)>| step.as_ref().map(|(_, at)| *at);
-    let ineffective = waiver.ineffective.iter().map(|one| {
-        json!({ "event_id": one.event_id, "at": one.at, "step": one.step, "why": one.why })
-    });
+    let ineffective = waiver
+        .ineffective
+        .iter()
+        .map(|one| json!({ "event_id": one.event_id, "at": one.at, "step": one.step, "why": one.why }));
     WaiverRow {
         tenant_id: tenant.as_str(),
         waiver: name,
@@ -154,7 +160,8 @@ async fn derive_scope(
         .bind(name)
         .execute(&mut *tx)
         .await?;
-    let (Some(terms), Some((_, valid_from)), Some(valid_to)) = (&waiver.terms, &waiver.granted, waiver.ends_at)
+    let (Some(terms), Some((_, valid_from)), Some(valid_to)) =
+        (&waiver.terms, &waiver.granted, waiver.ends_at)
     else {
         return Ok(());
     };
@@ -162,7 +169,15 @@ async fn derive_scope(
     for resource in &terms.resources {
         for policy_id in &terms.policies {
             let (tenant_id, valid_from) = (tenant.as_str(), *valid_from);
-            rows.push(WaivedRow { tenant_id, resource, policy_id, waiver: name, valid_from, valid_to });
+            rows.push(WaivedRow {
+                tenant_id,
+                resource,
+                policy_id,
+                waiver: name,
+                valid_from,
+                valid_to,
+                expires_at: terms.expires_at,
+            });
         }
     }
     WaivedRow::insert(tx, &rows).await

@@ -13,13 +13,31 @@ pub(super) use load::{document as text_of, files_below as files_of};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use policies::{BuiltinErrors, Config, Policy, PolicySet};
+use policies::{BuiltinErrors, Config, InForce, Policy, PolicySet};
+use projections::compliance::ControlCatalogue;
 use serde_json::{Value, json};
 
 use super::{
     Outcome,
     output::{self, Format, note},
 };
+
+/// The policies of the settings: Weir's own and those of folders. What cannot be used is named and left out.
+pub(super) fn in_use() -> anyhow::Result<InForce> {
+    let files = load::Files::of(&[], false)?;
+    let set = PolicySet::load(files.texts(), Config::default());
+    files.warn_about(set.faults());
+    Ok(InForce::new(set))
+}
+
+/// The controls that policies are evidence for.
+pub(super) fn controls(policies: &InForce) -> ControlCatalogue {
+    let mut catalogue = ControlCatalogue::default();
+    for policy in policies.current().set().policies() {
+        catalogue.add(&policy.id, &policy.controls);
+    }
+    catalogue
+}
 
 /// Arguments of `weir policy`.
 #[derive(Debug, Args)]

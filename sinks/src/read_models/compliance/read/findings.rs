@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{super::findings::word, STAGE, push_waived};
 use crate::read_models::{
-    parameters::text,
+    parameters::{text, truth},
     snapshot::{Page, ReadError, Snapshot},
 };
 
@@ -52,6 +52,8 @@ pub struct FindingsFilter {
     #[param(inline)]
     pub severity: Option<PolicySeverity>,
     /// Whether it is open beyond its time.
+    #[serde(deserialize_with = "truth")]
+    #[param(value_type = Option<bool>)]
     pub overdue: Option<bool>,
     /// The policy's id, whole.
     #[serde(deserialize_with = "text")]
@@ -131,9 +133,9 @@ pub struct FindingItem {
     pub closed_by: Option<Uuid>,
     /// `passed`, `resource_gone` or `not_applicable`.
     pub close_reason: Option<String>,
-    /// The waiver that holds; of several the one that ends last.
+    /// The waiver that holds; of several the one whose terms end last.
     pub waiver: Option<String>,
-    /// When that waiver ends.
+    /// When that waiver ends by its terms.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub waived_until: Option<Timestamp>,
 }
@@ -158,8 +160,14 @@ pub async fn findings(
 pub(super) fn question(tenant: &TenantId, request: &FindingsRequest) -> QueryBuilder<Postgres> {
     let as_of = request.as_of;
     let mut query = QueryBuilder::new("SELECT *, status = 'open' AND due_at <= ");
-    query.push_bind(as_of).push(" AS overdue FROM (SELECT f.*, p.title, p.remediation, w.waiver, w.valid_to, ");
-    query.push("f.closed_at <= ").push_bind(as_of).push(" AS ended, CASE WHEN f.closed_at <= ").push_bind(as_of);
+    query
+        .push_bind(as_of)
+        .push(" AS overdue FROM (SELECT f.*, p.title, p.remediation, w.waiver, w.expires_at, ");
+    query
+        .push("f.closed_at <= ")
+        .push_bind(as_of)
+        .push(" AS ended, CASE WHEN f.closed_at <= ")
+        .push_bind(as_of);
     query.push(
         " THEN 'closed' WHEN w.waiver IS NOT NULL THEN 'waived' ELSE 'open' END AS status
            FROM compliance_finding AS f JOIN compliance_policy AS p USING (tenant_id, policy_id, policy_hash)",
@@ -223,6 +231,6 @@ pub(super) fn decoded(row: &PgRow) -> Result<FindingItem, ReadError> {
         closed_by: if ended { row.try_get("closed_by")? } else { None },
         close_reason: if ended { row.try_get("close_reason")? } else { None },
         waiver: row.try_get("waiver")?,
-        waived_until: row.try_get("valid_to")?,
+        waived_until: row.try_get("expires_at")?,
     })
 }

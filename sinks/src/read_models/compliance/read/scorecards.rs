@@ -102,9 +102,9 @@ pub async fn scorecards(
         projects.entry(project).or_default();
     }
     let limit = usize::from(request.limit);
-    let rest = projects.into_iter().filter(|(project, _)| {
-        request.after.as_deref().is_none_or(|after| *project > after)
-    });
+    let rest = projects
+        .into_iter()
+        .filter(|(project, _)| request.after.as_deref().is_none_or(|after| *project > after));
     let mut items: Vec<ScorecardItem> = rest
         .take(limit + 1)
         .map(|(project, tallies)| {
@@ -128,7 +128,9 @@ fn scorecard(project: &str, tallies: &[&Tally], versions: &Versions, delivered: 
     let compliance = Score::of(passed, count(ControlState::Fail), gravest);
     let security = verdict_score(&judged, PolicySeverity::High);
     let quality = Score::of(delivered.completed, delivered.failed, None);
-    let performance = delivered.median_seconds.and_then(|seconds| Score::of(lead_time(seconds), 100 - lead_time(seconds), None));
+    let performance = delivered
+        .median_seconds
+        .and_then(|seconds| Score::of(lead_time(seconds), 100 - lead_time(seconds), None));
     let scores = [compliance, security, quality, performance];
     let worst = scores.iter().flatten().map(|score| score.value).min();
     ScorecardItem {

@@ -96,9 +96,9 @@ pub struct VerdictItem {
     pub remediation: String,
     /// Controls that it is evidence for, by framework.
     pub controls: BTreeMap<String, Vec<String>>,
-    /// The waiver that holds for it; of several the one that ends last.
+    /// The waiver that holds for it; of several the one whose terms end last.
     pub waiver: Option<String>,
-    /// When that waiver ends.
+    /// When that waiver ends by its terms.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub waived_until: Option<Timestamp>,
     /// The event that shows the resource.
@@ -136,7 +136,7 @@ pub(super) async fn page_of(
 ) -> Result<(Vec<VerdictItem>, Option<VerdictKey>), ReadError> {
     let mut query = QueryBuilder::new(
         "SELECT n.resource, n.resource_type, n.project, n.event_id, n.valid_from, v.policy_id, v.policy_hash, v.status,
-                v.reasons, p.title, p.severity, p.remediation, p.controls, w.waiver, w.valid_to, o.topic, o.partition,
+                v.reasons, p.title, p.severity, p.remediation, p.controls, w.waiver, w.expires_at, o.topic, o.partition,
                 o.record_offset
            FROM (",
     );
@@ -162,7 +162,10 @@ pub(super) async fn page_of(
         items.push(decoded(row)?);
     }
     let more = rows.len() > items.len();
-    let key = |item: &VerdictItem| VerdictKey { resource: item.resource.clone(), policy_id: item.policy_id.clone() };
+    let key = |item: &VerdictItem| VerdictKey {
+        resource: item.resource.clone(),
+        policy_id: item.policy_id.clone(),
+    };
     let next = items.last().filter(|_| more).map(key);
     Ok((items, next))
 }
@@ -226,7 +229,7 @@ fn decoded(row: &PgRow) -> Result<VerdictItem, ReadError> {
         remediation: row.try_get("remediation")?,
         controls,
         waiver: row.try_get("waiver")?,
-        waived_until: row.try_get("valid_to")?,
+        waived_until: row.try_get("expires_at")?,
         event_id: row.try_get("event_id")?,
         observed_at: row.try_get("valid_from")?,
         topic: row.try_get("topic")?,

@@ -153,6 +153,7 @@ pub async fn waivers(
     }
     for (column, value) in [("policies", &request.filter.policy), ("resources", &request.filter.resource)] {
         if let Some(value) = value {
+            query.push(" AND requested_at <= ").push_bind(as_of);
             query.push(" AND ").push_bind(value.clone()).push(" = ANY(").push(column).push(")");
         }
     }
@@ -177,14 +178,19 @@ fn decoded(row: &PgRow, as_of: Timestamp) -> Result<WaiverItem, ReadError> {
     let (granted_at, granted_by) = step("granted_at", "granted_by")?;
     let (rejected_at, rejected_by) = step("rejected_at", "rejected_by")?;
     let (revoked_at, revoked_by) = step("revoked_at", "revoked_by")?;
-    let Json(ineffective) = row.try_get("ineffective")?;
+    let Json(mut ineffective): Json<Vec<Value>> = row.try_get("ineffective")?;
+    ineffective.retain(|step| {
+        let at = step["at"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
+        at.is_none_or(|at| at <= as_of)
+    });
+    let is_known = requested_at.is_some();
     Ok(WaiverItem {
         waiver: row.try_get("waiver")?,
         status: word(row, "status", WaiverStatus::from_name)?,
-        owner: row.try_get("owner")?,
-        policies: row.try_get("policies")?,
-        resources: row.try_get("resources")?,
-        reason: row.try_get("reason")?,
+        owner: if is_known { row.try_get("owner")? } else { None },
+        policies: if is_known { row.try_get("policies")? } else { Vec::new() },
+        resources: if is_known { row.try_get("resources")? } else { Vec::new() },
+        reason: if is_known { row.try_get("reason")? } else { None },
         requested_by,
         requested_at,
         granted_by,
@@ -193,7 +199,7 @@ fn decoded(row: &PgRow, as_of: Timestamp) -> Result<WaiverItem, ReadError> {
         rejected_at,
         revoked_by,
         revoked_at,
-        expires_at: row.try_get("expires_at")?,
+        expires_at: if is_known { row.try_get("expires_at")? } else { None },
         ineffective,
     })
 }
