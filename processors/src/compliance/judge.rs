@@ -14,10 +14,7 @@ use schemas::{
     },
 };
 
-use super::{
-    MAX_EVALUATIONS,
-    seen::{Seen, Shown},
-};
+use super::seen::{Seen, Shown};
 
 /// Most reasons of one verdict, and the longest, in bytes.
 const MAX_REASONS: usize = 20;
@@ -137,11 +134,7 @@ impl<'a> Judge<'a> {
     }
 
     fn evaluate(&self, document: &Document) -> Evaluation {
-        let surroundings = Surroundings {
-            //NOW
-            //MAX
-            ..Surroundings::default()
-        };
+        let surroundings = Surroundings::default();
         self.held.evaluate(document, &surroundings)
     }
 

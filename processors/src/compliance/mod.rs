@@ -34,8 +34,6 @@ use crate::Processor;
 
 /// Most resources that are taken from one event.
 const MAX_RESOURCES: usize = 10_000;
-/// Most evaluations of one event, a policy and a resource each.
-const MAX_EVALUATIONS: usize = 100_000;
 
 /// Makes observations with verdicts of events that show a resource's configuration, and steps of governance events about
 /// waivers. Clones share the policies in force.

@@ -27,7 +27,7 @@ impl Authority<'_> {
     /// The event, if the sender may publish it; else why not.
     ///
     /// A decision becomes the principal's own: whoever the event names as its actor is kept as the one it claims to
-    /// speak for, and an approval counts from now, by this gateway's clock. A person may be named who asks.
+    /// speak for, and an approval, a waiver or its end counts from now, by this gateway's clock. A person may be named who asks.
     pub(super) fn authorise(self, mut event: Envelope, now: Timestamp) -> Result<Envelope, String> {
         if event.source.is_reserved() {
             return Err(format!(
@@ -53,7 +53,12 @@ impl Authority<'_> {
             }
             if let Event::Governance(decision) = &mut event.event {
                 claim(decision, principal);
-                if decision.kind == GovernanceKind::ApprovalDecided {
+                let counts_from_now = [
+                    GovernanceKind::ApprovalDecided,
+                    GovernanceKind::WaiverGranted,
+                    GovernanceKind::WaiverRevoked,
+                ];
+                if counts_from_now.contains(&decision.kind) {
                     event.occurred_at = now.trunc_subsecs(6);
                     (event.time_assumed, event.skewed) = (true, false);
                 }

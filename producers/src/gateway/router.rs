@@ -40,6 +40,7 @@ fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 8] {
         (Scope::ChangesDecide, "command", commands::decisions()),
         (Scope::RiskDecide, "command", commands::risk_decisions()),
         (Scope::CommandsWrite, "command", commands::cost_decisions()),
+        (Scope::ComplianceDecide, "command", commands::waiver_decisions()),
         (Scope::HoldsDecide, "command", commands::holds()),
         (Scope::SubjectsErase, "command", commands::erasures()),
         (Scope::PolicyEvaluate, "policy", policy::routes()),

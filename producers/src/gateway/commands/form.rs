@@ -63,6 +63,11 @@ impl Form {
         Some(value).filter(|value| !value.is_null())
     }
 
+    /// Whether a member is there that is not null.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.members.iter().any(|(member, value)| member == name && !value.is_null())
+    }
+
     /// A text of 1 to that many bytes that is not blank.
     pub(super) fn text(&mut self, name: &str, most: usize) -> Option<String> {
         let value = self.take(name)?;

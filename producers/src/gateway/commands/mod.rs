@@ -7,6 +7,7 @@
 //! read models to tell.
 
 mod changes;
+mod compliance;
 mod cost;
 mod form;
 mod idempotency;
@@ -52,9 +53,11 @@ const MAX_REASON_BYTES: usize = 1_024;
 /// Longest id, in bytes: beyond it the read models keep a hash.
 const MAX_ID_BYTES: usize = 512;
 
-/// Asking for a change to be approved.
+/// Asking for a change to be approved, or for a waiver.
 pub(super) fn requests() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(changes::request_approval))
+    OpenApiRouter::new()
+        .routes(routes!(changes::request_approval))
+        .routes(routes!(compliance::request_waiver))
 }
 
 /// Deciding about a change.
@@ -68,6 +71,11 @@ pub(super) fn risk_decisions() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(risk::set_criticality))
         .routes(routes!(risk::change_watchlist))
         .routes(routes!(risk::triage))
+}
+
+/// Deciding about waivers.
+pub(super) fn waiver_decisions() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(compliance::decide_waiver)).routes(routes!(compliance::revoke_waiver))
 }
 
 /// Deciding about cost.

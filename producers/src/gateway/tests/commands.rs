@@ -186,6 +186,70 @@ async fn what_is_wrong_with_a_command_is_named() {
     assert_eq!(refused(INCIDENT, body).await, ["/entity/id", "/rules/1", "/rules/0"]);
 }
 
+const WAIVER: &str = "/api/v1/compliance/waivers/w-1";
+
+fn in_days(days: i64) -> String {
+    (chrono::Utc::now() + chrono::TimeDelta::days(days)).to_rfc3339()
+}
+
+#[tokio::test]
+async fn a_waiver_is_asked_for_granted_and_revoked() {
+    let body = json!({"owner": "olga", "policies": ["p-1"], "resources": ["arn:a", "arn:b"], "reason": "moved soon",
+                      "expires_at": in_days(30), "on_behalf_of": "ada"});
+    let (_, asked) = sent(&format!("{WAIVER}/requests"), body).await;
+    assert_eq!((asked.kind, asked.actor.id.as_str()), (GovernanceKind::ApprovalRequested, "ada"));
+    assert_eq!((asked.subject_kind.as_str(), asked.subject_id.as_str()), ("waiver", "w-1"));
+    let expected = [
+        ("owner", "olga"),
+        ("policies", r#"["p-1"]"#),
+        ("requested_through", COMMANDER),
+        ("resources", r#"["arn:a","arn:b"]"#),
+    ];
+    assert_eq!(attributes(&asked), expected);
+    let body = json!({"decision": "approved", "requested_by": "ada", "reason": "fine"});
+    let (_, granted) = sent(&format!("{WAIVER}/decisions"), body).await;
+    assert_eq!((granted.kind, granted.actor.id.as_str()), (GovernanceKind::WaiverGranted, COMMANDER));
+    assert_eq!(attributes(&granted), [("requested_by", "ada")]);
+    let body = json!({"decision": "rejected", "requested_by": COMMANDER, "reason": "no"});
+    let (_, refused) = sent(&format!("{WAIVER}/decisions"), body).await;
+    assert_eq!(
+        (refused.kind, refused.decision.as_deref()),
+        (GovernanceKind::ApprovalDecided, Some("rejected"))
+    );
+    let (_, revoked) = sent(&format!("{WAIVER}/revocations"), json!({"reason": "over"})).await;
+    assert_eq!(revoked.kind, GovernanceKind::WaiverRevoked);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_waiver_is_named() {
+    let path = format!("{WAIVER}/requests");
+    let good = json!({"owner": "olga", "policies": ["p-1"], "resources": ["r"], "reason": "x", "expires_at": in_days(30)});
+    let with = |name: &str, value: Value| {
+        let mut body = good.clone();
+        body[name] = value;
+        body
+    };
+    for (body, faults) in [
+        (json!({}), vec!["/owner", "/policies", "/resources", "/reason", "/expires_at"]),
+        (with("expires_at", Value::Null), vec!["/expires_at"]),
+        (with("expires_at", json!("2020-01-01T00:00:00Z")), vec!["/expires_at"]),
+        (with("expires_at", json!(in_days(91))), vec!["/expires_at"]),
+        (with("resources", json!(["*"])), vec!["/resources/0"]),
+        (with("resources", json!(["a", "arn:aws:s3:::prod-*"])), vec!["/resources/1"]),
+        (with("policies", json!([])), vec!["/policies"]),
+        (with("policies", json!("all")), vec!["/policies", "/policies"]),
+    ] {
+        assert_eq!(refused(&path, body.clone()).await, faults, "{body}");
+    }
+    let path = format!("{WAIVER}/decisions");
+    let own = json!({"decision": "approved", "requested_by": COMMANDER, "reason": "x"});
+    assert_eq!(refused(&path, own).await, ["/requested_by"]);
+    let own = json!({"decision": "approved", "requested_by": "ada", "reason": "x", "on_behalf_of": "ada"});
+    assert_eq!(refused(&path, own).await, ["/requested_by"]);
+    assert_eq!(refused(&path, json!({"decision": "approved", "reason": "x"})).await, ["/requested_by"]);
+    assert_eq!(refused("/api/v1/compliance/waivers/%20/revocations", json!({"reason": "x"})).await, ["{id}"]);
+}
+
 #[tokio::test]
 async fn what_is_no_json_object_is_not_read() {
     let running = start().await;

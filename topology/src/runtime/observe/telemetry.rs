@@ -306,6 +306,14 @@ fn describe_read_models() {
         "weir_cost_scopes_replaced_total",
         "Billing periods that were derived anew because a delivery replaced them."
     );
+    describe_counter!(
+        "weir_compliance_observations_total",
+        "Resources that events showed, by the kind of event."
+    );
+    describe_counter!(
+        "weir_compliance_findings_total",
+        "Findings that were told of, by what happened to them (opened, reopened, closed) and severity."
+    );
 }
 
 /// The audit log: its checkpoints, its topic, and what is erased and removed of it.

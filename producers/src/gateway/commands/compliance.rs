@@ -1,0 +1,223 @@
+//! Waivers of policies: asked for, granted or refused by somebody else, revoked.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    extract::{Path, State, rejection::PathRejection},
+    response::Response,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use edge::api_error::ApiError;
+use schemas::{
+    changes::compliance::{
+        MAX_WAIVER_DAYS, MAX_WAIVER_POLICIES, MAX_WAIVER_RESOURCES, WAIVER_OWNER, WAIVER_POLICIES,
+        WAIVER_REQUESTED_BY, WAIVER_RESOURCES, WAIVER_SUBJECT, WaiverTerms,
+    },
+    events::{Governance, GovernanceKind},
+};
+use utoipa::ToSchema;
+
+use super::{Command, CommandAnswer, MAX_ID_BYTES, in_path};
+use crate::gateway::App;
+
+/// Longest id of a resource, in bytes.
+const MAX_RESOURCE_BYTES: usize = 1_024;
+
+/// Asks for a waiver.
+#[derive(Debug, ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the body, which is read member by member so that every fault is told"
+)]
+pub(super) struct RequestWaiver {
+    /// Who answers for the risk.
+    owner: String,
+    /// Ids of policies, one by one, at most 50.
+    policies: Vec<String>,
+    /// Ids of resources, one by one, at most 500.
+    resources: Vec<String>,
+    /// Why; at most 1,024 bytes.
+    reason: String,
+    /// When it ends by itself; at most 90 days away.
+    expires_at: DateTime<Utc>,
+    /// The person who asks, where the credential speaks for one. Neither they nor the credential can grant it.
+    on_behalf_of: Option<String>,
+}
+
+/// Grants or refuses a waiver.
+#[derive(Debug, ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the body, which is read member by member so that every fault is told"
+)]
+pub(super) struct DecideWaiver {
+    /// `approved` or `rejected`.
+    decision: String,
+    /// Who asked for it; somebody else than who decides. A grant that names another than who did counts for nothing.
+    requested_by: String,
+    /// Why; at most 1,024 bytes.
+    reason: String,
+    /// The person who decides, where the credential speaks for one; recorded beside it.
+    on_behalf_of: Option<String>,
+}
+
+/// Revokes a waiver.
+#[derive(Debug, ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the body, which is read member by member so that every fault is told"
+)]
+pub(super) struct RevokeWaiver {
+    /// Why; at most 1,024 bytes.
+    reason: String,
+    /// The person who decides, where the credential speaks for one; recorded beside it.
+    on_behalf_of: Option<String>,
+}
+
+/// Ask for failures of policies to be waived for a time.
+#[utoipa::path(
+    post,
+    path = "/api/v1/compliance/waivers/{id}/requests",
+    tag = "commands",
+    security(("api_key" = ["changes:request"]), ("api_key" = ["commands:write"])),
+    params(("id" = String, Path, description = "The waiver's id; `/` is written `%2F`"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    request_body = RequestWaiver,
+    responses(CommandAnswer)
+)]
+pub(super) async fn request_waiver(
+    State(app): State<Arc<App>>,
+    id: Result<Path<String>, PathRejection>,
+    mut command: Command,
+) -> Result<Response, ApiError> {
+    let subject_id = waiver_id(id, &mut command)?;
+    let owner = command.form.required_text("owner", MAX_ID_BYTES);
+    let policies = ids(&mut command, WAIVER_POLICIES, (MAX_WAIVER_POLICIES, MAX_ID_BYTES));
+    let resources = ids(&mut command, WAIVER_RESOURCES, (MAX_WAIVER_RESOURCES, MAX_RESOURCE_BYTES));
+    let asked = Governance {
+        kind: GovernanceKind::ApprovalRequested,
+        subject_kind: WAIVER_SUBJECT.into(),
+        subject_id,
+        actor: command.actor(),
+        decision: None,
+        reason: Some(command.required_reason()),
+        expires_at: end(&mut command),
+        attributes: BTreeMap::from([
+            (WAIVER_OWNER.to_owned(), owner),
+            (WAIVER_POLICIES.to_owned(), policies),
+            (WAIVER_RESOURCES.to_owned(), resources),
+        ]),
+    };
+    command.publish(&app, asked).await
+}
+
+/// Grant or refuse a waiver that somebody else asked for.
+///
+/// Whether a decision counts (somebody asked for it, it is not decided yet) is for the read model to tell; one that does
+/// not is kept there as such.
+#[utoipa::path(
+    post,
+    path = "/api/v1/compliance/waivers/{id}/decisions",
+    tag = "commands",
+    security(("api_key" = ["compliance:decide"]), ("api_key" = ["commands:write"])),
+    params(("id" = String, Path, description = "The waiver's id; `/` is written `%2F`"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    request_body = DecideWaiver,
+    responses(CommandAnswer)
+)]
+pub(super) async fn decide_waiver(
+    State(app): State<Arc<App>>,
+    id: Result<Path<String>, PathRejection>,
+    mut command: Command,
+) -> Result<Response, ApiError> {
+    let subject_id = waiver_id(id, &mut command)?;
+    let decision = command.form.one_of("decision", &["approved", "rejected"]);
+    let requested_by = command.form.required_text("requested_by", MAX_ID_BYTES);
+    let actor = command.actor();
+    let approvers = [Some(actor.id.as_str()), command.on_behalf_of.as_deref()];
+    if decision == "approved" && approvers.contains(&Some(requested_by.trim())) {
+        command.form.fault("/requested_by", "is who decides: who asks for a waiver cannot grant it");
+    }
+    let decided = Governance {
+        kind: match decision {
+            "approved" => GovernanceKind::WaiverGranted,
+            _ => GovernanceKind::ApprovalDecided,
+        },
+        subject_kind: WAIVER_SUBJECT.into(),
+        subject_id,
+        actor,
+        decision: Some(decision.into()),
+        reason: Some(command.required_reason()),
+        expires_at: None,
+        attributes: BTreeMap::from([(WAIVER_REQUESTED_BY.to_owned(), requested_by.trim().to_owned())]),
+    };
+    command.publish(&app, decided).await
+}
+
+/// Take a waiver back: the failures that it names count again.
+#[utoipa::path(
+    post,
+    path = "/api/v1/compliance/waivers/{id}/revocations",
+    tag = "commands",
+    security(("api_key" = ["compliance:decide"]), ("api_key" = ["commands:write"])),
+    params(("id" = String, Path, description = "The waiver's id; `/` is written `%2F`"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    request_body = RevokeWaiver,
+    responses(CommandAnswer)
+)]
+pub(super) async fn revoke_waiver(
+    State(app): State<Arc<App>>,
+    id: Result<Path<String>, PathRejection>,
+    mut command: Command,
+) -> Result<Response, ApiError> {
+    let revoked = Governance {
+        kind: GovernanceKind::WaiverRevoked,
+        subject_kind: WAIVER_SUBJECT.into(),
+        subject_id: waiver_id(id, &mut command)?,
+        actor: command.actor(),
+        decision: None,
+        reason: Some(command.required_reason()),
+        expires_at: None,
+        attributes: BTreeMap::new(),
+    };
+    command.publish(&app, revoked).await
+}
+
+fn waiver_id(path: Result<Path<String>, PathRejection>, command: &mut Command) -> Result<String, ApiError> {
+    let id = in_path(path)?;
+    if id.len() > MAX_ID_BYTES || id.trim().is_empty() || id.contains(char::is_control) {
+        let rule = format!("must be 1 to {MAX_ID_BYTES} bytes without control characters, and not blank");
+        command.form.fault("{id}", rule);
+    }
+    Ok(id)
+}
+
+/// Ids of a list as JSON text; none of them a pattern.
+fn ids(command: &mut Command, name: &str, (most, most_bytes): (usize, usize)) -> String {
+    let listed = command.form.texts(name, most, most_bytes);
+    if listed.is_empty() {
+        command.form.fault(&format!("/{name}"), format!("must name 1 to {most} ids"));
+    }
+    for (place, id) in listed.iter().enumerate() {
+        if let Some(why) = WaiverTerms::not_an_id(id) {
+            command.form.fault(&format!("/{name}/{place}"), why);
+        }
+    }
+    serde_json::json!(listed).to_string()
+}
+
+/// The end, which must be told and lie within the longest time.
+fn end(command: &mut Command) -> Option<DateTime<Utc>> {
+    let is_told = command.form.has("expires_at");
+    let end = command.expires_at();
+    let latest = command.decided_at + TimeDelta::days(MAX_WAIVER_DAYS);
+    match end {
+        None if !is_told => command.form.fault("/expires_at", "is missing: a waiver ends by itself"),
+        Some(end) if end > latest => {
+            let rule = format!("must lie at most {MAX_WAIVER_DAYS} days ahead");
+            command.form.fault("/expires_at", rule);
+        }
+        _ => {}
+    }
+    end
+}
