@@ -24,9 +24,9 @@ use super::{
 use crate::read_models::{
     Positions,
     compliance::read::{
-        self, ControlDetail, ControlRequest, FindingItem, FindingsFilter, FindingsRequest, PostureRequest,
-        ProjectPosture, ResourceDetail, STAGE, ScorecardItem, ScorecardsRequest, VerdictItem, VerdictsFilter,
-        VerdictsRequest, WaiverItem, WaiversFilter, WaiversRequest,
+        self, ControlDetail, ControlItem, ControlRequest, FindingItem, FindingsFilter, FindingsRequest,
+        PostureRequest, ProjectPosture, ResourceDetail, STAGE, ScorecardItem, ScorecardsRequest, VerdictItem,
+        VerdictsFilter, VerdictsRequest, WaiverItem, WaiversFilter, WaiversRequest,
     },
     parameters::{instant, text},
 };
@@ -59,6 +59,8 @@ pub struct PostureAnswer {
     pub resources: u64,
     /// Of each framework, by name.
     pub frameworks: Vec<FrameworkPosture>,
+    /// The controls of the framework, by id, where one is asked for.
+    pub controls: Vec<ControlItem>,
     /// Of each project, where one framework is asked for.
     pub projects: Vec<ProjectPosture>,
     /// Whether these are all projects; otherwise the first by name are.
@@ -186,6 +188,7 @@ pub(super) async fn posture(
         as_of,
         resources: posture.resources,
         frameworks: posture.frameworks,
+        controls: posture.controls,
         projects: posture.projects,
         complete: posture.complete,
         position: posture.positions,

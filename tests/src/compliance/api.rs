@@ -58,10 +58,13 @@ async fn a_control_shows_its_evidence() {
     let path = format!("/api/v1/compliance/controls/{encoded}?framework=HIPAA&limit=2");
     let answer: ControlAnswer = api.get("acme", &path).await;
     let detail = &answer.frameworks[0];
-    assert_eq!((detail.control.as_str(), detail.state), (control.as_str(), ControlState::Fail));
-    assert_eq!((detail.passed, detail.failed, detail.not_evaluated), (3, 1, 1));
+    let item = &detail.control;
+    assert_eq!((item.control.as_str(), item.state), (control.as_str(), ControlState::Fail));
+    assert_eq!((item.passed, item.failed, item.not_evaluated), (3, 1, 1));
+    assert!(hipaa.controls.contains(item), "the posture lists it, too");
     assert_eq!((detail.evidence.len(), detail.complete), (2, false));
-    assert_eq!(detail.policies[0].policy_id, ENCRYPTED);
+    assert_eq!(item.policies, [ENCRYPTED]);
+    assert_eq!(detail.titles[ENCRYPTED], "EBS volumes are encrypted");
     let evidence = &detail.evidence[0];
     assert_eq!((evidence.resource.as_str(), evidence.status), ("a-1", VerdictStatus::Fail));
     assert_eq!(

@@ -1,4 +1,7 @@
-//! `weir compliance`: catalogues of frameworks beside the policies that are evidence for them, without a server.
+//! `weir compliance`: catalogues of frameworks beside the policies that are evidence for them, without a server; and
+//! reports of a framework's posture.
+
+mod report;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,6 +49,8 @@ enum ComplianceCommand {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         output: Format,
     },
+    /// Report a framework's posture at an instant: every control, with the verdicts that are evidence for it.
+    Report(report::ReportArgs),
     /// Show the controls of every framework that a policy is evidence for, or those beside a control.
     Crosswalk {
         /// A policy's id, or a control as policies name it, for example `164.312(b)`.
@@ -58,7 +63,7 @@ enum ComplianceCommand {
 }
 
 /// Runs the command.
-pub(super) fn compliance(args: ComplianceArgs) -> anyhow::Result<Outcome> {
+pub(super) async fn compliance(args: ComplianceArgs) -> anyhow::Result<Outcome> {
     match args.command {
         ComplianceCommand::Frameworks { catalogues, policies, output } if catalogues.is_empty() => {
             named_by_policies(&policies.read()?.0, output)
@@ -70,6 +75,7 @@ pub(super) fn compliance(args: ComplianceArgs) -> anyhow::Result<Outcome> {
             let set = if known_checks { Some(policies.read()?.0) } else { None };
             check(&catalogues, set.as_ref(), output)
         }
+        ComplianceCommand::Report(args) => report::report(args).await,
         ComplianceCommand::Crosswalk { wanted, policies, output } => {
             crosswalk(&wanted, &policies.read()?.0, output)
         }

@@ -215,7 +215,7 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::Schema(args) => schema::schema(args).await,
         Command::Rules(args) => rules::rules(args).await,
         Command::Policy(args) => policy::policy(args),
-        Command::Compliance(args) => compliance::compliance(args),
+        Command::Compliance(args) => compliance::compliance(args).await,
         Command::Prices(args) => prices::prices(args),
         Command::Verify(args) => verify::verify(args).await,
         Command::Audit(args) => audit::audit(args).await,

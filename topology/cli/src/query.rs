@@ -1,6 +1,7 @@
 //! `weir query`: what the query API answers, as a table or JSON.
 
 pub(super) mod changes;
+pub(super) mod compliance;
 mod cost;
 mod outlook;
 mod risk;
@@ -41,6 +42,8 @@ enum What {
     Changes(Box<changes::ChangesArgs>),
     /// What was spent, over time and by what, as known at any instant.
     Cost(Box<cost::CostArgs>),
+    /// Compliance: posture, controls, findings, resources, scorecards and waivers, as of any instant.
+    Compliance(Box<compliance::ComplianceArgs>),
     /// Budgets: what may be spent, what is, and which thresholds were reached.
     Budgets(cost::BudgetsArgs),
     /// Days that cost more or less than expected, each with what is behind it.
@@ -140,6 +143,7 @@ pub(super) async fn query(args: QueryArgs) -> anyhow::Result<Outcome> {
         What::Audit(args) => audit(&api, &args).await?,
         What::Changes(args) => changes::changes(&api, &args).await?,
         What::Cost(args) => cost::cost(&api, &args).await?,
+        What::Compliance(args) => compliance::compliance(&api, &args).await?,
         What::Budgets(args) => cost::budgets(&api, &args).await?,
         What::Anomalies(args) => outlook::anomalies(&api, &args).await?,
         What::Forecast(args) => outlook::forecast(&api, &args).await?,

@@ -132,14 +132,7 @@ fn record(
         "category_uid": 2,
         "class_name": "Compliance Finding",
         "class_uid": CLASS_UID,
-        "compliance": {
-            "control": episode.policy_id,
-            "requirements": requirements,
-            "standards": about.controls.keys().collect::<Vec<_>>(),
-            "status": if why == Some(CloseReason::Passed) { "Pass" } else if is_closed { "Unknown" } else { "Fail" },
-            "status_details": if is_closed { &[][..] } else { &episode.reasons },
-            "status_id": if why == Some(CloseReason::Passed) { 1 } else if is_closed { 0 } else { 3 },
-        },
+        "compliance": compliance(about, episode, (is_closed, why)),
         "finding_info": {
             "created_time": millis(episode.opened_at),
             "first_seen_time": millis(episode.opened_at),
@@ -179,6 +172,35 @@ fn record(
         record["status_detail"] = Value::from(why.name());
     }
     record
+}
+
+fn message(resource: &str, title: &str, why: Option<CloseReason>) -> String {
+    match why {
+        Some(CloseReason::Passed) => format!("{resource} passes: {title}"),
+        Some(CloseReason::Gone) => format!("{resource} was deleted: {title}"),
+        Some(CloseReason::NotApplicable) => format!("{resource} is not judged any more: {title}"),
+        None => format!("{resource} fails: {title}"),
+    }
+}
+
+/// The object `compliance`: the policy is the control, and its controls are the requirements.
+fn compliance(about: About<'_>, episode: &Episode, (is_closed, why): (bool, Option<CloseReason>)) -> Value {
+    let (status_id, status) = match why {
+        Some(CloseReason::Passed) => (1, "Pass"),
+        _ if is_closed => (0, "Unknown"),
+        _ => (3, "Fail"),
+    };
+    let of_framework = |(framework, controls): (&String, &Vec<String>)| {
+        controls.iter().map(|control| format!("{framework} {control}")).collect::<Vec<_>>()
+    };
+    json!({
+        "control": episode.policy_id,
+        "requirements": about.controls.iter().flat_map(of_framework).collect::<Vec<_>>(),
+        "standards": about.controls.keys().collect::<Vec<_>>(),
+        "status": status,
+        "status_details": if is_closed { &[][..] } else { &episode.reasons },
+        "status_id": status_id,
+    })
 }
 
 const fn severity(severity: PolicySeverity) -> (i64, &'static str) {

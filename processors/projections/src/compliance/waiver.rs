@@ -81,14 +81,15 @@ pub fn waiver(facts: &[WaiverFact]) -> Waiver {
                     Ok(())
                 }
             },
-            WaiverStep::Revoked => match waiver.ends_at.filter(|ends_at| *ends_at > fact.decided_at) {
-                None => Err("it is not in force".to_owned()),
-                Some(_) => {
+            WaiverStep::Revoked => {
+                if waiver.ends_at.is_some_and(|ends_at| ends_at > fact.decided_at) {
                     waiver.revoked = Some(who());
                     waiver.ends_at = Some(fact.decided_at);
                     Ok(())
+                } else {
+                    Err("it is not in force".to_owned())
                 }
-            },
+            }
         };
         if let Err(why) = outcome {
             let (event_id, at) = (*fact.event_id.as_uuid(), fact.decided_at);

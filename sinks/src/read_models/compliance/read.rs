@@ -15,7 +15,7 @@ use sqlx::{Postgres, QueryBuilder};
 
 pub use findings::{FindingItem, FindingKey, FindingStatus, FindingsFilter, FindingsRequest, findings};
 pub use posture::{
-    ControlDetail, ControlPolicy, ControlRequest, Posture, PostureRequest, ProjectPosture, control, posture,
+    ControlDetail, ControlItem, ControlRequest, Posture, PostureRequest, ProjectPosture, control, posture,
 };
 pub use resource::{ObservationItem, ResourceDetail, resource};
 pub use scorecards::{ScorecardItem, ScorecardsRequest, Tier, scorecards};

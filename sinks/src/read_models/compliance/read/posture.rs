@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use projections::compliance::{
-    ControlCatalogue, ControlState, FrameworkPosture, Judged, PolicyFacts, Tally, controls, postures,
+    ControlCatalogue, ControlPosture, ControlState, FrameworkPosture, Judged, PolicyFacts, Tally, controls,
+    postures,
 };
 use schemas::{
     TenantId, Timestamp,
@@ -39,6 +40,8 @@ pub struct PostureRequest {
 pub struct Posture {
     /// Of each framework, by name.
     pub frameworks: Vec<FrameworkPosture>,
+    /// The controls of the framework, by id, where one is asked for.
+    pub controls: Vec<ControlItem>,
     /// Of each project, by name, where one framework is asked for.
     pub projects: Vec<ProjectPosture>,
     /// Whether these are all projects.
@@ -47,6 +50,50 @@ pub struct Posture {
     pub resources: u64,
     /// What the answer reflects.
     pub positions: Positions,
+}
+
+/// One control of a framework.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ControlItem {
+    /// Its id.
+    pub control: String,
+    /// What is known.
+    pub state: ControlState,
+    /// What would be known without waivers.
+    pub state_without_waivers: ControlState,
+    /// Verdicts that pass.
+    pub passed: u64,
+    /// Verdicts that fail, also those that are waived.
+    pub failed: u64,
+    /// Failures that are waived.
+    pub waived: u64,
+    /// Verdicts that could not decide, and errors.
+    pub not_evaluated: u64,
+    /// When the longest unseen of the judged resources was observed.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub evidence_oldest: Option<Timestamp>,
+    /// When the last seen of them was observed.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub evidence_newest: Option<Timestamp>,
+    /// Ids of the policies that are evidence for it.
+    pub policies: Vec<String>,
+}
+
+impl ControlItem {
+    fn new(control: &str, posture: &ControlPosture) -> Self {
+        Self {
+            control: control.to_owned(),
+            state: posture.state,
+            state_without_waivers: posture.state_without_waivers,
+            passed: posture.passed,
+            failed: posture.failed,
+            waived: posture.waived,
+            not_evaluated: posture.not_evaluated,
+            evidence_oldest: posture.evidence.map(|(oldest, _)| oldest),
+            evidence_newest: posture.evidence.map(|(_, newest)| newest),
+            policies: posture.policies.iter().cloned().collect(),
+        }
+    }
 }
 
 /// The posture of a project.
@@ -89,7 +136,10 @@ pub async fn posture(
         let judged = judged(tallies.iter().copied(), &versions);
         postures(&controls(&judged, catalogue)).into_iter().filter(wanted).collect::<Vec<_>>()
     };
-    let frameworks = of(&tallies.iter().collect::<Vec<_>>());
+    let all = controls(&judged(tallies.iter(), &versions), catalogue);
+    let frameworks = postures(&all).into_iter().filter(wanted).collect();
+    let named = request.framework.as_ref().and_then(|framework| all.get(framework));
+    let listed = named.into_iter().flatten().map(|(control, one)| ControlItem::new(control, one)).collect();
     let mut by_project: BTreeMap<Option<&str>, Vec<&Tally>> = BTreeMap::new();
     if request.framework.is_some() {
         for tally in &tallies {
@@ -101,7 +151,7 @@ pub async fn posture(
         Some(ProjectPosture { project: project.map(ToOwned::to_owned), posture: of(&tallies).pop()? })
     });
     let projects = projects.collect();
-    Ok(Posture { frameworks, projects, complete, resources, positions: snapshot.positions })
+    Ok(Posture { frameworks, controls: listed, projects, complete, resources, positions: snapshot.positions })
 }
 
 /// How many resources of each project have which answer at an instant.
@@ -202,41 +252,14 @@ pub struct ControlRequest {
 pub struct ControlDetail {
     /// The framework.
     pub framework: String,
-    /// The control's id.
-    pub control: String,
-    /// What is known.
-    pub state: ControlState,
-    /// What would be known without waivers.
-    pub state_without_waivers: ControlState,
-    /// Verdicts that pass.
-    pub passed: u64,
-    /// Verdicts that fail, also those that are waived.
-    pub failed: u64,
-    /// Failures that are waived.
-    pub waived: u64,
-    /// Verdicts that could not decide, and errors.
-    pub not_evaluated: u64,
-    /// When the longest unseen of the judged resources was observed.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub evidence_oldest: Option<Timestamp>,
-    /// When the last seen of them was observed.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub evidence_newest: Option<Timestamp>,
-    /// The policies that are evidence for it.
-    pub policies: Vec<ControlPolicy>,
+    /// The control.
+    pub control: ControlItem,
+    /// Titles of its policies by id, where they gave a verdict.
+    pub titles: BTreeMap<String, String>,
     /// Verdicts, by resource; `GET /api/v1/compliance/verdicts` lists all of them.
     pub evidence: Vec<VerdictItem>,
     /// Whether these are all.
     pub complete: bool,
-}
-
-/// A policy that is evidence for a control.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ControlPolicy {
-    /// Its id.
-    pub policy_id: String,
-    /// One line; absent where it gave no verdict.
-    pub title: Option<String>,
 }
 
 /// A control in every framework that names it; none where no framework does.
@@ -264,22 +287,14 @@ pub async fn control(
         };
         let asked = VerdictsRequest { filter, as_of: request.as_of, after: None, limit: request.limit };
         let (evidence, next) = page_of(&mut snapshot, tenant, &asked).await?;
-        let title = |id: &String| {
-            versions.iter().find(|((policy, _), _)| policy == id).map(|(_, version)| version.title.clone())
-        };
-        let policy = |id: &String| ControlPolicy { policy_id: id.clone(), title: title(id) };
+        let titles = versions
+            .iter()
+            .filter(|((policy, _), _)| one.policies.contains(policy))
+            .map(|((policy, _), version)| (policy.clone(), version.title.clone()));
         found.push(ControlDetail {
             framework,
-            control: request.control.clone(),
-            state: one.state,
-            state_without_waivers: one.state_without_waivers,
-            passed: one.passed,
-            failed: one.failed,
-            waived: one.waived,
-            not_evaluated: one.not_evaluated,
-            evidence_oldest: one.evidence.map(|(oldest, _)| oldest),
-            evidence_newest: one.evidence.map(|(_, newest)| newest),
-            policies: one.policies.iter().map(policy).collect(),
+            control: ControlItem::new(&request.control, one),
+            titles: titles.collect(),
             complete: next.is_none(),
             evidence,
         });
