@@ -9,13 +9,15 @@ use policies::{Document, Enforcement, Evaluation, Held, Policy, Severity, Status
 use schemas::{
     Envelope,
     changes::{
-        compliance::{Observation, PolicySeverity, PolicyVersion, VerdictFact, VerdictStatus},
+        compliance::{Observation, PolicySeverity, PolicyVersion, Presence, VerdictFact, VerdictStatus},
         risk::bounded,
     },
 };
 
 use super::seen::{Seen, Shown};
 
+/// Most evaluations of one event, a policy and a resource each.
+const MAX_EVALUATIONS: usize = 100_000;
 /// Most reasons of one verdict, and the longest, in bytes.
 const MAX_REASONS: usize = 20;
 const MAX_REASON_BYTES: usize = 512;
@@ -37,9 +39,12 @@ pub(super) struct Version {
     reads_others: bool,
 }
 
+/// The versions of a set of policies, and the set's hash.
+type OfSet = (String, Arc<ById>);
+
 /// The versions of the policies in force, read once for each set.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Versions(Arc<Mutex<Option<(String, Arc<ById>)>>>);
+pub(super) struct Versions(Arc<Mutex<Option<OfSet>>>);
 
 impl Versions {
     fn of_set(held: &Held) -> ById {
@@ -118,7 +123,11 @@ impl<'a> Judge<'a> {
     /// The resources of a plan, judged together.
     pub(super) fn plan(&self, plan: &Document, seen: Vec<Seen>) -> Vec<Observation> {
         let mut by_address: BTreeMap<String, Vec<VerdictFact>> = BTreeMap::new();
-        for verdict in self.evaluate(plan).verdicts {
+        let evaluation = self.evaluate(plan);
+        let too_large = (evaluation.left_out > 0).then(|| {
+            format!("the plan needs more than {MAX_EVALUATIONS} evaluations: nothing of it is judged")
+        });
+        for verdict in evaluation.verdicts {
             if let Some(fact) = self.fact(&verdict, false) {
                 by_address.entry(verdict.resource).or_default().push(fact);
             }
@@ -128,13 +137,18 @@ impl<'a> Judge<'a> {
                 Shown::InPlan(address) => by_address.remove(address).unwrap_or_default(),
                 _ => Vec::new(),
             };
-            self.observation(one, verdicts, None)
+            let fault = too_large.clone().filter(|_| one.presence == Presence::Present);
+            self.observation(one, verdicts, fault)
         });
         by_resource(observed)
     }
 
     fn evaluate(&self, document: &Document) -> Evaluation {
-        let surroundings = Surroundings::default();
+        let surroundings = Surroundings {
+            now_ns: self.envelope.occurred_at.timestamp_nanos_opt(),
+            max_evaluations: Some(MAX_EVALUATIONS),
+            ..Surroundings::default()
+        };
         self.held.evaluate(document, &surroundings)
     }
 

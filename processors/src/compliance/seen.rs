@@ -54,9 +54,9 @@ impl Seen {
         unknown: Value,
     ) -> Self {
         let name = attributes.name.clone().unwrap_or_else(|| "this".into());
-        let document = json!({
-            "type": attributes.kind, "name": name, "address": resource, "config": config, "unknown": unknown,
-        });
+        let mut document = json!({ "type": attributes.kind, "name": name, "address": resource });
+        document["config"] = config;
+        document["unknown"] = unknown;
         Self {
             resource: bounded_id(resource),
             presence: Presence::Present,

@@ -32,7 +32,7 @@ use super::{App, commands, config::Admin, events, handshake, policy, sources, we
 struct Described;
 
 /// The routes that need a credential: their scope, the class that shares an allowance, and the routes.
-fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 8] {
+fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 9] {
     let publishing = OpenApiRouter::new().routes(routes!(events::publish)).routes(routes!(sources::publish));
     [
         (Scope::EventsWrite, "publish", publishing),

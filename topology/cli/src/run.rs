@@ -115,7 +115,8 @@ impl Process<'_> {
     async fn start(&self, roles: Roles) -> anyhow::Result<Vec<Role>> {
         let mut started: Vec<Role> = Vec::new();
         let mut policies = InForce::own();
-        if roles.gateway || roles.stages.iter().any(|name| name == ChangeReview::NAME) {
+        let judges = |name: &String| name == ChangeReview::NAME || name == Compliance::NAME;
+        if roles.gateway || roles.query_api || roles.stages.iter().any(judges) {
             let watched;
             (policies, watched) = policy::in_force::start(&self.place.settings.policies.sources())?;
             started.push(Box::pin(watched.follow(policies.clone(), self.stop.clone())));
@@ -135,7 +136,7 @@ impl Process<'_> {
                 started.push(self.gateway(callers.clone(), policies.clone()).await?);
             }
             if roles.query_api {
-                started.push(self.query_api(callers).await?);
+                started.push(self.query_api(callers, &policies).await?);
             }
         }
         if !roles.stages.is_empty() {
@@ -166,7 +167,7 @@ impl Process<'_> {
         Ok(Box::pin(async move { Ok(gateway.serve(publisher, keys, stop).await?) }))
     }
 
-    async fn query_api(&self, callers: Callers) -> anyhow::Result<Role> {
+    async fn query_api(&self, callers: Callers, policies: &InForce) -> anyhow::Result<Role> {
         let Callers { keys, identities, tenants } = callers;
         let settings = &self.place.settings.query_api;
         let trusted_proxies = settings.trusted_proxies.parse()?;
@@ -189,7 +190,7 @@ impl Process<'_> {
             log_ends: ends.watch(self.stop.clone()),
             identities,
             log_keys: self.place.log_keys()?.iter().map(ToString::to_string).collect(),
-            controls: Arc::new(policy::controls(&policy::in_use()?)),
+            controls: Arc::new(policy::controls(policies)),
             rates: Rates { per_key_per_minute, ..Rates::default() },
             shares: settings.shares.limits(),
             tenants,
@@ -227,7 +228,7 @@ impl Process<'_> {
         let (mut review, mut cost) = (ChangeReview::default(), Cost::default());
         if names.iter().any(|name| name == ChangeReview::NAME || name == Cost::NAME) {
             let prices = Arc::new(prices::in_use(&self.place.settings.prices)?);
-            review = ChangeReview::new(Arc::clone(&prices), policies);
+            review = ChangeReview::new(Arc::clone(&prices), policies.clone());
             cost = Cost::new(prices);
         }
         if names.iter().any(|name| name == Risk::NAME) {
@@ -269,10 +270,7 @@ impl Process<'_> {
                 Ok(())
             }));
         }
-        let mut compliance = Compliance::default();
-        if names.iter().any(|name| name == Compliance::NAME) {
-            compliance = Compliance::new(policy::in_use()?);
-        }
+        let compliance = Compliance::new(policies);
         let stop = self.stop.clone();
         let topology = pipeline::with_rules(rules, review, cost, compliance).and(self.sinks.clone());
         started.push(Box::pin(async move {

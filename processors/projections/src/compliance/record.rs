@@ -111,19 +111,7 @@ fn record(
     let why = episode.closed.map(|(_, _, why)| why).filter(|_| is_closed);
     let (severity_id, severity) = severity(episode.severity);
     let title = if about.title.is_empty() { &episode.policy_id } else { about.title };
-    let message = match why {
-        Some(CloseReason::Passed) => format!("{} passes: {title}", about.resource),
-        Some(CloseReason::Gone) => format!("{} was deleted: {title}", about.resource),
-        Some(CloseReason::NotApplicable) => format!("{} is not judged any more: {title}", about.resource),
-        None => format!("{} fails: {title}", about.resource),
-    };
-    let requirements: Vec<String> = about
-        .controls
-        .iter()
-        .flat_map(|(framework, controls)| {
-            controls.iter().map(move |control| format!("{framework} {control}"))
-        })
-        .collect();
+    let message = message(about.resource, title, why);
     let millis = |at: Timestamp| at.timestamp_millis();
     let mut record = json!({
         "activity_id": activity_id,

@@ -1,6 +1,6 @@
 //! Findings: derived anew for each resource whose states changed, and told of where they opened or closed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use chrono::SecondsFormat;
 use projections::compliance::{
@@ -40,8 +40,12 @@ struct Derived {
     project: Option<String>,
 }
 
-/// Episodes by tenant, resource, policy and time.
-type Episodes = BTreeMap<(String, String, String, Timestamp), Derived>;
+/// Tenant, resource, policy and time.
+type EpisodeKey = (String, String, String, Timestamp);
+/// Episodes by what tells them apart.
+type Episodes = BTreeMap<EpisodeKey, Derived>;
+/// Episodes that differ from what is stored.
+type Changed<'a> = Vec<(&'a EpisodeKey, &'a Derived)>;
 /// What a finding tells of a version of a policy: title, remediation, controls.
 type Told = (String, String, BTreeMap<String, Vec<String>>);
 
@@ -68,7 +72,8 @@ pub(super) async fn derive(
             opened_at: *opened_at,
         })
         .collect();
-    let changed: Vec<_> = after.iter().filter(|(key, episode)| before.get(*key) != Some(episode)).collect();
+    let changed: Changed<'_> =
+        after.iter().filter(|(key, episode)| before.get(*key) != Some(episode)).collect();
     remove(tx, &gone).await?;
     let tenants = tenants_of(&touched);
     let rows = changed.iter().filter_map(|(key, episode)| finding_row(&tenants, key, episode));
@@ -232,7 +237,7 @@ fn tenants_of(touched: &Touched) -> BTreeMap<&str, TenantId> {
 
 fn finding_row<'a>(
     tenants: &BTreeMap<&str, TenantId>,
-    (tenant_id, resource, policy_id, opened_at): &'a (String, String, String, Timestamp),
+    (tenant_id, resource, policy_id, opened_at): &'a EpisodeKey,
     Derived { episode, resource_type, project }: &'a Derived,
 ) -> Option<FindingRow<'a>> {
     let tenant = tenants.get(tenant_id.as_str())?;
@@ -260,7 +265,7 @@ fn finding_row<'a>(
 async fn tell(
     tx: &mut PgConnection,
     tenants: &BTreeMap<&str, TenantId>,
-    (before, changed): (&Episodes, &[(&(String, String, String, Timestamp), &Derived)]),
+    (before, changed): (&Episodes, &Changed<'_>),
     from: TopicPartition,
 ) -> sqlx::Result<Vec<Outgoing>> {
     let mut told = Vec::new();
@@ -277,8 +282,8 @@ async fn tell(
     let mut versions: BTreeMap<(&str, &str, &str), Told> = BTreeMap::new();
     for (key, derived, ..) in &told {
         let version = (key.0.as_str(), key.2.as_str(), derived.episode.policy_hash.as_str());
-        if !versions.contains_key(&version) {
-            versions.insert(version, policy(tx, version).await?);
+        if let Entry::Vacant(place) = versions.entry(version) {
+            place.insert(policy(tx, version).await?);
         }
     }
     let outgoing = told.into_iter().filter_map(|(key, derived, transition, tenant)| {

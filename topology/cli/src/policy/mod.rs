@@ -22,14 +22,6 @@ use super::{
     output::{self, Format, note},
 };
 
-/// The policies of the settings: Weir's own and those of folders. What cannot be used is named and left out.
-pub(super) fn in_use() -> anyhow::Result<InForce> {
-    let files = load::Files::of(&[], false)?;
-    let set = PolicySet::load(files.texts(), Config::default());
-    files.warn_about(set.faults());
-    Ok(InForce::new(set))
-}
-
 /// The controls that policies are evidence for.
 pub(super) fn controls(policies: &InForce) -> ControlCatalogue {
     let mut catalogue = ControlCatalogue::default();
