@@ -151,6 +151,7 @@ fn describe() {
     describe_services();
     describe_read_models();
     describe_audit_log();
+    describe_compliance();
     describe_sinks();
     metrics_process::Collector::default().describe();
 }
@@ -261,6 +262,19 @@ fn describe_sinks() {
     );
 }
 
+/// Observations and findings of compliance.
+fn describe_compliance() {
+    use metrics::describe_counter;
+    describe_counter!(
+        "weir_compliance_observations_total",
+        "Resources that events showed, by the kind of event."
+    );
+    describe_counter!(
+        "weir_compliance_findings_total",
+        "Findings that were told of, by what happened to them (opened, reopened, closed) and severity."
+    );
+}
+
 /// Logs, outbox, rules, and the rest that one read model has of its own.
 fn describe_read_models() {
     use metrics::{describe_counter, describe_gauge};
@@ -305,14 +319,6 @@ fn describe_read_models() {
     describe_counter!(
         "weir_cost_scopes_replaced_total",
         "Billing periods that were derived anew because a delivery replaced them."
-    );
-    describe_counter!(
-        "weir_compliance_observations_total",
-        "Resources that events showed, by the kind of event."
-    );
-    describe_counter!(
-        "weir_compliance_findings_total",
-        "Findings that were told of, by what happened to them (opened, reopened, closed) and severity."
     );
 }
 
