@@ -1,7 +1,7 @@
 """What a generator cannot make up: values that the services gave out before, relations between members, instants that
 are still to come, and lengths in bytes."""
 
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from urllib.parse import unquote
 
 import schemathesis
@@ -46,6 +46,9 @@ def mend_command(body, path):
     """Makes what fits the description fit the rules between the members, too."""
     if body.get("expires_at") is not None:
         body["expires_at"] = "2999-12-31T23:59:59Z"
+    if "/waivers/" in path and "expires_at" in body:
+        # At most 90 days ahead.
+        body["expires_at"] = (datetime.now(timezone.utc) + timedelta(days=30)).isoformat()
     action, decision = body.get("action"), body.get("decision")
     if path.endswith("/watchlists"):
         body["multiplier"] = "1.5" if action == "added" else None

@@ -17,60 +17,85 @@ use schemas::{
 };
 use utoipa::ToSchema;
 
-use super::{Command, CommandAnswer, MAX_ID_BYTES, in_path};
+use super::{Command, CommandAnswer, MAX_ID_BYTES, changes::Decision, in_path};
 use crate::gateway::App;
 
 /// Longest id of a resource, in bytes.
 const MAX_RESOURCE_BYTES: usize = 1_024;
 
+/// The id of a policy; no pattern.
+#[derive(Debug, ToSchema)]
+#[schema(min_length = 1, max_length = 512, pattern = r"^[^*?\s][^*?]*$")]
+#[expect(dead_code, reason = "describes a text")]
+pub(super) struct PolicyName(String);
+
+/// The id of a resource; no pattern.
+#[derive(Debug, ToSchema)]
+#[schema(min_length = 1, max_length = 1024, pattern = r"^[^*?\s][^*?]*$")]
+#[expect(dead_code, reason = "describes a text")]
+pub(super) struct ResourceName(String);
+
 /// Asks for a waiver.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct RequestWaiver {
     /// Who answers for the risk.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     owner: String,
     /// Ids of policies, one by one, at most 50.
-    policies: Vec<String>,
+    #[schema(min_items = 1, max_items = 50)]
+    policies: Vec<PolicyName>,
     /// Ids of resources, one by one, at most 500.
-    resources: Vec<String>,
+    #[schema(min_items = 1, max_items = 500)]
+    resources: Vec<ResourceName>,
     /// Why; at most 1,024 bytes.
+    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
     reason: String,
     /// When it ends by itself; at most 90 days away.
     expires_at: DateTime<Utc>,
     /// The person who asks, where the credential speaks for one. Neither they nor the credential can grant it.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     on_behalf_of: Option<String>,
 }
 
 /// Grants or refuses a waiver.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct DecideWaiver {
     /// `approved` or `rejected`.
-    decision: String,
+    decision: Decision,
     /// Who asked for it; somebody else than who decides. A grant that names another than who did counts for nothing.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     requested_by: String,
     /// Why; at most 1,024 bytes.
+    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
     reason: String,
     /// The person who decides, where the credential speaks for one; recorded beside it.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     on_behalf_of: Option<String>,
 }
 
 /// Revokes a waiver.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct RevokeWaiver {
     /// Why; at most 1,024 bytes.
+    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
     reason: String,
     /// The person who decides, where the credential speaks for one; recorded beside it.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     on_behalf_of: Option<String>,
 }
 
@@ -80,8 +105,9 @@ pub(super) struct RevokeWaiver {
     path = "/api/v1/compliance/waivers/{id}/requests",
     tag = "commands",
     security(("api_key" = ["changes:request"]), ("api_key" = ["commands:write"])),
-    params(("id" = String, Path, description = "The waiver's id; `/` is written `%2F`"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    params(("id" = String, Path, description = "The waiver's id; `/` is written `%2F`", min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
+            pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
     request_body = RequestWaiver,
     responses(CommandAnswer)
 )]
@@ -120,8 +146,9 @@ pub(super) async fn request_waiver(
     path = "/api/v1/compliance/waivers/{id}/decisions",
     tag = "commands",
     security(("api_key" = ["compliance:decide"]), ("api_key" = ["commands:write"])),
-    params(("id" = String, Path, description = "The waiver's id; `/` is written `%2F`"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    params(("id" = String, Path, description = "The waiver's id; `/` is written `%2F`", min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
+            pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
     request_body = DecideWaiver,
     responses(CommandAnswer)
 )]
@@ -160,8 +187,9 @@ pub(super) async fn decide_waiver(
     path = "/api/v1/compliance/waivers/{id}/revocations",
     tag = "commands",
     security(("api_key" = ["compliance:decide"]), ("api_key" = ["commands:write"])),
-    params(("id" = String, Path, description = "The waiver's id; `/` is written `%2F`"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    params(("id" = String, Path, description = "The waiver's id; `/` is written `%2F`", min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
+            pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
     request_body = RevokeWaiver,
     responses(CommandAnswer)
 )]
