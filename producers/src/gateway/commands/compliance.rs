@@ -50,7 +50,7 @@ pub(super) struct RequestWaiver {
     #[schema(min_items = 1, max_items = 50)]
     policies: Vec<PolicyName>,
     /// Ids of resources, one by one, at most 500.
-    #[schema(min_items = 1, max_items = 500)]
+    #[schema(min_items = 1)]
     resources: Vec<ResourceName>,
     /// Why; at most 1,024 bytes.
     #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
