@@ -111,10 +111,9 @@ fn terms(decision: &str, attributes: &[(&str, &str)]) -> BudgetTerms {
         expires_at: None,
         attributes: attributes.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect(),
     };
-    match Cost::default().process(&envelope(Event::Governance(event))).remove(0) {
-        CostChange::Budget(budget) => budget.terms,
-        other @ CostChange::Charge(_) => panic!("no budget: {other:?}"),
-    }
+    let change = Cost::default().process(&envelope(Event::Governance(event))).remove(0);
+    let CostChange::Budget(budget) = change else { panic!("no budget: {change:?}") };
+    budget.terms
 }
 
 #[test]

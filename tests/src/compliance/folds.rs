@@ -51,9 +51,9 @@ async fn an_instant_of_the_past_is_what_a_rebuild_up_to_it_gives() {
         let rebuilt = Place::at(part.database.clone()).await;
         rebuilt.member(0).await.deliver(&until).await;
         let query = format!("as_of={}", instant.format("%Y-%m-%dT%H:%M:%SZ"));
-        let (past, then) = (told(&whole, &query).await, told(&part, &query).await);
-        assert!(!past.1.items.is_empty(), "there is something to compare");
-        assert_eq!(past, then, "at {instant}");
+        let (seen, rebuilt_from) = (told(&whole, &query).await, told(&part, &query).await);
+        assert!(!seen.1.items.is_empty(), "there is something to compare");
+        assert_eq!(seen, rebuilt_from, "at {instant}");
     }
 }
 

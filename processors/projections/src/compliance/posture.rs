@@ -375,6 +375,7 @@ mod tests {
     #[test]
     fn a_control_follows_its_worst_verdict() {
         use PolicySeverity::{High, Low};
+        use ControlState as S;
         use VerdictStatus::{Error, Fail, NotEvaluated, Pass};
         let tallies = [
             (tally("a", Pass, false, 10), facts(High, &["1", "2"])),
@@ -383,7 +384,6 @@ mod tests {
             (tally("d", NotEvaluated, false, 8), facts(High, &["4", "1"])),
             (tally("e", Error, false, 8), facts(High, &["5"])),
         ];
-        use ControlState as S;
         let posture = check(
             &tallies,
             &[
@@ -415,11 +415,11 @@ mod tests {
 
     #[test]
     fn grave_failures_cap_the_score() {
+        use PolicySeverity::{Critical, High, Medium};
         let score = |passed, failed, gravest| {
             let score = Score::of(passed, failed, gravest).expect("a score");
             (score.value, score.band, score.capped_by)
         };
-        use PolicySeverity::{Critical, High, Medium};
         assert_eq!(score(99, 1, Some(Critical)), (50, Band::Poor, Some(Critical)));
         assert_eq!(score(99, 1, Some(High)), (75, Band::Good, Some(High)));
         assert_eq!(score(99, 1, Some(Medium)), (99, Band::Excellent, None));

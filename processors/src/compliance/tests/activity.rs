@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
+#[expect(clippy::needless_pass_by_value, reason = "values are written where they are given")]
 fn aws(service: &str, name: &str, request: Value, response: Value) -> Envelope {
     let record = json!({
         "eventSource": format!("{service}.amazonaws.com"), "eventName": name, "awsRegion": "eu-west-1",
@@ -105,6 +106,7 @@ fn calls_that_show_a_part_or_nothing_are_left_out() {
     assert_eq!(observations(&other), [], "a record that cannot be read is for the audit log");
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "values are written where they are given")]
 fn kubernetes(action: &str, name: Option<&str>, record: Value) -> Envelope {
     let resource = Resource {
         cloud: Some("kubernetes".into()),

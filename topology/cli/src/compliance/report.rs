@@ -140,9 +140,8 @@ impl Report {
         let verdicts = api.pages("/api/v1/compliance/verdicts", &of_one, u64::MAX).await?;
         let in_force = [("as_of", as_of.as_str()), ("status", "in_force")];
         let waivers = api.pages("/api/v1/compliance/waivers", &in_force, u64::MAX).await?;
-        let controls = match answer["controls"].take() {
-            Value::Array(controls) => controls,
-            _ => bail!("the query API answered without controls; is it a Weir of this version?"),
+        let Value::Array(controls) = answer["controls"].take() else {
+            bail!("the query API answered without controls; is it a Weir of this version?")
         };
         Ok(Self {
             framework: framework.to_owned(),

@@ -132,9 +132,11 @@ fn evidence(page: &mut String, report: &Report, control: &Value) {
 }
 
 fn table<'a>(page: &mut String, columns: &[&str], rows: impl Iterator<Item = &'a Value>) {
-    let header: String =
-        columns.iter().map(|column| format!("<th scope=\"col\">{}</th>", column.replace('_', " "))).collect();
-    put(page, &format!("<table><thead><tr>{header}</tr></thead><tbody>"));
+    put(page, "<table><thead><tr>");
+    for column in columns {
+        put(page, &format!("<th scope=\"col\">{}</th>", column.replace('_', " ")));
+    }
+    put(page, "</tr></thead><tbody>");
     for row in rows {
         let cells: String = columns.iter().map(|column| cell(column, &row[*column])).collect();
         put(page, &format!("<tr>{cells}</tr>"));
