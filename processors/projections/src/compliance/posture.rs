@@ -374,8 +374,8 @@ mod tests {
 
     #[test]
     fn a_control_follows_its_worst_verdict() {
-        use PolicySeverity::{High, Low};
         use ControlState as S;
+        use PolicySeverity::{High, Low};
         use VerdictStatus::{Error, Fail, NotEvaluated, Pass};
         let tallies = [
             (tally("a", Pass, false, 10), facts(High, &["1", "2"])),
