@@ -64,12 +64,15 @@ def mend_command(body, path):
         body["entity"]["kind"] = "user"
     if "/holds" in path:
         body["subject"] = None if body.get("scope") == "tenant" else body.get("subject") or "mara"
+    if path.endswith("/cost/allocation"):
+        # Names are no blanks, weights are above zero, no team stands twice.
+        body["rules"] = None if action == "removed" else [{"when": {"project": "a"}, "to": {"team": "b"}}]
     if "/budgets/" in path:
         if action == "removed":
             for name in set(body) - {"action", "reason", "on_behalf_of"}:
                 body[name] = None
         else:
-            body["amount"], body["currency"] = body.get("amount") or "12.5", body.get("currency") or "EUR"
+            body["amount"], body["currency"] = "12.5", body.get("currency") or "EUR"
             for name in [name for name in ("project", "team", "tag") if body.get(name) is not None][1:]:
                 body[name] = None
 

@@ -16,13 +16,13 @@ use schemas::{
 };
 use utoipa::ToSchema;
 
-use super::{Command, CommandAnswer, MAX_ID_BYTES, in_path};
+use super::{Command, CommandAnswer, DecimalNumber, MAX_ID_BYTES, in_path};
 use crate::gateway::App;
 
 /// Most thresholds of a budget.
 const MAX_THRESHOLDS: usize = 20;
 
-/// What becomes of the budget.
+/// What becomes of the budget, or of the rules.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "describes a word")]
@@ -48,8 +48,7 @@ pub(super) struct SetBudget {
     /// `set`, or `removed`, with which only the reason is told.
     action: BudgetAction,
     /// A decimal above zero.
-    #[schema(pattern = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{0,8}[1-9])$|^[1-9][0-9]{0,14}$")]
-    amount: Option<String>,
+    amount: Option<DecimalNumber>,
     /// ISO 4217. Charges in other currencies do not count.
     #[schema(pattern = "^[A-Z]{3}$")]
     currency: Option<String>,
@@ -173,18 +172,22 @@ fn terms(command: &mut Command) -> BTreeMap<String, String> {
 
 /// Sets the allocation rules.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct SetAllocation {
     /// `set`, or `removed`, with which only the reason is told.
-    action: String,
+    action: BudgetAction,
     /// The rules: the first that fits a cost decides. At most 100, and 16 KiB as JSON.
+    #[schema(max_items = 100)]
     rules: Option<Vec<AllocationRule>>,
     /// Why; at most 1,024 bytes.
+    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
     reason: String,
     /// The person who decides, where the credential speaks for one; recorded beside it.
+    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
     on_behalf_of: Option<String>,
 }
 
@@ -195,7 +198,8 @@ pub(super) struct SetAllocation {
     path = "/api/v1/cost/allocation",
     tag = "commands",
     security(("api_key" = ["commands:write"])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same event")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
+        pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
     request_body = SetAllocation,
     responses(CommandAnswer)
 )]

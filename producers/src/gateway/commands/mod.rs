@@ -93,6 +93,15 @@ pub(super) fn erasures() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(retention::erase_subject))
 }
 
+/// A decimal number, as text or as a number.
+#[derive(Debug, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes a value")]
+pub(in crate::gateway) enum DecimalNumber {
+    Text(String),
+    Number(f64),
+}
+
 /// What a command is answered with, for the description.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "describes the answers, which are made where they are given")]

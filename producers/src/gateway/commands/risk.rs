@@ -16,7 +16,7 @@ use schemas::{
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Command, CommandAnswer, MAX_ID_BYTES, in_path};
+use super::{Command, CommandAnswer, DecimalNumber, MAX_ID_BYTES, in_path};
 use crate::gateway::App;
 
 /// Longest name of a watchlist and of a rule, in bytes.
@@ -87,8 +87,7 @@ pub(super) struct ChangeWatchlist {
     action: WatchlistAction,
     /// What hazard is multiplied by, 0.1 to 10 with at most three digits after the point; with `added` only, and
     /// needed there.
-    #[schema(pattern = r"^(10(\.0{1,3})?|[1-9](\.[0-9]{1,3})?|0\.[1-9][0-9]{0,2})$")]
-    multiplier: Option<String>,
+    multiplier: Option<DecimalNumber>,
     /// Why; at most 1,024 bytes.
     #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
     reason: String,

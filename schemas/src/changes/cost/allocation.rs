@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{EventId, TenantId, Timestamp};
@@ -68,11 +69,18 @@ pub fn allocation_rules(text: &str) -> Result<Vec<AllocationRule>, String> {
     if text.len() > MAX_ALLOCATION_BYTES {
         return Err(format!("the rules are longer than {MAX_ALLOCATION_BYTES} bytes"));
     }
-    let rules: Vec<AllocationRule> =
-        serde_json::from_str(text).map_err(|error| format!("this is no list of rules: {error}"))?;
-    if rules.len() > MAX_ALLOCATION_RULES {
+    let no_list = |error: serde_json::Error| format!("this is no list of rules: {error}");
+    let written: Vec<Value> = serde_json::from_str(text).map_err(no_list)?;
+    if written.len() > MAX_ALLOCATION_RULES {
         return Err(format!("there are more than {MAX_ALLOCATION_RULES} rules"));
     }
+    // A derived reader also takes a list of values for an object.
+    for (number, rule) in (1..).zip(&written) {
+        if !rule.is_object() || rule.get("when").is_some_and(|when| !when.is_object()) {
+            return Err(format!("rule {number}: a rule, and its `when`, are objects"));
+        }
+    }
+    let rules: Vec<AllocationRule> = serde_json::from_str(text).map_err(no_list)?;
     for (number, rule) in (1..).zip(&rules) {
         rule.check().map_err(|fault| format!("rule {number}: {fault}"))?;
     }
@@ -170,6 +178,8 @@ mod tests {
         check(r#"[{"to": {"team": " "}}]"#, Err("rule 1: a name is empty"));
         check(r#"[{"to": {"team": "a"}, "when": {"colour": "red"}}]"#, Err("unknown field"));
         check(r#"{"to": "idle"}"#, Err("no list of rules"));
+        check(r#"[[{}, "idle"]]"#, Err("rule 1: a rule"));
+        check(r#"[{"to": "idle"}, {"when": [null, null], "to": "idle"}]"#, Err("rule 2: a rule"));
         check(&format!("[{}]", vec![r#"{"to": "idle"}"#; 101].join(",")), Err("more than 100"));
         check(&" ".repeat(20_000), Err("longer than"));
     }
