@@ -323,9 +323,8 @@ const DELETED: [&str; 6] = [
     "DELETE FROM risk_triage WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
 ];
 
-/// What others' rows say of the subject, and what it decided about changes, risk and budgets, which must still count as one
-/// person's.
-const RENAMED: [&str; 8] = [
+/// What others' rows say of the subject, and what it decided or caused, which must still count as one person's.
+const RENAMED: [&str; 14] = [
     "UPDATE risk_signal SET actor = $3, matched = '{}' WHERE tenant_id = $1 AND actor = $2",
     "UPDATE change_fact SET actor = $3, actor_name = NULL WHERE tenant_id = $1 AND actor = $2",
     "UPDATE change_fact SET second_party = $3 WHERE tenant_id = $1 AND second_party = $2",
@@ -333,6 +332,23 @@ const RENAMED: [&str; 8] = [
     "UPDATE risk_triage SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
     "UPDATE incident SET decided_by = $3 WHERE tenant_id = $1 AND decided_by = $2",
     "UPDATE cost_budget_fact SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
+    "UPDATE cost_allocation_fact SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
+    "UPDATE cost_lifecycle SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
+    "UPDATE cost_lifecycle_resource SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
+    "UPDATE cost_accrual SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
+    "UPDATE compliance_waiver_fact
+        SET actor = CASE WHEN actor = $2 THEN $3 ELSE actor END,
+            second_party = CASE WHEN second_party = $2 THEN $3 ELSE second_party END,
+            requested_by = CASE WHEN requested_by = $2 THEN $3 ELSE requested_by END,
+            owner = CASE WHEN owner = $2 THEN $3 ELSE owner END
+      WHERE tenant_id = $1 AND $2 IN (actor, second_party, requested_by, owner)",
+    "UPDATE compliance_waiver
+        SET owner = CASE WHEN owner = $2 THEN $3 ELSE owner END,
+            requested_by = CASE WHEN requested_by = $2 THEN $3 ELSE requested_by END,
+            granted_by = CASE WHEN granted_by = $2 THEN $3 ELSE granted_by END,
+            rejected_by = CASE WHEN rejected_by = $2 THEN $3 ELSE rejected_by END,
+            revoked_by = CASE WHEN revoked_by = $2 THEN $3 ELSE revoked_by END
+      WHERE tenant_id = $1 AND $2 IN (owner, requested_by, granted_by, rejected_by, revoked_by)",
     "UPDATE change_review
         SET requested_by = CASE WHEN requested_by = $2 THEN $3 ELSE requested_by END,
             impossible = replace(impossible::text, to_jsonb($2::text)::text, to_jsonb($3::text)::text)::jsonb

@@ -189,3 +189,44 @@ async fn a_subject_under_a_hold_waits_until_the_last_is_released() {
     assert_eq!((standing.done, standing.entries, standing.waiting), (1, of(&entries, &subject), 0));
     is_gone(&mut place, &subject).await;
 }
+
+/// Columns that name people and that an erasure leaves as they are, and why.
+const KEPT: [(&str, &str); 6] = [
+    ("subject_key", "the row goes, and with it the salts"),
+    ("erasure", "the request itself, which says who must stay erased"),
+    ("legal_hold", "who placed a hold is part of its record"),
+    ("retention_decision", "who decided what must be kept or go is part of the record"),
+    ("tenant_limit", "operators' accounts, no people of the tenant's"),
+    ("parked_record", "operators' accounts, no people of the tenant's"),
+];
+
+/// A table that comes to name people is thought of when somebody is erased.
+#[tokio::test]
+async fn every_column_that_names_people_is_erased_or_kept_for_a_reason() {
+    const ERASER: &str = include_str!("../../../sinks/src/retention/erase.rs");
+    let mut place = Place::new().await;
+    let columns: Vec<(String, String)> = sqlx::query_as(
+        "SELECT c.table_name::text, c.column_name::text
+           FROM information_schema.columns AS c
+           JOIN information_schema.tables AS t USING (table_schema, table_name)
+           JOIN information_schema.columns AS tenant USING (table_schema, table_name)
+          WHERE c.table_schema = current_schema() AND t.table_type = 'BASE TABLE' AND c.data_type = 'text'
+            AND tenant.column_name = 'tenant_id'
+            AND c.column_name ~ '^(actor|actor_name|owner|second_party|subject)$|_by$'
+            AND c.table_name !~ '^audit_entry_'
+          ORDER BY 1, 2",
+    )
+    .fetch_all(&mut place.owner)
+    .await
+    .expect("columns");
+    assert!(columns.len() > 20, "{columns:?}");
+    let forgotten: Vec<_> = columns
+        .iter()
+        .filter(|(table, _)| !KEPT.iter().any(|(kept, _)| kept == table))
+        .filter(|(table, column)| {
+            !ERASER.lines().any(|line| line.contains(&format!(" {table}")))
+                || !ERASER.contains(&format!("{column} = "))
+        })
+        .collect();
+    assert!(forgotten.is_empty(), "{forgotten:?}");
+}
