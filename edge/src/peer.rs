@@ -8,6 +8,12 @@ use ipnet::IpNet;
 /// Most proxies that are followed back through `X-Forwarded-For`.
 const MAX_PROXIES: usize = 16;
 
+/// Whether a host as addresses name it, an IPv6 address also in brackets, is this machine.
+pub fn is_this_machine(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// The address at the other end of the connection; every request that a [`Listener`](crate::Listener) serves carries
 /// it as an extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use super::jwk::{InvalidKeys, Key, KeySet};
+use crate::peer::is_this_machine;
 
 /// Longest time for one answer of an issuer.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -246,8 +247,6 @@ impl IssuerKeys {
 
 /// https, or this machine.
 fn is_safe(url: &Url) -> bool {
-    let address = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let local = address == "localhost"
-        || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    url.scheme() == "https" || (url.scheme() == "http" && local)
+    let is_local = is_this_machine(url.host_str().unwrap_or_default());
+    url.scheme() == "https" || (url.scheme() == "http" && is_local)
 }

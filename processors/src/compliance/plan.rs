@@ -33,7 +33,7 @@ pub(super) fn read(envelope: &Envelope, event: &Infrastructure) -> Option<(Docum
         .subjects
         .iter()
         .take(MAX_RESOURCES)
-        .map(|subject| of_plan(event, (&subject.address, &subject.kind), &change_id, true))
+        .map(|subject| of_plan(event, &subject.address, &subject.kind, &change_id, true))
         .collect();
     let kept: HashSet<&str> = document.subjects.iter().map(|subject| subject.address.as_str()).collect();
     for entry in plan["resource_changes"].as_array().into_iter().flatten() {
@@ -41,14 +41,14 @@ pub(super) fn read(envelope: &Envelope, event: &Infrastructure) -> Option<(Docum
         let address = entry["address"].as_str().filter(|address| deletes && !kept.contains(address));
         if let (Some(address), true) = (address, seen.len() < MAX_RESOURCES) {
             let kind = entry["type"].as_str().unwrap_or_default();
-            seen.push(of_plan(event, (address, kind), &change_id, false));
+            seen.push(of_plan(event, address, kind, &change_id, false));
         }
     }
     Some((document, seen))
 }
 
 /// A resource by its address within its workspace: its provider's id is known only after it was made.
-fn of_plan(event: &Infrastructure, (address, kind): (&str, &str), change_id: &str, exists: bool) -> Seen {
+fn of_plan(event: &Infrastructure, address: &str, kind: &str, change_id: &str, exists: bool) -> Seen {
     let told = &event.resource;
     let is_plan = told.kind.as_deref() == Some(PLAN) || told.id.is_empty();
     let workspace = if is_plan { WORKSPACE } else { &told.id };

@@ -16,7 +16,7 @@ use super::{
     described::{ItemRefusals, ListRefusals},
     freshness::Freshness,
     paging::{Asked, Found, List, Listed, Paging, found, listed},
-    parameters::Parameters,
+    parameters::{Parameters, id_in_path},
 };
 use crate::read_models::change_review::read::{self, ChangeDetail, ChangeFilter, ChangeItem, ChangesRequest};
 
@@ -66,8 +66,7 @@ pub(super) async fn one(
     uri: Uri,
 ) -> Result<Answer<ChangeAnswer>, ApiError> {
     let freshness = Parameters::only(&uri)?;
-    let storable = |id: &String| id.len() <= MAX_ID_BYTES && !id.contains('\0');
-    let id = id.ok().map(|Path(id)| id).filter(storable).ok_or_else(ApiError::not_found)?;
+    let id = id_in_path(id, MAX_ID_BYTES)?;
     found(&api, caller.tenant(), read::STAGE, &freshness, |pool, tenant| async move {
         read::by_id(&pool, &tenant, &id).await
     })

@@ -19,7 +19,7 @@ use super::{
     described::{ItemRefusals, ListRefusals},
     freshness::{Freshness, await_positions},
     paging::{Asked, DEFAULT_LIMIT, Found, List, Listed, Paging, found, limit, listed},
-    parameters::Parameters,
+    parameters::{Parameters, id_in_path},
 };
 use crate::read_models::{
     Positions,
@@ -154,12 +154,6 @@ fn looked<F: serde::de::DeserializeOwned + IntoParams>(uri: &Uri) -> Result<Aske
     Asked::with(Looked { view, filter }, given)
 }
 
-/// The id in a path, if one of that length can be stored.
-fn id_of(id: Result<Path<String>, PathRejection>) -> Result<String, ApiError> {
-    let storable = |id: &String| (1..=MAX_ID_BYTES).contains(&id.len()) && !id.contains('\0');
-    id.ok().map(|Path(id)| id).filter(storable).ok_or_else(ApiError::not_found)
-}
-
 /// The posture by framework: controls that pass and fail, coverage, age of the evidence, and scores with and without
 /// waivers.
 #[utoipa::path(
@@ -217,7 +211,7 @@ pub(super) async fn control(
     given.finish()?;
     let (as_of, catalogue) = (view.instant(), Arc::clone(&api.controls));
     let request = ControlRequest {
-        control: id_of(id)?,
+        control: id_in_path(id, MAX_ID_BYTES)?,
         framework: evidence.framework,
         as_of,
         limit: evidence.limit.unwrap_or(DEFAULT_LIMIT),
@@ -269,7 +263,7 @@ pub(super) async fn resource(
     let mut given = Parameters::of(&uri);
     let (view, freshness) = (given.take::<View>(), given.take::<Freshness>());
     given.finish()?;
-    let id = id_of(id)?;
+    let id = id_in_path(id, MAX_ID_BYTES)?;
     found(&api, caller.tenant(), STAGE, &freshness, |pool, tenant| async move {
         read::resource(&pool, &tenant, &id, view.instant()).await
     })

@@ -29,7 +29,7 @@ use super::{
     described::{ItemRefusals, ListRefusals},
     freshness::{Freshness, await_positions},
     paging::{Asked, DEFAULT_LIMIT, Found, List, Listed, Paging, found, limit, listed},
-    parameters::Parameters,
+    parameters::{Parameters, id_in_path},
 };
 use crate::read_models::{
     Positions,
@@ -300,8 +300,7 @@ pub(super) async fn resource(
     let (view, freshness) = (given.take::<CostView>(), given.take::<Freshness>());
     check_view(&view, &mut given);
     given.finish()?;
-    let storable = |id: &String| (1..=MAX_ID_BYTES).contains(&id.len()) && !id.contains('\0');
-    let id = id.ok().map(|Path(id)| id).filter(storable).ok_or_else(ApiError::not_found)?;
+    let id = id_in_path(id, MAX_ID_BYTES)?;
     let filter = CostFilter { resource: Some(id), ..CostFilter::default() };
     found(&api, caller.tenant(), STAGE, &freshness, |pool, tenant| async move {
         read::resource(&pool, &tenant, &view, &filter).await

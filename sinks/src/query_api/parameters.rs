@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 
-use axum::extract::Query;
+use axum::extract::{Path, Query, rejection::PathRejection};
 use http::Uri;
 use schemas::problem::{Fault, ProblemKind};
 use serde::de::{
@@ -17,6 +17,12 @@ use edge::api_error::ApiError;
 
 /// Most faults that one answer names.
 const MAX_FAULTS: usize = 20;
+
+/// The id in a path, if one of 1 to that many bytes can be stored.
+pub(super) fn id_in_path(id: Result<Path<String>, PathRejection>, most: usize) -> Result<String, ApiError> {
+    let storable = |id: &String| (1..=most).contains(&id.len()) && !id.contains('\0');
+    id.ok().map(|Path(id)| id).filter(storable).ok_or_else(ApiError::not_found)
+}
 
 /// The parameters of one request. Structs take theirs one after the other; [`Parameters::finish`] then tells what was
 /// wrong.

@@ -16,7 +16,7 @@ use super::{
     described::{ItemRefusals, ListRefusals},
     freshness::Freshness,
     paging::{Asked, Found, List, Listed, Paging, Unfiltered, found, listed},
-    parameters::Parameters,
+    parameters::{Parameters, id_in_path},
 };
 use crate::read_models::retention::read::{self, ErasureItem, HoldFilter, HoldItem, SubjectItem};
 
@@ -90,8 +90,7 @@ pub(super) async fn subject(
     uri: Uri,
 ) -> Result<Answer<SubjectAnswer>, ApiError> {
     let freshness = Parameters::only(&uri)?;
-    let storable = |id: &String| id.len() <= MAX_ID_BYTES && !id.contains('\0');
-    let id = id.ok().map(|Path(id)| id).filter(storable).ok_or_else(ApiError::not_found)?;
+    let id = id_in_path(id, MAX_ID_BYTES)?;
     found(&api, caller.tenant(), read::STAGE, &freshness, |pool, tenant| async move {
         read::subject(&pool, &tenant, &id).await
     })

@@ -1,6 +1,6 @@
 //! What tables hold about events: how a batch finds out which of its facts are stored already.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{AssertSqlSafe, PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
@@ -38,4 +38,22 @@ pub(super) async fn rows_about(
 pub(super) fn content_of(row: &PgRow) -> sqlx::Result<[u8; 32]> {
     let content: &[u8] = row.try_get("content_sha256")?;
     content.try_into().map_err(|_| sqlx::Error::Decode("content_sha256 is not 32 bytes long".into()))
+}
+
+/// Fills in the content hashes that a table holds of these events, each at the place of its fact. For tables whose key is
+/// the event.
+pub(super) async fn fill_stored(
+    tx: &mut PgConnection,
+    table: &'static str,
+    keys: &HashMap<(&str, Uuid), usize>,
+    stored: &mut [Option<[u8; 32]>],
+) -> sqlx::Result<()> {
+    let events =
+        keys.keys().map(|(tenant_id, event_id)| EventKey { tenant_id, event_id: *event_id }).collect();
+    for row in &rows_about(tx, (table, ""), events).await? {
+        if let Some(place) = keys.get(&(row.try_get("tenant_id")?, row.try_get("event_id")?)) {
+            stored[*place] = Some(content_of(row)?);
+        }
+    }
+    Ok(())
 }

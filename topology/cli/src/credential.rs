@@ -4,6 +4,8 @@ use anyhow::{Context, bail};
 use reqwest::Url;
 use serde::Deserialize;
 
+use edge::peer::is_this_machine;
+
 use super::settings::secret;
 
 /// A token that is known here.
@@ -80,9 +82,7 @@ fn same_service(one: &Url, other: &Url) -> bool {
 }
 
 fn is_loopback(url: &Url) -> bool {
-    let Some(host) = url.host_str() else { return false };
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    url.host_str().is_some_and(is_this_machine)
 }
 
 /// A database's URL without its password.

@@ -1,8 +1,7 @@
 //! Nothing leaves this machine in clear text, or to a server that nobody has verified, unless somebody says so.
 
-use std::net::IpAddr;
-
 use anyhow::{Context, bail, ensure};
+use edge::peer::is_this_machine;
 use reqwest::Url;
 use stack::Endpoints;
 
@@ -55,12 +54,9 @@ fn check_postgres(database_url: &str, mode: Option<&str>) -> anyhow::Result<()> 
     }
 }
 
-/// Whether a host is this machine.
+/// Whether a host is this machine, or none is named.
 fn is_here(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.is_empty()
-        || host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+    host.is_empty() || is_this_machine(&host.to_ascii_lowercase())
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ pub(super) async fn up(args: UpArgs) -> anyhow::Result<Outcome> {
     keep_key(&mut deployment, &endpoints, &settings, &home).await?;
     let witness = args.witness || deployment.processes.iter().any(|process| process.name == WITNESS);
     let witness = witness.then(|| start_witness(&mut deployment, &home, &endpoints)).transpose()?;
-    start_missing(&mut deployment, &home, &endpoints, &settings, (&logins, witness.as_deref()))?;
+    start_missing(&mut deployment, &home, &endpoints, &settings, &logins, witness.as_deref())?;
     wait_until_ready(&deployment).await?;
     if !args.no_demo {
         start_demo(&mut deployment, &home, &endpoints)?;
@@ -229,7 +229,8 @@ fn start_missing(
     home: &Path,
     endpoints: &Endpoints,
     settings: &Settings,
-    (logins, witness): (&Logins, Option<&str>),
+    logins: &Logins,
+    witness: Option<&str>,
 ) -> anyhow::Result<()> {
     let stages = pipeline::declaration().stage_names();
     let issuers = keep_issuers(settings, home)?;

@@ -11,7 +11,7 @@ use edge::api_error::ApiError;
 use schemas::events::{Governance, GovernanceKind};
 use utoipa::ToSchema;
 
-use super::{Command, CommandAnswer, MAX_ID_BYTES, in_path};
+use super::{Command, CommandAnswer, MAX_ID_BYTES, Name, Reason, Repeatable, named_in_path};
 use crate::gateway::App;
 
 /// What an approval request may say besides, for those who decide.
@@ -26,19 +26,15 @@ const ATTRIBUTES: [&str; 2] = ["project", "environment"];
 )]
 pub(super) struct RequestApproval {
     /// Why the change is wanted; at most 1,024 bytes.
-    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
-    reason: Option<String>,
+    reason: Option<Reason>,
     /// The project that would change.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    project: Option<String>,
+    project: Option<Name>,
     /// The environment that would change, for example `production`.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    environment: Option<String>,
+    environment: Option<Name>,
     /// Until when an answer is of use.
     expires_at: Option<DateTime<Utc>>,
     /// The person who asks, where the credential speaks for one. Neither they nor the credential can approve.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    on_behalf_of: Option<String>,
+    on_behalf_of: Option<Name>,
 }
 
 /// How somebody decides.
@@ -61,14 +57,12 @@ pub(super) struct DecideChange {
     /// The decision.
     decision: Decision,
     /// Why; at most 1,024 bytes.
-    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
-    reason: String,
+    reason: Reason,
     /// Until when an approval holds.
     expires_at: Option<DateTime<Utc>>,
     /// The person who decides, where the credential speaks for one. Recorded beside it; two approvals are those of two
     /// credentials and of two people, and neither is of who asked.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    on_behalf_of: Option<String>,
+    on_behalf_of: Option<Name>,
 }
 
 /// Ask for a change to be approved.
@@ -78,8 +72,7 @@ pub(super) struct DecideChange {
     tag = "commands",
     security(("api_key" = ["changes:request"]), ("api_key" = ["commands:write"])),
     params(("change_id" = String, Path, description = "The change's id", min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
-            pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
+        Repeatable),
     request_body = Option<RequestApproval>,
     responses(CommandAnswer)
 )]
@@ -95,7 +88,7 @@ pub(super) async fn request_approval(
     let asked = Governance {
         kind: GovernanceKind::ApprovalRequested,
         subject_kind: "change".into(),
-        subject_id: change_id(change, &mut command)?,
+        subject_id: named_in_path(change, "{change_id}", &mut command)?,
         actor: command.actor(),
         decision: None,
         reason: command.reason(),
@@ -115,8 +108,7 @@ pub(super) async fn request_approval(
     tag = "commands",
     security(("api_key" = ["changes:decide"]), ("api_key" = ["commands:write"])),
     params(("change_id" = String, Path, description = "The change's id", min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
-            pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
+        Repeatable),
     request_body = DecideChange,
     responses(CommandAnswer)
 )]
@@ -128,7 +120,7 @@ pub(super) async fn decide(
     let decided = Governance {
         kind: GovernanceKind::ApprovalDecided,
         subject_kind: "change".into(),
-        subject_id: change_id(change, &mut command)?,
+        subject_id: named_in_path(change, "{change_id}", &mut command)?,
         actor: command.actor(),
         decision: Some(command.form.one_of("decision", &["approved", "rejected"]).into()),
         reason: Some(command.required_reason()),
@@ -136,13 +128,4 @@ pub(super) async fn decide(
         attributes: BTreeMap::new(),
     };
     command.publish(&app, decided).await
-}
-
-fn change_id(path: Result<Path<String>, PathRejection>, command: &mut Command) -> Result<String, ApiError> {
-    let id = in_path(path)?;
-    if id.len() > MAX_ID_BYTES || id.trim().is_empty() || id.contains(char::is_control) {
-        let rule = format!("must be 1 to {MAX_ID_BYTES} bytes without control characters, and not blank");
-        command.form.fault("{change_id}", rule);
-    }
-    Ok(id)
 }

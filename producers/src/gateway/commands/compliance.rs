@@ -17,7 +17,9 @@ use schemas::{
 };
 use utoipa::ToSchema;
 
-use super::{Command, CommandAnswer, MAX_ID_BYTES, changes::Decision, in_path};
+use super::{
+    Command, CommandAnswer, MAX_ID_BYTES, Name, Reason, Repeatable, changes::Decision, named_in_path,
+};
 use crate::gateway::App;
 
 /// Longest id of a resource, in bytes.
@@ -44,8 +46,7 @@ pub(super) struct ResourceName(String);
 )]
 pub(super) struct RequestWaiver {
     /// Who answers for the risk.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    owner: String,
+    owner: Name,
     /// Ids of policies, one by one, at most 50.
     #[schema(min_items = 1, max_items = 50)]
     policies: Vec<PolicyName>,
@@ -53,13 +54,11 @@ pub(super) struct RequestWaiver {
     #[schema(min_items = 1)]
     resources: Vec<ResourceName>,
     /// Why; at most 1,024 bytes.
-    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
-    reason: String,
+    reason: Reason,
     /// When it ends by itself; at most 90 days away.
     expires_at: DateTime<Utc>,
     /// The person who asks, where the credential speaks for one. Neither they nor the credential can grant it.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    on_behalf_of: Option<String>,
+    on_behalf_of: Option<Name>,
 }
 
 /// Grants or refuses a waiver.
@@ -73,14 +72,11 @@ pub(super) struct DecideWaiver {
     /// `approved` or `rejected`.
     decision: Decision,
     /// Who asked for it; somebody else than who decides. A grant that names another than who did counts for nothing.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    requested_by: String,
+    requested_by: Name,
     /// Why; at most 1,024 bytes.
-    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
-    reason: String,
+    reason: Reason,
     /// The person who decides, where the credential speaks for one; recorded beside it.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    on_behalf_of: Option<String>,
+    on_behalf_of: Option<Name>,
 }
 
 /// Revokes a waiver.
@@ -92,11 +88,9 @@ pub(super) struct DecideWaiver {
 )]
 pub(super) struct RevokeWaiver {
     /// Why; at most 1,024 bytes.
-    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
-    reason: String,
+    reason: Reason,
     /// The person who decides, where the credential speaks for one; recorded beside it.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    on_behalf_of: Option<String>,
+    on_behalf_of: Option<Name>,
 }
 
 /// Ask for failures of policies to be waived for a time.
@@ -106,8 +100,7 @@ pub(super) struct RevokeWaiver {
     tag = "commands",
     security(("api_key" = ["changes:request"]), ("api_key" = ["commands:write"])),
     params(("id" = String, Path, description = "The waiver's id; `/` is written `%2F`", min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
-            pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
+        Repeatable),
     request_body = RequestWaiver,
     responses(CommandAnswer)
 )]
@@ -116,10 +109,10 @@ pub(super) async fn request_waiver(
     id: Result<Path<String>, PathRejection>,
     mut command: Command,
 ) -> Result<Response, ApiError> {
-    let subject_id = waiver_id(id, &mut command)?;
+    let subject_id = named_in_path(id, "{id}", &mut command)?;
     let owner = command.form.required_text("owner", MAX_ID_BYTES);
-    let policies = ids(&mut command, WAIVER_POLICIES, (MAX_WAIVER_POLICIES, MAX_ID_BYTES));
-    let resources = ids(&mut command, WAIVER_RESOURCES, (MAX_WAIVER_RESOURCES, MAX_RESOURCE_BYTES));
+    let policies = ids(&mut command, WAIVER_POLICIES, MAX_WAIVER_POLICIES, MAX_ID_BYTES);
+    let resources = ids(&mut command, WAIVER_RESOURCES, MAX_WAIVER_RESOURCES, MAX_RESOURCE_BYTES);
     let asked = Governance {
         kind: GovernanceKind::ApprovalRequested,
         subject_kind: WAIVER_SUBJECT.into(),
@@ -147,8 +140,7 @@ pub(super) async fn request_waiver(
     tag = "commands",
     security(("api_key" = ["compliance:decide"]), ("api_key" = ["commands:write"])),
     params(("id" = String, Path, description = "The waiver's id; `/` is written `%2F`", min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
-            pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
+        Repeatable),
     request_body = DecideWaiver,
     responses(CommandAnswer)
 )]
@@ -157,7 +149,7 @@ pub(super) async fn decide_waiver(
     id: Result<Path<String>, PathRejection>,
     mut command: Command,
 ) -> Result<Response, ApiError> {
-    let subject_id = waiver_id(id, &mut command)?;
+    let subject_id = named_in_path(id, "{id}", &mut command)?;
     let decision = command.form.one_of("decision", &["approved", "rejected"]);
     let requested_by = command.form.required_text("requested_by", MAX_ID_BYTES);
     let actor = command.actor();
@@ -188,8 +180,7 @@ pub(super) async fn decide_waiver(
     tag = "commands",
     security(("api_key" = ["compliance:decide"]), ("api_key" = ["commands:write"])),
     params(("id" = String, Path, description = "The waiver's id; `/` is written `%2F`", min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
-            pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
+        Repeatable),
     request_body = RevokeWaiver,
     responses(CommandAnswer)
 )]
@@ -201,7 +192,7 @@ pub(super) async fn revoke_waiver(
     let revoked = Governance {
         kind: GovernanceKind::WaiverRevoked,
         subject_kind: WAIVER_SUBJECT.into(),
-        subject_id: waiver_id(id, &mut command)?,
+        subject_id: named_in_path(id, "{id}", &mut command)?,
         actor: command.actor(),
         decision: None,
         reason: Some(command.required_reason()),
@@ -211,17 +202,8 @@ pub(super) async fn revoke_waiver(
     command.publish(&app, revoked).await
 }
 
-fn waiver_id(path: Result<Path<String>, PathRejection>, command: &mut Command) -> Result<String, ApiError> {
-    let id = in_path(path)?;
-    if id.len() > MAX_ID_BYTES || id.trim().is_empty() || id.contains(char::is_control) {
-        let rule = format!("must be 1 to {MAX_ID_BYTES} bytes without control characters, and not blank");
-        command.form.fault("{id}", rule);
-    }
-    Ok(id)
-}
-
 /// Ids of a list as JSON text; none of them a pattern.
-fn ids(command: &mut Command, name: &str, (most, most_bytes): (usize, usize)) -> String {
+fn ids(command: &mut Command, name: &str, most: usize, most_bytes: usize) -> String {
     let listed = command.form.texts(name, most, most_bytes);
     if listed.is_empty() {
         command.form.fault(&format!("/{name}"), format!("must name 1 to {most} ids"));

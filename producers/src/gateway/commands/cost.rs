@@ -16,7 +16,7 @@ use schemas::{
 };
 use utoipa::ToSchema;
 
-use super::{Command, CommandAnswer, DecimalNumber, MAX_ID_BYTES, in_path};
+use super::{Command, CommandAnswer, DecimalNumber, MAX_ID_BYTES, Name, Reason, Repeatable, in_path};
 use crate::gateway::App;
 
 /// Most thresholds of a budget.
@@ -55,11 +55,9 @@ pub(super) struct SetBudget {
     /// `monthly` (as without it), `quarterly` or `yearly`.
     period: Option<BudgetPeriod>,
     /// What is tagged `project` with it, or charged to a sub account of that id.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    project: Option<String>,
+    project: Option<Name>,
     /// What is tagged `team` with it.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    team: Option<String>,
+    team: Option<Name>,
     /// What has that tag, `key=value`.
     #[schema(min_length = 3, max_length = 512, pattern = "^[^=]+=")]
     tag: Option<String>,
@@ -71,11 +69,9 @@ pub(super) struct SetBudget {
     #[schema(max_items = 20, value_type = Option<Vec<Percent>>)]
     thresholds: Option<Vec<String>>,
     /// Why; at most 1,024 bytes.
-    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
-    reason: String,
+    reason: Reason,
     /// The person who decides, where the credential speaks for one; recorded beside it.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    on_behalf_of: Option<String>,
+    on_behalf_of: Option<Name>,
 }
 
 /// Set a budget, or remove it.
@@ -85,8 +81,7 @@ pub(super) struct SetBudget {
     tag = "commands",
     security(("api_key" = ["commands:write"])),
     params(("name" = String, Path, description = "The budget's name; `/` is written `%2F`", min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
-            pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
+        Repeatable),
     request_body = SetBudget,
     responses(CommandAnswer)
 )]
@@ -184,11 +179,9 @@ pub(super) struct SetAllocation {
     #[schema(max_items = 100)]
     rules: Option<Vec<AllocationRule>>,
     /// Why; at most 1,024 bytes.
-    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
-    reason: String,
+    reason: Reason,
     /// The person who decides, where the credential speaks for one; recorded beside it.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    on_behalf_of: Option<String>,
+    on_behalf_of: Option<Name>,
 }
 
 /// Set the rules by which costs go to teams, or remove them. They hold for all of history; the query API shows what they
@@ -198,8 +191,7 @@ pub(super) struct SetAllocation {
     path = "/api/v1/cost/allocation",
     tag = "commands",
     security(("api_key" = ["commands:write"])),
-    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
-        pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
+    params(Repeatable),
     request_body = SetAllocation,
     responses(CommandAnswer)
 )]

@@ -34,7 +34,7 @@ use schemas::{
 };
 use serde::Serialize;
 use tokio::time::Instant;
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::form::Form;
@@ -92,6 +92,28 @@ pub(super) fn holds() -> OpenApiRouter<Arc<App>> {
 pub(super) fn erasures() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(retention::erase_subject))
 }
+
+/// What every command may carry besides.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes a header")]
+pub(in crate::gateway) struct Repeatable {
+    /// A repeat with the same key is the same event.
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 128, pattern = "^[!-~]([ -~]*[!-~])?$")]
+    key: Option<String>,
+}
+
+/// Why somebody decides, not blank.
+#[derive(Debug, ToSchema)]
+#[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
+#[expect(dead_code, reason = "describes a text")]
+pub(in crate::gateway) struct Reason(String);
+
+/// A name or an id, not blank.
+#[derive(Debug, ToSchema)]
+#[schema(min_length = 1, max_length = 512, pattern = r"\S")]
+#[expect(dead_code, reason = "describes a text")]
+pub(in crate::gateway) struct Name(String);
 
 /// A decimal number, as text or as a number.
 #[derive(Debug, ToSchema)]
@@ -294,4 +316,18 @@ impl Command {
 fn in_path<T>(path: Result<Path<T>, PathRejection>) -> Result<T, ApiError> {
     path.map(|Path(parts)| parts)
         .map_err(|_| ApiError::new(ProblemKind::InvalidRequest, "the path is not percent-encoded UTF-8"))
+}
+
+/// What the path names, as the read models can keep it.
+fn named_in_path(
+    path: Result<Path<String>, PathRejection>,
+    place: &str,
+    command: &mut Command,
+) -> Result<String, ApiError> {
+    let id = in_path(path)?;
+    if id.len() > MAX_ID_BYTES || id.trim().is_empty() || id.contains(char::is_control) {
+        let rule = format!("must be 1 to {MAX_ID_BYTES} bytes without control characters, and not blank");
+        command.form.fault(place, rule);
+    }
+    Ok(id)
 }

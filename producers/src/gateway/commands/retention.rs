@@ -10,7 +10,7 @@ use schemas::{
 };
 use utoipa::ToSchema;
 
-use super::{Command, CommandAnswer, MAX_ID_BYTES};
+use super::{Command, CommandAnswer, MAX_ID_BYTES, Name, Reason, Repeatable};
 use crate::gateway::App;
 
 /// Longest name of a hold, in bytes.
@@ -27,17 +27,14 @@ pub(super) struct DecideHold {
     /// `person` for the entries of one actor, `project`, `resource`, or `tenant` for all entries.
     scope: HoldScope,
     /// The id of the person, project or resource; absent for `tenant`.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    subject: Option<String>,
+    subject: Option<Name>,
     /// The hold's name, for example a file number: holds of several names keep a subject until the last is released.
     #[schema(min_length = 1, max_length = 128, pattern = r"\S")]
     name: Option<String>,
     /// Why; at most 1,024 bytes.
-    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
-    reason: String,
+    reason: Reason,
     /// The person who decides, where the credential speaks for one; recorded beside it.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    on_behalf_of: Option<String>,
+    on_behalf_of: Option<Name>,
 }
 
 /// Erases a person's data.
@@ -49,14 +46,11 @@ pub(super) struct DecideHold {
 )]
 pub(super) struct EraseSubject {
     /// The person's id as events name their actor; a person with several ids is erased by each.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    subject: String,
+    subject: Name,
     /// Why; at most 1,024 bytes.
-    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
-    reason: String,
+    reason: Reason,
     /// The person who decides, where the credential speaks for one; recorded beside it.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    on_behalf_of: Option<String>,
+    on_behalf_of: Option<Name>,
 }
 
 /// Place a legal hold.
@@ -67,8 +61,7 @@ pub(super) struct EraseSubject {
     path = "/api/v1/holds",
     tag = "commands",
     security(("api_key" = ["holds:decide"]), ("api_key" = ["commands:write"])),
-    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
-        pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
+    params(Repeatable),
     request_body = DecideHold,
     responses(CommandAnswer)
 )]
@@ -84,8 +77,7 @@ pub(super) async fn place_hold(State(app): State<Arc<App>>, command: Command) ->
     path = "/api/v1/holds/releases",
     tag = "commands",
     security(("api_key" = ["holds:decide"]), ("api_key" = ["commands:write"])),
-    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
-        pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
+    params(Repeatable),
     request_body = DecideHold,
     responses(CommandAnswer)
 )]
@@ -105,8 +97,7 @@ pub(super) async fn release_hold(
     path = "/api/v1/erasures",
     tag = "commands",
     security(("api_key" = ["subjects:erase"]), ("api_key" = ["commands:write"])),
-    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
-        pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
+    params(Repeatable),
     request_body = EraseSubject,
     responses(CommandAnswer)
 )]

@@ -16,7 +16,7 @@ use schemas::{
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Command, CommandAnswer, DecimalNumber, MAX_ID_BYTES, in_path};
+use super::{Command, CommandAnswer, DecimalNumber, MAX_ID_BYTES, Name, Reason, Repeatable, in_path};
 use crate::gateway::App;
 
 /// Longest name of a watchlist and of a rule, in bytes.
@@ -65,11 +65,9 @@ pub(super) struct SetCriticality {
     /// How much.
     criticality: Criticality,
     /// Why; at most 1,024 bytes.
-    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
-    reason: String,
+    reason: Reason,
     /// The person who decides, where the credential speaks for one; recorded beside it.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    on_behalf_of: Option<String>,
+    on_behalf_of: Option<Name>,
 }
 
 /// Puts an entity on a watchlist or takes it off.
@@ -89,13 +87,11 @@ pub(super) struct ChangeWatchlist {
     /// needed there.
     multiplier: Option<DecimalNumber>,
     /// Why; at most 1,024 bytes.
-    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
-    reason: String,
+    reason: Reason,
     /// When it ends by itself.
     expires_at: Option<DateTime<Utc>>,
     /// The person who decides, where the credential speaks for one; recorded beside it.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    on_behalf_of: Option<String>,
+    on_behalf_of: Option<Name>,
 }
 
 /// Says what an incident was.
@@ -109,16 +105,14 @@ pub(super) struct TriageIncident {
     /// What it was.
     decision: TriageDecision,
     /// Why; at most 1,024 bytes. Needed with `closed` and `false_positive`.
-    #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
-    reason: Option<String>,
+    reason: Option<Reason>,
     /// The entity that the incident is about, as the incident names it.
     entity: EntityName,
     /// The rules that were wrong, by id. Needed with `false_positive`: what they add no longer counts.
     #[schema(max_items = 300, value_type = Option<Vec<RuleId>>)]
     rules: Option<Vec<String>>,
     /// The person who decides, where the credential speaks for one; recorded beside it.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    on_behalf_of: Option<String>,
+    on_behalf_of: Option<Name>,
 }
 
 /// An entity, by kind and id.
@@ -132,8 +126,7 @@ pub(super) struct EntityName {
     /// What sort of thing it is.
     kind: EntityKind,
     /// Its id.
-    #[schema(min_length = 1, max_length = 512, pattern = r"\S")]
-    id: String,
+    id: Name,
 }
 
 /// Set an entity's criticality.
@@ -144,8 +137,7 @@ pub(super) struct EntityName {
     security(("api_key" = ["risk:decide"]), ("api_key" = ["commands:write"])),
     params(("kind" = EntityKind, Path, description = "The entity's kind"),
         ("id" = String, Path, description = "Its id; `/` is written `%2F`", min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
-            pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
+        Repeatable),
     request_body = SetCriticality,
     responses(CommandAnswer)
 )]
@@ -177,8 +169,7 @@ pub(super) async fn set_criticality(
     security(("api_key" = ["risk:decide"]), ("api_key" = ["commands:write"])),
     params(("kind" = EntityKind, Path, description = "The entity's kind"),
         ("id" = String, Path, description = "Its id; `/` is written `%2F`", min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
-            pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
+        Repeatable),
     request_body = ChangeWatchlist,
     responses(CommandAnswer)
 )]
@@ -214,8 +205,7 @@ pub(super) async fn change_watchlist(
     tag = "commands",
     security(("api_key" = ["risk:decide"]), ("api_key" = ["commands:write"])),
     params(("id" = Uuid, Path, description = "The incident's id"),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128,
-            pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeat with the same key is the same event")),
+        Repeatable),
     request_body = TriageIncident,
     responses(CommandAnswer)
 )]

@@ -1,11 +1,11 @@
 //! Writing facts about changes, and what follows from them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use projections::change_review::{Review, Step};
 use schemas::{Timestamp, changes::ChangeFact};
 use serde_json::Value;
-use sqlx::{PgConnection, Row, types::Json};
+use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use super::{
@@ -14,10 +14,7 @@ use super::{
 };
 use crate::{
     outbox::Outgoing,
-    read_models::{
-        Fact, ReadModel, WritePath,
-        stored_content::{EventKey, content_of, rows_about},
-    },
+    read_models::{Fact, ReadModel, WritePath, stored_content::fill_stored},
 };
 
 /// Changes that are derived at a time: bounds the facts in memory.
@@ -56,14 +53,8 @@ impl ReadModel for ChangeReviews {
     ) -> sqlx::Result<Vec<Option<[u8; 32]>>> {
         let keys: HashMap<Self::Key<'_>, usize> =
             facts.iter().map(|fact| Self::key(fact.change)).zip(0..).collect();
-        let events: BTreeSet<EventKey<'_>> =
-            keys.keys().map(|(tenant_id, event_id)| EventKey { tenant_id, event_id: *event_id }).collect();
         let mut stored = vec![None; facts.len()];
-        for row in &rows_about(tx, (Self::TABLE, ""), events).await? {
-            if let Some(place) = keys.get(&(row.try_get("tenant_id")?, row.try_get("event_id")?)) {
-                stored[*place] = Some(content_of(row)?);
-            }
-        }
+        fill_stored(tx, Self::TABLE, &keys, &mut stored).await?;
         Ok(stored)
     }
 

@@ -11,7 +11,7 @@ use schemas::{
         AllocationDecision, AllocationFact, BudgetFact, ChargeFact, CostChange, CostSeries, LifecycleFact,
     },
 };
-use sqlx::{PgConnection, Row, types::Json};
+use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use super::{
@@ -21,10 +21,7 @@ use super::{
 };
 use crate::{
     outbox::Outgoing,
-    read_models::{
-        Fact, ReadModel, WritePath,
-        stored_content::{EventKey, content_of, rows_about},
-    },
+    read_models::{Fact, ReadModel, WritePath, stored_content::fill_stored},
 };
 
 /// Series that are remembered as written, so that most batches write none.
@@ -89,15 +86,7 @@ impl ReadModel for Charges {
             if keys.is_empty() {
                 continue;
             }
-            let events: BTreeSet<EventKey<'_>> = keys
-                .keys()
-                .map(|(tenant_id, event_id)| EventKey { tenant_id, event_id: *event_id })
-                .collect();
-            for row in &rows_about(tx, (table, ""), events).await? {
-                if let Some(place) = keys.get(&(row.try_get("tenant_id")?, row.try_get("event_id")?)) {
-                    stored[*place] = Some(content_of(row)?);
-                }
-            }
+            fill_stored(tx, table, &keys, &mut stored).await?;
         }
         Ok(stored)
     }

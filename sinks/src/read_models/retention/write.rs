@@ -1,19 +1,15 @@
 //! Writing decisions about data, and the holds and erasures that follow from them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use schemas::changes::{RetentionDecision, retention::RetentionDecisionKind};
 use sqlx::PgConnection;
-use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::{
     outbox::Outgoing,
     postgres::row_type::table,
-    read_models::{
-        Fact, ReadModel, WritePath,
-        stored_content::{EventKey, content_of, rows_about},
-    },
+    read_models::{Fact, ReadModel, WritePath, stored_content::fill_stored},
 };
 
 table! {
@@ -93,14 +89,8 @@ impl ReadModel for RetentionDecisions {
     ) -> sqlx::Result<Vec<Option<[u8; 32]>>> {
         let keys: HashMap<Self::Key<'_>, usize> =
             facts.iter().map(|fact| Self::key(fact.change)).zip(0..).collect();
-        let events: BTreeSet<EventKey<'_>> =
-            keys.keys().map(|(tenant_id, event_id)| EventKey { tenant_id, event_id: *event_id }).collect();
         let mut stored = vec![None; facts.len()];
-        for row in &rows_about(tx, (Self::TABLE, ""), events).await? {
-            if let Some(place) = keys.get(&(row.try_get("tenant_id")?, row.try_get("event_id")?)) {
-                stored[*place] = Some(content_of(row)?);
-            }
-        }
+        fill_stored(tx, Self::TABLE, &keys, &mut stored).await?;
         Ok(stored)
     }
 
