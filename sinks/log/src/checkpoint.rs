@@ -17,9 +17,9 @@ pub const MAX_NOTE_BYTES: usize = 64 * 1024;
 /// A log's origin, size and root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Whose: `<deployment>/<topic>/<partition>`.
+    /// Name of the log: `<deployment>/<topic>/<partition>`.
     pub origin: String,
-    /// Entries.
+    /// Number of entries.
     pub size: u64,
     /// Root of the tree over them.
     pub root: Hash,
@@ -27,13 +27,13 @@ pub struct Checkpoint {
     pub extensions: Vec<String>,
 }
 
-/// Why a note is no checkpoint that can be trusted.
+/// Reason to distrust a signed note as a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
-    /// The note has another form.
+    /// The text is not a signed note of a checkpoint.
     #[error("the checkpoint is not in the form of a signed note")]
     Form,
-    /// It belongs to another log.
+    /// The origin names another log.
     #[error("the checkpoint is that of {0}")]
     Foreign(String),
     /// None of the keys that may sign it did, or one of them did not sign this text.
@@ -93,7 +93,7 @@ impl Checkpoint {
 /// A checkpoint with its signatures, not checked yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedCheckpoint {
-    /// What is signed.
+    /// The signed origin, size and root.
     pub checkpoint: Checkpoint,
     text: String,
     signatures: Vec<(String, u32, Vec<u8>)>,
@@ -182,7 +182,7 @@ impl SignedCheckpoint {
     }
 }
 
-/// What a witness signs: `cosignature/v1`.
+/// Text that a witness signs: `cosignature/v1`.
 fn cosigned_text(text: &str, seconds: u64) -> String {
     format!("cosignature/v1\ntime {seconds}\n{text}")
 }

@@ -31,17 +31,17 @@ pub struct Columns {
     pub severity_id: i32,
     /// The input topic.
     pub topic: String,
-    /// Whose event.
+    /// Tenant that owns the event.
     pub tenant_id: String,
     /// The event's kind.
     pub kind: String,
-    /// What kind of party acted.
+    /// Kind of the actor, such as user or service.
     pub actor_kind: String,
-    /// Who acted.
+    /// Id of the actor.
     pub actor: String,
-    /// The actor's name.
+    /// Name of the actor.
     pub actor_name: Option<String>,
-    /// The actor's address.
+    /// IP address of the actor.
     pub actor_ip: Option<String>,
     /// The action.
     pub action: String,
@@ -51,9 +51,9 @@ pub struct Columns {
     pub resource: Option<String>,
     /// The project.
     pub project: Option<String>,
-    /// How it ended.
+    /// Outcome of the action.
     pub outcome: String,
-    /// The source's error code.
+    /// Error code as the source reports it.
     pub outcome_code: Option<String>,
     /// `CloudEvents` `source`.
     pub source: String,
@@ -186,7 +186,7 @@ static KINDS: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
     kinds
 });
 
-/// What a record is about: its type, its id, and its project.
+/// Subject of a record: its type, its id and its project.
 #[derive(Default)]
 struct Subject {
     kind: Option<String>,

@@ -168,7 +168,7 @@ impl fmt::Debug for SubjectKey {
     }
 }
 
-/// What keeps the digest of one event's personal part from being guessed.
+/// Random salt of one event: without it, the digest of the personal part could be guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Salt(pub [u8; 32]);
 

@@ -1,4 +1,4 @@
-//! What an outgoing record says of its place in the log: enough to check a copy by itself.
+//! The members of an outgoing record that state its place in the log; they suffice to verify a single copy.
 //!
 //! The members are those of the profile `record_integrity` of OCSF 1.9. Version 1.8 has no place for them, so they stand
 //! in `unmapped.record_integrity`, with what that profile has no name for: the log, the index, the salt (or, of a person
@@ -14,12 +14,12 @@ use crate::{
     record::{Splitter, attested, canonical, leaf},
 };
 
-/// What makes the digest of a personal part.
+/// Source of the personal part's digest: the salt, or the digest itself after an erasure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Personal {
-    /// The personal part is in the record, and this is its salt.
+    /// The personal part is in the record, to be hashed with this salt.
     Salted(Salt),
-    /// The personal part was erased, and this was its digest.
+    /// The personal part was erased; this is the digest that remains.
     Erased(Hash),
 }
 
@@ -34,7 +34,7 @@ pub struct Place {
     pub leaf: Hash,
     /// The leaf of the entry before; the first has none.
     pub previous: Option<Hash>,
-    /// What makes the digest of the personal part.
+    /// Salt or digest of the personal part.
     pub personal: Personal,
     /// The newest checkpoint of the log when the record left.
     pub checkpoint: Option<String>,

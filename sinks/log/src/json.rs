@@ -71,7 +71,7 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// What stands between the quotes of the string that begins at `start`.
+/// Range between the quotes of the string that begins at `start`.
 fn string(text: &[u8], start: usize) -> Result<Range<usize>, Malformed> {
     if text.get(start) != Some(&b'"') {
         return Err(Malformed);

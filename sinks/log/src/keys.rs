@@ -35,7 +35,7 @@ pub enum KeyError {
     Names(String, String),
 }
 
-/// What a public key is for.
+/// Use of a public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// A log signs its checkpoints.
@@ -181,7 +181,7 @@ impl PrivateKey {
         &self.name
     }
 
-    /// What others check its signatures with.
+    /// The public key that verifies signatures of this key for a purpose.
     pub fn public(&self, purpose: Purpose) -> PublicKey {
         PublicKey { name: self.name.clone(), purpose, key: self.key.verifying_key() }
     }

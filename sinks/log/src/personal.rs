@@ -1,5 +1,5 @@
-//! Which attributes of an OCSF record are personal: names, e-mail addresses and ids of people, addresses of networks and
-//! hosts, user agents, texts that may quote any of them, and the native record.
+//! Personal attributes of an OCSF record: names, e-mail addresses and ids of people, addresses of networks
+//! and hosts, user agents, texts that may quote any of them, and the native record.
 //!
 //! The table is part of the log's format: a leaf that was made with one table cannot be made again with another.
 
@@ -46,18 +46,18 @@ pub const PERSONAL: [&str; 37] = [
     "user.uid_alt",
 ];
 
-/// What becomes of a member.
+/// Treatment of a member when a record is split into its public and its personal part.
 #[derive(Debug)]
 pub(crate) enum Rule {
-    /// It is personal.
+    /// The member is personal.
     Personal,
     /// It is the native record, or where the record says that the native record stands beside it.
     Native,
     /// The hash of the native record.
     NativeHash,
-    /// What the log itself has added.
+    /// A member that the log itself has added.
     Integrity,
-    /// Some of its own members are special.
+    /// The member has special members of its own.
     Inside(Rules),
 }
 
@@ -66,7 +66,7 @@ pub(crate) enum Rule {
 pub(crate) struct Rules(Vec<(&'static str, Rule)>);
 
 impl Rules {
-    /// What becomes of a member; `None`: it stays as it is.
+    /// Treatment of a member; `None` if it stays in the public part unchanged.
     pub(crate) fn of(&self, key: &[u8]) -> Option<&Rule> {
         self.0.iter().find(|(name, _)| name.as_bytes() == key).map(|(_, rule)| rule)
     }

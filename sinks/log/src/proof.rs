@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::hash::Hash;
 
-/// Why a proof proves nothing.
+/// Reason that a proof is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
     /// The leaf's index lies outside the tree.

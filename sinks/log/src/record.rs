@@ -22,7 +22,7 @@ pub struct Splitter {
 /// A record in its two parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parts<'a> {
-    /// What everybody may know, in canonical form.
+    /// The members that are not personal, in canonical form.
     pub public: &'a [u8],
     /// The personal members by path, in canonical form.
     pub personal: &'a [u8],

@@ -1,5 +1,5 @@
-//! Which entries of a log retention removed: a bit for each index, signed by the log's key, so that whoever verifies can
-//! tell what retention removed from what somebody else did.
+//! Entries of a log that retention removed: a bit for each index, signed by the log's key. They let a
+//! verifier tell entries that retention removed from entries that somebody else removed.
 //!
 //! The note is one in the form of a checkpoint whose origin no log has, `<deployment>/<topic>/<partition>/retired`: its size
 //! is the number of entries that were removed, its root the SHA-256 of the bits, its further line the number of the chunk.

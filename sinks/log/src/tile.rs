@@ -18,9 +18,9 @@ const FULL: u16 = 256;
 pub struct Tile {
     /// 0 for leaves.
     pub level: u8,
-    /// Which of its level.
+    /// Number of the tile within its level.
     pub index: u64,
-    /// How many of its hashes: 256 for a full tile.
+    /// Number of hashes in the tile; 256 if it is full.
     pub width: u16,
 }
 

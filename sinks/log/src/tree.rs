@@ -5,14 +5,14 @@
 
 use crate::hash::Hash;
 
-/// How many hashes a full tile holds.
+/// Hashes of a full tile.
 pub const TILE_WIDTH: usize = 256;
-/// How many levels of the tree one level of tiles spans.
+/// Levels of the tree that one level of tiles spans.
 pub const TILE_HEIGHT: u8 = 8;
 /// Levels of tiles in the tallest tree, of 2^64 leaves.
 const LEVELS: usize = 8;
 
-/// Why an open log is not what it says it is.
+/// Inconsistency found when a stored log is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BrokenLog {
     /// The frontier has another number of hashes than a tree of that size.
@@ -83,7 +83,7 @@ impl Frontier {
 pub struct FullTile {
     /// 0 for leaves.
     pub level: u8,
-    /// Which of its level.
+    /// Number of the tile within its level.
     pub index: u64,
     /// 256 hashes.
     pub hashes: Vec<Hash>,
@@ -190,7 +190,7 @@ impl OpenLog {
     }
 }
 
-/// How many hashes the open tile of a level holds in a tree of that size.
+/// Number of hashes in the open tile of a level, for a tree of that size.
 pub fn open_width(size: u64, level: usize) -> usize {
     let shift = u32::try_from(level).unwrap_or(u32::MAX).saturating_mul(u32::from(TILE_HEIGHT));
     let within = size.checked_shr(shift).unwrap_or(0) % TILE_WIDTH as u64;

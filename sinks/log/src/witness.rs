@@ -24,7 +24,7 @@ pub struct AddCheckpoint {
     pub note: String,
 }
 
-/// Why a witness does not cosign.
+/// Reason for which a witness refuses to cosign.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The request has another form, or sizes that fall.
@@ -81,7 +81,7 @@ impl AddCheckpoint {
     }
 }
 
-/// What a witness holds of a log: the last size and root that it has cosigned.
+/// State that a witness keeps of a log: the last size and root that it cosigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     /// Entries.

@@ -1,4 +1,4 @@
-//! When to try again: waits that double, and a circuit breaker.
+//! Retry delays: waits that double, and a circuit breaker.
 //!
 //! Closed: after a failure 2, 4, 8, 16, 32 s (±20 %), or as long as the receiver asks if that is longer. The fifth failure in
 //! a row opens it: nothing is sent for 30 s, then one probe. A probe that fails opens it for 60, 120, 240, 300 s.
@@ -8,7 +8,7 @@ use std::time::Duration;
 /// The first wait; each further one is twice as long, up to [`LONGEST_STEP`].
 const FIRST_STEP: Duration = Duration::from_secs(2);
 const LONGEST_STEP: Duration = Duration::from_secs(32);
-/// How long the breaker is open at first, and at most.
+/// Initial and longest time for which the breaker stays open.
 const FIRST_OPEN: Duration = Duration::from_secs(30);
 const LONGEST_OPEN: Duration = Duration::from_mins(5);
 /// Failures in a row that open it.

@@ -1,11 +1,11 @@
-//! How pending messages become requests, and how a request that was refused comes apart.
+//! Grouping of pending messages into requests, and splitting of a request that was refused.
 
 use crate::{
     message::Message,
     verdict::{Fate, ItemFate, Refusal, Verdict},
 };
 
-/// How much one request may hold.
+/// Limits of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestLimits {
     /// Messages.
@@ -37,27 +37,27 @@ pub fn groups(messages: &[Message], pending: &[usize], limits: RequestLimits) ->
     groups
 }
 
-/// What follows from an answer.
+/// Effect of one answer on the pending messages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Messages that are done with.
+    /// Messages that are delivered or parked.
     pub settled: Vec<(usize, Fate)>,
     /// Messages that the receiver has taken and not confirmed, with the number to ask for.
     pub taken: Option<(Group, u64)>,
     /// Requests to send next, in this order, before all others.
     pub next: Vec<Group>,
-    /// Why nothing more can be sent now.
+    /// Reason to stop sending for now.
     pub stop: Option<Stop>,
 }
 
-/// Why nothing more is sent for now.
+/// Reason to stop sending for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
     /// A failure: try again later.
     Retry {
-        /// How long the receiver asks to wait.
+        /// Delay that the receiver asks for.
         after: Option<std::time::Duration>,
-        /// What it said.
+        /// The receiver's answer.
         why: String,
     },
     /// Nothing will be taken until something is changed.
@@ -79,7 +79,7 @@ impl Answers {
         !self.plain
     }
 
-    /// What follows from the verdict on a request with these messages.
+    /// Applies the verdict on a request that carried these messages.
     pub fn follow(&mut self, group: Group, verdict: Verdict) -> Outcome {
         let verdict = match verdict {
             Verdict::RetryThen { attempts, then, why } => {

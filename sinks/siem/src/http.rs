@@ -57,7 +57,8 @@ impl HttpAnswer<'_> {
         }
     }
 
-    /// How long the receiver asks to wait; at most [`LONGEST_WAIT`]. A text that is neither a number nor a date is none.
+    /// Delay that `Retry-After` (seconds or a date) or else the rate limit's reset asks for, at most
+    /// [`LONGEST_WAIT`].
     pub fn wait(&self) -> Option<Duration> {
         let seconds = |text: &str| text.trim().parse::<u64>().ok().map(Duration::from_secs);
         let until = |text: &str| {

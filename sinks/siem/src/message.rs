@@ -1,22 +1,22 @@
-//! What is sent: an OCSF record, or a part of one that is too large for its receiver.
+//! One message to a receiver: an OCSF record, or a part of one that is too large for the receiver.
 
 use bytes::Bytes;
 use schemas::OcsfEvent;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// What a protocol puts around one record, in bytes, at most; the tests of each destination hold it.
+/// Most bytes that a protocol puts around one record; verified by the tests of each destination.
 pub const ENVELOPE_BYTES: usize = 1_024;
-/// What a part of a native record needs beside its text, in bytes, at most.
+/// Most bytes that a part of a native record needs beside its text.
 const PART_BYTES: usize = 2_048;
 
-/// One thing to send.
+/// One message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Message {
     /// Equal for equal content, whoever sends it when: the leaf's hash of an audit record, a finding's id, and for a part
     /// of a record `-1`, `-2`, … behind it. At most 80 letters, digits and hyphens.
     pub id: String,
-    /// When it happened, in milliseconds since 1970.
+    /// Time of the event, in milliseconds since 1970.
     pub time_ms: i64,
     /// The tenant.
     pub tenant: String,
@@ -24,7 +24,7 @@ pub struct Message {
     pub class_uid: i64,
     /// OCSF `severity_id`.
     pub severity_id: i64,
-    /// Where it stands in its log; findings stand in none.
+    /// Place of the record in its log; findings have none.
     pub place: Option<Place>,
     /// The OCSF record: one JSON object on one line.
     pub json: Bytes,

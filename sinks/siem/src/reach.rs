@@ -1,4 +1,4 @@
-//! Which addresses a sink may call.
+//! Network addresses that a sink may connect to.
 //!
 //! A host's name may resolve to anything, and a receiver may redirect: only addresses that pass here are connected to. Loopback,
 //! link-local (where clouds answer with credentials), unspecified and multicast addresses are refused, and for webhooks private
@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-/// What a sink may call.
+/// Rules for the addresses that a sink may connect to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reach {
     /// Networks that an operator has allowed.
@@ -18,7 +18,7 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// Why an address is not to be connected to; none if it may be.
+    /// Reason to refuse a connection to an address; `None` if it is allowed.
     pub fn refusal(&self, address: IpAddr) -> Option<&'static str> {
         let address = unmapped(address);
         if self.allowed.iter().any(|network| network.contains(&address)) {

@@ -1,4 +1,4 @@
-//! What may be set about a sink: one `[[sink]]` table of `weir.toml`.
+//! Settings of a sink: one `[[sink]]` table of `weir.toml`.
 
 mod checking;
 
@@ -28,7 +28,7 @@ pub struct SinkSettings {
     pub name: String,
     /// `splunk_hec`, `datadog`, `elasticsearch`, `syslog`, `webhook`, `slack` or `file`.
     pub kind: String,
-    /// What it forwards: `audit` (the default) or `findings`.
+    /// Records to forward: `audit` (the default) or `findings`.
     pub records: Option<String>,
     /// URL of the receiver; `tcp://host:port` or `tls://host:port` for syslog; the path of the file for a file.
     pub endpoint: Option<String>,
@@ -75,7 +75,7 @@ pub struct SinkSettings {
 pub struct Sink {
     /// Its name.
     pub name: String,
-    /// What it forwards.
+    /// Records to forward.
     pub records: Records,
     /// Where to.
     pub destination: Destination,
@@ -83,23 +83,23 @@ pub struct Sink {
     pub secret: SecretSource,
     /// The version of OCSF that records are sent in.
     pub ocsf_version: OcsfVersion,
-    /// How much a request holds.
+    /// Limits of a request.
     pub limits: RequestLimits,
     /// The largest record in bytes.
     pub max_record_bytes: usize,
-    /// How long records wait for a full batch.
+    /// Longest wait of a record for a full batch.
     pub linger: Duration,
     /// Whether bodies are compressed.
     pub gzip: bool,
-    /// Which records.
+    /// Filter on the records.
     pub filter: Filter,
-    /// Whose certificates are believed.
+    /// PEM file of trusted certificate authorities, in place of the machine's.
     pub ca_certificate: Option<PathBuf>,
-    /// Which addresses may be called.
+    /// Addresses that the sink may connect to.
     pub reach: Reach,
 }
 
-/// What a sink forwards.
+/// Topic that a sink forwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Records {
     /// `weir.audit.v1`
@@ -108,7 +108,7 @@ pub enum Records {
     Findings,
 }
 
-/// Which records a sink forwards.
+/// Filter of a sink; a record must fulfil every part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Of these tenants; empty for all.

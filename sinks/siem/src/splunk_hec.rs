@@ -15,7 +15,7 @@ use crate::{
 
 /// One request, and the largest event: Splunk advises batches of up to 1 MB.
 pub const LIMITS: RequestLimits = RequestLimits { messages: 1_000, bytes: 1_000_000 };
-/// How long an acknowledgement may take before its events are sent again.
+/// Time limit for an acknowledgement; after it, the events are sent again.
 pub const ACKNOWLEDGED_WITHIN: std::time::Duration = std::time::Duration::from_mins(5);
 
 /// The collector to send to.
@@ -31,7 +31,7 @@ pub struct SplunkHec {
     pub channel: String,
 }
 
-/// What counts as delivered.
+/// Point at which an event counts as delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Acknowledgement {

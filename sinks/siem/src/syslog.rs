@@ -37,7 +37,7 @@ pub struct Syslog {
     pub tls: bool,
     /// The body.
     pub format: Format,
-    /// What messages name as their origin.
+    /// Origin that messages name.
     pub origin: String,
 }
 

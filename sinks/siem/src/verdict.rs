@@ -1,8 +1,8 @@
-//! What an answer means for the messages of a request.
+//! Interpretation of a receiver's answer: the verdict on each message of a request.
 
 use std::time::Duration;
 
-/// What is to become of a request's messages.
+/// Next step for the messages of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The receiver has every message.
@@ -16,18 +16,18 @@ pub enum Verdict {
     Items(Vec<ItemFate>),
     /// The whole request again, not before `after` if the receiver names a time.
     Retry {
-        /// How long the receiver asks to wait.
+        /// Delay that the receiver asks for.
         after: Option<Duration>,
-        /// What the receiver said, without payload.
+        /// The receiver's answer, without payload.
         why: String,
     },
     /// As [`Verdict::Retry`]; but the answer means `then` once it has come so many times in a row.
     RetryThen {
-        /// How many such answers in a row.
+        /// Number of such answers in a row.
         attempts: u32,
-        /// What the answer means from then on.
+        /// Meaning of the answer from then on.
         then: Box<Verdict>,
-        /// What the receiver said, without payload.
+        /// The receiver's answer, without payload.
         why: String,
     },
     /// One message is refused for what it holds: its place in the request, if the receiver names it. The others were
@@ -35,34 +35,34 @@ pub enum Verdict {
     Refused {
         /// The refused message's place, from 0.
         at: Option<usize>,
-        /// What the receiver said.
+        /// The receiver's answer.
         why: String,
     },
     /// The request is too large: halve it. A single message is refused.
     TooLarge {
-        /// What the receiver said.
+        /// The receiver's answer.
         why: String,
     },
     /// The receiver reads no compressed bodies: send plain ones from now on.
     NotCompressed {
-        /// What the receiver said.
+        /// The receiver's answer.
         why: String,
     },
     /// Nothing will be taken until somebody changes the settings, the secret or the receiver: keep the position, probe.
     Pause {
-        /// What the receiver said.
+        /// The receiver's answer.
         why: String,
     },
 }
 
-/// What a receiver did with one message of a request.
+/// Answer of a receiver for one message of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ItemFate {
-    /// It has the message.
+    /// The receiver has the message.
     Delivered,
-    /// Send this one again.
+    /// The message must be sent again.
     Retry(String),
-    /// Refused for what it holds.
+    /// The receiver refuses the message for its content.
     Refused(String),
     /// Nobody's message would be taken: keep the position.
     Pause(String),
@@ -77,7 +77,7 @@ pub enum Fate {
     Parked(Refusal),
 }
 
-/// Why a message is parked.
+/// Reason for which a message is parked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// Whether it is parked for its size.

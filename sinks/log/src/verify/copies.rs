@@ -46,8 +46,8 @@ impl Copies {
         self.entries.iter().map(|entry| entry.index).max()
     }
 
-    /// How many entries there are, and the first fault. The checkpoints are the log's, and signed as demanded. Entries
-    /// before `from` are not expected.
+    /// Number of entries, and the first fault. The checkpoints must be those of this log, with the required
+    /// signatures already verified. Entries before `from` are not expected.
     pub fn check(
         mut self,
         log: &str,
@@ -124,7 +124,7 @@ fn rewritten(known: &[Hash], checkpoints: &[Checkpoint]) -> Option<u64> {
 /// For each index, the leaves that somebody states for it, the likeliest first.
 struct Claims {
     leaves: Vec<Vec<Hash>>,
-    /// What the first entry, which follows none, calls its predecessor.
+    /// Predecessor that the first entry states although it has none.
     before_all: Option<Hash>,
     /// Where an entry that follows others calls itself the first.
     begins_again: Option<usize>,
@@ -190,7 +190,8 @@ impl Claims {
         resolved.map_or((likeliest, false), |resolved| (resolved, true))
     }
 
-    /// What the log may have been before somebody edited, removed or inserted one entry of it and renumbered the rest.
+    /// Histories of the log that fit the copies if one entry was edited, removed or inserted and the rest
+    /// renumbered.
     fn hypotheses<'a>(&'a self, likeliest: &'a [Hash]) -> impl Iterator<Item = Vec<Hash>> + 'a {
         let disputed: Vec<usize> = self
             .leaves

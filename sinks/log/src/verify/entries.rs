@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Fault, Kind};
 use crate::hash::Hash;
 
-/// How many odd entries are kept: the first ones; more are not needed to name the first fault.
+/// Limit on the odd entries that are kept. The first ones suffice to name the first fault.
 const MAX_ODD: usize = 65_536;
 
 /// An entry as it was found.
@@ -35,7 +35,7 @@ impl<'a> Entries<'a> {
         Self { log, known, seen, odd: BTreeMap::new(), highest: None, count: 0 }
     }
 
-    /// How many entries have been seen.
+    /// Number of entries observed.
     pub fn count(&self) -> u64 {
         self.count
     }
@@ -85,7 +85,7 @@ impl<'a> Entries<'a> {
         (index < self.known.len() as u64).then_some(index)
     }
 
-    /// What the leaf of an entry turned out to be, if exactly one was seen.
+    /// Leaf of an entry, if exactly one was observed.
     fn found(&self, index: u64) -> Option<Hash> {
         match self.odd.get(&index) {
             Some(odd) => match odd.as_slice() {

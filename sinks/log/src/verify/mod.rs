@@ -21,11 +21,11 @@ use crate::{
     tree::Frontier,
 };
 
-/// What is wrong with a log.
+/// Kind of a fault in a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// The entry is not what it was: its record, a column taken from it, or what it says of its place.
+    /// The entry was changed: its record, a column taken from it, or the place that it states.
     Edited,
     /// The entry is gone, and later ones are there.
     Missing,
@@ -65,11 +65,11 @@ pub struct Fault {
     pub log: String,
     /// The entry's index.
     pub index: u64,
-    /// What is wrong.
+    /// Kind of the fault.
     pub kind: Kind,
 }
 
-/// What a verification found.
+/// Result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Report {
     /// Logs that were looked at.
@@ -80,17 +80,17 @@ pub struct Report {
     pub ok: bool,
     /// The first fault of the first log that has one.
     pub first_fault: Option<Fault>,
-    /// What retention removed, by log.
+    /// Entries removed by retention, by log.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub retired: Vec<RetiredEntries>,
 }
 
-/// What retention removed of a log.
+/// Entries of one log that retention removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RetiredEntries {
     /// `<topic>/<partition>`.
     pub log: String,
-    /// How many entries.
+    /// Number of removed entries.
     pub entries: u64,
     /// The first index that was not removed: the log is there from here on.
     pub from: u64,
@@ -112,7 +112,7 @@ impl Report {
     }
 }
 
-/// Whose signatures a checkpoint must bear.
+/// Keys whose signatures a checkpoint must bear.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
     /// The deployment's keys; one of them must have signed.

@@ -30,8 +30,8 @@ pub struct ProofFile {
 }
 
 impl ProofFile {
-    /// What is wrong with it, if anything is: the checkpoint, or else the record, which is not the one that the tree has at
-    /// that index.
+    /// The fault, if there is one: in the checkpoint, or else in the record, when it is not the one that the
+    /// tree has at that index.
     pub fn check(&self, trust: &Trust) -> Option<Fault> {
         let fault = |kind| Some(Fault { log: self.log.clone(), index: self.index, kind });
         let opened = self.checkpoint.as_deref().map(|note| trust.open(&self.log, note));

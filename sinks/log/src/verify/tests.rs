@@ -14,7 +14,7 @@ fn leaves(count: u64) -> Vec<Hash> {
     (0..count).map(leaf).collect()
 }
 
-/// What somebody does to a log.
+/// Ways to tamper with a log.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Tampering {
     Edit(u64),

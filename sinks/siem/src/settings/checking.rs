@@ -24,7 +24,7 @@ const MAX_NAME: usize = 40;
 const LINGER: Duration = Duration::from_secs(5);
 /// The least that a record's limit may be: without its native record, every record of Weir's fits.
 const LEAST_RECORD: usize = 4_096;
-/// What receivers of syslog take, as far as is known: many take 8 KiB.
+/// Record size that syslog receivers accept as far as is known: many accept 8 KiB.
 const SYSLOG_RECORD: usize = 8_192;
 const ROTATE_MIB: u64 = 100;
 const KINDS: &str = "splunk_hec, datadog, elasticsearch, syslog, webhook, slack or file";
@@ -260,7 +260,8 @@ fn limits(written: &SinkSettings, destination: &Destination) -> Result<(RequestL
     Ok((RequestLimits { messages: batch, bytes }, record))
 }
 
-/// Which addresses a sink may call: what is written as a plain address has been chosen by whoever wrote it.
+/// Addresses that a sink may connect to. An address literal in the endpoint counts as allowed, since an
+/// operator chose it.
 fn reach(written: &SinkSettings, destination: &Destination) -> Result<Reach, String> {
     let parse = |text: &String| {
         let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
