@@ -15,14 +15,14 @@ use sqlx::{FromRow, PgConnection, PgPool};
 /// A key's last use is written again once it is this old.
 const LAST_USE_AGE: TimeDelta = TimeDelta::minutes(30);
 
-/// What a new key is to be.
+/// Request for a new key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRequest {
     /// The tenant it speaks for.
     pub tenant: TenantId,
     /// Name for people.
     pub name: String,
-    /// What it may do.
+    /// Scopes that the key grants.
     pub scopes: Vec<Scope>,
     /// When it stops working by itself, if it does.
     pub expires_at: Option<Timestamp>,
@@ -37,11 +37,11 @@ pub struct KeyRequest {
 pub struct CreatedKey {
     /// The key as stored.
     pub key: ApiKey,
-    /// What is shown to its owner, once.
+    /// The token, shown to its owner once.
     pub token: SecretString,
 }
 
-/// Why a key was not made, or the keys not read.
+/// Error of creating a key or of reading the stored keys.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The operating system gives no random bytes.
@@ -52,7 +52,7 @@ pub enum KeyError {
     Malformed {
         /// The key's id.
         id: String,
-        /// What is wrong.
+        /// Description of the fault.
         why: String,
     },
     /// Postgres refused or does not answer.

@@ -23,10 +23,10 @@ pub struct Batch<C> {
     pub ranges: Vec<OffsetRange>,
 }
 
-/// How far one partition advances with a batch: from the stage's cursor up to, not including, `upto`.
+/// Advance of one partition by a batch: from the stage's cursor up to, not including, `upto`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OffsetRange {
-    /// Which partition.
+    /// The partition.
     pub partition: TopicPartition,
     /// The stage's cursor: its last `upto`, not a record's offset, for markers leave holes.
     pub start: i64,
@@ -54,17 +54,17 @@ pub struct RecordChanges<C> {
     pub range: usize,
     /// The record's offset.
     pub offset: i64,
-    /// What to do with it.
+    /// The processor's decision about the record.
     pub settlement: Settlement<C>,
     /// The record itself.
     pub raw: RawRecord,
     /// Tenant and id, where the envelope could be read.
     pub identity: Option<(TenantId, EventId)>,
-    /// How much of the record is kept should it be parked.
+    /// Parts of the record that are kept if it is parked.
     pub kept: KeptBytes,
 }
 
-/// How much of a parked record is kept beside its reason.
+/// Parts of a parked record that are kept beside its reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum KeptBytes {
     /// Its bytes, and a copy on the dead-letter topic.
@@ -74,7 +74,7 @@ pub enum KeptBytes {
     Reference,
 }
 
-/// What is to become of a record.
+/// Decision about a record: apply its changes, ignore it or park it.
 #[derive(Debug)]
 pub enum Settlement<C> {
     /// Apply these changes; none is fine.
@@ -83,9 +83,10 @@ pub enum Settlement<C> {
     Ignore(&'static str),
     /// It can never be applied.
     Park {
-        /// Why, in a word.
+        /// Class of the reason.
         reason: ParkReason,
-        /// Why, in a sentence, without payload or control characters; at most 2,048 characters are kept.
+        /// Description of the reason in one sentence, without payload or control characters; at most 2,048
+        /// characters are kept.
         detail: String,
     },
 }

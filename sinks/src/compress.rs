@@ -32,7 +32,7 @@ pub const DICTIONARIES: [&[u8]; 3] = [
     include_bytes!("../dictionaries/3.zdict"),
 ];
 
-/// Why a stored record cannot be read back.
+/// Error of reading a stored record.
 #[derive(Debug, thiserror::Error)]
 pub enum CompressError {
     /// Written by a later version of Weir.

@@ -11,10 +11,10 @@ use crate::{
 
 /// Where changes go. A batch is delivered whole or not at all, together with its positions.
 pub trait Sink: Send + 'static {
-    /// What the sink writes.
+    /// Change that the sink writes.
     type Change: Send + Sync + 'static;
 
-    /// How often a change arrives.
+    /// Delivery guarantee of the sink.
     const GUARANTEE: Guarantee;
 
     /// The sink's name, for logs.
@@ -51,7 +51,7 @@ pub trait Sink: Send + 'static {
     }
 }
 
-/// How often a change arrives at its destination, whatever dies in between.
+/// Delivery guarantee: how often a change arrives at its destination, whatever process fails in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Guarantee {
@@ -64,18 +64,18 @@ pub enum Guarantee {
 /// A partition that a stage wants to own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimRequest {
-    /// Which.
+    /// The partition.
     pub partition: TopicPartition,
     /// Its low watermark: where a stage that never saw it begins.
     pub low: i64,
-    /// How many partitions its topic has; kept with the first claim.
+    /// Number of partitions of its topic; kept with the first claim.
     pub partitions: Option<i32>,
 }
 
-/// A partition owned, and where its stage stands.
+/// An owned partition, with the stage's position in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// Which.
+    /// The partition.
     pub partition: TopicPartition,
     /// The next offset to apply.
     pub position: i64,
@@ -85,19 +85,20 @@ pub struct Claim {
     pub owner_epoch: i64,
     /// The cluster whose offsets these are.
     pub cluster_id: String,
-    /// How many partitions the topic had when the stage first claimed this one.
+    /// Number of partitions that the topic had when the stage first claimed this one.
     pub partitions: Option<i32>,
-    /// Why the partition must not go on, if so.
+    /// Reason to halt the partition, if there is one.
     pub halted: Option<HaltReason>,
 }
 
-/// What became of a delivered batch, per range of the batch.
+/// Counts of a delivered batch, per range of the batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settled {
     /// Index as in [`Batch::ranges`].
     pub ranges: Vec<RangeCounts>,
-    /// Records that were to be applied and were parked: their ids belong to other content. Indices into
-    /// [`Batch::records`], ascending. They are told by whoever settles a batch, not when its answer was lost.
+    /// Records that were to be applied and were parked, since their ids belong to other content. Indices into
+    /// [`Batch::records`], ascending. Empty when the commit's response was lost and the batch was found
+    /// already applied.
     pub conflicts: Vec<usize>,
 }
 
@@ -114,34 +115,34 @@ pub struct RangeCounts {
     pub parked: i64,
 }
 
-/// Why a batch was not delivered, and so what to do.
+/// Error of delivering a batch; each variant tells the caller how to continue.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
-    /// The destination is away, whatever the batch holds: retry the same batch, for ever.
+    /// The destination is unavailable, regardless of the batch: retry the same batch, for ever.
     #[error("cannot be delivered now: {0}")]
     Unavailable(String),
-    /// Not before this time has passed, whatever the batch holds: then retry the same batch, for ever.
+    /// The destination asks for a pause, regardless of the batch: retry the same batch after it, for ever.
     #[error("cannot be delivered for {} s: {why}", wait.as_secs())]
     RetryAfter {
-        /// How long to wait.
+        /// Time to wait.
         wait: std::time::Duration,
-        /// What the destination said, without payload.
+        /// The destination's answer, without payload.
         why: String,
     },
-    /// The destination has taken the batch and not confirmed it yet: ask again with the same batch after this time. No
-    /// failure.
+    /// The destination has taken the batch and not confirmed it yet: deliver the same batch again after this
+    /// time. Not a failure.
     #[error("not confirmed yet")]
     Pending {
-        /// How long to wait.
+        /// Time to wait.
         wait: std::time::Duration,
     },
-    /// Not before somebody does something about it: an operator has paused the sink, or the destination refuses whatever
-    /// comes. Ask again with the same batch after this time, for ever.
+    /// An operator has paused the sink, or the destination refuses every batch until somebody intervenes:
+    /// deliver the same batch again after this time, for ever.
     #[error("paused: {why}")]
     Paused {
-        /// How long to wait.
+        /// Time to wait.
         wait: std::time::Duration,
-        /// Who paused it, or what the destination said.
+        /// Name of the operator who paused the sink, or the destination's answer.
         why: String,
     },
     /// The work on this batch broke off, perhaps because of what it holds: retry, and halve the batch if it happens
@@ -157,7 +158,7 @@ pub enum DeliveryError {
     Rejected {
         /// Class of refusal, as [`ParkReason`] names it.
         park_as: ParkReason,
-        /// What Postgres said, without payload.
+        /// The error message of Postgres, without payload.
         reason: String,
     },
     /// Never, because of how the system is set up: halt and probe.

@@ -1,8 +1,8 @@
-//! Why a partition does not go on.
+//! Reason for which a partition is halted.
 
 use std::fmt;
 
-/// The reason for which a partition does not go on: a kind for programs and metrics, a detail for people.
+/// The reason for which a partition is halted: a kind for programs and metrics, a detail for people.
 ///
 /// It is stored and shown as `kind: detail`, or as the kind alone.
 #[derive(Debug, Clone, PartialEq, Eq)]

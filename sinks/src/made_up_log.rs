@@ -5,7 +5,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::read_models::audit_entry::upkeep::Upkeep;
 
-/// How many tenants there are: `t0` and so on.
+/// Number of tenants: `t0` and so on.
 pub const TENANTS: u64 = 20;
 const MONTHS: u32 = 12;
 /// Rows that one statement makes.

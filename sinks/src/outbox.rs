@@ -17,7 +17,7 @@ use crate::{
     session::{SinkConfig, connect_writer},
 };
 
-/// How many bytes one read takes at most, so that a full outbox does not fill the memory.
+/// Most bytes of one read, so that a full outbox does not fill the memory.
 const MAX_READ_BYTES: i64 = 8 * 1024 * 1024;
 /// Longer reasons for setting a record aside are cut.
 const MAX_WHY_CHARS: usize = 2_048;

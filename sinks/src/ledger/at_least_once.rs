@@ -12,7 +12,7 @@ use crate::{
 
 /// Brings changes to a destination outside of Postgres.
 pub trait Transport: Send + 'static {
-    /// What is sent.
+    /// Change that is sent.
     type Change: Send + Sync + 'static;
 
     /// The destination's name, for logs.

@@ -44,7 +44,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 pub struct Ledger {
     config: SinkConfig,
     writer: Option<Writer>,
-    /// What the last transaction settled if its COMMIT went through; kept until the answer is there.
+    /// Counts of the last transaction while the response to its COMMIT is outstanding.
     unanswered: Option<Unanswered>,
 }
 
@@ -266,7 +266,7 @@ impl Ledger {
     }
 }
 
-/// What the positions count of a batch whose records are settled as they ask, and what is parked of it.
+/// Counts and parked records of a batch whose settlements are all accepted unchanged.
 fn entries<C>(batch: &Batch<C>) -> (Vec<RangeCounts>, Vec<Parking<'_>>) {
     let mut counts = vec![RangeCounts::default(); batch.ranges.len()];
     let mut parked = Vec::new();

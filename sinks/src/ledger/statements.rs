@@ -228,7 +228,7 @@ pub(crate) async fn correct(
     Ok(rows.into_iter().map(|(_, first)| first).collect())
 }
 
-/// What a range's counts were wrong by, and how many outbox rows it needs.
+/// Correction to a range's counts, and the number of its outbox rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Correction {
     pub(crate) applied: i64,

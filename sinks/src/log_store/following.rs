@@ -20,7 +20,7 @@ pub struct LogEntry {
     pub index: u64,
     /// Its leaf.
     pub leaf: Hash,
-    /// What makes the digest of its personal part.
+    /// Salt or digest of the entry's personal part.
     pub personal: Personal,
     /// The record as it is stored, not compressed.
     pub record: Vec<u8>,

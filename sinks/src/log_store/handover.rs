@@ -1,4 +1,4 @@
-//! What a writer has just committed goes to the follower of its logs through memory, of which it takes a bounded part.
+//! In-memory queue, bounded in bytes, from the writer that commits log entries to the follower of its logs.
 
 use std::sync::{
     Arc,
@@ -14,7 +14,7 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Appended entries that wait, whatever their size: one for each log and transaction.
 const MAX_WAITING: usize = 1024;
 
-/// What one transaction appended to a log; handed over once it is committed.
+/// Entries that one transaction appended to a log; queued once the transaction is committed.
 #[derive(Debug)]
 pub struct Appended {
     /// `<topic>/<partition>`.
@@ -74,12 +74,12 @@ pub struct HandoverReceiver {
 }
 
 impl HandoverReceiver {
-    /// What was handed over next; `None` once no writer is left.
+    /// The next appended entries; `None` once no writer is left.
     pub async fn recv(&mut self) -> Option<Appended> {
         self.from.recv().await
     }
 
-    /// What waits already.
+    /// The next appended entries, if any are queued.
     pub fn try_recv(&mut self) -> Option<Appended> {
         self.from.try_recv().ok()
     }

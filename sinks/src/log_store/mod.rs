@@ -25,7 +25,7 @@ pub use verifying::{VerifyError, verify, verify_on};
 
 use crate::batch::TopicPartition;
 
-/// Why the log cannot be read or written now.
+/// Error of reading or writing the audit log.
 #[derive(Debug, thiserror::Error)]
 #[error("the audit log cannot be read: {0}")]
 pub struct StoreError(#[from] sqlx::Error);

@@ -95,7 +95,7 @@ pub async fn entry_proof(
     Ok(Some(EntryProof { place, record, size, hashes }))
 }
 
-/// What makes the digest of an entry's personal part: its subject's key, or the digest that is left of it.
+/// Personal part of an entry as a salt made from its subject's key, or as the digest that an erasure left.
 fn personal(row: &PgRow) -> sqlx::Result<Personal> {
     let (digest, key): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.try_get(3)?, row.try_get(4)?);
     let event: Uuid = row.try_get(5)?;

@@ -1,4 +1,4 @@
-//! What a signer reads and writes.
+//! Reads and writes of a signer.
 
 use audit_log::{
     Hash,

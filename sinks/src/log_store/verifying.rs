@@ -21,18 +21,18 @@ use crate::{
     postgres::copy::read::{Malformed, Reader, RowReader},
 };
 
-/// Why a log could not be verified; whether it is as it was is not said.
+/// Error that prevented a verification; it does not tell whether the log is intact.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// Postgres or the way to it.
+    /// Postgres cannot be reached or refuses the query.
     #[error("the database cannot be read")]
     Database(#[from] sqlx::Error),
-    /// What was read is not in COPY's binary format.
+    /// The rows are not in COPY's binary format.
     #[error("the rows read are not in PGCOPY binary format")]
     Format,
 }
 
-/// What is stored of a log besides its entries.
+/// Stored state of a log besides its entries.
 struct Stored {
     /// Out of the tiles, or whatever else the newest checkpoint stands for.
     leaves: Vec<Hash>,
@@ -47,7 +47,7 @@ struct Stored {
     /// Frontier and last leaf are not those of the leaves.
     edited_end: bool,
     first_offset: i64,
-    /// What retention removed, as far as the log's key has signed it.
+    /// Entries that retention removed, as far as the log's key has signed them.
     retired: Vec<Retired>,
 }
 
@@ -88,7 +88,7 @@ pub async fn verify_on(
     Ok(Report { retired: retired.collect(), ..report })
 }
 
-/// What retention removed of a log, if it removed anything.
+/// Count and range of the entries of a log that retention removed, if there are any.
 fn retired_entries(log: &str, retired: &[Retired]) -> Option<RetiredEntries> {
     let (mut entries, mut from) = (0, 0);
     for index in retired.iter().flat_map(Retired::indices) {
@@ -170,7 +170,7 @@ async fn read_logs(
     Ok(logs)
 }
 
-/// Which leaves are those that the newest checkpoint stands for: the tiles' or others'.
+/// Chooses the leaves that the newest checkpoint covers: those of the tiles, or a set from `others`.
 fn choose<'a>(
     stored: &mut Stored,
     tiles: Vec<Hash>,
@@ -220,7 +220,7 @@ async fn stored_leaves(connection: &mut PgConnection, log: &str) -> Result<Vec<H
     Ok(leaves)
 }
 
-/// What retention removed of a log: notes that are not signed, or say something else, count for nothing.
+/// Entries of a log that retention removed. Notes that are unsigned or disagree with their bits are skipped.
 async fn retired_chunks(
     connection: &mut PgConnection,
     log: &str,

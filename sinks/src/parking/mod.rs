@@ -30,7 +30,7 @@ use crate::{
     raw_headers::RawHeaders,
 };
 
-/// How often a record may be published anew.
+/// Most replays of one record.
 pub const MAX_REPLAYS: i16 = 3;
 /// Names of the headers that a record is published anew with begin so.
 const REPLAY_HEADERS: &str = "__weir.replay.";
@@ -175,8 +175,8 @@ pub(crate) async fn write(
     Ok(())
 }
 
-/// How often the record has been published anew, as its header says. Whoever writes to the topic may forge that: too
-/// much only keeps the record from being replayed, and too little costs no more than the three times it names.
+/// Number of replays that the record's header states. A producer may forge it: too high a number only keeps
+/// the record from being replayed, and too low a number allows at most [`MAX_REPLAYS`] more.
 fn replays_of(headers: &RawHeaders) -> i16 {
     let counts = headers.iter().filter(|(name, _)| *name == REPLAY_COUNT);
     let count = |value: Option<&[u8]>| std::str::from_utf8(value?).ok()?.parse::<i16>().ok();

@@ -10,10 +10,10 @@ use crate::{
     headers::{self, Headers},
 };
 
-/// What was decided about a parked record.
+/// Decision about a parked record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// Nothing yet.
+    /// No decision yet.
     Parked,
     /// It was published anew.
     Replayed,
@@ -32,7 +32,7 @@ impl Status {
     }
 }
 
-/// Which parked records are meant; what is not said does not constrain.
+/// Filter on parked records; `None` matches every record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     /// The stage that parked them.
@@ -43,11 +43,11 @@ pub struct Selection {
     pub partition: Option<i32>,
     /// The offset.
     pub offset: Option<i64>,
-    /// Why they were parked, in a word.
+    /// Class of the reason for parking.
     pub reason: Option<String>,
-    /// Whose they are, where that could be read.
+    /// Tenant of the event, where the envelope could be read.
     pub tenant: Option<String>,
-    /// Parked then or later.
+    /// Parked at this time or later.
     pub since: Option<Timestamp>,
 }
 
@@ -84,7 +84,7 @@ impl Selection {
 /// A parked record, with its bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParkedRecord {
-    /// What it is about, without the bytes.
+    /// Summary of the record, without its bytes.
     pub summary: ParkedSummary,
     /// The record's key.
     pub key: Option<Vec<u8>>,
@@ -109,27 +109,27 @@ pub struct ParkedSummary {
     pub record_offset: i64,
     /// Kafka's timestamp, if the record had one.
     pub recorded_at: Option<Timestamp>,
-    /// Whose it is, where that could be read.
+    /// Tenant of the event, where the envelope could be read.
     pub tenant_id: Option<String>,
     /// The event's id, where it could be read.
     pub event_id: Option<Uuid>,
     /// Size of the value in bytes.
     pub value_size: i64,
-    /// Why, in a word.
+    /// Class of the reason.
     pub reason: String,
-    /// Why, in a sentence, without payload.
+    /// Description of the reason in one sentence, without payload.
     pub detail: String,
-    /// When it was parked.
+    /// Time of parking.
     pub parked_at: Timestamp,
     /// `parked`, `replayed` or `discarded`.
     pub status: String,
-    /// How often it was published anew, counting what it was a replay of.
+    /// Number of replays, including those of the record that it is a replay of.
     pub replays: i16,
-    /// Who decided about it.
+    /// Operator who replayed or discarded it.
     pub settled_by: Option<String>,
-    /// When.
+    /// Time of that decision.
     pub settled_at: Option<Timestamp>,
-    /// Why, where it was given up.
+    /// Reason for which it was discarded.
     pub settled_reason: Option<String>,
 }
 

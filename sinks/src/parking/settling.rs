@@ -1,4 +1,4 @@
-//! What is decided about parked records: published anew, or given up. One person or script at a time.
+//! Decisions about parked records: replay or discard. One person or script at a time.
 
 use schemas::{Timestamp, Topic};
 use sqlx::{Arguments, Connection, Executor, FromRow, PgConnection, PgPool};
@@ -30,14 +30,14 @@ impl std::fmt::Debug for Settling {
     }
 }
 
-/// What is decided about parked records.
+/// Decision about parked records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution<'a> {
-    /// They are published anew.
+    /// They are published again.
     Replay,
-    /// They are given up.
+    /// They are discarded.
     Discard {
-        /// Why.
+        /// Reason of the operator.
         reason: &'a str,
     },
 }
@@ -67,7 +67,7 @@ pub struct ParkedPlace {
     pub partition: TopicPartition,
     /// The record's offset.
     pub offset: i64,
-    /// How often it has been published anew.
+    /// Number of replays so far.
     pub replays: i16,
 }
 
@@ -122,7 +122,7 @@ impl Settling {
         rows.into_iter().map(PlaceRow::into_place).collect()
     }
 
-    /// How many selected records there are.
+    /// Number of selected records.
     pub async fn count(&mut self, selection: &Selection, statuses: &[Status]) -> sqlx::Result<u64> {
         let mut arguments = selection.arguments(statuses)?;
         arguments.add(self.before).map_err(sqlx::Error::Encode)?;

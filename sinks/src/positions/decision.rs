@@ -1,4 +1,4 @@
-//! What operators decide about a stage's partition, as events of the audit log.
+//! Decisions of operators about a stage's partition, as events of the audit log.
 
 use schemas::{
     Envelope, Event, EventId, Source, TenantId, Timestamp, Topic,
@@ -29,7 +29,7 @@ pub(crate) struct Decision<'a> {
     pub(crate) by: &'a Operator,
     /// In a word, as the audit log lists it.
     pub(crate) action: &'static str,
-    /// What it means, and why.
+    /// Explanation of the decision, with its reason.
     pub(crate) message: String,
     pub(crate) at: Timestamp,
 }

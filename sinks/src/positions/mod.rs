@@ -26,7 +26,7 @@ pub use stored::{
 
 use crate::batch::OffsetRange;
 
-/// How a partition stands in `stage_position`.
+/// State of a partition in `stage_position`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     /// The next offset to apply.

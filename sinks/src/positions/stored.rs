@@ -15,7 +15,7 @@ pub struct StagePosition {
     pub topic: String,
     /// The partition.
     pub partition: i32,
-    /// Where the stage began.
+    /// First position of the stage.
     pub first_position: i64,
     /// The next offset to apply.
     pub position: i64,
@@ -25,9 +25,9 @@ pub struct StagePosition {
     pub cluster_id: String,
     /// The epoch of the last claim.
     pub owner_epoch: i64,
-    /// Who claimed it last.
+    /// Process that claimed it last.
     pub owner: String,
-    /// When.
+    /// Time of that claim.
     pub claimed_at: Timestamp,
     /// Records that changed the read models.
     pub applied: i64,
@@ -35,19 +35,19 @@ pub struct StagePosition {
     pub duplicate: i64,
     /// Records from which nothing follows, by a named rule.
     pub ignored: i64,
-    /// Records that lie in `parked_record`, or did.
+    /// Records that were parked and are, or were, in `parked_record`.
     pub parked: i64,
-    /// Those of them that were published anew.
+    /// Parked records that were published again.
     pub replayed: i64,
     /// Those of them that were given up.
     pub discarded: i64,
-    /// Why it must not go on, if so.
+    /// Reason for which the partition is halted, if it is.
     pub halted: Option<String>,
     /// When the position last moved.
     pub updated_at: Timestamp,
 }
 
-/// How all partitions of all stages stand, ordered by stage, topic and partition.
+/// All partitions of all stages, ordered by stage, topic and partition.
 pub async fn read_all(pool: &PgPool) -> sqlx::Result<Vec<StagePosition>> {
     sqlx::query_as(
         "SELECT stage, topic, partition, first_position, position, last_offset, cluster_id, owner_epoch, owner,
@@ -58,7 +58,7 @@ pub async fn read_all(pool: &PgPool) -> sqlx::Result<Vec<StagePosition>> {
     .await
 }
 
-/// How far a stage has come where it has come at all: topic, partition, position.
+/// Positions of a stage that has advanced beyond its first positions: topic, partition, position.
 pub async fn reached(connection: &mut PgConnection, stage: &str) -> sqlx::Result<Vec<(String, i32, i64)>> {
     sqlx::query_as(
         "SELECT topic, partition, position FROM stage_position WHERE stage = $1 AND position > first_position",
@@ -68,7 +68,7 @@ pub async fn reached(connection: &mut PgConnection, stage: &str) -> sqlx::Result
     .await
 }
 
-/// Which partition of which stage an operator changes.
+/// Stage and partition that an operator changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PositionChange {
     /// The stage.
@@ -82,11 +82,11 @@ pub struct PositionChange {
 pub struct AcceptedGap {
     /// The offset to go on from; must lie ahead of the position.
     pub to: i64,
-    /// Why.
+    /// Reason of the operator.
     pub reason: String,
 }
 
-/// Why a position was not changed.
+/// Error of changing a position.
 #[derive(Debug, thiserror::Error)]
 pub enum PositionError {
     /// No such stage has ever owned that partition.

@@ -9,7 +9,7 @@ use schemas::Timestamp;
 use sqlx::{PgConnection, postgres::PgCopyIn};
 use uuid::Uuid;
 
-/// How much is sent at once. One send of several hundred KiB stalls.
+/// Bytes sent at once. One send of several hundred KiB stalls.
 const PIECE_BYTES: usize = 64 * 1024;
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// 2000-01-01, from which Postgres counts, in microseconds since 1970-01-01.

@@ -12,7 +12,7 @@ const ATTEMPTS: usize = 5;
 
 pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
-/// Why a database is not as it should be.
+/// Error of preparing or checking a database's schema.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// The URL is wrong, the server does not answer, or it refuses.

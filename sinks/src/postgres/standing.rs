@@ -1,4 +1,4 @@
-//! How a database stands, for whoever looks for what is wrong with it.
+//! State of a database, read for `weir doctor`.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::session::connect_admin;
 pub struct Standing {
     /// The server's version, as `160004`.
     pub server_version: i32,
-    /// What the server takes for now.
+    /// Current time of the server's clock.
     pub clock: Timestamp,
     /// Whether it is a standby.
     pub is_standby: bool,
@@ -38,7 +38,7 @@ pub struct Migrations {
     pub unknown: Vec<i64>,
 }
 
-/// What waits to be done.
+/// Pending work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Work {
     /// Seconds since the oldest record of the outbox that nobody has taken was written.

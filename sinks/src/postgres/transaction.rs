@@ -9,8 +9,8 @@ use crate::{
     session::{Failure, FailureKind},
 };
 
-/// How often a batch is tried again because an id appeared while it was being written. Each time another writer has
-/// committed that id, so the next look sees it.
+/// Most retries of a batch because another writer inserted one of its ids meanwhile. That writer has
+/// committed, so the next look sees the id.
 const MAX_SURPRISES: usize = 5;
 
 impl<M: ReadModel> PostgresSink<M> {
@@ -66,7 +66,8 @@ impl<M: ReadModel> PostgresSink<M> {
         })
     }
 
-    /// What the model learnt of a batch that cannot be prepared may be what is wrong with it: it goes.
+    /// Prepares the model for the batch. If that fails, the model forgets its cached state, which may be the
+    /// cause.
     async fn prepare(&mut self, writer: &mut Writer, plan: &Plan<'_, M::Change>) -> Result<(), Failure> {
         self.model.prepare(&mut writer.connection, &plan.facts).await.inspect_err(|_| self.model.forget())?;
         Ok(())

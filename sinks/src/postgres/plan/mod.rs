@@ -1,4 +1,4 @@
-//! What a batch asks for, worked out before and between the statements of its transaction. Pure.
+//! Work of a batch, planned before and between the statements of its transaction. Pure.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -14,7 +14,7 @@ use crate::{
 /// Up to so many facts a transaction is worth one statement; more are quicker by COPY.
 const MAX_SINGLE_FACTS: usize = 50;
 
-/// What is to be written, and what the positions will count.
+/// Rows to write for a batch, and the counts of its positions.
 pub(super) struct Plan<'a, C> {
     /// Sorted by key, as the tables are written.
     pub(super) facts: Vec<Fact<'a, C>>,

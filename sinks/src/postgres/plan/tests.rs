@@ -76,7 +76,7 @@ fn careful<'a>(batch: &'a Batch<Number>, stored: &[Number]) -> Plan<'a, Number> 
     Plan::careful::<Numbers>(batch, &facts, &facts.iter().map(content).collect::<Vec<_>>())
 }
 
-/// What became of each record, and which facts are written.
+/// Checks the fate of each record, and the facts that are written.
 fn check(records: &[&[Number]], stored: &[Number], fates: &str, written: &[Number]) {
     let batch = batch(records.iter().map(|facts| Settlement::Apply(facts.to_vec())).collect());
     let plan = careful(&batch, stored);
