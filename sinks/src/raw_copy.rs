@@ -1,4 +1,4 @@
-//! The yardstick of `weir bench drain`: COPY of rows that are ready, with nothing else to do.
+//! The baseline of `weir bench drain`: COPY of prepared rows, and nothing else.
 //!
 //! The rows are those that the audit stage has written; they are read once into memory, in PGCOPY binary format, and
 //! copied into a plain table of the same columns and indexes. A second table holds the record as `jsonb`, as a pipeline
@@ -21,7 +21,7 @@ const COLUMNS: &str = "occurred_at, record_offset, event_id, partition, class_ui
      tenant_id, kind, actor_kind, actor, actor_name, actor_ip, action, resource_type, resource, project, outcome, \
      outcome_code, source, correlation_id, content_sha256";
 
-/// How the record is stored.
+/// Storage format of the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// As the audit log stores it: compressed against the dictionary.
@@ -30,13 +30,13 @@ pub enum Shape {
     Jsonb,
 }
 
-/// Why the yardstick could not be laid.
+/// Error of measuring the baseline of plain COPY.
 #[derive(Debug, thiserror::Error)]
 pub enum RawCopyError {
-    /// Postgres or the way to it.
+    /// Postgres cannot be reached or refuses the query.
     #[error("postgres: {0}")]
     Postgres(#[from] sqlx::Error),
-    /// What was read is not what was asked for.
+    /// The rows are not in COPY's binary format.
     #[error("the rows read back are not in PGCOPY binary format: {0}")]
     Format(&'static str),
     /// A stored record cannot be read back.
@@ -49,7 +49,7 @@ pub enum RawCopyError {
 pub struct Rows {
     shape: Shape,
     batches: Vec<Vec<u8>>,
-    /// How many rows there are in all.
+    /// Number of rows in all batches.
     pub count: u64,
 }
 

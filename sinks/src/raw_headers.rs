@@ -4,7 +4,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::headers::Headers;
 
-/// What stands for the length of a null value.
+/// Length that marks a null value.
 const NULL_LENGTH: u32 = u32::MAX;
 /// Bytes of a header's two lengths.
 const LENGTHS: usize = 8;
@@ -14,7 +14,7 @@ const LENGTHS: usize = 8;
 pub struct RawHeaders {
     /// For each header the lengths of its name and its value, then both.
     bytes: Bytes,
-    /// How many there are.
+    /// Number of headers.
     count: usize,
 }
 

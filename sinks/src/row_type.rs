@@ -91,7 +91,7 @@ macro_rules! table {
 }
 pub(crate) use table;
 
-/// How the rows of a table are written.
+/// Generates the functions that write rows of a table.
 macro_rules! writing {
     ($insert:expr, $assignments:expr) => {
         /// Writes rows, sorted by key; one whose key is there is an error.

@@ -12,7 +12,7 @@ use schemas::{
 };
 use sqlx::{PgConnection, PgPool, Row, postgres::PgRow};
 
-/// How long use is kept.
+/// Retention of usage counts.
 const USE_IS_KEPT: TimeDelta = TimeDelta::days(1);
 /// Limits that are read at most, and tenants that are listed.
 const MAX_ROWS: i64 = 10_000;
@@ -22,26 +22,26 @@ const MAX_ROWS: i64 = 10_000;
 pub struct OwnLimit {
     /// The limit's name; of a later version maybe one that this one does not know.
     pub name: String,
-    /// At most so much.
+    /// Value of the limit.
     pub value: u32,
-    /// Since when.
+    /// Time from which it applies.
     pub set_at: Timestamp,
     /// Who set it.
     pub set_by: String,
-    /// Why.
+    /// Reason of the operator.
     pub reason: String,
 }
 
-/// A tenant, and what it used since the time that was asked for.
+/// A tenant, and its usage since the requested time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantUse {
-    /// Whose.
+    /// The tenant.
     pub tenant: String,
-    /// What was used and refused, by [`Measure`](edge::tenants::Measure)'s name.
+    /// Amounts used and refused, by the name of the [`Measure`](edge::tenants::Measure).
     pub used: BTreeMap<String, u64>,
     /// Limits of its own.
     pub limits: Vec<OwnLimit>,
-    /// API keys that work.
+    /// Number of active API keys.
     pub keys: u64,
 }
 

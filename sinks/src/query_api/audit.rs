@@ -30,7 +30,7 @@ pub type AuditPage = Listed<AuditItem>;
 /// One entry of the audit log with its record.
 pub type AuditAnswer = Found<AuditItem>;
 
-/// How much of each entry.
+/// Amount of each entry to return.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]

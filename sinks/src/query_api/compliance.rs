@@ -115,7 +115,7 @@ struct Part {
     project: Option<String>,
 }
 
-/// How much of a control is asked for.
+/// Parts of a control to return.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]

@@ -47,10 +47,10 @@ const RECONCILIATION: List = List { route: "/api/v1/cost/reconciliation", stage:
 /// Longest id of a resource that is looked for, in bytes.
 const MAX_ID_BYTES: usize = 4_096;
 
-/// What was spent.
+/// Total costs of the charges that fulfil the filter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CostSummary {
-    /// Of each currency; they are never added up.
+    /// Totals of each currency; currencies are never added up.
     pub totals: Vec<CostSums>,
     /// The first day with a charge.
     #[schema(value_type = Option<String>, format = Date)]
@@ -63,7 +63,7 @@ pub struct CostSummary {
     pub position: Positions,
 }
 
-/// What was spent over time.
+/// Costs over time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CostTimeseries {
     /// Oldest first; days without charges are left out.
@@ -75,7 +75,7 @@ pub struct CostTimeseries {
     pub position: Positions,
 }
 
-/// What was spent, by a dimension.
+/// Costs by a dimension.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CostBreakdown {
     /// Highest billed cost first.
@@ -89,7 +89,7 @@ pub struct CostBreakdown {
     pub position: Positions,
 }
 
-/// What a resource costs.
+/// Costs of a resource.
 pub type ResourceAnswer = Found<ResourceCost>;
 /// A page of charges.
 pub type ChargesPage = Listed<ChargeRecord>;
@@ -135,7 +135,7 @@ struct Steps {
     step: Option<Step>,
 }
 
-/// Which resource.
+/// Selection of one resource.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -153,7 +153,7 @@ struct Reconciled {
     resource: OneResource,
 }
 
-/// What to break down by.
+/// Dimension or tag to break costs down by.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -185,7 +185,7 @@ fn check_view(view: &CostView, given: &mut Parameters) {
     }
 }
 
-/// What was spent: totals of each currency.
+/// Total costs in each currency.
 #[utoipa::path(
     get,
     path = "/api/v1/cost/summary",
@@ -216,7 +216,7 @@ pub(super) async fn summary(
     }))
 }
 
-/// What was spent, by day, week or month.
+/// Costs by day, week or month.
 #[utoipa::path(
     get,
     path = "/api/v1/cost/timeseries",
@@ -247,7 +247,7 @@ pub(super) async fn timeseries(
     }))
 }
 
-/// What was spent, by the values of a dimension.
+/// Costs by the values of a dimension.
 #[utoipa::path(
     get,
     path = "/api/v1/cost/breakdown",
@@ -281,7 +281,7 @@ pub(super) async fn breakdown(
     }))
 }
 
-/// What one resource costs: totals, parts and days.
+/// Costs of one resource: totals, parts and days.
 #[utoipa::path(
     get,
     path = "/api/v1/cost/resources/{id}",
@@ -334,8 +334,8 @@ pub(super) async fn charges(
     .await
 }
 
-/// What resources have cost by the second beside what was charged for them, by resource and day: every difference with
-/// its reasons. Of resources that were made, changed or deleted by an event.
+/// Accrued beside charged costs, by resource and day: every difference with its reasons. Covers resources
+/// that an event created, changed or deleted.
 #[utoipa::path(
     get,
     path = "/api/v1/cost/reconciliation",

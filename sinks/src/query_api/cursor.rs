@@ -79,12 +79,12 @@ impl CursorKey {
     }
 }
 
-/// What a cursor is good for.
+/// Scope of a cursor: it is valid for this route, tenant and filter only.
 #[derive(Debug)]
 pub(super) struct Binding<'a> {
     /// The route that pages.
     pub(super) route: &'static str,
-    /// Whose rows.
+    /// Tenant whose rows are listed.
     pub(super) tenant: &'a TenantId,
     /// The filter, in a form that differs where the filter does.
     pub(super) question: String,

@@ -13,7 +13,7 @@ use ProblemKind::{
     Overloaded, PositionNotReached, QueryTooSlow, QuotaExceeded, RateLimited, Unauthenticated,
 };
 
-/// What every question may be refused with.
+/// Problems with which every query may be refused.
 const QUESTION: [ProblemKind; 11] = [
     InvalidQuery,
     Unauthenticated,

@@ -27,7 +27,7 @@ use crate::read_models::{
     audit_entry::read::{self, AuditFilter, AuditItem, Detail, PageKey, PageRequest},
 };
 
-/// How an export is written.
+/// Format of an export, and where it resumes.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -63,7 +63,7 @@ impl Format {
         }
     }
 
-    /// What stands before the first entry.
+    /// Bytes before the first entry.
     fn head(self, detail: Detail) -> Result<Vec<u8>, ApiError> {
         match self {
             Self::Ndjson => Ok(Vec::new()),

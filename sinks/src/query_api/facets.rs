@@ -25,7 +25,7 @@ use crate::read_models::{
     },
 };
 
-/// How many terms.
+/// Limit on the terms of the answer.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -58,7 +58,7 @@ struct Steps {
     step: Option<HistogramStep>,
 }
 
-/// How many entries there were over time.
+/// Numbers of entries over time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HistogramAnswer {
     /// Newest first; points without entries are left out.
@@ -105,7 +105,7 @@ pub(super) async fn terms(
     }))
 }
 
-/// How many entries fulfil the filter, over time.
+/// Number of entries that fulfil the filter, over time.
 #[utoipa::path(
     get,
     path = "/api/v1/audit/histogram",

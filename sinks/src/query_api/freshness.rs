@@ -15,9 +15,10 @@ use utoipa::IntoParams;
 use super::Api;
 use crate::read_models::{Positions, ReadError, pipeline};
 
-/// How long a request waits at most.
+/// Longest wait of a request for a position.
 const MAX_WAIT: Duration = Duration::from_secs(2);
-/// How often a request looks whether it may go on, and how old the positions may be that it sees.
+/// Interval at which a waiting request checks the positions, and the greatest age of the positions that it
+/// sees.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Most partitions in one `min_position`.
 const MAX_PARTITIONS: usize = 64;
@@ -41,7 +42,7 @@ impl Standing {
     }
 }
 
-/// How new an answer must be.
+/// Freshness that an answer must have.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]

@@ -15,9 +15,10 @@ use tokio::sync::Mutex;
 
 use super::Api;
 
-/// How long the database may take to answer.
+/// Time limit for the database's answer to a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long an answer of the database is good for: strangers cannot make it work harder than this.
+/// Time for which a probe's result is reused, so that callers without credentials cannot put load on the
+/// database.
 const PROBE_AGE: Duration = Duration::from_secs(1);
 
 /// Costs nothing, and fails where a migration or a grant is missing.

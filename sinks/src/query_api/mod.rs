@@ -88,12 +88,12 @@ pub use unusable::UnusablePage;
 
 /// Questions share one allowance of requests.
 const CLASS: &str = "query";
-/// What is around every route. One statement is cut off much earlier.
+/// Limits around every route. A single statement has a much shorter limit.
 const SERVICE: Service = Service { head: HeadLimits::DEFAULT, time_limit: Some(Duration::from_secs(15)) };
 /// Connections for readiness and for stage positions.
 const OWN_CONNECTIONS: u32 = 2;
 
-/// What the API must be told.
+/// Configuration of the query API.
 #[derive(Clone)]
 pub struct QueryConfig {
     /// Signs cursors.
@@ -108,15 +108,15 @@ pub struct QueryConfig {
     pub controls: Arc<ControlCatalogue>,
     /// The issuers whose tokens are taken beside API keys.
     pub identities: Arc<Identities>,
-    /// How often anybody may ask.
+    /// Rate limits of requests.
     pub rates: Rates,
-    /// What the tenants share of the database and of memory.
+    /// Limits on the database connections and memory that tenants share.
     pub shares: ShareLimits,
     /// The limits that single tenants have in place of these, and what each uses.
     pub tenants: Tenants,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// What `GET /metrics` answers beside the questions; without it there is no such route.
+    /// Answer of `GET /metrics`; `None` leaves the route out.
     pub metrics: Option<RenderMetrics>,
 }
 
@@ -126,7 +126,7 @@ impl fmt::Debug for QueryConfig {
     }
 }
 
-/// What the handlers share.
+/// State that the handlers share.
 struct Api {
     pool: PgPool,
     admission: Arc<Admission>,

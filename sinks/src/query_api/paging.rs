@@ -21,7 +21,7 @@ pub(super) const DEFAULT_LIMIT: u16 = 50;
 /// Most rows on a page.
 pub(super) const MAX_LIMIT: u16 = 1000;
 
-/// Which page of a list.
+/// Position and size of a page.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -60,10 +60,10 @@ pub(super) struct List {
     pub(super) stage: Option<&'static str>,
 }
 
-/// What a question for a list says.
+/// Request for a list: filter, page and freshness.
 #[derive(Debug)]
 pub(super) struct Asked<F> {
-    /// Which rows.
+    /// Filter on the rows.
     pub(super) filter: F,
     paging: Paging,
     freshness: Freshness,

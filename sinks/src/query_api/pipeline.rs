@@ -27,7 +27,7 @@ use crate::read_models::{
 /// Records are parked by several stages: no one stage's position is waited for.
 const PARKED: List = List { route: "/api/v1/parked", stage: None };
 
-/// How the stages stand.
+/// State of all stages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PipelineAnswer {
     /// By name.
@@ -37,7 +37,7 @@ pub struct PipelineAnswer {
     pub position: Positions,
 }
 
-/// How one stage stands. Counts are of all tenants, and told to operators only.
+/// State of one stage. Counts cover all tenants, and are shown to operators only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StageStanding {
     /// The stage's name.
@@ -46,11 +46,11 @@ pub struct StageStanding {
     pub state: StageState,
     /// Records not yet settled, over all partitions; null while the topics' ends are unknown.
     pub lag: Option<i64>,
-    /// What became of its records.
+    /// Records of the stage by their settlement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub counts: Option<Counts>,
-    /// Parked records that wait for somebody: neither published anew nor given up.
+    /// Parked records without a decision: neither replayed nor discarded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub waiting: Option<i64>,
@@ -58,7 +58,7 @@ pub struct StageStanding {
     pub partitions: Vec<PartitionStanding>,
 }
 
-/// How one partition of a stage stands.
+/// State of one partition of a stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PartitionStanding {
     /// The topic.
@@ -71,22 +71,22 @@ pub struct PartitionStanding {
     pub end: Option<i64>,
     /// `end − position`; all of the partition while it was never owned.
     pub lag: Option<i64>,
-    /// Told to operators only.
+    /// Shown to operators only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub operation: Option<PartitionOperation>,
 }
 
-/// Who works on a partition, and what became of its records.
+/// Owner of a partition, and its records by their settlement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PartitionOperation {
-    /// What became of its records.
+    /// Records of the partition by their settlement.
     pub counts: Counts,
-    /// Parked records of it that wait for somebody.
+    /// Parked records without a decision.
     pub waiting: i64,
     /// The process that owns it, or owned it last.
     pub owner: Option<String>,
-    /// How often it was claimed.
+    /// Number of times that the partition was claimed.
     pub owner_epoch: Option<i64>,
     /// When it was claimed last.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -94,7 +94,7 @@ pub struct PartitionOperation {
     /// When its position last moved.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub updated_at: Option<Timestamp>,
-    /// Why it must not go on, if so.
+    /// Reason for which the partition is halted, if it is.
     pub halted: Option<String>,
 }
 

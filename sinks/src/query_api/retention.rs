@@ -29,7 +29,7 @@ const MAX_ID_BYTES: usize = 512;
 pub type HoldsPage = Listed<HoldItem>;
 /// A page of erasures.
 pub type ErasuresPage = Listed<ErasureItem>;
-/// What is known of a subject.
+/// Erasure state of a subject.
 pub type SubjectAnswer = Found<SubjectItem>;
 
 /// The tenant's legal holds, by scope, subject and name.
@@ -74,7 +74,8 @@ pub(super) async fn erasures(
     .await
 }
 
-/// What an erasure of a subject would do, what forbids it, and how far it is if one was requested.
+/// Preview of an erasure of a subject: the data that it covers, the holds that forbid it, and its progress
+/// once it is requested.
 #[utoipa::path(
     get,
     path = "/api/v1/subjects/{subject}",

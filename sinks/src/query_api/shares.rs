@@ -32,7 +32,7 @@ const RESERVED_BYTES: usize = 2 * crate::read_models::MAX_PAGE_BYTES;
 /// Tenants remembered before idle ones are forgotten.
 const MAX_IDLE_TENANTS: usize = 1024;
 
-/// What the tenants share, and the most that one of them may take.
+/// Database capacity that tenants share, and the most that one tenant may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShareLimits {
     /// Questions that the database answers at once; the pool holds so many connections.
@@ -41,7 +41,7 @@ pub struct ShareLimits {
     pub connections_per_tenant: usize,
     /// Questions of one tenant that wait for a connection; the next one is refused.
     pub queued_per_tenant: usize,
-    /// How long a question waits for one of its tenant's connections, and then for one of all.
+    /// Longest wait of a query for one of its tenant's connections, and then for one of all.
     pub wait: Duration,
     /// Seconds of database time that one tenant gets a minute; a minute's worth may be used at once.
     pub database_seconds_per_minute: NonZeroU32,
@@ -109,7 +109,7 @@ impl Budget {
     }
 }
 
-/// What one tenant may have of the database: its own limits, else everybody's.
+/// Share of one tenant in the database: its own limits, or the defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Part {
     connections: usize,

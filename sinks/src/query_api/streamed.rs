@@ -15,7 +15,7 @@ use super::{
     body::{Answer, taken},
 };
 
-/// How often a page is tried whose turn does not come, before the answer is cut off.
+/// Attempts to get a turn for one page before the answer is cut off.
 const TRIES: u32 = 60;
 /// The longest time between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);

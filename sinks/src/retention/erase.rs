@@ -23,7 +23,7 @@ const SLICE_ENTRIES: usize = 1_000;
 /// Erasures that are looked at in one round.
 const MAX_ERASURES: i64 = 100;
 
-/// How the erasures stand after a round.
+/// Counts of the erasures after a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Erasures {
     /// Requested and not done: those that wait for a hold, and those that could not be carried out.
@@ -34,7 +34,7 @@ pub struct Erasures {
     pub entries: u64,
 }
 
-/// Why a subject could not be erased now.
+/// Error that postponed a subject's erasure.
 #[derive(Debug, thiserror::Error)]
 enum EraseError {
     /// Postgres or the way to it.
@@ -125,7 +125,7 @@ struct Whole {
     project: Option<String>,
 }
 
-/// What it becomes.
+/// The same entry after the erasure.
 #[derive(sqlx::Encode)]
 struct Reduced<'a> {
     tenant_id: &'a str,
@@ -313,7 +313,8 @@ fn note_gone(gone: &mut Terms, entry: &Whole, columns: &PublicColumns) {
     }
 }
 
-/// What is known of the subject as an entity at risk. The entity's own row comes first: stages lock it before they write.
+/// Tables that hold the subject as an entity at risk. The entity's own row comes first, since stages lock it
+/// before they write.
 const DELETED: [&str; 6] = [
     "DELETE FROM entity_risk WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
     "DELETE FROM risk_exposure WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
@@ -323,7 +324,8 @@ const DELETED: [&str; 6] = [
     "DELETE FROM risk_triage WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
 ];
 
-/// What others' rows say of the subject, and what it decided or caused, which must still count as one person's.
+/// Mentions of the subject in others' rows, and rows that it decided or caused. They are renamed, since they
+/// must still count as one person's.
 const RENAMED: [&str; 14] = [
     "UPDATE risk_signal SET actor = $3, matched = '{}' WHERE tenant_id = $1 AND actor = $2",
     "UPDATE change_fact SET actor = $3, actor_name = NULL WHERE tenant_id = $1 AND actor = $2",

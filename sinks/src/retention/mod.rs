@@ -1,4 +1,4 @@
-//! What goes from the tables again: the data of erased people, and what is older than it must be kept.
+//! Removal of data: of erased people, and of rows past their retention period.
 //!
 //! One process does it at a time. Nothing of it is needed for writing or reading: where it cannot be done, that is told,
 //! and tried again.
@@ -27,24 +27,24 @@ use tracing::warn;
 
 use crate::log_store::StoreError;
 
-/// How often erasures are looked for.
+/// Interval between checks for requested erasures.
 const EVERY: Duration = Duration::from_secs(5);
-/// How often it is looked whether a round is due that removes old rows, and how long after the last one that is.
+/// Interval between checks whether a round of retention is due, and the time between two rounds.
 const LOOK_EVERY: Duration = Duration::from_mins(10);
 const RETIRE_AFTER: TimeDelta = TimeDelta::hours(6);
 
-/// What the work needs.
+/// Configuration of the retention worker.
 #[derive(Debug, Clone)]
 pub struct RetentionConfig {
     /// `postgres://..`
     pub database_url: String,
-    /// What subjects' keys are derived from: the same as the audit stage's.
+    /// Secret from which subjects' keys are derived: the same as the audit stage's.
     pub secret: SubjectSecret,
-    /// What is kept for how long.
+    /// Retention periods.
     pub policy: RetentionPolicy,
 }
 
-/// What is kept for how long, and who signs what goes. Days of `None` are for ever.
+/// Retention periods, and the signer of the notes on removed entries. `None` days keep data for ever.
 #[derive(Debug, Clone, Default)]
 pub struct RetentionPolicy {
     /// Of audit entries, from their arrival.
@@ -62,14 +62,14 @@ pub struct RetentionPolicy {
 }
 
 impl RetentionPolicy {
-    /// Whose notes are gone on with.
+    /// Keys whose notes are trusted and continued.
     fn trust(&self) -> Trust {
         let own = self.keys.iter().map(|key| key.public(Purpose::Log));
         notes::trust(own.chain(self.earlier_keys.iter().cloned()).collect())
     }
 }
 
-/// What one round removed.
+/// Rows that one round removed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Removed {
     /// Audit entries.

@@ -20,7 +20,7 @@ use crate::{
 
 /// Blocks of one transaction: 4 MiB, some thousands of entries.
 const SLICE_BLOCKS: i64 = 512;
-/// How much later than they say events may arrive and be accepted: an entry arrived after its own time, less this.
+/// Allowance for late events: an entry arrived after its own time, less this.
 const SKEW: TimeDelta = TimeDelta::hours(26);
 /// Days after which entries that are due and still there are overdue.
 const GRACE_DAYS: u32 = 2;

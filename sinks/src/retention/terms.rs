@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-/// How long writers wait for the look at the entries; a field that takes longer is marked as not complete.
+/// Time limit of the scan of the entries, during which writers wait; a field that takes longer is marked
+/// incomplete.
 const LOOK: &str = "SET LOCAL statement_timeout = '1500ms'";
 
 /// Terms by field that may be in no entry any more.

@@ -1,4 +1,4 @@
-//! What an error of Postgres means for a batch: the SQLSTATE tables of
+//! Classification of Postgres errors by their effect on a batch: the SQLSTATE tables of
 //! <https://www.postgresql.org/docs/current/errcodes-appendix.html>, read by class.
 
 use schemas::{ParkReason, text::one_line};
@@ -9,18 +9,18 @@ use crate::delivery::DeliveryError;
 /// Longer messages are cut.
 const MAX_MESSAGE_CHARS: usize = 1_000;
 
-/// What an error means, and whether its connection may be used again.
+/// Effect of an error on the batch, and whether the connection may be used again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// What to do with the batch.
+    /// Treatment of the batch.
     pub(crate) kind: FailureKind,
-    /// What Postgres said, without payload.
+    /// The error message of Postgres, without payload.
     pub(crate) message: String,
     /// The connection is in order: after `ROLLBACK` it may be used again.
     pub(crate) connection_usable: bool,
 }
 
-/// What to do with a batch that failed.
+/// Treatment of a batch that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailureKind {
     /// The server is away; the same batch again.
@@ -122,7 +122,7 @@ impl From<Failure> for DeliveryError {
     }
 }
 
-/// What a SQLSTATE means, and whether the connection is usable after a `ROLLBACK`.
+/// Classifies a SQLSTATE, and whether the connection is usable after a `ROLLBACK`.
 fn by_sqlstate(code: &str) -> (FailureKind, bool) {
     use FailureKind::{
         Duplicate, Interrupted, Misconfigured, NotMoved, Outdated, Rejected, TimedOut, Unavailable,

@@ -11,7 +11,7 @@ use super::{SinkConfig, nodelay};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a writer is told when it connects.
+/// Facts about the database that a writer reads when it connects.
 pub(crate) struct Session {
     pub(crate) connection: PgConnection,
     /// COPY FROM is refused where row-level security applies to the role, and stalls where small packets wait.

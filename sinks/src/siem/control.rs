@@ -1,4 +1,4 @@
-//! How sinks stand, and what operators decide about them: the table `siem_sink`.
+//! State of sinks, and operators' decisions about them: the table `siem_sink`.
 
 use schemas::Timestamp;
 use sqlx::{FromRow, PgPool};
@@ -11,7 +11,7 @@ use crate::{
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// How a sink stands.
+/// State of a sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
     /// The last request was taken.
@@ -35,7 +35,7 @@ impl State {
     }
 }
 
-/// A sink as it is written down.
+/// A sink as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct StoredSink {
     /// Its name.
@@ -44,13 +44,13 @@ pub struct StoredSink {
     pub kind: Option<String>,
     /// `delivering`, `retrying`, `refused` or `paused`; none before its first request.
     pub state: Option<String>,
-    /// What the receiver said, if it has not taken the last request.
+    /// The receiver's answer, if it refused the last request.
     pub why: Option<String>,
-    /// Since when.
+    /// Time of the last change of state.
     pub state_since: Option<Timestamp>,
-    /// Who has paused it, if anybody has.
+    /// Operator who paused it, if it is paused.
     pub paused_by: Option<String>,
-    /// Why.
+    /// Reason of the operator for the pause.
     pub paused_why: Option<String>,
 }
 

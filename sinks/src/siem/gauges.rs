@@ -1,4 +1,4 @@
-//! What a sink tells of itself.
+//! Metrics of a sink.
 
 use std::{
     sync::{
@@ -12,7 +12,7 @@ use metrics::{Counter, Gauge, counter, gauge};
 use siem::Fate;
 use tokio::task::JoinHandle;
 
-/// How often the age of the oldest undelivered record is told.
+/// Interval at which the age of the oldest undelivered record is reported.
 const EVERY: Duration = Duration::from_secs(5);
 /// Nothing waits.
 const NOTHING: i64 = i64::MAX;

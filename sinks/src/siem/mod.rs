@@ -39,9 +39,9 @@ use transport::{Secret, Transport};
 
 /// After so long a call gives the stage a moment for other things, such as letting go of a partition.
 const LONGEST_CALL: Duration = Duration::from_secs(20);
-/// How often a sink that waits looks whether somebody has resumed it or changed its secret.
+/// Interval at which a waiting sink checks whether an operator resumed it or changed its secret.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// How often a receiver that refuses is asked again.
+/// Interval at which a refusing receiver is probed.
 const PROBE: Duration = Duration::from_mins(1);
 /// The rule by which a record is left out.
 const FILTERED: &str = "filtered";
@@ -186,7 +186,7 @@ impl SiemSink {
         self.report(State::Delivering).await;
     }
 
-    /// What a failure means for the stage.
+    /// Translates a failure to send into the stage's error.
     async fn stopped(&mut self, stop: Stop) -> DeliveryError {
         match stop {
             Stop::Retry { after, why } => {

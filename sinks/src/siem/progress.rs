@@ -1,4 +1,4 @@
-//! What has become of messages whose records are not settled yet.
+//! Delivery state of messages whose records are not settled yet.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -53,7 +53,7 @@ impl Progress {
         self.fates.insert(part, fate);
     }
 
-    /// Why a record is parked, if a part of it is refused.
+    /// Refusal for which a record is parked, if the receiver refused a part of it.
     pub(super) fn refusal(&self, at: (TopicPartition, i64)) -> Option<&Refusal> {
         self.fates.iter().find_map(|(part, fate)| match fate {
             Fate::Parked(refusal) if part.at == at => Some(refusal),

@@ -18,9 +18,9 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use super::http::resolved;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a batch may take until the receiver's kernel has it.
+/// Time limit within which the receiver's kernel must acknowledge a batch.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often the send queue is looked at.
+/// Interval between checks of the send queue.
 const LOOK: Duration = Duration::from_millis(2);
 
 pub(super) struct SyslogConnection {

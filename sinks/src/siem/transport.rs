@@ -13,13 +13,13 @@ use siem::{
 
 use super::{file::FileWriter, http::HttpClient, syslog::SyslogConnection};
 
-/// Why a sink cannot be opened.
+/// Error of opening a sink.
 #[derive(Debug, thiserror::Error)]
 #[error("the sink {name} cannot be opened: {why}")]
 pub struct OpenError {
     /// The sink.
     pub name: String,
-    /// Why.
+    /// Description of the fault.
     pub why: String,
 }
 

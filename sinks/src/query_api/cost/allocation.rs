@@ -30,23 +30,23 @@ use crate::{
     },
 };
 
-/// What each team pays.
+/// Costs allocated to each team.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AllocationAnswer {
     /// The rules in force at the instant.
     pub in_force: AllocationRulesInForce,
     /// Costs by bucket, of each currency, by these rules.
     pub allocation: Vec<CurrencyAllocation>,
-    /// The same by the rules that are tried; null where none are.
+    /// The same by the rules that are tried; null if the request tries none.
     pub tried: Option<Vec<CurrencyAllocation>>,
-    /// Why the rules that were to be tried cannot be set.
+    /// Reason for which the tried rules are not valid.
     pub fault: Option<String>,
     /// Topic, then partition, to the next offset to apply: the answer reflects every record before it, none after.
     #[schema(value_type = BTreeMap<String, BTreeMap<String, i64>>)]
     pub position: Positions,
 }
 
-/// What is allocated, and by which rules besides.
+/// Cost to allocate, and rules to try beside those in force.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -79,8 +79,8 @@ fn ascii<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D
     }
 }
 
-/// What each team pays: costs by the first rule that fits, with buckets of their own for what is shared, idle and untagged.
-/// The buckets add up to the total, to the last digit.
+/// Costs of each team: a cost goes to the first allocation rule that matches it, with separate buckets for
+/// shared, idle and untagged costs. The buckets add up to the total, to the last digit.
 #[utoipa::path(
     get,
     path = "/api/v1/cost/allocation",

@@ -31,7 +31,7 @@ use crate::{
 /// Days that are forecast where nobody says how many.
 const FORECAST_DAYS: u16 = 90;
 
-/// What was unusual.
+/// Cost anomalies.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CostAnomalies {
     /// The largest impact first.
@@ -43,7 +43,7 @@ pub struct CostAnomalies {
     pub position: Positions,
 }
 
-/// What days to come will cost.
+/// Forecast of the costs of future days.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CostForecast {
     /// Of each currency.
@@ -53,7 +53,7 @@ pub struct CostForecast {
     pub position: Positions,
 }
 
-/// Which cost, and how many anomalies.
+/// Cost to examine, and the most anomalies to return.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -67,7 +67,7 @@ struct Unusual {
     limit: Option<u16>,
 }
 
-/// Which cost, and how many days.
+/// Cost to forecast, and the number of days.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -75,7 +75,7 @@ struct ToCome {
     /// The cost that is forecast; `billed` by default.
     #[param(inline)]
     cost: Option<BudgetCost>,
-    /// How many days are forecast.
+    /// Number of days to forecast.
     #[serde(deserialize_with = "days")]
     #[param(minimum = 1, maximum = 366, default = 90)]
     days: Option<u16>,
@@ -125,8 +125,8 @@ pub(in crate::query_api) async fn anomalies(
     }))
 }
 
-/// What days to come will cost, with the intervals in which 80 and 95 of 100 values are, from at most two years of days that
-/// are over. What has accrued counts; purchases stand apart.
+/// Forecast of daily costs with 80 % and 95 % prediction intervals, from at most two years of completed days.
+/// Accrued costs count; purchases are listed apart.
 #[utoipa::path(
     get,
     path = "/api/v1/cost/forecast",
