@@ -48,13 +48,13 @@ pub struct Stage {
     pub partitions: Vec<StagePartition>,
 }
 
-/// How a stage stands, worst first.
+/// State of a stage, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StageState {
-    /// A partition must not go on until somebody looks at it.
+    /// A partition is halted until an operator intervenes.
     Halted,
-    /// The topics' ends are not known, so nothing can be said.
+    /// The end offsets of the topics are unknown.
     Unknown,
     /// There are records to settle.
     Behind,
@@ -62,16 +62,17 @@ pub enum StageState {
     Current,
 }
 
-/// What became of a stage's records since it began. Each record is exactly one of these.
+/// Records of a stage since it began, by their settlement. Each record counts in exactly one field.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Counts {
     /// Changed the read models.
     pub applied: i64,
-    /// Were there already.
+    /// Were stored already.
     pub duplicate: i64,
-    /// Nothing follows from them, by a named rule.
+    /// Have no effect, by a named rule.
     pub ignored: i64,
-    /// Lie in `parked_record`, or did; whatever was decided about them since, they count here for ever.
+    /// Were parked in `parked_record`; they count here for ever, whatever an operator decided about them
+    /// since.
     pub parked: i64,
 }
 
@@ -88,15 +89,15 @@ pub struct StagePartition {
     pub end: Option<i64>,
     /// `end − position`; all of the partition while it was never owned.
     pub lag: Option<i64>,
-    /// What became of its records.
+    /// Records of the partition by their settlement.
     #[serde(flatten)]
     pub counts: Counts,
-    /// Parked records of it that wait for somebody.
+    /// Parked records without a decision.
     #[serde(default)]
     pub waiting: i64,
     /// The process that owns it, or owned it last.
     pub owner: Option<String>,
-    /// How often it was claimed.
+    /// Number of times that the partition was claimed.
     pub owner_epoch: Option<i64>,
     /// When it was claimed last.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -104,7 +105,7 @@ pub struct StagePartition {
     /// When its position last moved.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub updated_at: Option<Timestamp>,
-    /// Why it must not go on, if so.
+    /// Reason for which the partition is halted, if it is.
     pub halted: Option<String>,
 }
 
@@ -125,7 +126,7 @@ pub async fn stages(
     Ok(join(rows, declared, ends))
 }
 
-/// What all of the stages have settled: for each partition the least of their positions.
+/// Positions that all of the stages have settled: the least of each partition.
 pub fn settled(stages: &[Stage]) -> Positions {
     let mut settled = Positions::new();
     for place in stages.iter().flat_map(|stage| &stage.partitions) {
@@ -255,7 +256,7 @@ fn sum_up(name: String, partitions: Vec<StagePartition>) -> Stage {
     Stage { name, state, lag, counts, waiting, partitions }
 }
 
-/// Which parked records are asked for; absent parts do not constrain.
+/// Filter on parked records; an absent parameter matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -264,24 +265,24 @@ pub struct ParkedFilter {
     #[serde(deserialize_with = "text")]
     #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     pub stage: Option<String>,
-    /// Why, for example `undecodable`.
+    /// Class of the reason, for example `undecodable`.
     #[serde(deserialize_with = "text")]
     #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     pub reason: Option<String>,
-    /// What became of them.
+    /// Decision about the records.
     #[param(inline)]
     pub status: Option<ParkedStatus>,
 }
 
-/// What became of a parked record.
+/// Decision about a parked record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ParkedStatus {
-    /// It waits for somebody.
+    /// No decision yet.
     Parked,
-    /// It was published anew.
+    /// It was published again.
     Replayed,
-    /// It was given up.
+    /// It was discarded.
     Discarded,
 }
 
@@ -319,11 +320,11 @@ pub struct ParkedItem {
     pub event_id: Option<Uuid>,
     /// Size of the value in bytes.
     pub value_size: i64,
-    /// Why, in a word.
+    /// Class of the reason.
     pub reason: String,
-    /// Why, in a sentence, without payload.
+    /// Description of the reason in one sentence, without payload.
     pub detail: String,
-    /// How often it was tried.
+    /// Number of attempts to apply it.
     pub attempts: i32,
     /// When it was parked.
     #[schema(value_type = String, format = DateTime)]

@@ -1,4 +1,5 @@
-//! How read models are read: one read-only snapshot, with the tenant named before anything is asked.
+//! Snapshots in which read models are read: one read-only transaction, for one tenant that is named before
+//! the first query.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,9 +12,9 @@ use sqlx::{
 
 use super::computed::NotComputed;
 
-/// How long one statement may take.
+/// Time limit of one statement.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a reader waits for a free connection before it is told to come back.
+/// Longest wait of a reader for a free connection; after it, the caller is asked to retry.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections that a restarted server left behind are met one by one: so often is another one tried.
 const BEGIN_ATTEMPTS: usize = 3;
@@ -24,7 +25,7 @@ pub const MAX_PAGE_BYTES: usize = 2 * 1024 * 1024;
 /// Topic, then partition, to the next offset to apply: an answer reflects every record before it, and none after.
 pub type Positions = BTreeMap<String, BTreeMap<i32, i64>>;
 
-/// Why something could not be read.
+/// Error of reading a read model.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// Postgres does not answer; try again.
@@ -36,7 +37,7 @@ pub enum ReadError {
     /// Postgres refused the question: our fault, or a migration is missing.
     #[error("the database refused the question")]
     Refused(#[source] sqlx::Error),
-    /// What is stored is not what was written.
+    /// The stored data is not in the form in which it was written.
     #[error("the stored record cannot be read: {0}")]
     Unreadable(String),
 }
@@ -105,11 +106,11 @@ pub struct Page<T, K> {
     pub next: Option<K>,
     /// The instant down to which a search looked before its time was over, if it was.
     pub reached: Option<Timestamp>,
-    /// What the page reflects.
+    /// Positions that the page reflects.
     pub positions: Positions,
 }
 
-/// Which page of a list.
+/// Position and size of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageAt<K> {
     /// Only rows after this one; from the beginning without it.

@@ -1,4 +1,4 @@
-//! What tables hold about events: how a batch finds out which of its facts are stored already.
+//! Content of stored events: tells a batch which of its facts are stored already.
 
 use std::collections::{BTreeSet, HashMap};
 

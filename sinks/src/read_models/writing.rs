@@ -1,4 +1,4 @@
-//! How a read model is written: by a stage's sink, inside the transaction that moves the positions.
+//! Writing of a read model: by a stage's sink, inside the transaction that moves the positions.
 
 use std::future::Future;
 
@@ -6,7 +6,7 @@ use sqlx::{PgConnection, postgres::PgArguments};
 
 use crate::{batch::TopicPartition, outbox::Outgoing};
 
-/// What a stage's changes become.
+/// Tables that a stage's changes are written to.
 ///
 /// Changes are *facts*: each has a key under which it is stored once. The sink asks which facts are new, has them
 /// written, and then has folded what follows from the new ones only: so a fact seen twice changes nothing twice. A
@@ -17,9 +17,9 @@ use crate::{batch::TopicPartition, outbox::Outgoing};
 /// write sorted by primary key, so that two writers cannot deadlock, and must be repeatable: a transaction that was
 /// rolled back is run again.
 pub trait ReadModel: Send + 'static {
-    /// What the stage's processor emits.
+    /// Change that the stage's processor emits.
     type Change: Send + Sync + 'static;
-    /// What makes a fact the same as another: its primary key.
+    /// Primary key of a fact: two facts with one key are the same.
     type Key<'a>: Ord + std::hash::Hash + Copy + Send;
 
     /// The table that holds the facts.
@@ -93,7 +93,7 @@ pub trait ReadModel: Send + 'static {
     fn forget(&mut self) {}
 }
 
-/// How rows may be written.
+/// Statements that may write rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WritePath {
     /// COPY, or whatever is quicker for so few.

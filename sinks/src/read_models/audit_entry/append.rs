@@ -39,7 +39,7 @@ pub(super) struct Logbook {
 struct Subjects {
     by_tenant: HashMap<Box<str>, HashMap<Box<str>, Subject, RandomState>, RandomState>,
     count: usize,
-    /// How many of them were erased.
+    /// Number of erased subjects among them.
     erased: usize,
     /// Those that no transaction of this writer has stored yet.
     unstored: Vec<KeyRow>,
@@ -77,7 +77,7 @@ struct SubjectName<'a> {
 
 row_type!(SubjectName, "subject_name");
 
-/// What a batch does to its logs: the arguments of `audit_log_append`.
+/// Effect of a batch on its logs: the arguments of `audit_log_append`.
 #[derive(Default)]
 pub(super) struct Advance {
     pub(super) epoch: i64,
@@ -304,7 +304,7 @@ impl Logbook {
         Ok(erased)
     }
 
-    /// What these facts, whose leaves are given, do to their logs. The logs themselves move once it is
+    /// Computes the effect of facts, with their leaves, on their logs. The logs themselves advance with
     /// [`committed`](Self::committed).
     pub(super) fn advance(&mut self, facts: &[Fact<'_, AuditEntry>], leaves: &[Hash]) -> Advance {
         assert_eq!(facts.len(), leaves.len(), "a leaf for each fact");
@@ -350,7 +350,7 @@ impl Logbook {
         advance
     }
 
-    /// What was advanced last is committed.
+    /// Confirms the last advance: its transaction is committed.
     pub(super) fn committed(&mut self) {
         self.logs.extend(self.pending.drain());
         // A batch of which nothing was new has stored nothing.
@@ -359,7 +359,8 @@ impl Logbook {
         }
     }
 
-    /// What was advanced last is not committed, or nobody knows; the logs are looked up again.
+    /// Discards the last advance, since its transaction failed or its result is unknown; the logs are looked
+    /// up again.
     pub(super) fn forget(&mut self) {
         self.pending.clear();
         self.logs.clear();
@@ -369,7 +370,7 @@ impl Logbook {
     }
 }
 
-/// Which of these subjects were erased.
+/// The subjects among these that were erased.
 async fn erased_of(
     connection: &mut PgConnection,
     subjects: &[SubjectName<'_>],

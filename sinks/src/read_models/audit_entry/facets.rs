@@ -1,4 +1,4 @@
-//! What there is in the audit log, without its entries: the terms of a field, and how many entries there were over time.
+//! Aggregates of the audit log: the terms of a field, and the number of entries over time.
 
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ use crate::read_models::{
 /// Points of a histogram, at most; a step that would give more is taken larger.
 const MAX_POINTS: i64 = 1_000;
 
-/// Which terms.
+/// Selection of terms.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -59,7 +59,7 @@ pub enum TermField {
     Kind,
     /// The actor's address.
     Address,
-    /// How it ended.
+    /// The outcome.
     Outcome,
 }
 
@@ -102,7 +102,7 @@ pub struct Terms {
     pub items: Vec<TermItem>,
     /// Whether all terms of the field are kept.
     pub complete: bool,
-    /// What the answer reflects.
+    /// Positions that the answer reflects.
     pub positions: Positions,
 }
 
@@ -188,7 +188,7 @@ pub struct HistogramPoint {
     pub entries: i64,
 }
 
-/// How many entries there were over time.
+/// Number of entries over time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Histogram {
     /// Newest first; points without entries are left out.
@@ -197,7 +197,7 @@ pub struct Histogram {
     pub step: HistogramStep,
     /// The instant down to which was counted before the time was over, if it was.
     pub reached: Option<Timestamp>,
-    /// What the answer reflects.
+    /// Positions that the answer reflects.
     pub positions: Positions,
 }
 

@@ -1,4 +1,4 @@
-//! What is committed goes to whoever follows the log, through memory.
+//! Hands committed entries over to the follower of the log, through memory.
 
 use std::sync::Arc;
 

@@ -10,11 +10,11 @@ use schemas::Timestamp;
 use sqlx::PgConnection;
 use tracing::warn;
 
-/// How long a partition that could not be made is left alone; its rows go to the default partition meanwhile, and the
+/// Pause after a partition could not be created; its rows go to the default partition meanwhile, and the
 /// stage's upkeep moves them later.
 const RETRY: Duration = Duration::from_mins(1);
-/// How long none is made once the table was locked by somebody, a long report or a dump: it is so for every month, and
-/// each attempt holds up the rows of all tenants until it is given up.
+/// Pause of all creations after the table was locked, as by a long report or a dump: the lock affects every
+/// month, and each attempt blocks the rows of all tenants until it times out.
 const LOCKED: Duration = Duration::from_secs(10);
 /// Postgres's `lock_not_available`.
 const LOCK_NOT_AVAILABLE: &str = "55P03";

@@ -26,14 +26,14 @@ use crate::{
 /// The stage that fills the table; its positions say what an answer reflects.
 pub use schemas::changes::audit::STAGE;
 
-/// What is listed, in the order in which [`item`] takes it.
+/// Columns of a list, in the order in which [`item`] reads them.
 const COLUMNS: &str = "event_id, occurred_at, tenant_id, kind, actor_kind, actor, actor_name, actor_ip, action, \
     resource_type, resource, project, outcome, outcome_code, source, correlation_id, class_uid, activity_id, \
     severity_id, topic, partition, record_offset";
-/// What is read besides where the record is wanted.
+/// Columns that are read besides if the record is requested.
 const RECORD_COLUMNS: &str = ", record_dictionary, record";
 
-/// What an entry must fulfil; absent parts do not constrain. Texts are compared whole and as they are.
+/// Filter on entries; an absent parameter matches everything. Texts match whole and exactly.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -54,7 +54,7 @@ pub struct AuditFilter {
     #[serde(deserialize_with = "text")]
     #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     pub project: Option<String>,
-    /// How it ended.
+    /// Outcome of the event.
     #[param(inline)]
     pub outcome: Option<AuditOutcome>,
     /// The actor's address, as the source wrote it, whole.
@@ -96,7 +96,7 @@ impl AuditFilter {
     }
 }
 
-/// How an event ended.
+/// Outcome of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AuditOutcome {
@@ -128,7 +128,7 @@ pub struct PageKey {
     pub event_id: Uuid,
 }
 
-/// How much of each entry is wanted.
+/// Amount of each entry to return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Detail {
     /// The columns.
@@ -141,13 +141,13 @@ pub enum Detail {
 /// One page of a question.
 #[derive(Debug, Clone)]
 pub struct PageRequest {
-    /// Which entries.
+    /// Filter on the entries.
     pub filter: AuditFilter,
     /// Only entries after this one, that is older.
     pub after: Option<PageKey>,
     /// Most entries on the page.
     pub limit: u16,
-    /// How much of each.
+    /// Amount of each entry to return.
     pub detail: Detail,
 }
 
@@ -159,7 +159,7 @@ pub struct AuditItem {
     /// When it happened, by the source's clock; UTC, to the microsecond.
     #[schema(value_type = String, format = DateTime)]
     pub occurred_at: Timestamp,
-    /// Whose event.
+    /// Tenant that owns the event.
     pub tenant: String,
     /// The event's kind, for example `SignedIn`.
     pub kind: String,
@@ -246,7 +246,8 @@ impl Rows {
         Self { items: Vec::with_capacity(limit), bytes: 0, limit, detail: request.detail, full: false }
     }
 
-    /// How many more rows to ask for: one more than the page holds says that there is a next page.
+    /// Number of rows still to request: one more than the page holds, which tells whether there is a next
+    /// page.
     pub(super) fn wanted(&self) -> i64 {
         i64::try_from(self.limit - self.items.len() + 1).unwrap_or(i64::MAX)
     }

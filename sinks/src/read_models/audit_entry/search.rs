@@ -79,7 +79,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// What both have in common.
+    /// Intersection of both windows; `None` if it is empty.
     pub(super) fn within(self, other: Self) -> Option<Self> {
         let from = self.from.max(other.from);
         let to = earlier(self.to, other.to);
@@ -157,7 +157,7 @@ fn has_index(filter: &AuditFilter) -> bool {
         .any(Option::is_some)
 }
 
-/// How a window ended.
+/// Result of searching one window.
 enum Progress {
     /// All of it was looked at.
     Whole,

@@ -109,7 +109,7 @@ struct Row<'a> {
 
 row_type!(Row, "audit_term_row");
 
-/// What this process has written about a term.
+/// Rows of a term that this process has written.
 #[derive(Debug, Default, Clone)]
 struct Known {
     /// First and last day of each range, none next to another.
@@ -233,7 +233,7 @@ impl Terms {
         Ok(())
     }
 
-    /// What is to be written: term and day, with the rows that were not counted yet.
+    /// Terms and days to write, with the number of rows that were not counted yet.
     fn unknown<'a>(
         &mut self,
         facts: &[Fact<'a, AuditEntry>],

@@ -9,13 +9,13 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// How often it looks whether there is something to do.
+/// Interval between rounds of upkeep.
 const EVERY: Duration = Duration::from_secs(30);
 /// Months of partitions that are made ahead.
 const MONTHS_AHEAD: u32 = 2;
 /// Rows that one statement moves.
 const SLICE_ROWS: i64 = 10_000;
-/// How often a finished move tries to get the default partition's lock, and the pause between.
+/// Attempts of a finished move to lock the default partition, and the pause between two.
 const FINISH_ATTEMPTS: usize = 20;
 const FINISH_PAUSE: Duration = Duration::from_millis(250);
 /// Block ranges of one partition that are summarised in one round.
@@ -40,7 +40,7 @@ pub async fn keep_up(url: String, stop: CancellationToken) {
     }
 }
 
-/// What is known from the rounds before.
+/// State that upkeep keeps between rounds.
 #[derive(Debug, Default)]
 pub struct Upkeep {
     /// The block of each partition's filter index up to which all ranges are summarised.

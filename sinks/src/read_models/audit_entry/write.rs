@@ -63,10 +63,10 @@ const COLUMNS: [&str; 28] = [
 static COPY: LazyLock<String> =
     LazyLock::new(|| format!("COPY audit_entry ({}) FROM STDIN (FORMAT binary)", column_names()));
 static INSERT: LazyLock<String> = LazyLock::new(|| format!("WITH {} SELECT FROM inserted", insert_parts(1)));
-/// What identifies the events; rows that are there already are refused here, before their entries are sent.
+/// COPY of the ids of events; rows that exist already are refused here, before their entries are sent.
 const COPY_EVENTS: &str =
     "COPY audit_event (occurred_at, event_id, tenant_id, content) FROM STDIN (FORMAT binary)";
-/// How much of an event's content hash is kept to tell a duplicate from a conflict, in bytes.
+/// Bytes of an event's content hash that are kept to tell a duplicate from a conflict.
 const CONTENT_BYTES: usize = 16;
 const ADVANCE: &str = "SELECT audit_log_append($1, $2, $3, $4, $5)";
 
@@ -144,7 +144,7 @@ struct Packer {
     handover: Option<Handover>,
 }
 
-/// What is stored of a record.
+/// Stored form of a record.
 struct Packed<'a> {
     leaf: Hash,
     frame: &'a [u8],

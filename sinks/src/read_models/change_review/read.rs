@@ -36,24 +36,24 @@ const ESTIMATE: &str = ", (SELECT nullif(f.proposal -> 'estimate', 'null') - 're
 const POLICIES: &str = ", (SELECT nullif(f.proposal -> 'policies', 'null') - 'verdicts' FROM change_fact AS f \
     WHERE f.tenant_id = change_review.tenant_id AND f.event_id = change_review.proposal_event_id) AS policies";
 
-/// What a change must fulfil; absent parts do not constrain.
+/// Filter on changes; an absent parameter matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub struct ChangeFilter {
-    /// How far its approval is.
+    /// State of the approval.
     #[param(inline)]
     pub state: Option<ApprovalState>,
-    /// What was decided.
+    /// Decision on the change.
     #[param(inline)]
     pub decision: Option<Decision>,
-    /// How far the change itself is.
+    /// State of the change's execution.
     #[param(inline)]
     pub provisioning: Option<ProvisioningState>,
     /// The route of the proposal that stands.
     #[param(inline)]
     pub route: Option<Route>,
-    /// How much of its plan could be read.
+    /// Extent to which the plan could be read.
     #[param(inline)]
     pub plan: Option<PlanReading>,
     /// The project, whole.
@@ -78,7 +78,7 @@ pub struct ChangeKey {
 /// One page of a question.
 #[derive(Debug, Clone)]
 pub struct ChangesRequest {
-    /// Which changes.
+    /// Filter on the changes.
     pub filter: ChangeFilter,
     /// Only changes after this one, that is older.
     pub after: Option<ChangeKey>,
@@ -91,35 +91,35 @@ pub struct ChangesRequest {
 pub struct ChangeItem {
     /// The change.
     pub change_id: String,
-    /// How far its approval is.
+    /// State of the approval.
     pub approval: ApprovalState,
-    /// What was decided.
+    /// Decision on the change.
     pub decision: Option<Decision>,
-    /// How far the change itself is.
+    /// State of the change's execution.
     pub provisioning: ProvisioningState,
-    /// How the proposal that stands goes on; absent before there is one.
+    /// Route of the current proposal; absent before there is one.
     pub route: Option<Route>,
     /// Its score, 0 to 100.
     pub score: Option<i16>,
-    /// How much of its plan could be read.
+    /// Extent to which the plan could be read.
     pub plan_reading: Option<PlanReading>,
     /// The project.
     pub project: Option<String>,
     /// The environment.
     pub environment: Option<String>,
-    /// Who asked first.
+    /// Actor who requested it first.
     pub requested_by: Option<String>,
-    /// When the proposal that stands was made.
+    /// Time of the current proposal.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub proposed_at: Option<Timestamp>,
-    /// When it was decided.
+    /// Time of the decision.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub decided_at: Option<Timestamp>,
-    /// How many have approved the proposal that stands.
+    /// Number of approvals of the current proposal.
     pub approvals: i16,
-    /// How many must.
+    /// Number of approvals that the current proposal needs.
     pub approvals_needed: i16,
-    /// How many facts could not follow on what was before them.
+    /// Number of facts that were not possible after the facts before them.
     pub impossible_total: i32,
     /// The earliest fact.
     #[schema(value_type = String, format = DateTime)]
@@ -127,11 +127,11 @@ pub struct ChangeItem {
     /// The latest fact.
     #[schema(value_type = String, format = DateTime)]
     pub last_at: Timestamp,
-    /// How many facts there are.
+    /// Number of facts.
     pub facts: i64,
     /// The monthly cost that it adds; null: there is no plan that could be estimated.
     pub cost_delta: Option<CostDelta>,
-    /// What compliance policies say about its plan.
+    /// Outcome of the compliance policies on the plan.
     pub compliance: Compliance,
     /// The verdicts behind it, in numbers; null where none was made.
     pub policies: Option<PolicySummary>,
@@ -155,7 +155,7 @@ pub struct CostDelta {
     pub unpriced: u32,
 }
 
-/// What policies say about a change.
+/// Outcome of the compliance policies on a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Compliance {
@@ -189,31 +189,31 @@ pub struct PolicySummary {
     pub decision: PolicyDecision,
     /// SHA-256 of the policy set, in hexadecimal digits.
     pub policy_set: String,
-    /// How many verdicts there are of each kind.
+    /// Number of verdicts of each kind.
     pub counts: VerdictCounts,
 }
 
-/// One change with all that is known of it.
+/// One change in full.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ChangeDetail {
     /// As in the list.
     #[serde(flatten)]
     pub change: ChangeItem,
-    /// What its plan would do.
+    /// Effect of the plan on resources.
     pub plan: Option<PlanSummary>,
-    /// What its score is made of, most points first.
+    /// Factors of the risk score, most points first.
     pub factors: Vec<Factor>,
     /// The monthly cost of its resources, one by one; null where the plan could not be estimated.
     pub estimate: Option<Estimate>,
     /// The verdicts of compliance policies other than `pass`, gravest first; the first 100.
     pub verdicts: Vec<PlanVerdict>,
-    /// How many verdicts other than `pass` there are.
+    /// Number of verdicts other than `pass`.
     pub verdicts_total: u32,
     /// The steps of its approval, in their order.
     pub steps: Vec<ApprovalStep>,
     /// Everything that happened to it, in order of time; of each kind of event the first 200.
     pub timeline: Vec<Step>,
-    /// What of the timeline could not follow on what was before it, with the reason.
+    /// Steps of the timeline that were not possible after the steps before them, with the reason.
     pub impossible: Vec<Step>,
 }
 
@@ -229,7 +229,7 @@ pub struct ApprovalStep {
     pub at: Option<Timestamp>,
 }
 
-/// How far a step is.
+/// Status of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StepStatus {

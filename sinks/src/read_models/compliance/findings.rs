@@ -46,7 +46,7 @@ type EpisodeKey = (String, String, String, Timestamp);
 type Episodes = BTreeMap<EpisodeKey, Derived>;
 /// Episodes that differ from what is stored.
 type Changed<'a> = Vec<(&'a EpisodeKey, &'a Derived)>;
-/// What a finding tells of a version of a policy: title, remediation, controls.
+/// Title, remediation and controls of a policy's version, as a finding shows them.
 type Told = (String, String, BTreeMap<String, Vec<String>>);
 
 /// Derives the findings of resources; the records about those that opened or closed.

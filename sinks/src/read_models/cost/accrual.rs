@@ -48,7 +48,7 @@ pub(super) async fn write<'a>(tx: &mut PgConnection, lives: &[&'a LifecycleFact]
 /// A resource of a tenant.
 type ResourceKey = (String, String);
 
-/// What an event says about a resource, as it is stored.
+/// Stored lifecycle facts of an event about one resource.
 #[derive(Debug, FromRow)]
 struct Stored {
     tenant_id: String,
@@ -224,7 +224,7 @@ fn row(interval: &StoredInterval) -> AccrualRow<'_> {
     }
 }
 
-/// What is known of resources as wholes.
+/// Columns of the facts that concern a resource as a whole.
 #[derive(Default)]
 struct Lived {
     tenants: Vec<String>,

@@ -292,7 +292,7 @@ async fn store_reached(
     Ok(told)
 }
 
-/// What counts against a budget of charges: conditions on `cost_daily AS d` joined to `cost_series AS s`.
+/// Charges that count against a budget: conditions on `cost_daily AS d` joined to `cost_series AS s`.
 pub(super) fn push_spent(query: &mut QueryBuilder<Postgres>, tenant: &str, budget: &InForce) {
     query.push(
         " FROM cost_daily AS d JOIN cost_series AS s USING (tenant_id, series_key) WHERE d.tenant_id = ",
@@ -301,7 +301,7 @@ pub(super) fn push_spent(query: &mut QueryBuilder<Postgres>, tenant: &str, budge
     push_scope(query, budget);
 }
 
-/// Which series count against a budget: conditions on `cost_series AS s`.
+/// Series that count against a budget: conditions on `cost_series AS s`.
 pub(super) fn push_scope(query: &mut QueryBuilder<Postgres>, budget: &InForce) {
     query.push(" AND s.currency = ").push_bind(budget.currency.clone());
     if budget.scope == "tenant" {

@@ -1,4 +1,5 @@
-//! What counts against a budget while resources accrue: everything that [`costs::accrual::Spend`] needs of the tables.
+//! Spending that counts against a budget while resources accrue: the inputs of [`costs::accrual::Spend`],
+//! read from the tables.
 
 use std::collections::BTreeMap;
 
@@ -92,7 +93,7 @@ pub(super) async fn reached(
     Ok(told.filter_map(|(percent, at)| at.map(|(at, spent)| (*percent, at, spent.to_string()))).collect())
 }
 
-/// What became known of charges when.
+/// Amounts of charges by the time at which they became known.
 async fn steps(
     tx: &mut PgConnection,
     tenant: &str,
@@ -143,7 +144,8 @@ async fn accruing(
     Ok(rows.into_iter().map(one).collect())
 }
 
-/// What charges cover of the period, by resource and day: since when it is known, and until when it goes.
+/// Periods that charges cover, by resource and day: the time at which the charge became known, and the end of
+/// its period.
 async fn covers(
     tx: &mut PgConnection,
     tenant: &str,

@@ -7,7 +7,7 @@ use schemas::changes::cost::SizeTold;
 use crate::postgres::row_type::{row_type, table};
 
 table! {
-    /// What is replaced as a whole.
+    /// Scope of a bill, which is replaced as a whole.
     struct ScopeRow in "cost_scope" as "cost_scope_row" insert missing {
         tenant_id: text, scope_key: uuid;
         provider: text,
@@ -17,7 +17,7 @@ table! {
 }
 
 table! {
-    /// What charges are summed up by.
+    /// Series that charges are summed up by.
     struct SeriesRow in "cost_series" as "cost_series_row" insert missing {
         tenant_id: text, series_key: uuid;
         scope_key: uuid,
@@ -97,7 +97,7 @@ table! {
 }
 
 table! {
-    /// What such an event says about one of its resources.
+    /// Facts of a lifecycle event about one of its resources.
     struct LifecycleResourceRow in "cost_lifecycle_resource" as "cost_lifecycle_resource_row" insert missing {
         tenant_id: text, resource: text, event_id: uuid;
         happened_at: instant,
@@ -136,7 +136,8 @@ table! {
     }
 }
 
-/// What becomes known of a day of a series, or is taken out, at an instant; several of one key are added up.
+/// Change of a day of a series that became known at an instant, as charges are added or withdrawn; entries
+/// with one key are added up.
 #[derive(Debug, sqlx::Encode)]
 pub(super) struct EntryRow<'a> {
     pub(super) tenant_id: &'a str,

@@ -11,7 +11,7 @@ use crate::read_models::snapshot::{Page, Positions, ReadError, Snapshot};
 /// The stage that fills the tables; its positions say what an answer reflects.
 pub use schemas::changes::retention::STAGE;
 
-/// Which holds.
+/// Filter on holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -36,7 +36,7 @@ pub enum HoldState {
 pub struct HoldItem {
     /// `person`, `project`, `resource` or `tenant`.
     pub scope: String,
-    /// The id of what is held.
+    /// Id of the held person, project, resource or tenant.
     pub subject: String,
     /// The hold's name; empty where it has none.
     pub name: String,
@@ -47,14 +47,14 @@ pub struct HoldItem {
     pub placed_at: Option<Timestamp>,
     /// By whom.
     pub placed_by: Option<String>,
-    /// Why.
+    /// Reason for placing it.
     pub placed_for: Option<String>,
     /// When it was released last.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub released_at: Option<Timestamp>,
     /// By whom.
     pub released_by: Option<String>,
-    /// Why.
+    /// Reason for releasing it.
     pub released_for: Option<String>,
 }
 
@@ -66,23 +66,23 @@ pub struct HoldKey {
     name: String,
 }
 
-/// A request to erase a subject, and how far it is.
+/// A request to erase a subject, and its progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct ErasureItem {
-    /// Whose data.
+    /// Subject whose data is erased.
     pub subject: String,
     /// `requested`, `waiting` for a legal hold, `erasing` or `done`.
     pub state: String,
     /// The hold that it waits for.
     pub waits_for: Option<String>,
-    /// Why it could not be carried out when it was last tried.
+    /// Error of the last attempt.
     pub problem: Option<String>,
     /// When it was first requested.
     #[schema(value_type = String, format = DateTime)]
     pub requested_at: Timestamp,
     /// By whom.
     pub requested_by: String,
-    /// Why.
+    /// Reason of the request.
     pub reason: Option<String>,
     /// The event of the request.
     pub event_id: Uuid,
@@ -102,7 +102,7 @@ pub struct ErasureKey {
     subject: String,
 }
 
-/// What an erasure of a subject would do, or has done.
+/// Preview or result of a subject's erasure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SubjectItem {
     /// The subject.
@@ -170,7 +170,7 @@ pub async fn erasures(
     snapshot.page(&mut query, limit, |row| Ok(ErasureItem::from_row(row)?), key).await
 }
 
-/// What is known of a subject that is or might be erased.
+/// Erasure state of a subject.
 pub async fn subject(
     pool: &PgPool,
     tenant: &TenantId,

@@ -1,4 +1,4 @@
-//! What is known of entities: their exposures and what was decided about them, read together.
+//! Facts about entities, read together: their exposures, and the decisions about them.
 
 use std::sync::LazyLock;
 
@@ -199,7 +199,7 @@ fn max_decisions() -> i64 {
     i64::try_from(MAX_DECISIONS).expect("small")
 }
 
-/// Which of the entities at these places the row's `nth`, counted from 1, names.
+/// Place of the entity that the row's `nth`, counted from 1, names among `places`.
 pub(super) fn place(row: &PgRow, places: &[usize]) -> sqlx::Result<usize> {
     let nth: i64 = row.try_get("nth")?;
     let place = usize::try_from(nth - 1).ok().and_then(|nth| places.get(nth).copied());

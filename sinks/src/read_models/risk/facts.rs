@@ -21,7 +21,7 @@ use crate::read_models::{
     stored_content::{EventKey, content_of, rows_about},
 };
 
-/// What makes a fact the same as another. Facts are written in this order, which is that of their tables' keys.
+/// Key of a fact. Facts are written in this order, which is that of their tables' keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FactKey<'a> {
     table: FactTable,

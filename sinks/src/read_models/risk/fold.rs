@@ -1,4 +1,4 @@
-//! What follows from new facts: exposures, the entities' risk, and incidents.
+//! Derives exposures, the entities' risk, and incidents from new facts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,15 +64,15 @@ pub(super) async fn fold(
     Ok(outgoing)
 }
 
-/// How new facts touch an entity.
+/// Effect of new facts on an entity.
 pub(super) struct Touch<'a> {
     tenant: &'a TenantId,
     entity: &'a Entity,
-    /// The least partition that they came from: what is published about the entity is numbered there.
+    /// The least partition that they came from; records published about the entity are numbered there.
     partition: TopicPartition,
     /// The first hour that they change; a decision may change all.
     changed_hour: i64,
-    /// What new signals add.
+    /// Exposures that new signals add.
     pub(super) added: Vec<Exposure>,
     /// Rules and hours of which a signal was withdrawn.
     pub(super) withdrawn: BTreeSet<(String, i64)>,
@@ -175,7 +175,7 @@ async fn bring_up_to_date(
     Ok(findings.collect())
 }
 
-/// What follows for each entity; on another thread where that may take a while.
+/// Computes the outcome for each entity; on another thread if there are many exposures.
 async fn outcomes(known: Vec<Known>) -> sqlx::Result<Vec<Outcome>> {
     let exposures: usize = known.iter().map(|known| known.facts.exposures.len()).sum();
     let outcomes = move || known.iter().map(Known::outcome).collect();

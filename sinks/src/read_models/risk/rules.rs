@@ -210,7 +210,7 @@ pub(super) fn encoded<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("texts and numbers serialise")
 }
 
-/// What a stored JSON text says.
+/// Decodes a stored JSON text.
 pub(super) fn decoded<T: serde::de::DeserializeOwned>(text: &str) -> sqlx::Result<T> {
     serde_json::from_str(text).map_err(|error| sqlx::Error::Decode(error.into()))
 }

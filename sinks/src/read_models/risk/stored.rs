@@ -1,5 +1,5 @@
-//! What is stored about entities' risk before a batch changes it, and how it is changed: `entity_risk`, `risk_exposure`,
-//! `incident`.
+//! Stored risk of entities before a batch changes it, and the writes that change it: `entity_risk`,
+//! `risk_exposure`, `incident`.
 
 use projections::risk::{Assessment, Exposure, Incident, Outcome, Status, top_rules};
 use sqlx::{FromRow, PgConnection, Row, types::Json};
@@ -38,7 +38,7 @@ impl From<StoredIncident> for Incident {
     }
 }
 
-/// What is stored about an entity's risk before a batch changes it.
+/// Stored risk of an entity before a batch changes it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stored {
     /// The hour of its newest exposure; 0 where none counted.
@@ -70,7 +70,7 @@ fn asked<'a>(entities: &[EntityKey<'a>]) -> Vec<EntityHour<'a>> {
     entities.iter().map(|entity| entity.asked(0)).collect()
 }
 
-/// What is stored for each of these entities, whose rows are locked.
+/// Reads the stored risk of each of these entities, whose rows are locked.
 pub(super) async fn load(tx: &mut PgConnection, entities: &[EntityKey<'_>]) -> sqlx::Result<Vec<Stored>> {
     let rows = sqlx::query(
         "SELECT a.nth, e.newest_hour,

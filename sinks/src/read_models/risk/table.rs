@@ -104,7 +104,7 @@ table! {
 }
 
 table! {
-    /// What an entity was exposed to by one rule within one hour.
+    /// Exposure of an entity by one rule within one hour.
     struct ExposureRow read as
     /// The exposure as it is stored.
     StoredExposure in "risk_exposure" as "risk_exposure_row" upsert on "tenant_id, entity_kind, entity, rule_id, hour" {
@@ -122,7 +122,7 @@ table! {
 }
 
 table! {
-    /// How much an entity is at risk.
+    /// Risk of an entity.
     struct EntityRiskRow read as
     /// The entity's risk as it is stored.
     StoredEntityRisk in "entity_risk" as "entity_risk_row" upsert on "tenant_id, entity_kind, entity" {

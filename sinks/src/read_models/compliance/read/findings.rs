@@ -12,7 +12,7 @@ use crate::read_models::{
     snapshot::{Page, ReadError, Snapshot},
 };
 
-/// How a finding stands.
+/// Status of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingStatus {
@@ -40,15 +40,15 @@ impl FindingStatus {
     }
 }
 
-/// What a finding must fulfil; absent parts do not constrain.
+/// Filter on findings; an absent parameter matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub struct FindingsFilter {
-    /// How it stands.
+    /// Status of the finding.
     #[param(inline)]
     pub status: Option<FindingStatus>,
-    /// How grave it is.
+    /// Severity of the finding.
     #[param(inline)]
     pub severity: Option<PolicySeverity>,
     /// Whether it is open beyond its time.
@@ -72,7 +72,7 @@ pub struct FindingsFilter {
 /// One page of a question.
 #[derive(Debug, Clone)]
 pub struct FindingsRequest {
-    /// Which findings.
+    /// Filter on the findings.
     pub filter: FindingsFilter,
     /// The instant.
     pub as_of: Timestamp,
@@ -94,7 +94,7 @@ pub struct FindingKey {
 pub struct FindingItem {
     /// The same for every time that the policy fails for the resource.
     pub finding_id: Uuid,
-    /// How it stands.
+    /// Status of the finding.
     pub status: FindingStatus,
     /// The resource's id.
     pub resource: String,
@@ -108,13 +108,13 @@ pub struct FindingItem {
     pub policy_hash: String,
     /// Its title.
     pub title: String,
-    /// How grave it is.
+    /// Severity of the finding.
     pub severity: PolicySeverity,
     /// The reasons when it opened.
     pub reasons: Vec<String>,
     /// The change that makes the resource compliant.
     pub remediation: String,
-    /// How often it was opened again.
+    /// Number of times that the finding was reopened.
     pub reopened: i32,
     /// When it opened, or opened again.
     #[schema(value_type = String, format = DateTime)]

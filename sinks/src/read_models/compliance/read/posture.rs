@@ -24,7 +24,7 @@ use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
 /// Most projects of an answer.
 const MAX_PROJECTS: usize = 1_000;
 
-/// What posture is asked for.
+/// Request for the posture at an instant.
 #[derive(Debug, Clone)]
 pub struct PostureRequest {
     /// The instant.
@@ -48,7 +48,7 @@ pub struct Posture {
     pub complete: bool,
     /// Resources that exist and were judged.
     pub resources: u64,
-    /// What the answer reflects.
+    /// Positions that the answer reflects.
     pub positions: Positions,
 }
 
@@ -57,9 +57,9 @@ pub struct Posture {
 pub struct ControlItem {
     /// Its id.
     pub control: String,
-    /// What is known.
+    /// State of the control, with waivers.
     pub state: ControlState,
-    /// What would be known without waivers.
+    /// State that the control would have without waivers.
     pub state_without_waivers: ControlState,
     /// Verdicts that pass.
     pub passed: u64,
@@ -105,7 +105,7 @@ pub struct ProjectPosture {
     pub posture: FrameworkPosture,
 }
 
-/// What a version of a policy says of itself.
+/// Facts and title of one version of a policy.
 #[derive(Debug, Clone)]
 pub(super) struct Version {
     pub(super) facts: PolicyFacts,
@@ -154,7 +154,7 @@ pub async fn posture(
     Ok(Posture { frameworks, controls: listed, projects, complete, resources, positions: snapshot.positions })
 }
 
-/// How many resources of each project have which answer at an instant.
+/// Number of resources by project and verdict at an instant.
 pub(super) async fn tallies(
     snapshot: &mut Snapshot,
     tenant: &TenantId,
@@ -234,7 +234,7 @@ async fn resources(
     Ok(count.unsigned_abs())
 }
 
-/// Which control is asked for.
+/// Request for one control.
 #[derive(Debug, Clone)]
 pub struct ControlRequest {
     /// Its id, as policies name it.

@@ -49,11 +49,11 @@ pub struct ResourceDetail {
     pub verdicts: Vec<VerdictItem>,
     /// Its findings, newest first.
     pub findings: Vec<FindingItem>,
-    /// How it was seen up to the instant, newest first.
+    /// Observations of the resource up to the instant, newest first.
     pub observations: Vec<ObservationItem>,
 }
 
-/// One look at a resource.
+/// One observation of a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ObservationItem {
     /// The event.
@@ -67,7 +67,7 @@ pub struct ObservationItem {
     pub source: ObservationSource,
     /// The change that makes it so, where a plan shows it.
     pub change_id: Option<String>,
-    /// Why its configuration could not be read.
+    /// Reason for which the configuration could not be read.
     pub fault: Option<String>,
 }
 

@@ -31,7 +31,7 @@ pub struct ScorecardsRequest {
     pub limit: u16,
 }
 
-/// How good a project is: its worst score decides.
+/// Tier of a project, by its lowest score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
@@ -71,7 +71,7 @@ pub struct ScorecardItem {
     pub evidence_newest: Option<Timestamp>,
 }
 
-/// What changes of a project say.
+/// Results of a project's changes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Delivered {
     completed: u64,

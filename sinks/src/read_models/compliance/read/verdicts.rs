@@ -17,7 +17,7 @@ use crate::read_models::{
     snapshot::{MAX_PAGE_BYTES, Page, ReadError, Snapshot, size_of_values},
 };
 
-/// What a verdict must fulfil; absent parts do not constrain.
+/// Filter on verdicts; an absent parameter matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -54,7 +54,7 @@ pub struct VerdictsFilter {
 /// One page of a question.
 #[derive(Debug, Clone)]
 pub struct VerdictsRequest {
-    /// Which verdicts.
+    /// Filter on the verdicts.
     pub filter: VerdictsFilter,
     /// The instant.
     pub as_of: Timestamp,
@@ -86,7 +86,7 @@ pub struct VerdictItem {
     pub policy_hash: String,
     /// Its title.
     pub title: String,
-    /// How grave a failure is.
+    /// Severity of a failure.
     pub severity: PolicySeverity,
     /// The answer.
     pub status: VerdictStatus,

@@ -12,7 +12,7 @@ use crate::read_models::{
     snapshot::{Page, ReadError, Snapshot},
 };
 
-/// How a waiver stands.
+/// Status of a waiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WaiverStatus {
@@ -50,12 +50,12 @@ impl WaiverStatus {
     }
 }
 
-/// What a waiver must fulfil; absent parts do not constrain.
+/// Filter on waivers; an absent parameter matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub struct WaiversFilter {
-    /// How it stands.
+    /// Status of the waiver.
     #[param(inline)]
     pub status: Option<WaiverStatus>,
     /// A policy that it names, whole.
@@ -71,7 +71,7 @@ pub struct WaiversFilter {
 /// One page of a question.
 #[derive(Debug, Clone)]
 pub struct WaiversRequest {
-    /// Which waivers.
+    /// Filter on the waivers.
     pub filter: WaiversFilter,
     /// The instant.
     pub as_of: Timestamp,
@@ -86,15 +86,15 @@ pub struct WaiversRequest {
 pub struct WaiverItem {
     /// Its id.
     pub waiver: String,
-    /// How it stands.
+    /// Status of the waiver.
     pub status: WaiverStatus,
-    /// Who answers for the risk.
+    /// Person accountable for the risk.
     pub owner: Option<String>,
     /// Ids of policies.
     pub policies: Vec<String>,
     /// Ids of resources.
     pub resources: Vec<String>,
-    /// Why it is asked for.
+    /// Reason of the request.
     pub reason: Option<String>,
     /// Who asked for it.
     pub requested_by: Option<String>,

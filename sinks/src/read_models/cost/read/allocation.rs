@@ -33,15 +33,15 @@ const MAX_GROUPS: i64 = 200_000;
 pub struct AllocationRequest {
     /// When costs are looked at.
     pub view: CostView,
-    /// Which costs.
+    /// Filter on the charges.
     pub filter: CostFilter,
-    /// Which cost of them.
+    /// Cost that is allocated.
     pub cost: BudgetCost,
     /// Rules that are tried beside those in force.
     pub tried: Option<Vec<AllocationRule>>,
 }
 
-/// The rules that hold.
+/// The rules in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AllocationRulesInForce {
     /// The decision that set them; null where none did, and what is tagged `team` goes to that team.
@@ -49,9 +49,9 @@ pub struct AllocationRulesInForce {
     /// When it was decided.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub decided_at: Option<Timestamp>,
-    /// Who decided.
+    /// Actor who set them.
     pub actor: Option<String>,
-    /// Why.
+    /// Reason of the decision.
     pub reason: Option<String>,
     /// The first rule that fits a cost decides.
     pub rules: Vec<AllocationRule>,
@@ -71,7 +71,7 @@ pub struct CurrencyAllocation {
     pub taken_by_rule: Vec<u64>,
 }
 
-/// What ends up in one bucket.
+/// Costs allocated to one bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AllocatedBucket {
     /// `team`, `shared`, `idle` or `untagged`.
@@ -99,7 +99,7 @@ pub struct Allocated {
     pub allocation: Vec<CurrencyAllocation>,
     /// By the rules that are tried, if any.
     pub tried: Option<Vec<CurrencyAllocation>>,
-    /// What the answer reflects.
+    /// Positions that the answer reflects.
     pub positions: Positions,
 }
 

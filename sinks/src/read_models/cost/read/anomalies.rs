@@ -55,13 +55,13 @@ pub struct CostAnomaly {
     pub region: Option<String>,
     /// FOCUS `ResourceId`.
     pub resource: Option<String>,
-    /// What was expected. Expectations are statistics, and rounded to four places.
+    /// Expected cost. Expectations are statistics, and rounded to four places.
     pub expected: f64,
-    /// The least cost that was expected.
+    /// Lower bound of the expected cost.
     pub expected_low: f64,
-    /// The greatest.
+    /// Upper bound of the expected cost.
     pub expected_high: f64,
-    /// What it cost, charged and accrued.
+    /// Actual cost, charged and accrued.
     pub actual: f64,
     /// Actual minus expected.
     pub impact: f64,
@@ -85,9 +85,9 @@ pub struct AnomalyCause {
     pub at: Timestamp,
     /// `provisioned`, `scaled` or `deleted`.
     pub kind: String,
-    /// What it happened to.
+    /// Resource that the event changed.
     pub resource: String,
-    /// Who did it.
+    /// Actor of the event.
     pub actor: Option<String>,
 }
 
@@ -96,9 +96,9 @@ pub struct AnomalyCause {
 pub struct AnomaliesRequest {
     /// When costs are looked at.
     pub view: CostView,
-    /// Which costs.
+    /// Filter on the charges.
     pub filter: CostFilter,
-    /// Which cost of them.
+    /// Cost that is examined.
     pub cost: BudgetCost,
     /// The day of the question.
     pub today: NaiveDate,
@@ -106,14 +106,14 @@ pub struct AnomaliesRequest {
     pub limit: u16,
 }
 
-/// What was found.
+/// Anomalies, and whether they are complete.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Anomalies {
     /// The largest impact first.
     pub items: Vec<CostAnomaly>,
     /// Whether these are all.
     pub complete: bool,
-    /// What the answer reflects.
+    /// Positions that the answer reflects.
     pub positions: Positions,
 }
 

@@ -25,39 +25,39 @@ use crate::read_models::snapshot::{Page, ReadError, Snapshot};
 pub struct BudgetItem {
     /// Its name.
     pub budget: String,
-    /// The decision that is in force.
+    /// Event of the decision in force.
     pub set_by: Uuid,
-    /// Who decided.
+    /// Actor who set the budget.
     pub actor: String,
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub decided_at: Timestamp,
-    /// Why.
+    /// Reason of the decision.
     pub reason: Option<String>,
-    /// Why the decision cannot be read; then there are no terms.
+    /// Reason for which the decision cannot be read; then there are no terms.
     pub fault: Option<String>,
-    /// How much may be spent, and what is.
+    /// Terms of the budget, and what is spent of it.
     pub terms: Option<BudgetStanding>,
 }
 
-/// A budget's terms, and how it stands.
+/// Terms of a budget, and its consumption.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BudgetStanding {
     /// The amount, a decimal.
     pub amount: String,
     /// ISO 4217.
     pub currency: String,
-    /// How long it lasts.
+    /// Length of the period.
     pub period: BudgetPeriod,
     /// `tenant`, `project`, `team` or `tag`.
     pub scope: String,
     /// The project, the team, or the tag as `key=value`.
     pub scope_value: Option<String>,
-    /// Which cost counts.
+    /// Cost that counts against the budget.
     pub cost: BudgetCost,
-    /// What happens beyond it.
+    /// Consequence of exceeding the budget.
     pub enforcement: Enforcement,
-    /// Percents of the amount that are told of.
+    /// Alert thresholds in percent of the amount.
     pub thresholds: Vec<i64>,
     /// First day of the period.
     #[schema(value_type = String, format = Date)]
@@ -65,29 +65,29 @@ pub struct BudgetStanding {
     /// The day after its last.
     #[schema(value_type = String, format = Date)]
     pub period_end: NaiveDate,
-    /// What is spent, a decimal: what was charged, and what has accrued without a charge.
+    /// Amount spent, a decimal: charges, and accrued costs without a charge.
     pub spent: String,
     /// The part of it that has accrued.
     #[serde(default)]
     pub accrued: String,
-    /// What is left; negative beyond the budget.
+    /// Amount left; negative beyond the budget.
     pub remaining: String,
     /// Percent of the amount that is spent, to two places.
     pub spent_percent: String,
     /// The thresholds that were reached, and when.
     pub crossings: Vec<BudgetCrossing>,
-    /// How it will stand at the end of the period, where that is asked for, the period is not over, and there is enough to
-    /// forecast from.
+    /// Forecast for the end of the period. Present if requested, while the period lasts and there is enough
+    /// history.
     #[serde(default)]
     pub forecast: Option<BudgetForecast>,
 }
 
-/// How a budget will stand at the end of its period. Forecasts are statistics, and rounded to two places.
+/// Forecast of a budget at the end of its period. Forecasts are statistics, and rounded to two places.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BudgetForecast {
-    /// What will be spent.
+    /// Expected spending.
     pub spent: f64,
-    /// Percent of the amount that it is.
+    /// Expected spending in percent of the amount.
     pub spent_percent: f64,
     /// The thresholds that will be reached, also those that were, each with the day on which it is expected.
     pub thresholds: Vec<BudgetForecastThreshold>,
@@ -111,7 +111,7 @@ pub struct BudgetCrossing {
     /// When it became known.
     #[schema(value_type = String, format = DateTime)]
     pub known_at: Timestamp,
-    /// What was spent by then.
+    /// Amount spent by then.
     pub spent: String,
 }
 
@@ -120,7 +120,7 @@ pub struct BudgetCrossing {
 pub struct BudgetsRequest {
     /// The period that this day lies in.
     pub day: NaiveDate,
-    /// What was known by then.
+    /// Instant of knowledge: only what was known by then counts.
     pub known_at: Option<Timestamp>,
     /// The day of the question, where the end of the period is to be forecast: it is not over.
     pub forecast_from: Option<NaiveDate>,
@@ -242,8 +242,8 @@ async fn standing(
     })
 }
 
-/// How a budget will stand at the end of the period of today, from the course of what counts against it. Purchases follow no
-/// course: those that were made count, and none is expected.
+/// Forecasts a budget at the end of today's period from the daily series of costs that count against it.
+/// Purchases are not extrapolated: those made so far count, and none is expected.
 async fn outlook(
     snapshot: &mut Snapshot,
     tenant: &TenantId,

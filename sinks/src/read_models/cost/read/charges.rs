@@ -29,7 +29,7 @@ pub struct ChargeKey {
 pub struct ChargesRequest {
     /// When costs are looked at.
     pub view: CostView,
-    /// Which charges.
+    /// Filter on the charges.
     pub filter: CostFilter,
     /// Only charges after this one.
     pub after: Option<ChargeKey>,

@@ -1,4 +1,4 @@
-//! Which charges are asked for, and from when they are looked at.
+//! Filter on charges, and the instant as of which they are read.
 
 use chrono::NaiveDate;
 use schemas::{TenantId, Timestamp};
@@ -34,7 +34,7 @@ pub struct CostView {
     pub as_of: Option<Timestamp>,
 }
 
-/// What charges must fulfil; absent parts do not constrain.
+/// Filter on charges; an absent parameter matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -97,7 +97,7 @@ pub struct CostFilter {
     pub tag: Option<String>,
 }
 
-/// What costs are broken down by.
+/// Grouping of costs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum By {
     /// A column of the series.
@@ -201,7 +201,7 @@ impl CostFilter {
     }
 }
 
-/// Which days are summed up: those of charges, and those that accrue.
+/// Days to sum up: those of charges, and those of accrued costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Days {
     /// The instant up to which resources accrue; `None`: the tenant has none that do.

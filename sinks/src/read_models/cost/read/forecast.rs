@@ -20,7 +20,7 @@ pub(super) const WEEK: usize = 7;
 /// Most days that are forecast.
 pub const MAX_FORECAST_DAYS: u16 = 366;
 
-/// What days to come will cost, in one currency.
+/// Forecast of future costs in one currency.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CurrencyForecast {
     /// ISO 4217.
@@ -35,32 +35,32 @@ pub struct CurrencyForecast {
     pub error: Option<f64>,
     /// The same of the last week again.
     pub naive_error: Option<f64>,
-    /// The days to come.
+    /// Forecasts of the future days.
     pub days: Vec<ForecastDay>,
-    /// What was paid for purchases (commitments, upfront fees) in the days looked back on, by day: they follow no course, and are
-    /// in no forecast.
+    /// Purchases (commitments, upfront fees) in the days that the forecast is based on, by day. They follow
+    /// no pattern, and are in no forecast.
     pub purchases: Vec<PurchaseDay>,
 }
 
-/// What a day will cost. Forecasts are statistics, and rounded to four places.
+/// Forecast of the cost of one day. Forecasts are statistics, and rounded to four places.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ForecastDay {
     /// The day, UTC.
     #[schema(value_type = String, format = Date)]
     pub day: NaiveDate,
-    /// What is expected.
+    /// Expected cost.
     pub expected: f64,
-    /// In 80 of 100 cases it costs no less than this
+    /// Lower bound of the 80 % prediction interval.
     pub low_80: f64,
-    /// and no more than this.
+    /// Upper bound of the 80 % prediction interval.
     pub high_80: f64,
-    /// In 95 of 100 cases it costs no less than this
+    /// Lower bound of the 95 % prediction interval.
     pub low_95: f64,
-    /// and no more than this.
+    /// Upper bound of the 95 % prediction interval.
     pub high_95: f64,
 }
 
-/// What was paid for purchases on a day.
+/// Cost of purchases on one day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PurchaseDay {
     /// The day, UTC.
@@ -75,22 +75,22 @@ pub struct PurchaseDay {
 pub struct ForecastRequest {
     /// When costs are looked at.
     pub view: CostView,
-    /// Which costs.
+    /// Filter on the charges.
     pub filter: CostFilter,
-    /// Which cost of them.
+    /// Cost that is forecast.
     pub cost: BudgetCost,
     /// The day of the question: it is not over.
     pub today: NaiveDate,
-    /// How many days are forecast.
+    /// Number of days to forecast.
     pub days: u16,
 }
 
-/// Forecasts, and what they reflect.
+/// Forecasts, and the positions that they reflect.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forecasts {
     /// Of each currency.
     pub forecasts: Vec<CurrencyForecast>,
-    /// What the answer reflects.
+    /// Positions that the answer reflects.
     pub positions: Positions,
 }
 

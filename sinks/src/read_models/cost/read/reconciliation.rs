@@ -27,17 +27,17 @@ pub struct ReconciliationLine {
     pub day: NaiveDate,
     /// ISO 4217, of both.
     pub currency: String,
-    /// What accrued in the time that is billed, a decimal.
+    /// Accrued cost of the time that is billed, a decimal.
     pub accrued: String,
-    /// What was charged; null where no charge has come.
+    /// Charged cost; null while there is no charge.
     pub charged: Option<String>,
-    /// What accrued in the time that is not billed yet.
+    /// Accrued cost of the time that is not billed yet.
     pub pending: String,
     /// Charged minus accrued, of what is billed.
     pub difference: String,
     /// The parts of the difference with their reasons; they add up to it.
     pub explained: Vec<ExplainedPart>,
-    /// Why something of the resource has no price.
+    /// Reason for which a part of the resource has no price.
     pub unpriced: Option<String>,
 }
 
@@ -55,7 +55,7 @@ pub struct ExplainedPart {
 /// The line after which a page begins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReconciliationKey {
-    /// By what the resource is known.
+    /// Reference of the resource.
     pub resource_ref: String,
     /// The day.
     pub day: NaiveDate,
@@ -68,7 +68,7 @@ pub struct ReconciliationRequest {
     pub from: Option<NaiveDate>,
     /// The day after the last.
     pub to: Option<NaiveDate>,
-    /// What was known by then; resources accrue up to it.
+    /// Instant of knowledge: only what was known by then counts; resources accrue up to it.
     pub known_at: Timestamp,
     /// Only this resource.
     pub resource: Option<String>,
@@ -85,7 +85,7 @@ struct Asked {
     beginning_unknown: bool,
 }
 
-/// What is known of a resource.
+/// Lifecycle and charges of a resource.
 #[derive(Default)]
 struct Known {
     life: Life,

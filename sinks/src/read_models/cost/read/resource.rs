@@ -17,14 +17,14 @@ const MAX_DAYS: i64 = 1_000;
 /// Most parts that its cost is told by.
 const MAX_PARTS: i64 = 200;
 
-/// What a resource costs.
+/// Costs of a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ResourceCost {
     /// FOCUS `ResourceId`.
     pub resource: String,
     /// Of each currency.
     pub totals: Vec<CostSums>,
-    /// What it is made of, highest billed cost first; at most 200.
+    /// Parts of the costs, highest billed cost first; at most 200.
     pub parts: Vec<ResourcePart>,
     /// By day, oldest first; the newest 1,000.
     pub days: Vec<TimePoint>,
@@ -43,7 +43,7 @@ pub struct ResourcePart {
     pub charge_category: String,
     /// FOCUS `ChargeClass`: `Correction`, or empty.
     pub charge_class: String,
-    /// What it costs.
+    /// Costs of the part.
     #[serde(flatten)]
     pub sums: CostSums,
 }

@@ -20,7 +20,7 @@ const MAX_POINTS: i64 = 5_000;
 pub struct CostSums {
     /// FOCUS `BillingCurrency`; `XXX` where the bill names none.
     pub currency: String,
-    /// What was billed.
+    /// Billed cost.
     pub billed_cost: String,
     /// Billed cost with purchases spread over what they are used for.
     pub effective_cost: String,
@@ -28,11 +28,11 @@ pub struct CostSums {
     pub list_cost: String,
     /// At contracted prices.
     pub contracted_cost: String,
-    /// What resources have cost by the second, at list prices, for which no charge has come: beside the other costs, and
-    /// in none of them.
+    /// Accrued cost: list price by the second of resources without a charge yet. Separate from all other
+    /// costs.
     #[serde(default = "nothing")]
     pub accrued_cost: String,
-    /// How many charges there are.
+    /// Number of charges.
     pub charges: i64,
 }
 
@@ -49,7 +49,7 @@ pub struct Summary {
     pub first_day: Option<NaiveDate>,
     /// The last.
     pub last_day: Option<NaiveDate>,
-    /// What the answer reflects.
+    /// Positions that the answer reflects.
     pub positions: Positions,
 }
 
@@ -77,13 +77,13 @@ impl Step {
     }
 }
 
-/// What a day, week or month cost.
+/// Costs of a day, week or month.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TimePoint {
     /// Its first day.
     #[schema(value_type = String, format = Date)]
     pub day: NaiveDate,
-    /// What it cost.
+    /// Costs of this time.
     #[serde(flatten)]
     pub sums: CostSums,
 }
@@ -95,16 +95,16 @@ pub struct Timeseries {
     pub points: Vec<TimePoint>,
     /// Whether these are all; otherwise the newest are.
     pub complete: bool,
-    /// What the answer reflects.
+    /// Positions that the answer reflects.
     pub positions: Positions,
 }
 
-/// What one value of a dimension cost.
+/// Costs of one value of a dimension.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BreakdownItem {
     /// The value; null for charges that have none.
     pub value: Option<String>,
-    /// What it cost.
+    /// Costs of this value.
     #[serde(flatten)]
     pub sums: CostSums,
     /// FOCUS `ConsumedQuantity`, added up; it says something where all charges have one unit.
@@ -122,7 +122,7 @@ pub struct Breakdown {
     pub complete: bool,
     /// Of each currency, all values together.
     pub totals: Vec<CostSums>,
-    /// What the answer reflects.
+    /// Positions that the answer reflects.
     pub positions: Positions,
 }
 
@@ -132,10 +132,10 @@ const SUMS: &str = "s.currency, trim_scale(sum(d.billed))::text AS billed,
     trim_scale(sum(d.contracted))::text AS contracted, sum(d.charges)::bigint AS charges,
     trim_scale(sum(d.accrued))::text AS accrued";
 
-/// What leaves out that nothing is known of, or that everything known of was taken out again.
+/// Condition that leaves out groups without a cost, also those whose charges were all withdrawn.
 pub(super) const HAS_COST: &str = " HAVING sum(d.charges) <> 0 OR sum(d.billed) <> 0 OR sum(d.accrued) <> 0";
 
-/// Totals of what fulfils the filter.
+/// Totals of the costs that fulfil the filter.
 pub async fn summary(
     pool: &PgPool,
     tenant: &TenantId,
@@ -158,7 +158,7 @@ pub async fn summary(
     })
 }
 
-/// What fulfils the filter, over time.
+/// Costs that fulfil the filter, over time.
 pub async fn timeseries(
     pool: &PgPool,
     tenant: &TenantId,
@@ -181,7 +181,7 @@ pub async fn timeseries(
     Ok(Timeseries { points, complete: rows.len() <= most, positions: snapshot.positions })
 }
 
-/// What fulfils the filter, by the values of a dimension or a tag.
+/// Costs that fulfil the filter, by the values of a dimension or a tag.
 pub async fn breakdown(
     pool: &PgPool,
     tenant: &TenantId,

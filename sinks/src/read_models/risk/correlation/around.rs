@@ -108,8 +108,8 @@ async fn read(
     Ok(())
 }
 
-/// What is enough of the events before those that may be completed: they only have to count for these. Otherwise a busy
-/// group would be read again and again.
+/// Bound on the earlier events that are read beside those that may complete a correlation: enough to decide
+/// the condition. Without it, a busy group would be read again and again.
 enum Before {
     /// The latest events, so many: older ones add nothing once there are enough.
     Latest(i64),
@@ -121,7 +121,7 @@ enum Before {
 }
 
 impl Before {
-    /// What these events, which may be completed, need.
+    /// The bound that the conditions of these events need.
     fn wanted_by(events: &[Stored]) -> Self {
         let terms: BTreeSet<&CorrelationTerms> = events.iter().map(|event| &*event.terms).collect();
         let mut wanted: Option<Self> = None;

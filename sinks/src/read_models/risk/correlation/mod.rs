@@ -24,7 +24,7 @@ use self::{
 use super::{rules::Rules, table::GroupSpan};
 use crate::{batch::TopicPartition, read_models::Fact};
 
-/// What reports of correlations change.
+/// Changes to the signals of correlations.
 #[derive(Debug, Default)]
 pub(super) struct Correlated {
     /// Signals that are new.
@@ -65,7 +65,7 @@ struct GroupKey<'a> {
     group: &'a str,
 }
 
-/// What new events of a group share.
+/// Common fields of a group's new events.
 struct Group<'a> {
     tenant: &'a TenantId,
     oldest: Timestamp,
@@ -170,7 +170,7 @@ fn groups<'a>(new: &[Fact<'a, RiskChange>]) -> BTreeMap<GroupKey<'a>, Group<'a>>
     groups
 }
 
-/// What is known of a group whose row is locked.
+/// Stored state of a group whose row is locked.
 #[derive(Debug, Clone, Copy)]
 struct Locked {
     /// The longest timespan of any version of its rule.

@@ -28,7 +28,7 @@ pub(super) fn push_decided_since(query: &mut QueryBuilder<Postgres>, tenant: &Te
     query.push_bind(tenant.as_str().to_owned()).push(" AND decided_at > ").push_bind(at);
 }
 
-/// Whose entities, since when, and of which kind.
+/// Selection of entities that changed: tenant, time and kind.
 pub(super) struct Since<'a> {
     pub(super) tenant: &'a TenantId,
     pub(super) at: Timestamp,

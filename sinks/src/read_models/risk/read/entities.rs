@@ -23,7 +23,7 @@ use crate::read_models::{
     snapshot::{Page, ReadError, Snapshot},
 };
 
-/// What an entity must fulfil; absent parts do not constrain.
+/// Filter on entities; an absent parameter matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -61,7 +61,7 @@ impl EntityPageKey {
 /// One page of the leaderboard.
 #[derive(Debug, Clone)]
 pub struct EntityPageRequest {
-    /// Which entities.
+    /// Filter on the entities.
     pub filter: EntityFilter,
     /// Only entities after this one.
     pub after: Option<EntityPageKey>,
@@ -71,7 +71,7 @@ pub struct EntityPageRequest {
     pub now: Timestamp,
 }
 
-/// How much an entity is at risk.
+/// Risk of an entity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EntityRisk {
     /// `user`, `service_account`, `role`, `host`, `resource`, `project` or `network_address`.
@@ -82,7 +82,7 @@ pub struct EntityRisk {
     pub score: f64,
     /// `unknown`, `low` (from 20), `moderate` (from 40), `high` (from 70) or `critical` (from 90).
     pub level: String,
-    /// What weights multiply its hazard by.
+    /// Product of the weights, by which the hazard is multiplied.
     pub factor: f64,
     /// Signals that count.
     pub signals: i64,

@@ -22,17 +22,17 @@ use crate::read_models::{
     snapshot::{Positions, ReadError, Snapshot},
 };
 
-/// How many signals come with an entity; the others are paged.
+/// Number of signals that come with an entity; the others are paged.
 const NEWEST_SIGNALS: u16 = 20;
 
-/// What is asked about an entity.
+/// Request for one entity.
 #[derive(Debug, Clone)]
 pub struct EntityRequest {
-    /// Which.
+    /// The entity.
     pub entity: Entity,
-    /// At which instant; now if absent.
+    /// Instant of the answer; now if absent.
     pub as_of: Option<Timestamp>,
-    /// How closely to look at the past.
+    /// Step of the history.
     pub history: Step,
     /// The present, by the reader's clock.
     pub now: Timestamp,
@@ -65,7 +65,7 @@ impl Step {
     }
 }
 
-/// One entity and why it is at risk.
+/// One entity, and the reasons for its risk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EntityDetail {
     /// The entity's kind.
@@ -79,11 +79,11 @@ pub struct EntityDetail {
     /// The instant that score and contributions are of.
     #[schema(value_type = String, format = DateTime)]
     pub as_of: Timestamp,
-    /// What weights multiply its hazard by.
+    /// Product of the weights, by which the hazard is multiplied.
     pub factor: f64,
     /// By rule, largest first; their scores sum to the score.
     pub contributions: Vec<RuleContribution>,
-    /// What was decided about the entity's weight, newest first, at most 200.
+    /// Decisions about the entity's weight, newest first, at most 200.
     pub weights: Vec<WeightItem>,
     /// Rules that were found to be wrong about it.
     pub dismissed: Vec<DismissedRule>,
@@ -93,7 +93,7 @@ pub struct EntityDetail {
     pub signals: Vec<SignalItem>,
 }
 
-/// What one rule contributes to a score.
+/// Contribution of one rule to a score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RuleContribution {
     /// The rule's id.
@@ -126,14 +126,14 @@ pub struct WeightItem {
     pub source: String,
     /// The decision in a word.
     pub decision: String,
-    /// What it multiplies hazard by.
+    /// Factor by which it multiplies the hazard.
     pub factor: f64,
     /// Whether it counts now: the latest of its source that has not ended.
     #[sqlx(skip)]
     pub in_force: bool,
     /// Who decided.
     pub actor: String,
-    /// Why.
+    /// Reason of the decision.
     pub reason: Option<String>,
     /// When.
     #[schema(value_type = String, format = DateTime)]

@@ -16,7 +16,7 @@ use crate::read_models::{
     snapshot::{Page, Positions, ReadError, Snapshot},
 };
 
-/// What an incident must fulfil; absent parts do not constrain.
+/// Filter on incidents; an absent parameter matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -53,7 +53,7 @@ pub struct IncidentPageKey {
 /// One page of incidents.
 #[derive(Debug, Clone)]
 pub struct IncidentPageRequest {
-    /// Which incidents.
+    /// Filter on the incidents.
     pub filter: IncidentFilter,
     /// Only incidents after this one.
     pub after: Option<IncidentPageKey>,
@@ -66,7 +66,7 @@ pub struct IncidentPageRequest {
 pub struct IncidentItem {
     /// The incident's id; it follows from the entity and the hour in which it opened.
     pub id: Uuid,
-    /// What it is about, in a line.
+    /// Title in one line.
     pub title: String,
     /// The entity's kind.
     pub entity_kind: String,
@@ -99,7 +99,7 @@ pub struct IncidentItem {
     pub tactics: Vec<String>,
     /// ATT&CK techniques.
     pub techniques: Vec<String>,
-    /// Why it was decided so.
+    /// Reason of the last decision.
     pub reason: Option<String>,
     /// Who decided.
     pub decided_by: Option<String>,
@@ -118,14 +118,14 @@ pub struct IncidentDetail {
     pub decisions: Vec<DecisionItem>,
 }
 
-/// What somebody decided about an incident.
+/// Decision about an incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct DecisionItem {
     /// `open`, `acknowledged`, `closed` or `false_positive`.
     pub decision: String,
     /// The rules whose hazard a false positive removes.
     pub rules: Vec<String>,
-    /// Why.
+    /// Reason of the decision.
     pub reason: Option<String>,
     /// Who decided.
     pub actor: String,

@@ -34,7 +34,7 @@ pub struct SignalItem {
     pub level: String,
     /// 1 to 99.
     pub score: i16,
-    /// What it added to the hazard, in millionths of a nat; an owner's is half of it.
+    /// Hazard that the signal added, in millionths of a nat; an owner's is half of it.
     pub hazard_micronats: i64,
     /// ATT&CK tactics.
     pub tactics: Vec<String>,
@@ -42,7 +42,7 @@ pub struct SignalItem {
     pub techniques: Vec<String>,
     /// Who acted, as the event names them.
     pub actor: String,
-    /// What was done, in the source's words.
+    /// Action, as the source names it.
     pub action: String,
     /// The system that observed it.
     pub source: String,
@@ -78,7 +78,7 @@ pub struct SignalPageKey {
     pub rule_id: String,
 }
 
-/// What a signal must fulfil; absent parts do not constrain.
+/// Filter on signals; an absent parameter matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -96,9 +96,9 @@ pub struct SignalFilter {
 /// One page of an entity's signals.
 #[derive(Debug, Clone)]
 pub struct SignalPageRequest {
-    /// Whose.
+    /// Entity whose signals are listed.
     pub entity: Entity,
-    /// Of them, which.
+    /// Filter on the signals.
     pub filter: SignalFilter,
     /// Only signals after this one, that is older.
     pub after: Option<SignalPageKey>,

@@ -19,9 +19,9 @@ pub struct UnusableItem {
     pub occurred_at: Timestamp,
     /// The system that observed it.
     pub source: String,
-    /// What should have been read: a native format, or the kind of a decision.
+    /// Format that could not be read: a native format, or the kind of a decision.
     pub format: String,
-    /// Why it could not be.
+    /// Reason for which it could not be read.
     pub reason: String,
 }
 
