@@ -1,4 +1,4 @@
-//! What the audit processor asks for.
+//! Rows that the audit processor hands to its sink.
 
 use bytestring::ByteString;
 
@@ -15,9 +15,9 @@ pub const STAGE: &str = "audit";
 pub struct AuditEntry {
     /// The event's id; unique within the tenant.
     pub event_id: EventId,
-    /// Whose event.
+    /// Tenant of the event.
     pub tenant: TenantId,
-    /// When it happened.
+    /// Time of the event.
     pub occurred_at: Timestamp,
     /// OCSF `class_uid`, for example 6003.
     pub class_uid: i32,
@@ -27,9 +27,9 @@ pub struct AuditEntry {
     pub severity_id: i32,
     /// The event's kind, for example `SignedIn`.
     pub kind: &'static str,
-    /// What kind of party acted.
+    /// Kind of the actor: person, service account, role or system.
     pub actor_kind: ActorKind,
-    /// Who acted; empty when the source names nobody.
+    /// Id of the actor; empty when the source names nobody.
     pub actor: String,
     /// The actor's name for people.
     pub actor_name: Option<String>,
@@ -43,13 +43,13 @@ pub struct AuditEntry {
     pub resource: Option<String>,
     /// Project of the first resource or of the delivery.
     pub project: Option<String>,
-    /// How it ended.
+    /// Outcome of the action.
     pub outcome: OutcomeStatus,
     /// The source's error code.
     pub outcome_code: Option<String>,
     /// `CloudEvents` `source`.
     pub source: String,
-    /// Ties the events of one undertaking together.
+    /// Correlation id that events of one operation share.
     pub correlation_id: Option<String>,
     /// [`crate::Envelope::content_sha256`].
     pub content_sha256: [u8; 32],
@@ -74,16 +74,16 @@ pub struct OcsfRecord {
 /// Bytes that are no record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnreadableRecord {
-    /// It holds bytes that are no text.
+    /// Its JSON part is not UTF-8.
     #[error("the record is not UTF-8")]
     NotText,
-    /// It has a native record and no place for it.
+    /// A native record follows the text, but the text has no `raw_data` marker to put it in.
     #[error("the record has a native record beside it and says so nowhere")]
     NoPlace,
 }
 
 impl OcsfRecord {
-    /// What `raw_data` says when the native record stands beside the text.
+    /// Value of `raw_data` that says that the native record follows the JSON text.
     pub const BESIDE: &str = "\0";
     const PLACE: &str = r#""raw_data":"\u0000""#;
 

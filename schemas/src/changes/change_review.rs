@@ -1,4 +1,4 @@
-//! What the change review processor asks for: facts about proposed changes, and what their plans would do.
+//! Facts about proposed changes and the assessment of their plans: rows that change review hands to its sink.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -17,20 +17,20 @@ pub const STAGE: &str = "change_review";
 pub struct ChangeFact {
     /// The event that says it; unique within the tenant.
     pub event_id: EventId,
-    /// Whose change.
+    /// Tenant of the change.
     pub tenant: TenantId,
-    /// The change; at most 512 bytes, longer ids are cut and end in their hash.
+    /// Id of the change; at most 512 bytes, longer ids are cut and end in their hash.
     pub change_id: String,
-    /// When it happened, by the source's clock.
+    /// Time of the event, by the source's clock.
     pub occurred_at: Timestamp,
-    /// What happened.
+    /// Kind of the fact.
     pub kind: ChangeFactKind,
-    /// Who did it; absent where the source names nobody.
+    /// Actor; absent where the source names nobody.
     pub actor: Option<ChangeActor>,
     /// The id of a second party to it: the credential through which a person asked, or the person for whom a credential
     /// decided. Neither may approve what either asked for.
     pub second_party: Option<String>,
-    /// The resource it happened to; of a proposal, what the plan is for.
+    /// Resource that was acted on; for a proposal, the workspace or target of the plan.
     pub resource: Option<String>,
     /// The project of the resource, or the one that the request names.
     pub project: Option<String>,
@@ -38,24 +38,24 @@ pub struct ChangeFact {
     pub environment: Option<String>,
     /// The decision's word as it was said.
     pub decision: Option<String>,
-    /// Why.
+    /// Reason that the actor gave.
     pub reason: Option<String>,
-    /// When the decision ends by itself.
+    /// Time at which the decision expires.
     pub expires_at: Option<Timestamp>,
-    /// How it ended.
+    /// Outcome of the action.
     pub outcome: OutcomeStatus,
-    /// The source's code for how it ended.
+    /// The source's status or error code.
     pub outcome_code: Option<String>,
-    /// Of a proposal: what its plan would do, scored.
+    /// The assessed plan; only for a proposal.
     pub proposal: Option<Box<Proposal>>,
     /// [`crate::Envelope::content_sha256`].
     pub content_sha256: [u8; 32],
 }
 
-/// Who did something to a change.
+/// Actor of a change fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeActor {
-    /// What kind of party.
+    /// Kind of the actor.
     pub kind: ActorKind,
     /// Stable id within the tenant; never empty.
     pub id: String,
@@ -88,7 +88,7 @@ macro_rules! named {
 }
 
 named! {
-    /// What happened to a change: the names of the events' kinds.
+    /// Kind of a change fact, named as the kind of its event.
     ChangeFactKind {
         /// A plan was made.
         Proposed => "ChangeProposed",
@@ -112,15 +112,15 @@ named! {
 }
 
 named! {
-    /// How a proposed change goes on, by its score.
+    /// Review route of a proposed change, derived from its score.
     Route {
-        /// Below 20: nobody need look.
+        /// Below 20: needs no approval.
         Auto => "auto",
-        /// 20 to 69: one person approves.
+        /// 20 to 69: needs one approval.
         Review => "review",
-        /// 70 to 89: two people approve.
+        /// 70 to 89: needs approvals of two people.
         TwoPerson => "two_person",
-        /// 90 and above: not in this form.
+        /// 90 and above: blocked; the change must be reworked.
         Block => "block",
     }
 }
@@ -136,7 +136,7 @@ impl Route {
         }
     }
 
-    /// How many different people must approve; none for a route that is not theirs to decide.
+    /// Number of different people who must approve; `None` if the route needs or allows no approval.
     pub const fn approvals_needed(self) -> u16 {
         match self {
             Self::Auto | Self::Block => 0,
@@ -147,13 +147,13 @@ impl Route {
 }
 
 named! {
-    /// How much of a proposal's plan could be read.
+    /// Completeness of reading a proposal's plan.
     PlanReading {
-        /// All of it.
+        /// The whole plan was read.
         Read => "read",
-        /// Parts could not be read, or the plan says itself that it is not whole.
+        /// Parts could not be read, or the plan declares itself incomplete.
         Partly => "partly",
-        /// Nothing: it is cut short or no plan.
+        /// Nothing could be read: the plan is truncated or no Terraform plan.
         Unreadable => "unreadable",
         /// The proposal came without a plan that Weir reads.
         Absent => "absent",
@@ -161,51 +161,51 @@ named! {
 }
 
 named! {
-    /// What a factor is about.
+    /// Category of a risk factor.
     FactorKind {
         /// Resources would be deleted.
         Deletion => "deletion",
-        /// Resources would be deleted and made anew.
+        /// Resources would be replaced (deleted and created again).
         Replacement => "replacement",
-        /// Resources that hold something would be changed in place.
+        /// Stateful resources or parts of the network would be changed in place.
         Update => "update",
-        /// What protects data or watches over it would be taken away.
+        /// Protection of data, or monitoring, would be removed.
         Safeguard => "safeguard",
-        /// Who may do what would change.
+        /// Permissions or identities would change.
         Identity => "identity",
-        /// Something would be reachable that was not.
+        /// A resource would become reachable over the network.
         NetworkExposure => "network_exposure",
         /// Something would be stored or sent unencrypted.
         Encryption => "encryption",
-        /// A secret stands in the plan.
+        /// The plan contains a secret.
         Secret => "secret",
-        /// How much would change at once.
+        /// Many resources or modules would change at once.
         BlastRadius => "blast_radius",
-        /// Production would be touched.
+        /// Production would be affected.
         Production => "production",
-        /// Somebody changed resources by hand.
+        /// Resources drifted: somebody changed them outside Terraform.
         Drift => "drift",
-        /// It would cost more by the month.
+        /// The monthly cost would rise.
         Cost => "cost",
         /// Resources would not comply with policies.
         Compliance => "compliance",
-        /// The plan itself: missing, cut short, failed.
+        /// The plan itself is missing, truncated or failed.
         Plan => "plan",
     }
 }
 
-/// A proposed change as it was assessed.
+/// Assessment of a proposed change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Proposal {
-    /// 0 to 100: the sum of the factors' points, at most 100.
+    /// Score, 0 to 100: the sum of the factors' points, capped at 100.
     pub score: u8,
-    /// How it goes on.
+    /// Review route that follows from the score.
     pub route: Route,
-    /// What the plan would do.
+    /// Numbers of changes in the plan.
     pub plan: PlanSummary,
-    /// What the score is made of, most points first.
+    /// Factors that make up the score, most points first.
     pub factors: Vec<Factor>,
-    /// What it would cost by the month; null where the plan could not be read.
+    /// Estimated monthly cost; null where the plan could not be read.
     #[serde(default)]
     pub estimate: Option<Box<Estimate>>,
     /// The verdicts of compliance policies; null where the plan could not be read.
@@ -213,64 +213,64 @@ pub struct Proposal {
     pub policies: Option<Box<PlanVerdicts>>,
 }
 
-/// What a plan would do, in numbers.
+/// Numbers of planned changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlanSummary {
-    /// How much of it could be read.
+    /// Completeness of reading the plan.
     pub reading: PlanReading,
     /// `format_version` of the plan.
     pub format_version: Option<String>,
     /// Terraform's version.
     pub terraform_version: Option<String>,
-    /// Resources to be made.
+    /// Resources to be created.
     pub creates: u32,
     /// Resources to be changed in place.
     pub updates: u32,
-    /// Resources to be deleted and made anew.
+    /// Resources to be replaced (deleted and created again).
     pub replaces: u32,
     /// Resources to be deleted.
     pub deletes: u32,
-    /// Resources to be left to themselves.
+    /// Resources to be removed from the state without being deleted.
     pub forgets: u32,
-    /// Resources to be taken into the state as they are.
+    /// Existing resources to be imported into the state.
     #[serde(default)]
     pub imports: u32,
-    /// Resources that get another address.
+    /// Resources whose address changes.
     #[serde(default)]
     pub moves: u32,
-    /// Resources that somebody changed by hand.
+    /// Resources that were changed outside Terraform.
     pub drifted: u32,
     /// Modules with changes, the root among them.
     pub modules: u32,
     /// Changes that could not be read.
     pub unreadable: u32,
-    /// Whether production would be touched, as far as names, tags and variables tell.
+    /// Whether production is affected, judging by names, tags and variables.
     pub production: bool,
 }
 
-/// One reason for a score.
+/// One factor of a score.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Factor {
-    /// What it is about.
+    /// Category of the factor.
     pub kind: FactorKind,
-    /// The rule's name within its kind, for example `data_store`.
+    /// Name of the rule within the category, for example `data_store`.
     pub rule: String,
-    /// What it adds to the score.
+    /// Points that it adds to the score.
     pub points: u8,
-    /// Why, for people. Never holds a value out of the plan.
+    /// Explanation for people. Never contains a value from the plan.
     pub reason: String,
-    /// The resources behind it, in the plan's order; the first 20.
+    /// Resources that cause the factor, in the plan's order; at most 20.
     pub resources: Vec<FactorResource>,
-    /// How many there are.
+    /// Number of resources that cause the factor.
     pub resources_total: u32,
 }
 
-/// A resource behind a factor.
+/// A resource that causes a factor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FactorResource {
-    /// Its address in the plan.
+    /// Resource address in the plan.
     pub address: String,
-    /// The attribute, without its value; absent where the whole resource is meant.
+    /// Attribute, without its value; absent where the factor is about the whole resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribute: Option<String>,
 }

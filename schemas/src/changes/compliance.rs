@@ -1,5 +1,5 @@
-//! What the compliance processor asks for: resources as they were seen, with verdicts about them; changes that were
-//! applied; and steps in the life of waivers.
+//! Facts that the compliance processor hands to its sink: observed resources with policy verdicts, applied
+//! changes, and steps in the life of waivers.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,27 +12,27 @@ use crate::{EventId, TenantId, Timestamp};
 /// The processor and its stage.
 pub const STAGE: &str = "compliance";
 
-/// What governance events about a waiver name as their subject.
+/// Subject kind of governance events about waivers.
 pub const WAIVER_SUBJECT: &str = "waiver";
-/// Longest time for which a waiver holds, in days.
+/// Maximum duration of a waiver, in days.
 pub const MAX_WAIVER_DAYS: i64 = 90;
-/// The attribute of a waiver's request that names who answers for the risk.
+/// Attribute of a waiver request: the owner of the risk.
 pub const WAIVER_OWNER: &str = "owner";
-/// The attribute with the ids of policies, a JSON list of texts.
+/// Attribute of a waiver request: ids of policies, a JSON list of texts.
 pub const WAIVER_POLICIES: &str = "policies";
-/// The attribute with the ids of resources, a JSON list of texts.
+/// Attribute of a waiver request: ids of resources, a JSON list of texts.
 pub const WAIVER_RESOURCES: &str = "resources";
-/// The attribute of a grant that names whose request is granted.
+/// Attribute of a waiver grant: the person whose request is granted.
 pub const WAIVER_REQUESTED_BY: &str = "requested_by";
-/// Most policies of one waiver.
+/// Maximum number of policies in one waiver.
 pub const MAX_WAIVER_POLICIES: usize = 50;
-/// Most resources of one waiver.
+/// Maximum number of resources in one waiver.
 pub const MAX_WAIVER_RESOURCES: usize = 500;
 
-/// What the compliance processor asks for.
+/// A fact that the compliance processor hands to its sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ComplianceChange {
-    /// A resource was seen.
+    /// An observation of a resource.
     Observation(Box<Observation>),
     /// A proposed change was applied.
     Applied(Box<ChangeApplied>),
@@ -50,7 +50,8 @@ impl ComplianceChange {
         }
     }
 
-    /// The resource, of which one event may tell many; empty where the event alone identifies the fact.
+    /// Id of the resource, since one event may describe many; empty where the event alone identifies the
+    /// fact.
     pub fn resource(&self) -> &str {
         match self {
             Self::Observation(fact) => &fact.resource,
@@ -73,15 +74,15 @@ impl ComplianceChange {
 pub struct Observation {
     /// The event that says it; unique within the tenant.
     pub event_id: EventId,
-    /// Whose resource.
+    /// Tenant of the resource.
     pub tenant: TenantId,
     /// The resource's id within the tenant; at most 1,024 bytes, longer ids end in a hash.
     pub resource: String,
-    /// When it was so, by the source's clock.
+    /// Time of the observation, by the source's clock.
     pub observed_at: Timestamp,
     /// Whether the resource exists.
     pub presence: Presence,
-    /// Of a resource in a plan: the change, which counts from when it is applied.
+    /// Change whose plan the resource was read from; the observation counts once the change is applied.
     pub change_id: Option<String>,
     /// The kind of event that the observation was read from.
     pub source: ObservationSource,
@@ -89,7 +90,7 @@ pub struct Observation {
     pub attributes: ResourceAttributes,
     /// The answer of every policy that concerns the resource, in the order of ids.
     pub verdicts: Vec<VerdictFact>,
-    /// Why the configuration cannot be read. Then the resource keeps the state that it had.
+    /// Error of reading the configuration, if any. The resource then keeps its previous state.
     pub fault: Option<String>,
     /// [`crate::Envelope::content_sha256`].
     pub content_sha256: [u8; 32],
@@ -136,7 +137,7 @@ pub struct PolicyVersion {
     pub hash: String,
     /// One line.
     pub title: String,
-    /// How grave a failure is.
+    /// Severity of a failure.
     pub severity: PolicySeverity,
     /// The change that makes a resource compliant.
     pub remediation: String,
@@ -149,9 +150,9 @@ pub struct PolicyVersion {
 pub struct ChangeApplied {
     /// The event that says it; unique within the tenant.
     pub event_id: EventId,
-    /// Whose change.
+    /// Tenant of the change.
     pub tenant: TenantId,
-    /// The change, as proposals name it.
+    /// Id of the change, as in its proposal.
     pub change_id: String,
     /// When it was completed.
     pub applied_at: Timestamp,
@@ -164,37 +165,38 @@ pub struct ChangeApplied {
 pub struct WaiverFact {
     /// The event that says it; unique within the tenant.
     pub event_id: EventId,
-    /// Whose waiver.
+    /// Tenant of the waiver.
     pub tenant: TenantId,
     /// The waiver's id.
     pub waiver: String,
-    /// When it was decided.
+    /// Time of the step.
     pub decided_at: Timestamp,
-    /// What was decided.
+    /// The step.
     pub step: WaiverStep,
-    /// Who decided or asked.
+    /// Actor who took the step.
     pub actor: String,
-    /// A second party to it: the credential through which a person asked, or the person for whom a credential decided.
+    /// Id of a second party: the credential through which a person asked, or the person for whom a credential
+    /// decided.
     pub second_party: Option<String>,
-    /// Why.
+    /// Reason that the actor gave.
     pub reason: Option<String>,
     /// [`crate::Envelope::content_sha256`].
     pub content_sha256: [u8; 32],
 }
 
-/// What was decided about a waiver.
+/// Step in the life of a waiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WaiverStep {
-    /// It was asked for, on these terms; or they cannot be read, for this reason.
+    /// Requested, with its terms, or with the reason why the terms cannot be read.
     Requested(Result<WaiverTerms, String>),
-    /// It was granted to whom this names, where it names somebody.
+    /// Granted.
     Granted {
-        /// Whose request is granted.
+        /// The person whose request is granted, where the grant names one.
         requested_by: Option<String>,
     },
-    /// It was refused.
+    /// Rejected.
     Rejected,
-    /// It was taken back.
+    /// Revoked.
     Revoked,
 }
 
@@ -210,21 +212,22 @@ impl WaiverStep {
     }
 }
 
-/// What a waiver would waive, for how long, and in whose name.
+/// Terms of a waiver: policies, resources, owner and expiry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct WaiverTerms {
-    /// Who answers for the risk.
+    /// Owner of the risk.
     pub owner: String,
     /// Ids of policies, sorted, each once.
     pub policies: Vec<String>,
     /// Ids of resources, sorted, each once.
     pub resources: Vec<String>,
-    /// When it ends by itself.
+    /// Time at which the waiver expires.
     pub expires_at: Timestamp,
 }
 
 impl WaiverTerms {
-    /// The reason why a text is no id of one thing: a waiver names what it waives one by one.
+    /// The reason why a text is not the id of a single thing, if so: a waiver lists policies and resources
+    /// one by one.
     pub fn not_an_id(id: &str) -> Option<&'static str> {
         if id.trim().is_empty() {
             Some("is blank")
@@ -245,21 +248,21 @@ named! {
         Fail => "fail",
         /// The input lacks what the policy reads.
         NotEvaluated => "not_evaluated",
-        /// The policy was cut off, or gave a value of the wrong shape.
+        /// The policy timed out or returned a value of the wrong shape.
         Error => "error",
     }
 }
 
 named! {
-    /// How grave a failure is.
+    /// Severity of a policy's failure.
     PolicySeverity {
-        /// Good practice.
+        /// Deviation from good practice.
         Low => "low",
-        /// A weakness that needs another one.
+        /// A weakness that is exploitable only together with another one.
         Medium => "medium",
-        /// A weakness by itself.
+        /// A weakness that is exploitable by itself.
         High => "high",
-        /// Open to anybody.
+        /// Exposed to anybody.
         Critical => "critical",
     }
 }

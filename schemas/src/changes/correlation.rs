@@ -1,4 +1,4 @@
-//! What correlation rules ask for: events that count together, and when they are enough.
+//! Events that Sigma correlation rules count, with the conditions that groups of them must satisfy.
 
 use std::sync::Arc;
 
@@ -15,65 +15,65 @@ use crate::{EventId, TenantId, Timestamp};
 /// so which ones are reported depends on the set of events and not on the order in which they came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CorrelationPart {
-    /// Whose.
+    /// Tenant of the event.
     pub tenant: TenantId,
-    /// The event.
+    /// Id of the event.
     pub event_id: EventId,
-    /// When it happened.
+    /// Time of the event.
     pub occurred_at: Timestamp,
     /// The group within which events count together: the values of the `group-by` fields.
     pub group: String,
-    /// The rule that fired, as the correlation refers to it.
+    /// The rule that matched, as the correlation refers to it.
     pub reference: String,
-    /// What `value_count` counts; empty for other types.
+    /// Value of the field that `value_count` counts; empty for other correlation types.
     pub value: String,
-    /// When the condition is satisfied, by the version of the rule under which the event was seen.
+    /// Condition, by the version of the rule that was in force when the event was processed.
     pub terms: CorrelationTerms,
     /// The correlation rule.
     pub rule: Arc<SignalRule>,
-    /// What the event becomes once it completes the condition.
+    /// Signal that is raised if the event completes the condition.
     pub signal: CorrelationSignal,
     /// [`crate::Envelope::content_sha256`].
     pub content_sha256: [u8; 32],
 }
 
-/// When a correlation's condition is satisfied.
+/// Condition of a correlation rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CorrelationTerms {
-    /// How far back events count, in seconds.
+    /// Length of the time window that ends with the event, in seconds.
     pub timespan_seconds: u32,
-    /// What they must amount to.
+    /// Condition on the events in the window.
     pub condition: CorrelationCondition,
 }
 
-/// What the events of a group must amount to.
+/// Condition on the events of a group within the time window.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CorrelationCondition {
-    /// So many events.
+    /// At least this many events.
     EventCount(u64),
-    /// So many different values.
+    /// At least this many different values.
     ValueCount(u64),
     /// An event of each of these rules.
     Temporal(Vec<String>),
     /// An event of each of the rules of one of these lists.
     TemporalAny(Vec<Vec<String>>),
-    /// Events of so many different rules.
+    /// Events of at least this many different rules.
     TemporalCount(u64),
     /// An event of each of these rules, each no earlier than the one before it.
     TemporalOrdered(Vec<String>),
 }
 
-/// The signal of a correlation rule on one event, for everything that it touches.
+/// Signal of a correlation rule on one event, for every entity involved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CorrelationSignal {
-    /// 1 to 99.
+    /// Score, 1 to 99.
     pub score: u8,
     /// See [`RiskSignal::dedupe_key`].
     pub dedupe_key: String,
-    /// What the event says.
+    /// Evidence from the event.
     pub evidence: Arc<SignalEvidence>,
-    /// What it touches, each with the hazard that it adds in micronats.
+    /// Entities involved, each with the hazard that the signal adds, in micronats.
     pub touched: Vec<(Entity, i64)>,
 }
 

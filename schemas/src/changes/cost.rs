@@ -1,4 +1,5 @@
-//! What the cost processor asks for: charges as the ledger keeps them, the life of resources, and decisions.
+//! Facts that the cost processor hands to its sink: charges, resource lifecycles, decisions on budgets and
+//! allocation.
 
 use std::collections::BTreeMap;
 
@@ -46,12 +47,12 @@ pub use lifecycle::{LifecycleFact, LifecycleKind, ResourceLife, SizeTold, UnitPr
 /// The processor and its stage.
 pub const STAGE: &str = "cost";
 
-/// What the cost processor asks for.
+/// A fact that the cost processor hands to its sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CostChange {
     /// A charge.
     Charge(Box<ChargeFact>),
-    /// What happened to resources that cost by the second.
+    /// A lifecycle event of resources that are billed by the second.
     Lifecycle(Box<LifecycleFact>),
     /// A decision about a budget.
     Budget(Box<BudgetFact>),
@@ -86,25 +87,25 @@ impl CostChange {
 pub struct ChargeFact {
     /// The event that says it; unique within the tenant.
     pub event_id: EventId,
-    /// Whose charge.
+    /// Tenant of the charge.
     pub tenant: TenantId,
-    /// When it became known.
+    /// Time at which the charge became known.
     pub known_at: Timestamp,
-    /// What it is summed up by.
+    /// Series that the charge is summed into.
     pub series: CostSeries,
-    /// First instant that it is for.
+    /// Start of the charge period, inclusive (FOCUS `ChargePeriodStart`).
     pub charge_period_start: Timestamp,
-    /// The instant after the last that it is for.
+    /// End of the charge period, exclusive (FOCUS `ChargePeriodEnd`).
     pub charge_period_end: Timestamp,
-    /// What it costs.
+    /// Costs and quantities.
     pub amounts: Amounts,
-    /// Whether it belongs to a delivery that takes the place of all charges of its scope known before it.
+    /// Whether it belongs to a delivery that replaces all charges of its scope that were known before.
     pub replaces: bool,
     /// FOCUS `ChargeDescription`.
     pub description: Option<String>,
-    /// The event whose charge this corrects, where it names one.
+    /// Id of the event whose charge this one corrects, if named.
     pub corrects: Option<String>,
-    /// Every column that has no place of its own.
+    /// FOCUS columns without a field of their own.
     pub other_columns: BTreeMap<String, String>,
     /// [`crate::Envelope::content_sha256`].
     pub content_sha256: [u8; 32],
@@ -127,14 +128,14 @@ pub struct Amounts {
     pub pricing_quantity: Option<Decimal>,
 }
 
-/// What charges are summed up by, a day at a time. Absent texts are empty.
+/// Dimensions by which charges are summed up per day. Absent values are empty texts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CostSeries {
     /// FOCUS `ProviderName`.
     pub provider: String,
     /// FOCUS `BillingAccountId`.
     pub billing_account: String,
-    /// First day of the billing period; of a charge that names none the first of its month.
+    /// First day of the billing period; the first of the month if the charge names none.
     pub billing_period: NaiveDate,
     /// FOCUS `SubAccountId`.
     pub sub_account: String,
@@ -169,84 +170,84 @@ pub struct CostSeries {
 pub struct BudgetFact {
     /// The event that says it; unique within the tenant.
     pub event_id: EventId,
-    /// Whose budget.
+    /// Tenant of the budget.
     pub tenant: TenantId,
     /// The budget's name.
     pub budget: String,
-    /// When it was decided.
+    /// Time of the decision.
     pub decided_at: Timestamp,
-    /// Who decided.
+    /// Actor who decided.
     pub actor: String,
-    /// Why.
+    /// Reason that the actor gave.
     pub reason: Option<String>,
-    /// What was decided.
+    /// Terms that were decided.
     pub terms: BudgetTerms,
     /// [`crate::Envelope::content_sha256`].
     pub content_sha256: [u8; 32],
 }
 
-/// What was decided about a budget.
+/// Terms of a budget decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BudgetTerms {
-    /// So much may be spent.
+    /// The budget is set to this limit.
     Set(BudgetLimit),
-    /// There is no budget any more.
+    /// The budget is removed.
     Removed,
-    /// The decision cannot be read, for this reason; until it is mended there is no budget.
+    /// The decision cannot be read, for this reason; until it is corrected there is no budget.
     Unreadable(String),
 }
 
-/// How much may be spent on what.
+/// Limit on the spending within a scope and a period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BudgetLimit {
-    /// More than zero.
+    /// Amount, greater than zero.
     pub amount: Decimal,
-    /// ISO 4217. Charges in other currencies do not count.
+    /// Currency, ISO 4217. Charges in other currencies do not count.
     pub currency: String,
-    /// From when to when it is spent.
+    /// Period after which the budget starts again.
     pub period: BudgetPeriod,
-    /// What it is for.
+    /// Scope whose costs count.
     pub scope: BudgetScope,
-    /// Which cost counts.
+    /// Cost column that counts.
     pub cost: BudgetCost,
-    /// What happens beyond it.
+    /// Consequence of exceeding the budget.
     pub enforcement: Enforcement,
-    /// Percents of the amount that are told of when they are reached, ascending.
+    /// Percentages of the amount that are reported when reached, ascending.
     pub thresholds: Vec<u16>,
 }
 
-/// What a budget is for.
+/// Scope of a budget.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BudgetScope {
-    /// Everything that the tenant spends.
+    /// All costs of the tenant.
     Tenant,
-    /// What is tagged `project` with it, or charged to a sub account of that id.
+    /// Costs whose tag `project` has this value, or whose sub account has this id.
     Project(String),
-    /// What is tagged `team` with it.
+    /// Costs whose tag `team` has this value.
     Team(String),
-    /// What has that tag.
+    /// Costs with this tag.
     Tag {
-        /// Its key.
+        /// Key of the tag.
         key: String,
-        /// Its value.
+        /// Value of the tag.
         value: String,
     },
 }
 
 named! {
-    /// How long a budget lasts before it begins anew, by the calendar in UTC.
+    /// Length of a budget's period, in calendar months, quarters or years in UTC.
     BudgetPeriod {
-        /// From the first of a month on.
+        /// Calendar month.
         Monthly => "monthly",
-        /// From the first of January, April, July and October on.
+        /// Calendar quarter.
         Quarterly => "quarterly",
-        /// From the first of January on.
+        /// Calendar year.
         Yearly => "yearly",
     }
 }
 
 named! {
-    /// Which cost counts against a budget.
+    /// FOCUS cost column that counts against a budget.
     BudgetCost {
         /// FOCUS `BilledCost`.
         Billed => "billed",
@@ -256,11 +257,11 @@ named! {
 }
 
 named! {
-    /// What happens beyond a budget.
+    /// Consequence of exceeding a budget.
     Enforcement {
-        /// It is told.
+        /// It is reported.
         Soft => "soft",
-        /// What would go beyond it is to be refused.
+        /// Further spending is to be refused.
         Hard => "hard",
     }
 }

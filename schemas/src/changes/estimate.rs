@@ -1,4 +1,5 @@
-//! The monthly cost of a plan, as change review stores and answers it. Amounts are decimals in the estimate's currency.
+//! Estimated monthly cost of a plan, as change review stores and returns it. Amounts are decimals in one
+//! currency.
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -7,115 +8,116 @@ use utoipa::ToSchema;
 /// The estimated monthly cost of the resources of a plan, before and after it is applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Estimate {
-    /// ISO 4217 code of every amount.
+    /// Currency of every amount, ISO 4217.
     pub currency: String,
     /// The price list that was used.
     pub prices: PriceListUsed,
-    /// Cost per month of what could be priced before the plan.
+    /// Monthly cost before the plan, of the resources that have a price.
     #[schema(value_type = String)]
     pub monthly_before: Decimal,
-    /// Cost per month of what could be priced after the plan.
+    /// Monthly cost after the plan, of the resources that have a price.
     #[schema(value_type = String)]
     pub monthly_after: Decimal,
-    /// Sum of the differences of those resources that could be priced on both sides.
+    /// Difference in monthly cost, summed over the resources with a price before and after.
     #[schema(value_type = String)]
     pub delta: Decimal,
-    /// 0 to 100: the mean of the resources' confidence; an unpriced resource has 0, a free one 100.
+    /// Confidence, 0 to 100: the mean of the resources' confidence; an unpriced resource counts 0, a free one
+    /// 100.
     pub confidence: u8,
-    /// How much of the infrastructure before the plan was priced.
+    /// Share of the resources before the plan that was priced.
     pub coverage_before: Coverage,
-    /// How much of the infrastructure after the plan was priced.
+    /// Share of the resources after the plan that was priced.
     pub coverage_after: Coverage,
     /// The resources, largest difference first; at most 100.
     pub resources: Vec<ResourceEstimate>,
-    /// How many resources there are.
+    /// Number of resources.
     pub resources_total: u32,
     /// The resources that could not be priced, with the reason; at most 100.
     pub unpriced: Vec<UnpricedResource>,
-    /// How many resources could not be priced.
+    /// Number of resources that could not be priced.
     pub unpriced_total: u32,
 }
 
-/// The price list behind an estimate.
+/// The price list that an estimate used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PriceListUsed {
-    /// Its name.
+    /// Name of the price list.
     pub name: String,
     /// The newest date of its prices, `YYYY-MM-DD`.
     pub as_of: String,
-    /// SHA-256 of its prices, hexadecimal.
+    /// SHA-256 of the prices, hexadecimal.
     pub sha256: String,
 }
 
-/// The part of the resources that an estimate covers.
+/// Share of the resources that an estimate covers, before or after the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Coverage {
-    /// All resources of this side.
+    /// All resources.
     pub resources: u32,
-    /// Those with a price.
+    /// Resources with a price.
     pub priced: u32,
-    /// Those of types for which providers charge nothing.
+    /// Resources of types for which providers charge nothing.
     pub free: u32,
-    /// Those without a price.
+    /// Resources without a price.
     pub unpriced: u32,
     /// Priced and free resources, in percent of all, rounded down; 100 where there are none.
     pub percent: u8,
 }
 
-/// How far a resource could be priced.
+/// Completeness of a resource's price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Pricing {
-    /// Every part that a plan tells.
+    /// Every part that is known from the plan has a price.
     Priced,
     /// Nothing is charged for resources of this type.
     Free,
-    /// At least one side has no price.
+    /// There is no price before the plan, after it, or both.
     Unpriced,
 }
 
-/// What a plan does with a resource.
+/// Planned action on a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PlannedAction {
-    /// It is made.
+    /// Create.
     Create,
-    /// It is changed in place.
+    /// Update in place.
     Update,
-    /// It is deleted and made anew.
+    /// Replace: delete and create again.
     Replace,
-    /// It is deleted.
+    /// Delete.
     Delete,
-    /// It stays as it is.
+    /// No change.
     Keep,
 }
 
 /// The estimate of one resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ResourceEstimate {
-    /// Its address in the plan.
+    /// Resource address in the plan.
     pub address: String,
-    /// Its type, for example `aws_instance`.
+    /// Resource type, for example `aws_instance`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What the plan does with it.
+    /// Planned action.
     pub action: PlannedAction,
-    /// How far it could be priced.
+    /// Completeness of the price.
     pub pricing: Pricing,
-    /// Cost per month before; null: it has no price. 0 where it did not exist.
+    /// Monthly cost before the plan; 0 if the resource does not exist yet, null if it has no price.
     #[schema(value_type = Option<String>)]
     pub monthly_before: Option<Decimal>,
-    /// Cost per month after; null: it has no price. 0 where it will not exist.
+    /// Monthly cost after the plan; 0 if the resource is deleted, null if it has no price.
     #[schema(value_type = Option<String>)]
     pub monthly_after: Option<Decimal>,
-    /// After minus before; null unless both are known.
+    /// Difference, after minus before; null unless both are known.
     #[schema(value_type = Option<String>)]
     pub delta: Option<Decimal>,
-    /// 0 to 100: 100 less 10 for each assumption and 20 for parts that are billed by use.
+    /// Confidence, 0 to 100: 100 less 10 for each assumption and 20 for usage-based parts.
     pub confidence: u8,
-    /// The parts of its price: after the plan, or before it where the resource is deleted.
+    /// Parts of the price after the plan, or before it if the resource is deleted.
     pub parts: Vec<PricePart>,
-    /// Assumptions, and parts that are billed by use and not in the amounts.
+    /// Assumptions, and usage-based parts that the amounts leave out.
     pub notes: Vec<String>,
 }
 
@@ -126,11 +128,11 @@ pub struct PricePart {
     pub product: String,
     /// The product's SKU.
     pub sku: String,
-    /// The region of the price; `*`: the same everywhere.
+    /// The region of the price; `*` if it is the same everywhere.
     pub region: String,
     /// The pricing unit, for example `hour` or `GB-month`.
     pub unit: String,
-    /// Units at a time, for example instances or gigabytes; hours are not multiplied in.
+    /// Number of units, for example instances or gigabytes; not multiplied by hours.
     #[schema(value_type = String)]
     pub quantity: Decimal,
     /// Price of one unit.
@@ -144,11 +146,11 @@ pub struct PricePart {
 /// A resource without a price.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UnpricedResource {
-    /// Its address in the plan.
+    /// Resource address in the plan.
     pub address: String,
-    /// Its type.
+    /// Resource type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Why it has no price.
+    /// The reason why there is no price.
     pub reason: String,
 }

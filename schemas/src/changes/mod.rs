@@ -1,4 +1,4 @@
-//! What a processor asks a sink to write: data that both know, so that neither knows the other.
+//! Changes that processors hand to sinks: plain data, so that neither depends on the other.
 
 pub mod audit;
 pub mod change_review;

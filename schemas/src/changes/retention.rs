@@ -1,51 +1,52 @@
-//! What the retention processor asks for.
+//! Decisions about legal holds and erasure that the retention processor hands to its sink.
 
 use crate::{EventId, TenantId, Timestamp};
 
 /// The processor and its stage.
 pub const STAGE: &str = "retention";
 
-/// The attribute of a governance event that names the hold.
+/// Attribute of a governance event: the name of the hold.
 pub const HOLD_NAME: &str = "hold";
 
-/// Somebody decided that data must be kept, need no longer be kept, or must go.
+/// Decision to place or release a legal hold, or to erase a person's data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetentionDecision {
     /// The event's id; unique within the tenant.
     pub event_id: EventId,
-    /// Whose data.
+    /// Tenant that owns the data.
     pub tenant: TenantId,
-    /// When it was decided.
+    /// Time of the decision.
     pub decided_at: Timestamp,
-    /// What was decided.
+    /// Kind of the decision.
     pub kind: RetentionDecisionKind,
-    /// Which data.
+    /// Scope of the data.
     pub scope: HoldScope,
-    /// The id of the person, project or resource; the tenant's own for all of a tenant's data.
+    /// Id of the person, project or resource; the tenant's id if the scope is all data of the tenant.
     pub subject: String,
-    /// The hold's name, where a subject may be under several; empty where it has none, and for an erasure.
+    /// Name of the hold, which tells several holds on one subject apart; empty for an unnamed hold and for an
+    /// erasure.
     pub name: String,
-    /// Who decided.
+    /// Actor who decided.
     pub actor: String,
-    /// Why.
+    /// Reason that the actor gave.
     pub reason: Option<String>,
     /// [`crate::Envelope::content_sha256`].
     pub content_sha256: [u8; 32],
 }
 
-/// What was decided about data.
+/// Kind of a retention decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RetentionDecisionKind {
-    /// It must be kept.
+    /// A legal hold was placed.
     HoldPlaced,
-    /// It need no longer be kept.
+    /// A legal hold was released.
     HoldReleased,
-    /// A person's data must go.
+    /// A person's data is to be erased.
     SubjectErased,
 }
 
 impl RetentionDecisionKind {
-    /// The kind's name: that of the event.
+    /// Name of the kind, equal to that of its event.
     pub const fn name(self) -> &'static str {
         match self {
             Self::HoldPlaced => "HoldPlaced",
@@ -55,11 +56,11 @@ impl RetentionDecisionKind {
     }
 }
 
-/// Which data a legal hold keeps.
+/// Scope of a legal hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, utoipa::ToSchema)]
 #[schema(rename_all = "snake_case")]
 pub enum HoldScope {
-    /// Entries of one actor, and those whose resource it is.
+    /// Entries of which the person is the actor or the resource.
     Person,
     /// Entries of one project.
     Project,

@@ -1,4 +1,5 @@
-//! What the risk processor asks for: facts about who is dangerous, and what people decided about them.
+//! Facts that the risk processor hands to its sink: signals, correlation parts, and decisions on entities and
+//! incidents.
 //!
 //! Hazard is counted in micronats (millionths of a nat): a signal of score *s* adds −ln(1 − s/100).
 
@@ -19,46 +20,47 @@ use crate::{EventId, TenantId, Timestamp};
 
 /// The processor and its stage.
 pub const STAGE: &str = "risk";
-/// Longest id of an entity, in bytes; a longer one is cut and carries a hash.
+/// Maximum length of an entity's id, in bytes; a longer one is cut and ends in its hash.
 pub const MAX_ENTITY_BYTES: usize = 512;
 /// Highest score of one signal: certainty would be infinite hazard.
 pub const MAX_SCORE: u8 = 99;
 
-/// One fact that risk follows from. Facts are stored once; everything else is computed from the set of them.
+/// A fact that risk is computed from. Facts are stored once; everything else is computed from the set of
+/// them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RiskChange {
     /// A rule fired on an event and touched an entity.
     Signal(Box<RiskSignal>),
-    /// Somebody decided how much an entity's hazard weighs.
+    /// A decision on the weight of an entity's hazard.
     Weight(Box<EntityWeight>),
-    /// Somebody decided about an incident.
+    /// A triage decision on an incident.
     Triage(Box<IncidentTriage>),
-    /// A correlation rule counts an event.
+    /// An event that a correlation rule counts.
     Part(Box<CorrelationPart>),
-    /// An event that should have counted and cannot.
+    /// An event that should have counted and cannot be read.
     Unusable(Box<UnusableEvent>),
 }
 
 /// A rule fired on an event and touched an entity: one row per event, rule and entity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RiskSignal {
-    /// Whose.
+    /// Tenant of the event.
     pub tenant: TenantId,
     /// The event on which the rule fired.
     pub event_id: EventId,
-    /// When it happened.
+    /// Time of the event.
     pub occurred_at: Timestamp,
-    /// What the signal touches.
+    /// Entity that the signal is about.
     pub entity: Entity,
     /// The rule.
     pub rule: Arc<SignalRule>,
-    /// 1 to 99.
+    /// Score, 1 to 99.
     pub score: u8,
-    /// What it adds to the entity's hazard: [`hazard_micronats`] of the score, or half of it for an owner.
+    /// Hazard that it adds to the entity: [`hazard_micronats`] of the score, or half of it for an owner.
     pub hazard_micronats: i64,
     /// Signals of one rule and one entity within an hour count once unless these differ. Often empty.
     pub dedupe_key: String,
-    /// What the event says besides.
+    /// Evidence from the event.
     pub evidence: Arc<SignalEvidence>,
     /// [`crate::Envelope::content_sha256`].
     pub content_sha256: [u8; 32],
@@ -67,17 +69,17 @@ pub struct RiskSignal {
 /// The rule that fired, as outputs name it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignalRule {
-    /// Its id.
+    /// Id of the rule.
     pub id: String,
-    /// Its version: another text is another version.
+    /// Version of the rule; changes with its text.
     pub version: String,
-    /// Its title.
+    /// Title of the rule.
     pub title: String,
-    /// Who wrote it.
+    /// Author of the rule.
     pub author: Option<String>,
-    /// The file it came from.
+    /// File that the rule was loaded from.
     pub file: String,
-    /// Its level.
+    /// Level of the rule.
     pub level: SignalLevel,
     /// Names of ATT&CK tactics, for example `initial-access`; sorted, each once.
     pub tactics: Vec<String>,
@@ -85,12 +87,12 @@ pub struct SignalRule {
     pub techniques: Vec<String>,
 }
 
-/// Why a rule fired, and on what.
+/// Evidence of a signal: actor, action and the matched fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignalEvidence {
-    /// Who acted, as the event names them; empty when it names nobody.
+    /// Actor as the event names it; empty when it names nobody.
     pub actor: String,
-    /// What was done, in the source's words.
+    /// Action, in the source's words.
     pub action: String,
     /// The event's `CloudEvents` `source`.
     pub source: String,
@@ -100,41 +102,41 @@ pub struct SignalEvidence {
     pub matched: String,
 }
 
-/// How much an entity's hazard weighs, from one decision on.
+/// Decision on the weight of an entity's hazard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntityWeight {
-    /// Whose.
+    /// Tenant of the entity.
     pub tenant: TenantId,
     /// The event that holds the decision.
     pub event_id: EventId,
-    /// When it was decided.
+    /// Time of the decision.
     pub decided_at: Timestamp,
-    /// Until when it holds, if it ends by itself.
+    /// Time at which it expires, if it does.
     pub expires_at: Option<Timestamp>,
-    /// What it is about.
+    /// Entity that the decision is about.
     pub entity: Entity,
-    /// `criticality`, or `watchlist:<name>`: the latest decision of each source counts.
+    /// Source of the weight: `criticality` or `watchlist:<name>`; the latest decision of each source counts.
     pub weight_source: String,
     /// Thousandths by which hazard is multiplied: 1,000 changes nothing.
     pub factor_thousandths: i32,
-    /// The decision in a word.
+    /// Name of the decision.
     pub decision: String,
-    /// Why.
+    /// Reason that the actor gave.
     pub reason: Option<String>,
-    /// Who decided.
+    /// Actor who decided.
     pub actor: String,
     /// [`crate::Envelope::content_sha256`].
     pub content_sha256: [u8; 32],
 }
 
-/// What somebody decided about an incident.
+/// Triage decision on an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncidentTriage {
-    /// Whose.
+    /// Tenant of the incident.
     pub tenant: TenantId,
     /// The event that holds the decision.
     pub event_id: EventId,
-    /// When it was decided.
+    /// Time of the decision.
     pub decided_at: Timestamp,
     /// The incident.
     pub incident_id: Uuid,
@@ -144,46 +146,46 @@ pub struct IncidentTriage {
     pub decision: TriageDecision,
     /// The rules whose hazard a false positive removes.
     pub rules: Vec<String>,
-    /// Why.
+    /// Reason that the actor gave.
     pub reason: Option<String>,
-    /// Who decided.
+    /// Actor who decided.
     pub actor: String,
     /// [`crate::Envelope::content_sha256`].
     pub content_sha256: [u8; 32],
 }
 
-/// An event that should have counted and cannot; it is stored, so that nothing is left out silently.
+/// An event that should have counted and cannot be read; it is stored so that nothing is dropped silently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnusableEvent {
-    /// Whose.
+    /// Tenant of the event.
     pub tenant: TenantId,
-    /// The event.
+    /// Id of the event.
     pub event_id: EventId,
-    /// When it happened.
+    /// Time of the event.
     pub occurred_at: Timestamp,
     /// The event's `CloudEvents` `source`.
     pub source: String,
-    /// What should have been read: a native format, or the event's kind.
+    /// The format that could not be read: a native format, or the event's kind.
     pub format: String,
-    /// Why it could not be, in a sentence.
+    /// The reason, in a sentence.
     pub reason: String,
     /// [`crate::Envelope::content_sha256`].
     pub content_sha256: [u8; 32],
 }
 
-/// What risk is about.
+/// An entity whose risk is tracked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Entity {
-    /// What sort of thing.
+    /// Kind of the entity.
     pub kind: EntityKind,
-    /// Its id within the tenant, at most [`MAX_ENTITY_BYTES`] long.
+    /// Id within the tenant, at most [`MAX_ENTITY_BYTES`] long.
     id: String,
 }
 
 impl Entity {
-    /// Names an entity. Control characters are replaced, an id that is too long is cut and carries a hash of the whole,
-    /// a network address gets its shortest form. `None` for an id of nothing but white space, and for a network
-    /// address that is none or is the machine's own.
+    /// Creates an entity. Replaces control characters, cuts an id that is too long (it then ends in its
+    /// hash), and writes a network address in its shortest form. `None` for a blank id, an invalid network
+    /// address, and the machine's own address.
     pub fn new(kind: EntityKind, id: &str) -> Option<Self> {
         let id = id.trim();
         if id.is_empty() {
@@ -229,19 +231,19 @@ pub fn bounded(text: &str, limit: usize) -> String {
     format!("{}{mark}", &clean[..kept])
 }
 
-/// What sort of thing risk is about.
+/// Kind of an entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EntityKind {
     /// A person.
     User,
-    /// A program's own identity.
+    /// A non-human identity of a program.
     ServiceAccount,
-    /// An identity that others assume.
+    /// A role that others assume.
     Role,
     /// A machine.
     Host,
-    /// Any other thing that is acted on.
+    /// Any other resource that is acted on.
     Resource,
     /// A project.
     Project,
@@ -284,20 +286,20 @@ impl EntityKind {
     }
 }
 
-/// What a rule's author says its hits are worth.
+/// Severity level of a rule (Sigma `level`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SignalLevel {
-    /// Worth knowing.
+    /// For information.
     #[default]
     Informational,
-    /// Rarely an incident.
+    /// Rarely indicates an incident.
     Low,
-    /// Worth a look.
+    /// Should be looked at.
     Medium,
-    /// Worth a prompt look.
+    /// Should be looked at promptly.
     High,
-    /// An incident.
+    /// Indicates an incident.
     Critical,
 }
 
@@ -305,7 +307,7 @@ impl SignalLevel {
     /// Every level, lowest first.
     pub const ALL: [Self; 5] = [Self::Informational, Self::Low, Self::Medium, Self::High, Self::Critical];
 
-    /// Sigma's word.
+    /// The level's name in Sigma.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Informational => "informational",
@@ -316,7 +318,7 @@ impl SignalLevel {
         }
     }
 
-    /// What a signal of this level scores, unless its rule states confidence and impact.
+    /// Score of a signal of this level, unless the rule states confidence and impact.
     pub const fn score(self) -> u8 {
         match self {
             Self::Informational => 5,
@@ -328,17 +330,17 @@ impl SignalLevel {
     }
 }
 
-/// What somebody decided about an incident.
+/// Triage decision on an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TriageDecision {
-    /// It needs somebody again.
+    /// The incident is open again.
     Open,
-    /// Somebody is at it.
+    /// Somebody is working on it.
     Acknowledged,
-    /// It is over.
+    /// The incident is closed.
     Closed,
-    /// It never was one: its rules' hazard no longer counts.
+    /// A false positive: the hazard of its rules no longer counts.
     FalsePositive,
 }
 
@@ -346,7 +348,7 @@ impl TriageDecision {
     /// Every decision.
     pub const ALL: [Self; 4] = [Self::Open, Self::Acknowledged, Self::Closed, Self::FalsePositive];
 
-    /// The decision in a word.
+    /// Name of the decision.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Open => "open",

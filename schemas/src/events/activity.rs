@@ -1,25 +1,25 @@
-//! Who did what.
+//! Activity events: actions of people and programs.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Actor, Outcome, Resource, kinds};
 
 kinds! {
-    /// What somebody did.
+    /// Kind of an activity.
     ActivityKind, "activity", {
-        /// An API was called, or anything else was done.
+        /// An API call, or any other action.
         ApiCalled => "api_called",
-        /// Somebody signed in.
+        /// A successful sign-in.
         SignedIn => "signed_in",
-        /// Somebody tried to sign in and failed.
+        /// A failed sign-in.
         SignInFailed => "sign_in_failed",
-        /// Something was refused for want of a right.
+        /// An action refused for lack of permission.
         AccessDenied => "access_denied",
-        /// Rights were given, taken or changed.
+        /// Permissions were granted, revoked or changed.
         PermissionChanged => "permission_changed",
         /// A secret was read.
         SecretRead => "secret_read",
-        /// Data left its place.
+        /// Data was exported.
         DataExported => "data_exported",
     }
 }
@@ -27,22 +27,22 @@ kinds! {
 /// One action of one actor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Activity {
-    /// What kind of action.
+    /// Kind of the action.
     pub kind: ActivityKind,
     /// The action in the source's words, for example `CreateUser`.
     pub action: String,
     /// The service that performed it, for example `iam.amazonaws.com`.
     #[serde(default)]
     pub service: Option<String>,
-    /// Who did it.
+    /// The actor.
     pub actor: Actor,
-    /// What it was done to; may be empty.
+    /// Resources acted on; may be empty.
     #[serde(default)]
     pub resources: Vec<Resource>,
-    /// How it ended.
+    /// Outcome of the action.
     #[serde(default)]
     pub outcome: Outcome,
-    /// Whether it only read, if known.
+    /// Whether the action only read, if known.
     #[serde(default)]
     pub read_only: Option<bool>,
     /// The source's request id.

@@ -1,11 +1,11 @@
-//! What was built and brought to its users.
+//! Delivery events: projects, environments, pipelines, deployments and jobs.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Actor, Outcome, kinds};
 
 kinds! {
-    /// What happened on the way to production.
+    /// Kind of a delivery event.
     DeliveryKind, "delivery", {
         /// A project was created.
         ProjectCreated => "project_created",
@@ -41,7 +41,7 @@ kinds! {
 /// One step of one project's delivery.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// What happened.
+    /// Kind of the event.
     pub kind: DeliveryKind,
     /// The project's id.
     pub project: String,
@@ -60,13 +60,13 @@ pub struct Delivery {
     /// Status in the source's words, after the event.
     #[serde(default)]
     pub status: Option<String>,
-    /// Who caused it, if known.
+    /// The actor, if known.
     #[serde(default)]
     pub actor: Option<Actor>,
-    /// How it ended.
+    /// Outcome.
     #[serde(default)]
     pub outcome: Outcome,
-    /// How long it took, in milliseconds.
+    /// Duration in milliseconds.
     #[serde(default)]
     pub duration_ms: Option<i64>,
 }

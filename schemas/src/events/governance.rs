@@ -1,4 +1,4 @@
-//! What people decided.
+//! Governance events: decisions and requests of people.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Actor, kinds};
 
 kinds! {
-    /// What was decided.
+    /// Kind of a governance event.
     GovernanceKind, "governance", {
         /// An approval was asked for.
         ApprovalRequested => "approval_requested",
@@ -44,24 +44,24 @@ pub const REQUESTED_THROUGH: &str = "requested_through";
 /// One decision about one subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Governance {
-    /// What was decided.
+    /// Kind of the decision or request.
     pub kind: GovernanceKind,
-    /// What sort of thing it is about: a change, a control, an entity, a budget, a finding.
+    /// Kind of the subject, for example change, control, entity, budget or finding.
     pub subject_kind: String,
-    /// Its id.
+    /// Id of the subject.
     pub subject_id: String,
-    /// Who decided or asked.
+    /// Actor who decided or asked.
     pub actor: Actor,
     /// The decision in one word: `approved`, `rejected`, `acknowledged`, `high`, …
     #[serde(default)]
     pub decision: Option<String>,
-    /// Why.
+    /// Reason that the actor gave.
     #[serde(default)]
     pub reason: Option<String>,
-    /// When the decision ends by itself.
+    /// Time at which the decision expires.
     #[serde(default, with = "super::scalars::optional_instant")]
     pub expires_at: Option<DateTime<Utc>>,
-    /// What else the kind needs, by name.
+    /// Further attributes that the kind needs, by name.
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,
 }

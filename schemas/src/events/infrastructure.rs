@@ -1,17 +1,17 @@
-//! What changed in the infrastructure.
+//! Infrastructure events: planned, applied and observed changes of resources.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Actor, Outcome, Resource, kinds};
 
 kinds! {
-    /// What happened to a resource.
+    /// Kind of an infrastructure event.
     InfrastructureKind, "infrastructure", {
         /// A change was proposed: a plan.
         ChangeProposed => "change_proposed",
-        /// The resource came into being.
+        /// The resource was created.
         Provisioned => "provisioned",
-        /// Its size changed.
+        /// The resource's size changed.
         Scaled => "scaled",
         /// A change failed.
         Failed => "failed",
@@ -19,25 +19,25 @@ kinds! {
         Completed => "completed",
         /// The resource was deleted.
         Deleted => "deleted",
-        /// Its configuration was observed.
+        /// The resource's configuration was observed.
         ConfigurationObserved => "configuration_observed",
     }
 }
 
-/// One change of, or one look at, one resource.
+/// One change of one resource, or one observation of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Infrastructure {
-    /// What happened.
+    /// Kind of the event.
     pub kind: InfrastructureKind,
-    /// The resource; of a plan, the workspace it is for.
+    /// The resource; for a plan, its workspace.
     pub resource: Resource,
-    /// Who caused it, if known.
+    /// The actor, if known.
     #[serde(default)]
     pub actor: Option<Actor>,
-    /// How it ended.
+    /// Outcome of the change.
     #[serde(default)]
     pub outcome: Outcome,
-    /// The undertaking it is part of: a plan, a run, a change request.
+    /// Id of the operation it is part of: a plan, a run, a change request.
     #[serde(default)]
     pub change_id: Option<String>,
     /// Size or count after the change, a decimal.

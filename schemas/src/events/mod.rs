@@ -1,4 +1,4 @@
-//! What can happen, in the past tense: six families, each a topic and an Avro schema of its own.
+//! Events, in six families. Each family has a topic and an Avro schema of its own.
 
 mod activity;
 mod delivery;
@@ -25,17 +25,17 @@ use crate::{Topic, canonical};
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum Event {
-    /// Who did what.
+    /// Actions of people and programs.
     Activity(Activity),
-    /// What changed.
+    /// Changes of infrastructure.
     Infrastructure(Infrastructure),
-    /// What was delivered.
+    /// Software delivery.
     Delivery(Delivery),
-    /// What was charged.
+    /// Charges.
     Usage(Usage),
-    /// What was measured.
+    /// Alerts and measurements.
     Monitoring(Monitoring),
-    /// What people decided.
+    /// Decisions of people.
     Governance(Governance),
 }
 
@@ -69,7 +69,7 @@ macro_rules! kinds {
 }
 pub(crate) use kinds;
 
-/// Runs one expression for whichever family an event is of.
+/// Evaluates one expression for the family that an event belongs to.
 macro_rules! each_family {
     ($event:expr, $inner:ident => $body:expr) => {
         match $event {
@@ -106,7 +106,7 @@ impl Event {
         }
     }
 
-    /// What the record is keyed by within its tenant: events of one entity stay in order.
+    /// The part of the record's key within its tenant: events of one entity stay in order.
     pub fn entity(&self) -> &str {
         match self {
             Self::Activity(e) => &e.actor.id,

@@ -1,11 +1,11 @@
-//! What was measured.
+//! Monitoring events: alerts, thresholds, health checks and measurements.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Resource, kinds};
 
 kinds! {
-    /// What monitoring saw.
+    /// Kind of a monitoring event.
     MonitoringKind, "monitoring", {
         /// An alert was raised.
         AlertRaised => "alert_raised",
@@ -23,9 +23,9 @@ kinds! {
 /// One observation of one subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Monitoring {
-    /// What was seen.
+    /// Kind of the observation.
     pub kind: MonitoringKind,
-    /// What it was seen on.
+    /// The observed resource.
     pub subject: Resource,
     /// The alert, check or metric, by name.
     pub name: String,
@@ -38,13 +38,13 @@ pub struct Monitoring {
     /// The measured value, a decimal.
     #[serde(default)]
     pub value: Option<String>,
-    /// The threshold it was held against, a decimal.
+    /// The threshold that the value is compared with, a decimal.
     #[serde(default)]
     pub threshold: Option<String>,
-    /// The unit of both.
+    /// Unit of the value and the threshold.
     #[serde(default)]
     pub unit: Option<String>,
-    /// A sentence for people.
+    /// Message for people.
     #[serde(default)]
     pub message: Option<String>,
 }

@@ -1,21 +1,21 @@
-//! Who acted, on what, and how it ended: the parts that families share.
+//! Actors, resources and outcomes: the parts that families share.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What kind of party acted.
+/// Kind of an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ActorKind {
     /// A person.
     User,
-    /// A program's own identity.
+    /// A non-human identity of a program.
     ServiceAccount,
-    /// An identity that others assume.
+    /// A role that others assume.
     Role,
     /// A service of the platform itself.
     System,
-    /// Not told.
+    /// Unknown: the source does not say.
     #[default]
     Unknown,
 }
@@ -33,10 +33,10 @@ impl ActorKind {
     }
 }
 
-/// The party that acted.
+/// The actor of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Actor {
-    /// What kind of party.
+    /// Kind of the actor.
     #[serde(default)]
     pub kind: ActorKind,
     /// Stable id within the tenant, for example an ARN or a login. Empty when the source names none.
@@ -64,7 +64,7 @@ pub struct Actor {
     pub session: Option<String>,
 }
 
-/// A thing that was acted on.
+/// A resource that was acted on.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Resource {
     /// Provider, for example `aws`, `gcp`, `azure`, `kubernetes`, `github`.
@@ -95,14 +95,14 @@ pub struct Resource {
     pub tags: BTreeMap<String, String>,
 }
 
-/// How it ended, in one word.
+/// Status of an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum OutcomeStatus {
-    /// It was done.
+    /// Succeeded.
     Success,
-    /// It was refused or it failed.
+    /// Refused or failed.
     Failure,
-    /// Not told.
+    /// Unknown: the source does not say.
     #[default]
     Unknown,
 }
@@ -118,7 +118,7 @@ impl OutcomeStatus {
     }
 }
 
-/// How it ended.
+/// Outcome of an action.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Outcome {
     /// Success, failure or unknown.

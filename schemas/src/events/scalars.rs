@@ -1,4 +1,4 @@
-//! How instants and decimals are written: as text where people read (JSON), compactly where they do not (Avro).
+//! Encoding of instants and decimals: as text in JSON, compactly in Avro.
 //!
 //! | | JSON | Avro |
 //! |---|---|---|

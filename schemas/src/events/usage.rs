@@ -1,4 +1,5 @@
-//! What was charged. Columns are FOCUS 1.0's, in `snake_case`; money and quantities are decimals as text.
+//! Usage events: charges. Columns are FOCUS 1.0's, in `snake_case`; money and quantities are decimals as
+//! text.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::kinds;
 
 kinds! {
-    /// What happened to a charge.
+    /// Kind of a usage event.
     UsageKind, "usage", {
         /// A charge was recorded.
         ChargeRecorded => "charge_recorded",

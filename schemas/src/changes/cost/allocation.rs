@@ -1,4 +1,4 @@
-//! Rules by which costs go to teams, and decisions about them.
+//! Allocation rules, which assign costs to teams, and decisions about them.
 
 use std::collections::BTreeMap;
 
@@ -9,62 +9,62 @@ use utoipa::ToSchema;
 
 use crate::{EventId, TenantId, Timestamp};
 
-/// What governance events about allocation rules name as their subject's kind.
+/// Subject kind of governance events about allocation rules.
 pub const ALLOCATION_SUBJECT: &str = "cost_allocation";
-/// Most rules of a set.
+/// Maximum number of rules in a set.
 const MAX_ALLOCATION_RULES: usize = 100;
-/// Longest set of rules as JSON text, in bytes.
+/// Maximum size of a rule set as JSON text, in bytes.
 const MAX_ALLOCATION_BYTES: usize = 16 * 1024;
-/// Longest name of a team, an account, a project or a tag, in bytes.
+/// Maximum length of the name of a team, an account, a project or a tag, in bytes.
 const MAX_NAME_BYTES: usize = 512;
 
-/// One rule: the first rule that fits a cost decides.
+/// One rule; the first matching rule of the set applies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AllocationRule {
-    /// The costs it is for; without it all.
+    /// Costs that the rule matches; all if absent.
     #[serde(default)]
     pub when: AllocationCondition,
-    /// Where they go.
+    /// Team or teams that the costs are assigned to.
     pub to: AllocationTarget,
 }
 
-/// Conditions of a rule; all that are given must hold. A rule without conditions fits every cost.
+/// Conditions of a rule; all given ones must hold. A rule without conditions matches every cost.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AllocationCondition {
-    /// The account (FOCUS `SubAccountId`), whole.
+    /// Account (FOCUS `SubAccountId`), compared whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// The project (the tag `project`), whole.
+    /// Project (the tag `project`), compared whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
-    /// Tags that must be there with these values.
+    /// Required tags with their values.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
 }
 
-/// Where a rule sends a cost.
+/// Target of an allocation rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AllocationTarget {
-    /// To one team.
+    /// One team.
     Team(String),
-    /// To the team that a tag names; costs without the tag go on to the next rule.
+    /// The team that a tag names; costs without the tag go on to the next rule.
     TeamOfTag(String),
-    /// To all teams, in proportion to their own cost; without any such cost it stays shared.
+    /// All teams, in proportion to their own costs; if no team has any, the cost stays shared.
     SharedProportionally,
-    /// To these teams by these weights, decimals as text; weights that sum to 0 leave it shared.
+    /// These teams by these weights, decimals as text; if the weights sum to 0, the cost stays shared.
     #[schema(value_type = BTreeMap<String, String>)]
     SharedFixed(BTreeMap<String, Decimal>),
-    /// To nobody: capacity that is paid for and not used.
+    /// No team: capacity that is paid for and not used.
     Idle,
 }
 
-/// Reads a set of rules, a JSON list.
+/// Parses a set of rules, a JSON list.
 ///
 /// # Errors
-/// The reason why it is none, with the number of the rule.
+/// The reason why the text is not a valid rule set, with the number of the rule.
 pub fn allocation_rules(text: &str) -> Result<Vec<AllocationRule>, String> {
     if text.len() > MAX_ALLOCATION_BYTES {
         return Err(format!("the rules are longer than {MAX_ALLOCATION_BYTES} bytes"));
@@ -118,32 +118,32 @@ impl AllocationRule {
 pub struct AllocationFact {
     /// The event that says it; unique within the tenant.
     pub event_id: EventId,
-    /// Whose rules.
+    /// Tenant of the rules.
     pub tenant: TenantId,
-    /// When it was decided.
+    /// Time of the decision.
     pub decided_at: Timestamp,
-    /// Who decided.
+    /// Actor who decided.
     pub actor: String,
-    /// Why.
+    /// Reason that the actor gave.
     pub reason: Option<String>,
-    /// What was decided.
+    /// The decision.
     pub decision: AllocationDecision,
     /// [`crate::Envelope::content_sha256`].
     pub content_sha256: [u8; 32],
 }
 
-/// What was decided about allocation rules.
+/// Decision about allocation rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AllocationDecision {
-    /// These rules are in force.
+    /// These rules take effect.
     Set(Vec<AllocationRule>),
-    /// No rules are in force but those that hold without any.
+    /// The rules are removed; the default rules take effect.
     Removed,
-    /// The decision cannot be read, for this reason; the one before it stays in force.
+    /// The decision cannot be read, for this reason; the previous one stays in force.
     Unreadable(String),
 }
 
-/// The rules where none were set: what is tagged `team` goes to that team.
+/// Default rules: costs tagged `team` are assigned to that team.
 pub fn default_allocation_rules() -> Vec<AllocationRule> {
     let to = AllocationTarget::TeamOfTag("team".to_owned());
     vec![AllocationRule { when: AllocationCondition::default(), to }]

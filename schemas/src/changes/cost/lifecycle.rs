@@ -1,4 +1,4 @@
-//! The life of resources that cost by the second, as events tell it.
+//! Lifecycle events of resources that are billed by the second.
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -7,16 +7,16 @@ use utoipa::ToSchema;
 use super::CostSeries;
 use crate::{EventId, TenantId, Timestamp};
 
-/// One event about resources that cost by the second. Stored once per event, never changed.
+/// One lifecycle event of resources that are billed by the second. Stored once per event, never changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LifecycleFact {
     /// The event that says it; unique within the tenant.
     pub event_id: EventId,
-    /// Whose resources.
+    /// Tenant of the resources.
     pub tenant: TenantId,
-    /// When it happened; parts of a second are cut.
+    /// Time of the event, truncated to whole seconds.
     pub at: Timestamp,
-    /// Who did it, where the event tells.
+    /// Actor, if the event names one.
     pub actor: Option<String>,
     /// The resources, each once.
     pub resources: Vec<ResourceLife>,
@@ -24,42 +24,42 @@ pub struct LifecycleFact {
     pub content_sha256: [u8; 32],
 }
 
-/// What an event says about one resource.
+/// Lifecycle event of one resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourceLife {
-    /// The series that it accrues to.
+    /// Series that the resource's cost accrues to.
     pub series: CostSeries,
-    /// What happened.
+    /// Kind of the lifecycle event.
     pub kind: LifecycleKind,
-    /// What it says about the resource's price and size.
+    /// Price and size as the event states them.
     pub told: SizeTold,
 }
 
 named! {
-    /// What happened to a resource.
+    /// Kind of a lifecycle event.
     LifecycleKind {
-        /// It was made.
+        /// The resource was created.
         Provisioned => "provisioned",
-        /// Its size changed, or it was started or stopped.
+        /// The resource was resized, started or stopped.
         Scaled => "scaled",
-        /// It was deleted.
+        /// The resource was deleted.
         Deleted => "deleted",
     }
 }
 
-/// What an event says about a resource's price and size. What it does not tell stays as events before it told it.
+/// Price and size of a resource as an event states them. Absent values stay as earlier events stated them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SizeTold {
-    /// The prices of one such resource, where the event tells its type and the price list has it.
+    /// Prices of one unit, if the event states the type and the price list contains it.
     pub price: Option<UnitPrice>,
-    /// The reason why what the event tells has no price.
+    /// The reason why no price was found, if so.
     pub unpriced: Option<String>,
-    /// How many of it there are.
+    /// Number of units.
     pub count: Option<Decimal>,
-    /// Its size in gigabytes.
+    /// Size in gigabytes.
     pub size_gb: Option<Decimal>,
-    /// Whether it runs: a stopped resource pays for what it stores, and not by the hour.
+    /// Whether it runs; a stopped resource is charged for storage only.
     pub running: Option<bool>,
 }
 
@@ -67,12 +67,12 @@ pub struct SizeTold {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UnitPrice {
-    /// For an hour in which it runs.
+    /// Price per hour while running.
     pub hourly: Decimal,
-    /// For a calendar month, running or not.
+    /// Price per calendar month, running or not.
     pub monthly: Decimal,
-    /// Of a gigabyte for an hour.
+    /// Price per gigabyte and hour.
     pub gb_hourly: Decimal,
-    /// Of a gigabyte for a calendar month.
+    /// Price per gigabyte and calendar month.
     pub gb_monthly: Decimal,
 }
