@@ -1,4 +1,4 @@
-//! The scope guard of a group of routes.
+//! Scope guard for a group of routes.
 
 use std::sync::Arc;
 
@@ -15,20 +15,20 @@ use crate::{
     peer::Peer,
 };
 
-/// What a group of routes asks of its callers.
+/// Requirements that a group of routes has of its callers.
 #[derive(Debug, Clone)]
 pub struct RequireScope {
-    /// Who is let in at all.
+    /// Authentication and rate limits.
     pub admission: Arc<Admission>,
-    /// What the caller must be allowed.
+    /// Scope that the caller must hold.
     pub scope: Scope,
-    /// The routes that share an allowance of requests.
+    /// Class of routes that share a rate limit.
     pub class: &'static str,
 }
 
 impl RequireScope {
-    /// The routes behind this guard: a request that passes carries its `Arc<Principal>` as an extension; any other is
-    /// answered 401, 403, 429 or 503. The rate's headers go on every answer to a known caller.
+    /// Guards the routes: a request that passes carries its `Arc<Principal>` as an extension; any other is
+    /// answered 401, 403, 429 or 503. Every response to a known caller has the rate limit headers.
     pub fn guard<S: Clone + Send + Sync + 'static>(self, routes: OpenApiRouter<S>) -> OpenApiRouter<S> {
         routes.route_layer(middleware::from_fn_with_state(self, require))
     }

@@ -1,4 +1,4 @@
-//! Who asks, whether they may, and whether they ask too often.
+//! Admission of requests: authentication, authorisation and rate limits.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -20,11 +20,11 @@ use crate::{
     rates::{Allowance, Caller, CallerKind, Limiters, Rates},
 };
 
-/// The API keys as they are now, renewed by whoever reads them from the database; `None` until they were read once, and
-/// once they could not be read for too long.
+/// The valid API keys, refreshed by the task that reads them from the database; `None` before the first read,
+/// and when reading has failed for too long.
 pub type KeyRingWatch = watch::Receiver<Option<Arc<KeyRing>>>;
 
-/// Lets callers of one service in.
+/// Admits the callers of one service.
 #[derive(Debug)]
 pub struct Admission {
     keys: KeyRingWatch,
@@ -33,36 +33,38 @@ pub struct Admission {
     trusted_proxies: Vec<IpNet>,
 }
 
-/// A caller who may ask.
+/// An admitted caller.
 #[derive(Debug)]
 pub struct Admitted {
-    /// Who it is.
+    /// The caller.
     pub principal: Principal,
-    /// What is left of the caller's allowance; `None` where there is no limit.
+    /// Rest of the caller's rate limit; `None` where there is no limit.
     pub allowance: Option<Allowance>,
 }
 
 impl Admission {
-    /// Believes `X-Forwarded-For` of these proxies only.
+    /// Trusts `X-Forwarded-For` from these proxies only.
     pub fn new(keys: KeyRingWatch, rates: &Rates, trusted_proxies: Vec<IpNet>) -> Self {
         Self { keys, identities: Arc::default(), limiters: Limiters::new(rates), trusted_proxies }
     }
 
-    /// Takes the tokens of these issuers, too.
+    /// Accepts tokens of these issuers, too.
     #[must_use]
     pub fn with_identities(self, identities: Arc<Identities>) -> Self {
         Self { identities, ..self }
     }
 
-    /// Whether credentials can be checked; else the problem that says so.
+    /// Whether credentials can be checked; otherwise the problem to answer with.
     pub fn ready(&self) -> Result<(), ApiError> {
         self.keys.borrow().is_some().then_some(()).ok_or_else(keys_unavailable)
     }
 
-    /// The request's caller, if the credential holds, has the scope, and is within its rate for the class of routes.
+    /// The caller, if the credential is valid, has the scope, and is within the rate limit for the class of
+    /// routes.
     ///
-    /// A missing, malformed, unknown, wrong, expired or revoked credential gets one and the same answer, and counts
-    /// against the address; a good one is never refused for its neighbours' failures.
+    /// A missing, malformed, unknown, wrong, expired or revoked credential gets one and the same response,
+    /// and counts against the address; a valid one is never refused because of failed logins from its
+    /// address.
     pub async fn admit(
         &self,
         headers: &HeaderMap,
@@ -85,7 +87,7 @@ impl Admission {
         })
     }
 
-    /// Whoever holds the request's credential.
+    /// The holder of the request's credential.
     async fn authenticate(&self, headers: &HeaderMap, peer: Peer) -> Result<Principal, ApiError> {
         let token = credential::token(headers).unwrap_or_default();
         let token = token.as_ref();
@@ -105,7 +107,7 @@ impl Admission {
         }
     }
 
-    /// The subject of an issuer's token. What is wrong with one stands in the log only.
+    /// The subject of an issuer's token. The reason for rejecting one is only logged.
     async fn identify(&self, token: &str, headers: &HeaderMap, peer: Peer) -> Result<Principal, ApiError> {
         match self.identities.verify(token, Utc::now()).await {
             Ok(principal) => Ok(principal),
@@ -130,7 +132,7 @@ impl Admission {
         self.login_failed(peer, headers).err().unwrap_or_else(refused)
     }
 
-    /// Takes one request from the principal's allowance.
+    /// Takes one request from the principal's rate limit.
     fn take(&self, principal: &Principal, class: &'static str) -> Result<Option<Allowance>, ApiError> {
         let Some(kind) = kind_of(principal) else { return Ok(None) };
         let caller = Caller { tenant: principal.tenant().clone(), id: principal.id().into_owned(), class };
@@ -139,12 +141,12 @@ impl Admission {
             .map_err(|none_left| too_often(&none_left, "this credential asks too often"))
     }
 
-    /// Where a request comes from: its peer, or whom known proxies speak for.
+    /// Client address of a request: its peer, or the one that a trusted proxy reports.
     pub fn client(&self, peer: Peer, headers: &HeaderMap) -> IpAddr {
         peer.client(headers, &self.trusted_proxies)
     }
 
-    /// Counts a failed login against its address; an error where there were too many.
+    /// Counts a failed login against its address; an error if there were too many.
     pub fn login_failed(&self, peer: Peer, headers: &HeaderMap) -> Result<(), ApiError> {
         let client = self.client(peer, headers);
         self.limiters.login_failed(client).map_err(|none_left| {
@@ -156,7 +158,7 @@ impl Admission {
     }
 }
 
-/// The kind of caller that limits go by; `None` for administrators, who have none.
+/// The kind of caller that decides on the rate limit; `None` for administrators, who have no limit.
 fn kind_of(principal: &Principal) -> Option<CallerKind> {
     match principal {
         Principal::ApiKey(_) | Principal::Service(_) => Some(CallerKind::Program),

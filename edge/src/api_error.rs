@@ -1,4 +1,4 @@
-//! A request that is refused: a problem (RFC 9457) on its way to become an answer.
+//! An error response of the API: a problem (RFC 9457) before it is written.
 
 use axum::{
     body::Body,
@@ -9,8 +9,8 @@ use schemas::problem::{Fault, PROBLEM_JSON, Problem, ProblemKind};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// A problem with the headers and members that go with it. [`Service`](crate::service::Service) writes it out, for it
-/// knows the request's path and ids.
+/// A problem with its headers and extension members. [`Service`](crate::service::Service) writes it, because
+/// it knows the request's path and ids.
 #[derive(Debug, Clone)]
 pub struct ApiError {
     body: Box<ErrorBody>,
@@ -20,12 +20,12 @@ pub struct ApiError {
 #[derive(Debug, Clone)]
 struct ErrorBody {
     problem: Problem,
-    /// Members beside those of every problem, as JSON.
+    /// Extension members, as JSON.
     members: Vec<(&'static str, Box<RawValue>)>,
 }
 
 impl ApiError {
-    /// A problem of that kind, with the headers that every one of its kind has.
+    /// A problem of that kind, with the headers that go with the kind.
     pub fn new(kind: ProblemKind, detail: impl AsRef<str>) -> Self {
         let mut headers = HeaderMap::new();
         if let Some(seconds) = kind.retry_after_s() {
@@ -38,29 +38,29 @@ impl ApiError {
         Self { body: Box::new(body), headers }
     }
 
-    /// A defect of the service; its cause stands in the log only.
+    /// A defect of the service; its cause is only logged.
     pub fn internal() -> Self {
         Self::new(ProblemKind::Internal, "the request id leads to the reason in our log")
     }
 
-    /// The answer for what is unknown and for another tenant's: the same bytes.
+    /// The response for unknown resources and for those of other tenants: the same bytes.
     pub fn not_found() -> Self {
         Self::new(ProblemKind::NotFound, "nothing is known under this address to this credential")
     }
 
-    /// The problem, without what is known of the request.
+    /// The problem, without the fields that describe the request.
     pub fn problem(&self) -> &Problem {
         &self.body.problem
     }
 
-    /// Names the single faults.
+    /// Adds the individual faults.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<Fault>) -> Self {
         self.body.problem.errors = errors;
         self
     }
 
-    /// Adds a member beside those of every problem; its name must be none of theirs.
+    /// Adds an extension member; its name must not be that of a standard one.
     #[must_use]
     pub fn with_member(mut self, name: &'static str, value: &impl Serialize) -> Self {
         let value = serde_json::value::to_raw_value(value).expect("members hold only strings and numbers");
@@ -68,7 +68,7 @@ impl ApiError {
         self
     }
 
-    /// Writes further headers.
+    /// Adds headers.
     #[must_use]
     pub fn with_headers(mut self, write: impl FnOnce(&mut HeaderMap)) -> Self {
         write(&mut self.headers);
@@ -82,7 +82,7 @@ impl ApiError {
         self
     }
 
-    /// Has the connection closed after the answer: the rest of it cannot be trusted, or is not wanted.
+    /// Closes the connection after the response: the rest of it cannot be trusted, or is not wanted.
     #[must_use]
     pub fn closing(self) -> Self {
         self.header(header::CONNECTION, HeaderValue::from_static("close"))
@@ -100,11 +100,11 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The problem of a response whose body is not written yet.
+/// The problem of a response whose body is not yet written.
 #[derive(Debug, Clone)]
 struct Unwritten(Box<ErrorBody>);
 
-/// What a problem says of its request.
+/// Path and ids of a request, as a problem reports them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestIds<'a> {
     pub(crate) path: &'a str,
@@ -112,7 +112,7 @@ pub(crate) struct RequestIds<'a> {
     pub(crate) trace_id: Option<&'a str>,
 }
 
-/// Writes the problem into the body of a response that holds one; leaves any other as it is.
+/// Writes the problem into the body of a response that holds one; leaves any other response unchanged.
 pub(crate) fn write_problem(response: Response, ids: RequestIds<'_>) -> Response {
     let (mut parts, body) = response.into_parts();
     let Some(Unwritten(error)) = parts.extensions.remove::<Unwritten>() else {

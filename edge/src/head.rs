@@ -1,14 +1,14 @@
-//! A request's head: what it may hold, and the headers that every answer carries.
+//! Limits of a request's head, and the headers of every response.
 
 use axum::extract::Request;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use schemas::problem::ProblemKind;
 use uuid::Uuid;
 
-/// Names a request in its answer, in problems and in the log.
+/// Identifies a request in responses, problems and the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// On every answer, unless it has its own: nothing is stored, framed, sniffed or referred to.
+/// Headers of every response, unless set otherwise: no storing, framing, sniffing or referrer.
 pub const ALWAYS: [(HeaderName, HeaderValue); 4] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
@@ -16,12 +16,12 @@ pub const ALWAYS: [(HeaderName, HeaderValue); 4] = [
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
 
-/// How large a head may be.
+/// Limits of a request's head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadLimits {
-    /// Header lines.
+    /// Number of header lines.
     pub headers: usize,
-    /// Request line and headers together, in bytes.
+    /// Size of request line and headers together, in bytes.
     pub bytes: usize,
 }
 
@@ -35,8 +35,8 @@ impl HeadLimits {
     /// 64 headers, 16 KiB.
     pub const DEFAULT: Self = Self { headers: 64, bytes: 16 * 1024 };
 
-    /// Whether the head is within these limits and names one host; else the kind of problem and its detail. After
-    /// such an answer the connection is closed.
+    /// Checks that the head is within these limits and names one host; returns the kind of problem and its
+    /// detail otherwise. After such a response the connection is closed.
     pub fn check(&self, request: &Request) -> Result<(), (ProblemKind, String)> {
         let headers = request.headers();
         if headers.len() > self.headers {
@@ -58,14 +58,14 @@ impl HeadLimits {
     }
 }
 
-/// Whether the connection must be closed after the answer: the parser drops a Content-Length beside a
-/// Transfer-Encoding without a word. Who frames a body both ways may hide a second request in it, so what follows on
-/// the connection is never read (RFC 9112, section 6.1).
+/// Whether the connection must be closed after the response: the HTTP parser silently drops a Content-Length
+/// beside a Transfer-Encoding. A request that is framed both ways may smuggle a second one, so nothing more
+/// is read from the connection (RFC 9112, section 6.1).
 pub fn may_hide_another(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING)
 }
 
-/// The caller's request id if it is 1 to 64 of `[A-Za-z0-9-]`, else a new one.
+/// The caller's request id if it is 1 to 64 of `[A-Za-z0-9-]`, otherwise a new one.
 pub fn request_id(headers: &HeaderMap) -> String {
     let plain = |id: &&str| {
         (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
@@ -74,8 +74,8 @@ pub fn request_id(headers: &HeaderMap) -> String {
     given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
 }
 
-/// Writes the headers that every answer carries: [`ALWAYS`], where the answer has none of its own (a page may be cached
-/// and load its scripts), and the request's id.
+/// Writes the headers that every response carries: those of [`ALWAYS`] that it does not set itself (a page
+/// may be cached and load its scripts), and the request's id.
 pub fn stamp(answer: &mut HeaderMap, request_id: &str) {
     for (name, value) in ALWAYS {
         answer.entry(name).or_insert(value);
@@ -85,7 +85,7 @@ pub fn stamp(answer: &mut HeaderMap, request_id: &str) {
     }
 }
 
-/// The method as a label: a stranger cannot invent values.
+/// The method as a metric label; unknown ones share one label, so that clients cannot invent values.
 pub fn known_method(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",

@@ -1,4 +1,5 @@
-//! What orchestrators and scrapers ask of every service: alive, started, ready, metrics. No credential is needed.
+//! Health and metrics routes of every service: `/livez`, `/startupz`, `/readyz`, `/metrics`. They need no
+//! credential.
 
 use std::{fmt, pin::Pin, sync::Arc};
 
@@ -10,22 +11,22 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{api_error::ApiError, metrics_text::RenderMetrics};
 
-/// A process that is as it should be; otherwise the answer is a problem.
+/// A healthy process; an unhealthy one answers with a problem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
     /// `alive`, `started` or `ready`.
     pub status: String,
 }
 
-/// The answer of a probe, once it is there.
+/// A probe's pending answer.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send + 'a>>;
 
-/// What a service knows of its own state.
+/// State of a service, as its probes report it.
 pub trait Probe: Send + Sync + 'static {
-    /// Whether the start is over; else what it waits for.
+    /// Whether the start is complete; otherwise the problem that names what it waits for.
     fn started(&self) -> Result<(), ApiError>;
 
-    /// Whether requests can be answered now; else why not.
+    /// Whether requests can be answered now; otherwise the problem that says why not.
     fn ready(&self) -> Answer<'_>;
 }
 
@@ -43,24 +44,24 @@ impl fmt::Debug for Probes {
 }
 
 impl Probes {
-    /// Without metrics, `/metrics` answers 404.
+    /// Creates the state; without metrics, `/metrics` answers 404.
     pub fn new(probe: Arc<dyn Probe>, metrics: Option<RenderMetrics>) -> Self {
         Self { probe, metrics }
     }
 
-    /// `/livez`, `/startupz`, `/readyz`, `/metrics` and `/healthz`, for a listener of their own.
+    /// `/livez`, `/startupz`, `/readyz`, `/metrics` and `/healthz`, for a separate listener.
     pub fn routes<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
         // The description is for the main listener's document.
         described_routes(self).split_for_parts().0
     }
 }
 
-/// The routes beside others; [`Router::merge`] and its like take them.
+/// The routes with their OpenAPI description, to be merged with others ([`Router::merge`]).
 pub fn described_routes<S: Clone + Send + Sync + 'static>(probes: Probes) -> OpenApiRouter<S> {
     described().route("/healthz", get(livez)).with_state(probes)
 }
 
-/// The description of the routes.
+/// OpenAPI description of the routes.
 pub fn openapi() -> Document {
     described().into_openapi()
 }

@@ -1,7 +1,8 @@
-//! What is in hand on an HTTP/2 connection: so that one that asks nothing, or takes nothing of its answers, ends.
+//! Requests in flight on an HTTP/2 connection, to close connections that are idle or do not read their
+//! responses.
 //!
-//! HTTP/1.1 needs none of this: its parser has a limit for heads, and an answer that is not taken stops the socket.
-//! Over HTTP/2 a client can keep a connection alive and its window shut.
+//! HTTP/1.1 needs none of this: its parser limits heads in time, and a response that is not read blocks the
+//! socket. Over HTTP/2 a client can keep a connection alive and its flow control window closed.
 
 use std::{
     collections::HashMap,
@@ -15,27 +16,28 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-/// An answer goes out in pieces of this size, each only once the client's window has room.
+/// Size of the pieces of a response, each of which is sent only once the client's window has room.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// The requests of one connection.
+/// The requests of one connection that are in flight.
 #[derive(Debug, Clone)]
 pub(crate) struct InHand(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// Since when an answer waits for its client; `None` while it is being made.
+    /// By request, the time since when its response waits for the client; `None` while the response is being
+    /// made.
     requests: HashMap<u64, Option<Instant>>,
     next: u64,
     idle_since: Instant,
 }
 
-/// Why a connection should end.
+/// Reason for closing a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Overdue {
-    /// Nothing was asked for too long.
+    /// No request for too long.
     Idle,
-    /// An answer was not taken.
+    /// The client does not read a response.
     Stalled,
 }
 
@@ -49,7 +51,7 @@ impl InHand {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request has begun.
+    /// Registers a request.
     pub(crate) fn begin(&self) -> One {
         let mut state = self.lock();
         let id = state.next;
@@ -58,7 +60,7 @@ impl InHand {
         One { id, of: self.clone() }
     }
 
-    /// Whether by now the connection has been idle, or an answer stuck, for so long.
+    /// Whether the connection has been idle, or a response stalled, for the given time.
     pub(crate) fn overdue(&self, now: Instant, idle: Duration, stalled: Duration) -> Option<Overdue> {
         let state = self.lock();
         if state.requests.is_empty() {
@@ -69,7 +71,7 @@ impl InHand {
     }
 }
 
-/// One request, until its answer is handed over.
+/// One request, until its response is handed over.
 #[derive(Debug)]
 pub(crate) struct One {
     id: u64,
@@ -81,7 +83,7 @@ impl One {
         self.of.lock().requests.insert(self.id, Some(Instant::now()));
     }
 
-    /// The answer's body, counted until its end.
+    /// Wraps the response's body, which is tracked until its end.
     pub(crate) fn answer<B>(self, body: B) -> Counted<B> {
         self.waits();
         Counted { body, rest: Bytes::new(), one: self }
@@ -98,7 +100,7 @@ impl Drop for One {
     }
 }
 
-/// A body that tells when a piece of it was taken.
+/// A body that records when a piece of it was taken.
 #[derive(Debug)]
 pub(crate) struct Counted<B> {
     body: B,
@@ -153,7 +155,7 @@ mod tests {
     const IDLE: Duration = Duration::from_hours(1);
     const STALLED: Duration = Duration::from_hours(2);
 
-    /// What is overdue so much later than now.
+    /// The reason for closing after that much more time.
     fn overdue(in_hand: &InHand, later: Duration) -> Option<Overdue> {
         in_hand.overdue(Instant::now() + later, IDLE, STALLED)
     }

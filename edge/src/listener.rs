@@ -1,4 +1,4 @@
-//! The accept loop: how many connections, and how all of them stop.
+//! The accept loop: connection limits and shutdown.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -22,31 +22,31 @@ use crate::{
     tls::{Tls, TlsConfig, TlsError},
 };
 
-/// After a failed accept (no descriptors left): long enough for others to end.
+/// Pause after a failed accept (no file descriptors left), so that other connections can end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a listener is told.
+/// Configuration of a listener.
 #[derive(Debug, Clone)]
 pub struct Listen {
-    /// Its name in the log and in metrics.
+    /// Name of the listener in logs and metrics.
     pub name: &'static str,
-    /// Where to listen; port 0 takes a free one.
+    /// Address to listen on; port 0 takes a free port.
     pub address: SocketAddr,
-    /// What clients may take up.
+    /// Limits on clients' connections.
     pub limits: ConnectionLimits,
-    /// Connections from these are not counted per address.
+    /// Proxies whose connections are not counted per address.
     pub trusted_proxies: Vec<IpNet>,
-    /// Without it the listener speaks clear text, HTTP/1.1 only.
+    /// TLS; without it the listener speaks clear text, HTTP/1.1 only.
     pub tls: Option<TlsConfig>,
 }
 
 impl Listen {
-    /// Clear text with the usual limits.
+    /// A clear-text listener with default limits.
     pub fn at(name: &'static str, address: SocketAddr) -> Self {
         Self { name, address, limits: ConnectionLimits::default(), trusted_proxies: Vec::new(), tls: None }
     }
 
-    /// Clear text for probes and scrapers: few of them, and nothing that a stop must wait for.
+    /// A clear-text listener for probes and scrapers, with few connections and a short drain.
     pub fn admin(name: &'static str, address: SocketAddr) -> Self {
         let few = ConnectionLimits {
             connections: 64,
@@ -58,22 +58,23 @@ impl Listen {
     }
 }
 
-/// What connections may take up.
+/// Limits on connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Connections at once; what is beyond is closed.
+    /// Maximum number of connections; further ones are closed.
     pub connections: usize,
-    /// Connections at once from one address.
+    /// Maximum number of connections from one address.
     pub per_address: usize,
-    /// Requests at once on one connection (HTTP/2).
+    /// Maximum number of concurrent requests on one connection (HTTP/2).
     pub streams: u32,
-    /// From the connection to the end of its TLS handshake; then it is closed.
+    /// Time limit from accepting a connection to the end of its TLS handshake; then it is closed.
     pub handshake: Duration,
-    /// From the connection, or the last answer, to the end of a request's head; then the connection is closed.
+    /// Time limit from accepting a connection, or the last response, to the end of a request's head; then it
+    /// is closed.
     pub head: Duration,
-    /// A client that takes not one byte of its answer for this long is cut off.
+    /// Time after which a client that reads nothing of its response is disconnected.
     pub write: Duration,
-    /// When stopping: for the requests in hand.
+    /// Time limit on shutdown for requests in flight.
     pub drain: Duration,
 }
 
@@ -91,30 +92,30 @@ impl Default for ConnectionLimits {
     }
 }
 
-/// Why nothing can be listened for.
+/// Error of starting a listener.
 #[derive(Debug, Error)]
 pub enum ListenError {
-    /// The address is another's, or none of this machine's.
+    /// The address is in use, or does not belong to this machine.
     #[error("cannot listen on {address}; is another process using the port?")]
     Address {
-        /// The address that was asked for.
+        /// Configured address.
         address: SocketAddr,
-        /// What the system says.
+        /// Error of the operating system.
         #[source]
         source: std::io::Error,
     },
     /// The certificate cannot be used.
     #[error("TLS of the {name} cannot be set up")]
     Tls {
-        /// Whose.
+        /// Name of the listener.
         name: &'static str,
-        /// What is wrong.
+        /// The cause.
         #[source]
         source: TlsError,
     },
 }
 
-/// A listener that has its address and serves nobody yet.
+/// A bound listener that does not serve yet.
 #[derive(Debug)]
 pub struct Listener {
     config: Listen,
@@ -123,7 +124,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Reads the certificate, if there is to be one, and takes the address.
+    /// Reads the certificate, if TLS is configured, and binds the address.
     pub async fn bind(config: Listen) -> Result<Self, ListenError> {
         let name = config.name;
         let load = |tls: &TlsConfig| Tls::load(tls.clone(), name).map(Arc::new);
@@ -135,7 +136,7 @@ impl Listener {
         Ok(Self { config, socket, tls })
     }
 
-    /// Where it listens.
+    /// Bound address.
     pub fn address(&self) -> SocketAddr {
         self.socket.local_addr().unwrap_or(self.config.address)
     }
@@ -145,12 +146,12 @@ impl Listener {
         if self.tls.is_some() { "https" } else { "http" }
     }
 
-    /// Serves until told to stop, gives the requests in hand their time, and cuts the rest off.
+    /// Serves until `stop`, then waits for requests in flight until the time limit and closes the rest.
     pub async fn serve(self, router: Router, stop: CancellationToken) {
         self.accept_until(router, stop).await.finish().await;
     }
 
-    /// Serves until told to stop; then nobody is let in any more, and open connections take no further requests.
+    /// Serves until `stop`; then accepts no connections, and no further requests on open ones.
     pub async fn accept_until(self, router: Router, stop: CancellationToken) -> Open {
         let Self { config, socket, tls } = self;
         let name = config.name;
@@ -201,27 +202,27 @@ fn take(slots: &Slots, serving: &Arc<Serving>, stream: TcpStream, peer: Peer) {
     });
 }
 
-/// The connections of a listener.
+/// The open connections of a listener.
 #[derive(Debug, Clone)]
 pub struct Open {
     name: &'static str,
     drain: Duration,
     pub(crate) tasks: TaskTracker,
-    /// No further requests on any connection.
+    /// Stops accepting requests on all connections.
     pub(crate) finishing: CancellationToken,
-    /// Not even the rest of this one.
+    /// Aborts requests in flight, too.
     pub(crate) cut: CancellationToken,
 }
 
 impl Open {
-    /// Gives the requests in hand their time, and cuts the rest off.
+    /// Waits for requests in flight until the time limit, then closes the rest.
     pub async fn finish(&self) {
         if !self.drain().await {
             self.cut().await;
         }
     }
 
-    /// Waits for the requests in hand, as long as the limits say; whether all of them were answered.
+    /// Waits for requests in flight until the time limit; whether all of them were answered.
     pub async fn drain(&self) -> bool {
         let drained = timeout(self.drain, self.tasks.wait()).await.is_ok();
         if !drained {
@@ -230,7 +231,7 @@ impl Open {
         drained
     }
 
-    /// Ends what is left.
+    /// Closes the remaining connections.
     pub async fn cut(&self) {
         self.cut.cancel();
         self.tasks.wait().await;

@@ -1,4 +1,4 @@
-//! What the OpenAPI documents of all services have in common.
+//! Common parts of the services' OpenAPI documents.
 
 use schemas::problem::Problem;
 use utoipa::{
@@ -9,7 +9,7 @@ use utoipa::{
     },
 };
 
-/// Adds the scheme `api_key`, which the routes name in `security`.
+/// Adds the security scheme `api_key`, which routes name in `security`.
 #[derive(Debug, Clone, Copy)]
 pub struct BearerScheme;
 
@@ -24,7 +24,7 @@ impl Modify for BearerScheme {
     }
 }
 
-/// The answers that every guarded route may give: add it to `responses(…)` of a route.
+/// Error responses of every guarded route: add it to `responses(…)` of a route.
 #[derive(Debug, IntoResponses)]
 pub enum GuardProblems {
     /// No valid credential.

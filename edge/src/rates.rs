@@ -1,4 +1,4 @@
-//! How often anybody may ask: the generic cell rate algorithm by key, in bounded memory.
+//! Rate limits by key, in bounded memory (generic cell rate algorithm).
 
 use std::{
     collections::HashMap,
@@ -24,19 +24,19 @@ use schemas::TenantId;
 use crate::peer::Network;
 
 const MINUTE: Duration = Duration::from_mins(1);
-/// How often callers are forgotten whose allowance is full again.
+/// Interval of removing callers whose limit is full again.
 const PRUNE_EVERY: Duration = MINUTE;
 
-/// How often anybody may ask. A tenth of a minute's worth may come at once.
+/// Rate limits of a service. A tenth of a minute's requests may come as a burst.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rates {
-    /// Requests a minute for each API key or service and class of routes; `None` for no limit.
+    /// Requests per minute for each API key or service and class of routes; `None` for no limit.
     pub per_key_per_minute: Option<NonZeroU32>,
     /// The same for each person. Administrators have no limit.
     pub per_person_per_minute: Option<NonZeroU32>,
-    /// Failed logins a minute for each address, all of which may come at once.
+    /// Failed logins per minute for each address, all of which may come as a burst.
     pub failed_logins_per_minute: NonZeroU32,
-    /// Callers remembered at once; beyond it new ones share one allowance.
+    /// Maximum number of callers tracked; beyond it new ones share one limit.
     pub max_keys: usize,
 }
 
@@ -51,14 +51,14 @@ impl Default for Rates {
     }
 }
 
-/// Who asks.
+/// Key of a caller's rate limit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Caller {
-    /// Whose credential it is.
+    /// Tenant of the credential.
     pub tenant: TenantId,
-    /// Which one: [`Principal::id`](schemas::access::Principal::id).
+    /// Id of the caller: [`Principal::id`](schemas::access::Principal::id).
     pub id: String,
-    /// The routes that share an allowance.
+    /// Class of routes that share a rate limit.
     pub class: &'static str,
 }
 
@@ -89,7 +89,7 @@ pub struct Limiters {
 }
 
 impl Limiters {
-    /// Everybody's allowance is full.
+    /// Limiters with every allowance full.
     pub fn new(rates: &Rates) -> Self {
         let tenth = |n: NonZeroU32| NonZeroU32::new(n.get() / 10).unwrap_or(NonZeroU32::MIN);
         let failed = rates.failed_logins_per_minute;
@@ -100,7 +100,8 @@ impl Limiters {
         }
     }
 
-    /// Takes one request from the caller's allowance: what is left, or `Err` where nothing is. `Ok(None)`: no limit.
+    /// Takes one request from the caller's allowance: the rest, or `Err` where nothing is left. `Ok(None)`:
+    /// no limit.
     pub fn take(&self, kind: CallerKind, caller: Caller) -> Result<Option<Allowance>, Allowance> {
         let limiter = match kind {
             CallerKind::Program => &self.programs,
@@ -114,7 +115,7 @@ impl Limiters {
         taken.map(Some)
     }
 
-    /// Counts a failed login against its address; `Err` where there were too many.
+    /// Counts a failed login against its address; `Err` if there were too many.
     pub fn login_failed(&self, client: IpAddr) -> Result<(), Allowance> {
         let taken = self.failed_logins.take(Network::from(client), NonZeroU32::MIN);
         if taken.is_err() {
@@ -124,22 +125,22 @@ impl Limiters {
     }
 }
 
-/// How fast something may go.
+/// Rate and burst of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// So much in a minute.
+    /// Units per minute.
     pub per_minute: NonZeroU32,
-    /// Of it, so much at once.
+    /// Units that may be taken at once.
     pub burst: NonZeroU32,
 }
 
-/// Holders that are remembered at once by a [`Keyed`]; beyond it new ones share one allowance.
+/// Maximum number of keys that a [`Keyed`] tracks; beyond it new ones share one allowance.
 const MAX_HOLDERS: usize = 10_000;
 
-/// A pace of one key's own, and what is left of it.
+/// A key's own rate, with its limiter.
 type OwnPace = (Pace, Arc<Limiter<()>>);
 
-/// An allowance for each key, of one pace or of the key's own, in bounded memory.
+/// Rate limits by key, with a common rate or the key's own, in bounded memory.
 #[derive(Debug)]
 pub struct Keyed<K: Hash + Eq + Clone> {
     common: Option<Limiter<K>>,
@@ -147,15 +148,15 @@ pub struct Keyed<K: Hash + Eq + Clone> {
 }
 
 impl<K: Hash + Eq + Clone> Keyed<K> {
-    /// Everybody's allowance is full. `None` for no limit but where a key has its own pace.
+    /// Limits with every allowance full. With `None`, only keys with a rate of their own are limited.
     pub fn new(pace: Option<Pace>) -> Self {
         let common = pace.map(|pace| Limiter::new(pace.per_minute, pace.burst, MAX_HOLDERS));
         Self { common, own: Mutex::default() }
     }
 
-    /// Takes so much from the key's allowance at once: what is left, or `Err` where there is not so much. More than may
-    /// come at once is never there. `own` is the key's own pace, if it has one; an allowance of a new pace is full.
-    /// `Ok(None)`: no limit.
+    /// Takes `count` from the key's allowance at once: the rest, or `Err` where less is left. More than the
+    /// burst is never granted. `own` is the key's own rate, if it has one; a changed rate starts with a full
+    /// allowance. `Ok(None)`: no limit.
     pub fn take(&self, key: K, own: Option<Pace>, count: NonZeroU32) -> Result<Option<Allowance>, Allowance> {
         match (self.of_its_own(&key, own), &self.common) {
             (Some(limiter), _) => limiter.take((), count).map(Some),
@@ -164,7 +165,7 @@ impl<K: Hash + Eq + Clone> Keyed<K> {
         }
     }
 
-    /// The limiter of the key's own pace; forgotten once it has none.
+    /// The limiter of the key's own rate; removed once the key has none.
     fn of_its_own(&self, key: &K, pace: Option<Pace>) -> Option<Arc<Limiter<()>>> {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(pace) = pace else {
@@ -185,7 +186,7 @@ impl<K: Hash + Eq + Clone> Keyed<K> {
     }
 }
 
-/// `None` is the one allowance that everybody shares for whom there is no room.
+/// `None` is the shared allowance of all keys that are not tracked.
 type Store<K> = DefaultKeyedStateStore<Option<K>>;
 
 /// One allowance for each key.
@@ -193,7 +194,7 @@ struct Limiter<K: Hash + Eq + Clone, C: Clock = DefaultClock> {
     inner: RateLimiter<Option<K>, Store<K>, C, StateInformationMiddleware>,
     clock: C,
     began: C::Instant,
-    /// When callers were last forgotten, in nanoseconds since it began.
+    /// Time of the last removal of idle callers, in nanoseconds since the limiter's creation.
     pruned_at: AtomicU64,
     per_minute: NonZeroU32,
     burst: NonZeroU32,
@@ -206,12 +207,12 @@ impl<K: Hash + Eq + Clone, C: Clock> std::fmt::Debug for Limiter<K, C> {
     }
 }
 
-/// What is left of an allowance.
+/// Rest of an allowance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
     per_minute: u32,
     remaining: u32,
-    /// Until the whole burst is there again; if refused, until one request is.
+    /// Time until the whole burst is available again; if refused, until one request is.
     wait: Duration,
 }
 
@@ -229,7 +230,7 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
         Self { inner, clock, began, pruned_at, per_minute, burst, max_keys }
     }
 
-    /// Takes so much from the key's allowance; `Err` if there is not so much.
+    /// Takes `count` from the key's allowance; `Err` where less is left.
     fn take(&self, key: K, count: NonZeroU32) -> Result<Allowance, Allowance> {
         self.prune_now_and_then();
         let more_than_a_burst = Allowance { per_minute: self.per_minute.get(), remaining: 0, wait: MINUTE };
@@ -257,7 +258,7 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
         Allowance { per_minute: self.per_minute.get(), remaining: 0, wait }
     }
 
-    /// Forgets who has its full allowance again: by whoever asks first after a minute.
+    /// Removes callers whose allowance is full again, at most once a minute, on the next request.
     fn prune_now_and_then(&self) {
         let now = self.clock.now().duration_since(self.began).as_u64();
         let last = self.pruned_at.load(Relaxed);
@@ -270,7 +271,7 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
 }
 
 impl Allowance {
-    /// When to come back: whole seconds, at least one.
+    /// Value for `Retry-After`: whole seconds, at least one.
     pub fn retry_after_s(&self) -> u64 {
         whole_seconds(self.wait).max(1)
     }

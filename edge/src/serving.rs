@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its last.
+//! Serves one connection.
 
 use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
@@ -29,20 +29,20 @@ use crate::{
     tls::{H2, Tls},
 };
 
-/// A connection's read buffer (HTTP/1.1) or longest head (HTTP/2). Holds a head of the longest accepted kind and one
-/// that is told to be too long.
+/// Size of a connection's read buffer (HTTP/1.1) or longest head (HTTP/2). Large enough for the longest
+/// accepted head, and for one that is answered as too long.
 const HEAD_BYTES: u32 = 64 * 1024;
-/// What a client may send of a body before it is read, by stream and by connection (HTTP/2).
+/// Flow control windows of a stream and a connection: what a client may send before it is read (HTTP/2).
 const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
-/// What is written ahead of a stream's window (HTTP/2).
+/// Send buffer of a stream (HTTP/2).
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
-/// A client that is told to go has this long to take its leave (HTTP/2).
+/// Grace period after GOAWAY (HTTP/2).
 const LEAVE: Duration = Duration::from_secs(2);
-/// For a year, this host is asked over TLS only (RFC 6797). On answers over TLS.
+/// `Strict-Transport-Security` of responses over TLS: one year (RFC 6797).
 const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// What the connections of a listener share.
+/// State that a listener's connections share.
 #[derive(Debug)]
 pub(crate) struct Serving {
     pub(crate) name: &'static str,
@@ -52,7 +52,7 @@ pub(crate) struct Serving {
     pub(crate) open: Open,
 }
 
-/// What is known of a connection.
+/// Peer of a connection, and whether it is encrypted.
 #[derive(Debug, Clone, Copy)]
 struct Line {
     peer: Peer,
@@ -191,7 +191,7 @@ impl Serving {
     }
 }
 
-/// Asks the router.
+/// Passes a request to the router.
 async fn answer(router: Router, line: Line, request: Request<Incoming>) -> Result<Response, Infallible> {
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(line.peer);
@@ -202,7 +202,7 @@ async fn answer(router: Router, line: Line, request: Request<Incoming>) -> Resul
     Ok(response)
 }
 
-/// Runs the requests of an HTTP/2 connection, each as a task that ends with it.
+/// Executor for the requests of an HTTP/2 connection, each a task that ends with the connection.
 #[derive(Debug, Clone)]
 struct Streams {
     tasks: TaskTracker,

@@ -1,4 +1,4 @@
-//! The tenants of a service: their own limits, what each uses, and what each is refused.
+//! The tenants of a service: their own limits, usage and refusals.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,33 +12,33 @@ use schemas::{
 };
 use tokio::sync::watch;
 
-/// The limits of single tenants as they are now, renewed by whoever reads them from the database.
+/// Limits of single tenants, refreshed by the task that reads them from the database.
 pub type LimitsWatch = watch::Receiver<Arc<LimitTable>>;
 
-/// Tenants that metrics name; what is refused to others counts as `other`.
+/// Maximum number of tenants that metrics name; refusals of others count as `other`.
 const MAX_NAMED_TENANTS: usize = 20;
-/// Counts that are kept until they are taken: beyond it new ones are left out.
+/// Maximum number of pending counts; further ones are dropped.
 const MAX_COUNTS: usize = 50_000;
 
-/// Something that tenants use, or a share beyond which they are refused.
+/// A resource that tenants use, or a limit by which they are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Measure {
-    /// Requests that publish.
+    /// Publishing requests.
     Requests,
     /// Events, records and commands.
     Events,
-    /// Bytes of bodies, decoded.
+    /// Bytes of decoded bodies.
     Bytes,
-    /// Questions that the database answered.
+    /// Queries that the database answered.
     Questions,
-    /// Database time of these, in milliseconds.
+    /// Database time of these queries, in milliseconds.
     DatabaseMilliseconds,
-    /// Requests refused because the tenant was over this share.
+    /// Requests refused because the tenant exceeded this limit.
     Refused(&'static str),
 }
 
 impl Measure {
-    /// The name in rows: of a refusal `refused.` and the share.
+    /// Name in rows; `refused.<limit>` for refusals.
     pub fn name(self) -> String {
         match self {
             Self::Requests => "requests".to_owned(),
@@ -51,10 +51,10 @@ impl Measure {
     }
 }
 
-/// What was counted of each tenant.
+/// Usage counts by tenant.
 pub type Counts = HashMap<(TenantId, Measure), u64>;
 
-/// Counts what tenants use until somebody writes it down.
+/// Counts the tenants' usage until it is stored.
 #[derive(Debug, Default)]
 pub struct Meter {
     counts: Mutex<Counts>,
@@ -62,12 +62,12 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// What was counted since it was last taken.
+    /// Takes the counts since the last call.
     pub fn take(&self) -> Counts {
         std::mem::take(&mut self.lock())
     }
 
-    /// Counts again what could not be written down.
+    /// Puts back counts that could not be stored.
     pub fn give_back(&self, counts: Counts) {
         for ((tenant, measure), amount) in counts {
             self.add(&tenant, measure, amount);
@@ -103,30 +103,30 @@ impl Meter {
 pub struct Tenants {
     /// The limits of single tenants.
     pub limits: LimitsWatch,
-    /// What they use.
+    /// Usage counts.
     pub meter: Arc<Meter>,
 }
 
 impl Default for Tenants {
-    /// No tenant has a limit of its own.
+    /// Tenants without limits of their own.
     fn default() -> Self {
         Self { limits: watch::channel(Arc::default()).1, meter: Arc::default() }
     }
 }
 
 impl Tenants {
-    /// The tenant's own limit; `None` where it has the one of the settings.
+    /// The tenant's own limit; `None` if the limit of the settings applies.
     pub fn limit(&self, tenant: &TenantId, limit: LimitName) -> Option<NonZeroU32> {
         self.limits.borrow().get(tenant, limit)
     }
 
-    /// Counts what a tenant used.
+    /// Counts usage of a tenant.
     pub fn used(&self, tenant: &TenantId, measure: Measure, amount: u64) {
         self.meter.add(tenant, measure, amount);
     }
 
-    /// Counts a request that was refused because its tenant, or else its address, was over this share: in metrics by
-    /// name for the first tenants that it happens to.
+    /// Counts a request that was refused because its tenant, or else its address, exceeded this limit.
+    /// Metrics name the first tenants that are refused.
     pub fn refused(&self, tenant: Option<&TenantId>, share: &'static str) {
         let label = tenant.map_or_else(|| "address".to_owned(), |tenant| self.meter.label(tenant));
         metrics::counter!("weir_over_share_total", "tenant" => label, "share" => share).increment(1);

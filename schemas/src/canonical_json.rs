@@ -8,12 +8,12 @@
 //! | number | `#`, `-` if negative, the significant digits, `e`, the exponent in decimal, `;` |
 //! | true, false, null | `t`, `f`, `n` |
 //!
-//! White space, the order of members, escapes and the spelling of numbers (`1`, `1.0`, `10e-1`) make no difference. A
-//! member that is null counts as absent, for many forwarders leave such members out. Of members with one name the last
-//! counts, as for most readers. A text that is no JSON, or is nested deeper than [`MAX_DEPTH`], is taken as it stands
-//! behind a `!`.
+//! White space, the order of members, escapes and the spelling of numbers (`1`, `1.0`, `10e-1`) make no
+//! difference. A member that is null counts as absent, because many forwarders omit such members. Of members
+//! with one name the last counts, as in most parsers. A text that is not JSON, or is nested deeper than
+//! [`MAX_DEPTH`], is taken verbatim after a `!`.
 
-/// Deeper texts are compared byte for byte.
+/// Maximum nesting; deeper texts are compared byte for byte.
 const MAX_DEPTH: usize = 128;
 
 /// The canonical form of a JSON text.
@@ -49,13 +49,13 @@ struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     out: Vec<u8>,
-    /// Members of all objects that are open, the innermost last.
+    /// Members of all open objects, the innermost last.
     members: Vec<Member>,
-    /// Room to bring members into order.
+    /// Buffer for sorting members.
     sorted: Vec<u8>,
 }
 
-/// What was read; `None` stands for a text that is no JSON.
+/// Kind of the value that was read; `None` stands for a text that is not JSON.
 #[derive(PartialEq, Eq)]
 enum Found {
     Null,
@@ -165,7 +165,7 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// Brings the members from `first` on, written from `begin` on, into order, and leaves out what does not count.
+    /// Sorts the members from `first` on, written from `begin` on, and removes those that do not count.
     fn sort_members(&mut self, begin: usize, first: usize) {
         let Self { out, members, sorted, .. } = self;
         let members = &mut members[first..];

@@ -21,7 +21,7 @@ pub struct Envelope {
     pub id: EventId,
     /// `CloudEvents` `id` as its publisher wrote it, where [`id`](Self::id) was derived from it and the source.
     pub original_id: Option<String>,
-    /// Whose event it is. Always from a credential or a trusted topic, never guessed.
+    /// Tenant of the event: from a credential or a trusted topic, never guessed.
     pub tenant: TenantId,
     /// `CloudEvents` `source`: the system that observed the fact.
     pub source: Source,
@@ -29,25 +29,25 @@ pub struct Envelope {
     pub subject: Option<String>,
     /// `CloudEvents` `time`: when it happened, by the source's clock.
     pub occurred_at: Timestamp,
-    /// Whether that was [ahead](Envelope::is_ahead_of) of when the event was received, so that it cannot be true. Told
-    /// by the receiver; no part of the content.
+    /// Whether that time is [ahead](Envelope::is_ahead_of) of the time of reception, so that it cannot be
+    /// true. Set by the receiver; not part of the content.
     pub skewed: bool,
-    /// Whether the event told no time of its own, so that `occurred_at` is when it was received, or another stand-in.
-    /// Such a time is no part of the content: a retry is received later and is the same event.
+    /// Whether the event has no time of its own, so that `occurred_at` is the time of reception or another
+    /// substitute. Such a time is not part of the content: a retry is received later and is the same event.
     pub time_assumed: bool,
-    /// Ties the events of one undertaking together (`ce_correlationid`).
+    /// Correlation id that events of one operation share (`ce_correlationid`).
     pub correlation_id: Option<String>,
-    /// The event that caused this one (`ce_causationid`).
+    /// Id of the event that caused this one (`ce_causationid`).
     pub causation_id: Option<String>,
     /// The trace in which the event was created (`ce_traceparent`).
     pub trace: Option<TraceContext>,
-    /// What happened.
+    /// The event: kind and data.
     pub event: Event,
     /// The source's own record, verbatim; detection rules read it.
     pub native: Option<Native>,
 }
 
-/// How far a source's clock may be ahead of the receiver's without being told.
+/// Largest lead of a source's clock over the receiver's before the event counts as skewed.
 const MAX_SKEW: TimeDelta = TimeDelta::minutes(5);
 
 impl Envelope {
@@ -141,18 +141,18 @@ impl fmt::Display for EventId {
     }
 }
 
-/// Whose data it is: 1 to 64 characters of `[A-Za-z0-9._-]`, beginning with a letter or digit.
+/// Id of a tenant: 1 to 64 characters of `[A-Za-z0-9._-]`, beginning with a letter or digit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TenantId(Arc<str>);
 
-/// A tenant's name that cannot be one.
+/// An invalid tenant id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("tenant {0:?} is not 1 to 64 characters of A-Z a-z 0-9 . _ - beginning with a letter or digit")]
 pub struct InvalidTenant(String);
 
 impl TenantId {
-    /// Checks and takes a tenant's name.
+    /// Checks a tenant id.
     pub fn new(name: &str) -> Result<Self, InvalidTenant> {
         let good = (1..=64).contains(&name.len())
             && name.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -160,7 +160,7 @@ impl TenantId {
         if good { Ok(Self(name.into())) } else { Err(InvalidTenant(name.chars().take(80).collect())) }
     }
 
-    /// The name.
+    /// The id.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -189,13 +189,13 @@ impl fmt::Display for TenantId {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Source(Cow<'static, str>);
 
-/// A source that cannot be one.
+/// An invalid `source`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("source must be a URI reference of 1 to 512 characters without spaces or control characters")]
 pub struct InvalidSource;
 
 impl Source {
-    /// Checks and takes a source.
+    /// Checks a source.
     pub fn new(uri: impl Into<Cow<'static, str>>) -> Result<Self, InvalidSource> {
         let uri = uri.into();
         let good = (1..=512).contains(&uri.len()) && !uri.chars().any(|c| c.is_control() || c == ' ');
@@ -207,8 +207,8 @@ impl Source {
         &self.0
     }
 
-    /// Whether the source is Weir itself: `weir:…` or `/weir/…`, also with other case, percent-encoding or empty path
-    /// segments. Publishers are refused it.
+    /// Whether the source is reserved for Weir: `weir:…` or `/weir/…`, also with other case, percent-encoding
+    /// or empty path segments. Publishers may not use it.
     pub fn is_reserved(&self) -> bool {
         let plain = percent_decode_str(&self.0).decode_utf8_lossy().to_ascii_lowercase();
         if let Some(path) = plain.strip_prefix(['/', '.']) {
@@ -229,7 +229,8 @@ pub struct Native {
 }
 
 impl Native {
-    /// The audit event of Kubernetes that AKS writes as a text into a record of its own: by either way it is one event.
+    /// The Kubernetes audit event that AKS wraps as text in a record of its own; wrapped or not, it is one
+    /// event.
     fn carried(&self) -> Option<String> {
         #[derive(Deserialize)]
         struct Record {
@@ -274,13 +275,13 @@ pub mod native_format {
     pub const AZURE_SIGNIN: &str = "azure.signin";
     /// `CDEvents` event, JSON.
     pub const CDEVENTS: &str = "cdevents";
-    /// A charge: its columns are the event's, so that no record stands beside it.
+    /// A FOCUS charge: its columns are fields of the event, so there is no native record.
     pub const FOCUS: &str = "focus";
 
     /// Decision of Weir's policies about a document, JSON.
     pub const POLICY_DECISION: &str = "weir.policy_decision";
 
-    /// Whether Weir maps records of that format to events: such an event follows from its record alone.
+    /// Whether Weir maps records of that format to events: such an event is determined by its record alone.
     pub fn is_mapped(format: &str) -> bool {
         [
             CLOUDTRAIL,

@@ -1,14 +1,15 @@
-//! OCSF records as they lie on `weir.audit.v1` and `weir.findings.v1`: JSON of Weir's own, read for delivery elsewhere.
+//! OCSF records as published on `weir.audit.v1` and `weir.findings.v1`: Weir's own JSON, read for delivery to
+//! SIEMs.
 
 use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::{EventId, ParkReason, TenantId, Timestamp};
 
-/// An OCSF record in JSON, and what of it decides where it goes.
+/// An OCSF record in JSON, with the members that decide on its delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OcsfEvent {
-    /// `metadata.uid`: the event's or finding's id. Receivers tell by it what they have already.
+    /// `metadata.uid`: the event's or finding's id, by which receivers recognise duplicates.
     pub id: EventId,
     /// `metadata.tenant_uid`.
     pub tenant: TenantId,
@@ -22,19 +23,19 @@ pub struct OcsfEvent {
     pub json: Bytes,
 }
 
-/// Why bytes are no OCSF record.
+/// Error of reading an OCSF record.
 #[derive(Debug, thiserror::Error)]
 pub enum OcsfFault {
-    /// No JSON object with the members that every record has.
+    /// Not a JSON object, or a required member is missing.
     #[error("not an OCSF record: {0}")]
     Json(#[from] serde_json::Error),
-    /// A member has a value that it cannot have.
+    /// A member has an invalid value.
     #[error("{0} of the OCSF record is not valid")]
     Member(&'static str),
 }
 
 impl OcsfFault {
-    /// As what a stage parks it.
+    /// The reason under which a stage parks the record.
     pub fn reason(&self) -> ParkReason {
         match self {
             Self::Json(_) => ParkReason::Undecodable,

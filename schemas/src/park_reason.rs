@@ -1,13 +1,13 @@
-//! Why a record can never be applied.
+//! Reasons for parking a record.
 
-/// Why a record was parked.
+/// Reason for parking a record: it can never be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ParkReason {
     /// The bytes are not a record.
     Undecodable,
-    /// The schema id or fingerprint is nobody's.
+    /// No schema has this id or fingerprint.
     SchemaUnknown,
-    /// The schema exists and may not be used.
+    /// The schema exists and must not be used.
     SchemaRefused,
     /// `CloudEvents` attributes are missing or wrong.
     EnvelopeInvalid,
@@ -15,25 +15,25 @@ pub enum ParkReason {
     EventInvalid,
     /// No tenant is named.
     TenantMissing,
-    /// `time` lies outside what is accepted.
+    /// `time` is outside the accepted range.
     TimeOutOfRange,
-    /// Too deep, too long, too many.
+    /// A limit on depth, length or number is exceeded.
     LimitExceeded,
-    /// The record is larger than is accepted.
+    /// The record exceeds the size limit.
     TooLarge,
     /// Postgres cannot hold it, for example U+0000 in text.
     Unstorable,
-    /// Its id belongs to an event with other content.
+    /// Its id belongs to an event with different content.
     DuplicateIdConflict,
     /// The processor panicked on it.
     ProcessorPanicked,
-    /// Postgres refused the rows.
+    /// Postgres rejected the rows.
     ConstraintViolated,
-    /// Delivering it took longer than it may, every time.
+    /// Every attempt to deliver it timed out.
     DeliveryTimedOut,
-    /// A SIEM refused it for what it holds.
+    /// A SIEM rejected its content.
     SiemRefused,
-    /// A SIEM would not take it for its size.
+    /// A SIEM rejected it as too large.
     SiemTooLarge,
 }
 

@@ -1,6 +1,6 @@
-//! What an HTTP answer says when it refuses: RFC 9457 problem details, and the closed list of their types.
+//! HTTP error responses: RFC 9457 problem details, and the closed list of their types.
 //!
-//! Shared by the gateway and the query API. Clients decide by `type`; `detail` is for people.
+//! Shared by the gateway and the query API. Programs switch on `type`; `detail` is for people.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,41 +10,41 @@ use crate::text::steers;
 /// Media type of a serialised [`Problem`].
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Longest `detail`, in characters; what is longer is cut.
+/// Maximum length of `detail`, in characters; longer texts are cut.
 const MAX_DETAIL_CHARS: usize = 2_000;
 
-/// One problem, as it is sent.
+/// An RFC 9457 problem, as serialised.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
-    /// `/problems/<slug>`: what a program decides by.
+    /// `/problems/<slug>`, the value that programs switch on.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The same sentence for every problem of this type.
+    /// Title, the same for every problem of this type.
     pub title: String,
-    /// The answer's HTTP status.
+    /// HTTP status of the response.
     pub status: u16,
-    /// What was wrong this time and what to do about it. Never a payload, a secret or SQL.
+    /// The cause of this problem and what to do about it. Never contains payloads, secrets or SQL.
     pub detail: String,
     /// Path of the request, without its query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
-    /// The single faults, where there are several.
+    /// Individual faults, if there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Fault>,
-    /// W3C trace id of the request, 32 hexadecimal digits, to be found in logs and traces.
+    /// W3C trace id of the request, 32 hexadecimal digits, as in logs and traces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
-    /// The same value as the answer's `X-Request-Id`.
+    /// Id of the request, equal to the response's `X-Request-Id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
 }
 
-/// One fault among several.
+/// One of several faults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Fault {
-    /// Where: a JSON pointer, a query parameter or a header.
+    /// Location: a JSON pointer, a query parameter or a header.
     pub at: String,
-    /// What is wrong there.
+    /// Description of the fault.
     pub detail: String,
 }
 
@@ -70,15 +70,15 @@ impl Problem {
     }
 }
 
-/// The text without what [`steers`] (each becomes U+FFFD), cut to a bounded length.
+/// The text with every character that [`steers`] replaced by U+FFFD, cut to the maximum length.
 pub fn printable(text: &str) -> String {
     text.chars().take(MAX_DETAIL_CHARS).map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// One list, so that slug, status and title of a kind stand on one line.
+/// Declares the kinds in one list, so that slug, status and title of a kind stand on one line.
 macro_rules! problem_kinds {
     ($($(#[doc = $doc:literal])+ $kind:ident $status:literal $slug:literal $title:literal;)+) => {
-        /// Every type of problem there is.
+        /// Type of a problem.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum ProblemKind { $($(#[doc = $doc])+ $kind,)+ }
 
@@ -86,13 +86,13 @@ macro_rules! problem_kinds {
             /// Every kind.
             pub const ALL: &[Self] = &[$(Self::$kind),+];
 
-            /// The name at the end of `type`.
+            /// The slug at the end of `type`.
             pub const fn slug(self) -> &'static str { match self { $(Self::$kind => $slug,)+ } }
 
-            /// The HTTP status it is sent with.
+            /// HTTP status.
             pub const fn status(self) -> u16 { match self { $(Self::$kind => $status,)+ } }
 
-            /// The sentence that stands for all problems of this kind.
+            /// Title, the same for all problems of this kind.
             pub const fn title(self) -> &'static str { match self { $(Self::$kind => $title,)+ } }
         }
     };
@@ -101,11 +101,11 @@ macro_rules! problem_kinds {
 problem_kinds! {
     /// The request itself is malformed (a header, a path, no body).
     InvalidRequest 400 "invalid-request" "The request is malformed";
-    /// The body is not what `Content-Encoding` says.
+    /// The body is not encoded as `Content-Encoding` declares.
     InvalidEncoding 400 "invalid-encoding" "The body is not encoded as it says";
     /// Not JSON, or JSON that Postgres cannot hold.
     InvalidJson 400 "invalid-json" "The body is not valid JSON";
-    /// JSON that is too deep, too long or too wide.
+    /// The JSON exceeds a limit on depth, length or number.
     JsonLimit 400 "json-limit" "The JSON exceeds a limit";
     /// `CloudEvents` attributes are missing or wrong.
     InvalidEnvelope 400 "invalid-envelope" "The CloudEvents attributes are not valid";
@@ -113,59 +113,59 @@ problem_kinds! {
     InvalidQuery 400 "invalid-query" "The query is not valid";
     /// A cursor was altered, is too old, or is another tenant's.
     InvalidCursor 400 "invalid-cursor" "The cursor is not valid";
-    /// No credential, or one that does not hold.
+    /// No credential, or an invalid one.
     Unauthenticated 401 "unauthenticated" "A valid credential is needed";
     /// The credential lacks the scope.
     Forbidden 403 "forbidden" "The credential does not allow this";
     /// The event names another tenant than the credential.
     OtherTenant 403 "other-tenant" "The credential speaks for another tenant";
-    /// Nothing here, or not the caller's.
+    /// The resource does not exist, or belongs to another tenant.
     NotFound 404 "not-found" "There is nothing here";
     /// The path does not take this method.
     MethodNotAllowed 405 "method-not-allowed" "The method is not allowed here";
     /// The body did not arrive in time.
     RequestTimeout 408 "request-timeout" "The request took too long to arrive";
-    /// The body is larger than is accepted, as sent or decoded.
+    /// The body exceeds the size limit, as sent or decoded.
     BodyTooLarge 413 "body-too-large" "The body is too large";
     /// The batch holds more events than are accepted.
     BatchTooLarge 413 "batch-too-large" "The batch holds too many events";
     /// One event is larger than a Kafka record may be.
     EventTooLarge 413 "event-too-large" "The event is too large";
-    /// The media type is none that is taken here.
+    /// The media type is not supported here.
     UnsupportedMediaType 415 "unsupported-media-type" "The media type is not supported";
-    /// The content encoding is none that is taken here, or there are several.
+    /// The content encoding is not supported, or there are several.
     UnsupportedEncoding 415 "unsupported-encoding" "The content encoding is not supported";
     /// The event does not fit the schema of its type.
     InvalidEvent 422 "invalid-event" "The event does not fit its schema";
-    /// `time` lies outside what is accepted.
+    /// `time` is outside the accepted range.
     TimeOutOfRange 422 "time-out-of-range" "The event's time is out of range";
-    /// A command that may not be carried out.
+    /// The command is invalid or not permitted.
     InvalidCommand 422 "invalid-command" "The command is not valid";
     /// Too many request headers, or too long ones.
     HeadersTooLarge 431 "headers-too-large" "The request's headers are too large";
     /// Too many requests.
     RateLimited 429 "rate-limited" "Too many requests";
-    /// The tenant takes more than its share of what all tenants use together.
+    /// The tenant has used up its share of a shared resource.
     QuotaExceeded 429 "quota-exceeded" "The tenant's share is used up";
-    /// Our fault.
+    /// A defect of the service.
     Internal 500 "internal" "Something went wrong here";
     /// The producer's queue is full.
     QueueFull 503 "queue-full" "The queue to the broker is full";
-    /// Kafka does not take records now.
+    /// Kafka does not accept records at present.
     BrokerUnavailable 503 "broker-unavailable" "The broker cannot be reached";
-    /// More is in hand than is allowed, or the handler ran out of time before it began to publish.
+    /// Too many requests are in flight, or the handler ran out of time before publishing.
     Overloaded 503 "overloaded" "Too much is in hand";
     /// The API keys could not be loaded yet.
     KeysUnavailable 503 "keys-unavailable" "Credentials cannot be checked now";
-    /// Sent, and not heard of since: it may or may not be in Kafka. Resend with the same id.
+    /// The record was sent and not acknowledged: it may or may not be in Kafka. Resend it with the same id.
     OutcomeUnknown 503 "outcome-unknown" "The outcome is unknown; resend with the same id";
-    /// Postgres does not answer now.
+    /// Postgres does not respond.
     DatabaseUnavailable 503 "database-unavailable" "The database cannot be reached";
-    /// The statement timeout struck: the question must be narrowed.
+    /// The statement timed out: narrow the query.
     QueryTooSlow 503 "query-too-slow" "The question takes too long to answer";
-    /// What `min_position` asks for has not been applied within the time that a reader is kept waiting.
+    /// The position given in `min_position` was not applied within the maximum wait.
     PositionNotReached 503 "position-not-reached" "The position has not been reached yet";
-    /// The process starts or stops.
+    /// The process is starting or stopping.
     NotReady 503 "not-ready" "Not ready";
 }
 
@@ -180,7 +180,7 @@ impl ProblemKind {
         Self::ALL.iter().copied().find(|kind| kind.slug() == slug)
     }
 
-    /// Seconds for `Retry-After`, for kinds that pass by themselves.
+    /// Seconds for `Retry-After`, for transient kinds.
     pub const fn retry_after_s(self) -> Option<u64> {
         match self.status() {
             429 | 503 => Some(1),

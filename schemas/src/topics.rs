@@ -1,13 +1,13 @@
-//! The topics: what each holds and how it is kept.
+//! Kafka topics: content and retention.
 
 use serde::Serialize;
 
-/// A Kafka topic of Weir's.
+/// A Kafka topic of Weir.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub enum Topic {
-    /// Who did what: API calls, sign-ins, console and repository actions. Key: tenant, actor.
+    /// Actions: API calls, sign-ins, console and repository actions. Key: tenant, actor.
     Activity,
-    /// What changed: plans, resources, observed configuration. Key: tenant, resource.
+    /// Changes of infrastructure: plans, resources, observed configuration. Key: tenant, resource.
     Infrastructure,
     /// Projects, environments, pipelines, deployments, jobs. Key: tenant, project.
     Delivery,
@@ -17,11 +17,11 @@ pub enum Topic {
     Monitoring,
     /// Human decisions: approvals, waivers, budgets, holds, erasures. Key: tenant, subject.
     Governance,
-    /// Out: every event as an OCSF record.
+    /// Output: every event as an OCSF record.
     Audit,
-    /// Out: incidents, control failures, budget breaches, anomalies (OCSF findings).
+    /// Output: incidents, control failures, budget breaches, anomalies (OCSF findings).
     Findings,
-    /// Out: copies of parked records, with the reason in headers.
+    /// Output: copies of parked records, with the reason in headers.
     DeadLetter,
 }
 

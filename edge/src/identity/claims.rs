@@ -1,4 +1,4 @@
-//! From the claims of a verified token to its subject's tenant, roles and scopes.
+//! Maps the claims of a verified token to tenant, roles and scopes.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,9 @@ use schemas::{
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// Most values of one claim that rules are compared with.
+/// Maximum number of values of one claim that rules are compared with.
 const MAX_VALUES: usize = 1_000;
-/// Longest name of a subject that is kept, in characters.
+/// Maximum length of a subject's name, in characters.
 const MAX_NAME_CHARS: usize = 200;
 /// Claims that hold several values in one text, separated by spaces (RFC 6749, section 3.3).
 const SPACE_SEPARATED: [&str; 2] = ["scope", "scp"];
@@ -19,32 +19,32 @@ const SPACE_SEPARATED: [&str; 2] = ["scope", "scp"];
 /// The claims of a token.
 pub(super) type Claims = Map<String, Value>;
 
-/// A rule: whoever's claim has the value has the role for the tenant.
+/// Mapping rule: a subject whose claim has the value gets the role for the tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleRule {
-    /// The claim: its name, or a JSON pointer to a member within (`/realm_access/roles`).
+    /// Name of the claim, or a JSON pointer to a nested member (`/realm_access/roles`).
     pub claim: String,
-    /// The value; one that ends with `*` stands for all that begin with what is before.
+    /// Value to match; one that ends with `*` matches all that begin with the part before it.
     pub matches: String,
-    /// What it gives.
+    /// Role that the rule grants.
     pub role: Role,
-    /// For which tenant.
+    /// Tenant of the role.
     pub tenant: TenantOf,
 }
 
-/// Whose tenant a rule speaks of.
+/// Source of a rule's tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TenantOf {
-    /// This one.
+    /// A fixed tenant.
     Fixed(TenantId),
-    /// The one that this claim names.
+    /// The tenant that this claim names.
     Claim(String),
 }
 
-/// What kind of subject an issuer's tokens have.
+/// Kind of an issuer's subjects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SubjectKind {
-    /// Told from the claims: see [`is_service`].
+    /// Detected from the claims: see [`is_service`].
     #[default]
     Detected,
     /// Persons.
@@ -53,30 +53,30 @@ pub enum SubjectKind {
     Service,
 }
 
-/// What a rule did, for `weir auth explain`.
+/// Outcome of a rule, for `weir auth explain`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RuleOutcome {
     /// The issuer that the rule belongs to.
     pub issuer: String,
-    /// The claim that it looks at.
+    /// The claim that it compares.
     pub claim: String,
-    /// Whether the claim has the value.
+    /// Whether the claim matches.
     pub matched: bool,
-    /// The role and tenant that it gave, or why it gave nothing.
+    /// The role and tenant that it granted, or the reason why it granted nothing.
     pub gave: String,
 }
 
-/// How an issuer's claims are read.
+/// Claim mapping of an issuer.
 #[derive(Debug, Clone)]
 pub(super) struct Mapping {
     pub(super) issuer: String,
-    /// The claim that names the subject for people who read the audit log; `sub` unless set.
+    /// The claim that names the subject for readers of the audit log; `sub` by default.
     pub(super) principal_claim: String,
     pub(super) kind: SubjectKind,
     pub(super) rules: Vec<RoleRule>,
 }
 
-/// The subject, where rules gave it a tenant, and what each rule did.
+/// The mapped subject, if a rule gave it a tenant, with the outcome of each rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mapped {
     pub(super) principal: Option<Principal>,
@@ -84,8 +84,8 @@ pub(super) struct Mapped {
 }
 
 impl Mapping {
-    /// Applies the rules in their order: the first that matches decides on the tenant, and those that match for the
-    /// same tenant add their roles.
+    /// Applies the rules in order: the first match decides on the tenant; further matches for the same tenant
+    /// add their roles.
     pub(super) fn map(&self, claims: &Claims, expires_at: Timestamp) -> Mapped {
         let mut tenant: Option<TenantId> = None;
         let mut roles = BTreeSet::new();
@@ -147,8 +147,8 @@ impl Mapping {
 }
 
 impl RoleRule {
-    /// The tenant that the rule speaks of, where the claim has the value. The outer error says why it has not; the inner
-    /// one why there is no tenant all the same.
+    /// The tenant of the rule, if the claim matches. The outer error says why it does not; the inner one why
+    /// there is no tenant although it matches.
     fn apply(&self, claims: &Claims) -> Result<Result<TenantId, String>, String> {
         let Some(value) = value_at(claims, &self.claim) else {
             if left_out(claims, &self.claim) {
@@ -185,7 +185,7 @@ fn value_at<'a>(claims: &'a Claims, claim: &str) -> Option<&'a Value> {
     claims.get(&first.replace("~1", "/").replace("~0", "~"))?.pointer(&rest)
 }
 
-/// A claim's values: of a list its items, of an object its names, of a scope its words.
+/// A claim's values: the items of a list, the names of an object, the words of a scope.
 fn values_of(claim: &str, value: &Value) -> Vec<String> {
     match value {
         Value::String(text) if SPACE_SEPARATED.contains(&claim) => {
@@ -210,7 +210,7 @@ fn matches(pattern: &str, value: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == value, |before| value.starts_with(before))
 }
 
-/// Whether the issuer says that it left the claim out: Entra names it in `_claim_names`, or says `hasgroups`.
+/// Whether the issuer omitted the claim: Entra lists it in `_claim_names`, or sets `hasgroups`.
 fn left_out(claims: &Claims, claim: &str) -> bool {
     let named =
         claims.get("_claim_names").and_then(Value::as_object).is_some_and(|names| names.contains_key(claim));

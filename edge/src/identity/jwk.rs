@@ -10,22 +10,22 @@ use thiserror::Error;
 
 use self::Algorithm as A;
 
-/// Most keys of one set.
+/// Maximum number of keys in a set.
 const MAX_KEYS: usize = 100;
 
-/// Why a key set cannot be used.
+/// Error of reading a key set.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(super) enum InvalidKeys {
     /// Not JSON with a list `keys`.
     #[error("it is not a JSON Web Key Set")]
     Malformed,
-    /// More keys than are looked at.
+    /// Too many keys.
     #[error("it holds more than {MAX_KEYS} keys")]
     TooMany,
-    /// Two keys that sign have one id.
+    /// Two signing keys share an id.
     #[error("two of its keys have the id {0:?}")]
     Duplicate(String),
-    /// Secret and public keys in one set: whoever knows the public one could sign with it.
+    /// Symmetric and public keys in one set: the public one could be abused as the shared secret.
     #[error("it mixes symmetric and asymmetric keys")]
     Mixed,
 }
@@ -88,7 +88,7 @@ impl Algorithm {
         matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
     }
 
-    /// Shortest secret of a symmetric algorithm, in bytes: as long as its hash (RFC 7518, section 3.2).
+    /// Minimum length of a symmetric secret, in bytes: that of the hash (RFC 7518, section 3.2).
     const fn secret_bytes(self) -> usize {
         match self {
             Self::Hs384 => 48,
@@ -98,7 +98,7 @@ impl Algorithm {
     }
 }
 
-/// A key as it stands in a set.
+/// A key as it is written in a set.
 #[derive(Debug, Deserialize)]
 struct Jwk {
     kty: String,
@@ -142,7 +142,7 @@ enum Material {
 }
 
 impl Key {
-    /// The key, if it is one that verifies signatures and all its parts fit each other.
+    /// The key, if it verifies signatures and its parts are consistent.
     fn parse(jwk: &Jwk) -> Option<Self> {
         let named = jwk.alg.as_deref().map(Algorithm::from_name);
         if !jwk.is_for_signatures() || named == Some(None) {
@@ -227,7 +227,7 @@ fn point(x: Vec<u8>, y: Vec<u8>, bytes: usize) -> Option<Material> {
 pub(super) struct KeySet(Vec<Key>);
 
 impl KeySet {
-    /// Reads a key set. Keys for other uses, and of algorithms that are not known, are left out.
+    /// Reads a key set. Keys for other uses, and of unknown algorithms, are left out.
     pub(super) fn parse(json: &[u8]) -> Result<Self, InvalidKeys> {
         #[derive(Deserialize)]
         struct Set {
@@ -265,7 +265,7 @@ impl KeySet {
         self.0.is_empty()
     }
 
-    /// Whether it holds secrets, which an issuer's public keys are not.
+    /// Whether it holds symmetric keys, which an issuer's public keys are not.
     pub(super) fn is_symmetric(&self) -> bool {
         self.0.iter().any(|key| key.algorithm.is_symmetric())
     }

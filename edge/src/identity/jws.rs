@@ -1,8 +1,8 @@
-//! A compact JSON Web Signature (RFC 7515): its parts, and whether a key made it.
+//! Compact JSON Web Signatures (RFC 7515): parsing and verification.
 //!
-//! The algorithm is the key's, never the header's: the header must name the same one. Keys and certificates that a
-//! header brings along (`jwk`, `jku`, `x5u`, `x5c`) are not looked at; a header with `crit` is refused, for it names
-//! extensions that must be understood.
+//! The algorithm is that of the key, never that of the header, which must name the same. Keys and
+//! certificates in a header (`jwk`, `jku`, `x5u`, `x5c`) are ignored; a header with `crit` is refused,
+//! because it names extensions that must be understood.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
@@ -10,38 +10,38 @@ use thiserror::Error;
 
 use super::jwk::Key;
 
-/// Longest key id that is looked at, in characters.
+/// Maximum length of a key id, in characters.
 const MAX_KID_CHARS: usize = 128;
 
-/// Why a token does not hold. For the log and for `weir auth explain`: callers over HTTP are told nothing of it.
+/// Reason for rejecting a token, for the log and `weir auth explain`; HTTP clients are not told.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidToken {
     /// Not three parts in canonical base64url with a JSON header.
     #[error("it is not a signed token in compact form")]
     Malformed,
-    /// The header asks for something that is not understood.
+    /// The header requires something unsupported.
     #[error("its header {0}")]
     Header(&'static str),
-    /// No configured issuer made it.
+    /// The issuer is not configured.
     #[error("its issuer {0:?} is none of those that are configured")]
     UnknownIssuer(String),
-    /// The issuer has no such key.
+    /// The issuer has no key with this id.
     #[error("its issuer has no key {0:?}")]
     UnknownKey(String),
-    /// The key did not make the signature.
+    /// The signature does not match the key.
     #[error("its signature does not hold")]
     Signature,
-    /// A claim is missing, of a wrong type, or not what it must be.
+    /// A claim is missing, of a wrong type, or has a wrong value.
     #[error("its claim {claim} {why}")]
     Claim {
-        /// The claim's name.
+        /// Name of the claim.
         claim: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         why: &'static str,
     },
 }
 
-/// The members of a header that matter.
+/// The header members that are used.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Header {
     pub(super) alg: String,
@@ -53,7 +53,7 @@ pub(super) struct Header {
     crit: Option<serde_json::Value>,
 }
 
-/// A token whose signature was not checked yet.
+/// A token whose signature is not yet verified.
 #[derive(Debug)]
 pub(super) struct Unverified<'a> {
     pub(super) header: Header,
@@ -77,12 +77,12 @@ impl<'a> Unverified<'a> {
         Ok(Self { header, signed, payload: decode(payload)?, signature: decode(signature)? })
     }
 
-    /// The payload, before anything of it may be believed: to find out whose keys it must be checked with.
+    /// The unverified payload, used only to find the issuer whose keys must verify it.
     pub(super) fn unverified_payload(&self) -> &[u8] {
         &self.payload
     }
 
-    /// The payload, if the key made the signature.
+    /// The payload, if the signature matches the key.
     pub(super) fn verify(&self, key: &Key) -> Result<&[u8], InvalidToken> {
         let fits = self.header.alg == key.algorithm().name();
         if fits && key.verifies(self.signed.as_bytes(), &self.signature) {

@@ -1,4 +1,4 @@
-//! The keys of one issuer, fetched and kept.
+//! Key sets of one issuer: fetching and caching.
 
 use std::{
     path::PathBuf,
@@ -16,61 +16,61 @@ use tracing::{info, warn};
 use super::jwk::{InvalidKeys, Key, KeySet};
 use crate::peer::is_this_machine;
 
-/// Longest time for one answer of an issuer.
+/// Time limit for one request to an issuer.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest answer of an issuer, in bytes.
+/// Maximum size of an issuer's response, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
-/// How old keys are when they are fetched again.
+/// Age at which keys are refreshed.
 const RENEW_AFTER: Duration = Duration::from_mins(10);
-/// How often, at most, they are fetched again because a token names a key that is not among them.
+/// Minimum interval between refreshes for tokens that name an unknown key.
 const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(30);
-/// How often, at most, an issuer is asked that did not answer.
+/// Minimum interval between requests to an issuer that did not answer.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// How old keys are, at most, that are used although their issuer does not answer.
+/// Maximum age of keys that stay in use while their issuer does not answer.
 const MAX_AGE: Duration = Duration::from_hours(24);
 
-/// Where an issuer's keys are.
+/// Location of an issuer's keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
-    /// At the address that the issuer's `/.well-known/openid-configuration` names.
+    /// The address in the issuer's `/.well-known/openid-configuration`.
     Discovery,
-    /// At this address.
+    /// This address.
     Url(String),
-    /// In this file.
+    /// This file.
     File(PathBuf),
 }
 
-/// Why keys could not be fetched.
+/// Error of fetching keys.
 #[derive(Debug, Error)]
 pub(super) enum FetchError {
-    /// The address must not be asked.
+    /// The address is neither https nor on this machine.
     #[error("{0} is not https; only an issuer on this machine is asked in clear text")]
     Insecure(String),
-    /// No answer, a late one, or one that says no.
+    /// No response, a late one, or an error status.
     #[error("{url} does not answer")]
     Unavailable {
-        /// The address.
+        /// Requested address.
         url: String,
-        /// What the client says.
+        /// Error of the HTTP client.
         #[source]
         source: reqwest::Error,
     },
-    /// The answer is longer than is read.
+    /// The response exceeds the size limit.
     #[error("the answer of {0} has more than {MAX_BYTES} bytes")]
     TooLarge(String),
-    /// The discovery document is none, or another issuer's.
+    /// The discovery document is invalid, or another issuer's.
     #[error("{0} is not the discovery document of this issuer")]
     Discovery(String),
-    /// The keys cannot be used.
+    /// The key set is invalid.
     #[error("the keys at {place} cannot be used")]
     Keys {
         /// Address or file.
         place: String,
-        /// What is wrong with them.
+        /// The cause.
         #[source]
         source: InvalidKeys,
     },
-    /// The keys are secrets.
+    /// The keys are symmetric secrets.
     #[error("the keys at {0} are symmetric: whoever verifies with them could sign with them")]
     Symmetric(String),
     /// No key of the set verifies signatures.
@@ -79,9 +79,9 @@ pub(super) enum FetchError {
     /// The file cannot be read.
     #[error("the file {file} cannot be read")]
     File {
-        /// Its path.
+        /// Path of the file.
         file: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         #[source]
         source: std::io::Error,
     },
@@ -94,7 +94,7 @@ pub(super) struct IssuerKeys {
     source: KeySource,
     client: reqwest::Client,
     fetched: ArcSwapOption<Fetched>,
-    /// Held by whoever fetches; the others wait for what that brings.
+    /// Locked while fetching; concurrent callers wait for the result.
     attempts: Mutex<Attempts>,
 }
 
@@ -110,13 +110,13 @@ struct Attempts {
     last_for_unknown: Option<Instant>,
 }
 
-/// What became of the search for a key.
+/// Result of a key lookup.
 #[derive(Debug)]
 pub(super) enum Found {
     Key(Key),
-    /// The issuer has no such key.
+    /// The issuer has no key with this id.
     Unknown,
-    /// The issuer's keys are not known now.
+    /// The issuer's keys cannot be fetched at present.
     Unavailable,
 }
 
@@ -132,7 +132,7 @@ impl IssuerKeys {
         Ok(Self { issuer, source, client, fetched, attempts: Mutex::default() })
     }
 
-    /// The key of that id, fetched if it must be.
+    /// The key with that id; fetches keys if necessary.
     pub(super) async fn find(&self, kid: Option<&str>) -> Found {
         let asked = Instant::now();
         let current = self.usable(asked);
@@ -148,7 +148,7 @@ impl IssuerKeys {
         }
     }
 
-    /// Fetches the keys now, for a start that tells whether it works.
+    /// Fetches the keys at startup, to report errors early.
     pub(super) async fn prime(&self) {
         self.renew(Instant::now(), false).await;
     }
@@ -157,7 +157,7 @@ impl IssuerKeys {
         self.fetched.load_full().filter(|fetched| now.saturating_duration_since(fetched.at) < MAX_AGE)
     }
 
-    /// Fetches the keys, unless somebody has since, or tried a moment ago.
+    /// Fetches the keys, unless another caller has just fetched or tried.
     async fn renew(&self, asked: Instant, for_unknown: bool) {
         let mut attempts = self.attempts.lock().await;
         let done_since = self.fetched.load().as_ref().is_some_and(|fetched| fetched.at >= asked);
@@ -214,7 +214,7 @@ impl IssuerKeys {
         Ok(keys)
     }
 
-    /// The address of the keys that the issuer's discovery document names (OpenID Connect Discovery 1.0, section 4).
+    /// Address of the keys in the issuer's discovery document (OpenID Connect Discovery 1.0, section 4).
     async fn discovered(&self) -> Result<String, FetchError> {
         #[derive(Deserialize)]
         struct Document {
@@ -245,7 +245,7 @@ impl IssuerKeys {
     }
 }
 
-/// https, or this machine.
+/// Whether the address is https, or on this machine.
 fn is_safe(url: &Url) -> bool {
     let is_local = is_this_machine(url.host_str().unwrap_or_default());
     url.scheme() == "https" || (url.scheme() == "http" && is_local)

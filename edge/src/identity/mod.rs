@@ -1,4 +1,4 @@
-//! People and services by OpenID Connect: the tokens of several issuers, and what their claims allow.
+//! OpenID Connect: verification of issuers' tokens, and mapping of their claims to permissions.
 //!
 //! A token is checked against the keys of the issuer that it names ([`keys`]), each pinned to one algorithm ([`jwk`]),
 //! and its claims for issuer, audience and time ([`Identities::verify`]); rules turn its claims into a tenant and roles
@@ -28,72 +28,72 @@ pub use self::{
     keys::KeySource,
 };
 
-/// The algorithms that tokens may be signed with.
+/// Accepted signature algorithms.
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
-/// What the token's type may be: others are for other purposes (RFC 8725, section 3.11).
+/// Accepted token types; other types have other purposes (RFC 8725, section 3.11).
 const TYPES: [&str; 3] = ["JWT", "at+jwt", "application/at+jwt"];
-/// How far apart the issuer's clock and ours may be.
+/// Tolerated difference between the issuer's clock and this one.
 const LEEWAY: TimeDelta = TimeDelta::seconds(30);
-/// Longest subject, in bytes.
+/// Maximum length of a subject, in bytes.
 const MAX_SUBJECT_BYTES: usize = 255;
 
-/// What is set about one issuer.
+/// Settings of one issuer.
 #[derive(Debug, Clone)]
 pub struct IssuerConfig {
-    /// Its URL, exactly as its tokens name it in `iss`.
+    /// URL of the issuer, exactly as in `iss`.
     pub issuer: String,
-    /// The audiences that its tokens must name, one of them.
+    /// Accepted audiences; a token must name one of them.
     pub audiences: Vec<String>,
-    /// The clients, beside the audiences, whose tokens may name further audiences (`azp`).
+    /// Clients, beside the audiences, whose tokens may name further audiences (`azp`).
     pub authorized_parties: Vec<String>,
-    /// Where its keys are.
+    /// Location of the keys.
     pub keys: KeySource,
-    /// The claim that names a subject; `sub` is the one that never passes to somebody else.
+    /// The claim that names a subject; only `sub` is never reassigned.
     pub principal_claim: String,
-    /// What kind its subjects are.
+    /// Kind of the subjects.
     pub kind: SubjectKind,
-    /// What their claims give, in order.
+    /// Mapping rules, in order.
     pub rules: Vec<RoleRule>,
 }
 
-/// Issuers that cannot be used.
+/// Error in the issuers' settings.
 #[derive(Debug, Error)]
 pub enum InvalidIssuers {
-    /// Two of them have one URL.
+    /// Two issuers have the same URL.
     #[error("the issuer {0} is configured twice")]
     Twice(String),
-    /// Its tokens could not be told from those for others.
+    /// No audience: tokens for other services would be accepted.
     #[error("the issuer {0} has no audience: its tokens could be for any service")]
     NoAudience(String),
-    /// The HTTP client cannot be made.
+    /// The HTTP client cannot be created.
     #[error("no HTTP client can be made to fetch keys")]
     Client(#[from] reqwest::Error),
 }
 
-/// What a token gave.
+/// Result of checking a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explained {
-    /// Its subject, where a rule gave it a tenant.
+    /// The subject, if a rule gave it a tenant.
     pub principal: Option<Principal>,
-    /// What each rule did.
+    /// Outcome of each rule.
     pub rules: Vec<RuleOutcome>,
 }
 
-/// Why a token gave nobody.
+/// Reason for denying a token.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Denial {
-    /// It does not hold.
+    /// The token is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidToken),
-    /// It holds, and no rule gives its subject anything.
+    /// The token is valid, and no rule grants its subject a role.
     #[error("the token holds, and no rule gives its subject a role: `weir auth explain` shows why")]
     NoRole,
-    /// The issuer's keys are not known now.
+    /// The issuer's keys cannot be fetched at present.
     #[error("the keys of the issuer {0} cannot be fetched now")]
     KeysUnavailable(String),
 }
 
-/// The issuers whose tokens are taken; none unless some are configured.
+/// The configured issuers.
 #[derive(Debug, Default)]
 pub struct Identities(Vec<Issuer>);
 
@@ -107,7 +107,7 @@ struct Issuer {
 }
 
 impl Identities {
-    /// Fetches nothing yet.
+    /// Creates the issuers; keys are fetched later.
     pub fn new(configs: Vec<IssuerConfig>) -> Result<Self, InvalidIssuers> {
         let mut issuers: Vec<Issuer> = Vec::new();
         for config in configs {
@@ -133,7 +133,7 @@ impl Identities {
         Ok(Self(issuers))
     }
 
-    /// Fetches the keys of every issuer once, so that the first request need not wait. What fails is logged.
+    /// Fetches the keys of every issuer once, so that the first request need not wait. Errors are logged.
     pub async fn prime(&self) {
         for issuer in &self.0 {
             issuer.keys.prime().await;
@@ -155,7 +155,7 @@ impl Identities {
         self.explain(token, now).await?.principal.ok_or(Denial::NoRole)
     }
 
-    /// The token's subject, and what each rule of its issuer did.
+    /// The token's subject, and the outcome of each rule of its issuer.
     pub async fn explain(&self, token: &str, now: Timestamp) -> Result<Explained, Denial> {
         let unverified = Unverified::parse(token)?;
         let named = named_issuer(&unverified)?;
@@ -165,7 +165,7 @@ impl Identities {
     }
 }
 
-/// The issuer that a token names; to be believed once its key has verified the token.
+/// The issuer that an unverified token names.
 fn named_issuer(token: &Unverified<'_>) -> Result<String, InvalidToken> {
     let claims: Claims =
         serde_json::from_slice(token.unverified_payload()).map_err(|_| InvalidToken::Malformed)?;
@@ -180,7 +180,7 @@ impl Issuer {
         Ok(Explained { principal: mapped.principal, rules: mapped.rules })
     }
 
-    /// The claims, once one of the issuer's keys has verified them.
+    /// The claims, verified with one of the issuer's keys.
     async fn claims(&self, token: &Unverified<'_>) -> Result<Claims, Denial> {
         let header = &token.header;
         if header.typ.as_ref().is_some_and(|typ| !TYPES.iter().any(|known| typ.eq_ignore_ascii_case(known))) {
@@ -200,7 +200,7 @@ impl Issuer {
         Ok(serde_json::from_slice(payload).map_err(|_| InvalidToken::Malformed)?)
     }
 
-    /// Whether the token is this issuer's, for us, and in its time; when it ends.
+    /// Checks issuer, audience and time of a token; returns its expiry.
     fn check(&self, claims: &Claims, now: Timestamp) -> Result<Timestamp, InvalidToken> {
         if text(claims, "iss")? != self.url {
             return Err(claim("iss", "is another issuer"));

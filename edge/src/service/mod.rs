@@ -1,4 +1,5 @@
-//! What is around the routes of every HTTP service: request ids, spans, limits of heads and time, problems, headers.
+//! The common layer around a service's routes: request ids, spans, limits of heads and time, problems,
+//! headers.
 //!
 //! ```
 //! use axum::{Router, routing::get};
@@ -29,20 +30,21 @@ use crate::{
 };
 pub use traces::Traces;
 
-/// What is around the routes of a service.
+/// The common layer around a service's routes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Service {
     /// Limits of a request's head.
     pub head: HeadLimits,
-    /// Longest time from the head to the answer; then 503. `None` where the handlers keep deadlines of their own.
+    /// Time limit from the head to the response; then 503. `None` where the handlers have deadlines of their
+    /// own.
     pub time_limit: Option<Duration>,
 }
 
 impl Service {
-    /// The routes, and for all else 404 and 405, within these limits.
+    /// Wraps the routes in these limits; other paths and methods answer 404 and 405.
     ///
-    /// Every request has a span with OpenTelemetry's names, [`Traces`] as an extension, and a measured duration; every
-    /// answer the headers of [`head::stamp`]; every panic is a 500.
+    /// Every request has a span with OpenTelemetry's names, [`Traces`] as an extension, and a measured
+    /// duration; every response has the headers of [`head::stamp`]; every panic becomes a 500.
     pub fn around<S: Clone + Send + Sync + 'static>(self, routes: Router<S>) -> Router<S> {
         routes
             .fallback(|| async { ApiError::not_found() })
@@ -114,7 +116,7 @@ impl Service {
     }
 }
 
-/// What is kept of a request for its answer.
+/// Fields of a request that its response needs.
 struct Observed {
     method: &'static str,
     route: String,

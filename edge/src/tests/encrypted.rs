@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// How a conversation in TLS 1.1 begins: a ClientHello of that time.
+/// Start of a TLS 1.1 handshake: a ClientHello.
 const TLS_1_1_HELLO: &[u8] = &[
     0x16, 0x03, 0x01, 0x00, 0x39, // handshake, 57 bytes
     0x01, 0x00, 0x00, 0x35, // ClientHello, 53 bytes

@@ -138,7 +138,7 @@ async fn exchange(address: SocketAddr, request: impl AsRef<[u8]>) -> String {
     String::from_utf8_lossy(&to_end(&mut stream).await).into_owned()
 }
 
-/// What comes until the other side closes. A reset after the answer is as good as an end.
+/// The bytes until the other side closes. A reset after the response counts as an end.
 async fn to_end(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Vec<u8> {
     let mut answer = Vec::new();
     drop(timeout(HANGING, stream.read_to_end(&mut answer)).await.expect("the server closes"));

@@ -1,4 +1,4 @@
-//! A certificate and its key in PEM files, checked as far as a client would.
+//! A certificate and its key in PEM files, validated as a client would.
 
 use std::{
     fs::File,
@@ -17,114 +17,114 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
-/// A chain of certificates and a key are a few KiB.
+/// Maximum file size; a certificate chain and a key take a few KiB.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// The two files.
+/// The PEM files of certificate and key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The listener's certificate, then those that lead to an authority; PEM.
+    /// Certificate of the listener, followed by its intermediates; PEM.
     pub certificate: PathBuf,
-    /// The certificate's private key; PEM (PKCS #8, PKCS #1 or SEC 1).
+    /// Private key of the certificate; PEM (PKCS #8, PKCS #1 or SEC 1).
     pub key: PathBuf,
 }
 
-/// Why a certificate cannot be used.
+/// Error of loading a certificate or its key.
 #[derive(Debug, Error)]
 pub enum TlsError {
-    /// A file is not there, or may not be read.
+    /// A file is missing or not readable.
     #[error("the file {file} cannot be read; check its path and that this user may read it")]
     Unreadable {
-        /// Which.
+        /// The file.
         file: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         #[source]
         source: io::Error,
     },
-    /// A file is no certificate or key at all.
+    /// A file is too large for a certificate or key.
     #[error("the file {file} is larger than {MAX_FILE_BYTES} bytes: it is no {expected}")]
     TooLarge {
-        /// Which.
+        /// The file.
         file: PathBuf,
-        /// What it should be.
+        /// Expected content.
         expected: &'static str,
     },
-    /// A file holds something else.
+    /// A file does not hold the expected PEM.
     #[error("the file {file} holds no {expected} in PEM form (-----BEGIN …-----)")]
     NotPem {
-        /// Which.
+        /// The file.
         file: PathBuf,
-        /// What it should hold.
+        /// Expected content.
         expected: &'static str,
     },
-    /// The certificate cannot be read.
+    /// The certificate cannot be parsed.
     #[error("the first certificate in {file} is not an X.509 certificate")]
     NotX509 {
-        /// Which.
+        /// The file.
         file: PathBuf,
     },
-    /// Nobody is there to type its password.
+    /// The key is encrypted with a password.
     #[error("the private key in {file} is encrypted; decrypt it: openssl pkey -in {file} -out NEW_FILE")]
     EncryptedKey {
-        /// Which.
+        /// The file.
         file: PathBuf,
     },
-    /// The key is of a kind that TLS cannot use here.
+    /// The key is of an unsupported kind.
     #[error(
         "the private key in {file} cannot be used; take an RSA key of 2048 to 4096 bits, ECDSA P-256 or P-384, or Ed25519"
     )]
     UnusableKey {
-        /// Which.
+        /// The file.
         file: PathBuf,
-        /// What the library says.
+        /// Error of the TLS library.
         #[source]
         source: rustls::Error,
     },
-    /// The key is another certificate's.
+    /// The key belongs to another certificate.
     #[error(
         "the private key in {key} does not belong to the first certificate in {certificate}; the listener's own \
          certificate comes first, and both files must be of the same issue"
     )]
     Mismatch {
-        /// The certificate's file.
+        /// File of the certificate.
         certificate: PathBuf,
-        /// The key's file.
+        /// File of the key.
         key: PathBuf,
     },
-    /// The certificate was good once.
+    /// The certificate has expired.
     #[error("the certificate in {file} expired at {at}; put a new one in its place")]
     Expired {
-        /// Which.
+        /// The file.
         file: PathBuf,
-        /// When.
+        /// Time of expiry.
         at: DateTime<Utc>,
     },
-    /// The certificate will be good some day.
+    /// The certificate is not valid yet.
     #[error("the certificate in {file} is good from {at} on; check this machine's clock")]
     NotYetValid {
-        /// Which.
+        /// The file.
         file: PathBuf,
-        /// When.
+        /// Start of its validity.
         at: DateTime<Utc>,
     },
 }
 
-/// What the files hold.
+/// Content of the files.
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) key: CertifiedKey,
-    /// Seconds since 1970.
+    /// Expiry, in seconds since 1970.
     pub(super) expires_at: i64,
     pub(super) digest: [u8; 32],
 }
 
 impl TlsFiles {
-    /// Reads both files; fails where a client would refuse what they hold at that instant.
+    /// Reads both files; fails where a client would reject their content at that instant.
     pub(super) fn load(&self, now: DateTime<Utc>) -> Result<Loaded, TlsError> {
         self.look(now).1
     }
 
-    /// A digest of both files, or of what is wrong with them, and what they hold.
+    /// A digest of both files, or of the error, together with the result of loading them.
     pub(super) fn look(&self, now: DateTime<Utc>) -> ([u8; 32], Result<Loaded, TlsError>) {
         let read = read(&self.certificate, "certificate")
             .and_then(|certificate| Ok((certificate, read(&self.key, "private key")?)));

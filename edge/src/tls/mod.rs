@@ -30,15 +30,15 @@ use tracing::{error, info};
 pub(crate) const H2: &[u8] = b"h2";
 const HTTP_1_1: &[u8] = b"http/1.1";
 
-/// How often the files are looked at.
+/// Interval of checking the files for changes.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// Where the certificate of a listener is, and how often it is looked at.
+/// Certificate files of a listener, and the interval of checking them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
     /// The files.
     pub files: TlsFiles,
-    /// How often they are looked at while the listener runs.
+    /// Interval of checking them for changes while the listener runs.
     pub look_every: Duration,
 }
 
@@ -50,18 +50,18 @@ impl TlsConfig {
     }
 }
 
-/// TLS as it is now.
+/// Current TLS state of a listener.
 #[derive(Debug)]
 pub(crate) struct Tls {
     config: TlsConfig,
     listener: &'static str,
     current: Arc<Current>,
-    /// What was last read from the files, whether it could be used or not: nothing is told twice.
+    /// Digest of the last files read, usable or not, so that nothing is reported twice.
     seen: Mutex<[u8; 32]>,
     server: Arc<ServerConfig>,
 }
 
-/// The certificate that handshakes are answered with.
+/// Certificate for new handshakes.
 #[derive(Debug)]
 struct Current(ArcSwap<CertifiedKey>);
 
@@ -72,7 +72,7 @@ impl ResolvesServerCert for Current {
 }
 
 impl Tls {
-    /// Reads the files; fails where a client could not use what is in them.
+    /// Reads the files; fails where a client would reject their content.
     pub(crate) fn load(config: TlsConfig, listener: &'static str) -> Result<Self, TlsError> {
         let Loaded { key, expires_at, digest } = config.files.load(Utc::now())?;
         let current = Arc::new(Current(ArcSwap::from_pointee(key)));
@@ -90,7 +90,7 @@ impl Tls {
         TlsAcceptor::from(Arc::clone(&self.server))
     }
 
-    /// Looks at the files for ever. A pair that cannot be used is told and changes nothing.
+    /// Checks the files for changes for ever. A pair that cannot be used is logged and changes nothing.
     pub(crate) async fn follow(self: Arc<Self>) {
         let mut ticks = interval(self.config.look_every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -133,7 +133,7 @@ impl Tls {
     }
 }
 
-/// An alert asks how long the certificate is good for.
+/// Updates the metric of the certificate's expiry, for alerts.
 fn tell_expiry(listener: &'static str, expires_at: i64) {
     #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^53")]
     metrics::gauge!("weir_tls_certificate_expires_timestamp_seconds", "listener" => listener)

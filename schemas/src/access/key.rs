@@ -1,7 +1,7 @@
-//! API keys: how they are made, stored and checked.
+//! API keys: generation, storage and verification.
 //!
-//! A key reads `weir_<8-character id>_<43 base62 characters>`. It is shown once; stored is
-//! HMAC-SHA-256(pepper, secret).
+//! Format of a key: `weir_<8-character id>_<43 base62 characters>`. It is shown once; only
+//! HMAC-SHA-256(pepper, secret) is stored.
 
 use std::{
     collections::HashMap,
@@ -20,9 +20,9 @@ use thiserror::Error;
 use super::{KeyHolder, Scope};
 use crate::{TenantId, Timestamp};
 
-/// Longest credential that is looked at, in bytes.
+/// Maximum length of a credential, in bytes; longer ones are rejected unread.
 pub const MAX_CREDENTIAL_BYTES: usize = 8 * 1024;
-/// Shortest pepper, in bytes.
+/// Minimum length of a pepper, in bytes.
 pub const MIN_PEPPER_BYTES: usize = 32;
 const ID_LEN: usize = 8;
 const SECRET_LEN: usize = 43;
@@ -33,25 +33,25 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 pub struct ApiKey {
     /// Public id, 8 base62 characters.
     pub id: String,
-    /// The tenant it speaks for.
+    /// Tenant of the key.
     pub tenant: TenantId,
     /// Name for people.
     pub name: String,
-    /// What it may do.
+    /// Scopes of the key.
     pub scopes: Vec<Scope>,
     /// HMAC-SHA-256(pepper, secret).
     pub secret_hmac: [u8; 32],
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When it was revoked, if it was.
+    /// Time of revocation, if revoked.
     pub revoked_at: Option<Timestamp>,
-    /// When it stops working by itself, if it does.
+    /// Time of expiry, if any.
     pub expires_at: Option<Timestamp>,
-    /// When it was last used, to the hour or so; `None` if it never was.
+    /// Time of the last use, to about an hour; `None` if never used.
     pub last_used_at: Option<Timestamp>,
-    /// The `CloudEvents` sources that it may publish for ([`KeyHolder::sources`]); empty for all.
+    /// The `CloudEvents` sources that the key may publish for ([`KeyHolder::sources`]); empty for all.
     pub sources: Vec<String>,
-    /// The networks that it may be used from; empty for all.
+    /// Networks that the key may be used from; empty for all.
     pub networks: Vec<IpNet>,
 }
 
@@ -59,19 +59,19 @@ pub struct ApiKey {
 #[derive(Clone)]
 pub struct Pepper(SecretString);
 
-/// A pepper that is too short to be one.
+/// A pepper that is too short.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "the pepper of the API keys has {bytes} bytes; take at least {MIN_PEPPER_BYTES}, for example of \
      `openssl rand -hex 32`"
 )]
 pub struct ShortPepper {
-    /// Its length.
+    /// Length of the given pepper.
     pub bytes: usize,
 }
 
 impl Pepper {
-    /// Takes a text of any length: for tests, and for [`Pepper::checked`].
+    /// Takes a text of any length: for tests and [`Pepper::checked`].
     pub fn new(text: impl Into<String>) -> Self {
         Self(SecretString::from(text.into()))
     }
@@ -100,12 +100,12 @@ impl fmt::Debug for Pepper {
     }
 }
 
-/// The pepper that new keys are hashed under and, while it is replaced, the one before.
+/// The pepper for new keys and, during a rotation, the previous one.
 #[derive(Debug, Clone)]
 pub struct Peppers {
-    /// Of new keys.
+    /// Pepper for new keys.
     pub current: Pepper,
-    /// Of keys that were made before it was replaced.
+    /// Pepper of keys that were created before the rotation.
     pub previous: Option<Pepper>,
 }
 
@@ -115,19 +115,19 @@ impl From<Pepper> for Peppers {
     }
 }
 
-/// A freshly made key: the only moment its secret exists in clear.
+/// A new key, the only place where its secret exists in clear text.
 #[derive(Debug)]
 pub struct NewApiKey {
     /// Public id.
     pub id: String,
-    /// What is stored.
+    /// Hash of the secret, to be stored.
     pub secret_hmac: [u8; 32],
-    /// What is shown to its owner, once.
+    /// The whole key, shown to its owner once.
     pub token: SecretString,
 }
 
 impl NewApiKey {
-    /// Makes a key out of random bytes from a cryptographic source (51 or more are used).
+    /// Creates a key from random bytes of a cryptographic source (51 or more are used).
     pub fn generate(pepper: &Pepper, random: &[u8; 64]) -> Self {
         let text: String =
             random.iter().take(ID_LEN + SECRET_LEN).map(|b| BASE62[usize::from(*b) % 62] as char).collect();
@@ -153,10 +153,10 @@ struct Held {
     used: AtomicBool,
 }
 
-/// A key that was verified.
+/// A verified key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedKey {
-    /// Whoever holds it.
+    /// Holder of the key.
     pub holder: KeyHolder,
     networks: Vec<IpNet>,
 }
@@ -170,15 +170,15 @@ impl VerifiedKey {
 }
 
 impl KeyRing {
-    /// A ring of the given keys; revoked ones are left out.
+    /// A key ring of the given keys; revoked ones are left out.
     pub fn new(peppers: impl Into<Peppers>, keys: impl IntoIterator<Item = ApiKey>) -> Self {
         let held = |key: ApiKey| (key.id.clone(), Held { key, used: AtomicBool::new(false) });
         let keys = keys.into_iter().filter(|key| key.revoked_at.is_none()).map(held).collect();
         Self { keys, peppers: peppers.into() }
     }
 
-    /// Who holds this token; `None` for anything else, without telling an unknown key from a wrong secret or an
-    /// expired key: each hashes once by pepper and compares once.
+    /// The holder of this token; `None` for anything else. Unknown keys, wrong secrets and expired keys all
+    /// cost the same: one hash and one comparison for each pepper.
     pub fn verify(&self, token: &str, now: Timestamp) -> Option<VerifiedKey> {
         let (id, secret) = split(token).unwrap_or(("", ""));
         let held = self.keys.get(id);
@@ -197,7 +197,7 @@ impl KeyRing {
         Some(VerifiedKey { holder: KeyHolder { id, name, tenant, scopes, sources }, networks })
     }
 
-    /// The ids of the keys that were used since this ring was made.
+    /// Ids of the keys that were used since this ring was created.
     pub fn used(&self) -> impl Iterator<Item = &str> {
         self.keys.values().filter(|held| held.used.load(Relaxed)).map(|held| held.key.id.as_str())
     }

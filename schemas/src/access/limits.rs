@@ -1,4 +1,4 @@
-//! What tenants may take up of what all of them share, where it is set for one tenant.
+//! Limits of single tenants on shared resources.
 
 use std::{collections::HashMap, num::NonZeroU32};
 
@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::TenantId;
 
-/// A limit that may be set for one tenant. Any other tenant has the one of the settings.
+/// A limit that can be set for a single tenant. Other tenants have the limit of the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitName {
-    /// Requests that publish.
+    /// Publishing requests per minute.
     RequestsPerMinute,
-    /// Events, records and commands.
+    /// Events, records and commands per minute.
     EventsPerMinute,
-    /// KiB of bodies, decoded.
+    /// KiB of decoded bodies per minute.
     KibPerMinute,
-    /// Seconds of database time that questions take.
+    /// Seconds of database time for queries, per minute.
     DatabaseSecondsPerMinute,
-    /// Questions that the database answers at once.
+    /// Database connections that queries use at once.
     Connections,
 }
 
@@ -49,12 +49,12 @@ impl LimitName {
     }
 }
 
-/// The limits that are set for single tenants.
+/// Limits of single tenants.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LimitTable(HashMap<TenantId, HashMap<LimitName, NonZeroU32>>);
 
 impl LimitTable {
-    /// The tenant's own limit; `None` where it has the one of the settings.
+    /// The tenant's own limit; `None` if the limit of the settings applies.
     pub fn get(&self, tenant: &TenantId, limit: LimitName) -> Option<NonZeroU32> {
         self.0.get(tenant)?.get(&limit).copied()
     }

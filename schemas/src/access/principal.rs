@@ -1,4 +1,4 @@
-//! Who a request comes from.
+//! The authenticated caller of a request.
 
 use std::borrow::Cow;
 
@@ -8,54 +8,54 @@ use crate::{
     events::{Actor, ActorKind},
 };
 
-/// Who a request comes from: the answer of a successful check of its credential.
+/// The authenticated caller of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
-    /// Whoever holds an API key.
+    /// An API key.
     ApiKey(KeyHolder),
-    /// A person, proven by a token of an issuer.
+    /// A person, authenticated by an issuer's token.
     Person(TokenSubject),
-    /// A program that an issuer knows: client credentials, a service account.
+    /// A program, authenticated by an issuer's token: client credentials or a service account.
     Service(TokenSubject),
 }
 
-/// Whoever holds an API key.
+/// The holder of an API key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyHolder {
-    /// The key's public id; goes into logs and limits.
+    /// Public id of the key; used in logs and limits.
     pub id: String,
     /// Name of the key, for people.
     pub name: String,
-    /// The tenant whose data the key may touch.
+    /// Tenant whose data the key can access.
     pub tenant: TenantId,
-    /// What it may do.
+    /// Scopes of the key.
     pub scopes: Vec<Scope>,
-    /// The `CloudEvents` sources that it may publish for; empty for all. A pattern that ends with `*` stands for all
-    /// sources that begin with what is before.
+    /// The `CloudEvents` sources that it may publish for; empty for all. A pattern that ends with `*` matches
+    /// all sources that begin with the part before it.
     pub sources: Vec<String>,
 }
 
-/// The subject of an issuer's token.
+/// Subject of an issuer's token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenSubject {
-    /// The issuer's URL.
+    /// URL of the issuer.
     pub issuer: String,
     /// The subject, as the issuer names it.
     pub id: String,
-    /// Name for people, where the token tells one.
+    /// Name for people, if the token contains one.
     pub name: Option<String>,
-    /// The tenant whose data the subject may touch.
+    /// Tenant whose data the subject can access.
     pub tenant: TenantId,
-    /// What the issuer's claims made of it.
+    /// Roles that follow from the token's claims.
     pub roles: Vec<Role>,
-    /// What these roles may do, without repetition.
+    /// Scopes of these roles, each once.
     pub scopes: Vec<Scope>,
-    /// When the token ends.
+    /// Expiry of the token.
     pub expires_at: Timestamp,
 }
 
 impl Principal {
-    /// The tenant whose data the principal may touch.
+    /// Tenant whose data the principal can access.
     pub fn tenant(&self) -> &TenantId {
         match self {
             Self::ApiKey(key) => &key.tenant,
@@ -63,7 +63,7 @@ impl Principal {
         }
     }
 
-    /// What it may do.
+    /// Scopes of the principal.
     pub fn scopes(&self) -> &[Scope] {
         match self {
             Self::ApiKey(key) => &key.scopes,
@@ -71,13 +71,13 @@ impl Principal {
         }
     }
 
-    /// Whether the principal holds the scope, or the wider one that holds it.
+    /// Whether the principal holds the scope or a wider one that includes it.
     pub fn may(&self, scope: Scope) -> bool {
         let scopes = self.scopes();
         scopes.contains(&scope) || scope.within().is_some_and(|wider| scopes.contains(&wider))
     }
 
-    /// Stable id: a key's id, or the issuer and its subject. Goes into logs and limits.
+    /// Stable id: a key's id, or issuer and subject. Used in logs and limits.
     pub fn id(&self) -> Cow<'_, str> {
         match self {
             Self::ApiKey(key) => Cow::Borrowed(&key.id),
@@ -96,13 +96,13 @@ impl Principal {
         }
     }
 
-    /// Whether it may publish events of that source: keys may be narrowed to some.
+    /// Whether it may publish events of that source; keys may be restricted to some sources.
     pub fn may_publish_for(&self, source: &Source) -> bool {
         let Self::ApiKey(KeyHolder { sources, .. }) = self else { return true };
         sources.is_empty() || sources.iter().any(|pattern| matches(pattern, source.as_str()))
     }
 
-    /// The principal as the one who acts in an event.
+    /// The principal as the actor of an event.
     pub fn actor(&self) -> Actor {
         let of_token = |kind, subject: &TokenSubject| Actor {
             kind,

@@ -1,10 +1,10 @@
-//! What a credential may do: scopes, the roles of people that stand for several, and who may publish which family.
+//! Permissions of credentials: scopes, roles (sets of scopes), and the scopes needed to publish each family.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Topic;
 
-/// What a credential may do.
+/// A permission of a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Scope {
     /// Publish events.
@@ -13,7 +13,7 @@ pub enum Scope {
     /// Publish commands of every kind.
     #[serde(rename = "commands:write")]
     CommandsWrite,
-    /// Ask for a change to be approved.
+    /// Request approval of a change.
     #[serde(rename = "changes:request")]
     ChangesRequest,
     /// Approve and reject changes.
@@ -28,7 +28,7 @@ pub enum Scope {
     /// Erase people's data.
     #[serde(rename = "subjects:erase")]
     SubjectsErase,
-    /// Ask policies for decisions.
+    /// Evaluate policies.
     #[serde(rename = "policy:evaluate")]
     PolicyEvaluate,
     /// Read the read models.
@@ -37,19 +37,19 @@ pub enum Scope {
     /// Read audit entries.
     #[serde(rename = "audit:read")]
     AuditRead,
-    /// Read who is at risk and why, and incidents.
+    /// Read risk of entities, with its reasons, and incidents.
     #[serde(rename = "risk:read")]
     RiskRead,
-    /// Read what was spent, and budgets.
+    /// Read costs and budgets.
     #[serde(rename = "cost:read")]
     CostRead,
     /// Read compliance: posture, verdicts, findings, waivers.
     #[serde(rename = "compliance:read")]
     ComplianceRead,
-    /// Ask for, grant, refuse and revoke waivers.
+    /// Request, grant, refuse and revoke waivers.
     #[serde(rename = "compliance:decide")]
     ComplianceDecide,
-    /// Read how the stages of all tenants stand: owners, counts and halts.
+    /// Read the state of the stages for all tenants: owners, counts and halts.
     #[serde(rename = "stage:admin")]
     StageAdmin,
 }
@@ -100,7 +100,7 @@ impl Scope {
         Self::ALL.into_iter().find(|scope| scope.name() == name)
     }
 
-    /// The wider scope that holds this one, if there is one.
+    /// The wider scope that includes this one, if there is one.
     pub const fn within(self) -> Option<Self> {
         match self {
             Self::ChangesRequest
@@ -126,7 +126,7 @@ impl Scope {
     }
 }
 
-/// What a person or a service of an issuer is to a tenant: a set of scopes.
+/// Role of an issuer's subject within a tenant: a set of scopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -134,11 +134,11 @@ pub enum Role {
     Viewer,
     /// Reads, publishes events and asks for approval.
     Developer,
-    /// Reads all that the tenant has and changes nothing.
+    /// Reads all data of the tenant and changes nothing.
     Auditor,
-    /// Reads, decides about changes and risk.
+    /// Reads, and decides on changes and risk.
     Approver,
-    /// May do everything that concerns its tenant.
+    /// May do everything within its tenant.
     Admin,
 }
 
@@ -162,7 +162,7 @@ impl Role {
         Self::ALL.into_iter().find(|role| role.name() == name)
     }
 
-    /// What the role may do.
+    /// Scopes of the role.
     pub const fn scopes(self) -> &'static [Scope] {
         match self {
             Self::Viewer => &[Scope::Read, Scope::RiskRead, Scope::CostRead, Scope::ComplianceRead],

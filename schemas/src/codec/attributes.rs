@@ -11,25 +11,25 @@ use crate::{
     events::scalars::parse_instant,
 };
 
-/// Longest attribute, in bytes. Those that Postgres indexes stay below a third of its page.
+/// Maximum length of an attribute, in bytes. Attributes that Postgres indexes stay below a third of its page.
 const MAX_ATTRIBUTE_BYTES: usize = 1024;
-/// Longest `subject`, in bytes: object keys and paths are long, and nothing indexes them.
+/// Maximum length of `subject`, in bytes: object keys and paths are long, and `subject` is not indexed.
 const MAX_SUBJECT_BYTES: usize = 8 * 1024;
-/// Longest `tracestate`, in bytes (W3C Trace Context asks for at least 512).
+/// Maximum length of `tracestate`, in bytes (W3C Trace Context asks for at least 512).
 const MAX_TRACESTATE_BYTES: usize = 512;
-/// The earliest `time` that is taken: 2000-01-01, in seconds since 1970.
+/// Earliest accepted `time`: 2000-01-01, in seconds since 1970.
 const EARLIEST_S: i64 = 946_684_800;
-/// How far ahead of the receiver's clock `time` may lie.
+/// Maximum lead of `time` over the receiver's clock.
 const MAX_AHEAD: TimeDelta = TimeDelta::hours(24);
 
-/// From whom and when an event was received.
+/// Tenant, time and topic of an event's reception.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reception<'a> {
-    /// The tenant of the credential; none where the event itself is trusted to name it.
+    /// Tenant of the credential; `None` where the event itself is trusted to name it.
     pub(super) tenant: Option<&'a TenantId>,
-    /// The receiver's time; none where nobody noted it.
+    /// Time of reception; `None` if unknown.
     pub(super) at: Option<Timestamp>,
-    /// The topic that it came from; none over HTTP.
+    /// Topic that the event was read from; `None` over HTTP.
     pub(super) topic: Option<crate::Topic>,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    /// Whether an attribute of that name is kept.
+    /// Whether an attribute of that name is known to Weir, and kept.
     pub(super) fn knows(name: &str) -> bool {
         Self::default().slot(name).is_some()
     }
@@ -74,7 +74,7 @@ impl<'a> Attributes<'a> {
         })
     }
 
-    /// Takes an attribute by its `CloudEvents` name. A second one of the same name is refused.
+    /// Sets an attribute by its `CloudEvents` name. A second one of the same name is refused.
     pub(super) fn set(&mut self, name: &str, value: Cow<'a, str>) -> Result<(), Refusal> {
         let Some(slot) = self.slot(name) else { return Ok(()) };
         if value.contains('\0') {
@@ -86,7 +86,7 @@ impl<'a> Attributes<'a> {
         Ok(())
     }
 
-    /// Checks the attributes and turns them into an envelope that only lacks its event.
+    /// Checks the attributes and turns them into an envelope that lacks only its event.
     pub(super) fn head(self, reception: &Reception<'_>) -> Result<Head<'a>, Refusal> {
         let invalid = |detail: &str| Refusal::new(Why::InvalidEnvelope, detail);
         match self.specversion.as_deref() {
@@ -120,13 +120,13 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// What Weir's own records say of an event beside its attributes, in headers of their own. Read where the value is
-/// Avro, as Weir writes it, and nowhere else: no publisher names an event's id in the audit log.
+/// Headers that only Weir's own records carry, beside the `CloudEvents` attributes. Read only where the value
+/// is Avro, as Weir writes it: no publisher chooses an event's id in the audit log.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     /// `ce_weirid`: the event's id.
     pub(super) id: Option<EventId>,
-    /// `ce_weirtime: assumed`: `ce_time` is a stand-in.
+    /// `ce_weirtime: assumed`: `ce_time` is a substitute.
     pub(super) time_assumed: bool,
 }
 
@@ -151,13 +151,13 @@ pub(super) struct Head<'a> {
     causation_id: Option<String>,
     trace: Option<TraceContext>,
     pub(super) ce_type: Cow<'a, str>,
-    /// The registered extension `authid`: who caused the event.
+    /// The registered extension `authid`: the actor of the event.
     pub(super) auth_id: Option<String>,
 }
 
 impl Head<'_> {
-    /// Takes what Weir's own records say beside the attributes. A publisher's id that is the event's id itself is none
-    /// that anything was derived from.
+    /// Applies the headers of Weir's own records. A publisher's id that equals the event's id is dropped:
+    /// nothing was derived from it.
     pub(super) fn marked(mut self, marks: &Marks) -> Self {
         if let Some(id) = marks.id {
             self.id = id;
@@ -167,7 +167,7 @@ impl Head<'_> {
         self
     }
 
-    /// The envelope around that event.
+    /// The envelope with that event.
     pub(super) fn around(self, event: Event, native: Option<Native>) -> Envelope {
         Envelope {
             id: self.id,
@@ -192,7 +192,7 @@ fn required<'a>(value: Option<Cow<'a, str>>, name: &str) -> Result<Cow<'a, str>,
         .ok_or_else(|| Refusal::new(Why::InvalidEnvelope, format!("attribute {name} is missing or empty")))
 }
 
-/// An empty attribute counts as absent, for `CloudEvents` knows no empty one.
+/// An empty attribute counts as absent, because `CloudEvents` allows no empty one.
 fn optional<'a>(value: Option<Cow<'a, str>>, name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
     let longest = if name == "subject" { MAX_SUBJECT_BYTES } else { MAX_ATTRIBUTE_BYTES };
     match value {

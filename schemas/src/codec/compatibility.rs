@@ -7,7 +7,7 @@ use apache_avro::{
 
 use super::own_schemas;
 
-/// Why values written with `older` could not be read with `newer`; `None` if all can.
+/// The reason why values written with `older` cannot be read with `newer`; `None` if all can.
 fn incompatibility(older: &str, newer: &str) -> Option<String> {
     let parse = |json| Schema::parse_str(json).map_err(|error| error.to_string());
     let (older, newer) = match (parse(older), parse(newer)) {

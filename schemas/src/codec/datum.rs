@@ -1,4 +1,4 @@
-//! An Avro value straight into a struct, by the schema that it was written with.
+//! Deserialises an Avro value straight into a struct, by the schema it was written with.
 //!
 //! Texts are borrowed from the record and lengths are compared with what is left of it, so nothing is allocated on
 //! the word of a length. Only for schemas that [`super::WriterSchema`] has found harmless: they end, and no item of an
@@ -18,10 +18,10 @@ use serde::{
 
 use super::writer_schema::as_fixed;
 
-/// Longest message of a struct's own that is kept, in bytes.
+/// Maximum length of a struct's own error message, in bytes.
 const MAX_MESSAGE_BYTES: usize = 200;
 
-/// Why bytes are no value of their schema; never holds what they say.
+/// Error of reading a value by its schema; never contains the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Misfit(Cow<'static, str>);
@@ -52,7 +52,7 @@ impl de::Error for Misfit {
     }
 }
 
-/// Reads one value, which is all of the bytes.
+/// Reads one value, which must take up all of the bytes.
 pub(super) fn read<'de, T: Deserialize<'de>>(schema: &Schema, bytes: &'de [u8]) -> Result<T, Misfit> {
     let mut rest = Rest { bytes };
     let value = T::deserialize(Value { rest: &mut rest, schema })?;
@@ -62,7 +62,7 @@ pub(super) fn read<'de, T: Deserialize<'de>>(schema: &Schema, bytes: &'de [u8]) 
     }
 }
 
-/// What is still to be read.
+/// The bytes that remain to be read.
 struct Rest<'de> {
     bytes: &'de [u8],
 }

@@ -1,4 +1,4 @@
-//! The six families: which type belongs to which, how a value of each is read, and what their schemas cannot say.
+//! The six families: event types, reading of values, and checks beyond their schemas.
 
 use serde::de::DeserializeOwned;
 
@@ -14,12 +14,12 @@ use crate::{
     },
 };
 
-/// What a family's value holds.
+/// Content of a family's value.
 pub(super) type EventAndNative = (Event, Option<Native>);
 
 /// A way to read a family's struct out of something: Avro bytes, JSON text.
 pub(super) trait Read {
-    /// What can go wrong.
+    /// Error of reading.
     type Error;
     /// Reads the family's struct, and the native record beside it.
     fn read<E: DeserializeOwned>(self) -> Result<(E, Option<Native>), Self::Error>;
@@ -43,7 +43,7 @@ pub(super) fn read<R: Read>(topic: Topic, read: R) -> Option<Result<EventAndNati
     })
 }
 
-/// The family's topic and the kind's name of one of our `CloudEvents` types; `None` for anybody else's.
+/// The topic and kind of one of Weir's `CloudEvents` types; `None` for any other type.
 pub(super) fn of_type(ce_type: &str) -> Option<(Topic, &'static str)> {
     let (family, _) = ce_type.strip_prefix("io.weir.")?.split_once('.')?;
     macro_rules! kind {
@@ -62,7 +62,7 @@ pub(super) fn of_type(ce_type: &str) -> Option<(Topic, &'static str)> {
     }
 }
 
-/// Checks what a family's schema cannot say: texts that Postgres can hold, currencies, numbers kept as text.
+/// Checks beyond a family's schema: texts that Postgres can hold, currencies, numbers kept as text.
 pub(super) fn check(event: &Event, native: Option<&Native>) -> Result<(), Refusal> {
     storable::check(event).and_then(|()| native.map_or(Ok(()), storable::check)).map_err(|fault| {
         let why = match fault {

@@ -1,4 +1,4 @@
-//! How an Avro value names the schema that it was written with.
+//! Framing of an Avro value: the reference to its writer's schema.
 //!
 //! | form | where | what |
 //! |---|---|---|
@@ -18,15 +18,15 @@ use super::{Refusal, Why};
 pub(super) const CONFLUENT_MAGIC: u8 = 0;
 pub(super) const SINGLE_OBJECT_MAGIC: [u8; 2] = [0xC3, 0x01];
 const GUID_MAGIC: u8 = 1;
-/// Names the value's schema; its key's schema has a header of its own, which is not looked at.
+/// Header that references the value's schema; the key's schema has a header of its own, which is ignored.
 const SCHEMA_HEADER: &str = "__value_schema_id";
 
-/// How a registry's clients name a schema.
+/// Reference to a schema in a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SchemaRef {
-    /// By its number, which is the registry's own.
+    /// By id, which belongs to one registry.
     Id(u32),
-    /// By its GUID, which is the same in every registry that holds the schema.
+    /// By GUID, which is the same in every registry.
     Guid(Uuid),
 }
 
@@ -39,16 +39,16 @@ impl fmt::Display for SchemaRef {
     }
 }
 
-/// A value taken apart.
+/// A value split into schema reference and datum.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame<'a> {
-    /// A schema of ours, whatever a registry says.
+    /// One of Weir's own schemas; needs no registry.
     SingleObject { fingerprint: &'a [u8], datum: &'a [u8] },
-    /// A schema that a registry knows.
+    /// A schema in a registry.
     Registered { schema: SchemaRef, datum: &'a [u8] },
 }
 
-/// Takes a value apart. The header goes before whatever the value begins with.
+/// Splits a value. A schema header takes precedence over a prefix of the value.
 pub(super) fn frame<'a>(value: &'a [u8], headers: &[(&str, Option<&[u8]>)]) -> Result<Frame<'a>, Refusal> {
     if let Some(schema) = in_headers(headers)? {
         return Ok(Frame::Registered { schema, datum: value });

@@ -55,7 +55,7 @@ pub struct Incoming<'a> {
     pub timestamp_ms: i64,
 }
 
-/// What a record turned out to be.
+/// Content of a decoded record.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decoded {
     /// An event.
@@ -64,42 +64,42 @@ pub enum Decoded {
     Tombstone,
 }
 
-/// Why a record was not decoded.
+/// Error of decoding a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// It never will be: park it.
+    /// The record can never be decoded: park it.
     #[error("{}: {detail}", reason.name())]
     Refused {
-        /// The class of fault.
+        /// Class of the error.
         reason: ParkReason,
-        /// What is wrong, for people: at most 2,000 characters, no payload, no control characters.
+        /// Description for people: at most 2,000 characters, no payload, no control characters.
         detail: String,
     },
-    /// The writer's schema is not here yet: fetch it, then decode again.
+    /// The writer's schema is not in the cache: fetch it, then decode again.
     #[error("the schema of {0} has to be fetched first")]
     NeedsSchema(SchemaRef),
 }
 
-/// Where the schemas of Confluent-framed records come from: a cache in front of a registry.
+/// Source of schemas for Confluent-framed records: a cache in front of a registry.
 pub trait SchemaLookup {
-    /// What is known about a schema. Never blocks and never fetches.
+    /// Looks a schema up in the cache. Never blocks and never fetches.
     fn look_up(&self, schema: SchemaRef) -> SchemaAnswer;
 }
 
-/// What is known about a schema.
+/// Answer of a schema lookup.
 #[derive(Debug, Clone)]
 pub enum SchemaAnswer {
     /// The schema.
     Known(Arc<WriterSchema>),
-    /// Nothing yet: the caller fetches it and decodes again.
+    /// Not in the cache: the caller fetches it and decodes again.
     Missing,
     /// The registry has no such schema.
     Unknown,
-    /// The schema may not be used, and why.
+    /// The schema must not be used, for this reason.
     Refused(String),
 }
 
-/// No registry is configured: every schema of one is unknown.
+/// No registry is configured: every registry schema is unknown.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoRegistry;
 
@@ -109,7 +109,7 @@ impl SchemaLookup for NoRegistry {
     }
 }
 
-/// How the Avro value of a record names its schema.
+/// Framing of a record's Avro value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Framing {
     /// `C3 01`, then the CRC-64-AVRO fingerprint: needs no registry.
@@ -118,7 +118,7 @@ pub enum Framing {
     Confluent(SchemaIds),
 }
 
-/// The registry's ids of our newest schemas.
+/// Registry ids of Weir's newest schemas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaIds([u32; 6]);
 
@@ -128,7 +128,7 @@ impl SchemaIds {
         Self(ids)
     }
 
-    /// Each family's topic and its id.
+    /// Each family's topic with its id.
     pub fn iter(&self) -> impl Iterator<Item = (Topic, u32)> + '_ {
         Topic::FAMILIES.into_iter().zip(self.0)
     }
@@ -148,7 +148,7 @@ pub fn check(envelope: &Envelope, received_at: Timestamp) -> Result<(), Refusal>
     envelope.native.as_ref().map_or(Ok(()), |native| json::check_native(&native.record))
 }
 
-/// A record to be written.
+/// An encoded record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
     /// `<tenant>/<entity>`: records of one entity stay in order.

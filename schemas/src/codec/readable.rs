@@ -1,20 +1,21 @@
-//! What the records of a topic turn into.
+//! Types that a topic's records are read as.
 
 use bytes::Bytes;
 
 use super::{DecodeError, Decoded, Incoming, SchemaLookup, decode, decode_shared};
 use crate::{Envelope, EventId, OcsfEvent, TenantId};
 
-/// What a stage can read a topic's records as.
+/// A type that a stage reads a topic's records as.
 pub trait Readable: Sized + Send + Sync + 'static {
-    /// Reads a record; `None` is a tombstone. With `shared`, the record's value, what is read shares its memory.
+    /// Reads a record; `None` is a tombstone. With `shared` (the record's value), the result shares its
+    /// memory.
     fn read(
         incoming: &Incoming<'_>,
         shared: Option<&Bytes>,
         schemas: &impl SchemaLookup,
     ) -> Result<Option<Self>, DecodeError>;
 
-    /// Its tenant and its id.
+    /// Tenant and id.
     fn identity(&self) -> (TenantId, EventId);
 }
 

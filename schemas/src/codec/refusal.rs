@@ -1,4 +1,4 @@
-//! Why an event is not taken: one list for what a publisher is told and why a record is parked.
+//! Reasons for refusing an event: one list for HTTP responses to publishers and for parked records.
 
 use super::DecodeError;
 use crate::{
@@ -6,24 +6,24 @@ use crate::{
     problem::{ProblemKind, printable},
 };
 
-/// An event that cannot be taken as it is.
+/// A refused event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct Refusal {
-    /// The class of fault.
+    /// Class of the refusal.
     pub why: Why,
-    /// What is wrong, for people: at most 2,000 characters, no payload, no control characters.
+    /// Description for people: at most 2,000 characters, no payload, no control characters.
     pub detail: String,
 }
 
-/// The class of fault.
+/// Class of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Why {
     /// Not JSON.
     InvalidJson,
     /// U+0000 in text, which Postgres cannot hold.
     Unstorable,
-    /// Too deep, too long, too many.
+    /// A limit on depth, length or number is exceeded.
     OverLimit,
     /// More events than a batch may hold.
     BatchTooLarge,
@@ -31,24 +31,24 @@ pub enum Why {
     InvalidEnvelope,
     /// The event does not fit its type's schema.
     InvalidEvent,
-    /// `time` lies outside what is accepted.
+    /// `time` is outside the accepted range.
     TimeOutOfRange,
     /// It names another tenant than the credential's.
     OtherTenant,
     /// It names no tenant.
     TenantMissing,
-    /// The bytes are not what their framing says.
+    /// The bytes do not match their framing.
     Undecodable,
-    /// Nobody knows the schema.
+    /// The schema is unknown.
     SchemaUnknown,
-    /// The schema may not be used here.
+    /// The schema must not be used here.
     SchemaRefused,
-    /// The value is larger than is accepted.
+    /// The value exceeds the size limit.
     TooLarge,
 }
 
 impl Why {
-    /// What a publisher over HTTP is told.
+    /// Problem that a publisher gets over HTTP.
     pub const fn problem(self) -> ProblemKind {
         match self {
             Self::InvalidJson | Self::Unstorable | Self::Undecodable => ProblemKind::InvalidJson,
@@ -62,7 +62,7 @@ impl Why {
         }
     }
 
-    /// Why a record like that is parked.
+    /// Reason under which such a record is parked.
     pub const fn park_reason(self) -> ParkReason {
         match self {
             Self::InvalidJson | Self::Undecodable => ParkReason::Undecodable,
@@ -80,7 +80,7 @@ impl Why {
 }
 
 impl Refusal {
-    /// A refusal; control characters in the detail are replaced.
+    /// Creates a refusal; control characters in the detail are replaced.
     pub(super) fn new(why: Why, detail: impl AsRef<str>) -> Self {
         Self { why, detail: printable(detail.as_ref()) }
     }

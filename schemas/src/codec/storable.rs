@@ -11,20 +11,20 @@ use serde::{
     },
 };
 
-/// Most entries of a list.
+/// Maximum number of items in a list.
 const MAX_ITEMS: usize = 10_000;
-/// Most entries of a map.
+/// Maximum number of entries in a map.
 const MAX_KEYS: usize = 256;
 
-/// Looks through a whole value.
+/// Checks all texts, lists and maps of a value.
 pub(super) fn check<T: Serialize>(value: &T) -> Result<(), Unstorable> {
     value.serialize(Walk)
 }
 
-/// Visits every text of a value and keeps nothing.
+/// Serializer that visits every text of a value and produces nothing.
 struct Walk;
 
-/// Why a value cannot be stored.
+/// Reason for not storing a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unstorable {
     /// A text contains U+0000.

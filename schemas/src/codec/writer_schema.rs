@@ -21,14 +21,14 @@ use super::{
 };
 use crate::{Event, Native, Topic};
 
-/// Longest schema text that is read, in bytes.
+/// Maximum length of a schema, in bytes.
 const MAX_SCHEMA_BYTES: usize = 256 * 1024;
-/// Most schemas within a schema once every name is replaced by what it stands for.
+/// Maximum number of nested schemas after every name is replaced by its definition.
 const MAX_SCHEMA_NODES: usize = 10_000;
 /// Largest `fixed`, in bytes.
 const MAX_FIXED_BYTES: usize = 64 * 1024;
 
-/// A schema that records may have been written with: one of ours, or a registry's that was found harmless.
+/// A schema that records may have been written with: one of Weir's, or a registry's that was checked.
 #[derive(Debug)]
 pub struct WriterSchema {
     topic: Topic,
@@ -37,12 +37,12 @@ pub struct WriterSchema {
     reading: Reading,
 }
 
-/// How records of a writer's schema become our structs.
+/// Way of deserialising records of a writer's schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
-    /// Straight from the bytes: its fields are ours, or unknown to us and skipped.
+    /// Directly from the bytes: every field is known, or unknown and skipped.
     Direct,
-    /// Through Avro's schema resolution, about five times slower: something has to be promoted or defaulted.
+    /// Through Avro's schema resolution, about five times slower: fields need promotion or defaults.
     Resolved,
 }
 
@@ -64,8 +64,8 @@ struct RecordRef<'a> {
 }
 
 impl WriterSchema {
-    /// Checks a registry's schema: it must be one of our families' `Record`, and neither recursive nor able
-    /// to make a few bytes into much memory. The error says what is wrong with it.
+    /// Checks a registry's schema: it must be one of the families' `Record`, not recursive, and unable to
+    /// expand a few bytes into much memory. The error names the violation.
     pub fn parse(json: &str) -> Result<Self, String> {
         if json.len() > MAX_SCHEMA_BYTES {
             return Err(format!("the schema is longer than {MAX_SCHEMA_BYTES} bytes"));
@@ -83,7 +83,7 @@ impl WriterSchema {
         Ok(Self { topic, schema, reading })
     }
 
-    /// One of our own schemas.
+    /// One of Weir's own schemas.
     pub(super) fn own(topic: Topic, schema: &Schema) -> Self {
         let schema = Lint::default().inline(schema, None).expect("our schemas pass our own checks");
         Self { topic, schema, reading: Reading::Direct }
@@ -195,7 +195,7 @@ fn no_names<'s>() -> ResolvedSchema<'s> {
     ResolvedSchema::new_with_schemata(Vec::new()).expect("nothing to resolve")
 }
 
-/// The kind of an Avro error, without the schemas and values that its text would repeat.
+/// Kind of an Avro error, without the schemas and values that its text would repeat.
 fn short(error: &apache_avro::Error) -> String {
     struct Head(String);
     impl std::fmt::Write for Head {
@@ -212,7 +212,7 @@ fn short(error: &apache_avro::Error) -> String {
     head.0
 }
 
-/// Replaces names by definitions, and refuses what could hurt a reader.
+/// Replaces names by definitions, and rejects schemas that could exhaust a reader.
 #[derive(Default)]
 struct Lint<'s> {
     defined: HashMap<Name, &'s Schema>,
@@ -303,7 +303,7 @@ pub(super) fn as_fixed(schema: &Schema) -> Option<&FixedSchema> {
     }
 }
 
-/// Fewest bytes that a value takes.
+/// Minimum size of a value, in bytes.
 fn min_width(schema: &Schema) -> usize {
     match schema {
         Schema::Null => 0,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What the rule gives a subject with these claims: kind, tenant and role; nothing if it does not match.
+/// Kind, tenant and role that the rule gives a subject with these claims; nothing if it does not match.
 fn given(claims: &Value, rule: RoleRule) -> Option<(&'static str, String, Role)> {
     let mapping = Mapping {
         issuer: "https://issuer.test".into(),

@@ -11,7 +11,7 @@ use crate::{
     codec::{Framing, avro::newest, encode, family, tests::arbitrary::envelope},
 };
 
-/// What the library makes of the bytes.
+/// The value as `apache_avro` reads it.
 struct ByLibrary<'a> {
     topic: Topic,
     bytes: &'a [u8],

@@ -20,10 +20,10 @@ use crate::{
     events::{Activity, ActivityKind, Actor, Outcome, Resource},
 };
 
-/// Longest name of a native format, in bytes.
+/// Maximum length of a native format's name, in bytes.
 const MAX_FORMAT_BYTES: usize = 128;
 
-/// What happened, by the event's type.
+/// The event and native record, by the event's type.
 pub(super) fn event(head: &Head<'_>, data: &Data<'_>) -> Result<(Event, Option<Native>), Refusal> {
     let Some((topic, kind)) = family::of_type(&head.ce_type) else {
         return Ok((foreign(head), foreign_native(data)?));
@@ -41,7 +41,7 @@ pub(super) fn event(head: &Head<'_>, data: &Data<'_>) -> Result<(Event, Option<N
     }
 }
 
-/// An event of a type that is not ours: somebody did something that is called so.
+/// An event of a type that is not Weir's: an API call whose action is the type.
 fn foreign(head: &Head<'_>) -> Event {
     let resource = |id: &String| Resource { id: id.clone(), ..Resource::default() };
     Event::Activity(Activity {
@@ -66,7 +66,7 @@ fn foreign_native(data: &Data<'_>) -> Result<Option<Native>, Refusal> {
     Ok(Some(Native { format: format.to_owned(), record: record.into() }))
 }
 
-/// A record's text: of a JSON string its content, of anything else the JSON as it was written.
+/// A record's text: the content of a JSON string, or any other JSON verbatim.
 fn verbatim(json: &RawValue) -> Result<String, Refusal> {
     if json.get().starts_with('"') {
         serde_json::from_str(json.get()).map_err(|error| super::object::invalid_json(&error))
@@ -75,10 +75,10 @@ fn verbatim(json: &RawValue) -> Result<String, Refusal> {
     }
 }
 
-/// The JSON data of one of our types.
+/// The JSON data of one of Weir's types.
 struct TypedData<'a> {
     json: &'a RawValue,
-    /// The kind that the type says.
+    /// Kind that the type denotes.
     kind: &'static str,
 }
 
@@ -115,7 +115,7 @@ impl family::Read for TypedData<'_> {
     }
 }
 
-/// A family's struct within its JSON object: `kind` is supplied by the event's type, `native` is set aside.
+/// A family's struct within its JSON object: `kind` is supplied by the event's type, `native` is taken out.
 struct FamilyObject<'a, 'de, D> {
     json: D,
     kind: &'static str,
@@ -202,7 +202,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for KindFirst<'_, 'de, A> {
     }
 }
 
-/// What the parser says, without the values that it quotes: a detail may be stored and logged.
+/// The parser's message without the values that it quotes, since a detail may be stored and logged.
 fn without_payload(within: &str, error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);

@@ -1,24 +1,25 @@
-//! One walk over a JSON text that bounds it before anything is built from it: depth, counts, lengths, numbers.
+//! Checks limits of a JSON text in one pass, before anything is built from it: depth, counts, lengths,
+//! numbers.
 //!
-//! The walk also finds what a lenient parser lets pass: lone surrogates and U+0000. That the text is JSON at all is
-//! left to the parser.
+//! It also finds lone surrogates and U+0000, which a lenient parser accepts. Whether the text is valid JSON
+//! is left to the parser.
 
 use crate::codec::{Refusal, Why};
 
-/// Where in a document the native record may stand.
+/// Location of the native record in a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Document {
-    /// A structured event: at `data.native`.
+    /// Structured event: at `data.native`.
     Structured,
-    /// A structured event of a type that is not ours: all of `data` is one.
+    /// Structured event of a type that is not Weir's: all of `data`.
     Foreign,
-    /// The data alone: at `native`.
+    /// Data alone: at `native`.
     Data,
-    /// The whole text is a native record.
+    /// The whole text.
     Native,
 }
 
-/// What a text may hold.
+/// Limits of a text.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     depth: usize,
@@ -28,7 +29,7 @@ struct Limits {
 }
 
 const EVENT: Limits = Limits { depth: 32, keys: 256, items: 10_000, string_bytes: 64 * 1024 };
-/// A native record is other people's; its texts are bounded by the event's own size.
+/// Limits of a native record, whose texts are bounded only by the event's size.
 const NATIVE: Limits = Limits { depth: 64, keys: 10_000, items: 10_000, string_bytes: usize::MAX };
 
 const MAX_DIGITS: usize = 40;
@@ -91,7 +92,7 @@ struct Walk<'a> {
     at: usize,
     open: Vec<Container>,
     limits: Limits,
-    /// How many containers were open where the native record began.
+    /// Number of open containers where the native record began.
     native_above: Option<usize>,
     /// The value that comes next is the native record.
     native_next: bool,
@@ -112,7 +113,7 @@ enum Kind {
     Data,
 }
 
-/// What comes next within a container.
+/// Expected token within a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     Key,
@@ -218,7 +219,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Steps over a string and returns how many bytes of UTF-8 it stands for.
+    /// Skips a string and returns the length of its value, in bytes of UTF-8.
     fn string_bytes(&mut self) -> Result<usize, Refusal> {
         self.at += 1;
         let mut length = 0;
@@ -234,7 +235,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Steps over what follows a backslash and returns how many bytes of UTF-8 it stands for.
+    /// Skips an escape sequence after its backslash and returns the length of its value, in bytes of UTF-8.
     fn escape(&mut self) -> Result<usize, Refusal> {
         let kind = *self.bytes.get(self.at).ok_or_else(unterminated)?;
         self.at += 1;

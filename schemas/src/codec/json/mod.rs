@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{Envelope, TenantId, Timestamp};
 
-/// Most events that a batch may hold.
+/// Maximum number of events in a batch.
 pub const MAX_BATCH: usize = 10_000;
 
 /// Reads one event in structured mode (`application/cloudevents+json`).
@@ -149,7 +149,7 @@ pub(super) fn binary(
     envelope(attributes, &data, reception)
 }
 
-/// What a media type says of data.
+/// Kind of data that a media type denotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DataKind {
     Json,
@@ -158,7 +158,7 @@ enum DataKind {
 }
 
 impl DataKind {
-    /// JSON is UTF-8 (RFC 8259); of text in another charset only the bytes are known.
+    /// JSON is UTF-8 (RFC 8259); text in another charset is kept as bytes.
     fn of(content_type: &str) -> Self {
         let lower = content_type.to_ascii_lowercase();
         let mut parts = lower.split(';').map(str::trim);

@@ -11,28 +11,28 @@ use serde_json::value::RawValue;
 
 use crate::codec::{Refusal, Why, attributes::Attributes};
 
-/// A structured event, taken apart.
+/// A structured event, split into attributes and data.
 pub(super) struct Structured<'a> {
     pub(super) attributes: Attributes<'a>,
     pub(super) data: Data<'a>,
 }
 
-/// Most members of an event; the limits of JSON allow no more.
+/// Maximum number of members of an event; the JSON limits allow no more.
 const MAX_MEMBERS: usize = 256;
 
 /// The data of an event.
 pub(super) enum Data<'a> {
-    /// There is none.
+    /// No data.
     Absent,
     /// JSON.
     Json(&'a RawValue),
-    /// Text of another kind.
+    /// Text of another media type.
     Text(&'a str),
-    /// Base64 of something else.
+    /// Other data, in Base64.
     Base64(Cow<'a, str>),
 }
 
-/// Takes a JSON object apart. Members may stand in any order, none may stand twice.
+/// Splits a JSON object. Members may come in any order; duplicates are refused.
 pub(super) fn read(text: &str) -> Result<Structured<'_>, Refusal> {
     let Members(members) = serde_json::from_str(text).map_err(|error| invalid_json(&error))?;
     let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
@@ -75,7 +75,7 @@ fn text_of<'a>(name: &str, value: &'a RawValue, why: Why) -> Result<Cow<'a, str>
     text.map(|Text(text)| text).map_err(|_| Refusal::new(why, format!("{name} is not a text")))
 }
 
-/// What a JSON parser says, without the text that it says it about.
+/// The kind of a JSON parser's error, without the text that it quotes.
 pub(super) fn invalid_json(error: &serde_json::Error) -> Refusal {
     let what = match error.classify() {
         serde_json::error::Category::Eof => "the JSON ends early",

@@ -21,7 +21,7 @@ fn parse(schema: &Value) -> WriterSchema {
     WriterSchema::parse(&schema.to_string()).unwrap_or_else(|why| panic!("{why}: {schema}"))
 }
 
-/// What we make of an API call written with another schema.
+/// Decodes an API call written with another schema.
 fn read_api_call(schema: &Value, avro: &apache_avro::types::Value) -> Result<Decoded, DecodeError> {
     read_api_call_by(parse(schema), schema, avro)
 }

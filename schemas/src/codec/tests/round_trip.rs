@@ -1,4 +1,4 @@
-//! What is written is read again, in every framing and mode.
+//! Encoding and decoding give back the same event, in every framing and mode.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ fn decoded(answer: Result<Decoded, DecodeError>) -> Envelope {
     }
 }
 
-/// What its receiver makes of an event that a publisher writes: only Weir's own records say more.
+/// A publisher's event as its receiver decodes it, without what only Weir's own records carry.
 fn as_published(envelope: &Envelope) -> Envelope {
     let id = envelope.original_id.clone().unwrap_or_else(|| envelope.id.to_string());
     Envelope {

@@ -1,4 +1,4 @@
-//! What is no JSON, and what is too much of it.
+//! Texts that are not JSON or exceed a limit.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What is JSON, and whether it is an event.
+//! JSON texts that are events or are refused as such.
 
 use chrono::TimeDelta;
 use rust_decimal::Decimal;
