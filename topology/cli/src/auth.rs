@@ -33,7 +33,7 @@ enum AuthCommand {
     },
 }
 
-/// What a token gives.
+/// Principal, roles and scopes that a token gives.
 #[derive(Debug, Serialize)]
 struct Explanation {
     principal: Option<String>,

@@ -47,7 +47,7 @@ enum BudgetCommand {
 struct SetArgs {
     /// The budget's name.
     name: String,
-    /// How much may be spent in a period, a decimal.
+    /// Amount that may be spent in a period, a decimal.
     amount: String,
     /// ISO 4217; charges in other currencies do not count.
     currency: String,

@@ -18,10 +18,10 @@ use super::{
 /// Longer than the gateway waits for Kafka.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
-/// What every command may be told besides.
+/// Options that every command to the gateway takes.
 #[derive(Debug, Args)]
 pub(super) struct Said {
-    /// Why.
+    /// Reason of the decision.
     #[arg(long)]
     pub(super) reason: Option<String>,
     /// The person who decides, where the API key speaks for one; else the key itself decides.

@@ -1,4 +1,4 @@
-//! What `weir up` started here: its processes, where they answer, and the key it made.
+//! The local deployment that `weir up` started: its processes, their addresses, and the API key it created.
 
 use std::{
     collections::BTreeMap,
@@ -51,7 +51,7 @@ pub(super) struct Process {
     pub(super) log: PathBuf,
 }
 
-/// How a process is spoken to.
+/// Scheme of a process's URL.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Scheme {
@@ -97,7 +97,7 @@ impl Process {
 }
 
 impl Deployment {
-    /// What is written down at `home`; nothing where nothing was started yet.
+    /// Reads the deployment file in `home`; empty if nothing was started yet.
     pub(super) fn load(home: &Path) -> anyhow::Result<Self> {
         let file = file(home);
         match fs::read_to_string(&file) {
@@ -189,7 +189,7 @@ pub(super) const SINKS: &str = "sinks";
 /// The player of demo events.
 pub(super) const DEMO: &str = "demo";
 
-/// How a process is started.
+/// Command line, environment and addresses of a process to start.
 #[derive(Debug)]
 pub(super) struct Start {
     pub(super) args: Vec<String>,

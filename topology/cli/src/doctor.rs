@@ -1,6 +1,6 @@
-//! `weir doctor`: what is wrong with a deployment, and what cures it.
+//! `weir doctor`: finds faults of a deployment, and names the remedy.
 //!
-//! What is found out is gathered first ([`Examined`]); what follows from it is pure.
+//! All facts are gathered first ([`Examined`]); the checks on them are pure.
 
 mod checks;
 
@@ -41,7 +41,7 @@ pub(super) struct DoctorArgs {
     trust: Trust,
 }
 
-/// How one thing is.
+/// Verdict of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
@@ -55,18 +55,18 @@ enum Verdict {
     Ok,
 }
 
-/// One thing that was looked at.
+/// Result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Finding {
     check: &'static str,
     verdict: Verdict,
-    /// What was found.
+    /// Observed state.
     found: String,
-    /// What to do about it; empty where there is nothing to do.
+    /// Remedy; empty if there is nothing to do.
     cure: String,
 }
 
-/// What was found out, before anything is made of it. What could not be found out is told in its stead.
+/// Gathered facts, before the checks. A fact that could not be determined is an error text.
 struct Examined {
     /// This machine's clock.
     now: DateTime<Utc>,
@@ -79,7 +79,7 @@ struct Examined {
     disk: Option<Disk>,
 }
 
-/// Which secrets are known here.
+/// Secrets that are configured here.
 struct Keys {
     peppers: Result<(), String>,
     subject_secret: Result<bool, String>,

@@ -17,7 +17,7 @@ use super::{
     query::{Api, changes::encoded, printable},
 };
 
-/// How long the erasure is waited for, and how often it is asked after.
+/// Longest wait for the erasure, and the polling interval.
 const DONE_WITHIN: Duration = Duration::from_mins(2);
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// Said wherever an erasure is announced or confirmed.
@@ -41,7 +41,7 @@ pub(super) struct EraseArgs {
     said: Said,
 }
 
-/// What is waited for.
+/// Options for waiting.
 #[derive(Debug, Clone, Copy, Args)]
 struct Waiting {
     /// Return once the request is stored, without waiting for the erasure.
@@ -104,7 +104,7 @@ fn print(subject: &Value, format: Format) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// What is known of a subject, in a sentence.
+/// Describes the erasure state of a subject in a sentence.
 fn described(subject: &Value) -> String {
     let name = printable(subject["subject"].as_str().unwrap_or_default());
     let entries = subject["entries"].as_i64().unwrap_or_default();

@@ -21,7 +21,7 @@ const DEMO_RATE: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
 /// Arguments of `weir generate`.
 #[derive(Debug, Args)]
 pub(super) struct GenerateArgs {
-    /// How many events; the last of them happens now.
+    /// Number of events; the last one happens now.
     #[arg(long, required_unless_present = "demo")]
     events: Option<u64>,
     /// Events per second. Without it: as fast as Kafka takes them.
@@ -33,7 +33,7 @@ pub(super) struct GenerateArgs {
     /// When the last event happens, RFC 3339; now, if not given.
     #[arg(long)]
     ending_at: Option<Timestamp>,
-    /// Whose events they are.
+    /// Tenant of the events.
     #[arg(long, default_value = LOCAL_TENANT)]
     tenant: String,
     /// Only API calls and sign-ins, each with its native record of about 2 KB.

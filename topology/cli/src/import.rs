@@ -29,13 +29,13 @@ use super::{
 #[derive(Debug, Args)]
 #[command(after_help = sources())]
 pub(super) struct ImportArgs {
-    /// What the files hold; the list below says what each source takes.
+    /// Format of the files; the list below describes each.
     #[arg(value_parser = source())]
     source: SourceFormat,
     /// Files, and folders that are read to every depth; also compressed (gzip, zstd), in UTF-8 or UTF-16.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// Whose events they are.
+    /// Tenant of the events.
     #[arg(long, default_value = LOCAL_TENANT)]
     tenant: String,
     /// Of focus: when the issuer made the charges known (RFC 3339), instead of what they say (x_ExportDateTime).

@@ -142,7 +142,7 @@ enum Command {
     },
 }
 
-/// What a command ends with when it did its work and the answer is no.
+/// Outcome of a command, as its exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Done,

@@ -57,7 +57,7 @@ impl Logins {
         sinks::postgres::make_logins(admin_url, &self.0).await.context("making the services' logins")
     }
 
-    /// What a process of the pipeline connects with: its own login where it has one.
+    /// Database URL of a process of the pipeline: with its own login if it has one.
     pub(super) fn database_url(&self, process: &str, database_url: &str) -> anyhow::Result<String> {
         let login = match process {
             GATEWAY => Login::Gateway,

@@ -1,4 +1,4 @@
-//! How answers are printed: tables for people, JSON for machines.
+//! Printing of answers: tables for people, JSON for machines.
 
 use std::{
     fmt::Write as _,

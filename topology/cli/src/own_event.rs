@@ -9,7 +9,7 @@ use schemas::{Envelope, Event, EventId, Source, TenantId, Timestamp};
 
 use crate::place::Place;
 
-/// How long Kafka may take to acknowledge the events.
+/// Time limit for Kafka's acknowledgement of the events.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(15);
 
 /// An event in the audit log of a tenant, about something that an operator did there just now.

@@ -59,7 +59,7 @@ impl Place {
         Ok(Producer::new(&self.producer_config(command, purpose), self.framing().await?)?)
     }
 
-    /// How a producer of this place is set up.
+    /// Configuration of a producer in this deployment.
     pub(super) fn producer_config(&self, command: &str, purpose: Purpose) -> ProducerConfig {
         ProducerConfig {
             bootstrap: self.endpoints.kafka.clone(),
@@ -69,7 +69,7 @@ impl Place {
         }
     }
 
-    /// How records are framed here: with the registry's ids where there is a registry.
+    /// Framing of records: with the schema registry's ids if there is a registry.
     pub(super) async fn framing(&self) -> anyhow::Result<Framing> {
         let Some(registry) = self.registry()? else { return Ok(Framing::SingleObject) };
         let ids = registry.register().await.context("registering the event schemas")?;
@@ -88,7 +88,8 @@ impl Place {
         peppers(&self.settings, &self.home)
     }
 
-    /// What the audit log's subject keys are derived from, where it is set or the local deployment has one.
+    /// Secret from which the audit log's subject keys are derived, if it is set or the local deployment has
+    /// one.
     pub(super) fn subject_secret(&self) -> anyhow::Result<Option<SubjectSecret>> {
         let audit = &self.settings.audit;
         let own = self.home.join(SUBJECT_SECRET);
@@ -102,7 +103,7 @@ impl Place {
         Ok(Some(secret.with_context(|| format!("the secret from {from} cannot be used"))?))
     }
 
-    /// What the audit log's checkpoints are signed with; none where no key is set and the local deployment has none.
+    /// Keys that sign the audit log's checkpoints; empty if none is set and the local deployment has none.
     pub(super) fn signing_keys(&self) -> anyhow::Result<Vec<PrivateKey>> {
         let audit = &self.settings.audit;
         let own = self.home.join(SIGNING_KEY);

@@ -40,7 +40,7 @@ enum What {
     Audit(Box<AuditArgs>),
     /// Proposed changes: their scores, approvals and progress, those with news first; or one of them whole.
     Changes(Box<changes::ChangesArgs>),
-    /// What was spent, over time and by what, as known at any instant.
+    /// Costs over time and by dimension, as known at any instant.
     Cost(Box<cost::CostArgs>),
     /// Compliance: posture, controls, findings, resources, scorecards and waivers, as of any instant.
     Compliance(Box<compliance::ComplianceArgs>),
@@ -48,7 +48,7 @@ enum What {
     Budgets(cost::BudgetsArgs),
     /// Days that cost more or less than expected, each with what is behind it.
     Anomalies(outlook::AnomaliesArgs),
-    /// What days to come will cost.
+    /// Forecast of the costs of future days.
     Forecast(outlook::ForecastArgs),
     /// Who is at risk and why: the leaderboard, or one entity with its reasons.
     Risk(Box<risk::RiskArgs>),
@@ -72,16 +72,16 @@ struct AuditArgs {
     output: Format,
 }
 
-/// Which audit entries.
+/// Filter on audit entries.
 #[derive(Debug, Args)]
 pub(super) struct AuditFilters {
     /// Who acted: the exact id.
     #[arg(long)]
     actor: Option<String>,
-    /// What was done, in the source's words.
+    /// The action, as the source names it.
     #[arg(long)]
     action: Option<String>,
-    /// What it was done to: the exact id.
+    /// Resource of the action: the exact id.
     #[arg(long)]
     resource: Option<String>,
     /// The project of the resource or of the delivery.

@@ -46,7 +46,7 @@ enum WatchlistCommand {
         entity: EntityArgs,
         /// The list's name.
         watchlist: String,
-        /// What hazard is multiplied by, 0.1 to 10.
+        /// Factor by which the hazard is multiplied, 0.1 to 10.
         #[arg(long)]
         multiplier: String,
         /// When it ends by itself, RFC 3339.
@@ -152,7 +152,7 @@ async fn triage(args: TriageArgs, place: &Place) -> anyhow::Result<Outcome> {
     Command { path: &["risk", "incidents", &id, "triage"], body }.send(place, &args.said).await
 }
 
-/// What an incident is about.
+/// Entity and rules of an incident.
 struct Subject {
     entity: Value,
     rules: Vec<String>,

@@ -53,9 +53,9 @@ use topology::{
     topology::Stage,
 };
 
-/// What a process of ours should find in its environment; allocators read their options nowhere else. Memory of ours
-/// that was freed is kept for what comes next, instead of being given back to be asked for again with the next batch.
-/// The Kafka client's memory lies in one place instead of one for each of its threads: a seventh less, as fast.
+/// Memory settings in the environment of Weir's processes; allocators read their options nowhere else. Freed
+/// memory is kept for the next batch instead of being returned to the system. The Kafka client's memory lies
+/// in one arena instead of one for each of its threads: a seventh less, as fast.
 pub(super) const MEMORY: [(&str, &str); 2] = [("MIMALLOC_PURGE_DELAY", "-1"), ("MALLOC_ARENA_MAX", "1")];
 
 /// Arguments of `weir run`.
@@ -101,7 +101,7 @@ struct Callers {
     tenants: Tenants,
 }
 
-/// What the roles of one process share.
+/// State that the roles of one process share.
 struct Process<'a> {
     place: Place,
     /// The sinks of the settings.
@@ -280,7 +280,7 @@ impl Process<'_> {
         Ok(started)
     }
 
-    /// What is erased and removed, and with which keys.
+    /// Configuration of the stage retention: its periods, secret and keys.
     fn retention(&self) -> anyhow::Result<RetentionConfig> {
         let secret = self.place.subject_secret()?.context(
             "the stage retention needs the secret of the audit log's subject keys to erase people's data: set \

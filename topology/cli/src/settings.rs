@@ -1,4 +1,4 @@
-//! What may be set: `weir.toml`, then `WEIR_SECTION__KEY`, then the names other programs share.
+//! Settings: `weir.toml`, then `WEIR_SECTION__KEY`, then the variables that other programs share.
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
@@ -47,7 +47,7 @@ pub(super) struct Settings {
     pub(super) prices: Prices,
     pub(super) client: Client,
     pub(super) identity: Identity,
-    /// Whose tokens are taken beside API keys.
+    /// Issuers whose tokens are accepted beside API keys.
     pub(super) issuer: Vec<Issuer>,
     pub(super) siem: sinks::Siem,
     /// Where records are forwarded to.
@@ -72,9 +72,9 @@ pub(super) struct Gateway {
     pub(super) url: Option<String>,
     /// Requests per minute for one API key; 0 for no limit.
     pub(super) requests_per_minute: u32,
-    /// What one tenant may publish with all its credentials together.
+    /// Limits on publishing by one tenant, over all its credentials together.
     pub(super) tenant_per_minute: TenantLimits,
-    /// What GitHub signs its webhooks with, by tenant: one secret, or two while one replaces the other.
+    /// Secrets with which GitHub signs its webhooks, by tenant: one, or two during a rotation.
     pub(super) github_webhook_secrets: BTreeMap<String, OneOrMany>,
     /// A TOML file that holds the same: `acme = "…"` or `acme = ["…", "…"]`. A tenant that both name has the file's.
     pub(super) github_webhook_secrets_file: Option<PathBuf>,
@@ -130,7 +130,7 @@ impl fmt::Debug for OneOrMany {
 }
 
 impl Gateway {
-    /// What a gateway that runs in another folder must be told of these settings: variables of its environment.
+    /// Environment variables that carry these settings to a gateway that runs in another folder.
     pub(super) fn webhook_environment(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
         let mut environment = Vec::new();
         if !self.github_webhook_secrets.is_empty() {
@@ -186,7 +186,7 @@ pub(super) struct QueryApi {
     pub(super) trusted_proxies: Networks,
     /// Requests per minute for one API key; 0 for no limit.
     pub(super) requests_per_minute: u32,
-    /// What its tenants share, and the most that one of them may take.
+    /// Database capacity that tenants share, and the most that one tenant may take.
     pub(super) shares: shares::QueryShares,
     /// Its URL, for `weir query`; told by the local deployment where there is one.
     pub(super) url: Option<String>,
@@ -218,7 +218,7 @@ pub(super) struct Rules {
     pub(super) sigma: Folders,
     /// Whether Weir's own rules are in force.
     pub(super) own: bool,
-    /// What rules mean by `%name%` behind the modifier `expand`: texts by name, which may have wildcards.
+    /// Values of `%name%` in rules with the modifier `expand`: texts by name, which may have wildcards.
     pub(super) placeholders: BTreeMap<String, OneOrMany>,
 }
 
@@ -266,12 +266,12 @@ impl Rules {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Audit {
-    /// What the audit log's subject keys are derived from: 32 random bytes or more, never changed.
+    /// Secret from which the audit log's subject keys are derived: 32 random bytes or more, never changed.
     pub(super) subject_secret: Option<String>,
     /// A file that holds it.
     pub(super) subject_secret_file: Option<PathBuf>,
-    /// What the audit log's checkpoints are signed with: the key's text, or two of them on lines of their own while one
-    /// replaces the other.
+    /// Key that signs the audit log's checkpoints: its text, or two keys on lines of their own during a
+    /// rotation.
     pub(super) signing_key: Option<String>,
     /// A file that holds it.
     pub(super) signing_key_file: Option<PathBuf>,

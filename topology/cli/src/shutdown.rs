@@ -1,4 +1,4 @@
-//! How a command learns that it is to stop.
+//! Shutdown signals of a command.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;

@@ -52,7 +52,7 @@ enum SinkCommand {
     Pause {
         /// The sink's name.
         name: String,
-        /// Why, for whoever asks later.
+        /// Reason, stored with the pause.
         #[arg(long, default_value = "")]
         reason: String,
     },
@@ -92,7 +92,7 @@ struct SinkRow {
     kind: &'static str,
     /// `delivering`, `retrying`, `refused`, `paused`, `halted` or `new`.
     state: String,
-    /// What the receiver said, or who has paused it.
+    /// The receiver's answer, or the operator who paused the sink.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
     delivered: i64,

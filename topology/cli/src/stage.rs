@@ -25,7 +25,7 @@ enum StageCommand {
         /// The offset to go on from.
         #[arg(long)]
         to: i64,
-        /// Why; written down beside the gap.
+        /// Reason, stored with the gap.
         #[arg(long)]
         reason: String,
         #[command(flatten)]

@@ -34,7 +34,7 @@ pub(super) struct StatusArgs {
     show_secrets: bool,
 }
 
-/// What runs here and where it answers.
+/// Running processes and their addresses.
 #[derive(Debug, Serialize)]
 struct Status {
     kafka: Option<String>,
@@ -197,7 +197,7 @@ pub(super) async fn answers(client: &reqwest::Client, url: &str) -> bool {
     answer.is_ok_and(|answer| answer.status().is_success())
 }
 
-/// What flows, second by second.
+/// Throughput, second by second.
 pub(super) struct Flow {
     gauge: Gauge,
     client: reqwest::Client,

@@ -268,7 +268,7 @@ fn keep_sinks(settings: &Settings, home: &Path) -> anyhow::Result<Option<(&'stat
     Ok(Some(("WEIR_SIEM__SINKS_FILE", file.display().to_string())))
 }
 
-/// How a process of the pipeline is started: with addresses that are free.
+/// Command line and environment of a process of the pipeline, with free addresses.
 fn start_of(
     name: &str,
     deployment: &Deployment,
@@ -344,7 +344,7 @@ fn start_demo(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints) -
     deployment.start(home, DEMO, Start { args, env, listen, admin: None, scheme: Scheme::Http })
 }
 
-/// What a process of the pipeline is told.
+/// Environment variables of a process of the pipeline.
 fn environment(endpoints: &Endpoints, home: &Path) -> Vec<(&'static str, String)> {
     let mut environment = vec![
         ("WEIR_HOME", home.display().to_string()),

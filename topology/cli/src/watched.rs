@@ -12,17 +12,18 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How often folders are looked at. Files that still change between two looks are left alone until the next.
+/// Interval between checks of the folders. Files that still change between two checks are left alone until
+/// the next.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// What a look at the folders shows: every file, when it changed, how long it is; or why they cannot be read.
+/// Snapshot of the folders: every file with its time of change and its length; or the error of reading them.
 pub(crate) type Glance = Result<Vec<(PathBuf, Option<SystemTime>, u64)>, String>;
 
 /// When to read the files again.
 pub(crate) struct Watch {
-    /// What was seen when they were read last.
+    /// Snapshot of the last read.
     read: Glance,
-    /// What was seen last.
+    /// Snapshot of the last check.
     seen: Glance,
 }
 

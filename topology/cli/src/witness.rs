@@ -54,7 +54,7 @@ pub(super) struct WitnessArgs {
     listen: SocketAddr,
 }
 
-/// What the handlers share.
+/// State that the handlers share.
 struct Witness {
     key: PrivateKey,
     deployments: Vec<PublicKey>,
@@ -117,7 +117,7 @@ async fn add_checkpoint(State(witness): State<Arc<Witness>>, body: Bytes) -> Res
     }
 }
 
-/// Why a request is not answered with a signature.
+/// Reason for which a request is answered without a signature.
 enum NotCosigned {
     Refused(Refusal),
     Failed(anyhow::Error),

@@ -24,7 +24,7 @@ const ROUTE: &str = "/api/v1/audit/export";
 const AT_MOST: Duration = Duration::from_hours(24);
 /// The longest time without a byte: the query API waits for a page's turn for so long, and longer.
 const SILENCE: Duration = Duration::from_mins(12);
-/// How often an export that breaks off goes on.
+/// Attempts to resume an export that breaks off.
 const ATTEMPTS: u32 = 5;
 
 /// Arguments of `weir audit export`.
@@ -62,7 +62,7 @@ impl Format {
     }
 }
 
-/// What a file holds of an export.
+/// Progress of an export, read back from its file.
 #[derive(Debug, PartialEq, Eq)]
 struct Held {
     /// Bytes up to the end of the last whole line.

@@ -76,14 +76,14 @@ struct Report {
     name: &'static str,
     ours: Figures,
     peers: BTreeMap<&'static str, Figures>,
-    /// What ran in our process.
+    /// Stages that ran in Weir's process.
     stages: Vec<String>,
     pairs: u32,
     events: u64,
     load: String,
 }
 
-/// Fills the topics once, then measures ours and the yardsticks in turn.
+/// Fills the topics once, then measures Weir and the baselines in turn.
 pub(super) async fn drain(args: &DrainArgs) -> anyhow::Result<Outcome> {
     let stand = Stand::start().await?;
     note(&format!("publishing {} events", args.events));

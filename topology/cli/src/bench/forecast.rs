@@ -23,17 +23,17 @@ pub(super) struct ForecastArgs {
     /// Files of `timestamp,value` lines every five minutes, whose last quarter is forecast by the hour with a season of a day:
     /// the series without anomalies of the Numenta Anomaly Benchmark, for example.
     files: Vec<PathBuf>,
-    /// How many courses of a year are made up.
+    /// Number of generated series of one year.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     courses: u32,
-    /// What they are made of.
+    /// Seed of the generated series.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     output: Format,
 }
 
-/// How one series was forecast.
+/// Forecast of one series, with its errors.
 struct Scored {
     name: String,
     model: &'static str,
@@ -124,7 +124,8 @@ fn by_the_hour(file: &PathBuf) -> anyhow::Result<Vec<f64>> {
     Ok(values.chunks_exact(12).map(|hour| hour.iter().sum::<f64>() / 12.0).collect())
 }
 
-/// How the last values of a series are forecast from those before; `None`: they are too few.
+/// Forecasts the last values of a series from those before, and scores the forecast; `None` if there are too
+/// few.
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 fn scored(name: String, values: &[f64], period: usize, horizon: usize) -> Option<Scored> {
     let (known, to_come) = values.split_at_checked(values.len().checked_sub(horizon)?)?;

@@ -25,7 +25,7 @@ use crate::{
 
 /// The stage whose rows are waited for.
 const STAGE: &str = "audit";
-/// What a change of rate needs to settle.
+/// Time to settle after a change of rate.
 const WARM_UP: Duration = Duration::from_secs(2);
 /// A Java broker that was just started compiles itself for half a minute, and competes for the cores meanwhile: nobody's
 /// events are that early. So long and so fast are events published before the first rate.
@@ -52,7 +52,7 @@ struct Run {
     max_ms: f64,
     /// Of the stage, per event.
     cpu_us_per_event: f64,
-    /// What one sync of a page cost meanwhile: every commit waits for one.
+    /// Time to sync one page to disk meanwhile: every commit waits for a sync.
     disk_sync_p50_ms: f64,
     disk_sync_p95_ms: f64,
     disk_sync_p99_ms: f64,

@@ -38,17 +38,17 @@ const WARM_UP: &str = "full_warm_up";
 /// Arguments of `weir bench full`.
 #[derive(Debug, Args)]
 pub(super) struct FullArgs {
-    /// How many events lie in the topics.
+    /// Number of events in the topics.
     #[arg(long, default_value_t = 200_000)]
     events: u64,
-    /// How often both sides are measured, in turn.
+    /// Number of measurements of each side, taken in turn.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=50))]
     pairs: u32,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     output: Format,
 }
 
-/// What lies in the topics.
+/// Records in the topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Workload {

@@ -1,4 +1,4 @@
-//! What the system says of processes (CPU time and memory, from /proc), and how quick its disk is.
+//! CPU time and memory of processes, from /proc, and the latency of the disk.
 
 use std::{
     fs::{self, File},
@@ -13,7 +13,7 @@ use anyhow::Context;
 
 /// So often the disk is tried: a small part of what a database asks of it.
 const TRY_EVERY: Duration = Duration::from_millis(20);
-/// What is written each time: a page of PostgreSQL's log.
+/// Bytes of each write: a page of PostgreSQL's log.
 const PAGE: [u8; 8192] = [0x57; 8192];
 
 /// USER_HZ: fixed at 100 on every Linux that userspace sees.
@@ -77,7 +77,7 @@ impl DiskProbe {
         Ok(Self { stop, thread })
     }
 
-    /// How long each sync took.
+    /// Durations of the syncs.
     pub(super) fn end(self) -> io::Result<Vec<Duration>> {
         drop(self.stop);
         self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the disk's probe panicked")))

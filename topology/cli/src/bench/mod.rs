@@ -48,10 +48,10 @@ enum What {
 
 #[derive(Debug, Args)]
 struct DrainArgs {
-    /// How many events lie in the topics.
+    /// Number of events in the topics.
     #[arg(long, default_value_t = 500_000)]
     events: u64,
-    /// How often ours and the yardsticks are measured, in turn.
+    /// Number of measurements of Weir and of each baseline, taken in turn.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
     pairs: u32,
     /// A stage that runs beside audit in the same process, for example risk; repeat for several. Ours is then the time
@@ -67,7 +67,7 @@ struct FreshnessArgs {
     /// Events per second; repeat for several.
     #[arg(long = "rate", default_values_t = [500, 2_000, 10_000], value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rates: Vec<u32>,
-    /// How long each rate is held, in seconds, after a warm-up of 2.
+    /// Seconds for which each rate is held, after a warm-up of 2.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
     #[arg(long, value_enum, default_value_t = Format::Table)]

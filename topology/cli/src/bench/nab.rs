@@ -1,6 +1,6 @@
 //! The scoring of the Numenta Anomaly Benchmark, from its published description (Lavin and Ahmad 2015) and its scorer.
 
-/// What right and wrong detections count for.
+/// Weights of right and wrong detections.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Profile {
     /// Its name.

@@ -28,7 +28,7 @@ pub(super) struct SearchArgs {
     /// Rows of the log: of 20 tenants, over 12 months.
     #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(100_000..))]
     rows: u64,
-    /// How often each question is asked, of one tenant after the other.
+    /// Number of times that each query is run, for one tenant after the other.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
     /// A database to use, with Weir's tables and no audit entries; by default one on a server of its own.

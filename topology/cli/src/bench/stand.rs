@@ -19,7 +19,7 @@ use crate::{deployment::free_address, output::note, run::MEMORY, settings::Clien
 use stack::{Endpoints, ServerState, Stack, StackConfig, Tethered};
 use topology::{pipeline, runtime};
 
-/// What is measured is nobody's.
+/// Secret of the subject keys; the benchmark's subjects are generated.
 const SUBJECT_SECRET: &str = "the subjects of a benchmark are made up";
 const READY_WITHIN: Duration = Duration::from_mins(1);
 

@@ -90,7 +90,7 @@ enum DeadLetterCommand {
         /// Only those parked for this reason.
         #[arg(long)]
         parked_as: Option<String>,
-        /// Why they are given up; kept with each of them.
+        /// Reason, stored with each discarded record.
         #[arg(long)]
         reason: String,
         /// Whatever waits, where nothing else selects.

@@ -23,10 +23,10 @@ use topology::runtime::offline::replay::{ReplayError, Replayer};
 /// Places read at a time; their bytes are read one by one.
 const PAGE: u16 = 500;
 
-/// What is to be published anew.
+/// Records to replay, and the pace.
 pub(super) struct Asked {
     pub(super) selection: Selection,
-    /// Also what was published anew before.
+    /// Also records that were replayed before.
     pub(super) again: bool,
     /// Records a second; at least one, and fewer than a billion.
     pub(super) rate: u32,
@@ -34,7 +34,7 @@ pub(super) struct Asked {
     pub(super) by: Operator,
 }
 
-/// What became of the records.
+/// Counts of replayed and refused records.
 #[derive(Default)]
 struct Tally {
     selected: u64,
@@ -101,7 +101,7 @@ async fn all(
     }
 }
 
-/// Why one record was not published anew, or not marked.
+/// Reason for which one record was not replayed, or not marked as replayed.
 enum Failure {
     /// It cannot be; others can.
     Refused(ReplayError),

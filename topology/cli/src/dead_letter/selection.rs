@@ -1,4 +1,4 @@
-//! Which parked records a command means.
+//! Selection of the parked records that a command applies to.
 
 use anyhow::bail;
 use clap::Args;
@@ -7,7 +7,7 @@ use sinks::parking::Selection;
 
 use crate::{lag::duration, stage::topic};
 
-/// What every command but `show` selects by.
+/// Selection options of every command but `show`.
 #[derive(Debug, Args)]
 pub(super) struct SelectionArgs {
     /// Only those of this stage.

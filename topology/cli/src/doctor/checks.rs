@@ -1,4 +1,4 @@
-//! What follows from what was found out.
+//! Checks of `weir doctor` on the gathered facts.
 
 use sinks::{
     postgres::{Standing, Work},

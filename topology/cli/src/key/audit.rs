@@ -1,4 +1,4 @@
-//! What is done to keys, as events of the audit log of the key's tenant.
+//! Events about API keys for the audit log of the key's tenant.
 
 use chrono::Utc;
 use schemas::{

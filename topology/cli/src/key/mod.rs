@@ -38,7 +38,7 @@ enum KeyCommand {
         /// The tenant it speaks for.
         #[arg(long, default_value = LOCAL_TENANT)]
         tenant: String,
-        /// What it may do; repeat for several.
+        /// Scope that the key grants; repeat for several.
         #[arg(long = "scope", value_parser = scope, required = true)]
         scopes: Vec<Scope>,
         /// When it stops working: a time as in RFC 3339, or a span from now such as 90d, 12h or 30m. Without it: never.
@@ -57,7 +57,7 @@ enum KeyCommand {
     Rotate {
         /// The other one's public id, 8 characters.
         id: String,
-        /// How long the old key goes on working.
+        /// Time for which the old key stays valid.
         #[arg(long, value_parser = end, default_value = "24h")]
         overlap: End,
         /// When the new key stops working. Without it: never.

@@ -1,4 +1,4 @@
-//! How keys are printed.
+//! Printing of API keys.
 
 use schemas::{
     Timestamp,

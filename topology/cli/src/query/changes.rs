@@ -11,19 +11,19 @@ pub(super) struct ChangesArgs {
     /// Show one change whole: score and factors, approvals, timeline, what could not be.
     #[arg(long, value_name = "CHANGE_ID")]
     id: Option<String>,
-    /// How far the approval is: not_requested, requested, risk_assessed, human_review or decided.
+    /// State of the approval: not_requested, requested, risk_assessed, human_review or decided.
     #[arg(long)]
     state: Option<String>,
     /// approved, rejected, auto or blocked.
     #[arg(long)]
     decision: Option<String>,
-    /// How far the change is, for example planned, applied, completed or failed.
+    /// State of the change, for example planned, applied, completed or failed.
     #[arg(long)]
     provisioning: Option<String>,
     /// auto, review, two_person or block.
     #[arg(long)]
     route: Option<String>,
-    /// How much of the plan could be read: read, partly, unreadable or absent.
+    /// Extent to which the plan could be read: read, partly, unreadable or absent.
     #[arg(long)]
     plan: Option<String>,
     /// The project.

@@ -64,7 +64,7 @@ pub(super) async fn anomalies(api: &Api, args: &AnomaliesArgs) -> anyhow::Result
 /// Arguments of `weir query forecast`.
 #[derive(Debug, Args)]
 pub(super) struct ForecastArgs {
-    /// How many days are forecast.
+    /// Number of days to forecast.
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=366))]
     days: u16,
     /// The instant to look from, RFC 3339. Now by default.

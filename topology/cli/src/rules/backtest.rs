@@ -35,7 +35,7 @@ pub(super) struct BacktestArgs {
     /// Before when they count.
     #[arg(long)]
     to: Timestamp,
-    /// Whose events; everybody's, if not given.
+    /// Only events of this tenant; all tenants' by default.
     #[arg(long)]
     tenant: Option<String>,
     /// Most events that are named for each rule and difference.

@@ -42,7 +42,7 @@ struct Example {
     events: Vec<super::sequence::Step>,
 }
 
-/// What was run, and what went wrong.
+/// Tested rules and examples, and the failures.
 #[derive(Debug, Default, Serialize)]
 struct Tested {
     rule_files: usize,
@@ -55,7 +55,7 @@ struct Tested {
 #[derive(Debug, Serialize)]
 struct Failure {
     file: String,
-    /// Which example; none where they cannot be run at all.
+    /// The example; `None` if none of the file's could be run.
     example: Option<String>,
     reason: String,
 }
@@ -126,7 +126,7 @@ fn run(set: &RuleSet) -> Tested {
     tested
 }
 
-/// What is wrong with an example, if anything.
+/// Failure of an example, if it fails.
 fn failure(engine: &SigmaEngine, event: &Value, should_fire: bool) -> Option<String> {
     let record = event.to_string();
     let mut fired = Vec::new();

@@ -1,7 +1,7 @@
 //! The rules of a running stage: Weir's own and those of folders, read again when a file changes or on
 //! SIGHUP.
 //!
-//! What cannot be used is told and left out; a folder that cannot be read or holds no rule changes nothing.
+//! Unusable rules are reported and left out; a folder that cannot be read or holds no rule changes nothing.
 
 use std::path::{Path, PathBuf};
 
@@ -25,15 +25,15 @@ pub(crate) struct RuleSources {
     pub(crate) own: bool,
     /// Folders, or single files.
     pub(crate) folders: Vec<PathBuf>,
-    /// What their placeholders stand for.
+    /// Values of their placeholders.
     pub(crate) placeholders: Placeholders,
 }
 
 /// Rules that were read, and of what text.
 pub(crate) struct Loaded {
-    /// What can be used of them.
+    /// Engine of the usable rules.
     pub(crate) engine: SigmaEngine,
-    /// Why the rest cannot.
+    /// Reasons for which the other rules are unusable.
     pub(crate) problems: Vec<RuleProblem>,
     sha256: [u8; 32],
 }

@@ -141,7 +141,7 @@ fn explain(wanted: &str, which: &WhichRules) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// What a correlation reads.
+/// Name that stands for the format of a correlation's input.
 const CORRELATION: &str = "correlation";
 
 /// Every rule with the format that it reads, correlations last.

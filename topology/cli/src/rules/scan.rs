@@ -30,13 +30,13 @@ use crate::{
 pub(super) struct ScanArgs {
     #[command(flatten)]
     rules: WhichRules,
-    /// What the records are.
+    /// Format of the records.
     #[arg(long, value_parser = scanned_format())]
     format: SourceFormat,
     /// Files (arrays, lists, a record a line; also gzipped), and folders that are read to every depth.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// Whose records they are; event ids that are derived differ between tenants.
+    /// Tenant of the records; derived event ids differ between tenants.
     #[arg(long, default_value = LOCAL_TENANT)]
     tenant: String,
     #[arg(long, value_enum, default_value_t = HitFormat::Table)]

@@ -34,7 +34,7 @@ pub(super) struct Step {
     /// When the first of them happens, in seconds from the example's beginning.
     #[serde(default)]
     at: u32,
-    /// How many there are; of a step that varies, as many as it has values.
+    /// Number of events; of a step that varies, as many as it has values.
     #[serde(default = "one")]
     times: usize,
     /// Seconds from one to the next.
@@ -100,7 +100,7 @@ impl Sequences {
         self.correlations.iter().any(|correlation| correlation.rule.file == file)
     }
 
-    /// What is wrong with an example of the file's correlations, if anything.
+    /// Failure of an example of the file's correlations, if it fails.
     pub(super) fn failure(&self, file: &str, steps: &[Step], should_fire: bool) -> Option<String> {
         let mut events: Vec<(u32, Value)> = steps.iter().flat_map(Step::records).take(MAX_EVENTS).collect();
         if events.is_empty() {

@@ -1,4 +1,4 @@
-//! What may be set about a listener, and about whom commands trust.
+//! Settings of a listener, and of the certificate authorities that commands trust.
 
 use std::{
     net::IpAddr,
@@ -32,7 +32,7 @@ impl Tls {
         }
     }
 
-    /// What a process in another folder must be told of it.
+    /// Environment variables that carry these settings to a process in another folder.
     pub(crate) fn environment(
         &self,
         [certificate, key]: [&'static str; 2],
@@ -95,7 +95,7 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
-    /// What the command line says, else the settings.
+    /// The command line's value, or else the setting.
     pub(crate) fn over(&self, settings: Client) -> Client {
         Client { ca_certificate: self.ca_certificate.clone().or(settings.ca_certificate) }
     }

@@ -1,4 +1,4 @@
-//! What may be set about issuers, whose tokens are taken beside API keys.
+//! Settings of issuers, whose tokens are accepted beside API keys.
 
 use std::path::{Path, PathBuf};
 
@@ -43,7 +43,7 @@ pub(crate) struct Issuer {
     /// Whether its subjects are persons or services; told from the claims unless it is set.
     #[serde(default)]
     kind: Option<Kind>,
-    /// What their claims give, in order.
+    /// Rules that map claims to roles, in order.
     #[serde(default)]
     rules: Vec<Rule>,
 }

@@ -44,7 +44,7 @@ impl Default for Retention {
 }
 
 impl Retention {
-    /// What is kept for how long, where these keys sign and have signed the log.
+    /// Retention policy for a log that these keys sign and have signed.
     pub(crate) fn policy(
         &self,
         keys: Vec<PrivateKey>,
@@ -75,7 +75,7 @@ impl Retention {
         Ok(AuditRetention { days: days(self.audit_days), rules })
     }
 
-    /// What a stage that runs in another folder must be told of these settings: variables of its environment.
+    /// Environment variables that carry these settings to a stage that runs in another folder.
     pub(crate) fn environment(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
         let mut environment = vec![
             ("WEIR_RETENTION__AUDIT_DAYS", self.audit_days.to_string()),

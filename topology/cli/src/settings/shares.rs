@@ -1,4 +1,4 @@
-//! What the tenants of a service share, and the most that one of them may take.
+//! Settings of the capacity that a service's tenants share, and of the most that one tenant may take.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 

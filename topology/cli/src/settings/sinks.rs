@@ -1,4 +1,4 @@
-//! What may be set about sinks, to which records are forwarded.
+//! Settings of the sinks that records are forwarded to.
 
 use std::path::{Path, PathBuf};
 

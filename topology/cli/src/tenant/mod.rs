@@ -54,7 +54,7 @@ enum TenantCommand {
         tenant: String,
         #[command(flatten)]
         limits: LimitArgs,
-        /// Why; kept beside the limit and in the tenant's audit log.
+        /// Reason, stored with the limit and in the tenant's audit log.
         #[arg(long)]
         reason: String,
     },
@@ -94,7 +94,7 @@ impl LimitArgs {
     }
 }
 
-/// What a limit is set to.
+/// Value of a limit: the tenant's own, or the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Limit {
     Own(NonZeroU32),

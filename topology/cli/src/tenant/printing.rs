@@ -1,4 +1,4 @@
-//! How tenants are printed.
+//! Printing of tenants.
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
@@ -12,7 +12,7 @@ use crate::output::{self, Format, note};
 /// The beginning of the names of refusals.
 const REFUSED: &str = "refused.";
 
-/// What was used in the last hour, for machines.
+/// Usage of the last hour, for machines.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct LastHour<'a> {
     requests: u64,

@@ -17,7 +17,7 @@ pub(super) struct Parted {
 #[derive(Default)]
 struct Waiting {
     record: Option<Value>,
-    /// How many parts there are, once the record has told.
+    /// Number of parts, once the record has stated it.
     of: Option<u64>,
     parts: BTreeMap<u64, String>,
 }

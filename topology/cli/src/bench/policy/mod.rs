@@ -24,7 +24,7 @@ use crate::{
 /// Arguments of `weir bench policy`.
 #[derive(Debug, Args)]
 pub(super) struct PolicyArgs {
-    /// How often each side is measured, in turn.
+    /// Number of measurements of each side, taken in turn.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
     pairs: u32,
     /// OPA's program; without it, `opa` of the PATH if there is one.
@@ -33,7 +33,7 @@ pub(super) struct PolicyArgs {
     /// Requests per second to the decision API, with a Kafka of its own; 0 leaves the API out.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(0..=20_000))]
     rate: u32,
-    /// How long each kind of request is held, in seconds, after a warm-up of 3.
+    /// Seconds for which each kind of request is held, after a warm-up of 3.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
     #[arg(long, value_enum, default_value_t = Format::Table)]

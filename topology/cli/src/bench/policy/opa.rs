@@ -17,7 +17,7 @@ use crate::output::note;
 
 /// Policies that OPA is asked about, each with a document of its own: its benchmark takes seconds for one.
 const COMPARED: usize = 12;
-/// How often each side evaluates a document between two looks at the clock.
+/// Evaluations of a document by each side between two readings of the clock.
 const ROUNDS: u32 = 200;
 
 /// OPA beside Weir, on the same policies and inputs.

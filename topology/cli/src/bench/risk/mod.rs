@@ -23,7 +23,7 @@ use crate::{
     up::LOCAL_TENANT,
 };
 
-/// How many rules are measured.
+/// Numbers of rules to measure with.
 const SIZES: [usize; 3] = [60, 600, 3_000];
 /// A side runs at least this long before its time is told.
 const AT_LEAST: Duration = Duration::from_millis(400);
@@ -41,7 +41,7 @@ pub(super) struct RiskArgs {
     /// Most records that are held and asked, in turn.
     #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     records: u32,
-    /// How often each size and its peer are measured, in turn.
+    /// Number of measurements of each size and its peer, taken in turn.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
     pairs: u32,
     #[arg(long, value_enum, default_value_t = Format::Table)]

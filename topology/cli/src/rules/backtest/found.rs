@@ -1,4 +1,4 @@
-//! What two sets of rules find in the same events, and the difference.
+//! Comparison of the signals that two rule sets find in the same events.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -15,7 +15,7 @@ use super::read;
 /// Most hits of both sets that are held: about 200 MB.
 const MAX_HITS: usize = 2_000_000;
 
-/// What one rule finds in one set and in the other.
+/// Events that one rule finds with one rule set and with the other.
 #[derive(Debug, Serialize)]
 pub(super) struct Difference {
     pub(super) rule_id: String,
@@ -163,7 +163,7 @@ impl Side {
         }
     }
 
-    /// Which of the counted events complete their correlation.
+    /// Finds the counted events that complete a correlation.
     fn correlate(&mut self) {
         for ((place, ..), counted) in &self.counted {
             let correlation = &self.engine.correlations()[*place];
