@@ -1,4 +1,4 @@
-//! What is connected to what, and what runs it. Start reading at `pipeline.rs`.
+//! The stages of the pipeline, and the runtime that runs them. Start reading at `pipeline.rs`.
 
 pub mod pipeline;
 pub mod runtime;

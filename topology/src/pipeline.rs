@@ -26,13 +26,13 @@ use crate::{
     },
 };
 
-/// What is connected to what, with Weir's own rules.
+/// The pipeline with Weir's own rules.
 pub fn declaration() -> Topology {
     with_rules(RuleSet::own(), ChangeReview::default(), Cost::default(), Compliance::default())
 }
 
-/// What is connected to what, with these rules, this review, these prices and these policies; whoever holds the rules or
-/// the policies may replace them while stages run.
+/// The pipeline with these rules, this review, these prices and these policies. The holder of the rules or
+/// policies may replace them while stages run.
 pub fn with_rules(rules: RuleSet, review: ChangeReview, cost: Cost, compliance: Compliance) -> Topology {
     Topology::new([
         // Every event of every family becomes a row of the audit log.

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// What a sink's stage is called: this, then the sink's name.
+/// Prefix of the name of a sink's stage; the sink's name follows.
 pub const STAGE_PREFIX: &str = "sink.";
 /// Requests that wait for acknowledgement together: one question is asked about all of them.
 const ACKNOWLEDGED_TOGETHER: usize = 10;

@@ -19,13 +19,13 @@ use crate::runtime::{BatchLimits, Fatal, StageContext, run_member};
 
 /// Where a stage's changes go: opens the sink once it is known where the stage runs.
 pub trait Destination: Send + Sync + 'static {
-    /// What is opened.
+    /// Type of the sink.
     type Sink: Sink;
     /// The destination's name, for people.
     fn name(&self) -> &'static str;
     /// Opens the sink. Connects to nothing yet; fails only where the machine lacks what the sink needs.
     fn open(&self, context: &StageContext) -> Result<Self::Sink, Box<dyn Error + Send + Sync>>;
-    /// How much the sink takes at a time, given what the process allows.
+    /// Batch limits of the sink, given those that the process allows.
     fn limits(&self, allowed: BatchLimits) -> BatchLimits {
         allowed
     }
@@ -295,7 +295,7 @@ impl Stage {
         self.name
     }
 
-    /// What it reads.
+    /// Topics that the stage reads.
     pub fn topics(&self) -> &[Topic] {
         &self.topics
     }
@@ -305,7 +305,7 @@ impl Stage {
         self.destination
     }
 
-    /// How often a change arrives there.
+    /// Delivery guarantee of the destination.
     pub fn guarantee(&self) -> Guarantee {
         self.guarantee
     }

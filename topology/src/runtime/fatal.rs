@@ -1,9 +1,9 @@
-//! What ends a stage.
+//! Errors that end a stage.
 
-/// Why a consumer cannot go on, so that its process has to be started anew.
+/// Error for which a consumer cannot continue, so that its process must be restarted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fatal {
-    /// Fenced again and again.
+    /// The stage was fenced repeatedly.
     #[error(
         "fence_storm: six claims within a minute were overtaken; is another instance claiming the same stage?"
     )]

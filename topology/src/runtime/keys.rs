@@ -21,7 +21,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// So long the last keys stay valid while the table cannot be read. Then nobody is let in: a key that was revoked
 /// meanwhile must not work for ever.
 const MAX_AGE: Duration = Duration::from_mins(15);
-/// How often the last use of keys is written down.
+/// Interval at which the last use of keys is stored.
 const USES_INTERVAL: Duration = Duration::from_mins(5);
 
 /// Follows the stored keys. `None` until they were read once, and once they could not be read for 15 minutes.

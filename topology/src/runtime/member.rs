@@ -36,10 +36,10 @@ use crate::runtime::{
 
 /// Claims, releases and halts that may wait for the worker.
 const COMMANDS: usize = 64;
-/// How long the transaction in hand may take when the process stops.
+/// Time limit for the transaction in flight when the process stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a member needs to know.
+/// Configuration of a member.
 pub(crate) struct MemberSettings {
     pub(crate) topics: Vec<schemas::Topic>,
     pub(crate) consumer: ConsumerSettings,

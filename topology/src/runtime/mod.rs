@@ -1,4 +1,4 @@
-//! What runs a topology: for every stage a thread that polls and decides, and a worker that delivers.
+//! Runtime of a topology: for every stage a thread that polls and decides, and a worker that delivers.
 //!
 //! ```text
 //!  Kafka ─► poll thread ──────────────► slot ─────────► worker ─────► sink

@@ -28,7 +28,7 @@ use crate::runtime::{
 };
 use crate::topology::{Stage, Topology};
 
-/// How long one look for the cluster may take; it is looked for until it is found.
+/// Time limit for one attempt to reach the cluster; attempts repeat until it answers.
 const CLUSTER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where stages run, and as whom.
@@ -48,11 +48,11 @@ pub struct RunConfig {
     pub group_instance: Option<String>,
     /// Writers per stage in this process, each with a consumer and a connection of its own.
     pub members: NonZeroUsize,
-    /// How much one transaction may settle.
+    /// Limits on the records that one transaction settles.
     pub limits: BatchLimits,
     /// Whether batches are traced.
     pub tracing: Tracing,
-    /// What the audit log's subject keys are derived from; the stage `audit` needs it.
+    /// Secret from which the audit log's subject keys are derived; the stage `audit` needs it.
     pub subject_secret: Option<SubjectSecret>,
     /// Who follows the audit log in this process, if anybody does.
     pub appended: Option<HandoverSender>,
@@ -77,7 +77,7 @@ impl RunConfig {
     }
 }
 
-/// Why stages stopped that nobody told to stop.
+/// Error for which stages stopped without a request to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// No such stage.
@@ -86,9 +86,9 @@ pub enum RunError {
     /// A stage cannot go on; starting the process anew may help.
     #[error("stage {stage} cannot go on")]
     Fatal {
-        /// Which.
+        /// Name of the stage.
         stage: String,
-        /// Why.
+        /// Error of the stage.
         #[source]
         source: Fatal,
     },
@@ -105,7 +105,7 @@ pub struct StageContext {
     pub owner: String,
     /// The Kafka cluster whose offsets are stored.
     pub cluster_id: Arc<str>,
-    /// What the audit log's subject keys are derived from, if it is set.
+    /// Secret from which the audit log's subject keys are derived, if it is set.
     pub subject_secret: Option<SubjectSecret>,
     /// Who follows the audit log in this process, if anybody does.
     pub appended: Option<HandoverSender>,
@@ -128,7 +128,7 @@ impl StageContext {
         Self { limits, ..self }
     }
 
-    /// How a sink of this stage reaches its ledger and writes its rows.
+    /// Configuration with which a sink of this stage connects to its ledger and writes its rows.
     pub fn sink_config(&self) -> SinkConfig {
         SinkConfig {
             stage: self.stage.to_owned(),

@@ -16,9 +16,9 @@ use tracing::warn;
 
 /// A limit that is set holds within this time and a query.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// How often use is written down.
+/// Interval at which usage is stored.
 const USE_INTERVAL: Duration = Duration::from_secs(5);
-/// How often old use is deleted.
+/// Interval at which old usage is deleted.
 const FORGET_INTERVAL: Duration = Duration::from_mins(10);
 
 /// Follows the limits and writes use down until the shutdown, and once more then. While the database is away the last

@@ -25,9 +25,9 @@ pub struct StageShape {
     pub group: String,
     /// The names of the topics it reads.
     pub from: Vec<&'static str>,
-    /// What it writes to.
+    /// Destination of the stage.
     pub to: &'static str,
-    /// How often a change arrives there.
+    /// Delivery guarantee of the destination.
     pub delivers: Guarantee,
 }
 

@@ -1,4 +1,4 @@
-//! How each topic is kept.
+//! Specification of each topic: partitions, retention and cleanup.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use serde::Serialize;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// How a topic is to be kept on a cluster.
+/// Specification of a topic on a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TopicSpec {
-    /// Which.
+    /// The topic.
     #[serde(serialize_with = "name")]
     pub topic: Topic,
-    /// How many partitions. Fixed for ever: another number would move keys, and with them the order of an
+    /// Number of partitions. Fixed for ever: another number would move keys, and with them the order of an
     /// entity.
     pub partitions: i32,
-    /// How long records are kept, at least as long as any stage or SIEM may be away.
+    /// Retention of records: at least as long as any stage or SIEM may be down.
     #[serde(rename = "retention_ms", serialize_with = "millis")]
     pub retention: Duration,
-    /// What becomes of old records.
+    /// Kafka's `cleanup.policy`.
     pub cleanup_policy: &'static str,
     /// The largest record in bytes.
     pub max_message_bytes: u32,
@@ -27,7 +27,7 @@ pub struct TopicSpec {
     pub replicas: i32,
 }
 
-/// How Weir wants a topic kept.
+/// Specification of a topic.
 ///
 /// Activity has eight partitions and the other families four: the unit of scaling is a partition, one writer
 /// settles tens of thousands of records a second, and so eight let a stage grow to eight processes before Kafka

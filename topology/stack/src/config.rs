@@ -18,7 +18,7 @@ pub struct StackConfig {
     pub home: PathBuf,
     /// Where fetched servers are kept, for every stack of this user: at `WEIR_SERVERS`, else in the shared home.
     pub servers: PathBuf,
-    /// What exists already and is not started.
+    /// Servers that exist already and are not started.
     pub named: Named,
     /// Whether a schema registry is wanted.
     pub registry: Registry,
@@ -121,8 +121,8 @@ impl StackConfig {
         (self.notice)(line);
     }
 
-    /// Which servers run. A private stack's file is kept by its guardian, not in its own home: a test that dies takes
-    /// its folder along, and its servers must still be found.
+    /// State file of the running servers. A private stack's file is kept by its guardian, not in its own
+    /// home: if a test is killed, its folder is gone, and its servers must still be found.
     pub(super) fn state_file(&self) -> PathBuf {
         match &self.guardian {
             None => self.home.join("stack.json"),
@@ -198,7 +198,7 @@ fn target_folder(program: &Path) -> Option<&Path> {
         .find(|dir| dir.join(".rustc_info.json").is_file() || dir.join("CACHEDIR.TAG").is_file())
 }
 
-/// What `DATABASE_URL` names, or the file that `DATABASE_URL_FILE` names.
+/// Value of `DATABASE_URL`, or content of the file that `DATABASE_URL_FILE` names.
 fn database_url() -> Result<Option<String>, StackError> {
     if let Some(url) = variable("DATABASE_URL") {
         return Ok(Some(url));

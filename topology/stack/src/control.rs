@@ -8,7 +8,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// What becomes of a stopped stack's data.
+/// Treatment of a stopped stack's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Data {
     /// The next start finds it.
@@ -37,7 +37,7 @@ pub enum ServerState {
 /// One server of the stack, as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerStatus {
-    /// What it is, for people.
+    /// Name of the server, for people.
     pub name: &'static str,
     /// Whether it runs.
     pub state: ServerState,

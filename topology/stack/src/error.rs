@@ -1,8 +1,8 @@
-//! What can stand between a person and a running stack, and what to do about it.
+//! Errors of the local stack, each with its remedy.
 
 use std::path::{Path, PathBuf};
 
-/// Why the local stack could not be started, stopped or read.
+/// Error of starting, stopping or reading the local stack.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
     /// No Java, or one that Kafka 4 does not run on. `weir up` may fall back to [`super::mock`].
@@ -14,7 +14,7 @@ pub enum StackError {
          or set JAVA_HOME to one that is installed, or KAFKA_BOOTSTRAP_SERVERS to a running Kafka"
     )]
     NoJava {
-        /// What was found instead, as a clause.
+        /// Java that was found instead, as a clause.
         found: String,
     },
     /// The server is not in the cache and there is nothing to fetch it with.
@@ -26,7 +26,7 @@ pub enum StackError {
          or {instead}"
     )]
     NoMaven {
-        /// Which server.
+        /// Name of the server.
         server: &'static str,
         /// The other way to get it.
         instead: &'static str,
@@ -34,17 +34,17 @@ pub enum StackError {
     /// Maven ran and failed.
     #[error("fetching the servers through Maven failed; check the network and ~/.m2/settings.xml\n{output}")]
     Fetch {
-        /// The end of what Maven said.
+        /// The last lines of Maven's output.
         output: String,
     },
     /// A fetched or installed server is not what it should be.
     #[error("{what} at {} cannot be used: {reason}", path.display())]
     Unusable {
-        /// What kind of thing.
+        /// The unusable program, archive or folder, for people.
         what: &'static str,
         /// Where it is.
         path: PathBuf,
-        /// Why, and what to do.
+        /// The fault and its remedy.
         reason: String,
     },
     /// A data folder that is stale or half-written and may hold data: never deleted unasked.
@@ -54,29 +54,29 @@ pub enum StackError {
         path.display()
     )]
     BrokenFolder {
-        /// Whose folder.
+        /// Server that the folder belongs to.
         server: &'static str,
-        /// Which folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// What is wrong with it, as a clause.
+        /// Fault of the folder, as a clause.
         reason: String,
     },
     /// A new data folder could not be made.
     #[error("the data folder of {server} could not be made in {}\n{output}", path.display())]
     NotPrepared {
-        /// Which server.
+        /// Name of the server.
         server: &'static str,
         /// Where its folder would be.
         path: PathBuf,
-        /// The end of what its program said.
+        /// The last lines of its program's output.
         output: String,
     },
     /// A server was started and did not become ready.
     #[error("{server} did not start: {reason}\nlog: {}\n{tail}", log.display())]
     NotStarted {
-        /// Which server.
+        /// Name of the server.
         server: &'static str,
-        /// What happened.
+        /// Description of the failure.
         reason: String,
         /// Its log.
         log: PathBuf,
@@ -86,7 +86,7 @@ pub enum StackError {
     /// A server runs, but does not answer.
     #[error("{server} runs, but does not answer; `weir down` stops it\nlog: {}", log.display())]
     Silent {
-        /// Which server.
+        /// Name of the server.
         server: &'static str,
         /// Its log.
         log: PathBuf,
@@ -94,17 +94,17 @@ pub enum StackError {
     /// A server did not stop.
     #[error("{server} (process {pid}) did not stop: {reason}")]
     NotStopped {
-        /// Which server.
+        /// Name of the server.
         server: &'static str,
         /// Its process id.
         pid: i32,
-        /// What happened.
+        /// Description of the failure.
         reason: String,
     },
     /// A server was asked for that this stack does not run.
     #[error("no {server} of this stack is running; start it with `weir up`")]
     Vanished {
-        /// Which server.
+        /// Name of the server.
         server: &'static str,
     },
     /// No loopback port in the stack's range.
@@ -115,7 +115,7 @@ pub enum StackError {
         /// Last port tried.
         last: u16,
     },
-    /// `stack.json` is not what this version writes.
+    /// `stack.json` is not in the format of this version.
     #[error(
         "{} is damaged or from another version ({reason}); \
          stop the servers it names by hand, then delete the file", path.display()
@@ -123,7 +123,7 @@ pub enum StackError {
     State {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// Description of the fault.
         reason: String,
     },
     /// Nowhere to keep the stack.
@@ -134,7 +134,7 @@ pub enum StackError {
     SecretFile {
         /// Its path.
         file: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         #[source]
         source: std::io::Error,
     },
@@ -149,9 +149,9 @@ pub enum StackError {
     /// A file or folder could not be used.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried, as a verb.
+        /// The attempted operation, as a verb.
         action: &'static str,
-        /// With what.
+        /// File or folder of the operation.
         path: PathBuf,
         /// The system's answer.
         source: std::io::Error,

@@ -42,7 +42,7 @@ impl Part {
         }
     }
 
-    /// What its folder in the stack's home has from the first moment, and a folder of somebody else's has not.
+    /// Entry that marks the part's folder in the stack's home from the start, and that foreign folders lack.
     pub(super) fn mark(self) -> &'static str {
         match self {
             Self::Kafka => "cluster-id",
@@ -202,7 +202,7 @@ fn unpacked(config: &StackConfig, fetched: &Path) -> Result<PathBuf, StackError>
     Ok(tree)
 }
 
-/// What this machine has of its own.
+/// Server that is installed on this machine.
 fn installed(config: &StackConfig, part: Part) -> Option<PathBuf> {
     match part {
         Part::Kafka => {

@@ -14,11 +14,11 @@ pub(super) struct DataFolder {
     pub(super) mark: &'static str,
 }
 
-/// What a folder is called while it is filled: then a process id. A starter that is killed may leave a program behind
-/// that still fills its draft; it must not meet the next one.
+/// Prefix of a folder's name while it is filled; a process id follows. A starter that is killed may leave a
+/// program behind that still fills its draft; it must not meet the next one.
 const DRAFT: &str = "new-";
 
-/// What was found.
+/// State of a server's folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// Nothing: it is to be made.

@@ -5,7 +5,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What Kafka 4 asks for.
+/// Oldest Java that Kafka 4 runs on.
 const OLDEST: u32 = 17;
 
 /// The `java` program: of `JAVA_HOME`, else the one on the path.

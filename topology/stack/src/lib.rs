@@ -1,8 +1,9 @@
 //! A local Kafka and PostgreSQL (and, where asked for, a schema registry) for `weir up` and the tests.
 //!
-//! What the environment names is used as it is; for what it does not name, the real servers that
-//! `compose/local/pom.xml` pins are fetched once and started on loopback. They run detached: a stack is shared by
-//! every process that asks for the same home, outlives all of them, and is stopped by [`Stack::down`].
+//! Servers that the environment names are used as they are; for the others, the real servers that
+//! `compose/local/pom.xml` pins are fetched once and started on loopback. They run detached: a stack is
+//! shared by every process that asks for the same home, outlives all of them, and is stopped by
+//! [`Stack::down`].
 //!
 //! On disk, under the stack's home:
 //!
@@ -40,7 +41,7 @@ use state::{Server, State};
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// How long a server that somebody else started may take until it answers.
+/// Time limit for the answer of a server that another process started.
 const JOIN_WITHIN: Duration = Duration::from_mins(1);
 
 /// Where to reach what the pipeline needs.
@@ -70,7 +71,7 @@ impl Stack {
         Self { config }
     }
 
-    /// How this stack was configured.
+    /// Configuration of this stack.
     pub fn config(&self) -> &StackConfig {
         &self.config
     }

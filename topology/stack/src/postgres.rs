@@ -20,7 +20,7 @@ const READY_WITHIN_S: &str = "180";
 const STOPPED_WITHIN_S: &str = "30";
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
-/// What the server is told beyond its defaults. Durable as in production, so that what tests show about crashes is true.
+/// Settings of the server beyond its defaults. Durable as in production, so that tests of crashes are valid.
 const SETTINGS: [&str; 11] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
@@ -35,7 +35,7 @@ const SETTINGS: [&str; 11] = [
     "log_timezone=UTC",
 ];
 
-/// How the server ends.
+/// Modes of stopping the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
     /// Sessions are cut, everything is written.

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How often a condition is looked at while it is waited for.
+/// Polling interval of a condition that is awaited.
 pub const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LOGS_KEPT: usize = 5;
 

@@ -52,7 +52,7 @@ impl State {
         Self { version: VERSION, kafka: None, postgres: None, registry: None }
     }
 
-    /// What the file says; nothing where there is none yet.
+    /// Reads the state file; empty if there is none yet.
     pub(super) fn load(path: &Path) -> Result<Self, StackError> {
         match fs::read_to_string(path) {
             Ok(text) => {

@@ -30,11 +30,11 @@ const PAGES_A_SUMMARY: u32 = 16;
 const RESTS_UNDER_LOAD: u32 = 3;
 /// The longest of these rests.
 const LONGEST_REST: Duration = Duration::from_secs(1);
-/// How often logs that nobody seems to relay are looked for, and checkpoints are read.
+/// Interval at which abandoned logs are looked for, and checkpoints are read.
 const SWEEP: Duration = Duration::from_secs(5);
 /// A log whose relay has noted nothing for so long is taken over if it has entries that are not in the topic.
 const ABANDONED_S: f64 = 10.0;
-/// How long a log that could not be written rests.
+/// Pause after a log could not be written.
 const REST: Duration = Duration::from_secs(2);
 
 /// Where the relay reads and writes.
@@ -48,13 +48,13 @@ pub struct AuditTopicConfig {
     pub database_url: String,
 }
 
-/// Why a log cannot be relayed now.
+/// Error that interrupts the relay of a log.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RelayError {
-    /// Kafka or the way to it.
+    /// Kafka cannot be reached or refuses.
     #[error("kafka: {0}")]
     Kafka(#[from] rdkafka::error::KafkaError),
-    /// Postgres or the way to it.
+    /// Postgres cannot be reached or refuses the query.
     #[error(transparent)]
     Store(#[from] sinks::log_store::StoreError),
     /// An entry that ought to be in the table is not.
@@ -96,7 +96,7 @@ pub async fn run(config: AuditTopicConfig, appended: HandoverReceiver, stop: Can
 
 struct Relay {
     config: AuditTopicConfig,
-    /// What the stage commits.
+    /// Entries that the stage commits.
     appended: HandoverReceiver,
     stop: CancellationToken,
     store: Option<Follower>,

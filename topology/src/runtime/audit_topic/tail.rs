@@ -13,7 +13,7 @@ use schemas::Topic;
 use super::{AuditTopicConfig, RelayError, writer::INDEX_HEADER};
 use crate::runtime::quiet::Quiet;
 
-/// How long the topic's end may take to be reached: longer than another log's transaction may stay open.
+/// Time limit for reaching the topic's end: longer than another log's transaction may stay open.
 pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 const STEP: Duration = Duration::from_secs(5);
 

@@ -24,7 +24,7 @@ use crate::runtime::quiet::Quiet;
 
 /// The header that tells a record's index.
 pub(super) const INDEX_HEADER: &str = "weir-log-index";
-/// How long Kafka may take for each step of a transaction.
+/// Time limit for each step of a transaction.
 const PATIENCE: Timeout = Timeout::After(Duration::from_secs(10));
 /// Records of one transaction; more are several.
 const MAX_RECORDS: usize = 2_000;
@@ -42,7 +42,8 @@ pub(super) struct LogWriter {
     pub(super) previous: Option<Hash>,
 }
 
-/// What became of the records, told by the client's own thread: a future for each would cost as much as the record.
+/// Delivery reports of the records, counted on the client's own thread: a future for each would cost as much
+/// as the record.
 #[derive(Default)]
 struct Deliveries {
     /// The offset behind the last record.

@@ -28,13 +28,13 @@ use crate::runtime::{
     deliver::worker::{CLAIM_PATIENCE, Shared},
 };
 
-/// How long the ends of a log may take to be told.
+/// Time limit for fetching watermarks.
 const WATERMARK_PATIENCE: Duration = Duration::from_secs(3);
 const SEEK_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a transaction in hand may take when its partitions are taken away.
+/// Time limit for a transaction in flight when its partitions are revoked.
 const REVOKE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Which cluster, as whom.
+/// Connection of a consumer: cluster, group and client.
 #[derive(Debug, Clone)]
 pub(crate) struct ConsumerSettings {
     pub(crate) bootstrap: String,
@@ -91,8 +91,8 @@ impl ConsumerSettings {
 /// The consumer of a stage.
 pub(crate) type StageConsumer<D, Q> = BaseConsumer<ConsumerCallbacks<D, Q>>;
 
-/// What a consumer's callbacks need. They run on the poll thread, inside `poll`, so the driver is never
-/// locked across a poll.
+/// State of a consumer's callbacks. They run on the poll thread, inside `poll`, so the driver is never locked
+/// across a poll.
 pub(crate) struct ConsumerCallbacks<D: Decide, Q> {
     driver: Mutex<Driver<D, Q>>,
     stall: Mutex<StallWatch>,

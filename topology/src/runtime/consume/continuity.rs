@@ -2,7 +2,7 @@
 
 use sinks::{Claim, HaltReason, LastRecord};
 
-/// What the broker tells about a partition.
+/// Watermarks of a partition, as the broker reports them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Watermarks {
     /// The oldest offset that is still there.

@@ -27,7 +27,8 @@ use crate::runtime::{
 
 /// Positions are committed to Kafka this often, for dashboards only; they are never read back.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
-/// How often the consumer is asked how far it is: transactions' markers at the end of a log bring no record.
+/// Interval at which the consumer's position is read: transaction markers at the end of a log deliver no
+/// record.
 const HEAR_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A claim that was asked for and not answered yet.
@@ -53,7 +54,7 @@ impl Due {
     }
 }
 
-/// What a driver shares with others.
+/// Parts that a driver shares with other threads.
 pub(crate) struct Links<C, Q> {
     pub(crate) shared: Arc<Shared<C>>,
     pub(crate) commands: mpsc::Sender<Command>,

@@ -7,11 +7,11 @@ use std::{
 
 use sinks::TopicPartition;
 
-/// How long a transaction may hold a partition back. Producers' own limit is a minute by default, and then the broker
-/// ends it: what takes longer was set up so, or hangs.
+/// Longest time for which a transaction may hold a partition back. The broker ends transactions after a
+/// minute by default: a longer one was configured so, or hangs.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// How far a partition's log goes.
+/// End offsets of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ends {
     pub(crate) at: TopicPartition,

@@ -1,5 +1,5 @@
-//! What a consumer holds of its partitions: where each stands, and the records gathered since the last
-//! hand-over. No Kafka, no clock: records and claims come in, placed changes and decisions go out.
+//! Partitions of a consumer: their positions, and the records gathered since the last hand-over. No Kafka, no
+//! clock: records and claims come in, placed changes and decisions go out.
 
 use std::collections::HashMap;
 
@@ -38,24 +38,24 @@ impl Record<'_> {
     }
 }
 
-/// What becomes of a record.
+/// Decision about a record, or the schema that it needs first.
 #[derive(Debug)]
 pub(crate) enum Decision<C> {
-    /// This.
+    /// The decision.
     Settle { settlement: Settlement<C>, identity: Option<(TenantId, EventId)> },
-    /// Unknown until that schema is there.
+    /// No decision before this schema is fetched.
     NeedsSchema(SchemaRef),
 }
 
 /// Decodes records and decides what follows from them.
 pub(crate) trait Decide: Send {
-    /// What the sink is asked to write.
+    /// Change that the sink writes.
     type Change: Send + Sync + 'static;
     /// Decides about one record, which is kept as `raw`. Never panics, whatever the record holds.
     fn decide(&self, record: &Record<'_>, raw: &RawRecord) -> Decision<Self::Change>;
 }
 
-/// Where a partition of the assignment stands.
+/// State of a partition of the assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
     /// Assigned but not owned, or not allowed to go on: paused; a claim will follow.
@@ -77,16 +77,16 @@ struct Active {
     has_begun: bool,
 }
 
-/// Why the consumer has to be sent back.
+/// Reason to seek the consumer back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rewind {
     /// There was no room for a record.
     NoRoom,
-    /// This schema was not at hand.
+    /// This schema was not fetched yet.
     AwaitsSchema(SchemaRef),
 }
 
-/// What was done with a record.
+/// Result of offering a record to the intake.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
     /// Gathered.
@@ -101,14 +101,14 @@ pub(crate) enum Taken {
     NeedsSchema(SchemaRef),
 }
 
-/// What a claim led to.
+/// Result of a claim.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Claimed {
     /// Read from this offset.
     ReadFrom { offset: i64, recognisable: bool },
     /// Stay paused: it was halted before, and not resumed since.
     StillHalted(HaltReason),
-    /// Stay paused, and write down why.
+    /// Stay paused, and store the reason.
     Halted { owner_epoch: i64, reason: HaltReason },
 }
 
@@ -209,12 +209,11 @@ impl<D: Decide> Intake<D> {
         }
     }
 
-    /// Hears how far the consumer has handed records out (see [`Source::handed_out`]). What it went past without
-    /// handing anything out belongs to nobody: the position goes past it too, or the partition would look behind for
-    /// ever.
+    /// Advances the cursor past offsets that the consumer skipped, such as transaction markers (see
+    /// [`Source::handed_out`]); otherwise the lag would never reach 0.
     ///
-    /// What is told may stem from before the consumer was sent where it is now, and believing it would lose records. So
-    /// it only counts once a record came, or nothing was told, since then.
+    /// The reported offset may predate the last seek, and trusting it would lose records. It counts only once
+    /// a record was delivered, or no offset was reported, since the seek.
     ///
     /// [`Source::handed_out`]: crate::runtime::consume::source::Source::handed_out
     pub(crate) fn handed_out(&mut self, partition: TopicPartition, upto: Option<i64>) {
@@ -260,7 +259,7 @@ impl<D: Decide> Intake<D> {
         }
     }
 
-    /// What was gathered since it was last handed over.
+    /// Records gathered since the last hand-over.
     pub(crate) fn gathered(&mut self) -> &mut Filling<D::Change> {
         &mut self.gathered
     }

@@ -31,16 +31,17 @@ use crate::runtime::{
 
 /// The longest wait for a record; so often, at least, is everything else tended to.
 const POLL_WAIT: Duration = Duration::from_millis(100);
-/// How long the slot may be full before partitions are paused. Pausing throws fetched records away, so a
-/// transaction of ordinary length is waited for; the group is kept by the client's own heartbeats.
+/// Time for which the slot may be full before partitions are paused. Pausing discards fetched records, so a
+/// transaction of ordinary length is waited for; the client's own heartbeats keep its membership in the
+/// group.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
 /// A burst of this size is handed over early if the worker has nothing to do.
 const WORTH_HANDING_OVER: usize = 256;
-/// How often the topics' partitions are counted.
+/// Interval at which the topics' partitions are counted.
 const COUNT_INTERVAL: Duration = Duration::from_mins(1);
 const METADATA_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Why polling ended without anything being wrong with the process.
+/// Reason for which polling ended although the process is healthy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// Told to stop.
@@ -196,7 +197,7 @@ pub(in crate::runtime) fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Vec<(
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_default()
 }
 
-/// How many partitions each topic has, looked up now and then.
+/// Number of partitions of each topic, refreshed at intervals.
 #[derive(Debug, Default)]
 pub(crate) struct PartitionCounts {
     topics: Vec<Topic>,

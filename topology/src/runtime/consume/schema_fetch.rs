@@ -12,10 +12,10 @@ use crate::runtime::consume::source::Schemas;
 
 /// Schemas that may wait to be asked for.
 const WAITING: usize = 256;
-/// How long to wait when the registry does not answer.
+/// Pause after the registry did not answer.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// What a registry has told, and a way to ask it for more; clones share both.
+/// Fetched schemas, and a channel to request more; clones share both.
 #[derive(Clone, Default)]
 pub(crate) struct FetchedSchemas {
     /// None: no registry is configured, every schema of one is unknown.

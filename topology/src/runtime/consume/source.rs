@@ -1,4 +1,4 @@
-//! What a driver needs of the outside: a consumer, and somebody who fetches schemas.
+//! Interfaces of a driver to the outside: a consumer, and a fetcher of schemas.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::runtime::consume::continuity::Watermarks;
 pub(crate) trait Source {
     /// The ends of a partition's log. Blocks for a moment.
     fn watermarks(&self, partition: TopicPartition) -> Result<Watermarks, String>;
-    /// How many partitions a topic has. Blocks for a moment.
+    /// Number of partitions of a topic. Blocks for a moment.
     fn partitions(&self, topic: Topic) -> Result<i32, String>;
     /// Goes on at these offsets; whatever was fetched before is not seen any more.
     fn seek(&self, places: &[(TopicPartition, i64)]) -> Result<(), String>;
@@ -19,10 +19,11 @@ pub(crate) trait Source {
     fn pause(&self, partitions: &[TopicPartition]);
     /// Fetches from these again.
     fn resume(&self, partitions: &[TopicPartition]);
-    /// How far records were handed out, per assigned partition: whatever lies before was handed out or is not for
-    /// readers (markers of transactions, aborted records). `None`: nothing was, since it was sent where it is.
+    /// Offset behind the last record handed out, per assigned partition: every record before it was handed
+    /// out or is hidden from readers (transaction markers, aborted records). `None` while no record was
+    /// handed out since the last seek.
     fn handed_out(&self) -> Vec<(TopicPartition, Option<i64>)>;
-    /// Tells the group's coordinator how far the stage is.
+    /// Commits the stage's positions to the group's coordinator.
     fn commit(&self, positions: &BTreeMap<TopicPartition, i64>);
 }
 

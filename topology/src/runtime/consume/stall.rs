@@ -7,10 +7,10 @@ use std::{
 
 use sinks::TopicPartition;
 
-/// How long nothing may come in while there is more.
+/// Longest time without a record while the log has more.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How far a partition is.
+/// Progress of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PartitionProgress {
     pub(crate) at: TopicPartition,

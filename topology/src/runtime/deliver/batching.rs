@@ -1,4 +1,4 @@
-//! How records become a batch, and how a batch comes apart again.
+//! Gathering of records into batches, and splitting of a batch that fails.
 
 use std::{ops::Range, time::Duration};
 
@@ -7,7 +7,7 @@ use sinks::{Batch, OffsetRange, RecordChanges, Settlement, TopicPartition};
 
 use crate::runtime::deliver::fingerprint::last_record;
 
-/// How much one transaction may settle.
+/// Limits on the records that one transaction settles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchLimits {
     /// Records.
@@ -16,9 +16,9 @@ pub struct BatchLimits {
     pub bytes: usize,
     /// Changes that the records cause: one record may cause thousands.
     pub changes: usize,
-    /// How long records are gathered while more keep coming.
+    /// Longest time for which records are gathered while more keep arriving.
     pub gather: Duration,
-    /// How long a batch waits for more before it is full. Zero: it goes as soon as it can.
+    /// Longest wait of a batch that is not full. Zero: it is delivered as soon as possible.
     pub linger: Duration,
 }
 
@@ -28,7 +28,7 @@ const PROCESS_BYTES: usize = 8 * 1024 * 1024;
 const MIN_BYTES: usize = 1024 * 1024;
 
 impl BatchLimits {
-    /// What each of so many writers may gather, who share the memory of one process.
+    /// Limits of each of so many writers, which share the memory of one process.
     pub fn shared_by(writers: usize) -> Self {
         let bytes = (PROCESS_BYTES / writers.max(1)).max(MIN_BYTES);
         Self {
@@ -222,7 +222,7 @@ pub(crate) fn retain_ranges<C>(batch: Batch<C>, keep: impl Fn(&OffsetRange) -> b
     Batch { records: batch.records.into_iter().filter_map(keep_record).collect(), ranges }
 }
 
-/// What a refused batch becomes.
+/// Result of splitting a refused batch.
 #[derive(Debug)]
 pub(crate) enum Split<C> {
     /// Smaller batches, to be delivered in this order.

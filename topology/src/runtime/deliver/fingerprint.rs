@@ -1,9 +1,9 @@
-//! How a stage recognises its log again: the print of the last settled record.
+//! Fingerprint of the last settled record, by which a stage recognises its log.
 
 use sha2::{Digest, Sha256};
 use sinks::{LastRecord, RawRecord};
 
-/// What stands for the length of a null key or value.
+/// Length that marks a null key or value.
 const NULL_LENGTH: u32 = u32::MAX;
 
 /// SHA-256 of key length, key, value length, value, timestamp (u32, u32, i64 big-endian; null = 2³²−1).

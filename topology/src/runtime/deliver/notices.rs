@@ -1,4 +1,4 @@
-//! What a worker has to tell its poll thread: bounded by the number of partitions, newest wins.
+//! Notices from a worker to its poll thread: bounded by the number of partitions, newest wins.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ pub(crate) struct Notices {
     board: Mutex<Board>,
 }
 
-/// What happened to partitions since the board was read.
+/// Notices since the board was last read.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
     /// The position reached.

@@ -21,7 +21,7 @@ const MAX_KEPT: usize = 1_000;
 /// The header that names a record's tenant; its envelope may be unreadable all the same.
 const TENANT_HEADER: &str = "ce_tenantid";
 
-/// What became of a record.
+/// Outcome of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Applied, a duplicate, or ignored.
@@ -32,7 +32,7 @@ pub(crate) enum Outcome {
     Conflict(Option<TenantId>),
 }
 
-/// What became of the last records of a partition.
+/// Outcomes of a partition's last records.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ParkingLimit {
     window: VecDeque<Outcome>,
@@ -157,7 +157,7 @@ impl Tally {
     }
 }
 
-/// What becomes of a record if the sink does as it is asked.
+/// Outcome of a record if the sink settles it as asked.
 pub(crate) fn outcome_of<C>(record: &RecordChanges<C>) -> Outcome {
     match record.settlement {
         Settlement::Park { .. } => Outcome::Parked(tenant_of(record)),

@@ -29,15 +29,15 @@ use crate::runtime::{deliver::backoff::Backoff, quiet::Quiet, run::RunConfig};
 
 /// Records of a line that are read and sent at a time.
 const PAGE: u32 = 2_000;
-/// How often an empty outbox is looked into.
+/// Interval at which an empty outbox is polled.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// How often the age of what waits is told, and how often it is looked for records to take up again.
+/// Interval at which the age of waiting records is reported, and records set aside are looked for.
 const TELL_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a record is set aside before its topic is asked again.
+/// Time for which a record is set aside before its topic is tried again.
 const ASIDE: Duration = Duration::from_mins(10);
-/// How long a record may wait for room in the producer's queue.
+/// Longest wait of a record for room in the producer's queue.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
-/// How long records in flight may take when the process stops.
+/// Time limit for records in flight when the process stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
 /// The longest record that the client lets through.
 const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
@@ -95,7 +95,7 @@ struct Lines {
     failures: u32,
 }
 
-/// How a line stands.
+/// State of a line.
 #[derive(Debug, Clone, Copy, Default)]
 struct LineState {
     is_in_flight: bool,
@@ -111,14 +111,14 @@ struct SentPage {
     outcomes: Vec<Sent>,
 }
 
-/// What became of a record.
+/// Result of sending a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Sent {
     /// All replicas have it.
     Acknowledged,
     /// Its topic takes no record of its size.
     TooLarge(String),
-    /// Not now, and why.
+    /// It could not be sent now, with the reason.
     Failed(String),
     /// It was not tried: there was no room, or a record before it failed.
     Untried,
@@ -271,7 +271,7 @@ impl Lines {
     }
 }
 
-/// What may be done with the records of a page, by their indices.
+/// Records of a page that may be settled, by their indices.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Settled {
     acknowledged: Vec<usize>,
@@ -418,7 +418,7 @@ mod tests {
 
     use super::*;
 
-    /// What is settled of a page: a partition and an outcome for each record.
+    /// Checks the settlement of a page, given a partition and a result for each record.
     fn check(sent: &[(i32, Sent)], acknowledged: &[usize], too_large: &[usize], failed: Option<&str>) {
         let record = |(number, (partition, _)): (i64, &(i32, Sent))| OutboxRecord {
             number,

@@ -33,7 +33,7 @@ pub(crate) struct Slot<C> {
     worker_waits: AtomicBool,
     /// When the next batch got its first record, where batches linger.
     began: Mutex<Option<Instant>>,
-    /// What was gathered did not fit in: the next batch is full.
+    /// Whether the next batch is full: gathered records did not fit into it.
     is_full: AtomicBool,
 }
 
@@ -114,7 +114,7 @@ impl<C> Slot<C> {
         }
     }
 
-    /// How long the next batch may still wait for more; none if it is to be taken now.
+    /// Remaining time for which the next batch may wait for more records; `None` if it is due.
     fn lingers_for(&self) -> Option<Duration> {
         if self.limits.linger.is_zero() || self.is_full.load(Ordering::Relaxed) {
             return None;

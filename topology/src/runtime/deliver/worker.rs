@@ -24,13 +24,13 @@ use crate::runtime::{
     observe::metrics::StageMetrics,
 };
 
-/// How long a claim may be tried before it is given back as not to be had.
+/// Time limit for a claim before it is given up.
 pub(crate) const CLAIM_PATIENCE: Duration = Duration::from_secs(5);
 
 /// After so long without a batch it is looked whether an operator has moved a position: nothing else would tell.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// What the poll thread asks of the worker.
+/// Request of the poll thread to the worker.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Take ownership of partitions.

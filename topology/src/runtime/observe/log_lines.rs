@@ -120,7 +120,7 @@ mod tests {
         }
     }
 
-    /// What a service writes about an event that quotes a stranger, in one of its formats.
+    /// Log lines of a service about an event that quotes a stranger, in one of its formats.
     fn logged<L>(layer: impl FnOnce(LogLines<Written>) -> L, colours: Colours) -> String
     where
         L: Layer<tracing_subscriber::Registry> + Send + Sync,

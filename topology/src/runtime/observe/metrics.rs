@@ -1,4 +1,4 @@
-//! What a stage tells about itself: metrics, and spans linked to the traces that its records come from.
+//! Telemetry of a stage: metrics, and spans linked to the traces that its records come from.
 
 use std::{
     collections::BTreeMap,
@@ -137,7 +137,7 @@ impl StageMetrics {
         }
     }
 
-    /// How old each record was when it was committed, by its Kafka timestamp.
+    /// Records the age of each record at its commit, by its Kafka timestamp.
     fn ages<C>(&self, batch: &Batch<C>) {
         let now = now_ms();
         let mut oldest = 0.0_f64;

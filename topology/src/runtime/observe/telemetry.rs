@@ -1,5 +1,4 @@
-//! What a process tells about itself: logs on stderr, metrics for Prometheus, traces over OTLP where
-//! configured.
+//! Telemetry of a process: logs on stderr, metrics for Prometheus, traces over OTLP where configured.
 
 use std::io::IsTerminal;
 
@@ -32,7 +31,7 @@ pub enum Speaker {
     Command,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// One JSON object a line.
@@ -54,7 +53,7 @@ impl LogFormat {
     }
 }
 
-/// Why a process cannot tell about itself.
+/// Error of setting up telemetry.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// Metrics are set up already, or wrongly.

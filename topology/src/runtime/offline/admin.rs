@@ -12,10 +12,10 @@ use serde::Serialize;
 
 use crate::topology::{TopicSpec, Topology};
 
-/// How long a cluster may take for one administrative request.
+/// Time limit for one administrative request.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What has to change on a cluster, or must not.
+/// Difference between a topic on the cluster and its declaration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum TopicChange {
@@ -36,9 +36,9 @@ pub enum TopicChange {
         topic: String,
         /// The setting, as Kafka names it.
         setting: String,
-        /// What it is.
+        /// Current value.
         from: Option<String>,
-        /// What it will be.
+        /// Declared value.
         to: String,
     },
     /// The number of partitions differs. It is never changed: keys would move, and with them the order of an
@@ -71,24 +71,24 @@ impl fmt::Display for TopicChange {
     }
 }
 
-/// Why a cluster could not be looked at or changed.
+/// Error of inspecting or changing a cluster.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// The client or the cluster refused.
     #[error("the Kafka cluster at {bootstrap} does not answer the administrator")]
     Kafka {
-        /// Which cluster.
+        /// Bootstrap servers of the cluster.
         bootstrap: String,
-        /// What the client says.
+        /// Error of the client.
         #[source]
         error: KafkaError,
     },
     /// The cluster refused a topic.
     #[error("{topic} was refused: {code}")]
     Topic {
-        /// Which topic.
+        /// The topic.
         topic: String,
-        /// Why.
+        /// Error code of the cluster.
         code: RDKafkaErrorCode,
     },
 }
@@ -99,7 +99,7 @@ struct Cluster<'a> {
     client: Arc<AdminClient<DefaultClientContext>>,
 }
 
-/// What would have to change on the cluster: empty when it is as declared.
+/// Changes that would bring the cluster to the declaration; empty if there are none.
 pub async fn plan(
     topology: &Topology,
     bootstrap: &str,
@@ -140,7 +140,7 @@ pub struct ClusterStanding {
     pub leaderless: Vec<String>,
 }
 
-/// How the cluster stands, as far as it concerns the topology's topics.
+/// State of the cluster, as far as the topology's topics are concerned.
 pub async fn standing(
     topology: &Topology,
     bootstrap: &str,

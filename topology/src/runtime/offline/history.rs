@@ -17,9 +17,9 @@ use tokio::runtime::Handle;
 
 use crate::runtime::{consume::poll::headers, consume::schema_fetch::FetchedSchemas, quiet::Quiet};
 
-/// How long a cluster may take for one answer.
+/// Time limit for one answer of the cluster.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long nothing may come before the past is given up.
+/// Longest time without a record before reading is given up.
 const SILENCE: Duration = Duration::from_mins(1);
 
 /// A cluster, as somebody sees it who only looks back.
@@ -32,10 +32,10 @@ pub struct History {
     pub registry: Option<Arc<Registry>>,
 }
 
-/// What was read.
+/// Counts of the records that were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Counts {
-    /// Records, whatever they are.
+    /// All records.
     pub records: u64,
     /// Events that happened in the time that was asked for.
     pub events: u64,
@@ -43,7 +43,7 @@ pub struct Counts {
     pub undecodable: u64,
 }
 
-/// Why the past cannot be read.
+/// Error of reading past records.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// Kafka does not answer, or refuses.
@@ -51,7 +51,7 @@ pub enum HistoryError {
     Kafka {
         /// The topic.
         topic: &'static str,
-        /// What the client says.
+        /// Error of the client.
         source: KafkaError,
     },
     /// A schema is needed and the registry does not give it.
@@ -59,7 +59,7 @@ pub enum HistoryError {
     Schema {
         /// The schema.
         schema: SchemaRef,
-        /// What the registry says.
+        /// Error of the registry.
         source: RegistryError,
     },
     /// Nothing comes although more is there; the topic is named.

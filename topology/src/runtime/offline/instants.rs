@@ -15,7 +15,7 @@ use sinks::TopicPartition;
 
 use crate::runtime::quiet::Quiet;
 
-/// How long a cluster may take for one answer.
+/// Time limit for one answer of the cluster.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A cluster, asked about offsets.

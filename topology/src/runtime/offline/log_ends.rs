@@ -12,9 +12,9 @@ use sinks::{TopicPartition, read_models::pipeline::LogEnds};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// How long a cluster may take for one answer.
+/// Time limit for one answer of the cluster.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often the ends are asked for.
+/// Interval at which the end offsets are requested.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// A client that asks for ends and consumes nothing.

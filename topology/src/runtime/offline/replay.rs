@@ -24,9 +24,9 @@ use crate::runtime::{
 };
 use crate::topology::topic_spec;
 
-/// How long a record may wait for room in the producer's queue.
+/// Longest wait of a record for room in the producer's queue.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
-/// How long the broker may take to give one record back.
+/// Time limit for fetching one record from the broker.
 const READ_PATIENCE: Duration = Duration::from_secs(15);
 
 /// A client that publishes parked records anew.
@@ -35,7 +35,7 @@ pub struct Replayer {
     log: History,
 }
 
-/// Why a record was not published anew.
+/// Reason for which a record was not replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// It has been as often as it may.

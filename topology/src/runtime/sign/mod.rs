@@ -21,9 +21,9 @@ use tracing::{error, info, warn};
 
 use self::witnesses::Witnesses;
 
-/// How often logs are looked at.
+/// Interval at which logs are checked for new entries to sign.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How long a process that does not sign waits before it asks again whether another still does.
+/// Interval at which a process that does not sign checks whether another still does.
 const STANDBY: Duration = Duration::from_secs(5);
 
 /// Who signs, and who cosigns.
@@ -35,7 +35,7 @@ pub struct SignerConfig {
     pub keys: Vec<PrivateKey>,
     /// Who is asked to cosign each checkpoint.
     pub witnesses: Vec<WitnessAt>,
-    /// What witnesses are asked with.
+    /// HTTP client for requests to witnesses.
     pub client: reqwest::Client,
 }
 
@@ -48,7 +48,7 @@ pub struct WitnessAt {
     pub key: PublicKey,
 }
 
-/// Why a log is not signed.
+/// Reason for which a log is not signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Refusal {
     NoKey,

@@ -23,7 +23,7 @@ pub(super) struct Witnesses {
     seen: HashMap<(usize, String), u64>,
 }
 
-/// What a witness answers.
+/// Answer of a witness.
 enum Answer {
     /// Lines of signatures.
     Cosigned(String),

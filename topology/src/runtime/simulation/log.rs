@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Mutex};
 
 use sinks::TopicPartition;
 
-/// What a record does to whoever reads it.
+/// Effect of a record on its reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
     /// Becomes a row.
@@ -58,7 +58,7 @@ impl Log {
         self.visible(at).into_iter().find(|(offset, _)| *offset >= from)
     }
 
-    /// What readers see, with offsets.
+    /// Records that readers see, with offsets.
     pub(super) fn visible(&self, at: TopicPartition) -> Vec<(i64, Content)> {
         self.with(at, |records| {
             let numbered = (0..).zip(records.iter().copied());

@@ -83,7 +83,7 @@ impl FakeConsumer {
         }
     }
 
-    /// What is paused stays so, even until it is assigned again: as with librdkafka.
+    /// Drops the partition's place, but keeps it paused until it is resumed: as librdkafka does.
     fn unassign(&self, at: TopicPartition) {
         self.places.borrow_mut().remove(&at);
         self.handed_out.borrow_mut().remove(&at);

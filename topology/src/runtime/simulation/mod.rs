@@ -23,7 +23,7 @@ use super::clock::Clock;
 
 const PARTITIONS: i32 = 3;
 
-/// Which seeds run: `WEIR_SIMULATION_FIRST` and `WEIR_SIMULATION_SEEDS` say, else as many as take half a
+/// Seeds to run: those of `WEIR_SIMULATION_FIRST` and `WEIR_SIMULATION_SEEDS`, or as many as take half a
 /// minute.
 fn seeds() -> std::ops::Range<u64> {
     let from = std::env::var("WEIR_SIMULATION_FIRST").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
@@ -32,7 +32,7 @@ fn seeds() -> std::ops::Range<u64> {
     from..from + count
 }
 
-/// What runs a world.
+/// Clock and executor of a world.
 #[derive(Clone)]
 struct Home {
     clock: Simulated,
@@ -46,7 +46,7 @@ struct World {
     log: Arc<Log>,
     store: Arc<Store>,
     members: Vec<Member>,
-    /// Which member each partition is assigned to.
+    /// Member that each partition is assigned to.
     assignment: Vec<Option<usize>>,
     born: u64,
 }

@@ -19,7 +19,7 @@ use crate::runtime::clock::Clock;
 
 pub(super) const CLUSTER: &str = "simulated";
 
-/// What goes wrong in the store.
+/// Faults of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trouble {
     None,
@@ -28,7 +28,7 @@ enum Trouble {
     Misconfigured,
 }
 
-/// What became of a record.
+/// Fate of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Applied,

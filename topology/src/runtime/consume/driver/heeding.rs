@@ -1,4 +1,4 @@
-//! What the worker's notices mean: positions reached, partitions halted, batches fenced.
+//! Handling of the worker's notices: positions reached, partitions halted, batches fenced.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,8 @@ use crate::runtime::{
     fatal::Fatal,
 };
 
-/// How often a halted partition is claimed again, to see whether an operator has resumed it or the cause has gone.
+/// Interval at which a halted partition is claimed again, in case an operator resumed it or its cause is
+/// gone.
 const HALTED_PROBE: Duration = Duration::from_secs(15);
 /// Being fenced this often within [`FENCE_WINDOW`] means that owners fight: the process ends.
 const FENCE_STORM: usize = 6;

@@ -1,4 +1,4 @@
-//! What an intake makes of records and claims.
+//! The intake's handling of records and claims.
 
 use schemas::ParkReason;
 
@@ -146,7 +146,7 @@ fn a_halted_partition_stays_assigned_and_takes_nothing() {
     assert_eq!(intake.take(&record(0, b"a")), Taken::Dropped);
 }
 
-/// What was gathered of the partition, as one range.
+/// Records gathered of the partition, as one range.
 fn gathered(intake: &mut Intake<ByValue>) -> Option<(i64, i64, usize)> {
     let batch = std::mem::take(intake.gathered()).finish();
     batch.ranges.first().map(|range| (range.start, range.upto, batch.records.len()))

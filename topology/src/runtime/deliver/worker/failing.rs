@@ -13,7 +13,7 @@ use crate::runtime::{
     deliver::batching::{Split, cut, park_the_one, split},
 };
 
-/// How often a misconfigured sink is probed: a late migration heals it.
+/// Interval at which a misconfigured sink is probed; a late migration resolves it.
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 /// Failures of one batch before it is halved. Parts of it are halved at their first.
 const FAILURES_BEFORE_HALVING: u32 = 2;
@@ -22,7 +22,7 @@ const FAILURES_IN_A_ROW: u32 = 3;
 /// Failures of a single record, all together, before it is parked.
 const FAILURES_BEFORE_PARKING: u32 = 10;
 
-/// How the work on a batch ended.
+/// Kind of failure of the work on a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
     /// It broke off; whether because of the batch is not known.

@@ -15,7 +15,7 @@ use crate::runtime::{
     simulation::clock::Simulated,
 };
 
-/// What a sink was asked, in short: `0:3..5 ok`, `0:3..5 parked`, `halt 0 stuck`.
+/// Log of the calls to a sink: `0:3..5 ok`, `0:3..5 parked`, `halt 0 stuck`.
 type Asked = Arc<Mutex<Vec<String>>>;
 type Answer = Box<dyn FnMut(&Batch<char>) -> Result<(), DeliveryError> + Send>;
 

@@ -1,4 +1,4 @@
-//! What a driver makes of notices, and what its metrics tell.
+//! A driver's handling of notices, and its metrics.
 
 use std::{
     cell::RefCell,
@@ -173,7 +173,7 @@ fn a_notice_about_an_earlier_claim_is_old_news() {
     assert_eq!(bench.driver.intake.epoch_of(AT), Some(bench.epoch));
 }
 
-/// What Prometheus is told of a metric, in all its labels.
+/// Lines of a metric in Prometheus' text format, in all its labels.
 fn told(handle: &PrometheusHandle, metric: &str) -> Vec<String> {
     let text = handle.render();
     let lines = text.lines().filter(|line| line.starts_with(&format!("{metric}{{")));
