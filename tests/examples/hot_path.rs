@@ -1,4 +1,4 @@
-//! What one event costs on its way from record to row, part by part, on one thread and without servers:
+//! Cost of one event on its way from record to row, part by part, on one thread and without servers:
 //!
 //! `cargo run --release -p tests --example hot_path -- [EVENTS [ROUNDS]]`
 

@@ -28,7 +28,7 @@ fn audited(record: &str) -> (AuditEntry, Value) {
     (entry, ocsf)
 }
 
-/// What a published mapping states and ours may be held against.
+/// Attributes that a published mapping states and that ours are compared with.
 const STATED: [&str; 22] = [
     "/class_uid",
     "/activity_id",

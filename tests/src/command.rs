@@ -123,7 +123,8 @@ async fn from_up_to_down() {
     the_doctor_finds_a_halted_stage(&weir).await;
 }
 
-/// What serves and what computes connects as somebody who may do no more than that; nothing is the server's superuser.
+/// Every process connects with a login of its own, which may do no more than it needs; none is the server's
+/// superuser.
 async fn each_process_has_a_login_of_its_own(status: &Value) {
     let url = status["admin_database_url"].as_str().expect("a URL");
     let mut connection = sqlx::PgConnection::connect(url).await.expect("the database takes connections");

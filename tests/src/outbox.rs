@@ -1,4 +1,5 @@
-//! What leaves a stage through its outbox: quickly, in the order of each key, and whatever becomes of other topics.
+//! Records that leave a stage through its outbox: quickly, in the order of each key, and independent of the
+//! state of other topics.
 
 use std::{collections::HashMap, time::Duration};
 

@@ -140,7 +140,7 @@ fn our_own_rules_pass_their_own_examples() {
     assert!(correlations >= 5, "{correlations}");
 }
 
-/// What our own rules say of an organisation at its everyday work: one event in a thousand deserves a look at most.
+/// Of an organisation's everyday events, at most one in a thousand deserves a look by Weir's own rules.
 #[test]
 fn ordinary_work_stays_within_the_noise_budget() {
     let own = processors::risk::rules::own();

@@ -1,4 +1,4 @@
-//! What holds for every table: tenants are kept apart, and a rebuild gives the same rows.
+//! Properties of every table: tenants are kept apart, and a rebuild gives the same rows.
 
 use sqlx::{Connection, PgConnection};
 

@@ -36,7 +36,7 @@ impl Door {
 }
 
 impl Site {
-    /// What a command prints, once it succeeded.
+    /// Output of a command, which must succeed.
     async fn told(&self, args: &[&str]) -> String {
         let output = ended(self.command(args)).await;
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -21,7 +21,7 @@ const HELD_BACK: &str =
     "SELECT position FROM stage_position WHERE topic = 'weir.activity.v1' AND partition = 0";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How a transaction ends.
+/// End of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Commit,

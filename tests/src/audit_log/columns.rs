@@ -10,7 +10,7 @@ use schemas::{Envelope, TenantId, Timestamp, changes::AuditEntry};
 
 use crate::support::corpus::{corpus, files};
 
-/// What a row holds of an entry.
+/// Expected columns of an entry's row.
 fn of_entry(entry: &AuditEntry, envelope: &Envelope) -> Columns {
     Columns {
         occurred_at: entry.occurred_at.timestamp_micros(),

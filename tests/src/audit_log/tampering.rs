@@ -1,4 +1,5 @@
-//! What is found after somebody has tampered with the database, with a SIEM's copy, or with database and signing key.
+//! Verification after somebody tampered with the database, with a SIEM's copy, or with database and signing
+//! key.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +31,7 @@ const LOG: &str = "weir.activity.v1/0";
 const PARTITION: TopicPartition = TopicPartition { topic: Topic::Activity, partition: 0 };
 /// More than a tile of leaves, and some in the open one.
 const ENTRIES: u64 = 290;
-/// How many faults of each kind of attacker.
+/// Number of faults of each kind of attacker.
 const FAULTS: usize = 1_000;
 
 /// A database with a signed log of generated entries.
@@ -115,7 +116,7 @@ impl Logged {
         }
     }
 
-    /// What a verification finds after these statements; afterwards they are undone.
+    /// Fault that a verification finds after these statements, which are then rolled back.
     async fn after(
         &mut self,
         statements: &[String],

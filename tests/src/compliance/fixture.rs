@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::support::projection::{self, Projection};
 
-/// What the stage writes.
+/// Tables that the stage writes.
 pub(crate) const TABLES: [&str; 10] = [
     "compliance_observation",
     "compliance_verdict",

@@ -1,4 +1,5 @@
-//! What is derived follows from the set of events, and an instant of the past looks as it would if nothing had come since.
+//! Derived rows follow from the set of events, and an instant of the past looks as it would if no event had
+//! come since.
 
 use schemas::Envelope;
 use sinks::query_api::{FindingsPage, PostureAnswer, ScorecardsPage, VerdictsPage};
@@ -25,7 +26,7 @@ async fn tables_follow_from_the_set_of_events() {
     }
 }
 
-/// What the API says of an instant.
+/// The API's answers about an instant.
 async fn told(api: &Api, query: &str) -> (PostureAnswer, VerdictsPage, FindingsPage, ScorecardsPage) {
     let mut posture: PostureAnswer = api.get("acme", &format!("/api/v1/compliance/posture?{query}")).await;
     let all = format!("{query}&limit=1000");

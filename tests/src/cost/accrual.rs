@@ -328,7 +328,7 @@ async fn accrual_follows_from_the_set_of_events() {
     }
 }
 
-/// What Postgres says has accrued is what the crate says, to the last digit.
+/// The accrued costs in Postgres are those of the crate, to the last digit.
 #[tokio::test]
 async fn postgres_and_the_arithmetic_agree() {
     let api = Api::start().await;

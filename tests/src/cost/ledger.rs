@@ -45,7 +45,7 @@ async fn order_partitions_and_batches_change_no_byte() {
     }
 }
 
-/// What the days hold at an instant.
+/// Billed cost in the daily rows at an instant.
 async fn stored(place: &mut Place, now: Timestamp) -> Decimal {
     sqlx::query_scalar("SELECT coalesce(sum(billed), 0) FROM cost_daily WHERE known_at <= $1")
         .bind(now)
@@ -54,7 +54,8 @@ async fn stored(place: &mut Place, now: Timestamp) -> Decimal {
         .expect("a sum")
 }
 
-/// What ought to count, by the specification's own words: of each scope the newest replacement, and what is not older.
+/// Expected cost, in the specification's own words: of each scope the newest replacement, and the charges
+/// that are not older.
 fn counted(events: &[Envelope], now: Timestamp) -> Decimal {
     let usage = |envelope: &Envelope| match &envelope.event {
         Event::Usage(usage) => usage.clone(),

@@ -12,7 +12,7 @@ pub(super) const WAITING: &str =
     "SELECT coalesce(sum(parked - replayed - discarded), 0)::bigint FROM stage_position";
 pub(super) const STANDS_PARKED: &str = "SELECT count(*) FROM parked_record WHERE status = 'parked'";
 
-/// What the stages derive from the topics.
+/// Tables that the stages derive from the topics.
 const READ_MODELS: [&str; 8] = [
     "audit_entry",
     "audit_event",
@@ -72,7 +72,8 @@ impl Site {
     }
 }
 
-/// What the stages have made of the topics, without where each record lay and without what operators decided.
+/// Rows that the stages derived from the topics, without the place of each record and without operators'
+/// decisions.
 pub(super) async fn read_models(url: &str) -> Vec<(&'static str, Vec<String>)> {
     let mut connection = PgConnection::connect(url).await.expect("Postgres answers");
     let mut models = Vec::new();

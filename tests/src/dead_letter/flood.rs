@@ -120,7 +120,7 @@ fn partitions(stage: &Value) -> &[Value] {
     stage["partitions"].as_array().expect("partitions")
 }
 
-/// What a command prints, and whether it ended well.
+/// Output of a command, and whether it succeeded.
 async fn weir(site: &Site, args: &[&str]) -> (String, bool) {
     let output = ended(site.command(args)).await;
     (String::from_utf8(output.stdout).expect("UTF-8"), output.status.success())

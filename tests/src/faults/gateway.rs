@@ -156,16 +156,16 @@ impl Door {
     }
 }
 
-/// What a publisher was told.
+/// Answers to one publisher.
 #[derive(Default)]
 struct Told {
-    /// By the event's id: what it said.
+    /// Actions of the accepted events, by event id.
     accepted: HashMap<String, String>,
-    /// What the refused ones said.
+    /// Actions of the refused events.
     refused: HashSet<String>,
 }
 
-/// What all clients were answered so far.
+/// Counts of the answers to all clients so far.
 #[derive(Default)]
 struct Answers {
     /// Events that were accepted.

@@ -139,7 +139,7 @@ pub(super) async fn tiled(connection: &mut PgConnection) {
     assert!(moves > 0, "the witness saw something");
 }
 
-/// How many records a stage has settled; none while Postgres is away.
+/// Number of records that a stage has settled; `None` while Postgres is down.
 pub(super) async fn settled(endpoints: &Endpoints, stage: &str) -> Option<u64> {
     let mut connection = PgConnection::connect(&endpoints.database_url).await.ok()?;
     let settled: i64 = sqlx::query_scalar(

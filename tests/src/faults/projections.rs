@@ -118,7 +118,7 @@ async fn killed_stages_hold_what_a_rebuild_gives() {
     assert!(rows(&rebuilt, "entity_risk").await.len() > 10, "there is something to compare");
 }
 
-/// What the topics hold.
+/// Records and signals in the topics.
 struct Read {
     records: BTreeMap<Topic, u64>,
     signals: BTreeSet<Signal>,

@@ -1,4 +1,5 @@
-//! What other systems and people send to the gateway: from the request over a real Kafka to rows, once.
+//! Records that other systems and people send to the gateway: from the request over a real Kafka to rows,
+//! once.
 
 mod corpus;
 mod decisions;

@@ -86,7 +86,7 @@ async fn try_claim(sink: &mut PostgresSink<AuditEntries>) -> Result<Claim, Deliv
     Ok(sink.claim(&[request]).await?.remove(0))
 }
 
-/// What becomes of a COMMIT on its way.
+/// Treatment of a COMMIT by the proxy between sink and server.
 const PASS: u8 = 0;
 const LOSE_ANSWER: u8 = 1;
 const LOSE_COMMIT: u8 = 2;

@@ -13,7 +13,7 @@ use sqlx::Row as _;
 use super::fixture::{Place, apply, batch_of, claim, counts, entry, last, partition, record, sink};
 use crate::support;
 
-/// What is stored of one log.
+/// Stored state of one log.
 #[derive(Debug, PartialEq)]
 struct Stored {
     leaves: Vec<Hash>,

@@ -128,7 +128,7 @@ async fn nobody_writes_on_another_owners_partition() {
     assert_eq!(place.rows().await, (1, 1));
 }
 
-/// What a lost answer leads to: the same batch again.
+/// After a lost answer the same batch is delivered again.
 #[tokio::test]
 async fn a_batch_that_was_committed_is_recognised() {
     for rows in [3, 70] {

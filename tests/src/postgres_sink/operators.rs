@@ -1,4 +1,4 @@
-//! What operators do: API keys, accepted gaps, resumed partitions.
+//! Operators' commands: API keys, accepted gaps, resumed partitions.
 
 use schemas::{
     Event, TenantId, Topic,

@@ -141,7 +141,7 @@ async fn a_reference_is_parked_without_bytes_and_without_a_copy() {
     assert_eq!(place.number("SELECT count(*) FROM outbox").await, 0);
 }
 
-/// What waits is what was parked, less what was decided about; whatever is done twice counts once.
+/// The waiting records are the parked ones less those decided about; a repeated decision counts once.
 #[tokio::test]
 async fn what_waits_is_known_without_counting_rows() {
     let mut place = Place::new().await;

@@ -1,4 +1,4 @@
-//! What the API's description promises is what the API does.
+//! The API keeps the promises of its description.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use sinks::query_api::description;
 
 use super::fixture::{Api, entry};
 
-/// What stands for a path's parameters.
+/// Values of a path's parameters.
 const EXAMPLES: [(&str, &str); 2] = [("{kind}", "user"), ("{id}", "0192f0c1-2345-7abc-8def-0123456789ab")];
 
 /// The values that a schema lists.

@@ -34,7 +34,7 @@ pub(crate) const READERS: u32 = 4;
 pub(crate) struct Api {
     pub(crate) database: String,
     pub(crate) url: String,
-    /// What answers there.
+    /// Router that answers at the URL.
     pub(crate) router: axum::Router,
     pub(crate) client: reqwest::Client,
     /// By tenant: `acme` and `other`; and `operator`, acme's who may see how the stages work.

@@ -1,4 +1,4 @@
-//! What answers reflect, how stages stand, and what they parked.
+//! Positions that answers reflect, the state of stages, and their parked records.
 
 use std::{collections::BTreeMap, sync::Arc};
 

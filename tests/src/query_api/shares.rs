@@ -11,7 +11,7 @@ use tokio::{
 
 use super::fixture::{Api, entry};
 
-/// How often the neighbour asks meanwhile.
+/// Requests of the neighbour meanwhile.
 const LOOKS: usize = 20;
 
 /// Asks as the neighbour, some times in a row; every answer must be good.

@@ -16,14 +16,14 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use super::fixture::{LOG, Place, busiest, entries};
 
 const ENTRIES: usize = 600;
-/// What a log is, whatever has become of its entries' personal parts.
+/// Tables of the log that an erasure must not change.
 const LOG_TABLES: [&str; 2] = ["audit_log", "audit_tile"];
 
 async fn request(place: &mut Place, subject: &str) {
     place.decide(GovernanceKind::SubjectErased, ("person", subject), "").await;
 }
 
-/// How many of these entries are the subject's.
+/// Number of entries of the subject.
 fn of(entries: &[AuditEntry], subject: &str) -> u64 {
     entries.iter().filter(|entry| entry.actor == subject).count() as u64
 }

@@ -1,4 +1,4 @@
-//! What goes from the tables again: erased people's data, and what is older than it must be kept.
+//! Removal of data: of erased people, and of rows past their retention period.
 
 mod erasure;
 mod fixture;

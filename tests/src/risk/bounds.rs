@@ -33,7 +33,7 @@ pub(super) async fn ended(place: &mut Place, member: Member) {
     }
 }
 
-/// What the delivery of one more batch reads.
+/// Rows that the delivery of one more batch reads.
 pub(super) async fn read_by(place: &mut Place, batch: &[Event], expected: [i64; 4]) -> i64 {
     let before = entries_read(place).await;
     let mut member = place.member(0).await;
@@ -42,7 +42,8 @@ pub(super) async fn read_by(place: &mut Place, batch: &[Event], expected: [i64; 
     entries_read(place).await - before
 }
 
-/// What may be read for 500 facts while 4,500 are stored: every row a few times, but not all of them for each fact.
+/// Most rows that 500 facts may read while 4,500 are stored: every row a few times, but not all of them for
+/// each fact.
 const FEW: i64 = 40 * 500;
 
 #[tokio::test]

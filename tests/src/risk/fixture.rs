@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::support::projection::{self, Projection};
 
-/// What one event causes.
+/// Changes that one event causes.
 pub(crate) type Event = Vec<RiskChange>;
 
 pub(crate) fn at(seconds: i64) -> Timestamp {

@@ -16,7 +16,7 @@ const HOUR: i64 = 3600;
 /// Topic, key, value and headers.
 type OutboxRow = (String, Vec<u8>, Vec<u8>, Json<Value>);
 
-/// What waits in the outbox, in order: OCSF activity, status and number of tactics; empties it.
+/// Records in the outbox, in order: OCSF activity, status and number of tactics; empties it.
 async fn told(place: &mut Place) -> Vec<(i64, String, usize)> {
     let rows: Vec<OutboxRow> = sqlx::query_as(
         "WITH gone AS (DELETE FROM outbox RETURNING *)

@@ -1,4 +1,4 @@
-//! What is stored follows from the set of facts alone.
+//! The stored rows follow from the set of facts alone.
 
 use schemas::changes::risk::SignalLevel;
 

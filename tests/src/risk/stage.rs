@@ -45,7 +45,7 @@ pub(crate) fn trail_stopped(n: u32) -> Envelope {
     SourceFormat::CloudTrail.map(&tenant(), &record.to_string()).expect("an object").envelope
 }
 
-/// What Grace decided about Ada, before Ada did anything.
+/// A decision of Grace about Ada, before any event of Ada.
 fn decided(n: u128, kind: GovernanceKind, decision: &str) -> Envelope {
     Envelope {
         id: EventId::new(Uuid::from_u128(1000 + n)).expect("not nil"),

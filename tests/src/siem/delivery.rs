@@ -112,7 +112,7 @@ impl Bench {
     }
 }
 
-/// What a receiver has taken, in order.
+/// Records and requests that a receiver has accepted, in order.
 #[derive(Default)]
 struct Taken {
     records: Vec<Value>,

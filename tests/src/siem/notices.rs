@@ -111,7 +111,7 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// What Grace decides, the n-th time.
+/// The n-th decision of Grace.
 fn decided(
     n: u32,
     (kind, decision): (GovernanceKind, &str),

@@ -14,7 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// What a request is answered with.
+/// Answer to a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
     /// A whole answer.

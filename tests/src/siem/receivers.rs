@@ -101,7 +101,7 @@ fn judged(case: &Value, answer: &HttpAnswer<'_>, sent: &[&Message]) -> Verdict {
     }
 }
 
-/// What the sender does on a verdict, in the words of the cases.
+/// Action of the sender on a verdict, in the words of the cases.
 fn action(sent: usize, verdict: Verdict) -> &'static str {
     let taken = matches!(verdict, Verdict::Taken { .. });
     let disables = matches!(&verdict, Verdict::Pause { why } if why.starts_with("status 410"));

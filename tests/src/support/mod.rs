@@ -1,4 +1,4 @@
-//! What the tests need of the outside world.
+//! Servers, processes and files that the tests use.
 
 pub(crate) mod corpus;
 pub(crate) mod projection;
@@ -13,7 +13,8 @@ use ::stack::{Stack, StackConfig};
 use audit_log::SubjectSecret;
 use sqlx::{Connection, PgConnection};
 
-/// What the audit log's subject keys are derived from in tests: one for all, so that rebuilds give the same leaves.
+/// Secret from which the audit log's subject keys are derived in tests: one for all, so that rebuilds give
+/// the same leaves.
 pub(crate) const SUBJECT_SECRET: &str = "nobody is the subject of a test's entries";
 
 /// [`SUBJECT_SECRET`], as sinks take it.

@@ -11,10 +11,10 @@ use sinks::{
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-/// What is written, and by which stage.
+/// A read model under test, and the stage that writes it.
 pub(crate) trait Projection: Send + 'static {
     type Model: ReadModel;
-    /// What the test delivers as one record.
+    /// Input that the test delivers as one record.
     type Event: Clone + Send + Sync;
     const STAGE: &'static str;
     const TOPIC: Topic;
