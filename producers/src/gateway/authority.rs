@@ -1,4 +1,4 @@
-//! What a sender may publish: by scope and family, for its sources, and never in Weir's own name.
+//! Authorisation of events: by scope and family, by source, and never in Weir's own name.
 
 use chrono::SubsecRound;
 use schemas::{
@@ -7,12 +7,12 @@ use schemas::{
     events::{Actor, ActorKind, Governance, GovernanceKind, ON_BEHALF_OF, REQUESTED_THROUGH},
 };
 
-/// In whose right events are published.
+/// The authority that events are published under.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Authority<'a> {
     /// The holder of a credential.
     Principal(&'a Principal),
-    /// Whoever has a tenant's webhook secret: good for events, not for decisions.
+    /// A tenant's webhook secret, which covers events but not decisions.
     Webhook,
 }
 
@@ -24,10 +24,11 @@ impl Authority<'_> {
         }
     }
 
-    /// The event, if the sender may publish it; else why not.
+    /// The event, if the sender may publish it; otherwise the reason why not.
     ///
-    /// A decision becomes the principal's own: whoever the event names as its actor is kept as the one it claims to
-    /// speak for, and an approval, a waiver or its end counts from now, by this gateway's clock. A person may be named who asks.
+    /// A decision is attributed to the principal: the actor that the event names is kept as the person it
+    /// claims to act for, and an approval, a waiver or its end counts from now, by the gateway's clock. A
+    /// request may name the person who asks.
     pub(super) fn authorise(self, mut event: Envelope, now: Timestamp) -> Result<Envelope, String> {
         if event.source.is_reserved() {
             return Err(format!(
@@ -68,7 +69,7 @@ impl Authority<'_> {
     }
 }
 
-/// Makes a person the one who asks, through a principal that speaks for them. Neither may approve.
+/// Sets a person as the requester, with the principal that acts for them. Neither of them may approve.
 pub(super) fn ask_for(request: &mut Governance, principal: &Principal, person: String) {
     let through = principal.actor().id;
     let session = Some(principal.id().into_owned());
@@ -78,7 +79,7 @@ pub(super) fn ask_for(request: &mut Governance, principal: &Principal, person: S
     request.actor = Actor { kind: ActorKind::User, id: person, session, ..Actor::default() };
 }
 
-/// Makes the principal the one who decided; who asks may be somebody whom it speaks for.
+/// Sets the principal as the actor; a request may name a person whom it acts for.
 fn claim(decision: &mut Governance, principal: &Principal) {
     let named = std::mem::replace(&mut decision.actor, principal.actor());
     decision.attributes.remove(REQUESTED_THROUGH);

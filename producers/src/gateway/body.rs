@@ -1,4 +1,4 @@
-//! A request's body: counted as it arrives, and charged to whoever sends it.
+//! Reading of request bodies: memory is accounted as a body arrives, and charged to its sender.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,11 +15,11 @@ use tokio::{
 
 use super::shares::{self, Charge, Holder};
 
-/// Bodies that are decoded or parsed at once, beside the event loop. Bounds what decoders hold (a zstd
-/// window is up to 8 MiB) and leaves the event loop its processor time.
+/// Maximum number of bodies decoded or parsed at once, on threads beside the event loop. Bounds the memory of
+/// decoders (a zstd window is up to 8 MiB) and their share of processor time.
 const HEAVY_AT_ONCE: usize = 4;
 
-/// The bytes that requests together may hold.
+/// Memory budget for the bodies of all requests.
 pub(super) struct Budget {
     bytes: Arc<shares::Bytes>,
     heavy: Arc<Semaphore>,
@@ -30,42 +30,42 @@ impl Budget {
         Self { bytes, heavy: Arc::new(Semaphore::new(HEAVY_AT_ONCE)) }
     }
 
-    /// A turn to decode or parse a large body; given back when dropped.
+    /// A permit to decode or parse a large body; released when dropped.
     pub(super) async fn turn(&self) -> OwnedSemaphorePermit {
         Arc::clone(&self.heavy).acquire_owned().await.expect("the semaphore is never closed")
     }
 
-    /// A charge of nothing yet.
+    /// An empty charge on the holders.
     pub(super) fn charge(&self, holders: Vec<Holder>) -> Charge {
         self.bytes.charge(holders)
     }
 }
 
-/// A body as it was sent.
+/// A body as sent, before decoding.
 pub(super) struct Sent {
     pub(super) bytes: Bytes,
     pub(super) charge: Charge,
 }
 
-/// How much of a body is read, and how slowly it may come.
+/// Limits on reading a body: size and minimum rate.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     pub(super) bytes: usize,
-    /// In each such span at least `rate` bytes a second must come, unless the body ends; then 408.
+    /// Interval in which at least `rate` bytes a second must arrive, unless the body ends; otherwise 408.
     pub(super) span: Duration,
-    /// Bytes a second.
+    /// Minimum rate, in bytes a second.
     pub(super) rate: u32,
 }
 
 impl Patience {
-    /// Fewest bytes of a span.
+    /// Minimum number of bytes in an interval.
     fn least(&self) -> usize {
         let least = u128::from(self.rate) * self.span.as_millis() / 1_000;
         usize::try_from(least).unwrap_or(usize::MAX).max(1)
     }
 }
 
-/// Reads the whole body, or refuses as soon as that is clear: before the first byte by `Content-Length`.
+/// Reads the whole body, or rejects it as early as possible: before the first byte by `Content-Length`.
 pub(super) async fn read(
     headers: &HeaderMap,
     mut body: Body,
@@ -105,13 +105,13 @@ pub(super) async fn read(
     }
 }
 
-/// How fast a body comes, span by span.
+/// Progress of reading a body, measured by interval.
 #[derive(Debug)]
 struct Progress {
     patience: Patience,
-    /// When the span ends.
+    /// End of the interval.
     until: Instant,
-    /// Bytes that had come when it began.
+    /// Bytes received before the interval.
     came_before: usize,
 }
 
@@ -120,7 +120,7 @@ impl Progress {
         Self { patience, until: now + patience.span, came_before: 0 }
     }
 
-    /// Whether the span goes on, or brought enough and another one begins.
+    /// Whether the interval is not over, or brought enough bytes, so that the next one begins.
     fn is_fast_enough(&mut self, now: Instant, came: usize) -> bool {
         if now < self.until {
             return true;
@@ -155,7 +155,7 @@ mod tests {
 
     const PATIENCE: Patience = Patience { bytes: 10_000, span: Duration::from_secs(5), rate: 1_000 };
 
-    /// Whether a body that has brought so many bytes at these seconds is read on all the while.
+    /// Checks whether a body with these arrivals (second, total bytes) is read to the end.
     #[track_caller]
     fn check(arrivals: &[(u64, usize)], expected: bool) {
         let began = Instant::now();

@@ -1,4 +1,4 @@
-//! Everything that can be set about the gateway, and what it is unless it is set.
+//! Settings of the gateway and their defaults.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -18,45 +18,46 @@ use super::{shares::TenantQuotas, signature::WebhookSecrets};
 /// The gateway's settings.
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
-    /// Where to listen; port 0 takes a free one.
+    /// Address to listen on; port 0 takes a free port.
     pub listen: SocketAddr,
-    /// Its certificate. Without one it speaks clear text, HTTP/1.1 only: TLS ends in front of it.
+    /// TLS certificate. Without one the gateway speaks clear text, HTTP/1.1 only: TLS is terminated in front
+    /// of it.
     pub tls: Option<TlsConfig>,
-    /// Health and metrics on a listener of their own; without it they are on the main one only.
+    /// Separate listener for health and metrics; without it they are served by the main one.
     pub admin: Option<Admin>,
-    /// Sizes and counts beyond which requests are refused.
+    /// Limits on sizes and counts.
     pub limits: Limits,
-    /// How long anything may take.
+    /// Time limits.
     pub timeouts: Timeouts,
-    /// The issuers whose tokens are taken beside API keys.
+    /// Issuers whose tokens are accepted beside API keys.
     pub identities: Arc<Identities>,
-    /// How often anybody may ask.
+    /// Rate limits by caller.
     pub rates: Rates,
-    /// How much a tenant may publish, with all its credentials together.
+    /// Publishing quotas of a tenant, over all of its credentials.
     pub quotas: TenantQuotas,
-    /// The limits that single tenants have in place of these, and what each uses.
+    /// Limits of single tenants, which override these, and usage by tenant.
     pub tenants: Tenants,
-    /// Proxies whose `X-Forwarded-For` is believed. Connections from them are not counted per address.
+    /// Proxies whose `X-Forwarded-For` is trusted. Connections from them are not counted per address.
     pub trusted_proxies: Vec<IpNet>,
-    /// What GitHub signs its webhooks with, by tenant.
+    /// Secrets of GitHub webhooks, by tenant.
     pub github: WebhookSecrets,
-    /// The compliance policies that decisions are made by.
+    /// Compliance policies in force.
     pub policies: InForce,
-    /// What `GET /metrics` answers beside the events; without it there is no such route.
+    /// Renders `GET /metrics`; without it there is no such route.
     pub metrics: Option<RenderMetrics>,
 }
 
-/// The listener for probes and scrapers, in clear text: for loopback, or a network of one's own.
+/// The listener for probes and scrapers, in clear text: for loopback or a private network.
 #[derive(Debug, Clone)]
 pub struct Admin {
-    /// Where to listen; port 0 takes a free one.
+    /// Address to listen on; port 0 takes a free port.
     pub listen: SocketAddr,
-    /// What `GET /metrics` answers there.
+    /// Renders `GET /metrics`.
     pub metrics: RenderMetrics,
 }
 
 impl GatewayConfig {
-    /// What the edge is told of it.
+    /// Configuration of the listener.
     pub(super) fn listener(&self) -> Listen {
         let (limits, timeouts) = (&self.limits, &self.timeouts);
         Listen {
@@ -96,31 +97,31 @@ impl Default for GatewayConfig {
     }
 }
 
-/// Sizes and counts.
+/// Limits on sizes and counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Body as sent, in bytes.
+    /// Maximum size of a body as sent, in bytes.
     pub body_bytes: usize,
-    /// The same for another system's records. Such senders choose the size of a batch and do not compress.
+    /// The same for records of other systems, whose senders choose the batch size and do not compress.
     pub records_bytes: usize,
-    /// Body once decoded, in bytes.
+    /// Maximum size of a decoded body, in bytes.
     pub decoded_bytes: usize,
-    /// Decoded bytes per sent byte.
+    /// Maximum ratio of decoded to sent bytes.
     pub decoded_ratio: usize,
-    /// Bytes of all requests in hand, as sent and decoded. A tenant has a quarter of it.
+    /// Maximum size of all bodies in flight, sent and decoded, in bytes. A tenant may take a quarter of it.
     pub in_hand_bytes: usize,
-    /// Bytes of webhooks for known tenants whose signature is not checked yet. A tenant has a quarter of it, and of that
-    /// one address half.
+    /// Maximum size of webhook bodies for known tenants before their signature is checked, in bytes. A tenant
+    /// may take a quarter of it, and one address half of that.
     pub unproven_bytes: usize,
-    /// Bytes of webhooks for unknown tenants. An address has a quarter of it.
+    /// Maximum size of webhook bodies for unknown tenants, in bytes. An address may take a quarter of it.
     pub stranger_bytes: usize,
-    /// Bytes a second that a body must bring, in each span of [`Timeouts::body`].
+    /// Minimum rate of a body in each interval of [`Timeouts::body`], in bytes a second.
     pub body_bytes_per_second: u32,
-    /// Request line and headers.
+    /// Limits on request line and headers.
     pub head: HeadLimits,
-    /// Connections at once.
+    /// Maximum number of connections.
     pub connections: usize,
-    /// Connections at once from one address.
+    /// Maximum number of connections from one address.
     pub connections_per_address: usize,
 }
 
@@ -142,22 +143,23 @@ impl Default for Limits {
     }
 }
 
-/// How long anything may take.
+/// Time limits of the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From the connection to the end of its TLS handshake; then the connection is closed.
+    /// From accepting a connection to the end of its TLS handshake; then the connection is closed.
     pub handshake: Duration,
-    /// From the connection, or the last answer, to the end of a request's head; then the connection is closed.
+    /// From accepting a connection, or the last response, to the end of a request's head; then the connection
+    /// is closed.
     pub head: Duration,
-    /// In each such span a body must end, or bring [`Limits::body_bytes_per_second`]; else 408.
+    /// Interval in which a body must end, or bring [`Limits::body_bytes_per_second`]; otherwise 408.
     pub body: Duration,
-    /// From the body to the answer; then 503. Longer than the producer's `delivery.timeout.ms`.
+    /// From the body to the response; then 503. Longer than the producer's `delivery.timeout.ms`.
     pub handler: Duration,
-    /// A client that takes not one byte of its answer for this long is cut off.
+    /// Time after which a client that reads nothing of its response is disconnected.
     pub write: Duration,
-    /// When stopping: for the requests in hand.
+    /// On shutdown, for requests in flight.
     pub drain: Duration,
-    /// When stopping, after that: for Kafka's acknowledgements.
+    /// On shutdown, after that, for Kafka's acknowledgements.
     pub flush: Duration,
 }
 

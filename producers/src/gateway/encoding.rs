@@ -10,16 +10,17 @@ use schemas::problem::ProblemKind;
 
 use super::config::Limits;
 
-/// Gzip members or zstd frames in one body. One is usual; each of thousands costs a decoder's setup.
+/// Maximum number of gzip members or zstd frames in one body. One is usual; each costs the setup of a
+/// decoder.
 const MAX_PARTS: usize = 16;
-/// A zstd frame's window is memory that its header asks for: 8 MiB, as RFC 8878 advises.
+/// Maximum window of a zstd frame, which is memory that its header asks for: 8 MiB, as RFC 8878 advises.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 const PIECE: usize = 32 * 1024;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// How a body was encoded for the way.
+/// Content encoding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ContentEncoding {
     Identity,
@@ -28,8 +29,8 @@ pub(super) enum ContentEncoding {
 }
 
 impl ContentEncoding {
-    /// What the headers say. Several encodings, in one header or many, are refused: each would multiply the
-    /// one before.
+    /// The encoding that the headers declare. Several encodings, in one header or many, are rejected: they
+    /// multiply each other's expansion.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
         let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
         let (first, more) = (values.next(), values.next());
@@ -260,8 +261,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever stands behind the magic, and whatever was done to a good body: decoded within the limit,
-        /// or refused.
+        /// Any bytes after the magic number, and any mutation of a valid body, are decoded within the limit
+        /// or rejected.
         #[test]
         fn no_bytes_take_more_than_the_limit(
             noise in vec(any::<u8>(), 0..400),

@@ -32,9 +32,9 @@ use super::{
 /// Publish events.
 ///
 /// One event (`application/cloudevents+json`, or any type or none with `ce-*` headers) or a batch of up to
-/// 10,000 (`application/cloudevents-batch+json`; none is allowed), plain or encoded with gzip or zstd. The answer is 202 once
-/// Kafka has acknowledged all that is valid; what is not valid is listed. After 503, or no answer, send the
-/// same events with the same ids again: duplicates are recognised.
+/// 10,000 (`application/cloudevents-batch+json`; an empty one is allowed), plain or compressed with gzip or
+/// zstd. The response is 202 once Kafka has acknowledged every valid event; invalid ones are listed. After
+/// 503, or no response, send the same events with the same ids again: duplicates are recognised.
 #[utoipa::path(
     post,
     path = "/api/v1/events",
@@ -92,7 +92,7 @@ pub(super) async fn publish(
     Ok(settle::publish(&app, events, traces.hop.as_ref(), deadline).await.answer(count))
 }
 
-/// What is known about a body before it is read.
+/// Mode, headers and sender of a body, known before it is read.
 struct Text {
     mode: ContentMode,
     headers: HeaderMap,

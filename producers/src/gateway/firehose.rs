@@ -1,4 +1,4 @@
-//! Amazon Data Firehose as a sender: it knows success by 200 and its own request id, and nothing else
+//! Responses for Amazon Data Firehose, which recognises success only by 200 and its own request id
 //! (HTTP endpoint delivery request and response specifications, version 1.0).
 
 use axum::{
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::handshake::Answered;
 
-/// Longest request id that is answered, in bytes; Firehose's are UUIDs.
+/// Maximum length of a request id that is returned, in bytes; Firehose's are UUIDs.
 const MAX_ID_BYTES: usize = 128;
 
 /// A request of Firehose.
@@ -22,28 +22,28 @@ pub(super) struct Asked {
     request_id: String,
 }
 
-/// What Firehose is answered.
+/// Response to Firehose.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Delivered {
-    /// The request's.
+    /// Id of the request.
     request_id: String,
     /// Milliseconds since 1970.
     timestamp: i64,
-    /// Why nothing, or not all, was stored; Firehose writes it to its error log.
+    /// The reason why nothing, or not all, was stored; Firehose writes it to its error log.
     #[serde(skip_serializing_if = "Option::is_none")]
     error_message: Option<String>,
 }
 
 impl Asked {
-    /// A request of Firehose by its headers.
+    /// The Firehose request with these headers, if it is one.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let id = headers.get("x-amz-firehose-request-id")?.to_str().ok()?;
         (1..=MAX_ID_BYTES).contains(&id.len()).then(|| Self { request_id: id.to_owned() })
     }
 
-    /// 200 where what is valid was stored; else the problem's status, with its words. A record that is refused stands in the
-    /// gateway's log: Firehose would send all of the request again.
+    /// 200 if every valid record was stored; otherwise the problem's status and text. A rejected record is
+    /// only logged by the gateway, because Firehose would send the whole request again.
     pub(super) fn answer(self, answered: Result<Response, ApiError>, now: Timestamp) -> Response {
         let (status, error_message) = match answered {
             Ok(_) => (StatusCode::OK, None),

@@ -1,8 +1,8 @@
-//! What senders ask before they send, or instead: whether they may, and that a subscription is wanted.
+//! Handshakes of senders: permission to deliver, and confirmation of subscriptions.
 //!
-//! Okta's event hooks, the abuse protection of web hooks (CloudEvents, HTTP 1.1 Web Hooks for Event Delivery 1.0.2, section
-//! 4), Azure Event Grid's validation and Amazon SNS's confirmation. None of them lets anybody in: events need their
-//! credential all the same.
+//! Okta's event hooks, the abuse protection of web hooks (CloudEvents, HTTP 1.1 Web Hooks for Event Delivery
+//! 1.0.2, section 4), Azure Event Grid's validation and Amazon SNS's confirmation. None of them grants
+//! access: events still need their credential.
 
 use std::sync::Arc;
 
@@ -23,8 +23,8 @@ use crate::sources::SourceFormat;
 
 /// Answer the verification of an event hook.
 ///
-/// Okta asks once, when a hook is set up, whether its receiver is ready: with `X-Okta-Verification-Challenge`, which is
-/// answered as it is.
+/// Okta asks once, when a hook is set up, whether its receiver is ready; the value of
+/// `X-Okta-Verification-Challenge` is returned.
 #[utoipa::path(
     get,
     path = "/api/v1/sources/{source}",
@@ -60,26 +60,26 @@ pub(super) async fn verify(
     }
 }
 
-/// The answer to the verification of an event hook.
+/// Response to the verification of an event hook.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Verified {
     /// The challenge.
     verification: String,
 }
 
-/// Longest challenge that is answered, in bytes.
+/// Maximum length of a challenge, in bytes.
 const MAX_CHALLENGE_BYTES: usize = 1024;
 
 const REQUEST_ORIGIN: HeaderName = HeaderName::from_static("webhook-request-origin");
 const ALLOWED_ORIGIN: HeaderName = HeaderName::from_static("webhook-allowed-origin");
 const ALLOWED_RATE: HeaderName = HeaderName::from_static("webhook-allowed-rate");
-/// Longest name of a sender that is answered, in bytes.
+/// Maximum length of an origin, in bytes.
 const MAX_ORIGIN_BYTES: usize = 253;
 
 /// Permit a sender of events.
 ///
-/// Senders that follow CloudEvents' specification of web hooks (Azure Event Grid is one) ask once whether they may
-/// deliver. Whoever has a credential may.
+/// Senders that follow CloudEvents' specification of web hooks (Azure Event Grid is one) ask once whether
+/// they may deliver. Any valid credential may.
 #[utoipa::path(
     options,
     path = "/api/v1/events",
@@ -106,7 +106,7 @@ pub(super) async fn permit_events(
 
 /// Permit a sender of records.
 ///
-/// As for events.
+/// The same as for events.
 #[utoipa::path(
     options,
     path = "/api/v1/sources/{source}",
@@ -153,29 +153,29 @@ fn permission(app: &App, headers: &HeaderMap) -> Result<Response, ApiError> {
     Ok(response)
 }
 
-/// An answer to a sender that understands only its own.
+/// Response in the form of a specific sender.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(super) enum Answered {
-    /// To Amazon Data Firehose.
+    /// Amazon Data Firehose.
     Firehose(Delivered),
-    /// To Azure Event Grid.
+    /// Validation of an Azure Event Grid subscription.
     #[serde(rename_all = "camelCase")]
     Validation {
-        /// The code that it sent.
+        /// The validation code that it sent.
         validation_response: String,
     },
-    /// To the confirmation of a subscription of Amazon SNS.
+    /// Confirmation of an Amazon SNS subscription.
     #[serde(rename_all = "camelCase")]
     Confirmation {
-        /// An operator opens it once; Weir never does.
+        /// Address that an operator opens once to confirm; Weir never opens it.
         subscribe_url: String,
-        /// Whose messages are to come.
+        /// ARN of the topic.
         topic_arn: String,
     },
 }
 
-/// A request that holds no records but a question of the sender's.
+/// A handshake request, which holds no records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Question {
     /// `aeg-event-type: SubscriptionValidation`

@@ -1,11 +1,11 @@
-//! What a body is, by its `Content-Type`: which of the three CloudEvents modes, or plain JSON.
+//! Content types of request bodies: the three CloudEvents modes, or plain JSON.
 
 use edge::api_error::ApiError;
 use http::{HeaderMap, header};
 use mime::Mime;
 use schemas::problem::ProblemKind;
 
-/// How events lie in a request (CloudEvents HTTP binding 1.0.2, section 3).
+/// CloudEvents mode of a request (CloudEvents HTTP binding 1.0.2, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ContentMode {
     /// The body is one event in JSON format.
@@ -17,7 +17,8 @@ pub(super) enum ContentMode {
 }
 
 impl ContentMode {
-    /// What the headers say. Structured events are JSON in UTF-8; in binary mode data may be of any type or of none.
+    /// The mode by the headers. Structured events are JSON in UTF-8; in binary mode data may be of any type
+    /// or none.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
         let is_structured = || {
             let values = headers.get_all(header::CONTENT_TYPE);
@@ -44,7 +45,7 @@ impl ContentMode {
 const EVENTS: &str =
     "application/cloudevents+json, application/cloudevents-batch+json, or any type with ce-* headers";
 
-/// Checks that the body is said to be JSON, or a JSON text a line.
+/// Checks that the body is declared as JSON or as one JSON text per line.
 pub(super) fn check_json(headers: &HeaderMap) -> Result<(), ApiError> {
     let media = media_type(headers).map_err(|what| unsupported(&what, "application/json"))?;
     match media.essence_str() {
@@ -54,7 +55,7 @@ pub(super) fn check_json(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// Checks the same of what Amazon SNS sends: JSON under the name of plain text, known by a header of SNS's own.
+/// The same, and accepts messages of Amazon SNS: JSON declared as plain text, recognised by an SNS header.
 pub(super) fn check_records(headers: &HeaderMap) -> Result<(), ApiError> {
     let is_text = || media_type(headers).is_ok_and(|media| media.essence_str() == "text/plain");
     if headers.contains_key("x-amz-sns-message-type") && is_text() {
@@ -63,19 +64,19 @@ pub(super) fn check_records(headers: &HeaderMap) -> Result<(), ApiError> {
     check_json(headers)
 }
 
-/// Whether the body is said to be a table; what is neither that nor JSON is refused.
+/// Whether the body is declared as a table; anything but a table or JSON is rejected.
 pub(super) fn is_table(headers: &HeaderMap) -> Result<bool, ApiError> {
     let media = media_type(headers).map_err(|what| unsupported(&what, "text/csv or application/json"))?;
     let tables = ["text/csv", "application/csv", "text/tab-separated-values"];
     if tables.contains(&media.essence_str()) { Ok(true) } else { check_json(headers).map(|()| false) }
 }
 
-/// JSON or a type that is written as JSON.
+/// JSON or a type with a JSON suffix.
 fn is_json(media: &Mime) -> bool {
     media.subtype() == mime::JSON || media.suffix() == Some(mime::JSON)
 }
 
-/// The one media type of a body in UTF-8, or what is wrong with it.
+/// The media type of a body in UTF-8, or the fault.
 fn media_type(headers: &HeaderMap) -> Result<Mime, String> {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let text = match (values.next(), values.next()) {

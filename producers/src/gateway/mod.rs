@@ -1,14 +1,14 @@
-//! The HTTP gateway: events come in as CloudEvents, as other systems' records ([`sources`], [`webhook`]) and as
-//! commands ([`commands`]), and are answered with 202 only once Kafka has them. Beside them it decides by compliance
+//! The HTTP gateway: it accepts CloudEvents, records of other systems ([`sources`], [`webhook`]) and commands
+//! ([`commands`]), and answers 202 only once Kafka has acknowledged them. It also evaluates compliance
 //! policies ([`policy`]).
 //!
-//! One request, in order: the head is checked ([`edge::service`]), the caller is known, has the scope and is within its
-//! rate ([`edge::access`]), the body is counted in as it arrives ([`body`]), decoded once ([`encoding`]), parsed by the
-//! schemas' codec, authorised event by event ([`authority`]), handed to the [`Publisher`] and answered when every event
-//! is settled ([`events`]).
+//! Steps of a request, in order: check the head ([`edge::service`]); authenticate the caller and check scope
+//! and rate ([`edge::access`]); read the body within its budget ([`body`]); decode it ([`encoding`]); parse
+//! it with the schemas' codec; authorise each event ([`authority`]); hand the events to the [`Publisher`];
+//! answer when every event is acknowledged or failed ([`events`]).
 //!
-//! Nothing here keeps state between requests but rates; nothing waits without an end: a full queue, a missing broker and
-//! too much in hand are answered with 503 and `Retry-After` at once.
+//! No state is kept between requests except rates, and every wait has a limit: a full queue, a missing broker
+//! and too many requests in flight are answered at once with 503 and `Retry-After`.
 
 mod authority;
 mod body;
@@ -59,15 +59,15 @@ use self::{
     shares::{Bytes, Charge, Holder, Quotas},
 };
 
-/// What every request shares.
+/// State that all requests share.
 struct App {
     config: GatewayConfig,
     publisher: Arc<dyn Publisher>,
     admission: Arc<Admission>,
     budget: Budget,
-    /// Bodies of webhooks for known tenants whose signature is not checked yet.
+    /// Budget for webhook bodies of known tenants before their signature is checked.
     unproven: Budget,
-    /// Bodies of webhooks for tenants that nobody knows.
+    /// Budget for webhook bodies of unknown tenants.
     strangers: Budget,
     quotas: Quotas,
     in_hand: Mutex<InHand>,
@@ -95,12 +95,12 @@ impl App {
         }
     }
 
-    /// What a tenant's request holds while it is in hand.
+    /// An empty charge on the tenant for a request in flight.
     fn charge(&self, tenant: &TenantId) -> Charge {
         self.budget.charge(vec![Holder::Tenant(tenant.clone())])
     }
 
-    /// How much of a body is read, and how slowly it may come.
+    /// Limits on reading a body: size and minimum rate.
     fn patience(&self, bytes: usize) -> Patience {
         Patience { bytes, span: self.config.timeouts.body, rate: self.config.limits.body_bytes_per_second }
     }
@@ -110,7 +110,7 @@ impl App {
     }
 }
 
-/// A gateway that has its address and serves nobody yet.
+/// A bound gateway that does not serve yet.
 #[derive(Debug)]
 pub struct Gateway {
     config: GatewayConfig,
@@ -118,20 +118,20 @@ pub struct Gateway {
     admin: Option<Listener>,
 }
 
-/// Why the gateway could not be started, or stopped with events unsettled.
+/// Error of starting the gateway, or of stopping it with events unacknowledged.
 #[derive(Debug, Error)]
 pub enum GatewayError {
-    /// An address cannot be listened on, or the certificate cannot be used.
+    /// An address cannot be bound, or the certificate cannot be used.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// Kafka did not acknowledge everything before the time to stop was over. Nobody was told that they are
-    /// stored; whoever published them got no answer or 503, and sends them again.
+    /// Kafka did not acknowledge every event within the time limit of shutdown. Their publishers got no
+    /// response or 503, and will send them again.
     #[error("stopped with {0} events not acknowledged by Kafka; their ids are in the log")]
     Unflushed(usize),
 }
 
 impl Gateway {
-    /// Takes the addresses of the configuration; port 0 takes a free one.
+    /// Binds the addresses of the configuration; port 0 takes a free port.
     pub async fn bind(config: GatewayConfig) -> Result<Self, GatewayError> {
         let listener = Listener::bind(config.listener()).await?;
         let admin = match &config.admin {
@@ -141,18 +141,18 @@ impl Gateway {
         Ok(Self { config, listener, admin })
     }
 
-    /// Where it listens.
+    /// Bound address.
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
     }
 
-    /// Where its admin listener is, if it has one.
+    /// Bound address of the admin listener, if there is one.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(Listener::address)
     }
 
-    /// Serves until `shutdown`, then stops as promised: not ready, no new connections, time for the requests
-    /// in hand, and for Kafka to acknowledge what was sent.
+    /// Serves until `shutdown`, then stops gracefully: not ready, no new connections, time for requests in
+    /// flight and for Kafka's acknowledgements.
     pub async fn serve(
         self,
         publisher: Arc<dyn Publisher>,
@@ -173,7 +173,7 @@ impl Gateway {
     }
 }
 
-/// Not ready, time for the requests in hand, then for Kafka.
+/// Graceful stop: not ready, time for requests in flight, then for Kafka's acknowledgements.
 async fn stop(app: &App, open: Open) -> Result<(), GatewayError> {
     app.stopping.store(true, Relaxed);
     info!("the gateway stops");

@@ -1,4 +1,4 @@
-//! Where the gateway's events go: Kafka, or whatever acknowledges in a test.
+//! Destination of the gateway's events: Kafka, or a fake in tests.
 
 use std::{
     sync::{
@@ -15,18 +15,19 @@ use tracing::{error, info, warn};
 
 use crate::kafka::{Acknowledged, DeliveryFailure, Health, Producer, ProducerConfig, SendError, SetupError};
 
-/// Resolves when the event is stored, or will not be.
+/// Resolves when the event is acknowledged or has failed.
 pub type Delivery = BoxFuture<'static, Result<Acknowledged, DeliveryFailure>>;
 
-/// Takes events and tells what became of each.
+/// Publishes events and reports the outcome of each.
 pub trait Publisher: Send + Sync + 'static {
     /// Queues one event. Never waits: a full queue is an error. `hop` is the trace of the request.
     fn publish(&self, envelope: &Envelope, hop: Option<&TraceContext>) -> Result<Delivery, SendError>;
 
-    /// How it stands with the brokers.
+    /// Health of the connection to the brokers.
     fn health(&self) -> Health;
 
-    /// Waits until everything queued is settled, at most this long; how many are not.
+    /// Waits at most this long until everything queued is acknowledged or has failed; returns the number of
+    /// the rest.
     fn flush(&self, at_most: Duration) -> BoxFuture<'_, usize>;
 }
 
@@ -44,10 +45,10 @@ impl Publisher for Producer {
     }
 }
 
-/// What a producer that failed for good gets to settle what it holds.
+/// Time that a fatally failed producer gets to settle its queue.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 
-/// A Kafka producer that is replaced when it fails for good (a fatal error of its idempotent session).
+/// A Kafka producer that is replaced after a fatal error (of its idempotent session).
 pub struct KafkaPublisher(Arc<Replaceable>);
 
 struct Replaceable {
@@ -58,13 +59,13 @@ struct Replaceable {
 }
 
 impl KafkaPublisher {
-    /// Makes the first producer.
+    /// Creates the first producer.
     pub fn new(config: ProducerConfig, framing: Framing) -> Result<Self, SetupError> {
         let current = ArcSwap::from_pointee(Producer::new(&config, framing.clone())?);
         Ok(Self(Arc::new(Replaceable { config, framing, current, replacing: AtomicBool::new(false) })))
     }
 
-    /// Starts to replace the producer, unless that is already going on. Not ready meanwhile.
+    /// Starts to replace the producer, unless a replacement is under way. Not ready meanwhile.
     fn replace(&self) {
         if self.0.replacing.swap(true, Ordering::AcqRel) {
             return;

@@ -1,4 +1,4 @@
-//! From parsed events to an answer: publish each, wait for every acknowledgement, tell all of it.
+//! Publishes the parsed events of a request, waits for every acknowledgement, and answers.
 
 use std::{
     collections::HashMap,
@@ -21,10 +21,10 @@ use utoipa::ToSchema;
 use super::{App, publisher::Delivery, sources::RecordCounts};
 use crate::kafka::{Acknowledged, DeliveryFailure, Health, SendError};
 
-/// An event that Kafka holds, and where.
+/// An event that Kafka acknowledged, with its position.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Accepted {
-    /// Place in the request, from 0.
+    /// Index in the request, from 0.
     pub(super) index: usize,
     /// The event's id: a UUID, the publisher's own or derived from it.
     #[schema(format = "uuid")]
@@ -35,7 +35,8 @@ pub(super) struct Accepted {
     pub(super) partition: i32,
     /// Offset within the partition.
     pub(super) offset: i64,
-    /// Its time is more than five minutes ahead of this gateway's: the source's clock is wrong. Absent where it is not.
+    /// Whether its time is more than five minutes ahead of the gateway's clock, so that the source's clock is
+    /// wrong. Absent if not.
     #[serde(skip_serializing_if = "is_false")]
     pub(super) skewed: bool,
 }
@@ -45,15 +46,15 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// An event that is not in Kafka and never will be as it is.
+/// An event that was rejected and is not stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Rejected {
-    /// Place in the request, from 0.
+    /// Index in the request, from 0.
     pub(super) index: usize,
-    /// Problem type.
+    /// Type of the problem.
     #[serde(rename = "type")]
     pub(super) kind: String,
-    /// What is wrong with it.
+    /// Description of the fault.
     pub(super) detail: String,
     #[serde(skip)]
     reason: ProblemKind,
@@ -70,26 +71,27 @@ impl Rejected {
     }
 }
 
-/// Whether a request could carry one event or several: one that is refused answers for the request.
+/// Whether a request carries one event or a batch: the rejection of a single event is the response to the
+/// request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Count {
     One,
     Many,
 }
 
-/// The answer to a request of which at least one event was stored, and none is in doubt.
+/// Response to a request of which at least one event was stored, and none is in doubt.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(super) struct Published {
-    /// What Kafka holds.
+    /// Events that Kafka acknowledged.
     pub(super) accepted: Vec<Accepted>,
-    /// What was refused.
+    /// Events that were rejected.
     pub(super) rejected: Vec<Rejected>,
-    /// Of another system's records: how many there were, and what they lacked.
+    /// Counts of another system's records, and of what they lacked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) counts: Option<RecordCounts>,
 }
 
-/// Events sent to Kafka and not settled; their ids are logged if a stop has to leave them behind.
+/// Events that are sent to Kafka and not acknowledged; their ids are logged if a shutdown leaves them behind.
 #[derive(Debug, Default)]
 pub(super) struct InHand(HashMap<EventId, usize>);
 
@@ -99,14 +101,14 @@ impl InHand {
     }
 }
 
-/// An event on its way to Kafka. Dropping it (the client is gone) takes it out of the list.
+/// An event in flight to Kafka. Dropping it (the client disconnected) takes it out of the list.
 struct Underway<'a> {
     place: Place,
     delivery: Delivery,
     in_hand: &'a Mutex<InHand>,
 }
 
-/// Which of a request's events it is.
+/// Index of an event in its request.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     index: usize,
@@ -137,7 +139,7 @@ pub(super) fn lock(in_hand: &Mutex<InHand>) -> MutexGuard<'_, InHand> {
     in_hand.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Publishes what is valid and answers when all of it is settled, at the deadline at the latest.
+/// Publishes the valid events and answers when all are acknowledged or failed, at the deadline at the latest.
 pub(super) async fn publish(
     app: &App,
     events: Vec<Result<Envelope, Rejected>>,
@@ -197,11 +199,11 @@ fn send<'a>(
     underway
 }
 
-/// What became of a request's events.
+/// Outcomes of a request's events.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
     published: Published,
-    /// Why some are neither stored nor refused.
+    /// The reason why some are neither stored nor rejected.
     pending: Option<ProblemKind>,
 }
 
@@ -232,30 +234,30 @@ impl Settled {
         self.published.rejected.push(Rejected::new(index, reason, detail));
     }
 
-    /// Of several reasons the one that matters most to the publisher: doubt, else the first.
+    /// Keeps the reason that matters most to the publisher: an unknown outcome, otherwise the first one.
     fn hold_back(&mut self, reason: ProblemKind) {
         if self.pending.is_none() || reason == ProblemKind::OutcomeUnknown {
             self.pending = Some(reason);
         }
     }
 
-    /// Events that were stored.
+    /// Number of stored events.
     pub(super) fn accepted(&self) -> usize {
         self.published.accepted.len()
     }
 
-    /// Events that were refused, in no order.
+    /// Rejected events, in no order.
     pub(super) fn rejected(&self) -> &[Rejected] {
         &self.published.rejected
     }
 
-    /// With counts of the records that the events are of.
+    /// Adds counts of the records that the events were mapped from.
     pub(super) fn counted(mut self, counts: RecordCounts) -> Self {
         self.published.counts = Some(counts);
         self
     }
 
-    /// 202 and what became of each; or the refusal, as in [`Settled::outcome`].
+    /// 202 with the outcome of each event; or the error, as in [`Settled::outcome`].
     pub(super) fn answer(self, count: Count) -> Response {
         match self.outcome(count) {
             Ok(published) => (StatusCode::ACCEPTED, Json(published)).into_response(),
@@ -263,8 +265,8 @@ impl Settled {
         }
     }
 
-    /// What was stored, where nothing is in doubt; else 503 with what was stored, or, with nothing stored, the first
-    /// refusal.
+    /// The stored events, if no outcome is unknown; otherwise 503 with the stored events, or, if none was
+    /// stored, the first rejection.
     pub(super) fn outcome(mut self, count: Count) -> Result<Published, ApiError> {
         self.published.accepted.sort_by_key(|accepted| accepted.index);
         self.published.rejected.sort_by_key(|rejected| rejected.index);

@@ -1,5 +1,5 @@
-//! What tenants and addresses may take up of what the gateway has: bytes in hand, and requests, events and bytes a
-//! minute.
+//! Shares of tenants and addresses in the gateway's resources: bytes in flight, and requests, events and
+//! bytes per minute.
 
 use std::{
     collections::HashMap,
@@ -16,14 +16,14 @@ use edge::{
 use http::{HeaderValue, header};
 use schemas::{TenantId, access::LimitName, problem::ProblemKind};
 
-/// Who takes something up.
+/// Holder of a share.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Holder {
     /// A tenant.
     Tenant(TenantId),
-    /// A tenant, as far as requests from one network go.
+    /// A tenant's requests from one network.
     TenantAt(TenantId, Network),
-    /// A network, of whose requests no tenant is known.
+    /// A network whose requests belong to no known tenant.
     Stranger(Network),
 }
 
@@ -36,7 +36,7 @@ impl Holder {
     }
 }
 
-/// Bytes that requests together may hold, and the part of each holder.
+/// Bytes in flight, in total and by holder.
 #[derive(Debug)]
 pub(super) struct Bytes {
     total: usize,
@@ -55,7 +55,8 @@ impl Bytes {
         Arc::new(Self { total, held: Mutex::default(), tenants })
     }
 
-    /// The part of one holder: a quarter of all; of a tenant's requests from one network half of that.
+    /// Maximum share of one holder: a quarter of the total, and half of that for a tenant's requests from one
+    /// network.
     fn part(&self, holder: &Holder) -> usize {
         match holder {
             Holder::Tenant(_) | Holder::Stranger(_) => self.total / 4,
@@ -63,12 +64,12 @@ impl Bytes {
         }
     }
 
-    /// A charge of nothing yet, of which each of the holders is charged all.
+    /// An empty charge, every byte of which is charged to each of the holders.
     pub(super) fn charge(self: &Arc<Self>, holders: Vec<Holder>) -> Charge {
         Charge { bytes: Arc::clone(self), holders, held: 0 }
     }
 
-    /// Bytes that nobody holds.
+    /// Bytes that are free.
     #[cfg(test)]
     pub(super) fn free(&self) -> usize {
         self.total - self.lock().all
@@ -79,7 +80,7 @@ impl Bytes {
     }
 }
 
-/// What one request holds; given back when dropped.
+/// Bytes that one request holds; released when dropped.
 #[derive(Debug)]
 pub(super) struct Charge {
     bytes: Arc<Bytes>,
@@ -88,12 +89,12 @@ pub(super) struct Charge {
 }
 
 impl Charge {
-    /// Whether so much more could be taken now.
+    /// Whether that many more bytes are available.
     pub(super) fn check(&self, more: usize) -> Result<(), ApiError> {
         self.check_in(&self.bytes.lock(), more)
     }
 
-    /// Takes more, or refuses: 429 where a holder has its part, 503 where all together have everything.
+    /// Takes more bytes, or fails: 429 if a holder has used up its share, 503 if all are in use.
     pub(super) fn grow(&mut self, more: usize) -> Result<(), ApiError> {
         let mut held = self.bytes.lock();
         self.check_in(&held, more)?;
@@ -139,14 +140,14 @@ impl Drop for Charge {
     }
 }
 
-/// What one tenant may publish in a minute; `None` for no limit. A quarter of it may come at once.
+/// Publishing quotas of one tenant; `None` for no limit. A quarter of a minute's quota may come as a burst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TenantQuotas {
-    /// Requests that publish.
+    /// Publishing requests per minute.
     pub requests_per_minute: Option<NonZeroU32>,
-    /// Events, records and commands.
+    /// Events, records and commands per minute.
     pub events_per_minute: Option<NonZeroU32>,
-    /// KiB of bodies, decoded.
+    /// KiB of decoded bodies per minute.
     pub kib_per_minute: Option<NonZeroU32>,
 }
 
@@ -161,12 +162,12 @@ impl Default for TenantQuotas {
 }
 
 impl TenantQuotas {
-    /// No limit of any kind.
+    /// No limits.
     pub const UNLIMITED: Self =
         Self { requests_per_minute: None, events_per_minute: None, kib_per_minute: None };
 }
 
-/// What tenants published in the last minute.
+/// Usage of the quotas by tenant.
 #[derive(Debug)]
 pub(super) struct Quotas {
     requests: Quota,
@@ -186,14 +187,14 @@ impl Quotas {
         }
     }
 
-    /// Counts a request, before its body is read.
+    /// Takes a request from the quota, before its body is read.
     pub(super) fn take_request(&self, tenant: &TenantId) -> Result<(), ApiError> {
         self.requests.take(&self.tenants, tenant, 1)?;
         self.tenants.used(tenant, Measure::Requests, 1);
         Ok(())
     }
 
-    /// Counts what a request brought, before any of it is published.
+    /// Takes a request's content from the quotas, before any of it is published.
     pub(super) fn take_content(
         &self,
         tenant: &TenantId,
@@ -209,11 +210,11 @@ impl Quotas {
     }
 }
 
-/// One of them.
+/// One quota.
 #[derive(Debug)]
 struct Quota {
     taken: Keyed<TenantId>,
-    /// So much may come at once, whatever the limit.
+    /// Minimum burst, whatever the limit.
     at_least: u32,
     limit: LimitName,
     share: &'static str,

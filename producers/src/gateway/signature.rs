@@ -14,43 +14,43 @@ use thiserror::Error;
 
 const HEADER: HeaderName = HeaderName::from_static("x-hub-signature-256");
 const PREFIX: &str = "sha256=";
-/// Secrets of one tenant that are valid at once: the new one and, until the sender has it, the old one.
+/// Maximum number of valid secrets of one tenant: the new one and, during a rotation, the old one.
 const MAX_SECRETS: usize = 2;
-/// Shortest secret, in bytes: a shorter one can be guessed from one signed body.
+/// Minimum length of a secret, in bytes: a shorter one can be guessed from one signed body.
 const MIN_SECRET_BYTES: usize = 16;
-/// Stands in for a secret that is not there, so that an unknown tenant costs the same time as a wrong signature.
+/// Placeholder secret, so that an unknown tenant takes the same time as a wrong signature.
 const NOBODYS: &str = "no tenant has this secret";
 
-/// The secrets that webhooks are signed with, by tenant.
+/// Webhook secrets by tenant.
 #[derive(Clone, Default)]
 pub struct WebhookSecrets(HashMap<TenantId, Vec<SecretString>>);
 
-/// Secrets that cannot be used.
+/// Error in the webhook secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidSecrets {
-    /// None, or too many.
+    /// No secret, or too many.
     #[error("tenant {tenant} has {count} webhook secrets; give one, or two while one replaces the other")]
     Count {
-        /// Whose.
+        /// Tenant.
         tenant: TenantId,
-        /// How many.
+        /// Number of secrets.
         count: usize,
     },
-    /// One is too short.
+    /// A secret is too short.
     #[error(
         "a webhook secret of tenant {tenant} has {bytes} bytes; take at least {MIN_SECRET_BYTES}, for example of \
          `openssl rand -hex 32`"
     )]
     TooShort {
-        /// Whose.
+        /// Tenant.
         tenant: TenantId,
-        /// Its length.
+        /// Length of the secret.
         bytes: usize,
     },
 }
 
 impl WebhookSecrets {
-    /// Sets the secrets of a tenant. Any of them is taken.
+    /// Sets the secrets of a tenant, all of which are valid.
     pub fn set(&mut self, tenant: TenantId, secrets: Vec<SecretString>) -> Result<(), InvalidSecrets> {
         if !(1..=MAX_SECRETS).contains(&secrets.len()) {
             return Err(InvalidSecrets::Count { tenant, count: secrets.len() });
@@ -95,12 +95,12 @@ fn hmac(secret: &str, body: &[u8]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// What a request's header says the body's HMAC is.
+/// HMAC that a request's header declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Signature([u8; 32]);
 
 impl Signature {
-    /// Reads the header; the error says what is wrong with it.
+    /// Parses the header; the error names the fault.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, &'static str> {
         let mut values = headers.get_all(HEADER).iter();
         let (Some(value), None) = (values.next(), values.next()) else {
@@ -136,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    /// The example of GitHub's documentation: this secret, body and signature.
+    /// Example of GitHub's documentation: secret, body and signature.
     const SECRET: &str = "It's a Secret to Everybody";
     const BODY: &[u8] = b"Hello, World!";
     const SIGNED: &str = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";

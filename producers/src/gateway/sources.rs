@@ -1,4 +1,4 @@
-//! `POST /api/v1/sources/{source}`: other systems' records, as `weir import` takes them from files.
+//! `POST /api/v1/sources/{source}`: records of other systems, mapped as by `weir import`.
 
 use std::sync::Arc;
 
@@ -39,24 +39,24 @@ use crate::sources::{
 
 mod charges;
 
-/// Most records of one request, as of events in a batch.
+/// Maximum number of records in one request, the same as of events in a batch.
 const MAX_RECORDS: usize = codec::json::MAX_BATCH;
 
-/// What was made of a request's records.
+/// Counts of a request's records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub(super) struct RecordCounts {
     /// Records in the body.
     pub(super) records: usize,
-    /// Acknowledged by Kafka.
+    /// Records that Kafka acknowledged.
     pub(super) accepted: usize,
-    /// Refused; each is listed with its place.
+    /// Records that were rejected; each is listed with its index.
     pub(super) rejected: usize,
-    /// Records without an id that their source promises to be unique: it is of their content.
+    /// Records without an id that the source guarantees to be unique; their id is derived from the content.
     pub(super) ids_derived: usize,
     /// Records without a readable time of their own.
     pub(super) times_assumed: usize,
-    /// Records with a field of a wrong type or length, or nobody who acted: such fields are left empty, and stand in
-    /// the native record as they were.
+    /// Records with a field of a wrong type or length, or without an actor. Such event fields are left empty;
+    /// the native record keeps them.
     pub(super) fields_empty: usize,
 }
 
@@ -70,17 +70,19 @@ impl RecordCounts {
 
 /// Publish another system's records.
 ///
-/// Each source takes one record, an array, a record a line, or the list that the system itself sends (an `EventList`, a
-/// `Records` object, Azure's `records`), up to 10,000 records of 1,000,000 bytes each. Records are taken out of what
-/// carries them: EventBridge, CloudWatch Logs, Firehose, Kinesis, SNS, Pub/Sub, Event Grid, Okta's event hooks, log
-/// shippers. Every record becomes one event and is kept verbatim; an unknown kind is no reason to refuse it.
+/// A body holds one record, an array, one record per line, or the list that the system itself sends (an
+/// `EventList`, a `Records` object, Azure's `records`), up to 10,000 records of 1,000,000 bytes each. Records
+/// are unwrapped from EventBridge, CloudWatch Logs, Firehose, Kinesis, SNS, Pub/Sub, Event Grid, Okta's event
+/// hooks and log shippers. Every record becomes one event and is kept verbatim; unknown kinds of records are
+/// accepted.
 ///
-/// The answer is 202 once Kafka has acknowledged all that is valid, with the rest listed. Ids are the records' own or
-/// of their content, so that after 503, or no answer, the same request can be sent again.
+/// The response is 202 once Kafka has acknowledged every valid record; the others are listed. Ids are the
+/// records' own or derived from their content, so that after 503, or no response, the same request can be
+/// sent again.
 ///
-/// Senders that want an answer of their own get it, with 200: Amazon Data Firehose (`X-Amz-Firehose-Request-Id`), the
-/// validation of an Event Grid subscription (`aeg-event-type`) and the confirmation of one of SNS
-/// (`x-amz-sns-message-type`).
+/// Some senders expect a response of their own and get it, with 200: Amazon Data Firehose
+/// (`X-Amz-Firehose-Request-Id`), the validation of an Event Grid subscription (`aeg-event-type`) and the
+/// confirmation of an SNS subscription (`x-amz-sns-message-type`).
 #[utoipa::path(
     post,
     path = "/api/v1/sources/{source}",
@@ -133,7 +135,7 @@ pub(super) async fn publish(
     }
 }
 
-/// A request's records, on their way.
+/// The records of a request while they are published.
 struct Publishing {
     app: Arc<App>,
     principal: Arc<Principal>,
@@ -183,7 +185,7 @@ impl Publishing {
     }
 }
 
-/// By the names that `weir import` has for them.
+/// The format with that name in `weir import`.
 pub(super) fn format_of(source: &str) -> Result<SourceFormat, ApiError> {
     let unknown = |detail: &str| Err(ApiError::new(ProblemKind::NotFound, detail));
     match SourceFormat::from_slug(source) {
@@ -196,7 +198,7 @@ pub(super) fn format_of(source: &str) -> Result<SourceFormat, ApiError> {
     }
 }
 
-/// Every path below `/api/v1/sources/`.
+/// Paths below `/api/v1/sources/`.
 fn slugs() -> String {
     let path = |format: &SourceFormat| match format.row().received {
         Received::WithKey => format.slug().to_owned(),
@@ -205,14 +207,14 @@ fn slugs() -> String {
     SourceFormat::ALL.iter().map(path).collect::<Vec<_>>().join(", ")
 }
 
-/// The sources that take records with a key, for the description of the path: a line each.
+/// The sources that accept records with an API key, one per line, for the OpenAPI description.
 pub(super) fn described() -> String {
     let with_key = SourceFormat::ALL.iter().filter(|format| format.row().received == Received::WithKey);
     let line = |format: &SourceFormat| format!("- `{}`: {}", format.slug(), format.row().takes);
     with_key.map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Shows every counter before it counts: an alert on what is refused must see the first one.
+/// Initialises every counter with 0, so that an alert on rejections sees the first one.
 pub(super) fn announce() {
     for &format in SourceFormat::ALL {
         let refused = [
@@ -232,7 +234,7 @@ fn counter(format: SourceFormat, outcome: &'static str) -> metrics::Counter {
     metrics::counter!("weir_source_records_total", "source" => format.name(), "outcome" => outcome)
 }
 
-/// Tells operators what a sender that does not look at answers would never know.
+/// Logs rejections, since many senders do not look at responses.
 pub(super) fn report(format: SourceFormat, settled: &Settled) {
     counter(format, "accepted").increment(u64::try_from(settled.accepted()).unwrap_or(u64::MAX));
     for rejected in settled.rejected() {
@@ -250,14 +252,14 @@ pub(super) fn report(format: SourceFormat, settled: &Settled) {
     }
 }
 
-/// How a request's records lie in its body.
+/// Format of a request's records.
 #[derive(Debug, Clone, Copy)]
 enum Form {
     Records,
     Charges(charges::ChargeForm),
 }
 
-/// A body's records, as events.
+/// The records of a body, as events.
 #[derive(Debug)]
 struct Records {
     events: Vec<Result<Envelope, Rejected>>,
@@ -334,7 +336,7 @@ fn kind_of(defect: &ElementDefect) -> ProblemKind {
     }
 }
 
-/// What a file is told, a body is told in its own words.
+/// Turns the defect of a file into the problem of a body.
 fn broken(defect: &FileDefect) -> ApiError {
     let detail = match defect {
         FileDefect::NotRecords => "the body holds neither an object nor an array of them".into(),

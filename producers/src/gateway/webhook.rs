@@ -1,9 +1,9 @@
-//! `POST /api/v1/sources/github-webhook/{tenant}`: GitHub's webhooks, known by their signature.
+//! `POST /api/v1/sources/github-webhook/{tenant}`: GitHub webhooks, authenticated by their signature.
 //!
-//! GitHub sends no API key. The path names the tenant, and the body's signature proves that it was sent by whoever
-//! has one of the tenant's secrets; nothing of the body is looked at before that. Deliveries are not held to a rate,
-//! for GitHub never sends again by itself what it was refused, but to their tenant's quota; what they may hold before the
-//! signature is checked is bounded apart from all else, by tenant and address.
+//! GitHub sends no API key. The path names the tenant, and the body's signature proves that the sender has
+//! one of the tenant's secrets; the body is not parsed before that. Deliveries are not subject to the rate
+//! limit, because GitHub does not retry rejected ones, but to their tenant's quota; memory for bodies whose
+//! signature is not yet checked has a budget of its own, by tenant and address.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -49,9 +49,9 @@ const DELIVERY: HeaderName = HeaderName::from_static("x-github-delivery");
 
 /// Publish a GitHub webhook.
 ///
-/// Signed with one of the secrets that are configured for the tenant (`X-Hub-Signature-256` over the body as sent);
-/// the webhook's content type may be either. Any event is taken. `X-GitHub-Delivery` is the event's id:
-/// a redelivery is recognised as a duplicate.
+/// The body is signed with one of the tenant's configured secrets (`X-Hub-Signature-256` over the body as
+/// sent); either content type of the webhook works, and every event is accepted. `X-GitHub-Delivery` is the
+/// event's id: a redelivery is recognised as a duplicate.
 #[utoipa::path(
     post,
     path = "/api/v1/sources/github-webhook/{tenant}",
@@ -124,8 +124,8 @@ pub(super) async fn publish(
     Ok(settled.counted(counts).answer(Count::One))
 }
 
-/// The charge of a body that nobody has proven to have sent: to the tenant that it names and the address that it comes
-/// from, or to the address alone where nobody knows the tenant.
+/// The charge for an unauthenticated body: to the tenant that it names and the address that it comes from, or
+/// to the address alone if the tenant is unknown.
 fn unproven_charge(app: &App, named: &str, network: Network) -> Charge {
     match app.config.github.tenant(named) {
         Some(tenant) => {
@@ -135,7 +135,7 @@ fn unproven_charge(app: &App, named: &str, network: Network) -> Charge {
     }
 }
 
-/// A body that does not come counts against its address, as a wrong signature does.
+/// A body that stalls counts against its address, as a wrong signature does.
 fn stalled(app: &App, refused: ApiError, peer: Peer, headers: &HeaderMap) -> ApiError {
     if refused.problem().slug() != ProblemKind::RequestTimeout.slug() {
         return refused;
@@ -143,7 +143,7 @@ fn stalled(app: &App, refused: ApiError, peer: Peer, headers: &HeaderMap) -> Api
     app.admission.login_failed(peer, headers).err().unwrap_or(refused)
 }
 
-/// Who a request says that it comes from.
+/// Sender that a request claims.
 struct Sender {
     app: Arc<App>,
     named: String,
@@ -151,7 +151,7 @@ struct Sender {
 }
 
 impl Sender {
-    /// The tenant, if the body as it was sent bears out the signature.
+    /// The tenant, if the signature matches the body as sent.
     async fn verify(self, sent: Sent, deadline: Instant) -> Result<(Sent, Option<TenantId>), ApiError> {
         let weight = Weight::of(ContentEncoding::Identity, &sent.bytes);
         let app = Arc::clone(&self.app);
@@ -163,7 +163,7 @@ impl Sender {
     }
 }
 
-/// What is known about a delivery before its body is read.
+/// Headers of a delivery, known before its body is read.
 struct Received {
     form: Form,
     delivery: Delivery,
@@ -172,7 +172,7 @@ struct Received {
 }
 
 impl Received {
-    /// From here on the body counts among those of known senders.
+    /// Reads the rest; the body now counts against the budget of known senders.
     async fn read(
         self,
         app: &Arc<App>,
@@ -211,7 +211,7 @@ impl Received {
     }
 }
 
-/// How GitHub writes a payload: as the webhook's content type is set.
+/// Format of a payload, by the webhook's content type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Json,

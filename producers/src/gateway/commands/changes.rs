@@ -1,4 +1,4 @@
-//! Approval of a proposed change: asked for, given, refused.
+//! Commands on proposed changes: request, approval and rejection.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,10 +14,10 @@ use utoipa::ToSchema;
 use super::{Command, CommandAnswer, MAX_ID_BYTES, Name, Reason, Repeatable, named_in_path};
 use crate::gateway::App;
 
-/// What an approval request may say besides, for those who decide.
+/// Optional attributes of an approval request, for the approvers.
 const ATTRIBUTES: [&str; 2] = ["project", "environment"];
 
-/// Asks for approval.
+/// Requests approval of a change.
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(
@@ -25,19 +25,20 @@ const ATTRIBUTES: [&str; 2] = ["project", "environment"];
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct RequestApproval {
-    /// Why the change is wanted; at most 1,024 bytes.
+    /// Reason for the change; at most 1,024 bytes.
     reason: Option<Reason>,
-    /// The project that would change.
+    /// Project that would change.
     project: Option<Name>,
-    /// The environment that would change, for example `production`.
+    /// Environment that would change, for example `production`.
     environment: Option<Name>,
-    /// Until when an answer is of use.
+    /// Time until which an answer is useful.
     expires_at: Option<DateTime<Utc>>,
-    /// The person who asks, where the credential speaks for one. Neither they nor the credential can approve.
+    /// The person who asks, if the credential acts for one. Neither the person nor the credential can
+    /// approve.
     on_behalf_of: Option<Name>,
 }
 
-/// How somebody decides.
+/// Approval or rejection.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "describes a word")]
@@ -46,7 +47,7 @@ pub(super) enum Decision {
     Rejected,
 }
 
-/// Approves or rejects.
+/// Approves or rejects a change.
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(
@@ -56,16 +57,16 @@ pub(super) enum Decision {
 pub(super) struct DecideChange {
     /// The decision.
     decision: Decision,
-    /// Why; at most 1,024 bytes.
+    /// Reason; at most 1,024 bytes.
     reason: Reason,
-    /// Until when an approval holds.
+    /// Time at which an approval expires.
     expires_at: Option<DateTime<Utc>>,
-    /// The person who decides, where the credential speaks for one. Recorded beside it; two approvals are those of two
-    /// credentials and of two people, and neither is of who asked.
+    /// The person who decides, if the credential acts for one; recorded beside it. Two approvals need two
+    /// credentials and two people, none of which asked.
     on_behalf_of: Option<Name>,
 }
 
-/// Ask for a change to be approved.
+/// Request approval of a change.
 #[utoipa::path(
     post,
     path = "/api/v1/changes/{change_id}/approval-requests",
@@ -100,8 +101,8 @@ pub(super) async fn request_approval(
 
 /// Approve or reject a change.
 ///
-/// Whether a decision counts (somebody else asked for it, it is not decided yet) is for the change review to tell;
-/// one that does not is kept there as such.
+/// Change review tells whether a decision counts (somebody else asked for it, and it is not decided yet); one
+/// that does not count is kept there as such.
 #[utoipa::path(
     post,
     path = "/api/v1/changes/{change_id}/decisions",

@@ -1,4 +1,4 @@
-//! Waivers of policies: asked for, granted or refused by somebody else, revoked.
+//! Commands on waivers of compliance policies: request, grant or refusal by another person, revocation.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,22 +22,22 @@ use super::{
 };
 use crate::gateway::App;
 
-/// Longest id of a resource, in bytes.
+/// Maximum length of a resource id, in bytes.
 const MAX_RESOURCE_BYTES: usize = 1_024;
 
-/// The id of a policy; no pattern.
+/// Id of a policy; patterns are not allowed.
 #[derive(Debug, ToSchema)]
 #[schema(min_length = 1, max_length = 512, pattern = r"^[^*?\s][^*?]*$")]
 #[expect(dead_code, reason = "describes a text")]
 pub(super) struct PolicyName(String);
 
-/// The id of a resource; no pattern.
+/// Id of a resource; patterns are not allowed.
 #[derive(Debug, ToSchema)]
 #[schema(min_length = 1, max_length = 1024, pattern = r"^[^*?\s][^*?]*$")]
 #[expect(dead_code, reason = "describes a text")]
 pub(super) struct ResourceName(String);
 
-/// Asks for a waiver.
+/// Requests a waiver.
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(
@@ -45,19 +45,20 @@ pub(super) struct ResourceName(String);
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct RequestWaiver {
-    /// Who answers for the risk.
+    /// Owner of the risk.
     owner: Name,
-    /// Ids of policies, one by one, at most 50.
+    /// Ids of policies; at most 50.
     #[schema(min_items = 1, max_items = 50)]
     policies: Vec<PolicyName>,
-    /// Ids of resources, one by one, at most 500.
+    /// Ids of resources; at most 500.
     #[schema(min_items = 1)]
     resources: Vec<ResourceName>,
-    /// Why; at most 1,024 bytes.
+    /// Reason; at most 1,024 bytes.
     reason: Reason,
-    /// When it ends by itself; at most 90 days away.
+    /// Time at which the waiver expires; at most 90 days from now.
     expires_at: DateTime<Utc>,
-    /// The person who asks, where the credential speaks for one. Neither they nor the credential can grant it.
+    /// The person who asks, if the credential acts for one. Neither the person nor the credential can grant
+    /// the waiver.
     on_behalf_of: Option<Name>,
 }
 
@@ -71,11 +72,12 @@ pub(super) struct RequestWaiver {
 pub(super) struct DecideWaiver {
     /// `approved` or `rejected`.
     decision: Decision,
-    /// Who asked for it; somebody else than who decides. A grant that names another than who did counts for nothing.
+    /// The person who asked for it, and who cannot decide. A grant that names somebody else than the
+    /// requester is ignored.
     requested_by: Name,
-    /// Why; at most 1,024 bytes.
+    /// Reason; at most 1,024 bytes.
     reason: Reason,
-    /// The person who decides, where the credential speaks for one; recorded beside it.
+    /// The person who decides, if the credential acts for one; recorded beside it.
     on_behalf_of: Option<Name>,
 }
 
@@ -87,13 +89,13 @@ pub(super) struct DecideWaiver {
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct RevokeWaiver {
-    /// Why; at most 1,024 bytes.
+    /// Reason; at most 1,024 bytes.
     reason: Reason,
-    /// The person who decides, where the credential speaks for one; recorded beside it.
+    /// The person who decides, if the credential acts for one; recorded beside it.
     on_behalf_of: Option<Name>,
 }
 
-/// Ask for failures of policies to be waived for a time.
+/// Request a waiver: failures of policies are waived for a time.
 #[utoipa::path(
     post,
     path = "/api/v1/compliance/waivers/{id}/requests",
@@ -132,8 +134,8 @@ pub(super) async fn request_waiver(
 
 /// Grant or refuse a waiver that somebody else asked for.
 ///
-/// Whether a decision counts (somebody asked for it, it is not decided yet) is for the read model to tell; one that does
-/// not is kept there as such.
+/// The read model tells whether a decision counts (somebody asked for it, and it is not decided yet); one
+/// that does not count is kept there as such.
 #[utoipa::path(
     post,
     path = "/api/v1/compliance/waivers/{id}/decisions",
@@ -173,7 +175,7 @@ pub(super) async fn decide_waiver(
     command.publish(&app, decided).await
 }
 
-/// Take a waiver back: the failures that it names count again.
+/// Revoke a waiver: the failures that it covers count again.
 #[utoipa::path(
     post,
     path = "/api/v1/compliance/waivers/{id}/revocations",
@@ -202,7 +204,7 @@ pub(super) async fn revoke_waiver(
     command.publish(&app, revoked).await
 }
 
-/// Ids of a list as JSON text; none of them a pattern.
+/// Ids of a list as JSON text; patterns are rejected.
 fn ids(command: &mut Command, name: &str, most: usize, most_bytes: usize) -> String {
     let listed = command.form.texts(name, most, most_bytes);
     if listed.is_empty() {
@@ -216,7 +218,7 @@ fn ids(command: &mut Command, name: &str, most: usize, most_bytes: usize) -> Str
     serde_json::json!(listed).to_string()
 }
 
-/// The end, which must be told and lie within the longest time.
+/// Time of expiry, which is required and must be within the maximum duration.
 fn end(command: &mut Command) -> Option<DateTime<Utc>> {
     let is_told = command.form.has("expires_at");
     let end = command.expires_at();

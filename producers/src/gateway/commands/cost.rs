@@ -1,4 +1,4 @@
-//! Budgets: how much may be spent on what. Allocation: by which rules costs go to teams.
+//! Commands on budgets and on cost allocation rules.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,10 +19,10 @@ use utoipa::ToSchema;
 use super::{Command, CommandAnswer, DecimalNumber, MAX_ID_BYTES, Name, Reason, Repeatable, in_path};
 use crate::gateway::App;
 
-/// Most thresholds of a budget.
+/// Maximum number of thresholds of a budget.
 const MAX_THRESHOLDS: usize = 20;
 
-/// What becomes of the budget, or of the rules.
+/// Whether the budget, or the rule set, is set or removed.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "describes a word")]
@@ -31,7 +31,7 @@ pub(super) enum BudgetAction {
     Removed,
 }
 
-/// Percents of the amount, 1 to 1000.
+/// Percentage of the amount, 1 to 1000.
 #[derive(Debug, ToSchema)]
 #[schema(pattern = "^([1-9][0-9]{0,2}|1000)$")]
 #[expect(dead_code, reason = "describes a text")]
@@ -45,36 +45,36 @@ pub(super) struct Percent(String);
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct SetBudget {
-    /// `set`, or `removed`, with which only the reason is told.
+    /// `set`, or `removed`, which takes only a reason.
     action: BudgetAction,
-    /// A decimal above zero.
+    /// Amount, greater than zero.
     amount: Option<DecimalNumber>,
-    /// ISO 4217. Charges in other currencies do not count.
+    /// Currency, ISO 4217. Charges in other currencies do not count.
     #[schema(pattern = "^[A-Z]{3}$")]
     currency: Option<String>,
-    /// `monthly` (as without it), `quarterly` or `yearly`.
+    /// `monthly` (default), `quarterly` or `yearly`.
     period: Option<BudgetPeriod>,
-    /// What is tagged `project` with it, or charged to a sub account of that id.
+    /// Counts costs whose tag `project` has this value, or whose sub account has this id.
     project: Option<Name>,
-    /// What is tagged `team` with it.
+    /// Counts costs whose tag `team` has this value.
     team: Option<Name>,
-    /// What has that tag, `key=value`.
+    /// Counts costs with this tag, `key=value`.
     #[schema(min_length = 3, max_length = 512, pattern = "^[^=]+=")]
     tag: Option<String>,
-    /// `billed` (as without it) or `effective`.
+    /// `billed` (default) or `effective`.
     cost: Option<BudgetCost>,
-    /// `soft` (as without it) or `hard`.
+    /// `soft` (default) or `hard`.
     enforcement: Option<Enforcement>,
-    /// Percents of the amount that are told of, 1 to 1000; 50, 80, 90 and 100 without it.
+    /// Percentages of the amount that are reported when reached, 1 to 1000; default 50, 80, 90 and 100.
     #[schema(max_items = 20, value_type = Option<Vec<Percent>>)]
     thresholds: Option<Vec<String>>,
-    /// Why; at most 1,024 bytes.
+    /// Reason; at most 1,024 bytes.
     reason: Reason,
-    /// The person who decides, where the credential speaks for one; recorded beside it.
+    /// The person who decides, if the credential acts for one; recorded beside it.
     on_behalf_of: Option<Name>,
 }
 
-/// Set a budget, or remove it.
+/// Set or remove a budget.
 #[utoipa::path(
     post,
     path = "/api/v1/cost/budgets/{name}",
@@ -173,19 +173,19 @@ fn terms(command: &mut Command) -> BTreeMap<String, String> {
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct SetAllocation {
-    /// `set`, or `removed`, with which only the reason is told.
+    /// `set`, or `removed`, which takes only a reason.
     action: BudgetAction,
-    /// The rules: the first that fits a cost decides. At most 100, and 16 KiB as JSON.
+    /// The rules; the first matching rule applies. At most 100, and 16 KiB as JSON.
     #[schema(max_items = 100)]
     rules: Option<Vec<AllocationRule>>,
-    /// Why; at most 1,024 bytes.
+    /// Reason; at most 1,024 bytes.
     reason: Reason,
-    /// The person who decides, where the credential speaks for one; recorded beside it.
+    /// The person who decides, if the credential acts for one; recorded beside it.
     on_behalf_of: Option<Name>,
 }
 
-/// Set the rules by which costs go to teams, or remove them. They hold for all of history; the query API shows what they
-/// would change before they are set (`GET /api/v1/cost/allocation?rules=`).
+/// Set or remove the rules that assign costs to teams. They apply to all of history; the query API previews
+/// their effect (`GET /api/v1/cost/allocation?rules=`).
 #[utoipa::path(
     post,
     path = "/api/v1/cost/allocation",

@@ -1,4 +1,4 @@
-//! A command's body: one JSON object, read member by member. All that is wrong with it is told at once.
+//! A command's body: one JSON object, read member by member. All faults are reported at once.
 
 use std::fmt;
 
@@ -15,10 +15,10 @@ use serde::{
 };
 use serde_json::Value;
 
-/// Most faults that are told.
+/// Maximum number of reported faults.
 const MAX_FAULTS: usize = 50;
 
-/// The members that nobody asked for yet, and what was wrong with those that somebody did.
+/// Members of the body that are not read yet, and the faults of those that were.
 #[derive(Debug, Default)]
 pub(super) struct Form {
     members: Vec<(String, Value)>,
@@ -26,7 +26,7 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// Reads a body; an empty one has no members, nor has null.
+    /// Parses a body; an empty body and null have no members.
     pub(super) fn parse(body: &[u8]) -> Result<Self, ApiError> {
         let invalid = |detail: String| ApiError::new(ProblemKind::InvalidJson, detail);
         let text = std::str::from_utf8(body).map_err(|_| invalid("the body is not UTF-8".into()))?;
@@ -49,26 +49,26 @@ impl Form {
         Ok(Self { members, faults: Vec::new() })
     }
 
-    /// Notes that something is wrong at a place: a JSON pointer, or what stands in the path.
+    /// Records a fault at a location: a JSON pointer, or a path parameter.
     pub(super) fn fault(&mut self, at: &str, detail: impl Into<String>) {
         if self.faults.len() < MAX_FAULTS {
             self.faults.push(Fault { at: at.to_owned(), detail: detail.into() });
         }
     }
 
-    /// A member's value; one that is null is one that is not there.
+    /// Takes a member's value; null counts as absent.
     fn take(&mut self, name: &str) -> Option<Value> {
         let at = self.members.iter().position(|(member, _)| member == name)?;
         let (_, value) = self.members.swap_remove(at);
         Some(value).filter(|value| !value.is_null())
     }
 
-    /// Whether a member is there that is not null.
+    /// Whether a member is present and not null.
     pub(super) fn has(&self, name: &str) -> bool {
         self.members.iter().any(|(member, value)| member == name && !value.is_null())
     }
 
-    /// A text of 1 to that many bytes that is not blank.
+    /// A text of 1 to `most` bytes that is not blank.
     pub(super) fn text(&mut self, name: &str, most: usize) -> Option<String> {
         let value = self.take(name)?;
         let at = format!("/{name}");
@@ -89,7 +89,7 @@ impl Form {
         }
     }
 
-    /// The same, and it must be there. Whatever is returned for one that is not never leaves: [`Form::finish`] fails.
+    /// The same, required. If it is missing, a placeholder is returned and [`Form::finish`] fails.
     pub(super) fn required_text(&mut self, name: &str, most: usize) -> String {
         let faults = self.faults.len();
         let text = self.text(name, most);
@@ -99,7 +99,8 @@ impl Form {
         text.unwrap_or_default()
     }
 
-    /// One of the words that may stand there; the first, as above, where none of them does.
+    /// One of the allowed words, required. If it is missing or another word, a placeholder is returned, as
+    /// above.
     pub(super) fn one_of(&mut self, name: &str, words: &[&'static str]) -> &'static str {
         let told = self.take(name);
         let word = words.iter().copied().find(|word| told.as_ref().and_then(Value::as_str) == Some(word));
@@ -109,7 +110,7 @@ impl Form {
         word.unwrap_or(words[0])
     }
 
-    /// An instant, RFC 3339 with a zone.
+    /// A timestamp, RFC 3339 with a zone.
     pub(super) fn instant(&mut self, name: &str) -> Option<Timestamp> {
         let value = self.take(name)?;
         let instant = value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
@@ -132,7 +133,7 @@ impl Form {
         decimal
     }
 
-    /// At most that many texts; none where the member is not there.
+    /// At most `most` texts; empty if the member is absent.
     pub(super) fn texts(&mut self, name: &str, most: usize, most_bytes: usize) -> Vec<String> {
         let at = format!("/{name}");
         match self.take(name) {
@@ -149,12 +150,12 @@ impl Form {
         }
     }
 
-    /// A member as JSON text; `None` where it is not there.
+    /// A member as JSON text; `None` if absent.
     pub(super) fn json(&mut self, name: &str) -> Option<String> {
         self.take(name).map(|value| value.to_string())
     }
 
-    /// The members of an object of texts, in the order of the names; empty texts where it is not one.
+    /// The named members of an object of texts; empty texts if it is not an object.
     pub(super) fn object<const N: usize>(
         &mut self,
         name: &str,
@@ -182,7 +183,7 @@ impl Form {
         texts
     }
 
-    /// Whoever misspells a member means something by it, unless it is null: then it is not there.
+    /// Records unknown members as faults, since a misspelt name means something, unless their value is null.
     fn note_unknown(&mut self) {
         let members = std::mem::take(&mut self.members).into_iter();
         let mut unknown: Vec<_> =
@@ -193,7 +194,7 @@ impl Form {
         }
     }
 
-    /// Fails with all that was wrong, and with members that nobody asked for.
+    /// Fails with all faults, including unknown members.
     pub(super) fn finish(mut self) -> Result<(), ApiError> {
         self.note_unknown();
         if self.faults.is_empty() {
@@ -207,7 +208,7 @@ impl Form {
     }
 }
 
-/// An object's members in their order, also those that stand there twice.
+/// An object's members in order, duplicates included.
 struct Members(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {
@@ -238,7 +239,7 @@ impl<'de> Deserialize<'de> for Members {
 mod tests {
     use super::*;
 
-    /// What is wrong with a body, as `place detail`, when it is read like that.
+    /// Checks the faults (`location detail`) of reading a body in this way.
     #[track_caller]
     fn check(body: &str, read: impl FnOnce(&mut Form), expected: &[&str]) {
         let mut form = Form::parse(body.as_bytes()).expect("an object");

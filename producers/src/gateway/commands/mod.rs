@@ -1,10 +1,10 @@
-//! Commands: what people decide, over HTTP. A command is checked, becomes one governance event, and is answered with
-//! 202 once Kafka has it; the read models follow.
+//! Commands: decisions of people, over HTTP. A command is validated, becomes one governance event, and is
+//! answered with 202 once Kafka acknowledged it; the read models follow.
 //!
-//! Who decides is the credential's principal, and when is this gateway's clock. A body that names a person in
-//! `on_behalf_of` is recorded with that name and counts as the principal's own decision: two approvals are those of two
-//! principals. Only what a command itself says can be checked here; whether it fits what was decided before is for the
-//! read models to tell.
+//! The actor is the credential's principal, and the time is that of this gateway's clock. A person named in
+//! `on_behalf_of` is recorded, and the decision still counts as the principal's: two approvals need two
+//! principals. Only the command itself is validated here; the read models check whether it is consistent with
+//! earlier decisions.
 
 mod changes;
 mod compliance;
@@ -46,26 +46,26 @@ use super::{
     shares::Charge,
 };
 
-/// Longest body, in bytes.
+/// Maximum size of a body, in bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// Longest reason, in bytes: what the read models keep.
+/// Maximum length of a reason, in bytes, as the read models keep it.
 const MAX_REASON_BYTES: usize = 1_024;
-/// Longest id, in bytes: beyond it the read models keep a hash.
+/// Maximum length of an id, in bytes; of longer ones the read models keep a hash.
 const MAX_ID_BYTES: usize = 512;
 
-/// Asking for a change to be approved, or for a waiver.
+/// Routes of requests for approval and for waivers.
 pub(super) fn requests() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(changes::request_approval))
         .routes(routes!(compliance::request_waiver))
 }
 
-/// Deciding about a change.
+/// Routes of decisions on changes.
 pub(super) fn decisions() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(changes::decide))
 }
 
-/// Deciding about risk.
+/// Routes of decisions on risk.
 pub(super) fn risk_decisions() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(risk::set_criticality))
@@ -73,27 +73,27 @@ pub(super) fn risk_decisions() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(risk::triage))
 }
 
-/// Deciding about waivers.
+/// Routes of decisions on waivers.
 pub(super) fn waiver_decisions() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(compliance::decide_waiver)).routes(routes!(compliance::revoke_waiver))
 }
 
-/// Deciding about cost.
+/// Routes of decisions on cost.
 pub(super) fn cost_decisions() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(cost::set_budget)).routes(routes!(cost::set_allocation))
 }
 
-/// Placing and releasing legal holds.
+/// Routes of legal holds.
 pub(super) fn holds() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(retention::place_hold)).routes(routes!(retention::release_hold))
 }
 
-/// Erasing people's data.
+/// Routes of erasure.
 pub(super) fn erasures() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(retention::erase_subject))
 }
 
-/// What every command may carry besides.
+/// Header that makes a command idempotent.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes a header")]
@@ -103,7 +103,7 @@ pub(in crate::gateway) struct Repeatable {
     key: Option<String>,
 }
 
-/// Why somebody decides, not blank.
+/// Reason of a decision, not blank.
 #[derive(Debug, ToSchema)]
 #[schema(min_length = 1, max_length = 1024, pattern = r"\S")]
 #[expect(dead_code, reason = "describes a text")]
@@ -124,7 +124,7 @@ pub(in crate::gateway) enum DecimalNumber {
     Number(f64),
 }
 
-/// What a command is answered with, for the description.
+/// Responses to a command, for the OpenAPI description.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "describes the answers, which are made where they are given")]
 pub(super) enum CommandAnswer {
@@ -170,7 +170,7 @@ pub(super) enum CommandAnswer {
     Unavailable(Problem),
 }
 
-/// The event that a command became, and where it is.
+/// The event that a command became, with its position in Kafka.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::gateway) struct Commanded {
     /// The event's id; the same for a repeat with the same `Idempotency-Key`.
@@ -180,7 +180,7 @@ pub(in crate::gateway) struct Commanded {
     topic: &'static str,
     /// Partition within the topic.
     partition: i32,
-    /// Offset within the partition. A read that waits for it asks for
+    /// Offset within the partition. To read after it was applied, pass
     /// `min_position=<topic>/<partition>:<offset + 1>`.
     offset: i64,
 }
@@ -191,7 +191,7 @@ impl From<Accepted> for Commanded {
     }
 }
 
-/// A command as it came: from whom, and what stands in it.
+/// A received command: its sender, its body and the faults found so far.
 pub(super) struct Command {
     principal: Arc<Principal>,
     traces: Traces,
@@ -232,7 +232,7 @@ impl FromRequest<Arc<App>> for Command {
 }
 
 impl Command {
-    /// Who decides or asks: the principal. The person whom it speaks for is kept for the event.
+    /// The actor: the principal. The person whom it acts for is kept for the event.
     fn actor(&mut self) -> Actor {
         self.on_behalf_of = self.spoken_for();
         self.principal.actor()
@@ -255,7 +255,7 @@ impl Command {
         self.form.required_text("reason", MAX_REASON_BYTES)
     }
 
-    /// An end that is still to come.
+    /// A time of expiry, which must be in the future.
     fn expires_at(&mut self) -> Option<Timestamp> {
         let end = self.form.instant("expires_at");
         if end.is_some_and(|end| end <= self.decided_at) {
@@ -264,7 +264,7 @@ impl Command {
         end
     }
 
-    /// Publishes the decision, if nothing is wrong with the command.
+    /// Publishes the decision, if the command has no faults.
     async fn publish(self, app: &App, mut decision: Governance) -> Result<Response, ApiError> {
         self.form.finish()?;
         match self.on_behalf_of {
@@ -312,13 +312,13 @@ impl Command {
     }
 }
 
-/// What stands in the path, decoded.
+/// Decoded path parameters.
 fn in_path<T>(path: Result<Path<T>, PathRejection>) -> Result<T, ApiError> {
     path.map(|Path(parts)| parts)
         .map_err(|_| ApiError::new(ProblemKind::InvalidRequest, "the path is not percent-encoded UTF-8"))
 }
 
-/// What the path names, as the read models can keep it.
+/// Ids in the path, in the form that the read models keep.
 fn named_in_path(
     path: Result<Path<String>, PathRejection>,
     place: &str,

@@ -1,4 +1,4 @@
-//! What people decide about data: that it must be kept, that it need no longer be kept, that a person's data must go.
+//! Commands on retention: placing and releasing legal holds, erasing a person's data.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::{Command, CommandAnswer, MAX_ID_BYTES, Name, Reason, Repeatable};
 use crate::gateway::App;
 
-/// Longest name of a hold, in bytes.
+/// Maximum length of a hold's name, in bytes.
 const MAX_NAME_BYTES: usize = 128;
 
 /// Places or releases a legal hold.
@@ -24,16 +24,17 @@ const MAX_NAME_BYTES: usize = 128;
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct DecideHold {
-    /// `person` for the entries of one actor, `project`, `resource`, or `tenant` for all entries.
+    /// `person` (entries of one actor), `project`, `resource`, or `tenant` (all entries).
     scope: HoldScope,
-    /// The id of the person, project or resource; absent for `tenant`.
+    /// Id of the person, project or resource; absent for `tenant`.
     subject: Option<Name>,
-    /// The hold's name, for example a file number: holds of several names keep a subject until the last is released.
+    /// Name of the hold, for example a file number; a subject under several holds is kept until the last is
+    /// released.
     #[schema(min_length = 1, max_length = 128, pattern = r"\S")]
     name: Option<String>,
-    /// Why; at most 1,024 bytes.
+    /// Reason; at most 1,024 bytes.
     reason: Reason,
-    /// The person who decides, where the credential speaks for one; recorded beside it.
+    /// The person who decides, if the credential acts for one; recorded beside it.
     on_behalf_of: Option<Name>,
 }
 
@@ -47,15 +48,15 @@ pub(super) struct DecideHold {
 pub(super) struct EraseSubject {
     /// The person's id as events name their actor; a person with several ids is erased by each.
     subject: Name,
-    /// Why; at most 1,024 bytes.
+    /// Reason; at most 1,024 bytes.
     reason: Reason,
-    /// The person who decides, where the credential speaks for one; recorded beside it.
+    /// The person who decides, if the credential acts for one; recorded beside it.
     on_behalf_of: Option<Name>,
 }
 
 /// Place a legal hold.
 ///
-/// Data under a hold is neither erased nor removed for its age.
+/// Data under a hold is neither erased nor removed when its retention ends.
 #[utoipa::path(
     post,
     path = "/api/v1/holds",
@@ -147,7 +148,7 @@ async fn hold(
     command.publish(app, decided).await
 }
 
-/// An id exactly as events have it: no blank is cut off.
+/// An id exactly as events have it, blanks included.
 fn subject(command: &mut Command) -> String {
     let subject = command.form.required_text("subject", MAX_ID_BYTES);
     if subject.contains(char::is_control) {

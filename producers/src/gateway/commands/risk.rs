@@ -1,4 +1,4 @@
-//! What people decide about risk: how critical an entity is, who is watched, what an incident was.
+//! Commands on risk: criticality of entities, watchlists, triage of incidents.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,12 +19,12 @@ use uuid::Uuid;
 use super::{Command, CommandAnswer, DecimalNumber, MAX_ID_BYTES, Name, Reason, Repeatable, in_path};
 use crate::gateway::App;
 
-/// Longest name of a watchlist and of a rule, in bytes.
+/// Maximum length of the name of a watchlist or a rule, in bytes.
 const MAX_NAME_BYTES: usize = 128;
-/// Most rules that one triage may name.
+/// Maximum number of rules in one triage.
 const MAX_RULES: usize = 300;
 
-/// How critical an entity is.
+/// Criticality of an entity.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "describes a word")]
@@ -35,7 +35,7 @@ pub(super) enum Criticality {
     Extreme,
 }
 
-/// What becomes of an entity's place on a watchlist.
+/// Whether an entity is added to a watchlist or removed.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "describes a word")]
@@ -44,7 +44,7 @@ pub(super) enum WatchlistAction {
     Removed,
 }
 
-/// A rule's id.
+/// Id of a rule.
 #[derive(Debug, ToSchema)]
 #[schema(
     min_length = 1,
@@ -54,7 +54,7 @@ pub(super) enum WatchlistAction {
 #[expect(dead_code, reason = "describes a text")]
 pub(super) struct RuleId(String);
 
-/// Sets how much an entity's hazard weighs.
+/// Sets an entity's criticality, which multiplies its hazard.
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(
@@ -62,15 +62,15 @@ pub(super) struct RuleId(String);
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct SetCriticality {
-    /// How much.
+    /// The criticality.
     criticality: Criticality,
-    /// Why; at most 1,024 bytes.
+    /// Reason; at most 1,024 bytes.
     reason: Reason,
-    /// The person who decides, where the credential speaks for one; recorded beside it.
+    /// The person who decides, if the credential acts for one; recorded beside it.
     on_behalf_of: Option<Name>,
 }
 
-/// Puts an entity on a watchlist or takes it off.
+/// Adds an entity to a watchlist or removes it.
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(
@@ -78,23 +78,23 @@ pub(super) struct SetCriticality {
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct ChangeWatchlist {
-    /// The list's name.
+    /// Name of the watchlist.
     #[schema(min_length = 1, max_length = 128, pattern = r"\S")]
     watchlist: String,
-    /// What is done.
+    /// `added` or `removed`.
     action: WatchlistAction,
-    /// What hazard is multiplied by, 0.1 to 10 with at most three digits after the point; with `added` only, and
-    /// needed there.
+    /// Factor that multiplies hazard, 0.1 to 10 with at most three digits after the point; required with
+    /// `added`, not allowed otherwise.
     multiplier: Option<DecimalNumber>,
-    /// Why; at most 1,024 bytes.
+    /// Reason; at most 1,024 bytes.
     reason: Reason,
-    /// When it ends by itself.
+    /// Time at which the entry expires.
     expires_at: Option<DateTime<Utc>>,
-    /// The person who decides, where the credential speaks for one; recorded beside it.
+    /// The person who decides, if the credential acts for one; recorded beside it.
     on_behalf_of: Option<Name>,
 }
 
-/// Says what an incident was.
+/// Triages an incident.
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(
@@ -102,16 +102,16 @@ pub(super) struct ChangeWatchlist {
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct TriageIncident {
-    /// What it was.
+    /// Decision on the incident.
     decision: TriageDecision,
-    /// Why; at most 1,024 bytes. Needed with `closed` and `false_positive`.
+    /// Reason; at most 1,024 bytes. Required with `closed` and `false_positive`.
     reason: Option<Reason>,
-    /// The entity that the incident is about, as the incident names it.
+    /// The entity of the incident, as the incident names it.
     entity: EntityName,
-    /// The rules that were wrong, by id. Needed with `false_positive`: what they add no longer counts.
+    /// Ids of the rules that were wrong, required with `false_positive`: their hazard no longer counts.
     #[schema(max_items = 300, value_type = Option<Vec<RuleId>>)]
     rules: Option<Vec<String>>,
-    /// The person who decides, where the credential speaks for one; recorded beside it.
+    /// The person who decides, if the credential acts for one; recorded beside it.
     on_behalf_of: Option<Name>,
 }
 
@@ -123,9 +123,9 @@ pub(super) struct TriageIncident {
     reason = "describes the body, which is read member by member so that every fault is told"
 )]
 pub(super) struct EntityName {
-    /// What sort of thing it is.
+    /// Kind of the entity.
     kind: EntityKind,
-    /// Its id.
+    /// Id of the entity.
     id: Name,
 }
 
@@ -161,7 +161,7 @@ pub(super) async fn set_criticality(
     command.publish(&app, set).await
 }
 
-/// Put an entity on a watchlist, or take it off.
+/// Add an entity to a watchlist, or remove it.
 #[utoipa::path(
     post,
     path = "/api/v1/risk/entities/{kind}/{id}/watchlists",
@@ -198,7 +198,7 @@ pub(super) async fn change_watchlist(
 
 /// Triage an incident.
 ///
-/// The event carries the entity and the rules, for what follows from it is computed without looking anything up.
+/// The event carries the entity and the rules, because its consequences are computed without lookups.
 #[utoipa::path(
     post,
     path = "/api/v1/risk/incidents/{id}/triage",
@@ -248,7 +248,7 @@ fn subject(
     Ok(checked_entity(command, ["{kind}", "{id}"], (&kind, &id)))
 }
 
-/// Kind and id as the read models write them. Empty texts that were refused elsewhere are not refused again.
+/// Kind and id as the read models write them. Faults that are already recorded are not repeated.
 fn checked_entity(command: &mut Command, at: [&str; 2], (kind, id): (&str, &str)) -> (String, String) {
     let nothing = (String::new(), String::new());
     let Some(known) = EntityKind::from_name(kind) else {
@@ -271,7 +271,7 @@ fn checked_entity(command: &mut Command, at: [&str; 2], (kind, id): (&str, &str)
     }
 }
 
-/// The factor as decimal text; `None` where there is none, or a fault was noted.
+/// The factor as decimal text; `None` if absent or faulty.
 fn multiplier(command: &mut Command, action: &str) -> Option<String> {
     let rule = "must be 0.1 to 10, with at most three digits after the point";
     match (action, command.form.decimal("multiplier")) {
@@ -295,7 +295,7 @@ fn multiplier(command: &mut Command, action: &str) -> Option<String> {
     }
 }
 
-/// The rules' ids, separated by commas.
+/// Ids of the rules, separated by commas.
 fn rules(command: &mut Command, decision: TriageDecision) -> Option<String> {
     let mut rules = command.form.texts("rules", MAX_RULES, MAX_NAME_BYTES);
     for (index, rule) in rules.iter_mut().enumerate() {

@@ -1,4 +1,4 @@
-//! Verdicts about one document, as they are answered and kept.
+//! Verdicts on one document, as they are returned and cached.
 
 use std::time::Duration;
 
@@ -6,27 +6,28 @@ use policies::{Decision, Document, DocumentKind, Enforcement, Evaluation, Held, 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Most reasons that are answered.
+/// Maximum number of reasons in a response.
 const MAX_REASONS: usize = 100;
-/// Most texts of one reason, and the longest one in bytes.
+/// Maximum number of texts of one reason, and their length in bytes.
 const MAX_TEXTS: usize = 10;
 const MAX_TEXT_BYTES: usize = 500;
-/// Most warnings of an `AdmissionReview`, and the longest one in bytes: API servers cut longer ones.
+/// Maximum number of warnings of an `AdmissionReview`, and their length in bytes: API servers cut longer
+/// ones.
 const MAX_WARNINGS: usize = 20;
 const MAX_WARNING_BYTES: usize = 250;
 
 /// Numbers of verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub(in crate::gateway) struct DecisionCounts {
-    /// Policies that found nothing against a resource.
+    /// Policies that passed.
     pass: usize,
     /// Policies that deny a resource.
     deny: usize,
     /// Policies that only warn about a resource.
     warn: usize,
-    /// Policies whose values the input lacks.
+    /// Policies whose input values are missing.
     not_evaluated: usize,
-    /// Policies that were cut off, or gave a value of the wrong shape.
+    /// Policies that timed out or returned a value of the wrong shape.
     error: usize,
 }
 
@@ -39,21 +40,21 @@ pub(in crate::gateway) struct DecisionReason {
     policy_hash: String,
     /// The policy's title.
     title: String,
-    /// `low`, `medium`, `high` or `critical`.
+    /// Severity: `low`, `medium`, `high` or `critical`.
     severity: &'static str,
-    /// `deny`, `warn`, `not_evaluated` or `error`.
+    /// Verdict: `deny`, `warn`, `not_evaluated` or `error`.
     verdict: &'static str,
-    /// The resource's address; empty where the policy judges the document as a whole.
+    /// Address of the resource; empty where the policy judges the document as a whole.
     resource: String,
-    /// Its Terraform type or Kubernetes kind.
+    /// Terraform type or Kubernetes kind of the resource.
     resource_type: String,
     /// The reasons, at most 10 of at most 500 bytes.
     reasons: Vec<String>,
-    /// What to change; empty where there is nothing to change.
+    /// The change that makes the resource compliant; empty where nothing is to be changed.
     remediation: String,
 }
 
-/// The decision about one document.
+/// The decision on one document.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Decided {
     pub(super) decision: Decision,
@@ -64,7 +65,8 @@ pub(super) struct Decided {
     pub(super) reasons_total: usize,
     /// The first resource, for the decision's event.
     pub(super) resource: Option<(String, String)>,
-    /// How long it may be answered from memory: the shorter, the graver the policies that looked.
+    /// Time for which the decision may be served from the cache: the shorter, the more severe the policies
+    /// involved.
     pub(super) holds: Duration,
 }
 
@@ -107,12 +109,12 @@ impl Decided {
         }
     }
 
-    /// Whether every policy gave an answer: one that was cut off may have been so for want of processor time.
+    /// Whether every policy returned a verdict; one that was cut off may only have lacked processor time.
     pub(super) fn is_settled(&self) -> bool {
         self.counts.error == 0
     }
 
-    /// Bytes that it takes in memory, roughly.
+    /// Approximate size in memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let of_reason = |reason: &DecisionReason| {
             let texts: usize = reason.reasons.iter().map(String::len).sum();
@@ -121,7 +123,7 @@ impl Decided {
         400 + self.reasons.iter().map(of_reason).sum::<usize>()
     }
 
-    /// The lines of an `AdmissionReview`'s message and warnings: those with the verdict, gravest first.
+    /// Lines of an `AdmissionReview`'s message or warnings: reasons with the verdict, most severe first.
     pub(super) fn lines(&self, verdict: &str) -> Vec<String> {
         let of_verdict = self.reasons.iter().filter(|reason| reason.verdict == verdict);
         let line = |reason: &DecisionReason| {
@@ -137,7 +139,7 @@ impl Decided {
     }
 }
 
-/// How long a decision holds, by the gravest policy that looked at the document.
+/// Cache time of a decision, by the most severe policy that evaluated the document.
 fn holds(severity: Option<Severity>) -> Duration {
     Duration::from_secs(match severity {
         Some(Severity::Critical) => 30,
@@ -173,7 +175,7 @@ fn bounded(text: &str) -> String {
     cut(text, MAX_TEXT_BYTES)
 }
 
-/// The text without control characters, cut to so many bytes.
+/// The text without control characters, cut to `bytes` bytes.
 fn cut(text: &str, bytes: usize) -> String {
     let end = text.floor_char_boundary(bytes);
     let more = if end < text.len() { "…" } else { "" };

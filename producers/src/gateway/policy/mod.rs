@@ -1,9 +1,9 @@
-//! `POST /api/v1/policy/evaluate`: may this plan be applied, this object be admitted, this action be done?
+//! `POST /api/v1/policy/evaluate`: evaluates compliance policies on a plan, a Kubernetes object, a resource
+//! or an action.
 //!
-//! A question is decided by the compliance policies in force, from memory where the same document was decided before and
-//! the decision still holds. Every decision becomes an event. In `block` mode Kafka has acknowledged it before it is
-//! answered: a decision that somebody goes by has a trace, whatever fails. In `advise` mode the event does not hold up
-//! the answer.
+//! A decision is cached: an equal document gets it again while it is valid. Every decision becomes an event.
+//! In `block` mode Kafka has acknowledged the event before the response, so that an enforced decision is
+//! always recorded. In `advise` mode the response does not wait for the event.
 
 mod cache;
 mod decided;
@@ -42,17 +42,17 @@ use self::{
 };
 use super::{App, body, encoding::ContentEncoding, media, reading};
 
-/// Documents that are judged at once, beside the event loop.
+/// Maximum number of documents evaluated at once, on threads beside the event loop.
 const AT_ONCE: usize = 8;
-/// Most evaluations of one document, a policy and a resource each.
+/// Maximum number of evaluations (policy and resource) of one document.
 const MAX_EVALUATIONS: usize = 20_000;
 
-/// The routes of decisions.
+/// Routes of policy evaluation.
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(evaluate))
 }
 
-/// What decisions share.
+/// State of policy evaluation.
 #[derive(Debug)]
 pub(super) struct Decisions {
     known: Cache,
@@ -65,17 +65,17 @@ impl Default for Decisions {
     }
 }
 
-/// A decision, or a review's answer where an `AdmissionReview` was sent.
+/// A decision, or an `AdmissionReview` if one was sent.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(super) enum PolicyAnswer {
-    /// The decision about a plan, an object, a resource or an action.
+    /// The decision on a plan, an object, a resource or an action.
     Decision(Box<PolicyDecision>),
-    /// The answer to an `AdmissionReview`.
+    /// The response to an `AdmissionReview`.
     Review(AdmissionAnswer),
 }
 
-/// The decision about a document.
+/// The decision on a document.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PolicyDecision {
     /// Id of the decision's event in the audit log.
@@ -85,22 +85,22 @@ pub(super) struct PolicyDecision {
     decision: &'static str,
     /// `advise` or `block`.
     mode: &'static str,
-    /// The document: `plan`, `object`, `resource` or `action`.
+    /// Kind of the document: `plan`, `object`, `resource` or `action`.
     kind: &'static str,
     /// SHA-256 of the policy set, in hexadecimal digits.
     policy_set: String,
-    /// How many verdicts there are of each kind; all zero where no policy concerns the document.
+    /// Number of verdicts of each kind; all zero if no policy applies to the document.
     counts: DecisionCounts,
-    /// The verdicts other than `pass`, gravest first; the first 100.
+    /// Verdicts other than `pass`, most severe first; at most 100.
     reasons: Vec<DecisionReason>,
-    /// How many verdicts other than `pass` there are.
+    /// Number of verdicts other than `pass`.
     reasons_total: usize,
-    /// Whether an earlier decision about the same document was given again.
+    /// Whether the decision comes from the cache.
     cached: bool,
-    /// When it was decided, RFC 3339.
+    /// Time of the decision, RFC 3339.
     #[schema(format = "date-time")]
     decided_at: String,
-    /// Seconds for which an equal document is decided alike, unless policies change.
+    /// Seconds for which an equal document gets the same decision, unless policies change.
     holds_seconds: u64,
 }
 
@@ -112,45 +112,46 @@ pub(super) struct AdmissionAnswer {
     api_version: &'static str,
     /// `AdmissionReview`.
     kind: &'static str,
-    /// The answer.
+    /// The response.
     response: AdmissionResponse,
 }
 
-/// The answer within an `AdmissionReview`.
+/// The response within an `AdmissionReview`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AdmissionResponse {
-    /// The request's uid.
+    /// `uid` of the request.
     uid: String,
-    /// Whether the object may be stored.
+    /// Whether the object is admitted.
     allowed: bool,
-    /// The reason, where it may not.
+    /// The reason, if it is not admitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<AdmissionStatus>,
-    /// What the person who asked is told.
+    /// Warnings for the client of the Kubernetes API.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }
 
-/// The reason of a refusal.
+/// Reason for denying an object.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AdmissionStatus {
-    /// 403.
+    /// HTTP status, 403.
     code: u16,
-    /// The policies that deny the object, with reasons and what to change.
+    /// Policies that deny the object, with reasons and remediation.
     message: String,
 }
 
-/// Ask whether policies allow a plan, an object, a resource or an action.
+/// Evaluate policies on a plan, an object, a resource or an action.
 ///
 /// The body is a document, or `{"input": DOCUMENT, "mode": …, "change_id": …, "project": …}`. A document is a Terraform
 /// plan (`terraform show -json`), a Kubernetes object, the configuration of a resource (`{"type": …, "config": {…}}`), or
-/// an action (`{"action": "DeleteBucket", …}`). Policies say `allow`, `warn` or `deny`, with reasons and what to change.
+/// an action (`{"action": "DeleteBucket", …}`). The decision is `allow`, `warn` or `deny`, with reasons and
+/// remediation.
 ///
-/// In mode `advise`, the default, the caller is told. In mode `block` the decision's event is acknowledged by Kafka
-/// before the answer, and 503 means that there is no decision.
+/// In mode `advise`, the default, the decision is advisory. In mode `block` Kafka has acknowledged the
+/// decision's event before the response, and 503 means that there is no decision.
 ///
-/// An `AdmissionReview` of `admission.k8s.io/v1` is answered as a `ValidatingAdmissionWebhook`: with `mode=block` a
-/// denied object is refused, with `mode=advise` the reasons are warnings.
+/// An `AdmissionReview` of `admission.k8s.io/v1` is answered as by a `ValidatingAdmissionWebhook`: with
+/// `mode=block` a denied object is rejected, with `mode=advise` the reasons become warnings.
 #[utoipa::path(
     post,
     path = "/api/v1/policy/evaluate",
@@ -227,7 +228,7 @@ pub(super) async fn evaluate(
     Ok(Json(answer).into_response())
 }
 
-/// The decision about a document, and whether it was known.
+/// The decision on a document, and whether it comes from the cache.
 async fn decide(
     app: &Arc<App>,
     question: &Arc<Question>,

@@ -1,4 +1,4 @@
-//! The body of a question: a document that policies judge, by itself, within `input`, or in an `AdmissionReview`.
+//! Body of a policy request: a document, by itself, within `input`, or in an `AdmissionReview`.
 
 use edge::api_error::ApiError;
 use policies::{Document, DocumentKind};
@@ -6,21 +6,21 @@ use schemas::problem::ProblemKind;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// Largest body with a Kubernetes object, in bytes: twice what the API server stores of one.
+/// Maximum size of a body with a Kubernetes object, in bytes: twice what the API server stores of one.
 const MAX_OBJECT_BYTES: usize = 3 << 20;
-/// Longest member that goes into the decision's event, in bytes.
+/// Maximum length of a member that goes into the decision's event, in bytes.
 const MAX_TEXT_BYTES: usize = 512;
-/// Deepest JSON: the parser's own bound.
+/// Maximum depth of JSON: the parser's own limit.
 const MAX_DEPTH: usize = 127;
 /// Members beside `input`.
 const MEMBERS: [&str; 4] = ["input", "mode", "change_id", "project"];
 
-/// What follows from a decision.
+/// Use of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Mode {
-    /// The caller is told. The decision's event does not hold up the answer.
+    /// Advisory: the response does not wait for the decision's event.
     Advise,
-    /// The caller goes by it. Kafka has the decision's event before it is answered.
+    /// Enforced: Kafka has acknowledged the decision's event before the response.
     Block,
 }
 
@@ -40,7 +40,7 @@ impl Mode {
         }
     }
 
-    /// The mode of a query; a member of the body may name it instead.
+    /// The mode in the query; the body may name it instead.
     pub(super) fn of_query(query: Option<&str>) -> Result<Option<Self>, ApiError> {
         let mut mode = None;
         for part in query.unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
@@ -57,10 +57,10 @@ impl Mode {
     }
 }
 
-/// How the answer is written.
+/// Format of the response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Weir's own.
+    /// Weir's own format.
     Decision,
     /// `AdmissionReview` v1, with the request's uid.
     Admission {
@@ -69,7 +69,7 @@ pub(super) enum Form {
     },
 }
 
-/// A question as it was read.
+/// A parsed policy request.
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) form: Form,
@@ -77,14 +77,14 @@ pub(super) struct Question {
     pub(super) mode: Option<Mode>,
     pub(super) change_id: Option<String>,
     pub(super) project: Option<String>,
-    /// SHA-256 of the document: equal documents are decided alike by equal policies.
+    /// SHA-256 of the document, the cache key: equal documents get equal decisions from equal policies.
     pub(super) sha256: [u8; 32],
     document: Value,
     bytes: usize,
 }
 
 impl Question {
-    /// Reads a body. The document is not looked at yet.
+    /// Reads a body; the document itself is not parsed yet.
     pub(super) fn read(body: &[u8]) -> Result<Self, ApiError> {
         let mut value: Value = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
         let bytes = body.len();
@@ -135,7 +135,7 @@ impl Question {
         Ok(Self { form, mode, change_id, project, sha256, document, bytes })
     }
 
-    /// The document, as policies read it.
+    /// The document, as input of policies.
     pub(super) fn document(&self) -> Result<Document, ApiError> {
         let refused =
             |reason: String| ApiError::new(ProblemKind::InvalidRequest, format!("/input: {reason}"));
@@ -155,7 +155,7 @@ fn is_review(value: &Value) -> bool {
     value["kind"] == "AdmissionReview" && value["apiVersion"].is_string()
 }
 
-/// The uid of a review, which is taken out: it is another one every time.
+/// Takes out the uid of a review, which differs every time, and hashes the rest.
 fn review(value: &mut Value) -> Result<(Form, [u8; 32]), ApiError> {
     let invalid = |detail: &str| ApiError::new(ProblemKind::InvalidRequest, detail);
     if value["apiVersion"] != "admission.k8s.io/v1" {

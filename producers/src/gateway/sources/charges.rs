@@ -1,4 +1,4 @@
-//! Charges in a request: a table in text, or records in JSON.
+//! Charges in a request: a text table, or records in JSON.
 
 use std::io::Cursor;
 
@@ -16,7 +16,7 @@ use crate::sources::{
     records::{self, Record},
 };
 
-/// How charges lie in a body, and how they stand to others.
+/// Format of the charges in a body, and their relation to earlier ones.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ChargeForm {
     is_table: bool,
@@ -36,7 +36,7 @@ enum Replaced {
     BillingPeriod,
 }
 
-/// What the head of a request says of its charges.
+/// The format by the head of a request.
 pub(super) fn form_of(parts: &Parts) -> Result<Form, ApiError> {
     let told = Query::<Told>::try_from_uri(&parts.uri).map_err(|error| {
         let detail = format!("known_at takes RFC 3339, replaces takes billing_period: {}", error.body_text());
@@ -48,7 +48,7 @@ pub(super) fn form_of(parts: &Parts) -> Result<Form, ApiError> {
     Ok(Form::Charges(ChargeForm { is_table, delivery: Delivery { known_at, mode } }))
 }
 
-/// Reads a body of charges. Where nobody says when they became known, it is now.
+/// Reads a body of charges. If no time of becoming known is given, it is now.
 pub(super) fn read(
     tenant: &TenantId,
     body: &Bytes,

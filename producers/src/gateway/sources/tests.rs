@@ -1,4 +1,4 @@
-//! Whatever is sent: it is refused, or what becomes of it is what a stage reads.
+//! Any body is either rejected or becomes events that a stage can read.
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use schemas::codec::{Decoded, Framing, Incoming, NoRegistry};
@@ -105,7 +105,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// What a stage reads where the gateway wrote this.
+/// The event as a stage reads it after the gateway wrote it.
 fn through_kafka(event: &Envelope) -> Envelope {
     let encoded = codec::encode(event, &Framing::SingleObject);
     let headers: Vec<_> =

@@ -1,4 +1,4 @@
-//! Which credential may publish which family, by every way in.
+//! Scopes needed to publish each family, over every route.
 
 use std::{collections::BTreeMap, fs, path::Path};
 

@@ -1,4 +1,5 @@
-//! Bad JSON and odd JSON, over HTTP: each gets the answer that is documented, and the next request is served.
+//! Invalid and unusual JSON over HTTP: each body gets the documented response, and the next request is
+//! served.
 
 use chrono::{SecondsFormat, TimeDelta, Utc};
 
@@ -7,7 +8,8 @@ use super::*;
 const STRUCTURED: &str = "application/cloudevents+json";
 const BATCH: &str = "application/cloudevents-batch+json";
 
-/// Sends bodies one after another over one connection; each is refused like that, and the connection lives.
+/// Sends bodies one after another over one connection; each is rejected in this way, and the connection stays
+/// open.
 async fn check(status: u16, slug: &str, bodies: impl IntoIterator<Item = impl Into<Vec<u8>>>) {
     let running = start().await;
     let mut wire = Wire::open(&running).await;
@@ -23,7 +25,7 @@ async fn check(status: u16, slug: &str, bodies: impl IntoIterator<Item = impl In
     assert_eq!(wire.reply().await.expect("an answer").status, 202);
 }
 
-/// What is published when this is sent.
+/// The event that is published when this is sent.
 async fn accepted(event: &Value) -> Envelope {
     let running = start().await;
     let reply = Ask::structured(event).to(&running).await;
@@ -31,7 +33,7 @@ async fn accepted(event: &Value) -> Envelope {
     running.kafka.published().remove(0)
 }
 
-/// The good event with some of its attributes replaced.
+/// A valid event with some of its attributes replaced.
 fn with(changes: Value) -> Value {
     let mut event = event("a");
     let Value::Object(changes) = changes else { panic!("an object") };
@@ -39,7 +41,7 @@ fn with(changes: Value) -> Value {
     event
 }
 
-/// An event of a type that is not ours, with that JSON as its data.
+/// An event of a type that is not Weir's, with that JSON as its data.
 fn foreign(data: &str) -> String {
     format!(
         r#"{{"specversion":"1.0","id":"a","source":"/s","type":"com.acme.order.placed.v1",

@@ -1,4 +1,4 @@
-//! What is published, what is answered, and when.
+//! Published events, responses, and their order.
 
 use std::io::Write;
 

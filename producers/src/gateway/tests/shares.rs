@@ -1,4 +1,4 @@
-//! What one tenant takes up is not another's loss.
+//! One tenant's usage does not reduce another's share.
 
 use super::*;
 use crate::gateway::{Limits, TenantQuotas};
