@@ -1,5 +1,5 @@
-//! The one way into Kafka: an idempotent producer whose every record is acknowledged by all in-sync replicas,
-//! or is told apart by why it was not.
+//! The Kafka producer: idempotent, with every record acknowledged by all in-sync replicas or reported with
+//! the reason of its failure.
 
 mod context;
 mod delivery;
@@ -28,7 +28,7 @@ use self::{
     delivery::{Waiter, one_delivery},
 };
 
-/// Longest wait for room in the queue before trying again anyway.
+/// Maximum wait for room in the queue before trying again anyway.
 const ROOM_PROBE: Duration = Duration::from_millis(100);
 
 /// Writes events to their topics. Cloning it is cheap; all clones share one connection and one queue.
@@ -39,47 +39,48 @@ pub struct Producer {
     bootstrap: Arc<str>,
 }
 
-/// Why an event was not taken into the send queue. It is not in Kafka.
+/// Error of queuing an event. The event is not in Kafka.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SendError {
-    /// The queue holds as much as it may; the brokers are slower than the publishers, or away.
+    /// The queue is full: the brokers are slower than the publishers, or unreachable.
     #[error("the send queue is full; try again in a moment")]
     QueueFull,
-    /// The record can never be taken.
+    /// The record exceeds the maximum size.
     #[error("the record has {bytes} bytes, more than the {MAX_RECORD_BYTES} that a topic takes")]
     TooLarge {
-        /// Key, value and headers together.
+        /// Size of key, value and headers together.
         bytes: usize,
     },
-    /// This producer will never send again; flush it, drop it and make a new one.
+    /// The producer has failed fatally; flush it, drop it and create a new one.
     #[error("the producer has failed for good and must be replaced: {0}")]
     Fatal(String),
 }
 
-/// Why a producer could not be made.
+/// Error of creating a producer.
 #[derive(Debug, Error)]
 #[error("no Kafka producer can be made for {bootstrap}; check the settings beside it")]
 pub struct SetupError {
-    /// The brokers that were asked for.
+    /// Configured bootstrap servers.
     pub bootstrap: String,
-    /// What the client library says.
+    /// Error of the client library.
     #[source]
     pub source: KafkaError,
 }
 
-/// How the producer stands with its brokers.
+/// Health of the connection to the brokers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
     /// A broker is connected, or none was needed yet.
     Ready,
-    /// No broker can be reached now; the queue holds what is sent meanwhile.
+    /// No broker is reachable; records are queued meanwhile.
     Unreachable,
-    /// Failed for good; see [`SendError::Fatal`].
+    /// Fatal error; see [`SendError::Fatal`].
     Fatal(String),
 }
 
 impl Producer {
-    /// Makes the client and its polling thread. Connects in the background: brokers that are away are no error.
+    /// Creates the client and its polling thread. Connects in the background: unreachable brokers are not an
+    /// error.
     pub fn new(config: &ProducerConfig, framing: Framing) -> Result<Self, SetupError> {
         let settings: ClientConfig = config.to_client();
         let client = settings
@@ -89,20 +90,21 @@ impl Producer {
         Ok(Self { client: Arc::new(client), framing: Arc::new(framing), bootstrap })
     }
 
-    /// The brokers it was made for.
+    /// Bootstrap servers.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
     }
 
-    /// Queues one event for its topic; the answer resolves when the brokers have it, or will not have it.
+    /// Queues one event for its topic; the returned future resolves when the event is acknowledged or has
+    /// failed.
     ///
-    /// Never blocks and never waits: a full queue is an error.
+    /// Never blocks: a full queue is an error.
     pub fn send(&self, envelope: &Envelope) -> Result<Delivery, SendError> {
         self.send_within(envelope, envelope.trace.as_ref())
     }
 
-    /// As [`Producer::send`], with the trace that the record travels in now (its `traceparent` header)
-    /// instead of the one the event was created in.
+    /// Like [`Producer::send`], with the trace of the current request in the `traceparent` header
+    /// instead of the trace in which the event was created.
     pub fn send_within(
         &self,
         envelope: &Envelope,
@@ -119,7 +121,7 @@ impl Producer {
         }
     }
 
-    /// Queues one event of many, waiting for room instead of refusing; `tally` counts its acknowledgement.
+    /// Queues one event of many, waiting for room instead of failing; `tally` counts its acknowledgement.
     ///
     /// Cancelling the wait leaves the event unsent and uncounted.
     pub async fn send_tallied(&self, envelope: &Envelope, tally: &Arc<Tally>) -> Result<(), SendError> {
@@ -147,8 +149,8 @@ impl Producer {
         }
     }
 
-    /// Waits until every queued record is acknowledged or given up, at most this long.
-    /// Returns how many are still on their way.
+    /// Waits at most this long until every queued record is acknowledged or has failed.
+    /// Returns the number of records still in flight.
     pub async fn flush(&self, at_most: Duration) -> usize {
         let client = Arc::clone(&self.client);
         let flushed = tokio::task::spawn_blocking(move || client.flush(at_most)).await;
@@ -163,7 +165,7 @@ impl Producer {
         usize::try_from(self.client.in_flight_count()).unwrap_or(0)
     }
 
-    /// How the producer stands with its brokers.
+    /// Health of the connection to the brokers.
     pub fn health(&self) -> Health {
         match self.client.client().fatal_error() {
             Some((code, reason)) => Health::Fatal(format!("{reason} ({code})")),
@@ -177,7 +179,7 @@ impl Producer {
     }
 }
 
-/// A record as it goes out.
+/// A record that is being sent.
 struct Outgoing {
     topic: &'static str,
     encoded: codec::Encoded,

@@ -1,9 +1,9 @@
-//! A Confluent-compatible schema registry (Confluent, Karapace, Apicurio's `/apis/ccompat/v7`): our schemas go in,
-//! the schemas of others' records come out.
+//! Client of a Confluent-compatible schema registry (Confluent, Karapace, Apicurio's `/apis/ccompat/v7`):
+//! registers Weir's schemas and fetches the schemas of foreign records.
 //!
-//! Schemas never change under an id, so each is fetched once. What goes wrong is told apart by what to do about it:
-//! a registry that is away, or answers nonsense, is asked again; an id that it does not know, and a schema that may
-//! not be used, are facts about the record.
+//! The schema of an id never changes, so each is fetched once. Errors are classified by what to do: an
+//! unreachable registry, or an invalid response, is retried; an unknown id, and a schema that must not be
+//! used, are properties of the record.
 
 #[cfg(test)]
 mod tests;
@@ -26,32 +26,32 @@ use serde_json::json;
 
 /// The media type of the registry's API.
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
-/// What may follow the schemas that stand under one of our subjects.
+/// Compatibility level of Weir's subjects.
 const COMPATIBILITY: &str = "BACKWARD_TRANSITIVE";
-/// The registry's code for an id or a GUID that it does not know.
+/// The registry's error code for an unknown id or GUID.
 const SCHEMA_NOT_FOUND: u32 = 40_403;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest answer that is read.
+/// Maximum size of a response, in bytes.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
-/// Most schemas that are remembered; beyond, all are forgotten and fetched anew.
+/// Maximum number of cached schemas; beyond it the cache is cleared.
 const MAX_REMEMBERED: usize = 10_000;
-/// How long a schema stays unknown before the registry is asked again.
+/// Time for which a schema counts as unknown before the registry is asked again.
 const UNKNOWN_FOR: Duration = Duration::from_secs(30);
 
-/// Where the registry is.
+/// Address of the registry and credentials.
 #[derive(Debug, Clone)]
 pub struct RegistryConfig {
-    /// Its base URL, with any path in front of `/subjects` and `/schemas`.
+    /// Base URL, with any path before `/subjects` and `/schemas`.
     pub url: String,
-    /// User and password, if it asks for them.
+    /// User and password, if required.
     pub basic_auth: Option<(String, SecretString)>,
 }
 
 impl RegistryConfig {
-    /// The registry at that URL, as `SCHEMA_REGISTRY_URL` has it; `user:password` as
-    /// `SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO` has it.
+    /// The registry at that URL (`SCHEMA_REGISTRY_URL`), with `user:password`
+    /// (`SCHEMA_REGISTRY_BASIC_AUTH_USER_INFO`).
     pub fn new(url: impl Into<String>, user_info: Option<&str>) -> Self {
         let split = |info: &str| {
             let (user, password) = info.split_once(':').unwrap_or((info, ""));
@@ -61,21 +61,22 @@ impl RegistryConfig {
     }
 }
 
-/// Why the registry did not give what was asked for.
+/// Error of a registry request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
-    /// It is away, overloaded, wrongly configured or talks nonsense: ask again, for ever.
+    /// The registry is unreachable, overloaded or misconfigured, or returns an invalid response: retry for
+    /// ever.
     #[error("the schema registry cannot be used now: {0}")]
     Unavailable(String),
-    /// It has no such schema.
+    /// The registry has no such schema.
     #[error("the schema registry knows no schema of {0}")]
     Unknown(SchemaRef),
-    /// The schema may not be used; or the registry takes none like it under that subject.
+    /// The schema must not be used, or the registry rejects it under that subject.
     #[error("schema refused: {0}")]
     Refused(String),
 }
 
-/// A registry and what it has told so far. As a [`SchemaLookup`] it answers from memory only.
+/// A registry with a cache. As a [`SchemaLookup`] it answers from the cache only.
 pub struct Registry {
     http: Client,
     config: RegistryConfig,
@@ -101,7 +102,7 @@ impl SchemaLookup for Registry {
 }
 
 impl Registry {
-    /// A client; nothing is sent yet.
+    /// Creates a client without connecting.
     pub fn new(config: RegistryConfig) -> Result<Self, RegistryError> {
         let mut config = config;
         config.url.truncate(config.url.trim_end_matches('/').len());
@@ -116,8 +117,8 @@ impl Registry {
         Ok(Self { http, config, told: RwLock::default() })
     }
 
-    /// The schema, fetched if it is not remembered. The answer, but for `Unavailable`, is what
-    /// [`SchemaLookup::look_up`] gives from then on.
+    /// The schema, fetched if it is not cached. The result, except for `Unavailable`, is what
+    /// [`SchemaLookup::look_up`] returns from then on.
     pub async fn fetch(&self, schema: SchemaRef) -> Result<Arc<WriterSchema>, RegistryError> {
         match self.look_up(schema) {
             SchemaAnswer::Known(known) => return Ok(known),
@@ -167,8 +168,8 @@ impl Registry {
         WriterSchema::parse(&schema.schema).map(Arc::new).map_err(RegistryError::Refused)
     }
 
-    /// Registers every version of our schemas under `<topic>-value` and has the registry refuse incompatible
-    /// ones from then on; returns the ids of the newest. Done again, it changes nothing.
+    /// Registers every version of Weir's schemas under `<topic>-value` and sets the subjects' compatibility
+    /// level; returns the ids of the newest versions. Idempotent.
     pub async fn register(&self) -> Result<SchemaIds, RegistryError> {
         let mut ids = [0; Topic::FAMILIES.len()];
         for (topic, id) in Topic::FAMILIES.into_iter().zip(&mut ids) {
@@ -236,7 +237,7 @@ async fn send(request: RequestBuilder) -> Result<Response, RegistryError> {
     request.send().await.map_err(|error| unavailable(error.without_url()))
 }
 
-/// A refusal of the schema is final; anything else may pass or be mended.
+/// Classifies an error response: a rejected schema is final; anything else is retried.
 async fn fault_of(response: Response) -> RegistryError {
     let status = response.status();
     let said = match read::<Fault>(response).await {
@@ -249,7 +250,7 @@ async fn fault_of(response: Response) -> RegistryError {
     }
 }
 
-/// Reads a JSON answer of bounded length; one that is none counts as no answer.
+/// Reads a JSON response of bounded size; an invalid one counts as no response.
 async fn read<T: for<'de> Deserialize<'de>>(mut response: Response) -> Result<T, RegistryError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(error.without_url()))? {

@@ -1,15 +1,15 @@
-//! The API calls that the organisation makes: how often, about what, with which request and answer.
+//! API calls of the generated organisation: frequency, resources, request and response.
 
 use schemas::events::ActivityKind;
 
-/// Who makes a call.
+/// Caller of an API call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Caller {
-    /// A program in production.
+    /// A workload in production.
     Workload,
-    /// Somebody at a keyboard.
+    /// A person.
     Person,
-    /// A deployment.
+    /// A deployment pipeline.
     Pipeline,
 }
 
@@ -21,9 +21,9 @@ pub(super) struct Call {
     pub(super) caller: Caller,
     pub(super) weight: u32,
     pub(super) read_only: bool,
-    /// The kind of activity where the call succeeds.
+    /// Kind of activity if the call succeeds.
     pub(super) kind: ActivityKind,
-    /// Request parameters that name resources, in the order in which they are recognised.
+    /// Request parameters that name resources, in the order of recognition.
     pub(super) names: &'static [(&'static str, &'static str)],
     pub(super) request: &'static str,
     pub(super) response: &'static str,
@@ -48,7 +48,7 @@ macro_rules! calls {
     (@writes) => { false };
 }
 
-/// What S3 adds to each of its records.
+/// `additionalEventData` of every S3 record.
 const S3_MORE: &str = r#""SignatureVersion":"SigV4","CipherSuite":"TLS_AES_128_GCM_SHA256","bytesTransferredIn":<n>,"SSEApplied":"SSE_KMS","AuthenticationMethod":"AuthHeader","x-amz-id-2":"<token76>","bytesTransferredOut":8388608"#;
 
 impl Call {
@@ -80,7 +80,7 @@ impl Call {
     }
 }
 
-/// What happens all day.
+/// Calls of ordinary operation.
 pub(super) const EVERYDAY: &[Call] = calls! {
     Workload 150 "s3" GetObject reads ApiCalled [("bucketName", "<bucket>")]
         r#"{"bucketName":"<bucket>","Host":"<bucket>.s3.<region>.amazonaws.com","key":"<object>","x-amz-expected-bucket-owner":"<account>","range":"bytes=0-8388607"}"# => "null";
@@ -142,7 +142,7 @@ pub(super) const EVERYDAY: &[Call] = calls! {
         r#"{"id":"arn:aws:cloudformation:<region>:<account>:changeSet/release-<hex8>/<uuid>","stackId":"arn:aws:cloudformation:<region>:<account>:stack/<service>-production/<uuid>"}"#;
 };
 
-/// What an intruder does with somebody's rights, in this order.
+/// Calls of an intruder with stolen credentials, in this order.
 pub(super) const INTRUSION: &[Call] = calls! {
     Person 1 "sts" GetCallerIdentity reads ApiCalled [] "null" => "null";
     Person 1 "iam" ListAttachedUserPolicies reads ApiCalled [("userName", "<person>")] r#"{"userName":"<person>"}"# => "null";

@@ -1,4 +1,4 @@
-//! API calls and sign-ins as CloudTrail would have recorded them, with the event that such a record becomes.
+//! API calls and sign-ins as CloudTrail records, with the events that such records map to.
 
 use chrono::{SubsecRound as _, TimeDelta};
 use schemas::{
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::sources::cloudtrail::{Call as Called, resource_named};
 
-/// How a call ends.
+/// Result of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
     Done,
@@ -23,7 +23,7 @@ pub(super) enum Answer {
     Throttled,
 }
 
-/// How a sign-in ends.
+/// Result of a sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SignIn {
     Done,
@@ -64,7 +64,8 @@ pub(super) fn call(
     envelope(organisation, account, (id, scene.at), activity, record)
 }
 
-/// As a reader of the record finds them: its `resources`, then what the request names, else the account.
+/// Resources as a mapping finds them: the record's `resources`, then those that the request names, else the
+/// account.
 fn resources_of(call: &Call, scene: &Scene<'_>, place: &Resource, dice: &mut Dice) -> Vec<Resource> {
     let mut filled = |template| {
         let mut text = String::new();
@@ -162,7 +163,7 @@ fn listed_record(scene: &Scene<'_>, call: &Call, dice: &mut Dice, out: &mut Stri
     }
 }
 
-/// A sign-in of a person to the console, from their own address or another.
+/// A person's console sign-in, from their own address or another.
 pub(super) fn sign_in(
     organisation: &Organisation,
     person: &Identity,
@@ -249,7 +250,7 @@ struct RecordEnding {
     kind: &'static str,
     read_only: &'static str,
     host: &'static str,
-    /// Whether the call was about data, not about what holds them.
+    /// Whether the call acts on data, not on the container of data.
     of_data: bool,
 }
 

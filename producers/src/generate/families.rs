@@ -1,4 +1,5 @@
-//! Events that other systems than the cloud's own log publish: delivery, infrastructure, charges, monitoring, decisions.
+//! Events of sources other than the cloud's audit log: delivery, infrastructure, charges, monitoring,
+//! governance.
 
 use chrono::{DurationRound as _, TimeDelta};
 use rust_decimal::Decimal;
@@ -16,15 +17,15 @@ use super::{
     plans,
 };
 
-/// What happens to a project, and as part of what.
+/// A project's step within an operation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Happening {
     pub(super) at: Timestamp,
-    /// Ties the events of one undertaking together.
+    /// Correlation id of the operation.
     pub(super) undertaking: EventId,
 }
 
-/// A step of a project's way to production.
+/// A step of a project's delivery.
 pub(super) fn delivery(
     organisation: &Organisation,
     project: &Project,
@@ -69,7 +70,7 @@ fn duration_ms(kind: DeliveryKind, dice: &mut Dice) -> Option<i64> {
     finished.then(|| 20_000 + i64::from(dice.below(400_000)))
 }
 
-/// One trace per undertaking; each event is a span of its own.
+/// One trace per operation; each event is a span of its own.
 fn trace(undertaking: EventId, dice: &mut Dice) -> TraceContext {
     let mut traceparent = format!("00-{:032x}-", undertaking.as_uuid().as_u128());
     dice.hex(16, &mut traceparent);
@@ -77,7 +78,7 @@ fn trace(undertaking: EventId, dice: &mut Dice) -> TraceContext {
     TraceContext { traceparent, tracestate: None }
 }
 
-/// A change of one machine or database, or a look at it.
+/// A change or an observation of one machine or database.
 pub(super) fn infrastructure(
     organisation: &Organisation,
     (project, kind): (&Project, InfrastructureKind),
@@ -138,7 +139,7 @@ pub(super) fn infrastructure(
     envelope
 }
 
-/// The change that an undertaking is, for those who carry it out and for those who decide about it.
+/// Id of the change that an operation is, for infrastructure and governance events.
 fn change_id(happening: Happening) -> String {
     happening.undertaking.to_string()[..8].into()
 }
@@ -192,7 +193,7 @@ pub(super) fn charge(
     envelope(organisation, source("https://billing.example.com"), Event::Usage(event), happening, dice)
 }
 
-/// What monitoring says about one of a project's services.
+/// An observation of one of a project's services.
 pub(super) fn monitoring(
     organisation: &Organisation,
     (project, kind): (&Project, MonitoringKind),
@@ -240,7 +241,7 @@ pub(super) fn monitoring(
     envelope(organisation, source("https://metrics.example.com"), Event::Monitoring(event), happening, dice)
 }
 
-/// A decision about a change, a budget, a finding.
+/// A decision on a change, a budget or a finding.
 pub(super) fn governance(
     organisation: &Organisation,
     (kind, project, decision): (GovernanceKind, &Project, Option<&str>),

@@ -1,8 +1,8 @@
-//! A believable organisation, played from a seed: for demonstrations, tests and measurements.
+//! Generated events of a realistic organisation, from a seed: for demonstrations, tests and measurements.
 //!
-//! People sign in, programs call the cloud, projects are built, deployed and charged for, alerts come and go, and
-//! now and then somebody guesses a password. API calls carry a record as AWS CloudTrail writes it, of real size.
-//! Names are invented; addresses and domains are those reserved for documentation.
+//! People sign in, programs call the cloud, projects are built, deployed and charged for, alerts are raised
+//! and resolved, and now and then somebody guesses a password. API calls carry a CloudTrail record of
+//! realistic size. Names are invented; addresses and domains are those reserved for documentation.
 
 mod calls;
 mod clock;
@@ -31,36 +31,36 @@ use self::{
     stories::Stories,
 };
 
-/// One incident begins in about so many events.
+/// Average number of events per incident.
 const EVENTS_PER_INCIDENT: u32 = 2_500;
 
-/// What to play.
+/// Settings of the generator.
 #[derive(Debug, Clone)]
 pub struct GeneratorConfig {
-    /// One organisation each; the first is the busiest. At least one.
+    /// Tenants, one organisation each; the first is the busiest. At least one.
     pub tenants: Vec<TenantId>,
-    /// When the play begins, in the organisation's time. Events further than a day ahead of the clock are refused
-    /// downstream: see [`GeneratorConfig::ending_at`].
+    /// Start of the generated time. Events more than a day ahead of the clock are rejected downstream: see
+    /// [`GeneratorConfig::ending_at`].
     pub start_time: Timestamp,
-    /// The organisation's time between two events, on average over a week: 1 µs to 1 day.
+    /// Average generated time between two events, over a week: 1 µs to 1 day.
     pub mean_gap: Duration,
-    /// Whether the day's hour matters.
+    /// Distribution over the day.
     pub rhythm: Rhythm,
-    /// Which events.
+    /// Families of the events.
     pub mix: Mix,
 }
 
-/// How events spread over the day.
+/// Distribution of events over the day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Rhythm {
     /// Busy working hours, quiet nights and weekends.
     #[default]
     DayAndNight,
-    /// Evenly: for events that are published as they happen.
+    /// Even distribution, for events that are published live.
     Steady,
 }
 
-/// Which events are played.
+/// Families of the generated events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mix {
     /// All six families; about three quarters are activity.
@@ -71,7 +71,7 @@ pub enum Mix {
 }
 
 impl GeneratorConfig {
-    /// So many events of one tenant, the last of them before `end`, 250 ms apart on average.
+    /// `events` events of one tenant, the last of them before `end`, 250 ms apart on average.
     pub fn ending_at(end: Timestamp, events: u64, tenant: TenantId) -> Self {
         let mean_gap = Duration::from_millis(250);
         // Within a week the rhythm leads or lags by less than two days.
@@ -84,7 +84,7 @@ impl GeneratorConfig {
         Self { tenants: vec![tenant], start_time, mean_gap, rhythm, mix }
     }
 
-    /// So many events a second of one tenant, from `now` on, as they happen.
+    /// `per_second` events a second of one tenant, from `now` on, in real time.
     pub fn live(now: Timestamp, per_second: u32, tenant: TenantId) -> Self {
         let mean_gap = Duration::from_secs(1) / per_second.max(1);
         let (rhythm, mix) = (Rhythm::Steady, Mix::Organisation);
@@ -92,7 +92,7 @@ impl GeneratorConfig {
     }
 }
 
-/// The events, without end. The same seed and configuration give the same events, byte for byte.
+/// An endless iterator of events. The same seed and configuration give the same events, byte for byte.
 #[derive(Debug, Clone)]
 pub struct Generator {
     organisations: Vec<Organisation>,
@@ -103,7 +103,7 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Founds the organisations.
+    /// Creates the organisations.
     ///
     /// # Panics
     /// Without a tenant.
@@ -165,7 +165,7 @@ impl Generator {
         }
     }
 
-    /// An API call, or one in fourteen times a sign-in.
+    /// An API call, or one time in fourteen a sign-in.
     fn cloud(&mut self, which: usize, at: Timestamp) -> Envelope {
         let (organisation, dice) = (&self.organisations[which], &mut self.dice);
         if dice.per_mille(70) {

@@ -1,4 +1,4 @@
-//! Publishes generated events at a rate, or as fast as they are taken.
+//! Publishes generated events at a rate, or as fast as Kafka accepts them.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -9,23 +9,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::kafka::{DeliveryFailure, Producer, SendError, Tally};
 
-/// Events after which other tasks get their turn.
+/// Number of events after which the task yields.
 const STRETCH: u64 = 256;
-/// Time between two reports.
+/// Interval of progress reports.
 const REPORT: Duration = Duration::from_millis(100);
-/// How long a stopped run waits for what is on its way.
+/// Time that a stopped run waits for records in flight.
 const LAST_WAIT: Duration = Duration::from_secs(10);
 
-/// How fast.
+/// Publishing rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rate {
-    /// As fast as Kafka takes them.
+    /// As fast as Kafka accepts them.
     Unlimited,
-    /// So many a second, evenly. What a pause of the machine delays is made up for.
+    /// Events per second, evenly spaced. Delays are caught up.
     PerSecond(NonZeroU32),
 }
 
-/// How far it has come.
+/// Progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RunProgress {
     /// Events handed to the producer.
@@ -34,37 +34,37 @@ pub struct RunProgress {
     pub acknowledged: u64,
 }
 
-/// What was published.
+/// Summary of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunSummary {
-    /// Events, all acknowledged.
+    /// Number of events, all acknowledged.
     pub published: u64,
-    /// From the first event to the last acknowledgement.
+    /// Time from the first event to the last acknowledgement.
     pub took: Duration,
-    /// Whether it was stopped before the last event.
+    /// Whether the run was stopped before the last event.
     pub stopped: bool,
 }
 
-/// Why not all events were published.
+/// Error of a run.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// The brokers did not acknowledge everything.
+    /// The brokers did not acknowledge every event.
     #[error("{failed} of {sent} events were not acknowledged")]
     Unacknowledged {
-        /// How many were given up.
+        /// Number of failed events.
         failed: u64,
-        /// How many were sent.
+        /// Number of events sent.
         sent: u64,
-        /// What befell the first of them.
+        /// Failure of the first of them.
         #[source]
         source: DeliveryFailure,
     },
-    /// The producer takes nothing more.
+    /// The producer accepts no more events.
     #[error("Kafka takes no more events")]
     Producer(#[from] SendError),
 }
 
-/// Publishes the events, waits for every acknowledgement, and tells the progress meanwhile.
+/// Publishes the events, waits for every acknowledgement, and reports progress.
 pub async fn run(
     events: impl IntoIterator<Item = Envelope>,
     rate: Rate,
@@ -125,7 +125,7 @@ async fn wait_until(due: Instant, stop: &CancellationToken) {
     }
 }
 
-/// When the event of that number is due, after the first.
+/// Time at which an event is due, relative to the first.
 fn due_after(at: u64, rate: NonZeroU32) -> Duration {
     let rate = u64::from(rate.get());
     Duration::from_secs(at / rate) + Duration::from_nanos(at % rate * 1_000_000_000 / rate)

@@ -1,4 +1,4 @@
-//! What leads to what: deployments run their course, alerts are resolved, and now and then something goes wrong.
+//! Sequences of related events: deployments, alerts and their resolution, incidents.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
@@ -16,29 +16,29 @@ use super::{
     organisation::Organisation,
 };
 
-/// Most steps that wait for their time; while there are so many, no new story begins.
+/// Maximum number of pending steps; while there are so many, no new story begins.
 const MAX_WAITING: usize = 4_096;
-/// A step follows after at most so many other events, however slow the organisation's time.
+/// Maximum number of other events between two steps, however slow the generated time.
 const MOST_EVENTS_BETWEEN: u64 = 400;
 
-/// One thing that happens in a story.
+/// One step of a story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
     Delivery(DeliveryKind, &'static str),
     Infrastructure(InfrastructureKind),
     Monitoring(MonitoringKind),
     Governance(GovernanceKind, Option<&'static str>),
-    /// A charge, so many times the usual.
+    /// A charge, multiplied by this factor.
     Charge(u32),
-    /// A sign-in with a wrong password from an unknown address.
+    /// A failed sign-in from an unknown address.
     Guess,
-    /// The sign-in after the guesses.
+    /// The successful sign-in after the guesses.
     Break,
-    /// A call of the intrusion; the first ones are denied.
+    /// A call of the intrusion, by index; the first ones are denied.
     Intrude(usize, u8),
 }
 
-/// A step, when, in which organisation, to which project or person, and in which story.
+/// A pending step: its time, organisation, project or person, and story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Waiting {
     due: Timestamp,
@@ -49,18 +49,18 @@ struct Waiting {
     step: Step,
 }
 
-/// The stories that have begun.
+/// The running stories.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stories {
     waiting: BinaryHeap<Reverse<Waiting>>,
     sequence: u64,
 }
 
-/// A story's steps, each so many seconds after the one before.
+/// The steps of a story, each with its delay in seconds after the one before.
 type Plot = Vec<(u64, Step)>;
 
 impl Stories {
-    /// The next step whose time has come.
+    /// The next step that is due.
     pub(super) fn continued(
         &mut self,
         organisations: &[Organisation],
@@ -75,7 +75,7 @@ impl Stories {
         Some(happen(&organisations[waiting.organisation], (waiting.whom, waiting.step), happening, dice))
     }
 
-    /// Begins a story with its first step.
+    /// Starts a story with its first step.
     pub(super) fn begun(
         &mut self,
         organisations: &[Organisation],
@@ -140,7 +140,7 @@ fn happen(
     }
 }
 
-/// An ordinary story of an ordinary day.
+/// A random story of ordinary operation.
 pub(super) fn ordinary(dice: &mut Dice) -> Plot {
     match dice.weighted([30, 14, 12, 10, 12, 4].into_iter()) {
         0 => release(dice),
@@ -200,7 +200,7 @@ fn release(dice: &mut Dice) -> Plot {
     plot
 }
 
-/// Something that somebody should look at.
+/// A random incident.
 pub(super) fn incident(dice: &mut Dice) -> Plot {
     match dice.below(3) {
         // Guessed password, then everything that the account may do.

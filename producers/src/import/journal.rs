@@ -1,4 +1,4 @@
-//! Which files of an import are published to their end and acknowledged: one JSON line a file.
+//! The journal of an import: the files that are published and acknowledged, one JSON line each.
 
 use std::{
     collections::HashMap,
@@ -23,7 +23,7 @@ struct Line {
     counts: Counts,
 }
 
-/// What an import is of, and where it goes.
+/// Identity of an import: format, tenant, paths and destination.
 #[derive(Debug)]
 pub(super) struct Whose<'a> {
     pub(super) format: SourceFormat,
@@ -32,14 +32,14 @@ pub(super) struct Whose<'a> {
     pub(super) destination: &'a str,
 }
 
-/// The journal of one import: its format, its tenant, its paths and where it publishes to are in the file's name.
+/// The journal of one import; its file name identifies format, tenant, paths and destination.
 #[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
     file: File,
 }
 
-/// Files that an earlier, interrupted import has done, with what they held.
+/// Files that an earlier, interrupted import completed, with their counts.
 pub(super) type Done = HashMap<PathBuf, (u64, u64, Counts)>;
 
 impl Journal {
@@ -72,7 +72,7 @@ impl Journal {
         }
     }
 
-    /// Notes a file all of whose records are acknowledged.
+    /// Records a file whose records are all acknowledged.
     pub(super) fn note(&mut self, file: &FoundFile, counts: Counts) -> Result<(), ImportError> {
         let FoundFile { path, bytes, modified_ns, .. } = file.clone();
         let written = serde_json::to_vec(&Line { path, bytes, modified_ns, counts })
@@ -84,7 +84,7 @@ impl Journal {
         written.map_err(|source| ImportError::Journal { path: self.path.clone(), source })
     }
 
-    /// Forgets a finished import.
+    /// Removes the journal of a finished import.
     pub(super) fn remove(self) -> Result<(), ImportError> {
         fs::remove_file(&self.path).map_err(|source| ImportError::Journal { path: self.path, source })
     }

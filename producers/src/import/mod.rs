@@ -1,6 +1,6 @@
-//! Files to topics: read in bounded memory, published with back-pressure, resumed where it was interrupted.
+//! Publishes the records of files: in bounded memory, with back-pressure, resumable.
 //!
-//! Importing again is safe: every record keeps its id, so what is stored already is recognised as a duplicate.
+//! Importing again is safe: every record keeps its id, so stored records are recognised as duplicates.
 
 mod journal;
 mod publish;
@@ -23,55 +23,55 @@ use crate::{
     sources::{SourceFormat, focus::Delivery},
 };
 
-/// Most rejections and skipped files that are kept by name; all are counted.
+/// Maximum number of rejections and of skipped files that are listed; all are counted.
 pub const MAX_LISTED: usize = 1_000;
 
-/// How to import.
+/// Options of an import.
 #[derive(Debug, Clone)]
 pub struct ImportOptions {
-    /// What the records are.
+    /// Format of the records.
     pub format: SourceFormat,
-    /// Whose events they are.
+    /// Tenant of the events.
     pub tenant: TenantId,
-    /// Folder for the journal of what is done; made where it is missing.
+    /// Folder for the journal; created if missing.
     pub state_dir: PathBuf,
-    /// Whether to go on where an interrupted import of the same paths stopped.
+    /// Whether to resume an interrupted import of the same paths.
     pub start: Start,
-    /// Of charges: how they stand to those known before.
+    /// For charges: their relation to earlier ones.
     pub delivery: Delivery,
-    /// Cancelled to stop: nothing more is read, what was read is published, and the import says how to go on.
+    /// Stops the import when cancelled: no more is read, what was read is published, and the summary says so.
     pub stop: CancellationToken,
 }
 
-/// Where an import begins.
+/// Starting point of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Start {
-    /// With the first file; an earlier journal is forgotten.
+    /// The first file; an earlier journal is discarded.
     #[default]
     Over,
-    /// With the files that the journal does not name as done, or that have changed since.
+    /// The first file that the journal does not list as done, or that has changed since.
     Resumed,
 }
 
-/// How far an import has come.
+/// Progress of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
-    /// Files found, once they are counted.
+    /// Number of files, once counted.
     pub files_total: u64,
-    /// Bytes in them, as they lie on disk.
+    /// Size of the files on disk, in bytes.
     pub bytes_total: u64,
-    /// Files read or passed over.
+    /// Number of files read or skipped.
     pub files_done: u64,
-    /// Bytes read or passed over.
+    /// Bytes read or skipped.
     pub bytes_done: u64,
     /// Records so far.
     pub counts: Counts,
 }
 
-/// What became of the records.
+/// Counts of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
 pub struct Counts {
-    /// Records found in files, good or not.
+    /// Records found in files, valid or not.
     pub read: u64,
     /// Records published.
     pub published: u64,
@@ -80,42 +80,42 @@ pub struct Counts {
     /// The ids of the first 1,800,000 records are remembered (at most 75 MB); a repetition of a later one is
     /// published again and recognised downstream.
     pub duplicates: u64,
-    /// Records that are none, or too large, and files that could not be read to their end.
+    /// Invalid or oversized records, and files that could not be read to their end.
     pub rejected: u64,
-    /// Records whose id was derived from their content.
+    /// Records with an id derived from their content.
     pub ids_derived: u64,
-    /// Records whose time was assumed.
+    /// Records with an assumed time.
     pub times_assumed: u64,
-    /// Records with fields left empty, for they had a wrong type.
+    /// Records with fields left empty because of a wrong type.
     pub fields_empty: u64,
 }
 
-/// A record or file that was not taken.
+/// A record or file that was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rejection {
     /// The file.
     pub file: PathBuf,
-    /// The record's place in the file, from 0; none where the file itself is meant.
+    /// Index of the record in the file, from 0; `None` if the file itself is meant.
     pub record: Option<u64>,
-    /// Why, for people.
+    /// Reason, for people.
     pub reason: String,
 }
 
-/// What an import did.
+/// Summary of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct ImportSummary {
     /// Files read, including those that an interrupted import had read before.
     pub files: u64,
-    /// What became of their records.
+    /// Counts of their records.
     #[serde(flatten)]
     pub counts: Counts,
-    /// Files that were refused or could not be read to their end.
+    /// Files that were rejected or could not be read to their end.
     pub refused_files: u64,
-    /// Files found in folders that hold nothing of this source.
+    /// Files in folders that hold nothing of this source.
     pub skipped_files: u64,
-    /// Files that an interrupted import had done already.
+    /// Files that an interrupted import had completed.
     pub resumed_files: u64,
-    /// Whether it was stopped before its end; `Start::Resumed` goes on.
+    /// Whether it was stopped before its end; `Start::Resumed` continues it.
     pub interrupted: bool,
     /// The first [`MAX_LISTED`] rejections.
     pub rejections: Vec<Rejection>,
@@ -124,40 +124,41 @@ pub struct ImportSummary {
 }
 
 impl ImportSummary {
-    /// Whether anything was published or had been before, and nothing was rejected: what a pipeline must know.
+    /// Whether something was published, now or before, and nothing was rejected: the condition for a
+    /// pipeline's success.
     pub fn is_clean(&self) -> bool {
         let counts = self.counts;
         self.is_complete() && counts.rejected == 0 && counts.published + counts.duplicates > 0
     }
 
-    /// Whether every file was read to its end. If not, a resumed import reads only what is missing.
+    /// Whether every file was read to its end. If not, a resumed import reads only the rest.
     pub fn is_complete(&self) -> bool {
         !self.interrupted && self.refused_files == 0
     }
 }
 
-/// Why an import could not go on. What was acknowledged is stored; a resumed import goes on after it.
+/// Error that stops an import. Acknowledged records are stored; a resumed import continues after them.
 #[derive(Debug, Error)]
 pub enum ImportError {
     /// The journal cannot be written.
     #[error("the import's journal {path} cannot be written; name another state folder")]
     Journal {
-        /// The journal's file.
+        /// File of the journal.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         #[source]
         source: io::Error,
     },
-    /// The brokers did not acknowledge everything.
+    /// The brokers did not acknowledge every record.
     #[error("{failed} events were not acknowledged; resume the import when Kafka takes events again")]
     Unacknowledged {
-        /// How many.
+        /// Number of failed records.
         failed: u64,
-        /// What befell the first of them.
+        /// Failure of the first of them.
         #[source]
         source: DeliveryFailure,
     },
-    /// The producer takes nothing more.
+    /// The producer accepts no more records.
     #[error("Kafka takes no more events; resume the import when it does")]
     Producer(#[source] SendError),
     /// The thread that reads files ended unexpectedly.

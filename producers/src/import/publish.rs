@@ -1,4 +1,5 @@
-//! From a reading thread through a bounded channel to the producer; each file's acknowledgements counted apart.
+//! Passes records from a reading thread through a bounded channel to the producer; counts acknowledgements by
+//! file.
 
 use std::{
     collections::VecDeque,
@@ -28,14 +29,14 @@ use crate::{
     sources::Mapped,
 };
 
-/// Records are handed over in batches: at most this many, or somewhat more than this many bytes.
+/// Maximum number of records in a batch from the reading thread; a batch also ends beyond this many bytes.
 const BATCH_RECORDS: usize = 64;
 const BATCH_BYTES: usize = 256 * 1024;
 const BATCHES_WAITING: usize = 4;
-/// How long a stopped import waits for what is on its way.
+/// Time that a stopped import waits for records in flight.
 const LAST_WAIT: Duration = Duration::from_secs(10);
 
-/// What the reading thread tells.
+/// Message of the reading thread.
 enum Told {
     Totals { files: u64, bytes: u64 },
     FileBegun(FoundFile),
@@ -45,12 +46,12 @@ enum Told {
     Resumed { file: FoundFile, counts: Counts },
 }
 
-/// A file whose records are being sent, or are all sent and not yet all acknowledged.
+/// A file whose records are being sent, or are sent and not yet all acknowledged.
 struct SentFile {
     file: FoundFile,
-    /// Read to its end, and every record sent.
+    /// Whether it was read to its end, and every record sent.
     whole: bool,
-    /// Records were left unsent, for the import was stopped.
+    /// Whether records were left unsent because the import was stopped.
     cut: bool,
     counts: Counts,
     tally: Arc<Tally>,
@@ -80,7 +81,7 @@ pub(super) struct Publishing<'a> {
     progress: Progress,
     stop: CancellationToken,
     bytes_read: Arc<AtomicU64>,
-    /// The file that is being read.
+    /// File that is being read.
     current: Option<SentFile>,
     sent_files: VecDeque<SentFile>,
 }
@@ -244,7 +245,7 @@ impl<'a> Publishing<'a> {
         self.sent_files.push_back(sent);
     }
 
-    /// Notes the files, in their order, whose last record is acknowledged.
+    /// Records in the journal the files whose last record is acknowledged, in order.
     fn note_acknowledged_files(&mut self) -> Result<(), ImportError> {
         while let Some(first) = self.sent_files.pop_front_if(|first| first.tally.is_settled()) {
             first.check_acknowledged()?;
@@ -387,7 +388,7 @@ impl Reading {
         self.options.stop.is_cancelled()
     }
 
-    /// Waits for room; breaks off where nobody listens any more.
+    /// Sends a message, waiting for room; stops reading if the receiver is gone.
     fn tell(&self, told: Told) -> ControlFlow<()> {
         match self.sender.blocking_send(told) {
             Ok(()) => ControlFlow::Continue(()),

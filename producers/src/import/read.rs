@@ -1,4 +1,4 @@
-//! A file's records, one after another, with what is wrong with the rest.
+//! Iterates over a file's records, and the errors of those that are invalid.
 
 use std::{
     error::Error,
@@ -23,43 +23,43 @@ use crate::sources::{
     records::{Record, Records},
 };
 
-/// What a file is recognised by: one of its first records has a field that the source's records have.
+/// Number of records within which a file must be recognised by a field of the source's records.
 const MAX_UNRECOGNISED: usize = 1_000;
 const MAX_UNRECOGNISED_BYTES: usize = 4_000_000;
 const GZIP_MAGIC: [u8; 2] = [0x1F, 0x8B];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 const PARQUET_MAGIC: [u8; 4] = *b"PAR1";
 
-/// One record, or why it is none.
+/// One record, or the reason why it is invalid.
 #[derive(Debug)]
 pub(super) enum Item {
     Record { index: u64, mapped: Box<Mapped> },
     Rejected { index: u64, reason: String },
 }
 
-/// How the reading of a file ended.
+/// Result of reading a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// At its end.
+    /// Read to its end.
     Whole,
-    /// It lies in a folder and holds nothing of this source.
+    /// Skipped: it lies in a folder and holds nothing of this source.
     Skipped(String),
-    /// Before its end, or before its beginning.
+    /// Rejected, before or while it was read.
     Refused(String),
-    /// Nobody wants more.
+    /// Stopped by the consumer.
     Stopped,
 }
 
-/// Records of a file that a person names and none of which looks like a record of any source.
+/// Treatment of a file that was named explicitly and none of whose first records is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unrecognised {
-    /// The file is refused: what is published stays.
+    /// The file is rejected, since published records cannot be taken back.
     Refused,
-    /// They are handed out: whoever only looks at them may say what they lack.
+    /// Its records are passed on, for commands that only inspect them.
     HandedOut,
 }
 
-/// What files are read for.
+/// Format and purpose of reading files.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sought<'a> {
     pub(super) format: SourceFormat,
@@ -68,9 +68,9 @@ pub(super) struct Sought<'a> {
     pub(super) unrecognised: Unrecognised,
 }
 
-/// Reads one file and hands out its items until told to break off.
+/// Reads one file and passes on its items until told to stop.
 ///
-/// A file none of whose first records is recognised may hold anything: it is not read, unless `unrecognised` says so.
+/// A file none of whose first records is recognised is not read, unless `unrecognised` says so.
 pub(super) fn read_file(
     file: &FoundFile,
     sought: Sought<'_>,
@@ -199,7 +199,7 @@ fn item_of(index: u64, mapped: Result<Mapped, String>) -> Item {
     }
 }
 
-/// When the file was written; now, where the file system does not tell or tells a time to come.
+/// Modification time of the file; now, if the file system has none or one in the future.
 fn modified_at(file: &FoundFile) -> Timestamp {
     let nanoseconds = i64::try_from(file.modified_ns).unwrap_or(0);
     let modified = Timestamp::from_timestamp_nanos(nanoseconds);
@@ -217,7 +217,7 @@ fn item(format: SourceFormat, tenant: &TenantId, Record { index, text, around }:
     }
 }
 
-/// Records of a file that is not yet known to be one of this source's.
+/// Records of a file that is not yet recognised as one of this source's.
 struct Pending {
     records: Vec<Record>,
     bytes: usize,
@@ -253,7 +253,7 @@ impl Pending {
         }
     }
 
-    /// Why a file in a folder is passed over though what it holds was understood: it is none that holds records.
+    /// The reason for skipping a file in a folder that was parsed: it contains no records.
     fn without_records(&self, found: Found) -> Option<String> {
         let mut defects = self.records.iter().map(|record| match &record.text {
             Err(defect @ ElementDefect::NoRecords(_)) => Some(defect),
@@ -273,7 +273,7 @@ impl Pending {
         }
     }
 
-    /// Records that nobody recognises, handed out where they may be; another source's are foreign in any case.
+    /// Passes on unrecognised records where that is allowed; another source's are rejected in any case.
     fn all_the_same(&mut self) -> Verdict {
         if self.unrecognised == Unrecognised::Refused || self.other_source().is_some() {
             return Verdict::Foreign;
@@ -282,7 +282,7 @@ impl Pending {
         Verdict::Records(std::mem::take(&mut self.records))
     }
 
-    /// The source whose records these look like, if it is another.
+    /// The source whose records these look like, if it is another one.
     fn other_source(&self) -> Option<SourceFormat> {
         let texts = || self.records.iter().filter_map(|record| record.text.as_ref().ok()).take(10);
         SourceFormat::ALL
@@ -291,7 +291,7 @@ impl Pending {
             .find(|other| *other != self.format && texts().any(|text| other.is_recognised(text)))
     }
 
-    /// Why the file is none of this source's, and whose it may be.
+    /// The reason why the file is none of this source's, and whose it may be.
     fn reason(&self) -> String {
         let none = format!("none of its records is {}", self.format.record());
         match self.other_source() {
@@ -301,7 +301,8 @@ impl Pending {
     }
 }
 
-/// Opens a file, through gzip or zstd where its first bytes say so; it must be what its name says.
+/// Opens a file, decompressing gzip or zstd by its first bytes; a file named `.gz` or `.zst` must be
+/// compressed so.
 fn open(file: &FoundFile, bytes_read: &Arc<AtomicU64>) -> io::Result<Box<dyn BufRead + Send>> {
     let counted = Counted { file: File::open(&file.path)?, bytes_read: Arc::clone(bytes_read) };
     let mut reader = BufReader::with_capacity(64 * 1024, counted);
@@ -321,7 +322,7 @@ fn open(file: &FoundFile, bytes_read: &Arc<AtomicU64>) -> io::Result<Box<dyn Buf
     Ok(Box::new(reader))
 }
 
-/// Counts what is read from disk, for the progress bar.
+/// Counts the bytes read from disk, for the progress bar.
 struct Counted {
     file: File,
     bytes_read: Arc<AtomicU64>,
@@ -335,7 +336,7 @@ impl Read for Counted {
     }
 }
 
-/// An error with its causes in one line.
+/// An error with its causes, in one line.
 pub(super) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

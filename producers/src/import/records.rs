@@ -1,4 +1,5 @@
-//! The records of files, read and mapped as an import would, for whoever wants to look and not to publish.
+//! Iterates over the records of files, mapped as by an import, for commands that inspect them without
+//! publishing.
 
 use std::{
     ops::ControlFlow,
@@ -15,27 +16,28 @@ use super::{
 };
 use crate::sources::{SourceFormat, focus::Delivery};
 
-/// What was found in a file.
+/// Item of a file.
 #[derive(Debug)]
 pub enum FileRecord<'a> {
-    /// A record, mapped; its text is the envelope's native record.
+    /// A mapped record; its text is the envelope's native record.
     Record {
         /// The file.
         file: &'a Path,
-        /// Its place among the file's records, from 0.
+        /// Index of the record in the file, from 0.
         index: u64,
         /// The record's event.
         envelope: Box<Envelope>,
     },
-    /// A record that is none, or a file that cannot be read to its end; what follows is read all the same.
+    /// An invalid record, or a file that cannot be read to its end; reading continues after it.
     Rejected(Rejection),
     /// A file in a folder that holds no records at all.
     Skipped(Rejection),
 }
 
-/// Hands out the records of files and folders in their order until told to break off. A file none of whose records is
-/// recognised is [`Skipped`](FileRecord::Skipped) in a folder; where it is named, its records are handed out, unless they
-/// look like another source's: then the file is [`Rejected`](FileRecord::Rejected). Memory: the first records of a file, then one.
+/// Passes on the records of files and folders, in order, until told to stop. A file none of whose records is
+/// recognised is [`Skipped`](FileRecord::Skipped) in a folder; if it was named explicitly, its records are
+/// passed on, unless they look like another source's: then the file is [`Rejected`](FileRecord::Rejected).
+/// Memory: the first records of a file, then one.
 pub fn records(
     paths: Vec<PathBuf>,
     format: SourceFormat,

@@ -1,4 +1,4 @@
-//! The files that paths stand for.
+//! Expands paths to the files to import.
 
 use std::{
     collections::HashSet,
@@ -13,21 +13,21 @@ use std::{
 pub(super) struct FoundFile {
     pub(super) path: PathBuf,
     pub(super) bytes: u64,
-    /// Nanoseconds since 1970; 0 where the file system tells none.
+    /// Modification time, in nanoseconds since 1970; 0 if the file system has none.
     pub(super) modified_ns: u64,
     pub(super) found: Found,
 }
 
-/// How a file came to be read.
+/// Origin of a file in the import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Somebody named it.
+    /// Named explicitly.
     Named,
-    /// It lay in a folder, where other files may lie as well.
+    /// Found in a folder, where other files may lie as well.
     InFolder,
 }
 
-/// A path that could not be looked at.
+/// A path that could not be read.
 #[derive(Debug)]
 pub(super) struct Unseen {
     pub(super) path: PathBuf,
@@ -39,9 +39,10 @@ pub(super) struct Unseen {
 pub(super) struct Walk {
     named: vec::IntoIter<PathBuf>,
     open: Vec<vec::IntoIter<PathBuf>>,
-    /// The named folder that is being walked. A link into it is not followed: its end is visited anyway.
+    /// The named folder that is being walked. Links into it are not followed, since their targets are visited
+    /// anyway.
     root: Option<PathBuf>,
-    /// Folders outside the root that links led to.
+    /// Folders outside the root, reached by links.
     linked: HashSet<PathBuf>,
 }
 

@@ -1,4 +1,4 @@
-//! What the client library tells us: deliveries, errors, and whether a broker is there.
+//! Callbacks of the client library: deliveries, errors, statistics.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ use tracing::{debug, error, warn};
 use super::delivery::{Acknowledged, DeliveryFailure, Waiter};
 
 pub(super) struct Context {
-    /// Told whenever a record leaves the queue.
+    /// Notified whenever a record leaves the queue.
     pub(super) room: Notify,
     unreachable: AtomicBool,
     acknowledged: [Counter; Topic::ALL.len()],
@@ -69,7 +69,7 @@ impl ProducerContext for Context {
     }
 }
 
-/// The part of librdkafka's statistics that is looked at (its `STATISTICS.md` has the rest).
+/// The part of librdkafka's statistics that is used (its `STATISTICS.md` describes the rest).
 #[derive(Deserialize)]
 struct Statistics {
     #[serde(default)]
@@ -86,7 +86,7 @@ struct Broker {
 }
 
 impl ClientContext for Context {
-    /// What matters arrives as an error or a delivery; the library's own lines are for finding faults in it.
+    /// Failures arrive as errors or deliveries; the library's own log lines serve debugging only.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {

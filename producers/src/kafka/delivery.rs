@@ -1,4 +1,4 @@
-//! What became of one record.
+//! Outcome of one record.
 
 use std::{
     future::Future,
@@ -14,36 +14,37 @@ use tokio::sync::oneshot;
 
 use super::Tally;
 
-/// Where the brokers put a record.
+/// Position of an acknowledged record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Acknowledged {
     /// Topic it was written to.
     pub topic: Topic,
     /// Partition within the topic.
     pub partition: i32,
-    /// Offset within the partition; negative in the rare case that a broker recognised a retry and gave none.
+    /// Offset within the partition; negative in the rare case that a broker recognised a retry and returned
+    /// none.
     pub offset: i64,
 }
 
-/// Why a queued record was given up.
+/// Failure of a queued record.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DeliveryFailure {
-    /// No acknowledgement in time. The record may or may not be in Kafka; send it again with the same id.
+    /// No acknowledgement in time. The record may or may not be in Kafka; resend it with the same id.
     #[error("no acknowledgement in time; the event may or may not be stored, send it again with the same id")]
     TimedOut,
-    /// The brokers cannot take it now. Send it again with the same id.
+    /// The brokers cannot accept it now. Resend it with the same id.
     #[error("the brokers cannot take it now ({0}); send it again with the same id")]
     Unavailable(RDKafkaErrorCode),
-    /// The broker takes no record of this size on this topic. It is not stored.
+    /// The record exceeds the topic's maximum size. It is not stored.
     #[error("the record is larger than the topic takes")]
     TooLarge,
-    /// The broker will not take it as things are configured: no such topic, no right to write. It is not stored.
+    /// The broker rejects it because of the configuration: missing topic or permission. It is not stored.
     #[error(
         "the broker refuses it ({0}); check that the topics exist and that this client may write to them"
     )]
     Refused(RDKafkaErrorCode),
-    /// The producer has failed for good and must be replaced. The record may or may not be stored.
+    /// The producer has failed fatally and must be replaced. The record may or may not be stored.
     #[error("the producer has failed for good ({0})")]
     Fatal(RDKafkaErrorCode),
     /// The producer was stopped before the record was acknowledged. It may or may not be stored.
@@ -52,12 +53,12 @@ pub enum DeliveryFailure {
 }
 
 impl DeliveryFailure {
-    /// Whether the record may be in Kafka all the same.
+    /// Whether the record may be in Kafka nevertheless.
     pub const fn outcome_unknown(&self) -> bool {
         !matches!(self, Self::TooLarge | Self::Refused(_))
     }
 
-    /// One word for metrics.
+    /// Name for metrics.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::TimedOut => "timed_out",
@@ -90,7 +91,7 @@ impl DeliveryFailure {
     }
 }
 
-/// Resolves when the brokers have acknowledged the record, or will not.
+/// Resolves when the record is acknowledged or has failed.
 #[must_use = "the event is stored only when its delivery says so"]
 #[derive(Debug)]
 pub struct Delivery(oneshot::Receiver<Result<Acknowledged, DeliveryFailure>>);
@@ -103,7 +104,7 @@ impl Future for Delivery {
     }
 }
 
-/// Who is told; travels with the record through the client library.
+/// Receiver of a record's outcome; travels with the record through the client library.
 pub(super) struct Waiter {
     pub(super) topic: Topic,
     whom: Whom,

@@ -1,33 +1,34 @@
-//! The client settings that the promises rest on, and the two ways of using them.
+//! librdkafka settings that the delivery guarantees depend on, for two purposes.
 
 use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
 
-/// Longest record that is sent: key, value and headers.
+/// Maximum size of a record: key, value and headers, in bytes.
 pub const MAX_RECORD_BYTES: usize = 1_000_000;
-/// What the client library lets through: the record and its frame, below what a topic takes by default (1,048,588).
+/// `message.max.bytes`: the record and its frame, below the default limit of a topic (1,048,588).
 const MAX_MESSAGE_BYTES: usize = 1_048_000;
 
-/// What a producer is for: an answer soon, or much in little time.
+/// Purpose of a producer: low latency or high throughput.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Somebody waits for each acknowledgement: no linger, small queue, gives up before the HTTP timeout.
+    /// Low latency: somebody waits for each acknowledgement. No linger, small queue, fails before the HTTP
+    /// timeout.
     Gateway,
-    /// Nobody waits for a single one: full batches, patience through a broker's restart.
+    /// High throughput: full batches, and retries through a broker's restart.
     Bulk,
 }
 
-/// Where and how to produce.
+/// Configuration of a producer.
 #[derive(Debug, Clone)]
 pub struct ProducerConfig {
-    /// `host:port` of one or more brokers, separated by commas.
+    /// Bootstrap servers: `host:port` of one or more brokers, separated by commas.
     pub bootstrap: String,
-    /// What the producer is for.
+    /// Purpose of the producer.
     pub purpose: Purpose,
     /// Name in the brokers' logs and quotas: `weir-<command>-<instance>`.
     pub client_id: String,
-    /// Further librdkafka settings (security, tuning); they win over ours.
+    /// Further librdkafka settings (security, tuning), which take precedence over Weir's.
     pub extra: BTreeMap<String, String>,
 }
 

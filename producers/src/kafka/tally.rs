@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::{Acknowledged, DeliveryFailure};
 
-/// Counts what became of a set of records: one atomic step a record, no channel, no task.
+/// Counts the outcomes of a set of records: one atomic operation per record, no channel, no task.
 #[derive(Debug, Default)]
 pub struct Tally {
     sent: AtomicU64,
@@ -30,22 +30,22 @@ impl Tally {
         self.acknowledged.load(Relaxed)
     }
 
-    /// Records that were given up.
+    /// Records that failed.
     pub fn failed(&self) -> u64 {
         self.failed.load(Relaxed)
     }
 
-    /// Why the first of the failed ones failed.
+    /// Reason of the first failure.
     pub fn first_failure(&self) -> Option<&DeliveryFailure> {
         self.first_failure.get()
     }
 
-    /// Whether every record handed over so far is acknowledged or given up.
+    /// Whether every record sent so far is acknowledged or has failed.
     pub fn is_settled(&self) -> bool {
         self.acknowledged() + self.failed() == self.sent()
     }
 
-    /// Waits until [`Tally::is_settled`]. Call it once no more is being sent.
+    /// Waits until [`Tally::is_settled`]. Call it after the last record is sent.
     pub async fn settled(&self) {
         loop {
             let changed = self.changed.notified();

@@ -1,8 +1,9 @@
-//! `CDEvents` (any version of the specification, by itself or as the data of a CloudEvent) to delivery events.
+//! Maps `CDEvents` (any version of the specification, alone or as the data of a CloudEvent) to delivery
+//! events.
 //!
-//! Every event has a subject; what happens to it is the last word but three of its type:
-//! `dev.cdevents.pipelinerun.finished.0.3.0`. Events about runs, services, environments and repositories are steps of
-//! a delivery; those about changes, artifacts, tickets and approvals are what somebody did to them.
+//! The subject and the predicate are part of an event's type: `dev.cdevents.pipelinerun.finished.0.3.0`.
+//! Events about runs, services, environments and repositories become steps of a delivery; those about
+//! changes, artifacts, tickets and approvals become activities.
 
 use schemas::{
     Event, EventId, TenantId,
@@ -57,7 +58,7 @@ pub fn map(tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, Not
     Ok(draft.finish(tenant, text))
 }
 
-/// What an event is about.
+/// Subject of an event.
 struct Subject<'a> {
     /// `pipelinerun`
     thing: String,
@@ -88,7 +89,7 @@ impl<'a> Subject<'a> {
         self.content.as_ref()?.first_text(names)
     }
 
-    /// The `id` of a thing that the content names.
+    /// `id` of a related thing in the content.
     fn reference(&self, name: &str) -> Option<String> {
         self.content.as_ref()?.inner(name)?.plain_text("id")
     }

@@ -1,7 +1,7 @@
-//! Finds the records of a JSON file without holding the file: in the array that an object names (`Records`), in a bare array,
-//! or one after another (usually one a line).
+//! Finds the records of a JSON file in a stream: in the array that an object names (`Records`), in a bare
+//! array, or one after another (usually one per line).
 //!
-//! Only the boundaries are found here. Whether a record is valid JSON is for its reader to say.
+//! Finds only their boundaries; the reader of a record checks whether it is valid JSON.
 
 mod bytes;
 
@@ -11,62 +11,62 @@ use thiserror::Error;
 
 use self::bytes::{Bytes, Capture};
 
-/// Longest record that is kept, in bytes; a longer one is passed over and reported.
+/// Maximum size of a record, in bytes; larger ones are skipped and reported.
 pub const MAX_ELEMENT_BYTES: usize = 1_000_000;
 
-/// The list whose elements are rows: arrays of columns.
+/// The list whose elements are rows, that is arrays of columns.
 const ROWS: &str = "QueryResultRows";
 
 /// One element of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Element {
-    /// Place among the file's elements, from 0.
+    /// Index among the file's elements, from 0.
     pub index: u64,
-    /// Whether it stood in an array; else it stood by itself.
+    /// Whether it is an element of an array.
     pub listed: bool,
-    /// The element's text, byte for byte, or what is wrong with it. An array where the list is one of rows.
+    /// Text of the element, byte for byte, or its defect. For a list of rows the text is an array.
     pub text: Result<String, ElementDefect>,
 }
 
-/// Why one element is no record. The elements after it are read all the same.
+/// Reason why one element is not a record. Reading continues after it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ElementDefect {
-    /// A number, a text, an array.
+    /// It is a number, a text or an array.
     #[error("not an object")]
     NotAnObject,
-    /// Longer than [`MAX_ELEMENT_BYTES`].
+    /// It is larger than [`MAX_ELEMENT_BYTES`].
     #[error("{bytes} bytes long, more than the {MAX_ELEMENT_BYTES} that are taken")]
     TooLarge {
-        /// Its length.
+        /// Its size.
         bytes: usize,
     },
-    /// Bytes that are neither UTF-8 nor UTF-16.
+    /// It is neither UTF-8 nor UTF-16.
     #[error("not UTF-8")]
     NotUtf8,
-    /// Brackets, quotes or line ends where JSON has none.
+    /// Its brackets, quotes or line ends are not valid JSON.
     #[error("not valid JSON")]
     Malformed,
-    /// What carries records elsewhere, and carries none here that can be read.
+    /// It is a carrier of records that contains none that can be read.
     #[error("{0}")]
     Carrier(&'static str),
-    /// What holds no records by design, such as a notification that says where they lie.
+    /// It contains no records by design, for example a notification of where they lie.
     #[error("{0}")]
     NoRecords(&'static str),
 }
 
-/// Why a file is read no further.
+/// Reason for reading no further in a file.
 #[derive(Debug, Error)]
 pub enum FileDefect {
-    /// Reading or decompressing failed; what came before is kept.
+    /// Reading or decompressing failed; earlier records are kept.
     #[error("it cannot be read to its end")]
     Unreadable(#[from] io::Error),
-    /// It begins with neither an object nor an array.
+    /// The file begins with neither an object nor an array.
     #[error("it holds neither a list of records, nor an array, nor a record a line")]
     NotRecords,
-    /// It ends inside an element or a list; what came before is kept.
+    /// The file ends inside an element or a list; earlier records are kept.
     #[error("it ends in the middle of a record or list; it was cut")]
     Cut,
-    /// The list's structure is broken; what came before is kept.
+    /// The list's structure is broken; earlier records are kept.
     #[error("it is not valid JSON from byte {at} on")]
     Malformed {
         /// Offset in the (decompressed) file.
@@ -80,11 +80,11 @@ pub struct Elements<R> {
     bytes: Bytes<R>,
     state: State,
     next_index: u64,
-    /// The members whose array holds the records, where the file is one object around them.
+    /// Members whose array holds the records, if the file is one object around them.
     lists: &'static [&'static str],
-    /// The list is one of rows, each an array of columns.
+    /// Whether the list is one of rows, each an array of columns.
     in_rows: bool,
-    /// After a first record without line ends: a line end closes whatever is open.
+    /// Set after a first record without line ends: then a line end closes everything that is open.
     line_by_line: bool,
 }
 
@@ -98,7 +98,7 @@ enum State {
     Ended,
 }
 
-/// Why a scan stopped before its end.
+/// Reason for stopping a scan.
 enum Stop {
     Malformed,
     File(FileDefect),
@@ -116,12 +116,13 @@ enum Object {
 }
 
 impl<R: Read> Elements<R> {
-    /// Reads from the beginning of a file's (decompressed) bytes.
+    /// Reads a file's (decompressed) bytes from the beginning.
     pub fn new(reader: R) -> Self {
         Self::listed_in(reader, &["Records"])
     }
 
-    /// The same, where the object around the records names them otherwise, or no object stands around them.
+    /// The same, for an object whose list of records has another name, or for records without an object
+    /// around them.
     pub fn listed_in(reader: R, lists: &'static [&'static str]) -> Self {
         let bytes = Bytes::new(reader);
         Self { bytes, lists, state: State::Start, next_index: 0, in_rows: false, line_by_line: false }
@@ -176,7 +177,7 @@ impl<R: Read> Elements<R> {
         }
     }
 
-    /// A record by itself, or the beginning of a container (`None`).
+    /// A record, or `None` at the beginning of a container.
     fn top_level_object(&mut self) -> Result<Option<Element>, FileDefect> {
         let mut capture = Capture::new();
         capture.push(self.bytes.take());
@@ -202,7 +203,7 @@ impl<R: Read> Elements<R> {
         }
     }
 
-    /// The members of an object whose brace was taken, up to its end or to the first element of `Records`.
+    /// Reads the members of an open object, up to its end or the first element of `Records`.
     fn members(&mut self, capture: &mut Capture) -> Result<Object, Stop> {
         loop {
             match self.space_within(capture)? {
@@ -312,7 +313,7 @@ impl<R: Read> Elements<R> {
         }
     }
 
-    /// An object or array within a record: no recursion, so its depth costs nothing.
+    /// Skips an object or array within a record, without recursion, so that depth costs nothing.
     fn nested(&mut self, capture: &mut Capture) -> Result<(), Stop> {
         let (mut depth, mut before) = (0_u64, b',');
         loop {
@@ -341,7 +342,7 @@ impl<R: Read> Elements<R> {
     }
 }
 
-/// Whether a quoted name is that one, in whatever case.
+/// Whether a quoted name equals `name`, ignoring case.
 fn is_name(quoted: &[u8], name: &str) -> bool {
     quoted.len() == name.len() + 2 && quoted[1..=name.len()].eq_ignore_ascii_case(name.as_bytes())
 }

@@ -1,4 +1,4 @@
-//! A record's fields, read one by one as far as they are what they should be.
+//! Reads a record's fields one by one; fields of a wrong type are left empty.
 
 use std::{borrow::Cow, cell::Cell, fmt, rc::Rc};
 
@@ -11,10 +11,10 @@ use serde_json::value::RawValue;
 
 use super::mapped::{instant_of_number, parse_time};
 
-/// Longest text that becomes a field of an event; a longer one stays in the native record only.
+/// Maximum length of a text in an event's field; longer ones stay in the native record only.
 pub(super) const MAX_TEXT_BYTES: usize = 8 * 1024;
 
-/// An object's members, still as text: nothing is parsed that nobody asks for, so depth and digits do no harm.
+/// Members of an object, unparsed until they are read, so that depth and long numbers elsewhere do no harm.
 pub(super) struct Fields<'a> {
     members: Members<'a>,
     left_empty: Rc<Cell<bool>>,
@@ -25,12 +25,12 @@ impl<'a> Fields<'a> {
         Self::parse_within(text, Rc::default())
     }
 
-    /// Of another object: what is left empty in the one is so in both.
+    /// Parses a nested object, which shares the flag for fields left empty.
     fn parse_within(text: &'a str, left_empty: Rc<Cell<bool>>) -> serde_json::Result<Self> {
         Ok(Self { members: serde_json::from_str(text)?, left_empty })
     }
 
-    /// Names are the source's; where exactly that name is missing, its spelling in other case is taken.
+    /// The member with that name, or else with that name in another case.
     pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
         let exact = self.members.find(|key| key == name);
         exact
@@ -42,7 +42,7 @@ impl<'a> Fields<'a> {
         self.raw(name).is_some()
     }
 
-    /// Whether the member at the end of a path of names is there, as in `a.b`.
+    /// Whether the member at a path of names exists, as in `a.b`.
     pub(super) fn has_path(&self, path: &str) -> bool {
         match path.split_once('.') {
             None => self.has(path),
@@ -50,34 +50,34 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The object under that name, where one is there; anything else is no fault.
+    /// The nested object with that name, if there is one; another type is not counted as a fault.
     pub(super) fn inner(&self, name: &str) -> Option<Fields<'a>> {
         self.within(self.raw(name)?.get())
     }
 
-    /// The first of those members that holds a text.
+    /// The first of those members that is a text.
     pub(super) fn first_text(&self, names: &[&str]) -> Option<String> {
         names.iter().find_map(|name| self.plain_text(name))
     }
 
-    /// A text that is not empty; anything else is no fault.
+    /// A text that is not empty; another type is not counted as a fault.
     pub(super) fn plain_text(&self, name: &str) -> Option<String> {
         let text: String = serde_json::from_str(self.raw(name)?.get()).ok()?;
         (!text.is_empty()).then(|| self.text(name)).flatten()
     }
 
-    /// A text of whatever length that is not empty: what a wrapping carries.
+    /// A text of any length that is not empty, for the content of carriers.
     pub(super) fn plain_text_of_any_size(&self, name: &str) -> Option<String> {
         let text: String = serde_json::from_str(self.raw(name)?.get()).ok()?;
         (!text.is_empty()).then_some(text)
     }
 
-    /// Whether a member of exactly that name is there.
+    /// Whether a member with exactly that name exists.
     pub(super) fn exactly(&self, name: &str) -> bool {
         self.members.find(|key| key == name).is_some()
     }
 
-    /// How many members there are.
+    /// Number of members.
     pub(super) fn len(&self) -> usize {
         self.members.0.len()
     }
@@ -93,7 +93,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// A truth value, also as the text that some versions write.
+    /// A boolean, also as the text that some versions write.
     pub(super) fn flag(&self, name: &str) -> Option<bool> {
         match self.raw(name)?.get().trim_matches('"') {
             "true" => Some(true),
@@ -118,14 +118,14 @@ impl<'a> Fields<'a> {
         elements.into_iter().take(most).filter_map(|element| self.within(element.get())).collect()
     }
 
-    /// The first `most` objects of an array; anything else is no fault.
+    /// The first `most` objects of an array; another type is not counted as a fault.
     pub(super) fn quiet_objects(&self, name: &str, most: usize) -> Vec<Fields<'a>> {
         let elements: Vec<&'a RawValue> =
             self.raw(name).and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
         elements.into_iter().take(most).filter_map(|element| self.within(element.get())).collect()
     }
 
-    /// The texts of an array, at most that many, each not empty.
+    /// The texts of an array, at most `most`, each not empty.
     pub(super) fn texts(&self, name: &str, most: usize) -> Vec<String> {
         let texts: Vec<String> = self.read(name).unwrap_or_default();
         let storable =
@@ -139,8 +139,8 @@ impl<'a> Fields<'a> {
         number.map(|number| number.to_string()).or_else(|| self.text(name))
     }
 
-    /// An instant: a text as in RFC 3339 or as people write it, or a number of seconds, milliseconds, microseconds or
-    /// nanoseconds since 1970.
+    /// A timestamp: text as in RFC 3339 and other common forms, or a number of seconds, milliseconds,
+    /// microseconds or nanoseconds since 1970.
     pub(super) fn instant(&self, name: &str) -> Option<Timestamp> {
         let raw = self.raw(name)?;
         if let Ok(number) = raw.get().parse() {
@@ -149,7 +149,7 @@ impl<'a> Fields<'a> {
         self.text(name).as_deref().and_then(parse_time)
     }
 
-    /// Whether a field of this object or its parts was asked for and had a wrong type or length.
+    /// Whether a field of this object or a nested one was read and had a wrong type or length.
     pub(super) fn left_empty(&self) -> bool {
         self.left_empty.get()
     }
@@ -172,14 +172,14 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The members in their order. Records have few: a list is searched faster than a table is built.
+/// Members in order. Records have few: searching a list is faster than building a table.
 struct Members<'a>(Vec<(Name<'a>, &'a RawValue)>);
 
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Members<'a> {
-    /// Of members with one name the last, as most readers take it.
+    /// The last of the members that match, as most parsers choose among duplicates.
     fn find(&self, is_it: impl Fn(&str) -> bool) -> Option<&'a RawValue> {
         self.0.iter().rev().find(|(name, _)| is_it(&name.0)).map(|(_, value)| *value)
     }

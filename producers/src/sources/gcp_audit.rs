@@ -1,4 +1,5 @@
-//! Entries of Google Cloud's audit logs (`LogEntry` with an `AuditLog` as `protoPayload`) to [`Activity`] events.
+//! Maps Google Cloud audit log entries (`LogEntry` with an `AuditLog` as `protoPayload`) to [`Activity`]
+//! events.
 //!
 //! Sources: Cloud Logging's reference of `LogEntry`, Cloud Audit Logs' reference of `AuditLog`, and the codes of
 //! `google.rpc.Code`.
@@ -29,9 +30,9 @@ pub(super) const ROW: SourceRow = SourceRow {
 const FORMAT: &str = native_format::GCP_AUDIT;
 /// `PERMISSION_DENIED` and `UNAUTHENTICATED` of `google.rpc.Code`.
 const REFUSED: [&str; 2] = ["7", "16"];
-/// Most permissions of one entry that are looked at.
+/// Maximum number of permissions of one entry that are examined.
 const MAX_PERMISSIONS: usize = 50;
-/// Beginnings of the verbs that change nothing, as methods are named.
+/// Prefixes of methods that change nothing.
 const READING: [&str; 12] = [
     "get",
     "list",
@@ -46,7 +47,7 @@ const READING: [&str; 12] = [
     "access",
     "download",
 ];
-/// What a method's name holds when it gives or takes rights.
+/// Parts of method names that grant or revoke permissions.
 const RIGHTS: [&str; 14] = [
     "setiampolicy",
     "setiampermissions",
@@ -92,7 +93,7 @@ fn id_of(tenant: &TenantId, entry: &Fields<'_>) -> Option<EventId> {
     Some(EventId::derived(tenant, FORMAT, format!("insertId {log} {at} {insert}").as_bytes()))
 }
 
-/// `projects/P/logs/…`, or what the resource's labels say; folders and organisations likewise.
+/// The project in `projects/P/logs/…` or the resource's labels; folders and organisations likewise.
 fn project_of(entry: &Fields<'_>, payload: Option<&Fields<'_>>) -> Option<String> {
     let label = || {
         let labels = entry.inner("resource")?.inner("labels")?;
@@ -162,7 +163,8 @@ fn kind_of(method: &str, service: &str, outcome: &Outcome) -> ActivityKind {
     }
 }
 
-/// The status of the answer: none, or one without a code, is success, unless every permission was refused.
+/// Outcome by the response's status: no status, or one without a code, is success, unless every permission
+/// was denied.
 fn outcome_of(entry: &Fields<'_>, payload: Option<&Fields<'_>>, permissions: &[Fields<'_>]) -> Outcome {
     let Some(payload) = payload else { return Outcome::default() };
     let status = payload.inner("status").or_else(|| entry.inner("status"));
@@ -178,7 +180,7 @@ fn outcome_of(entry: &Fields<'_>, payload: Option<&Fields<'_>>, permissions: &[F
     }
 }
 
-/// Who acted; where somebody acts as a service account, that one is the session's identity.
+/// The actor; if it is an impersonated service account, the impersonating principal is kept as the session.
 fn actor_of(payload: Option<&Fields<'_>>) -> Actor {
     let Some(payload) = payload else { return Actor::default() };
     let request = payload.inner("requestMetadata");

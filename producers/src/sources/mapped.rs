@@ -1,40 +1,40 @@
-//! What every source's mapping gives, and how it names what a record lacks.
+//! Result of a source's mapping, and substitutes for what a record lacks.
 
 use chrono::{Datelike as _, NaiveDateTime};
 use schemas::{Envelope, Event, EventId, Native, Source, TenantId, Timestamp, canonical_json};
 use thiserror::Error;
 
-/// Used where neither the record nor what stands around it tells a time: 2000-01-01T00:00:00Z. A constant, so that
-/// the record gets the same place however often and beside whatever else it is imported.
+/// Time of records for which neither the record nor its carrier states one: 2000-01-01T00:00:00Z. A constant,
+/// so that repeated imports of a record agree.
 pub const ASSUMED_TIME: Timestamp = match chrono::DateTime::from_timestamp(946_684_800, 0) {
     Some(time) => time,
     None => panic!("a valid instant"),
 };
 
-/// A record's envelope, and what had to be made up or left out.
+/// A record's envelope, with the substitutes that were needed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mapped {
     /// The event, with the record verbatim.
     pub envelope: Envelope,
-    /// What was odd about the record.
+    /// Substitutes in the envelope.
     pub oddities: Oddities,
 }
 
-/// What a record lacked. All of it is still in the native record.
+/// Substitutes for what a record lacked. The native record is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Oddities {
-    /// It brought no id that its source promises to be unique; one was derived from its content.
+    /// The record has no id that its source guarantees to be unique; the id is derived from its content.
     pub id_derived: bool,
-    /// It had no readable time of its own; that of what stands around it or [`ASSUMED_TIME`] was taken.
+    /// The record has no readable time; that of its carrier or [`ASSUMED_TIME`] was taken.
     pub time_assumed: bool,
-    /// It names nobody who acted, or a field of a wrong type or length was left empty.
+    /// The record names no actor, or a field of a wrong type or length was left empty.
     pub fields_empty: bool,
 }
 
-/// The text cannot be a record of the source.
+/// Reason why a text is not a record of the source.
 #[derive(Debug, Error)]
 pub enum NotARecord {
-    /// It is no JSON object.
+    /// It is not a JSON object.
     #[error("not a JSON object")]
     NotAnObject(#[source] serde_json::Error),
     /// It is a document of another kind; says which, and what to send instead.
@@ -42,12 +42,12 @@ pub enum NotARecord {
     OtherDocument(String),
 }
 
-/// What one source's mapping reads from a record; [`Draft::finish`] makes the envelope of it.
+/// Fields that a source's mapping reads from a record; [`Draft::finish`] turns them into the envelope.
 pub(super) struct Draft {
     pub(super) format: &'static str,
-    /// A URI reference; one that cannot be is replaced by the format's name.
+    /// A URI reference; an invalid one is replaced by the format's name.
     pub(super) source: String,
-    /// An id that the source promises to be unique.
+    /// An id that the source guarantees to be unique.
     pub(super) id: Option<EventId>,
     pub(super) occurred_at: Option<Timestamp>,
     pub(super) correlation_id: Option<String>,
@@ -84,7 +84,7 @@ impl Draft {
     }
 }
 
-/// A UUID that a source gave; any other text is no promise of being unique.
+/// A UUID that a source gave; other texts are not guaranteed to be unique.
 pub(super) fn uuid_of(text: Option<String>) -> Option<EventId> {
     text.and_then(|id| uuid::Uuid::try_parse(&id).ok()).and_then(EventId::new)
 }
@@ -146,7 +146,7 @@ pub(super) fn instant_of_number(number: f64) -> Option<Timestamp> {
     plausible(Timestamp::from_timestamp_micros(micros as i64)?)
 }
 
-/// No source that is read is older than the year 2000.
+/// The time, unless it is before 2000 (no supported source is older) or after 9999.
 pub(super) fn plausible(time: Timestamp) -> Option<Timestamp> {
     let plausible = time >= ASSUMED_TIME && time.year() <= 9_999;
     plausible.then(|| Timestamp::from_timestamp_micros(time.timestamp_micros())).flatten()

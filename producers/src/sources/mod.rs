@@ -1,7 +1,7 @@
-//! Foreign records: how they are found in a file, and how each becomes an envelope. Pure but for reading.
+//! Foreign records: finding them in a file, and mapping each to an envelope. Pure except for reading.
 //!
-//! A source is one file here, with a constant `ROW`, and one line in [`SourceFormat`]. The row is all that HTTP,
-//! `weir import`, `weir rules scan` and the descriptions know of it.
+//! A source is one file here with a constant `ROW`, and one line in [`SourceFormat`]. HTTP, `weir import`,
+//! `weir rules scan` and the OpenAPI description take everything from the row.
 
 pub mod azure;
 pub mod cdevents;
@@ -27,27 +27,27 @@ use schemas::TenantId;
 use self::fields::Fields;
 pub use self::unwrapped::Around;
 
-/// What there is to know about a source.
+/// Description of a source.
 #[derive(Debug)]
 pub struct SourceRow {
-    /// The format's name, as native records carry it.
+    /// Name of the format in native records.
     pub format: &'static str,
-    /// Its name in routes and commands.
+    /// Name in routes and commands.
     pub slug: &'static str,
-    /// What one record is, for people: `a CloudTrail record`.
+    /// Description of one record, for people: `a CloudTrail record`.
     pub record: &'static str,
-    /// What is taken, in a line of help.
+    /// Accepted input, as one line of help.
     pub takes: &'static str,
-    /// Members that list the records where a file is one object around them; the system's own list first.
+    /// Members that list the records if the file is one object around them; the system's own list first.
     pub lists: &'static [&'static str],
-    /// Who proves themselves how, where it is received over HTTP.
+    /// Authentication over HTTP.
     pub received: Received,
-    /// Members, or paths of them, one of which every record has and other objects hardly have.
+    /// Members or paths, one of which every record has and other objects rarely have.
     marks: &'static [&'static str],
     map: fn(&TenantId, &str, &Around) -> Result<Mapped, NotARecord>,
 }
 
-/// How a source's records come in over HTTP.
+/// Authentication of a source's records over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
     /// `POST /api/v1/sources/{slug}` with an API key.
@@ -66,7 +66,7 @@ macro_rules! sources {
             /// Every format.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
-            /// What there is to know about it.
+            /// Description of the format.
             pub const fn row(self) -> &'static SourceRow {
                 match self { $(Self::$name => &$row),+ }
             }
@@ -102,42 +102,43 @@ sources! {
 }
 
 impl SourceFormat {
-    /// The format's name, as native records carry it.
+    /// Name of the format in native records.
     pub const fn name(self) -> &'static str {
         self.row().format
     }
 
-    /// Its name in routes and commands.
+    /// Name in routes and commands.
     pub const fn slug(self) -> &'static str {
         self.row().slug
     }
 
-    /// What one record is, for people.
+    /// Description of one record, for people.
     pub const fn record(self) -> &'static str {
         self.row().record
     }
 
-    /// The source of that slug that takes records with an API key.
+    /// The source with that slug, if it accepts records with an API key.
     pub fn from_slug(slug: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|format| format.slug() == slug)
     }
 
-    /// Whether rules are written for its records.
+    /// Whether detection rules exist for its records.
     pub const fn is_scanned(self) -> bool {
         !matches!(self, Self::TerraformPlan | Self::CdEvents | Self::Focus)
     }
 
-    /// Whether an object looks like a record of this format: enough to tell a foreign file from one of its own.
+    /// Whether an object looks like a record of this format, to tell a foreign file from one of this format.
     pub fn is_recognised(self, record: &str) -> bool {
         Fields::parse(record).is_ok_and(|fields| self.row().marks.iter().any(|mark| fields.has_path(mark)))
     }
 
-    /// Maps one record. No object is refused for what it holds, and the same record always gives the same envelope.
+    /// Maps one record. No object is rejected for its content, and the same record always gives the same
+    /// envelope.
     pub fn map(self, tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
         self.map_within(tenant, text, &Around::default())
     }
 
-    /// Maps one record that was taken out of a wrapping, which tells what the record itself may lack.
+    /// Maps one record with data from its carrier, which fills in what the record lacks.
     pub fn map_within(self, tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, NotARecord> {
         (self.row().map)(tenant, text, around)
     }

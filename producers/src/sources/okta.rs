@@ -1,4 +1,4 @@
-//! Events of Okta's system log to [`Activity`] events. Exports that lower-case the names are understood.
+//! Maps events of Okta's system log to [`Activity`] events. Exports with lower-case names are accepted.
 
 use schemas::{
     Event, TenantId,
@@ -22,9 +22,9 @@ pub(super) const ROW: SourceRow = SourceRow {
     marks: &["eventType", "legacyEventType", "displayMessage", "published"],
     map,
 };
-/// Most targets that are kept.
+/// Maximum number of targets that are kept.
 const MAX_TARGETS: usize = 50;
-/// What an event's type holds when it gives or takes rights.
+/// Parts of event types that grant or revoke permissions.
 const RIGHTS: [&str; 6] =
     ["privilege", "group.user_membership", "application.user_membership", "iam.", "role", "policy.rule"];
 

@@ -1,4 +1,4 @@
-//! A source's records, one after another, out of whatever lists and carriers they come in.
+//! Iterates over a source's records, unpacked from lists and carriers.
 
 use std::{collections::VecDeque, io::Read};
 
@@ -8,18 +8,18 @@ use super::{
     unwrapped::{Unwrapped, unwrap},
 };
 
-/// One record, or why there is none.
+/// One record, or its defect.
 #[derive(Debug)]
 pub struct Record {
-    /// Place among the records, from 0.
+    /// Index among the records, from 0.
     pub index: u64,
-    /// The record's text, or what is wrong with it.
+    /// Text of the record, or its defect.
     pub text: Result<String, ElementDefect>,
-    /// What its wrapping tells.
+    /// Data from its carrier.
     pub around: Around,
 }
 
-/// Reads records. Memory: one element, and the records that it carries.
+/// Iterator over records. Memory: one element, and the records that it carries.
 #[derive(Debug)]
 pub struct Records<R> {
     elements: Elements<super::decoded::Decoded<R>>,
@@ -36,7 +36,7 @@ impl<R: Read> Records<R> {
         Self { elements, format, waiting: VecDeque::new(), next_index: 0, passed_over: 0 }
     }
 
-    /// Carriers without a record that were read so far: tests of a connection.
+    /// Number of carriers without a record: tests of a connection.
     pub fn passed_over(&self) -> u64 {
         self.passed_over
     }

@@ -1,4 +1,4 @@
-//! What all sources promise, each on records of its own and on the corpus.
+//! Promises of all sources, on records of their own and on the corpus.
 
 use std::{fs, path::PathBuf};
 
@@ -21,7 +21,7 @@ fn map(format: SourceFormat, text: &str) -> Mapped {
     mapped
 }
 
-/// The formats whose records are objects of any shape; a plan is a document that can be told from others.
+/// The formats whose records are objects of any shape; a plan is a document of a recognisable kind.
 fn of_records() -> impl Iterator<Item = SourceFormat> {
     SourceFormat::ALL
         .iter()

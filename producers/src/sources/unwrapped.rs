@@ -1,4 +1,4 @@
-//! Records out of what carries them: an event bus, a log subscription, a queue, a delivery stream, a lookup.
+//! Unpacks records from carriers: an event bus, a log subscription, a queue, a delivery stream, a lookup.
 //!
 //! | carrier | shape | what is taken |
 //! |---|---|---|
@@ -13,8 +13,8 @@
 //! | Okta event hook | `{"eventType": "com.okta.event_hook", "data": {"events"}}` | the events |
 //! | log shippers, Splunk, Elasticsearch | see [`shippers`] | the line, as text or parsed |
 //!
-//! What only says where records lie, or holds none by design (S3 notifications, digest files, confirmations of a
-//! subscription), is refused by name, with what to do.
+//! Messages that only reference records, or contain none by design (S3 notifications, digest files,
+//! confirmations of subscriptions), are rejected by name, with advice.
 
 mod lake;
 mod shippers;
@@ -31,30 +31,30 @@ use super::{
     fields::Fields,
 };
 
-/// Wrappings within wrappings that are opened: a queue's message of a bus's event of a log line is three.
+/// Maximum nesting of carriers: a queue's message with a bus's event with a log line has three layers.
 const MAX_LAYERS: usize = 5;
-/// Most bytes that a compressed wrapping unfolds to.
+/// Maximum decompressed size of a carrier, in bytes.
 const MAX_UNFOLDED_BYTES: u64 = 16 * 1024 * 1024;
 
-/// What a wrapping tells of its record.
+/// Data from a record's carrier.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Around {
-    /// When the carrier says that it happened.
+    /// Time of the event.
     pub time: Option<Timestamp>,
-    /// The carrier's id, where it is the record's.
+    /// Id of the carrier, if it is that of the record.
     pub id: Option<String>,
-    /// The account that the carrier names.
+    /// Account of the record.
     pub account: Option<String>,
 }
 
-/// A record out of a wrapping, or why there is none.
+/// An unpacked record, or its defect.
 #[derive(Debug)]
 pub(super) struct Unwrapped {
     pub(super) text: Result<String, ElementDefect>,
     pub(super) around: Around,
 }
 
-/// The records that an object carries; the object itself where it carries none.
+/// Records that an object carries; the object itself if it carries none.
 pub(super) fn unwrap(text: String, format: SourceFormat) -> Vec<Unwrapped> {
     let mut found = Vec::new();
     open(text, Around::default(), format, 0, &mut found);
@@ -106,19 +106,19 @@ fn open(text: String, around: Around, format: SourceFormat, layers: usize, found
 }
 
 enum Carried {
-    /// It is a record itself.
+    /// The object is itself a record.
     Nothing,
     /// A carrier's own message, without records: a test of the connection.
     Empty,
-    /// JSON texts, and what the wrapping tells of them.
+    /// JSON texts, with data from the carrier.
     Records(String, Around),
-    /// It carries no record that can be read here; what it is, and what to do.
+    /// A carrier without readable records; its description, and advice.
     Refused(&'static str),
-    /// It is no carrier of records at all; what it is, and where the records are.
+    /// Not a carrier of records; its description, and where the records are.
     Elsewhere(&'static str),
 }
 
-/// A cheap look before anything is parsed: most records are in no wrapping.
+/// A cheap check before parsing: most records have no carrier.
 fn may_carry(text: &str) -> bool {
     const MEMBERS: [&str; 26] = [
         "\"detail-type\"",
@@ -274,7 +274,7 @@ fn okta(record: &Fields<'_>) -> Option<Carried> {
     Some(Carried::Records(events.to_owned(), around))
 }
 
-/// A line of a log group: a record, or text of another kind.
+/// A line of a log group: a record, or other text.
 fn log_line(message: String, time: Option<Timestamp>) -> Carried {
     if is_object(&message) {
         Carried::Records(message, Around { time, ..Around::default() })
@@ -285,7 +285,7 @@ fn log_line(message: String, time: Option<Timestamp>) -> Carried {
     }
 }
 
-/// Base64 of JSON texts, perhaps gzipped.
+/// Base64 of JSON texts, possibly gzipped.
 fn encoded(data: Option<String>) -> Carried {
     let refused = Carried::Refused("data that is not base64 of JSON, plain or gzipped");
     let Some(bytes) = data.and_then(|data| STANDARD.decode(data.trim()).ok()) else { return refused };

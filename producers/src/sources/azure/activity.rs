@@ -1,4 +1,4 @@
-//! Records of Azure's activity log, and of resource logs of their shape, to [`Activity`] events.
+//! Maps records of Azure's activity log, and of resource logs of the same shape, to [`Activity`] events.
 
 use schemas::{
     Event, TenantId,
@@ -24,7 +24,7 @@ pub(in crate::sources) const ROW: SourceRow = SourceRow {
     map,
 };
 
-/// Claims of the token that name who acted, the telling ones first.
+/// Claims of the token that name the actor, the most specific first.
 const CLAIMS: [&str; 6] = [
     "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn",
     "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress",
@@ -33,7 +33,7 @@ const CLAIMS: [&str; 6] = [
     "appid",
     "http://schemas.microsoft.com/identity/claims/objectidentifier",
 ];
-/// What an operation's name holds when it gives or takes rights.
+/// Parts of operation names that grant or revoke permissions.
 const RIGHTS: [&str; 8] = [
     "microsoft.authorization/",
     "/accesspolicies/",
@@ -44,7 +44,7 @@ const RIGHTS: [&str; 8] = [
     "classicadministrators",
     "/permissions/",
 ];
-/// The same where a secret is handed out.
+/// Parts of operation names that read a secret.
 const SECRETS: [&str; 7] = [
     "listkeys",
     "listsecrets",
@@ -54,7 +54,7 @@ const SECRETS: [&str; 7] = [
     "listclusteradmincredential",
     "getsecret",
 ];
-/// The same where data leaves.
+/// Parts of operation names that export data.
 const EXPORTS: [&str; 4] = ["begingetaccess", "exporttemplate", "/export", "listaccountsas"];
 
 /// Maps one record.
@@ -124,7 +124,7 @@ fn kind_of(name: &str, outcome: &Outcome) -> ActivityKind {
     }
 }
 
-/// `resultType` and its like say how it ended; `resultSignature` and a status say why.
+/// Outcome by `resultType` and similar members; its code by `resultSignature` or a status.
 fn outcome_of(record: &Fields<'_>) -> Outcome {
     let result = word(record, &["resultType", "ActivityStatusValue", "ActivityStatus", "status"]);
     let signature = word(record, &["resultSignature", "ActivitySubstatusValue", "subStatus"]);

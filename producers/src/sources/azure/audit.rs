@@ -1,4 +1,4 @@
-//! Records of Entra's audit log to [`Activity`] events. A record of the sign-in log among them is mapped as one.
+//! Maps records of Entra's audit log to [`Activity`] events. Sign-in records among them are mapped as such.
 
 use schemas::{
     Event, TenantId,
@@ -30,9 +30,9 @@ pub(in crate::sources) const ROW: SourceRow = SourceRow {
     map,
 };
 
-/// Most targets that are kept.
+/// Maximum number of targets that are kept.
 const MAX_TARGETS: usize = 50;
-/// What an activity's name holds when it gives or takes rights.
+/// Parts of activity names that grant or revoke permissions.
 const RIGHTS: [&str; 16] = [
     "role",
     "consent",
@@ -136,7 +136,7 @@ fn outcome_of(record: &Fields<'_>, graph: &Fields<'_>) -> Outcome {
     Outcome { status, code: result.filter(|_| failed), message: reason.filter(|_| failed) }
 }
 
-/// Who initiated it: a person, or an application.
+/// The initiator: a person or an application.
 fn actor_of(record: &Fields<'_>, graph: &Fields<'_>, directory: Option<&str>) -> Actor {
     let initiated = graph.inner("initiatedBy");
     let user = initiated.as_ref().and_then(|by| by.inner("user")).filter(|user| user.len() > 0);

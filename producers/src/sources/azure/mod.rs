@@ -1,7 +1,8 @@
 //! Azure: the activity log of subscriptions, and Entra's audit and sign-in logs.
 //!
-//! Records come as diagnostic settings write them (to a storage account or an event hub: `{"records": […]}`), as the
-//! REST APIs and Microsoft Graph answer (`{"value": […]}`), and as Log Analytics exports its tables.
+//! Records come as written by diagnostic settings (to a storage account or an event hub: `{"records": […]}`),
+//! as returned by the REST APIs and Microsoft Graph (`{"value": […]}`), and as exported from Log Analytics
+//! tables.
 
 pub mod activity;
 pub mod audit;
@@ -11,10 +12,10 @@ use schemas::{EventId, TenantId, Timestamp};
 
 use super::fields::Fields;
 
-/// Lists that Azure's exports have.
+/// Members of Azure's exports that list the records.
 const LISTS: &[&str] = &["records", "value"];
 
-/// The first of those members that tells an instant.
+/// The first of those members that is a timestamp.
 fn instant(record: &Fields<'_>, names: &[&str]) -> Option<Timestamp> {
     names.iter().find_map(|name| record.instant(name))
 }
@@ -26,12 +27,12 @@ fn word(record: &Fields<'_>, names: &[&str]) -> Option<String> {
     })
 }
 
-/// The id of a record that its log promises to be unique.
+/// Event id of a record whose log guarantees that its id is unique.
 fn unique(tenant: &TenantId, format: &str, id: Option<String>) -> Option<EventId> {
     id.map(|id| EventId::derived(tenant, format, format!("id {id}").as_bytes()))
 }
 
-/// The category by which sign-ins are told from other records of the directory.
+/// Whether the category is that of a sign-in.
 fn is_sign_in(record: &Fields<'_>) -> bool {
     let category = record.first_text(&["category", "Category"]).unwrap_or_default();
     category.ends_with("SignInLogs") || record.exactly("signInEventTypes")
@@ -45,7 +46,7 @@ fn source(scope: Option<&str>) -> String {
     format!("azure://{}", scope.filter(plain).unwrap_or("unknown"))
 }
 
-/// What follows a name in a resource's path, whatever its case: `/subscriptions/S/resourceGroups/G/…`.
+/// The segment after a name in a resource's path, in any case: `/subscriptions/S/resourceGroups/G/…`.
 fn part_of(path: &str, name: &str) -> Option<String> {
     let mut parts = path.split('/');
     parts.find(|part| part.eq_ignore_ascii_case(name))?;

@@ -1,5 +1,5 @@
-//! Records of Entra's sign-in logs (interactive, non-interactive, service principals, managed identities) to
-//! [`Activity`] events.
+//! Maps records of Entra's sign-in logs (interactive, non-interactive, service principals, managed
+//! identities) to [`Activity`] events.
 
 use schemas::{
     Event, TenantId,
@@ -75,7 +75,7 @@ fn activity_of(record: &Fields<'_>, graph: &Fields<'_>, directory: Option<&str>)
     }
 }
 
-/// Error 0 is success; every other number is one of Entra's (`AADSTS…`).
+/// Error 0 is success; other numbers are Entra's error codes (`AADSTS…`).
 fn outcome_of(record: &Fields<'_>, graph: &Fields<'_>) -> Outcome {
     let told = graph.inner("status").or_else(|| graph.inner("Status"));
     let number = told.as_ref().and_then(|told| told.id("errorCode"));
@@ -114,7 +114,7 @@ fn actor_of(record: &Fields<'_>, graph: &Fields<'_>, directory: Option<&str>, en
     }
 }
 
-/// What was signed in to.
+/// Resource that was signed in to.
 fn resource_of(graph: &Fields<'_>, directory: Option<&str>) -> Option<Resource> {
     let name =
         graph.first_text(&["resourceDisplayName", "ResourceDisplayName", "appDisplayName", "AppDisplayName"]);

@@ -1,4 +1,4 @@
-//! `userIdentity` to an actor: every kind of identity that CloudTrail names.
+//! Maps `userIdentity` to an actor, for every identity type of CloudTrail.
 
 use schemas::events::{Actor, ActorKind};
 
@@ -63,7 +63,7 @@ fn of_identity(identity: &Fields<'_>, partition: &str) -> Actor {
     }
 }
 
-/// What follows the first slash of an ARN: `user/ada` is `ada`, `assumed-role/deploy/ci` is `deploy/ci`.
+/// The part of an ARN after its first slash: `user/ada` is `ada`, `assumed-role/deploy/ci` is `deploy/ci`.
 fn name_in(id: &str) -> Option<String> {
     let resource = id.strip_prefix("arn:")?.splitn(5, ':').nth(4)?;
     let name = resource.split_once('/').map_or(resource, |(_, name)| name);

@@ -1,10 +1,10 @@
-//! Which kind of activity an API call is.
+//! Kind of activity of an API call.
 
 use schemas::events::{ActivityKind, Outcome, OutcomeStatus};
 
 use crate::sources::fields::Fields;
 
-/// Sign-ins first, then what was refused; rights, secrets and exports only where they were really touched.
+/// Checks sign-ins first, then denials; permissions, secrets and exports only if the call took effect.
 pub(super) fn kind_of(action: &str, service: &str, outcome: &Outcome, record: &Fields<'_>) -> ActivityKind {
     let service = service.strip_suffix(".amazonaws.com").unwrap_or(service);
     let failed = outcome.status == OutcomeStatus::Failure;
@@ -39,7 +39,7 @@ fn is_sign_in(action: &str, service: &str) -> bool {
     }
 }
 
-/// `AccessDenied`, `AccessDeniedException`, `Client.UnauthorizedOperation` and their like.
+/// `AccessDenied`, `AccessDeniedException`, `Client.UnauthorizedOperation` and similar codes.
 fn is_denial(code: &str) -> bool {
     ["AccessDenied", "Unauthorized", "NotAuthorized", "Forbidden"].iter().any(|word| code.contains(word))
 }
@@ -81,7 +81,7 @@ fn exports(action: &str, service: &str) -> bool {
     }
 }
 
-/// The calls that change rights, by service and the beginning of their names (API versions follow some, as in
+/// Calls that change permissions, by service and beginning of the name (some end in an API version, as in
 /// `AddPermission20150331v2`).
 const RIGHTS: &[(&str, &[&str])] = &[
     (
@@ -159,7 +159,7 @@ const RIGHTS: &[(&str, &[&str])] = &[
     ("ecr", &["DeleteRepositoryPolicy", "SetRepositoryPolicy"]),
 ];
 
-/// The same of any service: access to one of its resources for others.
+/// The same in any service: calls that grant others access to a resource.
 const RIGHTS_ANYWHERE: &[&str] =
     &["AddPermission", "DeleteResourcePolicy", "PutResourcePolicy", "RemovePermission"];
 

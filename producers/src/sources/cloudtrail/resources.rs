@@ -1,23 +1,23 @@
-//! What a call was about: the record's `resources`, and what its request names.
+//! Resources of a call: the record's `resources`, and those that its request names.
 
 use schemas::events::Resource;
 
 use super::partition::partition_of;
 use crate::sources::fields::Fields;
 
-/// Most resources that are taken from one record.
+/// Maximum number of resources taken from one record.
 const MAX_RESOURCES: usize = 50;
-/// Longest name that a request parameter gives a resource, in bytes.
+/// Maximum length of a resource name in a request parameter, in bytes.
 const MAX_NAME_BYTES: usize = 1_024;
 
 /// A request parameter that names a resource.
 struct Named {
-    /// The services that mean a resource of their own by it, as `eventSource` begins.
+    /// Services in which the parameter names a resource of their own, as `eventSource` begins.
     services: &'static [&'static str],
     parameter: &'static str,
-    /// The type in CloudFormation's words.
+    /// Type, as in CloudFormation.
     kind: &'static str,
-    /// The ARN's service and its part after the account, or `None` where the value stands for itself.
+    /// Service and resource part of the ARN, or `None` if the value is used as it is.
     arn: Option<&'static str>,
 }
 
@@ -30,7 +30,7 @@ const fn named_by(
     Named { services, parameter, kind, arn }
 }
 
-/// Parameters of one name mean different things in different services: Transfer's `userName` is no IAM user.
+/// Parameters with the same name differ by service: Transfer's `userName` is not an IAM user.
 const NAMED: &[Named] = &[
     named_by(&["s3", "s3-outposts", "s3express"], "bucketName", "AWS::S3::Bucket", Some("s3:")),
     named_by(&["iam"], "userName", "AWS::IAM::User", Some("iam:user/")),
@@ -58,14 +58,15 @@ const NAMED: &[Named] = &[
     named_by(&["sqs"], "queueUrl", "AWS::SQS::Queue", None),
 ];
 
-/// Parameters whose values are ARNs, and mean the same in every service.
+/// Parameters whose values are ARNs, in every service.
 const ARNS: &[(&str, &str)] = &[
     ("policyArn", "AWS::IAM::ManagedPolicy"),
     ("roleArn", "AWS::IAM::Role"),
     ("topicArn", "AWS::SNS::Topic"),
 ];
 
-/// Never empty while the account is known: a call about nothing in particular is about its account.
+/// Resources of the call. Never empty if the account is known: a call without other resources is about its
+/// account.
 pub(super) fn resources_of(record: &Fields<'_>, account: Option<String>) -> Vec<Resource> {
     let region = record.text("awsRegion");
     let place = Resource { cloud: Some("aws".into()), account, region, ..Resource::default() };
@@ -98,7 +99,7 @@ fn listed(record: &Fields<'_>, place: &Resource) -> Vec<Resource> {
     resources
 }
 
-/// Where a request went.
+/// Service and partition that a request went to.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
     /// The service, as `eventSource` begins: `iam`.
@@ -126,7 +127,7 @@ fn named(parameters: &Fields<'_>, call: Call<'_>, place: &Resource, resources: &
     }
 }
 
-/// The resource that a request parameter names, if that parameter is known to name one of the service that was called.
+/// The resource that a request parameter names, if the parameter is known for the called service.
 pub(crate) fn resource_named(
     call: Call<'_>,
     parameter: &str,

@@ -1,4 +1,4 @@
-//! Bytes one at a time from a buffer, and the text that is kept of them.
+//! A byte reader with one byte of lookahead, and a bounded capture of text.
 
 use std::io::{self, Read};
 
@@ -6,7 +6,7 @@ use super::{ElementDefect, MAX_ELEMENT_BYTES};
 
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// The text of one element, kept up to its bound.
+/// Text of one element, captured up to its maximum size.
 pub(super) struct Capture {
     pub(super) text: Vec<u8>,
     bytes: usize,
@@ -52,7 +52,7 @@ impl Capture {
     }
 }
 
-/// A reader one byte ahead.
+/// A reader with one byte of lookahead.
 #[derive(Debug)]
 pub(super) struct Bytes<R> {
     reader: R,
@@ -94,7 +94,7 @@ impl<R: Read> Bytes<R> {
         }
     }
 
-    /// The byte that was peeked at.
+    /// Takes the peeked byte.
     pub(super) fn take(&mut self) -> u8 {
         assert!(self.at < self.filled, "a byte is looked at before it is taken");
         let byte = self.buffer[self.at];
@@ -102,12 +102,12 @@ impl<R: Read> Bytes<R> {
         byte
     }
 
-    /// Passes over the byte that was peeked at.
+    /// Skips the peeked byte.
     pub(super) fn skip(&mut self) {
         self.take();
     }
 
-    /// What is buffered of a string's plain text, up to a quote, an escape or a line end.
+    /// Takes the buffered plain text of a string, up to a quote, an escape or a line end.
     pub(super) fn take_plain(&mut self) -> &[u8] {
         let rest = &self.buffer[self.at..self.filled];
         let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | b'\n')).unwrap_or(rest.len());

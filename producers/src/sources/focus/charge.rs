@@ -1,4 +1,4 @@
-//! A row as a charge.
+//! Maps a row to a charge.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use super::{
     values,
 };
 
-/// A row that is no charge: the column, and what is wrong with it.
+/// An invalid row: the column and its fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("column {column} {why}")]
 pub(super) struct BadRow {
@@ -28,18 +28,18 @@ impl BadRow {
     }
 }
 
-/// What a row says.
+/// Content of a row.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Charge {
     pub(super) usage: Usage,
-    /// When its issuer made it known, where it says so.
+    /// Time at which the issuer published it, if stated.
     pub(super) known_at: Option<Timestamp>,
 }
 
-/// ISO 4217's code where no currency is involved: for a file without a column for it.
+/// The code of ISO 4217 for no currency, for files without a currency column.
 const NO_CURRENCY: &str = "XXX";
 
-/// Reads a row. What is money, time or currency must be good; anything else is kept as it is.
+/// Maps a row. Money, times and the currency must be valid; other columns are kept as they are.
 pub(super) fn charge(row: Row<'_>) -> Result<Charge, BadRow> {
     let dialect = row.header.dialect;
     let text = |name: &str| row.focus(name).map(|cell| cell.text.to_owned());
@@ -93,7 +93,7 @@ pub(super) fn charge(row: Row<'_>) -> Result<Charge, BadRow> {
     Ok(Charge { usage, known_at })
 }
 
-/// Beginning and end; an Azure row names a day.
+/// Start and end; an Azure row has a single date.
 fn charge_period(row: Row<'_>) -> Result<(Timestamp, Timestamp), BadRow> {
     let Some(start_cell) = row.focus("ChargePeriodStart") else {
         return Err(BadRow::new("ChargePeriodStart", "is empty"));
@@ -108,7 +108,7 @@ fn charge_period(row: Row<'_>) -> Result<(Timestamp, Timestamp), BadRow> {
     Ok((start, end))
 }
 
-/// Beginning and end of the billing period, as far as the row tells them; a period without an end is a month.
+/// Start and end of the billing period, as far as stated; a period without an end lasts one month.
 fn billing_period(row: Row<'_>) -> Result<[Option<Timestamp>; 2], BadRow> {
     let Some(start_cell) = row.focus("BillingPeriodStart") else { return Ok([None, None]) };
     let start = values::instant(start_cell)?;
@@ -147,7 +147,7 @@ fn currency(row: Row<'_>) -> Result<String, BadRow> {
     }
 }
 
-/// The tags, and every column that is no field of the event. Tags that nobody can read are kept as another column.
+/// The tags, and every column without a field in the event. Unreadable tags are kept as another column.
 fn tags_and_others(row: Row<'_>) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
     let mut others: BTreeMap<String, String> =
         row.others().map(|(name, text)| (name.to_owned(), text.to_owned())).collect();

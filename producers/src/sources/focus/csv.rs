@@ -1,4 +1,4 @@
-//! Rows of delimited text: any of four delimiters, quoted as RFC 4180 has it, a bounded row at a time.
+//! Reads rows of delimited text: four delimiters, quoting of RFC 4180, bounded row size.
 
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 
@@ -7,31 +7,31 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use super::columns::MAX_COLUMNS;
 use crate::sources::decoded::Decoded;
 
-/// Most bytes of a row: more are a quote that nobody closed.
+/// Maximum size of a row, in bytes; a larger one has an unclosed quote.
 const MAX_ROW_BYTES: usize = 1_000_000;
-/// The first line is looked at so far to find the delimiter.
+/// Number of bytes of the first line that are searched for the delimiter.
 const SNIFFED_BYTES: usize = 64 * 1024;
 const DELIMITERS: [u8; 4] = *b",;\t|";
 
-/// A row: the line it begins on, and its cells, or the place of one that is not UTF-8.
+/// A row: the line it begins on, and its cells, or the index of one that is not UTF-8.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TextRow {
     pub(super) line: u64,
     pub(super) cells: Result<Vec<String>, usize>,
 }
 
-/// Why no more rows can be read.
+/// Reason for reading no further rows.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Broken {
     /// The file system or the decompressor failed.
     #[error("it cannot be read to its end")]
     Unreadable(#[source] io::Error),
-    /// A row without an end.
+    /// A row exceeds the limits.
     #[error(
         "line {line} begins a row of more than {MAX_ROW_BYTES} bytes or {MAX_COLUMNS} columns; is a quote not closed?"
     )]
     TooLong {
-        /// The row's first line.
+        /// First line of the row.
         line: u64,
     },
 }
@@ -45,7 +45,7 @@ pub(super) struct TextRows<R> {
 }
 
 impl<R: Read> TextRows<R> {
-    /// Looks at the first line to find the delimiter.
+    /// Detects the delimiter in the first line.
     pub(super) fn new(reader: R) -> io::Result<Self> {
         let mut input = BufReader::with_capacity(SNIFFED_BYTES, Decoded::new(reader));
         let mut first = Vec::new();
@@ -64,7 +64,7 @@ impl<R: Read> TextRows<R> {
         })
     }
 
-    /// The next row; rows without a byte in them are passed over.
+    /// The next row; empty lines are skipped.
     pub(super) fn next_row(&mut self) -> Result<Option<TextRow>, Broken> {
         let line = self.reader.line();
         let (mut bytes, mut cells) = (0, 0);
@@ -106,7 +106,7 @@ impl<R: Read> TextRows<R> {
     }
 }
 
-/// The delimiter that stands most often outside quotes.
+/// The most frequent delimiter outside quotes.
 fn delimiter_of(first_line: &[u8]) -> u8 {
     let mut counts = [0_usize; DELIMITERS.len()];
     let mut quoted = false;

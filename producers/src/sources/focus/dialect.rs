@@ -1,4 +1,4 @@
-//! Cost exports of the clouds' own, and the FOCUS columns that theirs mean.
+//! The clouds' native cost exports, and the FOCUS columns that their columns correspond to.
 //!
 //! | export | recognised by | billed cost | effective cost |
 //! |---|---|---|---|
@@ -12,7 +12,7 @@ use rust_decimal::Decimal;
 
 use super::{charge::BadRow, columns::Row, values};
 
-/// Whose columns a file has.
+/// Dialect of a file's columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
     Focus,
@@ -22,7 +22,7 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
-    /// By the keys of the columns that are there.
+    /// The dialect, recognised by columns that exist.
     pub(super) fn of(has: impl Fn(&str) -> bool) -> Option<Self> {
         if has("billedcost") && has("chargeperiodstart") {
             Some(Self::Focus)
@@ -38,7 +38,7 @@ impl Dialect {
         }
     }
 
-    /// The columns that mean a FOCUS column, the best first.
+    /// Native columns for a FOCUS column, the best first.
     pub(super) fn aliases(self, focus: &str) -> &'static [&'static str] {
         let table = match self {
             Self::Focus => FOCUS,
@@ -49,7 +49,7 @@ impl Dialect {
         table.iter().find(|(name, _)| *name == focus).map_or(&[], |(_, columns)| *columns)
     }
 
-    /// The provider where no column says it.
+    /// The provider if no column states it.
     pub(super) const fn provider(self) -> &'static str {
         match self {
             Self::Focus => "",
@@ -59,7 +59,7 @@ impl Dialect {
         }
     }
 
-    /// The charge category of a native row; `None` where the export has a FOCUS column for it.
+    /// The charge category of a native row; `None` if the export has a FOCUS column for it.
     pub(super) fn category(self, row: Row<'_>) -> Option<&'static str> {
         let of = |name: &str| row.cell(name).map_or("", |cell| cell.text);
         match self {
@@ -118,7 +118,7 @@ impl Dialect {
     }
 }
 
-/// What a row cost.
+/// Costs of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Costs {
     pub(super) billed: Option<Decimal>,
@@ -150,7 +150,7 @@ fn aws_effective(row: Row<'_>, billed: Option<Decimal>) -> Result<Option<Decimal
 
 type Aliases = &'static [(&'static str, &'static [&'static str])];
 
-/// Later versions of FOCUS name the provider anew.
+/// Later versions of FOCUS renamed the provider columns.
 const FOCUS: Aliases =
     &[("ProviderName", &["ServiceProviderName", "InvoiceIssuerName", "HostProviderName", "PublisherName"])];
 

@@ -1,14 +1,15 @@
-//! The identity of a charge: its content, and how many rows of that content came before it in its file.
+//! Identity of a charge: its content, and the number of equal rows before it in the file.
 
 use std::collections::{HashMap, HashSet};
 
 use schemas::{Timestamp, events::Usage};
 use sha2::{Digest, Sha256};
 
-/// Contents that are remembered for one file: 2^22 slots of 9 bytes, 38 MB, and half as much again while the table grows.
+/// Maximum number of contents tracked for one file: 2^22 slots of 9 bytes, 38 MB, and half as much again
+/// while growing.
 const MAX_CONTENTS: usize = 3_600_000;
 
-/// SHA-256 over what a charge says. Money is taken by value: `1.50` and `1.5` are one.
+/// SHA-256 over a charge's content. Amounts are compared by value: `1.50` equals `1.5`.
 pub(super) fn content(usage: &Usage, known_at: Option<Timestamp>) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut part = |text: &str| {
@@ -49,8 +50,8 @@ pub(super) fn content(usage: &Usage, known_at: Option<Timestamp>) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// How often each content came. Constant in memory: once so many different rows are known, a row is numbered by its
-/// place, which is as good for the same file.
+/// Counts the occurrences of each content, in bounded memory: beyond the maximum, a row is numbered by its
+/// index, which identifies it as well in an unchanged file.
 #[derive(Debug, Default)]
 pub(super) struct Repetitions {
     once: HashSet<u64>,
@@ -59,7 +60,7 @@ pub(super) struct Repetitions {
 }
 
 impl Repetitions {
-    /// The content, and the number of the row among those of that content.
+    /// The content with the row's number among the rows of that content.
     pub(super) fn numbered(&mut self, content: [u8; 32]) -> Vec<u8> {
         let mut first = [0; 8];
         first.copy_from_slice(&content[..8]);

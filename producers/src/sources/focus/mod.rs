@@ -1,12 +1,12 @@
-//! Charges: FOCUS 1.0 to 1.4, and the cost exports of AWS, Azure and Google Cloud by the FOCUS columns that theirs mean.
+//! Charges: FOCUS 1.0 to 1.4, and the native cost exports of AWS, Azure and Google Cloud.
 //!
-//! A charge is identified by what its row says and by the how-manieth row of that content it is in its file. So a file
-//! that comes again, whole or cut, compressed or not, as CSV or as Parquet, adds nothing, and two equal rows of one file
-//! are two charges.
+//! A charge is identified by its row's content and the number of equal rows before it in its file. So a file
+//! that comes again, whole or in part, compressed or not, as CSV or as Parquet, adds nothing, and two equal
+//! rows of one file are two charges.
 //!
-//! The event's time is when the issuer made the row known (`x_ExportDateTime`, Google's `export_time`, or what the
-//! import is told): with the charge period it makes the ledger bitemporal. Where nobody tells, it is when the file was
-//! written, and no part of the charge.
+//! The event's time is when the issuer published the row (`x_ExportDateTime`, Google's `export_time`, or an
+//! option of the import): together with the charge period it makes the ledger bitemporal. If neither is
+//! given, it is the modification time of the file, which is not part of the charge's identity.
 
 mod charge;
 mod columns;
@@ -47,42 +47,42 @@ pub(super) const ROW: SourceRow = SourceRow {
     map,
 };
 
-/// How rows are delivered: what a file cannot say of itself.
+/// Properties of a delivery of rows that the file does not contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Delivery {
-    /// When the issuer made the rows known; instead of what they say themselves.
+    /// Time at which the issuer published the rows; overrides the times in the rows.
     pub known_at: Option<Timestamp>,
-    /// How they stand to rows that were known before.
+    /// Relation to earlier rows.
     pub mode: DeliveryMode,
 }
 
-/// How delivered rows stand to those known before.
+/// Relation of delivered rows to earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeliveryMode {
-    /// They are added: originals, and corrections as difference or as reversal and new charge.
+    /// The rows are added: originals, and corrections as difference or as reversal and new charge.
     #[default]
     Append,
-    /// They take the place of all rows of the same provider, billing account and billing period known before them.
+    /// The rows replace all earlier rows of the same provider, billing account and billing period.
     Replace,
 }
 
-/// The column, among the other columns of an event, by which its row replaces the billing period known before it.
+/// Column, among an event's other columns, by which its row replaces the earlier rows of the billing period.
 pub const REPLACES: &str = "x_Replaces";
-/// The value of [`REPLACES`] that does so.
+/// Value of [`REPLACES`] that does so.
 pub const BILLING_PERIOD: &str = "BillingPeriod";
 
-/// Makes charges of the rows of one file or request.
+/// Maps the rows of one file or request to charges.
 #[derive(Debug)]
 pub struct Charges {
     tenant: TenantId,
     delivery: Delivery,
-    /// Known at that time where nobody tells another.
+    /// Time of becoming known for rows that state none.
     otherwise_known_at: Timestamp,
     repetitions: Repetitions,
 }
 
 impl Charges {
-    /// Begins a file or request.
+    /// Starts a file or request.
     pub fn new(tenant: &TenantId, delivery: Delivery, otherwise_known_at: Timestamp) -> Self {
         Self { tenant: tenant.clone(), delivery, otherwise_known_at, repetitions: Repetitions::default() }
     }
@@ -147,7 +147,7 @@ pub fn map(tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, Not
     Charges::new(tenant, Delivery::default(), around.time.unwrap_or(ASSUMED_TIME)).map_json(text)
 }
 
-/// Members that Google's export nests: their own members are columns.
+/// Members of Google's export that are objects, whose own members are columns.
 const NESTED: [&str; 8] = ["service", "sku", "project", "location", "usage", "resource", "invoice", "price"];
 
 fn flatten(name: String, value: &RawValue, column: &mut dyn FnMut(String, String)) {

@@ -1,4 +1,4 @@
-//! The charges of a file, one after another, with what is wrong with the rest.
+//! Iterates over the charges of a file, and the errors of invalid rows.
 
 use std::{error::Error, fs::File, io::Read};
 
@@ -10,25 +10,25 @@ use super::{
 };
 use crate::sources::Mapped;
 
-/// One row, or why it is no charge.
+/// One row, or the reason why it is invalid.
 #[derive(Debug)]
 pub struct ChargeRow {
-    /// Place among the file's rows, from 0.
+    /// Index among the file's rows, from 0.
     pub index: u64,
     /// The charge; or line, column and reason.
     pub charge: Result<Mapped, String>,
 }
 
-/// Why the rows of a file, or the rest of them, cannot be read.
+/// Reason for reading no rows, or no further rows, of a file.
 #[derive(Debug)]
 pub enum FileBroken {
-    /// It holds no charges.
+    /// The file contains no charges.
     Foreign(String),
-    /// It ends before its end.
+    /// The file is truncated or damaged.
     Broken(String),
 }
 
-/// Reads charges.
+/// Iterator over charges.
 pub struct ChargeRows {
     table: Table,
     header: Header,
@@ -41,7 +41,7 @@ enum Table {
     Parquet(ParquetRows),
 }
 
-/// A row: where it stands, and its cells or what is wrong with them.
+/// A row: its location, and its cells or their fault.
 struct TableRow {
     place: String,
     cells: Result<Vec<String>, String>,
@@ -54,7 +54,7 @@ impl std::fmt::Debug for ChargeRows {
 }
 
 impl ChargeRows {
-    /// Of (decompressed) delimited text. `None` where there is not even a first row.
+    /// Reads (decompressed) delimited text. `None` if there is no row at all.
     pub fn of_text(reader: Box<dyn Read + Send>, charges: Charges) -> Result<Option<Self>, FileBroken> {
         let mut rows = TextRows::new(reader).map_err(|error| unreadable(&error))?;
         let Some(first) = rows.next_row().map_err(|error| broken(&error))? else { return Ok(None) };
@@ -63,7 +63,7 @@ impl ChargeRows {
         Ok(Some(Self { table: Table::Text(Box::new(rows)), header, charges, index: 0 }))
     }
 
-    /// Of a Parquet file.
+    /// Reads a Parquet file.
     pub fn of_parquet(file: File, charges: Charges) -> Result<Self, FileBroken> {
         let rows = ParquetRows::new(file).map_err(|error| unreadable(&error))?;
         let header = Header::new(rows.columns()).map_err(|error| foreign(&error))?;
@@ -89,7 +89,7 @@ impl ChargeRows {
         }
     }
 
-    /// The charge of a row; `None` of one that says nothing.
+    /// The charge of a row; `None` for an empty row.
     fn charge(&mut self, mut cells: Vec<String>) -> Option<Result<Mapped, String>> {
         let width = self.header.len();
         while cells.len() > width && cells.last().is_some_and(|cell| cell.trim().is_empty()) {

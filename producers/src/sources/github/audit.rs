@@ -1,4 +1,4 @@
-//! Entries of GitHub's audit log (REST, export and streaming) to [`Activity`] events.
+//! Maps entries of GitHub's audit log (REST, export and streaming) to [`Activity`] events.
 
 use schemas::{
     Event, EventId, TenantId,
@@ -24,7 +24,7 @@ pub(in crate::sources) const ROW: SourceRow = SourceRow {
     map,
 };
 const FORMAT: &str = native_format::GITHUB_AUDIT;
-/// What an action's name holds when it gives or takes rights.
+/// Parts of action names that grant or revoke permissions.
 const RIGHTS: [&str; 9] = [
     "member",
     "permission",
@@ -36,7 +36,7 @@ const RIGHTS: [&str; 9] = [
     "protected_branch",
     "ruleset",
 ];
-/// What an action's name holds when data leaves.
+/// Parts of action names that export data.
 const EXPORTS: [&str; 5] = ["git.clone", "git.fetch", "download", "export", "migration"];
 
 /// Maps one entry.
@@ -83,7 +83,7 @@ fn activity_of(record: &Fields<'_>) -> Activity {
     }
 }
 
-/// A request of the API ended as its status says.
+/// Kind and outcome of an API request, by its status.
 fn answered(record: &Fields<'_>) -> (ActivityKind, Outcome) {
     let code: Option<u16> = record.id("status_code").and_then(|code| code.parse().ok());
     let status = match code {
@@ -97,8 +97,8 @@ fn answered(record: &Fields<'_>) -> (ActivityKind, Outcome) {
     (kind, Outcome { status, code, message: None })
 }
 
-/// Any other entry says what was done, and by its name where it failed. What an administrator denied or rejected
-/// (`personal_access_token.request_denied`) was done.
+/// Kind and outcome of any other entry, by the name of its action. What an administrator denied or rejected
+/// (`personal_access_token.request_denied`) counts as done.
 fn kind_of(action: &str) -> (ActivityKind, Outcome) {
     let holds = |words: &[&str]| words.iter().any(|word| action.contains(word));
     let failed = holds(&["failed", "rejected_ref_update"]);
@@ -133,7 +133,7 @@ fn actor_of(record: &Fields<'_>) -> Actor {
     }
 }
 
-/// The repository, the organisation, the enterprise: whatever the entry names, the closest first.
+/// Repository, organisation and enterprise of the entry, the most specific first.
 fn resources_of(record: &Fields<'_>) -> Vec<Resource> {
     let repo = record.text("repo").or_else(|| record.text("repository")).map(repository);
     let organisation = record.text("org").map(|login| account("organization", login));

@@ -1,7 +1,7 @@
-//! Bodies of GitHub's webhooks to [`Activity`] events.
+//! Maps the bodies of GitHub's webhooks to [`Activity`] events.
 //!
-//! The body does not say which event it is (a header does), only what happened to the thing it is about. So a body
-//! that comes with its headers ([`map_delivery`]) says more than one from a file ([`map`]).
+//! The event's name is in a header, not in the body, which contains only the action. So a body with its
+//! headers ([`map_delivery`]) maps to a more precise event than one from a file ([`map`]).
 
 use schemas::{
     Event, EventId, TenantId, Timestamp,
@@ -28,7 +28,7 @@ pub(in crate::sources) const ROW: SourceRow = SourceRow {
     marks: &["sender", "repository", "organization", "installation", "zen"],
     map: |tenant, text, _| map(tenant, text),
 };
-/// Members that name what a body is about, the telling ones first, with the event's name.
+/// Members that tell the subject of a body, the most specific first, with the event's name.
 const ABOUT: [&str; 12] = [
     "workflow_job",
     "workflow_run",
@@ -44,7 +44,7 @@ const ABOUT: [&str; 12] = [
     "commits",
 ];
 
-/// Events that give or take rights.
+/// Events that grant or revoke permissions.
 const RIGHTS: [&str; 13] = [
     "branch_protection_configuration",
     "branch_protection_rule",
@@ -60,12 +60,12 @@ const RIGHTS: [&str; 13] = [
     "team",
     "team_add",
 ];
-/// What is done to a repository that opens or closes it to others.
+/// Actions on a repository that change its visibility.
 const VISIBILITY: [&str; 2] = ["publicized", "privatized"];
-/// Longest name of an event.
+/// Maximum length of an event's name.
 const MAX_EVENT_BYTES: usize = 100;
 
-/// What the headers of a delivery say: `X-GitHub-Delivery` and `X-GitHub-Event`.
+/// Headers of a delivery: `X-GitHub-Delivery` and `X-GitHub-Event`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     id: Uuid,
@@ -73,19 +73,19 @@ pub struct Delivery {
     event: String,
 }
 
-/// Headers that cannot be a delivery's.
+/// Invalid headers of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InvalidDelivery {
-    /// The id is no GUID.
+    /// The id is not a GUID.
     #[error("X-GitHub-Delivery is not a GUID")]
     Id,
-    /// The event is no name.
+    /// The event's name has a wrong form.
     #[error("X-GitHub-Event is not a name of 1 to {MAX_EVENT_BYTES} letters, digits and underscores")]
     Event,
 }
 
 impl Delivery {
-    /// Takes the headers' values. Unknown events are taken; every name that can be one.
+    /// Checks the headers' values. Unknown event names are accepted.
     pub fn new(id: &str, event: &str) -> Result<Self, InvalidDelivery> {
         let id = Uuid::try_parse(id).map_err(|_| InvalidDelivery::Id)?;
         let event_id = EventId::new(id).ok_or(InvalidDelivery::Id)?;
@@ -97,7 +97,7 @@ impl Delivery {
         Ok(Self { id, event_id, event: event.into() })
     }
 
-    /// When it was made, where the GUID says so. GitHub's do: they are of version 1.
+    /// Time of the delivery, from its GUID of version 1, as GitHub's are.
     fn made_at(&self) -> Option<Timestamp> {
         let (seconds, nanos) = self.id.get_timestamp()?.to_unix();
         plausible(Timestamp::from_timestamp(i64::try_from(seconds).ok()?, nanos)?)
@@ -113,8 +113,8 @@ impl Delivery {
     }
 }
 
-/// Maps one body that came with its headers. The event's id is the delivery's, so that a redelivery is the same event;
-/// where the body tells no time, that is of the id too.
+/// Maps one body with its headers. The event's id is the delivery's, so that a redelivery is the same event;
+/// if the body has no time, it comes from the id, too.
 pub fn map_delivery(tenant: &TenantId, text: &str, delivery: &Delivery) -> Result<Mapped, NotARecord> {
     let action = Fields::parse(text).map_err(NotARecord::NotAnObject)?.text("action");
     let Mapped { mut envelope, mut oddities } = map(tenant, text)?;
@@ -177,7 +177,7 @@ pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
     Ok(draft.finish(tenant, text))
 }
 
-/// When the thing that the body is about last changed.
+/// Time of the last change of the body's subject.
 fn time_of(record: &Fields<'_>, about: Option<&str>) -> Option<Timestamp> {
     let of = |name: &str| {
         let thing = record.object(name)?;

@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value};
 
-/// Objects within objects that are read from a text; deeper ones stay text.
+/// Maximum nesting of objects that are read from a text; deeper ones stay text.
 const MAX_DEPTH: usize = 8;
-/// Members whose names Lake writes in small letters, as CloudTrail spells them.
+/// Members whose names Lake writes in lower case, in CloudTrail's spelling.
 const NAMES: [&str; 24] = [
     "principalId",
     "accountId",
@@ -33,7 +33,7 @@ const NAMES: [&str; 24] = [
     "issuerType",
 ];
 
-/// The record of a row: one object of its columns, those that are empty left out. `None` where the text is no row.
+/// The record of a row: one object of its columns without empty ones. `None` if the text is not a row.
 pub(super) fn record_of(row: &str) -> Option<String> {
     let columns: Vec<Map<String, Value>> = serde_json::from_str(row).ok()?;
     let mut record = Map::new();
@@ -65,7 +65,7 @@ fn value_of(text: String) -> Value {
     json.or_else(|| printed(&text, 0)).unwrap_or(Value::String(text))
 }
 
-/// `{name=value, name={…}}` or `[value, value]`; a text that is neither is itself.
+/// Parses `{name=value, name={…}}` or `[value, value]`; any other text stays text.
 fn printed(text: &str, depth: usize) -> Option<Value> {
     let inside = |open, close| text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
     if depth == MAX_DEPTH {
@@ -87,7 +87,7 @@ fn printed(text: &str, depth: usize) -> Option<Value> {
     Some(Value::String(text.to_owned()))
 }
 
-/// Names and values. A comma within a value is told from one behind it: no name follows it.
+/// Names and values. A comma within a value is recognised because no name follows it.
 fn members_of(text: &str) -> Option<Vec<(&str, &str)>> {
     let mut members: Vec<(&str, &str)> = Vec::new();
     for part in parts_of(text)? {
@@ -110,7 +110,7 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.:/".contains(&byte))
 }
 
-/// What stands between commas that are in no brackets; `None` where brackets do not close.
+/// The parts between commas outside brackets; `None` if brackets are not closed.
 fn parts_of(text: &str) -> Option<Vec<&str>> {
     let (mut parts, mut begin, mut depth) = (Vec::new(), 0, 0_usize);
     for (at, byte) in text.bytes().enumerate() {
