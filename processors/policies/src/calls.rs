@@ -1,4 +1,4 @@
-//! The calls of loaded modules: functions that call themselves, and functions that are nowhere.
+//! Calls within loaded modules: finds recursion and unknown functions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Query, Rule, RuleHea
 
 use crate::builtins;
 
-/// A call that cannot be evaluated, with its place.
+/// A call that cannot be evaluated, with its location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BadCall {
     pub(crate) file: String,
@@ -15,7 +15,7 @@ pub(crate) struct BadCall {
     pub(crate) reason: String,
 }
 
-/// What the modules call.
+/// Result of checking the modules' calls.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     /// Calls that cannot be evaluated.
@@ -53,7 +53,7 @@ pub(crate) fn parts(module: &Module) -> Parts<'_> {
     Parts { statements: below.statements, comprehensions: below.comprehensions }
 }
 
-/// Looks at every call of the modules.
+/// Checks every call of the modules.
 pub(crate) fn look<'a>(modules: impl Iterator<Item = &'a Module> + Clone) -> Calls {
     let mut functions = BTreeSet::new();
     for module in modules.clone() {
@@ -113,7 +113,8 @@ pub(crate) fn stand_alone<'a>(mut modules: impl Iterator<Item = &'a Module>) -> 
     })
 }
 
-/// Whether a rule's head is a name, and not a default or a path: of those the virtual machine evaluates some wrongly.
+/// Whether a rule's head is a plain name, neither a default nor a path, some of which the virtual machine
+/// evaluates wrongly.
 fn has_plain_head(rule: &Rule) -> bool {
     match rule {
         Rule::Spec { head, .. } => match head {
@@ -125,7 +126,7 @@ fn has_plain_head(rule: &Rule) -> bool {
     }
 }
 
-/// Whether a text names `data` outside of its package's line, be it only in a comment.
+/// Whether a text mentions `data` outside of its package line, even in a comment.
 fn refers_to_data(text: &str) -> bool {
     let is_name = |symbol: char| symbol.is_alphanumeric() || symbol == '_';
     text.match_indices("data").any(|(at, _)| {
@@ -157,7 +158,7 @@ fn bad(span: &Span, reason: String) -> BadCall {
     BadCall { file: span.source.file().clone(), line: place(span.line), column: place(span.col), reason }
 }
 
-/// Functions that reach themselves. The engine's stack would overflow, which no timer stops.
+/// Finds recursive functions. They would overflow the engine's stack, which no timer stops.
 fn recursion(graph: &BTreeMap<String, Vec<(String, &Span)>>, found: &mut Calls) {
     let mut done = BTreeSet::new();
     for start in graph.keys() {

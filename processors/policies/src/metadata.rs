@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// How grave a failure is.
+/// Severity of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Good practice.
+    /// Deviation from good practice.
     Low,
-    /// A weakness that needs another one.
+    /// A weakness that is exploitable only together with another one.
     Medium,
-    /// A weakness by itself.
+    /// A weakness that is exploitable by itself.
     High,
-    /// Open to anybody.
+    /// Exposed to anybody.
     Critical,
 }
 
@@ -46,27 +46,27 @@ pub struct Metadata {
     pub title: String,
     /// The behaviour that the policy demands, and the reason.
     pub description: String,
-    /// How grave a failure is.
+    /// Severity of a failure.
     pub severity: Option<Severity>,
     /// The change that makes a resource compliant.
     pub remediation: String,
-    /// Terraform resource types and Kubernetes kinds that the policy judges. With it, the policy sees one resource at
-    /// a time; without it, the whole document.
+    /// Terraform resource types and Kubernetes kinds that the policy evaluates. With it, the policy gets one
+    /// resource at a time; without it, the whole document.
     pub resource_types: BTreeSet<String>,
-    /// Paths without which the policy cannot decide: where one is known only after the change, the verdict is
+    /// Paths without which the policy cannot decide: if one is known only after the change, the verdict is
     /// `not_evaluated`.
     pub decides: Vec<String>,
-    /// Whether a denial rests on values that are there, so that unknown ones cannot take it back.
+    /// Whether a denial depends only on known values, so that unknown ones cannot revoke it.
     pub denies_what_is_present: bool,
     /// Controls that a verdict is evidence for, by framework.
     pub controls: BTreeMap<String, Vec<String>>,
 }
 
-/// The annotations above the package of a module; `None` where there are none. Members of unknown shape are left out,
-/// since other tools write their own there.
+/// The annotations above the package of a module; `None` if there are none. Members of unknown shape are
+/// ignored, because other tools write their own there.
 ///
 /// # Errors
-/// The block is no YAML; the line is that of the block's first line, from 1.
+/// The block is not valid YAML; the line is that of the block's first line, from 1.
 pub fn annotations(text: &str) -> Result<Option<Metadata>, (usize, String)> {
     let (mut block, mut start, mut inside) = (String::new(), 0, false);
     for (number, line) in text.lines().enumerate() {

@@ -1,10 +1,10 @@
-//! One policy: its metadata, and the rules that it is evaluated by.
+//! One policy: its metadata and the rules that are evaluated.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Severity, compiled::Compiled, gatekeeper::Constraint};
 
-/// The form of a policy, by which its input and its answer are read.
+/// Form of a policy, which determines its input and its results.
 #[derive(Debug, Clone)]
 pub(crate) enum Form {
     /// A package whose annotations name resource types: it sees one resource at a time.
@@ -15,7 +15,7 @@ pub(crate) enum Form {
     Constraint(Box<Constraint>),
 }
 
-/// A rule that a policy answers with.
+/// A rule that returns a policy's result.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     /// For example `data.main.deny_public`.
@@ -23,7 +23,7 @@ pub(crate) struct Entry {
     pub(crate) answer: Answer,
 }
 
-/// The meaning of a rule's value.
+/// Meaning of a rule's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// Reasons against the configuration.
@@ -34,7 +34,7 @@ pub(crate) enum Answer {
     NotEvaluated,
     /// Whether the policy concerns the resource.
     Applies,
-    /// True where nothing is wrong.
+    /// True if the policy passes.
     Allow,
 }
 
@@ -47,15 +47,15 @@ pub struct Policy {
     pub title: String,
     /// The behaviour that the policy demands, and the reason.
     pub description: String,
-    /// How grave a failure is.
+    /// Severity of a failure.
     pub severity: Severity,
     /// The change that makes a resource compliant.
     pub remediation: String,
-    /// Terraform resource types and Kubernetes kinds; empty where the policy sees whole documents.
+    /// Terraform resource types and Kubernetes kinds; empty if the policy gets whole documents.
     pub resource_types: BTreeSet<String>,
     /// Paths without which the policy cannot decide.
     pub decides: Vec<String>,
-    /// Whether a denial rests on values that are there, so that unknown ones cannot take it back.
+    /// Whether a denial depends only on known values, so that unknown ones cannot revoke it.
     pub denies_what_is_present: bool,
     /// Controls that a verdict is evidence for, by framework.
     pub controls: BTreeMap<String, Vec<String>>,
@@ -63,23 +63,23 @@ pub struct Policy {
     pub file: String,
     /// SHA-256 of its text and that of its libraries, in hexadecimal digits.
     pub hash: String,
-    /// Whether it reads other resources than the one that it judges (`input.resources`).
+    /// Whether it reads resources other than the evaluated one (`input.resources`).
     pub reads_others: bool,
     pub(crate) form: Form,
     pub(crate) entries: Vec<Entry>,
     /// The engine of the set that holds its modules.
     pub(crate) engine: usize,
-    /// Its rules for the virtual machine, where these can be compiled.
+    /// Its rules for the virtual machine, if they can be compiled.
     pub(crate) compiled: Option<Compiled>,
 }
 
 impl Policy {
-    /// Whether the virtual machine evaluates it, and not the interpreter.
+    /// Whether the virtual machine evaluates it, rather than the interpreter.
     pub fn is_compiled(&self) -> bool {
         self.compiled.is_some()
     }
 
-    /// The word for its form.
+    /// Name of its form.
     pub fn form(&self) -> &'static str {
         match self.form {
             Form::Resource => "resource",

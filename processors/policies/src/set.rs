@@ -1,4 +1,4 @@
-//! Policy sets: files to policies, with the faults of those that are left out.
+//! Policy sets: loading of policies from files, with the faults of rejected ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,28 +13,29 @@ use crate::{
     suite,
 };
 
-/// How a set is loaded and evaluated.
+/// Configuration of loading and evaluation.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Config {
     /// Bounds of files and evaluations.
     pub limits: Limits,
-    /// The meaning of errors within built-ins.
+    /// Meaning of errors within built-ins.
     pub errors: BuiltinErrors,
-    /// What evaluates policies.
+    /// Engine that evaluates policies.
     pub execution: Execution,
 }
 
-/// What evaluates policies.
+/// Engine that evaluates policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Execution {
-    /// The virtual machine, where it gives the answers of the interpreter.
+    /// The virtual machine for policies on which it agrees with the interpreter, the interpreter for the
+    /// others.
     #[default]
     Compiled,
     /// The interpreter alone.
     Interpreted,
 }
 
-/// Policies that can be evaluated, and the faults of the others.
+/// Usable policies, and the faults of the others.
 #[derive(Debug, Clone)]
 pub struct PolicySet {
     pub(crate) policies: Vec<Policy>,
@@ -45,13 +46,13 @@ pub struct PolicySet {
     pub(crate) modules: Vec<(String, String)>,
     pub(crate) config: Config,
     hash: String,
-    /// Places of policies by the resource type that they judge.
+    /// Indices of policies by the resource type that they evaluate.
     by_type: BTreeMap<String, Vec<usize>>,
-    /// Places of the policies that look at every document or object.
+    /// Indices of the policies that evaluate every document or object.
     of_every_type: Vec<usize>,
 }
 
-/// A module that parses.
+/// A parsed module.
 struct Module<'a> {
     file: &'a str,
     text: &'a str,
@@ -71,8 +72,8 @@ impl PolicySet {
         Self::load(own::own(), config)
     }
 
-    /// Loads `.rego` modules, and ConstraintTemplates and constraints from YAML and JSON. A file that cannot be used
-    /// is left out and named; the others are loaded.
+    /// Loads `.rego` modules, and ConstraintTemplates and constraints from YAML and JSON. An invalid file is
+    /// rejected with a fault; the others are loaded.
     pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>, config: Config) -> Self {
         let mut set = Self {
             policies: Vec::new(),
@@ -115,7 +116,7 @@ impl PolicySet {
         &self.policies
     }
 
-    /// The files and parts that are left out.
+    /// Faults of rejected files and parts.
     pub fn faults(&self) -> &[Fault] {
         &self.faults
     }
@@ -133,13 +134,13 @@ impl PolicySet {
         self.policies.iter().find(is_it)
     }
 
-    /// The policies that judge resources of a type or kind, with their places in the set.
+    /// The policies that evaluate resources of a type or kind, with their indices in the set.
     pub(crate) fn reading(&self, kind: &str) -> impl Iterator<Item = (usize, &Policy)> {
         let of_type = self.by_type.get(kind).into_iter().flatten();
         of_type.chain(&self.of_every_type).map(|place| (*place, &self.policies[*place]))
     }
 
-    /// The policies that judge documents as a whole, with their places in the set.
+    /// The policies that evaluate documents as a whole, with their indices in the set.
     pub(crate) fn whole_documents(&self) -> impl Iterator<Item = (usize, &Policy)> {
         let places = self.of_every_type.iter().map(|place| (*place, &self.policies[*place]));
         places.filter(|(_, policy)| matches!(policy.form, Form::Whole))
@@ -180,7 +181,7 @@ impl PolicySet {
         }
     }
 
-    /// Compiles modules together; one that cannot be compiled is left out, and the others are tried again.
+    /// Compiles modules together; one that cannot be compiled is removed, and the others are tried again.
     fn compile(&mut self, mut modules: Vec<Module<'_>>) {
         while !modules.is_empty() {
             let mut engine = RegoEngine::new(self.config.limits, self.config.errors);
@@ -219,7 +220,7 @@ impl PolicySet {
         }
     }
 
-    /// Compiles the policies that the virtual machine answers as the interpreter does.
+    /// Compiles the policies on which the virtual machine agrees with the interpreter.
     fn compile_programs(&self, engine: &mut RegoEngine, modules: &[Module<'_>], policies: &mut [Policy]) {
         if self.config.execution == Execution::Interpreted || self.config.errors == BuiltinErrors::Strict {
             return;
@@ -297,7 +298,7 @@ impl PolicySet {
         }
     }
 
-    /// An engine with a template's modules. Lines of faults are lines of the template's file.
+    /// An engine with a template's modules. Lines in faults are lines of the template's file.
     fn template_engine(
         &self,
         file: &str,
@@ -328,7 +329,7 @@ impl PolicySet {
         Ok((engine, package))
     }
 
-    /// Of policies with one id the first stays.
+    /// Keeps the first of several policies with one id.
     fn without_repeated_ids(&mut self) {
         let mut seen = BTreeMap::new();
         let faults = &mut self.faults;
@@ -348,7 +349,7 @@ fn has_extension(file: &str, extensions: &[&str]) -> bool {
     file.rsplit_once('.').is_some_and(|(_, end)| extensions.iter().any(|one| one.eq_ignore_ascii_case(end)))
 }
 
-/// The rules that a module answers with.
+/// The rules of a module that return results.
 fn entries(module: &Module<'_>) -> Vec<Entry> {
     let is_named = |rule: &str, name: &str| {
         rule.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
@@ -375,7 +376,7 @@ fn entries(module: &Module<'_>) -> Vec<Entry> {
     found
 }
 
-/// The policies of compiled modules: one for each package with rules that answer.
+/// The policies of compiled modules: one for each package with rules that return results.
 fn policies(modules: &[Module<'_>], engine: usize) -> Vec<Policy> {
     let mut libraries = Sha256::new();
     for module in modules.iter().filter(|module| entries(module).is_empty()) {
@@ -423,7 +424,7 @@ fn policies(modules: &[Module<'_>], engine: usize) -> Vec<Policy> {
         .collect()
 }
 
-/// Whether a module reads the resources beside the one that it judges, by itself or through the functions of the library.
+/// Whether a module reads resources other than the evaluated one, directly or through library functions.
 fn reads_others(text: &str) -> bool {
     ["input.resources", "lib.resources(", "lib.related("].iter().any(|call| text.contains(call))
 }

@@ -1,25 +1,25 @@
-//! The outcome of one policy for one resource.
+//! The verdict of one policy on one resource.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Severity;
 
-/// The answer of a policy.
+/// Status of a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// The policy read the configuration and found nothing against it.
+    /// The policy found no violation.
     Pass,
-    /// The configuration contradicts the policy.
+    /// The configuration violates the policy.
     Fail,
-    /// The input lacks values that the policy reads, for example one that is known only after the change.
+    /// The input lacks values that the policy reads, for example values known only after the change.
     NotEvaluated,
-    /// The policy was cut off, or gave a value of the wrong shape.
+    /// The policy timed out or returned a value of the wrong shape.
     Error,
 }
 
 impl Status {
-    /// The word that is printed and stored.
+    /// Name in output and storage.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pass => "pass",
@@ -30,7 +30,7 @@ impl Status {
     }
 }
 
-/// The consequence of a failure.
+/// Consequence of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Enforcement {
@@ -40,7 +40,7 @@ pub enum Enforcement {
     Deny,
 }
 
-/// One verdict. It pins the policy by id and hash.
+/// One verdict, which identifies the policy by id and hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     /// The policy's id.
@@ -49,36 +49,36 @@ pub struct Verdict {
     pub policy_hash: String,
     /// The policy's title.
     pub title: String,
-    /// How grave a failure is.
+    /// Severity of a failure.
     pub severity: Severity,
-    /// The resource's address; empty where the policy judges the whole document.
+    /// Address of the resource; empty if the policy evaluates the whole document.
     pub resource: String,
-    /// Its Terraform type or Kubernetes kind.
+    /// Terraform type or Kubernetes kind of the resource.
     pub resource_type: String,
-    /// The answer.
+    /// Status.
     pub status: Status,
-    /// The consequence of a failure.
+    /// Consequence of a failure.
     pub enforcement: Enforcement,
-    /// The reasons of the answer, in order of text.
+    /// Reasons, sorted.
     pub reasons: Vec<String>,
     /// The change that makes the resource compliant.
     pub remediation: String,
 }
 
-/// The decision about a document as a whole.
+/// Decision on a document as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
-    /// Nothing speaks against it.
+    /// No policy failed.
     Allow,
     /// A policy that only warns failed, or one could not be evaluated.
     Warn,
-    /// A policy failed.
+    /// A policy that denies failed.
     Deny,
 }
 
 impl Decision {
-    /// The decision that verdicts give: the gravest.
+    /// The strictest decision that follows from the verdicts.
     pub fn from_verdicts<'a>(verdicts: impl IntoIterator<Item = &'a Verdict>) -> Self {
         let each = verdicts.into_iter().map(|verdict| match (verdict.status, verdict.enforcement) {
             (Status::Fail, Enforcement::Deny) => Self::Deny,
@@ -88,7 +88,7 @@ impl Decision {
         each.max().unwrap_or(Self::Allow)
     }
 
-    /// The word that is printed and stored.
+    /// Name in output and storage.
     pub fn name(self) -> &'static str {
         match self {
             Self::Allow => "allow",

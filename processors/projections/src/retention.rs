@@ -1,50 +1,50 @@
-//! How long audit entries are kept, and which are due.
+//! Retention of audit entries, and selection of those that are due for removal.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many days audit entries are kept, counted from their arrival.
+/// Retention of audit entries, in days since their arrival.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AuditRetention {
-    /// For entries that no rule names; `None`: for ever.
+    /// Days for entries that no rule matches; `None` keeps them for ever.
     pub days: Option<u32>,
-    /// What else holds for some; of several rules that fit the most exact one counts: tenant and class, then tenant, then
-    /// class, and of equally exact ones the longest.
+    /// Rules for some entries. Of several matching rules the most specific one applies: tenant and class,
+    /// then tenant, then class; of equally specific ones the longest.
     pub rules: Vec<RetentionRule>,
 }
 
-/// How long some entries are kept.
+/// Retention of some entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetentionRule {
-    /// Of this tenant only.
+    /// Only entries of this tenant.
     pub tenant: Option<String>,
-    /// Of this OCSF class only.
+    /// Only entries of this OCSF class.
     pub class_uid: Option<i32>,
-    /// Days; `None`: for ever.
+    /// Days; `None` keeps them for ever.
     pub days: Option<u32>,
 }
 
-/// Entries of one partition, tenant, class and log, which go together.
+/// Entries of one partition, tenant, class and log, which are removed together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Group<'a> {
-    /// The tenant.
+    /// Tenant.
     pub tenant: &'a str,
     /// OCSF `class_uid`.
     pub class_uid: i32,
-    /// The highest index; `None` where all were written before there was a log.
+    /// The highest log index; `None` if all were written before there was a log.
     pub newest: Option<u64>,
 }
 
-/// What is known of a log's age.
+/// Age of a log's entries.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogAge {
     /// The audit topic has all entries below this index.
     pub relayed: u64,
-    /// By number of days: all entries below this index arrived so long ago or longer.
+    /// By number of days: all entries below this index arrived at least that long ago.
     pub arrived: BTreeMap<u32, u64>,
 }
 
 impl AuditRetention {
-    /// For how many days a tenant's entries of a class are kept; `None`: for ever.
+    /// Number of days for which a tenant's entries of a class are kept; `None` for ever.
     pub fn days_of(&self, tenant: &str, class_uid: i32) -> Option<u32> {
         let fits = |rule: &&RetentionRule| {
             rule.tenant.as_deref().is_none_or(|own| own == tenant)
@@ -56,7 +56,7 @@ impl AuditRetention {
         best.map_or(self.days, |rule| rule.days)
     }
 
-    /// Every number of days that is asked for.
+    /// Every number of days that a rule names.
     pub fn all_days(&self) -> BTreeSet<u32> {
         self.rules.iter().map(|rule| rule.days).chain([self.days]).flatten().collect()
     }

@@ -1,9 +1,10 @@
-//! Accrual: what resources have cost by the second since they were made, before the bill is known; and reconciliation
-//! with the charges that replace it.
+//! Accrual: cost of resources by the second, before the bill is known; and reconciliation with the charges
+//! that replace it.
 //!
-//! The answer depends on the set of events alone: order and repeats change nothing. A resource whose first known event
-//! is not its beginning accrues from that event on, and says so. Prices by the month are spread over the seconds of the
-//! calendar month, as providers bill storage; prices by the hour over its 3,600 seconds.
+//! The result depends on the set of events alone: order and repeats do not matter. If a resource's first
+//! known event is not its creation, it accrues from that event on, and the result says so. Monthly prices are
+//! spread over the seconds of the calendar month, as providers bill storage; hourly prices over 3,600
+//! seconds.
 
 mod reconcile;
 mod spend;
@@ -25,58 +26,58 @@ pub use spend::{Accruing, Spend};
 
 const SECONDS_PER_HOUR: i64 = 3_600;
 const SECONDS_PER_DAY: i64 = 86_400;
-/// Digits after the point that the cost of a day of an interval is rounded to.
+/// Digits after the decimal point of the cost of one day of an interval.
 pub const SCALE: u32 = 10;
-/// Most days that an interval is accrued over, about 30 years: bounds the answer.
+/// Maximum number of days over which an interval accrues, about 30 years: bounds the result.
 const MAX_DAYS: usize = 11_000;
-/// Why a resource has no price if no event gave a reason.
+/// Reason for a missing price if no event gave one.
 const TYPE_UNKNOWN: &str = "no event tells the resource's type";
 
-/// One event in a resource's life.
+/// One lifecycle event of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lifecycle {
-    /// When it happened, to the second.
+    /// Time of the event, to the second.
     pub at: Timestamp,
-    /// The event's id: an event counts once, and orders events of one instant.
+    /// Id of the event; each counts once, and events of one instant are ordered by it.
     pub id: Uuid,
-    /// What happened.
+    /// Kind of the event.
     pub kind: LifecycleKind,
-    /// What it says about price and size.
+    /// Price and size as the event states them.
     pub told: SizeTold,
 }
 
-/// The price of a resource at its size.
+/// Price of a resource at its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rate {
-    /// For an hour.
+    /// Price per hour.
     pub hourly: Decimal,
-    /// For a calendar month.
+    /// Price per calendar month.
     pub monthly: Decimal,
 }
 
-/// A time in which a resource existed at one price.
+/// An interval in which a resource existed at one price.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interval {
-    /// Its first second.
+    /// First second of the interval.
     pub from: Timestamp,
-    /// The second after its last; `None`: it lasts.
+    /// The second after the last; `None` if the interval is still open.
     pub until: Option<Timestamp>,
-    /// Its price, or the reason why it has none.
+    /// The price, or the reason why there is none.
     pub rate: Result<Rate, String>,
-    /// The event that it begins with.
+    /// Event that starts the interval.
     pub began_by: Uuid,
 }
 
-/// The life of one resource.
+/// Lifetime of one resource.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Life {
-    /// When it existed, ascending, without overlaps.
+    /// Intervals in which it existed, ascending, without overlaps.
     pub intervals: Vec<Interval>,
-    /// The first known event is not the resource's beginning: what it cost before is not known.
+    /// Whether the first known event is not the resource's creation, so that its earlier cost is unknown.
     pub beginning_unknown: bool,
 }
 
-/// Everything that events have said about a resource up to one of them.
+/// State of a resource after a number of events.
 #[derive(Debug, Default)]
 struct State {
     exists: bool,
@@ -87,7 +88,7 @@ struct State {
     size_gb: Option<Decimal>,
 }
 
-/// The life that events tell.
+/// The lifetime that follows from the events.
 pub fn life(events: &[Lifecycle]) -> Life {
     let mut seen = BTreeSet::new();
     let mut ordered: Vec<&Lifecycle> = events.iter().collect();
@@ -105,7 +106,7 @@ pub fn life(events: &[Lifecycle]) -> Life {
     Life { intervals, beginning_unknown }
 }
 
-/// Adds an interval; one that goes on at the same price is one with the last.
+/// Adds an interval, merging it with the last one if the price stays the same.
 fn push(intervals: &mut Vec<Interval>, interval: Interval) {
     match intervals.last_mut() {
         Some(last) if last.until == Some(interval.from) && last.rate == interval.rate => {
@@ -160,19 +161,20 @@ pub struct Accrual {
 pub struct DayAccrual {
     /// Seconds in which the resource existed and had a price.
     pub priced_seconds: i64,
-    /// Seconds in which it existed without a price: they add nothing to the cost.
+    /// Seconds in which the resource existed without a price; they add no cost.
     pub unpriced_seconds: i64,
     /// Cost of the day.
     pub cost: Decimal,
 }
 
 impl Accrual {
-    /// Cost of all days.
+    /// Total cost of all days.
     pub fn cost(&self) -> Decimal {
         self.days.values().map(|day| day.cost).sum::<Decimal>().normalize()
     }
 
-    /// Counts the days after `first` and before `until` to `first`: a charge for several days is held against all of them.
+    /// Moves the accrual of the days after `first` and before `until` to `first`, because a charge for
+    /// several days is compared with all of them.
     pub fn gather(&mut self, first: NaiveDate, until: Timestamp) {
         let Some(second) = first.succ_opt() else { return };
         let last = (until - chrono::TimeDelta::microseconds(1)).date_naive();
@@ -202,7 +204,7 @@ impl Accrual {
     }
 }
 
-/// The cost of so many seconds of a day; `None`: it does not fit.
+/// The cost of `seconds` seconds of a day; `None` on overflow.
 fn cost(rate: Rate, day: NaiveDate, seconds: i64) -> Option<Decimal> {
     let seconds = Decimal::from(seconds);
     let by_hour = rate.hourly.checked_mul(seconds)? / Decimal::from(SECONDS_PER_HOUR);
@@ -211,15 +213,15 @@ fn cost(rate: Rate, day: NaiveDate, seconds: i64) -> Option<Decimal> {
     Some(sum.round_dp_with_strategy(SCALE, rust_decimal::RoundingStrategy::MidpointAwayFromZero).normalize())
 }
 
-/// Seconds of the calendar month of a day, UTC.
+/// Number of seconds in a day's calendar month, UTC.
 pub fn month_seconds(day: NaiveDate) -> i64 {
     let first = day.with_day(1).unwrap_or(day);
     let next = first.checked_add_months(Months::new(1)).unwrap_or(first);
     (next - first).num_seconds().max(SECONDS_PER_DAY)
 }
 
-/// The accrual of a resource over `from` (inclusive) to `until` (exclusive): of the time that a bill covers, and of the
-/// rest. `covers` tells until when each day is covered, from its beginning on.
+/// The accrual of a resource from `from` (inclusive) to `until` (exclusive): of the time that a bill covers,
+/// and of the rest. `covers` states for each day until when it is covered, from its beginning on.
 pub fn accrue(
     life: &Life,
     from: Timestamp,

@@ -1,4 +1,4 @@
-//! Reconciliation: charges replace accrual, and every difference has its reasons.
+//! Reconciliation: charges replace accrual, and every difference is explained.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,29 +7,29 @@ use rust_decimal::Decimal;
 
 use super::{Accrual, DayAccrual, SCALE, SECONDS_PER_HOUR};
 
-/// What was charged for a resource and a day.
+/// Charges for a resource and a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Charged {
-    /// The cost of the bill.
+    /// Billed cost.
     pub cost: Decimal,
-    /// The same at list prices, where the bill tells it.
+    /// The same at list prices, if the bill states them.
     pub list: Option<Decimal>,
-    /// Hours that were billed, where the bill tells them.
+    /// Billed hours, if the bill states them.
     pub hours: Option<Decimal>,
 }
 
-/// The reason for a part of the difference between bill and accrual.
+/// Reason for a part of the difference between bill and accrual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// A charge came for a resource without any event for that time.
+    /// There are no events about the resource for that time.
     NoEvents,
-    /// The resource existed without a price in the price list.
+    /// The price list has no price for the resource.
     NoPrice,
-    /// The resource's beginning is not known: it may have existed longer than it accrued.
+    /// The resource's creation is unknown: it may have existed longer than it accrued.
     BeginningUnknown,
     /// More or fewer hours were billed than accrued.
     Hours,
-    /// The list price of an hour is another than the price list's.
+    /// The bill's list price differs from the price list.
     Price,
     /// The bill is below or above list prices: discounts, commitments, negotiated rates.
     Discount,
@@ -53,25 +53,25 @@ impl Reason {
     }
 }
 
-/// Accrual and bill of one resource and day.
+/// Accrued and charged cost of one resource and day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reconciled {
     /// The day.
     pub day: NaiveDate,
-    /// What accrued in the time that is billed.
+    /// Accrued cost of the billed time.
     pub accrued: Decimal,
-    /// What was charged for it; `None`: nothing yet.
+    /// Charged cost; `None` if not billed yet.
     pub charged: Option<Decimal>,
-    /// What accrued in the time that is not billed yet.
+    /// Accrued cost of the time that is not billed yet.
     pub pending: Decimal,
-    /// Charged minus accrued, of what is billed.
+    /// Charged minus accrued cost, of the billed time.
     pub difference: Decimal,
-    /// The parts of the difference with their reasons; their sum is the difference.
+    /// Parts of the difference with their reasons; their sum is the difference.
     pub explained: Vec<(Reason, Decimal)>,
 }
 
 impl Reconciled {
-    /// The cost that counts: the charge, and the accrual of what is not billed.
+    /// The effective cost: the charge, plus the accrual of the time that is not billed.
     pub fn effective(&self) -> Decimal {
         (self.charged.unwrap_or_default() + self.pending).normalize()
     }

@@ -1,7 +1,7 @@
-//! When a spend that grows by the second reaches amounts.
+//! Finds when a spend that accrues by the second reaches given amounts.
 //!
-//! A spend grows in steps, when charges become known, and steadily, while resources accrue. Where charges cover what has
-//! accrued, the accrual goes out again at the instant at which they became known.
+//! A spend grows in steps when charges become known, and linearly while resources accrue. When a charge
+//! becomes known, the accrual that it covers is removed at that instant.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use schemas::Timestamp;
 
 use super::{MAX_DAYS, Rate, SCALE, SECONDS_PER_HOUR, month_seconds};
 
-/// What makes up a spend within a period of days.
+/// Components of the spend within a period of days.
 #[derive(Debug, Clone, Default)]
 pub struct Spend {
-    /// What became known when: charges, and what was taken out.
+    /// Changes by the time they became known: charges, and replaced charges as negative amounts.
     pub steps: Vec<(Timestamp, Decimal)>,
-    /// What accrues.
+    /// Accruing resources.
     pub accruing: Vec<Accruing>,
-    /// What charges cover, by resource and day: from when it was known, and until when of the day it goes.
+    /// Coverage by charges, by resource and day: when it became known, and until when of the day it goes.
     pub covers: BTreeMap<(String, NaiveDate), Vec<(Timestamp, Timestamp)>>,
 }
 
@@ -27,15 +27,15 @@ pub struct Spend {
 pub struct Accruing {
     /// The resource.
     pub resource: String,
-    /// Its first second.
+    /// First second.
     pub from: Timestamp,
-    /// The second after its last; `None`: it lasts.
+    /// The second after the last; `None` if it is still accruing.
     pub until: Option<Timestamp>,
     /// Its price.
     pub rate: Rate,
 }
 
-/// What changes at an instant: the spend, and what it grows by in a second.
+/// Change of the spend at an instant: a step, and the growth per second.
 #[derive(Debug, Clone, Copy, Default)]
 struct Change {
     step: Decimal,
@@ -43,8 +43,8 @@ struct Change {
 }
 
 impl Spend {
-    /// The first instant up to `horizon` at which the spend on the days from `first` to before `end` was at least each of
-    /// the amounts, and the spend then.
+    /// The first instant up to `horizon` at which the spend on the days from `first` to before `end` reached
+    /// each of the amounts, with the spend at that instant.
     pub fn reached(
         &self,
         (first, end): (NaiveDate, NaiveDate),
@@ -70,7 +70,7 @@ impl Spend {
         sweep(&changes, horizon, amounts)
     }
 
-    /// Adds what accrues within one day.
+    /// Adds the accrual within one day.
     fn add_day(
         &self,
         changes: &mut BTreeMap<Timestamp, Change>,
@@ -166,7 +166,7 @@ mod tests {
         Accruing { resource: "r".into(), from: at(from), until: until.map(at), rate }
     }
 
-    /// When 10, 30 and 100 are reached in May, and what is spent then.
+    /// Checks when 10, 30 and 100 are reached in May, and the spend then.
     fn check(spend: &Spend, horizon: &str, expected: [Option<(&str, &str)>; 3]) {
         let amounts = [10, 30, 100].map(Decimal::from);
         let found = spend.reached((day("2025-05-01"), day("2025-06-01")), at(horizon), &amounts);

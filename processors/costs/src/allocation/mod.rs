@@ -1,7 +1,7 @@
-//! Allocation: costs to teams by rules, with buckets of their own for shared, idle and untagged cost.
+//! Allocation: assigns costs to teams by rules; shared, idle and untagged cost have buckets of their own.
 //!
-//! The sum of the buckets is the sum of the costs, to the last digit: a part of a cost that cannot be divided evenly is
-//! settled by the largest remainder, ties by name, so that equal inputs give equal answers.
+//! The sum of the buckets equals the sum of the costs, to the last digit: a cost that cannot be divided
+//! evenly is divided by the largest remainder method, ties by name, so that equal input gives equal results.
 
 mod divide;
 #[cfg(test)]
@@ -18,10 +18,10 @@ pub use schemas::changes::cost::{
 pub use divide::{TooLarge, divide};
 pub use workload::{NodeCost, Workload, WorkloadCosts, workloads};
 
-/// A cost with the attributes that rules look at.
+/// A cost with the attributes that rules match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cost {
-    /// Amount in one currency; costs in other currencies are allocated apart.
+    /// Amount; costs in different currencies are allocated separately.
     pub amount: Decimal,
     /// The account or subscription.
     pub account: Option<String>,
@@ -31,30 +31,30 @@ pub struct Cost {
     pub tags: BTreeMap<String, String>,
 }
 
-/// A place where cost ends up.
+/// Target of allocated cost.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bucket {
     /// A team.
     Team(String),
-    /// Shared cost that nobody could be charged with.
+    /// Shared cost that could not be assigned to any team.
     Shared,
-    /// Capacity that is not used.
+    /// Unused capacity.
     Idle,
-    /// Cost that no rule fits.
+    /// Cost that no rule matches.
     Untagged,
 }
 
 /// The cost of one bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Share {
-    /// Cost of its own.
+    /// Directly assigned cost.
     pub direct: Decimal,
-    /// Its part of shared cost.
+    /// Assigned part of shared cost.
     pub shared: Decimal,
 }
 
 impl Share {
-    /// Both together.
+    /// Direct and shared cost together.
     pub fn total(&self) -> Decimal {
         self.direct + self.shared
     }
@@ -63,18 +63,18 @@ impl Share {
 /// Costs by bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allocation {
-    /// The buckets with a cost.
+    /// Buckets with a cost.
     pub buckets: BTreeMap<Bucket, Share>,
-    /// The sum of all costs; the sum of the buckets too.
+    /// The sum of all costs, which equals the sum of the buckets.
     pub total: Decimal,
-    /// Costs that each rule took, in the order of the rules.
+    /// Number of costs that each rule matched, in the order of the rules.
     pub taken_by_rule: Vec<u64>,
 }
 
 /// Allocates costs of one currency.
 ///
 /// # Errors
-/// A sum has more digits than a decimal of 96 bits holds: no digit is ever rounded away.
+/// A sum exceeds the 96 bits of a decimal: no digit is ever rounded away.
 pub fn allocate(costs: &[Cost], rules: &[Rule]) -> Result<Allocation, TooLarge> {
     let mut pools = Pools::default();
     let mut taken_by_rule = vec![0_u64; rules.len()];
@@ -89,18 +89,18 @@ pub fn allocate(costs: &[Cost], rules: &[Rule]) -> Result<Allocation, TooLarge> 
     Ok(Allocation { buckets: pools.settle()?, total, taken_by_rule })
 }
 
-/// What a preview shows: the buckets of two sets of rules over the same costs.
+/// A preview: the buckets by two rule sets over the same costs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preview {
     /// By the rules in force.
     pub before: Allocation,
-    /// By the rules that are tried.
+    /// By the proposed rules.
     pub after: Allocation,
-    /// The buckets that change, with the difference.
+    /// Buckets that change, with the difference.
     pub moved: BTreeMap<Bucket, Decimal>,
 }
 
-/// Allocates the same costs by two sets of rules.
+/// Allocates the same costs by two rule sets.
 ///
 /// # Errors
 /// As [`allocate`].
@@ -118,7 +118,7 @@ pub fn preview(costs: &[Cost], in_force: &[Rule], tried: &[Rule]) -> Result<Prev
     Ok(Preview { before, after, moved })
 }
 
-/// Where a cost goes before shared cost is divided.
+/// Destination of a cost before shared cost is divided.
 enum Destination<'r> {
     Bucket(Bucket),
     Proportional,
@@ -197,7 +197,7 @@ impl<'r> Pools<'r> {
     }
 }
 
-/// A shared amount by weights; without weights it stays in the bucket of shared cost.
+/// Divides a shared amount by weights; without weights it stays in the bucket of shared cost.
 fn parts(amount: Decimal, weights: &[(&str, Decimal)]) -> Result<Vec<(Bucket, Decimal)>, TooLarge> {
     if amount.is_zero() {
         return Ok(Vec::new());

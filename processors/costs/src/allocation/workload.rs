@@ -1,4 +1,4 @@
-//! The cost of a cluster's node by workload: each pays for the larger of what it requests and what it uses.
+//! Divides the cost of a cluster's node by workload: each pays for the larger of its request and its usage.
 
 use rust_decimal::Decimal;
 
@@ -7,26 +7,26 @@ use super::{TooLarge, divide};
 /// A node, or a pool of equal nodes, over a period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeCost {
-    /// Its cost in the period.
+    /// Cost in the period.
     pub amount: Decimal,
-    /// CPU cores that it has.
+    /// CPU cores.
     pub cpu: Decimal,
-    /// Gigabytes of memory that it has.
+    /// Memory in gigabytes.
     pub memory_gb: Decimal,
 }
 
-/// A workload on the node over the same period: averages.
+/// A workload on the node over the same period, with averages.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Workload {
     /// Namespace and name.
     pub name: String,
-    /// CPU cores that it requests.
+    /// Requested CPU cores.
     pub cpu_requested: Decimal,
-    /// CPU cores that it uses.
+    /// Used CPU cores.
     pub cpu_used: Decimal,
-    /// Gigabytes that it requests.
+    /// Requested memory in gigabytes.
     pub memory_requested_gb: Decimal,
-    /// Gigabytes that it uses.
+    /// Used memory in gigabytes.
     pub memory_used_gb: Decimal,
 }
 
@@ -35,7 +35,7 @@ pub struct Workload {
 pub struct WorkloadCosts {
     /// In the order of the workloads.
     pub workloads: Vec<(String, Decimal)>,
-    /// What nobody requests or uses.
+    /// Cost of the capacity that is neither requested nor used.
     pub idle: Decimal,
 }
 
@@ -62,7 +62,7 @@ pub fn workloads(node: &NodeCost, workloads: &[Workload]) -> Result<WorkloadCost
     })
 }
 
-/// The parts of each, and what is left.
+/// Each workload's part, and the rest.
 fn by_taken(
     amount: Decimal,
     capacity: Decimal,

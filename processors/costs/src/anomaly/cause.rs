@@ -5,21 +5,21 @@ use schemas::{Timestamp, events::InfrastructureKind};
 
 use super::SeriesKey;
 
-/// An event at most so long before the anomalous day may explain it: bills are cut by day, in the provider's time zone.
+/// Maximum lead of an event before the anomalous day: bills are cut by day, in the provider's time zone.
 pub const MAX_LEAD: TimeDelta = TimeDelta::days(2);
 
 /// An event that may have caused an anomaly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InfrastructureEvent {
-    /// Its id.
+    /// Id of the event.
     pub id: String,
-    /// When it happened.
+    /// Time of the event.
     pub at: Timestamp,
-    /// What happened.
+    /// Kind of the event.
     pub kind: InfrastructureKind,
-    /// Where it happened.
+    /// Provider, account, region, service and resource of the event.
     pub place: SeriesKey,
-    /// Who did it.
+    /// Actor.
     pub actor: Option<String>,
 }
 
@@ -28,12 +28,14 @@ pub struct InfrastructureEvent {
 pub struct Cause<'a> {
     /// The event.
     pub event: &'a InfrastructureEvent,
-    /// Dimensions in which series and event agree: 8 for the resource, 4 service, 2 region, 1 account.
+    /// Weighted number of dimensions in which series and event agree: 8 for the resource, 4 service, 2
+    /// region, 1 account.
     pub agreement: u8,
 }
 
-/// The event that explains an anomaly of a series best: it agrees in most dimensions, contradicts none, goes in the
-/// anomaly's direction, and is nearest to the end of its day. `None`: no event agrees in resource, service or region.
+/// The event that best explains an anomaly of a series: it agrees in most dimensions, contradicts none,
+/// matches the anomaly's direction, and is nearest to the end of its day. `None` if no event agrees in
+/// resource, service or region.
 pub fn explain<'a>(
     key: &SeriesKey,
     day: NaiveDate,
@@ -55,7 +57,7 @@ pub fn explain<'a>(
         .map(|(agreement, .., event)| Cause { event, agreement })
 }
 
-/// Whether the kind of event can cause such an impact: 2 it does, 1 it may, none it cannot.
+/// Plausibility that the kind of event causes such an impact: 2 expected, 1 possible, `None` impossible.
 fn direction(kind: InfrastructureKind, impact: f64) -> Option<u8> {
     match kind {
         InfrastructureKind::Provisioned => (impact > 0.0).then_some(2),
@@ -66,7 +68,7 @@ fn direction(kind: InfrastructureKind, impact: f64) -> Option<u8> {
     }
 }
 
-/// `None`: they contradict each other, or agree in nothing but the account.
+/// The weighted agreement; `None` if they contradict each other, or agree in nothing but the account.
 fn agreement(series: &SeriesKey, event: &SeriesKey) -> Option<u8> {
     let mut sum = 0;
     for (a, b, weight) in [

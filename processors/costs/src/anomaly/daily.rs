@@ -1,30 +1,32 @@
 //! Anomalies of daily cost, per series: expected range, actual, impact, severity.
 //!
-//! Each day is held against the days before it, at most eight weeks. With four weeks of history and a clear weekly course
-//! the same weekdays count, else all days. The expected cost is their median, the spread their median absolute deviation:
-//! single anomalies do not move them. With less history a day that costs what the same day of the last week cost is no
-//! anomaly either. Three anomalous days on one side are a new level: what came before is shifted to it.
+//! Each day is compared with at most eight weeks before it. With four weeks of history and a clear weekly
+//! pattern only the same weekdays count, otherwise all days. The expected cost is their median, the spread
+//! their median absolute deviation, which single anomalies do not move. With less history a day with the cost
+//! of the same day of the last week is not an anomaly either. Three anomalous days on one side are a new
+//! level: the history is shifted to it.
 
 use chrono::{Datelike, NaiveDate};
 
-/// Days of history before the first anomaly.
+/// Minimum number of days of history before an anomaly.
 pub const LEAST_HISTORY_DAYS: usize = 10;
 const HISTORY_DAYS: usize = 56;
 const SEASONAL_FROM_DAYS: usize = 28;
-/// The least impact, in units of the currency.
+/// Minimum impact, in units of the currency.
 pub const LEAST_IMPACT: f64 = 1.0;
-/// The range is so many spreads wide on each side.
+/// Width of the expected range on each side, in spreads.
 const SPREADS: f64 = 3.5;
-/// Makes the median absolute deviation comparable to a standard deviation, for normal values.
+/// Factor that makes the median absolute deviation comparable to a standard deviation, for normally
+/// distributed values.
 const MAD_TO_SD: f64 = 1.4826;
-/// No cost is steadier than 2 % of itself.
+/// Minimum spread, relative to the expected cost.
 const LEAST_SPREAD: f64 = 0.02;
-/// So many anomalous days on one side are a new level.
+/// Number of anomalous days on one side that make a new level.
 const NEW_LEVEL_DAYS: usize = 3;
 const MEDIUM_FROM: f64 = 0.2;
 const HIGH_FROM: f64 = 0.5;
 
-/// The size of an anomaly against what was expected.
+/// Severity of an anomaly, by its impact relative to the expected cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// Less than 20 %.
@@ -60,21 +62,22 @@ impl Severity {
 pub struct DailyAnomaly {
     /// The day.
     pub day: NaiveDate,
-    /// What was expected.
+    /// Expected cost.
     pub expected: f64,
-    /// The least expected cost.
+    /// Lower end of the expected range.
     pub low: f64,
-    /// The greatest expected cost.
+    /// Upper end of the expected range.
     pub high: f64,
-    /// The cost.
+    /// Actual cost.
     pub actual: f64,
-    /// Actual minus expected.
+    /// Actual minus expected cost.
     pub impact: f64,
-    /// How far it is off.
+    /// Severity of the anomaly.
     pub severity: Severity,
 }
 
-/// The anomalies of a series of days in ascending order. Days that are missing between the first and the last cost 0.
+/// The anomalies of a series of days in ascending order. Missing days between the first and the last count as
+/// 0.
 pub fn anomalies(series: &[(NaiveDate, f64)]) -> Vec<DailyAnomaly> {
     let mut found = Vec::new();
     let mut course = Course::default();
@@ -90,11 +93,11 @@ pub fn anomalies(series: &[(NaiveDate, f64)]) -> Vec<DailyAnomaly> {
     found
 }
 
-/// The days before, as they count.
+/// History of a series, as it counts for the next day.
 #[derive(Debug, Default)]
 struct Course {
     history: Vec<(NaiveDate, f64)>,
-    /// Impacts of the anomalous days in a row, all on one side.
+    /// Impacts of the latest consecutive anomalous days, all on one side.
     outside: Vec<f64>,
 }
 
@@ -119,7 +122,7 @@ impl Course {
         outside.then_some(DailyAnomaly { day, expected, low, high, actual, impact, severity })
     }
 
-    /// Several anomalous days on one side are a new level: the weekly course stays, at another height.
+    /// Shifts the history to a new level after several anomalous days on one side; the weekly pattern stays.
     fn watch_level(&mut self, impact: f64) {
         if self.outside.first().is_some_and(|first| first.signum() != impact.signum()) {
             self.outside.clear();

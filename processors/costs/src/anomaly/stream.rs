@@ -1,25 +1,25 @@
-//! Anomalies of a measured series, one value at a time: a value, or the mean of twelve, that leaves the range of the last
-//! thousand by a part of that range.
+//! Anomalies of a measured series, one value at a time: a value, or the mean of the last twelve, that leaves
+//! the range of the last thousand values by a fraction of that range.
 //!
-//! Constant time per value and a bounded memory. The same values give the same scores.
+//! Constant time per value and bounded memory. The same values give the same scores.
 
 use std::collections::VecDeque;
 
-/// Values before the first score.
+/// Number of values before the first score.
 const WARM_UP: usize = 100;
-/// Values whose mean is watched.
+/// Number of values in the moving mean.
 const MEAN_OF: usize = 12;
 
-/// What a detector takes for an anomaly.
+/// Sensitivity of a detector.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sensitivity {
-    /// Values that make up the range.
+    /// Number of values that make up the range.
     pub history: usize,
-    /// A value so far outside, in parts of the range, has the score 1.
+    /// Distance from the range, as a fraction of it, at which a value has the score 1.
     pub value_outside: f64,
-    /// A mean so far outside, in parts of the range of means, has the score 1.
+    /// Distance from the range of means, as a fraction of it, at which a mean has the score 1.
     pub mean_outside: f64,
-    /// Values after an anomaly that are part of it.
+    /// Number of values after an anomaly that belong to it.
     pub same_anomaly: usize,
 }
 
@@ -37,18 +37,18 @@ pub struct Detector {
     means: Range,
     recent: VecDeque<f64>,
     seen: usize,
-    /// Number of the last value that began an anomaly.
+    /// Index of the last value that began an anomaly.
     last: Option<usize>,
 }
 
 impl Detector {
-    /// A detector of that sensitivity.
+    /// Creates a detector with that sensitivity.
     pub fn new(sensitivity: Sensitivity) -> Self {
         Self { sensitivity, ..Self::default() }
     }
 
-    /// The score of the next value: 1 and above begins an anomaly. 0 while the detector warms up, for values that are no
-    /// numbers, and while an anomaly that began lasts.
+    /// The score of the next value; 1 and above begins an anomaly. 0 while the detector warms up, for values
+    /// that are not numbers, and during an anomaly that has begun.
     pub fn score(&mut self, value: f64) -> f64 {
         if !value.is_finite() {
             return 0.0;
@@ -76,7 +76,7 @@ impl Detector {
     }
 }
 
-/// Least and greatest of the last values: two queues that each hold only values that can still become one.
+/// Minimum and maximum of the last values, as two monotonic queues.
 #[derive(Debug, Clone, Default)]
 struct Range {
     falling: VecDeque<(usize, f64)>,
@@ -84,7 +84,7 @@ struct Range {
 }
 
 impl Range {
-    /// The distance from the range in parts of it; 0 within and without a history.
+    /// The distance from the range as a fraction of it; 0 inside, and without history.
     fn outside(&self, value: f64) -> f64 {
         let (Some((_, greatest)), Some((_, least))) = (self.falling.front(), self.rising.front()) else {
             return 0.0;
@@ -115,7 +115,7 @@ impl Range {
 mod tests {
     use super::*;
 
-    /// Numbers of the values that begin an anomaly.
+    /// Checks the indices of the values that begin an anomaly.
     fn check(values: impl IntoIterator<Item = f64>, expected: &[usize]) {
         let mut detector = Detector::default();
         let found: Vec<usize> = values

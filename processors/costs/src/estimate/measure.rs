@@ -1,29 +1,29 @@
-//! The billed parts of a resource, as its configuration tells them.
+//! The billed parts of a resource, by its configuration.
 
 use rust_decimal::Decimal;
 
 use super::side::{Side, Unpriced};
 
-/// How a resource is billed.
+/// Billing model of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Measured {
-    /// Nothing is charged for it.
+    /// Free of charge.
     Free,
-    /// By its size and time.
+    /// Billed by size and time.
     BySize(Bill),
 }
 
-/// The parts of a bill that the configuration tells.
+/// Parts of a bill that follow from the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Bill {
     pub(super) parts: Vec<Part>,
-    /// Values that the plan does not tell and that were assumed.
+    /// Assumed values that the plan does not contain.
     pub(super) assumptions: Vec<String>,
-    /// Parts that are billed by use and stand in no plan.
+    /// Usage-based parts, which no plan contains.
     pub(super) by_use: Vec<&'static str>,
 }
 
-/// So many units of a SKU.
+/// A number of units of a SKU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) product: &'static str,
@@ -51,7 +51,7 @@ impl Bill {
         self
     }
 
-    /// Every part so many times.
+    /// Multiplies every part.
     pub(super) fn times(mut self, count: Decimal) -> Result<Self, Unpriced> {
         for part in &mut self.parts {
             part.quantity = part.quantity.checked_mul(count).ok_or("the quantity is too large")?;
@@ -59,7 +59,7 @@ impl Bill {
         Ok(self)
     }
 
-    /// A number, or the provider's default, which is noted.
+    /// A number, or the provider's default, which is recorded as an assumption.
     pub(super) fn number_or(
         &mut self,
         side: &Side<'_>,
@@ -80,10 +80,10 @@ impl From<Bill> for Measured {
     }
 }
 
-/// What a rule answers: no rule for the type, a bill, or the reason why there is none.
+/// Result of a rule: no rule for the type, a bill, or the reason why there is none.
 pub(super) type Answer = Option<Result<Measured, Unpriced>>;
 
-/// Billed by use alone.
+/// A resource that is billed by usage alone.
 pub(super) fn by_use(what: &str) -> Result<Measured, Unpriced> {
     Err(format!("billed by use ({what}), which no plan tells"))
 }

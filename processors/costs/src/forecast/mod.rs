@@ -1,11 +1,11 @@
-//! Forecasts of a series with a season: the course to come, with intervals that past forecasts would have held.
+//! Forecasts of a seasonal series, with prediction intervals calibrated on past forecasts.
 //!
-//! Several plain models are tried on the past: the last season again, the mean of the last seasons, and a level or a damped
-//! trend under the season that STL finds (Cleveland et al. 1990; the crate `stlrs`), in the series' own units or, where
-//! every value is above zero, in logarithms. From origins in the past each forecasts what is known by now; the one with
-//! the smallest mean absolute error forecasts what is not. The intervals are quantiles of its own errors at about the same
-//! distance, with the correction for a finite sample of conformal prediction (Lei et al. 2018). The same series gives the
-//! same forecast.
+//! Several simple models are tested on the past: seasonal naive, the mean of the last seasons, and a level or
+//! a damped trend over the seasonal component of STL (Cleveland et al. 1990; the crate `stlrs`), in the
+//! series' own units or, if every value is positive, in logarithms. Each forecasts known values from origins
+//! in the past; the model with the smallest mean absolute error is used. The intervals are quantiles of its
+//! errors at about the same distance, with the finite-sample correction of conformal prediction (Lei et al.
+//! 2018). The same series gives the same forecast.
 
 mod models;
 #[cfg(test)]
@@ -13,40 +13,41 @@ mod tests;
 
 use models::Model;
 
-/// The shortest series that is forecast, in seasons.
+/// Minimum length of a series, in seasons.
 const LEAST_SEASONS: usize = 2;
-/// Most values that are looked at: the newest.
+/// Maximum number of values used, the newest ones.
 const MOST_VALUES: usize = 1_500;
-/// Most origins in the past.
+/// Maximum number of origins in the past.
 const MOST_ORIGINS: usize = 12;
-/// Errors at so many steps around a distance, or a tenth of it, are of that distance.
+/// Errors within this many steps of a distance, or within a tenth of it, count for that distance.
 const AROUND: usize = 7;
 
 /// A forecast.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forecast {
-    /// The model that was best on the past.
+    /// The model with the smallest error on the past.
     pub model: &'static str,
-    /// The values to come, in order.
+    /// Forecast values, in order.
     pub points: Vec<Point>,
     /// Mean absolute error of the model on the past, in the series' units.
     pub error: f64,
-    /// The same of the last season again.
+    /// Mean absolute error of the seasonal naive model.
     pub naive_error: f64,
 }
 
-/// One value to come.
+/// One forecast value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
-    /// What is expected.
+    /// Expected value.
     pub expected: f64,
-    /// Where 80 of 100 values are.
+    /// 80 % prediction interval.
     pub within_80: (f64, f64),
-    /// Where 95 of 100 values are.
+    /// 95 % prediction interval.
     pub within_95: (f64, f64),
 }
 
-/// The forecast of the next `horizon` values. `None`: the series is shorter than two seasons, or holds what is no number.
+/// Forecasts the next `horizon` values. `None` if the series is shorter than two seasons or contains a value
+/// that is not finite.
 pub fn forecast(series: &[f64], period: usize, horizon: usize) -> Option<Forecast> {
     let series = &series[series.len().saturating_sub(MOST_VALUES)..];
     let enough = period > 0 && series.len() > LEAST_SEASONS * period;
@@ -74,16 +75,16 @@ pub fn forecast(series: &[f64], period: usize, horizon: usize) -> Option<Forecas
     Some(Forecast { model: model.name(), points, error: mean_absolute(&errors), naive_error })
 }
 
-/// An error of a forecast from the past, by how far away the value was.
+/// Distance and size of a past forecast's error.
 type Miss = (usize, f64);
 
-/// Forecasts of what is known by now.
+/// Forecasts of known values.
 struct Past<'s> {
     series: &'s [f64],
     period: usize,
-    /// How far they go.
+    /// Maximum distance of the forecasts.
     distance: usize,
-    /// Lengths of the series that they know.
+    /// Lengths of the series at the origins.
     origins: Vec<usize>,
 }
 
@@ -112,7 +113,7 @@ impl<'s> Past<'s> {
         errors
     }
 
-    /// The model with the smallest error, and its errors.
+    /// The model with the smallest error, with its errors.
     fn best(&self) -> (Model, Vec<Miss>) {
         Model::ALL
             .into_iter()
@@ -122,7 +123,7 @@ impl<'s> Past<'s> {
             .unwrap_or((Model::SeasonalNaive, Vec::new()))
     }
 
-    /// The part of errors, without their sign, that is at most so large at a distance.
+    /// The quantile of the absolute errors at a distance.
     fn quantile(&self, errors: &[Miss], distance: usize, part: f64) -> f64 {
         // Beyond what the past tells, errors are those of the farthest distance, and grow as a random walk's.
         let known = distance.min(self.distance);

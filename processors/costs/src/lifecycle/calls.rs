@@ -1,5 +1,5 @@
-//! Calls of three clouds that make, change and delete resources which cost by the second, from the records as their
-//! sources wrote them.
+//! API calls of three clouds that create, change and delete resources which are billed by the second, from
+//! native records.
 //!
 //! Sources: CloudTrail's record contents, the events of Azure's activity log, and Cloud Audit Logs' `AuditLog`.
 
@@ -14,11 +14,11 @@ use super::{MAX_RESOURCES, Seen};
 use crate::prices::PriceList;
 use LifecycleKind::{Deleted, Provisioned, Scaled};
 
-/// What a call does to a resource.
+/// Effect of a call on a resource.
 #[derive(Clone, Copy)]
 struct Effect {
     kind: LifecycleKind,
-    /// Whether it runs afterwards, where the call starts or stops it.
+    /// Whether the resource runs afterwards, if the call starts or stops it.
     running: Option<bool>,
 }
 
@@ -29,7 +29,7 @@ const fn effect(kind: LifecycleKind) -> Effect {
 const STOPPED: Effect = Effect { kind: Scaled, running: Some(false) };
 const STARTED: Effect = Effect { kind: Scaled, running: Some(true) };
 
-/// The lives that a record tells of. Records of calls that do not matter are not parsed.
+/// The lifecycle events in a record. Records of other calls are not parsed.
 pub(super) fn lives(
     activity: &Activity,
     format: &str,
@@ -58,7 +58,7 @@ fn life(
     life
 }
 
-/// The resources of an AWS call: where they are listed, or the one that the call is about.
+/// Location of the resources of an AWS call: a list, or the single resource of the call.
 struct AwsCall {
     service: &'static str,
     action: &'static str,
@@ -66,11 +66,11 @@ struct AwsCall {
     effect: Effect,
     /// Paths to lists of resources in the record; each element is one.
     lists: &'static [&'static str],
-    /// Paths to objects that tell the one resource, the most certain first; their members are laid over one another.
+    /// Paths to objects that describe the single resource, the most reliable first; their members are merged.
     objects: &'static [&'static str],
-    /// Members that hold the id, in lower case.
+    /// Members that contain the id, in lower case.
     ids: &'static [&'static str],
-    /// The ARN's part before the id.
+    /// Part of the ARN before the id.
     arn: &'static str,
 }
 
@@ -196,7 +196,7 @@ fn aws(activity: &Activity, record: &str, prices: &PriceList) -> Vec<ResourceLif
         .collect()
 }
 
-/// What a volume is changed to stands beside what it was.
+/// Moves the new sizes of a modified volume to the usual names.
 fn target_sizes(mut configuration: Map<String, Value>) -> Map<String, Value> {
     for (target, name) in [
         ("targetSize", "size"),
@@ -349,7 +349,7 @@ fn text(value: &Value, path: &str) -> Option<String> {
     at(value, path)?.as_str().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// The text of a member whose name is told in lower case.
+/// The text of a member, matched in lower case.
 fn member(object: &Map<String, Value>, name: &str) -> Option<String> {
     let (_, value) = object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
     value.as_str().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)

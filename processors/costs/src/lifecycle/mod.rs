@@ -1,8 +1,8 @@
-//! The life of resources that cost by the second, as events tell it: infrastructure events, and the calls of three
-//! clouds that make, change and delete such resources.
+//! Lifecycle of resources that are billed by the second, from infrastructure events and from API calls of
+//! three clouds that create, change and delete such resources.
 //!
-//! A resource's price is that of its own parts. Disks that are resources of their own on a bill are not counted with
-//! the machine that they hang on. Parts that are billed by use accrue nothing.
+//! A resource's price is that of its own parts. Disks that are separate resources on a bill are not counted
+//! with the machine that they are attached to. Usage-based parts accrue nothing.
 
 mod calls;
 mod kinds;
@@ -24,14 +24,14 @@ use crate::{
 };
 use kinds::Kind;
 
-/// Most resources of one event.
+/// Maximum number of resources of one event.
 pub const MAX_RESOURCES: usize = 1_000;
-/// Longest configuration that is read, in bytes.
+/// Maximum size of a configuration, in bytes.
 const MAX_CONFIGURATION_BYTES: usize = 256 * 1024;
-/// FOCUS `ChargeCategory` of what accrues.
+/// FOCUS `ChargeCategory` of accrued cost.
 const USAGE: &str = "Usage";
 
-/// The life of the resource that an infrastructure event is about; `None`: the event makes, changes or deletes nothing.
+/// The lifecycle event of an infrastructure event; `None` if it creates, changes or deletes nothing.
 pub fn of_infrastructure(event: &Infrastructure, prices: &PriceList) -> Option<ResourceLife> {
     let kind = match event.kind {
         InfrastructureKind::Provisioned => LifecycleKind::Provisioned,
@@ -54,7 +54,7 @@ pub fn of_infrastructure(event: &Infrastructure, prices: &PriceList) -> Option<R
     Some(life)
 }
 
-/// The lives of the resources that a call made, changed or deleted, from the record as its source wrote it.
+/// The lifecycle events of a call, from its native record.
 pub fn of_activity(
     activity: &Activity,
     native: Option<(&str, &str)>,
@@ -66,7 +66,7 @@ pub fn of_activity(
     native.map_or_else(Vec::new, |(format, record)| calls::lives(activity, format, record, prices))
 }
 
-/// What an event says about one resource, before it is priced.
+/// A resource in an event, before it is priced.
 struct Seen<'a> {
     resource: &'a Resource,
     kind: LifecycleKind,
@@ -115,7 +115,7 @@ pub(crate) struct PricedPart {
     pub(crate) unit_price: Decimal,
 }
 
-/// The sums of the parts, and the size that its price by the gigabyte is for. `None`: a sum does not fit.
+/// The sums of the parts, and the size that the price per gigabyte applies to. `None` on overflow.
 fn unit_price(parts: &[PricedPart]) -> Option<(UnitPrice, Option<Decimal>)> {
     let (mut price, mut size) = (UnitPrice::default(), None);
     for part in parts {
@@ -135,7 +135,7 @@ fn unit_price(parts: &[PricedPart]) -> Option<(UnitPrice, Option<Decimal>)> {
     Some((price, size))
 }
 
-/// What a quantity and its unit say.
+/// Adds the size that a quantity and its unit state.
 fn measured(told: &mut SizeTold, quantity: Option<&str>, unit: Option<&str>) {
     let Some(quantity) = quantity.and_then(|text| text.trim().parse::<Decimal>().ok()) else { return };
     if quantity.is_sign_negative() && !quantity.is_zero() {

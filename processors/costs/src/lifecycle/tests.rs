@@ -1,4 +1,4 @@
-//! What events and calls say about resources.
+//! Lifecycle events of infrastructure events and API calls.
 
 use schemas::events::{ActivityKind, Actor, Outcome};
 use serde_json::json;

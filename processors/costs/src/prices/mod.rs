@@ -30,12 +30,12 @@ use sha2::{Digest, Sha256};
 
 pub use read::{PriceProblem, ReadPrices, read};
 
-/// A price list with prices of common types of three clouds in two regions each. They are examples, written from public
+/// A price list with example prices of common types of three clouds in two regions each, taken from public
 /// list prices: replace them with your own before you rely on an estimate.
 pub const EXAMPLES: &str = include_str!("examples.csv");
-/// The name of the list of examples.
+/// Name of the example price list.
 pub const EXAMPLES_NAME: &str = "examples";
-/// The region of prices that hold everywhere.
+/// Region of prices that apply in every region.
 pub const EVERYWHERE: &str = "*";
 /// Columns of a price list, in the order in which lists are written.
 pub const COLUMNS: [&str; 8] = ["provider", "region", "product", "sku", "unit", "price", "currency", "as_of"];
@@ -82,7 +82,7 @@ impl Unit {
         Self::ALL.into_iter().find(|unit| unit.name().eq_ignore_ascii_case(name))
     }
 
-    /// How many of these periods a month has.
+    /// Number of these periods in a month.
     pub fn per_month(self) -> Decimal {
         match self {
             Self::Hour | Self::GbHour => Decimal::from(HOURS_PER_MONTH),
@@ -91,7 +91,7 @@ impl Unit {
     }
 }
 
-/// The thing that a price is for.
+/// Key of a price.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PriceKey {
     /// The cloud, in lower case.
@@ -109,11 +109,11 @@ pub struct PriceKey {
 pub struct Price {
     /// The SKU as the list spells it.
     pub sku: String,
-    /// What one unit is.
+    /// Unit of the price.
     pub unit: Unit,
     /// Price of one unit in the list's currency.
     pub price: Decimal,
-    /// Day of the price.
+    /// Date of the price.
     pub as_of: NaiveDate,
 }
 
@@ -127,7 +127,7 @@ pub struct PriceList {
 }
 
 impl PriceList {
-    /// The list of examples that ships with Weir.
+    /// The example price list that ships with Weir.
     pub fn examples() -> Self {
         let read = read(EXAMPLES_NAME, EXAMPLES.as_bytes());
         assert!(read.problems.is_empty(), "the shipped price list is sound: {:?}", read.problems);
@@ -163,7 +163,7 @@ impl PriceList {
         Self { name: name.to_owned(), currency, prices, sha256 }
     }
 
-    /// Its name: the file's, or [`EXAMPLES_NAME`].
+    /// Name of the list: the file's name, or [`EXAMPLES_NAME`].
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -188,8 +188,8 @@ impl PriceList {
         self.prices.is_empty()
     }
 
-    /// The price of a SKU in a region; where the list has none, the one that holds everywhere. SKUs and regions are
-    /// compared without case. The region of the price that was found comes with it.
+    /// The price of a SKU in a region, or else the price for every region, with the region of the price. SKUs
+    /// and regions are compared ignoring case.
     pub fn find(&self, provider: &str, region: &str, product: &str, sku: &str) -> Option<(&str, &Price)> {
         let wanted = |region: &str| PriceKey {
             provider: provider.to_owned(),

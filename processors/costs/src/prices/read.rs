@@ -1,4 +1,4 @@
-//! Reading price lists: good rows are kept, bad rows are reported with their line and column.
+//! Reads price lists: valid rows are kept, invalid ones are reported with line and column.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -7,22 +7,22 @@ use rust_decimal::Decimal;
 
 use super::{COLUMNS, Price, PriceKey, PriceList, Unit};
 
-/// Longest word of a price list, in bytes.
+/// Maximum length of a cell, in bytes.
 const MAX_CELL_BYTES: usize = 200;
-/// Most rows of a list: bounds memory.
+/// Maximum number of rows, which bounds memory.
 const MAX_ROWS: usize = 2_000_000;
-/// Most problems that are reported one by one.
+/// Maximum number of problems that are reported one by one.
 const MAX_PROBLEMS: usize = 1_000;
-/// No unit of anything costs as much.
+/// Maximum price of a unit.
 const MAX_PRICE: Decimal = Decimal::from_parts(1_000_000_000, 0, 0, false, 0);
 
-/// A row that was set aside, or a file that cannot be read.
+/// A rejected row, or a file that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {reason}")]
 pub struct PriceProblem {
     /// Line of the file, from 1.
     pub line: u64,
-    /// The column's name; `-` where the whole line is meant.
+    /// Name of the column; `-` if the whole line is meant.
     pub column: String,
     /// The reason, without the cell's text.
     pub reason: String,
@@ -31,15 +31,15 @@ pub struct PriceProblem {
 /// The result of reading a price list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadPrices {
-    /// The good rows; absent where there are none.
+    /// List of the valid rows; absent if there are none.
     pub list: Option<PriceList>,
-    /// The rows that were set aside, in the file's order; the first 1,000.
+    /// Rejected rows, in the file's order; at most 1,000.
     pub problems: Vec<PriceProblem>,
-    /// How many problems there are.
+    /// Number of problems.
     pub problems_total: usize,
 }
 
-/// Reads a list. Two different prices for one thing set both rows aside; the same price twice is one.
+/// Reads a list. Two different prices with one key reject both rows; the same price twice counts once.
 pub fn read(name: &str, bytes: &[u8]) -> ReadPrices {
     let mut reading = Reading::default();
     match text_of(bytes) {
@@ -65,9 +65,9 @@ fn text_of(bytes: &[u8]) -> Result<&str, (u64, String)> {
 #[derive(Debug, Default)]
 struct Reading {
     currency: Option<String>,
-    /// Each price with its line.
+    /// Prices with their lines.
     prices: BTreeMap<PriceKey, (u64, Price)>,
-    /// Keys with two prices: neither of them counts.
+    /// Keys with two different prices, neither of which counts.
     contested: BTreeMap<PriceKey, u64>,
     problems: Vec<PriceProblem>,
     problems_total: usize,
@@ -118,7 +118,7 @@ impl Reading {
         }
     }
 
-    /// One row; an error names the column.
+    /// Reads one row; an error names the column.
     fn row(
         &mut self,
         line: u64,
@@ -191,7 +191,7 @@ impl Reading {
     }
 }
 
-/// Places of the eight columns in the header.
+/// Indices of the eight columns in the header.
 fn columns_of(header: &csv::StringRecord) -> Result<[usize; 8], (&'static str, String)> {
     let mut places = [0; 8];
     for (index, name) in COLUMNS.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The facts about a change, as far as its state depends on them.
+//! Facts about a change, reduced to what its state depends on.
 
 use schemas::{
     Timestamp,
@@ -6,26 +6,27 @@ use schemas::{
 };
 use uuid::Uuid;
 
-/// So many facts of each kind count, the earliest: a change with more keeps them, and its row counts them, but what
-/// follows from them is settled by then. Bounds what a batch reads.
+/// Maximum number of facts of each kind that count, the earliest ones. Further facts are stored and counted
+/// in the row, but do not affect the state. Bounds the reads of a batch.
 pub const MAX_OF_KIND: i64 = 200;
 
-/// What a change's state depends on of one fact.
+/// The fields of one fact that a change's state depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredFact {
-    /// The event.
+    /// Id of the event.
     pub event_id: Uuid,
-    /// What happened.
+    /// Kind of the fact.
     pub kind: ChangeFactKind,
-    /// When.
+    /// Time of the event.
     pub occurred_at: Timestamp,
-    /// Who did it.
+    /// Actor.
     pub actor: Option<String>,
-    /// Their name for people.
+    /// Name of the actor, for people.
     pub actor_name: Option<String>,
-    /// A second party to it: through whom they asked, or for whom they decided.
+    /// Id of a second party: the credential through which a person asked, or the person for whom a credential
+    /// decided.
     pub second_party: Option<String>,
-    /// The resource it happened to.
+    /// Resource that was acted on.
     pub resource: Option<String>,
     /// The project.
     pub project: Option<String>,
@@ -33,25 +34,25 @@ pub struct StoredFact {
     pub environment: Option<String>,
     /// The decision's word as it was said.
     pub decision: Option<String>,
-    /// Why, as it was said.
+    /// Reason that the actor gave.
     pub reason: Option<String>,
-    /// When a request or an approval ends by itself.
+    /// Time at which a request or an approval expires.
     pub expires_at: Option<Timestamp>,
-    /// Whether it failed.
+    /// Whether it reports a failure.
     pub failed: bool,
-    /// The source's code for the outcome.
+    /// The source's status or error code.
     pub outcome_code: Option<String>,
-    /// Of a proposal.
+    /// Assessment; only for a proposal.
     pub assessed: Option<Assessed>,
 }
 
-/// How a proposal was assessed.
+/// Assessment of a proposal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Assessed {
-    /// How it goes on.
+    /// Review route.
     pub route: Route,
-    /// 0 to 100.
+    /// Score, 0 to 100.
     pub score: i16,
-    /// How much of its plan could be read.
+    /// Completeness of reading the plan.
     pub reading: PlanReading,
 }

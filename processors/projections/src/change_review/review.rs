@@ -1,14 +1,16 @@
-//! From the facts of a change to its state. Pure: equal sets of facts give equal reviews.
+//! Derives the state of a change from its facts. Pure: equal sets of facts give equal reviews.
 //!
-//! Facts are taken in the order of (`occurred_at`, `event_id`), whatever order they came in. The approval runs
-//! Requested → Risk assessed → Cost analysed → Human review → Decided, provisioning Requested → Validated → Planned →
-//! Approved → Applied → Monitored → Completed, or Failed, or Rolled back. A fact that cannot follow on the state that it
-//! finds changes nothing and is kept as an impossible transition with its reason.
+//! Facts are applied in the order of (`occurred_at`, `event_id`), regardless of their arrival. The approval
+//! goes through Requested → Risk assessed → Cost analysed → Human review → Decided, provisioning through
+//! Requested → Validated → Planned → Approved → Applied → Monitored → Completed, or Failed, or Rolled back. A
+//! fact that is impossible in the current state changes nothing and is kept as an impossible transition with
+//! its reason.
 //!
-//! - Who asks: the actor of `ApprovalRequested`, and the proposal's, if it names one. Nobody is let approve who asked.
-//! - A proposal begins a new round: what was approved before was another plan.
-//! - A request, and an approval, may end by themselves; another request renews the first.
-//! - `Applied` and `Monitored` may be left out, for nobody need report them; `Approved` may not.
+//! - Requesters are the actor of `ApprovalRequested`, and that of the proposal, if it names one. They cannot
+//! approve.
+//! - A proposal begins a new round: earlier approvals were for another plan.
+//! - A request or an approval may expire; a further request renews the first.
+//! - `Applied` and `Monitored` may be skipped, because reporting them is optional; `Approved` may not.
 
 use schemas::{
     Timestamp,
@@ -23,79 +25,79 @@ use super::{
     states::{ApprovalState, Decision, ProvisioningState},
 };
 
-/// Longest word of a decision that a reason quotes, in characters.
+/// Maximum length of a decision's name that a reason quotes, in characters.
 const MAX_QUOTED_CHARS: usize = 40;
-/// The outcome code by which a source says that a change was taken back.
+/// Outcome code that reports a rollback.
 const ROLLED_BACK: &str = "rolled_back";
 
-/// The state of a change, and how it came about.
+/// State of a change, and its history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Review {
-    /// How far the approval is.
+    /// State of the approval.
     pub approval: ApprovalState,
-    /// How far the change itself is.
+    /// State of the change itself.
     pub provisioning: ProvisioningState,
-    /// What was decided, and when.
+    /// Decision, with its time.
     pub decision: Option<(Decision, Timestamp)>,
-    /// The proposal that stands.
+    /// Current proposal.
     pub proposal: Option<Standing>,
-    /// The first who asked, as written.
+    /// The first requester, as written.
     pub requested_by: Option<String>,
     /// The project.
     pub project: Option<String>,
     /// The environment.
     pub environment: Option<String>,
-    /// Approvals of the proposal that stands.
+    /// Number of approvals of the current proposal.
     pub approvals: i16,
-    /// Every fact, in order, with what followed from it.
+    /// Every fact in order, with its effect.
     pub timeline: Vec<Step>,
 }
 
-/// The proposal that stands.
+/// The current proposal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// Its event.
+    /// Id of its event.
     pub event_id: Uuid,
-    /// When it was made.
+    /// Time of the proposal.
     pub at: Timestamp,
-    /// How it was assessed.
+    /// Assessment of the proposal.
     pub assessed: Assessed,
 }
 
-/// One fact of a change's course.
+/// One fact in a change's history, with its effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Step {
-    /// The event.
+    /// Id of the event.
     pub event_id: Uuid,
-    /// When it happened, by the source's clock.
+    /// Time of the event, by the source's clock.
     #[schema(value_type = String, format = DateTime)]
     pub occurred_at: Timestamp,
-    /// What happened: the event's kind.
+    /// Kind of the event.
     pub kind: ChangeFactKind,
-    /// Who did it.
+    /// Actor.
     pub actor: Option<String>,
-    /// Their name for people.
+    /// Name of the actor, for people.
     pub actor_name: Option<String>,
     /// The decision's word as it was said.
     pub decision: Option<String>,
-    /// Why, as it was said.
+    /// Reason that the actor gave.
     pub reason: Option<String>,
-    /// The resource it happened to.
+    /// Resource that was acted on.
     pub resource: Option<String>,
-    /// Of a proposal: its score.
+    /// Score; only for a proposal.
     pub score: Option<i16>,
-    /// Of a proposal: its route.
+    /// Review route; only for a proposal.
     pub route: Option<Route>,
-    /// How far the approval is after it.
+    /// State of the approval after the fact.
     pub approval: ApprovalState,
-    /// How far the change is after it.
+    /// State of the change after the fact.
     pub provisioning: ProvisioningState,
-    /// Why it cannot be: then it changed nothing.
+    /// The reason why the fact is an impossible transition; it then has no effect.
     pub impossible: Option<String>,
 }
 
 impl Review {
-    /// Derives the state of a change from its facts, in whatever order they are given.
+    /// Derives the state of a change from its facts, given in any order.
     pub fn of(facts: &[StoredFact]) -> Self {
         let mut ordered: Vec<&StoredFact> = facts.iter().collect();
         ordered.sort_unstable_by_key(|fact| (fact.occurred_at, fact.event_id));
@@ -119,32 +121,32 @@ impl Review {
         }
     }
 
-    /// Facts that could not follow.
+    /// Impossible transitions.
     pub fn impossible(&self) -> impl Iterator<Item = &Step> {
         self.timeline.iter().filter(|step| step.impossible.is_some())
     }
 
-    /// How many people must approve the proposal that stands.
+    /// Number of people who must approve the current proposal.
     pub fn approvals_needed(&self) -> u16 {
         self.proposal.map_or(0, |proposal| proposal.assessed.route.approvals_needed())
     }
 }
 
-/// Where a change stands while its facts are taken one by one.
+/// State of a change while its facts are applied one by one.
 #[derive(Debug)]
 struct Course {
     proposal: Option<Standing>,
     decision: Option<(Decision, Timestamp)>,
     provisioning: ProvisioningState,
-    /// The first who asked, as written.
+    /// The first requester, as written.
     requested_by: Option<String>,
-    /// All who asked, and through whom: they cannot approve.
+    /// All requesters and their second parties: they cannot approve.
     requesters: Vec<Party>,
-    /// When the latest request ends, if it does.
+    /// Time at which the latest request expires, if it does.
     requested_until: Option<Timestamp>,
-    /// Who approved the proposal that stands, each with the one they spoke for.
+    /// Approvers of the current proposal, each with their second party.
     approvers: Vec<Vec<Party>>,
-    /// When the first of these approvals ends.
+    /// Time at which the first of these approvals expires.
     approved_until: Option<Timestamp>,
 }
 
@@ -163,7 +165,7 @@ impl Default for Course {
     }
 }
 
-/// Somebody, as they are told from others: logins and addresses do not differ by case.
+/// A party, compared ignoring case, as logins and addresses are.
 #[derive(Debug, PartialEq, Eq)]
 struct Party(String);
 
@@ -172,7 +174,7 @@ impl Party {
         id.map(|id| Self(id.trim().to_lowercase())).filter(|party| !party.0.is_empty())
     }
 
-    /// Who did it, and the second party to it. `None` if nobody is named who did it.
+    /// The actor and the second party. `None` if no actor is named.
     fn all_of(fact: &StoredFact) -> Option<Vec<Self>> {
         let actor = Self::new(fact.actor.as_deref())?;
         let second = Self::new(fact.second_party.as_deref()).filter(|second| *second != actor);
@@ -180,12 +182,12 @@ impl Party {
     }
 }
 
-/// Whether one of them is among the others.
+/// Whether the two lists share a party.
 fn share_one(some: &[Party], others: &[Party]) -> bool {
     some.iter().any(|party| others.contains(party))
 }
 
-/// Why a fact cannot follow.
+/// Reason why a transition is impossible.
 type Impossible = String;
 
 impl Course {
@@ -328,7 +330,7 @@ impl Course {
         Ok(())
     }
 
-    /// Whether it may be applied at that moment.
+    /// Whether the change may be applied at that time.
     fn may_apply(&self, at: Timestamp) -> Result<(), Impossible> {
         match self.decision {
             None if self.proposal.is_none() => Err("applied before anything had been proposed".to_owned()),

@@ -1,4 +1,4 @@
-//! The states of a change: of its approval, of what was decided, of the change itself.
+//! States of a change: approval, decision, provisioning.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -24,57 +24,57 @@ macro_rules! states {
 }
 
 states! {
-    /// How far an approval is. Costs are not analysed yet: no change is ever between risk and people.
+    /// State of an approval. Costs are not analysed yet: there is no state between risk and human review.
     ApprovalState {
-        /// Nobody asked, nothing was proposed.
+        /// Nothing was requested or proposed.
         NotRequested => "not_requested",
-        /// Somebody asked; there is no plan yet.
+        /// Approval was requested; there is no plan yet.
         Requested => "requested",
-        /// The plan is scored; nobody asked yet.
+        /// The plan is scored; nobody requested approval yet.
         RiskAssessed => "risk_assessed",
-        /// People are to decide.
+        /// Waiting for people to decide.
         HumanReview => "human_review",
-        /// It is decided, by people or by its score.
+        /// Decided, by people or by the score.
         Decided => "decided",
     }
 }
 
 states! {
-    /// What was decided.
+    /// Decision on a change.
     Decision {
         /// Enough people approved.
         Approved => "approved",
         /// Somebody rejected it.
         Rejected => "rejected",
-        /// Its score lets it pass.
+        /// Passed automatically by its score.
         Auto => "auto",
-        /// Its score does not let it pass.
+        /// Blocked by its score.
         Blocked => "blocked",
     }
 }
 
 states! {
-    /// How far the change itself is.
+    /// State of the change itself.
     ProvisioningState {
-        /// Nobody asked, nothing was proposed.
+        /// Nothing was requested or proposed.
         NotRequested => "not_requested",
-        /// It was asked for; no plan of it can be read.
+        /// Requested, without a readable plan.
         Requested => "requested",
-        /// Its plan can be read, but is not whole.
+        /// The plan is readable but incomplete.
         Validated => "validated",
-        /// Its plan is whole.
+        /// The plan is complete.
         Planned => "planned",
-        /// It may be applied.
+        /// The change may be applied.
         Approved => "approved",
-        /// It is being applied.
+        /// The change is being applied.
         Applied => "applied",
-        /// What it made is observed.
+        /// Its resources were observed after the change.
         Monitored => "monitored",
-        /// It is done.
+        /// The change is completed.
         Completed => "completed",
-        /// It, or a part of it, failed.
+        /// The change, or a part of it, failed.
         Failed => "failed",
-        /// It was taken back.
+        /// The change was rolled back.
         RolledBack => "rolled_back",
     }
 }

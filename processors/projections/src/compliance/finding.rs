@@ -1,4 +1,4 @@
-//! Findings: when a policy began to fail for a resource, and when it ended.
+//! Findings: intervals in which a policy fails for a resource.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use schemas::{
 };
 use uuid::Uuid;
 
-/// The time within which a finding ought to be closed: 7 days for critical ones, 30, 90 and 120 days for the others.
+/// Time limit for closing a finding: 7 days for critical ones, 30, 90 and 120 days for the others.
 pub const fn sla(severity: PolicySeverity) -> TimeDelta {
     TimeDelta::days(match severity {
         PolicySeverity::Critical => 7,
@@ -19,46 +19,46 @@ pub const fn sla(severity: PolicySeverity) -> TimeDelta {
     })
 }
 
-/// The id of the finding about a resource and a policy: every time that it opens again it is the same finding.
+/// The id of the finding on a resource and a policy; a reopened finding keeps its id.
 pub fn finding_id(tenant: &TenantId, resource: &str, policy: &str) -> EventId {
     let content = format!("{}:{resource}{policy}", resource.len());
     EventId::derived(tenant, "weir.compliance.finding", content.as_bytes())
 }
 
-/// A resource from an instant on.
+/// State of a resource from an instant on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct State {
-    /// The instant.
+    /// Start of the state.
     pub at: Timestamp,
-    /// The event that shows it.
+    /// Event that reported it.
     pub event_id: Uuid,
-    /// The verdicts about it; `None` where it is gone.
+    /// Id of the verdicts on it; `None` if the resource was deleted.
     pub verdicts: Option<Uuid>,
 }
 
-/// The answer of one policy, as findings need it.
+/// A policy's verdict, reduced to what findings need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The policy's id.
     pub policy_id: String,
     /// SHA-256 of its text.
     pub policy_hash: String,
-    /// The answer.
+    /// Status.
     pub status: VerdictStatus,
-    /// How grave a failure is.
+    /// Severity of a failure.
     pub severity: PolicySeverity,
     /// The reasons.
     pub reasons: Vec<String>,
 }
 
-/// Why a finding is closed.
+/// Reason for closing a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseReason {
     /// The policy passes.
     Passed,
     /// The resource was deleted.
     Gone,
-    /// The policy does not judge the resource any more.
+    /// The policy no longer applies to the resource.
     NotApplicable,
 }
 
@@ -73,29 +73,29 @@ impl CloseReason {
     }
 }
 
-/// One time for which a finding was open.
+/// One interval in which a finding was open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Episode {
     /// The policy's id.
     pub policy_id: String,
-    /// The version of the policy that failed first.
+    /// Hash of the policy that failed first.
     pub policy_hash: String,
-    /// Its severity.
+    /// Severity of the policy.
     pub severity: PolicySeverity,
-    /// The first is 1; a further one means that the finding was opened again.
+    /// Number of the episode, from 1; a further one means that the finding was reopened.
     pub number: i32,
-    /// When the policy began to fail.
+    /// Time at which the policy began to fail.
     pub opened_at: Timestamp,
-    /// The event that shows it.
+    /// Event that reported it.
     pub opened_by: Uuid,
-    /// Its reasons then.
+    /// Reasons at that time.
     pub reasons: Vec<String>,
-    /// When it ended, by which event, and why.
+    /// Time, event and reason of closing, if closed.
     pub closed: Option<(Timestamp, Uuid, CloseReason)>,
 }
 
 impl Episode {
-    /// When the finding ought to be closed.
+    /// Time by which the finding should be closed.
     pub fn due_at(&self) -> Timestamp {
         self.opened_at.checked_add_signed(sla(self.severity)).unwrap_or(Timestamp::MAX_UTC)
     }
@@ -184,7 +184,7 @@ mod tests {
         (0..).map(key).zip(statuses.chain([Vec::new()])).collect()
     }
 
-    /// A state by a letter: pass, fail, unknown, error, no answer, gone.
+    /// A state by a letter: pass, fail, unknown, error, no verdict, deleted.
     fn states(letters: &str) -> Vec<State> {
         let state = |(n, letter): (i64, char)| State {
             at: at(n),

@@ -1,4 +1,4 @@
-//! Posture: what verdicts say about controls and frameworks, and the scores that follow.
+//! Posture: state of controls and frameworks by verdicts, and scores.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,15 +9,15 @@ use schemas::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The highest score with a failed critical control.
+/// Maximum score with a failed critical control.
 const CAP_CRITICAL: u8 = 50;
-/// The highest score with a failed control of high severity.
+/// Maximum score with a failed control of high severity.
 const CAP_HIGH: u8 = 75;
 
 /// Controls by framework, each with the policies in force that are evidence for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ControlCatalogue {
-    /// Framework, then control, then ids of policies; none where a person must look.
+    /// Framework, then control, then ids of policies; none if the control needs manual assessment.
     pub frameworks: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
 }
 
@@ -37,16 +37,16 @@ impl ControlCatalogue {
     }
 }
 
-/// What a version of a policy is evidence for.
+/// Severity and controls of a version of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyFacts {
-    /// How grave a failure is.
+    /// Severity of a failure.
     pub severity: PolicySeverity,
     /// Controls by framework.
     pub controls: BTreeMap<String, Vec<String>>,
 }
 
-/// How many resources of a project have one answer of one version of a policy.
+/// Number of resources of a project with the same verdict of one version of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tally {
     /// The project; `None` for resources without one.
@@ -55,19 +55,19 @@ pub struct Tally {
     pub policy_id: String,
     /// SHA-256 of its text.
     pub policy_hash: String,
-    /// The answer.
+    /// Status of the verdict.
     pub status: VerdictStatus,
-    /// Whether a waiver holds for it.
+    /// Whether a waiver covers it.
     pub waived: bool,
-    /// How many.
+    /// Number of resources.
     pub resources: u64,
-    /// When the longest unseen of them was observed.
+    /// The earliest of the resources' last observations.
     pub oldest: Timestamp,
-    /// When the last seen of them was observed.
+    /// The latest of the resources' last observations.
     pub newest: Timestamp,
 }
 
-/// A tally, and what its policy is evidence for.
+/// A tally with the policy's severity and controls.
 #[derive(Debug, Clone, Copy)]
 pub struct Judged<'a> {
     /// The tally.
@@ -76,48 +76,48 @@ pub struct Judged<'a> {
     pub policy: &'a PolicyFacts,
 }
 
-/// What is known about a control.
+/// State of a control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ControlState {
-    /// A policy fails for a resource, and no waiver holds.
+    /// A policy fails for a resource without a waiver.
     Fail,
-    /// Policies fail only where a waiver holds.
+    /// Policies fail only for resources with a waiver.
     Waived,
     /// At least one policy passes, and none fails.
     Pass,
-    /// Policies looked, and none could decide.
+    /// Policies were evaluated, and none could decide.
     NotEvaluated,
-    /// No resource was judged for it.
+    /// No resource was evaluated for it.
     NoEvidence,
-    /// No policy is evidence for it: a person must look.
+    /// No policy covers it: it needs manual assessment.
     Manual,
 }
 
-/// One control, with counts of verdicts.
+/// Posture of one control, with numbers of verdicts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlPosture {
-    /// What is known.
+    /// State of the control.
     pub state: ControlState,
-    /// What would be known without waivers.
+    /// State without waivers.
     pub state_without_waivers: ControlState,
-    /// The gravest severity among policies that fail without a waiver, and with or without one.
+    /// Highest severity of policies that fail without a waiver, and of all that fail.
     pub severity: [Option<PolicySeverity>; 2],
-    /// Verdicts that pass.
+    /// Number of passing verdicts.
     pub passed: u64,
-    /// Verdicts that fail, also those that are waived.
+    /// Number of failing verdicts, waived ones included.
     pub failed: u64,
-    /// Failures that are waived.
+    /// Number of waived failures.
     pub waived: u64,
-    /// Verdicts that could not decide, and errors.
+    /// Number of verdicts that could not decide, and of errors.
     pub not_evaluated: u64,
-    /// When the longest unseen and the last seen of its resources were observed.
+    /// The earliest and the latest of its resources' last observations.
     pub evidence: Option<(Timestamp, Timestamp)>,
-    /// Policies that answered or are in force.
+    /// Policies with verdicts or in force.
     pub policies: BTreeSet<String>,
 }
 
-/// How good a score is.
+/// Band of a score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Band {
@@ -131,7 +131,7 @@ pub enum Band {
     Excellent,
 }
 
-/// A score from 0 to 100, rounded down: only where nothing fails is it 100.
+/// A score from 0 to 100, rounded down: it is 100 only if nothing fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Score {
     /// The score.
@@ -143,7 +143,7 @@ pub struct Score {
 }
 
 impl Score {
-    /// The score of so many that pass and fail; `None` without either.
+    /// The score of a number of passes and failures; `None` if both are 0.
     pub fn of(passed: u64, failed: u64, gravest: Option<PolicySeverity>) -> Option<Self> {
         let all = passed.checked_add(failed).filter(|all| *all > 0)?;
         let share = u8::try_from(u128::from(passed) * 100 / u128::from(all)).unwrap_or(100);
@@ -168,35 +168,35 @@ impl Score {
 pub struct FrameworkPosture {
     /// The framework.
     pub framework: String,
-    /// Controls that policies are evidence for, and those for which a person must look.
+    /// Number of controls, including those that need manual assessment.
     pub controls: u32,
-    /// Controls that pass.
+    /// Number of controls that pass.
     pub passed: u32,
-    /// Controls that fail.
+    /// Number of controls that fail.
     pub failed: u32,
-    /// Controls that fail only where a waiver holds.
+    /// Number of controls that fail only for resources with a waiver.
     pub waived: u32,
-    /// Controls that no policy could decide.
+    /// Number of controls that no policy could decide.
     pub not_evaluated: u32,
-    /// Controls for which no resource was judged.
+    /// Number of controls without an evaluated resource.
     pub no_evidence: u32,
-    /// Controls for which a person must look.
+    /// Number of controls that need manual assessment.
     pub manual: u32,
-    /// Percent of the controls with policies that passed, failed or are waived, rounded down.
+    /// Percentage of the controls with policies that passed, failed or are waived, rounded down.
     pub coverage_percent: u8,
-    /// When the longest unseen of the judged resources was observed.
+    /// The earliest of the evaluated resources' last observations.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub evidence_oldest: Option<Timestamp>,
-    /// When the last seen of them was observed.
+    /// The latest of the evaluated resources' last observations.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub evidence_newest: Option<Timestamp>,
-    /// Controls that pass or are waived, of those that were decided; absent without evidence.
+    /// Score: controls that pass or are waived, of those that were decided; absent without evidence.
     pub score: Option<Score>,
-    /// The same, as if there were no waivers.
+    /// The same without waivers.
     pub score_without_waivers: Option<Score>,
 }
 
-/// The controls of every framework that tallies are evidence for, or that the catalogue names.
+/// The controls of every framework in the tallies or the catalogue.
 pub fn controls(
     judged: &[Judged<'_>],
     catalogue: &ControlCatalogue,
@@ -230,7 +230,7 @@ pub fn postures(controls: &BTreeMap<String, BTreeMap<String, ControlPosture>>) -
     controls.iter().map(|(framework, controls)| posture(framework, controls)).collect()
 }
 
-/// A score over verdicts instead of controls: those of policies at least so grave.
+/// A score over verdicts instead of controls, for policies of at least that severity.
 pub fn verdict_score(judged: &[Judged<'_>], at_least: PolicySeverity) -> Option<Score> {
     let (mut passed, mut failed, mut gravest) = (0_u64, 0_u64, None);
     for one in judged.iter().filter(|one| one.policy.severity >= at_least) {

@@ -1,7 +1,8 @@
-//! Findings as they leave: OCSF 1.8.0 Compliance Findings (2003) on `weir.findings.v1`, in `CloudEvents` binary mode.
+//! Published findings: OCSF 1.8.0 Compliance Findings (2003) on `weir.findings.v1`, in `CloudEvents` binary
+//! mode.
 //!
-//! One goes out when a finding opens, opens again, or closes. Its id follows from its content, so that whoever sees it
-//! twice can tell.
+//! A record is published when a finding opens, reopens or closes. Its id is derived from its content, so that
+//! consumers can recognise duplicates.
 
 use schemas::{EventId, TenantId, Timestamp, Topic, changes::compliance::PolicySeverity};
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ pub const CE_SOURCE: &str = "/weir/compliance";
 /// `class_uid` Compliance Finding.
 const CLASS_UID: i64 = 2003;
 
-/// What happened to a finding.
+/// Transition of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transition {
     /// The policy began to fail.
@@ -36,7 +37,7 @@ impl Transition {
         }
     }
 
-    /// What there is to publish about an episode, given what was stored of it before.
+    /// The transition to publish for an episode, given its previously stored state.
     pub fn between(before: Option<&Episode>, after: &Episode) -> Option<Self> {
         match (before, &after.closed) {
             // One that opened and closed before anybody looked is told of as closed.
@@ -57,7 +58,7 @@ pub struct About<'a> {
     pub resource: &'a str,
     /// Its type.
     pub kind: &'a str,
-    /// Its project.
+    /// Project of the resource.
     pub project: Option<&'a str>,
     /// The policy's title.
     pub title: &'a str,
@@ -67,21 +68,21 @@ pub struct About<'a> {
     pub controls: &'a std::collections::BTreeMap<String, Vec<String>>,
 }
 
-/// What there is to publish about a finding.
+/// A record to publish about a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComplianceFinding {
-    /// Follows from the content.
+    /// Id, derived from the content.
     pub id: EventId,
-    /// The finding, the same for each of its episodes.
+    /// Id of the finding, the same for each of its episodes.
     pub finding_id: EventId,
-    /// When it opened or closed.
+    /// Time of opening or closing.
     pub time: Timestamp,
     /// The OCSF record, a JSON object.
     pub record: String,
 }
 
 impl ComplianceFinding {
-    /// The finding about an episode.
+    /// The record for a transition of an episode.
     pub fn new(tenant: &TenantId, about: About<'_>, transition: Transition, episode: &Episode) -> Self {
         let finding_id = finding_id(tenant, about.resource, &episode.policy_id);
         let time = match (transition, &episode.closed) {
@@ -171,7 +172,7 @@ fn message(resource: &str, title: &str, why: Option<CloseReason>) -> String {
     }
 }
 
-/// The object `compliance`: the policy is the control, and its controls are the requirements.
+/// The object `compliance`: the policy is the control, and the policy's controls are the requirements.
 fn compliance(about: About<'_>, episode: &Episode, (is_closed, why): (bool, Option<CloseReason>)) -> Value {
     let (status_id, status) = match why {
         Some(CloseReason::Passed) => (1, "Pass"),

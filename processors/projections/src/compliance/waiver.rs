@@ -1,4 +1,4 @@
-//! Waivers: asked for by one party, granted by another, for a time.
+//! Waivers: requested by one party, granted by another, for a limited time.
 
 use std::collections::BTreeSet;
 
@@ -9,42 +9,43 @@ use schemas::{
 };
 use uuid::Uuid;
 
-/// A step that counts for nothing, and why.
+/// A step without effect, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ineffective {
-    /// The event.
+    /// Id of the event.
     pub event_id: Uuid,
-    /// When it was decided.
+    /// Time of the step.
     pub at: Timestamp,
     /// `requested`, `granted`, `rejected` or `revoked`.
     pub step: &'static str,
-    /// Why it counts for nothing.
+    /// The reason why it has no effect.
     pub why: String,
 }
 
-/// A waiver as its steps leave it.
+/// State of a waiver after its steps.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Waiver {
-    /// What it waives, for how long, and in whose name; `None` where no request can be read.
+    /// Terms; `None` if no request can be read.
     pub terms: Option<WaiverTerms>,
-    /// Who asked for it, and when.
+    /// Requester, and time of the request.
     pub requested: Option<(String, Timestamp)>,
-    /// Why it is asked for.
+    /// Reason of the request.
     pub reason: Option<String>,
-    /// Who granted it, and when.
+    /// Actor who granted it, with the time.
     pub granted: Option<(String, Timestamp)>,
-    /// Who refused it, and when.
+    /// Actor who refused it, with the time.
     pub rejected: Option<(String, Timestamp)>,
-    /// Who took it back, and when.
+    /// Actor who revoked it, with the time.
     pub revoked: Option<(String, Timestamp)>,
-    /// When it ends: by its terms or by being revoked, whichever is first. `None` where it was not granted.
+    /// Time at which it ends: by its terms or by revocation, whichever is first. `None` if it was not
+    /// granted.
     pub ends_at: Option<Timestamp>,
-    /// Steps that count for nothing, in their order.
+    /// Steps without effect, in order.
     pub ineffective: Vec<Ineffective>,
 }
 
-/// The waiver that follows from its steps. They are taken in the order of time, then of event ids; of two grants the first
-/// counts.
+/// The waiver that follows from its steps, which are applied in the order of time, then of event ids; the
+/// first of two grants counts.
 pub fn waiver(facts: &[WaiverFact]) -> Waiver {
     let mut facts: Vec<&WaiverFact> = facts.iter().collect();
     facts.sort_by_key(|fact| (fact.decided_at, fact.event_id));
@@ -99,7 +100,7 @@ pub fn waiver(facts: &[WaiverFact]) -> Waiver {
     waiver
 }
 
-/// Everybody behind a step.
+/// All parties of a step.
 fn parties(fact: &WaiverFact) -> BTreeSet<&str> {
     [Some(fact.actor.as_str()), fact.second_party.as_deref()]
         .into_iter()
@@ -108,7 +109,7 @@ fn parties(fact: &WaiverFact) -> BTreeSet<&str> {
         .collect()
 }
 
-/// When the waiver would end, or why the grant counts for nothing.
+/// The time at which the waiver would end, or the reason why the grant has no effect.
 fn may_be_granted(
     waiver: &Waiver,
     requester: &BTreeSet<&str>,

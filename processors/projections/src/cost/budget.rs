@@ -1,4 +1,4 @@
-//! Budgets: the periods that they last, and what is told when a threshold is reached.
+//! Budgets: their periods, and findings about reached thresholds.
 
 use chrono::{Datelike as _, Months, NaiveDate};
 use schemas::{
@@ -15,7 +15,7 @@ pub const CE_SOURCE: &str = "/weir/cost";
 /// `class_uid` Detection Finding.
 const CLASS_UID: i64 = 2004;
 
-/// The period that a day lies in: its first day, and the first of the next.
+/// The period that contains a day: its first day, and the first day of the next period.
 pub fn period_of(period: BudgetPeriod, day: NaiveDate) -> (NaiveDate, NaiveDate) {
     let months = match period {
         BudgetPeriod::Monthly => 1,
@@ -36,26 +36,26 @@ pub struct Crossing {
     pub set_by: Uuid,
     /// First day of the period.
     pub period_start: NaiveDate,
-    /// Percent of the amount.
+    /// Percentage of the amount.
     pub percent: u16,
-    /// When it became known.
+    /// Time at which it became known.
     pub known_at: Timestamp,
-    /// What was spent by then, a decimal.
+    /// Spend at that time, a decimal.
     pub spent: String,
-    /// The amount, a decimal.
+    /// Amount of the budget, a decimal.
     pub amount: String,
-    /// ISO 4217.
+    /// Currency, ISO 4217.
     pub currency: String,
-    /// What happens beyond the budget.
+    /// Consequence of exceeding the budget.
     pub enforcement: Enforcement,
 }
 
-/// A crossing as it leaves: an OCSF 1.8.0 Detection Finding (2004).
+/// A published crossing: an OCSF 1.8.0 Detection Finding (2004).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BudgetFinding {
-    /// Follows from budget, period and threshold: who sees a finding twice can tell.
+    /// Id, derived from budget, period and threshold, so that consumers can recognise duplicates.
     pub id: EventId,
-    /// When the threshold was reached.
+    /// Time at which the threshold was reached.
     pub time: Timestamp,
     /// The OCSF record, a JSON object.
     pub record: String,

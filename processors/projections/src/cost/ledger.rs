@@ -4,32 +4,32 @@ use std::collections::BTreeSet;
 
 use schemas::Timestamp;
 
-/// Whether an entry puts a charge in or takes it out.
+/// Whether an entry adds a charge or removes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sign {
-    /// It counts from here on.
+    /// The charge counts from here on.
     Plus,
-    /// It counts no more.
+    /// The charge no longer counts.
     Minus,
 }
 
-/// A line of the ledger: from this instant on a charge counts, or counts no more.
+/// An entry of the ledger: from this instant on a charge counts, or no longer counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
     /// The instant.
     pub known_at: Timestamp,
-    /// What happens to the charge.
+    /// Effect on the charge.
     pub sign: Sign,
 }
 
-/// When a charge that became known then was replaced: by the first delivery after it that replaces its scope. What
-/// became known at the same instant belongs to the same delivery and stays.
+/// The time at which a charge that became known at `known_at` is replaced: by the first later delivery that
+/// replaces its scope. Charges that became known at the same instant belong to that delivery and stay.
 pub fn superseded_at(known_at: Timestamp, replacements: &BTreeSet<Timestamp>) -> Option<Timestamp> {
     use std::ops::Bound::{Excluded, Unbounded};
     replacements.range((Excluded(known_at), Unbounded)).next().copied()
 }
 
-/// The entries of a charge, given when its scope was replaced.
+/// The entries of a charge, given the times at which its scope was replaced.
 pub fn entries(known_at: Timestamp, replacements: &BTreeSet<Timestamp>) -> impl Iterator<Item = Entry> {
     let out = superseded_at(known_at, replacements).map(|known_at| Entry { known_at, sign: Sign::Minus });
     std::iter::once(Entry { known_at, sign: Sign::Plus }).chain(out)

@@ -12,7 +12,8 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_timestamp(1_700_000_000 + second, 0).expect("a time")
 }
 
-/// What counts at an instant, told in another way: what is known, and not older than the newest replacement.
+/// Whether a charge counts at an instant, by another definition: it is known, and not older than the newest
+/// replacement.
 fn counts(known_at: i64, replacements: &[i64], now: i64) -> bool {
     let newest = replacements.iter().filter(|replaced| **replaced <= now).max();
     known_at <= now && newest.is_none_or(|newest| known_at >= *newest)

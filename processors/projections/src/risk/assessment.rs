@@ -1,7 +1,7 @@
-//! How dangerous an entity is, as a pure function of what it was exposed to and what was decided about it.
+//! Risk of an entity, as a pure function of its exposures and the decisions about it.
 //!
-//! Hazard halves every [`HALF_LIFE_HOURS`] of event time. Sums are whole numbers, so that no order of events, no
-//! partition and no restart can change a digit of them; only the last step, from hazard to score, is a float.
+//! Hazard halves every [`HALF_LIFE_HOURS`] of event time. Sums are integers, so that the order of events,
+//! partitions and restarts cannot change them; only the last step, from hazard to score, uses floating point.
 
 use std::{
     collections::HashMap,
@@ -14,68 +14,69 @@ use utoipa::ToSchema;
 
 use super::exposure::Exposure;
 
-/// Hours after which a hazard counts half: 7 days.
+/// Half-life of hazard, in hours: 7 days.
 pub const HALF_LIFE_HOURS: i64 = 7 * 24;
-/// Exposures older than this before the newest are left out: 16 half-lives, 112 days. What they would add to a score is
-/// less than 0.03 for each rule, and what must be read of a busy entity stays bounded.
+/// Maximum age of exposures relative to the newest: 16 half-lives, 112 days. Older ones would add less than
+/// 0.03 to a score for each rule; leaving them out bounds what is read of a busy entity.
 pub const MAX_AGE_HOURS: i64 = 16 * HALF_LIFE_HOURS;
-/// A rule contributes at most so many times its largest single hazard, so that a noisy one cannot drown the others.
+/// Maximum contribution of a rule, in multiples of its largest single hazard, so that a noisy rule cannot
+/// drown the others.
 const MAX_PER_RULE: u128 = 3;
-/// What hazards are multiplied by before they decay.
+/// Fixed-point bits of hazards before they decay.
 const SCALE_BITS: u32 = 32;
-/// All weights of an entity together multiply its hazard by no more than this many thousandths.
+/// Maximum product of an entity's weights, in thousandths.
 const MAX_FACTOR: u64 = 100_000;
-/// The factor that changes nothing.
+/// The factor that changes nothing, in thousandths.
 pub const NEUTRAL: u64 = 1000;
 
-/// The hour in which an instant lies, counted from 1970 on.
+/// The hour that contains an instant, counted from 1970 on.
 pub fn hour_of(at: Timestamp) -> i64 {
     at.timestamp().div_euclid(3600)
 }
 
-/// A decision about how much an entity's hazard weighs.
+/// A decision on the weight of an entity's hazard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Weight {
-    /// `criticality`, or `watchlist:<name>`: the latest decision of each source counts.
+    /// Source: `criticality` or `watchlist:<name>`; the latest decision of each source counts.
     pub source: String,
-    /// When it was decided.
+    /// Time of the decision.
     pub decided_at: Timestamp,
     /// The event that holds the decision.
     pub event_id: uuid::Uuid,
-    /// When it ends by itself, if it does.
+    /// Time at which it expires, if it does.
     pub expires_at: Option<Timestamp>,
-    /// Thousandths by which hazard is multiplied.
+    /// Factor by which hazard is multiplied, in thousandths.
     pub factor_thousandths: i32,
 }
 
-/// A rule that was wrong about the entity: its exposures up to that hour no longer count.
+/// A rule that was a false positive for the entity: its exposures up to that hour no longer count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dismissal {
-    /// The rule's id.
+    /// Id of the rule.
     pub rule_id: String,
-    /// When it was found to be wrong.
+    /// Time of the decision.
     pub decided_at: Timestamp,
 }
 
-/// From where an entity is looked at.
+/// Point in time from which an entity is assessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct View {
-    /// Facts after this instant (exposures: after its hour) do not count. `None`: all do.
+    /// Facts after this instant (exposures: after its hour) do not count. `None` counts all.
     pub until: Option<Timestamp>,
-    /// Weights that ended before this instant do not count. `None`: none has ended.
+    /// Weights that expired before this instant do not count. `None` counts all.
     pub now: Option<Timestamp>,
 }
 
 impl View {
-    /// All that is known; what ends by itself has not ended.
+    /// Everything that is known; nothing has expired.
     pub const STORED: Self = Self { until: None, now: None };
 
-    /// As it was at an instant, or is now: what is dated later does not count.
+    /// The view at an instant, past or present: later facts do not count.
     pub fn as_of(at: Timestamp) -> Self {
         Self { until: Some(at), now: Some(at) }
     }
 
-    /// Whether something that was decided then counts.
+    /// Whether a decision of that time counts.
     pub fn knows(&self, decided_at: Timestamp) -> bool {
         self.until.is_none_or(|until| decided_at <= until)
     }
@@ -85,46 +86,47 @@ impl View {
     }
 }
 
-/// How dangerous an entity is.
+/// Risk of an entity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assessment {
     /// The hour of the newest exposure that counts; 0 without one.
     pub newest_hour: i64,
-    /// What the weights multiply hazard by.
+    /// Factor of the weights.
     pub factor: Factor,
-    /// By rule, largest first, then by id. Empty where nothing counts.
+    /// Contributions by rule, largest first, then by id. Empty if nothing counts.
     pub contributions: Vec<Contribution>,
     /// Hazard at the newest hour without weights, scaled.
     hazard: u128,
 }
 
-/// What one rule contributes to an entity's hazard.
+/// Contribution of one rule to an entity's hazard.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contribution {
-    /// The rule, as its newest exposure has it.
+    /// The rule, as in its newest exposure.
     pub rule: Arc<SignalRule>,
-    /// Signals that count.
+    /// Number of signals that count.
     pub signals: i64,
-    /// When the first of them came.
+    /// Time of the first signal.
     pub first_at: Timestamp,
-    /// When the last of them came.
+    /// Time of the last signal.
     pub last_at: Timestamp,
-    /// Whether the rule fired more than it may contribute.
+    /// Whether the contribution reached its maximum.
     pub capped: bool,
-    /// Scaled as the assessment's.
+    /// Hazard, scaled like the assessment's.
     hazard: u128,
 }
 
-/// What weights multiply hazard by.
+/// Factor by which weights multiply hazard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Factor {
     /// The product, in thousandths.
     pub thousandths: u64,
-    /// When a weight that counts ends by itself.
+    /// Time at which the first of the weights that count expires.
     pub until: Option<Timestamp>,
 }
 
-/// The product of the weights that count: of each source the latest decision. Linear in the weights.
+/// The product of the weights that count: the latest decision of each source. Linear in the number of
+/// weights.
 pub fn factor(weights: &[Weight], view: View) -> Factor {
     let mut latest: HashMap<&str, &Weight> = HashMap::new();
     for weight in weights.iter().filter(|weight| view.knows(weight.decided_at)) {
@@ -192,7 +194,7 @@ fn contribution(exposures: &[&Exposure], newest_hour: i64) -> Option<Contributio
     })
 }
 
-/// Micronats after so many hours, scaled.
+/// Hazard after `age_hours` hours of decay, scaled.
 fn decayed(micronats: i64, age_hours: i64) -> u128 {
     /// 2^(−hours/168), scaled.
     static WITHIN_ONE: LazyLock<Vec<u64>> = LazyLock::new(|| {
@@ -207,7 +209,7 @@ fn decayed(micronats: i64, age_hours: i64) -> u128 {
     (u128::from(micronats.unsigned_abs()) * u128::from(WITHIN_ONE[within])) >> whole
 }
 
-/// Hours as half-lives.
+/// Hours in half-lives.
 fn ratio(hours: i64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "hours of the years 1 to 9999 fit in 53 bits")]
     let (hours, half_life) = (hours as f64, HALF_LIFE_HOURS as f64);
@@ -215,9 +217,9 @@ fn ratio(hours: i64) -> f64 {
 }
 
 impl Assessment {
-    /// log2 of the weighted hazard in nats, as it would be at hour 0: negative infinity where nothing counts.
+    /// log2 of the weighted hazard in nats, projected to hour 0; negative infinity if nothing counts.
     ///
-    /// All hazards halve together, so that entities keep their order by it as time passes.
+    /// All hazards halve together, so that the order of entities by this key does not change with time.
     pub fn sort_key(&self) -> f64 {
         let weighted = self.hazard * u128::from(self.factor.thousandths);
         if weighted == 0 {
@@ -244,7 +246,7 @@ impl Assessment {
         Score::at(self.sort_key(), hour.max(self.newest_hour))
     }
 
-    /// Each contribution's part of the score, in their order: they sum to it exactly.
+    /// Each contribution's part of the score, in the same order; the parts sum to the score exactly.
     pub fn shares(&self, score: Score) -> Vec<Score> {
         let total = self.hazard.max(1);
         let whole = u128::from(score.0);
@@ -263,14 +265,14 @@ impl Assessment {
         shares.into_iter().map(Score).collect()
     }
 
-    /// A contribution's part of the hazard in thousandths; it does not change with time.
+    /// A contribution's part of the hazard in thousandths; constant over time.
     pub fn share_thousandths(&self, contribution: &Contribution) -> u32 {
         let share = contribution.hazard * 1000 / self.hazard.max(1);
         u32::try_from(share).unwrap_or(1000)
     }
 }
 
-/// 0 to 100 in hundredths: 100·(1 − e^(−hazard)).
+/// Score from 0 to 100, in hundredths: 100·(1 − e^(−hazard)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Score(pub u32);
 
@@ -283,18 +285,18 @@ impl Score {
         Self(score.round() as u32)
     }
 
-    /// The score, 0 to 100 with two digits after the point.
+    /// The score, 0 to 100 with two decimal places.
     pub fn value(self) -> f64 {
         f64::from(self.0) / 100.0
     }
 
-    /// The level that it means.
+    /// Level of the score.
     pub fn level(self) -> RiskLevel {
         let reached = |level: &RiskLevel| level.from().0 <= self.0;
         RiskLevel::ALL.into_iter().rev().find(reached).unwrap_or(RiskLevel::Unknown)
     }
 
-    /// The sort key from which on entities have this score at an hour, or a hair below.
+    /// The lowest sort key, or slightly less, of entities with this score at an hour.
     pub fn sort_key_at(self, hour: i64) -> f64 {
         // Half a hundredth less: what rounds up to the score has it.
         let share = (f64::from(self.0) - 0.5).max(0.0) / 1e4;
@@ -302,11 +304,11 @@ impl Score {
     }
 }
 
-/// What a score means.
+/// Level of a score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RiskLevel {
-    /// Below 20: nothing is known against it.
+    /// Below 20: no significant risk is known.
     Unknown,
     /// From 20 on.
     Low,
@@ -322,7 +324,7 @@ impl RiskLevel {
     /// Every level, lowest first.
     pub const ALL: [Self; 5] = [Self::Unknown, Self::Low, Self::Moderate, Self::High, Self::Critical];
 
-    /// The level in a word.
+    /// Name of the level.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -345,10 +347,10 @@ impl RiskLevel {
     }
 }
 
-/// How many of its rules are kept with an entity.
+/// Maximum number of rules that are stored with an entity.
 const TOP_RULES: usize = 3;
 
-/// A rule among those that put an entity at risk most.
+/// One of the rules that contribute most to an entity's risk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TopRule {
     /// The rule's id.

@@ -1,4 +1,4 @@
-//! Which events complete a correlation's condition: a pure function of the set of a group's events.
+//! Events that complete a correlation's condition: a pure function of the set of a group's events.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,29 +10,29 @@ use uuid::Uuid;
 
 use super::assessment::hour_of;
 
-/// An event of one group, as a correlation counts it.
+/// An event of one group, reduced to what a correlation counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupEvent<'a> {
-    /// When it happened.
+    /// Time of the event.
     pub occurred_at: Timestamp,
-    /// The event. An event on which several of the rules fire counts once.
+    /// Id of the event. An event on which several of the rules fire counts once.
     pub event_id: Uuid,
     /// The rule that fired, as the correlation refers to it.
     pub reference: &'a str,
-    /// What `value_count` counts.
+    /// Value that `value_count` counts.
     pub value: &'a str,
-    /// When the condition is satisfied.
+    /// Condition of the correlation.
     pub terms: &'a CorrelationTerms,
 }
 
-/// The places of the events that complete the condition of their terms: those of whose `timespan`, which ends with
-/// them and holds what happened at the same instant, the events satisfy it. Linear in the events, once sorted.
+/// Indices of the events that complete the condition: the events within the `timespan` that ends with them,
+/// those of the same instant included, satisfy it. Linear in the number of events, once sorted.
 pub fn completing(events: &[GroupEvent<'_>]) -> BTreeSet<usize> {
     let terms: BTreeSet<&CorrelationTerms> = events.iter().map(|event| event.terms).collect();
     terms.into_iter().flat_map(|terms| completing_by(terms, events)).collect()
 }
 
-/// Of the events at these places the first of each clock hour, by hour: by it the condition is reported.
+/// The first of the events at these indices in each clock hour, by hour: by it the condition is reported.
 pub fn first_of_hours(events: &[GroupEvent<'_>], places: &BTreeSet<usize>) -> BTreeMap<i64, usize> {
     let mut first: BTreeMap<i64, usize> = BTreeMap::new();
     let order = |place: usize| (events[place].occurred_at, events[place].event_id);
@@ -70,7 +70,7 @@ fn completing_by(terms: &CorrelationTerms, events: &[GroupEvent<'_>]) -> Vec<usi
     complete
 }
 
-/// The place of the event's rule in the order that the condition wants.
+/// Index of the event's rule in the order that the condition requires.
 fn step(terms: &CorrelationTerms, event: &GroupEvent<'_>) -> Option<usize> {
     match &terms.condition {
         CorrelationCondition::TemporalOrdered(rules) => rules.iter().position(|rule| rule == event.reference),
@@ -78,13 +78,13 @@ fn step(terms: &CorrelationTerms, event: &GroupEvent<'_>) -> Option<usize> {
     }
 }
 
-/// The events of a timespan.
+/// Events of a time window.
 struct Window<'a> {
     terms: &'a CorrelationTerms,
     events: HashMap<Uuid, u64>,
     values: HashMap<&'a str, u64>,
     rules: HashMap<&'a str, u64>,
-    /// By step: the latest instant, in microseconds, at which an ordered row of events up to this step began.
+    /// By step: the latest start, in microseconds, of an ordered sequence of events up to this step.
     begun: Vec<Option<i64>>,
 }
 
@@ -160,7 +160,7 @@ mod tests {
         Timestamp::from_timestamp(1_800_000_000 + second, 0).expect("a time")
     }
 
-    /// What the definition says, event by event.
+    /// The result by the definition, event by event.
     fn by_definition(events: &[GroupEvent<'_>]) -> BTreeSet<usize> {
         let completes = |event: &GroupEvent<'_>| {
             let span = i64::from(event.terms.timespan_seconds);

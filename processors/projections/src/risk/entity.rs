@@ -1,4 +1,4 @@
-//! Everything that follows for one entity from the facts about it.
+//! Derives the state of one entity from the facts about it.
 
 use schemas::{TenantId, changes::risk::Entity};
 
@@ -9,36 +9,36 @@ use super::{
     incidents::{Incident, incidents},
 };
 
-/// All that is needed to bring an entity up to date.
+/// Input for updating an entity.
 #[derive(Debug, Clone)]
 pub struct Known {
-    /// Whose.
+    /// Tenant of the entity.
     pub tenant: TenantId,
     /// The entity.
     pub entity: Entity,
     /// The facts about it.
     pub facts: EntityFacts,
-    /// The incidents that are stored, by what was known before.
+    /// Stored incidents, derived from the facts known before.
     pub stored: Vec<Incident>,
-    /// Incidents that opened before this hour stay as they are; see [`super::first_affected_hour`].
+    /// Incidents that opened before this hour are unaffected; see [`super::first_affected_hour`].
     pub from_hour: i64,
 }
 
-/// What an entity's rows have to become, and what there is to publish about it.
+/// New rows of an entity, and the findings to publish about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// The entity's risk by all that is known.
+    /// Current risk of the entity.
     pub assessment: Assessment,
-    /// Stored incidents that, by what is known now, never were.
+    /// Stored incidents that no longer follow from the facts.
     pub removed: Vec<Incident>,
-    /// Incidents that are new or differ from what is stored.
+    /// Incidents that are new or differ from the stored ones.
     pub changed: Vec<Incident>,
-    /// To be published, in this order.
+    /// Findings to publish, in order.
     pub findings: Vec<Finding>,
 }
 
 impl Known {
-    /// What follows.
+    /// Computes the outcome.
     pub fn outcome(&self) -> Outcome {
         let (tenant, entity) = (&self.tenant, EntityName::of(&self.entity));
         let after = incidents(tenant, entity, &self.facts, self.from_hour);

@@ -1,4 +1,4 @@
-//! What an entity is exposed to by one rule within one hour, summed up over its signals.
+//! Exposure of an entity to one rule within one hour, summed up over its signals.
 
 use std::{cmp::Reverse, sync::Arc};
 
@@ -10,42 +10,43 @@ use uuid::Uuid;
 
 use super::assessment::hour_of;
 
-/// So many dedupe keys of a rule count within an hour, those with the highest hazard: as a rule contributes at most three
-/// times its largest hazard, more could hardly add to it. Bounds the row, whatever a publisher makes of the keys.
+/// Maximum number of dedupe keys of a rule that count within an hour, those with the highest hazard: a rule
+/// contributes at most three times its largest hazard, so more would add little. Bounds the row, whatever
+/// keys a publisher sends.
 pub const MAX_KEYS: usize = 8;
 
-/// What an entity was exposed to by one rule within one hour.
+/// Exposure of an entity to one rule within one hour.
 ///
-/// A function of the set of signals: however they are grouped and ordered, [`merge`](Self::merge) gives the same.
+/// A function of the set of signals: [`merge`](Self::merge) gives the same result for any grouping and order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exposure {
-    /// The rule, as the last event saw it.
+    /// The rule, as in the latest event.
     pub rule: Arc<SignalRule>,
     /// The hour, counted from 1970 on.
     pub hour: i64,
-    /// By dedupe key the highest hazard; largest first, then by key; at most [`MAX_KEYS`].
+    /// Highest hazard by dedupe key; largest first, then by key; at most [`MAX_KEYS`].
     pub hazards: Vec<KeyHazard>,
-    /// How many signals it sums up.
+    /// Number of signals.
     pub signals: i64,
-    /// When the first of them came.
+    /// Time of the first signal.
     pub first_at: Timestamp,
-    /// When the last of them came.
+    /// Time of the last signal.
     pub last_at: Timestamp,
-    /// The event of the last of them.
+    /// Event of the last signal.
     pub last_event_id: Uuid,
 }
 
-/// The highest hazard of signals that count once.
+/// The highest hazard of signals with one dedupe key, which count once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyHazard {
     /// The dedupe key; often empty.
     pub key: String,
-    /// In millionths of a nat.
+    /// Hazard in millionths of a nat.
     pub micronats: i64,
 }
 
 impl Exposure {
-    /// Of one signal.
+    /// The exposure of one signal.
     pub fn of(signal: &RiskSignal) -> Self {
         Self {
             rule: Arc::clone(&signal.rule),
@@ -58,7 +59,7 @@ impl Exposure {
         }
     }
 
-    /// Adds what other signals of the same entity, rule and hour sum up to.
+    /// Adds the exposure of other signals of the same entity, rule and hour.
     pub fn merge(&mut self, other: Self) {
         self.signals += other.signals;
         self.first_at = self.first_at.min(other.first_at);
@@ -77,7 +78,7 @@ impl Exposure {
         self.hazards.truncate(MAX_KEYS);
     }
 
-    /// The hazard that it adds, in millionths of a nat.
+    /// Hazard, in millionths of a nat.
     pub fn micronats(&self) -> i64 {
         self.hazards.iter().fold(0, |sum, hazard| sum.saturating_add(hazard.micronats))
     }

@@ -1,4 +1,4 @@
-//! The facts about one entity: its exposures and what was decided about it.
+//! The facts about one entity: its exposures and the decisions about it.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,19 @@ use super::{
     exposure::Exposure,
 };
 
-/// So many weights and so many decisions about incidents count for an entity, the newest: one with more keeps them all,
-/// but what follows from it is computed from these. Bounds what is read and computed for one entity.
+/// Maximum number of weights, and of triage decisions, that count for an entity, the newest ones. All are
+/// stored, but the state is computed from these. Bounds what is read and computed for one entity.
 pub const MAX_DECISIONS: usize = 200;
 
-/// A decision of that kind means that its rules' hazard does not count.
+/// Name of the decision by which its rules' hazard no longer counts.
 pub const FALSE_POSITIVE: &str = "false_positive";
 
-/// Names an entity within its tenant.
+/// Identifies an entity within its tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntityName<'a> {
-    /// Its kind, for example `user`.
+    /// Kind, for example `user`.
     pub kind: &'a str,
-    /// Its id.
+    /// Id of the entity.
     pub id: &'a str,
 }
 
@@ -36,20 +36,20 @@ impl<'a> EntityName<'a> {
 /// The facts about one entity.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EntityFacts {
-    /// Sorted by rule, then by hour; each of both once.
+    /// Exposures, sorted by rule, then by hour; one for each.
     pub exposures: Vec<Exposure>,
-    /// At most [`MAX_DECISIONS`].
+    /// Weights, at most [`MAX_DECISIONS`].
     pub weights: Vec<Weight>,
-    /// At most [`MAX_DECISIONS`].
+    /// Triage decisions, at most [`MAX_DECISIONS`].
     pub triages: Vec<Triage>,
 }
 
-/// A decision about an incident.
+/// A triage decision on an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Triage {
     /// The incident.
     pub incident_id: Uuid,
-    /// When it was decided.
+    /// Time of the decision.
     pub decided_at: Timestamp,
     /// The event that holds the decision.
     pub event_id: Uuid,
@@ -57,19 +57,19 @@ pub struct Triage {
     pub decision: String,
     /// The rules whose hazard a false positive removes.
     pub rules: Vec<String>,
-    /// Why it was decided so.
+    /// Reason that the actor gave.
     pub reason: Option<String>,
-    /// Who decided.
+    /// Actor who decided.
     pub actor: String,
 }
 
 impl EntityFacts {
-    /// Whether nothing is known of the entity.
+    /// Whether there are no facts about the entity.
     pub fn is_empty(&self) -> bool {
         self.exposures.is_empty() && self.weights.is_empty() && self.triages.is_empty()
     }
 
-    /// Adds what new signals sum up to, and answers the exposure as it is then.
+    /// Merges an exposure of new signals, and returns the result.
     pub fn add(&mut self, added: Exposure) -> &Exposure {
         let place = match self.place(&added.rule.id, added.hour) {
             Ok(place) => {
@@ -84,7 +84,7 @@ impl EntityFacts {
         &self.exposures[place]
     }
 
-    /// Puts another exposure in the place of that of a rule and an hour, or none.
+    /// Replaces or removes the exposure of a rule and an hour.
     pub fn replace(&mut self, rule_id: &str, hour: i64, by: Option<Exposure>) {
         if let Ok(place) = self.place(rule_id, hour) {
             self.exposures.remove(place);
@@ -94,18 +94,19 @@ impl EntityFacts {
         }
     }
 
-    /// Where the exposure of a rule and an hour is, or would be.
+    /// Index of the exposure of a rule and an hour, or its insertion point.
     fn place(&self, rule_id: &str, hour: i64) -> Result<usize, usize> {
         self.exposures
             .binary_search_by(|exposure| (exposure.rule.id.as_str(), exposure.hour).cmp(&(rule_id, hour)))
     }
 
-    /// The entity's risk, seen from somewhere.
+    /// The entity's risk in a view.
     pub fn assess(&self, view: View) -> Assessment {
         assess(&self.exposures, &self.weights, &self.dismissals(view), view)
     }
 
-    /// The rules that were wrong, by the latest decision about each incident: to open it again brings them back.
+    /// The rules that were false positives, by the latest decision on each incident: reopening an incident
+    /// restores them.
     pub fn dismissals(&self, view: View) -> Vec<Dismissal> {
         let mut latest: BTreeMap<Uuid, &Triage> = BTreeMap::new();
         for triage in self.triages.iter().filter(|triage| view.knows(triage.decided_at)) {

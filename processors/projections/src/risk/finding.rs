@@ -1,7 +1,9 @@
-//! Incidents as they leave: OCSF 1.8.0 Detection Findings (2004) on `weir.findings.v1`, in `CloudEvents` binary mode.
+//! Published incidents: OCSF 1.8.0 Detection Findings (2004) on `weir.findings.v1`, in `CloudEvents` binary
+//! mode.
 //!
-//! A finding goes out when an incident opens, when it is decided about, when new tactics come in, and otherwise at most
-//! once per hour of event time. Its id follows from its content, so that whoever sees it twice can tell.
+//! A finding is published when an incident opens, on a triage decision, when new tactics appear, and
+//! otherwise at most once per hour of event time. Its id is derived from its content, so that consumers can
+//! recognise duplicates.
 
 use schemas::{EventId, TenantId, Timestamp, Topic};
 use serde_json::{Value, json};
@@ -19,14 +21,14 @@ pub const CE_SOURCE: &str = "/weir/risk";
 /// `category_uid` Findings, `class_uid` Detection Finding.
 const CLASS_UID: i64 = 2004;
 
-/// What happened to an incident; the number is OCSF's `activity_id`.
+/// Change of an incident; the number is OCSF's `activity_id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
-    /// It opened.
+    /// The incident opened.
     Create,
-    /// It went on, or somebody decided about it.
+    /// The incident continued, or a decision was made on it.
     Update,
-    /// It is over.
+    /// The incident was closed.
     Close,
 }
 
@@ -47,7 +49,7 @@ impl Activity {
         }
     }
 
-    /// What there is to tell about an incident, given what was stored of it before.
+    /// The change to publish about an incident, given its previously stored state.
     pub fn between(before: Option<&Incident>, after: &Incident) -> Option<Self> {
         let Some(before) = before else { return Some(Self::Create) };
         let is_over =
@@ -61,21 +63,21 @@ impl Activity {
     }
 }
 
-/// What there is to publish about an incident.
+/// A finding to publish about an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Follows from the content: who sees a finding twice can tell.
+    /// Id, derived from the content, so that consumers can recognise duplicates.
     pub id: EventId,
     /// The incident.
     pub incident_id: uuid::Uuid,
-    /// When the incident came to be as it is told.
+    /// Time at which the incident reached this state.
     pub time: Timestamp,
     /// The OCSF record, a JSON object.
     pub record: String,
 }
 
 impl Finding {
-    /// The finding about an incident of an entity.
+    /// The finding on an incident of an entity.
     pub fn new(tenant: &TenantId, entity: EntityName<'_>, activity: Activity, incident: &Incident) -> Self {
         let time =
             incident.status.decided_at.map_or(incident.last_at, |decided| decided.max(incident.last_at));
@@ -148,7 +150,7 @@ fn record(
     })
 }
 
-/// The score that the incident's worst 24 hours would give.
+/// Score of the incident's highest hazard within 24 hours.
 pub fn score(incident: &Incident) -> Score {
     #[expect(clippy::cast_precision_loss, reason = "53 bits of it are plenty")]
     let nats = incident.peak_micronats as f64 / 1e6;
@@ -165,7 +167,7 @@ const fn severity(level: RiskLevel) -> (i64, &'static str) {
     }
 }
 
-/// An incident in a line.
+/// The incident as one line.
 pub fn title(entity: EntityName<'_>, incident: &Incident) -> String {
     let EntityName { kind, id: entity } = entity;
     let kind = kind.replace('_', " ");

@@ -1,9 +1,10 @@
-//! When an entity's risk is an incident, as a pure function of what is known of the entity.
+//! Incidents of an entity, as a pure function of the facts about it.
 //!
-//! An hour *qualifies* when the weighted hazard of the 24 hours that end with it reaches the score 90, or when signals of
-//! three ATT&CK tactics from four rules came within the 7 days that end with it. The first such hour opens an incident; later
-//! ones belong to it as long as each follows the last within 24 hours. A decision counts from the hour after it on: what
-//! was an incident before a rule was found to be wrong stays one, and is no reason for the next.
+//! An hour *qualifies* when the weighted hazard of the 24 hours that end with it reaches the score 90, or
+//! when signals of three ATT&CK tactics from four rules came within the 7 days that end with it. The first
+//! such hour opens an incident; later ones belong to it as long as each follows the last within 24 hours. A
+//! decision counts from the following hour on: an incident before a rule was marked a false positive remains
+//! one, but does not cause the next.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -17,41 +18,41 @@ use super::{
     facts::{EntityFacts, EntityName, FALSE_POSITIVE, Triage},
 };
 
-/// Hazard is summed up over so many hours, and an incident ends after so many without a qualifying one.
+/// Window of summed hazard, and gap without a qualifying hour that ends an incident, in hours.
 const HAZARD_HOURS: i64 = 24;
-/// Tactics are counted over so many hours: 7 days.
+/// Window of counted tactics, in hours: 7 days.
 const TACTIC_HOURS: i64 = 7 * 24;
-/// −ln(1 − 0.9): the score 90.
+/// Threshold of hazard, −ln(1 − 0.9): the score 90.
 const HAZARD_MICRONATS: i64 = 2_302_585;
 const MIN_TACTICS: usize = 3;
 const MIN_RULES: usize = 4;
-/// A rule counts at most so many times its largest exposure.
+/// Maximum contribution of a rule, in multiples of its largest exposure.
 const MAX_PER_RULE: i64 = 3;
-/// What a status is without a decision.
+/// Status without a decision.
 const OPEN: &str = "open";
 
 /// A period in which an entity's risk crossed the incident threshold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incident {
-    /// Follows from the entity and the opening hour.
+    /// Id, derived from the entity and the opening hour.
     pub id: Uuid,
-    /// The first hour that qualified.
+    /// First qualifying hour.
     pub opened_hour: i64,
-    /// The last hour that qualified.
+    /// Last qualifying hour.
     pub last_hour: i64,
-    /// The first hour of what led to it.
+    /// First hour of the evidence.
     pub since_hour: i64,
-    /// Highest weighted hazard of 24 hours.
+    /// Highest weighted hazard within 24 hours.
     pub peak_micronats: i64,
-    /// How many signals led to it.
+    /// Number of signals in the evidence.
     pub signals: i64,
-    /// The first of them.
+    /// Time of the first signal.
     pub first_at: Timestamp,
-    /// The last of them.
+    /// Time of the last signal.
     pub last_at: Timestamp,
-    /// `hazard` or `tactics`: why the first hour qualified.
+    /// Why the first hour qualified: `hazard` or `tactics`.
     pub cause: String,
-    /// The latest decision about it.
+    /// Status by the latest decision.
     pub status: Status,
     /// Highest level of a rule that fired.
     pub level: String,
@@ -59,22 +60,22 @@ pub struct Incident {
     pub tactics: Vec<String>,
     /// ATT&CK techniques, sorted.
     pub techniques: Vec<String>,
-    /// By id.
+    /// Rules, by id.
     pub rules: Vec<IncidentRule>,
 }
 
-/// What became of an incident.
+/// Status of an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// `open`, `acknowledged`, `closed` or `false_positive`.
     pub name: String,
-    /// A tactic that came after the decision opened it again.
+    /// Whether a new tactic after the decision reopened it.
     pub reopened: bool,
-    /// When it was decided.
+    /// Time of the decision.
     pub decided_at: Option<Timestamp>,
-    /// Why.
+    /// Reason of the decision.
     pub reason: Option<String>,
-    /// Who decided.
+    /// Actor who decided.
     pub decided_by: Option<String>,
 }
 
@@ -87,23 +88,23 @@ pub struct IncidentRule {
     pub title: String,
     /// The rule's level.
     pub level: String,
-    /// How often it fired.
+    /// Number of signals of the rule.
     pub signals: i64,
 }
 
-/// How many hours before an incident may belong to it.
+/// Number of hours before an incident that may belong to its evidence.
 pub const EVIDENCE_HOURS: i64 = TACTIC_HOURS;
 
-/// From which hour on incidents may be other ones because of exposures from `changed_hour` on, given those that are
-/// stored: an incident that ended long enough before stays as it is. To compute them, exposures are needed from
-/// [`EVIDENCE_HOURS`] before on.
+/// The first hour from which on incidents may change because of exposures from `changed_hour` on, given the
+/// stored ones: an incident that ended long enough before is unaffected. To compute the incidents, exposures
+/// are needed from [`EVIDENCE_HOURS`] before on.
 pub fn first_affected_hour(stored: &[Incident], changed_hour: i64) -> i64 {
     let affected = stored.iter().filter(|incident| incident.last_hour >= changed_hour - HAZARD_HOURS);
     affected.map(|incident| incident.opened_hour).fold(changed_hour, i64::min)
 }
 
-/// The entity's incidents that open at or after an hour, oldest first. That hour is a
-/// [`first_affected_hour`], or before everything.
+/// The entity's incidents that open at or after an hour, oldest first. That hour must be a
+/// [`first_affected_hour`], or precede all facts.
 pub fn incidents(
     tenant: &TenantId,
     entity: EntityName<'_>,
@@ -115,7 +116,7 @@ pub fn incidents(
     runs(&hours).into_iter().map(|run| history.incident(tenant, entity, run)).collect()
 }
 
-/// An hour that qualifies.
+/// A qualifying hour.
 #[derive(Debug, Clone, Copy)]
 struct Qualifying {
     hour: i64,
@@ -146,24 +147,24 @@ impl Cause {
     }
 }
 
-/// Hours that follow each other closely enough to be one incident.
+/// Groups qualifying hours that are close enough to be one incident.
 fn runs(qualifying: &[Qualifying]) -> Vec<&[Qualifying]> {
     qualifying.chunk_by(|a, b| b.hour - a.hour <= HAZARD_HOURS).collect()
 }
 
-/// A decision that a rule was wrong.
+/// A false-positive decision on a rule.
 #[derive(Debug, Clone)]
 struct Dismissed {
     /// Exposures up to this hour do not count.
     until_hour: i64,
-    /// While these hours are looked at.
+    /// Hours whose evaluation uses the decision.
     in_force: std::ops::Range<i64>,
 }
 
-/// By rule.
+/// Dismissals by rule.
 type Dismissals<'a> = HashMap<&'a str, Vec<Dismissed>>;
 
-/// What is known of an entity, in the order of hours.
+/// Facts about an entity, in the order of hours.
 struct History<'a> {
     facts: &'a EntityFacts,
     exposures: Vec<&'a Exposure>,
@@ -199,7 +200,8 @@ impl<'a> History<'a> {
         found
     }
 
-    /// The exposures of the hours that end with `last`, but for those that were known to be wrong at the hour `known_at`.
+    /// The exposures of the hours that end with `last`, except those known to be false positives at the hour
+    /// `known_at`.
     fn window(&self, last: i64, hours: i64, known_at: i64) -> Vec<&'a Exposure> {
         let from = self.exposures.partition_point(|exposure| exposure.hour <= last - hours);
         let upto = self.exposures.partition_point(|exposure| exposure.hour <= last);
@@ -249,7 +251,7 @@ fn end_of(hour: i64) -> Timestamp {
     Timestamp::from_timestamp_micros(micros).unwrap_or(Timestamp::MAX_UTC)
 }
 
-/// The sum over rules, each within its bound.
+/// The sum over rules, each limited to its maximum contribution.
 fn hazard(exposures: &[&Exposure]) -> i64 {
     let mut by_rule: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
     for exposure in exposures {
@@ -290,7 +292,7 @@ fn rules(exposures: &[&Exposure]) -> Vec<IncidentRule> {
     by_rule.into_iter().filter_map(one).collect()
 }
 
-/// The latest decision about the incident, unless a tactic came in after it.
+/// The latest decision on the incident, unless a new tactic came after it.
 fn status(triages: &[Triage], incident: Uuid, evidence: &[&Exposure]) -> Status {
     let of_incident = triages.iter().filter(|triage| triage.incident_id == incident);
     let Some(latest) = of_incident.max_by_key(|triage| (triage.decided_at, triage.event_id)) else {
@@ -320,7 +322,8 @@ fn status(triages: &[Triage], incident: Uuid, evidence: &[&Exposure]) -> Status 
     }
 }
 
-/// Each dismissal with the hours for which it is the latest decision about its incident: from the hour after it on.
+/// Each dismissal with the hours in which it is the latest decision on its incident: from the following hour
+/// on.
 fn dismissals(triages: &[Triage]) -> Dismissals<'_> {
     let mut by_incident: BTreeMap<Uuid, Vec<&Triage>> = BTreeMap::new();
     for triage in triages {

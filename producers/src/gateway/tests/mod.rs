@@ -47,7 +47,7 @@ use crate::kafka::{Acknowledged, DeliveryFailure, Health, SendError};
 /// Ends a test that would hang; nothing is asserted by it.
 const HANGING: Duration = Duration::from_mins(1);
 
-/// What becomes of the events from the given place on.
+/// Outcome of the events from the given index on.
 #[derive(Debug, Clone)]
 enum Fate {
     Stored,

@@ -1,4 +1,4 @@
-//! What holds for every assessment.
+//! Properties of every assessment.
 
 use proptest::prelude::*;
 use schemas::changes::risk::{SignalLevel, SignalRule, hazard_micronats};
@@ -43,7 +43,7 @@ fn weight(source: &str, factor_thousandths: i32, decided: i64) -> Weight {
     }
 }
 
-/// The score, in hundredths, at an hour of an entity with these exposures and weights.
+/// Checks the score, in hundredths, at an hour of an entity with these exposures and weights.
 #[track_caller]
 fn check(exposures: &[Exposure], weights: &[Weight], hour: i64, score: u32) {
     let assessment = assess(exposures, weights, &[], View::STORED);
