@@ -1,4 +1,4 @@
-//! The rules: pure functions from an envelope to the changes it causes.
+//! Processors: pure functions from an event to the changes it causes.
 
 pub mod audit;
 pub mod change_review;
@@ -10,14 +10,14 @@ pub mod risk;
 #[cfg(test)]
 mod tests;
 
-/// A rule set: the same event always gives the same changes. That is what makes replay safe.
+/// A pure function on events: the same event always gives the same changes, which makes replay safe.
 pub trait Processor: Send + Sync + 'static {
-    /// What the processor decides about: events, or records that other stages have made of them.
+    /// Input type: events, or records of other stages.
     type Input: schemas::codec::Readable;
-    /// What the processor asks its sink to write.
+    /// Change that the sink writes.
     type Change: Send + Sync + 'static;
-    /// The processor's name; its stage's too, unless that is given one of its own.
+    /// Name of the processor and, by default, of its stage.
     const NAME: &'static str;
-    /// Decides what follows from one event.
+    /// Changes that one event causes.
     fn process(&self, input: &Self::Input) -> Vec<Self::Change>;
 }

@@ -1,4 +1,4 @@
-//! OCSF event classes, and which activity of a class an event is.
+//! OCSF event classes, and activities within a class.
 
 /// An OCSF 1.8.0 event class that Weir writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Class {
     }
 }
 
-/// What happened, within a class: `activity_id` and `activity_name`.
+/// Activity within a class: `activity_id` and `activity_name`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Activity<'a> {
     pub(super) id: i32,
@@ -63,13 +63,13 @@ impl<'a> Activity<'a> {
         Self { id, name }
     }
 
-    /// `Other`, which OCSF asks to name in the source's words.
+    /// Activity `Other`, which OCSF asks to name in the source's words.
     pub(super) const fn other(name: &'a str) -> Self {
         Self { id: 99, name }
     }
 }
 
-/// What an action does to the thing it is done to.
+/// Verb of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verb {
     Create,
@@ -85,8 +85,8 @@ pub(super) enum Verb {
 }
 
 impl Verb {
-    /// The verb of an action in its source's words: the first word that is one or its past tense, wherever words
-    /// are told apart by capitals or punctuation (`CreateUser`, `iam:PutRolePolicy`, `org.add_member`).
+    /// The verb of an action's name: the first word that is a verb or its past tense, with words separated by
+    /// capitals or punctuation (`CreateUser`, `iam:PutRolePolicy`, `org.add_member`).
     pub(super) fn of(action: &str) -> Option<Self> {
         words(action).find_map(|word| {
             let past = || word.strip_suffix('d').and_then(Self::from_word);
@@ -95,7 +95,7 @@ impl Verb {
         })
     }
 
-    /// The word, compared without case.
+    /// The verb of a word, ignoring case.
     fn from_word(word: &str) -> Option<Self> {
         // No verb below is longer; a longer word needs no copy.
         let mut lower = [0; 12];
@@ -131,7 +131,7 @@ impl Verb {
         })
     }
 
-    /// The activity within API Activity (6003), which knows four verbs: switching is updating.
+    /// The activity within API Activity (6003), which has four verbs: switching is an update.
     pub(super) const fn api_activity<'a>(self) -> Activity<'a> {
         match self {
             Self::Create => Activity::new(1, "Create"),
@@ -168,7 +168,8 @@ impl Verb {
     }
 }
 
-/// The words of an action: split where a character is no letter or digit, and before a capital after a small letter.
+/// The words of an action: split at characters that are neither letters nor digits, and before a capital
+/// after a small letter.
 fn words(action: &str) -> impl Iterator<Item = &str> {
     action.split(|c: char| !c.is_ascii_alphanumeric()).flat_map(|mut rest| {
         std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! Audit: every event of every family becomes one OCSF 1.8.0 record, and the columns people filter it by.
+//! Audit: maps every event of every family to one OCSF 1.8.0 record, with columns for filters.
 
 mod class;
 mod family;
@@ -18,7 +18,7 @@ use schemas::{
 use self::record::Record;
 use crate::Processor;
 
-/// Turns every event into exactly one [`AuditEntry`], whatever its kind; nothing is left out and nothing refused.
+/// Maps every event to exactly one [`AuditEntry`], whatever its kind; none is left out or rejected.
 ///
 /// The record is JSON in the canonical form of RFC 8785, so equal envelopes give equal bytes on every machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,7 +34,7 @@ impl Processor for Audit {
     }
 }
 
-/// What an event's family makes of it: the record, and what of it becomes columns.
+/// Mapping of an event by its family: the record, and the values of columns.
 struct Described<'a> {
     record: Record<'a>,
     actor: Option<&'a Actor>,

@@ -178,7 +178,7 @@ pub(super) struct ResourceDetails<'a> {
     pub(super) uid: Option<&'a str>,
 }
 
-/// What Weir knows of a resource and OCSF has no attribute for.
+/// Fields of a resource for which OCSF has no attribute.
 #[derive(Serialize, Clone, Copy)]
 pub(super) struct ResourceData<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,6 @@
 //! The OCSF 1.8.0 record: one struct for every class that Weir writes.
 //!
-//! Attributes stand in alphabetical order, numbers are integers below 2^53, and every key is fixed: maps
+//! Attributes are in alphabetical order, numbers are integers below 2^53, and every key is fixed: maps
 //! become lists of name and value. So the JSON text is already in the canonical form of RFC 8785.
 
 use schemas::{Envelope, EventId, changes::OcsfRecord};
@@ -58,7 +58,7 @@ pub(super) struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) message: Option<String>,
     pub(super) metadata: Metadata<'a>,
-    /// The native record itself stands beside the text.
+    /// Marker; the native record itself follows the text.
     #[serde(skip_serializing_if = "Option::is_none")]
     raw_data: Option<&'static str>,
     #[serde(skip_serializing_if = "Resources::is_empty")]
@@ -89,7 +89,7 @@ pub(super) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// A record with what every class has, taken from the envelope.
+    /// A record with the attributes of every class, taken from the envelope.
     pub(super) fn new(envelope: &'a Envelope, class: Class, activity: Activity<'a>) -> Self {
         Self {
             activity_id: activity.id,
@@ -189,18 +189,19 @@ impl<'a> Metadata<'a> {
     }
 }
 
-/// Why `time` is not when it happened: the source's clock runs ahead, or the event told no time.
+/// Labels for a `time` that is not the time of the event: the source's clock runs ahead, or the event has no
+/// time.
 fn labels(envelope: &Envelope) -> Vec<&'static str> {
     let all = [(envelope.skewed, "skewed"), (envelope.time_assumed, "time_assumed")];
     all.into_iter().filter(|(holds, _)| *holds).map(|(_, label)| label).collect()
 }
 
-/// The OCSF profiles of a record: attributes that come with a circumstance rather than with the class.
+/// OCSF profiles of a record, which add attributes independent of the class.
 #[derive(Default)]
 pub(super) struct Profiles {
     /// `cloud`, and in some classes `api`.
     pub(super) cloud: bool,
-    /// `actor`, in classes that know none themselves.
+    /// `actor`, in classes that do not define it.
     pub(super) host: bool,
 }
 

@@ -1,4 +1,4 @@
-//! OCSF `unmapped`: what the source told and no attribute of the record's class holds.
+//! OCSF `unmapped`: fields of the event that no attribute of the record's class holds.
 
 use schemas::Timestamp;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use super::{
     object::{Resources, Tags},
 };
 
-/// What OCSF has no attribute for, or the event's class has not.
+/// Fields for which OCSF, or the event's class, has no attribute.
 #[derive(Serialize, Default, PartialEq)]
 pub(super) struct Unmapped<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]

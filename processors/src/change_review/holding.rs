@@ -1,33 +1,34 @@
-//! The loss that goes with a type of resource: data, state, reachability, permissions.
+//! Loss that deleting a type of resource causes: data, state, reachability, permissions.
 //!
-//! Types of widely used providers are listed by name ([`types`]). A type that no list names is told by the words of its
-//! name ([`mod@by_words`]), and is [`Holding::Unknown`] where these tell nothing: that is a reason to look, not to pass.
+//! Types of widely used providers are listed by name ([`types`]). A type in no list is classified by the
+//! words of its name ([`mod@by_words`]), and is [`Holding::Unknown`] if these are unknown, which needs
+//! review.
 
 mod by_words;
 mod types;
 
 use by_words::{by_words, words_of};
 
-/// What would be lost with a resource.
+/// Kind of loss if a resource is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Holding {
-    /// Data that is nowhere else, or the key without which it cannot be read.
+    /// Data without a copy elsewhere, or the key without which it cannot be read.
     Data,
-    /// State that is hard to make again: disks, queues, secrets, clusters.
+    /// State that is hard to recreate: disks, queues, secrets, clusters.
     State,
     /// Reachability.
     Network,
     /// Permissions and identities.
     Identity,
-    /// Work that can be started again.
+    /// Work that can be restarted.
     Compute,
-    /// Nothing of these: settings, associations, and values that the configuration makes again.
+    /// None of these: settings, associations, and values that the configuration recreates.
     Other,
-    /// Nobody knows.
+    /// Unknown.
     Unknown,
 }
 
-/// What a resource of that type holds; of several listed matches the longest counts.
+/// Kind of loss for a resource of that type; of several listed matches the longest counts.
 pub(super) fn holding(kind: &str) -> Holding {
     // Grants on whatever a Google resource is are named after it.
     if kind.starts_with("google_") && kind.contains("_iam_") {
@@ -50,7 +51,7 @@ pub(super) fn holding(kind: &str) -> Holding {
     }
 }
 
-/// Whether a type is a pattern's: whole, or its beginning where the pattern ends in `*`.
+/// Whether a type matches a pattern: as a whole, or its beginning if the pattern ends in `*`.
 fn fits(kind: &str, pattern: &str) -> bool {
     pattern.strip_suffix('*').map_or(kind == pattern, |beginning| kind.starts_with(beginning))
 }

@@ -1,5 +1,5 @@
-//! Change review: proposed changes are scored from their plans; requests, decisions and progress become facts beside
-//! them. What state a change is in is for the read model to say: a processor knows no earlier event.
+//! Change review: scores proposed changes by their plans, and turns requests, decisions and progress into
+//! facts. The state of a change is derived by the read model, since a processor does not see earlier events.
 
 mod attributes;
 mod compliance;
@@ -33,11 +33,11 @@ use crate::Processor;
 use score::Given;
 use words::{bounded_id, names_production};
 
-/// What governance events about a change name as their subject.
+/// Subject kind of governance events about changes.
 const SUBJECT_KIND: &str = "change";
 
-/// Makes facts about changes of the events that speak of one: proposals of infrastructure, and what carries their
-/// `change_id`; requests and decisions whose subject is a `change`. Plans are estimated by a price list and judged by
+/// Turns events about changes into facts: proposals of infrastructure, events with their `change_id`, and
+/// requests and decisions whose subject is a `change`. Plans are priced by a price list and evaluated by
 /// compliance policies.
 #[derive(Debug, Clone)]
 pub struct ChangeReview {
@@ -46,14 +46,14 @@ pub struct ChangeReview {
 }
 
 impl ChangeReview {
-    /// A review whose estimates use this price list; whoever holds the policies may replace them while it runs.
+    /// A review with this price list and these policies, which may be replaced while it runs.
     pub fn new(prices: Arc<PriceList>, policies: InForce) -> Self {
         Self { prices, policies }
     }
 }
 
 impl Default for ChangeReview {
-    /// A review with the shipped examples of prices and Weir's own policies.
+    /// A review with the example price list and Weir's own policies.
     fn default() -> Self {
         static OWN: LazyLock<ChangeReview> =
             LazyLock::new(|| ChangeReview::new(PriceList::shared_examples(), InForce::own()));
@@ -132,7 +132,7 @@ fn of_governance(envelope: &Envelope, event: &Governance) -> Option<ChangeFact> 
     })
 }
 
-/// What facts of every kind say.
+/// The fields of facts of every kind.
 fn fact(
     envelope: &Envelope,
     (change_id, kind): (String, ChangeFactKind),
@@ -164,7 +164,7 @@ fn fact(
     }
 }
 
-/// Scores a proposal by its plan and by what its resource says of the environment.
+/// Scores a proposal by its plan and by the environment of its resource.
 fn score(envelope: &Envelope, event: &Infrastructure, review: &ChangeReview) -> Proposal {
     let resource = &event.resource;
     let for_production =

@@ -1,22 +1,22 @@
-//! A Terraform plan (`terraform show -json`, <https://developer.hashicorp.com/terraform/internals/json-format>,
-//! format versions 0.1 to 1.x), as far as a review needs it. What is missing or of another type than promised is
-//! counted, never guessed.
+//! A Terraform plan (`terraform show -json`,
+//! <https://developer.hashicorp.com/terraform/internals/json-format>, format versions 0.1 to 1.x), as far as
+//! a review needs it. Missing members and members of another type are counted, never guessed.
 
 use serde_json::{Map, Value};
 
 use super::words::printable;
 
-/// Stands in for what a plan leaves out.
+/// Stands for absent members of a plan.
 pub(super) static NOTHING: Value = Value::Null;
 
-/// A plan that could be read as JSON.
+/// A parsed plan.
 #[derive(Debug)]
 pub(super) struct Plan<'a> {
     pub(super) format_version: Option<&'a str>,
     pub(super) terraform_version: Option<&'a str>,
-    /// What would change, in the plan's order; no reads and nothing that stays as it is.
+    /// Planned changes in the plan's order, without reads and no-ops.
     pub(super) changes: Vec<Change<'a>>,
-    /// What somebody changed by hand since the last run.
+    /// Changes outside Terraform since the last run.
     pub(super) drift: Vec<Change<'a>>,
     /// Imports and moves, of resources that change and of those that do not.
     pub(super) kept: Kept<'a>,
@@ -24,29 +24,29 @@ pub(super) struct Plan<'a> {
     pub(super) variables: Vec<(&'a str, &'a Value)>,
     /// Changes that could not be read.
     pub(super) unreadable: u32,
-    /// Planning ended with an error.
+    /// Whether planning ended with an error.
     pub(super) errored: bool,
-    /// The plan says that it leaves something for a later one.
+    /// Whether the plan declares that it is incomplete.
     pub(super) incomplete: bool,
 }
 
-/// The object is no plan, or the entry no change.
+/// The object is not a plan, or the entry not a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoPlan;
 
-/// Resources that the plan takes into the state, or gives another address, with nothing else to do about them.
+/// Resources that are only imported or moved.
 #[derive(Debug, Default)]
 pub(super) struct Kept<'a> {
-    /// `change.importing` is there.
+    /// Number of entries with `change.importing`.
     pub(super) imports: u32,
-    /// `previous_address` is there.
+    /// Number of entries with `previous_address`.
     pub(super) moves: u32,
-    /// The imported ones, as they are.
+    /// The imported resources, unchanged.
     pub(super) imported: Vec<Change<'a>>,
 }
 
 impl<'a> Plan<'a> {
-    /// Reads a plan; one without a list of changes is none.
+    /// Reads a plan; an object without a list of changes is not one.
     pub(super) fn of(value: &'a Value) -> Result<Self, NoPlan> {
         let plan = value.as_object().ok_or(NoPlan)?;
         let (changes, unreadable) = match plan.get("resource_changes") {
@@ -75,13 +75,13 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// Whether its format is one that is read: 0.1 to 1.x.
+    /// Whether its format version is supported: 0.1 to 1.x.
     pub(super) fn format_is_known(&self) -> bool {
         self.format_version.is_some_and(|version| matches!(version.split('.').next(), Some("0" | "1")))
     }
 }
 
-/// Whether the plan puts changes off to a later one.
+/// Whether the plan defers changes to a later one.
 fn defers(plan: &Map<String, Value>) -> bool {
     plan.get("deferred_changes").and_then(Value::as_array).is_some_and(|deferred| !deferred.is_empty())
 }
@@ -102,37 +102,37 @@ impl<'a> Kept<'a> {
     }
 }
 
-/// What would be done to a resource.
+/// Action on a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Create,
     Update,
     Replace,
     Delete,
-    /// Taken out of Terraform's care, and left as it is.
+    /// Removed from the state without being deleted.
     Forget,
 }
 
 /// A change of one resource.
 #[derive(Debug)]
 pub(super) struct Change<'a> {
-    /// Its address, printable and bounded.
+    /// Resource address, printable and bounded.
     pub(super) address: String,
-    /// The module it stands in; empty for the root.
+    /// Module of the resource; empty for the root.
     pub(super) module: &'a str,
     /// The resource's type, for example `aws_db_instance`.
     pub(super) kind: &'a str,
     pub(super) action: Action,
     pub(super) before: &'a Value,
     pub(super) after: &'a Value,
-    /// What of `after` is known only once applied: `true` wherever.
+    /// Parts of `after` that are known only after the change, marked by `true`.
     pub(super) after_unknown: &'a Value,
-    /// What of `after` is sensitive: `true` wherever.
+    /// Parts of `after` that are sensitive, marked by `true`.
     pub(super) after_sensitive: &'a Value,
 }
 
 impl<'a> Change<'a> {
-    /// `None`: nothing would change. An error: the entry cannot be read.
+    /// The change of an entry; `None` for a no-op. An error: the entry cannot be read.
     fn of(entry: &'a Value) -> Result<Option<Self>, NoPlan> {
         let member = |name: &str| entry.get(name).unwrap_or(&NOTHING);
         let change = entry.get("change").filter(|change| change.is_object()).ok_or(NoPlan)?;
@@ -153,7 +153,7 @@ impl<'a> Change<'a> {
         Self::with(entry, change, action).map(Some)
     }
 
-    /// The entry of a resource that is imported; `None` if it cannot be read. Its action is not looked at.
+    /// The entry of an imported resource; `None` if it cannot be read. Its action is ignored.
     fn as_it_is(entry: &'a Value) -> Option<Self> {
         Self::with(entry, entry.get("change")?, Action::Update).ok()
     }
@@ -173,7 +173,7 @@ impl<'a> Change<'a> {
         })
     }
 
-    /// Whether nothing but tags and labels would change.
+    /// Whether only tags and labels would change.
     pub(super) fn is_of_tags_only(&self) -> bool {
         const TAGS: [&str; 5] = ["tags", "tags_all", "labels", "effective_labels", "terraform_labels"];
         let (Some(before), Some(after)) = (self.before.as_object(), self.after.as_object()) else {
@@ -192,7 +192,7 @@ impl<'a> Change<'a> {
     }
 }
 
-/// The changes of a list, and how many entries of it cannot be read.
+/// The changes of a list, and the number of entries that cannot be read.
 fn read_changes(entries: &[Value]) -> (Vec<Change<'_>>, u32) {
     let (mut changes, mut unreadable) = (Vec::new(), 0_u32);
     for entry in entries {
@@ -204,7 +204,7 @@ fn read_changes(entries: &[Value]) -> (Vec<Change<'_>>, u32) {
     (changes, unreadable)
 }
 
-/// A plan holds the values of all variables; which of them are sensitive says the configuration.
+/// The variables that the configuration does not mark sensitive; the plan contains the values of all.
 fn plain_variables(plan: &Map<String, Value>) -> Vec<(&str, &Value)> {
     let declared = plan
         .get("configuration")
@@ -219,7 +219,7 @@ fn plain_variables(plan: &Map<String, Value>) -> Vec<(&str, &Value)> {
         .collect()
 }
 
-/// Whether `true` stands anywhere in it.
+/// Whether any part of the value is `true`.
 fn any_true(value: &Value) -> bool {
     match value {
         Value::Bool(value) => *value,

@@ -1,12 +1,13 @@
-//! From a plan to a score: every factor has its points, the score is their sum and at most 100.
+//! Scores a plan: every factor has points, and the score is their sum, capped at 100.
 //!
 //! - *Hazards* ([`super::hazards`]): the first resource of a rule gives the rule's points, each further one 3, at most
 //!   9 together; each further data store that would be deleted or replaced 5, at most 25.
 //! - *Production*: half of the points of the hazards that touch production, rounded up, and 5 for touching it at all.
-//! - *Blast radius* and *drift*: by how many resources.
-//! - *Cost*: by how much more it would cost by the month, in units of the price list's currency.
-//! - *Compliance* ([`super::compliance`]): by the severity of the policies that would deny changed resources.
-//! - *Plan*: 20 each for a plan that is missing, cannot be read, failed, or is not whole: so it is never `auto`.
+//! - *Blast radius* and *drift*: by the number of resources.
+//! - *Cost*: by the increase of the monthly cost, in units of the price list's currency.
+//! - *Compliance* ([`super::compliance`]): by the severity of the policies that deny changed resources.
+//! - *Plan*: 20 each for a plan that is missing, unreadable, failed or incomplete, which is therefore never
+//! `auto`.
 //!
 //! Deleting a production database gives 60 + 30 + 5 and is blocked, replacing one 50 + 25 + 5 and needs two people;
 //! changed tags in production give 5 and pass.
@@ -26,14 +27,14 @@ use super::{
     words::{names_production, printable, words},
 };
 
-/// For a plan that cannot be relied on: the least that makes somebody look.
+/// Points for an unreliable plan: the minimum that requires a review.
 const UNRELIABLE: u32 = 20;
 const TOUCHES_PRODUCTION: u32 = 5;
-/// More than so many resources, and the points for it.
+/// Points for more than this number of resources.
 const BLAST: [(usize, u32); 4] = [(200, 25), (50, 15), (15, 8), (5, 4)];
-/// More than so many modules, and the points for it.
+/// Points for more than this number of modules.
 const BLAST_MODULES: [(usize, u32); 2] = [(10, 6), (3, 3)];
-/// So much more by the month, in units of the price list's currency, and the points for it.
+/// Points for this increase of the monthly cost, in units of the price list's currency.
 const COST: [(i64, u32); 3] = [(10_000, 20), (1_000, 10), (100, 4)];
 const MAX_DRIFT: u32 = 20;
 pub(super) const MAX_NAMED: usize = 20;
@@ -41,15 +42,15 @@ pub(super) const MAX_NAMED: usize = 20;
 /// The plan of a proposal.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Given<'a> {
-    /// None that Weir reads.
+    /// None that Weir can read.
     Absent,
-    /// Text that is no plan.
+    /// Text that is not a plan.
     Unreadable,
     /// A JSON value.
     Json(&'a Value),
 }
 
-/// Scores a proposal; `for_production`: what is known beside the plan says so.
+/// Scores a proposal; `for_production` states whether it is known, apart from the plan, to affect production.
 pub(super) fn assess(given: Given<'_>, for_production: bool) -> Proposal {
     let plan = match given {
         Given::Json(value) => Plan::of(value).ok(),
@@ -81,7 +82,7 @@ fn proposal(plan: PlanSummary, mut factors: Vec<Factor>) -> Proposal {
     Proposal { score, route: Route::of(score), plan, factors, estimate: None, policies: None }
 }
 
-/// Adds what the plan would cost and the verdicts of policies, with the points for both.
+/// Adds the cost estimate and the verdicts of policies, with the points for both.
 pub(super) fn completed(proposed: Proposal, estimate: Option<Estimate>, judged: Option<Judged>) -> Proposal {
     let Proposal { plan, mut factors, .. } = proposed;
     factors.extend(estimate.as_ref().and_then(cost));
@@ -173,7 +174,7 @@ fn summary(plan: &Plan<'_>) -> PlanSummary {
     }
 }
 
-/// What makes the plan itself unreliable.
+/// Factors for a plan that is itself unreliable.
 fn about_the_plan(plan: &Plan<'_>) -> Vec<Factor> {
     let mut factors = Vec::new();
     let mut add = |rule: &str, reason: String| {
@@ -243,7 +244,7 @@ fn named<'c, 'p: 'c>(changes: impl IntoIterator<Item = &'c Change<'p>>) -> Vec<F
     changes.into_iter().take(MAX_NAMED).map(resource).collect()
 }
 
-/// Whether a resource says itself that it is production's: by its address, its names, or its tags.
+/// Whether a resource belongs to production, by its address, its names or its tags.
 fn is_productions(change: &Change<'_>) -> bool {
     names_production(&change.address)
         || [change.before, change.after].into_iter().any(configured_for_production)
@@ -275,7 +276,7 @@ fn configured_for_production(configuration: &Value) -> bool {
     found
 }
 
-/// Whether a tag or variable names an environment, and that is production.
+/// Whether a tag or variable names an environment, and its value is production.
 pub(super) fn is_environment(name: &str, value: Option<&str>) -> bool {
     let names_it = words(name).last().is_some_and(|word| {
         matches!(word.as_str(), "env" | "environment" | "stage" | "tier" | "workspace")

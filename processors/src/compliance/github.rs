@@ -1,4 +1,5 @@
-//! Settings of repositories from GitHub's webhooks: the repository itself, rules of branches, deploy keys.
+//! Settings of repositories from GitHub's webhooks: the repository itself, branch protection rules, deploy
+//! keys.
 
 use schemas::{
     Native,
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use super::seen::{Seen, attributes};
 
 const SOURCE: ObservationSource = ObservationSource::GitHubWebhook;
-/// Events whose `repository` shows the settings as they are afterwards.
+/// Events whose `repository` contains the settings after the event.
 const REPOSITORY: [&str; 10] = [
     "repository.created",
     "repository.edited",
@@ -24,7 +25,7 @@ const REPOSITORY: [&str; 10] = [
     "security_and_analysis",
 ];
 
-/// The settings that a delivery shows.
+/// Settings in a delivery.
 pub(super) fn seen(event: &Activity, native: &Native) -> Vec<Seen> {
     let action = event.action.as_str();
     let (about, what) = action.split_once('.').unwrap_or((action, ""));
@@ -58,7 +59,7 @@ fn place(repository: &str, name: &str, kind: &str) -> ResourceAttributes {
     attributes(&resource, kind)
 }
 
-/// What the body leaves out is unknown: whether alerts are on never stands in it.
+/// Settings of a repository. Absent members are unknown; a body never contains whether alerts are on.
 fn repository(told: &Value, name: &str) -> Seen {
     let visibility = match told["visibility"].as_str() {
         Some(visibility) => visibility,
@@ -81,7 +82,7 @@ fn repository(told: &Value, name: &str) -> Seen {
     Seen::configured(SOURCE, name, place(name, name, "github_repository"), config, unknown)
 }
 
-/// A level of enforcement: everybody's, everybody's but administrators', or nobody's.
+/// Whether a level of enforcement is on: for everybody, or everybody except administrators.
 fn is_on(level: &Value) -> bool {
     matches!(level.as_str(), Some("everyone" | "non_admins"))
 }

@@ -1,4 +1,4 @@
-//! Resources as events show them, before policies judge them.
+//! Resources in events, before policies evaluate them.
 
 use schemas::{
     changes::{
@@ -9,17 +9,17 @@ use schemas::{
 };
 use serde_json::{Value, json};
 
-/// Longest id of a resource or a change, in bytes.
+/// Maximum length of the id of a resource or a change, in bytes.
 const MAX_ID_BYTES: usize = 1_024;
-/// Longest other text of a resource, in bytes.
+/// Maximum length of other texts, in bytes.
 const MAX_TEXT_BYTES: usize = 512;
 
-/// The id in at most 1,024 bytes; what is cut is told apart by a hash.
+/// The id in at most 1,024 bytes; a longer one is cut and ends in its hash.
 pub(super) fn bounded_id(id: &str) -> String {
     bounded(id, MAX_ID_BYTES)
 }
 
-/// One resource as an event shows it.
+/// One resource in an event.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     pub(super) resource: String,
@@ -30,22 +30,22 @@ pub(super) struct Seen {
     pub(super) shown: Shown,
 }
 
-/// How much of a resource an event shows.
+/// Configuration of a resource in an event.
 #[derive(Debug, Clone)]
 pub(super) enum Shown {
-    /// Nothing: it is gone.
+    /// None: the resource was deleted.
     Nothing,
-    /// Its address within a plan, whose resources are judged together.
+    /// Address within a plan, whose resources are evaluated together.
     InPlan(String),
-    /// The configuration as a document of its own. Other resources are not in it, unless it names some.
+    /// The configuration as a separate document, without other resources except those it names.
     Alone(Box<Value>),
-    /// A text that cannot be read, for this reason.
+    /// A text that cannot be parsed, for this reason.
     Unreadable(String),
 }
 
 impl Seen {
-    /// A resource that exists, with its configuration by the names of Terraform's arguments; `unknown` marks arguments
-    /// that the event does not show.
+    /// A resource that exists, with its configuration under the names of Terraform's arguments; `unknown`
+    /// marks arguments that the event does not contain.
     pub(super) fn configured(
         source: ObservationSource,
         resource: &str,
@@ -80,7 +80,7 @@ impl Seen {
     }
 }
 
-/// The attributes of a resource that an event names.
+/// Attributes of a resource in an event.
 pub(super) fn attributes(resource: &Resource, kind: &str) -> ResourceAttributes {
     let text = |text: &Option<String>| {
         text.as_deref().filter(|text| !text.is_empty()).map(|text| bounded(text, MAX_TEXT_BYTES))

@@ -1,8 +1,8 @@
 //! Decisions about budgets.
 //!
-//! The amount is the decision; the attributes are `currency`, `period` (`monthly`, `quarterly`, `yearly`), one of `project`,
-//! `team` and `tag` (`key=value`) or none, `cost` (`billed`, `effective`), `enforcement` (`soft`, `hard`) and `thresholds` (percents
-//! separated by commas). The decision `removed` ends a budget.
+//! The decision is the amount, or `removed`. Attributes: `currency`, `period` (`monthly`, `quarterly`,
+//! `yearly`), at most one of `project`, `team` and `tag` (`key=value`), `cost` (`billed`, `effective`),
+//! `enforcement` (`soft`, `hard`) and `thresholds` (percentages separated by commas).
 
 use rust_decimal::Decimal;
 use schemas::{
@@ -13,11 +13,11 @@ use schemas::{
     events::{Governance, GovernanceKind},
 };
 
-/// What governance events about a budget name as their subject.
+/// Subject kind of governance events about budgets.
 const SUBJECT_KIND: &str = "budget";
-/// The thresholds of a budget that names none, in percent.
+/// Default thresholds, in percent.
 const THRESHOLDS: [u16; 4] = [50, 80, 90, 100];
-/// Most thresholds of a budget, and the highest.
+/// Maximum number of thresholds, and the highest one.
 const MAX_THRESHOLDS: usize = 20;
 const MAX_PERCENT: u16 = 1_000;
 
@@ -64,7 +64,7 @@ fn limit(decision: Option<&str>, event: &Governance) -> Result<BudgetLimit, Stri
     })
 }
 
-/// The value of a word, or another where none is told.
+/// The value of a word, or a default if the attribute is absent.
 fn word<T>(
     told: Option<&str>,
     name: &str,

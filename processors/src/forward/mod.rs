@@ -1,10 +1,10 @@
-//! What a sink forwards of the records that others have made: all of them, or those of some tenants, classes and severities.
+//! Forwards records of other stages to a sink: all, or those of some tenants, classes and severities.
 
 use schemas::OcsfEvent;
 
 use crate::Processor;
 
-/// Passes records on as they are.
+/// Forwards records unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Forward {
     /// Only records of these tenants; empty for all.

@@ -5,7 +5,7 @@ use schemas::{
 
 use super::*;
 
-/// What an event about this subject asks for: kind, scope, subject, name.
+/// Checks the decision of an event about this subject: kind, scope, subject, name.
 #[track_caller]
 fn check(kind: GovernanceKind, subject: (&str, &str), expected: Option<(&str, &str, &str, &str)>) {
     let (subject_kind, subject_id) = subject;

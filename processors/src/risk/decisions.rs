@@ -1,4 +1,4 @@
-//! What people decide about risk: criticality, watchlists, triage.
+//! Decisions about risk: criticality, watchlists, triage.
 
 use chrono::DateTime;
 use rust_decimal::{Decimal, prelude::ToPrimitive};
@@ -9,18 +9,18 @@ use schemas::{
 };
 use uuid::Uuid;
 
-/// The multiplier of a watchlist that states none, in thousandths.
+/// Default multiplier of a watchlist, in thousandths.
 const DEFAULT_WATCHLIST: i32 = 1500;
-/// What a multiplier may be, in thousandths.
+/// Allowed multipliers, in thousandths.
 const MULTIPLIERS: std::ops::RangeInclusive<i32> = 100..=10_000;
-/// Longest reason that is kept, in bytes.
+/// Maximum length of a reason, in bytes.
 const MAX_REASON_BYTES: usize = 1024;
-/// Longest name of a watchlist, in bytes.
+/// Maximum length of a watchlist's name, in bytes.
 const MAX_WATCHLIST_BYTES: usize = 128;
-/// Most rules that one triage may name.
+/// Maximum number of rules in one triage.
 const MAX_RULES: usize = 1000;
 
-/// The fact that a decision is; `None` where it is not about risk. Fails with what is missing or not understood.
+/// The fact of a decision; `None` if it is not about risk. The error names a missing or invalid attribute.
 pub(super) fn decision(envelope: &Envelope, event: &Governance) -> Result<Option<RiskChange>, String> {
     match event.kind {
         GovernanceKind::CriticalitySet => {
@@ -142,7 +142,7 @@ fn reason(event: &Governance) -> Option<String> {
     event.reason.as_deref().map(|reason| bounded(reason, MAX_REASON_BYTES))
 }
 
-/// What a stranger wrote, short and in quotes.
+/// Untrusted text, shortened and quoted.
 fn told(text: Option<&str>) -> String {
     text.map_or_else(|| "missing".to_owned(), |text| format!("{:?}", bounded(text, 80)))
 }

@@ -1,4 +1,4 @@
-//! What a signal touches: who acted and from where, what the rule names, the projects, and the owners of hosts.
+//! Entities of a signal: actor and address, entities that the rule names, projects, and owners of hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,11 +8,11 @@ use schemas::{
     events::{Actor, ActorKind, Resource},
 };
 
-/// Most entities that one event touches, whichever rules fire on it. A person acts on few things at once; what names
-/// thousands is a list, and would cost every tenant a row for each of its lines.
+/// Maximum number of entities of one event, over all rules. A person acts on few things at once; an event
+/// that names thousands is a list, and would cost every tenant a row for each item.
 pub(super) const MAX_TOUCHED: usize = 64;
 
-/// The entities that an event touches so far.
+/// Entities of an event so far.
 #[derive(Debug, Default)]
 pub(super) struct Allowance(BTreeSet<Entity>);
 
@@ -22,33 +22,33 @@ impl Allowance {
     }
 }
 
-/// What a signal touches.
+/// Entities of a signal.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Touched {
-    /// Each entity once, in order, with the larger share where it is touched twice.
+    /// Each entity once, in order, with the larger share if it is named twice.
     pub(super) touches: Vec<Touch>,
-    /// How many others the event names, beyond what it may touch.
+    /// Number of further entities, beyond the maximum of the event.
     pub(super) left_out: usize,
 }
 
-/// An entity that a signal touches.
+/// An entity of a signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Touch {
     pub(super) entity: Entity,
     pub(super) share: Share,
 }
 
-/// How much of a signal's hazard is an entity's.
+/// Share of a signal's hazard that an entity gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Share {
-    /// A host's owner answers for half of it.
+    /// Half: for the owner of a host.
     Half,
-    /// All of it.
+    /// The whole hazard.
     Whole,
 }
 
 impl Share {
-    /// That much of a hazard, rounded down.
+    /// That share of a hazard, rounded down.
     pub(super) fn of(self, hazard_micronats: i64) -> i64 {
         match self {
             Self::Half => hazard_micronats / 2,
@@ -57,11 +57,11 @@ impl Share {
     }
 }
 
-/// Everything that a signal on the event touches: who acted and from where first, then what the rule names, then the
-/// projects; as far as the event may touch so many.
+/// All entities of a signal on the event: actor and address first, then those that the rule names, then the
+/// projects, up to the maximum of the event.
 ///
-/// An event that names neither actor nor address nor anything else touches its first resource, and without one its
-/// source: a signal is never nobody's.
+/// For an event without any of these, the first resource, and without one the source: a signal always has an
+/// entity.
 pub(super) fn touched(
     envelope: &Envelope,
     named_by_rule: Vec<(EntityKind, String)>,
@@ -111,8 +111,8 @@ fn parties(event: &Event) -> (Option<&Actor>, &[Resource]) {
     }
 }
 
-/// Who acted. Of a session under a role, the role: sessions come and go, and one role has many. Whoever is of unknown
-/// kind counts as a user, the platform's own services as service accounts.
+/// The acting entity. For a session under a role, the role: sessions are short-lived, and one role has many.
+/// An actor of unknown kind counts as a user, the platform's own services as service accounts.
 fn acting(actor: &Actor) -> Option<Entity> {
     match actor.kind {
         ActorKind::Role => {
@@ -124,15 +124,15 @@ fn acting(actor: &Actor) -> Option<Entity> {
     }
 }
 
-/// The person who holds a session under a role, where the session is named by an e-mail address, as identity providers
-/// do: one person under many roles stays one.
+/// The person behind a session under a role, if the session is named by an e-mail address, as identity
+/// providers do: a person with many roles remains one entity.
 fn person_behind(actor: &Actor) -> Option<Entity> {
     let (_, session) = actor.id.rsplit_once('/').filter(|_| actor.kind == ActorKind::Role)?;
     let (name, domain) = session.split_once('@')?;
     (!name.is_empty() && domain.contains('.')).then(|| Entity::new(EntityKind::User, session)).flatten()
 }
 
-/// The owner that the host's tags name, where the event describes the host.
+/// The owner in the host's tags, if the event describes the host.
 fn owner_of(host: &str, resources: &[Resource]) -> Option<Entity> {
     let is_host = |resource: &&Resource| {
         let last = |id: &str| id.rsplit(['/', ':']).next().unwrap_or_default().to_owned();

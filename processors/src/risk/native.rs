@@ -1,10 +1,10 @@
-//! What a native record means for its signals before any rule is asked.
+//! Checks on native records before rules are evaluated.
 
 use schemas::envelope::native_format;
 use serde_json::Value;
 
-/// Whether a record tells of a request that nobody has decided about yet: what Kubernetes writes when it receives one.
-/// Rules that leave refused calls out hold of it, and nothing was done.
+/// Whether a record is of a request that is not decided yet: Kubernetes writes one when it receives a
+/// request. Rules that exclude refused calls would match it, although nothing was done.
 pub fn is_undecided(format: &str, record: &Value) -> bool {
     format == native_format::KUBERNETES_AUDIT
         && record.get("stage").and_then(Value::as_str) == Some("RequestReceived")

@@ -1,4 +1,4 @@
-//! The rules in force, shared between whoever runs them and whoever replaces them.
+//! The rules in force, which can be replaced while they are used.
 
 use std::{
     fmt,
@@ -10,10 +10,10 @@ use super::{
     sigma::SigmaEngine,
 };
 
-/// The rules in force. Clones share them: what is replaced in one is replaced in all, from the next event on.
+/// The rules in force. Clones share them: a replacement takes effect in all of them, from the next event on.
 #[derive(Clone)]
 pub struct RuleSet {
-    /// `None` until first used: Weir's own, which take a while to read.
+    /// `None` until first used: then Weir's own rules, which take a while to load.
     engine: Arc<RwLock<Option<Arc<SigmaEngine>>>>,
 }
 
@@ -23,12 +23,12 @@ impl RuleSet {
         Self { engine: Arc::new(RwLock::new(Some(Arc::new(engine)))) }
     }
 
-    /// Weir's own rules, read when they are first needed.
+    /// Weir's own rules, loaded on first use.
     pub fn own() -> Self {
         Self { engine: Arc::default() }
     }
 
-    /// The rules in force now; they stay as they are for whoever holds them.
+    /// The rules in force now; later replacements do not affect the result.
     pub fn current(&self) -> Arc<SigmaEngine> {
         // Whole values are swapped: nothing is left half done by a panic.
         if let Some(engine) = &*self.engine.read().unwrap_or_else(PoisonError::into_inner) {
@@ -38,12 +38,12 @@ impl RuleSet {
         Arc::clone(engine.get_or_insert_with(|| Arc::new(own_engine())))
     }
 
-    /// Which rules are in force: [`SigmaEngine::hash`].
+    /// Identity of the rules in force: [`SigmaEngine::hash`].
     pub fn hash(&self) -> String {
         self.current().hash()
     }
 
-    /// Puts other rules in force.
+    /// Replaces the rules.
     pub fn replace(&self, engine: SigmaEngine) {
         *self.engine.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(engine));
     }

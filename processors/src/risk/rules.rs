@@ -1,12 +1,12 @@
-//! Weir's own rules, as they lie in `processors/rules/sigma`; part of the program.
+//! Weir's own rules, from `processors/rules/sigma`; compiled into the program.
 
 use include_dir::{Dir, DirEntry, include_dir};
 
 static OWN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/rules/sigma");
 
-/// What a rule file's name ends with.
+/// Suffix of rule files.
 pub const RULE_SUFFIX: &str = ".yml";
-/// What the name of a rule file's examples ends with: `NAME.yml` has `NAME.examples.yml`.
+/// Suffix of the file with a rule file's examples: `NAME.yml` has `NAME.examples.yml`.
 pub const EXAMPLES_SUFFIX: &str = ".examples.yml";
 
 /// Every file of the set, rules and examples, as path within the set and text, in the order of paths.

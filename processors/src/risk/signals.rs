@@ -1,4 +1,4 @@
-//! From an event to its signals: one for each rule that fires and each entity that it touches.
+//! Derives signals from an event: one for each rule that fires and each entity involved.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -20,22 +20,22 @@ use super::{
     sigma::{MatchedField, Part, Rule, SigmaEngine, UnreadableRecord, read},
 };
 
-/// Longest rule id, in bytes; longer ones are cut and carry a hash.
+/// Maximum length of a rule id, in bytes; longer ones are cut and end in their hash.
 const MAX_RULE_ID_BYTES: usize = 200;
-/// Longest other text of a rule or an event, in bytes.
+/// Maximum length of other texts of a rule or an event, in bytes.
 const MAX_TEXT_BYTES: usize = 512;
-/// Longest dedupe key, in bytes.
+/// Maximum length of a dedupe key, in bytes.
 const MAX_DEDUPE_BYTES: usize = 128;
-/// Longest JSON text of the fields that matched, in bytes.
+/// Maximum size of the matched fields as JSON, in bytes.
 const MAX_MATCHED_BYTES: usize = 4096;
-/// Longest single value among them, in bytes of its JSON text.
+/// Maximum size of a single value among them as JSON, in bytes.
 const MAX_VALUE_BYTES: usize = 1024;
-/// The field that tells how many others did not fit.
+/// Name of the field with the number of values that did not fit.
 const LEFT_OUT: &str = "(left out)";
-/// The field that tells how many entities the event names beyond those that it may touch.
+/// Name of the field with the number of entities beyond the maximum of the event.
 const ENTITIES_LEFT_OUT: &str = "(entities left out)";
 
-/// What the rules find in an event.
+/// Result of evaluating the rules on an event.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Signals, sorted by entity and rule.
@@ -44,15 +44,15 @@ pub(super) struct Found {
     pub(super) parts: Vec<CorrelationPart>,
 }
 
-/// The signals that the rules find in an event, sorted by entity and rule.
+/// The signals of an event, sorted by entity and rule.
 ///
-/// A rule whose score is 0 gives none, nor does one that only correlations want. Where one rule id stands for several
-/// hits on one entity, the highest counts.
+/// A rule with score 0 gives none, nor does one that only serves correlations. Of several hits of one rule id
+/// on one entity, the highest counts.
 pub fn signals(engine: &SigmaEngine, envelope: &Envelope) -> Result<Vec<RiskSignal>, UnreadableRecord> {
     Ok(found(engine, envelope)?.signals)
 }
 
-/// The signals and the parts in correlations that the rules find in an event.
+/// The signals and the parts in correlations of an event.
 pub(super) fn found(engine: &SigmaEngine, envelope: &Envelope) -> Result<Found, UnreadableRecord> {
     let Some(native) = envelope.native.as_ref().filter(|native| engine.reads(&native.format)) else {
         return Ok(Found::default());
@@ -123,7 +123,7 @@ fn correlation_part(
     }
 }
 
-/// What the signals of one hit have in common.
+/// Common fields of the signals of one hit.
 struct OfHit<'a> {
     envelope: &'a Envelope,
     score: u8,
@@ -203,7 +203,7 @@ enum Attack {
     Technique(String),
 }
 
-/// What a tag of the namespace `attack` names; groups, software and campaigns are neither tactic nor technique.
+/// The tactic or technique of a tag in the namespace `attack`; groups, software and campaigns are neither.
 fn attack(tag: &str) -> Option<Attack> {
     let name = tag.to_ascii_lowercase().strip_prefix("attack.")?.replace('_', "-");
     let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b));
@@ -218,7 +218,7 @@ fn attack(tag: &str) -> Option<Attack> {
     }
 }
 
-/// The fields that matched as a JSON object within its bound; what does not fit is counted.
+/// The matched fields as a JSON object of bounded size; the number of omitted ones is added.
 fn matched_json(matched: &[MatchedField], entities_left_out: usize) -> String {
     let (mut fields, mut left_out, mut size) = (Map::new(), 0_u64, 128);
     for found in matched {
@@ -240,7 +240,7 @@ fn matched_json(matched: &[MatchedField], entities_left_out: usize) -> String {
     Value::Object(fields).to_string()
 }
 
-/// The value as it can be stored: without U+0000, and as cut text where it is long.
+/// The value in a form that can be stored: without U+0000, and as cut text if it is long.
 fn storable(value: &Value) -> Value {
     let text = value.to_string();
     if text.len() <= MAX_VALUE_BYTES && !text.contains("\\u0000") {
@@ -250,7 +250,7 @@ fn storable(value: &Value) -> Value {
     Value::String(bounded(&plain, MAX_VALUE_BYTES))
 }
 
-/// Length of the JSON text; escapes may be longer than what they stand for.
+/// Length of the JSON text; escapes may be longer than the characters they stand for.
 fn json_len(value: &Value) -> usize {
     value.to_string().len()
 }

@@ -1,4 +1,4 @@
-//! Events of our own through the processor.
+//! Events of Weir's own types through the processor.
 
 use std::collections::BTreeMap;
 
@@ -85,7 +85,7 @@ fn signals(rule: &str, event: Event, record: &Value) -> Vec<RiskSignal> {
     changes.into_iter().map(signal).collect()
 }
 
-/// What a rule with these further lines touches: entity and hazard.
+/// Entities and hazard of a rule with these further lines.
 #[track_caller]
 fn check(lines: &str, event: Event, record: Value, expected: &[(&str, i64)]) {
     let mut record = record;
@@ -278,7 +278,7 @@ fn governance(kind: GovernanceKind, subject: (&str, &str), decision: &str, more:
     })
 }
 
-/// Source and factor of the weight that a decision is; else why it cannot be used, or nothing.
+/// Source and factor of the weight of a decision; otherwise the reason why it cannot be used, or nothing.
 fn weight(
     kind: GovernanceKind,
     subject: &str,

@@ -1,3 +1,3 @@
-//! What the tests of several processors need.
+//! Fixtures shared by the processors' tests.
 
 pub(crate) mod corpus;

@@ -72,7 +72,7 @@ fn classify(event: &Event) -> (Class, Activity<'_>) {
     }
 }
 
-/// The activity within Authentication (3002). A step of a sign-in, such as a challenge, is no logon yet.
+/// The activity within Authentication (3002). A step of a sign-in, such as a challenge, is not a logon.
 fn sign_in(action: &str) -> Activity<'_> {
     let word: String =
         action.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
@@ -88,7 +88,8 @@ fn sign_in(action: &str) -> Activity<'_> {
     }
 }
 
-/// A step on the way to a session: `CredentialChallenge`, `RespondToAuthChallenge`, `CredentialVerification`.
+/// Whether the action is a step of a sign-in: `CredentialChallenge`, `RespondToAuthChallenge`,
+/// `CredentialVerification`.
 fn is_challenge(action: &str) -> bool {
     action.ends_with("Challenge") || action == "CredentialVerification"
 }
@@ -101,7 +102,7 @@ const fn implied_outcome(kind: ActivityKind) -> OutcomeStatus {
     }
 }
 
-/// The operation is the record's `api`, where the class has it: sign-ins and entities have it in a cloud only.
+/// Sets the record's `api` if the class has it; sign-ins and entities have it with the profile `cloud` only.
 fn set_operation<'a>(record: &mut Record<'a>, class: Class, event: &'a Event) {
     let of_cloud = matches!(class, Class::Authentication | Class::EntityManagement);
     if record.metadata.profiles.cloud || !of_cloud {
@@ -128,7 +129,7 @@ fn api(event: &Event) -> Api<'_> {
     }
 }
 
-/// The cloud of the first resource that names one; a CloudTrail record is AWS's even when it names no resource.
+/// Sets the cloud of the first resource that names one; a CloudTrail record is AWS's even without resources.
 fn set_cloud<'a>(record: &mut Record<'a>, envelope: &'a Envelope, event: &'a Event) {
     let account = event.actor.account.as_deref();
     party::set_cloud(record, event.resources.iter().find(|resource| resource.cloud.is_some()), account);
@@ -149,7 +150,7 @@ fn set_sign_in<'a>(record: &mut Record<'a>, envelope: &'a Envelope, event: &'a E
     record.service = Some(Named { name: Some(service), uid: None });
 }
 
-/// The resource as `managed_entity`; its type's name tells which of OCSF's kinds it is.
+/// The resource as `managed_entity`; the name of its type decides on OCSF's kind.
 fn entity(resource: Option<&Resource>) -> TypedEntity<'_> {
     let Some(resource) = resource else {
         return TypedEntity { name: Some(UNKNOWN), kind: UNKNOWN, type_id: 0, uid: None };
@@ -168,7 +169,7 @@ fn entity(resource: Option<&Resource>) -> TypedEntity<'_> {
     party::typed_entity(resource, type_id)
 }
 
-/// The kinds of datastore that OCSF tells apart.
+/// Kinds of datastores in OCSF.
 #[derive(Clone, Copy)]
 enum Datastore {
     Bucket(i32),
@@ -176,7 +177,7 @@ enum Datastore {
     Table,
 }
 
-/// Which datastore a resource is, by its type's name; `None` if it is none of them.
+/// The kind of datastore, by the name of the resource's type; `None` if it is not a datastore.
 fn datastore(resource: &Resource) -> Option<Datastore> {
     let kind = resource.kind.as_deref()?.to_ascii_lowercase();
     let has = |parts: &[&str]| parts.iter().any(|part| kind.contains(part));

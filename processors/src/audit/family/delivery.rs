@@ -13,7 +13,7 @@ use crate::audit::{
     record::Record,
 };
 
-/// The largest integer that every JSON reader keeps exactly, 2^53 − 1.
+/// Largest integer that every JSON parser keeps exactly, 2^53 − 1.
 const MAX_EXACT: i64 = (1 << 53) - 1;
 
 pub(in crate::audit) fn describe<'a>(envelope: &'a Envelope, event: &'a Delivery) -> Described<'a> {
@@ -51,8 +51,8 @@ fn app(event: &Delivery) -> Product<'_> {
     }
 }
 
-/// An application's environment comes and goes as the application does. A deployment has changed the application
-/// when it is finished, not before.
+/// Activity of an event. An environment's creation is that of the application's; a deployment has changed the
+/// application when it is finished, not before.
 const fn activity(kind: DeliveryKind) -> Activity<'static> {
     match kind {
         DeliveryKind::ProjectCreated | DeliveryKind::EnvironmentCreated => Activity::new(1, "Install"),
@@ -81,7 +81,7 @@ const fn implied_outcome(kind: DeliveryKind) -> OutcomeStatus {
     }
 }
 
-/// What the event is about: its type and its id.
+/// Type and id of the event's subject.
 fn subject(event: &Delivery) -> (&'static str, &str) {
     let project = event.project.as_str();
     let run = event.run_id.as_deref().unwrap_or(project);

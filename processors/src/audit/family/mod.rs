@@ -1,4 +1,4 @@
-//! How each family's events become OCSF records.
+//! Mapping of each family's events to OCSF records.
 
 pub(super) mod activity;
 pub(super) mod delivery;
@@ -15,7 +15,7 @@ use super::{
     record::Record,
 };
 
-/// An event of a family that has no description here: OCSF's base event, named by its kind.
+/// An event of a family without a mapping: OCSF's base event, named by its kind.
 pub(super) fn undescribed(envelope: &Envelope) -> Described<'_> {
     let kind = envelope.event.kind_name();
     Described {

@@ -1,4 +1,4 @@
-//! What holds for any event.
+//! Properties of every event's record.
 
 use proptest::prelude::*;
 
@@ -10,13 +10,13 @@ use super::{any, check};
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// One entry, the same each time; valid, canonical JSON; nothing lost that the publisher told.
+    /// One entry, always the same; valid, canonical JSON that contains everything the publisher sent.
     #[test]
     fn any_event_is_audited_whole(envelope in any::envelope()) {
         check(&envelope);
     }
 
-    /// Whose time cannot be true is told apart, and nothing else about it changes.
+    /// Events with an impossible time are labelled, and are otherwise unchanged.
     #[test]
     fn a_skewed_event_is_labelled(envelope in any::envelope()) {
         let (entry, record) = check(&envelope);

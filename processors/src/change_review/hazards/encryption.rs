@@ -1,4 +1,5 @@
-//! What would be stored or sent unencrypted. Only what is configured so counts: what is left out may well be on.
+//! Data that would be stored or sent unencrypted. Only explicit configuration counts: an omitted flag may
+//! default to on.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +28,7 @@ static PLAIN: Rule = Rule {
     reason: "would take connections without encryption, or with an outdated one",
 };
 
-/// Flags that encrypt what is stored.
+/// Flags that encrypt data at rest.
 const STORED: [&str; 9] = [
     "at_rest_encryption_enabled",
     "disk_encryption_enabled",
@@ -39,7 +40,7 @@ const STORED: [&str; 9] = [
     "kms_encrypted",
     "storage_encrypted",
 ];
-/// Flags that encrypt what is sent.
+/// Flags that encrypt data in transit.
 const SENT: [&str; 9] = [
     "enable_https_traffic_only",
     "encrypt_in_transit",
@@ -51,7 +52,7 @@ const SENT: [&str; 9] = [
     "ssl_enforcement_enabled",
     "transit_encryption_enabled",
 ];
-/// Blocks that encrypt; taken away, they no longer do.
+/// Blocks that encrypt; removing one turns encryption off.
 const BLOCKS: [&str; 4] = [
     "server_side_encryption_configuration",
     "encryption_configuration",
@@ -59,10 +60,10 @@ const BLOCKS: [&str; 4] = [
     "server_side_encryption",
 ];
 
-/// No listener has more; bounds what a hostile plan costs.
+/// Maximum number of a listener's actions that are examined; bounds the cost of a hostile plan.
 const MAX_ACTIONS: usize = 100;
 
-/// Looks at one attribute of a configuration.
+/// Examines one attribute of a configuration.
 pub(super) fn find(kind: &str, attribute: &Attribute<'_>, findings: &mut Findings) {
     let path = attribute.path;
     let rule = match (attribute.name, attribute.value) {
@@ -84,7 +85,7 @@ pub(super) fn find(kind: &str, attribute: &Attribute<'_>, findings: &mut Finding
     note(findings, rule, path);
 }
 
-/// Flags that go from true to false, and blocks that go, are turned off by this very change.
+/// Finds encryption that the change turns off: flags that go from true to false, and removed blocks.
 pub(super) fn find_turned_off(change: &Change<'_>, findings: &mut Findings) {
     let mut were_on = BTreeSet::new();
     visit(change.before, &Value::Null, &mut |before| {

@@ -1,4 +1,4 @@
-//! What would be lost: deletions and replacements, by what the resource holds; and what would be changed in place.
+//! Data, state or permissions that would be lost or changed: deletions, replacements and updates in place.
 
 use schemas::changes::change_review::FactorKind::{self, Deletion, Replacement, Update};
 
@@ -8,7 +8,7 @@ use crate::change_review::{
     plan::{Action, Change},
 };
 
-/// The rule of data that would be lost or changed.
+/// Name of the rule about data that would be lost or changed.
 pub(super) const DATA_STORE: &str = "data_store";
 
 const fn rule(kind: FactorKind, name: &'static str, points: u32, reason: &'static str) -> Rule {
@@ -41,7 +41,7 @@ static UPDATED: [Rule; 3] = [
     rule(Update, "network", 5, "a part of the network would be changed in place"),
 ];
 
-/// Notes what a change would cost.
+/// Records the hazard of a change.
 pub(super) fn find(change: &Change<'_>, place: Place<'_>, hazards: &mut Hazards) {
     let rules: &'static [Rule] = match change.action {
         Action::Delete => &DELETED,

@@ -1,7 +1,7 @@
-//! What is dangerous about a change: rules with their points, and the resources that fulfil them.
+//! Hazards of a change: rules with points, and the resources that match them.
 //!
-//! A rule about the configuration counts where the change *introduces* what it looks for: what was so before is not
-//! this change's doing.
+//! A rule on the configuration counts only if the change *introduces* a match; matches that existed before
+//! are not due to this change.
 
 mod addresses;
 mod encryption;
@@ -22,28 +22,28 @@ use super::{
     words::printable,
 };
 
-/// What each resource after the first adds to a rule's points, and the most that they add together.
+/// Points for each resource of a rule after the first, and their maximum sum.
 const EACH_FURTHER: u32 = 3;
 const MOST_FURTHER: u32 = 9;
-/// The same where data would be lost: three data stores that are deleted at once need two people.
+/// The same if data would be lost: three data stores that are deleted at once need two people.
 const EACH_FURTHER_DATA_STORE: u32 = 5;
 const MOST_FURTHER_DATA_STORES: u32 = 25;
 /// Most resources that a factor names.
 const MAX_NAMED: usize = 20;
 
-/// Something to look for.
+/// A rule.
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) kind: FactorKind,
     /// Unique within the kind.
     pub(super) name: &'static str,
-    /// What the first resource adds to the score.
+    /// Points for the first resource.
     pub(super) points: u32,
-    /// For people; follows "n resources:".
+    /// Explanation for people; follows "n resources:".
     pub(super) reason: &'static str,
 }
 
-/// The rules that a plan fulfils.
+/// The rules that a plan matches.
 #[derive(Debug, Default)]
 pub(super) struct Hazards(BTreeMap<(FactorKind, &'static str), Hazard>);
 
@@ -55,17 +55,17 @@ struct Hazard {
     production: bool,
 }
 
-/// Where a rule is fulfilled.
+/// Resource that matches a rule.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'p> {
-    /// The resource's address, printable.
+    /// Address of the resource, printable.
     pub(super) address: &'p str,
-    /// Whether it is production's.
+    /// Whether it belongs to production.
     pub(super) production: bool,
 }
 
 impl Hazards {
-    /// Looks through a whole plan; `in_production` tells whose a change is.
+    /// Examines a whole plan; `in_production` decides whether a change affects production.
     pub(super) fn of(plan: &Plan<'_>, in_production: impl Fn(&Change<'_>) -> bool) -> Self {
         let mut hazards = Self::default();
         let deletes_buckets =
@@ -83,7 +83,7 @@ impl Hazards {
         hazards
     }
 
-    /// Notes that a resource fulfils a rule. A resource's places are told one after the other.
+    /// Records that a resource matches a rule. All matches of one resource must come in a row.
     fn add(&mut self, rule: &'static Rule, place: Place<'_>, attribute: Option<&str>) {
         let new = || Hazard { rule, named: Vec::new(), total: 0, production: false };
         let hazard = self.0.entry((rule.kind, rule.name)).or_insert_with(new);
@@ -98,7 +98,7 @@ impl Hazards {
         hazard.named.push(resource);
     }
 
-    /// The points of all rules, or of those that production's resources fulfil.
+    /// The points of all rules, or of those that production resources match.
     pub(super) fn points(&self, of: Points) -> u32 {
         let counts = |hazard: &&Hazard| of == Points::OfAll || hazard.production;
         self.0.values().filter(counts).map(Hazard::points).sum()
@@ -110,7 +110,7 @@ impl Hazards {
     }
 }
 
-/// Whose points.
+/// Selection of hazards whose points are summed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Points {
     OfAll,
@@ -143,15 +143,15 @@ impl Hazard {
     }
 }
 
-/// What a configuration fulfils: by the rule's name and the attribute.
+/// Matches of a configuration, by the rule's name and the attribute.
 type Findings = BTreeMap<(&'static str, String), &'static Rule>;
 
-/// Paths are cut here already: a hostile plan may hold many below one endless name.
+/// Records a match. Paths are cut here already: a hostile plan may contain many below one endless name.
 fn note(findings: &mut Findings, rule: &'static Rule, attribute: &str) {
     findings.insert((rule.name, printable(attribute)), rule);
 }
 
-/// What the configuration fulfils after the change and did not before.
+/// Matches of the configuration after the change that were not there before.
 fn introduced(change: &Change<'_>) -> Findings {
     if matches!(change.action, Action::Delete | Action::Forget) || change.is_of_tags_only() {
         return Findings::new();

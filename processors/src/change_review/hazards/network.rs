@@ -1,4 +1,4 @@
-//! What would be reachable from the internet.
+//! Resources that would become reachable from the internet.
 
 use schemas::changes::change_review::FactorKind::NetworkExposure;
 use serde_json::Value;
@@ -23,7 +23,7 @@ static UNBLOCKED: Rule =
 static ENDPOINT: Rule = rule("public_endpoint", 15, "the service's endpoint would be public");
 static ADDRESS: Rule = rule("public_address", 10, "would have a public address");
 
-/// Attributes that name who may come in, in the words of the providers.
+/// Attributes that contain the allowed sources, in the providers' words.
 const SOURCES: [&str; 34] = [
     "allowed_ip_addresses",
     "allowed_ip_list",
@@ -60,13 +60,13 @@ const SOURCES: [&str; 34] = [
     "v6_cidr_blocks",
     "value",
 ];
-/// Remote shells and desktops, databases, caches, brokers, orchestrators.
+/// Ports of remote shells and desktops, databases, caches, brokers, orchestrators.
 const ADMINISTRATIVE_PORTS: [i64; 26] = [
     21, 22, 23, 135, 445, 1433, 1521, 2049, 2375, 2376, 2379, 3306, 3389, 5432, 5601, 5900, 5984, 5985, 6379,
     6443, 8020, 9042, 9092, 9200, 11211, 27017,
 ];
 
-/// Looks at one attribute of a configuration.
+/// Examines one attribute of a configuration.
 pub(super) fn find(kind: &str, root: &Value, attribute: &Attribute<'_>, findings: &mut Findings) {
     match attribute.value {
         Value::String(text) => find_in_text(kind, root, attribute, text, findings),
@@ -135,19 +135,19 @@ fn rule_of_flag(kind: &str, name: &str, value: bool) -> Option<&'static Rule> {
     })
 }
 
-/// Repositories of code.
+/// Whether the type is a source code repository.
 fn is_code(kind: &str) -> bool {
     matches!(kind, "github_repository" | "gitlab_project" | "gitlab_group" | "bitbucket_repository")
 }
 
-/// Lists of networks that may reach a data store, as types of their own.
+/// Whether the type is a separate list of networks that may reach a data store.
 fn is_list_of_a_store(kind: &str) -> bool {
     kind == "mongodbatlas_project_ip_access_list"
         || kind.starts_with("snowflake_network_")
         || kind.ends_with("_database_firewall")
 }
 
-/// Whether the attribute is about traffic that comes in and is let in.
+/// Whether the attribute allows incoming traffic.
 fn lets_in(kind: &str, root: &Value, attribute: &Attribute<'_>) -> bool {
     let (path, holder) = (attribute.path, attribute.holder);
     // A rule's direction and verdict stand beside the address, or at the resource above a block that holds it.

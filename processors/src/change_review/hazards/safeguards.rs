@@ -1,4 +1,4 @@
-//! What protects data, or watches, and would be taken away.
+//! Protection of data, and monitoring, that would be removed.
 
 use schemas::changes::change_review::FactorKind::{Encryption, NetworkExposure, Safeguard};
 use serde_json::Value;
@@ -34,7 +34,7 @@ static UNENCRYPTED: Rule = Rule {
     reason: "the settings that encrypt what is stored would be deleted",
 };
 
-/// Flags that protect, and the value that does.
+/// Flags that protect, and their protecting value.
 const PROTECTING: [(&str, bool); 9] = [
     ("deletion_protection", true),
     ("deletion_protection_enabled", true),
@@ -46,7 +46,7 @@ const PROTECTING: [(&str, bool); 9] = [
     ("versioning.enabled", true),
     ("point_in_time_recovery.enabled", true),
 ];
-/// Flags that let something be watched.
+/// Flags that enable monitoring.
 const WATCHING: [&str; 5] = [
     "enable_logging",
     "enable_log_file_validation",
@@ -54,7 +54,7 @@ const WATCHING: [&str; 5] = [
     "enable_key_rotation",
     "enable",
 ];
-/// Types whose only purpose is to watch or record.
+/// Types that only monitor or record.
 const WATCHERS: [&str; 9] = [
     "aws_cloudtrail",
     "aws_config_configuration_recorder",
@@ -67,7 +67,7 @@ const WATCHERS: [&str; 9] = [
     "google_logging_organization_sink",
 ];
 
-/// Looks for whole resources that protect and would go.
+/// Finds protecting resources that would be deleted.
 pub(super) fn find_removed(
     change: &Change<'_>,
     deletes_buckets: bool,
@@ -89,7 +89,7 @@ pub(super) fn find_removed(
     }
 }
 
-/// Looks for what protected before the change and does not after it.
+/// Finds protection that is on before the change and off after it.
 pub(super) fn find_turned_off(change: &Change<'_>, findings: &mut Findings) {
     if change.action != Action::Update {
         return;
@@ -115,7 +115,7 @@ pub(super) fn find_turned_off(change: &Change<'_>, findings: &mut Findings) {
     });
 }
 
-/// The value at a path of names; of lists the first.
+/// The value at a path of names; the first element of lists.
 fn lookup<'v>(object: &'v Value, path: &str) -> Option<&'v Value> {
     path.split('.').try_fold(object, |value, name| match value.get(name)? {
         Value::Array(values) => values.first(),

@@ -1,4 +1,4 @@
-//! Secrets that stand in the plan as they are. Marks of the plan are respected; values are never kept.
+//! Secrets in clear text in the plan. The plan's marks of sensitivity are respected; values are never kept.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ static PLAIN: Rule = Rule {
     reason: "a secret stands in the plan for all to read",
 };
 
-/// How names of secrets end, without their separators.
+/// Endings of names of secrets, without separators.
 const NAMES: [&str; 14] = [
     "accesskey",
     "accountkey",
@@ -36,12 +36,12 @@ const NAMES: [&str; 14] = [
     "secretstring",
     "token",
 ];
-/// How names end that only sound so.
+/// Endings of names that only resemble secrets.
 const HARMLESS: [&str; 4] = ["nexttoken", "continuationtoken", "imagepullsecret", "createsecret"];
-/// How values begin that only point to a secret.
+/// Beginnings of values that only refer to a secret.
 const POINTERS: [&str; 9] =
     ["arn:", "${", "{{", "vault:", "ssm:", "projects/", "https://", "/", "secretsmanager:"];
-/// How secrets of well-known services begin, and how long they are at least.
+/// Beginnings of well-known services' secrets, and their minimum length.
 const SHAPES: [(&str, usize); 9] = [
     ("AKIA", 20),
     ("ASIA", 20),
@@ -54,7 +54,7 @@ const SHAPES: [(&str, usize); 9] = [
     ("sk_live_", 24),
 ];
 
-/// Looks for secrets that the change would set.
+/// Finds secrets that the change would set.
 pub(super) fn find(change: &Change<'_>, place: Place<'_>, hazards: &mut Hazards) {
     if matches!(change.action, Action::Delete | Action::Forget) {
         return;
@@ -70,7 +70,7 @@ pub(super) fn find(change: &Change<'_>, place: Place<'_>, hazards: &mut Hazards)
     }
 }
 
-/// Looks for variables that hold secrets and are not declared sensitive.
+/// Finds variables that hold secrets and are not declared sensitive.
 pub(super) fn find_in_variables(variables: &[(&str, &Value)], hazards: &mut Hazards) {
     for (name, value) in variables {
         let text = value.as_str().unwrap_or_default();
@@ -81,7 +81,7 @@ pub(super) fn find_in_variables(variables: &[(&str, &Value)], hazards: &mut Haza
     }
 }
 
-/// Where secrets stand, with their values, for comparing only.
+/// Locations of secrets, with their values for comparison only.
 fn secrets(kind: &str, configuration: &Value, marks: &Value) -> BTreeSet<(String, String)> {
     let mut found = BTreeSet::new();
     visit(configuration, marks, &mut |attribute| {
@@ -93,7 +93,8 @@ fn secrets(kind: &str, configuration: &Value, marks: &Value) -> BTreeSet<(String
     found
 }
 
-/// Whether the attribute's name says secret, or the name beside it: `{ name = "DB_PASSWORD", value = … }`.
+/// Whether the name of the attribute, or the name beside it, is that of a secret: `{ name = "DB_PASSWORD",
+/// value = … }`.
 fn is_named_secret(kind: &str, attribute: &Attribute<'_>) -> bool {
     let beside = |name: &str| attribute.holder.get(name).and_then(Value::as_str).is_some_and(is_secret_name);
     match attribute.name {

@@ -1,7 +1,7 @@
-//! Holdings told by the words of a type's name, for the types that no list names.
+//! Classifies a type by the words of its name, for types that are in no list.
 //!
-//! `provider_service_noun`: the last words say what the thing *is* (`…_database_user` is a user), the words before them
-//! what it belongs to (`…_rds_db_instance` is a database although an instance computes).
+//! `provider_service_noun`: the last words say what the thing *is* (`…_database_user` is a user), the words
+//! before them what it belongs to (`…_rds_db_instance` is a database although an instance computes).
 
 use super::Holding;
 
@@ -17,7 +17,7 @@ pub(super) fn words_of(kind: &str) -> Vec<&str> {
     }
 }
 
-/// What these words tell. A name without words, as of a broken plan, tells nothing to lose.
+/// Kind of loss by these words. A name without words, as in a broken plan, has none.
 pub(super) fn by_words(words: &[&str]) -> Holding {
     let Some(last) = words.last() else { return Holding::Other };
     if HARMLESS_PROVIDERS.contains(last) {
@@ -56,13 +56,13 @@ fn singular(word: &str) -> &str {
     word.strip_suffix('s').unwrap_or(word)
 }
 
-/// `v1`, `v2beta1`: versions of an API at the end of a name.
+/// Whether the word is an API version at the end of a name: `v1`, `v2beta1`.
 fn is_version(word: &str) -> bool {
     let mut letters = word.chars();
     letters.next() == Some('v') && letters.next().is_some_and(|c| c.is_ascii_digit())
 }
 
-/// Providers whose resources live in the state only, or on the machine that runs Terraform.
+/// Providers whose resources exist only in the state, or on the machine that runs Terraform.
 const HARMLESS_PROVIDERS: &[&str] = &[
     "random",
     "archive",
@@ -77,7 +77,7 @@ const HARMLESS_PROVIDERS: &[&str] = &[
     "tls",
 ];
 
-/// Nouns of two words, of which the last alone would mislead.
+/// Nouns of two words, whose last word alone is misleading.
 const PAIRS: &[(&str, Holding)] = &[
     ("file_system", Holding::Data),
     ("instance_group", Holding::Compute),
@@ -97,7 +97,7 @@ const PAIRS: &[(&str, Holding)] = &[
     ("target_group", Holding::Network),
 ];
 
-/// Things that belong to others and hold nothing: settings, associations, observers.
+/// Dependent things without content: settings, associations, observers.
 const SETTINGS: &[&str] = &[
     "action",
     "agreement",
@@ -169,7 +169,7 @@ const SETTINGS: &[&str] = &[
     "window",
 ];
 
-/// Identities, and what grants them something.
+/// Identities and grants.
 const IDENTITIES: &[&str] = &[
     "access_key",
     "access_policy",
@@ -208,7 +208,7 @@ const IDENTITIES: &[&str] = &[
     "users",
 ];
 
-/// Ways in and out.
+/// Network access.
 const NETWORKS: &[&str] = &[
     "access_list",
     "address",
@@ -254,7 +254,7 @@ const NETWORKS: &[&str] = &[
     "zone",
 ];
 
-/// Stores of data, and the keys to them.
+/// Stores of data, and their keys.
 const STORES: &[&str] = &[
     "archive",
     "backup",
@@ -327,7 +327,7 @@ const STORES: &[&str] = &[
     "weaviate",
 ];
 
-/// Parts of words that name a store: `documentdb`, `azuresql`, `mongodbatlas`, `hostedpostgres`.
+/// Parts of words that denote a store: `documentdb`, `azuresql`, `mongodbatlas`, `hostedpostgres`.
 const STORE_PARTS: &[&str] = &[
     "aurora",
     "cockroach",
@@ -346,7 +346,7 @@ const STORE_PARTS: &[&str] = &[
     "yugabyte",
 ];
 
-/// State that is hard to make again.
+/// State that is hard to recreate.
 const STATES: &[&str] = &[
     "account",
     "addon",
@@ -402,7 +402,7 @@ const STATES: &[&str] = &[
     "workspace",
 ];
 
-/// Work that can be started again.
+/// Work that can be restarted.
 const COMPUTERS: &[&str] = &[
     "agent",
     "app",

@@ -1,4 +1,4 @@
-//! Which events become facts, and what the facts say.
+//! Events that become facts, and the content of the facts.
 
 use schemas::{
     Envelope, Event, EventId, Native, Source, TenantId, Timestamp,

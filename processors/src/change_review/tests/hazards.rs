@@ -1,4 +1,4 @@
-//! What plans are dangerous for.
+//! Hazards of plans.
 
 use FactorKind::{
     BlastRadius, Deletion, Drift, Encryption, Identity, NetworkExposure, Production, Replacement, Safeguard,

@@ -1,22 +1,22 @@
-//! Conditions: which selections must hold, joined by `and`, `or` and `not`.
+//! Sigma conditions: selections joined by `and`, `or` and `not`.
 
-/// Longest condition, in bytes.
+/// Maximum length of a condition, in bytes.
 const MAX_BYTES: usize = 65_536;
-/// Deepest nesting of brackets and negations.
+/// Maximum nesting of parentheses and negations.
 const MAX_DEPTH: usize = 64;
 
-/// A condition over things of a kind: names as written, or what they mean.
+/// A condition over names or indices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Condition<N> {
     Named(N),
     All(Vec<Self>),
     Any(Vec<Self>),
     Not(Box<Self>),
-    /// So many of these.
+    /// At least this number of these.
     AtLeast(usize, Vec<N>),
 }
 
-/// Reads a condition over selections of these names. Fails where it names none of them, with the reason.
+/// Parses a condition over selections with these names. The error gives the reason.
 pub(super) fn parse(written: &str, names: &[&str]) -> Result<Condition<usize>, String> {
     if written.len() > MAX_BYTES {
         return Err(format!("the condition is longer than {MAX_BYTES} bytes"));
@@ -39,7 +39,7 @@ pub(super) fn parse(written: &str, names: &[&str]) -> Result<Condition<usize>, S
     }
 }
 
-/// Words, brackets and bars.
+/// Words, parentheses and pipes.
 fn tokens(written: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
     for word in written.split_whitespace() {
@@ -67,7 +67,7 @@ impl<'c> Parser<'c> {
         token
     }
 
-    /// Takes the word if it comes next, in whichever case.
+    /// Takes the word if it comes next, ignoring case.
     fn take(&mut self, word: &str) -> bool {
         let is_it = self.tokens.get(self.at).is_some_and(|token| token.eq_ignore_ascii_case(word));
         self.at += usize::from(is_it);
@@ -121,7 +121,7 @@ impl<'c> Parser<'c> {
         })
     }
 
-    /// `1 of pattern`: the token before `of` says how many.
+    /// Parses `1 of pattern`; the token before `of` is the number.
     fn of(&mut self, many: &str) -> Result<Condition<usize>, String> {
         let pattern = self.next().ok_or("the condition ends behind \"of\"")?;
         let meant: Vec<usize> =
@@ -161,7 +161,8 @@ fn one_or(
     }
 }
 
-/// Whether a pattern with `*` means the name; a name that begins with an underscore only if the pattern does.
+/// Whether a pattern with `*` matches the name; a name that begins with an underscore only if the pattern
+/// does.
 fn is_meant(pattern: &str, name: &str) -> bool {
     if pattern.eq_ignore_ascii_case("them") {
         return !name.starts_with('_');
@@ -187,7 +188,7 @@ mod tests {
 
     const NAMES: [&str; 5] = ["sel_a", "sel_b", "filter", "_hidden", "main-1"];
 
-    /// What the condition says with names in place of numbers.
+    /// The condition with names in place of indices.
     fn shown(condition: &Condition<usize>) -> String {
         let joined = |parts: &[Condition<usize>], by: &str| {
             format!("({})", parts.iter().map(shown).collect::<Vec<_>>().join(by))

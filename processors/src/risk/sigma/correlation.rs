@@ -1,6 +1,6 @@
-//! Correlation rules: which events they count, in which group, and what these must amount to.
+//! Sigma correlation rules: loading, and the part of an event in them.
 //!
-//! Events are counted where they are stored; here a rule is read, and an event's part in it is found.
+//! Events are counted where they are stored, in the sink.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,36 +18,36 @@ use super::{
     terms::condition,
 };
 
-/// Longest `timespan`: 90 days, as long as events are kept.
+/// Maximum `timespan`: 90 days, as long as events are kept.
 const MAX_TIMESPAN_SECONDS: u64 = 90 * 86_400;
-/// Most rules that a correlation refers to.
+/// Maximum number of rules that a correlation refers to.
 const MAX_REFERENCES: usize = 32;
-/// Longest id or name by which it refers to a rule, in bytes.
+/// Maximum length of a reference to a rule, in bytes.
 const MAX_REFERENCE_BYTES: usize = 200;
-/// The keys that a correlation may have.
+/// Keys that a correlation may have.
 const KEYS: [&str; 9] =
     ["type", "rules", "group-by", "timespan", "timeframe", "condition", "aliases", "generate", "window"];
-/// Longest group, and longest counted value, in bytes; longer ones are cut and carry a hash.
+/// Maximum length of a group and of a counted value, in bytes; longer ones are cut and end in their hash.
 const MAX_KEY_BYTES: usize = 512;
 
-/// A correlation rule that is loaded.
+/// A loaded correlation rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Correlation {
-    /// The rule as outputs name it; what it touches is named in the event that completes it.
+    /// The rule as outputs name it; its entities come from the event that completes it.
     pub rule: Rule,
-    /// When it is satisfied.
+    /// Condition of the correlation.
     pub terms: CorrelationTerms,
-    /// The rules whose events it counts, each by id or name as it refers to them.
+    /// Rules whose events it counts, by id or name.
     pub references: Vec<String>,
-    /// The fields within whose values events count together.
+    /// Fields (`group-by`) whose values form the group.
     pub group_by: Vec<String>,
-    /// What `value_count` counts different values of.
+    /// Fields whose different values `value_count` counts.
     value_fields: Vec<String>,
-    /// Of each alias, by the rule that it is for, the field that is meant.
+    /// By alias and rule, the field of the alias.
     aliases: BTreeMap<String, BTreeMap<String, String>>,
-    /// Of each reference the fields that are read: those of the group, then the counted ones.
+    /// Fields that are read by reference: those of the group, then the counted ones.
     read: Vec<Vec<FieldName>>,
-    /// Whether the rules that it refers to give signals of their own as well.
+    /// Whether the rules that it refers to also give signals of their own (`generate`).
     pub(super) generate: bool,
 }
 
@@ -58,16 +58,16 @@ pub struct Part<'e> {
     pub correlation: &'e Correlation,
     /// The rule that fired, as the correlation refers to it.
     pub reference: &'e str,
-    /// The group in which the event counts.
+    /// Group of the event.
     pub group: String,
-    /// What `value_count` counts; empty for other types.
+    /// Value that `value_count` counts; empty for other correlation types.
     pub value: String,
-    /// The fields that chose the group, and the counted ones.
+    /// Fields of the group, and the counted ones.
     pub matched: Vec<MatchedField>,
 }
 
 impl Correlation {
-    /// Fails where the rule cannot be used: with the key that says what cannot be done, and why.
+    /// Loads a rule. The error names the invalid key and the reason.
     pub(super) fn read(content: &Map<String, Value>, text: RuleText<'_>) -> Result<Self, Fault> {
         let rule = Rule::read(content, text, None)?;
         let fault = |reason: String| Fault::new("correlation", reason);
@@ -104,7 +104,7 @@ impl Correlation {
         })
     }
 
-    /// Finds out which fields are read of the events of each rule, given the names of the rules that a
+    /// Determines the fields to read from the events of each rule, given the names of the rules that a
     /// reference means.
     pub(super) fn resolve(&mut self, meant: impl Fn(&str) -> Vec<String>) -> Result<(), Fault> {
         let fields: Vec<&String> = self.group_by.iter().chain(&self.value_fields).collect();
@@ -134,8 +134,8 @@ impl Correlation {
         Ok(())
     }
 
-    /// The record's part, if it has a value for every field that chooses the group and for those that are
-    /// counted.
+    /// The record's part, if it has a value for every field of the group and for the counted
+    /// ones.
     pub(super) fn part<'e>(&'e self, reference: usize, record: &Value) -> Option<Part<'e>> {
         let (mut matched, mut found) = (Vec::new(), Vec::new());
         for (field, named) in self.group_by.iter().chain(&self.value_fields).zip(&self.read[reference]) {
@@ -158,7 +158,7 @@ impl Correlation {
         })
     }
 
-    /// What must come together, in words.
+    /// The condition in words.
     pub fn condition(&self) -> String {
         let span = self.terms.timespan_seconds;
         let rules = self.references.join(", ");
@@ -204,7 +204,7 @@ fn timespan(section: &Map<String, Value>) -> Result<u32, Fault> {
     seconds.ok_or_else(|| fault("its timespan must be between a second and 90 days"))
 }
 
-/// The texts of a key: one, or a list.
+/// The texts of a key: a single one, or a list.
 pub(super) fn texts(section: &Map<String, Value>, key: &str) -> Result<Vec<String>, Fault> {
     let wrong = || Fault::new(key, format!("`{key}` is a text, or a list of texts"));
     match section.get(key) {

@@ -1,4 +1,4 @@
-//! The `detection` of a rule: its selections, made into tests, and the condition over them.
+//! The `detection` of a rule: its selections, compiled to tests, and the condition over them.
 
 use std::collections::HashSet;
 
@@ -14,53 +14,53 @@ use super::{
     values::Making,
 };
 
-/// Fewest plain texts of one field that are looked up instead of compared.
+/// Minimum number of plain texts of one field for a hash lookup instead of comparisons.
 const WORTH_LOOKING_UP: usize = 8;
 
-/// A detection that can be asked.
+/// A compiled detection.
 #[derive(Debug, Clone)]
 pub(super) struct Detection {
     pub(super) selections: Vec<Selection>,
     pub(super) condition: Condition<usize>,
 }
 
-/// What a record must have.
+/// A compiled selection.
 #[derive(Debug, Clone)]
 pub(super) enum Selection {
     All(Vec<Self>),
     Any(Vec<Self>),
     Field(FieldTests),
-    /// Keywords: values that stand anywhere in the record.
+    /// Keywords: values that may be anywhere in the record.
     Anywhere {
         tests: Vec<Test>,
         all: bool,
     },
 }
 
-/// What the values of a field must be.
+/// Tests on the values of a field.
 #[derive(Debug, Clone)]
 pub(super) struct FieldTests {
     pub(super) field: FieldId,
-    /// Folded texts, one of which a value may equal instead.
+    /// Folded texts; a value that equals one of them passes.
     pub(super) texts: HashSet<String>,
     pub(super) tests: Vec<Test>,
     pub(super) link: Link,
 }
 
-/// How the values of one key belong together.
+/// Logical link between the values of one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Link {
-    /// One of them is enough.
+    /// Any of them matches.
     Any,
     All,
-    /// None of them, on a field that is there.
+    /// None of them matches, and the field exists.
     None,
 }
 
-/// What cannot be used of a detection.
+/// Reason for rejecting a detection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
-    /// The key at which it stands, as the rule writes it.
+    /// The key in question, as the rule writes it.
     pub(super) at: String,
     pub(super) reason: String,
 }
@@ -72,7 +72,7 @@ impl Fault {
 }
 
 impl Detection {
-    /// Reads the section `detection` of a rule, or what stands for it in a filter.
+    /// Compiles the section `detection` of a rule, or the corresponding one of a filter.
     pub(super) fn read(section: &Map<String, Value>, making: &mut Making<'_>) -> Result<Self, Fault> {
         let mut names = Vec::new();
         let mut selections = Vec::new();
@@ -105,7 +105,7 @@ impl Detection {
         Ok(Self { selections, condition })
     }
 
-    /// This, unless the other holds.
+    /// Adds the negation of another detection.
     pub(super) fn unless(&mut self, other: &Self) {
         let before = self.selections.len();
         self.selections.extend(other.selections.iter().cloned());
@@ -133,7 +133,7 @@ impl Detection {
         }
     }
 
-    /// The fields for which it holds of a record.
+    /// The fields because of which a record matches.
     pub(super) fn matched(&self, record: &Record<'_>, fields: &Fields) -> Vec<MatchedField> {
         let mut matched = Vec::new();
         self.collect(&self.condition, (record, fields), &mut matched);
@@ -227,7 +227,7 @@ impl FieldTests {
         self.hold_of(record.field(self.field), record)
     }
 
-    /// Whether they hold of a field that holds this.
+    /// Whether the tests pass for a field with these values.
     pub(super) fn hold_of(&self, found: &Found<'_>, record: &Record<'_>) -> bool {
         let one = || {
             let known = |text: &str| self.texts.contains(text);
@@ -244,7 +244,7 @@ impl FieldTests {
     }
 }
 
-/// A selection of that name: a map of fields, a list of maps or keywords, or one keyword.
+/// Compiles a selection: a map of fields, a list of maps or keywords, or one keyword.
 fn selection(name: &str, value: &Value, making: &mut Making<'_>) -> Result<Selection, Fault> {
     match value {
         Value::Object(fields) => map(name, fields, making),
@@ -269,7 +269,7 @@ fn selection(name: &str, value: &Value, making: &mut Making<'_>) -> Result<Selec
 }
 
 impl Fault {
-    /// The same where the key is empty, which is to be found nowhere in a text.
+    /// The same, located by the selection's name: an empty key cannot be found in the text.
     fn in_selection(self, name: &str) -> Self {
         Self { at: name.to_owned(), ..self }
     }
@@ -288,7 +288,7 @@ fn map(name: &str, fields: &Map<String, Value>, making: &mut Making<'_>) -> Resu
     Ok(Selection::All(parts))
 }
 
-/// A key with its values.
+/// Compiles a key with its values.
 fn field(written: &str, values: &[Value], making: &mut Making<'_>) -> Result<Selection, Fault> {
     let fault = |reason: String| Fault::new(written, format!("{written}: {reason}").trim_start_matches(": "));
     let key = Key::parse(written).map_err(fault)?;
@@ -326,7 +326,7 @@ fn field(written: &str, values: &[Value], making: &mut Making<'_>) -> Result<Sel
 }
 
 impl FieldTests {
-    /// Puts plain texts where they are looked up, if there are many.
+    /// Moves plain texts to the hash lookup, if there are many.
     fn look_up(&mut self) {
         let exact = |test: &Test| match test {
             Test::Glob(glob) => glob.exact().map(ToOwned::to_owned),

@@ -1,29 +1,29 @@
-//! The YAML documents of a rule file, with `action: global`, `reset` and `repeat` carried out.
+//! The YAML documents of a rule file, with `action: global`, `reset` and `repeat` applied.
 
 use serde_json::{Map, Value};
 
-/// Deepest nesting of maps that are laid over each other.
+/// Maximum nesting of maps that are merged.
 const MAX_DEPTH: usize = 64;
 
 /// One document.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Document<'t> {
-    /// The line of the file at which it begins, from 1.
+    /// First line of the document in the file, from 1.
     pub(super) line: usize,
-    /// Its own text.
+    /// Text of the document.
     pub(super) text: &'t str,
-    /// What it says, with what stands for all documents laid under it.
+    /// Its content, merged over that of global documents.
     pub(super) content: Map<String, Value>,
 }
 
-/// Why a document cannot be read, and at which line of the file.
+/// Reason why a document cannot be read, with the line in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unreadable {
     pub(super) line: usize,
     pub(super) reason: String,
 }
 
-/// The documents of a file's text. One that cannot be read does not stop the others.
+/// The documents of a file's text. An unreadable one does not affect the others.
 pub(super) fn documents(text: &str) -> Vec<Result<Document<'_>, Unreadable>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (mut found, mut global, mut previous) = (Vec::new(), None::<Map<String, Value>>, None);
@@ -57,7 +57,7 @@ pub(super) fn documents(text: &str) -> Vec<Result<Document<'_>, Unreadable>> {
     found
 }
 
-/// Carries out a document's `action`; without one, the document with what stands for all laid under it.
+/// Applies a document's `action`; without one, merges the document over the global content.
 fn act(
     mut content: Map<String, Value>,
     global: &mut Option<Map<String, Value>>,
@@ -86,7 +86,7 @@ fn act(
     }
 }
 
-/// The one map with the other's values over its own, maps within them likewise.
+/// Merges two maps recursively; the values of the second take precedence.
 fn laid_over(
     mut under: Map<String, Value>,
     over: Map<String, Value>,
@@ -107,7 +107,7 @@ fn laid_over(
     Ok(under)
 }
 
-/// The texts between the lines that part documents, each with the number of its first line.
+/// The texts between document separators, each with the number of its first line.
 fn divided(text: &str) -> Vec<(usize, &str)> {
     let (mut parts, mut start, mut first, mut at) = (Vec::new(), 0, 1, 0);
     for (number, line) in (1..).zip(text.split_inclusive('\n')) {
@@ -130,7 +130,7 @@ fn divided(text: &str) -> Vec<(usize, &str)> {
     parts
 }
 
-/// What a document says; nothing where it is empty.
+/// Parses a document; `None` if it is empty.
 fn read(line: usize, text: &str) -> Result<Option<Map<String, Value>>, Unreadable> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let directive = |line: &str| line.starts_with('#') || line.starts_with('%') || line.trim().is_empty();

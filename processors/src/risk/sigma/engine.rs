@@ -1,4 +1,4 @@
-//! Rules by the format they read, and what they find in a record.
+//! Engine that evaluates Sigma rules on native records.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use super::{
     rule::{Rule, RuleProblem, RuleText},
 };
 
-/// Rules that are loaded. Cheap to ask: rules are indexed by format and by the values that they need.
+/// Loaded rules, indexed by format and required values, so that evaluation is cheap.
 pub struct SigmaEngine {
     formats: BTreeMap<&'static str, Loaded>,
     correlations: Vec<Correlation>,
@@ -28,18 +28,18 @@ struct Loaded {
     fields: Fields,
     indexed: Indexed,
     rules: Vec<Rule>,
-    /// Of each rule the correlations that count its hits: their places, and the places of their references.
+    /// For each rule, the correlations that count its hits: their indices, and the indices of the references.
     counted: Vec<Vec<(usize, usize)>>,
 }
 
-/// A rule that fired on a record, and why.
+/// A rule that fired on a record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hit<'e> {
     /// The rule.
     pub rule: &'e Rule,
-    /// What in the record made it fire.
+    /// Fields that made it fire.
     pub matched: Vec<MatchedField>,
-    /// The correlations that count it.
+    /// Correlations that count it.
     counted: &'e [(usize, usize)],
 }
 
@@ -48,11 +48,11 @@ pub struct Hit<'e> {
 pub struct MatchedField {
     /// The field's path, as the rule writes it; `keyword` where the rule names none.
     pub field: String,
-    /// The record's value.
+    /// Value in the record.
     pub value: Value,
 }
 
-/// The record is no JSON, or nested deeper than 128 levels.
+/// The record is not JSON, or is nested deeper than 128 levels.
 #[derive(Debug, thiserror::Error)]
 #[error("the record cannot be read as JSON")]
 pub struct UnreadableRecord(#[from] serde_json::Error);
@@ -60,14 +60,14 @@ pub struct UnreadableRecord(#[from] serde_json::Error);
 impl SigmaEngine {
     /// Loads rules from files given by name and text, each with any number of YAML documents.
     ///
-    /// Never fails: what cannot be used is reported, and everything else is used.
+    /// Never fails: invalid rules are reported, and all others are used.
     pub fn load<N: AsRef<str>, T: AsRef<str>>(
         files: impl IntoIterator<Item = (N, T)>,
     ) -> (Self, Vec<RuleProblem>) {
         Self::load_with(files, &Placeholders::default())
     }
 
-    /// Loads rules whose placeholders have these values; otherwise as [`Self::load`].
+    /// Loads rules with these values for placeholders; otherwise like [`Self::load`].
     pub fn load_with<N: AsRef<str>, T: AsRef<str>>(
         files: impl IntoIterator<Item = (N, T)>,
         placeholders: &Placeholders,
@@ -132,7 +132,7 @@ impl SigmaEngine {
         self.correlations.push(correlation);
     }
 
-    /// Rules that only correlations want give no signals of their own.
+    /// Suppresses the signals of rules that only serve correlations.
     fn silence(&mut self) {
         for loaded in self.formats.values_mut() {
             for (rule, counted) in loaded.rules.iter_mut().zip(&loaded.counted) {
@@ -142,7 +142,7 @@ impl SigmaEngine {
         }
     }
 
-    /// The rules that fire on a record of that format, in the order they were loaded.
+    /// The rules that fire on a record of that format, in the order of loading.
     pub fn evaluate(&self, format: &str, record: &str) -> Result<Vec<Hit<'_>>, UnreadableRecord> {
         match self.formats.get(format) {
             Some(loaded) => Ok(loaded.evaluate(&read(record)?)),
@@ -155,41 +155,41 @@ impl SigmaEngine {
         self.formats.contains_key(format)
     }
 
-    /// As [`evaluate`](Self::evaluate), on a record that has been read before.
+    /// Like [`evaluate`](Self::evaluate), on a parsed record.
     pub fn evaluate_record(&self, format: &str, record: &Value) -> Vec<Hit<'_>> {
         self.formats.get(format).map_or_else(Vec::new, |loaded| loaded.evaluate(record))
     }
 
-    /// The rules that fire, each of them asked by itself and without an index: slow, and what the index must
-    /// equal.
+    /// The rules that fire, each evaluated without the index: slow, and the reference for tests of the
+    /// index.
     pub fn evaluate_each(&self, format: &str, record: &Value) -> Vec<&Rule> {
         self.formats.get(format).map_or_else(Vec::new, |loaded| loaded.evaluate_each(record))
     }
 
-    /// The part that a hit on the record has in each correlation that counts it.
+    /// The part of a hit on the record in each correlation that counts it.
     pub fn parts<'e>(&'e self, hit: &Hit<'e>, record: &Value) -> Vec<Part<'e>> {
         let counted = hit.counted.iter().map(|(place, reference)| (&self.correlations[*place], *reference));
         counted.filter_map(|(correlation, reference)| correlation.part(reference, record)).collect()
     }
 
-    /// Every correlation rule that is loaded.
+    /// Every loaded correlation rule.
     pub fn correlations(&self) -> &[Correlation] {
         &self.correlations
     }
 
-    /// Every rule that is loaded, by format.
+    /// Every loaded rule, by format.
     pub fn rules(&self) -> impl Iterator<Item = (&'static str, &Rule)> {
         self.formats.iter().flat_map(|(format, loaded)| loaded.rules.iter().map(move |rule| (*format, rule)))
     }
 
-    /// Rules that can be used and should be looked at: those of one id, those that never fire, those that
-    /// always do.
+    /// Findings about usable rules: duplicate ids, rules that never fire, rules that
+    /// always fire.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// Which rules these are: 16 hexadecimal digits of the SHA-256 of every rule's and correlation's format,
-    /// id, version and title, in their order. The same rules have the same hash on every machine.
+    /// Identity of the rule set: 16 hexadecimal digits of the SHA-256 of every rule's and correlation's
+    /// format, id, version and title, in order. The same rules have the same hash on every machine.
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
         let correlations = self.correlations.iter().map(|correlation| ("correlation", &correlation.rule));
@@ -205,7 +205,7 @@ impl SigmaEngine {
     }
 }
 
-/// A native record as JSON.
+/// Parses a native record as JSON.
 pub(in crate::risk) fn read(record: &str) -> Result<Value, UnreadableRecord> {
     Ok(serde_json::from_str(record)?)
 }

@@ -1,4 +1,4 @@
-//! The fields that the rules of one format ask for, each once, and the other names under which rules know
+//! The fields that the rules of one format read, each once, and the aliases under which rules refer to
 //! them.
 
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use super::path::Path;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct FieldId(pub(super) usize);
 
-/// Every field that rules of one format name.
+/// Fields that rules of one format name.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     format: &'static str,
@@ -23,7 +23,7 @@ pub(super) struct Fields {
 #[derive(Debug)]
 struct Field {
     name: String,
-    /// Where it may lie: under its own name, else under those that stand for it; the first that is there
+    /// Possible paths of the field: its own name, then its aliases; the first that exists
     /// counts.
     paths: Vec<Path>,
 }
@@ -33,7 +33,7 @@ impl Fields {
         Self { format, ..Self::default() }
     }
 
-    /// The field of that name. Fails where the name cannot be understood.
+    /// The field with that name. Fails if the name cannot be parsed.
     pub(super) fn id(&mut self, name: &str) -> Result<FieldId, String> {
         if let Some(known) = self.by_name.get(name) {
             return Ok(*known);
@@ -48,24 +48,24 @@ impl Fields {
         self.all.len()
     }
 
-    /// The field's name, as rules write it.
+    /// Name of the field, as rules write it.
     pub(super) fn name(&self, field: FieldId) -> &str {
         &self.all[field.0].name
     }
 
-    /// The keys at the top of a record under which the field may lie.
+    /// Top-level keys of a record that may contain the field.
     pub(super) fn first_keys(&self, field: FieldId) -> impl Iterator<Item = &str> + Clone {
         self.all[field.0].paths.iter().map(Path::first_key)
     }
 
-    /// What the record holds under the field's name, or under the first name that stands for it.
+    /// The record's values at the field's own name, or at its first alias that exists.
     pub(super) fn find<'v>(&self, field: FieldId, record: &'v Value) -> Vec<&'v Value> {
         let found = self.all[field.0].paths.iter().map(|path| path.find(record));
         found.into_iter().find(|found| !found.is_empty()).unwrap_or_default()
     }
 }
 
-/// Where a field of that name may lie in a record of the format, or of any: under its own name, then under
+/// Possible paths of a field with that name in a record of the format, or of any format: its own name, then
 /// its aliases.
 pub(super) fn paths(format: Option<&str>, name: &str) -> Result<Vec<Path>, String> {
     let mut paths = vec![Path::parse(name)?];
@@ -83,9 +83,9 @@ pub(super) fn paths(format: Option<&str>, name: &str) -> Result<Vec<Path>, Strin
     Ok(paths)
 }
 
-/// Names of fields that public rules use besides those of the source: of the Elastic Common Schema, of an
-/// export's envelope, and of the columns of Log Analytics. By format: a name, or its beginning, and the names
-/// that it stands for, of which the first that the record has counts.
+/// Field names that public rules use besides those of the source: of the Elastic Common Schema, of an
+/// export's envelope, and of the columns of Log Analytics. By format: a name or prefix, and the names
+/// that it stands for, of which the first that exists counts.
 const ALIASES: &[(&str, &str, &[&str])] = &[
     (GCP_AUDIT, "gcp.audit.method_name", &["protoPayload.methodName"]),
     (GCP_AUDIT, "data.protoPayload", &["protoPayload"]),

@@ -1,4 +1,4 @@
-//! Filter documents: events on which rules that would fire do not.
+//! Sigma filters: events on which rules do not fire.
 
 use serde_json::{Map, Value};
 
@@ -9,17 +9,17 @@ use super::{
     values::Making,
 };
 
-/// A filter as it is written.
+/// A parsed filter.
 #[derive(Debug, Clone)]
 pub(super) struct Filter {
     pub(super) title: String,
-    /// By id or name; every rule of the log source where none is named.
+    /// Ids or names of rules; `None` for every rule of the log source.
     pub(super) rules: Option<Vec<String>>,
     section: Map<String, Value>,
 }
 
 impl Filter {
-    /// Fails with the key that cannot be used, and why.
+    /// Parses a filter. The error names the invalid key and the reason.
     pub(super) fn read(title: &str, section: &Value) -> Result<Self, Fault> {
         let fault = |reason: &str| Fault::new("filter", reason);
         let mut section = section.as_object().ok_or_else(|| fault("a filter is a map"))?.clone();
@@ -43,7 +43,8 @@ impl Filter {
         self.rules.as_ref().is_none_or(|rules| rules.iter().any(|reference| rule.is_meant_by(reference)))
     }
 
-    /// What it takes out: the events of its condition, or of what its condition says that they are not.
+    /// Detection of the events that it excludes: those that match its condition or, if it is negated, those
+    /// that match what it negates.
     ///
     /// The specification writes `condition: selection` for events that are filtered away, the reference
     /// implementation `condition: not selection` for events that stay. Both are understood; a mixture could
@@ -66,7 +67,7 @@ impl Filter {
     }
 }
 
-/// The events that a condition of negations alone leaves out.
+/// The events that a condition of negations alone excludes.
 fn negated(condition: &Condition<usize>) -> Option<Condition<usize>> {
     match condition {
         Condition::Not(inner) if !has_not(inner) => Some((**inner).clone()),

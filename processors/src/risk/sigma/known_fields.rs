@@ -1,8 +1,8 @@
-//! The fields that records of a format have at their top, as far as they are known.
+//! Known top-level fields of the records of a format.
 
 use schemas::envelope::native_format;
 
-/// Every field that a CloudTrail record may have (record contents reference, event version 1.11).
+/// All fields of a CloudTrail record (record contents reference, event version 1.11).
 const CLOUDTRAIL: &[&str] = &[
     "eventVersion",
     "userIdentity",
@@ -38,7 +38,7 @@ const CLOUDTRAIL: &[&str] = &[
     "insightDetails",
 ];
 
-/// Every field of `audit.k8s.io` events, and of the records in which AKS and GKE wrap them.
+/// All fields of `audit.k8s.io` events, and of the records in which AKS and GKE wrap them.
 const KUBERNETES: &[&str] = &[
     "kind",
     "apiVersion",
@@ -86,7 +86,7 @@ const KUBERNETES: &[&str] = &[
     "operation",
 ];
 
-/// Every field of Okta's LogEvent, also as exports write them in lower case.
+/// All fields of Okta's LogEvent, also in the lower case of exports.
 const OKTA: &[&str] = &[
     "actor",
     "authenticationContext",
@@ -113,7 +113,7 @@ const OKTA: &[&str] = &[
     "securitycontext",
 ];
 
-/// Every field of Cloud Logging's LogEntry.
+/// All fields of Cloud Logging's LogEntry.
 const GCP: &[&str] = &[
     "protoPayload",
     "jsonPayload",
@@ -167,7 +167,8 @@ pub(super) fn in_every_record(format: &str) -> &'static [&'static str] {
     }
 }
 
-/// Why no record of the format has the field, if its fields are known and none of them is one of these.
+/// The reason why no record of the format has the field, if the format's fields are known and it is none of
+/// them.
 pub(super) fn unknown<'k>(
     format: &str,
     mut keys: impl Iterator<Item = &'k str> + Clone,

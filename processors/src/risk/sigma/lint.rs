@@ -1,4 +1,4 @@
-//! Rules that can be asked, and of which something is wrong all the same.
+//! Lints for rules that are valid but faulty.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,28 +16,28 @@ use super::{
     rule::{Rule, RuleProblem},
 };
 
-/// Most ways of satisfying a condition that are looked at; a rule with more is taken to be in order.
+/// Maximum number of ways to satisfy a condition that are examined; a rule with more gets no finding.
 const MAX_WAYS: usize = 256;
-/// A text that no rule is about.
+/// A text that no rule mentions.
 const NO_SUCH_VALUE: &str = "no-rule-is-about-this-7f3a9c";
 
-/// Something that a person should look at.
+/// A finding about a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is.
+    /// Kind of the finding.
     pub kind: FindingKind,
-    /// Where, and why.
+    /// Location and reason.
     pub problem: RuleProblem,
 }
 
-/// What a finding says of a rule.
+/// Kind of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FindingKind {
-    /// Another rule has its id: their signals cannot be told apart.
+    /// Another rule has the same id: their signals cannot be distinguished.
     SameId,
-    /// Its conditions exclude each other.
+    /// Its conditions contradict each other.
     NeverFires,
-    /// It wants nothing of an event that not every event has.
+    /// It fires on every event.
     AlwaysFires,
     /// It reads a field that the format does not have, as far as the format's fields are known.
     UnknownField,
@@ -54,13 +54,13 @@ impl FindingKind {
         }
     }
 
-    /// Whether the rule is of no use as it is.
+    /// Whether the finding makes the rule useless.
     pub fn is_unusable(self) -> bool {
         self != Self::UnknownField
     }
 }
 
-/// The rules whose id another rule before them has.
+/// Rules with the id of an earlier rule.
 pub(super) fn same_ids<'r>(rules: impl Iterator<Item = (&'r Rule, &'r Place)>) -> Vec<Finding> {
     let mut first: BTreeMap<&str, &Rule> = BTreeMap::new();
     let mut findings = Vec::new();
@@ -76,7 +76,7 @@ pub(super) fn same_ids<'r>(rules: impl Iterator<Item = (&'r Rule, &'r Place)>) -
     findings
 }
 
-/// What is wrong with a rule by itself.
+/// Findings about a single rule.
 pub(super) fn of_rule(detection: &Detection, fields: &Fields, format: &str) -> Vec<(FindingKind, Fault)> {
     let mut found = Vec::new();
     if let Some(reason) = never_fires(detection, fields) {
@@ -111,7 +111,7 @@ fn name_fields(selection: &Selection, into: &mut BTreeSet<FieldId>) {
     }
 }
 
-/// Why the rule fires on events of every kind, if it does.
+/// The reason why the rule fires on every event, if it does.
 fn always_fires(detection: &Detection, fields: &Fields, format: &str) -> Option<String> {
     if detection.holds(&Record::new(&json!({}), fields)) {
         return Some("it fires on everything: an event that has none of its fields satisfies it".to_owned());
@@ -124,10 +124,10 @@ fn always_fires(detection: &Detection, fields: &Fields, format: &str) -> Option<
     fires.then(|| "it fires on everything: any value of fields that every event has satisfies it".to_owned())
 }
 
-/// A test that must hold, or must not.
+/// A test that must pass, or must fail.
 type Literal<'d> = (&'d FieldTests, bool);
 
-/// Why no event can satisfy the rule, if none can. A field is taken to hold one value.
+/// The reason why no event can satisfy the rule, if so. Assumes that a field holds one value.
 fn never_fires(detection: &Detection, fields: &Fields) -> Option<String> {
     let ways = ways(&detection.condition, true)?;
     let mut why = None;
@@ -137,7 +137,7 @@ fn never_fires(detection: &Detection, fields: &Fields) -> Option<String> {
     why
 }
 
-/// The selections that must hold (or must not) in each way of satisfying a condition; nothing where these are
+/// The selections that must match (or must not) in each way of satisfying a condition; `None` if there are
 /// too many.
 fn ways(condition: &Condition<usize>, wanted: bool) -> Option<Vec<BTreeSet<(usize, bool)>>> {
     let each = |parts: &[Condition<usize>]| -> Option<Vec<_>> {
@@ -160,7 +160,7 @@ fn ways(condition: &Condition<usize>, wanted: bool) -> Option<Vec<BTreeSet<(usiz
     }
 }
 
-/// Every choice of one way of each.
+/// Every combination of one way of each part.
 fn together(parts: Vec<Vec<BTreeSet<(usize, bool)>>>) -> Option<Vec<BTreeSet<(usize, bool)>>> {
     let mut all = vec![BTreeSet::new()];
     for part in parts {
@@ -172,7 +172,7 @@ fn together(parts: Vec<Vec<BTreeSet<(usize, bool)>>>) -> Option<Vec<BTreeSet<(us
     Some(all)
 }
 
-/// Why these cannot hold together, if they cannot.
+/// The reason why these selections contradict each other, if they do.
 fn contradiction(way: &BTreeSet<(usize, bool)>, detection: &Detection, fields: &Fields) -> Option<String> {
     if way.iter().any(|(at, wanted)| *wanted && way.contains(&(*at, false))) {
         return Some("it can never fire: it wants a selection and its opposite".to_owned());
@@ -207,7 +207,8 @@ fn add_literals<'d>(selection: &'d Selection, wanted: bool, into: &mut Vec<Liter
     }
 }
 
-/// Whether no value passes all of these tests of one field. Only where one of them leaves few values to try.
+/// Whether no value passes all of these tests of one field. Decided only if one of them leaves few
+/// candidates.
 fn excludes(literals: &[Literal<'_>], fields: &Fields) -> bool {
     let comparable = |test: &Test| !matches!(test, Test::Reference { .. });
     if !literals.iter().all(|(tests, _)| tests.tests.iter().all(comparable)) {
@@ -225,7 +226,7 @@ fn excludes(literals: &[Literal<'_>], fields: &Fields) -> bool {
     })
 }
 
-/// All values that pass the test, where they are few; none stands for a field that is absent.
+/// All values that pass the test, if they are few; `None` stands for an absent field.
 fn values(tests: &FieldTests) -> Option<Vec<Option<Value>>> {
     if tests.link != Link::Any {
         return None;
@@ -246,7 +247,7 @@ fn values(tests: &FieldTests) -> Option<Vec<Option<Value>>> {
     Some(values)
 }
 
-/// Numbers around those that all of these tests compare with: if one passes, one of these does.
+/// Numbers near those that the tests compare with: if any number passes all tests, one of these does.
 fn numbers(literals: &[Literal<'_>]) -> Option<Vec<Option<Value>>> {
     let mut values = Vec::new();
     for test in literals.iter().flat_map(|(tests, _)| &tests.tests) {

@@ -1,4 +1,4 @@
-//! From the documents of rule files to rules that can be asked, and what cannot be used on the way.
+//! Loads the documents of rule files, and collects problems.
 
 use serde_json::{Map, Value};
 
@@ -14,7 +14,7 @@ use super::{
     values::Making,
 };
 
-/// Where a document stands.
+/// Location of a document.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     file: String,
@@ -23,7 +23,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// A problem of the document, at the line of the key that it is about.
+    /// A problem of the document, with the line of the key in question.
     pub(super) fn problem(&self, title: Option<String>, fault: Fault) -> RuleProblem {
         RuleProblem {
             file: self.file.clone(),
@@ -33,8 +33,8 @@ impl Place {
         }
     }
 
-    /// The line of the first key of that name; of the first line that holds the text; or where the document
-    /// begins.
+    /// The line of the first key with that name; or of the first line that contains the text; or where the
+    /// document begins.
     fn line_of(&self, at: &str) -> usize {
         let is_key = |line: &str| {
             let line = line.trim_start_matches([' ', '\t', '-', '\'', '"']);
@@ -48,13 +48,13 @@ impl Place {
     }
 }
 
-/// Something that was read, and where it stands.
+/// A parsed item with its location.
 pub(super) struct Read<T> {
     pub(super) what: T,
     pub(super) place: Place,
 }
 
-/// A rule whose detection is yet to be made.
+/// A rule whose detection is not compiled yet.
 pub(super) struct Candidate {
     pub(super) rule: Rule,
     pub(super) format: &'static str,
@@ -62,7 +62,7 @@ pub(super) struct Candidate {
     detection: Map<String, Value>,
 }
 
-/// What the documents of all files say.
+/// Parsed documents of all files.
 #[derive(Default)]
 pub(super) struct Written {
     pub(super) rules: Vec<Read<Candidate>>,
@@ -72,7 +72,7 @@ pub(super) struct Written {
 }
 
 impl Written {
-    /// Reads a file. What cannot be used of it is among the problems.
+    /// Reads a file. Faults are added to the problems.
     pub(super) fn read(&mut self, text: RuleText<'_>) {
         for document in documents(text.text) {
             let document = match document {
@@ -119,10 +119,10 @@ impl Written {
     }
 }
 
-/// A filter, and what came of it.
+/// A filter, and its effect.
 pub(super) struct FilterInUse {
     read: Read<(Filter, LogSource)>,
-    /// The references of rules that it was laid on.
+    /// Rules that it was applied to.
     laid_on: Vec<Rule>,
     fault: Option<Fault>,
 }
@@ -132,7 +132,7 @@ impl FilterInUse {
         Self { read, laid_on: Vec::new(), fault: None }
     }
 
-    /// Takes from the rule's detection what the filter says.
+    /// Applies the filter to the rule's detection.
     fn lay_on(
         &mut self,
         (rule, source): (&Rule, &LogSource),
@@ -152,7 +152,7 @@ impl FilterInUse {
         }
     }
 
-    /// Why it does nothing, or less than it says.
+    /// The problem of a filter that has no effect, or less than it states.
     pub(super) fn problem(&self) -> Option<RuleProblem> {
         let (filter, _) = &self.read.what;
         let missing = filter
@@ -173,7 +173,7 @@ impl FilterInUse {
     }
 }
 
-/// The rules of one format on their way to being asked.
+/// Rules of one format while they are compiled.
 pub(super) struct Loading<'l> {
     pub(super) format: &'static str,
     pub(super) placeholders: &'l Placeholders,
@@ -181,7 +181,7 @@ pub(super) struct Loading<'l> {
     pub(super) problems: &'l mut Vec<RuleProblem>,
 }
 
-/// Rules that can be asked.
+/// Compiled rules.
 #[derive(Debug, Default)]
 pub(super) struct Usable {
     pub(super) fields: Fields,

@@ -1,4 +1,4 @@
-//! What a value of a record must be.
+//! Tests on the values of a record.
 
 use std::{cmp::Ordering, net::IpAddr};
 
@@ -24,9 +24,9 @@ pub(super) enum Test {
     /// The field is absent, or null.
     Null,
     Bool(bool),
-    /// The field is there, whatever it holds.
+    /// The field exists, with any value.
     Exists(bool),
-    /// The value of another field.
+    /// Comparison with the value of another field.
     Reference {
         field: FieldId,
         reach: Reach,
@@ -35,7 +35,7 @@ pub(super) enum Test {
     Time(TimePart, Comparison, Number),
 }
 
-/// Which part of a value another field's value must be.
+/// Part of a value that another field's value must match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
     Whole,
@@ -45,7 +45,7 @@ pub(super) enum Reach {
 }
 
 impl Test {
-    /// Whether it holds of the field. A list passes if one of its elements does.
+    /// Whether the test passes for the field. A list passes if one of its elements does.
     pub(super) fn holds(&self, found: &Found<'_>, record: &Record<'_>) -> bool {
         match self {
             Self::Null => found.places.is_empty() || found.leaves.iter().any(|leaf| leaf.value.is_null()),
@@ -59,7 +59,7 @@ impl Test {
         }
     }
 
-    /// Whether it holds of one value.
+    /// Whether the test passes for one value.
     pub(super) fn holds_of(&self, leaf: &Leaf<'_>) -> bool {
         match self {
             Self::Glob(glob) => glob.holds(leaf),
@@ -87,7 +87,7 @@ impl Test {
         }
     }
 
-    /// Whether there is something to differ from: a reference to a field that is absent says nothing.
+    /// Whether a negation is meaningful: a reference to an absent field matches nothing.
     pub(super) fn can_differ(&self, record: &Record<'_>) -> bool {
         match self {
             Self::Reference { field, .. } => {
@@ -97,7 +97,7 @@ impl Test {
         }
     }
 
-    /// How much it costs to ask, in no unit.
+    /// Relative cost of the test.
     pub(super) fn cost(&self) -> u8 {
         match self {
             Self::Glob(glob) => glob.cost(),
@@ -119,7 +119,7 @@ fn refers(leaf: &Leaf<'_>, other: &Leaf<'_>, reach: Reach, cased: bool) -> bool 
     }
 }
 
-/// A number: whole ones are compared exactly, however large.
+/// A number; integers are compared exactly, however large.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Number {
     Whole(i128),
@@ -134,7 +134,7 @@ impl Number {
         }
     }
 
-    /// The number that a value is, or that its text writes.
+    /// The number that a value, or its text, denotes.
     fn in_record(value: &Value) -> Option<Self> {
         match value {
             Value::Number(number) => Some(Self::of(number)),
@@ -172,7 +172,7 @@ impl Number {
     }
 }
 
-/// A part of a time as it is written, in whichever zone that is; of seconds (or finer units) since 1970, in
+/// A part of a time as written, in its own zone; of numbers of seconds (or finer units) since 1970, in
 /// UTC.
 fn part_of(value: &Value, part: TimePart) -> Option<Number> {
     let (date, time) = match value {
@@ -194,7 +194,8 @@ fn part_of(value: &Value, part: TimePart) -> Option<Number> {
     Some(Number::Whole(number.into()))
 }
 
-/// `2026-03-01`, or with a time behind a `T` or a space; what follows the minutes is not looked at.
+/// Parses `2026-03-01`, optionally with a time after a `T` or a space; everything after the minutes is
+/// ignored.
 fn written(text: &str) -> Option<(NaiveDate, Option<NaiveDateTime>)> {
     let date = NaiveDate::parse_from_str(text.get(..10)?, "%Y-%m-%d").ok()?;
     let Some(rest) = text.get(10..).filter(|rest| !rest.is_empty()) else { return Some((date, None)) };
@@ -203,7 +204,7 @@ fn written(text: &str) -> Option<(NaiveDate, Option<NaiveDateTime>)> {
     Some((date, Some(date.and_hms_opt(hour.parse().ok()?, minute.parse().ok()?, 0)?)))
 }
 
-/// A time in seconds, milliseconds, microseconds or nanoseconds since 1970: which, its size says.
+/// A time in seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by magnitude.
 fn since_1970(number: i64) -> Option<NaiveDateTime> {
     let per_second = match number.unsigned_abs() {
         0..100_000_000_000 => 1,

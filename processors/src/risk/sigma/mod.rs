@@ -1,9 +1,9 @@
 //! Sigma rules (specification 2.1) over native records.
 //!
-//! A rule's `logsource` says which native format it reads. Field names keep their case and may go through
-//! dots; a list matches if any of its elements does; values compare without case; an object is its JSON text.
-//! What the specification has and this cannot do is refused when a rule is loaded:
-//! `processors/rules/README.md` lists it.
+//! A rule's `logsource` decides which native format it reads. Field names are case-sensitive and may be paths
+//! with dots; a list matches if any of its elements does; values compare ignoring case; an object is its JSON
+//! text. Unsupported parts of the specification are rejected when a rule is loaded:
+//! `processors/rules/README.md` lists them.
 
 mod condition;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The modifiers behind a field's name, in the order in which they apply.
+//! Modifiers of a field, in the order in which they apply.
 
 /// A modifier of the specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Modifier {
         })
     }
 
-    /// The modifier that says of what type the value is, beside which few others make sense.
+    /// The modifier's kind of comparison, if it has one; few other modifiers are allowed beside it.
     fn kind(self) -> Option<Kind> {
         match self {
             Self::Regex => Some(Kind::Regex),
@@ -98,10 +98,10 @@ impl Modifier {
     }
 }
 
-/// What a value is compared as.
+/// Kind of comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// As text, or as it is.
+    /// As text, or by type.
     Plain,
     Regex,
     Cidr,
@@ -113,14 +113,14 @@ pub(super) enum Kind {
 /// A key of a selection: `field|modifier|modifier`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key<'k> {
-    /// The field; none where the values may stand anywhere in the event.
+    /// The field; `None` if the values may be anywhere in the event.
     pub(super) field: Option<&'k str>,
     pub(super) modifiers: Vec<Modifier>,
     pub(super) kind: Kind,
 }
 
 impl<'k> Key<'k> {
-    /// Fails where a modifier is unknown or makes no sense beside the others, with the reason.
+    /// Parses a key. Fails if a modifier is unknown or conflicts with the others, with the reason.
     pub(super) fn parse(written: &'k str) -> Result<Self, String> {
         let mut parts = written.split('|');
         let field = parts.next().unwrap_or_default();
@@ -159,7 +159,7 @@ impl<'k> Key<'k> {
     }
 }
 
-/// Why the modifier cannot stand where it does.
+/// The reason why the modifier is not allowed at its position, if so.
 fn misplaced(modifier: Modifier, kind: Kind, before: &[Modifier]) -> Option<&'static str> {
     let after = |other: Modifier| before.contains(&other);
     match modifier {

@@ -1,24 +1,24 @@
-//! The keys that Weir adds to Sigma: `entities`, `dedupe`, `confidence` and `impact`.
+//! Weir's extensions of Sigma: `entities`, `dedupe`, `confidence` and `impact`.
 
 use schemas::changes::risk::EntityKind;
 use serde_json::{Map, Value};
 
 use super::{detection::Fault, fields::paths, partition, path::Path};
 
-/// Most values that one template gives: a record may hold lists of any length.
+/// Maximum number of values of one template: a record may contain lists of any length.
 const MAX_VALUES: usize = 64;
 
-/// What a hit touches besides the event's actor and address.
+/// Entities of a hit besides the event's actor and address.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Touched {
-    /// Per kind the templates to try in order: the first that names something counts.
+    /// By kind, templates in order: the first that yields a value counts.
     pub entities: Vec<(EntityKind, Vec<Template>)>,
-    /// What tells two hits on one entity apart within an hour: the values of all, one after the other.
+    /// Templates of the dedupe key, whose values distinguish hits on one entity within an hour.
     pub dedupe: Vec<Template>,
 }
 
 impl Touched {
-    /// Kind and id of everything that the rule names in the record.
+    /// Kind and id of every entity that the rule names in the record.
     pub fn entities_in(&self, record: &Value) -> Vec<(EntityKind, String)> {
         let named = self.entities.iter().flat_map(|(kind, templates)| {
             let ids = templates.iter().map(|template| template.fill(record)).find(|ids| !ids.is_empty());
@@ -27,7 +27,7 @@ impl Touched {
         named.take(MAX_VALUES).collect()
     }
 
-    /// The key under which hits on one entity count once an hour; empty unless the rule says otherwise.
+    /// The key by which hits on one entity count once per hour; empty by default.
     pub fn dedupe_key_in(&self, record: &Value) -> String {
         let values: Vec<String> =
             self.dedupe.iter().map(|template| template.fill(record).join(",")).collect();
@@ -35,15 +35,15 @@ impl Touched {
     }
 }
 
-/// The keys of one rule.
+/// The extension keys of one rule.
 pub(super) struct OwnKeys {
     pub(super) touched: Touched,
     pub(super) score: Option<u8>,
 }
 
 impl OwnKeys {
-    /// Reads them beside the keys of a rule, whose fields are those of the format; of any, where it is none
-    /// of one. Fails with the key that cannot be understood, and why.
+    /// Parses them from a rule, whose fields are those of the format, or of any if it has
+    /// none. The error names the invalid key and the reason.
     pub(super) fn of(content: &Map<String, Value>, format: Option<&str>) -> Result<Self, Fault> {
         let key = |name: &str| content.get(name).filter(|value| !value.is_null());
         let about = |key: &'static str| move |reason: String| Fault::new(key, reason);
@@ -134,8 +134,8 @@ impl Template {
         Ok(Self(pieces))
     }
 
-    /// What it says of a record; nothing unless every field has a value. Where several fields are lists,
-    /// their values belong together by place, and lists of different lengths name nothing.
+    /// The values of a record; empty unless every field has a value. If several fields are lists,
+    /// their values are combined by index, and lists of different lengths yield nothing.
     fn fill(&self, record: &Value) -> Vec<String> {
         let mut filled: Vec<String> = vec![String::new()];
         for piece in &self.0 {
@@ -155,10 +155,10 @@ impl Template {
     }
 }
 
-/// A field of which the texts are wanted.
+/// A field that is read as texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FieldName {
-    /// Where it may lie; the first place that the record has counts.
+    /// Possible paths; the first that exists counts.
     paths: Vec<Path>,
 }
 
@@ -167,7 +167,7 @@ impl FieldName {
         Ok(Self { paths: paths(format, name)? })
     }
 
-    /// The texts of the field: none where it is missing, null, empty or an object; one for each element of a
+    /// The texts of the field: none if it is missing, null, empty or an object; one for each element of a
     /// list.
     pub(super) fn values(&self, record: &Value) -> Vec<String> {
         let places = self.paths.iter().map(|path| path.find(record)).find(|places| !places.is_empty());

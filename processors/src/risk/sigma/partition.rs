@@ -1,11 +1,11 @@
-//! The partition of AWS that a record comes from: rules write ARNs of `aws`, and GovCloud's are others.
+//! AWS partition of a record: rules write ARNs of `aws`, while those of GovCloud and China differ.
 
 use serde_json::Value;
 
-/// What the ARNs begin with that rules write.
+/// Beginning of ARNs in rules.
 const WRITTEN: &str = "arn:aws:";
 
-/// Beginnings of regions, and the partition that they lie in.
+/// Region prefixes, with their partition.
 const REGIONS: &[(&str, &str)] = &[
     ("us-gov-", "aws-us-gov"),
     ("cn-", "aws-cn"),
@@ -16,7 +16,7 @@ const REGIONS: &[(&str, &str)] = &[
     ("eusc-", "aws-eusc"),
 ];
 
-/// The id in the partition of the record; any other id than an ARN as it is.
+/// The id with the ARN partition of the record; an id that is not an ARN is unchanged.
 pub(super) fn own(id: String, record: &Value) -> String {
     match (id.strip_prefix(WRITTEN), of(record)) {
         (Some(rest), Some(partition)) => format!("arn:{partition}:{rest}"),
@@ -24,7 +24,7 @@ pub(super) fn own(id: String, record: &Value) -> String {
     }
 }
 
-/// That of the caller's ARN, else of the region; nothing where neither names another than `aws`.
+/// The partition of the caller's ARN, or else of the region; `None` for `aws`.
 fn of(record: &Value) -> Option<&'static str> {
     let known = |told: &str| REGIONS.iter().map(|(_, partition)| *partition).find(|known| *known == told);
     let of_caller =

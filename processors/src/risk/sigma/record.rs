@@ -1,4 +1,4 @@
-//! A native record as rules see it: its fields' values as texts, found once however many rules ask.
+//! A native record with its fields' values as texts, computed once for all rules.
 
 use std::{borrow::Cow, cell::OnceCell};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::fields::{FieldId, Fields};
 
-/// A record, and what was found in it.
+/// A record with a cache of its fields.
 pub(super) struct Record<'r> {
     root: &'r Value,
     fields: &'r Fields,
@@ -17,13 +17,13 @@ pub(super) struct Record<'r> {
 /// The values of a field.
 #[derive(Debug, Default)]
 pub(super) struct Found<'r> {
-    /// What the field's name leads to, lists unopened; nothing where the field is absent.
+    /// Values at the field's path, with lists unopened; empty if the field is absent.
     pub(super) places: Vec<&'r Value>,
-    /// Every value: the elements of lists, and all else as it is.
+    /// All values: the elements of lists, and other values unchanged.
     pub(super) leaves: Vec<Leaf<'r>>,
 }
 
-/// One value, and its text.
+/// One value with its text.
 #[derive(Debug)]
 pub(super) struct Leaf<'r> {
     pub(super) value: &'r Value,
@@ -37,7 +37,7 @@ impl<'r> Record<'r> {
         Self { root, fields, found, everywhere: OnceCell::new() }
     }
 
-    /// What the field holds.
+    /// The values of a field.
     pub(super) fn field(&self, field: FieldId) -> &Found<'r> {
         self.found[field.0].get_or_init(|| {
             let places = self.fields.find(field, self.root);
@@ -49,7 +49,7 @@ impl<'r> Record<'r> {
         })
     }
 
-    /// Every text, number and truth value of the record, wherever it stands.
+    /// Every text, number and boolean in the record, at any depth.
     pub(super) fn everywhere(&self) -> &[Leaf<'r>] {
         self.everywhere.get_or_init(|| {
             let mut leaves = Vec::new();
@@ -60,7 +60,7 @@ impl<'r> Record<'r> {
 }
 
 impl<'r> Found<'r> {
-    /// A field with that value.
+    /// A field with that single value.
     pub(super) fn of(value: &'r Value) -> Self {
         let mut leaves = Vec::new();
         open(value, &mut leaves);
@@ -73,7 +73,7 @@ impl Leaf<'_> {
         Leaf { value, text: OnceCell::new(), folded: OnceCell::new() }
     }
 
-    /// The value's text: an object's is its JSON; null has none.
+    /// The value's text: JSON for an object, none for null.
     pub(super) fn text(&self) -> Option<&str> {
         match self.value {
             Value::Null => None,
@@ -82,7 +82,7 @@ impl Leaf<'_> {
         }
     }
 
-    /// The text in the form in which case makes no difference.
+    /// The text folded for comparison ignoring case.
     pub(super) fn folded(&self) -> Option<&str> {
         let text = self.text()?;
         if let Some(folded) = self.folded.get() {
@@ -112,8 +112,8 @@ fn open_all<'r>(value: &'r Value, into: &mut Vec<Leaf<'r>>) {
     }
 }
 
-/// A text without difference of case: each character by itself, so that a part of a text folds as it does in
-/// the whole.
+/// Folds a text for comparison ignoring case: each character by itself, so that a part of a text folds as it
+/// does in the whole.
 pub(super) fn folded(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
         Cow::Borrowed(text)

@@ -1,6 +1,6 @@
-//! Which values a field must have for a rule to fire, where the rule says so by plain equality.
+//! Values that a field must have for a rule to fire, as far as plain equality implies them.
 //!
-//! Only what certainly follows from a rule is said: a rule of which nothing is said may fire on every record.
+//! Only certain implications count: a rule without any may fire on every record.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,13 +11,13 @@ use super::{
     matcher::Test,
 };
 
-/// Most values of one field; a longer list says too little to be worth a place for each.
+/// Maximum number of values of one field; longer lists select too little to be worth indexing.
 const MAX_VALUES: usize = 256;
 
-/// For each field that must have one of some values: those values, folded.
+/// By field, the folded values of which it must have one.
 pub(super) type Required = BTreeMap<FieldId, BTreeSet<String>>;
 
-/// What must hold on every record on which the rule fires.
+/// Conditions that hold on every record on which the rule fires.
 pub(super) fn required(detection: &Detection) -> Required {
     of_condition(&detection.condition, detection)
 }
@@ -62,7 +62,7 @@ fn of_field(tests: &FieldTests) -> Required {
     required
 }
 
-/// All of these hold: of one field said twice, the shorter list is enough.
+/// Conjunction: for a field in several parts, the shorter list is enough.
 fn every(parts: impl Iterator<Item = Required>) -> Required {
     let mut whole = Required::new();
     for (field, values) in parts.flatten() {
@@ -74,7 +74,7 @@ fn every(parts: impl Iterator<Item = Required>) -> Required {
     whole
 }
 
-/// One of these holds: a field counts if each of them says something of it.
+/// Disjunction: a field counts if every part constrains it.
 fn any(mut parts: impl Iterator<Item = Required>) -> Required {
     let mut whole = parts.next().unwrap_or_default();
     for part in parts {
@@ -90,7 +90,7 @@ fn any(mut parts: impl Iterator<Item = Required>) -> Required {
     whole
 }
 
-/// The field by whose value these rules are told apart best: such that the fewest have to be asked about a
+/// The field whose values best separate these rules: so that the fewest have to be evaluated for a
 /// record.
 pub(super) fn best_field(rules: &[&Required]) -> Option<FieldId> {
     let fields: BTreeSet<FieldId> = rules.iter().flat_map(|rule| rule.keys().copied()).collect();

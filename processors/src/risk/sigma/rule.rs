@@ -1,4 +1,4 @@
-//! A rule as outputs name it, and which native format it reads.
+//! A rule as outputs name it, and the native format that it reads.
 
 use schemas::{changes::risk::SignalLevel as Level, envelope::native_format};
 use serde_json::{Map, Value};
@@ -10,47 +10,47 @@ use super::{
     placeholders::Placeholders,
 };
 
-/// A rule that is loaded.
+/// A loaded rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// The rule's `id`; without one, its file's name.
+    /// The rule's `id`; without one, the name of its file.
     pub id: String,
     /// The rule's `name`, by which correlations may refer to it.
     pub name: Option<String>,
     /// The rule's `title`.
     pub title: String,
-    /// The rule's `author`, whom outputs name.
+    /// The rule's `author`, which outputs name.
     pub author: Option<String>,
-    /// The rule's `level`; informational where it states none.
+    /// The rule's `level`; informational by default.
     pub level: Level,
-    /// What a hit scores, 0 to 100: its level's score, or its confidence × impact / 100.
+    /// Score of a hit, 0 to 100: that of its level, or its confidence × impact / 100.
     pub score: u8,
-    /// What a hit touches besides the event's actor and address.
+    /// Entities of a hit besides the event's actor and address.
     pub touched: Touched,
     /// The rule's `tags`, for example `attack.t1078`.
     pub tags: Vec<String>,
-    /// The file it came from.
+    /// File of the rule.
     pub file: String,
     /// The first 16 hexadecimal digits of SHA-256 over the file's text, and over the values of placeholders
-    /// where the file has some: another text is another version.
+    /// if the file has some: a different text is a different version.
     pub version: String,
-    /// Whether a hit is a signal by itself; not so where only correlations want it.
+    /// Whether a hit is a signal by itself, rather than only input of correlations.
     pub generates: bool,
 }
 
 /// A rule file.
 #[derive(Clone, Copy)]
 pub(super) struct RuleText<'a> {
-    /// Its name.
+    /// Name of the file.
     pub(super) file: &'a str,
-    /// What it says.
+    /// Text of the file.
     pub(super) text: &'a str,
-    /// What its placeholders stand for.
+    /// Values of its placeholders.
     pub(super) placeholders: &'a Placeholders,
 }
 
 impl Rule {
-    /// A rule, or correlation, of that content. Fails where a key cannot be understood: with the key and the
+    /// Parses a rule, or correlation, with that content. The error names the invalid key and the
     /// reason.
     pub(super) fn read(
         content: &Map<String, Value>,
@@ -84,7 +84,7 @@ impl Rule {
         })
     }
 
-    /// Whether a correlation or filter that refers to this means the rule.
+    /// Whether a correlation or filter with this reference means the rule.
     pub(super) fn is_meant_by(&self, reference: &str) -> bool {
         self.id == reference || self.name.as_deref() == Some(reference)
     }
@@ -94,7 +94,7 @@ pub(super) fn title(content: &Map<String, Value>) -> Result<String, Fault> {
     plain(content, "title").ok_or_else(|| Fault::new("title", "it has no title"))
 }
 
-/// The text of a key; a number or truth value is one as well.
+/// The text of a key; a number or boolean is converted.
 pub(super) fn plain(content: &Map<String, Value>, key: &str) -> Option<String> {
     match content.get(key)? {
         Value::String(text) => Some(text.clone()),
@@ -133,7 +133,7 @@ fn version(text: RuleText<'_>) -> String {
     format!("{:016x}", u64::from_be_bytes(*first))
 }
 
-/// The level, in whichever case it is written. An unknown one is no level of any rule.
+/// The level, ignoring case. An unknown one is an error.
 fn level(value: Option<&Value>) -> Result<Level, String> {
     let wrong = |written: &dyn std::fmt::Display| {
         format!("the level {written} is none of informational, low, medium, high and critical")
@@ -152,17 +152,17 @@ fn level(value: Option<&Value>) -> Result<Level, String> {
     }
 }
 
-/// Why a rule, or a whole file, is not used. The others are.
+/// Reason for rejecting a rule, or a whole file; others are still used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}{}: {reason}", .line.map(|line| format!(":{line}")).unwrap_or_default())]
 pub struct RuleProblem {
     /// The file.
     pub file: String,
-    /// The line, from 1, where it is known.
+    /// The line, from 1, if known.
     pub line: Option<usize>,
-    /// The rule's title, where it could be read.
+    /// Title of the rule, if it could be read.
     pub title: Option<String>,
-    /// What is wrong.
+    /// Description of the problem.
     pub reason: String,
 }
 
@@ -183,7 +183,7 @@ const SOURCES: [(&str, &str, &str); 11] = [
     ("azure", "riskdetection", native_format::AZURE_SIGNIN),
 ];
 
-/// What a rule says of the records that it reads.
+/// Log source of a rule: the records that it reads.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct LogSource {
     product: Option<String>,
@@ -199,8 +199,8 @@ impl LogSource {
         Ok(Self { product: part("product"), service: part("service"), category: part("category") })
     }
 
-    /// The native format that is meant; none if it is none of ours. `category` and `definition` do not
-    /// choose: rules for Kubernetes carry `application` or nothing.
+    /// The native format that is meant; `None` if Weir has none. `category` and `definition` are
+    /// ignored: rules for Kubernetes have `application` or nothing.
     pub(super) fn format(&self) -> Result<&'static str, Fault> {
         let is = |said: &Option<String>, word: &str| said.as_deref() == Some(word);
         let found = SOURCES
@@ -210,7 +210,7 @@ impl LogSource {
         found.map(|(.., format)| *format).ok_or_else(unknown)
     }
 
-    /// Whether all that this says is said of the other as well.
+    /// Whether every key given here has the same value in the other.
     pub(super) fn holds_of(&self, other: &Self) -> bool {
         let same = |own: &Option<String>, other: &Option<String>| own.is_none() || own == other;
         same(&self.product, &other.product)

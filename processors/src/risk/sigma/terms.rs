@@ -1,4 +1,4 @@
-//! What the events of a correlation must amount to: its type, and its condition.
+//! Type and condition of a correlation.
 
 use std::collections::BTreeSet;
 
@@ -12,12 +12,12 @@ use super::{
     rule::plain,
 };
 
-/// Most ways in which a condition over the names of rules can be satisfied.
+/// Maximum number of ways to satisfy a condition over the names of rules.
 const MAX_WAYS: usize = 64;
-/// The types that are decided.
+/// Supported types.
 const TYPES: [&str; 4] = ["event_count", "value_count", "temporal", "temporal_ordered"];
 
-/// What events must amount to, and the fields whose values are counted.
+/// Parses the condition, and the fields whose values are counted.
 pub(super) fn condition(
     section: &Map<String, Value>,
     references: &[String],
@@ -104,8 +104,8 @@ fn extended(kind: &str, written: &str, references: &[String]) -> Result<Correlat
     }
 }
 
-/// The sets of rules of which one must be there. More events only ever complete more: nothing can be wanted
-/// absent.
+/// The sets of rules of which one must have fired. More events can only add matches, so that a condition
+/// cannot require absence.
 fn ways(condition: &Condition<usize>) -> Result<BTreeSet<BTreeSet<usize>>, String> {
     let of_all = |parts: Vec<BTreeSet<BTreeSet<usize>>>| {
         let mut all = BTreeSet::from([BTreeSet::new()]);
@@ -137,7 +137,7 @@ fn ways(condition: &Condition<usize>) -> Result<BTreeSet<BTreeSet<usize>>, Strin
     }
 }
 
-/// The count that must be reached.
+/// The minimum count.
 fn at_least(terms: &Map<String, Value>) -> Result<Option<u64>, String> {
     let mut least = None::<u64>;
     for (operator, value) in terms.iter().filter(|(operator, _)| *operator != "field") {

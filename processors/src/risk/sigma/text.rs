@@ -1,25 +1,25 @@
-//! Texts that rules compare: with wildcards, in one of two cases, at the beginning, at the end, or anywhere.
+//! Text patterns of rules: with wildcards, with or without case, at the beginning, at the end, or anywhere.
 
 use super::record::{Leaf, folded};
 
-/// Most forms that one value may take: four dashes, each of five.
+/// Maximum number of variants of one value: four dashes, each of five.
 const MAX_FORMS: usize = 625;
 
-/// A value as a rule writes it: plain text and wildcards.
+/// A pattern as a rule writes it: plain text and wildcards.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Pattern(Vec<Piece>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Piece {
     Text(String),
-    /// `?`: one character, whichever.
+    /// `?`: any one character.
     One,
-    /// `*`: any characters, line ends among them, or none.
+    /// `*`: any characters, line ends included, or none.
     Any,
 }
 
 impl Pattern {
-    /// Reads `*`, `?` and their escapes. A backslash before any other character is itself.
+    /// Parses `*`, `?` and their escapes. A backslash before any other character stands for itself.
     pub(super) fn parse(written: &str) -> Self {
         let mut pattern = Self::default();
         let mut rest = written.chars().peekable();
@@ -58,7 +58,7 @@ impl Pattern {
         }
     }
 
-    /// This, then the other.
+    /// Concatenates two patterns.
     pub(super) fn then(mut self, other: Self) -> Self {
         for piece in other.0 {
             match piece {
@@ -74,7 +74,7 @@ impl Pattern {
         Self(vec![Piece::Any])
     }
 
-    /// The text, if there is no wildcard in it.
+    /// The text, if there are no wildcards in it.
     pub(super) fn as_plain(&self) -> Option<&str> {
         match self.0.as_slice() {
             [] => Some(""),
@@ -83,8 +83,8 @@ impl Pattern {
         }
     }
 
-    /// Every form of the pattern in which a dash that begins a flag is one of those that command lines take
-    /// for it; none where there are too many.
+    /// Every variant of the pattern in which a dash that begins a flag is replaced by one that command lines
+    /// accept for it; `None` if there are too many.
     pub(super) fn dashes(&self) -> Option<Vec<Self>> {
         const DASHES: [char; 5] = ['-', '/', '\u{2013}', '\u{2014}', '\u{2015}'];
         let is_word = |c: char| c.is_alphanumeric() || c == '_';
@@ -122,10 +122,10 @@ impl Pattern {
     }
 }
 
-/// A pattern as it is asked.
+/// A compiled pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Glob {
-    /// Whether case makes a difference; otherwise the pattern is folded.
+    /// Whether it is case-sensitive; otherwise the pattern is folded.
     cased: bool,
     shape: Shape,
 }
@@ -137,8 +137,8 @@ enum Shape {
     Suffix(String),
     Contains(String),
     Anything,
-    /// Between `*`: rows of texts and `?`. The first stands at the beginning unless it is free, the last at
-    /// the end.
+    /// Sequences of texts and `?` between `*`. The first is anchored at the beginning unless it is free, the
+    /// last at the end.
     Rows {
         rows: Vec<Vec<Piece>>,
         free_start: bool,
@@ -175,7 +175,7 @@ impl Glob {
         Self { cased, shape }
     }
 
-    /// The one folded text that this equals, if it is one.
+    /// The folded text that the value must equal, if there is exactly one.
     pub(super) fn exact(&self) -> Option<&str> {
         match &self.shape {
             Shape::Exact(text) if !self.cased => Some(text),
@@ -183,7 +183,7 @@ impl Glob {
         }
     }
 
-    /// How much it costs to ask, in no unit.
+    /// Relative cost of the comparison.
     pub(super) fn cost(&self) -> u8 {
         match self.shape {
             Shape::Exact(_) | Shape::Prefix(_) | Shape::Suffix(_) | Shape::Anything => 1,
@@ -192,7 +192,7 @@ impl Glob {
         }
     }
 
-    /// Whether it holds of a value.
+    /// Whether the value matches.
     pub(super) fn holds(&self, leaf: &Leaf<'_>) -> bool {
         let text = if self.cased { leaf.text() } else { leaf.folded() };
         text.is_some_and(|text| self.matches(text))
@@ -210,8 +210,8 @@ impl Glob {
     }
 }
 
-/// Whether the rows stand in the text one after the other. A row has as many characters wherever it stands,
-/// so that the earliest place for each leaves most for the next.
+/// Whether the sequences occur in the text in order. A sequence matches a fixed number of characters,
+/// so that choosing the earliest position for each leaves the most for the next.
 fn in_order(text: &str, rows: &[Vec<Piece>], (free_start, free_end): (bool, bool)) -> bool {
     let (mut rest, mut rows) = (text, rows);
     if !free_start && let Some((first, others)) = rows.split_first() {
@@ -232,7 +232,7 @@ fn in_order(text: &str, rows: &[Vec<Piece>], (free_start, free_end): (bool, bool
     last.is_none_or(|row| at_end(rest, row))
 }
 
-/// What follows the row, if the text begins with it.
+/// The rest of the text after the sequence, if the text begins with it.
 fn at_start<'t>(text: &'t str, row: &[Piece]) -> Option<&'t str> {
     row.iter().try_fold(text, |rest, piece| match piece {
         Piece::Text(text) => rest.strip_prefix(text.as_str()),
@@ -240,7 +240,7 @@ fn at_start<'t>(text: &'t str, row: &[Piece]) -> Option<&'t str> {
     })
 }
 
-/// What follows the row where it stands first.
+/// The rest of the text after the first occurrence of the sequence.
 fn anywhere<'t>(text: &'t str, row: &[Piece]) -> Option<&'t str> {
     if let [Piece::Text(part)] = row {
         return text.find(part.as_str()).map(|at| &text[at + part.len()..]);
@@ -303,7 +303,7 @@ mod tests {
         }
     }
 
-    /// What the definition says: every way of dividing the text.
+    /// The result by the definition: every way of dividing the text.
     fn by_definition(pattern: &[char], text: &[char]) -> bool {
         match pattern.split_first() {
             None => text.is_empty(),

@@ -1,4 +1,4 @@
-//! From a value as a rule writes it to the test that a record's value must pass, through the key's modifiers.
+//! Compiles a value of a rule, through the key's modifiers, to a test on a record's value.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ipnet::IpNet;
@@ -13,23 +13,23 @@ use super::{
     text::{Glob, Pattern},
 };
 
-/// What tests are made with.
+/// Context of compiling tests.
 pub(super) struct Making<'m> {
-    /// The fields of the format, for references to them.
+    /// Fields of the format, for references to them.
     pub(super) fields: &'m mut Fields,
-    /// What `expand` takes values from.
+    /// Values for `expand`.
     pub(super) placeholders: &'m Placeholders,
 }
 
-/// A value on its way through the modifiers.
+/// A value while modifiers are applied.
 enum Form {
     Text(Pattern),
     Bytes(Vec<u8>),
 }
 
 impl Making<'_> {
-    /// The tests that one value of the key asks for, each as good as the other. Fails where the value is not
-    /// of the type that the modifiers want.
+    /// Alternative tests for one value of the key. Fails if the value is not
+    /// of the type that the modifiers require.
     pub(super) fn tests(&mut self, key: &Key<'_>, value: &Value) -> Result<Vec<Test>, String> {
         match key.kind {
             Kind::Exists => {
@@ -172,7 +172,7 @@ fn bytes_of(form: Form) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The Base64 of the bytes when 0, 1 or 2 others stand before them: only what these bytes alone decide.
+/// The Base64 forms of the bytes at offsets 0, 1 and 2: only the characters that these bytes alone determine.
 fn offsets(bytes: &[u8]) -> Vec<String> {
     let form = |before: usize| {
         let encoded = STANDARD.encode([&[0; 2][..before], bytes].concat());
@@ -214,7 +214,7 @@ fn network(text: Option<&str>) -> Result<IpNet, String> {
     net.map_err(|_| format!("{text:?} is no network, like 10.0.0.0/8 or 2001:db8::/32"))
 }
 
-/// A comparison with a number, of the whole value or of a part of a time.
+/// Compiles a comparison with a number, of the whole value or of a part of a time.
 fn number(key: &Key<'_>, value: &Value) -> Result<Test, String> {
     let wanted = value.as_number().ok_or("a number is wanted here, without quotes")?;
     let wanted = exact(&Number::of(wanted))?;
@@ -245,7 +245,7 @@ fn number(key: &Key<'_>, value: &Value) -> Result<Test, String> {
     }
 }
 
-/// A number that was not rounded on its way.
+/// A number that was not rounded while parsing.
 fn exact(number: &Number) -> Result<Number, String> {
     const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
     match number {
