@@ -140,7 +140,9 @@ pub async fn load_all(pool: &PgPool) -> Result<Vec<ApiKey>, KeyError> {
     .fetch_all(pool)
     .await?;
     let readable = |row: KeyRow| {
-        row.into_key().inspect_err(|error| tracing::warn!(%error, "an API key is left out")).ok()
+        row.into_key()
+            .inspect_err(|error| tracing::warn!(%error, "ignoring a stored API key that is not valid"))
+            .ok()
     };
     Ok(rows.into_iter().filter_map(readable).collect())
 }

@@ -59,7 +59,7 @@ pub async fn limits(pool: &PgPool) -> sqlx::Result<LimitTable> {
         if let Some(((tenant, name), value)) = known {
             limits.push((tenant, name, value));
         } else {
-            tracing::warn!(tenant, limit = name, "a limit is left out: this version does not know it");
+            tracing::warn!(tenant, limit = name, "ignoring a limit that this version does not know");
         }
     }
     Ok(limits.into_iter().collect())

@@ -14,11 +14,14 @@ impl From<ReadError> for ApiError {
             }
             ReadError::TooSlow => (ProblemKind::QueryTooSlow, "narrow it, for example with from and to"),
             ReadError::Refused(_) | ReadError::Unreadable(_) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a question could not be answered");
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot answer a query");
                 return Self::internal();
             }
         };
-        tracing::warn!(error = &error as &dyn std::error::Error, "a question could not be answered now");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "cannot answer a query now; the client may retry"
+        );
         Self::new(kind, detail)
     }
 }

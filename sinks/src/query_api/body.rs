@@ -48,7 +48,7 @@ impl<T: Serialize> IntoResponse for Answer<T> {
         let json = match serde_json::to_vec(&value) {
             Ok(json) => Bytes::from(json),
             Err(error) => {
-                tracing::error!(%error, "an answer cannot be written as JSON");
+                tracing::error!(%error, "cannot serialise an answer to JSON");
                 return ApiError::internal().into_response();
             }
         };
@@ -87,7 +87,7 @@ impl<M: Send + 'static> Taken<M> {
             tokio::time::sleep(patience).await;
             if lock(&late).take().is_some() {
                 metrics::counter!("weir_answers_abandoned_total").increment(1);
-                tracing::debug!(length, "an answer was not taken in time and is cut off");
+                tracing::debug!(length, "the client did not read the answer in time; it is cut off");
             }
         });
         Self { rest, length, _deadline: AbortOnDropHandle::new(deadline) }

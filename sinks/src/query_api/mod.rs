@@ -318,7 +318,7 @@ impl Api {
         match tokio::spawn(asked.in_current_span()).await {
             Ok(answer) => Ok(Answer { value: answer?, memory }),
             Err(error) => {
-                tracing::error!(%error, "a question's task did not end");
+                tracing::error!(%error, "a query's task panicked");
                 Err(ApiError::internal())
             }
         }

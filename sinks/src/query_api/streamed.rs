@@ -55,7 +55,7 @@ where
 
 /// A line that cannot be written is a fault of ours.
 pub(super) fn unwritable(error: &dyn Error) -> ApiError {
-    tracing::error!(%error, "an entry cannot be written as a line of an export");
+    tracing::error!(%error, "cannot serialise an entry for an export");
     ApiError::internal()
 }
 

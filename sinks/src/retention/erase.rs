@@ -57,7 +57,7 @@ pub(super) async fn round(connection: &mut PgConnection, secret: &SubjectSecret)
                 info!(tenant, entries, "a subject was erased");
             }
             Err(failure) => {
-                warn!(tenant, error = %failure, "a subject could not be erased; will try again");
+                warn!(tenant, error = %failure, "cannot erase a subject; will retry");
                 if connection.ping().await.is_err() {
                     return Err(sqlx::Error::WorkerCrashed);
                 }

@@ -98,7 +98,7 @@ async fn keep_erasing(config: &RetentionConfig, stop: &CancellationToken) {
         match stop.run_until_cancelled(round(config)).await {
             None => return,
             Some(Ok(_)) => {}
-            Some(Err(error)) => warn!(%error, "retention cannot work now; will try again"),
+            Some(Err(error)) => warn!(%error, "cannot carry out erasures; will retry"),
         }
     }
 }
@@ -114,7 +114,7 @@ async fn keep_removing(config: &RetentionConfig, stop: &CancellationToken) {
         match stop.run_until_cancelled(retire_if_due(config, retire::now())).await {
             None => return,
             Some(Ok(())) => {}
-            Some(Err(error)) => warn!(%error, "old rows cannot be removed now; will try again"),
+            Some(Err(error)) => warn!(%error, "cannot remove old rows; will retry"),
         }
     }
 }

@@ -226,7 +226,7 @@ async fn drop_empty(connection: &mut PgConnection, today: NaiveDate) -> sqlx::Re
             Ok(true) => dropped += 1,
             Ok(false) => {}
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => {
-                info!(part, "an empty partition is read right now; it is dropped later");
+                info!(part, "an empty partition has readers; it will be dropped later");
             }
             Err(error) => return Err(error),
         }

@@ -215,7 +215,7 @@ impl SiemSink {
         match control::report(&mut self.ledger, self.name, self.setup.destination.kind(), &state).await {
             Ok(()) => self.reported = Some(state),
             Err(error) => {
-                tracing::warn!(sink = self.name, %error, "how the sink stands could not be written down");
+                tracing::warn!(sink = self.name, %error, "cannot store the sink's state");
             }
         }
     }

@@ -111,7 +111,7 @@ async fn add_checkpoint(State(witness): State<Arc<Witness>>, body: Bytes) -> Res
             (status, format!("{refusal}\n")).into_response()
         }
         Err(NotCosigned::Failed(failure)) => {
-            error!(error = format!("{failure:#}"), "a checkpoint cannot be kept, so it is not cosigned");
+            error!(error = format!("{failure:#}"), "cannot store a checkpoint, so it is not cosigned");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

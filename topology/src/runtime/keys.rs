@@ -53,7 +53,7 @@ pub fn watch(
                 }
                 Err(error) if table.is_too_old(now) => {
                     if ring.send_replace(None).is_some() {
-                        error!(%error, "API keys could not be read for 15 minutes; nobody is let in until they can");
+                        error!(%error, "API keys unreadable for 15 minutes; every key is refused until they can be read");
                     }
                 }
                 Err(error) => {
@@ -101,7 +101,7 @@ impl Uses {
         }
         match api_keys::mark_used(pool, &self.ids, Utc::now()).await {
             Ok(()) => self.ids.clear(),
-            Err(error) => warn!(%error, "cannot write down which API keys were used; will retry"),
+            Err(error) => warn!(%error, "cannot store the last use of API keys; will retry"),
         }
         self.written = now;
     }

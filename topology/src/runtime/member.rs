@@ -86,7 +86,7 @@ where
     let ended = thread.spawn().await;
     worker_stop.cancel();
     if timeout(STOP_PATIENCE, &mut worker).await.is_err() {
-        warn!("the transaction in hand did not end within 10 s; the next owner finds out what became of it");
+        warn!("a transaction in flight did not end within 10 s; the next owner determines its outcome");
         worker.abort();
     }
     ended
@@ -166,7 +166,7 @@ fn with_a_second_chance(mut poll: impl FnMut() -> Result<Ended, Fatal>) -> Resul
     if poll()? == Ended::Stopped {
         return Ok(());
     }
-    warn!("no record for 30 s although the log goes on, starting a new consumer");
+    warn!("no record for 30 s although the log has more; starting a new consumer");
     match poll()? {
         Ended::Stopped => Ok(()),
         Ended::Stalled => Err(Fatal::Stalled),

@@ -45,7 +45,7 @@ pub fn follow(database_url: &str, shutdown: CancellationToken) -> (Tenants, Join
                         changed
                     });
                 }
-                Err(error) => warn!(%error, "cannot read tenants' limits; the last ones hold"),
+                Err(error) => warn!(%error, "cannot read tenants' limits; the last known ones stay in force"),
             }
             if written.elapsed() >= USE_INTERVAL {
                 written = Instant::now();
@@ -54,7 +54,7 @@ pub fn follow(database_url: &str, shutdown: CancellationToken) -> (Tenants, Join
             if forgot.elapsed() >= FORGET_INTERVAL {
                 forgot = Instant::now();
                 if let Err(error) = tenants::forget_use(&pool, Utc::now()).await {
-                    warn!(%error, "cannot delete tenants' use of the day before; will retry");
+                    warn!(%error, "cannot delete old usage of tenants; will retry");
                 }
             }
             tokio::select! {
@@ -73,7 +73,7 @@ async fn write_use(pool: &PgPool, meter: &Meter) {
         return;
     }
     if let Err(error) = tenants::add_use(pool, &counts, Utc::now()).await {
-        warn!(%error, "cannot write down what tenants use; will retry");
+        warn!(%error, "cannot store tenants' usage; will retry");
         meter.give_back(counts);
     }
 }

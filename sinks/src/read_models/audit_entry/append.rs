@@ -427,7 +427,7 @@ fn restored(row: &PgRow) -> sqlx::Result<OpenLog> {
     let last_leaf = Hash::from_slice(&last_leaf);
     let (log, broken) = OpenLog::restore(size, hashes(&frontier), last_leaf, &open);
     if let Some(broken) = broken {
-        error!(log = name, %broken, "the stored log does not fit together: it is not signed until it is mended");
+        error!(log = name, %broken, "the stored log is inconsistent; it is not signed until it is repaired");
     }
     Ok(log)
 }

@@ -81,7 +81,7 @@ impl Partitions {
             }
             Err(error) => return Err(error),
         };
-        warn!(%month, why, "no partition for the month yet, its rows go to the default partition");
+        warn!(%month, why, "cannot create the month's partition; its rows go to the default partition");
         self.refused.insert(month, now + RETRY);
         Ok(())
     }

@@ -35,7 +35,7 @@ pub async fn keep_up(url: String, stop: CancellationToken) {
         match stop.run_until_cancelled(round).await {
             None => return,
             Some(Ok(())) => {}
-            Some(Err(error)) => warn!(%error, "upkeep of the audit log failed; will try again"),
+            Some(Err(error)) => warn!(%error, "upkeep of the audit log failed; will retry"),
         }
     }
 }
@@ -65,7 +65,7 @@ impl Upkeep {
             let Some(day) = today.checked_add_months(chrono::Months::new(ahead)) else { return };
             let make = sqlx::query("SELECT audit_entry_make_partition($1, $2)").bind(day).bind(today);
             if let Err(error) = make.execute(&mut *connection).await {
-                warn!(%day, %error, "a month's partition could not be made ahead; will try again");
+                warn!(%day, %error, "cannot create a month's partition in advance; will retry");
             }
         }
     }
@@ -117,7 +117,7 @@ async fn move_misplaced(connection: &mut PgConnection, today: NaiveDate) -> sqlx
         let free: bool =
             sqlx::query_scalar("SELECT audit_entry_default_is_free()").fetch_one(&mut *connection).await?;
         if !free {
-            info!(rows = left, "rows wait in the default partition until a long reader of it ends");
+            info!(rows = left, "rows stay in the default partition until its long-running reader ends");
             return Ok(());
         }
         if move_partition(connection, day, today).await? {
@@ -170,6 +170,6 @@ async fn move_partition(
         }
     }
     tx.rollback().await?;
-    info!(%day, "rows stay in the default partition for now: its readers do not let go of it");
+    info!(%day, "rows stay in the default partition for now: readers hold its lock");
     Ok(false)
 }

@@ -90,7 +90,10 @@ impl Watched {
                 counter!("weir_policy_reloads_total", "outcome" => "replaced").increment(1);
             }
             Err(error) => {
-                warn!(reason = format!("{error:#}"), "the policies are kept as they are");
+                warn!(
+                    reason = format!("{error:#}"),
+                    "cannot reload the policies; the current ones stay in force"
+                );
                 counter!("weir_policy_reloads_total", "outcome" => "kept").increment(1);
             }
         }
@@ -101,7 +104,7 @@ impl Watched {
 fn tell(set: &PolicySet, files: &Files, before: Option<&str>) {
     let (policies, problems) = (set.policies().len(), set.faults().len() + files.unreadable().len());
     for reason in files.unreadable() {
-        warn!(reason, "a policy file cannot be read");
+        warn!(reason, "cannot read a policy file");
     }
     for fault in set.faults() {
         warn!(file = fault.file, line = fault.line, reason = fault.reason, "a policy cannot be used");

@@ -103,7 +103,10 @@ impl Watched {
                 counter!("weir_rule_reloads_total", "outcome" => "replaced").increment(1);
             }
             Err(error) => {
-                warn!(reason = format!("{error:#}"), "the rules are kept as they are");
+                warn!(
+                    reason = format!("{error:#}"),
+                    "cannot reload the rules; the current ones stay in force"
+                );
                 counter!("weir_rule_reloads_total", "outcome" => "kept").increment(1);
             }
         }
@@ -124,7 +127,7 @@ fn tell(loaded: &Loaded, before: Option<&str>) {
     }
     for Finding { kind, problem } in loaded.engine.findings() {
         let RuleProblem { file, line, title, reason } = problem;
-        warn!(finding = kind.name(), file, line, title, reason, "a rule needs a look");
+        warn!(finding = kind.name(), file, line, title, reason, "a rule is probably wrong");
     }
     gauge!("weir_rules_loaded").set(f64::from(u32::try_from(rules).unwrap_or(u32::MAX)));
     gauge!("weir_rule_problems").set(f64::from(u32::try_from(problems).unwrap_or(u32::MAX)));

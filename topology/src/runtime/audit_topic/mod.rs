@@ -82,7 +82,7 @@ pub async fn run(config: AuditTopicConfig, appended: HandoverReceiver, stop: Can
             () = stop.cancelled() => break,
             _ = sweep.tick() => {
                 if let Err(failure) = relay.sweep().await {
-                    warn!(error = %failure, "the audit topic's relay cannot look at the logs; will retry");
+                    warn!(error = %failure, "the audit topic's relay cannot read the logs; will retry");
                     relay.store = None;
                 }
             }
@@ -258,10 +258,10 @@ impl Relay {
         let Err(failure) = outcome else { return };
         match failure {
             RelayError::Missing(_) | RelayError::Unreadable(..) => {
-                error!(log, error = %failure, "the audit topic cannot go on with the log");
+                error!(log, error = %failure, "cannot continue the log in the audit topic");
             }
             RelayError::Store(_) => self.store = None,
-            _ => warn!(log, error = %failure, "the audit topic cannot be written now; will retry"),
+            _ => warn!(log, error = %failure, "cannot write to the audit topic; will retry"),
         }
         metrics::counter!("weir_audit_topic_failures_total").increment(1);
         self.logs.insert(log.to_owned(), Log::Resting(Instant::now() + REST));

@@ -121,7 +121,7 @@ impl<D: Decide, Q: Schemas> ConsumerCallbacks<D, Q> {
         let (count, news) = watch.observe(ends, Instant::now());
         for Ends { at, stable, high } in news {
             warn!(topic = %at.topic, partition = at.partition, from = stable, behind = high - stable,
-                  "a producer's transaction has been open for a minute; nothing behind it can be read");
+                  "a transaction has been open for a minute; records after it cannot be read");
         }
         self.shared.seen.held_back(count);
     }
@@ -147,7 +147,7 @@ impl<D: Decide, Q: Schemas> ConsumerCallbacks<D, Q> {
             if let Err(error) =
                 assignment.add_partition_offset(partition.topic.name(), partition.partition, offset)
             {
-                error!(%error, "a position cannot be assigned");
+                error!(%error, "cannot assign a position");
             }
         }
         let assigned = match consumer.rebalance_protocol() {
@@ -183,7 +183,9 @@ impl<D: Decide, Q: Schemas> ConsumerCallbacks<D, Q> {
         if let Some(released) = released.filter(|_| !is_lost)
             && self.runtime.block_on(async { timeout(REVOKE_PATIENCE, released).await }).is_err()
         {
-            warn!("the transaction in hand outlasts the revocation; its owner epoch will tell");
+            warn!(
+                "revoked with a transaction in flight; its commit is fenced if the partition has a new owner"
+            );
         }
         let unassigned = match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
@@ -307,7 +309,7 @@ impl<D: Decide, Q: Schemas> Source for StageConsumer<D, Q> {
         let list = match self.position() {
             Ok(list) => list,
             Err(error) => {
-                debug!(%error, "how far records were handed out is not known now");
+                debug!(%error, "cannot read the consumer's position");
                 return Vec::new();
             }
         };

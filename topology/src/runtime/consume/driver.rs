@@ -131,7 +131,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
                 }
                 Err(error) => {
                     warn!(topic = %partition.topic, partition = partition.partition, %error,
-                          "the ends of the log are not to be had, claiming later");
+                          "cannot fetch watermarks; will retry the claim");
                     return None;
                 }
             }
@@ -157,7 +157,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         let claims = match answer {
             Ok(claims) => claims,
             Err(error) => {
-                warn!(%error, "partitions could not be claimed, trying again");
+                warn!(%error, "cannot claim partitions; will retry");
                 asked.watermarks.keys().for_each(|partition| self.postpone(*partition, now));
                 return Vec::new();
             }
@@ -181,7 +181,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
                         let (topic, number, position) =
                             (partition.topic, partition.partition, claim.position);
                         warn!(%topic, partition = number, position,
-                              "the last settled record has expired, the log cannot be recognised by it");
+                              "the last settled record has expired; cannot verify that the log is the same");
                         self.links.shared.seen.unverified();
                     }
                     places.push((partition, offset));
@@ -383,7 +383,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
                 self.hear(source);
             }
             Err(error) => {
-                warn!(%error, "the consumer cannot be sent to its position, claiming again");
+                warn!(%error, "cannot seek to the position; claiming again");
                 source.pause(&partitions);
                 for partition in partitions {
                     self.intake.unclaimed(partition);

@@ -144,7 +144,7 @@ impl<D: Decide, Q: Schemas> Poller<'_, D, Q> {
             KafkaError::MessageConsumption(
                 RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
             ) => {
-                warn!(%error, "an offset is not in its log any more, looking why");
+                warn!(%error, "offset out of range; checking for truncation or a retention gap");
                 self.consumer.context().driver().out_of_range(self.consumer, Instant::now());
             }
             KafkaError::PartitionEOF(_) => {}

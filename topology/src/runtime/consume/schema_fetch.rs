@@ -42,7 +42,7 @@ impl Schemas for FetchedSchemas {
     fn want(&self, schema: SchemaRef) {
         let refused = self.asking.as_ref().and_then(|(_, wanted)| wanted.try_send(schema).err());
         if refused.is_some() {
-            debug!(%schema, "too many schemas are wanted at once");
+            debug!(%schema, "too many schemas requested at once; a later record will request this one again");
         }
     }
 
@@ -64,7 +64,7 @@ async fn fetch_all(registry: Arc<Registry>, mut waiting: mpsc::Receiver<SchemaRe
             if waiting.is_closed() && waiting.is_empty() {
                 return;
             }
-            warn!(%schema, error, "the schema registry cannot be used now; partitions that need it wait");
+            warn!(%schema, error, "the schema registry is unavailable; partitions that need a schema wait");
             tokio::time::sleep(RETRY_AFTER).await;
         }
     }

@@ -51,8 +51,8 @@ pub(crate) async fn run(outbox: SinkConfig, config: RunConfig, stop: Cancellatio
         let relaying = tokio::spawn(relay_with_a_producer(outbox.clone(), config.clone(), stop.clone()));
         match relaying.await {
             Ok(Ok(())) => return,
-            Ok(Err(why)) => warn!(stage, why, "the outbox needs a new producer"),
-            Err(panic) => error!(stage, error = %panic, "the relay of the outbox ended, starting it again"),
+            Ok(Err(why)) => warn!(stage, why, "the outbox's producer failed; creating a new one"),
+            Err(panic) => error!(stage, error = %panic, "the outbox relay panicked; restarting it"),
         }
         let wait = INTERVAL + Backoff::DELIVERY.wait(attempt, &mut rand::rng());
         attempt = attempt.saturating_add(1);
@@ -139,7 +139,7 @@ impl Lines {
                 }
                 Err(error) => {
                     if self.failures.is_power_of_two() {
-                        warn!(stage = self.stage, %error, "the outbox cannot be read, trying again");
+                        warn!(stage = self.stage, %error, "cannot read the outbox; will retry");
                     }
                     self.failures = self.failures.saturating_add(1);
                     INTERVAL + Backoff::DELIVERY.wait(self.failures, &mut rand::rng())
@@ -179,7 +179,11 @@ impl Lines {
             self.told_at = Some(now);
             let taken_up = self.relay.take_up(ASIDE).await.map_err(text)?;
             if taken_up > 0 {
-                info!(stage = self.stage, records = taken_up, "records that were set aside are tried again");
+                info!(
+                    stage = self.stage,
+                    records = taken_up,
+                    "retrying records of the outbox that were set aside"
+                );
             }
         }
         let lines = self.relay.lines().await.map_err(text)?;
@@ -242,7 +246,7 @@ impl Lines {
                 topic = page.to.name(),
                 error,
                 attempt,
-                "records of the outbox were not taken, trying again"
+                "Kafka did not accept records of the outbox; will retry"
             );
         }
     }
@@ -260,7 +264,7 @@ impl Lines {
                 topic = page.to.name(),
                 number = record.number,
                 error = why,
-                "the topic takes no record of this size; it is set aside and stays in the outbox"
+                "the topic does not accept a record of this size; it is set aside in the outbox"
             );
             self.relay.set_aside(record, why).await.map_err(text)?;
         }

@@ -278,7 +278,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
             Command::Claim { requests, reply } => {
                 let answer = self.claim(&requests, &reply).await;
                 if reply.send(answer).is_err() {
-                    info!("a claim came too late; it will be made again");
+                    info!("a claim took too long; it will be repeated");
                 }
             }
             Command::Release { partitions, reply } => {
@@ -289,7 +289,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
                     self.failing.remove(&partition);
                 }
                 if reply.send(()).is_err() {
-                    info!("the transaction in hand outlasted a revocation");
+                    info!("a transaction in flight outlasted a revocation");
                 }
             }
             Command::Halt { partition, owner_epoch, reason } => {

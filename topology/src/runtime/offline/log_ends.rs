@@ -77,7 +77,7 @@ impl EndsReader {
             while !stop.is_cancelled() {
                 match self.read().await {
                     Ok(ends) => drop(told.send_replace(Some(Arc::new(ends)))),
-                    Err(error) => tracing::warn!(%error, "the topics' ends are not known, asking again"),
+                    Err(error) => tracing::warn!(%error, "cannot fetch the topics' end offsets; will retry"),
                 }
                 tokio::select! {
                     () = stop.cancelled() => {}

@@ -109,14 +109,14 @@ pub async fn run(config: SignerConfig, stop: CancellationToken) {
                     wait
                 }
                 Err(failure) => {
-                    warn!(error = %failure, "the database cannot be reached to sign the audit log; will retry");
+                    warn!(error = %failure, "cannot reach the database to sign the audit log; will retry");
                     STANDBY
                 }
             },
             Some(own) => match signer.turn(own).await {
                 Ok(()) => INTERVAL,
                 Err(failure) => {
-                    warn!(error = %failure, "the audit log cannot be read to be signed; will retry");
+                    warn!(error = %failure, "cannot read the audit log to sign it; will retry");
                     store = None;
                     STANDBY
                 }
@@ -191,7 +191,7 @@ impl Signer {
         let note = match checkpoint.sign(&self.keys) {
             Ok(note) => note,
             Err(failure) => {
-                error!(log = log.log, error = %failure, "the checkpoint cannot be written");
+                error!(log = log.log, error = %failure, "cannot store the checkpoint");
                 return Ok(Err(Refusal::NoKey));
             }
         };

@@ -54,7 +54,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         let at = now + FIRST_FENCE_WAIT * 2_u32.saturating_pow(doublings);
         for (partition, _) in fenced {
             let (topic, number) = (partition.topic, partition.partition);
-            info!(%topic, partition = number, "fenced though assigned, claiming again");
+            info!(%topic, partition = number, "fenced while assigned; claiming again");
             source.pause(&[partition]);
             self.intake.unclaimed(partition);
             self.due.insert(partition, Due::first(at));
@@ -65,9 +65,9 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
     pub(super) fn halted(&mut self, partition: TopicPartition, reason: &HaltReason, now: Instant) {
         let (topic, number) = (partition.topic, partition.partition);
         if reason.kind.heals_by_itself() {
-            warn!(%topic, partition = number, %reason, "set aside, will be claimed again in 15 s");
+            warn!(%topic, partition = number, %reason, "partition set aside; will be claimed again in 15 s");
         } else {
-            error!(%topic, partition = number, %reason, "halted until it is resumed");
+            error!(%topic, partition = number, %reason, "partition halted until it is resumed");
         }
         self.links.shared.seen.halted(partition, Some(reason));
         self.due.insert(partition, Due { is_halted: true, ..Due::first(now + HALTED_PROBE) });
@@ -84,7 +84,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         self.halted(partition, &reason, now);
         let halt = Command::Halt { partition, owner_epoch, reason };
         if self.links.commands.try_send(halt).is_err() {
-            warn!("the worker is too busy to write the halt down; it will be found again");
+            warn!("the worker is too busy to store the halt; it will be detected again");
         }
     }
 }

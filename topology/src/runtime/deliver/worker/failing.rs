@@ -65,7 +65,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
             DeliveryError::Interrupted(why) => self.broken_off(job, Ended::Interrupted, why, jobs).await,
             DeliveryError::TimedOut(why) => self.broken_off(job, Ended::TooLate, why, jobs).await,
             DeliveryError::Misconfigured(why) => {
-                error!(sink = self.sink.name(), error = %why, "misconfigured, trying again in 30 s");
+                error!(sink = self.sink.name(), error = %why, "the sink is misconfigured; will retry in 30 s");
                 self.shared.seen.misconfigured(true);
                 self.say(&job.batch, &HaltReason::misconfigured(why)).await;
                 self.obey_for(PROBE_INTERVAL).await;
@@ -213,7 +213,7 @@ fn can_be_parked<C>(batch: &Batch<C>) -> bool {
 fn parked<C>(mut batch: Batch<C>, reason: ParkReason, detail: String) -> Batch<C> {
     let (at, offset) = (batch.ranges[0].partition, batch.records[0].offset);
     warn!(topic = %at.topic, partition = at.partition, offset, reason = reason.name(), error = %detail,
-          "the record cannot be delivered, parking it");
+          "cannot deliver a record; parking it");
     park_the_one(&mut batch, reason, detail);
     batch
 }

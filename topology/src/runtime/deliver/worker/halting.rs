@@ -77,7 +77,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
     ) -> bool {
         let written = self.sink.set_halted(partition, owner_epoch, reason).await;
         if let Err(error) = &written {
-            warn!(%error, "how the partition stands could not be written down");
+            warn!(%error, "cannot store whether the partition is halted");
         }
         written.is_ok()
     }
@@ -86,10 +86,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         for range in &batch.ranges {
             self.retire(range.partition, range.owner_epoch);
         }
-        info!(
-            partitions = batch.ranges.len(),
-            "fenced: another owner has moved a position, dropping the batch"
-        );
+        info!(partitions = batch.ranges.len(), "fenced: another owner moved a position; dropping the batch");
         self.shared.notices.post(|board| {
             board.fenced.extend(batch.ranges.iter().map(|range| (range.partition, range.owner_epoch)));
         });
@@ -112,13 +109,10 @@ impl<S: Sink, T: Clock> Worker<S, T> {
                 for (partition, owner_epoch) in &lost {
                     self.retire(*partition, *owner_epoch);
                 }
-                info!(
-                    partitions = lost.len(),
-                    "a position was moved while nothing came in, claiming it again"
-                );
+                info!(partitions = lost.len(), "an idle partition's position was moved; claiming it again");
                 self.shared.notices.post(|board| board.fenced.extend(lost));
             }
-            Err(error) => warn!(%error, "cannot look whether a position was moved; will look again"),
+            Err(error) => warn!(%error, "cannot check for moved positions; will retry"),
         }
     }
 
