@@ -26,7 +26,7 @@ pub struct OwnLimit {
     pub value: u32,
     /// Time from which it applies.
     pub set_at: Timestamp,
-    /// Who set it.
+    /// Operator who set it.
     pub set_by: String,
     /// Reason of the operator.
     pub reason: String,

@@ -63,7 +63,7 @@ fn our_services_wait_for_what_they_need_and_may_do_nothing_else() {
     }
 }
 
-/// Who prepares the database may do everything there, and nobody else; a secret is where it is needed.
+/// Only the role that prepares the database has all rights in it; each secret is only where it is needed.
 #[test]
 fn each_service_has_its_own_login_and_no_more_secrets_than_it_needs() {
     let services = &yaml(COMPOSE)["services"];

@@ -1,4 +1,4 @@
-//! Whatever crosses crates, on real servers. Each module is one promise.
+//! Tests that cross crates, on real servers. Each module is one promise.
 
 mod architecture;
 mod audit_log;

@@ -34,7 +34,7 @@ pub enum CheckpointError {
     #[error("the checkpoint is not in the form of a signed note")]
     Form,
     /// The origin names another log.
-    #[error("the checkpoint is that of {0}")]
+    #[error("the checkpoint belongs to {0}")]
     Foreign(String),
     /// None of the keys that may sign it did, or one of them did not sign this text.
     #[error("the checkpoint is not signed by {0}")]

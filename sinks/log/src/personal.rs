@@ -106,7 +106,7 @@ pub(crate) static RULES: LazyLock<Rules> = LazyLock::new(|| {
 mod tests {
     use super::*;
 
-    /// So the personal part, made while walking over a sorted record, is sorted too.
+    /// Thereby the personal part, made while walking over a sorted record, is sorted too.
     #[test]
     fn the_table_is_sorted_by_segments_and_as_text() {
         assert!(PERSONAL.is_sorted() && PERSONAL.iter().all(|path| path.is_ascii()));

@@ -16,7 +16,7 @@ pub enum ProofError {
         size: u64,
     },
     /// Consistency goes from a tree with entries to one that is as large or larger.
-    #[error("a log of {from} entries does not grow to one of {to}")]
+    #[error("a log of {from} entries cannot shrink to {to}")]
     NotGrown {
         /// The earlier size.
         from: u64,

@@ -14,7 +14,7 @@ use crate::outbox::{self, Outgoing};
 /// Longest reason that goes into an event; the gap keeps all of it.
 const MAX_MESSAGE_CHARS: usize = 1_000;
 
-/// Who decides.
+/// Person or script that decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator {
     /// Their name, for people.

@@ -114,13 +114,15 @@ pub enum PositionError {
         position: i64,
     },
     /// The stage has positions in that topic already.
-    #[error("stage {stage} has begun already: `weir sink replay` sends it back, and nothing sends it ahead")]
+    #[error(
+        "stage {stage} has begun already: `weir sink replay` moves it back, and it cannot be moved ahead"
+    )]
     Begun {
         /// The stage.
         stage: String,
     },
     /// Postgres refused or does not answer.
-    #[error("the database did not do it")]
+    #[error("the database refused or is unreachable")]
     Database(#[from] sqlx::Error),
 }
 

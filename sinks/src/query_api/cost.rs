@@ -55,7 +55,7 @@ pub struct CostSummary {
     /// The first day with a charge.
     #[schema(value_type = Option<String>, format = Date)]
     pub first_day: Option<NaiveDate>,
-    /// The last.
+    /// The last day with a charge.
     #[schema(value_type = Option<String>, format = Date)]
     pub last_day: Option<NaiveDate>,
     /// Topic, then partition, to the next offset to apply: the answer reflects every record before it, none after.

@@ -129,7 +129,7 @@ impl PartitionStanding {
     }
 }
 
-/// Who reads how the stages stand.
+/// Kind of reader of the stages' state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reader {
     Tenant,

@@ -26,7 +26,7 @@ pub(super) trait Pages: Send + 'static {
     fn page(&mut self) -> impl Future<Output = Result<Answer<Vec<u8>>, ApiError>> + Send;
     /// Whether the last page was given.
     fn is_over(&self) -> bool;
-    /// Who answers, and whose answer it is.
+    /// API that answers, and the tenant that it answers to.
     fn of(&self) -> (&Api, &TenantId);
 }
 

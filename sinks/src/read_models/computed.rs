@@ -10,10 +10,10 @@ const LIMIT: Duration = Duration::from_secs(4);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotComputed {
     /// It goes on in the background and its result is dropped.
-    #[error("computing what follows from the facts took longer than {} s", LIMIT.as_secs())]
+    #[error("computing the derived rows took longer than {} s", LIMIT.as_secs())]
     TooSlow,
     /// A fault of ours.
-    #[error("computing what follows from the facts panicked")]
+    #[error("computing the derived rows panicked")]
     Panicked,
 }
 

@@ -32,10 +32,10 @@ pub enum ReadError {
     #[error("the database cannot be reached now")]
     Unavailable(#[source] sqlx::Error),
     /// The statement timeout struck; ask for less.
-    #[error("the question took longer than {} s to answer", STATEMENT_TIMEOUT.as_secs())]
+    #[error("the query took longer than {} s", STATEMENT_TIMEOUT.as_secs())]
     TooSlow,
     /// Postgres refused the question: our fault, or a migration is missing.
-    #[error("the database refused the question")]
+    #[error("the database refused the query")]
     Refused(#[source] sqlx::Error),
     /// The stored data is not in the form in which it was written.
     #[error("the stored record cannot be read: {0}")]

@@ -10,14 +10,14 @@ pub(crate) use classify::{Failure, FailureKind};
 pub(crate) use connection::{connect, connect_admin, connect_writer};
 pub use connection::{operator_pool, service_pool};
 
-/// Who writes, and where.
+/// Connection of a writer: database, stage and owner.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SinkConfig {
     /// The stage's name, as in `stage_position`.
     pub stage: String,
     /// `postgres://..`; whoever it names must be a member of `weir_writer`.
     pub url: String,
-    /// Who claims, for people: host, process, instance.
+    /// Owner that claims partitions, for people: host, process, instance.
     pub owner: String,
     /// The Kafka cluster whose offsets are stored.
     pub cluster_id: String,

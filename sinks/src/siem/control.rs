@@ -90,7 +90,7 @@ pub async fn resume(pool: &PgPool, name: &str) -> sqlx::Result<bool> {
     Ok(done.rows_affected() > 0)
 }
 
-/// Who has paused the sink and why, if it is paused.
+/// Operator who paused the sink and the reason, if it is paused.
 pub(super) async fn paused(ledger: &mut Ledger, name: &str) -> Result<Option<String>, DeliveryError> {
     let mut writer = ledger.take_writer().await?;
     let asking = async {

@@ -142,7 +142,7 @@ fn any_event(n: u64, dice: &mut StdRng) -> Envelope {
     }
 }
 
-/// Who delivers what the processor makes of events to the stage's sink.
+/// Delivers the processor's changes to the stage's sink.
 pub(crate) struct Changes;
 
 impl Projection for Changes {

@@ -107,7 +107,7 @@ fn any_charge(n: u64, dice: &mut StdRng) -> Envelope {
     if dice.random_range(0..10) == 0 { replacing(envelope) } else { envelope }
 }
 
-/// Who delivers what the processor makes of events to the stage's sink.
+/// Delivers the processor's changes to the stage's sink.
 pub(crate) struct Costs;
 
 impl Projection for Costs {

@@ -145,7 +145,7 @@ async fn partitions_have_logs_of_their_own() {
     assert_eq!(stored(&mut place, 1).await.leaves.len(), 40);
 }
 
-/// Whoever takes a partition over goes on where its log is, and so does whoever gets it back.
+/// A new owner of a partition continues its log, and so does a former owner that gets it back.
 #[tokio::test]
 async fn a_log_changes_hands() {
     let mut place = Place::new().await;

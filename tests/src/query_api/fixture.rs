@@ -244,7 +244,7 @@ pub(crate) struct Entry {
     pub(crate) record: Value,
 }
 
-/// So many seconds after 2026 began.
+/// Instant so many seconds after the beginning of 2026.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     "2026-01-01T00:00:00Z".parse::<Timestamp>().expect("an instant") + TimeDelta::seconds(seconds)
 }

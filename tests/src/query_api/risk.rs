@@ -1,4 +1,4 @@
-//! Who is at risk, why, and what is read of incidents.
+//! Entities at risk, the reasons, and incidents.
 
 use reqwest::StatusCode;
 use schemas::{

@@ -137,7 +137,7 @@ fn event(n: u64, entities: &[Entity], dice: &mut StdRng) -> Event {
     }
 }
 
-/// Who delivers what events cause to the stage's sink.
+/// Delivers the changes of events to the stage's sink.
 pub(crate) struct Risk;
 
 impl Projection for Risk {

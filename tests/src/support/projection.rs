@@ -96,7 +96,7 @@ impl<P: Projection> Place<P> {
     }
 }
 
-/// Who writes one partition.
+/// Writer of one partition.
 pub(crate) struct Member<P: Projection> {
     sink: PostgresSink<P::Model>,
     partition: TopicPartition,

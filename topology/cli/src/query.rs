@@ -36,7 +36,7 @@ pub(super) struct QueryArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Who did what: audit entries, newest first.
+    /// Audit entries, newest first.
     Audit(Box<AuditArgs>),
     /// Proposed changes: their scores, approvals and progress, those with news first; or one of them whole.
     Changes(Box<changes::ChangesArgs>),
@@ -50,7 +50,7 @@ enum What {
     Anomalies(outlook::AnomaliesArgs),
     /// Forecast of the costs of future days.
     Forecast(outlook::ForecastArgs),
-    /// Who is at risk and why: the leaderboard, or one entity with its reasons.
+    /// Entities at risk: the leaderboard, or one entity with its reasons.
     Risk(Box<risk::RiskArgs>),
     /// Incidents, newest first, or one with the decisions about it.
     Incidents(Box<risk::IncidentsArgs>),
@@ -75,7 +75,7 @@ struct AuditArgs {
 /// Filter on audit entries.
 #[derive(Debug, Args)]
 pub(super) struct AuditFilters {
-    /// Who acted: the exact id.
+    /// Actor: the exact id.
     #[arg(long)]
     actor: Option<String>,
     /// The action, as the source names it.

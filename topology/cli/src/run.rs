@@ -93,7 +93,7 @@ pub(super) async fn run(args: RunArgs, telemetry: &Telemetry) -> anyhow::Result<
     outcome.map(|()| Outcome::Done)
 }
 
-/// Who may ask the services of one process, and how much of them.
+/// Authentication and limits of the services of one process.
 #[derive(Clone)]
 struct Callers {
     keys: KeyRingWatch,
@@ -291,7 +291,7 @@ impl Process<'_> {
         Ok(RetentionConfig { database_url: self.place.endpoints.database_url.clone(), secret, policy })
     }
 
-    /// Who signs the audit log, and who cosigns.
+    /// Signing keys of the audit log, and the witnesses that cosign.
     fn signer(&self) -> anyhow::Result<SignerConfig> {
         let witnesses = self.place.settings.audit.witnesses.iter().map(|text| {
             let (url, key) =

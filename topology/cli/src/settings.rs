@@ -277,7 +277,7 @@ pub(super) struct Audit {
     pub(super) signing_key_file: Option<PathBuf>,
     /// The public keys, for processes that do not sign: what `weir audit key` prints, separated by line ends.
     pub(super) public_keys: Option<String>,
-    /// Who is asked to cosign: `<url> <public key>` each.
+    /// Witnesses to cosign: `<url> <public key>` each.
     pub(super) witnesses: Vec<String>,
 }
 

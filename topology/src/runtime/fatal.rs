@@ -9,10 +9,10 @@ pub enum Fatal {
     )]
     FenceStorm,
     /// The client cannot go on.
-    #[error("the Kafka client cannot go on: {0}")]
+    #[error("the Kafka client cannot continue: {0}")]
     Client(String),
     /// A new consumer did not help either.
-    #[error("no record for 30 s although the log goes on, with a new consumer too")]
+    #[error("no record for 30 s although the log has more, even with a new consumer")]
     Stalled,
     /// The sink cannot be opened.
     #[error("the sink cannot be opened: {0}")]

@@ -18,8 +18,8 @@ use tracing::{error, warn};
 
 /// A revoked key stops working within this time and a query; a new one begins to.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// So long the last keys stay valid while the table cannot be read. Then nobody is let in: a key that was revoked
-/// meanwhile must not work for ever.
+/// Time for which the last keys stay valid while the table cannot be read. After it every key is refused: a
+/// key that was revoked meanwhile must not work for ever.
 const MAX_AGE: Duration = Duration::from_mins(15);
 /// Interval at which the last use of keys is stored.
 const USES_INTERVAL: Duration = Duration::from_mins(5);

@@ -42,7 +42,7 @@ pub struct RunConfig {
     pub database_url: String,
     /// Where schemas of Confluent-framed records come from; none: their ids are unknown.
     pub registry: Option<Arc<Registry>>,
-    /// Who claims partitions, for people: host, process, instance.
+    /// Owner that claims partitions, for people: host, process, instance.
     pub owner: String,
     /// Static membership: the pod's name, where it survives the pod.
     pub group_instance: Option<String>,
@@ -54,7 +54,7 @@ pub struct RunConfig {
     pub tracing: Tracing,
     /// Secret from which the audit log's subject keys are derived; the stage `audit` needs it.
     pub subject_secret: Option<SubjectSecret>,
-    /// Who follows the audit log in this process, if anybody does.
+    /// Sender to the follower of the audit log in this process, if there is one.
     pub appended: Option<HandoverSender>,
 }
 
@@ -84,7 +84,7 @@ pub enum RunError {
     #[error("{0:?} is no stage; `weir topology show` lists them")]
     UnknownStage(String),
     /// A stage cannot go on; starting the process anew may help.
-    #[error("stage {stage} cannot go on")]
+    #[error("stage {stage} cannot continue")]
     Fatal {
         /// Name of the stage.
         stage: String,
@@ -101,13 +101,13 @@ pub struct StageContext {
     pub stage: &'static str,
     /// `postgres://..`
     pub database_url: String,
-    /// Who claims partitions, for people.
+    /// Owner that claims partitions, for people.
     pub owner: String,
     /// The Kafka cluster whose offsets are stored.
     pub cluster_id: Arc<str>,
     /// Secret from which the audit log's subject keys are derived, if it is set.
     pub subject_secret: Option<SubjectSecret>,
-    /// Who follows the audit log in this process, if anybody does.
+    /// Sender to the follower of the audit log in this process, if there is one.
     pub appended: Option<HandoverSender>,
     topics: Vec<Topic>,
     consumer: ConsumerSettings,
@@ -180,7 +180,7 @@ pub async fn run(
         stop.cancel();
         health.stopping();
         if let Err(source) = ended {
-            error!(stage, error = %source, "stage cannot go on");
+            error!(stage, error = %source, "stage cannot continue");
             outcome = outcome.and(Err(RunError::Fatal { stage, source }));
         }
     }

@@ -130,7 +130,7 @@ pub enum StackError {
     #[error("no place for the local stack: set WEIR_HOME to a folder")]
     NoHome,
     /// A file that should hold a secret cannot be read.
-    #[error("the file {} cannot be read, which DATABASE_URL_FILE names", file.display())]
+    #[error("cannot read the file {}, which DATABASE_URL_FILE names", file.display())]
     SecretFile {
         /// Its path.
         file: PathBuf,
@@ -144,7 +144,7 @@ pub enum StackError {
     )]
     NoUser,
     /// The program is ending.
-    #[error("the local stack was not waited for: the program is ending")]
+    #[error("the start of the local stack was cancelled: the program is ending")]
     Cancelled,
     /// A file or folder could not be used.
     #[error("cannot {action} {}: {source}", path.display())]

@@ -4,7 +4,7 @@
 use super::{Entries, Fault, Kind, Observed, is_of};
 use crate::{checkpoint::Checkpoint, hash::Hash};
 
-/// So many disputed leaves are tried out in all their combinations.
+/// Most disputed leaves that are tried in all their combinations.
 const MAX_DISPUTED: usize = 6;
 
 /// One copy of an entry.

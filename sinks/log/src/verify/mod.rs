@@ -1,7 +1,8 @@
 //! Verification: entries held against the leaves that signed checkpoints stand for.
 //!
-//! Whoever verifies first finds out which leaves can be trusted: those whose root a signed checkpoint has. Then each
-//! entry's leaf is made anew from its record and compared. The report names the first entry that is not as it was.
+//! A verifier first finds the leaves that can be trusted: those whose root a signed checkpoint has. Then each
+//! entry's leaf is computed again from its record and compared. The report names the first entry that
+//! differs.
 
 mod copies;
 mod entries;

@@ -15,9 +15,10 @@ use tracing::error;
 use super::erased::{ErasedEntry, without_personal_part};
 use crate::{batch::TopicPartition, postgres::row_type::row_type, read_models::Fact};
 
-/// So many subjects' keys are kept; then all are forgotten, and made again as they are needed.
+/// Most subjects whose keys are cached; beyond it the cache is cleared and refilled as needed.
 const MAX_SUBJECTS: usize = 65_536;
-/// So many erased subjects are read at once; where there are more, each batch asks about those that are new to it.
+/// Most erased subjects that are read at once; if there are more, each batch queries those that are new to
+/// it.
 const MAX_ERASED_AT_ONCE: usize = 65_536;
 
 /// The logs that a writer appends to, as it knows them.

@@ -165,7 +165,7 @@ pub struct AuditItem {
     pub kind: String,
     /// `user`, `service_account`, `role`, `system` or `unknown`.
     pub actor_kind: String,
-    /// Who acted; empty when the source names nobody.
+    /// Id of the actor; empty when the source names nobody.
     pub actor: String,
     /// The actor's name for people.
     pub actor_name: Option<String>,

@@ -45,14 +45,14 @@ pub struct HoldItem {
     /// When it was placed last.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub placed_at: Option<Timestamp>,
-    /// By whom.
+    /// Actor who placed it.
     pub placed_by: Option<String>,
     /// Reason for placing it.
     pub placed_for: Option<String>,
     /// When it was released last.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub released_at: Option<Timestamp>,
-    /// By whom.
+    /// Actor who released it.
     pub released_by: Option<String>,
     /// Reason for releasing it.
     pub released_for: Option<String>,
@@ -80,7 +80,7 @@ pub struct ErasureItem {
     /// When it was first requested.
     #[schema(value_type = String, format = DateTime)]
     pub requested_at: Timestamp,
-    /// By whom.
+    /// Actor who requested it.
     pub requested_by: String,
     /// Reason of the request.
     pub reason: Option<String>,

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context;
 
-/// So often the disk is tried: a small part of what a database asks of it.
+/// Interval between probes of the disk: a small part of the load that a database puts on it.
 const TRY_EVERY: Duration = Duration::from_millis(20);
 /// Bytes of each write: a page of PostgreSQL's log.
 const PAGE: [u8; 8192] = [0x57; 8192];

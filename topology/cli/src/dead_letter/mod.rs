@@ -66,7 +66,7 @@ enum DeadLetterCommand {
         /// Only those parked for this reason, for example `duplicate_id_conflict`.
         #[arg(long, visible_alias = "parked-as")]
         reason: Option<String>,
-        /// Whatever waits, where nothing else selects.
+        /// Every waiting record, where no other option selects.
         #[arg(long)]
         all: bool,
         /// Also those that were published anew before.
@@ -93,7 +93,7 @@ enum DeadLetterCommand {
         /// Reason, stored with each discarded record.
         #[arg(long)]
         reason: String,
-        /// Whatever waits, where nothing else selects.
+        /// Every waiting record, where no other option selects.
         #[arg(long)]
         all: bool,
         /// Only say how many.

@@ -29,7 +29,7 @@ pub(super) struct ChangesArgs {
     /// The project.
     #[arg(long)]
     project: Option<String>,
-    /// Who asked first: the exact id.
+    /// Actor who requested it first: the exact id.
     #[arg(long)]
     requester: Option<String>,
     /// The most changes to print.

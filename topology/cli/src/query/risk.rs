@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Api, print, printable};
 use crate::output::{self, Format};
 
-/// So many of its newest signals are printed with an entity.
+/// Newest signals that are printed with an entity.
 const FEW_SIGNALS: usize = 10;
 
 /// Arguments of `weir query risk`.

@@ -58,7 +58,7 @@ pub(crate) enum RelayError {
     #[error(transparent)]
     Store(#[from] sinks::log_store::StoreError),
     /// An entry that ought to be in the table is not.
-    #[error("entry {0} is not in the table: the topic cannot go on without it")]
+    #[error("entry {0} is missing from the table; the topic cannot continue without it")]
     Missing(u64),
     /// A record cannot be read.
     #[error("entry {0} cannot be read: {1}")]

@@ -23,7 +23,7 @@ pub(crate) struct PartitionProgress {
 /// Watches the partitions of one consumer.
 #[derive(Debug, Default)]
 pub(crate) struct StallWatch {
-    /// Since when, and at which position, a partition stands that is behind.
+    /// Time since which a partition that is behind has not advanced, and its position.
     standing: BTreeMap<TopicPartition, (Instant, i64)>,
     stalled: bool,
 }

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-/// Who is ready; clones share it.
+/// Readiness of the process's parts; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Health(Arc<State>);
 

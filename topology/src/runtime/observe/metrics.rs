@@ -166,7 +166,7 @@ impl StageMetrics {
         self.unverified.increment(1);
     }
 
-    /// So many partitions are held back by producers' transactions.
+    /// Sets the number of partitions that producers' transactions hold back.
     pub(crate) fn held_back(&self, partitions: usize) {
         #[expect(clippy::cast_precision_loss, reason = "partitions are few")]
         self.held_back.set(partitions as f64);

@@ -22,7 +22,7 @@ const BYTES: [f64; 7] = [1e3, 1e4, 5e4, 1e5, 5e5, 1e6, 5e6];
 const RECORDS: [f64; 12] =
     [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0];
 
-/// Who logs.
+/// Kind of process that logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speaker {
     /// A process that runs until it is stopped; its log is collected.

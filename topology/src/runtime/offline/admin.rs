@@ -75,7 +75,7 @@ impl fmt::Display for TopicChange {
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// The client or the cluster refused.
-    #[error("the Kafka cluster at {bootstrap} does not answer the administrator")]
+    #[error("the Kafka cluster at {bootstrap} does not answer")]
     Kafka {
         /// Bootstrap servers of the cluster.
         bootstrap: String,

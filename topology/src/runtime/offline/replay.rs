@@ -39,7 +39,7 @@ pub struct Replayer {
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// It has been as often as it may.
-    #[error("replay_limit: it has been published anew {MAX_REPLAYS} times; mend its cause or discard it")]
+    #[error("replay_limit: it was replayed {MAX_REPLAYS} times; fix the cause or discard it")]
     Limit,
     /// Its value was too long to be kept, and the topic does not hold it any more.
     #[error(
@@ -50,10 +50,10 @@ pub enum ReplayError {
         size: i64,
     },
     /// The topic takes no record of its size.
-    #[error("too_large: the topic takes no record of its size")]
+    #[error("too_large: the topic does not accept a record of its size")]
     TooLarge,
     /// Kafka does not answer, or refuses.
-    #[error("Kafka did not take the record")]
+    #[error("Kafka did not accept the record")]
     Kafka(#[from] KafkaError),
 }
 

@@ -26,14 +26,14 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Interval at which a process that does not sign checks whether another still does.
 const STANDBY: Duration = Duration::from_secs(5);
 
-/// Who signs, and who cosigns.
+/// Configuration of the signer: database, keys and witnesses.
 #[derive(Debug, Clone)]
 pub struct SignerConfig {
     /// `postgres://..`
     pub database_url: String,
     /// The deployment's keys, all of one name; without any, nothing is signed, and that is told.
     pub keys: Vec<PrivateKey>,
-    /// Who is asked to cosign each checkpoint.
+    /// Witnesses that are asked to cosign each checkpoint.
     pub witnesses: Vec<WitnessAt>,
     /// HTTP client for requests to witnesses.
     pub client: reqwest::Client,

@@ -42,7 +42,7 @@ pub struct ResourceDetail {
     pub environment: Option<String>,
     /// Whether it exists.
     pub presence: Presence,
-    /// Since when it is so.
+    /// Time since which this state holds.
     #[schema(value_type = String, format = DateTime)]
     pub since: Timestamp,
     /// The verdicts about it, by policy.
@@ -58,7 +58,7 @@ pub struct ResourceDetail {
 pub struct ObservationItem {
     /// The event.
     pub event_id: Uuid,
-    /// When.
+    /// Time of the event.
     #[schema(value_type = String, format = DateTime)]
     pub observed_at: Timestamp,
     /// Whether it existed.

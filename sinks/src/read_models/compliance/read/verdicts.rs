@@ -103,7 +103,7 @@ pub struct VerdictItem {
     pub waived_until: Option<Timestamp>,
     /// The event that shows the resource.
     pub event_id: Uuid,
-    /// Since when the resource is so.
+    /// Time since which the resource is in this state.
     #[schema(value_type = String, format = DateTime)]
     pub observed_at: Timestamp,
     /// Topic of the event's record; with partition and offset it is found in the audit log, with its proof.

@@ -96,24 +96,24 @@ pub struct WaiverItem {
     pub resources: Vec<String>,
     /// Reason of the request.
     pub reason: Option<String>,
-    /// Who asked for it.
+    /// Actor who requested it.
     pub requested_by: Option<String>,
-    /// When.
+    /// Time of the request.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub requested_at: Option<Timestamp>,
-    /// Who granted it.
+    /// Actor who granted it.
     pub granted_by: Option<String>,
-    /// When.
+    /// Time of the grant.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub granted_at: Option<Timestamp>,
-    /// Who refused it.
+    /// Actor who rejected it.
     pub rejected_by: Option<String>,
-    /// When.
+    /// Time of the rejection.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub rejected_at: Option<Timestamp>,
-    /// Who took it back.
+    /// Actor who revoked it.
     pub revoked_by: Option<String>,
-    /// When.
+    /// Time of the revocation.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub revoked_at: Option<Timestamp>,
     /// When it ends by its terms.

@@ -29,7 +29,7 @@ pub struct BudgetItem {
     pub set_by: Uuid,
     /// Actor who set the budget.
     pub actor: String,
-    /// When.
+    /// Time of the decision.
     #[schema(value_type = String, format = DateTime)]
     pub decided_at: Timestamp,
     /// Reason of the decision.

@@ -47,7 +47,7 @@ pub struct Summary {
     pub totals: Vec<CostSums>,
     /// The first day with a charge.
     pub first_day: Option<NaiveDate>,
-    /// The last.
+    /// The last day with a charge.
     pub last_day: Option<NaiveDate>,
     /// Positions that the answer reflects.
     pub positions: Positions,

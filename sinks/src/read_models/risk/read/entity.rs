@@ -100,7 +100,7 @@ pub struct RuleContribution {
     pub rule: String,
     /// The rule's title.
     pub title: String,
-    /// Who wrote the rule.
+    /// Author of the rule.
     pub author: Option<String>,
     /// The rule's level.
     pub level: String,
@@ -131,11 +131,11 @@ pub struct WeightItem {
     /// Whether it counts now: the latest of its source that has not ended.
     #[sqlx(skip)]
     pub in_force: bool,
-    /// Who decided.
+    /// Actor who decided.
     pub actor: String,
     /// Reason of the decision.
     pub reason: Option<String>,
-    /// When.
+    /// Time of the decision.
     #[schema(value_type = String, format = DateTime)]
     pub decided_at: Timestamp,
     /// When it ends by itself.

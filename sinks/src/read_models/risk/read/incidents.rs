@@ -101,9 +101,9 @@ pub struct IncidentItem {
     pub techniques: Vec<String>,
     /// Reason of the last decision.
     pub reason: Option<String>,
-    /// Who decided.
+    /// Actor who decided.
     pub decided_by: Option<String>,
-    /// When.
+    /// Time of the last decision.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub decided_at: Option<Timestamp>,
 }
@@ -127,9 +127,9 @@ pub struct DecisionItem {
     pub rules: Vec<String>,
     /// Reason of the decision.
     pub reason: Option<String>,
-    /// Who decided.
+    /// Actor who decided.
     pub actor: String,
-    /// When.
+    /// Time of the decision.
     #[schema(value_type = String, format = DateTime)]
     pub decided_at: Timestamp,
     /// The event that holds the decision.

@@ -26,7 +26,7 @@ pub struct SignalItem {
     pub rule_version: String,
     /// The rule's title.
     pub rule_title: String,
-    /// Who wrote the rule.
+    /// Author of the rule.
     pub rule_author: Option<String>,
     /// The file that the rule came from.
     pub rule_file: String,
@@ -40,7 +40,7 @@ pub struct SignalItem {
     pub tactics: Vec<String>,
     /// ATT&CK techniques.
     pub techniques: Vec<String>,
-    /// Who acted, as the event names them.
+    /// Actor, as the event names them.
     pub actor: String,
     /// Action, as the source names it.
     pub action: String,

@@ -27,7 +27,7 @@ use crate::{
 const SIZES: [usize; 3] = [60, 600, 3_000];
 /// A side runs at least this long before its time is told.
 const AT_LEAST: Duration = Duration::from_millis(400);
-/// So many events are asked between two looks at the clock.
+/// Events evaluated between two readings of the clock.
 const BETWEEN_LOOKS: usize = 16;
 /// On so many events the two sides' answers are compared before anything is measured.
 const COMPARED: usize = 500;
