@@ -24,7 +24,7 @@ pub struct KeyRequest {
     pub name: String,
     /// Scopes that the key grants.
     pub scopes: Vec<Scope>,
-    /// When it stops working by itself, if it does.
+    /// Time at which it expires, if it does.
     pub expires_at: Option<Timestamp>,
     /// The `CloudEvents` sources that it may publish for; empty for all.
     pub sources: Vec<String>,

@@ -9,7 +9,7 @@ use crate::{
     halt::HaltReason,
 };
 
-/// Where changes go. A batch is delivered whole or not at all, together with its positions.
+/// Destination of changes. A batch is delivered whole or not at all, together with its positions.
 pub trait Sink: Send + 'static {
     /// Change that the sink writes.
     type Change: Send + Sync + 'static;

@@ -1,4 +1,4 @@
-//! Where data leaves: rows and positions in one transaction, read models, the query API.
+//! Sinks: rows and positions in one transaction, read models, the query API.
 
 pub mod api_keys;
 pub mod batch;

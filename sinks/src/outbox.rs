@@ -29,7 +29,7 @@ const MAX_TAKEN_UP: i64 = 100;
 pub struct Outgoing {
     /// The partition whose record caused it; it is numbered there.
     pub from: TopicPartition,
-    /// Where it goes.
+    /// Topic that it is published to.
     pub to: Topic,
     /// Its key.
     pub key: Option<Vec<u8>>,
@@ -46,7 +46,7 @@ pub struct OutboxRecord {
     pub number: i64,
     /// The record.
     pub outgoing: Outgoing,
-    /// When its transaction began.
+    /// Time at which its transaction began.
     pub created_at: Timestamp,
 }
 

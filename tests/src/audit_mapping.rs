@@ -54,7 +54,7 @@ const STATED: [&str; 22] = [
     "/status",
 ];
 
-/// Where ours differs on purpose: the pair, what is stated, and why.
+/// Deliberate differences of our mapping: the pair, the stated value, and the reason.
 const DEVIATIONS: [(&str, &str, &str); 4] = [
     ("account_change", "/cloud/provider", "providers are written as events write them: aws"),
     (

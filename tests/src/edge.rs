@@ -112,7 +112,7 @@ fn run(database: &str, files: &Files, home: &TempDir) -> Child {
         .expect("it starts")
 }
 
-/// Where the listeners of a process are, as its log tells: the main one and the one for health.
+/// Addresses of a process's listeners, as its log states them: the main one and the one for health.
 async fn listeners(process: &mut Child) -> [(String, bool); 2] {
     use tokio::io::{AsyncBufReadExt as _, BufReader};
     let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines();

@@ -17,7 +17,7 @@ pub use topics::{TopicSpec, topic_spec};
 
 use crate::runtime::{BatchLimits, Fatal, StageContext, run_member};
 
-/// Where a stage's changes go: opens the sink once it is known where the stage runs.
+/// Destination of a stage's changes: opens the sink once the place where the stage runs is known.
 pub trait Destination: Send + Sync + 'static {
     /// Type of the sink.
     type Sink: Sink;
@@ -29,7 +29,8 @@ pub trait Destination: Send + Sync + 'static {
     fn limits(&self, allowed: BatchLimits) -> BatchLimits {
         allowed
     }
-    /// Where the sink leaves records for other topics: they are relayed as long as the stage runs. `None`: it leaves none.
+    /// Outbox in which the sink leaves records for other topics: they are relayed while the stage runs.
+    /// `None`: it has none.
     fn outbox(&self, _: &StageContext) -> Option<SinkConfig> {
         None
     }
@@ -263,7 +264,7 @@ impl<P: Processor> Through<P> {
         Self { name, ..self }
     }
 
-    /// Where its changes go. Fits only what takes them.
+    /// Sets the destination of its changes. Accepts only a sink of this type of change.
     pub fn to<D>(self, destination: D) -> Stage
     where
         D: Destination,
@@ -382,7 +383,7 @@ pub(crate) type Ending = Pin<Box<dyn Future<Output = Result<(), Fatal>> + Send>>
 pub(crate) trait Launch: Send + Sync {
     /// Runs one member of the stage's consumer group until told to stop.
     fn launch(&self, context: StageContext) -> Ending;
-    /// Where the sink leaves records for other topics.
+    /// Outbox in which the sink leaves records for other topics.
     fn outbox(&self, context: &StageContext) -> Option<SinkConfig>;
 }
 

@@ -145,7 +145,7 @@ impl SignedCheckpoint {
         if signed { Ok(()) } else { Err(unsigned()) }
     }
 
-    /// When a witness cosigned it, in seconds since 1970.
+    /// Time of a witness's cosignature, in seconds since 1970.
     pub fn cosigned(&self, witness: &PublicKey) -> Result<u64, CheckpointError> {
         let times =
             self.signatures_of(witness).filter_map(|bytes| cosignature_time(&self.text, witness, bytes));

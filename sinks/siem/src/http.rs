@@ -37,7 +37,7 @@ pub struct HttpAnswer<'a> {
     pub body: &'a [u8],
     /// Whether the request's body was compressed.
     pub compressed: bool,
-    /// When the answer came: a date in `Retry-After` counts from here.
+    /// Time at which the answer arrived; a date in `Retry-After` counts from it.
     pub at: DateTime<Utc>,
 }
 

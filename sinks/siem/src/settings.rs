@@ -77,9 +77,9 @@ pub struct Sink {
     pub name: String,
     /// Records to forward.
     pub records: Records,
-    /// Where to.
+    /// Receiver of the records.
     pub destination: Destination,
-    /// Where its secret comes from.
+    /// Source of the receiver's secret.
     pub secret: SecretSource,
     /// The version of OCSF that records are sent in.
     pub ocsf_version: OcsfVersion,
@@ -119,7 +119,7 @@ pub struct Filter {
     pub min_severity: i64,
 }
 
-/// Where a secret comes from.
+/// Source of a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SecretSource {
     /// The receiver asks for none.

@@ -67,7 +67,7 @@ impl SplunkHec {
         self.post("services/collector/ack", token, body)
     }
 
-    /// Where the collector tells how it is.
+    /// URL of the collector's health check.
     pub fn health(&self) -> String {
         join(&self.endpoint, "services/collector/health")
     }

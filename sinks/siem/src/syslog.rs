@@ -26,7 +26,7 @@ pub enum Format {
     Leef,
 }
 
-/// Where messages go.
+/// Receiver of the messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Syslog {
     /// The host's name or address.

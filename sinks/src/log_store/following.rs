@@ -46,7 +46,7 @@ impl LogEntry {
     }
 }
 
-/// Where a follower of a log stands in the topic that it writes.
+/// Progress of a log's follower in the topic that it writes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Standing {
     /// `<topic>/<partition>`.
@@ -77,7 +77,7 @@ impl Follower {
         Ok(Self { connection, summarised: HashMap::new() })
     }
 
-    /// Where the followers of all logs stand.
+    /// Progress of the followers of all logs.
     pub async fn standings(&mut self) -> Result<Vec<Standing>, StoreError> {
         type Row = (String, i64, Option<i64>, Option<i64>, Option<f64>);
         let rows: Vec<Row> = sqlx::query_as(

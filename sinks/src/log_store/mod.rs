@@ -43,7 +43,7 @@ pub struct LogState {
     pub size: u64,
     /// The size of the newest checkpoint; 0 where none is signed.
     pub signed_size: u64,
-    /// When that was signed.
+    /// Time at which that checkpoint was signed.
     pub signed_at: Option<Timestamp>,
 }
 

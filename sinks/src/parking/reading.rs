@@ -145,7 +145,7 @@ impl ParkedRecord {
 pub struct ParkedKey {
     /// The stage.
     pub stage: String,
-    /// Where the record lies.
+    /// Place of the record in Kafka.
     pub partition: TopicPartition,
     /// Its offset.
     pub offset: i64,

@@ -60,7 +60,7 @@ impl Resolution<'_> {
     }
 }
 
-/// Where a parked record lies, whichever stages have parked it.
+/// Place of a parked record in Kafka, whichever stages have parked it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedPlace {
     /// The partition.

@@ -43,7 +43,7 @@ pub struct StagePosition {
     pub discarded: i64,
     /// Reason for which the partition is halted, if it is.
     pub halted: Option<String>,
-    /// When the position last moved.
+    /// Time at which the position last moved.
     pub updated_at: Timestamp,
 }
 
@@ -102,7 +102,7 @@ pub enum PositionError {
     /// The gap would go backwards.
     #[error("the position is {position} already: --to must be greater")]
     NotAhead {
-        /// Where the stage stands.
+        /// Position of the stage.
         position: i64,
     },
     /// The way would go forward.
@@ -110,7 +110,7 @@ pub enum PositionError {
         "the position is {position} already: records before it can be sent again, later ones are still to come"
     )]
     NotBehind {
-        /// Where the stage stands.
+        /// Position of the stage.
         position: i64,
     },
     /// The stage has positions in that topic already.
@@ -207,7 +207,8 @@ pub async fn rewind(
     Ok(to..position)
 }
 
-/// Where a stage begins that has never run: these offsets of the cluster's topic. Leaves an event about each partition.
+/// Sets the first positions of a stage that has never run: these offsets of the cluster's topic. Leaves an
+/// event about each partition.
 pub async fn begin_at(
     pool: &PgPool,
     (stage, cluster_id): (&str, &str),

@@ -100,7 +100,7 @@ pub type ReconciliationPage = Listed<ReconciliationLine>;
 /// A page of budgets.
 pub type BudgetsPage = Listed<BudgetItem>;
 
-/// When budgets are looked at.
+/// Period and instant of the budgets to read.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]

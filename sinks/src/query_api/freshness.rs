@@ -26,7 +26,7 @@ const MAX_PARTITIONS: usize = 64;
 /// Positions by stage.
 type ByStage = Arc<BTreeMap<String, Positions>>;
 
-/// Where the stages stand. However many requests wait, the database is asked once for all of them.
+/// Positions of the stages, shared by all waiting requests: the database is queried once for all of them.
 #[derive(Debug, Default)]
 pub(super) struct Standing(Mutex<Option<(Instant, ByStage)>>);
 

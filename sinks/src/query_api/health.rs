@@ -24,7 +24,7 @@ const PROBE_AGE: Duration = Duration::from_secs(1);
 /// Costs nothing, and fails where a migration or a grant is missing.
 const PROBE: &str = "SELECT FROM audit_entry, stage_position LIMIT 0";
 
-/// When the database last answered, or failed to.
+/// Time and result of the last probe of the database.
 #[derive(Debug, Default)]
 pub(super) struct DatabaseProbe(Mutex<Option<(Instant, bool)>>);
 

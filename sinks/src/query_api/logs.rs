@@ -42,7 +42,7 @@ pub struct LogItem {
     pub size: u64,
     /// The size of the newest checkpoint; 0 where none is signed yet.
     pub signed_size: u64,
-    /// When that was signed.
+    /// Time at which that checkpoint was signed.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub signed_at: Option<Timestamp>,
     /// The offset of the first entry in the topic's partition.

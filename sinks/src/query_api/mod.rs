@@ -100,7 +100,8 @@ pub struct QueryConfig {
     pub cursor_key: CursorKey,
     /// The stages that ought to run: one that never claimed a partition is listed too.
     pub stages: Vec<DeclaredStage>,
-    /// Where the topics end; renewed by whoever talks to Kafka. `None` until known: then no lag is told.
+    /// End offsets of the topics, refreshed by the process's Kafka client. `None` until known: then no lag is
+    /// reported.
     pub log_ends: watch::Receiver<Option<Arc<LogEnds>>>,
     /// The public keys that the audit log's checkpoints are signed with.
     pub log_keys: Vec<String>,
@@ -154,7 +155,7 @@ impl fmt::Debug for QueryApi {
     }
 }
 
-/// Where the API answers.
+/// Listeners of the API.
 #[derive(Debug)]
 pub struct Listeners {
     /// Questions.

@@ -88,10 +88,10 @@ pub struct PartitionOperation {
     pub owner: Option<String>,
     /// Number of times that the partition was claimed.
     pub owner_epoch: Option<i64>,
-    /// When it was claimed last.
+    /// Time of the last claim.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub claimed_at: Option<Timestamp>,
-    /// When its position last moved.
+    /// Time at which its position last moved.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub updated_at: Option<Timestamp>,
     /// Reason for which the partition is halted, if it is.

@@ -16,7 +16,8 @@ use crate::{
     },
 };
 
-/// Where each partition ends: the offset that its next record will get. Told by whoever talks to Kafka.
+/// End offset of each partition: the offset that its next record will get. Refreshed by the process's Kafka
+/// client.
 pub type LogEnds = BTreeMap<TopicPartition, i64>;
 
 /// A stage that ought to run, and what it reads.
@@ -99,10 +100,10 @@ pub struct StagePartition {
     pub owner: Option<String>,
     /// Number of times that the partition was claimed.
     pub owner_epoch: Option<i64>,
-    /// When it was claimed last.
+    /// Time of the last claim.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub claimed_at: Option<Timestamp>,
-    /// When its position last moved.
+    /// Time at which its position last moved.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub updated_at: Option<Timestamp>,
     /// Reason for which the partition is halted, if it is.
@@ -139,7 +140,7 @@ pub fn settled(stages: &[Stage]) -> Positions {
     settled
 }
 
-/// Where every stage stands, by name.
+/// Positions of every stage, by name.
 pub async fn positions(pool: &PgPool) -> Result<BTreeMap<String, Positions>, ReadError> {
     let rows: Vec<(String, String, i32, i64)> =
         sqlx::query_as("SELECT stage, topic, partition, position FROM stage_position")
@@ -297,7 +298,7 @@ impl ParkedStatus {
     }
 }
 
-/// Where a page of parked records ends: they are ordered by these, last parked first.
+/// Key of the last record of a page: parked records are ordered by these fields, last parked first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParkedKey(Timestamp, String, String, i32, i64);
 
@@ -326,7 +327,7 @@ pub struct ParkedItem {
     pub detail: String,
     /// Number of attempts to apply it.
     pub attempts: i32,
-    /// When it was parked.
+    /// Time of parking.
     #[schema(value_type = String, format = DateTime)]
     pub parked_at: Timestamp,
     /// `parked`, `replayed` or `discarded`.

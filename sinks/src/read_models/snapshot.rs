@@ -102,7 +102,7 @@ fn pool_of(options: PgConnectOptions, max_connections: u32) -> PgPool {
 pub struct Page<T, K> {
     /// In the order that the question promises.
     pub items: Vec<T>,
-    /// Where the next page begins, if there is one.
+    /// Key of the page's last row, if there is a next page.
     pub next: Option<K>,
     /// The instant down to which a search looked before its time was over, if it was.
     pub reached: Option<Timestamp>,
@@ -124,7 +124,7 @@ pub struct PageAt<K> {
 /// Dropping it ends its transaction, after the answer has been sent.
 pub(crate) struct Snapshot {
     tx: Transaction<'static, Postgres>,
-    /// Where the stage stands in this view.
+    /// Positions of the stage in this snapshot.
     pub(crate) positions: Positions,
 }
 

@@ -180,7 +180,7 @@ async fn retire_if_due(config: &RetentionConfig, now: Timestamp) -> Result<(), S
     Ok(())
 }
 
-/// When the last round was completed; its gauges are set.
+/// Reads the time at which the last round was completed, and sets its gauges.
 async fn last_round(url: &str) -> sqlx::Result<Option<Timestamp>> {
     let mut connection = connect(url).await?;
     let last: Option<(Timestamp, i64)> =

@@ -1,8 +1,9 @@
 //! Removing what is older than it must be kept: audit entries by month, tenant and class, counted from their arrival.
 //!
-//! When an entry arrived is told by the checkpoints of its log: an entry below a checkpoint's size was there when that was
-//! signed. What is removed of a log is noted in the transaction that removes it, signed by the log's key, so that a
-//! verification tells retention from tampering. Without a signing key nothing is removed.
+//! The arrival of an entry is known from the checkpoints of its log: an entry below a checkpoint's size
+//! existed when the checkpoint was signed. Removed entries are noted in the transaction that removes them,
+//! signed by the log's key, so that a verification tells retention from tampering. Without a signing key
+//! nothing is removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 

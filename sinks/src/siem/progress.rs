@@ -92,7 +92,7 @@ impl Progress {
         self.taken.len() < before
     }
 
-    /// When to ask again; none if there is nothing to ask for.
+    /// Time of the next query for acknowledgements; `None` if there are none to query.
     pub(super) fn next_question(&mut self) -> Option<Duration> {
         if self.taken.is_empty() {
             self.questions = 0;

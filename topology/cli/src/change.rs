@@ -52,7 +52,7 @@ enum ChangeCommand {
 
 #[derive(Debug, Args)]
 struct Until {
-    /// When it ends by itself, RFC 3339.
+    /// Time at which it expires, RFC 3339.
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
 }

@@ -40,9 +40,9 @@ pub(super) struct Process {
     /// The stage's name, `gateway`, `query-api` or `demo`.
     pub(super) name: String,
     id: ProcessId,
-    /// Where it serves.
+    /// Address that it serves on.
     pub(super) listen: SocketAddr,
-    /// Where it tells whether it is ready, if elsewhere.
+    /// Address of its readiness, if it is another one.
     #[serde(default)]
     admin: Option<SocketAddr>,
     #[serde(default)]
@@ -61,7 +61,7 @@ pub(super) enum Scheme {
 }
 
 impl Process {
-    /// Where questions go. A certificate names the host rather than its address.
+    /// URL for requests. A certificate names the host rather than its address.
     fn url(&self) -> String {
         match self.scheme {
             Scheme::Http => format!("http://{}", self.listen),
@@ -72,7 +72,7 @@ impl Process {
         }
     }
 
-    /// Where health and metrics are, in clear text.
+    /// URL of health and metrics, in clear text.
     pub(super) fn admin_url(&self) -> String {
         format!("http://{}", self.admin.unwrap_or(self.listen))
     }
@@ -133,17 +133,17 @@ impl Deployment {
         self.processes.iter().find(|process| process.name == name && process.is_alive())
     }
 
-    /// Where the gateway answers.
+    /// URL of the gateway.
     pub(super) fn gateway_url(&self) -> Option<String> {
         self.running(GATEWAY).map(Process::url)
     }
 
-    /// Where the query API answers.
+    /// URL of the query API.
     pub(super) fn query_api_url(&self) -> Option<String> {
         self.running(QUERY_API).map(Process::url)
     }
 
-    /// Where each running process tells its metrics, by name. The player of demo events has none.
+    /// URL of each running process's metrics, by name. The player of demo events has none.
     pub(super) fn metrics_urls(&self) -> BTreeMap<String, String> {
         let told = self.processes.iter().filter(|process| process.name != DEMO && process.is_alive());
         told.map(|process| (process.name.clone(), format!("{}/metrics", process.admin_url()))).collect()

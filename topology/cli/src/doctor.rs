@@ -94,7 +94,7 @@ struct Service {
     is_ready: bool,
 }
 
-/// Where the local deployment keeps its data.
+/// Disk that holds the local deployment's data.
 struct Disk {
     path: String,
     free_bytes: u64,

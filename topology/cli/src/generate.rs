@@ -30,7 +30,7 @@ pub(super) struct GenerateArgs {
     /// The same seed and start give the same events.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// When the last event happens, RFC 3339; now, if not given.
+    /// Time of the last event, RFC 3339; now, if not given.
     #[arg(long)]
     ending_at: Option<Timestamp>,
     /// Tenant of the events.

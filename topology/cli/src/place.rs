@@ -1,4 +1,5 @@
-//! Where the pipeline of this command is: what the environment names, else what `weir up` started here.
+//! Deployment that a command works on: servers that the environment names, else those that `weir up` started
+//! here.
 
 use std::path::PathBuf;
 
@@ -129,7 +130,7 @@ impl Place {
         Ok(operator_pool(&self.endpoints.database_url, 1)?)
     }
 
-    /// Where the query API answers and the token to ask it with.
+    /// URL of the query API, and the token for it.
     pub(super) fn query_api(&self) -> anyhow::Result<(String, String)> {
         let deployment = Deployment::load(&self.home)?;
         let url = self.settings.query_api.url.clone().or_else(|| deployment.query_api_url());
@@ -140,7 +141,7 @@ impl Place {
         Ok((url, token))
     }
 
-    /// Where the gateway answers and the token to send commands with.
+    /// URL of the gateway, and the token for commands.
     pub(super) fn gateway(&self) -> anyhow::Result<(String, String)> {
         let deployment = Deployment::load(&self.home)?;
         let url = self.settings.gateway.url.clone().or_else(|| deployment.gateway_url());

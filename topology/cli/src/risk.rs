@@ -49,7 +49,7 @@ enum WatchlistCommand {
         /// Factor by which the hazard is multiplied, 0.1 to 10.
         #[arg(long)]
         multiplier: String,
-        /// When it ends by itself, RFC 3339.
+        /// Time at which it expires, RFC 3339.
         #[arg(long, value_name = "TIME")]
         expires_at: Option<String>,
         #[command(flatten)]

@@ -50,7 +50,7 @@ pub(super) struct Settings {
     /// Issuers whose tokens are accepted beside API keys.
     pub(super) issuer: Vec<Issuer>,
     pub(super) siem: sinks::Siem,
-    /// Where records are forwarded to.
+    /// Sinks that records are forwarded to.
     pub(super) sink: Vec<SinkSettings>,
 }
 
@@ -58,11 +58,11 @@ pub(super) struct Settings {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Gateway {
-    /// Where the gateway listens.
+    /// Address that the gateway listens on.
     pub(super) listen: SocketAddr,
     /// Its certificate; without one it speaks clear text.
     pub(super) tls: Tls,
-    /// Where its health and metrics are, in clear text.
+    /// Address of its health and metrics, in clear text.
     pub(super) admin_listen: SocketAddr,
     /// Whether metrics are told beside the events, too.
     pub(super) public_metrics: bool,
@@ -174,11 +174,11 @@ impl Gateway {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct QueryApi {
-    /// Where the query API listens.
+    /// Address that the query API listens on.
     pub(super) listen: SocketAddr,
     /// Its certificate; without one it speaks clear text.
     pub(super) tls: Tls,
-    /// Where its health and metrics are, in clear text.
+    /// Address of its health and metrics, in clear text.
     pub(super) admin_listen: SocketAddr,
     /// Whether metrics are told beside the answers, too.
     pub(super) public_metrics: bool,
@@ -196,7 +196,7 @@ pub(super) struct QueryApi {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Stage {
-    /// Where metrics and health of `weir run STAGE` listen.
+    /// Address of the metrics and health of `weir run STAGE`.
     pub(super) admin_listen: SocketAddr,
     /// Static membership of the consumer group: a name that survives restarts, such as a pod's.
     pub(super) group_instance: Option<String>,
@@ -256,7 +256,7 @@ impl Rules {
         Placeholders::new(values.collect())
     }
 
-    /// Where a stage's rules come from.
+    /// Sources of a stage's rules.
     pub(super) fn sources(&self) -> RuleSources {
         RuleSources { own: self.own, folders: self.folders(), placeholders: self.placeholders() }
     }

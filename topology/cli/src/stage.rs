@@ -40,7 +40,7 @@ enum StageCommand {
     },
 }
 
-/// Where the decision is kept besides.
+/// Audit log that also records the decision.
 #[derive(Debug, Args)]
 struct AuditLogArgs {
     /// The tenant in whose audit log the decision is kept, as an event.

@@ -49,7 +49,7 @@ struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     admin_database_url: Option<String>,
     stages: Vec<StageStatus>,
-    /// Where each process tells its metrics, by name.
+    /// URL of each process's metrics, by name.
     metrics: BTreeMap<String, String>,
 }
 

@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Snapshot of the folders: every file with its time of change and its length; or the error of reading them.
 pub(crate) type Glance = Result<Vec<(PathBuf, Option<SystemTime>, u64)>, String>;
 
-/// When to read the files again.
+/// Decides when to read the files again.
 pub(crate) struct Watch {
     /// Snapshot of the last read.
     read: Glance,

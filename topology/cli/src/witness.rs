@@ -46,10 +46,10 @@ pub(super) struct WitnessArgs {
     /// The public key of a deployment whose logs are witnessed, or a file of such keys.
     #[arg(long = "log", value_name = "KEY", required = true)]
     logs: Vec<String>,
-    /// Where the last checkpoints are kept.
+    /// Folder that stores the last checkpoints.
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// Where to listen.
+    /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1:8646")]
     listen: SocketAddr,
 }

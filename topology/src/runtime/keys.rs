@@ -70,7 +70,7 @@ pub fn watch(
     followed
 }
 
-/// When the table of keys was last read; until it was, when reading began.
+/// Time at which the table of keys was last read; before the first read, the time at which reading began.
 #[derive(Debug, Clone, Copy)]
 struct Freshness(Instant);
 

@@ -45,7 +45,7 @@ pub(crate) struct MemberSettings {
     pub(crate) consumer: ConsumerSettings,
     pub(crate) cluster_id: Arc<str>,
     pub(crate) limits: BatchLimits,
-    /// Where it says whether it is at work.
+    /// Flag by which it reports its readiness.
     pub(crate) ready: Arc<AtomicBool>,
 }
 

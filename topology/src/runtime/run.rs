@@ -31,7 +31,7 @@ use crate::topology::{Stage, Topology};
 /// Time limit for one attempt to reach the cluster; attempts repeat until it answers.
 const CLUSTER_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where stages run, and as whom.
+/// Configuration of stages: servers, identity and limits.
 #[derive(Clone)]
 pub struct RunConfig {
     /// Kafka's `host:port[,host:port]`.
@@ -40,7 +40,7 @@ pub struct RunConfig {
     pub kafka: BTreeMap<String, String>,
     /// `postgres://..`
     pub database_url: String,
-    /// Where schemas of Confluent-framed records come from; none: their ids are unknown.
+    /// Registry of the schemas of Confluent-framed records; without it their ids are unknown.
     pub registry: Option<Arc<Registry>>,
     /// Owner that claims partitions, for people: host, process, instance.
     pub owner: String,

@@ -1,4 +1,4 @@
-//! Where a stack lives, and what the environment already names.
+//! Folders of a stack, and the servers that the environment already names.
 
 use super::fetch::Part;
 use super::run_as::short_hash;
@@ -14,9 +14,9 @@ type Notice = Arc<dyn Fn(&str) + Send + Sync>;
 /// One stack: its home, and what it may use instead of starting a server.
 #[derive(Clone)]
 pub struct StackConfig {
-    /// Where the stack's data, logs and state are.
+    /// Folder of the stack's data, logs and state.
     pub home: PathBuf,
-    /// Where fetched servers are kept, for every stack of this user: at `WEIR_SERVERS`, else in the shared home.
+    /// Folder of fetched servers, for every stack of this user: `WEIR_SERVERS`, else in the shared home.
     pub servers: PathBuf,
     /// Servers that exist already and are not started.
     pub named: Named,

@@ -103,7 +103,7 @@ impl Stack {
         }
     }
 
-    /// Where the servers are, if all of them run; starts nothing.
+    /// Endpoints of the servers, if all of them run; starts nothing.
     ///
     /// # Errors
     /// [`StackError::Vanished`] names the first that does not run.

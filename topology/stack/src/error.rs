@@ -42,7 +42,7 @@ pub enum StackError {
     Unusable {
         /// The unusable program, archive or folder, for people.
         what: &'static str,
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
         /// The fault and its remedy.
         reason: String,
@@ -66,7 +66,7 @@ pub enum StackError {
     NotPrepared {
         /// Name of the server.
         server: &'static str,
-        /// Where its folder would be.
+        /// Path that its folder would have.
         path: PathBuf,
         /// The last lines of its program's output.
         output: String,

@@ -62,7 +62,7 @@ impl Part {
     }
 }
 
-/// Where the wanted programs are.
+/// Folders of the wanted programs.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     /// The folder with Kafka's jars.

@@ -44,7 +44,7 @@ use std::time::Duration;
 /// Time limit for the answer of a server that another process started.
 const JOIN_WITHIN: Duration = Duration::from_mins(1);
 
-/// Where to reach what the pipeline needs.
+/// Endpoints of the servers that the pipeline needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints {
     /// Kafka bootstrap servers, `host:port[,host:port]`.

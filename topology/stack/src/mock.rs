@@ -25,7 +25,7 @@ impl MockKafka {
         Ok(Self { cluster })
     }
 
-    /// Where clients connect, of this process or others.
+    /// Bootstrap servers for clients, of this process or others.
     pub fn bootstrap_servers(&self) -> String {
         self.cluster.bootstrap_servers()
     }

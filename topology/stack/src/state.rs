@@ -28,7 +28,7 @@ pub(super) struct State {
 pub(super) struct Server {
     /// None after it was stopped: its ports are kept for the next start.
     pub(super) process: Option<ProcessId>,
-    /// Where clients connect, on 127.0.0.1.
+    /// Port that clients connect to, on 127.0.0.1.
     pub(super) port: u16,
     /// Kafka's second listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,7 +37,7 @@ pub(super) struct Server {
     pub(super) folder: PathBuf,
     /// The log of this start.
     pub(super) log: PathBuf,
-    /// Where its programs are, to stop it with those that started it.
+    /// Folder of its programs, to stop it with those that started it.
     pub(super) programs: PathBuf,
 }
 

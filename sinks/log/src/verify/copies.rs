@@ -126,7 +126,7 @@ struct Claims {
     leaves: Vec<Vec<Hash>>,
     /// Predecessor that the first entry states although it has none.
     before_all: Option<Hash>,
-    /// Where an entry that follows others calls itself the first.
+    /// Index of an entry that states no predecessor although it follows others.
     begins_again: Option<usize>,
 }
 

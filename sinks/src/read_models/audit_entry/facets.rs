@@ -181,7 +181,7 @@ impl HistogramStep {
 /// Entries from one instant to the next point's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct HistogramPoint {
-    /// Where it begins.
+    /// Start of the interval.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// Entries.

@@ -25,7 +25,7 @@ pub(super) struct Partitions {
     placed: HashSet<NaiveDate>,
     /// Months whose partition could not be made, and when to try again.
     refused: HashMap<NaiveDate, Instant>,
-    /// When to try again after the table was found locked.
+    /// Time of the next attempt after the table was found locked.
     locked_until: Option<Instant>,
 }
 

@@ -119,7 +119,7 @@ impl AuditOutcome {
     }
 }
 
-/// Where a page ends and the next begins: entries are ordered by both, newest first.
+/// Key of the last entry of a page: entries are ordered by both fields, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageKey {
     /// `occurred_at` of the last entry.
@@ -156,7 +156,7 @@ pub struct PageRequest {
 pub struct AuditItem {
     /// The event's id; unique within the tenant.
     pub event_id: Uuid,
-    /// When it happened, by the source's clock; UTC, to the microsecond.
+    /// Time of the event, by the source's clock; UTC, to the microsecond.
     #[schema(value_type = String, format = DateTime)]
     pub occurred_at: Timestamp,
     /// Tenant that owns the event.
@@ -193,7 +193,7 @@ pub struct AuditItem {
     pub activity_id: i32,
     /// OCSF `severity_id`, 0 to 6 and 99.
     pub severity_id: i32,
-    /// Where the record lies in Kafka.
+    /// Place of the record in Kafka.
     pub position: RecordPosition,
     /// The whole OCSF 1.8.0 record, where it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -201,7 +201,7 @@ pub struct AuditItem {
     pub record: Option<Box<RawValue>>,
 }
 
-/// Where a record lies in Kafka.
+/// Place of a record in Kafka.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RecordPosition {
     /// The topic.

@@ -66,7 +66,7 @@ pub struct ChangeFilter {
     pub requester: Option<String>,
 }
 
-/// Where a page ends and the next begins: changes are ordered by both, newest first.
+/// Key of the last change of a page: changes are ordered by both fields, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeKey {
     /// `last_at` of the last change.
@@ -224,7 +224,7 @@ pub struct ApprovalStep {
     pub step: String,
     /// `done`, `pending`, `not_needed` or `not_evaluated`.
     pub status: StepStatus,
-    /// When it was done.
+    /// Time at which it was done.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub at: Option<Timestamp>,
 }

@@ -109,7 +109,7 @@ table! {
 }
 
 table! {
-    /// When a resource existed at one price.
+    /// Interval in which a resource existed at one price.
     struct AccrualRow in "cost_accrual" as "cost_accrual_row" {
         tenant_id: text, resource_ref: text, starts: instant;
         ends: instant_or_null,

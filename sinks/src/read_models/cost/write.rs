@@ -38,7 +38,7 @@ const TABLES: [(&str, IsOf); 4] = [
     ("cost_budget_fact", |change| matches!(change, CostChange::Budget(_))),
     ("cost_allocation_fact", |change| matches!(change, CostChange::Allocation(_))),
 ];
-/// When a scope was replaced.
+/// Times at which a scope was replaced.
 type Replacements = BTreeSet<Timestamp>;
 
 /// The read model of cost.

@@ -42,14 +42,14 @@ pub struct HoldItem {
     pub name: String,
     /// Whether it is in force.
     pub active: bool,
-    /// When it was placed last.
+    /// Time at which it was last placed.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub placed_at: Option<Timestamp>,
     /// Actor who placed it.
     pub placed_by: Option<String>,
     /// Reason for placing it.
     pub placed_for: Option<String>,
-    /// When it was released last.
+    /// Time at which it was last released.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub released_at: Option<Timestamp>,
     /// Actor who released it.
@@ -58,7 +58,7 @@ pub struct HoldItem {
     pub released_for: Option<String>,
 }
 
-/// Where a page of holds ends and the next begins.
+/// Key of the last hold of a page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldKey {
     scope: String,
@@ -77,7 +77,7 @@ pub struct ErasureItem {
     pub waits_for: Option<String>,
     /// Error of the last attempt.
     pub problem: Option<String>,
-    /// When it was first requested.
+    /// Time of the first request.
     #[schema(value_type = String, format = DateTime)]
     pub requested_at: Timestamp,
     /// Actor who requested it.
@@ -86,7 +86,7 @@ pub struct ErasureItem {
     pub reason: Option<String>,
     /// The event of the request.
     pub event_id: Uuid,
-    /// When it was done.
+    /// Time at which it was done.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub done_at: Option<Timestamp>,
     /// Audit entries that lost their personal part.
@@ -95,7 +95,7 @@ pub struct ErasureItem {
     pub other_rows: i64,
 }
 
-/// Where a page of erasures ends and the next begins: newest request first.
+/// Key of the last erasure of a page: newest request first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErasureKey {
     requested_at: Timestamp,

@@ -26,7 +26,7 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 /// Servers that nothing else uses, gone when the stand is.
 pub(super) struct Stand {
     stack: Tethered,
-    /// Where its data lies, or beside it.
+    /// Folder of its data, or one beside it.
     pub(super) dir: PathBuf,
     pub(super) endpoints: Endpoints,
 }

@@ -106,7 +106,7 @@ enum DeadLetterCommand {
     },
 }
 
-/// Where the decision is kept besides; `--tenant` selects records.
+/// Audit log that also records the decision; `--tenant` selects records.
 #[derive(Debug, Args)]
 struct AuditLogArgs {
     /// The tenant in whose audit log the decision is kept, as an event.

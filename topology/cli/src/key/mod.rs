@@ -41,7 +41,8 @@ enum KeyCommand {
         /// Scope that the key grants; repeat for several.
         #[arg(long = "scope", value_parser = scope, required = true)]
         scopes: Vec<Scope>,
-        /// When it stops working: a time as in RFC 3339, or a span from now such as 90d, 12h or 30m. Without it: never.
+        /// Expiry of the key: a time as in RFC 3339, or a span from now such as 90d, 12h or 30m. Without it:
+        /// never.
         #[arg(long, value_parser = end)]
         expires: Option<End>,
         /// Publish events of these CloudEvents sources only: one as it is, or a beginning and `*`; repeat for several.
@@ -60,7 +61,7 @@ enum KeyCommand {
         /// Time for which the old key stays valid.
         #[arg(long, value_parser = end, default_value = "24h")]
         overlap: End,
-        /// When the new key stops working. Without it: never.
+        /// Expiry of the new key. Without it: never.
         #[arg(long, value_parser = end)]
         expires: Option<End>,
         #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -89,7 +90,7 @@ fn network(text: &str) -> Result<IpNet, String> {
         .map_err(|_| "no network such as 10.0.0.0/8, and no address".to_owned())
 }
 
-/// When something ends.
+/// End of a validity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     At(Timestamp),

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::load::{self, Files};
 use crate::watched::{self, Glance, Watch};
 
-/// Where the policies of a process come from.
+/// Sources of a process's policies.
 #[derive(Debug, Clone)]
 pub(crate) struct PolicySources {
     /// Whether Weir's own are among them.

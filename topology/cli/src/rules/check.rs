@@ -99,7 +99,7 @@ fn drawn(problem: &RuleProblem, text: &str) -> anyhow::Result<String> {
     Ok(drawn)
 }
 
-/// Where a line (from 1) stands in the text.
+/// Range of a line (from 1) in the text.
 fn span_of(text: &str, line: usize) -> Option<SourceSpan> {
     let mut start = 0;
     for (at, content) in text.split_inclusive('\n').enumerate() {

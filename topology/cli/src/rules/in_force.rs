@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use super::load::{self, RuleSet};
 use crate::watched::{self, Glance, Watch};
 
-/// Where a stage's rules come from.
+/// Sources of a stage's rules.
 #[derive(Debug, Clone)]
 pub(crate) struct RuleSources {
     /// Whether Weir's own are among them.

@@ -31,7 +31,7 @@ const MAX_EVENTS: usize = 10_000;
 #[serde(deny_unknown_fields)]
 pub(super) struct Step {
     event: Value,
-    /// When the first of them happens, in seconds from the example's beginning.
+    /// Time of the first of them, in seconds from the example's beginning.
     #[serde(default)]
     at: u32,
     /// Number of events; of a step that varies, as many as it has values.

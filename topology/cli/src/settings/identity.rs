@@ -31,7 +31,7 @@ pub(crate) struct Issuer {
     /// Clients, beside the audiences, whose tokens may name further audiences (`azp`).
     #[serde(default)]
     authorized_parties: Vec<String>,
-    /// Where its keys are; found by discovery unless this or `jwks_file` is set.
+    /// URL of its keys; found by discovery unless this or `jwks_file` is set.
     #[serde(default)]
     jwks_url: Option<String>,
     /// A file of its keys.

@@ -37,7 +37,7 @@ const ABANDONED_S: f64 = 10.0;
 /// Pause after a log could not be written.
 const REST: Duration = Duration::from_secs(2);
 
-/// Where the relay reads and writes.
+/// Configuration of the relay: its database, cluster and topic.
 #[derive(Debug, Clone)]
 pub struct AuditTopicConfig {
     /// Kafka's `host:port[,host:port]`.

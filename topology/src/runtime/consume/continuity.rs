@@ -1,4 +1,5 @@
-//! Where a claimed partition goes on, or why it must not: the log must be the one that was read before.
+//! Continuity of a claimed partition: finds the offset to continue at, or the reason to halt. The log must be
+//! the one that was read before.
 
 use sinks::{Claim, HaltReason, LastRecord};
 
@@ -11,7 +12,7 @@ pub(crate) struct Watermarks {
     pub(crate) high: i64,
 }
 
-/// Where to begin fetching.
+/// Offset to begin fetching at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Start {
     /// At the position; there is no record to recognise the log by.

@@ -39,7 +39,7 @@ pub(crate) struct Asked {
     pub(crate) reply: oneshot::Receiver<Result<Vec<Claim>, DeliveryError>>,
 }
 
-/// When a partition is to be claimed.
+/// Next claim of a partition: its time and attempt.
 #[derive(Debug, Clone, Copy)]
 struct Due {
     at: Instant,

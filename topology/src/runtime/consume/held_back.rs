@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ends {
     pub(crate) at: TopicPartition,
-    /// Where the oldest open transaction begins, or else the end.
+    /// Offset of the oldest open transaction, or else the end.
     pub(crate) stable: i64,
     /// The end.
     pub(crate) high: i64,

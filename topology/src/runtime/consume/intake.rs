@@ -118,7 +118,7 @@ pub(crate) struct Intake<D: Decide> {
     decide: D,
     partitions: HashMap<TopicPartition, Phase>,
     gathered: Filling<D::Change>,
-    /// Where records are copied to.
+    /// Memory that records are copied to.
     arena: BytesMut,
 }
 

@@ -1,7 +1,7 @@
-//! When parking has to stop. Poison from several tenants, or from nobody, is likely a fault of ours: the partition halts
-//! before much of it is parked. Poison from one tenant is that tenant's affair: tenants share partitions, and a publisher
-//! chooses the partition by its key, so none may be able to stop one. Its records are parked on; beyond a bound only a
-//! reference to each is kept.
+//! Limits on parking. Poison from several tenants, or from none, is likely a fault of Weir's: the partition
+//! halts before much of it is parked. Poison from one tenant is that tenant's own fault: tenants share
+//! partitions, and a publisher chooses the partition by its key, so no tenant may be able to stop one. Its
+//! records are still parked; beyond a bound only a reference to each is kept.
 
 use std::collections::{HashMap, VecDeque};
 

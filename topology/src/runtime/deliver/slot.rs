@@ -1,5 +1,5 @@
-//! Where the poll thread leaves records and the worker finds them: one batch, bounded, always as large as
-//! what arrived while the last transaction ran.
+//! Slot between poll thread and worker: one batch, bounded, always as large as what arrived while the last
+//! transaction ran.
 
 use std::{
     sync::{
@@ -31,7 +31,7 @@ pub(crate) struct Slot<C> {
     filled: Notify,
     emptied: Notify,
     worker_waits: AtomicBool,
-    /// When the next batch got its first record, where batches linger.
+    /// Time of the next batch's first record, where batches linger.
     began: Mutex<Option<Instant>>,
     /// Whether the next batch is full: gathered records did not fit into it.
     is_full: AtomicBool,

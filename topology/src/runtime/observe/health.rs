@@ -45,7 +45,7 @@ impl Health {
         self.0.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Where a member says whether it is ready.
+    /// Flag by which a member reports its readiness.
     pub(crate) fn member(&self, stage: &'static str, number: usize) -> Arc<AtomicBool> {
         let mut members = self.0.members.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(members.entry((stage, number)).or_default())

@@ -24,11 +24,11 @@ const SILENCE: Duration = Duration::from_mins(1);
 
 /// A cluster, as somebody sees it who only looks back.
 pub struct History {
-    /// Where it answers.
+    /// Bootstrap servers of the cluster.
     pub bootstrap: String,
     /// Settings for librdkafka, for example security.
     pub extra: BTreeMap<String, String>,
-    /// Where schemas of Confluent-framed records come from.
+    /// Registry of the schemas of Confluent-framed records.
     pub registry: Option<Arc<Registry>>,
 }
 

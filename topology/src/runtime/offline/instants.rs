@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A cluster, asked about offsets.
 #[derive(Debug, Clone)]
 pub struct Instants {
-    /// Where it answers.
+    /// Bootstrap servers of the cluster.
     pub bootstrap: String,
     /// Settings for librdkafka, for example security.
     pub extra: BTreeMap<String, String>,

@@ -1,4 +1,4 @@
-//! Where the topics end: what lag is measured against.
+//! End offsets of the topics, against which lag is measured.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

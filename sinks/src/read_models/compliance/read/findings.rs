@@ -116,17 +116,17 @@ pub struct FindingItem {
     pub remediation: String,
     /// Number of times that the finding was reopened.
     pub reopened: i32,
-    /// When it opened, or opened again.
+    /// Time at which it opened, or was reopened.
     #[schema(value_type = String, format = DateTime)]
     pub opened_at: Timestamp,
     /// The event that shows it.
     pub opened_by: Uuid,
-    /// When it ought to be closed.
+    /// Time by which it ought to be closed.
     #[schema(value_type = String, format = DateTime)]
     pub due_at: Timestamp,
     /// Whether it is open beyond that.
     pub overdue: bool,
-    /// When it ended.
+    /// Time at which it closed.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub closed_at: Option<Timestamp>,
     /// The event that shows it.
@@ -135,7 +135,7 @@ pub struct FindingItem {
     pub close_reason: Option<String>,
     /// The waiver that holds; of several the one whose terms end last.
     pub waiver: Option<String>,
-    /// When that waiver ends by its terms.
+    /// Expiry of that waiver.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub waived_until: Option<Timestamp>,
 }

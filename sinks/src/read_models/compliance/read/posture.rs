@@ -69,10 +69,10 @@ pub struct ControlItem {
     pub waived: u64,
     /// Verdicts that could not decide, and errors.
     pub not_evaluated: u64,
-    /// When the longest unseen of the judged resources was observed.
+    /// Time of the oldest among the newest observations of the judged resources.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub evidence_oldest: Option<Timestamp>,
-    /// When the last seen of them was observed.
+    /// Time of the newest observation of the judged resources.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub evidence_newest: Option<Timestamp>,
     /// Ids of the policies that are evidence for it.

@@ -63,10 +63,10 @@ pub struct ScorecardItem {
     pub tier: Option<Tier>,
     /// Resources with verdicts, at most as many as one policy judges.
     pub judged: u64,
-    /// When the longest unseen of its resources was observed.
+    /// Time of the oldest among the newest observations of its resources.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub evidence_oldest: Option<Timestamp>,
-    /// When the last seen of them was observed.
+    /// Time of the newest observation of its resources.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub evidence_newest: Option<Timestamp>,
 }

@@ -98,7 +98,7 @@ pub struct VerdictItem {
     pub controls: BTreeMap<String, Vec<String>>,
     /// The waiver that holds for it; of several the one whose terms end last.
     pub waiver: Option<String>,
-    /// When that waiver ends by its terms.
+    /// Expiry of that waiver.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub waived_until: Option<Timestamp>,
     /// The event that shows the resource.

@@ -116,7 +116,7 @@ pub struct WaiverItem {
     /// Time of the revocation.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub revoked_at: Option<Timestamp>,
-    /// When it ends by its terms.
+    /// Expiry of the waiver.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
     /// Steps that count for nothing: `event_id`, `at`, `step`, `why`.

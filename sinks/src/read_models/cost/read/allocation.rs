@@ -31,7 +31,7 @@ const MAX_GROUPS: i64 = 200_000;
 /// One question.
 #[derive(Debug, Clone)]
 pub struct AllocationRequest {
-    /// When costs are looked at.
+    /// Days and instant of knowledge to read costs for.
     pub view: CostView,
     /// Filter on the charges.
     pub filter: CostFilter,
@@ -46,7 +46,7 @@ pub struct AllocationRequest {
 pub struct AllocationRulesInForce {
     /// The decision that set them; null where none did, and what is tagged `team` goes to that team.
     pub set_by: Option<Uuid>,
-    /// When it was decided.
+    /// Time of the decision.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub decided_at: Option<Timestamp>,
     /// Actor who set them.

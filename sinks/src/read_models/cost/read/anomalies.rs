@@ -80,7 +80,7 @@ pub struct CostAnomaly {
 pub struct AnomalyCause {
     /// Its id in the audit log.
     pub event_id: Uuid,
-    /// When it happened.
+    /// Time of the event.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// `provisioned`, `scaled` or `deleted`.
@@ -94,7 +94,7 @@ pub struct AnomalyCause {
 /// One question.
 #[derive(Debug, Clone)]
 pub struct AnomaliesRequest {
-    /// When costs are looked at.
+    /// Days and instant of knowledge to read costs for.
     pub view: CostView,
     /// Filter on the charges.
     pub filter: CostFilter,

@@ -108,7 +108,7 @@ pub struct BudgetForecastThreshold {
 pub struct BudgetCrossing {
     /// Percent of the amount.
     pub percent: i64,
-    /// When it became known.
+    /// Time at which it became known.
     #[schema(value_type = String, format = DateTime)]
     pub known_at: Timestamp,
     /// Amount spent by then.

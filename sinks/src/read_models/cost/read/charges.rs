@@ -15,7 +15,7 @@ use super::{
 };
 use crate::read_models::snapshot::{Page, ReadError, Snapshot};
 
-/// Where a page ends and the next begins: charges are ordered by both, oldest first.
+/// Key of the last charge of a page: charges are ordered by both fields, oldest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChargeKey {
     /// `charge_period_start` of the last charge.
@@ -27,7 +27,7 @@ pub struct ChargeKey {
 /// One page of a question.
 #[derive(Debug, Clone)]
 pub struct ChargesRequest {
-    /// When costs are looked at.
+    /// Days and instant of knowledge to read costs for.
     pub view: CostView,
     /// Filter on the charges.
     pub filter: CostFilter,
@@ -42,7 +42,7 @@ pub struct ChargesRequest {
 pub struct ChargeRecord {
     /// The event that says it.
     pub event_id: Uuid,
-    /// When it became known.
+    /// Time at which it became known.
     #[schema(value_type = String, format = DateTime)]
     pub known_at: Timestamp,
     /// FOCUS `ChargePeriodStart`.

@@ -11,7 +11,7 @@ use crate::read_models::{
     snapshot::{ReadError, Snapshot},
 };
 
-/// When costs are looked at: what they are for, and what was known.
+/// View of costs: the days that they are for, and the instant of knowledge.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]

@@ -73,7 +73,7 @@ pub struct PurchaseDay {
 /// One question.
 #[derive(Debug, Clone)]
 pub struct ForecastRequest {
-    /// When costs are looked at.
+    /// Days and instant of knowledge to read costs for.
     pub view: CostView,
     /// Filter on the charges.
     pub filter: CostFilter,

@@ -175,7 +175,7 @@ fn groups<'a>(new: &[Fact<'a, RiskChange>]) -> BTreeMap<GroupKey<'a>, Group<'a>>
 struct Locked {
     /// The longest timespan of any version of its rule.
     longest_seconds: i64,
-    /// When its newest event happened.
+    /// Time of its newest event.
     newest_at: Timestamp,
 }
 

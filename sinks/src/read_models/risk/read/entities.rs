@@ -41,7 +41,7 @@ pub struct EntityFilter {
     pub as_of: Option<Timestamp>,
 }
 
-/// Where a page ends and the next begins.
+/// Key of the last entity of a page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntityPageKey {
     /// The bits of the last entity's sort key: exact, as decimal digits are not.
@@ -88,10 +88,10 @@ pub struct EntityRisk {
     pub signals: i64,
     /// Rules that count.
     pub rules: i32,
-    /// When the first of them came.
+    /// Time of the first of them.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub first_at: Option<Timestamp>,
-    /// When the last of them came.
+    /// Time of the last of them.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_at: Option<Timestamp>,
     /// The rules that contribute most, at most three.

@@ -108,10 +108,10 @@ pub struct RuleContribution {
     pub score: f64,
     /// Signals that count.
     pub signals: i64,
-    /// When the first of them came.
+    /// Time of the first of them.
     #[schema(value_type = String, format = DateTime)]
     pub first_at: Timestamp,
-    /// When the last of them came.
+    /// Time of the last of them.
     #[schema(value_type = String, format = DateTime)]
     pub last_at: Timestamp,
     /// Whether the rule fired more than it may contribute: three times its largest single hazard.
@@ -138,7 +138,7 @@ pub struct WeightItem {
     /// Time of the decision.
     #[schema(value_type = String, format = DateTime)]
     pub decided_at: Timestamp,
-    /// When it ends by itself.
+    /// Time at which it expires.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
     /// The event that holds the decision.

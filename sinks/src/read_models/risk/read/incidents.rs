@@ -41,7 +41,7 @@ pub struct IncidentFilter {
     pub to: Option<Timestamp>,
 }
 
-/// Where a page ends and the next begins: incidents are ordered by both, newest first.
+/// Key of the last incident of a page: incidents are ordered by both fields, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IncidentPageKey {
     /// `last_at` of the last incident.
@@ -82,7 +82,7 @@ pub struct IncidentItem {
     pub score: f64,
     /// Highest level of a rule that fired.
     pub level: String,
-    /// When it opened, to the hour.
+    /// Time at which it opened, to the hour.
     #[schema(value_type = String, format = DateTime)]
     pub opened_at: Timestamp,
     /// The first signal that led to it.

@@ -17,7 +17,7 @@ use crate::read_models::{
 pub struct SignalItem {
     /// The event; `/api/v1/audit/{event_id}` holds it.
     pub event_id: Uuid,
-    /// When it happened.
+    /// Time of the event.
     #[schema(value_type = String, format = DateTime)]
     pub occurred_at: Timestamp,
     /// The rule's id.
@@ -67,7 +67,7 @@ impl TryFrom<Matched> for serde_json::Value {
     }
 }
 
-/// Where a page ends and the next begins: signals are ordered by all three, newest first.
+/// Key of the last signal of a page: signals are ordered by all three fields, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignalPageKey {
     /// `occurred_at` of the last signal.

@@ -14,7 +14,7 @@ use crate::read_models::snapshot::{Page, ReadError, Snapshot};
 pub struct UnusableItem {
     /// The event; `/api/v1/audit/{event_id}` holds it.
     pub event_id: Uuid,
-    /// When it happened.
+    /// Time of the event.
     #[schema(value_type = String, format = DateTime)]
     pub occurred_at: Timestamp,
     /// The system that observed it.
@@ -25,7 +25,7 @@ pub struct UnusableItem {
     pub reason: String,
 }
 
-/// Where a page ends and the next begins: events are ordered by both, newest first.
+/// Key of the last event of a page: events are ordered by both fields, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnusablePageKey {
     /// `occurred_at` of the last event.

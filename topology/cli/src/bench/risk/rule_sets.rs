@@ -14,7 +14,7 @@ use processors::risk::{
 };
 use serde_json::Value;
 
-/// Where the rules on CloudTrail lie within the set.
+/// Range of the rules on CloudTrail within the set.
 const FOLDER: &str = "aws/cloudtrail/";
 const EVENT_NAME: &str = "eventName";
 const EVENT_SOURCE: &str = "eventSource";
