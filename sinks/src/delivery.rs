@@ -21,7 +21,7 @@ pub trait Sink: Send + 'static {
     fn name(&self) -> &'static str;
 
     /// Takes ownership of partitions: raises their owner epoch, so that whoever held them before is fenced,
-    /// and answers where each stands. A partition never seen begins at its low watermark.
+    /// and returns the position of each. A partition never seen begins at its low watermark.
     fn claim(
         &mut self,
         requests: &[ClaimRequest],
@@ -33,7 +33,8 @@ pub trait Sink: Send + 'static {
         batch: &Batch<Self::Change>,
     ) -> impl Future<Output = Result<Settled, DeliveryError>> + Send;
 
-    /// Records that a partition must not go on, and why; `None` lifts it. Fails `Fenced` under another's epoch.
+    /// Stores that a partition is halted, with the reason; `None` lifts the halt. Fails `Fenced` under
+    /// another's epoch.
     fn set_halted(
         &mut self,
         partition: TopicPartition,
@@ -41,8 +42,9 @@ pub trait Sink: Send + 'static {
         reason: Option<&HaltReason>,
     ) -> impl Future<Output = Result<(), DeliveryError>> + Send;
 
-    /// Those of the partitions held under these owner epochs that somebody else has claimed or moved since. Asked while
-    /// there is nothing to deliver, of a sink that is [`Guarantee::AtLeastOnce`]: operators send these back.
+    /// Those of the partitions held under these owner epochs that another owner has claimed or an operator
+    /// has moved since. Asked while there is nothing to deliver, of a sink that is
+    /// [`Guarantee::AtLeastOnce`]: operators send these back.
     fn lost(
         &mut self,
         _held: &[(TopicPartition, i64)],

@@ -72,14 +72,14 @@ impl HaltKind {
         }
     }
 
-    /// Whether the stage goes on by itself once a delivery succeeds; all other kinds wait for an operator.
+    /// Whether the stage continues by itself once a delivery succeeds; all other kinds wait for an operator.
     pub const fn heals_by_itself(self) -> bool {
         matches!(self, Self::Misconfigured | Self::Failing | Self::Paused)
     }
 }
 
 impl HaltReason {
-    /// Another record stands at the offset of the last settled one.
+    /// Another record has the offset of the last settled one.
     pub fn log_diverged(offset: i64) -> Self {
         Self::new(HaltKind::LogDiverged, format!("another record stands at offset {offset}"))
     }

@@ -157,7 +157,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Takes a record out of its line, which goes on without it, and writes down why.
+    /// Sets a record aside, so that its line continues without it, and stores the reason.
     pub async fn set_aside(&mut self, record: &OutboxRecord, why: &str) -> sqlx::Result<()> {
         let Some(mut connection) = self.locked().await? else { return Ok(()) };
         sqlx::query(

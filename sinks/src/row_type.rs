@@ -1,4 +1,4 @@
-//! Types of rows that are sent as one array, and tables whose columns are written down once.
+//! Types of rows that are sent as one array, and tables whose columns are declared once.
 
 /// Makes a struct, which derives `sqlx::Encode` with its fields in the order of the type's attributes, a row of the
 /// composite type of that name; `owned` where the struct borrows nothing.

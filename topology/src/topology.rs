@@ -381,7 +381,7 @@ pub(crate) type Ending = Pin<Box<dyn Future<Output = Result<(), Fatal>> + Send>>
 
 /// A stage's processor and destination, whatever their types.
 pub(crate) trait Launch: Send + Sync {
-    /// Runs one member of the stage's consumer group until told to stop.
+    /// Runs one member of the stage's consumer group until shutdown.
     fn launch(&self, context: StageContext) -> Ending;
     /// Outbox in which the sink leaves records for other topics.
     fn outbox(&self, context: &StageContext) -> Option<SinkConfig>;

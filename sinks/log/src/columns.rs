@@ -241,7 +241,7 @@ fn actor_kind(user: Option<&User>) -> ActorKind {
     }
 }
 
-/// The name, unless it only stands for one that OCSF requires.
+/// The name, unless it is a placeholder that OCSF requires.
 fn name(user: &User) -> Option<String> {
     let stands_in = user.uid.is_none() && user.account.is_none() && user.name.as_deref() == Some(UNKNOWN);
     user.name.clone().filter(|_| !stands_in)

@@ -51,7 +51,7 @@ pub const PERSONAL: [&str; 37] = [
 pub(crate) enum Rule {
     /// The member is personal.
     Personal,
-    /// It is the native record, or where the record says that the native record stands beside it.
+    /// It is the native record, or the marker of a native record that is stored beside the record.
     Native,
     /// The hash of the native record.
     NativeHash,

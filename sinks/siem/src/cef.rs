@@ -40,7 +40,7 @@ pub(crate) fn name(value: &Value) -> String {
     }
 }
 
-/// Keys and values in CEF's dictionary; what it has no key for stands in custom strings with their labels.
+/// Keys and values in CEF's dictionary; values without a key go into custom strings with their labels.
 fn fields(message: &Message, value: &Value) -> Vec<(&'static str, String)> {
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     let mut fields = vec![("externalId", message.id.clone()), ("rt", message.time_ms.to_string())];

@@ -14,7 +14,7 @@ use crate::{
 
 /// One request: well below 5 MB.
 pub const LIMITS: RequestLimits = RequestLimits { messages: 1_000, bytes: 4_250_000 };
-/// One entry: well below 1 MB, with what stands around the record.
+/// Limit of one entry: well below 1 MB, with the envelope around the record.
 pub const RECORD_BYTES: usize = 950_000;
 
 /// The intake to send to.

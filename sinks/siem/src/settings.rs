@@ -167,7 +167,7 @@ pub enum Destination {
 pub struct File {
     /// The file that is written to.
     pub path: PathBuf,
-    /// It is put aside once it has so many bytes.
+    /// The file is rotated at this size in bytes.
     pub rotate_bytes: u64,
 }
 

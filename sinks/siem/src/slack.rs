@@ -21,7 +21,7 @@ const MAX_TEXT: usize = 2_000;
 pub struct Slack;
 
 impl Slack {
-    /// The request that tells of a finding.
+    /// The request that reports a finding.
     pub fn request(self, messages: &[&Message], url: &str) -> HttpRequest {
         let body = messages.first().map(|message| told(message)).unwrap_or_default().to_string().into_bytes();
         let headers = vec![("content-type", "application/json".to_owned())];

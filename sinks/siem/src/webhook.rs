@@ -100,7 +100,7 @@ impl Webhook {
     }
 }
 
-/// `finding.opened`, `finding.updated` or `finding.resolved`, by what the finding tells.
+/// `finding.opened`, `finding.updated` or `finding.resolved`, by the finding's content.
 pub(crate) fn finding_type(message: &Message) -> &'static str {
     let value = message.value();
     match (value["activity_id"].as_i64(), value["status_id"].as_i64()) {

@@ -1,4 +1,4 @@
-//! The ledger: where a stage stands, what it could not apply, and what must leave again, in Postgres.
+//! The ledger: a stage's positions, parked records and outbox, in Postgres.
 //!
 //! A sink that writes rows puts them into the ledger's transaction ([`crate::postgres`]): each record counts *exactly
 //! once*. A sink whose destination takes no part in that transaction uses the [`Ledger`] alone: it sends, then settles.
@@ -86,7 +86,7 @@ impl Ledger {
         self.finish(writer, outcome).await
     }
 
-    /// Writes down why a partition does not go on ([`crate::Sink::set_halted`]).
+    /// Stores the reason for which a partition is halted ([`crate::Sink::set_halted`]).
     pub async fn set_halted(
         &mut self,
         partition: TopicPartition,
@@ -100,8 +100,8 @@ impl Ledger {
         self.finish(writer, outcome).await
     }
 
-    /// Whether a batch is next, was settled before, or belongs to somebody else. For a sink that sends before it settles:
-    /// what is not next must not be sent.
+    /// Whether a batch is next, was settled before, or belongs to another owner. For a sink that sends before
+    /// it settles: what is not next must not be sent.
     pub async fn judge(&mut self, ranges: &[OffsetRange]) -> Result<Verdict, DeliveryError> {
         let mut writer = self.take_writer().await?;
         let judging = statements::judge(&mut writer.connection, &self.config.stage, ranges);
@@ -109,7 +109,8 @@ impl Ledger {
         self.finish(writer, outcome).await
     }
 
-    /// Those of the partitions held under these owner epochs that somebody else has claimed or moved since.
+    /// Those of the partitions held under these owner epochs that another owner has claimed or an operator
+    /// has moved since.
     pub async fn lost(
         &mut self,
         held: &[(TopicPartition, i64)],

@@ -21,13 +21,13 @@ pub(crate) async fn begin(connection: &mut PgConnection) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Ends the transaction in hand, if there is one, without a trace.
+/// Rolls the open transaction back, if there is one.
 pub(crate) async fn rollback(connection: &mut PgConnection) -> Result<(), Failure> {
     connection.execute("ROLLBACK").await?;
     Ok(())
 }
 
-/// Ends the transaction in hand for good.
+/// Commits the open transaction.
 pub(crate) async fn commit(connection: &mut PgConnection) -> Result<(), Failure> {
     connection.execute("COMMIT").await?;
     Ok(())
@@ -249,7 +249,7 @@ impl Correction {
     }
 }
 
-/// Writes down why a partition must not go on, under the caller's epoch only.
+/// Stores the reason for which a partition is halted, under the caller's epoch only.
 pub(crate) async fn set_halted(
     connection: &mut PgConnection,
     stage: &str,

@@ -98,7 +98,7 @@ impl Follower {
         rows.into_iter().map(standing).collect()
     }
 
-    /// Notes where a follower stands, so that whoever comes after it need not read all of the topic.
+    /// Stores a follower's progress, so that its successor need not read all of the topic.
     pub async fn note(&mut self, log: &str, next_index: u64, next_offset: i64) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO audit_topic_position AS p (log, next_index, next_offset, noted_at) VALUES ($1, $2, $3, now())

@@ -1,4 +1,4 @@
-//! One log's tiles, for somebody else to keep.
+//! Copies of one log's tiles, for others to keep.
 
 use audit_log::tile::Tile;
 use sqlx::PgConnection;

@@ -30,7 +30,7 @@ use crate::batch::TopicPartition;
 #[error("the audit log cannot be read: {0}")]
 pub struct StoreError(#[from] sqlx::Error);
 
-/// A log as it stands.
+/// State of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogState {
     /// `<topic>/<partition>`.

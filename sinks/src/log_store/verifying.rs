@@ -34,7 +34,7 @@ pub enum VerifyError {
 
 /// Stored state of a log besides its entries.
 struct Stored {
-    /// Out of the tiles, or whatever else the newest checkpoint stands for.
+    /// Leaves that the newest checkpoint covers, from the tiles or another source.
     leaves: Vec<Hash>,
     /// The first leaf that the tiles have otherwise.
     edited_tile: Option<u64>,
@@ -51,7 +51,8 @@ struct Stored {
     retired: Vec<Retired>,
 }
 
-/// Verifies all logs of a database. `others` are leaves that somebody else has kept of logs: a witness, for example.
+/// Verifies all logs of a database. `others` are leaves of the logs that others have kept: a witness, for
+/// example.
 ///
 /// Takes memory of 32 bytes an entry, and one snapshot.
 pub async fn verify(

@@ -1,15 +1,15 @@
-//! Parked records: what can never be applied is kept with its reason, in the transaction that goes past it, and
-//! copied to the dead-letter topic. Later somebody decides about it: it is published anew, or given up.
+//! Parked records: what can never be applied is kept with its reason, in the transaction that goes past it,
+//! and copied to the dead-letter topic. Later an operator decides about it: it is replayed, or discarded.
 //!
 //! | status | means |
 //! |---|---|
-//! | `parked` | waits for somebody |
-//! | `replayed` | published anew; should it fail again, it is parked again, under its new offset |
-//! | `discarded` | given up, and why |
+//! | `parked` | waits for a decision |
+//! | `replayed` | published again; should it fail again, it is parked again, under its new offset |
+//! | `discarded` | discarded, with the reason |
 //!
-//! A record that is published anew carries `__weir.replay.{topic,partition,offset,count}`: where it was parked, and how
-//! often it has been published anew. The count comes back with it and is kept in `replays`, so that no record goes
-//! round more than [`MAX_REPLAYS`] times.
+//! A replayed record carries `__weir.replay.{topic,partition,offset,count}`: the place where it was parked,
+//! and the number of its replays. The count comes back with it and is kept in `replays`, so that no record
+//! goes round more than [`MAX_REPLAYS`] times.
 
 mod reading;
 mod settling;
@@ -32,7 +32,7 @@ use crate::{
 
 /// Most replays of one record.
 pub const MAX_REPLAYS: i16 = 3;
-/// Names of the headers that a record is published anew with begin so.
+/// Prefix of the headers of a replayed record.
 const REPLAY_HEADERS: &str = "__weir.replay.";
 const REPLAY_COUNT: &str = "__weir.replay.count";
 
@@ -41,7 +41,7 @@ const MAX_KEPT_VALUE_BYTES: usize = 1024 * 1024;
 /// A copy for the dead-letter topic holds no more: brokers refuse records above 1,048,588 bytes.
 const MAX_COPY_BYTES: usize = 900_000;
 const MAX_DETAIL_CHARS: usize = 2048;
-/// Headers of ours. What comes in under that name is somebody's forgery or an older copy's.
+/// Weir's own headers. An incoming header of that name is forged, or an older copy's.
 const OWN_HEADERS: &str = "__weir.";
 
 /// A record that is to be parked.
@@ -183,7 +183,7 @@ fn replays_of(headers: &RawHeaders) -> i16 {
     counts.filter_map(|(_, value)| count(value)).max().unwrap_or(0).clamp(0, MAX_REPLAYS)
 }
 
-/// The headers under which a parked record is published anew for the `count`th time: its own, and where it was parked.
+/// Headers of a parked record's `count`th replay: its own, and the place where it was parked.
 pub fn replay_headers(record: &ParkedRecord, count: i16) -> Headers {
     let mut headers = record.headers.clone();
     headers.retain(|(name, _)| !name.starts_with(REPLAY_HEADERS));

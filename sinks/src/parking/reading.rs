@@ -15,9 +15,9 @@ use crate::{
 pub enum Status {
     /// No decision yet.
     Parked,
-    /// It was published anew.
+    /// It was replayed.
     Replayed,
-    /// It was given up.
+    /// It was discarded.
     Discarded,
 }
 

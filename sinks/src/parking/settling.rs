@@ -14,7 +14,7 @@ use crate::{
 
 /// Rows that one statement gives up, so that none runs into its timeout.
 const DISCARDED_AT_ONCE: i64 = 1_000;
-/// The SQLSTATE of a lock that was not to be had in time.
+/// SQLSTATE of a lock that was not available in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// The right to settle parked records; whoever holds it is alone. It ends with its connection.
@@ -33,7 +33,7 @@ impl std::fmt::Debug for Settling {
 /// Decision about parked records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution<'a> {
-    /// They are published again.
+    /// They are replayed.
     Replay,
     /// They are discarded.
     Discard {
@@ -173,8 +173,8 @@ impl Settling {
         row.map(ParkedRow::into_record).transpose()
     }
 
-    /// Writes down that the record was published anew, for every stage that has parked it and not given it up. To be
-    /// called once the broker has acknowledged it: a crash in between costs one more replay, which changes nothing.
+    /// Marks the record as replayed, for every stage that has parked it and not discarded it. To be called
+    /// once the broker has acknowledged it: a crash in between costs one more replay, which changes nothing.
     pub async fn replayed(&mut self, place: &ParkedPlace, by: &str) -> sqlx::Result<()> {
         sqlx::query(
             "WITH was AS (

@@ -42,7 +42,7 @@ pub enum Verdict {
     Apply,
     /// It has been applied, by us.
     Applied,
-    /// It is not ours to apply.
+    /// It belongs to another owner.
     Fenced,
 }
 

@@ -39,7 +39,7 @@ pub struct StagePosition {
     pub parked: i64,
     /// Parked records that were published again.
     pub replayed: i64,
-    /// Those of them that were given up.
+    /// Parked records that were discarded.
     pub discarded: i64,
     /// Reason for which the partition is halted, if it is.
     pub halted: Option<String>,
@@ -77,10 +77,10 @@ pub struct PositionChange {
     pub partition: TopicPartition,
 }
 
-/// A decision to go on without some records.
+/// Decision to continue without some records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedGap {
-    /// The offset to go on from; must lie ahead of the position.
+    /// Offset to continue at; must be greater than the position.
     pub to: i64,
     /// Reason of the operator.
     pub reason: String,
@@ -239,7 +239,8 @@ pub async fn begin_at(
     Ok(())
 }
 
-/// Lifts a halt, so that the next claim goes on, and leaves an event about it; answers why it was halted, if it was.
+/// Lifts a halt, so that the next claim continues, and leaves an event about it; returns the reason of the
+/// halt, if there was one.
 pub async fn resume(
     pool: &PgPool,
     change: &PositionChange,

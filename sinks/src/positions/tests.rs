@@ -60,7 +60,7 @@ enum Step {
     AdvanceUnanswered(i64),
     /// Begins, and freezes before the comparison.
     Stall(i64),
-    /// Wakes up and goes on as if nothing had happened.
+    /// Wakes up and continues as if nothing had happened.
     Wake,
     Crash,
 }

@@ -21,7 +21,7 @@ pub enum MigrateError {
     /// A migration failed, or the database holds a later version's.
     #[error("migration: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
-    /// The database holds another dictionary under a number of ours.
+    /// The database holds another dictionary under the number of one of Weir's.
     #[error("dictionary {0} differs from the one in the database: records would become unreadable")]
     DictionaryDiffers(i16),
     /// A database's name that cannot be one.

@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use super::migrate::MIGRATIONS;
 use crate::session::connect_admin;
 
-/// A database as it stands.
+/// State of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// The server's version, as `160004`.
@@ -41,7 +41,7 @@ pub struct Migrations {
 /// Pending work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Work {
-    /// Seconds since the oldest record of the outbox that nobody has taken was written.
+    /// Age in seconds of the oldest outbox record that is not published yet.
     pub outbox_age_s: Option<i64>,
     /// Records of the outbox that their topic refuses for good.
     pub outbox_set_aside: i64,
@@ -54,7 +54,7 @@ pub struct Work {
     pub retention_overdue_groups: i64,
 }
 
-/// Reads how the database of that URL stands, as the user of that URL.
+/// Reads the state of the database of that URL, as the user of that URL.
 pub async fn standing(url: &str) -> sqlx::Result<Standing> {
     let mut connection = connect_admin(url).await?;
     connection.execute("SET statement_timeout = '10s'").await?;

@@ -67,7 +67,7 @@ pub(super) fn taken(bytes: Bytes, mut memory: Memory) -> Body {
     Body::new(Taken::new(bytes, memory, patience))
 }
 
-/// The part of an answer that was not taken yet; `None` once it was given up.
+/// The part of an answer that the client has not read yet; `None` once it is dropped.
 type Rest<M> = Arc<Mutex<Option<(Bytes, M)>>>;
 
 /// A body that gives its memory back piece by piece, and all of it when its reader is too slow.

@@ -113,7 +113,7 @@ struct BudgetView {
     #[serde(deserialize_with = "instant")]
     #[param(value_type = Option<String>, format = DateTime)]
     known_at: Option<Timestamp>,
-    /// Whether to forecast how each budget will stand at the end of the period.
+    /// Whether to forecast each budget's spending at the end of the period.
     #[serde(deserialize_with = "flag")]
     forecast: Option<bool>,
 }

@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use edge::api_error::ApiError;
 
 const TAG_LEN: usize = 16;
-/// Longest cursor that is looked at, in bytes.
+/// Longest cursor that is read, in bytes.
 const MAX_CURSOR_BYTES: usize = 1024;
 
 /// The secret that signs cursors; every process that answers the same readers holds the same one.

@@ -187,7 +187,8 @@ impl QueryApi {
         }))
     }
 
-    /// Answers until told to stop: then not ready, nobody is let in any more, and what is in hand is answered.
+    /// Serves until shutdown: then it is not ready, accepts no new request, and answers the requests in
+    /// flight.
     pub async fn serve(self, listeners: Listeners, metrics: RenderMetrics, stop: CancellationToken) {
         // Who asks how the stop goes on is answered until it is over.
         let over = CancellationToken::new();

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::read_models::{Page, PageAt, Positions, ReadError, parameters::text};
 
-/// Rows on a page when nobody says how many.
+/// Rows on a page by default.
 pub(super) const DEFAULT_LIMIT: u16 = 50;
 /// Most rows on a page.
 pub(super) const MAX_LIMIT: u16 = 1000;
@@ -118,10 +118,10 @@ pub struct Listed<T> {
     pub items: Vec<T>,
     /// Give it as `cursor`, with the same filter, for the next page; null on the last one.
     pub next_cursor: Option<String>,
-    /// Whether the time for a search was over before the page was full: `next_cursor` goes on with it.
+    /// Whether the time for a search was over before the page was full: `next_cursor` continues the search.
     #[serde(default)]
     pub partial: bool,
-    /// The instant down to which everything was looked at, where the page is partial.
+    /// Instant down to which every entry was searched, where the page is partial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime, required = false)]
     pub reached: Option<schemas::Timestamp>,

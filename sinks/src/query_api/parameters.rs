@@ -24,8 +24,8 @@ pub(super) fn id_in_path(id: Result<Path<String>, PathRejection>, most: usize) -
     id.ok().map(|Path(id)| id).filter(storable).ok_or_else(ApiError::not_found)
 }
 
-/// The parameters of one request. Structs take theirs one after the other; [`Parameters::finish`] then tells what was
-/// wrong.
+/// The parameters of one request. Structs take theirs one after the other; [`Parameters::finish`] then
+/// reports what was wrong.
 #[derive(Debug)]
 pub(super) struct Parameters {
     given: Vec<(String, String)>,

@@ -65,7 +65,7 @@ pub struct PartitionStanding {
     pub topic: String,
     /// The partition.
     pub partition: i32,
-    /// The next offset to apply; null while nobody has ever owned the partition.
+    /// The next offset to apply; null while the partition was never owned.
     pub position: Option<i64>,
     /// The offset that the topic's next record will get, if known.
     pub end: Option<i64>,

@@ -77,7 +77,7 @@ pub(super) struct EntityPath {
     id: String,
 }
 
-/// From when and how closely an entity is looked at.
+/// Instant and step of an entity's history.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]

@@ -53,7 +53,7 @@ where
     writer.into_inner().map_err(|error| unwritable(&error))
 }
 
-/// A line that cannot be written is a fault of ours.
+/// Problem of a line that cannot be written: an internal error.
 pub(super) fn unwritable(error: &dyn Error) -> ApiError {
     tracing::error!(%error, "cannot serialise an entry for an export");
     ApiError::internal()

@@ -79,7 +79,7 @@ fn api(scopes: &[Scope]) -> (Router, String) {
     )
 }
 
-/// The same, where nobody may ask more often than this.
+/// The same, with this rate limit.
 fn limited(scopes: &[Scope], rates: Rates) -> (Router, String) {
     let pepper = Pepper::new("pepper");
     let made = NewApiKey::generate(&pepper, &[7; 64]);

@@ -9,10 +9,10 @@ const LIMIT: Duration = Duration::from_secs(4);
 /// A computation that took too long, or panicked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotComputed {
-    /// It goes on in the background and its result is dropped.
+    /// It continues in the background and its result is dropped.
     #[error("computing the derived rows took longer than {} s", LIMIT.as_secs())]
     TooSlow,
-    /// A fault of ours.
+    /// An internal error.
     #[error("computing the derived rows panicked")]
     Panicked,
 }

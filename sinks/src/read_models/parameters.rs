@@ -27,7 +27,7 @@ pub(crate) fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     }
 }
 
-/// An instant as in RFC 3339; its zone must be told.
+/// An instant as in RFC 3339, with its zone.
 pub(crate) fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
     match DateTime::parse_from_rfc3339(&text) {

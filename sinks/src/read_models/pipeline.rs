@@ -1,4 +1,4 @@
-//! Reading how the stages stand: positions, lag, counts, halts, and what was parked.
+//! Reads the state of the stages: positions, lag, counts, halts, and parked records.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ pub struct Stage {
     /// Sums over the partitions.
     #[serde(flatten)]
     pub counts: Counts,
-    /// Parked records that wait for somebody: neither published anew nor given up. One that was published anew and
+    /// Parked records without a decision: neither replayed nor discarded. One that was replayed and
     /// failed again is parked again, and waits again.
     #[serde(default)]
     pub waiting: i64,
@@ -84,7 +84,7 @@ pub struct StagePartition {
     pub topic: String,
     /// The partition.
     pub partition: i32,
-    /// The next offset to apply; absent while nobody has ever owned the partition.
+    /// The next offset to apply; absent while the partition was never owned.
     pub position: Option<i64>,
     /// The offset that the topic's next record will get, if known.
     pub end: Option<i64>,
@@ -281,7 +281,7 @@ pub struct ParkedFilter {
 pub enum ParkedStatus {
     /// No decision yet.
     Parked,
-    /// It was published again.
+    /// It was replayed.
     Replayed,
     /// It was discarded.
     Discarded,
@@ -343,7 +343,7 @@ impl ParkedItem {
 
 /// The tenant's parked records, last parked first: at most `limit` of them, after the key.
 ///
-/// Records whose tenant could not be read belong to nobody and are seen by operators only.
+/// Records whose tenant could not be read are visible to operators only.
 pub async fn parked(
     pool: &PgPool,
     tenant: &TenantId,

@@ -16,10 +16,11 @@ use super::computed::NotComputed;
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait of a reader for a free connection; after it, the caller is asked to retry.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Connections that a restarted server left behind are met one by one: so often is another one tried.
+/// Attempts to get a working connection: those that a restarted server broke are met one by one.
 const BEGIN_ATTEMPTS: usize = 3;
 
-/// Bytes of values after which a page ends early; the next goes on from there. So much memory is set aside for answers.
+/// Bytes of values after which a page ends early; the next continues from there. This much memory is reserved
+/// for an answer.
 pub const MAX_PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Topic, then partition, to the next offset to apply: an answer reflects every record before it, and none after.

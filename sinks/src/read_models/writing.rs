@@ -31,8 +31,8 @@ pub trait ReadModel: Send + 'static {
     /// The fact's content. Two facts with one key and one content are a duplicate, with two contents a conflict.
     fn content_sha256(change: &Self::Change) -> [u8; 32];
 
-    /// Makes room for the facts, before their transaction: partitions, for example. What fails here must not fail the
-    /// batch unless the connection itself is gone, or rows without it would be read wrongly.
+    /// Makes room for the facts, before their transaction: partitions, for example. What fails here must not
+    /// fail the batch unless the connection itself is lost, or rows without it would be read wrongly.
     fn prepare(
         &mut self,
         connection: &mut PgConnection,

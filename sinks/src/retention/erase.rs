@@ -1,6 +1,7 @@
-//! Carrying out erasures: the subject is remembered as erased, its audit entries lose their personal part slice by slice,
-//! other tables lose its rows or its name, and last its key goes. Each step is a transaction of its own and may be
-//! repeated, so that a process that is killed half-way is followed by one that goes on.
+//! Carrying out erasures: the subject is remembered as erased, its audit entries lose their personal part
+//! slice by slice, other tables lose its rows or its name, and last its key goes. Each step is a transaction
+//! of its own and may be repeated, so that a process that is killed half-way is followed by one that
+//! continues.
 
 use audit_log::{Hash, SubjectSecret, record::Splitter};
 use schemas::Timestamp;
@@ -20,7 +21,7 @@ use crate::{
 const PASS_ENTRIES: i64 = 250_000;
 /// Entries of one transaction.
 const SLICE_ENTRIES: usize = 1_000;
-/// Erasures that are looked at in one round.
+/// Most erasures of one round.
 const MAX_ERASURES: i64 = 100;
 
 /// Counts of the erasures after a round.

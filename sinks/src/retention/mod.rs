@@ -82,7 +82,7 @@ pub struct Removed {
     pub others: Vec<(&'static str, u64)>,
 }
 
-/// Works until told to stop. Erasures do not wait for the removal of old rows, which may take hours.
+/// Works until shutdown. Erasures do not wait for the removal of old rows, which may take hours.
 pub async fn keep(config: RetentionConfig, stop: CancellationToken) {
     tokio::join!(keep_erasing(&config, &stop), keep_removing(&config, &stop));
 }
@@ -171,7 +171,7 @@ async fn remove(
     Ok(Removed { entries, partitions, overdue, others })
 }
 
-/// Whichever process removes, all of them tell how it stands.
+/// Every process reports the state, whichever process removes.
 async fn retire_if_due(config: &RetentionConfig, now: Timestamp) -> Result<(), StoreError> {
     if last_round(&config.database_url).await?.is_none_or(|at| at < now - RETIRE_AFTER) {
         retire_round(config, now).await?;

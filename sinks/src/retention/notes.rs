@@ -15,7 +15,7 @@ use crate::log_store::{StoreError, bigint, natural};
 
 /// Notes indices of a log as removed, and signs the notes.
 ///
-/// A note that none of the log's keys has signed is not gone on with: whoever wrote it would have it signed.
+/// A note that none of the log's keys has signed is not continued: its forger would get it signed.
 pub(super) async fn add(
     tx: &mut PgConnection,
     (log, policy): (&str, &RetentionPolicy),

@@ -218,7 +218,7 @@ async fn retire(
     Ok(removed)
 }
 
-/// Drops partitions that are over and empty; one that somebody reads right now is left for the next round.
+/// Drops partitions that are over and empty; one with readers is left for the next round.
 async fn drop_empty(connection: &mut PgConnection, today: NaiveDate) -> sqlx::Result<u64> {
     let mut dropped = 0;
     for part in partitions(connection).await? {

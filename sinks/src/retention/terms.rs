@@ -22,7 +22,7 @@ impl Terms {
     }
 }
 
-/// The column that a field's terms stand in.
+/// The column of a field's terms.
 fn column(field: &str) -> Option<&'static str> {
     match field {
         "actor" => Some("actor"),

@@ -39,7 +39,7 @@ pub(crate) enum FailureKind {
     Rejected(ParkReason),
     /// The set-up is wrong.
     Misconfigured,
-    /// A partition belongs to somebody else now.
+    /// A partition belongs to another owner now.
     Fenced,
 }
 
@@ -89,7 +89,7 @@ impl Failure {
         Self { kind: FailureKind::TimedOut, message: message.into(), connection_usable: false }
     }
 
-    /// A reason of our own not to go on now; the connection is closed.
+    /// A reason of Weir's own to stop for now; the connection is closed.
     pub(crate) fn interrupted(message: impl Into<String>) -> Self {
         Self { kind: FailureKind::Interrupted, message: message.into(), connection_usable: false }
     }

@@ -108,7 +108,7 @@ pub(super) async fn paused(ledger: &mut Ledger, name: &str) -> Result<Option<Str
         .map(|(by, why)| why.filter(|why| !why.is_empty()).map_or(by.clone(), |why| format!("{by}: {why}"))))
 }
 
-/// Writes down how a sink stands.
+/// Stores the state of a sink.
 pub(super) async fn report(
     ledger: &mut Ledger,
     name: &str,

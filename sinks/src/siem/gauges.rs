@@ -24,13 +24,13 @@ pub(super) struct Gauges {
     parked: Counter,
     paused: Gauge,
     open: Gauge,
-    /// Kafka's timestamp of the oldest record in hand, in milliseconds.
+    /// Kafka's timestamp of the oldest record in flight, in milliseconds.
     oldest: Arc<AtomicI64>,
     teller: JoinHandle<()>,
 }
 
 impl Gauges {
-    /// Those of the sink; tells its oldest record's age until it is dropped.
+    /// Gauges of the sink; reports its oldest record's age until dropped.
     pub(super) fn new(sink: &'static str) -> Self {
         let oldest = Arc::new(AtomicI64::new(NOTHING));
         let (told, seen) = (gauge!("siem_oldest_undelivered_seconds", "siem" => sink), Arc::clone(&oldest));
@@ -66,7 +66,7 @@ impl Gauges {
         self.parked.increment(u64::try_from(records).unwrap_or(0));
     }
 
-    /// A request with so many messages failed; whether the breaker is open now.
+    /// Counts a failed request with so many messages, and whether the breaker is open now.
     pub(super) fn failed(&self, messages: usize, is_open: bool) {
         self.failed.increment(messages as u64);
         self.open.set(f64::from(u8::from(is_open)));
@@ -81,7 +81,7 @@ impl Gauges {
         self.open.set(0.0);
     }
 
-    /// The oldest record in hand is of that time.
+    /// Sets the time of the oldest record in flight.
     pub(super) fn waits_since(&self, timestamp_ms: Option<i64>) {
         self.oldest.store(timestamp_ms.unwrap_or(NOTHING), Ordering::Relaxed);
     }

@@ -207,7 +207,7 @@ impl SiemSink {
         }
     }
 
-    /// Writes down how the sink stands, where that has changed. Nobody waits for it.
+    /// Stores the sink's state if it changed, without waiting.
     async fn report(&mut self, state: State) {
         if self.reported.as_ref() == Some(&state) {
             return;

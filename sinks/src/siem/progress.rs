@@ -112,7 +112,7 @@ impl Progress {
         }
     }
 
-    /// The partition is claimed anew: what became of its records is decided by its position.
+    /// The partition is claimed again: its position decides which of its records are settled.
     pub(super) fn forget(&mut self, partition: TopicPartition) {
         self.fates.retain(|part, _| part.at.0 != partition);
         self.taken.retain(|_, taken| {

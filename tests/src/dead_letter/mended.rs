@@ -1,4 +1,5 @@
-//! Causes that are mended: what was parked and published anew leaves what it would have left unparked.
+//! Replays after a fix: a record that was parked and replayed leaves the rows that it would have left
+//! unparked.
 
 use sinks::{
     parking::{Selection, Settling, Status},

@@ -1,4 +1,4 @@
-//! Parked records are published anew or given up, and nothing is lost or doubled by it.
+//! Parked records are replayed or discarded, and no record is lost or doubled by it.
 
 mod fixture;
 mod flood;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use topology::runtime::Health;
 
-/// Answers `/livez`, `/startupz`, `/readyz` and `/metrics` until told to stop.
+/// Serves `/livez`, `/startupz`, `/readyz` and `/metrics` until shutdown.
 pub(super) async fn serve(
     listener: Listener,
     health: Health,

@@ -39,7 +39,7 @@ enum What {
     },
     /// Write all entries that match to a file, one a line, however many there are.
     Export(Box<export::ExportArgs>),
-    /// Write checkpoints and tiles of all logs to a folder, for somebody else to keep.
+    /// Write checkpoints and tiles of all logs to a folder, for others to keep.
     Tiles {
         /// Where; what it holds already is left as it is.
         dir: PathBuf,

@@ -34,7 +34,7 @@ enum BudgetCommand {
         #[command(flatten)]
         said: Said,
     },
-    /// Show budgets and how they stand.
+    /// Show budgets, with the spending of their period.
     List {
         #[command(flatten)]
         args: BudgetsArgs,
@@ -69,7 +69,7 @@ struct SetArgs {
     /// soft or hard; soft by default.
     #[arg(long)]
     enforcement: Option<String>,
-    /// A percent of the amount that is told of; repeat for several. 50, 80, 90 and 100 by default.
+    /// Alert threshold in percent of the amount; repeat for several. 50, 80, 90 and 100 by default.
     #[arg(long = "threshold", value_name = "PERCENT")]
     thresholds: Vec<String>,
     #[command(flatten)]

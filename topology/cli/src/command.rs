@@ -36,7 +36,7 @@ pub(super) struct Said {
     pub(super) trust: Trust,
 }
 
-/// A command on its way: the path's segments, and what stands in the body.
+/// A command to send: the path's segments, and the body's fields.
 #[derive(Debug)]
 pub(super) struct Command<'a> {
     pub(super) path: &'a [&'a str],
@@ -44,7 +44,7 @@ pub(super) struct Command<'a> {
 }
 
 impl Command<'_> {
-    /// Sends it and tells where the decision is.
+    /// Sends it and prints the place of the decision.
     pub(super) async fn send(self, place: &Place, said: &Said) -> anyhow::Result<Outcome> {
         let (url, token) = place.gateway()?;
         let key = said.idempotency_key.clone().unwrap_or_else(|| Uuid::now_v7().to_string());

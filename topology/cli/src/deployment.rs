@@ -109,7 +109,7 @@ impl Deployment {
         }
     }
 
-    /// Replaces what is written down. It holds a key: only its owner may read it.
+    /// Replaces the deployment file. It holds a key: only its owner may read it.
     pub(super) fn save(&self, home: &Path) -> anyhow::Result<()> {
         write_private(&file(home), &serde_json::to_string_pretty(self)?)
     }
@@ -161,7 +161,7 @@ impl Deployment {
         self.save(home)
     }
 
-    /// Stops every process: all are told at once, each is killed if it outstays its time.
+    /// Stops every process: all are signalled at once, and each is killed after its time limit.
     pub(super) fn stop(&mut self, home: &Path) -> anyhow::Result<usize> {
         let alive: Vec<Process> = self.processes.iter().filter(|p| p.is_alive()).cloned().collect();
         for process in &alive {

@@ -47,9 +47,9 @@ pub(super) struct DoctorArgs {
 enum Verdict {
     /// It must be mended: something does not work, or will not.
     Problem,
-    /// It works, and somebody should look at it.
+    /// It works, and an operator should look at it.
     Warning,
-    /// It could not be looked at.
+    /// It could not be checked.
     Unknown,
     /// As it should be.
     Ok,

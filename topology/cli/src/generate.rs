@@ -15,7 +15,7 @@ use super::{Outcome, output::note, place::Place, shutdown, up::LOCAL_TENANT};
 
 /// Events that the demo begins with, so that there is a past to search.
 const DEMO_PAST: u64 = 5_000;
-/// Then so many a second.
+/// Events a second after that.
 const DEMO_RATE: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
 
 /// Arguments of `weir generate`.

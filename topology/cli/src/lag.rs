@@ -62,7 +62,7 @@ impl Gauge {
         Ok(())
     }
 
-    /// Every stage as it stands now.
+    /// Current state of every stage.
     pub(super) async fn read(&self) -> anyhow::Result<Vec<Stage>> {
         let ends = self.ends().await?;
         self.against(&ends).await
@@ -101,7 +101,7 @@ pub(super) fn behind(stages: &[Stage]) -> i64 {
     stages.iter().filter_map(|stage| stage.lag).sum()
 }
 
-/// Prints the lag, waiting for it to be gone if asked.
+/// Prints the lag, and waits until it is 0 if asked.
 pub(super) async fn lag(args: LagArgs) -> anyhow::Result<Outcome> {
     let mut gauge = Gauge::new(&Place::find().await?)?;
     if let Some(only) = &args.stage {

@@ -88,7 +88,7 @@ enum Command {
     Change(change::ChangeArgs),
     /// Decide about risk: criticality, watchlists, triage of incidents.
     Risk(risk::RiskArgs),
-    /// Set budgets and show how they stand.
+    /// Set budgets and show their spending.
     Budget(budget::BudgetArgs),
     /// Decide by which rules costs go to teams, after a preview.
     Allocation(budget::AllocationArgs),
@@ -108,7 +108,7 @@ enum Command {
     Stage(stage::StageArgs),
     /// Show sinks, try one, pause, resume, deliver again.
     Sink(sink::SinkArgs),
-    /// Look at records that were set aside, publish them anew, give them up.
+    /// List, replay or discard parked records.
     DeadLetter(dead_letter::DeadLetterArgs),
     /// Register the event schemas, or check a cluster's.
     Schema(schema::SchemaArgs),

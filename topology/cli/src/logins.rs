@@ -1,4 +1,4 @@
-//! Logins of the services on Postgres: each process connects as somebody who may do what it does, and no more.
+//! Logins of the services on Postgres: each process connects with a login that has only the rights it needs.
 
 use std::path::Path;
 

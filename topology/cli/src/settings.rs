@@ -64,11 +64,11 @@ pub(super) struct Gateway {
     pub(super) tls: Tls,
     /// Address of its health and metrics, in clear text.
     pub(super) admin_listen: SocketAddr,
-    /// Whether metrics are told beside the events, too.
+    /// Whether the main listener serves metrics, too.
     pub(super) public_metrics: bool,
     /// Proxies whose `X-Forwarded-For` is believed: one network, or a list.
     pub(super) trusted_proxies: Networks,
-    /// Its URL, for commands; told by the local deployment where there is one.
+    /// Its URL, for commands; by default that of the local deployment.
     pub(super) url: Option<String>,
     /// Requests per minute for one API key; 0 for no limit.
     pub(super) requests_per_minute: u32,
@@ -180,7 +180,7 @@ pub(super) struct QueryApi {
     pub(super) tls: Tls,
     /// Address of its health and metrics, in clear text.
     pub(super) admin_listen: SocketAddr,
-    /// Whether metrics are told beside the answers, too.
+    /// Whether the main listener serves metrics, too.
     pub(super) public_metrics: bool,
     /// Proxies whose `X-Forwarded-For` is believed: one network, or a list.
     pub(super) trusted_proxies: Networks,
@@ -188,7 +188,7 @@ pub(super) struct QueryApi {
     pub(super) requests_per_minute: u32,
     /// Database capacity that tenants share, and the most that one tenant may take.
     pub(super) shares: shares::QueryShares,
-    /// Its URL, for `weir query`; told by the local deployment where there is one.
+    /// Its URL, for `weir query`; by default that of the local deployment.
     pub(super) url: Option<String>,
 }
 

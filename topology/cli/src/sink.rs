@@ -1,4 +1,4 @@
-//! `weir sink`: how the sinks stand, a try of one, pausing, resuming, delivering again.
+//! `weir sink`: lists sinks, tests one, pauses, resumes, and delivers again.
 
 use std::collections::BTreeMap;
 

@@ -18,11 +18,11 @@ pub(super) struct StageArgs {
 
 #[derive(Debug, Subcommand)]
 enum StageCommand {
-    /// Go on without the records up to an offset: they are gone, or nobody wants them.
+    /// Continue without the records up to an offset: they are lost, or not wanted.
     AcceptGap {
         #[command(flatten)]
         place: PartitionArgs,
-        /// The offset to go on from.
+        /// The offset to continue at.
         #[arg(long)]
         to: i64,
         /// Reason, stored with the gap.

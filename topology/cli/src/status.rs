@@ -1,4 +1,4 @@
-//! `weir status`, and what flows while `weir up` stands in the foreground.
+//! `weir status`, and the throughput that `weir up` shows in the foreground.
 
 use std::{
     collections::BTreeMap,
@@ -62,7 +62,7 @@ struct StageStatus {
     lag: Option<i64>,
     /// Ever.
     parked: Option<i64>,
-    /// Of these, so many wait for somebody: `weir dead-letter` replays or discards them.
+    /// Parked records without a decision: `weir dead-letter` replays or discards them.
     waiting: Option<i64>,
 }
 
@@ -73,7 +73,7 @@ enum State {
     Ready,
     /// Its process runs and is not ready: starting, or what it needs is away.
     Starting,
-    /// A partition of it must not go on; `weir lag` says why.
+    /// A partition of it is halted; `weir lag` shows the reason.
     Halted,
     /// No process runs it here.
     Stopped,

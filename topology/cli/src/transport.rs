@@ -1,4 +1,5 @@
-//! Nothing leaves this machine in clear text, or to a server that nobody has verified, unless somebody says so.
+//! Refuses to send in clear text, or to an unverified server, beyond this machine unless the settings allow
+//! it.
 
 use anyhow::{Context, bail, ensure};
 use edge::peer::is_this_machine;
@@ -7,7 +8,7 @@ use stack::Endpoints;
 
 use super::settings::{KAFKA_SECURITY, secret};
 
-/// Refuses servers elsewhere whose protection nobody has decided about.
+/// Refuses servers on other machines whose protection is not configured.
 pub(super) fn check(endpoints: &Endpoints) -> anyhow::Result<()> {
     for (name, _) in KAFKA_SECURITY {
         secret(name)?;

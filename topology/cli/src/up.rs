@@ -100,7 +100,7 @@ pub(super) async fn up(args: UpArgs) -> anyhow::Result<Outcome> {
     watch(&home).await
 }
 
-/// The servers; where no Java is to be had, a broker inside this process, which ends with it.
+/// The servers; without Java, a broker inside this process, which ends with it.
 async fn servers(config: StackConfig, detach: bool) -> anyhow::Result<(Endpoints, Option<MockKafka>)> {
     match Stack::new(config.clone()).up().await {
         Err(error @ StackError::NoJava { .. }) if !detach => {

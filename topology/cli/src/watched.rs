@@ -62,7 +62,7 @@ pub(crate) fn glance(
     Ok(files)
 }
 
-/// Calls `look` every two seconds, and with true on SIGHUP, until told to stop.
+/// Calls `look` every two seconds, and with true on SIGHUP, until shutdown.
 pub(crate) async fn follow(
     mut look: impl FnMut(bool) + Send + 'static,
     stop: CancellationToken,

@@ -59,7 +59,7 @@ struct Witness {
     key: PrivateKey,
     deployments: Vec<PublicKey>,
     dir: PathBuf,
-    /// One request at a time: what is decided must be stored before the next is looked at.
+    /// One request at a time: a decision must be stored before the next request is checked.
     turn: Mutex<()>,
 }
 

@@ -8,7 +8,7 @@ pub enum Fatal {
         "fence_storm: six claims within a minute were overtaken; is another instance claiming the same stage?"
     )]
     FenceStorm,
-    /// The client cannot go on.
+    /// The client cannot continue.
     #[error("the Kafka client cannot continue: {0}")]
     Client(String),
     /// A new consumer did not help either.
@@ -17,7 +17,7 @@ pub enum Fatal {
     /// The sink cannot be opened.
     #[error("the sink cannot be opened: {0}")]
     Sink(String),
-    /// The worker ended before it was told to.
+    /// The worker ended without a request to stop.
     #[error("the worker has ended")]
     WorkerGone,
 }

@@ -88,7 +88,7 @@ impl Freshness {
     }
 }
 
-/// The keys whose use is not written down yet.
+/// Keys whose last use is not stored yet.
 struct Uses {
     ids: BTreeSet<String>,
     written: Instant,

@@ -49,7 +49,7 @@ pub(crate) struct MemberSettings {
     pub(crate) ready: Arc<AtomicBool>,
 }
 
-/// Runs a member until told to stop, or until it cannot go on.
+/// Runs a member until shutdown, or until it cannot continue.
 pub(crate) async fn run<D, Q, S>(
     settings: MemberSettings,
     seen: StageMetrics,

@@ -1,5 +1,5 @@
-//! A Kafka client whose errors are told by whoever uses it: the client itself would repeat each of them for every
-//! broker and every attempt to reach it.
+//! A Kafka client whose errors are reported by its user: the client itself would repeat each of them for
+//! every broker and every attempt to reach it.
 
 use rdkafka::{ClientContext, consumer::ConsumerContext, error::KafkaError};
 use tracing::debug;

@@ -83,7 +83,7 @@ pub enum RunError {
     /// No such stage.
     #[error("{0:?} is no stage; `weir topology show` lists them")]
     UnknownStage(String),
-    /// A stage cannot go on; starting the process anew may help.
+    /// A stage cannot continue; restarting the process may help.
     #[error("stage {stage} cannot continue")]
     Fatal {
         /// Name of the stage.
@@ -140,9 +140,9 @@ impl StageContext {
     }
 }
 
-/// Runs the named stages until `shutdown`, or until one of them cannot go on: then all of them stop.
+/// Runs the named stages until `shutdown`, or until one of them cannot continue: then all of them stop.
 ///
-/// Stopping takes at most 25 s: transactions in hand may end, then the consumers leave their groups.
+/// Stopping takes at most 25 s: transactions in flight may end, then the consumers leave their groups.
 pub async fn run(
     topology: &Topology,
     stages: &[String],
@@ -237,7 +237,7 @@ where
     member::run(settings, seen, (decide, context.schemas, sink), context.stop).await
 }
 
-/// The cluster's id; `None`: told to stop before it was found.
+/// The cluster's id; `None` if the shutdown came first.
 async fn cluster_id(config: &RunConfig, stop: &CancellationToken) -> Option<Arc<str>> {
     let mut client = ClientConfig::new();
     client.set("bootstrap.servers", &config.bootstrap);

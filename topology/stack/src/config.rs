@@ -55,8 +55,7 @@ impl StackConfig {
     /// The stack that `weir up` and the tests share: at `WEIR_HOME`, else beside the build in the target folder that
     /// this program runs from, else in the user's state folder.
     ///
-    /// # Errors
-    /// [`StackError::NoHome`] where none of the three can be told.
+    /// # Errors [`StackError::NoHome`] where none of the three is known.
     pub fn shared() -> Result<Self, StackError> {
         let home = shared_home()?;
         let named = Named {
@@ -103,7 +102,7 @@ impl StackConfig {
         self
     }
 
-    /// The same stack with its progress told to `notice` instead of the log.
+    /// The same stack with its progress reported to `notice` instead of the log.
     #[must_use]
     pub fn with_notice(mut self, notice: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.notice = Arc::new(notice);

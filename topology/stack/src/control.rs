@@ -30,7 +30,7 @@ pub enum ServerState {
         /// Its process id.
         pid: i32,
     },
-    /// It was started once and its process is gone.
+    /// It was started once and its process has ended.
     Stopped,
 }
 
@@ -237,7 +237,7 @@ fn purge(state_file: &Path) -> Result<(), StackError> {
     Ok(())
 }
 
-/// Deletes what starts that failed before they were written down have left.
+/// Deletes leftovers of starts that failed before they were recorded.
 fn purge_unrecorded(home: &Path) -> Result<(), StackError> {
     for part in Part::ALL {
         for place in run_as::places(home, part.folder()) {
@@ -249,7 +249,7 @@ fn purge_unrecorded(home: &Path) -> Result<(), StackError> {
     Ok(())
 }
 
-/// Stops the private stacks that are written down beside the shared one. True if one had a server running.
+/// Stops the private stacks that are recorded beside the shared one. True if one had a server running.
 fn stop_wards(config: &StackConfig, data: Data) -> Result<bool, StackError> {
     let mut any = false;
     for entry in fs::read_dir(config.wards()).into_iter().flatten().flatten() {

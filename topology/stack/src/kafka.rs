@@ -253,7 +253,7 @@ log.cleaner.dedupe.buffer.size=33554432
     )
 }
 
-/// The id that this home's broker was formatted with; made and written down once.
+/// The id that this home's broker was formatted with; created and stored once.
 fn cluster_id(folder: &Path) -> Result<String, StackError> {
     let path = folder.join(Part::Kafka.mark());
     match fs::read_to_string(&path) {

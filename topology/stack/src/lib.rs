@@ -106,7 +106,7 @@ impl Stack {
         self.endpoints(&State::load(&config.state_file())?)
     }
 
-    /// Starts the wanted servers side by side; each is written down before it is waited for.
+    /// Starts the wanted servers side by side; each is recorded before it is waited for.
     fn start_all(&self, wanted: &[Part], state: State) -> Result<(), StackError> {
         let sources = fetch::provide(&self.config, wanted)?;
         let state = Mutex::new(state);

@@ -12,7 +12,7 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Waits for the lock file at `path`, and tells people so when it is taken.
+    /// Waits for the lock file at `path`, and reports the wait when another process holds it.
     pub(crate) fn acquire(config: &StackConfig, path: &Path) -> Result<Self, StackError> {
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir).map_err(StackError::io("create", dir))?;

@@ -201,7 +201,7 @@ impl Site {
         Ok(Self { place, folder, data, programs, version, user })
     }
 
-    /// A server that runs on this data and is not written down, because its starter died too early.
+    /// A server that runs on this data and is not recorded, because its starter died too early.
     fn orphan(&self) -> Result<Option<Server>, StackError> {
         let Some(Note { pid, port: Some(port), .. }) = note_in(&self.data.path) else { return Ok(None) };
         let server = Server {

@@ -35,7 +35,7 @@ impl ProcessId {
         Self::of(self.pid).as_ref() == Some(self)
     }
 
-    /// Sends a signal, unless the process is gone.
+    /// Sends a signal, unless the process has ended.
     pub fn signal(&self, signal: Signal) -> Result<(), nix::Error> {
         if !self.is_alive() {
             return Ok(());

@@ -1,5 +1,5 @@
-//! A Confluent-compatible schema registry (Apicurio). It keeps what it is told in memory: a stopped one forgets, and
-//! producers register their schemas again.
+//! A Confluent-compatible schema registry (Apicurio). It keeps schemas in memory: a stopped one forgets them,
+//! and producers register their schemas again.
 
 use super::fetch::{Part, Sources};
 use super::folder::claim;

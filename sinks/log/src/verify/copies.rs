@@ -12,7 +12,7 @@ const MAX_DISPUTED: usize = 6;
 pub struct CopyEntry {
     /// The index that it states.
     pub index: u64,
-    /// The leaf made anew from the record; `None` if it cannot be made.
+    /// Leaf computed from the record; `None` if it cannot be computed.
     pub leaf: Option<Hash>,
     /// The leaf that it states.
     pub stated: Hash,
@@ -121,7 +121,7 @@ fn rewritten(known: &[Hash], checkpoints: &[Checkpoint]) -> Option<u64> {
     Some(wrong.checked_sub(1).map_or(0, |before| checkpoints[before].size))
 }
 
-/// For each index, the leaves that somebody states for it, the likeliest first.
+/// For each index, the leaves that copies state for it, the likeliest first.
 struct Claims {
     leaves: Vec<Vec<Hash>>,
     /// Predecessor that the first entry states although it has none.
@@ -131,7 +131,7 @@ struct Claims {
 }
 
 impl Claims {
-    /// `None` where for some index nobody states any.
+    /// `None` if no copy states a leaf for some index.
     fn of(entries: &[CopyEntry], from: u64) -> Option<Self> {
         let end = entries.last().map_or(from, |last| last.index + 1).max(from);
         let length = usize::try_from(end - from).ok()?;
@@ -168,7 +168,8 @@ impl Claims {
         (!claims.iter().any(Vec::is_empty)).then_some(Self { leaves: claims, before_all, begins_again })
     }
 
-    /// The leaves that a checkpoint stands for, if they can be told from the claims; else the likeliest ones.
+    /// The leaves that a checkpoint covers, if they can be determined from the claims; else the likeliest
+    /// ones.
     fn resolve(&self, checkpoints: &[Checkpoint], from: u64) -> (Vec<Hash>, bool) {
         let likeliest: Vec<Hash> = self.leaves.iter().map(|claims| claims[0]).collect();
         if from > 0 {

@@ -11,7 +11,7 @@ const MAX_ODD: usize = 65_536;
 /// An entry as it was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Observed {
-    /// The leaf made anew from its record; `None` if the record cannot be read.
+    /// Leaf computed from its record; `None` if the record cannot be read.
     pub leaf: Option<Hash>,
     /// Whether all else that is kept of the entry agrees with the record.
     pub agrees: bool,

@@ -1,4 +1,4 @@
-//! Verification: entries held against the leaves that signed checkpoints stand for.
+//! Verification: compares entries with the leaves that signed checkpoints cover.
 //!
 //! A verifier first finds the leaves that can be trusted: those whose root a signed checkpoint has. Then each
 //! entry's leaf is computed again from its record and compared. The report names the first entry that
@@ -73,9 +73,9 @@ pub struct Fault {
 /// Result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Report {
-    /// Logs that were looked at.
+    /// Number of verified logs.
     pub logs: u64,
-    /// Entries that were looked at.
+    /// Number of verified entries.
     pub entries: u64,
     /// Whether nothing is wrong.
     pub ok: bool,
@@ -142,7 +142,7 @@ pub fn root_of(leaves: &[Hash], size: u64) -> Option<Hash> {
     Some(frontier.root())
 }
 
-/// Whether these leaves begin with those that the checkpoint stands for.
+/// Whether these leaves begin with those that the checkpoint covers.
 pub fn is_of(leaves: &[Hash], checkpoint: &Checkpoint) -> bool {
     root_of(leaves, checkpoint.size) == Some(checkpoint.root)
 }

@@ -109,7 +109,7 @@ fn name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Settings of one kind do not stand with another.
+/// Refuses settings that belong to another kind of sink.
 fn only_of(written: &SinkSettings) -> Result<(), String> {
     let kind = written.kind.as_str();
     let wrong = [

@@ -11,7 +11,7 @@ use crate::{
     read_models::{Fact, ReadModel},
 };
 
-/// Up to so many facts a transaction is worth one statement; more are quicker by COPY.
+/// Most facts that are written in one statement; more are quicker by COPY.
 const MAX_SINGLE_FACTS: usize = 50;
 
 /// Rows to write for a batch, and the counts of its positions.

@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// The columns that every row has. All further columns of a charge stand in `x_OtherColumns`, as JSON.
+/// The columns that every row has. All further columns of a charge are in `x_OtherColumns`, as JSON.
 const COLUMNS: [&str; 46] = [
     "AvailabilityZone",
     "BilledCost",

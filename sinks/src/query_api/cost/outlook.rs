@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// Days that are forecast where nobody says how many.
+/// Number of days to forecast by default.
 const FORECAST_DAYS: u16 = 90;
 
 /// Cost anomalies.
@@ -36,7 +36,7 @@ const FORECAST_DAYS: u16 = 90;
 pub struct CostAnomalies {
     /// The largest impact first.
     pub items: Vec<CostAnomaly>,
-    /// Whether these are all, and every series was looked at.
+    /// Whether these are all, and every series was examined.
     pub complete: bool,
     /// Topic, then partition, to the next offset to apply: the answer reflects every record before it, none after.
     #[schema(value_type = BTreeMap<String, BTreeMap<String, i64>>)]
@@ -58,7 +58,7 @@ pub struct CostForecast {
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 struct Unusual {
-    /// The cost that is looked at; `billed` by default.
+    /// Cost to examine; `billed` by default.
     #[param(inline)]
     cost: Option<BudgetCost>,
     /// Most anomalies in the answer.

@@ -31,7 +31,7 @@ pub(super) struct Logbook {
     erased: ErasedSubjects,
     /// As the last transaction left them, as far as is known.
     logs: HashMap<TopicPartition, OpenLog>,
-    /// As the transaction in hand leaves them.
+    /// As the current transaction leaves them.
     pending: HashMap<TopicPartition, OpenLog>,
 }
 
@@ -44,7 +44,7 @@ struct Subjects {
     erased: usize,
     /// Those that no transaction of this writer has stored yet.
     unstored: Vec<KeyRow>,
-    /// Whether the transaction in hand stores them.
+    /// Whether the current transaction stores them.
     sent: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Entries of erased subjects: what is left of them once their personal part is gone.
+//! Entries of erased subjects: the columns and record that remain without the personal part.
 
 use audit_log::{Hash, columns::Columns};
 use schemas::changes::{AuditEntry, OcsfRecord};
@@ -13,7 +13,7 @@ pub(crate) struct ErasedEntry {
     pub(crate) digest: Hash,
 }
 
-/// The columns that the personal part may have told, without it.
+/// The columns that the personal part may have filled, without it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct PublicColumns {
     pub(crate) actor: String,
@@ -26,7 +26,7 @@ pub(crate) struct PublicColumns {
 }
 
 impl PublicColumns {
-    /// Those of a record's public part. A record that is none of Weir's tells nothing but its kind.
+    /// Those of a record's public part. A record that is not Weir's leaves only its kind.
     pub(crate) fn of(public: &[u8], kind: &str) -> Self {
         match Columns::of(public) {
             Ok(columns) => Self {

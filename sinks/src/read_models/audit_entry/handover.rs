@@ -13,11 +13,11 @@ use crate::{
 /// The writer's end.
 pub(super) struct Handover {
     to: HandoverSender,
-    /// Of the transaction in hand, unless it does not fit.
+    /// Entries of the current transaction, unless they do not fit.
     pending: Option<Vec<(TopicPartition, LogEntry)>>,
     /// The room that they take.
     room: Option<OwnedSemaphorePermit>,
-    /// Of all records of the transaction in hand.
+    /// Of all records of the current transaction.
     bytes: usize,
 }
 

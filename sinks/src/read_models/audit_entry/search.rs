@@ -1,8 +1,9 @@
 //! Searching the audit log: newest first, slice by slice, for as long as there is time.
 //!
-//! The dictionary says on which days there can be anything; only those are looked at. Days are walked in slices of so many
-//! rows, so that what was found and how far the search came is known at any moment. When a filter has a block-range index
-//! and the first rows did not fill the page, the rest is looked up month by month.
+//! The dictionary says on which days there can be anything; only those are searched. Days are walked in
+//! slices of so many rows, so that what was found and how far the search came is known at any moment. When a
+//! filter has a block-range index and the first rows did not fill the page, the rest is looked up month by
+//! month.
 
 use std::time::{Duration, Instant};
 
@@ -159,11 +160,11 @@ fn has_index(filter: &AuditFilter) -> bool {
 
 /// Result of searching one window.
 enum Progress {
-    /// All of it was looked at.
+    /// All of it was searched.
     Whole,
     /// The page is full.
     PageFull,
-    /// The time is over; everything from this instant on was looked at.
+    /// The time is over; everything from this instant on was searched.
     OutOfTime(Timestamp),
 }
 

@@ -14,15 +14,15 @@ use crate::{postgres::row_type::row_type, read_models::Fact};
 
 /// Most terms of one tenant and field. A field that has more is marked, and what is new in it is not noted any more.
 const MAX_TERMS: i64 = 20_000;
-/// Terms remembered by one process; beyond it the memory begins anew.
+/// Terms remembered by one process; beyond it the memory is cleared.
 const MAX_REMEMBERED: usize = 200_000;
 /// Ranges of days remembered for one term.
 const MAX_RANGES: usize = 8;
-/// After so many new terms of one tenant and field it is looked whether the field is full.
+/// New terms of one tenant and field after which it is checked whether the field is full.
 const LOOK_EVERY: u32 = 1_000;
-/// SQLSTATE of a lock that is not to be had in time.
+/// SQLSTATE of a lock that is not available in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
-/// A term's count is written along with something else, or after so many rows.
+/// Rows after which a term's count is written, unless another write carries it earlier.
 const COUNT_EVERY: u32 = 10_000;
 
 /// A field of which the terms are kept.

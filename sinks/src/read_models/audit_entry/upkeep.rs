@@ -21,7 +21,7 @@ const FINISH_PAUSE: Duration = Duration::from_millis(250);
 /// Block ranges of one partition that are summarised in one round.
 const RANGES_A_ROUND: i32 = 256;
 
-/// Keeps the log in order until told to stop. What fails is tried again: nothing of it is needed for writing.
+/// Maintains the log until shutdown. Failed upkeep is retried: writing does not depend on it.
 pub async fn keep_up(url: String, stop: CancellationToken) {
     let mut upkeep = Upkeep::default();
     let mut ticks = interval(EVERY);
@@ -91,7 +91,7 @@ impl Upkeep {
     }
 }
 
-/// A connection that may work for long and waits for nobody: role `weir_writer`.
+/// A connection that may work for long and waits for no lock: role `weir_writer`.
 async fn connect(url: &str) -> sqlx::Result<PgConnection> {
     let options = url.parse::<PgConnectOptions>()?.application_name("weir-audit-upkeep").options([
         ("statement_timeout", "10min"),
@@ -134,8 +134,8 @@ fn gauge(rows: i64) {
     metrics::gauge!("weir_audit_misplaced_rows").set(rows as f64);
 }
 
-/// Moves the rows of one partition, slice by slice in one transaction: readers see each row once at any time. Only the
-/// last step takes a lock that others wait for, and only if it is to be had at once.
+/// Moves the rows of one partition, slice by slice in one transaction: readers see each row once at any time.
+/// Only the last step takes a lock that others wait for, and only if it is free.
 async fn move_partition(
     connection: &mut PgConnection,
     day: NaiveDate,

@@ -25,7 +25,7 @@ use crate::{
     read_models::{Fact, ReadModel, WritePath},
 };
 
-/// Up to so many rows one INSERT is quicker than COPY, which takes a round trip more.
+/// Most rows for which one INSERT is quicker than COPY, which takes another round trip.
 const MAX_INSERTED_ROWS: usize = 50;
 
 /// The columns in the order in which rows are written: that of the type `audit_entry_row`.

@@ -50,7 +50,7 @@ pub struct ChangeFilter {
     /// State of the change's execution.
     #[param(inline)]
     pub provisioning: Option<ProvisioningState>,
-    /// The route of the proposal that stands.
+    /// Route of the current proposal.
     #[param(inline)]
     pub route: Option<Route>,
     /// Extent to which the plan could be read.

@@ -1,4 +1,4 @@
-//! The tables of change review, each written down once: the columns by which rows are asked for, then the others.
+//! The tables of change review, each declared once: the columns by which rows are asked for, then the others.
 
 use schemas::{Timestamp, changes::Proposal};
 use serde_json::Value;

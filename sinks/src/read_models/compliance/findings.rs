@@ -1,4 +1,4 @@
-//! Findings: derived anew for each resource whose states changed, and told of where they opened or closed.
+//! Findings: derived again for each resource whose states changed, and published when they open or close.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
@@ -42,7 +42,7 @@ struct Derived {
 
 /// Tenant, resource, policy and time.
 type EpisodeKey = (String, String, String, Timestamp);
-/// Episodes by what tells them apart.
+/// Episodes by their key.
 type Episodes = BTreeMap<EpisodeKey, Derived>;
 /// Episodes that differ from what is stored.
 type Changed<'a> = Vec<(&'a EpisodeKey, &'a Derived)>;

@@ -25,8 +25,8 @@ pub use waivers::{WaiverItem, WaiverStatus, WaiversFilter, WaiversRequest, waive
 /// The stage that fills the tables; its positions say what an answer reflects.
 pub use schemas::changes::compliance::STAGE;
 
-/// The resources that exist at an instant, each by its latest state: `tenant_id`, `resource`, `valid_from`, `event_id`,
-/// `verdicts_key`, `resource_type`, `project`. The caller goes on with conditions on `r` and `s`.
+/// The resources that exist at an instant, each by its latest state: `tenant_id`, `resource`, `valid_from`,
+/// `event_id`, `verdicts_key`, `resource_type`, `project`. The caller appends conditions on `r` and `s`.
 fn push_seen(query: &mut QueryBuilder<Postgres>, tenant: &TenantId, as_of: Timestamp) {
     query.push(
         "SELECT s.* FROM compliance_resource AS r CROSS JOIN LATERAL (

@@ -1,4 +1,4 @@
-//! The tables of compliance, each written down once: the columns by which rows are asked for, then the others.
+//! The tables of compliance, each declared once: the columns by which rows are asked for, then the others.
 
 use std::collections::BTreeMap;
 

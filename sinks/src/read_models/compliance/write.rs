@@ -42,7 +42,7 @@ const TABLES: [(&str, &str, IsOf); 3] = [
 pub struct Observations {
     /// Tenants and keys of sets and versions whose rows are committed.
     known: HashSet<(String, Uuid)>,
-    /// Those that the batch in hand writes.
+    /// Those that the current batch writes.
     written: Vec<(String, Uuid)>,
 }
 

@@ -77,7 +77,7 @@ struct StoredInterval {
     actor: Option<String>,
 }
 
-/// Derives the intervals of the resources of these events anew, each from all events about it.
+/// Derives the intervals of the resources of these events again, each from all events about it.
 pub(super) async fn derive(tx: &mut PgConnection, lives: &[&LifecycleFact]) -> sqlx::Result<()> {
     let pairs: BTreeSet<(&str, &str)> = lives
         .iter()

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{spend, table::BudgetRow};
 use crate::{batch::TopicPartition, outbox::Outgoing};
 
-/// Most budgets of a tenant that are watched; further ones are stored and listed, by name, without being told of.
+/// Most budgets of a tenant that are watched; further ones are stored and listed, by name, without alerts.
 pub(super) const MAX_BUDGETS: i64 = 1_000;
 
 /// The budgets in force, each by its newest decision.
@@ -142,7 +142,7 @@ pub(super) fn decoded(row: &PgRow) -> sqlx::Result<InForce> {
     })
 }
 
-/// Derives the crossings of what a batch touched, and tells of those that are new.
+/// Derives the threshold crossings of the budgets that a batch touched, and publishes the new ones.
 pub(super) async fn derive(
     tx: &mut PgConnection,
     touched: &Touched<'_>,

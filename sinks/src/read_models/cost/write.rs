@@ -46,7 +46,7 @@ type Replacements = BTreeSet<Timestamp>;
 pub struct Charges {
     /// Tenants and keys of series whose rows are committed.
     known: HashSet<(String, Uuid)>,
-    /// Those that the batch in hand writes.
+    /// Those that the current batch writes.
     written: Vec<(String, Uuid)>,
 }
 
@@ -343,8 +343,8 @@ async fn lock_scopes<'a>(
     Ok(keys.into_iter().zip(replaced.into_iter().map(|instants| instants.into_iter().collect())).collect())
 }
 
-/// Notes when a scope was replaced, and derives its days anew from all of its charges: what replaces may have come
-/// before or after what it replaces.
+/// Notes when a scope was replaced, and derives its days again from all of its charges: what replaces may
+/// have come before or after what it replaces.
 async fn derive_anew(
     tx: &mut PgConnection,
     scope: ScopeKey<'_>,

@@ -1,4 +1,4 @@
-//! The tables of risk, each written down once: the columns by which rows are asked for, then the others.
+//! The tables of risk, each declared once: the columns by which rows are asked for, then the others.
 
 use projections::risk::{IncidentRule, TopRule};
 use schemas::Timestamp;

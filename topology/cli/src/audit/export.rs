@@ -73,7 +73,7 @@ struct Held {
     last: Option<Uuid>,
 }
 
-/// Writes the file, and goes on by itself where the connection breaks.
+/// Writes the file, and resumes by itself if the connection breaks.
 pub(super) async fn export(args: ExportArgs) -> anyhow::Result<Outcome> {
     let shown = args.file.display();
     let mut file = open(&args)?;
@@ -114,7 +114,7 @@ fn open(args: &ExportArgs) -> anyhow::Result<File> {
     })
 }
 
-/// Cuts off a line that did not arrive whole, and stands at the end.
+/// Cuts off a line that did not arrive whole, and seeks to the end.
 fn cut(file: &mut File, format: Format) -> anyhow::Result<Held> {
     file.seek(SeekFrom::Start(0))?;
     let held = match format {

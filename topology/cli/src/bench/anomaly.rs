@@ -1,7 +1,8 @@
 //! `weir bench anomaly`: the streaming detector over the Numenta Anomaly Benchmark, with its published scoring.
 //!
-//! The sensitivity for a series is the one of a grid that scores best on all *other* series: no series has a say in how it
-//! is judged. The score of the sensitivity that ships stands beside it; that one was chosen with these series known.
+//! The sensitivity for a series is the one of a grid that scores best on all *other* series: no series has a
+//! say in how it is judged. The score of the shipped sensitivity is beside it; that one was chosen with these
+//! series known.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 

@@ -19,7 +19,7 @@ use crate::{
 
 /// Rows per transaction of the yardsticks: about what the stage's own batches hold on a backlog.
 const ROWS_PER_BATCH: usize = 2_000;
-/// The jsonb yardstick is several times slower; a share of the rows gives the same rate.
+/// The jsonb baseline is several times slower; a share of the rows gives the same rate.
 const JSONB_SHARE: u64 = 5;
 /// The database of the drain that is not measured.
 const WARM_UP: &str = "drain_warm_up";
@@ -63,7 +63,7 @@ pub(super) struct Figures {
     ratio: Option<Ratio>,
 }
 
-/// Our events per second over the yardstick's, pair by pair.
+/// Weir's events per second over the baseline's, pair by pair.
 #[derive(Debug, Serialize)]
 struct Ratio {
     median: f64,

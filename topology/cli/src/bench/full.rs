@@ -28,9 +28,9 @@ use crate::{
     output::{self, Format, note},
 };
 
-/// Of the generated workload every so many-th event is one of an attack: 2 %.
+/// Of the generated workload, one event in this number is of an attack: 2 %.
 const ATTACK_EVERY: usize = 50;
-/// On so many events the share of hits is counted.
+/// Events on which the share of hits is counted.
 const COUNTED: usize = 2_000;
 /// The database of the drain that is not measured.
 const WARM_UP: &str = "full_warm_up";

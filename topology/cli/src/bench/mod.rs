@@ -1,4 +1,4 @@
-//! `weir bench`: what the pipeline does, beside a yardstick, in one run on servers of its own.
+//! `weir bench`: measures the pipeline beside a baseline, in one run on servers of its own.
 //!
 //! Two shared cores and a noisy disk: read the ratios, which come from pairs taken in turn, not the absolute rates.
 

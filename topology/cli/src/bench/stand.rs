@@ -1,4 +1,4 @@
-//! The stand that a benchmark runs on: servers of its own, and the stage as a process of its own.
+//! Environment of a benchmark: servers of its own, and the stage as a process of its own.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +23,7 @@ use topology::{pipeline, runtime};
 const SUBJECT_SECRET: &str = "the subjects of a benchmark are made up";
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
-/// Servers that nothing else uses, gone when the stand is.
+/// Servers that nothing else uses; dropped with the environment.
 pub(super) struct Stand {
     stack: Tethered,
     /// Folder of its data, or one beside it.

@@ -37,7 +37,7 @@ enum DeadLetterCommand {
         /// Only those parked for this reason, for example undecodable.
         #[arg(long, visible_alias = "parked-as")]
         reason: Option<String>,
-        /// Only those that stand so; all, if not given.
+        /// Only records of this status; all, if not given.
         #[arg(long, value_enum)]
         status: Option<StatusArg>,
         #[arg(long, default_value_t = 50)]
@@ -54,12 +54,12 @@ enum DeadLetterCommand {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         output: Format,
     },
-    /// Publish parked records anew, once their cause is mended.
+    /// Replay parked records, once their cause is fixed.
     ///
-    /// Each goes to its own topic and partition with the bytes, key and headers it had, and every stage meets it again:
-    /// one that has applied it counts a duplicate. A record is marked once the broker has acknowledged it, so a command
-    /// that is killed may publish one record twice, which changes nothing. What fails again is parked again, under its
-    /// new offset. A record is published anew three times at most.
+    /// Each goes to its own topic and partition with the bytes, key and headers it had, and every stage meets
+    /// it again: one that has applied it counts a duplicate. A record is marked once the broker has
+    /// acknowledged it, so a command that is killed may publish one record twice, which changes nothing. What
+    /// fails again is parked again, under its new offset. A record is replayed three times at most.
     Replay {
         #[command(flatten)]
         selection: SelectionArgs,
@@ -69,7 +69,7 @@ enum DeadLetterCommand {
         /// Every waiting record, where no other option selects.
         #[arg(long)]
         all: bool,
-        /// Also those that were published anew before.
+        /// Also those that were replayed before.
         #[arg(long)]
         again: bool,
         /// Records a second.
@@ -83,7 +83,7 @@ enum DeadLetterCommand {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         output: Format,
     },
-    /// Give parked records up: they stay listed, and wait for nobody.
+    /// Discard parked records: they stay listed, and need no decision any more.
     Discard {
         #[command(flatten)]
         selection: SelectionArgs,
@@ -117,11 +117,11 @@ struct AuditLogArgs {
 /// A parked record's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum StatusArg {
-    /// Waits for somebody.
+    /// Waits for a decision.
     Parked,
-    /// Was published anew.
+    /// Was replayed.
     Replayed,
-    /// Was given up.
+    /// Was discarded.
     Discarded,
 }
 

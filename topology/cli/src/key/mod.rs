@@ -54,7 +54,7 @@ enum KeyCommand {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         output: Format,
     },
-    /// Make a key as another one, which goes on working for a while.
+    /// Make a key like another one, which stays valid for a while.
     Rotate {
         /// The other one's public id, 8 characters.
         id: String,

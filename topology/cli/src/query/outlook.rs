@@ -9,7 +9,7 @@ use crate::output::{self, Format};
 /// Arguments of `weir query anomalies`.
 #[derive(Debug, Args)]
 pub(super) struct AnomaliesArgs {
-    /// The first day that is looked at; 30 days ago by default.
+    /// The first day to examine; 30 days ago by default.
     #[arg(long)]
     from: Option<String>,
     /// The day after the last.

@@ -79,7 +79,7 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// Follows the files until told to stop.
+    /// Follows the files until shutdown.
     pub(crate) async fn follow(mut self, rules: InForce, stop: CancellationToken) -> anyhow::Result<()> {
         if self.sources.folders.is_empty() {
             stop.cancelled().await;

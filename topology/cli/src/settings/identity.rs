@@ -40,7 +40,7 @@ pub(crate) struct Issuer {
     /// The claim that names a subject.
     #[serde(default = "sub")]
     principal_claim: String,
-    /// Whether its subjects are persons or services; told from the claims unless it is set.
+    /// Whether its subjects are persons or services; derived from the claims unless it is set.
     #[serde(default)]
     kind: Option<Kind>,
     /// Rules that map claims to roles, in order.

@@ -14,7 +14,7 @@ pub(crate) struct Retention {
     pub(crate) audit_days: u32,
     /// Audit entries that are kept for another time.
     pub(crate) audit: Vec<AuditRule>,
-    /// Days for which parked records are kept after somebody settled them; 0 for ever.
+    /// Days for which parked records are kept after they were replayed or discarded; 0 for ever.
     pub(crate) settled_parked_days: u32,
     /// Days for which risk signals and events that no rule could read are kept, by event time; 0 for ever.
     pub(crate) risk_days: u32,

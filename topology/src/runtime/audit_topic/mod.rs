@@ -71,7 +71,7 @@ pub(crate) enum RelayError {
     Task(#[from] tokio::task::JoinError),
 }
 
-/// Relays until told to stop.
+/// Relays until shutdown.
 pub async fn run(config: AuditTopicConfig, appended: HandoverReceiver, stop: CancellationToken) {
     let (logs, checkpoints) = (HashMap::new(), HashMap::new());
     let mut relay = Relay { config, appended, stop: stop.clone(), store: None, logs, checkpoints };
@@ -105,7 +105,7 @@ struct Relay {
     checkpoints: HashMap<String, String>,
 }
 
-/// Whether entries go on where others end.
+/// Whether entries follow on others without a gap.
 fn follows(entries: &[LogEntry], more: &Appended) -> bool {
     let (last, next) = (entries.last(), more.entries.first());
     last.zip(next).is_some_and(|(last, next)| next.index == last.index + 1)
@@ -126,7 +126,7 @@ impl Relay {
         Ok(self.store.as_mut().expect("just connected"))
     }
 
-    /// Reads checkpoints, and takes over what nobody relays.
+    /// Reads checkpoints, and takes over abandoned logs.
     async fn sweep(&mut self) -> Result<(), RelayError> {
         let store = self.store().await?;
         let (checkpoints, standings) = (store.checkpoints().await?, store.standings().await?);
@@ -253,7 +253,7 @@ impl Relay {
         Ok(())
     }
 
-    /// A writer that failed is let go of: whoever writes the log next asks the topic where it stands.
+    /// Drops a writer that failed: the next writer of the log reads its end from the topic.
     fn settle(&mut self, log: &str, outcome: Result<(), RelayError>) {
         let Err(failure) = outcome else { return };
         match failure {

@@ -22,7 +22,7 @@ use sinks::log_store::{LogEntry, Standing};
 use super::{AuditTopicConfig, RelayError, tail};
 use crate::runtime::quiet::Quiet;
 
-/// The header that tells a record's index.
+/// The header with a record's index.
 pub(super) const INDEX_HEADER: &str = "weir-log-index";
 /// Time limit for each step of a transaction.
 const PATIENCE: Timeout = Timeout::After(Duration::from_secs(10));
@@ -80,7 +80,7 @@ fn partition_of(log: &str, partitions: i32) -> i32 {
 }
 
 impl LogWriter {
-    /// Fences whoever wrote the log before, and finds out where the topic stands.
+    /// Fences the log's former writer, and reads the end of the topic.
     pub(super) async fn take_over(
         config: &AuditTopicConfig,
         log: &str,

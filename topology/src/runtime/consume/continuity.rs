@@ -23,11 +23,11 @@ pub(crate) enum Start {
     Unverified(i64),
     /// Not at all: it was halted before, and not resumed since.
     StillHalted(HaltReason),
-    /// Not at all, for a reason that is not written down yet.
+    /// Not at all, for a reason that is not stored yet.
     Halted(HaltReason),
 }
 
-/// Decides where a claimed partition goes on.
+/// Decides at which offset a claimed partition continues.
 pub(crate) fn start(claim: &Claim, seen: Watermarks, cluster_id: &str) -> Start {
     let position = claim.position;
     if let Some(reason) = claim.halted.as_ref().filter(|reason| !reason.kind.heals_by_itself()) {

@@ -44,7 +44,7 @@ pub(crate) struct Asked {
 struct Due {
     at: Instant,
     attempt: u32,
-    /// It is owned, and must not go on.
+    /// It is owned, and halted.
     is_halted: bool,
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct Driver<D: Decide, Q> {
     due: HashMap<TopicPartition, Due>,
     asked: Option<Asked>,
     fenced_at: VecDeque<Instant>,
-    /// Positions reached, as far as the worker told.
+    /// Positions reached, as the worker last reported.
     settled: BTreeMap<TopicPartition, i64>,
     uncommitted: BTreeMap<TopicPartition, i64>,
     committed_at: Option<Instant>,
@@ -195,7 +195,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         places
     }
 
-    /// Partitions were taken away. The receiver resolves when the worker has let go of them.
+    /// Partitions were revoked. The receiver resolves when the worker has released them.
     pub(crate) fn revoked(
         &mut self,
         source: &impl Source,
@@ -354,7 +354,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         }
     }
 
-    /// Sends the consumer back to where partitions stand, as far as what they waited for has come.
+    /// Seeks the consumer back to the positions of partitions whose wait is over.
     fn send_back(&mut self, source: &impl Source, now: Instant) {
         if self.waits_for_room {
             return;

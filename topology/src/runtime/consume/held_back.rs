@@ -29,7 +29,7 @@ pub(crate) struct HeldBack(BTreeMap<TopicPartition, Held>);
 struct Held {
     since: Instant,
     stable: i64,
-    /// For too long, and that was told.
+    /// For too long, and reported.
     told: bool,
 }
 

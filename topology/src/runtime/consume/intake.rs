@@ -58,7 +58,7 @@ pub(crate) trait Decide: Send {
 /// State of a partition of the assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
-    /// Assigned but not owned, or not allowed to go on: paused; a claim will follow.
+    /// Assigned but not owned, or halted: paused; a claim will follow.
     Unclaimed,
     /// Owned and read.
     Active(Active),
@@ -73,7 +73,7 @@ struct Active {
     expected: Option<LastRecord>,
     /// Records are dropped until the consumer was sent back to the cursor.
     rewind: Option<Rewind>,
-    /// The consumer is known to have begun anew under this claim: how far it has handed records out counts.
+    /// Whether the consumer has restarted under this claim, so that its position counts.
     has_begun: bool,
 }
 
@@ -91,7 +91,7 @@ pub(crate) enum Rewind {
 pub(crate) enum Taken {
     /// Gathered.
     Gathered,
-    /// Not ours (any more), or seen before.
+    /// Not owned (any more), or seen before.
     Dropped,
     /// The last settled record: the log is the right one.
     Recognised,
@@ -144,7 +144,7 @@ impl<D: Decide> Intake<D> {
         self.gathered.forget(|gathered, _| gathered == partition);
     }
 
-    /// A partition was claimed: decides where it goes on.
+    /// A partition was claimed: decides at which offset it continues.
     pub(crate) fn claimed(&mut self, claim: &Claim, seen: Watermarks, cluster_id: &str) -> Claimed {
         let owner_epoch = claim.owner_epoch;
         let (offset, expected, recognisable) = match start(claim, seen, cluster_id) {

@@ -1,4 +1,4 @@
-//! From the consumer to a decided batch: rebalances, polling, where each partition stands.
+//! From the consumer to a decided batch: rebalances, polling, the state of each partition.
 
 pub(crate) mod consumer;
 pub(crate) mod continuity;

@@ -29,7 +29,7 @@ use crate::runtime::{
     fatal::Fatal,
 };
 
-/// The longest wait for a record; so often, at least, is everything else tended to.
+/// Longest wait for a record, and so the interval of all other work of the poll thread.
 const POLL_WAIT: Duration = Duration::from_millis(100);
 /// Time for which the slot may be full before partitions are paused. Pausing discards fetched records, so a
 /// transaction of ordinary length is waited for; the client's own heartbeats keep its membership in the
@@ -46,7 +46,7 @@ const METADATA_PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) enum Ended {
     /// Told to stop.
     Stopped,
-    /// Nothing came although the log goes on; a new consumer may help.
+    /// No record came although the log has more; a new consumer may help.
     Stalled,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Poller<'a, D: Decide, Q: Schemas> {
 }
 
 impl<D: Decide, Q: Schemas> Poller<'_, D, Q> {
-    /// Polls until told to stop.
+    /// Polls until shutdown.
     pub(crate) fn run(mut self) -> Result<Ended, Fatal> {
         loop {
             if self.stop.is_cancelled() {

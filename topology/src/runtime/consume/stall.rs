@@ -1,4 +1,4 @@
-//! Notices a consumer that gets nothing although the log goes on.
+//! Detects a consumer that gets no records although the log has more.
 
 use std::{
     collections::BTreeMap,

@@ -24,7 +24,7 @@ pub(crate) struct Board {
     pub(crate) settled: BTreeMap<TopicPartition, i64>,
     /// Deliveries under this owner epoch came too late.
     pub(crate) fenced: BTreeMap<TopicPartition, i64>,
-    /// Must not go on; the owner epoch that found out.
+    /// Halted partitions, with the owner epoch that found the reason.
     pub(crate) halted: BTreeMap<TopicPartition, (i64, HaltReason)>,
 }
 

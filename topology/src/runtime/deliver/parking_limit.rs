@@ -100,7 +100,7 @@ impl ParkingLimit {
         self.tenants.get(tenant).is_some_and(|tally| tally.over_limit >= MAX_KEPT)
     }
 
-    /// The sum over nobody's records and those of all tenants but the one with the most.
+    /// The sum over records without a tenant and those of all tenants but the one with the most.
     fn beside_the_worst(&self, count: impl Fn(&Tally) -> usize) -> usize {
         let (sum, worst) = self.tenants.values().fold((0, 0), |(sum, worst), tally| {
             let count = count(tally);

@@ -42,8 +42,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(3);
 /// The longest record that the client lets through.
 const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 
-/// Relays until told to stop, whatever happens. What was sent and not removed is sent again by whoever relays next:
-/// readers may see a record twice, with the same headers.
+/// Relays until shutdown, whatever happens. What was sent and not removed is sent again by whoever relays
+/// next: readers may see a record twice, with the same headers.
 pub(crate) async fn run(outbox: SinkConfig, config: RunConfig, stop: CancellationToken) {
     let stage = outbox.stage.clone();
     let mut attempt = 0;
@@ -63,7 +63,7 @@ pub(crate) async fn run(outbox: SinkConfig, config: RunConfig, stop: Cancellatio
     }
 }
 
-/// Relays until told to stop or until the producer can send nothing more.
+/// Relays until shutdown or until the producer fails.
 async fn relay_with_a_producer(
     outbox: SinkConfig,
     config: RunConfig,

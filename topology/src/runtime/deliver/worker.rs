@@ -35,9 +35,9 @@ const IDLE: Duration = Duration::from_secs(5);
 pub(crate) enum Command {
     /// Take ownership of partitions.
     Claim { requests: Vec<ClaimRequest>, reply: oneshot::Sender<Result<Vec<Claim>, DeliveryError>> },
-    /// Let go of partitions; answered once nothing of theirs is in hand.
+    /// Release partitions; answered once none of their records is in flight.
     Release { partitions: Vec<TopicPartition>, reply: oneshot::Sender<()> },
-    /// Write down that a partition must not go on.
+    /// Store that a partition is halted.
     Halt { partition: TopicPartition, owner_epoch: i64, reason: HaltReason },
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Worker<S: Sink, T> {
     failing: HashMap<TopicPartition, FailingRecord>,
 }
 
-/// A batch in hand, and how often it failed.
+/// The current batch, and the number of its failures.
 struct Job<C> {
     batch: Batch<C>,
     /// The destination was away.
@@ -112,7 +112,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         }
     }
 
-    /// Works until told to stop or until the poll thread is gone. A transaction in hand is finished first.
+    /// Works until shutdown or until the poll thread ends. A transaction in flight is finished first.
     pub(crate) async fn run(mut self) {
         loop {
             let (shared, retired) = (Arc::clone(&self.shared), &self.retired);

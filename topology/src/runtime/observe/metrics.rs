@@ -176,7 +176,7 @@ impl StageMetrics {
         self.rebalances.increment(1);
     }
 
-    /// The poll thread is alive, and holds so many partitions.
+    /// Reports that the poll thread is alive, and the number of its partitions.
     pub(crate) fn polled(&self, assigned: usize) {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit f64 exactly")]
         self.polled_at.set(now_ms() as f64 / 1e3);
@@ -206,8 +206,8 @@ impl StageMetrics {
         }
     }
 
-    /// A record was parked of a tenant that is over its parking limit. The first tenants are told by name, all others
-    /// together: whoever invents tenants makes no time series.
+    /// A record was parked of a tenant that is over its parking limit. The first tenants are counted by name,
+    /// all others together: whoever invents tenants makes no time series.
     pub(crate) fn parked_over_limit(&self, tenant: &TenantId) {
         let mut counters = self.over_limit.lock().unwrap_or_else(PoisonError::into_inner);
         let tenant = if counters.len() < MAX_TENANTS || counters.contains_key(tenant) {

@@ -110,7 +110,7 @@ impl Telemetry {
         Ok(Self { metrics, traces })
     }
 
-    /// Whether batches are worth tracing: somebody takes the spans.
+    /// Whether batches are traced: spans are exported.
     pub fn tracing(&self) -> Tracing {
         if self.traces.is_some() { Tracing::Batches } else { Tracing::Off }
     }

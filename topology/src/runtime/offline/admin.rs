@@ -129,7 +129,7 @@ pub async fn apply(
     Ok(changes)
 }
 
-/// A cluster as it stands.
+/// State of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterStanding {
     /// Brokers that answer.

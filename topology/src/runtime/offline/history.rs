@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest time without a record before reading is given up.
 const SILENCE: Duration = Duration::from_mins(1);
 
-/// A cluster, as somebody sees it who only looks back.
+/// Connection to a cluster for reading past records.
 pub struct History {
     /// Bootstrap servers of the cluster.
     pub bootstrap: String,

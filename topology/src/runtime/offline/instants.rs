@@ -1,4 +1,4 @@
-//! Offsets of instants, and instants of offsets: where a sink stands in time, and where it is sent back to.
+//! Offsets of instants, and instants of offsets: a sink's position in time, and the position to replay from.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

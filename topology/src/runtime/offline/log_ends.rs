@@ -70,7 +70,7 @@ impl EndsReader {
         Ok(ends)
     }
 
-    /// Keeps asking until told to stop; `None` until the first answer.
+    /// Keeps asking until shutdown; `None` until the first answer.
     pub fn watch(self, stop: CancellationToken) -> watch::Receiver<Option<Arc<LogEnds>>> {
         let (told, ends) = watch::channel(None);
         tokio::spawn(async move {

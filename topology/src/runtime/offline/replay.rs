@@ -1,4 +1,4 @@
-//! Publishes parked records anew: their own bytes and headers, to the partition they came from.
+//! Replays parked records: their own bytes and headers, to the partition they came from.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -29,7 +29,7 @@ const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
 /// Time limit for fetching one record from the broker.
 const READ_PATIENCE: Duration = Duration::from_secs(15);
 
-/// A client that publishes parked records anew.
+/// A client that replays parked records.
 pub struct Replayer {
     producer: FutureProducer<Quiet>,
     log: History,
@@ -72,7 +72,7 @@ impl Replayer {
         Ok(Self { producer, log })
     }
 
-    /// Whether the record may be published anew, and with which value; changes nothing.
+    /// Checks whether the record may be replayed, and with which value; changes nothing.
     pub async fn prepare(&self, place: &ParkedPlace, record: &mut ParkedRecord) -> Result<(), ReplayError> {
         if place.replays >= MAX_REPLAYS {
             return Err(ReplayError::Limit);
@@ -154,8 +154,8 @@ impl Replayer {
 
 /// The timestamp to publish with; `None`: now.
 ///
-/// An old one would let the broker expire the record at once where it has a segment to itself. So from half the
-/// retention on the record is stamped anew, unless its event has no other time.
+/// An old one would let the broker expire the record at once where it has a segment to itself. So from half
+/// the retention on the record gets a new timestamp, unless its event has no other time.
 fn timestamp(
     recorded_at: Option<Timestamp>,
     event_has_time: bool,

@@ -31,7 +31,7 @@ const STANDBY: Duration = Duration::from_secs(5);
 pub struct SignerConfig {
     /// `postgres://..`
     pub database_url: String,
-    /// The deployment's keys, all of one name; without any, nothing is signed, and that is told.
+    /// The deployment's keys, all of one name; without any, nothing is signed, and an error is logged.
     pub keys: Vec<PrivateKey>,
     /// Witnesses that are asked to cosign each checkpoint.
     pub witnesses: Vec<WitnessAt>,
@@ -87,7 +87,7 @@ impl Refusal {
     }
 }
 
-/// Signs until told to stop. Of several processes one signs; another takes over when it ends.
+/// Signs until shutdown. Of several processes one signs; another takes over when it ends.
 pub async fn run(config: SignerConfig, stop: CancellationToken) {
     if config.keys.is_empty() {
         let refusal = Refusal::NoKey;

@@ -1,4 +1,4 @@
-//! A clock that jumps to the next moment at which somebody wants to wake.
+//! A clock that jumps to the next moment at which a task wants to wake.
 
 use std::{
     collections::BTreeMap,
@@ -34,7 +34,7 @@ impl Default for Simulated {
 }
 
 impl Simulated {
-    /// Wakes whoever sleeps shortest. False: nobody sleeps.
+    /// Wakes the task with the shortest sleep. False: no task sleeps.
     pub(in crate::runtime) fn advance(&self) -> bool {
         let mut state = self.state();
         while let Some(((at, _), sleeper)) = state.sleepers.pop_first() {

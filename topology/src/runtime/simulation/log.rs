@@ -1,4 +1,4 @@
-//! A topic's log: records, and markers that nobody sees.
+//! A topic's log: records, and markers that readers do not see.
 
 use std::{collections::BTreeMap, sync::Mutex};
 

@@ -120,7 +120,7 @@ impl World {
         }
     }
 
-    /// The group believes somebody dead who is not: its partitions go to others while it still works on them.
+    /// The group takes a live member for dead: its partitions go to others while it still works on them.
     fn freeze(&mut self) {
         if self.members.len() > 1 {
             let index = self.random.random_range(0..self.members.len());
@@ -147,7 +147,7 @@ impl World {
         }
     }
 
-    /// Trouble ends; whoever lives on, or somebody new, does what is left to do.
+    /// Trouble ends; a surviving or a new member does the remaining work.
     async fn heal(&mut self) {
         self.store.heal();
         if self.random.random_bool(0.5) {

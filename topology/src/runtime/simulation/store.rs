@@ -67,7 +67,7 @@ impl Store {
             [Trouble::None, Trouble::Away, Trouble::Slow, Trouble::Misconfigured][usize::from(kind)];
     }
 
-    /// Trouble ends, and somebody resumes what was halted.
+    /// Trouble ends, and halted partitions are resumed.
     pub(super) fn heal(&self) {
         self.trouble(0);
         self.rows.lock().expect("held briefly").values_mut().for_each(|row| row.halted = None);

@@ -20,7 +20,7 @@ pub enum FindingStatus {
     Open,
     /// The policy fails, and a waiver holds. When it ends, the finding is open again.
     Waived,
-    /// The policy passes, or judges the resource no more, or the resource is gone.
+    /// The policy passes, or no longer judges the resource, or the resource was deleted.
     Closed,
 }
 

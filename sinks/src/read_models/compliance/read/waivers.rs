@@ -16,7 +16,7 @@ use crate::read_models::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WaiverStatus {
-    /// It is asked for, and nobody has decided.
+    /// It is requested, and not decided.
     Requested,
     /// It holds.
     InForce,

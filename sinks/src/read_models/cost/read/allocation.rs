@@ -25,7 +25,7 @@ use super::{
 };
 use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
 
-/// Most groups of costs that are told apart; beyond it the question is too large.
+/// Most groups of costs; beyond it the query is too large.
 const MAX_GROUPS: i64 = 200_000;
 
 /// One question.

@@ -28,7 +28,7 @@ use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
 
 /// Days before the first one that is judged, from which it is expected.
 const HISTORY_DAYS: u64 = 56;
-/// Days that are judged where nobody says which.
+/// Days that are examined by default.
 const DEFAULT_DAYS: u64 = 30;
 /// Most series that are judged at once: those that cost most on a day.
 const MAX_SERIES: i64 = 20_000;
@@ -319,7 +319,7 @@ fn spends_by_currency(series: &[Series]) -> BTreeMap<String, Vec<Spend>> {
     spends
 }
 
-/// Whether a place cost something before the days that were looked at.
+/// Whether a place cost something before the examined days.
 async fn known_before(
     snapshot: &mut Snapshot,
     tenant: &TenantId,

@@ -14,7 +14,7 @@ use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
 
 /// Most days that are answered with a resource.
 const MAX_DAYS: i64 = 1_000;
-/// Most parts that its cost is told by.
+/// Most parts of its cost.
 const MAX_PARTS: i64 = 200;
 
 /// Costs of a resource.

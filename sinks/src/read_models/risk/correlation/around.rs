@@ -111,7 +111,7 @@ async fn read(
 /// Bound on the earlier events that are read beside those that may complete a correlation: enough to decide
 /// the condition. Without it, a busy group would be read again and again.
 enum Before {
-    /// The latest events, so many: older ones add nothing once there are enough.
+    /// The latest events, up to this number: older ones add nothing.
     Latest(i64),
     /// The latest event of each value.
     OfEachValue,

@@ -1,9 +1,10 @@
 //! Correlation: which stored events complete their rule's condition because of new ones, and by which of them it is
 //! reported.
 //!
-//! The groups of new events are locked in order, so that of two writers the second sees what the first has stored. A
-//! condition is reported once for a group and a clock hour, by the first event of the hour that completes it: so for an
-//! hour that has its report, only what is older than the report is looked at, and a busy group is not read again and again.
+//! The groups of new events are locked in order, so that of two writers the second sees what the first has
+//! stored. A condition is reported once for a group and a clock hour, by the first event of the hour that
+//! completes it: so for an hour that has its report, only events older than the report are read, and a busy
+//! group is not read again and again.
 
 mod around;
 mod reports;

@@ -190,7 +190,7 @@ impl Question<'_> {
         View::as_of(self.at)
     }
 
-    /// One entity more than the page holds, where there are so many.
+    /// One entity more than the page holds, if there are enough.
     fn wanted(&self) -> usize {
         usize::from(self.request.limit) + 1
     }

@@ -31,7 +31,7 @@ pub(super) struct Compared {
     pub(super) interpreted_us: f64,
 }
 
-/// A folder that is gone when the measurement is over.
+/// A folder that is deleted after the measurement.
 struct Folder(PathBuf);
 
 impl Drop for Folder {

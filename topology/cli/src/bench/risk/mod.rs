@@ -25,11 +25,11 @@ use crate::{
 
 /// Numbers of rules to measure with.
 const SIZES: [usize; 3] = [60, 600, 3_000];
-/// A side runs at least this long before its time is told.
+/// Least duration of one measurement.
 const AT_LEAST: Duration = Duration::from_millis(400);
 /// Events evaluated between two readings of the clock.
 const BETWEEN_LOOKS: usize = 16;
-/// On so many events the two sides' answers are compared before anything is measured.
+/// Events on which both sides' answers are compared before the measurement.
 const COMPARED: usize = 500;
 
 /// Arguments of `weir bench risk`.
@@ -181,7 +181,7 @@ fn compare(engine: &SigmaEngine, records: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks record after record until enough time has gone by.
+/// Evaluates record after record until enough time has passed.
 fn measure(records: &[String], ask: impl Fn(&str) -> anyhow::Result<usize>) -> anyhow::Result<Run> {
     let own = i32::try_from(std::process::id())?;
     let (cpu, start) = (machine::cpu_of(own)?, Instant::now());

@@ -73,7 +73,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         self.due.insert(partition, Due { is_halted: true, ..Due::first(now + HALTED_PROBE) });
     }
 
-    /// As [`Self::halted`], but nobody has written it down yet.
+    /// As [`Self::halted`], but it is not stored yet.
     pub(super) fn halted_by_us(
         &mut self,
         partition: TopicPartition,

@@ -17,7 +17,7 @@ use crate::runtime::{
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 /// Failures of one batch before it is halved. Parts of it are halved at their first.
 const FAILURES_BEFORE_HALVING: u32 = 2;
-/// Failures of a single record in a row before its partition is set aside, so that others go on.
+/// Failures of a single record in a row before its partition is set aside, so that others continue.
 const FAILURES_IN_A_ROW: u32 = 3;
 /// Failures of a single record, all together, before it is parked.
 const FAILURES_BEFORE_PARKING: u32 = 10;

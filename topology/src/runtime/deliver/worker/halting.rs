@@ -1,4 +1,4 @@
-//! Partitions that must not go on, or do not now: dropped, and written down with the reason.
+//! Halted and set-aside partitions: dropped, and stored with the reason.
 
 use sinks::{Batch, HaltReason, OffsetRange, Sink, TopicPartition};
 use tracing::{error, info, warn};

@@ -278,7 +278,7 @@ fn overworked() -> Bench {
 }
 
 impl Bench {
-    /// Claims a partition anew, as its driver does, and delivers these records from the offset on.
+    /// Claims a partition again, as its driver does, and delivers these records from the offset on.
     fn claim_and_deliver(&mut self, partition: i32, from: i64, letters: &str) -> Vec<String> {
         let (reply, mut answer) = oneshot::channel();
         let requests = vec![ClaimRequest { partition: tp(partition), low: from, partitions: None }];
