@@ -20,8 +20,8 @@ pub trait Sink: Send + 'static {
     /// The sink's name, for logs.
     fn name(&self) -> &'static str;
 
-    /// Takes ownership of partitions: raises their owner epoch, so that whoever held them before is fenced,
-    /// and returns the position of each. A partition never seen begins at its low watermark.
+    /// Takes ownership of partitions: raises their owner epoch, so that the former owner is fenced, and
+    /// returns the position of each. A partition never seen begins at its low watermark.
     fn claim(
         &mut self,
         requests: &[ClaimRequest],
@@ -53,7 +53,7 @@ pub trait Sink: Send + 'static {
     }
 }
 
-/// Delivery guarantee: how often a change arrives at its destination, whatever process fails in between.
+/// Delivery guarantee: how often a change arrives at its destination, whichever process fails in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Guarantee {

@@ -34,7 +34,8 @@ pub enum HaltKind {
     Misconfigured,
     /// Delivering one record fails again and again. It is retried, and heals by itself.
     Failing,
-    /// An operator has paused the sink, or its destination refuses whatever comes. It is probed, and heals by itself.
+    /// An operator has paused the sink, or its destination refuses every record. It is probed, and resumes by
+    /// itself.
     Paused,
     /// Written by another version or by hand.
     Other,

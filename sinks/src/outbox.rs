@@ -1,7 +1,8 @@
 //! The outbox: records that must leave again through Kafka, written in the transaction that moves the position.
 //!
-//! They are numbered per partition under the lock of its position's row, which is held to the commit: so a later
-//! number never becomes visible before an earlier one, and whoever reads in the order of numbers misses none.
+//! They are numbered per partition under the lock of its position's row, which is held to the commit: so a
+//! later number never becomes visible before an earlier one, and a reader in the order of numbers misses
+//! none.
 //!
 //! Records that go to one topic are a line. Lines are relayed apart, so that a topic that takes nothing holds back no other.
 

@@ -20,7 +20,7 @@ use crate::{
 
 /// Prefix of the name of a sink's stage; the sink's name follows.
 pub const STAGE_PREFIX: &str = "sink.";
-/// Requests that wait for acknowledgement together: one question is asked about all of them.
+/// Most requests whose acknowledgement is awaited together, with one query for all of them.
 const ACKNOWLEDGED_TOGETHER: usize = 10;
 /// Records that are settled together where each is a request of its own.
 const SETTLED_TOGETHER: usize = 100;

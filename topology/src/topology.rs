@@ -379,7 +379,7 @@ impl Topology {
 /// A running stage's end.
 pub(crate) type Ending = Pin<Box<dyn Future<Output = Result<(), Fatal>> + Send>>;
 
-/// A stage's processor and destination, whatever their types.
+/// A stage's processor and destination, with their types erased.
 pub(crate) trait Launch: Send + Sync {
     /// Runs one member of the stage's consumer group until shutdown.
     fn launch(&self, context: StageContext) -> Ending;

@@ -139,7 +139,7 @@ pub fn leaf_of(splitter: &mut Splitter, stored: &[u8], personal: &Personal) -> R
     })
 }
 
-/// The leaf of a copy of a record that others have kept, whatever they have done to its spelling.
+/// Leaf of a record's copy that others have kept, independent of the copy's spelling.
 pub fn leaf_of_copy(splitter: &mut Splitter, record: &Value, personal: &Personal) -> Result<Hash, Malformed> {
     let stored = OcsfRecord::new(canonical(record)?, None).to_bytes();
     leaf_of(splitter, &stored, personal)

@@ -170,7 +170,7 @@ impl PrivateKey {
         if hash == format!("{id:08x}") { Ok(key) } else { Err(KeyError::Hash) }
     }
 
-    /// The key as text. Whoever has it can sign.
+    /// The private key as text: its holder can sign.
     pub fn text(&self) -> String {
         let bytes = [&[ED25519], self.key.to_bytes().as_slice()].concat();
         format!("PRIVATE+KEY+{}+{:08x}+{}", self.name, self.public(Purpose::Log).id(), STANDARD.encode(bytes))

@@ -152,7 +152,8 @@ pub fn check_consistency(from: (u64, &Hash), to: (u64, &Hash), proof: &[Hash]) -
     if earlier == *from.1 && later == *to.1 { Ok(()) } else { Err(ProofError::OtherRoot) }
 }
 
-/// [`check_consistency`] of hashes as others wrote them down. A tree is its own beginning, whatever its root is written as.
+/// [`check_consistency`] of hashes as others wrote them down. A tree is consistent with itself, however its
+/// root is written.
 pub fn check_consistency_of(
     (from, earlier): (u64, &[u8]),
     (to, later): (u64, &[u8]),

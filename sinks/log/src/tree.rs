@@ -89,7 +89,7 @@ pub struct FullTile {
     pub hashes: Vec<Hash>,
 }
 
-/// A log as whoever appends to it knows it.
+/// A log as its writer knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OpenLog {
     frontier: Frontier,
@@ -126,8 +126,8 @@ impl OpenLog {
         Ok(Self { frontier, last_leaf, open })
     }
 
-    /// A log that goes on from what is stored of it, whatever that is: what is missing is taken for zeros. The answer
-    /// says besides what is wrong.
+    /// A log that continues from its stored state, also if that is damaged: missing hashes are taken for
+    /// zeros. The answer says besides what is wrong.
     pub fn restore(
         size: u64,
         mut roots: Vec<Hash>,

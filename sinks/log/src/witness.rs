@@ -96,7 +96,7 @@ impl From<&Checkpoint> for Seen {
     }
 }
 
-/// The origin of a request's checkpoint: by it, the witness looks up what it has seen.
+/// The origin of a request's checkpoint, by which the witness finds its state of the log.
 pub fn origin_of(request: &AddCheckpoint) -> Result<String, Refusal> {
     let signed = SignedCheckpoint::parse(&request.note).map_err(|_| Refusal::Malformed)?;
     Ok(signed.checkpoint.origin)

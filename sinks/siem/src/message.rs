@@ -13,8 +13,9 @@ const PART_BYTES: usize = 2_048;
 /// One message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Message {
-    /// Equal for equal content, whoever sends it when: the leaf's hash of an audit record, a finding's id, and for a part
-    /// of a record `-1`, `-2`, … behind it. At most 80 letters, digits and hyphens.
+    /// Equal for equal content, independent of sender and time: the leaf's hash of an audit record, a
+    /// finding's id, and for a part of a record `-1`, `-2`, … behind it. At most 80 letters, digits and
+    /// hyphens.
     pub id: String,
     /// Time of the event, in milliseconds since 1970.
     pub time_ms: i64,

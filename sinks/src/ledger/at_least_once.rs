@@ -23,8 +23,9 @@ pub trait Transport: Send + 'static {
     fn send(&mut self, changes: &[&Self::Change]) -> impl Future<Output = Result<(), DeliveryError>> + Send;
 }
 
-/// Sends each change, then moves the position. Every change arrives *at least once*, in the order of its partition; one
-/// arrives again after a crash or a lost answer in between. Whoever receives them tells by their ids.
+/// Sends each change, then moves the position. Every change arrives *at least once*, in the order of its
+/// partition; one arrives again after a crash or a lost answer in between. Receivers recognise them by their
+/// ids.
 pub struct AtLeastOnce<T> {
     ledger: Ledger,
     transport: T,

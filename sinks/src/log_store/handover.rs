@@ -11,7 +11,7 @@ use super::LogEntry;
 
 /// Bytes of records that wait for the follower; what does not fit is read back from the table.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
-/// Appended entries that wait, whatever their size: one for each log and transaction.
+/// Most queued items, independent of size: one for each log and transaction.
 const MAX_WAITING: usize = 1024;
 
 /// Entries that one transaction appended to a log; queued once the transaction is committed.

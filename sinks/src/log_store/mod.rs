@@ -1,5 +1,5 @@
-//! The tamper-evident log as it is stored: tiles and proofs for readers, checkpoints for whoever signs, all of it for
-//! whoever verifies. How entries get into it: [`crate::read_models::audit_entry`].
+//! The tamper-evident log as it is stored: tiles and proofs for readers, checkpoints for signers, all of it
+//! for verifiers. How entries get into it: [`crate::read_models::audit_entry`].
 
 mod following;
 mod handover;

@@ -17,7 +17,7 @@ const DISCARDED_AT_ONCE: i64 = 1_000;
 /// SQLSTATE of a lock that was not available in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-/// The right to settle parked records; whoever holds it is alone. It ends with its connection.
+/// Exclusive right to settle parked records. It ends with its connection.
 pub struct Settling {
     connection: PgConnection,
     /// Records parked later are another run's: a replayed record that fails again must not be met by the same run.
@@ -80,8 +80,9 @@ struct PlaceRow {
 }
 
 impl Settling {
-    /// Takes the right on a connection of an operators' pool; `None` if somebody else keeps it for two seconds (the
-    /// connection's `lock_timeout`). Whoever has just ended may still have it for a moment.
+    /// Takes the right on a connection of an operators' pool; `None` if somebody else keeps it for two
+    /// seconds (the connection's `lock_timeout`). A connection that has just ended may still hold it for a
+    /// moment.
     pub async fn begin(pool: &PgPool) -> sqlx::Result<Option<Self>> {
         let mut connection = pool.acquire().await?.detach();
         let lock = "SELECT pg_advisory_lock(hashtext('weir.dead-letter'), 0)";

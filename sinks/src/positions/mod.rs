@@ -12,7 +12,8 @@
 //! | another | any | `Fenced` | somebody claimed it after us |
 //! | no row | | `Fenced` | it was never claimed, or was removed |
 //!
-//! So the applied ranges of a partition tile: none overlaps another, none is left out, whoever writes.
+//! Therefore the applied ranges of a partition tile: none overlaps another, none is left out, whichever
+//! process writes.
 
 mod decision;
 mod stored;

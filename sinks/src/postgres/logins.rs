@@ -40,8 +40,9 @@ impl Login {
     }
 }
 
-/// Makes these logins with their passwords, or gives those that are there new ones. To be called once the database is
-/// [migrated](super::migrate()), by whoever may make roles. By themselves they may do nothing.
+/// Makes these logins with their passwords, or gives those that are there new ones. To be called once the
+/// database is [migrated](super::migrate()), by a role that may create roles. By themselves they may do
+/// nothing.
 pub async fn make_logins(admin_url: &str, logins: &[(Login, SecretString)]) -> Result<(), MigrateError> {
     if logins.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Databases and their schema. For whoever may create roles and tables; stages and readers never need it.
+//! Databases and their schema. For roles that may create roles and tables; stages and readers never need it.
 
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
 
@@ -87,7 +87,7 @@ pub async fn create_database(admin_url: &str, name: &str) -> Result<String, Migr
     Ok(options.database(name).to_url_lossy().to_string())
 }
 
-/// Drops the database of that name, with whoever is connected to it, if it is there.
+/// Drops the database of that name and its connections, if it exists.
 pub async fn drop_database(admin_url: &str, name: &str) -> Result<(), MigrateError> {
     let name = plain_name(name)?;
     let mut connection = PgConnection::connect_with(&admin_url.parse()?).await?;

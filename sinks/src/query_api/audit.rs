@@ -91,7 +91,7 @@ pub(super) async fn one(
     .await
 }
 
-/// The question, and how much of each entry it is for.
+/// The filter, and the amount of each entry to return.
 fn parse(uri: &Uri) -> Result<(Asked<AuditFilter>, Detail), ApiError> {
     let mut detail = Detail::Columns;
     let asked = Asked::of(uri, |filter: &AuditFilter, given| {

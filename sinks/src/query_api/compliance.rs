@@ -83,7 +83,7 @@ pub struct ControlAnswer {
     pub position: Positions,
 }
 
-/// The instant to look from.
+/// Instant of the answer.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -141,7 +141,7 @@ struct OfProject {
     project: Option<String>,
 }
 
-/// A filter and the instant to look from, as one.
+/// A filter and an instant, as one.
 #[derive(Debug, Clone, Serialize)]
 struct Looked<F> {
     view: View,

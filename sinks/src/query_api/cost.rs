@@ -1,4 +1,4 @@
-//! `GET /api/v1/cost/…`: what was spent, over time, by whatever dimension, as believed at any instant.
+//! `GET /api/v1/cost/…`: costs over time and by dimension, as known at any instant.
 
 mod allocation;
 mod export;
@@ -109,7 +109,7 @@ struct BudgetView {
     #[serde(deserialize_with = "read::day")]
     #[param(value_type = Option<String>, format = Date)]
     day: Option<NaiveDate>,
-    /// The instant to look from (RFC 3339): what was known by then. Now by default.
+    /// Instant of knowledge (RFC 3339): costs as known then. Now by default.
     #[serde(deserialize_with = "instant")]
     #[param(value_type = Option<String>, format = DateTime)]
     known_at: Option<Timestamp>,
@@ -171,7 +171,7 @@ struct Parts {
     limit: Option<u16>,
 }
 
-/// A filter and the instant to look from, as one.
+/// A filter and an instant, as one.
 #[derive(Debug, Clone, Default, Serialize)]
 struct Looked {
     view: CostView,

@@ -1,7 +1,7 @@
-//! Cursors: where a page ended, in a form that only its own tenant can use, for its own question.
+//! Cursors: the key of a page's last row, in a form that only its own tenant can use, for the same query.
 //!
-//! A cursor is base64url(payload ‖ tag), the payload in JSON, the tag the first 16 bytes of
-//! HMAC-SHA-256(key, each of route, tenant, question, payload with its length before it).
+//! A cursor is base64url(payload ‖ tag), the payload in JSON, the tag the first 16 bytes of HMAC-SHA-256(key,
+//! each of route, tenant, query, payload with its length before it).
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -40,7 +40,7 @@ impl CursorKey {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Reads a cursor back; refuses what this key did not write for this tenant and question.
+    /// Reads a cursor back; refuses what this key did not write for this tenant and query.
     pub(super) fn open<T: DeserializeOwned>(
         &self,
         bound_to: &Binding<'_>,
@@ -91,7 +91,7 @@ pub(super) struct Binding<'a> {
 }
 
 impl<'a> Binding<'a> {
-    /// Binds to a question of a tenant.
+    /// Binds to a query of a tenant.
     pub(super) fn of<T: Serialize>(route: &'static str, tenant: &'a TenantId, question: &T) -> Self {
         let question =
             serde_json::to_string(question).expect("filters hold only strings, numbers and instants");

@@ -1,4 +1,4 @@
-//! Whether the query API has started, and can answer questions.
+//! Health of the query API: whether it has started, and can answer queries.
 
 use std::{
     sync::atomic::Ordering::Relaxed,
@@ -29,7 +29,7 @@ const PROBE: &str = "SELECT FROM audit_entry, stage_position LIMIT 0";
 pub(super) struct DatabaseProbe(Mutex<Option<(Instant, bool)>>);
 
 impl DatabaseProbe {
-    /// Whether the database answers. One question at a time, at most one a second.
+    /// Whether the database answers. One probe at a time, at most one a second.
     async fn answers(&self, pool: &PgPool) -> bool {
         let mut last = self.0.lock().await;
         if let Some((_, answered)) = last.filter(|(at, _)| at.elapsed() < PROBE_AGE) {

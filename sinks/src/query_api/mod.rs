@@ -1,6 +1,6 @@
 //! The query API: what readers ask over HTTP. Start at [`routes()`]: it is the whole list.
 //!
-//! Every question is authenticated, its tenant comes from the credential, and its rows from one read-only
+//! Every request is authenticated, its tenant comes from the credential, and its rows from one read-only
 //! snapshot under row-level security. Answers carry the `position` that they reflect.
 
 mod answer;
@@ -86,7 +86,7 @@ pub use risk::{EntitiesPage, EntityAnswer, IncidentAnswer, IncidentsPage, Signal
 pub use shares::ShareLimits;
 pub use unusable::UnusablePage;
 
-/// Questions share one allowance of requests.
+/// Class of the rate limit that all queries share.
 const CLASS: &str = "query";
 /// Limits around every route. A single statement has a much shorter limit.
 const SERVICE: Service = Service { head: HeadLimits::DEFAULT, time_limit: Some(Duration::from_secs(15)) };
@@ -137,7 +137,7 @@ struct Api {
     log_keys: Vec<String>,
     controls: Arc<ControlCatalogue>,
     metrics: Option<RenderMetrics>,
-    /// Connections of the process's own, which no tenant's questions can take.
+    /// Connections of the process's own, which tenants' queries cannot take.
     own_pool: PgPool,
     probe: health::DatabaseProbe,
     standing: freshness::Standing,
@@ -303,8 +303,8 @@ fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 5] {
 struct Description;
 
 impl Api {
-    /// Asks the database a question of a tenant, within the tenant's share. The question runs to its end even if its
-    /// reader goes away: a connection is never given back inside a question.
+    /// Runs a tenant's query within the tenant's share. The query runs to its end even if its client
+    /// disconnects: a connection is never returned inside a query.
     async fn ask<T: Send + 'static>(
         &self,
         tenant: &TenantId,

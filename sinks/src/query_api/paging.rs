@@ -1,4 +1,4 @@
-//! Lists and single items: what every question may give besides its filter, and how it is answered.
+//! Lists and single items: the common parameters of requests, and the form of answers.
 
 use edge::api_error::ApiError;
 use http::Uri;

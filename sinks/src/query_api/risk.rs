@@ -82,7 +82,7 @@ pub(super) struct EntityPath {
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 struct EntityView {
-    /// The instant to look from (RFC 3339); now by default.
+    /// Instant of the answer (RFC 3339); now by default.
     #[serde(deserialize_with = "instant")]
     #[param(value_type = Option<String>, format = DateTime)]
     as_of: Option<Timestamp>,

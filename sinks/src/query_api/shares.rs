@@ -35,11 +35,11 @@ const MAX_IDLE_TENANTS: usize = 1024;
 /// Database capacity that tenants share, and the most that one tenant may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShareLimits {
-    /// Questions that the database answers at once; the pool holds so many connections.
+    /// Most concurrent queries, which is the size of the connection pool.
     pub connections: usize,
-    /// Of those, the most for one tenant.
+    /// Most concurrent queries of one tenant.
     pub connections_per_tenant: usize,
-    /// Questions of one tenant that wait for a connection; the next one is refused.
+    /// Most queries of one tenant that wait for a connection; the next one is refused.
     pub queued_per_tenant: usize,
     /// Longest wait of a query for one of its tenant's connections, and then for one of all.
     pub wait: Duration,
@@ -47,11 +47,11 @@ pub struct ShareLimits {
     pub database_seconds_per_minute: NonZeroU32,
     /// Requests that wait for a `min_position`.
     pub waiting_reads: usize,
-    /// Of those, the most for one tenant.
+    /// Most concurrent queries of one tenant.
     pub waiting_reads_per_tenant: usize,
     /// Bytes of answers that are being made, or that their readers have not taken yet.
     pub answer_bytes: usize,
-    /// Of those, the most for one tenant.
+    /// Most concurrent queries of one tenant.
     pub answer_bytes_per_tenant: usize,
 }
 
@@ -179,7 +179,7 @@ pub(super) struct Shares {
     tenants: Tenants,
 }
 
-/// The right to ask the database one question. The time until it is dropped is charged to its tenant.
+/// Permit for one query. The time until it is dropped is charged to its tenant.
 #[derive(Debug)]
 pub(super) struct Turn {
     tenant: TenantId,
@@ -226,7 +226,7 @@ impl Memory {
     }
 }
 
-/// Counts a question that waits, until it is dropped.
+/// Counts a waiting query, until it is dropped.
 struct Queued<'a>(&'a AtomicUsize);
 
 impl Drop for Queued<'_> {

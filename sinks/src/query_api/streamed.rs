@@ -1,7 +1,8 @@
 //! Answers without a limit: made page by page while they are taken.
 //!
-//! Each page is a question of its own within the tenant's share, and where the share is used up the answer waits. An answer
-//! that ends as HTTP ends an answer is whole; one that could not be made to its end is cut off.
+//! Each page is a query of its own within the tenant's share, and where the share is used up the answer
+//! waits. An answer that ends as HTTP ends an answer is whole; one that could not be made to its end is cut
+//! off.
 
 use std::{error::Error, io, sync::atomic::Ordering::Relaxed, time::Duration};
 
@@ -97,7 +98,7 @@ async fn patiently(pages: &mut impl Pages) -> Result<Answer<Vec<u8>>, io::Error>
     }
 }
 
-/// Whether the same question may be answered later.
+/// Whether a retry of the same query may succeed.
 fn may_pass(refused: &ApiError) -> bool {
     let passing = [
         ProblemKind::QuotaExceeded,

@@ -1,4 +1,4 @@
-//! The forms of parameters: how a filter's fields are read from a question, for the derived parsers and descriptions.
+//! Forms of parameters: parsing of a filter's fields, for the derived parsers and descriptions.
 
 use chrono::DateTime;
 use schemas::Timestamp;

@@ -35,7 +35,7 @@ pub enum ReadError {
     /// The statement timeout struck; ask for less.
     #[error("the query took longer than {} s", STATEMENT_TIMEOUT.as_secs())]
     TooSlow,
-    /// Postgres refused the question: our fault, or a migration is missing.
+    /// Postgres refused the query: a fault of Weir's, or a migration is missing.
     #[error("the database refused the query")]
     Refused(#[source] sqlx::Error),
     /// The stored data is not in the form in which it was written.
@@ -69,9 +69,10 @@ impl From<NotComputed> for ReadError {
     }
 }
 
-/// Connects readers: role `weir_reader` (so that row-level security applies whoever logs in), read only, bounded.
+/// Connects readers: role `weir_reader` (so that row-level security applies to every login), read only,
+/// bounded.
 ///
-/// No connection is made before the first question.
+/// No connection is made before the first query.
 pub fn reader_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
     let millis = STATEMENT_TIMEOUT.as_millis().to_string();
     let options = url.parse::<PgConnectOptions>()?.application_name("weir-query").options([
@@ -82,7 +83,8 @@ pub fn reader_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
     Ok(pool_of(options, max_connections))
 }
 
-/// Connections like the pool's, apart from it: for questions that must be answered while all of the pool's are busy.
+/// Connections like the pool's, apart from it: for queries that must be answered while all of the pool's are
+/// busy.
 pub fn companion_pool(pool: &PgPool, max_connections: u32) -> PgPool {
     pool_of(PgConnectOptions::clone(&pool.connect_options()), max_connections)
 }
@@ -101,7 +103,7 @@ fn pool_of(options: PgConnectOptions, max_connections: u32) -> PgPool {
 /// The rows of one page.
 #[derive(Debug)]
 pub struct Page<T, K> {
-    /// In the order that the question promises.
+    /// Items, in the documented order.
     pub items: Vec<T>,
     /// Key of the page's last row, if there is a next page.
     pub next: Option<K>,

@@ -96,7 +96,7 @@ pub trait ReadModel: Send + 'static {
 /// Statements that may write rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WritePath {
-    /// COPY, or whatever is quicker for so few.
+    /// COPY, or INSERT where that is quicker.
     Any,
     /// Row-level security applies to the role, for which Postgres refuses COPY FROM.
     InsertOnly,

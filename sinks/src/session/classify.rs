@@ -29,11 +29,11 @@ pub(crate) enum FailureKind {
     Interrupted,
     /// A statement (57014) or the transaction (25P03, 25P04, our own limit) took longer than it may.
     TimedOut,
-    /// An id is there already (23505): look which.
+    /// An id exists already (23505): find out which.
     Duplicate,
-    /// A position is not where the batch begins (WE001, our own): look why.
+    /// A position is not where the batch begins (WE001, Weir's own): find out why.
     NotMoved,
-    /// The tables are not as the read model believes (WE002, our own): look again.
+    /// The tables are not as the read model believes (WE002, Weir's own): read them again.
     Outdated,
     /// The batch holds something that can never be stored.
     Rejected(ParkReason),

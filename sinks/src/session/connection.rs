@@ -62,8 +62,8 @@ pub fn operator_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
     pool_as("weir_operator", url, "weir-operator", max_connections)
 }
 
-/// Connections for whoever lets people in: role `weir_service`, which checks credentials and counts use. Connects when it
-/// is first used.
+/// Connections for services that authenticate: role `weir_service`, which checks credentials and counts use.
+/// Connects when it is first used.
 pub fn service_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
     pool_as("weir_service", url, "weir-service", max_connections)
 }
@@ -93,7 +93,7 @@ fn pool_as(role: &'static str, url: &str, name: &str, max_connections: u32) -> s
         .connect_lazy_with(options))
 }
 
-/// A plain connection of whoever the URL names, for migrations.
+/// A plain connection as the URL's role, for migrations.
 pub(crate) async fn connect_admin(url: &str) -> sqlx::Result<PgConnection> {
     PgConnection::connect_with(&url.parse::<PgConnectOptions>()?.application_name("weir-migrate")).await
 }

@@ -15,7 +15,7 @@ pub use connection::{operator_pool, service_pool};
 pub struct SinkConfig {
     /// The stage's name, as in `stage_position`.
     pub stage: String,
-    /// `postgres://..`; whoever it names must be a member of `weir_writer`.
+    /// `postgres://..`; its role must be a member of `weir_writer`.
     pub url: String,
     /// Owner that claims partitions, for people: host, process, instance.
     pub owner: String,

@@ -150,7 +150,7 @@ struct ShowArgs {
     /// The day after the last.
     #[arg(long)]
     to: Option<String>,
-    /// The instant to look from, RFC 3339: costs and rules as they were known. Now by default.
+    /// Instant of knowledge, RFC 3339: costs and rules as known then. Now by default.
     #[arg(long, visible_alias = "as-of")]
     known_at: Option<String>,
     /// billed or effective; billed by default.

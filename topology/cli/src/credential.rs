@@ -13,7 +13,7 @@ use super::settings::secret;
 pub(super) struct Credential {
     token: String,
     source: &'static str,
-    /// The services that it was made for; `None` where whoever set it answers for that.
+    /// The services that it was made for; `None` if the user who set it is responsible.
     made_for: Option<Vec<Url>>,
 }
 

@@ -101,7 +101,7 @@ struct Disk {
     total_bytes: u64,
 }
 
-/// Looks at everything and prints it, the worst first. Exit 1 where there is a problem.
+/// Runs all checks and prints the findings, the worst first. Exit 1 if there is a problem.
 pub(super) async fn doctor(args: DoctorArgs) -> anyhow::Result<Outcome> {
     let place = Place::find().await?;
     let findings = checks::findings(&examine(&place, &args.trust).await?);

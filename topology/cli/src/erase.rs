@@ -84,7 +84,7 @@ pub(super) async fn erase(args: EraseArgs) -> anyhow::Result<Outcome> {
     wait(&api, &path, when_held).await
 }
 
-/// A subject under a legal hold is not erased unless somebody asks for that in so many words.
+/// A subject under a legal hold is not erased unless an option explicitly asks for it.
 fn refuse_if_held(subject: &Value) -> anyhow::Result<()> {
     let Some(hold) = subject["held_by"].as_str().map(printable) else { return Ok(()) };
     let name = printable(subject["subject"].as_str().unwrap_or_default());

@@ -22,7 +22,7 @@ pub(super) struct HoldArgs {
 
 #[derive(Debug, Subcommand)]
 enum HoldCommand {
-    /// Keep data, whatever its age and whoever asks for its erasure; says why with --reason.
+    /// Keep data beyond its retention, and in spite of requests for its erasure; --reason gives the reason.
     Place(DecideArgs),
     /// Let data go again; says why with --reason.
     Release(DecideArgs),

@@ -53,7 +53,7 @@ impl Gauge {
         })
     }
 
-    /// Looks at one stage only.
+    /// Shows one stage only.
     fn narrow_to(&mut self, stage: &str) -> anyhow::Result<()> {
         if !self.declared.iter().any(|declared| declared.name == stage) {
             bail!("{stage:?} is no stage; `weir topology show` lists them");

@@ -70,7 +70,7 @@ enum Command {
     Up(up::UpArgs),
     /// Show what runs here and where it answers.
     Status(status::StatusArgs),
-    /// Look for what is wrong with a deployment, and say what cures it.
+    /// Check a deployment for faults, and name the remedies.
     Doctor(doctor::DoctorArgs),
     /// Stop what `up` started.
     Down(up::DownArgs),
@@ -116,7 +116,7 @@ enum Command {
     Rules(rules::RulesArgs),
     /// Judge plans and Kubernetes objects by compliance policies, check policies, run their tests.
     Policy(policy::PolicyArgs),
-    /// Look at catalogues of frameworks and the policies that are evidence for them.
+    /// Show catalogues of frameworks and the policies that are evidence for them.
     Compliance(compliance::ComplianceArgs),
     /// List, check and replace the prices that estimates use.
     Prices(prices::PricesArgs),

@@ -45,7 +45,7 @@ impl Watch {
     }
 }
 
-/// Looks at the files of folders; `files_of` lists those that matter.
+/// Watches the files of folders; `files_of` lists those that matter.
 pub(crate) fn glance(
     folders: &[PathBuf],
     files_of: impl Fn(&Path) -> anyhow::Result<Vec<PathBuf>>,

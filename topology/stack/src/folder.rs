@@ -33,7 +33,7 @@ impl DataFolder {
         self.path.with_extension(format!("{DRAFT}{}", std::process::id()))
     }
 
-    /// Looks at the folder. `judge` gets the text of the mark and says what is wrong with it, as a clause.
+    /// Examines the folder. `judge` gets the text of the mark and says what is wrong with it, as a clause.
     ///
     /// # Errors
     /// [`StackError::BrokenFolder`] for a folder that is there and not whole: it is left as it is.

@@ -49,8 +49,8 @@ const JOIN_WITHIN: Duration = Duration::from_mins(1);
 pub struct Endpoints {
     /// Kafka bootstrap servers, `host:port[,host:port]`.
     pub kafka: String,
-    /// The database of the pipeline. On a local stack its name is `weir`, and it may not exist yet:
-    /// whoever migrates creates it, connecting to [`maintenance_url`](Self::maintenance_url) first.
+    /// The database of the pipeline. On a local stack its name is `weir`, and it may not exist yet: the
+    /// migration creates it, connecting to [`maintenance_url`](Self::maintenance_url) first.
     pub database_url: String,
     /// A database that exists, of a role that may create others; where the environment names a database,
     /// that one.

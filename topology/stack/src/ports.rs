@@ -33,7 +33,8 @@ fn is_free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
 
-/// Between the look and the server's own bind another program may take the port: then once more, with others.
+/// Another program may take the port between the check and the server's bind: then another attempt follows,
+/// with other ports.
 pub(super) fn until_free(
     previous: Option<&Server>,
     mut start: impl FnMut(Option<&Server>) -> Result<(), StackError>,

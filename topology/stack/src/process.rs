@@ -52,7 +52,7 @@ impl ProcessId {
     }
 }
 
-/// Looks at `condition` until it holds; false at the limit.
+/// Polls `condition` until it holds; false at the time limit.
 pub fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let until = Instant::now() + limit;
     loop {

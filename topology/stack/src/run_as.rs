@@ -85,7 +85,7 @@ pub(super) fn reachable(home: &Path, purpose: &str) -> Result<PathBuf, StackErro
     }
 }
 
-/// Lets every user pass and only its owner write, whatever the umask.
+/// Lets every user pass and only its owner write, independent of the umask.
 fn open(dir: &Path) -> Result<(), StackError> {
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).map_err(StackError::io("open", dir))
 }

@@ -36,7 +36,7 @@ pub struct Copies {
 }
 
 impl Copies {
-    /// Takes a copy in, in whatever order they come.
+    /// Adds a copy; the order does not matter.
     pub fn add(&mut self, entry: CopyEntry) {
         self.entries.push(entry);
     }

@@ -44,7 +44,7 @@ impl<'a> Entries<'a> {
         usize::try_from(index).ok().and_then(|index| self.known.get(index)).copied()
     }
 
-    /// Takes an entry in, in whatever order they come.
+    /// Adds an entry; the order does not matter.
     pub fn observe(&mut self, index: u64, observed: Observed) {
         self.count += 1;
         self.highest = self.highest.max(Some(index));

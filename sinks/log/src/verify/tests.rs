@@ -93,7 +93,7 @@ fn named(fault: Option<Fault>) -> Option<(u64, Kind)> {
     fault.map(|fault| (fault.index, fault.kind))
 }
 
-/// Copies as a SIEM holds them, made consistent again by whoever tampered as far as they can be without a key.
+/// Copies as a SIEM holds them, made consistent again after tampering as far as that works without a key.
 fn copies(entries: &[(u64, Hash)], restate: bool) -> Copies {
     let mut copies = Copies::default();
     for (index, computed) in entries {

@@ -1,4 +1,4 @@
-//! COPY TO in binary format, read row by row out of whatever chunks it comes in.
+//! COPY TO in binary format, read row by row from chunks of any size.
 
 use super::{HEADER, POSTGRES_EPOCH_MICROS};
 

@@ -52,7 +52,7 @@ struct Subjects {
 enum ErasedSubjects {
     /// All of them, by tenant and subject: no batch asks.
     All(HashSet<(String, String)>),
-    /// Too many to keep: whoever is new to a writer is asked about.
+    /// Too many to keep: subjects that are new to a writer are queried.
     Many,
 }
 
@@ -166,7 +166,7 @@ impl Logbook {
         self.look_up_logs(connection, facts).await
     }
 
-    /// First the epoch: whoever is erased after it was read makes the batch be looked up again.
+    /// First the epoch: an erasure after it was read makes the batch be looked up again.
     async fn look_up_subjects(
         &mut self,
         connection: &mut PgConnection,

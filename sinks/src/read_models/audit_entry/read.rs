@@ -138,7 +138,7 @@ pub enum Detail {
     Record,
 }
 
-/// One page of a question.
+/// Request for one page.
 #[derive(Debug, Clone)]
 pub struct PageRequest {
     /// Filter on the entries.

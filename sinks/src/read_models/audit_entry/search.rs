@@ -97,7 +97,7 @@ fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp
     }
 }
 
-/// A page of the question.
+/// Reads one page.
 pub(super) async fn page(
     mut snapshot: Snapshot,
     tenant: &TenantId,

@@ -7,7 +7,7 @@ use projections::change_review::{Assessed, MAX_OF_KIND, StoredFact};
 use schemas::changes::change_review::{ChangeFactKind, PlanReading, Route};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-/// The facts of so many changes, by their place in the question.
+/// Facts of changes, by their place in the request.
 pub(super) async fn facts_of(
     connection: &mut PgConnection,
     tenants: &[&str],

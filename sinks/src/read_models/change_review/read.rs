@@ -75,7 +75,7 @@ pub struct ChangeKey {
     pub change_id: String,
 }
 
-/// One page of a question.
+/// Request for one page.
 #[derive(Debug, Clone)]
 pub struct ChangesRequest {
     /// Filter on the changes.

@@ -1,4 +1,4 @@
-//! `weir compliance report`: the posture of a framework at an instant, for whoever audits it.
+//! `weir compliance report`: the posture of a framework at an instant, for auditors.
 
 mod html;
 

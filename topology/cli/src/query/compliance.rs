@@ -94,7 +94,7 @@ enum What {
 /// From when, how much, and how it is printed.
 #[derive(Debug, Args)]
 struct View {
-    /// The instant to look from, RFC 3339, or a day (its end, UTC); now by default.
+    /// Instant of the answer, RFC 3339, or a day (its end, UTC); now by default.
     #[arg(long)]
     as_of: Option<String>,
     /// The most rows to print.

@@ -28,7 +28,7 @@ pub(super) struct CostArgs {
     /// The day after the last.
     #[arg(long)]
     to: Option<String>,
-    /// The instant to look from, RFC 3339: what was known by then. Now by default.
+    /// Instant of knowledge, RFC 3339: costs as known then. Now by default.
     #[arg(long, visible_alias = "as-of")]
     known_at: Option<String>,
     /// The steps of the chart.
@@ -116,7 +116,7 @@ pub(crate) struct BudgetsArgs {
     /// A day of the period; today by default.
     #[arg(long)]
     day: Option<String>,
-    /// The instant to look from, RFC 3339. Now by default.
+    /// Instant of knowledge, RFC 3339. Now by default.
     #[arg(long, visible_alias = "as-of")]
     known_at: Option<String>,
     /// The most budgets to print.

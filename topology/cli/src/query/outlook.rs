@@ -15,7 +15,7 @@ pub(super) struct AnomaliesArgs {
     /// The day after the last.
     #[arg(long)]
     to: Option<String>,
-    /// The instant to look from, RFC 3339. Now by default.
+    /// Instant of knowledge, RFC 3339. Now by default.
     #[arg(long, visible_alias = "as-of")]
     known_at: Option<String>,
     /// The most anomalies to print.
@@ -67,7 +67,7 @@ pub(super) struct ForecastArgs {
     /// Number of days to forecast.
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=366))]
     days: u16,
-    /// The instant to look from, RFC 3339. Now by default.
+    /// Instant of knowledge, RFC 3339. Now by default.
     #[arg(long, visible_alias = "as-of")]
     known_at: Option<String>,
     #[arg(long, value_enum, default_value_t = Format::Table)]

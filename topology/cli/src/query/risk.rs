@@ -22,7 +22,7 @@ pub(super) struct RiskArgs {
     /// The lowest level: low, moderate, high or critical.
     #[arg(long, conflicts_with = "entity")]
     level: Option<String>,
-    /// The instant to look from, RFC 3339; now by default.
+    /// Instant of the answer, RFC 3339; now by default.
     #[arg(long)]
     as_of: Option<String>,
     /// With an entity: its score by day or by hour.

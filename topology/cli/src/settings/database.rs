@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sinks::postgres::Login;
 
-/// `[database]`: for whoever prepares the database. Each service connects with a `DATABASE_URL` of its own.
+/// `[database]`: for the process that prepares the database. Each service connects with a `DATABASE_URL` of
+/// its own.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(in super::super) struct Database {

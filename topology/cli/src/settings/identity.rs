@@ -59,7 +59,7 @@ enum Kind {
     Service,
 }
 
-/// Whoever's claim has the value has the role for the tenant.
+/// Grants the role for the tenant to subjects whose claim has the value.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rule {

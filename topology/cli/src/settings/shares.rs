@@ -11,7 +11,7 @@ const MIB: usize = 1024 * 1024;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct QueryShares {
-    /// Connections to the database that answer questions.
+    /// Database connections for queries.
     connections: NonZeroUsize,
     /// Of those, the most for one tenant at once.
     connections_per_tenant: NonZeroUsize,
@@ -19,7 +19,7 @@ pub(crate) struct QueryShares {
     database_seconds_per_minute: NonZeroU32,
     /// MiB of answers that are being made or were not taken yet, for all tenants.
     answer_mib: NonZeroUsize,
-    /// Of those, the most for one tenant.
+    /// Most concurrent queries of one tenant.
     answer_mib_per_tenant: NonZeroUsize,
 }
 

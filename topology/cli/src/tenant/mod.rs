@@ -73,10 +73,10 @@ struct LimitArgs {
     /// KiB of bodies, decoded.
     #[arg(long, value_name = "N|default", value_parser = limit)]
     kib_per_minute: Option<Limit>,
-    /// Seconds of database time that questions take.
+    /// Seconds of database time for queries.
     #[arg(long, value_name = "N|default", value_parser = limit)]
     database_seconds_per_minute: Option<Limit>,
-    /// Questions that the database answers at once.
+    /// Most concurrent queries.
     #[arg(long, value_name = "N|default", value_parser = limit)]
     connections: Option<Limit>,
 }

@@ -57,7 +57,7 @@ pub(super) struct VerifyArgs {
     output: Format,
 }
 
-/// Verifies, says what it found, and ends with 1 if anything is wrong; with 2 if it could not look.
+/// Verifies, prints the result, and exits with 1 if there is a fault; with 2 if it could not verify.
 pub(super) async fn verify(args: VerifyArgs) -> anyhow::Result<Outcome> {
     match report_of(&args).await {
         Ok(report) => {

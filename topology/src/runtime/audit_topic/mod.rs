@@ -111,7 +111,7 @@ fn follows(entries: &[LogEntry], more: &Appended) -> bool {
     last.zip(next).is_some_and(|(last, next)| next.index == last.index + 1)
 }
 
-/// A log and whoever writes it.
+/// A log and its writer.
 enum Log {
     Written(Box<LogWriter>),
     /// Could not be written; left alone until then.
@@ -160,7 +160,7 @@ impl Relay {
         }
     }
 
-    /// Writes entries of one log, and whatever is missing before them.
+    /// Writes entries of one log, and those that are missing before them.
     async fn take(&mut self, log: &str, handed: Vec<Appended>) -> Result<(), RelayError> {
         let mut handed = handed.into_iter().peekable();
         while let Some(mut run) = handed.next() {

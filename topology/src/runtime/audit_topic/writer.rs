@@ -72,7 +72,7 @@ impl ProducerContext for Deliveries {
     }
 }
 
-/// The partition of a log: each log stays in one, whatever its name.
+/// The partition of a log: each log stays in one, independent of its name.
 fn partition_of(log: &str, partitions: i32) -> i32 {
     let Hash(hash) = Hash::of(log.as_bytes());
     let number = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);

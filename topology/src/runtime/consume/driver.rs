@@ -234,7 +234,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         taken
     }
 
-    /// Does what is due: to be called after every poll, whatever it brought.
+    /// Does all work that is due; called after every poll.
     pub(crate) fn tend(&mut self, source: &impl Source, now: Instant) -> Result<(), Fatal> {
         if let Some(board) = self.links.shared.notices.take() {
             self.heed(source, board, now)?;

@@ -51,7 +51,7 @@ pub(crate) enum Decision<C> {
 pub(crate) trait Decide: Send {
     /// Change that the sink writes.
     type Change: Send + Sync + 'static;
-    /// Decides about one record, which is kept as `raw`. Never panics, whatever the record holds.
+    /// Decides about one record, which is kept as `raw`. Never panics, on any record.
     fn decide(&self, record: &Record<'_>, raw: &RawRecord) -> Decision<Self::Change>;
 }
 

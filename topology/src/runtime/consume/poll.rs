@@ -1,4 +1,4 @@
-//! The poll thread: polls whatever happens, decides about records while they are borrowed, hands bursts over.
+//! The poll thread: polls without a pause, decides about records while they are borrowed, hands batches over.
 
 use std::{
     collections::HashMap,

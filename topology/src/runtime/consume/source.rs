@@ -13,7 +13,7 @@ pub(crate) trait Source {
     fn watermarks(&self, partition: TopicPartition) -> Result<Watermarks, String>;
     /// Number of partitions of a topic. Blocks for a moment.
     fn partitions(&self, topic: Topic) -> Result<i32, String>;
-    /// Goes on at these offsets; whatever was fetched before is not seen any more.
+    /// Seeks to these offsets; records fetched before are dropped.
     fn seek(&self, places: &[(TopicPartition, i64)]) -> Result<(), String>;
     /// Fetches no more from these.
     fn pause(&self, partitions: &[TopicPartition]);

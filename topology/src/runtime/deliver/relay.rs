@@ -42,8 +42,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(3);
 /// The longest record that the client lets through.
 const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 
-/// Relays until shutdown, whatever happens. What was sent and not removed is sent again by whoever relays
-/// next: readers may see a record twice, with the same headers.
+/// Relays until shutdown, whatever happens. What was sent and not removed is sent again by the next relay:
+/// readers may see a record twice, with the same headers.
 pub(crate) async fn run(outbox: SinkConfig, config: RunConfig, stop: CancellationToken) {
     let stage = outbox.stage.clone();
     let mut attempt = 0;
@@ -159,7 +159,7 @@ impl Lines {
         }
     }
 
-    /// Removes what is acknowledged soon; the rest is sent again by whoever relays next.
+    /// Removes records that are acknowledged soon; the rest is sent again by the next relay.
     async fn finish(&mut self, mut in_flight: FuturesUnordered<impl Future<Output = SentPage>>) {
         let finishing = async {
             while let Some(page) = in_flight.next().await {

@@ -1,4 +1,4 @@
-//! Log lines that strangers cannot steer: one event is one line, whatever names it quotes.
+//! Log lines that are safe from injection: one event is one line, whatever text it quotes.
 //!
 //! Events quote what others sent. A line break in a name would forge a line, an escape sequence would repaint a
 //! terminal, a bidirectional mark would show the line in another order than it has.
@@ -67,7 +67,7 @@ impl<W: Write> Write for LineWriter<W> {
     }
 }
 
-/// The line without what steers whoever reads it, but for its own end.
+/// The line without control characters, but for its own end.
 fn tamed(line: &str, colours: Colours) -> Cow<'_, str> {
     let (text, end) = line.strip_suffix('\n').map_or((line, ""), |text| (text, "\n"));
     let steers = |c: char| steers(c) && !(c == '\u{1b}' && colours == Colours::On);

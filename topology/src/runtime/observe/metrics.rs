@@ -207,7 +207,7 @@ impl StageMetrics {
     }
 
     /// A record was parked of a tenant that is over its parking limit. The first tenants are counted by name,
-    /// all others together: whoever invents tenants makes no time series.
+    /// all others together: invented tenants make no time series.
     pub(crate) fn parked_over_limit(&self, tenant: &TenantId) {
         let mut counters = self.over_limit.lock().unwrap_or_else(PoisonError::into_inner);
         let tenant = if counters.len() < MAX_TENANTS || counters.contains_key(tenant) {

@@ -326,7 +326,7 @@ impl<'a> Cluster<'a> {
         Ok(settings)
     }
 
-    /// Waits until the cluster shows every topic, so that whoever subscribes next finds them.
+    /// Waits until the cluster shows every topic, so that the next subscriber finds them.
     async fn await_topics(&self, specs: &[TopicSpec]) -> Result<(), AdminError> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {

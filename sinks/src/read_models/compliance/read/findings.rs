@@ -69,7 +69,7 @@ pub struct FindingsFilter {
     pub project: Option<String>,
 }
 
-/// One page of a question.
+/// Request for one page.
 #[derive(Debug, Clone)]
 pub struct FindingsRequest {
     /// Filter on the findings.
@@ -143,8 +143,7 @@ pub struct FindingItem {
 /// A page of the findings at an instant, those that opened last first. Of a finding that was opened again the last time
 /// counts.
 ///
-/// # Errors
-/// As every question.
+/// # Errors As every query.
 pub async fn findings(
     pool: &PgPool,
     tenant: &TenantId,
@@ -156,7 +155,7 @@ pub async fn findings(
     snapshot.page(&mut query, request.limit, decoded, key).await
 }
 
-/// The question for a page and one row more.
+/// Query for a page and one row more.
 pub(super) fn question(tenant: &TenantId, request: &FindingsRequest) -> QueryBuilder<Postgres> {
     let as_of = request.as_of;
     let mut query = QueryBuilder::new("SELECT *, status = 'open' AND due_at <= ");

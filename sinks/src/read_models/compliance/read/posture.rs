@@ -117,8 +117,7 @@ pub(super) type Versions = BTreeMap<(String, String), Version>;
 
 /// The posture at an instant.
 ///
-/// # Errors
-/// As every question.
+/// # Errors As every query.
 pub async fn posture(
     pool: &PgPool,
     tenant: &TenantId,
@@ -264,8 +263,7 @@ pub struct ControlDetail {
 
 /// A control in every framework that names it; none where no framework does.
 ///
-/// # Errors
-/// As every question.
+/// # Errors As every query.
 pub async fn control(
     pool: &PgPool,
     tenant: &TenantId,

@@ -73,8 +73,7 @@ pub struct ObservationItem {
 
 /// A resource at an instant; `None` where nothing is known of it by then.
 ///
-/// # Errors
-/// As every question.
+/// # Errors As every query.
 pub async fn resource(
     pool: &PgPool,
     tenant: &TenantId,

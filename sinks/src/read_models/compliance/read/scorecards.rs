@@ -18,7 +18,7 @@ use crate::read_models::snapshot::{Page, ReadError, Snapshot};
 /// The time before the instant whose changes count, in days.
 const CHANGE_DAYS: i64 = 90;
 
-/// One page of a question.
+/// Request for one page.
 #[derive(Debug, Clone)]
 pub struct ScorecardsRequest {
     /// The instant.
@@ -81,8 +81,7 @@ struct Delivered {
 
 /// A page of the scorecards at an instant, by project.
 ///
-/// # Errors
-/// As every question.
+/// # Errors As every query.
 pub async fn scorecards(
     pool: &PgPool,
     tenant: &TenantId,

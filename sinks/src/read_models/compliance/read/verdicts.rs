@@ -51,7 +51,7 @@ pub struct VerdictsFilter {
     pub control: Option<String>,
 }
 
-/// One page of a question.
+/// Request for one page.
 #[derive(Debug, Clone)]
 pub struct VerdictsRequest {
     /// Filter on the verdicts.
@@ -116,8 +116,7 @@ pub struct VerdictItem {
 
 /// A page of the verdicts at an instant, by resource and policy.
 ///
-/// # Errors
-/// As every question.
+/// # Errors As every query.
 pub async fn verdicts(
     pool: &PgPool,
     tenant: &TenantId,

@@ -68,7 +68,7 @@ pub struct WaiversFilter {
     pub resource: Option<String>,
 }
 
-/// One page of a question.
+/// Request for one page.
 #[derive(Debug, Clone)]
 pub struct WaiversRequest {
     /// Filter on the waivers.
@@ -126,8 +126,7 @@ pub struct WaiverItem {
 
 /// A page of the waivers at an instant, by id.
 ///
-/// # Errors
-/// As every question.
+/// # Errors As every query.
 pub async fn waivers(
     pool: &PgPool,
     tenant: &TenantId,

@@ -28,7 +28,7 @@ use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
 /// Most groups of costs; beyond it the query is too large.
 const MAX_GROUPS: i64 = 200_000;
 
-/// One question.
+/// Request for an allocation of costs.
 #[derive(Debug, Clone)]
 pub struct AllocationRequest {
     /// Days and instant of knowledge to read costs for.
@@ -183,7 +183,7 @@ fn push_amount(query: &mut QueryBuilder<Postgres>, cost: BudgetCost) {
     });
 }
 
-/// Costs by currency, account and the tags that the rules look at.
+/// Costs by currency, account and the tags that the rules read.
 async fn costs(
     snapshot: &mut Snapshot,
     tenant: &TenantId,

@@ -91,7 +91,7 @@ pub struct AnomalyCause {
     pub actor: Option<String>,
 }
 
-/// One question.
+/// Request for the anomalies of costs.
 #[derive(Debug, Clone)]
 pub struct AnomaliesRequest {
     /// Days and instant of knowledge to read costs for.
@@ -100,7 +100,7 @@ pub struct AnomaliesRequest {
     pub filter: CostFilter,
     /// Cost that is examined.
     pub cost: BudgetCost,
-    /// The day of the question.
+    /// Current day.
     pub today: NaiveDate,
     /// Most anomalies in the answer.
     pub limit: u16,

@@ -115,14 +115,14 @@ pub struct BudgetCrossing {
     pub spent: String,
 }
 
-/// One page of a question.
+/// Request for one page.
 #[derive(Debug, Clone)]
 pub struct BudgetsRequest {
     /// The period that this day lies in.
     pub day: NaiveDate,
     /// Instant of knowledge: only what was known by then counts.
     pub known_at: Option<Timestamp>,
-    /// The day of the question, where the end of the period is to be forecast: it is not over.
+    /// Current day, if the end of the period is to be forecast: it is not over.
     pub forecast_from: Option<NaiveDate>,
     /// Only budgets after this one.
     pub after: Option<String>,

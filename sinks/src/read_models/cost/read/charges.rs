@@ -24,7 +24,7 @@ pub struct ChargeKey {
     pub event_id: Uuid,
 }
 
-/// One page of a question.
+/// Request for one page.
 #[derive(Debug, Clone)]
 pub struct ChargesRequest {
     /// Days and instant of knowledge to read costs for.

@@ -24,7 +24,8 @@ pub struct CostView {
     #[serde(deserialize_with = "day")]
     #[param(value_type = Option<String>, format = Date)]
     pub to: Option<NaiveDate>,
-    /// The instant to look from (RFC 3339): what was known by then, with the corrections that had come. Now by default.
+    /// Instant of knowledge (RFC 3339): costs as known then, with the corrections that had come. Now by
+    /// default.
     #[serde(deserialize_with = "instant")]
     #[param(value_type = Option<String>, format = DateTime)]
     pub known_at: Option<Timestamp>,
@@ -163,7 +164,7 @@ impl Dimension {
 }
 
 impl CostView {
-    /// The instant to look from, if it is not now.
+    /// Instant of knowledge, if it is not now.
     pub fn instant(&self) -> Option<Timestamp> {
         self.known_at.into_iter().chain(self.as_of).min()
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
 
-/// Days that a forecast looks back on.
+/// Days of history that a forecast uses.
 pub(super) const HISTORY_DAYS: u64 = 730;
 /// Days of a season.
 pub(super) const WEEK: usize = 7;
@@ -70,7 +70,7 @@ pub struct PurchaseDay {
     pub billed_cost: String,
 }
 
-/// One question.
+/// Request for a forecast of costs.
 #[derive(Debug, Clone)]
 pub struct ForecastRequest {
     /// Days and instant of knowledge to read costs for.
@@ -79,7 +79,7 @@ pub struct ForecastRequest {
     pub filter: CostFilter,
     /// Cost that is forecast.
     pub cost: BudgetCost,
-    /// The day of the question: it is not over.
+    /// Current day: it is not over.
     pub today: NaiveDate,
     /// Number of days to forecast.
     pub days: u16,

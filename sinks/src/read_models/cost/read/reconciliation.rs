@@ -61,7 +61,7 @@ pub struct ReconciliationKey {
     pub day: NaiveDate,
 }
 
-/// One page of a question.
+/// Request for one page.
 #[derive(Debug, Clone)]
 pub struct ReconciliationRequest {
     /// The first day.

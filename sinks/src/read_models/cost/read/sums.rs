@@ -248,5 +248,5 @@ pub(super) fn sums(row: &PgRow) -> Result<CostSums, ReadError> {
     })
 }
 
-/// The selection of [`sums`], for questions of other modules.
+/// The selection of [`sums`], for queries of other modules.
 pub(super) const SELECTED: &str = SUMS;

@@ -12,7 +12,7 @@ use super::super::{
 };
 use crate::read_models::snapshot::{ReadError, STATEMENT_TIMEOUT};
 
-/// Most entities that one question looks at anew; with more, a later instant has to be asked for.
+/// Most entities that one query assesses again; with more, a later instant must be requested.
 const MAX_CHANGED: i64 = 100_000;
 /// Entities whose facts are in memory at a time.
 const AT_A_TIME: usize = 500;
@@ -20,7 +20,7 @@ const AT_A_TIME: usize = 500;
 /// Kind and id.
 pub(super) type OwnedName = (String, String);
 
-/// Adds a question for the entities about which something was decided since an instant.
+/// Adds a query for the entities about which a decision was made since an instant.
 pub(super) fn push_decided_since(query: &mut QueryBuilder<Postgres>, tenant: &TenantId, at: Timestamp) {
     query.push("SELECT entity_kind, entity FROM risk_weight WHERE tenant_id = ");
     query.push_bind(tenant.as_str().to_owned()).push(" AND decided_at > ").push_bind(at);

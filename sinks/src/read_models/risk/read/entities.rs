@@ -35,7 +35,7 @@ pub struct EntityFilter {
     #[serde(rename = "level")]
     #[param(inline)]
     pub min_level: Option<RiskLevel>,
-    /// The instant to look from (RFC 3339); now by default.
+    /// Instant of the answer (RFC 3339); now by default.
     #[serde(deserialize_with = "instant")]
     #[param(value_type = Option<String>, format = DateTime)]
     pub as_of: Option<Timestamp>,

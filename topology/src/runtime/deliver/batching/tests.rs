@@ -1,4 +1,4 @@
-//! Whatever is filled, merged, split or cut: ranges tile and every record keeps its place.
+//! Filling, merging, splitting and cutting batches: ranges tile and every record keeps its place.
 
 use proptest::prelude::*;
 use schemas::Topic;

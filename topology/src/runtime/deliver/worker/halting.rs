@@ -48,7 +48,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         is_written
     }
 
-    /// As [`Self::say`], of one partition, whatever is written there already.
+    /// As [`Self::say`], of one partition, even if the same reason is stored already.
     pub(super) async fn say_anew(&mut self, range: &OffsetRange, reason: &HaltReason) -> bool {
         let is_written = self.write_reason(range.partition, range.owner_epoch, Some(reason)).await;
         if is_written {

@@ -92,7 +92,7 @@ impl Bench {
         Self { driver, log: Log::default(), commands, now: Instant::now(), epoch: 0 }
     }
 
-    /// The group gives out the partition; whoever asks for it gets it at that position.
+    /// The group assigns the partition; a claim gets it at that position.
     fn assign(&mut self, position: i64, halted: Option<&str>) {
         let asked = self.driver.ask(&self.log, &[AT], self.now).expect("asked");
         drop(self.commands.try_recv());
