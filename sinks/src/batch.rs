@@ -47,7 +47,7 @@ pub struct LastRecord {
     pub print: [u8; 32],
 }
 
-/// One record, what the processor made of it, and its bytes in case it must be parked.
+/// One record, the processor's decision about it, and its bytes in case it must be parked.
 #[derive(Debug)]
 pub struct RecordChanges<C> {
     /// Index into [`Batch::ranges`].
@@ -79,7 +79,7 @@ pub enum KeptBytes {
 pub enum Settlement<C> {
     /// Apply these changes; none is fine.
     Apply(Vec<C>),
-    /// Nothing follows, by a named rule (a tombstone, for example).
+    /// The record has no effect, by a named rule (a tombstone, for example).
     Ignore(&'static str),
     /// It can never be applied.
     Park {

@@ -111,7 +111,7 @@ pub struct RangeCounts {
     pub applied: i64,
     /// Were there already, with equal content.
     pub duplicate: i64,
-    /// Nothing follows from them, by a named rule.
+    /// Records without an effect, by a named rule.
     pub ignored: i64,
     /// Lie in `parked_record`.
     pub parked: i64,

@@ -10,7 +10,7 @@ pub const TENANTS: u64 = 20;
 const MONTHS: u32 = 12;
 /// Rows that one statement makes.
 const CHUNK_ROWS: u64 = 200_000;
-/// One row in so many holds a rare term.
+/// One row in this number holds a rare term.
 const RARE_EVERY: i64 = 20_011;
 
 /// Makes entries in the order of their time, their terms, and what the stage's upkeep makes of them.

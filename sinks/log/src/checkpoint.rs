@@ -36,7 +36,7 @@ pub enum CheckpointError {
     /// The origin names another log.
     #[error("the checkpoint belongs to {0}")]
     Foreign(String),
-    /// None of the keys that may sign it did, or one of them did not sign this text.
+    /// No trusted key signed it, or a trusted key's signature is not of this text.
     #[error("the checkpoint is not signed by {0}")]
     Unsigned(String),
     /// A witness that must have seen it has not signed it.

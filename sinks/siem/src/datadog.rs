@@ -12,7 +12,7 @@ use crate::{
     verdict::Verdict,
 };
 
-/// One request: well below 5 MB.
+/// Limits of one request: well below 5 MB.
 pub const LIMITS: RequestLimits = RequestLimits { messages: 1_000, bytes: 4_250_000 };
 /// Limit of one entry: well below 1 MB, with the envelope around the record.
 pub const RECORD_BYTES: usize = 950_000;

@@ -60,14 +60,14 @@ pub enum Stop {
         /// The receiver's answer.
         why: String,
     },
-    /// Nothing will be taken until something is changed.
+    /// The receiver refuses everything until its settings or the sink's are changed.
     Pause(String),
 }
 
-/// Answers of one receiver, in a row.
+/// Consecutive answers of one receiver.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Answers {
-    /// Answers that ask for patience and not for ever ([`Verdict::RetryThen`]).
+    /// Answers that ask for a limited number of retries ([`Verdict::RetryThen`]).
     stubborn: u32,
     /// The receiver has refused a compressed body.
     plain: bool,

@@ -111,11 +111,11 @@ pub enum Records {
 /// Filter of a sink; a record must fulfil every part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Of these tenants; empty for all.
+    /// Only records of these tenants; empty for all.
     pub tenants: Vec<String>,
-    /// Of these OCSF classes; empty for all.
+    /// Only records of these OCSF classes; empty for all.
     pub classes: Vec<i64>,
-    /// Of this OCSF severity or above; 99 (other) always passes.
+    /// Only records of this OCSF severity or above; 99 (other) always passes.
     pub min_severity: i64,
 }
 

@@ -13,7 +13,7 @@ use crate::{
     verdict::Verdict,
 };
 
-/// One request, and the largest event: Splunk advises batches of up to 1 MB.
+/// Limits of one request, and of an event: Splunk advises batches of up to 1 MB.
 pub const LIMITS: RequestLimits = RequestLimits { messages: 1_000, bytes: 1_000_000 };
 /// Time limit for an acknowledgement; after it, the events are sent again.
 pub const ACKNOWLEDGED_WITHIN: std::time::Duration = std::time::Duration::from_mins(5);

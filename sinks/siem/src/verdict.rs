@@ -30,8 +30,8 @@ pub enum Verdict {
         /// The receiver's answer, without payload.
         why: String,
     },
-    /// One message is refused for what it holds: its place in the request, if the receiver names it. The others were
-    /// not taken, or may be sent again.
+    /// One message is refused for its content; its place in the request, if the receiver names it. The others
+    /// were not taken, or may be sent again.
     Refused {
         /// The refused message's place, from 0.
         at: Option<usize>,
@@ -48,7 +48,8 @@ pub enum Verdict {
         /// The receiver's answer.
         why: String,
     },
-    /// Nothing will be taken until somebody changes the settings, the secret or the receiver: keep the position, probe.
+    /// The receiver refuses everything until the settings, the secret or the receiver are changed: keep the
+    /// position, probe.
     Pause {
         /// The receiver's answer.
         why: String,

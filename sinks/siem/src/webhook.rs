@@ -14,7 +14,7 @@ use crate::{
     verdict::Verdict,
 };
 
-/// One request: the specification recommends payloads below 20 kB, and receivers take more.
+/// Limits of one request: the specification recommends payloads below 20 kB, and receivers take more.
 pub const LIMITS: RequestLimits = RequestLimits { messages: 1, bytes: 1_000_000 };
 
 /// The URL to call.

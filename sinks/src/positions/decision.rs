@@ -19,7 +19,7 @@ const MAX_MESSAGE_CHARS: usize = 1_000;
 pub struct Operator {
     /// Their name, for people.
     pub name: String,
-    /// In whose audit log the decision is kept.
+    /// Tenant whose audit log records the decision.
     pub tenant: TenantId,
 }
 
@@ -27,7 +27,7 @@ pub struct Operator {
 pub(crate) struct Decision<'a> {
     pub(crate) change: &'a PositionChange,
     pub(crate) by: &'a Operator,
-    /// In a word, as the audit log lists it.
+    /// Action in one word, as the audit log lists it.
     pub(crate) action: &'static str,
     /// Explanation of the decision, with its reason.
     pub(crate) message: String,

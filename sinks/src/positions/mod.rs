@@ -39,9 +39,9 @@ pub struct Standing {
 /// Whether a range may be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is next.
+    /// The batch is next.
     Apply,
-    /// It has been applied, by us.
+    /// The batch has been applied, under this epoch.
     Applied,
     /// It belongs to another owner.
     Fenced,

@@ -33,7 +33,7 @@ pub struct StagePosition {
     pub applied: i64,
     /// Records that were there already.
     pub duplicate: i64,
-    /// Records from which nothing follows, by a named rule.
+    /// Records without an effect, by a named rule.
     pub ignored: i64,
     /// Records that were parked and are, or were, in `parked_record`.
     pub parked: i64,

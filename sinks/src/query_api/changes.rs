@@ -26,7 +26,7 @@ const MAX_ID_BYTES: usize = 512;
 
 /// A page of changes.
 pub type ChangesPage = Listed<ChangeItem>;
-/// One change with all that is known of it.
+/// One change in full.
 pub type ChangeAnswer = Found<ChangeDetail>;
 
 /// The tenant's proposed changes, those with the newest facts first.
@@ -50,7 +50,7 @@ pub(super) async fn list(
     .await
 }
 
-/// One of the tenant's changes: its plan, score and factors, approvals, timeline, and what could not be.
+/// One of the tenant's changes: its plan, score and factors, approvals, timeline, and impossible steps.
 #[utoipa::path(
     get,
     path = "/api/v1/changes/{id}",

@@ -245,7 +245,7 @@ pub(super) async fn verdicts(
     .await
 }
 
-/// One resource: its state, verdicts, findings, and how it was seen before.
+/// One resource: its state, verdicts, findings and earlier observations.
 #[utoipa::path(
     get,
     path = "/api/v1/compliance/resources/{id}",

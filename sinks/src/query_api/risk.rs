@@ -56,7 +56,7 @@ pub struct EntitiesPage {
     pub position: Positions,
 }
 
-/// One entity and why it is at risk.
+/// One entity, and the reasons for its risk.
 pub type EntityAnswer = Found<EntityDetail>;
 /// A page of an entity's signals.
 pub type SignalsPage = Listed<SignalItem>;

@@ -116,7 +116,7 @@ struct Part {
     database_seconds_per_minute: NonZeroU32,
 }
 
-/// One tenant's part, and what of it is taken.
+/// One tenant's share, and the part of it in use.
 #[derive(Debug)]
 struct Share {
     part: Part,

@@ -1,7 +1,7 @@
 //! Removal of data: of erased people, and of rows past their retention period.
 //!
-//! One process does it at a time. Nothing of it is needed for writing or reading: where it cannot be done, that is told,
-//! and tried again.
+//! One process does it at a time. Writing and reading do not depend on it: if it fails, the failure is
+//! logged, and tried again.
 
 mod erase;
 mod facts;

@@ -137,8 +137,8 @@ async fn groups(connection: &mut PgConnection, part: &str) -> sqlx::Result<Vec<G
         .await
 }
 
-/// Of each log and each number of days, up to which index entries arrived that long ago; and up to which the audit topic has
-/// them: what it has not yet is not removed.
+/// For each log and each number of days, the index up to which entries arrived that long ago; and up to which
+/// the audit topic has them: what it has not yet is not removed.
 async fn ages(
     connection: &mut PgConnection,
     policy: &RetentionPolicy,

@@ -37,7 +37,7 @@ use progress::{Part, Progress};
 pub use transport::{OpenError, probe};
 use transport::{Secret, Transport};
 
-/// After so long a call gives the stage a moment for other things, such as letting go of a partition.
+/// Longest call before the stage gets time for other work, such as releasing a partition.
 const LONGEST_CALL: Duration = Duration::from_secs(20);
 /// Interval at which a waiting sink checks whether an operator resumed it or changed its secret.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -55,7 +55,7 @@ pub struct SiemSink {
     progress: Progress,
     answers: Answers,
     breaker: Breaker,
-    /// Nothing is sent before.
+    /// Time before which nothing is sent.
     resting: Option<(Instant, String)>,
     refused: Option<Refused>,
     reported: Option<State>,

@@ -15,7 +15,7 @@ use super::{
     status::client,
 };
 
-/// Longer than the gateway waits for Kafka.
+/// Time limit of a request, longer than the gateway's for Kafka.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Options that every command to the gateway takes.

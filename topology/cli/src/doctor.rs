@@ -45,13 +45,13 @@ pub(super) struct DoctorArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
-    /// It must be mended: something does not work, or will not.
+    /// It must be fixed: something does not work, or will not.
     Problem,
     /// It works, and an operator should look at it.
     Warning,
     /// It could not be checked.
     Unknown,
-    /// As it should be.
+    /// No fault.
     Ok,
 }
 

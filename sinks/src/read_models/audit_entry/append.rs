@@ -26,7 +26,7 @@ pub(super) struct Logbook {
     secret: SubjectSecret,
     splitter: Splitter,
     subjects: Subjects,
-    /// Up to which the erased subjects are known; `None` until they are looked up.
+    /// Erasure epoch up to which the erased subjects are known; `None` until they are looked up.
     epoch: Option<i64>,
     erased: ErasedSubjects,
     /// As the last transaction left them, as far as is known.
@@ -452,7 +452,7 @@ impl Subjects {
         self.by_tenant.get(tenant)?.get(actor)
     }
 
-    /// Those that are not stored yet stay to be stored.
+    /// Keys that are not stored yet remain to be stored.
     fn forget_all(&mut self) {
         self.by_tenant.clear();
         (self.count, self.erased) = (0, 0);

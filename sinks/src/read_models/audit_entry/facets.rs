@@ -85,7 +85,7 @@ impl From<TermField> for Field {
 pub struct TermItem {
     /// The term.
     pub term: String,
-    /// In about how many entries it was seen; it may be behind.
+    /// Approximate number of entries with the term; it may lag behind.
     pub seen: i64,
     /// The first day on which it was seen, in UTC.
     #[schema(value_type = String, format = Date)]
@@ -170,7 +170,7 @@ impl HistogramStep {
         }
     }
 
-    /// This step, or the least that gives not too many points.
+    /// This step, or the smallest that does not exceed the limit on points.
     fn for_range(self, from: Timestamp, to: Timestamp) -> Self {
         let seconds = (to - from).num_seconds();
         let fits = |step: &Self| *step >= self && seconds / step.seconds() < MAX_POINTS;

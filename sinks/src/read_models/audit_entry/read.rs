@@ -102,7 +102,7 @@ impl AuditFilter {
 pub enum AuditOutcome {
     /// It was done.
     Success,
-    /// It was refused or it failed.
+    /// It was denied, or it failed.
     Failure,
     /// The source does not tell.
     Unknown,

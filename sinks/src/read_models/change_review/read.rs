@@ -235,7 +235,7 @@ pub struct ApprovalStep {
 pub enum StepStatus {
     /// It is done.
     Done,
-    /// It is still to come.
+    /// It is pending.
     Pending,
     /// The score decides without it.
     NotNeeded,

@@ -31,7 +31,7 @@ pub struct FactKey<'a> {
     entity: (&'a str, &'a str),
     /// The rule, or the source of a weight.
     name: &'a str,
-    /// By which a correlation refers to the rule that fired.
+    /// Reference by which a correlation names the rule that fired.
     reference: &'a str,
 }
 

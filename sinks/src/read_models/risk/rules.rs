@@ -37,7 +37,7 @@ struct StoredRule {
     terms: Option<Arc<CorrelationTerms>>,
 }
 
-/// By which rows refer to a rule: the first 8 bytes of the SHA-256 of all that is stored of it.
+/// Key by which rows refer to a rule: the first 8 bytes of the SHA-256 of all that is stored of it.
 fn rule_key(rule: &SignalRule, terms: Option<&CorrelationTerms>) -> i64 {
     let digest: [u8; 32] = Sha256::digest(encoded(&(rule, terms))).into();
     i64::from_be_bytes(*digest.first_chunk().expect("8 of 32 bytes"))

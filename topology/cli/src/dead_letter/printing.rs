@@ -120,7 +120,7 @@ fn with_bytes(record: &ParkedRecord) -> Value {
     shown
 }
 
-/// One line of JSON in which nothing steers a terminal: whatever might stands escaped inside its string.
+/// One line of JSON without control characters: they are escaped inside its strings.
 fn document(value: &Value) -> anyhow::Result<()> {
     output::line(&inert_json(&serde_json::to_string(value)?));
     Ok(())

@@ -103,9 +103,9 @@ async fn all(
 
 /// Reason for which one record was not replayed, or not marked as replayed.
 enum Failure {
-    /// It cannot be; others can.
+    /// This record cannot be replayed; others can.
     Refused(ReplayError),
-    /// Nothing can be now.
+    /// No record can be replayed now.
     Broken(anyhow::Error),
 }
 

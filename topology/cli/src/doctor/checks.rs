@@ -10,7 +10,7 @@ use super::{Disk, Examined, Finding, Keys, Service, Verdict};
 
 /// Clocks that differ by more make events look late or skewed.
 const MAX_SKEW_S: i64 = 2;
-/// Of the connections, in percent: where more are in use, the next process may find none.
+/// Percent of the connections: if more are in use, the next process may find none.
 const MAX_CONNECTIONS: i64 = 80;
 /// The least free space of a disk, in percent.
 const LEAST_FREE: u64 = 10;

@@ -13,7 +13,7 @@ use crate::{own_event, place::Place, stage::operator};
 /// Longest message and name that go into an event, in characters.
 const MAX_MESSAGE_CHARS: usize = 1_000;
 
-/// One thing done to a key.
+/// One operation on a key.
 pub(super) struct KeyChange<'a> {
     key: &'a ApiKey,
     action: &'static str,

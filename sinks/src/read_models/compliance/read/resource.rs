@@ -1,4 +1,4 @@
-//! One resource at an instant: what it is, verdicts, findings, and how it was seen before.
+//! One resource at an instant: its state, verdicts, findings and earlier observations.
 
 use schemas::{
     TenantId, Timestamp,

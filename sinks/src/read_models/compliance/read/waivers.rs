@@ -18,13 +18,13 @@ use crate::read_models::{
 pub enum WaiverStatus {
     /// It is requested, and not decided.
     Requested,
-    /// It holds.
+    /// It is in force.
     InForce,
-    /// Its time is over.
+    /// It has expired.
     Expired,
     /// It was refused.
     Rejected,
-    /// It was taken back.
+    /// It was revoked.
     Revoked,
     /// No step of it counts.
     Ineffective,

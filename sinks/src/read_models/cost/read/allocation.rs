@@ -84,7 +84,7 @@ pub struct AllocatedBucket {
     pub shared: String,
     /// Both together.
     pub total: String,
-    /// By how much more it is than by the rules in force; only where other rules are tried.
+    /// Difference to the amount by the rules in force; only where other rules are tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub moved: Option<String>,

@@ -121,7 +121,7 @@ pub struct Anomalies {
 struct Series {
     currency: String,
     key: SeriesKey,
-    /// By what the resource is known.
+    /// Reference of the resource.
     resource_ref: String,
     days: Vec<(NaiveDate, f64)>,
 }

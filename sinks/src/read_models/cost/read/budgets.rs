@@ -20,7 +20,7 @@ use super::{
 };
 use crate::read_models::snapshot::{Page, ReadError, Snapshot};
 
-/// One budget, in the period that was asked for.
+/// One budget, in the requested period.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BudgetItem {
     /// Its name.

@@ -1,4 +1,4 @@
-//! One entity: how much it is at risk, and every reason for it.
+//! One entity: its risk, and every reason for it.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -21,7 +21,8 @@ const EVENT_SOURCE: &str = "eventSource";
 /// Coprime to the sizes of the lists that it walks through, so that steps of it reach all of them.
 const STRIDE: usize = 7_919;
 
-/// That many rules that read CloudTrail: own ones first, evenly from the whole set; then variants of all of them.
+/// A set of so many rules that read CloudTrail: own ones first, evenly from the whole set; then variants of
+/// all of them.
 pub(super) fn cloudtrail(size: usize) -> anyhow::Result<SigmaEngine> {
     let own = own()?;
     let names = Names::of(&own);

@@ -57,7 +57,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         is_written
     }
 
-    /// Takes that back.
+    /// Withdraws the stored reason.
     pub(super) async fn say_healed(&mut self, batch: &Batch<S::Change>) {
         for range in &batch.ranges {
             let (at, epoch) = (range.partition, range.owner_epoch);
