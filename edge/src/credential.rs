@@ -1,4 +1,4 @@
-//! The credential that a request carries.
+//! Extraction of a request's credential.
 
 use std::borrow::Cow;
 
@@ -6,12 +6,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, header};
 use schemas::access::MAX_CREDENTIAL_BYTES;
 
-/// Where Amazon Data Firehose puts the access key of an HTTP endpoint. It sends no `Authorization`.
+/// Header in which Amazon Data Firehose sends the access key of an HTTP endpoint, instead of `Authorization`.
 const FIREHOSE_KEY: HeaderName = HeaderName::from_static("x-amz-firehose-access-key");
 
-/// The token of the one `Authorization` header: `Bearer`, or the password of `Basic`, for senders that know nothing else
-/// (Amazon SNS, by the address `https://weir:KEY@HOST/…`). Without that header, Firehose's access key. `None` where there
-/// is none, or more than one, or a long one.
+/// The token of the single `Authorization` header: `Bearer`, or the password of `Basic` for senders that
+/// support nothing else (Amazon SNS, with the address `https://weir:KEY@HOST/…`). Without that header,
+/// Firehose's access key. `None` if there is none, or more than one, or it is too long.
 pub fn token(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     let Some(value) = one(headers, &header::AUTHORIZATION).ok()? else {
         return one(headers, &FIREHOSE_KEY).ok()?.map(|key| Cow::Borrowed(key.trim()));
@@ -28,7 +28,7 @@ pub fn token(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     decoded.split_once(':').map(|(_, password)| Cow::Owned(password.to_owned()))
 }
 
-/// A header that is there once or not at all; an error where it is there more often, is long or is no text.
+/// A header that occurs at most once; an error if it occurs more often, is too long or is not text.
 fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {

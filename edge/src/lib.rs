@@ -1,11 +1,13 @@
-//! The HTTP edge: what every listener of Weir does before a request reaches a route, and after its answer.
+//! The HTTP layer that all services share: listeners, and processing of requests and responses around the
+//! routes.
 //!
-//! A [`Listener`] accepts connections within limits, ends TLS where it is configured ([`tls`]), speaks HTTP/1.1, or
-//! HTTP/2 where ALPN agreed on it, and stops without cutting answers off.
+//! A [`Listener`] accepts connections within limits, terminates TLS if configured ([`tls`]), speaks HTTP/1.1,
+//! or HTTP/2 if negotiated by ALPN, and shuts down without cutting responses off.
 //!
-//! The rest is the kit that every HTTP service is built of: [`service`] is around all routes (ids, spans, problems,
-//! headers), [`access`] in front of those that need a credential ([`admission`], [`credential`], [`identity`], [`rates`], [`peer`]),
-//! [`tenants`] beside them for what each tenant may use, [`health`], [`api_error`] the answer of whatever is refused, [`openapi`] what all documents share.
+//! The rest are the parts of a service: [`service`] wraps all routes (ids, spans, problems, headers);
+//! [`access`] guards those that need a credential ([`admission`], [`credential`], [`identity`], [`rates`],
+//! [`peer`]); [`tenants`] holds limits and usage by tenant, [`health`] the probes, [`api_error`] the error
+//! responses, and [`openapi`] the common parts of the API documents.
 
 pub mod access;
 pub mod admission;

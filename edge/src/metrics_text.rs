@@ -15,7 +15,7 @@ impl RenderMetrics {
         Self(Arc::new(render))
     }
 
-    /// The answer to `GET /metrics`.
+    /// Response to `GET /metrics`.
     pub fn answer(&self) -> Response {
         ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (self.0)()).into_response()
     }

@@ -1,21 +1,21 @@
-//! Where a request comes from.
+//! Network address of a request's client.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use http::HeaderMap;
 use ipnet::IpNet;
 
-/// Most proxies that are followed back through `X-Forwarded-For`.
+/// Maximum number of proxies that are followed back in `X-Forwarded-For`.
 const MAX_PROXIES: usize = 16;
 
-/// Whether a host as addresses name it, an IPv6 address also in brackets, is this machine.
+/// Whether a host in an address, an IPv6 address also in brackets, is this machine.
 pub fn is_this_machine(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The address at the other end of the connection; every request that a [`Listener`](crate::Listener) serves carries
-/// it as an extension.
+/// The address at the other end of the connection; a [`Listener`](crate::Listener) adds it to every request
+/// as an extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
 
@@ -25,7 +25,8 @@ impl Peer {
         *request.extensions().get::<Self>().expect("the listener names the peer of every request")
     }
 
-    /// The peer; or, as far as the peers are known proxies, whom the last of them speaks for.
+    /// The client: the peer or, as long as the hop is a trusted proxy, the address before it in
+    /// `X-Forwarded-For`.
     pub fn client(self, headers: &HeaderMap, proxies: &[IpNet]) -> IpAddr {
         let mut client = self.0;
         let forwarded = headers.get_all("x-forwarded-for").iter().rev();
@@ -43,12 +44,12 @@ impl Peer {
     }
 }
 
-/// Whether connections from there are a proxy's.
+/// Whether the peer is a trusted proxy.
 pub fn is_proxy(peer: IpAddr, proxies: &[IpNet]) -> bool {
     proxies.iter().any(|net| net.contains(&peer.to_canonical()))
 }
 
-/// An address, or for IPv6 the /64 that one host commands.
+/// An address or, for IPv6, the /64 network that one host controls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Network(IpAddr);
 

@@ -1,4 +1,4 @@
-//! Room for connections: so many at once, and so many from one address.
+//! Limits on open connections: in total, and by address.
 
 use std::{
     collections::HashMap,
@@ -11,10 +11,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::peer::{Network, is_proxy};
 
-/// Open connections of each address that has any; for IPv6, of each network that one host commands.
+/// Open connections by address or, for IPv6, by the network that one host controls.
 type ByAddress = Arc<Mutex<HashMap<Network, usize>>>;
 
-/// The places of one listener.
+/// Connection slots of one listener.
 #[derive(Debug)]
 pub(crate) struct Slots {
     all: Arc<Semaphore>,
@@ -29,7 +29,7 @@ impl Slots {
         Self { all: Arc::new(Semaphore::new(connections)), by_address: Arc::default(), per_address, proxies }
     }
 
-    /// A place for a connection from there, if there is room.
+    /// A slot for a connection from that address, if one is free.
     pub(crate) fn take(&self, peer: IpAddr) -> Option<Slot> {
         let one = Arc::clone(&self.all).try_acquire_owned().ok()?;
         if is_proxy(peer, &self.proxies) {
@@ -46,7 +46,7 @@ impl Slots {
     }
 }
 
-/// A connection's place; free again when dropped.
+/// A connection's slot; released when dropped.
 #[derive(Debug)]
 pub(crate) struct Slot {
     _one: OwnedSemaphorePermit,

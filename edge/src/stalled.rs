@@ -1,4 +1,4 @@
-//! A connection whose other end must take what is written, sooner or later.
+//! Write timeout for connections whose client does not read.
 
 use std::{
     io::{self, IoSlice},
@@ -12,8 +12,8 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// Fails a write that makes no progress for a while. Reading is left alone: the parser and the handlers
-/// have their own ends for it.
+/// Fails a write that makes no progress within the timeout. Reading is not affected: the HTTP parser and the
+/// handlers have their own timeouts for it.
 pub(crate) struct WriteDeadline<S> {
     stream: S,
     patience: Duration,
@@ -26,7 +26,7 @@ impl<S> WriteDeadline<S> {
         Self { stream, patience, stalled: Box::pin(sleep(patience)), waiting: false }
     }
 
-    /// Passes progress on; turns a wait that is too long into an error.
+    /// Passes progress on, and turns a wait beyond the timeout into an error.
     fn judge<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if poll.is_ready() {
             self.waiting = false;

@@ -1,5 +1,5 @@
-//! Where data enters Weir: foreign records become envelopes ([`sources`]), files are brought in ([`import`]),
-//! a believable organisation is played ([`generate`]), and all of it reaches Kafka through one [`kafka::Producer`].
+//! Producers: mapping of foreign records to envelopes ([`sources`]), import of files ([`import`]), generated
+//! events ([`generate`]); all of it reaches Kafka through one [`kafka::Producer`].
 
 pub mod gateway;
 pub mod generate;

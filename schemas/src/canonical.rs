@@ -1,4 +1,4 @@
-//! The canonical form of an event: bytes that are equal when, and only when, events are.
+//! The canonical form of an event: equal bytes for equal events, and only for those.
 //!
 //! | value | bytes |
 //! |---|---|
@@ -9,8 +9,9 @@
 //! | integer, instant in microseconds | i64 |
 //! | boolean | 1 or 0 |
 //!
-//! Numbers are big-endian. A field has no value when it is null, an empty list, an empty map, or a struct none of
-//! whose fields has one: so a field that is added later, null in every older event, changes none of their forms.
+//! Numbers are big-endian. A field has no value when it is null, an empty list, an empty map, or a struct
+//! none of whose fields has one: so a new field, which is null in every older event, does not change their
+//! forms.
 
 use std::fmt::Display;
 
@@ -27,7 +28,7 @@ pub(crate) fn write<T: Serialize>(event: &T, to: &mut Vec<u8>) {
     event.serialize(Value { to }).expect("families hold texts, integers, booleans, lists, maps and structs");
 }
 
-/// Writes one value; the answer is whether there was one.
+/// Writes one value; returns whether there was one.
 struct Value<'a> {
     to: &'a mut Vec<u8>,
 }
@@ -41,7 +42,7 @@ impl Value<'_> {
     }
 }
 
-/// A shape that the form has no place for.
+/// A type that the form does not support.
 #[derive(Debug, thiserror::Error)]
 #[error("the canonical form has no place for such a value")]
 pub(crate) struct NoPlace;
@@ -150,7 +151,7 @@ impl<'a> Serializer for Value<'a> {
     }
 }
 
-/// The fields, items or entries of a value.
+/// Fields, items or entries of a value.
 struct Parts<'a> {
     to: &'a mut Vec<u8>,
     any: bool,
@@ -166,7 +167,7 @@ impl Parts<'_> {
         self.any = true;
     }
 
-    /// A value without parts has left no byte.
+    /// Whether anything was written; a value without parts writes nothing.
     fn finish(self) -> bool {
         if self.any {
             self.to.push(END);
@@ -203,7 +204,7 @@ impl SerializeSeq for Parts<'_> {
     type Ok = bool;
     type Error = NoPlace;
 
-    /// An item counts even where nothing is told of it.
+    /// Writes an item, which counts even if it has no value.
     fn serialize_element<T: Serialize + ?Sized>(&mut self, item: &T) -> Result<(), NoPlace> {
         self.begin();
         if !self.value(item)? {

@@ -1,5 +1,5 @@
-//! Every shape that crosses a boundary in Weir: envelopes, events, the changes processors ask for, topics,
-//! credentials, and the one codec between them and bytes. No I/O, no clock, no async.
+//! Types that cross crate boundaries in Weir: envelopes, events, the changes that processors hand to sinks,
+//! topics, credentials, problems, and the only codec between them and bytes. No I/O, no clock, no async.
 
 pub mod access;
 mod canonical;

@@ -75,7 +75,7 @@ pub fn printable(text: &str) -> String {
     text.chars().take(MAX_DETAIL_CHARS).map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// Declares the kinds in one list, so that slug, status and title of a kind stand on one line.
+/// Declares the kinds in one list, with slug, status and title of a kind on one line.
 macro_rules! problem_kinds {
     ($($(#[doc = $doc:literal])+ $kind:ident $status:literal $slug:literal $title:literal;)+) => {
         /// Type of a problem.

@@ -64,7 +64,7 @@ impl Topic {
         }
     }
 
-    /// The topic of that name, if it is one of ours.
+    /// The topic of that name, if it is one of Weir's.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|topic| topic.name() == name)
     }

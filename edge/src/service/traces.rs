@@ -10,20 +10,20 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
-/// Longest `tracestate` that is passed on; W3C asks for at least 512.
+/// Maximum length of a forwarded `tracestate`; W3C asks for at least 512.
 const MAX_TRACESTATE: usize = 512;
 
 /// The traces that a request belongs to.
 #[derive(Debug, Clone, Default)]
 pub struct Traces {
-    /// The one its sender sent; events without their own were created in it.
+    /// The trace context sent by the client, in which events without their own were created.
     pub incoming: Option<TraceContext>,
-    /// The request's own span, in which its records travel on.
+    /// The request's own span, in which its records travel.
     pub hop: Option<TraceContext>,
 }
 
 impl Traces {
-    /// Ties the span to the trace in the headers, and says which traces the request belongs to.
+    /// Connects the span with the trace in the headers, and returns the traces of the request.
     pub(super) fn of(span: &Span, headers: &HeaderMap) -> Self {
         let w3c = TraceContextPropagator::new();
         let context = w3c.extract(&HeaderExtractor(headers));
@@ -53,7 +53,7 @@ impl Traces {
         self.hop.as_ref().or(self.incoming.as_ref()).and_then(|context| context.traceparent.split('-').nth(1))
     }
 
-    /// The event; one without a trace of its own was created in the request's.
+    /// The event; if it has no trace of its own, with the request's.
     pub fn around(&self, mut event: Envelope) -> Envelope {
         if event.trace.is_none() {
             event.trace = self.incoming.as_ref().or(self.hop.as_ref()).cloned();

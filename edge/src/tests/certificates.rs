@@ -3,7 +3,7 @@
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustls::pki_types::CertificateDer;
 
-/// A self-signed certificate; whoever trusts `der` trusts its listener.
+/// A self-signed certificate; clients that trust `der` trust its listener.
 pub(crate) struct Issued {
     /// PEM.
     pub(crate) certificate: String,

@@ -37,7 +37,7 @@ use crate::{ConnectionLimits, Listen, Listener, peer::Peer, tls::TlsConfig};
 
 /// Ends a test that would hang; nothing is asserted by it.
 const HANGING: Duration = Duration::from_mins(1);
-/// Long enough for whatever is on time on a busy machine.
+/// Time limit for quick steps, long enough for a busy machine.
 const SOON: Duration = Duration::from_millis(500);
 /// A request after whose answer the connection closes.
 const CLOSING: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";

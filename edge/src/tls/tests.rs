@@ -1,4 +1,4 @@
-//! Pairs of files that are good, and what is said of those that are not.
+//! Valid pairs of files, and the errors for invalid ones.
 
 use std::error::Error as _;
 

@@ -1,17 +1,17 @@
-//! The values that rules answer with, read as reasons.
+//! Converts the values of rules to reasons.
 
 use regorus::Value;
 
-/// Most reasons of one verdict.
+/// Maximum number of reasons of one verdict.
 const MAX_REASONS: usize = 1_000;
-/// Longest reason, in bytes.
+/// Maximum length of a reason, in bytes.
 const MAX_REASON: usize = 2_000;
-/// Members of an object that hold its message.
+/// Members of an object that contain its message.
 const MESSAGES: [&str; 5] = ["msg", "message", "reason", "description", "title"];
 
-/// The reasons that the value of `deny`, `warn` or `violation` gives; none where nothing is found.
+/// Reasons in the value of `deny`, `warn` or `violation`; empty if the rule found nothing.
 ///
-/// Read are sets and lists of texts and of objects with a message, texts, objects, and truth values.
+/// Accepts sets and lists of texts and of objects with a message, texts, objects, and booleans.
 ///
 /// # Errors
 /// The value has another shape.
@@ -75,7 +75,7 @@ fn reason(rule: &str, value: &Value) -> Result<String, String> {
     Ok(cut(&text))
 }
 
-/// The text, cut to its bound at the end of a character.
+/// The text, cut to its maximum length at a character boundary.
 fn cut(text: &str) -> String {
     match text.char_indices().find(|(at, _)| *at >= MAX_REASON) {
         Some((at, _)) => format!("{}…", &text[..at]),

@@ -1,7 +1,7 @@
-//! Built-in functions that the engine leaves unbounded or defines otherwise than OPA, replaced by wrappers.
+//! Wrappers for built-in functions that the engine leaves unbounded or defines differently from OPA.
 //!
-//! A wrapper looks at the arguments first and calls the engine's own function only where the result is bounded. A
-//! policy that asks for more leaves a refusal ([`take_refusal`]), and its evaluation is an error.
+//! A wrapper checks the arguments first and calls the engine's own function only if the result is bounded. A
+//! call beyond the bounds is refused ([`take_refusal`]), and the policy's evaluation is an error.
 
 use std::{
     cell::{Cell, RefCell},
@@ -14,28 +14,28 @@ use regorus::{
 };
 use sha2::{Digest, Sha256};
 
-/// Most elements of a generated range, array, or list of addresses.
+/// Maximum number of elements of a generated range, array, or list of addresses.
 const MAX_ELEMENTS: i64 = 1_000_000;
-/// Longest text that a built-in may make, in bytes.
+/// Maximum length of a generated text, in bytes.
 const MAX_TEXT: usize = 16 << 20;
-/// Most bits of a shifted number.
+/// Maximum number of bits of a shifted number.
 const MAX_SHIFT: i64 = 1 << 16;
-/// Most nodes of a document that is written as text.
+/// Maximum number of nodes of a document that is written as text.
 const MAX_NODES: usize = 2_000_000;
 
 thread_local! {
-    /// The reason why a built-in of this thread's evaluation refused its arguments.
+    /// The reason for which a built-in refused its arguments in this thread's evaluation.
     static REFUSED: RefCell<Option<String>> = const { RefCell::new(None) };
-    /// The instant of this thread's evaluation, in nanoseconds since 1970; `None` leaves the clock to the engine.
+    /// Time of this thread's evaluation, in nanoseconds since 1970; `None` leaves the clock to the engine.
     static NOW_NS: Cell<Option<i64>> = const { Cell::new(None) };
 }
 
-/// Sets the instant that `time.now_ns` gives on this thread, in nanoseconds since 1970.
+/// Sets the result of `time.now_ns` on this thread, in nanoseconds since 1970.
 pub(crate) fn set_now(now_ns: Option<i64>) {
     NOW_NS.set(now_ns);
 }
 
-/// Takes the reason why a built-in refused its arguments since the last call.
+/// Takes the reason of the refusal since the last call, if a built-in refused its arguments.
 pub(crate) fn take_refusal() -> Option<String> {
     REFUSED.with(RefCell::take)
 }
@@ -61,7 +61,8 @@ const WRAPPED: [(&str, u8, Check); 14] = [
     ("base64.encode", 1, nodes),
 ];
 
-/// The functions whose result may be taken as a last parameter only from OPA's own form: a bound would be lost.
+/// Functions that take their result as a last parameter only in OPA's own form, because otherwise a bound
+/// would be lost.
 pub(crate) const NO_OUTPUT_PARAMETER: [&str; 4] =
     ["numbers.range", "numbers.range_step", "bits.lsh", "net.cidr_expand"];
 
@@ -78,7 +79,7 @@ pub(crate) fn is_wrapped(name: &str) -> bool {
     WRAPPED.iter().any(|(wrapped, ..)| *wrapped == name) || PINNED.iter().any(|(pinned, ..)| *pinned == name)
 }
 
-/// Wraps the functions of one engine, but for those in `unwrapped`.
+/// Wraps the functions of one engine, except for those in `unwrapped`.
 pub(crate) fn wrap(engine: &mut Engine, strict: bool, unwrapped: &BTreeSet<String>) -> anyhow::Result<()> {
     let source = Source::from_contents("built-in".to_owned(), "call".to_owned())?;
     let span = Span { source, line: 1, col: 1, start: 0, end: 4 };
@@ -125,12 +126,12 @@ pub(crate) fn wrap(engine: &mut Engine, strict: bool, unwrapped: &BTreeSet<Strin
     Ok(())
 }
 
-/// A built-in that reads the clock or makes something up, by the instant of the evaluation; `None` where its arguments
-/// are not of its kind.
+/// A built-in with a result that depends on the clock or on chance, pinned to the evaluation's time; `None`
+/// if its arguments are of a wrong type.
 type Pinned = fn(i64, &[Value]) -> Option<Value>;
 
-/// Functions whose answer follows from the instant of the evaluation where one is given, so that a replay decides as
-/// the first run did.
+/// Functions that are pinned to the evaluation's time if one is given, so that a replay decides as the first
+/// run did.
 const PINNED: [(&str, u8, Pinned); 3] = [
     ("time.now_ns", 0, |now_ns, _| Some(now_ns.into())),
     ("rand.intn", 2, |now_ns, given| {
@@ -248,7 +249,8 @@ fn nodes(given: &[Value]) -> Result<Option<Vec<Value>>, String> {
     }
 }
 
-/// Counts nodes down; a text counts for its length. False where they run out, however often parts are shared.
+/// Counts nodes down, and texts by their length. False when the limit is exceeded; shared parts count each
+/// time.
 pub(crate) fn count(value: &Value, left: &mut usize) -> bool {
     let cost = 1 + text_of(value).map_or(0, |text| text.len() / 16);
     let Some(rest) = left.checked_sub(cost) else { return false };
@@ -261,7 +263,7 @@ pub(crate) fn count(value: &Value, left: &mut usize) -> bool {
     }
 }
 
-/// OPA writes `%!v(MISSING)` where a format has more verbs than there are values, as Go does.
+/// `sprintf` as in OPA and Go: `%!v(MISSING)` for a verb without a value.
 fn sprintf(given: &[Value]) -> Result<Option<Vec<Value>>, String> {
     let (Some(format), Ok(values)) = (text_of(&given[0]), given[1].as_array()) else { return Ok(None) };
     let mut left = MAX_NODES;

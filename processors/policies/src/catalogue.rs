@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::{Policy, PolicySet};
 
-/// Most resource types that a row names.
+/// Maximum number of resource types in a row.
 const MAX_TYPES: usize = 4;
 
-/// The policies of a set, for a person who looks for one.
+/// The policies of a set as Markdown.
 pub fn catalogue(set: &PolicySet) -> String {
     let mut folders: BTreeMap<&str, Vec<&Policy>> = BTreeMap::new();
     for policy in set.policies() {

@@ -1,9 +1,9 @@
-//! Policies compiled to the engine's virtual machine, where it gives the answers of the interpreter.
+//! Policies compiled for the engine's virtual machine, where it agrees with the interpreter.
 //!
-//! The machine knows no bounds for built-ins but time and instructions, and cannot evaluate `with`. Compiled are therefore
-//! Weir's own policies, whose calls stay far within the bounds, and those of others that call none of the bounded
-//! functions and refer to no other package. All other policies, and evaluations on which the machine fails, are
-//! interpreted.
+//! The machine bounds built-ins only by time and instructions, and cannot evaluate `with`. Therefore only
+//! these policies are compiled: Weir's own, whose calls stay far within the bounds, and those of others that
+//! call none of the bounded functions and refer to no other package. All other policies, and evaluations on
+//! which the machine fails, are interpreted.
 
 use std::{
     collections::BTreeSet,
@@ -21,18 +21,18 @@ use regorus::{
 
 use crate::{EngineError, Limits, policy::Entry};
 
-/// Most instructions of one evaluation of a rule: about as many as the time limit allows. They are counted, so that the
-/// same input is cut off at the same place.
+/// Maximum number of instructions in one evaluation of a rule: about as many as the time limit allows.
+/// Counting makes the cut-off deterministic.
 const MAX_INSTRUCTIONS: usize = 10_000_000;
 
-/// A policy's rules as a program.
+/// A policy's rules as a compiled program.
 #[derive(Clone)]
 pub(crate) struct Compiled {
     program: Arc<Program>,
 }
 
 impl Compiled {
-    /// Compiles the rules of a policy out of its set's modules; `None` where the compiler refuses one.
+    /// Compiles the rules of a policy from its set's modules; `None` if the compiler rejects one.
     pub(crate) fn new(modules: &CompiledPolicy, entries: &[Entry]) -> Option<Self> {
         let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
         let compile = || Compiler::compile_from_policy(modules, &paths);
@@ -48,7 +48,7 @@ impl fmt::Debug for Compiled {
     }
 }
 
-/// A machine with a policy's program.
+/// A virtual machine with a policy's program.
 #[derive(Debug)]
 pub(crate) struct Machine {
     vm: Box<RegoVM>,
@@ -78,7 +78,8 @@ impl Machine {
         self.vm.set_input(input);
     }
 
-    /// The value of a rule for the input that was set; `None` where the machine fails and the interpreter should be asked.
+    /// The value of a rule for the current input; `None` if the machine fails and the interpreter should be
+    /// used.
     pub(crate) fn rule(&mut self, path: &str) -> Option<Result<Value, EngineError>> {
         let vm = &mut self.vm;
         let answer = panic::catch_unwind(AssertUnwindSafe(|| vm.execute_entry_point_by_name(path)));
@@ -92,7 +93,7 @@ impl Machine {
     }
 }
 
-/// Texts of Weir's own modules: they are compiled whatever they call.
+/// Texts of Weir's own modules, which are compiled regardless of their calls.
 pub(crate) fn own_texts() -> BTreeSet<&'static str> {
     crate::own().into_iter().map(|(_, text)| text).collect()
 }

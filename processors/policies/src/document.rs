@@ -1,4 +1,4 @@
-//! Documents that policies judge: plans, Kubernetes objects, configurations of resources.
+//! Documents that policies evaluate: plans, Kubernetes objects, configurations of resources.
 
 use std::collections::BTreeSet;
 
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::{Refused, Subject, kubernetes, plan};
 
-/// Largest document, in bytes.
+/// Maximum size of a document, in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 64 << 20;
-/// Most documents of one YAML text.
+/// Maximum number of documents in one YAML text.
 const MAX_DOCUMENTS: usize = 10_000;
 
-/// Most lines of quoted texts that are indented too little.
+/// Maximum number of lines with too little indentation in quoted texts.
 const MAX_INDENTED: usize = 50;
 
 /// The kind of a document.
@@ -23,14 +23,14 @@ pub enum DocumentKind {
     Kubernetes,
     /// The configuration of one resource: `{"type": …, "config": {…}}`.
     Resource,
-    /// Something that somebody is about to do: `{"action": "DeleteBucket", …}`.
+    /// An intended action: `{"action": "DeleteBucket", …}`.
     Action,
 }
 
 /// A document with its subjects.
 #[derive(Debug, Clone)]
 pub struct Document {
-    /// Its kind.
+    /// Kind of the document.
     pub kind: DocumentKind,
     /// The whole document, as policies without resource types read it; sensitive values are replaced.
     pub whole: regorus::Value,
@@ -83,14 +83,15 @@ impl Document {
     /// Takes a plan.
     ///
     /// # Errors
-    /// The document is no plan, or one of an unknown format version.
+    /// The document is not a plan, or one of an unknown format version.
     pub fn from_plan(value: &Value) -> Result<Self, Refused> {
         let subjects = plan::subjects(value)?;
         Ok(Self { kind: DocumentKind::Plan, whole: plan::without_sensitive(value).into(), subjects })
     }
 }
 
-/// The documents of a text. JSON is tried where the text begins like it, so that its errors name its places.
+/// The documents of a text. A text that begins like JSON is parsed as JSON, so that errors have its
+/// positions.
 pub(crate) fn values(text: &str) -> Result<Vec<Value>, Refused> {
     if text.trim_start().starts_with(['{', '[']) {
         return match serde_json::from_str(text) {
@@ -112,8 +113,8 @@ pub(crate) fn values(text: &str) -> Result<Vec<Value>, Refused> {
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
 }
 
-/// The documents of a YAML text. A line of a quoted text that is indented less than YAML asks is read all the same,
-/// as kubectl and Gatekeeper read it.
+/// The documents of a YAML text. A line of a quoted text with less indentation than YAML requires is
+/// accepted, as by kubectl and Gatekeeper.
 fn yaml(text: &str) -> Result<Vec<Value>, Refused> {
     let mut text = std::borrow::Cow::Borrowed(text);
     for _ in 0..MAX_INDENTED {
@@ -135,10 +136,10 @@ fn yaml(text: &str) -> Result<Vec<Value>, Refused> {
     Err(Refused("the document is not valid YAML: lines of quoted texts are indented too little".into()))
 }
 
-/// The resource type by which policies name that they judge actions.
+/// The resource type of actions in policies.
 const ACTION: &str = "action";
 
-/// An action, with whatever it says of its actor and its resource as configuration.
+/// An action; its actor and resource become the configuration.
 fn action_subject(action: &str, value: &Value) -> Result<Subject, Refused> {
     if action.trim().is_empty() {
         return Err(Refused("the `action` is empty".into()));
@@ -158,7 +159,7 @@ fn action_subject(action: &str, value: &Value) -> Result<Subject, Refused> {
     })
 }
 
-/// A resource by itself. `resources` may name others that it is judged with.
+/// A single resource. `resources` may contain others that it is evaluated with.
 fn resource(kind: &str, value: &Value) -> Result<Subject, Refused> {
     if kind.is_empty() {
         return Err(Refused("the resource's `type` is empty".into()));

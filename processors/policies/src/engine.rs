@@ -16,17 +16,17 @@ use crate::{
     rewrite,
 };
 
-/// Steps of an evaluation between two looks at the clock.
+/// Number of evaluation steps between two checks of the clock.
 pub(crate) const CHECK_INTERVAL: NonZeroU32 = NonZeroU32::MIN.saturating_add(63);
 
 /// Bounds of one evaluation.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Longest evaluation of one rule.
+    /// Time limit for one evaluation of a rule.
     pub time: Duration,
-    /// Largest input document, in bytes.
+    /// Maximum size of an input document, in bytes.
     pub input_bytes: usize,
-    /// Largest policy file, in bytes.
+    /// Maximum size of a policy file, in bytes.
     pub policy_bytes: usize,
 }
 
@@ -42,15 +42,15 @@ pub enum EngineError {
     /// The evaluation took longer than [`Limits::time`].
     #[error("the policy was cut off after {0:?}")]
     TooSlow(Duration),
-    /// A built-in would have made more than its limit.
+    /// The result of a built-in exceeds its limit.
     #[error("the policy was cut off: {0}")]
     TooLarge(String),
-    /// The engine refused the text, or the policy has conflicting values.
+    /// The engine rejected the text, or the policy has conflicting values.
     #[error("{reason}")]
     Rego {
         /// The first line of the engine's message.
         reason: String,
-        /// The file, where the engine names one.
+        /// The file, if the engine names one.
         file: Option<String>,
         /// Line and column in the policy, from 1.
         place: Option<(usize, usize)>,
@@ -92,7 +92,7 @@ impl EngineError {
 /// The meaning of an error within a built-in function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BuiltinErrors {
-    /// The call is undefined, as OPA has it.
+    /// The call is undefined, as in OPA.
     #[default]
     Undefined,
     /// The evaluation is an error.
@@ -125,10 +125,11 @@ impl RegoEngine {
         calls::look(self.engine.get_modules().iter().map(AsRef::as_ref))
     }
 
-    /// Looks at the calls of the modules, and bounds the built-ins that they use. Call it once, after the last module.
+    /// Checks the calls of the modules, and bounds the built-ins that they use. Call it once, after the last
+    /// module.
     ///
     /// # Errors
-    /// A function calls itself, or one is called that is nowhere. Evaluating it could end the process.
+    /// A function is recursive, or an unknown one is called. Evaluating it could end the process.
     pub fn seal(&mut self) -> Result<(), EngineError> {
         let calls = self.calls();
         if let Some(bad) = calls.bad.first() {
@@ -166,7 +167,7 @@ impl RegoEngine {
         self.guarded(|engine| engine.compile_with_entrypoint(&path.into()))
     }
 
-    /// Adds a module in the form that the virtual machine evaluates rightly.
+    /// Adds a module, rewritten so that the virtual machine evaluates it correctly.
     pub(crate) fn add_for_machine(&mut self, file: &str, text: &str) -> Option<()> {
         let mut reader = Self::new(self.limits, self.errors);
         reader.add_v1(file, text).ok()?;
@@ -175,8 +176,8 @@ impl RegoEngine {
         self.engine.add_policy(file.to_owned(), form).ok().map(drop)
     }
 
-    /// Whether modules of a package stand by themselves: they call no bounded built-in, use no `with`, and refer to no
-    /// other package.
+    /// Whether modules of a package are self-contained: they call no bounded built-in, use no `with`, and
+    /// refer to no other package.
     pub(crate) fn stands_alone(&mut self, package: &str) -> bool {
         let modules = self.engine.get_modules();
         let of_package =
@@ -207,7 +208,7 @@ impl RegoEngine {
         self.guarded(|engine| engine.eval_rule(path.to_owned()))
     }
 
-    /// Adds a module: Rego v1, or else v0. Answers its package, for example `data.main`.
+    /// Adds a module: Rego v1, or else v0. Returns its package, for example `data.main`.
     ///
     /// # Errors
     /// The text is neither; the reason is that of v1, unless the text uses v0's form of rules.
@@ -222,10 +223,10 @@ impl RegoEngine {
         })
     }
 
-    /// Adds a module of Rego v1. Answers its package.
+    /// Adds a module of Rego v1. Returns its package.
     ///
     /// # Errors
-    /// The text is no Rego v1.
+    /// The text is not valid Rego v1.
     pub fn add_v1(&mut self, file: &str, text: &str) -> Result<String, EngineError> {
         self.engine.set_rego_v0(false);
         self.engine
@@ -233,10 +234,10 @@ impl RegoEngine {
             .map_err(|error| EngineError::from_engine(&error, &self.limits))
     }
 
-    /// Adds a module of Rego v0. Answers its package.
+    /// Adds a module of Rego v0. Returns its package.
     ///
     /// # Errors
-    /// The text is no Rego v0.
+    /// The text is not valid Rego v0.
     pub fn add_v0(&mut self, file: &str, text: &str) -> Result<String, EngineError> {
         self.engine.set_rego_v0(true);
         let added = self.engine.add_policy(file.to_owned(), rewrite::negations(&rewrite::v0(text)));
@@ -247,16 +248,16 @@ impl RegoEngine {
     /// Adds a document below `data`.
     ///
     /// # Errors
-    /// It is no object, or contradicts what is there.
+    /// It is not an object, or conflicts with existing data.
     pub fn add_data(&mut self, data: Value) -> Result<(), EngineError> {
         self.has_data = true;
         self.engine.add_data(data).map_err(|error| EngineError::from_engine(&error, &self.limits))
     }
 
-    /// The value of a rule, for example `data.main.deny`; `Value::Undefined` where it has none.
+    /// The value of a rule, for example `data.main.deny`; `Value::Undefined` if it has none.
     ///
     /// # Errors
-    /// The time is up, the modules do not compile, or the rule has several values.
+    /// The evaluation timed out, the modules do not compile, or the rule has several values.
     pub fn rule(&mut self, path: &str, input: Value) -> Result<Value, EngineError> {
         self.guarded(|engine| {
             engine.set_input(input);
@@ -264,7 +265,7 @@ impl RegoEngine {
         })
     }
 
-    /// Runs the engine; its panic and a refusal of a built-in are errors.
+    /// Runs the engine; turns a panic and a refusal of a built-in into errors.
     fn guarded<T>(&mut self, run: impl FnOnce(&mut Engine) -> anyhow::Result<T>) -> Result<T, EngineError> {
         drop(builtins::take_refusal());
         let engine = &mut self.engine;

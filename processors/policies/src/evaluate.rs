@@ -1,4 +1,4 @@
-//! Documents against policies.
+//! Evaluation of policies on documents.
 
 use std::collections::BTreeMap;
 
@@ -11,30 +11,31 @@ use crate::{
     policy::{Answer, Form},
 };
 
-/// Values beside a document, and bounds of its evaluation.
+/// Additional input of an evaluation, and its limits.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
-    /// Other Kubernetes objects, below `data.inventory`: the answer of [`inventory`](crate::gatekeeper::inventory).
+    /// Other Kubernetes objects, under `data.inventory`: the result of
+    /// [`inventory`](crate::gatekeeper::inventory).
     pub inventory: Option<serde_json::Value>,
-    /// The instant that `time.now_ns` gives, in nanoseconds since 1970. Without it policies read the clock, and a later
+    /// Result of `time.now_ns`, in nanoseconds since 1970. Without it policies read the clock, and a later
     /// evaluation may differ.
     pub now_ns: Option<i64>,
-    /// Most evaluations of one document, a policy and a resource each; without it, all.
+    /// Maximum number of evaluations (policy and resource) of one document; `None` for no limit.
     pub max_evaluations: Option<usize>,
 }
 
-/// Verdicts about a document, and the decision that follows.
+/// Verdicts on a document, and the decision that follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evaluation {
-    /// In the order of resources, then policies.
+    /// Verdicts, by resource and then policy.
     pub verdicts: Vec<Verdict>,
-    /// The gravest consequence.
+    /// The strictest decision.
     pub decision: Decision,
-    /// Evaluations beyond [`Surroundings::max_evaluations`]: policies and resources without a verdict.
+    /// Number of evaluations beyond [`Surroundings::max_evaluations`], which have no verdict.
     pub left_out: usize,
 }
 
-/// The answer of a policy's rules.
+/// Result of a policy's rules.
 #[derive(Default)]
 struct Found {
     denied: Vec<String>,
@@ -42,11 +43,11 @@ struct Found {
     not_evaluated: Vec<String>,
 }
 
-/// Evaluates policies; it keeps copies of the set's engines, so one belongs to each thread.
+/// Evaluates policies with its own copies of the set's engines; use one for each thread.
 #[derive(Debug)]
 pub struct Evaluator {
     engines: Vec<RegoEngine>,
-    /// Machines of compiled policies, by their places; made when they are first needed.
+    /// Virtual machines of compiled policies by index, created on first use.
     machines: Vec<Option<Machine>>,
 }
 
@@ -57,7 +58,7 @@ impl Evaluator {
         Self { engines: set.engines.clone(), machines }
     }
 
-    /// Judges a document with every policy of the set that concerns it, or with those that `wanted` admits.
+    /// Evaluates every policy of the set that applies to a document, or those that `wanted` selects.
     pub fn evaluate(
         &mut self,
         set: &PolicySet,
@@ -102,7 +103,7 @@ impl Evaluator {
         Evaluation { verdicts, decision, left_out }
     }
 
-    /// Copies of the engines of Kubernetes policies with data added; the others as they are.
+    /// Copies of the engines of Kubernetes policies with data added; the others unchanged.
     fn with_data(&self, set: &PolicySet, data: &Value) -> Vec<RegoEngine> {
         let mut engines = self.engines.clone();
         for policy in &set.policies {
@@ -121,10 +122,10 @@ struct Run<'a> {
     engines: &'a mut Vec<RegoEngine>,
     machines: &'a mut Vec<Option<Machine>>,
     limits: Limits,
-    /// Policies that were cut off on this document, with the reason. They are not tried again: one that runs away would
-    /// take its time anew for every resource.
+    /// Policies that timed out on this document, with the reason. They are not tried again, since each could
+    /// take its full time for every resource.
     cut_off: BTreeMap<usize, String>,
-    /// Evaluations that are left; `None` is no bound.
+    /// Number of evaluations left; `None` for no limit.
     left: Option<usize>,
     left_out: usize,
 }
@@ -154,7 +155,7 @@ impl Run<'_> {
         verdict(policy, found, &subject.address, &subject.kind, Some(subject))
     }
 
-    /// `None` beyond the bound of evaluations.
+    /// `None` beyond the maximum number of evaluations.
     fn answers(
         &mut self,
         place: usize,
@@ -196,11 +197,11 @@ impl Run<'_> {
     }
 }
 
-/// The reason why a policy has no answer.
+/// Reason for which a policy has no result.
 enum Fault {
-    /// It was cut off, as it would be on the next resource.
+    /// It timed out, as it would on the next resource.
     CutOff(String),
-    /// The engine refused it, or its value has the wrong shape.
+    /// The engine rejected it, or its value has the wrong shape.
     Wrong(String),
 }
 
@@ -225,7 +226,7 @@ impl From<EngineError> for Fault {
     }
 }
 
-/// The answers of the policy's rules; `None` where it says that it does not apply.
+/// Results of the policy's rules; `None` if it does not apply.
 fn answers(
     policy: &Policy,
     mut value_of: impl FnMut(&str) -> Result<Value, EngineError>,

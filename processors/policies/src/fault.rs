@@ -1,17 +1,17 @@
-//! Faults of policies, templates and catalogues, each with its place.
+//! Faults of policies, templates and catalogues, with their locations.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// The reason why a file, or a part of it, is left out.
+/// Reason for rejecting a file or a part of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Fault {
     /// The file's name within its set.
     pub file: String,
     /// The line, from 1.
     pub line: Option<usize>,
-    /// The reason, and where possible the cure.
+    /// The reason and, where possible, the remedy.
     pub reason: String,
 }
 

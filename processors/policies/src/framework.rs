@@ -1,4 +1,4 @@
-//! Catalogues of frameworks: Prowler's two JSON shapes and OSCAL catalogues, with their lint.
+//! Catalogues of frameworks: Prowler's two JSON formats and OSCAL catalogues, with lints.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,40 +7,40 @@ use serde_json::Value;
 
 use crate::{Fault, PolicySet, Refused};
 
-/// Deepest nesting of OSCAL groups and controls.
+/// Maximum nesting of OSCAL groups and controls.
 const MAX_DEPTH: usize = 16;
-/// Most requirements of one catalogue.
+/// Maximum number of requirements in one catalogue.
 const MAX_REQUIREMENTS: usize = 100_000;
 
 /// A framework: its requirements, each with the checks that are evidence for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Framework {
-    /// The short name, for example `CIS`.
+    /// Short name, for example `CIS`.
     pub framework: String,
-    /// The long name.
+    /// Long name.
     pub name: String,
-    /// The version; empty where the catalogue has none.
+    /// Version; empty if the catalogue has none.
     pub version: String,
-    /// The provider that its checks are for; empty where it is for several.
+    /// Provider of its checks; empty for several.
     pub provider: String,
-    /// In the catalogue's order.
+    /// Requirements, in the catalogue's order.
     pub requirements: Vec<Requirement>,
 }
 
 /// One requirement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Requirement {
-    /// Its id within the framework.
+    /// Id within the framework.
     pub id: String,
-    /// Its name, or else its description.
+    /// Name, or else the description.
     pub title: String,
-    /// Its text.
+    /// Full text.
     pub description: String,
-    /// Checks, each once; none where a person must look.
+    /// Checks, each once; none if the requirement needs manual assessment.
     pub checks: Vec<String>,
 }
 
-/// A member by its name in any case.
+/// A member by its name, ignoring case.
 fn member<'a>(value: &'a Value, name: &str) -> &'a Value {
     let members = value.as_object().into_iter().flatten();
     members
@@ -58,11 +58,11 @@ fn text(value: &Value) -> String {
 }
 
 impl Framework {
-    /// Reads a catalogue, and lints it: repeated ids, checks that a requirement names twice, checks that `knows` does
-    /// not know, requirements without a text. The first of requirements with one id stays.
+    /// Reads a catalogue, and lints it: duplicate ids, checks listed twice in a requirement, checks unknown
+    /// to `knows`, requirements without a text. The first of requirements with one id is kept.
     ///
     /// # Errors
-    /// The document is no catalogue.
+    /// The document is not a catalogue.
     pub fn read(
         file: &str,
         document: &Value,
@@ -107,13 +107,13 @@ impl Framework {
         Ok((framework, faults))
     }
 
-    /// Requirements without checks, which a person must look at.
+    /// Number of requirements without checks, which need manual assessment.
     pub fn manual(&self) -> usize {
         self.requirements.iter().filter(|requirement| requirement.checks.is_empty()).count()
     }
 
-    /// For each requirement the policies of a set that are evidence for it: those that it names as checks, and those
-    /// whose controls name its id, or a part of it, under a framework of the same name.
+    /// For each requirement, the policies of a set that are evidence for it: those that it lists as checks,
+    /// and those whose controls contain its id, or a part of it, under a framework of the same name.
     pub fn crosswalk(&self, set: &PolicySet) -> BTreeMap<String, BTreeSet<String>> {
         let requirements = self.requirements.iter().map(|requirement| {
             let name = requirement.title.split(' ').next().unwrap_or_default();
@@ -132,8 +132,8 @@ impl Framework {
         requirements.collect()
     }
 
-    /// Whether a policy's framework (`CIS-AWS-3.0`) is this one: of the same family and, where it names one, for the same
-    /// provider. Versions may differ: ids mostly stay.
+    /// Whether a policy's framework (`CIS-AWS-3.0`) is this one: of the same family and, if it names one, for
+    /// the same provider. Versions may differ, since ids rarely change.
     fn is_named(&self, framework: &str) -> bool {
         let own = comparable(&format!("{} {} {}", self.framework, self.name, self.provider));
         // Numbers below 100 and those with letters or dots behind them are versions; 800 is a name.
@@ -190,7 +190,8 @@ fn without_repetition(
     Requirement { checks, ..requirement }
 }
 
-/// Prowler's shapes: members with capitals and `Checks` as a list, or in lower case with `checks` by provider.
+/// Prowler's formats: members with capitals and `Checks` as a list, or in lower case with `checks` by
+/// provider.
 fn prowler(document: &Value) -> Result<(Framework, Vec<Requirement>), Refused> {
     let requirements = member(document, "requirements");
     let Some(requirements) = requirements.as_array() else {

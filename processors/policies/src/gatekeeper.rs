@@ -1,13 +1,13 @@
-//! Gatekeeper's ConstraintTemplates and constraints: what they match, and the policies that they make.
+//! Gatekeeper's ConstraintTemplates and constraints: match criteria, and the policies that result.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-/// The target whose Rego is read.
+/// The target whose Rego is loaded.
 const TARGET: &str = "admission.k8s.gatekeeper.sh";
 
-/// A ConstraintTemplate: its modules of Rego.
+/// A ConstraintTemplate with its Rego modules.
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
     /// The kind of its constraints.
@@ -18,7 +18,7 @@ pub(crate) struct Template {
     pub(crate) libraries: Vec<String>,
 }
 
-/// A constraint: whom it concerns, and the parameters of its template.
+/// A constraint: its match criteria, and parameters for its template.
 #[derive(Debug, Clone)]
 pub(crate) struct Constraint {
     pub(crate) kind: String,
@@ -50,7 +50,7 @@ impl Template {
     /// Reads a template.
     ///
     /// # Errors
-    /// It names no kind, or has no Rego for the admission target.
+    /// It has no kind, or no Rego for the admission target.
     pub(crate) fn read(document: &Value) -> Result<Self, String> {
         let kind = text(&document["spec"]["crd"]["spec"]["names"]["kind"]);
         if kind.is_empty() {
@@ -107,14 +107,14 @@ impl Constraint {
         Ok(Self { kind, name, is_denying: action == "deny" || action == "scoped", parameters, matching })
     }
 
-    /// Bytes that differ where the match criteria or the parameters do.
+    /// Bytes that identify match criteria and parameters.
     pub(crate) fn fingerprint(&self) -> Vec<u8> {
         json!([self.kind, self.name, self.is_denying, self.parameters, self.matching])
             .to_string()
             .into_bytes()
     }
 
-    /// Whether the constraint concerns the object of a review.
+    /// Whether the constraint matches the object of a review.
     pub(crate) fn matches(&self, review: &Value) -> bool {
         let object = if review["object"].is_object() { &review["object"] } else { &review["oldObject"] };
         let metadata = &object["metadata"];
@@ -158,7 +158,7 @@ impl Constraint {
     }
 }
 
-/// A pattern with `*` at its beginning or end, as Gatekeeper reads names and namespaces.
+/// Matches a pattern with `*` at its beginning or end, as Gatekeeper does for names and namespaces.
 fn glob(pattern: &str, name: &str) -> bool {
     match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
         (Some(rest), Some(_)) => name.contains(rest.strip_suffix('*').unwrap_or(rest)),
@@ -168,7 +168,7 @@ fn glob(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// A label selector of Kubernetes on labels.
+/// Evaluates a Kubernetes label selector on labels.
 fn selects(selector: &Value, labels: &Value) -> bool {
     let label = |name: &str| labels.get(name).and_then(Value::as_str);
     let exact = selector["matchLabels"].as_object().into_iter().flatten();
@@ -191,7 +191,7 @@ fn selects(selector: &Value, labels: &Value) -> bool {
         })
 }
 
-/// Objects as Gatekeeper's templates read them below `data.inventory`.
+/// Objects in the form of `data.inventory` in Gatekeeper's templates.
 pub fn inventory<'a>(objects: impl IntoIterator<Item = &'a Value>) -> Value {
     let mut cluster: BTreeMap<String, Value> = BTreeMap::new();
     let mut namespaces: BTreeMap<String, Value> = BTreeMap::new();

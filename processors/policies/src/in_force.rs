@@ -1,4 +1,4 @@
-//! The policies in force, shared between those who evaluate them and those who replace them.
+//! The policies in force, which can be replaced while they are used.
 
 use std::{
     fmt,
@@ -7,17 +7,18 @@ use std::{
 
 use crate::{Config, Document, Evaluation, Evaluator, PolicySet, Surroundings};
 
-/// Most evaluators of one set that wait for their next document.
+/// Maximum number of idle evaluators of one set.
 const MAX_IDLE: usize = 16;
 
-/// The policies in force. Clones share them: a set that is replaced in one is replaced in all, from the next document on.
+/// The policies in force. Clones share them: a replacement takes effect in all of them, from the next
+/// document on.
 #[derive(Clone)]
 pub struct InForce {
-    /// `None` until first used: Weir's own, which take a while to load.
+    /// `None` until first used: then Weir's own policies, which take a while to load.
     held: Arc<RwLock<Option<Arc<Held>>>>,
 }
 
-/// A set of policies, with evaluators that are ready.
+/// A policy set with a pool of evaluators.
 pub struct Held {
     set: PolicySet,
     idle: Mutex<Vec<Evaluator>>,
@@ -29,12 +30,12 @@ impl InForce {
         Self { held: Arc::new(RwLock::new(Some(Arc::new(Held::new(set))))) }
     }
 
-    /// Weir's own policies, loaded when they are first needed.
+    /// Weir's own policies, loaded on first use.
     pub fn own() -> Self {
         Self { held: Arc::default() }
     }
 
-    /// The policies in force now; they stay as they are for whoever holds them.
+    /// The policies in force now; later replacements do not affect the result.
     pub fn current(&self) -> Arc<Held> {
         // Whole values are swapped: a panic leaves nothing half done.
         if let Some(held) = &*self.held.read().unwrap_or_else(PoisonError::into_inner) {
@@ -45,7 +46,7 @@ impl InForce {
         Arc::clone(held.get_or_insert_with(own))
     }
 
-    /// Puts other policies in force.
+    /// Replaces the policies.
     pub fn replace(&self, set: PolicySet) {
         let held = Arc::new(Held::new(set));
         *self.held.write().unwrap_or_else(PoisonError::into_inner) = Some(held);
@@ -57,12 +58,12 @@ impl Held {
         Self { set, idle: Mutex::default() }
     }
 
-    /// The set.
+    /// The policy set.
     pub fn set(&self) -> &PolicySet {
         &self.set
     }
 
-    /// Judges a document with every policy that concerns it, from any thread.
+    /// Evaluates every policy that applies to a document, from any thread.
     pub fn evaluate(&self, document: &Document, surroundings: &Surroundings) -> Evaluation {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = idle().pop();

@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 
 use crate::{Refused, Subject};
 
-/// Whether a document is a Kubernetes object by its form.
+/// Whether a document has the form of a Kubernetes object.
 pub fn is_object(document: &Value) -> bool {
     document["apiVersion"].is_string() && document["kind"].is_string()
 }
 
-/// The review of a document as Gatekeeper's templates read it: the request of an `AdmissionReview`, or one made of the
-/// object.
+/// The review of a document, as Gatekeeper's templates read it: the request of an `AdmissionReview`, or one
+/// created from the object.
 ///
 /// # Errors
-/// It is no Kubernetes object, or a review without one.
+/// It is not a Kubernetes object, or a review without one.
 pub fn review(document: &Value) -> Result<Value, Refused> {
     if !is_object(document) {
         return Err(Refused("a Kubernetes object has an `apiVersion` and a `kind`".into()));
@@ -43,7 +43,7 @@ pub fn review(document: &Value) -> Result<Value, Refused> {
     Ok(review)
 }
 
-/// The objects of a document as subjects.
+/// Objects of a document, as subjects.
 ///
 /// # Errors
 /// As [`review`].

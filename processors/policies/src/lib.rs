@@ -1,8 +1,8 @@
-//! Compliance policies in Rego: the engine with its limits, and the documents that it judges.
+//! Compliance policies in Rego: the engine with its limits, and the documents that policies evaluate.
 //!
-//! [`plan`]s and [`kubernetes`] objects become [`Subject`]s; a [`RegoEngine`] evaluates Rego v1 and v0. Nothing here
-//! reads files or the clock. A timer cuts off long evaluations; functions that call themselves and calls of unknown
-//! functions are refused when they are loaded; built-ins that could allocate without end are bounded.
+//! [`plan`]s and [`kubernetes`] objects become [`Subject`]s; a [`RegoEngine`] evaluates Rego v1 and v0.
+//! Nothing here reads files or the clock. A timer cuts off long evaluations; recursive functions and calls of
+//! unknown functions are rejected on loading; built-ins with unbounded memory are bounded.
 
 mod answer;
 mod builtins;
@@ -45,7 +45,7 @@ pub use subject::Subject;
 pub use suite::{CASES_SUFFIXES, TestOutcome, is_table};
 pub use verdict::{Decision, Enforcement, Status, Verdict};
 
-/// The reason why a document is refused as a whole.
+/// Reason for rejecting a document as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Refused(pub String);

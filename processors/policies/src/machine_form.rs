@@ -1,18 +1,18 @@
-//! Modules as the virtual machine evaluates them rightly.
+//! Rewrites modules so that the virtual machine evaluates them correctly.
 //!
-//! The machine takes an assignment of an undefined value for true, collects undefined terms, and takes every `every` for
-//! true. These are written in forms that it evaluates as the interpreter does: `x := f(y)` becomes `x := f(y); x == x`,
-//! `[f(x) | q]` becomes `[f(x) | q; f(x) == f(x)]`, and `every x in xs { p(x) }` becomes
-//! `count({key | some key, x in xs; p(x)}) == count(xs)`.
+//! The machine treats an assignment of an undefined value as true, collects undefined terms, and treats every
+//! `every` as true. These are rewritten to forms that it evaluates as the interpreter does: `x := f(y)`
+//! becomes `x := f(y); x == x`, `[f(x) | q]` becomes `[f(x) | q; f(x) == f(x)]`, and `every x in xs { p(x) }`
+//! becomes `count({key | some key, x in xs; p(x)}) == count(xs)`.
 
 use regorus::unstable::{Expr, Literal, Module};
 
 use crate::calls;
 
-/// A change of a text: from and to a place, the text instead.
+/// An edit of a text: start, end, replacement.
 type Edit = (usize, usize, String);
 
-/// The module's text in these forms; `None` where a statement cannot be written so.
+/// The module's text in these forms; `None` if a statement cannot be rewritten.
 pub(crate) fn machine_form(module: &Module) -> Option<String> {
     let text = module.package.span.source.contents();
     let parts = calls::parts(module);

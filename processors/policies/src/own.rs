@@ -1,4 +1,4 @@
-//! Weir's own policies, as they lie in `processors/policies/rego`; part of the program.
+//! Weir's own policies, from `processors/policies/rego`; compiled into the program.
 
 use include_dir::{Dir, DirEntry, include_dir};
 

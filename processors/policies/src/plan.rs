@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 
 use crate::{Refused, Subject};
 
-/// Most resources of one plan.
+/// Maximum number of resources in one plan.
 const MAX_RESOURCES: usize = 100_000;
-/// Deepest nesting of modules.
+/// Maximum nesting of modules.
 const MAX_MODULES: usize = 64;
-/// The text in place of a value that the plan marks as sensitive.
+/// Replacement for a value that the plan marks as sensitive.
 const SENSITIVE: &str = "(sensitive value)";
 const INSTEAD: &str =
     "run `terraform show -json PLANFILE` with the file that `terraform plan -out PLANFILE` wrote";
@@ -18,7 +18,7 @@ const INSTEAD: &str =
 /// Reads the resources of a plan. Data sources and resources that the plan deletes are left out.
 ///
 /// # Errors
-/// The document is no plan, or one of an unknown format version.
+/// The document is not a plan, or one of an unknown format version.
 pub fn subjects(plan: &Value) -> Result<Vec<Subject>, Refused> {
     check_document(plan)?;
     let mut resources = Vec::new();
@@ -44,7 +44,7 @@ pub fn subjects(plan: &Value) -> Result<Vec<Subject>, Refused> {
     Ok(resources.iter().map(|resource| resource.subject(&all)).collect())
 }
 
-/// The reason why a document is no plan, and the document to hand over instead.
+/// The reason why a document is not a plan, and the document to use instead.
 fn check_document(plan: &Value) -> Result<(), Refused> {
     let Some(members) = plan.as_object() else {
         return Err(Refused(format!("a plan is a JSON object; {INSTEAD}")));
@@ -160,7 +160,7 @@ fn planned(module: &Value, depth: usize, found: &mut Vec<Planned>) {
     }
 }
 
-/// Replaces the texts that a mask marks.
+/// Replaces the texts marked by a mask.
 fn hide(value: &mut Value, mask: &Value) {
     match (&mut *value, mask) {
         (Value::String(text), Value::Bool(true)) => SENSITIVE.clone_into(text),
@@ -188,7 +188,7 @@ fn hide(value: &mut Value, mask: &Value) {
     }
 }
 
-/// The paths of members whose values are known only after the change; places in lists are left out.
+/// Paths of members whose values are known only after the change; list indices are left out.
 pub(crate) fn unknown_paths(unknown: &Value, path: &str, found: &mut BTreeSet<String>) {
     match unknown {
         Value::Bool(true) if !path.is_empty() => drop(found.insert(path.to_owned())),
@@ -201,7 +201,7 @@ pub(crate) fn unknown_paths(unknown: &Value, path: &str, found: &mut BTreeSet<St
     }
 }
 
-/// The plan as it is, but with a text in place of each sensitive value.
+/// The plan with sensitive values replaced by a text.
 pub(crate) fn without_sensitive(plan: &Value) -> Value {
     let mut plan = plan.clone();
     for part in ["/resource_changes", "/resource_drift"] {
@@ -246,7 +246,7 @@ fn hide_in_module(module: &mut Value, depth: usize) {
     }
 }
 
-/// The module of a resource, and its declaration in the configuration; null where there is none.
+/// The module of a resource, and its declaration in the configuration; null if there is none.
 fn declaration<'a>(plan: &'a Value, address: &str) -> (Scope, &'a Value) {
     let parts = split(address);
     let mut scope = Scope { calls: Vec::new() };
@@ -261,7 +261,7 @@ fn declaration<'a>(plan: &'a Value, address: &str) -> (Scope, &'a Value) {
     (scope, found.unwrap_or(&Value::Null))
 }
 
-/// For each argument of a resource, the addresses of the resources that its expression refers to: those of its own
+/// For each argument of a resource, the addresses of the resources that its expression refers to: in its own
 /// module, and through the module's variables and the outputs of modules that it calls.
 fn references(plan: &Value, scope: &Scope, declared: &Value) -> Value {
     let mut found = Map::new();
@@ -275,9 +275,9 @@ fn references(plan: &Value, scope: &Scope, declared: &Value) -> Value {
     Value::Object(found)
 }
 
-/// Most variables and outputs that one reference is followed through.
+/// Maximum number of variables and outputs that one reference is followed through.
 const MAX_STEPS: usize = 8;
-/// Most addresses that one argument refers to.
+/// Maximum number of addresses that one argument refers to.
 const MAX_REFERENCES: usize = 200;
 
 /// A module of the configuration, by the calls that lead to it.

@@ -1,4 +1,4 @@
-//! Two forms of Rego v0 that the engine does not read, written in a form that it does. The meaning stays.
+//! Rewrites two forms of Rego v0 that the engine does not parse to equivalent ones.
 
 /// Repeats a rule's head before each further body (`} {`), and ends the line before a line that begins with `(`.
 pub(crate) fn v0(text: &str) -> String {
@@ -31,7 +31,7 @@ fn ends_a_term(symbol: char) -> bool {
 #[derive(Default)]
 struct Scan {
     depth: usize,
-    /// The head of the rule in hand, as text.
+    /// Head of the current rule, as text.
     head: String,
     rule_start: usize,
     /// The last symbol that is neither space nor comment.
@@ -43,7 +43,7 @@ struct Scan {
 }
 
 impl Scan {
-    /// Whether the symbol belongs to a comment or a string; follows where these begin and end.
+    /// Whether the symbol belongs to a comment or a string; tracks where these begin and end.
     fn in_literal(&mut self, symbol: char) -> bool {
         let Some(end) = self.literal else {
             return false;
@@ -91,9 +91,9 @@ impl Scan {
     }
 }
 
-/// Puts the references among the arguments of a negated call before it: `not f(a.b)` becomes `_ = a.b; not f(a.b)`.
-/// OPA evaluates them outside of the negation, so an undefined one makes the whole body undefined; the engine would
-/// make the negation true. Lines stay where they are.
+/// Moves the references in the arguments of a negated call before it: `not f(a.b)` becomes `_ = a.b; not
+/// f(a.b)`. OPA evaluates them outside of the negation, so that an undefined one makes the whole body
+/// undefined; the engine would make the negation true. Line numbers stay the same.
 pub(crate) fn negations(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut scan = Scan::default();
@@ -122,8 +122,8 @@ pub(crate) fn negations(text: &str) -> String {
     out
 }
 
-/// The references among the arguments of the call in `not f(…)` at the beginning of the text. None where an argument
-/// is more than a name, a number, a text or a reference, or where a `with` follows.
+/// The references in the arguments of the call in `not f(…)` at the beginning of the text. Empty if an
+/// argument is more than a name, a number, a text or a reference, or if a `with` follows.
 fn negated_references(text: &str) -> Vec<&str> {
     let is_name = |symbol: char| symbol.is_alphanumeric() || symbol == '_';
     let call = text.strip_prefix("not ").and_then(|rest| rest.trim_start().split_once('('));

@@ -1,17 +1,18 @@
 //! Tests of policies: tables of inputs with their verdicts, and rules named `test_…` in Rego.
 //!
-//! `NAME.tests.yaml` beside `NAME.rego` is a list of cases. A case has a `verdict` and either an `object` of
-//! Kubernetes, or a resource: `type`, `config`, and where they matter `unknown` (the same shape, true where a value is
-//! known only after the change) and `resources` (others of the same form that the resource is judged with).
+//! `NAME.tests.yaml` beside `NAME.rego` is a list of cases. A case has a `verdict` and either a Kubernetes
+//! `object` or a resource: `type`, `config`, and optionally `unknown` (the same shape, true for values that
+//! are known only after the change) and `resources` (others of the same form that the resource is evaluated
+//! with).
 
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{Document, Evaluator, Policy, PolicySet, RegoEngine, Status, Surroundings, document::values};
 
-/// Endings of the names of tables.
+/// Suffixes of files with test cases.
 pub const CASES_SUFFIXES: [&str; 2] = [".tests.yaml", ".tests.yml"];
-/// Most cases of one table.
+/// Maximum number of cases in one file.
 const MAX_CASES: usize = 10_000;
 
 /// The outcome of one test.
@@ -21,7 +22,7 @@ pub struct TestOutcome {
     pub file: String,
     /// The test's name, or its number within the table from 1.
     pub name: String,
-    /// The difference; `None` where the test holds.
+    /// The difference; `None` if the test passes.
     pub wrong: Option<String>,
 }
 
@@ -42,7 +43,7 @@ impl PolicySet {
         outcomes
     }
 
-    /// The documents of the set's tables of cases; a case that is no document is left out.
+    /// Documents of the set's test cases; a case that is not a document is left out.
     pub fn examples(&self) -> Vec<Document> {
         let tables = self.cases.iter().filter_map(|(_, text)| values(text).ok());
         let cases = tables.flatten().filter_map(|table| match table {
@@ -56,7 +57,7 @@ impl PolicySet {
         cases.flatten().filter_map(document).collect()
     }
 
-    /// Policies that no table and no test in Rego mentions.
+    /// Policies without any test case or Rego test.
     pub fn untested(&self) -> Vec<&Policy> {
         let tested = |policy: &&Policy| {
             let stem = policy.file.strip_suffix(".rego").unwrap_or(&policy.file);

@@ -20,7 +20,7 @@ pub(super) struct Product<'a> {
     pub(super) version: Option<&'a str>,
 }
 
-/// Whatever OCSF identifies by `name`, `uid` or both: a service, an account, a group, a feature, a table.
+/// An OCSF object identified by `name`, `uid` or both: a service, an account, a group, a feature, a table.
 #[derive(Serialize, Default)]
 pub(super) struct Named<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]

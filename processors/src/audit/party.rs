@@ -1,4 +1,4 @@
-//! Actors and resources in OCSF's objects.
+//! OCSF objects of actors and resources.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use super::object::{
 };
 use super::record::Record;
 
-/// OCSF asks for the word where an attribute is required and nobody knows its value.
+/// OCSF's word for a required attribute with an unknown value.
 pub(super) const UNKNOWN: &str = "Unknown";
 
 impl<'a> From<&'a Actor> for User<'a> {
@@ -44,7 +44,7 @@ pub(super) fn session(actor: &Actor) -> Option<Session<'_>> {
     known.then_some(Session { is_mfa: actor.mfa, uid: actor.session.as_deref() })
 }
 
-/// The actor; where the event names none, the system that told of it.
+/// The actor; if the event names none, the system that reported it.
 pub(super) fn actor<'a>(envelope: &'a Envelope, actor: Option<&'a Actor>) -> object::Actor<'a> {
     match actor {
         Some(actor) => object::Actor { app_name: None, session: session(actor), user: Some(actor.into()) },
@@ -52,8 +52,8 @@ pub(super) fn actor<'a>(envelope: &'a Envelope, actor: Option<&'a Actor>) -> obj
     }
 }
 
-/// Where the actor called from: an address as `ip` if it is one, a dotted name as `domain`, and any other text as
-/// `name` (sources write `AWS Internal` and addresses that no parser takes).
+/// The actor's network endpoint: an address as `ip` if it is one, a dotted name as `domain`, and any other
+/// text as `name` (sources write `AWS Internal` and unparseable addresses).
 pub(super) fn endpoint(actor: Option<&Actor>) -> Endpoint<'_> {
     let nowhere = Endpoint { domain: None, ip: None, name: None };
     match actor.and_then(|actor| actor.ip.as_deref()) {
@@ -70,7 +70,7 @@ fn is_domain(text: &str) -> bool {
         && text.bytes().any(|b| b.is_ascii_alphabetic())
 }
 
-/// Puts actor, address and client into a record of a class that has attributes for all three.
+/// Sets actor, address and client in a record of a class that has attributes for all three.
 pub(super) fn set_caller<'a>(record: &mut Record<'a>, envelope: &'a Envelope, who: Option<&'a Actor>) {
     record.actor = Some(actor(envelope, who));
     record.src_endpoint = Some(endpoint(who));
@@ -78,7 +78,7 @@ pub(super) fn set_caller<'a>(record: &mut Record<'a>, envelope: &'a Envelope, wh
         who.and_then(|who| who.user_agent.as_deref()).map(|user_agent| HttpRequest { user_agent });
 }
 
-/// Puts the actor into a record of a class that knows no caller's address.
+/// Sets the actor in a record of a class without an attribute for the caller's address.
 pub(super) fn set_actor<'a>(record: &mut Record<'a>, envelope: &'a Envelope, who: Option<&'a Actor>) {
     record.actor = Some(actor(envelope, who));
     record.metadata.profiles.host = true;
@@ -86,7 +86,7 @@ pub(super) fn set_actor<'a>(record: &mut Record<'a>, envelope: &'a Envelope, who
     record.unmapped.user_agent = who.and_then(|who| who.user_agent.as_deref());
 }
 
-/// Puts how it ended into a record: a failure is of low severity, all else informs.
+/// Sets the outcome of a record: a failure has low severity, everything else is informational.
 pub(super) fn set_outcome<'a>(record: &mut Record<'a>, outcome: &'a Outcome, status: OutcomeStatus) {
     (record.status_id, record.status) = match status {
         OutcomeStatus::Unknown => (0, UNKNOWN),
@@ -100,7 +100,7 @@ pub(super) fn set_outcome<'a>(record: &mut Record<'a>, outcome: &'a Outcome, sta
     record.status_detail = outcome.message.as_deref();
 }
 
-/// The status that the source told or, where it told none, the one that the kind of event implies.
+/// The status given by the source or, without one, the status that the kind of event implies.
 pub(super) fn told_or(outcome: &Outcome, implied: OutcomeStatus) -> OutcomeStatus {
     match outcome.status {
         OutcomeStatus::Unknown => implied,
@@ -108,7 +108,7 @@ pub(super) fn told_or(outcome: &Outcome, implied: OutcomeStatus) -> OutcomeStatu
     }
 }
 
-/// Puts the cloud of a resource into a record, if it names one, and says so in the record's profiles.
+/// Sets the cloud of a record and the profile `cloud`, if the resource names one.
 pub(super) fn set_cloud<'a>(
     record: &mut Record<'a>,
     resource: Option<&'a Resource>,
@@ -164,7 +164,7 @@ pub(super) fn device(resource: &Resource) -> Device<'_> {
     }
 }
 
-/// A resource's name; a resource with neither name nor id is called unknown, for OCSF requires one of them.
+/// A resource's name; `Unknown` without name and id, because OCSF requires one of them.
 pub(super) fn named(resource: &Resource) -> Option<&str> {
     match resource.name.as_deref() {
         None if resource.id.is_empty() => Some(UNKNOWN),

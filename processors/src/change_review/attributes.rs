@@ -1,24 +1,24 @@
-//! Every value of a resource's configuration, one by one, with where it stands.
+//! Visits every value of a resource's configuration, with its path.
 
 use serde_json::{Map, Value};
 
 use super::plan::NOTHING;
 
-/// One value that is no list or object, or an empty one.
+/// A scalar value, or an empty list or object.
 pub(super) struct Attribute<'v> {
-    /// The names on the way to it, joined by dots, without places in lists: `ingress.cidr_blocks`.
+    /// Path of names, joined by dots, without list indices: `ingress.cidr_blocks`.
     pub(super) path: &'v str,
-    /// The last of these names.
+    /// Last name in the path.
     pub(super) name: &'v str,
-    /// The object that holds it or its list.
+    /// Object that contains the value or its list.
     pub(super) holder: &'v Map<String, Value>,
     pub(super) value: &'v Value,
-    /// The plan marks it sensitive.
+    /// Whether the plan marks it as sensitive.
     pub(super) sensitive: bool,
 }
 
-/// Visits every value of an object. JSON within a text (policies, container definitions) is visited as well, once:
-/// JSON within that is text.
+/// Visits every value of an object. JSON within a text (policies, container definitions) is visited as well,
+/// at one level: JSON within that is text.
 pub(super) fn visit(object: &Value, sensitive: &Value, visitor: &mut dyn FnMut(&Attribute<'_>)) {
     let Value::Object(members) = object else { return };
     Walk { path: String::new(), name_at: 0, embedded: false, visitor }.object(members, sensitive);
@@ -26,9 +26,9 @@ pub(super) fn visit(object: &Value, sensitive: &Value, visitor: &mut dyn FnMut(&
 
 struct Walk<'w> {
     path: String,
-    /// Where the last name in the path begins.
+    /// Start of the last name in the path.
     name_at: usize,
-    /// Inside a text that is JSON.
+    /// Whether the position is inside JSON within a text.
     embedded: bool,
     visitor: &'w mut dyn FnMut(&Attribute<'_>),
 }
@@ -48,7 +48,7 @@ impl Walk<'_> {
         }
     }
 
-    /// One value; of a list each.
+    /// Visits one value, or each of a list.
     fn value(&mut self, holder: &Map<String, Value>, value: &Value, sensitive: &Value) {
         match value {
             Value::Object(members) if !members.is_empty() => self.object(members, sensitive),
@@ -83,7 +83,7 @@ fn within<'m>(marks: &'m Value, part: impl FnOnce(&'m Value) -> Option<&'m Value
     if *marks == Value::Bool(true) { marks } else { part(marks).unwrap_or(&NOTHING) }
 }
 
-/// A mark that holds for everything below or for nothing.
+/// A mark that applies to everything below, or to nothing.
 fn whole(marks: &Value) -> &Value {
     if *marks == Value::Bool(true) { marks } else { &NOTHING }
 }

@@ -1,8 +1,9 @@
-//! Verdicts of compliance policies about a plan, and the points for them.
+//! Verdicts of compliance policies on a plan, and the points for them.
 //!
-//! Points are for resources that the plan creates or changes, by the severity of the policies that deny them: the first
-//! failure gives the severity's points, each further one its step, at most so many together. A failed critical policy,
-//! or a policy that denies the plan as a whole, is therefore never `auto`. Low severities and warnings are shown alone.
+//! Points are given for resources that the plan creates or changes, by the severity of the policies that deny
+//! them: the first failure gives the severity's points, each further one its step, up to a maximum. A failed
+//! critical policy, or a policy that denies the plan as a whole, is therefore never `auto`. Low severities
+//! and warnings give no points.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,34 +19,34 @@ use serde_json::Value;
 
 use super::{score::MAX_NAMED, words::printable};
 
-/// Most evaluations of one plan, a policy and a resource each.
+/// Maximum number of evaluations (policy and resource) of one plan.
 const MAX_EVALUATIONS: usize = 20_000;
-/// Most evaluations times resources: a policy may look at every other resource of the plan.
+/// Maximum product of evaluations and resources: a policy may read every other resource of the plan.
 const MAX_LOOKS: usize = 20_000_000;
-/// Most verdicts that a review keeps.
+/// Maximum number of verdicts in a review.
 const MAX_VERDICTS: usize = 100;
-/// Most reasons of a verdict that a review keeps.
+/// Maximum number of reasons of a verdict in a review.
 const MAX_REASONS: usize = 10;
-/// Longest reason, title and remediation that a review keeps, in bytes.
+/// Maximum length of a reason, title and remediation in a review, in bytes.
 const MAX_TEXT_BYTES: usize = 500;
-/// A severity's name, its points for the first failure, for each further one, and at most.
+/// By severity: points for the first failure, for each further one, and the maximum.
 const POINTS: [(&str, u32, u32, u32); 4] =
     [(WHOLE_PLAN, 20, 5, 40), ("critical", 20, 5, 40), ("high", 8, 2, 20), ("medium", 3, 1, 10)];
-/// Most points of all severities together.
+/// Maximum points of all severities together.
 const MOST_POINTS: u32 = 40;
-/// For policies without a verdict: somebody should look at them.
+/// Points for policies without a verdict, so that somebody reviews them.
 const UNDECIDED: u32 = 5;
-/// The rule of policies that judge the plan as a whole: they name no severity.
+/// Name of the rule for policies on the plan as a whole, which have no severity.
 const WHOLE_PLAN: &str = "plan";
 
-/// Verdicts about a plan, and what a review makes of them.
+/// Verdicts on a plan, with the factors of the review.
 pub(super) struct Judged {
     pub(super) verdicts: PlanVerdicts,
     pub(super) factors: Vec<Factor>,
 }
 
-/// Judges a plan by the policies in force, at the instant of its proposal; `None` where it is no plan or no policy
-/// concerns it.
+/// Evaluates the policies in force on a plan, at the time of its proposal; `None` if it is not a plan or no
+/// policy applies to it.
 pub(super) fn judge(plan: &Value, held: &Held, at: Timestamp) -> Option<Judged> {
     let document = Document::from_plan(plan).ok()?;
     let resources = document.subjects.len();
@@ -118,7 +119,7 @@ fn kept(verdict: &Verdict) -> PlanVerdict {
     }
 }
 
-/// The text without control characters, cut to its bound.
+/// The text without control characters, cut to its maximum length.
 fn text(text: &str) -> String {
     let end = text.floor_char_boundary(MAX_TEXT_BYTES);
     let cut = if end < text.len() { "…" } else { "" };
@@ -126,7 +127,7 @@ fn text(text: &str) -> String {
     symbols.chain(cut.chars()).collect()
 }
 
-/// The addresses of resources that the plan leaves as they are.
+/// Addresses of resources that the plan does not change.
 fn unchanged(plan: &Value) -> impl Iterator<Item = &str> {
     let changes = plan["resource_changes"].as_array().into_iter().flatten();
     let keeps = |change: &&Value| {
@@ -136,7 +137,7 @@ fn unchanged(plan: &Value) -> impl Iterator<Item = &str> {
     changes.filter(keeps).filter_map(|change| change["address"].as_str())
 }
 
-/// The points, by severity.
+/// Factors with points, by severity.
 fn factors(verdicts: &[Verdict], unchanged: &BTreeSet<&str>, counts: &VerdictCounts) -> Vec<Factor> {
     let mut failed: BTreeMap<&str, Vec<&Verdict>> = BTreeMap::new();
     for verdict in verdicts {

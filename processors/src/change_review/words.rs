@@ -1,12 +1,12 @@
-//! Texts out of a plan: made printable, taken apart into words.
+//! Texts from a plan: made printable, split into words.
 
 use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-/// Longest text of a plan that a review keeps, in bytes.
+/// Maximum length of a plan's text in a review, in bytes.
 const MAX_TEXT_BYTES: usize = 256;
-/// Longest id of a change, in bytes: ids are keys, which Postgres bounds.
+/// Maximum length of a change's id, in bytes: ids are keys, whose size Postgres limits.
 const MAX_ID_BYTES: usize = 512;
 
 /// The text without control characters, cut to 256 bytes.
@@ -22,7 +22,7 @@ pub(super) fn printable(text: &str) -> String {
     kept
 }
 
-/// An id as it is kept: of more than 512 bytes the beginning and the SHA-256 of the whole.
+/// An id in at most 512 bytes; a longer one is cut and ends in the SHA-256 of the whole.
 pub(super) fn bounded_id(id: &str) -> String {
     if id.len() <= MAX_ID_BYTES {
         return id.to_owned();
@@ -36,15 +36,15 @@ pub(super) fn bounded_id(id: &str) -> String {
     format!("{}~{hash}", &id[..end])
 }
 
-/// The words of a name, in lower case: `module.Prod-db["eu"]` is module, prod, db, eu.
+/// The words of a name, in lower case: `module.Prod-db["eu"]` gives module, prod, db, eu.
 pub(super) fn words(name: &str) -> impl Iterator<Item = String> {
     name.split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty())
         .map(str::to_ascii_lowercase)
 }
 
-/// Whether a name says that it is production's: the word prod, production or prd, numbered or not, and not as in
-/// `non-prod` or `pre-prod`.
+/// Whether a name denotes production: it contains the word prod, production or prd, numbered or not, but not
+/// as in `non-prod` or `pre-prod`.
 pub(super) fn names_production(name: &str) -> bool {
     let mut before = String::new();
     for word in words(name) {

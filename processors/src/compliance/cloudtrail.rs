@@ -1,7 +1,8 @@
-//! Resources that calls to AWS show whole: by the parameters of the request where these are all there is, or by the
-//! answer.
+//! Resources that AWS calls show in full: by the request's parameters if these are complete, or by the
+//! response.
 //!
-//! A call that changes one argument of a resource among others shows no configuration, and gives nothing.
+//! A call that changes a single argument of a resource does not show the configuration, and gives no
+//! observation.
 
 use schemas::{
     Native,
@@ -15,7 +16,7 @@ use super::seen::{Seen, attributes};
 /// Reads the resources of one call.
 type Read = fn(&Call<'_>) -> Vec<Seen>;
 
-/// Calls that are read: event source without its domain, event name.
+/// Supported calls: event source without its domain, event name.
 const CALLS: &[(&str, &str, Read)] = &[
     ("s3", "PutBucketPublicAccessBlock", public_access_block),
     ("s3", "DeleteBucketPublicAccessBlock", |call| call.gone(&call.of_bucket("public-access-block"))),
@@ -55,7 +56,7 @@ const CALLS: &[(&str, &str, Read)] = &[
     ("iam", "DeleteAccessKey", |call| call.gone(&call.arn("iam", "access-key/", &call.asked("accessKeyId")))),
 ];
 
-/// The resources that a call shows or deletes.
+/// Resources that a call shows or deletes.
 pub(super) fn seen(event: &Activity, native: &Native) -> Vec<Seen> {
     let service = event.service.as_deref().and_then(|source| source.strip_suffix(".amazonaws.com"));
     let Some(service) = service else { return Vec::new() };
@@ -76,12 +77,12 @@ pub(super) fn seen(event: &Activity, native: &Native) -> Vec<Seen> {
 /// One call.
 struct Call<'a> {
     record: &'a Value,
-    /// Cloud, account and region of what it was about.
+    /// Cloud, account and region of the call's resource.
     place: &'a Resource,
 }
 
 impl Call<'_> {
-    /// A parameter of the request; empty where it has none of that name.
+    /// A parameter of the request; empty if absent.
     fn asked(&self, name: &str) -> String {
         self.record["requestParameters"][name].as_str().unwrap_or_default().to_owned()
     }
@@ -102,7 +103,7 @@ impl Call<'_> {
         format!("arn:{partition}:{service}:{region}:{}:{kind}{name}", self.account())
     }
 
-    /// A part of the bucket that the call is about.
+    /// A part of the call's bucket.
     fn of_bucket(&self, part: &str) -> String {
         let bucket = self.asked("bucketName");
         format!("arn:aws:s3:::{bucket}/{part}")
@@ -112,7 +113,7 @@ impl Call<'_> {
         self.partly_shown(id, kind, name, (config, json!({})))
     }
 
-    /// A resource some of whose arguments the call does not show.
+    /// A resource with arguments that the call does not show.
     fn partly_shown(&self, id: &str, kind: &str, name: &str, (config, unknown): (Value, Value)) -> Vec<Seen> {
         if name.is_empty() {
             return Vec::new();
@@ -193,7 +194,8 @@ fn terminated(call: &Call<'_>) -> Vec<Seen> {
     ids.flat_map(|id| call.gone(&call.arn("ec2", "instance/", id))).collect()
 }
 
-/// The answer shows every argument. What is still to be applied stands in `pendingModifiedValues`, and does not count.
+/// A database from the response, which contains every argument. Pending changes (`pendingModifiedValues`) do
+/// not count.
 fn database(call: &Call<'_>) -> Vec<Seen> {
     let made = &call.record["responseElements"];
     let name = made["dBInstanceIdentifier"].as_str().unwrap_or_default();
@@ -221,7 +223,7 @@ fn database(call: &Call<'_>) -> Vec<Seen> {
     call.shown(&id, "aws_db_instance", name, config)
 }
 
-/// Whether the trail records is no part of the answer: other calls start and stop it.
+/// A trail; the response does not contain whether it records, since other calls start and stop it.
 fn trail(call: &Call<'_>) -> Vec<Seen> {
     let made = &call.record["responseElements"];
     let Some(id) = made["trailARN"].as_str() else { return Vec::new() };
@@ -238,14 +240,14 @@ fn trail(call: &Call<'_>) -> Vec<Seen> {
     call.partly_shown(id, "aws_cloudtrail", name, (config, json!({ "enable_logging": true })))
 }
 
-/// Named by name or by ARN.
+/// A deleted trail, given by name or ARN.
 fn deleted_trail(call: &Call<'_>) -> Vec<Seen> {
     let name = call.asked("name");
     let id = if name.starts_with("arn:") { name } else { call.arn("cloudtrail", "trail/", &name) };
     call.gone(&id)
 }
 
-/// A parameter that is left out has its default, whatever it was before.
+/// A password policy; an omitted parameter takes its default, whatever it was before.
 fn password_policy(call: &Call<'_>) -> Vec<Seen> {
     let told = &call.record["requestParameters"];
     let config = json!({

@@ -1,4 +1,4 @@
-//! Resources whose configuration an event of infrastructure carries, and those that it says are deleted.
+//! Resources whose configuration an infrastructure event contains, and deleted resources.
 
 use schemas::{
     changes::compliance::{ObservationSource, Presence},
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::seen::{Seen, Shown, attributes, bounded_id};
 
-/// Largest configuration, in bytes.
+/// Maximum size of a configuration, in bytes.
 const MAX_CONFIGURATION_BYTES: usize = 8 << 20;
 
-/// The resource, if the event shows its configuration or says that it is gone.
+/// The resource, if the event contains its configuration or reports its deletion.
 pub(super) fn seen(event: &Infrastructure) -> Vec<Seen> {
     let resource = &event.resource;
     if resource.id.trim().is_empty() {
@@ -51,8 +51,8 @@ fn read(text: &str) -> Result<Value, String> {
     if value.is_object() { Ok(value) } else { Err("the configuration is no JSON object".into()) }
 }
 
-/// The type of the resource, and what policies read: a Kubernetes object, a document with a type and other resources, or
-/// the arguments alone.
+/// The type of the resource, and the input of policies: a Kubernetes object, a document with a type and other
+/// resources, or the arguments alone.
 fn shown(resource: &Resource, kind: &str, value: Value) -> (String, Shown) {
     if policies::kubernetes::is_object(&value) {
         let kind = value["kind"].as_str().unwrap_or_default().to_owned();
@@ -73,7 +73,7 @@ fn shown(resource: &Resource, kind: &str, value: Value) -> (String, Shown) {
     (kind, Shown::Alone(Box::new(document)))
 }
 
-/// Terraform's name of a type that CloudFormation and AWS Config name otherwise; any other name as it is.
+/// Terraform's name for a type of CloudFormation or AWS Config; any other name is unchanged.
 pub(super) fn terraform_type(kind: &str) -> &str {
     const NAMES: &[(&str, &str)] = &[
         ("AWS::CloudTrail::Trail", "aws_cloudtrail"),

@@ -1,4 +1,4 @@
-//! Resources that entries of Google Cloud's audit log show whole: rules of firewalls, whose request is the rule.
+//! Resources that Google Cloud audit log entries show in full: firewall rules, whose request is the rule.
 
 use schemas::{
     Native,
@@ -12,7 +12,8 @@ use super::seen::{Seen, attributes};
 const SOURCE: ObservationSource = ObservationSource::GcpAudit;
 const KIND: &str = "google_compute_firewall";
 
-/// The rule that a call makes, replaces or deletes. A patch shows a part of a rule only.
+/// The rule that a call creates, replaces or deletes. A patch is left out, because it contains only a part of
+/// a rule.
 pub(super) fn seen(event: &Activity, native: &Native) -> Vec<Seen> {
     let Some((_, verb)) = event.action.rsplit_once("compute.firewalls.") else { return Vec::new() };
     let Some(resource) = event.resources.first().filter(|resource| !resource.id.is_empty()) else {

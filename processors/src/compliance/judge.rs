@@ -1,4 +1,4 @@
-//! Policies' answers about what an event shows.
+//! Evaluates policies on the resources of an event.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -16,16 +16,16 @@ use schemas::{
 
 use super::seen::{Seen, Shown};
 
-/// Most evaluations of one event, a policy and a resource each.
+/// Maximum number of evaluations (policy and resource) of one event.
 const MAX_EVALUATIONS: usize = 100_000;
-/// Most reasons of one verdict, and the longest, in bytes.
+/// Maximum number of reasons of one verdict, and their length in bytes.
 const MAX_REASONS: usize = 20;
 const MAX_REASON_BYTES: usize = 512;
-/// Longest id or title of a policy, or id of a control, in bytes.
+/// Maximum length of the id or title of a policy, or the id of a control, in bytes.
 const MAX_NAME_BYTES: usize = 256;
-/// Longest advice, in bytes.
+/// Maximum length of the remediation, in bytes.
 const MAX_REMEDIATION_BYTES: usize = 2_048;
-/// Most frameworks of a policy, and most controls of each.
+/// Maximum number of frameworks of a policy, and of controls of each.
 const MAX_FRAMEWORKS: usize = 50;
 const MAX_CONTROLS: usize = 100;
 const LOOKS_AT_OTHERS: &str = "the policy looks at other resources, and the event shows this one alone";
@@ -42,7 +42,7 @@ pub(super) struct Version {
 /// The versions of a set of policies, and the set's hash.
 type OfSet = (String, Arc<ById>);
 
-/// The versions of the policies in force, read once for each set.
+/// The versions of the policies in force, computed once for each set.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Versions(Arc<Mutex<Option<OfSet>>>);
 
@@ -55,7 +55,7 @@ impl Versions {
         held.set().policies().iter().map(version).collect()
     }
 
-    /// Those of a set.
+    /// The versions of a set's policies.
     pub(super) fn of(&self, held: &Held) -> Arc<ById> {
         // Whole values are swapped: a panic leaves nothing half done.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,7 +91,7 @@ fn facts(policy: &Policy) -> PolicyVersion {
     }
 }
 
-/// Judges the resources of one event.
+/// Evaluates policies on the resources of one event.
 pub(super) struct Judge<'a> {
     envelope: &'a Envelope,
     held: &'a Held,
@@ -104,7 +104,7 @@ impl<'a> Judge<'a> {
         Self { envelope, held, versions, content_sha256: envelope.content_sha256() }
     }
 
-    /// Resources by themselves. Of several with one id the last stays: it is how the event leaves the resource.
+    /// Evaluates separate resources. Of several with one id the last counts: it is the state after the event.
     pub(super) fn each(&self, seen: Vec<Seen>) -> Vec<Observation> {
         let observed = seen.into_iter().map(|one| {
             let (verdicts, fault) = match &one.shown {
@@ -120,7 +120,7 @@ impl<'a> Judge<'a> {
         by_resource(observed)
     }
 
-    /// The resources of a plan, judged together.
+    /// Evaluates the resources of a plan together.
     pub(super) fn plan(&self, plan: &Document, seen: Vec<Seen>) -> Vec<Observation> {
         let mut by_address: BTreeMap<String, Vec<VerdictFact>> = BTreeMap::new();
         let evaluation = self.evaluate(plan);
@@ -161,8 +161,8 @@ impl<'a> Judge<'a> {
         evaluation.verdicts.iter().filter_map(|verdict| self.fact(verdict, !sees_others)).collect()
     }
 
-    /// A verdict as it is stored. A failure that rests on the absence of other resources is none where the event cannot
-    /// show them.
+    /// A verdict as it is stored. A failure due to the absence of other resources is dropped if the event
+    /// cannot show them.
     fn fact(&self, verdict: &Verdict, is_alone: bool) -> Option<VerdictFact> {
         let version = self.versions.get(&verdict.policy_id)?;
         let mut status = match verdict.status {

@@ -1,4 +1,4 @@
-//! Objects of Kubernetes from audit events: what a request wrote, as the answer shows it or, failing that, the request.
+//! Kubernetes objects from audit events: the object in the response or, failing that, in the request.
 
 use schemas::{
     Native,
@@ -10,7 +10,7 @@ use serde_json::{Value, value::RawValue};
 
 use super::seen::{Seen, Shown, attributes, bounded_id};
 
-/// Resources whose objects policies judge, and their kinds.
+/// Resources with objects that policies evaluate, and their kinds.
 const KINDS: &[(&str, &str)] = &[
     ("pods", "Pod"),
     ("deployments", "Deployment"),
@@ -31,7 +31,7 @@ const KINDS: &[(&str, &str)] = &[
     ("clusterrolebindings", "ClusterRoleBinding"),
 ];
 
-/// The parts of an audit event that show an object.
+/// The parts of an audit event that contain an object.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Audited<'a> {
@@ -91,7 +91,7 @@ fn written(resource: &Resource, kind: &str, verb: &str, native: &Native) -> Opti
     })
 }
 
-/// `pods/default/web-0`. A request to create may name the object only in its body.
+/// Id of an object: `pods/default/web-0`. A create request may name the object only in its body.
 fn id_of(resource: &Resource, object: &Value) -> Option<String> {
     if resource.name.is_some() {
         return Some(resource.id.clone());

@@ -1,7 +1,7 @@
-//! Compliance: resources as events show them, judged by the policies in force; changes that were applied; waivers.
+//! Compliance: observed resources with verdicts of the policies in force, applied changes, and waivers.
 //!
-//! The state of a resource at an instant, and which findings are open, are for the read model to say: a processor knows
-//! no earlier event. The table of what is read from which events is in `docs/compliance.md`.
+//! The state of a resource and its findings are derived by the read model, since a processor does not see
+//! earlier events. The table of events and the resources they contain is in `docs/compliance.md`.
 
 mod cloudtrail;
 mod configuration;
@@ -32,11 +32,11 @@ use self::{
 };
 use crate::Processor;
 
-/// Most resources that are taken from one event.
+/// Maximum number of resources taken from one event.
 const MAX_RESOURCES: usize = 10_000;
 
-/// Makes observations with verdicts of events that show a resource's configuration, and steps of governance events about
-/// waivers. Clones share the policies in force.
+/// Turns events that contain a resource's configuration into observations with verdicts, and governance
+/// events about waivers into steps. Clones share the policies in force.
 #[derive(Debug, Clone)]
 pub struct Compliance {
     policies: InForce,
@@ -44,14 +44,14 @@ pub struct Compliance {
 }
 
 impl Compliance {
-    /// Judges by these policies.
+    /// A processor with these policies.
     pub fn new(policies: InForce) -> Self {
         Self { policies, versions: Versions::default() }
     }
 }
 
 impl Default for Compliance {
-    /// Judges by Weir's own policies.
+    /// A processor with Weir's own policies.
     fn default() -> Self {
         Self::new(InForce::own())
     }
@@ -111,7 +111,7 @@ impl Compliance {
     }
 }
 
-/// Resources that a call shows. A call of no interest costs no parsing.
+/// Resources in a call. Unsupported calls are not parsed.
 fn of_activity(envelope: &Envelope, event: &Activity) -> Vec<Seen> {
     let Some(native) = &envelope.native else { return Vec::new() };
     if event.outcome.status == OutcomeStatus::Failure || event.read_only == Some(true) {
@@ -126,7 +126,7 @@ fn of_activity(envelope: &Envelope, event: &Activity) -> Vec<Seen> {
     }
 }
 
-/// The change that an event says is done.
+/// The change that an event reports as completed.
 fn applied(envelope: &Envelope, event: &Infrastructure) -> Option<ComplianceChange> {
     let change_id = event.change_id.as_deref().filter(|id| !id.is_empty())?;
     Some(ComplianceChange::Applied(Box::new(ChangeApplied {

@@ -1,4 +1,4 @@
-//! Resources of Terraform plans. They count from when the plan's change is completed.
+//! Resources of Terraform plans. They count once the plan's change is completed.
 
 use std::collections::HashSet;
 
@@ -16,13 +16,13 @@ use super::{
     seen::{Seen, Shown, attributes, bounded_id},
 };
 
-/// The workspace of a plan that names none.
+/// Workspace of a plan that names none.
 const WORKSPACE: &str = "terraform";
-/// The type of a resource that stands for the plan itself.
+/// Type of the resource that represents the plan itself.
 const PLAN: &str = "terraform_plan";
 
-/// The plan that a proposal carries, and its resources; `None` where there is none or it cannot be read, which the
-/// change review reports.
+/// The plan of a proposal, and its resources; `None` if there is none or it cannot be read, which change
+/// review reports.
 pub(super) fn read(envelope: &Envelope, event: &Infrastructure) -> Option<(Document, Vec<Seen>)> {
     let native = envelope.native.as_ref().filter(|native| native.format == native_format::TERRAFORM_PLAN)?;
     let plan: Value = serde_json::from_str(&native.record).ok()?;
@@ -47,7 +47,7 @@ pub(super) fn read(envelope: &Envelope, event: &Infrastructure) -> Option<(Docum
     Some((document, seen))
 }
 
-/// A resource by its address within its workspace: its provider's id is known only after it was made.
+/// A resource by its address within its workspace, because its provider's id is known only after creation.
 fn of_plan(event: &Infrastructure, address: &str, kind: &str, change_id: &str, exists: bool) -> Seen {
     let told = &event.resource;
     let is_plan = told.kind.as_deref() == Some(PLAN) || told.id.is_empty();

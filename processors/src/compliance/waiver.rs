@@ -1,7 +1,7 @@
-//! Steps in the life of waivers: asked for, granted, refused, revoked.
+//! Steps of waivers: requested, granted, refused, revoked.
 //!
-//! A request carries the terms: the attributes `owner`, `policies` and `resources` (JSON lists of ids), and `expires_at`.
-//! Whether a step counts is for the read model to say.
+//! A request contains the terms: the attributes `owner`, `policies` and `resources` (JSON lists of ids), and
+//! `expires_at`. The read model decides whether a step counts.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use schemas::{
 
 use super::seen::bounded_id;
 
-/// Longest reason that is kept, in bytes.
+/// Maximum length of a reason, in bytes.
 const MAX_REASON_BYTES: usize = 1_024;
 
 pub(super) fn fact(envelope: &Envelope, event: &Governance) -> Option<WaiverFact> {

@@ -1,4 +1,5 @@
-//! Decisions about allocation rules: the attribute `rules` is a JSON list of them; the decision `removed` ends them.
+//! Decisions about allocation rules: the attribute `rules` is a JSON list of rules; the decision `removed`
+//! removes them.
 
 use schemas::{
     Envelope,

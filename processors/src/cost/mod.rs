@@ -1,6 +1,6 @@
-//! Cost: every charge becomes a line of the ledger, whatever way of correcting it belongs to; what makes, changes or
-//! deletes a resource becomes a fact about what it costs by the second. What replaces what, and what follows for a day,
-//! is for the read model to say: a processor knows no earlier event.
+//! Cost: every charge becomes a fact for the ledger, whatever its method of correction; events that create,
+//! change or delete resources become facts about costs by the second. Replacement of charges, and the cost of
+//! a day, are derived by the read model, since a processor does not see earlier events.
 
 mod allocation;
 mod budget;
@@ -23,13 +23,13 @@ use schemas::{
 
 use crate::Processor;
 
-/// The other column by which a charge belongs to a delivery that replaces its billing period, and its value.
+/// Column, with its value, of a charge in a delivery that replaces its billing period.
 const REPLACES: (&str, &str) = ("x_Replaces", "BillingPeriod");
-/// FOCUS' word for a charge that corrects an invoiced one.
+/// FOCUS `ChargeClass` of a charge that corrects an invoiced one.
 const CORRECTION: &str = "Correction";
 
-/// Makes ledger lines of charges, terms of decisions about budgets, and facts about resources that cost by the second,
-/// priced by a list.
+/// Turns charges, decisions about budgets, and lifecycle events of resources that are billed by the second
+/// (priced by a price list) into facts.
 #[derive(Debug, Clone)]
 pub struct Cost {
     prices: Arc<PriceList>,
@@ -43,7 +43,7 @@ impl Cost {
 }
 
 impl Default for Cost {
-    /// A processor with the shipped examples of prices.
+    /// A processor with the example price list.
     fn default() -> Self {
         Self { prices: PriceList::shared_examples() }
     }
@@ -77,7 +77,7 @@ impl Processor for Cost {
     }
 }
 
-/// A fact about resources, each once; `None` without one.
+/// A lifecycle fact about resources, each once; `None` without resources.
 fn lifecycle_fact(
     envelope: &Envelope,
     actor: Option<String>,
@@ -129,7 +129,7 @@ fn charge(envelope: &Envelope, usage: &Usage) -> ChargeFact {
     }
 }
 
-/// Takes what makes up the series out of the other columns.
+/// Takes the dimensions of the series out of the other columns.
 fn series(usage: &Usage, other: &mut BTreeMap<String, String>) -> CostSeries {
     let billing_period = other.get("BillingPeriodStart").and_then(|text| instant(text));
     let mut take = |name: &str| other.remove(name).unwrap_or_default();

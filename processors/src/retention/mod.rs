@@ -1,4 +1,4 @@
-//! Retention: which decisions say that data must be kept, or that a person's data must go.
+//! Retention: decisions to keep data, or to erase a person's data.
 
 use schemas::{
     Envelope, Event,
@@ -14,7 +14,7 @@ use crate::Processor;
 #[cfg(test)]
 mod tests;
 
-/// Makes decisions about data of the governance events that hold, release and erase.
+/// Turns governance events about legal holds and erasure into decisions.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Retention;
 
@@ -29,7 +29,8 @@ impl Processor for Retention {
     }
 }
 
-/// `None` also where the event names nobody: what has no actor is nobody's to be erased.
+/// The decision of an event; `None` also if the event has no subject: entries without an actor cannot be
+/// erased.
 fn decision(envelope: &Envelope, event: &Governance) -> Option<RetentionDecision> {
     let kind = match event.kind {
         GovernanceKind::HoldPlaced => RetentionDecisionKind::HoldPlaced,

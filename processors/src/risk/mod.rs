@@ -1,8 +1,9 @@
-//! Risk: who and what is dangerous, and why.
+//! Risk: signals of detection rules, and decisions about risk.
 //!
-//! Sigma rules read an event's native record. Each hit becomes one signal for every entity that it touches; what people
-//! decide (criticality, watchlists, triage) becomes facts beside them. Scores, incidents and all that changes with
-//! time follow from the set of these facts, and are computed where the facts are stored.
+//! Sigma rules are evaluated on an event's native record. Each hit becomes one signal for every entity
+//! involved; decisions (criticality, watchlists, triage) become facts beside them. Scores, incidents and
+//! everything that changes with time follow from the set of these facts, and are computed where the facts are
+//! stored.
 
 mod decisions;
 mod entities;
@@ -24,16 +25,16 @@ use self::signals::Found;
 pub use self::{rule_set::RuleSet, signals::signals};
 use crate::Processor;
 
-/// Turns an event into the signals of the rules that fire on it, and a decision into the fact that it is.
+/// Turns an event into signals of the rules that fire on it, and a decision into a fact.
 ///
-/// A native record that rules ought to read and cannot is a fact as well: [`RiskChange::Unusable`].
+/// A native record that rules should read and cannot is a fact as well: [`RiskChange::Unusable`].
 #[derive(Debug, Clone)]
 pub struct Risk {
     rules: RuleSet,
 }
 
 impl Risk {
-    /// Risk by these rules; whoever holds the set may replace them while the processor runs.
+    /// A processor with these rules, which may be replaced while it runs.
     pub fn new(rules: RuleSet) -> Self {
         Self { rules }
     }

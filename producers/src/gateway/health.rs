@@ -1,4 +1,4 @@
-//! Whether the gateway has started, and can take events.
+//! Readiness of the gateway: whether it has started, and can accept events.
 
 use edge::{
     api_error::ApiError,

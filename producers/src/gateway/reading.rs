@@ -1,4 +1,4 @@
-//! From a body's bytes to what they say: beside the event loop if that may take long.
+//! Decoding and parsing of bodies: on a thread beside the event loop if it may take long.
 
 use std::sync::Arc;
 
@@ -14,11 +14,12 @@ use super::{
     shares::Charge,
 };
 
-/// Bodies up to this size are read where the request runs; larger ones, and all that must be decoded first, beside
-/// the event loop.
+/// Maximum size of bodies that are read on the event loop; larger ones, and all that must be decompressed,
+/// are read beside it.
 const LIGHT_BYTES: usize = 32 * 1024;
 
-/// Decodes a body and has it parsed. The charge is of all its bytes; it is for whoever holds what was parsed.
+/// Decodes and parses a body. The returned charge covers all of its bytes, and must be kept as long as the
+/// result.
 pub(super) async fn decoded<T: Send + 'static>(
     app: &Arc<App>,
     encoding: ContentEncoding,
@@ -37,7 +38,7 @@ pub(super) async fn decoded<T: Send + 'static>(
     run(&app.budget, weight, deadline, work).await
 }
 
-/// Whether reading a body may hold the event loop up.
+/// Whether reading a body may block the event loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Weight {
     Light,
@@ -51,7 +52,7 @@ impl Weight {
     }
 }
 
-/// Does the work here, or in its turn beside the event loop.
+/// Runs the work here, or on a thread beside the event loop once it has a permit.
 pub(super) async fn run<T: Send + 'static>(
     budget: &Budget,
     weight: Weight,

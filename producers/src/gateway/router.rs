@@ -31,7 +31,7 @@ use super::{App, commands, config::Admin, events, handshake, policy, sources, we
 )]
 struct Described;
 
-/// The routes that need a credential: their scope, the class that shares an allowance, and the routes.
+/// Routes that need a credential: scope, class of the rate limit, routes.
 fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 9] {
     let publishing = OpenApiRouter::new().routes(routes!(events::publish)).routes(routes!(sources::publish));
     [
@@ -47,7 +47,7 @@ fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 9] {
     ]
 }
 
-/// Routes without a credential: callers prove themselves by a signature of the body, or ask whether they may send.
+/// Routes without a credential: signed webhooks, and handshakes of senders.
 fn signed() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(webhook::publish))
@@ -55,7 +55,7 @@ fn signed() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(handshake::permit_events))
 }
 
-/// The description of the gateway's routes.
+/// OpenAPI description of the gateway's routes.
 pub fn openapi() -> Document {
     let mut document = Described::openapi();
     document.merge(health::openapi());
@@ -63,7 +63,7 @@ pub fn openapi() -> Document {
     complete(guarded().into_iter().fold(all, |all, (_, _, routes)| all.merge(routes)).into_openapi())
 }
 
-/// Names every source where its path is described.
+/// Lists every source in the descriptions of their paths.
 fn complete(mut document: Document) -> Document {
     let path = document.paths.paths.get_mut("/api/v1/sources/{source}");
     let parameters = path.and_then(|path| path.post.as_mut()?.parameters.as_mut());
@@ -89,7 +89,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     service(app).around(router).with_state(Arc::clone(app))
 }
 
-/// Health and metrics alone.
+/// Health and metrics routes only.
 pub(super) fn admin(app: &Arc<App>, admin: &Admin) -> Router {
     let probe: Arc<dyn Probe> = app.clone();
     service(app).around(Probes::new(probe, Some(admin.metrics.clone())).routes())

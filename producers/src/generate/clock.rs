@@ -1,4 +1,4 @@
-//! The organisation's time: busy days, quiet nights and weekends.
+//! Generated time: busy days, quiet nights and weekends.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ const WEEKDAY: [u64; 24] = [
     420, 380, 360, 360, 380, 500, 800, 1_250, 1_700, 1_950, 2_000, 1_900, 1_600, 1_850, 1_950, 1_850, 1_650,
     1_350, 1_050, 850, 720, 620, 540, 470,
 ];
-/// A day at the weekend, likewise.
+/// Activity on a day of the weekend, likewise.
 const WEEKEND: u64 = 450;
-/// Keeps the average over a week at one event each mean gap.
+/// Factor that keeps the average over a week at one event per mean gap.
 const AVERAGE: u64 = {
     let (mut sum, mut hour) = (0, 0);
     while hour < 24 {
@@ -24,7 +24,7 @@ const AVERAGE: u64 = {
     (5 * sum + 2 * 24 * WEEKEND) / (7 * 24)
 };
 
-/// Where the organisation is in time. Whole microseconds and integers only: equal on every machine.
+/// Current generated time. Whole microseconds and integers only: equal on every machine.
 #[derive(Debug, Clone)]
 pub(super) struct Clock {
     now: Timestamp,
@@ -42,14 +42,15 @@ impl Clock {
         self.now
     }
 
-    /// Moves on to the next event.
+    /// Advances to the next event.
     pub(super) fn tick(&mut self, dice: &mut Dice) -> Timestamp {
         let gap = self.mean_gap_us * u64::from(200 + dice.below(1_600)) / self.density();
         self.now = self.later(gap);
         self.now
     }
 
-    /// So much later; but no more than so many events later, so that a story also ends within a short play.
+    /// The time `seconds` later, but at most `most_events` events later, so that a story also ends within a
+    /// short run.
     pub(super) fn after(&self, seconds: u64, most_events: u64) -> Timestamp {
         self.later((seconds * 1_000_000).min(self.mean_gap_us * most_events))
     }

@@ -1,4 +1,4 @@
-//! Chance, from a seed: the same on every machine and in every release of the libraries below.
+//! Random numbers from a seed: the same on every machine and with every release of the libraries.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,8 @@ use rand_chacha::{
 };
 use schemas::{EventId, Timestamp};
 
-/// A seeded source of chance. Draws are mapped to ranges here, for that is what libraries change.
+/// A seeded random number generator. Draws are mapped to ranges here, because libraries change their
+/// mappings.
 #[derive(Debug, Clone)]
 pub(super) struct Dice(ChaCha8Rng);
 
@@ -17,18 +18,18 @@ impl Dice {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// Chance from here on, for a play that begins at that instant.
+    /// The generator for a run that starts at that time.
     pub(super) fn on(mut self, start: Timestamp) -> Self {
         Self::new(self.0.next_u64() ^ start.timestamp_micros().cast_unsigned())
     }
 
-    /// From 0 to `end`, without it; 0 where `end` is 0.
+    /// A number below `end`; 0 if `end` is 0.
     pub(super) fn below(&mut self, end: u32) -> u32 {
         let scaled = u64::from(self.0.next_u32()) * u64::from(end);
         (scaled >> 32) as u32
     }
 
-    /// True this often in a thousand.
+    /// True with this probability, in thousandths.
     pub(super) fn per_mille(&mut self, often: u32) -> bool {
         self.below(1_000) < often
     }
@@ -37,7 +38,7 @@ impl Dice {
         &from[self.index(from.len())]
     }
 
-    /// As [`Dice::pick`], the first of the list far more often than the last.
+    /// Like [`Dice::pick`], with the first items far more likely than the last.
     pub(super) fn pick_early<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         let (one, other) = (self.index(from.len()), self.index(from.len()));
         &from[one.min(other)]
@@ -47,7 +48,7 @@ impl Dice {
         self.below(u32::try_from(len).expect("lists are short")) as usize
     }
 
-    /// The index of a weight, as often as the weight says.
+    /// A random index, with these weights.
     pub(super) fn weighted(&mut self, weights: impl Iterator<Item = u32> + Clone) -> usize {
         let mut rest = self.below(weights.clone().sum());
         for (at, weight) in weights.enumerate() {
@@ -59,25 +60,25 @@ impl Dice {
         0
     }
 
-    /// Appends so many random hexadecimal digits.
+    /// Appends `digits` random hexadecimal digits.
     pub(super) fn hex(&mut self, digits: usize, out: &mut String) {
         self.of_bits(digits, (b"0123456789abcdef", 4), out);
     }
 
-    /// Appends so many random characters of an alphabet.
+    /// Appends `count` random characters of an alphabet.
     pub(super) fn letters(&mut self, count: usize, alphabet: &[u8], out: &mut String) {
         for _ in 0..count {
             out.push(char::from(alphabet[self.index(alphabet.len())]));
         }
     }
 
-    /// Appends so many random characters of base64's alphabet.
+    /// Appends `count` random characters of the base64 alphabet.
     pub(super) fn base64(&mut self, count: usize, out: &mut String) {
         let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         self.of_bits(count, (alphabet, 6), out);
     }
 
-    /// Appends characters that stand for so many bits each; one draw serves several.
+    /// Appends characters of `width` bits each; one draw serves several.
     fn of_bits(&mut self, count: usize, (alphabet, width): (&[u8], u32), out: &mut String) {
         let (mut bits, mut left) = (0_u64, 0);
         for _ in 0..count {

@@ -1,4 +1,5 @@
-//! Who works there, what runs there, and where: invented names, reserved domains and addresses only.
+//! People, workloads, accounts and projects of an organisation: invented names, reserved domains and
+//! addresses only.
 
 use schemas::{
     Source, TenantId,
@@ -53,7 +54,7 @@ const UPPER: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 pub(super) struct Organisation {
     pub(super) tenant: TenantId,
     pub(super) accounts: Vec<Account>,
-    /// By how often they are met.
+    /// People, ordered by how often they appear.
     pub(super) people: Vec<Identity>,
     pub(super) workloads: Vec<Identity>,
     pub(super) pipelines: Vec<Identity>,
@@ -61,7 +62,7 @@ pub(super) struct Organisation {
     pub(super) billing_account: String,
 }
 
-/// A cloud account and what is in it.
+/// A cloud account with its resources.
 #[derive(Debug, Clone)]
 pub(super) struct Account {
     pub(super) id: String,
@@ -80,13 +81,13 @@ pub(super) struct Account {
 pub(super) struct Identity {
     pub(super) account: usize,
     pub(super) actor: Actor,
-    /// The short name: `ada.abel`, `checkout-api`.
+    /// Short name: `ada.abel`, `checkout-api`.
     pub(super) login: String,
     pub(super) json_head: String,
     pub(super) json_tail: String,
 }
 
-/// Something that is built and delivered.
+/// A software project.
 #[derive(Debug, Clone)]
 pub(super) struct Project {
     pub(super) id: &'static str,

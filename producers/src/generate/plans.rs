@@ -1,9 +1,9 @@
-//! Terraform plans of the changes that people propose: small, made up, and of different dangers.
+//! Terraform plans of proposed changes: small, made up, and with different hazards.
 
 use schemas::{EventId, Native, envelope::native_format};
 use serde_json::{Value, json};
 
-/// The plan of an undertaking, as `terraform show -json` writes it; equal undertakings propose the same.
+/// The plan of an operation, as `terraform show -json` writes it; equal operations propose the same.
 pub(super) fn plan(service: &str, undertaking: EventId) -> Native {
     let [.., which] = *undertaking.as_uuid().as_bytes();
     let (kind, actions, before, after) = change(which);
@@ -25,7 +25,8 @@ pub(super) fn plan(service: &str, undertaking: EventId) -> Native {
     Native { format: native_format::TERRAFORM_PLAN.into(), record: record.to_string().into() }
 }
 
-/// Type, actions, before and after. Most changes are worth one look; few need two, and now and then one is too much.
+/// Type, actions, before and after. Most changes need one review; few need two, and now and then one is
+/// blocked.
 fn change(which: u8) -> (&'static str, Value, Value, Value) {
     match which {
         0..150 => {

@@ -1,4 +1,4 @@
-//! One call's surroundings: which account, service and things it is about; fills them into templates.
+//! Context of one call: account, service and resources; fills them into templates.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use super::{
 
 const UPPER: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
-/// The values of a template's names. What names a resource is drawn once, so that it is the same wherever it stands.
+/// Values of a template's placeholders. A resource's name is drawn once, so that it is the same everywhere.
 pub(super) struct Scene<'o> {
     pub(super) account: &'o Account,
     pub(super) identity: &'o Identity,
@@ -32,7 +32,7 @@ impl<'o> Scene<'o> {
         Self { account, identity, at, service, thing, instance: dice.pick(&account.instances).as_str(), hex }
     }
 
-    /// Appends a template with its names filled in.
+    /// Appends a template with its placeholders filled in.
     pub(super) fn fill(&self, template: &str, dice: &mut Dice, out: &mut String) {
         let mut rest = template;
         while let Some((plain, after)) = rest.split_once('<') {
@@ -81,7 +81,7 @@ impl<'o> Scene<'o> {
     }
 }
 
-/// `2026-03-04T05:06:07Z`, without the detour over a format.
+/// Appends `2026-03-04T05:06:07Z`, without a format string.
 pub(super) fn push_time(at: Timestamp, out: &mut String) {
     use chrono::Timelike as _;
     push_date(at, '-', out);

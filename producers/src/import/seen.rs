@@ -1,18 +1,20 @@
-//! The ids of this import, to tell a repetition from a new record.
+//! Ids of the records of one import, to recognise repeated records.
 
 use std::collections::{HashMap, hash_map::Entry};
 
 use schemas::{Envelope, EventId};
 
-/// Most ids that are remembered: 2^21 slots of 17 bytes, 36 MB, and half as much again while the table grows.
+/// Maximum number of ids that are tracked: 2^21 slots of 17 bytes, 36 MB, and half as much again while
+/// growing.
 const MAX_IDS: usize = 1_800_000;
 
-/// Ids and contents by 64 bits of each: both would have to collide for a new record to be taken for an old one.
+/// Ids and contents by 64 bits of each: both would have to collide for a new record to be mistaken for a
+/// repeated one.
 #[derive(Debug, Default)]
 pub(super) struct Seen(HashMap<u64, u64>);
 
 impl Seen {
-    /// Whether this record, with this content, was here before. Remembers it, while there is room.
+    /// Whether this record, with this content, occurred before. Tracks it while there is room.
     pub(super) fn is_repeated(&mut self, envelope: &Envelope) -> bool {
         let content = content_of(envelope);
         let has_room = self.0.len() < MAX_IDS;

@@ -152,8 +152,8 @@ async fn a_schema_that_the_registry_does_not_take_is_refused() {
     assert_eq!(error, RegistryError::Refused("Schema being registered is incompatible".into()));
 }
 
-/// Against the registry that `SCHEMA_REGISTRY_URL` names: what is registered is found again and reads our records,
-/// what is incompatible is refused. Registering is idempotent, so it may be anybody's registry.
+/// Against the registry that `SCHEMA_REGISTRY_URL` names: registered schemas are found again and read Weir's
+/// records, incompatible ones are rejected. Registering is idempotent, so any registry may be used.
 #[tokio::test]
 async fn against_a_real_registry() {
     let Ok(url) = std::env::var("SCHEMA_REGISTRY_URL") else {

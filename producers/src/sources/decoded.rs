@@ -1,11 +1,11 @@
-//! Text in UTF-16 to UTF-8, as it is read. Windows' PowerShell 5 writes its files so.
+//! Decodes UTF-16 to UTF-8 while reading. PowerShell 5 on Windows writes its files in UTF-16.
 
 use std::io::{self, Read};
 
-/// A reader of UTF-8, whatever of UTF-8, UTF-16LE and UTF-16BE the bytes below are in.
+/// A reader that gives UTF-8 for input in UTF-8, UTF-16LE or UTF-16BE.
 ///
-/// UTF-16 is known by its byte order mark or, without one, by the zero beside the first byte: a JSON text begins with
-/// an ASCII character (RFC 4627, section 3). Half a character at the end becomes U+FFFD.
+/// UTF-16 is recognised by its byte order mark or, without one, by the zero beside the first byte: a JSON
+/// text begins with an ASCII character (RFC 4627, section 3). Half a character at the end becomes U+FFFD.
 #[derive(Debug)]
 pub(super) struct Decoded<R> {
     reader: R,
@@ -64,7 +64,7 @@ impl<R: Read> Decoded<R> {
         Ok(*self.encoding.insert(encoding))
     }
 
-    /// Decodes what was read, but for a character whose second half is still to come.
+    /// Decodes the bytes read so far, except for an incomplete surrogate pair.
     fn decode(&mut self, big_endian: bool) {
         let units: Vec<u16> = self
             .raw

@@ -1,8 +1,8 @@
-//! Kubernetes audit events (`audit.k8s.io/v1`) to [`Activity`] events.
+//! Maps Kubernetes audit events (`audit.k8s.io/v1`) to [`Activity`] events.
 //!
-//! A cluster hands each event out up to three times, once a stage: the id is of `auditID` and `stage` together.
-//! Events as clouds wrap them are read too, and kept in their wrapping: AKS as the text `properties.log`, GKE as
-//! an entry of Google's audit log.
+//! A cluster emits each event up to three times, once per stage: the id is derived from `auditID` and
+//! `stage`. Events wrapped by clouds are read too, and kept in their wrapping: AKS as the text
+//! `properties.log`, GKE as an entry of Google's audit log.
 
 mod gke;
 
@@ -30,7 +30,7 @@ pub(super) const ROW: SourceRow = SourceRow {
     map,
 };
 const FORMAT: &str = native_format::KUBERNETES_AUDIT;
-/// Most groups of a user that are kept.
+/// Maximum number of a user's groups that are kept.
 const MAX_GROUPS: usize = 50;
 /// Resources of the group `rbac.authorization.k8s.io`.
 const RIGHTS: [&str; 4] = ["roles", "rolebindings", "clusterroles", "clusterrolebindings"];
@@ -60,7 +60,7 @@ pub fn map(tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, Not
     Ok(draft.finish(tenant, text))
 }
 
-/// The event that AKS writes as a text within its own.
+/// The event that AKS wraps as text in its own record.
 fn log_of(record: &Fields<'_>) -> Option<String> {
     record.raw("properties").filter(|raw| raw.get().starts_with('{'))?;
     let log = record.object("properties")?.raw("log")?;
@@ -120,11 +120,11 @@ fn kind_of_verb(kind: &str, reads: Option<bool>) -> ActivityKind {
     }
 }
 
-/// The stage at which a request was received: nobody has decided about it yet, and nothing was done.
+/// The stage of a received request, before it is decided or executed.
 const RECEIVED: &str = "RequestReceived";
 
-/// The HTTP status of the answer. A stage before the last is the code of an outcome that is not a failure: an entry says
-/// which part of its request it is.
+/// Outcome by the HTTP status of the response. An earlier stage becomes the outcome's code unless it failed,
+/// so that an entry shows the stage of its request.
 fn outcome_of(record: &Fields<'_>) -> Outcome {
     let stage = record.plain_text("stage").filter(|stage| stage != "ResponseComplete");
     let answer = record.object("responseStatus").filter(|_| stage.as_deref() != Some(RECEIVED));
@@ -143,8 +143,8 @@ fn outcome_of(record: &Fields<'_>) -> Outcome {
     }
 }
 
-/// Who acted: where somebody acts through a proxy (Rancher, Pinniped, Teleport, `kubectl --as`), the impersonated user,
-/// with the proxy's own identity as the session.
+/// The actor: for impersonation through a proxy (Rancher, Pinniped, Teleport, `kubectl --as`), the
+/// impersonated user, with the proxy's own identity as the session.
 fn actor_of(record: &Fields<'_>) -> Actor {
     let own = record.object("user");
     let impersonated = record.object("impersonatedUser").filter(|user| user.has("username"));
@@ -174,7 +174,7 @@ fn kind_of_user(name: &str) -> ActorKind {
     }
 }
 
-/// `pods/default/web-0`; a resource of the whole cluster has no namespace, a list no name.
+/// The resource `pods/default/web-0`; a cluster-scoped resource has no namespace, a list no name.
 fn resource_of(object: &Fields<'_>, kind: Option<String>) -> Option<Resource> {
     let plain = object.text("resource")?;
     let (namespace, name) = (object.text("namespace"), object.text("name"));

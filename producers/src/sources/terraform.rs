@@ -1,6 +1,6 @@
-//! Terraform plans (`terraform show -json`, format versions 0.1 to 1.x) to a proposed change.
+//! Maps Terraform plans (`terraform show -json`, format versions 0.1 to 1.x) to proposed changes.
 //!
-//! A plan is one event, and travels along whole: what it would change is for the change review to read.
+//! A plan is one event, and is kept whole: change review evaluates it.
 
 use schemas::{
     Event, TenantId, canonical_json,
@@ -29,13 +29,13 @@ pub(super) const ROW: SourceRow = SourceRow {
     map: |tenant, text, _| map(tenant, text),
 };
 
-/// Most changes that are counted; the plan's size bounds them as well.
+/// Maximum number of changes that are counted; the plan's size bounds them as well.
 const MAX_CHANGES: usize = 100_000;
 
-/// Maps one plan. Refuses documents that are no plan: a state, the schemas of providers.
+/// Maps one plan. Rejects other documents: states, schemas of providers.
 ///
-/// A plan names no workspace: its resource is the plan itself, by a digest of its content. Values that the plan marks
-/// sensitive do not travel along ([`redact`]).
+/// A plan names no workspace: its resource is the plan itself, by a digest of its content. Values that the
+/// plan marks as sensitive are removed ([`redact`]).
 pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
     let plan = Fields::parse(text).map_err(NotARecord::NotAnObject)?;
     if let Some(why) = other_document(&plan) {
@@ -70,7 +70,7 @@ pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
     Ok(draft.finish(tenant, &redact(text)))
 }
 
-/// The reason why an object is no plan, and what to send instead.
+/// The reason why an object is not a plan, and what to send instead.
 fn other_document(plan: &Fields<'_>) -> Option<String> {
     const INSTEAD: &str =
         "run `terraform show -json PLANFILE` with the file that `terraform plan -out PLANFILE` wrote";
@@ -91,7 +91,7 @@ fn other_document(plan: &Fields<'_>) -> Option<String> {
     Some(format!("{why}; {INSTEAD}"))
 }
 
-/// Whether a change is one: `no-op` and `read` leave everything as it is.
+/// Whether an entry changes something: `no-op` and `read` do not.
 fn changes_something(change: &Fields<'_>) -> bool {
     let actions = change.object("change").map(|change| change.texts("actions", 2)).unwrap_or_default();
     actions.iter().any(|action| !matches!(action.as_str(), "no-op" | "read"))

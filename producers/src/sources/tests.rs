@@ -376,7 +376,7 @@ proptest! {
     }
 }
 
-/// Unpacks an archive of the corpus, or says that there is none.
+/// Unpacks an archive of the corpus, or prints that there is none.
 fn corpus(name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
     let Some(folder) = std::env::var_os("WEIR_CORPUS") else {
         #[expect(clippy::print_stderr, reason = "a skipped test says so")]

@@ -1,4 +1,4 @@
-//! Who may do what: scopes, roles, principals and API keys. Pure: keys are loaded elsewhere and checked here.
+//! Permissions: scopes, roles, principals and API keys. Pure: keys are loaded elsewhere and verified here.
 
 mod key;
 mod limits;

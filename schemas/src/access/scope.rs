@@ -132,7 +132,7 @@ impl Scope {
 pub enum Role {
     /// Reads the read models.
     Viewer,
-    /// Reads, publishes events and asks for approval.
+    /// Reads, publishes events and requests approval.
     Developer,
     /// Reads all data of the tenant and changes nothing.
     Auditor,

@@ -87,7 +87,7 @@ impl OcsfRecord {
     pub const BESIDE: &str = "\0";
     const PLACE: &str = r#""raw_data":"\u0000""#;
 
-    /// A record of its JSON text, and the native record if `raw_data` says that it stands beside.
+    /// A record of its JSON text, and the native record if `raw_data` is [`Self::BESIDE`].
     pub fn new(json: Vec<u8>, raw_data: Option<ByteString>) -> Self {
         Self { json, raw_data }
     }

@@ -92,9 +92,9 @@ named! {
     ChangeFactKind {
         /// A plan was made.
         Proposed => "ChangeProposed",
-        /// Somebody asked for its approval.
+        /// Its approval was requested.
         ApprovalRequested => "ApprovalRequested",
-        /// Somebody decided.
+        /// It was approved or rejected.
         ApprovalDecided => "ApprovalDecided",
         /// A resource came into being.
         Provisioned => "Provisioned",
@@ -102,7 +102,7 @@ named! {
         Scaled => "Scaled",
         /// A resource was deleted.
         Deleted => "Deleted",
-        /// A resource was looked at after the change.
+        /// A resource was observed after the change.
         ConfigurationObserved => "ConfigurationObserved",
         /// The change was completed.
         Completed => "Completed",
@@ -175,7 +175,7 @@ named! {
         Identity => "identity",
         /// A resource would become reachable over the network.
         NetworkExposure => "network_exposure",
-        /// Something would be stored or sent unencrypted.
+        /// Data would be stored or sent unencrypted.
         Encryption => "encryption",
         /// The plan contains a secret.
         Secret => "secret",

@@ -128,7 +128,7 @@ pub struct VerdictFact {
     pub reasons: Vec<String>,
 }
 
-/// One version of a policy. Its hash pins the text, and with it everything else that stands here.
+/// One version of a policy, whose hash identifies its text and all other fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyVersion {
     /// The policy's id.
@@ -154,7 +154,7 @@ pub struct ChangeApplied {
     pub tenant: TenantId,
     /// Id of the change, as in its proposal.
     pub change_id: String,
-    /// When it was completed.
+    /// Time of completion.
     pub applied_at: Timestamp,
     /// [`crate::Envelope::content_sha256`].
     pub content_sha256: [u8; 32],
@@ -242,9 +242,9 @@ impl WaiverTerms {
 named! {
     /// The answer of a policy.
     VerdictStatus {
-        /// Nothing contradicts the policy.
+        /// The policy found no violation.
         Pass => "pass",
-        /// The configuration contradicts it.
+        /// The configuration violates the policy.
         Fail => "fail",
         /// The input lacks what the policy reads.
         NotEvaluated => "not_evaluated",

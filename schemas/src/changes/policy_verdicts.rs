@@ -60,7 +60,7 @@ pub struct PlanVerdict {
     pub severity: String,
     /// Verdict: `fail`, `warn`, `not_evaluated` or `error`.
     pub verdict: String,
-    /// The resource's address; empty where the policy judges the plan as a whole.
+    /// Address of the resource; empty where the policy judges the plan as a whole.
     pub resource: String,
     /// Terraform type of the resource.
     pub resource_type: String,

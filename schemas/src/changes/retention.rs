@@ -84,7 +84,8 @@ impl HoldScope {
         }
     }
 
-    /// The scope that an event's `subject_kind` means: any sort of actor is a person, and what is not known is a resource.
+    /// The scope for an event's `subject_kind`: any kind of actor is a person, and an unknown kind is a
+    /// resource.
     pub fn of_subject_kind(kind: &str) -> Self {
         match kind {
             "person" | "user" | "actor" | "service_account" | "role" | "system" => Self::Person,

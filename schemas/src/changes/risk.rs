@@ -196,7 +196,7 @@ impl Entity {
         Some(Self { kind, id })
     }
 
-    /// Its id.
+    /// Id of the entity.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -214,7 +214,7 @@ fn address(text: &str) -> Option<String> {
     (!address.is_loopback() && !address.is_unspecified()).then(|| address.to_string())
 }
 
-/// The text in at most `limit` bytes without control characters; what is cut is told apart by a hash.
+/// The text in at most `limit` bytes without control characters; a longer one is cut and ends in its hash.
 pub fn bounded(text: &str, limit: usize) -> String {
     let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
     let clean: Cow<'_, str> = if text.contains(char::is_control) {

@@ -1,5 +1,5 @@
-//! `CloudEvents` attributes, wherever they stand (Kafka headers, HTTP headers, a JSON object), to the part of
-//! an envelope that is not its data.
+//! Parses `CloudEvents` attributes of any binding (Kafka headers, HTTP headers, a JSON object) into the part
+//! of an envelope that is not its data.
 
 use std::borrow::Cow;
 

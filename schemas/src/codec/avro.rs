@@ -1,8 +1,8 @@
-//! Our Avro schemas: `avro/<topic>/<n>.avsc`, every version that was ever written.
+//! Weir's Avro schemas: `avro/<topic>/<n>.avsc`, every version that was ever written.
 //!
-//! To change a family, add the next version beside the last and list it in `SOURCES`; a version that is out is never
-//! edited. New fields are nullable with null as default, in the struct as in the schema; the tests of this module
-//! hold both to it, and the compatibility gate refuses what could not read an older record.
+//! To change a family, add the next version beside the last and list it in `SOURCES`; a released version is
+//! never edited. New fields are nullable with null as default, in the struct as in the schema; the tests of
+//! this module check both, and the compatibility gate rejects a version that could not read older records.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::WriterSchema;
 use crate::Topic;
 
-/// Most that the Avro library may allocate for one length or count it reads.
+/// Maximum allocation of the Avro library for one length or count.
 const MAX_ALLOCATION_BYTES: usize = 8 * 1024 * 1024;
 
 macro_rules! versions {
@@ -34,13 +34,13 @@ const SOURCES: [(Topic, &str); 6] = versions! {
 /// One version of one family's schema.
 #[derive(Debug)]
 pub struct OwnSchema {
-    /// The topic whose values it describes.
+    /// Topic whose values it describes.
     pub topic: Topic,
-    /// Its version: 1, 2, …
+    /// Version: 1, 2, …
     pub version: u32,
-    /// The schema, JSON.
+    /// Schema text, JSON.
     pub json: &'static str,
-    /// CRC-64-AVRO of its canonical form, as single-object encoding carries it.
+    /// CRC-64-AVRO fingerprint of its canonical form, as used in single-object encoding.
     pub fingerprint: [u8; 8],
     pub(super) schema: WriterSchema,
 }

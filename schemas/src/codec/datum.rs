@@ -1,8 +1,8 @@
 //! Deserialises an Avro value straight into a struct, by the schema it was written with.
 //!
-//! Texts are borrowed from the record and lengths are compared with what is left of it, so nothing is allocated on
-//! the word of a length. Only for schemas that [`super::WriterSchema`] has found harmless: they end, and no item of an
-//! array is without width.
+//! Texts are borrowed from the record, and lengths are checked against the remaining bytes, so that no length
+//! in the record causes an allocation. Only for schemas that [`super::WriterSchema`] has checked: they are
+//! not recursive, and no array item has zero width.
 
 use std::{borrow::Cow, fmt};
 

@@ -43,13 +43,13 @@ use crate::{Envelope, ParkReason, Timestamp, Topic};
 /// A record as Kafka delivers it.
 #[derive(Debug, Clone, Copy)]
 pub struct Incoming<'a> {
-    /// Where it was read from.
+    /// Topic that it was read from.
     pub topic: Topic,
-    /// Its key; not looked at.
+    /// Key; ignored.
     pub key: Option<&'a [u8]>,
-    /// Its value; none is an event without data where headers tell of an event, else a tombstone.
+    /// Value; `None` is an event without data if the headers describe an event, otherwise a tombstone.
     pub value: Option<&'a [u8]>,
-    /// Its headers in their order. Names may repeat, values may be null.
+    /// Headers in order. Names may repeat, values may be null.
     pub headers: &'a [(&'a str, Option<&'a [u8]>)],
     /// Milliseconds since 1970 by the record's own timestamp; negative where it has none.
     pub timestamp_ms: i64,

@@ -1,4 +1,4 @@
-//! Records on a topic: headers and value to an envelope, and an envelope to both.
+//! Decodes records of a topic (headers and value) to envelopes, and encodes envelopes.
 
 use std::borrow::Cow;
 
@@ -15,20 +15,20 @@ use super::{
 };
 use crate::{Envelope, EventId, Topic, events::scalars::instant_text};
 
-/// Largest value that is read, in bytes.
+/// Maximum size of a value, in bytes.
 const MAX_VALUE_BYTES: usize = 1024 * 1024;
-/// Most headers that are read.
+/// Maximum number of headers.
 const MAX_HEADERS: usize = 256;
-/// Largest sum of header names and values, in bytes.
+/// Maximum total size of header names and values, in bytes.
 const MAX_HEADER_BYTES: usize = 256 * 1024;
 
-/// Decodes one record. Any bytes are answered; none panic or allocate more than a small multiple of their length
-/// and 8 MiB.
+/// Decodes one record. Any bytes give a result; none cause a panic or an allocation beyond a small multiple
+/// of their length and 8 MiB.
 pub fn decode(incoming: &Incoming<'_>, schemas: &impl SchemaLookup) -> Result<Decoded, DecodeError> {
     decode_value(incoming, None, schemas)
 }
 
-/// [`decode`] for a value that is kept: the event's native record shares its memory instead of being copied.
+/// [`decode`] for a value that is kept: the event's native record shares its memory instead of copying it.
 pub fn decode_shared(
     incoming: &Incoming<'_>,
     value: &Bytes,
@@ -132,13 +132,13 @@ struct Headers<'a> {
     attributes: Attributes<'a>,
     marks: Marks,
     content_type: Option<Cow<'a, str>>,
-    /// Attributes are there by their names over HTTP, and none by those of Kafka.
+    /// Whether attributes have their HTTP header names, and none those of Kafka.
     is_of_http: bool,
 }
 
 enum Mode {
     Structured,
-    /// The data is the value, of whatever media type but Avro.
+    /// The data is the value, of any media type except Avro.
     Binary,
     BinaryAvro,
 }
@@ -181,7 +181,7 @@ fn clipped(name: &str) -> String {
     name.chars().take(40).collect()
 }
 
-/// Whether headers hold the attributes of an event.
+/// Whether headers contain the attributes of an event.
 fn names_event(headers: &[(&str, Option<&[u8]>)]) -> bool {
     headers.iter().any(|(name, _)| *name == "ce_specversion" || *name == "ce_type" || *name == "ce_id")
 }
@@ -226,7 +226,7 @@ impl Headers<'_> {
         Ok(Mode::Binary)
     }
 
-    /// Without a media type a value is Avro, as Weir writes it; there is none where nothing is to be read.
+    /// The mode without a media type: Avro, as Weir writes it; no data if the value is empty.
     fn mode_without_type(&self, value: &[u8]) -> Result<Mode, Refusal> {
         let refused = |detail: &str| Err(Refusal::new(Why::Undecodable, detail));
         match value {
@@ -262,7 +262,8 @@ pub fn encode(envelope: &Envelope, framing: &Framing) -> Encoded {
     Encoded { key: key(envelope), value: value(envelope, framing), headers: headers(envelope) }
 }
 
-/// Events that name no entity are spread by their source instead of crowding one partition.
+/// The record key. Events without an entity are spread by their source, so that they do not crowd one
+/// partition.
 fn key(envelope: &Envelope) -> Vec<u8> {
     let entity = envelope.event.entity();
     let entity = if entity.is_empty() { envelope.source.as_str() } else { entity };

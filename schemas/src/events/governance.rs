@@ -35,10 +35,10 @@ kinds! {
     }
 }
 
-/// The attribute of a decision that names the person whom its sender claims to speak for.
+/// Attribute of a decision: the person whom its sender claims to act for.
 pub const ON_BEHALF_OF: &str = "on_behalf_of";
-/// The attribute of a request that names the credential's principal where a person asked through it. The gateway sets
-/// it; nobody else's word counts.
+/// Attribute of a request: the credential's principal, if a person asked through it. The gateway sets
+/// it; values from others are ignored.
 pub const REQUESTED_THROUGH: &str = "requested_through";
 
 /// One decision about one subject.

@@ -21,7 +21,7 @@ pub struct Charged {
 /// Reason for a part of the difference between bill and accrual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// There are no events about the resource for that time.
+    /// There are no lifecycle events of the resource for that time.
     NoEvents,
     /// The price list has no price for the resource.
     NoPrice,

@@ -1,16 +1,16 @@
-//! Division of an amount by weights without losing or inventing a digit.
+//! Exact division of an amount by weights.
 
 use rust_decimal::Decimal;
 
-/// Digits after the point that parts have at least; amounts with more keep theirs.
+/// Minimum number of decimal places of a part; an amount with more keeps its own.
 const LEAST_SCALE: u32 = 10;
 
-/// A sum or a part has more digits than a decimal of 96 bits holds.
+/// A sum or a part exceeds the 96 bits of a decimal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an amount has more digits than a decimal of 96 bits holds")]
 pub struct TooLarge;
 
-/// A sum without rounding: `Decimal` rounds silently where the digits do not fit.
+/// A sum without rounding; `Decimal` itself rounds silently on overflow.
 pub(super) fn exact_sum(a: Decimal, b: Decimal) -> Result<Decimal, TooLarge> {
     let sum = a.checked_add(b).ok_or(TooLarge)?;
     let wanted = a.normalize().scale().max(b.normalize().scale());
@@ -20,14 +20,14 @@ pub(super) fn exact_sum(a: Decimal, b: Decimal) -> Result<Decimal, TooLarge> {
     Ok(sum)
 }
 
-/// Parts of an amount in proportion to weights, in their order; their sum is the amount. `None`: the weights are all 0,
-/// or one is negative.
+/// Parts of an amount in proportion to weights, in order; their sum is the amount. `None` if all weights are
+/// 0, or one is negative.
 ///
-/// Each part is cut to 10 digits after the point, or to the amount's own if it has more; the units that are left over go
-/// one by one to the parts that lost most, ties to the first.
+/// Each part is cut to 10 decimal places, or to the amount's own if it has more; the remaining units go one
+/// by one to the parts with the largest remainder, ties to the first.
 ///
 /// # Errors
-/// The amount with that many digits does not fit.
+/// The amount with that many digits overflows.
 pub fn divide(amount: Decimal, weights: &[Decimal]) -> Result<Option<Vec<Decimal>>, TooLarge> {
     let mut sum = Decimal::ZERO;
     for weight in weights {

@@ -1,4 +1,4 @@
-//! The first spend in an account, service or region that never cost anything before.
+//! The first spend in an account, service or region.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use chrono::{NaiveDate, TimeDelta};
 
 use super::{LEAST_HISTORY_DAYS, LEAST_IMPACT, SeriesKey};
 
-/// The dimension in which a spend is the first.
+/// Dimension of a first spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dimension {
     /// An account or subscription.
@@ -38,18 +38,18 @@ impl Dimension {
     }
 }
 
-/// Cost of a day in a place.
+/// Cost of a day in an account, service or region.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spend {
     /// The day.
     pub day: NaiveDate,
-    /// The place.
+    /// Account, service and region.
     pub key: SeriesKey,
     /// The cost in the tenant's currency.
     pub cost: f64,
 }
 
-/// A place that cost something for the first time.
+/// An account, service or region with a cost for the first time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FirstSpend {
     /// The day.
@@ -58,12 +58,12 @@ pub struct FirstSpend {
     pub dimension: Dimension,
     /// The account, service or region.
     pub value: String,
-    /// Its cost on that day: the impact.
+    /// Cost on that day, which is the impact.
     pub cost: f64,
 }
 
-/// First spends of at least one currency unit. Days before the tenant has ten days of history have none: everything is
-/// new then. The order of spends does not matter.
+/// First spends of at least one currency unit. None are reported until the tenant has ten days of history,
+/// since everything is new then. The order of spends does not matter.
 pub fn first_spends(spends: &[Spend]) -> Vec<FirstSpend> {
     let mut by_day: BTreeMap<NaiveDate, BTreeMap<(Dimension, &str), f64>> = BTreeMap::new();
     for spend in spends.iter().filter(|spend| spend.cost.is_finite()) {

@@ -1,5 +1,5 @@
-//! Anomalies: of daily cost per series ([`daily`]), of measured series one value at a time ([`stream`]), the first spend
-//! in a place never seen, and the infrastructure event that explains one.
+//! Anomalies of daily cost per series ([`daily`]) and of measured series, one value at a time ([`stream`]);
+//! first spends; and the infrastructure event that explains an anomaly.
 
 mod cause;
 pub mod daily;
@@ -12,7 +12,7 @@ pub use cause::{Cause, InfrastructureEvent, MAX_LEAD, explain};
 pub use daily::{DailyAnomaly, LEAST_HISTORY_DAYS, LEAST_IMPACT, Severity, anomalies};
 pub use first_spend::{Dimension, FirstSpend, Spend, first_spends};
 
-/// The place of a series: each dimension that is given narrows it.
+/// Dimensions of a series; each given one narrows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SeriesKey {
     /// The account or subscription.

@@ -75,7 +75,7 @@ fn merge(bill: &mut Bill, other: Bill) {
     bill.assumptions.extend(other.assumptions);
 }
 
-/// A volume of its own, or a block of an instance at that path.
+/// A separate volume, or a block of an instance at that path.
 fn volume(config: &Side<'_>, at: &str) -> Result<Bill, Unpriced> {
     let path = |name: &str| format!("{at}{name}");
     let (kind, size) = if at.is_empty() { ("type", "size") } else { ("volume_type", "volume_size") };

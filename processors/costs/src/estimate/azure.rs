@@ -7,7 +7,7 @@ use super::{
     side::{Side, Unpriced},
 };
 
-/// Disk sizes in GB that have a price of their own, with the number of the tier.
+/// Disk sizes of the price tiers in GB, with the number of the tier.
 const DISK_TIERS: [(u32, &str); 7] =
     [(32, "4"), (64, "6"), (128, "10"), (256, "15"), (512, "20"), (1_024, "30"), (2_048, "40")];
 
@@ -83,7 +83,7 @@ fn scale_set(config: &Side<'_>, product: &'static str) -> Result<Measured, Unpri
     Ok(bill.times(count)?.into())
 }
 
-/// A managed disk is billed by the tier that its size falls into.
+/// A managed disk, billed by the tier of its size.
 fn disk(
     mut bill: Bill,
     config: &Side<'_>,

@@ -1,7 +1,7 @@
-//! Resource types for which providers charge nothing: settings, permissions, associations, networks, and what exists in
-//! the state alone. Data that flows through them is billed elsewhere.
+//! Resource types that providers do not charge for: settings, permissions, associations, networks, and types
+//! that exist in the state alone. Data transfer through them is billed elsewhere.
 
-/// Types that are free; a pattern that ends in `*` stands for every type that begins so. Sorted.
+/// Free types, sorted; a pattern that ends in `*` matches every type with that prefix.
 const FREE: &[&str] = &[
     "archive_file",
     "aws_ami_launch_permission",
@@ -123,7 +123,7 @@ const FREE: &[&str] = &[
     "tls_*",
 ];
 
-/// Whether nothing is charged for resources of that type.
+/// Whether resources of that type are free.
 pub(super) fn is_free(kind: &str) -> bool {
     // Grants on whatever a Google resource is are named after it.
     (kind.starts_with("google_") && kind.contains("_iam_"))

@@ -116,7 +116,7 @@ fn node_pool(config: &Side<'_>) -> Result<Measured, Unpriced> {
     Ok(pool(Bill::default(), config, nodes)?.into())
 }
 
-/// Nodes of a pool; a regional one has as many in each of its zones.
+/// Nodes of a pool; a regional pool has that many in each of its zones.
 fn pool(mut bill: Bill, config: &Side<'_>, nodes: Decimal) -> Result<Bill, Unpriced> {
     let kind = config.text("node_config/0/machine_type")?;
     let disk = bill.number_or(config, "node_config/0/disk_size_gb", 100)?;
@@ -137,7 +137,8 @@ fn pool(mut bill: Bill, config: &Side<'_>, nodes: Decimal) -> Result<Bill, Unpri
     Ok(bill.and("instance", kind.unwrap_or("e2-medium"), all).and("disk", class, disks))
 }
 
-/// Regions end in a digit (`europe-west1`), zones in a letter (`europe-west1-b`).
+/// Whether the location is a region: regions end in a digit (`europe-west1`), zones in a letter
+/// (`europe-west1-b`).
 fn is_region(location: &str) -> bool {
     location.ends_with(|last: char| last.is_ascii_digit())
 }

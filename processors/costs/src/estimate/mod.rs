@@ -1,9 +1,9 @@
 //! Estimates: the monthly cost of a Terraform plan's resources, before and after, by a price list.
 //!
-//! A resource has a price on a side if every part that its configuration tells has one. A part without a price, a value
-//! that is known only after apply, or a type without a rule make it unpriced: it is named, and counts in no amount.
-//! Parts that are billed by use (requests, transfer) stand in no plan; they are noted beside the price of the rest.
-//! A month has 730 hours.
+//! A resource is priced on a side if every part of its configuration has a price. It is unpriced if a part
+//! has none, if a value is known only after apply, or if there is no rule for its type: then it is listed and
+//! counts in no amount. Usage-based parts (requests, transfer) are not in a plan; they are noted beside the
+//! price of the rest. A month has 730 hours.
 
 mod aws;
 mod azure;
@@ -31,17 +31,17 @@ use measure::{Bill, Measured};
 use plan::{Planned, own_region, provider_of};
 use side::{Side, Unpriced};
 
-/// Most resources, and most unpriced ones, that an estimate names.
+/// Maximum number of resources, and of unpriced resources, that an estimate lists.
 const MAX_NAMED: usize = 100;
-/// Most notes of one resource.
+/// Maximum number of notes for one resource.
 const MAX_NOTES: usize = 20;
-/// Off a resource's confidence for each assumption, and for parts that are billed by use.
+/// Reduction of a resource's confidence for each assumption, and for usage-based parts.
 const ASSUMPTION: u8 = 10;
 const BY_USE: u8 = 20;
-/// A price with many assumptions is still a price.
+/// Minimum confidence of a priced resource.
 const LEAST_CONFIDENCE: u8 = 30;
 
-/// Estimates a plan (`terraform show -json`); `None`: the document is no plan.
+/// Estimates a plan (`terraform show -json`); `None` if the document is not a plan.
 pub fn estimate(plan: &Value, prices: &PriceList) -> Option<Estimate> {
     let (planned, unreadable) = plan::resources(plan)?;
     let regions = Regions::of(&planned);
@@ -53,16 +53,16 @@ pub fn estimate(plan: &Value, prices: &PriceList) -> Option<Estimate> {
     Some(total.finish(prices))
 }
 
-/// Whether Weir knows how resources of a type are billed, or that they are free.
+/// Whether Weir has a billing rule for the type, or it is free.
 pub fn knows_type(kind: &str) -> bool {
     let side = Side::new(&Value::Null, &Value::Null);
     free::is_free(kind) || measure(kind, &side).is_some()
 }
 
-/// The parts of one resource of a Terraform type with their prices, but those of the products that stand `apart`.
+/// The priced parts of one resource of a Terraform type, without the products listed in `apart`.
 ///
 /// # Errors
-/// The reason why it has none.
+/// The reason why it has no price.
 pub(crate) fn price_of(
     kind: &str,
     configuration: &Value,
@@ -100,11 +100,11 @@ fn measure(kind: &str, side: &Side<'_>) -> measure::Answer {
     }
 }
 
-/// The regions of a plan, for resources that do not tell theirs.
+/// Regions of a plan, for resources without a region of their own.
 struct Regions(BTreeMap<&'static str, String>);
 
 impl Regions {
-    /// The region of a provider, where all resources that tell one tell the same.
+    /// The region by provider, if all resources that state one state the same.
     fn of(planned: &[Planned<'_>]) -> Self {
         let mut found: BTreeMap<&'static str, Option<String>> = BTreeMap::new();
         for resource in planned {
@@ -130,7 +130,7 @@ fn told_by(resource: &Planned<'_>) -> Option<String> {
 /// One side of a resource.
 #[derive(Debug)]
 enum SidePrice {
-    /// It does not exist on this side.
+    /// The resource does not exist on this side.
     Absent,
     Free,
     Priced {
@@ -160,7 +160,7 @@ impl SidePrice {
     }
 }
 
-/// A resource with both of its sides priced.
+/// A resource with the prices of both sides.
 struct Both {
     resource: ResourceEstimate,
     before: SidePrice,
@@ -226,7 +226,7 @@ fn side_price(resource: &Planned<'_>, side: &Side<'_>, regions: &Regions, prices
     }
 }
 
-/// A bill by the price list.
+/// Prices a bill by the price list.
 fn by_list(
     provider: &str,
     region: Option<&str>,
@@ -270,7 +270,8 @@ fn by_list(
     SidePrice::Priced { monthly: monthly.normalize(), parts, notes, confidence }
 }
 
-/// The reason why the list has no price. Names the SKU only where the list knows it: a plan's values stay in the plan.
+/// The reason why the list has no price. Names the SKU only if the list contains it, since values of a plan
+/// stay in the plan.
 fn without_price(
     provider: &str,
     region: Option<&str>,
@@ -287,7 +288,7 @@ fn without_price(
     }
 }
 
-/// The sums of an estimate while resources are added.
+/// Sums of an estimate.
 #[derive(Debug, Default)]
 struct Sums {
     before: Decimal,
@@ -338,7 +339,7 @@ impl Sums {
         }
     }
 
-    /// Entries that cannot be read have no price on either side.
+    /// Counts unreadable entries, which have no price on either side.
     fn unreadable(&mut self, count: u32) {
         for coverage in [&mut self.coverage_before, &mut self.coverage_after] {
             coverage.resources = coverage.resources.saturating_add(count);

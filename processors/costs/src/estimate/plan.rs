@@ -1,4 +1,4 @@
-//! The resources of a Terraform plan with both of their sides, and the regions that the plan tells.
+//! The resources of a Terraform plan on both sides, and the regions in the plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,29 +7,30 @@ use serde_json::{Map, Value};
 
 use super::side::Side;
 
-/// Stands in for what a plan leaves out.
+/// Stands for absent members of a plan.
 static NOTHING: Value = Value::Null;
-/// Modules within modules that are looked into.
+/// Maximum nesting of modules.
 const MAX_DEPTH: usize = 32;
-/// Longest address that is kept, in characters.
+/// Maximum length of an address, in characters.
 const MAX_ADDRESS_CHARS: usize = 200;
 
 /// A resource that a plan manages.
 #[derive(Debug)]
 pub(super) struct Planned<'a> {
-    /// Printable and bounded.
+    /// Resource address, printable and bounded.
     pub(super) address: String,
     pub(super) kind: &'a str,
     pub(super) action: PlannedAction,
-    /// Absent where it did not exist.
+    /// Configuration before the change; absent if the resource does not exist.
     pub(super) before: Option<Side<'a>>,
-    /// Absent where it will not exist.
+    /// Configuration after the change; absent if the resource will not exist.
     pub(super) after: Option<Side<'a>>,
-    /// The region of the provider configuration that it names.
+    /// Region of the provider configuration that it refers to.
     pub(super) configured_region: Option<String>,
 }
 
-/// The managed resources in the plan's order, and entries that cannot be read; `None`: it is no plan.
+/// The managed resources in the plan's order, and the number of unreadable entries; `None` if it is not a
+/// plan.
 pub(super) fn resources(plan: &Value) -> Option<(Vec<Planned<'_>>, u32)> {
     let plan = plan.as_object()?;
     let entries = match plan.get("resource_changes") {
@@ -48,7 +49,7 @@ pub(super) fn resources(plan: &Value) -> Option<(Vec<Planned<'_>>, u32)> {
     Some((found, unreadable))
 }
 
-/// The entry is no change.
+/// The entry is not a change.
 struct Unreadable;
 
 fn planned<'a>(entry: &'a Value, regions: &ProviderRegions) -> Result<Option<Planned<'a>>, Unreadable> {
@@ -100,7 +101,7 @@ pub(super) fn provider_of(kind: &str) -> Option<&'static str> {
     }
 }
 
-/// The region that a configuration tells itself.
+/// The region in a resource's own configuration.
 pub(super) fn own_region(kind: &str, side: &Side<'_>) -> Option<String> {
     match provider_of(kind)? {
         "aws" => {
@@ -119,12 +120,12 @@ pub(super) fn own_region(kind: &str, side: &Side<'_>) -> Option<String> {
     }
 }
 
-/// `West Europe` is `westeurope`.
+/// The name in Azure's short form: `West Europe` is `westeurope`.
 fn azure_region(location: &str) -> String {
     location.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase()
 }
 
-/// `europe-west1-b` and `projects/p/zones/europe-west1-b` are in `europe-west1`.
+/// The region of a zone: `europe-west1-b` and `projects/p/zones/europe-west1-b` are in `europe-west1`.
 fn region_of_zone(zone: &str) -> String {
     let zone = last_segment(zone);
     match zone.rsplit_once('-') {
@@ -142,9 +143,9 @@ fn last_segment(path: &str) -> String {
 /// Regions of the plan's provider configurations.
 #[derive(Debug, Default)]
 struct ProviderRegions {
-    /// By key, for example `aws` or `aws.west`.
+    /// Regions by provider key, for example `aws` or `aws.west`.
     by_key: BTreeMap<String, String>,
-    /// Provider keys by the address of a resource without places: `module.a.aws_instance.b`.
+    /// Provider keys by resource address without indices: `module.a.aws_instance.b`.
     key_of: BTreeMap<String, String>,
 }
 
@@ -184,7 +185,7 @@ impl ProviderRegions {
         }
     }
 
-    /// The region of the provider configuration of a resource; of its module's own, else of the root's.
+    /// The region of a resource's provider configuration, in its own module or else the root.
     fn find(&self, address: &str, kind: &str) -> Option<String> {
         let key = self.key_of.get(&without_places(address)).map(String::as_str);
         let short = kind.split('_').next()?;
@@ -195,7 +196,7 @@ impl ProviderRegions {
     }
 }
 
-/// An address without the places of `count` and `for_each`: `a.b["x"]` is `a.b`.
+/// An address without the indices of `count` and `for_each`: `a.b["x"]` becomes `a.b`.
 fn without_places(address: &str) -> String {
     let (mut kept, mut quoted, mut depth) = (String::with_capacity(address.len()), false, 0_u32);
     for c in address.chars() {

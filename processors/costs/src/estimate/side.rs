@@ -1,19 +1,19 @@
-//! The configuration of a resource on one side of a plan, with the values that are known only once it is applied.
+//! A resource's configuration on one side of a plan, with the values that are known only after apply.
 
 use rust_decimal::Decimal;
 use serde_json::Value;
 
-/// The reason why something has no price.
+/// Reason for a missing price.
 pub(super) type Unpriced = String;
 
-/// No count or size of a resource is larger: 10^12.
+/// Maximum count or size: 10^12.
 const MOST: Decimal = Decimal::from_parts(0xd4a5_1000, 0xe8, 0, false, 0);
 
 /// A resource's configuration, before or after.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Side<'a> {
     values: &'a Value,
-    /// `true` wherever a value is unknown.
+    /// Marks unknown values by `true`.
     unknown: &'a Value,
 }
 
@@ -22,7 +22,8 @@ impl<'a> Side<'a> {
         Self { values, unknown }
     }
 
-    /// Whether the value at a path (names and places, separated by slashes) is unknown until the plan is applied.
+    /// Whether the value at a path (names and indices, separated by slashes) is unknown until the plan is
+    /// applied.
     fn is_unknown(&self, path: &str) -> bool {
         let mut mark = self.unknown;
         for part in path.split('/') {
@@ -57,7 +58,7 @@ impl<'a> Side<'a> {
         Ok(Some(value).filter(|value| !value.is_null()))
     }
 
-    /// A text; absent, null and empty are the same.
+    /// A text; absent, null and empty count as the same.
     pub(super) fn text(&self, path: &str) -> Result<Option<&'a str>, Unpriced> {
         match self.value(path)? {
             None => Ok(None),
@@ -70,7 +71,7 @@ impl<'a> Side<'a> {
         self.text(path)?.ok_or_else(|| format!("{} is not told", shown(path)))
     }
 
-    /// A number that is not negative; providers write some of them as text.
+    /// A non-negative number; providers write some of them as text.
     pub(super) fn number(&self, path: &str) -> Result<Option<Decimal>, Unpriced> {
         let text = match self.value(path)? {
             None => return Ok(None),
@@ -108,7 +109,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// A text that is known, wherever it stands; for guesses about the region.
+    /// A known text at a path, used to guess the region.
     pub(super) fn known_text(&self, path: &str) -> Option<&'a str> {
         self.text(path).ok().flatten()
     }

@@ -1,14 +1,14 @@
-//! Plain models of a series with a season.
+//! Simple models of a seasonal series.
 
 use stlrs::Stl;
 
 use super::count;
 
-/// Seasons whose mean is taken.
+/// Number of seasons in the mean.
 const MEAN_OF_SEASONS: usize = 6;
-/// A trend loses so much of itself with each step.
+/// Factor by which a trend is damped in each step.
 const DAMPING: f64 = 0.98;
-/// Weights of the newest value that are tried for a level, and of the newest slope for a trend.
+/// Candidate weights of the newest value for a level, and of the newest slope for a trend.
 const LEVEL_WEIGHTS: [f64; 5] = [0.02, 0.05, 0.1, 0.25, 0.6];
 const SLOPE_WEIGHTS: [f64; 3] = [0.005, 0.02, 0.1];
 
@@ -42,7 +42,7 @@ impl Model {
         }
     }
 
-    /// The next values; `None`: the model does not fit the series.
+    /// Forecasts the next values; `None` if the model does not fit the series.
     pub(super) fn forecast(self, series: &[f64], period: usize, horizon: usize) -> Option<Vec<f64>> {
         match self {
             Self::SeasonalNaive => Some(seasonal(series, period, horizon, 1)),
@@ -66,7 +66,7 @@ impl Model {
     }
 }
 
-/// The mean of the last seasons at each place of one.
+/// The mean of the last seasons at each position of the season.
 fn seasonal(series: &[f64], period: usize, horizon: usize, seasons: usize) -> Vec<f64> {
     let length = series.len();
     let at = |place: usize| {
@@ -77,7 +77,7 @@ fn seasonal(series: &[f64], period: usize, horizon: usize, seasons: usize) -> Ve
     (0..horizon).map(at).collect()
 }
 
-/// A level, or a damped trend, under the season that STL finds.
+/// A level, or a damped trend, over the seasonal component of STL.
 fn decomposed(series: &[f64], period: usize, horizon: usize, damped: bool) -> Option<Vec<f64>> {
     if period < 2 {
         return Some(smoothed(series, horizon, damped));
@@ -89,7 +89,7 @@ fn decomposed(series: &[f64], period: usize, horizon: usize, damped: bool) -> Op
     Some(level.into_iter().zip(season).map(|(level, season)| level + season).collect())
 }
 
-/// Exponential smoothing (Gardner 1985), its weights those with the smallest error one step ahead.
+/// Exponential smoothing (Gardner 1985) with the weights of the smallest one-step error.
 fn smoothed(series: &[f64], horizon: usize, damped: bool) -> Vec<f64> {
     let slopes: &[f64] = if damped { &SLOPE_WEIGHTS } else { &[0.0] };
     let best = LEVEL_WEIGHTS

@@ -1,25 +1,25 @@
-//! Types of resources that cost by the second: their names in CloudFormation, Azure Resource Manager, Google's asset
-//! inventory and Terraform, and the names of what tells their size.
+//! Types of resources that are billed by the second: their names in CloudFormation, Azure Resource Manager,
+//! Google's asset inventory and Terraform, and the arguments with their size.
 
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 
 /// A type of resource.
 pub(super) struct Kind {
-    /// Its name in Terraform, by which it is priced.
+    /// Name in Terraform, by which the type is priced.
     pub(super) terraform: &'static str,
-    /// Its other names, in lower case.
+    /// Other names, in lower case.
     names: &'static [&'static str],
     /// FOCUS `ServiceName`.
     pub(super) service: &'static str,
     /// FOCUS `ServiceCategory`.
     pub(super) category: &'static str,
-    /// Arguments in Terraform, and the names by which other sources tell them, in lower case without separators. The
-    /// first one must be told for a price; a type without arguments always has one.
+    /// Terraform arguments with their names in other sources, in lower case without separators. The first one
+    /// is required for a price; a type without arguments always has one.
     arguments: &'static [(&'static str, &'static [&'static str])],
-    /// Where its count stands.
+    /// Argument with the count.
     count: Option<&'static str>,
-    /// Products that are resources of their own on a bill.
+    /// Products that are separate resources on a bill.
     pub(super) apart: &'static [&'static str],
 }
 
@@ -169,13 +169,13 @@ const KINDS: &[Kind] = &[
 ];
 
 impl Kind {
-    /// The type of that name, in whichever vocabulary; names are compared without case.
+    /// The type with that name in any vocabulary, ignoring case.
     pub(super) fn of(name: &str) -> Option<&'static Self> {
         let name = name.trim().to_ascii_lowercase();
         KINDS.iter().find(|kind| kind.terraform == name || kind.names.contains(&name.as_str()))
     }
 
-    /// A configuration in Terraform's words, with what the type's prices need.
+    /// A configuration with Terraform's argument names, reduced to what prices need.
     pub(super) fn configuration(&self, told: &Map<String, Value>) -> Map<String, Value> {
         let mut found = Map::new();
         for (argument, names) in self.arguments {
@@ -189,7 +189,7 @@ impl Kind {
         found
     }
 
-    /// Whether a configuration tells what the price depends on.
+    /// Whether a configuration contains the argument that the price depends on.
     pub(super) fn tells_price(&self, configuration: &Map<String, Value>) -> bool {
         self.arguments
             .first()
@@ -197,13 +197,13 @@ impl Kind {
     }
 }
 
-/// The size in gigabytes that a configuration tells.
+/// The size in gigabytes in a configuration.
 pub(super) fn size(configuration: &Map<String, Value>) -> Option<Decimal> {
     let of = |name: &str| number(configuration.get(name)?);
     ["size", "allocated_storage", "disk_size_gb"].into_iter().find_map(of)
 }
 
-/// Takes the count out of a configuration; the price is then that of one.
+/// Takes the count out of a configuration, so that the price is for one unit.
 pub(super) fn take_count(kind: &Kind, configuration: &mut Map<String, Value>) -> Option<Decimal> {
     let name = kind.count?;
     let told = configuration.remove(name);
@@ -219,12 +219,13 @@ pub(super) fn take_count(kind: &Kind, configuration: &mut Map<String, Value>) ->
     count
 }
 
-/// A name in lower case without separators: `DBInstanceClass`, `db-instance-class` and `dbInstanceClass` are one.
+/// A name in lower case without separators: `DBInstanceClass`, `db-instance-class` and `dbInstanceClass` are
+/// equal.
 fn squeezed(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
 }
 
-/// A value as Terraform has it: of a link its last part, of an object that holds one `value` or `name` that.
+/// A value in Terraform's form: the last part of a link, or the `value` or `name` of an object.
 fn plain(value: &Value) -> Option<Value> {
     Some(match value {
         Value::Null => return None,

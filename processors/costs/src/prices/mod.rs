@@ -1,6 +1,7 @@
 //! Price lists: an open CSV format, and lookups by provider, region, product and SKU.
 //!
-//! A list is CSV (RFC 4180) in UTF-8 with a header. Columns may stand in any order; further columns are ignored:
+//! A list is CSV (RFC 4180) in UTF-8 with a header. Columns may come in any order; further columns are
+//! ignored:
 //!
 //! | column | holds |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Change review: the state of a proposed change, from the facts about it.
+//! Change review: the state of a proposed change, derived from the facts about it.
 
 mod facts;
 mod review;

@@ -60,7 +60,8 @@ fn approved(actor: &str) -> StoredFact {
     decided(actor, "approved")
 }
 
-/// The fact with a second party: through whom somebody asked, or for whom somebody decided.
+/// The fact with a second party: the credential through which a person asked, or the person for whom one
+/// decided.
 fn with(second_party: &str, fact: StoredFact) -> StoredFact {
     StoredFact { second_party: Some(second_party.to_owned()), ..fact }
 }

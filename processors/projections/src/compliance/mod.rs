@@ -1,7 +1,7 @@
 //! Compliance: the state of resources, findings, waivers and posture, from the set of facts alone.
 //!
-//! The state of a resource at an instant is its latest observation by event time; of two at one instant, that of the
-//! larger event id. Order, repetitions and late arrivals of facts change nothing.
+//! The state of a resource at an instant is its latest observation by event time; of two at one instant, that
+//! with the larger event id. The order, repetition and late arrival of facts do not matter.
 
 mod finding;
 mod posture;

@@ -21,9 +21,9 @@ const CLASS_UID: i64 = 2003;
 pub enum Transition {
     /// The policy began to fail.
     Opened,
-    /// It fails again.
+    /// The policy fails again.
     Reopened,
-    /// It ended.
+    /// The finding was closed.
     Closed,
 }
 

@@ -1,9 +1,9 @@
-//! Cost: what a ledger of charges holds at an instant, from the set of charges alone.
+//! Cost: the content of the ledger at an instant, derived from the set of charges alone.
 //!
-//! A charge counts from when it became known. A delivery that replaces its scope (provider, billing account and billing
-//! period) takes everything out again that was known before it: from then on what it replaced counts no more. So each
-//! charge is one entry, or two, and what the ledger held at any instant is the sum of the entries up to it. Source: the
-//! FOCUS specification's appendix on correction handling.
+//! A charge counts from when it became known. A delivery that replaces its scope (provider, billing account
+//! and billing period) removes everything in it that was known before: from then on the replaced charges no
+//! longer count. So each charge has one or two entries, and the ledger's content at an instant is the sum of
+//! the entries up to it. Source: the FOCUS specification's appendix on correction handling.
 
 pub mod budget;
 mod ledger;

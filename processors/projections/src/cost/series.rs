@@ -1,10 +1,10 @@
-//! Keys of series and scopes: the first half of a SHA-256 over what they are.
+//! Keys of series and scopes: the first half of a SHA-256 over their columns.
 
 use schemas::changes::cost::CostSeries;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// The key of what charges are summed up by.
+/// Key of a series.
 pub fn series_key(series: &CostSeries) -> Uuid {
     let CostSeries { sub_account, service, service_category, region, resource, charge_category, .. } = series;
     let CostSeries { charge_class, currency, sku, sku_price, consumed_unit, pricing_unit, tags, .. } = series;
@@ -27,7 +27,7 @@ pub fn series_key(series: &CostSeries) -> Uuid {
     hashed(std::iter::once(&scope.as_bytes()[..]).chain(texts.into_iter().map(String::as_bytes)).chain(tags))
 }
 
-/// The key of what a delivery replaces as a whole: provider, billing account and billing period.
+/// Key of a scope that a delivery replaces as a whole: provider, billing account and billing period.
 pub fn scope_key(series: &CostSeries) -> Uuid {
     let period = series.billing_period.to_string();
     hashed([series.provider.as_bytes(), series.billing_account.as_bytes(), period.as_bytes()])

@@ -1,4 +1,4 @@
-//! Risk: how dangerous an entity is, when that is an incident, and how it is reported.
+//! Risk: scores of entities, incidents, and findings about them.
 
 pub mod assessment;
 pub mod correlation;

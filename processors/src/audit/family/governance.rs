@@ -1,4 +1,4 @@
-//! Governance: a decision changes what it is about, Entity Management 3004; waivers are updates of a Compliance
+//! Governance: a decision changes its subject, Entity Management 3004; waivers are updates of a Compliance
 //! Finding 2003, triage is one of a Detection Finding 2004.
 
 use std::borrow::Cow;

@@ -63,7 +63,7 @@ const fn classify(kind: MonitoringKind) -> (Class, Activity<'static>) {
     }
 }
 
-/// One alert on one subject is one finding, raised or resolved.
+/// Id of a finding: an alert on a subject is one finding, whether raised or resolved.
 fn finding_uid(event: &Monitoring) -> Cow<'_, str> {
     if event.subject.id.is_empty() {
         Cow::Borrowed(&event.name)
@@ -72,7 +72,7 @@ fn finding_uid(event: &Monitoring) -> Cow<'_, str> {
     }
 }
 
-/// Words for severities, `severity_id`, and its caption.
+/// Names of severities, with `severity_id` and its caption.
 const SEVERITIES: [(&str, i32, &str); 17] = [
     ("info", 1, "Informational"),
     ("informational", 1, "Informational"),
@@ -93,7 +93,7 @@ const SEVERITIES: [(&str, i32, &str); 17] = [
     ("emergency", 6, "Fatal"),
 ];
 
-/// The source's word as OCSF's severity; a word that is none of the known ones is `Other` and stays as it is.
+/// The source's severity as OCSF's; an unknown one is `Other` with the source's own word.
 fn severity(event: &Monitoring) -> (i32, &str) {
     let Some(word) = event.severity.as_deref() else {
         return match classify(event.kind).0 {

@@ -1,4 +1,4 @@
-//! The stored examples: complete over the kinds, and what each becomes, for people to read.
+//! The stored examples cover all kinds; their records are snapshots for people to read.
 #![expect(clippy::disallowed_methods, reason = "tests read the stored examples; processors read no files")]
 
 use std::{collections::BTreeMap, fs, path::Path};

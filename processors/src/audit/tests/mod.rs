@@ -1,4 +1,4 @@
-//! Every stored example, and events nobody thought of, through the processor.
+//! Every stored example, and arbitrary events, through the processor.
 
 mod any;
 mod examples;
@@ -46,7 +46,7 @@ fn check_identity(envelope: &Envelope, entry: &AuditEntry, record: &Value) {
     assert_eq!(entry.content_sha256, envelope.content_sha256());
 }
 
-/// Every text that the publisher told, but for the words that OCSF numbers.
+/// Every text in the publisher's event, except the words that OCSF numbers.
 fn told(envelope: &Envelope) -> BTreeSet<String> {
     let mut event = serde_json::to_value(&envelope.event).expect("events are JSON");
     for numbered in ["/kind", "/actor/kind", "/outcome/status"] {

@@ -1,17 +1,18 @@
-//! Whether addresses let everybody in.
+//! Whether addresses include the whole internet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde_json::Value;
 
-/// Networks with a shorter prefix hold more of the internet than any one owner has: 16 million addresses are a `/8`.
+/// Shortest prefix that counts as one owner's network: a `/8` has 16 million addresses; wider networks count
+/// as the internet.
 const SHORTEST_OWNED_V4: u8 = 8;
 const SHORTEST_OWNED_V6: u8 = 16;
-/// No list of a real rule is longer; bounds what a hostile plan costs.
+/// Maximum number of list items that are examined; real rules have fewer. Bounds the cost of a hostile plan.
 const MAX_LOOKED_AT: usize = 1_000;
 
-/// Whether a text names everywhere: a network as wide as the internet in any spelling, a word for it, or one of a
-/// list (`together`) that covers half of all addresses.
+/// Whether a text means the whole internet: a network of that width in any spelling, a word for it, or one of
+/// a list (`together`) that covers half of all addresses.
 pub(super) fn is_everywhere(text: &str, together: Option<&Value>) -> bool {
     let text = text.trim();
     // Azure's service tags and other clouds' words; they compare without case.
@@ -29,7 +30,7 @@ pub(super) fn is_everywhere(text: &str, together: Option<&Value>) -> bool {
     }
 }
 
-/// Whether a range of IPv4 addresses is as wide as a network that is everywhere.
+/// Whether a range of IPv4 addresses is as wide as such a network.
 pub(super) fn is_wide_range(start: &str, end: Option<&Value>) -> bool {
     let parse = |text: &str| text.trim().parse::<Ipv4Addr>().ok().map(u32::from);
     let (Some(start), Some(end)) = (parse(start), end.and_then(Value::as_str).and_then(parse)) else {
@@ -51,7 +52,7 @@ fn network(text: &str) -> Option<(IpAddr, Option<u8>)> {
     Some((address, length))
 }
 
-/// Whether the IPv4 networks of a list hold half of all addresses together.
+/// Whether the IPv4 networks of a list together contain half of all addresses.
 fn covers_half(together: Option<&Value>) -> bool {
     let Some(list) = together.and_then(Value::as_array) else { return false };
     let mut ranges: Vec<(u64, u64)> = list

@@ -1,4 +1,4 @@
-//! Who may do what: policies, role bindings, wildcards.
+//! Hazards of permissions: policies, role bindings, wildcards.
 
 use schemas::changes::change_review::FactorKind::Identity;
 use serde_json::{Map, Value};
@@ -33,7 +33,8 @@ static WIDE: Rule = Rule {
 static CHANGED: Rule =
     Rule { kind: Identity, name: "changed", points: 10, reason: "who may do what would change" };
 
-/// No list of a real policy is longer; bounds what a hostile plan costs.
+/// Maximum number of list items that are examined; real policies have fewer. Bounds the cost of a hostile
+/// plan.
 const MAX_LOOKED_AT: usize = 1_000;
 const MAX_POLICY_CHARS: usize = 65_536;
 
@@ -45,10 +46,10 @@ const AZURE_OWNERS: [&str; 3] = [
     "f58310d9-a9f6-439a-9e8d-f62e7b41a168",
 ];
 const AZURE_CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
-/// Entra's role of that name, by its template's id.
+/// Template id of Entra's role of that name.
 const GLOBAL_ADMINISTRATOR: &str = "62e90394-69f5-4237-9190-012177145e10";
 
-/// Actions of AWS by which an identity can give itself any permission.
+/// AWS actions by which an identity can grant itself any permission.
 const ESCALATING: [&str; 17] = [
     "iam:addusertogroup",
     "iam:attachgrouppolicy",
@@ -69,7 +70,7 @@ const ESCALATING: [&str; 17] = [
     "sts:assumerole",
 ];
 
-/// Looks at one attribute of a configuration.
+/// Examines one attribute of a configuration.
 pub(super) fn find(kind: &str, attribute: &Attribute<'_>, findings: &mut Findings) {
     let Some(text) = attribute.value.as_str() else { return };
     let path = attribute.path;
@@ -142,7 +143,7 @@ pub(super) fn find(kind: &str, attribute: &Attribute<'_>, findings: &mut Finding
     }
 }
 
-/// Whatever changes a permission is worth a look, if nothing worse was found about it.
+/// Records any change of a permission, if no worse hazard was found for it.
 pub(super) fn find_any_change(change: &Change<'_>, findings: &mut Findings) {
     let known = findings.values().any(|rule| rule.kind == Identity);
     if !known && holding(change.kind) == Holding::Identity {
@@ -164,7 +165,7 @@ fn azure_role(definition: &str) -> Option<AzureRole> {
     }
 }
 
-/// Whether a policy of Vault lets its holder do more than read on every path.
+/// Whether a Vault policy allows more than reading on every path.
 fn allows_every_path(policy: &str) -> bool {
     let plain: String = policy.chars().filter(|c| !c.is_whitespace()).take(MAX_POLICY_CHARS).collect();
     ["path\"*\"{", "path\"/*\"{", "path\"+/*\"{"].iter().any(|path| {
@@ -175,8 +176,8 @@ fn allows_every_path(policy: &str) -> bool {
     })
 }
 
-/// The rule about whom a statement speaks of. `NotPrincipal` beside `Allow` is everybody but those named, callers
-/// without an identity among them.
+/// The rule for the principals of a statement. `NotPrincipal` beside `Allow` means everybody except the
+/// listed principals, callers without an identity included.
 fn principal_of(statement: &Map<String, Value>) -> Option<&'static Rule> {
     let wild = statement.contains_key("NotPrincipal")
         || match statement.get("Principal")? {
@@ -219,7 +220,8 @@ fn is_wild(text: &str) -> bool {
     text.chars().all(|c| c == '*')
 }
 
-/// Whether a pattern of IAM (`*` any characters, `?` one) fits a text; linear but for the last `*`'s retries.
+/// Whether an IAM pattern (`*` any characters, `?` one) matches a text; linear except for retries of the last
+/// `*`.
 fn fits(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);

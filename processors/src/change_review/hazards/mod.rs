@@ -28,7 +28,7 @@ const MOST_FURTHER: u32 = 9;
 /// The same if data would be lost: three data stores that are deleted at once need two people.
 const EACH_FURTHER_DATA_STORE: u32 = 5;
 const MOST_FURTHER_DATA_STORES: u32 = 25;
-/// Most resources that a factor names.
+/// Maximum number of resources that a factor names.
 const MAX_NAMED: usize = 20;
 
 /// A rule.

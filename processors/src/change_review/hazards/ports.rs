@@ -1,27 +1,27 @@
-//! The ports that a rule of a firewall opens, in the words of the providers.
+//! Ports that a firewall rule opens, in the providers' notations.
 
 use serde_json::{Map, Value};
 
-/// Ranges of ports; none: unknown.
+/// Port ranges; empty if unknown.
 pub(super) type Ports = Vec<(i64, i64)>;
 const ALL_PORTS: (i64, i64) = (0, 65_535);
-/// Whoever opens more ranges of ports at once opens all, as far as the review is concerned.
+/// Maximum number of port ranges; more count as all ports.
 const MAX_RANGES: usize = 64;
 
-/// Pairs of attributes that hold the first and the last port.
+/// Pairs of attributes with the first and the last port.
 const BOUNDS: [(&str, &str); 4] = [
     ("from_port", "to_port"),
     ("min", "max"),
     ("port_min", "port_max"),
     ("port_range_min", "port_range_max"),
 ];
-/// Attributes that hold ports or ranges of ports as text or number.
+/// Attributes with ports or port ranges as text or number.
 const LISTED: [&str; 6] =
     ["destination_port_range", "destination_port_ranges", "destination_ports", "port", "port_range", "ports"];
-/// Blocks about one protocol that hold the bounds.
+/// Blocks for one protocol that contain the bounds.
 const BLOCKS: [&str; 5] = ["tcp_options", "udp_options", "tcp", "udp", "destination_port_range"];
 
-/// The ports that the object beside an address opens.
+/// Ports that the object beside an address opens.
 pub(super) fn of(holder: &Map<String, Value>) -> Ports {
     let protocol = ["protocol", "ip_protocol"].iter().find_map(|name| holder.get(*name)?.as_str());
     let every_protocol =
@@ -46,13 +46,13 @@ fn direct(holder: &Map<String, Value>) -> impl Iterator<Item = (i64, i64)> {
     bounds.chain(listed)
 }
 
-/// OCI nests the range once more where a rule names source and destination.
+/// The ranges of a block; OCI nests the range once more if a rule names source and destination.
 fn of_block(block: &Map<String, Value>) -> impl Iterator<Item = (i64, i64)> {
     let nested = objects(block.get("destination_port_range")).flat_map(direct);
     direct(block).chain(nested).collect::<Vec<_>>().into_iter()
 }
 
-/// A protocol of a Google rule without ports opens all of them.
+/// The ranges of a Google rule; a protocol without ports opens all of them.
 fn of_google(allowed: Option<&Value>) -> impl Iterator<Item = (i64, i64)> {
     objects(allowed).flat_map(|allowed| {
         let listed: Vec<(i64, i64)> = ranges(allowed.get("ports")).collect();
@@ -60,7 +60,7 @@ fn of_google(allowed: Option<&Value>) -> impl Iterator<Item = (i64, i64)> {
     })
 }
 
-/// An object, or those of a list.
+/// An object, or the objects of a list.
 fn objects(value: Option<&Value>) -> impl Iterator<Item = &Map<String, Value>> {
     let several = value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object);
     value.and_then(Value::as_object).into_iter().chain(several)

@@ -1,4 +1,4 @@
-//! Types of resources by what they hold: whole names, or beginnings where a name ends in `*`.
+//! Resource types by kind of loss: whole names, or prefixes that end in `*`.
 
 pub(super) const DATA: &[&str] = &[
     "aiven_alloydbomni",

@@ -1,4 +1,4 @@
-//! Plans that are cut short, of wrong types, or lie.
+//! Plans that are truncated, of wrong types, or inconsistent.
 
 use FactorKind::Plan;
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! Own plans, and what they must score.
+//! Hand-written plans with their expected scores.
 
 mod compliance;
 mod corpus;

@@ -1,4 +1,4 @@
-//! Every line of the specification 2.1 that says what a rule means: modifiers, values, conditions, then
+//! The statements of the specification 2.1 about the meaning of rules: modifiers, values, conditions, then
 //! files.
 
 use std::collections::BTreeMap;

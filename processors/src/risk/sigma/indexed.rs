@@ -1,8 +1,8 @@
-//! The rules of one format, so arranged that a record asks few of them.
+//! Index of the rules of one format, so that few of them are evaluated on a record.
 //!
-//! A rule that needs a field to have one of some values is asked only about records that have it. The fields
-//! are those that tell rules apart best: first of all rules, then of those that the first leaves over, and so
-//! on. What is left at the end is asked about every record.
+//! A rule that requires a field to have one of some values is evaluated only on records that have it. The
+//! index fields are chosen by selectivity: the first over all rules, the next over those that the first does
+//! not index, and so on. The remaining rules are evaluated on every record.
 
 use std::collections::HashMap;
 
@@ -13,16 +13,16 @@ use super::{
     required::{Required, best_field, required},
 };
 
-/// Most fields that are looked up in a record.
+/// Maximum number of index fields.
 const MAX_FIELDS: usize = 8;
 
-/// Detections and where each is found.
+/// Detections with their index.
 #[derive(Default)]
 pub(super) struct Indexed {
     detections: Vec<Detection>,
-    /// Places of the rules that every record asks.
+    /// Indices of the rules that are evaluated on every record.
     always: Vec<usize>,
-    /// Fields, and by their value the places of rules.
+    /// Index fields, with indices of rules by value.
     by_field: Vec<(FieldId, HashMap<String, Vec<usize>>)>,
 }
 
@@ -49,7 +49,7 @@ impl Indexed {
         Self { detections, always, by_field }
     }
 
-    /// The places of the rules that fire, in order.
+    /// The indices of the rules that fire, in order.
     pub(super) fn firing(&self, record: &Record<'_>) -> Vec<usize> {
         let mut asked = self.always.clone();
         for (field, by_value) in &self.by_field {
@@ -62,7 +62,7 @@ impl Indexed {
         asked
     }
 
-    /// The places of the rules that fire, each asked by itself.
+    /// The same, with every rule evaluated and without the index.
     pub(super) fn firing_each(&self, record: &Record<'_>) -> Vec<usize> {
         (0..self.detections.len()).filter(|place| self.detections[*place].holds(record)).collect()
     }

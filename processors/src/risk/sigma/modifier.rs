@@ -27,7 +27,7 @@ pub(super) enum Modifier {
     FieldRef,
 }
 
-/// How two numbers compare.
+/// Comparison of two numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Comparison {
     Less,

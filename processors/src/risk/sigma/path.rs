@@ -1,33 +1,33 @@
-//! Names of fields, and where in a record they lead.
+//! Field names as paths into a record.
 
 use serde_json::Value;
 
-/// Most steps of one name: a name is compared at every step, so its length is bounded.
+/// Maximum number of steps of one name, which bounds the cost of a lookup.
 const MAX_STEPS: usize = 32;
 
-/// A field's name: steps between dots, each with the places in lists that it names.
+/// A field name: steps separated by dots, each with list indices.
 ///
-/// A record may hold a name as one key, dots included: the whole name is tried first. Where a step is
-/// missing, longer keys are tried (`annotations.authorization.k8s.io/decision`). A list on the way stands for
-/// each of its elements; `[0]` is one of them, and `[-1]` the last. `\.`, `\[` and `\]` are plain characters
-/// of a key.
+/// A record may contain a name as one key, dots included: the whole name is tried first. If a step is
+/// missing, longer keys are tried (`annotations.authorization.k8s.io/decision`). A list on the path stands
+/// for each of its elements; `[0]` is one of them, and `[-1]` the last. `\.`, `\[` and `\]` are plain
+/// characters of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Path {
-    /// The name as one key.
+    /// The whole name as one key.
     whole: String,
     steps: Vec<Step>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Step {
-    /// The keys that begin with this step: of this step alone, of this and the next, and so on.
+    /// Keys that begin with this step: this step alone, this and the next, and so on.
     keys: Vec<String>,
-    /// Places in lists, from the outermost; negative ones count from the end.
+    /// List indices, from the outermost; negative ones count from the end.
     places: Vec<i64>,
 }
 
 impl Path {
-    /// Fails where the name cannot be understood, with the reason.
+    /// Parses a name. The error gives the reason.
     pub(super) fn parse(name: &str) -> Result<Self, String> {
         let parts = split(name)?;
         if parts.len() > MAX_STEPS {
@@ -48,13 +48,13 @@ impl Path {
         Ok(Self { whole: parts.iter().map(Part::written).collect::<Vec<_>>().join("."), steps })
     }
 
-    /// The key under which a record holds the field, or what the field lies in; dots included where it has
-    /// none else.
+    /// The top-level key on the way to the field; with dots if it has no
+    /// other.
     pub(super) fn first_key(&self) -> &str {
         self.steps.first().map_or("", |step| &step.keys[0])
     }
 
-    /// Everything that the name leads to; nothing where the record does not have the field.
+    /// All values at the path; empty if the record lacks the field.
     pub(super) fn find<'v>(&self, record: &'v Value) -> Vec<&'v Value> {
         if let Some(value) = record.get(&self.whole) {
             return vec![value];

@@ -1,13 +1,13 @@
-//! `expand`: values that are known only where the rules run.
+//! Values for the modifier `expand`, which are known only where the rules run.
 
 use std::collections::BTreeMap;
 
 use super::text::Pattern;
 
-/// Most values that the placeholders of one value may give.
+/// Maximum number of values that the placeholders of one value expand to.
 const MAX_VALUES: usize = 10_000;
 
-/// Values by the placeholder's name, each of them a text that may have wildcards.
+/// Values by the placeholder's name; each is a text that may contain wildcards.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Placeholders(BTreeMap<String, Vec<String>>);
 
@@ -22,7 +22,7 @@ impl Placeholders {
         self.0.iter().map(|(name, values)| (name.as_str(), values.as_slice()))
     }
 
-    /// Every text that the value stands for. Fails with the placeholder that has no value.
+    /// Every text that the value expands to. Fails with the name of a placeholder without values.
     pub(super) fn expand(&self, value: &str) -> Result<Vec<Pattern>, String> {
         let mut forms = vec![Pattern::default()];
         for part in parts(value) {
@@ -84,7 +84,7 @@ fn parts(value: &str) -> Vec<Part<'_>> {
     parts
 }
 
-/// The name at the beginning of `%name%..`, and what follows it.
+/// The name at the beginning of `%name%..`, and the rest of the text.
 fn name(text: &str) -> Option<(&str, &str)> {
     let (name, after) = text.strip_prefix('%')?.split_once('%')?;
     let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');

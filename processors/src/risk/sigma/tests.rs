@@ -1,4 +1,4 @@
-//! Rules of our own for what the specification says; the public rules against their expected hits.
+//! Hand-written rules for each part of the specification; the public rules against their expected hits.
 #![expect(clippy::disallowed_methods, reason = "tests read the corpus; processors read no files")]
 
 use std::{

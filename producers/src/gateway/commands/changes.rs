@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::{Command, CommandAnswer, MAX_ID_BYTES, Name, Reason, Repeatable, named_in_path};
 use crate::gateway::App;
 
-/// Optional attributes of an approval request, for the approvers.
+/// Optional attributes of an approval request, shown to approvers.
 const ATTRIBUTES: [&str; 2] = ["project", "environment"];
 
 /// Requests approval of a change.

@@ -1,8 +1,8 @@
-//! `Idempotency-Key`: a command that is sent twice is one event.
+//! `Idempotency-Key`: a repeated command is the same event.
 //!
-//! The event's id is of the key. Its time is this gateway's clock and no part of its content
-//! ([`time_assumed`](schemas::Envelope::time_assumed)): whoever could name the time of a decision could decide in the
-//! past, and a repeat is recognised whichever gateway is asked, and however much later.
+//! The event's id is derived from the key. Its time is the gateway's clock and not part of its content
+//! ([`time_assumed`](schemas::Envelope::time_assumed)): a caller who could set the time of a decision could
+//! decide in the past. A repeat is recognised on any gateway, at any later time.
 
 use chrono::SubsecRound;
 use edge::api_error::ApiError;
@@ -30,7 +30,8 @@ pub(super) fn key_of(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     good.then_some(Some(key)).ok_or_else(invalid)
 }
 
-/// The event's id. Keys of two credentials are two keys; without a key each command is an event of its own.
+/// The event's id. Equal keys of two credentials are different; without a key each command is an event of its
+/// own.
 pub(super) fn event_id(principal: &Principal, key: Option<&str>, now: Timestamp) -> EventId {
     let Some(key) = key else { return EventId::at(now.trunc_subsecs(6), rand::random()) };
     let content = format!("{}/{key}", principal.id());

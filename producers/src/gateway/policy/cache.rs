@@ -1,5 +1,5 @@
-//! Decisions that may be answered again without evaluating: by document and policy set, for a bounded time, within a
-//! bounded memory.
+//! Cache of policy decisions by document and policy set, with a maximum age and bounded
+//! memory.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,11 +10,11 @@ use tokio::time::Instant;
 
 use super::decided::Decided;
 
-/// Most decisions, and most bytes of them together.
+/// Maximum number of decisions, and their maximum total size in bytes.
 const MAX_DECISIONS: usize = 20_000;
 const MAX_BYTES: usize = 32 << 20;
 
-/// The document's SHA-256. What policies say depends on nothing else but their set.
+/// SHA-256 of the document. A decision depends only on the document and the policy set.
 type Key = [u8; 32];
 
 #[derive(Debug, Default)]
@@ -22,16 +22,16 @@ pub(in crate::gateway) struct Cache(Mutex<Decisions>);
 
 #[derive(Debug, Default)]
 struct Decisions {
-    /// The policy set that made them: those of another set are gone.
+    /// Policy set of the decisions; a new set empties the cache.
     policy_set: String,
     by_document: HashMap<Key, (Arc<Decided>, Instant)>,
-    /// Keys in the order in which they came.
+    /// Keys in the order of insertion.
     order: VecDeque<Key>,
     bytes: usize,
 }
 
 impl Cache {
-    /// The decision of these policies about the document, if one is known that still holds.
+    /// The decision of these policies on the document, if one is cached and still valid.
     pub(super) fn get(&self, key: &Key, policy_set: &str, now: Instant) -> Option<Arc<Decided>> {
         let decisions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if decisions.policy_set != policy_set {
@@ -41,7 +41,7 @@ impl Cache {
         (now < *until).then(|| Arc::clone(decided))
     }
 
-    /// Keeps a decision for as long as it holds; the oldest make room.
+    /// Caches a decision for as long as it is valid, evicting the oldest.
     pub(super) fn put(&self, key: Key, decided: &Arc<Decided>, now: Instant) {
         let mut decisions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if decisions.policy_set != decided.policy_set {

@@ -18,7 +18,7 @@ use crate::gateway::{
     settle::{self, Count},
 };
 
-/// A decision that is about to be answered.
+/// A decision whose response is pending.
 pub(super) struct Trace<'a> {
     pub(super) principal: &'a Principal,
     pub(super) traces: &'a Traces,
@@ -29,7 +29,7 @@ pub(super) struct Trace<'a> {
 }
 
 impl Trace<'_> {
-    /// Publishes the event, and answers its id: in `block` mode once Kafka has it.
+    /// Publishes the event and returns its id: in `block` mode once Kafka acknowledged it.
     pub(super) async fn publish(&self, app: &App, deadline: Instant) -> Result<String, ApiError> {
         let event = self.event();
         let id = event.id.to_string();

@@ -1,4 +1,4 @@
-//! Who may publish, and how often.
+//! Authentication, scopes and rate limits of publishing.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The real server on a loopback socket, with a publisher that does as it is told in Kafka's place.
+//! The real server on a loopback socket, with a scripted publisher in place of Kafka.
 
 mod access;
 mod authority;

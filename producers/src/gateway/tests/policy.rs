@@ -5,7 +5,7 @@ use schemas::{Event, events::OutcomeStatus};
 
 use super::*;
 
-/// Queues need a key, pods a limit; nobody deletes a production bucket; replicas are worth a warning.
+/// Queues need a key, pods a limit; deleting a production bucket is denied; replicas give a warning.
 const POLICIES: [(&str, &str); 4] = [
     (
         "key.rego",

@@ -1,4 +1,4 @@
-//! Other systems' records over HTTP: what is taken, what is refused, and what a sender is told of both.
+//! Records of other systems over HTTP: accepted and rejected ones, and the responses.
 
 use std::io::Write;
 

@@ -10,7 +10,7 @@ use crate::gateway::{Limits, WebhookSecrets};
 
 const SECRET: &str = "0123456789abcdef-new";
 const OLD_SECRET: &str = "0123456789abcdef-old";
-/// Of version 1: it was made at 2014-04-25T12:52:24.582507Z.
+/// A GUID of version 1, created at 2014-04-25T12:52:24.582507Z.
 const DELIVERY: &str = "72d3162e-cc78-11e3-81ab-4c9367dc0958";
 
 fn webhooks() -> GatewayConfig {
@@ -45,7 +45,7 @@ fn signed(tenant: &str, secret: &str, body: impl Into<Vec<u8>>) -> Ask {
     unsigned(tenant, body).header("x-hub-signature-256", &signature)
 }
 
-/// Somebody is made a member of a repository. Its body tells no time.
+/// A member was added to a repository. The body contains no time.
 fn member_added() -> String {
     json!({
         "action": "added", "member": {"login": "jo"}, "sender": {"login": "mara", "type": "User"},

@@ -1,11 +1,11 @@
-//! CloudTrail Insights: what was unusual about a call, and who made most of it.
+//! CloudTrail Insights: the unusual call, and the identity that made most of the calls.
 
 use schemas::events::{Activity, ActivityKind, Actor, ActorKind, Outcome, OutcomeStatus};
 
 use super::resources;
 use crate::sources::fields::Fields;
 
-/// The call that was unusual is the action; how it was is told in the outcome: `Insight ApiErrorRateInsight: Start`.
+/// The unusual call is the action; the insight is the outcome: `Insight ApiErrorRateInsight: Start`.
 pub(super) fn activity_of(record: &Fields<'_>, insight: &Fields<'_>, account: Option<String>) -> Activity {
     let code = insight.plain_text("errorCode");
     let kind = insight.plain_text("insightType").unwrap_or_else(|| "Insight".into());

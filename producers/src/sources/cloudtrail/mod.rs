@@ -1,7 +1,7 @@
-//! AWS CloudTrail records (event reference versions 1.0 to 1.11) to [`Activity`] events.
+//! Maps AWS CloudTrail records (event reference versions 1.0 to 1.11) to [`Activity`] events.
 //!
-//! No object is refused for what it holds: a field of the wrong type is left empty and counted, and the record
-//! itself travels along verbatim. The same record always gives the same envelope, whatever stands around it.
+//! No object is rejected for its content: a field of a wrong type is left empty and counted, and the record
+//! itself is kept verbatim. The same record always gives the same envelope, regardless of its context.
 
 mod actor;
 mod insight;
@@ -47,7 +47,7 @@ pub fn map(tenant: &TenantId, text: &str) -> Result<Mapped, NotARecord> {
     map_within(tenant, text, &Around::default())
 }
 
-/// Maps one record that was taken out of what carried it.
+/// Maps one record that was unpacked from a carrier.
 fn map_within(tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, NotARecord> {
     let fields = Fields::parse(text).map_err(NotARecord::NotAnObject)?;
     let wrapped = (!fields.has("eventName") && !fields.has("eventID") && fields.has("detail-type"))
@@ -103,7 +103,8 @@ impl Record<'_> {
         Mapped { envelope, oddities: Oddities { id_derived, time_assumed, fields_empty } }
     }
 
-    /// CloudTrail's ids are UUIDs. Any other text is no promise of being unique: the content is.
+    /// CloudTrail's ids are UUIDs. Other texts are not guaranteed to be unique, so that the content is used
+    /// instead.
     fn id(&self, tenant: &TenantId) -> (EventId, bool) {
         let told = self.fields.text("eventID").or_else(|| self.around.id.clone());
         let kept = told.and_then(|id| uuid::Uuid::try_parse(&id).ok()).and_then(EventId::new);
@@ -111,7 +112,7 @@ impl Record<'_> {
         (kept.unwrap_or_else(of_content), kept.is_none())
     }
 
-    /// The first of the record's, the wrapping's and the session's time that can be read.
+    /// The first valid time of the record, the carrier and the session.
     fn time(&self) -> (Timestamp, bool) {
         if let Some(time) = self.fields.instant("eventTime") {
             return (time, false);
@@ -170,7 +171,7 @@ impl Record<'_> {
         Outcome { status, code, message }
     }
 
-    /// A console sign-in tells its ending in its answer, often without an error code.
+    /// Whether a console sign-in was refused, which is stated in its response, often without an error code.
     fn is_refused_sign_in(&self) -> bool {
         let answer = || self.fields.object("responseElements")?.text("ConsoleLogin");
         self.fields.text("eventName").as_deref() == Some("ConsoleLogin")

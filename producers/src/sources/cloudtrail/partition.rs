@@ -1,8 +1,8 @@
-//! The partition of AWS in which a call was made: ARNs of one never name things of another.
+//! The AWS partition of a call: ARNs of one partition never refer to resources of another.
 
 use crate::sources::fields::Fields;
 
-/// Beginnings of regions, and the partition that they lie in.
+/// Region prefixes, with their partition.
 const REGIONS: &[(&str, &str)] = &[
     ("us-gov-", "aws-us-gov"),
     ("cn-", "aws-cn"),
@@ -13,7 +13,7 @@ const REGIONS: &[(&str, &str)] = &[
     ("eusc-", "aws-eusc"),
 ];
 
-/// That of the caller's ARN, of a resource's, or of the region; `aws` where the record tells none.
+/// The partition of the caller's ARN, of a resource's, or of the region; `aws` if the record has none.
 pub(super) fn partition_of(record: &Fields<'_>) -> &'static str {
     let of_caller = || known(&record.inner("userIdentity")?.plain_text("arn")?);
     let of_resource =

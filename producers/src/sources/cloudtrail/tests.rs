@@ -224,7 +224,7 @@ fn only_objects_are_records_and_depth_and_digits_do_no_harm() {
     }
 }
 
-/// As a stage reads it: nothing that is imported may be parked.
+/// The event as a stage reads it: no imported record may be parked.
 pub(crate) fn through_the_topic(envelope: &Envelope) -> Envelope {
     let encoded = codec::encode(envelope, &Framing::SingleObject);
     let headers: Vec<_> =
@@ -312,7 +312,7 @@ proptest! {
     }
 }
 
-/// Unpacks an archive of the corpus, or says that there is none.
+/// Unpacks an archive of the corpus, or prints that there is none.
 fn corpus(name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
     let Some(folder) = std::env::var_os("WEIR_CORPUS") else {
         #[expect(clippy::print_stderr, reason = "a skipped test says so")]

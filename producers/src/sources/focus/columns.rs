@@ -1,13 +1,13 @@
-//! Columns: FOCUS' own by whatever case they are written in, and the native exports' that mean the same.
+//! Columns: those of FOCUS in any case, and the corresponding columns of native exports.
 
 use std::collections::HashMap;
 
 use super::dialect::Dialect;
 
-/// Most columns of a file.
+/// Maximum number of columns in a file.
 pub(super) const MAX_COLUMNS: usize = 1_000;
 
-/// FOCUS columns that become fields of the event; every other one is kept by its name.
+/// FOCUS columns that become fields of the event; all others are kept by name.
 pub(super) const FIELDS: [&str; 18] = [
     "BillingAccountId",
     "SubAccountId",
@@ -29,7 +29,7 @@ pub(super) const FIELDS: [&str; 18] = [
     "ConsumedUnit",
 ];
 
-/// FOCUS columns, 1.0 to 1.4, that are kept among the other columns, under this spelling.
+/// FOCUS columns, 1.0 to 1.4, that are kept among the other columns, with this spelling.
 pub(super) const KEPT: [&str; 12] = [
     "BillingPeriodStart",
     "BillingPeriodEnd",
@@ -45,26 +45,26 @@ pub(super) const KEPT: [&str; 12] = [
     "x_ExportDateTime",
 ];
 
-/// The names of a file's columns, and where each stands.
+/// Names of a file's columns, and their indices.
 #[derive(Debug)]
 pub(super) struct Header {
-    /// FOCUS' spelling where the column is one of its own, the file's otherwise.
+    /// FOCUS' spelling for its columns, the file's for others.
     names: Vec<String>,
-    /// By [`key_of`] the name; of several with one key the first.
+    /// Indices by [`key_of`] the name; the first of several with one key.
     places: HashMap<String, usize>,
     pub(super) dialect: Dialect,
 }
 
-/// A header that is none.
+/// Error of reading a header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoHeader {
-    /// It names no column that holds money for a time.
+    /// It has no column for an amount or a time.
     #[error(
         "this is not a charge: it has neither BilledCost and ChargePeriodStart (FOCUS) nor the columns of a cost export of \
          AWS, Azure or Google Cloud; it begins with {0}"
     )]
     Foreign(String),
-    /// It is too wide.
+    /// It has too many columns.
     #[error("the first row names more than {MAX_COLUMNS} columns")]
     TooWide,
 }
@@ -116,19 +116,19 @@ fn beginning(cells: &[String]) -> String {
     format!("{:?}", text.chars().take(80).collect::<String>())
 }
 
-/// A name without case and punctuation: `lineItem/UnblendedCost` and `line_item_unblended_cost` are one.
+/// A name without case and punctuation: `lineItem/UnblendedCost` and `line_item_unblended_cost` are equal.
 pub(super) fn key_of(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// A row's cells under their header; `NULL`, `(null)` and the empty text are none.
+/// A row's cells with their header; `NULL`, `(null)` and empty texts count as absent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row<'a> {
     pub(super) header: &'a Header,
     pub(super) cells: &'a [String],
 }
 
-/// A value, and the column that holds it as the file names it.
+/// A value, with the column's name in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cell<'a> {
     pub(super) column: &'a str,
@@ -136,23 +136,23 @@ pub(super) struct Cell<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// The cell of a column that is named so.
+    /// The cell of the column with that name.
     pub(super) fn cell(self, name: &str) -> Option<Cell<'a>> {
         let place = *self.header.places.get(&key_of(name))?;
         Some(Cell { column: self.header.name(place), text: self.text(place)? })
     }
 
-    /// The first of those columns that holds something.
+    /// The first of those columns that is not empty.
     pub(super) fn first(self, names: &[&str]) -> Option<Cell<'a>> {
         names.iter().find_map(|name| self.cell(name))
     }
 
-    /// The value of a FOCUS column: its own, or that of the native export's column that means it.
+    /// The value of a FOCUS column: its own, or that of the native export's corresponding column.
     pub(super) fn focus(self, name: &str) -> Option<Cell<'a>> {
         self.cell(name).or_else(|| self.first(self.header.dialect.aliases(name)))
     }
 
-    /// The columns that are no fields of the event, with what they hold.
+    /// Columns without a field in the event, with their values.
     pub(super) fn others(self) -> impl Iterator<Item = (&'a str, &'a str)> {
         (0..self.header.len())
             .filter(move |place| !FIELDS.contains(&self.header.name(*place)))

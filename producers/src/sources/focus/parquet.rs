@@ -1,4 +1,4 @@
-//! Rows of Parquet files, as texts: a page of each column in memory at a time.
+//! Rows of Parquet files, as texts, with one page of each column in memory.
 
 use std::{
     fs::File,
@@ -42,7 +42,7 @@ impl ParquetRows {
     }
 }
 
-/// A value as CSV would have it; none is the empty text.
+/// A value as in CSV; null is the empty text.
 fn text_of(field: &Field) -> String {
     match field {
         Field::Null => String::new(),

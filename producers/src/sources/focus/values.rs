@@ -1,4 +1,4 @@
-//! Values of cells: money to the last digit, instants in the forms that exports have, tags.
+//! Parses values of cells: exact decimals, timestamps in the forms of the exports, tags.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::{charge::BadRow, columns::Cell};
 use crate::sources::mapped::parse_time;
 
-/// Digits after the point that a decimal can have.
+/// Maximum number of decimal places.
 const MAX_SCALE: u32 = 28;
 
-/// A decimal number, digit for digit; an exponent is understood. Never a guess: `1,5` is refused.
+/// A decimal number, digit for digit; exponents are accepted. Ambiguous numbers such as `1,5` are rejected.
 pub(super) fn decimal(cell: Cell<'_>) -> Result<Decimal, BadRow> {
     parse_decimal(cell.text).map_err(|why| BadRow::new(cell.column, why))
 }
@@ -32,7 +32,7 @@ fn parse_decimal(text: &str) -> Result<Decimal, &'static str> {
     parsed.map_err(|_| "is no decimal number of at most 28 digits")
 }
 
-/// A decimal of a binary floating-point number: its shortest digits, to the 28th place after the point.
+/// The decimal of a binary floating-point number: its shortest digits, to 28 decimal places.
 pub(super) fn of_double(number: f64) -> String {
     let text = format!("{number:?}");
     if !number.is_finite() || parse_decimal(&text).is_ok() {
@@ -43,7 +43,7 @@ pub(super) fn of_double(number: f64) -> String {
         .map_or(text, |decimal| decimal.round_dp(MAX_SCALE).normalize().to_string())
 }
 
-/// An instant: RFC 3339 and its relatives, a date, a month; without a zone it is UTC.
+/// A timestamp: RFC 3339 and similar forms, a date, or a month; UTC without a zone.
 pub(super) fn instant(cell: Cell<'_>) -> Result<Timestamp, BadRow> {
     parse_instant(cell.text)
         .ok_or_else(|| BadRow::new(cell.column, "is no date or time from the year 2000 on"))

@@ -1,10 +1,10 @@
-//! Webhooks that tell of a step on the way to production: `workflow_run`, `deployment`, `deployment_status`.
+//! Maps the webhooks `workflow_run`, `deployment` and `deployment_status` to delivery events.
 
 use schemas::events::{Actor, ActorKind, Delivery, DeliveryKind, Outcome, OutcomeStatus};
 
 use crate::sources::fields::Fields;
 
-/// The step that a webhook of that event tells of, if it is one.
+/// The delivery event of a webhook, if it is one of these.
 pub(super) fn step(record: &Fields<'_>, event: &str) -> Option<Delivery> {
     let project = record.inner("repository")?.plain_text("full_name")?;
     match event {
@@ -79,7 +79,7 @@ fn deployment_status(record: &Fields<'_>, project: String) -> Option<Delivery> {
     })
 }
 
-/// Of a conclusion or a state.
+/// Outcome of a conclusion or a state.
 fn outcome_of(word: &str) -> Outcome {
     let status = match word {
         "success" | "neutral" | "skipped" | "inactive" => OutcomeStatus::Success,

@@ -31,7 +31,7 @@ fn place(kind: &str, id: String, account: Option<String>, name: Option<String>) 
     }
 }
 
-/// Where an event came from: `github://OWNER`.
+/// Source of an event: `github://OWNER`.
 fn source(resources: &[Resource]) -> String {
     let owner = resources.iter().find_map(|resource| resource.account.as_deref());
     format!("github://{}", owner.unwrap_or("unknown"))

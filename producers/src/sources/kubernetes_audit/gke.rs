@@ -1,11 +1,11 @@
-//! Kubernetes audit events as Google Cloud's audit log tells them: a log entry with a `protoPayload`.
+//! Kubernetes audit events in Google Cloud's audit log: log entries with a `protoPayload`.
 
 use schemas::events::{Activity, ActivityKind, Actor, Outcome, OutcomeStatus, Resource};
 
 use super::{kind_of_user, kind_of_verb};
 use crate::sources::fields::Fields;
 
-/// Google's codes for a missing right (`PERMISSION_DENIED`) and a missing identity (`UNAUTHENTICATED`).
+/// Google's codes for a missing permission (`PERMISSION_DENIED`) and a missing identity (`UNAUTHENTICATED`).
 const REFUSED: [&str; 2] = ["7", "16"];
 
 pub(super) fn activity_of(payload: &Fields<'_>) -> Activity {
@@ -35,12 +35,12 @@ pub(super) fn activity_of(payload: &Fields<'_>) -> Activity {
     }
 }
 
-/// `v1`, `v1beta1`; groups of others may begin with the letter as well.
+/// Whether the word is an API version: `v1`, `v1beta1`; names of API groups may also begin with `v`.
 fn is_version(word: &str) -> bool {
     word.strip_prefix('v').is_some_and(|number| number.starts_with(|first: char| first.is_ascii_digit()))
 }
 
-/// No status, or one without a code, is success.
+/// Outcome by the status: no status, or one without a code, is success.
 fn outcome_of(payload: &Fields<'_>) -> Outcome {
     let status = payload.object("status");
     let code = status.as_ref().and_then(|status| status.id("code")).filter(|code| code != "0");
@@ -65,7 +65,8 @@ fn actor_of(payload: &Fields<'_>) -> Actor {
     }
 }
 
-/// `GROUP/VERSION/namespaces/NAMESPACE/RESOURCE/NAME`, as the same thing is named elsewhere.
+/// The resource of `GROUP/VERSION/namespaces/NAMESPACE/RESOURCE/NAME`, named as in other Kubernetes audit
+/// events.
 fn resource_of(path: &str, kind: String) -> Resource {
     let parts: Vec<&str> = path.split('/').skip(2).collect();
     let (namespace, rest) = match parts.as_slice() {

@@ -1,20 +1,20 @@
-//! Taking the values out of a plan that it marks sensitive.
+//! Removes sensitive values from a plan.
 //!
-//! `terraform show -json` prints sensitive values in clear text and says beside them which they are: in
-//! `before_sensitive`, `after_sensitive` and `sensitive_values`, by `sensitive` of outputs, and for input variables in the
+//! `terraform show -json` prints sensitive values in clear text, with marks in `before_sensitive`,
+//! `after_sensitive` and `sensitive_values`, in `sensitive` of outputs, and for input variables in the
 //! configuration (<https://developer.hashicorp.com/terraform/internals/json-format>).
 
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-/// Stands for a value that was taken out.
+/// Replacement for a removed value.
 const REDACTED: &str = "(sensitive value)";
-/// Modules are no deeper nested than the parser reads.
+/// Maximum nesting of modules, that of the JSON parser.
 const MAX_DEPTH: usize = 128;
 
-/// The plan without its sensitive values; the text as it stands where it marks none, or where it cannot be read
-/// whole (it is counted as unreadable then, and kept nowhere but in the record).
+/// The plan without its sensitive values; the text unchanged if it marks none, or if it cannot be parsed
+/// (it then counts as unreadable, and is kept only in the record).
 pub(super) fn redact(text: &str) -> Cow<'_, str> {
     if !text.contains("sensitive") {
         return Cow::Borrowed(text);
@@ -103,7 +103,8 @@ fn redact_variables(plan: &mut Value) -> usize {
     redacted
 }
 
-/// Replaces the parts of a value whose marks are `true`; answers how many. Null stays null: nothing is told by it.
+/// Replaces the parts of a value whose marks are `true`, and returns their number. Null is kept: it reveals
+/// nothing.
 fn mask(value: &mut Value, marks: &Value) -> usize {
     match (marks, value) {
         (_, Value::Null) => 0,

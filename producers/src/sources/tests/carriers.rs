@@ -19,7 +19,7 @@ fn gzip(text: &str) -> Vec<u8> {
     encoder.finish().expect("to memory")
 }
 
-/// Names of the calls in a body, or what is said of what is none.
+/// Names of the calls in a body, or the defects of invalid records.
 fn calls(format: SourceFormat, body: &str) -> Vec<String> {
     let tenant = TenantId::new("acme").expect("a plain name");
     Records::new(body.as_bytes(), format)

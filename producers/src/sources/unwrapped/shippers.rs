@@ -1,4 +1,4 @@
-//! Records in what log shippers make of a line: the text, or what they parsed of it, beside names of their own.
+//! Records in the objects of log shippers: the line as text, or parsed, beside the shipper's own members.
 //!
 //! | shipper | shape |
 //! |---|---|
@@ -15,14 +15,15 @@ use super::{
     Around, Carried, is_object,
 };
 
-/// Members that hold a line as text.
+/// Members with a line as text.
 const LINES: [&str; 7] = ["message", "log", "_raw", "event", "line", "body", "msg"];
-/// Members that hold a parsed line, where the object around it is no record itself.
+/// Members with a parsed line, if the object itself is not a record.
 const PARSED: [&str; 6] = ["message", "log", "event", "record", "json", "body"];
-/// When a shipper read the line.
+/// Members with the time at which a shipper read the line.
 const TIMES: [&str; 6] = ["@timestamp", "timestamp", "time", "date", "_time", "__REALTIME_TIMESTAMP"];
 
-/// The record of that source in a shipper's object. Nothing else is taken for one: a record may hold JSON in its texts.
+/// The record of that source in a shipper's object. Other texts are not unpacked, since a record may contain
+/// JSON in texts.
 pub(super) fn shipped(record: &Fields<'_>, format: SourceFormat) -> Option<Carried> {
     let around = || Around { time: TIMES.iter().find_map(|name| record.instant(name)), ..Around::default() };
     if let Some(source) = record.raw("_source").filter(|raw| raw.get().starts_with('{')) {
@@ -42,7 +43,7 @@ pub(super) fn shipped(record: &Fields<'_>, format: SourceFormat) -> Option<Carri
     Some(Carried::Records(parsed.to_owned(), around()))
 }
 
-/// Whether a text is a record of the source, a list of them, or a message of a bus.
+/// Whether a text is a record of the source, a list of records, or a bus's message.
 fn holds(text: &str, format: SourceFormat) -> bool {
     let Ok(inner) = Fields::parse(text) else { return false };
     let row = format.row();

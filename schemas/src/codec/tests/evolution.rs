@@ -1,4 +1,4 @@
-//! Schemas of other versions and other people: what is read, what is undecodable, what is refused unread.
+//! Schemas of other versions and of other parties: readable, undecodable, or rejected unread.
 
 use serde_json::{Value, json};
 
@@ -41,7 +41,7 @@ fn read_api_call_by(
     decode_value(&value, &Only(SchemaAnswer::Known(Arc::new(reader))))
 }
 
-/// The API call as an Avro value of our own schema.
+/// The API call as an Avro value of Weir's own schema.
 fn api_call_value() -> apache_avro::types::Value {
     let own = apache_avro::Schema::parse_str(own_schemas()[0].json).expect("a schema");
     let encoded = encode(&api_call(), &Framing::SingleObject);

@@ -1,4 +1,4 @@
-//! Whatever stands on a topic: an answer, never a panic, never much memory.
+//! Any bytes on a topic get a result: never a panic, never much memory.
 
 use proptest::{collection, prelude::*};
 

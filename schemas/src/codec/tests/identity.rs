@@ -1,4 +1,4 @@
-//! When two records are one event, and when they are not.
+//! Equality of events: records that are the same event, and records that are not.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Our schemas are what our structs are, and stand where they are looked for.
+//! Weir's schemas match its structs, and are in the expected files.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,4 +1,4 @@
-//! When incidents open, go on, end, and what decisions do to them.
+//! Incidents: opening, continuation, end, and the effect of decisions.
 
 use proptest::prelude::*;
 use schemas::changes::risk::{SignalLevel, SignalRule, hazard_micronats};
@@ -182,7 +182,7 @@ proptest! {
 
     }
 
-    /// Adding exposures and looking only at what they may affect gives what looking at everything gives.
+    /// Recomputing only the affected incidents gives the same result as recomputing all.
     #[test]
     fn what_is_not_affected_stays(
         before in prop::collection::vec((0_usize..5, 1_u8..=99, 0_i64..1500, 0_usize..4), 0..60),

@@ -1,4 +1,4 @@
-//! JSON as strangers send it: what a publisher is told, what a record is parked for.
+//! JSON of any publisher: responses to publishers, and reasons for parking records.
 
 mod bounds;
 mod events;
@@ -29,7 +29,7 @@ fn of_type(kind: &str, data: &str) -> String {
     )
 }
 
-/// A structured event of somebody else's type with this `data`.
+/// A structured event of a type that is not Weir's, with this `data`.
 fn foreign(data: &str) -> String {
     of_type("x", data).replace("io.weir.x.v1", "com.example.thing")
 }
