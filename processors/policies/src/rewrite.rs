@@ -91,8 +91,8 @@ impl Scan {
     }
 }
 
-/// Moves the references in the arguments of a negated call before it: `not f(a.b)` becomes `_ = a.b; not
-/// f(a.b)`. OPA evaluates them outside of the negation, so that an undefined one makes the whole body
+/// Moves the references in the arguments of a negated call before it: `not f(a.b)` becomes
+/// `_ = a.b; not f(a.b)`. OPA evaluates them outside of the negation, so that an undefined one makes the whole body
 /// undefined; the engine would make the negation true. Line numbers stay the same.
 pub(crate) fn negations(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

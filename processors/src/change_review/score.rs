@@ -6,8 +6,7 @@
 //! - *Blast radius* and *drift*: by the number of resources.
 //! - *Cost*: by the increase of the monthly cost, in units of the price list's currency.
 //! - *Compliance* ([`super::compliance`]): by the severity of the policies that deny changed resources.
-//! - *Plan*: 20 each for a plan that is missing, unreadable, failed or incomplete, which is therefore never
-//! `auto`.
+//! - *Plan*: 20 each for a plan that is missing, unreadable, failed or incomplete, so it is never `auto`.
 //!
 //! Deleting a production database gives 60 + 30 + 5 and is blocked, replacing one 50 + 25 + 5 and needs two people;
 //! changed tags in production give 5 and pass.

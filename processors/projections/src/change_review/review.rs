@@ -6,8 +6,7 @@
 //! fact that is impossible in the current state changes nothing and is kept as an impossible transition with
 //! its reason.
 //!
-//! - Requesters are the actor of `ApprovalRequested`, and that of the proposal, if it names one. They cannot
-//! approve.
+//! - Requesters are the actor of `ApprovalRequested` and, if named, that of the proposal. They cannot approve.
 //! - A proposal begins a new round: earlier approvals were for another plan.
 //! - A request or an approval may expire; a further request renews the first.
 //! - `Applied` and `Monitored` may be skipped, because reporting them is optional; `Approved` may not.

@@ -93,8 +93,8 @@ fn secrets(kind: &str, configuration: &Value, marks: &Value) -> BTreeSet<(String
     found
 }
 
-/// Whether the name of the attribute, or the name beside it, is that of a secret: `{ name = "DB_PASSWORD",
-/// value = … }`.
+/// Whether the name of the attribute, or the name beside it, is that of a secret:
+/// `{ name = "DB_PASSWORD", value = … }`.
 fn is_named_secret(kind: &str, attribute: &Attribute<'_>) -> bool {
     let beside = |name: &str| attribute.holder.get(name).and_then(Value::as_str).is_some_and(is_secret_name);
     match attribute.name {
