@@ -175,7 +175,7 @@ impl Listener {
                 accepted = socket.accept() => match accepted {
                     Ok((stream, peer)) => take(&slots, &serving, stream, Peer(peer.ip())),
                     Err(error) => {
-                        warn!(listener = name, %error, "a connection could not be accepted");
+                        warn!(listener = name, %error, "cannot accept a connection");
                         sleep(ACCEPT_PAUSE).await;
                     }
                 },
@@ -192,7 +192,7 @@ impl Listener {
 fn take(slots: &Slots, serving: &Arc<Serving>, stream: TcpStream, peer: Peer) {
     let Some(slot) = slots.take(peer.0) else {
         metrics::counter!("weir_connections_refused_total", "listener" => serving.name).increment(1);
-        debug!(listener = serving.name, "a connection is closed: there are too many");
+        debug!(listener = serving.name, "too many connections; closing a new one");
         return;
     };
     let talk = Arc::clone(serving).converse(stream, peer);
@@ -226,7 +226,10 @@ impl Open {
     pub async fn drain(&self) -> bool {
         let drained = timeout(self.drain, self.tasks.wait()).await.is_ok();
         if !drained {
-            warn!(listener = self.name, "requests did not end in time and are cut off");
+            warn!(
+                listener = self.name,
+                "requests in flight exceeded the time limit of shutdown; closing their connections"
+            );
         }
         drained
     }

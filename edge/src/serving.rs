@@ -72,7 +72,7 @@ impl Serving {
 
     pub(crate) async fn converse(self: Arc<Self>, stream: TcpStream, peer: Peer) {
         if let Err(error) = stream.set_nodelay(true) {
-            debug!(%error, "the connection is gone already");
+            debug!(%error, "the connection closed before it was served");
             return;
         }
         let stream = WriteDeadline::new(stream, self.limits.write);
@@ -182,7 +182,7 @@ impl Serving {
                     }
                     (Some(Overdue::Idle), Some(since)) if since.elapsed() < LEAVE => {}
                     (Some(_), _) => {
-                        debug!(listener = self.name, "a connection is cut off: its client neither asks nor takes");
+                        debug!(listener = self.name, "closing an idle or stalled connection");
                         return Ok(());
                     }
                 },

@@ -58,7 +58,7 @@ pub enum SendError {
 
 /// Error of creating a producer.
 #[derive(Debug, Error)]
-#[error("no Kafka producer can be made for {bootstrap}; check the settings beside it")]
+#[error("cannot create a Kafka producer for {bootstrap}; check its settings")]
 pub struct SetupError {
     /// Configured bootstrap servers.
     pub bootstrap: String,

@@ -69,7 +69,7 @@ pub enum RegistryError {
     #[error("the schema registry cannot be used now: {0}")]
     Unavailable(String),
     /// The registry has no such schema.
-    #[error("the schema registry knows no schema of {0}")]
+    #[error("the schema registry has no schema of {0}")]
     Unknown(SchemaRef),
     /// The schema must not be used, or the registry rejects it under that subject.
     #[error("schema refused: {0}")]
@@ -259,7 +259,7 @@ async fn read<T: for<'de> Deserialize<'de>>(mut response: Response) -> Result<T,
             return Err(unavailable(format_args!("its answer exceeds {MAX_ANSWER_BYTES} bytes")));
         }
     }
-    serde_json::from_slice(&body).map_err(|_| unavailable("its answer is not what was asked for"))
+    serde_json::from_slice(&body).map_err(|_| unavailable("its response has an unexpected format"))
 }
 
 fn unavailable(why: impl Display) -> RegistryError {

@@ -44,7 +44,7 @@ impl Value<'_> {
 
 /// A type that the form does not support.
 #[derive(Debug, thiserror::Error)]
-#[error("the canonical form has no place for such a value")]
+#[error("the canonical form does not support values of this type")]
 pub(crate) struct NoPlace;
 
 impl ser::Error for NoPlace {

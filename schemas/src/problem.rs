@@ -154,7 +154,7 @@ problem_kinds! {
     /// Kafka does not accept records at present.
     BrokerUnavailable 503 "broker-unavailable" "The broker cannot be reached";
     /// Too many requests are in flight, or the handler ran out of time before publishing.
-    Overloaded 503 "overloaded" "Too much is in hand";
+    Overloaded 503 "overloaded" "Too many requests are in flight";
     /// The API keys could not be loaded yet.
     KeysUnavailable 503 "keys-unavailable" "Credentials cannot be checked now";
     /// The record was sent and not acknowledged: it may or may not be in Kafka. Resend it with the same id.

@@ -144,7 +144,7 @@ fn a_catalogue_with_faults_is_named_by_them() {
     let checked = weir(folder.path(), &["compliance", "check", "x.json", "y.json", "--known-checks"]);
     assert_eq!(checked.status.code(), Some(1));
     let told = stderr(&checked);
-    for reason in ["nowhere, which is unknown", "stands twice", "y.json: this is no catalogue"] {
+    for reason in ["nowhere, which is unknown", "occurs twice", "y.json: this is no catalogue"] {
         assert!(told.contains(reason), "{reason}: {told}");
     }
 }

@@ -23,7 +23,7 @@ pub enum InvalidToken {
     #[error("its header {0}")]
     Header(&'static str),
     /// The issuer is not configured.
-    #[error("its issuer {0:?} is none of those that are configured")]
+    #[error("its issuer {0:?} is not configured")]
     UnknownIssuer(String),
     /// The issuer has no key with this id.
     #[error("its issuer has no key {0:?}")]

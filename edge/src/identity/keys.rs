@@ -44,7 +44,7 @@ pub enum KeySource {
 #[derive(Debug, Error)]
 pub(super) enum FetchError {
     /// The address is neither https nor on this machine.
-    #[error("{0} is not https; only an issuer on this machine is asked in clear text")]
+    #[error("{0} is not https; clear text is only allowed for an issuer on this machine")]
     Insecure(String),
     /// No response, a late one, or an error status.
     #[error("{url} does not answer")]
@@ -71,10 +71,10 @@ pub(super) enum FetchError {
         source: InvalidKeys,
     },
     /// The keys are symmetric secrets.
-    #[error("the keys at {0} are symmetric: whoever verifies with them could sign with them")]
+    #[error("the keys at {0} are symmetric: anybody who can verify with them can also sign")]
     Symmetric(String),
     /// No key of the set verifies signatures.
-    #[error("the keys at {0} hold none that verifies signatures")]
+    #[error("no key at {0} can verify signatures")]
     Empty(String),
     /// The file cannot be read.
     #[error("the file {file} cannot be read")]

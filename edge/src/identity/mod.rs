@@ -66,7 +66,7 @@ pub enum InvalidIssuers {
     #[error("the issuer {0} has no audience: its tokens could be for any service")]
     NoAudience(String),
     /// The HTTP client cannot be created.
-    #[error("no HTTP client can be made to fetch keys")]
+    #[error("cannot create the HTTP client that fetches keys")]
     Client(#[from] reqwest::Error),
 }
 
@@ -86,7 +86,7 @@ pub enum Denial {
     #[error(transparent)]
     Invalid(#[from] InvalidToken),
     /// The token is valid, and no rule grants its subject a role.
-    #[error("the token holds, and no rule gives its subject a role: `weir auth explain` shows why")]
+    #[error("the token is valid, but no rule gives its subject a role: `weir auth explain` shows why")]
     NoRole,
     /// The issuer's keys cannot be fetched at present.
     #[error("the keys of the issuer {0} cannot be fetched now")]

@@ -35,7 +35,7 @@ impl Traces {
             },
         );
         if incoming.is_some() && span.set_parent(context).is_err() {
-            debug!("no trace is recorded, or the span has begun");
+            debug!("cannot set the span's parent: tracing is off, or the span has begun");
         }
         let mut injected = HeaderMap::new();
         w3c.inject_context(&span.context(), &mut HeaderInjector(&mut injected));

@@ -98,7 +98,7 @@ impl Tls {
             ticks.tick().await;
             let tls = Arc::clone(&self);
             if let Err(error) = tokio::task::spawn_blocking(move || tls.look()).await {
-                error!(%error, "looking at the certificate failed");
+                error!(%error, "cannot check the certificate files for changes");
             }
         }
     }
@@ -123,7 +123,7 @@ impl Tls {
                 let error = &error as &dyn std::error::Error;
                 error!(
                     listener = self.listener,
-                    error, "the certificate has changed and cannot be used; the one before stays"
+                    error, "the certificate has changed and cannot be used; keeping the previous one"
                 );
                 "refused"
             }

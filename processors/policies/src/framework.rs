@@ -93,7 +93,7 @@ impl Framework {
                 continue;
             }
             if !seen.insert(id.clone()) {
-                fault(format!("the requirement {id} stands twice; the first is kept"));
+                fault(format!("the requirement {id} occurs twice; the first is kept"));
                 continue;
             }
             if requirement.description.is_empty() && requirement.title.is_empty() {
@@ -315,7 +315,7 @@ mod tests {
             [
                 "the requirement 1 names the check a twice",
                 "the requirement 1 names the check nowhere, which is unknown",
-                "the requirement 1 stands twice; the first is kept",
+                "the requirement 1 occurs twice; the first is kept",
                 "the requirement 2 has no text",
                 "the 4. requirement has no id and is left out",
             ]

@@ -115,16 +115,12 @@ fn cost(estimate: &Estimate) -> Option<Factor> {
 
 fn without_plan(absent: bool, for_production: bool) -> Proposal {
     let (reading, rule, reason) = if absent {
-        (
-            PlanReading::Absent,
-            "absent",
-            "the proposal came without a plan that can be read: nobody knows what it would do",
-        )
+        (PlanReading::Absent, "absent", "the proposal came without a readable plan: its effect is unknown")
     } else {
         (
             PlanReading::Unreadable,
             "unreadable",
-            "the document is cut short or no plan (a state, a schema): nobody knows what it would do",
+            "the document is truncated or not a plan (a state, a schema): its effect is unknown",
         )
     };
     let mut factors = vec![plain_factor(FactorKind::Plan, rule, UNRELIABLE, reason.to_owned())];
@@ -180,7 +176,7 @@ fn about_the_plan(plan: &Plan<'_>) -> Vec<Factor> {
         factors.push(plain_factor(FactorKind::Plan, rule, UNRELIABLE, reason));
     };
     if plan.errored {
-        add("errored", "planning ended with an error: what stands here is not all".into());
+        add("errored", "planning ended with an error: the plan is incomplete".into());
     }
     if plan.incomplete {
         add("incomplete", "the plan says that it is not complete: applying it leaves something to do".into());

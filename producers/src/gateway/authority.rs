@@ -31,10 +31,7 @@ impl Authority<'_> {
     /// request may name the person who asks.
     pub(super) fn authorise(self, mut event: Envelope, now: Timestamp) -> Result<Envelope, String> {
         if event.source.is_reserved() {
-            return Err(format!(
-                "the source {} is reserved: it stands for Weir itself",
-                event.source.as_str()
-            ));
+            return Err(format!("the source {} is reserved for Weir itself", event.source.as_str()));
         }
         let topic = event.event.topic();
         let missing = match Scope::to_publish(topic) {

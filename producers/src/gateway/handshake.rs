@@ -208,7 +208,7 @@ impl Question {
                 let Confirmation { subscribe_url, topic_arn } =
                     serde_json::from_slice(body).map_err(wrong)?;
                 if !is_of_amazon(&subscribe_url) {
-                    let detail = "the SubscribeURL is none of Amazon's; is this really SNS?";
+                    let detail = "the SubscribeURL is not one of Amazon's; is this really SNS?";
                     return Err(ApiError::new(ProblemKind::InvalidRequest, detail));
                 }
                 // It lets nobody in: it only makes the topic send what it has to this gateway.

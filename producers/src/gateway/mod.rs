@@ -176,7 +176,7 @@ impl Gateway {
 /// Graceful stop: not ready, time for requests in flight, then for Kafka's acknowledgements.
 async fn stop(app: &App, open: Open) -> Result<(), GatewayError> {
     app.stopping.store(true, Relaxed);
-    info!("the gateway stops");
+    info!("stopping the gateway");
     let drained = open.drain().await;
     // Before the requests are cut off: they take their events out of the list.
     let left: Vec<String> = settle::lock(&app.in_hand).ids().map(ToString::to_string).collect();

@@ -81,18 +81,18 @@ impl KafkaPublisher {
 impl Replaceable {
     async fn replace(&self) {
         let failed = self.current.load_full();
-        error!("the Kafka producer has failed for good and is replaced");
+        error!("the Kafka producer failed fatally; replacing it");
         let lost = failed.flush(LAST_FLUSH).await;
         if lost > 0 {
-            warn!(records = lost, "the failed producer could not settle all it held");
+            warn!(records = lost, "the failed Kafka producer did not deliver all queued records");
         }
         match Producer::new(&self.config, self.framing.clone()) {
             Ok(fresh) => {
                 self.current.store(Arc::new(fresh));
-                info!("a new Kafka producer is in place");
+                info!("the Kafka producer was replaced");
             }
             // The next event asks again.
-            Err(error) => error!(%error, "no new Kafka producer can be made"),
+            Err(error) => error!(%error, "cannot create a new Kafka producer"),
         }
     }
 }

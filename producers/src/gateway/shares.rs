@@ -113,12 +113,12 @@ impl Charge {
             if has.saturating_add(more) > self.bytes.part(holder) {
                 self.bytes.tenants.refused(holder.tenant(), "bytes_in_hand");
                 let whose = if holder.tenant().is_some() { "this tenant" } else { "this address" };
-                let detail = format!("{whose} has too many bytes in hand; send it again in a moment");
+                let detail = format!("{whose} has too many bytes in flight; send it again in a moment");
                 return Err(ApiError::new(ProblemKind::QuotaExceeded, detail).closing());
             }
         }
         if held.all.saturating_add(more) > self.bytes.total {
-            let detail = "too many bytes are in hand; send it again in a moment";
+            let detail = "too many bytes are in flight; send it again in a moment";
             return Err(ApiError::new(ProblemKind::Overloaded, detail).closing());
         }
         Ok(())

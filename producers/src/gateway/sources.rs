@@ -98,7 +98,7 @@ impl RecordCounts {
     ),
     request_body(content = serde_json::Value, content_type = "application/json", description = "Records"),
     responses(
-        (status = 200, description = "what a sender wants to hear that is not told by 202", body = handshake::Answered),
+        (status = 200, description = "the response that the sender expects instead of 202", body = handshake::Answered),
         (status = 202, description = "stored; at least one accepted, or it was a test of the connection",
             body = Published),
         (status = 400, description = "not JSON, cut, without a record, or over a limit", body = Problem,

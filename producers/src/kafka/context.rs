@@ -100,11 +100,11 @@ impl ClientContext for Context {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AllBrokersDown) => {
                 if !self.unreachable.swap(true, Relaxed) {
-                    warn!(reason, "no Kafka broker can be reached; events wait in the send queue");
+                    warn!(reason, "no Kafka broker is reachable; events wait in the send queue");
                 }
             }
             Some(RDKafkaErrorCode::Fatal) => error!(reason, "the Kafka producer has failed for good"),
-            _ => warn!(%error, reason, "the Kafka producer reports a problem and goes on"),
+            _ => warn!(%error, reason, "the Kafka producer reported an error and continues"),
         }
     }
 

@@ -37,7 +37,7 @@ pub enum DeliveryFailure {
     #[error("the brokers cannot take it now ({0}); send it again with the same id")]
     Unavailable(RDKafkaErrorCode),
     /// The record exceeds the topic's maximum size. It is not stored.
-    #[error("the record is larger than the topic takes")]
+    #[error("the record exceeds the topic's maximum size")]
     TooLarge,
     /// The broker rejects it because of the configuration: missing topic or permission. It is not stored.
     #[error(

@@ -78,7 +78,7 @@ pub enum UnreadableRecord {
     #[error("the record is not UTF-8")]
     NotText,
     /// A native record follows the text, but the text has no `raw_data` marker to put it in.
-    #[error("the record has a native record beside it and says so nowhere")]
+    #[error("a native record follows the record, but its raw_data has no marker")]
     NoPlace,
 }
 

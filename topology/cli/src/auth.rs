@@ -96,7 +96,7 @@ fn print(explanation: &Explanation, format: Format) -> anyhow::Result<()> {
             let scopes: Vec<&str> = explanation.scopes.iter().map(|scope| scope.name()).collect();
             note(&format!("{principal} of tenant {tenant} may {}", scopes.join(" ")));
         }
-        _ => note("the token holds, and no rule gives its subject a role"),
+        _ => note("the token is valid, but no rule gives its subject a role"),
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ pub const SCALE: u32 = 10;
 /// Maximum number of days over which an interval accrues, about 30 years: bounds the result.
 const MAX_DAYS: usize = 11_000;
 /// Reason for a missing price if no event gave one.
-const TYPE_UNKNOWN: &str = "no event tells the resource's type";
+const TYPE_UNKNOWN: &str = "no event states the resource's type";
 
 /// One lifecycle event of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]

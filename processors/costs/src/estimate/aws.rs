@@ -44,9 +44,9 @@ pub(super) fn measure(kind: &str, config: &Side<'_>) -> Answer {
             by_use("requests")
         }
         "aws_autoscaling_group" => {
-            Err("the instance type stands in its launch template or configuration".to_owned())
+            Err("the instance type is in its launch template or configuration".to_owned())
         }
-        "aws_ecs_service" => Err("the size stands in its task definition or instances".to_owned()),
+        "aws_ecs_service" => Err("the size is in its task definition or instances".to_owned()),
         _ => return None,
     })
 }
@@ -104,10 +104,10 @@ fn database(config: &Side<'_>) -> Result<Measured, Unpriced> {
         None if config.number("iops")?.is_some_and(|iops| !iops.is_zero()) => "io1".to_owned(),
         None => "gp2".to_owned(),
     };
-    let size = config.number("allocated_storage")?.ok_or("allocated_storage is not told")?;
+    let size = config.number("allocated_storage")?.ok_or("allocated_storage is missing")?;
     bill = bill.and("database_storage", kind.clone(), size);
     if kind == "io1" {
-        let iops = config.number("iops")?.ok_or("iops is not told")?;
+        let iops = config.number("iops")?.ok_or("iops is missing")?;
         bill = bill.and("database_iops", kind, iops);
     }
     // A standby in a second zone is an instance and a copy of the storage.
@@ -155,13 +155,13 @@ fn node_group(config: &Side<'_>) -> Result<Measured, Unpriced> {
     let mut bill = match config.text("instance_types/0")? {
         Some(kind) => Bill::of("instance", kind),
         None if config.count("launch_template")? > 0 => {
-            return Err("the instance type stands in its launch template".to_owned());
+            return Err("the instance type is in its launch template".to_owned());
         }
         None => Bill::of("instance", "t3.medium").assuming("t3.medium, the provider's default"),
     };
     let disk = bill.number_or(config, "disk_size", 20)?;
     let nodes =
-        config.number("scaling_config/0/desired_size")?.ok_or("scaling_config.desired_size is not told")?;
+        config.number("scaling_config/0/desired_size")?.ok_or("scaling_config.desired_size is missing")?;
     Ok(bill.and("volume", "gp2", disk).assuming("Linux, on demand, at its desired size").times(nodes)?.into())
 }
 
@@ -169,7 +169,7 @@ fn table(config: &Side<'_>) -> Result<Measured, Unpriced> {
     if config.text("billing_mode")?.is_some_and(|mode| mode == "PAY_PER_REQUEST") {
         return by_use("requests and stored data");
     }
-    let capacity = |name: &str| config.number(name)?.ok_or_else(|| format!("{name} is not told"));
+    let capacity = |name: &str| config.number(name)?.ok_or_else(|| format!("{name} is missing"));
     let (read, write) = (capacity("read_capacity")?, capacity("write_capacity")?);
     Ok(Bill::of("table_capacity", "read")
         .times(read)?
@@ -196,7 +196,7 @@ fn search(config: &Side<'_>) -> Result<Measured, Unpriced> {
     let kind = config.text("cluster_config/0/instance_type")?;
     let mut bill = match kind {
         Some(kind) => Bill::of("search_instance", kind.replace(".elasticsearch", ".search")),
-        None => return Err("cluster_config.instance_type is not told".to_owned()),
+        None => return Err("cluster_config.instance_type is missing".to_owned()),
     };
     let count = bill.number_or(config, "cluster_config/0/instance_count", 1)?;
     if config.flag("ebs_options/0/ebs_enabled")? {
@@ -217,10 +217,10 @@ fn search(config: &Side<'_>) -> Result<Measured, Unpriced> {
 fn kafka(config: &Side<'_>) -> Result<Measured, Unpriced> {
     let group = "broker_node_group_info/0/";
     let kind = config.required(&format!("{group}instance_type"))?;
-    let brokers = config.number("number_of_broker_nodes")?.ok_or("number_of_broker_nodes is not told")?;
+    let brokers = config.number("number_of_broker_nodes")?.ok_or("number_of_broker_nodes is missing")?;
     let size = config
         .number(&format!("{group}storage_info/0/ebs_storage_info/0/volume_size"))?
-        .ok_or("the size of its storage is not told")?;
+        .ok_or("the size of its storage is missing")?;
     Ok(Bill::of("kafka_broker", kind).and("kafka_storage", "standard", size).times(brokers)?.into())
 }
 

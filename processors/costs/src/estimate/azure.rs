@@ -79,7 +79,7 @@ fn scale_set(config: &Side<'_>, product: &'static str) -> Result<Measured, Unpri
     let Measured::BySize(bill) = machine(config, product, "sku", "os_disk")? else {
         return Ok(Measured::Free);
     };
-    let count = config.number("instances")?.ok_or("instances is not told")?;
+    let count = config.number("instances")?.ok_or("instances is missing")?;
     Ok(bill.times(count)?.into())
 }
 
@@ -100,7 +100,7 @@ fn disk(
     let size = match config.number(size)? {
         Some(size) => size,
         None if default > 0 => bill.number_or(config, size, default)?,
-        None => return Err("the size of the disk is not told".to_owned()),
+        None => return Err("the size of the disk is missing".to_owned()),
     };
     let tier = DISK_TIERS.iter().find(|(most, _)| size <= Decimal::from(*most));
     let (_, tier) = tier.ok_or("the disk is larger than 2,048 GB, the largest with a price")?;
@@ -157,7 +157,7 @@ fn flexible(
 
 fn redis(config: &Side<'_>) -> Result<Measured, Unpriced> {
     let (kind, family) = (config.required("sku_name")?, config.required("family")?);
-    let capacity = config.number("capacity")?.ok_or("capacity is not told")?;
+    let capacity = config.number("capacity")?.ok_or("capacity is missing")?;
     let shards = config.number("shard_count")?.unwrap_or(Decimal::ONE).max(Decimal::ONE);
     Ok(Bill::of("redis", format!("{kind}_{family}{capacity}")).times(shards)?.into())
 }

@@ -36,7 +36,7 @@ pub(super) fn measure(kind: &str, config: &Side<'_>) -> Answer {
         "google_artifact_registry_repository" => by_use("stored data"),
         "google_secret_manager_secret" => by_use("versions and accesses"),
         "google_compute_instance_group_manager" | "google_compute_region_instance_group_manager" => {
-            Err("the machine type stands in its instance template".to_owned())
+            Err("the machine type is in its instance template".to_owned())
         }
         _ => return None,
     })
@@ -111,7 +111,7 @@ fn node_pool(config: &Side<'_>) -> Result<Measured, Unpriced> {
     }
     let nodes = match config.number("node_count")? {
         Some(nodes) => nodes,
-        None => config.number("initial_node_count")?.ok_or("node_count is not told")?,
+        None => config.number("initial_node_count")?.ok_or("node_count is missing")?,
     };
     Ok(pool(Bill::default(), config, nodes)?.into())
 }
@@ -145,7 +145,7 @@ fn is_region(location: &str) -> bool {
 
 fn redis(config: &Side<'_>) -> Result<Measured, Unpriced> {
     let tier = config.text("tier")?.unwrap_or("BASIC");
-    let size = config.number("memory_size_gb")?.ok_or("memory_size_gb is not told")?;
+    let size = config.number("memory_size_gb")?.ok_or("memory_size_gb is missing")?;
     Ok(Bill::default().and("redis", tier, size).into())
 }
 
@@ -156,7 +156,7 @@ fn bigtable(config: &Side<'_>) -> Result<Measured, Unpriced> {
         bill = bill.and("bigtable_node", "standard", nodes);
     }
     if bill.parts.is_empty() {
-        return Err("it has no cluster that the plan tells".to_owned());
+        return Err("its cluster is not in the plan".to_owned());
     }
     Ok(bill.besides("stored data").into())
 }

@@ -85,5 +85,5 @@ pub(super) type Answer = Option<Result<Measured, Unpriced>>;
 
 /// A resource that is billed by usage alone.
 pub(super) fn by_use(what: &str) -> Result<Measured, Unpriced> {
-    Err(format!("billed by use ({what}), which no plan tells"))
+    Err(format!("billed by usage ({what}), which a plan does not contain"))
 }

@@ -68,7 +68,7 @@ impl<'a> Side<'a> {
     }
 
     pub(super) fn required(&self, path: &str) -> Result<&'a str, Unpriced> {
-        self.text(path)?.ok_or_else(|| format!("{} is not told", shown(path)))
+        self.text(path)?.ok_or_else(|| format!("{} is missing", shown(path)))
     }
 
     /// A non-negative number; providers write some of them as text.

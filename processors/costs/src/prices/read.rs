@@ -132,7 +132,7 @@ impl Reading {
         }
         let [provider, region, product, sku, unit, price, currency, as_of] = cells;
         let unit = Unit::from_name(unit).ok_or_else(|| {
-            ("unit", format!("the unit is none of {}", Unit::ALL.map(Unit::name).join(", ")))
+            ("unit", format!("the unit is not one of {}", Unit::ALL.map(Unit::name).join(", ")))
         })?;
         let price = amount(price).map_err(|reason| ("price", reason.to_owned()))?;
         let code = currency_code(currency)

@@ -71,7 +71,7 @@ fn bad_rows_are_set_aside_with_line_and_column_and_good_rows_are_kept() {
     for (bad, problem) in [
         (
             "aws,us-east-1,instance,b,fortnight,1,USD,2025-01-01",
-            "line 3, column unit: the unit is none of hour",
+            "line 3, column unit: the unit is not one of hour",
         ),
         ("aws,us-east-1,instance,b,hour,NaN,USD,2025-01-01", "line 3, column price: the price is no decimal"),
         ("aws,us-east-1,instance,b,hour,-1,USD,2025-01-01", "column price: the price is negative"),

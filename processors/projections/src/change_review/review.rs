@@ -267,7 +267,7 @@ impl Course {
     }
 
     fn request(&mut self, fact: &StoredFact) -> Result<(), Impossible> {
-        let parties = Party::all_of(fact).ok_or("asked for by nobody who is named")?;
+        let parties = Party::all_of(fact).ok_or("the requester is not named")?;
         if let Some((Decision::Approved | Decision::Rejected, _)) = self.decision {
             return Err("asked for after it had been decided".to_owned());
         }
@@ -288,7 +288,7 @@ impl Course {
             None => return Err("decided without a decision".to_owned()),
         };
         let proposal = self.proposal.ok_or("decided before anything had been proposed")?;
-        let parties = Party::all_of(fact).ok_or("decided by nobody who is named")?;
+        let parties = Party::all_of(fact).ok_or("the decider is not named")?;
         match self.decision {
             Some((Decision::Blocked, _)) if approves => {
                 return Err("approved although its score blocks it".to_owned());

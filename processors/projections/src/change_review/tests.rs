@@ -162,8 +162,8 @@ fn decisions_that_cannot_be_are_kept_as_such() {
         "decided auto approved",
         &["decided although its score lets it pass by itself"],
     );
-    check(with(vec![approved("")]), "human_review - planned", &["decided by nobody who is named"]);
-    check(with(vec![asked("")]), "human_review - planned", &["asked for by nobody who is named"]);
+    check(with(vec![approved("")]), "human_review - planned", &["the decider is not named"]);
+    check(with(vec![asked("")]), "human_review - planned", &["the requester is not named"]);
     check(
         with(vec![decided("bob", "maybe\n")]),
         "human_review - planned",

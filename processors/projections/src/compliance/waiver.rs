@@ -74,7 +74,7 @@ pub fn waiver(facts: &[WaiverFact]) -> Waiver {
                 })
             }
             WaiverStep::Rejected => match (&waiver.requested, &waiver.granted, &waiver.rejected) {
-                (None, ..) => Err("nobody has asked for it".to_owned()),
+                (None, ..) => Err("it was not requested".to_owned()),
                 (_, Some(_), _) => Err("it is granted; it can be revoked".to_owned()),
                 (.., Some(_)) => Err("it is refused already".to_owned()),
                 _ => {
@@ -117,7 +117,7 @@ fn may_be_granted(
     requested_by: Option<&str>,
 ) -> Result<Timestamp, String> {
     let Some(terms) = &waiver.terms else {
-        return Err("nobody has asked for it on terms that can be read".into());
+        return Err("there is no readable request for it".into());
     };
     if waiver.granted.is_some() {
         return Err("it is granted already".into());
@@ -127,7 +127,7 @@ fn may_be_granted(
     }
     let approver = parties(fact);
     if approver.is_empty() {
-        return Err("it names nobody who grants it".into());
+        return Err("it does not name who granted it".into());
     }
     if approver.iter().any(|party| requester.contains(party)) {
         return Err("who asked for it cannot grant it".into());
@@ -203,7 +203,7 @@ mod tests {
             None,
             &["it was asked for by somebody else than the grant names"],
         );
-        check(&[step(2, 1, "bob", GRANT)], None, &["nobody has asked for it on terms that can be read"]);
+        check(&[step(2, 1, "bob", GRANT)], None, &["there is no readable request for it"]);
     }
 
     #[test]

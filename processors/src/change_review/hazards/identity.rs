@@ -31,7 +31,7 @@ static WIDE: Rule = Rule {
     reason: "would be allowed all actions of a service, or all on some resources",
 };
 static CHANGED: Rule =
-    Rule { kind: Identity, name: "changed", points: 10, reason: "who may do what would change" };
+    Rule { kind: Identity, name: "changed", points: 10, reason: "permissions would change" };
 
 /// Maximum number of list items that are examined; real policies have fewer. Bounds the cost of a hostile
 /// plan.

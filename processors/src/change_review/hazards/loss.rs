@@ -15,29 +15,33 @@ const fn rule(kind: FactorKind, name: &'static str, points: u32, reason: &'stati
     Rule { kind, name, points, reason }
 }
 
-static FORGOTTEN: Rule =
-    rule(Deletion, "forgotten", 6, "would be left to itself: nobody looks after it any more");
+static FORGOTTEN: Rule = rule(
+    Deletion,
+    "forgotten",
+    6,
+    "would be removed from the state without being deleted: Terraform no longer manages it",
+);
 static DELETED: [Rule; 7] = [
-    rule(Deletion, DATA_STORE, 60, "a data store, or what its data cannot be read without, would be deleted"),
-    rule(Deletion, "stateful", 45, "what keeps state would be deleted"),
+    rule(Deletion, DATA_STORE, 60, "a data store, or the key to its data, would be deleted"),
+    rule(Deletion, "stateful", 45, "a stateful resource would be deleted"),
     rule(Deletion, "network", 30, "a part of the network would be deleted"),
     rule(Deletion, "identity", 20, "an identity or a permission would be deleted"),
-    rule(Deletion, "compute", 12, "what computes would be deleted"),
+    rule(Deletion, "compute", 12, "a compute resource would be deleted"),
     rule(Deletion, "other", 6, "would be deleted"),
-    rule(Deletion, "unknown_type", 25, "of a type that Weir does not know would be deleted"),
+    rule(Deletion, "unknown_type", 25, "a resource of a type unknown to Weir would be deleted"),
 ];
 static REPLACED: [Rule; 7] = [
-    rule(Replacement, DATA_STORE, 50, "a data store would be deleted and made anew, without its data"),
-    rule(Replacement, "stateful", 35, "what keeps state would be deleted and made anew"),
-    rule(Replacement, "network", 25, "a part of the network would be deleted and made anew"),
-    rule(Replacement, "identity", 15, "an identity or a permission would be deleted and made anew"),
-    rule(Replacement, "compute", 8, "what computes would be deleted and made anew"),
-    rule(Replacement, "other", 4, "would be deleted and made anew"),
-    rule(Replacement, "unknown_type", 20, "of a type that Weir does not know would be deleted and made anew"),
+    rule(Replacement, DATA_STORE, 50, "a data store would be replaced and lose its data"),
+    rule(Replacement, "stateful", 35, "a stateful resource would be replaced"),
+    rule(Replacement, "network", 25, "a part of the network would be replaced"),
+    rule(Replacement, "identity", 15, "an identity or a permission would be replaced"),
+    rule(Replacement, "compute", 8, "a compute resource would be replaced"),
+    rule(Replacement, "other", 4, "would be replaced"),
+    rule(Replacement, "unknown_type", 20, "a resource of a type unknown to Weir would be replaced"),
 ];
 static UPDATED: [Rule; 3] = [
     rule(Update, DATA_STORE, 10, "a data store would be changed in place"),
-    rule(Update, "stateful", 5, "what keeps state would be changed in place"),
+    rule(Update, "stateful", 5, "a stateful resource would be changed in place"),
     rule(Update, "network", 5, "a part of the network would be changed in place"),
 ];
 

@@ -19,7 +19,7 @@ static UNWATCHED: Rule = Rule {
     kind: Safeguard,
     name: "watching_off",
     points: 30,
-    reason: "what watches or records would be turned off",
+    reason: "monitoring or logging would be turned off",
 };
 static UNBLOCKED: Rule = Rule {
     kind: NetworkExposure,
@@ -31,7 +31,7 @@ static UNENCRYPTED: Rule = Rule {
     kind: Encryption,
     name: "settings_deleted",
     points: 35,
-    reason: "the settings that encrypt what is stored would be deleted",
+    reason: "the encryption settings of stored data would be deleted",
 };
 
 /// Flags that protect, and their protecting value.

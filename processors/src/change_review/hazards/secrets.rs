@@ -16,7 +16,7 @@ static PLAIN: Rule = Rule {
     kind: Secret,
     name: "plain_value",
     points: 30,
-    reason: "a secret stands in the plan for all to read",
+    reason: "the plan contains a secret in clear text",
 };
 
 /// Endings of names of secrets, without separators.

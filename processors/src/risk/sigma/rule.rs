@@ -136,7 +136,7 @@ fn version(text: RuleText<'_>) -> String {
 /// The level, ignoring case. An unknown one is an error.
 fn level(value: Option<&Value>) -> Result<Level, String> {
     let wrong = |written: &dyn std::fmt::Display| {
-        format!("the level {written} is none of informational, low, medium, high and critical")
+        format!("the level {written} is not one of informational, low, medium, high and critical")
     };
     match value {
         None | Some(Value::Null) => Ok(Level::Informational),
