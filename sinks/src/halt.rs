@@ -82,7 +82,7 @@ impl HaltKind {
 impl HaltReason {
     /// Another record has the offset of the last settled one.
     pub fn log_diverged(offset: i64) -> Self {
-        Self::new(HaltKind::LogDiverged, format!("another record stands at offset {offset}"))
+        Self::new(HaltKind::LogDiverged, format!("offset {offset} holds another record"))
     }
 
     /// The log ends at `high`, before the position.

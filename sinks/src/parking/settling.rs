@@ -54,8 +54,8 @@ impl Resolution<'_> {
         let records =
             if records == 1 { "1 parked record".to_owned() } else { format!("{records} parked records") };
         match self {
-            Self::Replay => format!("{records} to be published anew"),
-            Self::Discard { reason } => format!("{records} to be given up: {reason}"),
+            Self::Replay => format!("{records} to be replayed"),
+            Self::Discard { reason } => format!("{records} to be discarded: {reason}"),
         }
     }
 }

@@ -167,7 +167,7 @@ pub async fn accept_gap(
     .bind(&by.name)
     .execute(&mut *tx)
     .await?;
-    let message = format!("goes on at {} in place of {position}: {}", gap.to, gap.reason);
+    let message = format!("continues at {} instead of {position}: {}", gap.to, gap.reason);
     Decision { change, by, action: "AcceptGap", message, at }.announce(&mut tx).await?;
     tx.commit().await?;
     Ok(position..gap.to)

@@ -292,7 +292,7 @@ impl Shares {
         };
         let Some(of_tenant) = of_tenant else {
             let detail = format!(
-                "{} questions of the tenant are being answered and others wait; ask fewer at once",
+                "{} queries of the tenant are running and others wait; send fewer at once",
                 share.part.connections
             );
             return Err(self.over_share(tenant, "connections", &detail, Duration::from_secs(1)));

@@ -119,7 +119,7 @@ async fn an_accepted_gap_fences_the_owner_and_is_written_down() {
     let left_out = positions::accept_gap(&pool, &change(0), (&gap(20), &ada())).await;
     assert_eq!(left_out.expect("accepted"), 5..20);
     let messages = announced(&place.url).await;
-    assert_eq!(messages, ["AcceptGap by ada: goes on at 20 in place of 5: retention"]);
+    assert_eq!(messages, ["AcceptGap by ada: continues at 20 instead of 5: retention"]);
 
     let stale = batch_of(&owner, apply([entry(9)]));
     assert!(matches!(place.sink.deliver(&stale).await, Err(DeliveryError::Fenced)));

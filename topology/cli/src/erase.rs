@@ -118,7 +118,7 @@ fn described(subject: &Value) -> String {
 
 fn confirmed(subject: &Value) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() {
-        bail!("nobody is there to confirm it: say so with --yes, or look first with --dry-run");
+        bail!("no terminal to confirm on: pass --yes, or preview with --dry-run");
     }
     note(&described(subject));
     note(ELSEWHERE);

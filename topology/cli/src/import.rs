@@ -127,7 +127,7 @@ fn print(summary: &ImportSummary, format: Format) -> anyhow::Result<()> {
     let odd = [
         (counts.ids_derived, "without an id of their own: it is derived from their content"),
         (counts.times_assumed, "without a readable time of their own: one was assumed"),
-        (counts.fields_empty, "name nobody who acted, or have fields of a wrong type that were left empty"),
+        (counts.fields_empty, "name no actor, or have fields of a wrong type that were left empty"),
     ];
     for (number, what) in odd.into_iter().filter(|(number, _)| *number > 0) {
         note(&format!("{number} {what}"));
@@ -137,7 +137,7 @@ fn print(summary: &ImportSummary, format: Format) -> anyhow::Result<()> {
         note(&format!("{}{record}: {}", rejection.file.display(), rejection.reason));
     }
     if summary.interrupted {
-        note("interrupted; the same command with --resume goes on");
+        note("interrupted; the same command with --resume continues");
     } else if counts.published == 0 && counts.duplicates == 0 {
         note("nothing was published");
     } else {

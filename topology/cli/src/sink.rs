@@ -118,7 +118,7 @@ pub(super) async fn sink(args: SinkArgs) -> anyhow::Result<Outcome> {
             control::pause(&place.operator_pool()?, &sink.name, &by, &reason)
                 .await
                 .context("pausing the sink")?;
-            note(&format!("{name} is paused; `weir sink resume {name}` lets it go on where it is"));
+            note(&format!("{name} is paused; `weir sink resume {name}` resumes it at its position"));
             Ok(Outcome::Done)
         }
         SinkCommand::Resume { name } => {
@@ -127,7 +127,7 @@ pub(super) async fn sink(args: SinkArgs) -> anyhow::Result<Outcome> {
             let was =
                 control::resume(&place.operator_pool()?, &sink.name).await.context("resuming the sink")?;
             note(&if was {
-                format!("{name} goes on within seconds")
+                format!("{name} resumes within seconds")
             } else {
                 format!("{name} was not paused")
             });

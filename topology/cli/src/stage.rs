@@ -95,7 +95,7 @@ pub(super) async fn stage(args: StageArgs) -> anyhow::Result<Outcome> {
             let gap = AcceptedGap { to, reason };
             let left_out = positions::accept_gap(&pool, &change, (&gap, &log.operator()?)).await?;
             note(&format!(
-                "{} goes on at {to}; offsets {left_out:?} are written down as left out",
+                "{} continues at {to}; offsets {left_out:?} are recorded as left out",
                 place.stage
             ));
         }
@@ -105,7 +105,7 @@ pub(super) async fn stage(args: StageArgs) -> anyhow::Result<Outcome> {
                 note(&format!("{} was not halted there", place.stage));
                 return Ok(Outcome::No);
             };
-            note(&format!("{} goes on; it was halted: {why}", place.stage));
+            note(&format!("{} is resumed; it was halted: {why}", place.stage));
         }
     }
     Ok(Outcome::Done)

@@ -137,7 +137,7 @@ pub(super) async fn down(args: DownArgs) -> anyhow::Result<Outcome> {
     }
     match (stopped, servers, purged) {
         (0, false, false) => note("nothing was running"),
-        (_, _, false) => note("stopped; `weir up` goes on where it was"),
+        (_, _, false) => note("stopped; `weir up` continues where it was"),
         (_, _, true) => note("stopped, and its data deleted"),
     }
     Ok(Outcome::Done)

@@ -34,7 +34,7 @@ pub(super) fn start(
     let controller = ports::pick(&config.home, "kafka controller", controller)?;
     site.write_properties(port, controller)?;
     if site.data.clear_draft()? {
-        config.say("Kafka's data folder was left half-written by an interrupted start: made anew");
+        config.say("Kafka's data folder was left half-written by an interrupted start; it is created again");
     }
     if site.data.inspect(|text| site.judge(text))? == Found::Absent {
         site.format(&java, &sources.kafka)?;

@@ -53,7 +53,9 @@ pub(super) fn start(
 ) -> Result<(), StackError> {
     let site = Site::new(config, sources.postgres.clone())?;
     if site.data.clear_draft()? {
-        config.say("PostgreSQL's data folder was left half-written by an interrupted start: made anew");
+        config.say(
+            "PostgreSQL's data folder was left half-written by an interrupted start; it is created again",
+        );
     }
     if site.data.inspect(|version| judge(version, site.version))? == Found::Absent {
         site.init()?;

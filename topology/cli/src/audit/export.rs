@@ -85,7 +85,7 @@ pub(super) async fn export(args: ExportArgs) -> anyhow::Result<Outcome> {
             Ok(()) => break,
             Err(broken) if broken.is_final || attempt == ATTEMPTS => {
                 return Err(broken.error.context(format!(
-                    "{shown} holds {} entries and is not whole; go on with --resume and the same filter",
+                    "{shown} holds {} entries and is not whole; continue with --resume and the same filter",
                     cut(&mut file, args.format).map_or(held.entries, |held| held.entries)
                 )));
             }
@@ -107,7 +107,7 @@ fn open(args: &ExportArgs) -> anyhow::Result<File> {
     if args.resume { &mut options } else { options.create_new(true) }.open(&args.file).with_context(|| {
         let shown = args.file.display();
         if !args.resume && args.file.exists() {
-            format!("{shown} is there already: go on with --resume, or name another file")
+            format!("{shown} exists already: continue with --resume, or name another file")
         } else {
             format!("{shown} cannot be opened for writing")
         }

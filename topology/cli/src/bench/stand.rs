@@ -93,7 +93,7 @@ impl Stand {
         let deadline = tokio::time::Instant::now() + READY_WITHIN;
         while !status::answers(&client, &ready).await {
             if stage.child.try_wait()?.is_some() || tokio::time::Instant::now() >= deadline {
-                bail!("the stage did not get ready; what it says stands above");
+                bail!("the stage did not become ready; its log is above");
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

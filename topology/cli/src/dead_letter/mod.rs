@@ -161,7 +161,7 @@ pub(super) async fn dead_letter(args: DeadLetterArgs) -> anyhow::Result<Outcome>
             let wanted = selection.with(parked_as);
             selection::demand_one(&wanted, all)?;
             if reason.trim().is_empty() {
-                bail!("--reason says why they are given up; it is kept with each of them");
+                bail!("--reason must say why they are discarded; it is stored with each record");
             }
             let by = operator(&log.audit_tenant)?;
             let mut settling = alone(&pool).await?;
@@ -170,7 +170,7 @@ pub(super) async fn dead_letter(args: DeadLetterArgs) -> anyhow::Result<Outcome>
             } else {
                 discard(&mut settling, &wanted, (&by, &reason)).await?
             };
-            let would = if dry_run { "would be given up" } else { "given up" };
+            let would = if dry_run { "would be discarded" } else { "discarded" };
             printing::outcome(
                 &json!({ "discarded": discarded, "dry_run": dry_run }),
                 &format!("{discarded} parked records {would}"),

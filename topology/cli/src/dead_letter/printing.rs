@@ -91,7 +91,7 @@ fn standing(parked: &ParkedSummary) -> String {
     let at = parked.settled_at.map(|at| format!(" at {}", at.to_rfc3339()));
     let why = parked.settled_reason.as_ref().map(|why| format!(": {}", escaped(why)));
     let decision = [by, at, why].map(Option::unwrap_or_default).concat();
-    format!("{}, published anew {} times{decision}", parked.status, parked.replays)
+    format!("{}, replayed {} times{decision}", parked.status, parked.replays)
 }
 
 fn summary(parked: &ParkedSummary) -> Value {

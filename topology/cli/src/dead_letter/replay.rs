@@ -155,7 +155,7 @@ fn print(tally: &Tally, dry_run: bool, output: Format) -> anyhow::Result<()> {
             note(&format!("{}/{} offset {}: {why}", at.topic, at.partition, place.offset));
         }
     }
-    let would = if dry_run { "would be published anew" } else { "published anew" };
+    let would = if dry_run { "would be replayed" } else { "replayed" };
     let refused_too = match tally.refusals {
         0 => String::new(),
         refusals => format!(", {refusals} refused"),

@@ -59,7 +59,12 @@ pub(super) fn findings(examined: &Examined) -> Vec<Finding> {
     match &examined.stages {
         Ok(stages) => all.extend(stages.iter().flat_map(stage)),
         Err(why) => {
-            all.push(Finding::new(Verdict::Unknown, "stages", why, "mend kafka, database and migrations"));
+            all.push(Finding::new(
+                Verdict::Unknown,
+                "stages",
+                why,
+                "fix kafka, database and migrations first",
+            ));
         }
     }
     all.extend(keys(&examined.keys));
@@ -112,7 +117,7 @@ fn topics(changes: Result<&Vec<TopicChange>, &String>) -> Finding {
     const CHECK: &str = "topics";
     let changes = match changes {
         Ok(changes) => changes,
-        Err(why) => return Finding::new(Verdict::Unknown, CHECK, why, "mend kafka"),
+        Err(why) => return Finding::new(Verdict::Unknown, CHECK, why, "fix kafka first"),
     };
     if changes.is_empty() {
         return Finding::ok(CHECK, "partitions, retention and min.insync.replicas are as declared");
@@ -230,7 +235,7 @@ fn retention(work: &Work) -> Finding {
     match work.retention_idle_hours {
         Some(hours) if hours >= MAX_RETENTION_IDLE_HOURS => {
             let cure = "run the stage retention; where it runs, its log says why it cannot remove";
-            Finding::problem(CHECK, format!("nobody has removed old rows for {hours} h"), cure)
+            Finding::problem(CHECK, format!("old rows were not removed for {hours} h"), cure)
         }
         _ => Finding::ok(CHECK, "old rows are removed"),
     }
@@ -255,7 +260,7 @@ fn stage(stage: &Stage) -> Vec<Finding> {
         found.push(Finding::problem(CHECK, what, format!("start it: `weir run {name}`, or `weir up`")));
     }
     if stage.waiting > 0 {
-        let what = format!("{} records of {name} wait for somebody", stage.waiting);
+        let what = format!("{} records of {name} wait for a decision", stage.waiting);
         let cure = format!("`weir dead-letter list --stage {name}` says why; replay or discard them");
         found.push(Finding::warning("dead letters", what, cure));
     }
@@ -279,7 +284,7 @@ fn cure_of_halt(stage: &str, partition: &StagePartition, why: &str) -> String {
              accept-gap {place}`"
         );
     }
-    format!("mend what it says, then `weir stage resume {place}`")
+    format!("fix the cause, then `weir stage resume {place}`")
 }
 
 fn keys(keys: &Keys) -> Vec<Finding> {
@@ -311,7 +316,7 @@ fn keys(keys: &Keys) -> Vec<Finding> {
     }
     if keys.witnesses == 0 {
         let what =
-            "nobody cosigns the audit log: whoever holds the database and the signing key can write it anew";
+            "no witness cosigns the audit log: a holder of the database and the signing key can rewrite it";
         let cure = "run `weir witness` on another machine and name it in WEIR_AUDIT__WITNESSES";
         found.push(Finding::warning("witness", what, cure));
     }

@@ -186,7 +186,7 @@ fn leaderboard(entities: &[Value]) {
             text(&entity["top_rules"][0]["title"]),
         ]);
     }
-    output::print_table(&table, "nobody is at risk, as far as is known");
+    output::print_table(&table, "no entity is known to be at risk");
     // History that was imported has faded long ago: say where to look.
     let newest = entities.iter().filter_map(|entity| entity["last_at"].as_str()).max();
     let faded = entities.iter().all(|entity| entity["score"].as_f64().is_some_and(|score| score < 1.0));

@@ -173,7 +173,7 @@ fn describe_stages() {
     describe_counter!("weir_delivery_retries_total", "Deliveries that failed and were tried again.");
     describe_counter!("weir_fenced_total", "Batches dropped because another owner had moved a position.");
     describe_gauge!("weir_misconfigured", "1 while the sink is set up wrongly and is probed.");
-    describe_gauge!("weir_halted_partitions", "Partitions that do not go on, by reason.");
+    describe_gauge!("weir_halted_partitions", "Halted partitions, by reason.");
     describe_counter!(
         "weir_parked_over_limit_total",
         "Records parked of a tenant that is over its limit of a partition; the first 20 tenants by name."
@@ -270,7 +270,7 @@ fn describe_compliance() {
     );
     describe_counter!(
         "weir_compliance_findings_total",
-        "Findings that were told of, by what happened to them (opened, reopened, closed) and severity."
+        "Published findings, by event (opened, reopened, closed) and severity."
     );
 }
 
@@ -317,7 +317,7 @@ fn describe_read_models() {
     );
     describe_counter!(
         "weir_cost_scopes_replaced_total",
-        "Billing periods that were derived anew because a delivery replaced them."
+        "Billing periods that were derived again because a delivery replaced them."
     );
 }
 
