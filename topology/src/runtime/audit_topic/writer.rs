@@ -28,7 +28,7 @@ pub(super) const INDEX_HEADER: &str = "weir-log-index";
 const PATIENCE: Timeout = Timeout::After(Duration::from_secs(10));
 /// Records of one transaction; more are several.
 const MAX_RECORDS: usize = 2_000;
-/// The longest record that the client lets through.
+/// Longest record that the client accepts.
 const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 
 /// The only writer of one log, until another takes the log over.

@@ -1,4 +1,4 @@
-//! The Kafka consumer of a stage: its settings, and what it does when partitions come and go.
+//! The Kafka consumer of a stage: its settings, and its handling of rebalances.
 
 use std::{
     collections::BTreeMap,
@@ -45,7 +45,7 @@ pub(crate) struct ConsumerSettings {
 }
 
 impl ConsumerSettings {
-    /// The settings of librdkafka; what `extra` names has the last word.
+    /// The settings of librdkafka; those of `extra` take precedence.
     pub(crate) fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         let fixed = [
@@ -115,7 +115,7 @@ impl<D: Decide, Q: Schemas> ConsumerCallbacks<D, Q> {
         self.stall.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells of partitions that a producer's transaction holds back.
+    /// Reports partitions that a producer's transaction holds back.
     fn tell_held_back(&self, ends: &[Ends]) {
         let mut watch = self.held_back.lock().unwrap_or_else(PoisonError::into_inner);
         let (count, news) = watch.observe(ends, Instant::now());
@@ -126,8 +126,9 @@ impl<D: Decide, Q: Schemas> ConsumerCallbacks<D, Q> {
         self.shared.seen.held_back(count);
     }
 
-    /// Partitions come: claim them, then assign exactly once, each with its position. What cannot be claimed
-    /// now is assigned paused and claimed later; so there is no storm of rebalances while Postgres is away.
+    /// Partitions were assigned: claims them, then assigns exactly once, each with its position. Partitions
+    /// that cannot be claimed now are assigned paused and claimed later, which avoids a storm of rebalances
+    /// while Postgres is down.
     fn assign(&self, consumer: &StageConsumer<D, Q>, list: &TopicPartitionList) {
         let partitions = ours(list);
         let asked = self.driver().ask(consumer, &partitions, Instant::now());
@@ -174,8 +175,8 @@ impl<D: Decide, Q: Schemas> ConsumerCallbacks<D, Q> {
         }
     }
 
-    /// Partitions go: nothing more of them is taken in, the transaction in hand may finish, then they are let
-    /// go.
+    /// Partitions were revoked: accepts no more of their records, lets the transaction in flight finish, then
+    /// releases them.
     fn revoke(&self, consumer: &StageConsumer<D, Q>, list: &TopicPartitionList) {
         let partitions = ours(list);
         let is_lost = consumer.assignment_lost();
@@ -338,7 +339,7 @@ impl<D: Decide, Q: Schemas> Source for StageConsumer<D, Q> {
     }
 }
 
-/// The partitions of a list that are ours; the topics we subscribe to all are.
+/// The partitions of a list that belong to known topics; all subscribed topics do.
 fn ours(list: &TopicPartitionList) -> Vec<TopicPartition> {
     let ours = |name, partition| Topic::from_name(name).map(|topic| TopicPartition { topic, partition });
     list.elements().iter().filter_map(|element| ours(element.topic(), element.partition())).collect()

@@ -6,9 +6,9 @@ use sinks::{Claim, HaltReason, LastRecord};
 /// Watermarks of a partition, as the broker reports them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Watermarks {
-    /// The oldest offset that is still there.
+    /// Low watermark: the oldest offset in the log.
     pub(crate) low: i64,
-    /// The next offset that readers of committed records will see.
+    /// Last stable offset: the end for readers of committed records.
     pub(crate) high: i64,
 }
 

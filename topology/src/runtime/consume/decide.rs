@@ -1,4 +1,4 @@
-//! From a record's bytes to what becomes of it: the codec, then the processor.
+//! From a record's bytes to a decision: the codec, then the processor.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

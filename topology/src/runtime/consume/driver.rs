@@ -1,5 +1,4 @@
-//! Drives one consumer's partitions: claims them, sends the consumer where each goes on, pauses what must
-//! wait.
+//! Drives one consumer's partitions: claims them, seeks to their positions, pauses those that must wait.
 //!
 //! It talks to Kafka through [`Source`] and to the worker through commands and notices; time is an argument.
 
@@ -31,7 +30,7 @@ const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 /// record.
 const HEAR_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A claim that was asked for and not answered yet.
+/// A claim that is not answered yet.
 pub(crate) struct Asked {
     watermarks: HashMap<TopicPartition, Watermarks>,
     /// Partitions of each topic.
@@ -147,7 +146,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         Some(Asked { watermarks, counts, reply })
     }
 
-    /// Takes the answer to a claim. Returns where to read which partition; the others stay paused.
+    /// Handles the answer to a claim. Returns the offset to read each partition from; the others stay paused.
     pub(crate) fn answered(
         &mut self,
         asked: &Asked,
@@ -217,7 +216,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         self.links.commands.try_send(command).ok().map(|()| released)
     }
 
-    /// Takes a record of the consumer.
+    /// Handles a record of the consumer.
     pub(crate) fn take(&mut self, source: &impl Source, record: &Record<'_>, now: Instant) -> Taken {
         let taken = self.intake.take(record);
         match &taken {
@@ -255,15 +254,15 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         Ok(())
     }
 
-    /// Asks the consumer how far it is. Also to be called wherever it was sent somewhere, before it is polled again.
+    /// Reads the consumer's position. Also to be called after every seek, before the next poll.
     pub(crate) fn hear(&mut self, source: &impl Source) {
         for (partition, upto) in source.handed_out() {
             self.intake.handed_out(partition, upto);
         }
     }
 
-    /// The broker says that some offset we asked for does not exist: whoever lies outside its log is claimed
-    /// anew, which finds out why.
+    /// The broker reports an offset out of range: partitions whose position is outside the log are claimed
+    /// again, which finds the reason.
     pub(crate) fn out_of_range(&mut self, source: &impl Source, now: Instant) {
         let active: Vec<_> = self.intake.active().map(|(partition, _)| partition).collect();
         source.pause(&active);
@@ -309,7 +308,7 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         self.waits_for_room
     }
 
-    /// Whether the group has given out partitions and all that came here are owned.
+    /// Whether the group has assigned partitions and all of this consumer's are owned.
     pub(crate) fn is_ready(&self) -> bool {
         self.has_joined && self.due.values().all(|due| due.is_halted)
     }

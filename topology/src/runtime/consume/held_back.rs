@@ -1,4 +1,4 @@
-//! Notices a producer's transaction that does not end: readers of committed records get nothing from behind it.
+//! Detects a producer's transaction that does not end: readers of committed records get no records after it.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ pub(crate) struct Ends {
     pub(crate) high: i64,
 }
 
-/// Watches the partitions of one consumer: since when, and where, each is held back.
+/// Partitions of one consumer that are held back, with the time and the offset.
 #[derive(Debug, Default)]
 pub(crate) struct HeldBack(BTreeMap<TopicPartition, Held>);
 
@@ -34,8 +34,8 @@ struct Held {
 }
 
 impl HeldBack {
-    /// Takes how far the logs go. Answers how many partitions are held back for too long, and those of them that were
-    /// not before.
+    /// Observes the ends of the logs. Returns the number of partitions that are held back for too long, and
+    /// those of them that were not before.
     pub(crate) fn observe(&mut self, ends: &[Ends], now: Instant) -> (usize, Vec<Ends>) {
         let before = std::mem::take(&mut self.0);
         let mut news = Vec::new();

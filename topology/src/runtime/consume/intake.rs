@@ -13,7 +13,7 @@ use crate::runtime::{
     deliver::fingerprint::fingerprint,
 };
 
-/// Records are copied to pieces of memory of this size: some dozens to each.
+/// Size of the memory blocks that records are copied to: some dozens to each.
 const ARENA_BYTES: usize = 64 * 1024;
 
 /// A record while it is still borrowed from the client.
@@ -47,7 +47,7 @@ pub(crate) enum Decision<C> {
     NeedsSchema(SchemaRef),
 }
 
-/// Decodes records and decides what follows from them.
+/// Decodes records and decides about them.
 pub(crate) trait Decide: Send {
     /// Change that the sink writes.
     type Change: Send + Sync + 'static;
@@ -69,9 +69,9 @@ struct Active {
     owner_epoch: i64,
     /// The next offset to apply, as far as gathered.
     cursor: i64,
-    /// The record that must come first, if the log is still to be recognised.
+    /// The record that must come first, until the log is recognised.
     expected: Option<LastRecord>,
-    /// Records are dropped until the consumer was sent back to the cursor.
+    /// Pending seek: records are dropped until the consumer is back at the cursor.
     rewind: Option<Rewind>,
     /// Whether the consumer has restarted under this claim, so that its position counts.
     has_begun: bool,
@@ -138,7 +138,7 @@ impl<D: Decide> Intake<D> {
         self.gathered.forget(|gathered, _| gathered == partition);
     }
 
-    /// A partition was taken away.
+    /// A partition was revoked.
     pub(crate) fn revoked(&mut self, partition: TopicPartition) {
         self.partitions.remove(&partition);
         self.gathered.forget(|gathered, _| gathered == partition);
@@ -167,7 +167,7 @@ impl<D: Decide> Intake<D> {
         Claimed::ReadFrom { offset, recognisable }
     }
 
-    /// Takes the next record of the consumer.
+    /// Handles the next record of the consumer.
     pub(crate) fn take(&mut self, record: &Record<'_>) -> Taken {
         let partition = record.partition();
         let Some(Phase::Active(active)) = self.partitions.get_mut(&partition) else { return Taken::Dropped };
@@ -231,14 +231,14 @@ impl<D: Decide> Intake<D> {
         }
     }
 
-    /// Notes that a record came for which there was no room.
+    /// Notes that a record was dropped for lack of room.
     pub(crate) fn refuse(&mut self, partition: TopicPartition) {
         if let Some(Phase::Active(active)) = self.partitions.get_mut(&partition) {
             active.rewind.get_or_insert(Rewind::NoRoom);
         }
     }
 
-    /// Partitions whose consumer has to be sent back, why, and whereto.
+    /// Pending seeks: partition, reason and offset.
     pub(crate) fn rewinds(&self) -> Vec<(TopicPartition, Rewind, i64)> {
         let due = self.partitions.iter().filter_map(|(partition, phase)| match phase {
             Phase::Active(active) => {
@@ -251,7 +251,7 @@ impl<D: Decide> Intake<D> {
         due.collect()
     }
 
-    /// The consumer was sent back.
+    /// The seek is done.
     pub(crate) fn rewound(&mut self, partition: TopicPartition) {
         if let Some(Phase::Active(active)) = self.partitions.get_mut(&partition) {
             active.rewind = None;

@@ -44,7 +44,7 @@ const METADATA_PATIENCE: Duration = Duration::from_secs(2);
 /// Reason for which polling ended although the process is healthy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// Told to stop.
+    /// A shutdown was requested.
     Stopped,
     /// No record came although the log has more; a new consumer may help.
     Stalled,
@@ -95,7 +95,7 @@ impl<D: Decide, Q: Schemas> Poller<'_, D, Q> {
         Ok(())
     }
 
-    /// Takes what is there, up to the limits of a batch.
+    /// Polls the available records, up to the limits of a batch.
     fn gather(&self, first: Result<BorrowedMessage<'_>, KafkaError>) -> Result<(), Fatal> {
         let began = Instant::now();
         let mut next = Some(first);
@@ -157,7 +157,8 @@ impl<D: Decide, Q: Schemas> Poller<'_, D, Q> {
         Ok(())
     }
 
-    /// Moves what was gathered to the worker; while it has no room, keeps the consumer alive without records.
+    /// Hands gathered records over to the worker; while it has no room, keeps the consumer alive without
+    /// fetching.
     fn hand_over(&mut self) -> Result<(), Fatal> {
         let context = self.consumer.context();
         let began = Instant::now();
@@ -189,7 +190,7 @@ impl<D: Decide, Q: Schemas> Poller<'_, D, Q> {
     }
 }
 
-/// The message's headers. A name that is not UTF-8 makes the client panic; such a record has none for us, and
+/// The message's headers. A name that is not UTF-8 makes the client panic; such a record gets no headers, and
 /// is parked for the lack of them.
 pub(in crate::runtime) fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Vec<(&'a str, Option<&'a [u8]>)> {
     let Some(headers) = message.headers() else { return Vec::new() };
@@ -210,7 +211,7 @@ impl PartitionCounts {
         Self { topics: topics.to_vec(), ..Self::default() }
     }
 
-    /// Topics whose number of partitions is not what it was when first seen, with both numbers.
+    /// Topics whose number of partitions has changed since it was first read, with both numbers.
     fn changed<D: Decide, Q: Schemas>(
         &mut self,
         consumer: &StageConsumer<D, Q>,

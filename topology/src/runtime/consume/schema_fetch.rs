@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 
 use crate::runtime::consume::source::Schemas;
 
-/// Schemas that may wait to be asked for.
+/// Most schemas that wait to be requested.
 const WAITING: usize = 256;
 /// Pause after the registry did not answer.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ pub(crate) struct FetchedSchemas {
 }
 
 impl FetchedSchemas {
-    /// Asks this registry. The asking ends with the last clone.
+    /// Fetches from this registry. The task ends with the last clone.
     pub(crate) fn new(registry: Option<Arc<Registry>>) -> Self {
         let Some(registry) = registry else { return Self::default() };
         let (wanted, waiting) = mpsc::channel(WAITING);

@@ -15,9 +15,9 @@ pub(crate) trait Source {
     fn partitions(&self, topic: Topic) -> Result<i32, String>;
     /// Seeks to these offsets; records fetched before are dropped.
     fn seek(&self, places: &[(TopicPartition, i64)]) -> Result<(), String>;
-    /// Fetches no more from these.
+    /// Pauses fetching from these.
     fn pause(&self, partitions: &[TopicPartition]);
-    /// Fetches from these again.
+    /// Resumes fetching from these.
     fn resume(&self, partitions: &[TopicPartition]);
     /// Offset behind the last record handed out, per assigned partition: every record before it was handed
     /// out or is hidden from readers (transaction markers, aborted records). `None` while no record was
@@ -31,6 +31,6 @@ pub(crate) trait Source {
 pub(crate) trait Schemas: Send {
     /// Asks for a schema; asking again changes nothing.
     fn want(&self, schema: SchemaRef);
-    /// Whether an answer is there.
+    /// Whether the registry has answered.
     fn is_answered(&self, schema: SchemaRef) -> bool;
 }

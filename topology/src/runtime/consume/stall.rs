@@ -16,7 +16,7 @@ pub(crate) struct PartitionProgress {
     pub(crate) at: TopicPartition,
     /// The next offset to settle.
     pub(crate) settled: i64,
-    /// The end of what readers of committed records may see.
+    /// Last stable offset: the end for readers of committed records.
     pub(crate) end: i64,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct StallWatch {
 }
 
 impl StallWatch {
-    /// Takes how far the partitions are; `excused` while nothing can be expected to move.
+    /// Observes the progress of the partitions; `excused` while no progress can be expected.
     pub(crate) fn observe(&mut self, progress: &[PartitionProgress], excused: bool, now: Instant) {
         let before = std::mem::take(&mut self.standing);
         if excused {
@@ -45,7 +45,7 @@ impl StallWatch {
         }
     }
 
-    /// Whether nothing moved for too long.
+    /// Whether no partition has advanced for too long.
     pub(crate) fn is_stalled(&self) -> bool {
         self.stalled
     }

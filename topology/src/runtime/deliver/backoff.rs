@@ -1,4 +1,4 @@
-//! Wait before the next attempt.
+//! Waits between attempts.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// For a sink that cannot take a batch now.
     pub(crate) const DELIVERY: Self = Self::new(Duration::from_millis(50), Duration::from_secs(5));
-    /// For a claim that could not be had.
+    /// For a claim that failed.
     pub(crate) const CLAIM: Self = Self::new(Duration::from_secs(1), Duration::from_secs(30));
 
     const fn new(first: Duration, longest: Duration) -> Self {

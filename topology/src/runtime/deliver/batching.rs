@@ -58,7 +58,7 @@ pub(crate) struct Filling<C> {
     current: usize,
 }
 
-/// A decided record and where it belongs.
+/// A decided record and its place.
 #[derive(Debug)]
 pub(crate) struct Placed<C> {
     pub(crate) partition: TopicPartition,
@@ -95,7 +95,7 @@ impl<C> Filling<C> {
         self.records.push(record);
     }
 
-    /// Moves a partition's end to `upto` without a record: what lies between is not for readers.
+    /// Moves a partition's end to `upto` without a record: readers do not see the offsets between.
     pub(crate) fn advance(&mut self, partition: TopicPartition, owner_epoch: i64, passed: Range<i64>) {
         self.range_for(&OffsetRange {
             partition,
@@ -114,7 +114,7 @@ impl<C> Filling<C> {
                 && self.changes + other.changes <= limits.changes)
     }
 
-    /// Adds what was gathered after it.
+    /// Appends the records gathered after it.
     pub(crate) fn append(&mut self, other: Self) {
         if self.is_empty() {
             *self = other;

@@ -10,7 +10,7 @@ use std::{
 
 use sinks::{HaltReason, TopicPartition};
 
-/// A board that the worker writes on and the poll thread wipes.
+/// A board that the worker writes to and the poll thread clears.
 #[derive(Debug, Default)]
 pub(crate) struct Notices {
     news: AtomicBool,
@@ -35,7 +35,7 @@ impl Notices {
         self.news.store(true, Ordering::Release);
     }
 
-    /// Takes what is on the board, if anything is.
+    /// Takes the board's content, if it has any.
     pub(crate) fn take(&self) -> Option<Board> {
         let news = self.news.swap(false, Ordering::AcqRel);
         news.then(|| std::mem::take(&mut *self.board.lock().unwrap_or_else(PoisonError::into_inner)))

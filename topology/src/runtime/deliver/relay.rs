@@ -1,8 +1,9 @@
-//! Brings the records of a stage's outbox to their topics, in order; removes them once acknowledged.
+//! Publishes the records of a stage's outbox to their topics, in order; removes them once acknowledged.
 //!
-//! Every topic that records go to is a line of its own: a page of it is sent at once, and while one line waits for its
-//! topic the others go on. Of a page the longest prefix of each partition is removed that its topic has acknowledged, so
-//! that the records of a key stay in order; what was sent behind a record that failed is sent again.
+//! Every topic that records go to is a line of its own: a page of it is sent at once, and while one line
+//! waits for its topic the others continue. Of a page the longest prefix of each partition is removed that
+//! its topic has acknowledged, so that the records of a key stay in order; what was sent behind a record that
+//! failed is sent again.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -39,7 +40,7 @@ const ASIDE: Duration = Duration::from_mins(10);
 const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
 /// Time limit for records in flight when the process stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
-/// The longest record that the client lets through.
+/// Longest record that the client accepts.
 const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 
 /// Relays until shutdown, whatever happens. What was sent and not removed is sent again by the next relay:
@@ -91,7 +92,7 @@ struct Lines {
     producer: FutureProducer<Quiet>,
     states: HashMap<Topic, LineState>,
     told_at: Option<Instant>,
-    /// Of the database, in a row.
+    /// Consecutive failures of the database.
     failures: u32,
 }
 
@@ -99,12 +100,12 @@ struct Lines {
 #[derive(Debug, Clone, Copy, Default)]
 struct LineState {
     is_in_flight: bool,
-    /// Pages in a row that were not sent whole.
+    /// Consecutive pages that were not sent whole.
     failures: u32,
     not_before: Option<Instant>,
 }
 
-/// A page, and what became of each of its records.
+/// A page, with the result of each record.
 struct SentPage {
     to: Topic,
     records: Vec<OutboxRecord>,
@@ -116,7 +117,7 @@ struct SentPage {
 enum Sent {
     /// All replicas have it.
     Acknowledged,
-    /// Its topic takes no record of its size.
+    /// Its topic does not accept a record of its size.
     TooLarge(String),
     /// It could not be sent now, with the reason.
     Failed(String),
@@ -383,7 +384,7 @@ fn message(record: &OutboxRecord) -> FutureRecord<'_, [u8], [u8]> {
     }
 }
 
-/// Headers as the client takes them.
+/// Headers in the client's form.
 pub(in crate::runtime) fn kafka_headers(headers: &Headers) -> OwnedHeaders {
     let all = OwnedHeaders::new_with_capacity(headers.len());
     headers.iter().fold(all, |all, (key, value)| all.insert(Header { key, value: value.as_ref() }))

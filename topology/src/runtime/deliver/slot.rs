@@ -17,15 +17,15 @@ use tokio::{
 
 use crate::runtime::deliver::batching::{BatchLimits, Filling};
 
-/// Batches that may wait to be freed; more are freed where they are.
+/// Most batches that wait to be freed; others are freed at once.
 const MAX_SPENT: usize = 2;
 
 /// The next batch, while the worker is busy with the one before.
 #[derive(Debug)]
 pub(crate) struct Slot<C> {
     next: Mutex<Filling<C>>,
-    /// Batches done with, on their way back to the thread that allocated them: an allocator frees its own
-    /// memory faster than a stranger's.
+    /// Finished batches, on their way back to the thread that allocated them: an allocator frees its own
+    /// thread's memory faster.
     spent: Mutex<Vec<Batch<C>>>,
     limits: BatchLimits,
     filled: Notify,
@@ -51,7 +51,7 @@ impl<C> Slot<C> {
         }
     }
 
-    /// Moves what was gathered into the next batch, if it has room; leaves it where it is otherwise.
+    /// Moves gathered records into the next batch, if it has room.
     pub(crate) fn offer(&self, gathered: &mut Filling<C>) -> bool {
         if gathered.is_empty() {
             return true;
@@ -82,12 +82,12 @@ impl<C> Slot<C> {
         self.emptied.notified().await;
     }
 
-    /// Whether the worker would begin at once.
+    /// Whether the worker is idle.
     pub(crate) fn worker_waits(&self) -> bool {
         self.worker_waits.load(Ordering::Relaxed)
     }
 
-    /// The next batch, without what `gone` names; waits for one.
+    /// Waits for the next batch, and drops the partitions that `gone` names.
     ///
     /// Cancel safe: a batch leaves the slot only with the answer.
     pub(crate) async fn take(&self, gone: impl Fn(TopicPartition, i64) -> bool) -> Batch<C> {
@@ -124,7 +124,7 @@ impl<C> Slot<C> {
         (!left.is_zero()).then_some(left)
     }
 
-    /// Gives a batch back that needs no more delivering.
+    /// Returns a finished batch to be freed.
     pub(crate) fn give_back(&self, batch: Batch<C>) {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         if spent.len() < MAX_SPENT {
@@ -132,7 +132,7 @@ impl<C> Slot<C> {
         }
     }
 
-    /// Frees what was given back.
+    /// Frees the returned batches.
     pub(crate) fn free_spent(&self) {
         let spent = std::mem::take(&mut *self.spent.lock().unwrap_or_else(PoisonError::into_inner));
         drop(spent);

@@ -1,4 +1,4 @@
-//! The worker: owns the sink, settles one batch after the other, and decides what a refusal means.
+//! The worker: owns the sink, settles one batch after the other, and handles refusals.
 
 mod failing;
 mod halting;
@@ -27,7 +27,7 @@ use crate::runtime::{
 /// Time limit for a claim before it is given up.
 pub(crate) const CLAIM_PATIENCE: Duration = Duration::from_secs(5);
 
-/// After so long without a batch it is looked whether an operator has moved a position: nothing else would tell.
+/// Time without a batch after which the positions are checked, in case an operator moved one.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// Request of the poll thread to the worker.
@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Halt { partition: TopicPartition, owner_epoch: i64, reason: HaltReason },
 }
 
-/// A worker's parts that others hold too.
+/// Parts of a worker that other threads share.
 #[derive(Debug)]
 pub(crate) struct Shared<C> {
     pub(crate) slot: Slot<C>,
@@ -57,10 +57,10 @@ pub(crate) struct Worker<S: Sink, T> {
     commands: mpsc::Receiver<Command>,
     stop: CancellationToken,
     random: StdRng,
-    /// Nothing up to this owner epoch is delivered any more.
+    /// Owner epoch up to which no record is delivered any more.
     retired: HashMap<TopicPartition, i64>,
     limits: HashMap<TopicPartition, ParkingLimit>,
-    /// Their rows hold a reason that lifts by itself.
+    /// Partitions whose stored reason lifts by itself.
     ailing: HashMap<TopicPartition, HaltKind>,
     failing: HashMap<TopicPartition, FailingRecord>,
 }
@@ -68,11 +68,11 @@ pub(crate) struct Worker<S: Sink, T> {
 /// The current batch, and the number of its failures.
 struct Job<C> {
     batch: Batch<C>,
-    /// The destination was away.
+    /// Failures because the destination was unavailable.
     failures: u32,
-    /// The work broke off or took too long.
+    /// Failures because the work broke off or took too long.
     broken_off: u32,
-    /// It is a part of a batch that did so.
+    /// Whether it is a part of a batch that failed so.
     is_suspect: bool,
 }
 
@@ -82,7 +82,7 @@ impl<C> From<Batch<C>> for Job<C> {
     }
 }
 
-/// A single record whose delivery fails, again and again.
+/// A single record whose delivery fails repeatedly.
 #[derive(Debug, Clone, Copy)]
 struct FailingRecord {
     /// Its offset, or the start of a range without records.
@@ -186,7 +186,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         self.say_healed(batch).await;
     }
 
-    /// Counts what became of the records. Only the sink sees that an id belongs to other content.
+    /// Counts the outcomes of the records. Only the sink detects that an id belongs to other content.
     fn count(&mut self, batch: &Batch<S::Change>, settled: &Settled) {
         let mut limits: Vec<ParkingLimit> = batch
             .ranges
@@ -212,7 +212,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         }
     }
 
-    /// Has no more than references kept of records whose tenant is far over its limit.
+    /// Reduces records to references whose tenant is far over its limit.
     fn keep_references(&self, batch: &mut Batch<S::Change>) {
         for (number, range) in batch.ranges.iter().enumerate() {
             let Some(limit) = self.limits.get(&range.partition).filter(|limit| limit.keeps_references())
@@ -256,7 +256,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         Some(cut(whole, beyond).into())
     }
 
-    /// Waits, but does what the poll thread asks meanwhile.
+    /// Waits, and serves the poll thread's requests meanwhile.
     async fn obey_for(&mut self, wait: Duration) {
         let clock = self.clock.clone();
         let mut over = pin!(clock.sleep(wait));
@@ -346,7 +346,7 @@ fn is_retired(retired: &HashMap<TopicPartition, i64>, partition: TopicPartition,
     retired.get(&partition).is_some_and(|epoch| owner_epoch <= *epoch)
 }
 
-/// The sum of what became of a batch's records.
+/// Sum of the outcomes of a batch's records.
 pub(crate) fn total(settled: &Settled) -> RangeCounts {
     settled.ranges.iter().fold(RangeCounts::default(), |sum, counts| RangeCounts {
         applied: sum.applied + counts.applied,

@@ -1,4 +1,4 @@
-//! Deliveries that fail: tried again, halved, and a single record at last parked or set aside.
+//! Failed deliveries: retried, halved, and a single record at last parked or set aside.
 
 use std::time::Duration;
 
@@ -25,9 +25,9 @@ const FAILURES_BEFORE_PARKING: u32 = 10;
 /// Kind of failure of the work on a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
-    /// It broke off; whether because of the batch is not known.
+    /// The work broke off; whether the batch is the cause is unknown.
     Interrupted,
-    /// It took longer than it may.
+    /// The work exceeded its time limit.
     TooLate,
 }
 
@@ -82,8 +82,8 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         }
     }
 
-    /// The work on a batch broke off or took too long: it is tried once more, then halved down to the record that makes
-    /// it so. Other partitions go first.
+    /// The work on a batch broke off or took too long: it is retried once, then halved down to the record
+    /// that causes it. Other partitions go first.
     async fn broken_off(
         &mut self,
         mut job: Job<S::Change>,
@@ -147,7 +147,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         }
     }
 
-    /// Lets go of a partition until it is claimed again, in some seconds, so that others are not held up.
+    /// Sets a partition aside until it is claimed again, some seconds later, so that others are not delayed.
     async fn set_aside(
         &mut self,
         batch: &Batch<S::Change>,

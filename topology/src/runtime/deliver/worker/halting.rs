@@ -36,8 +36,8 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         self.write_reason(partition, owner_epoch, Some(reason)).await;
     }
 
-    /// Writes down why the batch's partitions do not go on now, for a reason that heals by itself. They stay where they
-    /// are. False: not all of it could be written.
+    /// Stores the reason for which the batch's partitions wait, if it resolves by itself. They keep their
+    /// positions. False: not all of it could be stored.
     pub(super) async fn say(&mut self, batch: &Batch<S::Change>, reason: &HaltReason) -> bool {
         let mut is_written = true;
         for range in &batch.ranges {
@@ -68,7 +68,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         }
     }
 
-    /// Whether it could be written.
+    /// Returns whether it could be stored.
     async fn write_reason(
         &mut self,
         partition: TopicPartition,
@@ -92,7 +92,8 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         });
     }
 
-    /// Partitions whose position an operator has moved are claimed again, as those that another process has taken over.
+    /// Claims partitions again whose position an operator has moved, like those that another process has
+    /// taken over.
     pub(super) async fn look_for_moves(&mut self) {
         let held: Vec<(TopicPartition, i64)> = self
             .retired
