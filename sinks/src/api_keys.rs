@@ -12,7 +12,7 @@ use schemas::{
 use secrecy::SecretString;
 use sqlx::{FromRow, PgConnection, PgPool};
 
-/// A key's last use is written again once it is this old.
+/// Age after which a key's last use is stored again.
 const LAST_USE_AGE: TimeDelta = TimeDelta::minutes(30);
 
 /// Request for a new key.
@@ -67,7 +67,7 @@ macro_rules! key_columns {
     };
 }
 
-/// Makes a key and stores all of it but its secret.
+/// Creates a key and stores all of it but its secret.
 pub async fn create(
     connection: &mut PgConnection,
     pepper: &Pepper,
@@ -95,8 +95,8 @@ pub async fn create(
     Ok(CreatedKey { key: row.into_key()?, token: made.token })
 }
 
-/// Makes a key as that one and ends the old one at the given time, or earlier if it ends before. `None` if there is no
-/// key of that id that still works.
+/// Creates a key like that one, and lets the old one expire at the given time, or earlier if it expires
+/// before. `None` if there is no key of that id that still works.
 pub async fn rotate(
     connection: &mut PgConnection,
     pepper: &Pepper,
@@ -129,7 +129,7 @@ pub async fn list(pool: &PgPool) -> Result<Vec<ApiKey>, KeyError> {
     rows.into_iter().map(KeyRow::into_key).collect()
 }
 
-/// The keys that work now. One that this version cannot read is left out and named in the log: it must not lock the
+/// The valid keys. One that this version cannot read is left out and named in the log: it must not lock the
 /// others out.
 pub async fn load_all(pool: &PgPool) -> Result<Vec<ApiKey>, KeyError> {
     let rows: Vec<KeyRow> = sqlx::query_as(concat!(
@@ -147,7 +147,7 @@ pub async fn load_all(pool: &PgPool) -> Result<Vec<ApiKey>, KeyError> {
     Ok(rows.into_iter().filter_map(readable).collect())
 }
 
-/// Ends a key; `None` if there is none of that id that still works.
+/// Revokes a key; `None` if no valid key has that id.
 pub async fn revoke(connection: &mut PgConnection, id: &str) -> Result<Option<ApiKey>, KeyError> {
     let row: Option<KeyRow> = sqlx::query_as(concat!(
         "UPDATE api_key SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING ",

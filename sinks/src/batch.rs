@@ -77,7 +77,7 @@ pub enum KeptBytes {
 /// Decision about a record: apply its changes, ignore it or park it.
 #[derive(Debug)]
 pub enum Settlement<C> {
-    /// Apply these changes; none is fine.
+    /// Apply these changes; there may be none.
     Apply(Vec<C>),
     /// The record has no effect, by a named rule (a tombstone, for example).
     Ignore(&'static str),
@@ -91,7 +91,7 @@ pub enum Settlement<C> {
     },
 }
 
-/// A record as the broker gave it. Nearly every one is applied, and its bytes are dropped unread.
+/// A record as the broker delivered it. Nearly every one is applied, and its bytes are dropped unread.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RawRecord {
     /// The key, if any.

@@ -20,7 +20,7 @@ use zstd::{
 pub const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 /// zstd's fastest level of the usual ones: with a dictionary, higher ones gain little on records of 2 KB.
 const LEVEL: i32 = 1;
-/// Shortest match that is looked for, in bytes: what records share is keys and whole values.
+/// Shortest match to search for, in bytes: records share keys and whole values.
 const MIN_MATCH: u32 = 7;
 /// The dictionary that new records are compressed with: the last one.
 pub const CURRENT: i16 = 3;
@@ -104,7 +104,7 @@ pub fn decompress(dictionary: i16, frame: &[u8]) -> Result<Vec<u8>, CompressErro
 }
 
 thread_local! {
-    /// By dictionary. To set one up costs several times what it takes to read a record of 2 KB.
+    /// Decoders by dictionary. Setting one up costs several times as much as reading a record of 2 KB.
     static DECOMPRESSORS: RefCell<HashMap<i16, bulk::Decompressor<'static>>> = RefCell::default();
 }
 

@@ -27,7 +27,7 @@ pub trait Sink: Send + 'static {
         requests: &[ClaimRequest],
     ) -> impl Future<Output = Result<Vec<Claim>, DeliveryError>> + Send;
 
-    /// Writes the batch's changes, parked records and positions: all of it, or nothing that counts.
+    /// Writes the batch's changes, parked records and positions, all or nothing.
     fn deliver(
         &mut self,
         batch: &Batch<Self::Change>,
@@ -68,7 +68,7 @@ pub enum Guarantee {
 pub struct ClaimRequest {
     /// The partition.
     pub partition: TopicPartition,
-    /// Its low watermark: where a stage that never saw it begins.
+    /// Its low watermark: the first position of a new stage.
     pub low: i64,
     /// Number of partitions of its topic; kept with the first claim.
     pub partitions: Option<i32>,
@@ -109,7 +109,7 @@ pub struct Settled {
 pub struct RangeCounts {
     /// Changed the read models.
     pub applied: i64,
-    /// Were there already, with equal content.
+    /// Records that were stored already, with equal content.
     pub duplicate: i64,
     /// Records without an effect, by a named rule.
     pub ignored: i64,
@@ -155,7 +155,7 @@ pub enum DeliveryError {
     /// that takes too long every time is parked.
     #[error("took too long: {0}")]
     TimedOut(String),
-    /// Never, because of what the batch holds: bisect, park the one record.
+    /// The batch is refused for its content: bisect, park the one record.
     #[error("refused: {reason}")]
     Rejected {
         /// Class of refusal, as [`ParkReason`] names it.
@@ -163,10 +163,10 @@ pub enum DeliveryError {
         /// The error message of Postgres, without payload.
         reason: String,
     },
-    /// Never, because of how the system is set up: halt and probe.
+    /// The batch is refused for the system's configuration: halt and probe.
     #[error("misconfigured: {0}")]
     Misconfigured(String),
-    /// Somebody else owns a partition of the batch now.
+    /// Another owner has claimed a partition of the batch.
     #[error("another owner has taken the partition over")]
     Fenced,
 }

@@ -22,7 +22,7 @@ pub(crate) fn to_json(headers: &[(String, Option<Vec<u8>>)]) -> Value {
     Value::Array(headers.iter().map(one).collect())
 }
 
-/// Headers out of what was stored; `None` if we did not store that.
+/// Parses stored headers; `None` if they are not in the stored form.
 pub(crate) fn from_json(stored: &Value) -> Option<Headers> {
     let one = |entry: &Value| {
         let name = String::from_utf8(take(entry, ("name", "name_hex"))??).ok()?;

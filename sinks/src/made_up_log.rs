@@ -8,12 +8,12 @@ use crate::read_models::audit_entry::upkeep::Upkeep;
 /// Number of tenants: `t0` and so on.
 pub const TENANTS: u64 = 20;
 const MONTHS: u32 = 12;
-/// Rows that one statement makes.
+/// Rows that one statement inserts.
 const CHUNK_ROWS: u64 = 200_000;
 /// One row in this number holds a rare term.
 const RARE_EVERY: i64 = 20_011;
 
-/// Makes entries in the order of their time, their terms, and what the stage's upkeep makes of them.
+/// Inserts entries in the order of their time, their terms, and the results of the stage's upkeep.
 pub async fn fill(url: &str, rows: u64, today: NaiveDate, say: impl Fn(&str)) -> sqlx::Result<()> {
     let mut connection = PgConnection::connect(url).await?;
     let begins = today - chrono::Months::new(MONTHS);

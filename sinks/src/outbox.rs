@@ -4,7 +4,8 @@
 //! later number never becomes visible before an earlier one, and a reader in the order of numbers misses
 //! none.
 //!
-//! Records that go to one topic are a line. Lines are relayed apart, so that a topic that takes nothing holds back no other.
+//! Records that go to one topic are a line. Lines are relayed separately, so that a topic that accepts no
+//! records does not delay others.
 
 use std::time::Duration;
 
@@ -64,7 +65,8 @@ pub struct Line {
     pub set_aside: i64,
 }
 
-/// Reads a stage's outbox, line by line and each in order. One relay per stage works at a time; others wait for it to go.
+/// Reads a stage's outbox, line by line and each in order. One relay per stage works at a time; others wait
+/// for it to end.
 pub struct Relay {
     config: SinkConfig,
     /// Holds the stage's advisory lock.
@@ -176,7 +178,8 @@ impl Relay {
         Ok(())
     }
 
-    /// Puts some records back into their lines that have been set aside for at least `after`; says how many.
+    /// Puts some records back into their lines that have been set aside for at least `after`; returns their
+    /// number.
     pub async fn take_up(&mut self, after: Duration) -> sqlx::Result<u64> {
         let Some(mut connection) = self.locked().await? else { return Ok(0) };
         let done = sqlx::query(

@@ -199,7 +199,7 @@ pub async fn wal_bytes(database_url: &str) -> Result<u64, RawCopyError> {
     Ok(u64::try_from(bytes).unwrap_or(0))
 }
 
-/// Writes everything out, so that what is measured next does not pay for what came before.
+/// Writes a checkpoint, so that the next measurement does not pay for earlier writes.
 pub async fn checkpoint(database_url: &str) -> Result<(), RawCopyError> {
     let mut connection = PgConnection::connect(database_url).await?;
     sqlx::raw_sql("CHECKPOINT").execute(&mut connection).await?;

@@ -1,4 +1,4 @@
-//! A record's headers in one piece of memory, however many there are.
+//! A record's headers in one block of memory.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -32,7 +32,7 @@ impl RawHeaders {
         Self { bytes: arena.split().freeze(), count: headers.len() }
     }
 
-    /// Bytes that a copy takes.
+    /// Size of a copy in bytes.
     pub(crate) fn room(headers: &[(&str, Option<&[u8]>)]) -> usize {
         headers.iter().map(|(name, value)| LENGTHS + name.len() + value.map_or(0, <[u8]>::len)).sum()
     }

@@ -65,7 +65,7 @@ pub async fn limits(pool: &PgPool) -> sqlx::Result<LimitTable> {
     Ok(limits.into_iter().collect())
 }
 
-/// Sets a limit of a tenant's own, or with `None` takes it away; the one before, if there was one.
+/// Sets a limit of a tenant's own, or with `None` removes it; returns the previous one, if there was one.
 pub async fn set_limit(
     connection: &mut PgConnection,
     tenant: &TenantId,
@@ -106,7 +106,7 @@ pub async fn set_limit(
     Ok(before)
 }
 
-/// Adds what was counted to the minute's use.
+/// Adds counted usage to the minute's.
 pub async fn add_use(pool: &PgPool, counts: &Counts, now: Timestamp) -> sqlx::Result<()> {
     let minute = now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(now);
     let mut rows: Vec<(&str, String, i64)> = counts

@@ -4,8 +4,8 @@
 //! once*. A sink whose destination takes no part in that transaction uses the [`Ledger`] alone: it sends, then settles.
 //! What it sent and could not settle is sent again, so each record arrives *at least once* ([`AtLeastOnce`]).
 //!
-//! A [`Ledger`] owns one connection. Nothing is kept that a batch needs, so it may be dropped, and a call to it cancelled,
-//! at any point.
+//! A [`Ledger`] owns one connection. It keeps no state that a batch needs, so it may be dropped, and a call
+//! to it cancelled, at any point.
 //!
 //! *Cancelling*: the connection is taken out of the ledger for the length of a call and put back once it is known to be
 //! outside a transaction. A call that is dropped half-way, or that fails in a way that leaves doubt, takes its
@@ -35,9 +35,9 @@ use crate::{
 };
 use statements::Correction;
 
-/// The longest a transaction may take; then its connection is closed, never reused.
+/// Time limit of a transaction; after it, the connection is closed, never reused.
 const MAX_TRANSACTION: Duration = Duration::from_secs(30);
-/// The longest a single statement outside a transaction is waited for; the server gives up earlier.
+/// Time limit of a single statement outside a transaction; the server's limit is shorter.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The positions of one stage, for one member of its consumer group.
@@ -176,7 +176,8 @@ impl Ledger {
         Ok(outcome?)
     }
 
-    /// Begins a transaction and moves the positions in it. False: they are elsewhere, and nothing was begun.
+    /// Begins a transaction and moves the positions in it. False: they are at other offsets, and no
+    /// transaction is open.
     pub(crate) async fn begin(
         &self,
         writer: &mut Writer,
@@ -192,7 +193,7 @@ impl Ledger {
         Ok(false)
     }
 
-    /// Parks records, corrects the counts and writes what must leave again; costs nothing where none of it is needed.
+    /// Parks records, corrects the counts and writes outbox rows; costs nothing where none of it is needed.
     pub(crate) async fn write_parked(
         &self,
         tx: &mut PgConnection,
@@ -224,7 +225,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Ends the transaction for good; what it settled is kept for the case that the answer is lost.
+    /// Commits the transaction; its counts are kept for the case that the answer is lost.
     pub(crate) async fn commit(
         &mut self,
         writer: &mut Writer,
@@ -237,18 +238,18 @@ impl Ledger {
         Ok(settled)
     }
 
-    /// Keeps what a batch settles for the case that its commit goes through and the answer does not.
+    /// Keeps the counts of a batch for the case that its commit succeeds and the answer is lost.
     pub(crate) fn await_answer(&mut self, ranges: &[OffsetRange], settled: &Settled) {
         self.unanswered = Some(Unanswered { ranges: ranges.to_vec(), settled: settled.clone() });
     }
 
-    /// The answer to the last commit is there.
+    /// Drops the kept counts: the answer to the last commit has arrived.
     pub(crate) fn answered(&mut self) {
         self.unanswered = None;
     }
 
-    /// The positions did not move as the batch asks: either they did before, and the answer was lost, or somebody else
-    /// owns them.
+    /// The positions did not move as the batch asks: either they did before, and the answer was lost, or
+    /// another owner owns them.
     pub(crate) async fn was_applied(
         &mut self,
         connection: &mut PgConnection,

@@ -82,8 +82,9 @@ fn claim_of(row: &PgRow) -> sqlx::Result<Claim> {
     })
 }
 
-/// Compares and moves positions. The comparison is repeated on the locked row, so whoever waited here for another's
-/// transaction sees what it left. A range without a record (markers only) leaves the last record as it is.
+/// Compares and moves positions. The comparison is repeated on the locked row, so that a process that waited
+/// for another's transaction sees its result. A range without a record (markers only) leaves the last record
+/// as it is.
 pub(crate) const ADVANCE: &str = "
     UPDATE stage_position AS p
        SET position = a.upto, last_offset = coalesce(a.last, p.last_offset),
@@ -150,7 +151,7 @@ pub(crate) async fn advance(
     Ok(moved.rows_affected() == ranges.len() as u64)
 }
 
-/// Says of ranges that did not all move whether they had been applied before, or belong to somebody else.
+/// Tells for ranges that did not all move whether they had been applied before, or belong to another owner.
 pub(crate) async fn judge(
     connection: &mut PgConnection,
     stage: &str,
@@ -238,7 +239,7 @@ pub(crate) struct Correction {
 }
 
 impl Correction {
-    /// From what was assumed to what is; records that are ignored stay so.
+    /// The correction from assumed to actual counts; ignored records do not change.
     pub(crate) fn between(assumed: &RangeCounts, actual: &RangeCounts) -> Self {
         Self {
             applied: actual.applied - assumed.applied,

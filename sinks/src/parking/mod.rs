@@ -133,8 +133,8 @@ impl<'a> Parking<'a> {
     }
 }
 
-/// Writes parked records; called inside the transaction. What stands there already stays as it is: positions went
-/// back after a fail-over, and somebody may have settled it meanwhile.
+/// Writes parked records; called inside the transaction. Rows that exist stay unchanged: positions went back
+/// after a fail-over, and an operator may have settled them meanwhile.
 pub(crate) async fn write(
     tx: &mut PgConnection,
     stage: &str,

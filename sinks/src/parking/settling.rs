@@ -12,7 +12,7 @@ use crate::{
     positions::{Decision, Operator, PositionChange},
 };
 
-/// Rows that one statement gives up, so that none runs into its timeout.
+/// Most rows that one statement discards, so that none runs into its timeout.
 const DISCARDED_AT_ONCE: i64 = 1_000;
 /// SQLSTATE of a lock that was not available in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -20,7 +20,8 @@ const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// Exclusive right to settle parked records. It ends with its connection.
 pub struct Settling {
     connection: PgConnection,
-    /// Records parked later are another run's: a replayed record that fails again must not be met by the same run.
+    /// Records parked later are another run's: a replayed record that fails again must not be replayed by the
+    /// same run.
     before: Timestamp,
 }
 
@@ -80,7 +81,7 @@ struct PlaceRow {
 }
 
 impl Settling {
-    /// Takes the right on a connection of an operators' pool; `None` if somebody else keeps it for two
+    /// Takes the right on a connection of an operators' pool; `None` if another connection keeps it for two
     /// seconds (the connection's `lock_timeout`). A connection that has just ended may still hold it for a
     /// moment.
     pub async fn begin(pool: &PgPool) -> sqlx::Result<Option<Self>> {
@@ -132,8 +133,8 @@ impl Settling {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
-    /// Leaves an event about what is to be done with the selected records, one for each stage's partition that has some.
-    /// Before the first of them is touched: so no crash hides who began.
+    /// Leaves an event about the decision on the selected records, one for each stage's partition that has
+    /// some. It precedes the first change, so that no crash hides the operator.
     pub async fn announce(
         &mut self,
         (selection, statuses): (&Selection, &[Status]),
@@ -202,8 +203,8 @@ impl Settling {
         Ok(())
     }
 
-    /// Gives up some of the selected records that wait, and says how many; 0 once none is left. Call it again until
-    /// then: each call is whole or has not happened.
+    /// Discards some of the selected waiting records, and returns their number; 0 once none is left. Call it
+    /// again until then: each call is whole or has not happened.
     pub async fn discard(&mut self, selection: &Selection, (by, reason): (&str, &str)) -> sqlx::Result<u64> {
         let mut arguments = selection.arguments(&[Status::Parked])?;
         let mut add = || {

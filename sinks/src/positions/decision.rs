@@ -35,8 +35,8 @@ pub(crate) struct Decision<'a> {
 }
 
 impl Decision<'_> {
-    /// Puts the event into the outbox, in the transaction that carries the decision out, or comes before that.
-    /// The stage's relay publishes it.
+    /// Puts the event into the outbox, in the transaction that carries the decision out, or in an earlier
+    /// one. The stage's relay publishes it.
     pub(crate) async fn announce(self, tx: &mut PgConnection) -> sqlx::Result<()> {
         let number: i64 = sqlx::query_scalar(
             "UPDATE stage_position SET outbox_next = outbox_next + 1

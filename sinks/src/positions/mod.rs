@@ -1,4 +1,4 @@
-//! The once-only rule: when a batch may be applied, and how to tell whether it was.
+//! The once-only rule: the condition for applying a batch, and for recognising that it was applied.
 //!
 //! Every partition of a stage has one row in `stage_position`. A batch names, per partition, the range `[start, upto)`
 //! and the owner epoch of the claim under which it was read. The row is compared and moved in the transaction that
@@ -7,9 +7,9 @@
 //! | the row's epoch | the row's position | verdict | because |
 //! |---|---|---|---|
 //! | ours | `start` | `Apply` | nothing of the batch is there |
-//! | ours | `upto` | `Applied` | only we write under our epoch: the transaction whose answer was lost had committed |
-//! | ours | any other | `Fenced` | somebody moved it on purpose (an accepted gap), or we are confused: claim again |
-//! | another | any | `Fenced` | somebody claimed it after us |
+//! | ours | `upto` | `Applied` | only this process writes under its epoch: the unanswered COMMIT succeeded |
+//! | ours | any other | `Fenced` | an operator moved it (an accepted gap), or an inconsistency: claim again |
+//! | another | any | `Fenced` | another owner has claimed it since |
 //! | no row | | `Fenced` | it was never claimed, or was removed |
 //!
 //! Therefore the applied ranges of a partition tile: none overlaps another, none is left out, whichever

@@ -99,13 +99,13 @@ pub enum PositionError {
         /// The partition.
         partition: i32,
     },
-    /// The gap would go backwards.
+    /// The offset is not ahead of the position.
     #[error("the position is {position} already: --to must be greater")]
     NotAhead {
         /// Position of the stage.
         position: i64,
     },
-    /// The way would go forward.
+    /// The offset is not before the position.
     #[error(
         "the position is {position} already: records before it can be sent again, later ones are still to come"
     )]
@@ -126,9 +126,8 @@ pub enum PositionError {
     Database(#[from] sqlx::Error),
 }
 
-/// Goes on without the records before `gap.to`: raises the epoch (so that no owner writes on), moves the position,
-/// forgets the fingerprint and the halt, writes the gap down, and leaves an event about it. Answers the range that is
-/// left out.
+/// Skips the records before `gap.to`: raises the epoch (which fences the owner), moves the position, clears
+/// the fingerprint and the halt, stores the gap, and leaves an event about it. Returns the skipped range.
 pub async fn accept_gap(
     pool: &PgPool,
     change: &PositionChange,

@@ -5,9 +5,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, po
 use crate::compress::DICTIONARIES;
 use crate::session::connect_admin;
 
-/// Months of partitions that are made ahead of the clock; stages make what their events need besides.
+/// Months for which partitions are created in advance; stages create others that their events need.
 const MONTHS_AHEAD: i32 = 2;
-/// Two migrations that make the same roles at once, in different databases: one of them tries again.
+/// Retries of a migration that creates the same roles as another one at the same time, in another database.
 const ATTEMPTS: usize = 5;
 
 pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
@@ -52,7 +52,7 @@ pub async fn migrate(admin_url: &str) -> Result<(), MigrateError> {
     Ok(connection.close().await?)
 }
 
-/// Creates the database that `database_url` names, unless it is there, by way of another that is.
+/// Creates the database that `database_url` names, unless it exists, over a connection to another one.
 pub async fn ensure_database(maintenance_url: &str, database_url: &str) -> Result<(), MigrateError> {
     let (maintenance, wanted): (PgConnectOptions, PgConnectOptions) =
         (maintenance_url.parse()?, database_url.parse()?);
@@ -64,7 +64,7 @@ pub async fn ensure_database(maintenance_url: &str, database_url: &str) -> Resul
     }
 }
 
-/// Creates an empty database of that name beside the one of the URL, unless it is there; answers its URL.
+/// Creates an empty database of that name beside the one of the URL, unless it exists; returns its URL.
 pub async fn create_database(admin_url: &str, name: &str) -> Result<String, MigrateError> {
     let name = plain_name(name)?;
     let options: PgConnectOptions = admin_url.parse()?;
@@ -95,7 +95,7 @@ pub async fn drop_database(admin_url: &str, name: &str) -> Result<(), MigrateErr
     Ok(connection.close().await?)
 }
 
-/// Names go into statements that take no parameters: only what needs no quoting is let through.
+/// Names go into statements that take no parameters: only names that need no quoting are accepted.
 fn plain_name(name: &str) -> Result<&str, MigrateError> {
     let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase());
     let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));

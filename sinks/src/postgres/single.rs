@@ -12,13 +12,13 @@ use crate::{
     session::Failure,
 };
 
-/// A whole transaction in one statement and one round trip: positions and facts. For the few rows of a quiet stage the
-/// round trips of BEGIN, advance, INSERT and COMMIT are most of what an event waits for.
+/// A whole transaction in one statement and one round trip: positions and facts. For the few rows of a quiet
+/// stage the round trips of BEGIN, advance, INSERT and COMMIT are most of an event's latency.
 #[derive(Debug, Clone)]
 pub(super) struct SingleStatement(Arc<str>);
 
 impl SingleStatement {
-    /// The statement of a model, if its facts are all that it writes.
+    /// The statement of a model that writes nothing but its facts.
     pub(super) fn of<M: ReadModel>() -> Option<Self> {
         let parts = M::insert_parts(AFTER_ADVANCE)?;
         // Every part of a WITH runs to its end, and the last part fails all of it unless every position moved.
@@ -29,7 +29,7 @@ impl SingleStatement {
         Some(Self(text.into()))
     }
 
-    /// Runs it; `NotMoved` if the positions are elsewhere.
+    /// Runs it; `NotMoved` if the positions are at other offsets.
     pub(super) async fn run<M: ReadModel>(
         &self,
         connection: &mut PgConnection,

@@ -16,8 +16,8 @@ use crate::{
     read_models::audit_entry::erased::PublicColumns,
 };
 
-/// Entries that one look through the table finds, 24 bytes each: nothing but the actor tells them, so that each look reads
-/// much of it.
+/// Most entries that one scan of the table finds, 24 bytes each. Entries are found by the actor alone, so
+/// that each scan reads much of the table.
 const PASS_ENTRIES: i64 = 250_000;
 /// Entries of one transaction.
 const SLICE_ENTRIES: usize = 1_000;
@@ -38,10 +38,10 @@ pub struct Erasures {
 /// Error that postponed a subject's erasure.
 #[derive(Debug, thiserror::Error)]
 enum EraseError {
-    /// Postgres or the way to it.
+    /// Postgres cannot be reached or refuses the query.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    /// An entry's record is not what was written.
+    /// A stored record is not in the form in which it was written.
     #[error("entry {0} cannot be read: {1}")]
     Unreadable(Uuid, String),
 }
@@ -75,8 +75,8 @@ pub(super) async fn round(connection: &mut PgConnection, secret: &SubjectSecret)
     Ok(standing)
 }
 
-/// The subjects to be erased, the oldest request first, once it is noted which ones wait for a hold. What has begun goes on
-/// to its end: half of a person's entries are of no use to anybody.
+/// The subjects to be erased, the oldest request first, once it is noted which ones wait for a hold. An
+/// erasure that has begun continues to its end: half of a person's entries are of no use to anybody.
 async fn due(connection: &mut PgConnection) -> sqlx::Result<Vec<(String, String)>> {
     sqlx::query(
         "INSERT INTO erasure_progress AS p (tenant_id, subject, waits_for)
@@ -258,7 +258,8 @@ impl Eraser<'_> {
         Ok(u64::try_from(erased).unwrap_or(0))
     }
 
-    /// Takes the subject out of what other stages have made of its events. Answers how many rows it was in.
+    /// Removes the subject from the rows that other stages derived from its events. Returns the number of
+    /// rows.
     async fn other_tables(&mut self) -> sqlx::Result<u64> {
         let digest = Hash::of(self.secret.key(self.tenant, self.subject).bytes()).to_string();
         // The same for all events of the subject, so that two approvals by one person stay those of one person.

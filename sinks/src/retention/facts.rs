@@ -46,7 +46,7 @@ const RULES: [Rule; 4] = [
     },
 ];
 
-/// Removes what is due at this instant; answers how many rows of which table.
+/// Removes rows that are due at this instant; returns their number by table.
 pub(super) async fn remove(
     connection: &mut PgConnection,
     policy: &RetentionPolicy,

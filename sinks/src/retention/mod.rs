@@ -119,7 +119,7 @@ async fn keep_removing(config: &RetentionConfig, stop: &CancellationToken) {
     }
 }
 
-/// One round, unless another process is at it.
+/// Runs one round, unless another process is doing so.
 pub async fn round(config: &RetentionConfig) -> sqlx::Result<Option<Erasures>> {
     let mut connection = connect(&config.database_url).await?;
     let lock = "SELECT pg_try_advisory_lock(hashtext('weir retention'))";
@@ -133,7 +133,7 @@ pub async fn round(config: &RetentionConfig) -> sqlx::Result<Option<Erasures>> {
     Ok(standing)
 }
 
-/// Removes what is due at this instant, unless another process is at it.
+/// Removes rows that are due at this instant, unless another process is doing so.
 pub async fn retire_round(config: &RetentionConfig, now: Timestamp) -> Result<Option<Removed>, StoreError> {
     let mut connection = connect(&config.database_url).await?;
     connection.execute("SET statement_timeout = '1h'").await?;

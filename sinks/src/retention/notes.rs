@@ -1,4 +1,4 @@
-//! The signed notes of what retention removed of each log.
+//! The signed notes on the entries that retention removed from each log.
 
 use std::collections::BTreeMap;
 
@@ -76,7 +76,7 @@ pub(super) async fn sign_again(
     Ok(())
 }
 
-/// Somebody else's note.
+/// A note of another signer.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the note of removed entries {chunk} of the log {log} is not signed by the log's key: nothing of it is removed"

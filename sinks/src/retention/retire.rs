@@ -1,4 +1,5 @@
-//! Removing what is older than it must be kept: audit entries by month, tenant and class, counted from their arrival.
+//! Removal of audit entries past their retention period, by month, tenant and class, counted from their
+//! arrival.
 //!
 //! The arrival of an entry is known from the checkpoints of its log: an entry below a checkpoint's size
 //! existed when the checkpoint was signed. Removed entries are noted in the transaction that removes them,
@@ -23,10 +24,10 @@ use crate::{
 const SLICE_BLOCKS: i64 = 512;
 /// Allowance for late events: an entry arrived after its own time, less this.
 const SKEW: TimeDelta = TimeDelta::hours(26);
-/// Days after which entries that are due and still there are overdue.
+/// Days after which entries that are due and not removed are overdue.
 const GRACE_DAYS: u32 = 2;
 
-/// Audit entries that one round removed, and what it could not remove.
+/// Audit entries that one round removed, and those that it could not remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct RemovedEntries {
     pub(super) entries: u64,
@@ -138,7 +139,7 @@ async fn groups(connection: &mut PgConnection, part: &str) -> sqlx::Result<Vec<G
 }
 
 /// For each log and each number of days, the index up to which entries arrived that long ago; and up to which
-/// the audit topic has them: what it has not yet is not removed.
+/// the audit topic has them: entries that are not in the topic yet are not removed.
 async fn ages(
     connection: &mut PgConnection,
     policy: &RetentionPolicy,
@@ -173,7 +174,8 @@ async fn ages(
     Ok(ages)
 }
 
-/// Removes groups of a partition, slice by slice; answers how many entries there were. Those under a legal hold stay.
+/// Removes groups of a partition, slice by slice; returns the number of entries. Those under a legal hold
+/// stay.
 async fn retire(
     connection: &mut PgConnection,
     part: &str,

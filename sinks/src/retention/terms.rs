@@ -36,9 +36,9 @@ fn column(field: &str) -> Option<&'static str> {
 
 /// Takes a tenant's terms out of the dictionary, but for those that entries still hold.
 ///
-/// A search believes the dictionary, and a writer what it has written there. So writers wait for the look at the entries, and
-/// note their terms anew afterwards. Where the look takes too long the terms go unseen, and the field counts as not complete
-/// from then on: searches look at the entries themselves.
+/// A search trusts the dictionary, and a writer the terms that it has written there. Therefore writers wait
+/// for the scan of the entries, and write their terms again afterwards. If the scan takes too long, the field
+/// is marked incomplete: searches then read the entries themselves.
 pub(super) async fn forget(
     connection: &mut PgConnection,
     tenant: &str,

@@ -18,7 +18,7 @@ pub(super) enum State {
     Delivering,
     /// The last request failed, and is tried again.
     Retrying(String),
-    /// The receiver takes nothing until something is changed; it is probed.
+    /// The receiver refuses everything until its settings or the sink's are changed; it is probed.
     Refused(String),
     /// An operator has paused it.
     Paused(String),
@@ -63,7 +63,7 @@ pub async fn list(pool: &PgPool) -> sqlx::Result<Vec<StoredSink>> {
     .await
 }
 
-/// Has a sink send nothing more until it is resumed. Its position stays.
+/// Pauses a sink until it is resumed. Its position stays.
 pub async fn pause(pool: &PgPool, name: &str, by: &str, why: &str) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO siem_sink (name, paused_by, paused_why, paused_at) VALUES ($1, $2, $3, now())
@@ -78,7 +78,7 @@ pub async fn pause(pool: &PgPool, name: &str, by: &str, why: &str) -> sqlx::Resu
     .map(drop)
 }
 
-/// Lifts a pause. Whether there was one.
+/// Lifts a pause; returns whether there was one.
 pub async fn resume(pool: &PgPool, name: &str) -> sqlx::Result<bool> {
     let done = sqlx::query(
         "UPDATE siem_sink SET paused_by = NULL, paused_why = NULL, paused_at = NULL

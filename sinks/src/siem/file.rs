@@ -59,7 +59,7 @@ fn append(setup: &Setup, lines: &[u8]) -> io::Result<()> {
     written
 }
 
-/// The file, locked; another process may have put it aside meanwhile.
+/// Opens and locks the file; another process may have rotated it meanwhile.
 fn locked(path: &Path) -> io::Result<File> {
     loop {
         let file = OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(path)?;

@@ -1,4 +1,5 @@
-//! The client of receivers that speak HTTP: bounded in time and size, follows nowhere, connects only where it may.
+//! The client of HTTP receivers: bounded in time and size, follows no redirect, connects only to allowed
+//! addresses.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +24,7 @@ use siem::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// From the first byte sent to the last byte of the answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// The most that is read of an answer: a bulk answer says some hundred bytes of each record.
+/// Most bytes that are read of an answer: a bulk answer has some hundred bytes for each record.
 const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 /// Cookies that are kept: by one of them a balancer finds the indexer that has the acknowledgements.
 const MAX_COOKIES: usize = 16;
@@ -57,7 +58,7 @@ impl HttpClient {
         Ok(Self { client, reach: setup.reach.clone(), cookies: BTreeMap::new() })
     }
 
-    /// Sends a request; the answer is judged once it is there whole.
+    /// Sends a request, and reads the whole answer.
     pub(super) async fn send(
         &mut self,
         request: HttpRequest,
@@ -149,7 +150,7 @@ impl HttpClient {
     }
 }
 
-/// A failure on the way. The URL is left out: it may be a secret.
+/// Verdict on a transport error. Its text leaves out the URL, which may be a secret.
 fn failed(error: &reqwest::Error) -> Verdict {
     let mut cause = error.source();
     let mut why = match (error.is_timeout(), error.is_connect()) {

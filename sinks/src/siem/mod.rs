@@ -1,7 +1,8 @@
-//! Delivery to SIEMs: batches of records to a receiver, at least once, in order, with a memory of what has arrived.
+//! Delivery to SIEMs: batches of records to a receiver, at least once, in order, remembering delivered parts.
 //!
-//! A batch is sent in requests as the receiver takes them. What arrived, and what the receiver will never take, is remembered
-//! until the position has moved, so that after a failure only the rest is sent again. Protocols are in the crate `siem`.
+//! A batch is sent in requests of the receiver's size. Delivered and refused messages are remembered until
+//! the position has moved, so that after a failure only the rest is sent again. Protocols are in the crate
+//! `siem`.
 
 pub mod control;
 mod file;
@@ -65,7 +66,7 @@ pub struct SiemSink {
     in_flight: usize,
 }
 
-/// The receiver takes nothing until something is changed.
+/// The receiver refuses everything until its settings or the sink's are changed.
 struct Refused {
     why: String,
     secret: Option<Secret>,
@@ -118,7 +119,7 @@ impl SiemSink {
         Ok(())
     }
 
-    /// Sends what has not arrived yet.
+    /// Sends the messages that are not delivered yet.
     async fn send(&mut self, messages: &[(Part, Message)]) -> Result<(), DeliveryError> {
         let began = Instant::now();
         let all: Vec<Message> = messages.iter().map(|(_, message)| message.clone()).collect();

@@ -73,7 +73,7 @@ impl Progress {
         self.taken.keys().copied().collect()
     }
 
-    /// Takes the answer: how many parts are delivered by it.
+    /// Handles an answer to a query for acknowledgements; returns the number of delivered parts.
     pub(super) fn acknowledge(&mut self, told: &BTreeMap<u64, bool>) -> u64 {
         let mut delivered = 0;
         for number in told.iter().filter(|(_, done)| **done).map(|(number, _)| number) {
@@ -85,7 +85,8 @@ impl Progress {
         delivered
     }
 
-    /// Gives up waiting for what was taken too long ago, so that it is sent again. Whether anything was.
+    /// Stops waiting for requests that were taken too long ago, so that they are sent again; returns whether
+    /// there were any.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
         let before = self.taken.len();
         self.taken.retain(|_, taken| now.duration_since(taken.at) < ACKNOWLEDGED_WITHIN);

@@ -1,4 +1,4 @@
-//! The way to a receiver, whichever protocol it speaks.
+//! Transport to a receiver, for every protocol.
 
 use std::{collections::BTreeMap, io::Write as _, time::Instant};
 
@@ -59,7 +59,7 @@ impl Transport {
         Ok(Self { name: setup.name.clone(), source: setup.secret.clone(), way })
     }
 
-    /// The secret as it is now.
+    /// Reads the current secret.
     pub(super) fn secret(&self) -> Result<Secret, String> {
         let text = match &self.source {
             SecretSource::None => String::new(),
@@ -76,7 +76,7 @@ impl Transport {
         Ok(Secret(text.into()))
     }
 
-    /// Sends messages in one request: what became of them.
+    /// Sends messages in one request, and returns the verdict on them.
     pub(super) async fn send(&mut self, messages: &[&Message], compress: bool) -> Verdict {
         let began = Instant::now();
         let verdict = match self.secret() {
@@ -129,7 +129,7 @@ impl Transport {
     }
 }
 
-/// Sends one message, for a try: what became of it, in a sentence if it was not delivered.
+/// Sends one test message; an error describes the failure in a sentence.
 pub async fn probe(setup: &SinkSetup, message: &Message) -> Result<Verdict, OpenError> {
     let mut transport = Transport::new(setup)?;
     Ok(transport.send(&[message], setup.gzip).await)

@@ -48,7 +48,7 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    /// One round, unless another process is at it.
+    /// Runs one round, unless another process is doing so.
     pub async fn round(&mut self, url: &str, today: NaiveDate) -> sqlx::Result<()> {
         let mut connection = connect(url).await?;
         let lock = "SELECT pg_try_advisory_lock(hashtext('audit_entry_upkeep'))";
