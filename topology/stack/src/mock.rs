@@ -16,7 +16,7 @@ impl MockKafka {
     /// Starts it with these topics, each with so many partitions.
     ///
     /// # Errors
-    /// What librdkafka says, where a topic cannot be made.
+    /// The error of librdkafka, if a topic cannot be created.
     pub fn start<'a>(topics: impl IntoIterator<Item = (&'a str, i32)>) -> Result<Self, KafkaError> {
         let cluster = MockCluster::new(1)?;
         for (topic, partitions) in topics {
