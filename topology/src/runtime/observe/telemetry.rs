@@ -157,79 +157,82 @@ fn describe() {
 
 fn describe_stages() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
-    describe_counter!("messaging_client_consumed_messages_total", "Records taken from Kafka.");
-    describe_histogram!("messaging_process_duration_seconds", "Decoding and deciding, per burst of records.");
-    describe_counter!("weir_records_total", "Records settled, by what became of them.");
-    describe_counter!("weir_duplicates_total", "Records whose event was there already.");
+    describe_counter!("messaging_client_consumed_messages_total", "Records polled from Kafka.");
+    describe_histogram!(
+        "messaging_process_duration_seconds",
+        "Time of decoding and processing, per poll of records."
+    );
+    describe_counter!("weir_records_total", "Settled records, by outcome.");
+    describe_counter!("weir_duplicates_total", "Records whose event was stored already.");
     describe_counter!("weir_dead_letters_total", "Records parked, by topic and reason.");
     describe_counter!("weir_decode_failures_total", "Records that could not be decoded, by reason.");
-    describe_histogram!("weir_batch_records", "Records settled by one transaction.");
-    describe_histogram!("weir_transaction_duration_seconds", "From the start of a delivery to its commit.");
-    describe_histogram!("weir_event_age_seconds", "From a record's Kafka timestamp to its commit.");
+    describe_histogram!("weir_batch_records", "Records per transaction.");
+    describe_histogram!(
+        "weir_transaction_duration_seconds",
+        "Time from the start of a delivery to its commit."
+    );
+    describe_histogram!("weir_event_age_seconds", "Time from a record's Kafka timestamp to its commit.");
     describe_gauge!(
         "weir_projection_lag_seconds",
         "Age of the oldest record of the last batch at its commit."
     );
-    describe_counter!("weir_delivery_retries_total", "Deliveries that failed and were tried again.");
-    describe_counter!("weir_fenced_total", "Batches dropped because another owner had moved a position.");
-    describe_gauge!("weir_misconfigured", "1 while the sink is set up wrongly and is probed.");
+    describe_counter!("weir_delivery_retries_total", "Failed deliveries, which are retried.");
+    describe_counter!("weir_fenced_total", "Batches dropped because another owner has advanced a position.");
+    describe_gauge!("weir_misconfigured", "1 while the sink is misconfigured and only probed.");
     describe_gauge!("weir_halted_partitions", "Halted partitions, by reason.");
     describe_counter!(
         "weir_parked_over_limit_total",
-        "Records parked of a tenant that is over its limit of a partition; the first 20 tenants by name."
+        "Parked records of a tenant beyond its limit in a partition; 20 tenants are named."
     );
     describe_gauge!(
         "weir_held_back_partitions",
-        "Partitions behind a transaction that has been open for a minute."
+        "Partitions held back by a transaction that has been open for a minute."
     );
     describe_counter!("weir_continuity_unverified_total", "Claims whose last record had expired.");
-    describe_counter!("weir_rebalances_total", "Times that partitions came or went.");
-    describe_gauge!("weir_polled_timestamp_seconds", "When the poll thread was last alive.");
+    describe_counter!("weir_rebalances_total", "Rebalances: partitions assigned or revoked.");
+    describe_gauge!("weir_polled_timestamp_seconds", "Time of the poll thread's last activity.");
     describe_gauge!("weir_assigned_partitions", "Partitions assigned to this process.");
     describe_gauge!("kafka_consumergroup_lag", "Records between a stage's position and the end of the log.");
-    describe_counter!("weir_issuer_fetches_total", "Times that an issuer's keys were asked for, by outcome.");
-    describe_counter!("messaging_client_sent_messages_total", "Records acknowledged by Kafka or given up.");
+    describe_counter!("weir_issuer_fetches_total", "Requests for an issuer's keys, by outcome.");
+    describe_counter!("messaging_client_sent_messages_total", "Records acknowledged by Kafka or failed.");
     describe_gauge!(
         "weir_producer_queue_records",
-        "Records that the producer holds and Kafka has not acknowledged."
+        "Records in the producer's queue that Kafka has not acknowledged."
     );
     describe_gauge!(
         "weir_producer_queue_bytes",
-        "Bytes that the producer holds and Kafka has not acknowledged."
+        "Bytes in the producer's queue that Kafka has not acknowledged."
     );
-    describe_counter!(
-        "weir_source_records_total",
-        "Records of other systems, by format and what became of them."
-    );
+    describe_counter!("weir_source_records_total", "Records of other systems, by format and outcome.");
 }
 
 /// The HTTP listeners.
 fn describe_services() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
-    describe_counter!("weir_connections_refused_total", "Connections closed because there were too many.");
-    describe_counter!("weir_rate_limited_total", "Requests answered 429, by what was too often.");
+    describe_counter!(
+        "weir_connections_refused_total",
+        "Connections closed because of the connection limit."
+    );
+    describe_counter!("weir_rate_limited_total", "Requests answered 429, by the limit that was exceeded.");
     describe_counter!(
         "weir_over_share_total",
-        "Requests refused because their tenant was over its share, by share; 20 tenants are named, the rest is other."
+        "Requests rejected because of a tenant's limit, by limit; 20 tenants are named, others are `other`."
     );
     describe_counter!(
         "weir_answers_abandoned_total",
-        "Answers cut off because their readers took them too slowly."
+        "Responses cut off because their clients read too slowly."
     );
-    describe_gauge!("weir_api_keys_age_seconds", "Age of the API keys: when their table was last read.");
+    describe_gauge!("weir_api_keys_age_seconds", "Time since the table of API keys was last read.");
     describe_counter!("weir_tls_handshakes_failed_total", "TLS handshakes that failed or took too long.");
-    describe_counter!(
-        "weir_tls_certificate_reloads_total",
-        "Times that a changed certificate was read, by outcome."
-    );
-    describe_gauge!("weir_tls_certificate_expires_timestamp_seconds", "When the certificate in use expires.");
+    describe_counter!("weir_tls_certificate_reloads_total", "Reloads of a changed certificate, by outcome.");
+    describe_gauge!("weir_tls_certificate_expires_timestamp_seconds", "Expiry of the certificate in use.");
     describe_histogram!(
         "http_server_request_duration_seconds",
-        "From a request's head to its answer's head."
+        "Time from a request's head to the response's head."
     );
     describe_histogram!(
         "weir_policy_decision_duration_seconds",
-        "From the head of a request for a decision to its answer."
+        "Time from the head of a decision request to its response."
     );
 }
 
@@ -238,22 +241,22 @@ fn describe_sinks() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
     describe_counter!(
         "siem_events_forwarded_total",
-        "Records, and parts of records, that a sink's receiver has taken."
+        "Records, and parts of records, that a sink's receiver accepted."
     );
-    describe_counter!("siem_events_failed_total", "Records in requests that failed and were tried again.");
+    describe_counter!("siem_events_failed_total", "Records in failed requests, which are retried.");
     describe_counter!(
         "siem_events_parked_total",
-        "Records that a sink's receiver refuses, parked with its answer."
+        "Records that a sink's receiver rejected, parked with its response."
     );
-    describe_histogram!("siem_batch_size_bytes", "Body of a request to a receiver, before compression.");
-    describe_histogram!("siem_forward_duration_seconds", "From a request to a receiver to its answer.");
+    describe_histogram!("siem_batch_size_bytes", "Size of a request to a receiver, before compression.");
+    describe_histogram!("siem_forward_duration_seconds", "Time from a request to the receiver's response.");
     describe_gauge!(
         "siem_oldest_undelivered_seconds",
-        "Age of the oldest record that a sink holds and has not delivered."
+        "Age of the oldest record that a sink has not delivered."
     );
     describe_gauge!(
         "siem_paused",
-        "1 while a sink is paused: by an operator, or because its receiver refuses."
+        "1 while a sink is paused: by an operator, or because of the receiver's response."
     );
     describe_gauge!(
         "siem_breaker_open",
@@ -264,60 +267,57 @@ fn describe_sinks() {
 /// Observations and findings of compliance.
 fn describe_compliance() {
     use metrics::describe_counter;
-    describe_counter!(
-        "weir_compliance_observations_total",
-        "Resources that events showed, by the kind of event."
-    );
+    describe_counter!("weir_compliance_observations_total", "Observed resources, by kind of event.");
     describe_counter!(
         "weir_compliance_findings_total",
-        "Published findings, by event (opened, reopened, closed) and severity."
+        "Published findings, by transition (opened, reopened, closed) and severity."
     );
 }
 
 /// Logs, outbox, rules, and the rest that one read model has of its own.
 fn describe_read_models() {
     use metrics::{describe_counter, describe_gauge};
-    describe_gauge!("weir_outbox_oldest_seconds", "Age of the oldest record that waits for a topic.");
-    describe_gauge!("weir_outbox_set_aside", "Records that their topic does not take as they are.");
+    describe_gauge!("weir_outbox_oldest_seconds", "Age of the oldest outbox record, by topic.");
+    describe_gauge!("weir_outbox_set_aside", "Outbox records that their topic rejects.");
     describe_counter!("weir_outbox_sent_total", "Records relayed from the outbox.");
     describe_gauge!("weir_rules_loaded", "Detection rules in force.");
-    describe_gauge!("weir_rule_set_info", "1 for the hash of the rules in force, 0 for those before them.");
-    describe_gauge!("weir_rule_problems", "Rules and rule files that cannot be used.");
-    describe_counter!("weir_rule_reloads_total", "Times that changed rule files were read, by outcome.");
+    describe_gauge!("weir_rule_set_info", "1 for the hash of the rules in force, 0 for previous ones.");
+    describe_gauge!("weir_rule_problems", "Invalid rules and rule files.");
+    describe_counter!("weir_rule_reloads_total", "Reloads of changed rule files, by outcome.");
     describe_gauge!("weir_policies_loaded", "Compliance policies in force.");
-    describe_gauge!(
-        "weir_policy_set_info",
-        "1 for the hash of the policies in force, 0 for those before them."
-    );
-    describe_gauge!("weir_policy_problems", "Policies and policy files that cannot be used.");
+    describe_gauge!("weir_policy_set_info", "1 for the hash of the policies in force, 0 for previous ones.");
+    describe_gauge!("weir_policy_problems", "Invalid policies and policy files.");
     describe_counter!(
         "weir_policy_decisions_total",
-        "Decisions of policies, by mode, answer and whether it was known."
+        "Policy decisions, by mode, decision and whether cached."
     );
     describe_counter!(
         "weir_policy_decisions_unlogged_total",
-        "Decisions in advise mode whose event Kafka did not take."
+        "Decisions in advise mode whose event Kafka did not accept."
     );
-    describe_gauge!("weir_policy_cached_decisions", "Decisions that may be given again.");
-    describe_counter!("weir_policy_reloads_total", "Times that changed policy files were read, by outcome.");
+    describe_gauge!("weir_policy_cached_decisions", "Cached decisions.");
+    describe_counter!("weir_policy_reloads_total", "Reloads of changed policy files, by outcome.");
     describe_counter!("weir_risk_unusable_events_total", "Records that detection rules could not read.");
     describe_counter!(
         "weir_change_proposals_total",
-        "Proposed changes, by route and by how much of the plan was read."
+        "Proposed changes, by review route and completeness of the plan's reading."
     );
-    describe_counter!("weir_budget_crossings_total", "Thresholds of budgets that were reached, by percent.");
-    describe_counter!("weir_cost_charges_total", "Charges that the ledger of cost took up.");
+    describe_counter!(
+        "weir_budget_crossings_total",
+        "Thresholds of budgets that were reached, by percentage."
+    );
+    describe_counter!("weir_cost_charges_total", "Charges added to the cost ledger.");
     describe_counter!(
         "weir_cost_lifecycle_events_total",
-        "Events about resources that cost by the second, from which accrual follows."
+        "Lifecycle events of resources that accrue cost by the second."
     );
     describe_counter!(
         "weir_cost_allocations_total",
-        "Allocations of cost that were asked for, by whether the buckets added up to the database's own sum."
+        "Cost allocations: `balanced`, or `unbalanced` (rejected) if they differ from the database's sum."
     );
     describe_counter!(
         "weir_cost_scopes_replaced_total",
-        "Billing periods that were derived again because a delivery replaced them."
+        "Billing periods recomputed because a delivery replaced them."
     );
 }
 
@@ -326,33 +326,33 @@ fn describe_audit_log() {
     use metrics::{describe_counter, describe_gauge};
     describe_gauge!(
         "weir_audit_misplaced_rows",
-        "Audit entries in a default partition that wait for a move."
+        "Audit entries in a default partition, to be moved to the right one."
     );
-    describe_gauge!("weir_audit_log_refused", "Logs whose checkpoint is not signed, by reason.");
+    describe_gauge!("weir_audit_log_refused", "Logs whose checkpoint cannot be signed, by reason.");
     describe_counter!("weir_audit_checkpoints_total", "Checkpoints of the audit log that were signed.");
     describe_gauge!(
         "weir_audit_topic_behind_entries",
         "Entries of a log that the audit topic does not hold yet."
     );
-    describe_counter!("weir_audit_topic_failures_total", "Times that the audit topic could not be written.");
+    describe_counter!("weir_audit_topic_failures_total", "Failed writes to the audit topic.");
     describe_counter!("weir_audit_topic_records_total", "Entries written to the audit topic.");
     describe_counter!(
         "weir_audit_erased_subject_entries_total",
         "Audit entries written without their personal part, because their actor was erased before."
     );
-    describe_counter!("weir_retention_rows_total", "Rows removed because they were old enough, by table.");
+    describe_counter!("weir_retention_rows_total", "Expired rows removed, by table.");
     describe_counter!("weir_retention_partitions_total", "Partitions of the audit log that were dropped.");
     describe_gauge!(
         "weir_retention_completed_timestamp_seconds",
-        "When a round that removes old rows was last completed."
+        "Time of the last completed removal of expired rows."
     );
     describe_gauge!(
         "weir_retention_overdue_groups",
-        "Groups of audit entries, by month, tenant, class and log, that should have been removed two days ago."
+        "Groups of audit entries (month, tenant, class, log) whose removal is overdue by two days."
     );
-    describe_gauge!("weir_erasures_waiting", "Requests for erasure that are not carried out yet.");
+    describe_gauge!("weir_erasures_waiting", "Pending erasure requests.");
     describe_counter!("weir_erasures_total", "Subjects that were erased.");
-    describe_counter!("weir_erased_entries_total", "Audit entries that lost their personal part.");
+    describe_counter!("weir_erased_entries_total", "Audit entries whose personal part was erased.");
     describe_counter!(
         "weir_witness_refusals_total",
         "Checkpoints that the witness refused to cosign, by status."
