@@ -138,7 +138,7 @@ impl Admission {
         let caller = Caller { tenant: principal.tenant().clone(), id: principal.id().into_owned(), class };
         self.limiters
             .take(kind, caller)
-            .map_err(|none_left| too_often(&none_left, "this credential asks too often"))
+            .map_err(|none_left| too_often(&none_left, "this credential exceeds its rate limit"))
     }
 
     /// Client address of a request: its peer, or the one that a trusted proxy reports.

@@ -40,12 +40,12 @@ impl ApiError {
 
     /// A defect of the service; its cause is only logged.
     pub fn internal() -> Self {
-        Self::new(ProblemKind::Internal, "the request id leads to the reason in our log")
+        Self::new(ProblemKind::Internal, "the reason is in the service's log, under the request id")
     }
 
     /// The response for unknown resources and for those of other tenants: the same bytes.
     pub fn not_found() -> Self {
-        Self::new(ProblemKind::NotFound, "nothing is known under this address to this credential")
+        Self::new(ProblemKind::NotFound, "there is nothing at this path for this credential")
     }
 
     /// The problem, without the fields that describe the request.

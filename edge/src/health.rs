@@ -119,11 +119,11 @@ async fn readyz(State(probes): State<Probes>) -> Result<Json<Health>, ApiError> 
     tag = "health",
     responses(
         (status = 200, body = String, content_type = "text/plain; version=0.0.4"),
-        (status = 404, description = "they are on the admin listener", body = Problem,
+        (status = 404, description = "metrics are served by the admin listener only", body = Problem,
             content_type = "application/problem+json"),
     )
 )]
 async fn metrics(State(probes): State<Probes>) -> Result<Response, ApiError> {
-    let missing = || ApiError::new(ProblemKind::NotFound, "metrics are not here; ask the admin listener");
+    let missing = || ApiError::new(ProblemKind::NotFound, "metrics are served by the admin listener");
     probes.metrics.as_ref().map(RenderMetrics::answer).ok_or_else(missing)
 }

@@ -52,7 +52,7 @@ pub enum SendError {
         bytes: usize,
     },
     /// The producer has failed fatally; flush it, drop it and create a new one.
-    #[error("the producer has failed for good and must be replaced: {0}")]
+    #[error("the producer failed fatally and must be replaced: {0}")]
     Fatal(String),
 }
 

@@ -29,7 +29,7 @@ pub enum InvalidToken {
     #[error("its issuer has no key {0:?}")]
     UnknownKey(String),
     /// The signature does not match the key.
-    #[error("its signature does not hold")]
+    #[error("its signature is not valid")]
     Signature,
     /// A claim is missing, of a wrong type, or has a wrong value.
     #[error("its claim {claim} {why}")]

@@ -187,7 +187,7 @@ impl Issuer {
             return Err(InvalidToken::Header("is of a type that is not for access").into());
         }
         if !ALGORITHMS.iter().any(|algorithm| algorithm.name() == header.alg) {
-            return Err(InvalidToken::Header("names an algorithm that is not taken").into());
+            return Err(InvalidToken::Header("names an unsupported algorithm").into());
         }
         let key = match self.keys.find(header.kid.as_deref()).await {
             Found::Key(key) => key,

@@ -31,13 +31,13 @@ use crate::sources::SourceFormat;
     tag = "sources",
     params(
         ("source" = String, Path, description = "`okta`"),
-        ("X-Okta-Verification-Challenge" = String, Header, description = "What is to be answered"),
+        ("X-Okta-Verification-Challenge" = String, Header, description = "The challenge to return"),
     ),
     responses(
         (status = 200, description = "the challenge", body = Verified),
         (status = 400, description = "no challenge", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "no such source", body = Problem, content_type = "application/problem+json"),
-        (status = 405, description = "a source that is only posted to", body = Problem,
+        (status = 405, description = "the source supports only POST", body = Problem,
             content_type = "application/problem+json"),
     )
 )]

@@ -86,7 +86,9 @@ fn media_type(headers: &HeaderMap) -> Result<Mime, String> {
     };
     let media: Mime = text.parse().map_err(|_| format!("{text:?} is no media type"))?;
     match media.get_param(mime::CHARSET) {
-        Some(charset) if charset != mime::UTF_8 => Err(format!("charset {charset} is not taken, only utf-8")),
+        Some(charset) if charset != mime::UTF_8 => {
+            Err(format!("charset {charset} is not supported; use utf-8"))
+        }
         _ => Ok(media),
     }
 }

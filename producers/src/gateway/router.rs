@@ -22,7 +22,7 @@ use super::{App, commands, config::Admin, events, handshake, policy, sources, we
 #[openapi(
     info(
         title = "Weir gateway",
-        description = "Takes events, other systems' records and commands over HTTP, and answers once Kafka has them.",
+        description = "Accepts events, records of other systems and commands over HTTP, and responds once Kafka acknowledged them.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     // What stands only in a list of answers is not found by itself.

@@ -109,7 +109,7 @@ impl Signature {
         let text = value.to_str().map_err(|_| "X-Hub-Signature-256 is not ASCII")?;
         let digits = text.strip_prefix(PREFIX).ok_or("X-Hub-Signature-256 does not begin with sha256=")?;
         if digits.len() != 64 {
-            return Err("X-Hub-Signature-256 has not 64 digits after sha256=");
+            return Err("X-Hub-Signature-256 does not have 64 digits after sha256=");
         }
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {

@@ -91,30 +91,30 @@ impl RecordCounts {
     params(
         ("source" = String, Path, description = "The source"),
         ("known_at" = Option<String>, Query, format = DateTime,
-            description = "Of `focus`: when the issuer made the charges known, instead of what they say"),
+            description = "For `focus`: time at which the issuer published the charges; overrides the rows' own"),
         ("replaces" = Option<String>, Query,
-            description = "Of `focus`: `billing_period`, where the charges take the place of all of the same provider, \
-                           billing account and billing period known before them"),
+            description = "For `focus`: `billing_period` if the charges replace all earlier ones of the same provider, \
+                           billing account and billing period"),
     ),
     request_body(content = serde_json::Value, content_type = "application/json", description = "Records"),
     responses(
         (status = 200, description = "the response that the sender expects instead of 202", body = handshake::Answered),
         (status = 202, description = "stored; at least one accepted, or it was a test of the connection",
             body = Published),
-        (status = 400, description = "not JSON, cut, without a record, or over a limit", body = Problem,
+        (status = 400, description = "not JSON, truncated, without a record, or over a limit", body = Problem,
             content_type = "application/problem+json"),
         (status = 401, description = "no valid API key", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "scope missing", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "no such source", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "body, number of records or a record too large", body = Problem,
             content_type = "application/problem+json"),
-        (status = 415, description = "media type or encoding not taken", body = Problem,
+        (status = 415, description = "media type or encoding not supported", body = Problem,
             content_type = "application/problem+json"),
         (status = 422, description = "no record is one of this source, or times are out of range", body = Problem,
             content_type = "application/problem+json"),
         (status = 429, description = "too many requests", body = Problem,
             content_type = "application/problem+json"),
-        (status = 503, description = "Kafka or the gateway cannot take it now; lists what was accepted",
+        (status = 503, description = "Kafka or the gateway is unavailable; lists the accepted events",
             body = Problem, content_type = "application/problem+json"),
     )
 )]

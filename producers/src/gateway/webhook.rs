@@ -57,7 +57,7 @@ const DELIVERY: HeaderName = HeaderName::from_static("x-github-delivery");
     path = "/api/v1/sources/github-webhook/{tenant}",
     tag = "sources",
     params(
-        ("tenant" = String, Path, description = "Whose webhook it is"),
+        ("tenant" = String, Path, description = "Tenant of the webhook"),
         ("X-Hub-Signature-256" = String, Header, description = "`sha256=` and 64 lower-case hexadecimal digits"),
         ("X-GitHub-Event" = String, Header, description = "The event's name"),
         ("X-GitHub-Delivery" = String, Header, description = "The delivery's GUID"),
@@ -73,13 +73,13 @@ const DELIVERY: HeaderName = HeaderName::from_static("x-github-delivery");
         (status = 401, description = "signature missing, malformed or wrong, or tenant unknown", body = Problem,
             content_type = "application/problem+json"),
         (status = 413, description = "too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "media type or encoding not taken", body = Problem,
+        (status = 415, description = "media type or encoding not supported", body = Problem,
             content_type = "application/problem+json"),
         (status = 422, description = "the event's time is out of range", body = Problem,
             content_type = "application/problem+json"),
         (status = 429, description = "too many wrong signatures from this address", body = Problem,
             content_type = "application/problem+json"),
-        (status = 503, description = "Kafka or the gateway cannot take it now", body = Problem,
+        (status = 503, description = "Kafka or the gateway is unavailable", body = Problem,
             content_type = "application/problem+json"),
     )
 )]
@@ -106,7 +106,7 @@ pub(super) async fn publish(
     let (sent, tenant) = sender.verify(sent, deadline).await?;
     let tenant = tenant.ok_or_else(|| {
         unproven(
-            "the signature does not hold for this body; check the webhook's secret and the tenant in its URL",
+            "the signature does not match this body; check the webhook's secret and the tenant in its URL",
         )
     })?;
     app.quotas.take_request(&tenant)?;

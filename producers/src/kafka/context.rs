@@ -103,7 +103,7 @@ impl ClientContext for Context {
                     warn!(reason, "no Kafka broker is reachable; events wait in the send queue");
                 }
             }
-            Some(RDKafkaErrorCode::Fatal) => error!(reason, "the Kafka producer has failed for good"),
+            Some(RDKafkaErrorCode::Fatal) => error!(reason, "the Kafka producer failed fatally"),
             _ => warn!(%error, reason, "the Kafka producer reported an error and continues"),
         }
     }

@@ -45,7 +45,7 @@ pub enum DeliveryFailure {
     )]
     Refused(RDKafkaErrorCode),
     /// The producer has failed fatally and must be replaced. The record may or may not be stored.
-    #[error("the producer has failed for good ({0})")]
+    #[error("the producer failed fatally ({0})")]
     Fatal(RDKafkaErrorCode),
     /// The producer was stopped before the record was acknowledged. It may or may not be stored.
     #[error("the producer was stopped before the event was acknowledged")]

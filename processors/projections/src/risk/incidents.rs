@@ -50,7 +50,7 @@ pub struct Incident {
     pub first_at: Timestamp,
     /// Time of the last signal.
     pub last_at: Timestamp,
-    /// Why the first hour qualified: `hazard` or `tactics`.
+    /// Reason for which the first hour qualified: `hazard` or `tactics`.
     pub cause: String,
     /// Status by the latest decision.
     pub status: Status,

@@ -157,7 +157,10 @@ pub(super) async fn decide_waiver(
     let actor = command.actor();
     let approvers = [Some(actor.id.as_str()), command.on_behalf_of.as_deref()];
     if decision == "approved" && approvers.contains(&Some(requested_by.trim())) {
-        command.form.fault("/requested_by", "is who decides: who asks for a waiver cannot grant it");
+        command.form.fault(
+            "/requested_by",
+            "is the actor of this decision: the requester of a waiver cannot grant it",
+        );
     }
     let decided = Governance {
         kind: match decision {
@@ -224,7 +227,7 @@ fn end(command: &mut Command) -> Option<DateTime<Utc>> {
     let end = command.expires_at();
     let latest = command.decided_at + TimeDelta::days(MAX_WAIVER_DAYS);
     match end {
-        None if !is_told => command.form.fault("/expires_at", "is missing: a waiver ends by itself"),
+        None if !is_told => command.form.fault("/expires_at", "is missing: a waiver must expire"),
         Some(end) if end > latest => {
             let rule = format!("must lie at most {MAX_WAIVER_DAYS} days ahead");
             command.form.fault("/expires_at", rule);

@@ -150,23 +150,19 @@ pub(super) enum CommandAnswer {
     TooLarge(Problem),
     #[response(
         status = 415,
-        description = "media type or encoding not taken",
+        description = "media type or encoding not supported",
         content_type = "application/problem+json"
     )]
     MediaType(Problem),
     #[response(
         status = 422,
-        description = "names every wrong member",
+        description = "lists all faults of the body",
         content_type = "application/problem+json"
     )]
     Wrong(Problem),
     #[response(status = 429, description = "too many requests", content_type = "application/problem+json")]
     TooMany(Problem),
-    #[response(
-        status = 503,
-        description = "Kafka cannot take it now",
-        content_type = "application/problem+json"
-    )]
+    #[response(status = 503, description = "Kafka is unavailable", content_type = "application/problem+json")]
     Unavailable(Problem),
 }
 
@@ -208,7 +204,7 @@ impl FromRequest<Arc<App>> for Command {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let admitted = "commands stand behind the door that lets principals in, and within their observation";
+        let admitted = "command routes are behind the scope guard and within the request's span";
         let principal = parts.extensions.get::<Arc<Principal>>().cloned().expect(admitted);
         let traces = parts.extensions.get::<Traces>().cloned().expect(admitted);
         let encoding = ContentEncoding::of(&parts.headers)?;
@@ -242,7 +238,7 @@ impl Command {
         let person = self.form.text("on_behalf_of", MAX_ID_BYTES).map(|person| person.trim().to_owned());
         if person.is_some() && matches!(*self.principal, Principal::Person(_)) {
             self.form
-                .fault("/on_behalf_of", "is for credentials of programs: a person speaks for themselves");
+                .fault("/on_behalf_of", "is only for credentials of programs: a person acts for themselves");
         }
         person
     }

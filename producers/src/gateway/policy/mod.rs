@@ -161,16 +161,16 @@ pub(super) struct AdmissionStatus {
     request_body(content = serde_json::Value, content_type = "application/json", description = "A document"),
     responses(
         (status = 200, description = "the decision", body = PolicyAnswer),
-        (status = 400, description = "not JSON, too deep, or no document that can be judged: names the place",
+        (status = 400, description = "not JSON, too deep, or not a supported document: names the location",
             body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "no valid credential", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "scope missing", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "the body or the object is too large", body = Problem,
             content_type = "application/problem+json"),
-        (status = 415, description = "media type or encoding not taken", body = Problem,
+        (status = 415, description = "media type or encoding not supported", body = Problem,
             content_type = "application/problem+json"),
         (status = 429, description = "too many requests", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "no decision: Kafka does not acknowledge it, or too many are being made",
+        (status = 503, description = "no decision: Kafka did not acknowledge it, or too many are in flight",
             body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -240,7 +240,7 @@ async fn decide(
     if let Some(decided) = known {
         return Ok((decided, true));
     }
-    let overloaded = |_| ApiError::new(ProblemKind::Overloaded, "too many documents are being judged");
+    let overloaded = |_| ApiError::new(ProblemKind::Overloaded, "too many documents are being evaluated");
     let turn = timeout_at(deadline, Arc::clone(&app.decisions.turns).acquire_owned());
     let turn = turn.await.map_err(overloaded)?.expect("the semaphore is never closed");
     let asked = Arc::clone(question);
@@ -264,7 +264,7 @@ async fn decide(
         }
         Ok(Decided::new(&document, &evaluation, &held))
     });
-    let failed = |_| Err(ApiError::new(ProblemKind::Internal, "the document could not be judged"));
+    let failed = |_| Err(ApiError::new(ProblemKind::Internal, "the document could not be evaluated"));
     let decided = Arc::new(judging.await.unwrap_or_else(failed)?);
     if decided.is_settled() {
         app.decisions.known.put(question.sha256, &decided, Instant::now());

@@ -143,7 +143,7 @@ fn currency(row: Row<'_>) -> Result<String, BadRow> {
     if code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase()) {
         Ok(code)
     } else {
-        Err(BadRow::new(cell.column, "is no currency: three letters of ISO 4217"))
+        Err(BadRow::new(cell.column, "is not a currency: three letters of ISO 4217"))
     }
 }
 

@@ -89,24 +89,24 @@ fn money_keeps_every_digit() {
 fn bad_rows_are_told_by_line_and_column_and_good_ones_kept() {
     let good = "1,USD,2024-09-18,2024-09-19";
     for (row, told) in [
-        ("NaN,USD,2024-09-18,2024-09-19", "line 3: column BilledCost is no decimal number"),
-        ("inf,USD,2024-09-18,2024-09-19", "line 3: column BilledCost is no decimal number"),
+        ("NaN,USD,2024-09-18,2024-09-19", "line 3: column BilledCost is not a decimal number"),
+        ("inf,USD,2024-09-18,2024-09-19", "line 3: column BilledCost is not a decimal number"),
         (
             "10000000000000000000000000000000000000000,USD,2024-09-18,2024-09-19",
-            "line 3: column BilledCost is no decimal number of at most 28 digits",
+            "line 3: column BilledCost is not a decimal number of at most 28 digits",
         ),
-        ("1e40,USD,2024-09-18,2024-09-19", "line 3: column BilledCost is no decimal number of at most 28"),
+        ("1e40,USD,2024-09-18,2024-09-19", "line 3: column BilledCost is not a decimal number of at most 28"),
         (
             "\"1,5\",USD,2024-09-18,2024-09-19",
-            "line 3: column BilledCost is no decimal number: the decimal sign",
+            "line 3: column BilledCost is not a decimal number: use a decimal point",
         ),
         (",USD,2024-09-18,2024-09-19", "line 3: column BilledCost is empty"),
         ("1,,2024-09-18,2024-09-19", "line 3: column BillingCurrency is empty"),
-        ("1,US$,2024-09-18,2024-09-19", "line 3: column BillingCurrency is no currency"),
-        ("1,EURO,2024-09-18,2024-09-19", "line 3: column BillingCurrency is no currency"),
+        ("1,US$,2024-09-18,2024-09-19", "line 3: column BillingCurrency is not a currency"),
+        ("1,EURO,2024-09-18,2024-09-19", "line 3: column BillingCurrency is not a currency"),
         ("1,USD,2024-09-19,2024-09-18", "line 3: column ChargePeriodEnd lies before ChargePeriodStart"),
-        ("1,USD,13/01/2024,2024-09-18", "line 3: column ChargePeriodStart is no date or time"),
-        ("1,USD,2024-02-30,2024-09-18", "line 3: column ChargePeriodStart is no date or time"),
+        ("1,USD,13/01/2024,2024-09-18", "line 3: column ChargePeriodStart is not a date or time"),
+        ("1,USD,2024-02-30,2024-09-18", "line 3: column ChargePeriodStart is not a date or time"),
         ("1,USD,2024-09-18", "line 3: the row has 3 of 4 columns and ends at ChargePeriodStart"),
         ("1,USD,2024-09-18,2024-09-19,7", "line 3: the row has 5 of 4 columns"),
     ] {

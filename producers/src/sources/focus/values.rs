@@ -22,14 +22,14 @@ fn parse_decimal(text: &str) -> Result<Decimal, &'static str> {
     let plain = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
     if !text.bytes().all(plain) {
         return Err(if text.contains(',') {
-            "is no decimal number: the decimal sign is a point, and thousands have none"
+            "is not a decimal number: use a decimal point and no thousands separators"
         } else {
-            "is no decimal number"
+            "is not a decimal number"
         });
     }
     let scientific = text.contains(['e', 'E']);
     let parsed = if scientific { Decimal::from_scientific(text) } else { Decimal::from_str_exact(text) };
-    parsed.map_err(|_| "is no decimal number of at most 28 digits")
+    parsed.map_err(|_| "is not a decimal number of at most 28 digits")
 }
 
 /// The decimal of a binary floating-point number: its shortest digits, to 28 decimal places.
@@ -46,7 +46,7 @@ pub(super) fn of_double(number: f64) -> String {
 /// A timestamp: RFC 3339 and similar forms, a date, or a month; UTC without a zone.
 pub(super) fn instant(cell: Cell<'_>) -> Result<Timestamp, BadRow> {
     parse_instant(cell.text)
-        .ok_or_else(|| BadRow::new(cell.column, "is no date or time from the year 2000 on"))
+        .ok_or_else(|| BadRow::new(cell.column, "is not a date or time from the year 2000 on"))
 }
 
 pub(super) fn parse_instant(text: &str) -> Option<Timestamp> {
@@ -112,7 +112,7 @@ pub(super) fn sum_of_amounts(cell: Cell<'_>) -> Result<Decimal, BadRow> {
         amount: Box<serde_json::value::RawValue>,
     }
     let credits: Vec<Credit> = serde_json::from_str(cell.text)
-        .map_err(|_| BadRow::new(cell.column, "is no JSON list of credits"))?;
+        .map_err(|_| BadRow::new(cell.column, "is not a JSON list of credits"))?;
     credits.iter().try_fold(Decimal::ZERO, |sum, credit| {
         let amount = parse_decimal(credit.amount.get().trim_matches('"'));
         let amount = amount.map_err(|why| BadRow::new(cell.column, why))?;
