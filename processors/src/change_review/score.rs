@@ -206,7 +206,9 @@ fn production_factor(hazards: &Hazards, touched: &[&Change<'_>]) -> Option<Facto
     let points = hazards.points(Points::OfProduction).div_ceil(2) + TOUCHES_PRODUCTION;
     let reason = match hazards.points(Points::OfProduction) {
         0 => "production would be touched, without any of the hazards".to_owned(),
-        _ => "production would be touched: half of the points of what it is touched by, and 5".to_owned(),
+        _ => {
+            "production would be affected: half of the points of the hazards that affect it, and 5".to_owned()
+        }
     };
     let factor = Factor {
         resources: named(touched.iter().copied()),

@@ -88,7 +88,7 @@ async fn waivers_are_listed_with_steps_that_count_for_nothing() {
     assert_eq!(told, expected);
     let why = |place: usize| page.items[place].ineffective[0]["why"].as_str().expect("a reason").to_owned();
     assert_eq!(why(2), "it holds for more than 90 days");
-    assert_eq!(why(3), "who asked for it cannot grant it");
+    assert_eq!(why(3), "the requester cannot grant it");
     let good = &page.items[1];
     assert_eq!(
         (good.owner.as_deref(), good.requested_by.as_deref(), good.granted_by.as_deref()),

@@ -93,7 +93,7 @@ async fn a_change_is_told_whole_and_what_is_missing_is_said() {
         ["ChangeProposed", "ApprovalRequested", "ApprovalDecided", "ApprovalDecided", "Provisioned"];
     assert_eq!(kinds, happened);
     assert_eq!(item["impossible"][0]["actor"], "ada");
-    assert_eq!(item["impossible"][0]["impossible"], "approved by who asked for it");
+    assert_eq!(item["impossible"][0]["impossible"], "approved by the requester");
     let steps: Vec<(&str, &str)> = item["steps"]
         .as_array()
         .expect("steps")

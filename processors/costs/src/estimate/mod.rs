@@ -83,7 +83,7 @@ pub(crate) fn price_of(
     let with_price = |part: measure::Part| {
         let found = prices.find(provider, region.unwrap_or(EVERYWHERE), part.product, &part.sku);
         let (_, price) = found.ok_or_else(|| match region {
-            None => "the event does not tell the region".to_owned(),
+            None => "the event does not contain the region".to_owned(),
             Some(_) => without_price(provider, region, part.product, &part.sku, prices),
         })?;
         let (unit, unit_price) = (price.unit, price.price.normalize());
@@ -283,7 +283,7 @@ fn without_price(
         Some(_) if prices.knows(provider, product, sku) => {
             format!("the price list has no {product} {} in this region", sku.to_ascii_lowercase())
         }
-        None if prices.knows(provider, product, sku) => "the plan does not tell the region".to_owned(),
+        None if prices.knows(provider, product, sku) => "the plan does not contain the region".to_owned(),
         _ => format!("the price list has no such {product} of {provider}"),
     }
 }

@@ -272,7 +272,7 @@ impl Course {
             return Err("asked for after it had been decided".to_owned());
         }
         if self.approvers.iter().any(|approver| share_one(approver, &parties)) {
-            return Err("asked for by somebody who has approved it".to_owned());
+            return Err("requested by an approver".to_owned());
         }
         self.add_requester(fact);
         self.requested_until = fact.expires_at;
@@ -313,7 +313,7 @@ impl Course {
             return Ok(());
         }
         if share_one(&parties, &self.requesters) {
-            return Err("approved by who asked for it".to_owned());
+            return Err("approved by the requester".to_owned());
         }
         if self.approvers.iter().any(|approver| share_one(approver, &parties)) {
             return Err("approved twice by the same person".to_owned());

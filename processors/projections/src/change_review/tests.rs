@@ -115,10 +115,10 @@ fn two_different_people_must_approve_and_neither_asked() {
     check(with(vec![approved("bob"), approved("eve")]), "decided approved approved", &[]);
     let twice = ["approved twice by the same person"];
     check(with(vec![approved("bob"), approved("Bob ")]), "human_review - planned", &twice);
-    let own = ["approved by who asked for it"];
+    let own = ["approved by the requester"];
     check(with(vec![approved("ADA"), approved("bob")]), "human_review - planned", &own);
     check(with(vec![approved("bob"), decided("eve", "rejected")]), "decided rejected planned", &[]);
-    let asks_too = ["asked for by somebody who has approved it"];
+    let asks_too = ["requested by an approver"];
     check(with(vec![approved("bob"), asked("bob"), approved("eve")]), "decided approved approved", &asks_too);
     check(with(vec![asked("bob"), approved("bob")]), "human_review - planned", &own);
     // Who proposed has asked, even where somebody else asked as well.
@@ -264,7 +264,7 @@ fn what_is_applied_without_an_approval_is_kept_as_such() {
 
 #[test]
 fn nobody_approves_through_another_what_they_asked_for() {
-    let own = "approved by who asked for it";
+    let own = "approved by the requester";
     let twice = "approved twice by the same person";
     // Asked through a service: neither the person nor the service approves.
     let through = || vec![plan(40), with("bot", asked("ada"))];
@@ -293,7 +293,7 @@ fn nobody_approves_through_another_what_they_asked_for() {
     check(claimed, "human_review - planned", &[twice, twice]);
     // Who has approved cannot be made the one who asks.
     let late = vec![plan(75), asked("ada"), approved("bob"), with("bob", asked("eve"))];
-    check(late, "human_review - planned", &["asked for by somebody who has approved it"]);
+    check(late, "human_review - planned", &["requested by an approver"]);
 }
 
 #[test]

@@ -130,10 +130,10 @@ fn may_be_granted(
         return Err("it does not name who granted it".into());
     }
     if approver.iter().any(|party| requester.contains(party)) {
-        return Err("who asked for it cannot grant it".into());
+        return Err("the requester cannot grant it".into());
     }
     if requested_by.is_some_and(|named| !requester.contains(named)) {
-        return Err("it was asked for by somebody else than the grant names".into());
+        return Err("the grant names a different requester".into());
     }
     let latest = fact.decided_at.checked_add_signed(TimeDelta::days(MAX_WAIVER_DAYS));
     let ends_at = latest.map_or(terms.expires_at, |latest| latest.min(terms.expires_at));
@@ -193,15 +193,15 @@ mod tests {
         check(
             &[step(1, 0, "ada", terms(30)), step(2, 1, "ada", GRANT)],
             None,
-            &["who asked for it cannot grant it"],
+            &["the requester cannot grant it"],
         );
         let through = WaiverFact { second_party: Some("bot".into()), ..step(1, 0, "ada", terms(30)) };
-        check(&[through, step(2, 1, "bot", GRANT)], None, &["who asked for it cannot grant it"]);
+        check(&[through, step(2, 1, "bot", GRANT)], None, &["the requester cannot grant it"]);
         let wrong = WaiverStep::Granted { requested_by: Some("eve".into()) };
         check(
             &[step(1, 0, "ada", terms(30)), step(2, 1, "bob", wrong)],
             None,
-            &["it was asked for by somebody else than the grant names"],
+            &["the grant names a different requester"],
         );
         check(&[step(2, 1, "bob", GRANT)], None, &["there is no readable request for it"]);
     }

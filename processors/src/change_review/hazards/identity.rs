@@ -22,7 +22,7 @@ static CONDITIONED: Rule = Rule {
     kind: Identity,
     name: "grants_anybody_conditionally",
     points: 15,
-    reason: "would be open to anybody who fulfils a condition",
+    reason: "would be open to anybody who meets a condition",
 };
 static WIDE: Rule = Rule {
     kind: Identity,

@@ -181,5 +181,5 @@ pub(super) fn unknown<'k>(
     let key = keys.next().unwrap_or_default();
     let meant = known.iter().find(|known| known.eq_ignore_ascii_case(key));
     let meant = meant.map(|meant| format!("; is {meant:?} meant?")).unwrap_or_default();
-    Some(format!("records of {format} have no field {name:?}: what asks for its value never holds{meant}"))
+    Some(format!("records of {format} have no field {name:?}: a test of its value never matches{meant}"))
 }
