@@ -56,14 +56,14 @@ impl Envelope {
         received_at.checked_add_signed(MAX_SKEW).is_some_and(|limit| occurred_at > limit)
     }
 
-    /// SHA-256 over what the event says, each part length-prefixed. Two events with one id and one hash are the same
-    /// fact sent twice; with two hashes they are a conflict.
+    /// SHA-256 over the event's content, each part length-prefixed. Two events with one id and one hash are
+    /// the same fact sent twice; with different hashes they are a conflict.
     ///
-    /// - A record that Weir itself maps ([`native_format::is_mapped`]) is the content: the tenant, the format and the
-    ///   record by value ([`canonical_json`]). What the mapping makes of it may become better from version to version
-    ///   and changes no content.
-    /// - Of any other event: tenant, source, type, subject, time unless it was [assumed](Self::time_assumed), event
-    ///   ([`Event::canonical_bytes`]), and the native record by value.
+    /// - For a record that Weir itself maps ([`native_format::is_mapped`]): the tenant, the format and the
+    ///   record by value ([`canonical_json`]). The mapping may improve from version to version
+    ///   without changing the content.
+    /// - For any other event: tenant, source, type, subject, time unless it was [assumed](Self::time_assumed),
+    ///   event ([`Event::canonical_bytes`]), and the native record by value.
     pub fn content_sha256(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         let mut part = |bytes: &[u8]| {
@@ -110,8 +110,8 @@ impl EventId {
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 
-    /// The id for a `CloudEvents` (source, id) pair, which together identify an event: a `UUIDv8` of SHA-256(tenant,
-    /// source, id), whatever the id looks like; both are compared with case. `None` for an empty id.
+    /// The id for a `CloudEvents` (source, id) pair, which identifies an event: a `UUIDv8` of SHA-256(tenant,
+    /// source, id), even if the id is itself a UUID; source and id are case-sensitive. `None` for an empty id.
     pub fn from_source(tenant: &TenantId, source: &Source, id: &str) -> Option<Self> {
         (!id.is_empty()).then(|| Self::derived(tenant, source.as_str(), id.as_bytes()))
     }

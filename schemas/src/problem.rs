@@ -49,8 +49,8 @@ pub struct Fault {
 }
 
 impl Problem {
-    /// A problem of that kind. Control characters and bidi overrides in `detail` are replaced, for it may
-    /// quote what a stranger sent.
+    /// A problem of that kind. Control characters and bidi overrides in `detail` are replaced, because it may
+    /// quote untrusted input.
     pub fn new(kind: ProblemKind, detail: impl AsRef<str>) -> Self {
         Self {
             kind: kind.uri(),

@@ -1,8 +1,8 @@
 //! OpenID Connect: verification of issuers' tokens, and mapping of their claims to permissions.
 //!
-//! A token is checked against the keys of the issuer that it names ([`keys`]), each pinned to one algorithm ([`jwk`]),
-//! and its claims for issuer, audience and time ([`Identities::verify`]); rules turn its claims into a tenant and roles
-//! ([`claims`]).
+//! A token's signature is verified with the keys of its issuer ([`keys`]), each pinned to one algorithm
+//! ([`jwk`]); its claims are checked for issuer, audience and time ([`Identities::verify`]); rules map its
+//! claims to a tenant and roles ([`claims`]).
 
 mod claims;
 mod jwk;

@@ -1,5 +1,5 @@
-//! TLS of a listener: 1.2 or newer, HTTP/2 or HTTP/1.1 by ALPN, and a certificate that is read again when its files
-//! change.
+//! TLS of a listener: 1.2 or newer, HTTP/2 or HTTP/1.1 by ALPN, and a certificate that is reloaded when its
+//! files change.
 
 mod files;
 #[cfg(test)]

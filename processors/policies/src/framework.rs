@@ -151,8 +151,8 @@ fn comparable(name: &str) -> String {
     name.chars().filter(|symbol| symbol.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// The words and numbers of an id: `164.312(a)(1)` and `164_312_a_1` have the same, as have `Art.32(1)` and
-/// `article_32_1`, or `CC6.1` and `cc_6_1`.
+/// The words and numbers of an id, which are equal for `164.312(a)(1)` and `164_312_a_1`, for `Art.32(1)` and
+/// `article_32_1`, and for `CC6.1` and `cc_6_1`.
 fn parts(id: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut before = None;

@@ -68,8 +68,8 @@ impl WebhookSecrets {
         TenantId::new(name).ok().filter(|tenant| self.0.contains_key(tenant))
     }
 
-    /// The tenant of that name, if the body is signed with one of its secrets. An unknown tenant takes as long as a
-    /// wrong signature.
+    /// The tenant with that name, if the body is signed with one of its secrets. An unknown tenant takes as
+    /// long as a wrong signature.
     pub(super) fn verify(&self, tenant: &str, signature: &Signature, body: &[u8]) -> Option<TenantId> {
         let tenant = TenantId::new(tenant).ok();
         let secrets = tenant.as_ref().and_then(|tenant| self.0.get(tenant)).map_or(&[][..], Vec::as_slice);

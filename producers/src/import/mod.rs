@@ -77,7 +77,7 @@ pub struct Counts {
     pub published: u64,
     /// Records whose id and content were published before, within this import; not published again.
     ///
-    /// The ids of the first 1,800,000 records are remembered (at most 75 MB); a repetition of a later one is
+    /// The ids of the first 1,800,000 records are tracked (at most 75 MB); a repetition of a later one is
     /// published again and recognised downstream.
     pub duplicates: u64,
     /// Invalid or oversized records, and files that could not be read to their end.
@@ -166,8 +166,9 @@ pub enum ImportError {
     Reader(#[source] tokio::task::JoinError),
 }
 
-/// Publishes the records of files and folders: bare arrays, the format's own lists (`Records`, `items`), a record a
-/// line, each also gzipped. Folders are read to every depth in the order of names, links to a folder once.
+/// Publishes the records of files and folders: bare arrays, the format's own lists (`Records`, `items`), one
+/// record per line, each also gzipped. Folders are read recursively in the order of names, links to a folder
+/// once.
 pub async fn import(
     paths: Vec<PathBuf>,
     options: ImportOptions,

@@ -113,8 +113,8 @@ impl Scope {
         }
     }
 
-    /// The scopes that a credential needs, all of them, to publish an event of that topic as an event; `None` for
-    /// topics that only Weir writes. Governance needs the scope of commands too: an event of it is a decision.
+    /// All scopes that a credential needs to publish an event on that topic; `None` for topics that only Weir
+    /// writes. Governance events need the scope of commands too, because they are decisions.
     pub const fn to_publish(topic: Topic) -> Option<&'static [Self]> {
         match topic {
             Topic::Activity | Topic::Infrastructure | Topic::Delivery | Topic::Usage | Topic::Monitoring => {

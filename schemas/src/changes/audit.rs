@@ -59,11 +59,11 @@ pub struct AuditEntry {
 
 /// An OCSF record as JSON text, with its `raw_data` beside the text instead of inside.
 ///
-/// Inside, the native record is JSON in a JSON string. Escaping it for every event, to be undone for the few that
-/// are read, would cost more than everything else that is done to make the record.
+/// Inside, the native record would be JSON in a JSON string. Escaping it for every event, and unescaping the
+/// few that are read, would cost more than all other work on the record.
 ///
-/// As bytes: the text, its `raw_data` being [`OcsfRecord::BESIDE`], then U+0000, then the native record. A record
-/// without native record, or with its `raw_data` inside, is the text alone.
+/// Stored form: the text, with [`OcsfRecord::BESIDE`] as `raw_data`, then U+0000, then the native record. A
+/// record without a native record, or with its `raw_data` inside, is stored as the text alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OcsfRecord {
     json: Vec<u8>,

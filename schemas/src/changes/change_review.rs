@@ -27,8 +27,8 @@ pub struct ChangeFact {
     pub kind: ChangeFactKind,
     /// Actor; absent where the source names nobody.
     pub actor: Option<ChangeActor>,
-    /// The id of a second party to it: the credential through which a person asked, or the person for whom a credential
-    /// decided. Neither may approve what either asked for.
+    /// Id of a second party: the credential through which a person asked, or the person for whom a credential
+    /// decided. Neither may approve a change that either requested.
     pub second_party: Option<String>,
     /// Resource that was acted on; for a proposal, the workspace or target of the plan.
     pub resource: Option<String>,

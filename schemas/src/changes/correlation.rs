@@ -9,10 +9,10 @@ use crate::{EventId, TenantId, Timestamp};
 
 /// An event that a correlation rule counts: one row per event, correlation rule and rule that it refers to.
 ///
-/// The event *completes* the rule's condition if the events of its group in the `timespan` that ends with it, those of
-/// the same instant included, satisfy its terms. Of each clock hour the first event of a group that does becomes a signal
-/// of the correlation rule: the condition is reported once, however long it holds. More events only ever complete more,
-/// so which ones are reported depends on the set of events and not on the order in which they came.
+/// An event *completes* the rule if the events of its group in the `timespan` that ends with it, those of the
+/// same instant included, satisfy its terms. In each clock hour the first such event of a group becomes a
+/// signal of the correlation rule, so that a lasting condition is reported once an hour. Completion depends
+/// on the set of events and not on the order of their arrival: a further event can only complete more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CorrelationPart {
     /// Tenant of the event.

@@ -86,9 +86,9 @@ fn read(topic: Topic, version: u32, json: &'static str) -> OwnSchema {
     }
 }
 
-/// The schema without the attributes that its canonical form drops (Avro specification, "Transforming into Parsing
-/// Canonical Form"). The library's own form keeps `order` and the braces around a logical type, and so gives
-/// fingerprints that other implementations do not.
+/// The schema without the attributes that its canonical form drops (Avro specification, "Transforming into
+/// Parsing Canonical Form"). The library's own canonical form keeps `order` and the braces around a logical
+/// type, so that its fingerprints differ from those of other implementations.
 pub(super) fn plain(json: &str) -> Result<Schema, Box<apache_avro::Error>> {
     const KEPT: [&str; 8] = ["type", "name", "namespace", "fields", "symbols", "items", "values", "size"];
     fn strip(schema: &mut Value) {

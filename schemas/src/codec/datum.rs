@@ -117,8 +117,8 @@ impl<'de> Rest<'de> {
         union.variants().get(self.size()?).ok_or(Misfit::new("it has a union index beyond the variants"))
     }
 
-    /// The number of items in the next block of an array or a map, 0 at its end; and its length in bytes where it
-    /// is told.
+    /// The number of items in the next block of an array or a map, 0 at its end; and its length in bytes, if
+    /// present.
     fn block(&mut self) -> Result<(u64, Option<usize>), Misfit> {
         let count = self.long()?;
         let bytes = if count < 0 { Some(self.size()?) } else { None };

@@ -6,8 +6,8 @@
 //! | Confluent, prefix | before the datum | `00`, 4 bytes id, big-endian |
 //! | Confluent, header | header `__value_schema_id` | `01`, 16 bytes GUID, big-endian; or `00`, 4 bytes id |
 //!
-//! Sources: the Avro specification, "Single-object encoding"; Confluent's documentation, "Wire format" and "Schema IDs in
-//! headers". Where the header is given, the value is nothing but the datum.
+//! Sources: the Avro specification, "Single-object encoding"; Confluent's documentation, "Wire format" and
+//! "Schema IDs in headers". With the header, the value is the datum alone.
 
 use std::fmt;
 

@@ -1,10 +1,10 @@
-//! Bytes to [`Envelope`] and back: the only parser of Weir.
+//! Encodes and decodes [`Envelope`]s: the only parser of Weir.
 //!
 //! A record on a topic is read by [`decode`] and written by [`encode`]; JSON over HTTP is read by [`json`].
-//! What comes in may be anything: every length, depth and count is bounded before it is trusted, and a
-//! refusal is a value that says where the record goes ([`ParkReason`]) or what the publisher is told.
+//! Input is untrusted: every length, depth and count is bounded before it is used, and a
+//! refusal is a value that carries the reason for parking ([`ParkReason`]) or the response to the publisher.
 //!
-//! Three ways onto a topic are understood (`CloudEvents` 1.0, Kafka binding):
+//! Three forms of records are accepted (`CloudEvents` 1.0, Kafka binding):
 //!
 //! | mode | headers | value |
 //! |---|---|---|
@@ -140,8 +140,9 @@ impl SchemaIds {
     }
 }
 
-/// Checks an envelope that was made from something else than JSON events against what every event must keep to: its
-/// time, its texts, and the limits of its native record (one JSON object). What passes is not parked for any of these.
+/// Checks an envelope that was not made from JSON events against the requirements for every event: time,
+/// texts, and the limits of its native record (one JSON object). A valid one is not parked for any of these
+/// reasons.
 pub fn check(envelope: &Envelope, received_at: Timestamp) -> Result<(), Refusal> {
     attributes::check_time(envelope.occurred_at, Some(received_at))?;
     family::check(&envelope.event, envelope.native.as_ref())?;

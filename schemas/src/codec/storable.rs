@@ -1,5 +1,5 @@
-//! Whether an event can be stored: Postgres holds any character but U+0000, and a list that a short value unfolds to
-//! must not outgrow what JSON events may hold.
+//! Checks whether an event can be stored: Postgres cannot store U+0000, and a list that a short value expands
+//! to must not exceed the limits of JSON events.
 
 use std::fmt;
 

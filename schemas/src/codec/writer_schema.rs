@@ -106,8 +106,8 @@ impl WriterSchema {
         Self { reading: Reading::Resolved, ..self }
     }
 
-    /// Reads one value; bytes left over are an error. The native record shares the memory of `shared`, if it is
-    /// given, which the value must lie in.
+    /// Reads one value; bytes left over are an error. The native record shares the memory of `shared`, if
+    /// given, which must contain the value.
     pub(super) fn read(&self, bytes: &[u8], shared: Option<&Bytes>) -> Result<EventAndNative, String> {
         family::read(self.topic, Datum { schema: self, bytes, shared }).expect("only families have schemas")
     }

@@ -46,9 +46,9 @@ impl Filter {
     /// Detection of the events that it excludes: those that match its condition or, if it is negated, those
     /// that match what it negates.
     ///
-    /// The specification writes `condition: selection` for events that are filtered away, the reference
-    /// implementation `condition: not selection` for events that stay. Both are understood; a mixture could
-    /// mean either.
+    /// The specification writes `condition: selection` for events that are excluded, the reference
+    /// implementation `condition: not selection` for events that stay. Both are supported; a mixture is
+    /// ambiguous and rejected.
     pub(super) fn detection(&self, making: &mut Making<'_>) -> Result<Detection, Fault> {
         let mut detection = Detection::read(&self.section, making)?;
         if detection.selections.is_empty() {

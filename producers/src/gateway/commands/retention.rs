@@ -91,8 +91,9 @@ pub(super) async fn release_hold(
 
 /// Erase a person's data.
 ///
-/// Within a minute the person's audit entries lose their personal part, and other read models the person's name; under a
-/// legal hold the erasure waits. Topics, backups and copies in SIEMs keep the clear text until they expire.
+/// Within a minute the person's audit entries lose their personal part, and other read models the person's
+/// name; a legal hold delays the erasure. Topics, backups and copies in SIEMs contain the clear text until
+/// they expire.
 #[utoipa::path(
     post,
     path = "/api/v1/erasures",

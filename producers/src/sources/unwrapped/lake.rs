@@ -1,5 +1,5 @@
-//! Rows of CloudTrail Lake, as `aws cloudtrail get-query-results` answers them: `[{"eventName": "…"}, {"userIdentity":
-//! "{type=IAMUser, arn=…}"}]`, a member for each column and every value a text.
+//! Rows of CloudTrail Lake, as returned by `aws cloudtrail get-query-results`: `[{"eventName": "…"},
+//! {"userIdentity": "{type=IAMUser, arn=…}"}]`, with a member for each column and text values only.
 
 use serde_json::{Map, Value};
 

@@ -1,9 +1,9 @@
 //! `CloudEvents` as JSON: structured, binary and batched, over HTTP or on a topic.
 //!
-//! The data of one of our types is the family's struct, field for field (`kind` may be left out, the type
-//! says it), and beside the fields, if wanted, `native: {"format": .., "record": ..}`: the source's own record,
-//! kept verbatim (of a JSON string, its content). The data of any other type is kept verbatim as the native
-//! record of an [`ApiCalled`](crate::events::ActivityKind::ApiCalled) whose action is the type.
+//! The data of one of Weir's types is the family's struct, field for field (`kind` may be omitted, since the
+//! type implies it), and optionally `native: {"format": .., "record": ..}`: the source's own record, kept
+//! verbatim (of a JSON string, its content). The data of any other type is kept verbatim as the native record
+//! of an [`ApiCalled`](crate::events::ActivityKind::ApiCalled) whose action is the type.
 //!
 //! Every text is walked once before it is parsed ([`limits`]): depth, counts, lengths and numbers are bounded.
 
@@ -37,11 +37,11 @@ pub fn parse_structured(body: &[u8], tenant: &TenantId, now: Timestamp) -> Resul
     structured(utf8(body)?, &over_http(tenant, now))
 }
 
-/// Reads one event in binary mode: its attributes (names without `ce-`, values as they stand in the HTTP headers: quoted
-/// or not, percent-encoded or in ISO 8859-1) and its data, whose media type `content_type` says.
+/// Reads one event in binary mode: its attributes (names without `ce-`, values as in the HTTP headers: quoted
+/// or not, percent-encoded or in ISO 8859-1) and its data, whose media type is `content_type`.
 ///
-/// Data that is not said to be JSON is kept as structured mode keeps it: text as text, anything else in base64. Without
-/// a media type, data that is JSON is JSON. No bytes are no data.
+/// Data that is not declared as JSON is kept as in structured mode: text as text, anything else in base64.
+/// Without a media type, valid JSON is treated as JSON. An empty body is no data.
 pub fn parse_binary<'a>(
     attributes: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     content_type: Option<&str>,
@@ -60,8 +60,9 @@ pub fn parse_binary<'a>(
     binary(read, content_type, body, &over_http(tenant, now))
 }
 
-/// A header's value in UTF-8. What is none is ISO 8859-1, as HTTP had it before (RFC 9110, section 5.5): clients write so what
-/// their SDK leaves unencoded, `requests` of Python and `fetch` of JavaScript among them.
+/// A header's value in UTF-8. A value that is not UTF-8 is read as ISO 8859-1, HTTP's former charset (RFC
+/// 9110, section 5.5), which clients such as Python's `requests` and JavaScript's `fetch` send for unencoded
+/// values.
 fn in_utf8(value: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     if std::str::from_utf8(&value).is_ok() {
         return value;
@@ -69,8 +70,8 @@ fn in_utf8(value: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     Cow::Owned(value.iter().map(|&byte| char::from(byte)).collect::<String>().into_bytes())
 }
 
-/// A header's value without the quotes and escapes of a quoted string (RFC 7230, section 3.2.6; CloudEvents' HTTP
-/// binding, section 3.1.3.2); what is no quoted string is taken as it is.
+/// A header's value without the quotes and escapes of a quoted string (RFC 7230, section 3.2.6; CloudEvents'
+/// HTTP binding, section 3.1.3.2); any other value is unchanged.
 fn unquoted(value: &[u8]) -> Cow<'_, [u8]> {
     let Some(inner) = value.strip_prefix(b"\"") else { return Cow::Borrowed(value) };
     let mut plain = Vec::with_capacity(inner.len());
@@ -86,8 +87,8 @@ fn unquoted(value: &[u8]) -> Cow<'_, [u8]> {
     Cow::Borrowed(value)
 }
 
-/// Reads a batch (`application/cloudevents-batch+json`), which may be empty: an error is the whole batch's, otherwise
-/// each event has its own answer, in order.
+/// Reads a batch (`application/cloudevents-batch+json`), which may be empty. An error concerns the whole
+/// batch; otherwise each event has its own result, in order.
 pub fn parse_batch(
     body: &[u8],
     tenant: &TenantId,
@@ -98,8 +99,8 @@ pub fn parse_batch(
     Ok(items.into_iter().map(|item| structured(item, &reception)).collect())
 }
 
-/// Checks a native record, or any other JSON text, against what native records may hold: depth 64, 10,000 keys and
-/// items, numbers of 40 digits, no U+0000. That it is JSON is not checked.
+/// Checks a native record, or any other JSON text, against the limits of native records: depth 64, 10,000
+/// keys and items, numbers of 40 digits, no U+0000. Does not check that it is valid JSON.
 pub fn check_native(record: &str) -> Result<(), Refusal> {
     limits::check(record, limits::Document::Native)
 }
@@ -190,8 +191,8 @@ fn structured(text: &str, reception: &Reception<'_>) -> Result<Envelope, Refusal
     envelope(event.attributes, &event.data, reception)
 }
 
-/// A structured event within its limits: those of events, and for the data of a type that is not ours, which is kept as
-/// it is, those of native records.
+/// Checks the limits of a structured event: those of events, and those of native records for the data of a
+/// type that is not Weir's, which is kept verbatim.
 fn checked(text: &str) -> Result<object::Structured<'_>, Refusal> {
     let event = object::read(text);
     let is_foreign = event.as_ref().is_ok_and(|event| {
