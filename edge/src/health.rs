@@ -112,7 +112,7 @@ async fn readyz(State(probes): State<Probes>) -> Result<Json<Health>, ApiError> 
     probes.probe.ready().await.map(|()| healthy("ready"))
 }
 
-/// Prometheus metrics of the process, where they are not left to the admin listener.
+/// Prometheus metrics of the process, unless they are served by the admin listener only.
 #[utoipa::path(
     get,
     path = "/metrics",

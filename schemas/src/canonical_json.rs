@@ -1,4 +1,4 @@
-//! JSON texts by value: equal bytes for texts that hold the same values, whatever their spelling.
+//! JSON texts by value: equal bytes for texts with the same values, regardless of their spelling.
 //!
 //! | value | bytes |
 //! |---|---|
@@ -31,7 +31,7 @@ pub fn canonical_json(text: &str) -> Vec<u8> {
     [b"!", text.as_bytes()].concat()
 }
 
-/// A member of an object that is being read: where its name begins and ends in the output, and where its value ends.
+/// A member of an object that is being read: start and end of its name, and end of its value, in the output.
 #[derive(Clone, Copy)]
 struct Member {
     name: usize,

@@ -14,18 +14,18 @@ use crate::{canonical_json::canonical_json, events::Event};
 /// An instant in UTC. Stored to the microsecond, as Postgres does.
 pub type Timestamp = DateTime<Utc>;
 
-/// One fact, who published it, and when it happened.
+/// An event with its publisher, time and source's record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Envelope {
     /// Unique within the tenant; a resend carries the same id.
     pub id: EventId,
-    /// `CloudEvents` `id` as its publisher wrote it, where [`id`](Self::id) was derived from it and the source.
+    /// The publisher's `CloudEvents` `id`, if [`id`](Self::id) was derived from it and the source.
     pub original_id: Option<String>,
     /// Tenant of the event: from a credential or a trusted topic, never guessed.
     pub tenant: TenantId,
     /// `CloudEvents` `source`: the system that observed the fact.
     pub source: Source,
-    /// `CloudEvents` `subject`: what the fact is about, within its source.
+    /// `CloudEvents` `subject`: the subject of the event within its source.
     pub subject: Option<String>,
     /// `CloudEvents` `time`: when it happened, by the source's clock.
     pub occurred_at: Timestamp,
@@ -99,7 +99,7 @@ impl Envelope {
 pub struct EventId(Uuid);
 
 impl EventId {
-    /// Takes a UUID as it is; `None` for the nil UUID, which identifies nothing.
+    /// The id with that UUID; `None` for the nil UUID.
     pub fn new(id: Uuid) -> Option<Self> {
         (!id.is_nil()).then_some(Self(id))
     }
@@ -261,9 +261,9 @@ pub mod native_format {
     pub const OKTA_SYSTEM_LOG: &str = "okta.system_log";
     /// Terraform plan, JSON.
     pub const TERRAFORM_PLAN: &str = "terraform.plan";
-    /// The data of a `CloudEvents` event whose type Weir does not know.
+    /// Data of a `CloudEvents` event of an unknown type.
     pub const CLOUDEVENTS: &str = "cloudevents";
-    /// The `data_base64` of a `CloudEvents` event whose type Weir does not know, still encoded.
+    /// The `data_base64` of a `CloudEvents` event of an unknown type, still encoded.
     pub const CLOUDEVENTS_BASE64: &str = "cloudevents.base64";
     /// Google Cloud audit log entry (`LogEntry`), JSON.
     pub const GCP_AUDIT: &str = "gcp.audit";

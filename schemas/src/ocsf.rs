@@ -64,7 +64,7 @@ struct Metadata<'a> {
 }
 
 impl OcsfEvent {
-    /// Reads a record; `json` is kept as it is.
+    /// Reads a record; `json` is kept unchanged.
     pub fn from_json(json: Bytes) -> Result<Self, OcsfFault> {
         let members: Members<'_> = serde_json::from_slice(&json)?;
         let id = members.metadata.uid.parse::<uuid::Uuid>().ok().and_then(EventId::new);

@@ -121,7 +121,7 @@ problem_kinds! {
     OtherTenant 403 "other-tenant" "The credential speaks for another tenant";
     /// The resource does not exist, or belongs to another tenant.
     NotFound 404 "not-found" "There is nothing here";
-    /// The path does not take this method.
+    /// The path does not support this method.
     MethodNotAllowed 405 "method-not-allowed" "The method is not allowed here";
     /// The body did not arrive in time.
     RequestTimeout 408 "request-timeout" "The request took too long to arrive";

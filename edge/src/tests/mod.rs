@@ -39,7 +39,7 @@ use crate::{ConnectionLimits, Listen, Listener, peer::Peer, tls::TlsConfig};
 const HANGING: Duration = Duration::from_mins(1);
 /// Time limit for quick steps, long enough for a busy machine.
 const SOON: Duration = Duration::from_millis(500);
-/// A request after whose answer the connection closes.
+/// A request after whose response the connection closes.
 const CLOSING: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 /// A listener that serves.
@@ -52,7 +52,7 @@ struct Running {
     entered: Arc<Notify>,
 }
 
-/// The files of a certificate, and who must be trusted for it.
+/// Files of a certificate, and the authority that clients must trust.
 struct Secured {
     _folder: TempDir,
     tls: TlsConfig,

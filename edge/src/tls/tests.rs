@@ -21,7 +21,7 @@ fn files(certificate: &str, key: &str) -> Files {
     Files { _folder: folder, files }
 }
 
-/// An instant within the validity of what [`issue`] makes, so many years from it.
+/// The time this many years from now, to test the validity of certificates of [`issue`].
 fn years_later(years: i64) -> DateTime<Utc> {
     Utc::now() + chrono::TimeDelta::days(366 * years)
 }

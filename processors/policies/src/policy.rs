@@ -7,7 +7,7 @@ use crate::{Severity, compiled::Compiled, gatekeeper::Constraint};
 /// Form of a policy, which determines its input and its results.
 #[derive(Debug, Clone)]
 pub(crate) enum Form {
-    /// A package whose annotations name resource types: it sees one resource at a time.
+    /// A package whose annotations name resource types: it gets one resource at a time.
     Resource,
     /// A package of conftest's form: it sees the whole document.
     Whole,
@@ -28,7 +28,7 @@ pub(crate) struct Entry {
 pub(crate) enum Answer {
     /// Reasons against the configuration.
     Deny,
-    /// Reasons to look at it.
+    /// Reasons for a warning.
     Warn,
     /// Reasons why the policy cannot decide.
     NotEvaluated,

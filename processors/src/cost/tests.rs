@@ -1,4 +1,4 @@
-//! Charges as the ledger takes them.
+//! Charges through the cost processor.
 
 use schemas::{
     EventId, Source, TenantId,

@@ -11,7 +11,7 @@ pub struct Forward {
     pub tenants: Vec<String>,
     /// Only records of these OCSF classes; empty for all.
     pub classes: Vec<i64>,
-    /// Only records of this OCSF severity or above. 99 (other) lies above all.
+    /// Only records of this OCSF severity or above. 99 (other) is above all.
     pub min_severity: i64,
 }
 

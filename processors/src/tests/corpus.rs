@@ -1,4 +1,4 @@
-//! Other people's data, where `WEIR_CORPUS` names a folder with their archives.
+//! Published data sets, if `WEIR_CORPUS` names a folder with their archives.
 #![expect(clippy::disallowed_methods, reason = "tests read the corpus; processors read no files")]
 
 use std::{
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A set of the corpus, unpacked; `None` where `WEIR_CORPUS` names none.
+/// A set of the corpus, unpacked; `None` if `WEIR_CORPUS` is not set.
 #[expect(clippy::print_stderr, reason = "whoever runs the tests should see what was not run")]
 pub(crate) fn corpus(set: &str) -> Option<tempfile::TempDir> {
     let Some(folder) = std::env::var_os("WEIR_CORPUS") else {

@@ -1,4 +1,4 @@
-//! `Content-Encoding`: one of identity, gzip and zstd, decoded under limits that hold while it streams.
+//! `Content-Encoding`: one of identity, gzip and zstd, decoded as a stream within limits.
 
 use std::io::Read;
 
@@ -60,7 +60,7 @@ fn unsupported(what: &str) -> ApiError {
         .header(header::ACCEPT_ENCODING, accepted)
 }
 
-/// Decodes a whole body. `grow` is asked before more decoded bytes are kept.
+/// Decodes a whole body. `grow` is called before more decoded bytes are kept.
 pub(super) fn decode(
     encoding: ContentEncoding,
     sent: Bytes,

@@ -13,7 +13,7 @@ pub(super) enum Caller {
     Pipeline,
 }
 
-/// One API call. Templates hold `<names>` that [`super::scene::Scene`] fills in.
+/// One API call. Templates contain `<names>` that [`super::scene::Scene`] fills in.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) service: &'static str,

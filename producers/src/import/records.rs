@@ -30,7 +30,7 @@ pub enum FileRecord<'a> {
     },
     /// An invalid record, or a file that cannot be read to its end; reading continues after it.
     Rejected(Rejection),
-    /// A file in a folder that holds no records at all.
+    /// A file in a folder that contains no records.
     Skipped(Rejection),
 }
 

@@ -12,7 +12,7 @@ pub(super) struct Decoded<R> {
     encoding: Option<Encoding>,
     /// Bytes that were read and not yet decoded.
     raw: Vec<u8>,
-    /// UTF-8 that was not yet taken.
+    /// UTF-8 that was not read yet.
     text: Vec<u8>,
     taken: usize,
     is_at_end: bool,

@@ -108,7 +108,7 @@ fn actor_of(record: &Fields<'_>) -> Actor {
     }
 }
 
-/// The login, or Okta's own id where the log knows no login.
+/// The login, or Okta's own id if the log has no login.
 fn identity(party: Option<&Fields<'_>>) -> Option<String> {
     let party = party?;
     party.text("alternateId").filter(|login| login != "unknown").or_else(|| party.text("id"))

@@ -10,7 +10,7 @@ use crate::{
 /// The processor and its stage.
 pub const STAGE: &str = "audit";
 
-/// One row of the audit log: what people filter by, and the whole OCSF record.
+/// One row of the audit log: the columns for filters, and the whole OCSF record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditEntry {
     /// The event's id; unique within the tenant.
@@ -71,7 +71,7 @@ pub struct OcsfRecord {
     raw_data: Option<ByteString>,
 }
 
-/// Bytes that are no record.
+/// Error of reading a stored record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnreadableRecord {
     /// Its JSON part is not UTF-8.
@@ -92,7 +92,7 @@ impl OcsfRecord {
         Self { json, raw_data }
     }
 
-    /// Appends the record as it is stored.
+    /// Appends the record in its stored form.
     pub fn write(&self, to: &mut Vec<u8>) {
         to.extend_from_slice(&self.json);
         if let Some(raw_data) = &self.raw_data {
@@ -101,7 +101,7 @@ impl OcsfRecord {
         }
     }
 
-    /// The record as it is stored.
+    /// The record in its stored form.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.write(&mut bytes);

@@ -12,10 +12,10 @@ use crate::{
 /// The processor and its stage.
 pub const STAGE: &str = "change_review";
 
-/// One fact about one change: a plan, a request, a decision, or what became of it. Stored once per event.
+/// One fact about one change: a plan, a request, a decision, or progress. Stored once per event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeFact {
-    /// The event that says it; unique within the tenant.
+    /// Id of the event; unique within the tenant.
     pub event_id: EventId,
     /// Tenant of the change.
     pub tenant: TenantId,

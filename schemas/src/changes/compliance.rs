@@ -41,7 +41,7 @@ pub enum ComplianceChange {
 }
 
 impl ComplianceChange {
-    /// The event, within its tenant.
+    /// Tenant and id of the event.
     pub fn event(&self) -> (&TenantId, EventId) {
         match self {
             Self::Observation(fact) => (&fact.tenant, fact.event_id),
@@ -72,7 +72,7 @@ impl ComplianceChange {
 /// One resource as an event shows it. Stored once per event and resource, never changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
-    /// The event that says it; unique within the tenant.
+    /// Id of the event; unique within the tenant.
     pub event_id: EventId,
     /// Tenant of the resource.
     pub tenant: TenantId,
@@ -148,7 +148,7 @@ pub struct PolicyVersion {
 /// A proposed change was applied. Stored once per event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeApplied {
-    /// The event that says it; unique within the tenant.
+    /// Id of the event; unique within the tenant.
     pub event_id: EventId,
     /// Tenant of the change.
     pub tenant: TenantId,
@@ -163,7 +163,7 @@ pub struct ChangeApplied {
 /// A step in the life of a waiver. Stored once per event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaiverFact {
-    /// The event that says it; unique within the tenant.
+    /// Id of the event; unique within the tenant.
     pub event_id: EventId,
     /// Tenant of the waiver.
     pub tenant: TenantId,
@@ -246,7 +246,7 @@ named! {
         Pass => "pass",
         /// The configuration violates the policy.
         Fail => "fail",
-        /// The input lacks what the policy reads.
+        /// The input lacks values that the policy reads.
         NotEvaluated => "not_evaluated",
         /// The policy timed out or returned a value of the wrong shape.
         Error => "error",

@@ -21,7 +21,7 @@ pub struct CorrelationPart {
     pub event_id: EventId,
     /// Time of the event.
     pub occurred_at: Timestamp,
-    /// The group within which events count together: the values of the `group-by` fields.
+    /// Group of the event: the values of the `group-by` fields.
     pub group: String,
     /// The rule that matched, as the correlation refers to it.
     pub reference: String,

@@ -61,7 +61,7 @@ pub enum CostChange {
 }
 
 impl CostChange {
-    /// The event, within its tenant.
+    /// Tenant and id of the event.
     pub fn event(&self) -> (&TenantId, EventId) {
         match self {
             Self::Charge(charge) => (&charge.tenant, charge.event_id),
@@ -82,10 +82,10 @@ impl CostChange {
     }
 }
 
-/// One charge. Stored once per event, never changed: corrections are charges beside it.
+/// One charge. Stored once per event and never changed: a correction is a further charge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChargeFact {
-    /// The event that says it; unique within the tenant.
+    /// Id of the event; unique within the tenant.
     pub event_id: EventId,
     /// Tenant of the charge.
     pub tenant: TenantId,
@@ -168,7 +168,7 @@ pub struct CostSeries {
 /// One decision about a budget. Stored once per event; the newest is in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BudgetFact {
-    /// The event that says it; unique within the tenant.
+    /// Id of the event; unique within the tenant.
     pub event_id: EventId,
     /// Tenant of the budget.
     pub tenant: TenantId,

@@ -27,7 +27,7 @@ pub struct VerdictCounts {
     pub warned: u32,
     /// A policy that denies failed.
     pub failed: u32,
-    /// The plan lacks what the policy reads, for example a value that is known only after the change.
+    /// The plan lacks values that the policy reads, for example values known only after the change.
     pub not_evaluated: u32,
     /// The policy timed out or returned a value of the wrong shape.
     pub errors: u32,

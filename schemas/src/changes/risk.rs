@@ -58,7 +58,7 @@ pub struct RiskSignal {
     pub score: u8,
     /// Hazard that it adds to the entity: [`hazard_micronats`] of the score, or half of it for an owner.
     pub hazard_micronats: i64,
-    /// Signals of one rule and one entity within an hour count once unless these differ. Often empty.
+    /// Dedupe key: signals of one rule and entity within an hour count once for each key. Often empty.
     pub dedupe_key: String,
     /// Evidence from the event.
     pub evidence: Arc<SignalEvidence>,
@@ -107,7 +107,7 @@ pub struct SignalEvidence {
 pub struct EntityWeight {
     /// Tenant of the entity.
     pub tenant: TenantId,
-    /// The event that holds the decision.
+    /// Id of the event that contains the decision.
     pub event_id: EventId,
     /// Time of the decision.
     pub decided_at: Timestamp,
@@ -134,7 +134,7 @@ pub struct EntityWeight {
 pub struct IncidentTriage {
     /// Tenant of the incident.
     pub tenant: TenantId,
-    /// The event that holds the decision.
+    /// Id of the event that contains the decision.
     pub event_id: EventId,
     /// Time of the decision.
     pub decided_at: Timestamp,
@@ -144,7 +144,7 @@ pub struct IncidentTriage {
     pub entity: Entity,
     /// The decision.
     pub decision: TriageDecision,
-    /// The rules whose hazard a false positive removes.
+    /// Rules whose hazard no longer counts, for a false positive.
     pub rules: Vec<String>,
     /// Reason that the actor gave.
     pub reason: Option<String>,

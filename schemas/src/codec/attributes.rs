@@ -242,7 +242,7 @@ pub(super) fn check_time(time: Timestamp, received_at: Option<Timestamp>) -> Res
     Ok(())
 }
 
-/// A trace context that is not one is left out, as W3C Trace Context asks.
+/// The trace context; an invalid one is dropped, as W3C Trace Context requires.
 fn trace(parent: Option<Cow<'_, str>>, state: Option<Cow<'_, str>>) -> Option<TraceContext> {
     let parent = parent.filter(|parent| is_traceparent(parent))?;
     let state = state.filter(|state| {

@@ -1,4 +1,4 @@
-//! The gate for new schema versions: each must read what any earlier one wrote (BACKWARD_TRANSITIVE).
+//! The gate for new schema versions: each must read data of every earlier version (BACKWARD_TRANSITIVE).
 
 use apache_avro::{
     Schema,

@@ -230,7 +230,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de, '_> {
 struct Fields<'r, 'de, 's> {
     rest: &'r mut Rest<'de>,
     names: std::slice::Iter<'s, RecordField>,
-    /// The field whose name was given last.
+    /// The field whose name was returned last.
     value: Option<&'s Schema>,
 }
 

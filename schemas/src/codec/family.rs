@@ -25,7 +25,7 @@ pub(super) trait Read {
     fn read<E: DeserializeOwned>(self) -> Result<(E, Option<Native>), Self::Error>;
 }
 
-/// Reads the event of a family; `None` for a topic that holds none.
+/// Reads the event of a family; `None` for a topic without events.
 pub(super) fn read<R: Read>(topic: Topic, read: R) -> Option<Result<EventAndNative, R::Error>> {
     macro_rules! one {
         ($variant:ident, $family:ty) => {

@@ -51,7 +51,7 @@ pub struct Incoming<'a> {
     pub value: Option<&'a [u8]>,
     /// Headers in order. Names may repeat, values may be null.
     pub headers: &'a [(&'a str, Option<&'a [u8]>)],
-    /// Milliseconds since 1970 by the record's own timestamp; negative where it has none.
+    /// The record's timestamp, in milliseconds since 1970; negative if it has none.
     pub timestamp_ms: i64,
 }
 

@@ -190,7 +190,7 @@ fn resolve<T: DeserializeOwned>(schema: &Schema, topic: Topic, bytes: &[u8]) -> 
     if rest.is_empty() { Ok(value) } else { Err(format!("{} bytes follow the value", rest.len())) }
 }
 
-/// Our schemas hold no names once they are inlined.
+/// Weir's schemas contain no names once they are inlined.
 fn no_names<'s>() -> ResolvedSchema<'s> {
     ResolvedSchema::new_with_schemata(Vec::new()).expect("nothing to resolve")
 }
@@ -292,7 +292,7 @@ impl<'s> Lint<'s> {
     }
 }
 
-/// The schema as `fixed`, where it is written as one.
+/// The schema as `fixed`, if it is one.
 pub(super) fn as_fixed(schema: &Schema) -> Option<&FixedSchema> {
     match schema {
         Schema::Fixed(fixed)

@@ -48,7 +48,7 @@ pub struct Delivery {
     /// The environment, for example `production`.
     #[serde(default)]
     pub environment: Option<String>,
-    /// The pipeline, deployment or job: its id within the project.
+    /// Id of the pipeline, deployment or job within the project.
     #[serde(default)]
     pub run_id: Option<String>,
     /// Its name for people.

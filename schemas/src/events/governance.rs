@@ -10,7 +10,7 @@ use super::{Actor, kinds};
 kinds! {
     /// Kind of a governance event.
     GovernanceKind, "governance", {
-        /// An approval was asked for.
+        /// An approval was requested.
         ApprovalRequested => "approval_requested",
         /// An approval was given or refused.
         ApprovalDecided => "approval_decided",

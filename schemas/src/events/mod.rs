@@ -118,7 +118,7 @@ impl Event {
         }
     }
 
-    /// The event's fields as bytes that are equal for equal events only, in whichever version of their schema.
+    /// The event's fields as canonical bytes: equal for equal events only, independent of the schema version.
     pub fn canonical_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(1024);
         canonical::write(self, &mut bytes);

@@ -56,7 +56,7 @@ pub struct Actor {
     /// Whether a second factor was used, if known.
     #[serde(default)]
     pub mfa: Option<bool>,
-    /// Roles or groups held at that moment.
+    /// Roles or groups at that time.
     #[serde(default)]
     pub roles: Vec<String>,
     /// Session or access key, as an identifier, never as a secret.

@@ -19,7 +19,7 @@ const MAX_DECIMAL_SCALE: u32 = 28;
 
 /// Reads RFC 3339 with a zone and returns UTC, cut to the microsecond.
 ///
-/// Refuses what has no place in UTC or in Postgres: year 0, leap seconds (`:60`), five-digit years.
+/// Rejects instants that UTC or Postgres cannot represent: year 0, leap seconds (`:60`), five-digit years.
 pub(crate) fn parse_instant(text: &str) -> Result<Timestamp, &'static str> {
     let instant = DateTime::parse_from_rfc3339(text).map_err(|_| "is not RFC 3339 with a zone")?;
     if text.starts_with("0000") {

@@ -79,7 +79,7 @@ pub struct Usage {
     /// Every other column of the row, kept as text.
     #[serde(default)]
     pub other_columns: BTreeMap<String, String>,
-    /// The event whose charge this corrects.
+    /// Id of the event whose charge this one corrects.
     #[serde(default)]
     pub corrects: Option<String>,
 }

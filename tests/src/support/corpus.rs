@@ -1,4 +1,4 @@
-//! Published data sets, where `WEIR_CORPUS` names a folder with their archives.
+//! Published data sets, if `WEIR_CORPUS` names a folder with their archives.
 
 use std::{
     fs,

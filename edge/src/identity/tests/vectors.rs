@@ -1,4 +1,4 @@
-//! Project Wycheproof's vectors of signatures and keys, where `WEIR_CORPUS` names the folder of data sets.
+//! Project Wycheproof's test vectors of signatures and keys, if `WEIR_CORPUS` names the folder of data sets.
 
 use std::{io::Read, path::Path};
 

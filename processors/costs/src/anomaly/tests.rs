@@ -7,7 +7,7 @@ fn day(number: i64) -> NaiveDate {
     NaiveDate::from_ymd_opt(2025, 1, 6).expect("a Monday") + TimeDelta::days(number)
 }
 
-/// Numbers that look random and are the same in every run.
+/// Pseudo-random numbers, the same in every run.
 struct Noise(u64);
 
 impl Noise {

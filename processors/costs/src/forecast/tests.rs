@@ -1,8 +1,8 @@
-//! Forecasts beside the last season again, and what their intervals hold.
+//! Forecasts compared with the seasonal naive model, and coverage of their intervals.
 
 use super::*;
 
-/// Numbers that look random and are the same in every run.
+/// Pseudo-random numbers, the same in every run.
 struct Noise(u64);
 
 impl Noise {

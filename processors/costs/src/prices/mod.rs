@@ -211,7 +211,7 @@ impl PriceList {
         })
     }
 
-    /// The prices of both lists; where both have one, that of `newer` wins.
+    /// The prices of both lists; `newer` takes precedence.
     ///
     /// # Errors
     /// The currencies differ.

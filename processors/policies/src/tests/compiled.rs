@@ -1,4 +1,4 @@
-//! Compiled and interpreted policies give the same answers.
+//! Compiled and interpreted policies give the same results.
 
 use std::{collections::BTreeMap, fs};
 
@@ -47,7 +47,7 @@ fn weirs_own_policies_are_compiled_and_answer_every_case_as_interpreted_ones() {
     assert!(compared > 1_000, "{compared}");
 }
 
-/// A document with one member of its configuration taken out or replaced.
+/// A document with one member of its configuration removed or replaced.
 fn mutated(case: &Value, dice: &mut u64) -> Value {
     // SplitMix64, so that a failure can be repeated.
     let mut roll = |below: usize| {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::corpus::corpus;
 use crate::{BuiltinErrors, EngineError, Limits, RegoEngine};
 
-/// Fewest cases that hold.
+/// Minimum number of passing cases.
 const LEAST: usize = 1_515;
 
 fn sorted(value: &Value) -> Value {
@@ -54,7 +54,7 @@ fn answer(case: &Value) -> Result<Value, EngineError> {
     Ok(bindings.collect())
 }
 
-/// The reason why the case does not hold.
+/// The reason why the case fails.
 fn judge(case: &Value) -> Option<&'static str> {
     let wants_error = ["want_error", "want_error_code"].iter().any(|name| case.get(*name).is_some());
     match (answer(case), case.get("want_result")) {

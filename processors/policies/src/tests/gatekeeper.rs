@@ -1,4 +1,4 @@
-//! Gatekeeper's library of templates: its cases, and the tests in Rego beside its sources.
+//! Gatekeeper's library of templates: its test cases, and the Rego tests beside its sources.
 
 use std::{
     collections::BTreeMap,

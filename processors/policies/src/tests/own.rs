@@ -1,4 +1,4 @@
-//! Weir's own policies: their cases, and what each must say.
+//! Weir's own policies: test cases and required metadata.
 
 use std::collections::BTreeSet;
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::corpus::{corpus, files};
 use crate::{Config, Document, Evaluator, PolicySet, Status, Surroundings};
 
-/// In the sense of its authors: anybody, named as `*` alone, may list the bucket.
+/// As its authors mean it: anybody, written as `*` alone, may list the bucket.
 const LISTED_BY_ANYBODY: &str = r#"# METADATA
 # title: Buckets are not listed by anybody
 # custom:

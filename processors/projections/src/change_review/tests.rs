@@ -1,4 +1,4 @@
-//! Courses of changes: what follows on what, and what cannot.
+//! Histories of changes: possible and impossible transitions.
 
 use proptest::prelude::*;
 use schemas::{
@@ -76,7 +76,7 @@ fn timed(facts: Vec<StoredFact>) -> Vec<StoredFact> {
     facts
 }
 
-/// Approval, decision and provisioning in the end, and what could not be.
+/// Final approval, decision and provisioning, and the impossible transitions.
 fn course(facts: Vec<StoredFact>) -> (String, Vec<String>) {
     let review = Review::of(&timed(facts));
     let decision = review.decision.map_or("-", |(decision, _)| decision.name());

@@ -1,4 +1,4 @@
-//! The ledger holds what the set of charges says, at every instant.
+//! The ledger agrees with the set of charges at every instant.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Any envelope: every kind of every family, with texts that hold what texts should not.
+//! Arbitrary envelopes: every kind of every family, with hostile texts.
 
 use std::collections::BTreeMap;
 

@@ -15,7 +15,8 @@ use serde_json::Value;
 use super::Audit;
 use crate::Processor;
 
-/// Processes an envelope and checks what holds for every event; returns the entry and its parsed record.
+/// Processes an envelope and checks the properties of every event's record; returns the entry and its parsed
+/// record.
 fn check(envelope: &Envelope) -> (AuditEntry, Value) {
     let mut entries = Audit.process(envelope);
     assert_eq!(entries, Audit.process(envelope), "the same envelope gives the same entry");

@@ -5,7 +5,7 @@
 
 use super::Holding;
 
-/// The words of a type's name without the provider's; at most 16, longer names are no real provider's.
+/// The words of a type's name without the provider's; at most 16, since no real provider's names are longer.
 pub(super) fn words_of(kind: &str) -> Vec<&str> {
     const MOST: usize = 16;
     let words: Vec<&str> = kind.split(['_', '-', '.']).filter(|word| !word.is_empty()).take(MOST).collect();

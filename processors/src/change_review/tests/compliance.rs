@@ -1,4 +1,4 @@
-//! Verdicts of policies beside the score, and their points.
+//! Verdicts of policies, and the points for them.
 
 use chrono::DateTime;
 use policies::{Config, InForce, PolicySet};

@@ -1,4 +1,4 @@
-//! Published plans, where `WEIR_CORPUS` names a folder with their archives.
+//! Published plans, if `WEIR_CORPUS` names a folder with their archives.
 #![expect(clippy::disallowed_methods, reason = "tests read the corpus; processors read no files")]
 
 use std::fs;
@@ -9,7 +9,7 @@ use schemas::changes::change_review::{PlanReading, Route};
 use super::*;
 use crate::tests::corpus::{corpus, files};
 
-/// Every plan of the set `terraform_plans`, by its file's name; none where no corpus is named.
+/// Every plan of the set `terraform_plans`, by its file's name; `None` without a corpus.
 fn plans() -> Option<Vec<(String, Value)>> {
     let folder = corpus("terraform_plans")?;
     let mut plans = Vec::new();

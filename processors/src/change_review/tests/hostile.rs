@@ -115,7 +115,7 @@ fn addresses_are_printable_and_short() {
     }
 }
 
-/// JSON of any shape, with names that the rules look for.
+/// JSON of any shape, with names that the rules match.
 fn any_json() -> impl Strategy<Value = Value> {
     let names = prop::sample::select(vec![
         "policy",

@@ -1,4 +1,4 @@
-//! Events as the compliance stage takes them.
+//! Events through the compliance processor.
 
 mod activity;
 mod infrastructure;

@@ -36,7 +36,7 @@ fn selects(lines: &str, record: &Value, fires: bool) {
     check(&format!("  selection:\n    {lines}\n  condition: selection"), record, fires);
 }
 
-/// That a rule of one selection with these lines is left out, with a reason that holds the text.
+/// Checks that a rule of one selection with these lines is rejected, with a reason that contains the text.
 #[track_caller]
 fn refused(lines: &str, reason: &str) {
     let lines = lines.replace('\n', "\n    ");

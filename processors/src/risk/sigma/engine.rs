@@ -46,7 +46,7 @@ pub struct Hit<'e> {
 /// A field that a rule matched.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MatchedField {
-    /// The field's path, as the rule writes it; `keyword` where the rule names none.
+    /// Path of the field, as the rule writes it; `keyword` if the rule names none.
     pub field: String,
     /// Value in the record.
     pub value: Value,

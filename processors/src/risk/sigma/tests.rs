@@ -258,7 +258,7 @@ fn loaded(folder: &Path) -> SigmaEngine {
     engine
 }
 
-/// The public rules for formats whose fields rules name as the source does.
+/// The public rules for formats whose field names are those of the source.
 fn public_rules(corpus: &Path) -> SigmaEngine {
     let engine = loaded(&corpus.join("sigma"));
     assert_eq!(engine.rules().count(), 109);
@@ -298,7 +298,8 @@ fn public_rules_for_other_clouds_find_what_they_should() {
 /// Hits by rule file: the count, and the first events in the order of the expectation.
 type Hits = BTreeMap<String, BTreeSet<String>>;
 
-/// The expectation, where an event is an id or a 0-based line. One list is cut to its first 100.
+/// Compares with the expectation, in which an event is an id or a 0-based line. One list is cut to its first
+/// 100.
 fn assert_hits(found: &Hits, expected: &Path) {
     let expected: Value =
         serde_json::from_str(&fs::read_to_string(expected).expect("readable")).expect("JSON");

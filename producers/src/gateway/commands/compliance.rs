@@ -132,7 +132,7 @@ pub(super) async fn request_waiver(
     command.publish(&app, asked).await
 }
 
-/// Grant or refuse a waiver that somebody else asked for.
+/// Grant or refuse a waiver that another person requested.
 ///
 /// The read model tells whether a decision counts (somebody asked for it, and it is not decided yet); one
 /// that does not count is kept there as such.

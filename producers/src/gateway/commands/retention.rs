@@ -72,7 +72,7 @@ pub(super) async fn place_hold(State(app): State<Arc<App>>, command: Command) ->
 
 /// Release a legal hold.
 ///
-/// Erasures that waited for it are carried out.
+/// Pending erasures that it delayed are carried out.
 #[utoipa::path(
     post,
     path = "/api/v1/holds/releases",

@@ -61,7 +61,7 @@ fn publish() -> http::request::Builder {
         .header("content-type", "application/cloudevents+json")
 }
 
-/// Sends a head and what of the body the other side takes. The stream stays open where `whole` is not the end.
+/// Sends a head and as much of the body as the server reads. The stream stays open unless `whole` is the end.
 async fn send(
     sender: &SendRequest<Bytes>,
     request: http::request::Builder,

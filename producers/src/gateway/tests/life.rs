@@ -1,4 +1,4 @@
-//! Health, what every answer carries, the description, and stopping.
+//! Health, common headers, the OpenAPI description, and shutdown.
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 

@@ -168,13 +168,13 @@ const READER: &str = "reader00";
 const COMMANDER: &str = "command0";
 /// May publish events and commands.
 const BOTH: &str = "both0000";
-/// May publish events and ask for approval.
+/// May publish events and request approval.
 const ASKER: &str = "asker000";
 /// May publish events of `/tests/…`.
 const NARROWED: &str = "narrowed";
 /// May be used from another network.
 const ELSEWHERE: &str = "elsewher";
-/// May ask policies for decisions.
+/// May evaluate policies.
 const DECIDER: &str = "decider0";
 /// Has ended.
 const EXPIRED: &str = "expired0";
@@ -236,7 +236,7 @@ fn event(id: &str) -> Value {
     })
 }
 
-/// A request, as it goes over the wire.
+/// A request as raw bytes.
 struct Ask {
     head: String,
     body: Vec<u8>,
@@ -311,7 +311,7 @@ impl Wire {
         Self { stream, unread: Vec::new() }
     }
 
-    /// Sends as much as the other side takes: it may answer and close before it has read everything.
+    /// Sends as much as the server reads: it may respond and close before it has read everything.
     async fn send(&mut self, bytes: &[u8]) {
         drop(self.stream.write_all(bytes).await);
     }

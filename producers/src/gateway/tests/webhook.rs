@@ -294,7 +294,7 @@ async fn without_kafka_a_delivery_is_not_taken() {
     assert_eq!(reply.header("retry-after"), "1");
 }
 
-/// As a form, percent-encoded, the way GitHub does where the webhook's content type says so.
+/// As a percent-encoded form, as GitHub sends it for that content type of the webhook.
 #[tokio::test]
 async fn a_form_encoded_delivery_is_the_same_event() {
     let running = start().await;

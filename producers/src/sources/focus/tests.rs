@@ -1,4 +1,4 @@
-//! Charges as files hold them.
+//! Charges in files.
 
 use std::io::Cursor;
 

@@ -1,4 +1,4 @@
-//! Records out of what carries them, and what carries none.
+//! Unpacking of records from carriers, and carriers without records.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Records whose meaning is easily mistaken.
+//! Records whose meaning is easily misread.
 
 use serde_json::json;
 

@@ -116,7 +116,7 @@ impl AllocationRule {
 /// One decision about allocation rules. Stored once per event; the newest is in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllocationFact {
-    /// The event that says it; unique within the tenant.
+    /// Id of the event; unique within the tenant.
     pub event_id: EventId,
     /// Tenant of the rules.
     pub tenant: TenantId,

@@ -10,7 +10,7 @@ use crate::{EventId, TenantId, Timestamp};
 /// One lifecycle event of resources that are billed by the second. Stored once per event, never changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LifecycleFact {
-    /// The event that says it; unique within the tenant.
+    /// Id of the event; unique within the tenant.
     pub event_id: EventId,
     /// Tenant of the resources.
     pub tenant: TenantId,

@@ -1,4 +1,4 @@
-//! The data of an event to its family's struct and the native record beside it.
+//! Parses an event's data into its family's struct and the native record.
 
 use std::{borrow::Cow, fmt};
 
@@ -153,7 +153,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for FamilyMembers<'_, 'de, V> {
     }
 }
 
-/// A map that begins with the member `kind` and goes on with everything but `kind` and `native`.
+/// A map that begins with the member `kind` and continues with everything except `kind` and `native`.
 struct KindFirst<'a, 'de, A> {
     map: A,
     kind: &'static str,

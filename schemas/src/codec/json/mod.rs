@@ -105,7 +105,8 @@ pub fn check_native(record: &str) -> Result<(), Refusal> {
     limits::check(record, limits::Document::Native)
 }
 
-/// A structured event on a topic. A tenant in the headers serves where the event names none; it may not differ.
+/// Parses a structured event on a topic. The header's tenant is used if the event names none; the two must
+/// not differ.
 pub(super) fn structured_record(
     value: &[u8],
     header_tenant: Option<Cow<'_, str>>,
@@ -122,7 +123,7 @@ pub(super) fn structured_record(
     envelope(event.attributes, &event.data, reception)
 }
 
-/// An event whose attributes are read, with its data beside them.
+/// Parses an event in binary mode, given its attributes and its data.
 pub(super) fn binary(
     attributes: Attributes<'_>,
     content_type: Option<&str>,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::*;
 use crate::TraceContext;
 
-/// Any text that Postgres can hold.
+/// Any text that Postgres can store.
 fn text() -> BoxedStrategy<String> {
     prop_oneof![4 => "[a-zA-Z0-9:/ ._-]{0,20}", 1 => "[^\0]{0,12}"].boxed()
 }

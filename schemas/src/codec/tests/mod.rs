@@ -66,7 +66,7 @@ fn api_call() -> Envelope {
     }
 }
 
-/// A registry that knows our newest schemas by the ids of [`ids`].
+/// A registry that has Weir's newest schemas under the ids of [`ids`].
 struct OwnRegistry;
 
 fn ids() -> SchemaIds {

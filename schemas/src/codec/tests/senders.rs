@@ -1,4 +1,4 @@
-//! Records as other people's producers write them: those that are events, and those whose refusal must help.
+//! Records of common Kafka producers: those that are accepted, and helpful errors for the others.
 
 use super::*;
 

@@ -22,7 +22,7 @@ fn parse(body: impl AsRef<[u8]>) -> Result<Envelope, Refusal> {
     parse_structured(body.as_ref(), &tenant(), now())
 }
 
-/// A structured event with this `data`, of one of our types.
+/// A structured event with this `data`, of one of Weir's types.
 fn of_type(kind: &str, data: &str) -> String {
     format!(
         r#"{{"specversion":"1.0","id":"1","source":"/s","type":"io.weir.{kind}.v1","time":"2024-05-06T07:00:00Z","data":{data}}}"#
