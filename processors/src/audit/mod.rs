@@ -5,6 +5,7 @@ mod family;
 mod object;
 mod party;
 mod record;
+mod restored;
 #[cfg(test)]
 mod tests;
 mod unmapped;
@@ -16,6 +17,7 @@ use schemas::{
 };
 
 use self::record::Record;
+pub use self::restored::{NotRestorable, restore};
 use crate::Processor;
 
 /// Maps every event to exactly one [`AuditEntry`], whatever its kind; none is left out or rejected.

@@ -19,7 +19,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection, Row as _, postgres::PgC
 pub use following::{Follower, LogEntry, Standing};
 pub use handover::{Appended, HandoverReceiver, HandoverSender, handover};
 pub use mirror::Mirror;
-pub use proofs::{EntryProof, entry_proof, tenants_entry_proof};
+pub use proofs::{EntryProof, EntryProofs, entry_proof, tenants_entry_proof, tenants_entry_proofs};
 pub use signing::{Signable, SigningStore};
 pub use verifying::{VerifyError, verify, verify_on};
 

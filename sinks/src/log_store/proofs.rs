@@ -1,14 +1,19 @@
 //! The proof that one entry is part of its log.
 
+use std::collections::BTreeMap;
+
 use audit_log::{
     Hash, Salt, SubjectKey,
+    checkpoint::SignedCheckpoint,
     integrity::{Personal, Place},
+    tile::{Tile, Tiles},
 };
+use futures_util::TryStreamExt as _;
 use schemas::TenantId;
 use sqlx::{Executor as _, PgConnection, PgPool, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
-use super::{natural, newest_checkpoint, tiles, undecodable};
+use super::{natural, newest_checkpoint, tile, undecodable};
 use crate::{
     compress,
     read_models::{ReadError, snapshot},
@@ -18,6 +23,8 @@ use crate::{
 /// up to the root, and the newest checkpoint, if there is one that covers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryProof {
+    /// The event.
+    pub event: Uuid,
     /// The entry's place; its `checkpoint` is the one that the proof leads to.
     pub place: Place,
     /// The record with its place in it, in canonical form.
@@ -28,13 +35,24 @@ pub struct EntryProof {
     pub hashes: Vec<Hash>,
 }
 
-const ENTRY: &str = "
+/// Proofs of several entries.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EntryProofs {
+    /// One for each entry that was found, in the order of logs and indices.
+    pub proofs: Vec<EntryProof>,
+    /// Events that were asked for and not looked at, as the answer would be too large: ask again for these.
+    pub left: Vec<Uuid>,
+}
+
+const ENTRIES: &str = "
     SELECT e.topic || '/' || e.partition, e.log_index, e.leaf_hash, e.personal_digest, k.key, e.event_id,
            e.record_dictionary, e.record
-      FROM audit_entry AS e LEFT JOIN subject_key AS k ON k.tenant_id = e.tenant_id AND k.actor = e.actor
-     WHERE e.tenant_id = $1 AND e.event_id = $2 AND e.log_index IS NOT NULL
-       AND e.occurred_at = (SELECT occurred_at FROM audit_event WHERE tenant_id = $1 AND event_id = $2)
-     LIMIT 1";
+      FROM unnest($2) AS wanted (event_id)
+      JOIN audit_event AS a ON a.tenant_id = $1 AND a.event_id = wanted.event_id
+      JOIN audit_entry AS e ON e.tenant_id = $1 AND e.event_id = a.event_id AND e.occurred_at = a.occurred_at
+      LEFT JOIN subject_key AS k ON k.tenant_id = e.tenant_id AND k.actor = e.actor
+     WHERE e.log_index IS NOT NULL
+     ORDER BY 1, 2";
 
 /// The proof of one of the tenant's entries, for readers; `None` if there is no such entry with a place in a log.
 pub async fn tenants_entry_proof(
@@ -42,8 +60,17 @@ pub async fn tenants_entry_proof(
     tenant: &TenantId,
     event: Uuid,
 ) -> Result<Option<EntryProof>, ReadError> {
+    Ok(tenants_entry_proofs(pool, tenant, &[event]).await?.proofs.pop())
+}
+
+/// The proofs of some of the tenant's entries, for readers. All lead to one checkpoint of each log.
+pub async fn tenants_entry_proofs(
+    pool: &PgPool,
+    tenant: &TenantId,
+    events: &[Uuid],
+) -> Result<EntryProofs, ReadError> {
     let mut snapshot = snapshot::Snapshot::open(pool, tenant, None).await?;
-    Ok(entry_proof(snapshot.connection(), tenant, event).await?)
+    Ok(entry_proofs(snapshot.connection(), tenant, events).await?)
 }
 
 /// The proof of an entry, inside a transaction with one snapshot.
@@ -52,47 +79,129 @@ pub async fn entry_proof(
     tenant: &TenantId,
     event: Uuid,
 ) -> sqlx::Result<Option<EntryProof>> {
-    let query = sqlx::query(ENTRY).bind(tenant.as_str()).bind(event);
-    let Some(row) = connection.fetch_optional(query).await? else { return Ok(None) };
-    let log: String = row.try_get(0)?;
-    let index = natural(row.try_get(1)?)?;
-    let note = newest_checkpoint(connection, &log).await?;
-    let signed = note.as_deref().and_then(|note| audit_log::checkpoint::SignedCheckpoint::parse(note).ok());
-    let signed_size = signed.map(|signed| signed.checkpoint.size).filter(|size| *size > index);
-    let size = match signed_size {
-        Some(size) => size,
-        None => natural(
-            sqlx::query_scalar("SELECT size FROM audit_log WHERE log = $1")
-                .bind(&log)
-                .fetch_one(&mut *connection)
-                .await?,
-        )?,
-    };
-    let path = audit_log::proof::inclusion(index, size).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    // The leaf before stands in a tile, too.
-    let mut wanted = audit_log::tile::tiles_of(&path, size).ok_or_else(|| undecodable("no such tile"))?;
-    let before = index.checked_sub(1);
-    wanted.extend(before.and_then(|before| audit_log::tile::Tile::of(0, before / 256, size)));
-    wanted.sort_unstable();
-    wanted.dedup();
-    let tiles = tiles(connection, &log, wanted).await?.ok_or_else(|| undecodable("a tile is missing"))?;
-    let hashes = tiles.hashes(&path, size).ok_or_else(|| undecodable("a tile is too short"))?;
-    let previous =
-        before.and_then(|before| tiles.hashes(std::slice::from_ref(&(before..before + 1)), size)?.pop());
-    let leaf: Vec<u8> = row.try_get(2)?;
-    let place = Place {
-        log,
-        index,
-        leaf: Hash::from_slice(&leaf).ok_or_else(|| undecodable("leaf_hash is not 32 bytes long"))?,
-        previous,
-        personal: personal(&row)?,
-        checkpoint: note.filter(|_| signed_size.is_some()),
-    };
-    let stored: Vec<u8> = row.try_get(7)?;
-    let stored =
-        compress::decompress(row.try_get(6)?, &stored).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    let record = place.attest(&stored).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    Ok(Some(EntryProof { place, record, size, hashes }))
+    Ok(entry_proofs(connection, tenant, &[event]).await?.proofs.pop())
+}
+
+/// The proofs of entries, inside a transaction with one snapshot. Records of more than a page's bytes together are left
+/// for another question.
+async fn entry_proofs(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    events: &[Uuid],
+) -> sqlx::Result<EntryProofs> {
+    let query = sqlx::query(ENTRIES).bind(tenant.as_str()).bind(events);
+    let (mut found, mut bytes, mut is_cut) = (Vec::new(), 0, false);
+    let mut rows = connection.fetch(query);
+    while let Some(row) = rows.try_next().await? {
+        if bytes > snapshot::MAX_PAGE_BYTES {
+            is_cut = true;
+            break;
+        }
+        let stored: &[u8] = row.try_get(7)?;
+        let stored = compress::decompress(row.try_get(6)?, stored)
+            .map_err(|error| sqlx::Error::Decode(error.into()))?;
+        bytes += stored.len();
+        found.push(Found::of(&row, stored)?);
+    }
+    drop(rows);
+    let left = |id: &&Uuid| !found.iter().any(|one| one.event == **id);
+    let left = if is_cut { events.iter().filter(left).copied().collect() } else { Vec::new() };
+    let mut logs: BTreeMap<String, Log> = BTreeMap::new();
+    for one in &found {
+        if !logs.contains_key(&one.log) {
+            logs.insert(one.log.clone(), Log::read(connection, &one.log).await?);
+        }
+    }
+    let mut proofs = Vec::with_capacity(found.len());
+    for one in found {
+        let Some(log) = logs.get_mut(&one.log) else { continue };
+        proofs.push(log.proof(connection, one).await?);
+    }
+    Ok(EntryProofs { proofs, left })
+}
+
+/// An entry as it is stored.
+struct Found {
+    log: String,
+    index: u64,
+    leaf: Hash,
+    personal: Personal,
+    event: Uuid,
+    stored: Vec<u8>,
+}
+
+impl Found {
+    fn of(row: &PgRow, stored: Vec<u8>) -> sqlx::Result<Self> {
+        let leaf: Vec<u8> = row.try_get(2)?;
+        Ok(Self {
+            log: row.try_get(0)?,
+            index: natural(row.try_get(1)?)?,
+            leaf: Hash::from_slice(&leaf).ok_or_else(|| undecodable("leaf_hash is not 32 bytes long"))?,
+            personal: personal(row)?,
+            event: row.try_get(5)?,
+            stored,
+        })
+    }
+}
+
+/// A log as it stands in a snapshot, with the tiles that were read of it.
+struct Log {
+    name: String,
+    /// The newest checkpoint, and the size of its tree.
+    checkpoint: Option<(String, u64)>,
+    size: u64,
+    /// By the size of the tree: its last tiles are cut to it.
+    tiles: BTreeMap<u64, (Tiles, Vec<Tile>)>,
+}
+
+impl Log {
+    async fn read(connection: &mut PgConnection, name: &str) -> sqlx::Result<Self> {
+        let note = newest_checkpoint(connection, name).await?;
+        let checkpoint = note.and_then(|note| {
+            let size = SignedCheckpoint::parse(&note).ok()?.checkpoint.size;
+            Some((note, size))
+        });
+        let size = sqlx::query_scalar("SELECT size FROM audit_log WHERE log = $1")
+            .bind(name)
+            .fetch_one(&mut *connection)
+            .await?;
+        Ok(Self { name: name.to_owned(), checkpoint, size: natural(size)?, tiles: BTreeMap::new() })
+    }
+
+    async fn proof(&mut self, connection: &mut PgConnection, found: Found) -> sqlx::Result<EntryProof> {
+        let covering = self.checkpoint.clone().filter(|(_, size)| *size > found.index);
+        let size = covering.as_ref().map_or(self.size, |(_, size)| *size);
+        let path = audit_log::proof::inclusion(found.index, size)
+            .map_err(|error| sqlx::Error::Decode(error.into()))?;
+        // The leaf before stands in a tile, too.
+        let mut wanted = audit_log::tile::tiles_of(&path, size).ok_or_else(|| undecodable("no such tile"))?;
+        let before = found.index.checked_sub(1);
+        wanted.extend(before.and_then(|before| Tile::of(0, before / 256, size)));
+        let (tiles, read) = self.tiles.entry(size).or_default();
+        for one in wanted {
+            if read.contains(&one) {
+                continue;
+            }
+            let hashes = tile(connection, &self.name, one).await?;
+            if !hashes.is_some_and(|hashes| tiles.add(one.level, one.index, &hashes)) {
+                return Err(undecodable("a tile is missing"));
+            }
+            read.push(one);
+        }
+        let hashes = tiles.hashes(&path, size).ok_or_else(|| undecodable("a tile is too short"))?;
+        let previous =
+            before.and_then(|before| tiles.hashes(std::slice::from_ref(&(before..before + 1)), size)?.pop());
+        let place = Place {
+            log: found.log,
+            index: found.index,
+            leaf: found.leaf,
+            previous,
+            personal: found.personal,
+            checkpoint: covering.map(|(note, _)| note),
+        };
+        let record = place.attest(&found.stored).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        Ok(EntryProof { event: found.event, place, record, size, hashes })
+    }
 }
 
 /// Personal part of an entry as a salt made from its subject's key, or as the digest that an erasure left.

@@ -20,7 +20,12 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Api, body::Answer, described::ItemRefusals, parameters::Parameters};
+use super::{
+    Api,
+    body::Answer,
+    described::{ItemRefusals, ListRefusals},
+    parameters::Parameters,
+};
 use crate::{
     log_store::{self, EntryProof},
     read_models::{ReadError, snapshot},
@@ -111,6 +116,44 @@ impl TryFrom<EntryProof> for ProofAnswer {
             record: serde_json::from_slice(&proof.record)?,
         })
     }
+}
+
+/// Most entries whose proofs one question asks for.
+const MAX_PROOFS: usize = 50;
+
+/// The entries whose proofs are asked for.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OfEvents {
+    /// Ids of events, with commas between them; at most 50.
+    #[serde(deserialize_with = "event_ids")]
+    #[param(value_type = String, required = true, nullable = false, min_length = 36, max_length = 1849,
+        pattern = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(,[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}){0,49}$")]
+    events: Option<Vec<Uuid>>,
+}
+
+fn event_ids<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<Uuid>>, D::Error> {
+    let text = std::borrow::Cow::<str>::deserialize(from)?;
+    let ids: Result<Vec<Uuid>, _> = text.split(',').map(str::parse).collect();
+    let mut ids = ids.map_err(|_| serde::de::Error::custom("not ids of events with commas between them"))?;
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.len() > MAX_PROOFS {
+        return Err(serde::de::Error::custom(format!("more than {MAX_PROOFS} ids; ask more often")));
+    }
+    Ok(Some(ids))
+}
+
+/// Entries with their proofs.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ProofsAnswer {
+    /// The entries that were found, in the order of logs and indices.
+    pub items: Vec<ProofAnswer>,
+    /// Events without an entry that has a place in a log: of other tenants, not audited yet, or removed by retention.
+    pub missing: Vec<Uuid>,
+    /// Events that were not looked at, as the answer would be too large: ask again for these.
+    pub left: Vec<Uuid>,
 }
 
 /// The public keys that checkpoints are signed with.
@@ -285,6 +328,43 @@ pub(super) async fn proof(
         answer.map_err(|error| ReadError::Unreadable(error.to_string()))
     });
     proof.await?.value.map(Json).ok_or_else(ApiError::not_found)
+}
+
+/// Some of the tenant's entries with the proofs that they are part of their logs. The proofs of one log lead to one
+/// checkpoint. The answer ends early after 2 MiB of records, and says which events are left.
+#[utoipa::path(
+    get,
+    path = "/api/v1/audit/proofs",
+    tag = "audit log",
+    params(OfEvents),
+    responses(
+        (status = 200, body = ProofsAnswer),
+        ListRefusals,
+    ),
+    security(("api_key" = ["audit:read"]))
+)]
+pub(super) async fn proofs(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Arc<Principal>>,
+    uri: Uri,
+) -> Result<Answer<ProofsAnswer>, ApiError> {
+    let mut given = Parameters::of(&uri);
+    let OfEvents { events } = given.take();
+    if events.is_none() {
+        given.refuse("events", "ids of events with commas between them");
+    }
+    given.finish()?;
+    let events = events.unwrap_or_default();
+    let (pool, tenant) = (api.pool.clone(), caller.tenant().clone());
+    api.ask(caller.tenant(), async move {
+        let found = log_store::tenants_entry_proofs(&pool, &tenant, &events).await?;
+        let is_found = |id: &Uuid| found.proofs.iter().any(|proof| proof.event == *id) || found.left.contains(id);
+        let missing = events.iter().copied().filter(|id| !is_found(id)).collect();
+        let items: Result<Vec<ProofAnswer>, _> = found.proofs.into_iter().map(ProofAnswer::try_from).collect();
+        let items = items.map_err(|error| ReadError::Unreadable(error.to_string()))?;
+        Ok(ProofsAnswer { items, missing, left: found.left })
+    })
+    .await
 }
 
 /// The public keys of the deployment's logs.

@@ -78,7 +78,7 @@ pub use cursor::CursorKey;
 pub use edge::health::Health;
 pub use edge::{admission::KeyRingWatch, rates::Rates};
 pub use facets::{HistogramAnswer, TermsAnswer};
-pub use logs::{ConsistencyAnswer, KeysAnswer, LogItem, LogsAnswer, ProofAnswer};
+pub use logs::{ConsistencyAnswer, KeysAnswer, LogItem, LogsAnswer, ProofAnswer, ProofsAnswer};
 pub use paging::{Found, Listed};
 pub use pipeline::{ParkedPage, PartitionOperation, PartitionStanding, PipelineAnswer, StageStanding};
 pub use retention::{ErasuresPage, HoldsPage, SubjectAnswer};
@@ -250,6 +250,7 @@ fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 5] {
         .route("/api/v1/audit/logs/{topic}/{partition}/tile/{*tile}", get(logs::tile))
         .routes(routes!(logs::consistency))
         .routes(routes!(logs::proof))
+        .routes(routes!(logs::proofs))
         .routes(routes!(retention::holds))
         .routes(routes!(retention::erasures))
         .routes(routes!(retention::subject));

@@ -26,11 +26,12 @@ use crate::read_models::reader_pool;
 
 const PUBLIC: [&str; 5] = ["/livez", "/readyz", "/startupz", "/metrics", "/openapi.json"];
 /// Every route that asks for a key, and its scope.
-const PROTECTED: [(&str, Scope); 40] = [
+const PROTECTED: [(&str, Scope); 41] = [
     ("/api/v1/audit", Scope::AuditRead),
     ("/api/v1/audit/export", Scope::AuditRead),
     ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab", Scope::AuditRead),
     ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab/proof", Scope::AuditRead),
+    ("/api/v1/audit/proofs?events=0192f0c1-2345-7abc-8def-0123456789ab", Scope::AuditRead),
     ("/api/v1/audit/logs", Scope::AuditRead),
     ("/api/v1/audit/logs/weir.activity.v1/0/checkpoint", Scope::AuditRead),
     ("/api/v1/audit/logs/weir.activity.v1/0/consistency?from=1&to=2", Scope::AuditRead),
@@ -318,6 +319,7 @@ async fn the_description_names_every_route_and_nothing_that_is_missing() {
         .filter(|path| *path != "/openapi.json")
         .chain(["/api/v1/audit/terms", "/api/v1/audit/histogram"])
         .chain(["/.well-known/weir-log-keys", "/api/v1/audit/{id}/proof", "/api/v1/audit/logs"])
+        .chain(["/api/v1/audit/proofs"])
         .chain(["/api/v1/audit/logs/{topic}/{partition}/checkpoint"])
         .chain(["/api/v1/audit/logs/{topic}/{partition}/consistency"])
         .chain(["/api/v1/audit", "/api/v1/audit/{id}", "/api/v1/audit/export"])

@@ -1,6 +1,7 @@
 //! `weir compliance`: catalogues of frameworks beside the policies that are evidence for them, without a server; and
 //! reports of a framework's posture.
 
+mod evidence;
 mod report;
 
 use std::{
@@ -51,6 +52,8 @@ enum ComplianceCommand {
     },
     /// Report a framework's posture at an instant: every control, with the verdicts that are evidence for it.
     Report(report::ReportArgs),
+    /// Write a packet of evidence: every verdict with its proof, which `weir evidence verify` checks without a server.
+    Evidence(evidence::EvidenceArgs),
     /// Show the controls of every framework that a policy is evidence for, or those beside a control.
     Crosswalk {
         /// A policy's id, or a control as policies name it, for example `164.312(b)`.
@@ -76,6 +79,7 @@ pub(super) async fn compliance(args: ComplianceArgs) -> anyhow::Result<Outcome> 
             check(&catalogues, set.as_ref(), output)
         }
         ComplianceCommand::Report(args) => report::report(args).await,
+        ComplianceCommand::Evidence(args) => evidence::evidence(args).await,
         ComplianceCommand::Crosswalk { wanted, policies, output } => {
             crosswalk(&wanted, &policies.read()?.0, output)
         }

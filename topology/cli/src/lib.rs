@@ -13,6 +13,7 @@ mod dead_letter;
 mod deployment;
 mod doctor;
 mod erase;
+mod evidence;
 mod folder;
 mod generate;
 mod hold;
@@ -118,6 +119,8 @@ enum Command {
     Policy(policy::PolicyArgs),
     /// Show catalogues of frameworks and the policies that are evidence for them.
     Compliance(compliance::ComplianceArgs),
+    /// Check an evidence packet without a server.
+    Evidence(evidence::EvidenceArgs),
     /// List, check and replace the prices that estimates use.
     Prices(prices::PricesArgs),
     /// Check that the audit log is as it was.
@@ -216,6 +219,7 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::Rules(args) => rules::rules(args).await,
         Command::Policy(args) => policy::policy(args),
         Command::Compliance(args) => compliance::compliance(args).await,
+        Command::Evidence(args) => evidence::evidence(&args),
         Command::Prices(args) => prices::prices(args),
         Command::Verify(args) => verify::verify(args).await,
         Command::Audit(args) => audit::audit(args).await,

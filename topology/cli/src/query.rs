@@ -24,6 +24,9 @@ use super::{
 
 /// The most that the API gives at once.
 const PAGE: usize = 1_000;
+/// How often a question is asked again that came too soon, and the longest time until then.
+const PATIENCE: u32 = 20;
+const MAX_PAUSE: Duration = Duration::from_mins(1);
 
 /// Arguments of `weir query`.
 #[derive(Debug, Args)]
@@ -219,6 +222,22 @@ impl Api {
         answer.json().await.context("the query API's answer is not JSON")
     }
 
+    /// The same, and again where too many questions were asked, once the API says to come back.
+    pub(super) async fn get_patiently(&self, path: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Value> {
+        for _ in 0..PATIENCE {
+            let sent = self.request(path, parameters).send().await;
+            let answer = sent.with_context(|| format!("the query API at {} does not answer", self.url))?;
+            if answer.status() != http::StatusCode::TOO_MANY_REQUESTS {
+                let answer = Self::successful(answer).await?;
+                return answer.json().await.context("the query API's answer is not JSON");
+            }
+            let after = answer.headers().get(http::header::RETRY_AFTER);
+            let after = after.and_then(|after| after.to_str().ok()?.parse().ok()).unwrap_or(1);
+            tokio::time::sleep(Duration::from_secs(after).min(MAX_PAUSE)).await;
+        }
+        self.get(path, parameters).await
+    }
+
     /// An answer that is read as it comes, for so long.
     pub(super) async fn open(
         &self,
@@ -235,7 +254,10 @@ impl Api {
 
     async fn answered(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
         let sent = request.send().await;
-        let answer = sent.with_context(|| format!("the query API at {} does not answer", self.url))?;
+        Self::successful(sent.with_context(|| format!("the query API at {} does not answer", self.url))?).await
+    }
+
+    async fn successful(answer: reqwest::Response) -> anyhow::Result<reqwest::Response> {
         let status = answer.status();
         if status.is_success() {
             return Ok(answer);

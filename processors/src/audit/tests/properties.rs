@@ -1,11 +1,14 @@
 //! Properties of every event's record.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
-use schemas::{Envelope, changes::AuditEntry};
+use schemas::{Envelope, Event, changes::AuditEntry};
 use serde_json::Value;
 
 use super::{any, check};
+use crate::{Processor as _, audit::restore, compliance::Compliance};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
@@ -25,4 +28,27 @@ proptest! {
         prop_assert_eq!(&labelled["metadata"]["labels"], &serde_json::json!(["skewed"]));
         prop_assert_eq!(AuditEntry { record: entry.record.clone(), ..flagged }, entry);
     }
+
+    /// An event that is restored from its record has the same record, and the same consequences for compliance.
+    #[test]
+    fn a_record_gives_its_event_back(envelope in any::envelope()) {
+        let envelope = Envelope { trace: None, ..envelope };
+        let (_, record) = check(&envelope);
+        let restored = restore(&record);
+        let is_restorable =
+            matches!(envelope.event, Event::Activity(_) | Event::Infrastructure(_) | Event::Governance(_));
+        prop_assert_eq!(restored.is_ok(), is_restorable);
+        if let Ok(restored) = restored {
+            let (_, again) = check(&restored);
+            prop_assert_eq!(again, record);
+            prop_assert_eq!(consequences(&restored), consequences(&envelope));
+        }
+    }
+}
+
+/// All that compliance makes of an event, but for the hash of the event's content.
+fn consequences(envelope: &Envelope) -> String {
+    static COMPLIANCE: LazyLock<Compliance> = LazyLock::new(Compliance::default);
+    let hash = format!("{:?}", envelope.content_sha256());
+    format!("{:?}", COMPLIANCE.process(envelope)).replace(&hash, "")
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Fault, Kind, Trust};
 use crate::{
+    checkpoint::Checkpoint,
     hash::Hash,
     integrity::{Place, leaf_of_copy},
     proof::check_inclusion,
@@ -24,6 +25,7 @@ pub struct ProofFile {
     /// Hashes in base64, from the leaf up.
     pub proof: Vec<String>,
     /// The signed note of that tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,
     /// The OCSF record with its place in the log.
     pub record: Value,
@@ -33,13 +35,18 @@ impl ProofFile {
     /// The fault, if there is one: in the checkpoint, or else in the record, when it is not the one that the
     /// tree has at that index.
     pub fn check(&self, trust: &Trust) -> Option<Fault> {
-        let fault = |kind| Some(Fault { log: self.log.clone(), index: self.index, kind });
         let opened = self.checkpoint.as_deref().map(|note| trust.open(&self.log, note));
-        let Some(Ok(checkpoint)) =
-            opened.filter(|opened| opened.as_ref().is_ok_and(|checkpoint| checkpoint.size == self.size))
-        else {
-            return fault(Kind::Checkpoint);
-        };
+        match opened {
+            Some(Ok(checkpoint)) => self.check_under(&checkpoint),
+            Some(Err(_)) | None => Some(self.fault(Kind::Checkpoint)),
+        }
+    }
+
+    /// The same under a checkpoint of the log whose signatures were checked before.
+    pub fn check_under(&self, checkpoint: &Checkpoint) -> Option<Fault> {
+        if checkpoint.size != self.size {
+            return Some(self.fault(Kind::Checkpoint));
+        }
         let hashes: Option<Vec<Hash>> = self
             .proof
             .iter()
@@ -53,6 +60,10 @@ impl ProofFile {
         let proven = leaf.zip(hashes).is_some_and(|(leaf, hashes)| {
             check_inclusion((self.index, &leaf), (checkpoint.size, &checkpoint.root), &hashes).is_ok()
         });
-        if proven { None } else { fault(Kind::Edited) }
+        if proven { None } else { Some(self.fault(Kind::Edited)) }
+    }
+
+    fn fault(&self, kind: Kind) -> Fault {
+        Fault { log: self.log.clone(), index: self.index, kind }
     }
 }

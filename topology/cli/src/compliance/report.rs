@@ -73,15 +73,20 @@ enum Form {
 }
 
 /// A framework's posture, with every verdict that is evidence for it.
-struct Report {
-    framework: String,
-    as_of: String,
-    project: Option<String>,
-    resources: Value,
-    posture: Value,
-    controls: Vec<Value>,
-    verdicts: Vec<Value>,
-    waivers: Vec<Value>,
+pub(super) struct Report {
+    pub(super) framework: String,
+    pub(super) as_of: String,
+    pub(super) project: Option<String>,
+    pub(super) resources: Value,
+    pub(super) posture: Value,
+    pub(super) controls: Vec<Value>,
+    pub(super) verdicts: Vec<Value>,
+    pub(super) waivers: Vec<Value>,
+}
+
+/// The report as a page.
+pub(super) fn page(report: &Report) -> String {
+    html::page(report)
 }
 
 /// Asks for everything, and writes it.
@@ -94,7 +99,7 @@ pub(super) async fn report(args: ReportArgs) -> anyhow::Result<Outcome> {
     if args.output == Form::Table && args.file.is_some() {
         bail!("--file takes --output json, csv or html");
     }
-    let report = Report::read(&api, &args, as_of).await?;
+    let report = Report::read(&api, (&args.framework, args.project.as_deref()), as_of).await?;
     let content = match args.output {
         Form::Table => {
             report.print();
@@ -121,16 +126,19 @@ pub(super) async fn report(args: ReportArgs) -> anyhow::Result<Outcome> {
 
 impl Report {
     /// Everything about one framework at one instant.
-    async fn read(api: &Api, args: &ReportArgs, as_of: String) -> anyhow::Result<Self> {
+    pub(super) async fn read(
+        api: &Api,
+        (framework, project): (&str, Option<&str>),
+        as_of: String,
+    ) -> anyhow::Result<Self> {
         let mut view = vec![("as_of", as_of.as_str())];
-        view.extend(args.project.as_deref().map(|project| ("project", project)));
+        view.extend(project.map(|project| ("project", project)));
         let all = api.get("/api/v1/compliance/posture", &view).await?;
         let names =
             || all["frameworks"].as_array().into_iter().flatten().filter_map(|one| one["framework"].as_str());
-        let Some(framework) = names().find(|name| name.eq_ignore_ascii_case(&args.framework)) else {
+        let Some(framework) = names().find(|name| name.eq_ignore_ascii_case(framework)) else {
             bail!(
-                "no policy names the framework {:?}; there are {}",
-                args.framework,
+                "no policy names the framework {framework:?}; there are {}",
                 names().collect::<Vec<_>>().join(", ")
             );
         };
@@ -145,7 +153,7 @@ impl Report {
         };
         Ok(Self {
             framework: framework.to_owned(),
-            project: args.project.clone(),
+            project: project.map(str::to_owned),
             resources: answer["resources"].take(),
             posture: answer["frameworks"][0].take(),
             controls,

@@ -109,7 +109,7 @@ fn keys(args: &VerifyArgs) -> anyhow::Result<Vec<PublicKey>> {
 }
 
 /// Keys as texts, or as files of texts.
-fn given_keys(given: &[String], purpose: Purpose) -> anyhow::Result<Vec<PublicKey>> {
+pub(super) fn given_keys(given: &[String], purpose: Purpose) -> anyhow::Result<Vec<PublicKey>> {
     let mut keys = Vec::new();
     for text in given {
         let path = Path::new(text);

@@ -5,12 +5,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{PgPool, QueryBuilder, Row, postgres::PgRow, types::Json};
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use super::{super::findings::word, STAGE};
 use crate::read_models::{
     parameters::text,
     snapshot::{Page, ReadError, Snapshot},
 };
+
+/// Most events of a waiver that are named.
+const MAX_EVENTS: i64 = 100;
 
 /// Status of a waiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -122,6 +126,8 @@ pub struct WaiverItem {
     /// Steps that count for nothing: `event_id`, `at`, `step`, `why`.
     #[schema(value_type = Vec<Object>)]
     pub ineffective: Vec<Value>,
+    /// The events of its steps up to the instant, in the order of time: each has an entry in the audit log.
+    pub events: Vec<Uuid>,
 }
 
 /// A page of the waivers at an instant, by id.
@@ -134,7 +140,12 @@ pub async fn waivers(
 ) -> Result<Page<WaiverItem, String>, ReadError> {
     let snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let as_of = request.as_of;
-    let mut query = QueryBuilder::new("SELECT * FROM (SELECT w.*, CASE");
+    let mut query = QueryBuilder::new(
+        "SELECT * FROM (SELECT w.*, ARRAY(SELECT f.event_id FROM compliance_waiver_fact AS f
+                  WHERE f.tenant_id = w.tenant_id AND f.waiver = w.waiver AND f.decided_at <= ",
+    );
+    query.push_bind(as_of).push(" ORDER BY f.decided_at, f.event_id LIMIT ").push_bind(MAX_EVENTS);
+    query.push(") AS events, CASE");
     for (condition, status) in [
         ("revoked_at", WaiverStatus::Revoked),
         ("rejected_at", WaiverStatus::Rejected),
@@ -200,5 +211,6 @@ fn decoded(row: &PgRow, as_of: Timestamp) -> Result<WaiverItem, ReadError> {
         revoked_at,
         expires_at: if is_known { row.try_get("expires_at")? } else { None },
         ineffective,
+        events: row.try_get("events")?,
     })
 }
