@@ -22,6 +22,7 @@ mod row_type;
 mod session;
 pub mod siem;
 pub mod tenants;
+pub mod waivers;
 
 pub use batch::{
     Batch, KeptBytes, LastRecord, OffsetRange, RawRecord, RecordChanges, Settlement, TopicPartition,

@@ -6,6 +6,27 @@ use serde_json::{Value, json};
 
 use crate::{Refused, Subject};
 
+/// Resources with objects that policies evaluate, and their kinds.
+pub const KINDS: &[(&str, &str)] = &[
+    ("pods", "Pod"),
+    ("deployments", "Deployment"),
+    ("statefulsets", "StatefulSet"),
+    ("daemonsets", "DaemonSet"),
+    ("replicasets", "ReplicaSet"),
+    ("replicationcontrollers", "ReplicationController"),
+    ("jobs", "Job"),
+    ("cronjobs", "CronJob"),
+    ("services", "Service"),
+    ("serviceaccounts", "ServiceAccount"),
+    ("ingresses", "Ingress"),
+    ("networkpolicies", "NetworkPolicy"),
+    ("configmaps", "ConfigMap"),
+    ("roles", "Role"),
+    ("rolebindings", "RoleBinding"),
+    ("clusterroles", "ClusterRole"),
+    ("clusterrolebindings", "ClusterRoleBinding"),
+];
+
 /// Whether a document has the form of a Kubernetes object.
 pub fn is_object(document: &Value) -> bool {
     document["apiVersion"].is_string() && document["kind"].is_string()

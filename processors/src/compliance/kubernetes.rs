@@ -1,5 +1,6 @@
 //! Kubernetes objects from audit events: the object in the response or, failing that, in the request.
 
+use policies::kubernetes::KINDS;
 use schemas::{
     Native,
     changes::compliance::{ObservationSource, Presence},
@@ -9,27 +10,6 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::seen::{Seen, Shown, attributes, bounded_id};
-
-/// Resources with objects that policies evaluate, and their kinds.
-const KINDS: &[(&str, &str)] = &[
-    ("pods", "Pod"),
-    ("deployments", "Deployment"),
-    ("statefulsets", "StatefulSet"),
-    ("daemonsets", "DaemonSet"),
-    ("replicasets", "ReplicaSet"),
-    ("replicationcontrollers", "ReplicationController"),
-    ("jobs", "Job"),
-    ("cronjobs", "CronJob"),
-    ("services", "Service"),
-    ("serviceaccounts", "ServiceAccount"),
-    ("ingresses", "Ingress"),
-    ("networkpolicies", "NetworkPolicy"),
-    ("configmaps", "ConfigMap"),
-    ("roles", "Role"),
-    ("rolebindings", "RoleBinding"),
-    ("clusterroles", "ClusterRole"),
-    ("clusterrolebindings", "ClusterRoleBinding"),
-];
 
 /// The parts of an audit event that contain an object.
 #[derive(Deserialize)]

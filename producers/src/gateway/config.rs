@@ -12,8 +12,13 @@ use edge::{
 };
 use ipnet::IpNet;
 use policies::InForce;
+use schemas::changes::waivers::GrantedWaivers;
+use tokio::sync::watch;
 
 use super::{shares::TenantQuotas, signature::WebhookSecrets};
+
+/// The waivers that hold, as they are now.
+pub type WaiversWatch = watch::Receiver<Arc<GrantedWaivers>>;
 
 /// The gateway's settings.
 #[derive(Debug, Clone)]
@@ -43,6 +48,8 @@ pub struct GatewayConfig {
     pub github: WebhookSecrets,
     /// Compliance policies in force.
     pub policies: InForce,
+    /// Granted waivers, which decisions honour; renewed by whoever reads them from the database.
+    pub waivers: WaiversWatch,
     /// Renders `GET /metrics`; without it there is no such route.
     pub metrics: Option<RenderMetrics>,
 }
@@ -92,6 +99,7 @@ impl Default for GatewayConfig {
             trusted_proxies: Vec::new(),
             github: WebhookSecrets::default(),
             policies: InForce::own(),
+            waivers: watch::channel(Arc::default()).1,
             metrics: None,
         }
     }

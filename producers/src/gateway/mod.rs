@@ -40,7 +40,7 @@ use std::{
     },
 };
 
-pub use config::{Admin, GatewayConfig, Limits, Timeouts};
+pub use config::{Admin, GatewayConfig, Limits, Timeouts, WaiversWatch};
 pub use edge::admission::KeyRingWatch;
 pub use edge::rates::Rates;
 use edge::{Listen, ListenError, Listener, Open, admission::Admission};

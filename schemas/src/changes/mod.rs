@@ -9,6 +9,7 @@ pub mod estimate;
 pub mod policy_verdicts;
 pub mod retention;
 pub mod risk;
+pub mod waivers;
 
 pub use audit::{AuditEntry, OcsfRecord, UnreadableRecord};
 pub use change_review::{ChangeFact, Proposal};

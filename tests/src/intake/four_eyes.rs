@@ -19,13 +19,13 @@ const REVIEWS: &str =
                           AND approvals = 2 AND requested_by = 'ada'";
 
 /// An issuer of tokens whose keys lie in a file.
-struct Issuer {
+pub(super) struct Issuer {
     key: SigningKey,
     keys: tempfile::NamedTempFile,
 }
 
 impl Issuer {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let key = SigningKey::from_bytes(&rand::random());
         let keys = tempfile::NamedTempFile::new().expect("a file");
         let x = URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
@@ -35,7 +35,7 @@ impl Issuer {
     }
 
     /// Its people ask for changes and decide about them.
-    fn identities(&self) -> Arc<Identities> {
+    pub(super) fn identities(&self) -> Arc<Identities> {
         let rule = |role| RoleRule {
             claim: "groups".into(),
             matches: "platform".into(),
@@ -54,7 +54,7 @@ impl Issuer {
         Arc::new(Identities::new(vec![config]).expect("an issuer"))
     }
 
-    fn token(&self, person: &str) -> String {
+    pub(super) fn token(&self, person: &str) -> String {
         let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let header = encode(json!({"alg": "EdDSA", "kid": "1", "typ": "JWT"}));
         let claims = encode(json!({"iss": ISSUER, "sub": person, "aud": "weir", "groups": ["platform"],

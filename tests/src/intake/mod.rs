@@ -7,4 +7,5 @@ pub(crate) mod door;
 mod four_eyes;
 mod outage;
 mod rows;
+mod waived;
 mod ways;

@@ -20,7 +20,7 @@ use processors::{
     risk::{Risk, RuleSet},
 };
 use producers::{
-    gateway::{Admin, Gateway, GatewayConfig, KafkaPublisher, KeyRingWatch},
+    gateway::{Admin, Gateway, GatewayConfig, KafkaPublisher, KeyRingWatch, WaiversWatch},
     kafka::Purpose,
 };
 use sinks::{
@@ -133,7 +133,9 @@ impl Process<'_> {
             started.push(Box::pin(async move { following.await.context("following tenants' limits") }));
             let callers = Callers { keys, identities, tenants };
             if roles.gateway {
-                started.push(self.gateway(callers.clone(), policies.clone()).await?);
+                let (waivers, following) = runtime::waivers::follow(database, self.stop.clone());
+                started.push(Box::pin(async move { following.await.context("following waivers") }));
+                started.push(self.gateway(callers.clone(), (policies.clone(), waivers)).await?);
             }
             if roles.query_api {
                 started.push(self.query_api(callers, &policies).await?);
@@ -145,7 +147,11 @@ impl Process<'_> {
         Ok(started)
     }
 
-    async fn gateway(&self, callers: Callers, policies: InForce) -> anyhow::Result<Role> {
+    async fn gateway(
+        &self,
+        callers: Callers,
+        (policies, waivers): (InForce, WaiversWatch),
+    ) -> anyhow::Result<Role> {
         let Callers { keys, identities, tenants } = callers;
         let settings = &self.place.settings.gateway;
         let mut config = GatewayConfig { listen: settings.listen, ..GatewayConfig::default() };
@@ -157,6 +163,7 @@ impl Process<'_> {
         config.trusted_proxies = settings.trusted_proxies.parse()?;
         config.github = settings.github_webhook_secrets()?;
         config.policies = policies;
+        config.waivers = waivers;
         config.admin = Some(Admin { listen: settings.admin_listen, metrics: self.render_metrics() });
         config.metrics = settings.public_metrics.then(|| self.render_metrics());
         // First what can be wrong here; a client of Kafka takes its time to go.

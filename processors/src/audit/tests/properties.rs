@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
-use schemas::{Envelope, Event, changes::AuditEntry};
+use schemas::{Envelope, Event, changes::AuditEntry, events::OutcomeStatus};
 use serde_json::Value;
 
 use super::{any, check};
@@ -29,7 +29,7 @@ proptest! {
         prop_assert_eq!(AuditEntry { record: entry.record.clone(), ..flagged }, entry);
     }
 
-    /// An event that is restored from its record has the same record, and the same consequences for compliance.
+    /// An event that is restored from its record has the same record and the same consequences for compliance.
     #[test]
     fn a_record_gives_its_event_back(envelope in any::envelope()) {
         let envelope = Envelope { trace: None, ..envelope };
@@ -40,7 +40,13 @@ proptest! {
         prop_assert_eq!(restored.is_ok(), is_restorable);
         if let Ok(restored) = restored {
             let (_, again) = check(&restored);
-            prop_assert_eq!(again, record);
+            // A status that the kind implies stands in the record as if it had been told.
+            let is_told = match &envelope.event {
+                Event::Activity(event) => event.outcome.status != OutcomeStatus::Unknown,
+                Event::Infrastructure(event) => event.outcome.status != OutcomeStatus::Unknown,
+                _ => true,
+            };
+            prop_assert!(!is_told || again == record, "{again:?}\n{record:?}");
             prop_assert_eq!(consequences(&restored), consequences(&envelope));
         }
     }

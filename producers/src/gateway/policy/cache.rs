@@ -1,4 +1,4 @@
-//! Cache of policy decisions by document and policy set, with a maximum age and bounded
+//! Cache of policy decisions by document, policy set and waivers, with a maximum age and bounded
 //! memory.
 
 use std::{
@@ -14,8 +14,14 @@ use super::decided::Decided;
 const MAX_DECISIONS: usize = 20_000;
 const MAX_BYTES: usize = 32 << 20;
 
-/// SHA-256 of the document. A decision depends only on the document and the policy set.
-type Key = [u8; 32];
+/// Key of a decision beside the policy set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    /// SHA-256 of the document and of the workspace that it is for.
+    pub(super) document: [u8; 32],
+    /// The version of the tenant's waivers. Tenants without any share their decisions.
+    pub(super) waivers: Option<[u8; 32]>,
+}
 
 #[derive(Debug, Default)]
 pub(in crate::gateway) struct Cache(Mutex<Decisions>);
@@ -77,6 +83,7 @@ mod tests {
             decision: Decision::Allow,
             kind: "plan",
             policy_set: policy_set.to_owned(),
+            waivers: None,
             counts: DecisionCounts::default(),
             reasons: Vec::new(),
             reasons_total: 0,
@@ -88,12 +95,17 @@ mod tests {
     #[test]
     fn a_decision_holds_for_its_time_and_its_policies() {
         let (cache, now) = (Cache::default(), Instant::now());
-        cache.put([1; 32], &decided("a", 30), now);
-        let known = |key: u8, set: &str, seconds: u64| {
-            cache.get(&[key; 32], set, now + Duration::from_secs(seconds)).is_some()
+        let key = |document: u8, waivers: Option<u8>| Key {
+            document: [document; 32],
+            waivers: waivers.map(|version| [version; 32]),
+        };
+        cache.put(key(1, None), &decided("a", 30), now);
+        let known = |document: u8, set: &str, seconds: u64| {
+            cache.get(&key(document, None), set, now + Duration::from_secs(seconds)).is_some()
         };
         assert!(known(1, "a", 29) && !known(1, "a", 30) && !known(2, "a", 0) && !known(1, "b", 0));
-        cache.put([2; 32], &decided("b", 30), now);
+        assert!(cache.get(&key(1, Some(1)), "a", now).is_none(), "it was made under other waivers");
+        cache.put(key(2, None), &decided("b", 30), now);
         assert!(known(2, "b", 0) && !known(1, "b", 0) && !known(1, "a", 0));
     }
 
@@ -101,9 +113,9 @@ mod tests {
     fn the_oldest_make_room() {
         let (cache, now) = (Cache::default(), Instant::now());
         let key = |n: usize| {
-            let mut key = [0; 32];
-            key[..8].copy_from_slice(&n.to_be_bytes());
-            key
+            let mut document = [0; 32];
+            document[..8].copy_from_slice(&n.to_be_bytes());
+            Key { document, waivers: None }
         };
         for n in 0..MAX_DECISIONS + 10 {
             cache.put(key(n), &decided("a", 30), now);

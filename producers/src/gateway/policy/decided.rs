@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use policies::{Decision, Document, DocumentKind, Enforcement, Evaluation, Held, Severity, Status, Verdict};
+use policies::{
+    Decision, Document, DocumentKind, Enforcement, Evaluation, Held, Severity, Status, Verdict, kubernetes,
+};
+use schemas::{
+    Timestamp,
+    changes::waivers::{GrantedWaiver, TenantWaivers},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -25,6 +31,8 @@ pub(in crate::gateway) struct DecisionCounts {
     deny: usize,
     /// Policies that only warn about a resource.
     warn: usize,
+    /// Policies that fail for a resource under a waiver.
+    waived: usize,
     /// Policies whose input values are missing.
     not_evaluated: usize,
     /// Policies that timed out or returned a value of the wrong shape.
@@ -42,8 +50,15 @@ pub(in crate::gateway) struct DecisionReason {
     title: String,
     /// Severity: `low`, `medium`, `high` or `critical`.
     severity: &'static str,
-    /// Verdict: `deny`, `warn`, `not_evaluated` or `error`.
+    /// Verdict: `deny`, `warn`, `waived`, `not_evaluated` or `error`.
     verdict: &'static str,
+    /// Id of the waiver in force, where the verdict is `waived`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiver: Option<String>,
+    /// End of that waiver by its terms, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = "date-time")]
+    waived_until: Option<String>,
     /// Address of the resource; empty where the policy judges the document as a whole.
     resource: String,
     /// Terraform type or Kubernetes kind of the resource.
@@ -60,6 +75,8 @@ pub(super) struct Decided {
     pub(super) decision: Decision,
     pub(super) kind: &'static str,
     pub(super) policy_set: String,
+    /// [`TenantWaivers::version`], where the tenant has waivers.
+    pub(super) waivers: Option<[u8; 32]>,
     pub(super) counts: DecisionCounts,
     pub(super) reasons: Vec<DecisionReason>,
     pub(super) reasons_total: usize,
@@ -71,29 +88,39 @@ pub(super) struct Decided {
 }
 
 impl Decided {
-    pub(super) fn new(document: &Document, evaluation: &Evaluation, held: &Held) -> Self {
-        let verdicts = &evaluation.verdicts;
+    pub(super) fn new(
+        document: &Document,
+        evaluation: &Evaluation,
+        held: &Held,
+        waiving: &Waiving<'_>,
+    ) -> Self {
+        let verdicts: Vec<Ruled<'_>> =
+            evaluation.verdicts.iter().map(|verdict| waiving.ruled(verdict, document.kind)).collect();
         let mut counts = DecisionCounts::default();
-        for verdict in verdicts {
-            *match word(verdict) {
+        for ruled in &verdicts {
+            *match ruled.word() {
                 "pass" => &mut counts.pass,
                 "deny" => &mut counts.deny,
                 "warn" => &mut counts.warn,
+                "waived" => &mut counts.waived,
                 "not_evaluated" => &mut counts.not_evaluated,
                 _ => &mut counts.error,
             } += 1;
         }
-        let mut told: Vec<&Verdict> = verdicts.iter().filter(|one| one.status != Status::Pass).collect();
-        let rank = |verdict: &Verdict| match word(verdict) {
+        let mut told: Vec<&Ruled<'_>> =
+            verdicts.iter().filter(|one| one.verdict.status != Status::Pass).collect();
+        let rank = |ruled: &Ruled<'_>| match ruled.word() {
             "deny" => 0,
             "error" => 1,
             "warn" => 2,
-            _ => 3,
+            "waived" => 3,
+            _ => 4,
         };
-        told.sort_by_key(|verdict| (rank(verdict), std::cmp::Reverse(verdict.severity)));
+        told.sort_by_key(|ruled| (rank(ruled), std::cmp::Reverse(ruled.verdict.severity)));
         let first = document.subjects.first();
+        let unwaived = verdicts.iter().filter(|ruled| ruled.waiver.is_none()).map(|ruled| ruled.verdict);
         Self {
-            decision: evaluation.decision,
+            decision: Decision::from_verdicts(unwaived),
             kind: match document.kind {
                 DocumentKind::Plan => "plan",
                 DocumentKind::Kubernetes => "object",
@@ -101,11 +128,12 @@ impl Decided {
                 DocumentKind::Action => "action",
             },
             policy_set: held.set().hash().to_owned(),
+            waivers: waiving.waivers.map(|waivers| *waivers.version()),
             counts,
             reasons_total: told.len(),
             reasons: told.into_iter().take(MAX_REASONS).map(reason).collect(),
             resource: first.map(|subject| (bounded(&subject.kind), bounded(&subject.address))),
-            holds: holds(verdicts.iter().map(|verdict| verdict.severity).max()),
+            holds: waiving.holds(holds(verdicts.iter().map(|ruled| ruled.verdict.severity).max())),
         }
     }
 
@@ -132,7 +160,8 @@ impl Decided {
             } else {
                 format!(" ({})", reason.remediation)
             };
-            let line = format!("{}: {}{cure}", reason.policy_id, reason.reasons.join("; "));
+            let waived = reason.waiver.as_ref().map(|id| format!(" (waived by {id})")).unwrap_or_default();
+            let line = format!("{}: {}{waived}{cure}", reason.policy_id, reason.reasons.join("; "));
             cut(&line, MAX_WARNING_BYTES)
         };
         of_verdict.take(MAX_WARNINGS).map(line).collect()
@@ -149,21 +178,77 @@ fn holds(severity: Option<Severity>) -> Duration {
     })
 }
 
-fn word(verdict: &Verdict) -> &'static str {
-    match (verdict.status, verdict.enforcement) {
-        (Status::Fail, Enforcement::Deny) => "deny",
-        (Status::Fail, Enforcement::Warn) => "warn",
-        (status, _) => status.name(),
+/// The waivers of a decision.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiving<'a> {
+    /// Those of the tenant.
+    pub(super) waivers: Option<&'a TenantWaivers>,
+    /// Of a plan: the workspace that it is for.
+    pub(super) workspace: &'a str,
+    /// The instant of the decision.
+    pub(super) at: Timestamp,
+}
+
+impl<'a> Waiving<'a> {
+    fn ruled(&self, verdict: &'a Verdict, kind: DocumentKind) -> Ruled<'a> {
+        let waivers = self.waivers.filter(|_| verdict.status == Status::Fail && !verdict.resource.is_empty());
+        let waiver = waivers.and_then(|waivers| {
+            waivers.holding(&resource_ids(verdict, kind, self.workspace), &verdict.policy_id, self.at)
+        });
+        Ruled { verdict, waiver }
+    }
+
+    /// A decision holds no longer than the waivers that it was made under.
+    fn holds(&self, otherwise: Duration) -> Duration {
+        let change = self.waivers.and_then(|waivers| waivers.next_change(self.at));
+        let left = change.and_then(|change| (change - self.at).to_std().ok());
+        left.map_or(otherwise, |left| left.min(otherwise))
     }
 }
 
-fn reason(verdict: &Verdict) -> DecisionReason {
+/// The ids by which a waiver may name a resource: its address in the document, and its id in the posture.
+fn resource_ids(verdict: &Verdict, kind: DocumentKind, workspace: &str) -> Vec<String> {
+    let address = verdict.resource.clone();
+    let in_posture = match kind {
+        DocumentKind::Plan => Some(format!("{workspace}/{address}")),
+        DocumentKind::Kubernetes => {
+            let named = kubernetes::KINDS.iter().find(|(_, kind)| *kind == verdict.resource_type);
+            let rest = address.split_once('/').map(|(_, rest)| rest);
+            named.zip(rest).map(|((plural, _), rest)| format!("{plural}/{rest}"))
+        }
+        DocumentKind::Resource | DocumentKind::Action => None,
+    };
+    [Some(address), in_posture].into_iter().flatten().collect()
+}
+
+/// A verdict, and the waiver that it is under.
+struct Ruled<'a> {
+    verdict: &'a Verdict,
+    waiver: Option<&'a GrantedWaiver>,
+}
+
+impl Ruled<'_> {
+    fn word(&self) -> &'static str {
+        match (self.verdict.status, self.verdict.enforcement) {
+            (Status::Fail, _) if self.waiver.is_some() => "waived",
+            (Status::Fail, Enforcement::Deny) => "deny",
+            (Status::Fail, Enforcement::Warn) => "warn",
+            (status, _) => status.name(),
+        }
+    }
+}
+
+fn reason(ruled: &Ruled<'_>) -> DecisionReason {
+    let Ruled { verdict, waiver } = ruled;
     DecisionReason {
         policy_id: bounded(&verdict.policy_id),
         policy_hash: verdict.policy_hash.clone(),
         title: bounded(&verdict.title),
         severity: verdict.severity.name(),
-        verdict: word(verdict),
+        verdict: ruled.word(),
+        waiver: waiver.map(|one| bounded(&one.waiver)),
+        waived_until: waiver
+            .map(|one| one.expires_at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)),
         resource: bounded(&verdict.resource),
         resource_type: bounded(&verdict.resource_type),
         reasons: verdict.reasons.iter().take(MAX_TEXTS).map(|text| bounded(text)).collect(),

@@ -22,7 +22,7 @@ use chrono::{SubsecRound, Utc};
 use edge::{api_error::ApiError, service::Traces};
 use policies::{Decision, Surroundings};
 use schemas::{
-    Timestamp,
+    TenantId, Timestamp,
     access::Principal,
     problem::{Problem, ProblemKind},
 };
@@ -35,8 +35,8 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{
-    cache::Cache,
-    decided::{Decided, DecisionCounts, DecisionReason},
+    cache::{Cache, Key},
+    decided::{Decided, DecisionCounts, DecisionReason, Waiving},
     question::{Form, Mode, Question},
     trace::Trace,
 };
@@ -46,6 +46,8 @@ use super::{App, body, encoding::ContentEncoding, media, reading};
 const AT_ONCE: usize = 8;
 /// Maximum number of evaluations (policy and resource) of one document.
 const MAX_EVALUATIONS: usize = 20_000;
+/// The workspace of a plan that names none, as in the posture.
+const WORKSPACE: &str = "terraform";
 
 /// Routes of policy evaluation.
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -89,6 +91,8 @@ pub(super) struct PolicyDecision {
     kind: &'static str,
     /// SHA-256 of the policy set, in hexadecimal digits.
     policy_set: String,
+    /// SHA-256 of the tenant's granted waivers, in hexadecimal digits; null where it has none.
+    waivers: Option<String>,
     /// Number of verdicts of each kind; all zero if no policy applies to the document.
     counts: DecisionCounts,
     /// Verdicts other than `pass`, most severe first; at most 100.
@@ -100,7 +104,7 @@ pub(super) struct PolicyDecision {
     /// Time of the decision, RFC 3339.
     #[schema(format = "date-time")]
     decided_at: String,
-    /// Seconds for which an equal document gets the same decision, unless policies change.
+    /// Seconds for which an equal document gets the same decision, unless policies or waivers change.
     holds_seconds: u64,
 }
 
@@ -142,10 +146,13 @@ pub(super) struct AdmissionStatus {
 
 /// Evaluate policies on a plan, an object, a resource or an action.
 ///
-/// The body is a document, or `{"input": DOCUMENT, "mode": …, "change_id": …, "project": …}`. A document is a Terraform
+/// The body is a document, or `{"input": DOCUMENT, "mode": …, "change_id": …, "project": …, "workspace": …}`. A document is a Terraform
 /// plan (`terraform show -json`), a Kubernetes object, the configuration of a resource (`{"type": …, "config": {…}}`), or
 /// an action (`{"action": "DeleteBucket", …}`). The decision is `allow`, `warn` or `deny`, with reasons and
 /// remediation.
+///
+/// A failure under a waiver is `waived` and does not deny. A waiver names a resource by its address in the document, or
+/// by its id in the posture: of a plan `WORKSPACE/ADDRESS`, with `terraform` as the workspace where none is named.
 ///
 /// In mode `advise`, the default, the decision is advisory. In mode `block` Kafka has acknowledged the
 /// decision's event before the response, and 503 means that there is no decision.
@@ -201,7 +208,7 @@ pub(super) async fn evaluate(
         (one, other) => one.or(other).unwrap_or(Mode::Advise),
     };
     let at = Utc::now().trunc_subsecs(6);
-    let (decided, cached) = decide(&app, &question, at, deadline).await?;
+    let (decided, cached) = decide(&app, (tenant, &question), at, deadline).await?;
     let trace =
         Trace { principal: &principal, traces: &traces, question: &question, decided: &decided, mode, at };
     let decision_id = trace.publish(&app, deadline).await?;
@@ -217,6 +224,7 @@ pub(super) async fn evaluate(
             mode: mode.name(),
             kind: decided.kind,
             policy_set: decided.policy_set.clone(),
+            waivers: decided.waivers.map(|version| trace::hexadecimal(&version)),
             counts: decided.counts,
             reasons: decided.reasons.clone(),
             reasons_total: decided.reasons_total,
@@ -231,19 +239,21 @@ pub(super) async fn evaluate(
 /// The decision on a document, and whether it comes from the cache.
 async fn decide(
     app: &Arc<App>,
-    question: &Arc<Question>,
+    (tenant, question): (&TenantId, &Arc<Question>),
     at: Timestamp,
     deadline: Instant,
 ) -> Result<(Arc<Decided>, bool), ApiError> {
     let held = app.config.policies.current();
-    let known = app.decisions.known.get(&question.sha256, held.set().hash(), Instant::now());
+    let granted = Arc::clone(&app.config.waivers.borrow());
+    let key = Key { document: question.sha256, waivers: granted.of(tenant).map(|own| *own.version()) };
+    let known = app.decisions.known.get(&key, held.set().hash(), Instant::now());
     if let Some(decided) = known {
         return Ok((decided, true));
     }
     let overloaded = |_| ApiError::new(ProblemKind::Overloaded, "too many documents are being evaluated");
     let turn = timeout_at(deadline, Arc::clone(&app.decisions.turns).acquire_owned());
     let turn = turn.await.map_err(overloaded)?.expect("the semaphore is never closed");
-    let asked = Arc::clone(question);
+    let (asked, of) = (Arc::clone(question), tenant.clone());
     let judging = tokio::task::spawn_blocking(move || {
         // Held here, not with the request: work goes on when the client is gone.
         let _turn = turn;
@@ -262,12 +272,14 @@ async fn decide(
             );
             return Err(ApiError::new(ProblemKind::BodyTooLarge, detail));
         }
-        Ok(Decided::new(&document, &evaluation, &held))
+        let workspace = asked.workspace.as_deref().unwrap_or(WORKSPACE);
+        let waiving = Waiving { waivers: granted.of(&of), workspace, at };
+        Ok(Decided::new(&document, &evaluation, &held, &waiving))
     });
     let failed = |_| Err(ApiError::new(ProblemKind::Internal, "the document could not be evaluated"));
     let decided = Arc::new(judging.await.unwrap_or_else(failed)?);
     if decided.is_settled() {
-        app.decisions.known.put(question.sha256, &decided, Instant::now());
+        app.decisions.known.put(key, &decided, Instant::now());
     }
     Ok((decided, false))
 }
@@ -277,6 +289,7 @@ fn admission(uid: &str, mode: Mode, decided: &Decided) -> AdmissionAnswer {
     let mut warnings = if denied { Vec::new() } else { decided.lines("deny") };
     warnings.extend(decided.lines("error"));
     warnings.extend(decided.lines("warn"));
+    warnings.extend(decided.lines("waived"));
     let status = denied.then(|| AdmissionStatus { code: 403, message: decided.lines("deny").join("\n") });
     AdmissionAnswer {
         api_version: "admission.k8s.io/v1",

@@ -3,7 +3,7 @@
 use edge::api_error::ApiError;
 use policies::{Document, DocumentKind};
 use schemas::problem::ProblemKind;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 /// Maximum size of a body with a Kubernetes object, in bytes: twice what the API server stores of one.
@@ -13,7 +13,7 @@ const MAX_TEXT_BYTES: usize = 512;
 /// Maximum depth of JSON: the parser's own limit.
 const MAX_DEPTH: usize = 127;
 /// Members beside `input`.
-const MEMBERS: [&str; 4] = ["input", "mode", "change_id", "project"];
+const MEMBERS: [&str; 5] = ["input", "mode", "change_id", "project", "workspace"];
 
 /// Use of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,7 +77,10 @@ pub(super) struct Question {
     pub(super) mode: Option<Mode>,
     pub(super) change_id: Option<String>,
     pub(super) project: Option<String>,
-    /// SHA-256 of the document, the cache key: equal documents get equal decisions from equal policies.
+    /// Workspace of a plan, as the posture names its resources.
+    pub(super) workspace: Option<String>,
+    /// SHA-256 of the document and the workspace, part of the cache key: equal ones get equal decisions from equal
+    /// policies under equal waivers.
     pub(super) sha256: [u8; 32],
     document: Value,
     bytes: usize,
@@ -95,6 +98,7 @@ impl Question {
                 mode: None,
                 change_id: None,
                 project: None,
+                workspace: None,
                 sha256,
                 document: value,
                 bytes,
@@ -108,13 +112,14 @@ impl Question {
                 mode: None,
                 change_id: None,
                 project: None,
+                workspace: None,
                 sha256,
                 document: value,
                 bytes,
             });
         };
         if let Some(other) = members.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
-            let detail = format!("/{other} is unknown; beside `input` there are mode, change_id and project");
+            let detail = format!("/{other} is unknown; beside `input` there are mode, change_id, project and workspace");
             return Err(ApiError::new(ProblemKind::InvalidRequest, detail));
         }
         let mut text = |name: &str| match members.remove(name) {
@@ -129,10 +134,14 @@ impl Question {
             }
         };
         let (mode, change_id, project) = (text("mode")?, text("change_id")?, text("project")?);
+        let workspace = text("workspace")?.filter(|workspace| !workspace.is_empty());
         let mode = mode.map(|name| Mode::from_name(&name)).transpose()?;
         let document = members.remove("input").unwrap_or_default();
-        let sha256 = digest(&document);
-        Ok(Self { form, mode, change_id, project, sha256, document, bytes })
+        let sha256 = match &workspace {
+            Some(workspace) => digest(&json!([document, workspace])),
+            None => digest(&document),
+        };
+        Ok(Self { form, mode, change_id, project, workspace, sha256, document, bytes })
     }
 
     /// The document, as input of policies.

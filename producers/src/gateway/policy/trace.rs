@@ -63,6 +63,7 @@ impl Trace<'_> {
             "mode": mode.name(),
             "kind": decided.kind,
             "policy_set": decided.policy_set,
+            "waivers": decided.waivers.map(|version| hexadecimal(&version)),
             "input_sha256": hexadecimal(&question.sha256),
             "counts": counts,
             "reasons": decided.reasons,
@@ -113,7 +114,7 @@ fn unlogged(error: &dyn std::fmt::Display) {
     metrics::counter!("weir_policy_decisions_unlogged_total").increment(1);
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a String takes everything");

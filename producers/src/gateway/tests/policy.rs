@@ -1,7 +1,11 @@
 //! Decisions of policies over HTTP.
 
 use policies::{Config, InForce, PolicySet};
-use schemas::{Event, events::OutcomeStatus};
+use schemas::{
+    Event,
+    changes::waivers::{GrantedWaiver, GrantedWaivers},
+    events::OutcomeStatus,
+};
 
 use super::*;
 
@@ -148,6 +152,83 @@ async fn the_same_document_is_decided_once_until_policies_change() {
     let third = asked().await;
     assert_eq!((&third["cached"], &third["decision"]), (&json!(false), &json!("allow")));
     assert_ne!(third["policy_set"], first["policy_set"]);
+}
+
+/// A waiver of one policy for one resource, from an hour ago on and for so long.
+fn waiver(id: &str, policy: &str, resource: &str, seconds: i64) -> GrantedWaiver {
+    let now = chrono::Utc::now();
+    GrantedWaiver {
+        waiver: id.into(),
+        policies: vec![policy.into()],
+        resources: vec![resource.into()],
+        from: now - chrono::TimeDelta::hours(1),
+        until: now + chrono::TimeDelta::seconds(seconds),
+        expires_at: now + chrono::TimeDelta::seconds(seconds),
+    }
+}
+
+fn of_acme(waivers: Vec<GrantedWaiver>) -> Arc<GrantedWaivers> {
+    let tenant = TenantId::new("acme").expect("a plain name");
+    Arc::new(waivers.into_iter().map(|one| (tenant.clone(), one)).collect())
+}
+
+#[tokio::test]
+async fn a_failure_under_a_waiver_does_not_deny_until_the_waiver_ends() {
+    let (granted, waivers) = tokio::sync::watch::channel(Arc::default());
+    let config = GatewayConfig { policies: in_force(), waivers, ..config() };
+    let running = start_with(config, Scripted::new(&[])).await;
+    let asked = async |body: Value| ask("?mode=block", &body).to(&running).await.json();
+    let bad = || plan(&json!({}));
+    let decision = |told: &Value| told["decision"].as_str().map(str::to_owned);
+    assert_eq!(decision(&asked(bad()).await).as_deref(), Some("deny"));
+    assert_eq!(asked(bad()).await["cached"], true);
+
+    granted.send_replace(of_acme(vec![waiver("w-1", "queue-key", "terraform/test_queue.q", 20)]));
+    let told = asked(bad()).await;
+    assert_eq!((decision(&told).as_deref(), &told["cached"]), (Some("allow"), &json!(false)), "{told}");
+    let reason = &told["reasons"][0];
+    assert_eq!((&reason["verdict"], &reason["waiver"]), (&json!("waived"), &json!("w-1")));
+    assert!(reason["waived_until"].is_string());
+    assert_eq!((&told["counts"]["waived"], &told["counts"]["deny"]), (&json!(1), &json!(0)));
+    assert!(told["holds_seconds"].as_u64().is_some_and(|seconds| seconds < 20), "no longer than the waiver: {told}");
+    assert_eq!(asked(bad()).await["cached"], true);
+    let elsewhere = json!({"input": bad(), "workspace": "other"});
+    assert_eq!(decision(&asked(elsewhere.clone()).await).as_deref(), Some("deny"), "another workspace's queue");
+
+    let version = told["waivers"].clone();
+    granted.send_replace(of_acme(vec![waiver("w-2", "queue-key", "other/test_queue.q", 3_000)]));
+    let told = asked(bad()).await;
+    assert_eq!((decision(&told).as_deref(), &told["cached"]), (Some("deny"), &json!(false)));
+    assert_ne!(told["waivers"], version);
+    assert_eq!(decision(&asked(elsewhere).await).as_deref(), Some("allow"));
+    for (id, policy, resource, seconds, expected) in [
+        ("by-address", "queue-key", "test_queue.q", 3_000, "allow"),
+        ("of-another-policy", "pod-limit", "test_queue.q", 3_000, "deny"),
+        ("over", "queue-key", "test_queue.q", -1, "deny"),
+    ] {
+        granted.send_replace(of_acme(vec![waiver(id, policy, resource, seconds)]));
+        assert_eq!(decision(&asked(bad()).await).as_deref(), Some(expected), "{id}");
+    }
+    let other = TenantId::new("other").expect("a plain name");
+    let foreign = [(other, waiver("w-3", "queue-key", "test_queue.q", 3_000))].into_iter().collect();
+    granted.send_replace(Arc::new(foreign));
+    assert_eq!(decision(&asked(bad()).await).as_deref(), Some("deny"), "another tenant's waiver");
+}
+
+#[tokio::test]
+async fn an_object_under_a_waiver_is_admitted_with_a_warning() {
+    let waivers = of_acme(vec![waiver("w-1", "pod-limit", "pods/shop/web", 3_000)]);
+    let (_granted, waivers) = tokio::sync::watch::channel(waivers);
+    let config = GatewayConfig { policies: in_force(), waivers, ..config() };
+    let running = start_with(config, Scripted::new(&[])).await;
+    let told = ask("?mode=block", &review("u-1", "CREATE", &pod(&json!(null)))).to(&running).await.json();
+    assert_eq!(told["response"]["allowed"], true, "{told}");
+    let warning = told["response"]["warnings"][0].as_str().expect("a warning");
+    assert!(warning.contains("pod-limit") && warning.contains("waived by w-1"), "{warning}");
+    let mut another = pod(&json!(null));
+    another["metadata"]["name"] = "api".into();
+    let told = ask("?mode=block", &review("u-2", "CREATE", &another)).to(&running).await.json();
+    assert_eq!(told["response"]["allowed"], false, "{told}");
 }
 
 #[tokio::test]
