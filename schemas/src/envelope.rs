@@ -275,6 +275,8 @@ pub mod native_format {
     pub const AZURE_SIGNIN: &str = "azure.signin";
     /// `CDEvents` event, JSON.
     pub const CDEVENTS: &str = "cdevents";
+    /// A configuration item of AWS Config.
+    pub const AWS_CONFIG: &str = "aws.config";
     /// A FOCUS charge: its columns are fields of the event, so there is no native record.
     pub const FOCUS: &str = "focus";
 
@@ -295,6 +297,7 @@ pub mod native_format {
             AZURE_AUDIT,
             AZURE_SIGNIN,
             CDEVENTS,
+            AWS_CONFIG,
             FOCUS,
         ]
         .contains(&format)

@@ -203,41 +203,50 @@ fn database(call: &Call<'_>) -> Vec<Seen> {
         Some(arn) => arn.to_owned(),
         None => call.arn("rds", "db:", name),
     };
-    let config = json!({
-        "identifier": name,
-        "engine": made["engine"],
-        "storage_encrypted": is_true(&made["storageEncrypted"]),
-        "publicly_accessible": is_true(&made["publiclyAccessible"]),
-        "backup_retention_period": made["backupRetentionPeriod"],
-        "multi_az": is_true(&made["multiAZ"]),
-        "deletion_protection": is_true(&made["deletionProtection"]),
-        "iam_database_authentication_enabled": is_true(&made["iAMDatabaseAuthenticationEnabled"]),
-        "auto_minor_version_upgrade": is_true(&made["autoMinorVersionUpgrade"]),
-        "performance_insights_enabled": is_true(&made["performanceInsightsEnabled"]),
-        "performance_insights_kms_key_id": made["performanceInsightsKMSKeyId"],
-        "enabled_cloudwatch_logs_exports": made["enabledCloudwatchLogsExports"],
-        "kms_key_id": made["kmsKeyId"],
-        "source_db_cluster_identifier": made["dBClusterIdentifier"],
-        "replicate_source_db": made["readReplicaSourceDBInstanceIdentifier"],
-    });
-    call.shown(&id, "aws_db_instance", name, config)
+    call.shown(&id, "aws_db_instance", name, database_arguments(made))
+}
+
+/// The arguments of a database instance out of AWS's description of it.
+pub(super) fn database_arguments(told: &Value) -> Value {
+    json!({
+        "identifier": told["dBInstanceIdentifier"],
+        "engine": told["engine"],
+        "storage_encrypted": is_true(&told["storageEncrypted"]),
+        "publicly_accessible": is_true(&told["publiclyAccessible"]),
+        "backup_retention_period": told["backupRetentionPeriod"],
+        "multi_az": is_true(&told["multiAZ"]),
+        "deletion_protection": is_true(&told["deletionProtection"]),
+        "iam_database_authentication_enabled": is_true(&told["iAMDatabaseAuthenticationEnabled"]),
+        "auto_minor_version_upgrade": is_true(&told["autoMinorVersionUpgrade"]),
+        "performance_insights_enabled": is_true(&told["performanceInsightsEnabled"]),
+        "performance_insights_kms_key_id": told["performanceInsightsKMSKeyId"],
+        "enabled_cloudwatch_logs_exports": told["enabledCloudwatchLogsExports"],
+        "kms_key_id": told["kmsKeyId"],
+        "source_db_cluster_identifier": told["dBClusterIdentifier"],
+        "replicate_source_db": told["readReplicaSourceDBInstanceIdentifier"],
+    })
 }
 
 /// A trail; the response does not contain whether it records, since other calls start and stop it.
 fn trail(call: &Call<'_>) -> Vec<Seen> {
     let made = &call.record["responseElements"];
     let Some(id) = made["trailARN"].as_str() else { return Vec::new() };
-    let config = json!({
-        "name": made["name"],
-        "s3_bucket_name": made["s3BucketName"],
-        "is_multi_region_trail": is_true(&made["isMultiRegionTrail"]),
-        "enable_log_file_validation": is_true(&made["logFileValidationEnabled"]),
-        "include_global_service_events": is_true(&made["includeGlobalServiceEvents"]),
-        "kms_key_id": made["kmsKeyId"],
-        "cloud_watch_logs_group_arn": made["cloudWatchLogsLogGroupArn"],
-    });
+    let config = trail_arguments(made);
     let name = made["name"].as_str().unwrap_or(id);
     call.partly_shown(id, "aws_cloudtrail", name, (config, json!({ "enable_logging": true })))
+}
+
+/// The arguments of a trail out of AWS's description of it.
+pub(super) fn trail_arguments(told: &Value) -> Value {
+    json!({
+        "name": told["name"],
+        "s3_bucket_name": told["s3BucketName"],
+        "is_multi_region_trail": is_true(&told["isMultiRegionTrail"]),
+        "enable_log_file_validation": is_true(&told["logFileValidationEnabled"]),
+        "include_global_service_events": is_true(&told["includeGlobalServiceEvents"]),
+        "kms_key_id": told["kmsKeyId"],
+        "cloud_watch_logs_group_arn": told["cloudWatchLogsLogGroupArn"],
+    })
 }
 
 /// A deleted trail, given by name or ARN.

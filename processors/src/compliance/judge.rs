@@ -109,7 +109,8 @@ impl<'a> Judge<'a> {
         let observed = seen.into_iter().map(|one| {
             let (verdicts, fault) = match &one.shown {
                 Shown::Alone(value) => match Document::from_value(value) {
-                    Ok(document) => (self.alone(&document), None),
+                    // A document that lists other resources, if only none, shows all that concern its own.
+                    Ok(document) => (self.alone(&document, value["resources"].is_array()), None),
                     Err(refused) => (Vec::new(), Some(refused.to_string())),
                 },
                 Shown::Unreadable(reason) => (Vec::new(), Some(reason.clone())),
@@ -152,12 +153,8 @@ impl<'a> Judge<'a> {
         self.held.evaluate(document, &surroundings)
     }
 
-    fn alone(&self, document: &Document) -> Vec<VerdictFact> {
+    fn alone(&self, document: &Document, sees_others: bool) -> Vec<VerdictFact> {
         let evaluation = self.evaluate(document);
-        let sees_others = document
-            .subjects
-            .iter()
-            .any(|subject| subject.input["resources"].as_array().is_ok_and(|resources| resources.len() > 1));
         evaluation.verdicts.iter().filter_map(|verdict| self.fact(verdict, !sees_others)).collect()
     }
 

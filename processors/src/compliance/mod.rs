@@ -3,6 +3,7 @@
 //! The state of a resource and its findings are derived by the read model, since a processor does not see
 //! earlier events. The table of events and the resources they contain is in `docs/compliance.md`.
 
+mod aws_config;
 mod cloudtrail;
 mod configuration;
 mod github;
@@ -87,7 +88,7 @@ impl Compliance {
             InfrastructureKind::ConfigurationObserved
             | InfrastructureKind::Provisioned
             | InfrastructureKind::Scaled
-            | InfrastructureKind::Deleted => self.observations(envelope, configuration::seen(event)),
+            | InfrastructureKind::Deleted => self.observations(envelope, of_configuration(envelope, event)),
             InfrastructureKind::Completed => applied(envelope, event).into_iter().collect(),
             InfrastructureKind::Failed => Vec::new(),
         }
@@ -109,6 +110,12 @@ impl Compliance {
         let judge = Judge::new(envelope, &held, self.versions.of(&held));
         judged(&judge).into_iter().map(|one| ComplianceChange::Observation(Box::new(one))).collect()
     }
+}
+
+/// Resources whose configuration is in an event, in Terraform's names or as a configuration item.
+fn of_configuration(envelope: &Envelope, event: &Infrastructure) -> Vec<Seen> {
+    let item = envelope.native.as_ref().filter(|native| native.format == native_format::AWS_CONFIG);
+    item.map_or_else(|| configuration::seen(event), |item| aws_config::seen(event, item))
 }
 
 /// Resources in a call. Unsupported calls are not parsed.

@@ -67,6 +67,14 @@ impl Seen {
         }
     }
 
+    /// The same, judged together with these other resources, which are all that concern it.
+    pub(super) fn beside(mut self, resources: Vec<Value>) -> Self {
+        if let Shown::Alone(document) = &mut self.shown {
+            document["resources"] = resources.into();
+        }
+        self
+    }
+
     /// A resource that was deleted.
     pub(super) fn absent(source: ObservationSource, resource: &str, attributes: ResourceAttributes) -> Self {
         Self {

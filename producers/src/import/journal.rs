@@ -11,7 +11,7 @@ use schemas::TenantId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Counts, ImportError, Start, walk::FoundFile};
+use super::{Counts, ImportError, Start, StateOptions, walk::FoundFile};
 use crate::sources::{SourceFormat, focus::Delivery};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -29,6 +29,7 @@ pub(super) struct Whose<'a> {
     pub(super) format: SourceFormat,
     pub(super) tenant: &'a TenantId,
     pub(super) delivery: Delivery,
+    pub(super) state: &'a StateOptions,
     pub(super) destination: &'a str,
 }
 
@@ -100,6 +101,9 @@ fn name_of(whose: &Whose<'_>, paths: &[PathBuf]) -> String {
     part(whose.destination.as_bytes());
     if whose.delivery != Delivery::default() {
         part(format!("{:?}", whose.delivery).as_bytes());
+    }
+    if *whose.state != StateOptions::default() {
+        part(format!("{:?}", whose.state).as_bytes());
     }
     for path in paths {
         let full = fs::canonicalize(path).unwrap_or_else(|_| path.clone());

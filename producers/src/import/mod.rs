@@ -11,7 +11,7 @@ mod walk;
 
 use std::{io, path::PathBuf};
 
-use schemas::TenantId;
+use schemas::{TenantId, Timestamp};
 use serde::Serialize;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ use self::publish::Publishing;
 pub use self::records::{FileRecord, records};
 use crate::{
     kafka::{DeliveryFailure, Producer, SendError},
-    sources::{SourceFormat, focus::Delivery},
+    sources::{SourceFormat, focus::Delivery, terraform::state::WORKSPACE},
 };
 
 /// Maximum number of rejections and of skipped files that are listed; all are counted.
@@ -37,10 +37,27 @@ pub struct ImportOptions {
     pub state_dir: PathBuf,
     /// Whether to resume an interrupted import of the same paths.
     pub start: Start,
+    /// For Terraform states: their workspace, and when they were so.
+    pub state: StateOptions,
     /// For charges: their relation to earlier ones.
     pub delivery: Delivery,
     /// Stops the import when cancelled: no more is read, what was read is published, and the summary says so.
     pub stop: CancellationToken,
+}
+
+/// What a Terraform state does not tell of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateOptions {
+    /// Workspace, as plans name it.
+    pub workspace: String,
+    /// Time at which the resources were so; without it, the modification time of each file.
+    pub observed_at: Option<Timestamp>,
+}
+
+impl Default for StateOptions {
+    fn default() -> Self {
+        Self { workspace: WORKSPACE.to_owned(), observed_at: None }
+    }
 }
 
 /// Starting point of an import.

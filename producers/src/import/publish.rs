@@ -96,6 +96,7 @@ impl<'a> Publishing<'a> {
             format: options.format,
             tenant: &options.tenant,
             delivery: options.delivery,
+            state: &options.state,
             destination: producer.bootstrap(),
         };
         let (journal, done) = Journal::open(&options.state_dir, options.start, &whose, paths)?;
@@ -362,6 +363,7 @@ impl Reading {
                 format: self.options.format,
                 tenant: &self.options.tenant,
                 delivery: self.options.delivery,
+                state: &self.options.state,
                 unrecognised: Unrecognised::Refused,
             },
             &self.bytes_read,

@@ -15,12 +15,16 @@ use chrono::Utc;
 use flate2::bufread::MultiGzDecoder;
 use schemas::{TenantId, Timestamp};
 
-use super::walk::{Found, FoundFile};
+use super::{
+    StateOptions,
+    walk::{Found, FoundFile},
+};
 use crate::sources::{
     Mapped, SourceFormat,
     elements::{ElementDefect, FileDefect},
     focus::{ChargeRow, ChargeRows, Charges, Delivery, FileBroken},
     records::{Record, Records},
+    terraform::state::{self, MAX_STATE_BYTES, StateSeen},
 };
 
 /// Number of records within which a file must be recognised by a field of the source's records.
@@ -65,6 +69,7 @@ pub(super) struct Sought<'a> {
     pub(super) format: SourceFormat,
     pub(super) tenant: &'a TenantId,
     pub(super) delivery: Delivery,
+    pub(super) state: &'a StateOptions,
     pub(super) unrecognised: Unrecognised,
 }
 
@@ -78,12 +83,19 @@ pub(super) fn read_file(
     mut hand_out: impl FnMut(Item) -> ControlFlow<()>,
 ) -> Ending {
     let Sought { format, tenant, unrecognised, .. } = sought;
-    let reader = match open(file, bytes_read) {
+    let mut reader = match open(file, bytes_read) {
         Ok(reader) => reader,
         Err(error) => return Ending::Refused(chain(&error)),
     };
     if format == SourceFormat::Focus {
         return read_charges(file, reader, sought, hand_out);
+    }
+    if format == SourceFormat::Config {
+        match reader.fill_buf() {
+            Ok(begins) if state::may_be_state(begins) => return read_state(file, reader, sought, hand_out),
+            Ok(_) => {}
+            Err(error) => return Ending::Refused(chain(&error)),
+        }
     }
     let unrecognised = match file.found {
         Found::InFolder => Unrecognised::Refused,
@@ -186,6 +198,40 @@ fn read_charges(
             Err(FileBroken::Broken(reason) | FileBroken::Foreign(reason)) => return Ending::Refused(reason),
         };
         if told.is_break() {
+            return Ending::Stopped;
+        }
+    }
+    Ending::Whole
+}
+
+/// Reads a Terraform state: each resource is an item.
+fn read_state(
+    file: &FoundFile,
+    reader: Box<dyn BufRead + Send>,
+    sought: Sought<'_>,
+    mut hand_out: impl FnMut(Item) -> ControlFlow<()>,
+) -> Ending {
+    let mut text = Vec::new();
+    if let Err(error) = reader.take(MAX_STATE_BYTES + 1).read_to_end(&mut text) {
+        return Ending::Refused(chain(&error));
+    }
+    if text.len() as u64 > MAX_STATE_BYTES {
+        return Ending::Refused(format!("the state has more than {MAX_STATE_BYTES} bytes"));
+    }
+    let told = sought.state.observed_at;
+    let seen = StateSeen {
+        tenant: sought.tenant,
+        workspace: &sought.state.workspace,
+        at: told.unwrap_or_else(|| modified_at(file)),
+        time_assumed: told.is_none(),
+    };
+    let resources = match state::read(&text, seen) {
+        Ok(resources) => resources,
+        Err(reason) if file.found == Found::InFolder => return Ending::Skipped(reason),
+        Err(reason) => return Ending::Refused(reason),
+    };
+    for (index, mapped) in (0..).zip(resources) {
+        if hand_out(item_of(index, mapped)).is_break() {
             return Ending::Stopped;
         }
     }

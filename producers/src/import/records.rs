@@ -10,7 +10,7 @@ use std::{
 use schemas::{Envelope, TenantId};
 
 use super::{
-    Rejection,
+    Rejection, StateOptions,
     read::{Ending, Item, Sought, Unrecognised, chain, read_file},
     walk::Walk,
 };
@@ -46,7 +46,8 @@ pub fn records(
 ) {
     let bytes_read: Arc<AtomicU64> = Arc::default();
     let delivery = Delivery::default();
-    let sought = Sought { format, tenant, delivery, unrecognised: Unrecognised::HandedOut };
+    let state = StateOptions::default();
+    let sought = Sought { format, tenant, delivery, state: &state, unrecognised: Unrecognised::HandedOut };
     for found in Walk::new(paths) {
         let about = |file: PathBuf, record: Option<u64>, reason| Rejection { file, record, reason };
         let file = match found {

@@ -48,6 +48,7 @@ impl Case {
             state_dir: self.state.path().into(),
             start,
             delivery: Delivery::default(),
+            state: StateOptions::default(),
             stop: self.stop.clone(),
         };
         import(vec![self.files.path().into()], options, &self.producer, &mut seen).await.expect("imported")
@@ -167,6 +168,7 @@ async fn a_path_that_is_not_there_is_named() {
         state_dir: case.state.path().join("new/folder"),
         start: Start::Over,
         delivery: Delivery::default(),
+        state: StateOptions::default(),
         stop: CancellationToken::new(),
     };
     let missing = case.files.path().join("missing.json");
@@ -207,6 +209,7 @@ async fn every_source_is_imported_from_the_files_it_writes() {
             state_dir: case.state.path().into(),
             start: Start::Over,
             delivery: Delivery::default(),
+            state: StateOptions::default(),
             stop: case.stop.clone(),
         };
         let summary =
@@ -214,6 +217,42 @@ async fn every_source_is_imported_from_the_files_it_writes() {
         assert_eq!(told(summary.counts), expected, "{format:?}: {:?}", summary.rejections);
         assert_eq!(summary.skipped_files, 1, "{format:?}: {:?}", summary.skipped);
     }
+}
+
+const STATE: &str = r#"{"format_version":"1.0","terraform_version":"1.9.0","values":{"root_module":{"resources":[
+    {"address":"aws_ebs_volume.a","mode":"managed","type":"aws_ebs_volume","name":"a","values":{"encrypted":true}},
+    {"address":"data.aws_ami.x","mode":"data","type":"aws_ami","name":"x","values":{}},
+    {"address":"aws_ebs_volume.b","mode":"managed","type":"aws_ebs_volume","name":"b","values":7}]}}}"#;
+
+#[tokio::test]
+async fn items_and_states_are_imported_side_by_side() {
+    let case = Case::new();
+    let item = r#"{"configurationItemCaptureTime":"2026-01-01T00:00:00Z","configurationItemStatus":"OK",
+                   "resourceType":"AWS::EC2::Volume","resourceId":"v-1"}"#;
+    case.file("a_snapshot.json", format!(r#"{{"fileVersion":"1.0","configurationItems":[{item},{item},{{"resourceId":"x"}}]}}"#));
+    case.file("b_state.json", STATE);
+    case.file("c_plan.json", r#"{"format_version":"1.2","planned_values":{},"resource_changes":[]}"#);
+    case.file("d_cut.json", &STATE[..120]);
+    let options = ImportOptions {
+        format: SourceFormat::Config,
+        tenant: TenantId::new("acme").expect("a plain name"),
+        state_dir: case.state.path().into(),
+        start: Start::Over,
+        delivery: Delivery::default(),
+        state: StateOptions::default(),
+        stop: case.stop.clone(),
+    };
+    let paths = ["a_snapshot.json", "b_state.json", "c_plan.json", "d_cut.json"].map(|name| case.files.path().join(name));
+    let summary = import(paths.into(), options, &case.producer, |_| ()).await.expect("imported");
+    assert_eq!(told(summary.counts), (5, 2, 1, 4), "{:?}", summary.rejections);
+    let why = |file: &str| {
+        let of_file = summary.rejections.iter().filter(|one| one.file.ends_with(file));
+        of_file.map(|one| one.reason.clone()).collect::<Vec<_>>().join("; ")
+    };
+    assert!(why("a_snapshot.json").contains("no resourceType"), "{}", why("a_snapshot.json"));
+    assert!(why("b_state.json").contains("/values/root_module/resources/2: `values`"), "{}", why("b_state.json"));
+    assert!(why("c_plan.json").contains("weir import terraform-plan"), "{}", why("c_plan.json"));
+    assert!(why("d_cut.json").contains("line 2"), "{}", why("d_cut.json"));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Reads a record's fields one by one; fields of a wrong type are left empty.
 
-use std::{borrow::Cow, cell::Cell, fmt, rc::Rc};
+use std::{borrow::Cow, cell::Cell, collections::BTreeMap, fmt, rc::Rc};
 
 use schemas::Timestamp;
 use serde::{
@@ -147,6 +147,16 @@ impl<'a> Fields<'a> {
             return instant_of_number(number);
         }
         self.text(name).as_deref().and_then(parse_time)
+    }
+
+    /// Members that are texts, by name; at most so many.
+    pub(super) fn pairs(&self, most: usize) -> BTreeMap<String, String> {
+        let texts = self.members.0.iter().filter_map(|(name, value)| {
+            let text: String = serde_json::from_str(value.get()).ok()?;
+            let is_storable = [&*name.0, &text].iter().all(|text| !text.contains('\0') && text.len() <= MAX_TEXT_BYTES);
+            is_storable.then(|| (name.0.to_string(), text))
+        });
+        texts.take(most).collect()
     }
 
     /// Whether a field of this object or a nested one was read and had a wrong type or length.

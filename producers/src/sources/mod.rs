@@ -3,6 +3,7 @@
 //! A source is one file here with a constant `ROW`, and one line in [`SourceFormat`]. HTTP, `weir import`,
 //! `weir rules scan` and the OpenAPI description take everything from the row.
 
+pub mod aws_config;
 pub mod azure;
 pub mod cdevents;
 pub mod cloudtrail;
@@ -97,6 +98,8 @@ sources! {
     CdEvents => cdevents::ROW,
     /// Terraform plans, one a file.
     TerraformPlan => terraform::ROW,
+    /// Configuration items of AWS Config; from files also the resources of Terraform states.
+    Config => aws_config::ROW,
     /// Charges: FOCUS and the clouds' own cost exports.
     Focus => focus::ROW,
 }
@@ -124,7 +127,7 @@ impl SourceFormat {
 
     /// Whether detection rules exist for its records.
     pub const fn is_scanned(self) -> bool {
-        !matches!(self, Self::TerraformPlan | Self::CdEvents | Self::Focus)
+        !matches!(self, Self::TerraformPlan | Self::CdEvents | Self::Config | Self::Focus)
     }
 
     /// Whether an object looks like a record of this format, to tell a foreign file from one of this format.

@@ -16,6 +16,7 @@ use super::{
 use redaction::redact;
 
 mod redaction;
+pub mod state;
 
 pub(super) const ROW: SourceRow = SourceRow {
     format: native_format::TERRAFORM_PLAN,

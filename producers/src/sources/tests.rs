@@ -12,6 +12,7 @@ use super::{ASSUMED_TIME, Mapped, SourceFormat, cloudtrail::tests::through_the_t
 mod carriers;
 mod clouds;
 mod kinds;
+mod observed;
 
 fn map(format: SourceFormat, text: &str) -> Mapped {
     let tenant = TenantId::new("acme").expect("a plain name");
@@ -21,12 +22,15 @@ fn map(format: SourceFormat, text: &str) -> Mapped {
     mapped
 }
 
-/// The formats whose records are objects of any shape; a plan is a document of a recognisable kind.
+/// The formats whose records are objects of any shape; a plan is a document of a recognisable kind, and a configuration
+/// item is about a resource.
 fn of_records() -> impl Iterator<Item = SourceFormat> {
     SourceFormat::ALL
         .iter()
         .copied()
-        .filter(|format| !matches!(format, SourceFormat::TerraformPlan | SourceFormat::Focus))
+        .filter(|format| {
+            !matches!(format, SourceFormat::TerraformPlan | SourceFormat::Config | SourceFormat::Focus)
+        })
 }
 
 fn activity(format: SourceFormat, record: &Value) -> Activity {

@@ -68,7 +68,7 @@ pub(super) async fn one(
     let freshness = Parameters::only(&uri)?;
     let id = id_in_path(id, MAX_ID_BYTES)?;
     found(&api, caller.tenant(), read::STAGE, &freshness, |pool, tenant| async move {
-        read::by_id(&pool, &tenant, &id).await
+        read::by_id(&pool, &tenant, &id, chrono::Utc::now()).await
     })
     .await
 }

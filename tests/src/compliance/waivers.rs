@@ -1,13 +1,15 @@
 //! Waivers hold for a time, end by themselves, and overlap predictably.
 
+use chrono::TimeDelta;
 use schemas::events::GovernanceKind;
+use serde_json::{Value, json};
 use sinks::{
     query_api::{FindingsPage, PostureAnswer, WaiversPage},
     read_models::compliance::read::{FindingStatus, WaiverStatus},
 };
 
-use super::fixture::{Place, granted, hour, volume, waiver};
-use crate::query_api::fixture::Api;
+use super::fixture::{ENCRYPTED, Place, granted, hour, planned, volume, waiver};
+use crate::{change_review::fixture as change_review, query_api::fixture::Api};
 
 /// Status of the finding about `a-1`, and the waiver that holds, at an hour.
 async fn at(api: &Api, hours: i64) -> (FindingStatus, Option<String>) {
@@ -100,4 +102,30 @@ async fn waivers_are_listed_with_steps_that_count_for_nothing() {
     assert_eq!(names, ["asked", "good", "own"]);
     let before: WaiversPage = api.get("acme", "/api/v1/compliance/waivers?as_of=2026-03-01T00:30:00Z").await;
     assert!(before.items.is_empty());
+}
+
+#[tokio::test]
+async fn a_review_shows_what_is_waived_of_its_plan() {
+    let api = Api::start().await;
+    let now = chrono::Utc::now();
+    let plan = planned(1, "c", Some(false), now - TimeDelta::hours(3));
+    let mut events = vec![plan.clone()];
+    events.extend(granted(10, "w-1", &["w/aws_ebs_volume.planned"], now - TimeDelta::hours(2), now + TimeDelta::hours(9)));
+    Place::at(api.database.clone()).await.member(0).await.deliver(&events).await;
+    change_review::Place::at(api.database.clone()).await.member(0).await.deliver(&[plan]).await;
+    let change: Value = api.get("acme", "/api/v1/changes/c").await;
+    assert_eq!(
+        (&change["item"]["compliance"], &change["item"]["compliance_with_waivers"]),
+        (&json!("fail"), &json!("pass")),
+        "{change}"
+    );
+    let verdict = &change["item"]["verdicts"][0];
+    assert_eq!((&verdict["policy_id"], &verdict["verdict"]), (&json!(ENCRYPTED), &json!("fail")));
+    assert_eq!(verdict["waiver"], "w-1");
+    assert!(verdict["waived_until"].is_string());
+    let revoked = waiver(20, ("w-1", "bob"), (GovernanceKind::WaiverRevoked, &[]), now - TimeDelta::minutes(1), None);
+    Place::at(api.database.clone()).await.member(1).await.deliver(&[revoked]).await;
+    let change: Value = api.get("acme", "/api/v1/changes/c").await;
+    assert_eq!(change["item"]["compliance_with_waivers"], "fail", "it was taken back");
+    assert_eq!(change["item"]["verdicts"][0]["waiver"], Value::Null);
 }

@@ -8,11 +8,12 @@ use clap::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use producers::{
-    import::{self, ImportOptions, ImportSummary, Progress, Start},
+    import::{self, ImportOptions, ImportSummary, Progress, Start, StateOptions},
     kafka::Purpose,
     sources::{
         Received, SourceFormat,
         focus::{Delivery, DeliveryMode},
+        terraform::state::WORKSPACE,
     },
 };
 use schemas::{TenantId, Timestamp};
@@ -45,6 +46,12 @@ pub(super) struct ImportArgs {
     /// known before them.
     #[arg(long)]
     replace: bool,
+    /// Of config: the workspace that Terraform states are of, as plans name it; `terraform` by default.
+    #[arg(long, value_name = "NAME")]
+    workspace: Option<String>,
+    /// Of config: when the resources of Terraform states were so (RFC 3339); the time of the file by default.
+    #[arg(long, value_name = "INSTANT")]
+    observed_at: Option<Timestamp>,
     /// Go on where an interrupted import of the same paths stopped.
     #[arg(long)]
     resume: bool,
@@ -79,6 +86,10 @@ pub(super) async fn import(args: ImportArgs) -> anyhow::Result<Outcome> {
     if args.source != SourceFormat::Focus && delivery != Delivery::default() {
         anyhow::bail!("--known-at and --replace are of charges: `weir import focus`");
     }
+    let of_states = args.workspace.is_some() || args.observed_at.is_some();
+    if args.source != SourceFormat::Config && of_states {
+        anyhow::bail!("--workspace and --observed-at are of Terraform states: `weir import config`");
+    }
     let place = Place::find().await?;
     let producer = place.producer("import", Purpose::Bulk).await?;
     let options = ImportOptions {
@@ -86,6 +97,10 @@ pub(super) async fn import(args: ImportArgs) -> anyhow::Result<Outcome> {
         tenant: TenantId::new(&args.tenant)?,
         state_dir: place.home.join("imports"),
         start: if args.resume { Start::Resumed } else { Start::Over },
+        state: StateOptions {
+            workspace: args.workspace.clone().unwrap_or_else(|| WORKSPACE.to_owned()),
+            observed_at: args.observed_at,
+        },
         delivery,
         stop: shutdown::on_signal(),
     };

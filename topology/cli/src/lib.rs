@@ -217,7 +217,7 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::DeadLetter(args) => dead_letter::dead_letter(args).await,
         Command::Schema(args) => schema::schema(args).await,
         Command::Rules(args) => rules::rules(args).await,
-        Command::Policy(args) => policy::policy(args),
+        Command::Policy(args) => policy::policy(args).await,
         Command::Compliance(args) => compliance::compliance(args).await,
         Command::Evidence(args) => evidence::evidence(&args),
         Command::Prices(args) => prices::prices(args),

@@ -1,6 +1,7 @@
 //! Events through the compliance processor.
 
 mod activity;
+mod aws_config;
 mod infrastructure;
 mod waivers;
 

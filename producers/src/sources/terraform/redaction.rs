@@ -105,7 +105,7 @@ fn redact_variables(plan: &mut Value) -> usize {
 
 /// Replaces the parts of a value whose marks are `true`, and returns their number. Null is kept: it reveals
 /// nothing.
-fn mask(value: &mut Value, marks: &Value) -> usize {
+pub(super) fn mask(value: &mut Value, marks: &Value) -> usize {
     match (marks, value) {
         (_, Value::Null) => 0,
         (Value::Bool(true), value) => {

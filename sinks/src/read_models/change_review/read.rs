@@ -1,5 +1,7 @@
 //! Reading change reviews: pages, newest first, and single changes with all that is known of them.
 
+mod waivers;
+
 use projections::change_review::{ApprovalState, Decision, ProvisioningState, Review, Step};
 use rust_decimal::Decimal;
 use schemas::{
@@ -16,6 +18,7 @@ use sqlx::{PgPool, Postgres, QueryBuilder, Row, postgres::PgRow, types::Json};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use self::waivers::Waived;
 use super::facts::facts_of;
 use crate::read_models::{
     parameters::text,
@@ -206,15 +209,30 @@ pub struct ChangeDetail {
     /// The monthly cost of its resources, one by one; null where the plan could not be estimated.
     pub estimate: Option<Estimate>,
     /// The verdicts of compliance policies other than `pass`, gravest first; the first 100.
-    pub verdicts: Vec<PlanVerdict>,
+    pub verdicts: Vec<ReviewedVerdict>,
     /// Number of verdicts other than `pass`.
     pub verdicts_total: u32,
+    /// `compliance` as it is with the waivers in force now. Score and route stay as they were assessed.
+    pub compliance_with_waivers: Compliance,
     /// The steps of its approval, in their order.
     pub steps: Vec<ApprovalStep>,
     /// Everything that happened to it, in order of time; of each kind of event the first 200.
     pub timeline: Vec<Step>,
     /// Steps of the timeline that were not possible after the steps before them, with the reason.
     pub impossible: Vec<Step>,
+}
+
+/// A verdict about the plan, and the waiver that is in force for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReviewedVerdict {
+    /// The verdict.
+    #[serde(flatten)]
+    pub verdict: PlanVerdict,
+    /// Id of the waiver in force for a failure; of several the one whose terms end last.
+    pub waiver: Option<String>,
+    /// End of that waiver by its terms.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub waived_until: Option<Timestamp>,
 }
 
 /// A step of an approval.
@@ -259,6 +277,7 @@ pub async fn by_id(
     pool: &PgPool,
     tenant: &TenantId,
     change_id: &str,
+    now: Timestamp,
 ) -> Result<(Option<ChangeDetail>, Positions), ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let mut query = select(tenant);
@@ -284,7 +303,14 @@ pub async fn by_id(
             (verdicts, verdicts_total) = (told, total);
         }
     }
+    let event = review.proposal.map(|standing| standing.event_id).filter(|_| !verdicts.is_empty());
+    let waived = match event {
+        Some(event) => waivers::in_force(&mut snapshot, tenant, event, now).await?,
+        None => Waived::default(),
+    };
+    let verdicts: Vec<ReviewedVerdict> = verdicts.into_iter().map(|verdict| waived.reviewed(verdict)).collect();
     let detail = ChangeDetail {
+        compliance_with_waivers: waivers::compliance(&change, &verdicts, verdicts_total),
         change,
         plan,
         factors,

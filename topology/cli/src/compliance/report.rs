@@ -1,8 +1,9 @@
 //! `weir compliance report`: the posture of a framework at an instant, for auditors.
 
 mod html;
+mod oscal;
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
@@ -55,7 +56,7 @@ pub(super) struct ReportArgs {
     #[arg(long)]
     project: Option<String>,
     /// A table for the terminal, JSON, CSV with a row for every verdict, or HTML for print.
-    #[arg(long, value_enum, default_value_t = Form::Table)]
+    #[arg(long, visible_alias = "format", value_enum, default_value_t = Form::Table)]
     output: Form,
     /// The file to write; standard output without it.
     #[arg(long)]
@@ -70,6 +71,10 @@ enum Form {
     Json,
     Csv,
     Html,
+    /// OSCAL 1.1.3 assessment results, JSON.
+    OscalAr,
+    /// OSCAL 1.1.3 plan of action and milestones, JSON: an item for each failure.
+    OscalPoam,
 }
 
 /// A framework's posture, with every verdict that is evidence for it.
@@ -82,6 +87,8 @@ pub(super) struct Report {
     pub(super) controls: Vec<Value>,
     pub(super) verdicts: Vec<Value>,
     pub(super) waivers: Vec<Value>,
+    /// By resource and policy, until when a failure ought to be gone.
+    pub(super) due: BTreeMap<(String, String), String>,
 }
 
 /// The report as a page.
@@ -97,9 +104,12 @@ pub(super) async fn report(args: ReportArgs) -> anyhow::Result<Outcome> {
         None => chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
     };
     if args.output == Form::Table && args.file.is_some() {
-        bail!("--file takes --output json, csv or html");
+        bail!("--file takes --output json, csv, html, oscal-ar or oscal-poam");
     }
-    let report = Report::read(&api, (&args.framework, args.project.as_deref()), as_of).await?;
+    let mut report = Report::read(&api, (&args.framework, args.project.as_deref()), as_of).await?;
+    if matches!(args.output, Form::OscalAr | Form::OscalPoam) {
+        report.read_due(&api).await?;
+    }
     let content = match args.output {
         Form::Table => {
             report.print();
@@ -108,6 +118,15 @@ pub(super) async fn report(args: ReportArgs) -> anyhow::Result<Outcome> {
         Form::Json => report.json().to_string() + "\n",
         Form::Csv => report.csv()?,
         Form::Html => html::page(&report),
+        Form::OscalAr => oscal::assessment_results(&report).to_string() + "\n",
+        Form::OscalPoam => match oscal::plan_of_action(&report) {
+            Some(plan) => plan.to_string() + "\n",
+            None => bail!(
+                "nothing fails for {} as of {}: OSCAL knows no plan of action without items",
+                report.framework,
+                report.as_of
+            ),
+        },
     };
     match &args.file {
         Some(file) => {
@@ -159,8 +178,21 @@ impl Report {
             controls,
             verdicts,
             waivers,
+            due: BTreeMap::new(),
             as_of,
         })
+    }
+
+    /// Asks until when each failure ought to be gone.
+    async fn read_due(&mut self, api: &Api) -> anyhow::Result<()> {
+        let mut view = vec![("as_of", self.as_of.as_str())];
+        view.extend(self.project.as_deref().map(|project| ("project", project)));
+        let findings = api.pages("/api/v1/compliance/findings", &view, u64::MAX).await?;
+        let open = findings.iter().filter(|finding| finding["status"] != "closed");
+        self.due = open
+            .map(|one| ((text(&one["resource"]), text(&one["policy_id"])), text(&one["due_at"])))
+            .collect();
+        Ok(())
     }
 
     fn print(&self) {
@@ -245,7 +277,7 @@ mod tests {
                "offset": 7, "controls": {"F": [control]}})
     }
 
-    fn of_two() -> Report {
+    pub(super) fn of_two() -> Report {
         Report {
             framework: "F".into(),
             as_of: "2026-01-31T23:59:59.999999Z".into(),
@@ -261,6 +293,7 @@ mod tests {
             waivers: vec![
                 json!({"waiver": "w", "owner": "olga & co", "resources": ["r"], "policies": ["p"]}),
             ],
+            due: [(("=cmd".to_owned(), "p".to_owned()), "2026-03-01T00:00:00Z".to_owned())].into(),
         }
     }
 

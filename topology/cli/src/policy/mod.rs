@@ -1,5 +1,6 @@
 //! `weir policy`: compliance policies on plans and objects, without a server.
 
+mod backtest;
 mod check;
 mod coverage;
 mod evaluate;
@@ -53,6 +54,8 @@ enum PolicyCommand {
     },
     /// Run the policies' cases and their tests in Rego; exit 1 if one goes wrong.
     Test(suite::TestArgs),
+    /// Show how other policies would have judged what was recorded, beside the present ones; touches nothing.
+    Backtest(backtest::BacktestArgs),
     /// Show which controls have policies, or which resources of documents no policy judges.
     Coverage(coverage::CoverageArgs),
     /// Show one policy: whom it concerns, what to do, its controls, and its text.
@@ -94,12 +97,13 @@ impl WhichPolicies {
 }
 
 /// Runs the command.
-pub(super) fn policy(args: PolicyArgs) -> anyhow::Result<Outcome> {
+pub(super) async fn policy(args: PolicyArgs) -> anyhow::Result<Outcome> {
     match args.command {
         PolicyCommand::Evaluate(args) => evaluate::evaluate(&args),
         PolicyCommand::Check(args) => check::check(&args),
         PolicyCommand::List { policies, output } => list(&policies, output),
         PolicyCommand::Test(args) => suite::test(&args),
+        PolicyCommand::Backtest(args) => backtest::backtest(args).await,
         PolicyCommand::Coverage(args) => coverage::coverage(&args),
         PolicyCommand::Explain { policy, policies } => explain(&policy, &policies),
         PolicyCommand::Catalogue { policies } => {

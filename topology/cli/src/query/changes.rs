@@ -209,8 +209,9 @@ fn print_compliance(change: &Value) {
     let mut table = output::table(&["verdict", "severity", "resource", "policy", "reason", "change"]);
     for verdict in verdicts {
         let reasons = verdict["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let waived = verdict["waiver"].as_str().map(|waiver| format!(" (waived by {})", printable(waiver)));
         table.add_row([
-            text(verdict, "verdict"),
+            text(verdict, "verdict") + &waived.unwrap_or_default(),
             text(verdict, "severity"),
             text(verdict, "resource"),
             text(verdict, "policy_id"),
