@@ -50,9 +50,10 @@ pub fn restore(record: &Value) -> Result<Envelope, NotRestorable> {
     let source = Source::new(text("/metadata/source")?.to_owned()).ok();
     let time = text("/metadata/original_time")?.parse().ok();
     let labelled = |label: &str| {
-        record.pointer("/metadata/labels").and_then(Value::as_array).is_some_and(|labels| {
-            labels.iter().any(|one| one == label)
-        })
+        record
+            .pointer("/metadata/labels")
+            .and_then(Value::as_array)
+            .is_some_and(|labels| labels.iter().any(|one| one == label))
     };
     let native = match record["raw_data"].as_str() {
         Some(native) => Some(Native {
@@ -124,9 +125,7 @@ fn governance(kind: GovernanceKind, record: &Value) -> Result<Governance, NotRes
     let unmapped = &record["unmapped"];
     let subject = |of_entity: &Value, of_finding: &Value| owned(of_entity).or_else(|| owned(of_finding));
     let expires_at = match unmapped["expires_at"].as_str() {
-        Some(text) => {
-            Some(text.parse().map_err(|_| NotRestorable::Malformed("/unmapped/expires_at"))?)
-        }
+        Some(text) => Some(text.parse().map_err(|_| NotRestorable::Malformed("/unmapped/expires_at"))?),
         None => None,
     };
     Ok(Governance {

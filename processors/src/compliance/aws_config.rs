@@ -42,7 +42,9 @@ pub(super) fn seen(event: &Infrastructure, native: &Native) -> Vec<Seen> {
         Some((_, read)) if is_gone => item.gone_with(read(&item)),
         None if is_gone => item.gone_with(Vec::new()),
         Some((_, read)) => read(&item),
-        None => vec![item.unreadable(terraform_type(kind), format!("AWS Config items of {kind} are not read"))],
+        None => {
+            vec![item.unreadable(terraform_type(kind), format!("AWS Config items of {kind} are not read"))]
+        }
     }
 }
 
@@ -119,7 +121,8 @@ fn document(value: &Value) -> Value {
 /// A member by its name, with a small letter or a capital at its beginning.
 fn member<'a>(value: &'a Value, name: &str) -> &'a Value {
     let (first, rest) = name.split_at(1);
-    let other = if first.chars().all(char::is_uppercase) { first.to_lowercase() } else { first.to_uppercase() };
+    let other =
+        if first.chars().all(char::is_uppercase) { first.to_lowercase() } else { first.to_uppercase() };
     value.get(name).unwrap_or_else(|| &value[format!("{other}{rest}")])
 }
 

@@ -229,7 +229,10 @@ async fn items_and_states_are_imported_side_by_side() {
     let case = Case::new();
     let item = r#"{"configurationItemCaptureTime":"2026-01-01T00:00:00Z","configurationItemStatus":"OK",
                    "resourceType":"AWS::EC2::Volume","resourceId":"v-1"}"#;
-    case.file("a_snapshot.json", format!(r#"{{"fileVersion":"1.0","configurationItems":[{item},{item},{{"resourceId":"x"}}]}}"#));
+    case.file(
+        "a_snapshot.json",
+        format!(r#"{{"fileVersion":"1.0","configurationItems":[{item},{item},{{"resourceId":"x"}}]}}"#),
+    );
     case.file("b_state.json", STATE);
     case.file("c_plan.json", r#"{"format_version":"1.2","planned_values":{},"resource_changes":[]}"#);
     case.file("d_cut.json", &STATE[..120]);
@@ -242,7 +245,8 @@ async fn items_and_states_are_imported_side_by_side() {
         state: StateOptions::default(),
         stop: case.stop.clone(),
     };
-    let paths = ["a_snapshot.json", "b_state.json", "c_plan.json", "d_cut.json"].map(|name| case.files.path().join(name));
+    let paths = ["a_snapshot.json", "b_state.json", "c_plan.json", "d_cut.json"]
+        .map(|name| case.files.path().join(name));
     let summary = import(paths.into(), options, &case.producer, |_| ()).await.expect("imported");
     assert_eq!(told(summary.counts), (5, 2, 1, 4), "{:?}", summary.rejections);
     let why = |file: &str| {
@@ -250,7 +254,11 @@ async fn items_and_states_are_imported_side_by_side() {
         of_file.map(|one| one.reason.clone()).collect::<Vec<_>>().join("; ")
     };
     assert!(why("a_snapshot.json").contains("no resourceType"), "{}", why("a_snapshot.json"));
-    assert!(why("b_state.json").contains("/values/root_module/resources/2: `values`"), "{}", why("b_state.json"));
+    assert!(
+        why("b_state.json").contains("/values/root_module/resources/2: `values`"),
+        "{}",
+        why("b_state.json")
+    );
     assert!(why("c_plan.json").contains("weir import terraform-plan"), "{}", why("c_plan.json"));
     assert!(why("d_cut.json").contains("line 2"), "{}", why("d_cut.json"));
 }

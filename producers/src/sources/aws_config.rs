@@ -23,7 +23,12 @@ pub(super) const ROW: SourceRow = SourceRow {
             Terraform states as `terraform show -json` writes them, up to 64 MB",
     lists: &["configurationItems"],
     received: Received::WithKey,
-    marks: &["configurationItemCaptureTime", "configurationItemStatus", "configurationItem", "configurationStateId"],
+    marks: &[
+        "configurationItemCaptureTime",
+        "configurationItemStatus",
+        "configurationItem",
+        "configurationStateId",
+    ],
     map,
 };
 
@@ -58,7 +63,8 @@ fn map_item(
     let missing = |name: &str| NotARecord::OtherDocument(format!("the configuration item has no {name}"));
     let kind = record.plain_text("resourceType").ok_or_else(|| missing("resourceType"))?;
     let arn = record.plain_text("ARN").filter(|arn| arn.starts_with("arn:"));
-    let id = arn.or_else(|| record.plain_text("resourceId")).ok_or_else(|| missing("ARN and no resourceId"))?;
+    let id =
+        arn.or_else(|| record.plain_text("resourceId")).ok_or_else(|| missing("ARN and no resourceId"))?;
     let status = record.plain_text("configurationItemStatus").unwrap_or_default();
     let tags = record.inner("tags").map(|tags| tags.pairs(MAX_TAGS)).unwrap_or_default();
     let region = record.plain_text("awsRegion").filter(|region| region != "global");

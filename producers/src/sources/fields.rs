@@ -153,7 +153,8 @@ impl<'a> Fields<'a> {
     pub(super) fn pairs(&self, most: usize) -> BTreeMap<String, String> {
         let texts = self.members.0.iter().filter_map(|(name, value)| {
             let text: String = serde_json::from_str(value.get()).ok()?;
-            let is_storable = [&*name.0, &text].iter().all(|text| !text.contains('\0') && text.len() <= MAX_TEXT_BYTES);
+            let is_storable =
+                [&*name.0, &text].iter().all(|text| !text.contains('\0') && text.len() <= MAX_TEXT_BYTES);
             is_storable.then(|| (name.0.to_string(), text))
         });
         texts.take(most).collect()

@@ -25,12 +25,9 @@ fn map(format: SourceFormat, text: &str) -> Mapped {
 /// The formats whose records are objects of any shape; a plan is a document of a recognisable kind, and a configuration
 /// item is about a resource.
 fn of_records() -> impl Iterator<Item = SourceFormat> {
-    SourceFormat::ALL
-        .iter()
-        .copied()
-        .filter(|format| {
-            !matches!(format, SourceFormat::TerraformPlan | SourceFormat::Config | SourceFormat::Focus)
-        })
+    SourceFormat::ALL.iter().copied().filter(|format| {
+        !matches!(format, SourceFormat::TerraformPlan | SourceFormat::Config | SourceFormat::Focus)
+    })
 }
 
 fn activity(format: SourceFormat, record: &Value) -> Activity {

@@ -173,7 +173,7 @@ pub(super) async fn posture(
     let (view, part, freshness) = (given.take::<View>(), given.take::<Part>(), given.take::<Freshness>());
     given.finish()?;
     await_positions(&api, caller.tenant(), STAGE, &freshness.positions()).await?;
-    let (pool, tenant, catalogue) = (api.pool.clone(), caller.tenant().clone(), Arc::clone(&api.controls));
+    let (pool, tenant, catalogue) = (api.pool.clone(), caller.tenant().clone(), api.controls.current());
     let as_of = view.instant();
     let request = PostureRequest { as_of, framework: part.framework, project: part.project };
     let question = async move { read::posture(&pool, &tenant, &request, &catalogue).await };
@@ -209,7 +209,7 @@ pub(super) async fn control(
     let (view, evidence) = (given.take::<View>(), given.take::<Evidence>());
     let freshness = given.take::<Freshness>();
     given.finish()?;
-    let (as_of, catalogue) = (view.instant(), Arc::clone(&api.controls));
+    let (as_of, catalogue) = (view.instant(), api.controls.current());
     let request = ControlRequest {
         control: id_in_path(id, MAX_ID_BYTES)?,
         framework: evidence.framework,

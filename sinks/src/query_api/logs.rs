@@ -358,9 +358,11 @@ pub(super) async fn proofs(
     let (pool, tenant) = (api.pool.clone(), caller.tenant().clone());
     api.ask(caller.tenant(), async move {
         let found = log_store::tenants_entry_proofs(&pool, &tenant, &events).await?;
-        let is_found = |id: &Uuid| found.proofs.iter().any(|proof| proof.event == *id) || found.left.contains(id);
+        let is_found =
+            |id: &Uuid| found.proofs.iter().any(|proof| proof.event == *id) || found.left.contains(id);
         let missing = events.iter().copied().filter(|id| !is_found(id)).collect();
-        let items: Result<Vec<ProofAnswer>, _> = found.proofs.into_iter().map(ProofAnswer::try_from).collect();
+        let items: Result<Vec<ProofAnswer>, _> =
+            found.proofs.into_iter().map(ProofAnswer::try_from).collect();
         let items = items.map_err(|error| ReadError::Unreadable(error.to_string()))?;
         Ok(ProofsAnswer { items, missing, left: found.left })
     })

@@ -93,6 +93,29 @@ const SERVICE: Service = Service { head: HeadLimits::DEFAULT, time_limit: Some(D
 /// Connections for readiness and for stage positions.
 const OWN_CONNECTIONS: u32 = 2;
 
+/// The controls of the policies in force, as they are when a question is asked.
+#[derive(Clone)]
+pub struct Controls(Arc<dyn Fn() -> Arc<ControlCatalogue> + Send + Sync>);
+
+impl Controls {
+    /// Those that the function returns; it is called for every question.
+    pub fn new(current: impl Fn() -> Arc<ControlCatalogue> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(current))
+    }
+
+    /// The controls now.
+    pub fn current(&self) -> Arc<ControlCatalogue> {
+        (self.0)()
+    }
+}
+
+impl Default for Controls {
+    /// None.
+    fn default() -> Self {
+        Self::new(Arc::default)
+    }
+}
+
 /// Configuration of the query API.
 #[derive(Clone)]
 pub struct QueryConfig {
@@ -106,7 +129,7 @@ pub struct QueryConfig {
     /// The public keys that the audit log's checkpoints are signed with.
     pub log_keys: Vec<String>,
     /// The controls that the policies in force are evidence for, by which coverage is counted.
-    pub controls: Arc<ControlCatalogue>,
+    pub controls: Controls,
     /// The issuers whose tokens are taken beside API keys.
     pub identities: Arc<Identities>,
     /// Rate limits of requests.
@@ -135,7 +158,7 @@ struct Api {
     stages: Vec<DeclaredStage>,
     log_ends: watch::Receiver<Option<Arc<LogEnds>>>,
     log_keys: Vec<String>,
-    controls: Arc<ControlCatalogue>,
+    controls: Controls,
     metrics: Option<RenderMetrics>,
     /// Connections of the process's own, which tenants' queries cannot take.
     own_pool: PgPool,

@@ -107,7 +107,7 @@ fn api_with(pepper: &Pepper, keys: Option<Arc<KeyRing>>, rates: Rates) -> QueryA
         cursor_key: CursorKey::derived_from(pepper),
         stages: vec![],
         log_keys: Vec::new(),
-        controls: Arc::default(),
+        controls: Controls::default(),
         log_ends: watch::channel(None).1,
         rates,
         // A database that is away is waited for: as many may wait as there are routes.

@@ -54,18 +54,20 @@ async fn audited(database: &str, events: &[Envelope]) {
     let mut sink = PostgresSink::new(config, AuditEntries::new(support::subject_secret()).expect("zstd"));
     let claims = sink.claim(&[ClaimRequest { partition, low: 0, partitions: None }]).await;
     let claim = claims.expect("claimed").remove(0);
-    let records = events.iter().flat_map(|event| Audit.process(event)).zip(0..).map(|(entry, offset)| RecordChanges {
-        range: 0,
-        offset,
-        identity: Some((entry.tenant.clone(), entry.event_id)),
-        settlement: Settlement::Apply(vec![entry]),
-        raw: RawRecord::default(),
-        kept: KeptBytes::All,
-    });
+    let records =
+        events.iter().flat_map(|event| Audit.process(event)).zip(0..).map(|(entry, offset)| RecordChanges {
+            range: 0,
+            offset,
+            identity: Some((entry.tenant.clone(), entry.event_id)),
+            settlement: Settlement::Apply(vec![entry]),
+            raw: RawRecord::default(),
+            kept: KeptBytes::All,
+        });
     let upto = i64::try_from(events.len()).expect("small");
     let last = Some(LastRecord { offset: upto - 1, print: [0; 32] });
     let range = OffsetRange { partition, start: 0, upto, last, owner_epoch: claim.owner_epoch };
-    let settled = sink.deliver(&Batch { records: records.collect(), ranges: vec![range] }).await.expect("delivered");
+    let settled =
+        sink.deliver(&Batch { records: records.collect(), ranges: vec![range] }).await.expect("delivered");
     assert_eq!(settled.ranges[0].applied, upto);
 }
 
@@ -118,12 +120,15 @@ fn files(packet: &[u8]) -> Vec<(String, Vec<u8>)> {
 
 /// A packet of these files by somebody who makes all digests anew.
 fn forged(mut files: Vec<(String, Vec<u8>)>) -> Vec<u8> {
-    let digest = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let lines: Vec<(String, Vec<u8>)> = files.iter().filter(|(name, _)| name.ends_with(".ndjson")).cloned().collect();
+    let digest =
+        |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let lines: Vec<(String, Vec<u8>)> =
+        files.iter().filter(|(name, _)| name.ends_with(".ndjson")).cloned().collect();
     for (name, bytes) in lines {
         let listed = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let listed: String = listed.map(|line| digest(line) + "\n").collect();
-        files.iter_mut().find(|(file, _)| *file == format!("{name}.sha256")).expect("digests").1 = listed.into_bytes();
+        files.iter_mut().find(|(file, _)| *file == format!("{name}.sha256")).expect("digests").1 =
+            listed.into_bytes();
     }
     let mut manifest: Value = serde_json::from_slice(&files[0].1).expect("JSON");
     for one in manifest["files"].as_array_mut().expect("files") {
@@ -169,7 +174,10 @@ async fn a_packet_is_made_over_http_and_checked_without_a_server() {
     };
     let (code, report) = verify(&bytes, &[]).await;
     assert_eq!(code, Some(0), "{report}");
-    assert_eq!((&report["verdicts"], &report["judged_again"], &report["waived"]), (&json!(5), &json!(5), &json!(1)));
+    assert_eq!(
+        (&report["verdicts"], &report["judged_again"], &report["waived"]),
+        (&json!(5), &json!(5), &json!(1))
+    );
     assert_eq!((&report["framework"], &report["tenant"]), (&json!("HIPAA"), &json!("acme")));
     let pinned = report["manifest_sha256"].as_str().expect("a digest").to_owned();
     assert!(text(&made).contains(&pinned), "{}", text(&made));
@@ -196,11 +204,14 @@ async fn a_packet_is_made_over_http_and_checked_without_a_server() {
     let honest = files(&bytes);
     assert_eq!(verify(&forged(honest), &[]).await.0, Some(0), "the same files give the same packet");
 
-    let other = PrivateKey::new("audit.example.com", &[2; 32]).expect("a name").public(Purpose::Log).to_string();
+    let other =
+        PrivateKey::new("audit.example.com", &[2; 32]).expect("a name").public(Purpose::Log).to_string();
     fs::write(folder.path().join("checked.tar"), &bytes).expect("written");
     let foreign = weir(&api, folder.path(), &["evidence", "verify", "checked.tar", "--key", &other]).await;
     assert_eq!(foreign.status.code(), Some(1), "{}", text(&foreign));
-    for (name, content) in [("none.tar", None), ("picture.png", Some("\u{89}PNG".as_bytes())), ("empty", Some(&[]))] {
+    for (name, content) in
+        [("none.tar", None), ("picture.png", Some("\u{89}PNG".as_bytes())), ("empty", Some(&[]))]
+    {
         if let Some(content) = content {
             fs::write(folder.path().join(name), content).expect("written");
         }
@@ -211,20 +222,51 @@ async fn a_packet_is_made_over_http_and_checked_without_a_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_is_written_as_oscal() {
+    let api = Api::start().await;
+    delivered(&api, &events()).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let report = async |as_of: &str, form: &str| {
+        let args =
+            ["compliance", "report", "HIPAA", "--as-of", as_of, "--format", form, "--file", "oscal.json"];
+        let output = weir(&api, folder.path(), &args).await;
+        let written = fs::read(folder.path().join("oscal.json")).unwrap_or_default();
+        (output, serde_json::from_slice::<Value>(&written).unwrap_or_default())
+    };
+    let (output, results) = report("2026-03-02T12:00:00Z", "oscal-ar").await;
+    assert!(output.status.success(), "{}", text(&output));
+    let result = &results["assessment-results"]["results"][0];
+    assert_eq!(result["observations"].as_array().map(Vec::len), Some(5), "{results}");
+    let risks = result["risks"].as_array().expect("risks");
+    let statuses: Vec<&Value> = risks.iter().map(|risk| &risk["status"]).collect();
+    assert_eq!(statuses, ["deviation-approved", "open"], "one of two failures is waived");
+    assert!(risks.iter().all(|risk| risk["deadline"].is_string()), "{risks:?}");
+    let (output, plan) = report("2026-03-02T12:00:00Z", "oscal-poam").await;
+    assert!(output.status.success(), "{}", text(&output));
+    let items = &plan["plan-of-action-and-milestones"]["poam-items"];
+    assert_eq!(items.as_array().map(Vec::len), Some(2), "{plan}");
+    let (output, _) = report("2026-02-01", "oscal-poam").await;
+    assert!(!output.status.success() && text(&output).contains("HIPAA"), "{}", text(&output));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn proofs_are_asked_for_many_at_once() {
     let api = Api::start().await;
     delivered(&api, &events()).await;
     let id = |n: u64| uuid::Uuid::from_u128(u128::from(n) + 1);
     let path = format!("/api/v1/audit/proofs?events={},{},{}", id(1), id(2), id(999));
     let answer: Value = api.get("acme", &path).await;
-    let found: Vec<&Value> = answer["items"].as_array().expect("items").iter().map(|item| &item["index"]).collect();
+    let found: Vec<&Value> =
+        answer["items"].as_array().expect("items").iter().map(|item| &item["index"]).collect();
     assert_eq!(found, [&json!(0), &json!(1)]);
     assert_eq!((&answer["missing"], &answer["left"]), (&json!([id(999)]), &json!([])));
     let single: Value = api.get("acme", &format!("/api/v1/audit/{}/proof", id(2))).await;
     assert_eq!(single, answer["items"][1], "the same proof as by itself");
     let foreign: Value = api.get("other", &path).await;
     assert_eq!(foreign["items"], json!([]), "another tenant's entries are nobody else's");
-    for query in ["", "events=", "events=x", &format!("events={}", vec![id(1).to_string(); 1].join(",") + ",")] {
+    for query in
+        ["", "events=", "events=x", &format!("events={}", vec![id(1).to_string(); 1].join(",") + ",")]
+    {
         assert_eq!(api.ask("acme", &format!("/api/v1/audit/proofs?{query}")).await.0, 400, "{query}");
     }
     let many: Vec<String> = (0..51).map(|n| id(n).to_string()).collect();

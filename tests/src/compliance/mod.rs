@@ -1,6 +1,7 @@
 //! Compliance: what events make of posture, findings and waivers at every instant, in whatever order they come.
 
 mod api;
+mod backtest;
 mod evidence;
 mod findings;
 mod fixture;

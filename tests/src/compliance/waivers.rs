@@ -110,7 +110,13 @@ async fn a_review_shows_what_is_waived_of_its_plan() {
     let now = chrono::Utc::now();
     let plan = planned(1, "c", Some(false), now - TimeDelta::hours(3));
     let mut events = vec![plan.clone()];
-    events.extend(granted(10, "w-1", &["w/aws_ebs_volume.planned"], now - TimeDelta::hours(2), now + TimeDelta::hours(9)));
+    events.extend(granted(
+        10,
+        "w-1",
+        &["w/aws_ebs_volume.planned"],
+        now - TimeDelta::hours(2),
+        now + TimeDelta::hours(9),
+    ));
     Place::at(api.database.clone()).await.member(0).await.deliver(&events).await;
     change_review::Place::at(api.database.clone()).await.member(0).await.deliver(&[plan]).await;
     let change: Value = api.get("acme", "/api/v1/changes/c").await;
@@ -123,7 +129,8 @@ async fn a_review_shows_what_is_waived_of_its_plan() {
     assert_eq!((&verdict["policy_id"], &verdict["verdict"]), (&json!(ENCRYPTED), &json!("fail")));
     assert_eq!(verdict["waiver"], "w-1");
     assert!(verdict["waived_until"].is_string());
-    let revoked = waiver(20, ("w-1", "bob"), (GovernanceKind::WaiverRevoked, &[]), now - TimeDelta::minutes(1), None);
+    let revoked =
+        waiver(20, ("w-1", "bob"), (GovernanceKind::WaiverRevoked, &[]), now - TimeDelta::minutes(1), None);
     Place::at(api.database.clone()).await.member(1).await.deliver(&[revoked]).await;
     let change: Value = api.get("acme", "/api/v1/changes/c").await;
     assert_eq!(change["item"]["compliance_with_waivers"], "fail", "it was taken back");

@@ -85,7 +85,11 @@ async fn a_waiver_lets_a_plan_pass_until_it_ends() {
 
     let now = passed["decision"].as_str().expect("a decision");
     let open = changed_from(&door, now).await;
-    assert_eq!((&open["decision"], &open["counts"]["waived"]), (&json!("deny"), &json!(0)), "it ended by itself");
+    assert_eq!(
+        (&open["decision"], &open["counts"]["waived"]),
+        (&json!("deny"), &json!(0)),
+        "it ended by itself"
+    );
     stage.stop().await;
     stop.cancel();
     door.stop.cancel();

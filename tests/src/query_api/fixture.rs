@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sinks::{
     compress::{CURRENT, Compressor},
-    query_api::{AuditPage, CursorKey, QueryApi, QueryConfig, Rates, ShareLimits},
+    query_api::{AuditPage, Controls, CursorKey, QueryApi, QueryConfig, Rates, ShareLimits},
     read_models::{
         pipeline::{DeclaredStage, LogEnds},
         reader_pool,
@@ -87,7 +87,7 @@ impl Api {
             cursor_key: CursorKey::derived_from(&pepper),
             stages: vec![DeclaredStage { name: "audit".into(), topics: Topic::FAMILIES.to_vec() }],
             log_keys: Vec::new(),
-            controls: Arc::default(),
+            controls: Controls::default(),
             log_ends: ends,
             rates: Rates {
                 per_key_per_minute: None,

@@ -223,7 +223,11 @@ impl Api {
     }
 
     /// The same, and again where too many questions were asked, once the API says to come back.
-    pub(super) async fn get_patiently(&self, path: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Value> {
+    pub(super) async fn get_patiently(
+        &self,
+        path: &str,
+        parameters: &[(&str, &str)],
+    ) -> anyhow::Result<Value> {
         for _ in 0..PATIENCE {
             let sent = self.request(path, parameters).send().await;
             let answer = sent.with_context(|| format!("the query API at {} does not answer", self.url))?;
@@ -254,7 +258,8 @@ impl Api {
 
     async fn answered(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
         let sent = request.send().await;
-        Self::successful(sent.with_context(|| format!("the query API at {} does not answer", self.url))?).await
+        Self::successful(sent.with_context(|| format!("the query API at {} does not answer", self.url))?)
+            .await
     }
 
     async fn successful(answer: reqwest::Response) -> anyhow::Result<reqwest::Response> {

@@ -197,7 +197,7 @@ impl Process<'_> {
             log_ends: ends.watch(self.stop.clone()),
             identities,
             log_keys: self.place.log_keys()?.iter().map(ToString::to_string).collect(),
-            controls: Arc::new(policy::controls(policies)),
+            controls: policy::controls(policies.clone()),
             rates: Rates { per_key_per_minute, ..Rates::default() },
             shares: settings.shares.limits(),
             tenants,

@@ -13,7 +13,8 @@ pub(super) const READERS: &[(&str, Read)] = &[
 
 fn policy(item: &Item<'_>) -> Vec<Seen> {
     let versions = item.told("policyVersionList").as_array().into_iter().flatten();
-    let document = versions.clone().find(|version| version["isDefaultVersion"] == true).or(versions.clone().next());
+    let document =
+        versions.clone().find(|version| version["isDefaultVersion"] == true).or(versions.clone().next());
     let Some(document) = document.and_then(|version| decoded(&version["document"])) else {
         return vec![item.unreadable("aws_iam_policy", "the item shows no version of the policy".into())];
     };

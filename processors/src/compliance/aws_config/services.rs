@@ -158,7 +158,8 @@ fn search_domain(item: &Item<'_>) -> Vec<Seen> {
         "aws_opensearch_domain"
     };
     let https = member(item.told("domainEndpointOptions"), "enforceHTTPS");
-    let network = [item.told("vPCOptions"), item.told("VPCOptions")].into_iter().find(|told| told.is_object());
+    let network =
+        [item.told("vPCOptions"), item.told("VPCOptions")].into_iter().find(|told| told.is_object());
     let config = json!({
         "arn": item.id(),
         "domain_name": item.name(),

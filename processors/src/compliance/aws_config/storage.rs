@@ -41,9 +41,9 @@ fn bucket(item: &Item<'_>) -> Vec<Seen> {
         "type": "aws_s3_bucket_versioning", "name": "versioning",
         "config": {"bucket": name, "versioning_configuration": [{"status": status, "mfa_delete": mfa_delete}]},
     })];
-    resources.extend(access.clone().map(|config| {
-        json!({"type": "aws_s3_bucket_public_access_block", "name": "access", "config": config})
-    }));
+    resources.extend(access.clone().map(
+        |config| json!({"type": "aws_s3_bucket_public_access_block", "name": "access", "config": config}),
+    ));
     let itself = item.itself("aws_s3_bucket", config, json!({"acl": true})).beside(resources);
     let part = |part: &str, kind: &str, config: Option<Value>| {
         let id = format!("{}/{part}", item.id());
@@ -54,7 +54,11 @@ fn bucket(item: &Item<'_>) -> Vec<Seen> {
     };
     vec![
         itself,
-        part("policy", "aws_s3_bucket_policy", policy.map(|policy| json!({"bucket": name, "policy": policy}))),
+        part(
+            "policy",
+            "aws_s3_bucket_policy",
+            policy.map(|policy| json!({"bucket": name, "policy": policy})),
+        ),
         part("public-access-block", "aws_s3_bucket_public_access_block", access),
     ]
 }

@@ -56,15 +56,24 @@ fn items_are_judged_as_configurations_in_terraforms_names_are() {
         &json!({"configuration": {"volumeId": "vol-1", "encrypted": false}}),
         &[("aws-ebs-volume-encrypted", Fail)],
     );
-    let written_as_text = json!({"configuration": json!({"volumeId": "vol-1", "encrypted": true}).to_string()});
+    let written_as_text =
+        json!({"configuration": json!({"volumeId": "vol-1", "encrypted": true}).to_string()});
     check("AWS::EC2::Volume", &written_as_text, &[("aws-ebs-volume-encrypted", Pass)]);
     let group = json!({"configuration": {"groupId": "sg-1", "groupName": "web", "vpcId": "v", "ipPermissions": [
         {"ipProtocol": "tcp", "fromPort": 22, "toPort": 22, "ipv4Ranges": [{"cidrIp": "0.0.0.0/0"}], "ipRanges": ["0.0.0.0/0"]}],
         "ipPermissionsEgress": []}});
-    check("AWS::EC2::SecurityGroup", &group, &[("aws-security-group-no-public-ssh", Fail), ("aws-security-group-no-public-rdp", Pass)]);
+    check(
+        "AWS::EC2::SecurityGroup",
+        &group,
+        &[("aws-security-group-no-public-ssh", Fail), ("aws-security-group-no-public-rdp", Pass)],
+    );
     let database = json!({"configuration": {"dBInstanceIdentifier": "db", "engine": "postgres", "storageEncrypted": true,
         "publiclyAccessible": true, "backupRetentionPeriod": 14, "multiAZ": false}});
-    check("AWS::RDS::DBInstance", &database, &[("aws-rds-encrypted", Pass), ("aws-rds-not-public", Fail), ("aws-rds-backup", Pass)]);
+    check(
+        "AWS::RDS::DBInstance",
+        &database,
+        &[("aws-rds-encrypted", Pass), ("aws-rds-not-public", Fail), ("aws-rds-backup", Pass)],
+    );
     let key = json!({"configuration": {"keyId": "k", "keyManager": "CUSTOMER", "keySpec": "SYMMETRIC_DEFAULT", "keyUsage": "ENCRYPT_DECRYPT"},
                      "supplementaryConfiguration": {"KeyRotationStatus": "false", "Policy": "{\"Statement\":[]}"}});
     check("AWS::KMS::Key", &key, &[("aws-kms-rotation", Fail), ("aws-kms-policy-not-public", Pass)]);
@@ -72,13 +81,25 @@ fn items_are_judged_as_configurations_in_terraforms_names_are() {
     check(
         "AWS::CloudTrail::Trail",
         &trail,
-        &[("aws-cloudtrail-all-regions", Pass), ("aws-cloudtrail-validation", Fail), ("aws-cloudtrail-enabled", NotEvaluated)],
+        &[
+            ("aws-cloudtrail-all-regions", Pass),
+            ("aws-cloudtrail-validation", Fail),
+            ("aws-cloudtrail-enabled", NotEvaluated),
+        ],
     );
     let cluster = json!({"configuration": {"Name": "c", "ResourcesVpcConfig": {"EndpointPublicAccess": true, "PublicAccessCidrs": ["0.0.0.0/0"]},
                                             "EncryptionConfig": [{"Resources": ["secrets"]}]}});
-    check("AWS::EKS::Cluster", &cluster, &[("aws-eks-endpoint-private", Fail), ("aws-eks-secrets-encrypted", Pass)]);
+    check(
+        "AWS::EKS::Cluster",
+        &cluster,
+        &[("aws-eks-endpoint-private", Fail), ("aws-eks-secrets-encrypted", Pass)],
+    );
     let table = json!({"configuration": {"tableName": "t", "deletionProtectionEnabled": true}});
-    check("AWS::DynamoDB::Table", &table, &[("aws-dynamodb-recovery", NotEvaluated), ("aws-dynamodb-deletion-protection", Pass)]);
+    check(
+        "AWS::DynamoDB::Table",
+        &table,
+        &[("aws-dynamodb-recovery", NotEvaluated), ("aws-dynamodb-deletion-protection", Pass)],
+    );
 }
 
 fn bucket(beside: &Value) -> Vec<Observation> {
@@ -100,19 +121,33 @@ fn a_bucket_is_judged_with_what_stands_beside_it() {
         found.iter().find(|one| one.resource == format!("arn:aws:s3:::logs{id}")).cloned().expect("observed")
     };
     let itself = of(&closed, "");
-    for policy in ["aws-s3-bucket-public-access-block", "aws-s3-bucket-encryption", "aws-s3-bucket-versioning"] {
+    for policy in
+        ["aws-s3-bucket-public-access-block", "aws-s3-bucket-encryption", "aws-s3-bucket-versioning"]
+    {
         assert!(with(&itself, Pass).contains(&policy), "{policy}: {:?}", itself.verdicts);
     }
-    assert!(with(&of(&closed, "/policy"), Fail).contains(&"aws-s3-policy-not-public"), "the part that calls show, too");
-    assert!(with(&of(&closed, "/public-access-block"), Pass).contains(&"aws-s3-public-access-block-complete"));
+    assert!(
+        with(&of(&closed, "/policy"), Fail).contains(&"aws-s3-policy-not-public"),
+        "the part that calls show, too"
+    );
+    assert!(
+        with(&of(&closed, "/public-access-block"), Pass).contains(&"aws-s3-public-access-block-complete")
+    );
 
-    let open = bucket(&json!({"BucketVersioningConfiguration": {"status": "Off"}, "BucketPolicy": {"policyText": null}}));
+    let open = bucket(
+        &json!({"BucketVersioningConfiguration": {"status": "Off"}, "BucketPolicy": {"policyText": null}}),
+    );
     let itself = of(&open, "");
     for policy in ["aws-s3-bucket-public-access-block", "aws-s3-bucket-versioning"] {
         assert!(with(&itself, Fail).contains(&policy), "{policy}: {:?}", itself.verdicts);
     }
     assert_eq!(of(&open, "/policy").presence, Presence::Absent);
-    let gone = seen("AWS::S3::Bucket", "arn:aws:s3:::logs", &json!({"configuration": null}), InfrastructureKind::Deleted);
+    let gone = seen(
+        "AWS::S3::Bucket",
+        "arn:aws:s3:::logs",
+        &json!({"configuration": null}),
+        InfrastructureKind::Deleted,
+    );
     assert!(gone.len() == 3 && gone.iter().all(|one| one.presence == Presence::Absent), "{gone:?}");
 }
 
@@ -125,7 +160,12 @@ fn what_a_role_may_do_is_named_as_the_calls_that_allow_it() {
             "%7B%22Statement%22%3A%5B%7B%22Effect%22%3A%22Allow%22%2C%22Action%22%3A%22*%22%2C%22Resource%22%3A%22*%22%7D%5D%7D"}],
         "attachedManagedPolicies": [{"policyArn": "arn:aws:iam::aws:policy/AdministratorAccess", "policyName": "a"}],
     }});
-    let found = seen("AWS::IAM::Role", "arn:aws:iam::123456789012:role/this", &role, InfrastructureKind::ConfigurationObserved);
+    let found = seen(
+        "AWS::IAM::Role",
+        "arn:aws:iam::123456789012:role/this",
+        &role,
+        InfrastructureKind::ConfigurationObserved,
+    );
     let ids: Vec<&str> = found.iter().map(|one| one.resource.as_str()).collect();
     assert_eq!(
         ids,

@@ -247,8 +247,7 @@ fn reason(ruled: &Ruled<'_>) -> DecisionReason {
         severity: verdict.severity.name(),
         verdict: ruled.word(),
         waiver: waiver.map(|one| bounded(&one.waiver)),
-        waived_until: waiver
-            .map(|one| one.expires_at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)),
+        waived_until: waiver.map(|one| one.expires_at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)),
         resource: bounded(&verdict.resource),
         resource_type: bounded(&verdict.resource_type),
         reasons: verdict.reasons.iter().take(MAX_TEXTS).map(|text| bounded(text)).collect(),

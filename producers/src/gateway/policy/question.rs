@@ -119,7 +119,9 @@ impl Question {
             });
         };
         if let Some(other) = members.keys().find(|name| !MEMBERS.contains(&name.as_str())) {
-            let detail = format!("/{other} is unknown; beside `input` there are mode, change_id, project and workspace");
+            let detail = format!(
+                "/{other} is unknown; beside `input` there are mode, change_id, project and workspace"
+            );
             return Err(ApiError::new(ProblemKind::InvalidRequest, detail));
         }
         let mut text = |name: &str| match members.remove(name) {

@@ -190,10 +190,17 @@ async fn a_failure_under_a_waiver_does_not_deny_until_the_waiver_ends() {
     assert_eq!((&reason["verdict"], &reason["waiver"]), (&json!("waived"), &json!("w-1")));
     assert!(reason["waived_until"].is_string());
     assert_eq!((&told["counts"]["waived"], &told["counts"]["deny"]), (&json!(1), &json!(0)));
-    assert!(told["holds_seconds"].as_u64().is_some_and(|seconds| seconds < 20), "no longer than the waiver: {told}");
+    assert!(
+        told["holds_seconds"].as_u64().is_some_and(|seconds| seconds < 20),
+        "no longer than the waiver: {told}"
+    );
     assert_eq!(asked(bad()).await["cached"], true);
     let elsewhere = json!({"input": bad(), "workspace": "other"});
-    assert_eq!(decision(&asked(elsewhere.clone()).await).as_deref(), Some("deny"), "another workspace's queue");
+    assert_eq!(
+        decision(&asked(elsewhere.clone()).await).as_deref(),
+        Some("deny"),
+        "another workspace's queue"
+    );
 
     let version = told["waivers"].clone();
     granted.send_replace(of_acme(vec![waiver("w-2", "queue-key", "other/test_queue.q", 3_000)]));

@@ -12,7 +12,10 @@ use schemas::{
 };
 use serde_json::{Value, json};
 
-use super::{super::mapped::{Mapped, Oddities}, redaction::mask};
+use super::{
+    super::mapped::{Mapped, Oddities},
+    redaction::mask,
+};
 
 /// Largest state, in bytes.
 pub const MAX_STATE_BYTES: u64 = 64 << 20;
@@ -60,8 +63,10 @@ pub fn read(text: &[u8], seen: StateSeen<'_>) -> Result<Vec<Result<Mapped, Strin
     }
     let mut listed = Vec::new();
     list(&state["values"]["root_module"], "/values/root_module", 0, &mut listed)?;
-    let resources: Vec<Result<Observed, String>> =
-        listed.into_iter().map(|(place, resource)| Observed::of(resource).map_err(|why| format!("{place}: {why}"))).collect();
+    let resources: Vec<Result<Observed, String>> = listed
+        .into_iter()
+        .map(|(place, resource)| Observed::of(resource).map_err(|why| format!("{place}: {why}")))
+        .collect();
     let known: Vec<&Observed> = resources.iter().flatten().collect();
     let named = Named::of(&known);
     let mapped = resources.iter().map(|one| match one {
@@ -82,7 +87,9 @@ fn other_document(state: &Value) -> Option<String> {
     }
     let version = state["format_version"].as_str().unwrap_or_default();
     if !matches!(version.split('.').next(), Some("0" | "1")) {
-        return Some(format!("/format_version: {version:?} is no version of states that is known (0.1 to 1.x)"));
+        return Some(format!(
+            "/format_version: {version:?} is no version of states that is known (0.1 to 1.x)"
+        ));
     }
     if has("values") && !state["values"].is_object() {
         return Some("/values: it is no object".into());
@@ -185,7 +192,8 @@ impl Observed {
     fn resource(&self, id: String) -> Resource {
         let text = |name: &str| self.config[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let arn = text("arn").unwrap_or_default();
-        let of_arn = |part: usize| arn.split(':').nth(part).filter(|part| !part.is_empty()).map(str::to_owned);
+        let of_arn =
+            |part: usize| arn.split(':').nth(part).filter(|part| !part.is_empty()).map(str::to_owned);
         let tags = ["tags_all", "tags", "labels"].into_iter().find_map(|name| self.config[name].as_object());
         let tags: BTreeMap<String, String> = tags
             .into_iter()

@@ -31,8 +31,14 @@ fn an_item_is_an_observed_configuration_of_its_resource() {
     assert_eq!(event.kind, InfrastructureKind::ConfigurationObserved);
     let resource = &event.resource;
     assert_eq!(resource.id, "arn:aws:ec2:eu-west-1:123456789012:volume/vol-1");
-    assert_eq!((resource.kind.as_deref(), resource.cloud.as_deref()), (Some("AWS::EC2::Volume"), Some("aws")));
-    assert_eq!((resource.account.as_deref(), resource.region.as_deref()), (Some("123456789012"), Some("eu-west-1")));
+    assert_eq!(
+        (resource.kind.as_deref(), resource.cloud.as_deref()),
+        (Some("AWS::EC2::Volume"), Some("aws"))
+    );
+    assert_eq!(
+        (resource.account.as_deref(), resource.region.as_deref()),
+        (Some("123456789012"), Some("eu-west-1"))
+    );
     assert_eq!(resource.tags["project"], "shop");
     for status in ["ResourceDeleted", "ResourceDeletedNotRecorded"] {
         let gone = infrastructure(map(SourceFormat::Config, &item(status).to_string()).envelope);
@@ -43,7 +49,8 @@ fn an_item_is_an_observed_configuration_of_its_resource() {
 #[test]
 fn a_notification_of_a_change_carries_its_item() {
     let tenant = TenantId::new("acme").expect("a plain name");
-    let notification = json!({"configurationItem": item("OK"), "messageType": "ConfigurationItemChangeNotification"});
+    let notification =
+        json!({"configurationItem": item("OK"), "messageType": "ConfigurationItemChangeNotification"});
     let carried = SourceFormat::Config.map(&tenant, &notification.to_string()).expect("an item");
     let own = SourceFormat::Config.map(&tenant, &item("OK").to_string()).expect("an item");
     assert_eq!(carried.envelope.id, own.envelope.id, "by either way it is one event");
@@ -129,7 +136,10 @@ fn a_state_that_is_read_again_gives_the_same_events() {
     let first = ids("terraform", "2026-02-01T00:00:00Z");
     assert_eq!(first, ids("terraform", "2026-02-01T00:00:00Z"));
     assert!(first.iter().all(|id| !ids("prod", "2026-02-01T00:00:00Z").contains(id)));
-    assert!(first.iter().all(|id| !ids("terraform", "2026-02-02T00:00:00Z").contains(id)), "it may have changed meanwhile");
+    assert!(
+        first.iter().all(|id| !ids("terraform", "2026-02-02T00:00:00Z").contains(id)),
+        "it may have changed meanwhile"
+    );
 }
 
 #[test]
@@ -149,7 +159,10 @@ fn what_is_no_state_is_refused_with_its_place() {
         let refused = read(&document, "terraform", "2026-02-01T00:00:00Z").expect_err("no state");
         assert!(refused.contains(reason), "{refused}");
     }
-    assert_eq!(read(&json!({"format_version": "1.0"}), "w", "2026-02-01T00:00:00Z").expect("an empty one").len(), 0);
+    assert_eq!(
+        read(&json!({"format_version": "1.0"}), "w", "2026-02-01T00:00:00Z").expect("an empty one").len(),
+        0
+    );
     let tenant = TenantId::new("acme").expect("a plain name");
     let seen = StateSeen { tenant: &tenant, workspace: "w", at: ASSUMED_TIME, time_assumed: false };
     let cut = state::read(&state().to_string().as_bytes()[..200], seen).expect_err("cut");

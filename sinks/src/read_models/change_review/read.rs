@@ -308,7 +308,8 @@ pub async fn by_id(
         Some(event) => waivers::in_force(&mut snapshot, tenant, event, now).await?,
         None => Waived::default(),
     };
-    let verdicts: Vec<ReviewedVerdict> = verdicts.into_iter().map(|verdict| waived.reviewed(verdict)).collect();
+    let verdicts: Vec<ReviewedVerdict> =
+        verdicts.into_iter().map(|verdict| waived.reviewed(verdict)).collect();
     let detail = ChangeDetail {
         compliance_with_waivers: waivers::compliance(&change, &verdicts, verdicts_total),
         change,

@@ -87,7 +87,9 @@ pub(super) async fn evidence(args: EvidenceArgs) -> anyhow::Result<Outcome> {
     );
     fs::write(&args.output, bytes).with_context(|| format!("{shown} cannot be written"))?;
     note(&format!("{shown}: {verdicts} verdicts, {entries} entries of the audit log"));
-    note(&format!("manifest {digest}; keep this number elsewhere, and check with `weir evidence verify {shown}`"));
+    note(&format!(
+        "manifest {digest}; keep this number elsewhere, and check with `weir evidence verify {shown}`"
+    ));
     Ok(Outcome::Done)
 }
 
@@ -112,9 +114,10 @@ async fn content(
         .collect();
     let keys = api.get("/.well-known/weir-log-keys", &[]).await?;
     let keys: Vec<&str> = keys["keys"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let used = report.verdicts.iter().filter_map(|verdict| {
-        Some((verdict["policy_id"].as_str()?, verdict["policy_hash"].as_str()?))
-    });
+    let used = report
+        .verdicts
+        .iter()
+        .filter_map(|verdict| Some((verdict["policy_id"].as_str()?, verdict["policy_hash"].as_str()?)));
     let without_text: BTreeSet<String> = used
         .filter(|(id, hash)| set.find(id).is_none_or(|policy| policy.hash != *hash))
         .map(|(id, hash)| format!("{id}@{hash}"))
@@ -132,7 +135,10 @@ async fn content(
         framework: report.framework.clone(),
         as_of: report.as_of.clone(),
         project: report.project.clone(),
-        tenant: entries.first().and_then(|entry| entry["record"]["metadata"]["tenant_uid"].as_str()).map(str::to_owned),
+        tenant: entries
+            .first()
+            .and_then(|entry| entry["record"]["metadata"]["tenant_uid"].as_str())
+            .map(str::to_owned),
         made_at: String::new(),
         made_by: format!("weir {}", env!("CARGO_PKG_VERSION")),
         verdicts: report.verdicts.len() as u64,

@@ -106,7 +106,12 @@ pub(crate) fn check(packet: &Packet, keys: Vec<PublicKey>, unproven: Unproven) -
     report
 }
 
-fn checked(packet: &Packet, keys: Vec<PublicKey>, unproven: Unproven, report: &mut Report) -> Result<(), Fault> {
+fn checked(
+    packet: &Packet,
+    keys: Vec<PublicKey>,
+    unproven: Unproven,
+    report: &mut Report,
+) -> Result<(), Fault> {
     let (files, manifest) = (&packet.files, &packet.manifest);
     let as_of: Timestamp = manifest
         .as_of
@@ -144,7 +149,11 @@ fn checked(packet: &Packet, keys: Vec<PublicKey>, unproven: Unproven, report: &m
     let verdicts: Vec<VerdictItem> = files.lines(VERDICTS)?;
     report.verdicts = verdicts.len() as u64;
     if (report.verdicts, entries.len() as u64) != (manifest.verdicts, manifest.entries) {
-        return Err(Fault::new(FaultKind::Manifest, MANIFEST, "it counts other verdicts or entries than there are"));
+        return Err(Fault::new(
+            FaultKind::Manifest,
+            MANIFEST,
+            "it counts other verdicts or entries than there are",
+        ));
     }
     let (policies, unproven) = (policies.current(), manifest.unproven.as_slice());
     let mut judging = Judging { events, policies, waivers, derived: HashMap::new(), as_of, unproven };
@@ -177,7 +186,11 @@ fn checkpoints(
             Ok(checkpoint) => drop(opened.insert((log, checkpoint.size), checkpoint)),
             Err(error) => {
                 let detail = format!("the checkpoint of {log} cannot be trusted: {error}");
-                report.fault(Fault::new(FaultKind::Checkpoint, format!("{CHECKPOINTS}:{}", place + 1), detail));
+                report.fault(Fault::new(
+                    FaultKind::Checkpoint,
+                    format!("{CHECKPOINTS}:{}", place + 1),
+                    detail,
+                ));
             }
         }
     }
@@ -214,8 +227,9 @@ impl Proving<'_> {
 
     fn event(&self, entry: &ProofFile) -> Result<(Uuid, Event), String> {
         let checkpoint = self.checkpoints.get(&(entry.log.clone(), entry.size));
-        let checkpoint = checkpoint
-            .ok_or_else(|| format!("there is no trusted checkpoint of {} of size {}", entry.log, entry.size))?;
+        let checkpoint = checkpoint.ok_or_else(|| {
+            format!("there is no trusted checkpoint of {} of size {}", entry.log, entry.size)
+        })?;
         if entry.check_under(checkpoint).is_some() {
             return Err(format!("it is not entry {} of {}, whose proof it names", entry.index, entry.log));
         }
@@ -259,7 +273,8 @@ impl<'a> Judging<'a> {
             return Ok(Some("the audit log had no proof for the event"));
         }
         let event = self.events.get(&verdict.event_id);
-        let event = event.ok_or_else(|| format!("there is no proven entry of its event {}", verdict.event_id))?;
+        let event =
+            event.ok_or_else(|| format!("there is no proven entry of its event {}", verdict.event_id))?;
         if event.log != format!("{}/{}", verdict.topic, verdict.partition) {
             return Err(format!("its event stands in {}, not where the verdict says", event.log));
         }
@@ -321,7 +336,8 @@ impl<'a> Judging<'a> {
     fn derive(&self, item: &'a WaiverItem) -> Result<Waiver, String> {
         let mut facts = Vec::new();
         for id in &item.events {
-            let event = self.events.get(id).ok_or_else(|| format!("there is no proven entry of its event {id}"))?;
+            let event =
+                self.events.get(id).ok_or_else(|| format!("there is no proven entry of its event {id}"))?;
             let changes = event.changes.as_ref().map_err(|reason| (*reason).to_owned())?;
             facts.extend(changes.iter().filter_map(|change| match change {
                 ComplianceChange::Waiver(fact) if fact.waiver == item.waiver => Some((**fact).clone()),

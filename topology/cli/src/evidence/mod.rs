@@ -83,10 +83,12 @@ fn verified(args: &VerifyArgs) -> anyhow::Result<Report> {
     }
     let unproven = if args.allow_unproven { Unproven::Allowed } else { Unproven::Refused };
     Ok(match packet::unpack(&bytes) {
-        Ok(packet) => match pinned(&packet, args.manifest.as_deref()).and_then(|()| keys_of(&packet, given)) {
-            Ok(keys) => check::check(&packet, keys, unproven),
-            Err(fault) => Report::of_faults(vec![fault]),
-        },
+        Ok(packet) => {
+            match pinned(&packet, args.manifest.as_deref()).and_then(|()| keys_of(&packet, given)) {
+                Ok(keys) => check::check(&packet, keys, unproven),
+                Err(fault) => Report::of_faults(vec![fault]),
+            }
+        }
         Err(faults) => Report::of_faults(faults),
     })
 }
@@ -132,9 +134,15 @@ fn print(report: &Report, args: &VerifyArgs) -> anyhow::Result<()> {
             note(&format!("{count} verdicts were not judged again: {reason}"));
         }
     }
-    output::line(if report.ok { "the packet is as it was made, and its verdicts follow from the log" } else { "the packet cannot be relied on" });
+    output::line(if report.ok {
+        "the packet is as it was made, and its verdicts follow from the log"
+    } else {
+        "the packet cannot be relied on"
+    });
     if report.ok && args.key.is_empty() {
-        note("the log's keys are the packet's own: compare log-keys.txt with what the deployment publishes, or use --key");
+        note(
+            "the log's keys are the packet's own: compare log-keys.txt with what the deployment publishes, or use --key",
+        );
     }
     Ok(())
 }

@@ -214,16 +214,25 @@ pub(crate) struct Packet {
 /// Reads a packet, and names every byte that is not as it was written.
 pub(crate) fn unpack(bytes: &[u8]) -> Result<Packet, Vec<Fault>> {
     let mut found = members(bytes).map_err(|fault| vec![fault])?;
-    let order: Vec<(&str, &[u8])> = found.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
-    let again = archive(order).map_err(|error| vec![Fault::new(FaultKind::Archive, "archive", error.to_string())])?;
+    let order: Vec<(&str, &[u8])> =
+        found.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let again =
+        archive(order).map_err(|error| vec![Fault::new(FaultKind::Archive, "archive", error.to_string())])?;
     let differs = again.iter().zip(bytes).position(|(again, given)| again != given);
     let differs = differs.or((again.len() != bytes.len()).then_some(again.len().min(bytes.len())));
     let mut faults: Vec<Fault> = differs
-        .map(|at| Fault::new(FaultKind::Archive, format!("byte {at}"), format!("a header or padding near {} differs", near(&found, at))))
+        .map(|at| {
+            Fault::new(
+                FaultKind::Archive,
+                format!("byte {at}"),
+                format!("a header or padding near {} differs", near(&found, at)),
+            )
+        })
         .into_iter()
         .collect();
     let last = found.pop().filter(|(name, _)| name == MANIFEST_DIGEST);
-    let first = if found.is_empty() { None } else { Some(found.remove(0)) }.filter(|(name, _)| name == MANIFEST);
+    let first =
+        if found.is_empty() { None } else { Some(found.remove(0)) }.filter(|(name, _)| name == MANIFEST);
     let (Some((_, manifest)), Some((_, pinned))) = (first, last) else {
         let detail = format!("the archive does not begin with {MANIFEST} and end with {MANIFEST_DIGEST}");
         faults.push(Fault::new(FaultKind::Archive, "archive", detail));
@@ -242,7 +251,11 @@ pub(crate) fn unpack(bytes: &[u8]) -> Result<Packet, Vec<Fault>> {
         }
     };
     if manifest.format != FORMAT {
-        faults.push(Fault::new(FaultKind::Manifest, MANIFEST, format!("the format is {:?}, not {FORMAT:?}", manifest.format)));
+        faults.push(Fault::new(
+            FaultKind::Manifest,
+            MANIFEST,
+            format!("the format is {:?}, not {FORMAT:?}", manifest.format),
+        ));
     }
     let files = Files(found.into_iter().collect());
     faults.extend(changed(&files, &manifest));

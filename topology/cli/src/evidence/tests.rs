@@ -114,12 +114,14 @@ fn parts(volumes: u64) -> Parts {
     let mut events: Vec<Envelope> = (0..volumes).map(|n| volume(n, n % 3 != 0)).collect();
     events.push(waiver(volumes, GovernanceKind::ApprovalRequested, "ada", "vol-0"));
     events.push(waiver(volumes + 1, GovernanceKind::WaiverGranted, "bob", "vol-0"));
-    let policies = policies::InForce::new(policies::PolicySet::load([("v.rego", REGO)], policies::Config::default()));
+    let policies =
+        policies::InForce::new(policies::PolicySet::load([("v.rego", REGO)], policies::Config::default()));
     let compliance = Compliance::new(policies);
-    let verdicts = events.iter().flat_map(|event| compliance.process(event)).filter_map(|change| match change {
-        ComplianceChange::Observation(one) => Some(verdict(&one)),
-        _ => None,
-    });
+    let verdicts =
+        events.iter().flat_map(|event| compliance.process(event)).filter_map(|change| match change {
+            ComplianceChange::Observation(one) => Some(verdict(&one)),
+            _ => None,
+        });
     let verdicts = verdicts.collect();
     let (entries, checkpoint, key) = logged(&events);
     let id = |n: u64| uuid::Uuid::from_u128(u128::from(n) + 1);
@@ -307,7 +309,12 @@ fn claims_that_do_not_follow_are_named_although_the_digests_are_right() {
     forged(|parts| parts.verdicts[3]["project"] = "other".into(), verdict, &is(4), "time, type or project");
     let other = uuid::Uuid::from_u128(99);
     forged(|parts| parts.verdicts[3]["event_id"] = json!(other), verdict, &is(4), "no proven entry");
-    forged(|parts| parts.verdicts[0]["waived_until"] = json!(at(9)), FaultKind::Waiver, &is(1), "another time");
+    forged(
+        |parts| parts.verdicts[0]["waived_until"] = json!(at(9)),
+        FaultKind::Waiver,
+        &is(1),
+        "another time",
+    );
     forged(|parts| parts.verdicts[3]["waiver"] = "w-1".into(), FaultKind::Waiver, &is(4), "does not name");
     forged(|parts| parts.verdicts[3]["waiver"] = "w-2".into(), FaultKind::Waiver, &is(4), "no waiver");
     forged(|parts| parts.waivers[0]["granted_by"] = "ada".into(), FaultKind::Waiver, &is(1), "other people");
@@ -342,6 +349,7 @@ fn ten_thousand_verdicts() {
     let began = std::time::Instant::now();
     let report = verified(&bytes);
     assert!(report.ok, "{:?}", report.faults.first());
-    let told = format!("{} verdicts, {} MiB in {:?}", report.judged_again, bytes.len() >> 20, began.elapsed());
+    let told =
+        format!("{} verdicts, {} MiB in {:?}", report.judged_again, bytes.len() >> 20, began.elapsed());
     crate::output::note(&told);
 }

@@ -11,12 +11,16 @@ mod suite;
 
 pub(super) use load::{document as text_of, files_below as files_of};
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use clap::{Args, Subcommand};
 use policies::{BuiltinErrors, Config, InForce, Policy, PolicySet};
 use projections::compliance::ControlCatalogue;
 use serde_json::{Value, json};
+use sinks::query_api::Controls;
 
 use super::{
     Outcome,
@@ -24,12 +28,25 @@ use super::{
 };
 
 /// The controls that policies are evidence for.
-pub(super) fn controls(policies: &InForce) -> ControlCatalogue {
-    let mut catalogue = ControlCatalogue::default();
-    for policy in policies.current().set().policies() {
-        catalogue.add(&policy.id, &policy.controls);
-    }
-    catalogue
+pub(super) fn controls(policies: InForce) -> Controls {
+    // The catalogue of a set of policies, made once for each set.
+    let known: Mutex<Option<(String, Arc<ControlCatalogue>)>> = Mutex::default();
+    Controls::new(move || {
+        let held = policies.current();
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some((hash, catalogue)) if hash == held.set().hash() => Arc::clone(catalogue),
+            _ => {
+                let mut catalogue = ControlCatalogue::default();
+                for policy in held.set().policies() {
+                    catalogue.add(&policy.id, &policy.controls);
+                }
+                let catalogue = Arc::new(catalogue);
+                *known = Some((held.set().hash().to_owned(), Arc::clone(&catalogue)));
+                catalogue
+            }
+        }
+    })
 }
 
 /// Arguments of `weir policy`.
@@ -175,4 +192,28 @@ fn explain(wanted: &str, which: &WhichPolicies) -> anyhow::Result<Outcome> {
     output::line("");
     output::line(files.text(&policy.file).unwrap_or_default().trim_end());
     Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coverage_follows_the_policies_in_force() {
+        let set = |control: &str| {
+            let text = format!(
+                "# METADATA\n# custom:\n#   id: p\n#   resource_types: [t]\n#   controls: {{F: [\"{control}\"]}}\npackage p\n\n\
+                 deny contains \"no\" if input.config.bad\n"
+            );
+            let set = PolicySet::load([("p.rego", text.as_str())], Config::default());
+            assert_eq!(set.faults(), []);
+            set
+        };
+        let policies = InForce::new(set("1"));
+        let controls = controls(policies.clone());
+        let first = controls.current();
+        assert!(Arc::ptr_eq(&first, &controls.current()), "made once for each set");
+        policies.replace(set("2"));
+        assert_ne!(format!("{first:?}"), format!("{:?}", controls.current()));
+    }
 }

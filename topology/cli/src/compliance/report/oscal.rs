@@ -21,8 +21,9 @@ const MAX_PROPERTY_CHARS: usize = 512;
 pub(super) fn assessment_results(report: &Report) -> Value {
     let plan = id(&["assessment-plan", &report.framework, &scope(report)]);
     let assessed = || report.controls.iter().filter(|control| finding_state(control).is_some());
-    let controls: Vec<Value> =
-        assessed().map(|control| json!({"control-id": token(&report.framework, &text(&control["control"]))})).collect();
+    let controls: Vec<Value> = assessed()
+        .map(|control| json!({"control-id": token(&report.framework, &text(&control["control"]))}))
+        .collect();
     let mut selection = json!({"description": "controls that policies could decide"});
     if !controls.is_empty() {
         selection["include-controls"] = controls.into();
@@ -255,7 +256,8 @@ fn token(framework: &str, control: &str) -> String {
         }
     }
     let word = |text: &str| -> String {
-        let words: Vec<&str> = text.split(|symbol| !is_of_token(symbol)).filter(|word| !word.is_empty()).collect();
+        let words: Vec<&str> =
+            text.split(|symbol| !is_of_token(symbol)).filter(|word| !word.is_empty()).collect();
         words.join("-")
     };
     let framework = word(&framework.to_lowercase());
@@ -312,11 +314,19 @@ mod tests {
         assert_eq!(assessment_results(&report), assessment_results(&report));
         let results = assessment_results(&report);
         let result = &results["assessment-results"]["results"][0];
-        assert_eq!(result["findings"].as_array().map(Vec::len), Some(1), "a control without evidence has no finding");
+        assert_eq!(
+            result["findings"].as_array().map(Vec::len),
+            Some(1),
+            "a control without evidence has no finding"
+        );
         assert_eq!(result["findings"][0]["target"]["status"]["state"], "not-satisfied");
         let risk = &result["risks"][0];
         assert_eq!((&risk["status"], &risk["deadline"]), (&json!("open"), &json!("2026-03-01T00:00:00Z")));
-        assert!(result["reviewed-controls"]["remarks"].as_str().is_some_and(|text| text.contains("2 (no_evidence)")));
+        assert!(
+            result["reviewed-controls"]["remarks"]
+                .as_str()
+                .is_some_and(|text| text.contains("2 (no_evidence)"))
+        );
         let plan = plan_of_action(&report).expect("one fails");
         let items = &plan["plan-of-action-and-milestones"]["poam-items"];
         assert_eq!(items.as_array().map(Vec::len), Some(1));

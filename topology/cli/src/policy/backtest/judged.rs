@@ -104,7 +104,8 @@ impl Judged {
                     self.observe(*candidate, *present);
                 }
                 (ComplianceChange::Applied(change), _) => {
-                    let at = self.applied.entry((change.tenant, change.change_id)).or_insert(change.applied_at);
+                    let at =
+                        self.applied.entry((change.tenant, change.change_id)).or_insert(change.applied_at);
                     *at = change.applied_at.min(*at);
                 }
                 _ => {}
@@ -133,7 +134,8 @@ impl Judged {
         if let Some(change) = candidate.change_id {
             self.planned.entry((candidate.tenant, change)).or_default().push((candidate.resource, state));
         } else {
-            self.held -= usize::from(keep_later(&mut self.states, (candidate.tenant, candidate.resource), state));
+            self.held -=
+                usize::from(keep_later(&mut self.states, (candidate.tenant, candidate.resource), state));
         }
     }
 
@@ -164,7 +166,8 @@ impl Judged {
                 }
             }
         }
-        let differences = found.into_iter().filter_map(|(id, found)| found.difference(id, examples)).collect();
+        let differences =
+            found.into_iter().filter_map(|(id, found)| found.difference(id, examples)).collect();
         (resources, differences)
     }
 }
@@ -194,7 +197,8 @@ impl Found {
         let [candidate, present] = &self.failing;
         let added: Vec<&String> = candidate.difference(present).collect();
         let removed: Vec<&String> = present.difference(candidate).collect();
-        let first = |resources: &[&String]| resources.iter().take(examples).map(|one| (*one).clone()).collect();
+        let first =
+            |resources: &[&String]| resources.iter().take(examples).map(|one| (*one).clone()).collect();
         let policy = self.policy?;
         let [candidate, present] = self.tallies;
         Some(Difference {
@@ -238,7 +242,8 @@ mod tests {
             tenant: TenantId::new("acme").expect("a plain name"),
             source: Source::new("/test").expect("valid"),
             subject: None,
-            occurred_at: Timestamp::from_timestamp(1_800_000_000 + i64::try_from(n).expect("small"), 0).expect("a time"),
+            occurred_at: Timestamp::from_timestamp(1_800_000_000 + i64::try_from(n).expect("small"), 0)
+                .expect("a time"),
             skewed: false,
             time_assumed: false,
             correlation_id: None,
@@ -264,7 +269,12 @@ mod tests {
         let present = set("deny contains \"open\" if input.config.open");
         let mut judged = Judged::new(candidate, present);
         let observed = |n, id, size: u64, open: bool| {
-            event(n, InfrastructureKind::ConfigurationObserved, id, Some(&json!({"size": size, "open": open})))
+            event(
+                n,
+                InfrastructureKind::ConfigurationObserved,
+                id,
+                Some(&json!({"size": size, "open": open})),
+            )
         };
         let events = [
             observed(1, "a", 50, true),
@@ -282,7 +292,10 @@ mod tests {
         let of_p = &differences[0];
         assert_eq!((of_p.candidate.fail, of_p.present.fail), (2, 2));
         assert_eq!((of_p.candidate.pass, of_p.present.pass), (1, 1));
-        assert_eq!((&of_p.examples_added[..], &of_p.examples_removed[..]), (&["b".to_owned()][..], &["a".to_owned()][..]));
+        assert_eq!(
+            (&of_p.examples_added[..], &of_p.examples_removed[..]),
+            (&["b".to_owned()][..], &["a".to_owned()][..])
+        );
         assert_eq!((of_p.policy_id.as_str(), of_p.severity), ("p", "high"));
     }
 }
