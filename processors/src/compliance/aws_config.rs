@@ -13,7 +13,7 @@ use schemas::{
     changes::compliance::{ObservationSource, Presence},
     events::{Infrastructure, InfrastructureKind, Resource},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     configuration::terraform_type,
@@ -132,7 +132,7 @@ fn is_true(value: &Value) -> bool {
 
 /// A block, as Terraform lists it.
 fn block(value: Value) -> Value {
-    json!([value])
+    Value::Array(vec![value])
 }
 
 /// What is not null of an object: an argument that is not told has its default.

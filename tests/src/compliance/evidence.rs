@@ -157,10 +157,11 @@ async fn a_packet_is_made_over_http_and_checked_without_a_server() {
     let api = Api::start().await;
     let key = delivered(&api, &events()).await;
     let folder = tempfile::tempdir().expect("a folder");
-    let make = ["compliance", "evidence", "hipaa", "--as-of", "2026-03-02T12:00:00Z", "--output", "p.tar"];
-    let made = weir(&api, folder.path(), &make).await;
+    let arguments =
+        ["compliance", "evidence", "hipaa", "--as-of", "2026-03-02T12:00:00Z", "--output", "p.tar"];
+    let made = weir(&api, folder.path(), &arguments).await;
     assert_eq!(made.status.code(), Some(0), "{}", text(&made));
-    let again = weir(&api, folder.path(), &make).await;
+    let again = weir(&api, folder.path(), &arguments).await;
     assert!(!again.status.success() && text(&again).contains("is there already"), "{}", text(&again));
     let packet = folder.path().join("p.tar");
     let bytes = fs::read(&packet).expect("the packet");

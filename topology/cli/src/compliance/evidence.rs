@@ -158,7 +158,7 @@ async fn content(
         proofs.checkpoints.into_iter().map(|((log, _), note)| LogCheckpoint { log, note }).collect();
     files.add_lines(CHECKPOINTS, &checkpoints)?;
     files.add_lines(POLICIES, &texts)?;
-    files.add(KEYS, keys.iter().map(|key| format!("{key}\n")).collect::<String>().into_bytes());
+    files.add(KEYS, (keys.join("\n") + "\n").into_bytes());
     files.add(REPORT, super::report::page(report).into_bytes());
     Ok((files, manifest))
 }

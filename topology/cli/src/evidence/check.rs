@@ -70,7 +70,9 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn of_faults(faults: Vec<Fault>) -> Self {
         let mut report = Self::default();
-        faults.into_iter().for_each(|fault| report.fault(fault));
+        for fault in faults {
+            report.fault(fault);
+        }
         report
     }
 
@@ -308,13 +310,12 @@ impl<'a> Judging<'a> {
         let Some(name) = verdict.waiver.as_deref() else { return Ok(false) };
         let (place, item) =
             *self.waivers.get(name).ok_or_else(|| format!("the packet has no waiver {name:?}"))?;
-        let derived = match self.derived.get(item.waiver.as_str()) {
-            Some(derived) => derived.clone(),
-            None => {
-                let derived = self.derive(item);
-                self.derived.insert(&item.waiver, derived.clone());
-                derived
-            }
+        let derived = if let Some(derived) = self.derived.get(item.waiver.as_str()) {
+            derived.clone()
+        } else {
+            let derived = self.derive(item);
+            self.derived.insert(&item.waiver, derived.clone());
+            derived
         };
         let of_it = |why: String| format!("{WAIVERS}:{place}: {why}");
         let waiver = derived.map_err(of_it)?;

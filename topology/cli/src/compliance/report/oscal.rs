@@ -13,7 +13,7 @@ use super::{Report, text};
 
 const OSCAL_VERSION: &str = "1.1.3";
 /// The namespace of properties of our own.
-const NAMESPACE: &str = "https://weir.dev/ns/oscal";
+const NAMESPACE: &str = "https://weir.example/ns/oscal";
 /// The longest text of a property.
 const MAX_PROPERTY_CHARS: usize = 512;
 
@@ -186,9 +186,9 @@ fn risk(report: &Report, verdict: &Value) -> Value {
             "description": remediation,
         }]);
     }
-    if let Some(waiver) = waiver {
-        let until = text(&verdict["waived_until"]);
-        risk["remarks"] = format!("Waived by {waiver} until {until}.").into();
+    if let (Some(waiver), Some(props)) = (waiver, risk["props"].as_array_mut()) {
+        props.push(property("waiver", waiver));
+        props.push(property("waived-until", &text(&verdict["waived_until"])));
     }
     risk
 }
