@@ -60,7 +60,8 @@ fn map_item(
                     `weir import config`, plans with `weir import terraform-plan`";
         return Err(NotARecord::OtherDocument(what.into()));
     }
-    let missing = |name: &str| NotARecord::OtherDocument(format!("the configuration item has no {name}"));
+    let missing =
+        |name: &str| NotARecord::OtherDocument(format!("it is not {}: it has no {name}", ROW.record));
     let kind = record.plain_text("resourceType").ok_or_else(|| missing("resourceType"))?;
     let arn = record.plain_text("ARN").filter(|arn| arn.starts_with("arn:"));
     let id =

@@ -77,7 +77,8 @@ fn items_are_judged_as_configurations_in_terraforms_names_are() {
     let key = json!({"configuration": {"keyId": "k", "keyManager": "CUSTOMER", "keySpec": "SYMMETRIC_DEFAULT", "keyUsage": "ENCRYPT_DECRYPT"},
                      "supplementaryConfiguration": {"KeyRotationStatus": "false", "Policy": "{\"Statement\":[]}"}});
     check("AWS::KMS::Key", &key, &[("aws-kms-rotation", Fail), ("aws-kms-policy-not-public", Pass)]);
-    let trail = json!({"configuration": {"name": "t", "isMultiRegionTrail": true, "logFileValidationEnabled": false}});
+    let trail = json!({"configuration": {"name": "t", "isMultiRegionTrail": true, "logFileValidationEnabled": false,
+                                          "includeGlobalServiceEvents": true}});
     check(
         "AWS::CloudTrail::Trail",
         &trail,

@@ -23,8 +23,6 @@ pub const MAX_STATE_BYTES: u64 = 64 << 20;
 pub const WORKSPACE: &str = "terraform";
 /// Most resources of one state.
 const MAX_RESOURCES: usize = 100_000;
-/// Deepest module.
-const MAX_DEPTH: usize = 100;
 /// Most other resources that a resource is shown with.
 const MAX_BESIDE: usize = 50;
 /// Types of resources that concern all others of their kind without naming them.
@@ -62,7 +60,7 @@ pub fn read(text: &[u8], seen: StateSeen<'_>) -> Result<Vec<Result<Mapped, Strin
         return Err(why);
     }
     let mut listed = Vec::new();
-    list(&state["values"]["root_module"], "/values/root_module", 0, &mut listed)?;
+    list(&state["values"]["root_module"], "/values/root_module", &mut listed)?;
     let resources: Vec<Result<Observed, String>> = listed
         .into_iter()
         .map(|(place, resource)| Observed::of(resource).map_err(|why| format!("{place}: {why}")))
@@ -98,24 +96,17 @@ fn other_document(state: &Value) -> Option<String> {
 }
 
 /// Managed resources of a module and those below it, with their places.
-fn list<'a>(
-    module: &'a Value,
-    place: &str,
-    depth: usize,
-    listed: &mut Vec<(String, &'a Value)>,
-) -> Result<(), String> {
-    if depth > MAX_DEPTH {
-        return Err(format!("{place}: modules are nested more than {MAX_DEPTH} levels"));
-    }
+fn list<'a>(module: &'a Value, place: &str, listed: &mut Vec<(String, &'a Value)>) -> Result<(), String> {
     let resources = module["resources"].as_array().into_iter().flatten().enumerate();
     let managed = resources.filter(|(_, resource)| resource["mode"] != "data");
     listed.extend(managed.map(|(number, resource)| (format!("{place}/resources/{number}"), resource)));
     if listed.len() > MAX_RESOURCES {
         return Err(format!("{place}: the state has more than {MAX_RESOURCES} resources"));
     }
+    // The parser bounds how deep modules are nested.
     let children = module["child_modules"].as_array().into_iter().flatten().enumerate();
     for (number, child) in children {
-        list(child, &format!("{place}/child_modules/{number}"), depth + 1, listed)?;
+        list(child, &format!("{place}/child_modules/{number}"), listed)?;
     }
     Ok(())
 }

@@ -154,7 +154,7 @@ fn what_is_no_state_is_refused_with_its_place() {
         (json!({"format_version": "2.0", "values": {}}), "/format_version"),
         (json!({"values": {}}), "/format_version"),
         (json!({"format_version": "1.0", "values": 7}), "/values"),
-        (json!({"format_version": "1.0", "values": {"root_module": deep}}), "nested more than 100"),
+        (json!({"format_version": "1.0", "values": {"root_module": deep}}), "recursion limit"),
     ] {
         let refused = read(&document, "terraform", "2026-02-01T00:00:00Z").expect_err("no state");
         assert!(refused.contains(reason), "{refused}");
