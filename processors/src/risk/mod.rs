@@ -17,7 +17,10 @@ mod tests;
 
 use schemas::{
     Envelope, Event,
-    changes::risk::{RiskChange, STAGE, UnusableEvent},
+    changes::{
+        correlation::{CorrelationPart, Sightings},
+        risk::{RiskChange, STAGE, UnusableEvent},
+    },
 };
 
 pub use self::native::is_undecided;
@@ -47,9 +50,10 @@ impl Processor for Risk {
 
     fn process(&self, envelope: &Envelope) -> Vec<RiskChange> {
         let mut changes: Vec<RiskChange> = match signals::found(&self.rules.current(), envelope) {
-            Ok(Found { signals, parts }) => {
+            Ok(Found { signals, parts, sightings }) => {
                 let signals = signals.into_iter().map(|signal| RiskChange::Signal(Box::new(signal)));
-                signals.chain(parts.into_iter().map(|part| RiskChange::Part(Box::new(part)))).collect()
+                let parts = parts.into_iter().map(|part| RiskChange::Part(Box::new(part)));
+                signals.chain(parts).chain(sighted(envelope, sightings)).collect()
             }
             Err(error) => {
                 let format = envelope.native.as_ref().map_or("", |native| native.format.as_str());
@@ -64,6 +68,12 @@ impl Processor for Risk {
         }
         changes
     }
+}
+
+fn sighted(envelope: &Envelope, parts: Vec<CorrelationPart>) -> Option<RiskChange> {
+    let content_sha256 = parts.first()?.content_sha256;
+    let tenant = envelope.tenant.clone();
+    Some(RiskChange::Sightings(Box::new(Sightings { tenant, event_id: envelope.id, parts, content_sha256 })))
 }
 
 fn unusable(envelope: &Envelope, format: &str, reason: String) -> RiskChange {

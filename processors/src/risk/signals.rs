@@ -8,7 +8,7 @@ use std::{
 use schemas::{
     Envelope, Event,
     changes::{
-        correlation::{CorrelationPart, CorrelationSignal},
+        correlation::{CorrelationCondition, CorrelationPart, CorrelationSignal},
         risk::{Entity, MAX_SCORE, RiskSignal, SignalEvidence, SignalRule, bounded, hazard_micronats},
     },
 };
@@ -40,8 +40,10 @@ const ENTITIES_LEFT_OUT: &str = "(entities left out)";
 pub(super) struct Found {
     /// Signals, sorted by entity and rule.
     pub(super) signals: Vec<RiskSignal>,
-    /// The event's parts in correlations, each once.
+    /// The event's parts in correlations that count events, each once.
     pub(super) parts: Vec<CorrelationPart>,
+    /// The event's parts in correlations that look for values never seen before, one for each of these.
+    pub(super) sightings: Vec<CorrelationPart>,
 }
 
 /// The signals of an event, sorted by entity and rule.
@@ -92,9 +94,16 @@ pub(super) fn found(engine: &SigmaEngine, envelope: &Envelope) -> Result<Found, 
         let matched = matched_json(&part.matched, touched.left_out);
         let of_hit = OfHit::new((envelope, &native.format), (&part.correlation.rule, matched), &record);
         let part = correlation_part(envelope, &part, (of_hit, touched.touches), content_sha256);
-        counted.entry((part.rule.id.clone(), part.reference.clone())).or_insert(part);
+        // Of a value that may be new, an event tells once, whichever of the rules fire on it.
+        let reference = if is_sighting(&part) { String::new() } else { part.reference.clone() };
+        counted.entry((part.rule.id.clone(), reference)).or_insert(part);
     }
-    Ok(Found { signals: found.into_values().collect(), parts: counted.into_values().collect() })
+    let (sightings, parts) = counted.into_values().partition(is_sighting);
+    Ok(Found { signals: found.into_values().collect(), parts, sightings })
+}
+
+fn is_sighting(part: &CorrelationPart) -> bool {
+    matches!(part.terms.condition, CorrelationCondition::FirstSeen(_))
 }
 
 fn correlation_part(
@@ -153,7 +162,7 @@ impl<'a> OfHit<'a> {
         };
         let score = rule.score.min(MAX_SCORE);
         let dedupe_key = bounded(&rule.touched.dedupe_key_in(record), MAX_DEDUPE_BYTES);
-        Self { envelope, score, rule: Arc::new(signal_rule(rule)), dedupe_key, evidence: Arc::new(evidence) }
+        Self { envelope, score, rule: named(rule), dedupe_key, evidence: Arc::new(evidence) }
     }
 
     fn signal(&self, touch: Touch, content_sha256: [u8; 32]) -> RiskSignal {
@@ -170,6 +179,10 @@ impl<'a> OfHit<'a> {
             content_sha256,
         }
     }
+}
+
+fn named(rule: &Rule) -> Arc<SignalRule> {
+    Arc::clone(rule.named.get_or_init(|| Arc::new(signal_rule(rule))))
 }
 
 fn signal_rule(rule: &Rule) -> SignalRule {

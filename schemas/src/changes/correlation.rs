@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::risk::{Entity, RiskSignal, SignalEvidence, SignalRule};
 use crate::{EventId, TenantId, Timestamp};
 
+/// Maximum number of values that are kept of a `first_seen` group: the earliest ones.
+pub const MAX_VALUES: u64 = 256;
+
 /// An event that a correlation rule counts: one row per event, correlation rule and rule that it refers to.
 ///
 /// An event *completes* the rule if the events of its group in the `timespan` that ends with it, those of the
@@ -25,7 +28,8 @@ pub struct CorrelationPart {
     pub group: String,
     /// The rule that matched, as the correlation refers to it.
     pub reference: String,
-    /// Value of the field that `value_count` counts; empty for other correlation types.
+    /// Value of the field that `value_count` counts or `first_seen` looks for; place of `impossible_travel`; empty for
+    /// other correlation types.
     pub value: String,
     /// Condition, by the version of the rule that was in force when the event was processed.
     pub terms: CorrelationTerms,
@@ -62,6 +66,28 @@ pub enum CorrelationCondition {
     TemporalCount(u64),
     /// An event of each of these rules, each no earlier than the one before it.
     TemporalOrdered(Vec<String>),
+    /// An event that cannot be reached from another one of the timespan at this speed, in km/h. The values are places.
+    ImpossibleTravel(u64),
+    /// A value that the group never had before, among the first values of the group up to this number. The timespan is the
+    /// learning time of the group. See [`Sightings`].
+    FirstSeen(u64),
+}
+
+/// Parts of one event in `first_seen` rules, one for each rule.
+///
+/// No row is stored for the event itself. Of each group and value the first event is stored. It becomes a signal if the
+/// group's first event lies the rule's timespan or more before it. The result depends on the set of events and not on the
+/// order of their arrival: a late event may move a signal or remove it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sightings {
+    /// Tenant of the event.
+    pub tenant: TenantId,
+    /// Id of the event.
+    pub event_id: EventId,
+    /// The event's part in each of the rules.
+    pub parts: Vec<CorrelationPart>,
+    /// [`crate::Envelope::content_sha256`].
+    pub content_sha256: [u8; 32],
 }
 
 /// Signal of a correlation rule on one event, for every entity involved.

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::correlation::CorrelationPart;
+use super::correlation::{CorrelationPart, Sightings};
 use crate::{EventId, TenantId, Timestamp};
 
 /// The processor and its stage.
@@ -37,6 +37,8 @@ pub enum RiskChange {
     Triage(Box<IncidentTriage>),
     /// An event that a correlation rule counts.
     Part(Box<CorrelationPart>),
+    /// Values of an event that `first_seen` rules look for.
+    Sightings(Box<Sightings>),
     /// An event that should have counted and cannot be read.
     Unusable(Box<UnusableEvent>),
 }

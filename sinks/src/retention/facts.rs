@@ -14,7 +14,7 @@ struct Rule {
     days: fn(&RetentionPolicy) -> Option<u32>,
 }
 
-const RULES: [Rule; 4] = [
+const RULES: [Rule; 6] = [
     // Settled: published anew, or given up. Those that wait for somebody stay.
     Rule {
         table: "parked_record",
@@ -43,6 +43,24 @@ const RULES: [Rule; 4] = [
                     AND e.occurred_at < $1 - 2 * make_interval(secs => g.longest_seconds::float8)
                     AND NOT legal_hold_keeps(e.tenant_id, NULL, NULL, NULL)",
         days: |policy| policy.correlation_days,
+    },
+    // Whoever was quiet for so long is got to know anew. The values first: the groups say which ones.
+    Rule {
+        table: "risk_first_seen",
+        delete: "DELETE FROM risk_first_seen AS s USING risk_first_seen_group AS g
+                  WHERE g.tenant_id = s.tenant_id AND g.rule_id = s.rule_id AND g.group_key = s.group_key
+                    AND g.last_day < floor(extract(epoch FROM $1::timestamptz) / 86400)
+                    AND NOT legal_hold_keeps(s.tenant_id, NULL, NULL, NULL)",
+        days: |policy| policy.risk_days,
+    },
+    Rule {
+        table: "risk_first_seen_group",
+        delete: "DELETE FROM risk_first_seen_group AS g
+                  WHERE g.last_day < floor(extract(epoch FROM $1::timestamptz) / 86400)
+                    AND NOT EXISTS (SELECT FROM risk_first_seen AS s
+                                     WHERE s.tenant_id = g.tenant_id AND s.rule_id = g.rule_id
+                                       AND s.group_key = g.group_key)",
+        days: |policy| policy.risk_days,
     },
 ];
 

@@ -51,7 +51,8 @@ pub struct RetentionPolicy {
     pub audit: AuditRetention,
     /// Parked records, from when they were settled.
     pub settled_parked_days: Option<u32>,
-    /// Risk signals and events that no rule could read, from the event's time.
+    /// Risk signals and events that no rule could read, from the event's time; values of `first_seen` groups, from the
+    /// newest event of the group.
     pub risk_days: Option<u32>,
     /// Events that correlations count, from the event's time, beyond twice the longest timespan of their group.
     pub correlation_days: Option<u32>,

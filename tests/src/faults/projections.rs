@@ -34,7 +34,7 @@ use super::{
 use crate::support::site::Site;
 
 /// Everything that the stages write but their positions, whose owners differ.
-pub(crate) const TABLES: [&str; 43] = [
+pub(crate) const TABLES: [&str; 45] = [
     "audit_entry",
     "audit_log",
     "audit_tile",
@@ -45,6 +45,8 @@ pub(crate) const TABLES: [&str; 43] = [
     "risk_correlation_event",
     "risk_correlation_group",
     "risk_correlation_report",
+    "risk_first_seen",
+    "risk_first_seen_group",
     "risk_weight",
     "risk_triage",
     "risk_unusable",

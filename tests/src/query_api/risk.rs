@@ -171,7 +171,7 @@ async fn the_leaderboard_of_the_past_agrees_with_every_entity() {
             triage.decided_at += chrono::TimeDelta::seconds(PAST);
             RiskChange::Triage(triage)
         }
-        other @ (RiskChange::Part(_) | RiskChange::Unusable(_)) => other,
+        other @ (RiskChange::Part(_) | RiskChange::Sightings(_) | RiskChange::Unusable(_)) => other,
     };
     let events: Vec<Event> =
         events(5, 300).into_iter().map(|event| event.into_iter().map(shift).collect()).collect();

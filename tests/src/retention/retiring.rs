@@ -250,7 +250,14 @@ async fn old_facts_of_risk_go_by_their_own_rules_and_a_hold_keeps_its_own() {
              INSERT INTO risk_correlation_event (occurred_at, event_id, rule_key, tenant_id, rule_id, reference, group_key, value,
                signal, content_sha256)
              SELECT now() - n * interval '1 day', gen_random_uuid(), 1, 'acme', 'r', 'r', 'g', '', '{}', ''
-               FROM unnest(ARRAY[10, 100, 200, 300]) AS n",
+               FROM unnest(ARRAY[10, 100, 200, 300]) AS n;
+             INSERT INTO risk_first_seen_group (tenant_id, rule_id, group_key, last_day)
+             SELECT 'acme', 'r', 'quiet for ' || n, floor(extract(epoch FROM now()) / 86400) - n
+               FROM unnest(ARRAY[10, 100, 200, 300]) AS n;
+             INSERT INTO risk_first_seen (first_at, event_id, rule_key, reported, tenant_id, rule_id, group_key, value, signal,
+               content_sha256)
+             SELECT now() - interval '400 days', gen_random_uuid(), 1, false, 'acme', 'r', 'quiet for ' || n, value, '{}', ''
+               FROM unnest(ARRAY[10, 100, 200, 300]) AS n, unnest(ARRAY['u', 'v', 'w']) AS value",
         )
         .await
         .expect("facts");
@@ -260,6 +267,8 @@ async fn old_facts_of_risk_go_by_their_own_rules_and_a_hold_keeps_its_own() {
     let gone =
         ["risk_signal", "risk_unusable", "risk_correlation_event"].map(|table| of_table(&removed, table));
     assert_eq!(gone, [2, 2, 2], "of ada's signals none, of the group those older than 30 and 80 days");
+    let gone = ["risk_first_seen", "risk_first_seen_group"].map(|table| of_table(&removed, table));
+    assert_eq!(gone, [6, 2], "by their newest event, whenever a value was first seen");
     place.decide(GovernanceKind::HoldReleased, ("person", "ada"), "").await;
     assert_eq!(of_table(&retire(&config, after_days(0)).await, "risk_signal"), 2);
 }

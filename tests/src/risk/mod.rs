@@ -3,6 +3,7 @@
 mod backtest;
 mod bounds;
 mod correlation;
+mod first_seen;
 pub(crate) mod fixture;
 mod incidents;
 mod rebuild;

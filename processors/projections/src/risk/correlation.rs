@@ -8,7 +8,10 @@ use schemas::{
 };
 use uuid::Uuid;
 
-use super::assessment::hour_of;
+use super::{
+    assessment::hour_of,
+    travel::{Place, out_of_reach},
+};
 
 /// An event of one group, reduced to what a correlation counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +22,7 @@ pub struct GroupEvent<'a> {
     pub event_id: Uuid,
     /// The rule that fired, as the correlation refers to it.
     pub reference: &'a str,
-    /// Value that `value_count` counts.
+    /// Value that `value_count` counts; place of the event for `impossible_travel`.
     pub value: &'a str,
     /// Condition of the correlation.
     pub terms: &'a CorrelationTerms,
@@ -86,6 +89,8 @@ struct Window<'a> {
     rules: HashMap<&'a str, u64>,
     /// By step: the latest start, in microseconds, of an ordered sequence of events up to this step.
     begun: Vec<Option<i64>>,
+    /// By place, time of the latest event there, in microseconds. Filled for `impossible_travel` only.
+    places: HashMap<Place, i64>,
 }
 
 impl<'a> Window<'a> {
@@ -100,6 +105,7 @@ impl<'a> Window<'a> {
             values: HashMap::new(),
             rules: HashMap::new(),
             begun: vec![None; steps],
+            places: HashMap::new(),
         }
     }
 
@@ -113,6 +119,11 @@ impl<'a> Window<'a> {
                 Some(before) => self.begun[before],
             };
             self.begun[step] = self.begun[step].max(begun);
+        }
+        if let (CorrelationCondition::ImpossibleTravel(_), Some(place)) =
+            (&self.terms.condition, Place::read(event.value))
+        {
+            self.places.insert(place, event.occurred_at.timestamp_micros());
         }
     }
 
@@ -130,7 +141,7 @@ impl<'a> Window<'a> {
         less(&mut self.rules, &event.reference);
     }
 
-    fn is_satisfied(&self, start: i64) -> bool {
+    fn is_satisfied(&mut self, start: i64) -> bool {
         let enough = |found: usize, wanted: u64| u64::try_from(found).is_ok_and(|found| found >= wanted);
         match &self.terms.condition {
             CorrelationCondition::EventCount(wanted) => enough(self.events.len(), *wanted),
@@ -146,6 +157,13 @@ impl<'a> Window<'a> {
             CorrelationCondition::TemporalOrdered(_) => {
                 self.begun.last().copied().flatten().is_some_and(|begun| begun > start)
             }
+            CorrelationCondition::ImpossibleTravel(speed) => {
+                self.places.retain(|_, at| *at > start);
+                let now = start + i64::from(self.terms.timespan_seconds) * 1_000_000;
+                out_of_reach(&self.places, now, *speed)
+            }
+            // Its events are kept by value, and looked at there.
+            CorrelationCondition::FirstSeen(_) => false,
         }
     }
 }
@@ -184,6 +202,22 @@ mod tests {
                     .iter()
                     .any(|rules| rules.iter().all(|rule| within.iter().any(|event| event.reference == rule))),
                 CorrelationCondition::TemporalCount(n) => different(|event| event.reference.to_owned()) >= *n,
+                CorrelationCondition::ImpossibleTravel(speed) => {
+                    let latest = within.iter().filter(|other| other.occurred_at == event.occurred_at);
+                    latest.into_iter().any(|here| {
+                        within.iter().any(|there| {
+                            let seconds = (event.occurred_at - there.occurred_at).num_seconds();
+                            let reach = f64::from(
+                                u32::try_from(seconds * i64::try_from(*speed).expect("small"))
+                                    .expect("small"),
+                            );
+                            let places = Place::read(here.value).zip(Place::read(there.value));
+                            let kilometres = places.map_or(0.0, |(here, there)| here.kilometres_to(there));
+                            kilometres >= 500.0 && kilometres * 3_600.0 > reach
+                        })
+                    })
+                }
+                CorrelationCondition::FirstSeen(_) => false,
                 CorrelationCondition::TemporalOrdered(rules) => {
                     // The earliest event of each rule that is no earlier than the one before it.
                     let mut earliest = Some(at(i64::MIN / 1_000_000_000_000));
@@ -213,6 +247,7 @@ mod tests {
                 CorrelationCondition::TemporalAny(vec![rules[..1].to_vec(), rules[1..].to_vec()])
             }),
             (1_u64..4).prop_map(CorrelationCondition::TemporalCount),
+            (10_000_u64..1_000_000).prop_map(CorrelationCondition::ImpossibleTravel),
         ];
         (1_u32..20, condition)
             .prop_map(|(timespan_seconds, condition)| CorrelationTerms { timespan_seconds, condition })
@@ -230,7 +265,7 @@ mod tests {
                 occurred_at: at((second + i64::try_from(*id).expect("small") * 7) % 60),
                 event_id: Uuid::from_u128(id + 1),
                 reference: ["a", "b", "c"][*rule],
-                value: ["u", "v", "w", "x"][*value],
+                value: ["119,36", "v", "72,280", "0,0"][*value],
                 terms: &terms[version % terms.len()],
             }).collect();
             let complete = completing(&events);

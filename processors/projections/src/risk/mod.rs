@@ -6,7 +6,9 @@ pub mod entity;
 pub mod exposure;
 pub mod facts;
 pub mod finding;
+pub mod first_seen;
 pub mod incidents;
+mod travel;
 
 pub use assessment::{
     Assessment, Contribution, Dismissal, Factor, RiskLevel, Score, TopRule, View, Weight, assess, factor,
@@ -17,4 +19,5 @@ pub use entity::{Known, Outcome};
 pub use exposure::{Exposure, KeyHazard};
 pub use facts::{EntityFacts, EntityName, MAX_DECISIONS, Triage};
 pub use finding::{Activity, Finding};
+pub use first_seen::{FirstSight, FirstSights};
 pub use incidents::{Incident, IncidentRule, Status, first_affected_hour, incidents};

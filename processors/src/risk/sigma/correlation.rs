@@ -11,6 +11,7 @@ use schemas::changes::{
 use serde_json::{Map, Value};
 
 use super::{
+    derived::{Derived, place},
     detection::Fault,
     engine::MatchedField,
     own_keys::FieldName,
@@ -46,9 +47,16 @@ pub struct Correlation {
     /// By alias and rule, the field of the alias.
     aliases: BTreeMap<String, BTreeMap<String, String>>,
     /// Fields that are read by reference: those of the group, then the counted ones.
-    read: Vec<Vec<FieldName>>,
+    read: Vec<Vec<Reading>>,
     /// Whether the rules that it refers to also give signals of their own (`generate`).
     pub(super) generate: bool,
+}
+
+/// A field that is read, and the part of its value that counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Reading {
+    field: FieldName,
+    derived: Option<Derived>,
 }
 
 /// An event's part in a correlation.
@@ -111,9 +119,11 @@ impl Correlation {
         let mut read = Vec::with_capacity(self.references.len());
         for reference in &self.references {
             let mut of_rule = Vec::with_capacity(fields.len());
-            for field in &fields {
-                let named = match self.aliases.get(*field) {
-                    None => field.as_str(),
+            for written in &fields {
+                let (field, derived) =
+                    Derived::split(written).map_err(|reason| Fault::new(written.as_str(), reason))?;
+                let named = match self.aliases.get(field) {
+                    None => field,
                     Some(by_rule) => {
                         let mut names = vec![reference.clone()];
                         names.extend(meant(reference));
@@ -126,7 +136,8 @@ impl Correlation {
                         })?
                     }
                 };
-                of_rule.push(FieldName::parse(named, None).map_err(|reason| Fault::new("group-by", reason))?);
+                let field = FieldName::parse(named, None).map_err(|reason| Fault::new("group-by", reason))?;
+                of_rule.push(Reading { field, derived });
             }
             read.push(of_rule);
         }
@@ -138,16 +149,26 @@ impl Correlation {
     /// ones.
     pub(super) fn part<'e>(&'e self, reference: usize, record: &Value) -> Option<Part<'e>> {
         let (mut matched, mut found) = (Vec::new(), Vec::new());
-        for (field, named) in self.group_by.iter().chain(&self.value_fields).zip(&self.read[reference]) {
-            let values = named.values(record);
+        for (field, reading) in self.group_by.iter().chain(&self.value_fields).zip(&self.read[reference]) {
+            let values = reading.field.values(record);
             if values.is_empty() {
                 return None;
             }
-            let text = values.join(",");
+            let mut text = values.join(",");
+            if let Some(derived) = reading.derived {
+                let whole = field.rsplit_once('|').map_or(field.as_str(), |(whole, _)| whole);
+                matched.push(MatchedField { field: whole.to_owned(), value: text.into() });
+                text = values.iter().find_map(|value| derived.of(value))?;
+            }
             matched.push(MatchedField { field: field.clone(), value: text.clone().into() });
             found.push(text);
         }
-        let counted = found.split_off(self.group_by.len());
+        let mut counted = found.split_off(self.group_by.len());
+        if let (CorrelationCondition::ImpossibleTravel(_), [latitude, longitude]) =
+            (&self.terms.condition, counted.as_slice())
+        {
+            counted = vec![place(latitude, longitude)?];
+        }
         let group = Value::from(found).to_string();
         Some(Part {
             correlation: self,
@@ -174,8 +195,18 @@ impl Correlation {
             }
             CorrelationCondition::TemporalCount(n) => format!("events of {n} of {rules}"),
             CorrelationCondition::TemporalOrdered(_) => format!("an event of each of {rules}, in this order"),
+            CorrelationCondition::ImpossibleTravel(speed) => {
+                format!("two events of {rules}, 500 km or more apart, farther than {speed} km/h reach")
+            }
+            CorrelationCondition::FirstSeen(_) => String::new(),
         };
         let by = if self.group_by.is_empty() { "all".to_owned() } else { self.group_by.join(", ") };
+        if let CorrelationCondition::FirstSeen(most) = self.terms.condition {
+            let fields = self.value_fields.join(", ");
+            return format!(
+                "the first event of {rules} with this {fields}, once {by} is known for {span} s and has at most {most} of them"
+            );
+        }
         format!("{what} within {span} s, by {by}")
     }
 }
@@ -278,6 +309,63 @@ mod tests {
 
         let (engine, _) = load(&format!("{counted}generate: true\n"));
         assert!(engine.rules().all(|(_, rule)| rule.generates));
+    }
+
+    #[test]
+    fn types_and_modifiers_of_our_own() {
+        let record = json!({
+            "errorCode": "AccessDenied", "who": "ada", "address": "203.0.113.24:443", "userAgent": "Boto3/1.34.2",
+            "lat": 52.52, "lon": "13.4",
+        });
+        let decided = |correlation: &str, record: &Value| {
+            let (engine, problems) = load(correlation);
+            assert_eq!(problems, [], "{correlation}");
+            let hits = engine.evaluate_record("aws.cloudtrail", record);
+            let parts = engine.parts(&hits[0], record);
+            parts.first().map(|part| (part.value.clone(), part.correlation.condition()))
+        };
+        let of = |kind: &str, span: &str, condition: &str| {
+            format!(
+                "  type: {kind}\n  rules: [refused]\n  group-by: [who]\n  timespan: {span}\n  condition: {condition}\n"
+            )
+        };
+        let network = of("value_count", "1h", "{gte: 2, field: address|network}");
+        assert_eq!(decided(&network, &record).expect("a part").0, "203.0.0.0/16");
+        let mut private = record.clone();
+        private["address"] = "10.0.0.1".into();
+        assert_eq!(decided(&network, &private), None, "of no network");
+        let (engine, _) = load(&network);
+        let hits = engine.evaluate_record("aws.cloudtrail", &record);
+        let matched = &engine.parts(&hits[0], &record)[0].matched;
+        let told: Vec<_> = matched.iter().map(|field| (field.field.as_str(), field.value.as_str())).collect();
+        assert!(told.contains(&("address", Some("203.0.113.24:443"))), "{told:?}");
+        assert!(told.contains(&("address|network", Some("203.0.0.0/16"))), "{told:?}");
+
+        let client = of("first_seen", "14d", "{field: userAgent|product, lte: 4}");
+        let (value, condition) = decided(&client, &record).expect("a part");
+        assert_eq!(value, "boto3");
+        assert_eq!(
+            condition,
+            "the first event of refused with this userAgent|product, once who is known for 1209600 s and has at most 4 of \
+             them"
+        );
+        let travel = of("impossible_travel", "12h", "{gt: 900, field: [lat, lon]}");
+        assert_eq!(decided(&travel, &record).expect("a part").0, "105,27");
+        let mut nowhere = record.clone();
+        nowhere["lat"] = "north".into();
+        assert_eq!(decided(&travel, &nowhere), None, "of no place");
+
+        for (wrong, reason) in [
+            (of("first_seen", "14d", "{field: userAgent}"), "`lte`"),
+            (of("first_seen", "14d", "{field: userAgent, lte: 257}"), "1 to 256"),
+            (of("first_seen", "14d", "{lte: 4}"), "`field`"),
+            (of("first_seen", "14d", "{field: userAgent, lte: 4, gte: 2}"), "nothing else"),
+            (of("impossible_travel", "1h", "{gt: 900, field: lat}"), "longitude"),
+            (of("impossible_travel", "1h", "{gt: 0, field: [lat, lon]}"), "km/h"),
+            (of("value_count", "1h", "{gte: 2, field: address|city}"), "\"city\""),
+        ] {
+            check_unusable(&wrong, reason);
+        }
     }
 
     #[test]

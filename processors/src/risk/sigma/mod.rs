@@ -9,6 +9,7 @@ mod condition;
 #[cfg(test)]
 mod conformance;
 mod correlation;
+mod derived;
 mod detection;
 mod documents;
 mod engine;

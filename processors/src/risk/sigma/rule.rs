@@ -1,6 +1,11 @@
 //! A rule as outputs name it, and the native format that it reads.
 
-use schemas::{changes::risk::SignalLevel as Level, envelope::native_format};
+use std::sync::{Arc, OnceLock};
+
+use schemas::{
+    changes::risk::{SignalLevel as Level, SignalRule},
+    envelope::native_format,
+};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -36,6 +41,8 @@ pub struct Rule {
     pub version: String,
     /// Whether a hit is a signal by itself, rather than only input of correlations.
     pub generates: bool,
+    /// The rule as signals name it, made once: all of them share it.
+    pub(in crate::risk) named: OnceLock<Arc<SignalRule>>,
 }
 
 /// A rule file.
@@ -81,6 +88,7 @@ impl Rule {
             file: text.file.to_owned(),
             version: version(text),
             generates: true,
+            named: OnceLock::new(),
         })
     }
 

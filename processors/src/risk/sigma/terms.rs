@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use schemas::changes::correlation::CorrelationCondition;
+use schemas::changes::correlation::{CorrelationCondition, MAX_VALUES};
 use serde_json::{Map, Value};
 
 use super::{
@@ -14,8 +14,11 @@ use super::{
 
 /// Maximum number of ways to satisfy a condition over the names of rules.
 const MAX_WAYS: usize = 64;
-/// Supported types.
-const TYPES: [&str; 4] = ["event_count", "value_count", "temporal", "temporal_ordered"];
+/// Supported types. The last two are extensions of Weir.
+const TYPES: [&str; 6] =
+    ["event_count", "value_count", "temporal", "temporal_ordered", "impossible_travel", "first_seen"];
+/// Maximum speed of `impossible_travel`, in km/h.
+const MAX_SPEED: u64 = 1_000_000;
 
 /// Parses the condition, and the fields whose values are counted.
 pub(super) fn condition(
@@ -41,6 +44,9 @@ pub(super) fn condition(
         }
     };
     let fields = terms.map_or(Ok(Vec::new()), |terms| texts(terms, "field"))?;
+    if let Some(own) = own(&kind, terms, &fields) {
+        return own.map(|decided| (decided, fields)).map_err(at);
+    }
     let least = terms.map_or(Ok(None), at_least).map_err(at)?;
     if kind != "value_count" && !fields.is_empty() {
         return Err(at(format!("`field` is for value_count, not for {kind}")));
@@ -74,6 +80,35 @@ pub(super) fn condition(
         }
     };
     Ok((decided, fields))
+}
+
+/// Parses the condition of a type that extends Sigma.
+fn own(
+    kind: &str,
+    terms: Option<&Map<String, Value>>,
+    fields: &[String],
+) -> Option<Result<CorrelationCondition, String>> {
+    let (operator, wanted, most) = match kind {
+        "impossible_travel" => {
+            ("gt", "`field: [latitude, longitude]` and a speed in km/h, like `gt: 900`", MAX_SPEED)
+        }
+        "first_seen" => {
+            ("lte", "`field`, and `lte`: the most values that a group may have, like `lte: 20`", MAX_VALUES)
+        }
+        _ => return None,
+    };
+    let decided = || {
+        let others = terms?.keys().any(|key| key != "field" && key != operator);
+        let number = terms?.get(operator)?.as_u64().filter(|number| (1..=most).contains(number))?;
+        match kind {
+            _ if others => None,
+            "impossible_travel" => {
+                (fields.len() == 2).then_some(CorrelationCondition::ImpossibleTravel(number))
+            }
+            _ => (!fields.is_empty()).then_some(CorrelationCondition::FirstSeen(number)),
+        }
+    };
+    Some(decided().ok_or_else(|| format!("{kind} wants {wanted}, of 1 to {most}, and nothing else")))
 }
 
 fn by_order(kind: &str, rules: Vec<String>) -> CorrelationCondition {

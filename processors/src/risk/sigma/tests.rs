@@ -191,6 +191,16 @@ fn rules_that_cannot_do_their_work_are_found() {
     let [finding] = engine.findings() else { panic!("one: {:?}", engine.findings()) };
     assert_eq!((finding.kind, finding.problem.file.as_str()), (FindingKind::SameId, "two.yml"));
     assert!(finding.problem.reason.contains("one.yml"), "{}", finding.problem);
+
+    let id = &engine.rules().next().expect("a rule").1.id;
+    let correlation = format!(
+        "title: Many\nid: {id}\nlevel: low\ncorrelation: {{type: event_count, rules: [{id}], group-by: [a], timespan: 5m, \
+         condition: {{gte: 3}}}}\n"
+    );
+    let (engine, problems) = SigmaEngine::load([("one.yml", &good), ("many.yml", &correlation)]);
+    assert_eq!((problems.len(), engine.correlations().len()), (0, 1));
+    let [finding] = engine.findings() else { panic!("one: {:?}", engine.findings()) };
+    assert_eq!((finding.kind, finding.problem.file.as_str()), (FindingKind::SameId, "many.yml"));
 }
 
 #[test]

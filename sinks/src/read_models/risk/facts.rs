@@ -57,21 +57,19 @@ enum FactTable {
     Triage,
     Unusable,
     CorrelationEvent,
+    /// None: what an event shows is kept by value ([`super::correlation::first_seen`]).
+    Sightings,
 }
 
 impl FactTable {
-    const ALL: [Self; 5] = [Self::Signal, Self::Weight, Self::Triage, Self::Unusable, Self::CorrelationEvent];
-
-    /// The table, and its key's columns after tenant and event.
-    const fn describe(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Signal => ("risk_signal", ", entity_kind, entity, rule_id"),
-            Self::Weight => ("risk_weight", ", entity_kind, entity, weight_source"),
-            Self::Triage => ("risk_triage", ", entity_kind, entity"),
-            Self::Unusable => ("risk_unusable", ""),
-            Self::CorrelationEvent => ("risk_correlation_event", ", rule_id, reference"),
-        }
-    }
+    /// The tables, and their keys' columns after tenant and event.
+    const ALL: [(Self, &'static str, &'static str); 5] = [
+        (Self::Signal, "risk_signal", ", entity_kind, entity, rule_id"),
+        (Self::Weight, "risk_weight", ", entity_kind, entity, weight_source"),
+        (Self::Triage, "risk_triage", ", entity_kind, entity"),
+        (Self::Unusable, "risk_unusable", ""),
+        (Self::CorrelationEvent, "risk_correlation_event", ", rule_id, reference"),
+    ];
 
     /// The key that a row of the table has.
     fn key_of(self, row: &PgRow) -> sqlx::Result<FactKey<'_>> {
@@ -91,7 +89,7 @@ impl FactTable {
             Self::Signal => FactKey { entity: entity(row)?, name: row.try_get("rule_id")?, ..event },
             Self::Weight => FactKey { entity: entity(row)?, name: row.try_get("weight_source")?, ..event },
             Self::Triage => FactKey { entity: entity(row)?, ..event },
-            Self::Unusable => event,
+            Self::Unusable | Self::Sightings => event,
             Self::CorrelationEvent => {
                 FactKey { name: row.try_get("rule_id")?, reference: row.try_get("reference")?, ..event }
             }
@@ -121,6 +119,7 @@ pub(super) fn key(change: &RiskChange) -> FactKey<'_> {
             reference: &p.reference,
             ..FactKey::of_event(FactTable::CorrelationEvent, &p.tenant, p.event_id)
         },
+        RiskChange::Sightings(s) => FactKey::of_event(FactTable::Sightings, &s.tenant, s.event_id),
     }
 }
 
@@ -131,6 +130,7 @@ pub(super) fn content_sha256(change: &RiskChange) -> [u8; 32] {
         RiskChange::Triage(triage) => triage.content_sha256,
         RiskChange::Unusable(unusable) => unusable.content_sha256,
         RiskChange::Part(part) => part.content_sha256,
+        RiskChange::Sightings(sightings) => sightings.content_sha256,
     }
 }
 
@@ -142,18 +142,31 @@ pub(super) async fn stored_content(
     let keys: Vec<FactKey<'_>> = facts.iter().map(|fact| key(fact.change)).collect();
     let places: HashMap<FactKey<'_>, usize> = keys.iter().copied().zip(0..).collect();
     let mut stored = vec![None; facts.len()];
-    for table in FactTable::ALL {
+    for (table, name, columns) in FactTable::ALL {
         let events = events_of(table, &keys);
         if events.is_empty() {
             continue;
         }
-        for row in &rows_about(tx, table.describe(), events).await? {
+        for row in &rows_about(tx, (name, columns), events).await? {
             if let Some(place) = places.get(&table.key_of(row)?) {
                 stored[*place] = Some(content_of(row)?);
             }
         }
     }
+    with_their_events(&keys, &mut stored);
     Ok(stored)
+}
+
+/// What an event shows is stored with whatever else it causes: an event of which a fact is stored has been seen.
+fn with_their_events(keys: &[FactKey<'_>], stored: &mut [Option<[u8; 32]>]) {
+    let known: HashMap<(&str, Uuid), [u8; 32]> = keys
+        .iter()
+        .zip(&*stored)
+        .filter_map(|(key, content)| content.map(|content| ((key.tenant, key.event_id), content)))
+        .collect();
+    for (key, content) in keys.iter().zip(stored).filter(|(key, _)| key.table == FactTable::Sightings) {
+        *content = known.get(&(key.tenant, key.event_id)).copied();
+    }
 }
 
 /// The events of those keys that are a table's.
@@ -175,6 +188,7 @@ pub(super) async fn write(tx: &mut PgConnection, facts: &[Fact<'_, RiskChange>])
             RiskChange::Part(part) => {
                 events.push(correlation_event_row(part, keys.of(&part.rule, Some(&part.terms))));
             }
+            RiskChange::Sightings(_) => {}
         }
     }
     SignalRow::insert(tx, &signals).await?;

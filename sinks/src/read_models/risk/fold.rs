@@ -131,7 +131,7 @@ fn touched(change: &RiskChange) -> Option<(&TenantId, &Entity)> {
         RiskChange::Signal(signal) => Some((&signal.tenant, &signal.entity)),
         RiskChange::Weight(weight) => Some((&weight.tenant, &weight.entity)),
         RiskChange::Triage(triage) => Some((&triage.tenant, &triage.entity)),
-        RiskChange::Part(_) | RiskChange::Unusable(_) => None,
+        RiskChange::Part(_) | RiskChange::Sightings(_) | RiskChange::Unusable(_) => None,
     }
 }
 

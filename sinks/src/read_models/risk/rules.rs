@@ -175,6 +175,12 @@ fn rules_of<'f>(
                 let (tenant, rule) = (part.tenant.as_str(), &part.rule);
                 rules.extend([(tenant, rule, Some(&part.terms)), (tenant, rule, None)]);
             }
+            RiskChange::Sightings(sightings) => {
+                for part in &sightings.parts {
+                    let (tenant, rule) = (part.tenant.as_str(), &part.rule);
+                    rules.extend([(tenant, rule, Some(&part.terms)), (tenant, rule, None)]);
+                }
+            }
             RiskChange::Weight(_) | RiskChange::Triage(_) | RiskChange::Unusable(_) => {}
         }
     }

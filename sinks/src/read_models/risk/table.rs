@@ -104,6 +104,20 @@ table! {
 }
 
 table! {
+    /// First event of a value of a group.
+    struct FirstSeenRow in "risk_first_seen" as "risk_first_seen_row"
+    upsert on "tenant_id, rule_id, group_key, value" {
+        tenant_id: text, rule_id: text, group_key: text, value: text;
+        first_at: instant,
+        event_id: uuid,
+        rule_key: bigint,
+        reported: boolean,
+        signal: made_text,
+        content_sha256: bytes,
+    }
+}
+
+table! {
     /// Exposure of an entity by one rule within one hour.
     struct ExposureRow read as
     /// The exposure as it is stored.
@@ -190,3 +204,25 @@ pub(super) struct GroupSpan<'a> {
 }
 
 row_type!(GroupSpan, "risk_group");
+
+/// A `first_seen` group and the day of its newest event.
+#[derive(Debug, Clone, Copy, sqlx::Encode)]
+pub(super) struct FirstSeenGroupRow<'a> {
+    pub(super) tenant_id: &'a str,
+    pub(super) rule_id: &'a str,
+    pub(super) group_key: &'a str,
+    pub(super) last_day: i32,
+}
+
+row_type!(FirstSeenGroupRow, "risk_first_seen_group_row");
+
+/// A value of a group.
+#[derive(Debug, Clone, Copy, sqlx::Encode)]
+pub(super) struct FirstSeenKey<'a> {
+    pub(super) tenant_id: &'a str,
+    pub(super) rule_id: &'a str,
+    pub(super) group_key: &'a str,
+    pub(super) value: &'a str,
+}
+
+row_type!(FirstSeenKey, "risk_first_seen_key");

@@ -3,7 +3,11 @@
 use schemas::changes::RiskChange;
 use sqlx::PgConnection;
 
-use super::{correlation, facts, fold, rules::Rules};
+use super::{
+    correlation::{self, first_seen, known::Known},
+    facts, fold,
+    rules::Rules,
+};
 use crate::{
     outbox::Outgoing,
     read_models::{Fact, ReadModel, WritePath},
@@ -13,6 +17,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct RiskSignals {
     rules: Rules,
+    known: Known,
 }
 
 impl RiskSignals {
@@ -67,6 +72,16 @@ impl ReadModel for RiskSignals {
         new: &[Fact<'_, RiskChange>],
     ) -> sqlx::Result<Vec<Outgoing>> {
         let correlated = correlation::complete(tx, &mut self.rules, new).await?;
+        let seen = first_seen::complete(tx, (&mut self.rules, &mut self.known), new).await?;
+        let correlated = correlated.and(seen);
         fold::fold(tx, &mut self.rules, new, &correlated).await
+    }
+
+    fn committed(&mut self) {
+        self.known.commit();
+    }
+
+    fn forget(&mut self) {
+        self.known.roll_back();
     }
 }

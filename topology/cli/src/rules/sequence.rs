@@ -1,6 +1,6 @@
 //! Examples of correlation rules: events in time, of which one completes the rule, or none does.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::TimeDelta;
 use processors::{
@@ -11,10 +11,13 @@ use processors::{
     },
 };
 use producers::sources::SourceFormat;
-use projections::risk::{GroupEvent, completing};
+use projections::risk::{FirstSight, FirstSights, GroupEvent, completing};
 use schemas::{
     EventId, TenantId, Timestamp,
-    changes::{RiskChange, correlation::CorrelationPart},
+    changes::{
+        RiskChange,
+        correlation::{CorrelationPart, CorrelationTerms},
+    },
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -137,19 +140,28 @@ impl Sequences {
             envelope.id = EventId::new(Uuid::from_u128(number)).ok_or("no event id")?;
             envelope.occurred_at = Timestamp::UNIX_EPOCH + TimeDelta::seconds(at.into());
             let changes = risk.process(&envelope).into_iter();
-            parts.extend(changes.filter_map(|change| match change {
-                RiskChange::Part(part) => Some(*part),
-                _ => None,
-            }));
+            parts.extend(
+                changes
+                    .filter_map(|change| match change {
+                        RiskChange::Part(part) => Some(vec![*part]),
+                        RiskChange::Sightings(sightings) => Some(sightings.parts),
+                        _ => None,
+                    })
+                    .flatten(),
+            );
         }
         Ok(parts)
     }
 }
 
-/// Whether an event of any group completes the rule.
+/// Whether an event of any group completes the rule, or shows a value that its group never had.
 fn completes<'a>(parts: impl Iterator<Item = &'a CorrelationPart>) -> bool {
     let mut groups: BTreeMap<&str, Vec<GroupEvent<'_>>> = BTreeMap::new();
+    let mut values: BTreeMap<&str, FirstSights<Arc<CorrelationTerms>>> = BTreeMap::new();
     for part in parts {
+        let (at, event_id) = (part.occurred_at, *part.event_id.as_uuid());
+        let sight = FirstSight { at, event_id, terms: Arc::new(part.terms.clone()) };
+        values.entry(&part.group).or_default().see(&part.value, sight);
         groups.entry(&part.group).or_default().push(GroupEvent {
             occurred_at: part.occurred_at,
             event_id: *part.event_id.as_uuid(),
@@ -159,6 +171,7 @@ fn completes<'a>(parts: impl Iterator<Item = &'a CorrelationPart>) -> bool {
         });
     }
     groups.values().any(|events| !completing(events).is_empty())
+        || values.values().any(|values| !values.reported().is_empty())
 }
 
 #[cfg(test)]

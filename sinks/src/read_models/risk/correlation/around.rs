@@ -130,10 +130,14 @@ impl Before {
                 CorrelationCondition::EventCount(n) => {
                     Self::Latest(i64::try_from(n).unwrap_or(i64::MAX).saturating_mul(MAX_ROWS_OF_EVENT))
                 }
-                CorrelationCondition::ValueCount(_) => Self::OfEachValue,
+                CorrelationCondition::ValueCount(_) | CorrelationCondition::ImpossibleTravel(_) => {
+                    Self::OfEachValue
+                }
+                // Events that may show new values are kept elsewhere, and by value.
                 CorrelationCondition::Temporal(_)
                 | CorrelationCondition::TemporalAny(_)
-                | CorrelationCondition::TemporalCount(_) => Self::OfEachReference,
+                | CorrelationCondition::TemporalCount(_)
+                | CorrelationCondition::FirstSeen(_) => Self::OfEachReference,
                 CorrelationCondition::TemporalOrdered(_) => Self::All,
             };
             wanted = Some(match (wanted, by_terms) {

@@ -7,6 +7,8 @@
 //! group is not read again and again.
 
 mod around;
+pub(super) mod first_seen;
+pub(super) mod known;
 mod reports;
 
 use std::collections::BTreeMap;
@@ -32,6 +34,14 @@ pub(super) struct Correlated {
     pub(super) reported: Vec<Reported>,
     /// Signals that are no longer: an earlier event completes the condition.
     pub(super) withdrawn: Vec<Withdrawn>,
+}
+
+impl Correlated {
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.reported.extend(other.reported);
+        self.withdrawn.extend(other.withdrawn);
+        self
+    }
 }
 
 /// A signal by which a correlation is reported, and the record that made it follow.

@@ -232,7 +232,7 @@ async fn signals(
 }
 
 /// Writes those signals that are not there yet, and answers with them: an event may be the report of two groups.
-async fn store_signals(
+pub(super) async fn store_signals(
     tx: &mut PgConnection,
     rules: &Rules,
     mut reported: Vec<Reported>,

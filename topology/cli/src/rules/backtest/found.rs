@@ -1,11 +1,17 @@
 //! Comparison of the signals that two rule sets find in the same events.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use anyhow::ensure;
 use processors::risk::sigma::{Rule, SigmaEngine};
-use projections::risk::{GroupEvent, completing};
-use schemas::{Envelope, Timestamp};
+use projections::risk::{FirstSight, FirstSights, GroupEvent, completing, first_of_hours};
+use schemas::{
+    Envelope, Timestamp,
+    changes::correlation::{CorrelationCondition, CorrelationTerms},
+};
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -43,13 +49,17 @@ pub(super) struct Found {
     pub(super) duplicates: u64,
 }
 
+/// Place of the correlation, tenant and group.
+type GroupKey = (usize, String, String);
+
 /// One set of rules, and what it found.
 struct Side {
     engine: SigmaEngine,
     /// By rule id.
     hits: BTreeMap<String, BTreeSet<Uuid>>,
-    /// By place of the correlation, tenant and group.
-    counted: BTreeMap<(usize, String, String), Vec<Counted>>,
+    counted: BTreeMap<GroupKey, Vec<Counted>>,
+    /// Values of the groups of `first_seen` correlations.
+    sighted: BTreeMap<GroupKey, FirstSights<Arc<CorrelationTerms>>>,
     held: usize,
 }
 
@@ -67,6 +77,7 @@ impl Found {
             engine,
             hits: BTreeMap::new(),
             counted: BTreeMap::new(),
+            sighted: BTreeMap::new(),
             held: 0,
         });
         Self { candidate, present, seen: HashSet::new(), unreadable: 0, duplicates: 0 }
@@ -151,8 +162,15 @@ impl Side {
             for part in self.engine.parts(&hit, record) {
                 let same = |other: &_| std::ptr::eq(other, part.correlation);
                 let Some(place) = self.engine.correlations().iter().position(same) else { continue };
-                self.held += 1;
                 let key = (place, event.tenant.as_str().to_owned(), part.group);
+                if let CorrelationCondition::FirstSeen(_) = part.correlation.terms.condition {
+                    let terms = Arc::new(part.correlation.terms.clone());
+                    let sight = FirstSight { at: event.occurred_at, event_id, terms };
+                    let sights = self.sighted.entry(key).or_default();
+                    self.held += usize::from(sights.see(&part.value, sight));
+                    continue;
+                }
+                self.held += 1;
                 self.counted.entry(key).or_default().push(Counted {
                     occurred_at: event.occurred_at,
                     event_id,
@@ -163,7 +181,7 @@ impl Side {
         }
     }
 
-    /// Finds the counted events that complete a correlation.
+    /// Finds the events that report a correlation: of each group the first of each hour, as in a stage.
     fn correlate(&mut self) {
         for ((place, ..), counted) in &self.counted {
             let correlation = &self.engine.correlations()[*place];
@@ -177,10 +195,16 @@ impl Side {
                     terms: &correlation.terms,
                 })
                 .collect();
-            for place in completing(&events) {
+            for place in first_of_hours(&events, &completing(&events)).into_values() {
                 let hits = self.hits.entry(correlation.rule.id.clone()).or_default();
                 hits.insert(events[place].event_id);
             }
+        }
+        for ((place, ..), sights) in &self.sighted {
+            let correlation = &self.engine.correlations()[*place];
+            let reported = sights.reported().into_iter().filter_map(|value| sights.get(value));
+            let hits = self.hits.entry(correlation.rule.id.clone()).or_default();
+            hits.extend(reported.map(|sight| sight.event_id));
         }
     }
 }
