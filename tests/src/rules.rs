@@ -5,11 +5,23 @@ use std::{
     fs,
     path::Path,
     process::{Command, Output, Stdio},
+    sync::Arc,
+    time::Duration,
 };
 
-use processors::risk::{rules::EXAMPLES_SUFFIX, sigma::SigmaEngine};
+use processors::{
+    Processor as _,
+    risk::{Risk, RuleSet, rules::EXAMPLES_SUFFIX, sigma::SigmaEngine},
+};
 use producers::generate::{Generator, GeneratorConfig, Mix};
-use schemas::{TenantId, changes::risk::SignalLevel};
+use projections::risk::{FirstSight, FirstSights, GroupEvent, completing, first_of_hours};
+use schemas::{
+    Envelope, TenantId,
+    changes::{
+        correlation::CorrelationPart,
+        risk::{RiskChange, SignalLevel},
+    },
+};
 use serde_json::Value;
 
 use crate::support::corpus::corpus;
@@ -167,6 +179,73 @@ fn ordinary_work_stays_within_the_noise_budget() {
         assert_eq!(of(SignalLevel::Critical), 0, "{mix:?}: {counted:?}");
         let looked_at = of(SignalLevel::Medium) + of(SignalLevel::High);
         assert!(looked_at <= 2 * events / 1_000, "{mix:?}: {counted:?}");
+    }
+}
+
+/// The correlations that many events complete, or that they are new to: level, rule and how often, as a stage reports it.
+fn reported_of(events: impl Iterator<Item = Envelope>) -> BTreeMap<(SignalLevel, String), usize> {
+    let risk = Risk::new(RuleSet::own());
+    let (mut counted, mut sighted) = (BTreeMap::<_, Vec<CorrelationPart>>::new(), BTreeMap::new());
+    for event in events {
+        for change in risk.process(&event) {
+            match change {
+                RiskChange::Part(part) => {
+                    counted.entry((part.rule.id.clone(), part.group.clone())).or_default().push(*part);
+                }
+                RiskChange::Sightings(sightings) => {
+                    for part in sightings.parts {
+                        let (at, event_id) = (part.occurred_at, *part.event_id.as_uuid());
+                        let sight = FirstSight { at, event_id, terms: Arc::new(part.terms) };
+                        let key = (part.rule.level, part.rule.title.clone(), part.group);
+                        sighted.entry(key).or_insert_with(FirstSights::default).see(&part.value, sight);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    let mut reported = BTreeMap::new();
+    for parts in counted.values() {
+        let events = parts.iter().map(|part| GroupEvent {
+            occurred_at: part.occurred_at,
+            event_id: *part.event_id.as_uuid(),
+            reference: &part.reference,
+            value: &part.value,
+            terms: &part.terms,
+        });
+        let events: Vec<GroupEvent<'_>> = events.collect();
+        let reports = first_of_hours(&events, &completing(&events)).len();
+        *reported.entry((parts[0].rule.level, parts[0].rule.title.clone())).or_default() += reports;
+    }
+    for ((level, title, _), sights) in sighted {
+        *reported.entry((level, title)).or_default() += sights.reported().len();
+    }
+    reported.retain(|_, reports| *reports > 0);
+    reported
+}
+
+/// What our own detectors of sequences, enumeration, place and novelty say of an organisation at its everyday work: within an
+/// hour or two at its busiest, and over a month, when novelty is told.
+#[test]
+fn ordinary_work_is_nothing_new() {
+    let end = "2026-06-01T12:00:00Z".parse().expect("a time");
+    let events = 20_000;
+    for (mix, gap) in [
+        (Mix::Organisation, Duration::from_millis(250)),
+        (Mix::Organisation, Duration::from_secs(130)),
+        (Mix::CloudTrail, Duration::from_secs(130)),
+    ] {
+        let tenant = TenantId::new("t").expect("a tenant");
+        let mut config = GeneratorConfig { mix, ..GeneratorConfig::ending_at(end, events, tenant) };
+        config.start_time = end - gap * u32::try_from(events).expect("few");
+        config.mean_gap = gap;
+        let reported = reported_of(Generator::new(11, config).take(usize::try_from(events).expect("few")));
+        let of = |least| -> usize {
+            reported.iter().filter(|((level, _), _)| *level >= least).map(|(_, reports)| reports).sum()
+        };
+        // Two in a thousand, the organisation's own incidents among them; and ten of those that nobody needs to look at.
+        assert!(of(SignalLevel::Medium) <= 40, "{mix:?}, {gap:?}: {reported:?}");
+        assert!(of(SignalLevel::Informational) <= 200, "{mix:?}, {gap:?}: {reported:?}");
     }
 }
 
