@@ -1,8 +1,8 @@
-//! Events out of their audit records: for whoever has a record with its proof and wants to decide anew what followed
-//! from the event.
+//! Events out of their audit records: for whoever has a record with its proof and wants to decide anew what
+//! followed from the event.
 //!
-//! A restored event is one that has the same record, and for the processors the same meaning. Content hashes of events
-//! that lose a part on the way (a status that the kind implies) may differ.
+//! A restored event is one that has the same record, and for the processors the same meaning. Content hashes
+//! of events that lose a part on the way (a status that the kind implies) may differ.
 
 use std::collections::BTreeMap;
 

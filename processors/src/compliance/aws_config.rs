@@ -1,7 +1,7 @@
 //! Configuration items of AWS Config: resources with all of their configuration, in AWS's names.
 //!
-//! A reader for each type of resource gives Terraform's arguments, by which policies judge. An argument that an item does
-//! not show is unknown. Items of other types are kept with that as their fault.
+//! A reader for each type of resource gives Terraform's arguments, by which policies judge. An argument that
+//! an item does not show is unknown. Items of other types are kept with that as their fault.
 
 mod identity;
 mod network;
@@ -64,7 +64,8 @@ impl<'a> Item<'a> {
         Self { place, config: document(&record["configuration"]), supplementary: supplementary.collect() }
     }
 
-    /// A member of the configuration, which begins with a small letter in some types and with a capital in others.
+    /// A member of the configuration, which begins with a small letter in some types and with a capital in
+    /// others.
     fn told(&self, name: &str) -> &Value {
         member(&self.config, name)
     }

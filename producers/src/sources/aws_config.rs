@@ -1,7 +1,8 @@
-//! Configuration items of AWS Config to observed configurations: from snapshots, history files and notifications of
-//! changes.
+//! Configuration items of AWS Config to observed configurations: from snapshots, history files and
+//! notifications of changes.
 //!
-//! An item is one event, and travels along whole. The compliance processor reads the resource's arguments from it.
+//! An item is one event, and travels along whole. The compliance processor reads the resource's arguments
+//! from it.
 
 use schemas::{
     Event, EventId, TenantId, canonical_json,

@@ -81,8 +81,8 @@ impl TenantWaivers {
         &self.version
     }
 
-    /// The waiver that holds at an instant for a policy and a resource, by any of the resource's ids; of several the one
-    /// whose terms end last, as posture has it.
+    /// The waiver that holds at an instant for a policy and a resource, by any of the resource's ids; of
+    /// several the one whose terms end last, as posture has it.
     pub fn holding(&self, resources: &[String], policy: &str, at: Timestamp) -> Option<&GrantedWaiver> {
         let places = resources.iter().filter_map(|resource| self.by_resource.get(resource)).flatten();
         let holds = |one: &&GrantedWaiver| {

@@ -6,5 +6,6 @@ mod evidence;
 mod findings;
 mod fixture;
 mod folds;
+mod imported;
 mod stage;
 mod waivers;

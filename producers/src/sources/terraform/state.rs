@@ -1,8 +1,9 @@
-//! Terraform states (`terraform show -json`, format versions 0.1 to 1.x) to observed configurations, one event for each
-//! managed resource.
+//! Terraform states (`terraform show -json`, format versions 0.1 to 1.x) to observed configurations, one
+//! event for each managed resource.
 //!
-//! A resource has the id that plans of the same workspace give it: workspace and address. A state says nothing of when it
-//! was so: whoever reads the file tells. Values that the state marks sensitive do not travel along, and count as unknown.
+//! A resource has the id that plans of the same workspace give it: workspace and address. A state says
+//! nothing of when it was so: whoever reads the file tells. Values that the state marks sensitive do not
+//! travel along, and count as unknown.
 
 use std::collections::{BTreeMap, HashMap};
 

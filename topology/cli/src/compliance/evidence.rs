@@ -29,14 +29,16 @@ use crate::{
 
 /// Most events of one question.
 const AT_ONCE: usize = 50;
-/// How often entries are asked for that the audit log does not have, or has not signed yet; and the time between.
+/// How often entries are asked for that the audit log does not have, or has not signed yet; and the time
+/// between.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Arguments of `weir compliance evidence`.
 #[derive(Debug, Args)]
 pub(super) struct EvidenceArgs {
-    /// The framework as policies name it, in any case, for example HIPAA; `weir compliance frameworks` lists them.
+    /// The framework as policies name it, in any case, for example HIPAA; `weir compliance frameworks` lists
+    /// them.
     framework: String,
     /// The instant, RFC 3339, or a day (its end, UTC); now by default.
     #[arg(long)]

@@ -1,8 +1,9 @@
-//! What a packet claims, against what its entries prove: without a server, and without believing whoever made it.
+//! What a packet claims, against what its entries prove: without a server, and without believing whoever made
+//! it.
 //!
-//! An entry is proven by its path to a checkpoint that a key of the log has signed. A verdict is judged anew: the event
-//! is restored from the proven record, and the policy whose text has the verdict's hash judges it again. A waiver is
-//! derived anew from the proven records of its steps.
+//! An entry is proven by its path to a checkpoint that a key of the log has signed. A verdict is judged anew:
+//! the event is restored from the proven record, and the policy whose text has the verdict's hash judges it
+//! again. A waiver is derived anew from the proven records of its steps.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -34,8 +34,8 @@ pub(super) struct EvidenceArgs {
 
 #[derive(Debug, Subcommand)]
 enum EvidenceCommand {
-    /// Check a packet: digests, proofs, checkpoints; and judge its verdicts anew. Exit 1 if anything is wrong, 2 if the
-    /// packet cannot be read.
+    /// Check a packet: digests, proofs, checkpoints; and judge its verdicts anew. Exit 1 if anything is
+    /// wrong, 2 if the packet cannot be read.
     Verify(VerifyArgs),
 }
 

@@ -1,9 +1,9 @@
 //! The evidence packet: one tar archive whose every byte is accounted for.
 //!
 //! `manifest.json` comes first and names every other file with its length and SHA-256; `manifest.sha256` comes last and
-//! pins the manifest. Each `.ndjson` file has a list of its lines' digests beside it, by which a changed line is named.
-//! An archive is read only if packing its files again gives the same bytes: nothing hides in headers and padding.
-//! `docs/compliance.md` describes the files.
+//! pins the manifest. Each `.ndjson` file has a list of its lines' digests beside it, by which a changed line
+//! is named. An archive is read only if packing its files again gives the same bytes: nothing hides in
+//! headers and padding. `docs/compliance.md` describes the files.
 
 use std::{
     collections::BTreeMap,
@@ -55,7 +55,8 @@ pub(crate) struct Manifest {
     pub(crate) entries: u64,
     /// Events of verdicts and waivers that the audit log had no proof for.
     pub(crate) unproven: Vec<Uuid>,
-    /// Versions of policies that gave a verdict and are no longer in force: `id@hash`. Their verdicts cannot be judged anew.
+    /// Versions of policies that gave a verdict and are no longer in force: `id@hash`. Their verdicts cannot
+    /// be judged anew.
     pub(crate) policies_without_text: Vec<String>,
     pub(crate) files: Vec<FileDigest>,
 }

@@ -1,6 +1,7 @@
 //! Waivers that are in force for the resources of a plan.
 //!
-//! The stage `compliance` stores the resources of a plan with its proposal, under the ids by which waivers name them.
+//! The stage `compliance` stores the resources of a plan with its proposal, under the ids by which waivers
+//! name them.
 
 use std::collections::HashMap;
 
@@ -61,8 +62,8 @@ impl Waived {
     }
 }
 
-/// The word for a change's verdicts where failures under a waiver do not count. Where not every verdict is at hand it is
-/// the word without waivers.
+/// The word for a change's verdicts where failures under a waiver do not count. Where not every verdict is at
+/// hand it is the word without waivers.
 pub(super) fn compliance(change: &ChangeItem, verdicts: &[ReviewedVerdict], total: u32) -> Compliance {
     let is_whole = u32::try_from(verdicts.len()).is_ok_and(|shown| shown == total);
     let Some(summary) = change.policies.as_ref().filter(|_| is_whole) else { return change.compliance };

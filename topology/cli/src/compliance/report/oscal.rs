@@ -1,8 +1,8 @@
 //! A report as OSCAL 1.1.3 documents: assessment results, and a plan of action and milestones.
 //!
-//! Ids are made of what they identify, so that the same posture gives the same document. A control's id is written as a
-//! token, as OSCAL asks for (`164.312(b)` becomes `hipaa_164.312-b`, NIST's `AC-2(1)` becomes `ac-2.1`); the id that policies
-//! name stands beside it.
+//! Ids are made of what they identify, so that the same posture gives the same document. A control's id is
+//! written as a token, as OSCAL asks for (`164.312(b)` becomes `hipaa_164.312-b`, NIST's `AC-2(1)` becomes
+//! `ac-2.1`); the id that policies name stands beside it.
 
 use std::collections::BTreeMap;
 
@@ -63,8 +63,8 @@ pub(super) fn assessment_results(report: &Report) -> Value {
     }})
 }
 
-/// An OSCAL plan of action and milestones: an item for each failure. `None` where nothing fails: OSCAL knows no plan
-/// without items.
+/// An OSCAL plan of action and milestones: an item for each failure. `None` where nothing fails: OSCAL knows
+/// no plan without items.
 pub(super) fn plan_of_action(report: &Report) -> Option<Value> {
     let items: Vec<Value> = failures(report).map(item).collect();
     if items.is_empty() {
@@ -247,7 +247,8 @@ fn property(name: &str, value: &str) -> Value {
     json!({"name": name, "ns": NAMESPACE, "value": if line.is_empty() { "-" } else { line.trim() }})
 }
 
-/// A control's id as a token: letters, digits, dots, hyphens and underscores, and a letter or an underscore first.
+/// A control's id as a token: letters, digits, dots, hyphens and underscores, and a letter or an underscore
+/// first.
 fn token(framework: &str, control: &str) -> String {
     if framework.starts_with("NIST-800-53") {
         let id = control.to_ascii_lowercase().replace('(', ".").replace(')', "");
