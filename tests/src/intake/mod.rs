@@ -7,5 +7,6 @@ pub(crate) mod door;
 mod four_eyes;
 mod outage;
 mod rows;
+mod senders;
 mod waived;
 mod ways;
