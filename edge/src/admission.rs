@@ -18,6 +18,7 @@ use crate::{
     identity::{Denial, Identities},
     peer::Peer,
     rates::{Allowance, Caller, CallerKind, Limiters, Rates},
+    trail::{Reason, Refusal, Trail},
 };
 
 /// The valid API keys, refreshed by the task that reads them from the database; `None` before the first read,
@@ -31,13 +32,16 @@ pub struct Admission {
     identities: Arc<Identities>,
     limiters: Limiters,
     trusted_proxies: Vec<IpNet>,
+    trail: Arc<Trail>,
 }
 
 /// An admitted caller.
 #[derive(Debug)]
 pub struct Admitted {
-    /// The caller.
-    pub principal: Principal,
+    /// Who it is.
+    pub principal: Arc<Principal>,
+    /// Client address.
+    pub address: IpAddr,
     /// Rest of the caller's rate limit; `None` where there is no limit.
     pub allowance: Option<Allowance>,
 }
@@ -45,13 +49,20 @@ pub struct Admitted {
 impl Admission {
     /// Trusts `X-Forwarded-For` from these proxies only.
     pub fn new(keys: KeyRingWatch, rates: &Rates, trusted_proxies: Vec<IpNet>) -> Self {
-        Self { keys, identities: Arc::default(), limiters: Limiters::new(rates), trusted_proxies }
+        let (identities, limiters) = (Arc::default(), Limiters::new(rates));
+        Self { keys, identities, limiters, trusted_proxies, trail: Arc::default() }
     }
 
     /// Accepts tokens of these issuers, too.
     #[must_use]
     pub fn with_identities(self, identities: Arc<Identities>) -> Self {
         Self { identities, ..self }
+    }
+
+    /// Notes admitted and refused callers in this trail.
+    #[must_use]
+    pub fn with_trail(self, trail: Arc<Trail>) -> Self {
+        Self { trail, ..self }
     }
 
     /// Whether credentials can be checked; otherwise the problem to answer with.
@@ -72,11 +83,17 @@ impl Admission {
         scope: Scope,
         class: &'static str,
     ) -> Result<Admitted, ApiError> {
-        let principal = self.authenticate(headers, peer).await?;
-        let allowance = self.take(&principal, class)?;
+        let address = self.client(peer, headers);
+        let call = Call { headers, peer, address, class };
+        let principal = Arc::new(self.authenticate(&call).await?);
+        let allowance = self
+            .take(&principal, class)
+            .inspect_err(|_| self.note(&principal, Reason::RateLimited, class, address))?;
         if principal.may(scope) {
-            return Ok(Admitted { principal, allowance });
+            self.trail.used(&principal, address, Utc::now());
+            return Ok(Admitted { principal, address, allowance });
         }
+        self.note(&principal, Reason::Forbidden, class, address);
         let id = principal.id();
         let wider = scope.within().map(|wider| format!(" (or {})", wider.name())).unwrap_or_default();
         let denied =
@@ -87,39 +104,62 @@ impl Admission {
         })
     }
 
+    /// Notes the refusal of a principal.
+    pub fn note(&self, principal: &Principal, reason: Reason, class: &'static str, address: IpAddr) {
+        let (tenant, credential) = (principal.tenant(), principal.id());
+        let refusal =
+            Refusal { tenant, credential: &credential, actor: principal.actor(), reason, class, address };
+        self.trail.refused(refusal, Utc::now());
+    }
+
     /// The holder of the request's credential.
-    async fn authenticate(&self, headers: &HeaderMap, peer: Peer) -> Result<Principal, ApiError> {
+    async fn authenticate(&self, call: &Call<'_>) -> Result<Principal, ApiError> {
+        let Call { headers, peer, address, class } = *call;
         let token = credential::token(headers).unwrap_or_default();
         let token = token.as_ref();
         if Identities::is_token(token) && !self.identities.is_empty() {
-            return self.identify(token, headers, peer).await;
+            return self.identify(token, call).await;
         }
         let keys = self.keys.borrow().clone().ok_or_else(keys_unavailable)?;
-        let client = self.client(peer, headers);
-        match keys.verify(token, Utc::now()) {
-            Some(key) if key.may_come_from(client) => Ok(Principal::ApiKey(key.holder)),
-            Some(key) => {
+        match keys.check(token, Utc::now()) {
+            Ok(key) if key.may_come_from(address) => Ok(Principal::ApiKey(key.holder)),
+            Ok(key) => {
+                let detail = format!("the key {} may not be used from {address}", key.holder.id);
+                self.note(&Principal::ApiKey(key.holder), Reason::ForeignNetwork, class, address);
                 self.login_failed(peer, headers)?;
-                let detail = format!("the key {} may not be used from {client}", key.holder.id);
                 Err(ApiError::new(ProblemKind::Forbidden, detail))
             }
-            None => Err(self.unauthenticated(peer, headers)),
+            Err(refused) => {
+                match &refused {
+                    Some(key) => self.trail.refused(Refusal::of_key(key, class, address), Utc::now()),
+                    None => Trail::refused_stranger(),
+                }
+                Err(self.unauthenticated(peer, headers))
+            }
         }
     }
 
     /// The subject of an issuer's token. The reason for rejecting one is only logged.
-    async fn identify(&self, token: &str, headers: &HeaderMap, peer: Peer) -> Result<Principal, ApiError> {
-        match self.identities.verify(token, Utc::now()).await {
-            Ok(principal) => Ok(principal),
-            Err(Denial::Invalid(error)) => {
+    async fn identify(&self, token: &str, call: &Call<'_>) -> Result<Principal, ApiError> {
+        let Call { headers, peer, address, class } = *call;
+        let refused = match self.identities.admit(token, Utc::now()).await {
+            Ok(principal) => return Ok(principal),
+            Err(refused) => refused,
+        };
+        match &refused.subject {
+            Some(subject) => self.note(subject, Reason::TokenRefused, class, address),
+            None => Trail::refused_stranger(),
+        }
+        match refused.denial {
+            Denial::Invalid(error) => {
                 debug!(%error, "a token was refused");
                 Err(self.unauthenticated(peer, headers))
             }
-            Err(denial @ Denial::NoRole) => {
+            denial @ Denial::NoRole => {
                 self.login_failed(peer, headers)?;
                 Err(ApiError::new(ProblemKind::Forbidden, denial.to_string()))
             }
-            Err(Denial::KeysUnavailable(_)) => {
+            Denial::KeysUnavailable(_) => {
                 let detail = "the keys of the token's issuer cannot be fetched now";
                 Err(ApiError::new(ProblemKind::KeysUnavailable, detail))
             }
@@ -156,6 +196,15 @@ impl Admission {
             )
         })
     }
+}
+
+/// A request before its caller is known.
+#[derive(Debug, Clone, Copy)]
+struct Call<'a> {
+    headers: &'a HeaderMap,
+    peer: Peer,
+    address: IpAddr,
+    class: &'static str,
 }
 
 /// The kind of caller that decides on the rate limit; `None` for administrators, who have no limit.

@@ -6,7 +6,7 @@
 //!
 //! The rest are the parts of a service: [`service`] wraps all routes (ids, spans, problems, headers);
 //! [`access`] guards those that need a credential ([`admission`], [`credential`], [`identity`], [`rates`],
-//! [`peer`]); [`tenants`] holds limits and usage by tenant, [`health`] the probes, [`api_error`] the error
+//! [`peer`]); [`tenants`] holds limits and usage by tenant, [`trail`] admissions and refusals for the audit log, [`health`] the probes, [`api_error`] the error
 //! responses, and [`openapi`] the common parts of the API documents.
 
 pub mod access;
@@ -30,6 +30,7 @@ pub mod tenants;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+pub mod trail;
 
 pub use listener::{ConnectionLimits, Listen, ListenError, Listener, Open};
 pub use metrics_text::RenderMetrics;

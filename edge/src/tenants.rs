@@ -1,4 +1,4 @@
-//! The tenants of a service: their own limits, usage and refusals.
+//! The tenants of a service: their own limits, usage and refusals, and the trail of access for their audit logs.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,6 +11,8 @@ use schemas::{
     access::{LimitName, LimitTable},
 };
 use tokio::sync::watch;
+
+use crate::trail::Trail;
 
 /// Limits of single tenants, refreshed by the task that reads them from the database.
 pub type LimitsWatch = watch::Receiver<Arc<LimitTable>>;
@@ -105,12 +107,14 @@ pub struct Tenants {
     pub limits: LimitsWatch,
     /// Usage counts.
     pub meter: Arc<Meter>,
+    /// Admissions and refusals, for the audit log.
+    pub trail: Arc<Trail>,
 }
 
 impl Default for Tenants {
     /// Tenants without limits of their own.
     fn default() -> Self {
-        Self { limits: watch::channel(Arc::default()).1, meter: Arc::default() }
+        Self { limits: watch::channel(Arc::default()).1, meter: Arc::default(), trail: Arc::default() }
     }
 }
 

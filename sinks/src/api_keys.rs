@@ -129,13 +129,15 @@ pub async fn list(pool: &PgPool) -> Result<Vec<ApiKey>, KeyError> {
     rows.into_iter().map(KeyRow::into_key).collect()
 }
 
-/// The valid keys. One that this version cannot read is left out and named in the log: it must not lock the
+/// The valid keys, and those that ended within 90 days, to attribute refused tokens. One that this version cannot read is left out and named in the log: it must not lock the
 /// others out.
 pub async fn load_all(pool: &PgPool) -> Result<Vec<ApiKey>, KeyError> {
     let rows: Vec<KeyRow> = sqlx::query_as(concat!(
         "SELECT ",
         key_columns!(),
-        " FROM api_key WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+        " FROM api_key
+          WHERE (revoked_at IS NULL OR revoked_at > now() - interval '90 days')
+            AND (expires_at IS NULL OR expires_at > now() - interval '90 days')"
     ))
     .fetch_all(pool)
     .await?;

@@ -1,5 +1,6 @@
 //! Sinks: rows and positions in one transaction, read models, the query API.
 
+pub mod access_trail;
 pub mod api_keys;
 pub mod batch;
 pub mod compress;

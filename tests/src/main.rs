@@ -1,5 +1,6 @@
 //! Tests that cross crates, on real servers. Each module is one promise.
 
+mod access_trail;
 mod architecture;
 mod audit_log;
 mod audit_mapping;

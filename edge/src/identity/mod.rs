@@ -152,16 +152,48 @@ impl Identities {
 
     /// The token's subject.
     pub async fn verify(&self, token: &str, now: Timestamp) -> Result<Principal, Denial> {
-        self.explain(token, now).await?.principal.ok_or(Denial::NoRole)
+        self.admit(token, now).await.map_err(|refused| refused.denial)
+    }
+
+    /// The token's subject; else why there is none, and whose the token was as far as its issuer's signature tells.
+    pub async fn admit(&self, token: &str, now: Timestamp) -> Result<Principal, Refused> {
+        let explained = self.examine(token, now).await?;
+        explained.principal.ok_or_else(|| Denial::NoRole.into())
     }
 
     /// The token's subject, and the outcome of each rule of its issuer.
     pub async fn explain(&self, token: &str, now: Timestamp) -> Result<Explained, Denial> {
+        self.examine(token, now).await.map_err(|refused| refused.denial)
+    }
+
+    async fn examine(&self, token: &str, now: Timestamp) -> Result<Explained, Refused> {
         let unverified = Unverified::parse(token)?;
         let named = named_issuer(&unverified)?;
         let issuer = self.0.iter().find(|issuer| issuer.url == named);
         let issuer = issuer.ok_or_else(|| InvalidToken::UnknownIssuer(named.chars().take(200).collect()))?;
-        issuer.explain(&unverified, now).await
+        issuer.examine(&unverified, now).await
+    }
+}
+
+/// A token that gave nobody, and whose it is nevertheless.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub denial: Denial,
+    /// The subject of a token that its issuer signed and that does not hold, for example because it has expired: for the
+    /// log, and not to be let in.
+    pub subject: Option<Box<Principal>>,
+}
+
+impl From<Denial> for Refused {
+    fn from(denial: Denial) -> Self {
+        Self { denial, subject: None }
+    }
+}
+
+impl From<InvalidToken> for Refused {
+    fn from(invalid: InvalidToken) -> Self {
+        Denial::from(invalid).into()
     }
 }
 
@@ -173,9 +205,15 @@ fn named_issuer(token: &Unverified<'_>) -> Result<String, InvalidToken> {
 }
 
 impl Issuer {
-    async fn explain(&self, token: &Unverified<'_>, now: Timestamp) -> Result<Explained, Denial> {
+    async fn examine(&self, token: &Unverified<'_>, now: Timestamp) -> Result<Explained, Refused> {
         let claims = self.claims(token).await?;
-        let expires_at = self.check(&claims, now)?;
+        let expires_at = match self.check(&claims, now) {
+            Ok(expires_at) => expires_at,
+            Err(wrong) => {
+                let subject = self.mapping.map(&claims, now).principal.map(Box::new);
+                return Err(Refused { denial: wrong.into(), subject });
+            }
+        };
         let mapped = self.mapping.map(&claims, expires_at);
         Ok(Explained { principal: mapped.principal, rules: mapped.rules })
     }

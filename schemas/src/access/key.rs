@@ -169,17 +169,45 @@ impl VerifiedKey {
     }
 }
 
+/// Reason to refuse a token that names a known key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyFault {
+    /// Its secret is not the key's.
+    WrongSecret,
+    /// The key has ended.
+    Expired,
+    /// The key was revoked.
+    Revoked,
+}
+
+/// A key that a refused token names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedKey {
+    /// The key's public id.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    /// The tenant it spoke for.
+    pub tenant: TenantId,
+    /// What is wrong.
+    pub fault: KeyFault,
+}
+
 impl KeyRing {
-    /// A key ring of the given keys; revoked ones are left out.
+    /// A key ring of the given keys. Revoked and expired keys never verify; they are kept to attribute refused tokens.
     pub fn new(peppers: impl Into<Peppers>, keys: impl IntoIterator<Item = ApiKey>) -> Self {
         let held = |key: ApiKey| (key.id.clone(), Held { key, used: AtomicBool::new(false) });
-        let keys = keys.into_iter().filter(|key| key.revoked_at.is_none()).map(held).collect();
-        Self { keys, peppers: peppers.into() }
+        Self { keys: keys.into_iter().map(held).collect(), peppers: peppers.into() }
     }
 
-    /// The holder of this token; `None` for anything else. Unknown keys, wrong secrets and expired keys all
-    /// cost the same: one hash and one comparison for each pepper.
+    /// The holder of this token; `None` for anything else.
     pub fn verify(&self, token: &str, now: Timestamp) -> Option<VerifiedKey> {
+        self.check(token, now).ok()
+    }
+
+    /// The holder of this token; otherwise the known key that it names, for the log and not for the answer. Unknown keys,
+    /// wrong secrets and ended keys all cost the same: one hash and one comparison for each pepper.
+    pub fn check(&self, token: &str, now: Timestamp) -> Result<VerifiedKey, Option<RefusedKey>> {
         let (id, secret) = split(token).unwrap_or(("", ""));
         let held = self.keys.get(id);
         let expected = held.map_or([0; 32], |held| held.key.secret_hmac);
@@ -188,13 +216,20 @@ impl KeyRing {
             .into_iter()
             .flatten()
             .fold(Choice::from(0), |equal, pepper| equal | pepper.hash(secret).ct_eq(&expected));
-        let held = held.filter(|_| bool::from(equal))?;
-        if held.key.expires_at.is_some_and(|end| end <= now) {
-            return None;
-        }
-        held.used.store(true, Relaxed);
-        let ApiKey { id, name, tenant, scopes, sources, networks, .. } = held.key.clone();
-        Some(VerifiedKey { holder: KeyHolder { id, name, tenant, scopes, sources }, networks })
+        let Some(held) = held else { return Err(None) };
+        let ApiKey { id, name, tenant, scopes, sources, networks, revoked_at, expires_at, .. } =
+            held.key.clone();
+        let fault = match (bool::from(equal), revoked_at, expires_at) {
+            (false, ..) => KeyFault::WrongSecret,
+            (true, Some(_), _) => KeyFault::Revoked,
+            (true, None, Some(end)) if end <= now => KeyFault::Expired,
+            (true, None, _) => {
+                held.used.store(true, Relaxed);
+                let holder = KeyHolder { id, name, tenant, scopes, sources };
+                return Ok(VerifiedKey { holder, networks });
+            }
+        };
+        Err(Some(RefusedKey { id, name, tenant, fault }))
     }
 
     /// Ids of the keys that were used since this ring was created.
@@ -257,9 +292,32 @@ mod tests {
         assert_eq!(keys.used().count(), 1, "its use is noticed");
         let (keys, token) = plain(|key| key.revoked_at = Some(at(0)));
         assert_eq!(keys.verify(&token, at(9)), None);
+        assert_eq!(keys.used().count(), 0);
         let (keys, token) = plain(|key| key.expires_at = Some(at(10)));
         assert!(keys.verify(&token, at(9)).is_some());
         assert_eq!((keys.verify(&token, at(10)), keys.verify(&token, at(99))), (None, None));
+    }
+
+    #[test]
+    fn a_refused_token_tells_the_key_that_it_names_and_what_is_wrong() {
+        #[track_caller]
+        fn check(change: impl FnOnce(&mut ApiKey), spoil: bool, fault: KeyFault) {
+            let (keys, mut token) = plain(change);
+            if spoil {
+                token.replace_range(token.len() - 1.., if token.ends_with('a') { "b" } else { "a" });
+            }
+            let refused = keys.check(&token, at(99)).expect_err("it does not hold").expect("a known key");
+            assert_eq!((refused.tenant.as_str(), refused.name.as_str()), ("acme", "ci"));
+            assert!(token.contains(&refused.id));
+            assert_eq!(refused.fault, fault);
+        }
+        check(|_| {}, true, KeyFault::WrongSecret);
+        check(|key| key.expires_at = Some(at(99)), false, KeyFault::Expired);
+        check(|key| key.revoked_at = Some(at(5)), false, KeyFault::Revoked);
+        check(|key| key.revoked_at = Some(at(5)), true, KeyFault::WrongSecret);
+        let (keys, token) = plain(|_| {});
+        assert_eq!(keys.check(&token.replace("weir_7777", "weir_8888"), at(9)), Err(None));
+        assert_eq!(keys.check("", at(9)), Err(None));
     }
 
     #[test]

@@ -6,8 +6,8 @@ mod principal;
 mod scope;
 
 pub use key::{
-    ApiKey, KeyRing, MAX_CREDENTIAL_BYTES, MIN_PEPPER_BYTES, NewApiKey, Pepper, Peppers, ShortPepper,
-    VerifiedKey,
+    ApiKey, KeyFault, KeyRing, MAX_CREDENTIAL_BYTES, MIN_PEPPER_BYTES, NewApiKey, Pepper, Peppers,
+    RefusedKey, ShortPepper, VerifiedKey,
 };
 pub use limits::{LimitName, LimitTable};
 pub use principal::{KeyHolder, Principal, TokenSubject};

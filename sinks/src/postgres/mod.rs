@@ -13,7 +13,7 @@ mod transaction;
 
 pub use logins::{Login, login_url, make_logins};
 pub use migrate::{MigrateError, create_database, drop_database, ensure_database, migrate};
-pub use sqlx::PgPool;
+pub use sqlx::{Error as DatabaseError, PgPool};
 pub use standing::{Migrations, Standing, Work, standing};
 
 pub use crate::session::{SinkConfig, operator_pool, service_pool};

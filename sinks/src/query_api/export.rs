@@ -5,7 +5,12 @@
 use std::sync::Arc;
 
 use axum::{Extension, extract::State, response::Response};
-use edge::api_error::ApiError;
+use chrono::Utc;
+use edge::{
+    access::CallerAddress,
+    api_error::ApiError,
+    trail::{self, AccessEvent, Use},
+};
 use http::{HeaderMap, HeaderValue, Uri, header};
 use schemas::{TenantId, access::Principal, problem::ProblemKind};
 use serde::{Deserialize, Serialize};
@@ -60,6 +65,13 @@ impl Format {
         match self {
             Self::Ndjson => "attachment; filename=\"audit.ndjson\"",
             Self::Csv => "attachment; filename=\"audit.csv\"",
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
         }
     }
 
@@ -155,14 +167,30 @@ struct Export {
     format: Format,
     /// The next page comes after this entry.
     after: Option<PageKey>,
+    /// Entries that were given so far.
+    rows: u64,
     is_over: bool,
+    by: Use,
+    /// The event of its beginning; none until it was stored.
+    begun: Option<AccessEvent>,
+}
+
+/// However an export ends, the audit log tells how much of it there was.
+impl Drop for Export {
+    fn drop(&mut self) {
+        if let Some(begun) = self.begun.take() {
+            let by = Use { at: Utc::now(), ..self.by.clone() };
+            self.api.trail.record_later(trail::export_ended(&by, &begun, self.rows, self.is_over));
+        }
+    }
 }
 
 /// All of the tenant's audit entries that fulfil the filter, newest first, one a line.
 ///
 /// The answer has no length beforehand and no limit. It is whole when it ends as HTTP ends an answer; where the connection
 /// breaks, ask again with `after`. Entries that are stored while the export runs are in it only if they are older than
-/// what was written last.
+/// what was written last. An export is itself two events of the audit log, one when it begins and one when it ends; where the
+/// first cannot be stored, there is no export.
 #[utoipa::path(
     get,
     path = "/api/v1/audit/export",
@@ -179,6 +207,7 @@ struct Export {
 pub(super) async fn export(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Arc<Principal>>,
+    Extension(CallerAddress(address)): Extension<CallerAddress>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let mut given = Parameters::of(&uri);
@@ -194,7 +223,16 @@ pub(super) async fn export(
     };
     let format = form.format.unwrap_or_default();
     let detail = if extent.include == Some(Include::Record) { Detail::Record } else { Detail::Columns };
-    let export = Export { api, tenant, filter, detail, format, after, is_over: false };
+    let by = Use { principal: caller, address, at: Utc::now() };
+    let begun = trail::export_begun(&by, format.name(), uri.query().unwrap_or_default());
+    api.trail.record(begun.clone()).await.map_err(|error| {
+        ApiError::new(
+            ProblemKind::DatabaseUnavailable,
+            format!("there is no export without its event: {error}"),
+        )
+    })?;
+    let begun = Some(begun);
+    let export = Export { api, tenant, filter, detail, format, after, rows: 0, is_over: false, by, begun };
     let head = if after.is_none() { format.head(detail)? } else { Vec::new() };
     let mut response = Response::new(streamed(head, export).await?);
     headers(response.headers_mut(), format);
@@ -229,6 +267,7 @@ impl Pages for Export {
         let Answer { value, memory } = self.api.ask(&self.tenant, question).await?;
         let Page { items, next, .. } = value;
         let lines = self.format.lines(&items)?;
+        self.rows += items.len() as u64;
         self.is_over = next.is_none();
         self.after = next;
         Ok(Answer { value: lines, memory })

@@ -48,6 +48,7 @@ use edge::{
     openapi::BearerScheme,
     service::Service,
     tenants::Tenants,
+    trail::Trail,
 };
 use http::header;
 use ipnet::IpNet;
@@ -165,6 +166,8 @@ struct Api {
     probe: health::DatabaseProbe,
     standing: freshness::Standing,
     shares: Shares,
+    /// What the audit log is told of exports.
+    trail: Arc<Trail>,
     stopping: AtomicBool,
 }
 
@@ -195,8 +198,10 @@ impl QueryApi {
             pool,
             admission: Arc::new(
                 Admission::new(keys, &config.rates, config.trusted_proxies)
-                    .with_identities(config.identities),
+                    .with_identities(config.identities)
+                    .with_trail(Arc::clone(&config.tenants.trail)),
             ),
+            trail: Arc::clone(&config.tenants.trail),
             cursor_key: config.cursor_key,
             stages: config.stages,
             log_ends: config.log_ends,

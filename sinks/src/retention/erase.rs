@@ -317,7 +317,7 @@ fn note_gone(gone: &mut Terms, entry: &Whole, columns: &PublicColumns) {
 
 /// Tables that hold the subject as an entity at risk. The entity's own row comes first, since stages lock it
 /// before they write.
-const DELETED: [&str; 7] = [
+const DELETED: [&str; 8] = [
     "DELETE FROM entity_risk WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
     "DELETE FROM risk_exposure WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
     "DELETE FROM risk_signal WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
@@ -327,6 +327,7 @@ const DELETED: [&str; 7] = [
     "DELETE FROM risk_first_seen
       WHERE tenant_id = $1
         AND (strpos(signal, to_jsonb($2::text)::text) > 0 OR strpos(group_key, to_jsonb($2::text)::text) > 0)",
+    "DELETE FROM principal_use WHERE tenant_id = $1 AND actor = $2",
 ];
 
 /// Mentions of the subject in others' rows, and rows that it decided or caused. They are renamed, since they

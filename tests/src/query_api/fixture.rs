@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
 use chrono::TimeDelta;
-use edge::{Listen, Listener};
+use edge::{Listen, Listener, trail::Trail};
 use reqwest::StatusCode;
 use schemas::{
     TenantId, Timestamp, Topic,
@@ -42,6 +42,8 @@ pub(crate) struct Api {
     pub(crate) readers: PgPool,
     pub(crate) owner: PgConnection,
     pub(crate) log_ends: watch::Sender<Option<Arc<LogEnds>>>,
+    /// What it saw of its callers.
+    pub(crate) trail: Arc<Trail>,
 }
 
 impl Api {
@@ -82,6 +84,8 @@ impl Api {
             });
         }
         let (log_ends, ends) = watch::channel(None);
+        let tenants = edge::tenants::Tenants::default();
+        let trail = Arc::clone(&tenants.trail);
         let config = QueryConfig {
             identities: Arc::default(),
             cursor_key: CursorKey::derived_from(&pepper),
@@ -95,7 +99,7 @@ impl Api {
                 ..Rates::default()
             },
             shares,
-            tenants: edge::tenants::Tenants::default(),
+            tenants,
             trusted_proxies: Vec::new(),
             metrics: None,
         };
@@ -107,7 +111,17 @@ impl Api {
         tokio::spawn(listener.serve(router.clone(), CancellationToken::new()));
         // The client wants a TLS provider even for plain HTTP; whoever came first has installed the same one.
         drop(rustls::crypto::ring::default_provider().install_default());
-        Self { database, url, router, client: reqwest::Client::new(), tokens, readers, owner, log_ends }
+        Self {
+            database,
+            url,
+            router,
+            client: reqwest::Client::new(),
+            tokens,
+            readers,
+            owner,
+            log_ends,
+            trail,
+        }
     }
 
     /// A request of the tenant's, not yet sent.

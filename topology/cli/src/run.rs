@@ -131,6 +131,8 @@ impl Process<'_> {
             let keys = runtime::keys::watch(database, self.place.peppers()?, self.stop.clone());
             let (tenants, following) = runtime::tenants::follow(database, self.stop.clone());
             started.push(Box::pin(async move { following.await.context("following tenants' limits") }));
+            let following = runtime::trail::follow(database, &tenants.trail, self.stop.clone());
+            started.push(Box::pin(async move { following.await.context("writing down who asks") }));
             let callers = Callers { keys, identities, tenants };
             if roles.gateway {
                 let (waivers, following) = runtime::waivers::follow(database, self.stop.clone());
@@ -170,8 +172,12 @@ impl Process<'_> {
         let gateway = Gateway::bind(config).await?;
         let producer = self.place.producer_config("gateway", Purpose::Gateway);
         let publisher = Arc::new(KafkaPublisher::new(producer, self.place.framing().await?)?);
-        let stop = self.stop.clone();
-        Ok(Box::pin(async move { Ok(gateway.serve(publisher, keys, stop).await?) }))
+        let (stop, database_url) = (self.stop.clone(), self.place.endpoints.database_url.clone());
+        let relay = runtime::trail::publish(database_url, publisher.clone(), stop.clone());
+        Ok(Box::pin(async move {
+            tokio::spawn(relay);
+            Ok(gateway.serve(publisher, keys, stop).await?)
+        }))
     }
 
     async fn query_api(&self, callers: Callers, policies: &InForce) -> anyhow::Result<Role> {

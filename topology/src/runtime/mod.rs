@@ -24,6 +24,7 @@ mod quiet;
 mod run;
 pub mod sign;
 pub mod tenants;
+pub mod trail;
 pub mod waivers;
 
 #[cfg(test)]

@@ -219,6 +219,10 @@ fn describe_services() {
         "Requests rejected because of a tenant's limit, by limit; 20 tenants are named, others are `other`."
     );
     describe_counter!(
+        "weir_access_denials_total",
+        "Requests refused for their credential, its rights or its rate, by reason."
+    );
+    describe_counter!(
         "weir_answers_abandoned_total",
         "Responses cut off because their clients read too slowly."
     );
