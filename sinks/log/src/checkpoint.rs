@@ -27,6 +27,9 @@ pub struct Checkpoint {
     pub extensions: Vec<String>,
 }
 
+/// Begins the extension line that says when a checkpoint was signed, in seconds since 1970.
+const TIME: &str = "time ";
+
 /// Reason to distrust a signed note as a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
@@ -53,6 +56,19 @@ impl fmt::Display for Checkpoint {
 }
 
 impl Checkpoint {
+    /// The checkpoint with a line that says when it is signed: what is signed cannot be given another time.
+    #[must_use]
+    pub fn at(mut self, seconds: u64) -> Self {
+        self.extensions.retain(|line| !line.starts_with(TIME));
+        self.extensions.push(format!("{TIME}{seconds}"));
+        self
+    }
+
+    /// When it says that it was signed, in seconds since 1970. Those of 0.2 do not say it.
+    pub fn time(&self) -> Option<u64> {
+        self.extensions.iter().find_map(|line| line.strip_prefix(TIME)?.parse().ok())
+    }
+
     /// The checkpoint of a text as [`fmt::Display`] writes it.
     pub fn parse(text: &str) -> Result<Self, CheckpointError> {
         let mut lines = text.strip_suffix('\n').ok_or(CheckpointError::Form)?.split('\n');
@@ -233,6 +249,18 @@ mod tests {
         ));
         let other = key("other", 1).public(Purpose::Log);
         assert!(matches!(signed.check(LOG, &[other]), Err(CheckpointError::Foreign(_))));
+    }
+
+    #[test]
+    fn the_time_is_part_of_what_is_signed() {
+        let one = key("audit.example.com", 1);
+        let dated = checkpoint().at(5).at(1_767_323_040);
+        assert_eq!((checkpoint().time(), dated.time()), (None, Some(1_767_323_040)));
+        assert_eq!(dated.extensions, ["first offset 7", "time 1767323040"]);
+        let note = dated.sign(std::slice::from_ref(&one)).expect("signed");
+        assert_eq!(SignedCheckpoint::parse(&note).expect("a note").checkpoint, dated);
+        let earlier = SignedCheckpoint::parse(&note.replacen("1767323040", "1767323039", 1)).expect("a note");
+        assert!(matches!(earlier.check(LOG, &[one.public(Purpose::Log)]), Err(CheckpointError::Unsigned(_))));
     }
 
     #[test]

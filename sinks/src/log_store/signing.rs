@@ -2,8 +2,10 @@
 
 use audit_log::{
     Hash,
+    checkpoint::Checkpoint,
     tree::{Frontier, OpenLog, TILE_WIDTH, subtree},
 };
+use schemas::Timestamp;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 
 use super::{StoreError, bigint, connect, natural, undecodable};
@@ -24,6 +26,8 @@ pub struct Signable {
     pub first_offset: Option<i64>,
     /// The size and root of the newest checkpoint.
     pub signed: Option<(u64, Hash)>,
+    /// When that was signed.
+    pub signed_at: Option<Timestamp>,
 }
 
 /// A connection that signs, once it is the only one.
@@ -46,11 +50,11 @@ impl SigningStore {
     pub async fn unsigned(&mut self) -> Result<Vec<Result<Signable, String>>, StoreError> {
         let rows = sqlx::query(
             "SELECT l.log, l.size, l.frontier, c.size, c.root,
-                    CASE WHEN l.first_offset > p.first_position THEN l.first_offset END
+                    CASE WHEN l.first_offset > p.first_position THEN l.first_offset END, c.signed_at
                FROM audit_log AS l
                LEFT JOIN stage_position AS p
                  ON p.stage = 'audit' AND p.topic = l.topic AND p.partition = l.partition
-               LEFT JOIN LATERAL (SELECT size, root FROM audit_checkpoint AS c WHERE c.log = l.log
+               LEFT JOIN LATERAL (SELECT size, root, signed_at FROM audit_checkpoint AS c WHERE c.log = l.log
                                    ORDER BY c.size DESC LIMIT 1) AS c ON true
               WHERE c.size IS DISTINCT FROM l.size ORDER BY l.log",
         )
@@ -70,7 +74,8 @@ impl SigningStore {
                 let roots = Hash::list(&frontier);
                 let frontier = roots.and_then(|roots| Frontier::new(natural(size).ok()?, roots).ok());
                 let Some(frontier) = frontier else { return Ok(Err(log)) };
-                Ok(Ok(Signable { log, frontier, first_offset: row.try_get(5)?, signed }))
+                let (first_offset, signed_at) = (row.try_get(5)?, row.try_get(6)?);
+                Ok(Ok(Signable { log, frontier, first_offset, signed, signed_at }))
             })
             .collect()
     }
@@ -136,15 +141,23 @@ impl SigningStore {
     }
 
     /// Keeps a signed checkpoint, and of each minute before the last one only its newest.
-    pub async fn store(&mut self, log: &str, size: u64, root: &Hash, note: &str) -> Result<(), StoreError> {
+    pub async fn store(
+        &mut self,
+        log: &str,
+        checkpoint: &Checkpoint,
+        note: &str,
+        signed_at: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut tx = self.connection.begin().await?;
         sqlx::query(
-            "INSERT INTO audit_checkpoint (log, size, root, note) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            "INSERT INTO audit_checkpoint (log, size, root, note, signed_at) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT DO NOTHING",
         )
         .bind(log)
-        .bind(bigint(size)?)
-        .bind(root.0.as_slice())
+        .bind(bigint(checkpoint.size)?)
+        .bind(checkpoint.root.0.as_slice())
         .bind(note)
+        .bind(signed_at)
         .execute(&mut *tx)
         .await?;
         sqlx::query(

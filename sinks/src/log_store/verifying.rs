@@ -12,6 +12,7 @@ use audit_log::{
     verify::{Entries, Fault, Kind, Observed, Report, RetiredEntries, Trust, is_of, root_of},
 };
 use futures_util::TryStreamExt as _;
+use schemas::Timestamp;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
@@ -44,6 +45,8 @@ struct Stored {
     is_cut: bool,
     /// A checkpoint is missing, or bears not the signatures.
     unsigned: bool,
+    /// The size of the first checkpoint whose time is not the one that was signed, or is before that of a smaller one.
+    backdated: Option<u64>,
     /// Frontier and last leaf are not those of the leaves.
     edited_end: bool,
     first_offset: i64,
@@ -121,6 +124,7 @@ impl Check<'_> {
             self.stored.rewritten.and_then(|index| fault(index, Kind::Rewritten)),
             self.stored.is_cut.then(|| fault(end, Kind::Cut)).flatten(),
             self.stored.edited_end.then(|| fault(end, Kind::Rewritten)).flatten(),
+            self.stored.backdated.and_then(|size| fault(size, Kind::Backdated)),
         ];
         // The first entry; of several faults of one entry, what the entry itself shows.
         found.into_iter().flatten().min_by_key(|fault| fault.index)
@@ -140,16 +144,19 @@ async fn read_logs(
     let mut logs = BTreeMap::new();
     for (log, size, frontier, last_leaf, first_offset) in rows {
         let tiles = stored_leaves(connection, &log).await?;
-        let notes: Vec<String> =
-            sqlx::query_scalar("SELECT note FROM audit_checkpoint WHERE log = $1 ORDER BY size DESC")
+        let notes: Vec<(String, Timestamp)> =
+            sqlx::query_as("SELECT note, signed_at FROM audit_checkpoint WHERE log = $1 ORDER BY size DESC")
                 .bind(&log)
                 .fetch_all(&mut *connection)
                 .await?;
         // The newest that bears all signatures: cosignatures come a moment after the log's own.
-        let opened = |note: &String| trust.open(&log, note).ok();
-        let checkpoints: Vec<Checkpoint> = notes.iter().filter_map(opened).collect();
+        let opened = |(note, at): &(String, Timestamp)| Some((trust.open(&log, note).ok()?, *at));
+        let dated: Vec<(Checkpoint, Timestamp)> = notes.iter().filter_map(opened).collect();
+        let backdated = backdated(&dated);
+        let checkpoints: Vec<Checkpoint> = dated.into_iter().map(|(checkpoint, _)| checkpoint).collect();
         let mut stored = Stored {
             unsigned: checkpoints.is_empty(),
+            backdated,
             is_cut: checkpoints.first().is_some_and(|newest| newest.size > tiles.len() as u64),
             edited_tile: None,
             rewritten: None,
@@ -169,6 +176,19 @@ async fn read_logs(
         logs.insert(log, stored);
     }
     Ok(logs)
+}
+
+/// The size of the first of these checkpoints, the largest of which comes first, that has another time than it was signed
+/// with, or an earlier one than a smaller checkpoint.
+fn backdated(dated: &[(Checkpoint, Timestamp)]) -> Option<u64> {
+    let mut latest = 0;
+    dated.iter().rev().find_map(|(checkpoint, stored_at)| {
+        let signed_at = checkpoint.time()?;
+        let is_stored = u64::try_from(stored_at.timestamp()) == Ok(signed_at);
+        let is_in_order = signed_at >= latest;
+        latest = latest.max(signed_at);
+        (!is_stored || !is_in_order).then_some(checkpoint.size)
+    })
 }
 
 /// Chooses the leaves that the newest checkpoint covers: those of the tiles, or a set from `others`.

@@ -44,6 +44,28 @@ struct Logged {
     checkpoint: Checkpoint,
 }
 
+fn signed_at() -> Timestamp {
+    "2026-03-02T00:00:00Z".parse().expect("a time")
+}
+
+/// Dice of that seed, or of the one that `WEIR_TAMPERING_SEED` names; a failing test prints it.
+fn dice(seed: u64) -> (StdRng, u64) {
+    let named = std::env::var("WEIR_TAMPERING_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = named.unwrap_or(seed);
+    (StdRng::seed_from_u64(seed), seed)
+}
+
+/// How many faults of each kind were made and found: all that there are, and each often enough to mean something.
+fn check_counts(who: &str, seed: u64, found: &BTreeMap<Kind, usize>, kinds: &[Kind]) {
+    println!("{who}, seed {seed}: {found:?}");
+    assert_eq!(found.values().sum::<usize>(), FAULTS, "seed {seed}");
+    assert_eq!(found.keys().copied().collect::<Vec<_>>(), kinds, "seed {seed}");
+    assert!(found.values().all(|count| *count >= FAULTS / 20), "seed {seed}: {found:?}");
+}
+
+/// Edits, deletions, swaps, insertions, cut tails.
+const KINDS: [Kind; 5] = [Kind::Edited, Kind::Missing, Kind::Swapped, Kind::Inserted, Kind::Cut];
+
 fn entries() -> Vec<AuditEntry> {
     let tenant = TenantId::new("acme").expect("valid");
     let now: Timestamp = "2026-03-01T00:00:00Z".parse().expect("a time");
@@ -96,13 +118,12 @@ impl Logged {
             root: log.frontier.root(),
             extensions: Vec::new(),
         };
+        let checkpoint = checkpoint.at(u64::try_from(signed_at().timestamp()).expect("after 1970"));
         let note = checkpoint.sign(std::slice::from_ref(&key)).expect("signed");
         let signed = SignedCheckpoint::parse(&note).expect("a note");
         let cosigned = signed.with_lines(&[signed.cosign(&witness, 1_800_000_000).expect("cosigned")]);
-        store
-            .store(LOG, checkpoint.size, &checkpoint.root, &cosigned.expect("a note"))
-            .await
-            .expect("stored");
+        let cosigned = cosigned.expect("a note");
+        store.store(LOG, &checkpoint, &cosigned, signed_at()).await.expect("stored");
         let mut connection = PgConnection::connect(&url).await.expect("connected");
         // Whoever owns the server may switch triggers off.
         connection.execute("SET session_replication_role = replica").await.expect("as its owner");
@@ -177,18 +198,8 @@ fn database_fault(dice: &mut StdRng, leaves: &[Hash]) -> (Vec<String>, (u64, Kin
             (vec![swap], (at.min(other), Kind::Swapped))
         }
         4 => {
-            // A row put in between, the others moved on.
-            let moved = format!("UPDATE audit_entry SET log_index = log_index + 1 WHERE {row} >= {at}");
-            let insert = format!(
-                "INSERT INTO audit_entry (occurred_at, record_offset, event_id, partition, class_uid, activity_id,
-                   severity_id, record_dictionary, topic, tenant_id, kind, actor_kind, actor, action, outcome, source,
-                   content_sha256, record, log_index, leaf_hash)
-                 SELECT occurred_at, record_offset, gen_random_uuid(), partition, class_uid, activity_id, severity_id,
-                        record_dictionary, topic, tenant_id, kind, actor_kind, actor, action, outcome, source,
-                        content_sha256, record, {at}, sha256('forged')
-                   FROM audit_entry WHERE {row} = {at} + 1"
-            );
-            (vec![moved, insert], (at, Kind::Inserted))
+            let at = usize::try_from(at).expect("small");
+            (inserted_row(at, "sha256('forged')").into(), (at as u64, Kind::Inserted))
         }
         _ => {
             let cut = format!("DELETE FROM audit_entry WHERE {row} > {at}");
@@ -197,16 +208,35 @@ fn database_fault(dice: &mut StdRng, leaves: &[Hash]) -> (Vec<String>, (u64, Kin
     }
 }
 
+/// A row put in between with that leaf, the others moved on.
+fn inserted_row(at: usize, leaf: &str) -> [String; 2] {
+    let row = "partition = 0 AND log_index";
+    let moved = format!("UPDATE audit_entry SET log_index = log_index + 1 WHERE {row} >= {at}");
+    let insert = format!(
+        "INSERT INTO audit_entry (occurred_at, record_offset, event_id, partition, class_uid, activity_id,
+           severity_id, record_dictionary, topic, tenant_id, kind, actor_kind, actor, action, outcome, source,
+           content_sha256, record, log_index, leaf_hash)
+         SELECT occurred_at, record_offset, gen_random_uuid(), partition, class_uid, activity_id, severity_id,
+                record_dictionary, topic, tenant_id, kind, actor_kind, actor, action, outcome, source,
+                content_sha256, record, {at}, {leaf}
+           FROM audit_entry WHERE {row} = {at} + 1"
+    );
+    [moved, insert]
+}
+
 #[tokio::test]
 async fn random_faults_of_the_database_are_named() {
     let mut logged = Logged::new().await;
     assert_eq!(logged.after(&[], &BTreeMap::new()).await, None, "untouched");
-    let mut dice = StdRng::seed_from_u64(14);
+    let (mut dice, seed) = dice(14);
+    let mut kinds = BTreeMap::new();
     for n in 0..FAULTS {
         let (statements, expected) = database_fault(&mut dice, &logged.leaves);
         let found = logged.after(&statements, &BTreeMap::new()).await;
-        assert_eq!(found, Some(expected), "{n}: {statements:?}");
+        assert_eq!(found, Some(expected), "seed {seed}, fault {n}: {statements:?}");
+        *kinds.entry(expected.1).or_default() += 1;
     }
+    check_counts("database", seed, &kinds, &KINDS);
 }
 
 #[tokio::test]
@@ -228,6 +258,9 @@ async fn faults_of_tiles_frontier_and_checkpoints_are_named() {
     check("UPDATE audit_checkpoint SET note = replace(note, '290', '289')", (0, Kind::Checkpoint)).await;
     check("UPDATE audit_checkpoint SET note = replace(note, 'witness', 'vvitness')", (0, Kind::Checkpoint))
         .await;
+    let size = ENTRIES;
+    let earlier = "UPDATE audit_checkpoint SET signed_at = signed_at - interval '1 day'";
+    check(earlier, (size, Kind::Backdated)).await;
     check("UPDATE audit_entry SET log_index = NULL WHERE log_index = 7", (7, Kind::Missing)).await;
     check("DELETE FROM subject_key", (0, Kind::Edited)).await;
 }
@@ -238,11 +271,12 @@ async fn faults_of_tiles_frontier_and_checkpoints_are_named() {
 async fn a_log_signed_anew_is_found_through_the_witness() {
     let mut logged = Logged::new().await;
     let kept = BTreeMap::from([(LOG.to_owned(), logged.leaves.clone())]);
-    let mut dice = StdRng::seed_from_u64(41);
-    for _ in 0..FAULTS {
+    let (mut dice, seed) = dice(41);
+    let mut kinds = BTreeMap::new();
+    for n in 0..FAULTS {
         let mut leaves = logged.leaves.clone();
         let at = dice.random_range(0..leaves.len() - 1);
-        let (row, expected) = match dice.random_range(0..3) {
+        let (row, expected) = match dice.random_range(0..5) {
             0 => {
                 leaves[at] = Hash(dice.random());
                 let edit = "UPDATE audit_entry SET actor = actor || 'x', leaf_hash";
@@ -259,6 +293,19 @@ async fn a_log_signed_anew_is_found_through_the_witness() {
                     (at, Kind::Missing),
                 )
             }
+            2 => {
+                let other = (at + dice.random_range(1..leaves.len())) % leaves.len();
+                leaves.swap(at, other);
+                let swap = format!(
+                    "UPDATE audit_entry SET log_index = {at} + {other} - log_index WHERE log_index IN ({at}, {other})"
+                );
+                (swap, (at.min(other), Kind::Swapped))
+            }
+            3 => {
+                leaves.insert(at, Hash(dice.random()));
+                let forged = inserted_row(at, &format!("decode('{}', 'hex')", leaves[at]));
+                (forged.join(";"), (at, Kind::Inserted))
+            }
             _ => {
                 leaves.truncate(at + 1);
                 (format!("DELETE FROM audit_entry WHERE log_index > {at}"), (at + 1, Kind::Cut))
@@ -269,8 +316,10 @@ async fn a_log_signed_anew_is_found_through_the_witness() {
         let (at, kind) = expected;
         let found = logged.after(&statements, &kept).await;
         // The forged checkpoint bears no cosignature, and the one before stands for other leaves.
-        assert_eq!(found, Some((at as u64, kind)), "{row}");
+        assert_eq!(found, Some((at as u64, kind)), "seed {seed}, fault {n}: {row}");
+        *kinds.entry(kind).or_default() += 1;
     }
+    check_counts("signed anew, through the witness", seed, &kinds, &KINDS);
 }
 
 /// Statements that bring tiles, frontier and checkpoint in line with other leaves; the signing key is the attacker's.
@@ -345,7 +394,8 @@ async fn random_faults_of_a_siems_copy_are_named_from_the_copy_alone() {
     let mut logged = Logged::new().await;
     let copies = copies(&mut logged).await;
     assert_eq!(check_copies(&logged, &copies), None, "untouched");
-    let mut dice = StdRng::seed_from_u64(7);
+    let (mut dice, seed) = dice(7);
+    let mut kinds = BTreeMap::new();
     let edits =
         ["/actor/user/uid", "/metadata/original_time", "/time", "/raw_data", "/class_uid", "/metadata/uid"];
     for n in 0..FAULTS {
@@ -359,8 +409,11 @@ async fn random_faults_of_a_siems_copy_are_named_from_the_copy_alone() {
         };
         let expected = match dice.random_range(0..6) {
             0 => {
-                let pointer = edits[dice.random_range(0..edits.len())];
-                let Some(value) = tampered[at].pointer_mut(pointer) else { continue };
+                // Not every record has every member.
+                let there: Vec<_> =
+                    edits.into_iter().filter(|edit| tampered[at].pointer(edit).is_some()).collect();
+                let pointer = there[dice.random_range(0..there.len())];
+                let value = tampered[at].pointer_mut(pointer).expect("it is there");
                 *value = Value::from(if value.is_number() { "1" } else { "forged" });
                 (at, Kind::Edited)
             }
@@ -398,8 +451,11 @@ async fn random_faults_of_a_siems_copy_are_named_from_the_copy_alone() {
                 (at + 1, Kind::Cut)
             }
         };
-        assert_eq!(check_copies(&logged, &tampered), Some((expected.0 as u64, expected.1)), "{n}");
+        let found = check_copies(&logged, &tampered);
+        assert_eq!(found, Some((expected.0 as u64, expected.1)), "seed {seed}, fault {n}");
+        *kinds.entry(expected.1).or_default() += 1;
     }
+    check_counts("SIEM's copy", seed, &kinds, &KINDS);
 }
 
 #[tokio::test]

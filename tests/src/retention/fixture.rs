@@ -140,8 +140,10 @@ impl Place {
                 root: log.frontier.root(),
                 extensions: Vec::new(),
             };
+            let now = chrono::Utc::now();
+            let checkpoint = checkpoint.at(u64::try_from(now.timestamp()).expect("after 1970"));
             let note = checkpoint.sign(std::slice::from_ref(&self.key)).expect("signed");
-            store.store(&log.log, checkpoint.size, &checkpoint.root, &note).await.expect("stored");
+            store.store(&log.log, &checkpoint, &note, now).await.expect("stored");
         }
     }
 

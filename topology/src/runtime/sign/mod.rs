@@ -15,6 +15,8 @@ use audit_log::{
     keys::{PrivateKey, PublicKey, origin},
     tree::OpenLog,
 };
+use chrono::{SubsecRound as _, Utc};
+use schemas::Timestamp;
 use sinks::log_store::{Signable, SigningStore};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -142,7 +144,7 @@ impl Signer {
         for log in store.unsigned().await? {
             let (name, outcome) = match log {
                 Ok(log) => {
-                    let outcome = self.sign(store, &log).await?;
+                    let outcome = self.sign(store, &log, Utc::now()).await?;
                     (log.log, outcome)
                 }
                 Err(name) => (name, Err(Refusal::RootsDiffer)),
@@ -175,6 +177,7 @@ impl Signer {
         &mut self,
         store: &mut SigningStore,
         log: &Signable,
+        now: Timestamp,
     ) -> Result<Result<(), Refusal>, sinks::log_store::StoreError> {
         let Some(key) = self.keys.first() else { return Ok(Err(Refusal::NoKey)) };
         let origin = origin(key.name(), &log.log);
@@ -182,12 +185,15 @@ impl Signer {
             Ok(grown) => grown,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        // A clock that was set back makes no checkpoint older than the one before.
+        let signed_at = log.signed_at.map_or(now, |before| before.max(now)).trunc_subsecs(0);
         let checkpoint = Checkpoint {
             origin,
             size: grown.size(),
             root: grown.frontier().root(),
             extensions: log.first_offset.map(|offset| format!("first-offset {offset}")).into_iter().collect(),
         };
+        let checkpoint = checkpoint.at(u64::try_from(signed_at.timestamp()).unwrap_or(0));
         let note = match checkpoint.sign(&self.keys) {
             Ok(note) => note,
             Err(failure) => {
@@ -195,7 +201,7 @@ impl Signer {
                 return Ok(Err(Refusal::NoKey));
             }
         };
-        store.store(&log.log, checkpoint.size, &checkpoint.root, &note).await?;
+        store.store(&log.log, &checkpoint, &note, signed_at).await?;
         metrics::counter!("weir_audit_checkpoints_total").increment(1);
         self.logs.insert(log.log.clone(), grown);
         let cosigned = self.witnesses.ask(store, &log.log, &checkpoint, &note).await?;
