@@ -13,8 +13,13 @@ use processors::{
 use sinks::{
     postgres::{PostgresSink, SinkConfig},
     read_models::{
-        ReadModel, audit_entry::AuditEntries, change_review::ChangeReviews, compliance::Observations,
-        cost::Charges, retention::RetentionDecisions, risk::RiskSignals,
+        ReadModel,
+        audit_entry::{AuditEntries, UnloggedEntries},
+        change_review::ChangeReviews,
+        compliance::Observations,
+        cost::Charges,
+        retention::RetentionDecisions,
+        risk::RiskSignals,
     },
 };
 
@@ -49,6 +54,12 @@ pub fn with_rules(rules: RuleSet, review: ChangeReview, cost: Cost, compliance: 
         // Resources that events show are judged by policies; verdicts, deletions and waivers make up the posture at any instant.
         from([ACTIVITY, INFRASTRUCTURE, GOVERNANCE]).through(compliance).to(compliance_log()),
     ])
+}
+
+/// The audit stage without its log, to measure the log by. For benchmarks.
+pub fn audit_without_log() -> Topology {
+    let model = |_: &StageContext| Ok(UnloggedEntries::new()?);
+    Topology::new([from(FAMILIES).through(Audit).to(Table { name: "audit_entry", model })])
 }
 
 /// A read model in Postgres, and what makes it.

@@ -8,7 +8,9 @@ mod partitions;
 pub mod read;
 mod search;
 pub(crate) mod terms;
+mod unlogged;
 pub mod upkeep;
 mod write;
 
+pub use unlogged::UnloggedEntries;
 pub use write::AuditEntries;

@@ -60,11 +60,11 @@ const COLUMNS: [&str; 28] = [
     "personal_digest",
 ];
 
-static COPY: LazyLock<String> =
+pub(super) static COPY: LazyLock<String> =
     LazyLock::new(|| format!("COPY audit_entry ({}) FROM STDIN (FORMAT binary)", column_names()));
 static INSERT: LazyLock<String> = LazyLock::new(|| format!("WITH {} SELECT FROM inserted", insert_parts(1)));
 /// COPY of the ids of events; rows that exist already are refused here, before their entries are sent.
-const COPY_EVENTS: &str =
+pub(super) const COPY_EVENTS: &str =
     "COPY audit_event (occurred_at, event_id, tenant_id, content) FROM STDIN (FORMAT binary)";
 /// Bytes of an event's content hash that are kept to tell a duplicate from a conflict.
 const CONTENT_BYTES: usize = 16;
@@ -126,7 +126,7 @@ struct Row<'a> {
 
 row_type!(Row, "audit_entry_row");
 
-type AuditFact<'a> = Fact<'a, AuditEntry>;
+pub(super) type AuditFact<'a> = Fact<'a, AuditEntry>;
 
 /// The audit log's read model: every event, once, and the log that proves it.
 pub struct AuditEntries {
@@ -224,7 +224,8 @@ impl AuditEntries {
             let fact = stated(&facts[position], erased);
             let packed = self.packer.pack(&fact, index, erased)?;
             leaves.push(packed.leaf);
-            encode(copy.rows(), &fact, index, &packed);
+            let place = Place { index: Some(index), leaf: Some(packed.leaf), digest: packed.digest };
+            encode(copy.rows(), &fact, packed.frame, place);
             copy.send_pieces().await?;
         }
         copy.finish().await?;
@@ -327,25 +328,7 @@ impl ReadModel for AuditEntries {
         tx: &mut PgConnection,
         facts: &[AuditFact<'_>],
     ) -> sqlx::Result<Vec<Option<[u8; 32]>>> {
-        let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
-            "SELECT a.nth, e.content
-               FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS a(tenant_id, event_id, nth)
-               JOIN audit_event AS e USING (tenant_id, event_id)",
-        )
-        .bind(facts.iter().map(|f| f.change.tenant.as_str()).collect::<Vec<_>>())
-        .bind(facts.iter().map(|f| *f.change.event_id.as_uuid()).collect::<Vec<_>>())
-        .fetch_all(tx)
-        .await?;
-        let mut stored = vec![None; facts.len()];
-        for (nth, content) in rows {
-            let index = usize::try_from(nth - 1).ok().filter(|index| *index < stored.len());
-            let content = <[u8; CONTENT_BYTES]>::try_from(content);
-            let (Some(index), Ok(content)) = (index, content) else {
-                return Err(sqlx::Error::Decode("an event's content is not 16 bytes long".into()));
-            };
-            stored[index] = Some(padded(content));
-        }
-        Ok(stored)
+        stored_content(tx, facts).await
     }
 
     fn insert_parts(first: usize) -> Option<String> {
@@ -391,6 +374,32 @@ impl ReadModel for AuditEntries {
     }
 }
 
+/// The content of the events that are stored under these facts' keys.
+pub(super) async fn stored_content(
+    tx: &mut PgConnection,
+    facts: &[AuditFact<'_>],
+) -> sqlx::Result<Vec<Option<[u8; 32]>>> {
+    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+        "SELECT a.nth, e.content
+           FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS a(tenant_id, event_id, nth)
+           JOIN audit_event AS e USING (tenant_id, event_id)",
+    )
+    .bind(facts.iter().map(|f| f.change.tenant.as_str()).collect::<Vec<_>>())
+    .bind(facts.iter().map(|f| *f.change.event_id.as_uuid()).collect::<Vec<_>>())
+    .fetch_all(tx)
+    .await?;
+    let mut stored = vec![None; facts.len()];
+    for (nth, content) in rows {
+        let index = usize::try_from(nth - 1).ok().filter(|index| *index < stored.len());
+        let content = <[u8; CONTENT_BYTES]>::try_from(content);
+        let (Some(index), Ok(content)) = (index, content) else {
+            return Err(sqlx::Error::Decode("an event's content is not 16 bytes long".into()));
+        };
+        stored[index] = Some(padded(content));
+    }
+    Ok(stored)
+}
+
 /// The beginning of the content hash: 128 bits tell contents apart as well as 256, at half the price.
 fn content_of(entry: &AuditEntry) -> [u8; CONTENT_BYTES] {
     *entry.content_sha256.first_chunk().expect("16 of 32 bytes")
@@ -403,7 +412,7 @@ fn padded(content: [u8; CONTENT_BYTES]) -> [u8; 32] {
 }
 
 /// A row of `audit_event`.
-fn identify(rows: &mut CopyRows, entry: &AuditEntry) {
+pub(super) fn identify(rows: &mut CopyRows, entry: &AuditEntry) {
     rows.row(4);
     rows.timestamptz(entry.occurred_at);
     rows.uuid(entry.event_id.as_uuid());
@@ -411,13 +420,25 @@ fn identify(rows: &mut CopyRows, entry: &AuditEntry) {
     rows.bytea(&content_of(entry));
 }
 
-fn encode(rows: &mut CopyRows, fact: &AuditFact<'_>, index: u64, packed: &Packed<'_>) {
+/// What the log adds to a row; nothing to one that is part of no log.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Place {
+    index: Option<u64>,
+    leaf: Option<Hash>,
+    digest: Option<Hash>,
+}
+
+pub(super) fn encode(rows: &mut CopyRows, fact: &AuditFact<'_>, frame: &[u8], place: Place) {
+    let Place { index, leaf, digest } = place;
     let entry = fact.change;
     rows.row(28); // COLUMNS, one by one
     rows.timestamptz(entry.occurred_at);
     rows.bigint(fact.offset);
     rows.uuid(entry.event_id.as_uuid());
-    rows.bigint(as_bigint(index));
+    match index {
+        Some(index) => rows.bigint(as_bigint(index)),
+        None => rows.optional_bytea(None),
+    }
     rows.integer(fact.partition.partition);
     rows.integer(entry.class_uid);
     rows.integer(entry.activity_id);
@@ -439,7 +460,7 @@ fn encode(rows: &mut CopyRows, fact: &AuditFact<'_>, index: u64, packed: &Packed
     rows.text(&entry.source);
     rows.optional_text(entry.correlation_id.as_deref());
     rows.bytea(&entry.content_sha256);
-    rows.bytea(&packed.leaf.0);
-    rows.bytea(packed.frame);
-    rows.optional_bytea(packed.digest.as_ref().map(|digest| digest.0.as_slice()));
+    rows.optional_bytea(leaf.as_ref().map(|leaf| leaf.0.as_slice()));
+    rows.bytea(frame);
+    rows.optional_bytea(digest.as_ref().map(|digest| digest.0.as_slice()));
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     DrainArgs, machine,
-    stand::{StageProcess, Stand},
+    stand::{Program, StageProcess, Stand},
 };
 use crate::{
     Outcome, generate,
@@ -43,11 +43,17 @@ impl Run {
         self.events as f64 / self.took.as_secs_f64()
     }
 
+    /// So many events in that time.
+    #[cfg(test)]
+    pub(super) fn of_events(events: u64, took: Duration) -> Self {
+        Self { events, took, cpu: Duration::ZERO, wal_bytes: 0, rss_peak_bytes: None }
+    }
+
     fn cpu_us_per_event(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.events as f64
     }
 
-    fn wal_bytes_per_event(&self) -> f64 {
+    pub(super) fn wal_bytes_per_event(&self) -> f64 {
         self.wal_bytes as f64 / self.events as f64
     }
 }
@@ -140,17 +146,27 @@ pub(super) async fn drain(args: &DrainArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// From the first claim until every stage has settled as many events as its topics hold; the start-up is left out.
+/// As [`measure`], of stages that run as everybody runs them.
 pub(super) async fn measure_ours(
     stand: &Stand,
     stages: &[(&str, u64)],
     database: &str,
 ) -> anyhow::Result<Run> {
+    let names = stages.iter().map(|(stage, _)| *stage);
+    measure(stand, stages, database, Program::stages(names)).await
+}
+
+/// From the first claim until every stage has settled as many events as its topics hold; the start-up is left out.
+pub(super) async fn measure(
+    stand: &Stand,
+    stages: &[(&str, u64)],
+    database: &str,
+    program: Program,
+) -> anyhow::Result<Run> {
     let postmaster = stand.postmaster().await?;
     let pool = sinks::postgres::operator_pool(database, 1)?;
     let (wal, cpu) = (raw_copy::wal_bytes(database).await?, machine::cpu_with_children(postmaster)?);
-    let names: Vec<&str> = stages.iter().map(|(stage, _)| *stage).collect();
-    let stage = stand.stages(&names, database).await?;
+    let stage = stand.process(program, database).await?;
     let own_cpu = machine::cpu_of(stage.pid())?;
     let deadline = Instant::now() + DRAINED_WITHIN;
     let mut first_claim = None;

@@ -7,11 +7,13 @@ mod drain;
 mod forecast;
 mod freshness;
 mod full;
+mod log;
 mod machine;
 mod nab;
 mod policy;
 mod risk;
 mod search;
+mod siem;
 mod stand;
 
 use clap::{Args, Subcommand};
@@ -42,6 +44,13 @@ enum What {
     Anomaly(anomaly::AnomalyArgs),
     /// Forecasts beside the last season again; needs no server.
     Forecast(forecast::ForecastArgs),
+    /// What the audit log costs of a drain: with it, without it, and with the audit topic.
+    Log(log::LogArgs),
+    /// The stage that `weir bench log` measures.
+    #[command(hide = true)]
+    LogStage(log::StageArgs),
+    /// From the audit topic to a receiver that reads and drops, beside a loader in Python.
+    Siem(siem::SiemArgs),
     /// Searches of an audit log of 20 tenants and 12 months, for terms that are common, rare and absent.
     Search(search::SearchArgs),
 }
@@ -84,6 +93,9 @@ pub(super) async fn bench(args: BenchArgs) -> anyhow::Result<Outcome> {
         What::Risk(args) => risk::risk(&args),
         What::Anomaly(args) => anomaly::anomaly(&args),
         What::Forecast(args) => forecast::bench_forecast(&args),
+        What::Log(args) => log::log(&args).await,
+        What::LogStage(args) => log::stage(&args).await,
+        What::Siem(args) => siem::siem(&args).await,
         What::Search(args) => search::search(&args).await,
     }
 }

@@ -73,16 +73,22 @@ impl Stand {
 
     /// Stages as a process of their own.
     pub(super) async fn stages(&self, stages: &[&str], database_url: &str) -> anyhow::Result<StageProcess> {
+        self.process(Program::stages(stages.iter().copied()), database_url).await
+    }
+
+    /// A process of ours that serves its health; ready when this returns.
+    pub(super) async fn process(&self, program: Program, database_url: &str) -> anyhow::Result<StageProcess> {
         let listen = free_address(([127, 0, 0, 1], 0).into())?;
         let child = Command::new(std::env::current_exe().context("finding the program to start")?)
-            .args(["--quiet", "run"])
-            .args(stages)
+            .arg("--quiet")
+            .args(program.args)
             .env("KAFKA_BOOTSTRAP_SERVERS", &self.endpoints.kafka)
             .env("DATABASE_URL", database_url)
             .env("WEIR_STAGE__ADMIN_LISTEN", listen.to_string())
             .env("WEIR_AUDIT__SUBJECT_SECRET", SUBJECT_SECRET)
             .env_remove("SCHEMA_REGISTRY_URL")
             .envs(MEMORY)
+            .envs(program.env)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -98,6 +104,21 @@ impl Stand {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(stage)
+    }
+}
+
+/// What a process of ours is told.
+pub(super) struct Program {
+    pub(super) args: Vec<String>,
+    /// Beside what every process of a stand is told.
+    pub(super) env: Vec<(&'static str, String)>,
+}
+
+impl Program {
+    /// `weir run` with these stages.
+    pub(super) fn stages<'a>(stages: impl IntoIterator<Item = &'a str>) -> Self {
+        let args = std::iter::once("run").chain(stages).map(str::to_owned).collect();
+        Self { args, env: Vec::new() }
     }
 }
 
