@@ -1,4 +1,6 @@
-//! `weir auth`: what a token of an issuer allows here, and why.
+//! `weir auth`: signing in, and what a token of an issuer allows here, and why.
+
+pub(super) mod login;
 
 use std::io::Read as _;
 
@@ -12,7 +14,8 @@ use serde::Serialize;
 use super::{
     Outcome,
     output::{self, Format, note},
-    settings::{Settings, identities},
+    place::Place,
+    settings::identities,
 };
 
 /// Arguments of `weir auth`.
@@ -24,6 +27,10 @@ pub(super) struct AuthArgs {
 
 #[derive(Debug, Subcommand)]
 enum AuthCommand {
+    /// Sign in at an issuer; the commands that ask services here go on in your name.
+    Login(login::LoginArgs),
+    /// Forget the sign-in.
+    Logout,
     /// Check a token as the gateway and the query API do, and show which rule gave what, and why others did not.
     Explain {
         /// The token; `-` reads it from stdin.
@@ -43,12 +50,18 @@ struct Explanation {
     rules: Vec<RuleOutcome>,
 }
 
-/// Explains a token.
+/// Signs in or out, or explains a token.
 pub(super) async fn auth(args: AuthArgs) -> anyhow::Result<Outcome> {
-    let AuthCommand::Explain { token, output } = args.command;
+    match args.command {
+        AuthCommand::Login(args) => login::login(&args).await,
+        AuthCommand::Logout => login::logout(),
+        AuthCommand::Explain { token, output } => explain(token, output).await,
+    }
+}
+
+async fn explain(token: String, output: Format) -> anyhow::Result<Outcome> {
     let token = if token == "-" { from_stdin()? } else { token };
-    let settings = Settings::load()?;
-    let identities = identities(settings.issuers()?)?;
+    let identities = identities(Place::here()?.issuers()?)?;
     if identities.is_empty() {
         bail!("no issuer is configured: add an [[issuer]] to weir.toml");
     }

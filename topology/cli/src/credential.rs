@@ -49,6 +49,11 @@ impl Credential {
         Ok(Self { token, source: "the token file", made_for: Some(urls) })
     }
 
+    /// What `weir auth login` kept.
+    pub(super) fn of_login(text: &str) -> anyhow::Result<Self> {
+        Ok(Self { source: "the last sign-in", ..Self::parse(text).context("what the last sign-in kept")? })
+    }
+
     /// The local deployment's own token: for the services that it started, and nobody else.
     pub(super) fn of_deployment(token: String, urls: impl IntoIterator<Item = String>) -> Self {
         let urls = urls.into_iter().filter_map(|url| url.parse().ok()).collect();

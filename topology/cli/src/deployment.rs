@@ -14,7 +14,10 @@ use anyhow::Context;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
-use crate::place::{SIGNING_KEY, SUBJECT_SECRET, WITNESS_KEY};
+use crate::{
+    auth::login::LOGIN_FILE,
+    place::{SIGNING_KEY, SUBJECT_SECRET, WITNESS_KEY},
+};
 use stack::process::{Detached, ProcessId, log_tail, next_log};
 
 /// The longest that a process may take to stop before it is killed: its own limit and a little.
@@ -62,7 +65,7 @@ pub(super) enum Scheme {
 
 impl Process {
     /// URL for requests. A certificate names the host rather than its address.
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         match self.scheme {
             Scheme::Http => format!("http://{}", self.listen),
             Scheme::Https if self.listen.ip() == Ipv4Addr::LOCALHOST => {
@@ -116,7 +119,8 @@ impl Deployment {
 
     /// Forgets everything.
     pub(super) fn delete(home: &Path) -> anyhow::Result<()> {
-        let secrets = ["pepper", SUBJECT_SECRET, SIGNING_KEY, WITNESS_KEY].map(|name| home.join(name));
+        let secrets =
+            ["pepper", SUBJECT_SECRET, SIGNING_KEY, WITNESS_KEY, LOGIN_FILE].map(|name| home.join(name));
         for path in secrets.into_iter().chain([file(home)]) {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -125,7 +129,12 @@ impl Deployment {
                 _ => {}
             }
         }
-        Ok(())
+        match fs::remove_dir_all(home.join(ISSUER)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).context("deleting the issuer's keys")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The running process of that name.
@@ -143,9 +152,12 @@ impl Deployment {
         self.running(QUERY_API).map(Process::url)
     }
 
-    /// URL of each running process's metrics, by name. The player of demo events has none.
+    /// URL of each running process's metrics, by name. The player of demo events and the issuer have none.
     pub(super) fn metrics_urls(&self) -> BTreeMap<String, String> {
-        let told = self.processes.iter().filter(|process| process.name != DEMO && process.is_alive());
+        let told = self
+            .processes
+            .iter()
+            .filter(|process| process.name != DEMO && process.name != ISSUER && process.is_alive());
         told.map(|process| (process.name.clone(), format!("{}/metrics", process.admin_url()))).collect()
     }
 
@@ -186,6 +198,8 @@ pub(super) const GATEWAY: &str = "gateway";
 pub(super) const QUERY_API: &str = "query-api";
 /// The process of all sinks.
 pub(super) const SINKS: &str = "sinks";
+/// The scripted issuer.
+pub(super) const ISSUER: &str = "issuer";
 /// The player of demo events.
 pub(super) const DEMO: &str = "demo";
 

@@ -1,5 +1,6 @@
 //! The command line. Data goes to stdout, what a person reads beside it to stderr.
 
+mod access;
 mod admin_server;
 mod audit;
 mod auth;
@@ -18,6 +19,7 @@ mod folder;
 mod generate;
 mod hold;
 mod import;
+mod issuer;
 mod key;
 mod lag;
 mod logins;
@@ -99,9 +101,11 @@ enum Command {
     Erase(erase::EraseArgs),
     /// Make, rotate, list and revoke API keys.
     Key(key::KeyArgs),
+    /// Show who can do what, and who did lately.
+    Access(access::AccessArgs),
     /// Show what tenants use, and set their limits.
     Tenant(tenant::TenantArgs),
-    /// Explain what a token of an issuer allows.
+    /// Sign in and out, explain what a token of an issuer allows.
     Auth(auth::AuthArgs),
     /// Show the pipeline, compare it with a cluster, apply it.
     Topology(topics::TopologyArgs),
@@ -127,6 +131,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Proofs of entries, tiles for others to keep, keys of the log.
     Audit(audit::AuditArgs),
+    /// Issue tokens as a scripted OpenID issuer, for a try and for tests.
+    Issuer(issuer::IssuerArgs),
     /// Cosign checkpoints of other people's logs.
     Witness(witness::WitnessArgs),
     /// Measure, beside a peer, in one run.
@@ -174,7 +180,7 @@ pub fn main() -> ExitCode {
         Err(error) => return report(&anyhow::Error::new(error).context("the async runtime cannot start")),
     };
     let code = runtime.block_on(async {
-        let speaker = if matches!(cli.command, Command::Run(_) | Command::Witness(_)) {
+        let speaker = if matches!(cli.command, Command::Run(_) | Command::Witness(_) | Command::Issuer(_)) {
             Speaker::Service
         } else {
             Speaker::Command
@@ -209,6 +215,7 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::Hold(args) => hold::hold(args).await,
         Command::Erase(args) => erase::erase(args).await,
         Command::Key(args) => key::key(args).await,
+        Command::Access(args) => access::access(args).await,
         Command::Tenant(args) => tenant::tenant(args).await,
         Command::Auth(args) => auth::auth(args).await,
         Command::Topology(args) => topics::topology(args).await,
@@ -223,6 +230,7 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::Prices(args) => prices::prices(args),
         Command::Verify(args) => verify::verify(args).await,
         Command::Audit(args) => audit::audit(args).await,
+        Command::Issuer(args) => issuer::issuer(args).await,
         Command::Witness(args) => witness::witness(args).await,
         Command::Bench(args) => bench::bench(args).await,
         Command::Healthcheck { url, trust } => {

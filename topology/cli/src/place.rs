@@ -17,9 +17,11 @@ use schemas::{
 use sinks::postgres::{PgPool, operator_pool};
 
 use super::{
+    auth::login,
     credential::Credential,
-    deployment::Deployment,
-    settings::{Settings, kafka_security, secret},
+    deployment::{Deployment, ISSUER},
+    issuer,
+    settings::{Issuer, Settings, issuers_of, kafka_security, secret},
     transport,
 };
 use stack::{Endpoints, Stack, StackConfig};
@@ -130,6 +132,29 @@ impl Place {
         Ok(operator_pool(&self.endpoints.database_url, 1)?)
     }
 
+    /// The issuers of the settings, and the one that `weir up --issuer` started here.
+    pub(super) fn issuers(&self) -> anyhow::Result<Vec<Issuer>> {
+        let mut issuers = self.settings.issuers()?;
+        if let Some(process) = Deployment::load(&self.home)?.running(ISSUER) {
+            let scripted = serde_json::json!({"issuer": [issuer::described(&process.url())]});
+            issuers.extend(issuers_of(&scripted.to_string())?);
+        }
+        Ok(issuers)
+    }
+
+    /// The URLs of the issuers.
+    pub(super) fn issuer_urls(&self) -> anyhow::Result<Vec<String>> {
+        Ok(self.issuers()?.iter().map(|issuer| issuer.url().to_owned()).collect())
+    }
+
+    /// The URLs of the gateway and the query API, as far as they are known here.
+    pub(super) fn service_urls(&self) -> anyhow::Result<Vec<String>> {
+        let deployment = Deployment::load(&self.home)?;
+        let gateway = self.settings.gateway.url.clone().or_else(|| deployment.gateway_url());
+        let query_api = self.settings.query_api.url.clone().or_else(|| deployment.query_api_url());
+        Ok(gateway.into_iter().chain(query_api).collect())
+    }
+
     /// URL of the query API, and the token for it.
     pub(super) fn query_api(&self) -> anyhow::Result<(String, String)> {
         let deployment = Deployment::load(&self.home)?;
@@ -137,7 +162,7 @@ impl Place {
         let Some(url) = url else {
             bail!("no query API runs here: `weir up` starts one, WEIR_QUERY_API__URL names another")
         };
-        let token = credential(&deployment)?.for_url(&url)?;
+        let token = self.credential(&deployment)?.for_url(&url)?;
         Ok((url, token))
     }
 
@@ -148,8 +173,26 @@ impl Place {
         let Some(url) = url else {
             bail!("no gateway runs here: `weir up` starts one, WEIR_GATEWAY__URL names another")
         };
-        let token = credential(&deployment)?.for_url(&url)?;
+        let token = self.credential(&deployment)?.for_url(&url)?;
         Ok((url, token))
+    }
+
+    /// The token that is set, else that of whoever signed in, else the local deployment's own; the latter two are good for
+    /// the services that they were made for.
+    fn credential(&self, deployment: &Deployment) -> anyhow::Result<Credential> {
+        if let Some(set) = Credential::from_environment()? {
+            return Ok(set);
+        }
+        if let Some(kept) = login::kept(&self.home, chrono::Utc::now())? {
+            return Credential::of_login(&kept);
+        }
+        let token = deployment.token.clone().context(
+            "no token is known here: `weir auth login` signs in, or set WEIR_TOKEN to a key (`weir key create`)",
+        )?;
+        Ok(Credential::of_deployment(
+            token,
+            deployment.gateway_url().into_iter().chain(deployment.query_api_url()),
+        ))
     }
 }
 
@@ -168,21 +211,6 @@ pub(super) fn public_keys(text: &str, purpose: KeyPurpose) -> anyhow::Result<Vec
 
 pub(super) fn read(file: &std::path::Path) -> anyhow::Result<String> {
     std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
-}
-
-/// The token that is set, else the local deployment's own, which is good for its own services.
-fn credential(deployment: &Deployment) -> anyhow::Result<Credential> {
-    if let Some(set) = Credential::from_environment()? {
-        return Ok(set);
-    }
-    let token = deployment
-        .token
-        .clone()
-        .context("no API key is known here: set WEIR_TOKEN to one (`weir key create` makes it)")?;
-    Ok(Credential::of_deployment(
-        token,
-        deployment.gateway_url().into_iter().chain(deployment.query_api_url()),
-    ))
 }
 
 /// The peppers that are set, else the local deployment's own.

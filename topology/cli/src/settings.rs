@@ -19,7 +19,9 @@ mod sinks;
 
 pub(super) use database::Database;
 pub(super) use edge::{Client, Networks, Tls, Trust};
-pub(super) use identity::{Identity, Issuer, identities, written as written_issuers};
+pub(super) use identity::{
+    Identity, Issuer, identities, issuer_configs, issuers_of, written as written_issuers,
+};
 pub(super) use policies::Policies;
 use processors::risk::sigma::Placeholders;
 use producers::gateway::{TenantQuotas, WebhookSecrets};

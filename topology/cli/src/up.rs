@@ -13,12 +13,15 @@ use sinks::api_keys::KeyRequest;
 use super::{
     Outcome,
     credential::without_password,
-    deployment::{DEMO, Deployment, GATEWAY, QUERY_API, SINKS, Scheme, Start, free_address, write_private},
+    deployment::{
+        DEMO, Deployment, GATEWAY, ISSUER, QUERY_API, SINKS, Scheme, Start, free_address, write_private,
+    },
+    issuer,
     logins::Logins,
     output::{self, note},
     place,
     run::MEMORY,
-    settings::{Client, Settings, kafka_security, sinks_file, written_issuers},
+    settings::{Client, Settings, issuers_of, kafka_security, sinks_file, written_issuers},
     shutdown,
     status::{self, client},
     transport,
@@ -51,6 +54,9 @@ pub(super) struct UpArgs {
     /// Start a witness of the audit log too, for a try: a real one belongs on another machine and to another owner.
     #[arg(long)]
     witness: bool,
+    /// Start a scripted OpenID issuer too, whose tokens the services take: for a try and for tests.
+    #[arg(long)]
+    issuer: bool,
 }
 
 /// Arguments of `weir down`.
@@ -88,12 +94,18 @@ pub(super) async fn up(args: UpArgs) -> anyhow::Result<Outcome> {
     keep_key(&mut deployment, &endpoints, &settings, &home).await?;
     let witness = args.witness || deployment.processes.iter().any(|process| process.name == WITNESS);
     let witness = witness.then(|| start_witness(&mut deployment, &home, &endpoints)).transpose()?;
+    if args.issuer || deployment.processes.iter().any(|process| process.name == ISSUER) {
+        start_issuer(&mut deployment, &home, &endpoints)?;
+    }
     start_missing(&mut deployment, &home, &endpoints, &settings, &logins, witness.as_deref())?;
     wait_until_ready(&deployment).await?;
     if !args.no_demo {
         start_demo(&mut deployment, &home, &endpoints)?;
     }
     print_places(&deployment, &endpoints, &settings.client);
+    if let Some(process) = deployment.running(ISSUER) {
+        print_issuer(&process.url(), &home.join(ISSUER));
+    }
     if args.detach {
         return Ok(Outcome::Done);
     }
@@ -233,7 +245,7 @@ fn start_missing(
     witness: Option<&str>,
 ) -> anyhow::Result<()> {
     let stages = pipeline::declaration().stage_names();
-    let issuers = keep_issuers(settings, home)?;
+    let issuers = keep_issuers(settings, home, deployment)?;
     let sinks = keep_sinks(settings, home)?;
     for name in [GATEWAY, QUERY_API].into_iter().chain(stages).chain(sinks.is_some().then_some(SINKS)) {
         if deployment.running(name).is_some() {
@@ -253,8 +265,17 @@ fn start_missing(
 }
 
 /// Writes the issuers down for the processes, which run in another folder: the variable that names the file.
-fn keep_issuers(settings: &Settings, home: &Path) -> anyhow::Result<Option<(&'static str, String)>> {
-    let Some(text) = written_issuers(&settings.issuers()?)? else { return Ok(None) };
+fn keep_issuers(
+    settings: &Settings,
+    home: &Path,
+    deployment: &Deployment,
+) -> anyhow::Result<Option<(&'static str, String)>> {
+    let mut issuers = settings.issuers()?;
+    if let Some(process) = deployment.running(ISSUER) {
+        let scripted = serde_json::json!({"issuer": [issuer::described(&process.url())]});
+        issuers.extend(issuers_of(&scripted.to_string())?);
+    }
+    let Some(text) = written_issuers(&issuers)? else { return Ok(None) };
     let file = home.join("issuers.json");
     write_private(&file, &text)?;
     Ok(Some(("WEIR_IDENTITY__ISSUERS_FILE", file.display().to_string())))
@@ -332,6 +353,45 @@ fn start_witness(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints
         format!("http://{listen}")
     };
     Ok(format!("{url} {}", key.public(Purpose::Witness)))
+}
+
+/// Starts the issuer unless it runs. Services read their issuers when they start, so none of them may run without it.
+fn start_issuer(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints) -> anyhow::Result<()> {
+    if deployment.running(ISSUER).is_some() {
+        return Ok(());
+    }
+    if deployment.running(GATEWAY).is_some() || deployment.running(QUERY_API).is_some() {
+        bail!("the services that run here do not know the issuer: `weir down`, then `weir up --issuer`");
+    }
+    let dir = home.join(ISSUER);
+    issuer::secret(&dir)?;
+    let listen = free_address(SocketAddr::from(([127, 0, 0, 1], 8647)))?;
+    let args = ["issuer", "--listen", &listen.to_string(), "--dir", &dir.display().to_string()];
+    let args = args.map(str::to_owned).to_vec();
+    let env = environment(endpoints, home);
+    deployment.start(home, ISSUER, Start { args, env, listen, admin: None, scheme: Scheme::Http })
+}
+
+/// How to get a token of the scripted issuer.
+fn print_issuer(url: &str, dir: &Path) {
+    let secret = dir.join(issuer::SECRET_FILE);
+    for line in [
+        String::new(),
+        format!("issuer     {url}"),
+        "a person   weir auth login".to_owned(),
+        format!(
+            "           curl -s {url}/token -d grant_type=password -d username=mara -d 'roles=auditor approver' \\\n\
+             \x20               --data-urlencode password@{}",
+            secret.display()
+        ),
+        format!(
+            "a program  curl -s {url}/token -u ci:$(cat {}) -d grant_type=client_credentials -d roles=developer",
+            secret.display()
+        ),
+        "explain    weir auth explain TOKEN; weir access".to_owned(),
+    ] {
+        output::line(&line);
+    }
 }
 
 fn start_demo(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints) -> anyhow::Result<()> {

@@ -80,27 +80,36 @@ struct Rule {
 pub(crate) fn issuers(named: &[Issuer], identity: &Identity) -> anyhow::Result<Vec<Issuer>> {
     let mut issuers = named.to_vec();
     if let Some(file) = &identity.issuers_file {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct File {
-            issuer: Vec<Issuer>,
-        }
         let read = || format!("the file of issuers, {}, cannot be used", file.display());
         let text = std::fs::read_to_string(file).with_context(read)?;
-        let File { issuer } = if text.trim_start().starts_with('{') {
-            serde_json::from_str(&text).with_context(read)?
-        } else {
-            Figment::from(Toml::string(&text)).extract().with_context(read)?
-        };
-        issuers.extend(issuer);
+        issuers.extend(issuers_of(&text).with_context(read)?);
     }
     Ok(issuers)
 }
 
+/// The issuers of a text in TOML or JSON.
+pub(crate) fn issuers_of(text: &str) -> anyhow::Result<Vec<Issuer>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        issuer: Vec<Issuer>,
+    }
+    let File { issuer } = if text.trim_start().starts_with('{') {
+        serde_json::from_str(text)?
+    } else {
+        Figment::from(Toml::string(text)).extract()?
+    };
+    Ok(issuer)
+}
+
 /// The issuers, ready to check tokens.
 pub(crate) fn identities(issuers: Vec<Issuer>) -> anyhow::Result<Identities> {
-    let configs = issuers.into_iter().map(Issuer::config).collect::<anyhow::Result<_>>()?;
-    Ok(Identities::new(configs)?)
+    Ok(Identities::new(issuer_configs(issuers)?)?)
+}
+
+/// The issuers as they are checked by.
+pub(crate) fn issuer_configs(issuers: Vec<Issuer>) -> anyhow::Result<Vec<IssuerConfig>> {
+    issuers.into_iter().map(Issuer::config).collect()
 }
 
 /// The issuers as a file for processes that run in another folder; nothing where there are none.
@@ -117,6 +126,11 @@ pub(crate) fn written(issuers: &[Issuer]) -> anyhow::Result<Option<String>> {
 }
 
 impl Issuer {
+    /// Its URL.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     fn config(self) -> anyhow::Result<IssuerConfig> {
         let keys = match (self.jwks_url, self.jwks_file) {
             (None, None) => KeySource::Discovery,
