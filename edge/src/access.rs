@@ -29,9 +29,9 @@ pub struct RequireScope {
 }
 
 impl RequireScope {
-    /// Guards the routes: a request that passes carries its `Arc<Principal>` and its [`CallerAddress`] as extensions; any
-    /// other is answered 401, 403, 429 or 503. Every response to a known caller has the rate limit headers. Refusals, by the
-    /// guard or by a route, are noted for the audit log.
+    /// Guards the routes: a request that passes carries its `Arc<Principal>` and its [`CallerAddress`] as
+    /// extensions; any other is answered 401, 403, 429 or 503. Every response to a known caller has the
+    /// rate limit headers. Refusals, by the guard or by a route, are noted for the audit log.
     pub fn guard<S: Clone + Send + Sync + 'static>(self, routes: OpenApiRouter<S>) -> OpenApiRouter<S> {
         routes.route_layer(middleware::from_fn_with_state(self, require))
     }

@@ -17,7 +17,7 @@ use crate::{
     credential,
     identity::{Denial, Identities},
     peer::Peer,
-    rates::{Allowance, Caller, CallerKind, Limiters, Rates},
+    rates::{Allowance, Caller, CallerKind, Limiters, Rates, ReplicasWatch},
     trail::{Reason, Refusal, Trail},
 };
 
@@ -63,6 +63,13 @@ impl Admission {
     #[must_use]
     pub fn with_trail(self, trail: Arc<Trail>) -> Self {
         Self { trail, ..self }
+    }
+
+    /// Divides the rate limits among the replicas of the service.
+    #[must_use]
+    pub fn with_replicas(mut self, replicas: ReplicasWatch) -> Self {
+        self.limiters = self.limiters.divided_among(replicas);
+        self
     }
 
     /// Whether credentials can be checked; otherwise the problem to answer with.

@@ -20,6 +20,7 @@ use governor::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use schemas::TenantId;
+use tokio::sync::watch;
 
 use crate::peer::Network;
 
@@ -80,9 +81,14 @@ impl CallerKind {
     }
 }
 
-/// The limiters of one service.
+/// Number of running replicas of a service.
+pub type ReplicasWatch = watch::Receiver<NonZeroU32>;
+
+/// The limiters of one replica of a service. Each of `n` replicas grants an n-th of every limit: a request
+/// costs `n` units of it.
 #[derive(Debug)]
 pub struct Limiters {
+    replicas: ReplicasWatch,
     programs: Option<Limiter<Caller>>,
     people: Option<Limiter<Caller>>,
     failed_logins: Limiter<Network>,
@@ -94,10 +100,17 @@ impl Limiters {
         let tenth = |n: NonZeroU32| NonZeroU32::new(n.get() / 10).unwrap_or(NonZeroU32::MIN);
         let failed = rates.failed_logins_per_minute;
         Self {
+            replicas: watch::channel(NonZeroU32::MIN).1,
             programs: rates.per_key_per_minute.map(|n| Limiter::new(n, tenth(n), rates.max_keys)),
             people: rates.per_person_per_minute.map(|n| Limiter::new(n, tenth(n), rates.max_keys)),
             failed_logins: Limiter::new(failed, failed, rates.max_keys),
         }
+    }
+
+    /// Divides every limit among the replicas.
+    #[must_use]
+    pub fn divided_among(self, replicas: ReplicasWatch) -> Self {
+        Self { replicas, ..self }
     }
 
     /// Takes one request from the caller's allowance: the rest, or `Err` where nothing is left. `Ok(None)`:
@@ -108,7 +121,7 @@ impl Limiters {
             CallerKind::Person => &self.people,
         };
         let Some(limiter) = limiter else { return Ok(None) };
-        let taken = limiter.take(caller, NonZeroU32::MIN);
+        let taken = limiter.take_of(caller, *self.replicas.borrow());
         if taken.is_err() {
             metrics::counter!("weir_rate_limited_total", "tenant_class" => kind.name()).increment(1);
         }
@@ -117,7 +130,7 @@ impl Limiters {
 
     /// Counts a failed login against its address; `Err` if there were too many.
     pub fn login_failed(&self, client: IpAddr) -> Result<(), Allowance> {
-        let taken = self.failed_logins.take(Network::from(client), NonZeroU32::MIN);
+        let taken = self.failed_logins.take_of(Network::from(client), *self.replicas.borrow());
         if taken.is_err() {
             metrics::counter!("weir_rate_limited_total", "tenant_class" => "address").increment(1);
         }
@@ -228,6 +241,15 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
         let inner = RateLimiter::new(quota, Store::default(), clock.clone());
         let (began, pruned_at) = (clock.now(), AtomicU64::new(0));
         Self { inner, clock, began, pruned_at, per_minute, burst, max_keys }
+    }
+
+    /// Takes one request from the part that one of so many replicas grants; what is left is that of this
+    /// part.
+    fn take_of(&self, key: K, replicas: NonZeroU32) -> Result<Allowance, Allowance> {
+        // With more replicas than requests of a burst each grants one after the other.
+        let cost = replicas.min(self.burst);
+        let of_part = |allowance: Allowance| Allowance { remaining: allowance.remaining / cost, ..allowance };
+        self.take(key, cost).map(of_part).map_err(of_part)
     }
 
     /// Takes `count` from the key's allowance; `Err` where less is left.
@@ -355,6 +377,39 @@ mod tests {
         assert_eq!(limiter.take(2, count(7)).expect_err("more than a burst").retry_after_s(), 60);
         clock.advance(Duration::from_secs(6));
         limiter.take(1, count(6)).expect("all is back");
+    }
+
+    /// Requests of one key that so many replicas grant in ten minutes, asked in turn and far too often.
+    fn granted_by(replicas: u32) -> u32 {
+        let clock = FakeRelativeClock::default();
+        let number = |n| NonZeroU32::new(n).expect("not zero");
+        let of_one = || Limiter::with_clock(number(1_000), number(100), 10, clock.clone());
+        let limiters: Vec<Limiter<u32, FakeRelativeClock>> = (0..replicas).map(|_| of_one()).collect();
+        let mut granted = 0;
+        for _ in 0..60_000 {
+            clock.advance(Duration::from_millis(10));
+            for limiter in &limiters {
+                granted += u32::from(limiter.take_of(1, number(replicas)).is_ok());
+            }
+        }
+        granted
+    }
+
+    #[test]
+    fn replicas_grant_the_limit_together() {
+        for replicas in [1, 2, 4, 7] {
+            let granted = granted_by(replicas);
+            assert!((10_000..=10_500).contains(&granted), "{replicas} replicas: {granted}");
+        }
+    }
+
+    #[test]
+    fn many_replicas_still_let_a_request_through() {
+        let (limiter, _clock) = limiter(10);
+        let hundred = NonZeroU32::new(100).expect("not zero");
+        let first = limiter.take_of(1, hundred).expect("the first");
+        assert_eq!(first.remaining, 0);
+        limiter.take_of(1, hundred).expect_err("the second");
     }
 
     #[test]

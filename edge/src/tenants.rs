@@ -1,4 +1,5 @@
-//! The tenants of a service: their own limits, usage and refusals, and the trail of access for their audit logs.
+//! The tenants of a service: their own limits, usage and refusals, and the trail of access for their audit
+//! logs.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,7 +13,7 @@ use schemas::{
 };
 use tokio::sync::watch;
 
-use crate::trail::Trail;
+use crate::{rates::ReplicasWatch, trail::Trail};
 
 /// Limits of single tenants, refreshed by the task that reads them from the database.
 pub type LimitsWatch = watch::Receiver<Arc<LimitTable>>;
@@ -109,12 +110,19 @@ pub struct Tenants {
     pub meter: Arc<Meter>,
     /// Admissions and refusals, for the audit log.
     pub trail: Arc<Trail>,
+    /// Number of replicas of the service.
+    pub replicas: ReplicasWatch,
 }
 
 impl Default for Tenants {
     /// Tenants without limits of their own.
     fn default() -> Self {
-        Self { limits: watch::channel(Arc::default()).1, meter: Arc::default(), trail: Arc::default() }
+        Self {
+            limits: watch::channel(Arc::default()).1,
+            meter: Arc::default(),
+            trail: Arc::default(),
+            replicas: watch::channel(NonZeroU32::MIN).1,
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Admissions and refusals, gathered in memory until they become events of the audit log.
 //!
-//! Refusals are counted by tenant, credential, reason and minute, so that whoever floods a service with bad requests adds
-//! one event a minute and not one a request. What must not happen without an event ([`Trail::record`]) waits until the
-//! event is stored.
+//! Refusals are counted by tenant, credential, reason and minute, so that whoever floods a service with bad
+//! requests adds one event a minute and not one a request. What must not happen without an event
+//! ([`Trail::record`]) waits until the event is stored.
 
 mod events;
 
@@ -187,8 +187,8 @@ struct RefusalKey {
 }
 
 impl Trail {
-    /// Has events stored by whoever reads the channel. Without it a service has no database, and [`record`](Self::record)
-    /// records nothing.
+    /// Has events stored by whoever reads the channel. Without it a service has no database, and
+    /// [`record`](Self::record) records nothing.
     pub fn recorded_by(&self, recorder: mpsc::Sender<Recording>) {
         drop(self.recorder.set(recorder));
     }

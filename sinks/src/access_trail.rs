@@ -1,4 +1,5 @@
-//! Uses of credentials, and events about access until they are published. For connections of `postgres::service_pool`.
+//! Uses of credentials, and events about access until they are published. For connections of
+//! `postgres::service_pool`.
 
 use std::collections::HashMap;
 
@@ -54,8 +55,9 @@ struct Before {
     last_used_at: Timestamp,
 }
 
-/// Writes down who was let in, with the events that follow from it: the first use of a credential, a sign-in after an hour
-/// without a request, and other roles than the last time. Replicas that see the same principal make one event of it.
+/// Writes down who was let in, with the events that follow from it: the first use of a credential, a
+/// sign-in after an hour without a request, and other roles than the last time. Replicas that see the same
+/// principal make one event of it.
 pub async fn note_uses(pool: &PgPool, uses: &[Use]) -> sqlx::Result<()> {
     if uses.is_empty() {
         return Ok(());
@@ -192,7 +194,8 @@ impl WaitingRow {
     }
 }
 
-/// The events of all services that wait to be published. One process at a time reads them; others wait for it to go.
+/// The events of all services that wait to be published. One process at a time reads them; others wait for
+/// it to go.
 pub struct WaitingEvents {
     pool: PgPool,
     /// Holds the advisory lock.
@@ -205,7 +208,8 @@ impl WaitingEvents {
         Ok(Self { pool: service_pool(database_url, 1)?, connection: None })
     }
 
-    /// The events that wait after this number, in order; `None` while another process publishes. After an error, call again.
+    /// The events that wait after this number, in order; `None` while another process publishes. After an
+    /// error, call again.
     pub async fn after(&mut self, number: i64, limit: u32) -> sqlx::Result<Option<Vec<Waiting>>> {
         let Some(mut connection) = self.locked().await? else { return Ok(None) };
         let rows: Vec<WaitingRow> = sqlx::query_as(

@@ -129,8 +129,8 @@ pub async fn list(pool: &PgPool) -> Result<Vec<ApiKey>, KeyError> {
     rows.into_iter().map(KeyRow::into_key).collect()
 }
 
-/// The valid keys, and those that ended within 90 days, to attribute refused tokens. One that this version cannot read is left out and named in the log: it must not lock the
-/// others out.
+/// The valid keys, and those that ended within 90 days, to attribute refused tokens. One that this version
+/// cannot read is left out and named in the log: it must not lock the others out.
 pub async fn load_all(pool: &PgPool) -> Result<Vec<ApiKey>, KeyError> {
     let rows: Vec<KeyRow> = sqlx::query_as(concat!(
         "SELECT ",

@@ -18,6 +18,7 @@ pub mod query_api;
 pub mod raw_copy;
 mod raw_headers;
 pub mod read_models;
+pub mod replicas;
 pub mod retention;
 mod row_type;
 mod session;

@@ -23,6 +23,7 @@ mod outbox;
 mod policies;
 mod postgres_sink;
 mod query_api;
+mod replicas;
 mod retention;
 mod risk;
 mod rules;

@@ -155,7 +155,8 @@ impl Identities {
         self.admit(token, now).await.map_err(|refused| refused.denial)
     }
 
-    /// The token's subject; else why there is none, and whose the token was as far as its issuer's signature tells.
+    /// The token's subject; else why there is none, and whose the token was as far as its issuer's
+    /// signature tells.
     pub async fn admit(&self, token: &str, now: Timestamp) -> Result<Principal, Refused> {
         let explained = self.examine(token, now).await?;
         explained.principal.ok_or_else(|| Denial::NoRole.into())
@@ -180,8 +181,8 @@ impl Identities {
 pub struct Refused {
     /// Why.
     pub denial: Denial,
-    /// The subject of a token that its issuer signed and that does not hold, for example because it has expired: for the
-    /// log, and not to be let in.
+    /// The subject of a token that its issuer signed and that does not hold, for example because it has
+    /// expired: for the log, and not to be let in.
     pub subject: Option<Box<Principal>>,
 }
 

@@ -143,35 +143,35 @@ pub fn roles_changed(used: &Use, before: &[String]) -> AccessEvent {
 pub fn export_begun(used: &Use, format: &str, filter: &str) -> AccessEvent {
     let filter = one_line(filter, MAX_FILTER_CHARS);
     let message = format!("an export of audit entries as {format} begins");
-    let mut event =
-        export(used, OutcomeStatus::Success, message, &json!({"format": format, "filter": filter}));
-    event.activity.action = "BeginAuditExport".to_owned();
+    let done = outcome(OutcomeStatus::Success, None, message);
+    let mut event = export("BeginAuditExport", used, done, &json!({"format": format, "filter": filter}));
     event.correlation_id = Some(event.id.to_string());
     event
 }
 
 /// The export is over: all of it was sent, or it was broken off after so many rows.
 pub fn export_ended(used: &Use, begun: &AccessEvent, rows: u64, is_whole: bool) -> AccessEvent {
-    let (status, how) = match is_whole {
-        true => (OutcomeStatus::Success, "in whole"),
-        false => (OutcomeStatus::Failure, "and was broken off"),
+    let (status, how) = if is_whole {
+        (OutcomeStatus::Success, "in whole")
+    } else {
+        (OutcomeStatus::Failure, "and was broken off")
     };
     let entries = if rows == 1 { "entry" } else { "entries" };
     let message = format!("the export sent {rows} {entries} {how}");
-    let mut event = export(used, status, message, &json!({"rows": rows, "whole": is_whole}));
-    event.activity.action = "EndAuditExport".to_owned();
+    let done = outcome(status, None, message);
+    let mut event = export("EndAuditExport", used, done, &json!({"rows": rows, "whole": is_whole}));
     event.correlation_id.clone_from(&begun.correlation_id);
     event
 }
 
-fn export(used: &Use, status: OutcomeStatus, message: String, details: &Value) -> AccessEvent {
+fn export(action: &str, used: &Use, outcome: Outcome, details: &Value) -> AccessEvent {
     let activity = Activity {
         kind: ActivityKind::DataExported,
-        action: String::new(),
+        action: action.to_owned(),
         service: Some("weir".to_owned()),
         actor: actor_at(&used.principal, used.address),
         resources: vec![resource("weir.audit_log", used.principal.tenant().as_str())],
-        outcome: outcome(status, None, message),
+        outcome,
         read_only: Some(true),
         request_id: None,
     };

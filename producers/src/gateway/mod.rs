@@ -79,7 +79,8 @@ impl App {
     fn new(config: GatewayConfig, publisher: Arc<dyn Publisher>, keys: KeyRingWatch) -> Self {
         let admission = Admission::new(keys, &config.rates, config.trusted_proxies.clone())
             .with_identities(Arc::clone(&config.identities))
-            .with_trail(Arc::clone(&config.tenants.trail));
+            .with_trail(Arc::clone(&config.tenants.trail))
+            .with_replicas(config.tenants.replicas.clone());
         let tenants = config.tenants.clone();
         let budget = |bytes| Budget::new(Bytes::new(bytes, tenants.clone()));
         Self {

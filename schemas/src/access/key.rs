@@ -194,7 +194,8 @@ pub struct RefusedKey {
 }
 
 impl KeyRing {
-    /// A key ring of the given keys. Revoked and expired keys never verify; they are kept to attribute refused tokens.
+    /// A key ring of the given keys. Revoked and expired keys never verify; they are kept to attribute
+    /// refused tokens.
     pub fn new(peppers: impl Into<Peppers>, keys: impl IntoIterator<Item = ApiKey>) -> Self {
         let held = |key: ApiKey| (key.id.clone(), Held { key, used: AtomicBool::new(false) });
         Self { keys: keys.into_iter().map(held).collect(), peppers: peppers.into() }
@@ -205,8 +206,9 @@ impl KeyRing {
         self.check(token, now).ok()
     }
 
-    /// The holder of this token; otherwise the known key that it names, for the log and not for the answer. Unknown keys,
-    /// wrong secrets and ended keys all cost the same: one hash and one comparison for each pepper.
+    /// The holder of this token; otherwise the known key that it names, for the log and not for the answer.
+    /// Unknown keys, wrong secrets and ended keys all cost the same: one hash and one comparison for each
+    /// pepper.
     pub fn check(&self, token: &str, now: Timestamp) -> Result<VerifiedKey, Option<RefusedKey>> {
         let (id, secret) = split(token).unwrap_or(("", ""));
         let held = self.keys.get(id);

@@ -45,7 +45,8 @@ struct Stored {
     is_cut: bool,
     /// A checkpoint is missing, or bears not the signatures.
     unsigned: bool,
-    /// The size of the first checkpoint whose time is not the one that was signed, or is before that of a smaller one.
+    /// The size of the first checkpoint whose time is not the one that was signed, or is before that of a
+    /// smaller one.
     backdated: Option<u64>,
     /// Frontier and last leaf are not those of the leaves.
     edited_end: bool,
@@ -178,8 +179,8 @@ async fn read_logs(
     Ok(logs)
 }
 
-/// The size of the first of these checkpoints, the largest of which comes first, that has another time than it was signed
-/// with, or an earlier one than a smaller checkpoint.
+/// The size of the first of these checkpoints, the largest of which comes first, that has another time than
+/// it was signed with, or an earlier one than a smaller checkpoint.
 fn backdated(dated: &[(Checkpoint, Timestamp)]) -> Option<u64> {
     let mut latest = 0;
     dated.iter().rev().find_map(|(checkpoint, stored_at)| {

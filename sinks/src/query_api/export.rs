@@ -187,10 +187,10 @@ impl Drop for Export {
 
 /// All of the tenant's audit entries that fulfil the filter, newest first, one a line.
 ///
-/// The answer has no length beforehand and no limit. It is whole when it ends as HTTP ends an answer; where the connection
-/// breaks, ask again with `after`. Entries that are stored while the export runs are in it only if they are older than
-/// what was written last. An export is itself two events of the audit log, one when it begins and one when it ends; where the
-/// first cannot be stored, there is no export.
+/// The answer has no length beforehand and no limit. It is whole when it ends as HTTP ends an answer; where
+/// the connection breaks, ask again with `after`. Entries that are stored while the export runs are in it
+/// only if they are older than what was written last. An export is itself two events of the audit log, one
+/// when it begins and one when it ends; where the first cannot be stored, there is no export.
 #[utoipa::path(
     get,
     path = "/api/v1/audit/export",

@@ -199,7 +199,8 @@ impl QueryApi {
             admission: Arc::new(
                 Admission::new(keys, &config.rates, config.trusted_proxies)
                     .with_identities(config.identities)
-                    .with_trail(Arc::clone(&config.tenants.trail)),
+                    .with_trail(Arc::clone(&config.tenants.trail))
+                    .with_replicas(config.tenants.replicas.clone()),
             ),
             trail: Arc::clone(&config.tenants.trail),
             cursor_key: config.cursor_key,

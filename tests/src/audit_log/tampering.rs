@@ -55,7 +55,8 @@ fn dice(seed: u64) -> (StdRng, u64) {
     (StdRng::seed_from_u64(seed), seed)
 }
 
-/// How many faults of each kind were made and found: all that there are, and each often enough to mean something.
+/// How many faults of each kind were made and found: all that there are, and each often enough to mean
+/// something.
 fn check_counts(who: &str, seed: u64, found: &BTreeMap<Kind, usize>, kinds: &[Kind]) {
     println!("{who}, seed {seed}: {found:?}");
     assert_eq!(found.values().sum::<usize>(), FAULTS, "seed {seed}");

@@ -38,7 +38,7 @@ async fn delivered(api: &Api, events: &[Envelope]) -> String {
         extensions: Vec::new(),
     };
     let note = checkpoint.sign(std::slice::from_ref(&key)).expect("signed");
-    store.store(LOG, checkpoint.size, &checkpoint.root, &note).await.expect("stored");
+    store.store(LOG, &checkpoint, &note, chrono::Utc::now()).await.expect("stored");
     key.public(Purpose::Log).to_string()
 }
 

@@ -54,7 +54,8 @@ struct Holder {
     name: Option<String>,
     roles: Vec<String>,
     scopes: Vec<String>,
-    /// Of a key `works`, `expired` or `revoked`; of a subject `seen`: whether it still has access its issuer's claims decide.
+    /// Of a key `works`, `expired` or `revoked`; of a subject `seen`: whether it still has access its
+    /// issuer's claims decide.
     state: &'static str,
     expires_at: Option<Timestamp>,
     first_used_at: Option<Timestamp>,
@@ -91,7 +92,8 @@ pub(super) async fn access(args: AccessArgs) -> anyhow::Result<Outcome> {
     let keys = api_keys::list(&pool).await.context("reading the API keys")?;
     let used = access_trail::list(&pool, tenant.as_ref()).await.context("reading who was let in")?;
     let keys = keys.into_iter().filter(|key| tenant.as_ref().is_none_or(|tenant| key.tenant == *tenant));
-    let mut principals = holders(keys.collect(), used, Utc::now());
+    let keys: Vec<ApiKey> = keys.collect();
+    let mut principals = holders(&keys, &used, Utc::now());
     principals.retain(|holder| args.all || !matches!(holder.state, "expired" | "revoked"));
     let configs = issuer_configs(place.issuers()?)?;
     let access = Access {
@@ -104,7 +106,7 @@ pub(super) async fn access(args: AccessArgs) -> anyhow::Result<Outcome> {
 }
 
 /// Keys with what is known of their use, then the subjects of issuers; by tenant.
-fn holders(keys: Vec<ApiKey>, used: Vec<PrincipalUse>, now: Timestamp) -> Vec<Holder> {
+fn holders(keys: &[ApiKey], used: &[PrincipalUse], now: Timestamp) -> Vec<Holder> {
     let known: BTreeSet<String> = keys.iter().map(|key| key.id.clone()).collect();
     let use_of = |key: &ApiKey| used.iter().find(|used| used.principal == key.id);
     let mut holders: Vec<Holder> = keys.iter().map(|key| of_key(key, use_of(key), now)).collect();
@@ -154,7 +156,8 @@ fn of_subject(used: &PrincipalUse) -> Holder {
     }
 }
 
-/// The rules of all issuers that may give access to the tenant: a rule whose claim names the tenant may give it to any.
+/// The rules of all issuers that may give access to the tenant: a rule whose claim names the tenant may
+/// give it to any.
 fn rules(configs: &[IssuerConfig], only: Option<&TenantId>) -> Vec<Rule> {
     let mut rules = Vec::new();
     for config in configs {
@@ -260,12 +263,12 @@ mod tests {
 
     #[test]
     fn keys_are_listed_with_their_use_and_subjects_beside_them() {
-        let keys = vec![
+        let keys = [
             key("k1", |_| {}),
             key("k2", |key| key.revoked_at = Some(at(1))),
             key("k3", |key| key.expires_at = Some(at(10))),
         ];
-        let listed = holders(keys, vec![used("k1", "api_key"), used("https://i#mara", "person")], at(10));
+        let listed = holders(&keys, &[used("k1", "api_key"), used("https://i#mara", "person")], at(10));
         let states: Vec<_> = listed
             .iter()
             .map(|holder| (holder.principal.as_str(), holder.state, holder.last_used_at))

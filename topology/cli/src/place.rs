@@ -177,8 +177,8 @@ impl Place {
         Ok((url, token))
     }
 
-    /// The token that is set, else that of whoever signed in, else the local deployment's own; the latter two are good for
-    /// the services that they were made for.
+    /// The token that is set, else that of whoever signed in, else the local deployment's own; the latter
+    /// two are good for the services that they were made for.
     fn credential(&self, deployment: &Deployment) -> anyhow::Result<Credential> {
         if let Some(set) = Credential::from_environment()? {
             return Ok(set);

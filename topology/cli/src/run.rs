@@ -137,9 +137,11 @@ impl Process<'_> {
             if roles.gateway {
                 let (waivers, following) = runtime::waivers::follow(database, self.stop.clone());
                 started.push(Box::pin(async move { following.await.context("following waivers") }));
-                started.push(self.gateway(callers.clone(), (policies.clone(), waivers)).await?);
+                let callers = self.among_replicas(&callers, GATEWAY, &mut started);
+                started.push(self.gateway(callers, (policies.clone(), waivers)).await?);
             }
             if roles.query_api {
+                let callers = self.among_replicas(&callers, QUERY_API, &mut started);
                 started.push(self.query_api(callers, &policies).await?);
             }
         }
@@ -147,6 +149,15 @@ impl Process<'_> {
             started.extend(self.stages(roles.stages, policies).await?);
         }
         Ok(started)
+    }
+
+    /// The callers of one service, whose limits its replicas grant together.
+    fn among_replicas(&self, callers: &Callers, service: &'static str, started: &mut Vec<Role>) -> Callers {
+        let database = &self.place.endpoints.database_url;
+        let (replicas, following) = runtime::replicas::follow(database, service, self.stop.clone());
+        started.push(Box::pin(async move { following.await.context("counting the replicas") }));
+        let tenants = Tenants { replicas, ..callers.tenants.clone() };
+        Callers { tenants, ..callers.clone() }
     }
 
     async fn gateway(

@@ -355,7 +355,8 @@ fn start_witness(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints
     Ok(format!("{url} {}", key.public(Purpose::Witness)))
 }
 
-/// Starts the issuer unless it runs. Services read their issuers when they start, so none of them may run without it.
+/// Starts the issuer unless it runs. Services read their issuers when they start, so none of them may run
+/// without it.
 fn start_issuer(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints) -> anyhow::Result<()> {
     if deployment.running(ISSUER).is_some() {
         return Ok(());

@@ -21,6 +21,7 @@ pub(crate) mod member;
 pub mod observe;
 pub mod offline;
 mod quiet;
+pub mod replicas;
 mod run;
 pub mod sign;
 pub mod tenants;

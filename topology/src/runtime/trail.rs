@@ -1,7 +1,7 @@
 //! Moves admissions and refusals from the services' memory to the audit log.
 //!
-//! Every service writes them to the database ([`follow`]); a gateway publishes them ([`publish`]), since it may write to
-//! Kafka and the query API may not.
+//! Every service writes them to the database ([`follow`]); a gateway publishes them ([`publish`]), since it
+//! may write to Kafka and the query API may not.
 
 use std::{
     collections::HashMap,
@@ -38,8 +38,8 @@ const RECORDINGS: usize = 256;
 /// Principals whose last writing is remembered.
 const MAX_REMEMBERED: usize = 100_000;
 
-/// Writes what the trail gathers into the database until the shutdown, and once more then. While the database is away it is
-/// kept in memory, within the trail's bounds.
+/// Writes what the trail gathers into the database until the shutdown, and once more then. While the
+/// database is away it is kept in memory, within the trail's bounds.
 pub fn follow(database_url: &str, trail: &Arc<Trail>, shutdown: CancellationToken) -> JoinHandle<()> {
     let (recorder, recordings) = mpsc::channel(RECORDINGS);
     trail.recorded_by(recorder);
@@ -100,7 +100,8 @@ impl Follower {
         }
     }
 
-    /// Writes uses, and refusals of minutes that are over. What cannot be written is kept; until it can, the trail gathers on.
+    /// Writes uses, and refusals of minutes that are over. What cannot be written is kept; until it can,
+    /// the trail gathers on.
     async fn write(&mut self, now: Timestamp) {
         if self.events.is_empty() {
             self.events = self.trail.take_refusals(now).into_iter().map(AccessEvent::from).collect();

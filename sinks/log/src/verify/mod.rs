@@ -42,7 +42,8 @@ pub enum Kind {
     Rewritten,
     /// The checkpoint is missing, not signed, not cosigned as demanded, or another log's.
     Checkpoint,
-    /// The checkpoint of this size is stored with another time than was signed, or was signed before a smaller one.
+    /// The checkpoint of this size is stored with another time than was signed, or was signed before a
+    /// smaller one.
     Backdated,
 }
 

@@ -1,4 +1,5 @@
-//! The audit table without its log: the yardstick that `weir bench log` measures the log by. No stage of a pipeline has it.
+//! The audit table without its log: the yardstick that `weir bench log` measures the log by. No stage of a
+//! pipeline has it.
 
 use sqlx::PgConnection;
 use uuid::Uuid;

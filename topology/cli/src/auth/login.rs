@@ -25,7 +25,8 @@ pub(crate) const LOGIN_FILE: &str = "login.json";
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// How long a person has to approve, whatever the issuer says.
 const LONGEST_WAIT: Duration = Duration::from_mins(30);
-/// How often the issuer is asked unless it says otherwise (RFC 8628, section 3.2), and by how much slower it may ask for.
+/// How often the issuer is asked unless it says otherwise (RFC 8628, section 3.2), and by how much slower
+/// it may ask for.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Arguments of `weir auth login`.

@@ -156,7 +156,8 @@ pub(super) async fn measure_ours(
     measure(stand, stages, database, Program::stages(names)).await
 }
 
-/// From the first claim until every stage has settled as many events as its topics hold; the start-up is left out.
+/// From the first claim until every stage has settled as many events as its topics hold; the start-up is
+/// left out.
 pub(super) async fn measure(
     stand: &Stand,
     stages: &[(&str, u64)],

@@ -72,7 +72,8 @@ struct Report {
     peers: BTreeMap<&'static str, Figures>,
     /// Bytes of PostgreSQL's log that an entry's place in the audit log takes.
     wal_bytes_per_entry: f64,
-    /// The part of the drain's time that the log takes: 1 - time without it / time with it, pair by pair, the median.
+    /// The part of the drain's time that the log takes: 1 - time without it / time with it, pair by pair,
+    /// the median.
     share_of_drain: f64,
     /// The same of the log and the audit topic together.
     share_of_drain_with_topic: f64,
@@ -152,7 +153,8 @@ fn share(with: &[Run], without: &[Run]) -> f64 {
     median(pairs.map(|(with, without)| 1.0 - with.events_per_s() / without.events_per_s()).collect())
 }
 
-/// Runs the audit stage with or without its log, and nothing beside it but the signer, until it is told to stop.
+/// Runs the audit stage with or without its log, and nothing beside it but the signer, until it is told to
+/// stop.
 pub(super) async fn stage(args: &StageArgs) -> anyhow::Result<Outcome> {
     let place = Place::find().await?;
     let stop = shutdown::on_signal();

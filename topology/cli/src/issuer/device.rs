@@ -18,7 +18,7 @@ const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 /// A device that waits.
 #[derive(Debug)]
 pub(super) struct Device {
-    pub(super) device_code: String,
+    pub(super) code: String,
     pub(super) user_code: String,
     ends: Timestamp,
     asked: Option<Timestamp>,
@@ -47,8 +47,8 @@ impl Devices {
         let letter = |byte: u8| char::from(LETTERS[usize::from(byte) % LETTERS.len()]);
         let mut user_code: String = rand::random::<[u8; 8]>().into_iter().map(letter).collect();
         user_code.insert(4, '-');
-        let device_code = output::hex(&rand::random::<[u8; 32]>());
-        self.0.push(Device { device_code, user_code, ends: now + LIFETIME, asked: None, approved: None });
+        let code = output::hex(&rand::random::<[u8; 32]>());
+        self.0.push(Device { code, user_code, ends: now + LIFETIME, asked: None, approved: None });
         self.0.last()
     }
 
@@ -68,7 +68,7 @@ impl Devices {
 
     /// What the device of this code is told. It gets its subject once.
     pub(super) fn poll(&mut self, device_code: &str, now: Timestamp) -> Poll {
-        let found = self.0.iter().position(|device| device.device_code == device_code);
+        let found = self.0.iter().position(|device| device.code == device_code);
         let Some(at) = found else { return Poll::Refused("invalid_grant") };
         let device = &mut self.0[at];
         if device.ends <= now {
@@ -95,7 +95,7 @@ mod tests {
         let mut devices = Devices::default();
         let mara = || Subject::person("mara", "viewer", "").ok().expect("a subject");
         let begun = devices.begin(now).expect("room");
-        let (device, code) = (begun.device_code.clone(), begun.user_code.clone());
+        let (device, code) = (begun.code.clone(), begun.user_code.clone());
         assert_eq!(devices.poll(&device, at(1)), Poll::Refused("authorization_pending"));
         assert_eq!(devices.poll(&device, at(1)), Poll::Refused("slow_down"));
         assert!(!devices.approve("XXXX-XXXX", mara(), at(2)));
@@ -103,7 +103,7 @@ mod tests {
         assert!(!devices.approve(&code, mara(), at(2)), "once");
         assert_eq!(devices.poll(&device, at(3)), Poll::Approved(mara()));
         assert_eq!(devices.poll(&device, at(4)), Poll::Refused("invalid_grant"));
-        let late = devices.begin(now).expect("room").device_code.clone();
+        let late = devices.begin(now).expect("room").code.clone();
         assert_eq!(devices.poll(&late, now + LIFETIME), Poll::Refused("expired_token"));
     }
 

@@ -1,8 +1,9 @@
 //! `weir issuer`: a scripted OpenID issuer, for a try and for tests.
 //!
-//! It vouches for whoever knows its secret, as whatever they call themselves: it belongs on this machine, beside
-//! `weir up --issuer`, and nowhere else. What it speaks is what real issuers do: discovery (OpenID Connect Discovery 1.0), a
-//! key set (RFC 7517), tokens signed with ES256, client credentials and passwords (RFC 6749), the device flow (RFC 8628).
+//! It vouches for whoever knows its secret, as whatever they call themselves: it belongs on this machine,
+//! beside `weir up --issuer`, and nowhere else. What it speaks is what real issuers do: discovery (OpenID
+//! Connect Discovery 1.0), a key set (RFC 7517), tokens signed with ES256, client credentials and passwords
+//! (RFC 6749), the device flow (RFC 8628).
 
 mod device;
 mod tokens;
@@ -202,7 +203,7 @@ async fn device_authorization(State(issuer): State<Arc<Issuer>>) -> Result<Json<
     let begun = devices.begin(Utc::now()).ok_or(Refused("slow_down"))?;
     let page = format!("{}/device", issuer.url);
     Ok(Json(json!({
-        "device_code": begun.device_code,
+        "device_code": begun.code,
         "user_code": begun.user_code,
         "verification_uri": page,
         "verification_uri_complete": format!("{page}?user_code={}", begun.user_code),
@@ -232,10 +233,8 @@ async fn approve(
 ) -> Result<&'static str, Refused> {
     issuer.check(&approval.password)?;
     let subject = Subject::person(&approval.username, &approval.roles, &approval.tenant)?;
-    match issuer.devices().approve(&approval.user_code, subject, Utc::now()) {
-        true => Ok("approved; the device goes on by itself\n"),
-        false => Err(Refused("invalid_grant")),
-    }
+    let approved = issuer.devices().approve(&approval.user_code, subject, Utc::now());
+    approved.then_some("approved; the device goes on by itself\n").ok_or(Refused("invalid_grant"))
 }
 
 impl Issuer {
@@ -250,7 +249,8 @@ impl Issuer {
     }
 }
 
-/// The issuer as `[[issuer]]` of the settings describes it: every role by its name, in the tenant that the token names.
+/// The issuer as `[[issuer]]` of the settings describes it: every role by its name, in the tenant that the
+/// token names.
 pub(super) fn described(url: &str) -> Value {
     let rules: Vec<Value> = schemas::access::Role::ALL
         .into_iter()

@@ -35,7 +35,8 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// A person of that name, with these roles, separated by spaces, in a tenant: the local one unless it is named.
+    /// A person of that name, with these roles, separated by spaces, in a tenant: the local one unless it
+    /// is named.
     pub(super) fn person(name: &str, roles: &str, tenant: &str) -> Result<Self, Refused> {
         let tenant = if tenant.is_empty() { LOCAL_TENANT } else { tenant };
         let roles: Vec<String> = roles.split_whitespace().map(str::to_owned).collect();

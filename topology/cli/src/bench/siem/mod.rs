@@ -1,7 +1,8 @@
 //! `weir bench siem`: from the audit topic to a receiver that reads and drops, beside a loader in Python.
 //!
-//! The peer is `loader.py`: librdkafka's consumer, 100 records a request, the same form and compression, and the offset
-//! committed once a request was answered. It runs where the Python that is named has `confluent_kafka` and `requests`.
+//! The peer is `loader.py`: librdkafka's consumer, 100 records a request, the same form and compression,
+//! and the offset committed once a request was answered. It runs where the Python that is named has
+//! `confluent_kafka` and `requests`.
 
 mod receiver;
 
@@ -149,7 +150,8 @@ struct Bench {
 }
 
 impl Bench {
-    /// Fills the audit topic by way of the audit stage; a first sink, which is not measured, tells when it is full.
+    /// Fills the audit topic by way of the audit stage; a first sink, which is not measured, tells when it
+    /// is full.
     async fn fill(&self) -> anyhow::Result<()> {
         note(&format!("publishing {} events and relaying them to the audit topic", self.events));
         let producer = self.stand.producer(Purpose::Bulk)?;
@@ -189,11 +191,9 @@ impl Bench {
         let deadline = Instant::now() + DELIVERED_WITHIN;
         loop {
             let positions = sinks::positions::read_all(&pool).await?;
-            let own = positions.iter().filter(|position| position.stage == STAGE);
-            let (mut applied, mut parked) = (0, 0);
-            own.for_each(|position| {
-                (applied, parked) = (applied + position.applied, parked + position.parked)
-            });
+            let own = || positions.iter().filter(|position| position.stage == STAGE);
+            let applied: i64 = own().map(|position| position.applied).sum();
+            let parked: i64 = own().map(|position| position.parked).sum();
             if parked > 0 {
                 bail!("{parked} records were parked: the run does not count");
             }
@@ -264,7 +264,8 @@ impl Loader {
         Ok(Self { child })
     }
 
-    /// How many records it says that it delivered. It stays until it is dropped, so that its memory can be read.
+    /// How many records it says that it delivered. It stays until it is dropped, so that its memory can be
+    /// read.
     async fn delivered(&mut self) -> anyhow::Result<u64> {
         let out = self.child.stdout.take().context("the loader's output")?;
         let line = tokio::task::spawn_blocking(move || {

@@ -136,8 +136,8 @@ mod tests {
             stream.read_exact(&mut answer).await.expect("answered");
             assert_eq!(answer, ANSWER);
         }
-        let received = receiver.end().expect("two came");
-        assert_eq!((received.requests, received.bytes), (2, 8));
+        let came = receiver.end().expect("two came");
+        assert_eq!((came.requests, came.bytes), (2, 8));
         receiver.begin();
         assert!(receiver.end().is_err());
     }
