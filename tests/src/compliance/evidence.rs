@@ -120,8 +120,9 @@ fn files(packet: &[u8]) -> Vec<(String, Vec<u8>)> {
 
 /// A packet of these files by somebody who makes all digests anew.
 fn forged(mut files: Vec<(String, Vec<u8>)>) -> Vec<u8> {
-    let digest =
-        |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let digest = |bytes: &[u8]| {
+        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+    };
     let lines: Vec<(String, Vec<u8>)> =
         files.iter().filter(|(name, _)| name.ends_with(".ndjson")).cloned().collect();
     for (name, bytes) in lines {
