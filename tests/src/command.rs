@@ -77,6 +77,20 @@ impl Weir {
     fn stage_count(&self, name: &str) -> i64 {
         self.json(&["lag", "--output", "json"])["stages"][0][name].as_i64().expect("a count")
     }
+
+    /// Waits until so many events are applied besides those about access, which come by themselves.
+    fn applied_besides_access(&self, count: i64) {
+        let access = ["query", "audit", "--source", "/weir/access", "--limit", "1000", "--output", "ndjson"];
+        let mut found = 0;
+        for _ in 0..30 {
+            let about_access = i64::try_from(self.ndjson(&access).len()).expect("few");
+            found = self.stage_count("applied") - about_access;
+            if found == count {
+                return;
+            }
+        }
+        panic!("{found} events are applied instead of {count}");
+    }
 }
 
 impl Drop for Weir {
@@ -143,16 +157,18 @@ fn an_export_holds_what_the_log_does(weir: &Weir) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
     let (whole, resumed, table) = (file("whole.ndjson"), file("resumed.ndjson"), file("table.csv"));
-    weir.ok(&["audit", "export", &whole]);
+    // Exports are events themselves: what comes after the first is left out.
+    let until = chrono::Utc::now().to_rfc3339();
+    weir.ok(&["audit", "export", &whole, "--to", &until]);
     let text = std::fs::read_to_string(&whole).expect("written");
     assert!(text.lines().count() > 1_000, "more than one page");
     // What was cut anywhere goes on to the same file.
     for cut in [text.len() / 2, text.len() / 3 + 1, 0] {
         std::fs::write(&resumed, &text.as_bytes()[..cut]).expect("written");
-        weir.ok(&["audit", "export", &resumed, "--resume"]);
+        weir.ok(&["audit", "export", &resumed, "--to", &until, "--resume"]);
         assert_eq!(std::fs::read_to_string(&resumed).expect("written"), text, "cut at {cut}");
     }
-    weir.ok(&["audit", "export", &table, "--format", "csv", "--outcome", "failure"]);
+    weir.ok(&["audit", "export", &table, "--format", "csv", "--to", &until, "--outcome", "failure"]);
     let failures = text.lines().filter(|line| line.contains("\"outcome\":\"failure\"")).count();
     let mut rows = csv::Reader::from_path(&table).expect("written");
     let rows: Vec<_> = rows.records().map(|row| row.expect("a row")).collect();
@@ -391,7 +407,7 @@ fn a_killed_stage_is_started_again(weir: &Weir) {
     weir.ok(&["up", "--detach", "--no-demo"]);
     weir.ok(&["lag", "--wait"]);
     // A thousand, one over HTTP, a key made and revoked, five hundred.
-    assert_eq!(weir.stage_count("applied"), 1_503);
+    weir.applied_besides_access(1_503);
     assert_ne!(pid(&weir.json(&["status", "--output", "json"])), before);
 }
 
@@ -410,7 +426,7 @@ fn cloudtrail_is_imported_once(weir: &Weir) {
         weir.ok(&["lag", "--wait"]);
         assert_eq!(weir.stage_count("duplicate"), duplicates);
     }
-    assert_eq!(weir.stage_count("applied"), 1_503 + 310);
+    weir.applied_besides_access(1_503 + 310);
     assert_eq!(weir.stage_count("parked"), 0);
 }
 
