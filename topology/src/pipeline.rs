@@ -27,7 +27,7 @@ use crate::{
     runtime::StageContext,
     topology::{
         Destination, Topology, from,
-        holding::{ACTIVITY, DELIVERY, FAMILIES, GOVERNANCE, INFRASTRUCTURE, USAGE},
+        holding::{ACTIVITY, DELIVERY, FAMILIES, GOVERNANCE, INFRASTRUCTURE, MONITORING, USAGE},
     },
 };
 
@@ -47,8 +47,9 @@ pub fn with_rules(rules: RuleSet, review: ChangeReview, cost: Cost, compliance: 
         // Proposed changes are scored and routed; requests, decisions and progress make up where each of them stands.
         from([INFRASTRUCTURE, GOVERNANCE]).through(review).to(change_log()),
         // Charges and their corrections make up what each day cost, as believed at any instant; resources that were made,
-        // changed or deleted what accrues until they come; and both what is left of budgets.
-        from([USAGE, INFRASTRUCTURE, ACTIVITY, GOVERNANCE]).through(cost).to(cost_ledger()),
+        // changed or deleted what accrues until they come; and both what is left of budgets. What was measured of
+        // resources says which of them cost more than they need.
+        from([USAGE, INFRASTRUCTURE, ACTIVITY, MONITORING, GOVERNANCE]).through(cost).to(cost_ledger()),
         // Legal holds and requests for erasure say what must be kept and what must go.
         from([GOVERNANCE]).through(Retention).to(retention_log()),
         // Resources that events show are judged by policies; verdicts, deletions and waivers make up the posture at any instant.

@@ -10,3 +10,5 @@ pub mod estimate;
 pub mod forecast;
 pub mod lifecycle;
 pub mod prices;
+pub mod recommend;
+pub mod utilisation;

@@ -4,6 +4,7 @@
 
 mod allocation;
 mod budget;
+mod recommendation;
 #[cfg(test)]
 mod tests;
 
@@ -13,12 +14,14 @@ use std::{
 };
 
 use chrono::{DateTime, Datelike as _, NaiveDate, Timelike as _};
-use costs::{lifecycle, prices::PriceList};
+use costs::{lifecycle, prices::PriceList, utilisation};
 use rust_decimal::Decimal;
 use schemas::{
     Envelope, Event, Timestamp,
-    changes::cost::{Amounts, ChargeFact, CostChange, CostSeries, LifecycleFact, ResourceLife, STAGE},
-    events::{Usage, UsageKind},
+    changes::cost::{
+        Amounts, ChargeFact, CostChange, CostSeries, LifecycleFact, ResourceLife, STAGE, UtilisationFact,
+    },
+    events::{Governance, Monitoring, Usage, UsageKind},
 };
 
 use crate::Processor;
@@ -57,9 +60,8 @@ impl Processor for Cost {
     fn process(&self, envelope: &Envelope) -> Vec<CostChange> {
         let change = match &envelope.event {
             Event::Usage(usage) => Some(CostChange::Charge(Box::new(charge(envelope, usage)))),
-            Event::Governance(event) => budget::budget(envelope, event)
-                .map(|fact| CostChange::Budget(Box::new(fact)))
-                .or_else(|| Some(CostChange::Allocation(Box::new(allocation::allocation(envelope, event)?)))),
+            Event::Governance(event) => decision(envelope, event),
+            Event::Monitoring(event) => measured(envelope, event),
             Event::Infrastructure(event) => {
                 let life = lifecycle::of_infrastructure(event, &self.prices);
                 let actor = event.actor.as_ref().map(|actor| actor.id.clone());
@@ -75,6 +77,26 @@ impl Processor for Cost {
         };
         change.into_iter().collect()
     }
+}
+
+fn decision(envelope: &Envelope, event: &Governance) -> Option<CostChange> {
+    let budget = || Some(CostChange::Budget(Box::new(budget::budget(envelope, event)?)));
+    let rules = || Some(CostChange::Allocation(Box::new(allocation::allocation(envelope, event)?)));
+    let decided = || Some(CostChange::Recommendation(Box::new(recommendation::decision(envelope, event)?)));
+    budget().or_else(rules).or_else(decided)
+}
+
+fn measured(envelope: &Envelope, event: &Monitoring) -> Option<CostChange> {
+    let utilisation::Measurement { metric, value } = utilisation::of_monitoring(event)?;
+    Some(CostChange::Utilisation(Box::new(UtilisationFact {
+        event_id: envelope.id,
+        tenant: envelope.tenant.clone(),
+        at: envelope.occurred_at,
+        resource: event.subject.id.clone(),
+        metric,
+        value,
+        content_sha256: envelope.content_sha256(),
+    })))
 }
 
 /// A lifecycle fact about resources, each once; `None` without resources.

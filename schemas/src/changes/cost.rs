@@ -37,12 +37,18 @@ pub(super) use named;
 
 mod allocation;
 mod lifecycle;
+mod recommendation;
+mod utilisation;
 
 pub use allocation::{
     ALLOCATION_SUBJECT, AllocationCondition, AllocationDecision, AllocationFact, AllocationRule,
     AllocationTarget, allocation_rules, default_allocation_rules,
 };
-pub use lifecycle::{LifecycleFact, LifecycleKind, ResourceLife, SizeTold, UnitPrice};
+pub use lifecycle::{LifecycleFact, LifecycleKind, ResourceLife, SizeTold, SkuPrice, SkuTold, UnitPrice};
+pub use recommendation::{
+    Grade, RECOMMENDATION_SUBJECT, RecommendationDecision, RecommendationFact, RecommendationKind,
+};
+pub use utilisation::{UtilisationFact, UtilisationMetric};
 
 /// The processor and its stage.
 pub const STAGE: &str = "cost";
@@ -58,6 +64,10 @@ pub enum CostChange {
     Budget(Box<BudgetFact>),
     /// A decision about allocation rules.
     Allocation(Box<AllocationFact>),
+    /// How much of a resource is used.
+    Utilisation(Box<UtilisationFact>),
+    /// A decision about a recommendation.
+    Recommendation(Box<RecommendationFact>),
 }
 
 impl CostChange {
@@ -68,6 +78,8 @@ impl CostChange {
             Self::Lifecycle(life) => (&life.tenant, life.event_id),
             Self::Budget(budget) => (&budget.tenant, budget.event_id),
             Self::Allocation(rules) => (&rules.tenant, rules.event_id),
+            Self::Utilisation(measured) => (&measured.tenant, measured.event_id),
+            Self::Recommendation(decided) => (&decided.tenant, decided.event_id),
         }
     }
 
@@ -78,6 +90,8 @@ impl CostChange {
             Self::Lifecycle(life) => life.content_sha256,
             Self::Budget(budget) => budget.content_sha256,
             Self::Allocation(rules) => rules.content_sha256,
+            Self::Utilisation(measured) => measured.content_sha256,
+            Self::Recommendation(decided) => decided.content_sha256,
         }
     }
 }

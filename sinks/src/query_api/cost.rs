@@ -3,6 +3,7 @@
 mod allocation;
 mod export;
 mod outlook;
+mod recommendations;
 
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ pub(super) use allocation::{__path_allocation, allocation};
 pub(super) use export::{__path_export, export};
 pub(super) use outlook::{__path_anomalies, __path_forecast, anomalies, forecast};
 pub use outlook::{CostAnomalies, CostForecast};
+pub use recommendations::CostRecommendations;
+pub(super) use recommendations::{__path_recommendations, recommendations};
 
 use super::{
     Api,

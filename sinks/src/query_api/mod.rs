@@ -72,8 +72,8 @@ pub use compliance::{
     WaiversPage,
 };
 pub use cost::{
-    AllocationAnswer, BudgetsPage, ChargesPage, CostAnomalies, CostBreakdown, CostForecast, CostSummary,
-    CostTimeseries, ReconciliationPage, ResourceAnswer,
+    AllocationAnswer, BudgetsPage, ChargesPage, CostAnomalies, CostBreakdown, CostForecast,
+    CostRecommendations, CostSummary, CostTimeseries, ReconciliationPage, ResourceAnswer,
 };
 pub use cursor::CursorKey;
 pub use edge::health::Health;
@@ -301,7 +301,8 @@ fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 5] {
         .routes(routes!(cost::reconciliation))
         .routes(routes!(cost::allocation))
         .routes(routes!(cost::anomalies))
-        .routes(routes!(cost::forecast));
+        .routes(routes!(cost::forecast))
+        .routes(routes!(cost::recommendations));
     let compliance = OpenApiRouter::new()
         .routes(routes!(compliance::posture))
         .routes(routes!(compliance::control))

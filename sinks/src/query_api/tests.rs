@@ -61,6 +61,7 @@ const PROTECTED: [(&str, Scope); 41] = [
     ("/api/v1/cost/allocation", Scope::CostRead),
     ("/api/v1/cost/anomalies", Scope::CostRead),
     ("/api/v1/cost/forecast", Scope::CostRead),
+    ("/api/v1/cost/recommendations", Scope::CostRead),
     ("/api/v1/compliance/posture", Scope::ComplianceRead),
     ("/api/v1/compliance/controls/c", Scope::ComplianceRead),
     ("/api/v1/compliance/verdicts", Scope::ComplianceRead),
@@ -329,7 +330,7 @@ async fn the_description_names_every_route_and_nothing_that_is_missing() {
         .chain(["/api/v1/holds", "/api/v1/erasures", "/api/v1/subjects/{subject}"])
         .chain(["/api/v1/cost/summary", "/api/v1/cost/timeseries", "/api/v1/cost/breakdown"])
         .chain(["/api/v1/cost/resources/{id}", "/api/v1/cost/charges", "/api/v1/cost/export"])
-        .chain(["/api/v1/cost/anomalies", "/api/v1/cost/forecast"])
+        .chain(["/api/v1/cost/anomalies", "/api/v1/cost/forecast", "/api/v1/cost/recommendations"])
         .chain(["/api/v1/cost/budgets", "/api/v1/cost/reconciliation", "/api/v1/cost/allocation"])
         .chain(["/api/v1/compliance/posture", "/api/v1/compliance/controls/{id}"])
         .chain(["/api/v1/compliance/resources/{id}", "/api/v1/compliance/findings"])

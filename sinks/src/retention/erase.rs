@@ -332,7 +332,7 @@ const DELETED: [&str; 8] = [
 
 /// Mentions of the subject in others' rows, and rows that it decided or caused. They are renamed, since they
 /// must still count as one person's.
-const RENAMED: [&str; 14] = [
+const RENAMED: [&str; 15] = [
     "UPDATE risk_signal SET actor = $3, matched = '{}' WHERE tenant_id = $1 AND actor = $2",
     "UPDATE change_fact SET actor = $3, actor_name = NULL WHERE tenant_id = $1 AND actor = $2",
     "UPDATE change_fact SET second_party = $3 WHERE tenant_id = $1 AND second_party = $2",
@@ -341,6 +341,7 @@ const RENAMED: [&str; 14] = [
     "UPDATE incident SET decided_by = $3 WHERE tenant_id = $1 AND decided_by = $2",
     "UPDATE cost_budget_fact SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
     "UPDATE cost_allocation_fact SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
+    "UPDATE cost_recommendation_fact SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
     "UPDATE cost_lifecycle SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
     "UPDATE cost_lifecycle_resource SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
     "UPDATE cost_accrual SET actor = $3 WHERE tenant_id = $1 AND actor = $2",

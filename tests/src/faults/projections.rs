@@ -34,7 +34,7 @@ use super::{
 use crate::support::site::Site;
 
 /// Everything that the stages write but their positions, whose owners differ.
-pub(crate) const TABLES: [&str; 45] = [
+pub(crate) const TABLES: [&str; 48] = [
     "audit_entry",
     "audit_log",
     "audit_tile",
@@ -66,6 +66,9 @@ pub(crate) const TABLES: [&str; 45] = [
     "cost_allocation_fact",
     "cost_budget_fact",
     "cost_budget_crossing",
+    "cost_utilisation",
+    "cost_utilisation_hour",
+    "cost_recommendation_fact",
     "retention_decision",
     "legal_hold",
     "erasure",

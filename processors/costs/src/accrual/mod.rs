@@ -17,7 +17,7 @@ use chrono::{Datelike as _, Months, NaiveDate, NaiveTime};
 use rust_decimal::Decimal;
 use schemas::{
     Timestamp,
-    changes::cost::{LifecycleKind, SizeTold, UnitPrice},
+    changes::cost::{LifecycleKind, SizeTold, SkuTold, UnitPrice},
 };
 use uuid::Uuid;
 
@@ -86,6 +86,35 @@ struct State {
     unpriced: Option<String>,
     count: Option<Decimal>,
     size_gb: Option<Decimal>,
+    sku: Option<SkuTold>,
+    stopped_at: Option<Timestamp>,
+}
+
+/// What a resource is at an instant, by the events up to it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Standing {
+    /// Whether it exists.
+    pub exists: bool,
+    /// Since when it has been stopped; `None`: it runs.
+    pub stopped_at: Option<Timestamp>,
+    /// The prices of one such resource.
+    pub price: Option<UnitPrice>,
+    /// The size or class behind them.
+    pub sku: Option<SkuTold>,
+    /// Its size in gigabytes.
+    pub size_gb: Option<Decimal>,
+}
+
+/// What a resource is after all of these events.
+pub fn standing(events: &[Lifecycle]) -> Standing {
+    let mut ordered: Vec<&Lifecycle> = events.iter().collect();
+    ordered.sort_unstable_by_key(|event| (event.at, event.kind, event.id));
+    let mut state = State::default();
+    for event in ordered {
+        state.apply(event);
+    }
+    let State { exists, stopped_at, price, sku, size_gb, .. } = state;
+    Standing { exists, stopped_at, price, sku, size_gb }
 }
 
 /// The lifetime that follows from the events.
@@ -126,12 +155,19 @@ impl State {
         let told = &event.told;
         if told.price.is_some() {
             (self.price, self.unpriced) = (told.price, None);
+            self.sku.clone_from(&told.sku);
         } else if told.unpriced.is_some() {
-            (self.price, self.unpriced) = (None, told.unpriced.clone());
+            (self.price, self.unpriced, self.sku) = (None, told.unpriced.clone(), None);
         }
         self.count = told.count.or(self.count);
         self.size_gb = told.size_gb.or(self.size_gb);
-        self.stopped = told.running.map_or(self.stopped, |running| !running);
+        let was_stopped = self.stopped;
+        self.stopped = told.running.map_or(was_stopped, |running| !running);
+        match (was_stopped, self.stopped) {
+            (_, false) => self.stopped_at = None,
+            (false, true) => self.stopped_at = Some(event.at),
+            (true, true) => {}
+        }
     }
 
     fn rate(&self) -> Result<Rate, String> {

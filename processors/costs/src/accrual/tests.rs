@@ -213,3 +213,25 @@ proptest! {
         prop_assert_eq!(seconds(&covered) + seconds(&rest), seconds(&all));
     }
 }
+
+#[test]
+fn a_standing_is_that_after_the_last_event() {
+    let sku = |name: &str| SizeTold {
+        sku: Some(schemas::changes::cost::SkuTold { sku: name.into(), ..Default::default() }),
+        ..hourly("1")
+    };
+    let running = |running| SizeTold { running: Some(running), ..SizeTold::default() };
+    let mut events = vec![
+        event(4, at(3, 0), LifecycleKind::Scaled, running(false)),
+        event(1, at(1, 0), LifecycleKind::Provisioned, sku("small")),
+        event(3, at(2, 0), LifecycleKind::Scaled, running(false)),
+        event(2, at(1, 5), LifecycleKind::Scaled, sku("large")),
+    ];
+    let found = standing(&events);
+    assert_eq!(found.sku.map(|sku| sku.sku), Some("large".to_owned()));
+    assert_eq!((found.exists, found.stopped_at), (true, Some(at(2, 0))));
+    events.push(event(5, at(4, 0), LifecycleKind::Scaled, running(true)));
+    assert_eq!(standing(&events).stopped_at, None);
+    events.push(event(6, at(5, 0), LifecycleKind::Deleted, SizeTold::default()));
+    assert_eq!(standing(&events), Standing::default());
+}

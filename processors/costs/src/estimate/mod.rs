@@ -82,12 +82,19 @@ pub(crate) fn price_of(
     let region = region.as_deref();
     let with_price = |part: measure::Part| {
         let found = prices.find(provider, region.unwrap_or(EVERYWHERE), part.product, &part.sku);
-        let (_, price) = found.ok_or_else(|| match region {
+        let (found_in, price) = found.ok_or_else(|| match region {
             None => "the event does not contain the region".to_owned(),
             Some(_) => without_price(provider, region, part.product, &part.sku, prices),
         })?;
-        let (unit, unit_price) = (price.unit, price.price.normalize());
-        Ok(PricedPart { unit, quantity: part.quantity, unit_price })
+        Ok(PricedPart {
+            unit: price.unit,
+            quantity: part.quantity,
+            unit_price: price.price.normalize(),
+            provider,
+            region: found_in.to_owned(),
+            product: part.product,
+            sku: price.sku.clone(),
+        })
     };
     bill.parts.into_iter().filter(|part| !apart.contains(&part.product)).map(with_price).collect()
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 use schemas::{
-    changes::cost::{CostSeries, LifecycleKind, ResourceLife, SizeTold, UnitPrice},
+    changes::cost::{CostSeries, LifecycleKind, ResourceLife, SizeTold, SkuTold, UnitPrice},
     events::{Activity, Infrastructure, InfrastructureKind, OutcomeStatus, Resource},
 };
 use serde_json::{Map, Value};
@@ -99,6 +99,7 @@ fn known_price(known: &Kind, seen: &Seen<'_>, prices: &PriceList, told: &mut Siz
         Ok(parts) => match unit_price(&parts) {
             Some((price, size)) => {
                 told.price = Some(price);
+                told.sku = parts.first().map(|part| part.told(prices));
                 told.size_gb = size.or(told.size_gb);
             }
             None => told.unpriced = Some("the amount is too large".to_owned()),
@@ -113,6 +114,25 @@ pub(crate) struct PricedPart {
     pub(crate) unit: Unit,
     pub(crate) quantity: Decimal,
     pub(crate) unit_price: Decimal,
+    pub(crate) provider: &'static str,
+    pub(crate) region: String,
+    pub(crate) product: &'static str,
+    pub(crate) sku: String,
+}
+
+impl PricedPart {
+    /// The size behind the price, with those that cost less.
+    fn told(&self, prices: &PriceList) -> SkuTold {
+        SkuTold {
+            provider: self.provider.to_owned(),
+            region: self.region.clone(),
+            product: self.product.to_owned(),
+            sku: self.sku.clone(),
+            unit: self.unit.name().to_owned(),
+            unit_price: self.unit_price,
+            cheaper: prices.cheaper(self.provider, &self.region, self.product, &self.sku),
+        }
+    }
 }
 
 /// The sums of the parts, and the size that the price per gigabyte applies to. `None` on overflow.

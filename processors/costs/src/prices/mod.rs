@@ -14,6 +14,7 @@
 //! | `currency` | ISO 4217; one list has one currency |
 //! | `as_of` | day of the price, `YYYY-MM-DD` |
 
+mod cheaper;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use rust_decimal::Decimal;
 use schemas::changes::estimate::PriceListUsed;
 use sha2::{Digest, Sha256};
 
+pub use cheaper::is_storage;
 pub use read::{PriceProblem, ReadPrices, read};
 
 /// A price list with example prices of common types of three clouds in two regions each, taken from public

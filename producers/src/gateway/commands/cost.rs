@@ -10,13 +10,16 @@ use edge::api_error::ApiError;
 use rust_decimal::Decimal;
 use schemas::{
     changes::cost::{
-        ALLOCATION_SUBJECT, AllocationRule, BudgetCost, BudgetPeriod, Enforcement, allocation_rules,
+        ALLOCATION_SUBJECT, AllocationRule, BudgetCost, BudgetPeriod, Enforcement, RECOMMENDATION_SUBJECT,
+        RecommendationDecision, allocation_rules,
     },
     events::{Governance, GovernanceKind},
 };
 use utoipa::ToSchema;
 
-use super::{Command, CommandAnswer, DecimalNumber, MAX_ID_BYTES, Name, Reason, Repeatable, in_path};
+use super::{
+    Command, CommandAnswer, DecimalNumber, MAX_ID_BYTES, Name, Reason, Repeatable, in_path, named_in_path,
+};
 use crate::gateway::App;
 
 /// Maximum number of thresholds of a budget.
@@ -223,4 +226,53 @@ pub(super) async fn set_allocation(
         attributes,
     };
     command.publish(&app, set).await
+}
+
+/// Decides about a recommendation.
+#[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    dead_code,
+    reason = "describes the body, which is read member by member so that every fault is told"
+)]
+pub(super) struct DecideRecommendation {
+    /// `accepted`, `dismissed` or `reopened`.
+    decision: RecommendationDecision,
+    /// Why; at most 1,024 bytes.
+    reason: Reason,
+    /// The person who decides, where the credential speaks for one; recorded beside it.
+    on_behalf_of: Option<Name>,
+}
+
+/// Accept a recommendation of `GET /api/v1/cost/recommendations`, dismiss it, or open it again. Of an accepted one the saving is
+/// looked for in the charges from then on.
+#[utoipa::path(
+    post,
+    path = "/api/v1/cost/recommendations/{id}/decisions",
+    tag = "commands",
+    security(("api_key" = ["commands:write"])),
+    params(("id" = String, Path, description = "The recommendation's id; `/` is written `%2F`", min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
+        Repeatable),
+    request_body = DecideRecommendation,
+    responses(CommandAnswer)
+)]
+pub(super) async fn decide_recommendation(
+    State(app): State<Arc<App>>,
+    id: Result<Path<String>, PathRejection>,
+    mut command: Command,
+) -> Result<Response, ApiError> {
+    let id = named_in_path(id, "{id}", &mut command)?;
+    let words: Vec<&'static str> = RecommendationDecision::ALL.iter().map(|word| word.name()).collect();
+    let decision = command.form.one_of("decision", &words);
+    let decided = Governance {
+        kind: GovernanceKind::FindingTriaged,
+        subject_kind: RECOMMENDATION_SUBJECT.into(),
+        subject_id: id,
+        actor: command.actor(),
+        decision: Some(decision.to_owned()),
+        reason: Some(command.required_reason()),
+        expires_at: None,
+        attributes: BTreeMap::new(),
+    };
+    command.publish(&app, decided).await
 }

@@ -80,7 +80,10 @@ pub(super) fn waiver_decisions() -> OpenApiRouter<Arc<App>> {
 
 /// Routes of decisions on cost.
 pub(super) fn cost_decisions() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(cost::set_budget)).routes(routes!(cost::set_allocation))
+    OpenApiRouter::new()
+        .routes(routes!(cost::set_budget))
+        .routes(routes!(cost::set_allocation))
+        .routes(routes!(cost::decide_recommendation))
 }
 
 /// Routes of legal holds.

@@ -153,6 +153,7 @@ async fn the_description_names_every_route_and_answer() {
             "/api/v1/compliance/waivers/{id}/revocations",
             "/api/v1/cost/allocation",
             "/api/v1/cost/budgets/{name}",
+            "/api/v1/cost/recommendations/{id}/decisions",
             "/api/v1/erasures",
             "/api/v1/events",
             "/api/v1/holds",

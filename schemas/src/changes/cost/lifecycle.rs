@@ -53,6 +53,9 @@ named! {
 pub struct SizeTold {
     /// Prices of one unit, if the event states the type and the price list contains it.
     pub price: Option<UnitPrice>,
+    /// The size or class behind the price, and others that could take its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sku: Option<SkuTold>,
     /// The reason why no price was found, if so.
     pub unpriced: Option<String>,
     /// Number of units.
@@ -61,6 +64,36 @@ pub struct SizeTold {
     pub size_gb: Option<Decimal>,
     /// Whether it runs; a stopped resource is charged for storage only.
     pub running: Option<bool>,
+}
+
+/// The main part of a resource's price, by the price list in force when the event was read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SkuTold {
+    /// The cloud, as price lists name it.
+    pub provider: String,
+    /// The region of the price; `*`: the same everywhere.
+    pub region: String,
+    /// The product in the price list.
+    pub product: String,
+    /// The size or class within the product.
+    pub sku: String,
+    /// The pricing unit, for example `hour` or `GB-month`.
+    pub unit: String,
+    /// Price of one unit.
+    pub unit_price: Decimal,
+    /// Cheaper sizes of the same family, or cheaper tiers, dearest first; at most 12.
+    pub cheaper: Vec<SkuPrice>,
+}
+
+/// The price of a size or class.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SkuPrice {
+    /// The size or class.
+    pub sku: String,
+    /// Price of one unit.
+    pub unit_price: Decimal,
 }
 
 /// List prices of one resource.

@@ -7,6 +7,7 @@ mod budget;
 pub mod read;
 mod spend;
 mod table;
+mod utilisation;
 mod write;
 
 pub use write::Charges;

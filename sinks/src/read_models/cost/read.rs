@@ -8,6 +8,7 @@ mod budgets;
 mod charges;
 mod filter;
 mod forecast;
+mod recommendations;
 mod reconciliation;
 mod resource;
 mod sums;
@@ -24,6 +25,11 @@ pub use charges::{ChargeKey, ChargeRecord, ChargesRequest, charges};
 pub use filter::{By, CostFilter, CostView, Dimension, day};
 pub use forecast::{
     CurrencyForecast, ForecastDay, ForecastRequest, Forecasts, MAX_FORECAST_DAYS, PurchaseDay, forecasts,
+};
+pub use recommendations::{
+    ChargesEvidence, PriceEvidence, Recommendation, RecommendationDecided, RecommendationEvidence,
+    RecommendationOutcome, RecommendationStatus, Recommendations, RecommendationsRequest, SavingSum,
+    UtilisationEvidence, recommendations,
 };
 pub use reconciliation::{
     ExplainedPart, ReconciliationKey, ReconciliationLine, ReconciliationRequest, reconciliation,

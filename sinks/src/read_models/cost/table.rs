@@ -136,6 +136,32 @@ table! {
     }
 }
 
+table! {
+    /// A measurement of a resource.
+    struct UtilisationRow in "cost_utilisation" as "cost_utilisation_row" {
+        tenant_id: text, event_id: uuid;
+        measured_at: instant,
+        resource: text,
+        metric: text,
+        value: decimal,
+        content_sha256: bytes,
+    }
+}
+
+table! {
+    /// A decision about a recommendation.
+    struct RecommendationRow in "cost_recommendation_fact" as "cost_recommendation_fact_row" {
+        tenant_id: text, event_id: uuid;
+        decided_at: instant,
+        recommendation: text,
+        decision: text,
+        fault: text_or_null,
+        actor: text,
+        reason: text_or_null,
+        content_sha256: bytes,
+    }
+}
+
 /// Change of a day of a series that became known at an instant, as charges are added or withdrawn; entries
 /// with one key are added up.
 #[derive(Debug, sqlx::Encode)]

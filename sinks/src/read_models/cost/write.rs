@@ -9,6 +9,7 @@ use schemas::{
     Timestamp,
     changes::cost::{
         AllocationDecision, AllocationFact, BudgetFact, ChargeFact, CostChange, CostSeries, LifecycleFact,
+        RecommendationFact, UtilisationFact,
     },
 };
 use sqlx::{PgConnection, types::Json};
@@ -17,7 +18,11 @@ use uuid::Uuid;
 use super::{
     accrual,
     budget::{self, Touched},
-    table::{AllocationRow, BudgetRow, ChargeRow, EntryRow, ScopeKey, ScopeRow, SeriesRow},
+    table::{
+        AllocationRow, BudgetRow, ChargeRow, EntryRow, RecommendationRow, ScopeKey, ScopeRow, SeriesRow,
+        UtilisationRow,
+    },
+    utilisation,
 };
 use crate::{
     outbox::Outgoing,
@@ -32,11 +37,13 @@ type Stated<'a> = Fact<'a, CostChange>;
 type IsOf = fn(&CostChange) -> bool;
 
 /// The tables of facts, and which facts are theirs.
-const TABLES: [(&str, IsOf); 4] = [
+const TABLES: [(&str, IsOf); 6] = [
     ("cost_charge", |change| matches!(change, CostChange::Charge(_))),
     ("cost_lifecycle", |change| matches!(change, CostChange::Lifecycle(_))),
     ("cost_budget_fact", |change| matches!(change, CostChange::Budget(_))),
     ("cost_allocation_fact", |change| matches!(change, CostChange::Allocation(_))),
+    ("cost_utilisation", |change| matches!(change, CostChange::Utilisation(_))),
+    ("cost_recommendation_fact", |change| matches!(change, CostChange::Recommendation(_))),
 ];
 /// Times at which a scope was replaced.
 type Replacements = BTreeSet<Timestamp>;
@@ -94,17 +101,21 @@ impl ReadModel for Charges {
     async fn write(&mut self, tx: &mut PgConnection, facts: &[Stated<'_>], _: WritePath) -> sqlx::Result<()> {
         // An attempt before this one may have been rolled back.
         self.written.clear();
-        let Told { charges, lives, budgets, rules } = told_apart(facts);
+        let Told { charges, lives, budgets, rules, measured, decided } = told_apart(facts);
         ChargeRow::insert(tx, &charges.iter().map(|charge| charge_row(charge)).collect::<Vec<_>>()).await?;
         accrual::write(tx, &lives).await?;
         BudgetRow::insert(tx, &budgets.iter().map(|fact| budget::budget_row(fact)).collect::<Vec<_>>())
             .await?;
-        AllocationRow::insert(tx, &rules.iter().map(|fact| allocation_row(fact)).collect::<Vec<_>>()).await
+        AllocationRow::insert(tx, &rules.iter().map(|fact| allocation_row(fact)).collect::<Vec<_>>()).await?;
+        UtilisationRow::insert(tx, &measured.iter().map(|fact| utilisation::row(fact)).collect::<Vec<_>>())
+            .await?;
+        RecommendationRow::insert(tx, &decided.iter().map(|fact| decision_row(fact)).collect::<Vec<_>>())
+            .await
     }
 
     async fn fold(&mut self, tx: &mut PgConnection, new: &[Stated<'_>]) -> sqlx::Result<Vec<Outgoing>> {
         let Some(Fact { partition, .. }) = new.first() else { return Ok(Vec::new()) };
-        let Told { charges, lives, budgets: decisions, .. } = told_apart(new);
+        let Told { charges, lives, budgets: decisions, measured, .. } = told_apart(new);
         let mut touched = Touched::default();
         for charge in &charges {
             let days = touched.days.entry(charge.tenant.as_str()).or_default();
@@ -125,6 +136,7 @@ impl ReadModel for Charges {
         }
         self.write_series(tx, &series).await?;
         accrual::derive(tx, &lives).await?;
+        utilisation::add(tx, &measured).await?;
         let replaced = write_days(tx, &charges).await?;
         for scope in replaced {
             if budgets.get(scope.tenant_id).is_some_and(|budgets| !budgets.is_empty()) {
@@ -212,6 +224,8 @@ struct Told<'a> {
     lives: Vec<&'a LifecycleFact>,
     budgets: Vec<&'a BudgetFact>,
     rules: Vec<&'a AllocationFact>,
+    measured: Vec<&'a UtilisationFact>,
+    decided: Vec<&'a RecommendationFact>,
 }
 
 fn told_apart<'a>(facts: &[Stated<'a>]) -> Told<'a> {
@@ -222,6 +236,8 @@ fn told_apart<'a>(facts: &[Stated<'a>]) -> Told<'a> {
             CostChange::Lifecycle(life) => told.lives.push(life),
             CostChange::Budget(budget) => told.budgets.push(budget),
             CostChange::Allocation(rules) => told.rules.push(rules),
+            CostChange::Utilisation(measured) => told.measured.push(measured),
+            CostChange::Recommendation(decided) => told.decided.push(decided),
         }
     }
     told
@@ -281,6 +297,24 @@ fn allocation_row(fact: &AllocationFact) -> AllocationRow<'_> {
         decision,
         fault,
         rules,
+        actor: &fact.actor,
+        reason: fact.reason.as_deref(),
+        content_sha256: &fact.content_sha256,
+    }
+}
+
+fn decision_row(fact: &RecommendationFact) -> RecommendationRow<'_> {
+    let (decision, fault) = match &fact.decision {
+        Ok(decision) => (decision.name(), None),
+        Err(fault) => ("unreadable", Some(fault.as_str())),
+    };
+    RecommendationRow {
+        tenant_id: fact.tenant.as_str(),
+        event_id: *fact.event_id.as_uuid(),
+        decided_at: fact.decided_at,
+        recommendation: &fact.recommendation,
+        decision,
+        fault,
         actor: &fact.actor,
         reason: fact.reason.as_deref(),
         content_sha256: &fact.content_sha256,
