@@ -8,4 +8,5 @@ mod corpus;
 mod fixture;
 mod ledger;
 mod outlook;
+mod recommendations;
 mod stage;

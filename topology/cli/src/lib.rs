@@ -29,6 +29,7 @@ mod place;
 mod policy;
 mod prices;
 mod query;
+mod recommendation;
 mod risk;
 mod rules;
 mod run;
@@ -95,6 +96,8 @@ enum Command {
     Budget(budget::BudgetArgs),
     /// Decide by which rules costs go to teams, after a preview.
     Allocation(budget::AllocationArgs),
+    /// Accept or dismiss what `weir query cost recommendations` recommends.
+    Recommendation(recommendation::RecommendationArgs),
     /// Place, release and list legal holds.
     Hold(hold::HoldArgs),
     /// Erase a person's data.
@@ -212,6 +215,7 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::Risk(args) => risk::risk(args).await,
         Command::Budget(args) => budget::budget(args).await,
         Command::Allocation(args) => budget::allocation(args).await,
+        Command::Recommendation(args) => recommendation::recommendation(args).await,
         Command::Hold(args) => hold::hold(args).await,
         Command::Erase(args) => erase::erase(args).await,
         Command::Key(args) => key::key(args).await,

@@ -4,6 +4,7 @@ pub(super) mod changes;
 pub(super) mod compliance;
 mod cost;
 mod outlook;
+mod recommendations;
 mod risk;
 
 pub(super) use cost::{BudgetsArgs, budgets};

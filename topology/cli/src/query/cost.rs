@@ -1,10 +1,12 @@
 //! `weir query cost`: totals, a small chart over time, and what they are made of.
 
-use anyhow::bail;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Api, print, printable};
+use super::{
+    Api, print, printable,
+    recommendations::{RecommendationsArgs, recommendations},
+};
 use crate::output::{self, Format};
 
 /// Widest bar, in characters.
@@ -15,6 +17,8 @@ const POINTS: usize = 31;
 /// Arguments of `weir query cost`.
 #[derive(Debug, Args)]
 pub(super) struct CostArgs {
+    #[command(subcommand)]
+    about: Option<About>,
     /// The dimension to break costs down by: provider, billing_account, billing_period, sub_account, service,
     /// service_category, region, resource, charge_category, charge_class, sku, sku_price, consumed_unit, or tag:KEY.
     #[arg(long, default_value = "service")]
@@ -41,6 +45,13 @@ pub(super) struct CostArgs {
     output: Format,
 }
 
+/// What is asked beside what was spent.
+#[derive(Debug, Subcommand)]
+enum About {
+    /// What would cost less, with its saving, risk, effort and evidence; and what became of what was accepted.
+    Recommendations(RecommendationsArgs),
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Step {
     Day,
@@ -60,13 +71,10 @@ impl Step {
 
 /// Asks what was spent, and prints it.
 pub(super) async fn cost(api: &Api, args: &CostArgs) -> anyhow::Result<()> {
-    let mut parameters = Vec::new();
-    for filter in &args.filters {
-        match filter.split_once('=') {
-            Some(pair) => parameters.push(pair),
-            None => bail!("--where takes NAME=VALUE, and not {filter:?}"),
-        }
+    if let Some(About::Recommendations(args)) = &args.about {
+        return recommendations(api, args).await;
     }
+    let mut parameters = filters(&args.filters)?;
     for (name, value) in [("from", &args.from), ("to", &args.to), ("known_at", &args.known_at)] {
         parameters.extend(value.as_deref().map(|value| (name, value)));
     }
@@ -108,6 +116,12 @@ pub(super) async fn cost(api: &Api, args: &CostArgs) -> anyhow::Result<()> {
         output::note("there are more values; --limit prints more of them");
     }
     Ok(())
+}
+
+/// Filters as the query API takes them.
+pub(super) fn filters(given: &[String]) -> anyhow::Result<Vec<(&str, &str)>> {
+    let pair = |filter: &'_ String| anyhow::anyhow!("--where takes NAME=VALUE, and not {filter:?}");
+    given.iter().map(|filter| filter.split_once('=').ok_or_else(|| pair(filter))).collect()
 }
 
 /// Arguments of `weir query budgets`.

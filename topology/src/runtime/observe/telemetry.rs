@@ -316,6 +316,10 @@ fn describe_read_models() {
         "Lifecycle events of resources that accrue cost by the second."
     );
     describe_counter!(
+        "weir_cost_utilisation_total",
+        "Measurements of utilisation that recommendations can read."
+    );
+    describe_counter!(
         "weir_cost_allocations_total",
         "Cost allocations: `balanced`, or `unbalanced` (rejected) if they differ from the database's sum."
     );
