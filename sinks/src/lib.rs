@@ -15,6 +15,7 @@ pub mod parking;
 pub mod positions;
 pub mod postgres;
 pub mod query_api;
+pub mod raw_charges;
 pub mod raw_copy;
 mod raw_headers;
 pub mod read_models;

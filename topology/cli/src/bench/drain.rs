@@ -24,17 +24,17 @@ const JSONB_SHARE: u64 = 5;
 /// The database of the drain that is not measured.
 const WARM_UP: &str = "drain_warm_up";
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-const DRAINED_WITHIN: Duration = Duration::from_mins(10);
+const DRAINED_WITHIN: Duration = Duration::from_mins(30);
 
 /// One measurement.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run {
-    events: u64,
-    took: Duration,
+    pub(super) events: u64,
+    pub(super) took: Duration,
     /// Ours and PostgreSQL's; the broker's is left out on every side.
-    cpu: Duration,
-    wal_bytes: u64,
-    rss_peak_bytes: Option<u64>,
+    pub(super) cpu: Duration,
+    pub(super) wal_bytes: u64,
+    pub(super) rss_peak_bytes: Option<u64>,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "rates of counts far below 2^52")]
@@ -47,6 +47,17 @@ impl Run {
     #[cfg(test)]
     pub(super) fn of_events(events: u64, took: Duration) -> Self {
         Self { events, took, cpu: Duration::ZERO, wal_bytes: 0, rss_peak_bytes: None }
+    }
+
+    /// Two steps of the same events as one, one after the other.
+    pub(super) fn followed_by(&self, next: &Self) -> Self {
+        Self {
+            events: self.events,
+            took: self.took + next.took,
+            cpu: self.cpu + next.cpu,
+            wal_bytes: self.wal_bytes + next.wal_bytes,
+            rss_peak_bytes: self.rss_peak_bytes.max(next.rss_peak_bytes),
+        }
     }
 
     fn cpu_us_per_event(&self) -> f64 {
@@ -262,6 +273,23 @@ pub(super) fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
+impl Figures {
+    /// A row of a table.
+    pub(super) fn cells(&self, name: &str) -> [String; 6] {
+        let ratio = self.ratio.as_ref();
+        [
+            name.to_owned(),
+            format!("{:.0}", self.events_per_s),
+            format!("{:.1}", self.cpu_us_per_event),
+            format!("{:.0}", self.wal_bytes_per_event),
+            self.rss_peak_bytes.map(|bytes| (bytes / 1_000_000).to_string()).unwrap_or_default(),
+            ratio
+                .map(|ratio| format!("{:.2} ({:.2}–{:.2})", ratio.median, ratio.min, ratio.max))
+                .unwrap_or_default(),
+        ]
+    }
+}
+
 fn print(report: &Report, format: Format) -> anyhow::Result<()> {
     if format != Format::Table {
         return output::json(report);
@@ -276,18 +304,7 @@ fn print(report: &Report, format: Format) -> anyhow::Result<()> {
     ]);
     let sides = [("ours", &report.ours)].into_iter().chain(report.peers.iter().map(|(name, f)| (*name, f)));
     for (name, figures) in sides {
-        table.add_row([
-            name.to_owned(),
-            format!("{:.0}", figures.events_per_s),
-            format!("{:.1}", figures.cpu_us_per_event),
-            format!("{:.0}", figures.wal_bytes_per_event),
-            figures.rss_peak_bytes.map(|bytes| (bytes / 1_000_000).to_string()).unwrap_or_default(),
-            figures
-                .ratio
-                .as_ref()
-                .map(|ratio| format!("{:.2} ({:.2}–{:.2})", ratio.median, ratio.min, ratio.max))
-                .unwrap_or_default(),
-        ]);
+        table.add_row(figures.cells(name));
     }
     output::print_table(&table, "nothing was measured");
     Ok(())

@@ -3,6 +3,7 @@
 //! Two shared cores and a noisy disk: read the ratios, which come from pairs taken in turn, not the absolute rates.
 
 mod anomaly;
+mod cost;
 mod drain;
 mod forecast;
 mod freshness;
@@ -51,6 +52,8 @@ enum What {
     LogStage(log::StageArgs),
     /// From the audit topic to a receiver that reads and drops, beside a loader in Python.
     Siem(siem::SiemArgs),
+    /// A bill imported and summed up by day, beside a loader in Python and a raw COPY of the same file; and questions about it.
+    Cost(cost::CostArgs),
     /// Searches of an audit log of 20 tenants and 12 months, for terms that are common, rare and absent.
     Search(search::SearchArgs),
 }
@@ -96,6 +99,7 @@ pub(super) async fn bench(args: BenchArgs) -> anyhow::Result<Outcome> {
         What::Log(args) => log::log(&args).await,
         What::LogStage(args) => log::stage(&args).await,
         What::Siem(args) => siem::siem(&args).await,
+        What::Cost(args) => cost::cost(&args).await,
         What::Search(args) => search::search(&args).await,
     }
 }
