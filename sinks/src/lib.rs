@@ -3,6 +3,7 @@
 pub mod access_trail;
 pub mod api_keys;
 pub mod batch;
+pub mod budget_standing;
 pub mod compress;
 pub mod delivery;
 mod halt;

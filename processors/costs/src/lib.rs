@@ -6,6 +6,7 @@
 pub mod accrual;
 pub mod allocation;
 pub mod anomaly;
+pub mod budget;
 pub mod estimate;
 pub mod forecast;
 pub mod lifecycle;

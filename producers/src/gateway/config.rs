@@ -15,7 +15,7 @@ use policies::InForce;
 use schemas::changes::waivers::GrantedWaivers;
 use tokio::sync::watch;
 
-use super::{shares::TenantQuotas, signature::WebhookSecrets};
+use super::{policy::Budgets, shares::TenantQuotas, signature::WebhookSecrets};
 
 /// The waivers that hold, as they are now.
 pub type WaiversWatch = watch::Receiver<Arc<GrantedWaivers>>;
@@ -50,6 +50,8 @@ pub struct GatewayConfig {
     pub policies: InForce,
     /// Granted waivers, which decisions honour; renewed by whoever reads them from the database.
     pub waivers: WaiversWatch,
+    /// Whoever knows how budgets stand; without it plans are decided about without them.
+    pub budgets: Option<Arc<dyn Budgets>>,
     /// Renders `GET /metrics`; without it there is no such route.
     pub metrics: Option<RenderMetrics>,
 }
@@ -100,6 +102,7 @@ impl Default for GatewayConfig {
             github: WebhookSecrets::default(),
             policies: InForce::own(),
             waivers: watch::channel(Arc::default()).1,
+            budgets: None,
             metrics: None,
         }
     }

@@ -44,6 +44,7 @@ pub use config::{Admin, GatewayConfig, Limits, Timeouts, WaiversWatch};
 pub use edge::admission::KeyRingWatch;
 pub use edge::rates::Rates;
 use edge::{Listen, ListenError, Listener, Open, admission::Admission};
+pub use policy::{Budgets, PlanAsked};
 pub use publisher::{Delivery, KafkaPublisher, Publisher};
 pub use router::openapi;
 use schemas::TenantId;

@@ -36,6 +36,21 @@ pub struct Estimate {
     pub unpriced: Vec<UnpricedResource>,
     /// Number of resources that could not be priced.
     pub unpriced_total: u32,
+    /// The difference of the resources with each tag, largest first; at most 100. Budgets of teams and tags count them.
+    #[serde(default)]
+    pub by_tag: Vec<TaggedDelta>,
+}
+
+/// What the resources with a tag cost more or less by the month.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaggedDelta {
+    /// The tag's key.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+    /// After minus before, of resources with a price on both sides.
+    #[schema(value_type = String)]
+    pub delta: Decimal,
 }
 
 /// The price list that an estimate used.

@@ -1,6 +1,7 @@
 //! Changes that processors hand to sinks: plain data, so that neither depends on the other.
 
 pub mod audit;
+pub mod budget_verdicts;
 pub mod change_review;
 pub mod compliance;
 pub mod correlation;

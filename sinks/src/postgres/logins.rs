@@ -9,7 +9,7 @@ use crate::session::connect_admin;
 /// A process of the pipeline, as Postgres knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Login {
-    /// `weir run gateway`: credentials, limits, use.
+    /// `weir run gateway`: credentials, limits, use; one tenant's budgets at a time.
     Gateway,
     /// `weir run query-api`: the same, and one tenant's read models at a time.
     QueryApi,
@@ -33,7 +33,7 @@ impl Login {
     /// The roles that its connections take on with `SET ROLE`.
     const fn roles(self) -> &'static [&'static str] {
         match self {
-            Self::Gateway => &["weir_service"],
+            Self::Gateway => &["weir_service", "weir_decisions"],
             Self::QueryApi => &["weir_service", "weir_reader"],
             Self::Stages => &["weir_writer"],
         }

@@ -68,6 +68,12 @@ pub fn service_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
     pool_as("weir_service", url, "weir-service", max_connections)
 }
 
+/// Connections for whoever decides about plans: role `weir_decisions`, which reads how one tenant's budgets stand at a time.
+/// Connects when it is first used.
+pub(crate) fn decisions_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
+    pool_as("weir_decisions", url, "weir-decisions", max_connections)
+}
+
 fn pool_as(role: &'static str, url: &str, name: &str, max_connections: u32) -> sqlx::Result<PgPool> {
     let options = url.parse::<PgConnectOptions>()?.application_name(name).options([
         ("statement_timeout", "10s"),

@@ -7,7 +7,7 @@ pub(crate) mod nodelay;
 use std::fmt;
 
 pub(crate) use classify::{Failure, FailureKind};
-pub(crate) use connection::{connect, connect_admin, connect_writer};
+pub(crate) use connection::{connect, connect_admin, connect_writer, decisions_pool};
 pub use connection::{operator_pool, service_pool};
 
 /// Connection of a writer: database, stage and owner.

@@ -24,6 +24,7 @@ use producers::{
     kafka::Purpose,
 };
 use sinks::{
+    budget_standing::BudgetStanding,
     query_api::{CursorKey, Listeners, QueryApi, QueryConfig, Rates},
     read_models::{audit_entry::upkeep, reader_pool},
     retention::{self, RetentionConfig},
@@ -42,6 +43,7 @@ use super::{
     shutdown, status,
 };
 use topology::{
+    budgets::GatewayBudgets,
     pipeline,
     runtime::{
         self, BatchLimits, Health, RunConfig,
@@ -177,6 +179,9 @@ impl Process<'_> {
         config.github = settings.github_webhook_secrets()?;
         config.policies = policies;
         config.waivers = waivers;
+        let list = Arc::new(prices::in_use(&self.place.settings.prices)?);
+        let standing = BudgetStanding::new(&self.place.endpoints.database_url, list)?;
+        config.budgets = Some(Arc::new(GatewayBudgets::new(standing)));
         config.admin = Some(Admin { listen: settings.admin_listen, metrics: self.render_metrics() });
         config.metrics = settings.public_metrics.then(|| self.render_metrics());
         // First what can be wrong here; a client of Kafka takes its time to go.

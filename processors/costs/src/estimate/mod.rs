@@ -19,7 +19,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use rust_decimal::Decimal;
 use schemas::changes::estimate::{
-    Coverage, Estimate, PricePart, Pricing, ResourceEstimate, UnpricedResource,
+    Coverage, Estimate, PricePart, Pricing, ResourceEstimate, TaggedDelta, UnpricedResource,
 };
 use serde_json::Value;
 
@@ -35,6 +35,8 @@ use side::{Side, Unpriced};
 const MAX_NAMED: usize = 100;
 /// Maximum number of notes for one resource.
 const MAX_NOTES: usize = 20;
+/// Most tags whose difference an estimate tells, those with the largest.
+const MAX_TAGS: usize = 100;
 /// Reduction of a resource's confidence for each assumption, and for usage-based parts.
 const ASSUMPTION: u8 = 10;
 const BY_USE: u8 = 20;
@@ -172,6 +174,8 @@ struct Both {
     resource: ResourceEstimate,
     before: SidePrice,
     after: SidePrice,
+    tags_before: Vec<(String, String)>,
+    tags_after: Vec<(String, String)>,
 }
 
 fn priced(resource: &Planned<'_>, regions: &Regions, prices: &PriceList) -> Both {
@@ -179,6 +183,8 @@ fn priced(resource: &Planned<'_>, regions: &Regions, prices: &PriceList) -> Both
         None => SidePrice::Absent,
         Some(side) => side_price(resource, &side, regions, prices),
     };
+    let tags = |side: Option<Side<'_>>| side.map(|side| side.tags()).unwrap_or_default();
+    let (tags_before, tags_after) = (tags(resource.before), tags(resource.after));
     let (before, after) = (one(resource.before), one(resource.after));
     let delta = before
         .monthly()
@@ -207,7 +213,7 @@ fn priced(resource: &Planned<'_>, regions: &Regions, prices: &PriceList) -> Both
         parts,
         notes,
     };
-    Both { resource, before, after }
+    Both { resource, before, after, tags_before, tags_after }
 }
 
 fn side_price(resource: &Planned<'_>, side: &Side<'_>, regions: &Regions, prices: &PriceList) -> SidePrice {
@@ -308,11 +314,16 @@ struct Sums {
     unpriced: Vec<UnpricedResource>,
     unpriced_total: u32,
     resources_total: u32,
+    by_tag: BTreeMap<(String, String), Decimal>,
 }
 
 impl Sums {
     fn add(&mut self, both: Both) {
-        let Both { mut resource, before, after } = both;
+        let Both { mut resource, before, after, tags_before, tags_after } = both;
+        if resource.delta.is_some() {
+            self.add_tags(tags_before, before.monthly().map(|monthly| -monthly));
+            self.add_tags(tags_after, after.monthly());
+        }
         count(&mut self.coverage_before, &before);
         count(&mut self.coverage_after, &after);
         self.resources_total = self.resources_total.saturating_add(1);
@@ -336,6 +347,27 @@ impl Sums {
         }
         self.confidence += u64::from(resource.confidence);
         self.resources.push(resource);
+    }
+
+    fn add_tags(&mut self, tags: Vec<(String, String)>, monthly: Option<Decimal>) {
+        for tag in tags {
+            let sum = self.by_tag.entry(tag).or_default();
+            *sum = sum.saturating_add(monthly.unwrap_or_default());
+        }
+    }
+
+    /// What each tag's resources cost more or less, the largest difference first.
+    fn tagged(&mut self) -> Vec<TaggedDelta> {
+        let tagged = |((key, value), delta): ((String, String), Decimal)| TaggedDelta {
+            key,
+            value,
+            delta: delta.normalize(),
+        };
+        let mut all: Vec<TaggedDelta> = std::mem::take(&mut self.by_tag).into_iter().map(tagged).collect();
+        all.retain(|tagged| !tagged.delta.is_zero());
+        all.sort_by_key(|tagged| Reverse(tagged.delta.abs()));
+        all.truncate(MAX_TAGS);
+        all
     }
 
     fn leave_out(&mut self, resource: &ResourceEstimate, reason: &str) {
@@ -375,7 +407,9 @@ impl Sums {
             };
             coverage
         };
+        let by_tag = self.tagged();
         Estimate {
+            by_tag,
             currency: prices.currency().to_owned(),
             prices: prices.used(),
             monthly_before: self.before.normalize(),

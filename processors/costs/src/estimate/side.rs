@@ -1,5 +1,7 @@
 //! A resource's configuration on one side of a plan, with the values that are known only after apply.
 
+use std::collections::BTreeMap;
+
 use rust_decimal::Decimal;
 use serde_json::Value;
 
@@ -8,6 +10,9 @@ pub(super) type Unpriced = String;
 
 /// Maximum count or size: 10^12.
 const MOST: Decimal = Decimal::from_parts(0xd4a5_1000, 0xe8, 0, false, 0);
+
+/// Longest key and longest value of a tag that is told, in bytes.
+const MAX_TAG_BYTES: usize = 256;
 
 /// A resource's configuration, before or after.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +112,21 @@ impl<'a> Side<'a> {
             Some(Value::Array(values)) => Ok(values.len()),
             Some(_) => Err(format!("{} is no list", shown(path))),
         }
+    }
+
+    /// A text that is known, wherever it stands; for guesses about the region.
+    /// The tags or labels of a resource, as far as they are known.
+    pub(super) fn tags(&self) -> Vec<(String, String)> {
+        let mut found = BTreeMap::new();
+        for name in ["tags", "labels", "tags_all"] {
+            for (key, value) in self.values.get(name).and_then(Value::as_object).into_iter().flatten() {
+                let Some(value) = value.as_str() else { continue };
+                if key.len() <= MAX_TAG_BYTES && value.len() <= MAX_TAG_BYTES {
+                    found.insert(key.clone(), value.to_owned());
+                }
+            }
+        }
+        found.into_iter().collect()
     }
 
     /// A known text at a path, used to guess the region.

@@ -51,8 +51,24 @@ pub struct StoredFact {
 pub struct Assessed {
     /// Review route.
     pub route: Route,
+    /// Whether a hard budget denies it: then it is blocked, whatever its score.
+    pub over_budget: bool,
     /// Score, 0 to 100.
     pub score: i16,
     /// Completeness of reading the plan.
     pub reading: PlanReading,
+}
+
+impl Assessed {
+    /// A proposal that no budget denies.
+    pub const fn new(route: Route, score: i16, reading: PlanReading) -> Self {
+        Self { route, over_budget: false, score, reading }
+    }
+
+    /// The same where a hard budget denies it, or not.
+    #[must_use]
+    pub const fn denied_by_budget(self, denied: bool) -> Self {
+        let route = if denied { Route::Block } else { self.route };
+        Self { route, over_budget: denied, ..self }
+    }
 }

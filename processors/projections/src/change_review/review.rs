@@ -290,11 +290,11 @@ impl Course {
         let proposal = self.proposal.ok_or("decided before anything had been proposed")?;
         let parties = Party::all_of(fact).ok_or("the decider is not named")?;
         match self.decision {
-            Some((Decision::Blocked, _)) if approves => {
-                return Err("approved although its score blocks it".to_owned());
-            }
             Some((Decision::Blocked, _)) => {
-                return Err("decided although its score blocks it already".to_owned());
+                let word = if approves { "approved" } else { "decided" };
+                let by = if proposal.assessed.over_budget { "a hard budget" } else { "its score" };
+                let already = if approves { "" } else { " already" };
+                return Err(format!("{word} although {by} blocks it{already}"));
             }
             Some((Decision::Auto, _)) => {
                 return Err("decided although its score lets it pass by itself".to_owned());

@@ -44,7 +44,7 @@ fn fact(kind: ChangeFactKind, actor: &str) -> StoredFact {
 /// A plan without a proposer, as Terraform writes it.
 fn plan(score: i16) -> StoredFact {
     let route = Route::of(u8::try_from(score).expect("a score"));
-    let assessed = Some(Assessed { route, score, reading: PlanReading::Read });
+    let assessed = Some(Assessed::new(route, score, PlanReading::Read));
     StoredFact { assessed, ..fact(Proposed, "") }
 }
 
@@ -368,4 +368,12 @@ proptest! {
             prop_assert_eq!(review.approval, ApprovalState::Decided);
         }
     }
+}
+
+#[test]
+fn a_hard_budget_blocks_whatever_the_score() {
+    let assessed = Assessed::new(Route::Auto, 5, PlanReading::Read);
+    assert_eq!(assessed.denied_by_budget(false), assessed);
+    let denied = assessed.denied_by_budget(true);
+    assert_eq!((denied.route, denied.score, denied.over_budget), (Route::Block, 5, true));
 }

@@ -5,6 +5,7 @@
 //! In `block` mode Kafka has acknowledged the event before the response, so that an enforced decision is
 //! always recorded. In `advise` mode the response does not wait for the event.
 
+mod budgets;
 mod cache;
 mod decided;
 mod question;
@@ -24,6 +25,7 @@ use policies::{Decision, Surroundings};
 use schemas::{
     TenantId, Timestamp,
     access::Principal,
+    changes::budget_verdicts::BudgetVerdict,
     problem::{Problem, ProblemKind},
 };
 use serde::Serialize;
@@ -33,6 +35,8 @@ use tokio::{
 };
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub use budgets::{Budgets, PlanAsked};
 
 use self::{
     cache::{Cache, Key},
@@ -99,6 +103,9 @@ pub(super) struct PolicyDecision {
     reasons: Vec<DecisionReason>,
     /// Number of verdicts other than `pass`.
     reasons_total: usize,
+    /// The budgets that a plan would go beyond, each with amounts and what to change: a hard one denies it, a soft one warns.
+    /// Null where how budgets stand is not known now.
+    budgets: Option<Vec<BudgetVerdict>>,
     /// Whether the decision comes from the cache.
     cached: bool,
     /// Time of the decision, RFC 3339.
@@ -177,7 +184,8 @@ pub(super) struct AdmissionStatus {
         (status = 415, description = "media type or encoding not supported", body = Problem,
             content_type = "application/problem+json"),
         (status = 429, description = "too many requests", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "no decision: Kafka did not acknowledge it, or too many are in flight",
+        (status = 503, description = "no decision: Kafka did not acknowledge it, budgets cannot be read, or too many are \
+            in flight",
             body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -209,10 +217,20 @@ pub(super) async fn evaluate(
     };
     let at = Utc::now().trunc_subsecs(6);
     let (decided, cached) = decide(&app, (tenant, &question), at, deadline).await?;
-    let trace =
-        Trace { principal: &principal, traces: &traces, question: &question, decided: &decided, mode, at };
+    let budgets = budgets::ask(&app, (tenant, &question, mode), &decided, at).await?;
+    let decision = budgets::with_budgets(decided.decision, budgets.as_deref());
+    let trace = Trace {
+        principal: &principal,
+        traces: &traces,
+        question: &question,
+        decided: &decided,
+        decision,
+        budgets: budgets.as_deref(),
+        mode,
+        at,
+    };
     let decision_id = trace.publish(&app, deadline).await?;
-    let (decision, known) = (decided.decision.name(), if cached { "true" } else { "false" });
+    let (decision, known) = (decision.name(), if cached { "true" } else { "false" });
     metrics::counter!("weir_policy_decisions_total", "mode" => mode.name(), "decision" => decision, "cached" => known)
         .increment(1);
     metrics::histogram!("weir_policy_decision_duration_seconds", "cached" => known).record(began.elapsed());
@@ -228,6 +246,7 @@ pub(super) async fn evaluate(
             counts: decided.counts,
             reasons: decided.reasons.clone(),
             reasons_total: decided.reasons_total,
+            budgets,
             cached,
             decided_at: at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
             holds_seconds: decided.holds.as_secs(),

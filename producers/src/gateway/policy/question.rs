@@ -146,6 +146,11 @@ impl Question {
         Ok(Self { form, mode, change_id, project, workspace, sha256, document, bytes })
     }
 
+    /// The document as it came.
+    pub(super) fn plan(&self) -> &Value {
+        &self.document
+    }
+
     /// The document, as input of policies.
     pub(super) fn document(&self) -> Result<Document, ApiError> {
         let refused =

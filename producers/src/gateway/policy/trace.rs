@@ -1,9 +1,11 @@
 //! The event of a decision.
 
 use edge::{api_error::ApiError, service::Traces};
+use policies::Decision;
 use schemas::{
     Envelope, Event, EventId, Native, Source, Timestamp,
     access::Principal,
+    changes::budget_verdicts::BudgetVerdict,
     codec,
     envelope::native_format,
     events::{Activity, ActivityKind, Outcome, OutcomeStatus, Resource},
@@ -24,6 +26,9 @@ pub(super) struct Trace<'a> {
     pub(super) traces: &'a Traces,
     pub(super) question: &'a Question,
     pub(super) decided: &'a Decided,
+    /// With what budgets say.
+    pub(super) decision: Decision,
+    pub(super) budgets: Option<&'a [BudgetVerdict]>,
     pub(super) mode: Mode,
     pub(super) at: Timestamp,
 }
@@ -56,10 +61,10 @@ impl Trace<'_> {
     }
 
     fn event(&self) -> Envelope {
-        let Self { principal, question, decided, mode, at, .. } = self;
+        let Self { principal, question, decided, decision, budgets, mode, at, .. } = self;
         let counts = serde_json::to_value(decided.counts).unwrap_or_default();
         let native = json!({
-            "decision": decided.decision.name(),
+            "decision": decision.name(),
             "mode": mode.name(),
             "kind": decided.kind,
             "policy_set": decided.policy_set,
@@ -68,7 +73,9 @@ impl Trace<'_> {
             "counts": counts,
             "reasons": decided.reasons,
             "reasons_total": decided.reasons_total,
+            "budgets": budgets,
         });
+        let over = budgets.iter().copied().flatten().map(|verdict| verdict.reason.clone());
         let resource = decided.resource.as_ref().map(|(kind, address)| Resource {
             kind: Some(kind.clone()),
             id: address.clone(),
@@ -95,8 +102,8 @@ impl Trace<'_> {
                 resources: resource.into_iter().collect(),
                 outcome: Outcome {
                     status: OutcomeStatus::Success,
-                    code: Some(decided.decision.name().into()),
-                    message: decided.lines("deny").into_iter().next(),
+                    code: Some(decision.name().into()),
+                    message: decided.lines("deny").into_iter().chain(over).next(),
                 },
                 read_only: Some(true),
                 request_id: None,

@@ -17,7 +17,9 @@ pub(super) async fn facts_of(
     let mut rows = sqlx::query(
         "SELECT c.nth, f.event_id, f.kind, f.occurred_at, f.actor, f.actor_name, f.second_party, f.resource,
                 f.project, f.environment, f.decision, f.reason, f.expires_at, f.outcome, f.outcome_code, f.route, f.score,
-                f.reading
+                f.reading, f.route IS NOT NULL AND EXISTS (
+                SELECT FROM change_budget AS b
+                 WHERE b.tenant_id = f.tenant_id AND b.event_id = f.event_id AND b.hard) AS over_budget
            FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS c(tenant_id, change_id, nth)
           CROSS JOIN unnest($3::text[]) AS k(kind)
           CROSS JOIN LATERAL (
@@ -68,7 +70,7 @@ fn assessed_of(row: &PgRow) -> sqlx::Result<Option<Assessed>> {
     let (Some(route), Some(score), Some(reading)) = (route, score, reading) else { return Ok(None) };
     let route = Route::from_name(route).ok_or_else(|| unreadable("an unknown route"))?;
     let reading = PlanReading::from_name(reading).ok_or_else(|| unreadable("an unknown reading"))?;
-    Ok(Some(Assessed { route, score, reading }))
+    Ok(Some(Assessed::new(route, score, reading).denied_by_budget(row.try_get("over_budget")?)))
 }
 
 fn unreadable(what: &'static str) -> sqlx::Error {

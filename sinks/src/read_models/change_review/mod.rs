@@ -3,6 +3,7 @@
 //! A row is a pure function ([`projections::change_review`]) of the *set* of facts of its change, so neither the order of
 //! arrival nor restarts and replays change it.
 
+mod budgets;
 mod facts;
 pub mod read;
 mod table;

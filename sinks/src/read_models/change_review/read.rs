@@ -8,6 +8,7 @@ use schemas::{
     TenantId, Timestamp,
     changes::{
         Proposal,
+        budget_verdicts::BudgetVerdict,
         change_review::{ChangeFactKind, Factor, PlanReading, PlanSummary, Route},
         estimate::{Coverage, Estimate},
         policy_verdicts::{PlanVerdict, PlanVerdicts, PolicyDecision, VerdictCounts},
@@ -19,7 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use self::waivers::Waived;
-use super::facts::facts_of;
+use super::{budgets, facts::facts_of};
 use crate::read_models::{
     parameters::text,
     snapshot::{Page, Positions, ReadError, Snapshot},
@@ -38,6 +39,10 @@ const ESTIMATE: &str = ", (SELECT nullif(f.proposal -> 'estimate', 'null') - 're
 /// The standing proposal's verdicts in numbers, without the list.
 const POLICIES: &str = ", (SELECT nullif(f.proposal -> 'policies', 'null') - 'verdicts' FROM change_fact AS f \
     WHERE f.tenant_id = change_review.tenant_id AND f.event_id = change_review.proposal_event_id) AS policies";
+
+/// Whether a hard budget denies the standing proposal; null: none says anything.
+const BUDGET: &str = ", (SELECT bool_or(b.hard) FROM change_budget AS b \
+    WHERE b.tenant_id = change_review.tenant_id AND b.event_id = change_review.proposal_event_id) AS over_hard_budget";
 
 /// Filter on changes; an absent parameter matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
@@ -138,6 +143,22 @@ pub struct ChangeItem {
     pub compliance: Compliance,
     /// The verdicts behind it, in numbers; null where none was made.
     pub policies: Option<PolicySummary>,
+    /// What budgets say about its cost.
+    #[serde(default)]
+    pub budget: BudgetDecision,
+}
+
+/// What budgets say about a change, by what was known when it was proposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetDecision {
+    /// It goes beyond none.
+    #[default]
+    Within,
+    /// It would go beyond a soft budget.
+    Warn,
+    /// It would go beyond a hard budget, and is blocked.
+    Deny,
 }
 
 /// The monthly cost that a change adds, by the price list that was in use when it was proposed.
@@ -208,6 +229,8 @@ pub struct ChangeDetail {
     pub factors: Vec<Factor>,
     /// The monthly cost of its resources, one by one; null where the plan could not be estimated.
     pub estimate: Option<Estimate>,
+    /// The budgets that it would go beyond, hard ones first, each with amounts and what to change.
+    pub budgets: Vec<BudgetVerdict>,
     /// The verdicts of compliance policies other than `pass`, gravest first; the first 100.
     pub verdicts: Vec<ReviewedVerdict>,
     /// Number of verdicts other than `pass`.
@@ -310,6 +333,10 @@ pub async fn by_id(
     };
     let verdicts: Vec<ReviewedVerdict> =
         verdicts.into_iter().map(|verdict| waived.reviewed(verdict)).collect();
+    let budgets = match &review.proposal {
+        Some(standing) => budgets::of_proposal(snapshot.connection(), tenant, standing.event_id).await?,
+        None => Vec::new(),
+    };
     let detail = ChangeDetail {
         compliance_with_waivers: waivers::compliance(&change, &verdicts, verdicts_total),
         change,
@@ -317,6 +344,7 @@ pub async fn by_id(
         factors,
         steps: steps(&review, estimate.is_some()),
         estimate,
+        budgets,
         verdicts,
         verdicts_total,
         impossible: review.impossible().cloned().collect(),
@@ -367,7 +395,12 @@ fn steps(review: &Review, estimated: bool) -> Vec<ApprovalStep> {
 
 fn select(tenant: &TenantId) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("SELECT ");
-    query.push(COLUMNS).push(ESTIMATE).push(POLICIES).push(" FROM change_review WHERE tenant_id = ");
+    query
+        .push(COLUMNS)
+        .push(ESTIMATE)
+        .push(POLICIES)
+        .push(BUDGET)
+        .push(" FROM change_review WHERE tenant_id = ");
     // Row-level security says the same; said here too, the planner knows the value.
     query.push_bind(tenant.as_str().to_owned());
     query
@@ -436,6 +469,11 @@ fn item(row: &PgRow) -> Result<ChangeItem, ReadError> {
         cost_delta: cost_delta(row)?,
         compliance: policies.as_ref().map(Compliance::of).unwrap_or_default(),
         policies,
+        budget: match row.try_get("over_hard_budget")? {
+            None => BudgetDecision::Within,
+            Some(false) => BudgetDecision::Warn,
+            Some(true) => BudgetDecision::Deny,
+        },
     })
 }
 

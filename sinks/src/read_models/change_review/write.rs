@@ -9,6 +9,7 @@ use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use super::{
+    budgets,
     facts::facts_of,
     table::{FactRow, News, ReviewRow},
 };
@@ -82,6 +83,7 @@ impl ReadModel for ChangeReviews {
         let touched: Vec<News<'_>> = touched.into_values().collect();
         // All locks first, in their order; what is read afterwards is everything that others have committed.
         lock(tx, &touched).await?;
+        budgets::judge_proposals(tx, &touched).await?;
         for some in touched.chunks(MAX_CHANGES) {
             derive(tx, some).await?;
         }

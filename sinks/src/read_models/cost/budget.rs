@@ -29,7 +29,7 @@ pub(super) const IN_FORCE: &str =
 
 /// A budget as it is in force.
 #[derive(Debug, Clone)]
-pub(super) struct InForce {
+pub(crate) struct InForce {
     pub(super) budget: String,
     pub(super) set_by: Uuid,
     pub(super) amount: Decimal,
@@ -41,6 +41,23 @@ pub(super) struct InForce {
     pub(super) cost: String,
     pub(super) enforcement: Enforcement,
     pub(super) thresholds: Vec<i64>,
+}
+
+impl InForce {
+    /// What it is for.
+    pub(crate) fn scope(&self) -> BudgetScope {
+        match self.scope.as_str() {
+            "tenant" => BudgetScope::Tenant,
+            "project" => BudgetScope::Project(self.scope_value.clone()),
+            "team" => BudgetScope::Team(self.scope_value.clone()),
+            _ => BudgetScope::Tag { key: self.scope_key.clone(), value: self.scope_value.clone() },
+        }
+    }
+
+    /// ISO 4217.
+    pub(crate) fn currency(&self) -> &str {
+        &self.currency
+    }
 }
 
 /// Days that a batch touched, by tenant; and budgets that it decided about.

@@ -6,6 +6,7 @@ mod accrual;
 mod budget;
 pub mod read;
 mod spend;
+pub(crate) mod standing;
 mod table;
 mod utilisation;
 mod write;

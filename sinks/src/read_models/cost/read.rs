@@ -39,5 +39,8 @@ pub use sums::{
     Breakdown, BreakdownItem, CostSums, Step, Summary, TimePoint, Timeseries, breakdown, summary, timeseries,
 };
 
+pub(super) use filter::Days;
+pub(super) use forecast::{HISTORY_DAYS, WEEK, without_gaps};
+
 /// The stage that fills the tables; its positions say what an answer reflects.
 pub use schemas::changes::cost::STAGE;

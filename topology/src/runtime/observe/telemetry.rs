@@ -310,6 +310,10 @@ fn describe_read_models() {
         "weir_budget_crossings_total",
         "Thresholds of budgets that were reached, by percentage."
     );
+    describe_counter!(
+        "weir_budget_verdicts_total",
+        "Budgets that plans would exceed, by enforcement and by who asked."
+    );
     describe_counter!("weir_cost_charges_total", "Charges added to the cost ledger.");
     describe_counter!(
         "weir_cost_lifecycle_events_total",

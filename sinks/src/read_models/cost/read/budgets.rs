@@ -13,10 +13,13 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    super::budget::{IN_FORCE, InForce, decoded, push_scope},
+    super::{
+        budget::{IN_FORCE, InForce, decoded, push_scope},
+        standing::course,
+    },
     STAGE,
     filter::Days,
-    forecast::{HISTORY_DAYS, WEEK, without_gaps},
+    forecast::{WEEK, without_gaps},
 };
 use crate::read_models::snapshot::{Page, ReadError, Snapshot};
 
@@ -252,15 +255,7 @@ async fn outlook(
     (today, known_at, spent): (NaiveDate, Option<Timestamp>, &str),
 ) -> Result<Option<BudgetForecast>, ReadError> {
     let (start, end) = period_of(budget.period, today);
-    let from = today.checked_sub_days(chrono::Days::new(HISTORY_DAYS));
-    let mut query = QueryBuilder::new("SELECT d.day, sum(CASE WHEN ");
-    query
-        .push_bind(budget.cost.clone())
-        .push(" = 'effective' THEN d.effective ELSE d.billed END + d.accrued)::double precision");
-    days.push(&mut query, tenant.as_str(), (from, Some(end)), known_at);
-    push_scope(&mut query, budget);
-    query.push(" AND s.charge_category <> 'Purchase' GROUP BY 1 ORDER BY 1");
-    let course: Vec<(NaiveDate, f64)> = query.build_query_as().fetch_all(snapshot.connection()).await?;
+    let course = course(snapshot.connection(), tenant, (days, budget), (today, end), known_at).await?;
     let (over, running) = course.split_at(course.partition_point(|(day, _)| *day < today));
     let Some((known_until, _)) = over.last().copied() else { return Ok(None) };
     let to_come = usize::try_from((end - known_until).num_days() - 1).unwrap_or_default();

@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use schemas::{TenantId, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize};
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::read_models::{
@@ -204,7 +204,7 @@ impl CostFilter {
 
 /// Days to sum up: those of charges, and those of accrued costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Days {
+pub(in crate::read_models::cost) struct Days {
     /// The instant up to which resources accrue; `None`: the tenant has none that do.
     accrued_until: Option<Timestamp>,
 }
@@ -221,18 +221,27 @@ impl Days {
         tenant: &TenantId,
         instant: Option<Timestamp>,
     ) -> Result<Self, ReadError> {
+        Ok(Self::at(snapshot.connection(), tenant, instant).await?)
+    }
+
+    /// The same over a connection.
+    pub(in crate::read_models::cost) async fn at(
+        connection: &mut PgConnection,
+        tenant: &TenantId,
+        instant: Option<Timestamp>,
+    ) -> sqlx::Result<Self> {
         let accrued_until = sqlx::query_scalar(
             "SELECT coalesce($2, now()) WHERE EXISTS (SELECT FROM cost_accrual WHERE tenant_id = $1)",
         )
         .bind(tenant.as_str())
         .bind(instant)
-        .fetch_optional(snapshot.connection())
+        .fetch_optional(connection)
         .await?;
         Ok(Self { accrued_until })
     }
 
     /// Adds the days `d` joined to their series `s`, with what has accrued of them: `d.accrued`.
-    pub(super) fn push(
+    pub(in crate::read_models::cost) fn push(
         self,
         query: &mut QueryBuilder<Postgres>,
         tenant: &str,

@@ -14,9 +14,9 @@ use super::{
 use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
 
 /// Days of history that a forecast uses.
-pub(super) const HISTORY_DAYS: u64 = 730;
+pub(in crate::read_models::cost) const HISTORY_DAYS: u64 = 730;
 /// Days of a season.
-pub(super) const WEEK: usize = 7;
+pub(in crate::read_models::cost) const WEEK: usize = 7;
 /// Most days that are forecast.
 pub const MAX_FORECAST_DAYS: u16 = 366;
 
@@ -154,7 +154,7 @@ async fn purchases(
 }
 
 /// The costs of all days from the first to the last; days that are missing cost nothing.
-pub(super) fn without_gaps(days: &[(NaiveDate, f64)]) -> Vec<f64> {
+pub(in crate::read_models::cost) fn without_gaps(days: &[(NaiveDate, f64)]) -> Vec<f64> {
     let mut costs = Vec::with_capacity(days.len());
     let mut next = days.first().map(|(day, _)| *day);
     for (day, cost) in days {

@@ -1,0 +1,101 @@
+//! How budgets stand at an instant: what is spent in the period that it lies in, and what will be by its end.
+
+use chrono::NaiveDate;
+use costs::forecast;
+use projections::cost::budget::period_of;
+use rust_decimal::Decimal;
+use schemas::{TenantId, Timestamp, changes::budget_verdicts::BudgetStand};
+use sqlx::{PgConnection, QueryBuilder};
+
+use super::{
+    budget::{IN_FORCE, InForce, MAX_BUDGETS, decoded, push_scope},
+    read::{Days, HISTORY_DAYS, WEEK, without_gaps},
+};
+
+/// The budgets of a tenant that were in force at an instant.
+pub(crate) async fn in_force_at(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    at: Timestamp,
+) -> sqlx::Result<Vec<InForce>> {
+    let mut query = QueryBuilder::new("SELECT * FROM (");
+    query.push(IN_FORCE).push_bind(tenant.as_str().to_owned());
+    query.push(" AND decided_at <= ").push_bind(at);
+    query.push(" ORDER BY budget, decided_at DESC, event_id DESC) AS b WHERE decision = 'set' ORDER BY budget LIMIT ");
+    query.push_bind(MAX_BUDGETS);
+    query.build().fetch_all(connection).await?.iter().map(decoded).collect()
+}
+
+/// How one budget stands at an instant, by what was known then.
+pub(crate) async fn stand(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    budget: &InForce,
+    at: Timestamp,
+) -> sqlx::Result<BudgetStand> {
+    let today = at.date_naive();
+    let (start, end) = period_of(budget.period, today);
+    let days = Days::at(connection, tenant, Some(at)).await?;
+    let mut query = QueryBuilder::new("SELECT coalesce(sum(CASE WHEN ");
+    query
+        .push_bind(budget.cost.clone())
+        .push(" = 'effective' THEN d.effective ELSE d.billed END + d.accrued), 0)::text");
+    days.push(&mut query, tenant.as_str(), (Some(start), Some(end)), Some(at));
+    push_scope(&mut query, budget);
+    let spent: String = query.build_query_scalar().fetch_one(&mut *connection).await?;
+    let forecast = forecast_of(connection, tenant, (days, budget), (today, at, &spent)).await?;
+    Ok(BudgetStand {
+        budget: budget.budget.clone(),
+        enforcement: budget.enforcement,
+        scope: budget.scope(),
+        period: budget.period,
+        period_start: start,
+        period_end: end,
+        amount: budget.amount,
+        currency: budget.currency.clone(),
+        // A sum with more digits than fit is beyond every budget.
+        spent: spent.parse().unwrap_or(Decimal::MAX),
+        forecast: forecast.and_then(|forecast| Decimal::from_f64_retain(forecast)).map(|f| f.round_dp(2)),
+    })
+}
+
+/// What will be spent by the end of the period: what is spent, and the course of the days that are over, gone on with from
+/// today on. Purchases follow no course: those that were made count, and none is expected.
+async fn forecast_of(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    (days, budget): (Days, &InForce),
+    (today, at, spent): (NaiveDate, Timestamp, &str),
+) -> sqlx::Result<Option<f64>> {
+    let (start, end) = period_of(budget.period, today);
+    let course = course(connection, tenant, (days, budget), (today, end), Some(at)).await?;
+    let (over, running) = course.split_at(course.partition_point(|(day, _)| *day < today));
+    let Some((known_until, _)) = over.last().copied() else { return Ok(None) };
+    let to_come = usize::try_from((end - known_until).num_days() - 1).unwrap_or_default();
+    let Some(forecast) = forecast::forecast(&without_gaps(over), WEEK, to_come) else { return Ok(None) };
+    // What today has cost so far is a part of what it will.
+    let spent = spent.parse::<f64>().unwrap_or_default() - running.iter().map(|(_, cost)| cost).sum::<f64>();
+    let in_period = (1..).zip(&forecast.points).filter(|(number, _)| {
+        known_until.checked_add_days(chrono::Days::new(*number)).is_some_and(|day| day >= start)
+    });
+    Ok(Some(spent + in_period.map(|(_, point)| point.expected).sum::<f64>()))
+}
+
+/// What counted against a budget day by day, up to before the end of a period, without purchases.
+pub(super) async fn course(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    (days, budget): (Days, &InForce),
+    (today, end): (NaiveDate, NaiveDate),
+    known_at: Option<Timestamp>,
+) -> sqlx::Result<Vec<(NaiveDate, f64)>> {
+    let from = today.checked_sub_days(chrono::Days::new(HISTORY_DAYS));
+    let mut query = QueryBuilder::new("SELECT d.day, sum(CASE WHEN ");
+    query
+        .push_bind(budget.cost.clone())
+        .push(" = 'effective' THEN d.effective ELSE d.billed END + d.accrued)::double precision");
+    days.push(&mut query, tenant.as_str(), (from, Some(end)), known_at);
+    push_scope(&mut query, budget);
+    query.push(" AND s.charge_category <> 'Purchase' GROUP BY 1 ORDER BY 1");
+    query.build_query_as().fetch_all(connection).await
+}
