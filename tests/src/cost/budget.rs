@@ -22,7 +22,7 @@ pub(super) fn budget(
     decided_at: Timestamp,
 ) -> Envelope {
     let mut envelope = charge(n, 0, 0, decided_at);
-    let terms = terms.iter().chain(&[("currency", "EUR")]);
+    let terms = [("currency", "EUR")].iter().chain(terms);
     envelope.event = Event::Governance(Governance {
         kind: GovernanceKind::BudgetSet,
         subject_kind: "budget".into(),

@@ -6,6 +6,7 @@ mod api;
 mod budget;
 mod corpus;
 mod fixture;
+mod hard_budget;
 mod ledger;
 mod outlook;
 mod recommendations;

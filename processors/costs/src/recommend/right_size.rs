@@ -41,7 +41,7 @@ pub(super) fn advise(facts: &ResourceFacts) -> Option<Advice> {
             .is_some_and(|ratio| (memory.is_some() || ratio <= ONE_STEP) && ratio.to_f64().is_some_and(&fits))
     };
     // Dearest first: the last that fits is the cheapest.
-    let target = sku.cheaper.iter().filter(may_be).last()?;
+    let target = sku.cheaper.iter().rfind(may_be)?;
     let ratio = ratio_to(target)?.to_f64()?;
     let part = if sku.unit == "month" { PricePartKind::Monthly } else { PricePartKind::Hourly };
     let saved = (Decimal::ONE - target.unit_price / sku.unit_price) * facts.share_of(part)?;

@@ -63,13 +63,12 @@ fn judge(facts: &ResourceFacts, sku: &SkuTold, target: &str) -> Option<Judged> {
             points: 60 + io.days.min(MEASURED_DAYS),
             risk: facts.risk(Grade::Low),
         }),
-        Some(_) => None,
         None if !to_disks && facts.environment() == Environment::Other => {
             let name = facts.environment.as_deref().unwrap_or_default().trim();
             let reason = format!("It belongs to the environment {name}; its use was not measured.");
             Some(Judged { reason, points: 45, risk: Grade::Medium })
         }
-        None => None,
+        _ => None,
     }
 }
 

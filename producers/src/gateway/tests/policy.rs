@@ -1,13 +1,20 @@
 //! Decisions of policies over HTTP.
 
+use std::pin::Pin;
+
 use policies::{Config, InForce, PolicySet};
 use schemas::{
     Event,
-    changes::waivers::{GrantedWaiver, GrantedWaivers},
+    changes::{
+        budget_verdicts::BudgetVerdict,
+        cost::Enforcement,
+        waivers::{GrantedWaiver, GrantedWaivers},
+    },
     events::OutcomeStatus,
 };
 
 use super::*;
+use crate::gateway::{Budgets, PlanAsked};
 
 /// Queues need a key, pods a limit; deleting a production bucket is denied; replicas give a warning.
 const POLICIES: [(&str, &str); 4] = [
@@ -340,4 +347,74 @@ async fn a_policy_that_runs_away_is_an_error_and_the_others_go_on() {
     assert_eq!((&told["counts"]["deny"], &told["counts"]["error"]), (&json!(1), &json!(1)));
     assert_eq!(told["reasons"][1]["policy_id"], "slow");
     assert!(told["reasons"][1]["reasons"][0].as_str().is_some_and(|text| text.contains("cut off")), "{told}");
+}
+
+/// Budgets that say this about every plan.
+#[derive(Debug, Clone)]
+struct Fixed(Result<Vec<BudgetVerdict>, String>);
+
+impl Budgets for Fixed {
+    fn judge(
+        &self,
+        asked: PlanAsked,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<BudgetVerdict>, String>> + Send + '_>> {
+        assert!(asked.plan()["resource_changes"].is_array() && asked.tenant.as_str() == "acme", "{asked:?}");
+        Box::pin(async move { self.0.clone() })
+    }
+}
+
+fn verdict(enforcement: Enforcement) -> BudgetVerdict {
+    BudgetVerdict {
+        budget: "cloud".into(),
+        enforcement,
+        period_start: "2026-11-01".parse().expect("a day"),
+        period_end: "2026-12-01".parse().expect("a day"),
+        amount: 1_000.into(),
+        currency: "USD".into(),
+        spent: 900.into(),
+        forecast: None,
+        monthly_delta: 150.into(),
+        expected: 1_050.into(),
+        over: 50.into(),
+        reason: "the budget cloud would be exceeded by 50".into(),
+    }
+}
+
+async fn with_budgets(said: Result<Vec<BudgetVerdict>, String>) -> Running {
+    let budgets: Arc<dyn Budgets> = Arc::new(Fixed(said));
+    start_with(GatewayConfig { policies: in_force(), budgets: Some(budgets), ..config() }, Scripted::new(&[]))
+        .await
+}
+
+#[tokio::test]
+async fn hard_budgets_deny_plans_and_soft_ones_warn() {
+    for (enforcement, decision) in [(Enforcement::Hard, "deny"), (Enforcement::Soft, "warn")] {
+        let running = with_budgets(Ok(vec![verdict(enforcement)])).await;
+        let good = plan(&json!({"name": "q", "key": "k"}));
+        let told = ask("?mode=block", &good).to(&running).await.json();
+        assert_eq!(told["decision"], decision, "{told}");
+        let budget = &told["budgets"][0];
+        assert_eq!((&budget["budget"], &budget["over"]), (&json!("cloud"), &json!("50")));
+        let event = running.kafka.published().pop().expect("a trace");
+        let Event::Activity(activity) = &event.event else { panic!("activity") };
+        assert_eq!(activity.outcome.code.as_deref(), Some(decision));
+        assert_eq!(activity.outcome.message.as_deref(), Some("the budget cloud would be exceeded by 50"));
+        // What is no plan costs nothing.
+        let told = ask("", &pod(&json!({"memory": "1Gi"}))).to(&running).await.json();
+        assert_eq!((&told["decision"], &told["budgets"]), (&json!("allow"), &json!([])));
+    }
+}
+
+#[tokio::test]
+async fn without_budgets_a_plan_is_not_decided_about_in_block_mode() {
+    let running = with_budgets(Err("the database is away".into())).await;
+    let good = plan(&json!({"name": "q", "key": "k"}));
+    let refused = ask("?mode=block", &good).to(&running).await;
+    refused.expect(503, "database-unavailable");
+    assert!(running.kafka.published().is_empty(), "there is no decision");
+    let told = ask("?mode=advise", &good).to(&running).await.json();
+    assert_eq!((&told["decision"], &told["budgets"]), (&json!("allow"), &Value::Null));
+    let unknown = deciding(&[]).await;
+    let told = ask("?mode=block", &good).to(&unknown).await.json();
+    assert_eq!((&told["decision"], &told["budgets"]), (&json!("allow"), &Value::Null));
 }

@@ -55,7 +55,7 @@ pub(crate) async fn stand(
         currency: budget.currency.clone(),
         // A sum with more digits than fit is beyond every budget.
         spent: spent.parse().unwrap_or(Decimal::MAX),
-        forecast: forecast.and_then(|forecast| Decimal::from_f64_retain(forecast)).map(|f| f.round_dp(2)),
+        forecast: forecast.and_then(Decimal::from_f64_retain).map(|forecast| forecast.round_dp(2)),
     })
 }
 

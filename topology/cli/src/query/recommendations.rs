@@ -57,34 +57,7 @@ pub(super) async fn recommendations(api: &Api, args: &RecommendationsArgs) -> an
         "id",
     ]);
     for item in &items {
-        let about = item["resource"].as_str().or(item["service"].as_str()).map(printable);
-        let outcome = item["outcome"]["state"].as_str().map(|state| {
-            let realised = item["outcome"]["realised_monthly_saving"].as_str().unwrap_or("-");
-            format!(" ({}: {})", printable(state), printable(realised))
-        });
-        let mut action = text(&item["action"]);
-        if args.reasons {
-            for reason in item["reasons"].as_array().into_iter().flatten() {
-                action.push_str("\n- ");
-                action.push_str(&text(reason));
-            }
-        }
-        table.add_row([
-            text(&item["priority"]),
-            format!(
-                "{} {}{}",
-                text(&item["monthly_saving"]),
-                text(&item["currency"]),
-                outcome.unwrap_or_default()
-            ),
-            text(&item["monthly_cost"]),
-            action,
-            about.unwrap_or_default(),
-            text(&item["risk"]),
-            text(&item["effort"]),
-            format!("{} %", item["confidence"]),
-            text(&item["id"]),
-        ]);
+        table.add_row(cells(item, args.reasons));
     }
     output::print_table(
         &table,
@@ -105,6 +78,33 @@ pub(super) async fn recommendations(api: &Api, args: &RecommendationsArgs) -> an
         output::note("decide with `weir recommendation accept|dismiss ID --reason WHY`");
     }
     Ok(())
+}
+
+/// A row of the table.
+fn cells(item: &Value, with_reasons: bool) -> [String; 9] {
+    let about = item["resource"].as_str().or(item["service"].as_str()).map(printable);
+    let outcome = item["outcome"]["state"].as_str().map(|state| {
+        let realised = item["outcome"]["realised_monthly_saving"].as_str().unwrap_or("-");
+        format!(" ({}: {})", printable(state), printable(realised))
+    });
+    let mut action = text(&item["action"]);
+    let reasons = item["reasons"].as_array().into_iter().flatten().filter(|_| with_reasons);
+    for reason in reasons {
+        action.push_str("\n- ");
+        action.push_str(&text(reason));
+    }
+    let (saving, currency) = (text(&item["monthly_saving"]), text(&item["currency"]));
+    [
+        text(&item["priority"]),
+        format!("{saving} {currency}{}", outcome.unwrap_or_default()),
+        text(&item["monthly_cost"]),
+        action,
+        about.unwrap_or_default(),
+        text(&item["risk"]),
+        text(&item["effort"]),
+        format!("{} %", item["confidence"]),
+        text(&item["id"]),
+    ]
 }
 
 fn text(value: &Value) -> String {

@@ -223,7 +223,7 @@ fn has_libraries(python: &Path) -> Result<(), String> {
 
 async fn measure_python(
     stand: &Stand,
-    [python, loader, file]: [&Path; 3],
+    [python, script, file]: [&Path; 3],
     charges: u64,
     expected: &DaySums,
 ) -> anyhow::Result<Run> {
@@ -234,7 +234,7 @@ async fn measure_python(
     let (wal, cpu) = (raw_copy::wal_bytes(&database).await?, machine::cpu_with_children(postmaster)?);
     let mut command = tokio::process::Command::new(python);
     let output =
-        command.arg(loader).arg(&database).arg(file).output().await.context("starting the loader")?;
+        command.arg(script).arg(&database).arg(file).output().await.context("starting the loader")?;
     if !output.status.success() {
         bail!("the loader failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }

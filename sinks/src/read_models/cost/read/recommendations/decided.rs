@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Recommendation, RecommendationDecided, RecommendationOutcome, RecommendationStatus,
-    facts::{self, decimal},
+    usage::{self, decimal},
 };
 use crate::read_models::{
     cost::read::filter::Days,
@@ -69,13 +69,13 @@ pub(super) async fn outcome(
 ) -> Result<RecommendationOutcome, ReadError> {
     let decided_on = item.decision.as_ref().map_or(at, |decision| decision.decided_at).date_naive();
     let (charges, days) = (&item.evidence.charges, Days::of(snapshot, tenant, Some(at)).await?);
-    let known_to = facts::window(snapshot, tenant, days, at).await?.map_or(decided_on, |(_, to)| to);
+    let known_to = usage::window(snapshot, tenant, days, at).await?.map_or(decided_on, |(_, to)| to);
     let from = decided_on.succ_opt().unwrap_or(decided_on);
     let to = known_to.min(from + chrono::TimeDelta::days(MONTH_DAYS)).max(from);
     let days = (to - from).num_days();
     let before_days = charges.days.min(COST_DAYS);
-    let before = facts::cost_between(snapshot, tenant, item, (charges.from, charges.to), at).await?;
-    let after = facts::cost_between(snapshot, tenant, item, (from, to), at).await?;
+    let before = usage::cost_between(snapshot, tenant, item, (charges.from, charges.to), at).await?;
+    let after = usage::cost_between(snapshot, tenant, item, (from, to), at).await?;
     let expected = Some(decimal(&item.monthly_saving));
     let found = recommend::outcome(expected, (before, before_days), (after, days));
     Ok(RecommendationOutcome {

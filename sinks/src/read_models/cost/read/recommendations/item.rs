@@ -8,8 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     ChargesEvidence, PriceEvidence, Recommendation, RecommendationEvidence, RecommendationStatus,
-    UtilisationEvidence,
-    facts::{Resource, Usage},
+    UtilisationEvidence, facts::Resource, usage::Usage,
 };
 
 /// Longest id in bytes: commands take so much, and a little less is left for what clients put around it.
@@ -20,8 +19,8 @@ pub(super) fn of_resource(resource: &Resource, advice: Advice, spent: Decimal) -
     let (from, to) = resource.window;
     let price = facts.sku.as_ref().map(|sku| price(sku, resource, &advice));
     Recommendation {
-        id: id(advice.kind, &resource.currency, &resource.resource_ref),
-        resource: Some(resource.resource.clone()),
+        id: id(advice.kind, &resource.currency, &resource.reference),
+        resource: Some(resource.name.clone()),
         account: resource.account.clone(),
         region: resource.region.clone(),
         project: resource.project.clone(),

@@ -4,6 +4,7 @@
 mod decided;
 mod facts;
 mod item;
+mod usage;
 
 use std::collections::BTreeMap;
 
@@ -25,7 +26,8 @@ use super::{
 };
 use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
 use decided::{Decided, decisions};
-use facts::{Resource, Usage};
+use facts::Resource;
+use usage::Usage;
 
 /// One recommendation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -294,7 +296,7 @@ async fn known(
     at: Timestamp,
 ) -> Result<Known, ReadError> {
     let days = Days::of(snapshot, tenant, Some(at)).await?;
-    let Some(window) = facts::window(snapshot, tenant, days, at).await? else {
+    let Some(window) = usage::window(snapshot, tenant, days, at).await? else {
         return Ok(Known {
             resources: Vec::new(),
             usages: Vec::new(),
@@ -303,8 +305,8 @@ async fn known(
         });
     };
     let (resources, complete) = facts::resources(snapshot, tenant, (days, filter), window, at).await?;
-    let usages = facts::usages(snapshot, tenant, filter, window, at).await?;
-    let spent = facts::spent(snapshot, tenant, days, window, at).await?;
+    let usages = usage::usages(snapshot, tenant, filter, window, at).await?;
+    let spent = usage::spent(snapshot, tenant, days, window, at).await?;
     Ok(Known { resources, usages, spent, complete })
 }
 
