@@ -147,8 +147,9 @@ mod tests {
 
     #[test]
     fn a_reason_names_budget_amounts_and_what_to_change() {
-        let reason =
-            |stand, monthly| judge(stand, decimal(monthly), day("2026-12-01")).expect("beyond").reason;
+        let reason = |stand: BudgetStand, monthly| {
+            judge(&stand, decimal(monthly), day("2026-12-01")).expect("beyond").reason
+        };
         let found = reason(stand("700", Some("900")), "150");
         for part in [
             "hard budget cloud",

@@ -1,6 +1,6 @@
 //! Cost: every charge becomes a fact for the ledger, whatever its method of correction; events that create,
-//! change or delete resources become facts about costs by the second. Replacement of charges, and the cost of
-//! a day, are derived by the read model, since a processor does not see earlier events.
+//! change or delete resources become facts about costs by the second; measurements become facts about their use.
+//! Replacement of charges, and the cost of a day, are derived by the read model, since a processor does not see earlier events.
 
 mod allocation;
 mod budget;

@@ -312,17 +312,14 @@ fn describe_read_models() {
     );
     describe_counter!(
         "weir_budget_verdicts_total",
-        "Budgets that plans would exceed, by enforcement and by who asked."
+        "Budgets that plans would exceed, by enforcement and by who asked: `change_review` or `decision`."
     );
     describe_counter!("weir_cost_charges_total", "Charges added to the cost ledger.");
     describe_counter!(
         "weir_cost_lifecycle_events_total",
         "Lifecycle events of resources that accrue cost by the second."
     );
-    describe_counter!(
-        "weir_cost_utilisation_total",
-        "Measurements of utilisation that recommendations can read."
-    );
+    describe_counter!("weir_cost_utilisation_total", "Measurements of utilisation that were stored.");
     describe_counter!(
         "weir_cost_allocations_total",
         "Cost allocations: `balanced`, or `unbalanced` (rejected) if they differ from the database's sum."
