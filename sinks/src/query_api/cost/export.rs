@@ -1,5 +1,7 @@
 //! `GET /api/v1/cost/export`: the charges that count at an instant, as a FOCUS file.
 
+mod parquet;
+
 use std::sync::Arc;
 
 use axum::{Extension, extract::State, response::Response};
@@ -7,7 +9,10 @@ use chrono::{Months, SecondsFormat};
 use edge::api_error::ApiError;
 use http::{HeaderValue, Uri, header};
 use schemas::{TenantId, Timestamp, access::Principal};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 
+use self::parquet::{ParquetFile, is_lost};
 use super::check_view;
 use crate::{
     query_api::{
@@ -17,7 +22,7 @@ use crate::{
         freshness::{Freshness, await_positions},
         paging::MAX_LIMIT,
         parameters::Parameters,
-        streamed::{Pages, csv_lines, streamed},
+        streamed::{Pages, csv_lines, streamed, unwritable},
     },
     read_models::{
         Page,
@@ -75,7 +80,31 @@ const COLUMNS: [&str; 46] = [
     "x_OtherColumns",
 ];
 
-/// The charges that fulfil the filter and count at the instant, oldest first, as CSV in the columns of FOCUS 1.0.
+/// The form of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum FileFormat {
+    /// CSV with a header.
+    #[default]
+    Csv,
+    /// Apache Parquet: money is `DECIMAL(38, 18)`, instants are microseconds in UTC, tags are JSON.
+    Parquet,
+}
+
+/// Which form.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+struct Form {
+    /// `csv` or `parquet`; `csv` by default.
+    #[param(inline)]
+    format: Option<FileFormat>,
+}
+
+/// The charges that fulfil the filter and count at the instant, oldest first, in the columns of FOCUS 1.0, as CSV or Parquet.
+///
+/// In Parquet a value that its column cannot hold, for example an amount with more than 18 digits after the point, is null and stands
+/// in `x_OtherColumns`.
 ///
 /// `x_ExportDateTime` is when a charge became known; `x_EventId` is its event. The answer has no length beforehand and no
 /// limit; it is whole when it ends as HTTP ends an answer.
@@ -83,8 +112,14 @@ const COLUMNS: [&str; 46] = [
     get,
     path = "/api/v1/cost/export",
     tag = "cost",
-    params(CostView, CostFilter, Freshness),
-    responses((status = 200, description = "The charges", body = String, content_type = "text/csv"), ListRefusals),
+    params(CostView, CostFilter, Form, Freshness),
+    responses(
+        (status = 200, description = "The charges", content(
+            (String = "text/csv"),
+            (Vec<u8> = "application/vnd.apache.parquet"),
+        )),
+        ListRefusals,
+    ),
     security(("api_key" = ["cost:read"]))
 )]
 pub(in crate::query_api) async fn export(
@@ -94,19 +129,29 @@ pub(in crate::query_api) async fn export(
 ) -> Result<Response, ApiError> {
     let mut given = Parameters::of(&uri);
     let (mut view, filter) = (given.take::<CostView>(), given.take::<CostFilter>());
-    let freshness = given.take::<Freshness>();
+    let (form, freshness) = (given.take::<Form>(), given.take::<Freshness>());
     check_view(&view, &mut given);
     given.finish()?;
     let tenant = caller.tenant().clone();
     await_positions(&api, &tenant, STAGE, &freshness.positions()).await?;
     // All pages look from one instant.
     view.known_at = Some(view.instant().unwrap_or_else(chrono::Utc::now));
-    let export = Export { api, tenant, view, filter, after: None, is_over: false };
-    let mut response = Response::new(streamed(csv_lines([COLUMNS])?, export).await?);
+    let format = form.format.unwrap_or_default();
+    let (media, name, head, file) = match format {
+        FileFormat::Csv => {
+            ("text/csv; charset=utf-8; header=present", "focus.csv", csv_lines([COLUMNS])?, None)
+        }
+        FileFormat::Parquet => {
+            let file = ParquetFile::new(&COLUMNS).map_err(|error| unwritable(&error))?;
+            ("application/vnd.apache.parquet", "focus.parquet", Vec::new(), Some(file))
+        }
+    };
+    let export = Export { api, tenant, view, filter, after: None, format, file, is_over: false };
+    let mut response = Response::new(streamed(head, export).await?);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8; header=present"));
-    let file = HeaderValue::from_static("attachment; filename=\"focus.csv\"");
-    headers.insert(header::CONTENT_DISPOSITION, file);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    let disposition = HeaderValue::try_from(format!("attachment; filename=\"{name}\""));
+    headers.insert(header::CONTENT_DISPOSITION, disposition.map_err(|error| unwritable(&error))?);
     Ok(response)
 }
 
@@ -118,11 +163,14 @@ struct Export {
     filter: CostFilter,
     /// The next page comes after this charge.
     after: Option<ChargeKey>,
+    format: FileFormat,
+    /// The Parquet file, where it is one and not at its end.
+    file: Option<ParquetFile>,
     is_over: bool,
 }
 
-impl Pages for Export {
-    async fn page(&mut self) -> Result<Answer<Vec<u8>>, ApiError> {
+impl Export {
+    async fn next_page(&mut self) -> Result<Answer<Vec<u8>>, ApiError> {
         let request = ChargesRequest {
             view: self.view.clone(),
             filter: self.filter.clone(),
@@ -133,10 +181,31 @@ impl Pages for Export {
         let question = async move { read::charges(&pool, &tenant, &request).await };
         let Answer { value, memory } = self.api.ask(&self.tenant, question).await?;
         let Page { items, next, .. } = value;
-        let lines = csv_lines(items.into_iter().map(cells))?;
         self.is_over = next.is_none();
         self.after = next;
-        Ok(Answer { value: lines, memory })
+        if self.format == FileFormat::Csv {
+            return Ok(Answer { value: csv_lines(items.into_iter().map(cells))?, memory });
+        }
+        let file = self.file.take().ok_or_else(ApiError::internal)?;
+        let last = self.is_over;
+        // Compressing takes its time, and not that of the event loop.
+        let writing = tokio::task::spawn_blocking(move || written(file, items, last));
+        let (bytes, file) =
+            writing.await.map_err(|error| unwritable(&error))?.map_err(|error| unwritable(&error))?;
+        self.file = file;
+        Ok(Answer { value: bytes, memory })
+    }
+}
+
+impl Pages for Export {
+    async fn page(&mut self) -> Result<Answer<Vec<u8>>, ApiError> {
+        loop {
+            let page = self.next_page().await?;
+            // A Parquet file grows by groups of several pages.
+            if !page.value.is_empty() || self.is_over {
+                return Ok(page);
+            }
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -146,6 +215,43 @@ impl Pages for Export {
     fn of(&self) -> (&Api, &TenantId) {
         (&self.api, &self.tenant)
     }
+}
+
+/// What of a Parquet file is ready with these charges, and the file unless they are the last.
+fn written(
+    mut file: ParquetFile,
+    charges: Vec<ChargeRecord>,
+    last: bool,
+) -> Result<(Vec<u8>, Option<ParquetFile>), ::parquet::errors::ParquetError> {
+    let mut bytes = file.push(charges.into_iter().map(|charge| keeping_lost(cells(charge))))?;
+    if last {
+        bytes.extend(file.finish()?);
+        return Ok((bytes, None));
+    }
+    Ok((bytes, Some(file)))
+}
+
+/// The same cells, with those that their columns cannot hold among the other columns.
+fn keeping_lost(mut cells: Vec<String>) -> Vec<String> {
+    let lost: Vec<usize> = COLUMNS
+        .iter()
+        .zip(&cells)
+        .enumerate()
+        .filter(|(_, (column, cell))| is_lost(column, cell))
+        .map(|(place, _)| place)
+        .collect();
+    if lost.is_empty() {
+        return cells;
+    }
+    let mut other: std::collections::BTreeMap<String, String> =
+        cells.last().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    for place in lost {
+        other.insert(COLUMNS[place].to_owned(), std::mem::take(&mut cells[place]));
+    }
+    if let Some(last) = cells.last_mut() {
+        *last = serde_json::json!(other).to_string();
+    }
+    cells
 }
 
 /// The cells of a charge, in the order of [`COLUMNS`]; null is an empty cell.
