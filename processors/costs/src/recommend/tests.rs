@@ -134,7 +134,7 @@ fn quiet_hours_are_for_stopping() {
     holes.0[7] = None;
     check(&with_week(holes), &[]);
     // The last night of the week and the first are one stretch.
-    let quiet = week(|hour| !(hour < 3 || hour >= 165)).quiet();
+    let quiet = week(|hour| (3..165).contains(&hour)).quiet();
     assert_eq!(quiet, Some(6));
     let unmeasured = |name: &str| ResourceFacts { environment: Some(name.into()), ..machine(Vec::new()) };
     check(&unmeasured("staging"), &[(Schedule, "185.14")]);
