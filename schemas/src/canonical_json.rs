@@ -13,22 +13,50 @@
 //! with one name the last counts, as in most parsers. A text that is not JSON, or is nested deeper than
 //! [`MAX_DEPTH`], is taken verbatim after a `!`.
 
+use std::cell::RefCell;
+
+use memchr::memchr2;
+
 /// Maximum nesting; deeper texts are compared byte for byte.
 const MAX_DEPTH: usize = 128;
 
+/// Room for a form that is kept from one text to the next, in bytes.
+const MAX_KEPT_BYTES: usize = 64 * 1024;
+
 /// The canonical form of a JSON text.
 pub fn canonical_json(text: &str) -> Vec<u8> {
-    let mut reader = Reader {
-        bytes: text.as_bytes(),
-        at: 0,
-        out: Vec::with_capacity(text.len() + 64),
-        members: Vec::new(),
-        sorted: Vec::new(),
-    };
-    if reader.document().is_some() {
-        return reader.out;
+    with_canonical_json(text, <[u8]>::to_vec)
+}
+
+/// Calls `read` with the canonical form of a JSON text, without memory of its own for it.
+pub(crate) fn with_canonical_json<T>(text: &str, read: impl FnOnce(&[u8]) -> T) -> T {
+    let Room { mut out, mut members, sorted } = ROOM.take();
+    out.clear();
+    members.clear();
+    let mut reader = Reader { bytes: text.as_bytes(), at: 0, out, members, sorted };
+    if reader.document().is_none() {
+        reader.out.clear();
+        reader.out.push(b'!');
+        reader.out.extend_from_slice(text.as_bytes());
     }
-    [b"!", text.as_bytes()].concat()
+    let answer = read(&reader.out);
+    let Reader { out, members, sorted, .. } = reader;
+    if out.capacity() <= MAX_KEPT_BYTES && sorted.capacity() <= MAX_KEPT_BYTES {
+        ROOM.set(Room { out, members, sorted });
+    }
+    answer
+}
+
+/// What a [`Reader`] writes to.
+#[derive(Default)]
+struct Room {
+    out: Vec<u8>,
+    members: Vec<Member>,
+    sorted: Vec<u8>,
+}
+
+thread_local! {
+    static ROOM: RefCell<Room> = RefCell::default();
 }
 
 /// A member of an object that is being read: start and end of its name, and end of its value, in the output.
@@ -194,7 +222,7 @@ impl Reader<'_> {
         self.out.extend_from_slice(&[0; 4]);
         loop {
             let rest = &self.bytes[self.at..];
-            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+            let plain = memchr2(b'"', b'\\', rest)?;
             self.out.extend_from_slice(&rest[..plain]);
             self.at += plain + 1;
             if rest[plain] == b'"' {

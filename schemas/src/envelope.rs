@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{canonical_json::canonical_json, events::Event};
+use crate::{canonical_json::with_canonical_json, events::Event};
 
 /// An instant in UTC. Stored to the microsecond, as Postgres does.
 pub type Timestamp = DateTime<Utc>;
@@ -60,7 +60,7 @@ impl Envelope {
     /// the same fact sent twice; with different hashes they are a conflict.
     ///
     /// - For a record that Weir itself maps ([`native_format::is_mapped`]): the tenant, the format and the
-    ///   record by value ([`canonical_json`]). The mapping may improve from version to version
+    ///   record by value ([`crate::canonical_json`]). The mapping may improve from version to version
     ///   without changing the content.
     /// - For any other event: tenant, source, type, subject, time unless it was [assumed](Self::time_assumed),
     ///   event ([`Event::canonical_bytes`]), and the native record by value.
@@ -85,8 +85,8 @@ impl Envelope {
         if let Some(native) = &self.native {
             part(native.format.as_bytes());
             match native.carried() {
-                Some(record) => part(&canonical_json(&record)),
-                None => part(&canonical_json(&native.record)),
+                Some(record) => with_canonical_json(&record, part),
+                None => with_canonical_json(&native.record, part),
             }
         }
         hash.finalize().into()

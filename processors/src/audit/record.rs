@@ -3,6 +3,8 @@
 //! Attributes are in alphabetical order, numbers are integers below 2^53, and every key is fixed: maps
 //! become lists of name and value. So the JSON text is already in the canonical form of RFC 8785.
 
+use std::cell::RefCell;
+
 use schemas::{Envelope, EventId, changes::OcsfRecord};
 use serde::{Serialize, Serializer};
 
@@ -140,10 +142,24 @@ impl<'a> Record<'a> {
 
     /// The record as JSON text, with its native record.
     pub(super) fn finish(&self, envelope: &Envelope) -> OcsfRecord {
-        let mut json = Vec::with_capacity(2048);
-        serde_json::to_writer(&mut json, self).expect("strings, integers and lists always have a JSON form");
+        let json = TEXT.with_borrow_mut(|text| {
+            text.clear();
+            serde_json::to_writer(&mut *text, self)
+                .expect("strings, integers and lists always have a JSON form");
+            let json = text.as_slice().to_vec();
+            text.shrink_to(MAX_KEPT_BYTES);
+            json
+        });
         OcsfRecord::new(json, envelope.native.as_ref().map(|native| native.record.clone()))
     }
+}
+
+/// Room for a text that is kept from one record to the next, in bytes.
+const MAX_KEPT_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    /// The text in the making: the record gets a copy of exactly its length.
+    static TEXT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// OCSF `metadata`.

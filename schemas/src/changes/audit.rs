@@ -94,6 +94,7 @@ impl OcsfRecord {
 
     /// Appends the record in its stored form.
     pub fn write(&self, to: &mut Vec<u8>) {
+        to.reserve(self.json.len() + self.raw_data.as_ref().map_or(0, |raw_data| raw_data.len() + 1));
         to.extend_from_slice(&self.json);
         if let Some(raw_data) = &self.raw_data {
             to.push(0);

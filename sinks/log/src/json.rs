@@ -25,34 +25,31 @@ pub(crate) struct Member<'a> {
 
 /// The members of an object in canonical form, in their order.
 pub(crate) struct Members<'a> {
-    text: &'a [u8],
-    at: usize,
+    cursor: Cursor<'a>,
+    /// Whether another one follows.
+    more: bool,
 }
 
 impl<'a> Members<'a> {
     /// The members of the object that the text is.
     pub(crate) fn of(text: &'a [u8]) -> Result<Self, Malformed> {
-        match text {
-            [b'{', .., b'}'] => Ok(Self { text, at: 1 }),
-            _ => Err(Malformed),
+        let mut cursor = Cursor::of(text);
+        let more = cursor.open()?;
+        if !more {
+            cursor.end()?;
         }
+        Ok(Self { cursor, more })
     }
 
     fn member(&mut self) -> Result<Member<'a>, Malformed> {
-        let text = self.text;
-        let start = self.at;
-        let key = string(text, start)?;
-        if text.get(key.end + 1) != Some(&b':') {
-            return Err(Malformed);
+        let head = self.cursor.head()?;
+        let value = self.cursor.value()?;
+        let whole = self.cursor.since(&head);
+        self.more = self.cursor.another()?;
+        if !self.more {
+            self.cursor.end()?;
         }
-        let value = start_of_value(text, key.end + 2)?;
-        self.at = match text.get(value.end) {
-            // Behind a comma comes another member.
-            Some(b',') if text.get(value.end + 1) == Some(&b'"') => value.end + 1,
-            Some(b'}') if value.end + 1 == text.len() => value.end,
-            _ => return Err(Malformed),
-        };
-        Ok(Member { key: &text[key], value: &text[value.clone()], whole: &text[start..value.end] })
+        Ok(Member { key: head.key, value, whole })
     }
 }
 
@@ -60,14 +57,87 @@ impl<'a> Iterator for Members<'a> {
     type Item = Result<Member<'a>, Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.at + 1 >= self.text.len() {
-            return None;
+        // Behind a member that is malformed comes nothing.
+        std::mem::take(&mut self.more).then(|| self.member())
+    }
+}
+
+/// A place in a JSON text in canonical form.
+pub(crate) struct Cursor<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+/// The beginning of a member.
+pub(crate) struct Head<'a> {
+    /// Between its quotes, as written.
+    pub(crate) key: &'a [u8],
+    /// Where the key begins, with its quote.
+    start: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// The beginning of a text.
+    pub(crate) fn of(text: &'a [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Whether an object begins here.
+    pub(crate) fn is_object(&self) -> bool {
+        self.text.get(self.at) == Some(&b'{')
+    }
+
+    /// Goes into the object that begins here; answers whether it has a member.
+    pub(crate) fn open(&mut self) -> Result<bool, Malformed> {
+        self.take(b'{')?;
+        let empty = self.text.get(self.at) == Some(&b'}');
+        self.at += usize::from(empty);
+        Ok(!empty)
+    }
+
+    /// The key of the member that begins here, up to its value.
+    pub(crate) fn head(&mut self) -> Result<Head<'a>, Malformed> {
+        let start = self.at;
+        let key = string(self.text, start)?;
+        self.at = key.end + 1;
+        self.take(b':')?;
+        Ok(Head { key: &self.text[key], start })
+    }
+
+    /// The value that begins here.
+    pub(crate) fn value(&mut self) -> Result<&'a [u8], Malformed> {
+        let value = start_of_value(self.text, self.at)?;
+        self.at = value.end;
+        Ok(&self.text[value])
+    }
+
+    /// Behind a member: whether another one begins, or else the object ends.
+    pub(crate) fn another(&mut self) -> Result<bool, Malformed> {
+        let byte = self.text.get(self.at).ok_or(Malformed)?;
+        self.at += 1;
+        match byte {
+            b',' => Ok(true),
+            b'}' => Ok(false),
+            _ => Err(Malformed),
         }
-        let member = self.member();
-        if member.is_err() {
-            self.at = self.text.len();
+    }
+
+    /// Refuses whatever follows.
+    pub(crate) fn end(&self) -> Result<(), Malformed> {
+        if self.at == self.text.len() { Ok(()) } else { Err(Malformed) }
+    }
+
+    /// Everything from the member's key up to here.
+    pub(crate) fn since(&self, head: &Head<'_>) -> &'a [u8] {
+        &self.text[head.start..self.at]
+    }
+
+    fn take(&mut self, byte: u8) -> Result<(), Malformed> {
+        if self.text.get(self.at) != Some(&byte) {
+            return Err(Malformed);
         }
-        Some(member)
+        self.at += 1;
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use crate::{
     hash::{Hash, Salt},
-    json::{Malformed, Members, unescape},
+    json::{Cursor, Malformed, Members, unescape},
     personal::{RULES, Rule, Rules},
 };
 
@@ -56,54 +56,60 @@ impl Splitter {
         self.personal.clear();
         self.path.clear();
         self.personal.push(b'{');
-        let native = self.object(text, &RULES, beside.map(Cow::Borrowed))?;
+        let mut cursor = Cursor::of(text);
+        let native = self.object(&mut cursor, &RULES, beside.map(Cow::Borrowed))?;
+        cursor.end()?;
         self.personal.push(b'}');
         Ok(Parts { public: &self.public, personal: &self.personal, native })
     }
 
-    /// Walks over one object; answers the native record if it was found there, or else the one given.
+    /// Walks once over the object that begins at the cursor; answers the native record if it was found there, or else the
+    /// one given.
     fn object<'a>(
         &mut self,
-        text: &'a [u8],
+        cursor: &mut Cursor<'a>,
         rules: &Rules,
         beside: Option<Cow<'a, [u8]>>,
     ) -> Result<Option<Cow<'a, [u8]>>, Malformed> {
         let mut native = beside;
         let mut is_hashed = false;
         self.public.push(b'{');
-        for member in Members::of(text)? {
-            let member = member?;
-            match rules.of(member.key) {
-                Some(Rule::Personal) => self.set_aside(member.key, member.value),
+        let mut more = cursor.open()?;
+        while more {
+            let head = cursor.head()?;
+            match rules.of(head.key) {
+                Some(Rule::Personal) => self.set_aside(head.key, cursor.value()?),
                 Some(Rule::Native) => {
+                    let value = cursor.value()?;
                     if native.is_none() {
-                        native = Some(Cow::Owned(unescape(member.value)?.into_bytes()));
+                        native = Some(Cow::Owned(unescape(value)?.into_bytes()));
                     }
                     let hash = Hash::of(native.as_deref().unwrap_or_default());
                     self.keep(native_hash(&hash).as_bytes());
                     is_hashed = true;
                 }
                 // Right behind the native record, if the record has it still.
-                Some(Rule::NativeHash) if is_hashed => {}
-                None | Some(Rule::NativeHash) => self.keep(member.whole),
-                Some(Rule::Integrity) => {}
-                Some(Rule::Inside(_)) if !member.value.starts_with(b"{") => self.keep(member.whole),
-                Some(Rule::Inside(inside)) => {
+                Some(Rule::NativeHash) if is_hashed => drop(cursor.value()?),
+                Some(Rule::Integrity) => drop(cursor.value()?),
+                Some(Rule::Inside(inside)) if cursor.is_object() => {
                     let start = self.public.len();
-                    self.separate();
-                    let head = member.whole.len() - member.value.len();
-                    self.public.extend_from_slice(&member.whole[..head]);
+                    self.keep(cursor.since(&head));
                     let before = self.path.len();
-                    self.path.extend_from_slice(member.key);
+                    self.path.extend_from_slice(head.key);
                     self.path.push(b'.');
-                    self.object(member.value, inside, None)?;
+                    self.object(cursor, inside, None)?;
                     self.path.truncate(before);
                     // The log itself may have added the object, so an empty one counts for nothing.
                     if self.public.ends_with(b"{}") && inside.has_integrity() {
                         self.public.truncate(start);
                     }
                 }
+                None | Some(Rule::NativeHash | Rule::Inside(_)) => {
+                    cursor.value()?;
+                    self.keep(cursor.since(&head));
+                }
             }
+            more = cursor.another()?;
         }
         self.public.push(b'}');
         Ok(native)
@@ -204,11 +210,11 @@ impl Whole<'_> {
             return Ok(());
         }
         let native = match self.native {
-            Some(native) => str::from_utf8(native).map_err(|_| Malformed)?.to_owned(),
-            None => unescape(value)?,
+            Some(native) => Cow::Borrowed(str::from_utf8(native).map_err(|_| Malformed)?),
+            None => Cow::Owned(unescape(value)?),
         };
         self.to.extend_from_slice(b"\"raw_data\":");
-        serde_json::to_writer(&mut self.to, &native).map_err(|_| Malformed)?;
+        serde_json::to_writer(&mut self.to, native.as_ref()).map_err(|_| Malformed)?;
         self.to.push(b',');
         self.to.extend_from_slice(native_hash(&Hash::of(native.as_bytes())).as_bytes());
         Ok(())

@@ -13,6 +13,10 @@ use super::{
     text::{Glob, Pattern},
 };
 
+/// Memory of the states that one regular expression keeps between two texts, in bytes. There are hundreds of expressions and
+/// the values are short: with the 2 MiB that the engine takes by default, the rules alone could fill a gigabyte.
+const MAX_DFA_BYTES: usize = 64 * 1024;
+
 /// Context of compiling tests.
 pub(super) struct Making<'m> {
     /// Fields of the format, for references to them.
@@ -200,6 +204,7 @@ fn regex(key: &Key<'_>, pattern: &str) -> Result<Regex, String> {
         .case_insensitive(key.has(Modifier::IgnoreCase))
         .multi_line(key.has(Modifier::MultiLine))
         .dot_matches_new_line(key.has(Modifier::DotAll))
+        .dfa_size_limit(MAX_DFA_BYTES)
         .build();
     built.map_err(|error| {
         let told = error.to_string();

@@ -33,25 +33,22 @@ impl Handover {
         self.bytes = 0;
     }
 
-    /// Keeps an entry, which is made only if there is room for its record.
-    pub(super) fn keep(
-        &mut self,
-        partition: TopicPartition,
-        record_bytes: usize,
-        entry: impl FnOnce() -> LogEntry,
-    ) {
-        self.bytes += record_bytes;
-        let Some(pending) = &mut self.pending else { return };
-        match (self.to.room(record_bytes), &mut self.room) {
+    /// Keeps an entry if there is room for its record; answers it if not.
+    pub(super) fn keep(&mut self, partition: TopicPartition, entry: LogEntry) -> Option<LogEntry> {
+        let bytes = entry.record.len();
+        self.bytes += bytes;
+        let Some(pending) = &mut self.pending else { return Some(entry) };
+        match (self.to.room(bytes), &mut self.room) {
             (None, _) => {
                 self.pending = None;
                 self.room = None;
-                return;
+                return Some(entry);
             }
             (Some(more), Some(room)) => room.merge(more),
             (Some(first), room) => *room = Some(first),
         }
-        pending.push((partition, entry()));
+        pending.push((partition, entry));
+        None
     }
 
     /// The batch is committed.

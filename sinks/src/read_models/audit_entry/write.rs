@@ -169,22 +169,25 @@ impl Packer {
         index: u64,
         erased: Option<&ErasedEntry>,
     ) -> sqlx::Result<Packed<'_>> {
-        self.record.clear();
-        fact.change.record.write(&mut self.record);
+        let mut record = std::mem::take(&mut self.record);
+        record.clear();
+        fact.change.record.write(&mut record);
         let (leaf, personal) = if let Some(erased) = erased {
             (erased.leaf, Personal::Erased(erased.digest))
         } else {
-            let leaf = self.logbook.leaf(fact.change, &self.record);
+            let leaf = self.logbook.leaf(fact.change, &record);
             let (leaf, salt) = leaf.map_err(|error| sqlx::Error::Encode(error.into()))?;
             (leaf, Personal::Salted(salt))
         };
-        if let Some(handover) = &mut self.handover {
-            let record = &self.record;
-            let entry = || LogEntry { index, leaf, personal, record: record.clone() };
-            handover.keep(fact.partition, record.len(), entry);
-        }
-        let frame = self.compressor.compress_bytes(&self.record);
+        let frame = self.compressor.compress_bytes(&record);
         let frame = frame.map_err(|error| sqlx::Error::Encode(error.into()))?;
+        self.record = match &mut self.handover {
+            Some(handover) => {
+                let entry = LogEntry { index, leaf, personal, record };
+                handover.keep(fact.partition, entry).map_or_else(Vec::new, |unkept| unkept.record)
+            }
+            None => record,
+        };
         Ok(Packed { leaf, frame, digest: erased.map(|erased| erased.digest) })
     }
 }

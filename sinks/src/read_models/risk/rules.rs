@@ -21,13 +21,13 @@ const MAX_KNOWN: usize = 10_000;
 /// Rules that are not known to be stored, by tenant and key.
 type Missing<'r> = BTreeMap<(&'r str, i64), (&'r Arc<SignalRule>, Option<&'r CorrelationTerms>)>;
 
-/// By tenant and key.
-type Key = (String, i64);
-
 /// Rules that are known to be stored.
 #[derive(Debug, Default)]
 pub(super) struct Rules {
-    known: HashMap<Key, StoredRule>,
+    /// By tenant, then by key.
+    known: HashMap<String, HashMap<i64, StoredRule>>,
+    /// How many they are.
+    count: usize,
 }
 
 /// A rule, and for a correlation the JSON text of its terms.
@@ -43,15 +43,15 @@ fn rule_key(rule: &SignalRule, terms: Option<&CorrelationTerms>) -> i64 {
     i64::from_be_bytes(*digest.first_chunk().expect("8 of 32 bytes"))
 }
 
-/// Keys of the rules of a batch, each computed once.
+/// Keys of the rules of a batch, each computed once: by the rule's place in memory, and whether terms belong to it.
 #[derive(Debug, Default)]
-pub(super) struct RuleKeys(HashMap<usize, i64>);
+pub(super) struct RuleKeys(HashMap<(usize, bool), i64>);
 
 impl RuleKeys {
     /// The key of a rule that lives as long as the batch does.
     pub(super) fn of(&mut self, rule: &Arc<SignalRule>, terms: Option<&CorrelationTerms>) -> i64 {
         let place = Arc::as_ptr(rule).addr();
-        *self.0.entry(place).or_insert_with(|| rule_key(rule, terms))
+        *self.0.entry((place, terms.is_some())).or_insert_with(|| rule_key(rule, terms))
     }
 }
 
@@ -67,7 +67,7 @@ impl Rules {
         insert(connection, &missing).await?;
         for ((tenant, key), (rule, terms)) in missing {
             let stored = StoredRule { rule: Arc::clone(rule), terms: terms.cloned().map(Arc::new) };
-            self.keep((tenant.to_owned(), key), stored);
+            self.keep(tenant, key, stored);
         }
         Ok(())
     }
@@ -87,23 +87,30 @@ impl Rules {
         &self,
         rules: impl Iterator<Item = (&'r str, &'r Arc<SignalRule>, Option<&'r CorrelationTerms>)>,
     ) -> Missing<'r> {
-        let (mut missing, mut keys, mut terms_keys) =
-            (Missing::new(), RuleKeys::default(), RuleKeys::default());
+        let (mut missing, mut keys) = (Missing::new(), RuleKeys::default());
         for (tenant, rule, terms) in rules {
-            let keys = if terms.is_some() { &mut terms_keys } else { &mut keys };
             let key = keys.of(rule, terms);
-            if !self.known.contains_key(&(tenant.to_owned(), key)) {
+            if self.known(tenant, key).is_none() {
                 missing.insert((tenant, key), (rule, terms));
             }
         }
         missing
     }
 
-    fn keep(&mut self, key: Key, rule: StoredRule) {
-        if self.known.len() >= MAX_KNOWN {
+    fn keep(&mut self, tenant: &str, key: i64, rule: StoredRule) {
+        if self.count >= MAX_KNOWN {
             self.known.clear();
+            self.count = 0;
         }
-        self.known.insert(key, rule);
+        if !self.known.contains_key(tenant) {
+            self.known.insert(tenant.to_owned(), HashMap::new());
+        }
+        let replaced = self.known.get_mut(tenant).and_then(|own| own.insert(key, rule));
+        self.count += usize::from(replaced.is_none());
+    }
+
+    fn known(&self, tenant: &str, key: i64) -> Option<&StoredRule> {
+        self.known.get(tenant)?.get(&key)
     }
 
     /// Reads those of the rules that are not known yet.
@@ -112,7 +119,7 @@ impl Rules {
         connection: &mut PgConnection,
         mut missing: BTreeSet<(&str, i64)>,
     ) -> sqlx::Result<()> {
-        missing.retain(|(tenant, key)| !self.known.contains_key(&((*tenant).to_owned(), *key)));
+        missing.retain(|(tenant, key)| self.known(tenant, *key).is_none());
         if missing.is_empty() {
             return Ok(());
         }
@@ -139,8 +146,8 @@ impl Rules {
                 tactics: row.try_get("tactics")?,
                 techniques: row.try_get("techniques")?,
             };
-            let key = (row.try_get("tenant_id")?, row.try_get("rule_key")?);
-            self.keep(key, StoredRule { rule: Arc::new(rule), terms: terms.map(Arc::new) });
+            let (tenant, key) = (row.try_get("tenant_id")?, row.try_get("rule_key")?);
+            self.keep(tenant, key, StoredRule { rule: Arc::new(rule), terms: terms.map(Arc::new) });
         }
         Ok(())
     }
@@ -157,7 +164,7 @@ impl Rules {
     }
 
     fn stored(&self, tenant: &str, key: i64) -> sqlx::Result<&StoredRule> {
-        let stored = self.known.get(&(tenant.to_owned(), key));
+        let stored = self.known(tenant, key);
         stored.ok_or_else(|| sqlx::Error::Decode(format!("no row of risk_rule has the key {key}").into()))
     }
 }

@@ -66,6 +66,9 @@ pub(crate) enum RelayError {
     /// The topic's end was not reached.
     #[error("the end of the topic was not reached within {} s", tail::PATIENCE.as_secs())]
     NoEnd,
+    /// No thread can be started.
+    #[error("no thread can be started for the client: {0}")]
+    Thread(#[source] std::io::Error),
     /// A task of the client ended before its time.
     #[error("the client's task ended: {0}")]
     Task(#[from] tokio::task::JoinError),
