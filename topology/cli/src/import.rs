@@ -1,6 +1,11 @@
 //! `weir import`: the records of files, published.
 
-use std::{path::PathBuf, time::Duration};
+mod s3;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{
     Args,
@@ -17,6 +22,7 @@ use producers::{
     },
 };
 use schemas::{TenantId, Timestamp};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Outcome,
@@ -33,7 +39,9 @@ pub(super) struct ImportArgs {
     /// Format of the files; the list below describes each.
     #[arg(value_parser = source())]
     source: SourceFormat,
-    /// Files, and folders that are read to every depth; also compressed (gzip, zstd), in UTF-8 or UTF-16.
+    /// Files, and folders that are read to every depth; also compressed (gzip, zstd), in UTF-8 or UTF-16. Or
+    /// `s3://BUCKET/PREFIX`: all objects whose keys begin so, with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN,
+    /// AWS_REGION and AWS_ENDPOINT_URL from the environment.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Tenant of the events.
@@ -92,9 +100,12 @@ pub(super) async fn import(args: ImportArgs) -> anyhow::Result<Outcome> {
     }
     let place = Place::find().await?;
     let producer = place.producer("import", Purpose::Bulk).await?;
+    let (tenant, stop) = (TenantId::new(&args.tenant)?, shutdown::on_signal());
+    let fetched = place.home.join("imports").join("s3");
+    let paths = local(args.paths, &fetched, &stop).await?;
     let options = ImportOptions {
         format: args.source,
-        tenant: TenantId::new(&args.tenant)?,
+        tenant,
         state_dir: place.home.join("imports"),
         start: if args.resume { Start::Resumed } else { Start::Over },
         state: StateOptions {
@@ -102,17 +113,32 @@ pub(super) async fn import(args: ImportArgs) -> anyhow::Result<Outcome> {
             observed_at: args.observed_at,
         },
         delivery,
-        stop: shutdown::on_signal(),
+        stop,
     };
     let bar = bar();
-    let summary = import::import(args.paths, options, &producer, |progress| show(&bar, &progress)).await?;
+    let summary = import::import(paths, options, &producer, |progress| show(&bar, &progress)).await?;
     bar.finish_and_clear();
+    if !summary.interrupted && fetched.exists() {
+        std::fs::remove_dir_all(&fetched)?;
+    }
     print(&summary, args.output)?;
     Ok(match (summary.interrupted, summary.is_clean() || args.allow_rejects) {
         (true, _) => Outcome::Interrupted,
         (false, true) => Outcome::Done,
         (false, false) => Outcome::No,
     })
+}
+
+/// The paths, those of S3 fetched into a folder.
+async fn local(paths: Vec<PathBuf>, folder: &Path, stop: &CancellationToken) -> anyhow::Result<Vec<PathBuf>> {
+    let mut local = Vec::with_capacity(paths.len());
+    for path in paths {
+        local.push(match s3::Location::of(&path)? {
+            Some(location) => s3::fetch(&location, folder, stop).await?,
+            None => path,
+        });
+    }
+    Ok(local)
 }
 
 /// Drawn on a terminal only.

@@ -174,10 +174,15 @@ fn print(status: &Status, format: Format) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Names the library of TLS's algorithms for all HTTP clients of the process.
+pub(super) fn use_tls_provider() {
+    // A second call changes nothing.
+    drop(rustls::crypto::ring::default_provider().install_default());
+}
+
 /// An HTTP client for Weir's services.
 pub(super) fn client(settings: &Client) -> anyhow::Result<reqwest::Client> {
-    // Whoever came first has installed the same provider.
-    drop(rustls::crypto::ring::default_provider().install_default());
+    use_tls_provider();
     let mut client = reqwest::Client::builder().timeout(Duration::from_secs(10));
     if let Some(file) = &settings.ca_certificate {
         let pem = std::fs::read(file)
