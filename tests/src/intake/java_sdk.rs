@@ -57,7 +57,9 @@ async fn the_java_sdk_is_accepted_in_every_mode() {
     for mode in MODES {
         let taken = |line: &&str| {
             // Maven may colour the first line.
-            line.split_once(mode).map(|(_, rest)| rest).is_some_and(|rest| rest.ends_with(" 202") || rest.ends_with(" sent"))
+            line.split_once(mode)
+                .map(|(_, rest)| rest)
+                .is_some_and(|rest| rest.ends_with(" 202") || rest.ends_with(" sent"))
         };
         assert_eq!(told.lines().filter(taken).count(), 2 * SHAPES, "{mode}: {told}");
     }
