@@ -23,10 +23,11 @@ fn record(n: usize) -> serde_json::Value {
 }
 
 fn page(objects: &[(String, usize)], next: Option<&str>) -> String {
-    let contents: String = objects
+    let contents: Vec<String> = objects
         .iter()
         .map(|(key, size)| format!("<Contents><Key>{key}</Key><Size>{size}</Size></Contents>"))
         .collect();
+    let contents = contents.concat();
     let next = next.map(|next| format!("<NextContinuationToken>{next}</NextContinuationToken>"));
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
