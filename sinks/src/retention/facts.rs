@@ -14,7 +14,7 @@ struct Rule {
     days: fn(&RetentionPolicy) -> Option<u32>,
 }
 
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 8] = [
     // Settled: published anew, or given up. Those that wait for somebody stay.
     Rule {
         table: "parked_record",
@@ -61,6 +61,22 @@ const RULES: [Rule; 6] = [
                                      WHERE s.tenant_id = g.tenant_id AND s.rule_id = g.rule_id
                                        AND s.group_key = g.group_key)",
         days: |policy| policy.risk_days,
+    },
+    // The sums of an hour go with what they sum up: later than they are looked at.
+    Rule {
+        table: "cost_utilisation",
+        delete: "DELETE FROM cost_utilisation AS u WHERE u.measured_at < $1
+                    AND NOT legal_hold_keeps(u.tenant_id, NULL, u.resource, NULL)",
+        days: |policy| policy.utilisation_days,
+    },
+    Rule {
+        table: "cost_utilisation_hour",
+        delete: "DELETE FROM cost_utilisation_hour AS h WHERE h.hour < $1 - interval '1 hour'
+                    AND NOT EXISTS (SELECT FROM cost_utilisation AS u
+                                     WHERE u.tenant_id = h.tenant_id AND u.resource_ref = h.resource_ref
+                                       AND u.metric = h.metric AND u.measured_at >= h.hour
+                                       AND u.measured_at < h.hour + interval '1 hour')",
+        days: |policy| policy.utilisation_days,
     },
 ];
 

@@ -56,6 +56,8 @@ pub struct RetentionPolicy {
     pub risk_days: Option<u32>,
     /// Events that correlations count, from the event's time, beyond twice the longest timespan of their group.
     pub correlation_days: Option<u32>,
+    /// Measurements of utilisation and their sums by the hour, from when they were measured.
+    pub utilisation_days: Option<u32>,
     /// The log's keys, which sign.
     pub keys: Vec<PrivateKey>,
     /// Keys that have signed before.

@@ -28,6 +28,7 @@ fn policy(place: &Place, days: u32, rules: Vec<RetentionRule>) -> RetentionConfi
         settled_parked_days: Some(30),
         risk_days: Some(180),
         correlation_days: Some(30),
+        utilisation_days: Some(30),
         keys,
         earlier_keys: Vec::new(),
     };
@@ -230,7 +231,7 @@ fn of_table(removed: &Removed, table: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn old_facts_of_risk_go_by_their_own_rules_and_a_hold_keeps_its_own() {
+async fn old_facts_go_by_their_own_rules_and_a_hold_keeps_its_own() {
     let mut place = Place::new().await;
     // Days ago: 10, 100, 200, 300. The longest timespan of the correlation's group is 40 days.
     place
@@ -251,6 +252,11 @@ async fn old_facts_of_risk_go_by_their_own_rules_and_a_hold_keeps_its_own() {
                signal, content_sha256)
              SELECT now() - n * interval '1 day', gen_random_uuid(), 1, 'acme', 'r', 'r', 'g', '', '{}', ''
                FROM unnest(ARRAY[10, 100, 200, 300]) AS n;
+             INSERT INTO cost_utilisation (measured_at, event_id, tenant_id, resource, metric, value, content_sha256)
+             SELECT now() - n * interval '1 day', gen_random_uuid(), 'acme', what, 'cpu_percent', 1, ''
+               FROM unnest(ARRAY[10, 100, 200, 300]) AS n, unnest(ARRAY['vm-1', 'vm-2']) AS what;
+             INSERT INTO cost_utilisation_hour (hour, samples, tenant_id, resource_ref, metric, total, least, largest)
+             SELECT date_trunc('hour', measured_at), 1, tenant_id, resource_ref, metric, 1, 1, 1 FROM cost_utilisation;
              INSERT INTO risk_first_seen_group (tenant_id, rule_id, group_key, last_day)
              SELECT 'acme', 'r', 'quiet for ' || n, floor(extract(epoch FROM now()) / 86400) - n
                FROM unnest(ARRAY[10, 100, 200, 300]) AS n;
@@ -262,8 +268,11 @@ async fn old_facts_of_risk_go_by_their_own_rules_and_a_hold_keeps_its_own() {
         .await
         .expect("facts");
     place.decide(GovernanceKind::HoldPlaced, ("person", "ada"), "").await;
+    place.decide(GovernanceKind::HoldPlaced, ("resource", "vm-1"), "").await;
     let config = policy(&place, 90, Vec::new());
     let removed = retire(&config, after_days(0)).await;
+    let gone = ["cost_utilisation", "cost_utilisation_hour"].map(|table| of_table(&removed, table));
+    assert_eq!(gone, [3, 3], "of vm-1 none");
     let gone =
         ["risk_signal", "risk_unusable", "risk_correlation_event"].map(|table| of_table(&removed, table));
     assert_eq!(gone, [2, 2, 2], "of ada's signals none, of the group those older than 30 and 80 days");

@@ -20,6 +20,8 @@ pub(crate) struct Retention {
     pub(crate) risk_days: u32,
     /// Days for which events that correlations count are kept, beyond twice the timespan they count in; 0 for ever.
     pub(crate) correlation_days: u32,
+    /// Days for which measurements of utilisation are kept, by the time of the measurement; 0 for ever.
+    pub(crate) utilisation_days: u32,
 }
 
 /// `[[retention.audit]]`: of a tenant, of a class, or of both.
@@ -39,6 +41,7 @@ impl Default for Retention {
             settled_parked_days: 30,
             risk_days: 180,
             correlation_days: 30,
+            utilisation_days: 400,
         }
     }
 }
@@ -55,6 +58,7 @@ impl Retention {
             settled_parked_days: days(self.settled_parked_days),
             risk_days: days(self.risk_days),
             correlation_days: days(self.correlation_days),
+            utilisation_days: days(self.utilisation_days),
             keys,
             earlier_keys,
         })
@@ -82,6 +86,7 @@ impl Retention {
             ("WEIR_RETENTION__SETTLED_PARKED_DAYS", self.settled_parked_days.to_string()),
             ("WEIR_RETENTION__RISK_DAYS", self.risk_days.to_string()),
             ("WEIR_RETENTION__CORRELATION_DAYS", self.correlation_days.to_string()),
+            ("WEIR_RETENTION__UTILISATION_DAYS", self.utilisation_days.to_string()),
         ];
         if !self.audit.is_empty() {
             let one = |rule: &AuditRule| {
@@ -117,7 +122,8 @@ mod tests {
         let audit = vec![rule(Some("acme"), Some(3002)), rule(None, Some(6003)), rule(Some("eu.b"), None)];
         let retention = Retention { audit, ..Retention::default() };
         let told = retention.environment().expect("text");
-        let value: figment::value::Value = told[4].1.parse().expect("never fails");
+        let (_, rules) = told.last().expect("the rules are told last");
+        let value: figment::value::Value = rules.parse().expect("never fails");
         let read: Vec<AuditRule> =
             Figment::from(Serialized::default("audit", value)).extract_inner("audit").expect("a list");
         let text = |rules: &Vec<AuditRule>| serde_json::to_value(rules).expect("JSON");
