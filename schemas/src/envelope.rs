@@ -60,7 +60,7 @@ impl Envelope {
     /// the same fact sent twice; with different hashes they are a conflict.
     ///
     /// - For a record that Weir itself maps ([`native_format::is_mapped`]): the tenant, the format and the
-    ///   record by value ([`crate::canonical_json`]). The mapping may improve from version to version
+    ///   record by value ([`crate::canonical_json()`]). The mapping may improve from version to version
     ///   without changing the content.
     /// - For any other event: tenant, source, type, subject, time unless it was [assumed](Self::time_assumed),
     ///   event ([`Event::canonical_bytes`]), and the native record by value.
