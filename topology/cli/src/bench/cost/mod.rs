@@ -162,6 +162,7 @@ async fn import(stand: &Stand, file: &Path, charges: u64) -> anyhow::Result<Run>
         .args(["--quiet", "import", "focus", "--output", "json"])
         .arg(file)
         .env("KAFKA_BOOTSTRAP_SERVERS", &stand.endpoints.kafka)
+        .env("DATABASE_URL", &stand.endpoints.maintenance_url)
         .env("WEIR_HOME", &stand.dir)
         .env_remove("SCHEMA_REGISTRY_URL")
         .envs(MEMORY)
