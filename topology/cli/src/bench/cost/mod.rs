@@ -233,9 +233,10 @@ async fn measure_python(
     raw_copy::checkpoint(&database).await?;
     let postmaster = stand.postmaster().await?;
     let (wal, cpu) = (raw_copy::wal_bytes(&database).await?, machine::cpu_with_children(postmaster)?);
+    // The options behind it are those of our own client.
+    let plain = database.split_once('?').map_or(database.as_str(), |(plain, _)| plain);
     let mut command = tokio::process::Command::new(python);
-    let output =
-        command.arg(script).arg(&database).arg(file).output().await.context("starting the loader")?;
+    let output = command.arg(script).arg(plain).arg(file).output().await.context("starting the loader")?;
     if !output.status.success() {
         bail!("the loader failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
