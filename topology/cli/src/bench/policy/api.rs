@@ -33,7 +33,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::super::{machine, stand::Stand};
-use crate::output::note;
+use crate::{output::note, status::use_tls_provider};
 
 const WARM_UP: Duration = Duration::from_secs(3);
 /// The secret of the one key.
@@ -92,6 +92,7 @@ pub(super) async fn measure(rate: u32, seconds: u32) -> anyhow::Result<Vec<Run>>
     let (_keys, watched) = watch::channel(Some(Arc::new(ring()?)));
     let stop = CancellationToken::new();
     let serving = tokio::spawn(gateway.serve(publisher, watched, stop.clone()));
+    use_tls_provider();
     let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(256).build()?;
     let mut runs = Vec::new();
     for kind in &KINDS {
