@@ -8,7 +8,7 @@ use std::{
 use schemas::{
     Envelope, Event,
     changes::{
-        correlation::{CorrelationCondition, CorrelationPart, CorrelationSignal},
+        correlation::{CorrelationCondition, CorrelationPart, CorrelationSignal, CorrelationTerms},
         risk::{Entity, MAX_SCORE, RiskSignal, SignalEvidence, SignalRule, bounded, hazard_micronats},
     },
 };
@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use super::{
     entities::{Allowance, Touch, touched},
     native::is_undecided,
-    sigma::{MatchedField, Part, Rule, SigmaEngine, UnreadableRecord, read},
+    sigma::{Correlation, MatchedField, Part, Rule, SigmaEngine, UnreadableRecord, read},
 };
 
 /// Maximum length of a rule id, in bytes; longer ones are cut and end in their hash.
@@ -90,20 +90,21 @@ pub(super) fn found(engine: &SigmaEngine, envelope: &Envelope) -> Result<Found, 
     let parts = hits.iter().flat_map(|hit| engine.parts(hit, &record));
     let mut counted: BTreeMap<(String, String), CorrelationPart> = BTreeMap::new();
     for part in parts.filter(|part| part.correlation.rule.score > 0) {
-        let touched = touched(envelope, part.correlation.rule.touched.entities_in(&record), &mut allowance);
+        let Correlation { rule, terms, .. } = part.correlation;
+        // A value that may be new is reported once for an event, by whichever of the rules fired first.
+        let reference = if is_first_seen(terms) { String::new() } else { part.reference.to_owned() };
+        let Entry::Vacant(place) = counted.entry((named(rule).id.clone(), reference)) else { continue };
+        let touched = touched(envelope, rule.touched.entities_in(&record), &mut allowance);
         let matched = matched_json(&part.matched, touched.left_out);
-        let of_hit = OfHit::new((envelope, &native.format), (&part.correlation.rule, matched), &record);
-        let part = correlation_part(envelope, &part, (of_hit, touched.touches), content_sha256);
-        // Of a value that may be new, an event tells once, whichever of the rules fire on it.
-        let reference = if is_sighting(&part) { String::new() } else { part.reference.clone() };
-        counted.entry((part.rule.id.clone(), reference)).or_insert(part);
+        let of_hit = OfHit::new((envelope, &native.format), (rule, matched), &record);
+        place.insert(correlation_part(envelope, &part, (of_hit, touched.touches), content_sha256));
     }
-    let (sightings, parts) = counted.into_values().partition(is_sighting);
+    let (sightings, parts) = counted.into_values().partition(|part| is_first_seen(&part.terms));
     Ok(Found { signals: found.into_values().collect(), parts, sightings })
 }
 
-fn is_sighting(part: &CorrelationPart) -> bool {
-    matches!(part.terms.condition, CorrelationCondition::FirstSeen(_))
+fn is_first_seen(terms: &CorrelationTerms) -> bool {
+    matches!(terms.condition, CorrelationCondition::FirstSeen(_))
 }
 
 fn correlation_part(

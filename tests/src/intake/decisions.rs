@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::door::{Answer, Door};
 use crate::support::site::Site;
 
-const BLOCK: &str = "/api/v1/policy/evaluate?mode=block";
+pub(super) const BLOCK: &str = "/api/v1/policy/evaluate?mode=block";
 const ADVISE: &str = "/api/v1/policy/evaluate?mode=advise";
 
 const DENIED: &str = "SELECT count(DISTINCT event_id) FROM audit_entry \
@@ -13,7 +13,7 @@ const DENIED: &str = "SELECT count(DISTINCT event_id) FROM audit_entry \
 const DENIED_PLANS: &str = "SELECT count(*) FROM audit_entry \
                             WHERE action = 'EvaluatePolicy' AND resource = 'aws_kms_key.a'";
 
-fn plan(rotates: bool) -> String {
+pub(super) fn plan(rotates: bool) -> String {
     json!({
         "format_version": "1.2",
         "resource_changes": [{
@@ -27,7 +27,7 @@ fn plan(rotates: bool) -> String {
     .to_string()
 }
 
-async fn decided(door: &Door, path: &str, body: String) -> Value {
+pub(super) async fn decided(door: &Door, path: &str, body: String) -> Value {
     let answer = Answer::to(door.post(path, body)).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     answer.body

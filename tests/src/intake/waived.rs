@@ -5,39 +5,19 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    decisions::{BLOCK, decided, plan},
     door::{Answer, Door},
     four_eyes::Issuer,
 };
 use crate::support::site::Site;
 
-const BLOCK: &str = "/api/v1/policy/evaluate?mode=block";
 /// The waiver's life, in seconds: long enough for a busy machine to see it.
 const LIFE: i64 = 45;
-
-fn plan() -> String {
-    json!({
-        "format_version": "1.2",
-        "resource_changes": [{
-            "address": "aws_kms_key.a", "mode": "managed", "type": "aws_kms_key", "name": "a",
-            "change": {
-                "actions": ["create"], "before": null, "after_unknown": {},
-                "after": {"description": "a", "enable_key_rotation": false},
-            },
-        }],
-    })
-    .to_string()
-}
-
-async fn decided(door: &Door) -> Value {
-    let answer = Answer::to(door.post(BLOCK, plan())).await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    answer.body
-}
 
 /// Asks until the decision is another one.
 async fn changed_from(door: &Door, decision: &str) -> Value {
     for _ in 0..600 {
-        let told = decided(door).await;
+        let told = decided(door, BLOCK, plan(false)).await;
         if told["decision"] != decision {
             return told;
         }
@@ -56,11 +36,11 @@ async fn a_waiver_lets_a_plan_pass_until_it_ends() {
     })
     .await;
     let stage = site.run_stages(&["compliance"], 1);
-    let denied = decided(&door).await;
+    let denied = decided(&door, BLOCK, plan(false)).await;
     assert_eq!(denied["decision"], "deny", "{denied}");
     let denying = denied["reasons"].as_array().into_iter().flatten().filter(|one| one["verdict"] == "deny");
     let policies: Vec<&Value> = denying.map(|one| &one["policy_id"]).collect();
-    assert_eq!(decided(&door).await["cached"], true);
+    assert_eq!(decided(&door, BLOCK, plan(false)).await["cached"], true);
 
     let person = async |who: &str, what: &str, body: Value| {
         let path = format!("/api/v1/compliance/waivers/w-1/{what}");
@@ -73,7 +53,7 @@ async fn a_waiver_lets_a_plan_pass_until_it_ends() {
     person("ada", "requests", terms).await.taken();
     let grant = |by: &str| json!({"decision": "approved", "requested_by": by, "reason": "agreed"});
     assert_eq!(person("ada", "decisions", grant("ada")).await.status, 422, "nobody grants their own request");
-    assert_eq!(decided(&door).await["decision"], "deny", "it is asked for only");
+    assert_eq!(decided(&door, BLOCK, plan(false)).await["decision"], "deny", "it is asked for only");
     person("bob", "decisions", grant("ada")).await.taken();
 
     let passed = changed_from(&door, "deny").await;

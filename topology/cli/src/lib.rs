@@ -25,6 +25,7 @@ mod lag;
 mod logins;
 mod output;
 mod own_event;
+mod past;
 mod place;
 mod policy;
 mod prices;

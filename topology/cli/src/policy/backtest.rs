@@ -5,23 +5,22 @@
 
 mod judged;
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use clap::Args;
 use policies::{Config, InForce, PolicySet};
-use schemas::{Envelope, TenantId, Timestamp, Topic};
+use schemas::{Timestamp, Topic};
 use serde::Serialize;
-use tokio::runtime::Handle;
-use topology::runtime::offline::history::{Counts, History};
+use topology::runtime::offline::history::Counts;
 
 use self::judged::{Difference, Judged};
 use super::load::Files;
 use crate::{
     Outcome,
     output::{self, Format, note},
+    past::PastArgs,
     place::Place,
-    settings::kafka_security,
 };
 
 /// Topics with events that show resources.
@@ -35,20 +34,8 @@ pub(super) struct BacktestArgs {
     /// Weir's own policies beside the candidates.
     #[arg(long)]
     own: bool,
-    /// From when events count, RFC 3339.
-    #[arg(long)]
-    from: Timestamp,
-    /// Before when they count.
-    #[arg(long)]
-    to: Timestamp,
-    /// Whose events; everybody's, if not given.
-    #[arg(long)]
-    tenant: Option<String>,
-    /// Most resources that are named for each policy and difference.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=1_000))]
-    examples: u32,
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    output: Format,
+    #[command(flatten)]
+    past: PastArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -65,38 +52,16 @@ struct Report {
 }
 
 pub(super) async fn backtest(args: BacktestArgs) -> anyhow::Result<Outcome> {
-    ensure!(args.from < args.to, "--from must lie before --to");
-    let tenant = args.tenant.as_deref().map(TenantId::new).transpose()?;
+    let past = args.past.checked()?;
     let candidate = loaded(&Files::of(std::slice::from_ref(&args.policies), args.own)?)?;
     let present = loaded(&Files::of(&[], false)?)?;
-    let place = Place::find().await?;
-    let history = History {
-        bootstrap: place.endpoints.kafka.clone(),
-        extra: kafka_security(),
-        registry: place.registry()?.map(Arc::new),
-    };
     let hash = |policies: &InForce| policies.current().set().hash().to_owned();
     let (candidate_set, present_set) = (hash(&candidate), hash(&present));
-    let (runtime, during) = (Handle::current(), (args.from, args.to));
-    let reading = tokio::task::spawn_blocking(move || -> anyhow::Result<(Counts, Judged)> {
-        let (mut judged, mut all, mut overfull) = (Judged::new(candidate, present), Counts::default(), None);
-        for topic in TOPICS {
-            let see = |event: Envelope| {
-                if tenant.as_ref().is_none_or(|tenant| *tenant == event.tenant) && overfull.is_none() {
-                    overfull = judged.see(&event).err();
-                }
-            };
-            let counts = history.read(&runtime, topic, during, see)?;
-            all.records += counts.records;
-            all.events += counts.events;
-            all.undecodable += counts.undecodable;
-        }
-        overfull.map_or(Ok((all, judged)), Err)
-    });
-    let (read, judged) = reading.await.context("reading the past panicked")??;
-    let (resources, policies) = judged.differences(usize::try_from(args.examples)?);
-    let (from, to) = during;
-    print(&Report { from, to, candidate_set, present_set, read, resources, policies }, args.output)?;
+    let place = Place::find().await?;
+    let (read, judged) = past.read(&place, &TOPICS, Judged::new(candidate, present), Judged::see).await?;
+    let PastArgs { from, to, examples, output, .. } = args.past;
+    let (resources, policies) = judged.differences(usize::try_from(examples)?);
+    print(&Report { from, to, candidate_set, present_set, read, resources, policies }, output)?;
     Ok(Outcome::Done)
 }
 

@@ -5,44 +5,31 @@
 
 mod found;
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::Args;
-use schemas::{Envelope, TenantId, Timestamp, Topic};
+use schemas::{Timestamp, Topic};
 use serde::Serialize;
 use serde_json::Value;
-use tokio::runtime::Handle;
 
 use self::found::{Difference, Found};
 use super::load::{RuleSet, warn_about};
 use crate::{
     Outcome,
     output::{self, Format, note},
+    past::PastArgs,
     place::Place,
-    settings::kafka_security,
 };
-use topology::runtime::offline::history::{Counts, History};
+use topology::runtime::offline::history::Counts;
 
 /// Arguments of `weir rules backtest`.
 #[derive(Debug, Args)]
 pub(super) struct BacktestArgs {
     /// Folder (or file) of the candidate rules.
     rules: PathBuf,
-    /// From when events count, RFC 3339.
-    #[arg(long)]
-    from: Timestamp,
-    /// Before when they count.
-    #[arg(long)]
-    to: Timestamp,
-    /// Only events of this tenant; all tenants' by default.
-    #[arg(long)]
-    tenant: Option<String>,
-    /// Most events that are named for each rule and difference.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=1_000))]
-    examples: u32,
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    output: Format,
+    #[command(flatten)]
+    past: PastArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,40 +46,24 @@ struct Report {
 }
 
 pub(super) async fn backtest(args: BacktestArgs) -> anyhow::Result<Outcome> {
-    ensure!(args.from < args.to, "--from must lie before --to");
-    let tenant = args.tenant.as_deref().map(TenantId::new).transpose()?;
+    let past = args.past.checked()?;
     let place = Place::find().await?;
     let settings = &place.settings.rules;
     let (candidate, problems) = RuleSet::read(Some(&args.rules), settings.placeholders())?.engine();
     warn_about(&problems);
     let present = settings.sources().load().context("the present rules cannot be read")?.engine;
-    let history = History {
-        bootstrap: place.endpoints.kafka.clone(),
-        extra: kafka_security(),
-        registry: place.registry()?.map(Arc::new),
-    };
-    let (runtime, during) = (Handle::current(), (args.from, args.to));
-    let reading = tokio::task::spawn_blocking(move || -> anyhow::Result<(Counts, Found)> {
-        let mut found = Found::new(candidate, present);
-        let mut overfull = None;
-        let see = |event: Envelope| {
-            if tenant.as_ref().is_none_or(|tenant| *tenant == event.tenant) && overfull.is_none() {
-                overfull = found.see(&event).err();
-            }
-        };
-        let counts = history.read(&runtime, Topic::Activity, during, see)?;
-        overfull.map_or(Ok((counts, found)), Err)
-    });
-    let (read, found) = reading.await.context("reading the past panicked")??;
+    let (read, found) =
+        past.read(&place, &[Topic::Activity], Found::new(candidate, present), Found::see).await?;
+    let PastArgs { from, to, examples, output, .. } = args.past;
     let report = Report {
-        from: args.from,
-        to: args.to,
+        from,
+        to,
         read,
         unreadable: found.unreadable,
         duplicates: found.duplicates,
-        rules: found.differences(usize::try_from(args.examples)?),
+        rules: found.differences(usize::try_from(examples)?),
     };
-    print(&report, args.output)?;
+    print(&report, output)?;
     Ok(Outcome::Done)
 }
 
