@@ -47,7 +47,7 @@ pub(crate) fn with_canonical_json<T>(text: &str, read: impl FnOnce(&[u8]) -> T) 
     answer
 }
 
-/// What a [`Reader`] writes to.
+/// Output buffers of a [`Reader`].
 #[derive(Default)]
 struct Room {
     out: Vec<u8>,

@@ -36,7 +36,7 @@ pub struct PrincipalUse {
     pub issuer: Option<String>,
     /// The roles that it had last.
     pub roles: Vec<String>,
-    /// What it could do last.
+    /// Its roles when it was last seen.
     pub scopes: Vec<String>,
     /// Client address of its last request.
     pub address: String,

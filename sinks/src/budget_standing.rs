@@ -1,4 +1,4 @@
-//! How the budgets of tenants stand, for whoever decides about plans: read when asked, and kept for half a minute.
+//! Standing of tenants' budgets, for decisions about plans: read on demand, and kept for half a minute.
 
 use std::{
     collections::HashMap,
@@ -23,9 +23,9 @@ use crate::{
     session::decisions_pool,
 };
 
-/// How long what was read is good for.
+/// Time for which a standing is fresh.
 const GOOD_FOR: Duration = Duration::from_secs(30);
-/// How long it is gone by where the database does not answer.
+/// Time for which it is used where the database does not answer.
 const GONE_BY_FOR: Duration = Duration::from_mins(15);
 /// Most tenants that are kept.
 const MAX_TENANTS: usize = 1_000;
@@ -36,7 +36,7 @@ const CONNECTIONS: u32 = 4;
 
 type Known = HashMap<TenantId, (Arc<Vec<BudgetStand>>, Instant)>;
 
-/// How budgets stand, and what they say about plans.
+/// Standing of budgets, and their verdicts about plans.
 #[derive(Debug)]
 pub struct BudgetStanding {
     pool: PgPool,

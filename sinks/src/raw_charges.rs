@@ -20,7 +20,7 @@ const SERIES: &str = r#""BillingAccountId", "BillingPeriodStart", "SubAccountId"
     "RegionId", "ResourceId", "ChargeCategory", "ChargeClass", "BillingCurrency", "SkuId", "SkuPriceId", "ConsumedUnit",
     "PricingUnit", "ProviderName", "Tags""#;
 
-/// What days hold: a check that everybody has loaded the same.
+/// Sums of the days: a check that all sides have loaded the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DaySums {
     /// Days of series.

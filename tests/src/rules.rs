@@ -224,7 +224,7 @@ fn reported_of(events: impl Iterator<Item = Envelope>) -> BTreeMap<(SignalLevel,
     reported
 }
 
-/// What our own detectors of sequences, enumeration, place and novelty say of an organisation at its everyday work: within an
+/// Signals of our own detectors of sequences, enumeration, place and novelty on an organisation's everyday work: within an
 /// hour or two at its busiest, and over a month, when novelty is told.
 #[test]
 fn ordinary_work_is_nothing_new() {

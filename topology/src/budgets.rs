@@ -6,7 +6,7 @@ use producers::gateway::{Budgets, PlanAsked};
 use schemas::changes::budget_verdicts::BudgetVerdict;
 use sinks::budget_standing::BudgetStanding;
 
-/// How budgets stand by the cost tables.
+/// Standing of budgets by the cost tables.
 #[derive(Debug)]
 pub struct GatewayBudgets(BudgetStanding);
 

@@ -179,7 +179,7 @@ impl Identities {
 /// A token that gave nobody, and whose it is nevertheless.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Why.
+    /// Reason of the refusal.
     pub denial: Denial,
     /// The subject of a token that its issuer signed and that does not hold, for example because it has
     /// expired: for the log, and not to be let in.

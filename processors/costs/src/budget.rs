@@ -1,4 +1,4 @@
-//! What budgets say about a plan: whether what it adds goes beyond them.
+//! Verdicts of budgets about a plan: whether its additional cost exceeds them.
 //!
 //! A plan counts with its monthly difference for every calendar month of the period that is not over, the present one whole:
 //! a resource that is made late in a month costs little in it, and breaks the budget in the next. What is spent
@@ -12,7 +12,7 @@ use schemas::changes::{
     estimate::Estimate,
 };
 
-/// What a plan of a project adds by the month to what a scope counts; negative: it costs less.
+/// Additional monthly cost of a project's plan within a budget's scope; negative: it costs less.
 pub fn monthly_delta(scope: &BudgetScope, project: Option<&str>, estimate: &Estimate) -> Decimal {
     let tagged = |key: &str, value: &str| {
         let of_tag = estimate.by_tag.iter().find(|tagged| tagged.key == key && tagged.value == value);
@@ -27,7 +27,7 @@ pub fn monthly_delta(scope: &BudgetScope, project: Option<&str>, estimate: &Esti
     }
 }
 
-/// What a budget says about a plan that adds so much by the month; `None`: it fits, or adds nothing.
+/// Verdict of a budget about a plan with that additional monthly cost; `None`: it fits, or adds nothing.
 pub fn judge(stand: &BudgetStand, monthly: Decimal, today: NaiveDate) -> Option<BudgetVerdict> {
     if monthly <= Decimal::ZERO {
         return None;

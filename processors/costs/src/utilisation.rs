@@ -21,7 +21,7 @@ pub struct Measurement {
     pub value: Decimal,
 }
 
-/// What an event measured; `None`: no utilisation, or no number that can be one.
+/// Measurement of an event; `None`: no utilisation, or not a valid number.
 pub fn of_monitoring(event: &Monitoring) -> Option<Measurement> {
     if event.kind != MonitoringKind::UtilisationMeasured || event.subject.id.is_empty() {
         return None;
@@ -42,7 +42,7 @@ pub fn of_monitoring(event: &Monitoring) -> Option<Measurement> {
     (!metric.is_empty()).then(|| Measurement { metric, value: value.normalize() })
 }
 
-/// How a value is to be read.
+/// Unit of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scale {
     /// 0 to 100.

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::party::UNKNOWN;
 
-/// Why a record gives no event.
+/// Error of restoring an event from its record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotRestorable {
     /// Its personal part was erased, and with it what the event told.

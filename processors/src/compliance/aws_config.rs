@@ -136,7 +136,7 @@ fn block(value: Value) -> Value {
     Value::Array(vec![value])
 }
 
-/// What is not null of an object: an argument that is not told has its default.
+/// Members of an object that are not null: an argument that is not told has its default.
 fn arguments(config: Value) -> Value {
     match config {
         Value::Object(members) => members.into_iter().filter(|(_, value)| !value.is_null()).collect(),

@@ -45,7 +45,7 @@ pub struct ImportOptions {
     pub stop: CancellationToken,
 }
 
-/// What a Terraform state does not tell of itself.
+/// Facts that a Terraform state lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateOptions {
     /// Workspace, as plans name it.

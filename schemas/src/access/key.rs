@@ -189,7 +189,7 @@ pub struct RefusedKey {
     pub name: String,
     /// The tenant it spoke for.
     pub tenant: TenantId,
-    /// What is wrong.
+    /// Fault.
     pub fault: KeyFault,
 }
 

@@ -7,32 +7,32 @@ use utoipa::ToSchema;
 
 use super::cost::{BudgetPeriod, BudgetScope, Enforcement};
 
-/// How a budget stands in one period.
+/// Standing of a budget in one period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BudgetStand {
     /// Its name.
     pub budget: String,
-    /// What happens beyond it.
+    /// Effect of exceeding it.
     pub enforcement: Enforcement,
-    /// What it is for.
+    /// Scope.
     pub scope: BudgetScope,
-    /// How long it lasts.
+    /// Length of its periods.
     pub period: BudgetPeriod,
     /// First day of the period.
     pub period_start: NaiveDate,
     /// The day after its last.
     pub period_end: NaiveDate,
-    /// How much may be spent.
+    /// Limit.
     pub amount: Decimal,
     /// ISO 4217.
     pub currency: String,
-    /// What is spent, with what has accrued.
+    /// Spending so far, accruals included.
     pub spent: Decimal,
-    /// What will be spent by the end of the period, where there is enough to forecast from.
+    /// Forecast of the spending by the end of the period, where there is enough history.
     pub forecast: Option<Decimal>,
 }
 
-/// What a budget says about a plan that would go beyond it.
+/// Verdict of a budget about a plan that would exceed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BudgetVerdict {
     /// The budget's name.
@@ -45,24 +45,24 @@ pub struct BudgetVerdict {
     /// The day after its last.
     #[schema(value_type = String, format = Date)]
     pub period_end: NaiveDate,
-    /// How much may be spent, a decimal.
+    /// Limit, a decimal.
     #[schema(value_type = String)]
     pub amount: Decimal,
     /// ISO 4217.
     pub currency: String,
-    /// What is spent, with what has accrued.
+    /// Spending so far, accruals included.
     #[schema(value_type = String)]
     pub spent: Decimal,
-    /// What will be spent by the end of the period; null where there is not enough to forecast from.
+    /// Forecast of the spending by the end of the period; null where there is not enough history.
     #[schema(value_type = Option<String>)]
     pub forecast: Option<Decimal>,
-    /// What the plan adds by the month to what the budget counts.
+    /// Additional monthly cost of the plan within the budget's scope.
     #[schema(value_type = String)]
     pub monthly_delta: Decimal,
-    /// What would be spent by the end of the period with the plan.
+    /// Forecast of the spending with the plan.
     #[schema(value_type = String)]
     pub expected: Decimal,
-    /// How much of that is beyond the budget.
+    /// Part of that beyond the limit.
     #[schema(value_type = String)]
     pub over: Decimal,
     /// The same in a sentence, with what to change.

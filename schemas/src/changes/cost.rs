@@ -64,7 +64,7 @@ pub enum CostChange {
     Budget(Box<BudgetFact>),
     /// A decision about allocation rules.
     Allocation(Box<AllocationFact>),
-    /// How much of a resource is used.
+    /// Utilisation of a resource.
     Utilisation(Box<UtilisationFact>),
     /// A decision about a recommendation.
     Recommendation(Box<RecommendationFact>),

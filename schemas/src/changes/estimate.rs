@@ -41,7 +41,7 @@ pub struct Estimate {
     pub by_tag: Vec<TaggedDelta>,
 }
 
-/// What the resources with a tag cost more or less by the month.
+/// Monthly difference in cost of the resources with a tag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TaggedDelta {
     /// The tag's key.

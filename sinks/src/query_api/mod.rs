@@ -166,7 +166,7 @@ struct Api {
     probe: health::DatabaseProbe,
     standing: freshness::Standing,
     shares: Shares,
-    /// What the audit log is told of exports.
+    /// Access trail that records exports.
     trail: Arc<Trail>,
     stopping: AtomicBool,
 }

@@ -55,7 +55,7 @@ fn dice(seed: u64) -> (StdRng, u64) {
     (StdRng::seed_from_u64(seed), seed)
 }
 
-/// How many faults of each kind were made and found: all that there are, and each often enough to mean
+/// Checks the number of faults of each kind that were found: all that were made, and each often enough to mean
 /// something.
 fn check_counts(who: &str, seed: u64, found: &BTreeMap<Kind, usize>, kinds: &[Kind]) {
     #[expect(clippy::print_stdout, reason = "the counts are what the suite shows")]

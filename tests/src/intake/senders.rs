@@ -18,7 +18,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::door::Door;
 use crate::support::site::Site;
 
-/// What an SDK sent, or would send to Kafka.
+/// A message that an SDK sent, or would send to Kafka.
 #[derive(Debug, Deserialize)]
 struct Cell {
     sdk: String,
@@ -29,7 +29,7 @@ struct Cell {
     status: u16,
     #[serde(default)]
     answer: String,
-    /// Why the client sent nothing.
+    /// Reason why the client sent nothing.
     #[serde(default)]
     unsent: Option<String>,
     #[serde(default)]

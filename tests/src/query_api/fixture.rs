@@ -42,7 +42,7 @@ pub(crate) struct Api {
     pub(crate) readers: PgPool,
     pub(crate) owner: PgConnection,
     pub(crate) log_ends: watch::Sender<Option<Arc<LogEnds>>>,
-    /// What it saw of its callers.
+    /// Uses and refusals of its callers.
     pub(crate) trail: Arc<Trail>,
 }
 

@@ -49,7 +49,7 @@ impl Credential {
         Ok(Self { token, source: "the token file", made_for: Some(urls) })
     }
 
-    /// What `weir auth login` kept.
+    /// Token that `weir auth login` stored.
     pub(super) fn of_login(text: &str) -> anyhow::Result<Self> {
         Ok(Self { source: "the last sign-in", ..Self::parse(text).context("what the last sign-in kept")? })
     }

@@ -25,7 +25,7 @@ use super::{
 
 /// The most that the API gives at once.
 const PAGE: usize = 1_000;
-/// How often a question is asked again that came too soon, and the longest time until then.
+/// Maximum repetitions of a query that came too soon, and the longest wait before one.
 const PATIENCE: u32 = 20;
 const MAX_PAUSE: Duration = Duration::from_mins(1);
 

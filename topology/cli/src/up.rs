@@ -373,7 +373,7 @@ fn start_issuer(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints)
     deployment.start(home, ISSUER, Start { args, env, listen, admin: None, scheme: Scheme::Http })
 }
 
-/// How to get a token of the scripted issuer.
+/// Advice on getting a token of the scripted issuer.
 fn print_issuer(url: &str, dir: &Path) {
     let secret = dir.join(issuer::SECRET_FILE);
     for line in [

@@ -21,15 +21,15 @@ use tokio::{sync::mpsc, task::JoinHandle, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-/// How often uses and refusals are written down.
+/// Interval of storing uses and refusals.
 const WRITE_INTERVAL: Duration = Duration::from_secs(5);
 /// A principal's use is written again after this time, or when its roles change.
 const USE_AGE: Duration = Duration::from_mins(5);
-/// How often principals that were not seen for long are forgotten.
+/// Interval of forgetting principals that were not seen for long.
 const FORGET_INTERVAL: Duration = Duration::from_hours(1);
-/// How often a gateway looks for events.
+/// Interval at which a gateway looks for events.
 const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
-/// How long Kafka may take to acknowledge a page of them.
+/// Time limit of Kafka's acknowledgement of a page of them.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(20);
 /// Events of one page.
 const PAGE: u32 = 500;

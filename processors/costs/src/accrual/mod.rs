@@ -90,7 +90,7 @@ struct State {
     stopped_at: Option<Timestamp>,
 }
 
-/// What a resource is at an instant, by the events up to it.
+/// State of a resource at an instant, by the events up to it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Standing {
     /// Whether it exists.
@@ -105,7 +105,7 @@ pub struct Standing {
     pub size_gb: Option<Decimal>,
 }
 
-/// What a resource is after all of these events.
+/// State of a resource after all of these events.
 pub fn standing(events: &[Lifecycle]) -> Standing {
     let mut ordered: Vec<&Lifecycle> = events.iter().collect();
     ordered.sort_unstable_by_key(|event| (event.at, event.kind, event.id));

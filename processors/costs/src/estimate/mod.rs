@@ -356,7 +356,7 @@ impl Sums {
         }
     }
 
-    /// What each tag's resources cost more or less, the largest difference first.
+    /// Difference in cost of each tag's resources, the largest first.
     fn tagged(&mut self) -> Vec<TaggedDelta> {
         let tagged = |((key, value), delta): ((String, String), Decimal)| TaggedDelta {
             key,

@@ -22,7 +22,7 @@ const DISCOUNTS: [(&str, &str, i64); 6] = [
     ("google", "Databases", 25),
 ];
 
-/// What was paid day by day, without a commitment, for one service in one account and region.
+/// Daily cost without a commitment, of one service in one account and region.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SteadyUsage {
     /// FOCUS `ProviderName`.
@@ -33,7 +33,7 @@ pub struct SteadyUsage {
     pub service: String,
     /// Billed cost of usage on each of the last 30 known days, in any order. Usage that a commitment covers is billed at 0.
     pub days: Vec<Decimal>,
-    /// What other recommendations save of it in 30 days.
+    /// Saving of other recommendations for the same service in 30 days.
     pub saved_otherwise: Decimal,
 }
 

@@ -36,7 +36,7 @@ const LEAST_HOURS_OF_DAY: i64 = 12;
 /// Savings below one unit of the currency are not worth anybody's time.
 const LEAST_SAVING: Decimal = Decimal::ONE;
 
-/// What is known of one resource.
+/// Facts about one resource.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ResourceFacts {
     /// FOCUS `ServiceCategory`.
@@ -49,7 +49,7 @@ pub struct ResourceFacts {
     pub cost: Decimal,
     /// Days from its first cost among them to the last known day.
     pub days: i64,
-    /// What was measured in the last 14 days.
+    /// Measurements of the last 14 days.
     pub measured: Vec<Measured>,
     /// The hours of the week, where processor time was measured.
     pub week: Option<Week>,
@@ -84,20 +84,20 @@ pub struct Measured {
     pub largest_day: f64,
 }
 
-/// What should be done, and what it brings.
+/// An advice and its saving.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advice {
     /// The rule.
     pub kind: RecommendationKind,
-    /// What to do, in a sentence.
+    /// Action, in a sentence.
     pub action: String,
-    /// Why, a sentence for each reason.
+    /// Reasons, a sentence each.
     pub reasons: Vec<String>,
-    /// What 30 days cost less, in the currency of the cost; two places.
+    /// Saving in 30 days, in the currency of the cost; two decimal places.
     pub monthly_saving: Decimal,
-    /// How likely it is that something breaks.
+    /// Risk that something breaks.
     pub risk: Grade,
-    /// How much work it is.
+    /// Effort.
     pub effort: Grade,
     /// 0 to 100.
     pub confidence: u8,
@@ -105,7 +105,7 @@ pub struct Advice {
     pub target: Option<SkuPrice>,
 }
 
-/// What to do with a resource: at most one of removing, shrinking and scheduling it, the one that saves most, and a
+/// Advice about a resource: at most one of removing, shrinking and scheduling it, the one that saves most, and a
 /// cheaper tier of storage.
 pub fn of_resource(facts: &ResourceFacts) -> Vec<Advice> {
     if facts.days < LEAST_DAYS || facts.cost <= Decimal::ZERO {
@@ -124,7 +124,7 @@ fn is_worth_it(advice: &Advice) -> bool {
     advice.monthly_saving >= LEAST_SAVING
 }
 
-/// How important advice is: by the part of everything that is spent in the currency that it saves, weighed by its confidence.
+/// Priority of an advice: its share of all spending in the currency, weighted by its confidence.
 /// From 1 % on it is high, from 0.2 % on medium.
 pub fn priority(advice: &Advice, spent: Decimal) -> Grade {
     let weighed = advice.monthly_saving * Decimal::from(advice.confidence) / Decimal::ONE_HUNDRED;
@@ -147,7 +147,7 @@ enum Environment {
 }
 
 impl ResourceFacts {
-    /// What 30 days cost.
+    /// Cost of 30 days.
     pub fn monthly_cost(&self) -> Decimal {
         money(self.cost * Decimal::from(MONTH_DAYS) / Decimal::from(self.days.clamp(1, COST_DAYS)))
     }

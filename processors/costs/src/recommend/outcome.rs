@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 
 use super::{LEAST_DAYS, MONTH_DAYS, money};
 
-/// How far a saving has come.
+/// Progress of a saving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutcomeState {
     /// Fewer than seven days since the acceptance are known.
@@ -32,9 +32,9 @@ impl OutcomeState {
 /// A saving as the charges show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
-    /// How far it has come.
+    /// Progress.
     pub state: OutcomeState,
-    /// What 30 days cost less than before; negative: they cost more. `None` while it is too early.
+    /// Realised saving in 30 days; negative: they cost more. `None` while it is too early.
     pub realised: Option<Decimal>,
 }
 

@@ -6,7 +6,7 @@ use schemas::changes::cost::{Grade, RecommendationKind, SkuPrice, UtilisationMet
 use super::{Advice, MEASURED_DAYS, PricePartKind, ResourceFacts, confidence, part_of, shown};
 use crate::prices::is_storage;
 
-/// What a smaller size may be used at, in percent: 95 of 100 hours, and the largest measurement. Azure Advisor keeps
+/// Maximum utilisation of a smaller size, in percent: in 95 of 100 hours, and at most. Azure Advisor keeps
 /// workloads that answer people below 40 % and others below 80 %; this is between them, with room for peaks.
 const CPU: Bounds = Bounds { p95: 60.0, largest: 90.0 };
 /// The same of memory, which cannot be exceeded for a while.

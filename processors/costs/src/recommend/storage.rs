@@ -14,7 +14,7 @@ const IO_P95: f64 = 40.0;
 const IO_P95_OF_DISKS: f64 = 10.0;
 /// Largest gp2 volume that gp3 is as fast as without being paid for it: 3 operations per second and gigabyte against 3,000.
 const GP2_GIGABYTES: i64 = 1_000;
-/// What a tier for rarely read objects saves of the storage's cost, in percent: less than the list prices of S3 Infrequent
+/// Saving of a tier for rarely read objects, in percent of the storage's cost: less than the list prices of S3 Infrequent
 /// Access (46), Azure's cool tier (44) and Google's Nearline (50) say.
 const OBJECTS_PERCENT: i64 = 40;
 
@@ -26,7 +26,7 @@ pub(super) fn advise(facts: &ResourceFacts) -> Option<Advice> {
     }
 }
 
-/// How sure it is that a tier does, and how risky.
+/// Confidence and risk of a change of tier.
 struct Judged {
     reason: String,
     points: i64,

@@ -238,7 +238,7 @@ pub(super) async fn set_allocation(
 pub(super) struct DecideRecommendation {
     /// `accepted`, `dismissed` or `reopened`.
     decision: RecommendationDecision,
-    /// Why; at most 1,024 bytes.
+    /// Reason; at most 1,024 bytes.
     reason: Reason,
     /// The person who decides, where the credential speaks for one; recorded beside it.
     on_behalf_of: Option<Name>,

@@ -1,4 +1,4 @@
-//! What budgets say about a plan: asked of whoever knows how budgets stand.
+//! Verdicts of budgets about a plan, from a source of their standing.
 
 use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc};
 
@@ -20,7 +20,7 @@ pub trait Budgets: Debug + Send + Sync {
     /// The budgets of a tenant that a plan would go beyond.
     ///
     /// # Errors
-    /// How budgets stand is not known now, for this reason.
+    /// The standing of budgets is not known now, for this reason.
     fn judge(
         &self,
         asked: PlanAsked,
@@ -30,7 +30,7 @@ pub trait Budgets: Debug + Send + Sync {
 /// A plan that is held against budgets.
 #[derive(Clone)]
 pub struct PlanAsked {
-    /// Whose plan.
+    /// Tenant of the plan.
     pub tenant: TenantId,
     /// The project that the caller names.
     pub project: Option<String>,
@@ -55,7 +55,7 @@ impl PlanAsked {
     }
 }
 
-/// What budgets say about a document: nothing about what is no plan; `None`: nobody knows.
+/// Verdicts of budgets about a document: none where it is not a plan; `None`: not known.
 ///
 /// # Errors
 /// In mode `block` a plan is not decided about without its budgets.

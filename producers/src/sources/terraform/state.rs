@@ -34,7 +34,7 @@ const NAMES: [&str; 4] = ["id", "arn", "bucket", "name"];
 /// Where and when a state was seen.
 #[derive(Debug, Clone, Copy)]
 pub struct StateSeen<'a> {
-    /// Whose resources.
+    /// Tenant of the resources.
     pub tenant: &'a TenantId,
     /// The workspace.
     pub workspace: &'a str,

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::{EventId, TenantId, Timestamp};
 
-/// What governance events about recommendations name as their subject's kind.
+/// Kind of the subject in governance events about recommendations.
 pub const RECOMMENDATION_SUBJECT: &str = "cost_recommendation";
 
 /// One decision about a recommendation. Stored once per event; the newest is in force.
@@ -13,7 +13,7 @@ pub const RECOMMENDATION_SUBJECT: &str = "cost_recommendation";
 pub struct RecommendationFact {
     /// The event that says it; unique within the tenant.
     pub event_id: EventId,
-    /// Whose recommendation.
+    /// Tenant that owns the recommendation.
     pub tenant: TenantId,
     /// Its id.
     pub recommendation: String,
@@ -21,16 +21,16 @@ pub struct RecommendationFact {
     pub decided_at: Timestamp,
     /// Who decided.
     pub actor: String,
-    /// Why.
+    /// Reason.
     pub reason: Option<String>,
-    /// What was decided; `Err`: the word that is none of the decisions.
+    /// Decision; `Err`: an unknown word.
     pub decision: Result<RecommendationDecision, String>,
     /// [`crate::Envelope::content_sha256`].
     pub content_sha256: [u8; 32],
 }
 
 named! {
-    /// What was decided about a recommendation.
+    /// Decision about a recommendation.
     RecommendationDecision {
         /// It is to be followed: from then on its saving is looked for in the charges.
         Accepted => "accepted",

@@ -1,4 +1,4 @@
-//! How much of a resource is used, as monitoring measured it.
+//! Utilisation of a resource, as monitoring measured it.
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::{EventId, TenantId, Timestamp};
 pub struct UtilisationFact {
     /// The event that says it; unique within the tenant.
     pub event_id: EventId,
-    /// Whose resource.
+    /// Tenant that owns the resource.
     pub tenant: TenantId,
     /// When it was measured.
     pub at: Timestamp,

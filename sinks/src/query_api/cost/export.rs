@@ -91,7 +91,7 @@ enum FileFormat {
     Parquet,
 }
 
-/// Which form.
+/// Form of the export.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
@@ -217,7 +217,7 @@ impl Pages for Export {
     }
 }
 
-/// What of a Parquet file is ready with these charges, and the file unless they are the last.
+/// Bytes of a Parquet file that are ready with these charges, and the file unless they are the last.
 fn written(
     mut file: ParquetFile,
     charges: Vec<ChargeRecord>,

@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// What would cost less.
+/// Recommendations that lower costs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CostRecommendations {
     /// The largest saving first.
@@ -42,7 +42,7 @@ pub struct CostRecommendations {
     pub position: Positions,
 }
 
-/// Which recommendations.
+/// Filter of recommendations.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]

@@ -423,7 +423,7 @@ pub(super) fn identify(rows: &mut CopyRows, entry: &AuditEntry) {
     rows.bytea(&content_of(entry));
 }
 
-/// What the log adds to a row; nothing to one that is part of no log.
+/// Columns that the log adds to a row; none to a row outside any log.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Place {
     index: Option<u64>,

@@ -1,4 +1,4 @@
-//! What budgets say about proposals: by what was known of costs when each was proposed.
+//! Verdicts of budgets about proposals: by the costs that were known when each was proposed.
 //!
 //! The stage that knows costs may be behind this one. A proposal is judged again with each event of its change, so that
 //! nothing is approved by less than was known.
@@ -105,7 +105,7 @@ async fn keep(tx: &mut PgConnection, proposal: &Proposed, verdicts: &[BudgetVerd
     Ok(())
 }
 
-/// What budgets say about one proposal, by name.
+/// Verdicts of budgets about one proposal, by name.
 pub(super) async fn of_proposal(
     connection: &mut PgConnection,
     tenant: &TenantId,

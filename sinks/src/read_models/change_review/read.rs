@@ -143,12 +143,12 @@ pub struct ChangeItem {
     pub compliance: Compliance,
     /// The verdicts behind it, in numbers; null where none was made.
     pub policies: Option<PolicySummary>,
-    /// What budgets say about its cost.
+    /// Verdicts of budgets about its cost.
     #[serde(default)]
     pub budget: BudgetDecision,
 }
 
-/// What budgets say about a change, by what was known when it was proposed.
+/// Verdicts of budgets about a change, by what was known when it was proposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BudgetDecision {

@@ -44,7 +44,7 @@ pub(crate) struct InForce {
 }
 
 impl InForce {
-    /// What it is for.
+    /// Scope.
     pub(crate) fn scope(&self) -> BudgetScope {
         match self.scope.as_str() {
             "tenant" => BudgetScope::Tenant,

@@ -1,4 +1,4 @@
-//! How budgets stand at an instant: what is spent in the period that it lies in, and what will be by its end.
+//! Standing of budgets at an instant: spending in the period that it lies in, and the forecast for its end.
 
 use chrono::NaiveDate;
 use costs::forecast;
@@ -26,7 +26,7 @@ pub(crate) async fn in_force_at(
     query.build().fetch_all(connection).await?.iter().map(decoded).collect()
 }
 
-/// How one budget stands at an instant, by what was known then.
+/// Standing of one budget at an instant, by what was known then.
 pub(crate) async fn stand(
     connection: &mut PgConnection,
     tenant: &TenantId,
@@ -59,7 +59,7 @@ pub(crate) async fn stand(
     })
 }
 
-/// What will be spent by the end of the period: what is spent, and the course of the days that are over, gone on with from
+/// Forecast for the end of the period: the spending so far, and the course of the days that are over, continued from
 /// today on. Purchases follow no course: those that were made count, and none is expected.
 async fn forecast_of(
     connection: &mut PgConnection,
@@ -81,7 +81,7 @@ async fn forecast_of(
     Ok(Some(spent + in_period.map(|(_, point)| point.expected).sum::<f64>()))
 }
 
-/// What counted against a budget day by day, up to before the end of a period, without purchases.
+/// Daily spending that counts against a budget, up to before the end of a period, without purchases.
 pub(super) async fn course(
     connection: &mut PgConnection,
     tenant: &TenantId,

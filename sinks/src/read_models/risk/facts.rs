@@ -157,7 +157,7 @@ pub(super) async fn stored_content(
     Ok(stored)
 }
 
-/// What an event shows is stored with whatever else it causes: an event of which a fact is stored has been seen.
+/// Sightings of an event are stored with its other facts: an event of which a fact is stored has been seen.
 fn with_their_events(keys: &[FactKey<'_>], stored: &mut [Option<[u8; 32]>]) {
     let known: HashMap<(&str, Uuid), [u8; 32]> = keys
         .iter()

@@ -26,7 +26,7 @@ type Missing<'r> = BTreeMap<(&'r str, i64), (&'r Arc<SignalRule>, Option<&'r Cor
 pub(super) struct Rules {
     /// By tenant, then by key.
     known: HashMap<String, HashMap<i64, StoredRule>>,
-    /// How many they are.
+    /// Number of them.
     count: usize,
 }
 

@@ -23,9 +23,9 @@ use crate::{Outcome, deployment::write_private, output::note, place::Place, stat
 pub(crate) const LOGIN_FILE: &str = "login.json";
 /// Longest answer of an issuer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
-/// How long a person has to approve, whatever the issuer says.
+/// Maximum time for a person's approval, whatever the issuer says.
 const LONGEST_WAIT: Duration = Duration::from_mins(30);
-/// How often the issuer is asked unless it says otherwise (RFC 8628, section 3.2), and by how much slower
+/// Interval of asking the issuer unless it names another (RFC 8628, section 3.2), and by how much slower
 /// it may ask for.
 const INTERVAL: Duration = Duration::from_secs(5);
 
@@ -38,12 +38,12 @@ pub(super) struct LoginArgs {
     /// The client that the issuer knows this command as.
     #[arg(long, default_value = "weir-cli")]
     client_id: String,
-    /// What to ask the issuer for.
+    /// Scope to ask the issuer for.
     #[arg(long, default_value = "openid profile")]
     scope: String,
 }
 
-/// What an issuer tells about itself.
+/// Metadata of an issuer.
 #[derive(Debug, Deserialize)]
 struct Configuration {
     issuer: String,
@@ -64,7 +64,7 @@ struct Waiting {
     interval: Option<u64>,
 }
 
-/// What the token endpoint answers.
+/// Answer of the token endpoint.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Granted {
@@ -107,7 +107,7 @@ pub(super) fn logout() -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// What the last sign-in kept, if there was one: as a token file.
+/// Token file of the last sign-in, if there was one.
 pub(crate) fn kept(home: &Path, now: Timestamp) -> anyhow::Result<Option<String>> {
     let file = file(home);
     let text = match std::fs::read_to_string(&file) {

@@ -39,10 +39,10 @@ const KEY_NAME: &str = "bench";
 /// Arguments of `weir bench log`.
 #[derive(Debug, Args)]
 pub(super) struct LogArgs {
-    /// How many events lie in the topics.
+    /// Number of events in the topics.
     #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1..))]
     events: u64,
-    /// How often each is measured, in turn.
+    /// Number of measurements of each side, in turn.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
     pairs: u32,
     #[arg(long, value_enum, default_value_t = Format::Table)]

@@ -45,7 +45,7 @@ enum What {
     Anomaly(anomaly::AnomalyArgs),
     /// Forecasts beside the last season again; needs no server.
     Forecast(forecast::ForecastArgs),
-    /// What the audit log costs of a drain: with it, without it, and with the audit topic.
+    /// Cost of the audit log in a drain: with it, without it, and with the audit topic.
     Log(log::LogArgs),
     /// The stage that `weir bench log` measures.
     #[command(hide = true)]

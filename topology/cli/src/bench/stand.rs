@@ -107,7 +107,7 @@ impl Stand {
     }
 }
 
-/// What a process of ours is told.
+/// Arguments and environment of a process.
 pub(super) struct Program {
     pub(super) args: Vec<String>,
     /// Beside what every process of a stand is told.

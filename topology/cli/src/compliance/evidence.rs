@@ -29,7 +29,7 @@ use crate::{
 
 /// Most events of one question.
 const AT_ONCE: usize = 50;
-/// How often entries are asked for that the audit log does not have, or has not signed yet; and the time
+/// Number of requests for entries that the audit log does not have, or has not signed yet; and the time
 /// between.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! What a packet claims, against what its entries prove: without a server, and without believing whoever made
+//! Claims of a packet, checked against what its entries prove: without a server, and without believing whoever made
 //! it.
 //!
 //! An entry is proven by its path to a checkpoint that a key of the log has signed. A verdict is judged anew:
@@ -43,7 +43,7 @@ use super::packet::{
 /// Most faults that are named; all are counted.
 const MAX_FAULTS: usize = 1_000;
 
-/// What a verification found.
+/// Result of a verification.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
     pub(crate) ok: bool,
@@ -204,7 +204,7 @@ fn checkpoints(
 struct Event {
     log: String,
     occurred_at: Option<Timestamp>,
-    /// What compliance makes of it, or the reason why it cannot be told.
+    /// Facts of compliance in it, or the reason why they are not known.
     changes: Result<Vec<ComplianceChange>, &'static str>,
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct Manifest {
     pub(crate) framework: String,
     pub(crate) as_of: String,
     pub(crate) project: Option<String>,
-    /// Whose resources; absent where there is no verdict.
+    /// Tenant of the resources; absent where there is no verdict.
     pub(crate) tenant: Option<String>,
     pub(crate) made_at: String,
     pub(crate) made_by: String,
@@ -98,7 +98,7 @@ impl Fault {
     }
 }
 
-/// What is wrong.
+/// Fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FaultKind {

@@ -99,7 +99,7 @@ fn waiver(n: u64, kind: GovernanceKind, actor: &str, resource: &str) -> Envelope
     )
 }
 
-/// What a packet is made of.
+/// Contents of a packet.
 struct Parts {
     verdicts: Vec<Value>,
     waivers: Vec<Value>,

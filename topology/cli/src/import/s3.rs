@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{output::note, status::use_tls_provider};
 
-/// How long a signed request is valid.
+/// Validity of a signed request.
 const SIGNED_FOR: Duration = Duration::from_mins(15);
 /// Maximum wait for the next bytes of an answer.
 const PATIENCE: Duration = Duration::from_secs(30);

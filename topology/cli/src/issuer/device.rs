@@ -6,9 +6,9 @@ use schemas::Timestamp;
 use super::tokens::Subject;
 use crate::output;
 
-/// How long a device may wait.
+/// Maximum wait of a device.
 pub(super) const LIFETIME: TimeDelta = TimeDelta::minutes(10);
-/// How often it may ask.
+/// Minimum interval of its requests.
 pub(super) const INTERVAL: TimeDelta = TimeDelta::seconds(1);
 /// Devices that may wait at a time.
 const MAX_WAITING: usize = 1_000;
@@ -29,7 +29,7 @@ pub(super) struct Device {
 #[derive(Debug, Default)]
 pub(super) struct Devices(Vec<Device>);
 
-/// What a device that asks is told.
+/// Answer to a device that asks.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Poll {
     Approved(Subject),
@@ -66,7 +66,7 @@ impl Devices {
         true
     }
 
-    /// What the device of this code is told. It gets its subject once.
+    /// Answer to the device of this code. It gets its subject once.
     pub(super) fn poll(&mut self, device_code: &str, now: Timestamp) -> Poll {
         let found = self.0.iter().position(|device| device.code == device_code);
         let Some(at) = found else { return Poll::Refused("invalid_grant") };

@@ -58,7 +58,7 @@ pub(super) struct IssuerArgs {
     dir: PathBuf,
 }
 
-/// What the handlers share.
+/// State that the handlers share.
 struct Issuer {
     url: String,
     secret: String,
@@ -126,7 +126,7 @@ async fn keys(State(issuer): State<Arc<Issuer>>) -> Json<Value> {
     Json(json!({"keys": [issuer.signer.jwk()]}))
 }
 
-/// What a request for a token may carry. Whatever else is in it is ignored (RFC 6749, section 3.2).
+/// Parameters of a request for a token. Others are ignored (RFC 6749, section 3.2).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct TokenRequest {
@@ -141,7 +141,7 @@ struct TokenRequest {
     tenant: String,
 }
 
-/// What a token is answered with.
+/// Answer with a token.
 #[derive(Debug, Serialize)]
 struct Granted {
     access_token: String,
@@ -216,7 +216,7 @@ async fn device_page() -> Html<&'static str> {
     Html(include_str!("device.html"))
 }
 
-/// What whoever approves a device says: the code that it shows, who they are, and the issuer's secret.
+/// Approval of a device: the code that it shows, the person, and the issuer's secret.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Approval {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::{AUDIENCE, Refused};
 use crate::{deployment::write_private, output, place, up::LOCAL_TENANT};
 
-/// How long a token holds.
+/// Lifetime of a token.
 pub(super) const LIFETIME: TimeDelta = TimeDelta::hours(1);
 /// Longest name of a subject, in bytes.
 const MAX_NAME_BYTES: usize = 128;

@@ -45,10 +45,10 @@ pub(super) struct CostArgs {
     output: Format,
 }
 
-/// What is asked beside what was spent.
+/// Queries beside that of the spending.
 #[derive(Debug, Subcommand)]
 enum About {
-    /// What would cost less, with its saving, risk, effort and evidence; and what became of what was accepted.
+    /// Recommendations with saving, risk, effort and evidence; and the outcome of accepted ones.
     Recommendations(RecommendationsArgs),
 }
 

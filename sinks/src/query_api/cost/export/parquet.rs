@@ -39,7 +39,7 @@ const AMOUNTS: [&str; 8] = [
 const INSTANTS: [&str; 5] =
     ["BillingPeriodEnd", "BillingPeriodStart", "ChargePeriodEnd", "ChargePeriodStart", "x_ExportDateTime"];
 
-/// What a column holds.
+/// Type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Amount,
@@ -57,7 +57,7 @@ fn kind(column: &str) -> Kind {
     }
 }
 
-/// What was written and not yet taken.
+/// Bytes that were written and not yet taken.
 #[derive(Debug, Clone, Default)]
 struct Taken(Arc<Mutex<Vec<u8>>>);
 

@@ -18,7 +18,7 @@ use crate::read_models::snapshot::{ReadError, Snapshot};
 /// Most waived pairs of resource and policy that are looked at.
 const MAX_WAIVED: i64 = 50_000;
 
-/// What is waived of a plan: by address and policy, the waiver and its end.
+/// Waivers of a plan's failures: by address and policy, the waiver and its end.
 #[derive(Debug, Default)]
 pub(super) struct Waived(HashMap<(String, String), (String, Timestamp)>);
 

@@ -132,7 +132,7 @@ async fn lock(tx: &mut PgConnection, groups: &[(GroupKey<'_>, Group<'_>)]) -> sq
     .map(drop)
 }
 
-/// What is stored of each of these groups, whose rows are locked.
+/// Stored values of each of these groups, whose rows are locked.
 async fn stored(
     tx: &mut PgConnection,
     rules: &mut Rules,

@@ -40,13 +40,13 @@ const TENANT: &str = crate::up::LOCAL_TENANT;
 /// Arguments of `weir bench cost`.
 #[derive(Debug, Args)]
 pub(super) struct CostArgs {
-    /// How many charges the bill has.
+    /// Number of charges in the bill.
     #[arg(long, default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(1_000..=50_000_000))]
     charges: u64,
-    /// How often ours and the yardsticks are measured, in turn.
+    /// Number of measurements of each side, in turn.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
     pairs: u32,
-    /// How often each question is asked.
+    /// Number of times that each query is run.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
     /// A Python with pyarrow and psycopg, for the loader.
@@ -66,7 +66,7 @@ struct Report {
     /// From the topic to the days.
     stage: Figures,
     peers: BTreeMap<&'static str, Figures>,
-    /// Why a yardstick is missing.
+    /// Reason why a baseline is missing.
     missing: BTreeMap<&'static str, String>,
     questions: Vec<Answered>,
     pairs: u32,
@@ -77,7 +77,7 @@ struct Report {
     load: String,
 }
 
-/// What the loader says of itself.
+/// Report of the loader.
 #[derive(Debug, Deserialize)]
 struct Loaded {
     seconds: f64,

@@ -1,4 +1,4 @@
-//! How long questions about days take.
+//! Times of queries about days.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ pub(super) struct Answered {
     pub(super) answers: usize,
 }
 
-/// What is asked.
+/// Query.
 #[derive(Debug, Clone, Copy)]
 enum Question {
     Timeseries(Step),

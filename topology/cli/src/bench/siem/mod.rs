@@ -42,10 +42,10 @@ const DELIVERED_WITHIN: Duration = Duration::from_mins(10);
 /// Arguments of `weir bench siem`.
 #[derive(Debug, Args)]
 pub(super) struct SiemArgs {
-    /// How many records lie in the audit topic.
+    /// Number of records in the audit topic.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     events: u64,
-    /// How often each is measured, in turn.
+    /// Number of measurements of each side, in turn.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
     pairs: u32,
     /// The Python that runs the peer.
@@ -264,7 +264,7 @@ impl Loader {
         Ok(Self { child })
     }
 
-    /// How many records it says that it delivered. It stays until it is dropped, so that its memory can be
+    /// Number of records that it reports as delivered. It stays until it is dropped, so that its memory can be
     /// read.
     async fn delivered(&mut self) -> anyhow::Result<u64> {
         let out = self.child.stdout.take().context("the loader's output")?;

@@ -17,7 +17,7 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncon
 /// Longest head of a request, in bytes.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// What came since the beginning of a measurement.
+/// Records received since the beginning of a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Received {
     pub(super) requests: u64,
@@ -64,7 +64,7 @@ impl Receiver {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = Counts::default();
     }
 
-    /// What came.
+    /// Records received.
     pub(super) fn end(&self) -> anyhow::Result<Received> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.first.context("the receiver got no request")?;

@@ -17,7 +17,7 @@ use serde::Serialize;
 /// Most states of resources that are held: about 1 GB.
 const MAX_STATES: usize = 500_000;
 
-/// How one policy judges resources with one set of policies and with the other.
+/// Verdicts of one policy in both sets of policies.
 #[derive(Debug, Serialize)]
 pub(super) struct Difference {
     pub(super) policy_id: String,
@@ -65,7 +65,7 @@ type Key = (TenantId, String);
 /// Where a state stands among others: the later holds, of two at one instant that of the larger event.
 type Order = (Timestamp, EventId);
 
-/// What an event leaves of a resource: both sets' verdicts, or nothing where it is gone.
+/// State of a resource after an event: both sets' verdicts, or nothing where it is gone.
 #[derive(Debug, Clone)]
 struct State {
     order: Order,
@@ -139,7 +139,7 @@ impl Judged {
         }
     }
 
-    /// How many resources there are in the end, and each policy's verdicts about them.
+    /// Number of resources in the end, and each policy's verdicts about them.
     pub(super) fn differences(mut self, examples: usize) -> (usize, Vec<Difference>) {
         for ((tenant, change), planned) in std::mem::take(&mut self.planned) {
             let Some(applied) = self.applied.get(&(tenant.clone(), change)).copied() else { continue };
@@ -184,7 +184,7 @@ fn keep_later(states: &mut HashMap<Key, State>, key: Key, state: State) -> bool 
     true
 }
 
-/// What both sets say by one policy.
+/// Verdicts of both sets by one policy.
 #[derive(Default)]
 struct Found {
     policy: Option<std::sync::Arc<PolicyVersion>>,

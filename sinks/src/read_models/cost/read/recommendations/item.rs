@@ -55,7 +55,7 @@ pub(super) fn of_usage(usage: &Usage, advice: Advice, spent: Decimal) -> Recomme
     }
 }
 
-/// What is said of every recommendation.
+/// Fields of every recommendation.
 fn told(advice: Advice, spent: Decimal, (currency, provider, service): (&str, &str, &str)) -> Recommendation {
     let priority = recommend::priority(&advice, spent);
     let Advice { kind, action, reasons, monthly_saving, risk, effort, confidence, .. } = advice;

@@ -38,23 +38,23 @@ pub struct Recommendation {
     pub kind: RecommendationKind,
     /// Whether somebody has decided.
     pub status: RecommendationStatus,
-    /// How important it is: by the part of all spending that it saves, weighed by its confidence.
+    /// Priority: its share of all spending, weighted by its confidence.
     pub priority: Grade,
-    /// What 30 days cost less, a decimal.
+    /// Saving in 30 days, a decimal.
     pub monthly_saving: String,
-    /// What 30 days cost now, a decimal.
+    /// Present cost of 30 days, a decimal.
     pub monthly_cost: String,
     /// ISO 4217.
     pub currency: String,
-    /// How likely it is that something breaks.
+    /// Risk that something breaks.
     pub risk: Grade,
-    /// How much work it is.
+    /// Effort.
     pub effort: Grade,
     /// 0 to 100.
     pub confidence: u8,
-    /// What to do.
+    /// Action.
     pub action: String,
-    /// Why.
+    /// Reasons.
     pub reasons: Vec<String>,
     /// FOCUS `ResourceId`, or the id that events give the resource; null for a commitment.
     pub resource: Option<String>,
@@ -70,7 +70,7 @@ pub struct Recommendation {
     pub project: Option<String>,
     /// The environment that its tags name.
     pub environment: Option<String>,
-    /// What it rests on.
+    /// Evidence.
     pub evidence: RecommendationEvidence,
     /// The decision in force.
     pub decision: Option<RecommendationDecided>,
@@ -91,12 +91,12 @@ pub enum RecommendationStatus {
     Dismissed,
 }
 
-/// What a recommendation rests on.
+/// Evidence of a recommendation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RecommendationEvidence {
     /// The charges, and what has accrued.
     pub charges: ChargesEvidence,
-    /// What was measured.
+    /// Measurements.
     pub utilisation: Vec<UtilisationEvidence>,
     /// The prices.
     pub price: Option<PriceEvidence>,
@@ -115,11 +115,11 @@ pub struct ChargesEvidence {
     pub days: i64,
     /// Effective cost with what has accrued, a decimal; of a commitment billed cost.
     pub cost: String,
-    /// How many charges there are.
+    /// Number of charges.
     pub charges: i64,
 }
 
-/// What was measured of a resource.
+/// Measurement of a resource.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct UtilisationEvidence {
     /// The metric: `cpu_percent`, `memory_percent`, `io_percent`, `network`, `connections`, `requests`.
@@ -169,7 +169,7 @@ pub struct RecommendationDecided {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub decided_at: Timestamp,
-    /// Why.
+    /// Reason.
     pub reason: Option<String>,
 }
 
@@ -178,20 +178,20 @@ pub struct RecommendationDecided {
 pub struct RecommendationOutcome {
     /// `too_early` (fewer than 7 days are known), `came` (80 % of what was expected), `partly` (20 %), `missing`.
     pub state: String,
-    /// What 30 days cost less than before the acceptance, a decimal; null while it is too early.
+    /// Realised saving in 30 days since the acceptance, a decimal; null while it is too early.
     pub realised_monthly_saving: Option<String>,
     /// Days since the acceptance that are known.
     pub days: i64,
 }
 
-/// What recommendations save in one currency.
+/// Savings of recommendations in one currency.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SavingSum {
     /// ISO 4217.
     pub currency: String,
-    /// How many recommendations there are.
+    /// Number of recommendations.
     pub recommendations: i64,
-    /// What 30 days cost less, a decimal.
+    /// Saving in 30 days, a decimal.
     pub monthly_saving: String,
 }
 
@@ -200,7 +200,7 @@ pub struct SavingSum {
 pub struct RecommendationsRequest {
     /// The instant to look from.
     pub at: Timestamp,
-    /// Which costs.
+    /// Filter of the costs.
     pub filter: CostFilter,
     /// Only of this kind.
     pub kind: Option<RecommendationKind>,
@@ -210,7 +210,7 @@ pub struct RecommendationsRequest {
     pub limit: u16,
 }
 
-/// What was found.
+/// Recommendations of an instant, with their totals.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recommendations {
     /// The largest saving first.
@@ -219,11 +219,11 @@ pub struct Recommendations {
     pub totals: Vec<SavingSum>,
     /// Whether the items are all, and every resource was looked at.
     pub complete: bool,
-    /// What the answer reflects.
+    /// Positions that the answer reflects.
     pub positions: Positions,
 }
 
-/// What all recommendations of an instant are made of.
+/// Facts that the recommendations of an instant derive from.
 struct Known {
     resources: Vec<Resource>,
     usages: Vec<Usage>,
@@ -310,7 +310,7 @@ async fn known(
     Ok(Known { resources, usages, spent, complete })
 }
 
-/// What the rules say. What resources save of a service is not committed to.
+/// Advice of the rules. Savings of a service's resources reduce its commitment.
 fn derived(known: &Known) -> Vec<Recommendation> {
     let mut items = Vec::new();
     let mut saved: BTreeMap<[&str; 5], Decimal> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What services cost by day, and what was spent between days.
+//! Daily cost of services, and spending between days.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ const MAX_USAGES: i64 = 1_000;
 /// Days in which something must have been known for anything to be said.
 const LOOKED_BACK: i64 = 60;
 
-/// What usage costs: effective cost, where the bill tells one, and what has accrued.
+/// Cost of usage: effective cost, where the bill has it, and accruals.
 pub(super) const COST: &str = "(CASE WHEN d.effective = 0 THEN d.billed ELSE d.effective END + d.accrued)";
 
 /// The usage of a service in one account and region.
@@ -53,7 +53,7 @@ pub(super) async fn window(
     Ok(to.map(|to| (before(to, COST_DAYS), to)))
 }
 
-/// What was spent in each currency, but for purchases.
+/// Spending in each currency, without purchases.
 pub(super) async fn spent(
     snapshot: &mut Snapshot,
     tenant: &TenantId,
