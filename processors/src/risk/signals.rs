@@ -8,7 +8,7 @@ use std::{
 use schemas::{
     Envelope, Event,
     changes::{
-        correlation::{CorrelationCondition, CorrelationPart, CorrelationSignal, CorrelationTerms},
+        correlation::{CorrelationPart, CorrelationSignal, CorrelationTerms},
         risk::{Entity, MAX_SCORE, RiskSignal, SignalEvidence, SignalRule, bounded, hazard_micronats},
     },
 };
@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use super::{
     entities::{Allowance, Touch, touched},
     native::is_undecided,
-    sigma::{Correlation, MatchedField, Part, Rule, SigmaEngine, UnreadableRecord, read},
+    sigma::{Correlation, MatchedField, Moment, Part, Rule, SigmaEngine, UnreadableRecord, read},
 };
 
 /// Maximum length of a rule id, in bytes; longer ones are cut and end in their hash.
@@ -42,7 +42,7 @@ pub(super) struct Found {
     pub(super) signals: Vec<RiskSignal>,
     /// The event's parts in correlations that count events, each once.
     pub(super) parts: Vec<CorrelationPart>,
-    /// The event's parts in correlations that look for values never seen before, one for each of these.
+    /// The event's parts in correlations of which the first event of each value counts, one for each of these.
     pub(super) sightings: Vec<CorrelationPart>,
 }
 
@@ -87,24 +87,24 @@ pub(super) fn found(engine: &SigmaEngine, envelope: &Envelope) -> Result<Found, 
             }
         }
     }
-    let parts = hits.iter().flat_map(|hit| engine.parts(hit, &record));
+    let parts = hits.iter().flat_map(|hit| engine.parts(hit, &record, Moment::from(envelope)));
     let mut counted: BTreeMap<(String, String), CorrelationPart> = BTreeMap::new();
     for part in parts.filter(|part| part.correlation.rule.score > 0) {
         let Correlation { rule, terms, .. } = part.correlation;
-        // A value that may be new is reported once for an event, by whichever of the rules fired first.
-        let reference = if is_first_seen(terms) { String::new() } else { part.reference.to_owned() };
+        // A value is shown once by an event, by whichever of the rules fired first.
+        let reference = if is_sighting(terms) { String::new() } else { part.reference.to_owned() };
         let Entry::Vacant(place) = counted.entry((named(rule).id.clone(), reference)) else { continue };
         let touched = touched(envelope, rule.touched.entities_in(&record), &mut allowance);
         let matched = matched_json(&part.matched, touched.left_out);
         let of_hit = OfHit::new((envelope, &native.format), (rule, matched), &record);
         place.insert(correlation_part(envelope, &part, (of_hit, touched.touches), content_sha256));
     }
-    let (sightings, parts) = counted.into_values().partition(|part| is_first_seen(&part.terms));
+    let (sightings, parts) = counted.into_values().partition(|part| is_sighting(&part.terms));
     Ok(Found { signals: found.into_values().collect(), parts, sightings })
 }
 
-fn is_first_seen(terms: &CorrelationTerms) -> bool {
-    matches!(terms.condition, CorrelationCondition::FirstSeen(_))
+fn is_sighting(terms: &CorrelationTerms) -> bool {
+    terms.condition.deciding_values().is_some()
 }
 
 fn correlation_part(

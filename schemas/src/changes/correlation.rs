@@ -71,13 +71,39 @@ pub enum CorrelationCondition {
     /// A value that the group never had before, among the first values of the group up to this number. The timespan is the
     /// learning time of the group. See [`Sightings`].
     FirstSeen(u64),
+    /// At least this many events in one of the windows that follow each other, each as long as the timespan. The group
+    /// names its window, the values are the events' ids. See [`Sightings`].
+    TumblingEventCount(u64),
+    /// At least this many different values in one of the windows that follow each other, each as long as the timespan.
+    /// The group names its window. See [`Sightings`].
+    TumblingValueCount(u64),
 }
 
-/// Parts of one event in `first_seen` rules, one for each rule.
+impl CorrelationCondition {
+    /// Number of values that decide the condition for a group, the earliest ones, if only the first event of each
+    /// value counts: such conditions are decided by [`Sightings`].
+    pub fn deciding_values(&self) -> Option<u64> {
+        match self {
+            Self::FirstSeen(_) => Some(MAX_VALUES),
+            Self::TumblingEventCount(n) | Self::TumblingValueCount(n) => Some((*n).min(MAX_VALUES)),
+            Self::EventCount(_)
+            | Self::ValueCount(_)
+            | Self::Temporal(_)
+            | Self::TemporalAny(_)
+            | Self::TemporalCount(_)
+            | Self::TemporalOrdered(_)
+            | Self::ImpossibleTravel(_) => None,
+        }
+    }
+}
+
+/// Parts of one event in rules of which only the first event of each value counts, one for each rule: `first_seen`, and
+/// counts in windows that follow each other.
 ///
-/// No row is stored for the event itself. Of each group and value the first event is stored. It becomes a signal if the
-/// group's first event lies the rule's timespan or more before it. The result depends on the set of events and not on the
-/// order of their arrival: a late event may move a signal or remove it.
+/// No row is stored for the event itself. Of each group and value the first event is stored. It becomes a signal of
+/// `first_seen` if the group's first event lies the rule's timespan or more before it, and of a count if it is the one
+/// that reaches it. The result depends on the set of events and not on the order of their arrival: a late event may move
+/// a signal or remove it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sightings {
     /// Tenant of the event.

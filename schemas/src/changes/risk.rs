@@ -37,7 +37,7 @@ pub enum RiskChange {
     Triage(Box<IncidentTriage>),
     /// An event that a correlation rule counts.
     Part(Box<CorrelationPart>),
-    /// Values of an event that `first_seen` rules look for.
+    /// Values of an event of which the first event of each counts.
     Sightings(Box<Sightings>),
     /// An event that should have counted and cannot be read.
     Unusable(Box<UnusableEvent>),

@@ -163,7 +163,9 @@ impl<'a> Window<'a> {
                 out_of_reach(&self.places, now, *speed)
             }
             // Its events are kept by value, and looked at there.
-            CorrelationCondition::FirstSeen(_) => false,
+            CorrelationCondition::FirstSeen(_)
+            | CorrelationCondition::TumblingEventCount(_)
+            | CorrelationCondition::TumblingValueCount(_) => false,
         }
     }
 }
@@ -217,7 +219,9 @@ mod tests {
                         })
                     })
                 }
-                CorrelationCondition::FirstSeen(_) => false,
+                CorrelationCondition::FirstSeen(_)
+                | CorrelationCondition::TumblingEventCount(_)
+                | CorrelationCondition::TumblingValueCount(_) => false,
                 CorrelationCondition::TemporalOrdered(rules) => {
                     // The earliest event of each rule that is no earlier than the one before it.
                     let mut earliest = Some(at(i64::MIN / 1_000_000_000_000));

@@ -1,4 +1,4 @@
-//! Values that a group never had before: a pure function of the set of sightings.
+//! Values of a group by the events that show them first: a pure function of the set of sightings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,8 +19,9 @@ pub struct FirstSight<T> {
     pub terms: T,
 }
 
-/// The values of a group, each as it was first seen. Of many the first [`MAX_VALUES`] are kept: which ones depends on the
-/// set of sightings and not on their order, for the last of those that are kept only ever becomes earlier.
+/// The values of a group, each as it was first seen. Of many the first ones are kept, as many as
+/// [`CorrelationCondition::deciding_values`]: which ones depends on the set of sightings and not on their order, for the
+/// last of those that are kept only ever becomes earlier. All sightings of a group keep as many.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirstSights<T> {
     values: BTreeMap<String, FirstSight<T>>,
@@ -35,6 +36,7 @@ impl<T> Default for FirstSights<T> {
 impl<T: AsRef<CorrelationTerms>> FirstSights<T> {
     /// Adds a sighting: true if it is the first of its value so far, and not one too many.
     pub fn see(&mut self, value: &str, sight: FirstSight<T>) -> bool {
+        let most = most(sight.terms.as_ref());
         let is_first = match self.values.get_mut(value) {
             Some(known) if (known.at, known.event_id) <= (sight.at, sight.event_id) => false,
             Some(known) => {
@@ -46,7 +48,6 @@ impl<T: AsRef<CorrelationTerms>> FirstSights<T> {
                 true
             }
         };
-        let most = usize::try_from(MAX_VALUES).unwrap_or(usize::MAX);
         while self.values.len() > most {
             let last = self.values().max_by_key(|(value, sight)| (sight.at, sight.event_id, *value));
             let Some(last) = last.map(|(value, _)| value.to_owned()) else { break };
@@ -65,17 +66,30 @@ impl<T: AsRef<CorrelationTerms>> FirstSights<T> {
         self.values.get(value)
     }
 
-    /// The values that are reported, each by the event that shows it first: those of a group that was known for the
-    /// timespan by then, among as many as its rule takes for usual.
+    /// The last of the values, in the order of their first sights, if the group has as many as are kept: later ones are not.
+    pub fn last_kept(&self) -> Option<&FirstSight<T>> {
+        let (_, last) = self.values().max_by_key(|(value, sight)| (sight.at, sight.event_id, *value))?;
+        (self.values.len() >= most(last.terms.as_ref())).then_some(last)
+    }
+
+    /// The values that are reported, each by the event that shows it first. For `first_seen`: those of a group that was
+    /// known for the timespan by then, among as many as its rule takes for usual. For a count: the one that reaches it.
     pub fn reported(&self) -> BTreeSet<&str> {
         let in_order = self.in_order();
         let Some(since) = in_order.first().map(|(_, sight)| sight.at) else { return BTreeSet::new() };
         let is_reported = |place: usize, sight: &FirstSight<T>| {
             let terms = sight.terms.as_ref();
-            let CorrelationCondition::FirstSeen(most) = terms.condition else { return false };
-            let known_seconds = (sight.at - since).num_seconds();
-            known_seconds >= i64::from(terms.timespan_seconds)
-                && u64::try_from(place).is_ok_and(|place| place < most)
+            let Ok(place) = u64::try_from(place) else { return false };
+            match terms.condition {
+                CorrelationCondition::FirstSeen(most) => {
+                    let known_seconds = (sight.at - since).num_seconds();
+                    known_seconds >= i64::from(terms.timespan_seconds) && place < most
+                }
+                CorrelationCondition::TumblingEventCount(n) | CorrelationCondition::TumblingValueCount(n) => {
+                    place + 1 == n
+                }
+                _ => false,
+            }
         };
         let places = in_order.iter().enumerate();
         places
@@ -89,6 +103,11 @@ impl<T: AsRef<CorrelationTerms>> FirstSights<T> {
         values.sort_unstable_by_key(|(value, sight)| (sight.at, sight.event_id, *value));
         values
     }
+}
+
+fn most(terms: &CorrelationTerms) -> usize {
+    let values = terms.condition.deciding_values().unwrap_or(MAX_VALUES);
+    usize::try_from(values).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -131,6 +150,24 @@ mod tests {
         check(&[("ec2", 20), ("iam", 30), ("s3", 0)], 20, &["ec2", "iam"]);
         check(&[("s3", 0), ("ec2", 1), ("iam", 30), ("kms", 31)], 3, &["iam"]);
         check(&[], 3, &[]);
+    }
+
+    #[test]
+    fn a_count_is_reported_by_the_value_that_reaches_it() {
+        let condition = CorrelationCondition::TumblingValueCount(3);
+        let terms = Arc::new(CorrelationTerms { timespan_seconds: 900, condition });
+        let check = |sights: &[(&str, i64)], expected: &[&str]| {
+            let values = seen(sights, &terms);
+            assert_eq!(values.reported().into_iter().collect::<Vec<_>>(), expected, "{sights:?}");
+            values
+        };
+        check(&[("a", 1), ("b", 2), ("a", 3)], &[]);
+        let full = check(&[("a", 1), ("b", 2), ("a", 3), ("c", 4), ("d", 5)], &["c"]);
+        assert_eq!(full.last_kept().map(|last| last.at), Some(at(4)), "what comes later decides nothing");
+        // One that comes late: another value is the third.
+        let late = check(&[("a", 1), ("b", 2), ("c", 4), ("d", 3)], &["d"]);
+        assert_eq!((late.get("c"), late.values().count()), (None, 3));
+        assert_eq!(check(&[("a", 1), ("b", 2)], &[]).last_kept(), None);
     }
 
     #[test]

@@ -4,11 +4,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::changes::{
-    correlation::{CorrelationCondition, CorrelationTerms},
-    risk::bounded,
+use chrono::SecondsFormat;
+use schemas::{
+    Envelope, Timestamp,
+    changes::{
+        correlation::{CorrelationCondition, CorrelationTerms, MAX_VALUES},
+        risk::bounded,
+    },
 };
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::{
     derived::{Derived, place},
@@ -59,6 +64,21 @@ struct Reading {
     derived: Option<Derived>,
 }
 
+/// Time and id of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Time of the event.
+    pub occurred_at: Timestamp,
+    /// Id of the event.
+    pub event_id: Uuid,
+}
+
+impl From<&Envelope> for Moment {
+    fn from(event: &Envelope) -> Self {
+        Self { occurred_at: event.occurred_at, event_id: *event.id.as_uuid() }
+    }
+}
+
 /// An event's part in a correlation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part<'e> {
@@ -84,9 +104,6 @@ impl Correlation {
         if let Some(unknown) = section.keys().find(|key| !KEYS.contains(&key.as_str())) {
             return Err(Fault::new(unknown, format!("{unknown:?} is no key of a correlation in Sigma 2.1")));
         }
-        if section.get("window").is_some_and(|window| window.as_str() != Some("sliding")) {
-            return Err(Fault::new("window", "only sliding windows are counted"));
-        }
         let references = texts(section, "rules")?;
         let different: BTreeSet<&String> = references.iter().collect();
         if different.is_empty() || different.len() < references.len() || different.len() > MAX_REFERENCES {
@@ -98,6 +115,7 @@ impl Correlation {
             ));
         }
         let (condition, value_fields) = condition(section, &references)?;
+        let condition = in_windows(section, condition)?;
         let generate = content.get("generate").or_else(|| section.get("generate"));
         let generate = generate.map_or(Some(false), Value::as_bool);
         Ok(Self {
@@ -145,9 +163,8 @@ impl Correlation {
         Ok(())
     }
 
-    /// The record's part, if it has a value for every field of the group and for the counted
-    /// ones.
-    pub(super) fn part<'e>(&'e self, reference: usize, record: &Value) -> Option<Part<'e>> {
+    /// The part of an event, if its record has a value for every field of the group and for the counted ones.
+    pub(super) fn part<'e>(&'e self, reference: usize, record: &Value, event: Moment) -> Option<Part<'e>> {
         let (mut matched, mut found) = (Vec::new(), Vec::new());
         for (field, reading) in self.group_by.iter().chain(&self.value_fields).zip(&self.read[reference]) {
             let values = reading.field.values(record);
@@ -169,6 +186,14 @@ impl Correlation {
         {
             counted = vec![place(latitude, longitude)?];
         }
+        match self.terms.condition {
+            CorrelationCondition::TumblingEventCount(_) => {
+                counted = vec![event.event_id.to_string()];
+                found.push(self.window(event.occurred_at));
+            }
+            CorrelationCondition::TumblingValueCount(_) => found.push(self.window(event.occurred_at)),
+            _ => {}
+        }
         let group = Value::from(found).to_string();
         Some(Part {
             correlation: self,
@@ -179,13 +204,24 @@ impl Correlation {
         })
     }
 
+    /// Names the window of an instant, with what is counted in it: a changed rule counts in windows of its own.
+    fn window(&self, at: Timestamp) -> String {
+        let seconds = i64::from(self.terms.timespan_seconds);
+        let start = at.timestamp().div_euclid(seconds) * seconds;
+        let start = Timestamp::from_timestamp(start, 0).unwrap_or(Timestamp::MIN_UTC);
+        let wanted = self.terms.condition.deciding_values().unwrap_or_default();
+        format!("{wanted} in {}/PT{seconds}S", start.to_rfc3339_opts(SecondsFormat::Secs, true))
+    }
+
     /// The condition in words.
     pub fn condition(&self) -> String {
         let span = self.terms.timespan_seconds;
         let rules = self.references.join(", ");
         let what = match &self.terms.condition {
-            CorrelationCondition::EventCount(n) => format!("{n} events of {rules}"),
-            CorrelationCondition::ValueCount(n) => {
+            CorrelationCondition::EventCount(n) | CorrelationCondition::TumblingEventCount(n) => {
+                format!("{n} events of {rules}")
+            }
+            CorrelationCondition::ValueCount(n) | CorrelationCondition::TumblingValueCount(n) => {
                 format!("{n} different values of {} in events of {rules}", self.value_fields.join(", "))
             }
             CorrelationCondition::Temporal(_) => format!("an event of each of {rules}"),
@@ -207,7 +243,36 @@ impl Correlation {
                 "the first event of {rules} with this {fields}, once {by} is known for {span} s and has at most {most} of them"
             );
         }
-        format!("{what} within {span} s, by {by}")
+        let window = match self.terms.condition {
+            CorrelationCondition::TumblingEventCount(_) | CorrelationCondition::TumblingValueCount(_) => {
+                "a tumbling window of "
+            }
+            _ => "",
+        };
+        format!("{what} within {window}{span} s, by {by}")
+    }
+}
+
+/// The condition for the `window` that the correlation wants.
+fn in_windows(
+    section: &Map<String, Value>,
+    condition: CorrelationCondition,
+) -> Result<CorrelationCondition, Fault> {
+    let window = section.get("window").map(|window| window.as_str().unwrap_or_default());
+    let few = |n: u64| n <= MAX_VALUES;
+    match (window, condition) {
+        (None | Some("sliding"), condition) => Ok(condition),
+        (Some("tumbling"), CorrelationCondition::EventCount(n)) if few(n) => {
+            Ok(CorrelationCondition::TumblingEventCount(n))
+        }
+        (Some("tumbling"), CorrelationCondition::ValueCount(n)) if few(n) => {
+            Ok(CorrelationCondition::TumblingValueCount(n))
+        }
+        (Some("tumbling"), _) => Err(Fault::new(
+            "window",
+            format!("tumbling windows are for event_count and value_count, of at most {MAX_VALUES}"),
+        )),
+        _ => Err(Fault::new("window", "windows are sliding or tumbling")),
     }
 }
 
@@ -274,6 +339,8 @@ mod tests {
                         logsource: {product: aws, service: cloudtrail}\n\
                         detection: {s: {errorCode: AccessDenied}, condition: s}\nlevel: low\n";
 
+    const NOW: Moment = Moment { occurred_at: Timestamp::UNIX_EPOCH, event_id: Uuid::from_u128(7) };
+
     fn load(correlation: &str) -> (SigmaEngine, Vec<RuleProblem>) {
         let text = format!("title: Probing\nid: probing\nlevel: high\ncorrelation:\n{correlation}");
         SigmaEngine::load([("base.yml", BASE), ("probing.yml", &text)])
@@ -297,7 +364,7 @@ mod tests {
                             "eventName": "ListKeys"});
         let hits = engine.evaluate_record("aws.cloudtrail", &record);
         assert!(!hits[0].rule.generates, "it counts and says nothing by itself");
-        let parts = engine.parts(&hits[0], &record);
+        let parts = engine.parts(&hits[0], &record, NOW);
         assert_eq!((parts.len(), parts[0].group.as_str()), (1, r#"["ada","b,a"]"#));
         assert_eq!((parts[0].value.as_str(), parts[0].reference), ("ListKeys", "refused"));
         let terms = &parts[0].correlation.terms;
@@ -305,7 +372,7 @@ mod tests {
         assert_eq!(terms.timespan_seconds, 300);
         let nobody = json!({"errorCode": "AccessDenied", "region": "b", "eventName": "ListKeys"});
         let hits = engine.evaluate_record("aws.cloudtrail", &nobody);
-        assert_eq!(engine.parts(&hits[0], &nobody), [], "without a value for each field it has no group");
+        assert_eq!(engine.parts(&hits[0], &nobody, NOW), [], "without a value for each field it has no group");
 
         let (engine, _) = load(&format!("{counted}generate: true\n"));
         assert!(engine.rules().all(|(_, rule)| rule.generates));
@@ -321,7 +388,7 @@ mod tests {
             let (engine, problems) = load(correlation);
             assert_eq!(problems, [], "{correlation}");
             let hits = engine.evaluate_record("aws.cloudtrail", record);
-            let parts = engine.parts(&hits[0], record);
+            let parts = engine.parts(&hits[0], record, NOW);
             parts.first().map(|part| (part.value.clone(), part.correlation.condition()))
         };
         let of = |kind: &str, span: &str, condition: &str| {
@@ -336,7 +403,7 @@ mod tests {
         assert_eq!(decided(&network, &private), None, "of no network");
         let (engine, _) = load(&network);
         let hits = engine.evaluate_record("aws.cloudtrail", &record);
-        let matched = &engine.parts(&hits[0], &record)[0].matched;
+        let matched = &engine.parts(&hits[0], &record, NOW)[0].matched;
         let told: Vec<_> = matched.iter().map(|field| (field.field.as_str(), field.value.as_str())).collect();
         assert!(told.contains(&("address", Some("203.0.113.24:443"))), "{told:?}");
         assert!(told.contains(&("address|network", Some("203.0.0.0/16"))), "{told:?}");
@@ -366,6 +433,46 @@ mod tests {
         ] {
             check_unusable(&wrong, reason);
         }
+    }
+
+    #[test]
+    fn a_tumbling_window_is_part_of_the_group() {
+        let load_window = |kind: &str, condition: &str| {
+            let (engine, problems) = load(&format!(
+                "  type: {kind}\n  rules: [refused]\n  group-by: [who]\n  timespan: 15m\n  window: tumbling\n  \
+                 condition: {condition}\n"
+            ));
+            assert_eq!(problems, [], "{kind}");
+            engine
+        };
+        let record = json!({"errorCode": "AccessDenied", "who": "ada", "eventName": "ListKeys"});
+        let part = |engine: &SigmaEngine, second: i64| {
+            let hits = engine.evaluate_record("aws.cloudtrail", &record);
+            let at = Moment { occurred_at: Timestamp::from_timestamp(second, 0).expect("a time"), ..NOW };
+            let parts = engine.parts(&hits[0], &record, at);
+            (parts[0].group.clone(), parts[0].value.clone(), parts[0].correlation.condition())
+        };
+        let values = load_window("value_count", "{gte: 30, field: eventName}");
+        let (group, value, condition) = part(&values, 1_799_999_999);
+        assert_eq!(group, r#"["ada","30 in 2027-01-15T07:45:00Z/PT900S"]"#);
+        assert_eq!(value, "ListKeys");
+        assert_eq!(
+            condition,
+            "30 different values of eventName in events of refused within a tumbling window of 900 s, by who"
+        );
+        assert_eq!(part(&values, 1_800_000_000).0, r#"["ada","30 in 2027-01-15T08:00:00Z/PT900S"]"#);
+        assert_eq!(part(&values, -1).0, r#"["ada","30 in 1969-12-31T23:45:00Z/PT900S"]"#);
+        let events = load_window("event_count", "{gte: 30}");
+        assert_eq!(part(&events, 1_799_999_999).1, NOW.event_id.to_string());
+
+        let window = |kind: &str, window: &str, condition: &str| {
+            format!(
+                "  type: {kind}\n  rules: [refused]\n  timespan: 5m\n  window: {window}\n  condition: {condition}\n"
+            )
+        };
+        check_unusable(&window("event_count", "tumbling", "{gte: 257}"), "at most 256");
+        check_unusable(&window("temporal", "tumbling", "{gte: 1}"), "event_count and value_count");
+        check_unusable(&window("event_count", "session", "{gte: 3}"), "sliding or tumbling");
     }
 
     #[test]

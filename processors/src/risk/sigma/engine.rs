@@ -6,7 +6,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
-    correlation::{Correlation, Part},
+    correlation::{Correlation, Moment, Part},
     detection::Fault,
     fields::Fields,
     indexed::Indexed,
@@ -166,10 +166,10 @@ impl SigmaEngine {
         self.formats.get(format).map_or_else(Vec::new, |loaded| loaded.evaluate_each(record))
     }
 
-    /// The part of a hit on the record in each correlation that counts it.
-    pub fn parts<'e>(&'e self, hit: &Hit<'e>, record: &Value) -> Vec<Part<'e>> {
+    /// The part of a hit on an event's record in each correlation that counts it.
+    pub fn parts<'e>(&'e self, hit: &Hit<'e>, record: &Value, event: Moment) -> Vec<Part<'e>> {
         let counted = hit.counted.iter().map(|(place, reference)| (&self.correlations[*place], *reference));
-        counted.filter_map(|(correlation, reference)| correlation.part(reference, record)).collect()
+        counted.filter_map(|(correlation, reference)| correlation.part(reference, record, event)).collect()
     }
 
     /// Every loaded correlation rule.

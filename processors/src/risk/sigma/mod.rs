@@ -36,7 +36,7 @@ mod values;
 #[cfg(test)]
 mod world;
 
-pub use correlation::{Correlation, Part};
+pub use correlation::{Correlation, Moment, Part};
 pub(in crate::risk) use engine::read;
 pub use engine::{Hit, MatchedField, SigmaEngine, UnreadableRecord};
 pub use lint::{Finding, FindingKind};

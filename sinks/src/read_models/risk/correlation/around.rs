@@ -133,11 +133,13 @@ impl Before {
                 CorrelationCondition::ValueCount(_) | CorrelationCondition::ImpossibleTravel(_) => {
                     Self::OfEachValue
                 }
-                // Events that may show new values are kept elsewhere, and by value.
+                // Events of which the first of each value counts are kept elsewhere, and by value.
                 CorrelationCondition::Temporal(_)
                 | CorrelationCondition::TemporalAny(_)
                 | CorrelationCondition::TemporalCount(_)
-                | CorrelationCondition::FirstSeen(_) => Self::OfEachReference,
+                | CorrelationCondition::FirstSeen(_)
+                | CorrelationCondition::TumblingEventCount(_)
+                | CorrelationCondition::TumblingValueCount(_) => Self::OfEachReference,
                 CorrelationCondition::TemporalOrdered(_) => Self::All,
             };
             wanted = Some(match (wanted, by_terms) {

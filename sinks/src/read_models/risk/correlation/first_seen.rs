@@ -1,4 +1,5 @@
-//! `first_seen`: values that a group never had before, as [`projections::risk::FirstSights`] decides.
+//! Conditions of which the first event of each value decides: `first_seen` and counts in windows that follow each other,
+//! as [`projections::risk::FirstSights`] decides them.
 //!
 //! Nearly every event shows what is known already. Those are told apart in memory, by what was read of their groups before;
 //! only groups of which something may change are locked and read.

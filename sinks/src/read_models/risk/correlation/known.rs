@@ -1,4 +1,4 @@
-//! Cache of `first_seen` groups: most events show a value that their group has had for long.
+//! Cache of the groups of sightings: most events show a value that their group has had for long.
 //!
 //! Holds what was read under the groups' locks, once its transaction is committed. Others only ever make it more: a value is
 //! seen earlier, or there are more of them. So what changes nothing by this changes nothing.
@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 use projections::risk::FirstSights;
 use schemas::{
     Timestamp,
-    changes::correlation::{CorrelationTerms, MAX_VALUES},
+    changes::correlation::CorrelationTerms,
 };
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ type Sight = (Timestamp, Uuid);
 pub(in crate::read_models::risk) struct KnownGroup {
     last_day: i32,
     values: HashMap<String, Sight>,
-    /// The last of its values, where it has as many as are kept: what comes later is not kept.
+    /// The last of its values, if it has as many as are kept: later ones are not.
     last_kept: Option<Sight>,
 }
 
@@ -31,8 +31,7 @@ impl KnownGroup {
     pub(super) fn of(last_day: i32, sights: &FirstSights<Arc<CorrelationTerms>>) -> Self {
         let values: HashMap<String, Sight> =
             sights.values().map(|(value, sight)| (value.to_owned(), (sight.at, sight.event_id))).collect();
-        let is_full = u64::try_from(values.len()).is_ok_and(|values| values >= MAX_VALUES);
-        let last_kept = values.values().max().copied().filter(|_| is_full);
+        let last_kept = sights.last_kept().map(|last| (last.at, last.event_id));
         Self { last_day, values, last_kept }
     }
 

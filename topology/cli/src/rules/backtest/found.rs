@@ -6,11 +6,11 @@ use std::{
 };
 
 use anyhow::ensure;
-use processors::risk::sigma::{Rule, SigmaEngine};
+use processors::risk::sigma::{Moment, Rule, SigmaEngine};
 use projections::risk::{FirstSight, FirstSights, GroupEvent, completing, first_of_hours};
 use schemas::{
     Envelope, Timestamp,
-    changes::correlation::{CorrelationCondition, CorrelationTerms},
+    changes::correlation::CorrelationTerms,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -159,11 +159,11 @@ impl Side {
                 self.held += 1;
                 self.hits.entry(hit.rule.id.clone()).or_default().insert(event_id);
             }
-            for part in self.engine.parts(&hit, record) {
+            for part in self.engine.parts(&hit, record, Moment::from(event)) {
                 let same = |other: &_| std::ptr::eq(other, part.correlation);
                 let Some(place) = self.engine.correlations().iter().position(same) else { continue };
                 let key = (place, event.tenant.as_str().to_owned(), part.group);
-                if let CorrelationCondition::FirstSeen(_) = part.correlation.terms.condition {
+                if part.correlation.terms.condition.deciding_values().is_some() {
                     let terms = Arc::new(part.correlation.terms.clone());
                     let sight = FirstSight { at: event.occurred_at, event_id, terms };
                     let sights = self.sighted.entry(key).or_default();
