@@ -5,7 +5,6 @@ use std::{
     fs,
     path::Path,
     process::{Command, Output, Stdio},
-    sync::Arc,
     time::Duration,
 };
 
@@ -193,11 +192,11 @@ fn reported_of(events: impl Iterator<Item = Envelope>) -> BTreeMap<(SignalLevel,
                     counted.entry((part.rule.id.clone(), part.group.clone())).or_default().push(*part);
                 }
                 RiskChange::Sightings(sightings) => {
-                    for part in sightings.parts {
-                        let (at, event_id) = (part.occurred_at, *part.event_id.as_uuid());
-                        let sight = FirstSight { at, event_id, terms: Arc::new(part.terms) };
-                        let key = (part.rule.level, part.rule.title.clone(), part.group);
-                        sighted.entry(key).or_insert_with(FirstSights::default).see(&part.value, sight);
+                    let (at, event_id) = (sightings.occurred_at, *sightings.event_id.as_uuid());
+                    for shown in sightings.shown {
+                        let sight = FirstSight { at, event_id, terms: shown.terms };
+                        let key = (shown.rule.level, shown.rule.title.clone(), shown.group);
+                        sighted.entry(key).or_insert_with(FirstSights::default).see(&shown.value, sight);
                     }
                 }
                 _ => {}

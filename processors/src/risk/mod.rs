@@ -15,17 +15,22 @@ mod signals;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use schemas::{
     Envelope, Event,
     changes::{
-        correlation::{CorrelationPart, Sightings},
+        correlation::{Shown, Sightings},
         risk::{RiskChange, STAGE, UnusableEvent},
     },
 };
 
 pub use self::native::is_undecided;
-use self::signals::Found;
 pub use self::{rule_set::RuleSet, signals::signals};
+use self::{
+    sigma::SigmaEngine,
+    signals::{Found, Wanted},
+};
 use crate::Processor;
 
 /// Turns an event into signals of the rules that fire on it, and a decision into a fact.
@@ -49,11 +54,12 @@ impl Processor for Risk {
     const NAME: &'static str = STAGE;
 
     fn process(&self, envelope: &Envelope) -> Vec<RiskChange> {
-        let mut changes: Vec<RiskChange> = match signals::found(&self.rules.current(), envelope) {
-            Ok(Found { signals, parts, sightings }) => {
+        let engine = self.rules.current();
+        let mut changes: Vec<RiskChange> = match signals::found(&engine, envelope, Wanted::Shown) {
+            Ok(Found { signals, parts, shown, .. }) => {
                 let signals = signals.into_iter().map(|signal| RiskChange::Signal(Box::new(signal)));
                 let parts = parts.into_iter().map(|part| RiskChange::Part(Box::new(part)));
-                signals.chain(parts).chain(sighted(envelope, sightings)).collect()
+                signals.chain(parts).chain(sightings(engine, envelope, shown)).collect()
             }
             Err(error) => {
                 let format = envelope.native.as_ref().map_or("", |native| native.format.as_str());
@@ -70,10 +76,18 @@ impl Processor for Risk {
     }
 }
 
-fn sighted(envelope: &Envelope, parts: Vec<CorrelationPart>) -> Option<RiskChange> {
-    let content_sha256 = parts.first()?.content_sha256;
-    let tenant = envelope.tenant.clone();
-    Some(RiskChange::Sightings(Box::new(Sightings { tenant, event_id: envelope.id, parts, content_sha256 })))
+/// The values that an event shows. If one is new, the event is evaluated again, by the same rules, for the evidence.
+fn sightings(engine: Arc<SigmaEngine>, envelope: &Envelope, shown: Vec<Shown>) -> Option<RiskChange> {
+    if shown.is_empty() {
+        return None;
+    }
+    let event = envelope.clone();
+    let make = move || {
+        let found = signals::found(&engine, &event, Wanted::Sightings);
+        found.expect("the record was read before").sightings
+    };
+    let sightings = Sightings::new(envelope.tenant.clone(), envelope.id, envelope.occurred_at, shown, make);
+    Some(RiskChange::Sightings(Box::new(sightings)))
 }
 
 fn unusable(envelope: &Envelope, format: &str, reason: String) -> RiskChange {

@@ -1,6 +1,7 @@
 //! Derives signals from an event: one for each rule that fires and each entity involved.
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
 };
@@ -8,7 +9,7 @@ use std::{
 use schemas::{
     Envelope, Event,
     changes::{
-        correlation::{CorrelationPart, CorrelationSignal, CorrelationTerms},
+        correlation::{CorrelationPart, CorrelationSignal, CorrelationTerms, Shown},
         risk::{Entity, MAX_SCORE, RiskSignal, SignalEvidence, SignalRule, bounded, hazard_micronats},
     },
 };
@@ -17,7 +18,7 @@ use serde_json::{Map, Value};
 use super::{
     entities::{Allowance, Touch, touched},
     native::is_undecided,
-    sigma::{Correlation, MatchedField, Moment, Part, Rule, SigmaEngine, UnreadableRecord, read},
+    sigma::{Hit, MatchedField, Moment, Part, Rule, SigmaEngine, UnreadableRecord, read},
 };
 
 /// Maximum length of a rule id, in bytes; longer ones are cut and end in their hash.
@@ -42,8 +43,19 @@ pub(super) struct Found {
     pub(super) signals: Vec<RiskSignal>,
     /// The event's parts in correlations that count events, each once.
     pub(super) parts: Vec<CorrelationPart>,
-    /// The event's parts in correlations of which the first event of each value counts, one for each of these.
+    /// Values that it shows to correlations of which the first event of each value counts, one for each of these.
+    pub(super) shown: Vec<Shown>,
+    /// Its part in each of these, if they are wanted.
     pub(super) sightings: Vec<CorrelationPart>,
+}
+
+/// Use of what the event shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The values alone: most are known.
+    Shown,
+    /// The event's parts as well, with their evidence.
+    Sightings,
 }
 
 /// The signals of an event, sorted by entity and rule.
@@ -51,11 +63,15 @@ pub(super) struct Found {
 /// A rule with score 0 gives none, nor does one that only serves correlations. Of several hits of one rule id
 /// on one entity, the highest counts.
 pub fn signals(engine: &SigmaEngine, envelope: &Envelope) -> Result<Vec<RiskSignal>, UnreadableRecord> {
-    Ok(found(engine, envelope)?.signals)
+    Ok(found(engine, envelope, Wanted::Shown)?.signals)
 }
 
 /// The signals and the parts in correlations of an event.
-pub(super) fn found(engine: &SigmaEngine, envelope: &Envelope) -> Result<Found, UnreadableRecord> {
+pub(super) fn found(
+    engine: &SigmaEngine,
+    envelope: &Envelope,
+    wanted: Wanted,
+) -> Result<Found, UnreadableRecord> {
     let Some(native) = envelope.native.as_ref().filter(|native| engine.reads(&native.format)) else {
         return Ok(Found::default());
     };
@@ -67,69 +83,105 @@ pub(super) fn found(engine: &SigmaEngine, envelope: &Envelope) -> Result<Found, 
     if hits.is_empty() {
         return Ok(Found::default());
     }
-    let content_sha256 = envelope.content_sha256();
-    let mut allowance = Allowance::default();
-    let mut found: BTreeMap<(Entity, String), RiskSignal> = BTreeMap::new();
-    for hit in hits.iter().filter(|hit| hit.rule.score > 0 && hit.rule.generates) {
-        let touched = touched(envelope, hit.rule.touched.entities_in(&record), &mut allowance);
-        let matched = matched_json(&hit.matched, touched.left_out);
-        let of_hit = OfHit::new((envelope, &native.format), (hit.rule, matched), &record);
-        for touch in touched.touches {
-            let signal = of_hit.signal(touch, content_sha256);
-            match found.entry((signal.entity.clone(), signal.rule.id.clone())) {
-                Entry::Vacant(place) => {
-                    place.insert(signal);
-                }
-                Entry::Occupied(mut place) if place.get().hazard_micronats < signal.hazard_micronats => {
-                    place.insert(signal);
-                }
-                Entry::Occupied(_) => {}
-            }
+    let mut event = Evaluated {
+        envelope,
+        format: &native.format,
+        record: &record,
+        content_sha256: OnceCell::new(),
+        allowance: Allowance::default(),
+    };
+    let signals = event.signals(&hits);
+    let parts = hits.iter().flat_map(|hit| engine.parts(hit, &record, Moment::from(envelope)));
+    // A value is shown once by an event, by whichever of the rules fired first.
+    let (mut counted, mut sighted) = (BTreeMap::new(), BTreeMap::new());
+    for part in parts.filter(|part| part.correlation.rule.score > 0) {
+        let id = named(&part.correlation.rule).id.as_str();
+        if part.correlation.terms.condition.deciding_values().is_some() {
+            sighted.entry(id).or_insert(part);
+        } else {
+            counted.entry((id, part.reference)).or_insert(part);
         }
     }
-    let parts = hits.iter().flat_map(|hit| engine.parts(hit, &record, Moment::from(envelope)));
-    let mut counted: BTreeMap<(String, String), CorrelationPart> = BTreeMap::new();
-    for part in parts.filter(|part| part.correlation.rule.score > 0) {
-        let Correlation { rule, terms, .. } = part.correlation;
-        // A value is shown once by an event, by whichever of the rules fired first.
-        let reference = if is_sighting(terms) { String::new() } else { part.reference.to_owned() };
-        let Entry::Vacant(place) = counted.entry((named(rule).id.clone(), reference)) else { continue };
-        let touched = touched(envelope, rule.touched.entities_in(&record), &mut allowance);
-        let matched = matched_json(&part.matched, touched.left_out);
-        let of_hit = OfHit::new((envelope, &native.format), (rule, matched), &record);
-        place.insert(correlation_part(envelope, &part, (of_hit, touched.touches), content_sha256));
+    // Those that are always made first: what the others name has no effect on them.
+    let parts = counted.values().map(|part| event.part(part)).collect();
+    let sightings = match wanted {
+        Wanted::Shown => Vec::new(),
+        Wanted::Sightings => sighted.values().map(|part| event.part(part)).collect(),
+    };
+    let shown = sighted.into_values().map(|part| Shown {
+        rule: Arc::clone(named(&part.correlation.rule)),
+        terms: Arc::clone(&part.correlation.terms),
+        group: part.group,
+        value: part.value,
+    });
+    Ok(Found { signals, parts, shown: shown.collect(), sightings })
+}
+
+/// An event that rules fired on.
+struct Evaluated<'a> {
+    envelope: &'a Envelope,
+    format: &'a str,
+    record: &'a Value,
+    /// Computed for the first fact that needs it.
+    content_sha256: OnceCell<[u8; 32]>,
+    allowance: Allowance,
+}
+
+impl<'a> Evaluated<'a> {
+    /// The signals of the rules that fired: of several with one rule id on one entity, the highest.
+    fn signals(&mut self, hits: &[Hit<'_>]) -> Vec<RiskSignal> {
+        let mut found: BTreeMap<(Entity, String), RiskSignal> = BTreeMap::new();
+        for hit in hits.iter().filter(|hit| hit.rule.score > 0 && hit.rule.generates) {
+            let (of_hit, touches) = self.hit(hit.rule, &hit.matched);
+            for touch in touches {
+                let signal = of_hit.signal(touch, self.content_sha256());
+                match found.entry((signal.entity.clone(), signal.rule.id.clone())) {
+                    Entry::Vacant(place) => {
+                        place.insert(signal);
+                    }
+                    Entry::Occupied(mut place) if place.get().hazard_micronats < signal.hazard_micronats => {
+                        place.insert(signal);
+                    }
+                    Entry::Occupied(_) => {}
+                }
+            }
+        }
+        found.into_values().collect()
     }
-    let (sightings, parts) = counted.into_values().partition(|part| is_sighting(&part.terms));
-    Ok(Found { signals: found.into_values().collect(), parts, sightings })
-}
 
-fn is_sighting(terms: &CorrelationTerms) -> bool {
-    terms.condition.deciding_values().is_some()
-}
+    /// The event's part in a correlation, with the signal that it may become.
+    fn part(&mut self, part: &Part<'_>) -> CorrelationPart {
+        let (of_hit, touches) = self.hit(&part.correlation.rule, &part.matched(self.record));
+        let hazard = hazard_micronats(of_hit.score);
+        CorrelationPart {
+            tenant: self.envelope.tenant.clone(),
+            event_id: self.envelope.id,
+            occurred_at: self.envelope.occurred_at,
+            group: part.group.clone(),
+            reference: part.reference.to_owned(),
+            value: part.value.clone(),
+            terms: CorrelationTerms::clone(&part.correlation.terms),
+            rule: of_hit.rule,
+            signal: CorrelationSignal {
+                touched: touches.into_iter().map(|touch| (touch.entity, touch.share.of(hazard))).collect(),
+                score: of_hit.score,
+                dedupe_key: of_hit.dedupe_key,
+                evidence: of_hit.evidence,
+            },
+            content_sha256: self.content_sha256(),
+        }
+    }
 
-fn correlation_part(
-    envelope: &Envelope,
-    part: &Part<'_>,
-    (of_hit, touches): (OfHit<'_>, Vec<Touch>),
-    content_sha256: [u8; 32],
-) -> CorrelationPart {
-    let hazard = hazard_micronats(of_hit.score);
-    CorrelationPart {
-        tenant: envelope.tenant.clone(),
-        event_id: envelope.id,
-        occurred_at: envelope.occurred_at,
-        group: part.group.clone(),
-        reference: part.reference.to_owned(),
-        value: part.value.clone(),
-        terms: part.correlation.terms.clone(),
-        rule: of_hit.rule,
-        signal: CorrelationSignal {
-            touched: touches.into_iter().map(|touch| (touch.entity, touch.share.of(hazard))).collect(),
-            score: of_hit.score,
-            dedupe_key: of_hit.dedupe_key,
-            evidence: of_hit.evidence,
-        },
-        content_sha256,
+    /// Common fields of the signals of a rule, and the entities that they are about.
+    fn hit(&mut self, rule: &Rule, matched: &[MatchedField]) -> (OfHit<'a>, Vec<Touch>) {
+        let named_by_rule = rule.touched.entities_in(self.record);
+        let touched = touched(self.envelope, named_by_rule, &mut self.allowance);
+        let matched = matched_json(matched, touched.left_out);
+        (OfHit::new(self, rule, matched), touched.touches)
+    }
+
+    fn content_sha256(&self) -> [u8; 32] {
+        *self.content_sha256.get_or_init(|| self.envelope.content_sha256())
     }
 }
 
@@ -143,11 +195,8 @@ struct OfHit<'a> {
 }
 
 impl<'a> OfHit<'a> {
-    fn new(
-        (envelope, format): (&'a Envelope, &str),
-        (rule, matched): (&Rule, String),
-        record: &Value,
-    ) -> Self {
+    fn new(event: &Evaluated<'a>, rule: &Rule, matched: String) -> Self {
+        let envelope = event.envelope;
         let (actor, action) = match &envelope.event {
             Event::Activity(event) => (event.actor.id.as_str(), event.action.as_str()),
             Event::Governance(event) => (event.actor.id.as_str(), event.kind.name()),
@@ -158,12 +207,12 @@ impl<'a> OfHit<'a> {
             actor: text(actor),
             action: text(action),
             source: text(envelope.source.as_str()),
-            native_format: text(format),
+            native_format: text(event.format),
             matched,
         };
         let score = rule.score.min(MAX_SCORE);
-        let dedupe_key = bounded(&rule.touched.dedupe_key_in(record), MAX_DEDUPE_BYTES);
-        Self { envelope, score, rule: named(rule), dedupe_key, evidence: Arc::new(evidence) }
+        let dedupe_key = bounded(&rule.touched.dedupe_key_in(event.record), MAX_DEDUPE_BYTES);
+        Self { envelope, score, rule: Arc::clone(named(rule)), dedupe_key, evidence: Arc::new(evidence) }
     }
 
     fn signal(&self, touch: Touch, content_sha256: [u8; 32]) -> RiskSignal {
@@ -182,8 +231,8 @@ impl<'a> OfHit<'a> {
     }
 }
 
-fn named(rule: &Rule) -> Arc<SignalRule> {
-    Arc::clone(rule.named.get_or_init(|| Arc::new(signal_rule(rule))))
+fn named(rule: &Rule) -> &Arc<SignalRule> {
+    rule.named.get_or_init(|| Arc::new(signal_rule(rule)))
 }
 
 fn signal_rule(rule: &Rule) -> SignalRule {

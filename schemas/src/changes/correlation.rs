@@ -1,6 +1,6 @@
 //! Events that Sigma correlation rules count, with the conditions that groups of them must satisfy.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -104,16 +104,79 @@ impl CorrelationCondition {
 /// `first_seen` if the group's first event lies the rule's timespan or more before it, and of a count if it is the one
 /// that reaches it. The result depends on the set of events and not on the order of their arrival: a late event may move
 /// a signal or remove it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Nearly every event shows values that its groups have had for long. So the parts, with their evidence, are made only
+/// for an event that shows something new.
+#[derive(Debug, Clone)]
 pub struct Sightings {
     /// Tenant of the event.
     pub tenant: TenantId,
     /// Id of the event.
     pub event_id: EventId,
-    /// The event's part in each of the rules.
-    pub parts: Vec<CorrelationPart>,
-    /// [`crate::Envelope::content_sha256`].
-    pub content_sha256: [u8; 32],
+    /// Time of the event.
+    pub occurred_at: Timestamp,
+    /// Value that the event shows to each of the rules.
+    pub shown: Vec<Shown>,
+    parts: Arc<LazyLock<Vec<CorrelationPart>, MakeParts>>,
+}
+
+/// Makes the parts of an event, one for each value that it shows, in the same order.
+type MakeParts = Box<dyn FnOnce() -> Vec<CorrelationPart> + Send>;
+
+/// A value that an event shows to a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The correlation rule.
+    pub rule: Arc<SignalRule>,
+    /// See [`CorrelationPart::terms`].
+    pub terms: Arc<CorrelationTerms>,
+    /// See [`CorrelationPart::group`].
+    pub group: String,
+    /// See [`CorrelationPart::value`].
+    pub value: String,
+}
+
+impl Sightings {
+    /// The values that an event shows. `make` makes its part for each of them, in the same order, when one is needed.
+    pub fn new(
+        tenant: TenantId,
+        event_id: EventId,
+        occurred_at: Timestamp,
+        shown: Vec<Shown>,
+        make: impl FnOnce() -> Vec<CorrelationPart> + Send + 'static,
+    ) -> Self {
+        let make: MakeParts = Box::new(make);
+        Self { tenant, event_id, occurred_at, shown, parts: Arc::new(LazyLock::new(make)) }
+    }
+
+    /// Those of parts that are made; nothing if there are none.
+    pub fn of_parts(parts: Vec<CorrelationPart>) -> Option<Self> {
+        let first = parts.first()?;
+        let (tenant, event_id, occurred_at) = (first.tenant.clone(), first.event_id, first.occurred_at);
+        let shown = parts.iter().map(|part| Shown {
+            rule: Arc::clone(&part.rule),
+            terms: Arc::new(part.terms.clone()),
+            group: part.group.clone(),
+            value: part.value.clone(),
+        });
+        Some(Self::new(tenant, event_id, occurred_at, shown.collect(), move || parts))
+    }
+
+    /// The event's part in each of the rules, in the order of `shown`.
+    pub fn parts(&self) -> &[CorrelationPart] {
+        &self.parts
+    }
+
+    /// [`crate::Envelope::content_sha256`] of the event.
+    pub fn content_sha256(&self) -> [u8; 32] {
+        self.parts().first().map_or([0; 32], |part| part.content_sha256)
+    }
+}
+
+impl PartialEq for Sightings {
+    fn eq(&self, other: &Self) -> bool {
+        self.tenant == other.tenant && self.event_id == other.event_id && self.parts() == other.parts()
+    }
 }
 
 /// Signal of a correlation rule on one event, for every entity involved.

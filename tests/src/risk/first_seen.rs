@@ -53,16 +53,11 @@ fn part(n: u64, rule: &str, (group, value): (&str, &str), seconds: i64) -> Corre
 }
 
 fn seen(parts: Vec<CorrelationPart>) -> RiskChange {
-    let first = &parts[0];
-    RiskChange::Sightings(Box::new(Sightings {
-        tenant: first.tenant.clone(),
-        event_id: first.event_id,
-        content_sha256: first.content_sha256,
-        parts,
-    }))
+    RiskChange::Sightings(Box::new(Sightings::of_parts(parts).expect("parts")))
 }
 
-/// Events of two months, each of which shows a value to two rules and sometimes is a signal of a third.
+/// Events of two months, each of which shows a value to two rules of novelty and to one that counts in weeks, and sometimes
+/// is a signal of a fourth.
 fn events(seed: u64, count: u64) -> Vec<Event> {
     let mut dice = StdRng::seed_from_u64(seed);
     let event = |n: u64| {
@@ -78,6 +73,10 @@ fn events(seed: u64, count: u64) -> Vec<Event> {
         if n.is_multiple_of(3) {
             parts[0].terms.timespan_seconds = 604_800;
         }
+        let week = format!("{group} {}", seconds / (7 * DAY));
+        let mut counted = part(n, "count", (&week, &value), seconds);
+        counted.terms.condition = CorrelationCondition::TumblingValueCount(4);
+        parts.push(counted);
         let mut changes = vec![seen(parts)];
         if n.is_multiple_of(7) {
             changes.push(fact(signal(n, "other", SignalLevel::Low, &user(group), seconds)));
@@ -92,7 +91,7 @@ fn expected(events: &[Event]) -> BTreeSet<(String, String)> {
     let mut groups: BTreeMap<(&str, &str), FirstSights<Arc<CorrelationTerms>>> = BTreeMap::new();
     for change in events.iter().flatten() {
         let RiskChange::Sightings(sightings) = change else { continue };
-        for part in &sightings.parts {
+        for part in sightings.parts() {
             let (at, event_id) = (part.occurred_at, *part.event_id.as_uuid());
             let sight = FirstSight { at, event_id, terms: Arc::new(part.terms.clone()) };
             groups.entry((&part.rule.id, &part.group)).or_default().see(&part.value, sight);
@@ -123,7 +122,9 @@ async fn order_partitions_and_batches_report_the_same_values() {
     let events = events(5, 240);
     let (mut place, expected_tables) = Place::built(in_partitions(&events, 1, 240), &TABLES).await;
     let expected = expected(&events);
-    assert!(expected.iter().any(|(rule, _)| rule == "service"), "{expected:?}");
+    for rule in ["service", "count"] {
+        assert!(expected.iter().any(|(reported, _)| reported == rule), "{rule}: {expected:?}");
+    }
     assert_eq!(reported(&mut place).await, expected);
     for (seed, partitions, size) in [(1, 1, 1), (2, 3, 7), (3, 4, 40)] {
         let shuffled = shuffled(events.clone(), seed);

@@ -2,7 +2,10 @@
 //!
 //! Events are counted where they are stored, in the sink.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use chrono::SecondsFormat;
 use schemas::{
@@ -42,7 +45,7 @@ pub struct Correlation {
     /// The rule as outputs name it; its entities come from the event that completes it.
     pub rule: Rule,
     /// Condition of the correlation.
-    pub terms: CorrelationTerms,
+    pub terms: Arc<CorrelationTerms>,
     /// Rules whose events it counts, by id or name.
     pub references: Vec<String>,
     /// Fields (`group-by`) whose values form the group.
@@ -90,8 +93,26 @@ pub struct Part<'e> {
     pub group: String,
     /// Value that `value_count` counts; empty for other correlation types.
     pub value: String,
-    /// Fields of the group, and the counted ones.
-    pub matched: Vec<MatchedField>,
+    /// The fields that are read of its rule's records.
+    readings: &'e [Reading],
+}
+
+impl Part<'_> {
+    /// Fields of the group, and the counted ones, of the same record.
+    pub fn matched(&self, record: &Value) -> Vec<MatchedField> {
+        let mut matched = Vec::new();
+        for (field, reading) in self.correlation.fields().zip(self.readings) {
+            let values = reading.field.values(record);
+            let mut text = values.join(",");
+            if let Some(derived) = reading.derived {
+                let whole = field.rsplit_once('|').map_or(field.as_str(), |(whole, _)| whole);
+                matched.push(MatchedField { field: whole.to_owned(), value: text.into() });
+                text = values.iter().find_map(|value| derived.of(value)).unwrap_or_default();
+            }
+            matched.push(MatchedField { field: field.clone(), value: text.into() });
+        }
+        matched
+    }
 }
 
 impl Correlation {
@@ -120,7 +141,7 @@ impl Correlation {
         let generate = generate.map_or(Some(false), Value::as_bool);
         Ok(Self {
             rule,
-            terms: CorrelationTerms { timespan_seconds: timespan(section)?, condition },
+            terms: Arc::new(CorrelationTerms { timespan_seconds: timespan(section)?, condition }),
             group_by: texts(section, "group-by")?,
             value_fields,
             aliases: aliases(section)?,
@@ -133,7 +154,7 @@ impl Correlation {
     /// Determines the fields to read from the events of each rule, given the names of the rules that a
     /// reference means.
     pub(super) fn resolve(&mut self, meant: impl Fn(&str) -> Vec<String>) -> Result<(), Fault> {
-        let fields: Vec<&String> = self.group_by.iter().chain(&self.value_fields).collect();
+        let fields: Vec<&String> = self.fields().collect();
         let mut read = Vec::with_capacity(self.references.len());
         for reference in &self.references {
             let mut of_rule = Vec::with_capacity(fields.len());
@@ -165,20 +186,17 @@ impl Correlation {
 
     /// The part of an event, if its record has a value for every field of the group and for the counted ones.
     pub(super) fn part<'e>(&'e self, reference: usize, record: &Value, event: Moment) -> Option<Part<'e>> {
-        let (mut matched, mut found) = (Vec::new(), Vec::new());
-        for (field, reading) in self.group_by.iter().chain(&self.value_fields).zip(&self.read[reference]) {
+        let readings = &self.read[reference];
+        let mut found = Vec::with_capacity(readings.len() + 1);
+        for reading in readings {
             let values = reading.field.values(record);
             if values.is_empty() {
                 return None;
             }
-            let mut text = values.join(",");
-            if let Some(derived) = reading.derived {
-                let whole = field.rsplit_once('|').map_or(field.as_str(), |(whole, _)| whole);
-                matched.push(MatchedField { field: whole.to_owned(), value: text.into() });
-                text = values.iter().find_map(|value| derived.of(value))?;
-            }
-            matched.push(MatchedField { field: field.clone(), value: text.clone().into() });
-            found.push(text);
+            found.push(match reading.derived {
+                Some(derived) => values.iter().find_map(|value| derived.of(value))?,
+                None => values.join(","),
+            });
         }
         let mut counted = found.split_off(self.group_by.len());
         if let (CorrelationCondition::ImpossibleTravel(_), [latitude, longitude]) =
@@ -200,8 +218,13 @@ impl Correlation {
             reference: &self.references[reference],
             group: bounded(&group, MAX_KEY_BYTES),
             value: bounded(&counted.join("|"), MAX_KEY_BYTES),
-            matched,
+            readings,
         })
+    }
+
+    /// The fields of the group, then the counted ones.
+    fn fields(&self) -> impl Iterator<Item = &String> {
+        self.group_by.iter().chain(&self.value_fields)
     }
 
     /// Names the window of an instant, with what is counted in it: a changed rule counts in windows of its own.
@@ -372,7 +395,11 @@ mod tests {
         assert_eq!(terms.timespan_seconds, 300);
         let nobody = json!({"errorCode": "AccessDenied", "region": "b", "eventName": "ListKeys"});
         let hits = engine.evaluate_record("aws.cloudtrail", &nobody);
-        assert_eq!(engine.parts(&hits[0], &nobody, NOW), [], "without a value for each field it has no group");
+        assert_eq!(
+            engine.parts(&hits[0], &nobody, NOW),
+            [],
+            "without a value for each field it has no group"
+        );
 
         let (engine, _) = load(&format!("{counted}generate: true\n"));
         assert!(engine.rules().all(|(_, rule)| rule.generates));
@@ -403,7 +430,7 @@ mod tests {
         assert_eq!(decided(&network, &private), None, "of no network");
         let (engine, _) = load(&network);
         let hits = engine.evaluate_record("aws.cloudtrail", &record);
-        let matched = &engine.parts(&hits[0], &record, NOW)[0].matched;
+        let matched = engine.parts(&hits[0], &record, NOW)[0].matched(&record);
         let told: Vec<_> = matched.iter().map(|field| (field.field.as_str(), field.value.as_str())).collect();
         assert!(told.contains(&("address", Some("203.0.113.24:443"))), "{told:?}");
         assert!(told.contains(&("address|network", Some("203.0.0.0/16"))), "{told:?}");

@@ -130,7 +130,7 @@ pub(super) fn content_sha256(change: &RiskChange) -> [u8; 32] {
         RiskChange::Triage(triage) => triage.content_sha256,
         RiskChange::Unusable(unusable) => unusable.content_sha256,
         RiskChange::Part(part) => part.content_sha256,
-        RiskChange::Sightings(sightings) => sightings.content_sha256,
+        RiskChange::Sightings(sightings) => sightings.content_sha256(),
     }
 }
 

@@ -183,9 +183,10 @@ fn rules_of<'f>(
                 rules.extend([(tenant, rule, Some(&part.terms)), (tenant, rule, None)]);
             }
             RiskChange::Sightings(sightings) => {
-                for part in &sightings.parts {
-                    let (tenant, rule) = (part.tenant.as_str(), &part.rule);
-                    rules.extend([(tenant, rule, Some(&part.terms)), (tenant, rule, None)]);
+                let tenant = sightings.tenant.as_str();
+                for shown in &sightings.shown {
+                    let (rule, terms) = (&shown.rule, shown.terms.as_ref());
+                    rules.extend([(tenant, rule, Some(terms)), (tenant, rule, None)]);
                 }
             }
             RiskChange::Weight(_) | RiskChange::Triage(_) | RiskChange::Unusable(_) => {}

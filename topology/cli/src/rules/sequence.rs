@@ -144,7 +144,7 @@ impl Sequences {
                 changes
                     .filter_map(|change| match change {
                         RiskChange::Part(part) => Some(vec![*part]),
-                        RiskChange::Sightings(sightings) => Some(sightings.parts),
+                        RiskChange::Sightings(sightings) => Some(sightings.parts().to_vec()),
                         _ => None,
                     })
                     .flatten(),

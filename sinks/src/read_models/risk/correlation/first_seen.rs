@@ -11,10 +11,10 @@ use std::{
 
 use projections::risk::{FirstSight, FirstSights, hour_of};
 use schemas::{
-    EventId, TenantId,
+    EventId, TenantId, Timestamp,
     changes::{
         RiskChange,
-        correlation::{CorrelationPart, CorrelationSignal, CorrelationTerms},
+        correlation::{CorrelationPart, CorrelationSignal, CorrelationTerms, Shown, Sightings},
         risk::{Entity, EntityKind},
     },
 };
@@ -43,9 +43,36 @@ struct Group<'a> {
     tenant: &'a TenantId,
     last_day: i32,
     /// By value, the first event of the batch that shows it.
-    values: BTreeMap<&'a str, &'a CorrelationPart>,
+    values: BTreeMap<&'a str, Sighting<'a>>,
     /// The first record that showed something.
     from: (TopicPartition, i64),
+}
+
+/// The value that an event shows to a rule: its place among those of the event.
+#[derive(Clone, Copy)]
+struct Sighting<'a> {
+    of: &'a Sightings,
+    place: usize,
+}
+
+impl<'a> Sighting<'a> {
+    fn shown(self) -> &'a Shown {
+        &self.of.shown[self.place]
+    }
+
+    /// The event's part in the rule, with its evidence.
+    fn part(self) -> &'a CorrelationPart {
+        &self.of.parts()[self.place]
+    }
+
+    fn order(self) -> (Timestamp, Uuid) {
+        order(self.of)
+    }
+}
+
+/// Order in which events are the first that show a value.
+fn order(sightings: &Sightings) -> (Timestamp, Uuid) {
+    (sightings.occurred_at, *sightings.event_id.as_uuid())
 }
 
 /// Stored values of a group, and whether each is reported.
@@ -86,31 +113,31 @@ fn groups<'a>(new: &[Fact<'a, RiskChange>], known: &Known) -> BTreeMap<GroupKey<
     let mut groups: BTreeMap<GroupKey<'a>, Group<'a>> = BTreeMap::new();
     for fact in new {
         let RiskChange::Sightings(sightings) = fact.change else { continue };
-        for part in &sightings.parts {
-            let last_day = day_of(part);
-            let sight = (part.occurred_at, *part.event_id.as_uuid());
-            if known.has((part.tenant.as_str(), &part.rule.id, &part.group), &part.value, (last_day, sight)) {
+        let (tenant, last_day, sight) = (&sightings.tenant, day_of(sightings), order(sightings));
+        for (place, Shown { rule, group, value, .. }) in sightings.shown.iter().enumerate() {
+            if known.has((tenant.as_str(), &rule.id, group), value, (last_day, sight)) {
                 continue;
             }
-            let key = GroupKey { tenant: part.tenant.as_str(), rule_id: &part.rule.id, group: &part.group };
+            let key = GroupKey { tenant: tenant.as_str(), rule_id: &rule.id, group };
             let group = groups.entry(key).or_insert_with(|| Group {
-                tenant: &part.tenant,
+                tenant,
                 last_day,
                 values: BTreeMap::new(),
                 from: (fact.partition, fact.offset),
             });
             group.last_day = group.last_day.max(last_day);
-            let first = group.values.entry(&part.value).or_insert(part);
-            if sight < (first.occurred_at, *first.event_id.as_uuid()) {
-                *first = part;
+            let shown = Sighting { of: sightings, place };
+            let first = group.values.entry(value).or_insert(shown);
+            if sight < first.order() {
+                *first = shown;
             }
         }
     }
     groups
 }
 
-fn day_of(part: &CorrelationPart) -> i32 {
-    i32::try_from(part.occurred_at.timestamp().div_euclid(86_400)).unwrap_or(i32::MAX)
+fn day_of(sightings: &Sightings) -> i32 {
+    i32::try_from(sightings.occurred_at.timestamp().div_euclid(86_400)).unwrap_or(i32::MAX)
 }
 
 /// Makes the groups' rows where they are missing, brings them up to date, and locks all of them to the end of the
@@ -191,9 +218,9 @@ async fn bring_up_to_date(
     let mut firsts: Vec<BTreeSet<&str>> = Vec::with_capacity(groups.len());
     for ((_, group), stored) in groups.iter().zip(&mut stored) {
         let mut first = BTreeSet::new();
-        for (value, part) in &group.values {
-            let terms = Arc::new(part.terms.clone());
-            let sight = FirstSight { at: part.occurred_at, event_id: *part.event_id.as_uuid(), terms };
+        for (value, sighting) in &group.values {
+            let ((at, event_id), terms) = (sighting.order(), Arc::clone(&sighting.shown().terms));
+            let sight = FirstSight { at, event_id, terms };
             if stored.sights.see(value, sight) {
                 first.insert(*value);
             }
@@ -234,7 +261,8 @@ impl<'a> Changes<'a> {
             let was = stored.rows.get(value);
             let by = reported.contains(value).then_some(sight.event_id);
             let was_by = was.and_then(|row| row.reported);
-            if let Some(part) = group.values.get(value).filter(|_| first.contains(value)) {
+            if let Some(sighting) = group.values.get(value).filter(|_| first.contains(value)) {
+                let part = sighting.part();
                 let rule_key = keys.of(&part.rule, Some(&part.terms));
                 self.written.push(FirstSeenRow {
                     tenant_id: key.tenant,

@@ -6,10 +6,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use projections::risk::FirstSights;
-use schemas::{
-    Timestamp,
-    changes::correlation::CorrelationTerms,
-};
+use schemas::{Timestamp, changes::correlation::CorrelationTerms};
 use uuid::Uuid;
 
 /// Most values of all groups that are kept in memory, about 200 bytes each; with more, groups are read again.

@@ -8,10 +8,7 @@ use std::{
 use anyhow::ensure;
 use processors::risk::sigma::{Moment, Rule, SigmaEngine};
 use projections::risk::{FirstSight, FirstSights, GroupEvent, completing, first_of_hours};
-use schemas::{
-    Envelope, Timestamp,
-    changes::correlation::CorrelationTerms,
-};
+use schemas::{Envelope, Timestamp, changes::correlation::CorrelationTerms};
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -164,7 +161,7 @@ impl Side {
                 let Some(place) = self.engine.correlations().iter().position(same) else { continue };
                 let key = (place, event.tenant.as_str().to_owned(), part.group);
                 if part.correlation.terms.condition.deciding_values().is_some() {
-                    let terms = Arc::new(part.correlation.terms.clone());
+                    let terms = Arc::clone(&part.correlation.terms);
                     let sight = FirstSight { at: event.occurred_at, event_id, terms };
                     let sights = self.sighted.entry(key).or_default();
                     self.held += usize::from(sights.see(&part.value, sight));
