@@ -32,8 +32,11 @@ values_in(root, path) := sixth if {
 	sixth := further(fifth, names, 5)
 }
 
-# The values at a path of the resource's configuration.
-values(path) := values_in(input.config, path)
+# The values at a path of the resource's configuration. Weir looks up the paths that policies name as literals, and
+# brings them in `input.paths`; elsewhere, as in OPA, they are walked to.
+values(path) := known if {
+	known := input.paths[path].values
+} else := values_in(input.config, path)
 
 # The blocks of a name.
 blocks(name) := values(name)
@@ -57,9 +60,16 @@ all_true(path) if {
 }
 
 # The value is known only after the change, or that of a block around value.
-unknown(path) if true in values_in(input.unknown, path)
+unknown(path) if input.paths[path].unknown
 
-unknown(path) if input.unknown[split(path, ".")[0]] == true
+unknown(path) if {
+	not input.paths[path]
+	is_unknown(path)
+}
+
+is_unknown(path) if true in values_in(input.unknown, path)
+
+is_unknown(path) if input.unknown[split(path, ".")[0]] == true
 
 is_filled(it) if {
 	it != ""
@@ -100,7 +110,10 @@ any_in(path, refused) if {
 
 # Other resources.
 
-resources(kind) := [other |
+# The resources of a type. Weir brings them sorted by type in `input.resources_by_type`.
+resources(kind) := known if {
+	known := object.get(input.resources_by_type, kind, [])
+} else := [other |
 	some other in input.resources
 	other.resource.type == kind
 ]

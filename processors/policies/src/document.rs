@@ -1,10 +1,10 @@
 //! Documents that policies evaluate: plans, Kubernetes objects, configurations of resources.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::OnceLock};
 
 use serde_json::{Value, json};
 
-use crate::{Refused, Subject, kubernetes, plan};
+use crate::{Refused, Subject, kubernetes, others::Others, plan};
 
 /// Maximum size of a document, in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 64 << 20;
@@ -32,10 +32,10 @@ pub enum DocumentKind {
 pub struct Document {
     /// Kind of the document.
     pub kind: DocumentKind,
-    /// The whole document, as policies without resource types read it; sensitive values are replaced.
-    pub whole: regorus::Value,
     /// The resources or objects in it.
     pub subjects: Vec<Subject>,
+    source: Value,
+    whole: OnceLock<regorus::Value>,
 }
 
 impl Document {
@@ -61,21 +61,14 @@ impl Document {
     pub fn from_value(value: &Value) -> Result<Self, Refused> {
         if kubernetes::is_object(value) {
             let subjects = kubernetes::subjects(value)?;
-            return Ok(Self { kind: DocumentKind::Kubernetes, whole: value.clone().into(), subjects });
+            return Ok(Self::new(DocumentKind::Kubernetes, value, subjects));
         }
         if let (Some(kind), true) = (value["type"].as_str(), value["config"].is_object()) {
-            let subject = resource(kind, value)?;
-            return Ok(Self {
-                kind: DocumentKind::Resource,
-                whole: value.clone().into(),
-                subjects: vec![subject],
-            });
+            return Ok(Self::new(DocumentKind::Resource, value, vec![resource(kind, value)?]));
         }
         let is_plan = ["resource_changes", "planned_values"].iter().any(|name| value.get(*name).is_some());
         if let (Some(action), false) = (value["action"].as_str(), is_plan) {
-            let subject = action_subject(action, value)?;
-            let whole = value.clone().into();
-            return Ok(Self { kind: DocumentKind::Action, whole, subjects: vec![subject] });
+            return Ok(Self::new(DocumentKind::Action, value, vec![action_subject(action, value)?]));
         }
         Self::from_plan(value)
     }
@@ -86,7 +79,23 @@ impl Document {
     /// The document is not a plan, or one of an unknown format version.
     pub fn from_plan(value: &Value) -> Result<Self, Refused> {
         let subjects = plan::subjects(value)?;
-        Ok(Self { kind: DocumentKind::Plan, whole: plan::without_sensitive(value).into(), subjects })
+        Ok(Self::new(DocumentKind::Plan, value, subjects))
+    }
+
+    fn new(kind: DocumentKind, source: &Value, subjects: Vec<Subject>) -> Self {
+        Self { kind, subjects, source: source.clone(), whole: OnceLock::new() }
+    }
+
+    /// The whole document, as policies without resource types read it; sensitive values of plans are replaced.
+    /// Made on first use: Weir's own policies read resources alone.
+    pub fn whole(&self) -> regorus::Value {
+        let made = || match self.kind {
+            DocumentKind::Plan => plan::without_sensitive(&self.source).into(),
+            DocumentKind::Kubernetes | DocumentKind::Resource | DocumentKind::Action => {
+                self.source.clone().into()
+            }
+        };
+        self.whole.get_or_init(made).clone()
     }
 }
 
@@ -188,9 +197,8 @@ fn resource(kind: &str, value: &Value) -> Result<Subject, Refused> {
             "unknown": other.get("unknown").cloned().unwrap_or_else(|| json!({})),
         }));
     }
-    let mut input = itself;
-    input["resources"] = Value::Array(all);
+    let input = Others::new(all.into_iter().map(regorus::Value::from)).around(itself.into());
     let mut unknown = BTreeSet::new();
     plan::unknown_paths(&value["unknown"], "", &mut unknown);
-    Ok(Subject { address, kind: kind.to_owned(), input: input.into(), unknown, review: None })
+    Ok(Subject { address, kind: kind.to_owned(), input, unknown, review: None })
 }

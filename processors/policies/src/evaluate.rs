@@ -88,11 +88,13 @@ impl Evaluator {
             }
         }
         for subject in &document.subjects {
+            let mut looked_up = None;
             for (place, policy) in set.reading(&subject.kind).filter(|(_, policy)| wanted(policy)) {
                 let by_itself =
                     !matches!(policy.form, Form::Whole) || document.kind == DocumentKind::Kubernetes;
                 if by_itself {
-                    verdicts.extend(run.subject(place, policy, subject));
+                    let input = looked_up.get_or_insert_with(|| set.looked_up(subject));
+                    verdicts.extend(run.subject(place, policy, subject, input));
                 }
             }
         }
@@ -132,11 +134,18 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn whole(&mut self, place: usize, policy: &Policy, document: &Document) -> Option<Verdict> {
-        let found = self.answers(place, policy, document.whole.clone())?;
+        let found = self.answers(place, policy, document.whole())?;
         verdict(policy, found, "", "", None)
     }
 
-    fn subject(&mut self, place: usize, policy: &Policy, subject: &Subject) -> Option<Verdict> {
+    /// `looked_up` is the subject's input with the values that policies of its type read.
+    fn subject(
+        &mut self,
+        place: usize,
+        policy: &Policy,
+        subject: &Subject,
+        looked_up: &Value,
+    ) -> Option<Verdict> {
         let input = match (&policy.form, &subject.review) {
             // Constraints see the operation; for the others an object that goes away is none.
             (Form::Whole | Form::Resource, Some(review)) if review["operation"] == "DELETE" => return None,
@@ -145,7 +154,8 @@ impl Run<'_> {
                     if review["object"].is_object() { &review["object"] } else { &review["oldObject"] };
                 object.clone().into()
             }
-            (Form::Resource, _) | (Form::Whole, None) => subject.input.clone(),
+            (Form::Resource, _) => looked_up.clone(),
+            (Form::Whole, None) => subject.input.clone(),
             (Form::Constraint(constraint), Some(review)) if constraint.matches(review) => {
                 serde_json::json!({"review": review, "parameters": constraint.parameters}).into()
             }

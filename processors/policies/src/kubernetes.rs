@@ -77,7 +77,7 @@ pub fn subjects(document: &Value) -> Result<Vec<Subject>, Refused> {
     Ok(vec![subject(document)?])
 }
 
-fn subject(document: &Value) -> Result<Subject, Refused> {
+pub(crate) fn subject(document: &Value) -> Result<Subject, Refused> {
     let review = review(document)?;
     let object = if review["object"].is_object() { &review["object"] } else { &review["oldObject"] };
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

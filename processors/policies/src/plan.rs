@@ -1,17 +1,20 @@
-//! Terraform plans (`terraform show -json`) as subjects: one for each resource that exists after the change.
+//! Terraform plans (`terraform show -json`) as subjects: one for each resource that exists after the change, and a
+//! further one for each Kubernetes object that a resource declares.
+
+mod sensitive;
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::{Refused, Subject};
+use self::sensitive::hide;
+pub(crate) use self::sensitive::without_sensitive;
+use crate::{Refused, Subject, kubernetes, others::Others, planned_objects};
 
 /// Maximum number of resources in one plan.
 const MAX_RESOURCES: usize = 100_000;
 /// Maximum nesting of modules.
 const MAX_MODULES: usize = 64;
-/// Replacement for a value that the plan marks as sensitive.
-const SENSITIVE: &str = "(sensitive value)";
 const INSTEAD: &str =
     "run `terraform show -json PLANFILE` with the file that `terraform plan -out PLANFILE` wrote";
 
@@ -40,8 +43,13 @@ pub fn subjects(plan: &Value) -> Result<Vec<Subject>, Refused> {
             unknown.retain(|name, _| arguments.contains_key(name));
         }
     }
-    let all = regorus::Value::from(Value::Array(resources.iter().map(Planned::input).collect()));
-    Ok(resources.iter().map(|resource| resource.subject(&all)).collect())
+    let objects: Vec<_> = resources.iter().filter_map(Planned::object).collect();
+    let inputs: Vec<_> =
+        resources.iter_mut().map(|resource| regorus::Value::from(resource.input())).collect();
+    let others = Others::new(inputs.iter().cloned());
+    let subjects =
+        resources.into_iter().zip(inputs).map(|(resource, input)| resource.subject(input, &others));
+    Ok(subjects.chain(objects).collect())
 }
 
 /// The reason why a document is not a plan, and the document to use instead.
@@ -86,25 +94,39 @@ struct Planned {
 }
 
 impl Planned {
-    fn input(&self) -> Value {
+    /// The resource as a policy's input, without the others; takes its configuration.
+    fn input(&mut self) -> Value {
         json!({
             "resource": {
                 "address": self.address, "type": self.kind, "name": self.name, "module": self.module,
-                "actions": self.actions, "references": self.references,
+                "actions": self.actions, "references": self.references.take(),
             },
-            "config": self.config,
+            "config": self.config.take(),
             "unknown": self.unknown,
         })
     }
 
-    fn subject(&self, all: &regorus::Value) -> Subject {
-        let mut input = regorus::Value::from(self.input());
-        if let Ok(members) = input.as_object_mut() {
-            members.insert("resources".into(), all.clone());
+    /// The Kubernetes object that the resource declares, under the resource's address.
+    fn object(&self) -> Option<Subject> {
+        let object = planned_objects::object(&self.kind, &self.config)?;
+        let mut subject = kubernetes::subject(&object).ok()?;
+        let mask = planned_objects::mask(&self.unknown);
+        unknown_paths(&mask, "", &mut subject.unknown);
+        let members = json!({
+            "address": self.address, "type": subject.kind, "name": object["metadata"]["name"],
+            "namespace": object["metadata"]["namespace"], "module": self.module, "actions": self.actions,
+        });
+        if let Ok(input) = subject.input.as_object_mut() {
+            input.insert("resource".into(), members.into());
+            input.insert("unknown".into(), mask.into());
         }
+        Some(Subject { address: self.address.clone(), ..subject })
+    }
+
+    fn subject(self, input: regorus::Value, others: &Others) -> Subject {
         let mut unknown = BTreeSet::new();
         unknown_paths(&self.unknown, "", &mut unknown);
-        Subject { address: self.address.clone(), kind: self.kind.clone(), input, unknown, review: None }
+        Subject { address: self.address, kind: self.kind, input: others.around(input), unknown, review: None }
     }
 }
 
@@ -160,34 +182,6 @@ fn planned(module: &Value, depth: usize, found: &mut Vec<Planned>) {
     }
 }
 
-/// Replaces the texts marked by a mask.
-fn hide(value: &mut Value, mask: &Value) {
-    match (&mut *value, mask) {
-        (Value::String(text), Value::Bool(true)) => SENSITIVE.clone_into(text),
-        (Value::Object(members), Value::Bool(true)) => {
-            for below in members.values_mut() {
-                hide(below, mask);
-            }
-        }
-        (Value::Array(elements), Value::Bool(true)) => {
-            for below in elements {
-                hide(below, mask);
-            }
-        }
-        (Value::Object(members), Value::Object(masks)) => {
-            for (name, mask) in masks {
-                if let Some(below) = members.get_mut(name) {
-                    hide(below, mask);
-                }
-            }
-        }
-        (Value::Array(elements), Value::Array(masks)) => {
-            elements.iter_mut().zip(masks).for_each(|(below, mask)| hide(below, mask));
-        }
-        _ => {}
-    }
-}
-
 /// Paths of members whose values are known only after the change; list indices are left out.
 pub(crate) fn unknown_paths(unknown: &Value, path: &str, found: &mut BTreeSet<String>) {
     match unknown {
@@ -198,51 +192,6 @@ pub(crate) fn unknown_paths(unknown: &Value, path: &str, found: &mut BTreeSet<St
             unknown_paths(below, &format!("{path}{dot}{name}"), found);
         }),
         _ => {}
-    }
-}
-
-/// The plan with sensitive values replaced by a text.
-pub(crate) fn without_sensitive(plan: &Value) -> Value {
-    let mut plan = plan.clone();
-    for part in ["/resource_changes", "/resource_drift"] {
-        for entry in plan.pointer_mut(part).and_then(Value::as_array_mut).into_iter().flatten() {
-            for (value, mask) in [("before", "before_sensitive"), ("after", "after_sensitive")] {
-                let mask = entry["change"][mask].clone();
-                if let Some(value) = entry.get_mut("change").and_then(|change| change.get_mut(value)) {
-                    hide(value, &mask);
-                }
-            }
-        }
-    }
-    for part in ["/planned_values", "/prior_state/values"] {
-        let Some(values) = plan.pointer_mut(part) else { continue };
-        let outputs = values.get_mut("outputs").and_then(Value::as_object_mut);
-        for output in outputs.into_iter().flat_map(Map::values_mut) {
-            if output["sensitive"] == true
-                && let Some(value) = output.get_mut("value")
-            {
-                hide(value, &Value::Bool(true));
-            }
-        }
-        if let Some(module) = values.get_mut("root_module") {
-            hide_in_module(module, 0);
-        }
-    }
-    plan
-}
-
-fn hide_in_module(module: &mut Value, depth: usize) {
-    if depth > MAX_MODULES {
-        return;
-    }
-    for resource in module.get_mut("resources").and_then(Value::as_array_mut).into_iter().flatten() {
-        let mask = resource["sensitive_values"].clone();
-        if let Some(values) = resource.get_mut("values") {
-            hide(values, &mask);
-        }
-    }
-    for below in module.get_mut("child_modules").and_then(Value::as_array_mut).into_iter().flatten() {
-        hide_in_module(below, depth + 1);
     }
 }
 
@@ -375,7 +324,7 @@ fn split(address: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{sensitive::SENSITIVE, *};
 
     fn plan() -> Value {
         json!({

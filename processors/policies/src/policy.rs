@@ -67,6 +67,8 @@ pub struct Policy {
     pub reads_others: bool,
     pub(crate) form: Form,
     pub(crate) entries: Vec<Entry>,
+    /// Paths of the configuration that it passes to Weir's library as literals.
+    pub(crate) paths: BTreeSet<String>,
     /// The engine of the set that holds its modules.
     pub(crate) engine: usize,
     /// Its rules for the virtual machine, if they can be compiled.

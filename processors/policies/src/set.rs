@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    BuiltinErrors, Fault, Limits, Metadata, Policy, RegoEngine, Severity, annotations,
+    BuiltinErrors, Fault, Limits, Policy, RegoEngine, Subject, annotations,
     compiled::{self, Compiled},
+    declared::{Module, constrained, entries, policies},
     gatekeeper::{self, Constraint, Template},
     own,
-    policy::{Answer, Entry, Form},
+    paths::Paths,
+    policy::Form,
     suite,
 };
 
@@ -46,19 +48,19 @@ pub struct PolicySet {
     pub(crate) modules: Vec<(String, String)>,
     pub(crate) config: Config,
     hash: String,
-    /// Indices of policies by the resource type that they evaluate.
-    by_type: BTreeMap<String, Vec<usize>>,
+    /// Policies by the resource type that they evaluate.
+    by_type: BTreeMap<String, OfType>,
     /// Indices of the policies that evaluate every document or object.
     of_every_type: Vec<usize>,
 }
 
-/// A parsed module.
-struct Module<'a> {
-    file: &'a str,
-    text: &'a str,
-    package: String,
-    rules: BTreeSet<String>,
-    metadata: Option<Metadata>,
+/// The policies of a resource type.
+#[derive(Debug, Clone, Default)]
+struct OfType {
+    /// Their indices.
+    places: Vec<usize>,
+    /// The paths that they read.
+    paths: Paths,
 }
 
 impl PolicySet {
@@ -136,8 +138,14 @@ impl PolicySet {
 
     /// The policies that evaluate resources of a type or kind, with their indices in the set.
     pub(crate) fn reading(&self, kind: &str) -> impl Iterator<Item = (usize, &Policy)> {
-        let of_type = self.by_type.get(kind).into_iter().flatten();
+        let of_type = self.by_type.get(kind).into_iter().flat_map(|of_type| &of_type.places);
         of_type.chain(&self.of_every_type).map(|place| (*place, &self.policies[*place]))
+    }
+
+    /// The input of a resource with the values that its type's policies read.
+    pub(crate) fn looked_up(&self, subject: &Subject) -> regorus::Value {
+        let of_type = self.by_type.get(&subject.kind);
+        of_type.map_or_else(|| subject.input.clone(), |of_type| of_type.paths.looked_up(&subject.input))
     }
 
     /// The policies that evaluate documents as a whole, with their indices in the set.
@@ -152,7 +160,9 @@ impl PolicySet {
                 self.of_every_type.push(place);
             }
             for kind in policy.resource_types.iter().filter(|_| matches!(policy.form, Form::Resource)) {
-                self.by_type.entry(kind.clone()).or_default().push(place);
+                let of_type = self.by_type.entry(kind.clone()).or_default();
+                of_type.places.push(place);
+                of_type.paths.extend(&policy.paths);
             }
         }
     }
@@ -347,115 +357,6 @@ impl PolicySet {
 
 fn has_extension(file: &str, extensions: &[&str]) -> bool {
     file.rsplit_once('.').is_some_and(|(_, end)| extensions.iter().any(|one| one.eq_ignore_ascii_case(end)))
-}
-
-/// The rules of a module that return results.
-fn entries(module: &Module<'_>) -> Vec<Entry> {
-    let is_named = |rule: &str, name: &str| {
-        rule.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
-    };
-    let answer_of = |rule: &String| {
-        let denies = ["deny", "violation"].iter().any(|name| is_named(rule, name));
-        let answer = match () {
-            () if denies => Answer::Deny,
-            () if is_named(rule, "warn") => Answer::Warn,
-            () if rule == "not_evaluated" => Answer::NotEvaluated,
-            () if rule == "applies" => Answer::Applies,
-            () => return None,
-        };
-        Some(Entry { path: format!("{}.{rule}", module.package), answer })
-    };
-    let mut found: Vec<_> = module.rules.iter().filter_map(answer_of).collect();
-    let decides = found.iter().any(|entry| matches!(entry.answer, Answer::Deny | Answer::Warn));
-    if !decides {
-        found.clear();
-        if module.metadata.is_some() && module.rules.contains("allow") {
-            found.push(Entry { path: format!("{}.allow", module.package), answer: Answer::Allow });
-        }
-    }
-    found
-}
-
-/// The policies of compiled modules: one for each package with rules that return results.
-fn policies(modules: &[Module<'_>], engine: usize) -> Vec<Policy> {
-    let mut libraries = Sha256::new();
-    for module in modules.iter().filter(|module| entries(module).is_empty()) {
-        libraries.update(Sha256::digest(module.text));
-    }
-    let libraries = libraries.finalize();
-    let mut packages: BTreeMap<&str, Vec<&Module<'_>>> = BTreeMap::new();
-    for module in modules {
-        packages.entry(&module.package).or_default().push(module);
-    }
-    let answering =
-        packages.into_iter().filter(|(_, parts)| parts.iter().any(|part| !entries(part).is_empty()));
-    answering
-        .map(|(package, parts)| {
-            let mut digest = Sha256::new();
-            for part in &parts {
-                digest.update(Sha256::digest(part.text));
-            }
-            digest.update(libraries);
-            let metadata = parts.iter().find_map(|part| part.metadata.clone()).unwrap_or_default();
-            let name = package.strip_prefix("data.").unwrap_or(package);
-            let mut entries: Vec<_> = parts.iter().flat_map(|part| entries(part)).collect();
-            entries.sort_by(|a, b| a.path.cmp(&b.path));
-            entries.dedup_by(|a, b| a.path == b.path);
-            let first = parts.iter().find(|part| part.metadata.is_some()).unwrap_or(&parts[0]);
-            Policy {
-                id: metadata.id.unwrap_or_else(|| name.to_owned()),
-                title: if metadata.title.is_empty() { name.to_owned() } else { metadata.title },
-                description: metadata.description,
-                severity: metadata.severity.unwrap_or(Severity::Medium),
-                remediation: metadata.remediation,
-                form: if metadata.resource_types.is_empty() { Form::Whole } else { Form::Resource },
-                resource_types: metadata.resource_types,
-                decides: metadata.decides,
-                denies_what_is_present: metadata.denies_what_is_present,
-                controls: metadata.controls,
-                file: first.file.to_owned(),
-                hash: hexadecimal(&digest.finalize()),
-                reads_others: parts.iter().any(|part| reads_others(part.text)),
-                entries,
-                engine,
-                compiled: None,
-            }
-        })
-        .collect()
-}
-
-/// Whether a module reads resources other than the evaluated one, directly or through library functions.
-fn reads_others(text: &str) -> bool {
-    ["input.resources", "lib.resources(", "lib.related("].iter().any(|call| text.contains(call))
-}
-
-fn constrained(file: &str, constraint: Constraint, template: &(usize, String, Template)) -> Policy {
-    let (engine, package, template) = template;
-    let mut digest = Sha256::new();
-    digest.update(Sha256::digest(&template.rego));
-    for library in &template.libraries {
-        digest.update(Sha256::digest(library));
-    }
-    digest.update(constraint.fingerprint());
-    let title = if template.title.is_empty() { &template.kind } else { &template.title };
-    Policy {
-        id: format!("{}/{}", constraint.kind, constraint.name),
-        title: title.clone(),
-        description: template.description.clone(),
-        severity: Severity::Medium,
-        remediation: String::new(),
-        resource_types: BTreeSet::new(),
-        decides: Vec::new(),
-        denies_what_is_present: true,
-        controls: BTreeMap::new(),
-        file: file.to_owned(),
-        hash: hexadecimal(&digest.finalize()),
-        reads_others: false,
-        entries: vec![Entry { path: format!("{package}.violation"), answer: Answer::Deny }],
-        engine: *engine,
-        compiled: None,
-        form: Form::Constraint(Box::new(constraint)),
-    }
 }
 
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {

@@ -86,6 +86,7 @@ mod tests {
             waivers: None,
             counts: DecisionCounts::default(),
             reasons: Vec::new(),
+            reasons_json: serde_json::value::RawValue::NULL.to_owned(),
             reasons_total: 0,
             resource: None,
             holds: Duration::from_secs(seconds),

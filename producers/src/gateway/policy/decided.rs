@@ -10,6 +10,7 @@ use schemas::{
     changes::waivers::{GrantedWaiver, TenantWaivers},
 };
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
 /// Maximum number of reasons in a response.
@@ -70,7 +71,7 @@ pub(in crate::gateway) struct DecisionReason {
 }
 
 /// The decision on one document.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Decided {
     pub(super) decision: Decision,
     pub(super) kind: &'static str,
@@ -79,6 +80,8 @@ pub(super) struct Decided {
     pub(super) waivers: Option<[u8; 32]>,
     pub(super) counts: DecisionCounts,
     pub(super) reasons: Vec<DecisionReason>,
+    /// The same as JSON, which the answer and the event share.
+    pub(super) reasons_json: Box<RawValue>,
     pub(super) reasons_total: usize,
     /// The first resource, for the decision's event.
     pub(super) resource: Option<(String, String)>,
@@ -119,6 +122,8 @@ impl Decided {
         told.sort_by_key(|ruled| (rank(ruled), std::cmp::Reverse(ruled.verdict.severity)));
         let first = document.subjects.first();
         let unwaived = verdicts.iter().filter(|ruled| ruled.waiver.is_none()).map(|ruled| ruled.verdict);
+        let reasons_total = told.len();
+        let reasons: Vec<_> = told.into_iter().take(MAX_REASONS).map(reason).collect();
         Self {
             decision: Decision::from_verdicts(unwaived),
             kind: match document.kind {
@@ -130,8 +135,9 @@ impl Decided {
             policy_set: held.set().hash().to_owned(),
             waivers: waiving.waivers.map(|waivers| *waivers.version()),
             counts,
-            reasons_total: told.len(),
-            reasons: told.into_iter().take(MAX_REASONS).map(reason).collect(),
+            reasons_total,
+            reasons_json: to_raw_value(&reasons).expect("reasons hold only texts"),
+            reasons,
             resource: first.map(|subject| (bounded(&subject.kind), bounded(&subject.address))),
             holds: waiving.holds(holds(verdicts.iter().map(|ruled| ruled.verdict.severity).max())),
         }
@@ -148,7 +154,7 @@ impl Decided {
             let texts: usize = reason.reasons.iter().map(String::len).sum();
             400 + reason.title.len() + reason.resource.len() + reason.remediation.len() + texts
         };
-        400 + self.reasons.iter().map(of_reason).sum::<usize>()
+        400 + self.reasons_json.get().len() + self.reasons.iter().map(of_reason).sum::<usize>()
     }
 
     /// Lines of an `AdmissionReview`'s message or warnings: reasons with the verdict, most severe first.

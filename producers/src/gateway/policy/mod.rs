@@ -29,6 +29,7 @@ use schemas::{
     problem::{Problem, ProblemKind},
 };
 use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio::{
     sync::Semaphore,
     time::{Instant, timeout_at},
@@ -100,7 +101,8 @@ pub(super) struct PolicyDecision {
     /// Number of verdicts of each kind; all zero if no policy applies to the document.
     counts: DecisionCounts,
     /// Verdicts other than `pass`, most severe first; at most 100.
-    reasons: Vec<DecisionReason>,
+    #[schema(value_type = Vec<DecisionReason>)]
+    reasons: Box<RawValue>,
     /// Number of verdicts other than `pass`.
     reasons_total: usize,
     /// The budgets that a plan would go beyond, each with amounts and what to change: a hard one denies it, a soft one warns.
@@ -244,7 +246,7 @@ pub(super) async fn evaluate(
             policy_set: decided.policy_set.clone(),
             waivers: decided.waivers.map(|version| trace::hexadecimal(&version)),
             counts: decided.counts,
-            reasons: decided.reasons.clone(),
+            reasons: decided.reasons_json.clone(),
             reasons_total: decided.reasons_total,
             budgets,
             cached,

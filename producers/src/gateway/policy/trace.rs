@@ -10,11 +10,12 @@ use schemas::{
     envelope::native_format,
     events::{Activity, ActivityKind, Outcome, OutcomeStatus, Resource},
 };
-use serde_json::json;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Decided, Mode, Question};
+use super::{Decided, DecisionCounts, Mode, Question};
 use crate::gateway::{
     App,
     settle::{self, Count},
@@ -31,6 +32,21 @@ pub(super) struct Trace<'a> {
     pub(super) budgets: Option<&'a [BudgetVerdict]>,
     pub(super) mode: Mode,
     pub(super) at: Timestamp,
+}
+
+/// The native record of a decision's event.
+#[derive(Serialize)]
+struct DecisionRecord<'a> {
+    decision: &'static str,
+    mode: &'static str,
+    kind: &'static str,
+    policy_set: &'a str,
+    waivers: Option<String>,
+    input_sha256: String,
+    counts: DecisionCounts,
+    reasons: &'a RawValue,
+    reasons_total: usize,
+    budgets: Option<&'a [BudgetVerdict]>,
 }
 
 impl Trace<'_> {
@@ -62,19 +78,19 @@ impl Trace<'_> {
 
     fn event(&self) -> Envelope {
         let Self { principal, question, decided, decision, budgets, mode, at, .. } = self;
-        let counts = serde_json::to_value(decided.counts).unwrap_or_default();
-        let native = json!({
-            "decision": decision.name(),
-            "mode": mode.name(),
-            "kind": decided.kind,
-            "policy_set": decided.policy_set,
-            "waivers": decided.waivers.map(|version| hexadecimal(&version)),
-            "input_sha256": hexadecimal(&question.sha256),
-            "counts": counts,
-            "reasons": decided.reasons,
-            "reasons_total": decided.reasons_total,
-            "budgets": budgets,
-        });
+        let native = DecisionRecord {
+            decision: decision.name(),
+            mode: mode.name(),
+            kind: decided.kind,
+            policy_set: &decided.policy_set,
+            waivers: decided.waivers.map(|version| hexadecimal(&version)),
+            input_sha256: hexadecimal(&question.sha256),
+            counts: decided.counts,
+            reasons: &decided.reasons_json,
+            reasons_total: decided.reasons_total,
+            budgets: *budgets,
+        };
+        let native = serde_json::to_string(&native).expect("a record holds only texts and numbers");
         let over = budgets.iter().copied().flatten().map(|verdict| verdict.reason.clone());
         let resource = decided.resource.as_ref().map(|(kind, address)| Resource {
             kind: Some(kind.clone()),
@@ -108,10 +124,7 @@ impl Trace<'_> {
                 read_only: Some(true),
                 request_id: None,
             }),
-            native: Some(Native {
-                format: native_format::POLICY_DECISION.into(),
-                record: native.to_string().into(),
-            }),
+            native: Some(Native { format: native_format::POLICY_DECISION.into(), record: native.into() }),
         }
     }
 }

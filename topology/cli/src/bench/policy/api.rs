@@ -13,11 +13,13 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
+use bytes::Bytes;
 use policies::{Config, InForce, PolicySet};
 use producers::{
     gateway::{Gateway, GatewayConfig, KafkaPublisher, Publisher, Rates, TenantQuotas},
     kafka::{ProducerConfig, Purpose},
 };
+use reqwest::StatusCode;
 use schemas::{
     TenantId, Timestamp,
     access::{ApiKey, KeyRing, Pepper, Scope},
@@ -57,17 +59,43 @@ pub(super) struct Run {
     disk_sync_p99_ms: f64,
 }
 
-/// Requests of one kind: the query, and the document of the n-th request.
+/// Requests of one kind.
 struct Kind {
     what: &'static str,
     query: &'static str,
-    document: fn(u32) -> Value,
+    body: Body,
+    expected: StatusCode,
 }
 
-const KINDS: [Kind; 3] = [
-    Kind { what: "cached, advise", query: "?mode=advise", document: |_| plan(0) },
-    Kind { what: "not cached, advise", query: "?mode=advise", document: plan },
-    Kind { what: "cached, durable (block)", query: "?mode=block", document: |_| plan(0) },
+/// Bodies of one kind. They are made before a request is due, so that the generator takes little of the processor.
+#[derive(Clone, Copy)]
+enum Body {
+    /// No document: the request is refused once it is read, which measures the generator and the HTTP layer.
+    Nothing,
+    /// One plan again and again.
+    Same,
+    /// A plan that differs from all earlier ones.
+    New,
+}
+
+/// Text in a plan that the number of the request replaces.
+const NUMBER: &str = "(number)";
+
+const KINDS: [Kind; 4] = [
+    Kind {
+        what: "refused (the generator's own cost)",
+        query: "?mode=advise",
+        body: Body::Nothing,
+        expected: StatusCode::BAD_REQUEST,
+    },
+    Kind { what: "cached, advise", query: "?mode=advise", body: Body::Same, expected: StatusCode::OK },
+    Kind { what: "not cached, advise", query: "?mode=advise", body: Body::New, expected: StatusCode::OK },
+    Kind {
+        what: "cached, durable (block)",
+        query: "?mode=block",
+        body: Body::Same,
+        expected: StatusCode::OK,
+    },
 ];
 
 /// Holds the rate for each kind of request.
@@ -128,17 +156,14 @@ fn ring() -> anyhow::Result<KeyRing> {
     Ok(KeyRing::new(pepper, [key]))
 }
 
-/// A plan of ten resources; those of two numbers differ.
-fn plan(n: u32) -> Value {
+/// A plan of ten resources, with [`NUMBER`] in their names.
+fn plan() -> Value {
     let resource = |at: u32| {
+        let name = format!("{NUMBER}-{at}");
         let (kind, after) = match at % 3 {
-            0 => ("aws_s3_bucket", json!({"bucket": format!("logs-{n}-{at}"), "tags": {"team": "shop"}})),
-            1 => {
-                ("aws_kms_key", json!({"description": format!("key {n} {at}"), "enable_key_rotation": true}))
-            }
-            _ => {
-                ("aws_sqs_queue", json!({"name": format!("queue-{n}-{at}"), "sqs_managed_sse_enabled": true}))
-            }
+            0 => ("aws_s3_bucket", json!({"bucket": name, "tags": {"team": "shop"}})),
+            1 => ("aws_kms_key", json!({"description": name, "enable_key_rotation": true})),
+            _ => ("aws_sqs_queue", json!({"name": name, "sqs_managed_sse_enabled": true})),
         };
         json!({
             "address": format!("{kind}.r{at}"), "mode": "managed", "type": kind, "name": format!("r{at}"),
@@ -160,8 +185,17 @@ async fn hold(
     tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let failed = Arc::new(AtomicU32::new(0));
     let mut asked = JoinSet::new();
+    let template = match kind.body {
+        Body::Nothing => "{}".to_owned(),
+        Body::Same | Body::New => plan().to_string(),
+    };
+    let same = Bytes::from(template.clone());
     let (began, mut n, mut times) = (Instant::now(), 0_u32, Vec::new());
     while began.elapsed() < WARM_UP + Duration::from_secs(seconds.into()) {
+        let body = match kind.body {
+            Body::New => template.replace(NUMBER, &n.to_string()).into(),
+            Body::Nothing | Body::Same => same.clone(),
+        };
         let due = tick.tick().await;
         n += 1;
         let is_counted = due.duration_since(began) >= WARM_UP;
@@ -169,11 +203,15 @@ async fn hold(
             .post(url)
             .header("authorization", format!("Bearer weir_{KEY}_{SECRET}"))
             .header("content-type", "application/json")
-            .body((kind.document)(n).to_string());
-        let failed = Arc::clone(&failed);
+            .body(body);
+        let (failed, expected) = (Arc::clone(&failed), kind.expected);
         asked.spawn(async move {
-            let answer = async { request.send().await?.error_for_status()?.bytes().await };
-            if answer.await.is_err() {
+            let answer = async {
+                let answer = request.send().await?;
+                let status = answer.status();
+                answer.bytes().await.map(|_| status)
+            };
+            if answer.await.ok() != Some(expected) {
                 failed.fetch_add(1, Relaxed);
             }
             is_counted.then(|| due.elapsed())
