@@ -277,6 +277,10 @@ pub mod native_format {
     pub const CDEVENTS: &str = "cdevents";
     /// A configuration item of AWS Config.
     pub const AWS_CONFIG: &str = "aws.config";
+    /// A row of Azure Resource Graph: a resource of Azure Resource Manager, JSON.
+    pub const AZURE_RESOURCE: &str = "azure.resource";
+    /// An asset of Google's Cloud Asset Inventory, JSON.
+    pub const GCP_ASSET: &str = "gcp.asset";
     /// A FOCUS charge: its columns are fields of the event, so there is no native record.
     pub const FOCUS: &str = "focus";
 
@@ -298,6 +302,8 @@ pub mod native_format {
             AZURE_SIGNIN,
             CDEVENTS,
             AWS_CONFIG,
+            AZURE_RESOURCE,
+            GCP_ASSET,
             FOCUS,
         ]
         .contains(&format)

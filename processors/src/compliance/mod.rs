@@ -4,10 +4,13 @@
 //! earlier events. The table of events and the resources they contain is in `docs/compliance.md`.
 
 mod aws_config;
+mod azure;
+mod cloud;
 mod cloudtrail;
 mod configuration;
 mod github;
 mod google;
+mod inventory;
 mod judge;
 mod kubernetes;
 mod plan;
@@ -112,10 +115,14 @@ impl Compliance {
     }
 }
 
-/// Resources whose configuration is in an event, in Terraform's names or as a configuration item.
+/// Resources whose configuration is in an event, in Terraform's names or in those of a cloud's inventory.
 fn of_configuration(envelope: &Envelope, event: &Infrastructure) -> Vec<Seen> {
-    let item = envelope.native.as_ref().filter(|native| native.format == native_format::AWS_CONFIG);
-    item.map_or_else(|| configuration::seen(event), |item| aws_config::seen(event, item))
+    let Some(native) = &envelope.native else { return configuration::seen(event) };
+    match native.format.as_str() {
+        native_format::AWS_CONFIG => aws_config::seen(event, native),
+        native_format::AZURE_RESOURCE | native_format::GCP_ASSET => inventory::seen(event, native),
+        _ => configuration::seen(event),
+    }
 }
 
 /// Resources in a call. Unsupported calls are not parsed.
@@ -129,6 +136,7 @@ fn of_activity(envelope: &Envelope, event: &Activity) -> Vec<Seen> {
         native_format::KUBERNETES_AUDIT => kubernetes::seen(event, native),
         native_format::GITHUB_WEBHOOK => github::seen(event, native),
         native_format::GCP_AUDIT => google::seen(event, native),
+        native_format::AZURE_ACTIVITY => azure::seen(event, native),
         _ => Vec::new(),
     }
 }

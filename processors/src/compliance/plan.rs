@@ -29,13 +29,13 @@ pub(super) fn read(envelope: &Envelope, event: &Infrastructure) -> Option<(Docum
     let document = Document::from_value(&plan).ok()?;
     let named = event.change_id.as_deref().filter(|id| !id.is_empty());
     let change_id = named.map_or_else(|| envelope.id.to_string(), bounded_id);
-    let mut seen: Vec<Seen> = document
-        .subjects
-        .iter()
+    // A resource that declares a Kubernetes object is two subjects, and the first is the resource.
+    let mut kept: HashSet<&str> = HashSet::new();
+    let resources = document.subjects.iter().filter(|subject| kept.insert(&subject.address));
+    let mut seen: Vec<Seen> = resources
         .take(MAX_RESOURCES)
         .map(|subject| of_plan(event, &subject.address, &subject.kind, &change_id, true))
         .collect();
-    let kept: HashSet<&str> = document.subjects.iter().map(|subject| subject.address.as_str()).collect();
     for entry in plan["resource_changes"].as_array().into_iter().flatten() {
         let deletes = entry["mode"] != "data" && entry["change"]["after"].is_null();
         let address = entry["address"].as_str().filter(|address| deletes && !kept.contains(address));

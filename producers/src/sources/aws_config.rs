@@ -1,5 +1,5 @@
 //! Configuration items of AWS Config to observed configurations: from snapshots, history files and
-//! notifications of changes.
+//! notifications of changes. Rows of the other clouds' inventories come by the same route.
 //!
 //! An item is one event, and travels along whole. The compliance processor reads the resource's arguments
 //! from it.
@@ -13,22 +13,28 @@ use schemas::{
 use super::{
     Around, Received, SourceRow,
     fields::Fields,
+    inventory,
     mapped::{Draft, Mapped, NotARecord},
 };
 
 pub(super) const ROW: SourceRow = SourceRow {
     format: FORMAT,
     slug: "config",
-    record: "a configuration item of AWS Config",
-    takes: "snapshots and history files of AWS Config (`configurationItems`), notifications of changes; from files also \
-            Terraform states as `terraform show -json` writes them, up to 64 MB",
-    lists: &["configurationItems"],
+    record: "a configuration item of AWS Config, a resource of Azure or an asset of Google Cloud",
+    takes: "snapshots and history files of AWS Config (`configurationItems`), notifications of changes; rows of Azure \
+            Resource Graph (`data`); exports and feeds of Google's Cloud Asset Inventory with the content type \
+            `resource`; from files also Terraform states as `terraform show -json` writes them, up to 64 MB",
+    lists: &["configurationItems", "data"],
     received: Received::WithKey,
     marks: &[
         "configurationItemCaptureTime",
         "configurationItemStatus",
         "configurationItem",
         "configurationStateId",
+        "assetType",
+        "asset_type",
+        "asset.assetType",
+        "observedAt",
     ],
     map,
 };
@@ -60,6 +66,9 @@ fn map_item(
         let what = "this is a Terraform state or plan in the place of a record: import states from files with \
                     `weir import config`, plans with `weir import terraform-plan`";
         return Err(NotARecord::OtherDocument(what.into()));
+    }
+    if let Some(mapped) = inventory::map(tenant, text, record, around) {
+        return mapped;
     }
     let missing =
         |name: &str| NotARecord::OtherDocument(format!("it is not {}: it has no {name}", ROW.record));

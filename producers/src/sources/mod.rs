@@ -13,6 +13,7 @@ mod fields;
 pub mod focus;
 pub mod gcp_audit;
 pub mod github;
+mod inventory;
 pub mod kubernetes_audit;
 mod mapped;
 pub mod okta;

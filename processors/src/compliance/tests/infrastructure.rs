@@ -128,6 +128,25 @@ fn resources_of_a_plan_count_from_when_their_change_is_applied() {
 }
 
 #[test]
+fn an_object_that_a_plan_declares_is_one_resource() {
+    let pod =
+        json!({"metadata": [{"name": "p"}], "spec": [{"host_network": true, "container": [{"name": "c"}]}]});
+    let plan = json!({"format_version": "1.2", "resource_changes": [{
+        "address": "kubernetes_pod.p", "mode": "managed", "type": "kubernetes_pod", "name": "p",
+        "change": {"actions": ["create"], "before": null, "after": pod, "after_unknown": {}},
+    }]});
+    let native = ("terraform.plan", plan.to_string());
+    let resource = Resource { id: "shop".into(), kind: Some("workspace".into()), ..Resource::default() };
+    let event = infrastructure(InfrastructureKind::ChangeProposed, resource, None);
+    let pod = one(&envelope(Event::Infrastructure(event), Some(native)));
+    assert_eq!(
+        (pod.resource.as_str(), pod.attributes.kind.as_str()),
+        ("shop/kubernetes_pod.p", "kubernetes_pod")
+    );
+    assert!(with(&pod, VerdictStatus::Fail).contains(&"kubernetes-no-host-network"), "{:?}", pod.verdicts);
+}
+
+#[test]
 fn a_plan_that_is_cut_short_gives_nothing() {
     let event = infrastructure(InfrastructureKind::ChangeProposed, Resource::default(), None);
     let text = plan().to_string();

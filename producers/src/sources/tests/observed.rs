@@ -179,3 +179,48 @@ fn the_beginning_of_a_file_tells_states_from_items() {
     assert!(!state::may_be_state(snapshot.to_string().as_bytes()));
     assert!(!state::may_be_state(b"[]"));
 }
+
+#[test]
+fn rows_of_other_inventories_are_observed_configurations_too() {
+    let row = json!({
+        "id": "/subscriptions/S/resourceGroups/Shop/providers/Microsoft.KeyVault/vaults/Keys", "name": "Keys",
+        "type": "microsoft.keyvault/vaults", "location": "westeurope", "resourceGroup": "shop", "subscriptionId": "S",
+        "tags": {"project": "till"}, "properties": {"enablePurgeProtection": true},
+        "observedAt": "2026-02-03T04:05:06Z",
+    });
+    let mapped = map(SourceFormat::Config, &row.to_string());
+    assert_eq!((mapped.oddities.id_derived, mapped.oddities.time_assumed), (false, false));
+    assert_eq!(mapped.envelope.native.as_ref().map(|native| native.format.as_str()), Some("azure.resource"));
+    let resource = infrastructure(mapped.envelope).resource;
+    assert_eq!(resource.id, "/subscriptions/s/resourcegroups/shop/providers/microsoft.keyvault/vaults/keys");
+    assert_eq!(
+        (resource.kind.as_deref(), resource.tags["project"].as_str()),
+        (Some("microsoft.keyvault/vaults"), "till")
+    );
+
+    let asset = json!({
+        "name": "//compute.googleapis.com/projects/p/zones/z/instances/vm", "assetType": "compute.googleapis.com/Instance",
+        "resource": {"location": "z", "data": {"name": "vm"}}, "updateTime": "2026-02-03T04:05:06Z",
+    });
+    let mapped = map(SourceFormat::Config, &asset.to_string());
+    assert_eq!(mapped.envelope.occurred_at.to_rfc3339(), "2026-02-03T04:05:06+00:00");
+    let event = infrastructure(mapped.envelope);
+    assert_eq!(
+        (event.kind, event.resource.id.as_str()),
+        (InfrastructureKind::ConfigurationObserved, "projects/p/zones/z/instances/vm")
+    );
+    assert_eq!(event.resource.account.as_deref(), Some("p"));
+    let gone = json!({"asset": {"name": "//storage.googleapis.com/b", "assetType": "storage.googleapis.com/Bucket"}, "deleted": true});
+    let gone = infrastructure(map(SourceFormat::Config, &gone.to_string()).envelope);
+    assert_eq!((gone.kind, gone.resource.id.as_str()), (InfrastructureKind::Deleted, "projects/_/buckets/b"));
+
+    let tenant = TenantId::new("acme").expect("a plain name");
+    for (record, reason) in [
+        (json!({"id": "/subscriptions/s/x", "type": "a/b"}), "az graph query"),
+        (json!({"assetType": "a/B"}), "no name"),
+        (json!({"assetType": "a/B", "name": "//a/b"}), "content type `resource`"),
+    ] {
+        let refused = SourceFormat::Config.map(&tenant, &record.to_string()).expect_err("refused");
+        assert!(refused.to_string().contains(reason), "{record}: {refused}");
+    }
+}
