@@ -287,6 +287,9 @@ pub mod native_format {
     /// Decision of Weir's policies about a document, JSON.
     pub const POLICY_DECISION: &str = "weir.policy_decision";
 
+    /// Anomaly of costs that Weir found, JSON.
+    pub const COST_ANOMALY: &str = "weir.cost_anomaly";
+
     /// Whether Weir maps records of that format to events: such an event is determined by its record alone.
     pub fn is_mapped(format: &str) -> bool {
         [

@@ -5,6 +5,7 @@ pub mod api_keys;
 pub mod batch;
 pub mod budget_standing;
 pub mod compress;
+pub mod cost_outlook;
 pub mod delivery;
 mod halt;
 mod headers;

@@ -13,7 +13,7 @@ use std::{
 };
 
 use chrono::Utc;
-use schemas::codec;
+use schemas::{Envelope, codec};
 use tokio::{sync::mpsc, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     kafka::{DeliveryFailure, Producer, SendError, Tally},
-    sources::Mapped,
+    sources::{Mapped, SourceFormat},
 };
 
 /// Maximum number of records in a batch from the reading thread; a batch also ends beyond this many bytes.
@@ -74,6 +74,7 @@ impl SentFile {
 
 pub(super) struct Publishing<'a> {
     producer: &'a Producer,
+    format: SourceFormat,
     journal: Journal,
     done: Done,
     seen: Seen,
@@ -102,6 +103,7 @@ impl<'a> Publishing<'a> {
         let (journal, done) = Journal::open(&options.state_dir, options.start, &whose, paths)?;
         Ok(Self {
             producer,
+            format: options.format,
             journal,
             done,
             seen: Seen::default(),
@@ -183,7 +185,7 @@ impl<'a> Publishing<'a> {
             self.reject(index, refusal.detail, file);
             return Ok(());
         }
-        if self.seen.is_repeated(&envelope) {
+        if self.is_repeated(&envelope) {
             file.counts.duplicates += 1;
             return Ok(());
         }
@@ -210,6 +212,16 @@ impl<'a> Publishing<'a> {
                 Ok(())
             }
             Err(error @ (SendError::QueueFull | SendError::Fatal(_))) => Err(ImportError::Producer(error)),
+        }
+    }
+
+    /// Whether the import published the record before. Charges of one file differ in their ids, which are derived from
+    /// all of their content.
+    fn is_repeated(&mut self, envelope: &Envelope) -> bool {
+        match self.format {
+            SourceFormat::Focus if self.progress.files_total == 1 => false,
+            SourceFormat::Focus => self.seen.is_repeated_id(envelope.id),
+            _ => self.seen.is_repeated(envelope),
         }
     }
 

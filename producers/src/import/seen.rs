@@ -16,9 +16,17 @@ pub(super) struct Seen(HashMap<u64, u64>);
 impl Seen {
     /// Whether this record, with this content, occurred before. Tracks it while there is room.
     pub(super) fn is_repeated(&mut self, envelope: &Envelope) -> bool {
-        let content = content_of(envelope);
+        self.occurred(envelope.id, content_of(envelope))
+    }
+
+    /// The same for a record whose id is derived from all of its content.
+    pub(super) fn is_repeated_id(&mut self, id: EventId) -> bool {
+        self.occurred(id, id.as_uuid().as_u64_pair().1)
+    }
+
+    fn occurred(&mut self, id: EventId, content: u64) -> bool {
         let has_room = self.0.len() < MAX_IDS;
-        match self.0.entry(half_of(envelope.id)) {
+        match self.0.entry(half_of(id)) {
             Entry::Occupied(known) => *known.get() == content,
             Entry::Vacant(free) => {
                 if has_room {

@@ -5,6 +5,7 @@
 
 pub(crate) mod read;
 
+use rust_decimal::Decimal;
 use schemas::Timestamp;
 use sqlx::{PgConnection, postgres::PgCopyIn};
 use uuid::Uuid;
@@ -77,6 +78,46 @@ impl CopyRows {
         match value {
             Some(value) => self.bytea(value),
             None => self.buffer.extend_from_slice(&(-1_i32).to_be_bytes()),
+        }
+    }
+
+    /// A `numeric` or NULL. A zero has no decimal places, as the client library sends it.
+    ///
+    /// Format: `numeric_recv` of `src/backend/utils/adt/numeric.c`: counts of digits, weight of the first, sign, decimal
+    /// places, digits to the base of 10,000.
+    pub(crate) fn optional_numeric(&mut self, value: Option<Decimal>) {
+        let Some(value) = value else {
+            self.buffer.extend_from_slice(&(-1_i32).to_be_bytes());
+            return;
+        };
+        let (mut rest, scale) = (value.mantissa().unsigned_abs(), value.scale());
+        // Whole digits to the base of 10,000 after the point: at most 96 bits and three decimal digits, below 128 bits.
+        let after = scale.div_ceil(4);
+        rest *= 10_u128.pow(after * 4 - scale);
+        let (mut digits, mut count) = ([0_u16; 10], 0_usize);
+        let mut trailing = 0_u32;
+        while rest > 0 {
+            let digit = u16::try_from(rest % 10_000).expect("below 10,000");
+            rest /= 10_000;
+            if count == 0 && digit == 0 {
+                trailing += 1;
+                continue;
+            }
+            digits[count] = digit;
+            count += 1;
+        }
+        let whole = count > 0;
+        let small = |number: i64| i16::try_from(number).expect("a decimal has few digits").to_be_bytes();
+        let weight = i64::try_from(count).expect("few") + i64::from(trailing) - i64::from(after) - 1;
+        let length = i32::try_from(8 + 2 * count).expect("few");
+        self.buffer.extend_from_slice(&length.to_be_bytes());
+        self.buffer.extend_from_slice(&small(i64::try_from(count).expect("few")));
+        self.buffer.extend_from_slice(&small(if whole { weight } else { 0 }));
+        let sign: u16 = if whole && value.is_sign_negative() { 0x4000 } else { 0 };
+        self.buffer.extend_from_slice(&sign.to_be_bytes());
+        self.buffer.extend_from_slice(&small(if whole { i64::from(scale) } else { 0 }));
+        for digit in digits[..count].iter().rev() {
+            self.buffer.extend_from_slice(&digit.to_be_bytes());
         }
     }
 
@@ -156,5 +197,36 @@ mod tests {
         ]
         .concat();
         assert_eq!(rows.buffer, expected);
+    }
+
+    #[test]
+    fn decimals_have_the_digits_that_the_client_library_sends() {
+        use sqlx::{Encode as _, encode::IsNull, postgres::PgArgumentBuffer};
+        let check = |text: &str| {
+            let decimal = Decimal::from_str_exact(text).expect("a decimal");
+            let mut sent = PgArgumentBuffer::default();
+            assert!(matches!(decimal.encode_by_ref(&mut sent), Ok(IsNull::No)));
+            let mut rows = CopyRows::default();
+            rows.optional_numeric(Some(decimal));
+            assert_eq!(rows.buffer[4..], sent[..], "{text}");
+        };
+        for text in [
+            "0",
+            "0.00",
+            "-0.0",
+            "1",
+            "-1",
+            "10000",
+            "0.0001",
+            "0.00012",
+            "-123456.789",
+            "100000000.5",
+            "1.50",
+            "79228162514264337593543950335",
+            "-7.9228162514264337593543950335",
+            "0.0000000000000000000000000001",
+        ] {
+            check(text);
+        }
     }
 }

@@ -16,4 +16,5 @@ mod writing;
 pub use snapshot::{
     MAX_PAGE_BYTES, Page, PageAt, Positions, ReadError, STATEMENT_TIMEOUT, companion_pool, reader_pool,
 };
+pub(crate) use snapshot::writer_pool;
 pub use writing::{Fact, ReadModel, WritePath};

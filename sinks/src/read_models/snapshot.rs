@@ -80,22 +80,33 @@ pub fn reader_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
         ("idle_in_transaction_session_timeout", "10000"),
         ("default_transaction_read_only", "on"),
     ]);
-    Ok(pool_of(options, max_connections))
+    Ok(pool_of(options, max_connections, "SET ROLE weir_reader"))
+}
+
+/// Connects a stage's own readers, which look at the rows of all tenants: role `weir_writer`. Their queries name the tenant.
+///
+/// No connection is made before the first query.
+pub(crate) fn writer_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
+    let options = url.parse::<PgConnectOptions>()?.application_name("weir-stage").options([
+        ("statement_timeout", "30000"),
+        ("idle_in_transaction_session_timeout", "600000"),
+    ]);
+    Ok(pool_of(options, max_connections, "SET ROLE weir_writer"))
 }
 
 /// Connections like the pool's, apart from it: for queries that must be answered while all of the pool's are
 /// busy.
 pub fn companion_pool(pool: &PgPool, max_connections: u32) -> PgPool {
-    pool_of(PgConnectOptions::clone(&pool.connect_options()), max_connections)
+    pool_of(PgConnectOptions::clone(&pool.connect_options()), max_connections, "SET ROLE weir_reader")
 }
 
-fn pool_of(options: PgConnectOptions, max_connections: u32) -> PgPool {
+fn pool_of(options: PgConnectOptions, max_connections: u32, role: &'static str) -> PgPool {
     PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
-        .after_connect(|connection, _| {
-            Box::pin(async move { connection.execute("SET ROLE weir_reader").await.map(drop) })
+        .after_connect(move |connection, _| {
+            Box::pin(async move { connection.execute(role).await.map(drop) })
         })
         .connect_lazy_with(options)
 }

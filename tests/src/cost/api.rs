@@ -1,5 +1,7 @@
 //! `GET /api/v1/cost/…`.
 
+use std::collections::BTreeMap;
+
 use producers::sources::focus::{ChargeRows, Charges, Delivery};
 use reqwest::StatusCode;
 use rust_decimal::Decimal;
@@ -131,6 +133,35 @@ async fn days_and_parts_add_up_to_the_whole() {
             "{query}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_parquet_export_gives_the_same_charges() {
+    let api = api().await;
+    let answer = api.request("acme", "/api/v1/cost/export?format=parquet").send().await.expect("the API answers");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("focus.parquet");
+    std::fs::write(&path, answer.bytes().await.expect("a body")).expect("written");
+    let file = std::fs::File::open(&path).expect("there");
+    let charges = Charges::new(&tenant("copy"), Delivery::default(), at("2026-01-01T00:00:00Z"));
+    let rows = ChargeRows::of_parquet(file, charges).expect("a table");
+    let copies = rows.map(|row| row.expect("read to its end").charge.expect("a good row").envelope);
+    let mut sums: BTreeMap<String, (Decimal, Decimal, u32)> = BTreeMap::new();
+    for mut copy in copies {
+        let usage = columns(&mut copy).clone();
+        let sum = sums.entry(usage.billing_currency).or_default();
+        sum.0 += usage.billed_cost;
+        sum.1 += usage.effective_cost.expect("every charge has one");
+        sum.2 += 1;
+    }
+    let whole: CostSummary = api.get("acme", "/api/v1/cost/summary").await;
+    for total in whole.totals {
+        let (billed, effective, count) = sums.remove(&total.currency).expect("exported");
+        assert_eq!(billed.normalize().to_string(), total.billed_cost, "{}", total.currency);
+        assert_eq!(effective.normalize().to_string(), total.effective_cost, "{}", total.currency);
+        assert_eq!(i64::from(count), total.charges, "{}", total.currency);
+    }
+    assert!(sums.is_empty(), "{sums:?}");
 }
 
 #[tokio::test]

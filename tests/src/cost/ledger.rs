@@ -13,7 +13,15 @@ use schemas::{Envelope, Event, Timestamp};
 use super::fixture::{Place, at, charge, columns, events, replacing};
 use crate::support::projection::{in_batches, in_partitions, shuffled};
 
-const TABLES: [&str; 4] = ["cost_scope", "cost_series", "cost_charge", "cost_daily"];
+const TABLES: [&str; 7] = [
+    "cost_scope",
+    "cost_series",
+    "cost_charge",
+    "cost_daily",
+    "cost_monthly",
+    "cost_daily_group",
+    "cost_columns",
+];
 
 async fn built(partitions: Vec<Vec<Vec<Envelope>>>) -> Vec<Vec<String>> {
     Place::built(partitions, &TABLES).await.1
@@ -33,6 +41,7 @@ async fn order_partitions_and_batches_change_no_byte() {
             let stored = stored(&mut place, now).await;
             assert_eq!(stored, counted(&events, now), "seed {seed}, day {day}");
         }
+        check_sums(&mut place, seed).await;
         // Everything comes twice, as a key keeps it: within its partition.
         let mut dealt = in_partitions(&shuffled(events, seed ^ 1), partitions, size);
         for batches in &mut dealt {
@@ -43,6 +52,37 @@ async fn order_partitions_and_batches_change_no_byte() {
             assert_eq!(found, expected, "{table}: seed {seed}, {partitions} partitions, batches of {size}");
         }
     }
+}
+
+/// Months and groups hold what the days hold, at every instant; keys of groups are those that the migration computes.
+async fn check_sums(place: &mut Place, seed: u64) {
+    for (table, key, day) in [
+        ("cost_monthly", "s.series_key", "date_trunc('month', d.day::timestamp)::date"),
+        ("cost_daily_group", "s.group_key", "d.day"),
+    ] {
+        let sums = "sum(d.charges)::bigint, sum(d.billed), sum(d.effective), sum(d.list), sum(d.contracted),
+                    sum(d.consumed_quantity), sum(d.pricing_quantity)";
+        let differing: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+            "SELECT count(*) FROM (
+               (SELECT {key}, {day}, d.known_at, {sums}
+                  FROM cost_daily AS d JOIN cost_series AS s USING (tenant_id, series_key) GROUP BY 1, 2, 3)
+               EXCEPT (SELECT series_key, day, known_at, charges, billed, effective, list, contracted, consumed_quantity,
+                              pricing_quantity FROM {table})) AS missing"
+        )))
+        .fetch_one(&mut place.owner)
+        .await
+        .expect("a count");
+        assert_eq!(differing, 0, "{table}: seed {seed}");
+    }
+    let other_keys: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM cost_series
+          WHERE group_key <> weir_cost_group_key(scope_key, ARRAY[sub_account, service, service_category, region, '',
+                                                                 charge_category, charge_class, currency, '', '', '', ''])",
+    )
+    .fetch_one(&mut place.owner)
+    .await
+    .expect("a count");
+    assert_eq!(other_keys, 0, "seed {seed}");
 }
 
 /// Billed cost in the daily rows at an instant.

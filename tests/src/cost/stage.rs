@@ -23,13 +23,16 @@ fn rows(account: usize, count: usize, known_at: &str) -> String {
     (1..=count).map(row).collect()
 }
 
-/// Every row of the ledger's days, without when it was stored.
+/// Every row of the ledger's days and of their sums.
 async fn days(site: &Site) -> Vec<String> {
     let mut connection = PgConnection::connect(&site.endpoints.database_url).await.expect("Postgres answers");
-    sqlx::query_scalar("SELECT t::text FROM cost_daily AS t ORDER BY t::text COLLATE \"C\"")
-        .fetch_all(&mut connection)
-        .await
-        .expect("rows")
+    let mut rows = Vec::new();
+    for table in ["cost_daily", "cost_monthly", "cost_daily_group"] {
+        let all = format!("SELECT t::text FROM {table} AS t ORDER BY t::text COLLATE \"C\"");
+        let found = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(all)).fetch_all(&mut connection).await;
+        rows.extend(found.expect("rows"));
+    }
+    rows
 }
 
 async fn sum_of(site: &Site, condition: &str) -> String {
@@ -90,7 +93,7 @@ async fn imported_charges_survive_killed_members_and_a_rebuild_gives_the_same_da
 
     let expected = days(&site).await;
     let mut owner = PgConnection::connect(&site.endpoints.database_url).await.expect("Postgres answers");
-    sqlx::raw_sql("TRUNCATE cost_scope, cost_series, cost_charge, cost_daily, cost_lifecycle, cost_lifecycle_resource, cost_resource, cost_accrual, cost_allocation_fact, cost_budget_fact, cost_budget_crossing, stage_position")
+    sqlx::raw_sql("TRUNCATE cost_scope, cost_series, cost_charge, cost_columns, cost_daily, cost_monthly, cost_daily_group, cost_lifecycle, cost_lifecycle_resource, cost_resource, cost_accrual, cost_allocation_fact, cost_budget_fact, cost_budget_crossing, stage_position")
         .execute(&mut owner)
         .await
         .expect("emptied");

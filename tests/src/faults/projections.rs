@@ -34,7 +34,7 @@ use super::{
 use crate::support::site::Site;
 
 /// Everything that the stages write but their positions, whose owners differ.
-pub(crate) const TABLES: [&str; 48] = [
+pub(crate) const TABLES: [&str; 51] = [
     "audit_entry",
     "audit_log",
     "audit_tile",
@@ -58,7 +58,10 @@ pub(crate) const TABLES: [&str; 48] = [
     "cost_scope",
     "cost_series",
     "cost_charge",
+    "cost_columns",
     "cost_daily",
+    "cost_monthly",
+    "cost_daily_group",
     "cost_lifecycle",
     "cost_lifecycle_resource",
     "cost_resource",

@@ -262,6 +262,13 @@ impl Process<'_> {
             review = ChangeReview::new(Arc::clone(&prices), policies.clone());
             cost = Cost::new(prices);
         }
+        if names.iter().any(|name| name == Cost::NAME) {
+            let (database, stop) = (endpoints.database_url.clone(), self.stop.clone());
+            started.push(Box::pin(async move {
+                runtime::outlook::run(&database, stop).await;
+                Ok(())
+            }));
+        }
         if names.iter().any(|name| name == Risk::NAME) {
             let settings = &self.place.settings.rules;
             let watched;

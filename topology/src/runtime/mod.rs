@@ -20,6 +20,7 @@ pub mod keys;
 pub(crate) mod member;
 pub mod observe;
 pub mod offline;
+pub mod outlook;
 mod quiet;
 pub mod replicas;
 mod run;

@@ -2,18 +2,14 @@
 
 use chrono::{Datelike as _, Months, NaiveDate};
 use schemas::{
-    EventId, TenantId, Timestamp, Topic,
+    EventId, TenantId, Timestamp,
     changes::cost::{BudgetPeriod, Enforcement},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
-/// The `CloudEvents` type of a finding about a budget.
-pub const CE_TYPE: &str = "io.weir.finding.budget.v1";
-/// The `CloudEvents` source.
-pub const CE_SOURCE: &str = "/weir/cost";
-/// `class_uid` Detection Finding.
-const CLASS_UID: i64 = 2004;
+pub use super::finding::{BUDGET_CE_TYPE as CE_TYPE, CE_SOURCE};
+use super::finding::{self, Content, Severity};
 
 /// The period that contains a day: its first day, and the first day of the next period.
 pub fn period_of(period: BudgetPeriod, day: NaiveDate) -> (NaiveDate, NaiveDate) {
@@ -67,60 +63,40 @@ impl BudgetFinding {
         let Crossing { budget, set_by, period_start, percent, known_at, .. } = crossing;
         let content = format!("{budget}|{set_by}|{period_start}|{percent}");
         let id = EventId::derived(tenant, "weir.finding.budget", content.as_bytes());
-        let record = record(tenant, crossing, id).to_string();
+        let record = record(tenant, crossing, id);
         Self { id, time: *known_at, record }
     }
 }
 
-fn record(tenant: &TenantId, crossing: &Crossing, id: EventId) -> Value {
+fn record(tenant: &TenantId, crossing: &Crossing, id: EventId) -> String {
     let Crossing { budget, period_start, percent, spent, amount, currency, enforcement, .. } = crossing;
-    let (severity_id, severity) = match percent {
-        100.. => (4, "High"),
-        90..100 => (3, "Medium"),
-        80..90 => (2, "Low"),
-        _ => (1, "Informational"),
-    };
-    let millis = crossing.known_at.timestamp_millis();
-    json!({
-        "activity_id": 1,
-        "activity_name": "Create",
-        "category_name": "Findings",
-        "category_uid": 2,
-        "class_name": "Detection Finding",
-        "class_uid": CLASS_UID,
-        "finding_info": {
-            "created_time": millis,
-            "title": format!("{percent} % of the budget {budget} is spent"),
-            "types": ["budget"],
-            "uid": id.to_string(),
-        },
-        "is_alert": *percent >= 100,
-        "message": format!(
+    finding::record(&Content {
+        tenant,
+        id,
+        at: crossing.known_at,
+        ce_type: CE_TYPE,
+        kind: "budget",
+        title: format!("{percent} % of the budget {budget} is spent"),
+        message: format!(
             "{spent} {currency} of {amount} {currency} are spent in the period from {period_start} on ({percent} %)"
         ),
-        "metadata": {
-            "event_code": CE_TYPE,
-            "log_name": Topic::Findings.name(),
-            "product": { "name": "Weir", "vendor_name": "Weir" },
-            "tenant_uid": tenant.as_str(),
-            "uid": id.to_string(),
-            "version": "1.8.0",
+        severity: match percent {
+            100.. => Severity::High,
+            90..100 => Severity::Medium,
+            80..90 => Severity::Low,
+            _ => Severity::Informational,
         },
-        "resources": [{ "name": budget, "type": "budget", "uid": budget }],
-        "severity": severity,
-        "severity_id": severity_id,
-        "status": "New",
-        "status_id": 1,
-        "time": millis,
-        "type_uid": CLASS_UID * 100 + 1,
-        "unmapped": {
+        is_alert: *percent >= 100,
+        resource: ("budget", budget),
+        unmapped: json!({
             "amount": amount,
+            "basis": "actual",
             "currency": currency,
             "enforcement": enforcement.name(),
             "percent": percent,
             "period_start": period_start.to_string(),
             "spent": spent,
-        },
+        }),
     })
 }
 

@@ -6,6 +6,7 @@
 //! the entries up to it. Source: the FOCUS specification's appendix on correction handling.
 
 pub mod budget;
+pub mod finding;
 mod ledger;
 mod series;
 #[cfg(test)]
@@ -13,4 +14,4 @@ mod tests;
 
 pub use budget::{BudgetFinding, Crossing};
 pub use ledger::{Entry, Sign, entries, superseded_at};
-pub use series::{scope_key, series_key};
+pub use series::{columns_key, group_of, scope_key, series_key};

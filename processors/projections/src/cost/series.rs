@@ -1,4 +1,6 @@
-//! Keys of series and scopes: the first half of a SHA-256 over their columns.
+//! Keys of series, scopes and columns: the first half of a SHA-256 over their columns.
+
+use std::collections::BTreeMap;
 
 use schemas::changes::cost::CostSeries;
 use sha2::{Digest, Sha256};
@@ -25,6 +27,24 @@ pub fn series_key(series: &CostSeries) -> Uuid {
     let scope = scope_key(series);
     let tags = tags.iter().flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]);
     hashed(std::iter::once(&scope.as_bytes()[..]).chain(texts.into_iter().map(String::as_bytes)).chain(tags))
+}
+
+/// The group that a series is summed up in: the same without resource, SKU, units and tags.
+pub fn group_of(series: &CostSeries) -> CostSeries {
+    CostSeries {
+        resource: String::new(),
+        sku: String::new(),
+        sku_price: String::new(),
+        consumed_unit: String::new(),
+        pricing_unit: String::new(),
+        tags: BTreeMap::new(),
+        ..series.clone()
+    }
+}
+
+/// Key of columns with their values, which several charges have in common.
+pub fn columns_key(columns: &BTreeMap<&str, &str>) -> Uuid {
+    hashed(columns.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]))
 }
 
 /// Key of a scope that a delivery replaces as a whole: provider, billing account and billing period.

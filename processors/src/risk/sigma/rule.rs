@@ -175,7 +175,7 @@ pub struct RuleProblem {
 }
 
 /// The native formats that rules are written for: product, service, format.
-const SOURCES: [(&str, &str, &str); 11] = [
+const SOURCES: [(&str, &str, &str); 12] = [
     ("aws", "cloudtrail", native_format::CLOUDTRAIL),
     ("kubernetes", "audit", native_format::KUBERNETES_AUDIT),
     ("github", "audit", native_format::GITHUB_AUDIT),
@@ -189,6 +189,7 @@ const SOURCES: [(&str, &str, &str); 11] = [
     ("azure", "signinlogs", native_format::AZURE_SIGNIN),
     // What is risky about a sign-in stands in its record.
     ("azure", "riskdetection", native_format::AZURE_SIGNIN),
+    ("weir", "cost", native_format::COST_ANOMALY),
 ];
 
 /// Log source of a rule: the records that it reads.

@@ -52,6 +52,10 @@ pub(super) struct Header {
     names: Vec<String>,
     /// Indices by [`key_of`] the name; the first of several with one key.
     places: HashMap<String, usize>,
+    /// Indices of the columns that each FOCUS column is read from, the best first.
+    of_focus: HashMap<&'static str, Vec<usize>>,
+    /// Indices of the columns without a field in the event.
+    others: Vec<usize>,
     pub(super) dialect: Dialect,
 }
 
@@ -90,10 +94,16 @@ impl Header {
             places.entry(key).or_insert(place);
             names.push(name);
         }
-        match Dialect::of(|key| places.contains_key(key)) {
-            Some(dialect) => Ok(Self { names, places, dialect }),
-            None => Err(NoHeader::Foreign(beginning(cells))),
-        }
+        let Some(dialect) = Dialect::of(|key| places.contains_key(key)) else {
+            return Err(NoHeader::Foreign(beginning(cells)));
+        };
+        let sources = |name: &'static str| {
+            let names = std::iter::once(&name).chain(dialect.aliases(name)).map(|name| key_of(name));
+            (name, names.filter_map(|key| places.get(&key).copied()).collect())
+        };
+        let of_focus = FIELDS.into_iter().chain(KEPT).map(sources).collect();
+        let others = (0..names.len()).filter(|place| !FIELDS.contains(&names[*place].as_str())).collect();
+        Ok(Self { names, places, of_focus, others, dialect })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -147,16 +157,18 @@ impl<'a> Row<'a> {
         names.iter().find_map(|name| self.cell(name))
     }
 
-    /// The value of a FOCUS column: its own, or that of the native export's corresponding column.
+    /// The value of a FOCUS column, one of [`FIELDS`] and [`KEPT`]: its own, or that of the native export's
+    /// corresponding column.
     pub(super) fn focus(self, name: &str) -> Option<Cell<'a>> {
-        self.cell(name).or_else(|| self.first(self.header.dialect.aliases(name)))
+        let header = self.header;
+        let places = header.of_focus.get(name)?.iter();
+        places.copied().find_map(|place| Some(Cell { column: header.name(place), text: self.text(place)? }))
     }
 
     /// Columns without a field in the event, with their values.
     pub(super) fn others(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        (0..self.header.len())
-            .filter(move |place| !FIELDS.contains(&self.header.name(*place)))
-            .filter_map(move |place| Some((self.header.name(place), self.text(place)?)))
+        let header = self.header;
+        header.others.iter().filter_map(move |place| Some((header.name(*place), self.text(*place)?)))
     }
 
     pub(super) fn is_empty(self) -> bool {
@@ -165,7 +177,11 @@ impl<'a> Row<'a> {
 
     fn text(self, place: usize) -> Option<&'a str> {
         let text = self.cells.get(place)?.trim();
-        let null = ["", "null", "(null)", "\\n"].iter().any(|null| text.eq_ignore_ascii_case(null));
+        let null = match text.len() {
+            0 => true,
+            2 | 4 | 6 => ["null", "(null)", "\\n"].iter().any(|null| text.eq_ignore_ascii_case(null)),
+            _ => false,
+        };
         (!null).then_some(text)
     }
 }

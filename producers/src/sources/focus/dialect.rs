@@ -90,8 +90,8 @@ impl Dialect {
         let decimal = |name: &str| row.cell(name).map(values::decimal).transpose();
         match self {
             Self::Focus => Ok(Costs {
-                billed: row.cell("BilledCost").map(values::decimal).transpose()?,
-                effective: row.cell("EffectiveCost").map(values::decimal).transpose()?,
+                billed: row.focus("BilledCost").map(values::decimal).transpose()?,
+                effective: row.focus("EffectiveCost").map(values::decimal).transpose()?,
             }),
             Self::Aws => {
                 let billed = decimal("line_item_unblended_cost")?;

@@ -21,7 +21,7 @@ mod values;
 
 use std::collections::BTreeMap;
 
-use chrono::SecondsFormat;
+use chrono::{Datelike as _, SecondsFormat, Timelike as _};
 use schemas::{Envelope, Event, EventId, Source, TenantId, Timestamp, envelope::native_format};
 use serde_json::value::RawValue;
 
@@ -168,5 +168,27 @@ fn flatten(name: String, value: &RawValue, column: &mut dyn FnMut(String, String
 }
 
 fn rfc3339(instant: Timestamp) -> String {
-    instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    let (year, time) = (instant.year(), instant.time());
+    if time.nanosecond() != 0 || !(0..=9999).contains(&year) {
+        return instant.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+    }
+    let year = year.unsigned_abs();
+    let numbers = [
+        (year / 100, b' '),
+        (year % 100, b'-'),
+        (instant.month(), b'-'),
+        (instant.day(), b'T'),
+        (time.hour(), b':'),
+        (time.minute(), b':'),
+        (time.second(), b'Z'),
+    ];
+    let mut text = String::with_capacity(20);
+    for (number, mark) in numbers {
+        let digit = |digit: u32| char::from_digit(digit, 10).expect("a digit");
+        text.extend([digit(number / 10), digit(number % 10)]);
+        if mark != b' ' {
+            text.push(char::from(mark));
+        }
+    }
+    text
 }

@@ -50,7 +50,24 @@ pub(super) fn instant(cell: Cell<'_>) -> Result<Timestamp, BadRow> {
 }
 
 pub(super) fn parse_instant(text: &str) -> Option<Timestamp> {
-    date(text).and_then(midnight).or_else(|| parse_time(text))
+    instant_to_the_second(text).or_else(|| date(text).and_then(midnight)).or_else(|| parse_time(text))
+}
+
+/// `2024-09-18T00:00:00Z`, the form of FOCUS: a bill has several in each row.
+fn instant_to_the_second(text: &str) -> Option<Timestamp> {
+    let bytes: &[u8; 20] = text.as_bytes().try_into().ok()?;
+    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'Z')];
+    if marks.iter().any(|(place, mark)| bytes[*place] != *mark) {
+        return None;
+    }
+    let number = |from: usize, to: usize| {
+        bytes[from..to].iter().try_fold(0_u32, |number, byte| {
+            byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0'))
+        })
+    };
+    let year = number(0, 4).and_then(|year| i32::try_from(year).ok()).filter(|year| *year >= 2000)?;
+    let date = NaiveDate::from_ymd_opt(year, number(5, 7)?, number(8, 10)?)?;
+    Some(date.and_hms_opt(number(11, 13)?, number(14, 16)?, number(17, 19)?)?.and_utc())
 }
 
 fn midnight(date: NaiveDate) -> Option<Timestamp> {
@@ -80,6 +97,9 @@ pub(super) fn month_after(instant: Timestamp) -> Option<Timestamp> {
 
 /// Tags as exports write them: a JSON object, its members without braces, or a list of `{"key", "value"}`.
 pub(super) fn tags(text: &str) -> Option<BTreeMap<String, String>> {
+    if let Ok(tags) = serde_json::from_str(text) {
+        return Some(tags);
+    }
     let braced = || serde_json::from_str::<Value>(&format!("{{{text}}}")).ok();
     let value = serde_json::from_str::<Value>(text).ok().or_else(braced)?;
     match value {
@@ -118,4 +138,31 @@ pub(super) fn sum_of_amounts(cell: Cell<'_>) -> Result<Decimal, BadRow> {
         let amount = amount.map_err(|why| BadRow::new(cell.column, why))?;
         sum.checked_add(amount).ok_or_else(|| BadRow::new(cell.column, "adds up to too much"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_of_focus_is_read_as_every_other_form() {
+        for text in ["2024-09-18T00:00:00Z", "2000-01-01T23:59:59Z", "2024-02-29T12:30:01Z", "9999-12-31T23:59:59Z"] {
+            assert_eq!(instant_to_the_second(text), parse_time(text), "{text}");
+            assert!(instant_to_the_second(text).is_some(), "{text}");
+        }
+        for text in [
+            "2023-02-29T00:00:00Z",
+            "1999-12-31T23:59:59Z",
+            "2024-09-18T24:00:00Z",
+            "2024-09-18T00:00:60Z",
+            "2024-09-18 00:00:00Z",
+            "2024-09-18T00:00:00+",
+            "2024-09-1 T00:00:00Z",
+            "+024-09-18T00:00:00Z",
+            "2024-09-18",
+            "",
+        ] {
+            assert_eq!(instant_to_the_second(text), None, "{text}");
+        }
+    }
 }

@@ -37,6 +37,15 @@ table! {
         consumed_unit: text,
         pricing_unit: text,
         tags: json(&'a BTreeMap<String, String>),
+        group_key: uuid,
+    }
+}
+
+table! {
+    /// Columns that charges have in common.
+    struct ColumnsRow in "cost_columns" as "cost_columns_row" insert missing {
+        tenant_id: text, columns_key: uuid;
+        columns: text,
     }
 }
 
@@ -60,6 +69,7 @@ table! {
         corrects: text_or_null,
         other_columns: made_text_or_null,
         content_sha256: bytes,
+        columns_key: uuid_or_null,
     }
 }
 

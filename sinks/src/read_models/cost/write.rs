@@ -1,16 +1,11 @@
 //! Writing charges, and what follows from them for each day.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
-use chrono::NaiveDate;
-use projections::cost::{Sign, entries, scope_key, series_key};
-use rust_decimal::Decimal;
-use schemas::{
-    Timestamp,
-    changes::cost::{
-        AllocationDecision, AllocationFact, BudgetFact, ChargeFact, CostChange, CostSeries, LifecycleFact,
-        RecommendationFact, UtilisationFact,
-    },
+use projections::cost::{group_of, scope_key, series_key};
+use schemas::changes::cost::{
+    AllocationDecision, AllocationFact, BudgetFact, ChargeFact, CostChange, CostSeries, LifecycleFact,
+    RecommendationFact, UtilisationFact,
 };
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
@@ -18,19 +13,17 @@ use uuid::Uuid;
 use super::{
     accrual,
     budget::{self, Touched},
-    table::{
-        AllocationRow, BudgetRow, ChargeRow, EntryRow, RecommendationRow, ScopeKey, ScopeRow, SeriesRow,
-        UtilisationRow,
-    },
+    charges::{self, Keyed, Keys},
+    days,
+    remembered::Remembered,
+    table::{AllocationRow, BudgetRow, RecommendationRow, SeriesRow, UtilisationRow},
     utilisation,
 };
 use crate::{
     outbox::Outgoing,
+    postgres::copy::CopyRows,
     read_models::{Fact, ReadModel, WritePath, stored_content::fill_stored},
 };
-
-/// Series that are remembered as written, so that most batches write none.
-const MAX_KNOWN_SERIES: usize = 100_000;
 
 type Stated<'a> = Fact<'a, CostChange>;
 /// Whether a fact is of a table.
@@ -45,16 +38,15 @@ const TABLES: [(&str, IsOf); 6] = [
     ("cost_utilisation", |change| matches!(change, CostChange::Utilisation(_))),
     ("cost_recommendation_fact", |change| matches!(change, CostChange::Recommendation(_))),
 ];
-/// Times at which a scope was replaced.
-type Replacements = BTreeSet<Timestamp>;
 
 /// The read model of cost.
 #[derive(Debug, Default)]
 pub struct Charges {
-    /// Tenants and keys of series whose rows are committed.
-    known: HashSet<(String, Uuid)>,
-    /// Those that the current batch writes.
-    written: Vec<(String, Uuid)>,
+    series: Remembered,
+    columns: Remembered,
+    /// Keys of the charges of the current batch, in their order: written first, then folded.
+    keys: Vec<Keys>,
+    rows: CopyRows,
 }
 
 impl ReadModel for Charges {
@@ -98,11 +90,17 @@ impl ReadModel for Charges {
         Ok(stored)
     }
 
-    async fn write(&mut self, tx: &mut PgConnection, facts: &[Stated<'_>], _: WritePath) -> sqlx::Result<()> {
-        // An attempt before this one may have been rolled back.
-        self.written.clear();
+    async fn write(
+        &mut self,
+        tx: &mut PgConnection,
+        facts: &[Stated<'_>],
+        path: WritePath,
+    ) -> sqlx::Result<()> {
         let Told { charges, lives, budgets, rules, measured, decided } = told_apart(facts);
-        ChargeRow::insert(tx, &charges.iter().map(|charge| charge_row(charge)).collect::<Vec<_>>()).await?;
+        let keyed: Vec<Keyed<'_>> = charges.into_iter().map(Keyed::of).collect();
+        self.keys.clear();
+        self.keys.extend(keyed.iter().map(|keyed| keyed.keys));
+        charges::write(tx, &keyed, path, (&mut self.columns, &mut self.rows)).await?;
         accrual::write(tx, &lives).await?;
         BudgetRow::insert(tx, &budgets.iter().map(|fact| budget::budget_row(fact)).collect::<Vec<_>>())
             .await?;
@@ -116,8 +114,11 @@ impl ReadModel for Charges {
     async fn fold(&mut self, tx: &mut PgConnection, new: &[Stated<'_>]) -> sqlx::Result<Vec<Outgoing>> {
         let Some(Fact { partition, .. }) = new.first() else { return Ok(Vec::new()) };
         let Told { charges, lives, budgets: decisions, measured, .. } = told_apart(new);
+        assert_eq!(charges.len(), self.keys.len(), "facts are written before they are folded");
+        let charges: Vec<Keyed<'_>> =
+            charges.into_iter().zip(&self.keys).map(|(charge, keys)| Keyed { charge, keys: *keys }).collect();
         let mut touched = Touched::default();
-        for charge in &charges {
+        for charge in charges.iter().map(|keyed| keyed.charge) {
             let days = touched.days.entry(charge.tenant.as_str()).or_default();
             days.insert(charge.charge_period_start.date_naive());
         }
@@ -129,18 +130,13 @@ impl ReadModel for Charges {
             touched.decided.entry(fact.tenant.as_str()).or_default().insert(&fact.budget);
         }
         let budgets = budget::lock(tx, &touched).await?;
-        let mut series: Vec<(&str, &CostSeries)> = Vec::with_capacity(charges.len() + lives.len());
-        series.extend(charges.iter().map(|charge| (charge.tenant.as_str(), &charge.series)));
-        for life in &lives {
-            series.extend(life.resources.iter().map(|resource| (life.tenant.as_str(), &resource.series)));
-        }
-        self.write_series(tx, &series).await?;
+        self.write_series(tx, &charges, &lives).await?;
         accrual::derive(tx, &lives).await?;
         utilisation::add(tx, &measured).await?;
-        let replaced = write_days(tx, &charges).await?;
+        let replaced = days::write(tx, &charges).await?;
         for scope in replaced {
             if budgets.get(scope.tenant_id).is_some_and(|budgets| !budgets.is_empty()) {
-                let days = days_of(tx, scope).await?;
+                let days = days::of_scope(tx, scope).await?;
                 touched.days.entry(scope.tenant_id).or_default().extend(days);
             }
         }
@@ -150,71 +146,55 @@ impl ReadModel for Charges {
     }
 
     fn committed(&mut self) {
-        if self.known.len() + self.written.len() > MAX_KNOWN_SERIES {
-            self.known.clear();
-        }
-        self.known.extend(self.written.drain(..));
+        self.series.commit();
+        self.columns.commit();
     }
 
     fn forget(&mut self) {
-        self.written.clear();
-        self.known.clear();
+        self.series.forget();
+        self.columns.forget();
     }
 }
 
 impl Charges {
-    /// Writes the series that no committed batch of this model wrote.
-    async fn write_series<'a>(
+    /// Writes the series that no committed batch of this model wrote, and their groups.
+    async fn write_series(
         &mut self,
         tx: &mut PgConnection,
-        series: &[(&'a str, &'a CostSeries)],
+        charges: &[Keyed<'_>],
+        lives: &[&LifecycleFact],
     ) -> sqlx::Result<()> {
-        let mut rows: BTreeMap<(&str, Uuid), SeriesRow<'_>> = BTreeMap::new();
-        for &(tenant, series) in series {
-            let key = series_key(series);
-            if !self.known.contains(&(tenant.to_owned(), key)) {
-                rows.entry((tenant, key)).or_insert_with(|| series_row(tenant, key, series));
+        let mut new: BTreeMap<(&str, Uuid), &CostSeries> = BTreeMap::new();
+        for Keyed { charge, keys } in charges {
+            if !self.series.has(charge.tenant.as_str(), keys.series) {
+                new.entry((charge.tenant.as_str(), keys.series)).or_insert(&charge.series);
             }
         }
-        self.written.clear();
-        if rows.is_empty() {
+        for life in lives {
+            for resource in &life.resources {
+                let key = series_key(&resource.series);
+                if !self.series.has(life.tenant.as_str(), key) {
+                    new.entry((life.tenant.as_str(), key)).or_insert(&resource.series);
+                }
+            }
+        }
+        self.series.writes(new.keys().copied());
+        if new.is_empty() {
             return Ok(());
         }
-        self.written.extend(rows.keys().map(|(tenant, key)| ((*tenant).to_owned(), *key)));
+        let mut groups: BTreeMap<(&str, Uuid), CostSeries> = BTreeMap::new();
+        let mut rows: BTreeMap<(&str, Uuid), SeriesRow<'_>> = BTreeMap::new();
+        for (&(tenant, key), series) in &new {
+            let group = group_of(series);
+            let group_key = series_key(&group);
+            rows.insert((tenant, key), series_row(tenant, (key, group_key), series));
+            groups.entry((tenant, group_key)).or_insert(group);
+        }
+        for (&(tenant, key), group) in &groups {
+            rows.entry((tenant, key)).or_insert_with(|| series_row(tenant, (key, key), group));
+        }
         SeriesRow::insert_missing(tx, &rows.into_values().collect::<Vec<_>>()).await
     }
-}
-
-/// Writes what follows from charges for each day; the scopes that were replaced.
-async fn write_days<'a>(
-    tx: &mut PgConnection,
-    charges: &[&'a ChargeFact],
-) -> sqlx::Result<BTreeSet<ScopeKey<'a>>> {
-    if charges.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    // All locks first, in their order; what is read afterwards is everything that others have committed.
-    let mut replaced = lock_scopes(tx, charges).await?;
-    let mut anew: BTreeSet<ScopeKey<'a>> = BTreeSet::new();
-    for charge in charges.iter().filter(|charge| charge.replaces) {
-        let scope = scope_of(charge);
-        if replaced.entry(scope).or_default().insert(charge.known_at) {
-            anew.insert(scope);
-        }
-    }
-    for scope in &anew {
-        derive_anew(tx, *scope, &replaced[scope]).await?;
-    }
-    let mut rows = Vec::with_capacity(charges.len());
-    for charge in charges {
-        let scope = scope_of(charge);
-        if !anew.contains(&scope) {
-            rows.extend(entry_rows(charge, &replaced[&scope]));
-        }
-    }
-    add(tx, &rows).await?;
-    metrics::counter!("weir_cost_scopes_replaced_total").increment(anew.len() as u64);
-    Ok(anew)
 }
 
 /// Facts by what they are.
@@ -241,47 +221,6 @@ fn told_apart<'a>(facts: &[Stated<'a>]) -> Told<'a> {
         }
     }
     told
-}
-
-/// The days of a scope.
-async fn days_of(tx: &mut PgConnection, scope: ScopeKey<'_>) -> sqlx::Result<Vec<NaiveDate>> {
-    sqlx::query_scalar(
-        "SELECT DISTINCT d.day FROM cost_daily AS d JOIN cost_series AS s USING (tenant_id, series_key)
-          WHERE s.tenant_id = $1 AND s.scope_key = $2",
-    )
-    .bind(scope.tenant_id)
-    .bind(scope.scope_key)
-    .fetch_all(tx)
-    .await
-}
-
-fn scope_of(charge: &ChargeFact) -> ScopeKey<'_> {
-    ScopeKey { tenant_id: charge.tenant.as_str(), scope_key: scope_key(&charge.series) }
-}
-
-fn charge_row(charge: &ChargeFact) -> ChargeRow<'_> {
-    let amounts = &charge.amounts;
-    let other = &charge.other_columns;
-    ChargeRow {
-        tenant_id: charge.tenant.as_str(),
-        event_id: *charge.event_id.as_uuid(),
-        known_at: charge.known_at,
-        charge_period_start: charge.charge_period_start,
-        charge_period_end: charge.charge_period_end,
-        series_key: series_key(&charge.series),
-        scope_key: scope_key(&charge.series),
-        replaces: charge.replaces,
-        billed: amounts.billed,
-        effective: amounts.effective,
-        list: amounts.list,
-        contracted: amounts.contracted,
-        consumed_quantity: amounts.consumed_quantity,
-        pricing_quantity: amounts.pricing_quantity,
-        description: charge.description.as_deref(),
-        corrects: charge.corrects.as_deref(),
-        other_columns: (!other.is_empty()).then(|| serde_json::json!(other).to_string()),
-        content_sha256: &charge.content_sha256,
-    }
 }
 
 fn allocation_row(fact: &AllocationFact) -> AllocationRow<'_> {
@@ -321,7 +260,11 @@ fn decision_row(fact: &RecommendationFact) -> RecommendationRow<'_> {
     }
 }
 
-fn series_row<'a>(tenant_id: &'a str, series_key: Uuid, series: &'a CostSeries) -> SeriesRow<'a> {
+fn series_row<'a>(
+    tenant_id: &'a str,
+    (series_key, group_key): (Uuid, Uuid),
+    series: &'a CostSeries,
+) -> SeriesRow<'a> {
     SeriesRow {
         tenant_id,
         series_key,
@@ -342,133 +285,6 @@ fn series_row<'a>(tenant_id: &'a str, series_key: Uuid, series: &'a CostSeries) 
         consumed_unit: &series.consumed_unit,
         pricing_unit: &series.pricing_unit,
         tags: Json(&series.tags),
+        group_key,
     }
-}
-
-/// Makes the scopes that are missing and locks all, in the order of the primary key; when each was replaced.
-async fn lock_scopes<'a>(
-    tx: &mut PgConnection,
-    charges: &[&'a ChargeFact],
-) -> sqlx::Result<BTreeMap<ScopeKey<'a>, Replacements>> {
-    let mut scopes: BTreeMap<ScopeKey<'a>, &CostSeries> = BTreeMap::new();
-    for charge in charges {
-        scopes.entry(scope_of(charge)).or_insert(&charge.series);
-    }
-    let rows = scopes.iter().map(|(scope, series)| ScopeRow {
-        tenant_id: scope.tenant_id,
-        scope_key: scope.scope_key,
-        provider: &series.provider,
-        billing_account: &series.billing_account,
-        billing_period: series.billing_period,
-    });
-    ScopeRow::insert_missing(tx, &rows.collect::<Vec<_>>()).await?;
-    let keys: Vec<ScopeKey<'a>> = scopes.into_keys().collect();
-    let replaced: Vec<Vec<Timestamp>> = sqlx::query_scalar(
-        "SELECT s.replaced_at
-           FROM unnest($1::cost_scope_key[]) WITH ORDINALITY AS a(tenant_id, scope_key, nth)
-           JOIN cost_scope AS s USING (tenant_id, scope_key) ORDER BY a.nth FOR UPDATE OF s",
-    )
-    .bind(&keys)
-    .fetch_all(tx)
-    .await?;
-    if replaced.len() != keys.len() {
-        return Err(sqlx::Error::RowNotFound);
-    }
-    Ok(keys.into_iter().zip(replaced.into_iter().map(|instants| instants.into_iter().collect())).collect())
-}
-
-/// Notes when a scope was replaced, and derives its days again from all of its charges: what replaces may
-/// have come before or after what it replaces.
-async fn derive_anew(
-    tx: &mut PgConnection,
-    scope: ScopeKey<'_>,
-    replaced: &Replacements,
-) -> sqlx::Result<()> {
-    let replaced: Vec<Timestamp> = replaced.iter().copied().collect();
-    sqlx::query("UPDATE cost_scope SET replaced_at = $3 WHERE tenant_id = $1 AND scope_key = $2")
-        .bind(scope.tenant_id)
-        .bind(scope.scope_key)
-        .bind(&replaced)
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query(
-        "DELETE FROM cost_daily AS d USING cost_series AS s
-          WHERE s.tenant_id = $1 AND s.scope_key = $2 AND d.tenant_id = s.tenant_id AND d.series_key = s.series_key",
-    )
-    .bind(scope.tenant_id)
-    .bind(scope.scope_key)
-    .execute(&mut *tx)
-    .await?;
-    // The rule of `projections::cost::entries`, where the charges are.
-    sqlx::query(
-        "INSERT INTO cost_daily (tenant_id, series_key, day, known_at, charges, billed, effective, list, contracted,
-                                 consumed_quantity, pricing_quantity, covers_until)
-         SELECT c.tenant_id, c.series_key, (c.charge_period_start AT TIME ZONE 'UTC')::date, e.known_at, sum(e.sign),
-                sum(e.sign * c.billed), sum(e.sign * coalesce(c.effective, 0)), sum(e.sign * coalesce(c.list, 0)),
-                sum(e.sign * coalesce(c.contracted, 0)), sum(e.sign * coalesce(c.consumed_quantity, 0)),
-                sum(e.sign * coalesce(c.pricing_quantity, 0)), max(c.charge_period_end) FILTER (WHERE e.sign > 0)
-           FROM cost_charge AS c
-          CROSS JOIN LATERAL (
-                SELECT c.known_at, 1 AS sign
-                UNION ALL
-                SELECT min(r.at), -1 FROM unnest($3::timestamptz[]) AS r(at)
-                 WHERE r.at > c.known_at HAVING min(r.at) IS NOT NULL) AS e
-          WHERE c.tenant_id = $1 AND c.scope_key = $2
-          GROUP BY 1, 2, 3, 4 ORDER BY 2, 3, 4",
-    )
-    .bind(scope.tenant_id)
-    .bind(scope.scope_key)
-    .bind(&replaced)
-    .execute(tx)
-    .await
-    .map(drop)
-}
-
-/// A charge's entries in the days of its series.
-fn entry_rows<'a>(charge: &'a ChargeFact, replaced: &Replacements) -> Vec<EntryRow<'a>> {
-    let (key, amounts) = (series_key(&charge.series), charge.amounts);
-    let row = |entry: projections::cost::Entry| {
-        let signed = |amount: Decimal| if entry.sign == Sign::Plus { amount } else { -amount };
-        let optional = |amount: Option<Decimal>| signed(amount.unwrap_or_default());
-        EntryRow {
-            tenant_id: charge.tenant.as_str(),
-            series_key: key,
-            day: charge.charge_period_start.date_naive(),
-            known_at: entry.known_at,
-            charges: if entry.sign == Sign::Plus { 1 } else { -1 },
-            billed: signed(amounts.billed),
-            effective: optional(amounts.effective),
-            list: optional(amounts.list),
-            contracted: optional(amounts.contracted),
-            consumed_quantity: optional(amounts.consumed_quantity),
-            pricing_quantity: optional(amounts.pricing_quantity),
-            covers_until: (entry.sign == Sign::Plus).then_some(charge.charge_period_end),
-        }
-    };
-    entries(charge.known_at, replaced).map(row).collect()
-}
-
-/// Adds entries to the days; Postgres sums, for it has as many digits as it takes.
-async fn add(tx: &mut PgConnection, rows: &[EntryRow<'_>]) -> sqlx::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO cost_daily AS d (tenant_id, series_key, day, known_at, charges, billed, effective, list, contracted,
-                                      consumed_quantity, pricing_quantity, covers_until)
-         SELECT tenant_id, series_key, day, known_at, sum(charges), sum(billed), sum(effective), sum(list),
-                sum(contracted), sum(consumed_quantity), sum(pricing_quantity), max(covers_until)
-           FROM unnest($1::cost_entry_row[]) GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
-         ON CONFLICT (tenant_id, series_key, day, known_at) DO UPDATE SET
-                charges = d.charges + excluded.charges, billed = d.billed + excluded.billed,
-                effective = d.effective + excluded.effective, list = d.list + excluded.list,
-                contracted = d.contracted + excluded.contracted,
-                consumed_quantity = d.consumed_quantity + excluded.consumed_quantity,
-                pricing_quantity = d.pricing_quantity + excluded.pricing_quantity,
-                covers_until = greatest(d.covers_until, excluded.covers_until)",
-    )
-    .bind(rows)
-    .execute(tx)
-    .await
-    .map(drop)
 }

@@ -1,8 +1,11 @@
 //! `weir query cost`: totals, a small chart over time, and what they are made of.
 
+mod export;
+
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+use self::export::{ExportArgs, export};
 use super::{
     Api, print, printable,
     recommendations::{RecommendationsArgs, recommendations},
@@ -50,6 +53,8 @@ pub(super) struct CostArgs {
 enum About {
     /// Recommendations with saving, risk, effort and evidence; and the outcome of accepted ones.
     Recommendations(RecommendationsArgs),
+    /// Write the charges to a file in the columns of FOCUS, CSV or Parquet.
+    Export(ExportArgs),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -71,8 +76,10 @@ impl Step {
 
 /// Asks what was spent, and prints it.
 pub(super) async fn cost(api: &Api, args: &CostArgs) -> anyhow::Result<()> {
-    if let Some(About::Recommendations(args)) = &args.about {
-        return recommendations(api, args).await;
+    match &args.about {
+        Some(About::Recommendations(args)) => return recommendations(api, args).await,
+        Some(About::Export(args)) => return export(api, args).await,
+        None => {}
     }
     let mut parameters = filters(&args.filters)?;
     for (name, value) in [("from", &args.from), ("to", &args.to), ("known_at", &args.known_at)] {

@@ -115,8 +115,9 @@ pub async fn charges(
     let mut query = QueryBuilder::new(
         "SELECT c.event_id, c.known_at, c.charge_period_start, c.charge_period_end, c.billed::text, c.effective::text,
                 c.list::text, c.contracted::text, c.consumed_quantity::text, c.pricing_quantity::text, c.description,
-                c.corrects, c.other_columns, s.*
-           FROM cost_charge AS c JOIN cost_series AS s USING (tenant_id, series_key) WHERE c.tenant_id = ",
+                c.corrects, c.other_columns, k.columns, s.*
+           FROM cost_charge AS c JOIN cost_series AS s USING (tenant_id, series_key)
+           LEFT JOIN cost_columns AS k USING (tenant_id, columns_key) WHERE c.tenant_id = ",
     );
     query.push_bind(tenant.as_str().to_owned());
     if let Some(from) = view.from {
@@ -155,8 +156,13 @@ fn midnight(day: NaiveDate) -> Timestamp {
 }
 
 fn record(row: &PgRow) -> Result<ChargeRecord, ReadError> {
-    let other: Option<&str> = row.try_get("other_columns")?;
-    let other = other.map(serde_json::from_str).transpose();
+    let mut other_columns = BTreeMap::new();
+    for part in ["columns", "other_columns"] {
+        let columns: Option<&str> = row.try_get(part)?;
+        let columns = columns.map(serde_json::from_str::<BTreeMap<String, String>>).transpose();
+        let columns = columns.map_err(|error| ReadError::Unreadable(format!("{part}: {error}")))?;
+        other_columns.extend(columns.unwrap_or_default());
+    }
     let Json(tags) = row.try_get("tags")?;
     Ok(ChargeRecord {
         event_id: row.try_get("event_id")?,
@@ -187,8 +193,6 @@ fn record(row: &PgRow) -> Result<ChargeRecord, ReadError> {
         description: row.try_get("description")?,
         corrects: row.try_get("corrects")?,
         tags,
-        other_columns: other
-            .map_err(|error| ReadError::Unreadable(format!("other_columns: {error}")))?
-            .unwrap_or_default(),
+        other_columns,
     })
 }

@@ -163,6 +163,13 @@ impl Dimension {
     }
 }
 
+impl Dimension {
+    /// Whether groups of series have the column.
+    pub(super) const fn is_of_groups(self) -> bool {
+        !matches!(self, Self::Resource | Self::Sku | Self::SkuPrice | Self::ConsumedUnit)
+    }
+}
+
 impl CostView {
     /// Instant of knowledge, if it is not now.
     pub fn instant(&self) -> Option<Timestamp> {
@@ -171,6 +178,12 @@ impl CostView {
 }
 
 impl CostFilter {
+    /// Whether it asks for nothing that groups of series leave out.
+    fn is_of_groups(&self) -> bool {
+        let Self { resource, sku, sku_price, tag, .. } = self;
+        [resource, sku, sku_price, tag].into_iter().all(Option::is_none)
+    }
+
     /// Adds conditions on `cost_series AS s`. Only constants are pushed as SQL; everything that a reader gave is bound.
     pub(super) fn push(&self, query: &mut QueryBuilder<Postgres>) {
         let equal = [
@@ -202,17 +215,60 @@ impl CostFilter {
     }
 }
 
+/// Table of the sums that a question is answered from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::read_models::cost) enum Source {
+    /// Days of series: answers everything.
+    Daily,
+    /// Months of series: answers questions about whole months.
+    Monthly,
+    /// Days of groups of series: answers questions that name no resource, SKU, unit or tag.
+    Groups,
+}
+
+/// Properties of a question that decide about its [`Source`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Grain {
+    /// Whether it groups by nothing finer than a month.
+    pub(super) by_month: bool,
+    /// Whether it groups by nothing that groups of series leave out.
+    pub(super) by_group: bool,
+}
+
+impl Source {
+    /// The smallest table that answers the question.
+    pub(super) fn of(view: &CostView, filter: &CostFilter, grain: Grain) -> Self {
+        let is_first = |day: Option<NaiveDate>| day.is_none_or(|day| chrono::Datelike::day(&day) == 1);
+        if grain.by_group && filter.is_of_groups() {
+            Self::Groups
+        } else if grain.by_month && is_first(view.from) && is_first(view.to) {
+            Self::Monthly
+        } else {
+            Self::Daily
+        }
+    }
+
+    const fn table(self) -> &'static str {
+        match self {
+            Self::Daily => "cost_daily",
+            Self::Monthly => "cost_monthly",
+            Self::Groups => "cost_daily_group",
+        }
+    }
+}
+
 /// Days to sum up: those of charges, and those of accrued costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::read_models::cost) struct Days {
     /// The instant up to which resources accrue; `None`: the tenant has none that do.
     accrued_until: Option<Timestamp>,
+    source: Source,
 }
 
 impl Days {
     /// The days of charges alone.
     pub(super) const fn of_charges() -> Self {
-        Self { accrued_until: None }
+        Self { accrued_until: None, source: Source::Daily }
     }
 
     /// The days of a tenant at an instant, or now.
@@ -237,7 +293,12 @@ impl Days {
         .bind(instant)
         .fetch_optional(connection)
         .await?;
-        Ok(Self { accrued_until })
+        Ok(Self { accrued_until, source: Source::Daily })
+    }
+
+    /// The same, from that table.
+    pub(super) const fn from_source(self, source: Source) -> Self {
+        Self { source, ..self }
     }
 
     /// Adds the days `d` joined to their series `s`, with what has accrued of them: `d.accrued`.
@@ -249,12 +310,16 @@ impl Days {
         known_at: Option<Timestamp>,
     ) {
         query.push(" FROM (SELECT tenant_id, series_key, day, known_at, charges, billed, effective, list, contracted,");
-        query.push(" consumed_quantity, pricing_quantity, 0::numeric AS accrued FROM cost_daily");
+        query.push(" consumed_quantity, pricing_quantity, 0::numeric AS accrued FROM ").push(self.source.table());
         if let Some(until) = self.accrued_until {
-            query.push(" UNION ALL SELECT tenant_id, series_key, day, ").push_bind(until);
-            query.push("::timestamptz, 0, 0, 0, 0, 0, 0, 0, accrued FROM weir_cost_accrued(");
+            let (key, series) = match self.source {
+                Source::Daily | Source::Monthly => ("a.series_key", ""),
+                Source::Groups => ("g.group_key", " JOIN cost_series AS g USING (tenant_id, series_key)"),
+            };
+            query.push(" UNION ALL SELECT tenant_id, ").push(key).push(", a.day, ").push_bind(until);
+            query.push("::timestamptz, 0, 0, 0, 0, 0, 0, 0, a.accrued FROM weir_cost_accrued(");
             query.push_bind(tenant.to_owned()).push(", ").push_bind(from).push(", ");
-            query.push_bind(to).push(", ").push_bind(until).push(")");
+            query.push_bind(to).push(", ").push_bind(until).push(") AS a").push(series);
         }
         query.push(") AS d JOIN cost_series AS s USING (tenant_id, series_key) WHERE d.tenant_id = ");
         // Row-level security says the same; said here too, the planner knows the value.

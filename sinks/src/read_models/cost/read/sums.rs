@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::{
     STAGE,
-    filter::{By, CostFilter, CostView, Days},
+    filter::{By, CostFilter, CostView, Days, Grain, Source},
 };
 use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
 
@@ -143,7 +143,8 @@ pub async fn summary(
     filter: &CostFilter,
 ) -> Result<Summary, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
-    let days = Days::of(&mut snapshot, tenant, view.instant()).await?;
+    let source = Source::of(view, filter, Grain { by_month: false, by_group: true });
+    let days = Days::of(&mut snapshot, tenant, view.instant()).await?.from_source(source);
     let mut query = select("min(d.day) AS first_day, max(d.day) AS last_day");
     days.push_where(&mut query, tenant, view, filter);
     query.push(" GROUP BY s.currency").push(HAS_COST).push(" ORDER BY s.currency");
@@ -167,7 +168,8 @@ pub async fn timeseries(
     step: Step,
 ) -> Result<Timeseries, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
-    let days = Days::of(&mut snapshot, tenant, view.instant()).await?;
+    let source = Source::of(view, filter, Grain { by_month: step == Step::Month, by_group: true });
+    let days = Days::of(&mut snapshot, tenant, view.instant()).await?.from_source(source);
     let mut query = QueryBuilder::new("SELECT date_trunc(");
     query.push_bind(step.name()).push(", d.day::timestamp)::date AS at, ").push(SUMS);
     days.push_where(&mut query, tenant, view, filter);
@@ -191,7 +193,9 @@ pub async fn breakdown(
     limit: u16,
 ) -> Result<Breakdown, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
-    let days = Days::of(&mut snapshot, tenant, view.instant()).await?;
+    let by_group = matches!(&by, By::Dimension(dimension) if dimension.is_of_groups());
+    let source = |by_group| Source::of(view, filter, Grain { by_month: true, by_group });
+    let days = Days::of(&mut snapshot, tenant, view.instant()).await?.from_source(source(by_group));
     let mut query = QueryBuilder::new("SELECT nullif(");
     match by {
         By::Dimension(dimension) => query.push(dimension.column()),
@@ -218,6 +222,7 @@ pub async fn breakdown(
     };
     let items = rows.iter().take(usize::from(limit)).map(item).collect::<Result<Vec<_>, _>>()?;
     let mut query = select("0");
+    let days = days.from_source(source(true));
     days.push_where(&mut query, tenant, view, filter);
     query.push(" GROUP BY s.currency").push(HAS_COST).push(" ORDER BY s.currency");
     let totals = query.build().fetch_all(snapshot.connection()).await?;
