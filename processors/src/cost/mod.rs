@@ -8,10 +8,7 @@ mod recommendation;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, Datelike as _, NaiveDate, Timelike as _};
 use costs::{lifecycle, prices::PriceList, utilisation};
@@ -121,18 +118,14 @@ fn lifecycle_fact(
 }
 
 fn charge(envelope: &Envelope, usage: &Usage) -> ChargeFact {
-    let mut other = usage.other_columns.clone();
-    let pricing_quantity = other.get("PricingQuantity").and_then(|text| text.parse::<Decimal>().ok());
-    if pricing_quantity.is_some() {
-        other.remove("PricingQuantity");
-    }
-    let replaces = other.remove(REPLACES.0).is_some_and(|what| what == REPLACES.1);
-    let series = series(usage, &mut other);
+    let mut taken = Taken::default();
+    let others = usage.other_columns.iter().filter(|(name, value)| !taken.takes(name, value));
+    let other_columns = others.map(|(name, value)| (name.clone(), value.clone())).collect();
     ChargeFact {
         event_id: envelope.id,
         tenant: envelope.tenant.clone(),
         known_at: envelope.occurred_at,
-        series,
+        series: series(usage, &taken),
         charge_period_start: usage.charge_period_start,
         charge_period_end: usage.charge_period_end,
         amounts: Amounts {
@@ -141,26 +134,58 @@ fn charge(envelope: &Envelope, usage: &Usage) -> ChargeFact {
             list: usage.list_cost,
             contracted: usage.contracted_cost,
             consumed_quantity: usage.consumed_quantity,
-            pricing_quantity,
+            pricing_quantity: taken.pricing_quantity,
         },
-        replaces,
+        replaces: taken.replaces,
         description: usage.charge_description.clone(),
         corrects: usage.corrects.clone(),
-        other_columns: other,
+        other_columns,
         content_sha256: envelope.content_sha256(),
     }
 }
 
-/// Takes the dimensions of the series out of the other columns.
-fn series(usage: &Usage, other: &mut BTreeMap<String, String>) -> CostSeries {
-    let billing_period = other.get("BillingPeriodStart").and_then(|text| instant(text));
-    let mut take = |name: &str| other.remove(name).unwrap_or_default();
-    let class = take("ChargeClass");
+/// Values of other columns that become fields of the charge.
+#[derive(Default)]
+struct Taken<'a> {
+    replaces: bool,
+    pricing_quantity: Option<Decimal>,
+    billing_period: Option<Timestamp>,
+    class: &'a str,
+    sku: &'a str,
+    sku_price: &'a str,
+    pricing_unit: &'a str,
+}
+
+impl<'a> Taken<'a> {
+    /// Whether the column is a field of the charge, and no other column any more.
+    fn takes(&mut self, name: &str, value: &'a str) -> bool {
+        match name {
+            "ChargeClass" => self.class = value,
+            "SkuId" => self.sku = value,
+            "SkuPriceId" => self.sku_price = value,
+            "PricingUnit" => self.pricing_unit = value,
+            "PricingQuantity" => {
+                self.pricing_quantity = value.parse().ok();
+                return self.pricing_quantity.is_some();
+            }
+            "BillingPeriodStart" => {
+                self.billing_period = instant(value);
+                return false;
+            }
+            name if name == REPLACES.0 => self.replaces = value == REPLACES.1,
+            _ => return false,
+        }
+        true
+    }
+}
+
+fn series(usage: &Usage, taken: &Taken<'_>) -> CostSeries {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     CostSeries {
         provider: usage.provider_name.clone(),
         billing_account: usage.billing_account_id.clone(),
-        billing_period: billing_period
+        billing_period: taken
+            .billing_period
             .map_or_else(|| first_of_month(usage.charge_period_start), |start| start.date_naive()),
         sub_account: text(&usage.sub_account_id),
         service: usage.service_name.clone(),
@@ -170,13 +195,13 @@ fn series(usage: &Usage, other: &mut BTreeMap<String, String>) -> CostSeries {
         charge_category: usage.charge_category.clone(),
         charge_class: match usage.kind {
             UsageKind::ChargeCorrected => CORRECTION.to_owned(),
-            UsageKind::ChargeRecorded => class,
+            UsageKind::ChargeRecorded => taken.class.to_owned(),
         },
         currency: usage.billing_currency.clone(),
-        sku: take("SkuId"),
-        sku_price: take("SkuPriceId"),
+        sku: taken.sku.to_owned(),
+        sku_price: taken.sku_price.to_owned(),
         consumed_unit: text(&usage.consumed_unit),
-        pricing_unit: take("PricingUnit"),
+        pricing_unit: taken.pricing_unit.to_owned(),
         tags: usage.tags.clone(),
     }
 }

@@ -5,11 +5,14 @@
 //! | instant | RFC 3339 with a zone, kept to the microsecond in UTC | `timestamp-micros` |
 //! | decimal | text or number, kept digit for digit | `string` |
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use rust_decimal::Decimal;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error, Visitor},
+};
 use serde_json::value::RawValue;
 
 use crate::Timestamp;
@@ -85,24 +88,52 @@ struct Exact(Decimal);
 
 impl Serialize for Exact {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        serializer.serialize_str(&decimal_text(self.0))
+    }
+}
+
+/// A decimal as [`Decimal`] prints it, which takes it apart digit by digit.
+fn decimal_text(decimal: Decimal) -> String {
+    let Ok(mantissa) = u64::try_from(decimal.mantissa().unsigned_abs()) else { return decimal.to_string() };
+    if mantissa == 0 {
+        return decimal.to_string();
+    }
+    let scale = usize::try_from(decimal.scale()).unwrap_or_default();
+    let digits = format!("{mantissa:0width$}", width = scale + 1);
+    let (whole, after) = digits.split_at(digits.len() - scale);
+    let sign = if decimal.is_sign_negative() { "-" } else { "" };
+    let point = if scale == 0 { "" } else { "." };
+    [sign, whole, point, after].concat()
+}
+
+/// Parses a decimal where it stands.
+struct DecimalVisitor;
+
+impl Visitor<'_> for DecimalVisitor {
+    type Value = Exact;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Exact, E> {
+        parse_decimal(text).map(Exact).map_err(|why| E::custom(format_args!("the amount {why}")))
     }
 }
 
 impl<'de> Deserialize<'de> for Exact {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = if deserializer.is_human_readable() {
-            let json = Box::<RawValue>::deserialize(deserializer)?;
-            match json.get() {
-                quoted if quoted.starts_with('"') => {
-                    serde_json::from_str(quoted).map_err(D::Error::custom)?
-                }
-                number => number.to_owned(),
+        if !deserializer.is_human_readable() {
+            return deserializer.deserialize_str(DecimalVisitor);
+        }
+        let json = Box::<RawValue>::deserialize(deserializer)?;
+        match json.get() {
+            quoted if quoted.starts_with('"') => {
+                let text: String = serde_json::from_str(quoted).map_err(D::Error::custom)?;
+                DecimalVisitor.visit_str(&text)
             }
-        } else {
-            String::deserialize(deserializer)?
-        };
-        parse_decimal(&text).map(Self).map_err(|why| D::Error::custom(format_args!("the amount {why}")))
+            number => DecimalVisitor.visit_str(number),
+        }
     }
 }
 
@@ -177,6 +208,28 @@ mod tests {
             "",
         ] {
             assert!(parse_instant(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn decimals_are_written_as_the_library_prints_them() {
+        for text in [
+            "0",
+            "0.00",
+            "-0.0",
+            "7",
+            "-7",
+            "0.7",
+            "-0.07",
+            "1.50",
+            "18446744073709551615",
+            "18446744073709551616",
+            "-1844674407370955161.5",
+            "79228162514264337593543950335",
+            "0.0000000000000000000000000001",
+        ] {
+            let decimal = Decimal::from_str_exact(text).expect("a decimal");
+            assert_eq!(decimal_text(decimal), decimal.to_string(), "{text}");
         }
     }
 

@@ -5,6 +5,7 @@ mod allocation;
 mod api;
 mod budget;
 mod corpus;
+mod findings;
 mod fixture;
 mod hard_budget;
 mod ledger;

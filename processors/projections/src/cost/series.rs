@@ -8,6 +8,11 @@ use uuid::Uuid;
 
 /// Key of a series.
 pub fn series_key(series: &CostSeries) -> Uuid {
+    series_key_in(scope_key(series), series)
+}
+
+/// Key of a series whose [`scope_key`] is known.
+pub fn series_key_in(scope: Uuid, series: &CostSeries) -> Uuid {
     let CostSeries { sub_account, service, service_category, region, resource, charge_category, .. } = series;
     let CostSeries { charge_class, currency, sku, sku_price, consumed_unit, pricing_unit, tags, .. } = series;
     let texts = [
@@ -24,7 +29,6 @@ pub fn series_key(series: &CostSeries) -> Uuid {
         consumed_unit,
         pricing_unit,
     ];
-    let scope = scope_key(series);
     let tags = tags.iter().flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]);
     hashed(std::iter::once(&scope.as_bytes()[..]).chain(texts.into_iter().map(String::as_bytes)).chain(tags))
 }

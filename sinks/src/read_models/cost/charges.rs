@@ -1,9 +1,10 @@
 //! Writing of charges: one narrow row each. Columns that whole deliveries have in common are stored once for each
 //! combination of their values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use projections::cost::{columns_key, scope_key, series_key};
+use chrono::NaiveDate;
+use projections::cost::{columns_key, scope_key, series_key_in};
 use schemas::changes::cost::ChargeFact;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -64,9 +65,16 @@ pub(super) struct Keyed<'a> {
 }
 
 impl<'a> Keyed<'a> {
-    pub(super) fn of(charge: &'a ChargeFact) -> Self {
-        let scope = scope_key(&charge.series);
-        Self { charge, keys: Keys { series: series_key(&charge.series), scope } }
+    /// The charges of a batch with their keys. Most are of few scopes.
+    pub(super) fn all(charges: Vec<&'a ChargeFact>) -> Vec<Self> {
+        let mut scopes: HashMap<(&str, &str, NaiveDate), Uuid> = HashMap::new();
+        let keyed = |charge: &'a ChargeFact| {
+            let series = &charge.series;
+            let names = (series.provider.as_str(), series.billing_account.as_str(), series.billing_period);
+            let scope = *scopes.entry(names).or_insert_with(|| scope_key(series));
+            Self { charge, keys: Keys { series: series_key_in(scope, series), scope } }
+        };
+        charges.into_iter().map(keyed).collect()
     }
 
     pub(super) fn tenant(&self) -> &'a str {

@@ -97,7 +97,7 @@ impl ReadModel for Charges {
         path: WritePath,
     ) -> sqlx::Result<()> {
         let Told { charges, lives, budgets, rules, measured, decided } = told_apart(facts);
-        let keyed: Vec<Keyed<'_>> = charges.into_iter().map(Keyed::of).collect();
+        let keyed = Keyed::all(charges);
         self.keys.clear();
         self.keys.extend(keyed.iter().map(|keyed| keyed.keys));
         charges::write(tx, &keyed, path, (&mut self.columns, &mut self.rows)).await?;
