@@ -217,7 +217,7 @@ impl CostFilter {
 
 /// Table of the sums that a question is answered from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::read_models::cost) enum Source {
+pub(super) enum Source {
     /// Days of series: answers everything.
     Daily,
     /// Months of series: answers questions about whole months.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use costs::recommend::{self, COST_DAYS, MONTH_DAYS};
-use schemas::{TenantId, Timestamp, changes::cost::RecommendationDecision};
+use schemas::{TenantId, Timestamp, changes::cost::{RecommendationDecision, RecommendationKind}};
 use uuid::Uuid;
 
 use super::{
@@ -16,7 +16,9 @@ use crate::read_models::{
 };
 
 /// Most accepted recommendations whose saving is looked for, the newest: each is derived anew as of its acceptance.
-pub(super) const MAX_ACCEPTED: usize = 20;
+pub(super) const MAX_ACCEPTED: usize = 1_000;
+/// Most of them that are derived with everything else that was recommended, since they are not about one resource.
+pub(super) const MAX_DERIVED_WHOLE: usize = 20;
 /// Most decisions that count, the newest.
 const MAX_DECISIONS: i64 = 10_000;
 
@@ -60,6 +62,14 @@ pub(super) async fn decisions(
     Ok(found)
 }
 
+/// The reference of the resource that a recommendation is about, by its id; `None` if the id does not name one.
+pub(super) fn reference_of(id: &str) -> Option<&str> {
+    let (kind, about) = id.split_once(':')?;
+    let kind = RecommendationKind::from_name(kind)?;
+    let (_, reference) = about.split_once(':')?;
+    (kind != RecommendationKind::Commitment && !reference.starts_with("sha256:")).then_some(reference)
+}
+
 /// Compares the cost of up to 30 days since the day after an acceptance with the days before it.
 pub(super) async fn outcome(
     snapshot: &mut Snapshot,
@@ -83,4 +93,23 @@ pub(super) async fn outcome(
         realised_monthly_saving: found.realised.map(|realised| realised.normalize().to_string()),
         days,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_names_the_resource() {
+        for (id, reference) in [
+            ("idle:EUR:i-0a1", Some("i-0a1")),
+            ("right_size:USD:arn:aws:rds:eu-west-1:1:db:x", Some("arn:aws:rds:eu-west-1:1:db:x")),
+            ("idle:EUR:sha256:00ff", None),
+            ("commitment:EUR:AWS/1/EC2/eu-west-1", None),
+            ("other:EUR:i-0a1", None),
+            ("idle", None),
+        ] {
+            assert_eq!(reference_of(id), reference, "{id}");
+        }
+    }
 }

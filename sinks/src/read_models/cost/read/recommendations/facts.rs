@@ -80,7 +80,7 @@ impl Resource {
 pub(super) async fn resources(
     snapshot: &mut Snapshot,
     tenant: &TenantId,
-    (days, filter): (Days, &CostFilter),
+    (days, filter, reference): (Days, &CostFilter, Option<&str>),
     window: (NaiveDate, NaiveDate),
     at: Timestamp,
 ) -> Result<(Vec<Resource>, bool), ReadError> {
@@ -98,6 +98,9 @@ pub(super) async fn resources(
     );
     days.push(&mut query, tenant.as_str(), (Some(from), Some(to)), Some(at));
     filter.push(&mut query);
+    if let Some(reference) = reference {
+        query.push(" AND s.resource_ref = ").push_bind(reference.to_owned());
+    }
     query.push(" AND s.charge_category = 'Usage' AND s.resource_ref <> '' GROUP BY 1, 2 HAVING sum(");
     query.push(COST).push(") >= 1 ORDER BY sum(").push(COST).push(") DESC, 1, 2 LIMIT ");
     query.push_bind(MAX_RESOURCES + 1);

@@ -239,7 +239,7 @@ pub async fn recommendations(
 ) -> Result<Recommendations, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let decided = decisions(&mut snapshot, tenant, request.at).await?;
-    let known = known(&mut snapshot, tenant, &request.filter, request.at).await?;
+    let known = known(&mut snapshot, tenant, Looked::at_all(&request.filter), request.at).await?;
     let mut complete = known.complete;
     let mut items = derived(&known);
     items.retain(
@@ -288,11 +288,27 @@ fn totals(items: &[Recommendation]) -> Vec<SavingSum> {
     sums.into_iter().map(sum).collect()
 }
 
+/// Costs that are looked at.
+#[derive(Clone, Copy)]
+struct Looked<'a> {
+    filter: &'a CostFilter,
+    /// The one resource that is looked at.
+    reference: Option<&'a str>,
+    /// Spending of everything, if it is known already.
+    spent: Option<&'a BTreeMap<String, Decimal>>,
+}
+
+impl<'a> Looked<'a> {
+    const fn at_all(filter: &'a CostFilter) -> Self {
+        Self { filter, reference: None, spent: None }
+    }
+}
+
 /// Loads what was known at an instant.
 async fn known(
     snapshot: &mut Snapshot,
     tenant: &TenantId,
-    filter: &CostFilter,
+    looked: Looked<'_>,
     at: Timestamp,
 ) -> Result<Known, ReadError> {
     let days = Days::of(snapshot, tenant, Some(at)).await?;
@@ -304,9 +320,18 @@ async fn known(
             complete: true,
         });
     };
-    let (resources, complete) = facts::resources(snapshot, tenant, (days, filter), window, at).await?;
-    let usages = usage::usages(snapshot, tenant, filter, window, at).await?;
-    let spent = usage::spent(snapshot, tenant, days, window, at).await?;
+    let Looked { filter, reference, spent } = looked;
+    let (resources, complete) =
+        facts::resources(snapshot, tenant, (days, filter, reference), window, at).await?;
+    // Advice about one resource does not depend on what others use.
+    let usages = match reference {
+        Some(_) => Vec::new(),
+        None => usage::usages(snapshot, tenant, filter, window, at).await?,
+    };
+    let spent = match spent {
+        Some(spent) => spent.clone(),
+        None => usage::spent(snapshot, tenant, days, window, at).await?,
+    };
     Ok(Known { resources, usages, spent, complete })
 }
 
@@ -343,10 +368,21 @@ async fn accepted(
     let mut newest: Vec<(&String, &Decided)> =
         decided.iter().filter(|(_, of)| of.status == RecommendationStatus::Accepted).collect();
     newest.sort_by_key(|(_, of)| std::cmp::Reverse(of.told.decided_at));
-    let all = newest.len() <= decided::MAX_ACCEPTED;
-    let mut items = Vec::new();
+    let mut all = newest.len() <= decided::MAX_ACCEPTED;
+    let (mut items, mut whole) = (Vec::new(), 0);
+    // What was spent on the day of an acceptance says how much a saving matters: once for each day is enough.
+    let mut spent: BTreeMap<NaiveDate, BTreeMap<String, Decimal>> = BTreeMap::new();
     for (id, of) in newest.into_iter().take(decided::MAX_ACCEPTED) {
-        let known = known(snapshot, tenant, &request.filter, of.told.decided_at).await?;
+        let reference = decided::reference_of(id);
+        whole += usize::from(reference.is_none());
+        if whole > decided::MAX_DERIVED_WHOLE {
+            all = false;
+            continue;
+        }
+        let (at, day) = (of.told.decided_at, of.told.decided_at.date_naive());
+        let looked = Looked { filter: &request.filter, reference, spent: spent.get(&day) };
+        let known = known(snapshot, tenant, looked, at).await?;
+        spent.entry(day).or_insert_with(|| known.spent.clone());
         // A decision about something that was not recommended says nothing.
         let Some(mut item) = derived(&known).into_iter().find(|item| item.id == *id) else { continue };
         item.status = RecommendationStatus::Accepted;

@@ -10,7 +10,7 @@ use sqlx::{Postgres, QueryBuilder, Row, postgres::PgRow};
 
 use super::{Recommendation, before};
 use crate::read_models::{
-    cost::read::filter::{CostFilter, Days},
+    cost::read::filter::{CostFilter, Days, Source},
     snapshot::{ReadError, Snapshot},
 };
 
@@ -47,7 +47,7 @@ pub(super) async fn window(
 ) -> Result<Option<(NaiveDate, NaiveDate)>, ReadError> {
     let today = at.date_naive();
     let mut query = QueryBuilder::new("SELECT max(d.day)");
-    days.push(&mut query, tenant.as_str(), (Some(before(today, LOOKED_BACK)), Some(today)), Some(at));
+    days.from_source(Source::Groups).push(&mut query, tenant.as_str(), (Some(before(today, LOOKED_BACK)), Some(today)), Some(at));
     let newest: Option<NaiveDate> = query.build_query_scalar().fetch_one(snapshot.connection()).await?;
     let to = newest.and_then(|newest| newest.succ_opt());
     Ok(to.map(|to| (before(to, COST_DAYS), to)))
