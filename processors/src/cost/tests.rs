@@ -1,5 +1,7 @@
 //! Charges through the cost processor.
 
+use std::collections::BTreeMap;
+
 use schemas::{
     EventId, Source, TenantId,
     changes::cost::{BudgetCost, BudgetPeriod, BudgetScope, BudgetTerms},
