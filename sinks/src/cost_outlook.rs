@@ -24,7 +24,8 @@ use crate::{
     read_models::{
         ReadError,
         cost::read::{
-            AnomaliesRequest, BudgetItem, BudgetsRequest, CostAnomaly, CostFilter, CostView, anomalies, budgets,
+            AnomaliesRequest, BudgetItem, BudgetsRequest, CostAnomaly, CostFilter, CostView, anomalies,
+            budgets,
         },
         writer_pool,
     },
@@ -303,6 +304,9 @@ fn first_spend(tenant: &TenantId, anomaly: &CostAnomaly, finding: &CostFinding) 
             read_only: None,
             request_id: None,
         }),
-        native: Some(Native { format: native_format::COST_ANOMALY.to_owned(), record: native.to_string().into() }),
+        native: Some(Native {
+            format: native_format::COST_ANOMALY.to_owned(),
+            record: native.to_string().into(),
+        }),
     }
 }

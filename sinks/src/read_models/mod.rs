@@ -13,8 +13,8 @@ pub(crate) mod snapshot;
 mod stored_content;
 mod writing;
 
+pub(crate) use snapshot::writer_pool;
 pub use snapshot::{
     MAX_PAGE_BYTES, Page, PageAt, Positions, ReadError, STATEMENT_TIMEOUT, companion_pool, reader_pool,
 };
-pub(crate) use snapshot::writer_pool;
 pub use writing::{Fact, ReadModel, WritePath};

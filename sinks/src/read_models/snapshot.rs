@@ -87,10 +87,10 @@ pub fn reader_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
 ///
 /// No connection is made before the first query.
 pub(crate) fn writer_pool(url: &str, max_connections: u32) -> sqlx::Result<PgPool> {
-    let options = url.parse::<PgConnectOptions>()?.application_name("weir-stage").options([
-        ("statement_timeout", "30000"),
-        ("idle_in_transaction_session_timeout", "600000"),
-    ]);
+    let options = url
+        .parse::<PgConnectOptions>()?
+        .application_name("weir-stage")
+        .options([("statement_timeout", "30000"), ("idle_in_transaction_session_timeout", "600000")]);
     Ok(pool_of(options, max_connections, "SET ROLE weir_writer"))
 }
 
@@ -105,9 +105,7 @@ fn pool_of(options: PgConnectOptions, max_connections: u32, role: &'static str) 
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
-        .after_connect(move |connection, _| {
-            Box::pin(async move { connection.execute(role).await.map(drop) })
-        })
+        .after_connect(move |connection, _| Box::pin(async move { connection.execute(role).await.map(drop) }))
         .connect_lazy_with(options)
 }
 

@@ -138,7 +138,8 @@ async fn days_and_parts_add_up_to_the_whole() {
 #[tokio::test]
 async fn a_parquet_export_gives_the_same_charges() {
     let api = api().await;
-    let answer = api.request("acme", "/api/v1/cost/export?format=parquet").send().await.expect("the API answers");
+    let answer =
+        api.request("acme", "/api/v1/cost/export?format=parquet").send().await.expect("the API answers");
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("focus.parquet");
     std::fs::write(&path, answer.bytes().await.expect("a body")).expect("written");

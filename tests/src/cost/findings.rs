@@ -50,7 +50,9 @@ async fn forecasts_anomalies_and_first_spends_are_told_once() {
     let mut member = place.member(0).await;
     let mut events: Vec<Envelope> = (0..45_u64)
         .zip(0..)
-        .map(|(n, day)| of_day(n, if day == 40 { 9_000 } else { 1_000 + i64::try_from(n % 3).expect("small") }, day))
+        .map(|(n, day)| {
+            of_day(n, if day == 40 { 9_000 } else { 1_000 + i64::try_from(n % 3).expect("small") }, day)
+        })
         .collect();
     let mut abroad = of_day(100, 700, 42);
     columns(&mut abroad).region_id = Some("sa-east-1".into());
@@ -68,8 +70,11 @@ async fn forecasts_anomalies_and_first_spends_are_told_once() {
     let findings: Vec<Value> =
         records[Topic::Findings.name()].iter().map(|(_, value)| unmapped(value)).collect();
     assert_eq!(findings.len() as u64, new);
-    let forecast: Vec<_> =
-        findings.iter().filter(|told| told["basis"] == "forecast").map(|told| told["percent"].as_i64()).collect();
+    let forecast: Vec<_> = findings
+        .iter()
+        .filter(|told| told["basis"] == "forecast")
+        .map(|told| told["percent"].as_i64())
+        .collect();
     assert_eq!(forecast, [Some(80)], "half is spent already, and 110 % is not expected: {findings:?}");
     let daily: Vec<_> = findings.iter().filter(|told| told["kind"] == "daily").collect();
     assert!(
@@ -80,17 +85,29 @@ async fn forecasts_anomalies_and_first_spends_are_told_once() {
     assert_eq!((first.len(), &first[0]["region"]), (1, &"sa-east-1".into()), "{findings:?}");
 
     // A first spend is an event for detection rules, too.
-    let [(headers, value)] = records[Topic::Activity.name()].as_slice() else { panic!("one event: {records:?}") };
+    let [(headers, value)] = records[Topic::Activity.name()].as_slice() else {
+        panic!("one event: {records:?}")
+    };
     let headers: Vec<(String, String)> = headers
         .as_array()
         .expect("a list")
         .iter()
-        .map(|header| (header["name"].as_str().expect("a name").into(), header["value"].as_str().expect("text").into()))
+        .map(|header| {
+            (header["name"].as_str().expect("a name").into(), header["value"].as_str().expect("text").into())
+        })
         .collect();
     let borrowed: Vec<(&str, Option<&[u8]>)> =
         headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_bytes()))).collect();
-    let incoming = Incoming { topic: Topic::Activity, key: None, value: Some(value), headers: &borrowed, timestamp_ms: 0 };
-    let Decoded::Event(event) = codec::decode(&incoming, &NoRegistry).expect("decoded") else { panic!("an event") };
+    let incoming = Incoming {
+        topic: Topic::Activity,
+        key: None,
+        value: Some(value),
+        headers: &borrowed,
+        timestamp_ms: 0,
+    };
+    let Decoded::Event(event) = codec::decode(&incoming, &NoRegistry).expect("decoded") else {
+        panic!("an event")
+    };
     let rules = processors::risk::Risk::new(processors::risk::RuleSet::own());
     let changes = processors::Processor::process(&rules, &event);
     let signals: Vec<String> = changes

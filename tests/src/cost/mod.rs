@@ -9,6 +9,7 @@ mod findings;
 mod fixture;
 mod hard_budget;
 mod ledger;
+mod month;
 mod outlook;
 mod recommendations;
 mod stage;

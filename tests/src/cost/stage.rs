@@ -29,7 +29,8 @@ async fn days(site: &Site) -> Vec<String> {
     let mut rows = Vec::new();
     for table in ["cost_daily", "cost_monthly", "cost_daily_group"] {
         let all = format!("SELECT t::text FROM {table} AS t ORDER BY t::text COLLATE \"C\"");
-        let found = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(all)).fetch_all(&mut connection).await;
+        let found =
+            sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(all)).fetch_all(&mut connection).await;
         rows.extend(found.expect("rows"));
     }
     rows

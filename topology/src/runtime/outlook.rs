@@ -14,7 +14,9 @@ const INTERVAL: Duration = Duration::from_mins(1);
 pub async fn run(database_url: &str, stop: CancellationToken) {
     let mut outlook = match CostOutlook::new(database_url) {
         Ok(outlook) => outlook,
-        Err(error) => return warn!(%error, "the database's URL cannot be used to look for findings about costs"),
+        Err(error) => {
+            return warn!(%error, "the database's URL cannot be used to look for findings about costs");
+        }
     };
     while !stop.is_cancelled() {
         tokio::select! {

@@ -8,8 +8,8 @@ use schemas::{
 use serde_json::json;
 use uuid::Uuid;
 
-pub use super::finding::{BUDGET_CE_TYPE as CE_TYPE, CE_SOURCE};
 use super::finding::{self, Content, Severity};
+pub use super::finding::{BUDGET_CE_TYPE as CE_TYPE, CE_SOURCE};
 
 /// The period that contains a day: its first day, and the first day of the next period.
 pub fn period_of(period: BudgetPeriod, day: NaiveDate) -> (NaiveDate, NaiveDate) {

@@ -211,7 +211,8 @@ pub(super) struct Content<'a> {
 
 /// The OCSF record.
 pub(super) fn record(content: &Content<'_>) -> String {
-    let Content { tenant, id, at, ce_type, kind, title, message, severity, is_alert, resource, unmapped } = content;
+    let Content { tenant, id, at, ce_type, kind, title, message, severity, is_alert, resource, unmapped } =
+        content;
     let (millis, (severity_id, severity)) = (at.timestamp_millis(), severity.ocsf());
     json!({
         "activity_id": 1,
@@ -264,7 +265,8 @@ mod tests {
     #[test]
     fn an_anomaly_is_one_finding_whatever_it_costs_later() {
         let tenant = TenantId::new("acme").expect("valid");
-        let (now, later) = (Timestamp::from_timestamp_nanos(1), Timestamp::from_timestamp_nanos(2_000_000_000));
+        let (now, later) =
+            (Timestamp::from_timestamp_nanos(1), Timestamp::from_timestamp_nanos(2_000_000_000));
         let first = CostFinding::of_anomaly(&tenant, &anomaly(5.0, "me-south-1"), now);
         assert_eq!(first.id, CostFinding::of_anomaly(&tenant, &anomaly(7.0, "me-south-1"), later).id);
         assert_ne!(first.id, CostFinding::of_anomaly(&tenant, &anomaly(5.0, "af-south-1"), now).id);

@@ -146,7 +146,9 @@ mod tests {
 
     #[test]
     fn the_form_of_focus_is_read_as_every_other_form() {
-        for text in ["2024-09-18T00:00:00Z", "2000-01-01T23:59:59Z", "2024-02-29T12:30:01Z", "9999-12-31T23:59:59Z"] {
+        for text in
+            ["2024-09-18T00:00:00Z", "2000-01-01T23:59:59Z", "2024-02-29T12:30:01Z", "9999-12-31T23:59:59Z"]
+        {
             assert_eq!(instant_to_the_second(text), parse_time(text), "{text}");
             assert!(instant_to_the_second(text).is_some(), "{text}");
         }

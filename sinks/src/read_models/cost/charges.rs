@@ -94,9 +94,8 @@ struct Parted {
 
 impl Parted {
     fn of(charge: &ChargeFact) -> Self {
-        let is_shared = |name: &str, value: &str| {
-            value.len() <= MAX_SHARED_BYTES && SHARED.binary_search(&name).is_ok()
-        };
+        let is_shared =
+            |name: &str, value: &str| value.len() <= MAX_SHARED_BYTES && SHARED.binary_search(&name).is_ok();
         let (mut shared, mut own) = (BTreeMap::new(), BTreeMap::new());
         for (name, value) in &charge.other_columns {
             let part = if is_shared(name, value) { &mut shared } else { &mut own };
@@ -169,8 +168,13 @@ fn encode(rows: &mut CopyRows, Keyed { charge, keys }: &Keyed<'_>, parted: &Part
     rows.optional_bytea(parted.shared.as_ref().map(|(key, _)| &key.as_bytes()[..]));
     rows.bytea(&[u8::from(charge.replaces)]);
     rows.text(charge.tenant.as_str());
-    let others =
-        [amounts.effective, amounts.list, amounts.contracted, amounts.consumed_quantity, amounts.pricing_quantity];
+    let others = [
+        amounts.effective,
+        amounts.list,
+        amounts.contracted,
+        amounts.consumed_quantity,
+        amounts.pricing_quantity,
+    ];
     for amount in std::iter::once(Some(amounts.billed)).chain(others) {
         rows.optional_numeric(amount);
     }
@@ -212,6 +216,9 @@ mod tests {
     #[test]
     fn the_names_of_shared_columns_can_be_searched() {
         assert!(SHARED.is_sorted());
-        assert_eq!(COPY.split_once(" FROM ").expect("a COPY").0.split(',').count(), usize::from(COLUMNS.unsigned_abs()));
+        assert_eq!(
+            COPY.split_once(" FROM ").expect("a COPY").0.split(',').count(),
+            usize::from(COLUMNS.unsigned_abs())
+        );
     }
 }

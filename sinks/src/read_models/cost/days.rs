@@ -226,7 +226,12 @@ impl<'a> Sums<'a> {
     fn into_rows(self) -> Vec<EntryRow<'a>> {
         let mut rows: Vec<EntryRow<'a>> = self.sums.into_values().chain(self.beyond).collect();
         rows.sort_by(|a, b| {
-            (a.tenant_id, a.series_key, a.day, a.known_at).cmp(&(b.tenant_id, b.series_key, b.day, b.known_at))
+            (a.tenant_id, a.series_key, a.day, a.known_at).cmp(&(
+                b.tenant_id,
+                b.series_key,
+                b.day,
+                b.known_at,
+            ))
         });
         rows
     }

@@ -68,7 +68,8 @@ mod tests {
     fn memory_is_bounded() {
         let mut remembered = Remembered::default();
         for batch in 0..3 {
-            remembered.writes((0..MAX_KEYS).map(|at| ("acme", Uuid::from_u128((batch * MAX_KEYS + at) as u128))));
+            remembered
+                .writes((0..MAX_KEYS).map(|at| ("acme", Uuid::from_u128((batch * MAX_KEYS + at) as u128))));
             remembered.commit();
             assert!(remembered.keys <= MAX_KEYS);
         }

@@ -310,7 +310,9 @@ impl Days {
         known_at: Option<Timestamp>,
     ) {
         query.push(" FROM (SELECT tenant_id, series_key, day, known_at, charges, billed, effective, list, contracted,");
-        query.push(" consumed_quantity, pricing_quantity, 0::numeric AS accrued FROM ").push(self.source.table());
+        query
+            .push(" consumed_quantity, pricing_quantity, 0::numeric AS accrued FROM ")
+            .push(self.source.table());
         if let Some(until) = self.accrued_until {
             let (key, series) = match self.source {
                 Source::Daily | Source::Monthly => ("a.series_key", ""),

@@ -101,6 +101,9 @@ mod tests {
     #[test]
     fn the_format_follows_from_the_name() {
         let of = |name: &str| ExportFormat::of(Path::new(name)).name();
-        assert_eq!([of("a.parquet"), of("A.PARQUET"), of("a.csv"), of("a")], ["parquet", "parquet", "csv", "csv"]);
+        assert_eq!(
+            [of("a.parquet"), of("A.PARQUET"), of("a.csv"), of("a")],
+            ["parquet", "parquet", "csv", "csv"]
+        );
     }
 }

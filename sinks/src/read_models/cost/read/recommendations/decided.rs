@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use costs::recommend::{self, COST_DAYS, MONTH_DAYS};
-use schemas::{TenantId, Timestamp, changes::cost::{RecommendationDecision, RecommendationKind}};
+use schemas::{
+    TenantId, Timestamp,
+    changes::cost::{RecommendationDecision, RecommendationKind},
+};
 use uuid::Uuid;
 
 use super::{

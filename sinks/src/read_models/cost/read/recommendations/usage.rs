@@ -47,7 +47,12 @@ pub(super) async fn window(
 ) -> Result<Option<(NaiveDate, NaiveDate)>, ReadError> {
     let today = at.date_naive();
     let mut query = QueryBuilder::new("SELECT max(d.day)");
-    days.from_source(Source::Groups).push(&mut query, tenant.as_str(), (Some(before(today, LOOKED_BACK)), Some(today)), Some(at));
+    days.from_source(Source::Groups).push(
+        &mut query,
+        tenant.as_str(),
+        (Some(before(today, LOOKED_BACK)), Some(today)),
+        Some(at),
+    );
     let newest: Option<NaiveDate> = query.build_query_scalar().fetch_one(snapshot.connection()).await?;
     let to = newest.and_then(|newest| newest.succ_opt());
     Ok(to.map(|to| (before(to, COST_DAYS), to)))
