@@ -83,39 +83,41 @@ impl CopyRows {
 
     /// A `numeric` or NULL. A zero has no decimal places, as the client library sends it.
     ///
-    /// Format: `numeric_recv` of `src/backend/utils/adt/numeric.c`: counts of digits, weight of the first, sign, decimal
-    /// places, digits to the base of 10,000.
+    /// Format: `numeric_recv` of PostgreSQL's `src/backend/utils/adt/numeric.c`: number of digits, weight of the first, sign,
+    /// decimal places, digits to the base of 10,000 without zeros at either end.
     pub(crate) fn optional_numeric(&mut self, value: Option<Decimal>) {
         let Some(value) = value else {
             self.buffer.extend_from_slice(&(-1_i32).to_be_bytes());
             return;
         };
-        let (mut rest, scale) = (value.mantissa().unsigned_abs(), value.scale());
-        // Whole digits to the base of 10,000 after the point: at most 96 bits and three decimal digits, below 128 bits.
-        let after = scale.div_ceil(4);
-        rest *= 10_u128.pow(after * 4 - scale);
-        let (mut digits, mut count) = ([0_u16; 10], 0_usize);
-        let mut trailing = 0_u32;
-        while rest > 0 {
-            let digit = u16::try_from(rest % 10_000).expect("below 10,000");
+        if value.is_zero() {
+            return self.bytea(&[0; 8]);
+        }
+        let scale = value.scale();
+        let places = scale.div_ceil(4);
+        // At most 96 bits and three decimal digits more: below 128 bits.
+        let mut rest = value.mantissa().unsigned_abs() * 10_u128.pow(places * 4 - scale);
+        let mut weight = -i64::from(places) - 1;
+        while rest % 10_000 == 0 {
             rest /= 10_000;
-            if count == 0 && digit == 0 {
-                trailing += 1;
-                continue;
-            }
-            digits[count] = digit;
+            weight += 1;
+        }
+        // The last digit first.
+        let (mut digits, mut count) = ([0_u16; 10], 0);
+        while rest > 0 {
+            digits[count] = u16::try_from(rest % 10_000).expect("below 10,000");
+            rest /= 10_000;
             count += 1;
         }
-        let whole = count > 0;
-        let small = |number: i64| i16::try_from(number).expect("a decimal has few digits").to_be_bytes();
-        let weight = i64::try_from(count).expect("few") + i64::from(trailing) - i64::from(after) - 1;
-        let length = i32::try_from(8 + 2 * count).expect("few");
+        let small = |number: usize| i16::try_from(number).expect("a decimal has few digits");
+        let weight = weight + i64::from(small(count));
+        let sign: u16 = if value.is_sign_negative() { 0x4000 } else { 0 };
+        let length = i32::from(small(8 + 2 * count));
         self.buffer.extend_from_slice(&length.to_be_bytes());
-        self.buffer.extend_from_slice(&small(i64::try_from(count).expect("few")));
-        self.buffer.extend_from_slice(&small(if whole { weight } else { 0 }));
-        let sign: u16 = if whole && value.is_sign_negative() { 0x4000 } else { 0 };
+        self.buffer.extend_from_slice(&small(count).to_be_bytes());
+        self.buffer.extend_from_slice(&i16::try_from(weight).expect("as few").to_be_bytes());
         self.buffer.extend_from_slice(&sign.to_be_bytes());
-        self.buffer.extend_from_slice(&small(if whole { i64::from(scale) } else { 0 }));
+        self.buffer.extend_from_slice(&i16::try_from(scale).expect("at most 28").to_be_bytes());
         for digit in digits[..count].iter().rev() {
             self.buffer.extend_from_slice(&digit.to_be_bytes());
         }

@@ -103,7 +103,7 @@ async fn forecasts_anomalies_and_first_spends_are_told_once() {
         key: None,
         value: Some(value),
         headers: &borrowed,
-        timestamp_ms: 0,
+        timestamp_ms: now.timestamp_millis(),
     };
     let Decoded::Event(event) = codec::decode(&incoming, &NoRegistry).expect("decoded") else {
         panic!("an event")

@@ -325,6 +325,10 @@ fn describe_read_models() {
         "Cost allocations: `balanced`, or `unbalanced` (rejected) if they differ from the database's sum."
     );
     describe_counter!(
+        "weir_cost_findings_total",
+        "Findings about forecasts, anomalies and first spends, by CloudEvents type"
+    );
+    describe_counter!(
         "weir_cost_scopes_replaced_total",
         "Billing periods recomputed because a delivery replaced them."
     );
