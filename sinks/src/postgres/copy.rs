@@ -98,7 +98,7 @@ impl CopyRows {
         // At most 96 bits and three decimal digits more: below 128 bits.
         let mut rest = value.mantissa().unsigned_abs() * 10_u128.pow(places * 4 - scale);
         let mut weight = -i64::from(places) - 1;
-        while rest % 10_000 == 0 {
+        while rest.is_multiple_of(10_000) {
             rest /= 10_000;
             weight += 1;
         }

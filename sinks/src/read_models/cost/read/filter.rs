@@ -297,7 +297,7 @@ impl Days {
     }
 
     /// The same, from that table.
-    pub(super) const fn from_source(self, source: Source) -> Self {
+    pub(super) const fn out_of(self, source: Source) -> Self {
         Self { source, ..self }
     }
 

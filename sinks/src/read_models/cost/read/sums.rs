@@ -144,7 +144,7 @@ pub async fn summary(
 ) -> Result<Summary, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let source = Source::of(view, filter, Grain { by_month: false, by_group: true });
-    let days = Days::of(&mut snapshot, tenant, view.instant()).await?.from_source(source);
+    let days = Days::of(&mut snapshot, tenant, view.instant()).await?.out_of(source);
     let mut query = select("min(d.day) AS first_day, max(d.day) AS last_day");
     days.push_where(&mut query, tenant, view, filter);
     query.push(" GROUP BY s.currency").push(HAS_COST).push(" ORDER BY s.currency");
@@ -169,7 +169,7 @@ pub async fn timeseries(
 ) -> Result<Timeseries, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let source = Source::of(view, filter, Grain { by_month: step == Step::Month, by_group: true });
-    let days = Days::of(&mut snapshot, tenant, view.instant()).await?.from_source(source);
+    let days = Days::of(&mut snapshot, tenant, view.instant()).await?.out_of(source);
     let mut query = QueryBuilder::new("SELECT date_trunc(");
     query.push_bind(step.name()).push(", d.day::timestamp)::date AS at, ").push(SUMS);
     days.push_where(&mut query, tenant, view, filter);
@@ -195,7 +195,7 @@ pub async fn breakdown(
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let by_group = matches!(&by, By::Dimension(dimension) if dimension.is_of_groups());
     let source = |by_group| Source::of(view, filter, Grain { by_month: true, by_group });
-    let days = Days::of(&mut snapshot, tenant, view.instant()).await?.from_source(source(by_group));
+    let days = Days::of(&mut snapshot, tenant, view.instant()).await?.out_of(source(by_group));
     let mut query = QueryBuilder::new("SELECT nullif(");
     match by {
         By::Dimension(dimension) => query.push(dimension.column()),
@@ -222,7 +222,7 @@ pub async fn breakdown(
     };
     let items = rows.iter().take(usize::from(limit)).map(item).collect::<Result<Vec<_>, _>>()?;
     let mut query = select("0");
-    let days = days.from_source(source(true));
+    let days = days.out_of(source(true));
     days.push_where(&mut query, tenant, view, filter);
     query.push(" GROUP BY s.currency").push(HAS_COST).push(" ORDER BY s.currency");
     let totals = query.build().fetch_all(snapshot.connection()).await?;

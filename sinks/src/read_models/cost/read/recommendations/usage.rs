@@ -47,7 +47,7 @@ pub(super) async fn window(
 ) -> Result<Option<(NaiveDate, NaiveDate)>, ReadError> {
     let today = at.date_naive();
     let mut query = QueryBuilder::new("SELECT max(d.day)");
-    days.from_source(Source::Groups).push(
+    days.out_of(Source::Groups).push(
         &mut query,
         tenant.as_str(),
         (Some(before(today, LOOKED_BACK)), Some(today)),
