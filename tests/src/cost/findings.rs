@@ -119,11 +119,11 @@ async fn forecasts_anomalies_and_first_spends_are_told_once() {
         .collect();
     assert!(signals.iter().any(|entity| entity == "resource cost/region/sa-east-1"), "{signals:?}");
 
-    // Neither a further round, nor one of another process, nor one of the next day tells them again.
+    // Neither a further round, nor one of another process, nor one later on the day tells them again.
     assert_eq!(outlook.round(now).await.expect("a round"), 0);
     let mut other = CostOutlook::new(&place.url).expect("an address");
     assert_eq!(other.round(now).await.expect("a round"), 0);
-    assert_eq!(other.round(now + chrono::TimeDelta::hours(20)).await.expect("a round"), 0);
+    assert_eq!(other.round(now + chrono::TimeDelta::hours(10)).await.expect("a round"), 0);
     // What becomes dearer crosses the next threshold, and only that.
     member.deliver(&[of_day(300, 12_000, 44)]).await;
     outbox(&mut place).await;

@@ -240,6 +240,15 @@ impl Process<'_> {
     }
 
     /// The stages, and beside them their health and metrics.
+    /// Looks for findings about forecasts and anomalies of costs.
+    fn outlook(&self) -> Role {
+        let (database, stop) = (self.place.endpoints.database_url.clone(), self.stop.clone());
+        Box::pin(async move {
+            runtime::outlook::run(&database, stop).await;
+            Ok(())
+        })
+    }
+
     async fn stages(&self, names: Vec<String>, policies: InForce) -> anyhow::Result<Vec<Role>> {
         let endpoints = &self.place.endpoints;
         let mut config = RunConfig::new(&endpoints.kafka, &endpoints.database_url);
@@ -262,13 +271,7 @@ impl Process<'_> {
             review = ChangeReview::new(Arc::clone(&prices), policies.clone());
             cost = Cost::new(prices);
         }
-        if names.iter().any(|name| name == Cost::NAME) {
-            let (database, stop) = (endpoints.database_url.clone(), self.stop.clone());
-            started.push(Box::pin(async move {
-                runtime::outlook::run(&database, stop).await;
-                Ok(())
-            }));
-        }
+        started.extend(names.iter().any(|name| name == Cost::NAME).then(|| self.outlook()));
         if names.iter().any(|name| name == Risk::NAME) {
             let settings = &self.place.settings.rules;
             let watched;
