@@ -150,6 +150,7 @@ impl Process<'_> {
             }
         }
         if !roles.stages.is_empty() {
+            started.extend(roles.stages.iter().any(|name| name == Cost::NAME).then(|| self.outlook()));
             started.extend(self.stages(roles.stages, policies).await?);
         }
         Ok(started)
@@ -239,7 +240,6 @@ impl Process<'_> {
         }))
     }
 
-    /// The stages, and beside them their health and metrics.
     /// Looks for findings about forecasts and anomalies of costs.
     fn outlook(&self) -> Role {
         let (database, stop) = (self.place.endpoints.database_url.clone(), self.stop.clone());
@@ -249,6 +249,7 @@ impl Process<'_> {
         })
     }
 
+    /// The stages, and beside them their health and metrics.
     async fn stages(&self, names: Vec<String>, policies: InForce) -> anyhow::Result<Vec<Role>> {
         let endpoints = &self.place.endpoints;
         let mut config = RunConfig::new(&endpoints.kafka, &endpoints.database_url);
@@ -271,7 +272,6 @@ impl Process<'_> {
             review = ChangeReview::new(Arc::clone(&prices), policies.clone());
             cost = Cost::new(prices);
         }
-        started.extend(names.iter().any(|name| name == Cost::NAME).then(|| self.outlook()));
         if names.iter().any(|name| name == Risk::NAME) {
             let settings = &self.place.settings.rules;
             let watched;
