@@ -4,6 +4,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use topology::topology::access::Role;
 
 /// Every stage of the pipeline.
 fn stages() -> Vec<&'static str> {
@@ -13,6 +14,7 @@ fn stages() -> Vec<&'static str> {
 const ROLES: [&str; 2] = ["gateway", "query-api"];
 
 const COMPOSE: &str = include_str!("../../compose/compose.yaml");
+const ACLS: &str = include_str!("../../compose/kafka/acls.txt");
 const PROMETHEUS: &str = include_str!("../../compose/prometheus/prometheus.yml");
 const ALERTS: &str = include_str!("../../compose/prometheus/alerts.yml");
 const ALERT_TESTS: [&str; 2] = [
@@ -83,6 +85,36 @@ fn each_service_has_its_own_login_and_no_more_secrets_than_it_needs() {
         assert_eq!(has("WEIR_AUDIT__SUBJECT_SECRET"), keeps_subjects, "{name}");
         assert_eq!(has("WEIR_DATABASE__STAGES_PASSWORD"), *name == "setup", "{name}");
     }
+}
+
+/// The user of each service on Kafka, whose rights are the ones of its role.
+#[test]
+fn each_service_has_its_own_user_on_kafka() {
+    let services = &yaml(COMPOSE)["services"];
+    for name in stages().iter().chain(&ROLES).chain(&["setup"]) {
+        let role = match *name {
+            "gateway" => Role::Gateway,
+            "query-api" => Role::QueryApi,
+            "setup" => Role::Operator,
+            _ => Role::Stages,
+        };
+        let environment = &services[name]["environment"];
+        let password =
+            format!("${{KAFKA_{}_PASSWORD", role.user().trim_start_matches("weir_").to_uppercase());
+        assert_eq!(environment["KAFKA_SASL_USERNAME"], role.user(), "{name}");
+        assert!(
+            environment["KAFKA_SASL_PASSWORD"].as_str().is_some_and(|text| text.starts_with(&password)),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_rights_on_kafka_are_those_that_the_pipeline_needs() {
+    let grants = topology::pipeline::declaration().grants();
+    let lines: String =
+        grants.iter().map(|grant| grant.arguments(&format!("User:{}", grant.role.user())) + "\n").collect();
+    assert_eq!(ACLS, lines, "write the output of `weir topology acls` to compose/kafka/acls.txt");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod edge;
 mod faults;
 mod http_stage;
 mod intake;
+mod kafka_access;
 mod log_continuity;
 mod noisy_neighbour;
 mod openapi;

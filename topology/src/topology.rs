@@ -1,6 +1,7 @@
 //! A topology: which topics go through which processor into which sink, as data that can be shown, compared
 //! with a cluster and run.
 
+pub mod access;
 pub mod holding;
 mod show;
 mod topics;

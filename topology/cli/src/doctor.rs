@@ -27,6 +27,7 @@ use super::{
     place::Place,
     settings::{Trust, kafka_security},
     status::{answers, client},
+    transport,
 };
 
 /// The longest that one part of the deployment is waited for.
@@ -72,6 +73,8 @@ struct Examined {
     now: DateTime<Utc>,
     cluster: Result<ClusterStanding, String>,
     topics: Result<Vec<TopicChange>, String>,
+    /// Servers on other machines that are spoken to without verification.
+    unprotected: Vec<String>,
     database: Result<Standing, String>,
     stages: Result<Vec<Stage>, String>,
     keys: Keys,
@@ -145,7 +148,8 @@ async fn examine(place: &Place, trust: &Trust) -> anyhow::Result<Examined> {
         };
         services.push(Service { name, url, is_ready });
     }
-    Ok(Examined { now, cluster, topics, database, stages, keys, services, disk: disk(place) })
+    let unprotected = transport::unprotected(&place.endpoints)?;
+    Ok(Examined { now, cluster, topics, unprotected, database, stages, keys, services, disk: disk(place) })
 }
 
 async fn in_time<T, E: std::fmt::Display>(asked: impl Future<Output = Result<T, E>>) -> Result<T, String> {

@@ -1,6 +1,7 @@
 //! `weir topology`: the pipeline as declared, and the cluster as it is.
 
 use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
 
 use super::{
     Outcome,
@@ -13,6 +14,10 @@ use super::{
 use topology::{
     pipeline,
     runtime::offline::admin::{self, TopicChange},
+    topology::{
+        Topology,
+        access::{Grant, Role},
+    },
 };
 
 /// Arguments of `weir topology`.
@@ -34,6 +39,33 @@ enum TopologyCommand {
     /// Create missing topics and mend their settings; create the database, its tables, and the services' logins whose
     /// passwords are set.
     Apply,
+    /// Print the rights that each process needs on a Kafka cluster with an authorizer: lines of arguments for
+    /// `kafka-acls.sh`, or JSON.
+    Acls {
+        /// Whose rights; all roles if none is named.
+        #[arg(long, value_enum)]
+        role: Vec<RoleName>,
+        /// A role's principal on the cluster, where it is not `User:weir_…`: `gateway=User:CN=weir-gateway`.
+        #[arg(long = "principal", value_name = "ROLE=PRINCIPAL", value_parser = principal)]
+        principals: Vec<(Role, String)>,
+        #[arg(long, value_enum, default_value_t = Lines::Arguments)]
+        output: Lines,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RoleName {
+    Gateway,
+    QueryApi,
+    Stages,
+    Sinks,
+    Operator,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Lines {
+    Arguments,
+    Json,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -47,6 +79,7 @@ enum Picture {
 pub(super) async fn topology(args: TopologyArgs) -> anyhow::Result<Outcome> {
     let declared = pipeline::declaration();
     match args.command {
+        TopologyCommand::Acls { role, principals, output } => acls(&declared, &role, &principals, output)?,
         TopologyCommand::Show { output: Picture::Text } => output::line(declared.show_text().trim_end()),
         TopologyCommand::Show { output: Picture::Mermaid } => {
             output::line(declared.show_mermaid().trim_end());
@@ -74,8 +107,82 @@ pub(super) async fn topology(args: TopologyArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// A grant, and who gets it on the cluster.
+#[derive(Serialize)]
+struct Acl<'a> {
+    principal: String,
+    #[serde(flatten)]
+    grant: &'a Grant,
+}
+
+fn acls(
+    declared: &Topology,
+    roles: &[RoleName],
+    principals: &[(Role, String)],
+    output: Lines,
+) -> anyhow::Result<()> {
+    let roles: Vec<Role> = roles.iter().map(|name| name.role()).collect();
+    let grants = declared.grants();
+    let wanted = grants.iter().filter(|grant| roles.is_empty() || roles.contains(&grant.role));
+    let acls: Vec<Acl<'_>> =
+        wanted.map(|grant| Acl { principal: principal_of(grant.role, principals), grant }).collect();
+    match output {
+        Lines::Json => output::json(&acls)?,
+        Lines::Arguments => acls.iter().for_each(|acl| output::line(&acl.grant.arguments(&acl.principal))),
+    }
+    Ok(())
+}
+
+fn principal_of(role: Role, principals: &[(Role, String)]) -> String {
+    let own = principals.iter().rev().find(|(of, _)| *of == role);
+    own.map_or_else(|| format!("User:{}", role.user()), |(_, principal)| principal.clone())
+}
+
+/// `gateway=User:CN=weir-gateway`.
+fn principal(text: &str) -> Result<(Role, String), String> {
+    let (name, principal) = text.split_once('=').ok_or("it is written as ROLE=PRINCIPAL")?;
+    let role = RoleName::from_str(name, true)?.role();
+    let well_formed =
+        principal.split_once(':').is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty());
+    if !well_formed || principal.contains(|c: char| c.is_whitespace() || "\"'\\*".contains(c)) {
+        return Err(format!(
+            "{principal:?} is no principal: write TYPE:NAME without spaces, as User:weir_gateway"
+        ));
+    }
+    Ok((role, principal.to_owned()))
+}
+
+impl RoleName {
+    const fn role(self) -> Role {
+        match self {
+            Self::Gateway => Role::Gateway,
+            Self::QueryApi => Role::QueryApi,
+            Self::Stages => Role::Stages,
+            Self::Sinks => Role::Sinks,
+            Self::Operator => Role::Operator,
+        }
+    }
+}
+
 fn print(changes: &[TopicChange]) {
     for change in changes {
         output::line(&change.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn principals_are_those_of_the_cluster_where_they_are_named() {
+        let named = [principal("gateway=User:CN=weir-gateway,O=acme").expect("a principal")];
+        assert_eq!(principal_of(Role::Gateway, &named), "User:CN=weir-gateway,O=acme");
+        assert_eq!(principal_of(Role::Stages, &named), "User:weir_stages");
+        for wrong in
+            ["gateway", "gateways=User:a", "gateway=a", "gateway=User:", "gateway=User:a b", "sinks=User:*"]
+        {
+            principal(wrong).expect_err(wrong);
+        }
     }
 }

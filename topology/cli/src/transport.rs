@@ -17,15 +17,47 @@ pub(super) fn check(endpoints: &Endpoints) -> anyhow::Result<()> {
     check_postgres(&endpoints.database_url, secret("PGSSLMODE")?.as_deref())
 }
 
+/// Servers on other machines that are spoken to in clear text or without verification because the settings allow it.
+pub(super) fn unprotected(endpoints: &Endpoints) -> anyhow::Result<Vec<String>> {
+    let protocol = secret("KAFKA_SECURITY_PROTOCOL")?;
+    let mode = secret("PGSSLMODE")?;
+    let kafka = unprotected_kafka(&endpoints.kafka, protocol.as_deref());
+    Ok(kafka.into_iter().chain(unprotected_postgres(&endpoints.database_url, mode.as_deref())?).collect())
+}
+
+fn unprotected_kafka(bootstrap: &str, protocol: Option<&str>) -> Option<String> {
+    let protocol = protocol.unwrap_or("plaintext").to_ascii_lowercase();
+    if protocol.ends_with("ssl") {
+        return None;
+    }
+    let broker = brokers(bootstrap).find(|broker| !is_here(host_of(broker)))?;
+    Some(format!("Kafka at {broker} is spoken to in clear text ({protocol})"))
+}
+
+fn unprotected_postgres(database_url: &str, mode: Option<&str>) -> anyhow::Result<Option<String>> {
+    let server = Server::of(database_url)?;
+    let Some(host) = server.elsewhere() else { return Ok(None) };
+    let mode = server.mode.as_deref().or(mode).unwrap_or("prefer");
+    let is_verified = mode.eq_ignore_ascii_case("verify-full");
+    Ok((!is_verified).then(|| format!("PostgreSQL at {host} is not verified (sslmode={mode})")))
+}
+
+fn brokers(bootstrap: &str) -> impl Iterator<Item = &str> {
+    bootstrap.split(',').map(str::trim).filter(|broker| !broker.is_empty())
+}
+
+fn host_of(broker: &str) -> &str {
+    let address = broker.split_once("://").map_or(broker, |(_, address)| address);
+    address.rsplit_once(':').map_or(address, |(host, _)| host)
+}
+
 fn check_kafka(bootstrap: &str, protocol: Option<&str>) -> anyhow::Result<()> {
     if protocol.is_some() {
         return Ok(());
     }
-    for broker in bootstrap.split(',').map(str::trim).filter(|broker| !broker.is_empty()) {
-        let address = broker.split_once("://").map_or(broker, |(_, address)| address);
-        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    for broker in brokers(bootstrap) {
         ensure!(
-            is_here(host),
+            is_here(host_of(broker)),
             "Kafka at {broker} is on another machine, and nothing says how to speak with it: set \
              KAFKA_SECURITY_PROTOCOL to ssl or sasl_ssl; where the network itself is trusted, to plaintext"
         );
@@ -34,24 +66,40 @@ fn check_kafka(bootstrap: &str, protocol: Option<&str>) -> anyhow::Result<()> {
 }
 
 fn check_postgres(database_url: &str, mode: Option<&str>) -> anyhow::Result<()> {
-    let url = Url::parse(database_url).context("DATABASE_URL is no URL")?;
-    let given = |names: &[&str]| {
-        url.query_pairs()
-            .find(|(name, _)| names.contains(&name.as_ref()))
-            .map(|(_, value)| value.into_owned())
-    };
-    if mode.is_some() || given(&["sslmode", "ssl-mode"]).is_some() {
-        return Ok(());
-    }
-    // A folder is that of a socket.
-    let host = given(&["host", "hostaddr"]).or_else(|| url.host_str().map(str::to_owned));
-    match host {
-        Some(host) if !is_here(&host) && !host.starts_with('/') && !host.starts_with("%2F") => bail!(
+    let server = Server::of(database_url)?;
+    match server.elsewhere() {
+        Some(host) if mode.is_none() && server.mode.is_none() => bail!(
             "PostgreSQL at {host} is on another machine, and nothing says how to speak with it: add \
              ?sslmode=verify-full to DATABASE_URL (and &sslrootcert=FILE for an authority of your own); where the \
              network itself is trusted, ?sslmode=prefer"
         ),
         _ => Ok(()),
+    }
+}
+
+/// The server of a database's URL.
+struct Server {
+    host: Option<String>,
+    /// `sslmode`
+    mode: Option<String>,
+}
+
+impl Server {
+    fn of(database_url: &str) -> anyhow::Result<Self> {
+        let url = Url::parse(database_url).context("DATABASE_URL is no URL")?;
+        let given = |names: &[&str]| {
+            url.query_pairs()
+                .find(|(name, _)| names.contains(&name.as_ref()))
+                .map(|(_, value)| value.into_owned())
+        };
+        let host = given(&["host", "hostaddr"]).or_else(|| url.host_str().map(str::to_owned));
+        Ok(Self { host, mode: given(&["sslmode", "ssl-mode"]) })
+    }
+
+    /// The host, if it is another machine. A folder is that of a socket.
+    fn elsewhere(&self) -> Option<&str> {
+        let host = self.host.as_deref()?;
+        (!is_here(host) && !host.starts_with('/') && !host.starts_with("%2F")).then_some(host)
     }
 }
 
@@ -95,6 +143,31 @@ mod tests {
             let refused = check_postgres(elsewhere, None).expect_err(elsewhere).to_string();
             assert!(refused.contains("sslmode=verify-full") && !refused.contains("secret"), "{refused}");
             check_postgres(elsewhere, Some("disable")).expect("it was said");
+        }
+    }
+
+    #[test]
+    fn servers_elsewhere_that_are_not_verified_are_named() {
+        for (protocol, said) in
+            [(None, true), (Some("sasl_plaintext"), true), (Some("SASL_SSL"), false), (Some("ssl"), false)]
+        {
+            assert_eq!(
+                unprotected_kafka("127.0.0.1:1, b.example.com:9092", protocol).is_some(),
+                said,
+                "{protocol:?}"
+            );
+            assert_eq!(unprotected_kafka("localhost:9092", protocol), None);
+        }
+        for (url, said) in [
+            ("postgres://weir@db.example.com/weir?sslmode=require", true),
+            ("postgres://weir@db.example.com/weir?sslmode=verify-ca", true),
+            ("postgres://weir@db.example.com/weir?sslmode=verify-full", false),
+            ("postgres://weir:secret@db.example.com/weir", true),
+            ("postgres://weir@127.0.0.1/weir", false),
+        ] {
+            let found = unprotected_postgres(url, None).expect("a URL");
+            assert_eq!(found.is_some(), said, "{url}");
+            assert!(!found.unwrap_or_default().contains("secret"));
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::fetch::Part;
 use super::run_as::short_hash;
 use super::{Endpoints, StackError};
+use std::collections::BTreeMap;
 use std::env;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,8 @@ pub struct StackConfig {
     pub postgres_bin: Option<PathBuf>,
     /// An unpacked Kafka, used where the pinned one cannot be fetched.
     pub kafka_home: Option<PathBuf>,
+    /// Settings of the broker beyond the stack's own.
+    pub(super) broker: Broker,
     /// The stack whose `down` stops this one too; none for the shared stack itself.
     pub(super) guardian: Option<PathBuf>,
     notice: Notice,
@@ -40,6 +43,16 @@ pub struct Named {
     pub database_url: Option<String>,
     /// `SCHEMA_REGISTRY_URL`
     pub registry: Option<String>,
+}
+
+/// Settings of a broker beyond the stack's own, for example authentication.
+#[derive(Clone, Default)]
+pub struct Broker {
+    /// Lines of `server.properties` behind the stack's own, which they override. `{port}` and `{controller}` stand for
+    /// the ports of the two listeners.
+    pub properties: BTreeMap<String, String>,
+    /// Settings of librdkafka by which a client of the broker may ask for metadata.
+    pub client: BTreeMap<String, String>,
 }
 
 /// Whether the stack runs a schema registry of its own.
@@ -90,6 +103,7 @@ impl StackConfig {
             registry: Registry::OnlyIfNamed,
             postgres_bin: variable("WEIR_POSTGRES_BIN").map(PathBuf::from),
             kafka_home: variable("KAFKA_HOME").map(PathBuf::from),
+            broker: Broker::default(),
             guardian: None,
             notice: Arc::new(|line| tracing::info!("{line}")),
         }
@@ -114,6 +128,21 @@ impl StackConfig {
     pub fn with_kafka(mut self, bootstrap_servers: String) -> Self {
         self.named.kafka = Some(bootstrap_servers);
         self
+    }
+
+    /// The same stack with other settings of its broker.
+    #[must_use]
+    pub fn with_broker(mut self, broker: Broker) -> Self {
+        self.broker = broker;
+        self
+    }
+
+    /// Folder of the jars of the local Kafka, with which its own commands run. Fetches them if they are missing.
+    ///
+    /// # Errors
+    /// [`StackError::NoJava`] and what fetching meets.
+    pub fn kafka_jars(&self) -> Result<PathBuf, StackError> {
+        Ok(super::fetch::provide(self, &[Part::Kafka])?.kafka)
     }
 
     pub(super) fn say(&self, line: &str) {

@@ -4,17 +4,21 @@ use super::fetch::{Part, Sources};
 use super::folder::{DataFolder, Found, claim};
 use super::process::{Detached, ProcessId, holds_within, log_tail, next_log, run};
 use super::state::Server;
-use super::{StackConfig, StackError, java, ports};
+use super::{Broker, StackConfig, StackError, java, ports};
 use nix::sys::signal::Signal;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 const NAME: &str = "Kafka";
+/// How clients reach a broker that not everybody may ask, for whoever looks whether it answers.
+const CLIENT: &str = "client.properties";
 /// A start takes 2 to 4 s; after a crash it also waits out its own old session, and recovery reads every open segment.
 const READY_WITHIN: Duration = Duration::from_secs(90);
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);
@@ -32,7 +36,7 @@ pub(super) fn start(
     let port = ports::pick(&config.home, "kafka", previous.map(|server| server.port))?;
     let controller = previous.and_then(|server| server.controller_port);
     let controller = ports::pick(&config.home, "kafka controller", controller)?;
-    site.write_properties(port, controller)?;
+    site.write_properties(&config.broker, port, controller)?;
     if site.data.clear_draft()? {
         config.say("Kafka's data folder was left half-written by an interrupted start; it is created again");
     }
@@ -75,12 +79,17 @@ fn await_ready(server: &Server, process: &ProcessId) -> Result<(), StackError> {
 
 /// Whether a client gets the cluster's metadata.
 pub(super) fn answers(server: &Server) -> bool {
-    let client: Result<BaseConsumer, _> = ClientConfig::new()
+    let mut config = ClientConfig::new();
+    config
         .set("bootstrap.servers", format!("127.0.0.1:{}", server.port))
         .set("client.id", "weir-stack")
         .set("log.connection.close", "false")
-        .set_log_level(RDKafkaLogLevel::Emerg)
-        .create();
+        .set_log_level(RDKafkaLogLevel::Emerg);
+    let own = fs::read_to_string(server.folder.join(CLIENT)).unwrap_or_default();
+    for (key, value) in own.lines().filter_map(|line| line.split_once('=')) {
+        config.set(key, value);
+    }
+    let client: Result<BaseConsumer, _> = config.create();
     client
         .and_then(|client| client.fetch_metadata(None, ANSWER_WITHIN))
         .is_ok_and(|metadata| !metadata.brokers().is_empty())
@@ -136,13 +145,17 @@ impl Site {
         }
     }
 
-    fn write_properties(&self, port: u16, controller: u16) -> Result<(), StackError> {
+    fn write_properties(&self, broker: &Broker, port: u16, controller: u16) -> Result<(), StackError> {
         let write = |name: &str, text: String| {
             let path = self.folder.join(name);
-            fs::write(&path, text).map_err(StackError::io("write", &path))
+            let written = private(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+            written.map_err(StackError::io("write", &path))
         };
-        write("server.properties", properties(port, controller, &self.data.path))?;
-        write("format.properties", properties(port, controller, &self.data.draft()))?;
+        let own: String = broker.properties.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+        let own = own.replace("{port}", &port.to_string()).replace("{controller}", &controller.to_string());
+        write("server.properties", properties(port, controller, &self.data.path) + &own)?;
+        write("format.properties", properties(port, controller, &self.data.draft()) + &own)?;
+        write(CLIENT, broker.client.iter().map(|(key, value)| format!("{key}={value}\n")).collect())?;
         write("log4j2.xml", LOG4J2.to_owned())
     }
 
@@ -180,6 +193,13 @@ impl Site {
     fn logging(&self) -> [String; 1] {
         [format!("-Dlog4j2.configurationFile={}", self.folder.join("log4j2.xml").display())]
     }
+}
+
+/// A new or emptied file that only its owner reads: settings may hold passwords.
+fn private(path: &Path) -> std::io::Result<fs::File> {
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    Ok(file)
 }
 
 fn classpath(libs: &Path) -> String {

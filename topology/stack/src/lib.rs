@@ -32,7 +32,7 @@ mod registry;
 mod run_as;
 mod state;
 
-pub use config::{Named, Registry, StackConfig};
+pub use config::{Broker, Named, Registry, StackConfig};
 pub use control::{Data, ServerState, ServerStatus, Tethered};
 pub use error::StackError;
 

@@ -7,6 +7,7 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
     error::{KafkaError, RDKafkaErrorCode},
+    metadata::MetadataTopic,
 };
 use serde::Serialize;
 
@@ -138,6 +139,8 @@ pub struct ClusterStanding {
     pub thin_topics: BTreeMap<String, usize>,
     /// Partitions that no broker leads, as `topic/partition`.
     pub leaderless: Vec<String>,
+    /// Topics of the topology that the client may not even describe.
+    pub denied_topics: Vec<String>,
 }
 
 /// State of the cluster, as far as the topology's topics are concerned.
@@ -163,7 +166,18 @@ pub async fn standing(
             let without = topic.partitions().iter().filter(|partition| partition.leader() < 0);
             leaderless.extend(without.map(|partition| format!("{}/{}", topic.name(), partition.id())));
         }
-        Ok(ClusterStanding { brokers, thin_topics, leaderless })
+        // Among all topics those are left out that the client may not see; asked for by name, they are refused.
+        let mut denied_topics = Vec::new();
+        let seen =
+            |spec: &&TopicSpec| metadata.topics().iter().any(|topic| topic.name() == spec.topic.name());
+        for spec in specs.iter().filter(|spec| !seen(spec)) {
+            let named = client.inner().fetch_metadata(Some(spec.topic.name()), PATIENCE)?;
+            let error = named.topics().first().and_then(MetadataTopic::error);
+            if error.map(RDKafkaErrorCode::from) == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
+                denied_topics.push(spec.topic.name().to_owned());
+            }
+        }
+        Ok(ClusterStanding { brokers, thin_topics, leaderless, denied_topics })
     });
     asked.await.unwrap_or(Err(KafkaError::Canceled)).map_err(|error| cluster.failed(error))
 }
