@@ -6,7 +6,7 @@
 //!
 //! The rest are the parts of a service: [`service`] wraps all routes (ids, spans, problems, headers);
 //! [`access`] guards those that need a credential ([`admission`], [`credential`], [`identity`], [`rates`],
-//! [`peer`]); [`tenants`] holds limits and usage by tenant, [`trail`] admissions and refusals for the audit
+//! [`quotas`], [`peer`]); [`tenants`] holds limits and usage by tenant, [`trail`] admissions and refusals for the audit
 //! log, [`health`] the probes, [`api_error`] the error responses, and [`openapi`] the common parts of the
 //! API documents.
 
@@ -22,6 +22,7 @@ mod listener;
 mod metrics_text;
 pub mod openapi;
 pub mod peer;
+pub mod quotas;
 pub mod rates;
 pub mod service;
 mod serving;

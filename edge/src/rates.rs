@@ -1,14 +1,10 @@
 //! Rate limits by key, in bounded memory (generic cell rate algorithm).
 
 use std::{
-    collections::HashMap,
     hash::Hash,
     net::IpAddr,
     num::NonZeroU32,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -138,67 +134,6 @@ impl Limiters {
     }
 }
 
-/// Rate and burst of a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// Units per minute.
-    pub per_minute: NonZeroU32,
-    /// Units that may be taken at once.
-    pub burst: NonZeroU32,
-}
-
-/// Maximum number of keys that a [`Keyed`] tracks; beyond it new ones share one allowance.
-const MAX_HOLDERS: usize = 10_000;
-
-/// A key's own rate, with its limiter.
-type OwnPace = (Pace, Arc<Limiter<()>>);
-
-/// Rate limits by key, with a common rate or the key's own, in bounded memory.
-#[derive(Debug)]
-pub struct Keyed<K: Hash + Eq + Clone> {
-    common: Option<Limiter<K>>,
-    own: Mutex<HashMap<K, OwnPace>>,
-}
-
-impl<K: Hash + Eq + Clone> Keyed<K> {
-    /// Limits with every allowance full. With `None`, only keys with a rate of their own are limited.
-    pub fn new(pace: Option<Pace>) -> Self {
-        let common = pace.map(|pace| Limiter::new(pace.per_minute, pace.burst, MAX_HOLDERS));
-        Self { common, own: Mutex::default() }
-    }
-
-    /// Takes `count` from the key's allowance at once: the rest, or `Err` where less is left. More than the
-    /// burst is never granted. `own` is the key's own rate, if it has one; a changed rate starts with a full
-    /// allowance. `Ok(None)`: no limit.
-    pub fn take(&self, key: K, own: Option<Pace>, count: NonZeroU32) -> Result<Option<Allowance>, Allowance> {
-        match (self.of_its_own(&key, own), &self.common) {
-            (Some(limiter), _) => limiter.take((), count).map(Some),
-            (None, Some(common)) => common.take(key, count).map(Some),
-            (None, None) => Ok(None),
-        }
-    }
-
-    /// The limiter of the key's own rate; removed once the key has none.
-    fn of_its_own(&self, key: &K, pace: Option<Pace>) -> Option<Arc<Limiter<()>>> {
-        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(pace) = pace else {
-            own.remove(key);
-            return None;
-        };
-        if let Some((known, limiter)) = own.get(key)
-            && *known == pace
-        {
-            return Some(Arc::clone(limiter));
-        }
-        if own.len() >= MAX_HOLDERS {
-            own.clear();
-        }
-        let limiter = Arc::new(Limiter::new(pace.per_minute, pace.burst, 2));
-        own.insert(key.clone(), (pace, Arc::clone(&limiter)));
-        Some(limiter)
-    }
-}
-
 /// `None` is the shared allowance of all keys that are not tracked.
 type Store<K> = DefaultKeyedStateStore<Option<K>>;
 
@@ -223,10 +158,10 @@ impl<K: Hash + Eq + Clone, C: Clock> std::fmt::Debug for Limiter<K, C> {
 /// Rest of an allowance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
-    per_minute: u32,
-    remaining: u32,
+    pub(crate) per_minute: u32,
+    pub(crate) remaining: u32,
     /// Time until the whole burst is available again; if refused, until one request is.
-    wait: Duration,
+    pub(crate) wait: Duration,
 }
 
 impl<K: Hash + Eq + Clone> Limiter<K> {
@@ -410,25 +345,6 @@ mod tests {
         let first = limiter.take_of(1, hundred).expect("the first");
         assert_eq!(first.remaining, 0);
         limiter.take_of(1, hundred).expect_err("the second");
-    }
-
-    #[test]
-    fn a_key_may_have_a_pace_of_its_own() {
-        let pace = |n: u32| {
-            let n = NonZeroU32::new(n).expect("not zero");
-            Pace { per_minute: n, burst: n }
-        };
-        let keyed = Keyed::new(Some(pace(2)));
-        let takes = |key: u32, own: Option<u32>, times: u32| {
-            (0..times).filter(|_| keyed.take(key, own.map(pace), NonZeroU32::MIN).is_ok()).count()
-        };
-        assert_eq!((takes(1, None, 5), takes(2, Some(4), 5), takes(3, Some(1), 5)), (2, 4, 1));
-        assert_eq!(takes(2, Some(4), 1), 0, "the same pace is the same allowance");
-        assert_eq!(takes(2, Some(3), 5), 3, "another pace is another");
-        assert_eq!(takes(2, None, 5), 2, "and none of its own is everybody's");
-        let unlimited = Keyed::new(None);
-        assert_eq!(unlimited.take(1, None, NonZeroU32::MAX), Ok(None));
-        assert!(unlimited.take(1, Some(pace(1)), NonZeroU32::MAX).is_err());
     }
 
     #[test]

@@ -18,8 +18,12 @@ use crate::{rates::ReplicasWatch, trail::Trail};
 /// Limits of single tenants, refreshed by the task that reads them from the database.
 pub type LimitsWatch = watch::Receiver<Arc<LimitTable>>;
 
-/// Maximum number of tenants that metrics name; refusals of others count as `other`.
-const MAX_NAMED_TENANTS: usize = 20;
+/// Number of the most refused tenants that metrics name; refusals of others count as `other`.
+const NAMED_TENANTS: usize = 20;
+/// Maximum number of tenants that metrics ever name: a name that was told once stays.
+const MAX_NAMED_TENANTS: usize = 100;
+/// Maximum number of tenants whose refusals are counted to find the most refused ones.
+const MAX_RANKED_TENANTS: usize = 1_000;
 /// Maximum number of pending counts; further ones are dropped.
 const MAX_COUNTS: usize = 50_000;
 
@@ -61,7 +65,46 @@ pub type Counts = HashMap<(TenantId, Measure), u64>;
 #[derive(Debug, Default)]
 pub struct Meter {
     counts: Mutex<Counts>,
-    named: Mutex<HashSet<TenantId>>,
+    ranking: Mutex<Ranking>,
+}
+
+/// The most refused tenants, in bounded memory (the space-saving algorithm of Metwally, Agrawal and El Abbadi).
+#[derive(Debug, Default)]
+struct Ranking {
+    refusals: HashMap<TenantId, u64>,
+    named: HashSet<TenantId>,
+}
+
+impl Ranking {
+    /// Counts a refusal; whether metrics name the tenant.
+    fn refused(&mut self, tenant: &TenantId) -> bool {
+        let mut before = self.refusals.get(tenant).copied().unwrap_or(0);
+        if before == 0 && self.refusals.len() >= MAX_RANKED_TENANTS {
+            let least = self.refusals.iter().min_by_key(|(_, count)| **count);
+            if let Some((least, count)) = least.map(|(least, count)| (least.clone(), *count)) {
+                self.refusals.remove(&least);
+                before = count;
+            }
+        }
+        let count = before.saturating_add(1);
+        self.refusals.insert(tenant.clone(), count);
+        if self.named.contains(tenant) {
+            return true;
+        }
+        let is_named = self.named.len() < NAMED_TENANTS
+            || self.named.len() < MAX_NAMED_TENANTS && count / 2 > self.least_of_the_most();
+        if is_named {
+            self.named.insert(tenant.clone());
+        }
+        is_named
+    }
+
+    /// The refusals of the least refused among the tenants that are refused most.
+    fn least_of_the_most(&self) -> u64 {
+        let mut counts: Vec<u64> = self.refusals.values().copied().collect();
+        let at = (NAMED_TENANTS - 1).min(counts.len().saturating_sub(1));
+        if counts.is_empty() { 0 } else { *counts.select_nth_unstable_by(at, |a, b| b.cmp(a)).1 }
+    }
 }
 
 impl Meter {
@@ -88,12 +131,8 @@ impl Meter {
     }
 
     fn label(&self, tenant: &TenantId) -> String {
-        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        if !named.contains(tenant) && named.len() >= MAX_NAMED_TENANTS {
-            return "other".to_owned();
-        }
-        named.insert(tenant.clone());
-        tenant.to_string()
+        let mut ranking = self.ranking.lock().unwrap_or_else(PoisonError::into_inner);
+        if ranking.refused(tenant) { tenant.to_string() } else { "other".to_owned() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
@@ -138,7 +177,7 @@ impl Tenants {
     }
 
     /// Counts a request that was refused because its tenant, or else its address, exceeded this limit.
-    /// Metrics name the first tenants that are refused.
+    /// Metrics name the tenants that are refused most.
     pub fn refused(&self, tenant: Option<&TenantId>, share: &'static str) {
         let label = tenant.map_or_else(|| "address".to_owned(), |tenant| self.meter.label(tenant));
         metrics::counter!("weir_over_share_total", "tenant" => label, "share" => share).increment(1);
@@ -157,17 +196,24 @@ mod tests {
     }
 
     #[test]
-    fn metrics_name_a_bounded_number_of_tenants() {
+    fn metrics_name_a_bounded_number_of_tenants_and_the_loudest_among_them() {
         let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
         let _installed = metrics::set_default_local_recorder(&recorder);
         let tenants = Tenants::default();
-        for n in 0..2 * MAX_NAMED_TENANTS {
+        // Two refusals each for the first twenty, then one for each of many: nobody of those is loud.
+        for n in (0..NAMED_TENANTS).chain(0..2 * MAX_RANKED_TENANTS) {
             tenants.refused(Some(&tenant(n)), "events");
+        }
+        for _ in 0..20 {
+            tenants.refused(Some(&tenant(9_999)), "events");
         }
         tenants.refused(None, "bytes_in_hand");
         let text = recorder.handle().render();
-        assert_eq!(text.matches("weir_over_share_total{").count(), MAX_NAMED_TENANTS + 2, "{text}");
-        assert!(text.contains("tenant=\"other\",share=\"events\"} 20"), "{text}");
+        assert!(text.contains("tenant=\"t9999\",share=\"events\"}"), "{text}");
+        assert!(text.contains("tenant=\"other\",share=\"events\"}"), "{text}");
+        let series = text.matches("weir_over_share_total{").count();
+        assert!((NAMED_TENANTS + 2..=MAX_NAMED_TENANTS + 2).contains(&series), "{series}");
+        assert!(tenants.meter.ranking.lock().expect("held").refusals.len() <= MAX_RANKED_TENANTS);
     }
 
     #[test]

@@ -39,6 +39,8 @@ const STORED_WITHIN: Duration = Duration::from_secs(5);
 pub enum Reason {
     /// The secret is not that of the key.
     WrongSecret,
+    /// No secret of the tenant's signs the webhook.
+    WrongSignature,
     /// The key has ended.
     KeyExpired,
     /// The key was revoked.
@@ -60,6 +62,7 @@ impl Reason {
     pub const fn code(self) -> &'static str {
         match self {
             Self::WrongSecret => "wrong-secret",
+            Self::WrongSignature => "wrong-signature",
             Self::KeyExpired => "key-expired",
             Self::KeyRevoked => "key-revoked",
             Self::ForeignNetwork => "foreign-network",
@@ -72,7 +75,14 @@ impl Reason {
 
     /// Whether it is the credential that does not hold, rather than what was asked for.
     pub const fn is_of_credential(self) -> bool {
-        matches!(self, Self::WrongSecret | Self::KeyExpired | Self::KeyRevoked | Self::TokenRefused)
+        match self {
+            Self::WrongSecret
+            | Self::WrongSignature
+            | Self::KeyExpired
+            | Self::KeyRevoked
+            | Self::TokenRefused => true,
+            Self::ForeignNetwork | Self::Forbidden | Self::RateLimited | Self::QuotaExceeded => false,
+        }
     }
 }
 
@@ -104,6 +114,12 @@ pub struct Refusal<'a> {
 }
 
 impl<'a> Refusal<'a> {
+    /// A webhook of this sender that names the tenant and is not signed with its secret.
+    pub fn of_webhook(tenant: &'a TenantId, sender: &'a str, class: &'static str, address: IpAddr) -> Self {
+        let actor = Actor { kind: ActorKind::ServiceAccount, id: sender.to_owned(), ..Actor::default() };
+        Self { tenant, credential: sender, actor, reason: Reason::WrongSignature, class, address }
+    }
+
     /// A token that names this key.
     pub fn of_key(key: &'a RefusedKey, class: &'static str, address: IpAddr) -> Self {
         let actor = Actor {

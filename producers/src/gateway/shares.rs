@@ -5,12 +5,13 @@ use std::{
     collections::HashMap,
     num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use edge::{
     api_error::ApiError,
     peer::Network,
-    rates::{Keyed, Pace},
+    quotas,
     tenants::{Measure, Tenants},
 };
 use http::{HeaderValue, header};
@@ -140,7 +141,8 @@ impl Drop for Charge {
     }
 }
 
-/// Publishing quotas of one tenant; `None` for no limit. A quarter of a minute's quota may come as a burst.
+/// Publishing quotas of one tenant, which all replicas of the gateway grant together; `None` for no limit. A quarter of a
+/// minute's quota may come as a burst, and a request is granted whole while anything is left of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TenantQuotas {
     /// Publishing requests per minute.
@@ -167,6 +169,9 @@ impl TenantQuotas {
         Self { requests_per_minute: None, events_per_minute: None, kib_per_minute: None };
 }
 
+/// The quota of this time may come at once.
+const BURST: Duration = Duration::from_secs(15);
+
 /// Usage of the quotas by tenant.
 #[derive(Debug)]
 pub(super) struct Quotas {
@@ -179,10 +184,9 @@ pub(super) struct Quotas {
 impl Quotas {
     pub(super) fn new(quotas: &TenantQuotas, tenants: Tenants) -> Self {
         Self {
-            requests: Quota::new(quotas.requests_per_minute, 1, LimitName::RequestsPerMinute, "requests"),
-            // A request of the largest kind must fit.
-            events: Quota::new(quotas.events_per_minute, 10_000, LimitName::EventsPerMinute, "events"),
-            kib: Quota::new(quotas.kib_per_minute, 8 * 1024, LimitName::KibPerMinute, "bytes"),
+            requests: Quota::new(quotas.requests_per_minute, LimitName::RequestsPerMinute, "requests"),
+            events: Quota::new(quotas.events_per_minute, LimitName::EventsPerMinute, "events"),
+            kib: Quota::new(quotas.kib_per_minute, LimitName::KibPerMinute, "bytes"),
             tenants,
         }
     }
@@ -213,24 +217,22 @@ impl Quotas {
 /// One quota.
 #[derive(Debug)]
 struct Quota {
-    taken: Keyed<TenantId>,
-    /// Minimum burst, whatever the limit.
-    at_least: u32,
+    taken: quotas::Quotas<TenantId>,
     limit: LimitName,
     share: &'static str,
 }
 
 impl Quota {
-    fn new(per_minute: Option<NonZeroU32>, at_least: u32, limit: LimitName, share: &'static str) -> Self {
-        let taken = Keyed::new(per_minute.map(|per_minute| pace(per_minute, at_least)));
-        Self { taken, at_least, limit, share }
+    fn new(per_minute: Option<NonZeroU32>, limit: LimitName, share: &'static str) -> Self {
+        Self { taken: quotas::Quotas::new(per_minute, BURST), limit, share }
     }
 
     fn take(&self, tenants: &Tenants, tenant: &TenantId, count: usize) -> Result<(), ApiError> {
         let count = NonZeroU32::new(u32::try_from(count).unwrap_or(u32::MAX));
         let Some(count) = count else { return Ok(()) };
-        let own = tenants.limit(tenant, self.limit).map(|per_minute| pace(per_minute, self.at_least));
-        self.taken.take(tenant.clone(), own, count).map(drop).map_err(|none_left| {
+        let own = tenants.limit(tenant, self.limit);
+        let replicas = *tenants.replicas.borrow();
+        self.taken.take(tenant.clone(), own, count, replicas).map(drop).map_err(|none_left| {
             let share = self.share;
             tenants.refused(Some(tenant), share);
             let detail = format!("this tenant publishes too many {share} a minute; send it again later");
@@ -239,11 +241,6 @@ impl Quota {
                 .with_headers(|headers| none_left.write(headers))
         })
     }
-}
-
-fn pace(per_minute: NonZeroU32, at_least: u32) -> Pace {
-    let burst = NonZeroU32::new((per_minute.get() / 4).max(at_least)).unwrap_or(NonZeroU32::MIN);
-    Pace { per_minute, burst }
 }
 
 #[cfg(test)]
@@ -313,6 +310,16 @@ mod tests {
             (status(quotas.take_content(&loud, 1, 1)), status(quotas.take_content(&quiet, 1, 1))),
             (429, 200)
         );
+    }
+
+    #[test]
+    fn replicas_grant_their_part_of_a_tenants_quota() {
+        let four = NonZeroU32::new(4).expect("not zero");
+        let tenants = Tenants { replicas: tokio::sync::watch::channel(four).1, ..Tenants::default() };
+        let limits = TenantQuotas { requests_per_minute: NonZeroU32::new(80), ..TenantQuotas::UNLIMITED };
+        let quotas = Quotas::new(&limits, tenants);
+        let acme = TenantId::new("acme").expect("a tenant");
+        assert_eq!((0..40).filter(|_| quotas.take_request(&acme).is_ok()).count(), 5, "a fourth of a quarter");
     }
 
     #[test]

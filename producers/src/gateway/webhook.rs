@@ -18,6 +18,7 @@ use edge::{
     api_error::ApiError,
     peer::{Network, Peer},
     service::Traces,
+    trail::Refusal,
 };
 use http::{HeaderMap, HeaderName, header};
 use percent_encoding::percent_decode;
@@ -45,6 +46,10 @@ use crate::{
 };
 
 const EVENT: HeaderName = HeaderName::from_static("x-github-event");
+/// Sender of the webhooks, as events name it.
+const SENDER: &str = "github-webhook";
+/// Class of the routes of webhooks, as events name it.
+const CLASS: &str = "webhooks";
 const DELIVERY: HeaderName = HeaderName::from_static("x-github-delivery");
 
 /// Publish a GitHub webhook.
@@ -91,13 +96,19 @@ pub(super) async fn publish(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
+    let named = tenant.map_or_else(|_| String::new(), |Path(tenant)| tenant);
+    let address = app.admission.client(peer, &parts.headers);
+    let claimed = app.config.github.tenant(&named);
     let unproven = |detail: &str| {
+        if let Some(tenant) = &claimed {
+            let refusal = Refusal::of_webhook(tenant, SENDER, CLASS, address);
+            app.config.tenants.trail.refused(refusal, Utc::now());
+        }
         let failed = app.admission.login_failed(peer, &parts.headers);
         failed.map_or_else(|refused| refused, |()| ApiError::new(ProblemKind::Unauthenticated, detail))
     };
-    let signature = Signature::of(&parts.headers).map_err(unproven)?;
-    let named = tenant.map_or_else(|_| String::new(), |Path(tenant)| tenant);
-    let network = Network::from(app.admission.client(peer, &parts.headers));
+    let signature = Signature::of(&parts.headers).map_err(&unproven)?;
+    let network = Network::from(address);
     let patience = app.patience(app.config.limits.body_bytes);
     let sent = body::read(&parts.headers, body, unproven_charge(&app, &named, network), patience).await;
     let sent = sent.map_err(|refused| stalled(&app, refused, peer, &parts.headers))?;

@@ -274,6 +274,29 @@ async fn strangers_use_up_nothing_but_what_strangers_have() {
 }
 
 #[tokio::test]
+async fn wrong_signatures_are_one_event_a_minute_of_the_tenant_that_they_name() {
+    let mut config = webhooks();
+    config.rates.failed_logins_per_minute = NonZeroU32::MAX;
+    let trail = Arc::clone(&config.tenants.trail);
+    let running = start_with(config, Scripted::new(&[])).await;
+    for (tenant, secret) in [("acme", "another secret of 16"), ("nobody", "another secret of 16")] {
+        for body in ["x".to_owned(), member_added(), "{}".to_owned()] {
+            signed(tenant, secret, body).to(&running).await.expect(401, "unauthenticated");
+        }
+    }
+    assert_eq!(signed("acme", SECRET, member_added()).to(&running).await.status, 202);
+    let later = chrono::Utc::now() + chrono::TimeDelta::minutes(2);
+    let refusals = trail.take_refusals(later);
+    // A minute may have ended in between.
+    assert!((1..=2).contains(&refusals.len()), "{refusals:?}");
+    assert_eq!(refusals.iter().map(|refusals| refusals.count).sum::<u64>(), 3);
+    for refusals in refusals {
+        assert_eq!((refusals.tenant.as_str(), refusals.reason.code()), ("acme", "wrong-signature"));
+        assert_eq!(refusals.actor.id, "github-webhook");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_counts_against_its_address() {
     let mut config = webhooks();
     config.rates.failed_logins_per_minute = NonZeroU32::MIN;

@@ -15,6 +15,8 @@ use crate::topology::{TopicSpec, Topology};
 
 /// Time limit for one administrative request.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Time in which every broker knows of an altered setting.
+const SETTLED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Difference between a topic on the cluster and its declaration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -92,6 +94,14 @@ pub enum AdminError {
         /// Error code of the cluster.
         code: RDKafkaErrorCode,
     },
+    /// The cluster did not alter a topic's setting.
+    #[error("{setting} of {topic} was not altered; may this user alter the topic's configuration?")]
+    Unaltered {
+        /// The topic.
+        topic: String,
+        /// The setting, as Kafka names it.
+        setting: String,
+    },
 }
 
 /// A cluster and how to talk to it.
@@ -127,6 +137,7 @@ pub async fn apply(
     }
     cluster.alter(&topology.topics(), &changes).await?;
     cluster.await_topics(&topology.topics()).await?;
+    cluster.await_settings(&topology.topics(), &changes).await?;
     Ok(changes)
 }
 
@@ -253,6 +264,11 @@ impl<'a> Cluster<'a> {
         for (spec, resource) in specs.iter().zip(described) {
             let topic = spec.topic.name();
             let resource = resource.map_err(|code| AdminError::Topic { topic: topic.to_owned(), code })?;
+            // The client library keeps a refusal to itself; a topic that may be asked about has settings.
+            if resource.entries.is_empty() {
+                let code = RDKafkaErrorCode::TopicAuthorizationFailed;
+                return Err(AdminError::Topic { topic: topic.to_owned(), code });
+            }
             let entries = resource.entries.into_iter();
             settings.insert(topic, entries.filter_map(|entry| Some((entry.name, entry.value?))).collect());
         }
@@ -338,6 +354,28 @@ impl<'a> Cluster<'a> {
             settings.insert(topic, entries.filter_map(|entry| Some((entry.name, entry.value?))).collect());
         }
         Ok(settings)
+    }
+
+    /// Waits until settings that were altered are as they were to be: the client library keeps a refusal to itself.
+    async fn await_settings(&self, specs: &[TopicSpec], changes: &[TopicChange]) -> Result<(), AdminError> {
+        if !changes.iter().any(|change| matches!(change, TopicChange::Alter { .. })) {
+            return Ok(());
+        }
+        let deadline = tokio::time::Instant::now() + SETTLED_WITHIN;
+        loop {
+            let left = self.plan(specs).await?;
+            let unaltered = left.into_iter().find_map(|change| match change {
+                TopicChange::Alter { topic, setting, .. } => Some((topic, setting)),
+                TopicChange::Create { .. } | TopicChange::Refused { .. } => None,
+            });
+            match unaltered {
+                None => return Ok(()),
+                Some((topic, setting)) if tokio::time::Instant::now() >= deadline => {
+                    return Err(AdminError::Unaltered { topic, setting });
+                }
+                Some(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
     }
 
     /// Waits until the cluster shows every topic, so that the next subscriber finds them.
