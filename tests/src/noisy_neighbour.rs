@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -33,7 +34,9 @@ struct Street {
     door: Door,
     stages: Member,
     /// Records that the neighbour has published.
-    published: u32,
+    published: AtomicU32,
+    /// Attacks that went before: each has ids of its own.
+    round: u32,
 }
 
 /// The slowest of the neighbour's requests, and the longest until a record was both a row and a signal.
@@ -65,7 +68,7 @@ impl Street {
         let site = Site::new().await;
         let door = Door::open(&site).await;
         let stages = Member::running(&["audit", "risk", "change_review"], &site.endpoints, None);
-        Self { site, door, stages, published: 0 }
+        Self { site, door, stages, published: AtomicU32::new(0), round: 0 }
     }
 
     /// Sends what the attacker sends; what the gateway refuses of it is refused to the attacker alone.
@@ -80,11 +83,11 @@ impl Street {
     }
 
     /// Publishes as the neighbour, one record after another, each until it is a row and a signal.
-    async fn look(&mut self) -> Seen {
+    async fn look(&self) -> Seen {
         let mut seen = Seen { answer: Duration::ZERO, visible: Duration::ZERO };
         for _ in 0..LOOKS {
-            self.published += 1;
-            let body = json!({"Records": [deleted_trail(self.published)]}).to_string();
+            let published = self.published.fetch_add(1, Relaxed) + 1;
+            let body = json!({"Records": [deleted_trail(published)]}).to_string();
             let began = Instant::now();
             let answer =
                 Answer::to(self.door.post_as(&self.door.neighbour, "/api/v1/sources/cloudtrail", body));
@@ -92,7 +95,7 @@ impl Street {
             assert_eq!(answer["counts"]["accepted"], 1, "{answer}");
             seen.answer = seen.answer.max(began.elapsed());
             for count in [AUDITED, SIGNALLED] {
-                self.site.await_count(count, i64::from(self.published)).await;
+                self.site.await_count(count, i64::from(published)).await;
             }
             seen.visible = seen.visible.max(began.elapsed());
         }
@@ -106,10 +109,11 @@ impl Street {
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
-    /// Looks as the neighbour after an attack was sent, holds the promises against it, and prints a row of the table.
+    /// Looks as the neighbour while an attack goes on, holds the promises against it, and prints a row of the table.
     #[expect(clippy::print_stderr, reason = "a table for people")]
-    async fn judge(&mut self, attack: &str) {
-        let seen = self.look().await;
+    async fn judge<T>(&mut self, attack: &str, attacking: impl AsyncFnOnce(&Self) -> T) -> T {
+        self.round += 1;
+        let (held, seen) = tokio::join!(attacking(self), self.look());
         let memory = self.memory();
         eprintln!(
             "| {attack:<32} | {:>6} ms | {:>6} ms | {:>4} MB |",
@@ -120,6 +124,7 @@ impl Street {
         assert_eq!(self.site.count(HALTED).await, 0, "{attack}: one tenant's attack halts nothing");
         self.stages.assert_alive();
         assert!(memory < MOST_MEMORY, "{attack}: {memory} bytes");
+        held
     }
 }
 
@@ -129,7 +134,8 @@ async fn conflicts(street: &Street) {
         let batch: Vec<_> = (0..1_000)
             .map(|n| {
                 let data = json!({"action": action, "actor": {"id": format!("actor-{}", n % 64)}});
-                let mut event = event("activity.api_called", &format!("conflict-{n}"), &data);
+                let mut event =
+                    event("activity.api_called", &format!("conflict-{}-{n}", street.round), &data);
                 event["time"] = "2026-01-02T03:04:05Z".into();
                 event
             })
@@ -144,7 +150,8 @@ async fn repeats(street: &Street) {
         .map(|n| {
             let data =
                 json!({"resource": {"id": format!("vm-{n}"), "kind": "instance"}, "change_id": "run-1"});
-            let mut event = event("infrastructure.provisioned", &format!("repeat-{n}"), &data);
+            let mut event =
+                event("infrastructure.provisioned", &format!("repeat-{}-{n}", street.round), &data);
             event.as_object_mut().expect("an object").remove("time");
             event
         })
@@ -160,8 +167,8 @@ async fn weights(street: &Street) {
             .map(|n| {
                 let data = json!({"subject_kind": "user", "subject_id": "x", "actor": {"id": "loud"},
                                   "decision": "added", "reason": "because",
-                                  "attributes": {"watchlist": format!("list-{request}-{n}"), "multiplier": "1.1"}});
-                event("governance.watchlist_changed", &format!("weight-{request}-{n}"), &data)
+                                  "attributes": {"watchlist": format!("list-{}-{request}-{n}", street.round), "multiplier": "1.1"}});
+                event("governance.watchlist_changed", &format!("weight-{}-{request}-{n}", street.round), &data)
             })
             .collect();
         street.attack_with(&batch).await;
@@ -172,7 +179,7 @@ async fn weights(street: &Street) {
 async fn amplification(street: &Street) {
     let records: Vec<_> = (0..12)
         .map(|n| {
-            let mut record = deleted_trail(900_000 + n);
+            let mut record = deleted_trail(900_000 + street.round * 10_000_000 + n);
             let resources =
                 (0..10_000).map(|p| json!({"ARN": format!("arn:aws:s3:::b{n}-{p}"), "accountId": p}));
             record["resources"] = resources.collect();
@@ -190,7 +197,7 @@ async fn hot_entity(street: &Street) {
     for request in 0..8 {
         let records: Vec<_> = (0..1_000)
             .map(|n| {
-                let mut record = deleted_trail(1_000_000 + request * 1_000 + n);
+                let mut record = deleted_trail(1_000_000 + street.round * 10_000_000 + request * 1_000 + n);
                 record["errorCode"] = "AccessDenied".into();
                 record["eventName"] = format!("Call{}", n % 50).into();
                 record
@@ -227,7 +234,8 @@ async fn old_months(street: &Street) -> PgConnection {
         let batch: Vec<_> = (0..1_000)
             .map(|n| {
                 let data = json!({"action": "Read", "actor": {"id": format!("actor-{}", n % 64)}});
-                let mut event = event("activity.api_called", &format!("old-{year}-{n}"), &data);
+                let mut event =
+                    event("activity.api_called", &format!("old-{}-{year}-{n}", street.round), &data);
                 event["time"] = format!("{year}-{:02}-02T03:04:05Z", n % 12 + 1).into();
                 event
             })
@@ -237,27 +245,46 @@ async fn old_months(street: &Street) -> PgConnection {
     reader
 }
 
+/// A flood of small requests with all the rights of the tenant, without waiting for answers one by one.
+async fn flood(street: &Street) {
+    let ask = |n: usize| {
+        let data = json!({"action": "Read", "actor": {"id": format!("actor-{}", n % 64)}});
+        let event = event("activity.api_called", &format!("flood-{}-{n}", street.round), &data);
+        street.attack("/api/v1/events", "application/cloudevents+json", event.to_string())
+    };
+    for first in (0..2_000).step_by(50) {
+        futures_util::future::join_all((first..first + 50).map(ask)).await;
+    }
+}
+
+/// Everything at once.
+async fn all(street: &Street) {
+    let (_held, _reader, ..) = tokio::join!(
+        stalled(street),
+        old_months(street),
+        conflicts(street),
+        repeats(street),
+        weights(street),
+        amplification(street),
+        hot_entity(street),
+        flood(street),
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_tenant_does_leaves_the_other_served() {
     let mut street = Street::open().await;
-    street.judge("quiet").await;
-    conflicts(&street).await;
-    street.judge("conflicting ids").await;
-    repeats(&street).await;
-    street.judge("repeats without a time").await;
-    weights(&street).await;
-    street.judge("weights of one entity").await;
-    amplification(&street).await;
-    street.judge("events that touch 10,000 entities").await;
-    hot_entity(&street).await;
-    street.judge("one entity, 8,000 refusals").await;
-    let held = stalled(&street).await;
-    street.judge("bodies withheld").await;
-    drop(held);
-    let reader = old_months(&street).await;
-    street.judge("old months, long transaction").await;
-    drop(reader);
-    street.judge("quiet again").await;
+    street.judge("quiet", async |_| ()).await;
+    street.judge("conflicting ids", conflicts).await;
+    street.judge("repeats without a time", repeats).await;
+    street.judge("weights of one entity", weights).await;
+    street.judge("events that touch 10,000 entities", amplification).await;
+    street.judge("one entity, 8,000 refusals", hot_entity).await;
+    street.judge("bodies withheld", stalled).await;
+    street.judge("old months, long transaction", old_months).await;
+    street.judge("2,000 requests, 50 at a time", flood).await;
+    street.judge("all of it at once", all).await;
+    street.judge("quiet again", async |_| ()).await;
     street.door.stop.cancel();
     street.stages.stop();
 }

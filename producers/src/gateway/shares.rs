@@ -319,7 +319,11 @@ mod tests {
         let limits = TenantQuotas { requests_per_minute: NonZeroU32::new(80), ..TenantQuotas::UNLIMITED };
         let quotas = Quotas::new(&limits, tenants);
         let acme = TenantId::new("acme").expect("a tenant");
-        assert_eq!((0..40).filter(|_| quotas.take_request(&acme).is_ok()).count(), 5, "a fourth of a quarter");
+        assert_eq!(
+            (0..40).filter(|_| quotas.take_request(&acme).is_ok()).count(),
+            5,
+            "a fourth of a quarter"
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Databases and their schema. For roles that may create roles and tables; stages and readers never need it.
 
+use std::{borrow::Cow, time::Duration};
+
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
 
 use crate::compress::DICTIONARIES;
@@ -9,6 +11,10 @@ use crate::session::connect_admin;
 const MONTHS_AHEAD: i32 = 2;
 /// Retries of a migration that creates the same roles as another one at the same time, in another database.
 const ATTEMPTS: usize = 5;
+/// Retries of a migration that got no lock within the connection's timeout: two minutes with the pauses.
+const LOCKED_ATTEMPTS: usize = 20;
+/// Pause after a lock that was not got: whoever waited behind the migration gets it.
+const LOCKED_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
@@ -30,15 +36,21 @@ pub enum MigrateError {
 }
 
 /// Brings the database of that URL up to this version: roles, tables, dictionaries, the next months' partitions.
-/// Safe to run again, at the same time as others, and under running stages.
+/// Safe to run again, at the same time as others, and under running stages: it waits for a table's lock for five seconds at
+/// a time, and lets others pass in between.
 pub async fn migrate(admin_url: &str) -> Result<(), MigrateError> {
     let mut connection = connect_admin(admin_url).await?;
-    let mut attempt = 1;
+    let (mut attempts, mut locked) = (1, 1);
     while let Err(error) = MIGRATIONS.run(&mut connection).await {
-        if attempt == ATTEMPTS || !is_concurrent_change(&error) {
+        if code_of(&error).as_deref() == Some("55P03") && locked < LOCKED_ATTEMPTS {
+            tracing::info!(attempt = locked, "a migration waits for a table that others use; will retry");
+            locked += 1;
+            tokio::time::sleep(LOCKED_PAUSE).await;
+        } else if attempts == ATTEMPTS || !is_concurrent_change(&error) {
             return Err(error.into());
+        } else {
+            attempts += 1;
         }
-        attempt += 1;
         connection = connect_admin(admin_url).await?;
     }
     store_dictionaries(&mut connection).await?;
@@ -129,9 +141,14 @@ async fn store_dictionaries(connection: &mut PgConnection) -> Result<(), Migrate
 
 /// "tuple concurrently updated" and its like, and keys that another's transaction had just taken.
 fn is_concurrent_change(error: &sqlx::migrate::MigrateError) -> bool {
+    matches!(code_of(error).as_deref(), Some("XX000" | "23505" | "42710" | "40P01" | "40001"))
+}
+
+/// PostgreSQL's code of the error.
+fn code_of(error: &sqlx::migrate::MigrateError) -> Option<Cow<'_, str>> {
     use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
     let (Execute(sqlx::Error::Database(db)) | ExecuteMigration(sqlx::Error::Database(db), _)) = error else {
-        return false;
+        return None;
     };
-    matches!(db.code().as_deref(), Some("XX000" | "23505" | "42710" | "40P01" | "40001"))
+    db.code()
 }

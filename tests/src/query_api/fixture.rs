@@ -55,7 +55,11 @@ impl Api {
     pub(crate) async fn start_with(change: impl FnOnce(&mut ShareLimits)) -> Self {
         let mut shares = ShareLimits { connections: READERS as usize, ..ShareLimits::default() };
         change(&mut shares);
-        let database = support::database().await;
+        Self::over(support::database().await, shares).await
+    }
+
+    /// On a database that is there.
+    pub(crate) async fn over(database: String, shares: ShareLimits) -> Self {
         let owner = PgConnection::connect(&database).await.expect("the database takes connections");
         let readers = reader_pool(&database, READERS).expect("an address");
         let pepper = Pepper::new("pepper");

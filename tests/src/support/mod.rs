@@ -32,12 +32,17 @@ const ABANDONED_AFTER: Duration = Duration::from_hours(1);
 /// The server is the shared stack's, or the one that `DATABASE_URL` names. Databases that earlier runs left behind are
 /// removed.
 pub(crate) async fn database() -> String {
+    let url = empty_database().await;
+    sinks::postgres::migrate(&url).await.expect("migrations");
+    url
+}
+
+/// A fresh database of this test's own, without tables; its URL.
+pub(crate) async fn empty_database() -> String {
     let maintenance_url = postgres().await;
     remove_abandoned(&maintenance_url).await;
     let name = format!("{PREFIX}{}_{:016x}", seconds_now(), rand::random::<u64>());
-    let url = sinks::postgres::create_database(&maintenance_url, &name).await.expect("a database");
-    sinks::postgres::migrate(&url).await.expect("migrations");
-    url
+    sinks::postgres::create_database(&maintenance_url, &name).await.expect("a database")
 }
 
 /// A server whose databases may be created; the URL of one that exists.

@@ -216,7 +216,7 @@ fn describe_services() {
     describe_counter!("weir_rate_limited_total", "Requests answered 429, by the limit that was exceeded.");
     describe_counter!(
         "weir_over_share_total",
-        "Requests rejected because of a tenant's limit, by limit; 20 tenants are named, others are `other`."
+        "Requests rejected because of a tenant's limit, by limit; the most refused tenants are named."
     );
     describe_counter!(
         "weir_access_denials_total",
