@@ -19,7 +19,7 @@ import psycopg
 LITERAL = re.compile(r'r(#+)"(.*?)"\1|r"([^"]*)"|"((?:[^"\\]|\\.)*)"', re.S)
 STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH|LOCK|MERGE)\b")
 # Made anew by each start, or by the migration.
-NO_ROWS = {"_sqlx_migrations", "zstd_dictionary", "service_replica"}
+NO_ROWS = {"_sqlx_migrations", "zstd_dictionary", "service_replica", "api_key"}
 
 
 def literals(checkout):
@@ -100,7 +100,15 @@ def main():
             "statements": list(statements(connection, checkout)),
             "rows": rows(connection),
         }
-    print(json.dumps(record, ensure_ascii=False, separators=(",", ":")).replace('{"roles"', '\n{"roles"').replace('],[', '],\n['))
+    print("{" + ",\n".join(f"{json.dumps(name)}:{lines(part)}" for name, part in record.items()) + "}")
+
+
+def lines(part):
+    """JSON with a line for each item, for people who compare two records."""
+    text = lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if isinstance(part, list):
+        return "[" + ",\n".join(map(text, part)) + "]"
+    return "{" + ",\n".join(f"{text(name)}:{text(value)}" for name, value in part.items()) + "}"
 
 
 main()

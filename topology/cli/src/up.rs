@@ -26,7 +26,7 @@ use super::{
     status::{self, client},
     transport,
 };
-use stack::{Data, Endpoints, Stack, StackConfig, StackError, mock::MockKafka};
+use stack::{Data, Endpoints, Stack, StackConfig, StackError, create_home, mock::MockKafka};
 use topology::{
     pipeline,
     runtime::offline::admin::{self, TopicChange},
@@ -75,7 +75,7 @@ pub(super) async fn up(args: UpArgs) -> anyhow::Result<Outcome> {
     if args.registry || deployment.registry.is_some() {
         config = config.with_registry();
     }
-    std::fs::create_dir_all(&home).with_context(|| format!("creating {}", home.display()))?;
+    create_home(&home)?;
     let (endpoints, _broker) = servers(config, args.detach).await?;
     deployment.registry.clone_from(&endpoints.registry);
     transport::check(&endpoints)?;

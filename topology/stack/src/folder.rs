@@ -2,8 +2,10 @@
 //! under its own name that is not whole was damaged later, and may hold data.
 
 use super::StackError;
-use std::fs;
-use std::io::ErrorKind;
+use nix::unistd::Uid;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// A server's data folder and how to tell that it is whole.
@@ -75,7 +77,7 @@ impl DataFolder {
 /// Makes `place` for a server. `mark` is what the server puts there first: a folder with other content and without it is
 /// somebody else's, whom `--purge` must not rob.
 pub(super) fn claim(server: &'static str, place: &Path, mark: &str) -> Result<(), StackError> {
-    fs::create_dir_all(place).map_err(StackError::io("create", place))?;
+    create_closed(place)?;
     let is_empty = fs::read_dir(place).map_err(StackError::io("read", place))?.next().is_none();
     if is_empty || place.join(mark).exists() {
         return Ok(());
@@ -85,6 +87,25 @@ pub(super) fn claim(server: &'static str, place: &Path, mark: &str) -> Result<()
         path: place.to_owned(),
         reason: "the folder has other content; set WEIR_HOME to a folder of its own".to_owned(),
     })
+}
+
+/// Makes the folder, and those above it, for its owner alone. One that is there keeps its mode.
+pub(super) fn create_closed(dir: &Path) -> Result<(), StackError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(StackError::io("create", dir))
+}
+
+/// The same for a home: where root starts PostgreSQL as somebody else, that user may pass through.
+pub fn create_home(dir: &Path) -> Result<(), StackError> {
+    let mode = if Uid::effective().is_root() { 0o711 } else { 0o700 };
+    fs::DirBuilder::new().recursive(true).mode(mode).create(dir).map_err(StackError::io("create", dir))
+}
+
+/// A new or emptied file that only its owner reads.
+pub(super) fn create_private(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // One that was there before may have been open to all.
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    Ok(file)
 }
 
 /// Deletes the folders in `parent` whose names begin so. True if there was any.

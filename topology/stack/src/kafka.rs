@@ -1,7 +1,7 @@
 //! One Kafka node, broker and controller in one process (KRaft).
 
 use super::fetch::{Part, Sources};
-use super::folder::{DataFolder, Found, claim};
+use super::folder::{DataFolder, Found, claim, create_private};
 use super::process::{Detached, ProcessId, holds_within, log_tail, next_log, run};
 use super::state::Server;
 use super::{Broker, StackConfig, StackError, java, ports};
@@ -11,7 +11,6 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -148,7 +147,7 @@ impl Site {
     fn write_properties(&self, broker: &Broker, port: u16, controller: u16) -> Result<(), StackError> {
         let write = |name: &str, text: String| {
             let path = self.folder.join(name);
-            let written = private(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+            let written = create_private(&path).and_then(|mut file| file.write_all(text.as_bytes()));
             written.map_err(StackError::io("write", &path))
         };
         let own: String = broker.properties.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
@@ -193,13 +192,6 @@ impl Site {
     fn logging(&self) -> [String; 1] {
         [format!("-Dlog4j2.configurationFile={}", self.folder.join("log4j2.xml").display())]
     }
-}
-
-/// A new or emptied file that only its owner reads: settings may hold passwords.
-fn private(path: &Path) -> std::io::Result<fs::File> {
-    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    Ok(file)
 }
 
 fn classpath(libs: &Path) -> String {

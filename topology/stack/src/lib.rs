@@ -35,6 +35,7 @@ mod state;
 pub use config::{Broker, Named, Registry, StackConfig};
 pub use control::{Data, ServerState, ServerStatus, Tethered};
 pub use error::StackError;
+pub use folder::create_home;
 
 use fetch::{Part, Sources};
 use state::{Server, State};
@@ -159,8 +160,10 @@ impl Stack {
         let port = |part: Part| {
             state.get(part).map(|server| server.port).ok_or(StackError::Vanished { server: part.name() })
         };
+        let password = state.get(Part::Postgres).and_then(postgres::password);
+        let user = password.map_or_else(|| "postgres".to_owned(), |password| format!("postgres:{password}"));
         let local = |database: &str| {
-            port(Part::Postgres).map(|port| format!("postgres://postgres@127.0.0.1:{port}/{database}"))
+            port(Part::Postgres).map(|port| format!("postgres://{user}@127.0.0.1:{port}/{database}"))
         };
         Ok(Endpoints {
             kafka: match &named.kafka {

@@ -1,6 +1,6 @@
 //! One starter or stopper at a time, across processes. The system drops the lock when its holder dies.
 
-use super::{Stack, StackConfig, StackError};
+use super::{Stack, StackConfig, StackError, folder::create_home};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -15,7 +15,7 @@ impl Lock {
     /// Waits for the lock file at `path`, and reports the wait when another process holds it.
     pub(crate) fn acquire(config: &StackConfig, path: &Path) -> Result<Self, StackError> {
         if let Some(dir) = path.parent() {
-            std::fs::create_dir_all(dir).map_err(StackError::io("create", dir))?;
+            create_home(dir)?;
         }
         loop {
             let file = OpenOptions::new()

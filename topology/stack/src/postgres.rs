@@ -2,11 +2,12 @@
 //! reach the stack's home (below a 0700 folder such as root's own), its programs and data are kept in /var/tmp.
 
 use super::fetch::{OLDEST_POSTGRES, Part, Sources, postgres_version};
-use super::folder::{DataFolder, Found, claim};
+use super::folder::{DataFolder, Found, claim, create_closed, create_private};
 use super::process::{ProcessId, holds_within, log_tail, next_log, run};
 use super::run_as::{RunAs, reachable};
 use super::state::Server;
 use super::{StackConfig, StackError, ports};
+use nix::unistd::chown;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,6 +16,8 @@ use std::process::Command;
 use std::time::Duration;
 
 const NAME: &str = "PostgreSQL";
+/// The file of the superuser's password, beside the data.
+const PASSWORD: &str = "password";
 /// A start takes a tenth of a second; after a crash up to `max_wal_size` is replayed first.
 const READY_WITHIN_S: &str = "180";
 const STOPPED_WITHIN_S: &str = "30";
@@ -122,6 +125,12 @@ pub(super) fn stop(server: &Server, how: Stop) -> Result<(), StackError> {
     Err(StackError::NotStopped { server: NAME, pid: process.pid, reason: said.trim().to_owned() })
 }
 
+/// The superuser's password; none where the cluster was made without one.
+pub(super) fn password(server: &Server) -> Option<String> {
+    let text = fs::read_to_string(data_of(server).with_file_name(PASSWORD)).ok()?;
+    Some(text.trim().to_owned())
+}
+
 fn data_of(server: &Server) -> PathBuf {
     server.folder.join(Part::Postgres.mark()).join("data")
 }
@@ -189,7 +198,7 @@ impl Site {
         // What belongs to the user that runs the server is inside a folder which only the stack's user may replace.
         match &user {
             Some(user) => user.own_folder(&folder)?,
-            None => fs::create_dir_all(&folder).map_err(StackError::io("create", &folder))?,
+            None => create_closed(&folder)?,
         }
         if let Some(user) = user.as_ref().filter(|_| !place.starts_with(&config.home)) {
             config.say(&format!(
@@ -220,7 +229,16 @@ impl Site {
 
     fn init(&self) -> Result<(), StackError> {
         let mut command = Command::new(self.programs.join("initdb"));
-        command.args(["--username", "postgres", "--auth", "trust", "--no-sync", "--encoding", "UTF8"]);
+        command.args([
+            "--username",
+            "postgres",
+            "--auth",
+            "scram-sha-256",
+            "--no-sync",
+            "--encoding",
+            "UTF8",
+        ]);
+        command.arg("--pwfile").arg(self.keep_password()?);
         command.args(["--locale", LOCALE, "--pgdata"]).arg(self.data.draft()).current_dir(&self.folder);
         match run(&mut command, self.user.as_ref())? {
             (true, _) => self.data.adopt_draft(),
@@ -230,6 +248,21 @@ impl Site {
                 output: super::error::tail(&said),
             }),
         }
+    }
+
+    /// The file of the superuser's password, made where it is missing. The server's user reads it once, to set it.
+    fn keep_password(&self) -> Result<PathBuf, StackError> {
+        let file = self.folder.join(PASSWORD);
+        if !file.exists() {
+            let password = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
+            let written = create_private(&file).and_then(|mut file| file.write_all(password.as_bytes()));
+            written.map_err(StackError::io("write", &file))?;
+        }
+        if let Some(user) = &self.user {
+            chown(&file, Some(user.uid.into()), Some(user.gid.into()))
+                .map_err(|error| StackError::io("hand over", &file)(error.into()))?;
+        }
+        Ok(file)
     }
 
     /// False where `pg_ctl` saw the start fail.

@@ -1,11 +1,12 @@
 //! Processes that outlive their starter, and are recognised later.
 
 use super::error::{StackError, tail};
+use super::folder::{create_closed, create_private};
 use super::run_as::RunAs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -105,7 +106,7 @@ pub struct Detached<'a> {
 impl Detached<'_> {
     /// Starts the process in a session of its own, so that it outlives the caller.
     pub fn spawn(&self) -> Result<ProcessId, StackError> {
-        let out = File::create(self.log).map_err(StackError::io("create", self.log))?;
+        let out = create_private(self.log).map_err(StackError::io("create", self.log))?;
         let err = out.try_clone().map_err(StackError::io("open", self.log))?;
         let mut child = Command::new(self.program)
             .args(&self.args)
@@ -146,7 +147,7 @@ pub(super) fn run(command: &mut Command, user: Option<&RunAs>) -> Result<(bool, 
 
 /// A new log file's path in `dir`; older ones than the last few are deleted.
 pub fn next_log(dir: &Path) -> Result<PathBuf, StackError> {
-    fs::create_dir_all(dir).map_err(StackError::io("create", dir))?;
+    create_closed(dir)?;
     let mut logs: Vec<PathBuf> = fs::read_dir(dir)
         .map_err(StackError::io("read", dir))?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))

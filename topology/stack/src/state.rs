@@ -2,10 +2,11 @@
 
 use super::StackError;
 use super::fetch::Part;
+use super::folder::create_private;
 use super::process::ProcessId;
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Raised when a field changes its meaning: an older file is refused, not misread.
@@ -77,7 +78,8 @@ impl State {
         let draft = path.with_extension("new");
         let text = serde_json::to_string_pretty(self)
             .map_err(|error| StackError::State { path: path.to_owned(), reason: error.to_string() })?;
-        fs::write(&draft, text).map_err(StackError::io("write", &draft))?;
+        let written = create_private(&draft).and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(StackError::io("write", &draft))?;
         fs::rename(&draft, path).map_err(StackError::io("replace", path))
     }
 
