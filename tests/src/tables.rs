@@ -1,6 +1,8 @@
 //! Properties of every table: tenants are kept apart, and a rebuild gives the same rows.
 
-use sqlx::{Connection, PgConnection};
+use std::collections::BTreeSet;
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::{faults::projections, support};
 
@@ -83,4 +85,72 @@ async fn every_table_is_compared_with_a_rebuild_or_has_a_reason() {
     assert_eq!(forgotten, [""; 0], "compare it in faults::projections, or say here why not");
     let gone = projections::TABLES.iter().chain(&excused).filter(|table| !tables.iter().any(|t| t == *table));
     assert_eq!(gone.collect::<Vec<_>>(), [""; 0].iter().collect::<Vec<_>>(), "no such table");
+}
+
+/// Roles that serve all tenants; no request tells them one.
+const OF_ALL_TENANTS: [&str; 4] = ["weir_owner", "weir_operator", "weir_service", "weir_writer"];
+
+/// Frees a table from what its rows must be like, and puts a row of each of two tenants there.
+const TWO_TENANTS: &str = "
+DO $$
+DECLARE
+  tab regclass;
+  item record;
+BEGIN
+  FOR tab IN SELECT c.oid::regclass FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+              WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace
+                AND a.attname = 'tenant_id' AND NOT a.attisdropped LOOP
+    FOR item IN SELECT conname FROM pg_constraint WHERE conrelid = tab AND contype IN ('p', 'u', 'f', 'c', 'x') LOOP
+      EXECUTE format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I CASCADE', tab, item.conname);
+    END LOOP;
+    FOR item IN SELECT attname FROM pg_attribute
+                 WHERE attrelid = tab AND attnum > 0 AND NOT attisdropped AND attnotnull AND attidentity = '' LOOP
+      EXECUTE format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL', tab, item.attname);
+    END LOOP;
+    EXECUTE format('INSERT INTO %s (tenant_id) VALUES (''acme''), (''other'')', tab);
+  END LOOP;
+END $$";
+
+/// Rows of each tenant that a role sees in a table while a tenant is named.
+async fn seen(connection: &mut PgConnection, role: &str, table: &str, tenant: &str) -> Vec<Option<String>> {
+    let mut tx = connection.begin().await.expect("begun");
+    sqlx::raw_sql(AssertSqlSafe(format!("SET LOCAL ROLE {role}"))).execute(&mut *tx).await.expect("a role");
+    let set = sqlx::query("SELECT set_config('app.tenant_id', $1, true)").bind(tenant);
+    set.execute(&mut *tx).await.expect("set");
+    let all = format!("SELECT tenant_id FROM {table} ORDER BY 1");
+    sqlx::query_scalar(AssertSqlSafe(all)).fetch_all(&mut *tx).await.expect("it may read the table")
+}
+
+#[tokio::test]
+async fn no_role_sees_a_foreign_row_by_row_level_security_alone() {
+    let mut connection = PgConnection::connect(&support::database().await).await.expect("a database");
+    sqlx::raw_sql("SET session_replication_role = replica")
+        .execute(&mut connection)
+        .await
+        .expect("a superuser");
+    sqlx::raw_sql(TWO_TENANTS).execute(&mut connection).await.expect("rows in every table");
+    let granted: Vec<(String, String)> = sqlx::query_as(
+        "SELECT r.rolname::text, c.oid::regclass::text FROM pg_roles AS r, pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+          WHERE (r.rolname LIKE 'weir\\_%' OR r.rolname LIKE 'grafana\\_%') AND NOT r.rolcanlogin
+            AND r.rolname <> ALL($1) AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
+            AND c.relnamespace = 'public'::regnamespace AND a.attname = 'tenant_id' AND NOT a.attisdropped
+            AND has_column_privilege(r.oid, c.oid, a.attnum, 'SELECT')
+          ORDER BY 1, 2",
+    )
+    .bind(OF_ALL_TENANTS.as_slice())
+    .fetch_all(&mut connection)
+    .await
+    .expect("the catalogue answers");
+    let roles: BTreeSet<&str> = granted.iter().map(|(role, _)| role.as_str()).collect();
+    assert!(roles.contains("weir_reader") && roles.contains("weir_decisions"), "{roles:?}");
+    assert!(granted.len() > 40, "{}", granted.len());
+    for (role, table) in &granted {
+        for tenant in ["acme", "other", "nobody", ""] {
+            let rows = seen(&mut connection, role, table, tenant).await;
+            let foreign = rows.iter().any(|row| row.as_deref() != Some(tenant));
+            assert!(!foreign, "{role} sees {rows:?} in {table} as {tenant:?}");
+        }
+    }
+    let own = seen(&mut connection, "weir_reader", "audit_entry", "acme").await;
+    assert_eq!(own, [Some("acme".to_owned())], "and its own rows it sees");
 }

@@ -252,6 +252,11 @@ impl KeySet {
         Ok(Self(keys))
     }
 
+    /// Ids of its keys.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|key| key.kid.as_deref())
+    }
+
     /// The key of that id; without an id, the only key.
     pub(super) fn find(&self, kid: Option<&str>) -> Option<&Key> {
         match (kid, self.0.as_slice()) {

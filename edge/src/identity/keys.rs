@@ -1,6 +1,7 @@
 //! Key sets of one issuer: fetching and caching.
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -26,6 +27,8 @@ const RENEW_AFTER: Duration = Duration::from_mins(10);
 const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(30);
 /// Minimum interval between requests to an issuer that did not answer.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Maximum number of key ids that are remembered as the issuer's former ones, and as nobody's.
+const MAX_REFUSED_IDS: usize = 1_000;
 /// Maximum age of keys that stay in use while their issuer does not answer.
 const MAX_AGE: Duration = Duration::from_hours(24);
 
@@ -108,6 +111,34 @@ struct Fetched {
 struct Attempts {
     last: Option<Instant>,
     last_for_unknown: Option<Instant>,
+    /// Ids that the issuer's keys had once, and have no more.
+    former: BTreeSet<String>,
+    /// Ids for which the issuer was asked when it was last asked, and which it does not know.
+    nobodys: BTreeSet<String>,
+}
+
+impl Attempts {
+    /// Notes which ids ended with new keys.
+    fn replaced(&mut self, old: Option<&KeySet>, new: &KeySet) {
+        self.nobodys.clear();
+        self.former.retain(|kid| new.find(Some(kid)).is_none());
+        for kid in old.into_iter().flat_map(KeySet::ids).filter(|kid| new.find(Some(kid)).is_none()) {
+            if self.former.len() < MAX_REFUSED_IDS {
+                self.former.insert(kid.to_owned());
+            }
+        }
+    }
+
+    /// Notes an id that the keys were just asked for. One that they have is found before anybody looks here.
+    fn note_absent(&mut self, kid: Option<&str>) {
+        if let Some(kid) = kid.filter(|_| self.nobodys.len() < MAX_REFUSED_IDS) {
+            self.nobodys.insert(kid.to_owned());
+        }
+    }
+
+    fn knows_as_absent(&self, kid: &str) -> bool {
+        self.former.contains(kid) || self.nobodys.contains(kid)
+    }
 }
 
 /// Result of a key lookup.
@@ -133,6 +164,9 @@ impl IssuerKeys {
     }
 
     /// The key with that id; fetches keys if necessary.
+    ///
+    /// An id that nobody asked for before is not called unknown by keys that are older than the question: where the issuer
+    /// cannot be asked now, whoever made up other ids would else have the tokens of a new key refused.
     pub(super) async fn find(&self, kid: Option<&str>) -> Found {
         let asked = Instant::now();
         let current = self.usable(asked);
@@ -141,48 +175,59 @@ impl IssuerKeys {
         if let (Some(key), false) = (&key, old) {
             return Found::Key(key.clone());
         }
-        self.renew(asked, current.is_some() && key.is_none()).await;
-        match self.usable(asked) {
-            None => Found::Unavailable,
-            Some(fetched) => fetched.keys.find(kid).cloned().map_or(Found::Unknown, Found::Key),
+        let unknown = (current.is_some() && key.is_none()).then(|| kid.unwrap_or_default());
+        let is_certain = self.renew(asked, unknown).await;
+        let found = self.usable(asked).map(|fetched| fetched.keys.find(kid).cloned());
+        match found {
+            Some(Some(key)) => Found::Key(key),
+            Some(None) if is_certain => Found::Unknown,
+            Some(None) | None => Found::Unavailable,
         }
     }
 
     /// Fetches the keys at startup, to report errors early.
     pub(super) async fn prime(&self) {
-        self.renew(Instant::now(), false).await;
+        let _: bool = self.renew(Instant::now(), None).await;
     }
 
     fn usable(&self, now: Instant) -> Option<Arc<Fetched>> {
         self.fetched.load_full().filter(|fetched| now.saturating_duration_since(fetched.at) < MAX_AGE)
     }
 
-    /// Fetches the keys, unless another caller has just fetched or tried.
-    async fn renew(&self, asked: Instant, for_unknown: bool) {
+    /// Fetches the keys, unless another caller has just fetched or tried. Whether an id that is not among the keys, such as
+    /// `unknown`, is certainly none of the issuer's.
+    async fn renew(&self, asked: Instant, unknown: Option<&str>) -> bool {
         let mut attempts = self.attempts.lock().await;
         let done_since = self.fetched.load().as_ref().is_some_and(|fetched| fetched.at >= asked);
         let within = |last: Option<Instant>, interval| last.is_some_and(|last| asked < last + interval);
-        if done_since
-            || within(attempts.last, RETRY_AFTER)
-            || (for_unknown && within(attempts.last_for_unknown, UNKNOWN_KEY_INTERVAL))
+        if done_since {
+            attempts.note_absent(unknown);
+            return true;
+        }
+        if within(attempts.last, RETRY_AFTER)
+            || (unknown.is_some() && within(attempts.last_for_unknown, UNKNOWN_KEY_INTERVAL))
         {
-            return;
+            return unknown.is_some_and(|kid| attempts.knows_as_absent(kid));
         }
         let now = Instant::now();
         attempts.last = Some(now);
-        if for_unknown {
+        if unknown.is_some() {
             attempts.last_for_unknown = Some(now);
         }
         match self.fetch().await {
             Ok(keys) => {
                 info!(issuer = self.issuer, "the issuer's keys were fetched");
+                attempts.replaced(self.fetched.load().as_ref().map(|fetched| &fetched.keys), &keys);
                 self.fetched.store(Some(Arc::new(Fetched { keys, at: Instant::now() })));
                 metrics::counter!("weir_issuer_fetches_total", "outcome" => "fetched").increment(1);
+                attempts.note_absent(unknown);
+                true
             }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 warn!(issuer = self.issuer, error, "cannot fetch the issuer's keys; will retry");
                 metrics::counter!("weir_issuer_fetches_total", "outcome" => "failed").increment(1);
+                unknown.is_some_and(|kid| attempts.knows_as_absent(kid))
             }
         }
     }

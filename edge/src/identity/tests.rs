@@ -1,5 +1,6 @@
 //! Tokens of scripted issuers, good and bad; public test vectors; claims as common providers write them.
 
+mod hostile;
 mod providers;
 mod vectors;
 
@@ -236,6 +237,32 @@ async fn keys_that_rotate_are_found_and_old_ones_end() {
     assert_eq!(asked.iter().filter(|request| request.url.path() == "/keys").count(), 1);
     assert_eq!(ask(&old).await, Err(Denial::Invalid(InvalidToken::UnknownKey("old".into()))));
     assert!(ask(&new).await.is_ok());
+}
+
+/// Made-up ids have the issuer asked, which is done every 30 s at most: tokens of a key that comes in between are not false.
+#[tokio::test]
+async fn nobody_has_the_tokens_of_a_new_key_refused() {
+    let (server, old, new) = (MockServer::start().await, Signer::new("old"), Signer::new("new"));
+    publish(&server, &[&old]).await;
+    let identities = Identities::new(vec![config(&server.uri(), KeySource::Discovery)]).expect("an issuer");
+    let ask = async |signer: &Signer| identities.verify(&signer.token(&claims(&server.uri())), now()).await;
+    assert!(ask(&old).await.is_ok());
+    // An issuer is asked once a second at most.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let unknown = |kid: &str| Err(Denial::Invalid(InvalidToken::UnknownKey(kid.into())));
+    let made_up = Signer::new("made-up");
+    assert_eq!(ask(&made_up).await, unknown("made-up"));
+    publish(&server, &[&old, &new]).await;
+    let unavailable = Err(Denial::KeysUnavailable(server.uri()));
+    for round in 0..500 {
+        let other = Signer { kid: format!("made-up-{round}"), pair: Signer::new("").pair };
+        assert!(ask(&old).await.is_ok());
+        assert_eq!(ask(&new).await, unavailable, "neither let in nor called false");
+        assert_eq!(ask(&other).await, unavailable);
+    }
+    assert_eq!(ask(&made_up).await, unknown("made-up"), "for which the issuer was asked");
+    let asked = server.received_requests().await.expect("recorded");
+    assert_eq!(asked.len(), 0, "nobody has the issuer asked more often");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use schemas::{
 };
 
 use super::*;
+use crate::sources::SourceFormat;
 
 /// One example of every family, as events of this tenant.
 fn examples() -> BTreeMap<Topic, Value> {
@@ -64,6 +65,27 @@ async fn each_family_needs_its_scopes_in_every_mode() {
             }
         }
     }
+}
+
+/// Webhooks apart, which a signature authorises, in `webhook.rs`; and Kafka, whose own rights count.
+#[tokio::test]
+async fn every_source_needs_the_scope_of_events() {
+    let running = start().await;
+    let sources = SourceFormat::ALL.iter().filter(|format| **format != SourceFormat::GithubWebhook);
+    for source in sources {
+        let path = format!("/api/v1/sources/{}", source.name());
+        let ask = || Ask::new("POST", &path).header("content-type", "application/json").body("{}");
+        ask().to(&running).await.expect(401, "unauthenticated");
+        for key in [WRITER, READER, COMMANDER, BOTH, ASKER] {
+            let reply = ask().header("authorization", &format!("Bearer {}", token(key))).to(&running).await;
+            if [WRITER, BOTH, ASKER].contains(&key) {
+                assert!(![401, 403, 404].contains(&reply.status), "{path} by {key}: {}", reply.status);
+            } else {
+                reply.expect(403, "forbidden");
+            }
+        }
+    }
+    assert!(running.kafka.published().iter().all(|event| event.event.topic() != Topic::Governance));
 }
 
 #[tokio::test]
