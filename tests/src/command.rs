@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use sqlx::Connection as _;
 use tempfile::TempDir;
 
-use crate::support::corpus::corpus;
+use crate::support::{assert_private, corpus::corpus};
 
 /// The tenant of the local deployment's own key.
 const LOCAL_TENANT: &str = "demo";
@@ -108,6 +108,7 @@ impl Drop for Weir {
 async fn from_up_to_down() {
     let weir = Weir::new().await;
     weir.ok(&["up", "--detach", "--no-demo"]);
+    assert_private(weir.home.path());
     let plain = weir.json(&["status", "--output", "json"]);
     for name in ["token", "admin_database_url"] {
         assert!(plain.get(name).is_none(), "{name} is shown when it is asked for");

@@ -14,6 +14,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::support::assert_private;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn connect(url: &str) -> PgConnection {
@@ -63,6 +65,11 @@ async fn a_stack_keeps_its_data_over_crashes_and_is_shared_by_concurrent_starter
     endpoints.dedup();
     assert_eq!(endpoints.len(), 1, "every starter reached the same servers: {endpoints:?}");
     let endpoints = endpoints.remove(0);
+
+    assert_private(home.path());
+    let password = endpoints.database_url.split(['@', ':']).nth(2).expect("a password");
+    let without = endpoints.maintenance_url.replace(&format!(":{password}"), "");
+    assert!(PgConnection::connect(&without).await.is_err(), "other users of the machine have no password");
 
     create_topic(&endpoints.kafka, "kept").await;
     publish(&endpoints.kafka, "kept", "before").await;

@@ -5,6 +5,9 @@ pub(crate) mod projection;
 pub(crate) mod site;
 
 use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -74,6 +77,20 @@ async fn remove_abandoned(maintenance_url: &str) {
         if made.is_some_and(|at| at + ABANDONED_AFTER.as_secs() < seconds_now()) {
             // Another run may be removing it at this moment.
             drop(sinks::postgres::drop_database(maintenance_url, &name).await);
+        }
+    }
+}
+
+/// That nobody but its owner reads anything in the folder: what is in a folder that is closed needs no more.
+pub(crate) fn assert_private(folder: &Path) {
+    for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {
+        let (path, found) = (entry.path(), entry.metadata().expect("its mode"));
+        let open = found.permissions().mode() & 0o077;
+        if found.is_dir() && open != 0 {
+            assert_eq!(open & 0o022, 0, "{} may be written by others", path.display());
+            assert_private(&path);
+        } else {
+            assert_eq!(open, 0, "{} is open to others", path.display());
         }
     }
 }

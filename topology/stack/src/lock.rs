@@ -2,7 +2,7 @@
 
 use super::{Stack, StackConfig, StackError, folder::create_home};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _};
 use std::path::Path;
 
 /// Held while it lives.
@@ -22,6 +22,7 @@ impl Lock {
                 .create(true)
                 .truncate(false)
                 .write(true)
+                .mode(0o600)
                 .open(path)
                 .map_err(StackError::io("open", path))?;
             match file.try_lock() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use siem::settings::SinkSettings;
 
 use super::Settings;
 
@@ -39,6 +40,23 @@ fn the_page_of_settings_lists_every_setting_and_no_other() {
     assert!(missing.is_empty(), "docs/configuration.md lacks {missing:?}; the defaults are {defaults}");
     let invented: Vec<_> = documented.difference(&settings).collect();
     assert!(invented.is_empty(), "docs/configuration.md lists {invented:?}, which are no settings");
+}
+
+#[test]
+fn every_secret_may_be_in_a_file() {
+    let mut settings = BTreeSet::new();
+    keys("", &serde_json::to_value(Settings::default()).expect("JSON"), &mut settings);
+    keys("sink", &serde_json::to_value(SinkSettings::default()).expect("JSON"), &mut settings);
+    let is_secret = |key: &&String| {
+        ["pepper", "password", "secret", "secrets", "signing_key", "token"]
+            .iter()
+            .any(|end| key.ends_with(end))
+    };
+    let secrets: Vec<&String> = settings.iter().filter(is_secret).collect();
+    assert!(secrets.len() >= 9, "{secrets:?}");
+    for secret in secrets {
+        assert!(settings.contains(&format!("{secret}_file")), "{secret} cannot be in a file");
+    }
 }
 
 #[test]
