@@ -30,6 +30,8 @@ mod required;
 mod rule;
 mod terms;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;
 mod text;
 mod values;
