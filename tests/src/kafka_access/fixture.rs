@@ -111,6 +111,7 @@ impl Cluster {
         let jars = config.kafka_jars().expect("Kafka's jars");
         let stack = Stack::new(config).tethered();
         let endpoints = stack.up().await.expect("servers");
+        sinks::postgres::create_database(&endpoints.maintenance_url, "weir").await.expect("a database");
         Self { endpoints, compose, jars, _stack: stack, home }
     }
 

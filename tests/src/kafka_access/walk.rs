@@ -1,6 +1,9 @@
 //! User × resource × operation, asked of the broker.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -153,7 +156,15 @@ async fn alters(cluster: &Cluster, user: User, topic: &str) -> bool {
     let own = own.to_string();
     let alter = alter.set("retention.ms", &own);
     cluster.admin(user).alter_configs([&alter], &AdminOptions::new()).await.expect("answered");
-    retention(&cluster.admin(User("broker")), topic).await == Some(own)
+    // What the controller has noted the broker tells a moment later.
+    let broker = cluster.admin(User("broker"));
+    for _ in 0..10 {
+        if retention(&broker, topic).await.as_ref() == Some(&own) {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    false
 }
 
 fn first_of(consumer: &BaseConsumer, topic: &str) -> Result<(), KafkaError> {
@@ -173,19 +184,23 @@ async fn creates(cluster: &Cluster, user: User, topic: &str) -> bool {
     created.pop().expect("one answer").map_err(|(_, code)| is_refusal(Some(code), &code)).is_ok()
 }
 
-/// Whether the user is a member of the group: its positions are told to nobody else.
+/// Whether the user gets partitions as a member of the group.
 fn joins(cluster: &Cluster, user: User, group: &str) -> bool {
     let consumer: BaseConsumer = cluster.client(user).set("group.id", group).create().expect("a consumer");
-    let mut asked = TopicPartitionList::new();
-    asked.add_partition(FAMILIES[0], 0);
-    match consumer.committed_offsets(asked, PATIENCE) {
-        Ok(answer) => match answer.elements()[0].error() {
-            Err(error) if error.rdkafka_error_code() == Some(Code::GroupAuthorizationFailed) => false,
-            // Members of the group that may not see the topic are no less members.
-            _ => true,
-        },
-        Err(error) => !is_refusal(error.rdkafka_error_code(), &error),
+    consumer.subscribe(&[LEAVING[0]]).expect("subscribed");
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if let Some(Err(error)) = consumer.poll(Duration::from_millis(100))
+            && is_refusal(error.rdkafka_error_code(), &error)
+            && error.rdkafka_error_code() == Some(Code::GroupAuthorizationFailed)
+        {
+            return false;
+        }
+        if consumer.assignment().is_ok_and(|assigned| assigned.count() > 0) {
+            return true;
+        }
     }
+    panic!("{user:?} is neither let into {group} nor refused")
 }
 
 fn transacts(cluster: &Cluster, user: User, id: &str) -> bool {

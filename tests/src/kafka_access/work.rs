@@ -131,7 +131,7 @@ pub(super) async fn each_process_does_its_work(cluster: &Cluster) {
     assert_eq!(client.post(&gateway_at, &event("1", "Write")).await, 202);
     let mut rows = PgConnection::connect(&cluster.endpoints.database_url).await.expect("Postgres");
     await_that("the event is a row", async || {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_entry WHERE actor_id = 'mara'")
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_entry WHERE actor = 'mara'")
             .fetch_one(&mut rows)
             .await
             .expect("a count");

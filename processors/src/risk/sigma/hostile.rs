@@ -76,8 +76,31 @@ enum Change {
 fn change() -> impl Strategy<Value = Change> {
     let line = 0_usize..40;
     let words = prop::sample::select(vec![
-        "|re", "|cidr", "|expand", "|fieldref", "|base64", "|utf16le", ": null", ": {}", ": []", ": 1e999", ": &a [*a]", "|all|all",
-        " and (", ")", " 1 of", "*", "%name%", "\u{202e}", "---", ": !!binary aaa", ": |", ": '", ": \"", "\t", ": -9223372036854775809",
+        "|re",
+        "|cidr",
+        "|expand",
+        "|fieldref",
+        "|base64",
+        "|utf16le",
+        ": null",
+        ": {}",
+        ": []",
+        ": 1e999",
+        ": &a [*a]",
+        "|all|all",
+        " and (",
+        ")",
+        " 1 of",
+        "*",
+        "%name%",
+        "\u{202e}",
+        "---",
+        ": !!binary aaa",
+        ": |",
+        ": '",
+        ": \"",
+        "\t",
+        ": -9223372036854775809",
     ]);
     prop_oneof![
         line.clone().prop_map(Change::Drop),
@@ -103,9 +126,16 @@ fn changed(text: &str, change: &Change) -> String {
         Change::Indent(_, spaces) => lines[at] = format!("{}{}", " ".repeat(*spaces), line.trim_start()),
         Change::Put(_, text) => lines[at].clone_from(text),
         Change::Append(_, text) => {
-            lines[at] = line.split_once(':').map_or_else(|| format!("{line}{text}"), |(name, rest)| {
-                if text.starts_with('|') { format!("{name}{text}:{rest}") } else { format!("{line}{text}") }
-            });
+            lines[at] = line.split_once(':').map_or_else(
+                || format!("{line}{text}"),
+                |(name, rest)| {
+                    if text.starts_with('|') {
+                        format!("{name}{text}:{rest}")
+                    } else {
+                        format!("{line}{text}")
+                    }
+                },
+            );
         }
     }
     lines.join("\n")

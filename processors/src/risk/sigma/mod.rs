@@ -15,6 +15,8 @@ mod documents;
 mod engine;
 mod fields;
 mod filter;
+#[cfg(test)]
+mod hostile;
 mod indexed;
 mod known_fields;
 mod lint;
@@ -29,8 +31,6 @@ mod record;
 mod required;
 mod rule;
 mod terms;
-#[cfg(test)]
-mod hostile;
 #[cfg(test)]
 mod tests;
 mod text;
