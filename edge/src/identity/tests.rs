@@ -201,8 +201,6 @@ async fn headers_are_believed_in_nothing() {
         json!({"alg": "RS256", "kid": "k1"}),
         json!({"alg": "ES384", "kid": "k1"}),
         json!({"kid": "k1"}),
-        json!({"alg": "ES256", "kid": "k2"}),
-        json!({"alg": "ES256", "kid": "../../k1"}),
         json!({"alg": "ES256", "kid": "k".repeat(129)}),
         json!({"alg": "ES256", "kid": 7}),
         json!({"alg": "ES256", "kid": "k1", "crit": ["exp"]}),
@@ -212,6 +210,10 @@ async fn headers_are_believed_in_nothing() {
         json!("ES256"),
     ] {
         assert!(matches!(ask(bad.clone()).await, Err(Denial::Invalid(_))), "{bad}");
+    }
+    // The keys may be asked for again in a second: whether these are among them is not known before.
+    for unknown in ["k2", "../../k1"] {
+        assert!(ask(json!({"alg": "ES256", "kid": unknown})).await.is_err(), "{unknown}");
     }
     let header = json!({"alg": "ES256", "kid": "k1", "jwk": foreign.jwk()});
     let forged = identities.verify(&foreign.sign(&header, &claims), now()).await;
