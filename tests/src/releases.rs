@@ -183,22 +183,21 @@ async fn a_migration_that_waits_for_a_table_lets_others_pass() {
     // A report that takes its time: migration 0071 cannot have the table meanwhile.
     let mut report = PgConnection::connect(&url).await.expect("connected");
     report.execute("BEGIN; SELECT count(*) FROM compliance_waiver").await.expect("reads");
-    let migrating = tokio::spawn({
-        let url = url.clone();
-        async move { sinks::postgres::migrate(&url).await }
-    });
     let mut watch = PgConnection::connect(&url).await.expect("connected");
     let waits =
         "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'compliance_waiver'::regclass";
-    for waiting in [true, false] {
-        let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
-        while sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut watch).await.expect("the catalog")
-            != waiting
-        {
-            assert!(tokio::time::Instant::now() < deadline, "never {waiting}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+    let watching = async {
+        for waiting in [true, false] {
+            let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+            while sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut watch).await.expect("the catalog")
+                != waiting
+            {
+                assert!(tokio::time::Instant::now() < deadline, "never {waiting}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         }
-    }
-    report.execute("ROLLBACK").await.expect("ended");
-    migrating.await.expect("no panic").expect("it is done once the report has ended");
+        report.execute("ROLLBACK").await.expect("ended");
+    };
+    let (migrated, ()) = tokio::join!(sinks::postgres::migrate(&url), watching);
+    migrated.expect("it is done once the report has ended");
 }
