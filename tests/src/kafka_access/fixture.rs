@@ -192,7 +192,7 @@ impl Cluster {
             .env("WEIR_HOME", home)
             .env("WEIR_AUDIT__SUBJECT_SECRET", SUBJECT_SECRET)
             .env("WEIR_API_KEYS__PEPPER", PEPPER)
-            .env("RUST_LOG", "warn")
+            .env("RUST_LOG", "error")
             .env_remove("SCHEMA_REGISTRY_URL")
             .stdin(Stdio::null());
         command

@@ -15,6 +15,10 @@ use crate::siem::STAGE_PREFIX;
 const TOPICS: &str = "weir.";
 /// Prefix of the transactional ids under which the audit log's relay writes.
 const AUDIT_TOPIC_WRITERS: &str = "weir-audit-topic";
+/// Group in whose name the relay looks how far it was written. It joins none, but the client library asks for its coordinator.
+const AUDIT_TOPIC_TAIL: &str = "weir-audit-topic-tail";
+/// The same of commands that read topics by themselves.
+const COMMANDS: [&str; 2] = ["weir-history", "weir-instants"];
 
 /// A kind of process with rights of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -126,6 +130,11 @@ impl Grant {
         }
     }
 
+    fn groups(role: Role, names: Vec<String>) -> Self {
+        let (pattern, operations) = (Pattern::Literal, vec![Operation::Read]);
+        Self { role, resource: Resource::Group, pattern, names, operations }
+    }
+
     fn prefixed(role: Role, resource: Resource, prefix: &str, operations: &[Operation]) -> Self {
         let names = vec![prefix.to_owned()];
         Self { role, resource, pattern: Pattern::Prefixed, names, operations: operations.to_vec() }
@@ -152,7 +161,7 @@ impl Topology {
     pub fn grants(&self) -> Vec<Grant> {
         use Operation::{AlterConfigs, Create, Describe, DescribeConfigs, Read, Write};
         let read = self.stages().iter().flat_map(|stage| stage.topics().iter().copied());
-        let groups = self.stages().iter().map(super::Stage::group).collect();
+        let groups = self.stages().iter().map(super::Stage::group).chain([AUDIT_TOPIC_TAIL.to_owned()]);
         let stages = Role::Stages;
         vec![
             Grant::topics(Role::Gateway, Write, Topic::FAMILIES),
@@ -160,13 +169,7 @@ impl Topology {
             // The audit topic's relay reads how far it was written.
             Grant::topics(stages, Read, read.chain([Topic::Audit])),
             Grant::topics(stages, Write, [Topic::Audit, Topic::Findings, Topic::DeadLetter]),
-            Grant {
-                role: stages,
-                resource: Resource::Group,
-                pattern: Pattern::Literal,
-                names: groups,
-                operations: vec![Read],
-            },
+            Grant::groups(stages, groups.collect()),
             Grant::prefixed(stages, Resource::TransactionalId, AUDIT_TOPIC_WRITERS, &[Write]),
             Grant::topics(Role::Sinks, Read, [Topic::Audit, Topic::Findings]),
             Grant::topics(Role::Sinks, Write, [Topic::DeadLetter]),
@@ -177,6 +180,7 @@ impl Topology {
                 TOPICS,
                 &[Create, Read, Write, DescribeConfigs, AlterConfigs],
             ),
+            Grant::groups(Role::Operator, COMMANDS.map(str::to_owned).to_vec()),
         ]
     }
 }
