@@ -6,9 +6,9 @@
 //!
 //! The rest are the parts of a service: [`service`] wraps all routes (ids, spans, problems, headers);
 //! [`access`] guards those that need a credential ([`admission`], [`credential`], [`identity`], [`rates`],
-//! [`quotas`], [`peer`]); [`tenants`] holds limits and usage by tenant, [`trail`] admissions and refusals for the audit
-//! log, [`health`] the probes, [`api_error`] the error responses, and [`openapi`] the common parts of the
-//! API documents.
+//! [`quotas`], [`peer`]); [`tenants`] holds limits and usage by tenant, [`trail`] admissions and refusals for
+//! the audit log, [`health`] the probes, [`api_error`] the error responses, and [`openapi`] the common parts
+//! of the API documents.
 
 pub mod access;
 pub mod admission;

@@ -1,8 +1,8 @@
 //! Quotas by key that all replicas of a service grant together, in bounded memory.
 //!
-//! The generic cell rate algorithm with debt: a key may take any amount while one unit is left of its burst, and is
-//! refused until what it took has come back. So the largest request fits into the smallest quota, and in the long run no
-//! more is granted than the quota. Each of `n` replicas counts every unit `n` times.
+//! The generic cell rate algorithm with debt: a key may take any amount while one unit is left of its burst,
+//! and is refused until what it took has come back. So the largest request fits into the smallest quota, and
+//! in the long run no more is granted than the quota. Each of `n` replicas counts every unit `n` times.
 
 use std::{
     collections::HashMap,
@@ -42,8 +42,8 @@ impl<K: Hash + Eq + Clone> Quotas<K> {
         Self { common, burst, began: Instant::now(), holders: Mutex::default() }
     }
 
-    /// Takes `count` from the key's quota as one of `replicas`; `Err` where nothing is left. `own` is the key's own quota,
-    /// if it has one; a changed quota starts with a full burst. `Ok(None)`: no limit.
+    /// Takes `count` from the key's quota as one of `replicas`; `Err` where nothing is left. `own` is the
+    /// key's own quota, if it has one; a changed quota starts with a full burst. `Ok(None)`: no limit.
     pub fn take(
         &self,
         key: K,
@@ -169,8 +169,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
-        /// Replicas together grant a quota within 5 %, whatever the size of requests, how they are spread, and while
-        /// replicas come and go.
+        /// Replicas together grant a quota within 5 %, whatever the size of requests, how they are spread,
+        /// and while replicas come and go.
         #[test]
         fn replicas_grant_the_quota_together(
             per_minute in 600_u32..2_000_000,

@@ -68,7 +68,8 @@ pub struct Meter {
     ranking: Mutex<Ranking>,
 }
 
-/// The most refused tenants, in bounded memory (the space-saving algorithm of Metwally, Agrawal and El Abbadi).
+/// The most refused tenants, in bounded memory (the space-saving algorithm of Metwally, Agrawal and El
+/// Abbadi).
 #[derive(Debug, Default)]
 struct Ranking {
     refusals: HashMap<TenantId, u64>,

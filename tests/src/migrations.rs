@@ -1,4 +1,5 @@
-//! Lints of migrations that no release has yet: processes of the release before go on while they run, and after.
+//! Lints of migrations that no release has yet: processes of the release before go on while they run, and
+//! after.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -15,7 +16,7 @@ fn plain(sql: &str) -> String {
     lines.collect::<Vec<_>>().join(" ").to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What is wrong with a migration, given the tables of the release before.
+/// Faults of a migration, given the tables of the release before.
 fn faults(sql: &str, released: &BTreeSet<String>) -> Vec<String> {
     let sql = plain(sql);
     let mut found = Vec::new();

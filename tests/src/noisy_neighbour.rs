@@ -109,7 +109,8 @@ impl Street {
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
-    /// Looks as the neighbour while an attack goes on, holds the promises against it, and prints a row of the table.
+    /// Looks as the neighbour while an attack goes on, holds the promises against it, and prints a row of the
+    /// table.
     #[expect(clippy::print_stderr, reason = "a table for people")]
     async fn judge<T>(&mut self, attack: &str, attacking: impl AsyncFnOnce(&Self) -> T) -> T {
         self.round += 1;

@@ -1,4 +1,5 @@
-//! The release before beside this one: its statements on migrated tables, and its rows in the answers of this version.
+//! The release before beside this one: its statements on migrated tables, and its rows in the answers of this
+//! version.
 
 use std::{borrow::Cow, collections::BTreeMap, path::Path, time::Duration};
 
@@ -12,7 +13,7 @@ use crate::{
     support,
 };
 
-/// What `tests/releases/record.py` recorded of the newest release.
+/// Record of the newest release, which `tests/releases/record.py` wrote.
 const RELEASE: &str = include_str!("../releases/0.2.0.json");
 const MIGRATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sinks/migrations");
 

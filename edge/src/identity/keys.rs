@@ -165,8 +165,9 @@ impl IssuerKeys {
 
     /// The key with that id; fetches keys if necessary.
     ///
-    /// An id that nobody asked for before is not called unknown by keys that are older than the question: where the issuer
-    /// cannot be asked now, whoever made up other ids would else have the tokens of a new key refused.
+    /// An id that nobody asked for before is not called unknown by keys that are older than the question:
+    /// where the issuer cannot be asked now, whoever made up other ids would else have the tokens of a new
+    /// key refused.
     pub(super) async fn find(&self, kid: Option<&str>) -> Found {
         let asked = Instant::now();
         let current = self.usable(asked);
@@ -194,8 +195,8 @@ impl IssuerKeys {
         self.fetched.load_full().filter(|fetched| now.saturating_duration_since(fetched.at) < MAX_AGE)
     }
 
-    /// Fetches the keys, unless another caller has just fetched or tried. Whether an id that is not among the keys, such as
-    /// `unknown`, is certainly none of the issuer's.
+    /// Fetches the keys, unless another caller has just fetched or tried. Whether an id that is not among the
+    /// keys, such as `unknown`, is certainly none of the issuer's.
     async fn renew(&self, asked: Instant, unknown: Option<&str>) -> bool {
         let mut attempts = self.attempts.lock().await;
         let done_since = self.fetched.load().as_ref().is_some_and(|fetched| fetched.at >= asked);

@@ -241,7 +241,8 @@ async fn keys_that_rotate_are_found_and_old_ones_end() {
     assert!(ask(&new).await.is_ok());
 }
 
-/// Made-up ids have the issuer asked, which is done every 30 s at most: tokens of a key that comes in between are not false.
+/// Made-up ids have the issuer asked, which is done every 30 s at most: tokens of a key that comes in between
+/// are not false.
 #[tokio::test]
 async fn nobody_has_the_tokens_of_a_new_key_refused() {
     let (server, old, new) = (MockServer::start().await, Signer::new("old"), Signer::new("new"));

@@ -141,8 +141,9 @@ impl Drop for Charge {
     }
 }
 
-/// Publishing quotas of one tenant, which all replicas of the gateway grant together; `None` for no limit. A quarter of a
-/// minute's quota may come as a burst, and a request is granted whole while anything is left of it.
+/// Publishing quotas of one tenant, which all replicas of the gateway grant together; `None` for no limit. A
+/// quarter of a minute's quota may come as a burst, and a request is granted whole while anything is left of
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TenantQuotas {
     /// Publishing requests per minute.

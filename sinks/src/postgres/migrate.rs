@@ -35,9 +35,9 @@ pub enum MigrateError {
     InvalidName(String),
 }
 
-/// Brings the database of that URL up to this version: roles, tables, dictionaries, the next months' partitions.
-/// Safe to run again, at the same time as others, and under running stages: it waits for a table's lock for five seconds at
-/// a time, and lets others pass in between.
+/// Brings the database of that URL up to this version: roles, tables, dictionaries, the next months'
+/// partitions. Safe to run again, at the same time as others, and under running stages: it waits for a
+/// table's lock for five seconds at a time, and lets others pass in between.
 pub async fn migrate(admin_url: &str) -> Result<(), MigrateError> {
     let mut connection = connect_admin(admin_url).await?;
     let (mut attempts, mut locked) = (1, 1);

@@ -99,8 +99,8 @@ fn pool_as(role: &'static str, url: &str, name: &str, max_connections: u32) -> s
         .connect_lazy_with(options))
 }
 
-/// A plain connection as the URL's role, for migrations. Whoever asks for a table behind a migration that waits for it waits
-/// no longer than the lock's timeout.
+/// A plain connection as the URL's role, for migrations. Whoever asks for a table behind a migration that
+/// waits for it waits no longer than the lock's timeout.
 pub(crate) async fn connect_admin(url: &str) -> sqlx::Result<PgConnection> {
     let options = url.parse::<PgConnectOptions>()?.application_name("weir-migrate");
     PgConnection::connect_with(&options.options([("lock_timeout", "5s")])).await

@@ -56,8 +56,8 @@ fn secret(variable: &str) -> String {
     format!("a-secret-for-{variable}")
 }
 
-/// A text of the compose file with its variables replaced: those that end in `PASSWORD` by their secrets, the others by
-/// nothing.
+/// A text of the compose file with its variables replaced: those that end in `PASSWORD` by their secrets, the
+/// others by nothing.
 fn interpolated(text: &str) -> String {
     let mut parts = text.split("${");
     let mut out = parts.next().unwrap_or_default().to_owned();

@@ -1,4 +1,5 @@
-//! Kafka with passwords and rights, as `compose/compose.yaml` runs it: every process does its work, and nothing else.
+//! Kafka with passwords and rights, as `compose/compose.yaml` runs it: every process does its work, and
+//! nothing else.
 
 mod fixture;
 mod walk;

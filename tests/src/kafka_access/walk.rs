@@ -75,7 +75,8 @@ fn expected() -> Done {
     all
 }
 
-/// Whether an answer is one of somebody who may; any other refusal than that of the authorizer fails the test.
+/// Whether an answer is one of somebody who may; any other refusal than that of the authorizer fails the
+/// test.
 #[track_caller]
 fn allowed<T>(answer: Result<T, KafkaError>) -> bool {
     match answer {
@@ -99,7 +100,7 @@ fn is_refusal(code: Option<Code>, error: &impl std::fmt::Debug) -> bool {
     true
 }
 
-/// What a user can do with a topic.
+/// Operations on a topic in which a user succeeds.
 async fn of_topic(cluster: &Cluster, user: User, topic: &'static str) -> Done {
     let mut done = Done::new();
     let mut note = |operation: &str, may: bool| {

@@ -123,7 +123,8 @@ pub(super) async fn each_process_does_its_work(cluster: &Cluster) {
     stages.env("WEIR_STAGE__ADMIN_LISTEN", "127.0.0.1:0");
     let running = [gateway, query, stages].map(Running::start);
 
-    // In by the gateway, through every stage, onto the audit topic; the second of one id onto the dead letters.
+    // In by the gateway, through every stage, onto the audit topic; the second of one id onto the dead
+    // letters.
     await_that("the gateway takes an event", async || {
         client.post(&gateway_at, &event("1", "Read")).await == 202
     })

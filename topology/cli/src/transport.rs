@@ -17,7 +17,8 @@ pub(super) fn check(endpoints: &Endpoints) -> anyhow::Result<()> {
     check_postgres(&endpoints.database_url, secret("PGSSLMODE")?.as_deref())
 }
 
-/// Servers on other machines that are spoken to in clear text or without verification because the settings allow it.
+/// Servers on other machines that are spoken to in clear text or without verification because the settings
+/// allow it.
 pub(super) fn unprotected(endpoints: &Endpoints) -> anyhow::Result<Vec<String>> {
     let protocol = secret("KAFKA_SECURITY_PROTOCOL")?;
     let mode = secret("PGSSLMODE")?;

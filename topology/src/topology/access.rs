@@ -1,7 +1,8 @@
 //! The rights of each process on Kafka: the access control list that a cluster with an authorizer needs.
 //!
-//! Operations, resource types and pattern types are Kafka's own (its security documentation, "Operations in Kafka").
-//! `Read`, `Write` and the like imply `Describe` there, so that it stands alone only where nothing else is needed.
+//! Operations, resource types and pattern types are Kafka's own (its security documentation, "Operations in
+//! Kafka"). `Read`, `Write` and the like imply `Describe` there, so that it stands alone only where nothing
+//! else is needed.
 
 use std::fmt::Write as _;
 
@@ -15,7 +16,8 @@ use crate::siem::STAGE_PREFIX;
 const TOPICS: &str = "weir.";
 /// Prefix of the transactional ids under which the audit log's relay writes.
 const AUDIT_TOPIC_WRITERS: &str = "weir-audit-topic";
-/// Group in whose name the relay looks how far it was written. It joins none, but the client library asks for its coordinator.
+/// Group in whose name the relay looks how far it was written. It joins none, but the client library asks for
+/// its coordinator.
 const AUDIT_TOPIC_TAIL: &str = "weir-audit-topic-tail";
 /// The same of commands that read topics by themselves.
 const COMMANDS: [&str; 2] = ["weir-history", "weir-instants"];
@@ -90,7 +92,8 @@ impl Role {
     /// All roles.
     pub const ALL: [Self; 5] = [Self::Gateway, Self::QueryApi, Self::Stages, Self::Sinks, Self::Operator];
 
-    /// Name of the role's user, unless a cluster has another: the name of its login on PostgreSQL where it has one.
+    /// Name of the role's user, unless a cluster has another: the name of its login on PostgreSQL where it
+    /// has one.
     pub const fn user(self) -> &'static str {
         match self {
             Self::Gateway => "weir_gateway",
@@ -157,7 +160,8 @@ impl Grant {
 }
 
 impl Topology {
-    /// Everything that the processes of this topology need to be allowed on Kafka; they do nothing else there.
+    /// Everything that the processes of this topology need to be allowed on Kafka; they do nothing else
+    /// there.
     pub fn grants(&self) -> Vec<Grant> {
         use Operation::{AlterConfigs, Create, Describe, DescribeConfigs, Read, Write};
         let read = self.stages().iter().flat_map(|stage| stage.topics().iter().copied());

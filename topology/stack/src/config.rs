@@ -48,8 +48,8 @@ pub struct Named {
 /// Settings of a broker beyond the stack's own, for example authentication.
 #[derive(Clone, Default)]
 pub struct Broker {
-    /// Lines of `server.properties` behind the stack's own, which they override. `{port}` and `{controller}` stand for
-    /// the ports of the two listeners.
+    /// Lines of `server.properties` behind the stack's own, which they override. `{port}` and `{controller}`
+    /// stand for the ports of the two listeners.
     pub properties: BTreeMap<String, String>,
     /// Settings of librdkafka by which a client of the broker may ask for metadata.
     pub client: BTreeMap<String, String>,
@@ -137,7 +137,8 @@ impl StackConfig {
         self
     }
 
-    /// Folder of the jars of the local Kafka, with which its own commands run. Fetches them if they are missing.
+    /// Folder of the jars of the local Kafka, with which its own commands run. Fetches them if they are
+    /// missing.
     ///
     /// # Errors
     /// [`StackError::NoJava`] and what fetching meets.

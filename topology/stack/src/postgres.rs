@@ -250,7 +250,8 @@ impl Site {
         }
     }
 
-    /// The file of the superuser's password, made where it is missing. The server's user reads it once, to set it.
+    /// The file of the superuser's password, made where it is missing. The server's user reads it once, to
+    /// set it.
     fn keep_password(&self) -> Result<PathBuf, StackError> {
         let file = self.folder.join(PASSWORD);
         if !file.exists() {

@@ -1,4 +1,5 @@
-//! Rule files that nobody meant: each is a rule, or a problem that names its file; records are evaluated or refused.
+//! Rule files that nobody meant: each is a rule, or a problem that names its file; records are evaluated or
+//! refused.
 
 use proptest::prelude::*;
 

@@ -177,7 +177,8 @@ pub async fn standing(
             let without = topic.partitions().iter().filter(|partition| partition.leader() < 0);
             leaderless.extend(without.map(|partition| format!("{}/{}", topic.name(), partition.id())));
         }
-        // Among all topics those are left out that the client may not see; asked for by name, they are refused.
+        // Among all topics those are left out that the client may not see; asked for by name, they are
+        // refused.
         let mut denied_topics = Vec::new();
         let seen =
             |spec: &&TopicSpec| metadata.topics().iter().any(|topic| topic.name() == spec.topic.name());
@@ -356,7 +357,8 @@ impl<'a> Cluster<'a> {
         Ok(settings)
     }
 
-    /// Waits until settings that were altered are as they were to be: the client library keeps a refusal to itself.
+    /// Waits until settings that were altered are as they were to be: the client library keeps a refusal to
+    /// itself.
     async fn await_settings(&self, specs: &[TopicSpec], changes: &[TopicChange]) -> Result<(), AdminError> {
         if !changes.iter().any(|change| matches!(change, TopicChange::Alter { .. })) {
             return Ok(());
