@@ -22,7 +22,7 @@ const MAX_HOLDERS: usize = 10_000;
 #[derive(Debug)]
 pub struct Quotas<K> {
     common: Option<NonZeroU32>,
-    /// What may be taken at once: the quota of this time.
+    /// The quota of this time may be taken at once.
     burst: Duration,
     began: Instant,
     holders: Mutex<HashMap<Option<K>, Holder>>,

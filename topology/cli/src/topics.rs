@@ -42,7 +42,7 @@ enum TopologyCommand {
     /// Print the rights that each process needs on a Kafka cluster with an authorizer: lines of arguments for
     /// `kafka-acls.sh`, or JSON.
     Acls {
-        /// Whose rights; all roles if none is named.
+        /// Roles to print; all of them if none is named.
         #[arg(long, value_enum)]
         role: Vec<RoleName>,
         /// A role's principal on the cluster, where it is not `User:weir_…`: `gateway=User:CN=weir-gateway`.

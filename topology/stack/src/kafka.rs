@@ -16,7 +16,7 @@ use std::process::Command;
 use std::time::Duration;
 
 const NAME: &str = "Kafka";
-/// How clients reach a broker that not everybody may ask, for whoever looks whether it answers.
+/// File with the settings of a client that the broker answers; a broker may not answer everybody.
 const CLIENT: &str = "client.properties";
 /// A start takes 2 to 4 s; after a crash it also waits out its own old session, and recovery reads every open segment.
 const READY_WITHIN: Duration = Duration::from_secs(90);
