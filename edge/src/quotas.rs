@@ -71,7 +71,11 @@ impl<K: Hash + Eq + Clone> Quotas<K> {
         // One unit is left, or all of a burst that holds less than one.
         let room = self.burst.saturating_sub(unit.time_of(NonZeroU32::MIN));
         if owed > room {
-            return Err(Allowance { per_minute: unit.per_minute.get(), remaining: 0, wait: owed - room });
+            return Err(Allowance {
+                per_minute: unit.per_minute.get(),
+                remaining: 0,
+                wait: owed.saturating_sub(room),
+            });
         }
         let owed = owed.saturating_add(unit.time_of(count));
         holder.repaid_at = now.saturating_add(owed);
