@@ -1,5 +1,7 @@
 //! `weir policy` and `weir compliance` as people and pipelines use them: no server, files in, verdicts out.
 
+mod reports;
+
 use std::{
     fs,
     path::Path,

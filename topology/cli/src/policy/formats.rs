@@ -20,12 +20,16 @@ pub(super) fn sarif(set: &PolicySet, judged: &[Judged]) -> Value {
         .iter()
         .filter(|policy| used.contains(policy.id.as_str()))
         .map(|policy| {
-            json!({
+            let mut rule = json!({
                 "id": policy.id,
                 "shortDescription": {"text": policy.title},
-                "help": {"text": policy.remediation},
                 "properties": {"security-severity": score(policy.severity), "controls": policy.controls},
-            })
+            });
+            // Readers refuse empty texts; constraints name no remediation.
+            if !policy.remediation.is_empty() {
+                rule["help"] = json!({"text": policy.remediation});
+            }
+            rule
         })
         .collect();
     let results: Vec<Value> = judged
