@@ -5,6 +5,7 @@
 //! `WEIR_FAULT_KILLS` make a run longer or shorter, `WEIR_FAULT_LOG` (`info`, `debug`) lets the stages say more.
 
 mod at_least_once;
+mod decisions;
 mod gateway;
 mod kill;
 mod ledger;
