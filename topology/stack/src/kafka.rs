@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -150,11 +151,12 @@ impl Site {
             let written = create_private(&path).and_then(|mut file| file.write_all(text.as_bytes()));
             written.map_err(StackError::io("write", &path))
         };
-        let own: String = broker.properties.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
-        let own = own.replace("{port}", &port.to_string()).replace("{controller}", &controller.to_string());
+        let own = lines(&broker.properties)
+            .replace("{port}", &port.to_string())
+            .replace("{controller}", &controller.to_string());
         write("server.properties", properties(port, controller, &self.data.path) + &own)?;
         write("format.properties", properties(port, controller, &self.data.draft()) + &own)?;
-        write(CLIENT, broker.client.iter().map(|(key, value)| format!("{key}={value}\n")).collect())?;
+        write(CLIENT, lines(&broker.client))?;
         write("log4j2.xml", LOG4J2.to_owned())
     }
 
@@ -192,6 +194,11 @@ impl Site {
     fn logging(&self) -> [String; 1] {
         [format!("-Dlog4j2.configurationFile={}", self.folder.join("log4j2.xml").display())]
     }
+}
+
+fn lines(settings: &BTreeMap<String, String>) -> String {
+    let lines: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+    lines.concat()
 }
 
 fn classpath(libs: &Path) -> String {
