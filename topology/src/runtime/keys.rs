@@ -16,8 +16,9 @@ use tokio::sync::watch::{self, Receiver};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-/// A revoked key stops working within this time and a query; a new one begins to.
-const INTERVAL: Duration = Duration::from_secs(2);
+/// A revoked key stops working within this time and a query, on every replica; a new one begins to. Together less than a
+/// second.
+const INTERVAL: Duration = Duration::from_millis(800);
 /// Time for which the last keys stay valid while the table cannot be read. After it every key is refused: a
 /// key that was revoked meanwhile must not work for ever.
 const MAX_AGE: Duration = Duration::from_mins(15);
