@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use processors::{
+    Processor as _,
+    risk::{Risk, RuleSet},
+};
 use schemas::{
-    Envelope, Topic,
+    Envelope, Timestamp, Topic,
+    changes::risk::RiskChange,
     codec::{self, Decoded, Incoming, NoRegistry},
 };
 use serde_json::Value;
@@ -22,8 +27,11 @@ fn of_day(n: u64, cents: i64, day: i64) -> Envelope {
     envelope
 }
 
+/// Records by topic: headers and value.
+type Records = BTreeMap<String, Vec<(Value, Vec<u8>)>>;
+
 /// The records of the outbox by topic; empties it.
-async fn outbox(place: &mut Place) -> BTreeMap<String, Vec<(Value, Vec<u8>)>> {
+async fn outbox(place: &mut Place) -> Records {
     let rows: Vec<(String, Value, Vec<u8>)> = sqlx::query_as(
         "WITH gone AS (DELETE FROM outbox RETURNING *)
          SELECT to_topic, headers, value FROM gone ORDER BY topic, partition, number",
@@ -31,11 +39,56 @@ async fn outbox(place: &mut Place) -> BTreeMap<String, Vec<(Value, Vec<u8>)>> {
     .fetch_all(&mut place.owner)
     .await
     .expect("the outbox");
-    let mut by_topic: BTreeMap<String, Vec<(Value, Vec<u8>)>> = BTreeMap::new();
+    let mut by_topic = Records::new();
     for (topic, headers, value) in rows {
         by_topic.entry(topic).or_default().push((headers, value));
     }
     by_topic
+}
+
+/// The `unmapped` parts of the findings.
+fn findings(records: &Records) -> Vec<Value> {
+    records.get(Topic::Findings.name()).into_iter().flatten().map(|(_, value)| unmapped(value)).collect()
+}
+
+/// The percentages that forecasts reach.
+fn expected_percents(findings: &[Value]) -> Vec<Option<i64>> {
+    let expected = findings.iter().filter(|told| told["basis"] == "forecast");
+    expected.map(|told| told["percent"].as_i64()).collect()
+}
+
+/// The event in a record of the outbox.
+fn event((headers, value): &(Value, Vec<u8>), received_at: Timestamp) -> Envelope {
+    let text = |header: &Value, part: &str| header[part].as_str().expect("a text").to_owned();
+    let headers: Vec<(String, String)> = headers
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|header| (text(header, "name"), text(header, "value")))
+        .collect();
+    let borrowed: Vec<(&str, Option<&[u8]>)> =
+        headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_bytes()))).collect();
+    let incoming = Incoming {
+        topic: Topic::Activity,
+        key: None,
+        value: Some(value),
+        headers: &borrowed,
+        timestamp_ms: received_at.timestamp_millis(),
+    };
+    match codec::decode(&incoming, &NoRegistry).expect("decoded") {
+        Decoded::Event(event) => *event,
+        Decoded::Tombstone => panic!("an event"),
+    }
+}
+
+/// The entities of the signals of the own rules.
+fn signals(event: &Envelope) -> Vec<String> {
+    let changes = Risk::new(RuleSet::own()).process(event);
+    let signal = |change: &RiskChange| match change {
+        RiskChange::Signal(signal) => Some(signal.entity.to_string()),
+        _ => None,
+    };
+    changes.iter().filter_map(signal).collect()
 }
 
 fn unmapped(value: &[u8]) -> Value {
@@ -67,15 +120,13 @@ async fn forecasts_anomalies_and_first_spends_are_told_once() {
     let mut outlook = CostOutlook::new(&place.url).expect("an address");
     let new = outlook.round(now).await.expect("a round");
     let records = outbox(&mut place).await;
-    let findings: Vec<Value> =
-        records[Topic::Findings.name()].iter().map(|(_, value)| unmapped(value)).collect();
+    let findings = self::findings(&records);
     assert_eq!(findings.len() as u64, new);
-    let forecast: Vec<_> = findings
-        .iter()
-        .filter(|told| told["basis"] == "forecast")
-        .map(|told| told["percent"].as_i64())
-        .collect();
-    assert_eq!(forecast, [Some(80)], "half is spent already, and 110 % is not expected: {findings:?}");
+    assert_eq!(
+        expected_percents(&findings),
+        [Some(80)],
+        "half is spent already, and 110 % is not expected: {findings:?}"
+    );
     let daily: Vec<_> = findings.iter().filter(|told| told["kind"] == "daily").collect();
     assert!(
         daily.iter().any(|told| told["day"] == "2025-06-10" && told["resource"] == "R-1"),
@@ -85,38 +136,8 @@ async fn forecasts_anomalies_and_first_spends_are_told_once() {
     assert_eq!((first.len(), &first[0]["region"]), (1, &"sa-east-1".into()), "{findings:?}");
 
     // A first spend is an event for detection rules, too.
-    let [(headers, value)] = records[Topic::Activity.name()].as_slice() else {
-        panic!("one event: {records:?}")
-    };
-    let headers: Vec<(String, String)> = headers
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|header| {
-            (header["name"].as_str().expect("a name").into(), header["value"].as_str().expect("text").into())
-        })
-        .collect();
-    let borrowed: Vec<(&str, Option<&[u8]>)> =
-        headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_bytes()))).collect();
-    let incoming = Incoming {
-        topic: Topic::Activity,
-        key: None,
-        value: Some(value),
-        headers: &borrowed,
-        timestamp_ms: now.timestamp_millis(),
-    };
-    let Decoded::Event(event) = codec::decode(&incoming, &NoRegistry).expect("decoded") else {
-        panic!("an event")
-    };
-    let rules = processors::risk::Risk::new(processors::risk::RuleSet::own());
-    let changes = processors::Processor::process(&rules, &event);
-    let signals: Vec<String> = changes
-        .iter()
-        .filter_map(|change| match change {
-            schemas::changes::risk::RiskChange::Signal(signal) => Some(signal.entity.to_string()),
-            _ => None,
-        })
-        .collect();
+    let [record] = records[Topic::Activity.name()].as_slice() else { panic!("one event: {records:?}") };
+    let signals = signals(&event(record, now));
     assert!(signals.iter().any(|entity| entity == "resource cost/region/sa-east-1"), "{signals:?}");
 
     // Neither a further round, nor one of another process, nor one later on the day tells them again.
@@ -129,13 +150,5 @@ async fn forecasts_anomalies_and_first_spends_are_told_once() {
     outbox(&mut place).await;
     other.round(now).await.expect("a round");
     let records = outbox(&mut place).await;
-    let percents: Vec<_> = records
-        .get(Topic::Findings.name())
-        .into_iter()
-        .flatten()
-        .map(|(_, value)| unmapped(value))
-        .filter(|told| told["basis"] == "forecast")
-        .map(|told| told["percent"].as_i64())
-        .collect();
-    assert_eq!(percents, [Some(110)]);
+    assert_eq!(expected_percents(&self::findings(&records)), [Some(110)]);
 }

@@ -155,12 +155,6 @@ async fn accrual_is_within_one_percent_of_the_bill_and_all_of_the_difference_is_
     assert!(bill.len() > 200, "seed {SEED}: {} charges", bill.len());
     let apart = ((accrued - total) / total).abs().to_f64().expect("a number");
     assert!(apart <= 0.01, "seed {SEED}: {accrued} accrued and {total} billed are {apart} apart");
-    println!(
-        "{} machines, {} charges: accrued {accrued}, billed {total}, {:.3} % apart",
-        machines.len(),
-        bill.len(),
-        apart * 100.0
-    );
 
     for batch in bill.chunks(200) {
         member.deliver(batch).await;

@@ -54,6 +54,23 @@ fn scaled(n: u64, resource: &str, day: i64, actor: &str) -> Envelope {
     envelope
 }
 
+/// The anomalies of a view; a day at a time if they are more than fit one answer.
+async fn anomalies_of_june(api: &Api, view: &str) -> CostAnomalies {
+    let mut found: CostAnomalies = api.get("acme", &format!("/api/v1/cost/anomalies?{view}")).await;
+    if found.complete {
+        return found;
+    }
+    found.items.clear();
+    for day in 10..30 {
+        let view =
+            format!("from=2025-06-{day}&to=2025-06-{}&known_at=2025-07-01T00:00:00Z&limit=1000", day + 1);
+        let of_day: CostAnomalies = api.get("acme", &format!("/api/v1/cost/anomalies?{view}")).await;
+        assert!(of_day.complete, "2025-06-{day}");
+        found.items.extend(of_day.items);
+    }
+    found
+}
+
 #[tokio::test]
 async fn anomalies_that_cancel_each_other_out_are_found_with_event_and_actor() {
     let pairs = planted_pairs();
@@ -83,18 +100,7 @@ async fn anomalies_that_cancel_each_other_out_are_found_with_event_and_actor() {
         member.deliver(batch).await;
     }
     let view = "from=2025-06-10&to=2025-06-30&known_at=2025-07-01T00:00:00Z&limit=1000";
-    let mut found: CostAnomalies = api.get("acme", &format!("/api/v1/cost/anomalies?{view}")).await;
-    if !found.complete {
-        // More than fit one answer: a day at a time.
-        found.items.clear();
-        for day in 10..30 {
-            let view =
-                format!("from=2025-06-{day}&to=2025-06-{}&known_at=2025-07-01T00:00:00Z&limit=1000", day + 1);
-            let of_day: CostAnomalies = api.get("acme", &format!("/api/v1/cost/anomalies?{view}")).await;
-            assert!(of_day.complete, "2025-06-{day}");
-            found.items.extend(of_day.items);
-        }
-    }
+    let found = anomalies_of_june(&api, view).await;
     let (mut right, mut explained) = (0, 0);
     for anomaly in found.items.iter().filter(|anomaly| anomaly.kind == "daily") {
         let resource = anomaly.resource.as_deref().expect("a resource");
@@ -114,10 +120,6 @@ async fn anomalies_that_cancel_each_other_out_are_found_with_event_and_actor() {
     assert_eq!(explained, right, "each with its event and actor");
     let wrong = found.items.iter().filter(|anomaly| anomaly.kind == "daily").count() as u64 - right;
     assert!(wrong <= pairs, "{wrong} false alarms in {} days", 2 * pairs * 20);
-    println!(
-        "{right} of {} planted anomalies, {explained} with event and actor, {wrong} false alarms",
-        2 * pairs
-    );
     let first: Vec<_> = found.items.iter().filter(|anomaly| anomaly.kind == "first_spend").collect();
     assert_eq!(
         (first.len(), first[0].region.as_deref(), first[0].severity.as_str()),
