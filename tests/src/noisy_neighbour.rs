@@ -284,7 +284,7 @@ async fn what_one_tenant_does_leaves_the_other_served() {
     street.judge("bodies withheld", stalled).await;
     street.judge("old months, long transaction", old_months).await;
     street.judge("2,000 requests, 50 at a time", flood).await;
-    street.judge("all of it at once", all).await;
+    Box::pin(street.judge("all of it at once", all)).await;
     street.judge("quiet again", async |_| ()).await;
     street.door.stop.cancel();
     street.stages.stop();
