@@ -2,11 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
-use ::siem::{
-    Destination as Receiver,
-    settings::{Records, Sink},
-    splunk_hec::Acknowledgement,
-};
+use ::siem::settings::{Records, Sink};
 use processors::forward::Forward;
 use sinks::{postgres::SinkConfig, siem::SiemSink};
 
@@ -20,10 +16,12 @@ use crate::{
 
 /// Prefix of the name of a sink's stage; the sink's name follows.
 pub const STAGE_PREFIX: &str = "sink.";
-/// Most requests whose acknowledgement is awaited together, with one query for all of them.
-const ACKNOWLEDGED_TOGETHER: usize = 10;
+/// Most full requests that one move of the position covers, and one query for acknowledgements.
+const SETTLED_TOGETHER: usize = 10;
 /// Records that are settled together where each is a request of its own.
-const SETTLED_TOGETHER: usize = 100;
+const SINGLES_TOGETHER: usize = 100;
+/// Bytes of records that are settled together, unless one request may have more.
+const SETTLED_BYTES: usize = 2 * 1024 * 1024;
 
 /// The stage of each sink. A sink's name is kept in memory for as long as the process runs.
 pub fn stages(sinks: Vec<Sink>) -> Vec<Stage> {
@@ -59,16 +57,12 @@ impl Destination for Siem {
     }
 
     fn limits(&self, allowed: BatchLimits) -> BatchLimits {
-        let batch = self.setup.limits.messages;
-        let records = match &self.setup.destination {
-            Receiver::SplunkHec(hec) if hec.acknowledgement == Acknowledgement::On => {
-                batch * ACKNOWLEDGED_TOGETHER
-            }
-            _ if batch == 1 => SETTLED_TOGETHER,
-            _ => batch,
-        };
-        let linger = if batch == 1 { Duration::ZERO } else { self.setup.linger };
-        BatchLimits { records: records.min(allowed.records), linger, ..allowed }
+        let request = self.setup.limits;
+        let records = if request.messages == 1 { SINGLES_TOGETHER } else { request.messages * SETTLED_TOGETHER };
+        let linger = if request.messages == 1 { Duration::ZERO } else { self.setup.linger };
+        let (records, bytes) = (records.min(allowed.records), request.bytes.max(SETTLED_BYTES));
+        let worthwhile = request.messages.min(records);
+        BatchLimits { records, bytes: bytes.min(allowed.bytes), linger, worthwhile, ..allowed }
     }
 
     fn outbox(&self, context: &StageContext) -> Option<SinkConfig> {

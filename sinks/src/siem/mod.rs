@@ -12,7 +12,7 @@ mod progress;
 mod syslog;
 mod transport;
 
-use std::time::Duration;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use rand::Rng as _;
 use schemas::{OcsfEvent, ParkReason};
@@ -36,7 +36,7 @@ use control::State;
 use gauges::Gauges;
 use progress::{Part, Progress};
 pub use transport::{OpenError, probe};
-use transport::{Secret, Transport};
+use transport::{Composing, Secret, Transport};
 
 /// Longest call before the stage gets time for other work, such as releasing a partition.
 const LONGEST_CALL: Duration = Duration::from_secs(20);
@@ -119,36 +119,50 @@ impl SiemSink {
         Ok(())
     }
 
-    /// Sends the messages that are not delivered yet.
-    async fn send(&mut self, messages: &[(Part, Message)]) -> Result<(), DeliveryError> {
+    /// Sends the messages that are not delivered yet, one request at a time. While an answer is awaited, the
+    /// next request is composed.
+    async fn send(&mut self, parts: &[Part], messages: Vec<Message>) -> Result<(), DeliveryError> {
         let began = Instant::now();
-        let all: Vec<Message> = messages.iter().map(|(_, message)| message.clone()).collect();
+        let messages = Arc::new(messages);
         let pending: Vec<usize> =
-            (0..messages.len()).filter(|index| self.progress.is_pending(messages[*index].0)).collect();
-        let mut queue = groups(&all, &pending, self.setup.limits);
-        queue.reverse();
-        while let Some(group) = queue.pop() {
+            (0..parts.len()).filter(|index| self.progress.is_pending(parts[*index])).collect();
+        let mut queue: VecDeque<Group> = groups(&messages, &pending, self.setup.limits).into();
+        let mut ahead = None;
+        while let Some(Composing { group, body }) = ahead.take().or_else(|| self.compose(&mut queue, &messages))
+        {
             if began.elapsed() > LONGEST_CALL {
                 return Err(DeliveryError::Pending { wait: Duration::ZERO });
             }
+            ahead = self.compose(&mut queue, &messages);
             self.in_flight = group.len();
-            let sent: Vec<&Message> = group.iter().map(|index| &all[*index]).collect();
-            let verdict = self.transport.send(&sent, self.setup.gzip && self.answers.may_compress()).await;
+            let sent: Vec<&Message> = group.iter().map(|index| &messages[*index]).collect();
+            let verdict = self.transport.send(body, &sent).await;
             let outcome = self.answers.follow(group, verdict);
             for (index, fate) in outcome.settled {
                 self.gauges.settled(&fate);
-                self.progress.settle(messages[index].0, fate);
+                self.progress.settle(parts[index], fate);
             }
             if let Some((group, number)) = outcome.taken {
-                self.progress.taken(parts(&group, messages), number, Instant::now());
+                let taken = group.iter().map(|index| parts[*index]).collect();
+                self.progress.taken(taken, number, Instant::now());
             }
             if let Some(stop) = outcome.stop {
                 return Err(self.stopped(stop).await);
             }
             self.answered().await;
-            queue.extend(outcome.next.into_iter().rev());
+            if !outcome.next.is_empty() {
+                // These go first, and the answer may have changed how requests are composed.
+                let later = ahead.take().map(|Composing { group, .. }| group);
+                outcome.next.into_iter().chain(later).rev().for_each(|group| queue.push_front(group));
+            }
         }
         self.acknowledged().await
+    }
+
+    /// Begins to compose the next request.
+    fn compose(&self, queue: &mut VecDeque<Group>, messages: &Arc<Vec<Message>>) -> Option<Composing> {
+        let compress = self.setup.gzip && self.answers.may_compress();
+        queue.pop_front().map(|group| self.transport.compose(group, messages, compress))
     }
 
     /// Asks for the acknowledgements that are outstanding.
@@ -221,17 +235,17 @@ impl SiemSink {
         }
     }
 
-    /// The messages of a batch, each with its place; records that would never fit are parked at once.
-    fn messages(&mut self, batch: &Batch<OcsfEvent>) -> Vec<(Part, Message)> {
-        let mut messages = Vec::with_capacity(batch.records.len());
+    /// The messages of a batch, and the place of each; records that would never fit are parked at once.
+    fn messages(&mut self, batch: &Batch<OcsfEvent>) -> (Vec<Part>, Vec<Message>) {
+        let (mut places, mut messages) = (Vec::new(), Vec::with_capacity(batch.records.len()));
         for record in &batch.records {
             let at = place(batch, record);
             for event in changes_of(record) {
                 let message = self.setup.ocsf_version.of(Message::of(event));
                 match message.parted(self.setup.max_record_bytes) {
                     Ok(parts) => {
-                        let numbered = parts.into_iter().enumerate();
-                        messages.extend(numbered.map(|(part, message)| (Part { at, part }, message)));
+                        places.extend((0..parts.len()).map(|part| Part { at, part }));
+                        messages.extend(parts);
                     }
                     Err(oversize) => {
                         let refusal = siem::Refusal { too_large: true, why: oversize.to_string() };
@@ -240,7 +254,7 @@ impl SiemSink {
                 }
             }
         }
-        messages
+        (places, messages)
     }
 
     /// The batch as the ledger settles it.
@@ -293,13 +307,13 @@ impl Sink for SiemSink {
     async fn deliver(&mut self, batch: &Batch<Self::Change>) -> Result<Settled, DeliveryError> {
         let oldest = batch.records.iter().filter(|record| !changes_of(record).is_empty());
         self.gauges.waits_since(oldest.map(|record| record.raw.timestamp_ms).min());
-        let messages = self.messages(batch);
-        if messages.iter().any(|(part, _)| !self.progress.is_settled(*part)) {
+        let (parts, messages) = self.messages(batch);
+        if parts.iter().any(|part| !self.progress.is_settled(*part)) {
             // A frozen owner that wakes up sends nothing more.
             match self.ledger.judge(&batch.ranges).await? {
                 Standing::Apply => {
                     self.may_send().await?;
-                    self.send(&messages).await?;
+                    self.send(&parts, messages).await?;
                 }
                 Standing::Applied => {}
                 Standing::Fenced => return Err(DeliveryError::Fenced),
@@ -340,8 +354,4 @@ fn changes_of(record: &RecordChanges<OcsfEvent>) -> &[OcsfEvent] {
 
 fn place(batch: &Batch<OcsfEvent>, record: &RecordChanges<OcsfEvent>) -> (TopicPartition, i64) {
     (batch.ranges[record.range].partition, record.offset)
-}
-
-fn parts(group: &[usize], messages: &[(Part, Message)]) -> Vec<Part> {
-    group.iter().map(|index| messages[*index].0).collect()
 }

@@ -55,9 +55,10 @@ impl Progress {
 
     /// Refusal for which a record is parked, if the receiver refused a part of it.
     pub(super) fn refusal(&self, at: (TopicPartition, i64)) -> Option<&Refusal> {
-        self.fates.iter().find_map(|(part, fate)| match fate {
-            Fate::Parked(refusal) if part.at == at => Some(refusal),
-            _ => None,
+        // Parts are numbered without a gap.
+        (0..).map_while(|part| self.fates.get(&Part { at, part })).find_map(|fate| match fate {
+            Fate::Parked(refusal) => Some(refusal),
+            Fate::Delivered => None,
         })
     }
 

@@ -18,8 +18,11 @@ pub struct BatchLimits {
     pub changes: usize,
     /// Longest time for which records are gathered while more keep arriving.
     pub gather: Duration,
-    /// Longest wait of a batch that is not full. Zero: it is delivered as soon as possible.
+    /// Longest wait of a batch with fewer than [`worthwhile`](Self::worthwhile) records. Zero: it is delivered as
+    /// soon as possible.
     pub linger: Duration,
+    /// Records with which a batch waits no longer, though it has room for more.
+    pub worthwhile: usize,
 }
 
 /// Largest batch of a process with one writer; as much again is gathered meanwhile, and as much waits.
@@ -37,6 +40,7 @@ impl BatchLimits {
             changes: 20_000,
             gather: Duration::from_millis(200),
             linger: Duration::ZERO,
+            worthwhile: 10_000,
         }
     }
 }
@@ -82,6 +86,11 @@ impl<C> Filling<C> {
     /// Whether a batch of that size must not take another record.
     pub(crate) fn is_full(&self, limits: &BatchLimits) -> bool {
         self.records.len() >= limits.records || self.bytes >= limits.bytes || self.changes >= limits.changes
+    }
+
+    /// Whether a batch of that size waits no longer for more records.
+    pub(crate) fn is_worthwhile(&self, limits: &BatchLimits) -> bool {
+        self.records.len() >= limits.worthwhile || self.is_full(limits)
     }
 
     /// Adds the next record of its partition.

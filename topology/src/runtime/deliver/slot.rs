@@ -33,8 +33,8 @@ pub(crate) struct Slot<C> {
     worker_waits: AtomicBool,
     /// Time of the next batch's first record, where batches linger.
     began: Mutex<Option<Instant>>,
-    /// Whether the next batch is full: gathered records did not fit into it.
-    is_full: AtomicBool,
+    /// Whether the next batch waits for no more records.
+    is_due: AtomicBool,
 }
 
 impl<C> Slot<C> {
@@ -47,7 +47,7 @@ impl<C> Slot<C> {
             emptied: Notify::new(),
             worker_waits: AtomicBool::new(false),
             began: Mutex::default(),
-            is_full: AtomicBool::new(false),
+            is_due: AtomicBool::new(false),
         }
     }
 
@@ -60,14 +60,14 @@ impl<C> Slot<C> {
         if !next.has_room_for(gathered, &self.limits) {
             drop(next);
             if !self.limits.linger.is_zero() {
-                self.is_full.store(true, Ordering::Relaxed);
+                self.is_due.store(true, Ordering::Relaxed);
                 self.filled.notify_one();
             }
             return false;
         }
         next.append(std::mem::take(gathered));
-        if next.is_full(&self.limits) {
-            self.is_full.store(true, Ordering::Relaxed);
+        if next.is_worthwhile(&self.limits) {
+            self.is_due.store(true, Ordering::Relaxed);
         }
         drop(next);
         if !self.limits.linger.is_zero() {
@@ -99,7 +99,7 @@ impl<C> Slot<C> {
                 continue;
             }
             let taken = std::mem::take(&mut *self.lock());
-            self.is_full.store(false, Ordering::Relaxed);
+            self.is_due.store(false, Ordering::Relaxed);
             *self.began.lock().unwrap_or_else(PoisonError::into_inner) = None;
             if !taken.is_empty() {
                 self.emptied.notify_one();
@@ -116,7 +116,7 @@ impl<C> Slot<C> {
 
     /// Remaining time for which the next batch may wait for more records; `None` if it is due.
     fn lingers_for(&self) -> Option<Duration> {
-        if self.limits.linger.is_zero() || self.is_full.load(Ordering::Relaxed) {
+        if self.limits.linger.is_zero() || self.is_due.load(Ordering::Relaxed) {
             return None;
         }
         let began = (*self.began.lock().unwrap_or_else(PoisonError::into_inner))?;
@@ -169,7 +169,7 @@ mod tests {
     }
 
     fn slot(linger: Duration) -> Slot<()> {
-        Slot::new(BatchLimits { records: 10, linger, ..BatchLimits::default() })
+        Slot::new(BatchLimits { records: 10, worthwhile: 10, linger, ..BatchLimits::default() })
     }
 
     const FOR_EVER: Duration = Duration::from_hours(24);
@@ -183,6 +183,20 @@ mod tests {
         assert!(slot.offer(&mut gathered(10..19)) && slot.lingers_for().is_some());
         assert!(!slot.offer(&mut gathered(19..21)), "it does not fit in");
         assert_eq!(slot.take(|_, _| false).await.records.len(), 9);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_is_worth_a_request_goes_at_once_and_takes_along_what_else_is_there() {
+        let slot = Slot::new(BatchLimits {
+            records: 30,
+            worthwhile: 10,
+            linger: FOR_EVER,
+            ..BatchLimits::default()
+        });
+        assert!(slot.offer(&mut gathered(0..9)) && slot.lingers_for().is_some());
+        assert!(slot.offer(&mut gathered(9..11)) && slot.lingers_for().is_none());
+        assert!(slot.offer(&mut gathered(11..30)), "there is room until it is taken");
+        assert_eq!(slot.take(|_, _| false).await.records.len(), 30);
     }
 
     #[tokio::test]

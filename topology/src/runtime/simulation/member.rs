@@ -159,6 +159,7 @@ impl Member {
             changes: 5,
             gather: Duration::from_millis(200),
             linger: Duration::ZERO,
+            worthwhile: 7,
         };
         let instruments = StageMetrics::new("simulated", "weir-simulated", Tracing::Off);
         let shared =
