@@ -58,7 +58,8 @@ impl Destination for Siem {
 
     fn limits(&self, allowed: BatchLimits) -> BatchLimits {
         let request = self.setup.limits;
-        let records = if request.messages == 1 { SINGLES_TOGETHER } else { request.messages * SETTLED_TOGETHER };
+        let records =
+            if request.messages == 1 { SINGLES_TOGETHER } else { request.messages * SETTLED_TOGETHER };
         let linger = if request.messages == 1 { Duration::ZERO } else { self.setup.linger };
         let (records, bytes) = (records.min(allowed.records), request.bytes.max(SETTLED_BYTES));
         let worthwhile = request.messages.min(records);

@@ -32,7 +32,7 @@ use super::{App, commands, config::Admin, events, handshake, policy, sources, we
 struct Described;
 
 /// Routes that need a credential: scope, class of the rate limit, routes.
-fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 9] {
+fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 10] {
     let publishing = OpenApiRouter::new().routes(routes!(events::publish)).routes(routes!(sources::publish));
     [
         (Scope::EventsWrite, "publish", publishing),
@@ -43,6 +43,7 @@ fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 9] {
         (Scope::ComplianceDecide, "command", commands::waiver_decisions()),
         (Scope::HoldsDecide, "command", commands::holds()),
         (Scope::SubjectsErase, "command", commands::erasures()),
+        (Scope::SearchesSave, "command", commands::searches()),
         (Scope::PolicyEvaluate, "policy", policy::routes()),
     ]
 }

@@ -28,6 +28,9 @@ pub enum Scope {
     /// Erase people's data.
     #[serde(rename = "subjects:erase")]
     SubjectsErase,
+    /// Save and remove searches of the audit log.
+    #[serde(rename = "searches:save")]
+    SearchesSave,
     /// Evaluate policies.
     #[serde(rename = "policy:evaluate")]
     PolicyEvaluate,
@@ -56,7 +59,7 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::EventsWrite,
         Self::CommandsWrite,
         Self::ChangesRequest,
@@ -64,6 +67,7 @@ impl Scope {
         Self::RiskDecide,
         Self::HoldsDecide,
         Self::SubjectsErase,
+        Self::SearchesSave,
         Self::PolicyEvaluate,
         Self::Read,
         Self::AuditRead,
@@ -84,6 +88,7 @@ impl Scope {
             Self::RiskDecide => "risk:decide",
             Self::HoldsDecide => "holds:decide",
             Self::SubjectsErase => "subjects:erase",
+            Self::SearchesSave => "searches:save",
             Self::PolicyEvaluate => "policy:evaluate",
             Self::Read => "read",
             Self::AuditRead => "audit:read",
@@ -108,7 +113,8 @@ impl Scope {
             | Self::RiskDecide
             | Self::ComplianceDecide
             | Self::HoldsDecide
-            | Self::SubjectsErase => Some(Self::CommandsWrite),
+            | Self::SubjectsErase
+            | Self::SearchesSave => Some(Self::CommandsWrite),
             _ => None,
         }
     }

@@ -1,4 +1,6 @@
-//! Decisions about legal holds and erasure that the retention processor hands to its sink.
+//! Decisions about legal holds, erasure and saved searches that the retention processor hands to its sink.
+
+use std::collections::BTreeMap;
 
 use crate::{EventId, TenantId, Timestamp};
 
@@ -8,7 +10,28 @@ pub const STAGE: &str = "retention";
 /// Attribute of a governance event: the name of the hold.
 pub const HOLD_NAME: &str = "hold";
 
-/// Decision to place or release a legal hold, or to erase a person's data.
+/// Filters of the audit log that a search may be saved with: attributes of a governance event, and parameters of the
+/// query API.
+pub const SEARCH_FILTERS: [&str; 12] = [
+    "actor",
+    "action",
+    "resource",
+    "project",
+    "outcome",
+    "address",
+    "source",
+    "kind",
+    "correlation",
+    "from",
+    "to",
+    "text",
+];
+/// Maximum length of a saved search's name, in bytes.
+pub const MAX_SEARCH_NAME_BYTES: usize = 128;
+/// Maximum length of a filter's value, in bytes.
+pub const MAX_SEARCH_FILTER_BYTES: usize = 1_024;
+
+/// Decision to place or release a legal hold, to erase a person's data, or to save or remove a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetentionDecision {
     /// The event's id; unique within the tenant.
@@ -21,7 +44,8 @@ pub struct RetentionDecision {
     pub kind: RetentionDecisionKind,
     /// Scope of the data.
     pub scope: HoldScope,
-    /// Id of the person, project or resource; the tenant's id if the scope is all data of the tenant.
+    /// Id of the person, project or resource; the tenant's id if the scope is all data of the tenant; a saved
+    /// search's name.
     pub subject: String,
     /// Name of the hold, which tells several holds on one subject apart; empty for an unnamed hold and for an
     /// erasure.
@@ -30,6 +54,8 @@ pub struct RetentionDecision {
     pub actor: String,
     /// Reason that the actor gave.
     pub reason: Option<String>,
+    /// The filter of a saved search, by parameter; empty for every other decision.
+    pub filter: BTreeMap<String, String>,
     /// [`crate::Envelope::content_sha256`].
     pub content_sha256: [u8; 32],
 }
@@ -43,6 +69,10 @@ pub enum RetentionDecisionKind {
     HoldReleased,
     /// A person's data is to be erased.
     SubjectErased,
+    /// A search was saved.
+    SearchSaved,
+    /// A saved search was removed.
+    SearchRemoved,
 }
 
 impl RetentionDecisionKind {
@@ -52,6 +82,8 @@ impl RetentionDecisionKind {
             Self::HoldPlaced => "HoldPlaced",
             Self::HoldReleased => "HoldReleased",
             Self::SubjectErased => "SubjectErased",
+            Self::SearchSaved => "SearchSaved",
+            Self::SearchRemoved => "SearchRemoved",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Weir's Avro schemas: `avro/<topic>/<n>.avsc`, every version that was ever written.
 //!
 //! To change a family, add the next version beside the last and list it in `SOURCES`; a released version is
-//! never edited. New fields are nullable with null as default, in the struct as in the schema; the tests of
+//! never edited. Records are written with the oldest version that has their kind, where versions differ in kinds alone. New fields are nullable with null as default, in the struct as in the schema; the tests of
 //! this module check both, and the compatibility gate rejects a version that could not read older records.
 
 use std::sync::LazyLock;
@@ -22,13 +22,13 @@ macro_rules! versions {
 }
 
 /// Every version of every family, oldest first within a family.
-const SOURCES: [(Topic, &str); 6] = versions! {
+const SOURCES: [(Topic, &str); 7] = versions! {
     Activity: "weir.activity.v1/1.avsc";
     Infrastructure: "weir.infrastructure.v1/1.avsc";
     Delivery: "weir.delivery.v1/1.avsc";
     Usage: "weir.usage.v1/1.avsc";
     Monitoring: "weir.monitoring.v1/1.avsc";
-    Governance: "weir.governance.v1/1.avsc";
+    Governance: "weir.governance.v1/1.avsc", "weir.governance.v1/2.avsc";
 };
 
 /// One version of one family's schema.
@@ -43,6 +43,10 @@ pub struct OwnSchema {
     /// CRC-64-AVRO fingerprint of its canonical form, as used in single-object encoding.
     pub fingerprint: [u8; 8],
     pub(super) schema: WriterSchema,
+    /// The kinds of events that it can express.
+    kinds: Vec<String>,
+    /// The schema without them.
+    apart_from_kinds: Value,
 }
 
 /// Every schema that Weir's own records were ever written with, families in the order of [`Topic::FAMILIES`],
@@ -68,6 +72,18 @@ pub(super) fn newest(topic: Topic) -> &'static OwnSchema {
     newest.expect("every family has a schema")
 }
 
+/// The schema that new records of a kind are written with: the first version that differs from the newest in kinds
+/// alone and has this one. So readers of an earlier release read every kind that they know.
+pub(super) fn writing(topic: Topic, kind: &str) -> &'static OwnSchema {
+    let newest = newest(topic);
+    let mut versions = own_schemas().iter().filter(|own| own.topic == topic);
+    let serves = |own: &&OwnSchema| {
+        own.version == newest.version
+            || (own.kinds.iter().any(|own| own == kind) && own.apart_from_kinds == newest.apart_from_kinds)
+    };
+    versions.find(serves).unwrap_or(newest)
+}
+
 /// The version with that fingerprint.
 pub(super) fn by_fingerprint(fingerprint: &[u8]) -> Option<&'static OwnSchema> {
     own_schemas().iter().find(|own| own.fingerprint == fingerprint)
@@ -77,13 +93,24 @@ fn read(topic: Topic, version: u32, json: &'static str) -> OwnSchema {
     let schema = Schema::parse_str(json).expect("our schemas are checked by tests");
     let plain = plain(json).expect("our schemas are checked by tests");
     let fingerprint = plain.fingerprint::<Rabin>().bytes;
+    let (kinds, apart_from_kinds) = kinds_apart(json);
     OwnSchema {
         topic,
         version,
         json,
         fingerprint: fingerprint.try_into().expect("CRC-64 has 8 bytes"),
         schema: WriterSchema::own(topic, &schema),
+        kinds,
+        apart_from_kinds,
     }
+}
+
+/// The symbols of the event's field `kind`, and the schema without them.
+fn kinds_apart(json: &str) -> (Vec<String>, Value) {
+    let mut schema: Value = serde_json::from_str(json).unwrap_or_default();
+    let symbols = schema.pointer_mut("/fields/0/type/fields/0/type/symbols").map(Value::take);
+    let kinds = symbols.and_then(|symbols| serde_json::from_value(symbols).ok());
+    (kinds.expect("a family's first field is its event's kind"), schema)
 }
 
 /// The schema without the attributes that its canonical form drops (Avro specification, "Transforming into

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     DecodeError, Decoded, Encoded, Framing, Incoming, Refusal, SchemaAnswer, SchemaLookup, Why, WriterSchema,
     attributes::{Attributes, Head, Marks, Reception, record_time},
-    avro::{by_fingerprint, newest},
+    avro::{by_fingerprint, newest, writing},
     family::{self, EventAndNative},
     framing::{CONFLUENT_MAGIC, Frame, SINGLE_OBJECT_MAGIC, frame},
     json,
@@ -273,7 +273,11 @@ fn key(envelope: &Envelope) -> Vec<u8> {
 fn value(envelope: &Envelope, framing: &Framing) -> Vec<u8> {
     let native = envelope.native.as_ref();
     let topic = envelope.event.topic();
-    let own = newest(topic);
+    let own = match framing {
+        Framing::SingleObject => writing(topic, envelope.event.kind_name()),
+        // The registry's ids are those of the newest versions, and its readers fetch what they do not have.
+        Framing::Confluent(_) => newest(topic),
+    };
     let mut value = Vec::with_capacity(512 + native.map_or(0, |native| native.record.len()));
     match framing {
         Framing::SingleObject => {

@@ -32,6 +32,10 @@ kinds! {
         SubjectErased => "subject_erased",
         /// A finding was triaged.
         FindingTriaged => "finding_triaged",
+        /// A search of the audit log was saved under a name.
+        SearchSaved => "search_saved",
+        /// A saved search was removed.
+        SearchRemoved => "search_removed",
     }
 }
 

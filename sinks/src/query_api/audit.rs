@@ -16,10 +16,11 @@ use uuid::Uuid;
 use super::{
     Api,
     body::Answer,
-    described::{ItemRefusals, ListRefusals},
+    described::ItemRefusals,
     freshness::Freshness,
     paging::{Asked, Found, List, Listed, Paging, check_range, found, listed},
     parameters::Parameters,
+    searches::{Saved, resolved},
 };
 use crate::read_models::audit_entry::read::{self, AuditFilter, AuditItem, Detail, PageRequest};
 
@@ -51,8 +52,8 @@ pub(super) enum Include {
     get,
     path = "/api/v1/audit",
     tag = "audit",
-    params(AuditFilter, Extent, Paging, Freshness),
-    responses((status = 200, body = Listed<AuditItem>), ListRefusals),
+    params(AuditFilter, Saved, Extent, Paging, Freshness),
+    responses((status = 200, body = Listed<AuditItem>), ItemRefusals),
     security(("api_key" = ["audit:read"]))
 )]
 pub(super) async fn list(
@@ -60,7 +61,7 @@ pub(super) async fn list(
     Extension(caller): Extension<Arc<Principal>>,
     uri: Uri,
 ) -> Result<Answer<AuditPage>, ApiError> {
-    let (asked, detail) = parse(&uri)?;
+    let (asked, detail) = parse(resolved(&api, caller.tenant(), &uri).await?)?;
     listed(&api, caller.tenant(), LIST, asked, |pool, tenant, filter, at| async move {
         let request = PageRequest { filter, after: at.after, limit: at.limit, detail };
         read::page(&pool, &tenant, &request).await
@@ -92,15 +93,12 @@ pub(super) async fn one(
 }
 
 /// The filter, and the amount of each entry to return.
-fn parse(uri: &Uri) -> Result<(Asked<AuditFilter>, Detail), ApiError> {
-    let mut detail = Detail::Columns;
-    let asked = Asked::of(uri, |filter: &AuditFilter, given| {
-        check_range(filter.from, filter.to, given);
-        if given.take::<Extent>().include == Some(Include::Record) {
-            detail = Detail::Record;
-        }
-    })?;
-    Ok((asked, detail))
+fn parse(mut given: Parameters) -> Result<(Asked<AuditFilter>, Detail), ApiError> {
+    let filter = given.take::<AuditFilter>();
+    check_range(filter.from, filter.to, &mut given);
+    let whole = given.take::<Extent>().include == Some(Include::Record);
+    let detail = if whole { Detail::Record } else { Detail::Columns };
+    Ok((Asked::with(filter, given)?, detail))
 }
 
 #[cfg(test)]
@@ -118,7 +116,7 @@ mod tests {
 
     fn parsed(query: &str) -> Result<Asked<AuditFilter>, Vec<String>> {
         let uri: Uri = format!("/api/v1/audit?{query}").parse().expect("an address");
-        parse(&uri)
+        parse(Parameters::of(&uri))
             .map(|(asked, _)| asked)
             .map_err(|refusal| refusal.problem().errors.iter().map(|fault| fault.at.clone()).collect())
     }
@@ -209,5 +207,17 @@ mod tests {
         assert_eq!(question("actor=a&limit=3"), question("limit=9&actor=a"));
         assert_ne!(question("actor=a"), question("action=a"));
         assert_ne!(question("actor=a"), question("actor=a&outcome=success"));
+    }
+
+    #[test]
+    fn a_filter_of_the_request_takes_the_place_of_the_saved_one() {
+        let uri: Uri = "/api/v1/audit?actor=a&limit=7".parse().expect("an address");
+        let mut given = Parameters::of(&uri);
+        let saved = [("actor", "b"), ("outcome", "failure"), ("text", "x")];
+        given.add_missing(saved.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let (asked, _) = parse(given).expect("valid");
+        let filter = asked.filter;
+        assert_eq!((filter.actor.as_deref(), filter.text.as_deref()), (Some("a"), Some("x")));
+        assert_eq!(filter.outcome, Some(AuditOutcome::Failure));
     }
 }

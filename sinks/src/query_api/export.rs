@@ -24,7 +24,7 @@ use super::{
     described::ItemRefusals,
     freshness::{Freshness, await_positions},
     paging::{MAX_LIMIT, check_range},
-    parameters::Parameters,
+    searches::{Saved, resolved},
     streamed::{Pages, csv_lines, streamed, unwritable},
 };
 use crate::read_models::{
@@ -195,7 +195,7 @@ impl Drop for Export {
     get,
     path = "/api/v1/audit/export",
     tag = "audit",
-    params(AuditFilter, Extent, Form, Freshness),
+    params(AuditFilter, Saved, Extent, Form, Freshness),
     responses(
         (status = 200, description = "The entries", content(
             (String = "application/x-ndjson"), (String = "text/csv")
@@ -210,7 +210,7 @@ pub(super) async fn export(
     Extension(CallerAddress(address)): Extension<CallerAddress>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let mut given = Parameters::of(&uri);
+    let mut given = resolved(&api, caller.tenant(), &uri).await?;
     let (filter, extent) = (given.take::<AuditFilter>(), given.take::<Extent>());
     let (form, freshness) = (given.take::<Form>(), given.take::<Freshness>());
     check_range(filter.from, filter.to, &mut given);

@@ -12,10 +12,11 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     Api,
     body::Answer,
-    described::ListRefusals,
+    described::{ItemRefusals, ListRefusals},
     freshness::{Freshness, await_positions},
     paging::{DEFAULT_LIMIT, check_range, limit},
     parameters::Parameters,
+    searches::{Saved, resolved},
 };
 use crate::read_models::{
     Positions,
@@ -110,8 +111,8 @@ pub(super) async fn terms(
     get,
     path = "/api/v1/audit/histogram",
     tag = "audit",
-    params(AuditFilter, Steps, Freshness),
-    responses((status = 200, body = HistogramAnswer), ListRefusals),
+    params(AuditFilter, Saved, Steps, Freshness),
+    responses((status = 200, body = HistogramAnswer), ItemRefusals),
     security(("api_key" = ["audit:read"]))
 )]
 pub(super) async fn histogram(
@@ -119,7 +120,7 @@ pub(super) async fn histogram(
     Extension(caller): Extension<Arc<Principal>>,
     uri: Uri,
 ) -> Result<Answer<HistogramAnswer>, ApiError> {
-    let mut given = Parameters::of(&uri);
+    let mut given = resolved(&api, caller.tenant(), &uri).await?;
     let (filter, steps, freshness) =
         (given.take::<AuditFilter>(), given.take::<Steps>(), given.take::<Freshness>());
     check_range(filter.from, filter.to, &mut given);

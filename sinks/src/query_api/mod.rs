@@ -21,6 +21,7 @@ mod parameters;
 mod pipeline;
 mod retention;
 mod risk;
+mod searches;
 mod shares;
 mod streamed;
 #[cfg(test)]
@@ -84,6 +85,7 @@ pub use paging::{Found, Listed};
 pub use pipeline::{ParkedPage, PartitionOperation, PartitionStanding, PipelineAnswer, StageStanding};
 pub use retention::{ErasuresPage, HoldsPage, SubjectAnswer};
 pub use risk::{EntitiesPage, EntityAnswer, IncidentAnswer, IncidentsPage, SignalsPage};
+pub use searches::{SearchAnswer, SearchesPage};
 pub use shares::ShareLimits;
 pub use unusable::UnusablePage;
 
@@ -273,6 +275,8 @@ fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 5] {
         .routes(routes!(facets::terms))
         .routes(routes!(facets::histogram))
         .routes(routes!(export::export))
+        .routes(routes!(searches::list))
+        .routes(routes!(searches::one))
         .routes(routes!(audit::one))
         .routes(routes!(logs::list))
         .routes(routes!(logs::checkpoint))

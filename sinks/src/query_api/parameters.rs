@@ -77,6 +77,13 @@ impl Parameters {
         }
     }
 
+    /// Adds parameters that are not given.
+    pub(super) fn add_missing(&mut self, others: impl IntoIterator<Item = (String, String)>) {
+        let missing = |(name, _): &(String, String)| self.given.iter().all(|(given, _)| given != name);
+        let missing: Vec<_> = others.into_iter().filter(missing).collect();
+        self.given.extend(missing);
+    }
+
     /// Notes that a parameter cannot be taken.
     pub(super) fn refuse(&mut self, name: &str, why: &str) {
         self.faults.push(fault(name, why));

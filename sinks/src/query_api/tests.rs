@@ -26,7 +26,7 @@ use crate::read_models::reader_pool;
 
 const PUBLIC: [&str; 5] = ["/livez", "/readyz", "/startupz", "/metrics", "/openapi.json"];
 /// Every route that asks for a key, and its scope.
-const PROTECTED: [(&str, Scope); 42] = [
+const PROTECTED: [(&str, Scope); 44] = [
     ("/api/v1/audit", Scope::AuditRead),
     ("/api/v1/audit/export", Scope::AuditRead),
     ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab", Scope::AuditRead),
@@ -37,6 +37,8 @@ const PROTECTED: [(&str, Scope); 42] = [
     ("/api/v1/audit/logs/weir.activity.v1/0/consistency?from=1&to=2", Scope::AuditRead),
     ("/api/v1/audit/histogram", Scope::AuditRead),
     ("/api/v1/audit/terms", Scope::AuditRead),
+    ("/api/v1/audit/searches", Scope::AuditRead),
+    ("/api/v1/audit/searches/root%20logins", Scope::AuditRead),
     ("/api/v1/holds", Scope::AuditRead),
     ("/api/v1/erasures", Scope::AuditRead),
     ("/api/v1/subjects/ada", Scope::AuditRead),
@@ -321,6 +323,7 @@ async fn the_description_names_every_route_and_nothing_that_is_missing() {
         .into_iter()
         .filter(|path| *path != "/openapi.json")
         .chain(["/api/v1/audit/terms", "/api/v1/audit/histogram"])
+        .chain(["/api/v1/audit/searches", "/api/v1/audit/searches/{name}"])
         .chain(["/.well-known/weir-log-keys", "/api/v1/audit/{id}/proof", "/api/v1/audit/logs"])
         .chain(["/api/v1/audit/proofs"])
         .chain(["/api/v1/audit/logs/{topic}/{partition}/checkpoint"])

@@ -315,9 +315,9 @@ fn note_gone(gone: &mut Terms, entry: &Whole, columns: &PublicColumns) {
     }
 }
 
-/// Tables that hold the subject as an entity at risk. The entity's own row comes first, since stages lock it
-/// before they write.
-const DELETED: [&str; 8] = [
+/// Tables that hold the subject as an entity at risk, what rules of several events remember of it, and searches for
+/// it. The entity's own row comes first, since stages lock it before they write.
+const DELETED: [&str; 12] = [
     "DELETE FROM entity_risk WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
     "DELETE FROM risk_exposure WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
     "DELETE FROM risk_signal WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
@@ -327,18 +327,29 @@ const DELETED: [&str; 8] = [
     "DELETE FROM risk_first_seen
       WHERE tenant_id = $1
         AND (strpos(signal, to_jsonb($2::text)::text) > 0 OR strpos(group_key, to_jsonb($2::text)::text) > 0)",
+    "DELETE FROM risk_correlation_report WHERE tenant_id = $1 AND strpos(group_key, to_jsonb($2::text)::text) > 0",
+    "DELETE FROM risk_correlation_event
+      WHERE tenant_id = $1
+        AND (value = $2 OR strpos(signal, to_jsonb($2::text)::text) > 0
+             OR strpos(group_key, to_jsonb($2::text)::text) > 0)",
+    "DELETE FROM risk_correlation_group WHERE tenant_id = $1 AND strpos(group_key, to_jsonb($2::text)::text) > 0",
+    "DELETE FROM saved_search WHERE tenant_id = $1 AND $2 IN (filter ->> 'actor', filter ->> 'resource', filter ->> 'text')",
     "DELETE FROM principal_use WHERE tenant_id = $1 AND actor = $2",
 ];
 
 /// Mentions of the subject in others' rows, and rows that it decided or caused. They are renamed, since they
 /// must still count as one person's.
-const RENAMED: [&str; 15] = [
+const RENAMED: [&str; 16] = [
     "UPDATE risk_signal SET actor = $3, matched = '{}' WHERE tenant_id = $1 AND actor = $2",
     "UPDATE change_fact SET actor = $3, actor_name = NULL WHERE tenant_id = $1 AND actor = $2",
     "UPDATE change_fact SET second_party = $3 WHERE tenant_id = $1 AND second_party = $2",
     "UPDATE risk_weight SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
     "UPDATE risk_triage SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
     "UPDATE incident SET decided_by = $3 WHERE tenant_id = $1 AND decided_by = $2",
+    "UPDATE saved_search
+        SET saved_by = CASE WHEN saved_by = $2 THEN $3 ELSE saved_by END,
+            removed_by = CASE WHEN removed_by = $2 THEN $3 ELSE removed_by END
+      WHERE tenant_id = $1 AND $2 IN (saved_by, removed_by)",
     "UPDATE cost_budget_fact SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
     "UPDATE cost_allocation_fact SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
     "UPDATE cost_recommendation_fact SET actor = $3 WHERE tenant_id = $1 AND actor = $2",

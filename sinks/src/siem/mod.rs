@@ -35,8 +35,8 @@ use crate::{
 use control::State;
 use gauges::Gauges;
 use progress::{Part, Progress};
-pub use transport::{OpenError, probe};
 use transport::{Composing, Secret, Transport};
+pub use transport::{OpenError, probe};
 
 /// Longest call before the stage gets time for other work, such as releasing a partition.
 const LONGEST_CALL: Duration = Duration::from_secs(20);
@@ -128,7 +128,8 @@ impl SiemSink {
             (0..parts.len()).filter(|index| self.progress.is_pending(parts[*index])).collect();
         let mut queue: VecDeque<Group> = groups(&messages, &pending, self.setup.limits).into();
         let mut ahead = None;
-        while let Some(Composing { group, body }) = ahead.take().or_else(|| self.compose(&mut queue, &messages))
+        while let Some(Composing { group, body }) =
+            ahead.take().or_else(|| self.compose(&mut queue, &messages))
         {
             if began.elapsed() > LONGEST_CALL {
                 return Err(DeliveryError::Pending { wait: Duration::ZERO });

@@ -75,6 +75,7 @@ pub(crate) const TABLES: [&str; 51] = [
     "retention_decision",
     "legal_hold",
     "erasure",
+    "saved_search",
     "compliance_observation",
     "compliance_verdict",
     "compliance_policy",

@@ -1,9 +1,10 @@
-//! Commands to the gateway: one POST each, answered once Kafka has the decision.
+//! Commands to the gateway: one request each, answered once Kafka has the decision.
 
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use http::Method;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -44,12 +45,17 @@ pub(super) struct Command<'a> {
 }
 
 impl Command<'_> {
-    /// Sends it and prints the place of the decision.
+    /// Posts it and prints the place of the decision.
     pub(super) async fn send(self, place: &Place, said: &Said) -> anyhow::Result<Outcome> {
+        self.send_as(Method::POST, place, said).await
+    }
+
+    /// Sends it by this method and prints the place of the decision.
+    pub(super) async fn send_as(self, method: Method, place: &Place, said: &Said) -> anyhow::Result<Outcome> {
         let (url, token) = place.gateway()?;
         let key = said.idempotency_key.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
         let answer = client(&said.trust.over(place.settings.client.clone()))?
-            .post(self.url(&url)?)
+            .request(method, self.url(&url)?)
             .timeout(ANSWER_WITHIN)
             .bearer_auth(token)
             .header("idempotency-key", &key)

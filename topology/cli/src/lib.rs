@@ -35,6 +35,7 @@ mod risk;
 mod rules;
 mod run;
 mod schema;
+mod search;
 mod settings;
 mod shutdown;
 mod sink;
@@ -99,6 +100,8 @@ enum Command {
     Allocation(budget::AllocationArgs),
     /// Accept or dismiss what `weir query cost recommendations` recommends.
     Recommendation(recommendation::RecommendationArgs),
+    /// Save searches of the audit log under a name, list, run and remove them.
+    Search(search::SearchArgs),
     /// Place, release and list legal holds.
     Hold(hold::HoldArgs),
     /// Erase a person's data.
@@ -217,6 +220,7 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::Budget(args) => budget::budget(args).await,
         Command::Allocation(args) => budget::allocation(args).await,
         Command::Recommendation(args) => recommendation::recommendation(args).await,
+        Command::Search(args) => search::search(args).await,
         Command::Hold(args) => hold::hold(args).await,
         Command::Erase(args) => erase::erase(args).await,
         Command::Key(args) => key::key(args).await,

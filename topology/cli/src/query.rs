@@ -68,7 +68,7 @@ struct AuditArgs {
     #[arg(long, value_name = "EVENT_ID", exclusive = false)]
     id: Option<String>,
     #[command(flatten)]
-    filters: AuditFilters,
+    filters: AuditSelection,
     /// The most entries to print.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
@@ -115,6 +115,24 @@ pub(super) struct AuditFilters {
     /// The address that it was done from, as the source wrote it.
     #[arg(long)]
     address: Option<String>,
+}
+
+/// Filter on audit entries, or a saved one.
+#[derive(Debug, Args)]
+pub(super) struct AuditSelection {
+    /// The filter that is saved under this name; other filters take the place of its own.
+    #[arg(long, value_name = "NAME")]
+    saved: Option<String>,
+    #[command(flatten)]
+    filters: AuditFilters,
+}
+
+impl AuditSelection {
+    /// The filter as the query API takes it.
+    pub(super) fn parameters(&self) -> Vec<(&'static str, &str)> {
+        let saved = self.saved.as_deref().map(|name| ("saved", name));
+        saved.into_iter().chain(self.filters.parameters()).collect()
+    }
 }
 
 impl AuditFilters {
@@ -164,6 +182,12 @@ async fn audit(api: &Api, args: &AuditArgs) -> anyhow::Result<()> {
     }
     let entries = api.pages("/api/v1/audit", &args.filters.parameters(), args.limit).await?;
     print(&entries, args.output, print_table)
+}
+
+/// Prints entries that a saved search finds, newest first.
+pub(super) async fn saved(api: &Api, name: &str, limit: u64, format: Format) -> anyhow::Result<()> {
+    let entries = api.pages("/api/v1/audit", &[("saved", name)], limit).await?;
+    print(&entries, format, print_table)
 }
 
 /// Prints items in the wanted form.

@@ -59,8 +59,11 @@ const fn classify(kind: GovernanceKind) -> (Class, Activity<'static>) {
         | GovernanceKind::CriticalitySet
         | GovernanceKind::WatchlistChanged
         | GovernanceKind::HoldPlaced
-        | GovernanceKind::HoldReleased => (entity, Verb::Update.entity_activity()),
-        GovernanceKind::SubjectErased => (entity, Verb::Delete.entity_activity()),
+        | GovernanceKind::HoldReleased
+        | GovernanceKind::SearchSaved => (entity, Verb::Update.entity_activity()),
+        GovernanceKind::SubjectErased | GovernanceKind::SearchRemoved => {
+            (entity, Verb::Delete.entity_activity())
+        }
         GovernanceKind::WaiverGranted | GovernanceKind::WaiverRevoked => {
             (Class::ComplianceFinding, Activity::new(2, "Update"))
         }

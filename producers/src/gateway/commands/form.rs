@@ -162,25 +162,33 @@ impl Form {
         names: [&str; N],
         most: usize,
     ) -> [String; N] {
+        if !self.members.iter().any(|(member, value)| member == name && value.is_object()) {
+            let fault = if self.has(name) { "must be an object" } else { "is missing" };
+            self.take(name);
+            self.fault(&format!("/{name}"), fault);
+            return std::array::from_fn(|_| String::new());
+        }
+        self.inside(name, |inner| names.map(|name| inner.required_text(name, most)))
+    }
+
+    /// The members of an object, as `read` reads them; an absent object has none.
+    pub(super) fn inside<T>(&mut self, name: &str, read: impl FnOnce(&mut Self) -> T) -> T {
         let at = format!("/{name}");
         let members = match self.take(name) {
             Some(Value::Object(members)) => members.into_iter().collect(),
             Some(_) => {
                 self.fault(&at, "must be an object");
-                return std::array::from_fn(|_| String::new());
+                Vec::new()
             }
-            None => {
-                self.fault(&at, "is missing");
-                return std::array::from_fn(|_| String::new());
-            }
+            None => Vec::new(),
         };
         let mut inner = Self { members, faults: Vec::new() };
-        let texts = names.map(|name| inner.required_text(name, most));
+        let answer = read(&mut inner);
         inner.note_unknown();
         for fault in inner.faults {
             self.fault(&format!("{at}{}", fault.at), fault.detail);
         }
-        texts
+        answer
     }
 
     /// Records unknown members as faults, since a misspelt name means something, unless their value is null.

@@ -13,6 +13,7 @@ mod form;
 mod idempotency;
 mod retention;
 mod risk;
+mod searches;
 
 use std::sync::Arc;
 
@@ -94,6 +95,11 @@ pub(super) fn holds() -> OpenApiRouter<Arc<App>> {
 /// Routes of erasure.
 pub(super) fn erasures() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(retention::erase_subject))
+}
+
+/// Routes of saved searches.
+pub(super) fn searches() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(searches::save, searches::remove))
 }
 
 /// Header that makes a command idempotent.

@@ -13,7 +13,11 @@ const CRITICALITY: &str = "/api/v1/risk/entities/user/mara@example.com/criticali
 const WATCHLISTS: &str = "/api/v1/risk/entities/user/mara@example.com/watchlists";
 
 fn command(path: &str, body: &(impl ToString + ?Sized)) -> Ask {
-    Ask::new("POST", path)
+    asked_by("POST", path, body)
+}
+
+fn asked_by(method: &str, path: &str, body: &(impl ToString + ?Sized)) -> Ask {
+    Ask::new(method, path)
         .header("authorization", &format!("Bearer {}", token(COMMANDER)))
         .header("content-type", "application/json")
         .body(body.to_string())
@@ -384,4 +388,67 @@ async fn decisions_about_data_name_what_is_wrong() {
     let other = json!({"scope": "tenant", "subject": "other", "reason": "r"});
     assert_eq!(refused("/api/v1/holds/releases", other).await, ["/subject"]);
     assert_eq!(refused("/api/v1/holds", json!({"scope": "project", "reason": "r"})).await, ["/subject"]);
+}
+
+const SEARCH: &str = "/api/v1/audit/searches/root%20logins";
+
+#[tokio::test]
+async fn a_search_is_saved_and_removed() {
+    let running = start().await;
+    let filter = json!({"actor": "root", "outcome": "failure", "from": "2026-01-01T01:00:00+01:00"});
+    let body = json!({"filter": filter, "reason": "each morning", "on_behalf_of": "ada@example.com"});
+    let reply = asked_by("PUT", SEARCH, &body).to(&running).await;
+    assert_eq!(reply.status, 202, "{}", reply.json());
+    let reply = asked_by("DELETE", SEARCH, "").to(&running).await;
+    assert_eq!(reply.status, 202, "{}", reply.json());
+    let decided: Vec<Governance> = running
+        .kafka
+        .published()
+        .into_iter()
+        .map(|event| match event.event {
+            Event::Governance(decision) => decision,
+            other => panic!("a decision: {other:?}"),
+        })
+        .collect();
+    let [saved, removed] = decided.as_slice() else { panic!("two decisions: {decided:?}") };
+    assert_eq!((saved.kind, saved.decision.as_deref()), (GovernanceKind::SearchSaved, Some("saved")));
+    assert_eq!((saved.subject_kind.as_str(), saved.subject_id.as_str()), ("saved_search", "root logins"));
+    assert_eq!(
+        attributes(saved),
+        [
+            ("actor", "root"),
+            ("from", "2026-01-01T00:00:00Z"),
+            ("on_behalf_of", "ada@example.com"),
+            ("outcome", "failure")
+        ]
+    );
+    assert_eq!((removed.kind, removed.subject_id.as_str()), (GovernanceKind::SearchRemoved, "root logins"));
+}
+
+#[tokio::test]
+async fn a_search_that_cannot_be_saved_is_told_every_fault() {
+    let running = start().await;
+    for (path, body, expected) in [
+        (SEARCH, json!({"filter": {"actor": " ", "limit": 7}}), &["/filter/actor", "/filter/limit"][..]),
+        (SEARCH, json!({"filter": []}), &["/filter"]),
+        (
+            SEARCH,
+            json!({"filter": {"outcome": "maybe", "from": "noon"}}),
+            &["/filter/outcome", "/filter/from"],
+        ),
+        (
+            SEARCH,
+            json!({"filter": {"from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}}),
+            &["/filter/from"],
+        ),
+        ("/api/v1/audit/searches/%20", json!({}), &["{name}"]),
+    ] {
+        let reply = asked_by("PUT", path, &body).to(&running).await;
+        reply.expect(422, "invalid-command");
+        let problem = reply.json();
+        let faults = problem["errors"].as_array().expect("the faults, one by one");
+        let at: Vec<&str> = faults.iter().filter_map(|fault| fault["at"].as_str()).collect();
+        assert_eq!(at, expected, "{body}");
+    }
+    assert!(running.kafka.published().is_empty());
 }

@@ -146,6 +146,7 @@ async fn the_description_names_every_route_and_answer() {
     assert_eq!(
         paths,
         [
+            "/api/v1/audit/searches/{name}",
             "/api/v1/changes/{change_id}/approval-requests",
             "/api/v1/changes/{change_id}/decisions",
             "/api/v1/compliance/waivers/{id}/decisions",

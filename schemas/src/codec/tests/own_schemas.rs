@@ -222,5 +222,26 @@ fn fingerprints_never_change() {
     weir.usage.v1 1 e98af797a07ccb3d
     weir.monitoring.v1 1 10d964074ad56f69
     weir.governance.v1 1 2ebde1022fe6d0eb
+    weir.governance.v1 2 a046fe74f11823ee
     ");
+}
+
+#[test]
+fn a_kind_is_written_with_the_oldest_version_that_has_it() {
+    for kind in GovernanceKind::ALL {
+        let Some(Event::Governance(decision)) =
+            filled().into_iter().find(|event| event.topic() == Topic::Governance)
+        else {
+            unreachable!("every family is filled")
+        };
+        let envelope =
+            Envelope { event: Event::Governance(Governance { kind: *kind, ..decision }), ..api_call() };
+        let encoded = encode(&envelope, &Framing::SingleObject);
+        let is_new = matches!(kind, GovernanceKind::SearchSaved | GovernanceKind::SearchRemoved);
+        let version = if is_new { 2 } else { 1 };
+        let own = own_schemas().iter().find(|own| own.fingerprint == encoded.value[2..10]).expect("ours");
+        assert_eq!((own.topic, own.version), (Topic::Governance, version), "{kind:?}");
+        let answer = decode_encoded(Topic::Governance, &encoded, noon().timestamp_millis(), &NoRegistry);
+        assert_eq!(answer, Ok(Decoded::Event(Box::new(envelope))));
+    }
 }

@@ -1,4 +1,4 @@
-//! Writing decisions about data, and the holds and erasures that follow from them.
+//! Writing decisions about data, and the holds, erasures and saved searches that follow from them.
 
 use std::collections::HashMap;
 
@@ -6,6 +6,7 @@ use schemas::changes::{RetentionDecision, retention::RetentionDecisionKind};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::searches;
 use crate::{
     outbox::Outgoing,
     postgres::row_type::table,
@@ -110,6 +111,7 @@ impl ReadModel for RetentionDecisions {
                 sqlx::query(fold).bind(rows).execute(&mut *tx).await?;
             }
         }
+        searches::fold(tx, &new.iter().map(|fact| fact.change).collect::<Vec<_>>()).await?;
         Ok(Vec::new())
     }
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     Outcome,
     output::note,
-    query::{Api, AuditFilters},
+    query::{Api, AuditSelection},
     settings::Trust,
 };
 
@@ -42,7 +42,7 @@ pub(super) struct ExportArgs {
     #[arg(long)]
     resume: bool,
     #[command(flatten)]
-    filters: AuditFilters,
+    filters: AuditSelection,
     #[command(flatten)]
     trust: Trust,
 }
