@@ -32,6 +32,7 @@ const NOT_COMPARED: [(&str, &str); 23] = [
     ("position_gap", "is written by operators"),
     ("principal_use", "says who used the services, which no topic tells"),
     ("service_replica", "says which processes run"),
+    ("siem_interval", "counts what sinks delivered, by the minutes in which they did"),
     ("siem_sink", "says how sinks stand, and which of them an operator has paused"),
     ("stage_position", "says who owns a partition, and where the stage stands"),
     ("tenant_limit", "is written by operators"),

@@ -7,6 +7,7 @@
 mod any_answer;
 pub mod breaker;
 pub mod cef;
+pub mod completeness;
 pub mod datadog;
 pub mod dispatch;
 pub mod elasticsearch;

@@ -50,6 +50,8 @@ pub struct SinkSettings {
     pub batch: Option<usize>,
     /// Seconds that records wait for a full batch, at most.
     pub linger_s: Option<f64>,
+    /// Seconds between statements of completeness; 0 for none.
+    pub statement_s: Option<f64>,
     /// Whether bodies are compressed with gzip; `true` where the receiver takes it.
     pub gzip: Option<bool>,
     /// The largest request in bytes, before compression.
@@ -89,6 +91,8 @@ pub struct Sink {
     pub max_record_bytes: usize,
     /// Longest wait of a record for a full batch.
     pub linger: Duration,
+    /// Time between statements of completeness; `None` for a sink without.
+    pub statements: Option<Duration>,
     /// Whether bodies are compressed.
     pub gzip: bool,
     /// Filter on the records.

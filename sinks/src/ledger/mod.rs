@@ -65,6 +65,18 @@ impl Writer {
     }
 }
 
+/// Rows that a sink writes in the transaction that moves its positions.
+pub(crate) trait OwnRows: Sync {
+    /// Writes them.
+    fn write(&self, tx: &mut PgConnection) -> impl Future<Output = sqlx::Result<()>> + Send;
+}
+
+impl OwnRows for () {
+    async fn write(&self, _: &mut PgConnection) -> sqlx::Result<()> {
+        Ok(())
+    }
+}
+
 struct Unanswered {
     ranges: Vec<OffsetRange>,
     settled: Settled,
@@ -123,19 +135,33 @@ impl Ledger {
 
     /// Moves the positions past a batch and parks what is to be parked, in one transaction; or finds that this was done
     /// before. Records to apply count as applied: the caller has applied them.
-    pub async fn settle<C>(&mut self, batch: &Batch<C>) -> Result<Settled, DeliveryError> {
+    pub async fn settle<C: Sync>(&mut self, batch: &Batch<C>) -> Result<Settled, DeliveryError> {
+        self.settle_with(batch, &()).await
+    }
+
+    /// [`Ledger::settle`], with rows of the sink's own in the same transaction.
+    pub(crate) async fn settle_with<C: Sync>(
+        &mut self,
+        batch: &Batch<C>,
+        own: &impl OwnRows,
+    ) -> Result<Settled, DeliveryError> {
         if batch.ranges.is_empty() {
             return Ok(Settled::default());
         }
         let mut writer = self.take_writer().await?;
-        let outcome = within(MAX_TRANSACTION, self.transact(&mut writer, batch)).await;
+        let outcome = within(MAX_TRANSACTION, self.transact(&mut writer, batch, own)).await;
         if outcome.is_ok() {
             self.unanswered = None;
         }
         self.finish(writer, outcome).await
     }
 
-    async fn transact<C>(&mut self, writer: &mut Writer, batch: &Batch<C>) -> Result<Settled, Failure> {
+    async fn transact<C: Sync>(
+        &mut self,
+        writer: &mut Writer,
+        batch: &Batch<C>,
+        own: &impl OwnRows,
+    ) -> Result<Settled, Failure> {
         let (counts, parked) = entries(batch);
         if !self.begin(writer, &batch.ranges, &counts).await? {
             return self.was_applied(&mut writer.connection, &batch.ranges, &counts).await;
@@ -143,6 +169,7 @@ impl Ledger {
         let tx = &mut writer.connection;
         let corrections = vec![Correction::default(); counts.len()];
         self.write_parked(tx, &batch.ranges, corrections, (&parked, Vec::new())).await?;
+        own.write(tx).await?;
         self.commit(writer, &batch.ranges, Settled { ranges: counts, conflicts: Vec::new() }).await
     }
 

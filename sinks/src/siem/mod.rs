@@ -9,10 +9,15 @@ mod file;
 mod gauges;
 mod http;
 mod progress;
+mod statements;
 mod syslog;
 mod transport;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use rand::Rng as _;
 use schemas::{OcsfEvent, ParkReason};
@@ -35,6 +40,7 @@ use crate::{
 use control::State;
 use gauges::Gauges;
 use progress::{Part, Progress};
+use statements::{Batched, Interval};
 use transport::{Composing, Secret, Transport};
 pub use transport::{OpenError, probe};
 
@@ -44,6 +50,8 @@ const LONGEST_CALL: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Interval at which a refusing receiver is probed.
 const PROBE: Duration = Duration::from_mins(1);
+/// Longest interval between two looks for statements that are due.
+const LOOK_FOR_STATEMENTS: Duration = Duration::from_secs(10);
 /// The rule by which a record is left out.
 const FILTERED: &str = "filtered";
 
@@ -61,9 +69,20 @@ pub struct SiemSink {
     refused: Option<Refused>,
     reported: Option<State>,
     looked_at: Option<Instant>,
+    /// Time of the last look for statements that are due.
+    stated_at: Instant,
     gauges: Gauges,
     /// Messages of the last request.
     in_flight: usize,
+}
+
+/// The messages of a batch, and the part of a record that each is.
+#[derive(Default)]
+struct Outgoing {
+    parts: Vec<Part>,
+    messages: Arc<Vec<Message>>,
+    /// Places of the audit records in their logs.
+    places: Vec<((TopicPartition, i64), siem::message::Place)>,
 }
 
 /// The receiver refuses everything until its settings or the sink's are changed.
@@ -89,6 +108,7 @@ impl SiemSink {
             refused: None,
             reported: None,
             looked_at: None,
+            stated_at: Instant::now(),
             in_flight: 0,
         })
     }
@@ -121,20 +141,19 @@ impl SiemSink {
 
     /// Sends the messages that are not delivered yet, one request at a time. While an answer is awaited, the
     /// next request is composed.
-    async fn send(&mut self, parts: &[Part], messages: Vec<Message>) -> Result<(), DeliveryError> {
+    async fn send(&mut self, parts: &[Part], messages: &Arc<Vec<Message>>) -> Result<(), DeliveryError> {
         let began = Instant::now();
-        let messages = Arc::new(messages);
         let pending: Vec<usize> =
             (0..parts.len()).filter(|index| self.progress.is_pending(parts[*index])).collect();
-        let mut queue: VecDeque<Group> = groups(&messages, &pending, self.setup.limits).into();
+        let mut queue: VecDeque<Group> = groups(messages, &pending, self.setup.limits).into();
         let mut ahead = None;
         while let Some(Composing { group, body }) =
-            ahead.take().or_else(|| self.compose(&mut queue, &messages))
+            ahead.take().or_else(|| self.compose(&mut queue, messages))
         {
             if began.elapsed() > LONGEST_CALL {
                 return Err(DeliveryError::Pending { wait: Duration::ZERO });
             }
-            ahead = self.compose(&mut queue, &messages);
+            ahead = self.compose(&mut queue, messages);
             self.in_flight = group.len();
             let sent: Vec<&Message> = group.iter().map(|index| &messages[*index]).collect();
             let verdict = self.transport.send(body, &sent).await;
@@ -223,6 +242,34 @@ impl SiemSink {
         }
     }
 
+    /// Sends the statements that are due. What cannot be sent now is sent later: records go first.
+    async fn state_completeness(&mut self) {
+        let Some(every) = self.setup.statements else { return };
+        if self.stated_at.elapsed() < every.min(LOOK_FOR_STATEMENTS) {
+            return;
+        }
+        self.stated_at = Instant::now();
+        if let Err(error) = self.send_statements(every).await {
+            tracing::debug!(sink = self.name, %error, "cannot state completeness now; will retry");
+        }
+    }
+
+    async fn send_statements(&mut self, every: Duration) -> Result<(), DeliveryError> {
+        let due = statements::due(&mut self.ledger, self.name, every).await?;
+        if due.is_empty() {
+            return Ok(());
+        }
+        self.may_send().await?;
+        let parts: Vec<Part> = due.iter().map(Interval::part).collect();
+        let messages = due.iter().map(|interval| interval.message(self.name)).collect();
+        self.send(&parts, &Arc::new(messages)).await?;
+        // One that the receiver refuses is settled too: nothing is lost but the statement.
+        let ids: Vec<i64> = due.iter().map(Interval::id).collect();
+        statements::stated(&mut self.ledger, self.name, &ids).await?;
+        parts.iter().for_each(|part| self.progress.done(part.at));
+        Ok(())
+    }
+
     /// Stores the sink's state if it changed, without waiting.
     async fn report(&mut self, state: State) {
         if self.reported.as_ref() == Some(&state) {
@@ -236,16 +283,18 @@ impl SiemSink {
         }
     }
 
-    /// The messages of a batch, and the place of each; records that would never fit are parked at once.
-    fn messages(&mut self, batch: &Batch<OcsfEvent>) -> (Vec<Part>, Vec<Message>) {
-        let (mut places, mut messages) = (Vec::new(), Vec::with_capacity(batch.records.len()));
+    /// The messages of a batch; records that would never fit are parked at once.
+    fn messages(&mut self, batch: &Batch<OcsfEvent>) -> Outgoing {
+        let mut outgoing = Outgoing::default();
+        let mut messages = Vec::with_capacity(batch.records.len());
         for record in &batch.records {
             let at = place(batch, record);
             for event in changes_of(record) {
                 let message = self.setup.ocsf_version.of(Message::of(event));
+                outgoing.places.extend(message.place.clone().map(|place| (at, place)));
                 match message.parted(self.setup.max_record_bytes) {
                     Ok(parts) => {
-                        places.extend((0..parts.len()).map(|part| Part { at, part }));
+                        outgoing.parts.extend((0..parts.len()).map(|part| Part { at, part }));
                         messages.extend(parts);
                     }
                     Err(oversize) => {
@@ -255,7 +304,8 @@ impl SiemSink {
                 }
             }
         }
-        (places, messages)
+        outgoing.messages = Arc::new(messages);
+        outgoing
     }
 
     /// The batch as the ledger settles it.
@@ -308,24 +358,30 @@ impl Sink for SiemSink {
     async fn deliver(&mut self, batch: &Batch<Self::Change>) -> Result<Settled, DeliveryError> {
         let oldest = batch.records.iter().filter(|record| !changes_of(record).is_empty());
         self.gauges.waits_since(oldest.map(|record| record.raw.timestamp_ms).min());
-        let (parts, messages) = self.messages(batch);
+        let Outgoing { parts, messages, places } = self.messages(batch);
         if parts.iter().any(|part| !self.progress.is_settled(*part)) {
             // A frozen owner that wakes up sends nothing more.
             match self.ledger.judge(&batch.ranges).await? {
                 Standing::Apply => {
                     self.may_send().await?;
-                    self.send(&parts, messages).await?;
+                    self.send(&parts, &messages).await?;
                 }
                 Standing::Applied => {}
                 Standing::Fenced => return Err(DeliveryError::Fenced),
             }
         }
-        let settled = self.ledger.settle(&self.settled(batch)).await?;
+        let parked = places.iter().map(|(at, _)| *at).filter(|at| self.progress.refusal(*at).is_some());
+        let counted = match self.setup.statements {
+            Some(_) => Batched::of(self.name, &places, &parked.collect()),
+            None => Batched::of(self.name, &[], &HashSet::new()),
+        };
+        let settled = self.ledger.settle_with(&self.settled(batch), &counted).await?;
         self.gauges.parked(settled.ranges.iter().map(|counts| counts.parked).sum());
         for record in &batch.records {
             self.progress.done(place(batch, record));
         }
         self.gauges.waits_since(None);
+        self.state_completeness().await;
         Ok(settled)
     }
 
@@ -342,6 +398,8 @@ impl Sink for SiemSink {
         &mut self,
         held: &[(TopicPartition, i64)],
     ) -> Result<Vec<(TopicPartition, i64)>, DeliveryError> {
+        // The stage asks from time to time while it has nothing to deliver.
+        self.state_completeness().await;
         self.ledger.lost(held).await
     }
 }

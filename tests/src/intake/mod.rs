@@ -9,6 +9,7 @@ mod java_sdk;
 mod outage;
 mod rows;
 mod s3;
+mod searches;
 mod senders;
 mod waived;
 mod ways;

@@ -8,5 +8,6 @@ mod faults;
 pub(crate) mod fixture;
 mod positions;
 mod risk;
+mod searches;
 mod shares;
 mod tenants;

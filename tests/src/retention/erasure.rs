@@ -124,6 +124,51 @@ async fn an_erased_subject_is_gone_and_the_log_still_verifies() {
     assert_eq!(place.verify().await.first_fault.map(|fault| fault.kind), Some(Kind::Edited));
 }
 
+/// What rules of several events remember of the subject, and searches for it.
+const ELSEWHERE: &str = "
+    INSERT INTO risk_rule (rule_key, tenant_id, rule_id, version, title, file, level, tactics, techniques)
+    VALUES (1, 'acme', 'r', '1', 'r', 'r.yml', 'low', '{}', '{}');
+    INSERT INTO risk_correlation_group (tenant_id, rule_id, group_key, longest_seconds, newest_at)
+    SELECT 'acme', 'r', jsonb_build_array(who)::text, 60, now() FROM unnest($$WHO$$::text[]) AS who;
+    INSERT INTO risk_correlation_report (tenant_id, rule_id, group_key, hour, occurred_at, event_id)
+    SELECT 'acme', 'r', jsonb_build_array(who)::text, 1, now(), gen_random_uuid() FROM unnest($$WHO$$::text[]) AS who;
+    INSERT INTO risk_correlation_event (occurred_at, event_id, rule_key, tenant_id, rule_id, reference, group_key, value, signal,
+      content_sha256)
+    SELECT now(), gen_random_uuid(), 1, 'acme', 'r', 'r', grouped, counted, signal, ''
+      FROM unnest($$WHO$$::text[]) AS who,
+           LATERAL (VALUES (jsonb_build_array(who)::text, '', '{}'), ('[\"host\"]', who, '{}'),
+                           ('[\"host\"]', '', jsonb_build_object('actor', who)::text)) AS v(grouped, counted, signal);
+    INSERT INTO saved_search (tenant_id, name, filter, saved_at, saved_event, saved_by)
+    SELECT 'acme', 'of ' || md5(who), jsonb_build_object('actor', who), now(), gen_random_uuid(), 'hanna'
+      FROM unnest($$WHO$$::text[]) AS who;
+    INSERT INTO saved_search (tenant_id, name, filter, saved_at, saved_event, saved_by)
+    SELECT 'acme', 'by ' || md5(who), '{}', now(), gen_random_uuid(), who FROM unnest($$WHO$$::text[]) AS who";
+
+#[tokio::test]
+async fn correlations_and_searches_keep_nothing_of_the_subject() {
+    let entries = entries(ENTRIES / 4);
+    let subject = busiest(&entries);
+    let mut place = Place::new().await;
+    place.append(&entries, 100).await;
+    let who = format!("ARRAY['{}', 'somebody else']", subject.replace('\'', "''"));
+    let rows = ELSEWHERE.replace("$$WHO$$", &who);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(rows)).execute(&mut place.owner).await.expect("rows");
+    request(&mut place, &subject).await;
+    assert_eq!(place.round().await.done, 1);
+    for (table, left) in [
+        ("risk_correlation_event", 3),
+        ("risk_correlation_group", 1),
+        ("risk_correlation_report", 1),
+        ("saved_search", 3),
+    ] {
+        let rows = place.dump(table).await;
+        assert_eq!(rows.len(), left, "{table}: {rows:#?}");
+        assert!(rows.iter().all(|row| !row.contains(&subject)), "{table}: {rows:#?}");
+    }
+    let renamed = "SELECT count(*) FROM saved_search WHERE name LIKE 'by %' AND saved_by LIKE 'erased:%'";
+    assert_eq!(place.number(renamed).await, 1);
+}
+
 #[tokio::test]
 async fn the_log_is_the_same_whenever_the_erasure_came() {
     let entries = entries(ENTRIES);

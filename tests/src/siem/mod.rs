@@ -1,5 +1,6 @@
 //! Delivery to SIEMs: published contracts of receivers as cases, and sinks on real servers under faults.
 
+mod completeness;
 mod delivery;
 mod formats;
 mod notices;

@@ -1,6 +1,8 @@
 //! A log out of copies that others have kept: every record states its leaf and the leaf before it, so that the copies are
 //! checked against one another and against signed checkpoints, and nothing else is asked.
 
+use std::collections::BTreeSet;
+
 use super::{Entries, Fault, Kind, Observed, is_of};
 use crate::{checkpoint::Checkpoint, hash::Hash};
 
@@ -44,6 +46,25 @@ impl Copies {
     /// The highest index that a copy states.
     pub fn highest(&self) -> Option<u64> {
         self.entries.iter().map(|entry| entry.index).max()
+    }
+
+    /// The indices that copies state.
+    pub fn indices(&self) -> BTreeSet<u64> {
+        self.entries.iter().map(|entry| entry.index).collect()
+    }
+
+    /// Number of entries, and the first fault, where only some of the log's entries were copied: each is held
+    /// against the leaf that it states, and the chain of leaves is not.
+    pub fn check_each(mut self, log: &str) -> (u64, Option<Fault>) {
+        self.entries.sort_by_key(|entry| entry.index);
+        self.entries.dedup();
+        let edited = self.entries.iter().find(|entry| entry.leaf != Some(entry.stated));
+        let edited = edited.map(|entry| (entry.index, Kind::Edited));
+        let twice = self.entries.windows(2).find(|pair| pair[0].index == pair[1].index);
+        let twice = twice.map(|pair| (pair[0].index, Kind::Doubled));
+        let first = [edited, twice].into_iter().flatten().min();
+        let fault = first.map(|(index, kind)| Fault { log: log.to_owned(), index, kind });
+        (self.entries.len() as u64, fault)
     }
 
     /// Number of entries, and the first fault. The checkpoints must be those of this log, with the required

@@ -88,6 +88,26 @@ pub struct Report {
     /// Entries removed by retention, by log.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub retired: Vec<RetiredEntries>,
+    /// Intervals of which a copy does not hold every record, by log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<Incomplete>,
+}
+
+/// An interval of a log of which a copy holds fewer records than a sink says to have delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Incomplete {
+    /// `<topic>/<partition>`.
+    pub log: String,
+    /// The sink that states the interval.
+    pub sink: String,
+    /// Index of the interval's first record.
+    pub from: u64,
+    /// The index behind that of its last record.
+    pub to: u64,
+    /// Records that were delivered.
+    pub owed: u64,
+    /// Records that the copy holds.
+    pub held: u64,
 }
 
 /// Entries of one log that retention removed.

@@ -22,6 +22,8 @@ const BATCH: usize = 100;
 /// The longest name.
 const MAX_NAME: usize = 40;
 const LINGER: Duration = Duration::from_secs(5);
+/// Time between statements of completeness.
+const STATEMENTS: Duration = Duration::from_mins(1);
 /// The least that a record's limit may be: without its native record, every record of Weir's fits.
 const LEAST_RECORD: usize = 4_096;
 /// Record size that syslog receivers accept as far as is known: many accept 8 KiB.
@@ -77,6 +79,13 @@ fn check(written: &SinkSettings, channel: &str, origin: &str) -> Result<Sink, St
         Some(seconds) if (0.0..=300.0).contains(&seconds) => Duration::from_secs_f64(seconds),
         Some(other) => return Err(format!("linger_s = {other} is not between 0 and 300")),
     };
+    let statements = match written.statement_s {
+        _ if matches!(destination, Destination::Slack(_)) => None,
+        None => Some(STATEMENTS),
+        Some(0.0) => None,
+        Some(seconds) if (0.1..=3_600.0).contains(&seconds) => Some(Duration::from_secs_f64(seconds)),
+        Some(other) => return Err(format!("statement_s = {other} is neither 0 nor between 0.1 and 3600")),
+    };
     let can_compress = matches!(
         destination,
         Destination::SplunkHec(_) | Destination::Datadog(_) | Destination::Elasticsearch(_)
@@ -89,6 +98,7 @@ fn check(written: &SinkSettings, channel: &str, origin: &str) -> Result<Sink, St
         limits,
         max_record_bytes,
         linger,
+        statements,
         gzip: written.gzip.unwrap_or(can_compress),
         filter: Filter {
             tenants: written.tenants.clone(),
@@ -344,6 +354,7 @@ mod tests {
             ),
             (vec![SinkSettings { linger_s: Some(-1.0), ..file("a") }], "linger_s = -1"),
             (vec![SinkSettings { linger_s: Some(f64::NAN), ..file("a") }], "linger_s = NaN"),
+            (vec![SinkSettings { statement_s: Some(-1.0), ..file("a") }], "statement_s = -1"),
             (
                 vec![SinkSettings { allow_networks: vec!["x/8".into()], ..file("a") }],
                 "allow_networks names \"x/8\"",

@@ -13,9 +13,10 @@ use audit_log::{
     checkpoint::{Checkpoint, SignedCheckpoint},
     integrity::{Place, leaf_of_copy},
     record::Splitter,
-    verify::{Copies, CopyEntry, Repeats, Report, Trust},
+    verify::{Copies, CopyEntry, Fault, Incomplete, Kind, Repeats, Report, Trust},
 };
 use serde_json::Value;
+use siem::completeness::Statement;
 
 use super::parted::Parted;
 
@@ -30,6 +31,8 @@ struct Log {
     copies: Copies,
     /// By note: whether it is signed, and what it says.
     checkpoints: HashMap<String, Option<Checkpoint>>,
+    /// Statements of sinks on how many records they delivered.
+    statements: Vec<Statement>,
 }
 
 /// Verifies a file, with checkpoints from elsewhere.
@@ -77,10 +80,48 @@ pub(super) fn verify(
         let known = &mut logs.entry(log).or_default().checkpoints;
         known.insert(note.clone(), Some(signed.checkpoint));
     }
-    Ok(Report::of(logs.into_iter().map(|(name, log)| {
+    let mut incomplete = Vec::new();
+    let report = Report::of(logs.into_iter().map(|(name, log)| {
         let checkpoints: Vec<Checkpoint> = log.checkpoints.into_values().flatten().collect();
-        log.copies.check(&name, &checkpoints, (repeats, from))
-    })))
+        let (missing, gap) = gaps(&name, &log.copies, &log.statements);
+        incomplete.extend(missing);
+        let (entries, fault) = if log.statements.iter().any(Statement::is_filtered) {
+            log.copies.check_each(&name)
+        } else {
+            log.copies.check(&name, &checkpoints, (repeats, from))
+        };
+        (entries, fault.or(gap))
+    }));
+    Ok(Report { incomplete, ..report })
+}
+
+/// Intervals of which the copies hold fewer records than were delivered, and the first entry that is missing for
+/// certain; of a sink with a filter, the first of the interval.
+fn gaps(log: &str, copies: &Copies, statements: &[Statement]) -> (Vec<Incomplete>, Option<Fault>) {
+    let held = copies.indices();
+    let (mut incomplete, mut first): (Vec<Incomplete>, Option<u64>) = (Vec::new(), None);
+    for statement in statements {
+        let range = statement.from..statement.to;
+        let here = held.range(range.clone()).count() as u64;
+        if here >= statement.owed() {
+            continue;
+        }
+        let is_certain = !statement.is_filtered() && statement.parked == 0;
+        let gap = range.clone().find(|index| is_certain && !held.contains(index)).unwrap_or(statement.from);
+        first = Some(first.map_or(gap, |first| first.min(gap)));
+        incomplete.push(Incomplete {
+            log: log.to_owned(),
+            sink: statement.sink.clone(),
+            from: range.start,
+            to: range.end,
+            owed: statement.owed(),
+            held: here,
+        });
+    }
+    incomplete.sort_by(|a, b| (a.from, a.to, &a.sink).cmp(&(b.from, b.to, &b.sink)));
+    // A statement that was delivered twice is one.
+    incomplete.dedup();
+    (incomplete, first.map(|index| Fault { log: log.to_owned(), index, kind: Kind::Missing }))
 }
 
 /// The record, out of what a SIEM has wrapped around it, and without the time that Elasticsearch is given beside it.
@@ -98,6 +139,10 @@ fn record_of(value: &Value) -> Cow<'_, Value> {
 
 /// Takes one record in. A record without a place is none of the log's; one that was has its index missing.
 fn take(logs: &mut BTreeMap<String, Log>, record: &Value, trust: &Trust, splitter: &mut Splitter) {
+    if let Some(statement) = Statement::stated(record) {
+        logs.entry(statement.log.clone()).or_default().statements.push(statement);
+        return;
+    }
     let Some(place) = Place::stated(record) else { return };
     let log = logs.entry(place.log.clone()).or_default();
     let opened = place.checkpoint.map(|note| {

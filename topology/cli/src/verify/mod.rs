@@ -130,6 +130,17 @@ fn print(report: &Report, format: Format) -> anyhow::Result<()> {
             retired.entries, retired.log, retired.from
         ));
     }
+    for gap in &report.incomplete {
+        output::note(&format!(
+            "of entries {} to {} of {}, the sink {} delivered {}, and the copy holds {}",
+            gap.from,
+            gap.to - 1,
+            gap.log,
+            gap.sink,
+            gap.owed,
+            gap.held
+        ));
+    }
     match &report.first_fault {
         None => output::line(&format!("{counted}: all as they were")),
         Some(fault) => {

@@ -1,0 +1,114 @@
+//! Statements of completeness: a sink says what it delivered, and a copy that lacks some of it is found out.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde_json::{Value, json};
+
+use super::delivery::Bench;
+
+const EVENTS: usize = 400;
+const STATED: &str = "SELECT coalesce(sum(delivered), 0)::bigint FROM siem_interval WHERE sink = 'copy' AND stated_at IS NOT NULL";
+const STATED_OF_SOME: &str = "SELECT coalesce(sum(delivered), 0)::bigint - (SELECT sum(applied)::bigint FROM stage_position
+                               WHERE stage = 'sink.some') FROM siem_interval WHERE sink = 'some' AND stated_at IS NOT NULL";
+const SETTLED: &str =
+    "SELECT coalesce(sum(applied + ignored), 0)::bigint FROM stage_position WHERE stage = 'sink.some'";
+
+/// The records of a copy, as they are verified.
+struct Copy<'a> {
+    bench: &'a Bench,
+    path: PathBuf,
+    lines: Vec<Value>,
+}
+
+impl<'a> Copy<'a> {
+    fn read(bench: &'a Bench, name: &str) -> Self {
+        let text = std::fs::read_to_string(bench.path(name)).expect("a copy");
+        let lines = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        Self { bench, path: bench.path("edited.ndjson"), lines }
+    }
+
+    /// What `weir verify` says of the lines that are kept.
+    async fn verified(&self, keep: impl Fn(&Value) -> bool) -> (bool, Value) {
+        let kept: Vec<String> =
+            self.lines.iter().filter(|line| keep(line)).map(ToString::to_string).collect();
+        std::fs::write(&self.path, kept.join("\n")).expect("written");
+        let file = self.path.to_str().expect("text");
+        let (ok, said) = self.bench.asked(&["verify", "--siem", file, "--output", "json"]).await;
+        let report = said.lines().find_map(|line| serde_json::from_str(line).ok());
+        (ok, report.unwrap_or_else(|| panic!("{said}")))
+    }
+
+    /// The indices of each log.
+    fn indices(&self) -> BTreeMap<String, Vec<u64>> {
+        let mut logs: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for (log, index) in self.lines.iter().filter_map(place) {
+            logs.entry(log).or_default().push(index);
+        }
+        logs
+    }
+}
+
+fn place(record: &Value) -> Option<(String, u64)> {
+    let place = &record["unmapped"]["record_integrity"];
+    Some((place["log"].as_str()?.to_owned(), place["index"].as_u64()?))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_is_held_against_what_was_delivered() {
+    let bench = Bench::new(|folder| {
+        json!([
+            { "name": "copy", "kind": "file", "endpoint": folder.join("copy.ndjson"), "linger_s": 0.2, "statement_s": 0.5 },
+            { "name": "some", "kind": "file", "endpoint": folder.join("some.ndjson"), "linger_s": 0.2, "statement_s": 0.5,
+              "classes": [3002, 3004, 3005] },
+        ])
+    })
+    .await;
+    let processes = [bench.run(&["audit"]), bench.run(&["sinks"])];
+    for part in 0..2 {
+        bench.site.publish(part, "acme", EVENTS / 2).await;
+    }
+    let all = i64::try_from(EVENTS).expect("small");
+    bench.site.await_count(STATED, all).await;
+    bench.site.await_count(SETTLED, all).await;
+    bench.site.await_count(STATED_OF_SOME, 0).await;
+    drop(processes);
+
+    let copy = Copy::read(&bench, "copy.ndjson");
+    let (ok, report) = copy.verified(|_| true).await;
+    assert!(ok && report["incomplete"].is_null(), "{report}");
+    let logs = copy.indices();
+    let (log, indices) = logs.iter().max_by_key(|(_, indices)| indices.len()).expect("a log");
+    let (middle, last) = (indices.len() as u64 / 2, indices.len() as u64 - 1);
+    // Cut off at its end, which no chain of leaves tells where no checkpoint is newer.
+    for (first, gone) in
+        [(middle, middle..middle + 1), (last, last..last + 1), (last - 2, last - 2..last + 1)]
+    {
+        let keep =
+            |record: &Value| place(record).is_none_or(|(of, index)| of != *log || !gone.contains(&index));
+        let (ok, report) = copy.verified(keep).await;
+        assert!(!ok, "{report}");
+        let fault = &report["first_fault"];
+        assert_eq!(
+            (fault["log"].as_str(), fault["index"].as_u64()),
+            (Some(log.as_str()), Some(first)),
+            "{report}"
+        );
+        let gaps = report["incomplete"].as_array().expect("gaps");
+        let lost: u64 = gaps
+            .iter()
+            .map(|gap| gap["owed"].as_u64().expect("a count") - gap["held"].as_u64().expect("a count"))
+            .sum();
+        assert_eq!(lost, gone.end - gone.start, "{report}");
+        assert!(gaps.iter().all(|gap| gap["sink"] == "copy" && gap["log"] == log.as_str()), "{report}");
+    }
+
+    let some = Copy::read(&bench, "some.ndjson");
+    assert!(some.indices().values().map(Vec::len).sum::<usize>() > 0, "there are such records");
+    let (ok, report) = some.verified(|_| true).await;
+    assert!(ok, "a copy that leaves others out: {report}");
+    let (log, index) = some.lines.iter().find_map(place).expect("a record");
+    let (ok, report) = some.verified(|record| place(record) != Some((log.clone(), index))).await;
+    let gap = &report["incomplete"][0];
+    assert!(!ok && gap["log"] == log.as_str() && gap["sink"] == "some", "{report}");
+    assert!((gap["from"].as_u64()..gap["to"].as_u64()).contains(&Some(index)), "{report}");
+}
