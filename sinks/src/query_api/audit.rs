@@ -150,7 +150,7 @@ mod tests {
         };
         assert_eq!((asked.limit(), asked.filter), (7, expected));
         let with_record: Uri = "/api/v1/audit?include=record".parse().expect("an address");
-        assert_eq!(parse(&with_record).expect("valid").1, Detail::Record);
+        assert_eq!(parse(Parameters::of(&with_record)).expect("valid").1, Detail::Record);
     }
 
     #[test]
