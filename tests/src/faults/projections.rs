@@ -34,7 +34,7 @@ use super::{
 use crate::support::site::Site;
 
 /// Everything that the stages write but their positions, whose owners differ.
-pub(crate) const TABLES: [&str; 51] = [
+pub(crate) const TABLES: [&str; 52] = [
     "audit_entry",
     "audit_log",
     "audit_tile",
