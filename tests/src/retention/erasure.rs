@@ -124,7 +124,7 @@ async fn an_erased_subject_is_gone_and_the_log_still_verifies() {
     assert_eq!(place.verify().await.first_fault.map(|fault| fault.kind), Some(Kind::Edited));
 }
 
-/// What rules of several events remember of the subject, and searches for it.
+/// Rows of correlations and saved searches that name the subject and somebody else.
 const ELSEWHERE: &str = "
     INSERT INTO risk_rule (rule_key, tenant_id, rule_id, version, title, file, level, tactics, techniques)
     VALUES (1, 'acme', 'r', '1', 'r', 'r.yml', 'low', '{}', '{}');

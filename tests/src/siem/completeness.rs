@@ -27,7 +27,7 @@ impl<'a> Copy<'a> {
         Self { bench, path: bench.path("edited.ndjson"), lines }
     }
 
-    /// What `weir verify` says of the lines that are kept.
+    /// The report of `weir verify` on the lines that are kept.
     async fn verified(&self, keep: impl Fn(&Value) -> bool) -> (bool, Value) {
         let kept: Vec<String> =
             self.lines.iter().filter(|line| keep(line)).map(ToString::to_string).collect();

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use super::{Command, CommandAnswer, Name, Reason, Repeatable, form::Form, in_path};
 use crate::gateway::App;
 
-/// What a saved search is, to events.
+/// `subject_kind` of events about saved searches.
 const SUBJECT_KIND: &str = "saved_search";
 /// Filters that are a text.
 const TEXTS: [&str; 9] =
