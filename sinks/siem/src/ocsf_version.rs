@@ -150,17 +150,17 @@ impl OcsfVersion {
 
 /// Takes the members at a path out of their objects, each under its own path.
 fn take(value: &mut Value, path: &str, lost: &mut Map<String, Value>) {
-    let Some((list, member)) = path.split_once("/*/") else {
+    let Some((items_at, member)) = path.split_once("/*/") else {
         let taken = path
             .rsplit_once('/')
             .and_then(|(parent, member)| value.pointer_mut(parent)?.as_object_mut()?.remove(member));
         lost.extend(taken.map(|taken| (dotted(path), taken)));
         return;
     };
-    let items = value.pointer_mut(list).and_then(Value::as_array_mut);
+    let items = value.pointer_mut(items_at).and_then(Value::as_array_mut);
     for (number, item) in items.into_iter().flatten().enumerate() {
         let taken = item.as_object_mut().and_then(|item| item.remove(member));
-        lost.extend(taken.map(|taken| (format!("{}.{number}.{member}", dotted(list)), taken)));
+        lost.extend(taken.map(|taken| (format!("{}.{number}.{member}", dotted(items_at)), taken)));
     }
 }
 
