@@ -266,7 +266,9 @@ impl SiemSink {
         // One that the receiver refuses is settled too: nothing is lost but the statement.
         let ids: Vec<i64> = due.iter().map(Interval::id).collect();
         statements::stated(&mut self.ledger, self.name, &ids).await?;
-        parts.iter().for_each(|part| self.progress.done(part.at));
+        for part in &parts {
+            self.progress.done(part.at);
+        }
         Ok(())
     }
 
