@@ -119,8 +119,14 @@ proptest! {
 
 #[test]
 fn limits_count_records_and_bytes() {
-    let limits =
-        BatchLimits { records: 2, bytes: 100, changes: 100, gather: Duration::ZERO, linger: Duration::ZERO };
+    let limits = BatchLimits {
+        records: 2,
+        bytes: 100,
+        changes: 100,
+        gather: Duration::ZERO,
+        linger: Duration::ZERO,
+        worthwhile: 100,
+    };
     let one = || fill(&[vec![(0, 0)]]);
     assert!(!one().is_full(&limits) && fill(&[vec![(0, 0), (1, 0)]]).is_full(&limits));
     assert!(one().has_room_for(&fill(&[vec![(1, 0)]]), &limits));
@@ -135,12 +141,19 @@ fn limits_count_records_and_bytes() {
         changes: 2,
         gather: Duration::ZERO,
         linger: Duration::ZERO,
+        worthwhile: 100,
     };
     let single = || fill(&[vec![(0, 0)]]);
     let double = fill(&[vec![(0, 0), (1, 0)]]);
     assert!(!single().is_full(&few) && double.is_full(&few), "changes count, however few the records are");
     assert!(single().has_room_for(&single(), &few) && !double.has_room_for(&single(), &few));
-    let tight =
-        BatchLimits { records: 100, bytes: 8, changes: 100, gather: Duration::ZERO, linger: Duration::ZERO };
+    let tight = BatchLimits {
+        records: 100,
+        bytes: 8,
+        changes: 100,
+        gather: Duration::ZERO,
+        linger: Duration::ZERO,
+        worthwhile: 100,
+    };
     assert!(one().is_full(&tight));
 }
