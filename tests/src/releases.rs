@@ -15,6 +15,9 @@ use crate::{
 
 /// Record of the newest release, which `tests/releases/record.py` wrote.
 const RELEASE: &str = include_str!("../releases/0.2.0.json");
+/// Names of tables and row types whose stage of the release before is stopped while it is migrated, as
+/// `docs/upgrading.md` says: what it writes there has changed.
+const STOPPED_STAGES: [&str; 2] = ["cost_charge", "cost_series"];
 const MIGRATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sinks/migrations");
 
 #[derive(Deserialize)]
@@ -116,7 +119,7 @@ async fn processes_of_the_release_before_work_on_migrated_tables() {
 
     // What it sends and what it writes.
     let types = attributes(&mut connection, &["c"]).await;
-    for (name, before) in &release.row_types {
+    for (name, before) in release.row_types.iter().filter(|(name, _)| runs_on(name)) {
         assert_eq!(types.get(name), Some(before), "arrays of {name} are sent by the release before");
     }
     let tables = attributes(&mut connection, &["r", "p"]).await;
@@ -124,7 +127,7 @@ async fn processes_of_the_release_before_work_on_migrated_tables() {
         let now = tables.get(table).unwrap_or_else(|| panic!("{table} is gone"));
         let missing: Vec<_> = before.iter().filter(|column| !now.contains(column)).collect();
         assert!(missing.is_empty(), "{table} lacks {missing:?}, which the release before uses");
-        for column in now.iter().filter(|column| !before.contains(column)) {
+        for column in now.iter().filter(|column| runs_on(table) && !before.contains(column)) {
             let name = column.split_once(' ').expect("name and type").0;
             assert!(
                 may_be_left_out(&mut connection, table, name).await,
@@ -145,6 +148,11 @@ async fn processes_of_the_release_before_work_on_migrated_tables() {
         }
     }
     assert!(lost.is_empty(), "statements of the release before that do not run any more: {lost:#?}");
+}
+
+/// Whether the stage that writes there runs while its tables are migrated.
+fn runs_on(name: &str) -> bool {
+    !STOPPED_STAGES.iter().any(|stopped| name.starts_with(stopped))
 }
 
 async fn may_be_left_out(connection: &mut PgConnection, table: &str, column: &str) -> bool {
