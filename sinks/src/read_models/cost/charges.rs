@@ -116,7 +116,8 @@ pub(super) async fn write(
     tx: &mut PgConnection,
     charges: &[Keyed<'_>],
     path: WritePath,
-    (known, rows): (&mut Remembered, &mut CopyRows),
+    known: &mut Remembered,
+    rows: &mut CopyRows,
 ) -> sqlx::Result<()> {
     if charges.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What follows from charges for each day, and the sums of days that answer most questions.
+//! Days of series, derived from charges, and the sums of days that answer most questions.
 //!
 //! | table | a row for each | answers |
 //! |---|---|---|

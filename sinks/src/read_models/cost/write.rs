@@ -100,7 +100,7 @@ impl ReadModel for Charges {
         let keyed = Keyed::all(charges);
         self.keys.clear();
         self.keys.extend(keyed.iter().map(|keyed| keyed.keys));
-        charges::write(tx, &keyed, path, (&mut self.columns, &mut self.rows)).await?;
+        charges::write(tx, &keyed, path, &mut self.columns, &mut self.rows).await?;
         accrual::write(tx, &lives).await?;
         BudgetRow::insert(tx, &budgets.iter().map(|fact| budget::budget_row(fact)).collect::<Vec<_>>())
             .await?;
@@ -187,11 +187,11 @@ impl Charges {
         for (&(tenant, key), series) in &new {
             let group = group_of(series);
             let group_key = series_key(&group);
-            rows.insert((tenant, key), series_row(tenant, (key, group_key), series));
+            rows.insert((tenant, key), series_row(tenant, key, group_key, series));
             groups.entry((tenant, group_key)).or_insert(group);
         }
         for (&(tenant, key), group) in &groups {
-            rows.entry((tenant, key)).or_insert_with(|| series_row(tenant, (key, key), group));
+            rows.entry((tenant, key)).or_insert_with(|| series_row(tenant, key, key, group));
         }
         SeriesRow::insert_missing(tx, &rows.into_values().collect::<Vec<_>>()).await
     }
@@ -262,7 +262,8 @@ fn decision_row(fact: &RecommendationFact) -> RecommendationRow<'_> {
 
 fn series_row<'a>(
     tenant_id: &'a str,
-    (series_key, group_key): (Uuid, Uuid),
+    series_key: Uuid,
+    group_key: Uuid,
     series: &'a CostSeries,
 ) -> SeriesRow<'a> {
     SeriesRow {
