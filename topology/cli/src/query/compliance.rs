@@ -7,6 +7,9 @@ use serde_json::Value;
 use super::{Api, print, printable};
 use crate::output::{self, Format};
 
+/// Maximum number of policies that a row of a table names.
+const MAX_POLICIES_SHOWN: usize = 3;
+
 /// Arguments of `weir query compliance`.
 #[derive(Debug, Args)]
 pub(super) struct ComplianceArgs {
@@ -267,7 +270,20 @@ pub(crate) fn posture_table(rows: &[Value]) {
 pub(crate) fn controls_table(rows: &[Value]) {
     let columns =
         ["control", "state", "passed", "failed", "waived", "not_evaluated", "evidence_newest", "policies"];
-    table_of(&columns, rows, "the framework has no control");
+    let rows: Vec<Value> = rows.iter().cloned().map(with_few_policies).collect();
+    table_of(&columns, &rows, "the framework has no control");
+}
+
+/// A control with the first three of its policies: it may have a hundred, which the other forms name.
+fn with_few_policies(mut control: Value) -> Value {
+    if let Some(policies) = control.get_mut("policies").and_then(Value::as_array_mut)
+        && policies.len() > MAX_POLICIES_SHOWN
+    {
+        let more = policies.len() - MAX_POLICIES_SHOWN;
+        policies.truncate(MAX_POLICIES_SHOWN);
+        policies.push(Value::from(format!("and {more} more")));
+    }
+    control
 }
 
 pub(crate) fn verdicts_table(rows: &[Value]) {
