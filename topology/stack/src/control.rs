@@ -189,6 +189,8 @@ impl Drop for Tethered {
         if let Err(error) = self.stack.down_now(Data::Purge) {
             tracing::error!(%error, "a private stack was not stopped; `weir down` tries again");
         }
+        // Fails if anything else lies there, which stays.
+        drop(fs::remove_dir(&self.stack.config.home));
     }
 }
 
