@@ -94,11 +94,11 @@ async fn a_copy_is_held_against_what_was_delivered() {
             "{report}"
         );
         let gaps = report["incomplete"].as_array().expect("gaps");
-        let lost: u64 = gaps
+        let missing: u64 = gaps
             .iter()
             .map(|gap| gap["owed"].as_u64().expect("a count") - gap["held"].as_u64().expect("a count"))
             .sum();
-        assert_eq!(lost, gone.end - gone.start, "{report}");
+        assert_eq!(missing, gone.end - gone.start, "{report}");
         assert!(gaps.iter().all(|gap| gap["sink"] == "copy" && gap["log"] == log.as_str()), "{report}");
     }
 
