@@ -28,13 +28,13 @@ pub(super) fn map(
     if let Some(asset) = record.raw("asset").filter(|asset| asset.get().starts_with('{')) {
         let is_gone = record.flag("deleted") == Some(true);
         let carried = Fields::parse(asset.get()).ok()?;
-        return asset_row(tenant, text, &carried, (is_gone, around));
+        return asset_row(tenant, text, &carried, is_gone, around);
     }
     if record.has("assetType") || record.has("asset_type") {
-        return asset_row(tenant, text, record, (false, around));
+        return asset_row(tenant, text, record, false, around);
     }
     let id = record.plain_text("id").filter(|id| is_azure(id))?;
-    record.has("type").then(|| azure_row(tenant, text, record, (id, around)))
+    record.has("type").then(|| azure_row(tenant, text, record, &id, around))
 }
 
 fn is_azure(id: &str) -> bool {
@@ -47,7 +47,8 @@ fn azure_row(
     tenant: &TenantId,
     text: &str,
     record: &Fields<'_>,
-    (id, around): (String, &Around),
+    id: &str,
+    around: &Around,
 ) -> Result<Mapped, NotARecord> {
     if !record.has("properties") {
         let why = "it is a list of Azure's resources without their `properties`: export with Azure Resource Graph \
@@ -79,7 +80,8 @@ fn asset_row(
     tenant: &TenantId,
     text: &str,
     asset: &Fields<'_>,
-    (is_gone, around): (bool, &Around),
+    is_gone: bool,
+    around: &Around,
 ) -> Option<Result<Mapped, NotARecord>> {
     let kind = asset.first_text(&["assetType", "asset_type"])?;
     let Some(name) = asset.plain_text("name") else {
