@@ -73,7 +73,7 @@ async fn every_source_needs_the_scope_of_events() {
     let running = start().await;
     let sources = SourceFormat::ALL.iter().filter(|format| **format != SourceFormat::GithubWebhook);
     for source in sources {
-        let path = format!("/api/v1/sources/{}", source.name());
+        let path = format!("/api/v1/sources/{}", source.slug());
         let ask = || Ask::new("POST", &path).header("content-type", "application/json").body("{}");
         ask().to(&running).await.expect(401, "unauthenticated");
         for key in [WRITER, READER, COMMANDER, BOTH, ASKER] {
