@@ -138,6 +138,6 @@ mod tests {
             assert_eq!($kind::from_ce_type(kind.ce_type()), Some(*kind));
         })+ } }
         all!(ActivityKind, InfrastructureKind, DeliveryKind, UsageKind, MonitoringKind, GovernanceKind);
-        assert_eq!(seen.len(), 46);
+        assert_eq!(seen.len(), 48);
     }
 }

@@ -24,6 +24,9 @@ pub struct Statement {
     pub from: u64,
     /// The index behind that of the last record.
     pub to: u64,
+    /// Whether the sink has a filter, which leaves records of the log out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub filtered: bool,
     /// Records of the interval that pass the sink's filter.
     pub count: u64,
     /// Of these, the records that were parked instead of being delivered.
@@ -82,7 +85,7 @@ impl Statement {
 
     /// Whether the sink forwarded a part of the log's entries only.
     pub fn is_filtered(&self) -> bool {
-        self.count < self.to - self.from
+        self.filtered || self.count < self.to - self.from
     }
 }
 
@@ -96,6 +99,7 @@ mod tests {
             log: "weir.activity.v1/3".into(),
             from: 40,
             to: 50,
+            filtered: false,
             count: 10,
             parked: 1,
             size: Some(48),
@@ -114,6 +118,9 @@ mod tests {
         assert!(message.id.len() <= 80 && message.id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'));
         assert_eq!((statement().owed(), statement().is_filtered()), (9, false));
         assert!(Statement { count: 9, ..statement() }.is_filtered());
+        // Of a part of the log an interval may be whole all the same.
+        let part = Statement { filtered: true, ..statement() };
+        assert!(part.is_filtered() && Statement::stated(&part.message(at).value()) == Some(part));
     }
 
     #[test]

@@ -123,6 +123,13 @@ pub struct Filter {
     pub min_severity: i64,
 }
 
+impl Filter {
+    /// Whether records may be left out.
+    pub fn leaves_out(&self) -> bool {
+        !self.tenants.is_empty() || !self.classes.is_empty() || self.min_severity > 0
+    }
+}
+
 /// Source of a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SecretSource {

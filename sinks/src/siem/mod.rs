@@ -260,8 +260,9 @@ impl SiemSink {
             return Ok(());
         }
         self.may_send().await?;
+        let filtered = self.setup.filter.leaves_out();
         let parts: Vec<Part> = due.iter().map(Interval::part).collect();
-        let messages = due.iter().map(|interval| interval.message(self.name)).collect();
+        let messages = due.iter().map(|interval| interval.message(self.name, filtered)).collect();
         self.send(&parts, &Arc::new(messages)).await?;
         // One that the receiver refuses is settled too: nothing is lost but the statement.
         let ids: Vec<i64> = due.iter().map(Interval::id).collect();

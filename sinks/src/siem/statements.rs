@@ -106,8 +106,8 @@ impl Interval {
         Part { at: (TopicPartition { topic: Topic::Audit, partition: -1 }, self.id), part: 0 }
     }
 
-    /// The statement as a message.
-    pub(super) fn message(&self, sink: &str) -> Message {
+    /// The statement of a sink, with a filter or without one, as a message.
+    pub(super) fn message(&self, sink: &str, filtered: bool) -> Message {
         let number = |number: i64| u64::try_from(number).unwrap_or(0);
         let hex = |bytes: &Vec<u8>| bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         let statement = Statement {
@@ -115,6 +115,7 @@ impl Interval {
             log: self.log.clone(),
             from: number(self.from_index),
             to: number(self.upto_index),
+            filtered,
             count: number(self.delivered + self.parked),
             parked: number(self.parked),
             size: self.log_size.map(number),

@@ -101,7 +101,7 @@ pub(in crate::gateway) enum SearchOutcome {
     security(("api_key" = ["searches:save"]), ("api_key" = ["commands:write"])),
     params(("name" = String, Path, description = "The search's name; `/` is written `%2F`", min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
         Repeatable),
-    request_body = SaveSearch,
+    request_body = Option<SaveSearch>,
     responses(CommandAnswer)
 )]
 pub(super) async fn save(
