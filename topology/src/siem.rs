@@ -2,7 +2,11 @@
 
 use std::{error::Error, time::Duration};
 
-use ::siem::settings::{Records, Sink};
+use ::siem::{
+    Destination as Receiver,
+    settings::{Records, Sink},
+    splunk_hec::Acknowledgement,
+};
 use processors::forward::Forward;
 use sinks::{postgres::SinkConfig, siem::SiemSink};
 
@@ -16,12 +20,10 @@ use crate::{
 
 /// Prefix of the name of a sink's stage; the sink's name follows.
 pub const STAGE_PREFIX: &str = "sink.";
-/// Most full requests that one move of the position covers, and one query for acknowledgements.
-const SETTLED_TOGETHER: usize = 10;
+/// Most requests whose acknowledgement is awaited together, with one query for all of them.
+const ACKNOWLEDGED_TOGETHER: usize = 10;
 /// Records that are settled together where each is a request of its own.
 const SINGLES_TOGETHER: usize = 100;
-/// Bytes of records that are settled together, unless one request may have more.
-const SETTLED_BYTES: usize = 2 * 1024 * 1024;
 
 /// The stage of each sink. A sink's name is kept in memory for as long as the process runs.
 pub fn stages(sinks: Vec<Sink>) -> Vec<Stage> {
@@ -58,12 +60,17 @@ impl Destination for Siem {
 
     fn limits(&self, allowed: BatchLimits) -> BatchLimits {
         let request = self.setup.limits;
-        let records =
-            if request.messages == 1 { SINGLES_TOGETHER } else { request.messages * SETTLED_TOGETHER };
+        // Larger batches were measured to deliver a fourth of the records a second: they wait for each other.
+        let records = match &self.setup.destination {
+            Receiver::SplunkHec(hec) if hec.acknowledgement == Acknowledgement::On => {
+                request.messages * ACKNOWLEDGED_TOGETHER
+            }
+            _ if request.messages == 1 => SINGLES_TOGETHER,
+            _ => request.messages,
+        };
+        let records = records.min(allowed.records);
         let linger = if request.messages == 1 { Duration::ZERO } else { self.setup.linger };
-        let (records, bytes) = (records.min(allowed.records), request.bytes.max(SETTLED_BYTES));
-        let worthwhile = request.messages.min(records);
-        BatchLimits { records, bytes: bytes.min(allowed.bytes), linger, worthwhile, ..allowed }
+        BatchLimits { records, linger, worthwhile: request.messages.min(records), ..allowed }
     }
 
     fn outbox(&self, context: &StageContext) -> Option<SinkConfig> {
