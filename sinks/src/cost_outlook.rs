@@ -5,7 +5,7 @@
 //! into the outbox of the stage `cost` in the transaction that notes that it was reported. A first spend is also published as
 //! an event of the activity family, which the stage `risk` reads as a signal.
 
-use chrono::{NaiveDate, SecondsFormat};
+use chrono::NaiveDate;
 use projections::cost::finding::{AnomalyFound, CE_SOURCE, CauseFound, CostFinding, ForecastCrossing};
 use schemas::{
     Envelope, Event, EventId, Native, Source, TenantId, Timestamp, Topic,
@@ -20,7 +20,7 @@ use sqlx::{PgConnection, PgPool, Row};
 use crate::{
     Headers,
     batch::TopicPartition,
-    outbox::{self, Outgoing},
+    outbox::{self, Outgoing, PublishedFinding},
     read_models::{
         ReadError,
         cost::read::{
@@ -197,23 +197,17 @@ struct Found {
 impl Found {
     fn records(&self, tenant: &TenantId, from: TopicPartition) -> Vec<Outgoing> {
         let finding = &self.finding;
-        let header = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
-        let mut records = vec![Outgoing {
-            from,
-            to: Topic::Findings,
-            key: Some(format!("{}/{}", tenant.as_str(), finding.subject).into_bytes()),
-            headers: vec![
-                header("ce_specversion", "1.0"),
-                header("ce_id", &finding.id.to_string()),
-                header("ce_source", CE_SOURCE),
-                header("ce_type", finding.ce_type),
-                header("ce_time", &finding.time.to_rfc3339_opts(SecondsFormat::Micros, true)),
-                header("ce_tenantid", tenant.as_str()),
-                header("ce_subject", &finding.subject),
-                header("content-type", "application/json"),
-            ],
-            value: Some(finding.record.clone().into_bytes()),
-        }];
+        let published = PublishedFinding {
+            tenant,
+            about: &finding.subject,
+            id: finding.id,
+            ce_source: CE_SOURCE,
+            ce_type: finding.ce_type,
+            ce_subject: &finding.subject,
+            time: finding.time,
+            record: finding.record.clone(),
+        };
+        let mut records = vec![published.caused_by(from)];
         records.extend(self.event.as_deref().map(|event| {
             let codec::Encoded { key, value, headers } = codec::encode(event, &Framing::SingleObject);
             let headers: Headers =

@@ -9,7 +9,8 @@
 
 use std::time::Duration;
 
-use schemas::{Timestamp, Topic, text::one_line};
+use chrono::SecondsFormat;
+use schemas::{EventId, TenantId, Timestamp, Topic, text::one_line};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection};
 
@@ -39,6 +40,44 @@ pub struct Outgoing {
     pub value: Option<Vec<u8>>,
     /// Its headers.
     pub headers: Headers,
+}
+
+/// A finding as it is published on `weir.findings.v1`.
+#[derive(Debug)]
+pub(crate) struct PublishedFinding<'a> {
+    pub(crate) tenant: &'a TenantId,
+    /// The entity, resource or budget: findings about one follow each other in a partition.
+    pub(crate) about: &'a str,
+    pub(crate) id: EventId,
+    pub(crate) ce_source: &'static str,
+    pub(crate) ce_type: &'static str,
+    pub(crate) ce_subject: &'a str,
+    pub(crate) time: Timestamp,
+    /// The OCSF record, a JSON object.
+    pub(crate) record: String,
+}
+
+impl PublishedFinding<'_> {
+    /// The finding as a record in `CloudEvents` binary mode, caused by a record of that partition.
+    pub(crate) fn caused_by(self, from: TopicPartition) -> Outgoing {
+        let header = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
+        Outgoing {
+            from,
+            to: Topic::Findings,
+            key: Some(format!("{}/{}", self.tenant.as_str(), self.about).into_bytes()),
+            headers: vec![
+                header("ce_specversion", "1.0"),
+                header("ce_id", &self.id.to_string()),
+                header("ce_source", self.ce_source),
+                header("ce_type", self.ce_type),
+                header("ce_time", &self.time.to_rfc3339_opts(SecondsFormat::Micros, true)),
+                header("ce_tenantid", self.tenant.as_str()),
+                header("ce_subject", self.ce_subject),
+                header("content-type", "application/json"),
+            ],
+            value: Some(self.record.into_bytes()),
+        }
+    }
 }
 
 /// A record that waits in the outbox.

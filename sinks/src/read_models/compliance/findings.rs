@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
-use chrono::SecondsFormat;
 use projections::compliance::{
     Answer, CloseReason, Episode, State, episodes, finding_id,
     record::{About, CE_SOURCE, CE_TYPE, ComplianceFinding, Transition},
 };
 use schemas::{
-    TenantId, Timestamp, Topic,
+    TenantId, Timestamp,
     changes::compliance::{PolicySeverity, VerdictStatus},
 };
 use sqlx::{FromRow, PgConnection, Row, postgres::PgRow, types::Json};
@@ -18,7 +17,10 @@ use super::{
     states::{Touched, keys_of},
     table::{FindingKey, FindingRow, VerdictsKey},
 };
-use crate::{batch::TopicPartition, outbox::Outgoing};
+use crate::{
+    batch::TopicPartition,
+    outbox::{Outgoing, PublishedFinding},
+};
 
 /// A state as it is stored, with what findings keep of it.
 #[derive(Debug, FromRow)]
@@ -324,21 +326,15 @@ async fn policy(tx: &mut PgConnection, (tenant, policy, hash): (&str, &str, &str
 }
 
 fn outgoing(from: TopicPartition, tenant: &TenantId, resource: &str, finding: ComplianceFinding) -> Outgoing {
-    let header = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
-    Outgoing {
-        from,
-        to: Topic::Findings,
-        key: Some(format!("{}/{resource}", tenant.as_str()).into_bytes()),
-        headers: vec![
-            header("ce_specversion", "1.0"),
-            header("ce_id", &finding.id.to_string()),
-            header("ce_source", CE_SOURCE),
-            header("ce_type", CE_TYPE),
-            header("ce_time", &finding.time.to_rfc3339_opts(SecondsFormat::Micros, true)),
-            header("ce_tenantid", tenant.as_str()),
-            header("ce_subject", &finding.finding_id.to_string()),
-            header("content-type", "application/json"),
-        ],
-        value: Some(finding.record.into_bytes()),
+    PublishedFinding {
+        tenant,
+        about: resource,
+        id: finding.id,
+        ce_source: CE_SOURCE,
+        ce_type: CE_TYPE,
+        ce_subject: &finding.finding_id.to_string(),
+        time: finding.time,
+        record: finding.record,
     }
+    .caused_by(from)
 }

@@ -2,21 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{NaiveDate, SecondsFormat};
+use chrono::NaiveDate;
 use projections::cost::{
     BudgetFinding, Crossing,
     budget::{CE_SOURCE, CE_TYPE, period_of},
 };
 use rust_decimal::Decimal;
 use schemas::{
-    TenantId, Timestamp, Topic,
+    TenantId, Timestamp,
     changes::cost::{BudgetFact, BudgetPeriod, BudgetScope, BudgetTerms, Enforcement},
 };
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row, postgres::PgRow};
 use uuid::Uuid;
 
 use super::{spend, table::BudgetRow};
-use crate::{batch::TopicPartition, outbox::Outgoing};
+use crate::{
+    batch::TopicPartition,
+    outbox::{Outgoing, PublishedFinding},
+};
 
 /// Most budgets of a tenant that are watched; further ones are stored and listed, by name, without alerts.
 pub(super) const MAX_BUDGETS: i64 = 1_000;
@@ -337,21 +340,15 @@ fn outgoing(from: TopicPartition, tenant: &str, crossing: &Crossing) -> Option<O
     let tenant = TenantId::new(tenant).ok()?;
     let finding = BudgetFinding::new(&tenant, crossing);
     metrics::counter!("weir_budget_crossings_total", "percent" => crossing.percent.to_string()).increment(1);
-    let header = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
-    Some(Outgoing {
-        from,
-        to: Topic::Findings,
-        key: Some(format!("{}/{}", tenant.as_str(), crossing.budget).into_bytes()),
-        headers: vec![
-            header("ce_specversion", "1.0"),
-            header("ce_id", &finding.id.to_string()),
-            header("ce_source", CE_SOURCE),
-            header("ce_type", CE_TYPE),
-            header("ce_time", &finding.time.to_rfc3339_opts(SecondsFormat::Micros, true)),
-            header("ce_tenantid", tenant.as_str()),
-            header("ce_subject", &crossing.budget),
-            header("content-type", "application/json"),
-        ],
-        value: Some(finding.record.into_bytes()),
-    })
+    let published = PublishedFinding {
+        tenant: &tenant,
+        about: &crossing.budget,
+        id: finding.id,
+        ce_source: CE_SOURCE,
+        ce_type: CE_TYPE,
+        ce_subject: &crossing.budget,
+        time: finding.time,
+        record: finding.record,
+    };
+    Some(published.caused_by(from))
 }
