@@ -4,17 +4,13 @@
 //! An item is one event, and travels along whole. The compliance processor reads the resource's arguments
 //! from it.
 
-use schemas::{
-    Event, EventId, TenantId, canonical_json,
-    envelope::native_format,
-    events::{Infrastructure, InfrastructureKind, Outcome, Resource},
-};
+use schemas::{TenantId, envelope::native_format, events::Resource};
 
 use super::{
     Around, Received, SourceRow,
     fields::Fields,
-    inventory,
-    mapped::{Draft, Mapped, NotARecord},
+    inventory::{self, MAX_TAGS, Observed},
+    mapped::{Mapped, NotARecord},
 };
 
 pub(super) const ROW: SourceRow = SourceRow {
@@ -40,8 +36,6 @@ pub(super) const ROW: SourceRow = SourceRow {
 };
 
 const FORMAT: &str = native_format::AWS_CONFIG;
-/// Most tags of a resource.
-const MAX_TAGS: usize = 200;
 
 /// Maps one item. Refuses items without a type or an id, which are about no resource.
 pub fn map(tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, NotARecord> {
@@ -79,39 +73,21 @@ fn map_item(
     let status = record.plain_text("configurationItemStatus").unwrap_or_default();
     let tags = record.inner("tags").map(|tags| tags.pairs(MAX_TAGS)).unwrap_or_default();
     let region = record.plain_text("awsRegion").filter(|region| region != "global");
-    let event = Infrastructure {
-        kind: if status.starts_with("ResourceDeleted") {
-            InfrastructureKind::Deleted
-        } else {
-            InfrastructureKind::ConfigurationObserved
-        },
+    let observed = Observed {
+        format: FORMAT,
+        source: "aws:config",
+        at: record.instant("configurationItemCaptureTime").or(around.time),
+        is_gone: status.starts_with("ResourceDeleted"),
         resource: Resource {
             cloud: Some("aws".into()),
             account: record.plain_text("awsAccountId").or_else(|| around.account.clone()),
             region,
             kind: Some(kind),
             name: record.first_text(&["resourceName", "resourceId"]),
-            id: id.clone(),
+            id,
             tags,
             ..Resource::default()
         },
-        actor: None,
-        outcome: Outcome::default(),
-        change_id: None,
-        quantity: None,
-        unit: None,
-        configuration: None,
     };
-    let draft = Draft {
-        format: FORMAT,
-        source: "aws:config".into(),
-        // The same item stands in every snapshot until the resource changes.
-        id: Some(EventId::derived(tenant, FORMAT, &canonical_json(text))),
-        occurred_at: record.instant("configurationItemCaptureTime").or(around.time),
-        correlation_id: None,
-        subject: Some(id),
-        fields_empty: record.left_empty(),
-        event: Event::Infrastructure(event),
-    };
-    Ok(draft.finish(tenant, text))
+    Ok(observed.mapped(tenant, text, record))
 }

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Most tags of a resource.
-const MAX_TAGS: usize = 200;
+pub(super) const MAX_TAGS: usize = 200;
 
 /// Maps a row of either inventory; `None` if the record is neither.
 pub(super) fn map(
@@ -129,16 +129,17 @@ fn project_of(id: &str) -> Option<String> {
 }
 
 /// One row of an inventory.
-struct Observed {
-    format: &'static str,
-    source: &'static str,
-    at: Option<Timestamp>,
-    is_gone: bool,
-    resource: Resource,
+pub(super) struct Observed {
+    pub(super) format: &'static str,
+    pub(super) source: &'static str,
+    pub(super) at: Option<Timestamp>,
+    pub(super) is_gone: bool,
+    pub(super) resource: Resource,
 }
 
 impl Observed {
-    fn mapped(self, tenant: &TenantId, text: &str, record: &Fields<'_>) -> Mapped {
+    /// The row as an event.
+    pub(super) fn mapped(self, tenant: &TenantId, text: &str, record: &Fields<'_>) -> Mapped {
         let kind = if self.is_gone {
             InfrastructureKind::Deleted
         } else {
