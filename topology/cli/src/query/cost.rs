@@ -26,6 +26,21 @@ pub(super) struct CostArgs {
     /// service_category, region, resource, charge_category, charge_class, sku, sku_price, consumed_unit, or tag:KEY.
     #[arg(long, default_value = "service")]
     by: String,
+    #[command(flatten)]
+    charges: ChargesArgs,
+    /// The steps of the chart.
+    #[arg(long, value_enum, default_value_t = Step::Day)]
+    step: Step,
+    /// The most values to print.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+/// Charges that are asked for.
+#[derive(Debug, Args)]
+pub(super) struct ChargesArgs {
     /// Only charges of this, `NAME=VALUE`, where NAME is a dimension or currency; for a tag `tag=KEY=VALUE`.
     #[arg(long = "where", value_name = "NAME=VALUE")]
     filters: Vec<String>,
@@ -38,14 +53,17 @@ pub(super) struct CostArgs {
     /// Instant of knowledge, RFC 3339: costs as known then. Now by default.
     #[arg(long, visible_alias = "as-of")]
     known_at: Option<String>,
-    /// The steps of the chart.
-    #[arg(long, value_enum, default_value_t = Step::Day)]
-    step: Step,
-    /// The most values to print.
-    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    limit: u16,
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    output: Format,
+}
+
+impl ChargesArgs {
+    /// As parameters of the query API.
+    fn parameters(&self) -> anyhow::Result<Vec<(&str, &str)>> {
+        let mut parameters = filters(&self.filters)?;
+        for (name, value) in [("from", &self.from), ("to", &self.to), ("known_at", &self.known_at)] {
+            parameters.extend(value.as_deref().map(|value| (name, value)));
+        }
+        Ok(parameters)
+    }
 }
 
 /// Queries beside that of the spending.
@@ -81,10 +99,7 @@ pub(super) async fn cost(api: &Api, args: &CostArgs) -> anyhow::Result<()> {
         Some(About::Export(args)) => return export(api, args).await,
         None => {}
     }
-    let mut parameters = filters(&args.filters)?;
-    for (name, value) in [("from", &args.from), ("to", &args.to), ("known_at", &args.known_at)] {
-        parameters.extend(value.as_deref().map(|value| (name, value)));
-    }
+    let parameters = args.charges.parameters()?;
     let limit = args.limit.to_string();
     let mut parts = parameters.clone();
     parts.push(("limit", &limit));

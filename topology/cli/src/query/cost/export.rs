@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
-use super::{Api, filters};
+use super::{Api, ChargesArgs};
 use crate::output;
 
 /// Longest duration of an export.
@@ -24,18 +24,8 @@ pub(in crate::query) struct ExportArgs {
     /// Format of the file; by default Parquet if its name ends in .parquet, else CSV.
     #[arg(long, value_enum)]
     format: Option<ExportFormat>,
-    /// Only charges of this, `NAME=VALUE`, as `weir query cost --where` takes it.
-    #[arg(long = "where", value_name = "NAME=VALUE")]
-    filters: Vec<String>,
-    /// The first day that costs are for.
-    #[arg(long)]
-    from: Option<String>,
-    /// The day after the last.
-    #[arg(long)]
-    to: Option<String>,
-    /// Instant of knowledge, RFC 3339: charges as known then. Now by default.
-    #[arg(long, visible_alias = "as-of")]
-    known_at: Option<String>,
+    #[command(flatten)]
+    charges: ChargesArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,10 +52,7 @@ impl ExportFormat {
 /// Writes the file beside its place and moves it there once it is whole.
 pub(in crate::query) async fn export(api: &Api, args: &ExportArgs) -> anyhow::Result<()> {
     let format = args.format.unwrap_or_else(|| ExportFormat::of(&args.file));
-    let mut parameters = filters(&args.filters)?;
-    for (name, value) in [("from", &args.from), ("to", &args.to), ("known_at", &args.known_at)] {
-        parameters.extend(value.as_deref().map(|value| (name, value)));
-    }
+    let mut parameters = args.charges.parameters()?;
     parameters.push(("format", format.name()));
     let mut answer = api.open("/api/v1/cost/export", &parameters, EXPORTED_WITHIN).await?;
     let mut name = args.file.as_os_str().to_owned();
