@@ -103,12 +103,12 @@ fn converted(block: &Value, kind: &str, depth: usize) -> Value {
         let list = LISTS.iter().find(|(block, _)| block == name).map(|(_, list)| *list);
         let list = list.or(is_rules.then_some(name.as_str()));
         let name_there = list.map_or_else(|| api_name(name), ToOwned::to_owned);
-        out.insert(name_there, member(name, value, list.is_some(), (kind, depth + 1)));
+        out.insert(name_there, member(name, value, list.is_some(), kind, depth + 1));
     }
     Value::Object(out)
 }
 
-fn member(name: &str, value: &Value, is_list: bool, (kind, depth): (&str, usize)) -> Value {
+fn member(name: &str, value: &Value, is_list: bool, kind: &str, depth: usize) -> Value {
     match value {
         Value::Array(blocks) if blocks.iter().all(Value::is_object) => {
             let mut blocks = blocks.iter().map(|block| converted(block, kind, depth));

@@ -24,7 +24,6 @@ const SHOWN: &[(&str, &str, &str)] = &[
     ("compute.subnetworks.insert", "compute.googleapis.com/Subnetwork", ""),
     ("cloudsql.instances.create", "sqladmin.googleapis.com/Instance", "/body"),
     ("ClusterManager.CreateCluster", "container.googleapis.com/Cluster", "/cluster"),
-    ("KeyManagementService.CreateCryptoKey", "cloudkms.googleapis.com/CryptoKey", "/cryptoKey"),
     ("CreateCryptoKey", "cloudkms.googleapis.com/CryptoKey", "/cryptoKey"),
     ("Publisher.CreateTopic", "pubsub.googleapis.com/Topic", ""),
 ];

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::message::Message;
+use crate::{hexadecimal, message::Message};
 
 /// Tenant of statements, which are about records of all tenants of a log.
 const TENANT: &str = "weir";
@@ -45,7 +45,7 @@ impl Statement {
         let time_ms = closed_at.timestamp_millis();
         let stated = json!(self);
         let digest = Sha256::digest(format!("{time_ms} {stated}"));
-        let id = digest.iter().take(16).fold("statement-".to_owned(), |id, byte| format!("{id}{byte:02x}"));
+        let id = format!("statement-{}", hexadecimal(&digest[..16]));
         let record = json!({
             "activity_id": 99,
             "activity_name": "Completeness",

@@ -26,3 +26,12 @@ pub mod webhook;
 pub use message::{Message, Oversize};
 pub use settings::{Destination, SinkSettings};
 pub use verdict::{Fate, Refusal, Verdict};
+
+/// Bytes in lower-case hexadecimal digits.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes everything");
+        text
+    })
+}

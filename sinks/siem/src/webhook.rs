@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     breaker::THRESHOLD,
     dispatch::RequestLimits,
+    hexadecimal,
     http::{HttpAnswer, HttpRequest},
     message::Message,
     verdict::Verdict,
@@ -120,11 +121,7 @@ fn id_of(messages: &[&Message]) -> String {
         hash.update(message.id.as_bytes());
         hash.update(b"\n");
     }
-    hash.finalize().iter().fold(String::new(), |mut text, byte| {
-        use std::fmt::Write as _;
-        write!(text, "{byte:02x}").expect("a String takes everything");
-        text
-    })
+    hexadecimal(&hash.finalize())
 }
 
 /// The value of `webhook-signature`: one signature for each secret, so that a receiver may change from one to the other.

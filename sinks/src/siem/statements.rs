@@ -109,7 +109,6 @@ impl Interval {
     /// The statement of a sink, with a filter or without one, as a message.
     pub(super) fn message(&self, sink: &str, filtered: bool) -> Message {
         let number = |number: i64| u64::try_from(number).unwrap_or(0);
-        let hex = |bytes: &Vec<u8>| bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         let statement = Statement {
             sink: sink.to_owned(),
             log: self.log.clone(),
@@ -119,7 +118,7 @@ impl Interval {
             count: number(self.delivered + self.parked),
             parked: number(self.parked),
             size: self.log_size.map(number),
-            root: self.log_root.as_ref().map(hex),
+            root: self.log_root.as_deref().map(siem::hexadecimal),
         };
         statement.message(self.closed_at)
     }

@@ -11,7 +11,6 @@ use siem::{
     settings::{SecretSource, Sink as SinkSetup},
     webhook::Webhook,
 };
-
 use tokio::task::JoinHandle;
 
 use super::{file::FileWriter, http::HttpClient, syslog::SyslogConnection};

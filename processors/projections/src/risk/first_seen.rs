@@ -49,8 +49,7 @@ impl<T: AsRef<CorrelationTerms>> FirstSights<T> {
             }
         };
         while self.values.len() > most {
-            let last = self.values().max_by_key(|(value, sight)| (sight.at, sight.event_id, *value));
-            let Some(last) = last.map(|(value, _)| value.to_owned()) else { break };
+            let Some(last) = self.last().map(|(value, _)| value.to_owned()) else { break };
             self.values.remove(&last);
         }
         is_first && self.values.contains_key(value)
@@ -68,7 +67,7 @@ impl<T: AsRef<CorrelationTerms>> FirstSights<T> {
 
     /// The last of the values, in the order of their first sights, if the group has as many as are kept: later ones are not.
     pub fn last_kept(&self) -> Option<&FirstSight<T>> {
-        let (_, last) = self.values().max_by_key(|(value, sight)| (sight.at, sight.event_id, *value))?;
+        let (_, last) = self.last()?;
         (self.values.len() >= most(last.terms.as_ref())).then_some(last)
     }
 
@@ -96,6 +95,10 @@ impl<T: AsRef<CorrelationTerms>> FirstSights<T> {
             .filter(|(place, (_, sight))| is_reported(*place, sight))
             .map(|(_, (value, _))| *value)
             .collect()
+    }
+
+    fn last(&self) -> Option<(&str, &FirstSight<T>)> {
+        self.values().max_by_key(|(value, sight)| (sight.at, sight.event_id, *value))
     }
 
     fn in_order(&self) -> Vec<(&str, &FirstSight<T>)> {
