@@ -9,6 +9,7 @@ pub mod anomaly;
 pub mod budget;
 pub mod estimate;
 pub mod forecast;
+pub mod kubernetes;
 pub mod lifecycle;
 pub mod prices;
 pub mod recommend;

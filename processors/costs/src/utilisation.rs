@@ -126,7 +126,7 @@ fn metric_of(name: &str, scale: Scale) -> Option<UtilisationMetric> {
 }
 
 /// A name in lower case without separators.
-fn squeezed(name: &str) -> String {
+pub(crate) fn squeezed(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
 }
 

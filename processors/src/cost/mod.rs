@@ -11,7 +11,7 @@ mod tests;
 use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, Datelike as _, NaiveDate, Timelike as _};
-use costs::{lifecycle, prices::PriceList, utilisation};
+use costs::{kubernetes, lifecycle, prices::PriceList, utilisation};
 use rust_decimal::Decimal;
 use schemas::{
     Envelope, Event, Timestamp,
@@ -92,6 +92,7 @@ fn measured(envelope: &Envelope, event: &Monitoring) -> Option<CostChange> {
         resource: event.subject.id.clone(),
         metric,
         value,
+        node_share: kubernetes::of_monitoring(event).map(Box::new),
         content_sha256: envelope.content_sha256(),
     })))
 }

@@ -48,7 +48,7 @@ pub use lifecycle::{LifecycleFact, LifecycleKind, ResourceLife, SizeTold, SkuPri
 pub use recommendation::{
     Grade, RECOMMENDATION_SUBJECT, RecommendationDecision, RecommendationFact, RecommendationKind,
 };
-pub use utilisation::{UtilisationFact, UtilisationMetric};
+pub use utilisation::{NodeMeasure, NodeShare, Pod, UtilisationFact, UtilisationMetric, Workload};
 
 /// The processor and its stage.
 pub const STAGE: &str = "cost";

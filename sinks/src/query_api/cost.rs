@@ -4,6 +4,7 @@ mod allocation;
 mod export;
 mod outlook;
 mod recommendations;
+mod workloads;
 
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub(super) use outlook::{__path_anomalies, __path_forecast, anomalies, forecast}
 pub use outlook::{CostAnomalies, CostForecast};
 pub use recommendations::CostRecommendations;
 pub(super) use recommendations::{__path_recommendations, recommendations};
+pub use workloads::CostWorkloads;
+pub(super) use workloads::{__path_workloads, workloads};
 
 use super::{
     Api,

@@ -74,7 +74,7 @@ pub use compliance::{
 };
 pub use cost::{
     AllocationAnswer, BudgetsPage, ChargesPage, CostAnomalies, CostBreakdown, CostForecast,
-    CostRecommendations, CostSummary, CostTimeseries, ReconciliationPage, ResourceAnswer,
+    CostRecommendations, CostSummary, CostTimeseries, CostWorkloads, ReconciliationPage, ResourceAnswer,
 };
 pub use cursor::CursorKey;
 pub use edge::health::Health;
@@ -306,7 +306,8 @@ fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 5] {
         .routes(routes!(cost::allocation))
         .routes(routes!(cost::anomalies))
         .routes(routes!(cost::forecast))
-        .routes(routes!(cost::recommendations));
+        .routes(routes!(cost::recommendations))
+        .routes(routes!(cost::workloads));
     let compliance = OpenApiRouter::new()
         .routes(routes!(compliance::posture))
         .routes(routes!(compliance::control))

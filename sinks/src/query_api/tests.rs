@@ -26,7 +26,7 @@ use crate::read_models::reader_pool;
 
 const PUBLIC: [&str; 5] = ["/livez", "/readyz", "/startupz", "/metrics", "/openapi.json"];
 /// Every route that asks for a key, and its scope.
-const PROTECTED: [(&str, Scope); 44] = [
+const PROTECTED: [(&str, Scope); 45] = [
     ("/api/v1/audit", Scope::AuditRead),
     ("/api/v1/audit/export", Scope::AuditRead),
     ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab", Scope::AuditRead),
@@ -61,6 +61,7 @@ const PROTECTED: [(&str, Scope); 44] = [
     ("/api/v1/cost/budgets", Scope::CostRead),
     ("/api/v1/cost/reconciliation", Scope::CostRead),
     ("/api/v1/cost/allocation", Scope::CostRead),
+    ("/api/v1/cost/workloads", Scope::CostRead),
     ("/api/v1/cost/anomalies", Scope::CostRead),
     ("/api/v1/cost/forecast", Scope::CostRead),
     ("/api/v1/cost/recommendations", Scope::CostRead),
@@ -335,6 +336,7 @@ async fn the_description_names_every_route_and_nothing_that_is_missing() {
         .chain(["/api/v1/cost/resources/{id}", "/api/v1/cost/charges", "/api/v1/cost/export"])
         .chain(["/api/v1/cost/anomalies", "/api/v1/cost/forecast", "/api/v1/cost/recommendations"])
         .chain(["/api/v1/cost/budgets", "/api/v1/cost/reconciliation", "/api/v1/cost/allocation"])
+        .chain(["/api/v1/cost/workloads"])
         .chain(["/api/v1/compliance/posture", "/api/v1/compliance/controls/{id}"])
         .chain(["/api/v1/compliance/resources/{id}", "/api/v1/compliance/findings"])
         .chain(["/api/v1/compliance/verdicts", "/api/v1/compliance/waivers"])

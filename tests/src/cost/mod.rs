@@ -13,3 +13,4 @@ mod month;
 mod outlook;
 mod recommendations;
 mod stage;
+mod workloads;

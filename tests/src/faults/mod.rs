@@ -22,7 +22,7 @@ use rand::{SeedableRng, rngs::StdRng};
 
 /// Random choices of one test, repeatable by the seed it prints.
 #[expect(clippy::print_stderr, reason = "whoever sees the test fail needs the seed")]
-fn dice(test: &str) -> StdRng {
+pub(crate) fn dice(test: &str) -> StdRng {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
     let seed = setting("WEIR_FAULT_SEED", u64::from(now.subsec_nanos()));
     eprintln!("{test}: WEIR_FAULT_SEED={seed}");

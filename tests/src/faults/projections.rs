@@ -34,7 +34,7 @@ use super::{
 use crate::support::site::Site;
 
 /// Everything that the stages write but their positions, whose owners differ.
-pub(crate) const TABLES: [&str; 52] = [
+pub(crate) const TABLES: [&str; 54] = [
     "audit_entry",
     "audit_log",
     "audit_tile",
@@ -71,6 +71,8 @@ pub(crate) const TABLES: [&str; 52] = [
     "cost_budget_crossing",
     "cost_utilisation",
     "cost_utilisation_hour",
+    "cost_workload",
+    "cost_node_day",
     "cost_recommendation_fact",
     "retention_decision",
     "legal_hold",

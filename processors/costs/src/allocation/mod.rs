@@ -16,7 +16,7 @@ pub use schemas::changes::cost::{
 };
 
 pub use divide::{TooLarge, divide};
-pub use workload::{NodeCost, Workload, WorkloadCosts, workloads};
+pub use workload::{NodeCost, Taken, WorkloadCosts, workloads};
 
 /// A cost with the attributes that rules match.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Cost {
     pub project: Option<String>,
     /// Tags by name.
     pub tags: BTreeMap<String, String>,
+    /// Whether it is of capacity that nothing takes: no rule applies to it.
+    pub is_idle: bool,
 }
 
 /// Target of allocated cost.
@@ -79,6 +81,10 @@ pub fn allocate(costs: &[Cost], rules: &[Rule]) -> Result<Allocation, TooLarge> 
     let mut pools = Pools::default();
     let mut taken_by_rule = vec![0_u64; rules.len()];
     for cost in costs {
+        if cost.is_idle {
+            pools.add(cost.amount, Destination::Bucket(Bucket::Idle))?;
+            continue;
+        }
         let found = rules.iter().enumerate().find_map(|(at, rule)| Some((at, destination(rule, cost)?)));
         if let Some((at, _)) = &found {
             taken_by_rule[*at] += 1;

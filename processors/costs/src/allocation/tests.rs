@@ -8,6 +8,7 @@ fn cost(amount: &str, tags: &[(&str, &str)]) -> Cost {
         account: Some("acc-1".into()),
         project: None,
         tags: tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        is_idle: false,
     }
 }
 
@@ -101,24 +102,36 @@ fn a_preview_shows_only_the_buckets_that_change() {
     assert_eq!(preview.after.taken_by_rule, [1, 1]);
 }
 
+fn node(amount: i64, cpu: i64, memory_gb: i64) -> NodeCost {
+    NodeCost { amount: Decimal::from(amount), capacity: taken((cpu, memory_gb)) }
+}
+
+fn taken((cpu, memory_gb): (i64, i64)) -> Taken {
+    Taken { cpu: Decimal::from(cpu), memory_gb: Decimal::from(memory_gb) }
+}
+
+fn divided(node: &NodeCost, of: &[(i64, i64)]) -> (Vec<String>, String) {
+    let costs = workloads(node, &of.iter().copied().map(taken).collect::<Vec<_>>()).expect("costs");
+    assert_eq!(costs.workloads.iter().sum::<Decimal>() + costs.idle, node.amount, "nothing is lost");
+    let shown = |amount: &Decimal| amount.round_dp(4).normalize().to_string();
+    (costs.workloads.iter().map(shown).collect(), shown(&costs.idle))
+}
+
 #[test]
-fn workloads_pay_for_the_larger_of_request_and_usage() {
-    let node = NodeCost { amount: Decimal::from(100), cpu: Decimal::from(10), memory_gb: Decimal::from(10) };
-    let workload = |name: &str, cpu: (i64, i64), memory: (i64, i64)| Workload {
-        name: name.to_owned(),
-        cpu_requested: Decimal::from(cpu.0),
-        cpu_used: Decimal::from(cpu.1),
-        memory_requested_gb: Decimal::from(memory.0),
-        memory_used_gb: Decimal::from(memory.1),
-    };
-    let costs =
-        workloads(&node, &[workload("a", (4, 1), (1, 5)), workload("b", (0, 2), (0, 0))]).expect("costs");
-    let shown: Vec<_> =
-        costs.workloads.iter().map(|(name, cost)| format!("{name} {}", cost.normalize())).collect();
-    assert_eq!(shown, ["a 45", "b 10"]);
-    assert_eq!(costs.idle.normalize(), Decimal::from(45));
-    let crowded = workloads(&node, &[workload("a", (30, 1), (30, 5))]).expect("costs");
-    assert_eq!(crowded.idle, Decimal::ZERO);
+fn workloads_share_a_node_by_the_prices_of_cpu_and_memory() {
+    // 10 cores are worth 0.31611, 10 GB 0.04237: 88.1807 and 11.8193 of 100.
+    let (of, idle) = divided(&node(100, 10, 10), &[(4, 5), (2, 0)]);
+    assert_eq!((of, idle.as_str()), (vec!["41.1819".to_owned(), "17.6361".to_owned()], "41.1819"));
+}
+
+#[test]
+fn workloads_that_take_more_than_the_node_has_share_all_of_it() {
+    for capacity in [0, 10] {
+        let (of, idle) = divided(&node(100, capacity, capacity), &[(30, 30), (10, 10)]);
+        assert_eq!((of, idle.as_str()), (vec!["75".to_owned(), "25".to_owned()], "0"));
+    }
+    assert_eq!(divided(&node(100, 0, 0), &[(0, 0)]), (vec!["0".to_owned()], "100".to_owned()));
+    assert_eq!(divided(&node(-7, 4, 4), &[(-1, 2)]).0.len(), 1, "a credit is divided as well");
 }
 
 #[test]
@@ -139,6 +152,7 @@ fn any_cost() -> impl Strategy<Value = Cost> {
         account: None,
         project,
         tags,
+        is_idle: false,
     })
 }
 

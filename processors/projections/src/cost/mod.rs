@@ -14,4 +14,4 @@ mod tests;
 
 pub use budget::{BudgetFinding, Crossing};
 pub use ledger::{Entry, Sign, entries, superseded_at};
-pub use series::{columns_key, group_of, scope_key, series_key, series_key_in};
+pub use series::{columns_key, group_of, scope_key, series_key, series_key_in, workload_key};

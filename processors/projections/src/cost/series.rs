@@ -1,8 +1,8 @@
-//! Keys of series, scopes and columns: the first half of a SHA-256 over their columns.
+//! Keys of series, scopes, columns and workloads: the first half of a SHA-256 over their columns.
 
 use std::collections::BTreeMap;
 
-use schemas::changes::cost::CostSeries;
+use schemas::changes::cost::{CostSeries, Workload};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -55,6 +55,13 @@ pub fn columns_key(columns: &BTreeMap<&str, &str>) -> Uuid {
 pub fn scope_key(series: &CostSeries) -> Uuid {
     let period = series.billing_period.to_string();
     hashed([series.provider.as_bytes(), series.billing_account.as_bytes(), period.as_bytes()])
+}
+
+/// Key of a Kubernetes workload with its labels.
+pub fn workload_key(workload: &Workload) -> Uuid {
+    let Workload { cluster, namespace, name, project, labels } = workload;
+    let labels = labels.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+    hashed([cluster, namespace, name, project].into_iter().map(String::as_bytes).chain(labels))
 }
 
 fn hashed<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Uuid {

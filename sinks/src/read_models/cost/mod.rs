@@ -12,6 +12,7 @@ mod spend;
 pub(crate) mod standing;
 mod table;
 mod utilisation;
+mod workload;
 mod write;
 
 pub use write::Charges;

@@ -12,6 +12,7 @@ mod recommendations;
 mod reconciliation;
 mod resource;
 mod sums;
+mod workloads;
 
 pub use allocation::{
     Allocated, AllocatedBucket, AllocationRequest, AllocationRulesInForce, CurrencyAllocation, allocation,
@@ -37,6 +38,9 @@ pub use reconciliation::{
 pub use resource::{ResourceCost, resource};
 pub use sums::{
     Breakdown, BreakdownItem, CostSums, Step, Summary, TimePoint, Timeseries, breakdown, summary, timeseries,
+};
+pub use workloads::{
+    CurrencyWorkloads, WorkloadAmounts, WorkloadCost, Workloads, WorkloadsBy, WorkloadsRequest, workloads,
 };
 
 pub(super) use filter::Days;

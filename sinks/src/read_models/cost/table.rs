@@ -159,6 +159,19 @@ table! {
 }
 
 table! {
+    /// A Kubernetes workload.
+    struct WorkloadRow in "cost_workload" as "cost_workload_row" insert missing {
+        tenant_id: text, workload_key: uuid;
+        cluster: text,
+        namespace: text,
+        name: text,
+        project: text,
+        labels: json(&'a BTreeMap<String, String>),
+        told: integer,
+    }
+}
+
+table! {
     /// A decision about a recommendation.
     struct RecommendationRow in "cost_recommendation_fact" as "cost_recommendation_fact_row" {
         tenant_id: text, event_id: uuid;

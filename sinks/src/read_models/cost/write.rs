@@ -17,7 +17,7 @@ use super::{
     days,
     remembered::Remembered,
     table::{AllocationRow, BudgetRow, RecommendationRow, SeriesRow, UtilisationRow},
-    utilisation,
+    utilisation, workload,
 };
 use crate::{
     outbox::Outgoing,
@@ -44,6 +44,7 @@ const TABLES: [(&str, IsOf); 6] = [
 pub struct Charges {
     series: Remembered,
     columns: Remembered,
+    workloads: Remembered,
     /// Keys of the charges of the current batch, in their order: written first, then folded.
     keys: Vec<Keys>,
     rows: CopyRows,
@@ -133,6 +134,7 @@ impl ReadModel for Charges {
         self.write_series(tx, &charges, &lives).await?;
         accrual::derive(tx, &lives).await?;
         utilisation::add(tx, &measured).await?;
+        workload::add(tx, &measured, &mut self.workloads).await?;
         let replaced = days::write(tx, &charges).await?;
         for scope in replaced {
             if budgets.get(scope.tenant_id).is_some_and(|budgets| !budgets.is_empty()) {
@@ -148,11 +150,13 @@ impl ReadModel for Charges {
     fn committed(&mut self) {
         self.series.commit();
         self.columns.commit();
+        self.workloads.commit();
     }
 
     fn forget(&mut self) {
         self.series.forget();
         self.columns.forget();
+        self.workloads.forget();
     }
 }
 

@@ -1,11 +1,15 @@
 //! `weir query cost`: totals, a small chart over time, and what they are made of.
 
 mod export;
+mod workloads;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use self::export::{ExportArgs, export};
+use self::{
+    export::{ExportArgs, export},
+    workloads::{WorkloadsArgs, workloads},
+};
 use super::{
     Api, print, printable,
     recommendations::{RecommendationsArgs, recommendations},
@@ -73,6 +77,8 @@ enum About {
     Recommendations(RecommendationsArgs),
     /// Write the charges to a file in the columns of FOCUS, CSV or Parquet.
     Export(ExportArgs),
+    /// Costs of Kubernetes workloads: nodes divided by the larger of request and usage.
+    Workloads(WorkloadsArgs),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -97,6 +103,7 @@ pub(super) async fn cost(api: &Api, args: &CostArgs) -> anyhow::Result<()> {
     match &args.about {
         Some(About::Recommendations(args)) => return recommendations(api, args).await,
         Some(About::Export(args)) => return export(api, args).await,
+        Some(About::Workloads(args)) => return workloads(api, args).await,
         None => {}
     }
     let parameters = args.charges.parameters()?;

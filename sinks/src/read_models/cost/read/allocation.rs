@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::{
     STAGE,
     filter::{CostFilter, CostView, Days},
+    workloads::{self, Named},
 };
 use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
 
@@ -176,7 +177,7 @@ async fn in_force(
 }
 
 /// The amount of a day that is allocated.
-fn push_amount(query: &mut QueryBuilder<Postgres>, cost: BudgetCost) {
+pub(super) fn push_amount(query: &mut QueryBuilder<Postgres>, cost: BudgetCost) {
     query.push(match cost {
         BudgetCost::Billed => "sum(d.billed)",
         BudgetCost::Effective => "sum(d.effective)",
@@ -207,35 +208,99 @@ async fn costs(
     query.push(" AS amount");
     days.push_where(&mut query, tenant, &request.view, &request.filter);
     query.push(" GROUP BY d.series_key) AS d JOIN (SELECT series_key, currency, sub_account, (SELECT jsonb_object_agg(t.key, t.value) FROM jsonb_each_text(tags) AS t WHERE t.key = ANY(");
-    query.push_bind(names).push(")) AS tags FROM cost_series WHERE tenant_id = ");
+    query.push_bind(names.clone()).push(")) AS tags FROM cost_series WHERE tenant_id = ");
     query.push_bind(tenant.as_str().to_owned());
     query.push(") AS s USING (series_key) GROUP BY 1, 2, 3 LIMIT ").push_bind(MAX_GROUPS + 1);
     let rows = query.build().fetch_all(snapshot.connection()).await?;
     if rows.len() > usize::try_from(MAX_GROUPS).unwrap_or(usize::MAX) {
         return Err(ReadError::TooSlow);
     }
-    let mut costs: BTreeMap<String, Vec<Cost>> = BTreeMap::new();
+    let mut groups: BTreeMap<Group, Decimal> = BTreeMap::new();
     for row in &rows {
-        costs.entry(row.try_get("currency")?).or_default().push(cost(row)?);
+        let (group, amount) = group(row)?;
+        groups.insert(group, amount);
+    }
+    divide_nodes(snapshot, tenant, request, &names, &mut groups).await?;
+    let mut costs: BTreeMap<String, Vec<Cost>> = BTreeMap::new();
+    for (Group { currency, account, project, tags, is_idle }, amount) in groups {
+        let account = Some(account).filter(|id| !id.is_empty());
+        costs.entry(currency).or_default().push(Cost { amount, account, project, tags, is_idle });
     }
     Ok(costs)
 }
 
-fn cost(row: &PgRow) -> Result<Cost, ReadError> {
+/// Costs that rules cannot tell apart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    currency: String,
+    account: String,
+    project: Option<String>,
+    tags: BTreeMap<String, String>,
+    is_idle: bool,
+}
+
+fn group(row: &PgRow) -> Result<(Group, Decimal), ReadError> {
     let tags: Option<sqlx::types::Json<BTreeMap<String, String>>> = row.try_get("tags")?;
     let tags = tags.map(|tags| tags.0).unwrap_or_default();
-    let account: String = row.try_get("sub_account")?;
     let amount = exact(row.try_get("amount")?)?;
-    Ok(Cost {
-        amount,
-        account: Some(account).filter(|id| !id.is_empty()),
-        project: tags.get("project").cloned(),
-        tags,
-    })
+    let (currency, account) = (row.try_get("currency")?, row.try_get("sub_account")?);
+    Ok((Group { currency, account, project: tags.get("project").cloned(), tags, is_idle: false }, amount))
+}
+
+/// Replaces the costs of Kubernetes nodes by those of their workloads and of the capacity that nothing takes. A workload has the
+/// labels of its pods, those of its own place (`cluster`, `namespace`, `workload`), and the node's tags beside them.
+async fn divide_nodes(
+    snapshot: &mut Snapshot,
+    tenant: &TenantId,
+    request: &AllocationRequest,
+    names: &[String],
+    groups: &mut BTreeMap<Group, Decimal>,
+) -> Result<(), ReadError> {
+    let AllocationRequest { view, filter, cost, .. } = request;
+    let division = workloads::divided(snapshot, tenant, (view, filter, *cost), names).await?;
+    let add = |groups: &mut BTreeMap<Group, Decimal>, group: Group, amount: Decimal| {
+        let sum = groups.entry(group).or_default();
+        *sum = sum.checked_add(amount).ok_or_else(|| ReadError::Unreadable(format!("{amount} overflows")))?;
+        Ok::<_, ReadError>(())
+    };
+    for divided in &division.divided {
+        let of = &divided.of;
+        let project = of.tags.get("project").cloned();
+        let (currency, account, tags) = (of.currency.clone(), of.sub_account.clone(), of.tags.clone());
+        let node = Group { currency, account, project, tags, is_idle: false };
+        add(groups, node.clone(), -divided.amount)?;
+        if groups.get(&node).is_some_and(Decimal::is_zero) {
+            groups.remove(&node);
+        }
+        for (workload, part) in &divided.parts {
+            let mut group = node.clone();
+            if let Some(named) = division.named.get(workload) {
+                group.tags.extend(own_tags(named, names));
+                group.project = Some(named.project.clone())
+                    .filter(|id| !id.is_empty())
+                    .or(group.tags.get("project").cloned());
+            }
+            add(groups, group, *part)?;
+        }
+        if !divided.idle.is_zero() {
+            add(groups, Group { is_idle: true, ..node }, divided.idle)?;
+        }
+    }
+    Ok(())
+}
+
+/// Tags of a workload that rules read.
+fn own_tags(workload: &Named, names: &[String]) -> BTreeMap<String, String> {
+    let place =
+        [("cluster", &workload.cluster), ("namespace", &workload.namespace), ("workload", &workload.name)];
+    let place = place.into_iter().filter(|(_, value)| !value.is_empty());
+    let place = place.map(|(name, value)| (name.to_owned(), value.clone()));
+    let labels = workload.labels.iter().map(|(name, value)| (name.clone(), value.clone()));
+    place.chain(labels).filter(|(name, _)| names.contains(name)).collect()
 }
 
 /// An amount as a decimal of 96 bits, or the reason why it does not fit: no digit is rounded away.
-fn exact(text: &str) -> Result<Decimal, ReadError> {
+pub(super) fn exact(text: &str) -> Result<Decimal, ReadError> {
     Decimal::from_str_exact(text)
         .map_err(|_| ReadError::Unreadable(format!("{text} has more digits than can be allocated")))
 }
