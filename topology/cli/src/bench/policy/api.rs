@@ -1,25 +1,18 @@
 //! The decision API at a rate: a gateway in this process, with a Kafka of its own, asked over loopback.
 //!
-//! Requests are sent by the clock, whether earlier ones are answered or not; a time counts from the instant at which the
-//! request was due.
+//! The same requests go to a server that reads them and answers a fixed text, in the same run: its times are those of the
+//! generator, the kernel and the HTTP library, of which every other row has its share.
 
-use std::{
-    num::NonZeroU32,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
+use axum::{Router, routing::post, serve::ListenerExt as _};
 use bytes::Bytes;
 use policies::{Config, InForce, PolicySet};
 use producers::{
     gateway::{Gateway, GatewayConfig, KafkaPublisher, Publisher, Rates, TenantQuotas},
     kafka::{ProducerConfig, Purpose},
 };
-use reqwest::StatusCode;
 use schemas::{
     TenantId, Timestamp,
     access::{ApiKey, KeyRing, Pepper, Scope},
@@ -27,15 +20,15 @@ use schemas::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval},
-};
+use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-use super::super::{machine, stand::Stand};
-use crate::{output::note, status::use_tls_provider};
+use super::{
+    super::{machine, stand::Stand},
+    generator::{Load, Times},
+    own_time::OwnTime,
+};
+use crate::output::note;
 
 const WARM_UP: Duration = Duration::from_secs(3);
 /// The secret of the one key.
@@ -44,17 +37,23 @@ const KEY: &str = "bench000";
 /// Resources of a plan that is asked about.
 const RESOURCES: u32 = 10;
 
-/// One kind of request.
+/// One kind of request. Times are in milliseconds.
 #[derive(Debug, Serialize)]
 pub(super) struct Run {
     pub(super) what: &'static str,
     pub(super) requests_per_s: f64,
     pub(super) requests: usize,
     pub(super) failed: u32,
+    /// From the instant at which a request was due to the end of its response.
     pub(super) p50_ms: f64,
     pub(super) p95_ms: f64,
     pub(super) p99_ms: f64,
     pub(super) max_ms: f64,
+    /// From that instant until the request was sent: by so much the generator itself was late.
+    pub(super) sent_late_p99_ms: f64,
+    /// Within the gateway, from the head of the request to the response.
+    pub(super) own_p50_ms: Option<f64>,
+    pub(super) own_p99_ms: Option<f64>,
     /// One sync of a page of the disk, meanwhile: a durable decision waits for the broker, which may wait for it.
     disk_sync_p99_ms: f64,
 }
@@ -62,16 +61,23 @@ pub(super) struct Run {
 /// Requests of one kind.
 struct Kind {
     what: &'static str,
-    query: &'static str,
+    /// Path and query; of the trivial server, or of the gateway.
+    path: &'static str,
+    server: Server,
     body: Body,
-    expected: StatusCode,
 }
 
-/// Bodies of one kind. They are made before a request is due, so that the generator takes little of the processor.
+/// The server that is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Server {
+    /// One that reads the request and answers a fixed text.
+    Trivial,
+    Gateway,
+}
+
+/// Bodies of one kind.
 #[derive(Clone, Copy)]
 enum Body {
-    /// No document: the request is refused once it is read, which measures the generator and the HTTP layer.
-    Nothing,
     /// One plan again and again.
     Same,
     /// A plan that differs from all earlier ones.
@@ -82,19 +88,24 @@ enum Body {
 const NUMBER: &str = "(number)";
 
 const KINDS: [Kind; 4] = [
+    Kind { what: "none: a fixed answer", path: "/", server: Server::Trivial, body: Body::Same },
     Kind {
-        what: "refused (the generator's own cost)",
-        query: "?mode=advise",
-        body: Body::Nothing,
-        expected: StatusCode::BAD_REQUEST,
+        what: "cached, advise",
+        path: "/api/v1/policy/evaluate?mode=advise",
+        server: Server::Gateway,
+        body: Body::Same,
     },
-    Kind { what: "cached, advise", query: "?mode=advise", body: Body::Same, expected: StatusCode::OK },
-    Kind { what: "not cached, advise", query: "?mode=advise", body: Body::New, expected: StatusCode::OK },
+    Kind {
+        what: "not cached, advise",
+        path: "/api/v1/policy/evaluate?mode=advise",
+        server: Server::Gateway,
+        body: Body::New,
+    },
     Kind {
         what: "cached, durable (block)",
-        query: "?mode=block",
+        path: "/api/v1/policy/evaluate?mode=block",
+        server: Server::Gateway,
         body: Body::Same,
-        expected: StatusCode::OK,
     },
 ];
 
@@ -116,26 +127,43 @@ pub(super) async fn measure(rate: u32, seconds: u32) -> anyhow::Result<Vec<Run>>
         ..GatewayConfig::default()
     };
     let gateway = Gateway::bind(config).await?;
-    let address = gateway.address();
+    let addresses = Addresses { gateway: gateway.address(), trivial: trivial().await? };
     let (_keys, watched) = watch::channel(Some(Arc::new(ring()?)));
     let stop = CancellationToken::new();
+    let own = OwnTime::install()?;
     let serving = tokio::spawn(gateway.serve(publisher, watched, stop.clone()));
-    use_tls_provider();
-    let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(256).build()?;
     let mut runs = Vec::new();
     for kind in &KINDS {
-        let url = format!("http://{address}/api/v1/policy/evaluate{}", kind.query);
         let disk = machine::DiskProbe::start(&stand.dir).context("trying the disk")?;
-        let (times, failed) = hold(&client, &url, kind, (rate, seconds)).await?;
+        let times = hold(kind, addresses, (rate, seconds), &own).await?;
         let mut syncs = disk.end().context("trying the disk")?;
         syncs.sort_unstable();
-        let run = summarise(kind.what, times, failed, (seconds, &syncs))?;
+        let mut within = own.take();
+        within.sort_by(f64::total_cmp);
+        let run = summarise(kind, &times, &within, (seconds, &syncs));
         note(&format!("{}: P50 {:.2}, P99 {:.2} ms", run.what, run.p50_ms, run.p99_ms));
         runs.push(run);
     }
     stop.cancel();
     serving.await.context("the gateway panicked")??;
     Ok(runs)
+}
+
+#[derive(Clone, Copy)]
+struct Addresses {
+    gateway: SocketAddr,
+    trivial: SocketAddr,
+}
+
+/// Starts the server that answers a fixed text; it ends with the process.
+async fn trivial() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    // The stream reports a failure when it is read.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    let router = Router::new().route("/", post(|_: Bytes| async { "{\"decision\":\"allow\"}" }));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(address)
 }
 
 fn ring() -> anyhow::Result<KeyRing> {
@@ -173,81 +201,58 @@ fn plan() -> Value {
     json!({"format_version": "1.2", "resource_changes": (0..RESOURCES).map(resource).collect::<Vec<_>>()})
 }
 
-/// Sends at the rate; how long each answer after the warm-up took, and how many failed.
+/// Sends at the rate, from threads beside the runtime that serves.
 async fn hold(
-    client: &reqwest::Client,
-    url: &str,
     kind: &Kind,
+    addresses: Addresses,
     (rate, seconds): (u32, u32),
-) -> anyhow::Result<(Vec<Duration>, u32)> {
-    let rate = NonZeroU32::new(rate).context("a rate above 0")?;
-    let mut tick = interval(Duration::from_secs(1) / rate.get());
-    tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let failed = Arc::new(AtomicU32::new(0));
-    let mut asked = JoinSet::new();
-    let template = match kind.body {
-        Body::Nothing => "{}".to_owned(),
-        Body::Same | Body::New => plan().to_string(),
-    };
-    let same = Bytes::from(template.clone());
-    let (began, mut n, mut times) = (Instant::now(), 0_u32, Vec::new());
-    while began.elapsed() < WARM_UP + Duration::from_secs(seconds.into()) {
-        let body = match kind.body {
-            Body::New => template.replace(NUMBER, &n.to_string()).into(),
-            Body::Nothing | Body::Same => same.clone(),
+    own: &OwnTime,
+) -> anyhow::Result<Times> {
+    let template = plan().to_string();
+    let (path, what) = (kind.path, kind.body);
+    let address = if kind.server == Server::Trivial { addresses.trivial } else { addresses.gateway };
+    let sending = tokio::task::spawn_blocking(move || {
+        let body = |number: u32| match what {
+            Body::New => template.replace(NUMBER, &number.to_string()),
+            Body::Same => template.clone(),
         };
-        let due = tick.tick().await;
-        n += 1;
-        let is_counted = due.duration_since(began) >= WARM_UP;
-        let request = client
-            .post(url)
-            .header("authorization", format!("Bearer weir_{KEY}_{SECRET}"))
-            .header("content-type", "application/json")
-            .body(body);
-        let (failed, expected) = (Arc::clone(&failed), kind.expected);
-        asked.spawn(async move {
-            let answer = async {
-                let answer = request.send().await?;
-                let status = answer.status();
-                answer.bytes().await.map(|_| status)
-            };
-            if answer.await.ok() != Some(expected) {
-                failed.fetch_add(1, Relaxed);
-            }
-            is_counted.then(|| due.elapsed())
-        });
-        while let Some(took) = asked.try_join_next() {
-            times.extend(took?);
-        }
-    }
-    while let Some(took) = asked.join_next().await {
-        times.extend(took?);
-    }
-    Ok((times, failed.load(Relaxed)))
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer weir_{KEY}_{SECRET}\r\n\
+             content-type: application/json\r\n"
+        );
+        let counted = Duration::from_secs(seconds.into());
+        Load { address, head, body: &body, rate, warm_up: WARM_UP, counted }.run()
+    });
+    tokio::time::sleep(WARM_UP).await;
+    own.take();
+    sending.await.context("the generator panicked")?
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn summarise(
-    what: &'static str,
-    mut times: Vec<Duration>,
-    failed: u32,
-    (seconds, syncs): (u32, &[Duration]),
-) -> anyhow::Result<Run> {
-    ensure!(!times.is_empty(), "nothing was answered after the warm-up");
-    times.sort_unstable();
-    let quantile = |sorted: &[Duration], percent: usize| {
-        let place = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
-        sorted.get(place).map_or(0.0, |took| took.as_secs_f64() * 1e3)
+fn summarise(kind: &Kind, times: &Times, within: &[f64], (seconds, syncs): (u32, &[Duration])) -> Run {
+    let of = |sorted: &[Duration], percent| at(sorted, percent).map_or(0.0, |took| took.as_secs_f64() * 1e3);
+    let own = |percent| {
+        let measured = (kind.server == Server::Gateway).then(|| at(within, percent)).flatten();
+        measured.map(|seconds| seconds * 1e3)
     };
-    Ok(Run {
-        what,
-        requests_per_s: times.len() as f64 / f64::from(seconds),
-        requests: times.len(),
-        failed,
-        p50_ms: quantile(&times, 50),
-        p95_ms: quantile(&times, 95),
-        p99_ms: quantile(&times, 99),
-        max_ms: quantile(&times, 100),
-        disk_sync_p99_ms: quantile(syncs, 99),
-    })
+    Run {
+        what: kind.what,
+        requests_per_s: times.answered.len() as f64 / f64::from(seconds),
+        requests: times.answered.len(),
+        failed: times.failed,
+        p50_ms: of(&times.answered, 50),
+        p95_ms: of(&times.answered, 95),
+        p99_ms: of(&times.answered, 99),
+        max_ms: of(&times.answered, 100),
+        sent_late_p99_ms: of(&times.sent_late, 99),
+        own_p50_ms: own(50),
+        own_p99_ms: own(99),
+        disk_sync_p99_ms: of(syncs, 99),
+    }
+}
+
+/// The value below which so many percent lie.
+fn at<T: Copy>(sorted: &[T], percent: usize) -> Option<T> {
+    let place = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+    sorted.get(place).copied()
 }

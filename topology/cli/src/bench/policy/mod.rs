@@ -5,7 +5,9 @@
 //! two sides take turns, and their verdicts are compared before anything is measured.
 
 mod api;
+mod generator;
 mod opa;
+mod own_time;
 
 use std::path::PathBuf;
 
@@ -30,7 +32,8 @@ pub(super) struct PolicyArgs {
     /// OPA's program; without it, `opa` of the PATH if there is one.
     #[arg(long, value_name = "FILE")]
     opa: Option<PathBuf>,
-    /// Requests per second to the decision API, with a Kafka of its own; 0 leaves the API out.
+    /// Requests per second to the decision API, with a Kafka of its own; 0 leaves the API out. The same rate goes to a
+    /// server that answers a fixed text, as the measure of the generator.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(0..=20_000))]
     rate: u32,
     /// Seconds for which each kind of request is held, after a warm-up of 3.
@@ -201,8 +204,20 @@ fn print(report: &Report, format: Format) -> anyhow::Result<()> {
         output::line("OPA is not installed; --opa FILE names its program");
     }
     if !report.api.is_empty() {
-        let mut table =
-            output::table(&["decisions", "requests/s", "P50 ms", "P95 ms", "P99 ms", "max ms", "failed"]);
+        let columns = [
+            "decisions",
+            "requests/s",
+            "P50 ms",
+            "P95 ms",
+            "P99 ms",
+            "max ms",
+            "sent late P99 ms",
+            "in the gateway P50 ms",
+            "P99 ms",
+            "failed",
+        ];
+        let optional = |value: Option<f64>| value.map_or_else(String::new, |ms| format!("{ms:.3}"));
+        let mut table = output::table(&columns);
         for run in &report.api {
             table.add_row([
                 run.what.to_owned(),
@@ -211,6 +226,9 @@ fn print(report: &Report, format: Format) -> anyhow::Result<()> {
                 format!("{:.2}", run.p95_ms),
                 format!("{:.2}", run.p99_ms),
                 format!("{:.2}", run.max_ms),
+                format!("{:.2}", run.sent_late_p99_ms),
+                optional(run.own_p50_ms),
+                optional(run.own_p99_ms),
                 run.failed.to_string(),
             ]);
         }
