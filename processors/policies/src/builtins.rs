@@ -3,29 +3,32 @@
 //! A wrapper checks the arguments first and calls the engine's own function only if the result is bounded. A
 //! call beyond the bounds is refused ([`take_refusal`]), and the policy's evaluation is an error.
 
+mod bounds;
+
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
+    time::Duration,
 };
 
 use regorus::{
     Engine, Source, Value,
     unstable::{BUILTINS, Expr, Ref, Span},
+    utils::limits::monotonic_now,
 };
 use sha2::{Digest, Sha256};
 
-/// Maximum number of elements of a generated range, array, or list of addresses.
-const MAX_ELEMENTS: i64 = 1_000_000;
-/// Maximum length of a generated text, in bytes.
-const MAX_TEXT: usize = 16 << 20;
-/// Maximum number of bits of a shifted number.
-const MAX_SHIFT: i64 = 1 << 16;
-/// Maximum number of nodes of a document that is written as text.
-const MAX_NODES: usize = 2_000_000;
+pub(crate) use bounds::count;
+
+use crate::Limits;
 
 thread_local! {
     /// The reason for which a built-in refused its arguments in this thread's evaluation.
     static REFUSED: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// Bytes that results of built-ins may still have in this thread's evaluation.
+    static LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// End of this thread's evaluation, by the engine's clock.
+    static UNTIL: Cell<Option<Duration>> = const { Cell::new(None) };
     /// Time of this thread's evaluation, in nanoseconds since 1970; `None` leaves the clock to the engine.
     static NOW_NS: Cell<Option<i64>> = const { Cell::new(None) };
 }
@@ -33,6 +36,18 @@ thread_local! {
 /// Sets the result of `time.now_ns` on this thread, in nanoseconds since 1970.
 pub(crate) fn set_now(now_ns: Option<i64>) {
     NOW_NS.set(now_ns);
+}
+
+/// Begins an evaluation on this thread.
+pub(crate) fn begin(limits: &Limits) {
+    REFUSED.take();
+    LEFT.set(limits.built_bytes);
+    UNTIL.set(monotonic_now().map(|now| now + limits.time));
+}
+
+/// Whether this thread's evaluation has taken all of its time.
+fn is_late() -> bool {
+    UNTIL.get().zip(monotonic_now()).is_some_and(|(until, now)| now > until)
 }
 
 /// Takes the reason of the refusal since the last call, if a built-in refused its arguments.
@@ -44,21 +59,101 @@ pub(crate) fn take_refusal() -> Option<String> {
 type Check = fn(&[Value]) -> Result<Option<Vec<Value>>, String>;
 
 /// The wrapped functions with their numbers of parameters.
-const WRAPPED: [(&str, u8, Check); 14] = [
-    ("numbers.range", 2, range),
-    ("numbers.range_step", 3, range),
-    ("bits.lsh", 2, shift),
-    ("net.cidr_expand", 1, expand),
-    ("sprintf", 2, sprintf),
-    ("concat", 2, concat),
-    ("replace", 3, replace),
-    ("strings.replace_n", 2, replace_n),
-    ("regex.replace", 3, regex_replace),
-    ("json.marshal", 1, nodes),
-    ("json.marshal_with_options", 2, nodes),
-    ("array.concat", 2, elements),
-    ("format_int", 2, nodes),
-    ("base64.encode", 1, nodes),
+const WRAPPED: [(&str, u8, Check); 59] = [
+    ("numbers.range", 2, bounds::range),
+    ("numbers.range_step", 3, bounds::range),
+    ("bits.lsh", 2, bounds::shift),
+    ("net.cidr_expand", 1, bounds::expand),
+    ("sprintf", 2, bounds::sprintf),
+    ("concat", 2, bounds::concat),
+    ("replace", 3, bounds::replace),
+    ("strings.replace_n", 2, bounds::replace_n),
+    ("split", 2, bounds::split),
+    ("substring", 3, bounds::anything),
+    ("upper", 1, bounds::anything),
+    ("lower", 1, bounds::anything),
+    ("strings.reverse", 1, bounds::anything),
+    ("trim", 2, bounds::anything),
+    ("trim_left", 2, bounds::anything),
+    ("trim_right", 2, bounds::anything),
+    ("trim_prefix", 2, bounds::anything),
+    ("trim_suffix", 2, bounds::anything),
+    ("trim_space", 1, bounds::anything),
+    ("indexof_n", 2, bounds::anything),
+    ("strings.any_prefix_match", 2, bounds::pairs),
+    ("strings.any_suffix_match", 2, bounds::pairs),
+    ("regex.replace", 3, bounds::regex_replace),
+    ("regex.find_n", 3, bounds::regex_matches),
+    ("regex.find_all_string_submatch_n", 3, bounds::regex_matches),
+    ("regex.split", 2, bounds::regex_matches),
+    ("glob.quote_meta", 1, bounds::anything),
+    ("json.marshal", 1, bounds::nodes),
+    ("json.marshal_with_options", 2, bounds::nodes),
+    ("json.unmarshal", 1, bounds::json),
+    ("json.patch", 2, bounds::nodes),
+    ("json.filter", 2, bounds::anything),
+    ("json.remove", 2, bounds::anything),
+    ("object.union", 2, bounds::nodes),
+    ("object.union_n", 1, bounds::nodes),
+    ("object.keys", 1, bounds::anything),
+    ("object.filter", 2, bounds::anything),
+    ("object.remove", 2, bounds::anything),
+    ("object.subset", 2, bounds::pairs),
+    ("array.concat", 2, bounds::elements),
+    ("array.slice", 3, bounds::anything),
+    ("array.reverse", 1, bounds::anything),
+    ("sort", 1, bounds::anything),
+    ("union", 1, bounds::anything),
+    ("intersection", 1, bounds::anything),
+    ("walk", 1, bounds::walk),
+    ("graph.reachable_paths", 2, bounds::paths),
+    ("product", 1, bounds::product),
+    ("to_number", 1, bounds::digits),
+    ("format_int", 2, bounds::nodes),
+    ("base64.encode", 1, bounds::encoded),
+    ("base64.decode", 1, bounds::anything),
+    ("base64url.encode", 1, bounds::encoded),
+    ("base64url.encode_no_pad", 1, bounds::encoded),
+    ("base64url.decode", 1, bounds::anything),
+    ("hex.encode", 1, bounds::encoded),
+    ("hex.decode", 1, bounds::anything),
+    ("urlquery.encode", 1, bounds::encoded),
+    ("urlquery.encode_object", 1, bounds::nodes),
+];
+
+/// Bytes that an element of a list or object takes, with what it holds itself.
+const ELEMENT_BYTES: usize = 64;
+
+/// Wrapped functions that the virtual machine calls without their wrappers: what one returns is hardly larger than its
+/// arguments, and its time is in proportion to them.
+const BOUNDED_BY_TIME: [&str; 27] = [
+    "split",
+    "substring",
+    "upper",
+    "lower",
+    "strings.reverse",
+    "trim",
+    "trim_left",
+    "trim_right",
+    "trim_prefix",
+    "trim_suffix",
+    "trim_space",
+    "indexof_n",
+    "glob.quote_meta",
+    "json.patch",
+    "json.filter",
+    "json.remove",
+    "object.keys",
+    "object.filter",
+    "object.remove",
+    "array.slice",
+    "array.reverse",
+    "sort",
+    "union",
+    "intersection",
+    "base64.decode",
+    "base64url.decode",
+    "hex.decode",
 ];
 
 /// Functions that take their result as a last parameter only in OPA's own form, because otherwise a bound
@@ -79,6 +174,11 @@ pub(crate) fn is_wrapped(name: &str) -> bool {
     WRAPPED.iter().any(|(wrapped, ..)| *wrapped == name) || PINNED.iter().any(|(pinned, ..)| *pinned == name)
 }
 
+/// Whether the virtual machine may not call the built-in, since only a wrapper bounds it.
+pub(crate) fn needs_wrapper(name: &str) -> bool {
+    is_wrapped(name) && !BOUNDED_BY_TIME.contains(&name)
+}
+
 /// Wraps the functions of one engine, except for those in `unwrapped`.
 pub(crate) fn wrap(engine: &mut Engine, strict: bool, unwrapped: &BTreeSet<String>) -> anyhow::Result<()> {
     let source = Source::from_contents("built-in".to_owned(), "call".to_owned())?;
@@ -94,15 +194,11 @@ pub(crate) fn wrap(engine: &mut Engine, strict: bool, unwrapped: &BTreeSet<Strin
         let call = move |given: Vec<Value>| {
             let given = match check(&given) {
                 Ok(instead) => instead.unwrap_or(given),
-                Err(reason) => {
-                    let reason = format!("{name}: {reason}");
-                    REFUSED.with(|refused| refused.replace(Some(reason.clone())));
-                    anyhow::bail!(reason);
-                }
+                Err(reason) => return refuse(name, &reason),
             };
             match function(&span, &parameters, &given, strict) {
                 Err(error) if strict => Err(error),
-                answer => Ok(answer.unwrap_or(Value::Undefined)),
+                answer => built(name, answer.unwrap_or(Value::Undefined)),
             }
         };
         engine.add_extension(name.to_owned(), count, Box::new(call))?;
@@ -124,6 +220,30 @@ pub(crate) fn wrap(engine: &mut Engine, strict: bool, unwrapped: &BTreeSet<Strin
         }
     }
     Ok(())
+}
+
+/// Notes the refusal of a call.
+fn refuse(name: &str, reason: &str) -> anyhow::Result<Value> {
+    let reason = format!("{name}: {reason}");
+    REFUSED.with(|refused| refused.replace(Some(reason.clone())));
+    anyhow::bail!(reason)
+}
+
+/// Counts the result of a call against the bytes that the evaluation may build.
+fn built(name: &str, result: Value) -> anyhow::Result<Value> {
+    let elements = |count: usize| count.saturating_mul(ELEMENT_BYTES);
+    let bytes = match &result {
+        Value::String(text) => text.len(),
+        Value::Array(values) => elements(values.len()),
+        Value::Set(values) => elements(values.len()),
+        Value::Object(members) => elements(members.len()),
+        _ => 0,
+    };
+    if let Some(left) = LEFT.get().checked_sub(bytes) {
+        LEFT.set(left);
+        return Ok(result);
+    }
+    refuse(name, "the results of built-in functions exceed the memory of one evaluation")
 }
 
 /// A built-in with a result that depends on the clock or on chance, pinned to the evaluation's time; `None`
@@ -156,145 +276,7 @@ fn whole(value: &Value) -> Option<i64> {
     value.as_i64().ok()
 }
 
-fn range(given: &[Value]) -> Result<Option<Vec<Value>>, String> {
-    let is_number = |value: &Value| value.as_number().is_ok();
-    if !given.iter().take(2).all(is_number) {
-        return Ok(None);
-    }
-    let (Some(from), Some(to)) = (whole(&given[0]), whole(&given[1])) else {
-        return Err("its ends are out of range".into());
-    };
-    let step = given.get(2).and_then(whole).unwrap_or(1).max(1);
-    match to.checked_sub(from).and_then(i64::checked_abs) {
-        Some(distance) if distance / step < MAX_ELEMENTS => Ok(None),
-        _ => Err(format!("it would have more than {MAX_ELEMENTS} elements")),
-    }
-}
-
-fn shift(given: &[Value]) -> Result<Option<Vec<Value>>, String> {
-    if given[1].as_number().is_ok() && whole(&given[1]).is_none_or(|bits| bits > MAX_SHIFT) {
-        return Err(format!("it would shift by more than {MAX_SHIFT} bits"));
-    }
-    Ok(None)
-}
-
-fn expand(given: &[Value]) -> Result<Option<Vec<Value>>, String> {
-    let Ok(text) = given[0].as_string() else { return Ok(None) };
-    let Some((address, prefix)) = text.split_once('/') else { return Ok(None) };
-    let width: u32 = if address.contains(':') { 128 } else { 32 };
-    let host_bits = width.saturating_sub(prefix.parse().unwrap_or(width));
-    if host_bits > 19 { Err(format!("it would have more than {MAX_ELEMENTS} elements")) } else { Ok(None) }
-}
-
 /// The engine's own accessor would make an error, with a backtrace where those are on, for every other value.
 fn text_of(value: &Value) -> Option<&str> {
     if let Value::String(text) = value { Some(text.as_ref()) } else { None }
-}
-
-fn bounded(bytes: usize) -> Result<Option<Vec<Value>>, String> {
-    if bytes > MAX_TEXT { Err(format!("its text would be longer than {MAX_TEXT} bytes")) } else { Ok(None) }
-}
-
-fn concat(given: &[Value]) -> Result<Option<Vec<Value>>, String> {
-    let separator = text_of(&given[0]).map_or(0, str::len);
-    let (mut bytes, mut count) = (0_usize, 0_usize);
-    let mut add = |value: &Value| {
-        bytes = bytes.saturating_add(text_of(value).map_or(0, str::len));
-        count += 1;
-    };
-    match &given[1] {
-        Value::Array(values) => values.iter().for_each(&mut add),
-        Value::Set(values) => values.iter().for_each(&mut add),
-        _ => {}
-    }
-    bounded(bytes.saturating_add(separator.saturating_mul(count)))
-}
-
-fn replace(given: &[Value]) -> Result<Option<Vec<Value>>, String> {
-    let [Some(text), Some(old), Some(new)] = [0, 1, 2].map(|at| text_of(&given[at])) else { return Ok(None) };
-    let places = if old.is_empty() { text.len() + 1 } else { text.matches(old).count() };
-    bounded(text.len().saturating_add(places.saturating_mul(new.len())))
-}
-
-fn replace_n(given: &[Value]) -> Result<Option<Vec<Value>>, String> {
-    let (Ok(pairs), Some(text)) = (given[0].as_object(), text_of(&given[1])) else { return Ok(None) };
-    // Each pair may multiply the text by the length of its replacement.
-    let bytes = pairs.values().filter_map(text_of).fold(text.len(), |bytes, new| {
-        if bytes > MAX_TEXT { bytes } else { bytes.saturating_mul(new.len().max(1)) }
-    });
-    let longest = pairs.values().filter_map(text_of).map(str::len).max().unwrap_or(0);
-    bounded(if longest <= 64 && text.len() <= 1 << 12 { 0 } else { bytes })
-}
-
-fn regex_replace(given: &[Value]) -> Result<Option<Vec<Value>>, String> {
-    let [Some(text), Some(new)] = [0, 2].map(|at| text_of(&given[at])) else { return Ok(None) };
-    bounded(text.len().saturating_add((text.len() + 1).saturating_mul(new.len())) / 64)
-}
-
-fn elements(given: &[Value]) -> Result<Option<Vec<Value>>, String> {
-    let count =
-        given.iter().filter_map(|value| value.as_array().ok()).map(regorus::value::Array::len).sum::<usize>();
-    if i64::try_from(count).is_ok_and(|count| count <= MAX_ELEMENTS) {
-        Ok(None)
-    } else {
-        Err(format!("it would have more than {MAX_ELEMENTS} elements"))
-    }
-}
-
-fn nodes(given: &[Value]) -> Result<Option<Vec<Value>>, String> {
-    let mut left = MAX_NODES;
-    if given.iter().all(|value| count(value, &mut left)) {
-        Ok(None)
-    } else {
-        Err("the value is too large".into())
-    }
-}
-
-/// Counts nodes down, and texts by their length. False when the limit is exceeded; shared parts count each
-/// time.
-pub(crate) fn count(value: &Value, left: &mut usize) -> bool {
-    let cost = 1 + text_of(value).map_or(0, |text| text.len() / 16);
-    let Some(rest) = left.checked_sub(cost) else { return false };
-    *left = rest;
-    match value {
-        Value::Array(values) => values.iter().all(|below| count(below, left)),
-        Value::Set(values) => values.iter().all(|below| count(below, left)),
-        Value::Object(members) => members.iter().all(|(key, below)| count(key, left) && count(below, left)),
-        _ => true,
-    }
-}
-
-/// `sprintf` as in OPA and Go: `%!v(MISSING)` for a verb without a value.
-fn sprintf(given: &[Value]) -> Result<Option<Vec<Value>>, String> {
-    let (Some(format), Ok(values)) = (text_of(&given[0]), given[1].as_array()) else { return Ok(None) };
-    let mut left = MAX_NODES;
-    if !count(&given[1], &mut left) {
-        return Err("its values are too large".into());
-    }
-    let (mut out, mut rest, mut verbs, mut is_changed) = (String::new(), format, 0_usize, false);
-    while let Some(at) = rest.find('%') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let flags = rest[1..].find(|symbol: char| !"+-# 0123456789.".contains(symbol));
-        let Some(flags) = flags else { break };
-        let (digits, verb) = (&rest[1..=flags], rest[1 + flags..].chars().next().unwrap_or('%'));
-        if digits.split(|symbol: char| !symbol.is_ascii_digit()).any(|width| width.len() > 4) {
-            return Err("a width or precision of its format has more than four digits".into());
-        }
-        let end = 1 + flags + verb.len_utf8();
-        if verb == '%' {
-            out.push_str(&rest[..end]);
-        } else if verbs < values.len() {
-            out.push_str(&rest[..end]);
-            verbs += 1;
-        } else {
-            out.push_str("%%!");
-            out.push(verb);
-            out.push_str("(MISSING)");
-            is_changed = true;
-        }
-        rest = &rest[end..];
-    }
-    out.push_str(rest);
-    Ok(is_changed.then(|| vec![out.into(), given[1].clone()]))
 }

@@ -109,7 +109,7 @@ pub(crate) fn stand_alone<'a>(mut modules: impl Iterator<Item = &'a Module>) -> 
         !imports_data
             && module.policy.iter().all(|rule| has_plain_head(rule))
             && !refers_to_data(text)
-            && calls.iter().all(|call| call.parameters != usize::MAX && !builtins::is_wrapped(&call.path))
+            && calls.iter().all(|call| call.parameters != usize::MAX && !builtins::needs_wrapper(&call.path))
     })
 }
 

@@ -13,11 +13,13 @@ use crate::{
     builtins,
     calls::{self, Calls},
     machine_form::machine_form,
-    rewrite,
+    nesting, rewrite,
 };
 
-/// Number of evaluation steps between two checks of the clock.
+/// Number of the machine's instructions between two checks of the clock.
 pub(crate) const CHECK_INTERVAL: NonZeroU32 = NonZeroU32::MIN.saturating_add(63);
+/// Number of the interpreter's steps between two checks of the clock: one may multiply numbers of a million digits.
+const STEPS_PER_CHECK: NonZeroU32 = NonZeroU32::MIN;
 
 /// Bounds of one evaluation.
 #[derive(Debug, Clone, Copy)]
@@ -28,11 +30,18 @@ pub struct Limits {
     pub input_bytes: usize,
     /// Maximum size of a policy file, in bytes.
     pub policy_bytes: usize,
+    /// Maximum size of what built-in functions return in one evaluation of a rule, together, in bytes.
+    pub built_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { time: Duration::from_millis(500), input_bytes: 64 << 20, policy_bytes: 1 << 20 }
+        Self {
+            time: Duration::from_millis(500),
+            input_bytes: 64 << 20,
+            policy_bytes: 1 << 20,
+            built_bytes: 256 << 20,
+        }
     }
 }
 
@@ -115,7 +124,7 @@ impl RegoEngine {
         engine.set_strict_builtin_errors(errors == BuiltinErrors::Strict);
         engine.set_execution_timer_config(ExecutionTimerConfig {
             limit: limits.time,
-            check_interval: CHECK_INTERVAL,
+            check_interval: STEPS_PER_CHECK,
         });
         Self { engine, limits, errors, has_data: false }
     }
@@ -208,6 +217,12 @@ impl RegoEngine {
         self.guarded(|engine| engine.eval_rule(path.to_owned()))
     }
 
+    /// Drops the values of the last evaluation.
+    pub(crate) fn forget(&mut self) {
+        self.engine.set_input(Value::Undefined);
+        drop(self.guarded(|engine| engine.eval_query("true".to_owned(), false)));
+    }
+
     /// Adds a module: Rego v1, or else v0. Returns its package, for example `data.main`.
     ///
     /// # Errors
@@ -226,8 +241,9 @@ impl RegoEngine {
     /// Adds a module of Rego v1. Returns its package.
     ///
     /// # Errors
-    /// The text is not valid Rego v1.
+    /// The text is not valid Rego v1, or its literals are nested too deep to be parsed.
     pub fn add_v1(&mut self, file: &str, text: &str) -> Result<String, EngineError> {
+        nesting::check(file, text)?;
         self.engine.set_rego_v0(false);
         self.engine
             .add_policy(file.to_owned(), rewrite::negations(text))
@@ -237,8 +253,9 @@ impl RegoEngine {
     /// Adds a module of Rego v0. Returns its package.
     ///
     /// # Errors
-    /// The text is not valid Rego v0.
+    /// The text is not valid Rego v0, or its literals are nested too deep to be parsed.
     pub fn add_v0(&mut self, file: &str, text: &str) -> Result<String, EngineError> {
+        nesting::check(file, text)?;
         self.engine.set_rego_v0(true);
         let added = self.engine.add_policy(file.to_owned(), rewrite::negations(&rewrite::v0(text)));
         self.engine.set_rego_v0(false);
@@ -267,7 +284,7 @@ impl RegoEngine {
 
     /// Runs the engine; turns a panic and a refusal of a built-in into errors.
     fn guarded<T>(&mut self, run: impl FnOnce(&mut Engine) -> anyhow::Result<T>) -> Result<T, EngineError> {
-        drop(builtins::take_refusal());
+        builtins::begin(&self.limits);
         let engine = &mut self.engine;
         let answer = panic::catch_unwind(AssertUnwindSafe(|| run(engine)));
         if let Some(reason) = builtins::take_refusal() {

@@ -11,6 +11,10 @@ use crate::{
     policy::{Answer, Form},
 };
 
+/// Stack of evaluations with policies of others. Values that these nest are compared and dropped by recursion, deeper
+/// than a thread's stack bears; they can nest only so deep in the time of an evaluation.
+const STACK_BYTES: usize = 256 << 20;
+
 /// Additional input of an evaluation, and its limits.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
@@ -60,6 +64,24 @@ impl Evaluator {
 
     /// Evaluates every policy of the set that applies to a document, or those that `wanted` selects.
     pub fn evaluate(
+        &mut self,
+        set: &PolicySet,
+        document: &Document,
+        surroundings: &Surroundings,
+        wanted: impl Fn(&Policy) -> bool,
+    ) -> Evaluation {
+        if set.is_own() {
+            return self.judge(set, document, surroundings, wanted);
+        }
+        stacker::grow(STACK_BYTES, || {
+            let evaluation = self.judge(set, document, surroundings, wanted);
+            // What engines hold of it is dropped on this stack, too.
+            self.engines.iter_mut().for_each(RegoEngine::forget);
+            evaluation
+        })
+    }
+
+    fn judge(
         &mut self,
         set: &PolicySet,
         document: &Document,

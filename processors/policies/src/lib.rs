@@ -20,6 +20,7 @@ mod in_force;
 pub mod kubernetes;
 mod machine_form;
 mod metadata;
+mod nesting;
 mod others;
 mod own;
 mod paths;

@@ -48,6 +48,7 @@ pub struct PolicySet {
     pub(crate) modules: Vec<(String, String)>,
     pub(crate) config: Config,
     hash: String,
+    is_own: bool,
     /// Policies by the resource type that they evaluate.
     by_type: BTreeMap<String, OfType>,
     /// Indices of the policies that evaluate every document or object.
@@ -71,7 +72,12 @@ impl PolicySet {
 
     /// Weir's own policies.
     pub fn own(config: Config) -> Self {
-        Self::load(own::own(), config)
+        Self { is_own: true, ..Self::load(own::own(), config) }
+    }
+
+    /// Whether all policies are Weir's own.
+    pub(crate) fn is_own(&self) -> bool {
+        self.is_own
     }
 
     /// Loads `.rego` modules, and ConstraintTemplates and constraints from YAML and JSON. An invalid file is
@@ -86,6 +92,7 @@ impl PolicySet {
             modules: Vec::new(),
             config,
             hash: String::new(),
+            is_own: false,
             by_type: BTreeMap::new(),
             of_every_type: Vec::new(),
         };

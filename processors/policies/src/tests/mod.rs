@@ -5,5 +5,6 @@ mod conformance;
 mod corpus;
 mod frameworks;
 mod gatekeeper;
+mod hostile;
 mod own;
 mod plans;

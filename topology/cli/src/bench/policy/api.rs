@@ -126,12 +126,12 @@ pub(super) async fn measure(rate: u32, seconds: u32) -> anyhow::Result<Vec<Run>>
         policies: InForce::new(PolicySet::own(Config::default())),
         ..GatewayConfig::default()
     };
-    let gateway = Gateway::bind(config).await?;
-    let addresses = Addresses { gateway: gateway.address(), trivial: trivial().await? };
+    let (own, runtime) = OwnTime::runtime()?;
+    let gateway = runtime.spawn(Gateway::bind(config)).await??;
+    let addresses = Addresses { gateway: gateway.address(), trivial: runtime.spawn(trivial()).await?? };
     let (_keys, watched) = watch::channel(Some(Arc::new(ring()?)));
     let stop = CancellationToken::new();
-    let own = OwnTime::install()?;
-    let serving = tokio::spawn(gateway.serve(publisher, watched, stop.clone()));
+    let serving = runtime.spawn(gateway.serve(publisher, watched, stop.clone()));
     let mut runs = Vec::new();
     for kind in &KINDS {
         let disk = machine::DiskProbe::start(&stand.dir).context("trying the disk")?;
@@ -146,6 +146,7 @@ pub(super) async fn measure(rate: u32, seconds: u32) -> anyhow::Result<Vec<Run>>
     }
     stop.cancel();
     serving.await.context("the gateway panicked")??;
+    runtime.shutdown_background();
     Ok(runs)
 }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use tokio::runtime::{Builder, Runtime};
 
 /// Histogram of the time from the parsed head of a request to its response.
 const MEASURED: &str = "http_server_request_duration_seconds";
@@ -12,12 +13,15 @@ const MEASURED: &str = "http_server_request_duration_seconds";
 pub(super) struct OwnTime(Arc<Mutex<Vec<f64>>>);
 
 impl OwnTime {
-    /// Records from now on; once in a process.
-    pub(super) fn install() -> anyhow::Result<Self> {
+    /// A runtime whose threads record here, in place of the metrics of the process.
+    pub(super) fn runtime() -> anyhow::Result<(Self, Runtime)> {
         let own = Self::default();
-        metrics::set_global_recorder(own.clone())
-            .map_err(|_| anyhow::anyhow!("metrics are recorded already"))?;
-        Ok(own)
+        // Threads of a runtime may outlive every owner of it.
+        let recorder: &'static Self = Box::leak(Box::new(own.clone()));
+        let mut runtime = Builder::new_multi_thread();
+        // For as long as the thread lives.
+        runtime.on_thread_start(move || std::mem::forget(metrics::set_default_local_recorder(recorder)));
+        Ok((own, runtime.enable_all().build()?))
     }
 
     /// The times since the last call.
