@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use sqlx::{Connection, PgConnection};
 
-use crate::read_models::audit_entry::upkeep::Upkeep;
+use crate::read_models::audit_entry::{terms::MAX_TERMS, upkeep::Upkeep};
 
 /// Number of tenants: `t0` and so on.
 pub const TENANTS: u64 = 20;
@@ -12,6 +12,19 @@ const MONTHS: u32 = 12;
 const CHUNK_ROWS: u64 = 200_000;
 /// One row in this number holds a rare term.
 const RARE_EVERY: i64 = 20_011;
+
+/// Number of entries of such a log that was filled before; `None` if there is none, or its filling was
+/// interrupted.
+pub async fn filled(url: &str) -> sqlx::Result<Option<u64>> {
+    let mut connection = PgConnection::connect(url).await?;
+    // The terms of this field are written last.
+    let entries: Option<i64> =
+        sqlx::query_scalar("SELECT sum(seen)::bigint FROM audit_term WHERE field = 'outcome'")
+            .fetch_one(&mut connection)
+            .await?;
+    connection.close().await?;
+    Ok(entries.map(i64::cast_unsigned))
+}
 
 /// Inserts entries in the order of their time, their terms, and the results of the stage's upkeep.
 pub async fn fill(url: &str, rows: u64, today: NaiveDate, say: impl Fn(&str)) -> sqlx::Result<()> {
@@ -99,15 +112,18 @@ async fn learn(connection: &mut PgConnection) -> sqlx::Result<()> {
             "WITH days AS (
                SELECT tenant_id, {column} AS term, (occurred_at AT TIME ZONE 'UTC')::date AS day, count(*) AS seen
                  FROM audit_entry GROUP BY 1, 2, 3
-             ), terms AS (
-               INSERT INTO audit_term (tenant_id, field, term, days, seen)
-               SELECT tenant_id, '{field}', term,
+             ), by_term AS (
+               SELECT tenant_id, term, sum(seen) AS seen,
                       CASE WHEN count(*) > 60 THEN datemultirange(daterange(min(day), max(day), '[]'))
-                           ELSE range_agg(daterange(day, day, '[]')) END, sum(seen)
-                 FROM days GROUP BY tenant_id, term RETURNING tenant_id
+                           ELSE range_agg(daterange(day, day, '[]')) END AS days,
+                      row_number() OVER (PARTITION BY tenant_id ORDER BY min(day), term) AS nth
+                 FROM days GROUP BY tenant_id, term
+             ), kept AS (
+               INSERT INTO audit_term (tenant_id, field, term, days, seen)
+               SELECT tenant_id, '{field}', term, days, seen FROM by_term WHERE nth <= {MAX_TERMS}
              )
              INSERT INTO audit_term_field (tenant_id, field, terms, overflowed)
-             SELECT tenant_id, '{field}', count(*), false FROM terms GROUP BY 1"
+             SELECT tenant_id, '{field}', least(count(*), {MAX_TERMS} + 1), count(*) > {MAX_TERMS} FROM by_term GROUP BY 1"
         );
         sqlx::query(sqlx::AssertSqlSafe(learn)).execute(&mut *connection).await?;
     }

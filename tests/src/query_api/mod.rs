@@ -7,6 +7,7 @@ mod export;
 mod faults;
 pub(crate) mod fixture;
 mod positions;
+mod rare_terms;
 mod risk;
 mod searches;
 mod shares;

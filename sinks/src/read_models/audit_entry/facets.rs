@@ -9,9 +9,12 @@ use sqlx::{FromRow, PgPool, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    read::{AuditFilter, STAGE, like_literal, push_filter},
-    search::{SEARCH_TIME, Window, bounded, days, newest_month, push_window},
+    dictionary::lookup,
+    filter::{AuditFilter, like_literal, push_filter},
+    read::STAGE,
+    search::SEARCH_TIME,
     terms::Field,
+    window::{Window, bounded, newest_month, push_window},
 };
 use crate::read_models::{
     Positions,
@@ -212,7 +215,7 @@ pub async fn histogram(
     let connection = snapshot.connection();
     let asked = Window { from: filter.from, to: filter.to };
     let mut histogram = Histogram { points: Vec::new(), step, reached: None, positions: Positions::new() };
-    let windows = days(connection, tenant, filter).await?;
+    let windows = lookup(connection, tenant, filter).await?.windows;
     if let Some(all) = bounded(connection, tenant, asked).await? {
         if let (Some(from), Some(to)) = (all.from, all.to) {
             histogram.step = step.for_range(from, to);

@@ -1,15 +1,19 @@
 //! `audit_entry`: one row per event, what people filter by in columns, the whole OCSF record compressed beside it.
 
 mod append;
+mod dictionary;
 pub(crate) mod erased;
 pub mod facets;
+mod filter;
 mod handover;
 mod partitions;
 pub mod read;
 mod search;
 pub(crate) mod terms;
+mod keys;
 mod unlogged;
 pub mod upkeep;
+mod window;
 mod write;
 
 pub use unlogged::UnloggedEntries;

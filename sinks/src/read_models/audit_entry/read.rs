@@ -7,20 +7,18 @@
 //! Entries and positions come from one snapshot, so that an answer holds exactly the records before its positions.
 
 use futures_util::{Stream, TryStreamExt};
-use schemas::{TenantId, Timestamp, changes::OcsfRecord, events::OutcomeStatus};
+use schemas::{TenantId, Timestamp, changes::OcsfRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sqlx::{Decode, PgPool, Postgres, QueryBuilder, Row, Type, postgres::PgRow};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::search;
+pub use super::filter::{AuditFilter, AuditOutcome};
+use super::{filter::push_filter, search};
 use crate::{
     compress,
-    read_models::{
-        parameters::{instant, text},
-        snapshot::{MAX_PAGE_BYTES, Page, Positions, ReadError, Snapshot, size_of_values},
-    },
+    read_models::snapshot::{MAX_PAGE_BYTES, Page, Positions, ReadError, Snapshot, size_of_values},
 };
 
 /// The stage that fills the table; its positions say what an answer reflects.
@@ -32,92 +30,6 @@ const COLUMNS: &str = "event_id, occurred_at, tenant_id, kind, actor_kind, actor
     severity_id, topic, partition, record_offset";
 /// Columns that are read besides if the record is requested.
 const RECORD_COLUMNS: &str = ", record_dictionary, record";
-
-/// Filter on entries; an absent parameter matches everything. Texts match whole and exactly.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
-#[serde(default)]
-#[into_params(parameter_in = Query)]
-pub struct AuditFilter {
-    /// Id or name of who acted, whole.
-    #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
-    pub actor: Option<String>,
-    /// The action in the source's words, whole.
-    #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
-    pub action: Option<String>,
-    /// Id of the first resource, whole.
-    #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
-    pub resource: Option<String>,
-    /// Project of the first resource or of the delivery, whole.
-    #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
-    pub project: Option<String>,
-    /// Outcome of the event.
-    #[param(inline)]
-    pub outcome: Option<AuditOutcome>,
-    /// The actor's address, as the source wrote it, whole.
-    #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
-    pub address: Option<String>,
-    /// CloudEvents `source`, whole.
-    #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
-    pub source: Option<String>,
-    /// The event's kind, for example `SignedIn`.
-    #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
-    pub kind: Option<String>,
-    /// Correlation id, whole.
-    #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
-    pub correlation: Option<String>,
-    /// Earliest instant (RFC 3339).
-    #[serde(deserialize_with = "instant")]
-    #[param(value_type = Option<String>, format = DateTime)]
-    pub from: Option<Timestamp>,
-    /// First instant that is too late (RFC 3339).
-    #[serde(deserialize_with = "instant")]
-    #[param(value_type = Option<String>, format = DateTime)]
-    pub to: Option<Timestamp>,
-    /// Found anywhere in actor, action, resource, project, source or outcome code; case is ignored, no character is
-    /// special.
-    #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
-    pub text: Option<String>,
-}
-
-impl AuditFilter {
-    /// Whether anything but the time is asked for.
-    pub(super) fn is_selective(&self) -> bool {
-        let time_alone = Self { from: self.from, to: self.to, ..Self::default() };
-        *self != time_alone
-    }
-}
-
-/// Outcome of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AuditOutcome {
-    /// It was done.
-    Success,
-    /// It was denied, or it failed.
-    Failure,
-    /// The source does not tell.
-    Unknown,
-}
-
-impl AuditOutcome {
-    /// The outcome in rows: [`OutcomeStatus::name`].
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Success => OutcomeStatus::Success.name(),
-            Self::Failure => OutcomeStatus::Failure.name(),
-            Self::Unknown => OutcomeStatus::Unknown.name(),
-        }
-    }
-}
 
 /// Key of the last entry of a page: entries are ordered by both fields, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -279,6 +191,11 @@ impl Rows {
         Ok(())
     }
 
+    /// Number of entries so far.
+    pub(super) const fn len(&self) -> usize {
+        self.items.len()
+    }
+
     /// The entries, and whether there are more.
     pub(super) fn into_items(self) -> (Vec<AuditItem>, bool) {
         (self.items, self.full)
@@ -339,63 +256,19 @@ fn page_query(tenant: &TenantId, request: &PageRequest) -> QueryBuilder<Postgres
 
 pub(super) fn select(detail: Detail, tenant: &TenantId) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("SELECT ");
-    query.push(COLUMNS);
-    if detail == Detail::Record {
-        query.push(RECORD_COLUMNS);
-    }
+    push_columns(&mut query, detail);
     query.push(" FROM audit_entry WHERE tenant_id = ");
     // Row-level security says the same; said here too, the planner knows the value.
     query.push_bind(tenant.as_str().to_owned());
     query
 }
 
-/// Adds the conditions. Only constants are pushed as SQL; everything that a reader gave is bound.
-pub(super) fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &AuditFilter) {
-    if let Some(actor) = &filter.actor {
-        query.push(" AND (actor = ").push_bind(actor.clone());
-        query.push(" OR actor_name = ").push_bind(actor.clone()).push(")");
+/// Adds the columns that an entry is decoded from.
+pub(super) fn push_columns(query: &mut QueryBuilder<Postgres>, detail: Detail) {
+    query.push(COLUMNS);
+    if detail == Detail::Record {
+        query.push(RECORD_COLUMNS);
     }
-    let equal = [
-        (" AND action = ", &filter.action),
-        (" AND resource = ", &filter.resource),
-        (" AND project = ", &filter.project),
-        (" AND actor_ip = ", &filter.address),
-        (" AND source = ", &filter.source),
-        (" AND kind = ", &filter.kind),
-        (" AND correlation_id = ", &filter.correlation),
-    ];
-    for (condition, value) in equal {
-        if let Some(value) = value {
-            query.push(condition).push_bind(value.clone());
-        }
-    }
-    if let Some(outcome) = filter.outcome {
-        query.push(" AND outcome = ").push_bind(outcome.name());
-    }
-    if let Some(from) = filter.from {
-        query.push(" AND occurred_at >= ").push_bind(from);
-    }
-    if let Some(to) = filter.to {
-        query.push(" AND occurred_at < ").push_bind(to);
-    }
-    if let Some(text) = &filter.text {
-        query.push(
-            " AND concat_ws(chr(10), actor, actor_name, action, resource, project, source, outcome_code) ILIKE ",
-        );
-        query.push_bind(format!("%{}%", like_literal(text))).push(" ESCAPE '\\'");
-    }
-}
-
-/// The text as a LIKE pattern that matches just itself.
-pub(super) fn like_literal(text: &str) -> String {
-    let mut literal = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '\\' | '%' | '_') {
-            literal.push('\\');
-        }
-        literal.push(c);
-    }
-    literal
 }
 
 fn item(row: &PgRow, detail: Detail) -> Result<AuditItem, ReadError> {
@@ -460,12 +333,6 @@ mod tests {
         let request = PageRequest { filter, after, limit: 50, detail: Detail::Columns };
         let sql = page_query(&tenant, &request).into_string();
         sql.split_once(" WHERE ").expect("conditions").1.to_owned()
-    }
-
-    #[test]
-    fn like_matches_just_the_text() {
-        assert_eq!(like_literal(r"100%_\"), r"100\%\_\\");
-        assert_eq!(like_literal("plain"), "plain");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 use crate::{postgres::row_type::row_type, read_models::Fact};
 
 /// Most terms of one tenant and field. A field that has more is marked, and what is new in it is not noted any more.
-const MAX_TERMS: i64 = 20_000;
+pub(crate) const MAX_TERMS: i64 = 20_000;
 /// Terms remembered by one process; beyond it the memory is cleared.
 const MAX_REMEMBERED: usize = 200_000;
 /// Ranges of days remembered for one term.
@@ -64,6 +64,10 @@ impl Field {
         Self::Source,
         Self::OutcomeCode,
     ];
+
+    /// The fields whose terms the filters of block ranges know.
+    pub(super) const OF_KEYS: [Self; 6] =
+        [Self::Actor, Self::ActorName, Self::Action, Self::Resource, Self::Source, Self::Address];
 
     /// The field's name in the dictionary.
     pub(super) const fn name(self) -> &'static str {

@@ -19,7 +19,7 @@ const SLICE_ROWS: i64 = 10_000;
 const FINISH_ATTEMPTS: usize = 20;
 const FINISH_PAUSE: Duration = Duration::from_millis(250);
 /// Block ranges of one partition that are summarised in one round.
-const RANGES_A_ROUND: i32 = 256;
+const RANGES_A_ROUND: i32 = 1_024;
 
 /// Maintains the log until shutdown. Failed upkeep is retried: writing does not depend on it.
 pub async fn keep_up(url: String, stop: CancellationToken) {

@@ -31,7 +31,8 @@ pub(super) struct SearchArgs {
     /// Number of times that each query is run, for one tenant after the other.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
-    /// A database to use, with Weir's tables and no audit entries; by default one on a server of its own.
+    /// A database to fill; one that a run before this has filled is searched as it is, so that its entries
+    /// are made once. By default one on a server of its own, which goes with the run.
     #[arg(long, value_name = "URL")]
     database: Option<String>,
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -69,13 +70,19 @@ pub(super) async fn search(args: &SearchArgs) -> anyhow::Result<Outcome> {
         sinks::postgres::create_database(&endpoints.maintenance_url, "search").await?
     };
     sinks::postgres::migrate(&url).await?;
-    made_up_log::fill(&url, args.rows, Utc::now().date_naive(), note).await?;
+    let rows = if let Some(rows) = made_up_log::filled(&url).await? {
+        note(&format!("searching the {rows} entries that the database holds"));
+        rows
+    } else {
+        made_up_log::fill(&url, args.rows, Utc::now().date_naive(), note).await?;
+        args.rows
+    };
     let pool = reader_pool(&url, 1)?;
     let mut runs = Vec::new();
     for (filter, kind, ask) in questions() {
         runs.push(measure(&pool, args.rounds, (filter, kind), &ask).await?);
     }
-    print(&Report { rows: args.rows, runs }, args.output)?;
+    print(&Report { rows, runs }, args.output)?;
     drop(stack);
     Ok(Outcome::Done)
 }
