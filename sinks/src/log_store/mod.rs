@@ -25,6 +25,9 @@ pub use verifying::{VerifyError, verify, verify_on};
 
 use crate::batch::TopicPartition;
 
+/// Header of a record of the audit topic: its entry's index in its log, which is the record's key.
+pub const INDEX_HEADER: &str = "weir-log-index";
+
 /// Error of reading or writing the audit log.
 #[derive(Debug, thiserror::Error)]
 #[error("the audit log cannot be read: {0}")]

@@ -14,7 +14,7 @@ mod transaction;
 pub use logins::{Login, login_url, make_logins};
 pub use migrate::{MigrateError, create_database, drop_database, ensure_database, migrate};
 pub use sqlx::{Error as DatabaseError, PgPool};
-pub use standing::{Migrations, Standing, Work, standing};
+pub use standing::{Gap, Migrations, Standing, Work, standing};
 
 pub use crate::session::{SinkConfig, operator_pool, service_pool};
 pub(crate) use crate::{row_type, session::nodelay};

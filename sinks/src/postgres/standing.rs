@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use schemas::Timestamp;
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, FromRow, PgConnection};
 
 use super::migrate::MIGRATIONS;
 use crate::session::connect_admin;
@@ -27,6 +27,25 @@ pub struct Standing {
     pub migrations: Option<Migrations>,
     /// The outbox and the audit log, where the migrations are as they should be.
     pub work: Option<Work>,
+    /// Entries that sinks have passed and not delivered, where the migrations are as they should be.
+    pub gaps: Option<Vec<Gap>>,
+}
+
+/// Entries of the audit log that a sink has passed and not delivered.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Gap {
+    /// The sink.
+    pub sink: String,
+    /// `<topic>/<partition>`.
+    pub log: String,
+    /// Index of the first entry.
+    pub first_index: i64,
+    /// Index behind the last entry.
+    pub next_index: i64,
+    /// Entries in between that the sink's filter takes.
+    pub missing: i64,
+    /// Time of the earliest of their events.
+    pub since: Timestamp,
 }
 
 /// Migrations of a database against those of this program.
@@ -71,6 +90,10 @@ pub async fn standing(url: &str) -> sqlx::Result<Standing> {
         Some(migrations) if !migrations.missing.is_empty() => None,
         _ => work(&mut connection).await.ok(),
     };
+    let gaps = match work {
+        Some(_) => sqlx::query_as("SELECT * FROM siem_gaps()").fetch_all(&mut connection).await.ok(),
+        None => None,
+    };
     connection.close().await?;
     Ok(Standing {
         server_version,
@@ -81,6 +104,7 @@ pub async fn standing(url: &str) -> sqlx::Result<Standing> {
         is_durable,
         migrations,
         work,
+        gaps,
     })
 }
 

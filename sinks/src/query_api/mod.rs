@@ -7,6 +7,7 @@ mod answer;
 mod audit;
 mod body;
 mod changes;
+mod completeness;
 mod compliance;
 mod cost;
 mod cursor;
@@ -68,6 +69,7 @@ use crate::read_models::{
 };
 pub use audit::{AuditAnswer, AuditPage};
 pub use changes::{ChangeAnswer, ChangesPage};
+pub use completeness::CompletenessAnswer;
 pub use compliance::{
     ControlAnswer, FindingsPage, PostureAnswer, ResourcePostureAnswer, ScorecardsPage, VerdictsPage,
     WaiversPage,
@@ -320,6 +322,7 @@ fn routes() -> [(Scope, OpenApiRouter<Arc<Api>>); 5] {
         .routes(routes!(changes::list))
         .routes(routes!(changes::one))
         .routes(routes!(pipeline::stages))
+        .routes(routes!(completeness::hours))
         .routes(routes!(pipeline::parked));
     [
         (Scope::AuditRead, audit),

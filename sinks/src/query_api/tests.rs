@@ -26,7 +26,7 @@ use crate::read_models::reader_pool;
 
 const PUBLIC: [&str; 5] = ["/livez", "/readyz", "/startupz", "/metrics", "/openapi.json"];
 /// Every route that asks for a key, and its scope.
-const PROTECTED: [(&str, Scope); 45] = [
+const PROTECTED: [(&str, Scope); 46] = [
     ("/api/v1/audit", Scope::AuditRead),
     ("/api/v1/audit/export", Scope::AuditRead),
     ("/api/v1/audit/0192f0c1-2345-7abc-8def-0123456789ab", Scope::AuditRead),
@@ -46,6 +46,7 @@ const PROTECTED: [(&str, Scope); 45] = [
     ("/api/v1/changes/c", Scope::Read),
     ("/api/v1/parked", Scope::Read),
     ("/api/v1/pipeline", Scope::Read),
+    ("/api/v1/pipeline/completeness", Scope::Read),
     ("/api/v1/risk/entities", Scope::RiskRead),
     ("/api/v1/risk/entities/user/u", Scope::RiskRead),
     ("/api/v1/risk/entities/user/u/signals", Scope::RiskRead),
@@ -330,7 +331,7 @@ async fn the_description_names_every_route_and_nothing_that_is_missing() {
         .chain(["/api/v1/audit/logs/{topic}/{partition}/checkpoint"])
         .chain(["/api/v1/audit/logs/{topic}/{partition}/consistency"])
         .chain(["/api/v1/audit", "/api/v1/audit/{id}", "/api/v1/audit/export"])
-        .chain(["/api/v1/pipeline", "/api/v1/parked"])
+        .chain(["/api/v1/pipeline", "/api/v1/pipeline/completeness", "/api/v1/parked"])
         .chain(["/api/v1/holds", "/api/v1/erasures", "/api/v1/subjects/{subject}"])
         .chain(["/api/v1/cost/summary", "/api/v1/cost/timeseries", "/api/v1/cost/breakdown"])
         .chain(["/api/v1/cost/resources/{id}", "/api/v1/cost/charges", "/api/v1/cost/export"])

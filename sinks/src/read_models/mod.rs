@@ -2,6 +2,7 @@
 
 pub mod audit_entry;
 pub mod change_review;
+pub mod completeness;
 pub mod compliance;
 mod computed;
 pub mod cost;

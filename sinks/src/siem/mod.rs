@@ -8,6 +8,7 @@ pub mod control;
 mod file;
 mod gauges;
 mod http;
+mod passed;
 mod progress;
 mod statements;
 mod syslog;
@@ -374,9 +375,10 @@ impl Sink for SiemSink {
             }
         }
         let parked = places.iter().map(|(at, _)| *at).filter(|at| self.progress.refusal(*at).is_some());
+        let (of, passed) = ((self.name, &self.setup.filter), passed::runs(batch));
         let counted = match self.setup.statements {
-            Some(_) => Batched::of(self.name, &places, &parked.collect()),
-            None => Batched::of(self.name, &[], &HashSet::new()),
+            Some(_) => Batched::of(of, &places, &parked.collect(), passed),
+            None => Batched::of(of, &[], &HashSet::new(), passed),
         };
         let settled = self.ledger.settle_with(&self.settled(batch), &counted).await?;
         self.gauges.parked(settled.ranges.iter().map(|counts| counts.parked).sum());

@@ -6,10 +6,10 @@ use std::{
 };
 
 use schemas::{Timestamp, Topic};
-use siem::{Message, completeness::Statement, message::Place};
+use siem::{Message, completeness::Statement, message::Place, settings::Filter};
 use sqlx::{FromRow, PgConnection};
 
-use super::progress::Part;
+use super::{passed::Run, progress::Part};
 use crate::{
     batch::TopicPartition,
     delivery::DeliveryError,
@@ -36,18 +36,21 @@ struct Covered {
 
 row_type!(owned Covered, "siem_covered");
 
-/// Records of a batch by log, to be added to the sink's intervals.
+/// Records of a batch by log, to be added to the sink's intervals, and the entries that it passed with them.
 pub(super) struct Batched<'a> {
     sink: &'a str,
+    filter: &'a Filter,
     covered: Vec<Covered>,
+    passed: Vec<Run>,
 }
 
 impl<'a> Batched<'a> {
     /// Counts audit records by their places; those in `parked` were not delivered.
     pub(super) fn of(
-        sink: &'a str,
+        (sink, filter): (&'a str, &'a Filter),
         places: &[((TopicPartition, i64), Place)],
         parked: &HashSet<(TopicPartition, i64)>,
+        passed: Vec<Run>,
     ) -> Self {
         let mut covered: BTreeMap<&str, Covered> = BTreeMap::new();
         for (at, place) in places {
@@ -63,18 +66,22 @@ impl<'a> Batched<'a> {
             let counted = if parked.contains(at) { &mut one.parked } else { &mut one.delivered };
             *counted += 1;
         }
-        Self { sink, covered: covered.into_values().collect() }
+        Self { sink, filter, covered: covered.into_values().collect(), passed }
     }
 }
 
 impl OwnRows for Batched<'_> {
     async fn write(&self, tx: &mut PgConnection) -> sqlx::Result<()> {
-        if self.covered.is_empty() {
+        if self.covered.is_empty() && self.passed.is_empty() {
             return Ok(());
         }
-        sqlx::query("SELECT siem_interval_extend($1, $2)")
+        sqlx::query("SELECT siem_interval_extend($1, $2), siem_pass($1, $3, $4, $5, $6)")
             .bind(self.sink)
             .bind(&self.covered)
+            .bind(&self.filter.tenants)
+            .bind(&self.filter.classes)
+            .bind(self.filter.min_severity)
+            .bind(&self.passed)
             .execute(tx)
             .await
             .map(drop)
@@ -180,7 +187,8 @@ mod tests {
             (at(0, 8), place("a", 5)),
             (at(0, 9), place("a", 8)),
         ];
-        let batched = Batched::of("s", &places, &[at(0, 8)].into());
+        let filter = Filter::default();
+        let batched = Batched::of(("s", &filter), &places, &[at(0, 8)].into(), Vec::new());
         let covered = |log: &str, first_index, last_index, delivered, parked| Covered {
             log: log.into(),
             first_index,

@@ -4,5 +4,5 @@
 mod columns;
 mod records;
 mod tampering;
-mod topic;
+pub(crate) mod topic;
 mod vectors;

@@ -36,14 +36,14 @@ async fn the_topic_has_neither_gaps_nor_repeats_whoever_is_killed() {
         let victim = dice.random_range(0..members.len());
         std::mem::replace(&mut members[victim], Member::start(&site.endpoints, None)).kill();
     }
-    let sizes = whole_logs(&site).await;
+    let sizes = whole_logs(&site, EVENTS as u64).await;
     let found = topic_holds(&site, &sizes).await;
     assert_eq!(found.values().sum::<u64>(), EVENTS as u64);
     drop(members);
 }
 
 /// The logs' sizes once every event has its entry.
-async fn whole_logs(site: &Site) -> BTreeMap<String, u64> {
+pub(crate) async fn whole_logs(site: &Site, events: u64) -> BTreeMap<String, u64> {
     let mut connection = PgConnection::connect(&site.endpoints.database_url).await.expect("connected");
     let deadline = Instant::now() + CAUGHT_UP_WITHIN;
     loop {
@@ -51,7 +51,7 @@ async fn whole_logs(site: &Site) -> BTreeMap<String, u64> {
             sqlx::query_as("SELECT log, size FROM audit_log").fetch_all(&mut connection).await.expect("rows");
         let sizes: BTreeMap<String, u64> =
             rows.into_iter().map(|(log, size)| (log, u64::try_from(size).expect("a size"))).collect();
-        if sizes.values().sum::<u64>() == EVENTS as u64 {
+        if sizes.values().sum::<u64>() == events {
             return sizes;
         }
         assert!(Instant::now() < deadline, "not all events became entries: {sizes:?}");
@@ -60,7 +60,7 @@ async fn whole_logs(site: &Site) -> BTreeMap<String, u64> {
 }
 
 /// Reads the topic until it holds that many entries of each log, and then to its end; checks each record.
-async fn topic_holds(site: &Site, sizes: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+pub(crate) async fn topic_holds(site: &Site, sizes: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     let (bootstrap, sizes) = (site.endpoints.kafka.clone(), sizes.clone());
     let reading = tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = ClientConfig::new()

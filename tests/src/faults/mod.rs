@@ -30,6 +30,6 @@ pub(crate) fn dice(test: &str) -> StdRng {
 }
 
 /// A number from the environment, or its default.
-fn setting(name: &str, default: u64) -> u64 {
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect(name))
 }

@@ -1,6 +1,7 @@
 //! The query API over HTTP, on a real database.
 
 mod changes;
+mod completeness;
 mod described;
 mod entries;
 mod export;

@@ -126,7 +126,7 @@ struct Taken {
     lost: HashSet<String>,
 }
 
-fn events(request: &Request) -> Vec<Value> {
+pub(super) fn events(request: &Request) -> Vec<Value> {
     serde_json::Deserializer::from_slice(&request.body)
         .into_iter()
         .map(|event| event.expect("JSON"))

@@ -3,6 +3,7 @@
 mod completeness;
 mod delivery;
 mod formats;
+mod kills;
 mod notices;
 mod receiver;
 mod receivers;

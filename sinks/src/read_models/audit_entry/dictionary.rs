@@ -213,7 +213,10 @@ mod tests {
 
     #[test]
     fn the_rarest_part_that_has_a_filter_is_looked_up() {
-        assert_eq!(fields(&[part(0, "action", 900), part(1, "resource", 90)], None).expect("rare"), ["resource"]);
+        assert_eq!(
+            fields(&[part(0, "action", 900), part(1, "resource", 90)], None).expect("rare"),
+            ["resource"]
+        );
         assert_eq!(fields(&[part(0, "action", 900), part(1, "kind", 1)], None).expect("rare"), ["action"]);
         assert_eq!(fields(&[part(0, "kind", 1)], None), None, "no filter knows a kind");
         assert_eq!(fields(&[part(0, "action", 4_000)], None).expect("rare"), ["action"]);
@@ -237,7 +240,8 @@ mod tests {
     #[test]
     fn windows_are_those_of_all_parts() {
         let day = |text: &str| Some(text.parse().expect("a day"));
-        let on = |first, next| Part { firsts: vec![day(first)], nexts: vec![day(next)], ..part(0, "kind", 1) };
+        let on =
+            |first, next| Part { firsts: vec![day(first)], nexts: vec![day(next)], ..part(0, "kind", 1) };
         let (early, late) = (on("2026-01-01", "2026-01-05"), on("2026-01-04", "2026-01-09"));
         let found = judge(&[early, late], None).windows;
         let expected = Window {

@@ -24,6 +24,8 @@ pub(super) const SEARCH_TIME: Duration = Duration::from_secs(2);
 const SLICE_TIME: Duration = Duration::from_millis(150);
 /// Rows of the first slice, and bounds of the others.
 const FIRST_SLICE: i64 = 2_000;
+/// Rows that are walked to see whether a term that is not counted is frequent.
+const TRIED: i64 = 500;
 const SLICES: std::ops::RangeInclusive<i64> = 500..=100_000;
 
 /// Reads one page.
@@ -109,6 +111,7 @@ impl Search<'_> {
         let mut windows = windows;
         if let Some(keys) = keys {
             if keys.seen.is_none() {
+                self.slice = TRIED;
                 match self.walk(connection, &windows, Most::Slice).await? {
                     Progress::UpTo(at) => windows = before(&windows, at),
                     ended => return Ok(ended),

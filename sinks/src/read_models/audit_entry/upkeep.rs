@@ -72,7 +72,8 @@ impl Upkeep {
 
     async fn summarise(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
         let indexes: Vec<String> = sqlx::query_scalar(
-            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass('audit_entry_bloom')",
+            "SELECT inhrelid::regclass::text FROM pg_inherits
+              WHERE inhparent IN (to_regclass('audit_entry_bloom_actor'), to_regclass('audit_entry_bloom_object'))",
         )
         .fetch_all(&mut *connection)
         .await?;

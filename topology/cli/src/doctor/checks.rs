@@ -1,7 +1,7 @@
 //! Checks of `weir doctor` on the gathered facts.
 
 use sinks::{
-    postgres::{Standing, Work},
+    postgres::{Gap, Standing, Work},
     read_models::pipeline::{Stage, StagePartition, StageState},
 };
 use topology::runtime::offline::admin::{ClusterStanding, TopicChange};
@@ -177,7 +177,28 @@ fn database(standing: &Standing) -> Vec<Finding> {
     if let Some(work) = &standing.work {
         found.extend([outbox(work), checkpoints(work), retention(work)]);
     }
+    found.extend(standing.gaps.as_deref().map(completeness));
     found
+}
+
+fn completeness(gaps: &[Gap]) -> Finding {
+    const CHECK: &str = "completeness";
+    let Some(first) = gaps.first() else {
+        return Finding::ok(CHECK, "sinks have delivered or parked every entry that they passed");
+    };
+    let lacking = gaps.iter().map(|gap| {
+        let (sink, log, last) = (&gap.sink, &gap.log, gap.next_index - 1);
+        let hour = gap.since.format("%Y-%m-%dT%H:00Z");
+        format!(
+            "{sink} lacks {} entries of {log}#{} to #{last}, from the hour {hour} on",
+            gap.missing, gap.first_index
+        )
+    });
+    let of_sink = gaps.iter().filter(|gap| gap.sink == first.sink);
+    let since = of_sink.map(|gap| gap.since).min().unwrap_or(first.since);
+    let (sink, since) = (&first.sink, since.format("%Y-%m-%dT%H:%M:%SZ"));
+    let cure = format!("`weir sink replay {sink} --from {since}` delivers them again, with the same ids");
+    Finding::problem(CHECK, named(lacking), cure)
 }
 
 fn connections(standing: &Standing) -> Finding {

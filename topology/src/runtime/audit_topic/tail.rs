@@ -9,8 +9,9 @@ use rdkafka::{
     message::Headers as _,
 };
 use schemas::Topic;
+use sinks::log_store::INDEX_HEADER;
 
-use super::{AuditTopicConfig, RelayError, writer::INDEX_HEADER};
+use super::{AuditTopicConfig, RelayError};
 use crate::runtime::quiet::Quiet;
 
 /// Time limit for reaching the topic's end: longer than another log's transaction may stay open.

@@ -19,13 +19,11 @@ use rdkafka::{
     util::Timeout,
 };
 use schemas::Topic;
-use sinks::log_store::{LogEntry, Standing};
+use sinks::log_store::{INDEX_HEADER, LogEntry, Standing};
 
 use super::{AuditTopicConfig, RelayError, tail};
 use crate::runtime::quiet::Quiet;
 
-/// The header with a record's index.
-pub(super) const INDEX_HEADER: &str = "weir-log-index";
 /// Time limit for each step of a transaction.
 const PATIENCE: Timeout = Timeout::After(Duration::from_secs(10));
 /// Records of one transaction; more are several.

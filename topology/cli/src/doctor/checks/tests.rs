@@ -33,6 +33,7 @@ fn healthy() -> Examined {
                 retention_idle_hours: Some(6),
                 retention_overdue_groups: 0,
             }),
+            gaps: Some(Vec::new()),
         }),
         stages: Ok(vec![audit()]),
         keys: Keys { peppers: Ok(()), subject_secret: Ok(true), signing: Ok(1), witnesses: 1 },
@@ -93,6 +94,27 @@ fn first_stage(examined: &mut Examined) -> &mut Stage {
 #[test]
 fn what_is_well_is_said_to_be() {
     assert!(findings(&healthy()).iter().all(|finding| finding.verdict == Verdict::Ok));
+}
+
+#[test]
+fn entries_that_a_sink_lacks_are_named_with_a_replay_from_the_earliest() {
+    let gap = |sink: &str, first_index, next_index, since: &str| Gap {
+        sink: sink.into(),
+        log: "weir.activity.v1/3".into(),
+        first_index,
+        next_index,
+        missing: next_index - first_index,
+        since: since.parse().expect("an instant"),
+    };
+    let gaps = vec![
+        gap("splunk", 40, 43, "2025-12-31T23:10:00Z"),
+        gap("splunk", 60, 61, "2025-12-31T15:20:00Z"),
+        gap("zcopy", 1, 2, "2025-12-30T14:00:00Z"),
+    ];
+    let says =
+        |words| check(|it| standing(it).gaps = Some(gaps.clone()), "completeness", Verdict::Problem, words);
+    says("splunk lacks 3 entries of weir.activity.v1/3#40 to #42, from the hour 2025-12-31T23:00Z on");
+    says("`weir sink replay splunk --from 2025-12-31T15:20:00Z`");
 }
 
 #[test]
