@@ -2,11 +2,13 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::delivery::Bench;
 
 const EVENTS: usize = 400;
+const HOUR_MS: i64 = 3_600_000;
 const STATED: &str = "SELECT coalesce(sum(delivered), 0)::bigint FROM siem_interval WHERE sink = 'copy' AND stated_at IS NOT NULL";
 const STATED_OF_SOME: &str = "SELECT coalesce(sum(delivered), 0)::bigint - (SELECT sum(applied)::bigint FROM stage_position
                                WHERE stage = 'sink.some') FROM siem_interval WHERE sink = 'some' AND stated_at IS NOT NULL";
@@ -38,6 +40,16 @@ impl<'a> Copy<'a> {
         (ok, report.unwrap_or_else(|| panic!("{said}")))
     }
 
+    /// The report of `weir verify --hour` on these lines; none where it cannot verify.
+    async fn verified_of(&self, hour: DateTime<Utc>, lines: impl Iterator<Item = &Value>) -> (bool, Value) {
+        let lines: Vec<String> = lines.map(ToString::to_string).collect();
+        std::fs::write(&self.path, lines.join("\n")).expect("written");
+        let (file, hour) = (self.path.to_str().expect("text"), hour.format("%Y-%m-%dT%H").to_string());
+        let (ok, said) =
+            self.bench.asked(&["verify", "--siem", file, "--hour", &hour, "--output", "json"]).await;
+        (ok, said.lines().find_map(|line| serde_json::from_str(line).ok()).unwrap_or_default())
+    }
+
     /// The indices of each log.
     fn indices(&self) -> BTreeMap<String, Vec<u64>> {
         let mut logs: BTreeMap<String, Vec<u64>> = BTreeMap::new();
@@ -51,6 +63,45 @@ impl<'a> Copy<'a> {
 fn place(record: &Value) -> Option<(String, u64)> {
     let place = &record["unmapped"]["record_integrity"];
     Some((place["log"].as_str()?.to_owned(), place["index"].as_u64()?))
+}
+
+/// By the hour of its statements, the copy says how many records the sink was owed, misses and holds twice.
+async fn of_the_hour(copy: &Copy<'_>) {
+    let statement = copy.lines.iter().find(|line| line["unmapped"]["completeness"].is_object());
+    let time_ms = statement.expect("a statement")["time"].as_i64().expect("a time");
+    let hour = DateTime::from_timestamp_millis(time_ms).expect("in range");
+    let in_hour = |line: &&Value| {
+        let time_ms = line["time"].as_i64().expect("a time");
+        line["unmapped"]["completeness"].is_object() && time_ms / HOUR_MS == hour.timestamp_millis() / HOUR_MS
+    };
+    let stated: Vec<&Value> = copy.lines.iter().filter(in_hour).collect();
+    let owed: u64 =
+        stated.iter().map(|line| line["unmapped"]["completeness"]["count"].as_u64().expect("a count")).sum();
+    let lost = copy.lines.iter().find_map(place).expect("a record");
+    let (is_whole, report) = copy.verified_of(hour, copy.lines.iter()).await;
+    assert!(is_whole, "{report}");
+    let sum = |report: &Value, member: &str| -> u64 {
+        report["hour"]
+            .as_array()
+            .expect("intervals")
+            .iter()
+            .map(|one| one[member].as_u64().expect("a count"))
+            .sum()
+    };
+    assert_eq!(
+        (sum(&report, "owed"), sum(&report, "held"), sum(&report, "missing")),
+        (owed, owed, 0),
+        "{report}"
+    );
+
+    let rest = copy.lines.iter().filter(|line| place(line).as_ref() != Some(&lost));
+    let (is_whole, report) = copy.verified_of(hour, rest).await;
+    assert!(!is_whole && sum(&report, "missing") == 1, "{report}");
+    let twice = copy.lines.iter().chain(copy.lines.iter().filter(|line| place(line).as_ref() == Some(&lost)));
+    let (is_whole, report) = copy.verified_of(hour, twice).await;
+    assert!(is_whole && sum(&report, "doubled") == 1, "a repeated delivery is no fault: {report}");
+    let (_, report) = copy.verified_of(hour - chrono::TimeDelta::days(1), copy.lines.iter()).await;
+    assert!(report.is_null(), "nothing was stated then: {report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -102,6 +153,7 @@ async fn a_copy_is_held_against_what_was_delivered() {
         assert!(gaps.iter().all(|gap| gap["sink"] == "copy" && gap["log"] == log.as_str()), "{report}");
     }
 
+    of_the_hour(&copy).await;
     let some = Copy::read(&bench, "some.ndjson");
     assert!(some.indices().values().map(Vec::len).sum::<usize>() > 0, "there are such records");
     let (ok, report) = some.verified(|_| true).await;

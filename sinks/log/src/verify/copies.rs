@@ -1,7 +1,7 @@
 //! A log out of copies that others have kept: every record states its leaf and the leaf before it, so that the copies are
 //! checked against one another and against signed checkpoints, and nothing else is asked.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
 use super::{Entries, Fault, Kind, Observed, is_of};
 use crate::{checkpoint::Checkpoint, hash::Hash};
@@ -51,6 +51,18 @@ impl Copies {
     /// The indices that copies state.
     pub fn indices(&self) -> BTreeSet<u64> {
         self.entries.iter().map(|entry| entry.index).collect()
+    }
+
+    /// Number of copies of the entries of a range of indices.
+    pub fn count_in(&self, indices: &Range<u64>) -> u64 {
+        self.entries.iter().filter(|entry| indices.contains(&entry.index)).count() as u64
+    }
+
+    /// The copies of entries of any of these ranges of indices.
+    #[must_use]
+    pub fn within(mut self, ranges: &[Range<u64>]) -> Self {
+        self.entries.retain(|entry| ranges.iter().any(|range| range.contains(&entry.index)));
+        self
     }
 
     /// Number of entries, and the first fault, where only some of the log's entries were copied: each is held

@@ -91,6 +91,28 @@ pub struct Report {
     /// Intervals of which a copy does not hold every record, by log.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub incomplete: Vec<Incomplete>,
+    /// Intervals that sinks stated in the hour that was asked about, by log and sink.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hour: Vec<Delivered>,
+}
+
+/// What a copy holds of the intervals of one log that a sink stated in an hour.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Delivered {
+    /// `<topic>/<partition>`.
+    pub log: String,
+    /// The sink.
+    pub sink: String,
+    /// Records that the sink was owed to deliver.
+    pub owed: u64,
+    /// Of these, the records that it parked.
+    pub parked: u64,
+    /// Records that the copy holds, each counted once.
+    pub held: u64,
+    /// Records that were delivered and that the copy does not hold.
+    pub missing: u64,
+    /// Copies beyond the first of a record.
+    pub doubled: u64,
 }
 
 /// An interval of a log of which a copy holds fewer records than a sink says to have delivered.

@@ -13,8 +13,9 @@ use audit_log::{
     checkpoint::{Checkpoint, SignedCheckpoint},
     integrity::{Place, leaf_of_copy},
     record::Splitter,
-    verify::{Copies, CopyEntry, Fault, Incomplete, Kind, Repeats, Report, Trust},
+    verify::{Copies, CopyEntry, Delivered, Fault, Incomplete, Kind, Repeats, Report, Trust},
 };
+use schemas::Timestamp;
 use serde_json::Value;
 use siem::completeness::Statement;
 
@@ -22,6 +23,7 @@ use super::parted::Parted;
 
 /// The longest line that is read, in bytes.
 const MAX_LINE_BYTES: u64 = 32 * 1024 * 1024;
+const HOUR_MS: i64 = 3_600_000;
 /// Members in which SIEMs wrap what they were given.
 const WRAPPINGS: [&str; 4] = ["event", "_source", "record", "data"];
 
@@ -31,17 +33,23 @@ struct Log {
     copies: Copies,
     /// By note: whether it is signed, and what it says.
     checkpoints: HashMap<String, Option<Checkpoint>>,
-    /// Statements of sinks on how many records they delivered.
-    statements: Vec<Statement>,
+    /// Statements of sinks on how many records they delivered, with their times in milliseconds since 1970.
+    statements: Vec<(i64, Statement)>,
+}
+
+/// A file of copies.
+pub(super) struct Copied<'a> {
+    pub(super) file: &'a Path,
+    pub(super) repeats: Repeats,
+    /// The first index that the file holds of each log.
+    pub(super) from: u64,
+    /// The hour of which alone the statements count.
+    pub(super) hour: Option<Timestamp>,
 }
 
 /// Verifies a file, with checkpoints from elsewhere.
-pub(super) fn verify(
-    file: &Path,
-    (repeats, from): (Repeats, u64),
-    trust: &Trust,
-    notes: &[String],
-) -> anyhow::Result<Report> {
+pub(super) fn verify(copied: &Copied<'_>, trust: &Trust, notes: &[String]) -> anyhow::Result<Report> {
+    let Copied { file, repeats, from, hour } = *copied;
     let mut logs: BTreeMap<String, Log> = BTreeMap::new();
     let mut reader = BufReader::new(File::open(file).with_context(|| format!("opening {}", file.display()))?);
     let (mut line, mut number) = (Vec::new(), 0_u64);
@@ -80,12 +88,16 @@ pub(super) fn verify(
         let known = &mut logs.entry(log).or_default().checkpoints;
         known.insert(note.clone(), Some(signed.checkpoint));
     }
+    if let Some(hour) = hour {
+        return of_hour(logs, hour);
+    }
     let mut incomplete = Vec::new();
     let report = Report::of(logs.into_iter().map(|(name, log)| {
         let checkpoints: Vec<Checkpoint> = log.checkpoints.into_values().flatten().collect();
-        let (missing, gap) = gaps(&name, &log.copies, &log.statements);
+        let statements: Vec<Statement> = log.statements.into_iter().map(|(_, statement)| statement).collect();
+        let (missing, gap) = gaps(&name, &log.copies, &statements);
         incomplete.extend(missing);
-        let (entries, fault) = if log.statements.iter().any(Statement::is_filtered) {
+        let (entries, fault) = if statements.iter().any(Statement::is_filtered) {
             log.copies.check_each(&name)
         } else {
             log.copies.check(&name, &checkpoints, (repeats, from))
@@ -93,6 +105,63 @@ pub(super) fn verify(
         (entries, fault.or(gap))
     }));
     Ok(Report { incomplete, ..report })
+}
+
+/// Verifies the intervals that sinks stated in one hour, and nothing else: the file may hold no more than
+/// that.
+fn of_hour(logs: BTreeMap<String, Log>, hour: Timestamp) -> anyhow::Result<Report> {
+    let (mut incomplete, mut delivered, mut checked) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, log) in logs {
+        let is_in = |time_ms: i64| time_ms.div_euclid(HOUR_MS) == hour.timestamp_millis().div_euclid(HOUR_MS);
+        let mut statements: Vec<Statement> = Vec::new();
+        for (_, statement) in log.statements.into_iter().filter(|(time_ms, _)| is_in(*time_ms)) {
+            // One that was delivered twice is one.
+            if !statements.contains(&statement) {
+                statements.push(statement);
+            }
+        }
+        if statements.is_empty() {
+            continue;
+        }
+        delivered.extend(by_sink(&name, &log.copies, &statements));
+        let (missing, gap) = gaps(&name, &log.copies, &statements);
+        incomplete.extend(missing);
+        let ranges: Vec<_> = statements.iter().map(|statement| statement.from..statement.to).collect();
+        let (entries, fault) = log.copies.within(&ranges).check_each(&name);
+        checked.push((entries, fault.or(gap)));
+    }
+    if checked.is_empty() {
+        bail!(
+            "no sink stated anything in the hour {}: see statement_s in docs/siem.md",
+            hour.format("%Y-%m-%dT%H")
+        );
+    }
+    Ok(Report { incomplete, hour: delivered, ..Report::of(checked) })
+}
+
+/// The statements on one log by sink, and what the copies hold of them.
+fn by_sink(log: &str, copies: &Copies, statements: &[Statement]) -> Vec<Delivered> {
+    let indices = copies.indices();
+    let mut sinks: BTreeMap<&str, Delivered> = BTreeMap::new();
+    for statement in statements {
+        let range = statement.from..statement.to;
+        let held = indices.range(range.clone()).count() as u64;
+        let of_sink = sinks.entry(&statement.sink).or_insert_with(|| Delivered {
+            log: log.to_owned(),
+            sink: statement.sink.clone(),
+            owed: 0,
+            parked: 0,
+            held: 0,
+            missing: 0,
+            doubled: 0,
+        });
+        of_sink.owed += statement.count;
+        of_sink.parked += statement.parked;
+        of_sink.held += held;
+        of_sink.missing += statement.owed().saturating_sub(held);
+        of_sink.doubled += copies.count_in(&range) - held;
+    }
+    sinks.into_values().collect()
 }
 
 /// Intervals of which the copies hold fewer records than were delivered, and the first entry that is missing for
@@ -140,7 +209,8 @@ fn record_of(value: &Value) -> Cow<'_, Value> {
 /// Takes one record in. A record without a place is none of the log's; one that was has its index missing.
 fn take(logs: &mut BTreeMap<String, Log>, record: &Value, trust: &Trust, splitter: &mut Splitter) {
     if let Some(statement) = Statement::stated(record) {
-        logs.entry(statement.log.clone()).or_default().statements.push(statement);
+        let time_ms = record.get("time").and_then(Value::as_i64).unwrap_or_default();
+        logs.entry(statement.log.clone()).or_default().statements.push((time_ms, statement));
         return;
     }
     let Some(place) = Place::stated(record) else { return };

@@ -15,7 +15,11 @@ use audit_log::{
     keys::{PublicKey, Purpose},
     verify::{ProofFile, Repeats, Report, Trust},
 };
+use chrono::NaiveDateTime;
 use clap::Args;
+use schemas::Timestamp;
+
+use copies::Copied;
 
 use super::{
     Outcome,
@@ -53,8 +57,20 @@ pub(super) struct VerifyArgs {
     /// The first index that an export or a copy holds of each log.
     #[arg(long, value_name = "INDEX", default_value_t = 0)]
     from: u64,
+    /// Of a SIEM's copy, only what sinks stated in this hour, in UTC, such as 2026-11-29T14: how many records
+    /// each was owed, how many the copy holds, misses and holds twice. The file may hold no more than that
+    /// hour's records and statements.
+    #[arg(long, value_name = "HOUR", requires = "siem", value_parser = hour)]
+    hour: Option<Timestamp>,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     output: Format,
+}
+
+/// An hour by its beginning, or by any instant of it.
+fn hour(text: &str) -> Result<Timestamp, String> {
+    let begun = NaiveDateTime::parse_from_str(&format!("{text}:00"), "%Y-%m-%dT%H:%M").map(|at| at.and_utc());
+    let instant = || text.parse::<Timestamp>();
+    begun.or_else(|_| instant()).map_err(|_| "an hour is written like 2026-11-29T14".to_owned())
 }
 
 /// Verifies, prints the result, and exits with 1 if there is a fault; with 2 if it could not verify.
@@ -86,7 +102,8 @@ async fn report_of(args: &VerifyArgs) -> anyhow::Result<Report> {
     if let Some((file, repeats)) = copies.or(args.export.as_deref().map(|file| (file, Repeats::Refused))) {
         let notes =
             args.checkpoint.iter().map(|file| place::read(file)).collect::<anyhow::Result<Vec<_>>>()?;
-        return copies::verify(file, (repeats, args.from), &trust, &notes);
+        let copied = Copied { file, repeats, from: args.from, hour: args.hour };
+        return copies::verify(&copied, &trust, &notes);
     }
     let kept: BTreeMap<String, Vec<Hash>> = match &args.kept {
         Some(dir) => tiles::leaves(dir)?,
@@ -139,6 +156,12 @@ fn print(report: &Report, format: Format) -> anyhow::Result<()> {
             gap.sink,
             gap.owed,
             gap.held
+        ));
+    }
+    for one in &report.hour {
+        output::note(&format!(
+            "of {}, the sink {} was owed {} in that hour: {} parked, {} held, {} missing, {} doubled",
+            one.log, one.sink, one.owed, one.parked, one.held, one.missing, one.doubled
         ));
     }
     match &report.first_fault {
