@@ -207,7 +207,7 @@ fn summarise(
 }
 
 /// Percentile of sorted times, of which there is at least one.
-fn quantile_ms(sorted: &[Duration], percent: usize) -> f64 {
+pub(super) fn quantile_ms(sorted: &[Duration], percent: usize) -> f64 {
     sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)].as_secs_f64() * 1e3
 }
 

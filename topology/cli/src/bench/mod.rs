@@ -12,6 +12,7 @@ mod log;
 mod machine;
 mod nab;
 mod policy;
+mod proof;
 mod risk;
 mod search;
 mod siem;

@@ -1,0 +1,144 @@
+//! The proof of an entry as soon as it is committed, while events come in at a rate.
+//!
+//! Of some events the moment of visibility is awaited as `weir bench freshness` does; then their proofs are
+//! read as the query API does. Each leads to the newest checkpoint that covers the entry, or to the log's own
+//! size where none does yet.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use producers::kafka::{Acknowledged, Purpose};
+use schemas::TenantId;
+use serde::Serialize;
+use sinks::{log_store::tenants_entry_proof, read_models::reader_pool};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+use uuid::Uuid;
+
+use super::{
+    freshness::quantile_ms,
+    stand::{Program, Stand},
+};
+use crate::generate;
+
+/// Events per second.
+const RATE: u32 = 2_000;
+/// Time to settle, which is not measured.
+const WARM_UP: Duration = Duration::from_secs(10);
+/// One event in so many is proven.
+const SAMPLED: u64 = 20;
+const SEEN_WITHIN: Duration = Duration::from_secs(30);
+
+/// Times from an entry's commit to its proof.
+#[derive(Debug, Serialize)]
+pub(super) struct Proofs {
+    pub(super) events_per_s: u32,
+    pub(super) proofs: usize,
+    pub(super) p50_ms: f64,
+    pub(super) p95_ms: f64,
+    pub(super) p99_ms: f64,
+    /// Share of the proofs that lead to a signed checkpoint already, in percent.
+    pub(super) signed_percent: f64,
+}
+
+/// An event on its way.
+struct Sample {
+    tenant: TenantId,
+    event: Uuid,
+    at: Acknowledged,
+}
+
+/// Times of single proofs.
+#[derive(Default)]
+struct Measured {
+    took: Vec<Duration>,
+    signed: usize,
+}
+
+/// Publishes for so long after the warm-up, and proves entries meanwhile.
+pub(super) async fn measure(stand: &Stand, key: &str, during: Duration) -> anyhow::Result<Proofs> {
+    let database = stand.database("log_proofs").await?;
+    let program = Program {
+        args: vec!["run".to_owned(), "audit".to_owned()],
+        env: vec![("WEIR_AUDIT__SIGNING_KEY", key.to_owned())],
+    };
+    let stage = stand.process(program, &database).await?;
+    // Those that come while one is being proven are left out.
+    let (samples, sampled) = mpsc::channel(1);
+    let prover = tokio::spawn(prove(database.clone(), sampled));
+    publish(stand, WARM_UP + during, samples).await?;
+    let Measured { mut took, signed } = prover.await??;
+    stage.stop().await?;
+    sinks::postgres::drop_database(&stand.endpoints.maintenance_url, "log_proofs").await?;
+    if took.is_empty() {
+        bail!("no entry was proven after the warm-up");
+    }
+    took.sort_unstable();
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    let signed_percent = signed as f64 * 100.0 / took.len() as f64;
+    Ok(Proofs {
+        events_per_s: RATE,
+        proofs: took.len(),
+        p50_ms: quantile_ms(&took, 50),
+        p95_ms: quantile_ms(&took, 95),
+        p99_ms: quantile_ms(&took, 99),
+        signed_percent,
+    })
+}
+
+async fn publish(stand: &Stand, during: Duration, samples: mpsc::Sender<Sample>) -> anyhow::Result<()> {
+    let producer = stand.producer(Purpose::Gateway)?;
+    let mut events = generate::cloudtrail_events(0);
+    let mut tick = interval(Duration::from_secs(1) / RATE);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let (started, mut count) = (Instant::now(), 0_u64);
+    while started.elapsed() < during {
+        tick.tick().await;
+        let event = events.next().context("the generator never ends")?;
+        let (tenant, id) = (event.tenant.clone(), *event.id.as_uuid());
+        let delivery = producer.send(&event)?;
+        let sample = samples.clone();
+        let is_sampled = count.is_multiple_of(SAMPLED) && started.elapsed() >= WARM_UP;
+        count += 1;
+        tokio::spawn(async move {
+            let answer = delivery.await;
+            if let (true, Ok(at)) = (is_sampled, answer) {
+                drop(sample.try_send(Sample { tenant, event: id, at }));
+            }
+        });
+    }
+    Ok(())
+}
+
+async fn prove(database: String, mut sampled: mpsc::Receiver<Sample>) -> anyhow::Result<Measured> {
+    let mut connection = sinks::postgres::operator_pool(&database, 1)?.acquire().await?;
+    let readers = reader_pool(&database, 1)?;
+    let mut measured = Measured::default();
+    while let Some(Sample { tenant, event, at }) = sampled.recv().await {
+        let visible = async {
+            let mut look = interval(Duration::from_millis(1));
+            look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                look.tick().await;
+                let positions = sinks::positions::reached(&mut connection, "audit").await?;
+                let is_there = |(topic, partition, position): &(String, i32, i64)| {
+                    topic == at.topic.name() && *partition == at.partition && *position > at.offset
+                };
+                if positions.iter().any(is_there) {
+                    return anyhow::Ok(());
+                }
+            }
+        };
+        timeout(SEEN_WITHIN, visible)
+            .await
+            .with_context(|| format!("event {event} did not become visible within {SEEN_WITHIN:?}"))??;
+        let began = Instant::now();
+        let proof = tenants_entry_proof(&readers, &tenant, event).await?;
+        let proof = proof.with_context(|| format!("the entry of {event} is committed and has no proof"))?;
+        measured.took.push(began.elapsed());
+        measured.signed += usize::from(proof.place.checkpoint.is_some());
+    }
+    Ok(measured)
+}
