@@ -41,8 +41,8 @@ impl<'a> EntityKey<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted<'a> {
     pub(super) entity: EntityKey<'a>,
-    /// The first hour of exposures.
-    pub(super) from_hour: i64,
+    /// The first hour of exposures; `None` if they are known already.
+    pub(super) from_hour: Option<i64>,
     /// Whether there may be decisions about its weight.
     pub(super) weights: bool,
     /// Whether there may be decisions about its incidents.
@@ -52,11 +52,11 @@ pub(super) struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     /// Everything about an entity.
     pub(super) fn all(entity: EntityKey<'a>) -> Self {
-        Self { entity, from_hour: i64::MIN, weights: true, triages: true }
+        Self { entity, from_hour: Some(i64::MIN), weights: true, triages: true }
     }
 }
 
-/// The facts that are wanted, in the same order: exposures, and of weights and triages the newest [`MAX_DECISIONS`] each.
+/// The facts that are wanted, in the same order: exposures where an hour is given, and of weights and triages the newest [`MAX_DECISIONS`] each.
 /// With `until`, none that came after it.
 pub(super) async fn load(
     connection: &mut PgConnection,
@@ -81,7 +81,7 @@ impl Read<'_> {
     /// The places of those entities of which this is wanted, and how they are asked for.
     fn asked(&self, is_wanted: impl Fn(&Wanted<'_>) -> bool) -> (Vec<usize>, Vec<EntityHour<'_>>) {
         let each = self.wanted.iter().enumerate().filter(|(_, wanted)| is_wanted(wanted));
-        each.map(|(place, wanted)| (place, wanted.entity.asked(wanted.from_hour))).unzip()
+        each.map(|(place, wanted)| (place, wanted.entity.asked(wanted.from_hour.unwrap_or(i64::MIN)))).unzip()
     }
 
     async fn exposures(
@@ -90,7 +90,10 @@ impl Read<'_> {
         rules: &mut Rules,
         loaded: &mut [EntityFacts],
     ) -> sqlx::Result<()> {
-        let (places, asked) = self.asked(|_| true);
+        let (places, asked) = self.asked(|wanted| wanted.from_hour.is_some());
+        if asked.is_empty() {
+            return Ok(());
+        }
         let rows = sqlx::query(EXPOSURES.as_str())
             .bind(asked)
             .bind(self.until.map(hour_of))

@@ -15,6 +15,7 @@ use sqlx::PgConnection;
 use super::{
     correlation::{Correlated, Reported, Withdrawn},
     entity_facts::{self, EntityKey, Wanted},
+    exposure_cache::{ExposureCache, KeptExposures},
     exposures, findings,
     rules::Rules,
     stored::{self, Stored},
@@ -35,6 +36,7 @@ const FEW_EXPOSURES: usize = 2000;
 pub(super) async fn fold(
     tx: &mut PgConnection,
     rules: &mut Rules,
+    cache: &mut ExposureCache,
     new: &[Fact<'_, RiskChange>],
     correlated: &Correlated,
 ) -> sqlx::Result<Vec<Outgoing>> {
@@ -57,9 +59,10 @@ pub(super) async fn fold(
     }
     // All locks first, in their order; what is read afterwards is everything that others have committed.
     stored::lock(tx, &entities).await?;
+    cache.begin();
     let mut outgoing = Vec::new();
     for (entities, touches) in entities.chunks(MAX_ENTITIES).zip(touches.chunks_mut(MAX_ENTITIES)) {
-        outgoing.extend(bring_up_to_date(tx, rules, entities, touches).await?);
+        outgoing.extend(bring_up_to_date(tx, rules, cache, entities, touches).await?);
     }
     Ok(outgoing)
 }
@@ -139,24 +142,36 @@ fn touched(change: &RiskChange) -> Option<(&TenantId, &Entity)> {
 async fn bring_up_to_date(
     tx: &mut PgConnection,
     rules: &mut Rules,
+    cache: &mut ExposureCache,
     entities: &[EntityKey<'_>],
     touches: &mut [Touch<'_>],
 ) -> sqlx::Result<Vec<Outgoing>> {
     let stored = stored::load(tx, entities).await?;
-    let first_affected =
-        |(touch, stored): (&Touch<'_>, &Stored)| touch.first_affected_hour(&stored.incidents);
-    let affected: Vec<i64> = touches.iter().zip(&stored).map(first_affected).collect();
-    let each = entities.iter().zip(touches.iter()).zip(affected.iter().zip(&stored));
-    let wanted = each.map(|((entity, touch), (affected, stored))| Wanted {
-        entity: *entity,
-        from_hour: touch.first_needed(*affected, stored),
-        weights: stored.weights,
-        triages: stored.triages,
-    });
-    let wanted: Vec<Wanted<'_>> = wanted.collect();
+    let (mut affected, mut from_hours) = (Vec::with_capacity(stored.len()), Vec::with_capacity(stored.len()));
+    let (mut wanted, mut kept) = (Vec::with_capacity(stored.len()), Vec::with_capacity(stored.len()));
+    for ((entity, touch), stored) in entities.iter().zip(touches.iter()).zip(&stored) {
+        let affected_hour = touch.first_affected_hour(&stored.incidents);
+        let from_hour = touch.first_needed(affected_hour, stored);
+        let known = cache.take(*entity, stored.row, from_hour);
+        wanted.push(Wanted {
+            entity: *entity,
+            from_hour: known.is_none().then_some(from_hour),
+            weights: stored.weights,
+            triages: stored.triages,
+        });
+        affected.push(affected_hour);
+        from_hours.push(known.as_ref().map_or(from_hour, |known| known.from_hour));
+        kept.push(known);
+    }
     let mut facts = entity_facts::load(tx, rules, &wanted, None).await?;
+    for (facts, known) in facts.iter_mut().zip(kept) {
+        if let Some(known) = known {
+            facts.exposures = known.exposures;
+        }
+    }
     exposures::bring_up_to_date(tx, rules, entities, (touches, &mut facts)).await?;
 
+    let written_by: Vec<u64> = stored.iter().map(|stored| stored.row.seen_by).collect();
     let known = touches.iter().zip(facts).zip(stored.into_iter().zip(affected));
     let known = known.map(|((touch, facts), (stored, from_hour))| Known {
         tenant: touch.tenant.clone(),
@@ -165,8 +180,15 @@ async fn bring_up_to_date(
         stored: stored.incidents,
         from_hour,
     });
-    let outcomes = outcomes(known.collect()).await?;
+    let (known, outcomes) = outcomes(known.collect()).await?;
     stored::store(tx, entities, &outcomes).await?;
+    for (place, (known, outcome)) in known.into_iter().zip(&outcomes).enumerate() {
+        // Otherwise the entity's row is removed, which would tell whether another one has written.
+        if !outcome.assessment.contributions.is_empty() {
+            let kept = KeptExposures { from_hour: from_hours[place], exposures: known.facts.exposures };
+            cache.learn(entities[place], written_by[place], outcome.assessment.newest_hour, kept);
+        }
+    }
     let findings = touches.iter().zip(outcomes).flat_map(|(touch, outcome)| {
         let outgoing =
             |finding| findings::outgoing(touch.partition, touch.tenant, touch.entity.id(), finding);
@@ -176,8 +198,11 @@ async fn bring_up_to_date(
 }
 
 /// Computes the outcome for each entity; on another thread if there are many exposures.
-async fn outcomes(known: Vec<Known>) -> sqlx::Result<Vec<Outcome>> {
+async fn outcomes(known: Vec<Known>) -> sqlx::Result<(Vec<Known>, Vec<Outcome>)> {
     let exposures: usize = known.iter().map(|known| known.facts.exposures.len()).sum();
-    let outcomes = move || known.iter().map(Known::outcome).collect();
+    let outcomes = move || {
+        let outcomes = known.iter().map(Known::outcome).collect();
+        (known, outcomes)
+    };
     if exposures < FEW_EXPOSURES { Ok(outcomes()) } else { Ok(computed(outcomes).await?) }
 }

@@ -7,6 +7,7 @@
 
 mod correlation;
 mod entity_facts;
+mod exposure_cache;
 mod exposures;
 mod facts;
 mod findings;

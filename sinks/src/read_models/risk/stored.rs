@@ -2,11 +2,12 @@
 //! `risk_exposure`, `incident`.
 
 use projections::risk::{Assessment, Exposure, Incident, Outcome, Status, top_rules};
-use sqlx::{FromRow, PgConnection, Row, types::Json};
+use sqlx::{FromRow, PgConnection, Row, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
 use super::{
     entity_facts::EntityKey,
+    exposure_cache::RowVersion,
     table::{EntityHour, EntityRiskRow, ExposureRow, IncidentRow, StoredIncident},
 };
 use crate::read_models::stored_content::EventKey;
@@ -41,6 +42,8 @@ impl From<StoredIncident> for Incident {
 /// Stored risk of an entity before a batch changes it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stored {
+    /// Last writer of its row.
+    pub(super) row: RowVersion,
     /// The hour of its newest exposure; 0 where none counted.
     pub(super) newest_hour: i64,
     /// Whether anything was decided about its weight.
@@ -73,7 +76,8 @@ fn asked<'a>(entities: &[EntityKey<'a>]) -> Vec<EntityHour<'a>> {
 /// Reads the stored risk of each of these entities, whose rows are locked.
 pub(super) async fn load(tx: &mut PgConnection, entities: &[EntityKey<'_>]) -> sqlx::Result<Vec<Stored>> {
     let rows = sqlx::query(
-        "SELECT a.nth, e.newest_hour,
+        "SELECT a.nth, e.newest_hour, e.xmin::text::bigint AS row_xmin,
+                pg_current_xact_id()::text::bigint AS seen_by,
                 EXISTS (SELECT FROM risk_weight AS w WHERE w.tenant_id = a.tenant_id AND w.entity_kind = a.entity_kind
                                                        AND w.entity = a.entity) AS weights,
                 EXISTS (SELECT FROM risk_triage AS t WHERE t.tenant_id = a.tenant_id AND t.entity_kind = a.entity_kind
@@ -93,6 +97,7 @@ pub(super) async fn load(tx: &mut PgConnection, entities: &[EntityKey<'_>]) -> s
         let place = usize::try_from(nth - 1).ok().and_then(|place| stored.get_mut(place));
         let place = place.ok_or(sqlx::Error::RowNotFound)?;
         let stored = place.get_or_insert_default();
+        stored.row = RowVersion { xmin: transaction(&row, "row_xmin")?, seen_by: transaction(&row, "seen_by")? };
         stored.newest_hour = row.try_get("newest_hour")?;
         stored.weights = row.try_get("weights")?;
         stored.triages = row.try_get("triages")?;
@@ -104,7 +109,12 @@ pub(super) async fn load(tx: &mut PgConnection, entities: &[EntityKey<'_>]) -> s
     stored.into_iter().map(|stored| stored.ok_or(sqlx::Error::RowNotFound)).collect()
 }
 
-/// Writes what follows for each entity.
+fn transaction(row: &PgRow, column: &str) -> sqlx::Result<u64> {
+    u64::try_from(row.try_get::<i64, _>(column)?).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// Writes what follows for each entity. Entities that anything counts for have their row of `entity_risk` written,
+/// whether it changes or not.
 pub(super) async fn store(
     tx: &mut PgConnection,
     entities: &[EntityKey<'_>],

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use super::{
     correlation::{self, first_seen, known::Known},
+    exposure_cache::ExposureCache,
     facts, fold,
     rules::Rules,
 };
@@ -18,6 +19,7 @@ use crate::{
 pub struct RiskSignals {
     rules: Rules,
     known: Known,
+    exposures: ExposureCache,
 }
 
 impl RiskSignals {
@@ -74,14 +76,16 @@ impl ReadModel for RiskSignals {
         let correlated = correlation::complete(tx, &mut self.rules, new).await?;
         let seen = first_seen::complete(tx, (&mut self.rules, &mut self.known), new).await?;
         let correlated = correlated.and(seen);
-        fold::fold(tx, &mut self.rules, new, &correlated).await
+        fold::fold(tx, &mut self.rules, &mut self.exposures, new, &correlated).await
     }
 
     fn committed(&mut self) {
         self.known.commit();
+        self.exposures.commit();
     }
 
     fn forget(&mut self) {
         self.known.roll_back();
+        self.exposures.clear();
     }
 }
