@@ -162,6 +162,7 @@ macro_rules! plain {
     (integer) => { i32 };
     (bigint) => { i64 };
     (bigints) => { Vec<i64> };
+    (bigints_or_null) => { Option<Vec<i64>> };
     (double) => { f64 };
     (boolean) => { bool };
     (json($value:ty)) => { sqlx::types::Json<$value> };

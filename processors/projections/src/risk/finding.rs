@@ -106,7 +106,7 @@ fn record(
     let analytics: Vec<Value> = incident
         .rules
         .iter()
-        .map(|rule| json!({ "name": rule.title, "type": "Rule", "type_id": 1, "uid": rule.id }))
+        .map(|fired| json!({ "name": fired.rule.title, "type": "Rule", "type_id": 1, "uid": fired.rule.id }))
         .collect();
     let tactics = incident.tactics.iter().map(|name| json!({ "tactic": { "name": name } }));
     let techniques = incident.techniques.iter().map(|uid| json!({ "technique": { "uid": uid } }));
@@ -172,7 +172,7 @@ pub fn title(entity: EntityName<'_>, incident: &Incident) -> String {
     let EntityName { kind, id: entity } = entity;
     let kind = kind.replace('_', " ");
     match incident.rules.as_slice() {
-        [one] => format!("{}: {kind} {entity}", one.title),
+        [one] => format!("{}: {kind} {entity}", one.rule.title),
         rules => format!("{} rules fired on {kind} {entity}", rules.len()),
     }
 }

@@ -6,9 +6,12 @@
 //! decision counts from the following hour on: an incident before a rule was marked a false positive remains
 //! one, but does not cause the next.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
-use schemas::{EventId, TenantId, Timestamp};
+use schemas::{EventId, TenantId, Timestamp, changes::risk::SignalRule};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -61,7 +64,16 @@ pub struct Incident {
     /// ATT&CK techniques, sorted.
     pub techniques: Vec<String>,
     /// Rules, by id.
-    pub rules: Vec<IncidentRule>,
+    pub rules: Vec<FiredRule>,
+}
+
+/// A rule that fired in an incident, as in its latest event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FiredRule {
+    /// The rule.
+    pub rule: Arc<SignalRule>,
+    /// Number of signals of the rule.
+    pub signals: i64,
 }
 
 /// Status of an incident.
@@ -79,7 +91,7 @@ pub struct Status {
     pub decided_by: Option<String>,
 }
 
-/// A rule that fired in an incident.
+/// A rule that fired in an incident, as the query API answers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct IncidentRule {
     /// The rule's id.
@@ -275,21 +287,17 @@ fn names(exposures: &[&Exposure], of: fn(&Exposure) -> &Vec<String>) -> Vec<Stri
     names.into_iter().cloned().collect()
 }
 
-fn rules(exposures: &[&Exposure]) -> Vec<IncidentRule> {
+fn rules(exposures: &[&Exposure]) -> Vec<FiredRule> {
     let mut by_rule: BTreeMap<&str, Vec<&Exposure>> = BTreeMap::new();
     for exposure in exposures {
         by_rule.entry(&exposure.rule.id).or_default().push(exposure);
     }
-    let one = |(id, exposures): (&str, Vec<&Exposure>)| {
+    let one = |exposures: Vec<&Exposure>| {
         let newest = exposures.iter().max_by_key(|e| (e.last_at, e.last_event_id))?;
-        Some(IncidentRule {
-            id: id.to_owned(),
-            title: newest.rule.title.clone(),
-            level: newest.rule.level.name().to_owned(),
-            signals: exposures.iter().map(|exposure| exposure.signals).sum(),
-        })
+        let signals = exposures.iter().map(|exposure| exposure.signals).sum();
+        Some(FiredRule { rule: Arc::clone(&newest.rule), signals })
     };
-    by_rule.into_iter().filter_map(one).collect()
+    by_rule.into_values().filter_map(one).collect()
 }
 
 /// The latest decision on the incident, unless a new tactic came after it.

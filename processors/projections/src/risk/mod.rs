@@ -20,4 +20,4 @@ pub use exposure::{Exposure, KeyHazard};
 pub use facts::{EntityFacts, EntityName, MAX_DECISIONS, Triage};
 pub use finding::{Activity, Finding};
 pub use first_seen::{FirstSight, FirstSights};
-pub use incidents::{Incident, IncidentRule, Status, first_affected_hour, incidents};
+pub use incidents::{FiredRule, Incident, IncidentRule, Status, first_affected_hour, incidents};

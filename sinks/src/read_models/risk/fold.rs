@@ -146,7 +146,7 @@ async fn bring_up_to_date(
     entities: &[EntityKey<'_>],
     touches: &mut [Touch<'_>],
 ) -> sqlx::Result<Vec<Outgoing>> {
-    let stored = stored::load(tx, entities).await?;
+    let stored = stored::load(tx, rules, entities).await?;
     let (mut affected, mut from_hours) = (Vec::with_capacity(stored.len()), Vec::with_capacity(stored.len()));
     let (mut wanted, mut kept) = (Vec::with_capacity(stored.len()), Vec::with_capacity(stored.len()));
     for ((entity, touch), stored) in entities.iter().zip(touches.iter()).zip(&stored) {
@@ -181,7 +181,7 @@ async fn bring_up_to_date(
         from_hour,
     });
     let (known, outcomes) = outcomes(known.collect()).await?;
-    stored::store(tx, entities, &outcomes).await?;
+    stored::store(tx, rules, entities, &outcomes).await?;
     for (place, (known, outcome)) in known.into_iter().zip(&outcomes).enumerate() {
         // Otherwise the entity's row is removed, which would tell whether another one has written.
         if !outcome.assessment.contributions.is_empty() {

@@ -1,42 +1,71 @@
 //! Stored risk of entities before a batch changes it, and the writes that change it: `entity_risk`,
 //! `risk_exposure`, `incident`.
 
-use projections::risk::{Assessment, Exposure, Incident, Outcome, Status, top_rules};
+use std::sync::Arc;
+
+use projections::risk::{
+    Assessment, Exposure, FiredRule, Incident, IncidentRule, Outcome, Status, top_rules,
+};
+use schemas::changes::risk::{SignalLevel, SignalRule};
 use sqlx::{FromRow, PgConnection, Row, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
 use super::{
     entity_facts::EntityKey,
     exposure_cache::RowVersion,
+    rules::{RuleKeys, Rules},
     table::{EntityHour, EntityRiskRow, ExposureRow, IncidentRow, StoredIncident},
 };
 use crate::read_models::stored_content::EventKey;
 
-impl From<StoredIncident> for Incident {
-    fn from(row: StoredIncident) -> Self {
-        Self {
-            id: row.id,
-            opened_hour: row.opened_hour,
-            last_hour: row.last_hour,
-            since_hour: row.since_hour,
-            peak_micronats: row.peak_micronats,
-            signals: row.signals,
-            first_at: row.first_at,
-            last_at: row.last_at,
-            cause: row.cause,
+impl StoredIncident {
+    /// The incident, whose rules are these.
+    pub(super) fn with(self, rules: Vec<FiredRule>) -> Incident {
+        Incident {
+            id: self.id,
+            opened_hour: self.opened_hour,
+            last_hour: self.last_hour,
+            since_hour: self.since_hour,
+            peak_micronats: self.peak_micronats,
+            signals: self.signals,
+            first_at: self.first_at,
+            last_at: self.last_at,
+            cause: self.cause,
             status: Status {
-                name: row.status,
-                reopened: row.reopened,
-                decided_at: row.status_at,
-                reason: row.reason,
-                decided_by: row.decided_by,
+                name: self.status,
+                reopened: self.reopened,
+                decided_at: self.status_at,
+                reason: self.reason,
+                decided_by: self.decided_by,
             },
-            level: row.level,
-            tactics: row.tactics,
-            techniques: row.techniques,
-            rules: row.rules.0,
+            level: self.level,
+            tactics: self.tactics,
+            techniques: self.techniques,
+            rules,
         }
     }
+
+    /// Its rules by key, each with its number of signals.
+    fn keyed(&self) -> impl Iterator<Item = (i64, i64)> {
+        let keys = self.rule_keys.iter().flatten().copied();
+        keys.zip(self.rule_signals.iter().flatten().copied())
+    }
+}
+
+/// A rule as it is answered. Of the rule itself, what is not answered is left empty.
+pub(super) fn answered(answered: &IncidentRule) -> FiredRule {
+    let level = SignalLevel::ALL.into_iter().find(|known| known.name() == answered.level);
+    let rule = SignalRule {
+        id: answered.id.clone(),
+        version: String::new(),
+        title: answered.title.clone(),
+        author: None,
+        file: String::new(),
+        level: level.unwrap_or_default(),
+        tactics: Vec::new(),
+        techniques: Vec::new(),
+    };
+    FiredRule { rule: Arc::new(rule), signals: answered.signals }
 }
 
 /// Stored risk of an entity before a batch changes it.
@@ -74,7 +103,11 @@ fn asked<'a>(entities: &[EntityKey<'a>]) -> Vec<EntityHour<'a>> {
 }
 
 /// Reads the stored risk of each of these entities, whose rows are locked.
-pub(super) async fn load(tx: &mut PgConnection, entities: &[EntityKey<'_>]) -> sqlx::Result<Vec<Stored>> {
+pub(super) async fn load(
+    tx: &mut PgConnection,
+    known: &mut Rules,
+    entities: &[EntityKey<'_>],
+) -> sqlx::Result<Vec<Stored>> {
     let rows = sqlx::query(
         "SELECT a.nth, e.newest_hour, e.xmin::text::bigint AS row_xmin,
                 pg_current_xact_id()::text::bigint AS seen_by,
@@ -89,20 +122,38 @@ pub(super) async fn load(tx: &mut PgConnection, entities: &[EntityKey<'_>]) -> s
           ORDER BY a.nth, i.opened_hour, i.id",
     )
     .bind(asked(entities))
-    .fetch_all(tx)
+    .fetch_all(&mut *tx)
     .await?;
     let mut stored: Vec<Option<Stored>> = vec![None; entities.len()];
+    let mut incidents: Vec<(usize, StoredIncident, Vec<IncidentRule>)> = Vec::new();
     for row in rows {
         let nth: i64 = row.try_get("nth")?;
-        let place = usize::try_from(nth - 1).ok().and_then(|place| stored.get_mut(place));
-        let place = place.ok_or(sqlx::Error::RowNotFound)?;
-        let stored = place.get_or_insert_default();
+        let nth = usize::try_from(nth - 1).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let stored = stored.get_mut(nth).ok_or(sqlx::Error::RowNotFound)?.get_or_insert_default();
         stored.row = RowVersion { xmin: transaction(&row, "row_xmin")?, seen_by: transaction(&row, "seen_by")? };
         stored.newest_hour = row.try_get("newest_hour")?;
         stored.weights = row.try_get("weights")?;
         stored.triages = row.try_get("triages")?;
         if row.try_get("is_incident")? {
-            stored.incidents.push(StoredIncident::from_row(&row)?.into());
+            let incident = StoredIncident::from_row(&row)?;
+            let unkeyed = match incident.rule_keys {
+                Some(_) => Vec::new(),
+                None => row.try_get::<Json<Vec<IncidentRule>>, _>("rules")?.0,
+            };
+            incidents.push((nth, incident, unkeyed));
+        }
+    }
+    let keys = incidents.iter().flat_map(|(nth, incident, _)| {
+        incident.keyed().map(|(key, _)| (entities[*nth].tenant, key))
+    });
+    known.read(tx, keys.collect()).await?;
+    for (nth, incident, unkeyed) in incidents {
+        let mut fired: Vec<FiredRule> = unkeyed.iter().map(answered).collect();
+        for (key, signals) in incident.keyed() {
+            fired.push(FiredRule { rule: known.rule(entities[nth].tenant, key)?, signals });
+        }
+        if let Some(Some(stored)) = stored.get_mut(nth) {
+            stored.incidents.push(incident.with(fired));
         }
     }
     // Each was made to be locked: fewer would mean that the rows of one entity are taken for another's.
@@ -117,11 +168,13 @@ fn transaction(row: &PgRow, column: &str) -> sqlx::Result<u64> {
 /// whether it changes or not.
 pub(super) async fn store(
     tx: &mut PgConnection,
+    rules: &Rules,
     entities: &[EntityKey<'_>],
     outcomes: &[Outcome],
 ) -> sqlx::Result<()> {
+    let mut keys = RuleKeys::default();
     let (mut nothing, mut risks) = (Vec::new(), Vec::new());
-    let (mut removed, mut incidents) = (Vec::new(), Vec::new());
+    let (mut removed, mut incidents, mut rules_named) = (Vec::new(), Vec::new(), Vec::new());
     for (entity, outcome) in entities.iter().zip(outcomes) {
         if outcome.assessment.contributions.is_empty() {
             nothing.push(*entity);
@@ -129,8 +182,11 @@ pub(super) async fn store(
             risks.push(entity_risk_row(*entity, &outcome.assessment));
         }
         removed.extend(outcome.removed.iter().map(|incident| (*entity, incident.id)));
-        incidents.extend(outcome.changed.iter().map(|incident| incident_row(*entity, incident)));
+        incidents.extend(outcome.changed.iter().map(|incident| incident_row(*entity, incident, &mut keys)));
+        let of_incidents = outcome.changed.iter().flat_map(|incident| &incident.rules);
+        rules_named.extend(of_incidents.map(|fired| (entity.tenant, &fired.rule)));
     }
+    rules.ensure(tx, rules_named).await?;
     EntityRiskRow::upsert(tx, &risks).await?;
     remove(tx, &nothing).await?;
     remove_incidents(tx, &removed).await?;
@@ -186,7 +242,11 @@ fn entity_risk_row<'a>(entity: EntityKey<'a>, assessment: &Assessment) -> Entity
     }
 }
 
-fn incident_row<'a>(entity: EntityKey<'a>, incident: &'a Incident) -> IncidentRow<'a> {
+fn incident_row<'a>(
+    entity: EntityKey<'a>,
+    incident: &'a Incident,
+    keys: &mut RuleKeys,
+) -> IncidentRow<'a> {
     IncidentRow {
         tenant_id: entity.tenant,
         entity_kind: entity.kind,
@@ -208,7 +268,8 @@ fn incident_row<'a>(entity: EntityKey<'a>, incident: &'a Incident) -> IncidentRo
         level: &incident.level,
         tactics: &incident.tactics,
         techniques: &incident.techniques,
-        rules: Json(incident.rules.clone()),
+        rule_keys: Some(incident.rules.iter().map(|fired| keys.of(&fired.rule, None)).collect()),
+        rule_signals: Some(incident.rules.iter().map(|fired| fired.signals).collect()),
     }
 }
 

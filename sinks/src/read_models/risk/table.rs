@@ -1,6 +1,6 @@
 //! The tables of risk, each declared once: the columns by which rows are asked for, then the others.
 
-use projections::risk::{IncidentRule, TopRule};
+use projections::risk::TopRule;
 use schemas::Timestamp;
 
 use crate::postgres::row_type::{row_type, table};
@@ -157,8 +157,8 @@ table! {
 table! {
     /// An incident.
     struct IncidentRow read as
-    /// The incident as it is stored.
-    StoredIncident in "incident" as "incident_row" upsert on "tenant_id, id" {
+    /// The incident as it is stored; without keys of rules, the release before wrote it.
+    StoredIncident in "incident" as "incident_keyed_row" upsert on "tenant_id, id" {
         tenant_id: text, entity_kind: text, entity: text;
         id: uuid,
         opened_hour: bigint,
@@ -177,7 +177,8 @@ table! {
         level: text,
         tactics: texts,
         techniques: texts,
-        rules: json(Vec<IncidentRule>),
+        rule_keys: bigints_or_null,
+        rule_signals: bigints_or_null,
     }
 }
 

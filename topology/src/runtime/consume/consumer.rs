@@ -59,10 +59,12 @@ impl ConsumerSettings {
             ("partition.assignment.strategy", "cooperative-sticky"),
             ("fetch.wait.max.ms", "50"),
             ("fetch.queue.backoff.ms", "20"),
-            ("queued.max.messages.kbytes", "16384"),
+            // A stage that is slower than its broker keeps the queue full, and a process has a consumer for every stage: a
+            // tenth of a second of records is enough for the fastest.
+            ("queued.max.messages.kbytes", "4096"),
             // Both count compressed bytes: what arrives at once may be eight times that in memory.
-            ("fetch.max.bytes", "2097152"),
-            ("fetch.message.max.bytes", "524288"),
+            ("fetch.max.bytes", "1048576"),
+            ("fetch.message.max.bytes", "262144"),
             ("check.crcs", "true"),
             ("allow.auto.create.topics", "false"),
             ("statistics.interval.ms", "5000"),

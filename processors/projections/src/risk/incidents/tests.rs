@@ -1,9 +1,7 @@
 //! Incidents: opening, continuation, end, and the effect of decisions.
 
 use proptest::prelude::*;
-use schemas::changes::risk::{SignalLevel, SignalRule, hazard_micronats};
-
-use std::sync::Arc;
+use schemas::changes::risk::{SignalLevel, hazard_micronats};
 
 use super::{
     super::{assessment::Weight, exposure::KeyHazard},
@@ -120,7 +118,7 @@ fn an_incident_says_what_led_to_it() {
     assert_eq!((one.opened_hour, one.last_hour, one.since_hour), (HOUR, HOUR + 2, HOUR - 3));
     assert_eq!((one.signals, one.peak_micronats, one.cause.as_str()), (3, 3 * 1_309_333, "hazard"));
     assert_eq!(one.tactics, ["x", "y"]);
-    let rules: Vec<_> = one.rules.iter().map(|rule| (rule.id.as_str(), rule.signals)).collect();
+    let rules: Vec<_> = one.rules.iter().map(|rule| (rule.rule.id.as_str(), rule.signals)).collect();
     assert_eq!(rules, [("a", 1), ("b", 2)]);
     assert_eq!((one.status.name.as_str(), one.status.reopened), ("open", false));
     let [again] = found(exposures, vec![]).try_into().expect("one");

@@ -1,16 +1,19 @@
 //! Incidents, newest first, and one with the decisions about it.
 
-use projections::risk::{EntityName, Incident, IncidentRule, MAX_DECISIONS, finding};
+use projections::risk::{EntityName, IncidentRule, MAX_DECISIONS, finding};
 use schemas::{
     TenantId, Timestamp,
     changes::risk::{EntityKind, TriageDecision},
 };
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, PgPool, Postgres, QueryBuilder};
+use sqlx::{FromRow, PgPool, Postgres, QueryBuilder, types::Json};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{super::table::StoredIncident, STAGE};
+use super::{
+    super::{stored::answered, table::StoredIncident},
+    STAGE,
+};
 use crate::read_models::{
     parameters::{instant, text},
     snapshot::{Page, Positions, ReadError, Snapshot},
@@ -142,11 +145,13 @@ struct NamedRow {
     entity: String,
     #[sqlx(flatten)]
     incident: StoredIncident,
+    rules: Json<Vec<IncidentRule>>,
 }
 
 impl From<NamedRow> for IncidentItem {
     fn from(row: NamedRow) -> Self {
-        let incident = Incident::from(row.incident);
+        let Json(rules) = row.rules;
+        let incident = row.incident.with(rules.iter().map(answered).collect());
         Self {
             title: finding::title(EntityName { kind: &row.entity_kind, id: &row.entity }, &incident),
             score: finding::score(&incident).value(),
@@ -161,7 +166,7 @@ impl From<NamedRow> for IncidentItem {
             first_at: incident.first_at,
             last_at: incident.last_at,
             signals: incident.signals,
-            rules: incident.rules,
+            rules,
             tactics: incident.tactics,
             techniques: incident.techniques,
             reason: incident.status.reason,
@@ -237,9 +242,16 @@ pub async fn by_id(
     Ok((Some(detail), snapshot.positions))
 }
 
+/// The rules of an incident: by key, or as the release before wrote them.
+const RULES: &str = ", CASE WHEN i.rule_keys IS NULL THEN i.rules ELSE (
+    SELECT coalesce(jsonb_agg(jsonb_build_object('id', r.rule_id, 'title', r.title, 'level', r.level,
+                                                 'signals', k.signals) ORDER BY k.nth), '[]')
+      FROM unnest(i.rule_keys, i.rule_signals) WITH ORDINALITY AS k(rule_key, signals, nth)
+      JOIN risk_rule AS r ON r.tenant_id = i.tenant_id AND r.rule_key = k.rule_key) END AS rules";
+
 fn select(tenant: &TenantId) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("SELECT entity_kind, entity, ");
-    query.push(StoredIncident::COLUMNS).push(" FROM incident AS i WHERE i.tenant_id = ");
+    query.push(StoredIncident::COLUMNS).push(RULES).push(" FROM incident AS i WHERE i.tenant_id = ");
     query.push_bind(tenant.as_str().to_owned());
     query
 }
