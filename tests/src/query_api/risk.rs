@@ -283,6 +283,37 @@ async fn incidents_are_listed_filtered_and_shown() {
     assert_eq!(status, StatusCode::NOT_FOUND, "another tenant's");
 }
 
+/// Id, title, level and signals of each rule of the only incident.
+async fn rules_of_the_incident(asked: &Asked) -> Vec<(String, String, String, i64)> {
+    let page: IncidentsPage = asked.api.get("acme", "/api/v1/risk/incidents").await;
+    assert_eq!(page.items.len(), 1);
+    let rules = page.items[0].rules.iter();
+    rules.map(|rule| (rule.id.clone(), rule.title.clone(), rule.level.clone(), rule.signals)).collect()
+}
+
+#[tokio::test]
+async fn an_incident_has_its_rules_whichever_release_wrote_them() {
+    let mut asked = Asked::new().await;
+    let rule = |id: &str, title: &str, level: &str, signals| {
+        (id.to_owned(), title.to_owned(), level.to_owned(), signals)
+    };
+    let high = |n, seconds| hit(n, "a", SignalLevel::High, "ada", seconds);
+    asked.deliver(&[hit(1, "b", SignalLevel::Critical, "ada", 0), high(2, 60), high(3, 90)]).await;
+    let both = |signals| [rule("a", "Rule a", "high", signals), rule("b", "Rule b", "critical", 1)];
+    assert_eq!(rules_of_the_incident(&asked).await, both(2));
+
+    let as_before = r#"[{"id": "b", "title": "Old", "level": "low", "signals": 7}]"#;
+    sqlx::query("UPDATE incident SET rules = $1::jsonb")
+        .bind(as_before)
+        .execute(&mut asked.api.owner)
+        .await
+        .expect("as the release before writes it");
+    assert_eq!(rules_of_the_incident(&asked).await, [rule("b", "Old", "low", 7)]);
+
+    asked.deliver(&[high(4, 120)]).await;
+    assert_eq!(rules_of_the_incident(&asked).await, both(3));
+}
+
 #[tokio::test]
 async fn what_is_dated_into_the_future_neither_counts_nor_hides_anything() {
     let mut asked = Asked::new().await;

@@ -101,7 +101,7 @@ impl<'a, C> Plan<'a, C> {
 
     fn sort<M: ReadModel<Change = C>>(&mut self) {
         // Stable: of two facts with one key the earlier record's stays first.
-        self.facts.sort_by(|a, b| M::key(a.change).cmp(&M::key(b.change)));
+        self.facts.sort_by_cached_key(|fact| M::key(fact.change));
     }
 
     fn settle_unapplied(&mut self, batch: &'a Batch<C>, record: &'a RecordChanges<C>) {

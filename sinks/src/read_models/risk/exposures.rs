@@ -24,33 +24,43 @@ pub(super) async fn bring_up_to_date(
     entities: &[EntityKey<'_>],
     (touches, facts): (&mut [Touch<'_>], &mut [EntityFacts]),
 ) -> sqlx::Result<()> {
-    let mut written: Vec<(EntityKey<'_>, Exposure)> = Vec::new();
+    let (mut new, mut changed) = (Vec::new(), Vec::new());
     for ((entity, touch), facts) in entities.iter().zip(touches).zip(facts) {
         let withdrawn = std::mem::take(&mut touch.withdrawn);
         for (of_rule, added) in summed_up(std::mem::take(&mut touch.added)) {
             // What was withdrawn is summed up anew below, from all signals that are left or new.
-            if !withdrawn.contains(&of_rule) {
-                written.push((*entity, facts.add(added).clone()));
+            if withdrawn.contains(&of_rule) {
+                continue;
             }
+            let added_signals = added.signals;
+            let exposure = facts.add(added).clone();
+            // With no signals but those that are added, there was none before.
+            let written = if exposure.signals == added_signals { &mut new } else { &mut changed };
+            written.push((*entity, exposure));
         }
         for (rule_id, hour) in withdrawn {
             let left = summed_up_anew(tx, rules, *entity, (&rule_id, hour)).await?;
             match &left {
-                Some(exposure) => written.push((*entity, exposure.clone())),
+                Some(exposure) => changed.push((*entity, exposure.clone())),
                 None => remove(tx, *entity, (&rule_id, hour)).await?,
             }
             facts.replace(&rule_id, hour, left);
         }
     }
-    written.sort_by(|(a, one), (b, other)| (a, &one.rule.id, one.hour).cmp(&(b, &other.rule.id, other.hour)));
-    let rules_written = written.iter().map(|(entity, exposure)| (entity.tenant, &exposure.rule));
+    let rules_written = new.iter().chain(&changed).map(|(entity, exposure)| (entity.tenant, &exposure.rule));
     rules.ensure(tx, rules_written.collect()).await?;
     let mut keys = RuleKeys::default();
-    let rows = written
-        .iter()
-        .map(|(entity, exposure)| exposure_row(*entity, exposure, keys.of(&exposure.rule, None)));
-    let rows: Vec<ExposureRow<'_>> = rows.collect();
-    ExposureRow::upsert(tx, &rows).await
+    ExposureRow::insert(tx, &rows(&mut new, &mut keys)).await?;
+    ExposureRow::upsert(tx, &rows(&mut changed, &mut keys)).await
+}
+
+/// The rows of exposures, sorted by key.
+fn rows<'a>(exposures: &'a mut [(EntityKey<'a>, Exposure)], keys: &mut RuleKeys) -> Vec<ExposureRow<'a>> {
+    exposures.sort_by(|(a, one), (b, other)| (a, &one.rule.id, one.hour).cmp(&(b, &other.rule.id, other.hour)));
+    let row = |(entity, exposure): &'a (EntityKey<'a>, Exposure)| {
+        exposure_row(*entity, exposure, keys.of(&exposure.rule, None))
+    };
+    exposures.iter().map(row).collect()
 }
 
 /// New signals, summed up by rule and hour.

@@ -21,12 +21,13 @@ use crate::read_models::{
     stored_content::{EventKey, content_of, rows_about},
 };
 
-/// Key of a fact. Facts are written in this order, which is that of their tables' keys.
+/// Key of a fact. Facts are written in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FactKey<'a> {
     table: FactTable,
-    tenant: &'a str,
+    /// Comes before the tenant: nearly every comparison ends here.
     event_id: Uuid,
+    tenant: &'a str,
     /// Kind and id of the entity, where the table's key names one.
     entity: (&'a str, &'a str),
     /// The rule, or the source of a weight.

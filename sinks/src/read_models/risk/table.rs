@@ -106,7 +106,7 @@ table! {
 table! {
     /// First event of a value of a group.
     struct FirstSeenRow in "risk_first_seen" as "risk_first_seen_row"
-    upsert on "tenant_id, rule_id, group_key, value" {
+    upsert on "tenant_id, rule_id, group_key, value" insert new {
         tenant_id: text, rule_id: text, group_key: text, value: text;
         first_at: instant,
         event_id: uuid,
@@ -121,7 +121,8 @@ table! {
     /// Exposure of an entity by one rule within one hour.
     struct ExposureRow read as
     /// The exposure as it is stored.
-    StoredExposure in "risk_exposure" as "risk_exposure_row" upsert on "tenant_id, entity_kind, entity, rule_id, hour" {
+    StoredExposure in "risk_exposure" as "risk_exposure_row"
+    upsert on "tenant_id, entity_kind, entity, rule_id, hour" insert new {
         tenant_id: text, entity_kind: text, entity: text, rule_id: text;
         hour: bigint,
         rule_key: bigint,

@@ -199,6 +199,9 @@ async fn stored(
 /// Changes of the rows of some groups.
 #[derive(Default)]
 struct Changes<'a> {
+    /// Rows of values that are new to their groups.
+    added: Vec<FirstSeenRow<'a>>,
+    /// Rows of values that an earlier event shows.
     written: Vec<FirstSeenRow<'a>>,
     /// Rows that are reported or not, otherwise than before, and stay as they are besides.
     turned: Vec<(FirstSeenKey<'a>, bool)>,
@@ -264,7 +267,8 @@ impl<'a> Changes<'a> {
             if let Some(sighting) = group.values.get(value).filter(|_| first.contains(value)) {
                 let part = sighting.part();
                 let rule_key = keys.of(&part.rule, Some(&part.terms));
-                self.written.push(FirstSeenRow {
+                let written = if was.is_none() { &mut self.added } else { &mut self.written };
+                written.push(FirstSeenRow {
                     tenant_id: key.tenant,
                     rule_id: key.rule_id,
                     group_key: key.group,
@@ -296,6 +300,7 @@ impl<'a> Changes<'a> {
 
     /// Writes the rows, sorted by key.
     async fn store(&self, tx: &mut PgConnection) -> sqlx::Result<()> {
+        FirstSeenRow::insert(tx, &self.added).await?;
         FirstSeenRow::upsert(tx, &self.written).await?;
         if !self.turned.is_empty() {
             let (keys, reported): (Vec<FirstSeenKey<'_>>, Vec<bool>) = self.turned.iter().copied().unzip();
