@@ -56,7 +56,8 @@ pub(super) async fn bring_up_to_date(
 
 /// The rows of exposures, sorted by key.
 fn rows<'a>(exposures: &'a mut [(EntityKey<'a>, Exposure)], keys: &mut RuleKeys) -> Vec<ExposureRow<'a>> {
-    exposures.sort_by(|(a, one), (b, other)| (a, &one.rule.id, one.hour).cmp(&(b, &other.rule.id, other.hour)));
+    exposures
+        .sort_by(|(a, one), (b, other)| (a, &one.rule.id, one.hour).cmp(&(b, &other.rule.id, other.hour)));
     let row = |(entity, exposure): &'a (EntityKey<'a>, Exposure)| {
         exposure_row(*entity, exposure, keys.of(&exposure.rule, None))
     };

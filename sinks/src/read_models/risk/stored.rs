@@ -130,7 +130,8 @@ pub(super) async fn load(
         let nth: i64 = row.try_get("nth")?;
         let nth = usize::try_from(nth - 1).map_err(|error| sqlx::Error::Decode(error.into()))?;
         let stored = stored.get_mut(nth).ok_or(sqlx::Error::RowNotFound)?.get_or_insert_default();
-        stored.row = RowVersion { xmin: transaction(&row, "row_xmin")?, seen_by: transaction(&row, "seen_by")? };
+        stored.row =
+            RowVersion { xmin: transaction(&row, "row_xmin")?, seen_by: transaction(&row, "seen_by")? };
         stored.newest_hour = row.try_get("newest_hour")?;
         stored.weights = row.try_get("weights")?;
         stored.triages = row.try_get("triages")?;
@@ -143,9 +144,9 @@ pub(super) async fn load(
             incidents.push((nth, incident, unkeyed));
         }
     }
-    let keys = incidents.iter().flat_map(|(nth, incident, _)| {
-        incident.keyed().map(|(key, _)| (entities[*nth].tenant, key))
-    });
+    let keys = incidents
+        .iter()
+        .flat_map(|(nth, incident, _)| incident.keyed().map(|(key, _)| (entities[*nth].tenant, key)));
     known.read(tx, keys.collect()).await?;
     for (nth, incident, unkeyed) in incidents {
         let mut fired: Vec<FiredRule> = unkeyed.iter().map(answered).collect();
@@ -242,11 +243,7 @@ fn entity_risk_row<'a>(entity: EntityKey<'a>, assessment: &Assessment) -> Entity
     }
 }
 
-fn incident_row<'a>(
-    entity: EntityKey<'a>,
-    incident: &'a Incident,
-    keys: &mut RuleKeys,
-) -> IncidentRow<'a> {
+fn incident_row<'a>(entity: EntityKey<'a>, incident: &'a Incident, keys: &mut RuleKeys) -> IncidentRow<'a> {
     IncidentRow {
         tenant_id: entity.tenant,
         entity_kind: entity.kind,
