@@ -158,32 +158,49 @@ pub async fn findings(
 /// Query for a page and one row more.
 pub(super) fn question(tenant: &TenantId, request: &FindingsRequest) -> QueryBuilder<Postgres> {
     let as_of = request.as_of;
-    let mut query = QueryBuilder::new("SELECT *, status = 'open' AND due_at <= ");
+    // The page is cut first and joined with its policies then: Postgres takes the join for so selective that it would
+    // look at all findings otherwise.
+    let mut query = QueryBuilder::new("SELECT t.*, p.title, p.remediation, status = 'open' AND due_at <= ");
     query
         .push_bind(as_of)
-        .push(" AS overdue FROM (SELECT f.*, p.title, p.remediation, w.waiver, w.expires_at, ");
-    query
-        .push("f.closed_at <= ")
-        .push_bind(as_of)
-        .push(" AS ended, CASE WHEN f.closed_at <= ")
-        .push_bind(as_of);
+        .push(" AS overdue FROM (SELECT * FROM (SELECT f.*, w.waiver, w.expires_at, f.closed_at <= ");
+    query.push_bind(as_of).push(" AS ended, CASE WHEN f.closed_at <= ").push_bind(as_of);
     query.push(
         " THEN 'closed' WHEN w.waiver IS NOT NULL THEN 'waived' ELSE 'open' END AS status
-           FROM compliance_finding AS f JOIN compliance_policy AS p USING (tenant_id, policy_id, policy_hash)",
+           FROM compliance_finding AS f",
     );
     push_waived(&mut query, ("f.resource", "f.policy_id"), as_of);
     query.push(" WHERE f.tenant_id = ").push_bind(tenant.as_str().to_owned());
-    query.push(" AND f.opened_at <= ").push_bind(as_of);
+    push_wanted(&mut query, request);
     query.push(
         " AND NOT EXISTS (SELECT FROM compliance_finding AS l WHERE l.tenant_id = f.tenant_id
              AND l.finding_id = f.finding_id AND l.opened_at > f.opened_at AND l.opened_at <= ",
     );
-    query.push_bind(as_of).push(")");
+    query.push_bind(as_of).push(")) AS s WHERE true");
+    let filter = &request.filter;
+    if let Some(status) = filter.status {
+        query.push(" AND status = ").push_bind(status.name());
+    }
+    if let Some(overdue) = filter.overdue {
+        query.push(" AND (status = 'open' AND due_at <= ").push_bind(as_of);
+        query.push(") = ").push_bind(overdue);
+    }
+    query.push(" ORDER BY opened_at DESC, finding_id DESC LIMIT ").push_bind(i64::from(request.limit) + 1);
+    query.push(
+        ") AS t JOIN compliance_policy AS p USING (tenant_id, policy_id, policy_hash)
+           ORDER BY t.opened_at DESC, t.finding_id DESC",
+    );
+    query
+}
+
+/// Conditions on the rows `f` themselves.
+fn push_wanted(query: &mut QueryBuilder<Postgres>, request: &FindingsRequest) {
+    let (filter, as_of) = (&request.filter, request.as_of);
+    query.push(" AND f.opened_at <= ").push_bind(as_of);
     if let Some(after) = &request.after {
         query.push(" AND (f.opened_at, f.finding_id) < (").push_bind(after.opened_at);
         query.push(", ").push_bind(after.finding_id).push(")");
     }
-    let filter = &request.filter;
     for (column, value) in
         [("f.policy_id", &filter.policy), ("f.resource", &filter.resource), ("f.project", &filter.project)]
     {
@@ -194,16 +211,16 @@ pub(super) fn question(tenant: &TenantId, request: &FindingsRequest) -> QueryBui
     if let Some(severity) = filter.severity {
         query.push(" AND f.severity = ").push_bind(severity.name());
     }
-    query.push(") AS t WHERE true");
-    if let Some(status) = filter.status {
-        query.push(" AND status = ").push_bind(status.name());
+    // Implied by the status, so that other rows are left out before their waivers are looked up.
+    match filter.status {
+        Some(FindingStatus::Closed) => {
+            query.push(" AND f.closed_at <= ").push_bind(as_of);
+        }
+        Some(FindingStatus::Open | FindingStatus::Waived) => {
+            query.push(" AND (f.closed_at IS NULL OR f.closed_at > ").push_bind(as_of).push(")");
+        }
+        None => {}
     }
-    if let Some(overdue) = filter.overdue {
-        query.push(" AND (status = 'open' AND due_at <= ").push_bind(as_of);
-        query.push(") = ").push_bind(overdue);
-    }
-    query.push(" ORDER BY opened_at DESC, finding_id DESC LIMIT ").push_bind(i64::from(request.limit) + 1);
-    query
 }
 
 pub(super) fn decoded(row: &PgRow) -> Result<FindingItem, ReadError> {

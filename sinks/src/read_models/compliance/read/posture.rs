@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use super::{
     super::findings::word,
-    STAGE, push_seen, push_waived,
+    STAGE, push_seen,
     verdicts::{VerdictItem, VerdictsFilter, VerdictsRequest, page_of},
 };
 use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
@@ -125,9 +125,9 @@ pub async fn posture(
     catalogue: &ControlCatalogue,
 ) -> Result<Posture, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
-    let tallies = tallies(&mut snapshot, tenant, request.as_of, request.project.as_deref()).await?;
+    let Tallied { tallies, resources } =
+        tallies(&mut snapshot, tenant, request.as_of, request.project.as_deref()).await?;
     let versions = versions(&mut snapshot, tenant).await?;
-    let resources = resources(&mut snapshot, tenant, request).await?;
     let wanted = |posture: &FrameworkPosture| {
         request.framework.as_ref().is_none_or(|framework| *framework == posture.framework)
     };
@@ -153,39 +153,70 @@ pub async fn posture(
     Ok(Posture { frameworks, controls: listed, projects, complete, resources, positions: snapshot.positions })
 }
 
+/// Verdicts at an instant, counted.
+pub(super) struct Tallied {
+    /// By project, policy, verdict and whether it is waived.
+    pub(super) tallies: Vec<Tally>,
+    /// Resources that exist and were judged.
+    pub(super) resources: u64,
+}
+
 /// Number of resources by project and verdict at an instant.
 pub(super) async fn tallies(
     snapshot: &mut Snapshot,
     tenant: &TenantId,
     as_of: Timestamp,
     project: Option<&str>,
-) -> Result<Vec<Tally>, ReadError> {
-    let mut query = QueryBuilder::new("WITH seen AS (");
+) -> Result<Tallied, ReadError> {
+    let mut query = QueryBuilder::new("WITH seen AS MATERIALIZED (");
     push_seen(&mut query, tenant, as_of);
     if let Some(project) = project {
         query.push(" AND s.project = ").push_bind(project.to_owned());
     }
+    query.push("), waived AS MATERIALIZED (SELECT DISTINCT resource, policy_id FROM compliance_waived WHERE tenant_id = ");
+    query.push_bind(tenant.as_str().to_owned());
+    query.push(" AND valid_from <= ").push_bind(as_of).push(" AND valid_to > ").push_bind(as_of);
+    // Resources share sets of verdicts: these are counted before they are joined, except where a waiver tells them apart.
     query.push(
-        ") SELECT n.project, v.policy_id, v.policy_hash, v.status, w.waiver IS NOT NULL AS waived, count(*) AS resources,
-                  min(n.valid_from) AS oldest, max(n.valid_from) AS newest
-             FROM seen AS n JOIN compliance_verdict AS v USING (tenant_id, verdicts_key)",
+        "), alike AS (
+           SELECT project, verdicts_key, NULL AS resource, count(*) AS resources, min(valid_from) AS oldest,
+                  max(valid_from) AS newest
+             FROM seen WHERE resource NOT IN (SELECT resource FROM waived) GROUP BY 1, 2
+           UNION ALL
+           SELECT project, verdicts_key, resource, 1, valid_from, valid_from
+             FROM seen WHERE resource IN (SELECT resource FROM waived))
+         SELECT a.project, v.policy_id, v.policy_hash, v.status, w.resource IS NOT NULL AS waived,
+                sum(a.resources)::bigint AS resources, min(a.oldest) AS oldest, max(a.newest) AS newest
+           FROM alike AS a JOIN compliance_verdict AS v ON v.verdicts_key = a.verdicts_key AND v.tenant_id = ",
     );
-    push_waived(&mut query, ("n.resource", "v.policy_id"), as_of);
-    query.push(" AND v.status = 'fail' GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5");
+    query.push_bind(tenant.as_str().to_owned()).push(
+        " LEFT JOIN waived AS w ON w.resource = a.resource AND w.policy_id = v.policy_id AND v.status = 'fail'
+          GROUP BY 1, 2, 3, 4, 5
+          UNION ALL
+         SELECT NULL, NULL, NULL, NULL, NULL, count(*), NULL, NULL FROM seen
+          ORDER BY 1, 2, 3, 4, 5",
+    );
     let rows = query.build().fetch_all(snapshot.connection()).await?;
-    let tally = |row: &PgRow| {
-        Ok::<_, ReadError>(Tally {
+    let (mut tallies, mut all) = (Vec::with_capacity(rows.len()), 0);
+    for row in &rows {
+        let resources = row.try_get::<i64, _>("resources")?.unsigned_abs();
+        // The row that counts the resources names no policy.
+        let Some(policy_id) = row.try_get("policy_id")? else {
+            all = resources;
+            continue;
+        };
+        tallies.push(Tally {
             project: row.try_get("project")?,
-            policy_id: row.try_get("policy_id")?,
+            policy_id,
             policy_hash: row.try_get("policy_hash")?,
             status: word(row, "status", VerdictStatus::from_name)?,
             waived: row.try_get("waived")?,
-            resources: row.try_get::<i64, _>("resources")?.unsigned_abs(),
+            resources,
             oldest: row.try_get("oldest")?,
             newest: row.try_get("newest")?,
-        })
-    };
-    rows.iter().map(tally).collect()
+        });
+    }
+    Ok(Tallied { tallies, resources: all })
 }
 
 /// Every version of a policy that gave a verdict.
@@ -216,21 +247,6 @@ pub(super) fn judged<'a>(
         Some(Judged { tally, policy: &version.facts })
     };
     tallies.filter_map(one).collect()
-}
-
-async fn resources(
-    snapshot: &mut Snapshot,
-    tenant: &TenantId,
-    request: &PostureRequest,
-) -> Result<u64, ReadError> {
-    let mut query = QueryBuilder::new("SELECT count(*) FROM (");
-    push_seen(&mut query, tenant, request.as_of);
-    if let Some(project) = &request.project {
-        query.push(" AND s.project = ").push_bind(project.clone());
-    }
-    query.push(") AS n");
-    let count: i64 = query.build_query_scalar().fetch_one(snapshot.connection()).await?;
-    Ok(count.unsigned_abs())
 }
 
 /// Request for one control.
@@ -271,7 +287,7 @@ pub async fn control(
     catalogue: &ControlCatalogue,
 ) -> Result<(Option<Vec<ControlDetail>>, Positions), ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
-    let tallies = tallies(&mut snapshot, tenant, request.as_of, None).await?;
+    let tallies = tallies(&mut snapshot, tenant, request.as_of, None).await?.tallies;
     let versions = versions(&mut snapshot, tenant).await?;
     let all = controls(&judged(tallies.iter(), &versions), catalogue);
     let mut found = Vec::new();

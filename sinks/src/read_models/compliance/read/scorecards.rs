@@ -88,7 +88,7 @@ pub async fn scorecards(
     request: &ScorecardsRequest,
 ) -> Result<Page<ScorecardItem, String>, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
-    let tallies = tallies(&mut snapshot, tenant, request.as_of, request.project.as_deref()).await?;
+    let tallies = tallies(&mut snapshot, tenant, request.as_of, request.project.as_deref()).await?.tallies;
     let versions = versions(&mut snapshot, tenant).await?;
     let delivered = delivered(&mut snapshot, tenant, request.as_of).await?;
     let mut projects: BTreeMap<&str, Vec<&Tally>> = BTreeMap::new();
