@@ -6,24 +6,20 @@ use chrono::Utc;
 use http::{HeaderMap, HeaderValue, header};
 use ipnet::IpNet;
 use schemas::{
-    access::{KeyRing, Principal, Role, Scope},
+    access::{KeyRing, Principal, RefusedKey, Role, Scope, VerifiedKey},
     problem::ProblemKind,
 };
-use tokio::sync::watch;
 use tracing::debug;
 
 use crate::{
     api_error::ApiError,
     credential,
     identity::{Denial, Identities},
+    key_ring::KeyRingWatch,
     peer::Peer,
     rates::{Allowance, Caller, CallerKind, Limiters, Rates, ReplicasWatch},
     trail::{Reason, Refusal, Trail},
 };
-
-/// The valid API keys, refreshed by the task that reads them from the database; `None` before the first read,
-/// and when reading has failed for too long.
-pub type KeyRingWatch = watch::Receiver<Option<Arc<KeyRing>>>;
 
 /// Admits the callers of one service.
 #[derive(Debug)]
@@ -74,7 +70,7 @@ impl Admission {
 
     /// Whether credentials can be checked; otherwise the problem to answer with.
     pub fn ready(&self) -> Result<(), ApiError> {
-        self.keys.borrow().is_some().then_some(()).ok_or_else(keys_unavailable)
+        self.keys.current().map(drop).ok_or_else(keys_unavailable)
     }
 
     /// The caller, if the credential is valid, has the scope, and is within the rate limit for the class of
@@ -127,8 +123,7 @@ impl Admission {
         if Identities::is_token(token) && !self.identities.is_empty() {
             return self.identify(token, call).await;
         }
-        let keys = self.keys.borrow().clone().ok_or_else(keys_unavailable)?;
-        match keys.check(token, Utc::now()) {
+        match self.check_key(token, address).await? {
             Ok(key) if key.may_come_from(address) => Ok(Principal::ApiKey(key.holder)),
             Ok(key) => {
                 let detail = format!("the key {} may not be used from {address}", key.holder.id);
@@ -143,6 +138,26 @@ impl Admission {
                 }
                 Err(self.unauthenticated(peer, headers))
             }
+        }
+    }
+
+    /// Checks an API key. One that does not hold is checked again with the keys as they are now: it may have
+    /// been made a moment ago. All that fail take as long, whatever the reason, and each address may have
+    /// keys read as often as it may fail to log in.
+    async fn check_key(
+        &self,
+        token: &str,
+        address: IpAddr,
+    ) -> Result<Result<VerifiedKey, Option<RefusedKey>>, ApiError> {
+        let keys = self.keys.current().ok_or_else(keys_unavailable)?;
+        let checked = keys.check(token, Utc::now());
+        let ask = checked.is_err()
+            && self.keys.is_on_demand()
+            && KeyRing::is_token(token)
+            && self.limiters.may_read_keys(address);
+        match ask.then(|| self.keys.newer()) {
+            Some(newer) => Ok(newer.await.map_or(checked, |keys| keys.check(token, Utc::now()))),
+            None => Ok(checked),
         }
     }
 

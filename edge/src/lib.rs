@@ -5,8 +5,8 @@
 //! or HTTP/2 if negotiated by ALPN, and shuts down without cutting responses off.
 //!
 //! The rest are the parts of a service: [`service`] wraps all routes (ids, spans, problems, headers);
-//! [`access`] guards those that need a credential ([`admission`], [`credential`], [`identity`], [`rates`],
-//! [`quotas`], [`peer`]); [`tenants`] holds limits and usage by tenant, [`trail`] admissions and refusals for
+//! [`access`] guards those that need a credential ([`admission`], [`credential`], [`key_ring`], [`identity`],
+//! [`rates`], [`quotas`], [`peer`]); [`tenants`] holds limits and usage by tenant, [`trail`] admissions and refusals for
 //! the audit log, [`health`] the probes, [`api_error`] the error responses, and [`openapi`] the common parts
 //! of the API documents.
 
@@ -18,6 +18,7 @@ pub mod head;
 pub mod health;
 pub mod identity;
 mod in_hand;
+pub mod key_ring;
 mod listener;
 mod metrics_text;
 pub mod openapi;

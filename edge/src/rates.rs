@@ -88,6 +88,7 @@ pub struct Limiters {
     programs: Option<Limiter<Caller>>,
     people: Option<Limiter<Caller>>,
     failed_logins: Limiter<Network>,
+    key_readings: Limiter<Network>,
 }
 
 impl Limiters {
@@ -100,6 +101,7 @@ impl Limiters {
             programs: rates.per_key_per_minute.map(|n| Limiter::new(n, tenth(n), rates.max_keys)),
             people: rates.per_person_per_minute.map(|n| Limiter::new(n, tenth(n), rates.max_keys)),
             failed_logins: Limiter::new(failed, failed, rates.max_keys),
+            key_readings: Limiter::new(failed, failed, rates.max_keys),
         }
     }
 
@@ -122,6 +124,12 @@ impl Limiters {
             metrics::counter!("weir_rate_limited_total", "tenant_class" => kind.name()).increment(1);
         }
         taken.map(Some)
+    }
+
+    /// Whether a key that is not known may be looked for in the database now; as often for each address as it
+    /// may fail to log in.
+    pub fn may_read_keys(&self, client: IpAddr) -> bool {
+        self.key_readings.take_of(Network::from(client), *self.replicas.borrow()).is_ok()
     }
 
     /// Counts a failed login against its address; `Err` if there were too many.

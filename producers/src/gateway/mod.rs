@@ -41,7 +41,7 @@ use std::{
 };
 
 pub use config::{Admin, GatewayConfig, Limits, Timeouts, WaiversWatch};
-pub use edge::admission::KeyRingWatch;
+pub use edge::key_ring::KeyRingWatch;
 pub use edge::rates::Rates;
 use edge::{Listen, ListenError, Listener, Open, admission::Admission};
 pub use policy::{Budgets, PlanAsked};
@@ -159,12 +159,12 @@ impl Gateway {
     pub async fn serve(
         self,
         publisher: Arc<dyn Publisher>,
-        keys: KeyRingWatch,
+        keys: impl Into<KeyRingWatch>,
         shutdown: CancellationToken,
     ) -> Result<(), GatewayError> {
         sources::announce();
         let Self { config, listener, admin } = self;
-        let app = Arc::new(App::new(config, publisher, keys));
+        let app = Arc::new(App::new(config, publisher, keys.into()));
         // Who asks how the stop goes on is answered until it is over.
         let over = CancellationToken::new();
         let _over = over.clone().drop_guard();
@@ -200,7 +200,7 @@ async fn stop(app: &App, open: Open) -> Result<(), GatewayError> {
 pub async fn serve(
     config: GatewayConfig,
     publisher: Arc<dyn Publisher>,
-    keys: KeyRingWatch,
+    keys: impl Into<KeyRingWatch>,
     shutdown: CancellationToken,
 ) -> Result<(), GatewayError> {
     Gateway::bind(config).await?.serve(publisher, keys, shutdown).await

@@ -201,6 +201,11 @@ impl KeyRing {
         Self { keys: keys.into_iter().map(held).collect(), peppers: peppers.into() }
     }
 
+    /// Whether the text has the form of a key.
+    pub fn is_token(text: &str) -> bool {
+        split(text).is_some()
+    }
+
     /// The holder of this token; `None` for anything else.
     pub fn verify(&self, token: &str, now: Timestamp) -> Option<VerifiedKey> {
         self.check(token, now).ok()

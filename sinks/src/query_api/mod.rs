@@ -80,7 +80,10 @@ pub use cost::{
 };
 pub use cursor::CursorKey;
 pub use edge::health::Health;
-pub use edge::{admission::KeyRingWatch, rates::Rates};
+pub use edge::{
+    key_ring::{KeyDemand, KeyRingWatch},
+    rates::Rates,
+};
 pub use facets::{HistogramAnswer, TermsAnswer};
 pub use logs::{ConsistencyAnswer, KeysAnswer, LogItem, LogsAnswer, ProofAnswer, ProofsAnswer};
 pub use paging::{Found, Listed};
@@ -196,12 +199,12 @@ pub struct Listeners {
 
 impl QueryApi {
     /// The pool must come from [`reader_pool`](crate::read_models::reader_pool).
-    pub fn new(config: QueryConfig, pool: PgPool, keys: KeyRingWatch) -> Self {
+    pub fn new(config: QueryConfig, pool: PgPool, keys: impl Into<KeyRingWatch>) -> Self {
         Self(Arc::new(Api {
             own_pool: companion_pool(&pool, OWN_CONNECTIONS),
             pool,
             admission: Arc::new(
-                Admission::new(keys, &config.rates, config.trusted_proxies)
+                Admission::new(keys.into(), &config.rates, config.trusted_proxies)
                     .with_identities(config.identities)
                     .with_trail(Arc::clone(&config.tenants.trail))
                     .with_replicas(config.tenants.replicas.clone()),

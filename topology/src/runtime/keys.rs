@@ -11,14 +11,18 @@ use schemas::access::{KeyRing, Peppers};
 use sinks::{
     api_keys,
     postgres::{PgPool, service_pool},
+    query_api::{KeyDemand, KeyRingWatch},
 };
-use tokio::sync::watch::{self, Receiver};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-/// A revoked key stops working within this time and a query, on every replica; a new one begins to. Together less than a
-/// second.
+/// A revoked or narrowed key stops working within this time and a query, on every replica: together less than a second.
 const INTERVAL: Duration = Duration::from_millis(800);
+/// Minimum time between two reads: unknown keys have them read at once, and anybody can make up such keys.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+/// Time between two reads on demand, in multiples of the time that the last read took.
+const READS_APART: u32 = 10;
 /// Time for which the last keys stay valid while the table cannot be read. After it every key is refused: a
 /// key that was revoked meanwhile must not work for ever.
 const MAX_AGE: Duration = Duration::from_mins(15);
@@ -26,12 +30,10 @@ const MAX_AGE: Duration = Duration::from_mins(15);
 const USES_INTERVAL: Duration = Duration::from_mins(5);
 
 /// Follows the stored keys. `None` until they were read once, and once they could not be read for 15 minutes.
-pub fn watch(
-    database_url: &str,
-    peppers: Peppers,
-    shutdown: CancellationToken,
-) -> Receiver<Option<Arc<KeyRing>>> {
+pub fn watch(database_url: &str, peppers: Peppers, shutdown: CancellationToken) -> KeyRingWatch {
     let (ring, followed) = watch::channel(None::<Arc<KeyRing>>);
+    let demand = Arc::new(KeyDemand::default());
+    let followed = KeyRingWatch::on_demand(followed, Arc::clone(&demand));
     let pool = service_pool(database_url, 1);
     tokio::spawn(async move {
         let pool = match pool {
@@ -41,6 +43,7 @@ pub fn watch(
         let mut table = Freshness::new(Instant::now());
         let mut uses = Uses { ids: BTreeSet::new(), written: Instant::now() };
         while !shutdown.is_cancelled() {
+            let (began, asked) = (Instant::now(), demand.asked());
             let read = api_keys::load_all(&pool).await;
             let now = Instant::now();
             if let Some(last) = &*ring.borrow() {
@@ -62,13 +65,25 @@ pub fn watch(
                 }
             }
             metrics::gauge!("weir_api_keys_age_seconds").set(table.age(now).as_secs_f64());
+            demand.met(asked);
+            let soonest = tokio::time::Instant::now() + soonest_after(now - began);
+            let wanted = async {
+                tokio::time::sleep_until(soonest).await;
+                demand.made().await;
+            };
             tokio::select! {
                 () = shutdown.cancelled() => {}
+                () = wanted => {}
                 () = tokio::time::sleep(INTERVAL) => {}
             }
         }
     });
     followed
+}
+
+/// Time from one read, which took so long, to the next on demand.
+fn soonest_after(took: Duration) -> Duration {
+    (took * READS_APART).clamp(SHORTEST_INTERVAL, INTERVAL)
 }
 
 /// Time at which the table of keys was last read; before the first read, the time at which reading began.
@@ -119,5 +134,13 @@ mod tests {
         assert!(!table.is_too_old(read) && !table.is_too_old(read + Duration::from_mins(14)));
         assert!(table.is_too_old(read + MAX_AGE));
         assert_eq!(table.age(read + INTERVAL), INTERVAL);
+    }
+
+    #[test]
+    fn reads_on_demand_take_a_tenth_of_the_time_at_most() {
+        for (took, soonest) in [(0, 100), (5, 100), (30, 300), (500, 800)] {
+            let millis = Duration::from_millis;
+            assert_eq!(soonest_after(millis(took)), millis(soonest));
+        }
     }
 }
