@@ -28,6 +28,7 @@ mod query_api;
 mod releases;
 mod replicas;
 mod retention;
+mod revocation;
 mod risk;
 mod rules;
 mod siem;

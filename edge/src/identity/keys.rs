@@ -186,9 +186,17 @@ impl IssuerKeys {
         }
     }
 
-    /// Fetches the keys at startup, to report errors early.
+    /// Whether they are the keys of that issuer at that place.
+    pub(super) fn are_of(&self, issuer: &str, source: &KeySource) -> bool {
+        self.issuer == issuer && self.source == *source
+    }
+
+    /// Fetches the keys unless there are some, to report errors early.
     pub(super) async fn prime(&self) {
-        let _: bool = self.renew(Instant::now(), None).await;
+        let now = Instant::now();
+        if self.usable(now).is_none() {
+            let _: bool = self.renew(now, None).await;
+        }
     }
 
     fn usable(&self, now: Instant) -> Option<Arc<Fetched>> {

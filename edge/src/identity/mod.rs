@@ -11,6 +11,9 @@ mod keys;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta};
 use schemas::{Timestamp, access::Principal};
 use serde_json::Value;
@@ -93,22 +96,32 @@ pub enum Denial {
     KeysUnavailable(String),
 }
 
-/// The configured issuers.
+/// The issuers in force. They may be replaced while requests are answered: a token is checked by those that
+/// are in force when it comes.
 #[derive(Debug, Default)]
-pub struct Identities(Vec<Issuer>);
+pub struct Identities(ArcSwap<Vec<Issuer>>);
 
 #[derive(Debug)]
 struct Issuer {
     url: String,
     audiences: Vec<String>,
     authorized_parties: Vec<String>,
-    keys: IssuerKeys,
+    keys: Arc<IssuerKeys>,
     mapping: Mapping,
 }
 
 impl Identities {
     /// Creates the issuers; keys are fetched later.
     pub fn new(configs: Vec<IssuerConfig>) -> Result<Self, InvalidIssuers> {
+        let identities = Self::default();
+        identities.replace(configs)?;
+        Ok(identities)
+    }
+
+    /// Puts other issuers and rules in force. Keys of issuers that stay where they are need not be fetched
+    /// again. On an error the issuers stay as they were.
+    pub fn replace(&self, configs: Vec<IssuerConfig>) -> Result<(), InvalidIssuers> {
+        let before = self.0.load_full();
         let mut issuers: Vec<Issuer> = Vec::new();
         for config in configs {
             if issuers.iter().any(|issuer| issuer.url == config.issuer) {
@@ -127,22 +140,28 @@ impl Identities {
                 rules,
             } = config;
             let mapping = Mapping { issuer: url.clone(), principal_claim, kind, rules };
-            let keys = IssuerKeys::new(url.clone(), keys)?;
+            let known = before.iter().find(|issuer| issuer.keys.are_of(&url, &keys));
+            let keys = match known {
+                Some(issuer) => Arc::clone(&issuer.keys),
+                None => Arc::new(IssuerKeys::new(url.clone(), keys)?),
+            };
             issuers.push(Issuer { url, audiences, authorized_parties, keys, mapping });
         }
-        Ok(Self(issuers))
+        self.0.store(Arc::new(issuers));
+        Ok(())
     }
 
-    /// Fetches the keys of every issuer once, so that the first request need not wait. Errors are logged.
+    /// Fetches the keys of every issuer that has none yet, so that the first request need not wait. Errors are
+    /// logged.
     pub async fn prime(&self) {
-        for issuer in &self.0 {
+        for issuer in self.0.load_full().iter() {
             issuer.keys.prime().await;
         }
     }
 
     /// Whether no issuer is configured.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.load().is_empty()
     }
 
     /// Whether the text has the form of a token: three parts.
@@ -170,7 +189,8 @@ impl Identities {
     async fn examine(&self, token: &str, now: Timestamp) -> Result<Explained, Refused> {
         let unverified = Unverified::parse(token)?;
         let named = named_issuer(&unverified)?;
-        let issuer = self.0.iter().find(|issuer| issuer.url == named);
+        let issuers = self.0.load_full();
+        let issuer = issuers.iter().find(|issuer| issuer.url == named);
         let issuer = issuer.ok_or_else(|| InvalidToken::UnknownIssuer(named.chars().take(200).collect()))?;
         issuer.examine(&unverified, now).await
     }

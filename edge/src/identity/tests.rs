@@ -300,6 +300,36 @@ async fn an_issuer_that_is_down_lies_or_sends_secrets_lets_nobody_in() {
     }
 }
 
+#[tokio::test]
+async fn rules_that_are_replaced_hold_for_the_next_token_and_keys_are_kept() {
+    let (server, signer) = (MockServer::start().await, Signer::new("k1"));
+    publish(&server, &[&signer]).await;
+    let issuer = server.uri();
+    let of = |rules| IssuerConfig { rules, ..config(&issuer, KeySource::Discovery) };
+    let identities = Identities::new(vec![config(&issuer, KeySource::Discovery)]).expect("an issuer");
+    let token = signer.token(&claims(&issuer));
+    let ask = async || {
+        let Principal::Person(person) = identities.verify(&token, now()).await? else { panic!("a person") };
+        Ok(person.roles)
+    };
+    assert_eq!(ask().await.expect("it holds"), [Role::Approver]);
+    let replace = |configs| identities.replace(configs);
+    replace(vec![of(vec![rule("groups", "sec", Role::Viewer)])]).expect("good");
+    assert_eq!(ask().await.expect("it holds"), [Role::Viewer]);
+    let twice = replace(vec![of(Vec::new()), of(Vec::new())]);
+    assert!(matches!(twice, Err(InvalidIssuers::Twice(_))));
+    assert_eq!(ask().await.expect("nothing was replaced"), [Role::Viewer]);
+    replace(vec![of(Vec::new())]).expect("good");
+    assert_eq!(ask().await, Err(Denial::NoRole));
+    let asked = server.received_requests().await.expect("recorded");
+    assert_eq!(asked.iter().filter(|request| request.url.path() == "/keys").count(), 1);
+    replace(Vec::new()).expect("good");
+    assert_eq!(ask().await, Err(Denial::Invalid(InvalidToken::UnknownIssuer(issuer.clone()))));
+    let elsewhere = KeySource::Url(format!("{issuer}/keys"));
+    replace(vec![config(&issuer, elsewhere)]).expect("good");
+    assert!(ask().await.is_ok(), "keys of another place are fetched");
+}
+
 #[test]
 fn issuers_are_told_apart_and_have_audiences() {
     let file = || KeySource::File("keys.json".into());

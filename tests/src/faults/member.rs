@@ -2,7 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 
-use crate::support::SUBJECT_SECRET;
+use crate::support::{SUBJECT_SECRET, service};
 use ::stack::Endpoints;
 use nix::{
     sys::signal::{Signal, kill},
@@ -23,7 +23,7 @@ impl Member {
 
     /// Starts a process that runs these stages.
     pub(crate) fn running(stages: &[&str], endpoints: &Endpoints, instance: Option<&str>) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_weir-under-test"));
+        let mut command = Command::new(service::weir());
         command
             .arg("run")
             .args(stages)

@@ -1,6 +1,6 @@
 //! Two people approve a change, neither of whom asked for it: by tokens of an issuer, and through a service.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::Utc;
@@ -12,20 +12,20 @@ use serde_json::{Value, json};
 use super::door::{Answer, Door};
 use crate::{change_review::fixture::plan_of, support::site::Site};
 
-const ISSUER: &str = "https://issuer.test";
+pub(crate) const ISSUER: &str = "https://issuer.test";
 /// The route of the plan: two approvals are needed.
 const REVIEWS: &str =
     "SELECT count(*) FROM change_review WHERE decision = 'approved' AND route = 'two_person'
                           AND approvals = 2 AND requested_by = 'ada'";
 
 /// An issuer of tokens whose keys lie in a file.
-pub(super) struct Issuer {
+pub(crate) struct Issuer {
     key: SigningKey,
     keys: tempfile::NamedTempFile,
 }
 
 impl Issuer {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = SigningKey::from_bytes(&rand::random());
         let keys = tempfile::NamedTempFile::new().expect("a file");
         let x = URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
@@ -54,7 +54,13 @@ impl Issuer {
         Arc::new(Identities::new(vec![config]).expect("an issuer"))
     }
 
-    pub(super) fn token(&self, person: &str) -> String {
+    /// The file of its keys.
+    pub(crate) fn keys(&self) -> &Path {
+        self.keys.path()
+    }
+
+    /// A token of one of its people, for an hour.
+    pub(crate) fn token(&self, person: &str) -> String {
         let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let header = encode(json!({"alg": "EdDSA", "kid": "1", "typ": "JWT"}));
         let claims = encode(json!({"iss": ISSUER, "sub": person, "aud": "weir", "groups": ["platform"],

@@ -4,7 +4,7 @@
 mod corpus;
 mod decisions;
 pub(crate) mod door;
-mod four_eyes;
+pub(crate) mod four_eyes;
 mod java_sdk;
 mod outage;
 mod rows;

@@ -2,6 +2,7 @@
 
 pub(crate) mod corpus;
 pub(crate) mod projection;
+pub(crate) mod service;
 pub(crate) mod site;
 
 use std::{

@@ -20,6 +20,7 @@ mod generate;
 mod hold;
 mod import;
 mod issuer;
+mod issuers;
 mod key;
 mod lag;
 mod logins;

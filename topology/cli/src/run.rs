@@ -35,11 +35,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Outcome, admin_server,
     deployment::{GATEWAY, QUERY_API, SINKS},
+    issuers,
     lag::{declared_stages, topics_of},
     place::Place,
     policy, prices,
     rules::in_force,
-    settings::{identities, kafka_security},
+    settings::kafka_security,
     shutdown, status,
 };
 use topology::{
@@ -126,7 +127,8 @@ impl Process<'_> {
             started.push(Box::pin(watched.follow(policies.clone(), self.stop.clone())));
         }
         if roles.gateway || roles.query_api {
-            let identities = Arc::new(identities(self.place.settings.issuers()?)?);
+            let (identities, watched) = issuers::start(&self.place.settings)?;
+            started.push(Box::pin(watched.follow(Arc::clone(&identities), self.stop.clone())));
             tokio::spawn({
                 let identities = Arc::clone(&identities);
                 async move { identities.prime().await }

@@ -64,11 +64,20 @@ pub(crate) fn glance(
 
 /// Calls `look` every two seconds, and with true on SIGHUP, until shutdown.
 pub(crate) async fn follow(
+    look: impl FnMut(bool) + Send + 'static,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    follow_every(LOOK_EVERY, look, stop).await
+}
+
+/// As [`follow`], at another interval.
+pub(crate) async fn follow_every(
+    every: Duration,
     mut look: impl FnMut(bool) + Send + 'static,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
-    let mut looks = interval(LOOK_EVERY);
+    let mut looks = interval(every);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let asked = tokio::select! {

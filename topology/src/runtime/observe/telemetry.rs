@@ -227,6 +227,10 @@ fn describe_services() {
         "Responses cut off because their clients read too slowly."
     );
     describe_gauge!("weir_api_keys_age_seconds", "Time since the table of API keys was last read.");
+    describe_counter!(
+        "weir_issuer_reloads_total",
+        "Reloads of changed issuers or of their rules, by outcome."
+    );
     describe_counter!("weir_tls_handshakes_failed_total", "TLS handshakes that failed or took too long.");
     describe_counter!("weir_tls_certificate_reloads_total", "Reloads of a changed certificate, by outcome.");
     describe_gauge!("weir_tls_certificate_expires_timestamp_seconds", "Expiry of the certificate in use.");
