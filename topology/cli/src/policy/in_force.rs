@@ -54,6 +54,8 @@ impl PolicySources {
 pub(crate) fn start(sources: &PolicySources) -> anyhow::Result<(InForce, Watched)> {
     let glance = sources.glance();
     let (set, files) = sources.load().context("the compliance policies cannot be read")?;
+    // A counter that begins with its first failure has not increased.
+    counter!("weir_policy_reloads_total", "outcome" => "kept").increment(0);
     tell(&set, &files, None);
     let watched = Watched { sources: sources.clone(), watch: Watch::new(glance) };
     Ok((InForce::new(set), watched))

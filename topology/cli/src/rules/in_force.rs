@@ -66,6 +66,8 @@ impl RuleSources {
 pub(crate) fn start(sources: &RuleSources) -> anyhow::Result<(InForce, Watched)> {
     let glance = sources.glance();
     let loaded = sources.load().context("the rules of the stage risk cannot be read")?;
+    // A counter that begins with its first failure has not increased.
+    counter!("weir_rule_reloads_total", "outcome" => "kept").increment(0);
     tell(&loaded, None);
     let watched = Watched { sources: sources.clone(), watch: Watch::new(glance), sha256: loaded.sha256 };
     Ok((InForce::new(loaded.engine), watched))
