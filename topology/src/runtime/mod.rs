@@ -24,6 +24,7 @@ pub mod outlook;
 mod quiet;
 pub mod replicas;
 mod run;
+pub mod settled;
 pub mod sign;
 pub mod tenants;
 pub mod trail;
