@@ -31,6 +31,7 @@ mod retention;
 mod revocation;
 mod risk;
 mod rules;
+mod server_identity;
 mod siem;
 mod stack;
 mod stage;

@@ -9,6 +9,8 @@ use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
+use super::transport;
+
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
@@ -39,6 +41,9 @@ pub(super) fn complain(error: &anyhow::Error) {
     note(&format!("error: {error}"));
     for cause in error.chain().skip(1) {
         note(&format!("  because {cause}"));
+    }
+    if let Some(cure) = transport::cure(error) {
+        note(&format!("  what to do: {cure}"));
     }
 }
 

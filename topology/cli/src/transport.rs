@@ -78,6 +78,62 @@ fn check_postgres(database_url: &str, mode: Option<&str>) -> anyhow::Result<()> 
     }
 }
 
+/// Words of an error about a connection to Kafka or PostgreSQL, in lower case and all of them, and what to do about it; the
+/// first that fits counts.
+const CURES: [(&[&str], &str); 13] = [
+    (
+        &["server does not support tls"],
+        "give PostgreSQL a certificate (ssl = on, ssl_cert_file, ssl_key_file); where the network itself is trusted, put \
+         sslmode=prefer into DATABASE_URL",
+    ),
+    (
+        &["invalid peer certificate: unknownissuer"],
+        "name the authority of PostgreSQL's certificate in DATABASE_URL: sslrootcert=FILE",
+    ),
+    (
+        &["invalid peer certificate", "not valid for name"],
+        "name PostgreSQL in DATABASE_URL as its certificate does, or give it a certificate for this name",
+    ),
+    (&["invalid peer certificate", "expired"], "the certificate of PostgreSQL has expired: renew it"),
+    (&["password authentication failed"], "correct user and password in DATABASE_URL"),
+    // The client tells no more of what is wrong with a certificate.
+    (
+        &["kafka", "certificate verify failed"],
+        "name the authority of Kafka's certificate: KAFKA_SSL_CA_LOCATION=FILE. If it is that one, the certificate has expired, or is \
+         for another host than KAFKA_BOOTSTRAP_SERVERS names: `openssl s_client -connect HOST:PORT` shows it",
+    ),
+    (
+        &["kafka", "alert"],
+        "Kafka refuses this client's certificate: name one of an authority that it trusts, and its key, in \
+         KAFKA_SSL_CERTIFICATE_LOCATION and KAFKA_SSL_KEY_LOCATION",
+    ),
+    (&["kafka", "authentication failed"], "correct KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"),
+    (&["kafka", "invalid credentials"], "correct KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"),
+    (
+        &["kafka", "mechanism"],
+        "set KAFKA_SASL_MECHANISM to a mechanism that the listener enables, for example SCRAM-SHA-512",
+    ),
+    (
+        &["kafka", "ssl handshake failed"],
+        "the listener speaks no TLS, or wants a client's certificate: check KAFKA_SECURITY_PROTOCOL, and \
+         KAFKA_SSL_CERTIFICATE_LOCATION with KAFKA_SSL_KEY_LOCATION",
+    ),
+    (
+        &["kafka", "apiversion"],
+        "the listener speaks another protocol: set KAFKA_SECURITY_PROTOCOL to its own (ssl, sasl_ssl, …)",
+    ),
+    (
+        &["kafka", "disconnected"],
+        "the listener speaks another protocol: set KAFKA_SECURITY_PROTOCOL to its own (ssl, sasl_ssl, …)",
+    ),
+];
+
+/// Advice about an error of a connection to Kafka or PostgreSQL.
+pub(super) fn cure(error: &anyhow::Error) -> Option<&'static str> {
+    let text = format!("{error:#}").to_lowercase();
+    CURES.iter().find(|(words, _)| words.iter().all(|word| text.contains(word))).map(|(_, cure)| *cure)
+}
+
 /// The server of a database's URL.
 struct Server {
     host: Option<String>,
@@ -112,6 +168,27 @@ fn is_here(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_of_connections_come_with_advice() {
+        for (said, advice) in [
+            ("error: invalid peer certificate: UnknownIssuer", Some("sslrootcert")),
+            (
+                "the Kafka cluster at a does not answer: SSL handshake failed: certificate verify failed",
+                Some("CA_"),
+            ),
+            (
+                "the Kafka cluster at a does not answer: tlsv13 alert certificate required",
+                Some("CERTIFICATE_"),
+            ),
+            ("the Kafka cluster at a does not answer: Connect to 127.0.0.1:1 failed", None),
+            ("no such file", None),
+        ] {
+            let found = cure(&anyhow::anyhow!(said).context("reading"));
+            assert_eq!(found.is_some(), advice.is_some(), "{said}: {found:?}");
+            assert!(found.unwrap_or_default().contains(advice.unwrap_or_default()), "{said}: {found:?}");
+        }
+    }
 
     #[test]
     fn brokers_elsewhere_need_a_protocol() {

@@ -11,6 +11,7 @@ use rdkafka::{
 };
 use serde::Serialize;
 
+use super::listening;
 use crate::topology::{TopicSpec, Topology};
 
 /// Time limit for one administrative request.
@@ -78,10 +79,12 @@ impl fmt::Display for TopicChange {
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// The client or the cluster refused.
-    #[error("the Kafka cluster at {bootstrap} does not answer")]
+    #[error("the Kafka cluster at {bootstrap} does not answer{}", told.as_deref().unwrap_or_default())]
     Kafka {
         /// Bootstrap servers of the cluster.
         bootstrap: String,
+        /// A client's line about a connection that failed, after a colon.
+        told: Option<String>,
         /// Error of the client.
         #[source]
         error: KafkaError,
@@ -108,6 +111,7 @@ pub enum AdminError {
 struct Cluster<'a> {
     bootstrap: &'a str,
     client: Arc<AdminClient<DefaultClientContext>>,
+    config: ClientConfig,
 }
 
 /// Changes that would bring the cluster to the declaration; empty if there are none.
@@ -201,13 +205,14 @@ impl<'a> Cluster<'a> {
         for (key, value) in extra {
             config.set(key, value);
         }
-        let client =
-            config.create().map_err(|error| AdminError::Kafka { bootstrap: bootstrap.to_owned(), error })?;
-        Ok(Self { bootstrap, client: Arc::new(client) })
+        let refused = |error| AdminError::Kafka { bootstrap: bootstrap.to_owned(), told: None, error };
+        let client = config.create().map_err(refused)?;
+        Ok(Self { bootstrap, client: Arc::new(client), config })
     }
 
     fn failed(&self, error: KafkaError) -> AdminError {
-        AdminError::Kafka { bootstrap: self.bootstrap.to_owned(), error }
+        let told = listening::reason(&self.config).map(|line| format!(": {line}"));
+        AdminError::Kafka { bootstrap: self.bootstrap.to_owned(), told, error }
     }
 
     async fn plan(&self, specs: &[TopicSpec]) -> Result<Vec<TopicChange>, AdminError> {

@@ -3,5 +3,6 @@
 pub mod admin;
 pub mod history;
 pub mod instants;
+mod listening;
 pub mod log_ends;
 pub mod replay;
