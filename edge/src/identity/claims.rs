@@ -217,12 +217,35 @@ fn left_out(claims: &Claims, claim: &str) -> bool {
     named || (claim == "groups" && claims.get("hasgroups").and_then(Value::as_bool) == Some(true))
 }
 
-/// Whether the subject is a program: Auth0's client credentials (`gty`), Entra's application tokens (`idtyp`), Kubernetes'
-/// service accounts, or a subject that is the client itself (RFC 9068, section 5).
+/// Claims that only programs have: Kubernetes' service accounts, and jobs of GitHub Actions, GitLab, Buildkite and Jenkins,
+/// CircleCI, Bitbucket, HCP Terraform.
+const CLAIMS_OF_PROGRAMS: [&str; 7] = [
+    "kubernetes.io",
+    "job_workflow_ref",
+    "pipeline_id",
+    "build_number",
+    "oidc.circleci.com/project-id",
+    "pipelineUuid",
+    "terraform_run_id",
+];
+/// Beginnings of programs' subjects: GitHub Actions, GitLab, service connections of Azure Pipelines, SPIFFE, Kubernetes.
+const SUBJECTS_OF_PROGRAMS: [&str; 5] =
+    ["repo:", "project_path:", "sc://", "spiffe://", "system:serviceaccount:"];
+
+/// Whether the subject is a program, which counts for no person where two must approve: a pipeline or a workload; Auth0's
+/// client credentials (`gty`); an application of Entra (`idtyp`, or a subject that is its own object); a service account
+/// of Google or of a Keycloak client; or a subject that is the client itself (RFC 9068, section 5).
 fn is_service(claims: &Claims) -> bool {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
+    let (sub, email) = (text("sub").unwrap_or_default(), text("email").unwrap_or_default());
+    let client = text("client_id").or_else(|| text("azp"));
+    let of_keycloak = text("preferred_username").and_then(|name| name.strip_prefix("service-account-"));
     text("gty") == Some("client-credentials")
         || text("idtyp") == Some("app")
-        || claims.contains_key("kubernetes.io")
-        || text("sub").is_some_and(|sub| text("client_id") == Some(sub) || text("azp") == Some(sub))
+        || text("oid").is_some_and(|object| object == sub)
+        || CLAIMS_OF_PROGRAMS.iter().any(|claim| claims.contains_key(*claim))
+        || SUBJECTS_OF_PROGRAMS.iter().any(|beginning| sub.starts_with(beginning))
+        || email.ends_with(".gserviceaccount.com")
+        || of_keycloak.is_some_and(|name| client.is_some_and(|client| name.eq_ignore_ascii_case(client)))
+        || (!sub.is_empty() && (text("client_id") == Some(sub) || text("azp") == Some(sub)))
 }

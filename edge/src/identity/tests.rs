@@ -241,6 +241,30 @@ async fn keys_that_rotate_are_found_and_old_ones_end() {
     assert!(ask(&new).await.is_ok());
 }
 
+/// Keys rotate as issuers document it: the new one is published, used, and the old one is taken away once its tokens have
+/// ended. Tokens of both are checked all the while, a thousand at each step.
+#[tokio::test]
+async fn no_token_is_refused_while_keys_rotate() {
+    let server = MockServer::start().await;
+    let signers: Vec<Signer> = (0..4).map(|n| Signer::new(&format!("k{n}"))).collect();
+    publish(&server, &[&signers[0]]).await;
+    let identities = Identities::new(vec![config(&server.uri(), KeySource::Discovery)]).expect("an issuer");
+    let token = |signer: &Signer| signer.token(&claims(&server.uri()));
+    identities.verify(&token(&signers[0]), now()).await.expect("it holds");
+    for pair in signers.windows(2) {
+        let [old, new] = pair else { panic!("two") };
+        publish(&server, &[old, new]).await;
+        // An issuer is asked for an unknown key every 30 s at most: until then the answer is "later", never "false".
+        let tokens = [token(old), token(new)];
+        let asked = (0..1_000).map(|n| identities.verify(&tokens[n % 2], now()));
+        for (n, outcome) in futures_util::future::join_all(asked).await.into_iter().enumerate() {
+            let later = matches!(outcome, Err(Denial::KeysUnavailable(_)));
+            assert!(outcome.is_ok() || later, "{n}: {outcome:?}");
+        }
+    }
+    identities.verify(&token(&signers[0]), now()).await.expect("its keys were fetched before");
+}
+
 /// Made-up ids have the issuer asked, which is done every 30 s at most: tokens of a key that comes in between
 /// are not false.
 #[tokio::test]

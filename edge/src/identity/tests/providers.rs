@@ -70,17 +70,45 @@ fn keycloak_google_cognito_zitadel_dex_and_ping_are_read() {
 }
 
 #[test]
-fn pipelines_and_service_accounts_are_read() {
+fn pipelines_and_service_accounts_are_read_as_programs() {
     let github = json!({"sub": "repo:acme/shop:ref:refs/heads/main", "repository_owner": "acme"});
-    check("person", &github, ("sub", "repo:acme/shop:*"));
-    check(
-        "person",
-        &json!({"sub": "project_path:acme/shop:ref:main", "namespace_path": "acme"}),
-        ("namespace_path", "acme"),
-    );
+    check("service", &github, ("sub", "repo:acme/shop:*"));
+    let named_by_environment = json!({"sub": "environment:prod", "repository": "acme/shop",
+        "job_workflow_ref": "acme/shop/.github/workflows/deploy.yml@refs/heads/main"});
+    check("service", &named_by_environment, ("repository", "acme/shop"));
+    let gitlab = json!({"sub": "project_path:acme/shop:ref:main", "namespace_path": "acme"});
+    check("service", &gitlab, ("namespace_path", "acme"));
     let account =
         json!({"sub": "system:serviceaccount:prod:shipper", "kubernetes.io": {"namespace": "prod"}});
     check("service", &account, ("/kubernetes.io/namespace", "prod"));
+    let circle = json!({"sub": "org/1/project/2/user/3", "oidc.circleci.com/project-id": "2"});
+    check("service", &circle, ("/oidc.circleci.com~1project-id", "2"));
+    check("service", &json!({"sub": "{1}:{2}", "pipelineUuid": "{3}"}), ("pipelineUuid", "{3}"));
+    let buildkite = json!({"sub": "organization:a:pipeline:b", "pipeline_slug": "b", "build_number": 5});
+    check("service", &buildkite, ("pipeline_slug", "b"));
+    let terraform = json!({"sub": "organization:a:project:b:workspace:c", "terraform_run_id": "run-1"});
+    check("service", &terraform, ("sub", "organization:a:*"));
+    check("service", &json!({"sub": "sc://acme/shop/deploy"}), ("sub", "sc://acme/*"));
+    check("service", &json!({"sub": "spiffe://acme/ns/prod"}), ("sub", "spiffe://acme/*"));
+    let google = json!({"sub": "117", "email": "deploy@shop.iam.gserviceaccount.com"});
+    check("service", &google, ("email", "deploy@*"));
+    let keycloak =
+        json!({"sub": "5d0e", "azp": "Deployer", "preferred_username": "service-account-deployer"});
+    check("service", &keycloak, ("azp", "Deployer"));
+    let entra = json!({"sub": "9a41", "oid": "9a41", "azp": "77c2", "roles": ["Weir.Publish"]});
+    check("service", &entra, ("roles", "Weir.Publish"));
+}
+
+#[test]
+fn people_who_only_look_like_programs_stay_people() {
+    for claims in [
+        json!({"sub": "mara", "azp": "web", "preferred_username": "service-account-manager"}),
+        json!({"sub": "mara", "email": "mara@gserviceaccount.com.example"}),
+        json!({"sub": "report:1", "oid": "2"}),
+        json!({"sub": "", "azp": ""}),
+    ] {
+        check("person", &with(claims, "groups", json!(["all"])), ("groups", "all"));
+    }
 }
 
 #[test]
