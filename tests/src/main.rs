@@ -17,6 +17,7 @@ mod faults;
 mod http_stage;
 mod intake;
 mod kafka_access;
+mod keys_and_tokens;
 mod log_continuity;
 mod migrations;
 mod noisy_neighbour;

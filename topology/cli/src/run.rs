@@ -134,7 +134,8 @@ impl Process<'_> {
                 async move { identities.prime().await }
             });
             let database = &self.place.endpoints.database_url;
-            let keys = runtime::keys::watch(database, self.place.peppers()?, self.stop.clone());
+            let peppers = self.place.peppers()?;
+            let keys = runtime::keys::watch(database, peppers, runtime::keys::MAX_AGE, self.stop.clone());
             let (tenants, following) = runtime::tenants::follow(database, self.stop.clone());
             started.push(Box::pin(async move { following.await.context("following tenants' limits") }));
             let following = runtime::trail::follow(database, &tenants.trail, self.stop.clone());

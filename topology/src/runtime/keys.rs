@@ -25,12 +25,18 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 const READS_APART: u32 = 10;
 /// Time for which the last keys stay valid while the table cannot be read. After it every key is refused: a
 /// key that was revoked meanwhile must not work for ever.
-const MAX_AGE: Duration = Duration::from_mins(15);
+pub const MAX_AGE: Duration = Duration::from_mins(15);
 /// Interval at which the last use of keys is stored.
 const USES_INTERVAL: Duration = Duration::from_mins(5);
 
-/// Follows the stored keys. `None` until they were read once, and once they could not be read for 15 minutes.
-pub fn watch(database_url: &str, peppers: Peppers, shutdown: CancellationToken) -> KeyRingWatch {
+/// Follows the stored keys. `None` until they were read once, and once they could not be read for `max_age`
+/// ([`MAX_AGE`] where people depend on it).
+pub fn watch(
+    database_url: &str,
+    peppers: Peppers,
+    max_age: Duration,
+    shutdown: CancellationToken,
+) -> KeyRingWatch {
     let (ring, followed) = watch::channel(None::<Arc<KeyRing>>);
     let demand = Arc::new(KeyDemand::default());
     let followed = KeyRingWatch::on_demand(followed, Arc::clone(&demand));
@@ -55,13 +61,15 @@ pub fn watch(database_url: &str, peppers: Peppers, shutdown: CancellationToken) 
                     ring.send_replace(Some(Arc::new(KeyRing::new(peppers.clone(), keys))));
                     uses.write(&pool, now).await;
                 }
-                Err(error) if table.is_too_old(now) => {
+                Err(error) if table.age(now) >= max_age => {
                     if ring.send_replace(None).is_some() {
-                        error!(%error, "API keys unreadable for 15 minutes; every key is refused until they can be read");
+                        let seconds = max_age.as_secs();
+                        error!(%error, seconds, "API keys unreadable for too long; every key is refused until they can be read");
                     }
                 }
                 Err(error) => {
-                    warn!(%error, "cannot read the API keys; the last ones stay valid for 15 minutes");
+                    let seconds = max_age.as_secs();
+                    warn!(%error, seconds, "cannot read the API keys; the last ones stay valid for so long");
                 }
             }
             metrics::gauge!("weir_api_keys_age_seconds").set(table.age(now).as_secs_f64());
@@ -98,10 +106,6 @@ impl Freshness {
     fn age(self, now: Instant) -> Duration {
         now.saturating_duration_since(self.0)
     }
-
-    fn is_too_old(self, now: Instant) -> bool {
-        self.age(now) >= MAX_AGE
-    }
 }
 
 /// Keys whose last use is not stored yet.
@@ -126,15 +130,6 @@ impl Uses {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_that_cannot_be_read_are_good_for_a_quarter_of_an_hour() {
-        let read = Instant::now();
-        let table = Freshness::new(read);
-        assert!(!table.is_too_old(read) && !table.is_too_old(read + Duration::from_mins(14)));
-        assert!(table.is_too_old(read + MAX_AGE));
-        assert_eq!(table.age(read + INTERVAL), INTERVAL);
-    }
 
     #[test]
     fn reads_on_demand_take_a_tenth_of_the_time_at_most() {
