@@ -15,7 +15,7 @@ use policies::InForce;
 use schemas::changes::waivers::GrantedWaivers;
 use tokio::sync::watch;
 
-use super::{pace::SettledWatch, policy::Budgets, shares::TenantQuotas, signature::WebhookSecrets};
+use super::{policy::Budgets, shares::TenantQuotas, signature::WebhookSecrets};
 
 /// The waivers that hold, as they are now.
 pub type WaiversWatch = watch::Receiver<Arc<GrantedWaivers>>;
@@ -40,8 +40,6 @@ pub struct GatewayConfig {
     pub rates: Rates,
     /// Publishing quotas of a tenant, over all of its credentials.
     pub quotas: TenantQuotas,
-    /// Offsets that the stages have settled, to pace tenants that publish beside others; without them nobody is paced.
-    pub settled: Option<SettledWatch>,
     /// Limits of single tenants, which override these, and usage by tenant.
     pub tenants: Tenants,
     /// Proxies whose `X-Forwarded-For` is trusted. Connections from them are not counted per address.
@@ -99,7 +97,6 @@ impl Default for GatewayConfig {
             identities: Arc::default(),
             rates: Rates::default(),
             quotas: TenantQuotas::default(),
-            settled: None,
             tenants: Tenants::default(),
             trusted_proxies: Vec::new(),
             github: WebhookSecrets::default(),

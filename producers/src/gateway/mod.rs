@@ -7,8 +7,8 @@
 //! it with the schemas' codec; authorise each event ([`authority`]); hand the events to the [`Publisher`];
 //! answer when every event is acknowledged or failed ([`events`]).
 //!
-//! No state is kept between requests except rates and the pace of tenants ([`pace`]), and every wait has a limit: a full
-//! queue, a missing broker and too many requests in flight are answered at once with 503 and `Retry-After`.
+//! No state is kept between requests except rates, and every wait has a limit: a full queue, a missing broker
+//! and too many requests in flight are answered at once with 503 and `Retry-After`.
 
 mod authority;
 mod body;
@@ -20,7 +20,6 @@ mod firehose;
 mod handshake;
 mod health;
 mod media;
-mod pace;
 mod policy;
 mod publisher;
 mod reading;
@@ -45,7 +44,6 @@ pub use config::{Admin, GatewayConfig, Limits, Timeouts, WaiversWatch};
 pub use edge::key_ring::KeyRingWatch;
 pub use edge::rates::Rates;
 use edge::{Listen, ListenError, Listener, Open, admission::Admission};
-pub use pace::{SettledOffsets, SettledWatch};
 pub use policy::{Budgets, PlanAsked};
 pub use publisher::{Delivery, KafkaPublisher, Publisher};
 pub use router::openapi;
@@ -58,7 +56,6 @@ use tracing::{error, info};
 
 use self::{
     body::{Budget, Patience},
-    pace::Pace,
     settle::InHand,
     shares::{Bytes, Charge, Holder, Quotas},
 };
@@ -74,7 +71,6 @@ struct App {
     /// Budget for webhook bodies of unknown tenants.
     strangers: Budget,
     quotas: Quotas,
-    pace: Pace,
     in_hand: Mutex<InHand>,
     decisions: policy::Decisions,
     stopping: AtomicBool,
@@ -94,7 +90,6 @@ impl App {
             unproven: budget(config.limits.unproven_bytes),
             strangers: budget(config.limits.stranger_bytes),
             quotas: Quotas::new(&config.quotas, tenants.clone()),
-            pace: Pace::new(config.settled.clone()),
             in_hand: Mutex::default(),
             decisions: policy::Decisions::default(),
             stopping: AtomicBool::new(false),

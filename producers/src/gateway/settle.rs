@@ -18,7 +18,7 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
-use super::{App, pace, publisher::Delivery, sources::RecordCounts};
+use super::{App, publisher::Delivery, sources::RecordCounts};
 use crate::kafka::{Acknowledged, DeliveryFailure, Health, SendError};
 
 /// An event that Kafka acknowledged, with its position.
@@ -114,8 +114,6 @@ struct Place {
     index: usize,
     id: EventId,
     skewed: bool,
-    /// Work that it makes for the stages.
-    units: u64,
 }
 
 impl<'a> Underway<'a> {
@@ -141,8 +139,7 @@ pub(super) fn lock(in_hand: &Mutex<InHand>) -> MutexGuard<'_, InHand> {
     in_hand.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Publishes the valid events and answers when all are acknowledged or failed, at the deadline at the latest. Where the
-/// tenant is paced, they are published piece by piece.
+/// Publishes the valid events and answers when all are acknowledged or failed, at the deadline at the latest.
 pub(super) async fn publish(
     app: &App,
     events: Vec<Result<Envelope, Rejected>>,
@@ -150,48 +147,27 @@ pub(super) async fn publish(
     deadline: Instant,
 ) -> Settled {
     let mut settled = Settled::default();
-    let tenant = events.iter().flatten().map(|event| event.tenant.clone()).next();
-    let mut rest = events.into_iter().enumerate().peekable();
-    while rest.peek().is_some() {
-        let room = match &tenant {
-            Some(tenant) => app.pace.room(tenant, deadline).await,
-            None => u64::MAX,
+    let underway = send(app, events, hop, &mut settled);
+    for mut one in underway {
+        let outcome = match timeout_at(deadline, &mut one.delivery).await {
+            Ok(outcome) => Some(outcome),
+            // Later ones may be there already.
+            Err(_) => (&mut one.delivery).now_or_never(),
         };
-        if room == 0 {
-            settled.hold_back(ProblemKind::QueueFull);
-        }
-        let underway = send(app, &mut rest, hop, room, &mut settled);
-        let mut stored = Vec::with_capacity(underway.len());
-        for mut one in underway {
-            let outcome = match timeout_at(deadline, &mut one.delivery).await {
-                Ok(outcome) => Some(outcome),
-                // Later ones may be there already.
-                Err(_) => (&mut one.delivery).now_or_never(),
-            };
-            let outcome = outcome.unwrap_or(Err(DeliveryFailure::TimedOut));
-            stored.extend(outcome.as_ref().ok().map(|stored| (*stored, one.place.units)));
-            settled.take(one.place, outcome);
-        }
-        if let Some(tenant) = &tenant {
-            app.pace.stored(tenant, &stored);
-        }
+        settled.take(one.place, outcome.unwrap_or(Err(DeliveryFailure::TimedOut)));
     }
     settled
 }
 
-/// Sends events until the room is used up; the last one may take more than is left of it.
 fn send<'a>(
     app: &'a App,
-    events: &mut impl Iterator<Item = (usize, Result<Envelope, Rejected>)>,
+    events: Vec<Result<Envelope, Rejected>>,
     hop: Option<&TraceContext>,
-    mut room: u64,
     settled: &mut Settled,
 ) -> Vec<Underway<'a>> {
-    let (mut underway, now) = (Vec::new(), Utc::now());
+    let (mut underway, now) = (Vec::with_capacity(events.len()), Utc::now());
     let mut reachable = None;
-    while (room > 0 || settled.pending.is_some())
-        && let Some((index, event)) = events.next()
-    {
+    for (index, event) in events.into_iter().enumerate() {
         let envelope = match event {
             Ok(envelope) => envelope,
             Err(rejected) => {
@@ -210,9 +186,7 @@ fn send<'a>(
         match app.publisher.publish(&envelope, hop) {
             Ok(delivery) => {
                 let skewed = Envelope::is_ahead_of(envelope.occurred_at, now);
-                let units = pace::units(&envelope);
-                room = room.saturating_sub(units);
-                let place = Place { index, id: envelope.id, skewed, units };
+                let place = Place { index, id: envelope.id, skewed };
                 underway.push(Underway::new(place, delivery, &app.in_hand));
             }
             Err(SendError::QueueFull) => settled.hold_back(ProblemKind::QueueFull),
@@ -235,7 +209,7 @@ pub(super) struct Settled {
 
 impl Settled {
     fn take(&mut self, place: Place, outcome: Result<Acknowledged, DeliveryFailure>) {
-        let Place { index, id, skewed, .. } = place;
+        let Place { index, id, skewed } = place;
         match outcome {
             Ok(Acknowledged { topic, partition, offset }) => self.published.accepted.push(Accepted {
                 index,

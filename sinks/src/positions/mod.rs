@@ -22,7 +22,7 @@ pub(crate) use decision::Decision;
 pub use decision::Operator;
 pub use stored::{
     AcceptedGap, PositionChange, PositionError, StagePosition, accept_gap, begin_at, reached, read_all,
-    resume, rewind, settled,
+    resume, rewind,
 };
 
 use crate::batch::OffsetRange;

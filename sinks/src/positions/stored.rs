@@ -58,16 +58,6 @@ pub async fn read_all(pool: &PgPool) -> sqlx::Result<Vec<StagePosition>> {
     .await
 }
 
-/// The next offset of each partition that every stage has yet to settle; stages that are halted there do not
-/// count. For a pool of `postgres::service_pool`.
-pub async fn settled(pool: &PgPool) -> sqlx::Result<Vec<(String, i32, i64)>> {
-    sqlx::query_as(
-        "SELECT topic, partition, min(position) FROM stage_position WHERE halted IS NULL GROUP BY topic, partition",
-    )
-    .fetch_all(pool)
-    .await
-}
-
 /// Positions of a stage that has advanced beyond its first positions: topic, partition, position.
 pub async fn reached(connection: &mut PgConnection, stage: &str) -> sqlx::Result<Vec<(String, i32, i64)>> {
     sqlx::query_as(

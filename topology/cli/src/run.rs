@@ -180,8 +180,6 @@ impl Process<'_> {
         config.identities = identities;
         config.tenants = tenants;
         config.quotas = settings.tenant_per_minute.quotas();
-        let database = &self.place.endpoints.database_url;
-        config.settled = Some(runtime::settled::follow(database, self.stop.clone()));
         config.tls = settings.tls.config("gateway")?;
         config.trusted_proxies = settings.trusted_proxies.parse()?;
         config.github = settings.github_webhook_secrets()?;

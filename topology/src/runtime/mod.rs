@@ -24,7 +24,6 @@ pub mod outlook;
 mod quiet;
 pub mod replicas;
 mod run;
-pub mod settled;
 pub mod sign;
 pub mod tenants;
 pub mod trail;
