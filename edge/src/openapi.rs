@@ -1,10 +1,11 @@
 //! Common parts of the services' OpenAPI documents.
 
+use http::StatusCode;
 use schemas::problem::Problem;
 use utoipa::{
     IntoResponses, Modify,
     openapi::{
-        OpenApi as Document,
+        OpenApi as Document, RefOr,
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -21,6 +22,23 @@ impl Modify for BearerScheme {
             Some("An API key, `weir_<id>_<secret>`, or a token of a configured issuer".into());
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("api_key", SecurityScheme::Http(scheme));
+    }
+}
+
+/// Describes the responses that their routes leave without a description, which OpenAPI 3.1 requires, by their status.
+pub fn describe_responses(document: &mut Document) {
+    for path in document.paths.paths.values_mut() {
+        let operations = [&mut path.get, &mut path.put, &mut path.post, &mut path.patch, &mut path.delete];
+        for (status, response) in
+            operations.into_iter().flatten().flat_map(|operation| &mut operation.responses.responses)
+        {
+            let RefOr::T(response) = response else { continue };
+            if response.description.is_empty() {
+                let status = status.parse::<StatusCode>().ok();
+                response.description =
+                    status.and_then(|status| status.canonical_reason()).unwrap_or("The answer").to_owned();
+            }
+        }
     }
 }
 

@@ -1,5 +1,7 @@
-//! Both services against a tester of OpenAPI descriptions (schemathesis): statuses, media types, bodies and values are as
+//! Both services against a generated client, and against a tester of OpenAPI descriptions (schemathesis): statuses, media types, bodies and values are as
 //! they are described, and what is not described is refused.
+
+mod client;
 
 use std::{
     num::NonZeroU32,
@@ -18,15 +20,15 @@ const VERSION: &str = "4.32.5";
 /// Generated requests for each operation, at most.
 const EXAMPLES: &str = "15";
 
-/// The tester: named by `WEIR_SCHEMATHESIS`, on the path, or installed below the target directory.
-async fn tester() -> Option<PathBuf> {
-    let named = std::env::var_os("WEIR_SCHEMATHESIS").map(PathBuf::from);
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("schemathesis-{VERSION}"));
-    let installed = place.join("bin/schemathesis");
-    for candidate in named.into_iter().chain([PathBuf::from("schemathesis"), installed.clone()]) {
-        let mut version = Command::new(&candidate);
-        version.arg("--version");
-        if tokio::task::spawn_blocking(move || version.output())
+/// A Python program: named by an environment variable, on the path, or installed below the target directory.
+async fn program(variable: &str, package: &str, version: &str) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).map(PathBuf::from);
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{package}-{version}"));
+    let installed = place.join("bin").join(package);
+    for candidate in named.into_iter().chain([PathBuf::from(package), installed.clone()]) {
+        let mut asked = Command::new(&candidate);
+        asked.arg("--version");
+        if tokio::task::spawn_blocking(move || asked.output())
             .await
             .expect("no panic")
             .is_ok_and(|out| out.status.success())
@@ -37,10 +39,16 @@ async fn tester() -> Option<PathBuf> {
     let mut venv = Command::new("python3");
     venv.args(["-m", "venv"]).arg(&place);
     let mut install = Command::new(place.join("bin/pip"));
-    install.args(["install", "--quiet", &format!("schemathesis=={VERSION}")]);
+    install.args(["install", "--quiet", &format!("{package}=={version}")]);
     for mut step in [venv, install] {
         let done = tokio::task::spawn_blocking(move || step.output()).await.expect("no panic");
         if !done.is_ok_and(|output| output.status.success()) {
+            #[expect(clippy::print_stderr, reason = "whoever runs the tests should see what was not run")]
+            {
+                eprintln!(
+                    "ignored: {package} {version} is neither installed nor can it be installed from PyPI"
+                );
+            }
             return None;
         }
     }
@@ -49,15 +57,7 @@ async fn tester() -> Option<PathBuf> {
 
 /// Runs the tester against a service. Without a tester nothing is checked, and the test says so.
 async fn check(url: &str, token: &str) {
-    let Some(tester) = tester().await else {
-        #[expect(clippy::print_stderr, reason = "whoever runs the tests should see what was not run")]
-        {
-            eprintln!(
-                "ignored: schemathesis {VERSION} is neither installed nor can it be installed from PyPI"
-            );
-        }
-        return;
-    };
+    let Some(tester) = program("WEIR_SCHEMATHESIS", "schemathesis", VERSION).await else { return };
     let mut run = Command::new(tester);
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi");
     run.arg("--config-file")

@@ -81,6 +81,19 @@ impl Release {
         }
         url
     }
+
+    /// This version's query API over its rows.
+    async fn answered(&self) -> Api {
+        let url = self.database().await;
+        sinks::postgres::migrate(&url).await.expect("this version's migrations, over rows");
+        let shares = ShareLimits { connections: READERS as usize, ..ShareLimits::default() };
+        Api::over(url, shares).await
+    }
+}
+
+/// The query API over rows of every table.
+pub(crate) async fn answered() -> Api {
+    Release::recorded().answered().await
 }
 
 fn literal(value: Option<&str>) -> String {
@@ -171,10 +184,7 @@ async fn may_be_left_out(connection: &mut PgConnection, table: &str, column: &st
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_of_the_release_before_are_answered() {
     let release = Release::recorded();
-    let url = release.database().await;
-    sinks::postgres::migrate(&url).await.expect("this version's migrations, over rows");
-    let shares = ShareLimits { connections: READERS as usize, ..ShareLimits::default() };
-    let api = Api::over(url, shares).await;
+    let api = release.answered().await;
     let entries = &release.rows["audit_entry"];
     let tenant = entries.columns.iter().position(|column| column == "tenant_id").expect("a column");
     let own = entries.rows.iter().filter(|row| row[tenant].as_deref() == Some("acme")).count();

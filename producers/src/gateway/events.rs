@@ -38,6 +38,7 @@ use super::{
 #[utoipa::path(
     post,
     path = "/api/v1/events",
+    operation_id = "publish_events",
     tag = "events",
     security(("api_key" = ["events:write"])),
     request_body(

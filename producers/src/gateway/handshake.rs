@@ -28,6 +28,7 @@ use crate::sources::SourceFormat;
 #[utoipa::path(
     get,
     path = "/api/v1/sources/{source}",
+    operation_id = "verify_source",
     tag = "sources",
     params(
         ("source" = String, Path, description = "`okta`"),

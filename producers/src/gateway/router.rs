@@ -6,7 +6,7 @@ use axum::{Json, Router, routing::get};
 use edge::{
     access::RequireScope,
     health::{self, Probe, Probes},
-    openapi::BearerScheme,
+    openapi::{BearerScheme, describe_responses},
     service::Service,
 };
 use schemas::access::Scope;
@@ -64,8 +64,9 @@ pub fn openapi() -> Document {
     complete(guarded().into_iter().fold(all, |all, (_, _, routes)| all.merge(routes)).into_openapi())
 }
 
-/// Lists every source in the descriptions of their paths.
+/// Describes responses by their statuses, and lists every source in the descriptions of their paths.
 fn complete(mut document: Document) -> Document {
+    describe_responses(&mut document);
     let path = document.paths.paths.get_mut("/api/v1/sources/{source}");
     let parameters = path.and_then(|path| path.post.as_mut()?.parameters.as_mut());
     for parameter in parameters.into_iter().flatten() {

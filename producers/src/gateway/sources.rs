@@ -86,6 +86,7 @@ impl RecordCounts {
 #[utoipa::path(
     post,
     path = "/api/v1/sources/{source}",
+    operation_id = "publish_records",
     tag = "sources",
     security(("api_key" = ["events:write"])),
     params(

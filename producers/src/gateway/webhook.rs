@@ -60,6 +60,7 @@ const DELIVERY: HeaderName = HeaderName::from_static("x-github-delivery");
 #[utoipa::path(
     post,
     path = "/api/v1/sources/github-webhook/{tenant}",
+    operation_id = "receive_github_webhook",
     tag = "sources",
     params(
         ("tenant" = String, Path, description = "Tenant of the webhook"),

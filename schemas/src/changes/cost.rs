@@ -42,7 +42,7 @@ mod utilisation;
 
 pub use allocation::{
     ALLOCATION_SUBJECT, AllocationCondition, AllocationDecision, AllocationFact, AllocationRule,
-    AllocationTarget, allocation_rules, default_allocation_rules,
+    AllocationTarget, TeamWeights, allocation_rules, default_allocation_rules,
 };
 pub use lifecycle::{LifecycleFact, LifecycleKind, ResourceLife, SizeTold, SkuPrice, SkuTold, UnitPrice};
 pub use recommendation::{

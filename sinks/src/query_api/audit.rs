@@ -51,6 +51,7 @@ pub(super) enum Include {
 #[utoipa::path(
     get,
     path = "/api/v1/audit",
+    operation_id = "audit_entries",
     tag = "audit",
     params(AuditFilter, Saved, Extent, Paging, Freshness),
     responses((status = 200, body = Listed<AuditItem>), ItemRefusals),
@@ -73,6 +74,7 @@ pub(super) async fn list(
 #[utoipa::path(
     get,
     path = "/api/v1/audit/{id}",
+    operation_id = "audit_entry",
     tag = "audit",
     params(("id" = Uuid, Path, description = "The event's id"), Freshness),
     responses((status = 200, body = Found<AuditItem>), ItemRefusals),

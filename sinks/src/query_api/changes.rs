@@ -33,6 +33,7 @@ pub type ChangeAnswer = Found<ChangeDetail>;
 #[utoipa::path(
     get,
     path = "/api/v1/changes",
+    operation_id = "changes",
     tag = "changes",
     params(ChangeFilter, Paging, Freshness),
     responses((status = 200, body = Listed<ChangeItem>), ListRefusals),
@@ -54,6 +55,7 @@ pub(super) async fn list(
 #[utoipa::path(
     get,
     path = "/api/v1/changes/{id}",
+    operation_id = "change",
     tag = "changes",
     params(("id" = String, Path, description = "The change's id, percent-encoded"), Freshness),
     responses((status = 200, body = Found<ChangeDetail>), ItemRefusals),

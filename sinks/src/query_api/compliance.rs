@@ -249,6 +249,7 @@ pub(super) async fn verdicts(
 #[utoipa::path(
     get,
     path = "/api/v1/compliance/resources/{id}",
+    operation_id = "compliance_resource",
     tag = "compliance",
     params(("id" = String, Path, description = "The resource's id, percent-encoded"), View, Freshness),
     responses((status = 200, body = Found<ResourceDetail>), ItemRefusals),

@@ -291,6 +291,7 @@ pub(super) async fn breakdown(
 #[utoipa::path(
     get,
     path = "/api/v1/cost/resources/{id}",
+    operation_id = "cost_resource",
     tag = "cost",
     params(("id" = String, Path, description = "FOCUS `ResourceId`, percent-encoded"), CostView, Freshness),
     responses((status = 200, body = Found<ResourceCost>), ItemRefusals),

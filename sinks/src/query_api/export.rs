@@ -194,6 +194,7 @@ impl Drop for Export {
 #[utoipa::path(
     get,
     path = "/api/v1/audit/export",
+    operation_id = "audit_export",
     tag = "audit",
     params(AuditFilter, Saved, Extent, Form, Freshness),
     responses(

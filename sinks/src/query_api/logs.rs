@@ -167,6 +167,7 @@ pub struct KeysAnswer {
 #[utoipa::path(
     get,
     path = "/api/v1/audit/logs",
+    operation_id = "audit_logs",
     tag = "audit log",
     responses(
         (status = 200, body = LogsAnswer),

@@ -47,7 +47,7 @@ use edge::{
     head::HeadLimits,
     health::{Probe, Probes},
     identity::Identities,
-    openapi::BearerScheme,
+    openapi::{BearerScheme, describe_responses},
     service::Service,
     tenants::Tenants,
     trail::Trail,
@@ -265,7 +265,9 @@ pub fn description() -> utoipa::openapi::OpenApi {
     let mut document = Description::openapi();
     document.merge(edge::health::openapi());
     let all = OpenApiRouter::with_openapi(document).merge(public_routes());
-    routes().into_iter().fold(all, |all, (_, routes)| all.merge(routes)).into_openapi()
+    let mut document = routes().into_iter().fold(all, |all, (_, routes)| all.merge(routes)).into_openapi();
+    describe_responses(&mut document);
+    document
 }
 
 /// Routes for everybody, besides those of health.

@@ -68,6 +68,7 @@ pub(super) async fn resolved(api: &Api, tenant: &TenantId, uri: &Uri) -> Result<
 #[utoipa::path(
     get,
     path = "/api/v1/audit/searches",
+    operation_id = "saved_searches",
     tag = "audit",
     params(Paging, Freshness),
     responses((status = 200, body = Listed<SavedSearchItem>), ListRefusals),
@@ -89,6 +90,7 @@ pub(super) async fn list(
 #[utoipa::path(
     get,
     path = "/api/v1/audit/searches/{name}",
+    operation_id = "saved_search",
     tag = "audit",
     params(("name" = String, Path, description = "The search's name, percent-encoded"), Freshness),
     responses((status = 200, body = Found<SavedSearchItem>), ItemRefusals),

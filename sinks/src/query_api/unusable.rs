@@ -29,6 +29,7 @@ pub type UnusablePage = Listed<UnusableItem>;
 #[utoipa::path(
     get,
     path = "/api/v1/risk/unusable",
+    operation_id = "unusable_signals",
     tag = "risk",
     params(Paging, Freshness),
     responses((status = 200, body = Listed<UnusableItem>), ListRefusals),

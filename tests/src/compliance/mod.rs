@@ -4,7 +4,7 @@ mod api;
 mod backtest;
 mod evidence;
 mod findings;
-mod fixture;
+pub(crate) mod fixture;
 mod folds;
 mod imported;
 mod stage;

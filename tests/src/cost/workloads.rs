@@ -62,7 +62,7 @@ fn measured(n: u64, subject: &Subject<'_>, name: &str, value: &str, minute: i64)
 }
 
 /// A node of 4 cores and 16 GB; a pod that asks for 1 core and uses 4 GB; one that uses 2 cores half of the time.
-fn a_day() -> Vec<Envelope> {
+pub(crate) fn a_day() -> Vec<Envelope> {
     let provider = "aws:///eu-central-1a/i-0f3b7c21d9a84e650";
     let of_node = ("k8s.node.provider_id", provider);
     let node = Subject { kind: "k8s.node", id: "worker-1", tags: vec![of_node] };

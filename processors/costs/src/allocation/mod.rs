@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 pub use schemas::changes::cost::{
-    AllocationCondition as Condition, AllocationRule as Rule, AllocationTarget as Target,
+    AllocationCondition as Condition, AllocationRule as Rule, AllocationTarget as Target, TeamWeights,
 };
 
 pub use divide::{TooLarge, divide};
@@ -145,7 +145,7 @@ fn destination<'r>(rule: &'r Rule, cost: &Cost) -> Option<Destination<'r>> {
             Destination::Bucket(Bucket::Team(team.to_owned()))
         }
         Target::SharedProportionally => Destination::Proportional,
-        Target::SharedFixed(weights) => Destination::Fixed(weights),
+        Target::SharedFixed(weights) => Destination::Fixed(&weights.0),
         Target::Idle => Destination::Bucket(Bucket::Idle),
     })
 }

@@ -73,7 +73,7 @@ fn teams_pay_their_own_and_their_part_of_what_is_shared() {
 fn fixed_shares_are_divided_to_the_last_digit_and_shared_cost_without_teams_stays_shared() {
     let thirds: BTreeMap<String, Decimal> =
         ["a", "b", "c"].iter().map(|name| ((*name).to_owned(), Decimal::ONE)).collect();
-    let fixed = [rule(&[], Target::SharedFixed(thirds))];
+    let fixed = [rule(&[], Target::SharedFixed(TeamWeights(thirds)))];
     check(
         &[cost("0.05", &[]), cost("0.05", &[])],
         &fixed,
@@ -163,9 +163,9 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         "[ab]".prop_map(Target::TeamOfTag),
         Just(Target::SharedProportionally),
         Just(Target::Idle),
-        weights.prop_map(|weights| Target::SharedFixed(
+        weights.prop_map(|weights| Target::SharedFixed(TeamWeights(
             weights.into_iter().map(|(team, (digits, scale))| (team, Decimal::new(digits, scale))).collect()
-        )),
+        ))),
     ];
     let tags = proptest::collection::btree_map("[ab]", "[xyz]", 0..2);
     (proptest::option::of("[pq]"), tags, target)

@@ -106,6 +106,7 @@ pub(super) async fn request_approval(
 #[utoipa::path(
     post,
     path = "/api/v1/changes/{change_id}/decisions",
+    operation_id = "decide_change",
     tag = "commands",
     security(("api_key" = ["changes:decide"]), ("api_key" = ["commands:write"])),
     params(("change_id" = String, Path, description = "The change's id", min_length = 1, max_length = 512, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),

@@ -202,6 +202,7 @@ pub(super) async fn change_watchlist(
 #[utoipa::path(
     post,
     path = "/api/v1/risk/incidents/{id}/triage",
+    operation_id = "triage_incident",
     tag = "commands",
     security(("api_key" = ["risk:decide"]), ("api_key" = ["commands:write"])),
     params(("id" = Uuid, Path, description = "The incident's id"),

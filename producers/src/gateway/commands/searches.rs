@@ -97,6 +97,7 @@ pub(in crate::gateway) enum SearchOutcome {
 #[utoipa::path(
     put,
     path = "/api/v1/audit/searches/{name}",
+    operation_id = "save_search",
     tag = "commands",
     security(("api_key" = ["searches:save"]), ("api_key" = ["commands:write"])),
     params(("name" = String, Path, description = "The search's name; `/` is written `%2F`", min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),
@@ -126,6 +127,7 @@ pub(super) async fn save(
 #[utoipa::path(
     delete,
     path = "/api/v1/audit/searches/{name}",
+    operation_id = "remove_search",
     tag = "commands",
     security(("api_key" = ["searches:save"]), ("api_key" = ["commands:write"])),
     params(("name" = String, Path, description = "The search's name; `/` is written `%2F`", min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"),

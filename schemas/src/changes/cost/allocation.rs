@@ -44,6 +44,12 @@ pub struct AllocationCondition {
     pub tags: BTreeMap<String, String>,
 }
 
+/// Weights of teams by name, decimals as text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = BTreeMap<String, String>)]
+pub struct TeamWeights(pub BTreeMap<String, Decimal>);
+
 /// Target of an allocation rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -55,8 +61,7 @@ pub enum AllocationTarget {
     /// All teams, in proportion to their own costs; if no team has any, the cost stays shared.
     SharedProportionally,
     /// These teams by these weights, decimals as text; if the weights sum to 0, the cost stays shared.
-    #[schema(value_type = BTreeMap<String, String>)]
-    SharedFixed(BTreeMap<String, Decimal>),
+    SharedFixed(TeamWeights),
     /// No team: capacity that is paid for and not used.
     Idle,
 }
@@ -93,7 +98,7 @@ impl AllocationRule {
         let tags = when.tags.iter().flat_map(|(name, value)| [name, value]);
         let to: Vec<&String> = match &self.to {
             AllocationTarget::Team(name) | AllocationTarget::TeamOfTag(name) => vec![name],
-            AllocationTarget::SharedFixed(weights) => {
+            AllocationTarget::SharedFixed(TeamWeights(weights)) => {
                 if weights.values().any(|weight| weight.is_sign_negative() && !weight.is_zero()) {
                     return Err("a weight is negative".to_owned());
                 }

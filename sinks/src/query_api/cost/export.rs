@@ -111,6 +111,7 @@ struct Form {
 #[utoipa::path(
     get,
     path = "/api/v1/cost/export",
+    operation_id = "cost_export",
     tag = "cost",
     params(CostView, CostFilter, Form, Freshness),
     responses(
