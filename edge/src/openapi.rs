@@ -35,8 +35,8 @@ pub fn describe_responses(document: &mut Document) {
             let RefOr::T(response) = response else { continue };
             if response.description.is_empty() {
                 let status = status.parse::<StatusCode>().ok();
-                response.description =
-                    status.and_then(|status| status.canonical_reason()).unwrap_or("The answer").to_owned();
+                let reason = status.and_then(|status| status.canonical_reason());
+                response.description = String::from(reason.unwrap_or("The answer"));
             }
         }
     }

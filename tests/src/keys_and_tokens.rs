@@ -48,9 +48,9 @@ async fn listening() -> (u16, Arc<Mutex<Vec<u8>>>) {
     let into = Arc::clone(&heard);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let mut head = vec![0; 8 * 1024];
-            let length = stream.read(&mut head).await.unwrap_or(0);
-            into.lock().expect("no panic").extend_from_slice(&head[..length]);
+            let mut request = vec![0; 8 * 1024];
+            let length = stream.read(&mut request).await.unwrap_or(0);
+            into.lock().expect("no panic").extend_from_slice(&request[..length]);
             let answer = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
             // Whoever hung up has been heard nevertheless.
             drop(stream.write_all(answer.as_bytes()).await);

@@ -76,20 +76,20 @@ pub struct Completeness {
 }
 
 #[derive(FromRow)]
-struct Written {
+struct WrittenHour {
     hour: Timestamp,
     written: i64,
     published: i64,
 }
 
 #[derive(FromRow)]
-struct SetAside {
+struct SetAsideHour {
     hour: Timestamp,
     set_aside: i64,
 }
 
 #[derive(FromRow)]
-struct Delivered {
+struct DeliveredHour {
     hour: Timestamp,
     sink: String,
     owed: i64,
@@ -106,16 +106,16 @@ pub async fn hours(
 ) -> Result<Completeness, ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let connection = snapshot.connection();
-    let written: Vec<Written> =
+    let written: Vec<WrittenHour> =
         sqlx::query_as(WRITTEN).bind(tenant.as_str()).bind(from).bind(to).fetch_all(&mut *connection).await?;
-    let set_aside: Vec<SetAside> = sqlx::query_as(SET_ASIDE)
+    let set_aside: Vec<SetAsideHour> = sqlx::query_as(SET_ASIDE)
         .bind(tenant.as_str())
         .bind(from)
         .bind(to)
         .bind(STAGE)
         .fetch_all(&mut *connection)
         .await?;
-    let delivered: Vec<Delivered> = sqlx::query_as(DELIVERED)
+    let delivered: Vec<DeliveredHour> = sqlx::query_as(DELIVERED)
         .bind(tenant.as_str())
         .bind(from)
         .bind(to)
@@ -124,7 +124,11 @@ pub async fn hours(
     Ok(Completeness { hours: joined(written, set_aside, delivered), positions: snapshot.positions })
 }
 
-fn joined(written: Vec<Written>, set_aside: Vec<SetAside>, delivered: Vec<Delivered>) -> Vec<CompleteHour> {
+fn joined(
+    written: Vec<WrittenHour>,
+    set_aside: Vec<SetAsideHour>,
+    delivered: Vec<DeliveredHour>,
+) -> Vec<CompleteHour> {
     let mut hours: BTreeMap<Timestamp, CompleteHour> = BTreeMap::new();
     let empty = |hour| CompleteHour { hour, written: 0, published: 0, set_aside: 0, sinks: Vec::new() };
     for row in written {
@@ -144,8 +148,8 @@ fn joined(written: Vec<Written>, set_aside: Vec<SetAside>, delivered: Vec<Delive
     hours.into_values().rev().collect()
 }
 
-impl From<Delivered> for SinkHour {
-    fn from(row: Delivered) -> Self {
+impl From<DeliveredHour> for SinkHour {
+    fn from(row: DeliveredHour) -> Self {
         Self {
             delivered: row.owed - row.parked - row.missing,
             sink: row.sink,
@@ -167,7 +171,7 @@ mod tests {
 
     #[test]
     fn hours_come_newest_first_and_say_what_is_missing() {
-        let row = |hour, sink: &str, owed, parked, missing| Delivered {
+        let row = |hour, sink: &str, owed, parked, missing| DeliveredHour {
             hour,
             sink: sink.into(),
             owed,
@@ -176,8 +180,8 @@ mod tests {
             waiting: 1,
         };
         let hours = joined(
-            vec![Written { hour: at(3), written: 9, published: 8 }],
-            vec![SetAside { hour: at(4), set_aside: 2 }],
+            vec![WrittenHour { hour: at(3), written: 9, published: 8 }],
+            vec![SetAsideHour { hour: at(4), set_aside: 2 }],
             vec![row(at(3), "b", 9, 1, 1), row(at(3), "a", 9, 0, 0), row(at(2), "a", 5, 0, 5)],
         );
         let shown: Vec<_> = hours

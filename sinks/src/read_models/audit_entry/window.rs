@@ -118,10 +118,10 @@ mod tests {
 
     #[test]
     fn lists_of_windows_have_in_common_what_lies_in_both() {
-        let (a, b, c) = ("2026-01-01T00:00:00Z", "2026-01-05T00:00:00Z", "2026-01-09T00:00:00Z");
-        let (d, e) = ("2026-01-03T00:00:00Z", "2026-01-07T00:00:00Z");
-        let found = in_common(&[window(b, c), window(a, d)], &[window(d, e), window("", d)]);
-        assert_eq!(found, [window(b, e), window(a, d)]);
+        let day = |day: u32| format!("2026-01-{day:02}T00:00:00Z");
+        let days = |from: u32, to: u32| window(&day(from), &day(to));
+        let found = in_common(&[days(5, 9), days(1, 3)], &[days(3, 7), window("", &day(3))]);
+        assert_eq!(found, [days(5, 7), days(1, 3)]);
         assert_eq!(in_common(&[window("", "")], &[]), []);
     }
 

@@ -218,9 +218,9 @@ fn print(report: &Report, format: Format) -> anyhow::Result<()> {
         report.wal_bytes_per_entry,
         report.share_of_drain_with_topic * 100.0
     ));
-    let Proofs { events_per_s, proofs, p50_ms, p95_ms, p99_ms, signed_percent } = &report.proofs;
+    let Proofs { events_per_s, entries, p50_ms, p95_ms, p99_ms, signed_percent } = &report.proofs;
     note(&format!(
-        "at {events_per_s} events a second, {proofs} entries had a proof P50 {p50_ms:.1}, P95 {p95_ms:.1}, P99 {p99_ms:.1} ms \
+        "at {events_per_s} events a second, {entries} entries had a proof P50 {p50_ms:.1}, P95 {p95_ms:.1}, P99 {p99_ms:.1} ms \
          after they were seen to be committed; {signed_percent:.0} % lead to a signed checkpoint"
     ));
     Ok(())

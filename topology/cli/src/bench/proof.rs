@@ -35,7 +35,7 @@ const SEEN_WITHIN: Duration = Duration::from_secs(30);
 #[derive(Debug, Serialize)]
 pub(super) struct Proofs {
     pub(super) events_per_s: u32,
-    pub(super) proofs: usize,
+    pub(super) entries: usize,
     pub(super) p50_ms: f64,
     pub(super) p95_ms: f64,
     pub(super) p99_ms: f64,
@@ -66,9 +66,9 @@ pub(super) async fn measure(stand: &Stand, key: &str, during: Duration) -> anyho
     };
     let stage = stand.process(program, &database).await?;
     // Those that come while one is being proven are left out.
-    let (samples, sampled) = mpsc::channel(1);
-    let prover = tokio::spawn(prove(database.clone(), sampled));
-    publish(stand, WARM_UP + during, samples).await?;
+    let (sender, receiver) = mpsc::channel(1);
+    let prover = tokio::spawn(prove(database.clone(), receiver));
+    publish(stand, WARM_UP + during, sender).await?;
     let Measured { mut took, signed } = prover.await??;
     stage.stop().await?;
     sinks::postgres::drop_database(&stand.endpoints.maintenance_url, "log_proofs").await?;
@@ -80,7 +80,7 @@ pub(super) async fn measure(stand: &Stand, key: &str, during: Duration) -> anyho
     let signed_percent = signed as f64 * 100.0 / took.len() as f64;
     Ok(Proofs {
         events_per_s: RATE,
-        proofs: took.len(),
+        entries: took.len(),
         p50_ms: quantile_ms(&took, 50),
         p95_ms: quantile_ms(&took, 95),
         p99_ms: quantile_ms(&took, 99),

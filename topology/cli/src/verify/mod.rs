@@ -102,8 +102,8 @@ async fn report_of(args: &VerifyArgs) -> anyhow::Result<Report> {
     if let Some((file, repeats)) = copies.or(args.export.as_deref().map(|file| (file, Repeats::Refused))) {
         let notes =
             args.checkpoint.iter().map(|file| place::read(file)).collect::<anyhow::Result<Vec<_>>>()?;
-        let copied = Copied { file, repeats, from: args.from, hour: args.hour };
-        return copies::verify(&copied, &trust, &notes);
+        let copy = Copied { file, repeats, from: args.from, hour: args.hour };
+        return copies::verify(&copy, &trust, &notes);
     }
     let kept: BTreeMap<String, Vec<Hash>> = match &args.kept {
         Some(dir) => tiles::leaves(dir)?,

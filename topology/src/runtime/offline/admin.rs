@@ -87,7 +87,7 @@ pub enum AdminError {
         told: Option<String>,
         /// Error of the client.
         #[source]
-        error: KafkaError,
+        error: Box<KafkaError>,
     },
     /// The cluster refused a topic.
     #[error("{topic} was refused: {code}")]
@@ -205,14 +205,15 @@ impl<'a> Cluster<'a> {
         for (key, value) in extra {
             config.set(key, value);
         }
-        let refused = |error| AdminError::Kafka { bootstrap: bootstrap.to_owned(), told: None, error };
+        let refused =
+            |error| AdminError::Kafka { bootstrap: bootstrap.to_owned(), told: None, error: Box::new(error) };
         let client = config.create().map_err(refused)?;
         Ok(Self { bootstrap, client: Arc::new(client), config })
     }
 
     fn failed(&self, error: KafkaError) -> AdminError {
         let told = listening::reason(&self.config).map(|line| format!(": {line}"));
-        AdminError::Kafka { bootstrap: self.bootstrap.to_owned(), told, error }
+        AdminError::Kafka { bootstrap: self.bootstrap.to_owned(), told, error: Box::new(error) }
     }
 
     async fn plan(&self, specs: &[TopicSpec]) -> Result<Vec<TopicChange>, AdminError> {
