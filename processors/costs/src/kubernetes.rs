@@ -217,20 +217,7 @@ fn cut(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn event(name: &str, unit: Option<&str>, value: &str, subject: Resource) -> Monitoring {
-        Monitoring {
-            kind: MonitoringKind::UtilisationMeasured,
-            subject,
-            name: name.into(),
-            severity: None,
-            status: None,
-            value: Some(value.into()),
-            threshold: None,
-            unit: unit.map(str::to_owned),
-            message: None,
-        }
-    }
+    use crate::utilisation::tests::measured;
 
     fn subject(kind: &str, id: &str, tags: &[(&str, &str)]) -> Resource {
         Resource {
@@ -245,7 +232,7 @@ mod tests {
         [("host.id", "i-0f3b7c21d9a84e650"), ("namespace", "shop"), ("pod", "api-0"), ("team", "ads")];
 
     fn check(name: &str, unit: Option<&str>, value: &str, expected: Option<(NodeMeasure, &str)>) {
-        let found = of_monitoring(&event(name, unit, value, subject("pod", "api-0", &POD)));
+        let found = of_monitoring(&measured(name, unit, value, subject("pod", "api-0", &POD)));
         let found = found.map(|share| (share.measure, share.amount.to_string()));
         assert_eq!(found, expected.map(|(measure, amount)| (measure, amount.to_owned())), "{name} {unit:?}");
     }
@@ -288,7 +275,7 @@ mod tests {
         tags.extend([("resource", "memory"), ("unit", "byte"), ("container", "app")]);
         let of = |tags: &[(&str, &str)]| {
             let name = "kube_pod_container_resource_requests";
-            of_monitoring(&event(name, Some("byte"), "64", subject("Pod", "x", tags)))
+            of_monitoring(&measured(name, Some("byte"), "64", subject("Pod", "x", tags)))
         };
         let share = of(&tags).expect("a part");
         assert_eq!(share.measure, NodeMeasure::MemoryRequested);
@@ -303,11 +290,11 @@ mod tests {
     fn capacity_is_of_the_node_itself() {
         let node = subject("k8s.node", "i-0f3b7c21d9a84e650", &[("team", "platform")]);
         let share =
-            of_monitoring(&event("k8s.node.allocatable_cpu", Some("{cpu}"), "3.92", node)).expect("a part");
+            of_monitoring(&measured("k8s.node.allocatable_cpu", Some("{cpu}"), "3.92", node)).expect("a part");
         assert_eq!(share.node, "i-0f3b7c21d9a84e650");
         assert_eq!((share.measure, share.pod), (NodeMeasure::CpuCapacity, None));
         let used = subject("k8s.node", "i-0f3b7c21d9a84e650", &[]);
-        assert_eq!(of_monitoring(&event("k8s.node.cpu.usage", None, "1", used)), None, "of no pod");
+        assert_eq!(of_monitoring(&measured("k8s.node.cpu.usage", None, "1", used)), None, "of no pod");
     }
 
     #[test]
@@ -320,7 +307,7 @@ mod tests {
         ] {
             assert_eq!(machine(told), expected);
         }
-        let nowhere = of_monitoring(&event("cpu_usage", None, "1", subject("pod", "p", &[("pod", "p")])));
+        let nowhere = of_monitoring(&measured("cpu_usage", None, "1", subject("pod", "p", &[("pod", "p")])));
         assert_eq!(nowhere, None, "no node is named");
     }
 

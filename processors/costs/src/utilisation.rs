@@ -131,15 +131,16 @@ pub(crate) fn squeezed(name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use schemas::events::Resource;
 
     use super::*;
 
-    fn check(name: &str, unit: Option<&str>, value: &str, expected: Option<(&str, &str)>) {
-        let event = Monitoring {
+    /// A measurement of a resource.
+    pub(crate) fn measured(name: &str, unit: Option<&str>, value: &str, subject: Resource) -> Monitoring {
+        Monitoring {
             kind: MonitoringKind::UtilisationMeasured,
-            subject: Resource { id: "i-1".into(), ..Resource::default() },
+            subject,
             name: name.into(),
             severity: None,
             status: None,
@@ -147,7 +148,11 @@ mod tests {
             threshold: None,
             unit: unit.map(str::to_owned),
             message: None,
-        };
+        }
+    }
+
+    fn check(name: &str, unit: Option<&str>, value: &str, expected: Option<(&str, &str)>) {
+        let event = measured(name, unit, value, Resource { id: "i-1".into(), ..Resource::default() });
         let found = of_monitoring(&event).map(|found| (found.metric, found.value.to_string()));
         let expected = expected.map(|(metric, value)| (metric.to_owned(), value.to_owned()));
         assert_eq!(found, expected, "{name} {unit:?} {value}");

@@ -4,11 +4,11 @@
 //! binary that is measured, and `WEIR_LOOKS` the neighbour's records for each row.
 
 mod attacks;
-mod street;
+mod neighbours;
 
 use std::time::Duration;
 
-use self::street::{Seen, Street};
+use self::neighbours::{Seen, Neighbours};
 
 /// Resident memory of the stages' process above which one tenant has taken too much. The process of the tests is built
 /// without optimisation and holds about as much more as it is slower.
@@ -26,7 +26,7 @@ fn of(times: &[Duration]) -> [u128; 2] {
     [50, 99].map(|percent| times[(times.len() * percent).div_ceil(100).max(1) - 1])
 }
 
-impl Street {
+impl Neighbours {
     /// Looks as the neighbour before an attack and while it goes on, holds the promises against it, and prints a row of
     /// the table.
     #[expect(clippy::print_stderr, reason = "a table for people")]
@@ -54,16 +54,16 @@ impl Street {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_tenant_does_leaves_the_other_served() {
-    let mut street = Street::open().await;
-    street.judge("nothing", async |_| ()).await;
-    street.judge("conflicting ids", attacks::conflicts).await;
-    street.judge("repeats without a time", attacks::repeats).await;
-    street.judge("weights of one entity", attacks::weights).await;
-    street.judge("events that touch 10,000 entities", attacks::amplification).await;
-    street.judge("one entity, 8,000 refusals", attacks::hot_entity).await;
-    street.judge("bodies withheld", attacks::stalled).await;
-    street.judge("old months, long transaction", attacks::old_months).await;
-    street.judge("2,000 requests, 50 at a time", attacks::flood).await;
-    Box::pin(street.judge("all of it at once", attacks::all)).await;
-    street.stages.stop();
+    let mut neighbours = Neighbours::open().await;
+    neighbours.judge("nothing", async |_| ()).await;
+    neighbours.judge("conflicting ids", attacks::conflicts).await;
+    neighbours.judge("repeats without a time", attacks::repeats).await;
+    neighbours.judge("weights of one entity", attacks::weights).await;
+    neighbours.judge("events that touch 10,000 entities", attacks::amplification).await;
+    neighbours.judge("one entity, 8,000 refusals", attacks::hot_entity).await;
+    neighbours.judge("bodies withheld", attacks::stalled).await;
+    neighbours.judge("old months, long transaction", attacks::old_months).await;
+    neighbours.judge("2,000 requests, 50 at a time", attacks::flood).await;
+    Box::pin(neighbours.judge("all of it at once", attacks::all)).await;
+    neighbours.stages.stop();
 }

@@ -287,13 +287,19 @@ fn names(exposures: &[&Exposure], of: fn(&Exposure) -> &Vec<String>) -> Vec<Stri
     names.into_iter().cloned().collect()
 }
 
+/// The latest event tells a rule; of one event's, the rule itself decides, so that the order of exposures does not.
+fn newness(exposure: &Exposure) -> (Timestamp, Uuid, &str, &[String], &[String]) {
+    let SignalRule { version, tactics, techniques, .. } = &*exposure.rule;
+    (exposure.last_at, exposure.last_event_id, version, tactics, techniques)
+}
+
 fn rules(exposures: &[&Exposure]) -> Vec<FiredRule> {
     let mut by_rule: BTreeMap<&str, Vec<&Exposure>> = BTreeMap::new();
     for exposure in exposures {
         by_rule.entry(&exposure.rule.id).or_default().push(exposure);
     }
     let one = |exposures: Vec<&Exposure>| {
-        let newest = exposures.iter().max_by_key(|e| (e.last_at, e.last_event_id))?;
+        let newest = exposures.iter().max_by(|a, b| newness(a).cmp(&newness(b)))?;
         let signals = exposures.iter().map(|exposure| exposure.signals).sum();
         Some(FiredRule { rule: Arc::clone(&newest.rule), signals })
     };

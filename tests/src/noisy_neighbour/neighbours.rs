@@ -35,7 +35,7 @@ const SETTLED: &str = "SELECT COALESCE(sum(position), 0)::bigint FROM stage_posi
 const HALTED: &str = "SELECT count(*) FROM stage_position WHERE halted IS NOT NULL";
 
 /// Both tenants' way in, and the stages behind it.
-pub(super) struct Street {
+pub(super) struct Neighbours {
     pub(super) site: Site,
     _home: tempfile::TempDir,
     gateway: Service,
@@ -74,7 +74,7 @@ fn id_of(number: u32) -> Uuid {
     Uuid::from_u128(0x5d3f_1f0e_0000_4000_8000_0000_0000_0000 | u128::from(number))
 }
 
-impl Street {
+impl Neighbours {
     pub(super) async fn open() -> Self {
         let (site, home) = (Site::new().await, tempfile::tempdir().expect("a folder"));
         let mut owner = PgConnection::connect(&site.endpoints.database_url).await.expect("Postgres answers");
