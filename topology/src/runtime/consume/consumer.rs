@@ -58,7 +58,8 @@ impl ConsumerSettings {
             ("isolation.level", "read_committed"),
             ("partition.assignment.strategy", "cooperative-sticky"),
             ("fetch.wait.max.ms", "50"),
-            ("fetch.queue.backoff.ms", "20"),
+            // For as long the client fetches nothing once the queue was full; a fast stage empties it sooner.
+            ("fetch.queue.backoff.ms", "2"),
             // A stage that is slower than its broker keeps the queue full, and a process has a consumer for every stage: a
             // tenth of a second of records is enough for the fastest.
             ("queued.max.messages.kbytes", "4096"),
