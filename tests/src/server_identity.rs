@@ -230,7 +230,7 @@ impl Kafka {
         let jars = config.kafka_jars().expect("Kafka's jars");
         let stack = Stack::new(config).tethered();
         let endpoints = stack.up().await.expect("servers");
-        add_scram_user(home.path(), &jars, &endpoints.kafka, (&ours, &client));
+        add_scram_user(home.path(), &jars, &endpoints.kafka, &ours, &client);
         let database = sinks::postgres::create_database(&endpoints.maintenance_url, "weir").await;
         let database = database.expect("a database");
         let [scram, other, expired] = ports.map(|port| format!("127.0.0.1:{port}"));
@@ -294,7 +294,7 @@ async fn kafka_and_its_clients_believe_each_other_by_certificates_and_passwords(
 }
 
 /// Gives the user `weir_gateway` the password `right`, as who holds the client's certificate.
-fn add_scram_user(home: &Path, jars: &Path, kafka: &str, (ours, client): (&Authority, &Certified)) {
+fn add_scram_user(home: &Path, jars: &Path, kafka: &str, ours: &Authority, client: &Certified) {
     let file = home.join("admin.properties");
     let lines = [
         "security.protocol=SSL".to_owned(),

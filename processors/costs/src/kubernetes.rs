@@ -289,8 +289,8 @@ mod tests {
     #[test]
     fn capacity_is_of_the_node_itself() {
         let node = subject("k8s.node", "i-0f3b7c21d9a84e650", &[("team", "platform")]);
-        let share =
-            of_monitoring(&measured("k8s.node.allocatable_cpu", Some("{cpu}"), "3.92", node)).expect("a part");
+        let share = of_monitoring(&measured("k8s.node.allocatable_cpu", Some("{cpu}"), "3.92", node))
+            .expect("a part");
         assert_eq!(share.node, "i-0f3b7c21d9a84e650");
         assert_eq!((share.measure, share.pod), (NodeMeasure::CpuCapacity, None));
         let used = subject("k8s.node", "i-0f3b7c21d9a84e650", &[]);

@@ -81,7 +81,8 @@ pub(super) async fn hot_entity(neighbours: &Neighbours) {
     for request in 0..8 {
         let records: Vec<_> = (0..1_000)
             .map(|n| {
-                let mut record = deleted_trail(1_000_000 + neighbours.round * 10_000_000 + request * 1_000 + n);
+                let mut record =
+                    deleted_trail(1_000_000 + neighbours.round * 10_000_000 + request * 1_000 + n);
                 record["errorCode"] = "AccessDenied".into();
                 record["eventName"] = format!("Call{}", n % 50).into();
                 record

@@ -8,7 +8,7 @@ mod neighbours;
 
 use std::time::Duration;
 
-use self::neighbours::{Seen, Neighbours};
+use self::neighbours::{Neighbours, Seen};
 
 /// Resident memory of the stages' process above which one tenant has taken too much. The process of the tests is built
 /// without optimisation and holds about as much more as it is slower.

@@ -26,7 +26,7 @@ use crate::{
 const PEPPER: &str = "thirty-two bytes of pepper, and more";
 /// Pause between two looks for a record.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
-/// Whoever waits longer has been forgotten.
+/// Longest wait for a record.
 const PATIENCE: Duration = Duration::from_mins(2);
 const VISIBLE: &str = "SELECT EXISTS (SELECT FROM audit_entry WHERE tenant_id = 'other' AND event_id = $1)
                           AND EXISTS (SELECT FROM risk_signal WHERE tenant_id = 'other' AND event_id = $1)";

@@ -17,7 +17,7 @@ const LOG: &str = "weir.activity.v1/3";
 
 impl Api {
     /// Passes entries of the log as a sink does whose filter takes these classes, or all.
-    async fn pass(&mut self, (sink, classes): (&str, &[i64]), entries: std::ops::Range<i64>) {
+    async fn pass(&mut self, sink: &str, classes: &[i64], entries: std::ops::Range<i64>) {
         sqlx::query("SELECT siem_pass($1, '{}', $2, 0, ARRAY[($3, $4, $5)::siem_run])")
             .bind(sink)
             .bind(classes)
@@ -83,12 +83,12 @@ fn counted(sink: &str, counts: [i64; 5]) -> (String, [i64; 5]) {
 async fn an_entry_that_a_sink_has_passed_and_not_delivered_is_missing_until_it_is_replayed() {
     let (mut api, now) = with_a_log().await;
     assert_eq!(api.sinks("acme").await, [], "no sink has run");
-    api.pass(("copy", &[]), 0..3).await;
+    api.pass("copy", &[], 0..3).await;
     assert_eq!(api.sinks("acme").await, [counted("copy", [2, 2, 0, 0, 3])]);
     assert_eq!(api.sinks("other").await, [counted("copy", [1, 1, 0, 0, 0])], "its own alone");
 
-    api.pass(("copy", &[]), 3..4).await;
-    api.pass(("copy", &[]), 5..6).await;
+    api.pass("copy", &[], 3..4).await;
+    api.pass("copy", &[], 5..6).await;
     assert_eq!(api.sinks("acme").await, [counted("copy", [5, 4, 0, 1, 0])], "the one of index 4");
     let gaps = standing(&api.database).await.expect("it is looked at").gaps.expect("looked at");
     let expected = Gap {
@@ -101,7 +101,7 @@ async fn an_entry_that_a_sink_has_passed_and_not_delivered_is_missing_until_it_i
     };
     assert_eq!(gaps, [expected]);
 
-    api.pass(("copy", &[]), 1..6).await;
+    api.pass("copy", &[], 1..6).await;
     assert_eq!(api.sinks("acme").await, [counted("copy", [5, 5, 0, 0, 0])], "a replay");
     assert_eq!(standing(&api.database).await.expect("it is looked at").gaps, Some(Vec::new()));
 }
@@ -109,21 +109,21 @@ async fn an_entry_that_a_sink_has_passed_and_not_delivered_is_missing_until_it_i
 #[tokio::test]
 async fn a_sink_owes_what_it_has_begun_with_and_what_its_filter_took() {
     let (mut api, _) = with_a_log().await;
-    api.pass(("late", &[]), 3..5).await;
+    api.pass("late", &[], 3..5).await;
     api.park("late", 4).await;
     // Its filter is changed: later entries are none that it owes.
-    api.pass(("some", &[6003]), 0..2).await;
-    api.pass(("some", &[3002]), 2..4).await;
-    api.pass(("some", &[3002]), 4..6).await;
+    api.pass("some", &[6003], 0..2).await;
+    api.pass("some", &[3002], 2..4).await;
+    api.pass("some", &[3002], 4..6).await;
     let expected = [counted("late", [2, 1, 1, 0, 1]), counted("some", [2, 2, 0, 0, 0])];
     assert_eq!(api.sinks("acme").await, expected);
     // A replay over both filters fills gaps of both.
-    api.pass(("gaps", &[6003]), 0..1).await;
-    api.pass(("gaps", &[6003]), 3..4).await;
-    api.pass(("gaps", &[]), 5..6).await;
+    api.pass("gaps", &[6003], 0..1).await;
+    api.pass("gaps", &[6003], 3..4).await;
+    api.pass("gaps", &[], 5..6).await;
     let of_gaps = |found: Vec<_>| found.into_iter().find(|(sink, _)| sink == "gaps").expect("it is told");
     assert_eq!(of_gaps(api.sinks("acme").await), counted("gaps", [5, 3, 0, 2, 0]), "those of 1 and 4");
-    api.pass(("gaps", &[]), 0..6).await;
+    api.pass("gaps", &[], 0..6).await;
     assert_eq!(of_gaps(api.sinks("acme").await), counted("gaps", [5, 5, 0, 0, 0]));
 }
 

@@ -1,7 +1,7 @@
 //! The issuers of running services, and the rules by which their claims give roles: read again when a file
 //! that names them changes, or on SIGHUP.
 //!
-//! Where they cannot be read any more, those in force stay.
+//! If they cannot be read any more, those in force stay.
 
 use std::{
     path::{Path, PathBuf},

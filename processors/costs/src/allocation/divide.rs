@@ -11,7 +11,10 @@ const LEAST_SCALE: u32 = 10;
 pub struct TooLarge;
 
 /// A sum without rounding; `Decimal` itself rounds silently on overflow.
-pub(super) fn exact_sum(a: Decimal, b: Decimal) -> Result<Decimal, TooLarge> {
+///
+/// # Errors
+/// The sum exceeds the 96 bits of a decimal.
+pub fn exact_sum(a: Decimal, b: Decimal) -> Result<Decimal, TooLarge> {
     let sum = a.checked_add(b).ok_or(TooLarge)?;
     let wanted = a.normalize().scale().max(b.normalize().scale());
     if sum.scale() < wanted {

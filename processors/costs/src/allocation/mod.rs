@@ -15,7 +15,7 @@ pub use schemas::changes::cost::{
     AllocationCondition as Condition, AllocationRule as Rule, AllocationTarget as Target, TeamWeights,
 };
 
-pub use divide::{TooLarge, divide};
+pub use divide::{TooLarge, divide, exact_sum};
 pub use workload::{NodeCost, Taken, WorkloadCosts, workloads};
 
 /// A cost with the attributes that rules match.

@@ -103,15 +103,17 @@ fn a_preview_shows_only_the_buckets_that_change() {
 }
 
 fn node(amount: i64, cpu: i64, memory_gb: i64) -> NodeCost {
-    NodeCost { amount: Decimal::from(amount), capacity: taken((cpu, memory_gb)) }
+    NodeCost { amount: Decimal::from(amount), capacity: taken(cpu, memory_gb) }
 }
 
-fn taken((cpu, memory_gb): (i64, i64)) -> Taken {
+fn taken(cpu: i64, memory_gb: i64) -> Taken {
     Taken { cpu: Decimal::from(cpu), memory_gb: Decimal::from(memory_gb) }
 }
 
 fn divided(node: &NodeCost, of: &[(i64, i64)]) -> (Vec<String>, String) {
-    let costs = workloads(node, &of.iter().copied().map(taken).collect::<Vec<_>>()).expect("costs");
+    let costs =
+        workloads(node, &of.iter().map(|(cpu, memory_gb)| taken(*cpu, *memory_gb)).collect::<Vec<_>>())
+            .expect("costs");
     assert_eq!(costs.workloads.iter().sum::<Decimal>() + costs.idle, node.amount, "nothing is lost");
     let shown = |amount: &Decimal| amount.round_dp(4).normalize().to_string();
     (costs.workloads.iter().map(shown).collect(), shown(&costs.idle))

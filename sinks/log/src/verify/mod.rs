@@ -96,7 +96,7 @@ pub struct Report {
     pub hour: Vec<Delivered>,
 }
 
-/// What a copy holds of the intervals of one log that a sink stated in an hour.
+/// Records of a copy within the intervals of one log that a sink stated in an hour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Delivered {
     /// `<topic>/<partition>`.

@@ -89,7 +89,7 @@ pub(super) struct Keys {
     pub(super) seen: Option<i64>,
 }
 
-/// Where the entries of a filter are looked for.
+/// Days and terms by which the entries of a filter are looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Lookup {
     /// The ranges of days on which there may be some, newest first.

@@ -96,7 +96,7 @@ pub(super) struct Search<'a> {
 enum Most {
     /// One slice: enough for a term that is frequent after all.
     Slice,
-    /// What there is time for.
+    /// All slices that there is time for.
     Time,
 }
 

@@ -31,7 +31,7 @@ impl Window {
     }
 }
 
-/// What two lists of windows have in common; both are ordered newest first, and so is the answer.
+/// Intersection of two lists of windows; both are ordered newest first, and so is the answer.
 pub(super) fn in_common(ours: &[Window], theirs: &[Window]) -> Vec<Window> {
     let both = ours.iter().flat_map(|one| theirs.iter().filter_map(|other| one.within(*other)));
     both.collect()

@@ -260,7 +260,7 @@ async fn divide_nodes(
     let division = workloads::divided(snapshot, tenant, (view, filter, *cost), names).await?;
     let add = |groups: &mut BTreeMap<Group, Decimal>, group: Group, amount: Decimal| {
         let sum = groups.entry(group).or_default();
-        *sum = sum.checked_add(amount).ok_or_else(|| ReadError::Unreadable(format!("{amount} overflows")))?;
+        *sum = added(*sum, amount)?;
         Ok::<_, ReadError>(())
     };
     for divided in &division.divided {
@@ -297,6 +297,11 @@ fn own_tags(workload: &Named, names: &[String]) -> BTreeMap<String, String> {
     let place = place.map(|(name, value)| (name.to_owned(), value.clone()));
     let labels = workload.labels.iter().map(|(name, value)| (name.clone(), value.clone()));
     place.chain(labels).filter(|(name, _)| names.contains(name)).collect()
+}
+
+/// A sum of amounts, or the reason why it does not fit: no digit is rounded away.
+pub(super) fn added(sum: Decimal, amount: Decimal) -> Result<Decimal, ReadError> {
+    allocation::exact_sum(sum, amount).map_err(|error| ReadError::Unreadable(error.to_string()))
 }
 
 /// An amount as a decimal of 96 bits, or the reason why it does not fit: no digit is rounded away.

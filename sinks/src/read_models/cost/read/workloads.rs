@@ -20,6 +20,7 @@ use self::divide::Division;
 pub(super) use self::divide::{Named, divided};
 use super::{
     STAGE,
+    allocation::added,
     filter::{CostFilter, CostView},
 };
 use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
@@ -184,11 +185,6 @@ impl Division {
             nodes: machines.len() as u64,
         })
     }
-}
-
-fn added(sum: Decimal, amount: Decimal) -> Result<Decimal, ReadError> {
-    sum.checked_add(amount)
-        .ok_or_else(|| ReadError::Unreadable("an amount has more digits than can be added up".into()))
 }
 
 fn shown((cluster, namespace, workload): Group<'_>, sums: &Sums) -> WorkloadCost {

@@ -140,7 +140,7 @@ pub(super) async fn measure(rate: u32, seconds: u32) -> anyhow::Result<Vec<Run>>
         syncs.sort_unstable();
         let mut within = own.take();
         within.sort_by(f64::total_cmp);
-        let run = summarise(kind, &times, &within, (seconds, &syncs));
+        let run = summarise(kind, &times, &within, seconds, &syncs);
         note(&format!("{}: P50 {:.2}, P99 {:.2} ms", run.what, run.p50_ms, run.p99_ms));
         runs.push(run);
     }
@@ -230,7 +230,7 @@ async fn hold(
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn summarise(kind: &Kind, times: &Times, within: &[f64], (seconds, syncs): (u32, &[Duration])) -> Run {
+fn summarise(kind: &Kind, times: &Times, within: &[f64], seconds: u32, syncs: &[Duration]) -> Run {
     let of = |sorted: &[Duration], percent| at(sorted, percent).map_or(0.0, |took| took.as_secs_f64() * 1e3);
     let own = |percent| {
         let measured = (kind.server == Server::Gateway).then(|| at(within, percent)).flatten();

@@ -114,6 +114,9 @@ pub(in crate::read_models::cost::read) async fn divided(
     (view, filter, cost): (&CostView, &CostFilter, BudgetCost),
     tags: &[String],
 ) -> Result<Division, ReadError> {
+    if !has_workloads(snapshot, tenant).await? {
+        return Ok(Division::default());
+    }
     let charges = node_charges(snapshot, tenant, (view, filter, cost), tags).await?;
     let days: BTreeSet<NaiveDate> = charges.iter().map(|(charge, _)| charge.day).collect();
     let (Some(first), Some(last)) = (days.first(), days.last()) else { return Ok(Division::default()) };
@@ -135,6 +138,14 @@ pub(in crate::read_models::cost::read) async fn divided(
         divided.push(Divided { of, amount, parts, idle: costs.idle });
     }
     Ok(Division { divided, named, amounts })
+}
+
+/// Whether anything was measured of the tenant's nodes: most tenants' allocations need to look no further.
+async fn has_workloads(snapshot: &mut Snapshot, tenant: &TenantId) -> Result<bool, ReadError> {
+    let found = sqlx::query_scalar("SELECT EXISTS (SELECT FROM cost_node_day WHERE tenant_id = $1)")
+        .bind(tenant.as_str())
+        .fetch_one(snapshot.connection());
+    Ok(found.await?)
 }
 
 /// Charges of the machines of nodes by day.
