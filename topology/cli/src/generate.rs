@@ -90,22 +90,18 @@ pub(super) async fn publish(
 
 /// CloudTrail events of the last days, without end.
 pub(super) fn cloudtrail_events(seed: u64) -> Generator {
-    endless(seed, Mix::CloudTrail)
+    endless(seed, Mix::CloudTrail, now())
 }
 
-/// Events of all families of the last days, without end.
-pub(super) fn organisation_events(seed: u64) -> Generator {
-    endless(seed, Mix::Organisation)
-}
-
-fn endless(seed: u64, mix: Mix) -> Generator {
+/// Events of the mix, without end; the millionth happens about `then`.
+pub(super) fn endless(seed: u64, mix: Mix, then: Timestamp) -> Generator {
     let tenant = TenantId::new(LOCAL_TENANT).expect("the local tenant's name is valid");
-    let mut config = GeneratorConfig::ending_at(now(), 1_000_000, tenant);
+    let mut config = GeneratorConfig::ending_at(then, 1_000_000, tenant);
     config.mix = mix;
     Generator::new(seed, config)
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::from(std::time::SystemTime::now())
 }
 
