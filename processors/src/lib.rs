@@ -20,4 +20,13 @@ pub trait Processor: Send + Sync + 'static {
     const NAME: &'static str;
     /// Changes that one event causes.
     fn process(&self, input: &Self::Input) -> Vec<Self::Change>;
+
+    /// [`process`](Self::process) of an input that can be had again: `keep` answers how, without copying it. Only asked
+    /// for an input that a change may need later.
+    fn process_kept<K>(&self, input: &Self::Input, _keep: impl FnOnce() -> K) -> Vec<Self::Change>
+    where
+        K: FnOnce() -> Self::Input + Send + 'static,
+    {
+        self.process(input)
+    }
 }

@@ -15,22 +15,17 @@ mod signals;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
 use schemas::{
     Envelope, Event,
     changes::{
-        correlation::{Shown, Sightings},
+        correlation::Sightings,
         risk::{RiskChange, STAGE, UnusableEvent},
     },
 };
 
 pub use self::native::is_undecided;
 pub use self::{rule_set::RuleSet, signals::signals};
-use self::{
-    sigma::SigmaEngine,
-    signals::{Found, Wanted},
-};
+use self::signals::Found;
 use crate::Processor;
 
 /// Turns an event into signals of the rules that fire on it, and a decision into a fact.
@@ -54,12 +49,29 @@ impl Processor for Risk {
     const NAME: &'static str = STAGE;
 
     fn process(&self, envelope: &Envelope) -> Vec<RiskChange> {
+        self.process_kept(envelope, || {
+            let kept = envelope.clone();
+            move || kept
+        })
+    }
+
+    fn process_kept<K>(&self, envelope: &Envelope, keep: impl FnOnce() -> K) -> Vec<RiskChange>
+    where
+        K: FnOnce() -> Envelope + Send + 'static,
+    {
         let engine = self.rules.current();
-        let mut changes: Vec<RiskChange> = match signals::found(&engine, envelope, Wanted::Shown) {
-            Ok(Found { signals, parts, shown, .. }) => {
+        let mut changes: Vec<RiskChange> = match signals::found(&engine, envelope) {
+            Ok(Found { signals, parts, shown, sighted }) => {
                 let signals = signals.into_iter().map(|signal| RiskChange::Signal(Box::new(signal)));
                 let parts = parts.into_iter().map(|part| RiskChange::Part(Box::new(part)));
-                signals.chain(parts).chain(sightings(engine, envelope, shown)).collect()
+                // An event of which every value is known already is not read again.
+                let sightings = (!shown.is_empty()).then(|| {
+                    let again = keep();
+                    let make = move || sighted.parts(&engine, &again());
+                    let (tenant, at) = (envelope.tenant.clone(), envelope.occurred_at);
+                    RiskChange::Sightings(Box::new(Sightings::new(tenant, envelope.id, at, shown, make)))
+                });
+                signals.chain(parts).chain(sightings).collect()
             }
             Err(error) => {
                 let format = envelope.native.as_ref().map_or("", |native| native.format.as_str());
@@ -74,20 +86,6 @@ impl Processor for Risk {
         }
         changes
     }
-}
-
-/// The values that an event shows. If one is new, the event is evaluated again, by the same rules, for the evidence.
-fn sightings(engine: Arc<SigmaEngine>, envelope: &Envelope, shown: Vec<Shown>) -> Option<RiskChange> {
-    if shown.is_empty() {
-        return None;
-    }
-    let event = envelope.clone();
-    let make = move || {
-        let found = signals::found(&engine, &event, Wanted::Sightings);
-        found.expect("the record was read before").sightings
-    };
-    let sightings = Sightings::new(envelope.tenant.clone(), envelope.id, envelope.occurred_at, shown, make);
-    Some(RiskChange::Sightings(Box::new(sightings)))
 }
 
 fn unusable(envelope: &Envelope, format: &str, reason: String) -> RiskChange {

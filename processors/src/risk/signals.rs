@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use super::{
     entities::{Allowance, Touch, touched},
     native::is_undecided,
-    sigma::{Hit, MatchedField, Moment, Part, Rule, SigmaEngine, UnreadableRecord, read},
+    sigma::{Hit, Json, MatchedField, Moment, Part, PartPlace, Rule, SigmaEngine, UnreadableRecord},
 };
 
 /// Maximum length of a rule id, in bytes; longer ones are cut and end in their hash.
@@ -45,17 +45,30 @@ pub(super) struct Found {
     pub(super) parts: Vec<CorrelationPart>,
     /// Values that it shows to correlations of which the first event of each value counts, one for each of these.
     pub(super) shown: Vec<Shown>,
-    /// Its part in each of these, if they are wanted.
-    pub(super) sightings: Vec<CorrelationPart>,
+    /// Its part in each of these, as far as it is known without its evidence: most values are known.
+    pub(super) sighted: Sighted,
 }
 
-/// Use of what the event shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
-    /// The values alone: most are known.
-    Shown,
-    /// The event's parts as well, with their evidence.
-    Sightings,
+/// The event's parts in correlations of which the first event of each value counts.
+#[derive(Debug, Default)]
+pub(super) struct Sighted {
+    places: Vec<PartPlace>,
+    /// Entities of what is made of the event in any case.
+    allowance: Allowance,
+}
+
+impl Sighted {
+    /// The parts with their evidence, by the same rules from the same event.
+    pub(super) fn parts(self, engine: &SigmaEngine, envelope: &Envelope) -> Vec<CorrelationPart> {
+        let native = envelope.native.as_ref().expect("it has shown something");
+        let record = Json::read(&native.record).expect("the record was read before");
+        let mut event = Evaluated::new(envelope, &native.format, &record, self.allowance);
+        let moment = Moment::from(envelope);
+        let part = |place: PartPlace| {
+            event.part(&engine.part(place, &record, moment).expect("the record has not changed"))
+        };
+        self.places.into_iter().map(part).collect()
+    }
 }
 
 /// The signals of an event, sorted by entity and rule.
@@ -63,33 +76,23 @@ pub(super) enum Wanted {
 /// A rule with score 0 gives none, nor does one that only serves correlations. Of several hits of one rule id
 /// on one entity, the highest counts.
 pub fn signals(engine: &SigmaEngine, envelope: &Envelope) -> Result<Vec<RiskSignal>, UnreadableRecord> {
-    Ok(found(engine, envelope, Wanted::Shown)?.signals)
+    Ok(found(engine, envelope)?.signals)
 }
 
 /// The signals and the parts in correlations of an event.
-pub(super) fn found(
-    engine: &SigmaEngine,
-    envelope: &Envelope,
-    wanted: Wanted,
-) -> Result<Found, UnreadableRecord> {
+pub(super) fn found(engine: &SigmaEngine, envelope: &Envelope) -> Result<Found, UnreadableRecord> {
     let Some(native) = envelope.native.as_ref().filter(|native| engine.reads(&native.format)) else {
         return Ok(Found::default());
     };
-    let record = read(&native.record)?;
+    let record = Json::read(&native.record)?;
     if is_undecided(&native.format, &record) {
         return Ok(Found::default());
     }
-    let hits = engine.evaluate_record(&native.format, &record);
+    let hits = engine.signalled(&native.format, &record);
     if hits.is_empty() {
         return Ok(Found::default());
     }
-    let mut event = Evaluated {
-        envelope,
-        format: &native.format,
-        record: &record,
-        content_sha256: OnceCell::new(),
-        allowance: Allowance::default(),
-    };
+    let mut event = Evaluated::new(envelope, &native.format, &record, Allowance::default());
     let signals = event.signals(&hits);
     let parts = hits.iter().flat_map(|hit| engine.parts(hit, &record, Moment::from(envelope)));
     // A value is shown once by an event, by whichever of the rules fired first.
@@ -104,34 +107,36 @@ pub(super) fn found(
     }
     // Those that are always made first: what the others name has no effect on them.
     let parts = counted.values().map(|part| event.part(part)).collect();
-    let sightings = match wanted {
-        Wanted::Shown => Vec::new(),
-        Wanted::Sightings => sighted.values().map(|part| event.part(part)).collect(),
-    };
+    let places = sighted.values().map(|part| part.place).collect();
     let shown = sighted.into_values().map(|part| Shown {
         rule: Arc::clone(named(&part.correlation.rule)),
         terms: Arc::clone(&part.correlation.terms),
         group: part.group,
         value: part.value,
     });
-    Ok(Found { signals, parts, shown: shown.collect(), sightings })
+    let shown = shown.collect();
+    Ok(Found { signals, parts, shown, sighted: Sighted { places, allowance: event.allowance } })
 }
 
 /// An event that rules fired on.
 struct Evaluated<'a> {
     envelope: &'a Envelope,
     format: &'a str,
-    record: &'a Value,
+    record: &'a Json<'a>,
     /// Computed for the first fact that needs it.
     content_sha256: OnceCell<[u8; 32]>,
     allowance: Allowance,
 }
 
 impl<'a> Evaluated<'a> {
+    fn new(envelope: &'a Envelope, format: &'a str, record: &'a Json<'a>, allowance: Allowance) -> Self {
+        Self { envelope, format, record, content_sha256: OnceCell::new(), allowance }
+    }
+
     /// The signals of the rules that fired: of several with one rule id on one entity, the highest.
     fn signals(&mut self, hits: &[Hit<'_>]) -> Vec<RiskSignal> {
         let mut found: BTreeMap<(Entity, String), RiskSignal> = BTreeMap::new();
-        for hit in hits.iter().filter(|hit| hit.rule.score > 0 && hit.rule.generates) {
+        for hit in hits.iter().filter(|hit| hit.rule.signals()) {
             let (of_hit, touches) = self.hit(hit.rule, &hit.matched);
             for touch in touches {
                 let signal = of_hit.signal(touch, self.content_sha256());

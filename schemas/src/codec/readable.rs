@@ -6,7 +6,7 @@ use super::{DecodeError, Decoded, Incoming, SchemaLookup, decode, decode_shared}
 use crate::{Envelope, EventId, OcsfEvent, TenantId};
 
 /// A type that a stage reads a topic's records as.
-pub trait Readable: Sized + Send + Sync + 'static {
+pub trait Readable: Clone + Send + Sync + 'static {
     /// Reads a record; `None` is a tombstone. With `shared` (the record's value), the result shares its
     /// memory.
     fn read(

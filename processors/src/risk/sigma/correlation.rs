@@ -22,6 +22,7 @@ use super::{
     derived::{Derived, place},
     detection::Fault,
     engine::MatchedField,
+    json::Json,
     own_keys::FieldName,
     rule::{Rule, RuleText, plain},
     terms::condition,
@@ -82,6 +83,13 @@ impl From<&Envelope> for Moment {
     }
 }
 
+/// Place of a correlation among those of an engine, and of one of its references.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::risk) struct PartPlace {
+    pub(super) correlation: usize,
+    pub(super) reference: usize,
+}
+
 /// An event's part in a correlation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part<'e> {
@@ -93,13 +101,15 @@ pub struct Part<'e> {
     pub group: String,
     /// Value that `value_count` counts; empty for other correlation types.
     pub value: String,
+    /// See [`SigmaEngine::part`](super::engine::SigmaEngine::part).
+    pub(in crate::risk) place: PartPlace,
     /// The fields that are read of its rule's records.
     readings: &'e [Reading],
 }
 
 impl Part<'_> {
     /// Fields of the group, and the counted ones, of the same record.
-    pub fn matched(&self, record: &Value) -> Vec<MatchedField> {
+    pub fn matched(&self, record: &Json<'_>) -> Vec<MatchedField> {
         let mut matched = Vec::new();
         for (field, reading) in self.correlation.fields().zip(self.readings) {
             let values = reading.field.values(record);
@@ -185,8 +195,13 @@ impl Correlation {
     }
 
     /// The part of an event, if its record has a value for every field of the group and for the counted ones.
-    pub(super) fn part<'e>(&'e self, reference: usize, record: &Value, event: Moment) -> Option<Part<'e>> {
-        let readings = &self.read[reference];
+    pub(super) fn part<'e>(
+        &'e self,
+        at: PartPlace,
+        record: &Json<'_>,
+        event: Moment,
+    ) -> Option<Part<'e>> {
+        let readings = &self.read[at.reference];
         let mut found = Vec::with_capacity(readings.len() + 1);
         for reading in readings {
             let values = reading.field.values(record);
@@ -195,7 +210,7 @@ impl Correlation {
             }
             found.push(match reading.derived {
                 Some(derived) => values.iter().find_map(|value| derived.of(value))?,
-                None => values.join(","),
+                None => joined(values),
             });
         }
         let mut counted = found.split_off(self.group_by.len());
@@ -212,12 +227,13 @@ impl Correlation {
             CorrelationCondition::TumblingValueCount(_) => found.push(self.window(event.occurred_at)),
             _ => {}
         }
-        let group = Value::from(found).to_string();
+        let group = serde_json::to_string(&found).expect("texts serialise");
         Some(Part {
             correlation: self,
-            reference: &self.references[reference],
+            reference: &self.references[at.reference],
             group: bounded(&group, MAX_KEY_BYTES),
             value: bounded(&counted.join("|"), MAX_KEY_BYTES),
+            place: at,
             readings,
         })
     }
@@ -273,6 +289,14 @@ impl Correlation {
             _ => "",
         };
         format!("{what} within {window}{span} s, by {by}")
+    }
+}
+
+/// The values, separated by commas; nearly always there is one.
+fn joined(mut values: Vec<String>) -> String {
+    match values.as_mut_slice() {
+        [one] => std::mem::take(one),
+        many => many.join(","),
     }
 }
 

@@ -197,8 +197,8 @@ impl Selection {
                 if tests.hold(record) {
                     let value = match record.field(tests.field).places.as_slice() {
                         [] => Value::Null,
-                        [one] => (*one).clone(),
-                        many => many.iter().copied().cloned().collect(),
+                        [one] => one.to_value(),
+                        many => many.iter().map(|value| value.to_value()).collect(),
                     };
                     into.push(MatchedField { field: fields.name(tests.field).to_owned(), value });
                 }
@@ -206,7 +206,7 @@ impl Selection {
             Self::Anywhere { tests, .. } => {
                 for test in tests {
                     if let Some(leaf) = record.everywhere().iter().find(|leaf| test.holds_of(leaf)) {
-                        into.push(MatchedField { field: "keyword".to_owned(), value: leaf.value.clone() });
+                        into.push(MatchedField { field: "keyword".to_owned(), value: leaf.value.to_value() });
                     }
                 }
             }

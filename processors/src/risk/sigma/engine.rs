@@ -6,10 +6,11 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
-    correlation::{Correlation, Moment, Part},
+    correlation::{Correlation, Moment, Part, PartPlace},
     detection::Fault,
     fields::Fields,
     indexed::Indexed,
+    json::Json,
     lint::{self, Finding},
     load::{Candidate, FilterInUse, Loading, Read, Usable, Written},
     placeholders::Placeholders,
@@ -28,8 +29,8 @@ struct Loaded {
     fields: Fields,
     indexed: Indexed,
     rules: Vec<Rule>,
-    /// For each rule, the correlations that count its hits: their indices, and the indices of the references.
-    counted: Vec<Vec<(usize, usize)>>,
+    /// For each rule, the correlations that count its hits.
+    counted: Vec<Vec<PartPlace>>,
 }
 
 /// A rule that fired on a record.
@@ -37,10 +38,10 @@ struct Loaded {
 pub struct Hit<'e> {
     /// The rule.
     pub rule: &'e Rule,
-    /// Fields that made it fire.
+    /// Fields that made it fire; none where [`SigmaEngine::signalled`] leaves them out.
     pub matched: Vec<MatchedField>,
     /// Correlations that count it.
-    counted: &'e [(usize, usize)],
+    counted: &'e [PartPlace],
 }
 
 /// A field that a rule matched.
@@ -126,7 +127,7 @@ impl SigmaEngine {
             for (rule, counted) in loaded.rules.iter().zip(&mut loaded.counted) {
                 let references = correlation.references.iter().enumerate();
                 let meant = references.filter(|(_, reference)| rule.is_meant_by(reference));
-                counted.extend(meant.map(|(reference, _)| (place, reference)));
+                counted.extend(meant.map(|(reference, _)| PartPlace { correlation: place, reference }));
             }
         }
         self.correlations.push(correlation);
@@ -137,7 +138,7 @@ impl SigmaEngine {
         for loaded in self.formats.values_mut() {
             for (rule, counted) in loaded.rules.iter_mut().zip(&loaded.counted) {
                 rule.generates =
-                    counted.is_empty() || counted.iter().any(|(place, _)| self.correlations[*place].generate);
+                    counted.is_empty() || counted.iter().any(|place| self.correlations[place.correlation].generate);
             }
         }
     }
@@ -145,7 +146,7 @@ impl SigmaEngine {
     /// The rules that fire on a record of that format, in the order of loading.
     pub fn evaluate(&self, format: &str, record: &str) -> Result<Vec<Hit<'_>>, UnreadableRecord> {
         match self.formats.get(format) {
-            Some(loaded) => Ok(loaded.evaluate(&read(record)?)),
+            Some(loaded) => Ok(loaded.evaluate(&Json::read(record)?, |_| true)),
             None => Ok(Vec::new()),
         }
     }
@@ -156,20 +157,35 @@ impl SigmaEngine {
     }
 
     /// Like [`evaluate`](Self::evaluate), on a parsed record.
-    pub fn evaluate_record(&self, format: &str, record: &Value) -> Vec<Hit<'_>> {
-        self.formats.get(format).map_or_else(Vec::new, |loaded| loaded.evaluate(record))
+    pub fn evaluate_record(&self, format: &str, record: &Json<'_>) -> Vec<Hit<'_>> {
+        self.formats.get(format).map_or_else(Vec::new, |loaded| loaded.evaluate(record, |_| true))
+    }
+
+    /// The same, with the matched fields of those rules only whose hits become signals: nearly every record of a cloud
+    /// has several hits that only correlations count.
+    pub(in crate::risk) fn signalled(&self, format: &str, record: &Json<'_>) -> Vec<Hit<'_>> {
+        self.formats.get(format).map_or_else(Vec::new, |loaded| loaded.evaluate(record, Rule::signals))
     }
 
     /// The rules that fire, each evaluated without the index: slow, and the reference for tests of the
     /// index.
-    pub fn evaluate_each(&self, format: &str, record: &Value) -> Vec<&Rule> {
+    pub fn evaluate_each(&self, format: &str, record: &Json<'_>) -> Vec<&Rule> {
         self.formats.get(format).map_or_else(Vec::new, |loaded| loaded.evaluate_each(record))
     }
 
     /// The part of a hit on an event's record in each correlation that counts it.
-    pub fn parts<'e>(&'e self, hit: &Hit<'e>, record: &Value, event: Moment) -> Vec<Part<'e>> {
-        let counted = hit.counted.iter().map(|(place, reference)| (&self.correlations[*place], *reference));
-        counted.filter_map(|(correlation, reference)| correlation.part(reference, record, event)).collect()
+    pub fn parts<'e>(&'e self, hit: &Hit<'e>, record: &Json<'_>, event: Moment) -> Vec<Part<'e>> {
+        hit.counted.iter().filter_map(|place| self.part(*place, record, event)).collect()
+    }
+
+    /// The part at a place that one of the [`parts`](Self::parts) of the same event has.
+    pub(in crate::risk) fn part(
+        &self,
+        place: PartPlace,
+        record: &Json<'_>,
+        event: Moment,
+    ) -> Option<Part<'_>> {
+        self.correlations[place.correlation].part(place, record, event)
     }
 
     /// Every loaded correlation rule.
@@ -205,24 +221,20 @@ impl SigmaEngine {
     }
 }
 
-/// Parses a native record as JSON.
-pub(in crate::risk) fn read(record: &str) -> Result<Value, UnreadableRecord> {
-    Ok(serde_json::from_str(record)?)
-}
-
 impl Loaded {
-    fn evaluate(&self, record: &Value) -> Vec<Hit<'_>> {
+    /// The rules that fire, with the matched fields of those of which they are `wanted`.
+    fn evaluate(&self, record: &Json<'_>, wanted: impl Fn(&Rule) -> bool) -> Vec<Hit<'_>> {
         let record = Record::new(record, &self.fields);
         let firing = self.indexed.firing(&record).into_iter();
-        let hit = |place: usize| Hit {
-            rule: &self.rules[place],
-            matched: self.indexed.detection(place).matched(&record, &self.fields),
-            counted: &self.counted[place],
+        let hit = |place: usize| {
+            let rule = &self.rules[place];
+            let matched = wanted(rule).then(|| self.indexed.detection(place).matched(&record, &self.fields));
+            Hit { rule, matched: matched.unwrap_or_default(), counted: &self.counted[place] }
         };
         firing.map(hit).collect()
     }
 
-    fn evaluate_each(&self, record: &Value) -> Vec<&Rule> {
+    fn evaluate_each(&self, record: &Json<'_>) -> Vec<&Rule> {
         let fired = self.indexed.firing_each(&Record::new(record, &self.fields)).into_iter();
         fired.map(|place| &self.rules[place]).collect()
     }

@@ -4,9 +4,7 @@
 use std::collections::HashMap;
 
 use schemas::envelope::native_format::{AZURE_ACTIVITY, AZURE_AUDIT, AZURE_SIGNIN, GCP_AUDIT};
-use serde_json::Value;
-
-use super::path::Path;
+use super::{json::Json, path::Path};
 
 /// A field of [`Fields`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,7 +57,7 @@ impl Fields {
     }
 
     /// The record's values at the field's own name, or at its first alias that exists.
-    pub(super) fn find<'v>(&self, field: FieldId, record: &'v Value) -> Vec<&'v Value> {
+    pub(super) fn find<'v>(&self, field: FieldId, record: &'v Json<'v>) -> Vec<&'v Json<'v>> {
         let found = self.all[field.0].paths.iter().map(|path| path.find(record));
         found.into_iter().find(|found| !found.is_empty()).unwrap_or_default()
     }

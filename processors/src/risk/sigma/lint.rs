@@ -8,6 +8,7 @@ use super::{
     condition::Condition,
     detection::{Detection, Fault, FieldTests, Link, Selection},
     fields::{FieldId, Fields},
+    json::{Json, Members},
     known_fields,
     load::Place,
     matcher::{Number, Test},
@@ -113,14 +114,14 @@ fn name_fields(selection: &Selection, into: &mut BTreeSet<FieldId>) {
 
 /// The reason why the rule fires on every event, if it does.
 fn always_fires(detection: &Detection, fields: &Fields, format: &str) -> Option<String> {
-    if detection.holds(&Record::new(&json!({}), fields)) {
+    if detection.holds(&Record::new(&Json::Object(Members::default()), fields)) {
         return Some("it fires on everything: an event that has none of its fields satisfies it".to_owned());
     }
     let mut any = json!({});
     for field in known_fields::in_every_record(format) {
         any[*field] = NO_SUCH_VALUE.into();
     }
-    let fires = detection.holds(&Record::new(&any, fields));
+    let fires = detection.holds(&Record::new(&Json::from(&any), fields));
     fires.then(|| "it fires on everything: any value of fields that every event has satisfies it".to_owned())
 }
 
@@ -216,12 +217,12 @@ fn excludes(literals: &[Literal<'_>], fields: &Fields) -> bool {
     }
     let few = literals.iter().filter(|(_, wanted)| *wanted).find_map(|(tests, _)| values(tests));
     let Some(candidates) = few.or_else(|| numbers(literals)) else { return false };
-    let nothing = json!({});
+    let nothing = Json::Object(Members::default());
     let record = Record::new(&nothing, fields);
     let passes =
         |found: &Found<'_>| literals.iter().all(|(tests, wanted)| tests.hold_of(found, &record) == *wanted);
     !candidates.iter().any(|candidate| match candidate {
-        Some(value) => passes(&Found::of(value)),
+        Some(value) => passes(&Found::of(&Json::from(value))),
         None => passes(&Found::default()),
     })
 }

@@ -5,10 +5,10 @@ use std::{cmp::Ordering, net::IpAddr};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike};
 use ipnet::IpNet;
 use regex::Regex;
-use serde_json::Value;
 
 use super::{
     fields::FieldId,
+    json::Json,
     modifier::{Comparison, TimePart},
     record::{Found, Leaf, Record},
     text::Glob,
@@ -48,7 +48,7 @@ impl Test {
     /// Whether the test passes for the field. A list passes if one of its elements does.
     pub(super) fn holds(&self, found: &Found<'_>, record: &Record<'_>) -> bool {
         match self {
-            Self::Null => found.places.is_empty() || found.leaves.iter().any(|leaf| leaf.value.is_null()),
+            Self::Null => found.places.is_empty() || found.leaves.iter().any(|leaf| matches!(leaf.value, Json::Null)),
             Self::Exists(wanted) => found.places.is_empty() != *wanted,
             Self::Reference { field, reach, cased } => {
                 let others = &record.field(*field).leaves;
@@ -75,14 +75,14 @@ impl Test {
                 address.is_some_and(|address| net.contains(&address) || net.contains(&address.to_canonical()))
             }
             Self::Bool(wanted) => match leaf.value {
-                Value::Bool(flag) => flag == wanted,
-                Value::String(text) => text.eq_ignore_ascii_case(if *wanted { "true" } else { "false" }),
+                Json::Bool(flag) => flag == wanted,
+                Json::Text(text) => text.eq_ignore_ascii_case(if *wanted { "true" } else { "false" }),
                 _ => false,
             },
             Self::Time(part, comparison, wanted) => {
                 part_of(leaf.value, *part).is_some_and(|number| number.compares(*comparison, wanted))
             }
-            Self::Null => leaf.value.is_null(),
+            Self::Null => matches!(leaf.value, Json::Null),
             Self::Exists(_) | Self::Reference { .. } => false,
         }
     }
@@ -135,10 +135,10 @@ impl Number {
     }
 
     /// The number that a value, or its text, denotes.
-    fn in_record(value: &Value) -> Option<Self> {
+    fn in_record(value: &Json<'_>) -> Option<Self> {
         match value {
-            Value::Number(number) => Some(Self::of(number)),
-            Value::String(text) => {
+            Json::Number(number) => Some(Self::of(number)),
+            Json::Text(text) => {
                 let digits = text.bytes().any(|byte| byte.is_ascii_digit());
                 let whole = text.parse().ok().map(Self::Whole);
                 let number =
@@ -174,10 +174,10 @@ impl Number {
 
 /// A part of a time as written, in its own zone; of numbers of seconds (or finer units) since 1970, in
 /// UTC.
-fn part_of(value: &Value, part: TimePart) -> Option<Number> {
+fn part_of(value: &Json<'_>, part: TimePart) -> Option<Number> {
     let (date, time) = match value {
-        Value::String(text) => written(text)?,
-        Value::Number(number) => {
+        Json::Text(text) => written(text)?,
+        Json::Number(number) => {
             let time = since_1970(number.as_i64()?)?;
             (time.date(), Some(time))
         }

@@ -18,6 +18,7 @@ mod filter;
 #[cfg(test)]
 mod hostile;
 mod indexed;
+mod json;
 mod known_fields;
 mod lint;
 mod load;
@@ -38,9 +39,10 @@ mod values;
 #[cfg(test)]
 mod world;
 
+pub(in crate::risk) use correlation::PartPlace;
 pub use correlation::{Correlation, Moment, Part};
-pub(in crate::risk) use engine::read;
 pub use engine::{Hit, MatchedField, SigmaEngine, UnreadableRecord};
+pub use json::Json;
 pub use lint::{Finding, FindingKind};
 pub use own_keys::{Template, Touched};
 pub use placeholders::Placeholders;

@@ -3,7 +3,7 @@
 use schemas::changes::risk::EntityKind;
 use serde_json::{Map, Value};
 
-use super::{detection::Fault, fields::paths, partition, path::Path};
+use super::{detection::Fault, fields::paths, json::Json, partition, path::Path};
 
 /// Maximum number of values of one template: a record may contain lists of any length.
 const MAX_VALUES: usize = 64;
@@ -19,7 +19,7 @@ pub struct Touched {
 
 impl Touched {
     /// Kind and id of every entity that the rule names in the record.
-    pub fn entities_in(&self, record: &Value) -> Vec<(EntityKind, String)> {
+    pub fn entities_in(&self, record: &Json<'_>) -> Vec<(EntityKind, String)> {
         let named = self.entities.iter().flat_map(|(kind, templates)| {
             let ids = templates.iter().map(|template| template.fill(record)).find(|ids| !ids.is_empty());
             ids.unwrap_or_default().into_iter().map(|id| (*kind, partition::own(id, record)))
@@ -28,7 +28,7 @@ impl Touched {
     }
 
     /// The key by which hits on one entity count once per hour; empty by default.
-    pub fn dedupe_key_in(&self, record: &Value) -> String {
+    pub fn dedupe_key_in(&self, record: &Json<'_>) -> String {
         let values: Vec<String> =
             self.dedupe.iter().map(|template| template.fill(record).join(",")).collect();
         values.join("|")
@@ -136,7 +136,7 @@ impl Template {
 
     /// The values of a record; empty unless every field has a value. If several fields are lists,
     /// their values are combined by index, and lists of different lengths yield nothing.
-    fn fill(&self, record: &Value) -> Vec<String> {
+    fn fill(&self, record: &Json<'_>) -> Vec<String> {
         let mut filled: Vec<String> = vec![String::new()];
         for piece in &self.0 {
             let values = match piece {
@@ -169,7 +169,7 @@ impl FieldName {
 
     /// The texts of the field: none if it is missing, null, empty or an object; one for each element of a
     /// list.
-    pub(super) fn values(&self, record: &Value) -> Vec<String> {
+    pub(super) fn values(&self, record: &Json<'_>) -> Vec<String> {
         let places = self.paths.iter().map(|path| path.find(record)).find(|places| !places.is_empty());
         let mut found = Vec::new();
         places.unwrap_or_default().into_iter().for_each(|value| collect(value, &mut found));
@@ -177,11 +177,11 @@ impl FieldName {
     }
 }
 
-fn collect(value: &Value, into: &mut Vec<String>) {
+fn collect(value: &Json<'_>, into: &mut Vec<String>) {
     let text = match value {
-        Value::Array(items) => return items.iter().for_each(|item| collect(item, into)),
-        Value::Object(_) | Value::Null => return,
-        Value::String(text) => text.clone(),
+        Json::List(items) => return items.iter().for_each(|item| collect(item, into)),
+        Json::Object(_) | Json::Null => return,
+        Json::Text(text) => text.clone().into_owned(),
         plain => plain.to_string(),
     };
     if !text.trim().is_empty() && into.len() < MAX_VALUES {
@@ -201,7 +201,7 @@ mod tests {
             "account": "111122223333", "n": 7, "none": null, "blank": " ", "object": {"name": "x"}, "all": [],
             "subjects": [{"space": "a", "name": "one"}, {"space": "b", "name": "two"}], "three": [1, 2, 3],
         });
-        assert_eq!(Template::parse(template, None).expect(template).fill(&record), expected, "{template}");
+        assert_eq!(Template::parse(template, None).expect(template).fill(&Json::from(&record)), expected, "{template}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! AWS partition of a record: rules write ARNs of `aws`, while those of GovCloud and China differ.
 
-use serde_json::Value;
+use super::json::Json;
 
 /// Beginning of ARNs in rules.
 const WRITTEN: &str = "arn:aws:";
@@ -17,7 +17,7 @@ const REGIONS: &[(&str, &str)] = &[
 ];
 
 /// The id with the ARN partition of the record; an id that is not an ARN is unchanged.
-pub(super) fn own(id: String, record: &Value) -> String {
+pub(super) fn own(id: String, record: &Json<'_>) -> String {
     match (id.strip_prefix(WRITTEN), of(record)) {
         (Some(rest), Some(partition)) => format!("arn:{partition}:{rest}"),
         _ => id,
@@ -25,12 +25,12 @@ pub(super) fn own(id: String, record: &Value) -> String {
 }
 
 /// The partition of the caller's ARN, or else of the region; `None` for `aws`.
-fn of(record: &Value) -> Option<&'static str> {
+fn of(record: &Json<'_>) -> Option<&'static str> {
     let known = |told: &str| REGIONS.iter().map(|(_, partition)| *partition).find(|known| *known == told);
     let of_caller =
-        || known(record["userIdentity"]["arn"].as_str()?.strip_prefix("arn:")?.split(':').next()?);
+        || known(record.get("userIdentity")?.get("arn")?.as_str()?.strip_prefix("arn:")?.split(':').next()?);
     let of_region = || {
-        let region = record["awsRegion"].as_str()?;
+        let region = record.get("awsRegion")?.as_str()?;
         REGIONS.iter().find(|(begin, _)| region.starts_with(begin)).map(|(_, partition)| *partition)
     };
     of_caller().or_else(of_region)
@@ -38,13 +38,13 @@ fn of(record: &Value) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     #[track_caller]
     fn check(id: &str, record: &Value, expected: &str) {
-        assert_eq!(own(id.to_owned(), record), expected);
+        assert_eq!(own(id.to_owned(), &record.into()), expected);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Field names as paths into a record.
 
-use serde_json::Value;
+use super::json::Json;
 
 /// Maximum number of steps of one name, which bounds the cost of a lookup.
 const MAX_STEPS: usize = 32;
@@ -55,7 +55,7 @@ impl Path {
     }
 
     /// All values at the path; empty if the record lacks the field.
-    pub(super) fn find<'v>(&self, record: &'v Value) -> Vec<&'v Value> {
+    pub(super) fn find<'v>(&self, record: &'v Json<'v>) -> Vec<&'v Json<'v>> {
         if let Some(value) = record.get(&self.whole) {
             return vec![value];
         }
@@ -64,18 +64,18 @@ impl Path {
         found
     }
 
-    fn descend<'v>(&self, value: &'v Value, at: usize, found: &mut Vec<&'v Value>) {
+    fn descend<'v>(&self, value: &'v Json<'v>, at: usize, found: &mut Vec<&'v Json<'v>>) {
         let Some(step) = self.steps.get(at) else {
             found.push(value);
             return;
         };
         match value {
-            Value::Array(items) => items.iter().for_each(|item| self.descend(item, at, found)),
-            Value::Object(fields) => {
+            Json::List(items) => items.iter().for_each(|item| self.descend(item, at, found)),
+            Json::Object(members) => {
                 let before = found.len();
                 for (further, key) in step.keys.iter().enumerate() {
                     let last = at + further;
-                    let value = fields.get(key).and_then(|value| in_lists(value, &self.steps[last].places));
+                    let value = members.get(key).and_then(|value| in_lists(value, &self.steps[last].places));
                     if let Some(value) = value {
                         self.descend(value, last + 1, found);
                     }
@@ -89,9 +89,9 @@ impl Path {
     }
 }
 
-fn in_lists<'v>(value: &'v Value, places: &[i64]) -> Option<&'v Value> {
+fn in_lists<'v>(value: &'v Json<'v>, places: &[i64]) -> Option<&'v Json<'v>> {
     places.iter().try_fold(value, |value, place| {
-        let items = value.as_array()?;
+        let Json::List(items) = value else { return None };
         let from_end = || items.len().checked_sub(usize::try_from(place.unsigned_abs()).ok()?);
         items.get(if *place < 0 { from_end()? } else { usize::try_from(*place).ok()? })
     })
@@ -148,7 +148,7 @@ fn split(name: &str) -> Result<Vec<Part>, String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -160,7 +160,8 @@ mod tests {
             "k8s": {"io/x.y.z": 13, "io/x": {"q": 14}},
         });
         let path = Path::parse(name).expect(name);
-        let found: Vec<&Value> = path.find(&record);
+        let record = Json::from(&record);
+        let found: Vec<Value> = path.find(&record).into_iter().map(Json::to_value).collect();
         assert_eq!(json!(found), *expected, "{name}");
     }
 

@@ -2,13 +2,14 @@
 
 use std::{borrow::Cow, cell::OnceCell};
 
-use serde_json::Value;
-
-use super::fields::{FieldId, Fields};
+use super::{
+    fields::{FieldId, Fields},
+    json::Json,
+};
 
 /// A record with a cache of its fields.
 pub(super) struct Record<'r> {
-    root: &'r Value,
+    root: &'r Json<'r>,
     fields: &'r Fields,
     found: Vec<OnceCell<Found<'r>>>,
     everywhere: OnceCell<Vec<Leaf<'r>>>,
@@ -18,7 +19,7 @@ pub(super) struct Record<'r> {
 #[derive(Debug, Default)]
 pub(super) struct Found<'r> {
     /// Values at the field's path, with lists unopened; empty if the field is absent.
-    pub(super) places: Vec<&'r Value>,
+    pub(super) places: Vec<&'r Json<'r>>,
     /// All values: the elements of lists, and other values unchanged.
     pub(super) leaves: Vec<Leaf<'r>>,
 }
@@ -26,13 +27,13 @@ pub(super) struct Found<'r> {
 /// One value with its text.
 #[derive(Debug)]
 pub(super) struct Leaf<'r> {
-    pub(super) value: &'r Value,
+    pub(super) value: &'r Json<'r>,
     text: OnceCell<Cow<'r, str>>,
     folded: OnceCell<Cow<'r, str>>,
 }
 
 impl<'r> Record<'r> {
-    pub(super) fn new(root: &'r Value, fields: &'r Fields) -> Self {
+    pub(super) fn new(root: &'r Json<'r>, fields: &'r Fields) -> Self {
         let found = std::iter::repeat_with(OnceCell::new).take(fields.len()).collect();
         Self { root, fields, found, everywhere: OnceCell::new() }
     }
@@ -61,7 +62,7 @@ impl<'r> Record<'r> {
 
 impl<'r> Found<'r> {
     /// A field with that single value.
-    pub(super) fn of(value: &'r Value) -> Self {
+    pub(super) fn of(value: &'r Json<'r>) -> Self {
         let mut leaves = Vec::new();
         open(value, &mut leaves);
         Self { places: vec![value], leaves }
@@ -69,15 +70,15 @@ impl<'r> Found<'r> {
 }
 
 impl Leaf<'_> {
-    fn new(value: &Value) -> Leaf<'_> {
+    fn new<'j>(value: &'j Json<'j>) -> Leaf<'j> {
         Leaf { value, text: OnceCell::new(), folded: OnceCell::new() }
     }
 
     /// The value's text: JSON for an object, none for null.
     pub(super) fn text(&self) -> Option<&str> {
         match self.value {
-            Value::Null => None,
-            Value::String(text) => Some(text),
+            Json::Null => None,
+            Json::Text(text) => Some(text),
             other => Some(self.text.get_or_init(|| other.to_string().into())),
         }
     }
@@ -96,18 +97,18 @@ impl Leaf<'_> {
     }
 }
 
-fn open<'r>(value: &'r Value, into: &mut Vec<Leaf<'r>>) {
+fn open<'r>(value: &'r Json<'r>, into: &mut Vec<Leaf<'r>>) {
     match value {
-        Value::Array(items) => items.iter().for_each(|item| open(item, into)),
+        Json::List(items) => items.iter().for_each(|item| open(item, into)),
         other => into.push(Leaf::new(other)),
     }
 }
 
-fn open_all<'r>(value: &'r Value, into: &mut Vec<Leaf<'r>>) {
+fn open_all<'r>(value: &'r Json<'r>, into: &mut Vec<Leaf<'r>>) {
     match value {
-        Value::Array(items) => items.iter().for_each(|item| open_all(item, into)),
-        Value::Object(fields) => fields.values().for_each(|inner| open_all(inner, into)),
-        Value::Null => {}
+        Json::List(items) => items.iter().for_each(|item| open_all(item, into)),
+        Json::Object(members) => members.sorted().for_each(|inner| open_all(inner, into)),
+        Json::Null => {}
         plain => into.push(Leaf::new(plain)),
     }
 }

@@ -92,6 +92,11 @@ impl Rule {
         })
     }
 
+    /// Whether a hit becomes signals: it scores, and does not only serve correlations.
+    pub(in crate::risk) fn signals(&self) -> bool {
+        self.score > 0 && self.generates
+    }
+
     /// Whether a correlation or filter with this reference means the rule.
     pub(super) fn is_meant_by(&self, reference: &str) -> bool {
         self.id == reference || self.name.as_deref() == Some(reference)

@@ -10,7 +10,7 @@ use std::{
 use proptest::prelude::*;
 use serde_json::{Value, json, value::RawValue};
 
-use super::{Finding, FindingKind, Placeholders, RuleProblem, SigmaEngine, world};
+use super::{Finding, FindingKind, Json, Placeholders, RuleProblem, SigmaEngine, world};
 use crate::{
     risk::rules::{EXAMPLES_SUFFIX, own},
     tests::corpus::{corpus, files},
@@ -83,10 +83,11 @@ fn examples() -> Vec<Value> {
 /// The index leaves out no rule that fires, and adds none.
 fn assert_index_is_right(engine: &SigmaEngine, record: &Value) {
     let formats: BTreeSet<_> = engine.rules().map(|(format, _)| format).collect();
+    let json = Json::from(record);
     for format in formats {
         let indexed: Vec<_> =
-            engine.evaluate_record(format, record).iter().map(|hit| hit.rule.id.as_str()).collect();
-        let each: Vec<_> = engine.evaluate_each(format, record).iter().map(|rule| rule.id.as_str()).collect();
+            engine.evaluate_record(format, &json).iter().map(|hit| hit.rule.id.as_str()).collect();
+        let each: Vec<_> = engine.evaluate_each(format, &json).iter().map(|rule| rule.id.as_str()).collect();
         assert_eq!(indexed, each, "{format}: {record}");
     }
 }
@@ -210,7 +211,7 @@ fn other_names_of_fields_stand_for_those_of_the_source() {
         let text = if service == "gcp.audit" { text.replace("azure", "gcp") } else { text };
         let (engine, problems) = SigmaEngine::load([("rule.yml", text)]);
         assert_eq!(problems, [], "{lines}");
-        engine.evaluate_record(format, record).len() == 1
+        engine.evaluate_record(format, &record.into()).len() == 1
     };
     let gcp = json!({"protoPayload": {"methodName": "a.b.Delete", "authorizationInfo": [{"granted": true}]}});
     assert!(fires("gcp.audit", "gcp.audit.method_name|endswith: .delete", "gcp.audit", &gcp));
@@ -292,7 +293,7 @@ fn public_rules_for_other_clouds_find_what_they_should() {
         for (number, line) in lines.lines().enumerate() {
             let labelled: Value = serde_json::from_str(line).expect("JSON");
             assert_index_is_right(&engine, &labelled["event"]);
-            let hits = engine.evaluate_record(format, &labelled["event"]);
+            let hits = engine.evaluate_record(format, &Json::from(&labelled["event"]));
             // The expectation is of one folder of rules on each log.
             for hit in hits
                 .iter()

@@ -11,7 +11,6 @@ use anyhow::Context;
 use clap::Args;
 use schemas::{Timestamp, Topic};
 use serde::Serialize;
-use serde_json::Value;
 
 use self::found::{Difference, Found};
 use super::load::{RuleSet, warn_about};
@@ -108,9 +107,4 @@ fn print(report: &Report, format: Format) -> anyhow::Result<()> {
         report.duplicates
     ));
     Ok(())
-}
-
-/// A native record as JSON.
-fn read(record: &str) -> Option<Value> {
-    serde_json::from_str(record).ok()
 }

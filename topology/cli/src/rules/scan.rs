@@ -9,7 +9,7 @@ use clap::{
 };
 use processors::risk::{
     is_undecided,
-    sigma::{Hit, SigmaEngine},
+    sigma::{Hit, Json, SigmaEngine},
 };
 use producers::{
     import::{self, FileRecord, Rejection},
@@ -147,7 +147,7 @@ impl Scan {
 
     fn evaluate(&mut self, file: &Path, record: u64, envelope: &Envelope) -> anyhow::Result<()> {
         let native = envelope.native.as_ref().map_or("", |native| &*native.record);
-        let content = serde_json::from_str(native).unwrap_or_default();
+        let content = Json::read(native).unwrap_or(Json::Null);
         let hits = match self.engine.evaluate(self.format.name(), native) {
             Ok(_) if is_undecided(self.format.name(), &content) => Vec::new(),
             Ok(hits) => hits,

@@ -30,17 +30,17 @@ fn a_hit_has_a_part_in_the_group_of_its_values() {
     assert_eq!(problems, []);
     let record = json!({"errorCode": "AccessDenied", "userIdentity": {"arn": "ada"}, "region": ["b", "a"],
                         "eventName": "ListKeys"});
-    let hits = engine.evaluate_record("aws.cloudtrail", &record);
+    let hits = engine.evaluate_record("aws.cloudtrail", &Json::from(&record));
     assert!(!hits[0].rule.generates, "it counts and says nothing by itself");
-    let parts = engine.parts(&hits[0], &record, NOW);
+    let parts = engine.parts(&hits[0], &Json::from(&record), NOW);
     assert_eq!((parts.len(), parts[0].group.as_str()), (1, r#"["ada","b,a"]"#));
     assert_eq!((parts[0].value.as_str(), parts[0].reference), ("ListKeys", "refused"));
     let terms = &parts[0].correlation.terms;
     assert_eq!(terms.condition, CorrelationCondition::ValueCount(4));
     assert_eq!(terms.timespan_seconds, 300);
     let nobody = json!({"errorCode": "AccessDenied", "region": "b", "eventName": "ListKeys"});
-    let hits = engine.evaluate_record("aws.cloudtrail", &nobody);
-    assert_eq!(engine.parts(&hits[0], &nobody, NOW), [], "without a value for each field it has no group");
+    let hits = engine.evaluate_record("aws.cloudtrail", &Json::from(&nobody));
+    assert_eq!(engine.parts(&hits[0], &Json::from(&nobody), NOW), [], "without a value for each field it has no group");
 
     let (engine, _) = load(&format!("{counted}generate: true\n"));
     assert!(engine.rules().all(|(_, rule)| rule.generates));
@@ -55,8 +55,8 @@ fn types_and_modifiers_of_our_own() {
     let decided = |correlation: &str, record: &Value| {
         let (engine, problems) = load(correlation);
         assert_eq!(problems, [], "{correlation}");
-        let hits = engine.evaluate_record("aws.cloudtrail", record);
-        let parts = engine.parts(&hits[0], record, NOW);
+        let hits = engine.evaluate_record("aws.cloudtrail", &Json::from(record));
+        let parts = engine.parts(&hits[0], &Json::from(record), NOW);
         parts.first().map(|part| (part.value.clone(), part.correlation.condition()))
     };
     let of = |kind: &str, span: &str, condition: &str| {
@@ -70,8 +70,8 @@ fn types_and_modifiers_of_our_own() {
     private["address"] = "10.0.0.1".into();
     assert_eq!(decided(&network, &private), None, "of no network");
     let (engine, _) = load(&network);
-    let hits = engine.evaluate_record("aws.cloudtrail", &record);
-    let matched = engine.parts(&hits[0], &record, NOW)[0].matched(&record);
+    let hits = engine.evaluate_record("aws.cloudtrail", &Json::from(&record));
+    let matched = engine.parts(&hits[0], &Json::from(&record), NOW)[0].matched(&Json::from(&record));
     let told: Vec<_> = matched.iter().map(|field| (field.field.as_str(), field.value.as_str())).collect();
     assert!(told.contains(&("address", Some("203.0.113.24:443"))), "{told:?}");
     assert!(told.contains(&("address|network", Some("203.0.0.0/16"))), "{told:?}");
@@ -115,9 +115,9 @@ fn a_tumbling_window_is_part_of_the_group() {
     };
     let record = json!({"errorCode": "AccessDenied", "who": "ada", "eventName": "ListKeys"});
     let part = |engine: &SigmaEngine, second: i64| {
-        let hits = engine.evaluate_record("aws.cloudtrail", &record);
+        let hits = engine.evaluate_record("aws.cloudtrail", &Json::from(&record));
         let at = Moment { occurred_at: Timestamp::from_timestamp(second, 0).expect("a time"), ..NOW };
-        let parts = engine.parts(&hits[0], &record, at);
+        let parts = engine.parts(&hits[0], &Json::from(&record), at);
         (parts[0].group.clone(), parts[0].value.clone(), parts[0].correlation.condition())
     };
     let values = load_window("value_count", "{gte: 30, field: eventName}");

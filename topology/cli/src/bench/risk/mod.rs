@@ -6,14 +6,13 @@ use std::{ops::ControlFlow, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use processors::risk::sigma::SigmaEngine;
+use processors::risk::sigma::{Json, SigmaEngine};
 use producers::{
     import::{self, FileRecord},
     sources::SourceFormat,
 };
 use schemas::{Envelope, TenantId, envelope::native_format::CLOUDTRAIL};
 use serde::Serialize;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{drain::median, machine};
@@ -115,7 +114,7 @@ pub(super) fn risk(args: &RiskArgs) -> anyhow::Result<Outcome> {
     let (mut ours, mut peers) = (vec![Vec::new(); SIZES.len()], vec![Vec::new(); SIZES.len()]);
     let mut reading = Vec::new();
     for pair in 1..=args.pairs {
-        reading.push(measure(&records, |record| Ok(usize::from(read(record)?.is_object())))?);
+        reading.push(measure(&records, |record| Ok(usize::from(matches!(read(record)?, Json::Object(_)))))?);
         for (at, engine) in engines.iter().enumerate() {
             ours[at].push(measure(&records, |record| Ok(engine.evaluate(CLOUDTRAIL, record)?.len()))?);
             peers[at].push(measure(&records, |record| {
@@ -163,8 +162,8 @@ fn records(args: &RiskArgs) -> anyhow::Result<Vec<String>> {
     Ok(found)
 }
 
-fn read(record: &str) -> anyhow::Result<Value> {
-    serde_json::from_str(record).context("a record cannot be read")
+fn read(record: &str) -> anyhow::Result<Json<'_>> {
+    Json::read(record).context("a record cannot be read")
 }
 
 /// A figure is worth nothing if the two sides answer differently.

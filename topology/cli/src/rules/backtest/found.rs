@@ -6,14 +6,11 @@ use std::{
 };
 
 use anyhow::ensure;
-use processors::risk::sigma::{Moment, Rule, SigmaEngine};
+use processors::risk::sigma::{Json, Moment, Rule, SigmaEngine};
 use projections::risk::{FirstSight, FirstSights, GroupEvent, completing, first_of_hours};
 use schemas::{Envelope, Timestamp, changes::correlation::CorrelationTerms};
 use serde::Serialize;
-use serde_json::Value;
 use uuid::Uuid;
-
-use super::read;
 
 /// Most hits of both sets that are held: about 200 MB.
 const MAX_HITS: usize = 2_000_000;
@@ -87,7 +84,7 @@ impl Found {
         if !sides.iter().any(|side| side.engine.reads(&native.format)) {
             return Ok(());
         }
-        let Some(record) = read(&native.record) else {
+        let Ok(record) = Json::read(&native.record) else {
             self.unreadable += 1;
             return Ok(());
         };
@@ -149,7 +146,7 @@ impl Side {
         self.engine.rules().map(|(_, rule)| rule).filter(|rule| rule.generates).chain(correlations)
     }
 
-    fn see(&mut self, event: &Envelope, format: &str, record: &Value) {
+    fn see(&mut self, event: &Envelope, format: &str, record: &Json<'_>) {
         let event_id = *event.id.as_uuid();
         for hit in self.engine.evaluate_record(format, record) {
             if hit.rule.generates {
