@@ -1,10 +1,11 @@
 //! The rules that rows refer to: `risk_rule`, and those of its rows that are known already.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
+use foldhash::{HashMap, HashMapExt as _};
 use schemas::changes::{
     correlation::CorrelationTerms,
     risk::{RiskChange, SignalLevel, SignalRule},

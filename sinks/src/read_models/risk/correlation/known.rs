@@ -3,8 +3,9 @@
 //! Holds what was read under the groups' locks, once its transaction is committed. Others only ever make it more: a value is
 //! seen earlier, or there are more of them. So what changes nothing by this changes nothing.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
+use foldhash::HashMap;
 use projections::risk::FirstSights;
 use schemas::{Timestamp, changes::correlation::CorrelationTerms};
 use uuid::Uuid;
