@@ -24,8 +24,8 @@ use schemas::{
 };
 
 pub use self::native::is_undecided;
-pub use self::{rule_set::RuleSet, signals::signals};
 use self::signals::Found;
+pub use self::{rule_set::RuleSet, signals::signals};
 use crate::Processor;
 
 /// Turns an event into signals of the rules that fire on it, and a decision into a fact.

@@ -1,7 +1,7 @@
 //! Checks on native records before rules are evaluated.
 
-use schemas::envelope::native_format;
 use super::sigma::Json;
+use schemas::envelope::native_format;
 
 /// Whether a record is of a request that is not decided yet: Kubernetes writes one when it receives a
 /// request. Rules that exclude refused calls would match it, although nothing was done.

@@ -123,7 +123,7 @@ pub fn incidents(
     facts: &EntityFacts,
     from_hour: i64,
 ) -> Vec<Incident> {
-    let history = History::of(facts);
+    let history = History::of(facts, from_hour);
     let hours = history.qualifying_hours(from_hour);
     runs(&hours).into_iter().map(|run| history.incident(tenant, entity, run)).collect()
 }
@@ -184,8 +184,10 @@ struct History<'a> {
 }
 
 impl<'a> History<'a> {
-    fn of(facts: &'a EntityFacts) -> Self {
-        let mut exposures: Vec<&Exposure> = facts.exposures.iter().collect();
+    /// What incidents that open at or after an hour depend on.
+    fn of(facts: &'a EntityFacts, from_hour: i64) -> Self {
+        let oldest = from_hour.saturating_sub(EVIDENCE_HOURS);
+        let mut exposures: Vec<&Exposure> = facts.exposures.iter().filter(|e| e.hour >= oldest).collect();
         // Stable: exposures of one hour stay in the order of rules and dedupe keys.
         exposures.sort_by_key(|exposure| exposure.hour);
         Self { facts, exposures, dismissals: dismissals(&facts.triages) }
@@ -238,6 +240,7 @@ impl<'a> History<'a> {
         );
         let id = *id.as_uuid();
         let level = evidence.iter().map(|exposure| exposure.rule.level).max();
+        let by_rule = by_rule(&evidence);
         Incident {
             id,
             opened_hour: first.hour,
@@ -250,9 +253,9 @@ impl<'a> History<'a> {
             cause: first.cause.name().to_owned(),
             status: status(&self.facts.triages, id, &evidence),
             level: level.map_or_else(String::new, |level| level.name().to_owned()),
-            tactics: names(&evidence, |exposure| &exposure.rule.tactics),
-            techniques: names(&evidence, |exposure| &exposure.rule.techniques),
-            rules: rules(&evidence),
+            tactics: names(&by_rule, |rule| &rule.tactics),
+            techniques: names(&by_rule, |rule| &rule.techniques),
+            rules: rules(&by_rule),
         }
     }
 }
@@ -263,27 +266,46 @@ fn end_of(hour: i64) -> Timestamp {
     Timestamp::from_timestamp_micros(micros).unwrap_or(Timestamp::MAX_UTC)
 }
 
+/// Exposures with those of one rule next to each other: most are of few rules, whose texts are looked at once instead of
+/// once for each. Another version of a rule counts as another here.
+fn by_rule<'e>(exposures: &[&'e Exposure]) -> Vec<&'e Exposure> {
+    let mut sorted = exposures.to_vec();
+    sorted.sort_unstable_by_key(|exposure| Arc::as_ptr(&exposure.rule).addr());
+    sorted
+}
+
+/// The exposures of each rule.
+fn runs_of_rules<'r, 'e>(by_rule: &'r [&'e Exposure]) -> impl Iterator<Item = &'r [&'e Exposure]> {
+    by_rule.chunk_by(|a, b| Arc::ptr_eq(&a.rule, &b.rule))
+}
+
 /// The sum over rules, each limited to its maximum contribution.
 fn hazard(exposures: &[&Exposure]) -> i64 {
-    let mut by_rule: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
-    for exposure in exposures {
-        let (sum, largest) = by_rule.entry(&exposure.rule.id).or_default();
-        *sum = sum.saturating_add(exposure.micronats());
-        *largest = (*largest).max(exposure.largest());
+    let mut sums: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
+    for of_rule in runs_of_rules(&by_rule(exposures)) {
+        let (sum, largest) = sums.entry(&of_rule[0].rule.id).or_default();
+        for exposure in of_rule {
+            *sum = sum.saturating_add(exposure.micronats());
+            *largest = (*largest).max(exposure.largest());
+        }
     }
-    by_rule.values().map(|(sum, largest)| (*sum).min(MAX_PER_RULE * largest)).sum()
+    sums.values().map(|(sum, largest)| (*sum).min(MAX_PER_RULE * largest)).sum()
 }
 
 fn many_tactics(exposures: &[&Exposure]) -> bool {
-    let with_tactics: Vec<&&Exposure> = exposures.iter().filter(|e| !e.rule.tactics.is_empty()).collect();
-    let rules: BTreeSet<&str> = with_tactics.iter().map(|exposure| exposure.rule.id.as_str()).collect();
+    let by_rule = by_rule(exposures);
+    let with_tactics: Vec<&SignalRule> = runs_of_rules(&by_rule)
+        .map(|of_rule| &*of_rule[0].rule)
+        .filter(|rule| !rule.tactics.is_empty())
+        .collect();
+    let rules: BTreeSet<&str> = with_tactics.iter().map(|rule| rule.id.as_str()).collect();
     let tactics: BTreeSet<&str> =
-        with_tactics.iter().flat_map(|exposure| exposure.rule.tactics.iter().map(String::as_str)).collect();
+        with_tactics.iter().flat_map(|rule| rule.tactics.iter().map(String::as_str)).collect();
     rules.len() >= MIN_RULES && tactics.len() >= MIN_TACTICS
 }
 
-fn names(exposures: &[&Exposure], of: fn(&Exposure) -> &Vec<String>) -> Vec<String> {
-    let names: BTreeSet<&String> = exposures.iter().flat_map(|exposure| of(exposure)).collect();
+fn names(by_rule: &[&Exposure], of: fn(&SignalRule) -> &Vec<String>) -> Vec<String> {
+    let names: BTreeSet<&String> = runs_of_rules(by_rule).flat_map(|of_rule| of(&of_rule[0].rule)).collect();
     names.into_iter().cloned().collect()
 }
 
@@ -293,17 +315,19 @@ fn newness(exposure: &Exposure) -> (Timestamp, Uuid, &str, &[String], &[String])
     (exposure.last_at, exposure.last_event_id, version, tactics, techniques)
 }
 
-fn rules(exposures: &[&Exposure]) -> Vec<FiredRule> {
-    let mut by_rule: BTreeMap<&str, Vec<&Exposure>> = BTreeMap::new();
-    for exposure in exposures {
-        by_rule.entry(&exposure.rule.id).or_default().push(exposure);
+fn rules(by_rule: &[&Exposure]) -> Vec<FiredRule> {
+    let mut by_id: BTreeMap<&str, (&Exposure, i64)> = BTreeMap::new();
+    for of_rule in runs_of_rules(by_rule) {
+        let (newest, signals) = by_id.entry(&of_rule[0].rule.id).or_insert((of_rule[0], 0));
+        for exposure in of_rule {
+            *signals += exposure.signals;
+            if newness(newest) < newness(exposure) {
+                *newest = exposure;
+            }
+        }
     }
-    let one = |exposures: Vec<&Exposure>| {
-        let newest = exposures.iter().max_by(|a, b| newness(a).cmp(&newness(b)))?;
-        let signals = exposures.iter().map(|exposure| exposure.signals).sum();
-        Some(FiredRule { rule: Arc::clone(&newest.rule), signals })
-    };
-    by_rule.into_values().filter_map(one).collect()
+    let fired = |(newest, signals): (&Exposure, i64)| FiredRule { rule: Arc::clone(&newest.rule), signals };
+    by_id.into_values().map(fired).collect()
 }
 
 /// The latest decision on the incident, unless a new tactic came after it.

@@ -195,12 +195,7 @@ impl Correlation {
     }
 
     /// The part of an event, if its record has a value for every field of the group and for the counted ones.
-    pub(super) fn part<'e>(
-        &'e self,
-        at: PartPlace,
-        record: &Json<'_>,
-        event: Moment,
-    ) -> Option<Part<'e>> {
+    pub(super) fn part<'e>(&'e self, at: PartPlace, record: &Json<'_>, event: Moment) -> Option<Part<'e>> {
         let readings = &self.read[at.reference];
         let mut found = Vec::with_capacity(readings.len() + 1);
         for reading in readings {

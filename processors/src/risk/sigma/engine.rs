@@ -137,8 +137,8 @@ impl SigmaEngine {
     fn silence(&mut self) {
         for loaded in self.formats.values_mut() {
             for (rule, counted) in loaded.rules.iter_mut().zip(&loaded.counted) {
-                rule.generates =
-                    counted.is_empty() || counted.iter().any(|place| self.correlations[place.correlation].generate);
+                rule.generates = counted.is_empty()
+                    || counted.iter().any(|place| self.correlations[place.correlation].generate);
             }
         }
     }

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use schemas::envelope::native_format::{AZURE_ACTIVITY, AZURE_AUDIT, AZURE_SIGNIN, GCP_AUDIT};
 use super::{json::Json, path::Path};
+use schemas::envelope::native_format::{AZURE_ACTIVITY, AZURE_AUDIT, AZURE_SIGNIN, GCP_AUDIT};
 
 /// A field of [`Fields`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

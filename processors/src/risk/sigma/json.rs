@@ -61,9 +61,9 @@ impl<'r> Json<'r> {
             Self::Number(number) => Value::Number(number.clone()),
             Self::Text(text) => Value::String(text.clone().into_owned()),
             Self::List(items) => items.iter().map(Self::to_value).collect(),
-            Self::Object(members) => {
-                Value::Object(members.0.iter().map(|(name, value)| (name.to_string(), value.to_value())).collect())
-            }
+            Self::Object(members) => Value::Object(
+                members.0.iter().map(|(name, value)| (name.to_string(), value.to_value())).collect(),
+            ),
         }
     }
 }
@@ -76,7 +76,8 @@ impl<'r> Members<'r> {
 
     /// Values of the members that count, by name.
     pub(super) fn sorted(&self) -> impl Iterator<Item = &Json<'r>> {
-        let counting: BTreeMap<&str, &Json<'r>> = self.0.iter().map(|(name, value)| (&**name, value)).collect();
+        let counting: BTreeMap<&str, &Json<'r>> =
+            self.0.iter().map(|(name, value)| (&**name, value)).collect();
         counting.into_values()
     }
 }
@@ -90,7 +91,8 @@ impl<'r> From<&'r Value> for Json<'r> {
             Value::String(text) => Self::Text(Cow::Borrowed(text)),
             Value::Array(items) => Self::List(items.iter().map(Self::from).collect()),
             Value::Object(members) => {
-                let members = members.iter().map(|(name, value)| (Cow::Borrowed(name.as_str()), value.into()));
+                let members =
+                    members.iter().map(|(name, value)| (Cow::Borrowed(name.as_str()), value.into()));
                 Self::Object(Members(members.collect()))
             }
         }

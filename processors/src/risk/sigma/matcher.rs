@@ -48,7 +48,9 @@ impl Test {
     /// Whether the test passes for the field. A list passes if one of its elements does.
     pub(super) fn holds(&self, found: &Found<'_>, record: &Record<'_>) -> bool {
         match self {
-            Self::Null => found.places.is_empty() || found.leaves.iter().any(|leaf| matches!(leaf.value, Json::Null)),
+            Self::Null => {
+                found.places.is_empty() || found.leaves.iter().any(|leaf| matches!(leaf.value, Json::Null))
+            }
             Self::Exists(wanted) => found.places.is_empty() != *wanted,
             Self::Reference { field, reach, cased } => {
                 let others = &record.field(*field).leaves;

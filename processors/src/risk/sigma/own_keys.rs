@@ -201,7 +201,11 @@ mod tests {
             "account": "111122223333", "n": 7, "none": null, "blank": " ", "object": {"name": "x"}, "all": [],
             "subjects": [{"space": "a", "name": "one"}, {"space": "b", "name": "two"}], "three": [1, 2, 3],
         });
-        assert_eq!(Template::parse(template, None).expect(template).fill(&Json::from(&record)), expected, "{template}");
+        assert_eq!(
+            Template::parse(template, None).expect(template).fill(&Json::from(&record)),
+            expected,
+            "{template}"
+        );
     }
 
     #[test]

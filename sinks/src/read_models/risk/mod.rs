@@ -14,6 +14,7 @@ mod findings;
 mod fold;
 pub mod read;
 mod rules;
+mod signal_copy;
 mod stored;
 mod table;
 mod write;

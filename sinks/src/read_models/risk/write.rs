@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     outbox::Outgoing,
+    postgres::copy::CopyRows,
     read_models::{Fact, ReadModel, WritePath},
 };
 
@@ -20,6 +21,8 @@ pub struct RiskSignals {
     rules: Rules,
     known: Known,
     exposures: ExposureCache,
+    /// Signals on their way to the table.
+    copied: CopyRows,
 }
 
 impl RiskSignals {
@@ -63,9 +66,9 @@ impl ReadModel for RiskSignals {
         &mut self,
         tx: &mut PgConnection,
         facts: &[Fact<'_, RiskChange>],
-        _: WritePath,
+        path: WritePath,
     ) -> sqlx::Result<()> {
-        facts::write(tx, facts).await
+        facts::write(tx, facts, (path, &mut self.copied)).await
     }
 
     async fn fold(

@@ -69,9 +69,10 @@ impl<P: Processor, L: SchemaLookup + Send> Decide for Deciding<P, L> {
         let settlement = match decoded {
             Ok(Ok(Some(input))) => {
                 let keep = || {
-                    let kept = match schemas.asked.get() {
-                        true => Kept::Input(Box::new(input.clone())),
-                        false => Kept::Record(record.topic, raw.clone()),
+                    let kept = if schemas.asked.get() {
+                        Kept::Input(Box::new(input.clone()))
+                    } else {
+                        Kept::Record(record.topic, raw.clone())
                     };
                     move || kept.input()
                 };
@@ -131,4 +132,80 @@ impl<I: Readable> Kept<I> {
 
 fn park<C>(reason: ParkReason, detail: String) -> Settlement<C> {
     Settlement::Park { reason, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use producers::sources::SourceFormat;
+    use schemas::{
+        Envelope, TenantId,
+        codec::{Framing, SchemaIds, WriterSchema, encode, own_schemas},
+    };
+
+    use super::*;
+
+    /// Answers an input, and the input as it is had again.
+    struct Twice;
+
+    impl Processor for Twice {
+        type Input = Envelope;
+        type Change = (Envelope, Envelope);
+        const NAME: &'static str = "twice";
+
+        fn process(&self, _: &Envelope) -> Vec<Self::Change> {
+            unreachable!("it may keep its input")
+        }
+
+        fn process_kept<K>(&self, input: &Envelope, keep: impl FnOnce() -> K) -> Vec<Self::Change>
+        where
+            K: FnOnce() -> Envelope + Send + 'static,
+        {
+            vec![(input.clone(), keep()())]
+        }
+    }
+
+    /// Knows a schema once.
+    struct Forgetting(Cell<Option<Arc<WriterSchema>>>);
+
+    impl SchemaLookup for Forgetting {
+        fn look_up(&self, _: SchemaRef) -> SchemaAnswer {
+            self.0.take().map_or(SchemaAnswer::Missing, SchemaAnswer::Known)
+        }
+    }
+
+    #[test]
+    fn an_input_is_had_again_as_it_was_read() {
+        let native = r#"{"eventVersion":"1.08","eventTime":"2026-03-02T10:00:00Z","eventSource":"s3.amazonaws.com",
+                         "eventName":"ListBuckets","awsRegion":"eu-central-1","sourceIPAddress":"203.0.113.7",
+                         "eventID":"7c1f6f0e-8a44-4a0e-9f55-6f1f5c6a2b11","recipientAccountId":"111122223333",
+                         "userIdentity":{"type":"IAMUser","arn":"arn:aws:iam::111122223333:user/ada"}}"#;
+        let tenant = TenantId::new("acme").expect("valid");
+        let sent = SourceFormat::CloudTrail.map(&tenant, native).expect("an object").envelope;
+        let newest = own_schemas().iter().rfind(|own| own.topic == Topic::Activity).expect("a schema");
+        for framing in [Framing::SingleObject, Framing::Confluent(SchemaIds::new([7; 6]))] {
+            let encoded = encode(&sent, &framing);
+            let headers: Vec<_> =
+                encoded.headers.iter().map(|(name, value)| (*name, Some(value.as_slice()))).collect();
+            let record = Record {
+                topic: Topic::Activity,
+                partition: 0,
+                offset: 0,
+                key: Some(&encoded.key),
+                value: Some(&encoded.value),
+                headers: &headers,
+                timestamp_ms: 1_800_000_000_000,
+            };
+            let (content, mut arena) = ((record.key, record.value), BytesMut::new());
+            let raw = RawRecord::copy(content, &headers, record.timestamp_ms, &mut arena);
+            let schema = WriterSchema::parse(newest.json).expect("our own");
+            let schemas = Forgetting(Cell::new(Some(Arc::new(schema))));
+            let decision = Deciding::new(Arc::new(Twice), schemas).decide(&record, &raw);
+            let Decision::Settle { settlement: Settlement::Apply(changes), .. } = decision else {
+                panic!("{framing:?}: {decision:?}")
+            };
+            let [(read, again)] = changes.as_slice() else { panic!("one change: {changes:?}") };
+            assert_eq!((read.id, &read.native, read), (sent.id, &sent.native, again), "{framing:?}");
+        }
+    }
 }

@@ -40,7 +40,11 @@ fn a_hit_has_a_part_in_the_group_of_its_values() {
     assert_eq!(terms.timespan_seconds, 300);
     let nobody = json!({"errorCode": "AccessDenied", "region": "b", "eventName": "ListKeys"});
     let hits = engine.evaluate_record("aws.cloudtrail", &Json::from(&nobody));
-    assert_eq!(engine.parts(&hits[0], &Json::from(&nobody), NOW), [], "without a value for each field it has no group");
+    assert_eq!(
+        engine.parts(&hits[0], &Json::from(&nobody), NOW),
+        [],
+        "without a value for each field it has no group"
+    );
 
     let (engine, _) = load(&format!("{counted}generate: true\n"));
     assert!(engine.rules().all(|(_, rule)| rule.generates));

@@ -23,7 +23,10 @@ use super::{
     },
     Correlated, Group, GroupKey, Locked, Open, OpenHour, Reported, Withdrawn,
 };
-use crate::read_models::{Fact, risk::entity_facts::place};
+use crate::{
+    postgres::copy::CopyRows,
+    read_models::{Fact, WritePath, risk::entity_facts::place},
+};
 
 /// The event by which a condition is reported; the first of those that complete it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -254,6 +257,7 @@ pub(super) async fn store_signals(
         }
     }
     rules.ensure(tx, of_signals).await?;
-    facts::write(tx, &new).await?;
+    // Few: a report or two for each group and hour.
+    facts::write(tx, &new, (WritePath::InsertOnly, &mut CopyRows::default())).await?;
     Ok(reported)
 }
