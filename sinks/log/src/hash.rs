@@ -66,6 +66,16 @@ impl Hash {
         if rest.is_empty() { Self::from_slice(&bytes?) } else { None }
     }
 
+    /// 64 lower-case hexadecimal digits.
+    pub(crate) fn hexadecimal(&self) -> [u8; 2 * HASH_BYTES] {
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+        let mut text = [0; 2 * HASH_BYTES];
+        for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
+            *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]];
+        }
+        text
+    }
+
     /// Hashes that lie one behind another, as in a tile; `None` unless they come out even.
     pub fn list(bytes: &[u8]) -> Option<Vec<Self>> {
         let (hashes, rest) = bytes.as_chunks::<HASH_BYTES>();
@@ -81,12 +91,7 @@ impl Hash {
 /// 64 lower-case hexadecimal digits.
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: [u8; 16] = *b"0123456789abcdef";
-        let mut text = [0; 2 * HASH_BYTES];
-        for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
-            *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]];
-        }
-        f.write_str(str::from_utf8(&text).expect("hexadecimal digits are ASCII"))
+        f.write_str(str::from_utf8(&self.hexadecimal()).expect("hexadecimal digits are ASCII"))
     }
 }
 

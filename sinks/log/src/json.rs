@@ -73,7 +73,7 @@ pub(crate) struct Head<'a> {
     /// Between its quotes, as written.
     pub(crate) key: &'a [u8],
     /// Where the key begins, with its quote.
-    start: usize,
+    pub(crate) start: usize,
 }
 
 impl<'a> Cursor<'a> {
@@ -127,6 +127,16 @@ impl<'a> Cursor<'a> {
         if self.at == self.text.len() { Ok(()) } else { Err(Malformed) }
     }
 
+    /// The offset reached in the text.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// A part of the text.
+    pub(crate) fn part(&self, range: Range<usize>) -> &'a [u8] {
+        &self.text[range]
+    }
+
     /// Everything from the member's key up to here.
     pub(crate) fn since(&self, head: &Head<'_>) -> &'a [u8] {
         &self.text[head.start..self.at]
@@ -148,12 +158,38 @@ fn string(text: &[u8], start: usize) -> Result<Range<usize>, Malformed> {
     }
     let mut at = start + 1;
     loop {
-        let found = memchr2(b'"', b'\\', text.get(at..).ok_or(Malformed)?).ok_or(Malformed)?;
-        match text[at + found] {
-            b'"' => return Ok(start + 1..at + found),
-            _ => at += found + 2,
+        let found = quote_or_escape(text, at).ok_or(Malformed)?;
+        match text[found] {
+            b'"' => return Ok(start + 1..found),
+            _ => at = found + 2,
         }
     }
+}
+
+/// Place of the first quote or backslash from `start` on. Most strings are short: setting a vector search up would cost more
+/// than looking at eight bytes at a time.
+fn quote_or_escape(text: &[u8], start: usize) -> Option<usize> {
+    const WORDS: usize = 4;
+    let mut at = start;
+    for _ in 0..WORDS {
+        let Some((word, _)) = text.get(at..)?.split_first_chunk::<8>() else { break };
+        let word = u64::from_le_bytes(*word);
+        let found = zero_bytes(word ^ repeated(b'"')) | zero_bytes(word ^ repeated(b'\\'));
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    memchr2(b'"', b'\\', text.get(at..)?).map(|found| at + found)
+}
+
+const fn repeated(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// The highest bit of each byte that is zero; bytes above the lowest of them may be marked in error.
+const fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(repeated(1)) & !word & repeated(0x80)
 }
 
 /// The value that begins at `start`.
@@ -264,6 +300,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_first_quote_or_escape_is_found(bytes in prop::collection::vec(prop::sample::select(b"ab\"\\\x01\xa2\xdd\x80\x00\xff".to_vec()), 0..60), rare in any::<bool>(), start in 0_usize..60) {
+            let bytes: Vec<u8> = if rare { bytes.iter().map(|byte| byte | 1).collect() } else { bytes };
+            let start = start.min(bytes.len());
+            let naive = (start..bytes.len()).find(|at| matches!(bytes[*at], b'"' | b'\\'));
+            assert_eq!(quote_or_escape(&bytes, start), naive);
+        }
+
         #[test]
         fn no_bytes_make_it_fail_otherwise(bytes in prop::collection::vec(prop::sample::select(br#"{}[]",:\a1"#.to_vec()), 0..60)) {
             if let Ok(members) = Members::of(&bytes) {

@@ -63,31 +63,54 @@ pub(crate) enum Rule {
 
 /// The special members of an object, by name.
 #[derive(Debug, Default)]
-pub(crate) struct Rules(Vec<(&'static str, Rule)>);
+pub(crate) struct Rules {
+    named: Vec<(&'static str, Rule)>,
+    /// Lengths of the names, a bit for each; the names are shorter than 32.
+    lengths: u32,
+    /// First letters of the names, a bit for each.
+    letters: u32,
+}
 
 impl Rules {
     /// Treatment of a member; `None` if it stays in the public part unchanged.
     pub(crate) fn of(&self, key: &[u8]) -> Option<&Rule> {
-        self.0.iter().find(|(name, _)| name.as_bytes() == key).map(|(_, rule)| rule)
+        let first = key.first()?;
+        // Most members are no special ones: two bits tell so.
+        if key.len() >= 32 || self.lengths & 1 << key.len() == 0 || self.letters & letter(*first) == 0 {
+            return None;
+        }
+        self.named.iter().find(|(name, _)| name.as_bytes() == key).map(|(_, rule)| rule)
     }
 
     /// Whether the log adds a member of its own to the object.
     pub(crate) fn has_integrity(&self) -> bool {
-        self.0.iter().any(|(_, rule)| matches!(rule, Rule::Integrity))
+        self.named.iter().any(|(_, rule)| matches!(rule, Rule::Integrity))
     }
 
     fn add(&mut self, path: &'static str, rule: Rule) {
         let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
-        let Some(rest) = rest else { return self.0.push((name, rule)) };
-        let place = self.0.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
-            self.0.push((name, Rule::Inside(Self::default())));
-            self.0.len() - 1
+        let Some(rest) = rest else { return self.push(name, rule) };
+        let place = self.named.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+            self.push(name, Rule::Inside(Self::default()));
+            self.named.len() - 1
         });
-        match &mut self.0[place].1 {
+        match &mut self.named[place].1 {
             Rule::Inside(inside) => inside.add(rest, rule),
             _ => unreachable!("no path of the table is the beginning of another"),
         }
     }
+
+    fn push(&mut self, name: &'static str, rule: Rule) {
+        assert!((1..32).contains(&name.len()), "{name} has a bit for its length");
+        self.lengths |= 1 << name.len();
+        self.letters |= letter(name.as_bytes()[0]);
+        self.named.push((name, rule));
+    }
+}
+
+/// The bit of a letter.
+const fn letter(byte: u8) -> u32 {
+    1 << (byte & 31)
 }
 
 /// The rules for a whole record.

@@ -3,7 +3,7 @@
 //! The public part is the record in canonical form (RFC 8785) without its personal members, and with the hash of the
 //! native record; an empty `unmapped` is left out. The personal part is an object of path and value, in canonical form, with the native record behind it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use crate::{
     hash::{Hash, Salt},
@@ -73,25 +73,38 @@ impl Splitter {
     ) -> Result<Option<Cow<'a, [u8]>>, Malformed> {
         let mut native = beside;
         let mut is_hashed = false;
+        // Members that stay and follow one another are copied at once.
+        let mut staying: Option<Range<usize>> = None;
         self.public.push(b'{');
         let mut more = cursor.open()?;
         while more {
             let head = cursor.head()?;
-            match rules.of(head.key) {
+            let rule = rules.of(head.key);
+            let stays = match rule {
+                None | Some(Rule::NativeHash) => !(is_hashed && rule.is_some()),
+                Some(Rule::Inside(_)) => !cursor.is_object(),
+                Some(_) => false,
+            };
+            if stays {
+                cursor.value()?;
+                staying = Some(staying.map_or(head.start, |run| run.start)..cursor.at());
+                more = cursor.another()?;
+                continue;
+            }
+            if let Some(run) = staying.take() {
+                self.keep(cursor.part(run));
+            }
+            match rule {
                 Some(Rule::Personal) => self.set_aside(head.key, cursor.value()?),
                 Some(Rule::Native) => {
                     let value = cursor.value()?;
                     if native.is_none() {
                         native = Some(Cow::Owned(unescape(value)?.into_bytes()));
                     }
-                    let hash = Hash::of(native.as_deref().unwrap_or_default());
-                    self.keep(native_hash(&hash).as_bytes());
+                    self.keep(&native_hash(&Hash::of(native.as_deref().unwrap_or_default())));
                     is_hashed = true;
                 }
-                // Right behind the native record, if the record has it still.
-                Some(Rule::NativeHash) if is_hashed => drop(cursor.value()?),
-                Some(Rule::Integrity) => drop(cursor.value()?),
-                Some(Rule::Inside(inside)) if cursor.is_object() => {
+                Some(Rule::Inside(inside)) => {
                     let start = self.public.len();
                     self.keep(cursor.since(&head));
                     let before = self.path.len();
@@ -104,12 +117,13 @@ impl Splitter {
                         self.public.truncate(start);
                     }
                 }
-                None | Some(Rule::NativeHash | Rule::Inside(_)) => {
-                    cursor.value()?;
-                    self.keep(cursor.since(&head));
-                }
+                // The hash stands right behind the native record, if the record has it still.
+                None | Some(Rule::Integrity | Rule::NativeHash) => drop(cursor.value()?),
             }
             more = cursor.another()?;
+        }
+        if let Some(run) = staying {
+            self.keep(cursor.part(run));
         }
         self.public.push(b'}');
         Ok(native)
@@ -121,9 +135,9 @@ impl Splitter {
         }
     }
 
-    fn keep(&mut self, member: &[u8]) {
+    fn keep(&mut self, members: &[u8]) {
         self.separate();
-        self.public.extend_from_slice(member);
+        self.public.extend_from_slice(members);
     }
 
     fn set_aside(&mut self, key: &[u8], value: &[u8]) {
@@ -147,13 +161,9 @@ pub(crate) fn beside(stored: &[u8]) -> (&[u8], Option<&[u8]>) {
 }
 
 /// OCSF's `raw_data_hash`, as a member in canonical form.
-pub(crate) fn native_hash(hash: &Hash) -> String {
-    format!(r#""raw_data_hash":{}"#, fingerprint(hash))
-}
-
-/// An OCSF `fingerprint` in canonical form.
-pub(crate) fn fingerprint(hash: &Hash) -> String {
-    format!(r#"{{"algorithm":"SHA-256","algorithm_id":3,"value":"{hash}"}}"#)
+pub(crate) fn native_hash(hash: &Hash) -> Vec<u8> {
+    const BEFORE: &[u8] = br#""raw_data_hash":{"algorithm":"SHA-256","algorithm_id":3,"value":""#;
+    [BEFORE, &hash.hexadecimal(), b"\"}"].concat()
 }
 
 /// A record that was not stored by Weir, as it would be: in canonical form. Numbers are those of ECMAScript.
@@ -216,7 +226,7 @@ impl Whole<'_> {
         self.to.extend_from_slice(b"\"raw_data\":");
         serde_json::to_writer(&mut self.to, native.as_ref()).map_err(|_| Malformed)?;
         self.to.push(b',');
-        self.to.extend_from_slice(native_hash(&Hash::of(native.as_bytes())).as_bytes());
+        self.to.extend_from_slice(&native_hash(&Hash::of(native.as_bytes())));
         Ok(())
     }
 
