@@ -60,11 +60,17 @@ impl Frontier {
 
     /// Appends a leaf.
     pub fn push(&mut self, leaf: Hash) {
+        self.push_and_see(leaf, |_, _| {});
+    }
+
+    /// Appends a leaf, and shows the root of each subtree that it completes, with its level in the tree.
+    fn push_and_see(&mut self, leaf: Hash, mut see: impl FnMut(u32, Hash)) {
         let mut node = leaf;
         // As many complete subtrees grow together as the size has ones at its end.
-        for _ in 0..self.size.trailing_ones() {
+        for level in 1..=self.size.trailing_ones() {
             let left = self.roots.pop().expect("a subtree for each one of the size");
             node = Hash::node(&left, &node);
+            see(level, node);
         }
         self.roots.push(node);
         self.size += 1;
@@ -87,6 +93,8 @@ pub struct FullTile {
     pub index: u64,
     /// 256 hashes.
     pub hashes: Vec<Hash>,
+    /// The root of the subtree over them: a hash of the tile above.
+    pub root: Hash,
 }
 
 /// A log as its writer knows it.
@@ -173,18 +181,24 @@ impl OpenLog {
     /// Appends a leaf; answers the tiles that it filled, the lowest first.
     pub fn push(&mut self, leaf: Hash) -> Vec<FullTile> {
         let mut filled = Vec::new();
-        self.frontier.push(leaf);
+        // A full tile is a complete subtree: the frontier has just computed its root.
+        let mut roots = [Hash::default(); LEVELS];
+        self.frontier.push_and_see(leaf, |level, root| {
+            if level.is_multiple_of(u32::from(TILE_HEIGHT)) {
+                roots[(level / u32::from(TILE_HEIGHT)) as usize - 1] = root;
+            }
+        });
         self.last_leaf = Some(leaf);
         let mut hash = leaf;
-        for (level, open) in (0_u8..).zip(&mut self.open) {
+        for (level, (open, root)) in (0_u8..).zip(self.open.iter_mut().zip(roots)) {
             open.push(hash);
             if open.len() < TILE_WIDTH {
                 break;
             }
             let hashes = std::mem::take(open);
-            hash = subtree(&hashes);
+            hash = root;
             let index = (self.frontier.size >> (u32::from(level + 1) * u32::from(TILE_HEIGHT))) - 1;
-            filled.push(FullTile { level, index, hashes });
+            filled.push(FullTile { level, index, hashes, root });
         }
         filled
     }

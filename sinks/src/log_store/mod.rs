@@ -10,11 +10,15 @@ mod verifying;
 
 use audit_log::{
     Hash,
+    hash::HASH_BYTES,
     tile::{Tile, Tiles},
     tree::{TILE_WIDTH, subtree},
 };
 use schemas::{Timestamp, Topic};
-use sqlx::{Connection as _, Executor as _, PgConnection, Row as _, postgres::PgConnectOptions};
+use sqlx::{
+    Connection as _, Executor as _, PgConnection, Row as _,
+    postgres::{PgConnectOptions, PgRow},
+};
 
 pub use following::{Follower, LogEntry, Standing};
 pub use handover::{Appended, HandoverReceiver, HandoverSender, handover};
@@ -109,75 +113,68 @@ pub async fn newest_checkpoint(connection: &mut PgConnection, log: &str) -> sqlx
 
 /// The hashes of a tile, one behind another; `None` if the log has not that many.
 pub async fn tile(connection: &mut PgConnection, log: &str, tile: Tile) -> sqlx::Result<Option<Vec<u8>>> {
-    let width = usize::from(tile.width) * audit_log::hash::HASH_BYTES;
-    let hashes = match full_tile(connection, log, tile.level, tile.index).await? {
-        Some(full) => full,
-        None if tile.is_full() => return Ok(None),
-        None if tile.level == 0 => open_leaves(connection, log, tile.index).await?,
-        None => roots_below(connection, log, &tile).await?,
-    };
-    Ok(hashes.get(..width).map(<[u8]>::to_vec))
+    Ok(stored_tiles(connection, log, &[tile]).await?.pop().flatten())
 }
 
-async fn full_tile(
+/// A number that no tile has: beyond it, the numbers of a tile's leaves are no `bigint`.
+const LAST_TILE: i64 = i64::MAX / 256 - 1;
+
+/// Of each tile its hashes where it is full; or else the leaves of the open tile, if it is that one, or the roots of the
+/// tiles below: a tile that was written without its root is given whole.
+const TILES: &str = "
+    SELECT substr(t.hashes, 1, 32 * w.width),
+           CASE WHEN t.hashes IS NULL AND w.level = 0 THEN
+             (SELECT string_agg(p.hashes, ''::bytea ORDER BY p.first_index) FROM audit_tile_part AS p
+               WHERE p.log = $1 HAVING min(p.first_index) = 256 * w.index) END,
+           CASE WHEN t.hashes IS NULL AND w.level > 0 THEN
+             ARRAY(SELECT coalesce(b.root, b.hashes) FROM audit_tile AS b
+                    WHERE b.log = $1 AND b.level = w.level - 1
+                      AND b.index >= 256 * w.index AND b.index < 256 * w.index + w.width
+                    ORDER BY b.index) END
+      FROM unnest($2::smallint[], $3::bigint[], $4::int[]) WITH ORDINALITY AS w (level, index, width, nth)
+      LEFT JOIN audit_tile AS t ON t.log = $1 AND t.level = w.level AND t.index = w.index
+     ORDER BY w.nth";
+
+/// The hashes of each of these tiles, one behind another, in one statement; `None` where the log has not that many.
+async fn stored_tiles(
     connection: &mut PgConnection,
     log: &str,
-    level: u8,
-    index: u64,
-) -> sqlx::Result<Option<Vec<u8>>> {
-    let Ok(index) = bigint(index) else { return Ok(None) };
-    sqlx::query_scalar("SELECT hashes FROM audit_tile WHERE log = $1 AND level = $2 AND index = $3")
+    wanted: &[Tile],
+) -> sqlx::Result<Vec<Option<Vec<u8>>>> {
+    let index = |tile: &Tile| i64::try_from(tile.index).map_or(LAST_TILE, |index| index.min(LAST_TILE));
+    let rows = sqlx::query(TILES)
         .bind(log)
-        .bind(i16::from(level))
-        .bind(index)
-        .fetch_optional(connection)
-        .await
+        .bind(wanted.iter().map(|tile| i16::from(tile.level)).collect::<Vec<_>>())
+        .bind(wanted.iter().map(index).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|tile| i32::from(tile.width)).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    wanted.iter().zip(&rows).map(|(tile, row)| hashes_of(tile, row)).collect()
 }
 
-/// The leaves of the tile that is not full yet, if it is that one.
-async fn open_leaves(connection: &mut PgConnection, log: &str, index: u64) -> sqlx::Result<Vec<u8>> {
-    let rows: Vec<(i64, Vec<u8>)> =
-        sqlx::query_as("SELECT first_index, hashes FROM audit_tile_part WHERE log = $1 ORDER BY first_index")
-            .bind(log)
-            .fetch_all(connection)
-            .await?;
-    let first = rows.first().map(|(first, _)| natural(*first)).transpose()?;
-    if first.is_none_or(|first| first != index.saturating_mul(TILE_WIDTH as u64)) {
-        return Ok(Vec::new());
+fn hashes_of(tile: &Tile, row: &PgRow) -> sqlx::Result<Option<Vec<u8>>> {
+    let (full, open): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.try_get(0)?, row.try_get(1)?);
+    let below: Option<Vec<Vec<u8>>> = row.try_get(2)?;
+    let mut hashes = full.or(open).unwrap_or_default();
+    for bytes in below.unwrap_or_default() {
+        let below = Hash::list(&bytes).filter(|hashes| matches!(hashes.len(), 1 | TILE_WIDTH));
+        let below = below.ok_or_else(|| undecodable("a tile of another width"))?;
+        hashes.extend_from_slice(&subtree(&below).0);
     }
-    Ok(rows.into_iter().flat_map(|(_, hashes)| hashes).collect())
-}
-
-/// The hashes of an open tile above the leaves: roots of the full tiles below.
-async fn roots_below(connection: &mut PgConnection, log: &str, tile: &Tile) -> sqlx::Result<Vec<u8>> {
-    let first = bigint(tile.index.saturating_mul(TILE_WIDTH as u64))?;
-    let rows: Vec<Vec<u8>> = sqlx::query_scalar(
-        "SELECT hashes FROM audit_tile WHERE log = $1 AND level = $2 AND index >= $3 AND index < $3 + $4
-          ORDER BY index",
-    )
-    .bind(log)
-    .bind(i16::from(tile.level) - 1)
-    .bind(first)
-    .bind(i64::from(tile.width))
-    .fetch_all(connection)
-    .await?;
-    rows.iter().try_fold(Vec::new(), |mut all, bytes| {
-        let hashes = Hash::list(bytes).filter(|hashes| hashes.len() == TILE_WIDTH);
-        all.extend_from_slice(&subtree(&hashes.ok_or_else(|| undecodable("a tile of another width"))?).0);
-        Ok(all)
-    })
+    let width = usize::from(tile.width) * HASH_BYTES;
+    hashes.truncate(width);
+    Ok((hashes.len() == width).then_some(hashes))
 }
 
 /// These tiles of a log; `None` where one is missing.
-async fn tiles(connection: &mut PgConnection, log: &str, wanted: Vec<Tile>) -> sqlx::Result<Option<Tiles>> {
+async fn tiles(connection: &mut PgConnection, log: &str, wanted: &[Tile]) -> sqlx::Result<Option<Tiles>> {
     let mut tiles = Tiles::default();
-    for one in wanted {
-        match tile(connection, log, one).await? {
-            Some(hashes) if tiles.add(one.level, one.index, &hashes) => {}
-            _ => return Ok(None),
-        }
-    }
-    Ok(Some(tiles))
+    let hashes = stored_tiles(connection, log, wanted).await?;
+    let are_there = wanted
+        .iter()
+        .zip(hashes)
+        .all(|(one, hashes)| hashes.is_some_and(|hashes| tiles.add(one.level, one.index, &hashes)));
+    Ok(are_there.then_some(tiles))
 }
 
 /// The consistency proof between two sizes of a log; `None` if there is none, or a tile is missing.
@@ -189,6 +186,6 @@ pub async fn consistency(
 ) -> sqlx::Result<Option<Vec<Hash>>> {
     let Ok(path) = audit_log::proof::consistency(from, to) else { return Ok(None) };
     let Some(wanted) = audit_log::tile::tiles_of(&path, to) else { return Ok(None) };
-    let tiles = tiles(connection, log, wanted).await?;
+    let tiles = tiles(connection, log, &wanted).await?;
     Ok(tiles.and_then(|tiles| tiles.hashes(&path, to)))
 }

@@ -13,7 +13,7 @@ use schemas::TenantId;
 use sqlx::{Executor as _, PgConnection, PgPool, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
-use super::{natural, newest_checkpoint, tile, undecodable};
+use super::{natural, stored_tiles, undecodable};
 use crate::{
     compress,
     read_models::{ReadError, snapshot},
@@ -156,15 +156,17 @@ struct Log {
 
 impl Log {
     async fn read(connection: &mut PgConnection, name: &str) -> sqlx::Result<Self> {
-        let note = newest_checkpoint(connection, name).await?;
+        let (size, note): (i64, Option<String>) = sqlx::query_as(
+            "SELECT l.size, (SELECT c.note FROM audit_checkpoint AS c WHERE c.log = l.log ORDER BY c.size DESC LIMIT 1)
+               FROM audit_log AS l WHERE l.log = $1",
+        )
+        .bind(name)
+        .fetch_one(connection)
+        .await?;
         let checkpoint = note.and_then(|note| {
             let size = SignedCheckpoint::parse(&note).ok()?.checkpoint.size;
             Some((note, size))
         });
-        let size = sqlx::query_scalar("SELECT size FROM audit_log WHERE log = $1")
-            .bind(name)
-            .fetch_one(&mut *connection)
-            .await?;
         Ok(Self { name: name.to_owned(), checkpoint, size: natural(size)?, tiles: BTreeMap::new() })
     }
 
@@ -178,15 +180,16 @@ impl Log {
         let before = found.index.checked_sub(1);
         wanted.extend(before.and_then(|before| Tile::of(0, before / 256, size)));
         let (tiles, read) = self.tiles.entry(size).or_default();
-        for one in wanted {
-            if read.contains(&one) {
-                continue;
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted.retain(|one| !read.contains(one));
+        if !wanted.is_empty() {
+            for (one, hashes) in wanted.iter().zip(stored_tiles(connection, &self.name, &wanted).await?) {
+                if !hashes.is_some_and(|hashes| tiles.add(one.level, one.index, &hashes)) {
+                    return Err(undecodable("a tile is missing"));
+                }
             }
-            let hashes = tile(connection, &self.name, one).await?;
-            if !hashes.is_some_and(|hashes| tiles.add(one.level, one.index, &hashes)) {
-                return Err(undecodable("a tile is missing"));
-            }
-            read.push(one);
+            read.append(&mut wanted);
         }
         let hashes = tiles.hashes(&path, size).ok_or_else(|| undecodable("a tile is too short"))?;
         let previous =

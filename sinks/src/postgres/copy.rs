@@ -123,8 +123,13 @@ impl CopyRows {
         }
     }
 
+    /// Bytes encoded and not sent yet.
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Forgets everything and begins with the header.
-    fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.buffer.clear();
         self.buffer.extend_from_slice(HEADER);
     }
@@ -148,6 +153,15 @@ impl<'a> CopyIn<'a> {
         rows: &'a mut CopyRows,
     ) -> sqlx::Result<Self> {
         rows.begin();
+        Self::resume(connection, statement, rows).await
+    }
+
+    /// Begins with rows that are encoded already, behind the header.
+    pub(crate) async fn resume(
+        connection: &'a mut PgConnection,
+        statement: &str,
+        rows: &'a mut CopyRows,
+    ) -> sqlx::Result<Self> {
         Ok(Self { copy: connection.copy_in_raw(statement).await?, rows })
     }
 
@@ -158,10 +172,15 @@ impl<'a> CopyIn<'a> {
 
     /// Sends what has been encoded, once it is a piece.
     pub(crate) async fn send_pieces(&mut self) -> sqlx::Result<()> {
-        while self.rows.buffer.len() >= PIECE_BYTES {
-            self.copy.send(&self.rows.buffer[..PIECE_BYTES]).await?;
-            self.rows.buffer.drain(..PIECE_BYTES);
+        let (pieces, rest) = self.rows.buffer.as_chunks::<PIECE_BYTES>();
+        if pieces.is_empty() {
+            return Ok(());
         }
+        let sent = self.rows.buffer.len() - rest.len();
+        for piece in pieces {
+            self.copy.send(piece.as_slice()).await?;
+        }
+        self.rows.buffer.drain(..sent);
         Ok(())
     }
 

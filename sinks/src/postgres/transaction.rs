@@ -45,6 +45,7 @@ impl<M: ReadModel> PostgresSink<M> {
                 }
                 Err(failure) if failure.kind == FailureKind::Duplicate => {
                     writer.roll_back().await?;
+                    self.model.undone();
                     // Asked already, and another writer's id came in between: ask again. A second table of the model
                     // may have a unique key of its own, which asking does not help: so not for ever.
                     self.expect_duplicates = true;

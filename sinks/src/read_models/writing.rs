@@ -87,6 +87,10 @@ pub trait ReadModel: Send + 'static {
     /// The transaction of the last write is committed: what the model keeps of the tables between batches may follow.
     fn committed(&mut self) {}
 
+    /// The transaction of the last write is rolled back, since a key was there already. It is run again with the new facts,
+    /// and without a write if there is none: what the model kept of the last write holds no more.
+    fn undone(&mut self) {}
+
     /// The transaction of the last write is not committed, or nobody knows: the model keeps nothing of the tables, and
     /// [`prepare`](Self::prepare) looks again. Comes also where a statement failed with WE002: what the model kept was
     /// no longer so.

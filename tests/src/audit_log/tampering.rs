@@ -252,6 +252,9 @@ async fn faults_of_tiles_frontier_and_checkpoints_are_named() {
     };
     let tile = "UPDATE audit_tile SET hashes = overlay(hashes PLACING '\\x00'::bytea FROM 100*32 + 1)";
     check(tile, (100, Kind::Edited)).await;
+    check("UPDATE audit_tile SET root = sha256(root)", (0, Kind::Edited)).await;
+    let above = "INSERT INTO audit_tile SELECT log, 1, 0, hashes FROM audit_tile";
+    check(above, (0, Kind::Edited)).await;
     check(
         "UPDATE audit_log SET frontier = overlay(frontier PLACING '\\x00' FROM 1)",
         (ENTRIES, Kind::Rewritten),

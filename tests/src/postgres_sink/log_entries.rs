@@ -4,13 +4,16 @@ use audit_log::{
     Hash,
     integrity::{Personal, leaf_of},
     record::Splitter,
-    tree::{Frontier, OpenLog, TILE_WIDTH},
+    tree::{Frontier, OpenLog, TILE_WIDTH, subtree},
 };
 use schemas::{ParkReason, changes::AuditEntry};
-use sinks::{Batch, OffsetRange, Settlement, Sink};
+use sinks::{
+    Batch, OffsetRange, Settlement, Sink, log_store::handover, postgres::PostgresSink,
+    read_models::audit_entry::AuditEntries,
+};
 use sqlx::Row as _;
 
-use super::fixture::{Place, apply, batch_of, claim, counts, entry, last, partition, record, sink};
+use super::fixture::{Place, apply, batch_of, claim, config, counts, entry, last, partition, record, sink};
 use crate::support;
 
 /// Stored state of one log.
@@ -72,6 +75,15 @@ async fn stored(place: &mut Place, number: i32) -> Stored {
         tiles.iter().map(|(_, _, hashes): &(i16, i64, Vec<u8>)| hashes.clone()).collect::<Vec<_>>(),
         full
     );
+    let roots: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT root FROM audit_tile WHERE log = $1 ORDER BY level, index")
+            .bind(&log)
+            .fetch_all(&mut place.owner)
+            .await
+            .expect("roots");
+    let of_tiles: Vec<Vec<u8>> =
+        leaves.chunks_exact(TILE_WIDTH).map(|tile| subtree(tile).0.to_vec()).collect();
+    assert_eq!(roots, of_tiles, "each tile is stored with its root");
     let part = part.concat();
     assert_eq!(part, Hash::concat(open.open_leaves()));
     Stored { leaves, root: frontier.root(), tiles, part }
@@ -119,6 +131,28 @@ async fn duplicates_and_parked_records_take_no_index() {
     assert_eq!(place.deliver(apply([entry(1), other, entry(9)])).await, [1, 1, 0, 1]);
     assert_eq!(place.deliver(apply([entry(9), entry(10)])).await, [1, 1, 0, 0]);
     assert_eq!(stored(&mut place, 0).await.leaves.len(), 6);
+}
+
+/// What is handed over of the log is what was committed: nothing of a batch of which nothing was new.
+#[tokio::test]
+async fn a_batch_of_duplicates_hands_nothing_over() {
+    let mut place = Place::new().await;
+    let (to, mut from) = handover();
+    let model = AuditEntries::new(support::subject_secret()).expect("zstd").handing_over(Some(to));
+    place.sink = PostgresSink::new(config(&place.url, "one"), model);
+    let many = || (0..60).map(entry);
+    assert_eq!(place.deliver(apply(many())).await, [60, 0, 0, 0]);
+    assert_eq!(place.deliver(apply([entry(1)])).await, [0, 1, 0, 0]);
+    assert_eq!(place.deliver(apply([entry(60)])).await, [1, 0, 0, 0]);
+    assert_eq!(place.deliver(apply(many())).await, [0, 60, 0, 0]);
+    assert_eq!(place.deliver(apply([entry(61)])).await, [1, 0, 0, 0]);
+    let leaves = stored(&mut place, 0).await.leaves;
+    let mut handed = Vec::new();
+    while let Some(appended) = from.try_recv() {
+        handed.extend(appended.entries.iter().map(|entry| (entry.index, entry.leaf)));
+    }
+    assert_eq!(handed, (0..).zip(leaves).collect::<Vec<_>>());
+    assert!(!from.has_overflowed());
 }
 
 /// A batch of several partitions: each has a log of its own, and each log its own order.

@@ -1,25 +1,21 @@
 //! Appending to logs: which index an entry gets, and what becomes of the logs when a batch is committed.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use audit_log::{
-    Hash, Malformed, Salt, SubjectKey, SubjectSecret,
+    Hash, Malformed, Salt, SubjectSecret,
     record::{Splitter, leaf as leaf_of_parts},
     tree::{FullTile, OpenLog},
 };
-use foldhash::fast::RandomState;
 use schemas::changes::AuditEntry;
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use tracing::error;
 
-use super::erased::{ErasedEntry, without_personal_part};
+use super::{
+    erased::{ErasedEntry, without_personal_part},
+    subjects::{ErasedSubjects, KeyRow, MAX_SUBJECTS, Standing, SubjectName, Subjects, erased_of},
+};
 use crate::{batch::TopicPartition, postgres::row_type::row_type, read_models::Fact};
-
-/// Most subjects whose keys are cached; beyond it the cache is cleared and refilled as needed.
-const MAX_SUBJECTS: usize = 65_536;
-/// Most erased subjects that are read at once; if there are more, each batch queries those that are new to
-/// it.
-const MAX_ERASED_AT_ONCE: usize = 65_536;
 
 /// The logs that a writer appends to, as it knows them.
 pub(super) struct Logbook {
@@ -35,50 +31,7 @@ pub(super) struct Logbook {
     pending: HashMap<TopicPartition, OpenLog>,
 }
 
-/// Actors by tenant, as far as batches have named them.
-#[derive(Default)]
-struct Subjects {
-    by_tenant: HashMap<Box<str>, HashMap<Box<str>, Subject, RandomState>, RandomState>,
-    count: usize,
-    /// Number of erased subjects among them.
-    erased: usize,
-    /// Those that no transaction of this writer has stored yet.
-    unstored: Vec<KeyRow>,
-    /// Whether the current transaction stores them.
-    sent: bool,
-}
-
-/// The subjects erased up to an epoch.
-enum ErasedSubjects {
-    /// All of them, by tenant and subject: no batch asks.
-    All(HashSet<(String, String)>),
-    /// Too many to keep: subjects that are new to a writer are queried.
-    Many,
-}
-
-/// An actor's key, and whether it may be stored.
-struct Subject {
-    key: SubjectKey,
-    standing: Standing,
-}
-
-/// Whether an actor's personal parts are kept.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    Kept,
-    Erased,
-}
-
-/// An actor that is asked for.
-#[derive(PartialEq, Eq, PartialOrd, Ord, sqlx::Encode)]
-struct SubjectName<'a> {
-    tenant_id: &'a str,
-    subject: &'a str,
-}
-
-row_type!(SubjectName, "subject_name");
-
-/// Effect of a batch on its logs: the arguments of `audit_log_append`.
+/// Effect of a batch on its logs: the arguments of `audit_log_grow`.
 #[derive(Default)]
 pub(super) struct Advance {
     pub(super) epoch: i64,
@@ -110,6 +63,7 @@ pub(super) struct TileRow {
     level: i16,
     index: i64,
     hashes: Vec<u8>,
+    root: Vec<u8>,
 }
 
 /// Leaves of the tile that is not full yet.
@@ -120,18 +74,9 @@ pub(super) struct TilePart {
     hashes: Vec<u8>,
 }
 
-/// A subject's key.
-#[derive(Clone, sqlx::Encode)]
-pub(super) struct KeyRow {
-    tenant_id: String,
-    actor: String,
-    key: Vec<u8>,
-}
-
 row_type!(owned Move, "audit_log_move");
-row_type!(owned TileRow, "audit_tile_row");
+row_type!(owned TileRow, "audit_full_tile");
 row_type!(owned TilePart, "audit_tile_part_row");
-row_type!(owned KeyRow, "subject_key_row");
 
 /// The name of a partition's log.
 pub(crate) fn log_name(partition: TopicPartition) -> String {
@@ -222,14 +167,15 @@ impl Logbook {
             return Ok(());
         }
         let names: Vec<String> = unknown.iter().copied().map(log_name).collect();
-        // The tiles below the open ones: of each level, those whose roots the open tile of the next holds.
+        // The tiles below the open ones: of each level, those whose roots the open tile of the next holds. A tile that was
+        // written without its root is read whole.
         let rows = sqlx::query(
             "SELECT l.log, l.size, l.frontier, l.last_leaf,
                     ARRAY(SELECT p.hashes FROM audit_tile_part AS p WHERE p.log = l.log ORDER BY p.first_index),
                     ARRAY(SELECT t.level FROM audit_tile AS t
                            WHERE t.log = l.log AND t.level < 6 AND t.index >= (l.size >> (8 * (t.level + 2))) << 8
                            ORDER BY t.level, t.index),
-                    ARRAY(SELECT t.hashes FROM audit_tile AS t
+                    ARRAY(SELECT coalesce(t.root, t.hashes) FROM audit_tile AS t
                            WHERE t.log = l.log AND t.level < 6 AND t.index >= (l.size >> (8 * (t.level + 2))) << 8
                            ORDER BY t.level, t.index)
                FROM audit_log AS l WHERE l.log = ANY($1)",
@@ -345,6 +291,7 @@ impl Logbook {
                 level: i16::from(tile.level),
                 index: as_bigint(tile.index),
                 hashes: Hash::concat(&tile.hashes),
+                root: tile.root.0.to_vec(),
             }));
             self.pending.insert(first.partition, log);
         }
@@ -360,6 +307,12 @@ impl Logbook {
         }
     }
 
+    /// Discards the last advance: its transaction is rolled back, and nothing of it is stored.
+    pub(super) fn undone(&mut self) {
+        self.pending.clear();
+        self.subjects.sent = false;
+    }
+
     /// Discards the last advance, since its transaction failed or its result is unknown; the logs are looked
     /// up again.
     pub(super) fn forget(&mut self) {
@@ -369,21 +322,6 @@ impl Logbook {
         self.subjects = Subjects::default();
         self.epoch = None;
     }
-}
-
-/// The subjects among these that were erased.
-async fn erased_of(
-    connection: &mut PgConnection,
-    subjects: &[SubjectName<'_>],
-) -> sqlx::Result<HashSet<(String, String)>> {
-    let erased: Vec<(String, String)> = sqlx::query_as(
-        "SELECT tenant_id, subject FROM unnest($1::subject_name[]) AS a JOIN erasure_progress AS p
-          USING (tenant_id, subject) WHERE p.began_at IS NOT NULL",
-    )
-    .bind(subjects)
-    .fetch_all(connection)
-    .await?;
-    Ok(erased.into_iter().collect())
 }
 
 /// The open leaves that are not stored yet: the last `new` of them, or all if a tile was filled.
@@ -431,43 +369,4 @@ fn restored(row: &PgRow) -> sqlx::Result<OpenLog> {
         error!(log = name, %broken, "the stored log is inconsistent; it is not signed until it is repaired");
     }
     Ok(log)
-}
-
-impl ErasedSubjects {
-    async fn look_up(connection: &mut PgConnection) -> sqlx::Result<Self> {
-        let most = i64::try_from(MAX_ERASED_AT_ONCE).unwrap_or(i64::MAX);
-        let erased: Vec<(String, String)> = sqlx::query_as(
-            "SELECT tenant_id, subject FROM erasure_progress WHERE began_at IS NOT NULL LIMIT $1",
-        )
-        .bind(most + 1)
-        .fetch_all(connection)
-        .await?;
-        let all = erased.len() <= MAX_ERASED_AT_ONCE;
-        Ok(if all { Self::All(erased.into_iter().collect()) } else { Self::Many })
-    }
-}
-
-impl Subjects {
-    fn get(&self, tenant: &str, actor: &str) -> Option<&Subject> {
-        self.by_tenant.get(tenant)?.get(actor)
-    }
-
-    /// Keys that are not stored yet remain to be stored.
-    fn forget_all(&mut self) {
-        self.by_tenant.clear();
-        (self.count, self.erased) = (0, 0);
-    }
-
-    /// Takes a subject in; one that is kept has its key stored with the next batch.
-    fn add(&mut self, secret: &SubjectSecret, (tenant, actor): (&str, &str), standing: Standing) {
-        let key = secret.key(tenant, actor);
-        if standing == Standing::Kept {
-            let bytes = key.bytes().to_vec();
-            self.unstored.push(KeyRow { tenant_id: tenant.to_owned(), actor: actor.to_owned(), key: bytes });
-        }
-        let own = self.by_tenant.entry(tenant.into()).or_default();
-        own.insert(actor.into(), Subject { key, standing });
-        self.count += 1;
-        self.erased += usize::from(standing == Standing::Erased);
-    }
 }

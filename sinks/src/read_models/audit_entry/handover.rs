@@ -19,11 +19,13 @@ pub(super) struct Handover {
     room: Option<OwnedSemaphorePermit>,
     /// Of all records of the current transaction.
     bytes: usize,
+    /// Whether the current transaction appends entries: one of which nothing is new begins none.
+    is_appending: bool,
 }
 
 impl Handover {
     pub(super) fn new(to: HandoverSender) -> Self {
-        Self { to, pending: None, room: None, bytes: 0 }
+        Self { to, pending: None, room: None, bytes: 0, is_appending: false }
     }
 
     /// A batch is written, or written again. One that is likely not to fit is not copied in vain.
@@ -31,6 +33,12 @@ impl Handover {
         self.room = None;
         self.pending = self.to.has_room(self.bytes).then(Vec::new);
         self.bytes = 0;
+        self.is_appending = true;
+    }
+
+    /// The transaction is rolled back: its entries are in no log.
+    pub(super) fn undone(&mut self) {
+        (self.pending, self.room, self.is_appending) = (None, None, false);
     }
 
     /// Keeps an entry if there is room for its record; answers it if not.
@@ -53,6 +61,9 @@ impl Handover {
 
     /// The batch is committed.
     pub(super) fn committed(&mut self) {
+        if !std::mem::take(&mut self.is_appending) {
+            return;
+        }
         let (Some(mut entries), room) = (self.pending.take(), self.room.take()) else {
             self.to.overflow();
             return;

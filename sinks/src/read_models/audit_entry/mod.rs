@@ -1,6 +1,7 @@
 //! `audit_entry`: one row per event, what people filter by in columns, the whole OCSF record compressed beside it.
 
 mod append;
+mod copies;
 mod dictionary;
 pub(crate) mod erased;
 pub mod facets;
@@ -10,6 +11,7 @@ mod keys;
 mod partitions;
 pub mod read;
 mod search;
+mod subjects;
 pub(crate) mod terms;
 mod unlogged;
 pub mod upkeep;

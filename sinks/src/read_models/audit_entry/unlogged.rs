@@ -5,13 +5,14 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
+    copies::{Copies, Place, encode},
     partitions::Partitions,
     terms::Terms,
-    write::{AuditFact, COPY, COPY_EVENTS, Place, encode, identify, stored_content},
+    write::{AuditFact, stored_content},
 };
 use crate::{
     compress::{CompressError, Compressor},
-    postgres::copy::{CopyIn, CopyRows},
+    postgres::copy::CopyRows,
     read_models::{Fact, ReadModel, WritePath, audit_entry::AuditEntries},
 };
 use schemas::changes::AuditEntry;
@@ -20,7 +21,7 @@ use schemas::changes::AuditEntry;
 pub struct UnloggedEntries {
     compressor: Compressor,
     record: Vec<u8>,
-    rows: CopyRows,
+    copies: Copies,
     partitions: Partitions,
     terms: Terms,
 }
@@ -31,7 +32,7 @@ impl UnloggedEntries {
         Ok(Self {
             compressor: Compressor::new()?,
             record: Vec::new(),
-            rows: CopyRows::default(),
+            copies: Copies::default(),
             partitions: Partitions::default(),
             terms: Terms::default(),
         })
@@ -73,22 +74,17 @@ impl ReadModel for UnloggedEntries {
         facts: &[Fact<'_, AuditEntry>],
         _path: WritePath,
     ) -> sqlx::Result<()> {
-        let mut events = CopyIn::begin(tx, COPY_EVENTS, &mut self.rows).await?;
-        for fact in facts {
-            identify(events.rows(), fact.change);
-            events.send_pieces().await?;
-        }
-        events.finish().await?;
-        let mut copy = CopyIn::begin(tx, &COPY, &mut self.rows).await?;
-        for fact in facts {
-            self.record.clear();
-            fact.change.record.write(&mut self.record);
-            let frame = self.compressor.compress_bytes(&self.record);
+        let (record, compressor) = (&mut self.record, &mut self.compressor);
+        let encode = |position: usize, rows: &mut CopyRows| {
+            let fact = &facts[position];
+            record.clear();
+            fact.change.record.write(record);
+            let frame = compressor.compress_bytes(record);
             let frame = frame.map_err(|error| sqlx::Error::Encode(error.into()))?;
-            encode(copy.rows(), fact, frame, Place::default());
-            copy.send_pieces().await?;
-        }
-        copy.finish().await.map(drop)
+            encode(rows, fact, frame, Place::default());
+            Ok(())
+        };
+        self.copies.copy(tx, facts, encode).await
     }
 
     fn forget(&mut self) {

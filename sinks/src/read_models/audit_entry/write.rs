@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{
     append::{Advance, Logbook, as_bigint},
+    copies::{CONTENT_BYTES, Copies, Place, content_of, encode, padded},
     erased::ErasedEntry,
     handover::Handover,
     partitions::Partitions,
@@ -18,10 +19,7 @@ use super::{
 use crate::{
     compress::{self, CompressError, Compressor},
     log_store::{HandoverSender, LogEntry},
-    postgres::{
-        copy::{CopyIn, CopyRows},
-        row_type::row_type,
-    },
+    postgres::{copy::CopyRows, row_type::row_type},
     read_models::{Fact, ReadModel, WritePath},
 };
 
@@ -60,27 +58,20 @@ const COLUMNS: [&str; 28] = [
     "personal_digest",
 ];
 
-pub(super) static COPY: LazyLock<String> =
-    LazyLock::new(|| format!("COPY audit_entry ({}) FROM STDIN (FORMAT binary)", column_names()));
 static INSERT: LazyLock<String> = LazyLock::new(|| format!("WITH {} SELECT FROM inserted", insert_parts(1)));
-/// COPY of the ids of events; rows that exist already are refused here, before their entries are sent.
-pub(super) const COPY_EVENTS: &str =
-    "COPY audit_event (occurred_at, event_id, tenant_id, content) FROM STDIN (FORMAT binary)";
-/// Bytes of an event's content hash that are kept to tell a duplicate from a conflict.
-const CONTENT_BYTES: usize = 16;
-const ADVANCE: &str = "SELECT audit_log_append($1, $2, $3, $4, $5)";
+const ADVANCE: &str = "SELECT audit_log_grow($1, $2, $3, $4, $5)";
 
-fn column_names() -> String {
+pub(super) fn column_names() -> String {
     COLUMNS.join(", ")
 }
 
-/// The parts of a WITH whose six parameters are numbered from `first` on: what `audit_log_append` takes, and an array of
+/// The parts of a WITH whose six parameters are numbered from `first` on: what `audit_log_grow` takes, and an array of
 /// rows. The logs move once, before the rows.
 fn insert_parts(first: usize) -> String {
     let [epoch, moves, tiles, parts, keys, rows] = [0, 1, 2, 3, 4, 5].map(|nth| first + nth);
     format!(
         "advanced AS MATERIALIZED (
-           SELECT audit_log_append(${epoch}, ${moves}, ${tiles}, ${parts}, ${keys}) AS done),
+           SELECT audit_log_grow(${epoch}, ${moves}, ${tiles}, ${parts}, ${keys}) AS done),
          identified AS (
            INSERT INTO audit_event (occurred_at, event_id, tenant_id, content)
            SELECT occurred_at, event_id, tenant_id, substr(content_sha256, 1, {CONTENT_BYTES})
@@ -131,7 +122,7 @@ pub(super) type AuditFact<'a> = Fact<'a, AuditEntry>;
 /// The audit log's read model: every event, once, and the log that proves it.
 pub struct AuditEntries {
     packer: Packer,
-    rows: CopyRows,
+    copies: Copies,
     partitions: Partitions,
     terms: Terms,
 }
@@ -199,7 +190,7 @@ impl AuditEntries {
         let packer = Packer { compressor: Compressor::new()?, logbook, record: Vec::new(), handover: None };
         Ok(Self {
             packer,
-            rows: CopyRows::default(),
+            copies: Copies::default(),
             partitions: Partitions::default(),
             terms: Terms::default(),
         })
@@ -213,25 +204,19 @@ impl AuditEntries {
     }
 
     async fn copy(&mut self, tx: &mut PgConnection, facts: &[AuditFact<'_>]) -> sqlx::Result<()> {
-        let mut events = CopyIn::begin(tx, COPY_EVENTS, &mut self.rows).await?;
-        for fact in facts {
-            identify(events.rows(), fact.change);
-            events.send_pieces().await?;
-        }
-        events.finish().await?;
         let (indices, erased) = self.packer.begin(facts)?;
         let mut leaves = Vec::with_capacity(facts.len());
-        let mut copy = CopyIn::begin(tx, &COPY, &mut self.rows).await?;
-        for (position, index) in indices.into_iter().enumerate() {
-            let erased = erased.get(&position);
+        let own = &mut self.packer;
+        let encode = |position: usize, rows: &mut CopyRows| {
+            let (index, erased) = (indices[position], erased.get(&position));
             let fact = stated(&facts[position], erased);
-            let packed = self.packer.pack(&fact, index, erased)?;
+            let packed = own.pack(&fact, index, erased)?;
             leaves.push(packed.leaf);
             let place = Place { index: Some(index), leaf: Some(packed.leaf), digest: packed.digest };
-            encode(copy.rows(), &fact, packed.frame, place);
-            copy.send_pieces().await?;
-        }
-        copy.finish().await?;
+            encode(rows, &fact, packed.frame, place);
+            Ok(())
+        };
+        self.copies.copy(tx, facts, encode).await?;
         let mut arguments = PgArguments::default();
         add_advance(self.packer.logbook.advance(facts, &leaves), &mut arguments)?;
         sqlx::query_with(ADVANCE, arguments).execute(tx).await.map(drop)
@@ -359,7 +344,15 @@ impl ReadModel for AuditEntries {
         }
     }
 
+    fn undone(&mut self) {
+        self.packer.logbook.undone();
+        if let Some(handover) = &mut self.packer.handover {
+            handover.undone();
+        }
+    }
+
     fn forget(&mut self) {
+        self.undone();
         self.packer.logbook.forget();
         self.terms = Terms::default();
     }
@@ -401,69 +394,4 @@ pub(super) async fn stored_content(
         stored[index] = Some(padded(content));
     }
     Ok(stored)
-}
-
-/// The beginning of the content hash: 128 bits tell contents apart as well as 256, at half the price.
-fn content_of(entry: &AuditEntry) -> [u8; CONTENT_BYTES] {
-    *entry.content_sha256.first_chunk().expect("16 of 32 bytes")
-}
-
-fn padded(content: [u8; CONTENT_BYTES]) -> [u8; 32] {
-    let mut whole = [0; 32];
-    whole[..CONTENT_BYTES].copy_from_slice(&content);
-    whole
-}
-
-/// A row of `audit_event`.
-pub(super) fn identify(rows: &mut CopyRows, entry: &AuditEntry) {
-    rows.row(4);
-    rows.timestamptz(entry.occurred_at);
-    rows.uuid(entry.event_id.as_uuid());
-    rows.text(entry.tenant.as_str());
-    rows.bytea(&content_of(entry));
-}
-
-/// Columns that the log adds to a row; none to a row outside any log.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Place {
-    index: Option<u64>,
-    leaf: Option<Hash>,
-    digest: Option<Hash>,
-}
-
-pub(super) fn encode(rows: &mut CopyRows, fact: &AuditFact<'_>, frame: &[u8], place: Place) {
-    let Place { index, leaf, digest } = place;
-    let entry = fact.change;
-    rows.row(28); // COLUMNS, one by one
-    rows.timestamptz(entry.occurred_at);
-    rows.bigint(fact.offset);
-    rows.uuid(entry.event_id.as_uuid());
-    match index {
-        Some(index) => rows.bigint(as_bigint(index)),
-        None => rows.optional_bytea(None),
-    }
-    rows.integer(fact.partition.partition);
-    rows.integer(entry.class_uid);
-    rows.integer(entry.activity_id);
-    rows.integer(entry.severity_id);
-    rows.smallint(compress::CURRENT);
-    rows.text(fact.partition.topic.name());
-    rows.text(entry.tenant.as_str());
-    rows.text(entry.kind);
-    rows.text(entry.actor_kind.name());
-    rows.text(&entry.actor);
-    rows.optional_text(entry.actor_name.as_deref());
-    rows.optional_text(entry.actor_ip.as_deref());
-    rows.text(&entry.action);
-    rows.optional_text(entry.resource_type.as_deref());
-    rows.optional_text(entry.resource.as_deref());
-    rows.optional_text(entry.project.as_deref());
-    rows.text(entry.outcome.name());
-    rows.optional_text(entry.outcome_code.as_deref());
-    rows.text(&entry.source);
-    rows.optional_text(entry.correlation_id.as_deref());
-    rows.bytea(&entry.content_sha256);
-    rows.optional_bytea(leaf.as_ref().map(|leaf| leaf.0.as_slice()));
-    rows.bytea(frame);
-    rows.optional_bytea(digest.as_ref().map(|digest| digest.0.as_slice()));
 }
