@@ -17,6 +17,6 @@ pub mod topics;
 pub use canonical_json::canonical_json;
 pub use envelope::{Envelope, EventId, Native, Source, TenantId, Timestamp, TraceContext};
 pub use events::Event;
-pub use ocsf::{OcsfEvent, OcsfFault};
+pub use ocsf::{LogPlace, OcsfEvent, OcsfFault};
 pub use park_reason::ParkReason;
 pub use topics::Topic;

@@ -1,8 +1,11 @@
 //! OCSF records as published on `weir.audit.v1` and `weir.findings.v1`: Weir's own JSON, read for delivery to
 //! SIEMs.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::{EventId, ParkReason, TenantId, Timestamp};
 
@@ -19,8 +22,23 @@ pub struct OcsfEvent {
     pub class_uid: i64,
     /// `severity_id`, 0 (unknown) to 6 (fatal) and 99 (other).
     pub severity_id: i64,
+    /// Its place in its log; findings have none.
+    pub place: Option<Arc<LogPlace>>,
     /// The record itself: one JSON object.
     pub json: Bytes,
+}
+
+/// An audit record's place in its log, as `unmapped.record_integrity` states it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPlace {
+    /// `<topic>/<partition>`.
+    pub log: String,
+    /// The entry's index in it.
+    pub index: u64,
+    /// The entry's leaf, in hexadecimal.
+    pub leaf: String,
+    /// The leaf of the entry before; the first has none.
+    pub previous: Option<String>,
 }
 
 /// Error of reading an OCSF record.
@@ -53,6 +71,9 @@ struct Members<'a> {
     severity_id: i64,
     #[serde(borrow)]
     metadata: Metadata<'a>,
+    /// Whatever it is: only the log writes a place in it.
+    #[serde(borrow)]
+    unmapped: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -61,6 +82,48 @@ struct Metadata<'a> {
     uid: std::borrow::Cow<'a, str>,
     #[serde(borrow)]
     tenant_uid: std::borrow::Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Unmapped {
+    record_integrity: Option<Integrity>,
+}
+
+#[derive(Deserialize)]
+struct Integrity {
+    attestation_list: [Attestation; 1],
+    index: u64,
+    log: String,
+}
+
+#[derive(Deserialize)]
+struct Attestation {
+    fingerprint: Fingerprint,
+    prev_event: Option<Before>,
+}
+
+#[derive(Deserialize)]
+struct Before {
+    fingerprint: Fingerprint,
+}
+
+#[derive(Deserialize)]
+struct Fingerprint {
+    value: String,
+}
+
+impl LogPlace {
+    /// The place that the object `unmapped` of a record states, if it states one.
+    fn stated(unmapped: &str) -> Option<Self> {
+        let unmapped: Unmapped = serde_json::from_str(unmapped).ok()?;
+        let Integrity { attestation_list: [attestation], index, log } = unmapped.record_integrity?;
+        Some(Self {
+            log,
+            index,
+            leaf: attestation.fingerprint.value,
+            previous: attestation.prev_event.map(|before| before.fingerprint.value),
+        })
+    }
 }
 
 impl OcsfEvent {
@@ -75,6 +138,7 @@ impl OcsfEvent {
             time: Timestamp::from_timestamp_millis(members.time).ok_or(OcsfFault::Member("time"))?,
             class_uid: members.class_uid,
             severity_id: members.severity_id,
+            place: members.unmapped.and_then(|own| LogPlace::stated(own.get())).map(Arc::new),
             json: Bytes::new(),
         };
         Ok(Self { json, ..record })
@@ -100,6 +164,25 @@ mod tests {
         assert_eq!((record.class_uid, record.severity_id), (2004, 4));
         assert_eq!((record.id.to_string().as_str(), record.tenant.as_str()), (ID, "acme"));
         assert_eq!((record.time.timestamp_millis(), &record.json[..]), (1_780_000_000_123, text.as_bytes()));
+    }
+
+    #[test]
+    fn a_place_is_read_where_it_is_stated_and_missed_by_nobody_elsewhere() {
+        let with = |unmapped: &str| {
+            let text = format!(
+                r#"{{"class_uid":6003,"time":0,"metadata":{{"uid":"{ID}","tenant_uid":"acme"}},"unmapped":{unmapped}}}"#
+            );
+            read(&text).expect("a record").place
+        };
+        let stated = r#"{"record_integrity":{"attestation_list":[{"fingerprint":{"value":"ab"},"prev_event":
+            {"fingerprint":{"value":"cd"},"uid":"l/0#6"}}],"checkpoint":"note","index":7,"log":"l/0"},"x":1}"#;
+        let place = LogPlace { log: "l/0".into(), index: 7, leaf: "ab".into(), previous: Some("cd".into()) };
+        assert_eq!(with(stated).as_deref(), Some(&place));
+        for none in
+            ["null", "{}", "7", "\"\"", r#"{"record_integrity":{"index":7}}"#, r#"{"record_integrity":1}"#]
+        {
+            assert_eq!(with(none), None, "{none}");
+        }
     }
 
     #[test]

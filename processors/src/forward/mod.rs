@@ -45,6 +45,7 @@ mod tests {
             time: Timestamp::UNIX_EPOCH,
             class_uid,
             severity_id,
+            place: None,
             json: b"{}".to_vec().into(),
         };
         let all = Forward::default();

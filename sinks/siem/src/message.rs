@@ -1,8 +1,9 @@
 //! One message to a receiver: an OCSF record, or a part of one that is too large for the receiver.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use schemas::OcsfEvent;
-use serde::Deserialize;
+use schemas::{LogPlace, OcsfEvent};
 use serde_json::{Map, Value, json};
 
 /// Most bytes that a protocol puts around one record; verified by the tests of each destination.
@@ -26,22 +27,9 @@ pub struct Message {
     /// OCSF `severity_id`.
     pub severity_id: i64,
     /// Place of the record in its log; findings have none.
-    pub place: Option<Place>,
+    pub place: Option<Arc<LogPlace>>,
     /// The OCSF record: one JSON object on one line.
     pub json: Bytes,
-}
-
-/// An audit record's place in its log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// `<topic>/<partition>`.
-    pub log: String,
-    /// The entry's index in it.
-    pub index: u64,
-    /// The entry's leaf, in hexadecimal.
-    pub leaf: String,
-    /// The leaf of the entry before; the first has none.
-    pub previous: Option<String>,
 }
 
 /// A record that its receiver would not take, whichever way it is parted.
@@ -57,7 +45,7 @@ pub struct Oversize {
 impl Message {
     /// The message of a record.
     pub fn of(event: &OcsfEvent) -> Self {
-        let place = place_of(&event.json);
+        let place = event.place.clone();
         Self {
             id: place.as_ref().map_or_else(|| event.id.to_string(), |place| place.leaf.clone()),
             time_ms: event.time.timestamp_millis(),
@@ -154,50 +142,6 @@ fn pieces(text: &str, room: usize) -> Vec<&str> {
     pieces
 }
 
-#[derive(Deserialize)]
-struct Members {
-    unmapped: Option<Unmapped>,
-}
-
-#[derive(Deserialize)]
-struct Unmapped {
-    record_integrity: Option<Integrity>,
-}
-
-#[derive(Deserialize)]
-struct Integrity {
-    attestation_list: [Attestation; 1],
-    index: u64,
-    log: String,
-}
-
-#[derive(Deserialize)]
-struct Attestation {
-    fingerprint: Fingerprint,
-    prev_event: Option<Before>,
-}
-
-#[derive(Deserialize)]
-struct Before {
-    fingerprint: Fingerprint,
-}
-
-#[derive(Deserialize)]
-struct Fingerprint {
-    value: String,
-}
-
-fn place_of(json: &[u8]) -> Option<Place> {
-    let members: Members = serde_json::from_slice(json).ok()?;
-    let Integrity { attestation_list: [attestation], index, log } = members.unmapped?.record_integrity?;
-    Some(Place {
-        log,
-        index,
-        leaf: attestation.fingerprint.value,
-        previous: attestation.prev_event.map(|before| before.fingerprint.value),
-    })
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -229,7 +173,7 @@ pub(crate) mod tests {
         assert_eq!(message.id, "ab".repeat(32));
         let place = message.place.expect("a place");
         assert_eq!((place.log.as_str(), place.index), ("weir.activity.v1/3", 42));
-        assert_eq!(place.previous, Some("cd".repeat(32)));
+        assert_eq!(place.previous.as_deref(), Some("cd".repeat(32).as_str()));
         let finding = json!({ "class_uid": 2004, "time": 1, "severity_id": 5, "metadata": {
             "uid": "0192f0c1-2345-7abc-8def-0123456789ab", "tenant_uid": "acme" } });
         let finding = Message::of(&OcsfEvent::from_json(text(&finding)).expect("a finding"));

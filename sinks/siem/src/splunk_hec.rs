@@ -2,7 +2,7 @@
 //!
 //! A 200 says that the events were read. Only the acknowledgement says that they are in the index.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io::Write as _};
 
 use serde_json::{Value, json};
 
@@ -45,18 +45,19 @@ impl SplunkHec {
     /// The request that brings events.
     pub fn request(&self, messages: &[&Message], token: &str) -> HttpRequest {
         let mut body = Vec::with_capacity(messages.iter().map(|message| message.weight()).sum());
-        for message in messages {
-            let time =
-                format!("{}.{:03}", message.time_ms.div_euclid(1_000), message.time_ms.rem_euclid(1_000));
-            let index =
-                self.index.as_ref().map_or_else(String::new, |index| format!("\"index\":{},", json!(index)));
-            let fields = json!({ "id": message.id, "tenant": message.tenant });
-            let head = format!(
-                "{{\"time\":{time},\"source\":\"weir\",\"sourcetype\":\"weir:ocsf\",{index}\"event\":"
-            );
-            body.extend_from_slice(head.as_bytes());
-            body.extend_from_slice(&message.json);
-            body.extend_from_slice(format!(",\"fields\":{fields}}}\n").as_bytes());
+        let index =
+            self.index.as_ref().map_or_else(String::new, |index| format!("\"index\":{},", json!(index)));
+        for Message { time_ms, id, tenant, json, .. } in messages {
+            let (seconds, millis) = (time_ms.div_euclid(1_000), time_ms.rem_euclid(1_000));
+            write!(
+                body,
+                "{{\"time\":{seconds}.{millis:03},\"source\":\"weir\",\"sourcetype\":\"weir:ocsf\",{index}\"event\":"
+            )
+            .expect("memory takes everything");
+            body.extend_from_slice(json);
+            let (id, tenant) = (Value::from(id.as_str()), Value::from(tenant.as_str()));
+            writeln!(body, ",\"fields\":{{\"id\":{id},\"tenant\":{tenant}}}}}")
+                .expect("memory takes everything");
         }
         self.post("services/collector/event", token, body)
     }

@@ -21,7 +21,7 @@ use std::{
 };
 
 use rand::Rng as _;
-use schemas::{OcsfEvent, ParkReason};
+use schemas::{LogPlace, OcsfEvent, ParkReason};
 use siem::{
     Fate, Message,
     breaker::Breaker,
@@ -83,7 +83,7 @@ struct Outgoing {
     parts: Vec<Part>,
     messages: Arc<Vec<Message>>,
     /// Places of the audit records in their logs.
-    places: Vec<((TopicPartition, i64), siem::message::Place)>,
+    places: Vec<((TopicPartition, i64), Arc<LogPlace>)>,
 }
 
 /// The receiver refuses everything until its settings or the sink's are changed.

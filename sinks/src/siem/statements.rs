@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
-use schemas::{Timestamp, Topic};
-use siem::{Message, completeness::Statement, message::Place, settings::Filter};
+use schemas::{LogPlace, Timestamp, Topic};
+use siem::{Message, completeness::Statement, settings::Filter};
 use sqlx::{FromRow, PgConnection};
 
 use super::{passed::Run, progress::Part};
@@ -48,7 +49,7 @@ impl<'a> Batched<'a> {
     /// Counts audit records by their places; those in `parked` were not delivered.
     pub(super) fn of(
         (sink, filter): (&'a str, &'a Filter),
-        places: &[((TopicPartition, i64), Place)],
+        places: &[((TopicPartition, i64), Arc<LogPlace>)],
         parked: &HashSet<(TopicPartition, i64)>,
         passed: Vec<Run>,
     ) -> Self {
@@ -180,7 +181,9 @@ mod tests {
     #[test]
     fn a_batch_is_counted_by_log() {
         let at = |partition, offset| (TopicPartition { topic: Topic::Audit, partition }, offset);
-        let place = |log: &str, index| Place { log: log.into(), index, leaf: String::new(), previous: None };
+        let place = |log: &str, index| {
+            Arc::new(LogPlace { log: log.into(), index, leaf: String::new(), previous: None })
+        };
         let places = [
             (at(0, 7), place("a", 4)),
             (at(1, 1), place("b", 9)),

@@ -1,6 +1,6 @@
 //! CEF, LEEF and syslog against published cases: every line that is written is one that their readers take.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use serde_json::{Value, json};
 use siem::{
@@ -158,12 +158,12 @@ fn message(text: &str) -> Message {
         tenant: "acme".into(),
         class_uid: 6003,
         severity_id: 3,
-        place: Some(siem::message::Place {
+        place: Some(Arc::new(schemas::LogPlace {
             log: "weir.activity.v1/0".into(),
             index: 7,
             leaf: "ab".repeat(32),
             previous: None,
-        }),
+        })),
         json: json.to_string().into_bytes().into(),
     }
 }
