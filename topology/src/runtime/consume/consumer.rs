@@ -65,7 +65,7 @@ impl ConsumerSettings {
             ("queued.max.messages.kbytes", "4096"),
             // Both count compressed bytes: what arrives at once may be eight times that in memory.
             ("fetch.max.bytes", "1048576"),
-            ("fetch.message.max.bytes", "262144"),
+            ("fetch.message.max.bytes", "131072"),
             ("check.crcs", "true"),
             ("allow.auto.create.topics", "false"),
             ("statistics.interval.ms", "5000"),
