@@ -184,7 +184,7 @@ struct History<'a> {
 }
 
 impl<'a> History<'a> {
-    /// What incidents that open at or after an hour depend on.
+    /// The facts on which incidents depend that open at or after an hour.
     fn of(facts: &'a EntityFacts, from_hour: i64) -> Self {
         let oldest = from_hour.saturating_sub(EVIDENCE_HOURS);
         let mut exposures: Vec<&Exposure> = facts.exposures.iter().filter(|e| e.hour >= oldest).collect();

@@ -187,7 +187,8 @@ fn events_of<'a>(table: FactTable, keys: &[FactKey<'a>]) -> BTreeSet<EventKey<'a
 pub(super) async fn write(
     tx: &mut PgConnection,
     facts: &[Fact<'_, RiskChange>],
-    (path, copied): (WritePath, &mut CopyRows),
+    path: WritePath,
+    copied: &mut CopyRows,
 ) -> sqlx::Result<()> {
     let (mut signals, mut weights, mut triages, mut unusable) = (vec![], vec![], vec![], vec![]);
     let (mut events, mut keys) = (vec![], RuleKeys::default());

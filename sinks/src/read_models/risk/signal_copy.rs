@@ -6,9 +6,9 @@ use sqlx::PgConnection;
 use super::table::SignalRow;
 use crate::postgres::copy::{CopyIn, CopyRows};
 
-const STATEMENT: &str = "COPY risk_signal (tenant_id, event_id, entity_kind, entity, rule_id, occurred_at, hazard_micronats, \
-                         rule_key, score, dedupe_key, actor, action, source, native_format, matched, content_sha256) \
-                         FROM STDIN (FORMAT binary)";
+const STATEMENT: &str = "COPY risk_signal (tenant_id, event_id, entity_kind, entity, rule_id, occurred_at, \
+                         hazard_micronats, rule_key, score, dedupe_key, actor, action, source, native_format, \
+                         matched, content_sha256) FROM STDIN (FORMAT binary)";
 const COLUMNS: i16 = 16;
 
 /// Writes rows, sorted by key; one whose key is there is an error.

@@ -68,7 +68,7 @@ impl ReadModel for RiskSignals {
         facts: &[Fact<'_, RiskChange>],
         path: WritePath,
     ) -> sqlx::Result<()> {
-        facts::write(tx, facts, (path, &mut self.copied)).await
+        facts::write(tx, facts, path, &mut self.copied).await
     }
 
     async fn fold(

@@ -103,7 +103,7 @@ impl<L: SchemaLookup> SchemaLookup for Observed<'_, L> {
     }
 }
 
-/// What an input is had from again.
+/// Source from which an input is had again.
 enum Kept<I> {
     /// The input itself, where reading it again takes a schema that may have left the cache.
     Input(Box<I>),

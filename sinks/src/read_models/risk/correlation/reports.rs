@@ -258,6 +258,6 @@ pub(super) async fn store_signals(
     }
     rules.ensure(tx, of_signals).await?;
     // Few: a report or two for each group and hour.
-    facts::write(tx, &new, (WritePath::InsertOnly, &mut CopyRows::default())).await?;
+    facts::write(tx, &new, WritePath::InsertOnly, &mut CopyRows::default()).await?;
     Ok(reported)
 }
