@@ -116,6 +116,12 @@ impl Door {
             .body(body.into())
     }
 
+    /// As [`Self::post_as`], to replace what is there.
+    pub(crate) fn put_as(&self, token: &str, path: &str, body: impl Into<String>) -> RequestBuilder {
+        let url = format!("{}{path}", self.url);
+        self.http.put(url).bearer_auth(token).header("content-type", "application/json").body(body.into())
+    }
+
     /// As GitHub sends it.
     pub(crate) fn webhook(&self, event: &str, delivery: &str, body: &str) -> RequestBuilder {
         let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length");

@@ -7,7 +7,7 @@ use edge::{Listen, Listener, trail::Trail};
 use reqwest::StatusCode;
 use schemas::{
     TenantId, Timestamp, Topic,
-    access::{ApiKey, KeyRing, NewApiKey, Pepper, Scope},
+    access::{ApiKey, KeyRing, NewApiKey, Pepper, Role, Scope},
 };
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
@@ -37,7 +37,8 @@ pub(crate) struct Api {
     /// Router that answers at the URL.
     pub(crate) router: axum::Router,
     pub(crate) client: reqwest::Client,
-    /// By tenant: `acme` and `other`; and `operator`, acme's who may see how the stages work.
+    /// By tenant: `acme` and `other`; `operator`, acme's who may see how the stages work; and by the name of each role of
+    /// `other`.
     pub(crate) tokens: BTreeMap<&'static str, String>,
     pub(crate) readers: PgPool,
     pub(crate) owner: PgConnection,
@@ -65,19 +66,19 @@ impl Api {
         let pepper = Pepper::new("pepper");
         let (mut tokens, mut keys) = (BTreeMap::new(), Vec::new());
         let reading =
-            [Scope::Read, Scope::AuditRead, Scope::RiskRead, Scope::CostRead, Scope::ComplianceRead];
-        for (seed, name, tenant, more) in [
-            (1, "acme", "acme", None),
-            (2, "other", "other", None),
-            (3, "operator", "acme", Some(Scope::StageAdmin)),
-        ] {
+            || vec![Scope::Read, Scope::AuditRead, Scope::RiskRead, Scope::CostRead, Scope::ComplianceRead];
+        let operating = reading().into_iter().chain([Scope::StageAdmin]).collect();
+        let holders =
+            [("acme", "acme", reading()), ("other", "other", reading()), ("operator", "acme", operating)];
+        let roles = Role::ALL.map(|role| (role.name(), "other", role.scopes().to_vec()));
+        for (seed, (name, tenant, scopes)) in (1..).zip(holders.into_iter().chain(roles)) {
             let made = NewApiKey::generate(&pepper, &[seed; 64]);
             tokens.insert(name, made.token.expose_secret().to_owned());
             keys.push(ApiKey {
                 id: made.id,
                 tenant: TenantId::new(tenant).expect("valid"),
                 name: "test".into(),
-                scopes: reading.iter().copied().chain(more).collect(),
+                scopes,
                 secret_hmac: made.secret_hmac,
                 created_at: Timestamp::UNIX_EPOCH,
                 revoked_at: None,

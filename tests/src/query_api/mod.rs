@@ -13,3 +13,4 @@ mod risk;
 mod searches;
 mod shares;
 mod tenants;
+mod walk;
