@@ -17,7 +17,6 @@ mod stories;
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use schemas::{Envelope, EventId, TenantId, Timestamp, events::MonitoringKind};
 
 pub use self::run::{Rate, RunError, RunProgress, RunSummary, run};
@@ -74,13 +73,8 @@ impl GeneratorConfig {
     /// `events` events of one tenant, the last of them before `end`, 250 ms apart on average.
     pub fn ending_at(end: Timestamp, events: u64, tenant: TenantId) -> Self {
         let mean_gap = Duration::from_millis(250);
-        // Within a week the rhythm leads or lags by less than two days.
-        let span = TimeDelta::milliseconds(i64::try_from(events.saturating_mul(250)).unwrap_or(i64::MAX / 4));
-        let start_time = end
-            .checked_sub_signed(span)
-            .and_then(|start| start.checked_sub_signed(TimeDelta::days(2)))
-            .unwrap_or(Timestamp::UNIX_EPOCH);
         let (rhythm, mix) = (Rhythm::DayAndNight, Mix::Organisation);
+        let start_time = rhythm.start_before(end, events, mean_gap);
         Self { tenants: vec![tenant], start_time, mean_gap, rhythm, mix }
     }
 

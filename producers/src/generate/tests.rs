@@ -3,6 +3,7 @@ use std::{
     num::NonZeroU32,
 };
 
+use chrono::TimeDelta;
 use proptest::prelude::*;
 use schemas::{Event, Topic, codec::Framing, events::ActivityKind};
 use tokio_util::sync::CancellationToken;
@@ -111,15 +112,20 @@ fn native_records_have_real_size() {
 
 #[test]
 fn history_ends_before_its_end() {
-    let end: Timestamp = "2026-03-08T12:00:00Z".parse().expect("a time");
     let tenant = TenantId::new("acme").expect("a plain name");
-    for events in [1, 1_000, 300_000] {
-        let config = GeneratorConfig::ending_at(end, events, tenant.clone());
-        let mut clock = Clock::new(config.start_time, config.mean_gap, config.rhythm);
-        let mut dice = Dice::new(1);
-        let last = (0..events).map(|_| clock.tick(&mut dice)).last().expect("there are events");
-        assert!(last < end && last > end - TimeDelta::days(5), "{events}: {last}");
+    // A quiet Sunday, a busy noon, a Monday's night.
+    for end in ["2026-03-08T12:00:00Z", "2026-03-11T11:59:59.5Z", "2026-03-09T02:00:00Z"] {
+        let end: Timestamp = end.parse().expect("a time");
+        for (events, earlier) in [(1, 1), (1_000, 4), (20_000, 30), (300_000, 150), (5_000_000, 1_800)] {
+            let config = GeneratorConfig::ending_at(end, events, tenant.clone());
+            let mut clock = Clock::new(config.start_time, config.mean_gap, config.rhythm);
+            let mut dice = Dice::new(1);
+            let last = (0..events).map(|_| clock.tick(&mut dice)).last().expect("there are events");
+            assert!(last < end && last > end - TimeDelta::minutes(earlier), "{events} until {end}: {last}");
+        }
     }
+    let config = GeneratorConfig::ending_at(Timestamp::UNIX_EPOCH, u64::MAX, tenant);
+    assert_eq!(config.start_time, Timestamp::UNIX_EPOCH);
 }
 
 fn producer() -> Producer {

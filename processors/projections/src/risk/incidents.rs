@@ -1,7 +1,7 @@
 //! Incidents of an entity, as a pure function of the facts about it.
 //!
 //! An hour *qualifies* when the weighted hazard of the 24 hours that end with it reaches the score 90, or
-//! when signals of three ATT&CK tactics from four rules came within the 7 days that end with it. The first
+//! when signals of three ATT&CK tactics from four rules above the level `informational` came within the 7 days that end with it. The first
 //! such hour opens an incident; later ones belong to it as long as each follows the last within 24 hours. A
 //! decision counts from the following hour on: an incident before a rule was marked a false positive remains
 //! one, but does not cause the next.
@@ -11,7 +11,10 @@ use std::{
     sync::Arc,
 };
 
-use schemas::{EventId, TenantId, Timestamp, changes::risk::SignalRule};
+use schemas::{
+    EventId, TenantId, Timestamp,
+    changes::risk::{SignalLevel, SignalRule},
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -292,12 +295,12 @@ fn hazard(exposures: &[&Exposure]) -> i64 {
     sums.values().map(|(sum, largest)| (*sum).min(MAX_PER_RULE * largest)).sum()
 }
 
+/// Informational rules do not count: by Sigma's definition they enrich events, and no case follows from them.
 fn many_tactics(exposures: &[&Exposure]) -> bool {
     let by_rule = by_rule(exposures);
-    let with_tactics: Vec<&SignalRule> = runs_of_rules(&by_rule)
-        .map(|of_rule| &*of_rule[0].rule)
-        .filter(|rule| !rule.tactics.is_empty())
-        .collect();
+    let counts = |rule: &&SignalRule| !rule.tactics.is_empty() && rule.level > SignalLevel::Informational;
+    let with_tactics: Vec<&SignalRule> =
+        runs_of_rules(&by_rule).map(|of_rule| &*of_rule[0].rule).filter(counts).collect();
     let rules: BTreeSet<&str> = with_tactics.iter().map(|rule| rule.id.as_str()).collect();
     let tactics: BTreeSet<&str> =
         with_tactics.iter().flat_map(|rule| rule.tactics.iter().map(String::as_str)).collect();

@@ -87,6 +87,22 @@ fn three_tactics_of_four_rules_within_a_week_open_one() {
 }
 
 #[test]
+fn informational_rules_open_none_by_their_tactics() {
+    let four = [("a", "x"), ("b", "y"), ("c", "z"), ("d", "z")];
+    let with = |informational: &[&str]| {
+        let exposures = four.iter().map(|(rule, tactic)| {
+            let mut exposure = exposure(rule, 5, HOUR, tactic);
+            if informational.contains(rule) {
+                Arc::make_mut(&mut exposure.rule).level = SignalLevel::Informational;
+            }
+            exposure
+        });
+        found(exposures.collect(), vec![]).len()
+    };
+    assert_eq!((with(&[]), with(&["a"]), with(&["d"])), (1, 0, 0));
+}
+
+#[test]
 fn a_weight_counts_from_its_decision_on() {
     let weight = |hour| Weight {
         source: "criticality".to_owned(),

@@ -79,7 +79,7 @@ pub struct IncidentItem {
     pub status: String,
     /// A tactic that came after the last decision opened it again.
     pub reopened: bool,
-    /// `hazard` (the score 90 within 24 hours) or `tactics` (three tactics of four rules within 7 days).
+    /// `hazard` (the score 90 within 24 hours) or `tactics` (three tactics of four rules above `informational` within 7 days).
     pub cause: String,
     /// The score of its worst 24 hours.
     pub score: f64,
