@@ -1,14 +1,13 @@
 //! `weir up` and `weir down`: the whole pipeline on this machine.
 
+mod kept;
+
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, bail};
 use audit_log::keys::{PrivateKey, Purpose};
 use clap::Args;
 use processors::{Processor as _, audit::Audit};
-use schemas::{TenantId, access::Scope};
-use secrecy::ExposeSecret as _;
-use sinks::api_keys::KeyRequest;
 
 use super::{
     Outcome,
@@ -21,7 +20,7 @@ use super::{
     output::{self, note},
     place,
     run::MEMORY,
-    settings::{Client, Settings, issuers_of, kafka_security, sinks_file, written_issuers},
+    settings::{Client, Settings, kafka_security},
     shutdown,
     status::{self, client},
     transport,
@@ -88,10 +87,10 @@ pub(super) async fn up(args: UpArgs) -> anyhow::Result<Outcome> {
     let logins =
         if is_own { Logins::kept(&settings.database, &home)? } else { Logins::given(&settings.database)? };
     logins.make(&endpoints.database_url).await?;
-    keep_pepper(&settings, &home)?;
-    keep_subject_secret(&settings, &home)?;
-    keep_signing_key(&settings, &home)?;
-    keep_key(&mut deployment, &endpoints, &settings, &home).await?;
+    kept::pepper(&settings, &home)?;
+    kept::subject_secret(&settings, &home)?;
+    kept::signing_key(&settings, &home)?;
+    kept::key(&mut deployment, &endpoints, &settings, &home).await?;
     let witness = args.witness || deployment.processes.iter().any(|process| process.name == WITNESS);
     let witness = witness.then(|| start_witness(&mut deployment, &home, &endpoints)).transpose()?;
     if args.issuer || deployment.processes.iter().any(|process| process.name == ISSUER) {
@@ -178,64 +177,6 @@ pub(super) async fn prepare(endpoints: &Endpoints) -> anyhow::Result<Vec<TopicCh
         .context("preparing the topics")
 }
 
-fn keep_pepper(settings: &Settings, home: &Path) -> anyhow::Result<()> {
-    let file = home.join("pepper");
-    let given = settings.api_keys.pepper.is_some() || settings.api_keys.pepper_file.is_some();
-    if given || file.exists() {
-        return Ok(());
-    }
-    write_private(&file, &output::hex(&rand::random::<[u8; 32]>()))
-}
-
-fn keep_subject_secret(settings: &Settings, home: &Path) -> anyhow::Result<()> {
-    let file = home.join(place::SUBJECT_SECRET);
-    let given = settings.audit.subject_secret.is_some() || settings.audit.subject_secret_file.is_some();
-    if given || file.exists() {
-        return Ok(());
-    }
-    write_private(&file, &output::hex(&rand::random::<[u8; 32]>()))
-}
-
-fn keep_signing_key(settings: &Settings, home: &Path) -> anyhow::Result<()> {
-    let file = home.join(place::SIGNING_KEY);
-    let given = settings.audit.signing_key.is_some() || settings.audit.signing_key_file.is_some();
-    if given || file.exists() {
-        return Ok(());
-    }
-    let name = format!("weir-{}", output::hex(&rand::random::<[u8; 4]>()));
-    let key = PrivateKey::new(&name, &rand::random()).context("naming the signing key")?;
-    write_private(&file, &key.text())
-}
-
-/// Keeps the key of an earlier start if it still works, else makes one.
-async fn keep_key(
-    deployment: &mut Deployment,
-    endpoints: &Endpoints,
-    settings: &Settings,
-    home: &Path,
-) -> anyhow::Result<()> {
-    let peppers = place::peppers(settings, home)?;
-    let pool = sinks::postgres::operator_pool(&endpoints.database_url, 1)?;
-    let keys = sinks::api_keys::load_all(&pool).await.context("reading the API keys")?;
-    let ring = schemas::access::KeyRing::new(peppers.clone(), keys);
-    if deployment.token.as_deref().is_some_and(|token| ring.verify(token, chrono::Utc::now()).is_some()) {
-        return Ok(());
-    }
-    let request = KeyRequest {
-        tenant: TenantId::new(LOCAL_TENANT)?,
-        name: "weir up".to_owned(),
-        scopes: Scope::ALL.to_vec(),
-        expires_at: None,
-        sources: Vec::new(),
-        networks: Vec::new(),
-    };
-    let mut connection = pool.acquire().await.context("reaching the database")?;
-    let made = sinks::api_keys::create(&mut connection, &peppers.current, &request).await;
-    let made = made.context("making an API key")?;
-    deployment.token = Some(made.token.expose_secret().to_owned());
-    deployment.save(home)
-}
-
 fn start_missing(
     deployment: &mut Deployment,
     home: &Path,
@@ -245,8 +186,8 @@ fn start_missing(
     witness: Option<&str>,
 ) -> anyhow::Result<()> {
     let stages = pipeline::declaration().stage_names();
-    let issuers = keep_issuers(settings, home, deployment)?;
-    let sinks = keep_sinks(settings, home)?;
+    let issuers = kept::issuers(settings, home, deployment)?;
+    let sinks = kept::sinks(settings, home)?;
     for name in [GATEWAY, QUERY_API].into_iter().chain(stages).chain(sinks.is_some().then_some(SINKS)) {
         if deployment.running(name).is_some() {
             continue;
@@ -262,31 +203,6 @@ fn start_missing(
         deployment.start(home, name, start)?;
     }
     Ok(())
-}
-
-/// Writes the issuers down for the processes, which run in another folder: the variable that names the file.
-fn keep_issuers(
-    settings: &Settings,
-    home: &Path,
-    deployment: &Deployment,
-) -> anyhow::Result<Option<(&'static str, String)>> {
-    let mut issuers = settings.issuers()?;
-    if let Some(process) = deployment.running(ISSUER) {
-        let scripted = serde_json::json!({"issuer": [issuer::described(&process.url())]});
-        issuers.extend(issuers_of(&scripted.to_string())?);
-    }
-    let Some(text) = written_issuers(&issuers)? else { return Ok(None) };
-    let file = home.join("issuers.json");
-    write_private(&file, &text)?;
-    Ok(Some(("WEIR_IDENTITY__ISSUERS_FILE", file.display().to_string())))
-}
-
-/// Writes the sinks down for the processes, which run in another folder: the variable that names the file.
-fn keep_sinks(settings: &Settings, home: &Path) -> anyhow::Result<Option<(&'static str, String)>> {
-    let Some(text) = sinks_file(settings.written_sinks()?)? else { return Ok(None) };
-    let file = home.join("sinks.json");
-    write_private(&file, &text)?;
-    Ok(Some(("WEIR_SIEM__SINKS_FILE", file.display().to_string())))
 }
 
 /// Command line and environment of a process of the pipeline, with free addresses.

@@ -1,0 +1,100 @@
+//! The secrets, the key and the files that `weir up` makes once and finds again at its next start.
+
+use std::path::Path;
+
+use anyhow::Context;
+use audit_log::keys::PrivateKey;
+use schemas::{TenantId, access::Scope};
+use secrecy::ExposeSecret as _;
+use sinks::api_keys::KeyRequest;
+use stack::Endpoints;
+
+use super::LOCAL_TENANT;
+use crate::{
+    deployment::{Deployment, ISSUER, write_private},
+    issuer, output, place,
+    settings::{Settings, issuers_of, sinks_file, written_issuers},
+};
+
+pub(super) fn pepper(settings: &Settings, home: &Path) -> anyhow::Result<()> {
+    let file = home.join("pepper");
+    let given = settings.api_keys.pepper.is_some() || settings.api_keys.pepper_file.is_some();
+    if given || file.exists() {
+        return Ok(());
+    }
+    write_private(&file, &output::hex(&rand::random::<[u8; 32]>()))
+}
+
+pub(super) fn subject_secret(settings: &Settings, home: &Path) -> anyhow::Result<()> {
+    let file = home.join(place::SUBJECT_SECRET);
+    let given = settings.audit.subject_secret.is_some() || settings.audit.subject_secret_file.is_some();
+    if given || file.exists() {
+        return Ok(());
+    }
+    write_private(&file, &output::hex(&rand::random::<[u8; 32]>()))
+}
+
+pub(super) fn signing_key(settings: &Settings, home: &Path) -> anyhow::Result<()> {
+    let file = home.join(place::SIGNING_KEY);
+    let given = settings.audit.signing_key.is_some() || settings.audit.signing_key_file.is_some();
+    if given || file.exists() {
+        return Ok(());
+    }
+    let name = format!("weir-{}", output::hex(&rand::random::<[u8; 4]>()));
+    let key = PrivateKey::new(&name, &rand::random()).context("naming the signing key")?;
+    write_private(&file, &key.text())
+}
+
+/// Keeps the key of an earlier start if it still works, else makes one.
+pub(super) async fn key(
+    deployment: &mut Deployment,
+    endpoints: &Endpoints,
+    settings: &Settings,
+    home: &Path,
+) -> anyhow::Result<()> {
+    let peppers = place::peppers(settings, home)?;
+    let pool = sinks::postgres::operator_pool(&endpoints.database_url, 1)?;
+    let keys = sinks::api_keys::load_all(&pool).await.context("reading the API keys")?;
+    let ring = schemas::access::KeyRing::new(peppers.clone(), keys);
+    if deployment.token.as_deref().is_some_and(|token| ring.verify(token, chrono::Utc::now()).is_some()) {
+        return Ok(());
+    }
+    let request = KeyRequest {
+        tenant: TenantId::new(LOCAL_TENANT)?,
+        name: "weir up".to_owned(),
+        scopes: Scope::ALL.to_vec(),
+        expires_at: None,
+        sources: Vec::new(),
+        networks: Vec::new(),
+    };
+    let mut connection = pool.acquire().await.context("reaching the database")?;
+    let made = sinks::api_keys::create(&mut connection, &peppers.current, &request).await;
+    let made = made.context("making an API key")?;
+    deployment.token = Some(made.token.expose_secret().to_owned());
+    deployment.save(home)
+}
+
+/// Writes the issuers down for the processes, which run in another folder: the variable that names the file.
+pub(super) fn issuers(
+    settings: &Settings,
+    home: &Path,
+    deployment: &Deployment,
+) -> anyhow::Result<Option<(&'static str, String)>> {
+    let mut issuers = settings.issuers()?;
+    if let Some(process) = deployment.running(ISSUER) {
+        let scripted = serde_json::json!({"issuer": [issuer::described(&process.url())]});
+        issuers.extend(issuers_of(&scripted.to_string())?);
+    }
+    let Some(text) = written_issuers(&issuers)? else { return Ok(None) };
+    let file = home.join("issuers.json");
+    write_private(&file, &text)?;
+    Ok(Some(("WEIR_IDENTITY__ISSUERS_FILE", file.display().to_string())))
+}
+
+/// Writes the sinks down for the processes, which run in another folder: the variable that names the file.
+pub(super) fn sinks(settings: &Settings, home: &Path) -> anyhow::Result<Option<(&'static str, String)>> {
+    let Some(text) = sinks_file(settings.written_sinks()?)? else { return Ok(None) };
+    let file = home.join("sinks.json");
+    write_private(&file, &text)?;
+    Ok(Some(("WEIR_SIEM__SINKS_FILE", file.display().to_string())))
+}
