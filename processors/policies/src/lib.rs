@@ -27,6 +27,7 @@ mod paths;
 pub mod plan;
 mod planned_objects;
 mod policy;
+mod rego_value;
 mod rewrite;
 mod set;
 mod subject;

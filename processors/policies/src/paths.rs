@@ -5,7 +5,7 @@
 //! the values there and whether they are known only after the change. For other paths, and without the member, the
 //! library walks by itself, so that policies mean the same in OPA.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use regorus::Value;
 
@@ -35,41 +35,56 @@ fn is_path(text: &str) -> bool {
     text.len() <= MAX_PATH && text.split('.').count() <= MAX_NAMES && text.split('.').all(is_name)
 }
 
-/// Paths that policies of one resource type read, split into names.
+/// Paths that policies of one resource type read.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Paths(BTreeMap<String, Vec<Value>>);
+pub(crate) struct Paths {
+    /// Each path, and its names.
+    names: Vec<(Value, Vec<Value>)>,
+    /// `input.paths` of a resource that has a value at none of them.
+    absent: BTreeMap<Value, Value>,
+}
 
 impl Paths {
     /// Adds paths.
     pub(crate) fn extend(&mut self, paths: &BTreeSet<String>) {
         for path in paths {
-            let names = || path.split('.').map(Value::from).collect();
-            self.0.entry(path.clone()).or_insert_with(names);
+            let key = Value::from(path.as_str());
+            if let Entry::Vacant(absent) = self.absent.entry(key.clone()) {
+                absent.insert(found(Vec::new(), false));
+                self.names.push((key, path.split('.').map(Value::from).collect()));
+            }
         }
     }
 
     /// The input with the values at these paths, in `paths`.
     pub(crate) fn looked_up(&self, input: &Value) -> Value {
         let mut input = input.clone();
-        if self.0.is_empty() || !matches!(input, Value::Object(_)) {
+        if self.names.is_empty() || !matches!(input, Value::Object(_)) {
             return input;
         }
         let (config, unknown) = (&input["config"], &input["unknown"]);
         let knows_all = !matches!(unknown, Value::Object(members) if members.iter().next().is_some());
-        let found = self.0.iter().map(|(path, names)| {
-            let is_unknown = !knows_all && is_unknown(unknown, names);
-            let here = BTreeMap::from([
-                (Value::from("values"), values_at(config, names).into()),
-                (Value::from("unknown"), Value::Bool(is_unknown)),
-            ]);
-            (Value::from(path.as_str()), Value::from(here))
-        });
-        let found: BTreeMap<Value, Value> = found.collect();
+        let mut paths = self.absent.clone();
+        for (path, names) in &self.names {
+            let (values, is_unknown) = (values_at(config, names), !knows_all && is_unknown(unknown, names));
+            if !values.is_empty() || is_unknown {
+                paths.insert(path.clone(), found(values, is_unknown));
+            }
+        }
         if let Ok(members) = input.as_object_mut() {
-            members.insert("paths".into(), found.into());
+            members.insert("paths".into(), paths.into());
         }
         input
     }
+}
+
+/// A member of `input.paths`.
+fn found(values: Vec<Value>, is_unknown: bool) -> Value {
+    thread_local! {
+        static NAMES: [Value; 2] = ["values", "unknown"].map(Value::from);
+    }
+    let [of_values, of_unknown] = NAMES.with(Clone::clone);
+    BTreeMap::from([(of_values, values.into()), (of_unknown, Value::Bool(is_unknown))]).into()
 }
 
 fn is_unknown(unknown: &Value, names: &[Value]) -> bool {

@@ -9,7 +9,12 @@ use serde_json::{Map, Value, json};
 
 use self::sensitive::hide;
 pub(crate) use self::sensitive::without_sensitive;
-use crate::{Refused, Subject, kubernetes, others::Others, planned_objects};
+use crate::{
+    Refused, Subject, kubernetes,
+    others::Others,
+    planned_objects,
+    rego_value::{object, rego_value},
+};
 
 /// Maximum number of resources in one plan.
 const MAX_RESOURCES: usize = 100_000;
@@ -44,8 +49,7 @@ pub fn subjects(plan: &Value) -> Result<Vec<Subject>, Refused> {
         }
     }
     let objects: Vec<_> = resources.iter().filter_map(Planned::object).collect();
-    let inputs: Vec<_> =
-        resources.iter_mut().map(|resource| regorus::Value::from(resource.input())).collect();
+    let inputs: Vec<_> = resources.iter().map(Planned::input).collect();
     let others = Others::new(inputs.iter().cloned());
     let subjects =
         resources.into_iter().zip(inputs).map(|(resource, input)| resource.subject(input, &others));
@@ -94,16 +98,22 @@ struct Planned {
 }
 
 impl Planned {
-    /// The resource as a policy's input, without the others; takes its configuration.
-    fn input(&mut self) -> Value {
-        json!({
-            "resource": {
-                "address": self.address, "type": self.kind, "name": self.name, "module": self.module,
-                "actions": self.actions, "references": self.references.take(),
-            },
-            "config": self.config.take(),
-            "unknown": self.unknown,
-        })
+    /// The resource as a policy's input, without the others.
+    fn input(&self) -> regorus::Value {
+        let actions = self.actions.iter().map(|action| action.as_str().into()).collect::<Vec<_>>();
+        let resource = object([
+            ("address", self.address.as_str().into()),
+            ("type", self.kind.as_str().into()),
+            ("name", self.name.as_str().into()),
+            ("module", self.module.as_str().into()),
+            ("actions", actions.into()),
+            ("references", rego_value(&self.references)),
+        ]);
+        object([
+            ("resource", resource),
+            ("config", rego_value(&self.config)),
+            ("unknown", rego_value(&self.unknown)),
+        ])
     }
 
     /// The Kubernetes object that the resource declares, under the resource's address.

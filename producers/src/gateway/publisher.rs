@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -13,7 +13,9 @@ use futures_util::future::{BoxFuture, FutureExt};
 use schemas::{Envelope, TraceContext, codec::Framing};
 use tracing::{error, info, warn};
 
-use crate::kafka::{Acknowledged, DeliveryFailure, Health, Producer, ProducerConfig, SendError, SetupError};
+use crate::kafka::{
+    Acknowledged, DeliveryFailure, Health, Producer, ProducerConfig, Purpose, SendError, SetupError,
+};
 
 /// Resolves when the event is acknowledged or has failed.
 pub type Delivery = BoxFuture<'static, Result<Acknowledged, DeliveryFailure>>;
@@ -22,6 +24,16 @@ pub type Delivery = BoxFuture<'static, Result<Acknowledged, DeliveryFailure>>;
 pub trait Publisher: Send + Sync + 'static {
     /// Queues one event. Never waits: a full queue is an error. `hop` is the trace of the request.
     fn publish(&self, envelope: &Envelope, hop: Option<&TraceContext>) -> Result<Delivery, SendError>;
+
+    /// As [`Self::publish`], for an event whose acknowledgement no request waits for: it may linger until others
+    /// join it, so that the brokers answer one request for many.
+    fn publish_unawaited(
+        &self,
+        envelope: &Envelope,
+        hop: Option<&TraceContext>,
+    ) -> Result<Delivery, SendError> {
+        self.publish(envelope, hop)
+    }
 
     /// Health of the connection to the brokers.
     fn health(&self) -> Health;
@@ -48,8 +60,12 @@ impl Publisher for Producer {
 /// Time that a fatally failed producer gets to settle its queue.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 
-/// A Kafka producer that is replaced after a fatal error (of its idempotent session).
-pub struct KafkaPublisher(Arc<Replaceable>);
+/// Kafka producers that are replaced after a fatal error (of their idempotent sessions).
+pub struct KafkaPublisher {
+    awaited: Arc<Replaceable>,
+    /// Made for the first event that no request waits for; `None` if it could not be made.
+    unawaited: OnceLock<Option<Arc<Replaceable>>>,
+}
 
 struct Replaceable {
     config: ProducerConfig,
@@ -61,24 +77,41 @@ struct Replaceable {
 impl KafkaPublisher {
     /// Creates the first producer.
     pub fn new(config: ProducerConfig, framing: Framing) -> Result<Self, SetupError> {
-        let current = ArcSwap::from_pointee(Producer::new(&config, framing.clone())?);
-        Ok(Self(Arc::new(Replaceable { config, framing, current, replacing: AtomicBool::new(false) })))
+        Ok(Self { awaited: Replaceable::new(config, framing)?, unawaited: OnceLock::new() })
     }
 
-    /// Starts to replace the producer, unless a replacement is under way. Not ready meanwhile.
-    fn replace(&self) {
-        if self.0.replacing.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let publisher = Arc::clone(&self.0);
-        tokio::spawn(async move {
-            publisher.replace().await;
-            publisher.replacing.store(false, Ordering::Release);
-        });
+    fn unawaited(&self) -> &Arc<Replaceable> {
+        let make = || {
+            let Replaceable { config, framing, .. } = &*self.awaited;
+            let config = ProducerConfig { purpose: Purpose::Unawaited, ..config.clone() };
+            let made = Replaceable::new(config, framing.clone());
+            made.inspect_err(
+                |error| error!(%error, "cannot create a second Kafka producer; one does for both"),
+            )
+            .ok()
+        };
+        self.unawaited.get_or_init(make).as_ref().unwrap_or(&self.awaited)
     }
 }
 
 impl Replaceable {
+    fn new(config: ProducerConfig, framing: Framing) -> Result<Arc<Self>, SetupError> {
+        let current = ArcSwap::from_pointee(Producer::new(&config, framing.clone())?);
+        Ok(Arc::new(Self { config, framing, current, replacing: AtomicBool::new(false) }))
+    }
+
+    /// Starts to replace the producer, unless a replacement is under way. Not ready meanwhile.
+    fn start_to_replace(self: &Arc<Self>) {
+        if self.replacing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let replaceable = Arc::clone(self);
+        tokio::spawn(async move {
+            replaceable.replace().await;
+            replaceable.replacing.store(false, Ordering::Release);
+        });
+    }
+
     async fn replace(&self) {
         let failed = self.current.load_full();
         error!("the Kafka producer failed fatally; replacing it");
@@ -95,27 +128,54 @@ impl Replaceable {
             Err(error) => error!(%error, "cannot create a new Kafka producer"),
         }
     }
+
+    fn publish(
+        self: &Arc<Self>,
+        envelope: &Envelope,
+        hop: Option<&TraceContext>,
+    ) -> Result<Delivery, SendError> {
+        let sent = self.current.load().publish(envelope, hop);
+        if matches!(sent, Err(SendError::Fatal(_))) {
+            self.start_to_replace();
+        }
+        sent
+    }
 }
 
 impl Publisher for KafkaPublisher {
     fn publish(&self, envelope: &Envelope, hop: Option<&TraceContext>) -> Result<Delivery, SendError> {
-        let sent = self.0.current.load().publish(envelope, hop);
-        if matches!(sent, Err(SendError::Fatal(_))) {
-            self.replace();
-        }
-        sent
+        self.awaited.publish(envelope, hop)
+    }
+
+    fn publish_unawaited(
+        &self,
+        envelope: &Envelope,
+        hop: Option<&TraceContext>,
+    ) -> Result<Delivery, SendError> {
+        self.unawaited().publish(envelope, hop)
     }
 
     fn health(&self) -> Health {
-        let health = Producer::health(&self.0.current.load());
+        let health = Producer::health(&self.awaited.current.load());
         if matches!(health, Health::Fatal(_)) {
-            self.replace();
+            self.awaited.start_to_replace();
         }
         health
     }
 
     fn flush(&self, at_most: Duration) -> BoxFuture<'_, usize> {
-        let current = self.0.current.load_full();
-        async move { current.flush(at_most).await }.boxed()
+        let awaited = self.awaited.current.load_full();
+        let unawaited = self.unawaited.get().and_then(Option::as_ref).map(|other| other.current.load_full());
+        async move {
+            let rest = async {
+                match unawaited {
+                    Some(unawaited) => unawaited.flush(at_most).await,
+                    None => 0,
+                }
+            };
+            let (one, other) = tokio::join!(awaited.flush(at_most), rest);
+            one + other
+        }
+        .boxed()
     }
 }

@@ -158,8 +158,8 @@ impl Decided {
     }
 
     /// Lines of an `AdmissionReview`'s message or warnings: reasons with the verdict, most severe first.
-    pub(super) fn lines(&self, verdict: &str) -> Vec<String> {
-        let of_verdict = self.reasons.iter().filter(|reason| reason.verdict == verdict);
+    pub(super) fn lines(&self, verdict: &str) -> impl Iterator<Item = String> {
+        let of_verdict = self.reasons.iter().filter(move |reason| reason.verdict == verdict);
         let line = |reason: &DecisionReason| {
             let cure = if reason.remediation.is_empty() {
                 String::new()
@@ -170,7 +170,7 @@ impl Decided {
             let line = format!("{}: {}{waived}{cure}", reason.policy_id, reason.reasons.join("; "));
             cut(&line, MAX_WARNING_BYTES)
         };
-        of_verdict.take(MAX_WARNINGS).map(line).collect()
+        of_verdict.take(MAX_WARNINGS).map(line)
     }
 }
 
@@ -269,6 +269,5 @@ fn bounded(text: &str) -> String {
 fn cut(text: &str, bytes: usize) -> String {
     let end = text.floor_char_boundary(bytes);
     let more = if end < text.len() { "…" } else { "" };
-    let symbols = text[..end].chars().map(|symbol| if symbol.is_control() { ' ' } else { symbol });
-    symbols.chain(more.chars()).collect()
+    [&text[..end], more].concat().replace(char::is_control, " ")
 }

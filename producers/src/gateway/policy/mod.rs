@@ -307,11 +307,14 @@ async fn decide(
 
 fn admission(uid: &str, mode: Mode, decided: &Decided) -> AdmissionAnswer {
     let denied = decided.decision == Decision::Deny && mode == Mode::Block;
-    let mut warnings = if denied { Vec::new() } else { decided.lines("deny") };
+    let mut warnings: Vec<_> = if denied { Vec::new() } else { decided.lines("deny").collect() };
     warnings.extend(decided.lines("error"));
     warnings.extend(decided.lines("warn"));
     warnings.extend(decided.lines("waived"));
-    let status = denied.then(|| AdmissionStatus { code: 403, message: decided.lines("deny").join("\n") });
+    let status = denied.then(|| AdmissionStatus {
+        code: 403,
+        message: decided.lines("deny").collect::<Vec<_>>().join("\n"),
+    });
     AdmissionAnswer {
         api_version: "admission.k8s.io/v1",
         kind: "AdmissionReview",

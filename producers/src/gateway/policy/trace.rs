@@ -62,7 +62,7 @@ impl Trace<'_> {
                 settled.outcome(Count::One).map(|_| id)
             }
             Mode::Advise => {
-                match app.publisher.publish(&event, self.traces.hop.as_ref()) {
+                match app.publisher.publish_unawaited(&event, self.traces.hop.as_ref()) {
                     // The producer's queue bounds how many wait.
                     Ok(delivery) => drop(tokio::spawn(async move {
                         if let Err(error) = delivery.await {
@@ -119,7 +119,7 @@ impl Trace<'_> {
                 outcome: Outcome {
                     status: OutcomeStatus::Success,
                     code: Some(decision.name().into()),
-                    message: decided.lines("deny").into_iter().chain(over).next(),
+                    message: decided.lines("deny").chain(over).next(),
                 },
                 read_only: Some(true),
                 request_id: None,
