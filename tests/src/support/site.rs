@@ -8,6 +8,7 @@ use std::{
 };
 
 use ::stack::{Endpoints, Stack, StackConfig, Tethered};
+use chrono::TimeDelta;
 use producers::{
     generate::{self, Generator, GeneratorConfig, Rate, RunSummary},
     kafka::{Producer, ProducerConfig, Purpose, Tally},
@@ -97,9 +98,14 @@ impl Site {
         command
     }
 
+    /// The end of what is published: two days ago, so that its days are over at whatever time a test runs.
+    fn past(&self) -> Timestamp {
+        self.now - TimeDelta::days(2)
+    }
+
     /// An event of the activity family; always the same one.
     pub(crate) fn some_event(&self) -> Envelope {
-        let config = GeneratorConfig::ending_at(self.now, 1_000, TenantId::new("acme").expect("valid"));
+        let config = GeneratorConfig::ending_at(self.past(), 1_000, TenantId::new("acme").expect("valid"));
         let mut events = Generator::new(1, config);
         events.find(|event| event.event.topic() == Topic::Activity).expect("most of them")
     }
@@ -107,7 +113,7 @@ impl Site {
     /// Publishes so many events of a tenant and returns when all are acknowledged.
     pub(crate) async fn publish(&self, seed: u64, tenant: &str, events: usize) {
         let tenant = TenantId::new(tenant).expect("valid");
-        let config = GeneratorConfig::ending_at(self.now, events as u64, tenant);
+        let config = GeneratorConfig::ending_at(self.past(), events as u64, tenant);
         let tally = Arc::new(Tally::default());
         for event in Generator::new(seed, config).take(events) {
             self.producer.send_tallied(&event, &tally).await.expect("room in the queue");
@@ -162,7 +168,7 @@ impl Site {
     /// Begins to publish so many events at a rate, and goes on while the test does other things.
     pub(crate) fn flow(&self, events: u64, per_second: u64) -> Flow {
         let producer = self.producer.clone();
-        let config = GeneratorConfig::ending_at(self.now, events, TenantId::new("acme").expect("valid"));
+        let config = GeneratorConfig::ending_at(self.past(), events, TenantId::new("acme").expect("valid"));
         let rate =
             u32::try_from(per_second).ok().and_then(NonZeroU32::new).map_or(Rate::Unlimited, Rate::PerSecond);
         Flow(tokio::spawn(async move {
