@@ -1,5 +1,5 @@
 //! JSON of a native record, read where it lies: a text is borrowed from the record unless an escape is in it, and the
-//! members of an object stay in the order in which they are written.
+//! members of an object are no map, unless there are many.
 //!
 //! Against `serde_json::Value`, which copies every text and sorts every object, reading a record costs a third.
 
@@ -27,9 +27,12 @@ pub enum Json<'r> {
     Object(Members<'r>),
 }
 
-/// Members of an object as they are written. Of several with one name the last counts.
+/// Members of an object: as they are written, or sorted where there are many. Of several with one name the last counts.
 #[derive(Debug, Clone, Default)]
 pub struct Members<'r>(Vec<(Cow<'r, str>, Json<'r>)>);
+
+/// Most members that are looked through one by one: every rule looks for some, whatever a publisher sends.
+const MAX_UNSORTED: usize = 32;
 
 impl<'r> Json<'r> {
     /// Parses a record. Fails where it is not JSON, or is nested deeper than 128 levels.
@@ -69,9 +72,23 @@ impl<'r> Json<'r> {
 }
 
 impl<'r> Members<'r> {
+    fn new(mut members: Vec<(Cow<'r, str>, Json<'r>)>) -> Self {
+        if members.len() > MAX_UNSORTED {
+            // Stable: those of one name stay in the order in which they are written.
+            members.sort_by(|(one, _), (other, _)| one.cmp(other));
+        }
+        Self(members)
+    }
+
     /// The member of that name.
     pub(super) fn get(&self, name: &str) -> Option<&Json<'r>> {
-        self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value)
+        let upto = if self.0.len() > MAX_UNSORTED {
+            self.0.partition_point(|(known, _)| known.as_ref() <= name)
+        } else {
+            self.0.iter().rposition(|(known, _)| known == name)? + 1
+        };
+        let (known, value) = self.0.get(upto.checked_sub(1)?)?;
+        (known == name).then_some(value)
     }
 
     /// Values of the members that count, by name.
@@ -93,7 +110,7 @@ impl<'r> From<&'r Value> for Json<'r> {
             Value::Object(members) => {
                 let members =
                     members.iter().map(|(name, value)| (Cow::Borrowed(name.as_str()), value.into()));
-                Self::Object(Members(members.collect()))
+                Self::Object(Members::new(members.collect()))
             }
         }
     }
@@ -162,11 +179,11 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
-        let mut object = Members::default();
+        let mut object = Vec::new();
         while let Some((Name(name), value)) = members.next_entry()? {
-            object.0.push((name, value));
+            object.push((name, value));
         }
-        Ok(Json::Object(object))
+        Ok(Json::Object(Members::new(object)))
     }
 }
 
@@ -244,6 +261,26 @@ mod tests {
         let Json::Object(members) = &record else { panic!("{record:?}") };
         assert_eq!(members.sorted().map(ToString::to_string).collect::<Vec<_>>(), ["2", "3"]);
         assert!(record.get("c").is_none() && Json::Null.get("a").is_none());
+    }
+
+    #[test]
+    fn of_many_members_each_is_found() {
+        for count in [MAX_UNSORTED, MAX_UNSORTED + 1, 1_000] {
+            let member = |at: usize| format!("\"{}\":{at}", at * 7919 % count);
+            let twice: Vec<_> = (0..2 * count).map(member).collect();
+            let record = format!("{{{}}}", twice.join(","));
+            check(&record);
+            let read = Json::read(&record).expect("JSON");
+            let expected: Value = serde_json::from_str(&record).expect("JSON");
+            for name in (0..count).map(|name| name.to_string()) {
+                assert_eq!(
+                    read.get(&name).map(Json::to_value),
+                    expected.get(&name).cloned(),
+                    "{name} of {count}"
+                );
+            }
+            assert!(["", "0x", "99999", "~"].iter().all(|name| read.get(name).is_none()));
+        }
     }
 
     fn value() -> impl Strategy<Value = Value> {
