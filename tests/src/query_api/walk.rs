@@ -182,6 +182,8 @@ async fn publish(site: &Site, door: &Door) -> i64 {
     post("/api/v1/erasures", json!({"subject": "mallory", "reason": "asked for"})).await;
     let rules = json!([{"when": {"account": "nobody"}, "to": {"team": "ghosts"}}]);
     post("/api/v1/cost/allocation", json!({"action": "set", "rules": rules, "reason": "agreed"})).await;
+    let budget = json!({"action": "set", "amount": "100", "currency": "USD", "reason": "agreed"});
+    post("/api/v1/cost/budgets/everything", budget).await;
     let waiver = json!({
         "owner": "ada", "policies": ["aws.s3.bucket.encrypted"], "resources": ["bucket"], "reason": "it moves soon",
         "expires_at": chrono::Utc::now() + chrono::TimeDelta::days(30),
@@ -200,7 +202,7 @@ async fn publish(site: &Site, door: &Door) -> i64 {
             Some(Native { format: "aws.cloudtrail".to_owned(), record: text.to_owned().into() });
         site.send(std::slice::from_ref(&envelope)).await;
     }
-    i64::try_from(2 * EVENTS).expect("small") + 5 + 4
+    i64::try_from(2 * EVENTS).expect("small") + 6 + 4
 }
 
 /// An answer without the times at which it was given.
