@@ -5,7 +5,10 @@
 //! the values there and whether they are known only after the change. For other paths, and without the member, the
 //! library walks by itself, so that policies mean the same in OPA.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    sync::LazyLock,
+};
 
 use regorus::Value;
 
@@ -80,10 +83,8 @@ impl Paths {
 
 /// A member of `input.paths`.
 fn found(values: Vec<Value>, is_unknown: bool) -> Value {
-    thread_local! {
-        static NAMES: [Value; 2] = ["values", "unknown"].map(Value::from);
-    }
-    let [of_values, of_unknown] = NAMES.with(Clone::clone);
+    static NAMES: LazyLock<[Value; 2]> = LazyLock::new(|| ["values", "unknown"].map(Value::from));
+    let [of_values, of_unknown] = NAMES.clone();
     BTreeMap::from([(of_values, values.into()), (of_unknown, Value::Bool(is_unknown))]).into()
 }
 

@@ -1,5 +1,7 @@
 //! Verification of the log in the database: tiles against checkpoints, entries against tiles, columns against records.
 
+mod roots;
+
 use std::collections::BTreeMap;
 
 use audit_log::{
@@ -9,7 +11,6 @@ use audit_log::{
     integrity::leaf_of,
     record::Splitter,
     retired::Retired,
-    tree::{TILE_WIDTH, subtree},
     verify::{Entries, Fault, Kind, Observed, Report, RetiredEntries, Trust, is_of, root_of},
 };
 use futures_util::TryStreamExt as _;
@@ -17,6 +18,7 @@ use schemas::Timestamp;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
+use self::roots::edited_root;
 use super::{connect, natural, proofs::personal_of, undecodable};
 use crate::{
     compress,
@@ -247,48 +249,6 @@ async fn stored_leaves(connection: &mut PgConnection, log: &str) -> Result<Vec<H
         leaves.extend(hashes);
     }
     Ok(leaves)
-}
-
-/// The first leaf below a stored root, or a hash of a tile above the leaves, that is not what these leaves make.
-async fn edited_root(
-    connection: &mut PgConnection,
-    log: &str,
-    leaves: &[Hash],
-) -> Result<Option<u64>, VerifyError> {
-    // Of each level the roots of its full tiles, which are the hashes of the next.
-    let mut levels: Vec<Vec<Hash>> = Vec::new();
-    loop {
-        let below = levels.last().map_or(leaves, Vec::as_slice);
-        let roots: Vec<Hash> = below.chunks_exact(TILE_WIDTH).map(subtree).collect();
-        if roots.is_empty() {
-            break;
-        }
-        levels.push(roots);
-    }
-    let mut rows = sqlx::query_as::<_, (i16, i64, Option<Vec<u8>>, Option<Vec<u8>>)>(
-        "SELECT level, index, root, CASE WHEN level > 0 THEN hashes END FROM audit_tile
-          WHERE log = $1 ORDER BY level, index",
-    )
-    .bind(log)
-    .fetch(connection);
-    let mut edited: Option<u64> = None;
-    while let Some((level, index, root, hashes)) = rows.try_next().await? {
-        let (level, number) = (usize::try_from(level).unwrap_or(usize::MAX), natural(index)?);
-        let at = usize::try_from(number).unwrap_or(usize::MAX);
-        let expected = levels.get(level).and_then(|roots| roots.get(at));
-        let is_root = root.is_none_or(|root| Hash::from_slice(&root).as_ref() == expected);
-        let is_tile = hashes.is_none_or(|hashes| {
-            let below = level.checked_sub(1).and_then(|below| levels.get(below));
-            let own = below.and_then(|below| below.chunks_exact(TILE_WIDTH).nth(at));
-            own.is_some_and(|own| Hash::list(&hashes).as_deref() == Some(own))
-        });
-        if !(is_root && is_tile) {
-            let width = 1_u64.checked_shl(u32::try_from(8 * (level + 1)).unwrap_or(u32::MAX));
-            let first = number.saturating_mul(width.unwrap_or(u64::MAX));
-            edited = Some(edited.map_or(first, |before| before.min(first)));
-        }
-    }
-    Ok(edited)
 }
 
 /// Entries of a log that retention removed. Notes that are unsigned or disagree with their bits are skipped.

@@ -206,7 +206,7 @@ async fn publish(site: &Site, door: &Door) -> i64 {
 }
 
 /// An answer without the times at which it was given.
-fn told((status, body): (StatusCode, String)) -> (u16, Value) {
+fn told(status: StatusCode, body: String) -> (u16, Value) {
     fn without_times(value: &mut Value) {
         match value {
             Value::Object(members) => {
@@ -232,7 +232,10 @@ async fn answers(
 ) -> BTreeMap<&'static str, (u16, Value)> {
     let ask = |(route, path): (&&'static str, &String)| {
         let (route, path) = (*route, path.clone());
-        async move { (route, told(api.ask(who, &path).await)) }
+        async move {
+            let (status, body) = api.ask(who, &path).await;
+            (route, told(status, body))
+        }
     };
     futures_util::stream::iter(paths.iter().map(ask).collect::<Vec<_>>()).buffered(2).collect().await
 }

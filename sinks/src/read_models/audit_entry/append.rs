@@ -146,7 +146,7 @@ impl Logbook {
         for SubjectName { tenant_id, subject } in unknown {
             let gone = !erased.is_empty() && erased.contains(&(tenant_id.to_owned(), subject.to_owned()));
             let standing = if gone { Standing::Erased } else { Standing::Kept };
-            self.subjects.add(&self.secret, (tenant_id, subject), standing);
+            self.subjects.add(&self.secret, tenant_id, subject, standing);
         }
         Ok(())
     }

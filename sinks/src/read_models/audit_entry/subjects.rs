@@ -93,7 +93,7 @@ impl Subjects {
     }
 
     /// Takes a subject in; one that is kept has its key stored with the next batch.
-    pub(super) fn add(&mut self, secret: &SubjectSecret, (tenant, actor): (&str, &str), standing: Standing) {
+    pub(super) fn add(&mut self, secret: &SubjectSecret, tenant: &str, actor: &str, standing: Standing) {
         let key = secret.key(tenant, actor);
         if standing == Standing::Kept {
             let bytes = key.bytes().to_vec();

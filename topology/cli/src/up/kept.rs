@@ -17,32 +17,38 @@ use crate::{
 };
 
 pub(super) fn pepper(settings: &Settings, home: &Path) -> anyhow::Result<()> {
-    let file = home.join("pepper");
     let given = settings.api_keys.pepper.is_some() || settings.api_keys.pepper_file.is_some();
-    if given || file.exists() {
-        return Ok(());
-    }
-    write_private(&file, &output::hex(&rand::random::<[u8; 32]>()))
+    unless_given(given, &home.join("pepper"), || Ok(random()))
 }
 
 pub(super) fn subject_secret(settings: &Settings, home: &Path) -> anyhow::Result<()> {
-    let file = home.join(place::SUBJECT_SECRET);
     let given = settings.audit.subject_secret.is_some() || settings.audit.subject_secret_file.is_some();
-    if given || file.exists() {
-        return Ok(());
-    }
-    write_private(&file, &output::hex(&rand::random::<[u8; 32]>()))
+    unless_given(given, &home.join(place::SUBJECT_SECRET), || Ok(random()))
 }
 
 pub(super) fn signing_key(settings: &Settings, home: &Path) -> anyhow::Result<()> {
-    let file = home.join(place::SIGNING_KEY);
     let given = settings.audit.signing_key.is_some() || settings.audit.signing_key_file.is_some();
+    unless_given(given, &home.join(place::SIGNING_KEY), || {
+        let name = format!("weir-{}", output::hex(&rand::random::<[u8; 4]>()));
+        let key = PrivateKey::new(&name, &rand::random()).context("naming the signing key")?;
+        Ok(key.text())
+    })
+}
+
+/// Makes a secret, unless the settings have one or an earlier start has left it.
+fn unless_given(
+    given: bool,
+    file: &Path,
+    make: impl FnOnce() -> anyhow::Result<String>,
+) -> anyhow::Result<()> {
     if given || file.exists() {
         return Ok(());
     }
-    let name = format!("weir-{}", output::hex(&rand::random::<[u8; 4]>()));
-    let key = PrivateKey::new(&name, &rand::random()).context("naming the signing key")?;
-    write_private(&file, &key.text())
+    write_private(file, &make()?)
+}
+
+fn random() -> String {
+    output::hex(&rand::random::<[u8; 32]>())
 }
 
 /// Keeps the key of an earlier start if it still works, else makes one.
