@@ -1,6 +1,6 @@
 //! Settings: `weir.toml`, then `WEIR_SECTION__KEY`, then the variables that other programs share.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
 
 use anyhow::Context;
 use figment::{
@@ -9,6 +9,7 @@ use figment::{
 };
 mod database;
 mod edge;
+mod gateway;
 mod identity;
 mod policies;
 #[cfg(test)]
@@ -19,14 +20,12 @@ mod sinks;
 
 pub(super) use database::Database;
 pub(super) use edge::{Client, Networks, Tls, Trust};
+pub(super) use gateway::Gateway;
 pub(super) use identity::{
     Identity, Issuer, identities, issuer_configs, issuers_of, written as written_issuers,
 };
 pub(super) use policies::Policies;
 use processors::risk::sigma::Placeholders;
-use producers::gateway::{TenantQuotas, WebhookSecrets};
-use schemas::TenantId;
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use siem::settings::{Sink, SinkSettings};
 pub(super) use sinks::file_of as sinks_file;
@@ -56,67 +55,6 @@ pub(super) struct Settings {
     pub(super) sink: Vec<SinkSettings>,
 }
 
-/// `[gateway]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Gateway {
-    /// Address that the gateway listens on.
-    pub(super) listen: SocketAddr,
-    /// Its certificate; without one it speaks clear text.
-    pub(super) tls: Tls,
-    /// Address of its health and metrics, in clear text.
-    pub(super) admin_listen: SocketAddr,
-    /// Whether the main listener serves metrics, too.
-    pub(super) public_metrics: bool,
-    /// Proxies whose `X-Forwarded-For` is believed: one network, or a list.
-    pub(super) trusted_proxies: Networks,
-    /// Its URL, for commands; by default that of the local deployment.
-    pub(super) url: Option<String>,
-    /// Requests per minute for one API key; 0 for no limit.
-    pub(super) requests_per_minute: u32,
-    /// Limits on publishing by one tenant, over all its credentials together.
-    pub(super) tenant_per_minute: TenantLimits,
-    /// Secrets with which GitHub signs its webhooks, by tenant: one, or two during a rotation.
-    pub(super) github_webhook_secrets: BTreeMap<String, OneOrMany>,
-    /// A TOML file that holds the same: `acme = "…"` or `acme = ["…", "…"]`. A tenant that both name has the file's.
-    pub(super) github_webhook_secrets_file: Option<PathBuf>,
-}
-
-/// `[gateway.tenant_per_minute]`: each 0 for no limit; a quarter of it may come at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct TenantLimits {
-    /// Requests that publish.
-    pub(super) requests: u32,
-    /// Events, records and commands.
-    pub(super) events: u32,
-    /// KiB of bodies, decoded.
-    pub(super) kib: u32,
-}
-
-impl Default for TenantLimits {
-    fn default() -> Self {
-        let TenantQuotas { requests_per_minute, events_per_minute, kib_per_minute } = TenantQuotas::default();
-        let number = |limit: Option<NonZeroU32>| limit.map_or(0, NonZeroU32::get);
-        Self {
-            requests: number(requests_per_minute),
-            events: number(events_per_minute),
-            kib: number(kib_per_minute),
-        }
-    }
-}
-
-impl TenantLimits {
-    /// The limits for the gateway.
-    pub(super) fn quotas(self) -> TenantQuotas {
-        TenantQuotas {
-            requests_per_minute: NonZeroU32::new(self.requests),
-            events_per_minute: NonZeroU32::new(self.events),
-            kib_per_minute: NonZeroU32::new(self.kib),
-        }
-    }
-}
-
 /// Secrets as people write them down: one alone, or a list.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -128,47 +66,6 @@ pub(super) enum OneOrMany {
 impl fmt::Debug for OneOrMany {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("OneOrMany(..)")
-    }
-}
-
-impl Gateway {
-    /// Environment variables that carry these settings to a gateway that runs in another folder.
-    pub(super) fn webhook_environment(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
-        let mut environment = Vec::new();
-        if !self.github_webhook_secrets.is_empty() {
-            let one = |(tenant, given): (&String, &OneOrMany)| {
-                anyhow::Ok(format!("{}={}", serde_json::to_string(tenant)?, serde_json::to_string(given)?))
-            };
-            let all: Vec<_> = self.github_webhook_secrets.iter().map(one).collect::<Result<_, _>>()?;
-            environment.push(("WEIR_GATEWAY__GITHUB_WEBHOOK_SECRETS", format!("{{{}}}", all.join(","))));
-        }
-        if let Some(file) = &self.github_webhook_secrets_file {
-            let file = std::path::absolute(file)?.display().to_string();
-            environment.push(("WEIR_GATEWAY__GITHUB_WEBHOOK_SECRETS_FILE", file));
-        }
-        Ok(environment)
-    }
-
-    /// The secrets of GitHub's webhooks, from the settings and their file.
-    pub(super) fn github_webhook_secrets(&self) -> anyhow::Result<WebhookSecrets> {
-        let mut by_tenant = self.github_webhook_secrets.clone();
-        if let Some(file) = &self.github_webhook_secrets_file {
-            let read: BTreeMap<String, OneOrMany> =
-                Figment::from(Toml::file_exact(file)).extract().with_context(|| {
-                    format!("the file of webhook secrets, {}, cannot be used", file.display())
-                })?;
-            by_tenant.extend(read);
-        }
-        let mut secrets = WebhookSecrets::default();
-        for (tenant, given) in by_tenant {
-            let given = match given {
-                OneOrMany::One(one) => vec![one],
-                OneOrMany::Many(many) => many,
-            };
-            let tenant = TenantId::new(&tenant).context("the webhook secrets name no tenant")?;
-            secrets.set(tenant, given.into_iter().map(SecretString::from).collect())?;
-        }
-        Ok(secrets)
     }
 }
 
@@ -297,23 +194,6 @@ pub(super) struct ApiKeys {
     pub(super) previous_pepper_file: Option<PathBuf>,
 }
 
-impl Default for Gateway {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8640)),
-            tls: Tls::default(),
-            admin_listen: SocketAddr::from(([127, 0, 0, 1], 8643)),
-            public_metrics: false,
-            trusted_proxies: Networks::default(),
-            url: None,
-            requests_per_minute: 1_000,
-            tenant_per_minute: TenantLimits::default(),
-            github_webhook_secrets: BTreeMap::new(),
-            github_webhook_secrets_file: None,
-        }
-    }
-}
-
 impl Default for QueryApi {
     fn default() -> Self {
         Self {
@@ -403,6 +283,8 @@ pub(super) fn secret(name: &str) -> anyhow::Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
+
+    use producers::gateway::WebhookSecrets;
 
     use super::*;
 

@@ -5,6 +5,7 @@ mod corpus;
 mod facts;
 mod hazards;
 mod hostile;
+mod openings;
 
 use schemas::changes::{
     Proposal,

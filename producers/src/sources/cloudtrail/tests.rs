@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, collections::HashSet, fs, io::Read as _, path::PathBuf};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs,
+    io::Read as _,
+};
 
 use proptest::prelude::*;
 use schemas::{
@@ -8,7 +12,7 @@ use schemas::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::sources::elements::Elements;
+use crate::sources::{elements::Elements, tests::corpus::corpus};
 
 fn tenant() -> TenantId {
     TenantId::new("acme").expect("a plain name")
@@ -310,23 +314,6 @@ proptest! {
     fn any_text_is_mapped_or_refused(text in ".{0,200}") {
         prop_assert_eq!(map(&tenant(), &text).is_ok(), serde_json::from_str::<serde_json::Map<String, Value>>(&text).is_ok());
     }
-}
-
-/// Unpacks an archive of the corpus, or prints that there is none.
-fn corpus(name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
-    let Some(folder) = std::env::var_os("WEIR_CORPUS") else {
-        #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-        {
-            eprintln!("skipped: WEIR_CORPUS names no corpus");
-        }
-        return None;
-    };
-    let archive =
-        fs::File::open(PathBuf::from(folder).join(format!("{name}.tar.gz"))).expect("the archive is there");
-    let unpacked = tempfile::tempdir().expect("a temporary folder");
-    tar::Archive::new(flate2::read::GzDecoder::new(archive)).unpack(unpacked.path()).expect("unpacked");
-    let path = unpacked.path().join(name);
-    Some((unpacked, path))
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use schemas::events::DeliveryKind;
 use serde_json::json;
 
-use super::*;
+use super::{corpus::corpus, *};
 
 #[test]
 fn google_cloud_entries_tell_who_did_what_to_what() {
