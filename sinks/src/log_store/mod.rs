@@ -113,7 +113,7 @@ pub async fn newest_checkpoint(connection: &mut PgConnection, log: &str) -> sqlx
 
 /// The hashes of a tile, one behind another; `None` if the log has not that many.
 pub async fn tile(connection: &mut PgConnection, log: &str, tile: Tile) -> sqlx::Result<Option<Vec<u8>>> {
-    Ok(stored_tiles(connection, log, &[tile]).await?.pop().flatten())
+    Ok(stored_tiles(connection, &[LogTile { log, tile }]).await?.pop().flatten())
 }
 
 /// A number that no tile has: beyond it, the numbers of a tile's leaves are no `bigint`.
@@ -125,31 +125,40 @@ const TILES: &str = "
     SELECT substr(t.hashes, 1, 32 * w.width),
            CASE WHEN t.hashes IS NULL AND w.level = 0 THEN
              (SELECT string_agg(p.hashes, ''::bytea ORDER BY p.first_index) FROM audit_tile_part AS p
-               WHERE p.log = $1 HAVING min(p.first_index) = 256 * w.index) END,
+               WHERE p.log = w.log HAVING min(p.first_index) = 256 * w.index) END,
            CASE WHEN t.hashes IS NULL AND w.level > 0 THEN
              ARRAY(SELECT coalesce(b.root, b.hashes) FROM audit_tile AS b
-                    WHERE b.log = $1 AND b.level = w.level - 1
+                    WHERE b.log = w.log AND b.level = w.level - 1
                       AND b.index >= 256 * w.index AND b.index < 256 * w.index + w.width
                     ORDER BY b.index) END
-      FROM unnest($2::smallint[], $3::bigint[], $4::int[]) WITH ORDINALITY AS w (level, index, width, nth)
-      LEFT JOIN audit_tile AS t ON t.log = $1 AND t.level = w.level AND t.index = w.index
+      FROM unnest($1::text[], $2::smallint[], $3::bigint[], $4::int[]) WITH ORDINALITY AS w (log, level, index, width, nth)
+      LEFT JOIN audit_tile AS t ON t.log = w.log AND t.level = w.level AND t.index = w.index
      ORDER BY w.nth";
+
+/// A tile of one of the logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct LogTile<'a> {
+    log: &'a str,
+    tile: Tile,
+}
 
 /// The hashes of each of these tiles, one behind another, in one statement; `None` where the log has not that many.
 async fn stored_tiles(
     connection: &mut PgConnection,
-    log: &str,
-    wanted: &[Tile],
+    wanted: &[LogTile<'_>],
 ) -> sqlx::Result<Vec<Option<Vec<u8>>>> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
     let index = |tile: &Tile| i64::try_from(tile.index).map_or(LAST_TILE, |index| index.min(LAST_TILE));
     let rows = sqlx::query(TILES)
-        .bind(log)
-        .bind(wanted.iter().map(|tile| i16::from(tile.level)).collect::<Vec<_>>())
-        .bind(wanted.iter().map(index).collect::<Vec<_>>())
-        .bind(wanted.iter().map(|tile| i32::from(tile.width)).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|one| one.log).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|one| i16::from(one.tile.level)).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|one| index(&one.tile)).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|one| i32::from(one.tile.width)).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
-    wanted.iter().zip(&rows).map(|(tile, row)| hashes_of(tile, row)).collect()
+    wanted.iter().zip(&rows).map(|(one, row)| hashes_of(&one.tile, row)).collect()
 }
 
 fn hashes_of(tile: &Tile, row: &PgRow) -> sqlx::Result<Option<Vec<u8>>> {
@@ -169,7 +178,8 @@ fn hashes_of(tile: &Tile, row: &PgRow) -> sqlx::Result<Option<Vec<u8>>> {
 /// These tiles of a log; `None` where one is missing.
 async fn tiles(connection: &mut PgConnection, log: &str, wanted: &[Tile]) -> sqlx::Result<Option<Tiles>> {
     let mut tiles = Tiles::default();
-    let hashes = stored_tiles(connection, log, wanted).await?;
+    let of_log: Vec<LogTile<'_>> = wanted.iter().map(|tile| LogTile { log, tile: *tile }).collect();
+    let hashes = stored_tiles(connection, &of_log).await?;
     let are_there = wanted
         .iter()
         .zip(hashes)

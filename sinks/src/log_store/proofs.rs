@@ -1,6 +1,10 @@
 //! The proof that one entry is part of its log.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::Range,
+    slice,
+};
 
 use audit_log::{
     Hash, Salt, SubjectKey,
@@ -13,7 +17,7 @@ use schemas::TenantId;
 use sqlx::{Executor as _, PgConnection, PgPool, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
-use super::{natural, stored_tiles, undecodable};
+use super::{LogTile, natural, stored_tiles, undecodable};
 use crate::{
     compress,
     read_models::{ReadError, snapshot},
@@ -44,12 +48,14 @@ pub struct EntryProofs {
     pub left: Vec<Uuid>,
 }
 
+/// The entries, each with the state of its log: one round trip for both.
 const ENTRIES: &str = "
-    SELECT e.topic || '/' || e.partition, e.log_index, e.leaf_hash, e.personal_digest, k.key, e.event_id,
-           e.record_dictionary, e.record
+    SELECT l.log, e.log_index, e.leaf_hash, e.personal_digest, k.key, e.event_id, e.record_dictionary, e.record,
+           l.size, (SELECT c.note FROM audit_checkpoint AS c WHERE c.log = l.log ORDER BY c.size DESC LIMIT 1)
       FROM unnest($2) AS wanted (event_id)
       JOIN audit_event AS a ON a.tenant_id = $1 AND a.event_id = wanted.event_id
       JOIN audit_entry AS e ON e.tenant_id = $1 AND e.event_id = a.event_id AND e.occurred_at = a.occurred_at
+      JOIN audit_log AS l ON l.log = e.topic || '/' || e.partition
       LEFT JOIN subject_key AS k ON k.tenant_id = e.tenant_id AND k.actor = e.actor
      WHERE e.log_index IS NOT NULL
      ORDER BY 1, 2";
@@ -69,8 +75,8 @@ pub async fn tenants_entry_proofs(
     tenant: &TenantId,
     events: &[Uuid],
 ) -> Result<EntryProofs, ReadError> {
-    let mut snapshot = snapshot::Snapshot::open(pool, tenant, None).await?;
-    Ok(entry_proofs(snapshot.connection(), tenant, events).await?)
+    let mut tx = snapshot::begin_for(pool, tenant).await?;
+    Ok(entry_proofs(&mut tx, tenant, events).await?)
 }
 
 /// The proof of an entry, inside a transaction with one snapshot.
@@ -106,21 +112,13 @@ async fn entry_proofs(
     drop(rows);
     let left = |id: &&Uuid| !found.iter().any(|one| one.event == **id);
     let left = if is_cut { events.iter().filter(left).copied().collect() } else { Vec::new() };
-    let mut logs: BTreeMap<String, Log> = BTreeMap::new();
-    for one in &found {
-        if !logs.contains_key(&one.log) {
-            logs.insert(one.log.clone(), Log::read(connection, &one.log).await?);
-        }
-    }
-    let mut proofs = Vec::with_capacity(found.len());
-    for one in found {
-        let Some(log) = logs.get_mut(&one.log) else { continue };
-        proofs.push(log.proof(connection, one).await?);
-    }
-    Ok(EntryProofs { proofs, left })
+    let paths = found.iter().map(Path::of).collect::<sqlx::Result<Vec<_>>>()?;
+    let tiles = tiles_of_paths(connection, &found, &paths).await?;
+    let proofs = found.into_iter().zip(paths).map(|(found, path)| proof(found, path, &tiles));
+    Ok(EntryProofs { proofs: proofs.collect::<sqlx::Result<_>>()?, left })
 }
 
-/// An entry as it is stored.
+/// An entry as it is stored, and its log as it stands in the same snapshot.
 struct Found {
     log: String,
     index: u64,
@@ -128,6 +126,10 @@ struct Found {
     personal: Personal,
     event: Uuid,
     stored: Vec<u8>,
+    /// Entries of the log.
+    log_size: u64,
+    /// The log's newest checkpoint.
+    checkpoint: Option<String>,
 }
 
 impl Found {
@@ -140,71 +142,83 @@ impl Found {
             personal: personal(row)?,
             event: row.try_get(5)?,
             stored,
+            log_size: natural(row.try_get(8)?)?,
+            checkpoint: row.try_get(9)?,
         })
     }
 }
 
-/// A log as it stands in a snapshot, with the tiles that were read of it.
-struct Log {
-    name: String,
-    /// The newest checkpoint, and the size of its tree.
-    checkpoint: Option<(String, u64)>,
+/// The way from an entry to the root that its proof leads to.
+struct Path {
+    /// The newest checkpoint, if it covers the entry.
+    checkpoint: Option<String>,
+    /// The size of the checkpoint's tree, or else of the log.
     size: u64,
-    /// By the size of the tree: its last tiles are cut to it.
-    tiles: BTreeMap<u64, (Tiles, Vec<Tile>)>,
+    nodes: Vec<Range<u64>>,
+    /// The leaf before.
+    previous: Option<Range<u64>>,
 }
 
-impl Log {
-    async fn read(connection: &mut PgConnection, name: &str) -> sqlx::Result<Self> {
-        let (size, note): (i64, Option<String>) = sqlx::query_as(
-            "SELECT l.size, (SELECT c.note FROM audit_checkpoint AS c WHERE c.log = l.log ORDER BY c.size DESC LIMIT 1)
-               FROM audit_log AS l WHERE l.log = $1",
-        )
-        .bind(name)
-        .fetch_one(connection)
-        .await?;
-        let checkpoint = note.and_then(|note| {
-            let size = SignedCheckpoint::parse(&note).ok()?.checkpoint.size;
-            Some((note, size))
+impl Path {
+    fn of(found: &Found) -> sqlx::Result<Self> {
+        let covering = found.checkpoint.as_ref().and_then(|note| {
+            let size = SignedCheckpoint::parse(note).ok()?.checkpoint.size;
+            (size > found.index).then(|| (note.clone(), size))
         });
-        Ok(Self { name: name.to_owned(), checkpoint, size: natural(size)?, tiles: BTreeMap::new() })
+        let (checkpoint, size) = covering.map_or((None, found.log_size), |(note, size)| (Some(note), size));
+        let nodes = audit_log::proof::inclusion(found.index, size)
+            .map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let previous = found.index.checked_sub(1).map(|before| before..found.index);
+        Ok(Self { checkpoint, size, nodes, previous })
     }
 
-    async fn proof(&mut self, connection: &mut PgConnection, found: Found) -> sqlx::Result<EntryProof> {
-        let covering = self.checkpoint.clone().filter(|(_, size)| *size > found.index);
-        let size = covering.as_ref().map_or(self.size, |(_, size)| *size);
-        let path = audit_log::proof::inclusion(found.index, size)
-            .map_err(|error| sqlx::Error::Decode(error.into()))?;
-        // The leaf before stands in a tile, too.
-        let mut wanted = audit_log::tile::tiles_of(&path, size).ok_or_else(|| undecodable("no such tile"))?;
-        let before = found.index.checked_sub(1);
-        wanted.extend(before.and_then(|before| Tile::of(0, before / 256, size)));
-        let (tiles, read) = self.tiles.entry(size).or_default();
-        wanted.sort_unstable();
-        wanted.dedup();
-        wanted.retain(|one| !read.contains(one));
-        if !wanted.is_empty() {
-            for (one, hashes) in wanted.iter().zip(stored_tiles(connection, &self.name, &wanted).await?) {
-                if !hashes.is_some_and(|hashes| tiles.add(one.level, one.index, &hashes)) {
-                    return Err(undecodable("a tile is missing"));
-                }
-            }
-            read.append(&mut wanted);
-        }
-        let hashes = tiles.hashes(&path, size).ok_or_else(|| undecodable("a tile is too short"))?;
-        let previous =
-            before.and_then(|before| tiles.hashes(std::slice::from_ref(&(before..before + 1)), size)?.pop());
-        let place = Place {
-            log: found.log,
-            index: found.index,
-            leaf: found.leaf,
-            previous,
-            personal: found.personal,
-            checkpoint: covering.map(|(note, _)| note),
-        };
-        let record = place.attest(&found.stored).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        Ok(EntryProof { event: found.event, place, record, size, hashes })
+    /// The tiles in which its nodes lie.
+    fn tiles(&self) -> sqlx::Result<Vec<Tile>> {
+        let nodes: Vec<Range<u64>> = self.nodes.iter().chain(&self.previous).cloned().collect();
+        audit_log::tile::tiles_of(&nodes, self.size).ok_or_else(|| undecodable("no such tile"))
     }
+}
+
+/// The tiles that these entries' paths lead through, by log; read in one round trip.
+async fn tiles_of_paths<'a>(
+    connection: &mut PgConnection,
+    found: &'a [Found],
+    paths: &[Path],
+) -> sqlx::Result<HashMap<String, Tiles>> {
+    // A tile of two widths, as a path leads to the checkpoint or to the log's end, comes with the larger one last.
+    let mut wanted: BTreeSet<LogTile<'a>> = BTreeSet::new();
+    for (found, path) in found.iter().zip(paths) {
+        wanted.extend(path.tiles()?.into_iter().map(|tile| LogTile { log: &found.log, tile }));
+    }
+    let wanted: Vec<LogTile<'a>> = wanted.into_iter().collect();
+    let mut tiles: HashMap<String, Tiles> = HashMap::new();
+    for (LogTile { log, tile }, hashes) in wanted.iter().zip(stored_tiles(connection, &wanted).await?) {
+        let own = tiles.entry((*log).to_owned()).or_default();
+        if !hashes.is_some_and(|hashes| own.add(tile.level, tile.index, &hashes)) {
+            return Err(undecodable("a tile is missing"));
+        }
+    }
+    Ok(tiles)
+}
+
+fn proof(found: Found, path: Path, tiles: &HashMap<String, Tiles>) -> sqlx::Result<EntryProof> {
+    let none = Tiles::default();
+    let tiles = tiles.get(&found.log).unwrap_or(&none);
+    let hashes_of = |nodes: &[Range<u64>]| {
+        tiles.hashes(nodes, path.size).ok_or_else(|| undecodable("a tile is too short"))
+    };
+    let hashes = hashes_of(&path.nodes)?;
+    let previous = path.previous.as_ref().map(|before| hashes_of(slice::from_ref(before))).transpose()?;
+    let place = Place {
+        log: found.log,
+        index: found.index,
+        leaf: found.leaf,
+        previous: previous.and_then(|mut leaf| leaf.pop()),
+        personal: found.personal,
+        checkpoint: path.checkpoint,
+    };
+    let record = place.attest(&found.stored).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    Ok(EntryProof { event: found.event, place, record, size: path.size, hashes })
 }
 
 /// Personal part of an entry as a salt made from its subject's key, or as the digest that an erasure left.

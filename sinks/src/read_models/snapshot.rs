@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, time::Duration};
 use futures_util::TryStreamExt;
 use schemas::{TenantId, Timestamp};
 use sqlx::{
-    Executor, PgConnection, PgPool, Postgres, QueryBuilder, Row, Transaction,
+    AssertSqlSafe, Executor, PgConnection, PgPool, Postgres, QueryBuilder, Row, SqlSafeStr as _, SqlStr,
+    Transaction,
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
 
@@ -208,15 +209,27 @@ pub(crate) fn size_of_values(row: &PgRow) -> usize {
     (0..row.len()).map(size).sum()
 }
 
+const BEGIN: SqlStr = SqlStr::from_static("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+
 /// A read-only transaction with one snapshot for all its statements.
 pub(crate) async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, ReadError> {
+    begin_with(pool, BEGIN).await
+}
+
+/// The same for a tenant: row-level security returns its rows. Takes no more round trips than [`begin`].
+pub(crate) async fn begin_for(
+    pool: &PgPool,
+    tenant: &TenantId,
+) -> Result<Transaction<'static, Postgres>, ReadError> {
+    // A tenant's id has no character that means anything within quotes.
+    let begin = format!("{}; SELECT set_config('app.tenant_id', '{tenant}', true)", BEGIN.as_str());
+    begin_with(pool, AssertSqlSafe(begin).into_sql_str()).await
+}
+
+async fn begin_with(pool: &PgPool, begin: SqlStr) -> Result<Transaction<'static, Postgres>, ReadError> {
     let mut attempt = 1;
     loop {
-        match pool
-            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            .await
-            .map_err(ReadError::from)
-        {
+        match pool.begin_with(begin.clone()).await.map_err(ReadError::from) {
             Err(ReadError::Unavailable(error))
                 if attempt < BEGIN_ATTEMPTS && !matches!(error, sqlx::Error::PoolTimedOut) =>
             {
