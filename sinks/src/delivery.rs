@@ -1,6 +1,6 @@
 //! The contract between a stage and its sink.
 
-use std::{future::Future, sync::Arc};
+use std::future::Future;
 
 use schemas::ParkReason;
 
@@ -8,10 +8,6 @@ use crate::{
     batch::{Batch, LastRecord, TopicPartition},
     halt::HaltReason,
 };
-
-/// Work of a sink on a change that needs neither its destination nor other changes: done where changes are made, while the
-/// batch before is delivered. A change that comes without it is delivered all the same.
-pub type EarlyWork<C> = Arc<dyn Fn(&mut C) + Send + Sync>;
 
 /// Destination of changes. A batch is delivered whole or not at all, together with its positions.
 pub trait Sink: Send + 'static {
@@ -23,11 +19,6 @@ pub trait Sink: Send + 'static {
 
     /// The sink's name, for logs.
     fn name(&self) -> &'static str;
-
-    /// Work on a change that need not wait for its delivery.
-    fn early_work(&self) -> Option<EarlyWork<Self::Change>> {
-        None
-    }
 
     /// Takes ownership of partitions: raises their owner epoch, so that the former owner is fenced, and
     /// returns the position of each. A partition never seen begins at its low watermark.

@@ -87,6 +87,5 @@ fn entry(envelope: &Envelope) -> AuditEntry {
         correlation_id: envelope.correlation_id.clone(),
         content_sha256: envelope.content_sha256(),
         record: described.record.finish(envelope),
-        hashes: None,
     }
 }

@@ -55,17 +55,6 @@ pub struct AuditEntry {
     pub content_sha256: [u8; 32],
     /// The OCSF 1.8.0 record.
     pub record: OcsfRecord,
-    /// Its hashes in the tamper-evident log, where they were computed before its transaction.
-    pub hashes: Option<EntryHashes>,
-}
-
-/// Hashes of an entry in the tamper-evident log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EntryHashes {
-    /// The leaf.
-    pub leaf: [u8; 32],
-    /// The salt of the personal part, which the leaf was made with.
-    pub salt: [u8; 32],
 }
 
 /// An OCSF record as JSON text, with its `raw_data` beside the text instead of inside.
@@ -101,16 +90,6 @@ impl OcsfRecord {
     /// A record of its JSON text, and the native record if `raw_data` is [`Self::BESIDE`].
     pub fn new(json: Vec<u8>, raw_data: Option<ByteString>) -> Self {
         Self { json, raw_data }
-    }
-
-    /// The JSON text.
-    pub fn text(&self) -> &[u8] {
-        &self.json
-    }
-
-    /// The native record beside the text.
-    pub fn native(&self) -> Option<&str> {
-        self.raw_data.as_deref()
     }
 
     /// Appends the record in its stored form.

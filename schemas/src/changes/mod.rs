@@ -12,7 +12,7 @@ pub mod retention;
 pub mod risk;
 pub mod waivers;
 
-pub use audit::{AuditEntry, EntryHashes, OcsfRecord, UnreadableRecord};
+pub use audit::{AuditEntry, OcsfRecord, UnreadableRecord};
 pub use change_review::{ChangeFact, Proposal};
 pub use compliance::ComplianceChange;
 pub use cost::{ChargeFact, CostChange};

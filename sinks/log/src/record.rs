@@ -51,22 +51,13 @@ impl Splitter {
     /// Splits a record as it is stored: its text in canonical form, and its native record in it or beside it
     /// ([`schemas::changes::OcsfRecord`]).
     pub fn split<'a>(&'a mut self, stored: &'a [u8]) -> Result<Parts<'a>, Malformed> {
-        let (text, native) = beside(stored);
-        self.split_beside(text, native)
-    }
-
-    /// Splits a record whose native record, if it has one beside its text, lies elsewhere.
-    pub fn split_beside<'a>(
-        &'a mut self,
-        text: &'a [u8],
-        native: Option<&'a [u8]>,
-    ) -> Result<Parts<'a>, Malformed> {
+        let (text, beside) = beside(stored);
         self.public.clear();
         self.personal.clear();
         self.path.clear();
         self.personal.push(b'{');
         let mut cursor = Cursor::of(text);
-        let native = self.object(&mut cursor, &RULES, native.map(Cow::Borrowed))?;
+        let native = self.object(&mut cursor, &RULES, beside.map(Cow::Borrowed))?;
         cursor.end()?;
         self.personal.push(b'}');
         Ok(Parts { public: &self.public, personal: &self.personal, native })

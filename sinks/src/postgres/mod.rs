@@ -21,7 +21,7 @@ pub(crate) use crate::{row_type, session::nodelay};
 
 use crate::{
     batch::{Batch, TopicPartition},
-    delivery::{Claim, ClaimRequest, DeliveryError, EarlyWork, Guarantee, Settled, Sink},
+    delivery::{Claim, ClaimRequest, DeliveryError, Guarantee, Settled, Sink},
     halt::HaltReason,
     ledger::{self, Ledger},
     read_models::ReadModel,
@@ -53,10 +53,6 @@ impl<M: ReadModel> Sink for PostgresSink<M> {
 
     fn name(&self) -> &'static str {
         M::TABLE
-    }
-
-    fn early_work(&self) -> Option<EarlyWork<Self::Change>> {
-        self.model.early_work()
     }
 
     async fn claim(&mut self, requests: &[ClaimRequest]) -> Result<Vec<Claim>, DeliveryError> {

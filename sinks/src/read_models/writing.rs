@@ -4,7 +4,7 @@ use std::future::Future;
 
 use sqlx::{PgConnection, postgres::PgArguments};
 
-use crate::{batch::TopicPartition, delivery::EarlyWork, outbox::Outgoing};
+use crate::{batch::TopicPartition, outbox::Outgoing};
 
 /// Tables that a stage's changes are written to.
 ///
@@ -24,11 +24,6 @@ pub trait ReadModel: Send + 'static {
 
     /// The table that holds the facts.
     const TABLE: &'static str;
-
-    /// Work on a change that needs neither the database nor other changes.
-    fn early_work(&self) -> Option<EarlyWork<Self::Change>> {
-        None
-    }
 
     /// The fact's key.
     fn key(change: &Self::Change) -> Self::Key<'_>;

@@ -50,7 +50,6 @@ pub(super) fn entry(n: u64) -> AuditEntry {
         correlation_id: Some("c".into()),
         content_sha256: [u8::try_from(n % 251).expect("small"); 32],
         record: OcsfRecord::new(format!(r#"{{"class_uid":6003,"n":{n}}}"#).into_bytes(), None),
-        hashes: None,
     }
 }
 

@@ -165,7 +165,6 @@ async fn what_a_stage_wrote_is_what_readers_get() {
         correlation_id: Some("c-1".into()),
         content_sha256: [7; 32],
         record: OcsfRecord::new(br#"{"class_uid":3002}"#.to_vec(), None),
-        hashes: None,
     };
     deliver(&api.database, written).await;
 

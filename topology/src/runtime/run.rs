@@ -233,7 +233,7 @@ where
         limits: context.limits,
         ready: context.health.member(context.stage, context.member),
     };
-    let decide = Deciding::new(processor, context.schemas.clone(), sink.early_work());
+    let decide = Deciding::new(processor, context.schemas.clone());
     member::run(settings, seen, (decide, context.schemas, sink), context.stop).await
 }
 

@@ -7,7 +7,7 @@ use audit_log::{
     record::{Splitter, leaf as leaf_of_parts},
     tree::{FullTile, OpenLog},
 };
-use schemas::changes::{AuditEntry, EntryHashes};
+use schemas::changes::AuditEntry;
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use tracing::error;
 
@@ -209,16 +209,8 @@ impl Logbook {
         indices
     }
 
-    /// The secret that subjects' keys come from.
-    pub(super) fn secret(&self) -> &SubjectSecret {
-        &self.secret
-    }
-
     /// The leaf of an entry, from its record as it is stored, and the salt in it.
     pub(super) fn leaf(&mut self, entry: &AuditEntry, stored: &[u8]) -> Result<(Hash, Salt), Malformed> {
-        if let Some(EntryHashes { leaf, salt }) = entry.hashes {
-            return Ok((Hash(leaf), Salt(salt)));
-        }
         let salt = self.salt(entry);
         Ok((self.splitter.split(stored)?.leaf(&salt), salt))
     }

@@ -55,7 +55,6 @@ pub(super) fn without_personal_part(entry: &AuditEntry, public: &[u8]) -> AuditE
         resource: columns.resource,
         project: columns.project,
         record: OcsfRecord::new(public.to_vec(), None),
-        hashes: None,
         ..entry.clone()
     }
 }

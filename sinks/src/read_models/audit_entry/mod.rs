@@ -1,6 +1,5 @@
 //! `audit_entry`: one row per event, what people filter by in columns, the whole OCSF record compressed beside it.
 
-mod ahead;
 mod append;
 mod copies;
 mod dictionary;

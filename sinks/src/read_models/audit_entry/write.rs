@@ -9,7 +9,6 @@ use sqlx::{Arguments, PgConnection, postgres::PgArguments};
 use uuid::Uuid;
 
 use super::{
-    ahead,
     append::{Advance, Logbook, as_bigint},
     copies::{CONTENT_BYTES, Copies, Place, content_of, encode, padded},
     erased::ErasedEntry,
@@ -19,7 +18,6 @@ use super::{
 };
 use crate::{
     compress::{self, CompressError, Compressor},
-    delivery::EarlyWork,
     log_store::{HandoverSender, LogEntry},
     postgres::{copy::CopyRows, row_type::row_type},
     read_models::{Fact, ReadModel, WritePath},
@@ -289,10 +287,6 @@ impl ReadModel for AuditEntries {
     type Key<'a> = (&'a str, Uuid);
 
     const TABLE: &'static str = "audit_entry";
-
-    fn early_work(&self) -> Option<EarlyWork<AuditEntry>> {
-        Some(ahead::hashing(self.packer.logbook.secret().clone()))
-    }
 
     fn key(entry: &AuditEntry) -> Self::Key<'_> {
         (entry.tenant.as_str(), *entry.event_id.as_uuid())

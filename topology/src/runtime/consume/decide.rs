@@ -11,30 +11,28 @@ use schemas::{
     ParkReason, Topic,
     codec::{DecodeError, Incoming, NoRegistry, Readable, SchemaAnswer, SchemaLookup, SchemaRef},
 };
-use sinks::{EarlyWork, RawRecord, Settlement};
+use sinks::{RawRecord, Settlement};
 
 use crate::runtime::consume::intake::{Decide, Decision, Record};
 
 /// The rule by which a record without a value is ignored.
 pub(crate) const TOMBSTONE: &str = "tombstone";
 
-/// A processor behind the codec, and its sink's early work behind the processor.
-pub(crate) struct Deciding<P: Processor, L> {
+/// A processor behind the codec.
+pub(crate) struct Deciding<P, L> {
     processor: Arc<P>,
     schemas: L,
-    early_work: Option<EarlyWork<P::Change>>,
 }
 
-impl<P: Processor, L: Clone> Clone for Deciding<P, L> {
+impl<P, L: Clone> Clone for Deciding<P, L> {
     fn clone(&self) -> Self {
-        let early_work = self.early_work.clone();
-        Self { processor: Arc::clone(&self.processor), schemas: self.schemas.clone(), early_work }
+        Self { processor: Arc::clone(&self.processor), schemas: self.schemas.clone() }
     }
 }
 
 impl<P: Processor, L: SchemaLookup> Deciding<P, L> {
-    pub(crate) fn new(processor: Arc<P>, schemas: L, early_work: Option<EarlyWork<P::Change>>) -> Self {
-        Self { processor, schemas, early_work }
+    pub(crate) fn new(processor: Arc<P>, schemas: L) -> Self {
+        Self { processor, schemas }
     }
 
     fn apply<K>(&self, input: &P::Input, keep: impl FnOnce() -> K) -> Decision<P::Change>
@@ -42,15 +40,7 @@ impl<P: Processor, L: SchemaLookup> Deciding<P, L> {
         K: FnOnce() -> P::Input + Send + 'static,
     {
         let identity = Some(input.identity());
-        let process = || {
-            let mut changes = self.processor.process_kept(input, keep);
-            if let Some(early_work) = &self.early_work {
-                for change in &mut changes {
-                    early_work(change);
-                }
-            }
-            changes
-        };
+        let process = || self.processor.process_kept(input, keep);
         // A processor is pure: nothing is left half done by a panic.
         let settlement = match catch_unwind(AssertUnwindSafe(process)) {
             Ok(changes) => Settlement::Apply(changes),
@@ -210,16 +200,12 @@ mod tests {
             let raw = RawRecord::copy(content, &headers, record.timestamp_ms, &mut arena);
             let schema = WriterSchema::parse(newest.json).expect("our own");
             let schemas = Forgetting(Cell::new(Some(Arc::new(schema))));
-            let early_work: EarlyWork<(Envelope, Envelope)> =
-                Arc::new(|(read, _)| read.subject = Some("seen early".into()));
-            let decision = Deciding::new(Arc::new(Twice), schemas, Some(early_work)).decide(&record, &raw);
+            let decision = Deciding::new(Arc::new(Twice), schemas).decide(&record, &raw);
             let Decision::Settle { settlement: Settlement::Apply(changes), .. } = decision else {
                 panic!("{framing:?}: {decision:?}")
             };
             let [(read, again)] = changes.as_slice() else { panic!("one change: {changes:?}") };
-            assert_eq!(read.subject.as_deref(), Some("seen early"));
-            let read = Envelope { subject: again.subject.clone(), ..read.clone() };
-            assert_eq!((read.id, &read.native, &read), (sent.id, &sent.native, again), "{framing:?}");
+            assert_eq!((read.id, &read.native, read), (sent.id, &sent.native, again), "{framing:?}");
         }
     }
 }
