@@ -10,6 +10,8 @@ pub mod risk;
 #[cfg(test)]
 mod tests;
 
+use std::ops::ControlFlow;
+
 /// A pure function on events: the same event always gives the same changes, which makes replay safe.
 pub trait Processor: Send + Sync + 'static {
     /// Input type: events, or records of other stages.
@@ -28,5 +30,11 @@ pub trait Processor: Send + Sync + 'static {
         K: FnOnce() -> Self::Input + Send + 'static,
     {
         self.process(input)
+    }
+
+    /// [`process`](Self::process) of an input whose parts the changes take over instead of copying them. Continues with the
+    /// input where they do not.
+    fn process_taken(&self, input: Self::Input) -> ControlFlow<Vec<Self::Change>, Self::Input> {
+        ControlFlow::Continue(input)
     }
 }

@@ -129,6 +129,11 @@ impl EventId {
         Self(Uuid::new_v8(first))
     }
 
+    /// Whether a text is the id as it is [displayed](fmt::Display).
+    pub fn is_written(&self, text: &str) -> bool {
+        text == self.0.hyphenated().encode_lower(&mut Uuid::encode_buffer())
+    }
+
     /// The UUID itself.
     pub fn as_uuid(&self) -> &Uuid {
         &self.0

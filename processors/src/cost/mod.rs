@@ -8,13 +8,13 @@ mod recommendation;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 
 use chrono::{DateTime, Datelike as _, NaiveDate, Timelike as _};
 use costs::{kubernetes, lifecycle, prices::PriceList, utilisation};
 use rust_decimal::Decimal;
 use schemas::{
-    Envelope, Event, Timestamp,
+    Envelope, Event, EventId, TenantId, Timestamp,
     changes::cost::{
         Amounts, ChargeFact, CostChange, CostSeries, LifecycleFact, ResourceLife, STAGE, UtilisationFact,
     },
@@ -56,7 +56,7 @@ impl Processor for Cost {
 
     fn process(&self, envelope: &Envelope) -> Vec<CostChange> {
         let change = match &envelope.event {
-            Event::Usage(usage) => Some(CostChange::Charge(Box::new(charge(envelope, usage)))),
+            Event::Usage(usage) => Some(charge(Head::of(envelope), usage.clone())),
             Event::Governance(event) => decision(envelope, event),
             Event::Monitoring(event) => measured(envelope, event),
             Event::Infrastructure(event) => {
@@ -73,6 +73,17 @@ impl Processor for Cost {
             _ => None,
         };
         change.into_iter().collect()
+    }
+
+    fn process_taken(&self, envelope: Envelope) -> ControlFlow<Vec<CostChange>, Envelope> {
+        if !matches!(envelope.event, Event::Usage(_)) {
+            return ControlFlow::Continue(envelope);
+        }
+        let head = Head::of(&envelope);
+        match envelope.event {
+            Event::Usage(usage) => ControlFlow::Break(vec![charge(head, usage)]),
+            event => ControlFlow::Continue(Envelope { event, ..envelope }),
+        }
     }
 }
 
@@ -118,15 +129,32 @@ fn lifecycle_fact(
     })
 }
 
-fn charge(envelope: &Envelope, usage: &Usage) -> ChargeFact {
+/// What a charge takes from around its event.
+struct Head {
+    id: EventId,
+    tenant: TenantId,
+    known_at: Timestamp,
+    content_sha256: [u8; 32],
+}
+
+impl Head {
+    fn of(envelope: &Envelope) -> Self {
+        Self {
+            id: envelope.id,
+            tenant: envelope.tenant.clone(),
+            known_at: envelope.occurred_at,
+            content_sha256: envelope.content_sha256(),
+        }
+    }
+}
+
+fn charge(head: Head, mut usage: Usage) -> CostChange {
     let mut taken = Taken::default();
-    let others = usage.other_columns.iter().filter(|(name, value)| !taken.takes(name, value));
-    let other_columns = others.map(|(name, value)| (name.clone(), value.clone())).collect();
-    ChargeFact {
-        event_id: envelope.id,
-        tenant: envelope.tenant.clone(),
-        known_at: envelope.occurred_at,
-        series: series(usage, &taken),
+    usage.other_columns.retain(|name, value| !taken.takes(name, value));
+    CostChange::Charge(Box::new(ChargeFact {
+        event_id: head.id,
+        tenant: head.tenant,
+        known_at: head.known_at,
         charge_period_start: usage.charge_period_start,
         charge_period_end: usage.charge_period_end,
         amounts: Amounts {
@@ -138,33 +166,34 @@ fn charge(envelope: &Envelope, usage: &Usage) -> ChargeFact {
             pricing_quantity: taken.pricing_quantity,
         },
         replaces: taken.replaces,
-        description: usage.charge_description.clone(),
-        corrects: usage.corrects.clone(),
-        other_columns,
-        content_sha256: envelope.content_sha256(),
-    }
+        description: usage.charge_description.take(),
+        corrects: usage.corrects.take(),
+        other_columns: std::mem::take(&mut usage.other_columns),
+        series: series(usage, taken),
+        content_sha256: head.content_sha256,
+    }))
 }
 
 /// Values of other columns that become fields of the charge.
 #[derive(Default)]
-struct Taken<'a> {
+struct Taken {
     replaces: bool,
     pricing_quantity: Option<Decimal>,
     billing_period: Option<Timestamp>,
-    class: &'a str,
-    sku: &'a str,
-    sku_price: &'a str,
-    pricing_unit: &'a str,
+    class: String,
+    sku: String,
+    sku_price: String,
+    pricing_unit: String,
 }
 
-impl<'a> Taken<'a> {
-    /// Whether the column is a field of the charge, and no other column any more.
-    fn takes(&mut self, name: &str, value: &'a str) -> bool {
-        match name {
-            "ChargeClass" => self.class = value,
-            "SkuId" => self.sku = value,
-            "SkuPriceId" => self.sku_price = value,
-            "PricingUnit" => self.pricing_unit = value,
+impl Taken {
+    /// Takes the value of a column that is a field of the charge, and no other column any more.
+    fn takes(&mut self, name: &str, value: &mut String) -> bool {
+        let field = match name {
+            "ChargeClass" => &mut self.class,
+            "SkuId" => &mut self.sku,
+            "SkuPriceId" => &mut self.sku_price,
+            "PricingUnit" => &mut self.pricing_unit,
             "PricingQuantity" => {
                 self.pricing_quantity = value.parse().ok();
                 return self.pricing_quantity.is_some();
@@ -173,37 +202,40 @@ impl<'a> Taken<'a> {
                 self.billing_period = instant(value);
                 return false;
             }
-            name if name == REPLACES.0 => self.replaces = value == REPLACES.1,
+            name if name == REPLACES.0 => {
+                self.replaces = value == REPLACES.1;
+                return true;
+            }
             _ => return false,
-        }
+        };
+        *field = std::mem::take(value);
         true
     }
 }
 
-fn series(usage: &Usage, taken: &Taken<'_>) -> CostSeries {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+fn series(usage: Usage, taken: Taken) -> CostSeries {
     CostSeries {
-        provider: usage.provider_name.clone(),
-        billing_account: usage.billing_account_id.clone(),
         billing_period: taken
             .billing_period
             .map_or_else(|| first_of_month(usage.charge_period_start), |start| start.date_naive()),
-        sub_account: text(&usage.sub_account_id),
-        service: usage.service_name.clone(),
-        service_category: text(&usage.service_category),
-        region: text(&usage.region_id),
-        resource: text(&usage.resource_id),
-        charge_category: usage.charge_category.clone(),
+        provider: usage.provider_name,
+        billing_account: usage.billing_account_id,
+        sub_account: usage.sub_account_id.unwrap_or_default(),
+        service: usage.service_name,
+        service_category: usage.service_category.unwrap_or_default(),
+        region: usage.region_id.unwrap_or_default(),
+        resource: usage.resource_id.unwrap_or_default(),
+        charge_category: usage.charge_category,
         charge_class: match usage.kind {
             UsageKind::ChargeCorrected => CORRECTION.to_owned(),
-            UsageKind::ChargeRecorded => taken.class.to_owned(),
+            UsageKind::ChargeRecorded => taken.class,
         },
-        currency: usage.billing_currency.clone(),
-        sku: taken.sku.to_owned(),
-        sku_price: taken.sku_price.to_owned(),
-        consumed_unit: text(&usage.consumed_unit),
-        pricing_unit: taken.pricing_unit.to_owned(),
-        tags: usage.tags.clone(),
+        currency: usage.billing_currency,
+        sku: taken.sku,
+        sku_price: taken.sku_price,
+        consumed_unit: usage.consumed_unit.unwrap_or_default(),
+        pricing_unit: taken.pricing_unit,
+        tags: usage.tags,
     }
 }
 

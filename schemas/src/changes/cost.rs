@@ -143,7 +143,7 @@ pub struct Amounts {
 }
 
 /// Dimensions by which charges are summed up per day. Absent values are empty texts.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct CostSeries {
     /// FOCUS `ProviderName`.
     pub provider: String,

@@ -86,8 +86,9 @@ impl<'a> Attributes<'a> {
         Ok(())
     }
 
-    /// Checks the attributes and turns them into an envelope that lacks only its event.
-    pub(super) fn head(self, reception: &Reception<'_>) -> Result<Head<'a>, Refusal> {
+    /// Checks the attributes and turns them into an envelope that lacks only its event. The headers of Weir's own records
+    /// go before them.
+    pub(super) fn head(self, reception: &Reception<'_>, marks: &Marks) -> Result<Head<'a>, Refusal> {
         let invalid = |detail: &str| Refusal::new(Why::InvalidEnvelope, detail);
         match self.specversion.as_deref() {
             Some("1.0") => {}
@@ -100,12 +101,18 @@ impl<'a> Attributes<'a> {
         let subject = optional(self.subject, "subject")?;
         let tenant = tenant(optional(self.tenant, "tenantid")?.as_deref(), reception)?;
         let source = Source::new(source.into_owned()).map_err(|error| invalid(&error.to_string()))?;
-        let event_id = EventId::from_source(&tenant, &source, &id).ok_or_else(|| invalid("id is empty"))?;
+        let (event_id, original_id) = if let Some(event_id) = marks.id {
+            // A publisher's id that equals the event's id is dropped: nothing was derived from it.
+            (event_id, (!event_id.is_written(&id)).then(|| id.into_owned()))
+        } else {
+            let derived = EventId::from_source(&tenant, &source, &id);
+            (derived.ok_or_else(|| invalid("id is empty"))?, Some(id.into_owned()))
+        };
         let occurred_at = occurred_at(self.time.as_deref(), reception)?;
         Ok(Head {
             id: event_id,
-            original_id: Some(id.into_owned()),
-            time_assumed: self.time.is_none(),
+            original_id,
+            time_assumed: self.time.is_none() || marks.time_assumed,
             tenant,
             source,
             subject: subject.map(Cow::into_owned),
@@ -156,17 +163,6 @@ pub(super) struct Head<'a> {
 }
 
 impl Head<'_> {
-    /// Applies the headers of Weir's own records. A publisher's id that equals the event's id is dropped:
-    /// nothing was derived from it.
-    pub(super) fn marked(mut self, marks: &Marks) -> Self {
-        if let Some(id) = marks.id {
-            self.id = id;
-            self.original_id = self.original_id.filter(|original| *original != id.to_string());
-        }
-        self.time_assumed |= marks.time_assumed;
-        self
-    }
-
     /// The envelope with that event.
     pub(super) fn around(self, event: Event, native: Option<Native>) -> Envelope {
         Envelope {

@@ -4,6 +4,8 @@
 //! in the record causes an allocation. Only for schemas that [`super::WriterSchema`] has checked: they are
 //! not recursive, and no array item has zero width.
 
+mod write;
+
 use std::{borrow::Cow, fmt};
 
 use apache_avro::schema::{DecimalSchema, InnerDecimalSchema, RecordField, Schema, UnionSchema, UuidSchema};
@@ -16,6 +18,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
+pub(super) use self::write::write;
 use super::writer_schema::as_fixed;
 
 /// Maximum length of a struct's own error message, in bytes.

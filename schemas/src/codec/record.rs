@@ -13,7 +13,7 @@ use super::{
     framing::{CONFLUENT_MAGIC, Frame, SINGLE_OBJECT_MAGIC, frame},
     json,
 };
-use crate::{Envelope, EventId, Topic, events::scalars::instant_text};
+use crate::{Envelope, EventId, Topic, instant_text::rfc3339_micros};
 
 /// Maximum size of a value, in bytes.
 const MAX_VALUE_BYTES: usize = 1024 * 1024;
@@ -60,7 +60,7 @@ fn decode_value(
         Mode::Structured => json::structured_record(value, headers.attributes.tenant, &reception)?,
         Mode::Binary => json::binary(headers.attributes, headers.content_type.as_deref(), value, &reception)?,
         Mode::BinaryAvro => {
-            let head = headers.attributes.head(&reception)?.marked(&headers.marks);
+            let head = headers.attributes.head(&reception, &headers.marks)?;
             avro_event(incoming, head, (value, shared), schemas)?
         }
     };
@@ -302,7 +302,7 @@ fn headers(envelope: &Envelope) -> Vec<(&'static str, Vec<u8>)> {
     headers.push((Marks::ID, id.into_bytes()));
     headers.push(("ce_source", text(envelope.source.as_str())));
     headers.push(("ce_type", text(envelope.event.ce_type())));
-    headers.push(("ce_time", instant_text(envelope.occurred_at).into_bytes()));
+    headers.push(("ce_time", rfc3339_micros(envelope.occurred_at).into_bytes()));
     if envelope.time_assumed {
         headers.push((Marks::TIME, text(Marks::ASSUMED)));
     }

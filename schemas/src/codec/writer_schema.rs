@@ -9,7 +9,6 @@ use apache_avro::{
         ArraySchema, DecimalSchema, FixedSchema, InnerDecimalSchema, MapSchema, Name, NamespaceRef,
         RecordSchema, ResolvedSchema, UnionSchema, UuidSchema,
     },
-    writer::datum::GenericDatumWriter,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -58,9 +57,9 @@ struct Record<E> {
 /// [`Record`], borrowed.
 #[derive(Serialize)]
 #[serde(rename = "Record")]
-struct RecordRef<'a> {
-    event: &'a Event,
-    native: Option<&'a Native>,
+pub(super) struct RecordRef<'a> {
+    pub(super) event: &'a Event,
+    pub(super) native: Option<&'a Native>,
 }
 
 impl WriterSchema {
@@ -114,12 +113,7 @@ impl WriterSchema {
 
     /// Appends one value.
     pub(super) fn write(&self, event: &Event, native: Option<&Native>, to: &mut Vec<u8>) {
-        let writer = GenericDatumWriter::builder(&self.schema)
-            .resolved_schemata(no_names())
-            .human_readable(false)
-            .build()
-            .expect("a schema without names needs no resolving");
-        writer.write_ser(to, &RecordRef { event, native }).expect("every struct fits its schema");
+        datum::write(&self.schema, &RecordRef { event, native }, to).expect("every struct fits its schema");
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::{fmt, str::FromStr};
 
-use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use rust_decimal::Decimal;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -15,7 +15,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::Timestamp;
+use crate::{DecimalText, Timestamp, rfc3339};
 
 /// Digits after the point that money and quantities may have.
 const MAX_DECIMAL_SCALE: u32 = 28;
@@ -32,11 +32,6 @@ pub(crate) fn parse_instant(text: &str) -> Result<Timestamp, &'static str> {
         return Err("has a leap second");
     }
     Ok(instant.with_timezone(&Utc).trunc_subsecs(6))
-}
-
-/// Writes an instant as RFC 3339 in UTC with microseconds.
-pub(crate) fn instant_text(instant: Timestamp) -> String {
-    instant.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
 /// Reads a decimal without losing a digit; an exponent is understood.
@@ -59,7 +54,7 @@ struct Instant(Timestamp);
 impl Serialize for Instant {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serializer.serialize_str(&self.0.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+            serializer.serialize_str(&rfc3339(self.0))
         } else {
             serializer.serialize_i64(self.0.timestamp_micros())
         }
@@ -88,22 +83,8 @@ struct Exact(Decimal);
 
 impl Serialize for Exact {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&decimal_text(self.0))
+        serializer.serialize_str(DecimalText::exact(self.0).as_str())
     }
-}
-
-/// A decimal as [`Decimal`] prints it, which takes it apart digit by digit.
-fn decimal_text(decimal: Decimal) -> String {
-    let Ok(mantissa) = u64::try_from(decimal.mantissa().unsigned_abs()) else { return decimal.to_string() };
-    if mantissa == 0 {
-        return decimal.to_string();
-    }
-    let scale = usize::try_from(decimal.scale()).unwrap_or_default();
-    let digits = format!("{mantissa:0width$}", width = scale + 1);
-    let (whole, after) = digits.split_at(digits.len() - scale);
-    let sign = if decimal.is_sign_negative() { "-" } else { "" };
-    let point = if scale == 0 { "" } else { "." };
-    [sign, whole, point, after].concat()
 }
 
 /// Parses a decimal where it stands.
@@ -185,6 +166,7 @@ pub(crate) fn is_decimal_text(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::instant_text::rfc3339_micros;
 
     #[test]
     fn instants_need_a_zone_and_a_place_in_utc() {
@@ -194,7 +176,7 @@ mod tests {
             ("1969-12-31T23:59:59-00:00", "1969-12-31T23:59:59.000000Z"),
             ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59.000000Z"),
         ] {
-            assert_eq!(parse_instant(text).map(instant_text).as_deref(), Ok(utc), "{text}");
+            assert_eq!(parse_instant(text).map(rfc3339_micros).as_deref(), Ok(utc), "{text}");
         }
         for text in [
             "2024-01-01T00:00:00",
@@ -208,28 +190,6 @@ mod tests {
             "",
         ] {
             assert!(parse_instant(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn decimals_are_written_as_the_library_prints_them() {
-        for text in [
-            "0",
-            "0.00",
-            "-0.0",
-            "7",
-            "-7",
-            "0.7",
-            "-0.07",
-            "1.50",
-            "18446744073709551615",
-            "18446744073709551616",
-            "-1844674407370955161.5",
-            "79228162514264337593543950335",
-            "0.0000000000000000000000000001",
-        ] {
-            let decimal = Decimal::from_str_exact(text).expect("a decimal");
-            assert_eq!(decimal_text(decimal), decimal.to_string(), "{text}");
         }
     }
 

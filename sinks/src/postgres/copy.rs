@@ -97,20 +97,28 @@ impl CopyRows {
         let places = scale.div_ceil(4);
         // At most 96 bits and three decimal digits more: below 128 bits.
         let mut rest = value.mantissa().unsigned_abs() * 10_u128.pow(places * 4 - scale);
-        let mut weight = -i64::from(places) - 1;
-        while rest.is_multiple_of(10_000) {
-            rest /= 10_000;
-            weight += 1;
-        }
         // The last digit first.
-        let (mut digits, mut count) = ([0_u16; 10], 0);
-        while rest > 0 {
-            digits[count] = u16::try_from(rest % 10_000).expect("below 10,000");
+        let (mut digits, mut all) = ([0_u16; 10], 0);
+        let mut put = |digit: Option<u16>| {
+            digits[all] = digit.expect("below 10,000");
+            all += 1;
+        };
+        // Dividing 128 bits is slow, and most amounts have no more than 64.
+        let mut small_rest = loop {
+            if let Ok(small) = u64::try_from(rest) {
+                break small;
+            }
+            put(u16::try_from(rest % 10_000).ok());
             rest /= 10_000;
-            count += 1;
+        };
+        while small_rest > 0 {
+            put(u16::try_from(small_rest % 10_000).ok());
+            small_rest /= 10_000;
         }
+        let zeros = digits[..all].iter().take_while(|digit| **digit == 0).count();
+        let count = all - zeros;
         let small = |number: usize| i16::try_from(number).expect("a decimal has few digits");
-        let weight = weight + i64::from(small(count));
+        let weight = i64::from(small(all)) - i64::from(places) - 1;
         let sign: u16 = if value.is_sign_negative() { 0x4000 } else { 0 };
         let length = i32::from(small(8 + 2 * count));
         self.buffer.extend_from_slice(&length.to_be_bytes());
@@ -118,7 +126,7 @@ impl CopyRows {
         self.buffer.extend_from_slice(&i16::try_from(weight).expect("as few").to_be_bytes());
         self.buffer.extend_from_slice(&sign.to_be_bytes());
         self.buffer.extend_from_slice(&i16::try_from(scale).expect("at most 28").to_be_bytes());
-        for digit in digits[..count].iter().rev() {
+        for digit in digits[zeros..all].iter().rev() {
             self.buffer.extend_from_slice(&digit.to_be_bytes());
         }
     }

@@ -51,19 +51,19 @@ pub(super) fn charge(row: Row<'_>) -> Result<Charge, BadRow> {
     let category = dialect.category(row).map(str::to_owned).or_else(|| text("ChargeCategory"));
     let class = text("ChargeClass");
     let corrects = class.as_deref().is_some_and(|class| class.eq_ignore_ascii_case("Correction"));
-    let (tags, mut other_columns) = tags_and_others(row);
+    let (tags, mut others) = tags_and_others(row);
     for (name, instant) in ["BillingPeriodStart", "BillingPeriodEnd"].into_iter().zip(billing_period) {
         if let Some(instant) = instant {
-            other_columns.insert(name.to_owned(), super::rfc3339(instant));
+            others.set(name, &schemas::rfc3339(instant));
         }
     }
     for name in ["InvoiceId", "SkuId", "SkuPriceId", "PricingUnit"] {
         if let Some(cell) = row.focus(name) {
-            other_columns.insert(name.to_owned(), cell.text.to_owned());
+            others.set(name, cell.text);
         }
     }
     if let Some(quantity) = decimal("PricingQuantity")? {
-        other_columns.insert("PricingQuantity".to_owned(), quantity.to_string());
+        others.set("PricingQuantity", &quantity.to_string());
     }
     let usage = Usage {
         kind: if corrects { UsageKind::ChargeCorrected } else { UsageKind::ChargeRecorded },
@@ -86,7 +86,7 @@ pub(super) fn charge(row: Row<'_>) -> Result<Charge, BadRow> {
         consumed_quantity: decimal("ConsumedQuantity")?,
         consumed_unit: text("ConsumedUnit"),
         tags,
-        other_columns,
+        other_columns: others.0,
         corrects: None,
     };
     let known_at = row.focus("x_ExportDateTime").and_then(|cell| values::parse_instant(cell.text));
@@ -147,14 +147,25 @@ fn currency(row: Row<'_>) -> Result<String, BadRow> {
     }
 }
 
+/// Columns without a field in the event, with their values.
+struct Others(BTreeMap<String, String>);
+
+impl Others {
+    /// Sets a column, which usually is there, with that value.
+    fn set(&mut self, name: &str, text: &str) {
+        match self.0.get_mut(name) {
+            Some(there) if there == text => {}
+            Some(there) => text.clone_into(there),
+            None => drop(self.0.insert(name.to_owned(), text.to_owned())),
+        }
+    }
+}
+
 /// The tags, and every column without a field in the event. Unreadable tags are kept as another column.
-fn tags_and_others(row: Row<'_>) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
-    let mut others: BTreeMap<String, String> =
-        row.others().map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
-    let tags = row.focus("Tags").and_then(|cell| {
-        let tags = values::tags(cell.text)?;
-        others.remove(cell.column);
-        Some(tags)
-    });
-    (tags.unwrap_or_default(), others)
+fn tags_and_others(row: Row<'_>) -> (BTreeMap<String, String>, Others) {
+    let tags = row.focus("Tags").and_then(|cell| Some((cell.column, values::tags(cell.text)?)));
+    let is_tags = |name: &str| tags.as_ref().is_some_and(|(column, _)| *column == name);
+    let others = row.others().filter(|(name, _)| !is_tags(name));
+    let others = others.map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
+    (tags.map(|(_, tags)| tags).unwrap_or_default(), Others(others))
 }

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use super::dialect::Dialect;
 
 /// Maximum number of columns in a file.
@@ -53,8 +55,8 @@ pub(super) struct Header {
     /// Indices by [`key_of`] the name; the first of several with one key.
     places: HashMap<String, usize>,
     /// Indices of the columns that each FOCUS column is read from, the best first.
-    of_focus: HashMap<&'static str, Vec<usize>>,
-    /// Indices of the columns without a field in the event.
+    of_focus: HashMap<&'static str, Vec<usize>, RandomState>,
+    /// Indices of the columns without a field in the event, in the order of their names.
     others: Vec<usize>,
     pub(super) dialect: Dialect,
 }
@@ -74,7 +76,8 @@ pub(super) enum NoHeader {
 }
 
 impl Header {
-    pub(super) fn new(cells: &[String]) -> Result<Self, NoHeader> {
+    pub(super) fn new<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Self, NoHeader> {
+        let cells: Vec<&str> = cells.collect();
         if cells.len() > MAX_COLUMNS {
             return Err(NoHeader::TooWide);
         }
@@ -95,14 +98,16 @@ impl Header {
             names.push(name);
         }
         let Some(dialect) = Dialect::of(|key| places.contains_key(key)) else {
-            return Err(NoHeader::Foreign(beginning(cells)));
+            return Err(NoHeader::Foreign(beginning(&cells)));
         };
         let sources = |name: &'static str| {
             let names = std::iter::once(&name).chain(dialect.aliases(name)).map(|name| key_of(name));
             (name, names.filter_map(|key| places.get(&key).copied()).collect())
         };
         let of_focus = FIELDS.into_iter().chain(KEPT).map(sources).collect();
-        let others = (0..names.len()).filter(|place| !FIELDS.contains(&names[*place].as_str())).collect();
+        let mut others: Vec<usize> =
+            (0..names.len()).filter(|place| !FIELDS.contains(&names[*place].as_str())).collect();
+        others.sort_by(|a, b| names[*a].cmp(&names[*b]));
         Ok(Self { names, places, of_focus, others, dialect })
     }
 
@@ -120,8 +125,8 @@ impl Header {
     }
 }
 
-fn beginning(cells: &[String]) -> String {
-    let text = cells.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
+fn beginning(cells: &[&str]) -> String {
+    let text = cells[..cells.len().min(3)].join(", ");
     let text = schemas::problem::printable(&text);
     format!("{:?}", text.chars().take(80).collect::<String>())
 }
@@ -131,11 +136,70 @@ pub(super) fn key_of(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
+/// The texts of a row's cells, one after the other, and where each ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cells<'a> {
+    text: &'a str,
+    ends: &'a [usize],
+}
+
+impl<'a> Cells<'a> {
+    /// The cells of a text; the index of the first that ends within a character otherwise.
+    pub(super) fn new(text: &'a str, ends: &'a [usize]) -> Result<Self, usize> {
+        match ends.iter().position(|end| !text.is_char_boundary(*end)) {
+            None => Ok(Self { text, ends }),
+            Some(place) => Err(place),
+        }
+    }
+
+    pub(super) fn len(self) -> usize {
+        self.ends.len()
+    }
+
+    pub(super) fn get(self, place: usize) -> Option<&'a str> {
+        let end = *self.ends.get(place)?;
+        let begin = place.checked_sub(1).map_or(0, |before| self.ends[before]);
+        Some(&self.text[begin..end])
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = &'a str> {
+        (0..self.len()).filter_map(move |place| self.get(place))
+    }
+
+    /// The first so many.
+    pub(super) fn first(self, count: usize) -> Self {
+        Self { ends: &self.ends[..count.min(self.ends.len())], ..self }
+    }
+}
+
+/// Cells that are made one by one.
+#[derive(Debug, Default)]
+pub(super) struct OwnCells {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl OwnCells {
+    pub(super) fn push(&mut self, cell: &str) {
+        self.text.push_str(cell);
+        self.ends.push(self.text.len());
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    pub(super) fn cells(&self) -> Cells<'_> {
+        Cells { text: &self.text, ends: &self.ends }
+    }
+}
+
 /// A row's cells with their header; `NULL`, `(null)` and empty texts count as absent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row<'a> {
     pub(super) header: &'a Header,
-    pub(super) cells: &'a [String],
+    pub(super) cells: Cells<'a>,
 }
 
 /// A value, with the column's name in the file.

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
-use super::columns::MAX_COLUMNS;
+use super::columns::{Cells, MAX_COLUMNS};
 use crate::sources::decoded::Decoded;
 
 /// Maximum size of a row, in bytes; a larger one has an unclosed quote.
@@ -15,9 +15,9 @@ const DELIMITERS: [u8; 4] = *b",;\t|";
 
 /// A row: the line it begins on, and its cells, or the index of one that is not UTF-8.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TextRow {
+pub(super) struct TextRow<'a> {
     pub(super) line: u64,
-    pub(super) cells: Result<Vec<String>, usize>,
+    pub(super) cells: Result<Cells<'a>, usize>,
 }
 
 /// Reason for reading no further rows.
@@ -65,7 +65,7 @@ impl<R: Read> TextRows<R> {
     }
 
     /// The next row; empty lines are skipped.
-    pub(super) fn next_row(&mut self) -> Result<Option<TextRow>, Broken> {
+    pub(super) fn next_row(&mut self) -> Result<Option<TextRow<'_>>, Broken> {
         let line = self.reader.line();
         let (mut bytes, mut cells) = (0, 0);
         loop {
@@ -97,12 +97,14 @@ impl<R: Read> TextRows<R> {
         }
     }
 
-    fn cells(&self, count: usize) -> Result<Vec<String>, usize> {
-        let begins = std::iter::once(0).chain(self.ends.iter().copied());
-        let cell = |(place, (begin, end)): (usize, (usize, &usize))| {
-            std::str::from_utf8(&self.output[begin..*end]).map(str::to_owned).map_err(|_| place)
-        };
-        begins.zip(&self.ends[..count]).enumerate().map(cell).collect()
+    fn cells(&self, count: usize) -> Result<Cells<'_>, usize> {
+        let ends = &self.ends[..count];
+        let bytes = &self.output[..ends.last().copied().unwrap_or_default()];
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Cells::new(text, ends),
+            // The first cell that holds or ends within the fault.
+            Err(error) => Err(ends.iter().position(|end| *end > error.valid_up_to()).unwrap_or_default()),
+        }
     }
 }
 
@@ -134,7 +136,8 @@ mod tests {
         let mut rows = TextRows::new(text).map_err(Broken::Unreadable)?;
         let mut found = Vec::new();
         while let Some(row) = rows.next_row()? {
-            found.push((row.line, row.cells.expect("UTF-8")));
+            let cells = row.cells.expect("UTF-8");
+            found.push((row.line, cells.iter().map(str::to_owned).collect()));
         }
         Ok(found)
     }
@@ -162,9 +165,17 @@ mod tests {
 
     #[test]
     fn a_cell_that_is_not_utf_8_is_told_by_its_place() {
-        let mut rows = TextRows::new(&b"a,b\nx,\xff\n"[..]).expect("read");
-        rows.next_row().expect("read");
-        let row = rows.next_row().expect("read").expect("a row");
-        assert_eq!(row, TextRow { line: 2, cells: Err(1) });
+        // The second is UTF-8 as a whole, and its cells are not.
+        for (text, place) in [
+            (&b"a,b\nx,\xff\n"[..], 1),
+            (b"a,b\nx\xc3,\xa4\n", 0),
+            (b"a,b\n\xff,x\n", 0),
+            (b"a,b\n,x\xc3\n", 1),
+        ] {
+            let mut rows = TextRows::new(text).expect("read");
+            rows.next_row().expect("read");
+            let row = rows.next_row().expect("read").expect("a row");
+            assert_eq!(row, TextRow { line: 2, cells: Err(place) }, "{text:?}");
+        }
     }
 }

@@ -21,14 +21,13 @@ mod values;
 
 use std::collections::BTreeMap;
 
-use chrono::{Datelike as _, SecondsFormat, Timelike as _};
 use schemas::{Envelope, Event, EventId, Source, TenantId, Timestamp, envelope::native_format};
 use serde_json::value::RawValue;
 
 pub use self::rows::{ChargeRow, ChargeRows, FileBroken};
 use self::{
     charge::{Charge, charge},
-    columns::{Header, Row},
+    columns::{Header, OwnCells, Row},
     identity::Repetitions,
 };
 use super::{
@@ -91,16 +90,16 @@ impl Charges {
     pub fn map_json(&mut self, text: &str) -> Result<Mapped, NotARecord> {
         let members: BTreeMap<String, Box<RawValue>> =
             serde_json::from_str(text).map_err(NotARecord::NotAnObject)?;
-        let (mut names, mut cells) = (Vec::new(), Vec::new());
+        let (mut names, mut cells) = (OwnCells::default(), OwnCells::default());
         for (name, value) in members {
             flatten(name, &value, &mut |name, text| {
-                names.push(name);
-                cells.push(text);
+                names.push(&name);
+                cells.push(&text);
             });
         }
         let other = |error: &dyn std::error::Error| NotARecord::OtherDocument(error.to_string());
-        let header = Header::new(&names).map_err(|error| other(&error))?;
-        self.map(Row { header: &header, cells: &cells }).map_err(NotARecord::OtherDocument)
+        let header = Header::new(names.cells().iter()).map_err(|error| other(&error))?;
+        self.map(Row { header: &header, cells: cells.cells() }).map_err(NotARecord::OtherDocument)
     }
 
     /// The next row.
@@ -165,30 +164,4 @@ fn flatten(name: String, value: &RawValue, column: &mut dyn FnMut(String, String
         }
         _ => column(name, text.to_owned()),
     }
-}
-
-fn rfc3339(instant: Timestamp) -> String {
-    let (year, time) = (instant.year(), instant.time());
-    if time.nanosecond() != 0 || !(0..=9999).contains(&year) {
-        return instant.to_rfc3339_opts(SecondsFormat::AutoSi, true);
-    }
-    let year = year.unsigned_abs();
-    let numbers = [
-        (year / 100, b' '),
-        (year % 100, b'-'),
-        (instant.month(), b'-'),
-        (instant.day(), b'T'),
-        (time.hour(), b':'),
-        (time.minute(), b':'),
-        (time.second(), b'Z'),
-    ];
-    let mut text = String::with_capacity(20);
-    for (number, mark) in numbers {
-        let digit = |digit: u32| char::from_digit(digit, 10).expect("a digit");
-        text.extend([digit(number / 10), digit(number % 10)]);
-        if mark != b' ' {
-            text.push(char::from(mark));
-        }
-    }
-    text
 }

@@ -8,37 +8,44 @@ use std::{
 use parquet::{
     errors::ParquetError,
     file::{reader::FileReader as _, serialized_reader::SerializedFileReader},
-    record::{Field, Row, reader::RowIter},
+    record::{Field, reader::RowIter},
 };
 
-use super::values;
+use super::{
+    columns::{Cells, OwnCells},
+    values,
+};
 
 /// Reads rows; the columns are those of the file's schema.
 pub(super) struct ParquetRows {
-    columns: Vec<String>,
+    columns: OwnCells,
     rows: RowIter<'static>,
+    cells: OwnCells,
 }
 
 impl ParquetRows {
     pub(super) fn new(file: File) -> Result<Self, ParquetError> {
         let reader = SerializedFileReader::new(file)?;
         let schema = reader.metadata().file_metadata().schema();
-        let columns = schema.get_fields().iter().map(|field| field.name().to_owned()).collect();
-        Ok(Self { columns, rows: RowIter::from_file_into(Box::new(reader)) })
+        let mut columns = OwnCells::default();
+        schema.get_fields().iter().for_each(|field| columns.push(field.name()));
+        Ok(Self { columns, rows: RowIter::from_file_into(Box::new(reader)), cells: OwnCells::default() })
     }
 
-    pub(super) fn columns(&self) -> &[String] {
-        &self.columns
+    pub(super) fn columns(&self) -> Cells<'_> {
+        self.columns.cells()
     }
 
     /// The cells of the next row, as texts.
-    pub(super) fn next_row(&mut self) -> Result<Option<Vec<String>>, ParquetError> {
+    pub(super) fn next_row(&mut self) -> Result<Option<Cells<'_>>, ParquetError> {
         // The library ends in a panic at types that it cannot turn into values.
         let next = catch_unwind(AssertUnwindSafe(|| self.rows.next()));
         let next =
             next.map_err(|_| ParquetError::General("a column has a type that cannot be read".into()))?;
-        let cells = |row: Row| row.into_columns().into_iter().map(|(_, field)| text_of(&field)).collect();
-        next.map(|row| row.map(cells)).transpose()
+        let Some(row) = next.transpose()? else { return Ok(None) };
+        self.cells.clear();
+        row.into_columns().iter().for_each(|(_, field)| self.cells.push(&text_of(field)));
+        Ok(Some(self.cells.cells()))
     }
 }
 
@@ -67,7 +74,7 @@ fn text_of(field: &Field) -> String {
 }
 
 fn instant(instant: Option<schemas::Timestamp>, number: i64) -> String {
-    instant.map_or_else(|| number.to_string(), super::rfc3339)
+    instant.map_or_else(|| number.to_string(), schemas::rfc3339)
 }
 
 fn json_of(field: &Field) -> serde_json::Value {

@@ -1,10 +1,10 @@
 //! Iterates over the charges of a file, and the errors of invalid rows.
 
-use std::{error::Error, fs::File, io::Read};
+use std::{error::Error, fmt, fs::File, io::Read};
 
 use super::{
     Charges,
-    columns::{Header, NoHeader, Row},
+    columns::{Cells, Header, NoHeader, Row},
     csv::{Broken, TextRows},
     parquet::ParquetRows,
 };
@@ -42,13 +42,48 @@ enum Table {
 }
 
 /// A row: its location, and its cells or their fault.
-struct TableRow {
-    place: String,
-    cells: Result<Vec<String>, String>,
+struct TableRow<'a> {
+    place: Place,
+    cells: Result<Cells<'a>, String>,
 }
 
-impl std::fmt::Debug for ChargeRows {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// Location of a row.
+enum Place {
+    Line(u64),
+    Row(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Row(row) => write!(f, "row {row}"),
+        }
+    }
+}
+
+impl Table {
+    /// The next row, of which `index` come before.
+    fn next_row(&mut self, header: &Header, index: u64) -> Result<Option<TableRow<'_>>, FileBroken> {
+        match self {
+            Self::Parquet(rows) => {
+                let cells = rows.next_row().map_err(|error| unreadable(&error))?;
+                Ok(cells.map(|cells| TableRow { place: Place::Row(index + 1), cells: Ok(cells) }))
+            }
+            Self::Text(rows) => {
+                let Some(row) = rows.next_row().map_err(|error| broken(&error))? else { return Ok(None) };
+                let cells = row.cells.map_err(|place| {
+                    let named = if place < header.len() { header.name(place) } else { "beyond the last" };
+                    format!("column {named} is not UTF-8")
+                });
+                Ok(Some(TableRow { place: Place::Line(row.line), cells }))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ChargeRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChargeRows").field("header", &self.header).finish_non_exhaustive()
     }
 }
@@ -59,75 +94,58 @@ impl ChargeRows {
         let mut rows = TextRows::new(reader).map_err(|error| unreadable(&error))?;
         let Some(first) = rows.next_row().map_err(|error| broken(&error))? else { return Ok(None) };
         let cells = first.cells.map_err(|_| FileBroken::Foreign("its first row is not UTF-8".into()))?;
-        let header = Header::new(&cells).map_err(|error| foreign(&error))?;
+        let header = Header::new(cells.iter()).map_err(|error| foreign(&error))?;
         Ok(Some(Self { table: Table::Text(Box::new(rows)), header, charges, index: 0 }))
     }
 
     /// Reads a Parquet file.
     pub fn of_parquet(file: File, charges: Charges) -> Result<Self, FileBroken> {
         let rows = ParquetRows::new(file).map_err(|error| unreadable(&error))?;
-        let header = Header::new(rows.columns()).map_err(|error| foreign(&error))?;
+        let header = Header::new(rows.columns().iter()).map_err(|error| foreign(&error))?;
         Ok(Self { table: Table::Parquet(rows), header, charges, index: 0 })
     }
+}
 
-    fn next_cells(&mut self) -> Result<Option<TableRow>, FileBroken> {
-        match &mut self.table {
-            Table::Parquet(rows) => {
-                let cells = rows.next_row().map_err(|error| unreadable(&error))?;
-                let place = format!("row {}", self.index + 1);
-                Ok(cells.map(|cells| TableRow { place, cells: Ok(cells) }))
-            }
-            Table::Text(rows) => {
-                let Some(row) = rows.next_row().map_err(|error| broken(&error))? else { return Ok(None) };
-                let header = &self.header;
-                let cells = row.cells.map_err(|place| {
-                    let named = if place < header.len() { header.name(place) } else { "beyond the last" };
-                    format!("column {named} is not UTF-8")
-                });
-                Ok(Some(TableRow { place: format!("line {}", row.line), cells }))
-            }
-        }
+/// The charge of a row; `None` for an empty row.
+fn charge(charges: &mut Charges, header: &Header, mut cells: Cells<'_>) -> Option<Result<Mapped, String>> {
+    let width = header.len();
+    let is_blank = |cell: &str| cell.trim().is_empty();
+    while cells.len() > width && cells.get(cells.len() - 1).is_some_and(is_blank) {
+        cells = cells.first(cells.len() - 1);
     }
-
-    /// The charge of a row; `None` for an empty row.
-    fn charge(&mut self, mut cells: Vec<String>) -> Option<Result<Mapped, String>> {
-        let width = self.header.len();
-        while cells.len() > width && cells.last().is_some_and(|cell| cell.trim().is_empty()) {
-            cells.pop();
-        }
-        let row = Row { header: &self.header, cells: &cells };
-        let repeats_header = cells.len() == width
-            && (0..width)
-                .all(|place| cells[place].trim().trim_start_matches('\u{feff}') == self.header.name(place));
-        if row.is_empty() || repeats_header {
-            return None;
-        }
-        if cells.len() != width {
-            let last = self.header.name(cells.len().min(width) - 1);
-            return Some(Err(format!(
-                "the row has {} of {width} columns and ends at {last}: the file is cut here, or a delimiter is wrong",
-                cells.len()
-            )));
-        }
-        Some(self.charges.map(row))
+    let row = Row { header, cells };
+    let is_header =
+        |(place, cell): (usize, &str)| cell.trim().trim_start_matches('\u{feff}') == header.name(place);
+    let repeats_header = cells.len() == width && cells.iter().enumerate().all(is_header);
+    if row.is_empty() || repeats_header {
+        return None;
     }
+    if cells.len() != width {
+        let last = header.name(cells.len().min(width) - 1);
+        return Some(Err(format!(
+            "the row has {} of {width} columns and ends at {last}: the file is cut here, or a delimiter is wrong",
+            cells.len()
+        )));
+    }
+    Some(charges.map(row))
 }
 
 impl Iterator for ChargeRows {
     type Item = Result<ChargeRow, FileBroken>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let Self { table, header, charges, index: next } = self;
         loop {
-            let TableRow { place, cells } = match self.next_cells() {
-                Ok(next) => next?,
+            let TableRow { place, cells } = match table.next_row(header, *next) {
+                Ok(row) => row?,
                 Err(error) => return Some(Err(error)),
             };
             let charge = match cells {
-                Ok(cells) => self.charge(cells),
+                Ok(cells) => charge(charges, header, cells),
                 Err(reason) => Some(Err(reason)),
             };
-            let index = self.index;
-            self.index += 1;
+            let index = *next;
+            *next += 1;
             if let Some(charge) = charge {
                 let charge = charge.map_err(|reason| format!("{place}: {reason}"));
                 return Some(Ok(ChargeRow { index, charge }));

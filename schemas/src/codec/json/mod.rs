@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Refusal, Why,
-    attributes::{Attributes, Reception},
+    attributes::{Attributes, Marks, Reception},
     family,
 };
 use crate::{Envelope, TenantId, Timestamp};
@@ -209,7 +209,7 @@ fn envelope(
     data: &object::Data<'_>,
     reception: &Reception<'_>,
 ) -> Result<Envelope, Refusal> {
-    let head = attributes.head(reception)?;
+    let head = attributes.head(reception, &Marks::default())?;
     let (event, native) = data::event(&head, data)?;
     if family::of_type(&head.ce_type).is_some() && reception.topic.is_some_and(|topic| topic != event.topic())
     {

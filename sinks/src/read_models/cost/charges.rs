@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::NaiveDate;
+use foldhash::fast::RandomState;
 use projections::cost::{columns_key, scope_key, series_key_in};
-use schemas::changes::cost::ChargeFact;
+use schemas::changes::cost::{ChargeFact, CostSeries};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -65,14 +66,18 @@ pub(super) struct Keyed<'a> {
 }
 
 impl<'a> Keyed<'a> {
-    /// The charges of a batch with their keys. Most are of few scopes.
+    /// The charges of a batch with their keys. Most are of few scopes, and many of one series.
     pub(super) fn all(charges: Vec<&'a ChargeFact>) -> Vec<Self> {
         let mut scopes: HashMap<(&str, &str, NaiveDate), Uuid> = HashMap::new();
-        let keyed = |charge: &'a ChargeFact| {
-            let series = &charge.series;
+        let mut known: HashMap<&CostSeries, Keys, RandomState> = HashMap::default();
+        let mut keys_of = |series: &'a CostSeries| {
             let names = (series.provider.as_str(), series.billing_account.as_str(), series.billing_period);
             let scope = *scopes.entry(names).or_insert_with(|| scope_key(series));
-            Self { charge, keys: Keys { series: series_key_in(scope, series), scope } }
+            Keys { series: series_key_in(scope, series), scope }
+        };
+        let keyed = |charge: &'a ChargeFact| {
+            let keys = *known.entry(&charge.series).or_insert_with_key(|series| keys_of(series));
+            Self { charge, keys }
         };
         charges.into_iter().map(keyed).collect()
     }
@@ -86,29 +91,57 @@ impl<'a> Keyed<'a> {
     }
 }
 
-/// The other columns of a charge: those that it shares with others, and its own. JSON objects; `None` without any.
+/// The other columns of a charge: the key of those that it shares with others, and its own as a JSON object; `None` without
+/// any.
 struct Parted {
-    shared: Option<(Uuid, String)>,
+    shared: Option<Uuid>,
     own: Option<String>,
 }
 
-impl Parted {
-    fn of(charge: &ChargeFact) -> Self {
+/// Parts the other columns of a batch's charges, most of which share all that can be shared.
+#[derive(Default)]
+struct Parting<'a> {
+    /// Columns that charges share, with their values, behind the tenant: their key.
+    keys: HashMap<Vec<(&'a str, &'a str)>, Uuid, RandomState>,
+    /// The columns by tenant and key, JSON objects.
+    shared: BTreeMap<(&'a str, Uuid), String>,
+    /// The columns of one charge, in a buffer that is reused.
+    found: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Parting<'a> {
+    fn part(&mut self, charge: &'a ChargeFact) -> Parted {
         let is_shared =
             |name: &str, value: &str| value.len() <= MAX_SHARED_BYTES && SHARED.binary_search(&name).is_ok();
-        let (mut shared, mut own) = (BTreeMap::new(), BTreeMap::new());
+        let tenant = charge.tenant.as_str();
+        let mut own = BTreeMap::new();
+        self.found.clear();
+        self.found.push(("", tenant));
         for (name, value) in &charge.other_columns {
-            let part = if is_shared(name, value) { &mut shared } else { &mut own };
-            part.insert(name.as_str(), value.as_str());
+            if is_shared(name, value) {
+                self.found.push((name, value));
+            } else {
+                own.insert(name.as_str(), value.as_str());
+            }
         }
-        let json = |part: &BTreeMap<&str, &str>| {
-            serde_json::to_string(part).expect("texts by text are an object of JSON")
-        };
-        Self {
-            shared: (!shared.is_empty()).then(|| (columns_key(&shared), json(&shared))),
-            own: (!own.is_empty()).then(|| json(&own)),
-        }
+        Parted { shared: self.key_of_found(tenant), own: (!own.is_empty()).then(|| json(&own)) }
     }
+
+    fn key_of_found(&mut self, tenant: &'a str) -> Option<Uuid> {
+        let shared = self.found.get(1..).filter(|shared| !shared.is_empty())?;
+        if let Some(key) = self.keys.get(&self.found) {
+            return Some(*key);
+        }
+        let shared: BTreeMap<&str, &str> = shared.iter().copied().collect();
+        let key = columns_key(&shared);
+        self.shared.insert((tenant, key), json(&shared));
+        self.keys.insert(self.found.clone(), key);
+        Some(key)
+    }
+}
+
+fn json(columns: &BTreeMap<&str, &str>) -> String {
+    serde_json::to_string(columns).expect("texts by text are an object of JSON")
 }
 
 /// Writes charges, sorted by key, and the shared columns that no committed batch wrote.
@@ -122,21 +155,13 @@ pub(super) async fn write(
     if charges.is_empty() {
         return Ok(());
     }
-    let parted: Vec<Parted> = charges.iter().map(|keyed| Parted::of(keyed.charge)).collect();
-    let mut missing = BTreeMap::new();
-    for (keyed, parted) in charges.iter().zip(&parted) {
-        let tenant = keyed.tenant();
-        if let Some((key, columns)) = parted.shared.as_ref().filter(|(key, _)| !known.has(tenant, *key)) {
-            missing.entry((tenant, *key)).or_insert(columns.as_str());
-        }
-    }
-    known.writes(missing.keys().copied());
-    let columns = missing.into_iter().map(|((tenant_id, columns_key), columns)| ColumnsRow {
-        tenant_id,
-        columns_key,
-        columns,
-    });
-    let columns: Vec<ColumnsRow<'_>> = columns.collect();
+    let mut parting = Parting::default();
+    let parted: Vec<Parted> = charges.iter().map(|keyed| parting.part(keyed.charge)).collect();
+    let missing = parting.shared.iter().filter(|((tenant, key), _)| !known.has(tenant, *key));
+    let columns: Vec<ColumnsRow<'_>> = missing
+        .map(|(&(tenant_id, columns_key), columns)| ColumnsRow { tenant_id, columns_key, columns })
+        .collect();
+    known.writes(columns.iter().map(|row| (row.tenant_id, row.columns_key)));
     if !columns.is_empty() {
         ColumnsRow::insert_missing(tx, &columns).await?;
     }
@@ -166,7 +191,7 @@ fn encode(rows: &mut CopyRows, Keyed { charge, keys }: &Keyed<'_>, parted: &Part
     rows.uuid(charge.event_id.as_uuid());
     rows.uuid(&keys.series);
     rows.uuid(&keys.scope);
-    rows.optional_bytea(parted.shared.as_ref().map(|(key, _)| &key.as_bytes()[..]));
+    rows.optional_bytea(parted.shared.as_ref().map(|key| &key.as_bytes()[..]));
     rows.bytea(&[u8::from(charge.replaces)]);
     rows.text(charge.tenant.as_str());
     let others = [
@@ -206,7 +231,7 @@ fn row<'a>(Keyed { charge, keys }: &Keyed<'a>, parted: &Parted) -> ChargeRow<'a>
         corrects: charge.corrects.as_deref(),
         other_columns: parted.own.clone(),
         content_sha256: &charge.content_sha256,
-        columns_key: parted.shared.as_ref().map(|(key, _)| *key),
+        columns_key: parted.shared,
     }
 }
 

@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::NaiveDate;
+use foldhash::fast::RandomState;
 use projections::cost::{Entry, Sign, entries};
 use rust_decimal::Decimal;
 use schemas::{Timestamp, changes::cost::CostSeries};
@@ -203,7 +204,7 @@ fn entry_row<'a>(keyed: &Keyed<'a>, entry: Entry) -> EntryRow<'a> {
 /// Entries, added up by tenant, series, day and instant as far as 28 digits hold every digit of the sum.
 #[derive(Default)]
 struct Sums<'a> {
-    sums: HashMap<(&'a str, Uuid, NaiveDate, Timestamp), EntryRow<'a>>,
+    sums: HashMap<(&'a str, Uuid, NaiveDate, Timestamp), EntryRow<'a>, RandomState>,
     /// Entries whose sum has more digits; Postgres adds them.
     beyond: Vec<EntryRow<'a>>,
 }
@@ -253,6 +254,10 @@ fn added<'a>(a: &EntryRow<'a>, b: &EntryRow<'a>) -> Option<EntryRow<'a>> {
 
 /// The sum, unless it has more digits than a decimal holds: the library would round.
 fn exact_sum(a: Decimal, b: Decimal) -> Option<Decimal> {
+    // Rounding takes places away: with all of them, nothing was rounded.
+    if let Some(sum) = a.checked_add(b).filter(|sum| sum.scale() == a.scale().max(b.scale())) {
+        return Some(sum);
+    }
     let (a, b) = (a.normalize(), b.normalize());
     let scale = a.scale().max(b.scale());
     let sum = a.checked_add(b)?;

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use foldhash::fast::RandomState;
 use uuid::Uuid;
 
 /// Most keys that are remembered; beyond it all are forgotten.
@@ -10,7 +11,7 @@ const MAX_KEYS: usize = 100_000;
 /// Keys by tenant.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
-    committed: HashMap<String, HashSet<Uuid>>,
+    committed: HashMap<String, HashSet<Uuid, RandomState>, RandomState>,
     keys: usize,
     /// Those that the current batch writes.
     written: Vec<(String, Uuid)>,

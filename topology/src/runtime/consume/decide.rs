@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -35,12 +36,15 @@ impl<P: Processor, L: SchemaLookup> Deciding<P, L> {
         Self { processor, schemas }
     }
 
-    fn apply<K>(&self, input: &P::Input, keep: impl FnOnce() -> K) -> Decision<P::Change>
-    where
-        K: FnOnce() -> P::Input + Send + 'static,
-    {
+    fn apply(&self, input: P::Input, keep: impl FnOnce(&P::Input) -> Kept<P::Input>) -> Decision<P::Change> {
         let identity = Some(input.identity());
-        let process = || self.processor.process_kept(input, keep);
+        let process = || match self.processor.process_taken(input) {
+            ControlFlow::Break(changes) => changes,
+            ControlFlow::Continue(input) => self.processor.process_kept(&input, || {
+                let kept = keep(&input);
+                move || kept.input()
+            }),
+        };
         // A processor is pure: nothing is left half done by a panic.
         let settlement = match catch_unwind(AssertUnwindSafe(process)) {
             Ok(changes) => Settlement::Apply(changes),
@@ -68,15 +72,13 @@ impl<P: Processor, L: SchemaLookup + Send> Decide for Deciding<P, L> {
             catch_unwind(AssertUnwindSafe(|| P::Input::read(&incoming, raw.value.as_ref(), &schemas)));
         let settlement = match decoded {
             Ok(Ok(Some(input))) => {
-                let keep = || {
-                    let kept = if schemas.asked.get() {
+                return self.apply(input, |input| {
+                    if schemas.asked.get() {
                         Kept::Input(Box::new(input.clone()))
                     } else {
                         Kept::Record(record.topic, raw.clone())
-                    };
-                    move || kept.input()
-                };
-                return self.apply(&input, keep);
+                    }
+                });
             }
             Ok(Err(DecodeError::NeedsSchema(id))) => return Decision::NeedsSchema(id),
             Ok(Ok(None)) => Settlement::Ignore(TOMBSTONE),
