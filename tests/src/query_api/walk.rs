@@ -5,7 +5,10 @@
 //! transaction. Here the database puts another tenant into the setting, whatever the application asks for. A row
 //! that is answered nevertheless is one that row-level security alone would have let through.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use futures_util::StreamExt as _;
 use reqwest::StatusCode;
@@ -154,6 +157,9 @@ const ROOT_KEY: &str = r#"{"eventVersion": "1.08", "eventSource": "iam.amazonaws
     "eventTime": "2026-01-05T08:00:00Z", "requestParameters": null,
     "responseElements": {"accessKey": {"accessKeyId": "AKIAIOSFODNN7EXAMPLE", "status": "Active"}}}"#;
 
+/// Longest wait for something to ask for, and the pause between two looks.
+const PATIENCE: Duration = Duration::from_mins(2);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Stages that have not settled what the audit stage has.
 const BEHIND: &str =
     "SELECT count(*) FROM stage_position AS a JOIN stage_position AS s USING (topic, partition)
@@ -240,6 +246,20 @@ async fn answers(
     futures_util::stream::iter(paths.iter().map(ask).collect::<Vec<_>>()).buffered(2).collect().await
 }
 
+/// The path that a route is asked by, once there is something to ask for: a stage that has not claimed its partitions
+/// yet is not seen to be behind.
+async fn path_of(owner: &mut PgConnection, route: &str, sql: &'static str) -> String {
+    let began = Instant::now();
+    loop {
+        let path = sqlx::query_scalar::<_, String>(AssertSqlSafe(sql)).fetch_optional(&mut *owner).await;
+        if let Some(path) = path.expect(route) {
+            return path;
+        }
+        assert!(began.elapsed() < PATIENCE, "nothing for {route}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_route_answers_a_foreign_row_by_row_level_security_alone() {
     let site = Site::new().await;
@@ -249,15 +269,14 @@ async fn no_route_answers_a_foreign_row_by_row_level_security_alone() {
     let records = publish(&site, &door).await;
     site.await_count(SETTLED, records).await;
     site.await_count(BEHIND, 0).await;
-    member.stop();
-    door.stop.cancel();
-
     let mut owner = PgConnection::connect(&site.endpoints.database_url).await.expect("connected");
     let mut paths = BTreeMap::new();
     for (route, path) in ROUTES {
-        let path = sqlx::query_scalar::<_, String>(AssertSqlSafe(path)).fetch_optional(&mut owner).await;
-        paths.insert(route, path.expect(route).unwrap_or_else(|| panic!("nothing for {route}")));
+        paths.insert(route, path_of(&mut owner, route, path).await);
     }
+    member.stop();
+    door.stop.cancel();
+
     let described: Vec<String> = description().paths.paths.into_keys().collect();
     let walked =
         |route: &&String| !ROUTES.iter().any(|(walked, _)| walked == route) && route.starts_with("/api");
