@@ -17,8 +17,10 @@ use std::fmt::Display;
 
 use serde::{
     Serialize, Serializer,
-    ser::{self, Impossible, SerializeMap, SerializeSeq, SerializeStruct},
+    ser::{SerializeMap, SerializeSeq, SerializeStruct},
 };
+
+use crate::few_types::{NoPlace, refuse_other_types};
 
 const ENTRY: u8 = 1;
 const END: u8 = 0;
@@ -42,33 +44,12 @@ impl Value<'_> {
     }
 }
 
-/// A type that the form does not support.
-#[derive(Debug, thiserror::Error)]
-#[error("the canonical form does not support values of this type")]
-pub(crate) struct NoPlace;
-
-impl ser::Error for NoPlace {
-    fn custom<T: Display>(_: T) -> Self {
-        Self
-    }
-}
-
-macro_rules! no_place {
-    ($($method:ident($($type:ty),*) -> $answer:ty;)+) => {
-        $(fn $method(self, $(_: $type),*) -> Result<$answer, NoPlace> { Err(NoPlace) })+
-    };
-}
-
 impl<'a> Serializer for Value<'a> {
     type Ok = bool;
     type Error = NoPlace;
     type SerializeSeq = Parts<'a>;
-    type SerializeTuple = Impossible<bool, NoPlace>;
-    type SerializeTupleStruct = Impossible<bool, NoPlace>;
-    type SerializeTupleVariant = Impossible<bool, NoPlace>;
     type SerializeMap = Parts<'a>;
     type SerializeStruct = Parts<'a>;
-    type SerializeStructVariant = Impossible<bool, NoPlace>;
 
     fn serialize_str(self, v: &str) -> Result<bool, NoPlace> {
         self.text(v)
@@ -120,35 +101,7 @@ impl<'a> Serializer for Value<'a> {
         false
     }
 
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: &T,
-    ) -> Result<bool, NoPlace> {
-        Err(NoPlace)
-    }
-
-    no_place! {
-        serialize_i8(i8) -> bool;
-        serialize_i16(i16) -> bool;
-        serialize_i32(i32) -> bool;
-        serialize_u8(u8) -> bool;
-        serialize_u16(u16) -> bool;
-        serialize_u32(u32) -> bool;
-        serialize_u64(u64) -> bool;
-        serialize_f32(f32) -> bool;
-        serialize_f64(f64) -> bool;
-        serialize_char(char) -> bool;
-        serialize_bytes(&[u8]) -> bool;
-        serialize_unit() -> bool;
-        serialize_unit_struct(&'static str) -> bool;
-        serialize_tuple(usize) -> Impossible<bool, NoPlace>;
-        serialize_tuple_struct(&'static str, usize) -> Impossible<bool, NoPlace>;
-        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Impossible<bool, NoPlace>;
-        serialize_struct_variant(&'static str, u32, &'static str, usize) -> Impossible<bool, NoPlace>;
-    }
+    refuse_other_types!(bool);
 }
 
 /// Fields, items or entries of a value.

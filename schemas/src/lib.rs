@@ -9,6 +9,7 @@ pub mod codec;
 mod decimal_text;
 pub mod envelope;
 pub mod events;
+mod few_types;
 mod instant_text;
 mod ocsf;
 mod park_reason;

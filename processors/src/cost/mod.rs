@@ -129,7 +129,7 @@ fn lifecycle_fact(
     })
 }
 
-/// What a charge takes from around its event.
+/// The part of a charge that its envelope gives.
 struct Head {
     id: EventId,
     tenant: TenantId,

@@ -135,12 +135,7 @@ fn wildcards_in_policies_are_found_where_they_allow() {
 
 #[test]
 fn grants_of_other_clouds_are_read() {
-    let rule = |address: &str, after: Value| {
-        let proposal = scored(&[create(address, after)]);
-        let of_identity =
-            proposal.factors.iter().find(|factor| factor.kind == Identity).expect("an identity");
-        of_identity.rule.clone()
-    };
+    let rule = |address: &str, after: Value| rule_on_creating(Identity, address, after).expect("an identity");
     let attached = json!({ "policy_arn": "arn:aws:iam::aws:policy/AdministratorAccess" });
     assert_eq!(rule("aws_iam_role_policy_attachment.a", attached), "grants_everything");
     assert_eq!(rule("google_project_iam_member.a", json!({ "role": "roles/owner" })), "grants_everything");
@@ -211,10 +206,7 @@ fn databases_of_every_provider_are_not_deleted_or_replaced_on_auto() {
 
 #[test]
 fn grants_are_found_where_they_are_written_differently() {
-    let rule = |address: &str, after: Value| {
-        let proposal = scored(&[create(address, after)]);
-        proposal.factors.iter().find(|factor| factor.kind == Identity).map(|factor| factor.rule.clone())
-    };
+    let rule = |address: &str, after: Value| rule_on_creating(Identity, address, after);
     let some = |rule: &str| Some(rule.to_owned());
     let statement = |extra: Value| {
         let mut statement = json!({ "Effect": "Allow", "Action": "s3:GetObject", "Resource": "*" });

@@ -51,6 +51,12 @@ fn scored(changes: &[Value]) -> Proposal {
     assess(Given::Json(&plan(changes)), false)
 }
 
+/// The rule of the first factor of that kind, if creating the resource has one.
+fn rule_on_creating(kind: FactorKind, address: &str, after: Value) -> Option<String> {
+    let proposal = scored(&[create(address, after)]);
+    proposal.factors.iter().find(|factor| factor.kind == kind).map(|factor| factor.rule.clone())
+}
+
 /// The rules of a proposal, by kind.
 fn rules(proposal: &Proposal) -> Vec<(FactorKind, &str)> {
     let mut rules: Vec<_> =

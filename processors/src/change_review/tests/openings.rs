@@ -4,14 +4,11 @@ use FactorKind::NetworkExposure;
 use schemas::changes::change_review::FactorKind;
 use serde_json::{Value, json};
 
-use super::{create, scored};
+use super::rule_on_creating;
 
 #[test]
 fn openings_to_the_internet_are_told_by_their_ports() {
-    let rule = |address: &str, after: Value| {
-        let proposal = scored(&[create(address, after)]);
-        proposal.factors.iter().find(|f| f.kind == NetworkExposure).map(|factor| factor.rule.clone())
-    };
+    let rule = |address: &str, after: Value| rule_on_creating(NetworkExposure, address, after);
     let some = |rule: &str| Some(rule.to_owned());
     let block = |from: i64, to: i64, protocol: &str, cidr: &str| {
         let cidr_blocks = [cidr];
@@ -64,10 +61,7 @@ fn openings_to_the_internet_are_told_by_their_ports() {
 
 #[test]
 fn openings_are_found_in_the_words_of_every_cloud() {
-    let rule = |address: &str, after: Value| {
-        let proposal = scored(&[create(address, after)]);
-        proposal.factors.iter().find(|f| f.kind == NetworkExposure).map(|factor| factor.rule.clone())
-    };
+    let rule = |address: &str, after: Value| rule_on_creating(NetworkExposure, address, after);
     let administration = Some("open_administration".to_owned());
     let halves = json!({
         "type": "ingress", "protocol": "tcp", "from_port": 22, "to_port": 22,
@@ -129,10 +123,7 @@ fn openings_are_found_in_the_words_of_every_cloud() {
 
 #[test]
 fn data_shared_with_everybody_is_public_in_the_words_of_every_cloud() {
-    let rule = |address: &str, after: Value| {
-        let proposal = scored(&[create(address, after)]);
-        proposal.factors.iter().find(|f| f.kind == NetworkExposure).map(|factor| factor.rule.clone())
-    };
+    let rule = |address: &str, after: Value| rule_on_creating(NetworkExposure, address, after);
     let public = Some("public_data".to_owned());
     for (address, after) in [
         ("mongodbatlas_project_ip_access_list.a", json!({ "cidr_block": "0.0.0.0/0" })),

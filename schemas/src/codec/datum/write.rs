@@ -9,19 +9,10 @@ use apache_avro::{
 };
 use serde::{
     Serialize, Serializer,
-    ser::{self, Impossible, SerializeMap, SerializeSeq, SerializeStruct},
+    ser::{SerializeMap, SerializeSeq, SerializeStruct},
 };
 
-/// A value that its schema has no place for.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the schema has no place for the value")]
-pub(in crate::codec) struct NoPlace;
-
-impl ser::Error for NoPlace {
-    fn custom<T: std::fmt::Display>(_: T) -> Self {
-        Self
-    }
-}
+use crate::few_types::{NoPlace, refuse_other_types};
 
 type Written = Result<(), NoPlace>;
 
@@ -60,22 +51,12 @@ fn place_of_null(union: &UnionSchema) -> Result<usize, NoPlace> {
     }
 }
 
-macro_rules! no_place {
-    ($($method:ident($($type:ty),*) -> $answer:ty;)+) => {
-        $(fn $method(self, $(_: $type),*) -> Result<$answer, NoPlace> { Err(NoPlace) })+
-    };
-}
-
 impl<'s, 'w> Serializer for Value<'s, 'w> {
     type Ok = ();
     type Error = NoPlace;
     type SerializeSeq = Items<'s, 'w>;
-    type SerializeTuple = Impossible<(), NoPlace>;
-    type SerializeTupleStruct = Impossible<(), NoPlace>;
-    type SerializeTupleVariant = Impossible<(), NoPlace>;
     type SerializeMap = Items<'s, 'w>;
     type SerializeStruct = Fields<'s, 'w>;
-    type SerializeStructVariant = Impossible<(), NoPlace>;
 
     fn serialize_bool(self, v: bool) -> Written {
         match self.schema {
@@ -153,35 +134,7 @@ impl<'s, 'w> Serializer for Value<'s, 'w> {
         Err(NoPlace)
     }
 
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: &T,
-    ) -> Written {
-        Err(NoPlace)
-    }
-
-    no_place! {
-        serialize_i8(i8) -> ();
-        serialize_i16(i16) -> ();
-        serialize_i32(i32) -> ();
-        serialize_u8(u8) -> ();
-        serialize_u16(u16) -> ();
-        serialize_u32(u32) -> ();
-        serialize_u64(u64) -> ();
-        serialize_f32(f32) -> ();
-        serialize_f64(f64) -> ();
-        serialize_char(char) -> ();
-        serialize_bytes(&[u8]) -> ();
-        serialize_unit() -> ();
-        serialize_unit_struct(&'static str) -> ();
-        serialize_tuple(usize) -> Impossible<(), NoPlace>;
-        serialize_tuple_struct(&'static str, usize) -> Impossible<(), NoPlace>;
-        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Impossible<(), NoPlace>;
-        serialize_struct_variant(&'static str, u32, &'static str, usize) -> Impossible<(), NoPlace>;
-    }
+    refuse_other_types!(());
 }
 
 /// The fields of a record that are still to come.
