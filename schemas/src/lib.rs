@@ -22,6 +22,6 @@ pub use decimal_text::DecimalText;
 pub use envelope::{Envelope, EventId, Native, Source, TenantId, Timestamp, TraceContext};
 pub use events::Event;
 pub use instant_text::rfc3339;
-pub use ocsf::{LogPlace, OcsfEvent, OcsfFault};
+pub use ocsf::{LogPlace, OcsfEvent, OcsfFault, SINK_HEADER};
 pub use park_reason::ParkReason;
 pub use topics::Topic;

@@ -9,6 +9,9 @@ use serde_json::value::RawValue;
 
 use crate::{EventId, ParkReason, TenantId, Timestamp};
 
+/// Header of a record that is for one sink alone: the sink's name.
+pub const SINK_HEADER: &str = "weir-sink";
+
 /// An OCSF record in JSON, with the members that decide on its delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OcsfEvent {
@@ -24,6 +27,8 @@ pub struct OcsfEvent {
     pub severity_id: i64,
     /// Its place in its log; findings have none.
     pub place: Option<Arc<LogPlace>>,
+    /// The only sink that it is for; `None`: it is for every one.
+    pub only_for: Option<Box<str>>,
     /// The record itself: one JSON object.
     pub json: Bytes,
 }
@@ -127,7 +132,7 @@ impl LogPlace {
 }
 
 impl OcsfEvent {
-    /// Reads a record; `json` is kept unchanged.
+    /// Reads a record that is for every sink; `json` is kept unchanged.
     pub fn from_json(json: Bytes) -> Result<Self, OcsfFault> {
         let members: Members<'_> = serde_json::from_slice(&json)?;
         let id = members.metadata.uid.parse::<uuid::Uuid>().ok().and_then(EventId::new);
@@ -139,6 +144,7 @@ impl OcsfEvent {
             class_uid: members.class_uid,
             severity_id: members.severity_id,
             place: members.unmapped.and_then(|own| LogPlace::stated(own.get())).map(Arc::new),
+            only_for: None,
             json: Bytes::new(),
         };
         Ok(Self { json, ..record })

@@ -19,6 +19,8 @@ pub enum Topic {
     Governance,
     /// Output: every event as an OCSF record.
     Audit,
+    /// Output: audit records out of the table for one sink, which `Audit` does not hold any more.
+    AuditBackfill,
     /// Output: incidents, control failures, budget breaches, anomalies (OCSF findings).
     Findings,
     /// Output: copies of parked records, with the reason in headers.
@@ -37,7 +39,7 @@ impl Topic {
     ];
 
     /// Every topic.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Activity,
         Self::Infrastructure,
         Self::Delivery,
@@ -45,6 +47,7 @@ impl Topic {
         Self::Monitoring,
         Self::Governance,
         Self::Audit,
+        Self::AuditBackfill,
         Self::Findings,
         Self::DeadLetter,
     ];
@@ -59,6 +62,7 @@ impl Topic {
             Self::Monitoring => "weir.monitoring.v1",
             Self::Governance => "weir.governance.v1",
             Self::Audit => "weir.audit.v1",
+            Self::AuditBackfill => "weir.audit.backfill.v1",
             Self::Findings => "weir.findings.v1",
             Self::DeadLetter => "weir.dead-letter.v1",
         }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rdkafka::{
-    Offset, TopicPartitionList,
+    Offset,
     admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
@@ -26,14 +26,6 @@ const OTHERS_APPLIED: &str =
     "SELECT coalesce(sum(applied), 0)::bigint FROM stage_position WHERE topic <> 'weir.activity.v1'";
 
 const HALTED: &str = "SELECT count(*) FROM stage_position WHERE halted IS NOT NULL";
-
-/// Deletes a partition's records up to here.
-async fn delete_records(site: &Site, (partition, end): (i32, i64)) {
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(Topic::Activity.name(), partition, Offset::Offset(end)).expect("valid");
-    let left = site.admin().delete_records(&list, &AdminOptions::new()).await.expect("deleted");
-    left.elements()[0].error().expect("deleted");
-}
 
 impl Site {
     fn admin(&self) -> AdminClient<DefaultClientContext> {
@@ -73,7 +65,7 @@ async fn records_that_expired_unread_halt_their_partition_until_somebody_accepts
     stage.stop().await;
     let (number, position) = site.busiest().await;
     site.publish(2, "acme", 2_000).await;
-    delete_records(&site, (number, position + 2)).await;
+    site.forget_records(Topic::Activity, number, Offset::Offset(position + 2)).await;
 
     let stage = site.run(1);
     stage.ready().await;

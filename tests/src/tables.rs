@@ -32,6 +32,7 @@ const NOT_COMPARED: [(&str, &str); 25] = [
     ("position_gap", "is written by operators"),
     ("principal_use", "says who used the services, which no topic tells"),
     ("service_replica", "says which processes run"),
+    ("siem_backfill", "holds what operators ask for, and how far it was written"),
     ("siem_interval", "counts what sinks delivered, by the minutes in which they did"),
     ("siem_stretch", "says which entries sinks have passed; the tests of sinks compare it with the log"),
     ("siem_sink", "says how sinks stand, and which of them an operator has paused"),

@@ -14,7 +14,7 @@ use crate::{
     runtime::{BatchLimits, StageContext},
     topology::{
         Destination, Stage, from,
-        holding::{AUDIT, FINDINGS},
+        holding::{AUDIT, AUDIT_BACKFILL, FINDINGS},
     },
 };
 
@@ -35,13 +35,13 @@ pub fn stages(sinks: Vec<Sink>) -> Vec<Stage> {
 
 fn stage(setup: Sink) -> Stage {
     let stage: &'static str = Box::leak(format!("{STAGE_PREFIX}{}", setup.name).into_boxed_str());
-    let topic = match setup.records {
-        Records::Audit => AUDIT,
-        Records::Findings => FINDINGS,
+    let topics = match setup.records {
+        Records::Audit => vec![AUDIT, AUDIT_BACKFILL],
+        Records::Findings => vec![FINDINGS],
     };
     let ::siem::settings::Filter { tenants, classes, min_severity } = setup.filter.clone();
-    let forward = Forward { tenants, classes, min_severity };
-    from([topic]).through(forward).named(stage).to(Siem { setup, name: &stage[STAGE_PREFIX.len()..] })
+    let forward = Forward { sink: setup.name.clone(), tenants, classes, min_severity };
+    from(topics).through(forward).named(stage).to(Siem { setup, name: &stage[STAGE_PREFIX.len()..] })
 }
 
 /// A receiver of records.

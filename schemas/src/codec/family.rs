@@ -39,7 +39,7 @@ pub(super) fn read<R: Read>(topic: Topic, read: R) -> Option<Result<EventAndNati
         Topic::Usage => one!(Usage, Usage),
         Topic::Monitoring => one!(Monitoring, Monitoring),
         Topic::Governance => one!(Governance, Governance),
-        Topic::Audit | Topic::Findings | Topic::DeadLetter => return None,
+        Topic::Audit | Topic::AuditBackfill | Topic::Findings | Topic::DeadLetter => return None,
     })
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{DecodeError, Decoded, Incoming, SchemaLookup, decode, decode_shared};
-use crate::{Envelope, EventId, OcsfEvent, TenantId};
+use crate::{Envelope, EventId, OcsfEvent, TenantId, ocsf::SINK_HEADER};
 
 /// A type that a stage reads a topic's records as.
 pub trait Readable: Clone + Send + Sync + 'static {
@@ -48,8 +48,10 @@ impl Readable for OcsfEvent {
     ) -> Result<Option<Self>, DecodeError> {
         let Some(value) = incoming.value else { return Ok(None) };
         let bytes = shared.cloned().unwrap_or_else(|| Bytes::copy_from_slice(value));
+        let headers = incoming.headers.iter().filter(|(name, _)| *name == SINK_HEADER);
+        let only_for = headers.filter_map(|(_, value)| str::from_utf8((*value)?).ok()).next_back();
         Self::from_json(bytes)
-            .map(Some)
+            .map(|record| Some(Self { only_for: only_for.map(Into::into), ..record }))
             .map_err(|fault| DecodeError::Refused { reason: fault.reason(), detail: fault.to_string() })
     }
 

@@ -126,7 +126,7 @@ fn record_name(topic: Topic) -> &'static str {
         Topic::Usage => "io.weir.usage.Record",
         Topic::Monitoring => "io.weir.monitoring.Record",
         Topic::Governance => "io.weir.governance.Record",
-        Topic::Audit | Topic::Findings | Topic::DeadLetter => "",
+        Topic::Audit | Topic::AuditBackfill | Topic::Findings | Topic::DeadLetter => "",
     }
 }
 

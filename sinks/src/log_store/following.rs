@@ -64,9 +64,15 @@ pub struct Standing {
 /// A follower's connection.
 #[derive(Debug)]
 pub struct Follower {
-    connection: PgConnection,
+    pub(super) connection: PgConnection,
     /// The block up to which each partition's index by place in the log is summarised.
     summarised: HashMap<String, i64>,
+}
+
+/// The topic and the partition that a log is of.
+pub(super) fn parts_of(log: &str) -> sqlx::Result<(&str, i32)> {
+    let parts = log.rsplit_once('/').and_then(|(topic, partition)| Some((topic, partition.parse().ok()?)));
+    parts.ok_or_else(|| undecodable("a log without a partition"))
 }
 
 impl Follower {
@@ -138,9 +144,7 @@ impl Follower {
 
     /// Entries of a log from an index on, as many as there are up to `limit`; fewer where some have gone.
     pub async fn entries(&mut self, log: &str, from: u64, limit: u32) -> Result<Vec<LogEntry>, StoreError> {
-        let (topic, partition) =
-            log.rsplit_once('/').ok_or_else(|| undecodable("a log without a partition"))?;
-        let partition: i32 = partition.parse().map_err(|_| undecodable("a log without a partition"))?;
+        let (topic, partition) = parts_of(log)?;
         let rows = sqlx::query(
             "SELECT e.log_index, e.leaf_hash, e.personal_digest, k.key, e.event_id, e.record_dictionary, e.record
                FROM audit_entry AS e

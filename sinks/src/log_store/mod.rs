@@ -1,6 +1,7 @@
 //! The tamper-evident log as it is stored: tiles and proofs for readers, checkpoints for signers, all of it
 //! for verifiers. How entries get into it: [`crate::read_models::audit_entry`].
 
+mod backfills;
 mod following;
 mod handover;
 mod mirror;
@@ -20,6 +21,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgRow},
 };
 
+pub use backfills::Backfill;
 pub use following::{Follower, LogEntry, Standing};
 pub use handover::{Appended, HandoverReceiver, HandoverSender, handover};
 pub use mirror::Mirror;
@@ -31,6 +33,13 @@ use crate::batch::TopicPartition;
 
 /// Header of a record of the audit topic: its entry's index in its log, which is the record's key.
 pub const INDEX_HEADER: &str = "weir-log-index";
+
+/// The partition of the audit topic that a log is in: each log stays in one, independent of its name.
+pub fn audit_partition(log: &str, partitions: i32) -> i32 {
+    let Hash(hash) = Hash::of(log.as_bytes());
+    let number = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
+    i32::try_from(number % partitions.max(1).unsigned_abs()).unwrap_or(0)
+}
 
 /// Error of reading or writing the audit log.
 #[derive(Debug, thiserror::Error)]
@@ -198,4 +207,18 @@ pub async fn consistency(
     let Some(wanted) = audit_log::tile::tiles_of(&path, to) else { return Ok(None) };
     let tiles = tiles(connection, log, &wanted).await?;
     Ok(tiles.and_then(|tiles| tiles.hashes(&path, to)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_spread_and_stay() {
+        let partitions: std::collections::BTreeSet<i32> =
+            (0..64).map(|n| audit_partition(&format!("weir.activity.v1/{n}"), 8)).collect();
+        assert_eq!(partitions, (0..8).collect());
+        assert_eq!(audit_partition("weir.activity.v1/3", 8), audit_partition("weir.activity.v1/3", 8));
+        assert_eq!(audit_partition("weir.activity.v1/3", 1), 0);
+    }
 }

@@ -52,12 +52,17 @@ pub struct StoredSink {
     pub paused_by: Option<String>,
     /// Reason of the operator for the pause.
     pub paused_why: Option<String>,
+    /// Entries of backfills that are still to be read from the table.
+    pub backfill: i64,
 }
 
 /// Every sink that was ever run or paused, by name.
 pub async fn list(pool: &PgPool) -> sqlx::Result<Vec<StoredSink>> {
     sqlx::query_as(
-        "SELECT name, kind, state, why, state_since, paused_by, paused_why FROM siem_sink ORDER BY name",
+        "SELECT name, kind, state, why, state_since, paused_by, paused_why,
+                (SELECT coalesce(sum(b.until_index - b.next_index), 0)::bigint FROM siem_backfill AS b
+                  WHERE b.sink = name) AS backfill
+           FROM siem_sink ORDER BY name",
     )
     .fetch_all(pool)
     .await

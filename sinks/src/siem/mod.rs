@@ -4,6 +4,7 @@
 //! the position has moved, so that after a failure only the rest is sent again. Protocols are in the crate
 //! `siem`.
 
+pub mod backfill;
 pub mod control;
 mod file;
 mod gauges;
@@ -375,7 +376,7 @@ impl Sink for SiemSink {
             }
         }
         let parked = places.iter().map(|(at, _)| *at).filter(|at| self.progress.refusal(*at).is_some());
-        let (of, passed) = ((self.name, &self.setup.filter), passed::runs(batch));
+        let (of, passed) = ((self.name, &self.setup.filter), passed::runs(batch, self.name));
         let counted = match self.setup.statements {
             Some(_) => Batched::of(of, &places, &parked.collect(), passed),
             None => Batched::of(of, &[], &HashSet::new(), passed),

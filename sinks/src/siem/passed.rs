@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schemas::Topic;
+use schemas::{SINK_HEADER, Topic};
 
 use crate::{
     batch::{Batch, RawRecord},
@@ -22,13 +22,16 @@ pub(super) struct Run {
 
 row_type!(owned Run, "siem_run");
 
-/// The entries of a batch, whatever became of them.
-pub(super) fn runs<C>(batch: &Batch<C>) -> Vec<Run> {
+/// The entries of a batch, whatever became of them, but for those of other sinks' backfills.
+pub(super) fn runs<C>(batch: &Batch<C>, sink: &str) -> Vec<Run> {
     let mut indices: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     for record in &batch.records {
-        if batch.ranges[record.range].partition.topic == Topic::Audit
-            && let Some((log, index)) = place(&record.raw)
-        {
+        let is_own = match batch.ranges[record.range].partition.topic {
+            Topic::Audit => true,
+            Topic::AuditBackfill => header(&record.raw, SINK_HEADER) == Some(sink),
+            _ => false,
+        };
+        if is_own && let Some((log, index)) = place(&record.raw) {
             indices.entry(log).or_default().push(index);
         }
     }
@@ -38,9 +41,13 @@ pub(super) fn runs<C>(batch: &Batch<C>) -> Vec<Run> {
 /// A record's log and its index in it, by which the relay has marked it.
 fn place(raw: &RawRecord) -> Option<(&str, i64)> {
     let log = str::from_utf8(raw.key.as_ref()?).ok()?;
-    let (_, value) = raw.headers.iter().find(|(name, _)| *name == INDEX_HEADER)?;
-    let index = str::from_utf8(value?).ok()?.parse().ok().filter(|index| (0..i64::MAX).contains(index))?;
+    let index = header(raw, INDEX_HEADER)?.parse().ok().filter(|index| (0..i64::MAX).contains(index))?;
     Some((log, index))
+}
+
+fn header<'a>(raw: &'a RawRecord, of: &str) -> Option<&'a str> {
+    let (_, value) = raw.headers.iter().find(|(name, _)| *name == of)?;
+    str::from_utf8(value?).ok()
 }
 
 fn of_log(log: &str, mut indices: Vec<i64>) -> Vec<Run> {
@@ -61,18 +68,21 @@ mod tests {
         raw_headers::RawHeaders,
     };
 
-    fn batch(topic: Topic, records: &[(&str, &str)]) -> Batch<()> {
+    fn batch(topic: Topic, records: &[(&str, &str)], only_for: Option<&str>) -> Batch<()> {
         let partition = TopicPartition { topic, partition: 0 };
         let upto = i64::try_from(records.len()).expect("small");
         let records = records.iter().zip(0..).map(|((log, index), offset)| {
-            let header = (INDEX_HEADER.to_owned(), Some(index.as_bytes().to_vec()));
+            let headers = [(INDEX_HEADER, Some(*index)), (SINK_HEADER, only_for)];
+            let given = headers
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), Some(value?.as_bytes().to_vec()))));
             RecordChanges {
                 range: 0,
                 offset,
                 settlement: Settlement::Ignore("filtered"),
                 raw: RawRecord {
                     key: Some(Bytes::copy_from_slice(log.as_bytes())),
-                    headers: RawHeaders::from_iter([header]),
+                    headers: RawHeaders::from_iter(given.collect::<Vec<_>>()),
                     ..RawRecord::default()
                 },
                 identity: None,
@@ -83,16 +93,28 @@ mod tests {
         Batch { records: records.collect(), ranges: vec![range] }
     }
 
+    fn run(log: &str, first_index: i64, next_index: i64) -> Run {
+        Run { log: log.into(), first_index, next_index }
+    }
+
     #[test]
     fn entries_are_passed_in_runs_whatever_became_of_them() {
-        let run = |log: &str, first_index, next_index| Run { log: log.into(), first_index, next_index };
         let mixed = batch(
             Topic::Audit,
             &[("a", "4"), ("b", "0"), ("a", "5"), ("a", "8"), ("a", "5"), ("a", "-1"), ("a", "x")],
+            None,
         );
-        assert_eq!(runs(&mixed), [run("a", 4, 6), run("a", 8, 9), run("b", 0, 1)]);
-        assert_eq!(runs(&batch(Topic::Findings, &[("a", "4")])), [], "no log has it");
+        assert_eq!(runs(&mixed, "s"), [run("a", 4, 6), run("a", 8, 9), run("b", 0, 1)]);
+        assert_eq!(runs(&batch(Topic::Findings, &[("a", "4")], None), "s"), [], "no log has it");
         let largest = i64::MAX.to_string();
-        assert_eq!(runs(&batch(Topic::Audit, &[("a", &largest)])), []);
+        assert_eq!(runs(&batch(Topic::Audit, &[("a", &largest)], None), "s"), []);
+    }
+
+    #[test]
+    fn a_backfill_is_passed_by_its_sink_alone() {
+        let backfill = batch(Topic::AuditBackfill, &[("a", "4"), ("a", "5")], Some("late"));
+        assert_eq!(runs(&backfill, "late"), [run("a", 4, 6)]);
+        assert_eq!(runs(&backfill, "early"), []);
+        assert_eq!(runs(&batch(Topic::AuditBackfill, &[("a", "4")], None), "late"), []);
     }
 }

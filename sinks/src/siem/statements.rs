@@ -42,6 +42,8 @@ pub(super) struct Batched<'a> {
     sink: &'a str,
     filter: &'a Filter,
     covered: Vec<Covered>,
+    /// The same of backfills.
+    backfilled: Vec<Covered>,
     passed: Vec<Run>,
 }
 
@@ -53,39 +55,53 @@ impl<'a> Batched<'a> {
         parked: &HashSet<(TopicPartition, i64)>,
         passed: Vec<Run>,
     ) -> Self {
-        let mut covered: BTreeMap<&str, Covered> = BTreeMap::new();
-        for (at, place) in places {
-            let index = i64::try_from(place.index).unwrap_or(i64::MAX - 1);
-            let one = covered.entry(&place.log).or_insert_with(|| Covered {
-                log: place.log.clone(),
-                first_index: index,
-                last_index: index,
-                delivered: 0,
-                parked: 0,
-            });
-            (one.first_index, one.last_index) = (one.first_index.min(index), one.last_index.max(index));
-            let counted = if parked.contains(at) { &mut one.parked } else { &mut one.delivered };
-            *counted += 1;
-        }
-        Self { sink, filter, covered: covered.into_values().collect(), passed }
+        let of_topic = |topic| {
+            let places = places.iter().filter(move |((partition, _), _)| partition.topic == topic);
+            covered(places.map(|(at, place)| (&**place, parked.contains(at))))
+        };
+        let (covered, backfilled) = (of_topic(Topic::Audit), of_topic(Topic::AuditBackfill));
+        Self { sink, filter, covered, backfilled, passed }
     }
+}
+
+/// Places, and whether each was parked, by log.
+fn covered<'p>(places: impl Iterator<Item = (&'p LogPlace, bool)>) -> Vec<Covered> {
+    let mut covered: BTreeMap<&str, Covered> = BTreeMap::new();
+    for (place, is_parked) in places {
+        let index = i64::try_from(place.index).unwrap_or(i64::MAX - 1);
+        let one = covered.entry(&place.log).or_insert_with(|| Covered {
+            log: place.log.clone(),
+            first_index: index,
+            last_index: index,
+            delivered: 0,
+            parked: 0,
+        });
+        (one.first_index, one.last_index) = (one.first_index.min(index), one.last_index.max(index));
+        let counted = if is_parked { &mut one.parked } else { &mut one.delivered };
+        *counted += 1;
+    }
+    covered.into_values().collect()
 }
 
 impl OwnRows for Batched<'_> {
     async fn write(&self, tx: &mut PgConnection) -> sqlx::Result<()> {
-        if self.covered.is_empty() && self.passed.is_empty() {
+        if self.covered.is_empty() && self.backfilled.is_empty() && self.passed.is_empty() {
             return Ok(());
         }
-        sqlx::query("SELECT siem_interval_extend($1, $2), siem_pass($1, $3, $4, $5, $6)")
-            .bind(self.sink)
-            .bind(&self.covered)
-            .bind(&self.filter.tenants)
-            .bind(&self.filter.classes)
-            .bind(self.filter.min_severity)
-            .bind(&self.passed)
-            .execute(tx)
-            .await
-            .map(drop)
+        sqlx::query(
+            "SELECT siem_interval_extend($1, $2, false), siem_interval_extend($1, $7, true),
+                    siem_pass($1, $3, $4, $5, $6)",
+        )
+        .bind(self.sink)
+        .bind(&self.covered)
+        .bind(&self.filter.tenants)
+        .bind(&self.filter.classes)
+        .bind(self.filter.min_severity)
+        .bind(&self.passed)
+        .bind(&self.backfilled)
+        .execute(tx)
+        .await
+        .map(drop)
     }
 }
 
@@ -181,6 +197,7 @@ mod tests {
     #[test]
     fn a_batch_is_counted_by_log() {
         let at = |partition, offset| (TopicPartition { topic: Topic::Audit, partition }, offset);
+        let again = |offset| (TopicPartition { topic: Topic::AuditBackfill, partition: 0 }, offset);
         let place = |log: &str, index| {
             Arc::new(LogPlace { log: log.into(), index, leaf: String::new(), previous: None })
         };
@@ -189,6 +206,7 @@ mod tests {
             (at(1, 1), place("b", 9)),
             (at(0, 8), place("a", 5)),
             (at(0, 9), place("a", 8)),
+            (again(3), place("a", 0)),
         ];
         let filter = Filter::default();
         let batched = Batched::of(("s", &filter), &places, &[at(0, 8)].into(), Vec::new());
@@ -200,5 +218,6 @@ mod tests {
             parked,
         };
         assert_eq!(batched.covered, [covered("a", 4, 8, 2, 1), covered("b", 9, 9, 1, 0)]);
+        assert_eq!(batched.backfilled, [covered("a", 0, 0, 1, 0)], "in an interval of its own");
     }
 }

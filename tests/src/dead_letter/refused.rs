@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::{
-    Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions},
-    client::DefaultClientContext,
+    Offset,
     producer::{FutureProducer, FutureRecord},
 };
 use schemas::Topic;
@@ -92,7 +90,7 @@ async fn a_value_that_was_not_kept_is_read_from_the_topic_or_refused_by_name() {
     let same = "SELECT count(DISTINCT (value_sha256, value_size)) FROM parked_record";
     assert_eq!((site.count(same).await, site.count("SELECT count(*) FROM parked_record").await), (1, 2));
 
-    forget_records(&site, offset + 1).await;
+    site.forget_records(Topic::Activity, 0, Offset::Offset(offset + 1)).await;
     let (gone, ended_well) = site.decide(&["replay", "--reason", "too_large"]).await;
     assert!(!ended_well && refused_for(&gone, "value_gone"), "{gone}");
     assert_eq!(site.count(WAITING).await, 1, "it still waits");
@@ -133,14 +131,4 @@ async fn send_zeros(site: &Site, bytes: usize) {
     let value = vec![0; bytes];
     let record = FutureRecord::<str, [u8]>::to(Topic::Activity.name()).partition(0).payload(&value);
     producer.send(record, Duration::from_secs(5)).await.expect("acknowledged");
-}
-
-async fn forget_records(site: &Site, before: i64) {
-    let mut config = rdkafka::ClientConfig::new();
-    let admin: AdminClient<DefaultClientContext> =
-        config.set("bootstrap.servers", &site.endpoints.kafka).create().expect("a client");
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(Topic::Activity.name(), 0, Offset::Offset(before)).expect("valid");
-    let left = admin.delete_records(&list, &AdminOptions::new()).await.expect("deleted");
-    left.elements()[0].error().expect("deleted");
 }

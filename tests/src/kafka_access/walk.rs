@@ -25,7 +25,8 @@ const FAMILIES: [&str; 6] = [
     "weir.monitoring.v1",
     "weir.governance.v1",
 ];
-const LEAVING: [&str; 3] = ["weir.audit.v1", "weir.findings.v1", "weir.dead-letter.v1"];
+const LEAVING: [&str; 4] =
+    ["weir.audit.v1", "weir.audit.backfill.v1", "weir.findings.v1", "weir.dead-letter.v1"];
 /// A topic of somebody else on the same cluster.
 const FOREIGN: &str = "payments";
 const STAGE_GROUPS: [&str; 6] =
@@ -60,11 +61,15 @@ fn expected() -> Done {
     may("weir_query_api", &["describe"], &LEAVING);
     may("weir_stages", &["describe", "read"], &FAMILIES);
     may("weir_stages", &["describe", "write"], &LEAVING);
-    may("weir_stages", &["read"], &["weir.audit.v1"]);
+    may("weir_stages", &["read"], &["weir.audit.v1", "weir.audit.backfill.v1"]);
     may("weir_stages", &["group"], &STAGE_GROUPS);
     may("weir_stages", &["group"], &[TAIL_GROUP]);
     may("weir_stages", &["transact"], &[RELAY]);
-    may("weir_sinks", &["describe", "read"], &["weir.audit.v1", "weir.findings.v1"]);
+    may(
+        "weir_sinks",
+        &["describe", "read"],
+        &["weir.audit.v1", "weir.audit.backfill.v1", "weir.findings.v1"],
+    );
     may("weir_sinks", &["describe", "write"], &["weir.dead-letter.v1"]);
     may("weir_sinks", &["group"], &["weir-sink.splunk"]);
     for names in [&FAMILIES[..], &LEAVING] {

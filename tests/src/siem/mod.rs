@@ -1,5 +1,6 @@
 //! Delivery to SIEMs: published contracts of receivers as cases, and sinks on real servers under faults.
 
+mod backfill;
 mod completeness;
 mod delivery;
 mod formats;

@@ -15,6 +15,9 @@ use producers::{
     registry::{Registry, RegistryConfig},
 };
 use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord},
 };
@@ -124,10 +127,8 @@ impl Site {
 
     /// Writes a record as it is into partition 0, without Weir's producer, and returns when it is acknowledged.
     pub(crate) async fn send_raw(&self, topic: Topic, value: Option<&[u8]>, headers: &[(&str, &str)]) {
-        let raw: FutureProducer = rdkafka::ClientConfig::new()
-            .set("bootstrap.servers", &self.endpoints.kafka)
-            .create()
-            .expect("a producer");
+        let raw: FutureProducer =
+            ClientConfig::new().set("bootstrap.servers", &self.endpoints.kafka).create().expect("a producer");
         let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(*value) })
         });
@@ -140,6 +141,17 @@ impl Site {
             headers: Some(headers),
         };
         raw.send(record, Duration::from_secs(5)).await.expect("acknowledged");
+    }
+
+    /// Deletes a partition's records up to an offset, as a topic's retention does.
+    pub(crate) async fn forget_records(&self, topic: Topic, partition: i32, end: Offset) {
+        let mut config = ClientConfig::new();
+        let admin: AdminClient<DefaultClientContext> =
+            config.set("bootstrap.servers", &self.endpoints.kafka).create().expect("a client");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic.name(), partition, end).expect("valid");
+        let left = admin.delete_records(&list, &AdminOptions::new()).await.expect("deleted");
+        left.elements()[0].error().expect("deleted");
     }
 
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {

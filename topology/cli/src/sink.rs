@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
-use chrono::Utc;
+use chrono::{SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use schemas::{Timestamp, Topic};
 use serde::Serialize;
@@ -13,9 +13,13 @@ use siem::{
     settings::{Records, Sink},
 };
 use sinks::{
+    TopicPartition,
     positions::{self, PositionChange},
     read_models::pipeline::Stage,
-    siem::control::{self, StoredSink},
+    siem::{
+        backfill,
+        control::{self, StoredSink},
+    },
 };
 use topology::{runtime::offline::instants::Instants, siem::STAGE_PREFIX};
 
@@ -72,6 +76,18 @@ enum SinkCommand {
         #[arg(long, default_value = LOCAL_TENANT)]
         tenant: String,
     },
+    /// Deliver what the sink has not passed and its topic does not hold any more: entries out of PostgreSQL, from an instant or from
+    /// the beginning of the log.
+    Backfill {
+        /// The sink's name.
+        name: String,
+        /// `beginning`, or an instant such as 2026-01-05T14:00:00Z: entries that arrived since then.
+        #[arg(long)]
+        from: String,
+        /// The tenant in whose audit log the decision is kept, as an event.
+        #[arg(long, default_value = LOCAL_TENANT)]
+        tenant: String,
+    },
     /// Deliver again what was delivered before, with the same ids: from an instant, or all that the topic holds.
     Replay {
         /// The sink's name.
@@ -97,6 +113,9 @@ struct SinkRow {
     why: Option<String>,
     delivered: i64,
     parked: i64,
+    /// Entries of a backfill that are still to be read from PostgreSQL.
+    #[serde(skip_serializing_if = "is_zero")]
+    backfill: i64,
     /// Records that are not settled; none where Kafka does not answer.
     lag: Option<i64>,
     /// Age of the oldest of them in seconds; 0 where nothing waits.
@@ -134,6 +153,7 @@ pub(super) async fn sink(args: SinkArgs) -> anyhow::Result<Outcome> {
             Ok(if was { Outcome::Done } else { Outcome::No })
         }
         SinkCommand::Start { name, from, tenant } => start(&name, &from, &tenant).await,
+        SinkCommand::Backfill { name, from, tenant } => backfill(&name, &from, &tenant).await,
         SinkCommand::Replay { name, from, tenant } => replay(&name, &from, &tenant).await,
     }
 }
@@ -193,11 +213,10 @@ async fn row(
     stored: Option<&StoredSink>,
     instants: &Instants,
 ) -> anyhow::Result<SinkRow> {
-    let topic = topic_of(sink);
     let behind = running.partitions.iter().filter(|partition| partition.lag.is_some_and(|lag| lag > 0));
     let places = behind.filter_map(|partition| {
-        let at = sinks::TopicPartition { topic, partition: partition.partition };
-        Some((at, partition.position?))
+        let topic = Topic::from_name(&partition.topic)?;
+        Some((TopicPartition { topic, partition: partition.partition }, partition.position?))
     });
     let oldest = match running.lag {
         Some(0) => Some(0.0),
@@ -233,6 +252,7 @@ async fn row(
         why,
         delivered: running.counts.applied,
         parked: running.counts.parked,
+        backfill: stored.map_or(0, |stored| stored.backfill),
         lag: running.lag,
         oldest_undelivered_s: oldest,
     })
@@ -337,8 +357,66 @@ async fn start(name: &str, from: &str, tenant: &str) -> anyhow::Result<Outcome> 
     positions::begin_at(&place.operator_pool()?, (&stage, &cluster_id), &offsets, &operator(tenant)?)
         .await
         .context("noting where the sink begins")?;
-    note(&format!("{name} begins with records since {from} once `weir run sinks` runs it"));
+    let lowest = kafka.offsets(topic_of(&sink), None).await.context("asking Kafka for offsets")?;
+    let oldest = kafka.oldest(lowest).await.context("asking Kafka for the oldest record")?;
+    note(&begins(&sink, from, at, oldest));
     Ok(Outcome::Done)
+}
+
+/// Where a new sink begins, and what of it its topic does not hold; `at`: the instant that was asked for, `oldest`: the time of
+/// the topic's oldest record.
+fn begins(sink: &Sink, from: &str, at: Option<Timestamp>, oldest: Option<Timestamp>) -> String {
+    let (name, topic) = (&sink.name, topic_of(sink));
+    let begins = format!("{name} begins with records since {from} once `weir run sinks` runs it");
+    let holds = match oldest {
+        Some(oldest) if at.is_some_and(|at| at >= oldest) => return begins,
+        Some(oldest) => {
+            format!("{topic} holds records since {}", oldest.to_rfc3339_opts(SecondsFormat::Secs, true))
+        }
+        None => format!("{topic} holds no record"),
+    };
+    let older = match sink.records {
+        Records::Audit => {
+            format!(
+                "`weir sink backfill {name} --from {from}` brings older ones from PostgreSQL once it runs"
+            )
+        }
+        Records::Findings => "older ones are not delivered".to_owned(),
+    };
+    format!("{begins}; {holds}: {older}")
+}
+
+async fn backfill(name: &str, from: &str, tenant: &str) -> anyhow::Result<Outcome> {
+    let place = Place::find().await?;
+    let sink = named(&place, name)?;
+    if sink.records != Records::Audit {
+        bail!(
+            "{name} delivers findings, which {} alone holds: `weir sink replay` delivers them again",
+            Topic::Findings
+        );
+    }
+    let asked = backfill::ask(&place.operator_pool()?, name, instant(from)?, &operator(tenant)?)
+        .await
+        .with_context(|| format!("asking for a backfill of {name}"))?;
+    let backfill::Asked { logs, entries, under_way } = asked;
+    if entries > 0 {
+        note(&format!(
+            "{name} gets up to {entries} entries of {logs} logs from PostgreSQL, each under its id, while `weir run audit` and \
+             `weir run sinks` run; `weir sink list` shows how many are to come"
+        ));
+    }
+    if under_way > 0 {
+        note(&format!("{under_way} entries that were asked for before are still to come"));
+    }
+    if entries == 0 && under_way == 0 {
+        note(&format!("{name} has passed every entry since {from}, or will come to it by itself"));
+    }
+    Ok(if entries > 0 { Outcome::Done } else { Outcome::No })
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 async fn replay(name: &str, from: &str, tenant: &str) -> anyhow::Result<Outcome> {

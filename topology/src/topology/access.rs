@@ -170,12 +170,16 @@ impl Topology {
         vec![
             Grant::topics(Role::Gateway, Write, Topic::FAMILIES),
             Grant::topics(Role::QueryApi, Describe, Topic::ALL),
-            // The audit topic's relay reads how far it was written.
-            Grant::topics(stages, Read, read.chain([Topic::Audit])),
-            Grant::topics(stages, Write, [Topic::Audit, Topic::Findings, Topic::DeadLetter]),
+            // The relay reads how far the audit topic and the backfills were written.
+            Grant::topics(stages, Read, read.chain([Topic::Audit, Topic::AuditBackfill])),
+            Grant::topics(
+                stages,
+                Write,
+                [Topic::Audit, Topic::AuditBackfill, Topic::Findings, Topic::DeadLetter],
+            ),
             Grant::groups(stages, groups.collect()),
             Grant::prefixed(stages, Resource::TransactionalId, AUDIT_TOPIC_WRITERS, &[Write]),
-            Grant::topics(Role::Sinks, Read, [Topic::Audit, Topic::Findings]),
+            Grant::topics(Role::Sinks, Read, [Topic::Audit, Topic::AuditBackfill, Topic::Findings]),
             Grant::topics(Role::Sinks, Write, [Topic::DeadLetter]),
             Grant::prefixed(Role::Sinks, Resource::Group, &format!("weir-{STAGE_PREFIX}"), &[Read]),
             Grant::prefixed(

@@ -51,6 +51,8 @@ pub const FAMILIES: [TopicOf<Envelope>; 6] =
     [ACTIVITY, INFRASTRUCTURE, DELIVERY, USAGE, MONITORING, GOVERNANCE];
 /// Every event as an OCSF record.
 pub const AUDIT: TopicOf<OcsfEvent> = TopicOf::new(Topic::Audit);
+/// Audit records for one sink, out of the table.
+pub const AUDIT_BACKFILL: TopicOf<OcsfEvent> = TopicOf::new(Topic::AuditBackfill);
 /// OCSF findings.
 pub const FINDINGS: TopicOf<OcsfEvent> = TopicOf::new(Topic::Findings);
 /// Copies of parked records.

@@ -32,7 +32,7 @@ pub struct TopicSpec {
 /// Activity has eight partitions and the other families four: the unit of scaling is a partition, one writer
 /// settles tens of thousands of records a second, and so eight let a stage grow to eight processes before Kafka
 /// limits it, while a small cluster (and one laptop) still has few of them to claim and fetch. Dead letters have
-/// one, so that people read them in order.
+/// one, so that people read them in order; backfills have one, for every sink reads all of it.
 pub fn topic_spec(topic: Topic) -> TopicSpec {
     let (partitions, days) = match topic {
         Topic::Activity | Topic::Audit => (8, 14),
@@ -40,6 +40,7 @@ pub fn topic_spec(topic: Topic) -> TopicSpec {
             (4, 14)
         }
         Topic::Governance => (4, 90),
+        Topic::AuditBackfill => (1, 14),
         Topic::DeadLetter => (1, 90),
     };
     TopicSpec {
@@ -49,7 +50,7 @@ pub fn topic_spec(topic: Topic) -> TopicSpec {
         cleanup_policy: "delete",
         max_message_bytes: match topic {
             // Its native record stands in a JSON string, escaped, beside what was made of it.
-            Topic::Audit => 8 * 1_048_588,
+            Topic::Audit | Topic::AuditBackfill => 8 * 1_048_588,
             _ => 1_048_588,
         },
         replicas: 3,

@@ -197,7 +197,7 @@ fn completeness(gaps: &[Gap]) -> Finding {
     let of_sink = gaps.iter().filter(|gap| gap.sink == first.sink);
     let since = of_sink.map(|gap| gap.since).min().unwrap_or(first.since);
     let (sink, since) = (&first.sink, since.format("%Y-%m-%dT%H:%M:%SZ"));
-    let cure = format!("`weir sink replay {sink} --from {since}` delivers them again, with the same ids");
+    let cure = format!("`weir sink backfill {sink} --from {since}` delivers them out of PostgreSQL");
     Finding::problem(CHECK, named(lacking), cure)
 }
 

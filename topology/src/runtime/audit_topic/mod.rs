@@ -6,7 +6,9 @@
 //! where that was not enough: after a start, and where the relay was slower than the stage. A dead broker holds back the relay,
 //! never the stage.
 
+mod backfill;
 mod tail;
+mod target;
 mod writer;
 
 use std::{
@@ -19,7 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use self::writer::LogWriter;
+use self::{target::Target, writer::LogWriter};
 
 /// Entries read from the table at a time: those of one transaction.
 const PAGE: u32 = 2_000;
@@ -76,6 +78,10 @@ pub(crate) enum RelayError {
 
 /// Relays until shutdown.
 pub async fn run(config: AuditTopicConfig, appended: HandoverReceiver, stop: CancellationToken) {
+    tokio::join!(backfill::run(config.clone(), stop.clone()), follow(config, appended, stop));
+}
+
+async fn follow(config: AuditTopicConfig, appended: HandoverReceiver, stop: CancellationToken) {
     let (logs, checkpoints) = (HashMap::new(), HashMap::new());
     let mut relay = Relay { config, appended, stop: stop.clone(), store: None, logs, checkpoints };
     let mut sweep = tokio::time::interval(SWEEP);
@@ -206,7 +212,7 @@ impl Relay {
             _ => {
                 let standings = self.store().await?.standings().await?;
                 let noted = standings.into_iter().find(|standing| standing.log == log);
-                let mut writer = LogWriter::take_over(&self.config, log, noted).await?;
+                let mut writer = LogWriter::take_over(&self.config, (log, Target::Audit), noted).await?;
                 let before = writer.next.checked_sub(1);
                 if let Some(before) = before {
                     writer.previous = self.store().await?.leaf(log, before).await?;

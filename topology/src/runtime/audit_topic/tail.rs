@@ -1,17 +1,17 @@
-//! The last index of a log in the topic.
+//! The last index of a log in a topic.
 
 use std::time::{Duration, Instant};
 
 use rdkafka::{
-    ClientConfig, Message as _, Offset, TopicPartitionList,
+    ClientConfig, ClientContext, Message as _, Offset, TopicPartitionList,
+    client::Client,
     consumer::{BaseConsumer, Consumer as _},
-    error::KafkaError,
-    message::Headers as _,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{BorrowedHeaders, Headers as _},
 };
-use schemas::Topic;
-use sinks::log_store::INDEX_HEADER;
+use sinks::log_store::{INDEX_HEADER, audit_partition};
 
-use super::{AuditTopicConfig, RelayError};
+use super::{AuditTopicConfig, RelayError, target::Target};
 use crate::runtime::quiet::Quiet;
 
 /// Time limit for reaching the topic's end: longer than another log's transaction may stay open.
@@ -22,11 +22,11 @@ const STEP: Duration = Duration::from_secs(5);
 /// writer before is fenced.
 pub(super) fn last_index(
     config: &AuditTopicConfig,
-    log: &str,
+    (log, target): (&str, &Target),
     partition: i32,
     from: Option<i64>,
 ) -> Result<Option<u64>, RelayError> {
-    let topic = Topic::Audit.name();
+    let topic = target.topic().name();
     // The end as it is, whatever transactions of other logs are open before it.
     let (low, high) = consumer(config, "read_uncommitted")?.fetch_watermarks(topic, partition, STEP)?;
     // A record before what was noted tells that the log is in the topic at all.
@@ -43,8 +43,9 @@ pub(super) fn last_index(
     while Instant::now() < deadline {
         match reader.poll(STEP) {
             Some(Ok(record)) => {
-                if record.key() == Some(log.as_bytes()) {
-                    last = last.max(index_of(record.headers()));
+                if record.key() == Some(log.as_bytes()) && target.wrote(record.headers()) {
+                    last =
+                        last.max(header(record.headers(), INDEX_HEADER).and_then(|index| index.parse().ok()));
                 }
                 if record.offset() + 1 >= high {
                     return Ok(last);
@@ -64,9 +65,27 @@ pub(super) fn last_index(
     Err(RelayError::NoEnd)
 }
 
-fn index_of(headers: Option<&rdkafka::message::BorrowedHeaders>) -> Option<u64> {
-    let value = headers?.iter().find(|header| header.key == INDEX_HEADER)?.value?;
-    str::from_utf8(value).ok()?.parse().ok()
+/// The offset behind the last record in a log's partition.
+pub(super) fn end(config: &AuditTopicConfig, log: &str, target: &Target) -> Result<i64, KafkaError> {
+    let (topic, consumer) = (target.topic().name(), consumer(config, "read_uncommitted")?);
+    let partition = audit_partition(log, partitions(consumer.client(), target)?);
+    let (_, high) = consumer.fetch_watermarks(topic, partition, STEP)?;
+    Ok(high)
+}
+
+/// The number of the target's partitions.
+pub(super) fn partitions(client: &Client<impl ClientContext>, target: &Target) -> Result<i32, KafkaError> {
+    let metadata = client.fetch_metadata(Some(target.topic().name()), STEP)?;
+    match metadata.topics().first().map_or(0, |topic| topic.partitions().len()) {
+        0 => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)),
+        partitions => Ok(i32::try_from(partitions).unwrap_or(i32::MAX)),
+    }
+}
+
+/// The value of a header, where it is text.
+pub(super) fn header<'a>(headers: Option<&'a BorrowedHeaders>, name: &str) -> Option<&'a str> {
+    let value = headers?.iter().find(|header| header.key == name)?.value?;
+    str::from_utf8(value).ok()
 }
 
 fn consumer(config: &AuditTopicConfig, isolation: &str) -> Result<BaseConsumer<Quiet>, KafkaError> {

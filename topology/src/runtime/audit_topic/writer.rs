@@ -18,10 +18,9 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig},
     util::Timeout,
 };
-use schemas::Topic;
-use sinks::log_store::{INDEX_HEADER, LogEntry, Standing};
+use sinks::log_store::{INDEX_HEADER, LogEntry, Standing, audit_partition};
 
-use super::{AuditTopicConfig, RelayError, tail};
+use super::{AuditTopicConfig, RelayError, tail, target::Target};
 use crate::runtime::quiet::Quiet;
 
 /// Time limit for each step of a transaction.
@@ -36,9 +35,10 @@ const SERVED_FOR: Duration = Duration::from_secs(10);
 /// Longest record that the client accepts.
 const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 
-/// The only writer of one log, until another takes the log over.
+/// The only writer of one log to its target, until another takes the log over.
 pub(super) struct LogWriter {
     log: String,
+    target: Target,
     partition: i32,
     producer: Arc<BaseProducer<Deliveries>>,
     /// The next index to write.
@@ -95,25 +95,18 @@ fn serve(producer: &Arc<BaseProducer<Deliveries>>) -> io::Result<()> {
     thread::Builder::new().name("audit deliveries".to_owned()).spawn(served).map(drop)
 }
 
-/// The partition of a log: each log stays in one, independent of its name.
-fn partition_of(log: &str, partitions: i32) -> i32 {
-    let Hash(hash) = Hash::of(log.as_bytes());
-    let number = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
-    i32::try_from(number % partitions.max(1).unsigned_abs()).unwrap_or(0)
-}
-
 impl LogWriter {
     /// Fences the log's former writer, and reads the end of the topic.
     pub(super) async fn take_over(
         config: &AuditTopicConfig,
-        log: &str,
+        (log, target): (&str, Target),
         noted: Option<Standing>,
     ) -> Result<Self, RelayError> {
         let mut client = ClientConfig::new();
         client
             .set("bootstrap.servers", &config.bootstrap)
             .set("client.id", format!("weir-audit-topic-{}", std::process::id()))
-            .set("transactional.id", format!("weir-audit-topic {log}"))
+            .set("transactional.id", target.transactional_id(log))
             .set("transaction.timeout.ms", "15000")
             .set("acks", "all")
             .set("linger.ms", "5")
@@ -127,27 +120,26 @@ impl LogWriter {
         for (key, value) in &config.kafka {
             client.set(key, value);
         }
-        let (config, name) = (config.clone(), log.to_owned());
+        let (config, name, to) = (config.clone(), log.to_owned(), target.clone());
         let taken = tokio::task::spawn_blocking(move || {
             let producer: Arc<BaseProducer<Deliveries>> =
                 Arc::new(client.create_with_context(Deliveries::default())?);
             serve(&producer).map_err(RelayError::Thread)?;
             producer.init_transactions(PATIENCE)?;
-            let metadata = producer.client().fetch_metadata(Some(Topic::Audit.name()), PATIENCE)?;
-            let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
-            if partitions == 0 {
-                return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition).into());
-            }
-            let partition = partition_of(&name, i32::try_from(partitions).unwrap_or(i32::MAX));
-            let last =
-                tail::last_index(&config, &name, partition, noted.as_ref().and_then(|noted| noted.offset))?;
+            let partition = audit_partition(&name, tail::partitions(producer.client(), &to)?);
+            let last = tail::last_index(
+                &config,
+                (&name, &to),
+                partition,
+                noted.as_ref().and_then(|noted| noted.offset),
+            )?;
             Ok::<_, RelayError>((producer, partition, last, noted))
         });
         let (producer, partition, last, noted) = taken.await??;
         let noted = noted.map_or(0, |noted| noted.next_index);
         // Where the topic has lost the log's records to its retention, what was noted is all that is known.
         let next = last.map_or(noted, |last| (last + 1).max(noted));
-        Ok(Self { log: log.to_owned(), partition, producer, next, previous: None })
+        Ok(Self { log: log.to_owned(), target, partition, producer, next, previous: None })
     }
 
     /// Writes those of the entries that are next, in transactions; answers the offset behind the last, if any was written.
@@ -165,7 +157,14 @@ impl LogWriter {
             end = Some(self.transact(part, checkpoint).await?);
             self.next += part.len() as u64;
             self.previous = part.last().map(|entry| entry.leaf);
-            metrics::counter!("weir_audit_topic_records_total").increment(part.len() as u64);
+            let written = part.len() as u64;
+            match &self.target {
+                Target::Audit => metrics::counter!("weir_audit_topic_records_total").increment(written),
+                Target::Backfill { sink, .. } => {
+                    metrics::counter!("weir_siem_backfill_records_total", "sink" => sink.clone())
+                        .increment(written);
+                }
+            }
         }
         Ok(end)
     }
@@ -193,10 +192,11 @@ impl LogWriter {
     /// Enqueues a record, and waits while the client's queue is full.
     async fn send(&self, index: u64, value: &[u8]) -> Result<(), RelayError> {
         let index = index.to_string();
-        let headers = OwnedHeaders::new_with_capacity(2)
+        let headers = OwnedHeaders::new_with_capacity(4)
             .insert(Header { key: "content-type", value: Some("application/json") })
             .insert(Header { key: INDEX_HEADER, value: Some(&index) });
-        let mut record = BaseRecord::<str, [u8]>::to(Topic::Audit.name())
+        let headers = self.target.mark(headers);
+        let mut record = BaseRecord::<str, [u8]>::to(self.target.topic().name())
             .partition(self.partition)
             .key(&self.log)
             .payload(value)
@@ -211,19 +211,5 @@ impl LogWriter {
                 Err((error, _)) => return Err(error.into()),
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn logs_spread_and_stay() {
-        let partitions: std::collections::BTreeSet<i32> =
-            (0..64).map(|n| partition_of(&format!("weir.activity.v1/{n}"), 8)).collect();
-        assert_eq!(partitions, (0..8).collect());
-        assert_eq!(partition_of("weir.activity.v1/3", 8), partition_of("weir.activity.v1/3", 8));
-        assert_eq!(partition_of("weir.activity.v1/3", 1), 0);
     }
 }

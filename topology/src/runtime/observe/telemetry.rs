@@ -354,6 +354,10 @@ fn describe_audit_log() {
     describe_counter!("weir_audit_topic_failures_total", "Failed writes to the audit topic.");
     describe_counter!("weir_audit_topic_records_total", "Entries written to the audit topic.");
     describe_counter!(
+        "weir_siem_backfill_records_total",
+        "Entries out of PostgreSQL written for a sink's backfill."
+    );
+    describe_counter!(
         "weir_audit_erased_subject_entries_total",
         "Audit entries written without their personal part, because their actor was erased before."
     );

@@ -114,7 +114,7 @@ fn entries_that_a_sink_lacks_are_named_with_a_replay_from_the_earliest() {
     let says =
         |words| check(|it| standing(it).gaps = Some(gaps.clone()), "completeness", Verdict::Problem, words);
     says("splunk lacks 3 entries of weir.activity.v1/3#40 to #42, from the hour 2025-12-31T23:00Z on");
-    says("`weir sink replay splunk --from 2025-12-31T15:20:00Z`");
+    says("`weir sink backfill splunk --from 2025-12-31T15:20:00Z`");
 }
 
 #[test]
