@@ -132,10 +132,16 @@ fn parsed(text: &str, windows: &[[String; 2]]) -> anyhow::Result<Series> {
 fn grid() -> Vec<Sensitivity> {
     let mut grid = Vec::new();
     for history in [500, 1_000, 2_000] {
-        for value_outside in [0.1, 0.2, 0.4, 0.8] {
-            for mean_outside in [0.03, 0.06, 0.12, 0.25] {
-                for same_anomaly in [60, 120, 240, 400] {
-                    grid.push(Sensitivity { history, value_outside, mean_outside, same_anomaly });
+        for extremes in [0.0, 0.001_25, 0.002_5, 0.005] {
+            for value_outside in [0.1, 0.2, 0.4, 0.8] {
+                for mean_outside in [0.03, 0.06, 0.12, 0.25] {
+                    grid.extend([60, 120, 240, 400].map(|same_anomaly| Sensitivity {
+                        history,
+                        extremes,
+                        value_outside,
+                        mean_outside,
+                        same_anomaly,
+                    }));
                 }
             }
         }
