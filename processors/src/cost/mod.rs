@@ -16,7 +16,8 @@ use rust_decimal::Decimal;
 use schemas::{
     Envelope, Event, EventId, TenantId, Timestamp,
     changes::cost::{
-        Amounts, ChargeFact, CostChange, CostSeries, LifecycleFact, ResourceLife, STAGE, UtilisationFact,
+        Amounts, ChargeFact, Columns, CostChange, CostSeries, LifecycleFact, ResourceLife, STAGE,
+        UtilisationFact,
     },
     events::{Governance, Monitoring, Usage, UsageKind},
 };
@@ -168,7 +169,7 @@ fn charge(head: Head, mut usage: Usage) -> CostChange {
         replaces: taken.replaces,
         description: usage.charge_description.take(),
         corrects: usage.corrects.take(),
-        other_columns: std::mem::take(&mut usage.other_columns),
+        other_columns: Columns::from(&usage.other_columns),
         series: series(usage, taken),
         content_sha256: head.content_sha256,
     }))

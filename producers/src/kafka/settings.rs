@@ -84,7 +84,8 @@ impl Purpose {
                 ("compression.type", "lz4"),
                 // A broker of a busy machine may take a minute to come back, and fall again.
                 ("delivery.timeout.ms", "300000"),
-                ("queue.buffering.max.kbytes", "65536"),
+                // The client counts keys and values only; a record takes half as much again.
+                ("queue.buffering.max.kbytes", "32768"),
             ],
         }
     }

@@ -36,6 +36,7 @@ macro_rules! named {
 pub(super) use named;
 
 mod allocation;
+mod columns;
 mod lifecycle;
 mod recommendation;
 mod utilisation;
@@ -44,6 +45,7 @@ pub use allocation::{
     ALLOCATION_SUBJECT, AllocationCondition, AllocationDecision, AllocationFact, AllocationRule,
     AllocationTarget, TeamWeights, allocation_rules, default_allocation_rules,
 };
+pub use columns::Columns;
 pub use lifecycle::{LifecycleFact, LifecycleKind, ResourceLife, SizeTold, SkuPrice, SkuTold, UnitPrice};
 pub use recommendation::{
     Grade, RECOMMENDATION_SUBJECT, RecommendationDecision, RecommendationFact, RecommendationKind,
@@ -120,7 +122,7 @@ pub struct ChargeFact {
     /// Id of the event whose charge this one corrects, if named.
     pub corrects: Option<String>,
     /// FOCUS columns without a field of their own.
-    pub other_columns: BTreeMap<String, String>,
+    pub other_columns: Columns,
     /// [`crate::Envelope::content_sha256`].
     pub content_sha256: [u8; 32],
 }

@@ -117,11 +117,11 @@ impl<'a> Parting<'a> {
         let mut own = BTreeMap::new();
         self.found.clear();
         self.found.push(("", tenant));
-        for (name, value) in &charge.other_columns {
+        for (name, value) in charge.other_columns.iter() {
             if is_shared(name, value) {
                 self.found.push((name, value));
             } else {
-                own.insert(name.as_str(), value.as_str());
+                own.insert(name, value);
             }
         }
         Parted { shared: self.key_of_found(tenant), own: (!own.is_empty()).then(|| json(&own)) }
