@@ -1,5 +1,7 @@
 //! Against the client library's own broker, in this process.
 
+mod memory;
+
 use std::{collections::BTreeMap, fs, io::Write as _, path::Path};
 
 use flate2::{Compression, write::GzEncoder};
