@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use schemas::{
     Envelope,
     changes::cost::{
-        BudgetCost, BudgetFact, BudgetLimit, BudgetPeriod, BudgetScope, BudgetTerms, Enforcement,
+        BudgetCost, BudgetFact, BudgetLimit, BudgetPeriod, BudgetScope, BudgetTerms, Enforcement, bounded_id,
     },
     events::{Governance, GovernanceKind},
 };
@@ -35,7 +35,7 @@ pub(super) fn budget(envelope: &Envelope, event: &Governance) -> Option<BudgetFa
     Some(BudgetFact {
         event_id: envelope.id,
         tenant: envelope.tenant.clone(),
-        budget: event.subject_id.clone(),
+        budget: bounded_id(&event.subject_id),
         decided_at: envelope.occurred_at,
         actor: event.actor.id.clone(),
         reason: event.reason.clone(),

@@ -17,7 +17,7 @@ use schemas::{
     Envelope, Event, EventId, TenantId, Timestamp,
     changes::cost::{
         Amounts, ChargeFact, Columns, CostChange, CostSeries, LifecycleFact, ResourceLife, STAGE,
-        UtilisationFact,
+        UtilisationFact, bounded_id,
     },
     events::{Governance, Monitoring, Usage, UsageKind},
 };
@@ -101,7 +101,7 @@ fn measured(envelope: &Envelope, event: &Monitoring) -> Option<CostChange> {
         event_id: envelope.id,
         tenant: envelope.tenant.clone(),
         at: envelope.occurred_at,
-        resource: event.subject.id.clone(),
+        resource: bounded_id(&event.subject.id),
         metric,
         value,
         node_share: kubernetes::of_monitoring(event).map(Box::new),
@@ -225,7 +225,7 @@ fn series(usage: Usage, taken: Taken) -> CostSeries {
         service: usage.service_name,
         service_category: usage.service_category.unwrap_or_default(),
         region: usage.region_id.unwrap_or_default(),
-        resource: usage.resource_id.unwrap_or_default(),
+        resource: usage.resource_id.as_deref().map(bounded_id).unwrap_or_default(),
         charge_category: usage.charge_category,
         charge_class: match usage.kind {
             UsageKind::ChargeCorrected => CORRECTION.to_owned(),

@@ -55,6 +55,14 @@ pub use utilisation::{NodeMeasure, NodeShare, Pod, UtilisationFact, UtilisationM
 /// The processor and its stage.
 pub const STAGE: &str = "cost";
 
+/// Longest id of a resource or a budget, in bytes: ids are keys, whose size Postgres limits.
+const MAX_ID_BYTES: usize = 1_024;
+
+/// The id of a resource or a budget as a key: one above 1,024 bytes is cut and ends in its hash.
+pub fn bounded_id(id: &str) -> String {
+    if id.len() <= MAX_ID_BYTES { id.to_owned() } else { super::risk::bounded(id, MAX_ID_BYTES) }
+}
+
 /// A fact that the cost processor hands to its sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CostChange {

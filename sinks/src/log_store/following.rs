@@ -148,7 +148,7 @@ impl Follower {
         let rows = sqlx::query(
             "SELECT e.log_index, e.leaf_hash, e.personal_digest, k.key, e.event_id, e.record_dictionary, e.record
                FROM audit_entry AS e
-               LEFT JOIN subject_key AS k ON k.tenant_id = e.tenant_id AND k.actor = e.actor
+               LEFT JOIN subject_key AS k ON k.tenant_id = e.tenant_id AND k.actor = weir_subject_name(e.actor)
               WHERE e.topic = $1 AND e.partition = $2 AND e.log_index >= $3 AND e.log_index < $3 + $4
               ORDER BY e.log_index",
         )

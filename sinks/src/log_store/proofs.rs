@@ -56,7 +56,7 @@ const ENTRIES: &str = "
       JOIN audit_event AS a ON a.tenant_id = $1 AND a.event_id = wanted.event_id
       JOIN audit_entry AS e ON e.tenant_id = $1 AND e.event_id = a.event_id AND e.occurred_at = a.occurred_at
       JOIN audit_log AS l ON l.log = e.topic || '/' || e.partition
-      LEFT JOIN subject_key AS k ON k.tenant_id = e.tenant_id AND k.actor = e.actor
+      LEFT JOIN subject_key AS k ON k.tenant_id = e.tenant_id AND k.actor = weir_subject_name(e.actor)
      WHERE e.log_index IS NOT NULL
      ORDER BY 1, 2";
 

@@ -297,7 +297,7 @@ const ENTRIES: &str = "COPY (
            e.record_dictionary, e.record, e.occurred_at, e.event_id, e.class_uid, e.activity_id, e.severity_id,
            e.tenant_id, e.kind, e.actor_kind, e.actor, e.actor_name, e.actor_ip, e.action, e.resource_type,
            e.resource, e.project, e.outcome, e.outcome_code, e.source, e.correlation_id
-      FROM audit_entry AS e LEFT JOIN subject_key AS k ON k.tenant_id = e.tenant_id AND k.actor = e.actor
+      FROM audit_entry AS e LEFT JOIN subject_key AS k ON k.tenant_id = e.tenant_id AND k.actor = weir_subject_name(e.actor)
   ) TO STDOUT (FORMAT binary)";
 
 async fn read_entries(

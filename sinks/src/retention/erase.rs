@@ -281,7 +281,7 @@ impl Eraser<'_> {
     async fn finish(&mut self, entries: u64, others: u64) -> sqlx::Result<()> {
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let mut tx = self.connection.begin().await?;
-        sqlx::query("DELETE FROM subject_key WHERE tenant_id = $1 AND actor = $2")
+        sqlx::query("DELETE FROM subject_key WHERE tenant_id = $1 AND actor = weir_subject_name($2)")
             .bind(self.tenant)
             .bind(self.subject)
             .execute(&mut *tx)

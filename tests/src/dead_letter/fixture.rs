@@ -56,6 +56,11 @@ impl Site {
 
     /// A sign-in of somebody, as JSON in binary mode, on partition 0.
     pub(super) async fn send_event(&self, id: &str, actor: &str) {
+        self.send_event_of("acme", id, actor).await;
+    }
+
+    /// The same in another tenant.
+    pub(super) async fn send_event_of(&self, tenant: &str, id: &str, actor: &str) {
         let data = serde_json::json!({
             "action": "SignIn", "actor": { "id": actor }, "outcome": { "status": "Success" },
         });
@@ -65,7 +70,7 @@ impl Site {
             ("ce_source", "/test"),
             ("ce_type", "io.weir.activity.signed_in.v1"),
             ("ce_time", "2026-01-05T08:00:00Z"),
-            ("ce_tenantid", "acme"),
+            ("ce_tenantid", tenant),
             ("content-type", "application/json"),
         ];
         self.send_raw(Topic::Activity, Some(data.to_string().as_bytes()), &headers).await;

@@ -17,6 +17,14 @@ const ENDLESS: &str = "
     END $$;
     CREATE TRIGGER endless BEFORE INSERT ON audit_entry FOR EACH ROW
       WHEN (NEW.actor = 'endless@example.com') EXECUTE FUNCTION endless();";
+/// Refuses the rows of one actor as the server does that cannot index a value.
+const TOO_LONG: &str = "
+    CREATE FUNCTION too_long() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      RAISE EXCEPTION 'index row requires 60024 bytes, maximum size is 8191' USING ERRCODE = '54000';
+    END $$;
+    CREATE TRIGGER too_long BEFORE INSERT ON audit_entry FOR EACH ROW
+      WHEN (NEW.actor = 'endless@example.com') EXECUTE FUNCTION too_long();";
 const HALTED: &str = "SELECT count(*) FROM stage_position WHERE halted IS NOT NULL";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,6 +82,24 @@ async fn one_tenants_flood_of_poison_and_conflicts_halts_nothing() {
     site.await_count(STANDS_PARKED, 130 + 130).await;
     site.await_count(ROWS, 1_000 + 1).await;
     assert_eq!(site.count(HALTED).await, 0, "each is one tenant's own affair");
+    stage.stop().await;
+}
+
+/// Values that cannot be stored are their publishers' affair, however many tenants send them at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_that_cannot_be_stored_halt_nothing_whoever_sends_them() {
+    let site = Site::new().await;
+    execute(&site.endpoints.database_url, TOO_LONG.into()).await;
+    for number in 0..400 {
+        let tenant = ["loud", "louder"][number % 2];
+        let id = format!("0192f0c1-2345-7abc-8def-{number:012x}");
+        site.send_event_of(tenant, &id, "endless@example.com").await;
+    }
+    site.publish(1, "neighbour", 1_000).await;
+    let stage = site.run(1);
+    site.await_count(STANDS_PARKED, 400).await;
+    site.await_count(ROWS, 1_000).await;
+    assert_eq!(site.count(HALTED).await, 0);
     stage.stop().await;
 }
 

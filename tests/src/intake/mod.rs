@@ -6,6 +6,7 @@ mod decisions;
 pub(crate) mod door;
 pub(crate) mod four_eyes;
 mod java_sdk;
+mod long_values;
 mod outage;
 mod rows;
 mod s3;

@@ -130,6 +130,20 @@ pub(super) async fn old_months(neighbours: &Neighbours) -> PgConnection {
     reader
 }
 
+/// Two tenants name actors whose names no index can hold, over all partitions.
+pub(super) async fn long_names(neighbours: &Neighbours) {
+    for request in 0..8 {
+        let batch: Vec<_> = (0..200)
+            .map(|n| {
+                let name: String = (0..3_000).map(|_| rand::random_range('!'..='~')).collect();
+                let data = json!({"action": "Read", "actor": {"id": format!("{n}{name}")}});
+                event("activity.api_called", &format!("long-{}-{request}-{n}", neighbours.round), &data)
+            })
+            .collect();
+        neighbours.attack_in_pairs(&batch).await;
+    }
+}
+
 /// A flood of small requests with all the rights of the tenant, without waiting for answers one by one.
 pub(super) async fn flood(neighbours: &Neighbours) {
     let ask = |n: usize| {
@@ -149,6 +163,7 @@ pub(super) async fn all(neighbours: &Neighbours) {
         old_months(neighbours),
         conflicts(neighbours),
         repeats(neighbours),
+        long_names(neighbours),
         weights(neighbours),
         amplification(neighbours),
         hot_entity(neighbours),

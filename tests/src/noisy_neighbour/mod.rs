@@ -58,6 +58,7 @@ async fn what_one_tenant_does_leaves_the_other_served() {
     neighbours.judge("nothing", async |_| ()).await;
     neighbours.judge("conflicting ids", attacks::conflicts).await;
     neighbours.judge("repeats without a time", attacks::repeats).await;
+    neighbours.judge("long names, of two tenants", attacks::long_names).await;
     neighbours.judge("weights of one entity", attacks::weights).await;
     neighbours.judge("events that touch 10,000 entities", attacks::amplification).await;
     neighbours.judge("one entity, 8,000 refusals", attacks::hot_entity).await;

@@ -43,6 +43,8 @@ pub(super) struct Neighbours {
     http: Client,
     /// Key of the attacker.
     pub(super) loud: String,
+    /// Key of another tenant that joins in.
+    louder: String,
     /// Key of the neighbour.
     quiet: String,
     /// Records that the neighbour has published.
@@ -79,6 +81,7 @@ impl Neighbours {
         let (site, home) = (Site::new().await, tempfile::tempdir().expect("a folder"));
         let mut owner = PgConnection::connect(&site.endpoints.database_url).await.expect("Postgres answers");
         let (loud, quiet) = (made_key(&mut owner, "acme").await, made_key(&mut owner, "other").await);
+        let louder = made_key(&mut owner, "accomplice").await;
         let environment = [
             ("DATABASE_URL", site.endpoints.database_url.as_str()),
             ("KAFKA_BOOTSTRAP_SERVERS", site.endpoints.kafka.as_str()),
@@ -91,7 +94,18 @@ impl Neighbours {
         let stages = Member::running(&["audit", "risk", "change_review"], &site.endpoints, None);
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = Client::new();
-        Self { site, _home: home, gateway, stages, http, loud, quiet, published: AtomicU32::new(0), round: 0 }
+        Self {
+            site,
+            _home: home,
+            gateway,
+            stages,
+            http,
+            loud,
+            louder,
+            quiet,
+            published: AtomicU32::new(0),
+            round: 0,
+        }
     }
 
     /// `host:port` of the gateway.
@@ -106,7 +120,11 @@ impl Neighbours {
 
     /// Sends what the attacker sends; what the gateway refuses of it is refused to the attacker alone.
     pub(super) async fn attack(&self, path: &str, content_type: &str, body: String) {
-        let answer = Answer::to(self.post(&self.loud, path, content_type, body)).await;
+        self.attack_as(&self.loud, path, content_type, body).await;
+    }
+
+    async fn attack_as(&self, token: &str, path: &str, content_type: &str, body: String) {
+        let answer = Answer::to(self.post(token, path, content_type, body)).await;
         assert!(
             [202, 403, 413, 422, 429, 503].contains(&answer.status),
             "{}: {}",
@@ -118,6 +136,16 @@ impl Neighbours {
     pub(super) async fn attack_with(&self, events: &[Value]) {
         self.attack("/api/v1/events", "application/cloudevents-batch+json", Value::from(events).to_string())
             .await;
+    }
+
+    /// Sends the events of two tenants at once.
+    pub(super) async fn attack_in_pairs(&self, events: &[Value]) {
+        let body = Value::from(events).to_string();
+        let (path, batch) = ("/api/v1/events", "application/cloudevents-batch+json");
+        tokio::join!(
+            self.attack_as(&self.loud, path, batch, body.clone()),
+            self.attack_as(&self.louder, path, batch, body.clone())
+        );
     }
 
     /// Publishes as the neighbour, one record after another, each until it is a row and a signal.

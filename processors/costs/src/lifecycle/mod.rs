@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 use schemas::{
-    changes::cost::{CostSeries, LifecycleKind, ResourceLife, SizeTold, SkuTold, UnitPrice},
+    changes::cost::{CostSeries, LifecycleKind, ResourceLife, SizeTold, SkuTold, UnitPrice, bounded_id},
     events::{Activity, Infrastructure, InfrastructureKind, OutcomeStatus, Resource},
 };
 use serde_json::{Map, Value};
@@ -206,7 +206,7 @@ fn series(resource: &Resource, known: Option<&Kind>, prices: &PriceList) -> Cost
         service: service.to_owned(),
         service_category: category.to_owned(),
         region: text(&resource.region),
-        resource: resource.id.clone(),
+        resource: bounded_id(&resource.id),
         charge_category: USAGE.to_owned(),
         currency: prices.currency().to_owned(),
         tags,

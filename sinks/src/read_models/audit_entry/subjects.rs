@@ -1,15 +1,21 @@
 //! The subjects of a log's entries: their keys, and which of them were erased.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
+};
 
 use audit_log::{SubjectKey, SubjectSecret};
 use foldhash::fast::RandomState;
+use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
 use crate::postgres::row_type::row_type;
 
 /// Most subjects whose keys are cached; beyond it the cache is cleared and refilled as needed.
 pub(super) const MAX_SUBJECTS: usize = 65_536;
+/// Longest name of an actor in bytes under which its key is stored as it is.
+const MAX_NAME_BYTES: usize = 1_024;
 /// Most erased subjects that are read at once; if there are more, each batch queries those that are new to
 /// it.
 const MAX_ERASED_AT_ONCE: usize = 65_536;
@@ -96,14 +102,28 @@ impl Subjects {
     pub(super) fn add(&mut self, secret: &SubjectSecret, tenant: &str, actor: &str, standing: Standing) {
         let key = secret.key(tenant, actor);
         if standing == Standing::Kept {
-            let bytes = key.bytes().to_vec();
-            self.unstored.push(KeyRow { tenant_id: tenant.to_owned(), actor: actor.to_owned(), key: bytes });
+            let (actor, key) = (stored_name(actor), key.bytes().to_vec());
+            self.unstored.push(KeyRow { tenant_id: tenant.to_owned(), actor, key });
         }
         let own = self.by_tenant.entry(tenant.into()).or_default();
         own.insert(actor.into(), Subject { key, standing });
         self.count += 1;
         self.erased += usize::from(standing == Standing::Erased);
     }
+}
+
+/// The name under which an actor's key is stored: instead of a longer one than an index takes, its hash, as the
+/// function `weir_subject_name` computes it. What looks like a hash is hashed as well.
+fn stored_name(actor: &str) -> String {
+    const HASHED: &str = "sha256:";
+    if actor.len() <= MAX_NAME_BYTES && !actor.starts_with(HASHED) {
+        return actor.to_owned();
+    }
+    let mut name = HASHED.to_owned();
+    for byte in Sha256::digest(actor) {
+        write!(name, "{byte:02x}").expect("a String takes everything");
+    }
+    name
 }
 
 /// The subjects among these that were erased.

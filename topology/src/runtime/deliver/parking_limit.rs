@@ -1,11 +1,12 @@
 //! Limits on parking. Poison from several tenants, or from none, is likely a fault of Weir's: the partition
-//! halts before much of it is parked. Poison from one tenant is that tenant's own fault: tenants share
-//! partitions, and a publisher chooses the partition by its key, so no tenant may be able to stop one. Its
-//! records are still parked; beyond a bound only a reference to each is kept.
+//! halts before much of it is parked. Poison from one tenant is that tenant's own fault, and so are values that cannot be
+//! stored, whoever sends them: tenants share partitions, and a publisher chooses the partition by its key, so
+//! no tenant may be able to stop one, alone or together with others. Its records are still parked; beyond a bound only a
+//! reference to each is kept.
 
 use std::collections::{HashMap, VecDeque};
 
-use schemas::TenantId;
+use schemas::{ParkReason, TenantId};
 use sinks::{RecordChanges, Settlement};
 
 /// Records of one partition that shares are counted over, since the claim.
@@ -28,8 +29,9 @@ pub(crate) enum Outcome {
     Settled,
     /// Parked; of this tenant, if one is named.
     Parked(Option<TenantId>),
-    /// Parked because its id belongs to other content. That is its publisher's fault, and halts nothing.
-    Conflict(Option<TenantId>),
+    /// Parked for what its publisher wrote: the id belongs to other content, or values exceed what can be stored. Several
+    /// tenants may do that at once without any fault of Weir's, so it halts nothing.
+    Own(Option<TenantId>),
 }
 
 /// Outcomes of a partition's last records.
@@ -48,7 +50,7 @@ pub(crate) struct ParkingLimit {
 struct Tally {
     in_window: usize,
     in_a_row: usize,
-    conflicts: usize,
+    own: usize,
     /// Parked while the tenant was over its limit.
     over_limit: usize,
 }
@@ -73,9 +75,9 @@ impl ParkingLimit {
                 tally.in_a_row += 1;
                 tenant.is_some() && tally.count_if_over()
             }
-            Outcome::Conflict(tenant) => {
+            Outcome::Own(tenant) => {
                 let tally = self.tally(tenant.as_ref());
-                tally.conflicts += 1;
+                tally.own += 1;
                 tenant.is_some() && tally.count_if_over()
             }
         };
@@ -131,8 +133,8 @@ impl ParkingLimit {
                 self.tally(tenant.as_ref()).in_window -= 1;
                 tenant
             }
-            Outcome::Conflict(tenant) => {
-                self.tally(tenant.as_ref()).conflicts -= 1;
+            Outcome::Own(tenant) => {
+                self.tally(tenant.as_ref()).own -= 1;
                 tenant
             }
         };
@@ -147,7 +149,7 @@ impl ParkingLimit {
 
 impl Tally {
     fn total(&self) -> usize {
-        self.in_window + self.conflicts
+        self.in_window + self.own
     }
 
     fn count_if_over(&mut self) -> bool {
@@ -160,9 +162,17 @@ impl Tally {
 /// Outcome of a record if the sink settles it as asked.
 pub(crate) fn outcome_of<C>(record: &RecordChanges<C>) -> Outcome {
     match record.settlement {
+        Settlement::Park { reason, .. } if record.identity.is_some() && is_own(reason) => {
+            Outcome::Own(tenant_of(record))
+        }
         Settlement::Park { .. } => Outcome::Parked(tenant_of(record)),
         Settlement::Apply(_) | Settlement::Ignore(_) => Outcome::Settled,
     }
+}
+
+/// Whether the values of a record that was decoded are what could not be stored.
+const fn is_own(reason: ParkReason) -> bool {
+    matches!(reason, ParkReason::LimitExceeded | ParkReason::TooLarge | ParkReason::Unstorable)
 }
 
 /// The tenant that a record names, in its envelope or at least in its headers.
@@ -176,6 +186,9 @@ pub(crate) fn tenant_of<C>(record: &RecordChanges<C>) -> Option<TenantId> {
 
 #[cfg(test)]
 mod tests {
+    use schemas::EventId;
+    use sinks::{KeptBytes, RawRecord};
+
     use super::*;
 
     fn named(name: &str) -> TenantId {
@@ -238,13 +251,35 @@ mod tests {
     }
 
     #[test]
+    fn what_publishers_wrote_halts_nothing_however_many_they_are() {
+        let own = |n: usize| Outcome::Own(Some(named(["a", "b", "c"][n % 3])));
+        assert!(!after((0..5_000).map(own)).is_broken());
+        let parked = |identity, reason| RecordChanges::<()> {
+            range: 0,
+            offset: 0,
+            settlement: Settlement::Park { reason, detail: String::new() },
+            raw: RawRecord::default(),
+            identity,
+            kept: KeptBytes::All,
+        };
+        let event = || Some((named("a"), EventId::at(schemas::Timestamp::UNIX_EPOCH, [1; 10])));
+        let outcome = |identity, reason| outcome_of(&parked(identity, reason));
+        assert_eq!(outcome(event(), ParkReason::LimitExceeded), Outcome::Own(Some(named("a"))));
+        assert_eq!(outcome(event(), ParkReason::ConstraintViolated), Outcome::Parked(Some(named("a"))));
+        assert_eq!(
+            outcome(None, ParkReason::LimitExceeded),
+            Outcome::Parked(None),
+            "nobody can tell whose it is"
+        );
+    }
+
+    #[test]
     fn conflicts_halt_nothing_and_do_not_hide_a_flood() {
-        let conflicts =
-            repeat(Outcome::Conflict(Some(named("a"))), 500).chain(repeat(Outcome::Conflict(None), 600));
+        let conflicts = repeat(Outcome::Own(Some(named("a"))), 500).chain(repeat(Outcome::Own(None), 600));
         assert!(!after(conflicts).is_broken());
         let hidden = (0..202).map(|i| match i % 2 {
             0 => Outcome::Parked(None),
-            _ => Outcome::Conflict(Some(named("a"))),
+            _ => Outcome::Own(Some(named("a"))),
         });
         assert!(after(hidden).is_broken());
     }
@@ -253,7 +288,7 @@ mod tests {
     fn a_tenant_over_its_limit_is_told_of_and_later_kept_by_reference_until_it_is_quiet() {
         let tenant = Some(named("loud"));
         let mut limit = after(repeat(Outcome::Parked(tenant.clone()), 100));
-        assert!(limit.count(Outcome::Conflict(tenant.clone())), "the hundred and first");
+        assert!(limit.count(Outcome::Own(tenant.clone())), "the hundred and first");
         let loud = named("loud");
         assert!(!limit.keeps_reference_of(&loud));
         repeat(Outcome::Parked(tenant), MAX_KEPT).for_each(|outcome| assert!(limit.count(outcome)));
@@ -274,14 +309,14 @@ mod tests {
             let tenant = if tenant.is_empty() { None } else { Some(named(tenant)) };
             limit.count(match random.random_range(0..3) {
                 0 => Outcome::Parked(tenant),
-                1 => Outcome::Conflict(tenant),
+                1 => Outcome::Own(tenant),
                 _ => Outcome::Settled,
             });
             for tenant in [Some(named("a")), Some(named("b")), None] {
                 let count =
                     |wanted: Outcome| limit.window.iter().filter(|outcome| **outcome == wanted).count();
                 let (parked, conflicts) =
-                    (count(Outcome::Parked(tenant.clone())), count(Outcome::Conflict(tenant.clone())));
+                    (count(Outcome::Parked(tenant.clone())), count(Outcome::Own(tenant.clone())));
                 let tally = match &tenant {
                     Some(tenant) => limit.tenants.get(tenant).copied().unwrap_or_default(),
                     None => limit.nobodys,

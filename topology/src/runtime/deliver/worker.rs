@@ -196,11 +196,11 @@ impl<S: Sink, T: Clock> Worker<S, T> {
         let mut conflicts = settled.conflicts.iter().peekable();
         for (index, record) in batch.records.iter().enumerate() {
             let outcome = match conflicts.next_if(|conflict| **conflict == index) {
-                Some(_) => Outcome::Conflict(tenant_of(record)),
+                Some(_) => Outcome::Own(tenant_of(record)),
                 None => outcome_of(record),
             };
             let tenant = match &outcome {
-                Outcome::Parked(tenant) | Outcome::Conflict(tenant) => tenant.clone(),
+                Outcome::Parked(tenant) | Outcome::Own(tenant) => tenant.clone(),
                 Outcome::Settled => None,
             };
             if let (true, Some(tenant)) = (limits[record.range].count(outcome), tenant) {
