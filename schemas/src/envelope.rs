@@ -212,15 +212,27 @@ impl Source {
         &self.0
     }
 
-    /// Whether the source is reserved for Weir: `weir:…` or `/weir/…`, also with other case, percent-encoding
-    /// or empty path segments. Publishers may not use it.
+    /// Whether the source is reserved for Weir: `weir`, `weir:…`, `/weir` and `/weir/…`, however they are written: in
+    /// another case, percent-encoded, with empty or dot segments, a query or a fragment. Publishers may not use it.
     pub fn is_reserved(&self) -> bool {
-        let plain = percent_decode_str(&self.0).decode_utf8_lossy().to_ascii_lowercase();
-        if let Some(path) = plain.strip_prefix(['/', '.']) {
-            let first = path.split('/').find(|segment| !matches!(*segment, "" | "." | ".."));
-            return first == Some("weir");
+        let plain = percent_decode_str(&self.0).decode_utf8_lossy().to_lowercase();
+        // A name with a scheme of somebody else's is theirs, whatever follows.
+        let is_schemes = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+        if let Some((scheme, _)) = plain.split_once(':')
+            && scheme.starts_with(|c: char| c.is_ascii_lowercase())
+            && scheme.chars().all(is_schemes)
+        {
+            return scheme == "weir";
         }
-        plain.starts_with("weir:")
+        let mut path = Vec::new();
+        for segment in plain.split(['?', '#', ';']).next().unwrap_or_default().split(['/', '\\']) {
+            match segment.trim_matches(|c: char| !c.is_alphanumeric() && c != '.') {
+                "" | "." => {}
+                ".." => drop(path.pop()),
+                _ => path.push(segment),
+            }
+        }
+        path.first().is_some_and(|first| first.trim_matches(|c: char| !c.is_alphanumeric()) == "weir")
     }
 }
 
@@ -369,6 +381,16 @@ mod tests {
             "weir%3acommand",
             "./weir/x",
             "../weir/x",
+            "/a/../weir/x",
+            "/weir?x",
+            "/weir#x",
+            "/weir;v=1",
+            "weir",
+            "weir/stage",
+            "weir?x",
+            "\\weir\\stage",
+            "/\u{200b}weir/stage",
+            "/.%2fweir/stage",
         ] {
             assert!(reserved(own), "{own}");
         }
@@ -378,8 +400,11 @@ mod tests {
             "urn:weir:source:aws",
             "weird:x",
             "https://weir.example.com/",
+            "http:weir",
+            "a:/weir/x",
+            "weir.example.com/x",
+            "/weir/../app",
             "/",
-            "weir",
         ] {
             assert!(!reserved(other), "{other}");
         }

@@ -7,6 +7,11 @@ use schemas::{
     events::{Actor, ActorKind, Governance, GovernanceKind, ON_BEHALF_OF, REQUESTED_THROUGH},
 };
 
+/// The beginning of the types that only Weir defines. One that it does not know would pass for a decision of a later version.
+const OWN_TYPES: &str = "io.weir.";
+/// Longest id of what is decided about, in bytes: it is a key, whose size Postgres limits.
+const MAX_SUBJECT_BYTES: usize = 1_024;
+
 /// The authority that events are published under.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Authority<'a> {
@@ -32,6 +37,16 @@ impl Authority<'_> {
     pub(super) fn authorise(self, mut event: Envelope, now: Timestamp) -> Result<Envelope, String> {
         if event.source.is_reserved() {
             return Err(format!("the source {} is reserved for Weir itself", event.source.as_str()));
+        }
+        if let Event::Activity(call) = &event.event
+            && call.action.trim().to_lowercase().starts_with(OWN_TYPES)
+        {
+            return Err(format!("{} is reserved for types of Weir itself, and none of them", call.action));
+        }
+        if let Event::Governance(decision) = &event.event
+            && decision.subject_id.len() > MAX_SUBJECT_BYTES
+        {
+            return Err(format!("subject_id is longer than {MAX_SUBJECT_BYTES} bytes"));
         }
         let topic = event.event.topic();
         let missing = match Scope::to_publish(topic) {

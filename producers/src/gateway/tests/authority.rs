@@ -120,6 +120,40 @@ async fn nobody_publishes_in_weirs_own_name() {
     assert!(running.kafka.published().is_empty());
 }
 
+/// A type that a later version may define, or that looks like one that is defined, is no event of somebody else's.
+#[tokio::test]
+async fn nobody_publishes_types_that_only_weir_defines() {
+    let running = start().await;
+    for kind in [
+        "io.weir.governance.approval_decided.v2",
+        "io.weir.governance.approval_decided",
+        "IO.Weir.governance.approval_decided.v1",
+        "io.weir.finding.incident.v1",
+        "io.weir.nonsense",
+    ] {
+        let mut event = event("a");
+        event["type"] = kind.into();
+        for key in [WRITER, BOTH] {
+            for ask in modes(key, &event) {
+                ask.to(&running).await.expect(403, "forbidden");
+            }
+        }
+    }
+    assert!(running.kafka.published().is_empty());
+}
+
+/// What is decided about is a key of the read models.
+#[tokio::test]
+async fn decisions_about_endless_names_are_refused() {
+    let running = start().await;
+    let mut decision = examples().remove(&Topic::Governance).expect("an example");
+    decision["data"]["subject_id"] = "x".repeat(1_025).into();
+    for ask in modes(BOTH, &decision) {
+        ask.to(&running).await.expect(403, "forbidden");
+    }
+    assert!(running.kafka.published().is_empty());
+}
+
 #[tokio::test]
 async fn a_decision_that_comes_as_an_event_is_its_senders_own() {
     let running = start().await;
