@@ -303,6 +303,7 @@ mod tests {
     fn key() -> Principal {
         Principal::ApiKey(KeyHolder {
             id: "key00001".to_owned(),
+            succeeds: None,
             name: "ci".to_owned(),
             tenant: TenantId::new("acme").expect("a tenant"),
             scopes: Vec::new(),

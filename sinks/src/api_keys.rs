@@ -63,7 +63,7 @@ pub enum KeyError {
 /// A key as every statement here reads it.
 macro_rules! key_columns {
     () => {
-        "id, tenant_id, name, scopes, secret_hmac, created_at, revoked_at, expires_at, last_used_at, sources, networks"
+        "id, succeeds, tenant_id, name, scopes, secret_hmac, created_at, revoked_at, expires_at, last_used_at, sources, networks"
     };
 }
 
@@ -73,12 +73,22 @@ pub async fn create(
     pepper: &Pepper,
     request: &KeyRequest,
 ) -> Result<CreatedKey, KeyError> {
+    insert(connection, pepper, request, None).await
+}
+
+/// Stores a new key, which succeeds the key of that id if one is given.
+async fn insert(
+    connection: &mut PgConnection,
+    pepper: &Pepper,
+    request: &KeyRequest,
+    succeeds: Option<&str>,
+) -> Result<CreatedKey, KeyError> {
     let mut random = [0; 64];
     OsRng.try_fill_bytes(&mut random).map_err(|error| KeyError::Random(error.to_string()))?;
     let made = NewApiKey::generate(pepper, &random);
     let row: KeyRow = sqlx::query_as(concat!(
-        "INSERT INTO api_key (id, tenant_id, name, scopes, secret_hmac, expires_at, sources, networks)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        "INSERT INTO api_key (id, tenant_id, name, scopes, secret_hmac, expires_at, sources, networks, succeeds)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          RETURNING ",
         key_columns!()
     ))
@@ -90,12 +100,13 @@ pub async fn create(
     .bind(request.expires_at)
     .bind(&request.sources)
     .bind(request.networks.iter().map(ToString::to_string).collect::<Vec<_>>())
+    .bind(succeeds)
     .fetch_one(connection)
     .await?;
     Ok(CreatedKey { key: row.into_key()?, token: made.token })
 }
 
-/// Creates a key like that one, and lets the old one expire at the given time, or earlier if it expires
+/// Creates a key like that one, held by the same holder, and lets the old one expire at the given time, or earlier if it expires
 /// before. `None` if there is no key of that id that still works.
 pub async fn rotate(
     connection: &mut PgConnection,
@@ -115,9 +126,10 @@ pub async fn rotate(
     .fetch_optional(&mut *connection)
     .await?;
     let Some(old) = row.map(KeyRow::into_key).transpose()? else { return Ok(None) };
-    let ApiKey { tenant, name, scopes, sources, networks, .. } = old;
+    let ApiKey { id, succeeds, tenant, name, scopes, sources, networks, .. } = old;
+    let first = succeeds.unwrap_or(id);
     let request = KeyRequest { tenant, name, scopes, expires_at: new_until, sources, networks };
-    create(connection, pepper, &request).await.map(Some)
+    insert(connection, pepper, &request, Some(&first)).await.map(Some)
 }
 
 /// All keys, also the revoked ones, oldest first.
@@ -178,6 +190,7 @@ pub async fn mark_used(pool: &PgPool, ids: &BTreeSet<String>, now: Timestamp) ->
 #[derive(FromRow)]
 struct KeyRow {
     id: String,
+    succeeds: Option<String>,
     tenant_id: String,
     name: String,
     scopes: Vec<String>,
@@ -204,6 +217,7 @@ impl KeyRow {
         let secret_hmac = secret_hmac.map_err(|_| malformed("its hash is not 32 bytes long".into()))?;
         Ok(ApiKey {
             id: self.id,
+            succeeds: self.succeeds,
             tenant,
             name: self.name,
             scopes,

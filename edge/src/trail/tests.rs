@@ -27,6 +27,7 @@ fn refuse(trail: &Trail, (of, credential): (&str, &str), reason: Reason, from: u
 fn key(name: &str) -> Arc<Principal> {
     Arc::new(Principal::ApiKey(KeyHolder {
         id: name.to_owned(),
+        succeeds: None,
         name: "ci".to_owned(),
         tenant: tenant("acme"),
         scopes: vec![Scope::AuditRead],

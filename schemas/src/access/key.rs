@@ -33,6 +33,8 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 pub struct ApiKey {
     /// Public id, 8 base62 characters.
     pub id: String,
+    /// Public id of the first key of its rotations, if it is a successor.
+    pub succeeds: Option<String>,
     /// Tenant of the key.
     pub tenant: TenantId,
     /// Name for people.
@@ -224,7 +226,7 @@ impl KeyRing {
             .flatten()
             .fold(Choice::from(0), |equal, pepper| equal | pepper.hash(secret).ct_eq(&expected));
         let Some(held) = held else { return Err(None) };
-        let ApiKey { id, name, tenant, scopes, sources, networks, revoked_at, expires_at, .. } =
+        let ApiKey { id, succeeds, name, tenant, scopes, sources, networks, revoked_at, expires_at, .. } =
             held.key.clone();
         let fault = match (bool::from(equal), revoked_at, expires_at) {
             (false, ..) => KeyFault::WrongSecret,
@@ -232,7 +234,7 @@ impl KeyRing {
             (true, None, Some(end)) if end <= now => KeyFault::Expired,
             (true, None, _) => {
                 held.used.store(true, Relaxed);
-                let holder = KeyHolder { id, name, tenant, scopes, sources };
+                let holder = KeyHolder { id, succeeds, name, tenant, scopes, sources };
                 return Ok(VerifiedKey { holder, networks });
             }
         };
@@ -267,6 +269,7 @@ mod tests {
         let made = NewApiKey::generate(made_under, &[7; 64]);
         let mut key = ApiKey {
             id: made.id,
+            succeeds: None,
             tenant: TenantId::new("acme").expect("valid"),
             name: "ci".into(),
             scopes: vec![Scope::EventsWrite],

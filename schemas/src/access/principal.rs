@@ -24,6 +24,9 @@ pub enum Principal {
 pub struct KeyHolder {
     /// Public id of the key; used in logs and limits.
     pub id: String,
+    /// Public id of the first key of its rotations, if it is a successor. All of them are one holder, who decides
+    /// under this id: where two must approve, a key and its successor are one.
+    pub succeeds: Option<String>,
     /// Name of the key, for people.
     pub name: String,
     /// Tenant whose data the key can access.
@@ -115,8 +118,9 @@ impl Principal {
         match self {
             Self::ApiKey(key) => Actor {
                 kind: ActorKind::ServiceAccount,
-                id: key.id.clone(),
+                id: key.succeeds.as_ref().unwrap_or(&key.id).clone(),
                 name: Some(key.name.clone()),
+                session: key.succeeds.as_ref().map(|_| key.id.clone()),
                 ..Actor::default()
             },
             Self::Person(subject) => of_token(ActorKind::User, subject),
@@ -136,6 +140,7 @@ mod tests {
     fn key(scopes: &[Scope], sources: &[&str]) -> Principal {
         Principal::ApiKey(KeyHolder {
             id: "key00001".into(),
+            succeeds: None,
             name: "ci".into(),
             tenant: TenantId::new("acme").expect("valid"),
             scopes: scopes.to_vec(),
@@ -150,6 +155,16 @@ mod tests {
         assert!(all.may(Scope::ChangesDecide) && all.may(Scope::RiskDecide) && !all.may(Scope::EventsWrite));
         assert!(one.may(Scope::ChangesDecide));
         assert!(!one.may(Scope::CommandsWrite) && !one.may(Scope::ChangesRequest));
+    }
+
+    #[test]
+    fn a_rotated_key_and_its_successors_are_one_actor() {
+        let first = key(&[], &[]);
+        let Principal::ApiKey(holder) = first.clone() else { unreachable!("it is a key") };
+        let next = KeyHolder { id: "key00002".into(), succeeds: Some(holder.id), ..holder };
+        let next = Principal::ApiKey(next);
+        assert_eq!(next.actor().id, first.actor().id);
+        assert_eq!((next.id().as_ref(), next.actor().session.as_deref()), ("key00002", Some("key00002")));
     }
 
     #[test]

@@ -91,6 +91,7 @@ fn limited(scopes: &[Scope], rates: Rates) -> (Router, String) {
     let made = NewApiKey::generate(&pepper, &[7; 64]);
     let key = ApiKey {
         id: made.id,
+        succeeds: None,
         tenant: TenantId::new("acme").expect("valid"),
         name: "test".into(),
         scopes: scopes.to_vec(),

@@ -125,6 +125,7 @@ impl Door {
         let made = NewApiKey::generate(&pepper, &rand::random());
         let key = ApiKey {
             id: made.id,
+            succeeds: None,
             tenant: TenantId::new("acme").expect("a tenant"),
             name: "publisher".into(),
             scopes: vec![Scope::EventsWrite],

@@ -144,6 +144,7 @@ fn made_key(pepper: &Pepper, tenant: &TenantId) -> (ApiKey, String) {
     let token = made.token.expose_secret().to_owned();
     let key = ApiKey {
         id: made.id,
+        succeeds: None,
         tenant: tenant.clone(),
         name: "everything".into(),
         scopes: Scope::ALL.to_vec(),

@@ -76,6 +76,7 @@ impl Api {
             tokens.insert(name, made.token.expose_secret().to_owned());
             keys.push(ApiKey {
                 id: made.id,
+                succeeds: None,
                 tenant: TenantId::new(tenant).expect("valid"),
                 name: "test".into(),
                 scopes,

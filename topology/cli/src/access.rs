@@ -230,6 +230,7 @@ mod tests {
     fn key(id: &str, change: impl FnOnce(&mut ApiKey)) -> ApiKey {
         let mut key = ApiKey {
             id: id.to_owned(),
+            succeeds: None,
             tenant: tenant("acme"),
             name: "ci".to_owned(),
             scopes: vec![Scope::EventsWrite],

@@ -48,6 +48,7 @@ mod tests {
     fn principal(key_id: &str) -> Principal {
         Principal::ApiKey(KeyHolder {
             id: key_id.into(),
+            succeeds: None,
             name: "ci".into(),
             tenant: TenantId::new("acme").expect("a tenant"),
             scopes: Vec::new(),

@@ -185,6 +185,7 @@ fn ring() -> KeyRing {
     let pepper = Pepper::new("pepper");
     let key = |id: &str, scopes: &[Scope]| ApiKey {
         id: id.to_owned(),
+        succeeds: None,
         tenant: TenantId::new("acme").expect("a tenant"),
         name: id.to_owned(),
         scopes: scopes.to_vec(),

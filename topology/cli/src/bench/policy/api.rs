@@ -171,6 +171,7 @@ fn ring() -> anyhow::Result<KeyRing> {
     let pepper = Pepper::new("bench");
     let key = ApiKey {
         id: KEY.to_owned(),
+        succeeds: None,
         tenant: TenantId::new("bench")?,
         name: KEY.to_owned(),
         scopes: vec![Scope::PolicyEvaluate],
