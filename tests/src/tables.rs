@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
 
 use crate::{faults::projections, support};
 
 /// Tables that the rebuild test does not compare, and why.
-const NOT_COMPARED: [(&str, &str); 25] = [
+const NOT_COMPARED: [(&str, &str); 26] = [
     ("_sqlx_migrations", "says which migrations have run"),
     ("access_event", "is emptied by the relay"),
     ("api_key", "is written by operators"),
@@ -27,6 +27,7 @@ const NOT_COMPARED: [(&str, &str); 25] = [
         "says what was known of costs when a change was last heard of; the tests of budgets compare it",
     ),
     ("cost_reported", "says which forecasts and anomalies were reported, which depends on the clock"),
+    ("dashboard_login", "is written by operators"),
     ("erasure_progress", "says how far erasures are; the tests of retention compare what they do"),
     ("outbox", "is emptied by the relay"),
     ("position_gap", "is written by operators"),
@@ -156,4 +157,66 @@ async fn no_role_sees_a_foreign_row_by_row_level_security_alone() {
     }
     let own = seen(&mut connection, "weir_reader", "audit_entry", "acme").await;
     assert_eq!(own, [Some("acme".to_owned())], "and its own rows it sees");
+}
+
+/// A session puts its own tables before those of the schema, unless it is told where to look for them.
+#[tokio::test]
+async fn functions_of_the_owner_look_for_no_tables_of_the_session() {
+    let mut connection = PgConnection::connect(&support::database().await).await.expect("a database");
+    let unsafe_ones = names(
+        &mut connection,
+        "SELECT oid::regprocedure::text FROM pg_proc
+          WHERE prosecdef AND pronamespace = 'public'::regnamespace
+            AND NOT EXISTS (SELECT FROM unnest(proconfig) AS s WHERE s ~ '^search_path=.*, ?pg_temp$')",
+    )
+    .await;
+    assert_eq!(unsafe_ones, [""; 0], "SET search_path = .., pg_temp");
+}
+
+/// A tenant of which a login of dashboards may see nothing.
+const FOREIGN: &str = "SET app.tenant_id = 'other'; SET ROLE grafana_reader";
+
+/// Whoever edits a panel can write any SQL that the login may run.
+#[tokio::test]
+async fn a_login_of_dashboards_sees_its_own_tenant_whatever_its_session_says() {
+    let url = support::database().await;
+    let mut owner = PgConnection::connect(&url).await.expect("a database");
+    let login = format!("dashboard_{}", uuid::Uuid::new_v4().simple());
+    let made = format!(
+        "SET session_replication_role = replica;
+         CREATE ROLE {login} LOGIN PASSWORD 'a password of dashboards' IN ROLE grafana_reader;
+         INSERT INTO dashboard_login VALUES ('{login}', 'acme');"
+    );
+    sqlx::raw_sql(AssertSqlSafe(made + TWO_TENANTS)).execute(&mut owner).await.expect("rows and a login");
+    let options: PgConnectOptions = url.parse().expect("a URL");
+    let options = options.username(&login).password("a password of dashboards");
+    let mut dashboard = PgConnection::connect_with(&options).await.expect("it may log in");
+    let readable = names(
+        &mut dashboard,
+        "SELECT c.oid::regclass::text FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+          WHERE c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace
+            AND a.attname = 'tenant_id' AND NOT a.attisdropped AND has_table_privilege(c.oid, 'SELECT')",
+    )
+    .await;
+    assert!(readable.len() > 20, "{readable:?}");
+    // What the session makes for itself says nothing about whose it is.
+    let fake = "CREATE TEMP TABLE dashboard_login AS SELECT session_user AS login, 'other' AS tenant_id";
+    sqlx::raw_sql(fake).execute(&mut dashboard).await.expect("a table of its own");
+    for table in &readable {
+        let count = format!("SELECT count(*) FROM {table}");
+        sqlx::raw_sql(FOREIGN).execute(&mut dashboard).await.expect("it may say so");
+        let seen: i64 =
+            sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut dashboard).await.expect("a count");
+        assert_eq!(seen, 0, "{table}");
+        sqlx::raw_sql("RESET ROLE").execute(&mut dashboard).await.expect("the login again");
+    }
+    sqlx::raw_sql("SET app.tenant_id = 'acme'").execute(&mut dashboard).await.expect("set");
+    let own: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_entry")
+        .fetch_one(&mut dashboard)
+        .await
+        .expect("a count");
+    assert_eq!(own, 1, "and its own row it sees");
+    dashboard.close().await.expect("closed");
+    let gone = format!("DROP ROLE {login}");
+    sqlx::raw_sql(AssertSqlSafe(gone)).execute(&mut owner).await.expect("no rights are left");
 }
