@@ -44,9 +44,14 @@ impl Weir {
             .env("WEIR_SERVERS", &self.servers)
             .current_dir(self.home.path())
             .stdin(Stdio::null());
-        for name in
-            ["KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "SCHEMA_REGISTRY_URL", "WEIR_TOKEN", "RUST_LOG"]
-        {
+        for name in [
+            "KAFKA_BOOTSTRAP_SERVERS",
+            "DATABASE_URL",
+            "SCHEMA_REGISTRY_URL",
+            "WEIR_TOKEN",
+            "WEIR_TENANT",
+            "RUST_LOG",
+        ] {
             command.env_remove(name);
         }
         command

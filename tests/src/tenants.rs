@@ -123,3 +123,38 @@ async fn a_limit_that_cannot_be_told_is_not_set() {
     assert!(!ended(command).await.status.success());
     assert_eq!(site.count("SELECT count(*) FROM tenant_limit").await, 0);
 }
+
+/// Keys are made under it.
+const PEPPER: (&str, &str) = ("WEIR_API_KEYS__PEPPER", "thirty-two bytes of pepper, and more");
+
+/// With servers of somebody's own there is no tenant by default.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_asks_for_the_tenant_that_it_acts_for() {
+    let site = Site::new().await;
+    for args in [
+        "key create --scope events:write",
+        "generate --events 1",
+        "import cloudtrail .",
+        "stage resume audit --topic weir.activity.v1 --partition 0",
+        "stage accept-gap audit --topic weir.activity.v1 --partition 0 --to 1 --reason x",
+        "dead-letter discard --all --reason x",
+        "dead-letter replay --all",
+    ] {
+        let words: Vec<&str> = args.split(' ').collect();
+        let mut command = site.command(&words);
+        command.env_remove("WEIR_TENANT").env(PEPPER.0, PEPPER.1);
+        let output = ended(command).await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("--tenant"), "{args}: {said}");
+    }
+    let keys = "SELECT count(*) FROM api_key";
+    assert_eq!(site.count(keys).await, 0);
+    let mut command = site.command(&["key", "create", "--scope", "events:write"]);
+    command.env(PEPPER.0, PEPPER.1);
+    assert!(ended(command).await.status.success());
+    assert_eq!(
+        site.count("SELECT count(*) FROM api_key WHERE tenant_id = 'demo'").await,
+        1,
+        "of WEIR_TENANT"
+    );
+}

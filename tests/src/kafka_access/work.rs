@@ -150,7 +150,7 @@ pub(super) async fn each_process_does_its_work(cluster: &Cluster) {
     .await;
 
     sinks_forward(cluster).await;
-    ok(cluster.command_of("setup", &["generate", "--events", "5"]));
+    ok(cluster.command_of("setup", &["generate", "--events", "5", "--tenant", "acme"]));
     let doctor = cluster.command_of("setup", &["doctor", "--output", "json"]);
     assert_eq!(verdict(doctor, "kafka access"), "ok");
     running.into_iter().for_each(Running::stop);

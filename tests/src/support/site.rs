@@ -93,6 +93,7 @@ impl Site {
             .env("KAFKA_BOOTSTRAP_SERVERS", &self.endpoints.kafka)
             .env("DATABASE_URL", &self.endpoints.database_url)
             .env("WEIR_HOME", self.home.path())
+            .env("WEIR_TENANT", "demo")
             .env("WEIR_AUDIT__SUBJECT_SECRET", SUBJECT_SECRET)
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())

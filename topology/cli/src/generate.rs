@@ -11,7 +11,7 @@ use producers::{
 use schemas::{Envelope, TenantId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use super::{Outcome, output::note, place::Place, shutdown, up::LOCAL_TENANT};
+use super::{Outcome, acted_for::acted_for, output::note, place::Place, shutdown, up::LOCAL_TENANT};
 
 /// Events that the demo begins with, so that there is a past to search.
 const DEMO_PAST: u64 = 5_000;
@@ -33,9 +33,9 @@ pub(super) struct GenerateArgs {
     /// Time of the last event, RFC 3339; now, if not given.
     #[arg(long)]
     ending_at: Option<Timestamp>,
-    /// Tenant of the events.
-    #[arg(long, default_value = LOCAL_TENANT)]
-    tenant: String,
+    /// Tenant of the events; without it, that of the local deployment.
+    #[arg(long, env = "WEIR_TENANT")]
+    tenant: Option<String>,
     /// Only API calls and sign-ins, each with its native record of about 2 KB.
     #[arg(long)]
     cloudtrail: bool,
@@ -46,7 +46,7 @@ pub(super) struct GenerateArgs {
 
 /// Publishes; returns when every event is acknowledged.
 pub(super) async fn generate(args: GenerateArgs) -> anyhow::Result<Outcome> {
-    let tenant = TenantId::new(&args.tenant)?;
+    let tenant = acted_for(args.tenant.as_deref())?;
     let place = Place::find().await?;
     let producer = place.producer("generate", Purpose::Bulk).await?;
     let stop = shutdown::on_signal();

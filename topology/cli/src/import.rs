@@ -21,15 +21,15 @@ use producers::{
         terraform::state::WORKSPACE,
     },
 };
-use schemas::{TenantId, Timestamp};
+use schemas::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Outcome,
+    acted_for::acted_for,
     output::{self, Format, note},
     place::Place,
     shutdown,
-    up::LOCAL_TENANT,
 };
 
 /// Arguments of `weir import`.
@@ -44,9 +44,9 @@ pub(super) struct ImportArgs {
     /// AWS_REGION and AWS_ENDPOINT_URL from the environment.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// Tenant of the events.
-    #[arg(long, default_value = LOCAL_TENANT)]
-    tenant: String,
+    /// Tenant of the events; without it, that of the local deployment.
+    #[arg(long, env = "WEIR_TENANT")]
+    tenant: Option<String>,
     /// Of focus: when the issuer made the charges known (RFC 3339), instead of what they say (x_ExportDateTime).
     #[arg(long, value_name = "INSTANT")]
     known_at: Option<Timestamp>,
@@ -98,9 +98,10 @@ pub(super) async fn import(args: ImportArgs) -> anyhow::Result<Outcome> {
     if args.source != SourceFormat::Config && of_states {
         anyhow::bail!("--workspace and --observed-at are of Terraform states: `weir import config`");
     }
+    let tenant = acted_for(args.tenant.as_deref())?;
     let place = Place::find().await?;
     let producer = place.producer("import", Purpose::Bulk).await?;
-    let (tenant, stop) = (TenantId::new(&args.tenant)?, shutdown::on_signal());
+    let stop = shutdown::on_signal();
     let fetched = place.home.join("imports").join("s3");
     let paths = local(args.paths, &fetched, &stop).await?;
     let options = ImportOptions {

@@ -1,6 +1,7 @@
 //! The command line. Data goes to stdout, what a person reads beside it to stderr.
 
 mod access;
+mod acted_for;
 mod admin_server;
 mod audit;
 mod auth;

@@ -7,6 +7,7 @@ use std::{
 
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
+use schemas::text::steers;
 use serde::Serialize;
 
 use super::transport;
@@ -33,7 +34,17 @@ pub(super) fn line(text: &str) {
 
 /// Writes one line for a person to stderr; nobody listening is no reason to stop.
 pub(super) fn note(text: &str) {
-    drop(writeln!(io::stderr().lock(), "{text}"));
+    drop(writeln!(io::stderr().lock(), "{}", harmless(text)));
+}
+
+/// Lines of text without what steers a terminal or turns the direction of text: names come from strangers.
+pub(super) fn harmless(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
+/// The same of one line.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Prints an error and what caused it, once, at the top.
@@ -77,6 +88,21 @@ pub(super) fn print_table(table: &Table, when_empty: &str) {
     if table.row_count() == 0 {
         note(when_empty);
     } else {
-        line(&table.trim_fmt());
+        line(&harmless(&table.trim_fmt()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_strangers_wrote_steers_a_terminal() {
+        let mut table = table(&["name"]);
+        table.add_row(["a\u{1b}[2J\u{9b}31m\u{202e}gpj.exe\u{2066}\u{200f}b"]).add_row(["c"]);
+        for text in [harmless(&table.trim_fmt()), harmless("one\u{202e}\ntwo\u{1b}[31m")] {
+            assert_eq!(text.lines().count(), if text.starts_with("one") { 2 } else { 3 }, "{text:?}");
+            assert!(!text.chars().any(|c| c != '\n' && steers(c)), "{text:?}");
+        }
     }
 }

@@ -15,6 +15,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+pub(super) use super::output::printable;
 use super::{
     Outcome,
     output::{self, Format},
@@ -304,9 +305,4 @@ fn print_table(entries: &[Value]) {
         table.add_row(columns.map(|column| printable(entry[column].as_str().unwrap_or_default())));
     }
     output::print_table(&table, "no entries match");
-}
-
-/// Terminals obey control characters, and names come from strangers.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -25,11 +25,12 @@ use topology::{runtime::offline::instants::Instants, siem::STAGE_PREFIX};
 
 use super::{
     Outcome,
+    acted_for::acted_for,
     lag::Gauge,
     output::{self, Format, note},
     place::Place,
     settings::kafka_security,
-    stage::operator,
+    stage::{account, operator},
     up::LOCAL_TENANT,
 };
 
@@ -72,9 +73,10 @@ enum SinkCommand {
         /// `beginning`, `now`, or an instant such as 2026-01-05T14:00:00Z: records that arrive or arrived since then.
         #[arg(long)]
         from: String,
-        /// The tenant in whose audit log the decision is kept, as an event.
-        #[arg(long, default_value = LOCAL_TENANT)]
-        tenant: String,
+        /// The tenant in whose audit log the decision is kept, as an event; without it, that of the local
+        /// deployment.
+        #[arg(long, env = "WEIR_TENANT")]
+        tenant: Option<String>,
     },
     /// Deliver what the sink has not passed and its topic does not hold any more: entries out of PostgreSQL, from an instant or from
     /// the beginning of the log.
@@ -84,9 +86,10 @@ enum SinkCommand {
         /// `beginning`, or an instant such as 2026-01-05T14:00:00Z: entries that arrived since then.
         #[arg(long)]
         from: String,
-        /// The tenant in whose audit log the decision is kept, as an event.
-        #[arg(long, default_value = LOCAL_TENANT)]
-        tenant: String,
+        /// The tenant in whose audit log the decision is kept, as an event; without it, that of the local
+        /// deployment.
+        #[arg(long, env = "WEIR_TENANT")]
+        tenant: Option<String>,
     },
     /// Deliver again what was delivered before, with the same ids: from an instant, or all that the topic holds.
     Replay {
@@ -95,9 +98,10 @@ enum SinkCommand {
         /// `beginning`, or an instant such as 2026-01-05T14:00:00Z: records that arrived since then.
         #[arg(long)]
         from: String,
-        /// The tenant in whose audit log the decision is kept, as an event.
-        #[arg(long, default_value = LOCAL_TENANT)]
-        tenant: String,
+        /// The tenant in whose audit log the decision is kept, as an event; without it, that of the local
+        /// deployment.
+        #[arg(long, env = "WEIR_TENANT")]
+        tenant: Option<String>,
     },
 }
 
@@ -133,7 +137,7 @@ pub(super) async fn sink(args: SinkArgs) -> anyhow::Result<Outcome> {
         SinkCommand::Pause { name, reason } => {
             let place = Place::find().await?;
             let sink = named(&place, &name)?;
-            let by = operator(LOCAL_TENANT)?.name;
+            let by = account();
             control::pause(&place.operator_pool()?, &sink.name, &by, &reason)
                 .await
                 .context("pausing the sink")?;
@@ -152,9 +156,9 @@ pub(super) async fn sink(args: SinkArgs) -> anyhow::Result<Outcome> {
             });
             Ok(if was { Outcome::Done } else { Outcome::No })
         }
-        SinkCommand::Start { name, from, tenant } => start(&name, &from, &tenant).await,
-        SinkCommand::Backfill { name, from, tenant } => backfill(&name, &from, &tenant).await,
-        SinkCommand::Replay { name, from, tenant } => replay(&name, &from, &tenant).await,
+        SinkCommand::Start { name, from, tenant } => start(&name, &from, tenant.as_deref()).await,
+        SinkCommand::Backfill { name, from, tenant } => backfill(&name, &from, tenant.as_deref()).await,
+        SinkCommand::Replay { name, from, tenant } => replay(&name, &from, tenant.as_deref()).await,
     }
 }
 
@@ -345,7 +349,8 @@ fn instant(from: &str) -> anyhow::Result<Option<Timestamp>> {
     Ok(Some(parsed.with_timezone(&Utc)))
 }
 
-async fn start(name: &str, from: &str, tenant: &str) -> anyhow::Result<Outcome> {
+async fn start(name: &str, from: &str, tenant: Option<&str>) -> anyhow::Result<Outcome> {
+    let by = operator(acted_for(tenant)?);
     let place = Place::find().await?;
     let sink = named(&place, name)?;
     let at = if from == "now" { Some(Utc::now()) } else { instant(from)? };
@@ -354,7 +359,7 @@ async fn start(name: &str, from: &str, tenant: &str) -> anyhow::Result<Outcome> 
     let cluster_id = cluster_id.context("Kafka does not tell the cluster's id")?;
     let offsets = kafka.offsets(topic_of(&sink), at).await.context("asking Kafka for offsets")?;
     let stage = format!("{STAGE_PREFIX}{name}");
-    positions::begin_at(&place.operator_pool()?, (&stage, &cluster_id), &offsets, &operator(tenant)?)
+    positions::begin_at(&place.operator_pool()?, (&stage, &cluster_id), &offsets, &by)
         .await
         .context("noting where the sink begins")?;
     let lowest = kafka.offsets(topic_of(&sink), None).await.context("asking Kafka for offsets")?;
@@ -386,7 +391,8 @@ fn begins(sink: &Sink, from: &str, at: Option<Timestamp>, oldest: Option<Timesta
     format!("{begins}; {holds}: {older}")
 }
 
-async fn backfill(name: &str, from: &str, tenant: &str) -> anyhow::Result<Outcome> {
+async fn backfill(name: &str, from: &str, tenant: Option<&str>) -> anyhow::Result<Outcome> {
+    let by = operator(acted_for(tenant)?);
     let place = Place::find().await?;
     let sink = named(&place, name)?;
     if sink.records != Records::Audit {
@@ -395,7 +401,7 @@ async fn backfill(name: &str, from: &str, tenant: &str) -> anyhow::Result<Outcom
             Topic::Findings
         );
     }
-    let asked = backfill::ask(&place.operator_pool()?, name, instant(from)?, &operator(tenant)?)
+    let asked = backfill::ask(&place.operator_pool()?, name, instant(from)?, &by)
         .await
         .with_context(|| format!("asking for a backfill of {name}"))?;
     let backfill::Asked { logs, entries, under_way } = asked;
@@ -419,11 +425,11 @@ const fn is_zero(number: &i64) -> bool {
     *number == 0
 }
 
-async fn replay(name: &str, from: &str, tenant: &str) -> anyhow::Result<Outcome> {
+async fn replay(name: &str, from: &str, tenant: Option<&str>) -> anyhow::Result<Outcome> {
     let place = Place::find().await?;
     let sink = named(&place, name)?;
     let at = instant(from)?;
-    let by = operator(tenant)?;
+    let by = operator(acted_for(tenant)?);
     let pool = place.operator_pool()?;
     let offsets = instants(&place).offsets(topic_of(&sink), at).await.context("asking Kafka for offsets")?;
     let mut again = 0;

@@ -7,7 +7,7 @@ use sinks::{
     positions::{self, AcceptedGap, Operator, PositionChange},
 };
 
-use super::{Outcome, output::note, place::Place, up::LOCAL_TENANT};
+use super::{Outcome, acted_for::acted_for, output::note, place::Place};
 
 /// Arguments of `weir stage`.
 #[derive(Debug, Args)]
@@ -43,24 +43,27 @@ enum StageCommand {
 /// Audit log that also records the decision.
 #[derive(Debug, Args)]
 struct AuditLogArgs {
-    /// The tenant in whose audit log the decision is kept, as an event.
-    #[arg(long, default_value = LOCAL_TENANT)]
-    tenant: String,
+    /// The tenant in whose audit log the decision is kept, as an event; without it, that of the local deployment.
+    #[arg(long, env = "WEIR_TENANT")]
+    tenant: Option<String>,
 }
 
 impl AuditLogArgs {
     fn operator(&self) -> anyhow::Result<Operator> {
-        operator(&self.tenant)
+        Ok(operator(acted_for(self.tenant.as_deref())?))
     }
 }
 
-/// The account that this process runs under, as the system knows it and no variable says, whose decisions that tenant's
-/// audit log keeps.
-pub(super) fn operator(tenant: &str) -> anyhow::Result<Operator> {
+/// The account that this process runs under, whose decisions that tenant's audit log keeps.
+pub(super) fn operator(tenant: TenantId) -> Operator {
+    Operator { name: account(), tenant }
+}
+
+/// The account that this process runs under, as the system knows it and no variable says.
+pub(super) fn account() -> String {
     let uid = nix::unistd::getuid();
     let account = nix::unistd::User::from_uid(uid).ok().flatten();
-    let name = account.map_or_else(|| format!("uid {uid}"), |account| account.name);
-    Ok(Operator { name, tenant: TenantId::new(tenant)? })
+    account.map_or_else(|| format!("uid {uid}"), |account| account.name)
 }
 
 /// One partition of one stage.

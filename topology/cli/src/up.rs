@@ -315,7 +315,7 @@ fn start_demo(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints) -
     if deployment.running(DEMO).is_some() {
         return Ok(());
     }
-    let args = ["generate", "--demo", "--quiet"].map(str::to_owned).to_vec();
+    let args = ["generate", "--demo", "--quiet", "--tenant", LOCAL_TENANT].map(str::to_owned).to_vec();
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let env = environment(endpoints, home);
     deployment.start(home, DEMO, Start { args, env, listen, admin: None, scheme: Scheme::Http })

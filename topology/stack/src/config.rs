@@ -180,6 +180,11 @@ impl StackConfig {
         .collect()
     }
 
+    /// Whether this stack runs servers of its own, and the environment names none of Kafka and PostgreSQL.
+    pub fn is_local(&self) -> bool {
+        self.named.kafka.is_none() && self.named.database_url.is_none()
+    }
+
     /// The endpoints, where there is nothing to start.
     pub(super) fn all_named(&self) -> Option<Endpoints> {
         if !self.parts().is_empty() {

@@ -14,10 +14,10 @@ use sinks::{
 
 use super::{
     Outcome,
+    acted_for::acted_for,
     output::{Format, note},
     place::Place,
     stage::{PartitionArgs, operator},
-    up::LOCAL_TENANT,
 };
 use selection::SelectionArgs;
 
@@ -109,9 +109,9 @@ enum DeadLetterCommand {
 /// Audit log that also records the decision; `--tenant` selects records.
 #[derive(Debug, Args)]
 struct AuditLogArgs {
-    /// The tenant in whose audit log the decision is kept, as an event.
-    #[arg(long, default_value = LOCAL_TENANT)]
-    audit_tenant: String,
+    /// The tenant in whose audit log the decision is kept, as an event; without it, that of the local deployment.
+    #[arg(long, env = "WEIR_TENANT")]
+    audit_tenant: Option<String>,
 }
 
 /// A parked record's status.
@@ -153,7 +153,7 @@ pub(super) async fn dead_letter(args: DeadLetterArgs) -> anyhow::Result<Outcome>
         DeadLetterCommand::Replay { selection, reason, all, again, rate, dry_run, log, output } => {
             let wanted = selection.with(reason);
             selection::demand_one(&wanted, all)?;
-            let by = operator(&log.audit_tenant)?;
+            let by = operator(acted_for(log.audit_tenant.as_deref())?);
             let asked = replay::Asked { selection: wanted, again, rate, dry_run, by };
             replay::replay(&place, &mut alone(&pool).await?, (&asked, output)).await
         }
@@ -163,7 +163,7 @@ pub(super) async fn dead_letter(args: DeadLetterArgs) -> anyhow::Result<Outcome>
             if reason.trim().is_empty() {
                 bail!("--reason must say why they are discarded; it is stored with each record");
             }
-            let by = operator(&log.audit_tenant)?;
+            let by = operator(acted_for(log.audit_tenant.as_deref())?);
             let mut settling = alone(&pool).await?;
             let discarded = if dry_run {
                 settling.count(&wanted, &[Status::Parked]).await?

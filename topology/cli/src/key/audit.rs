@@ -8,7 +8,7 @@ use schemas::{
     text::one_line,
 };
 
-use crate::{own_event, place::Place, stage::operator};
+use crate::{own_event, place::Place, stage::account};
 
 /// Longest message and name that go into an event, in characters.
 const MAX_MESSAGE_CHARS: usize = 1_000;
@@ -75,6 +75,6 @@ fn described(key: &ApiKey) -> String {
 
 /// Publishes the event and waits until Kafka has it.
 pub(super) async fn publish(place: &Place, change: &KeyChange<'_>) -> anyhow::Result<()> {
-    let by = operator(change.key.tenant.as_str())?.name;
+    let by = account();
     own_event::publish(place, "key", &[change.envelope(&by, Utc::now())]).await
 }

@@ -7,15 +7,15 @@ use anyhow::{Context, bail};
 use chrono::{TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
-use schemas::{TenantId, Timestamp, access::Scope};
+use schemas::{Timestamp, access::Scope};
 use sinks::api_keys::{self, CreatedKey, KeyRequest};
 
 use self::audit::KeyChange;
 use super::{
     Outcome,
+    acted_for::acted_for,
     output::{Format, note},
     place::Place,
-    up::LOCAL_TENANT,
 };
 
 /// Longest name of a key, in bytes.
@@ -35,9 +35,9 @@ enum KeyCommand {
         /// Name for people.
         #[arg(long, default_value = "unnamed")]
         name: String,
-        /// The tenant it speaks for.
-        #[arg(long, default_value = LOCAL_TENANT)]
-        tenant: String,
+        /// The tenant it speaks for; without it, that of the local deployment.
+        #[arg(long, env = "WEIR_TENANT")]
+        tenant: Option<String>,
         /// Scope that the key grants; repeat for several.
         #[arg(long = "scope", value_parser = scope, required = true)]
         scopes: Vec<Scope>,
@@ -132,7 +132,7 @@ pub(super) async fn key(args: KeyArgs) -> anyhow::Result<Outcome> {
                 bail!("the name has more than {MAX_NAME_BYTES} bytes");
             }
             let expires_at = expires.map(|end| end.from(Utc::now())).transpose()?;
-            let tenant = TenantId::new(&tenant)?;
+            let tenant = acted_for(tenant.as_deref())?;
             let request = KeyRequest { tenant, name, scopes, expires_at, sources, networks };
             let made = create(&place, &request).await?;
             printing::created(&made, output)?;

@@ -21,7 +21,7 @@ use super::{
     own_event,
     place::Place,
     settings::Settings,
-    stage::operator,
+    stage::account,
 };
 
 /// Use is shown of so long.
@@ -174,7 +174,7 @@ async fn set(
     limits: &[(LimitName, Limit)],
     reason: &str,
 ) -> anyhow::Result<()> {
-    let by = operator(tenant.as_str())?.name;
+    let by = account();
     let mut transaction = place.operator_pool()?.begin().await.context("reaching the database")?;
     let (mut events, mut said) = (Vec::new(), Vec::new());
     for (name, limit) in limits {

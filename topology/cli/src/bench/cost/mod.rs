@@ -159,7 +159,7 @@ pub(super) async fn cost(args: &CostArgs) -> anyhow::Result<Outcome> {
 async fn import(stand: &Stand, file: &Path, charges: u64) -> anyhow::Result<Run> {
     let began = Instant::now();
     let mut child = Command::new(std::env::current_exe().context("finding the program to start")?)
-        .args(["--quiet", "import", "focus", "--output", "json"])
+        .args(["--quiet", "import", "focus", "--output", "json", "--tenant", TENANT])
         .arg(file)
         .env("KAFKA_BOOTSTRAP_SERVERS", &stand.endpoints.kafka)
         .env("DATABASE_URL", &stand.endpoints.maintenance_url)
