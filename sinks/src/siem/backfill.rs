@@ -44,7 +44,7 @@ pub enum BackfillError {
 
 /// A log, as far as it was written to the audit topic, and what the sink has passed of it.
 #[derive(FromRow)]
-struct Log {
+struct Relayed {
     log: String,
     /// Entries that are, or were, in the topic.
     next_index: i64,
@@ -100,7 +100,7 @@ pub async fn ask(
     let read_back = positions_of_backfills(&mut tx, &stage).await?;
     let mut asked = Asked { under_way: under_way(&mut tx, sink).await?, ..Asked::default() };
     let mut behind = Vec::new();
-    let logs: Vec<Log> = sqlx::query_as(LOGS).bind(sink).fetch_all(&mut *tx).await?;
+    let logs: Vec<Relayed> = sqlx::query_as(LOGS).bind(sink).fetch_all(&mut *tx).await?;
     for log in logs {
         let Some(until) = end(&log, &positions) else {
             behind.push(log.log);
@@ -131,7 +131,7 @@ pub async fn ask(
 }
 
 /// The index behind the last entry that the sink will not come to by itself; `None` while that is unknown.
-fn end(log: &Log, positions: &[(i32, i64)]) -> Option<i64> {
+fn end(log: &Relayed, positions: &[(i32, i64)]) -> Option<i64> {
     let partitions = i32::try_from(positions.len()).unwrap_or(i32::MAX);
     let own = audit_partition(&log.log, partitions);
     let position = positions.iter().find(|(partition, _)| *partition == own).map(|(_, position)| *position);
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_backfill_ends_where_the_sink_goes_on_by_itself() {
-        let log = |next_offset, passed| Log {
+        let log = |next_offset, passed| Relayed {
             log: "weir.activity.v1/0".into(),
             next_index: 40,
             next_offset,
