@@ -315,13 +315,13 @@ mod tests {
             for tenant in [Some(named("a")), Some(named("b")), None] {
                 let count =
                     |wanted: Outcome| limit.window.iter().filter(|outcome| **outcome == wanted).count();
-                let (parked, conflicts) =
+                let (parked, own) =
                     (count(Outcome::Parked(tenant.clone())), count(Outcome::Own(tenant.clone())));
                 let tally = match &tenant {
                     Some(tenant) => limit.tenants.get(tenant).copied().unwrap_or_default(),
                     None => limit.nobodys,
                 };
-                assert_eq!((tally.in_window, tally.conflicts), (parked, conflicts));
+                assert_eq!((tally.in_window, tally.own), (parked, own));
             }
         }
     }
