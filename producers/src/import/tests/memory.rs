@@ -97,7 +97,7 @@ fn read(file: &Path) {
     });
     let status = fs::read_to_string("/proc/self/status").expect("read");
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-    println!("\nread {charges} {}000", peak.expect("a peak"));
+    writeln!(io::stdout(), "\nread {charges} {}000", peak.expect("a peak")).expect("written");
 }
 
 /// The largest memory of a process of its own that reads the file.
@@ -111,13 +111,16 @@ fn peak_of_reading(file: &Path, rows: usize) -> u64 {
     peak.parse().expect("a number")
 }
 
+/// Writes a bill of so many rows.
+type Form = fn(File, usize);
+
 #[test]
 fn memory_does_not_grow_with_the_file() {
     if let Some(file) = env::var_os(FILE) {
         return read(Path::new(&file));
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let formats: [(&str, fn(File, usize)); 4] =
+    let formats: [(&str, Form); 4] =
         [("bill.csv", plain), ("bill.csv.gz", gzip), ("bill.csv.zst", zstd), ("bill.parquet", parquet)];
     for (name, write) in formats {
         let file = folder.path().join(name);
