@@ -84,7 +84,7 @@ impl Purpose {
                 ("compression.type", "lz4"),
                 // A broker of a busy machine may take a minute to come back, and fall again.
                 ("delivery.timeout.ms", "300000"),
-                // The client counts keys and values only; a record takes half as much again.
+                // The client counts keys and values only; what it keeps beside them comes on top.
                 ("queue.buffering.max.kbytes", "32768"),
             ],
         }
