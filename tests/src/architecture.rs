@@ -7,6 +7,8 @@ use std::{
 
 use topology::pipeline;
 
+use crate::support::rust_files;
+
 /// Our crates and their folders, from the lowest to the highest.
 const OURS: [(&str, &str); 14] = [
     ("schemas", "schemas"),
@@ -54,19 +56,10 @@ fn arrows(name: &str) -> Vec<String> {
 
 /// Every line of Rust of a crate, with where it stands; tests beside the code count as well.
 fn lines(name: &str) -> Vec<(String, String)> {
-    let mut folders = vec![folder(name).join("src")];
     let mut found = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("a source folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).expect("a source file");
-                for (number, line) in text.lines().enumerate() {
-                    found.push((format!("{}:{}", path.display(), number + 1), line.to_owned()));
-                }
-            }
+    for (path, text) in rust_files(&folder(name).join("src")) {
+        for (number, line) in text.lines().enumerate() {
+            found.push((format!("{}:{}", path.display(), number + 1), line.to_owned()));
         }
     }
     assert!(!found.is_empty(), "{name} has sources");

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use sqlx::Connection as _;
 use tempfile::TempDir;
 
-use crate::support::{assert_private, corpus::corpus};
+use crate::support::{self, assert_private, corpus::corpus};
 
 /// The tenant of the local deployment's own key.
 const LOCAL_TENANT: &str = "demo";
@@ -282,7 +282,7 @@ async fn metrics_are_beside_what_is_public(status: &Value) {
 }
 
 async fn an_event_over_http_is_found(weir: &Weir, status: &Value) {
-    drop(rustls::crypto::ring::default_provider().install_default());
+    support::provide_cryptography();
     let event = serde_json::json!({
         "specversion": "1.0", "id": "sign-in-1", "source": "/console", "type": "io.weir.activity.signed_in.v1",
         "time": "2026-01-05T08:00:00Z",

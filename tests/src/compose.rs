@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 use topology::topology::access::Role;
+
+use crate::support::rust_files;
 
 /// Every stage of the pipeline.
 fn stages() -> Vec<&'static str> {
@@ -189,11 +190,9 @@ fn rules() -> Vec<Value> {
 /// The text of every source file that may register a metric.
 pub(crate) fn sources() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
-    let mut sources = String::new();
-    for part in ["edge", "producers", "sinks", "topology", "topology/cli", "topology/stack"] {
-        read_sources(&root.join(part).join("src"), &mut sources);
-    }
-    sources
+    let parts = ["edge", "producers", "sinks", "topology", "topology/cli", "topology/stack"];
+    let files = parts.into_iter().flat_map(|part| rust_files(&root.join(part).join("src")));
+    files.map(|(_, text)| text).collect()
 }
 
 /// The metrics that an expression of Prometheus names, as they are registered: without what a histogram appends.
@@ -203,14 +202,4 @@ pub(crate) fn metrics_in(expr: &str) -> Vec<String> {
         .filter(|word| OURS.iter().any(|prefix| word.starts_with(prefix)))
         .map(|word| word.trim_end_matches("_bucket").trim_end_matches("_count").to_owned())
         .collect()
-}
-
-fn read_sources(dir: &Path, into: &mut String) {
-    for entry in fs::read_dir(dir).expect("a source folder").map(|entry| entry.expect("an entry").path()) {
-        if entry.is_dir() {
-            read_sources(&entry, into);
-        } else if entry.extension().is_some_and(|extension| extension == "rs") {
-            into.push_str(&fs::read_to_string(&entry).expect("a source file"));
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use crate::compose;
+use crate::{compose, support::rust_files};
 
 fn page(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").join("docs").join(name);
@@ -65,19 +65,8 @@ fn the_page_of_security_names_tests_that_exist() {
     let promises: Vec<&str> =
         page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise")).collect();
     assert!(promises.len() > 25, "{}", promises.len());
-    let mut code = String::new();
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if path.is_dir() && name != "target" && !name.starts_with('.') {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                code.push_str(&fs::read_to_string(&path).expect("text"));
-            }
-        }
-    }
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let code: String = rust_files(workspace).into_iter().map(|(_, text)| text).collect();
     for promise in promises {
         let (_, tests) = promise.trim_end_matches(" |").rsplit_once(" | ").expect("two cells");
         for test in tests.split(", ").map(|test| test.trim_matches('`')) {

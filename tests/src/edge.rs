@@ -144,7 +144,7 @@ async fn a_query_api_answers_over_tls_and_tells_its_health_beside_it() {
     let [(main, encrypted), (admin, clear)] = listeners(&mut process).await;
     assert!(encrypted && !clear);
     let pem = std::fs::read(files.certificate()).expect("readable");
-    drop(rustls::crypto::ring::default_provider().install_default());
+    support::provide_cryptography();
     let client = reqwest::Client::builder()
         .tls_certs_only([reqwest::Certificate::from_pem(&pem).expect("a certificate")])
         .build()

@@ -13,7 +13,7 @@ use crate::{
 /// Days for which a backfill is kept in the table after its end.
 const KEPT_DAYS: i32 = 30;
 
-/// What a backfill brings.
+/// Extent of a backfill.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Asked {
     /// Logs that it reads.
@@ -58,8 +58,8 @@ const LOGS: &str = "
     SELECT p.log, p.next_index, p.next_offset,
            (SELECT max(upper(s.passed)) FROM siem_stretch AS s WHERE s.sink = $1 AND s.log = p.log) AS passed
       FROM audit_topic_position AS p ORDER BY p.log";
-/// What is asked for, without what the sink has passed, and what an earlier backfill brings or has brought and the sink has
-/// not come to yet. A log's entries since an instant begin where the last checkpoint before it ends.
+/// Stores the ranges that are asked for, less the entries that the sink has passed, and those of an earlier backfill that are
+/// still to come to it. A log's entries since an instant begin where the last checkpoint before it ends.
 const ASK: &str = "
     INSERT INTO siem_backfill (sink, log, from_index, until_index, next_index, asked_by)
     SELECT $1, $2, lower(r), upper(r), lower(r), $5

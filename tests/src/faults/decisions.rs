@@ -21,7 +21,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{dice, ledger, member::Member, setting};
-use crate::support::site::{Site, ended};
+use crate::support::{
+    self,
+    site::{Site, ended},
+};
 
 const CLIENTS: u64 = 4;
 const PEPPER: &str = "the pepper of one test, long enough";
@@ -33,7 +36,7 @@ async fn no_decision_is_answered_and_lost_when_the_gateway_and_stages_are_killed
     let mut dice = dice("no_decision_is_answered_and_lost_when_the_gateway_and_stages_are_killed");
     let (decisions, kills) = (setting("WEIR_FAULT_DECISIONS", 2_000), setting("WEIR_FAULT_KILLS", 50) / 5);
     let site = Site::new().await;
-    drop(rustls::crypto::ring::default_provider().install_default());
+    support::provide_cryptography();
     let token = key(&site).await;
     let address = TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a free port");
     let mut gateway = Gateway::start(&site, &address.to_string());

@@ -28,7 +28,7 @@ use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{dice, ledger};
-use crate::support::site::Site;
+use crate::support::{self, site::Site};
 
 const CLIENTS: usize = 4;
 const BROKER_KILLS: usize = 3;
@@ -120,7 +120,7 @@ struct Door {
 
 impl Door {
     async fn open(site: &Site) -> Self {
-        drop(rustls::crypto::ring::default_provider().install_default());
+        support::provide_cryptography();
         let pepper = Pepper::new("pepper");
         let made = NewApiKey::generate(&pepper, &rand::random());
         let key = ApiKey {

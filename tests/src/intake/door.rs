@@ -19,7 +19,7 @@ use sha2::Sha256;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::site::Site;
+use crate::support::{self, site::Site};
 
 const SECRET: &str = "a webhook secret of this test";
 
@@ -49,7 +49,7 @@ impl Door {
 
     /// The same with other settings.
     pub(crate) async fn open_with(site: &Site, change: impl FnOnce(&mut GatewayConfig)) -> Self {
-        drop(rustls::crypto::ring::default_provider().install_default());
+        support::provide_cryptography();
         let pepper = Pepper::new("pepper");
         let [acme, other] = ["acme", "other"].map(|name| TenantId::new(name).expect("a tenant"));
         let [(key, token), (other_key, neighbour)] = [&acme, &other].map(|tenant| made_key(&pepper, tenant));

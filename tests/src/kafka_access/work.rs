@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
 use super::fixture::{Cluster, User};
+use crate::support::provide_cryptography;
 
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -110,8 +111,7 @@ pub(super) async fn each_process_does_its_work(cluster: &Cluster) {
     let made =
         ok(cluster.command_of("setup", &[&["key", "create", "--tenant", "acme"][..], &scopes].concat()));
     let made: Value = serde_json::from_str(&made).expect("JSON");
-    // Whichever test comes first in this process.
-    drop(rustls::crypto::ring::default_provider().install_default());
+    provide_cryptography();
     let client =
         Client { http: reqwest::Client::new(), token: made["token"].as_str().expect("a token").into() };
 

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::{
     faults::member::Member,
     intake::door::Answer,
-    support::{service::Service, site::Site},
+    support::{provide_cryptography, service::Service, site::Site},
 };
 
 const PEPPER: &str = "thirty-two bytes of pepper, and more";
@@ -92,7 +92,7 @@ impl Neighbours {
         ];
         let gateway = Service::start(&["gateway"], &environment, &["gateway"]).await;
         let stages = Member::running(&["audit", "risk", "change_review"], &site.endpoints, None);
-        drop(rustls::crypto::ring::default_provider().install_default());
+        provide_cryptography();
         let http = Client::new();
         Self {
             site,

@@ -115,8 +115,7 @@ impl Api {
         let listener = Listener::bind(Listen::at("test", address)).await.expect("a free port");
         let url = format!("http://{}", listener.address());
         tokio::spawn(listener.serve(router.clone(), CancellationToken::new()));
-        // The client wants a TLS provider even for plain HTTP; whoever came first has installed the same one.
-        drop(rustls::crypto::ring::default_provider().install_default());
+        support::provide_cryptography();
         Self {
             database,
             url,

@@ -25,7 +25,7 @@ use super::{
     delivery::Bench,
     receiver::{Answer, Receiver},
 };
-use crate::risk::trail_stopped;
+use crate::{risk::trail_stopped, support::provide_cryptography};
 
 /// Entries before the sinks run: what Ada did, a large record, a decision.
 const FEW: i64 = 7;
@@ -50,7 +50,7 @@ impl Frames {
         let stranger = generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
         std::fs::write(folder.join("stranger.crt"), stranger.cert.pem()).expect("written");
         let key = rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
-        drop(rustls::crypto::ring::default_provider().install_default());
+        provide_cryptography();
         let config = rustls::ServerConfig::builder().with_no_client_auth();
         let config = config.with_single_cert(vec![cert.der().clone()], key).expect("they fit");
         let acceptor = TlsAcceptor::from(Arc::new(config));

@@ -8,7 +8,7 @@ pub(crate) mod site;
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -80,6 +80,29 @@ async fn remove_abandoned(maintenance_url: &str) {
             drop(sinks::postgres::drop_database(maintenance_url, &name).await);
         }
     }
+}
+
+/// Every source file of Rust below a folder, with its text; folders of builds and of tools are left out.
+pub(crate) fn rust_files(folder: &Path) -> Vec<(PathBuf, String)> {
+    let (mut folders, mut found) = (vec![folder.to_owned()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a source folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if path.is_dir() && name != "target" && !name.starts_with('.') {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a source file");
+                found.push((path, text));
+            }
+        }
+    }
+    found
+}
+
+/// Installs the provider of cryptography that clients want, even for plain HTTP; whoever came first has installed the same one.
+pub(crate) fn provide_cryptography() {
+    drop(rustls::crypto::ring::default_provider().install_default());
 }
 
 /// That nobody but its owner reads anything in the folder: what is in a folder that is closed needs no more.

@@ -25,12 +25,11 @@ use topology::{runtime::offline::instants::Instants, siem::STAGE_PREFIX};
 
 use super::{
     Outcome,
-    acted_for::acted_for,
     lag::Gauge,
     output::{self, Format, note},
     place::Place,
     settings::kafka_security,
-    stage::{account, operator},
+    stage::{AuditLogArgs, account},
     up::LOCAL_TENANT,
 };
 
@@ -73,10 +72,8 @@ enum SinkCommand {
         /// `beginning`, `now`, or an instant such as 2026-01-05T14:00:00Z: records that arrive or arrived since then.
         #[arg(long)]
         from: String,
-        /// The tenant in whose audit log the decision is kept, as an event; without it, that of the local
-        /// deployment.
-        #[arg(long, env = "WEIR_TENANT")]
-        tenant: Option<String>,
+        #[command(flatten)]
+        log: AuditLogArgs,
     },
     /// Deliver what the sink has not passed and its topic does not hold any more: entries out of PostgreSQL, from an instant or from
     /// the beginning of the log.
@@ -86,10 +83,8 @@ enum SinkCommand {
         /// `beginning`, or an instant such as 2026-01-05T14:00:00Z: entries that arrived since then.
         #[arg(long)]
         from: String,
-        /// The tenant in whose audit log the decision is kept, as an event; without it, that of the local
-        /// deployment.
-        #[arg(long, env = "WEIR_TENANT")]
-        tenant: Option<String>,
+        #[command(flatten)]
+        log: AuditLogArgs,
     },
     /// Deliver again what was delivered before, with the same ids: from an instant, or all that the topic holds.
     Replay {
@@ -98,10 +93,8 @@ enum SinkCommand {
         /// `beginning`, or an instant such as 2026-01-05T14:00:00Z: records that arrived since then.
         #[arg(long)]
         from: String,
-        /// The tenant in whose audit log the decision is kept, as an event; without it, that of the local
-        /// deployment.
-        #[arg(long, env = "WEIR_TENANT")]
-        tenant: Option<String>,
+        #[command(flatten)]
+        log: AuditLogArgs,
     },
 }
 
@@ -156,9 +149,9 @@ pub(super) async fn sink(args: SinkArgs) -> anyhow::Result<Outcome> {
             });
             Ok(if was { Outcome::Done } else { Outcome::No })
         }
-        SinkCommand::Start { name, from, tenant } => start(&name, &from, tenant.as_deref()).await,
-        SinkCommand::Backfill { name, from, tenant } => backfill(&name, &from, tenant.as_deref()).await,
-        SinkCommand::Replay { name, from, tenant } => replay(&name, &from, tenant.as_deref()).await,
+        SinkCommand::Start { name, from, log } => start(&name, &from, &log).await,
+        SinkCommand::Backfill { name, from, log } => backfill(&name, &from, &log).await,
+        SinkCommand::Replay { name, from, log } => replay(&name, &from, &log).await,
     }
 }
 
@@ -349,8 +342,8 @@ fn instant(from: &str) -> anyhow::Result<Option<Timestamp>> {
     Ok(Some(parsed.with_timezone(&Utc)))
 }
 
-async fn start(name: &str, from: &str, tenant: Option<&str>) -> anyhow::Result<Outcome> {
-    let by = operator(acted_for(tenant)?);
+async fn start(name: &str, from: &str, log: &AuditLogArgs) -> anyhow::Result<Outcome> {
+    let by = log.operator()?;
     let place = Place::find().await?;
     let sink = named(&place, name)?;
     let at = if from == "now" { Some(Utc::now()) } else { instant(from)? };
@@ -368,8 +361,8 @@ async fn start(name: &str, from: &str, tenant: Option<&str>) -> anyhow::Result<O
     Ok(Outcome::Done)
 }
 
-/// Where a new sink begins, and what of it its topic does not hold; `at`: the instant that was asked for, `oldest`: the time of
-/// the topic's oldest record.
+/// The start of a new sink, and the records before it that its topic lacks; `at`: the instant that was asked for, `oldest`: the
+/// time of the topic's oldest record.
 fn begins(sink: &Sink, from: &str, at: Option<Timestamp>, oldest: Option<Timestamp>) -> String {
     let (name, topic) = (&sink.name, topic_of(sink));
     let begins = format!("{name} begins with records since {from} once `weir run sinks` runs it");
@@ -391,8 +384,8 @@ fn begins(sink: &Sink, from: &str, at: Option<Timestamp>, oldest: Option<Timesta
     format!("{begins}; {holds}: {older}")
 }
 
-async fn backfill(name: &str, from: &str, tenant: Option<&str>) -> anyhow::Result<Outcome> {
-    let by = operator(acted_for(tenant)?);
+async fn backfill(name: &str, from: &str, log: &AuditLogArgs) -> anyhow::Result<Outcome> {
+    let by = log.operator()?;
     let place = Place::find().await?;
     let sink = named(&place, name)?;
     if sink.records != Records::Audit {
@@ -425,11 +418,11 @@ const fn is_zero(number: &i64) -> bool {
     *number == 0
 }
 
-async fn replay(name: &str, from: &str, tenant: Option<&str>) -> anyhow::Result<Outcome> {
+async fn replay(name: &str, from: &str, log: &AuditLogArgs) -> anyhow::Result<Outcome> {
     let place = Place::find().await?;
     let sink = named(&place, name)?;
     let at = instant(from)?;
-    let by = operator(acted_for(tenant)?);
+    let by = log.operator()?;
     let pool = place.operator_pool()?;
     let offsets = instants(&place).offsets(topic_of(&sink), at).await.context("asking Kafka for offsets")?;
     let mut again = 0;

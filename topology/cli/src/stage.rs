@@ -42,14 +42,15 @@ enum StageCommand {
 
 /// Audit log that also records the decision.
 #[derive(Debug, Args)]
-struct AuditLogArgs {
+pub(super) struct AuditLogArgs {
     /// The tenant in whose audit log the decision is kept, as an event; without it, that of the local deployment.
     #[arg(long, env = "WEIR_TENANT")]
     tenant: Option<String>,
 }
 
 impl AuditLogArgs {
-    fn operator(&self) -> anyhow::Result<Operator> {
+    /// The operator who decides.
+    pub(super) fn operator(&self) -> anyhow::Result<Operator> {
         Ok(operator(acted_for(self.tenant.as_deref())?))
     }
 }

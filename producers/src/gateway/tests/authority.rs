@@ -48,6 +48,13 @@ fn modes(key: &str, event: &Value) -> [Ask; 3] {
     ]
 }
 
+/// Nobody with that key may publish the event, however it comes.
+async fn refused_in_every_mode(running: &Running, key: &str, event: &Value) {
+    for ask in modes(key, event) {
+        ask.to(running).await.expect(403, "forbidden");
+    }
+}
+
 #[tokio::test]
 async fn each_family_needs_its_scopes_in_every_mode() {
     let running = start().await;
@@ -112,9 +119,7 @@ async fn nobody_publishes_in_weirs_own_name() {
         let mut event = event("a");
         event["source"] = source.into();
         for key in [WRITER, BOTH] {
-            for ask in modes(key, &event) {
-                ask.to(&running).await.expect(403, "forbidden");
-            }
+            refused_in_every_mode(&running, key, &event).await;
         }
     }
     assert!(running.kafka.published().is_empty());
@@ -134,23 +139,19 @@ async fn nobody_publishes_types_that_only_weir_defines() {
         let mut event = event("a");
         event["type"] = kind.into();
         for key in [WRITER, BOTH] {
-            for ask in modes(key, &event) {
-                ask.to(&running).await.expect(403, "forbidden");
-            }
+            refused_in_every_mode(&running, key, &event).await;
         }
     }
     assert!(running.kafka.published().is_empty());
 }
 
-/// What is decided about is a key of the read models.
+/// The subject of a decision is a key of the read models.
 #[tokio::test]
 async fn decisions_about_endless_names_are_refused() {
     let running = start().await;
     let mut decision = examples().remove(&Topic::Governance).expect("an example");
     decision["data"]["subject_id"] = "x".repeat(1_025).into();
-    for ask in modes(BOTH, &decision) {
-        ask.to(&running).await.expect(403, "forbidden");
-    }
+    refused_in_every_mode(&running, BOTH, &decision).await;
     assert!(running.kafka.published().is_empty());
 }
 

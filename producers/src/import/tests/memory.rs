@@ -16,7 +16,7 @@ const THIS: &str = "import::tests::memory::memory_does_not_grow_with_the_file";
 /// Rows of the short file, of about 400 bytes each.
 const ROWS: usize = 4_000;
 const TIMES: usize = 10;
-/// What a long file may take beyond a short one: a quarter of what it has beyond it.
+/// Memory that a long file may take beyond a short one: a quarter of the bytes that it has beyond it.
 const MOST_MORE: u64 = 4_000_000;
 
 const COLUMNS: [&str; 10] = [

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub struct Columns {
     /// Names and values, each name before its value.
     text: Box<str>,
-    /// Where each name and each value ends.
+    /// End of each name and of each value.
     ends: Box<[usize]>,
 }
 

@@ -1,9 +1,6 @@
 //! The subjects of a log's entries: their keys, and which of them were erased.
 
-use std::{
-    collections::{HashMap, HashSet},
-    fmt::Write as _,
-};
+use std::collections::{HashMap, HashSet};
 
 use audit_log::{SubjectKey, SubjectSecret};
 use foldhash::fast::RandomState;
@@ -119,11 +116,7 @@ fn stored_name(actor: &str) -> String {
     if actor.len() <= MAX_NAME_BYTES && !actor.starts_with(HASHED) {
         return actor.to_owned();
     }
-    let mut name = HASHED.to_owned();
-    for byte in Sha256::digest(actor) {
-        write!(name, "{byte:02x}").expect("a String takes everything");
-    }
-    name
+    format!("{HASHED}{}", siem::hexadecimal(&Sha256::digest(actor)))
 }
 
 /// The subjects among these that were erased.

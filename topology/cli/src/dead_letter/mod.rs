@@ -114,6 +114,12 @@ struct AuditLogArgs {
     audit_tenant: Option<String>,
 }
 
+impl AuditLogArgs {
+    fn operator(&self) -> anyhow::Result<Operator> {
+        Ok(operator(acted_for(self.audit_tenant.as_deref())?))
+    }
+}
+
 /// A parked record's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum StatusArg {
@@ -153,7 +159,7 @@ pub(super) async fn dead_letter(args: DeadLetterArgs) -> anyhow::Result<Outcome>
         DeadLetterCommand::Replay { selection, reason, all, again, rate, dry_run, log, output } => {
             let wanted = selection.with(reason);
             selection::demand_one(&wanted, all)?;
-            let by = operator(acted_for(log.audit_tenant.as_deref())?);
+            let by = log.operator()?;
             let asked = replay::Asked { selection: wanted, again, rate, dry_run, by };
             replay::replay(&place, &mut alone(&pool).await?, (&asked, output)).await
         }
@@ -163,7 +169,7 @@ pub(super) async fn dead_letter(args: DeadLetterArgs) -> anyhow::Result<Outcome>
             if reason.trim().is_empty() {
                 bail!("--reason must say why they are discarded; it is stored with each record");
             }
-            let by = operator(acted_for(log.audit_tenant.as_deref())?);
+            let by = log.operator()?;
             let mut settling = alone(&pool).await?;
             let discarded = if dry_run {
                 settling.count(&wanted, &[Status::Parked]).await?

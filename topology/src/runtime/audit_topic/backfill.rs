@@ -54,16 +54,16 @@ async fn bring(
     stop: &CancellationToken,
 ) -> Result<(), RelayError> {
     let Backfill { id, sink, mut standing } = backfill;
-    let target = Target::Backfill { id: id.clone(), sink: sink.clone() };
+    let target = Target::backfill(standing.log.clone(), id.clone(), sink.clone());
     if standing.offset.is_none() {
         // Noted before anything is written: whoever goes on need not read what lies before.
-        let (config, log, target) = (config.clone(), standing.log.clone(), target.clone());
-        let end = tokio::task::spawn_blocking(move || tail::end(&config, &log, &target)).await??;
+        let (config, target) = (config.clone(), target.clone());
+        let end = tokio::task::spawn_blocking(move || tail::end(&config, &target)).await??;
         standing = store.begin_backfill(&id, end).await?;
     }
     let (log, until) = (standing.log.clone(), standing.size);
     let mut offset = standing.offset;
-    let mut writer = LogWriter::take_over(config, (&log, target), Some(standing)).await?;
+    let mut writer = LogWriter::take_over(config, target, Some(standing)).await?;
     let checkpoints = store.checkpoints().await?;
     let checkpoint = checkpoints.into_iter().find(|(of, _)| *of == log).map(|(_, note)| note);
     while writer.next < until && !stop.is_cancelled() {

@@ -212,7 +212,7 @@ impl Relay {
             _ => {
                 let standings = self.store().await?.standings().await?;
                 let noted = standings.into_iter().find(|standing| standing.log == log);
-                let mut writer = LogWriter::take_over(&self.config, (log, Target::Audit), noted).await?;
+                let mut writer = LogWriter::take_over(&self.config, Target::audit(log), noted).await?;
                 let before = writer.next.checked_sub(1);
                 if let Some(before) = before {
                     writer.previous = self.store().await?.leaf(log, before).await?;

@@ -18,11 +18,11 @@ use crate::runtime::quiet::Quiet;
 pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 const STEP: Duration = Duration::from_secs(5);
 
-/// The highest index of the log among the committed records of its partition, from an offset on. To be asked once the log's
+/// The highest index of the target's log among the committed records of its partition, from an offset on. To be asked once the log's
 /// writer before is fenced.
 pub(super) fn last_index(
     config: &AuditTopicConfig,
-    (log, target): (&str, &Target),
+    target: &Target,
     partition: i32,
     from: Option<i64>,
 ) -> Result<Option<u64>, RelayError> {
@@ -43,7 +43,7 @@ pub(super) fn last_index(
     while Instant::now() < deadline {
         match reader.poll(STEP) {
             Some(Ok(record)) => {
-                if record.key() == Some(log.as_bytes()) && target.wrote(record.headers()) {
+                if target.wrote(record.key(), record.headers()) {
                     last =
                         last.max(header(record.headers(), INDEX_HEADER).and_then(|index| index.parse().ok()));
                 }
@@ -65,20 +65,20 @@ pub(super) fn last_index(
     Err(RelayError::NoEnd)
 }
 
-/// The offset behind the last record in a log's partition.
-pub(super) fn end(config: &AuditTopicConfig, log: &str, target: &Target) -> Result<i64, KafkaError> {
+/// The offset behind the last record in the partition of the target's log.
+pub(super) fn end(config: &AuditTopicConfig, target: &Target) -> Result<i64, KafkaError> {
     let (topic, consumer) = (target.topic().name(), consumer(config, "read_uncommitted")?);
-    let partition = audit_partition(log, partitions(consumer.client(), target)?);
+    let partition = partition(consumer.client(), target)?;
     let (_, high) = consumer.fetch_watermarks(topic, partition, STEP)?;
     Ok(high)
 }
 
-/// The number of the target's partitions.
-pub(super) fn partitions(client: &Client<impl ClientContext>, target: &Target) -> Result<i32, KafkaError> {
+/// The partition of the target's log.
+pub(super) fn partition(client: &Client<impl ClientContext>, target: &Target) -> Result<i32, KafkaError> {
     let metadata = client.fetch_metadata(Some(target.topic().name()), STEP)?;
     match metadata.topics().first().map_or(0, |topic| topic.partitions().len()) {
         0 => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)),
-        partitions => Ok(i32::try_from(partitions).unwrap_or(i32::MAX)),
+        partitions => Ok(audit_partition(&target.log, i32::try_from(partitions).unwrap_or(i32::MAX))),
     }
 }
 

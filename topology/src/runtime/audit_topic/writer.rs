@@ -18,7 +18,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig},
     util::Timeout,
 };
-use sinks::log_store::{INDEX_HEADER, LogEntry, Standing, audit_partition};
+use sinks::log_store::{INDEX_HEADER, LogEntry, Standing};
 
 use super::{AuditTopicConfig, RelayError, tail, target::Target};
 use crate::runtime::quiet::Quiet;
@@ -37,7 +37,6 @@ const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 
 /// The only writer of one log to its target, until another takes the log over.
 pub(super) struct LogWriter {
-    log: String,
     target: Target,
     partition: i32,
     producer: Arc<BaseProducer<Deliveries>>,
@@ -99,14 +98,14 @@ impl LogWriter {
     /// Fences the log's former writer, and reads the end of the topic.
     pub(super) async fn take_over(
         config: &AuditTopicConfig,
-        (log, target): (&str, Target),
+        target: Target,
         noted: Option<Standing>,
     ) -> Result<Self, RelayError> {
         let mut client = ClientConfig::new();
         client
             .set("bootstrap.servers", &config.bootstrap)
             .set("client.id", format!("weir-audit-topic-{}", std::process::id()))
-            .set("transactional.id", target.transactional_id(log))
+            .set("transactional.id", target.transactional_id())
             .set("transaction.timeout.ms", "15000")
             .set("acks", "all")
             .set("linger.ms", "5")
@@ -120,26 +119,22 @@ impl LogWriter {
         for (key, value) in &config.kafka {
             client.set(key, value);
         }
-        let (config, name, to) = (config.clone(), log.to_owned(), target.clone());
+        let (config, to) = (config.clone(), target.clone());
         let taken = tokio::task::spawn_blocking(move || {
             let producer: Arc<BaseProducer<Deliveries>> =
                 Arc::new(client.create_with_context(Deliveries::default())?);
             serve(&producer).map_err(RelayError::Thread)?;
             producer.init_transactions(PATIENCE)?;
-            let partition = audit_partition(&name, tail::partitions(producer.client(), &to)?);
-            let last = tail::last_index(
-                &config,
-                (&name, &to),
-                partition,
-                noted.as_ref().and_then(|noted| noted.offset),
-            )?;
+            let partition = tail::partition(producer.client(), &to)?;
+            let last =
+                tail::last_index(&config, &to, partition, noted.as_ref().and_then(|noted| noted.offset))?;
             Ok::<_, RelayError>((producer, partition, last, noted))
         });
         let (producer, partition, last, noted) = taken.await??;
         let noted = noted.map_or(0, |noted| noted.next_index);
         // Where the topic has lost the log's records to its retention, what was noted is all that is known.
         let next = last.map_or(noted, |last| (last + 1).max(noted));
-        Ok(Self { log: log.to_owned(), target, partition, producer, next, previous: None })
+        Ok(Self { target, partition, producer, next, previous: None })
     }
 
     /// Writes those of the entries that are next, in transactions; answers the offset behind the last, if any was written.
@@ -157,14 +152,7 @@ impl LogWriter {
             end = Some(self.transact(part, checkpoint).await?);
             self.next += part.len() as u64;
             self.previous = part.last().map(|entry| entry.leaf);
-            let written = part.len() as u64;
-            match &self.target {
-                Target::Audit => metrics::counter!("weir_audit_topic_records_total").increment(written),
-                Target::Backfill { sink, .. } => {
-                    metrics::counter!("weir_siem_backfill_records_total", "sink" => sink.clone())
-                        .increment(written);
-                }
-            }
+            self.target.count(part.len() as u64);
         }
         Ok(end)
     }
@@ -174,7 +162,7 @@ impl LogWriter {
         let mut previous = self.previous;
         for entry in entries {
             let value = entry
-                .attest(&self.log, previous, checkpoint)
+                .attest(&self.target.log, previous, checkpoint)
                 .map_err(|malformed| RelayError::Unreadable(entry.index, malformed))?;
             previous = Some(entry.leaf);
             self.send(entry.index, &value).await?;
@@ -198,7 +186,7 @@ impl LogWriter {
         let headers = self.target.mark(headers);
         let mut record = BaseRecord::<str, [u8]>::to(self.target.topic().name())
             .partition(self.partition)
-            .key(&self.log)
+            .key(&self.target.log)
             .payload(value)
             .headers(headers);
         loop {
