@@ -10,7 +10,7 @@ pub mod risk;
 #[cfg(test)]
 mod tests;
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Arc};
 
 /// A pure function on events: the same event always gives the same changes, which makes replay safe.
 pub trait Processor: Send + Sync + 'static {
@@ -20,6 +20,12 @@ pub trait Processor: Send + Sync + 'static {
     type Change: Send + Sync + 'static;
     /// Name of the processor and, by default, of its stage.
     const NAME: &'static str;
+    /// Hash of the rules or policies in force. The same event gives the same changes as long as it is the same; a stage
+    /// stores under which it decided. `None` where there are none.
+    fn rule_set(&self) -> Option<Arc<str>> {
+        None
+    }
+
     /// Changes that one event causes.
     fn process(&self, input: &Self::Input) -> Vec<Self::Change>;
 

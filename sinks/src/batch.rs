@@ -1,5 +1,7 @@
 //! A batch: what a stage asks its sink to settle, whole or not at all.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use schemas::{EventId, ParkReason, TenantId, Timestamp, Topic};
 
@@ -21,6 +23,8 @@ pub struct Batch<C> {
     pub records: Vec<RecordChanges<C>>,
     /// One per partition of the batch, sorted; every record lies in one of them.
     pub ranges: Vec<OffsetRange>,
+    /// Hash of the rules or policies under which all of its records were decided; `None` where the processor has none.
+    pub rule_set: Option<Arc<str>>,
 }
 
 /// Advance of one partition by a batch: from the stage's cursor up to, not including, `upto`.

@@ -99,7 +99,11 @@ async fn drain(url: &str, entries: &[AuditEntry], size: usize) -> Duration {
                 last: Some(last),
                 owner_epoch: claim.owner_epoch,
             };
-            Batch { records: chunk.iter().zip(start..).map(record).collect(), ranges: vec![range] }
+            Batch {
+                records: chunk.iter().zip(start..).map(record).collect(),
+                ranges: vec![range],
+                rule_set: None,
+            }
         })
         .collect();
     let started = Instant::now();

@@ -15,6 +15,7 @@ fn stages() -> Vec<&'static str> {
 const ROLES: [&str; 2] = ["gateway", "query-api"];
 
 const COMPOSE: &str = include_str!("../../compose/compose.yaml");
+const DOCKERFILE: &str = include_str!("../../compose/Dockerfile");
 const ACLS: &str = include_str!("../../compose/kafka/acls.txt");
 const PROMETHEUS: &str = include_str!("../../compose/prometheus/prometheus.yml");
 const ALERTS: &str = include_str!("../../compose/prometheus/alerts.yml");
@@ -44,6 +45,25 @@ fn every_stage_and_role_is_a_service() {
     for name in stages().iter().chain(&ROLES) {
         assert_eq!(strings(&services[name]["command"]), ["run", name], "the service {name}");
     }
+}
+
+/// A tag may be another image tomorrow.
+#[test]
+fn images_are_named_by_digest() {
+    let compose = yaml(COMPOSE);
+    let services = compose["services"].as_object().expect("services");
+    let of_services = services.values().filter_map(|service| service["image"].as_str());
+    let built_from = DOCKERFILE.lines().filter_map(|line| line.strip_prefix("FROM ")?.split(' ').next());
+    let stages: Vec<&str> = DOCKERFILE.lines().filter_map(|line| Some(line.split_once(" AS ")?.1)).collect();
+    let mut named = 0;
+    for image in
+        of_services.chain(built_from).filter(|image| *image != "weir:local" && !stages.contains(image))
+    {
+        let digest = image.split_once("@sha256:").unwrap_or_else(|| panic!("{image} has no digest")).1;
+        assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{image}");
+        named += 1;
+    }
+    assert_eq!(named, 7, "five services and both images of the build");
 }
 
 #[test]
@@ -130,9 +150,10 @@ fn ports_are_published_on_loopback_only() {
 #[test]
 fn the_containers_run_the_versions_that_the_local_stack_runs() {
     let compose = yaml(COMPOSE);
-    let image = |service: &str| compose["services"][service]["image"].as_str().expect("an image").to_owned();
-    assert_eq!(image("kafka"), format!("apache/kafka:{}", pinned("kafka.version")));
-    assert!(pinned("postgres.version").starts_with(image("postgres").trim_start_matches("postgres:")));
+    let image = |service: &str| compose["services"][service]["image"].as_str().expect("an image");
+    let named = |service: &str| image(service).split_once('@').expect("a digest").0.to_owned();
+    assert_eq!(named("kafka"), format!("apache/kafka:{}", pinned("kafka.version")));
+    assert!(pinned("postgres.version").starts_with(named("postgres").trim_start_matches("postgres:")));
 }
 
 #[test]

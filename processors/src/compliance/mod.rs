@@ -19,6 +19,8 @@ mod seen;
 mod tests;
 mod waiver;
 
+use std::sync::Arc;
+
 use policies::InForce;
 use schemas::{
     Envelope, Event,
@@ -65,6 +67,10 @@ impl Processor for Compliance {
     type Input = Envelope;
     type Change = ComplianceChange;
     const NAME: &'static str = STAGE;
+
+    fn rule_set(&self) -> Option<Arc<str>> {
+        Some(self.policies.current().set().hash().into())
+    }
 
     fn process(&self, envelope: &Envelope) -> Vec<ComplianceChange> {
         match &envelope.event {

@@ -15,6 +15,8 @@ mod signals;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use schemas::{
     Envelope, Event,
     changes::{
@@ -47,6 +49,10 @@ impl Processor for Risk {
     type Input = Envelope;
     type Change = RiskChange;
     const NAME: &'static str = STAGE;
+
+    fn rule_set(&self) -> Option<Arc<str>> {
+        Some(self.rules.hash())
+    }
 
     fn process(&self, envelope: &Envelope) -> Vec<RiskChange> {
         self.process_kept(envelope, || {

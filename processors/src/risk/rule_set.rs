@@ -39,8 +39,8 @@ impl RuleSet {
     }
 
     /// Identity of the rules in force: [`SigmaEngine::hash`].
-    pub fn hash(&self) -> String {
-        self.current().hash()
+    pub fn hash(&self) -> Arc<str> {
+        self.current().hash().into()
     }
 
     /// Replaces the rules.

@@ -1,4 +1,5 @@
-//! The journal of an import: the files that are published and acknowledged, one JSON line each.
+//! The journal of an import: the files that are published and acknowledged, and how far long ones are, one JSON line
+//! each.
 
 use std::{
     collections::HashMap,
@@ -19,8 +20,29 @@ struct Line {
     path: PathBuf,
     bytes: u64,
     modified_ns: u64,
+    /// Whether the file is not finished: the counts are those of its first records.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    partly: bool,
     #[serde(flatten)]
     counts: Counts,
+}
+
+/// What an earlier, interrupted import published of a file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Published {
+    bytes: u64,
+    modified_ns: u64,
+    /// Whether it published only the first records.
+    pub(super) partly: bool,
+    /// Counts of what it published.
+    pub(super) counts: Counts,
+}
+
+impl Published {
+    /// Whether the file is still the same.
+    pub(super) fn is_of(&self, file: &FoundFile) -> bool {
+        (self.bytes, self.modified_ns) == (file.bytes, file.modified_ns)
+    }
 }
 
 /// Identity of an import: format, tenant, paths and destination.
@@ -40,8 +62,8 @@ pub(super) struct Journal {
     file: File,
 }
 
-/// Files that an earlier, interrupted import completed, with their counts.
-pub(super) type Done = HashMap<PathBuf, (u64, u64, Counts)>;
+/// Files that an earlier, interrupted import published, whole or partly.
+pub(super) type Done = HashMap<PathBuf, Published>;
 
 impl Journal {
     pub(super) fn open(
@@ -73,10 +95,10 @@ impl Journal {
         }
     }
 
-    /// Records a file whose records are all acknowledged.
-    pub(super) fn note(&mut self, file: &FoundFile, counts: Counts) -> Result<(), ImportError> {
+    /// Records a file whose records are all acknowledged; or, partly, all of those that these counts count.
+    pub(super) fn note(&mut self, file: &FoundFile, partly: bool, counts: Counts) -> Result<(), ImportError> {
         let FoundFile { path, bytes, modified_ns, .. } = file.clone();
-        let written = serde_json::to_vec(&Line { path, bytes, modified_ns, counts })
+        let written = serde_json::to_vec(&Line { path, bytes, modified_ns, partly, counts })
             .map_err(io::Error::from)
             .and_then(|mut line| {
                 line.push(b'\n');
@@ -124,8 +146,8 @@ fn read(path: &Path) -> io::Result<Done> {
     let mut done = Done::new();
     for line in BufReader::new(file).lines() {
         // A line that was cut short names a file that is simply read again.
-        if let Ok(Line { path, bytes, modified_ns, counts }) = serde_json::from_str(&line?) {
-            done.insert(path, (bytes, modified_ns, counts));
+        if let Ok(Line { path, bytes, modified_ns, partly, counts }) = serde_json::from_str(&line?) {
+            done.insert(path, Published { bytes, modified_ns, partly, counts });
         }
     }
     Ok(done)

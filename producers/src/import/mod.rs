@@ -7,6 +7,7 @@ mod publish;
 mod read;
 mod records;
 mod seen;
+mod sent;
 mod walk;
 
 use std::{io, path::PathBuf};
@@ -66,7 +67,8 @@ pub enum Start {
     /// The first file; an earlier journal is discarded.
     #[default]
     Over,
-    /// The first file that the journal does not list as done, or that has changed since.
+    /// The first file that the journal does not list as done, or that has changed since: where its first records are
+    /// published, behind them.
     Resumed,
 }
 
@@ -132,6 +134,8 @@ pub struct ImportSummary {
     pub skipped_files: u64,
     /// Files that an interrupted import had completed.
     pub resumed_files: u64,
+    /// Records of files that it had begun, which were read again and not published again.
+    pub resumed_records: u64,
     /// Whether it was stopped before its end; `Start::Resumed` continues it.
     pub interrupted: bool,
     /// The first [`MAX_LISTED`] rejections.

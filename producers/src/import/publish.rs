@@ -19,13 +19,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Counts, ImportError, ImportOptions, ImportSummary, MAX_LISTED, Progress, Rejection,
-    journal::{Done, Journal, Whose},
+    journal::{Done, Journal, Published, Whose},
     read::{Ending, Item, Sought, Unrecognised, chain, read_file},
     seen::Seen,
+    sent::{Noted, SentFile},
     walk::{FoundFile, Walk},
 };
 use crate::{
-    kafka::{DeliveryFailure, Producer, SendError, Tally},
+    kafka::{DeliveryFailure, Producer, SendError},
     sources::{Mapped, SourceFormat},
 };
 
@@ -38,38 +39,19 @@ const LAST_WAIT: Duration = Duration::from_secs(10);
 
 /// Message of the reading thread.
 enum Told {
-    Totals { files: u64, bytes: u64 },
-    FileBegun(FoundFile),
+    Totals {
+        files: u64,
+        bytes: u64,
+    },
+    /// A file, and the number of its first records that an interrupted import published.
+    FileBegun(FoundFile, u64),
     Items(Vec<Item>),
     FileEnded(Ending),
     Missing(Rejection),
-    Resumed { file: FoundFile, counts: Counts },
-}
-
-/// A file whose records are being sent, or are sent and not yet all acknowledged.
-struct SentFile {
-    file: FoundFile,
-    /// Whether it was read to its end, and every record sent.
-    whole: bool,
-    /// Whether records were left unsent because the import was stopped.
-    cut: bool,
-    counts: Counts,
-    tally: Arc<Tally>,
-}
-
-impl SentFile {
-    fn begun(file: FoundFile) -> Self {
-        Self { file, whole: false, cut: false, counts: Counts::default(), tally: Arc::default() }
-    }
-
-    fn check_acknowledged(&self) -> Result<(), ImportError> {
-        match self.tally.first_failure() {
-            Some(failure) => {
-                Err(ImportError::Unacknowledged { failed: self.tally.failed(), source: failure.clone() })
-            }
-            None => Ok(()),
-        }
-    }
+    Resumed {
+        file: FoundFile,
+        counts: Counts,
+    },
 }
 
 pub(super) struct Publishing<'a> {
@@ -146,7 +128,10 @@ impl<'a> Publishing<'a> {
             Told::Totals { files, bytes } => {
                 (self.progress.files_total, self.progress.bytes_total) = (files, bytes);
             }
-            Told::FileBegun(file) => self.current = Some(SentFile::begun(file)),
+            Told::FileBegun(file, published_before) => {
+                self.summary.resumed_records += published_before;
+                self.current = Some(SentFile::begun(file, published_before));
+            }
             Told::Items(items) => {
                 let mut current = self.current.take().expect("items come from a file that was begun");
                 let before = current.counts;
@@ -154,6 +139,7 @@ impl<'a> Publishing<'a> {
                     self.publish(item, &mut current).await?;
                 }
                 self.summary.counts.add(current.counts.since(before));
+                self.sent_files.extend(current.end_section());
                 self.current = Some(current);
             }
             Told::FileEnded(ending) => self.file_ended(ending),
@@ -191,6 +177,7 @@ impl<'a> Publishing<'a> {
         }
         let sent = tokio::select! {
             biased;
+            sent = async { Ok(()) }, if file.counts.read <= file.published_before => sent,
             sent = self.producer.send_tallied(&envelope, &file.tally) => sent,
             // Only a send that has to wait is given up.
             () = self.stop.cancelled() => {
@@ -208,6 +195,7 @@ impl<'a> Publishing<'a> {
                 Ok(())
             }
             Err(error @ SendError::TooLarge { .. }) => {
+                file.is_refused = true;
                 self.reject(index, chain(&error), file);
                 Ok(())
             }
@@ -241,7 +229,11 @@ impl<'a> Publishing<'a> {
         let mut sent = self.current.take().expect("a file that ends was begun");
         self.progress.files_done += 1;
         let ending = if sent.cut { Ending::Stopped } else { ending };
-        sent.whole = ending == Ending::Whole;
+        sent.noted = match ending {
+            Ending::Whole => Noted::Whole,
+            Ending::Stopped if !sent.is_refused => Noted::Partly,
+            _ => Noted::Nothing,
+        };
         let about = |reason| Rejection { file: sent.file.path.clone(), record: None, reason };
         match ending {
             Ending::Whole => self.summary.files += 1,
@@ -262,8 +254,12 @@ impl<'a> Publishing<'a> {
     fn note_acknowledged_files(&mut self) -> Result<(), ImportError> {
         while let Some(first) = self.sent_files.pop_front_if(|first| first.tally.is_settled()) {
             first.check_acknowledged()?;
-            if first.whole {
-                self.journal.note(&first.file, first.counts)?;
+            // What was published before is noted already.
+            let is_news = first.counts.read > first.published_before;
+            match first.noted {
+                Noted::Whole => self.journal.note(&first.file, false, first.counts)?,
+                Noted::Partly if is_news => self.journal.note(&first.file, true, first.counts)?,
+                Noted::Partly | Noted::Nothing => {}
             }
         }
         // The file in hand may be long: a failure need not wait for its end.
@@ -361,13 +357,12 @@ impl Reading {
     }
 
     fn read(&self, file: FoundFile) -> ControlFlow<()> {
-        if let Some((bytes, modified_ns, counts)) = self.done.get(&file.path)
-            && (*bytes, *modified_ns) == (file.bytes, file.modified_ns)
-        {
-            let counts = *counts;
+        let published = self.done.get(&file.path).copied().filter(|published| published.is_of(&file));
+        if let Some(Published { counts, partly: false, .. }) = published {
             return self.tell(Told::Resumed { file, counts });
         }
-        self.tell(Told::FileBegun(file.clone()))?;
+        let published_before = published.map_or(0, |published| published.counts.read);
+        self.tell(Told::FileBegun(file.clone(), published_before))?;
         let (mut batch, mut batch_bytes) = (Vec::new(), 0);
         let mut ending = read_file(
             &file,

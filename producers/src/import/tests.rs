@@ -161,6 +161,55 @@ async fn an_interrupted_import_goes_on_where_it_stopped() {
     assert_eq!((resumed.files, told(resumed.counts)), (20, (6_000, 6_000, 0, 0)));
 }
 
+/// A bill of a month is one file.
+#[tokio::test]
+async fn an_interrupted_file_goes_on_where_it_stopped() {
+    const RECORDS: u32 = 70_000;
+    let case = Case::new();
+    case.file("a.json", records(0..10));
+    case.file("long.json", records(0..RECORDS));
+    let stop = case.stop.clone();
+    let summary = case
+        .import(Start::Over, |progress| {
+            if progress.counts.read > 50_000 {
+                stop.cancel();
+            }
+        })
+        .await;
+    assert!(summary.interrupted && summary.counts.read < u64::from(RECORDS), "{:?}", summary.counts);
+    let case = Case { stop: CancellationToken::new(), ..case };
+    let resumed = case.import(Start::Resumed, |_| ()).await;
+    assert_eq!(resumed.resumed_files, 1);
+    assert_eq!(resumed.resumed_records, summary.counts.read - 10, "everything that was acknowledged");
+    let all = u64::from(RECORDS);
+    assert_eq!((resumed.files, told(resumed.counts)), (2, (all + 10, all, 10, 0)));
+    assert_eq!(case.journals(), 0);
+}
+
+/// Killed, nobody notes the end: the last section that was acknowledged counts. A file that has changed is read anew.
+#[tokio::test]
+async fn a_killed_import_goes_on_behind_the_last_section() {
+    let case = Case::new();
+    case.file("long.json", records(0..50_000));
+    case.file("refused.json.gz", "not gzip");
+    case.import(Start::Over, |_| ()).await;
+    let journal =
+        fs::read_dir(case.state.path()).expect("listed").next().expect("one").expect("an entry").path();
+    let lines = fs::read_to_string(&journal).expect("text");
+    let sections: Vec<&str> = lines.lines().filter(|line| line.contains("\"partly\":true")).collect();
+    assert_eq!(sections.len(), 2, "{lines}");
+    // As if it had been killed before the file was whole, in the middle of a line.
+    fs::write(&journal, format!("{}\n{}", sections.join("\n"), &sections[1][..20])).expect("written");
+    let resumed = case.import(Start::Resumed, |_| ()).await;
+    assert_eq!((resumed.resumed_files, resumed.resumed_records), (0, 40_000));
+    assert_eq!(told(resumed.counts), (50_000, 50_000, 0, 1));
+
+    fs::write(&journal, sections.join("\n")).expect("written");
+    case.file("long.json", records(0..50_001));
+    let anew = case.import(Start::Resumed, |_| ()).await;
+    assert_eq!((anew.resumed_records, told(anew.counts)), (0, (50_001, 50_001, 0, 1)));
+}
+
 #[tokio::test]
 async fn a_path_that_is_not_there_is_named() {
     let case = Case::new();

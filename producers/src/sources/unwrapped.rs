@@ -120,7 +120,7 @@ enum Carried {
 
 /// A cheap check before parsing: most records have no carrier.
 fn may_carry(text: &str) -> bool {
-    const MEMBERS: [&str; 26] = [
+    const MEMBERS: [&str; 33] = [
         "\"detail-type\"",
         "\"message\"",
         "\"awslogs\"",
@@ -147,6 +147,13 @@ fn may_carry(text: &str) -> bool {
         "\"_source\"",
         "\"digestS3Object\"",
         "\"SubscribeURL\"",
+        "\"@message\"",
+        "\"payload\"",
+        "\"jsonPayload\"",
+        "\"textPayload\"",
+        "\"attributes\"",
+        "\"content\"",
+        "\"preview\"",
     ];
     MEMBERS.iter().any(|member| text.contains(member))
 }

@@ -163,7 +163,7 @@ impl Ledger {
         own: &impl OwnRows,
     ) -> Result<Settled, Failure> {
         let (counts, parked) = entries(batch);
-        if !self.begin(writer, &batch.ranges, &counts).await? {
+        if !self.begin(writer, batch, &counts).await? {
             return self.was_applied(&mut writer.connection, &batch.ranges, &counts).await;
         }
         let tx = &mut writer.connection;
@@ -205,15 +205,16 @@ impl Ledger {
 
     /// Begins a transaction and moves the positions in it. False: they are at other offsets, and no
     /// transaction is open.
-    pub(crate) async fn begin(
+    pub(crate) async fn begin<C>(
         &self,
         writer: &mut Writer,
-        ranges: &[OffsetRange],
+        batch: &Batch<C>,
         counts: &[RangeCounts],
     ) -> Result<bool, Failure> {
         writer.in_transaction = true;
         statements::begin(&mut writer.connection).await?;
-        if statements::advance(&mut writer.connection, &self.config.stage, ranges, counts).await? {
+        let moves = (batch.ranges.as_slice(), batch.rule_set.as_deref());
+        if statements::advance(&mut writer.connection, &self.config.stage, moves, counts).await? {
             return Ok(true);
         }
         writer.roll_back().await?;

@@ -84,17 +84,18 @@ fn claim_of(row: &PgRow) -> sqlx::Result<Claim> {
 
 /// Compares and moves positions. The comparison is repeated on the locked row, so that a process that waited
 /// for another's transaction sees its result. A range without a record (markers only) leaves the last record
-/// as it is.
+/// as it is. A batch under another rule set than the one before leaves a row in `stage_rule_set`, by a trigger.
 pub(crate) const ADVANCE: &str = "
     UPDATE stage_position AS p
        SET position = a.upto, last_offset = coalesce(a.last, p.last_offset),
-           last_print = coalesce(a.print, p.last_print), updated_at = now(), applied = p.applied + a.applied,
+           last_print = coalesce(a.print, p.last_print), rule_set = coalesce($3, p.rule_set),
+           updated_at = now(), applied = p.applied + a.applied,
            duplicate = p.duplicate + a.duplicate, ignored = p.ignored + a.ignored, parked = p.parked + a.parked
       FROM unnest($2::stage_advance[]) AS a
      WHERE p.stage = $1 AND p.topic = a.topic AND p.partition = a.partition
        AND p.position = a.start AND p.owner_epoch = a.epoch";
 /// The first parameter after those of [`ADVANCE`].
-pub(crate) const AFTER_ADVANCE: usize = 3;
+pub(crate) const AFTER_ADVANCE: usize = 4;
 
 #[derive(sqlx::Encode)]
 struct Advance<'a> {
@@ -115,7 +116,7 @@ row_type!(Advance, "stage_advance");
 
 pub(crate) fn advance_arguments(
     stage: &str,
-    ranges: &[OffsetRange],
+    (ranges, rule_set): (&[OffsetRange], Option<&str>),
     counts: &[RangeCounts],
 ) -> sqlx::Result<PgArguments> {
     let advances: Vec<Advance<'_>> = ranges
@@ -136,7 +137,9 @@ pub(crate) fn advance_arguments(
         })
         .collect();
     let mut arguments = PgArguments::default();
-    arguments.add(stage).and_then(|()| arguments.add(advances)).map_err(sqlx::Error::Encode)?;
+    let added =
+        arguments.add(stage).and_then(|()| arguments.add(advances)).and_then(|()| arguments.add(rule_set));
+    added.map_err(sqlx::Error::Encode)?;
     Ok(arguments)
 }
 
@@ -144,10 +147,11 @@ pub(crate) fn advance_arguments(
 pub(crate) async fn advance(
     tx: &mut PgConnection,
     stage: &str,
-    ranges: &[OffsetRange],
+    (ranges, rule_set): (&[OffsetRange], Option<&str>),
     counts: &[RangeCounts],
 ) -> Result<bool, Failure> {
-    let moved = sqlx::query_with(ADVANCE, advance_arguments(stage, ranges, counts)?).execute(tx).await?;
+    let moved =
+        sqlx::query_with(ADVANCE, advance_arguments(stage, (ranges, rule_set), counts)?).execute(tx).await?;
     Ok(moved.rows_affected() == ranges.len() as u64)
 }
 

@@ -21,8 +21,8 @@ mod stored;
 pub(crate) use decision::Decision;
 pub use decision::Operator;
 pub use stored::{
-    AcceptedGap, PositionChange, PositionError, StagePosition, accept_gap, begin_at, reached, read_all,
-    resume, rewind,
+    AcceptedGap, DecidedUnder, PositionChange, PositionError, StagePosition, accept_gap, begin_at,
+    decided_under, reached, read_all, resume, rewind,
 };
 
 use crate::batch::OffsetRange;

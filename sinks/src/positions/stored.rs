@@ -1,6 +1,7 @@
 //! `stage_position` and `position_gap` as operators see and change them.
 
 use schemas::{Timestamp, Topic};
+use serde::Serialize;
 use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::{Operator, decision::Decision};
@@ -65,6 +66,40 @@ pub async fn reached(connection: &mut PgConnection, stage: &str) -> sqlx::Result
     )
     .bind(stage)
     .fetch_all(connection)
+    .await
+}
+
+/// Offsets of a partition that a stage decided upon under one rule set.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+pub struct DecidedUnder {
+    /// The stage.
+    pub stage: String,
+    /// The topic's name.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// First offset.
+    pub from_offset: i64,
+    /// The first offset behind them: where another rule set came into force, or the position.
+    pub to_offset: i64,
+    /// Hash of the rules or policies.
+    pub rule_set: String,
+    /// Time of the first batch.
+    pub since: Timestamp,
+}
+
+/// Rule sets under which the stages decided, ordered by stage, topic, partition and offset.
+pub async fn decided_under(pool: &PgPool, stage: Option<&str>) -> sqlx::Result<Vec<DecidedUnder>> {
+    sqlx::query_as(
+        "SELECT r.stage, r.topic, r.partition, r.from_offset,
+                lead(r.from_offset, 1, p.position) OVER (PARTITION BY r.stage, r.topic, r.partition ORDER BY r.from_offset)
+                  AS to_offset, r.rule_set, r.since
+           FROM stage_rule_set AS r JOIN stage_position AS p USING (stage, topic, partition)
+          WHERE $1::text IS NULL OR r.stage = $1
+          ORDER BY 1, 2, 3, 4",
+    )
+    .bind(stage)
+    .fetch_all(pool)
     .await
 }
 

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::plan::Plan;
 use crate::{
-    batch::OffsetRange,
+    batch::Batch,
     ledger::statements::{ADVANCE, AFTER_ADVANCE, advance_arguments},
     read_models::ReadModel,
     session::Failure,
@@ -33,10 +33,11 @@ impl SingleStatement {
     pub(super) async fn run<M: ReadModel>(
         &self,
         connection: &mut PgConnection,
-        (stage, ranges): (&str, &[OffsetRange]),
+        (stage, batch): (&str, &Batch<M::Change>),
         (model, plan): (&mut M, &Plan<'_, M::Change>),
     ) -> Result<(), Failure> {
-        let mut arguments = advance_arguments(stage, ranges, &plan.counts)?;
+        let moves = (batch.ranges.as_slice(), batch.rule_set.as_deref());
+        let mut arguments = advance_arguments(stage, moves, &plan.counts)?;
         model.insert_arguments(&plan.facts, &mut arguments)?;
         // Made of constants: of this module and of the model.
         sqlx::query_with(AssertSqlSafe(Arc::clone(&self.0)), arguments).execute(connection).await?;

@@ -85,8 +85,8 @@ impl<M: ReadModel> PostgresSink<M> {
         let connection = &mut writer.connection;
         let settled = Settled { ranges: plan.counts.clone(), conflicts: plan.conflicts.clone() };
         self.ledger.await_answer(&batch.ranges, &settled);
-        let place = (self.ledger.config().stage.as_str(), batch.ranges.as_slice());
-        match single.run(connection, place, (&mut self.model, plan)).await {
+        let stage = self.ledger.config().stage.as_str();
+        match single.run(connection, (stage, batch), (&mut self.model, plan)).await {
             Ok(()) => Ok(settled),
             Err(failure) if failure.kind == FailureKind::NotMoved => {
                 self.ledger.was_applied(connection, &batch.ranges, &plan.counts).await
@@ -101,7 +101,7 @@ impl<M: ReadModel> PostgresSink<M> {
         batch: &Batch<M::Change>,
         assumed: &Plan<'_, M::Change>,
     ) -> Result<Settled, Failure> {
-        if !self.ledger.begin(writer, &batch.ranges, &assumed.counts).await? {
+        if !self.ledger.begin(writer, batch, &assumed.counts).await? {
             return self.ledger.was_applied(&mut writer.connection, &batch.ranges, &assumed.counts).await;
         }
         let (path, tx) = (writer.path, &mut writer.connection);

@@ -340,7 +340,7 @@ impl SiemSink {
             identity: record.identity.clone(),
             kept: record.kept,
         });
-        Batch { records: records.collect(), ranges: batch.ranges.clone() }
+        Batch { records: records.collect(), ranges: batch.ranges.clone(), rule_set: None }
     }
 }
 

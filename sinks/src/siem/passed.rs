@@ -90,7 +90,7 @@ mod tests {
             }
         });
         let range = OffsetRange { partition, start: 0, upto, last: None, owner_epoch: 1 };
-        Batch { records: records.collect(), ranges: vec![range] }
+        Batch { records: records.collect(), ranges: vec![range], rule_set: None }
     }
 
     fn run(log: &str, first_index: i64, next_index: i64) -> Run {

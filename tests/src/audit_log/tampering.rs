@@ -101,7 +101,7 @@ async fn deliver(url: &str, entries: Vec<AuditEntry>) {
     });
     let last = Some(LastRecord { offset: upto - 1, print: [0; 32] });
     let range = OffsetRange { partition: PARTITION, start: 0, upto, last, owner_epoch: claim.owner_epoch };
-    let batch = Batch { records: records.collect(), ranges: vec![range] };
+    let batch = Batch { records: records.collect(), ranges: vec![range], rule_set: None };
     let settled = sink.deliver(&batch).await.expect("delivered");
     assert_eq!(settled.ranges[0].applied, upto, "all of them are new");
 }

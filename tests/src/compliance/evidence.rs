@@ -66,8 +66,10 @@ async fn audited(database: &str, events: &[Envelope]) {
     let upto = i64::try_from(events.len()).expect("small");
     let last = Some(LastRecord { offset: upto - 1, print: [0; 32] });
     let range = OffsetRange { partition, start: 0, upto, last, owner_epoch: claim.owner_epoch };
-    let settled =
-        sink.deliver(&Batch { records: records.collect(), ranges: vec![range] }).await.expect("delivered");
+    let settled = sink
+        .deliver(&Batch { records: records.collect(), ranges: vec![range], rule_set: None })
+        .await
+        .expect("delivered");
     assert_eq!(settled.ranges[0].applied, upto);
 }
 

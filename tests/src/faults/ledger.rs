@@ -152,6 +152,18 @@ pub(super) async fn settled(endpoints: &Endpoints, stage: &str) -> Option<u64> {
     u64::try_from(settled).ok()
 }
 
+/// Where a stage stands on each partition, for people.
+pub(super) async fn places(endpoints: &Endpoints, stage: &str) -> Vec<String> {
+    sqlx::query_scalar(
+        "SELECT format('%s/%s: position %s, owner %s, halted: %s', topic, partition, position, owner, halted)
+           FROM stage_position WHERE stage = $1 ORDER BY topic, partition",
+    )
+    .bind(stage)
+    .fetch_all(&mut connect(endpoints).await)
+    .await
+    .expect("positions")
+}
+
 pub(super) async fn connect(endpoints: &Endpoints) -> PgConnection {
     PgConnection::connect(&endpoints.database_url).await.expect("Postgres answers")
 }

@@ -88,7 +88,7 @@ pub(super) fn batch_of(claim: &Claim, settlements: Vec<Settlement<AuditEntry>>) 
         last: Some(last(upto - 1)),
         owner_epoch: claim.owner_epoch,
     };
-    Batch { records, ranges: vec![range] }
+    Batch { records, ranges: vec![range], rule_set: None }
 }
 
 pub(super) fn apply(entries: impl IntoIterator<Item = AuditEntry>) -> Vec<Settlement<AuditEntry>> {

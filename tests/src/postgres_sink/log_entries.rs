@@ -167,7 +167,7 @@ async fn partitions_have_logs_of_their_own() {
         last: Some(last(119)),
         owner_epoch: claims[number].owner_epoch,
     };
-    let batch = Batch { records: records.collect(), ranges: vec![range(0), range(1)] };
+    let batch = Batch { records: records.collect(), ranges: vec![range(0), range(1)], rule_set: None };
     place.sink.deliver(&batch).await.expect("delivered");
     assert_eq!(stored(&mut place, 0).await.leaves.len(), 80);
     assert_eq!(stored(&mut place, 1).await.leaves.len(), 40);

@@ -12,8 +12,29 @@ mod terms;
 
 use fixture::{Place, apply, batch_of, claim, counts, entry, last, partition, record, sink};
 use schemas::{ParkReason, changes::AuditEntry};
-use sinks::{Batch, DeliveryError, HaltReason, OffsetRange, Settlement, Sink, compress};
+use sinks::{Batch, DeliveryError, HaltReason, OffsetRange, Settlement, Sink, compress, positions};
 use sqlx::{Connection, PgConnection, Row};
+
+#[tokio::test]
+async fn a_stage_stores_under_which_rules_it_decided() {
+    let mut place = Place::new().await;
+    // The last row of a small batch and of a large one; small ones take a way of their own.
+    let sizes = [1, 1, 200, 1, 1];
+    let mut id = 0;
+    for (rules, size) in [None, Some("first"), Some("first"), Some("second"), None].into_iter().zip(sizes) {
+        let claim = place.claim().await;
+        let entries: Vec<_> = (0..size).map(|at| entry(id + at)).collect();
+        id += size;
+        let batch = Batch { rule_set: rules.map(Into::into), ..batch_of(&claim, apply(entries)) };
+        place.sink.deliver(&batch).await.expect("delivered");
+    }
+    let pool = sinks::read_models::reader_pool(&place.url, 1).expect("a URL");
+    let stages = positions::decided_under(&pool, None).await.expect("read");
+    let under: Vec<_> =
+        stages.iter().map(|row| (row.rule_set.as_str(), row.from_offset, row.to_offset)).collect();
+    assert_eq!(under, [("first", 1, 202), ("second", 202, 204)], "a batch without rules changes nothing");
+    assert!(positions::decided_under(&pool, Some("other")).await.expect("read").is_empty());
+}
 
 /// Every column comes back as it went in, whichever way the rows went: few by INSERT, many by COPY.
 #[tokio::test]
@@ -85,6 +106,7 @@ async fn a_batch_moves_its_positions_and_counts_each_record_once() {
             record(1, 0, Settlement::Apply(vec![entry(2)])),
         ],
         ranges: vec![range(0, 0, 7, Some(last(6))), range(1, second.position, 1, Some(last(0)))],
+        rule_set: None,
     };
     let settled = place.sink.deliver(&batch).await.expect("delivered");
     let of = |range: usize| {
@@ -96,7 +118,7 @@ async fn a_batch_moves_its_positions_and_counts_each_record_once() {
     assert_eq!(place.rows().await, (2, 2));
 
     // Markers only: the position moves, the last record stays the one to be recognised by.
-    let markers = Batch { records: vec![], ranges: vec![range(0, 7, 9, None)] };
+    let markers = Batch { records: vec![], ranges: vec![range(0, 7, 9, None)], rule_set: None };
     place.sink.deliver(&markers).await.expect("delivered");
     let again = place.claim().await;
     assert_eq!((again.position, again.last, again.owner_epoch), (9, Some(last(6)), 2));

@@ -204,5 +204,7 @@ async fn deliver(database: &str, entry: AuditEntry) {
     let record = RecordChanges { range: 0, offset: 42, settlement, raw, identity, kept };
     let range =
         OffsetRange { partition, start: 42, upto: 43, last: None, owner_epoch: claims[0].owner_epoch };
-    sink.deliver(&Batch { records: vec![record], ranges: vec![range] }).await.expect("delivered");
+    sink.deliver(&Batch { records: vec![record], ranges: vec![range], rule_set: None })
+        .await
+        .expect("delivered");
 }

@@ -92,7 +92,7 @@ impl<M: ReadModel> Writer<M> {
         });
         let range =
             OffsetRange { partition: self.partition, start, upto, last: None, owner_epoch: self.owner_epoch };
-        let batch = Batch { records: records.collect(), ranges: vec![range] };
+        let batch = Batch { records: records.collect(), ranges: vec![range], rule_set: None };
         let settled = self.sink.deliver(&batch).await.expect("delivered");
         self.position = upto;
         let counts = &settled.ranges[0];

@@ -120,7 +120,11 @@ impl<P: Projection> Member<P> {
         let records = (start..).zip(events).map(record).collect();
         let range =
             OffsetRange { partition: self.partition, start, upto, last: None, owner_epoch: self.owner_epoch };
-        let settled = self.sink.deliver(&Batch { records, ranges: vec![range] }).await.expect("delivered");
+        let settled = self
+            .sink
+            .deliver(&Batch { records, ranges: vec![range], rule_set: None })
+            .await
+            .expect("delivered");
         self.position = upto;
         let counts = &settled.ranges[0];
         [counts.applied, counts.duplicate, counts.ignored, counts.parked]

@@ -178,6 +178,12 @@ fn print(summary: &ImportSummary, format: Format) -> anyhow::Result<()> {
         let record = rejection.record.map(|record| format!(" record {record}")).unwrap_or_default();
         note(&format!("{}{record}: {}", rejection.file.display(), rejection.reason));
     }
+    if summary.resumed_files > 0 || summary.resumed_records > 0 {
+        note(&format!(
+            "of these, {} files and {} records of others had been published before the interruption",
+            summary.resumed_files, summary.resumed_records
+        ));
+    }
     if summary.interrupted {
         note("interrupted; the same command with --resume continues");
     } else if counts.published == 0 && counts.duplicates == 0 {

@@ -55,9 +55,7 @@ impl Gauge {
 
     /// Shows one stage only.
     fn narrow_to(&mut self, stage: &str) -> anyhow::Result<()> {
-        if !self.declared.iter().any(|declared| declared.name == stage) {
-            bail!("{stage:?} is no stage; `weir topology show` lists them");
-        }
+        check_stage(&self.declared, stage)?;
         self.only = Some(stage.to_owned());
         Ok(())
     }
@@ -78,6 +76,14 @@ impl Gauge {
         stages.retain(|stage| self.only.as_ref().is_none_or(|only| *only == stage.name));
         Ok(stages)
     }
+}
+
+/// Fails unless there is a stage of that name.
+pub(super) fn check_stage(declared: &[DeclaredStage], name: &str) -> anyhow::Result<()> {
+    if !declared.iter().any(|declared| declared.name == name) {
+        bail!("{name:?} is no stage; `weir topology show` lists them");
+    }
+    Ok(())
 }
 
 /// The stages of the pipeline and of the settings' sinks, as the read models know them.

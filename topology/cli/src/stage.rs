@@ -1,13 +1,20 @@
-//! `weir stage`: what an operator decides about a halted partition.
+//! `weir stage`: what an operator decides about a halted partition, and under which rules stages decided.
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
-use schemas::{TenantId, Topic};
+use schemas::{TenantId, Topic, rfc3339};
 use sinks::{
     TopicPartition,
     positions::{self, AcceptedGap, Operator, PositionChange},
 };
 
-use super::{Outcome, acted_for::acted_for, output::note, place::Place};
+use super::{
+    Outcome,
+    acted_for::acted_for,
+    lag,
+    output::{self, Format, note},
+    place::Place,
+};
 
 /// Arguments of `weir stage`.
 #[derive(Debug, Args)]
@@ -37,6 +44,13 @@ enum StageCommand {
         place: PartitionArgs,
         #[command(flatten)]
         log: AuditLogArgs,
+    },
+    /// List the rule sets and policy sets under which stages decided: from which offset of each partition on.
+    Rules {
+        /// Only this stage.
+        stage: Option<String>,
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        output: Format,
     },
 }
 
@@ -90,10 +104,48 @@ pub(super) fn topic(name: &str) -> Result<Topic, String> {
         .ok_or_else(|| format!("no such topic; there are {}", Topic::ALL.map(Topic::name).join(", ")))
 }
 
+async fn rules(place: &Place, stage: Option<&str>, output: Format) -> anyhow::Result<Outcome> {
+    if let Some(stage) = stage {
+        lag::check_stage(&lag::declared_stages(&place.settings)?, stage)?;
+    }
+    let pool = sinks::read_models::reader_pool(&place.endpoints.database_url, 1)?;
+    let rows = positions::decided_under(&pool, stage).await.context("reading the stages' rule sets")?;
+    match output {
+        Format::Json => output::json(&rows)?,
+        Format::Ndjson => rows.iter().try_for_each(output::json)?,
+        Format::Table => {
+            let mut table = output::table(&[
+                "stage",
+                "topic",
+                "partition",
+                "from offset",
+                "to offset",
+                "rule set",
+                "since",
+            ]);
+            for row in &rows {
+                table.add_row([
+                    row.stage.clone(),
+                    row.topic.clone(),
+                    row.partition.to_string(),
+                    row.from_offset.to_string(),
+                    row.to_offset.to_string(),
+                    row.rule_set.clone(),
+                    rfc3339(row.since),
+                ]);
+            }
+            output::print_table(&table, "no stage with rules has decided about a record");
+        }
+    }
+    Ok(Outcome::Done)
+}
+
 /// Carries the decision out; the running stage takes the partition up again by itself.
 pub(super) async fn stage(args: StageArgs) -> anyhow::Result<Outcome> {
-    let pool = sinks::postgres::operator_pool(&Place::find().await?.endpoints.database_url, 1)?;
+    let here = Place::find().await?;
+    let pool = sinks::postgres::operator_pool(&here.endpoints.database_url, 1)?;
     match args.command {
+        StageCommand::Rules { stage, output } => return rules(&here, stage.as_deref(), output).await,
         StageCommand::AcceptGap { place, to, reason, log } => {
             let change = PositionChange { stage: place.stage.clone(), partition: place.partition() };
             let gap = AcceptedGap { to, reason };

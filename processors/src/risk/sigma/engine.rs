@@ -23,6 +23,7 @@ pub struct SigmaEngine {
     formats: BTreeMap<&'static str, Loaded>,
     correlations: Vec<Correlation>,
     findings: Vec<Finding>,
+    hash: String,
 }
 
 struct Loaded {
@@ -81,7 +82,8 @@ impl SigmaEngine {
         let detected = rules.iter().map(|read| (&read.what.rule, &read.place));
         let correlated = correlations.iter().map(|read| (&read.what.rule, &read.place));
         let findings = lint::same_ids(detected.chain(correlated));
-        let mut engine = Self { formats: BTreeMap::new(), correlations: Vec::new(), findings };
+        let mut engine =
+            Self { formats: BTreeMap::new(), correlations: Vec::new(), findings, hash: String::new() };
         let mut sorted: BTreeMap<&'static str, Vec<Read<Candidate>>> = BTreeMap::new();
         for rule in rules {
             sorted.entry(rule.what.format).or_default().push(rule);
@@ -101,6 +103,7 @@ impl SigmaEngine {
             engine.add(correlation, &mut problems);
         }
         engine.silence();
+        engine.hash = engine.hashed(&filters);
         (engine, problems)
     }
 
@@ -205,8 +208,13 @@ impl SigmaEngine {
     }
 
     /// Identity of the rule set: 16 hexadecimal digits of the SHA-256 of every rule's and correlation's
-    /// format, id, version and title, in order. The same rules have the same hash on every machine.
-    pub fn hash(&self) -> String {
+    /// format, id, version and title and every filter's version, in order. The same rules have the same hash on every
+    /// machine.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    fn hashed(&self, filters: &[FilterInUse]) -> String {
         let mut hash = Sha256::new();
         let correlations = self.correlations.iter().map(|correlation| ("correlation", &correlation.rule));
         for (format, rule) in self.rules().chain(correlations) {
@@ -214,6 +222,9 @@ impl SigmaEngine {
                 hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
                 hash.update(part);
             }
+        }
+        for filter in filters {
+            hash.update(filter.version());
         }
         let digest: [u8; 32] = hash.finalize().into();
         let first = digest.first_chunk().expect("8 of 32 bytes");

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{
     condition::Condition,
     detection::{Detection, Fault},
-    rule::Rule,
+    rule::{Rule, RuleText, version},
     values::Making,
 };
 
@@ -16,11 +16,13 @@ pub(super) struct Filter {
     /// Ids or names of rules; `None` for every rule of the log source.
     pub(super) rules: Option<Vec<String>>,
     section: Map<String, Value>,
+    /// As that of a rule: a different text is a different version.
+    pub(super) version: String,
 }
 
 impl Filter {
     /// Parses a filter. The error names the invalid key and the reason.
-    pub(super) fn read(title: &str, section: &Value) -> Result<Self, Fault> {
+    pub(super) fn read(title: &str, section: &Value, text: RuleText<'_>) -> Result<Self, Fault> {
         let fault = |reason: &str| Fault::new("filter", reason);
         let mut section = section.as_object().ok_or_else(|| fault("a filter is a map"))?.clone();
         let rules = match section.remove("rules") {
@@ -36,7 +38,7 @@ impl Filter {
             }
             _ => return Err(fault("a filter names the `rules` that it is for, by id or name, or `any`")),
         };
-        Ok(Self { title: title.to_owned(), rules, section })
+        Ok(Self { title: title.to_owned(), rules, section, version: version(text) })
     }
 
     pub(super) fn is_for(&self, rule: &Rule) -> bool {

@@ -100,7 +100,7 @@ impl Written {
             self.correlations.push(Read { what, place });
         } else if let Some(section) = content.get("filter") {
             let source = LogSource::read(content)?;
-            let what = (Filter::read(&title(content)?, section)?, source);
+            let what = (Filter::read(&title(content)?, section, text)?, source);
             self.filters.push(Read { what, place });
         } else {
             title(content)?;
@@ -150,6 +150,11 @@ impl FilterInUse {
             }
             Err(fault) => self.fault = Some(fault),
         }
+    }
+
+    /// Version of the filter's text.
+    pub(super) fn version(&self) -> &str {
+        &self.read.what.0.version
     }
 
     /// The problem of a filter that has no effect, or less than it states.

@@ -128,7 +128,8 @@ fn tags(value: Option<&Value>) -> Result<Vec<String>, String> {
     }
 }
 
-fn version(text: RuleText<'_>) -> String {
+/// The text, and the values of the placeholders in it.
+pub(super) fn version(text: RuleText<'_>) -> String {
     let mut hash = Sha256::new();
     hash.update(text.text);
     if text.text.contains("expand") {

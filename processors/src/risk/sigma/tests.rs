@@ -238,7 +238,7 @@ fn other_names_of_fields_stand_for_those_of_the_source() {
 fn a_set_of_rules_has_one_hash() {
     let hash = |texts: &[&str], placeholders: &Placeholders| {
         let files = texts.iter().enumerate().map(|(n, text)| (format!("{n}.yml"), *text));
-        SigmaEngine::load_with(files, placeholders).0.hash()
+        SigmaEngine::load_with(files, placeholders).0.hash().to_owned()
     };
     let (one, other) = (rule(&selection("eventName: A")), rule(&selection("eventName|expand: '%names%'")));
     let named = |name: &str| Placeholders::new(BTreeMap::from([("names".to_owned(), vec![name.to_owned()])]));
@@ -253,6 +253,15 @@ fn a_set_of_rules_has_one_hash() {
     assert_ne!(first, hash(&[&one], &named("A")));
     assert_ne!(first, hash(&[&one, &other], &named("B")), "another value is another version");
     assert_ne!(first, hash(&[&one.replace("high", "low"), &other], &named("A")));
+    let filtered = |value: &str| {
+        let filter = format!(
+            "title: f\nlogsource:\n  product: aws\n  service: cloudtrail\nfilter:\n  rules: any\n  own:\n    \
+             eventName: {value}\n  condition: not own\n"
+        );
+        hash(&[&one, &other, &filter], &named("A"))
+    };
+    assert_ne!(first, filtered("C"), "a filter changes what the rules find");
+    assert_ne!(filtered("C"), filtered("D"), "another filter is another set");
 }
 
 /// Public rules, all of which must load.

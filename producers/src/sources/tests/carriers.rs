@@ -140,6 +140,16 @@ fn records_come_out_of_what_shippers_make_of_a_line() {
         json!({"time": 1_767_600_000, "sourcetype": "aws:cloudtrail", "event": parsed}),
         json!({"sourcetype": "aws:cloudtrail", "event": line}),
         json!({"_index": "trail", "_id": "1", "_source": parsed}),
+        json!({"preview": false, "result": {"_raw": line, "_time": "2026-01-05T08:00:00Z", "host": "a"}}),
+        json!({"preview": false, "result": parsed}),
+        json!({"insertId": "1", "timestamp": "2026-01-05T08:00:00Z", "jsonPayload": parsed}),
+        json!({"insertId": "1", "timestamp": "2026-01-05T08:00:00Z", "textPayload": line}),
+        json!([{"@timestamp": "2026-01-05 08:00:00.000", "@message": line, "@ptr": "a"}]),
+        json!({"_id": "1", "date": "2026-01-05T08:00:00Z", "attributes": parsed, "source": "cloudtrail"}),
+        json!({"specversion": "1.0", "id": "1", "type": "trail", "source": "/a", "data": parsed}),
+        json!({"data": parsed}),
+        json!({"payload": line}),
+        json!({"data": {"Records": [parsed]}}),
         json!({"message": json!({"Records": [parsed]}).to_string(), "source_type": "aws_sqs"}),
         json!({"message": json!({"detail-type": "x", "detail": parsed}).to_string(), "source_type": "aws_sqs"}),
     ] {
@@ -152,6 +162,8 @@ fn records_come_out_of_what_shippers_make_of_a_line() {
     let mut own = call("PutRule");
     own["message"] = json!("{\"hello\":\"world\"}");
     own["event"] = json!({"eventName": "StopLogging"});
+    own["payload"] = json!(line);
+    own["data"] = parsed.clone();
     assert_eq!(calls(SourceFormat::CloudTrail, &own.to_string()), ["PutRule"]);
 }
 

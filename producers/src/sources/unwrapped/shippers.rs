@@ -8,7 +8,12 @@
 //! | Docker's JSON files | `{"log": "…\n", "stream", "time"}` |
 //! | journald | `{"MESSAGE": "…"}` |
 //! | Splunk HEC | `{"event": {…} or "…", "sourcetype", "time"}` |
+//! | Splunk's exported searches | `{"preview", "result": {"_raw": "…"}}` |
 //! | Elasticsearch's answers | `{"_index", "_source": {…}}` |
+//! | Google Cloud Logging | `{"jsonPayload": {…}}`, `{"textPayload": "…"}` |
+//! | CloudWatch Logs Insights | `{"@message": "…", "@timestamp"}` |
+//! | Datadog's archives | `{"attributes": {…}, "date"}` |
+//! | CloudEvents, queues, webhooks | `{"data": {…}}`, `{"payload": {…}}`, `{"content": "…"}` |
 
 use super::{
     super::{SourceFormat, fields::Fields},
@@ -17,8 +22,24 @@ use super::{
 
 /// Members with a line as text.
 const LINES: [&str; 7] = ["message", "log", "_raw", "event", "line", "body", "msg"];
+/// Further members with a line as text, if the object itself is not a record.
+const FURTHER_LINES: [&str; 5] = ["@message", "data", "payload", "textPayload", "content"];
 /// Members with a parsed line, if the object itself is not a record.
-const PARSED: [&str; 6] = ["message", "log", "event", "record", "json", "body"];
+const PARSED: [&str; 13] = [
+    "message",
+    "log",
+    "event",
+    "record",
+    "json",
+    "body",
+    "data",
+    "payload",
+    "jsonPayload",
+    "result",
+    "attributes",
+    "content",
+    "_raw",
+];
 /// Members with the time at which a shipper read the line.
 const TIMES: [&str; 6] = ["@timestamp", "timestamp", "time", "date", "_time", "__REALTIME_TIMESTAMP"];
 
@@ -30,13 +51,20 @@ pub(super) fn shipped(record: &Fields<'_>, format: SourceFormat) -> Option<Carri
         return Some(Carried::Records(source.get().to_owned(), around()));
     }
     let original = || record.inner("event")?.plain_text_of_any_size("original");
-    let lines = LINES.iter().filter_map(|name| record.plain_text_of_any_size(name)).chain(original());
-    if let Some(line) = lines.into_iter().find(|line| is_object(line) && holds(line, format)) {
+    let texts = |names: &[&str]| -> Vec<String> {
+        names.iter().filter_map(|name| record.plain_text_of_any_size(name)).collect()
+    };
+    let of_source = |line: &String| is_object(line) && holds(line, format);
+    if let Some(line) = texts(&LINES).into_iter().chain(original()).find(of_source) {
         return Some(Carried::Records(line, around()));
     }
     let is_record = format.row().marks.iter().any(|mark| record.has_path(mark));
     if is_record {
         return None;
+    }
+    let exported = || record.inner("result")?.plain_text_of_any_size("_raw");
+    if let Some(line) = texts(&FURTHER_LINES).into_iter().chain(exported()).find(of_source) {
+        return Some(Carried::Records(line, around()));
     }
     let parsed = PARSED.iter().filter_map(|name| record.raw(name)).map(serde_json::value::RawValue::get);
     let parsed = parsed.filter(|text| text.starts_with('{')).find(|text| holds(text, format))?;

@@ -67,7 +67,7 @@ fn batch(settlements: Vec<Settlement<Number>>) -> Batch<Number> {
         identity: None,
         kept: KeptBytes::All,
     };
-    Batch { records: settlements.into_iter().enumerate().map(record).collect(), ranges }
+    Batch { records: settlements.into_iter().enumerate().map(record).collect(), ranges, rule_set: None }
 }
 
 fn careful<'a>(batch: &'a Batch<Number>, stored: &[Number]) -> Plan<'a, Number> {

@@ -124,7 +124,7 @@ fn tell(loaded: &Loaded, before: Option<&str>) {
     }
     let rule_set = loaded.engine.hash();
     info!(rules, problems, rule_set, "rules are in force");
-    for (hash, in_force) in before.map(|hash| (hash, 0.0)).into_iter().chain([(rule_set.as_str(), 1.0)]) {
+    for (hash, in_force) in before.map(|hash| (hash, 0.0)).into_iter().chain([(rule_set, 1.0)]) {
         gauge!("weir_rule_set_info", "rule_set" => hash.to_owned()).set(in_force);
     }
     for Finding { kind, problem } in loaded.engine.findings() {

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use audit_log::{
     Hash,
     keys::{PublicKey, Purpose},
-    verify::{ProofFile, Repeats, Report, Trust},
+    verify::{Fault, Kind, ProofFile, Repeats, Report, Trust},
 };
 use chrono::NaiveDateTime;
 use clap::Args;
@@ -166,6 +166,10 @@ fn print(report: &Report, format: Format) -> anyhow::Result<()> {
     }
     match &report.first_fault {
         None => output::line(&format!("{counted}: all as they were")),
+        Some(Fault { log, kind: Kind::Checkpoint, .. }) => output::line(&format!(
+            "{counted}: no checkpoint of {log} bears the signatures that are demanded, so nothing vouches for its \
+             entries; one is signed within seconds of an append: `weir doctor` says whether the signer runs"
+        )),
         Some(fault) => {
             output::line(&format!(
                 "{counted}: entry {} of {} is not as it was: {}",

@@ -57,6 +57,10 @@ impl<P: Processor, L: SchemaLookup> Deciding<P, L> {
 impl<P: Processor, L: SchemaLookup + Send> Decide for Deciding<P, L> {
     type Change = P::Change;
 
+    fn rule_set(&self) -> Option<Arc<str>> {
+        self.processor.rule_set()
+    }
+
     fn decide(&self, record: &Record<'_>, raw: &RawRecord) -> Decision<P::Change> {
         let incoming = Incoming {
             topic: record.topic,

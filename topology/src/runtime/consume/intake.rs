@@ -1,7 +1,7 @@
 //! Partitions of a consumer: their positions, and the records gathered since the last hand-over. No Kafka, no
 //! clock: records and claims come in, placed changes and decisions go out.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::BytesMut;
 use schemas::{EventId, TenantId, Topic, codec::SchemaRef};
@@ -53,6 +53,28 @@ pub(crate) trait Decide: Send {
     type Change: Send + Sync + 'static;
     /// Decides about one record, which is kept as `raw`. Never panics, on any record.
     fn decide(&self, record: &Record<'_>, raw: &RawRecord) -> Decision<Self::Change>;
+
+    /// Hash of the rules or policies in force, which may be replaced at any moment; `None` where there are none.
+    fn rule_set(&self) -> Option<Arc<str>> {
+        None
+    }
+
+    /// A decision, and the rule set under which all of it was made.
+    fn decide_under(
+        &self,
+        record: &Record<'_>,
+        raw: &RawRecord,
+    ) -> (Decision<Self::Change>, Option<Arc<str>>) {
+        let mut rule_set = self.rule_set();
+        loop {
+            let decision = self.decide(record, raw);
+            let after = self.rule_set();
+            if after == rule_set {
+                return (decision, rule_set);
+            }
+            rule_set = after;
+        }
+    }
 }
 
 /// State of a partition of the assignment.
@@ -193,7 +215,13 @@ impl<D: Decide> Intake<D> {
             return Taken::Dropped;
         }
         let raw = record.to_raw(&mut self.arena);
-        match self.decide.decide(record, &raw) {
+        let (decision, rule_set) = self.decide.decide_under(record, &raw);
+        match decision {
+            // The records before it leave first.
+            Decision::Settle { .. } if !self.gathered.is_under(rule_set.as_ref()) => {
+                active.rewind = Some(Rewind::NoRoom);
+                Taken::Dropped
+            }
             Decision::NeedsSchema(id) => {
                 active.rewind = Some(Rewind::AwaitsSchema(id));
                 Taken::NeedsSchema(id)

@@ -1,6 +1,6 @@
 //! Gathering of records into batches, and splitting of a batch that fails.
 
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use schemas::ParkReason;
 use sinks::{Batch, OffsetRange, RecordChanges, Settlement, TopicPartition};
@@ -60,6 +60,8 @@ pub(crate) struct Filling<C> {
     changes: usize,
     /// The range added to last; records of a partition come in runs.
     current: usize,
+    /// Rule set under which its records were decided.
+    rule_set: Option<Arc<str>>,
 }
 
 /// A decided record and its place.
@@ -74,7 +76,7 @@ pub(crate) struct Placed<C> {
 
 impl<C> Default for Filling<C> {
     fn default() -> Self {
-        Self { records: Vec::new(), ranges: Vec::new(), bytes: 0, changes: 0, current: 0 }
+        Self { records: Vec::new(), ranges: Vec::new(), bytes: 0, changes: 0, current: 0, rule_set: None }
     }
 }
 
@@ -91,6 +93,14 @@ impl<C> Filling<C> {
     /// Whether a batch of that size waits no longer for more records.
     pub(crate) fn is_worthwhile(&self, limits: &BatchLimits) -> bool {
         self.records.len() >= limits.worthwhile || self.is_full(limits)
+    }
+
+    /// Whether a record that was decided under this rule set may be added. The first record sets it: a batch has one.
+    pub(crate) fn is_under(&mut self, rule_set: Option<&Arc<str>>) -> bool {
+        if self.records.is_empty() {
+            self.rule_set = rule_set.cloned();
+        }
+        self.rule_set.as_ref() == rule_set
     }
 
     /// Adds the next record of its partition.
@@ -117,8 +127,10 @@ impl<C> Filling<C> {
 
     /// Whether `other` fits in as well. An empty batch takes anything.
     pub(crate) fn has_room_for(&self, other: &Self, limits: &BatchLimits) -> bool {
+        let may_mix = self.records.is_empty() || other.records.is_empty() || self.rule_set == other.rule_set;
         self.is_empty()
-            || (self.records.len() + other.records.len() <= limits.records
+            || (may_mix
+                && self.records.len() + other.records.len() <= limits.records
                 && self.bytes + other.bytes <= limits.bytes
                 && self.changes + other.changes <= limits.changes)
     }
@@ -128,6 +140,9 @@ impl<C> Filling<C> {
         if self.is_empty() {
             *self = other;
             return;
+        }
+        if self.records.is_empty() {
+            self.rule_set = other.rule_set;
         }
         let places: Vec<usize> = other.ranges.iter().map(|range| self.range_for(range)).collect();
         self.bytes += other.bytes;
@@ -143,8 +158,11 @@ impl<C> Filling<C> {
         if !self.ranges.iter().any(|range| gone(range.partition, range.owner_epoch)) {
             return;
         }
-        let batch =
-            Batch { records: std::mem::take(&mut self.records), ranges: std::mem::take(&mut self.ranges) };
+        let batch = Batch {
+            records: std::mem::take(&mut self.records),
+            ranges: std::mem::take(&mut self.ranges),
+            rule_set: None,
+        };
         let batch = retain_ranges(batch, |range| !gone(range.partition, range.owner_epoch));
         self.bytes = batch.records.iter().map(|record| record.raw.size()).sum();
         self.changes = batch.records.iter().map(changes_of).sum();
@@ -165,7 +183,7 @@ impl<C> Filling<C> {
         for record in &mut records {
             record.range = place[record.range];
         }
-        let mut batch = Batch { records, ranges };
+        let mut batch = Batch { records, ranges, rule_set: self.rule_set };
         print_ends(&mut batch);
         batch
     }
@@ -228,7 +246,8 @@ pub(crate) fn retain_ranges<C>(batch: Batch<C>, keep: impl Fn(&OffsetRange) -> b
         record.range = places[record.range]?;
         Some(record)
     };
-    Batch { records: batch.records.into_iter().filter_map(keep_record).collect(), ranges }
+    let records = batch.records.into_iter().filter_map(keep_record).collect();
+    Batch { records, ranges, rule_set: batch.rule_set }
 }
 
 /// Result of splitting a refused batch.
@@ -253,8 +272,8 @@ pub(crate) fn split<C>(batch: Batch<C>) -> Split<C> {
 }
 
 fn by_partition<C>(batch: Batch<C>) -> Vec<Batch<C>> {
-    let mut parts: Vec<Batch<C>> =
-        batch.ranges.into_iter().map(|range| Batch { records: Vec::new(), ranges: vec![range] }).collect();
+    let part = |range| Batch { records: Vec::new(), ranges: vec![range], rule_set: batch.rule_set.clone() };
+    let mut parts: Vec<Batch<C>> = batch.ranges.into_iter().map(part).collect();
     for mut record in batch.records {
         let part = std::mem::replace(&mut record.range, 0);
         parts[part].records.push(record);
@@ -271,10 +290,12 @@ pub(crate) fn cut<C>(mut batch: Batch<C>, at: usize) -> [Batch<C>; 2] {
     let tail = batch.records.split_off(at);
     let range = batch.ranges[0].clone();
     let middle = batch.records[at - 1].offset + 1;
-    let mut head =
-        Batch { records: batch.records, ranges: vec![OffsetRange { upto: middle, ..range.clone() }] };
+    let (before, after) =
+        (OffsetRange { upto: middle, ..range.clone() }, OffsetRange { start: middle, ..range });
+    let rule_set = batch.rule_set.clone();
+    let mut head = Batch { records: batch.records, ranges: vec![before], rule_set };
     print_ends(&mut head);
-    [head, Batch { records: tail, ranges: vec![OffsetRange { start: middle, ..range }] }]
+    [head, Batch { records: tail, ranges: vec![after], rule_set: batch.rule_set }]
 }
 
 /// Turns the only record of a batch into one to park.

@@ -235,11 +235,9 @@ impl<S: Sink, T: Clock> Worker<S, T> {
             return None;
         }
         if batch.ranges.len() > 1 {
-            let whole = Batch {
-                records: std::mem::take(&mut batch.records),
-                ranges: std::mem::take(&mut batch.ranges),
+            let Split::Parts(parts) = split(taken(batch)) else {
+                unreachable!("several ranges always split")
             };
-            let Split::Parts(parts) = split(whole) else { unreachable!("several ranges always split") };
             return Some(parts);
         }
         let mut limit = self.limits.get(&batch.ranges[0].partition).cloned().unwrap_or_default();
@@ -247,8 +245,7 @@ impl<S: Sink, T: Clock> Worker<S, T> {
             limit.count(outcome_of(record));
             is_park(&record.settlement) && limit.is_broken()
         })?;
-        let whole =
-            Batch { records: std::mem::take(&mut batch.records), ranges: std::mem::take(&mut batch.ranges) };
+        let whole = taken(batch);
         if beyond == 0 {
             self.halt(&whole, HaltReason::parking_limit()).await;
             return Some(Vec::new());
@@ -339,6 +336,15 @@ impl<S: Sink, T: Clock> Worker<S, T> {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+/// The batch, which leaves an empty one.
+fn taken<C>(batch: &mut Batch<C>) -> Batch<C> {
+    Batch {
+        records: std::mem::take(&mut batch.records),
+        ranges: std::mem::take(&mut batch.ranges),
+        rule_set: batch.rule_set.take(),
     }
 }
 

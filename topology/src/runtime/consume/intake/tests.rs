@@ -1,5 +1,7 @@
 //! The intake's handling of records and claims.
 
+use std::sync::Mutex;
+
 use schemas::ParkReason;
 
 use super::*;
@@ -209,4 +211,53 @@ fn partitions_that_are_not_read_are_not_gone_past() {
     intake.handed_out(AT, None);
     intake.handed_out(AT, Some(9));
     assert!(intake.gathered().is_empty());
+}
+
+/// Decides under a rule set that each of the next decisions replaces in its middle, so many times.
+struct Reloaded {
+    rule_set: Arc<Mutex<u32>>,
+    left: Mutex<u32>,
+}
+
+impl Decide for Reloaded {
+    type Change = u32;
+
+    fn rule_set(&self) -> Option<Arc<str>> {
+        Some(self.rule_set.lock().expect("whole").to_string().into())
+    }
+
+    fn decide(&self, _: &Record<'_>, _: &RawRecord) -> Decision<u32> {
+        let mut rule_set = self.rule_set.lock().expect("whole");
+        let before = *rule_set;
+        let mut left = self.left.lock().expect("whole");
+        *rule_set += (*left).min(1);
+        *left -= (*left).min(1);
+        Decision::Settle { settlement: Settlement::Apply(vec![before]), identity: None }
+    }
+}
+
+#[test]
+fn a_batch_is_decided_under_one_rule_set() {
+    let rule_set = Arc::new(Mutex::new(1));
+    let mut intake = Intake::new(Reloaded { rule_set: Arc::clone(&rule_set), left: Mutex::new(2) });
+    intake.claimed(&claim(5, None), SEEN, "here");
+    let changes = |batch: &sinks::Batch<u32>| -> Vec<u32> {
+        let of = |record: &RecordChanges<u32>| match &record.settlement {
+            Settlement::Apply(changes) => changes.clone(),
+            other => panic!("applied: {other:?}"),
+        };
+        batch.records.iter().flat_map(of).collect()
+    };
+    assert_eq!(intake.take(&record(5, b"a")), Taken::Gathered, "decided again until nothing was replaced");
+    assert_eq!(intake.take(&record(6, b"b")), Taken::Gathered);
+    *rule_set.lock().expect("whole") = 9;
+    assert_eq!(intake.take(&record(7, b"c")), Taken::Dropped, "those before it leave first");
+    assert_eq!(intake.rewinds(), [(AT, Rewind::NoRoom, 7)]);
+    let batch = std::mem::take(intake.gathered()).finish();
+    assert_eq!((changes(&batch), batch.rule_set.as_deref()), (vec![3, 3], Some("3")));
+    intake.rewound(AT);
+    assert_eq!(intake.take(&record(7, b"c")), Taken::Gathered);
+    let batch = std::mem::take(intake.gathered()).finish();
+    assert_eq!((changes(&batch), batch.rule_set.as_deref()), (vec![9], Some("9")));
+    assert_eq!((batch.ranges[0].start, batch.ranges[0].upto), (7, 8));
 }

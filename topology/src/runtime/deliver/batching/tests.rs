@@ -157,3 +157,30 @@ fn limits_count_records_and_bytes() {
     };
     assert!(one().is_full(&tight));
 }
+
+#[test]
+fn records_of_two_rule_sets_share_no_batch() {
+    let under = |rule_set: &str, offset| {
+        let mut filling = Filling::default();
+        assert!(filling.is_under(Some(&rule_set.into())));
+        let (partition, record) = (tp(0), record(offset));
+        filling.push(Placed { partition, owner_epoch: 1, cursor: offset, record });
+        filling
+    };
+    let mut waiting = under("a", 0);
+    let limits = BatchLimits::default();
+    assert!(waiting.has_room_for(&under("a", 1), &limits));
+    assert!(!waiting.has_room_for(&under("b", 1), &limits));
+    assert!(!waiting.is_under(Some(&"b".into())) && !waiting.is_under(None));
+
+    // Markers were decided under none.
+    let mut markers = Filling::default();
+    markers.advance(tp(0), 1, 1..3);
+    assert!(waiting.has_room_for(&markers, &limits) && markers.has_room_for(&waiting, &limits));
+    waiting.append(markers);
+    waiting.append(under("a", 3));
+    let batch = waiting.finish();
+    assert_eq!(batch.rule_set.as_deref(), Some("a"));
+    let Split::Parts(parts) = split(batch) else { panic!("two records") };
+    assert!(parts.iter().all(|part| part.rule_set.as_deref() == Some("a")));
+}
