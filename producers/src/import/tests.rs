@@ -166,7 +166,7 @@ async fn an_interrupted_import_goes_on_where_it_stopped() {
 async fn an_interrupted_file_goes_on_where_it_stopped() {
     const RECORDS: u32 = 70_000;
     let case = Case::new();
-    case.file("a.json", records(0..10));
+    case.file("a.json", records(RECORDS..RECORDS + 10));
     case.file("long.json", records(0..RECORDS));
     let stop = case.stop.clone();
     let summary = case
@@ -181,8 +181,8 @@ async fn an_interrupted_file_goes_on_where_it_stopped() {
     let resumed = case.import(Start::Resumed, |_| ()).await;
     assert_eq!(resumed.resumed_files, 1);
     assert_eq!(resumed.resumed_records, summary.counts.read - 10, "everything that was acknowledged");
-    let all = u64::from(RECORDS);
-    assert_eq!((resumed.files, told(resumed.counts)), (2, (all + 10, all, 10, 0)));
+    let all = u64::from(RECORDS) + 10;
+    assert_eq!((resumed.files, told(resumed.counts)), (2, (all, all, 0, 0)));
     assert_eq!(case.journals(), 0);
 }
 
@@ -201,7 +201,8 @@ async fn a_killed_import_goes_on_behind_the_last_section() {
     // As if it had been killed before the file was whole, in the middle of a line.
     fs::write(&journal, format!("{}\n{}", sections.join("\n"), &sections[1][..20])).expect("written");
     let resumed = case.import(Start::Resumed, |_| ()).await;
-    assert_eq!((resumed.resumed_files, resumed.resumed_records), (0, 40_000));
+    assert_eq!(resumed.resumed_files, 0);
+    assert!((40_000..41_000).contains(&resumed.resumed_records), "{}", resumed.resumed_records);
     assert_eq!(told(resumed.counts), (50_000, 50_000, 0, 1));
 
     fs::write(&journal, sections.join("\n")).expect("written");
