@@ -1,9 +1,6 @@
 //! `weir.audit.v1` under kills: every entry of every log once, in order, and each as the log has it.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use audit_log::{
     integrity::{Place, leaf_of_copy},
@@ -19,11 +16,14 @@ use schemas::Topic;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::{faults::member::Member, support::site::Site};
+use crate::{
+    faults::member::Member,
+    support::{patience::Patience, site::Site},
+};
 
 const EVENTS: usize = 20_000;
 const KILLS: usize = 50;
-const CAUGHT_UP_WITHIN: Duration = Duration::from_mins(3);
+const MOVES_WITHIN: Duration = Duration::from_mins(3);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_topic_has_neither_gaps_nor_repeats_whoever_is_killed() {
@@ -45,7 +45,7 @@ async fn the_topic_has_neither_gaps_nor_repeats_whoever_is_killed() {
 /// The logs' sizes once every event has its entry.
 pub(crate) async fn whole_logs(site: &Site, events: u64) -> BTreeMap<String, u64> {
     let mut connection = PgConnection::connect(&site.endpoints.database_url).await.expect("connected");
-    let deadline = Instant::now() + CAUGHT_UP_WITHIN;
+    let mut patience = Patience::of(MOVES_WITHIN);
     loop {
         let rows: Vec<(String, i64)> =
             sqlx::query_as("SELECT log, size FROM audit_log").fetch_all(&mut connection).await.expect("rows");
@@ -54,7 +54,7 @@ pub(crate) async fn whole_logs(site: &Site, events: u64) -> BTreeMap<String, u64
         if sizes.values().sum::<u64>() == events {
             return sizes;
         }
-        assert!(Instant::now() < deadline, "not all events became entries: {sizes:?}");
+        patience.check(sizes, events);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
@@ -81,10 +81,10 @@ pub(crate) async fn topic_holds(site: &Site, sizes: &BTreeMap<String, u64>) -> B
         let mut found: BTreeMap<String, u64> = BTreeMap::new();
         let mut last_leaf = BTreeMap::new();
         let mut splitter = Splitter::default();
-        let deadline = Instant::now() + CAUGHT_UP_WITHIN;
+        let mut patience = Patience::of(MOVES_WITHIN);
         let mut ends = 0;
         loop {
-            assert!(Instant::now() < deadline, "the topic is behind: {found:?} of {sizes:?}");
+            patience.check(found.values().sum::<u64>(), &sizes);
             let record = match consumer.poll(Duration::from_secs(1)) {
                 Some(Ok(record)) => record,
                 Some(Err(KafkaError::PartitionEOF(_))) | None => {

@@ -6,7 +6,10 @@ use ::stack::Endpoints;
 use rand::Rng as _;
 
 use super::{dice, ledger, member::Member, setting};
-use crate::support::site::{Flow, Site};
+use crate::support::{
+    patience::Patience,
+    site::{Flow, Site},
+};
 
 /// A stage that settles nothing for so long after the last fault has not healed. The broker waits 45 s for a member
 /// that was killed, and those that remain may share anew more than once.
@@ -55,16 +58,14 @@ pub(super) async fn finished(site: &Site, flow: Flow, events: u64) {
 
 /// Waits until a stage has settled so many records.
 pub(super) async fn caught_up(endpoints: &Endpoints, stage: &str, events: u64) {
-    let mut moved = tokio::time::Instant::now();
+    let mut patience = Patience::of(HEALS_WITHIN);
     let mut seen = ledger::settled(endpoints, stage).await;
     while seen.is_none_or(|seen| seen < events) {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let now = ledger::settled(endpoints, stage).await;
-        if now != seen {
-            (seen, moved) = (now, tokio::time::Instant::now());
-        } else if moved.elapsed() > HEALS_WITHIN {
+        if patience.is_over(seen) {
             let places = ledger::places(endpoints, stage).await;
             panic!("{stage} has settled {seen:?} of {events}, and nothing for {HEALS_WITHIN:?}: {places:#?}");
         }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        seen = ledger::settled(endpoints, stage).await;
     }
 }

@@ -1,6 +1,7 @@
 //! Servers, processes and files that the tests use.
 
 pub(crate) mod corpus;
+pub(crate) mod patience;
 pub(crate) mod projection;
 pub(crate) mod service;
 pub(crate) mod site;

@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use topology::{pipeline, runtime};
 
-use super::SUBJECT_SECRET;
+use super::{SUBJECT_SECRET, patience::Patience};
 
 /// Runs a command to its end.
 pub(crate) async fn ended(mut command: Command) -> Output {
@@ -167,13 +167,13 @@ impl Site {
 
     /// Waits until a count is as it should be; `otherwise` says what it is not.
     pub(crate) async fn await_that(&self, sql: &'static str, otherwise: &str, holds: impl Fn(i64) -> bool) {
-        let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+        let mut patience = Patience::of(Duration::from_mins(1));
         loop {
             let count = self.count(sql).await;
             if holds(count) {
                 return;
             }
-            assert!(tokio::time::Instant::now() < deadline, "{sql}: {count}, {otherwise}");
+            assert!(!patience.is_over(count), "{sql}: {count}, {otherwise}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
