@@ -17,6 +17,9 @@ use tempfile::TempDir;
 
 use crate::support::{self, assert_private, corpus::corpus};
 
+/// Returns once every stage has applied what the topics hold now, however busy the machine is.
+const CAUGHT_UP: [&str; 4] = ["lag", "--wait", "--timeout", "5m"];
+
 /// The tenant of the local deployment's own key.
 const LOCAL_TENANT: &str = "demo";
 /// A home for one pipeline; stopped and purged at the end, whatever the test did.
@@ -249,12 +252,12 @@ fn the_examples_run(weir: &Weir, status: &Value) {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && !output.stdout.is_empty(), "{example}: {said}");
     }
-    weir.ok(&["lag", "--wait"]);
+    weir.ok(&CAUGHT_UP);
 }
 
 fn generated_events_become_rows(weir: &Weir) {
     weir.ok(&["generate", "--events", "1000", "--seed", "7", "--quiet"]);
-    weir.ok(&["lag", "--wait"]);
+    weir.ok(&CAUGHT_UP);
     assert_eq!(weir.stage_count("applied"), 1_000);
     let entries = weir.ndjson(&["query", "audit", "--limit", "1001", "--output", "ndjson"]);
     assert_eq!(entries.len(), 1_000);
@@ -301,7 +304,7 @@ async fn an_event_over_http_is_found(weir: &Weir, status: &Value) {
     assert_eq!(answer.status(), 202);
     let body: Value = answer.json().await.expect("JSON");
     assert_eq!(body["accepted"][0]["topic"], "weir.activity.v1", "{body}");
-    weir.ok(&["lag", "--wait"]);
+    weir.ok(&CAUGHT_UP);
     let found = weir.ndjson(&["query", "audit", "--actor", "mara@example.com", "--output", "ndjson"]);
     assert_eq!(found.len(), 1);
     assert_eq!(found[0]["event_id"], body["accepted"][0]["id"]);
@@ -321,7 +324,7 @@ fn decisions_are_sent(weir: &Weir) {
     let refused = weir.run(&[&list[..], &["--multiplier", "11", "--reason", "left"]].concat());
     let said = String::from_utf8(refused.stderr).expect("UTF-8");
     assert!(refused.status.code() == Some(1) && said.contains("/multiplier must be 0.1 to 10"), "{said}");
-    weir.ok(&["lag", "--wait"]);
+    weir.ok(&CAUGHT_UP);
     let about = weir.ndjson(&["query", "audit", "--correlation", "change/7", "--output", "ndjson"]);
     let decisions: Vec<_> = about.iter().filter(|entry| entry["event_id"] == first["event_id"]).collect();
     assert_eq!((about.len(), decisions.len()), (2, 1), "a request and a decision: a repeat is no second one");
@@ -334,14 +337,14 @@ fn a_plan_is_imported_and_approved(weir: &Weir) {
         "type":"aws_db_instance","name":"a","change":{"actions":["delete"],"before":{},"after":null}}]}"#;
     std::fs::write(&plan, text).expect("a file");
     weir.ok(&["import", "terraform-plan", plan.to_str().expect("UTF-8"), "--quiet"]);
-    weir.ok(&["lag", "--wait"]);
+    weir.ok(&CAUGHT_UP);
     let changes = |args: &[&str]| weir.json(&[&["query", "changes", "--output", "json"], args].concat());
     let found = changes(&["--route", "review", "--state", "risk_assessed"]);
     let id = found[0]["change_id"].as_str().expect("the plan's change");
     weir.ok(&["change", "request", id, "--as", "tomas@example.com"]);
     // The key that asked cannot approve, for whomever it says that it speaks.
     weir.ok(&["change", "approve", id, "--as", "mara@example.com", "--reason", "it is mine"]);
-    weir.ok(&["lag", "--wait"]);
+    weir.ok(&CAUGHT_UP);
     assert_eq!(changes(&["--id", id])["approval"], "human_review");
     let made = weir.json(&[
         "key",
@@ -364,7 +367,7 @@ fn a_plan_is_imported_and_approved(weir: &Weir) {
         }
     });
     assert!(approved, "the new key is never taken");
-    weir.ok(&["lag", "--wait"]);
+    weir.ok(&CAUGHT_UP);
     let change = changes(&["--id", id]);
     assert_eq!(
         (&change["approval"], &change["decision"]),
@@ -413,7 +416,7 @@ fn a_killed_stage_is_started_again(weir: &Weir) {
     kill(Pid::from_raw(before), Signal::SIGKILL).expect("killed");
     weir.ok(&["generate", "--events", "500", "--seed", "8", "--quiet"]);
     weir.ok(&["up", "--detach", "--no-demo"]);
-    weir.ok(&["lag", "--wait"]);
+    weir.ok(&CAUGHT_UP);
     // A thousand, one over HTTP, a key made and revoked, five hundred.
     weir.applied_besides_access(1_503);
     assert_ne!(pid(&weir.json(&["status", "--output", "json"])), before);
@@ -431,7 +434,7 @@ fn cloudtrail_is_imported_once(weir: &Weir) {
             (&310.into(), &310.into(), &0.into(), &0.into()),
             "{summary}"
         );
-        weir.ok(&["lag", "--wait"]);
+        weir.ok(&CAUGHT_UP);
         assert_eq!(weir.stage_count("duplicate"), duplicates);
     }
     weir.applied_besides_access(1_503 + 310);

@@ -98,7 +98,7 @@ async fn an_open_transaction_holds_nobody_else_back() {
 
 /// `weir lag --wait` returns, and says 0.
 pub(crate) async fn caught_up(site: &Site) {
-    let args = ["lag", "--wait", "--timeout", "60s", "--stage", "audit", "--output", "json"];
+    let args = ["lag", "--wait", "--timeout", "5m", "--stage", "audit", "--output", "json"];
     let output = ended(site.command(&args)).await;
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");

@@ -130,7 +130,7 @@ async fn busy_but_rare(url: &str) -> (String, i64) {
 
 /// Waits until every stage has applied what the topics hold now, to the database of that URL.
 async fn caught_up(site: &Site, url: &str) {
-    let mut command = site.command(&["lag", "--wait", "--timeout", "60s"]);
+    let mut command = site.command(&["lag", "--wait", "--timeout", "5m"]);
     command.env("DATABASE_URL", url);
     let output = ended(command).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
