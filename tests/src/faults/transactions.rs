@@ -17,7 +17,7 @@ use schemas::{
 use super::{dice, ledger, member::Member, setting};
 use crate::{support::site::Site, transactions::caught_up};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_committed_is_applied_once_whatever_happens_to_the_stages() {
@@ -60,6 +60,7 @@ fn publish(kafka: &str, dice: &mut StdRng, (events, pause): (u64, Duration)) -> 
     let producer: BaseProducer = rdkafka::ClientConfig::new()
         .set("bootstrap.servers", kafka)
         .set("transactional.id", "test")
+        .set("transaction.timeout.ms", "180000")
         .set("partitioner", "murmur2_random")
         .create()
         .expect("a producer");
