@@ -20,6 +20,7 @@ pub trait Processor: Send + Sync + 'static {
     type Change: Send + Sync + 'static;
     /// Name of the processor and, by default, of its stage.
     const NAME: &'static str;
+
     /// Hash of the rules or policies in force. The same event gives the same changes as long as it is the same; a stage
     /// stores under which it decided. `None` where there are none.
     fn rule_set(&self) -> Option<Arc<str>> {

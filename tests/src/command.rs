@@ -15,13 +15,11 @@ use serde_json::{Value, json};
 use sqlx::Connection as _;
 use tempfile::TempDir;
 
-use crate::support::{self, assert_private, corpus::corpus};
-
-/// Returns once every stage has applied what the topics hold now, however busy the machine is.
-const CAUGHT_UP: [&str; 4] = ["lag", "--wait", "--timeout", "5m"];
+use crate::support::{self, CAUGHT_UP, assert_private, corpus::corpus};
 
 /// The tenant of the local deployment's own key.
 const LOCAL_TENANT: &str = "demo";
+
 /// A home for one pipeline; stopped and purged at the end, whatever the test did.
 struct Weir {
     home: TempDir,

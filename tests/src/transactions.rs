@@ -11,7 +11,10 @@ use schemas::{
     codec::{Framing, encode},
 };
 
-use crate::support::site::{Site, ended};
+use crate::support::{
+    CAUGHT_UP,
+    site::{Site, ended},
+};
 
 const ROWS: &str = "SELECT count(*) FROM audit_entry";
 const MOVED: &str = "SELECT coalesce(sum(position), 0)::bigint FROM stage_position";
@@ -98,7 +101,7 @@ async fn an_open_transaction_holds_nobody_else_back() {
 
 /// `weir lag --wait` returns, and says 0.
 pub(crate) async fn caught_up(site: &Site) {
-    let args = ["lag", "--wait", "--timeout", "5m", "--stage", "audit", "--output", "json"];
+    let args = [&CAUGHT_UP[..], &["--stage", "audit", "--output", "json"]].concat();
     let output = ended(site.command(&args)).await;
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");

@@ -1,6 +1,9 @@
 //! Policy sets: loading of policies from files, with the faults of rejected ones.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use sha2::{Digest, Sha256};
 
@@ -47,7 +50,7 @@ pub struct PolicySet {
     pub(crate) cases: Vec<(String, String)>,
     pub(crate) modules: Vec<(String, String)>,
     pub(crate) config: Config,
-    hash: String,
+    hash: Arc<str>,
     is_own: bool,
     /// Policies by the resource type that they evaluate.
     by_type: BTreeMap<String, OfType>,
@@ -91,7 +94,7 @@ impl PolicySet {
             cases: Vec::new(),
             modules: Vec::new(),
             config,
-            hash: String::new(),
+            hash: Arc::default(),
             is_own: false,
             by_type: BTreeMap::new(),
             of_every_type: Vec::new(),
@@ -111,7 +114,7 @@ impl PolicySet {
                 documents.push((file, text));
             }
         }
-        set.hash = hexadecimal(&digest.finalize());
+        set.hash = hexadecimal(&digest.finalize()).into();
         set.compile(modules);
         set.templates(&documents);
         set.without_repeated_ids();
@@ -133,6 +136,11 @@ impl PolicySet {
     /// SHA-256 over names and texts of all files, in hexadecimal digits.
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// [`hash`](Self::hash), not copied: a stage asks for it with every record.
+    pub fn shared_hash(&self) -> Arc<str> {
+        Arc::clone(&self.hash)
     }
 
     /// The policy with an id, a title or a file.

@@ -69,7 +69,7 @@ impl Processor for Compliance {
     const NAME: &'static str = STAGE;
 
     fn rule_set(&self) -> Option<Arc<str>> {
-        Some(self.policies.current().set().hash().into())
+        Some(self.policies.current().set().shared_hash())
     }
 
     fn process(&self, envelope: &Envelope) -> Vec<ComplianceChange> {

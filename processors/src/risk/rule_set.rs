@@ -40,7 +40,7 @@ impl RuleSet {
 
     /// Identity of the rules in force: [`SigmaEngine::hash`].
     pub fn hash(&self) -> Arc<str> {
-        self.current().hash().into()
+        self.current().shared_hash()
     }
 
     /// Replaces the rules.

@@ -27,14 +27,14 @@ struct Line {
     counts: Counts,
 }
 
-/// What an earlier, interrupted import published of a file.
+/// Part of a file that an earlier, interrupted import published.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Published {
     bytes: u64,
     modified_ns: u64,
     /// Whether it published only the first records.
     pub(super) partly: bool,
-    /// Counts of what it published.
+    /// Counts of its records.
     pub(super) counts: Counts,
 }
 

@@ -8,7 +8,7 @@ use crate::kafka::Tally;
 /// Records of a file after which the journal notes how far it is, once they are acknowledged.
 const SECTION_RECORDS: u64 = 20_000;
 
-/// What the journal notes once all records are acknowledged.
+/// Note of the journal that follows once all records are acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Noted {
     /// Nothing: the file was not read to its end.

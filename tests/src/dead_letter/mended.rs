@@ -14,7 +14,10 @@ use topology::{
 use super::fixture::{STANDS_PARKED, WAITING, execute, read_models};
 use crate::{
     stage::Running,
-    support::site::{Site, ended},
+    support::{
+        CAUGHT_UP,
+        site::{Site, ended},
+    },
 };
 
 const SETTLED: &str =
@@ -130,7 +133,7 @@ async fn busy_but_rare(url: &str) -> (String, i64) {
 
 /// Waits until every stage has applied what the topics hold now, to the database of that URL.
 async fn caught_up(site: &Site, url: &str) {
-    let mut command = site.command(&["lag", "--wait", "--timeout", "5m"]);
+    let mut command = site.command(&CAUGHT_UP);
     command.env("DATABASE_URL", url);
     let output = ended(command).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -152,7 +152,7 @@ pub(super) async fn settled(endpoints: &Endpoints, stage: &str) -> Option<u64> {
     u64::try_from(settled).ok()
 }
 
-/// Where a stage stands on each partition, for people.
+/// Position, owner and halt of a stage on each partition, for people.
 pub(super) async fn places(endpoints: &Endpoints, stage: &str) -> Vec<String> {
     sqlx::query_scalar(
         "SELECT format('%s/%s: position %s, owner %s, halted: %s', topic, partition, position, owner, halted)

@@ -18,6 +18,9 @@ use ::stack::{Stack, StackConfig};
 use audit_log::SubjectSecret;
 use sqlx::{Connection, PgConnection};
 
+/// Command that returns once every stage has applied what the topics hold now, however busy the machine is.
+pub(crate) const CAUGHT_UP: [&str; 4] = ["lag", "--wait", "--timeout", "5m"];
+
 /// Secret from which the audit log's subject keys are derived in tests: one for all, so that rebuilds give
 /// the same leaves.
 pub(crate) const SUBJECT_SECRET: &str = "nobody is the subject of a test's entries";

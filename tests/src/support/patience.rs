@@ -1,4 +1,4 @@
-//! How long a test waits: a busy machine is slow, and goes on.
+//! Patience of a test that waits: a busy machine is slow, and goes on.
 
 use std::{
     fmt::Debug,

@@ -1,6 +1,6 @@
 //! Engine that evaluates Sigma rules on native records.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -23,7 +23,7 @@ pub struct SigmaEngine {
     formats: BTreeMap<&'static str, Loaded>,
     correlations: Vec<Correlation>,
     findings: Vec<Finding>,
-    hash: String,
+    hash: Arc<str>,
 }
 
 struct Loaded {
@@ -83,7 +83,7 @@ impl SigmaEngine {
         let correlated = correlations.iter().map(|read| (&read.what.rule, &read.place));
         let findings = lint::same_ids(detected.chain(correlated));
         let mut engine =
-            Self { formats: BTreeMap::new(), correlations: Vec::new(), findings, hash: String::new() };
+            Self { formats: BTreeMap::new(), correlations: Vec::new(), findings, hash: Arc::default() };
         let mut sorted: BTreeMap<&'static str, Vec<Read<Candidate>>> = BTreeMap::new();
         for rule in rules {
             sorted.entry(rule.what.format).or_default().push(rule);
@@ -103,7 +103,7 @@ impl SigmaEngine {
             engine.add(correlation, &mut problems);
         }
         engine.silence();
-        engine.hash = engine.hashed(&filters);
+        engine.hash = engine.hashed(&filters).into();
         (engine, problems)
     }
 
@@ -212,6 +212,11 @@ impl SigmaEngine {
     /// machine.
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// [`hash`](Self::hash), not copied: a stage asks for it with every record.
+    pub fn shared_hash(&self) -> Arc<str> {
+        Arc::clone(&self.hash)
     }
 
     fn hashed(&self, filters: &[FilterInUse]) -> String {
