@@ -36,6 +36,7 @@ mod server_identity;
 mod siem;
 mod stack;
 mod stage;
+mod statistics;
 mod support;
 mod tables;
 mod tenants;

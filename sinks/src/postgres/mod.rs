@@ -9,7 +9,10 @@ mod migrate;
 mod plan;
 mod single;
 mod standing;
+mod statistics;
 mod transaction;
+
+use std::time::Duration;
 
 pub use logins::{Login, login_url, make_logins};
 pub use migrate::{MigrateError, create_database, drop_database, ensure_database, migrate};
@@ -27,6 +30,10 @@ use crate::{
     read_models::ReadModel,
 };
 use single::SingleStatement;
+use statistics::Statistics;
+
+/// Time limit for taking statistics.
+const MAX_STATISTICS_TIME: Duration = Duration::from_secs(10);
 
 /// Delivers a stage's batches to Postgres, each exactly once.
 pub struct PostgresSink<M> {
@@ -36,13 +43,15 @@ pub struct PostgresSink<M> {
     single: Option<SingleStatement>,
     /// The last batch held duplicates: so may the next, and asking first is cheaper than writing in vain.
     expect_duplicates: bool,
+    statistics: Statistics,
 }
 
 impl<M: ReadModel> PostgresSink<M> {
     /// A sink for the stage; connects when it is first used.
     pub fn new(config: SinkConfig, model: M) -> Self {
         let single = SingleStatement::of::<M>();
-        Self { ledger: Ledger::new(config), model, single, expect_duplicates: false }
+        let statistics = Statistics::of(M::JOINED);
+        Self { ledger: Ledger::new(config), model, single, expect_duplicates: false, statistics }
     }
 }
 
@@ -65,8 +74,14 @@ impl<M: ReadModel> Sink for PostgresSink<M> {
         }
         let mut writer = self.ledger.take_writer().await?;
         let outcome = ledger::within_a_transaction(self.transact(&mut writer, batch)).await;
-        if outcome.is_ok() {
+        if let Ok(settled) = &outcome {
             self.ledger.answered();
+            let applied = settled.ranges.iter().map(|counts| counts.applied.unsigned_abs()).sum();
+            let taking = self.statistics.wrote(&mut writer.connection, applied);
+            if tokio::time::timeout(MAX_STATISTICS_TIME, taking).await.is_err() {
+                // The connection goes with the statement that it still runs.
+                return Ok(outcome?);
+            }
         }
         self.ledger.finish(writer, outcome).await
     }

@@ -24,6 +24,8 @@ pub trait ReadModel: Send + 'static {
 
     /// The table that holds the facts.
     const TABLE: &'static str;
+    /// Tables that statements of [`fold`](Self::fold) look through: the planner's statistics of these are taken as they grow.
+    const JOINED: &'static [&'static str] = &[];
 
     /// The fact's key.
     fn key(change: &Self::Change) -> Self::Key<'_>;

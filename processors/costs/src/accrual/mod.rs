@@ -22,7 +22,7 @@ use schemas::{
 use uuid::Uuid;
 
 pub use reconcile::{Charged, Reason, Reconciled, reconcile};
-pub use spend::{Accruing, Spend};
+pub use spend::{Accruing, Covers, Spend};
 
 const SECONDS_PER_HOUR: i64 = 3_600;
 const SECONDS_PER_DAY: i64 = 86_400;

@@ -3,13 +3,16 @@
 //! A spend grows in steps when charges become known, and linearly while resources accrue. When a charge
 //! becomes known, the accrual that it covers is removed at that instant.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use rust_decimal::{Decimal, prelude::ToPrimitive as _};
 use schemas::Timestamp;
 
 use super::{MAX_DAYS, Rate, SCALE, SECONDS_PER_HOUR, month_seconds};
+
+/// Coverage by charges, by resource and day: when it became known, and until when of the day it goes.
+pub type Covers = BTreeMap<(String, NaiveDate), Vec<(Timestamp, Timestamp)>>;
 
 /// Components of the spend within a period of days.
 #[derive(Debug, Clone, Default)]
@@ -18,8 +21,8 @@ pub struct Spend {
     pub steps: Vec<(Timestamp, Decimal)>,
     /// Accruing resources.
     pub accruing: Vec<Accruing>,
-    /// Coverage by charges, by resource and day: when it became known, and until when of the day it goes.
-    pub covers: BTreeMap<(String, NaiveDate), Vec<(Timestamp, Timestamp)>>,
+    /// Charges that take the place of accrual.
+    pub covers: Arc<Covers>,
 }
 
 /// A resource at one price.
@@ -203,11 +206,11 @@ mod tests {
         let ten = Some(("2025-05-01T10:00:00Z", "10"));
         check(&spend, "2025-07-01T00:00:00Z", [ten, Some(("2025-05-03T00:00:00Z", "53")), None]);
         let cover = (at("2025-05-03T00:00:00Z"), at("2025-05-02T00:00:00Z"));
-        spend.covers.insert(("r".into(), day("2025-05-01")), vec![cover]);
+        Arc::make_mut(&mut spend.covers).insert(("r".into(), day("2025-05-01")), vec![cover]);
         check(&spend, "2025-07-01T00:00:00Z", [ten, None, None]);
         // Known before it accrued: it never does.
         let cover = (at("2025-04-03T00:00:00Z"), at("2025-05-02T00:00:00Z"));
-        spend.covers.insert(("r".into(), day("2025-05-01")), vec![cover]);
+        Arc::make_mut(&mut spend.covers).insert(("r".into(), day("2025-05-01")), vec![cover]);
         check(&spend, "2025-07-01T00:00:00Z", [Some(("2025-05-03T00:00:00Z", "29")), None, None]);
     }
 }

@@ -116,7 +116,14 @@ impl Charges {
         }
         let subject = usage.resource_id.clone().filter(|id| is_attribute(id));
         let content = identity::content(&usage, self.delivery.known_at);
-        let id = EventId::derived(&self.tenant, native_format::FOCUS, &self.repetitions.numbered(content));
+        let numbered = self.repetitions.numbered(content).map_err(|error| {
+            format!(
+                "equal rows before it cannot be counted in a temporary file of {}: {error}; import the file again when \
+                 there is room, or with TMPDIR of another folder",
+                std::env::temp_dir().display()
+            )
+        })?;
+        let id = EventId::derived(&self.tenant, native_format::FOCUS, &numbered);
         let oddities = Oddities {
             id_derived: false,
             time_assumed: stated.is_none(),

@@ -34,6 +34,7 @@ impl ReadModel for ChangeReviews {
     type Key<'a> = (&'a str, Uuid);
 
     const TABLE: &'static str = "change_fact";
+    const JOINED: &'static [&'static str] = &["change_budget", "change_fact", "change_review"];
 
     fn key(fact: &ChangeFact) -> Self::Key<'_> {
         (fact.tenant.as_str(), *fact.event_id.as_uuid())

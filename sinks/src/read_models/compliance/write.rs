@@ -80,6 +80,15 @@ impl ReadModel for Observations {
     type Key<'a> = (&'a str, Uuid, &'a str);
 
     const TABLE: &'static str = "compliance_observation";
+    const JOINED: &'static [&'static str] = &[
+        "compliance_finding",
+        "compliance_observation",
+        "compliance_resource",
+        "compliance_state",
+        "compliance_verdict",
+        "compliance_waived",
+        "compliance_waiver",
+    ];
 
     fn key(change: &ComplianceChange) -> Self::Key<'_> {
         let (tenant, event) = change.event();

@@ -15,7 +15,10 @@ use schemas::{
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row, postgres::PgRow};
 use uuid::Uuid;
 
-use super::{spend, table::BudgetRow};
+use super::{
+    spend::{self, CoversByPeriod},
+    table::BudgetRow,
+};
 use crate::{
     batch::TopicPartition,
     outbox::{Outgoing, PublishedFinding},
@@ -172,6 +175,7 @@ pub(super) async fn derive(
     let mut told = Vec::new();
     for (tenant, in_force) in budgets {
         let decided = touched.decided.get(tenant);
+        let mut covers = CoversByPeriod::new();
         let accrued = if in_force.is_empty() { None } else { spend::accrued_from_to(tx, tenant).await? };
         for name in decided.into_iter().flatten() {
             if !in_force.iter().any(|budget| budget.budget == *name) {
@@ -200,7 +204,9 @@ pub(super) async fn derive(
             for period in periods {
                 let reached = match accrued {
                     None => reached_by_charges(tx, tenant, budget, period).await?,
-                    Some(span) => spend::reached(tx, tenant, budget, period, span.last).await?,
+                    Some(span) => {
+                        spend::reached(tx, tenant, (budget, period), span.last, &mut covers).await?
+                    }
                 };
                 let crossings = store_reached(tx, tenant, budget, period, &reached).await?;
                 told.extend(crossings.iter().map(|crossing| outgoing(from, tenant, crossing)));

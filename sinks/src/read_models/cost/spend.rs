@@ -1,10 +1,10 @@
 //! Spending that counts against a budget while resources accrue: the inputs of [`costs::accrual::Spend`],
 //! read from the tables.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{Datelike as _, Months, NaiveDate};
-use costs::accrual::{Accruing, Rate, Spend};
+use costs::accrual::{Accruing, Covers, Rate, Spend};
 use projections::cost::budget::period_of;
 use rust_decimal::Decimal;
 use schemas::Timestamp;
@@ -67,20 +67,29 @@ pub(super) async fn last_before(
     Ok(last.map(|last| last.date_naive()))
 }
 
+/// Periods of days with what charges cover in them, as far as it was read: a tenant's budgets share it.
+pub(super) type CoversByPeriod = BTreeMap<(NaiveDate, NaiveDate), Arc<Covers>>;
+
 /// The thresholds that charges and accrual together reach in one period, as far as time is known to have come.
 pub(super) async fn reached(
     tx: &mut PgConnection,
     tenant: &str,
-    budget: &InForce,
-    period: NaiveDate,
+    (budget, period): (&InForce, NaiveDate),
     last: Timestamp,
+    known: &mut CoversByPeriod,
 ) -> sqlx::Result<Vec<Reached>> {
     let days = period_of(budget.period, period);
-    let spend = Spend {
-        steps: steps(tx, tenant, budget, days).await?,
-        accruing: accruing(tx, tenant, budget, days).await?,
-        covers: covers(tx, tenant, days).await?,
+    let accruing = accruing(tx, tenant, budget, days).await?;
+    let covers = match known.get(&days) {
+        _ if accruing.is_empty() => Arc::default(),
+        Some(covers) => Arc::clone(covers),
+        None => {
+            let covers = Arc::new(covers(tx, tenant, days).await?);
+            known.insert(days, Arc::clone(&covers));
+            covers
+        }
     };
+    let spend = Spend { steps: steps(tx, tenant, budget, days).await?, accruing, covers };
     let newest = spend.steps.iter().map(|(known_at, _)| *known_at).max();
     let horizon = newest.map_or(last, |newest| newest.max(last));
     let amounts: Vec<Decimal> = budget
@@ -150,7 +159,7 @@ async fn covers(
     tx: &mut PgConnection,
     tenant: &str,
     (start, end): (NaiveDate, NaiveDate),
-) -> sqlx::Result<BTreeMap<(String, NaiveDate), Vec<(Timestamp, Timestamp)>>> {
+) -> sqlx::Result<Covers> {
     let rows: Vec<(String, NaiveDate, Timestamp, Timestamp)> = sqlx::query_as(
         "SELECT DISTINCT c.resource_ref, g.day::date, c.known_at, date_trunc('second', c.covers_until)
            FROM (SELECT s.resource_ref, d.day, d.known_at, d.covers_until,
@@ -168,7 +177,7 @@ async fn covers(
     .bind(end)
     .fetch_all(tx)
     .await?;
-    let mut covers: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let mut covers = Covers::new();
     for (resource, day, known_at, until) in rows {
         covers.entry((resource, day)).or_default().push((known_at, until));
     }

@@ -55,6 +55,20 @@ impl ReadModel for Charges {
     type Key<'a> = (&'a str, Uuid);
 
     const TABLE: &'static str = "cost_charge";
+    const JOINED: &'static [&'static str] = &[
+        "cost_accrual",
+        "cost_budget_fact",
+        "cost_charge",
+        "cost_daily",
+        "cost_daily_group",
+        "cost_lifecycle",
+        "cost_lifecycle_resource",
+        "cost_monthly",
+        "cost_resource",
+        "cost_series",
+        "cost_utilisation",
+        "cost_utilisation_hour",
+    ];
 
     fn key(change: &CostChange) -> Self::Key<'_> {
         let (tenant, event) = change.event();

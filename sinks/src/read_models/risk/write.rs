@@ -37,6 +37,18 @@ impl ReadModel for RiskSignals {
     type Key<'a> = facts::FactKey<'a>;
 
     const TABLE: &'static str = "risk_signal";
+    const JOINED: &'static [&'static str] = &[
+        "entity_risk",
+        "incident",
+        "risk_correlation_event",
+        "risk_correlation_group",
+        "risk_exposure",
+        "risk_first_seen",
+        "risk_first_seen_group",
+        "risk_signal",
+        "risk_triage",
+        "risk_weight",
+    ];
 
     fn key(change: &RiskChange) -> Self::Key<'_> {
         facts::key(change)

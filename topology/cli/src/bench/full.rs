@@ -114,7 +114,7 @@ async fn measure(workload: Workload, args: &FullArgs) -> anyhow::Result<Measured
     let audit = expected(&[changes::audit::STAGE]);
     let all = expected(&[changes::audit::STAGE, changes::risk::STAGE, changes::change_review::STAGE]);
     note("draining once without measuring: a Java broker that was just started compiles itself meanwhile");
-    drained(&stand, &audit, WARM_UP).await?;
+    drained(&stand, &all, WARM_UP).await?;
     let (mut ours, mut alone) = (Vec::new(), Vec::new());
     for pair in 1..=args.pairs {
         ours.push(drained(&stand, &all, &format!("full_{pair}")).await?);

@@ -18,10 +18,10 @@ mod search;
 mod siem;
 mod stand;
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 
-use super::Outcome;
-use super::output::Format;
+use super::{Outcome, output::Format, shutdown};
 
 /// Arguments of `weir bench`.
 #[derive(Debug, Args)]
@@ -90,17 +90,26 @@ struct FreshnessArgs {
 /// Measures.
 pub(super) async fn bench(args: BenchArgs) -> anyhow::Result<Outcome> {
     match args.what {
-        What::Drain(args) => drain::drain(&args).await,
-        What::Full(args) => full::full(&args).await,
-        What::Freshness(args) => freshness::freshness(&args).await,
-        What::Policy(args) => policy::policy(&args).await,
         What::Risk(args) => risk::risk(&args),
         What::Anomaly(args) => anomaly::anomaly(&args),
         What::Forecast(args) => forecast::bench_forecast(&args),
-        What::Log(args) => log::log(&args).await,
         What::LogStage(args) => log::stage(&args).await,
-        What::Siem(args) => siem::siem(&args).await,
-        What::Cost(args) => cost::cost(&args).await,
-        What::Search(args) => search::search(&args).await,
+        What::Drain(args) => unless_stopped(drain::drain(&args)).await,
+        What::Full(args) => unless_stopped(full::full(&args)).await,
+        What::Freshness(args) => unless_stopped(freshness::freshness(&args)).await,
+        What::Policy(args) => unless_stopped(policy::policy(&args)).await,
+        What::Log(args) => unless_stopped(log::log(&args)).await,
+        What::Siem(args) => unless_stopped(siem::siem(&args)).await,
+        What::Cost(args) => unless_stopped(cost::cost(&args)).await,
+        What::Search(args) => unless_stopped(search::search(&args)).await,
+    }
+}
+
+/// Measures until a signal stops it: then what was measured is dropped, and with it its processes and servers.
+async fn unless_stopped(measuring: impl Future<Output = anyhow::Result<Outcome>>) -> anyhow::Result<Outcome> {
+    let stop = shutdown::on_signal();
+    tokio::select! {
+        measured = measuring => measured,
+        () = stop.cancelled() => bail!("stopped by a signal before everything was measured"),
     }
 }

@@ -1,6 +1,7 @@
 //! `weir query cost`: totals, a small chart over time, and what they are made of.
 
 mod export;
+mod reconciliation;
 mod workloads;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use self::{
     export::{ExportArgs, export},
+    reconciliation::{ReconciliationArgs, reconciliation},
     workloads::{WorkloadsArgs, workloads},
 };
 use super::{
@@ -77,6 +79,8 @@ enum About {
     Recommendations(RecommendationsArgs),
     /// Write the charges to a file in the columns of FOCUS, CSV or Parquet.
     Export(ExportArgs),
+    /// What resources accrued beside what was charged for them, by day, with the reasons of each difference.
+    Reconciliation(ReconciliationArgs),
     /// Costs of Kubernetes workloads: nodes divided by the larger of request and usage.
     Workloads(WorkloadsArgs),
 }
@@ -103,6 +107,7 @@ pub(super) async fn cost(api: &Api, args: &CostArgs) -> anyhow::Result<()> {
     match &args.about {
         Some(About::Recommendations(args)) => return recommendations(api, args).await,
         Some(About::Export(args)) => return export(api, args).await,
+        Some(About::Reconciliation(args)) => return reconciliation(api, args).await,
         Some(About::Workloads(args)) => return workloads(api, args).await,
         None => {}
     }

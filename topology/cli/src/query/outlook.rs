@@ -85,7 +85,7 @@ pub(super) async fn forecast(api: &Api, args: &ForecastArgs) -> anyhow::Result<(
     }
     let forecasts = answer["forecasts"].as_array().map(Vec::as_slice).unwrap_or_default();
     if forecasts.is_empty() {
-        output::note("no charges are known; `weir import focus` brings them in");
+        output::note("no whole day of charges is known; `weir import focus` brings in those of the past");
     }
     for forecast in forecasts {
         let currency = text(&forecast["currency"]);

@@ -1,15 +1,20 @@
 //! Identity of a charge: its content, and the number of equal rows before it in the file.
 
+mod counts_file;
+
 use std::{
     collections::{HashMap, HashSet},
     hash::{BuildHasherDefault, Hasher},
+    io,
 };
 
 use rust_decimal::Decimal;
 use schemas::{DecimalText, Timestamp, events::Usage, rfc3339};
 use sha2::{Digest, Sha256};
 
-/// Maximum number of contents tracked for one file: slots of 9 bytes, 38 MB.
+use self::counts_file::CountsFile;
+
+/// Maximum number of contents of one file in memory: slots of 9 bytes, 38 MB.
 const MAX_CONTENTS: usize = 3_600_000;
 /// Parts of the contents by their first bits: they grow one at a time, so that little room is taken twice while they do.
 const PARTS: usize = 64;
@@ -68,53 +73,72 @@ impl Parts {
     }
 }
 
-/// Counts the occurrences of each content, in bounded memory: beyond the maximum, a row is numbered by its
-/// index, which identifies it as well in an unchanged file.
+/// Counts the occurrences of each content, in bounded memory: those for which it has no room are counted in a temporary
+/// file.
 #[derive(Debug)]
 pub(super) struct Repetitions {
+    /// Contents that occurred.
     once: [HashSet<u64, BuildHasherDefault<IsHash>>; PARTS],
     contents: usize,
-    more: HashMap<u64, u64>,
-    rows: u64,
+    /// How often contents among them occurred after that.
+    again: HashMap<u64, u64>,
+    /// The counts of others.
+    others: Option<CountsFile>,
+    max_contents: usize,
 }
 
 impl Default for Repetitions {
     fn default() -> Self {
-        let once = std::array::from_fn(|_| HashSet::default());
-        Self { once, contents: 0, more: HashMap::default(), rows: 0 }
+        Self::within(MAX_CONTENTS)
     }
 }
 
 impl Repetitions {
+    fn within(max_contents: usize) -> Self {
+        let once = std::array::from_fn(|_| HashSet::default());
+        Self { once, contents: 0, again: HashMap::default(), others: None, max_contents }
+    }
+
     /// The content with the row's number among the rows of that content.
-    pub(super) fn numbered(&mut self, content: [u8; 32]) -> [u8; 40] {
-        let first: [u8; 8] = *content.first_chunk().expect("a hash is longer");
-        let key = u64::from_be_bytes(first);
-        self.rows += 1;
-        let once = &mut self.once[usize::from(first[0]) % PARTS];
-        let number = if once.contains(&key) {
-            let full = self.more.len() >= MAX_CONTENTS / 4;
-            match self.more.get_mut(&key) {
-                Some(number) => {
-                    *number += 1;
-                    *number
-                }
-                None if full => u64::MAX - self.rows,
-                None => {
-                    self.more.insert(key, 1);
-                    1
-                }
-            }
-        } else if self.contents < MAX_CONTENTS {
-            self.contents += usize::from(once.insert(key));
-            0
-        } else {
-            u64::MAX - self.rows
-        };
+    pub(super) fn numbered(&mut self, content: [u8; 32]) -> io::Result<[u8; 40]> {
         let mut numbered = [0; 40];
         numbered[..32].copy_from_slice(&content);
-        numbered[32..].copy_from_slice(&number.to_be_bytes());
-        numbered
+        numbered[32..].copy_from_slice(&self.before(content)?.to_be_bytes());
+        Ok(numbered)
+    }
+
+    /// How many rows of that content came before.
+    fn before(&mut self, content: [u8; 32]) -> io::Result<u64> {
+        let first: [u8; 8] = *content.first_chunk().expect("a hash is longer");
+        let key = u64::from_be_bytes(first);
+        let once = &mut self.once[usize::from(first[0]) % PARTS];
+        if once.contains(&key) {
+            let has_room = self.again.len() < self.max_contents / 4;
+            return match self.again.get_mut(&key) {
+                Some(number) => {
+                    *number += 1;
+                    Ok(*number)
+                }
+                None if has_room => {
+                    self.again.insert(key, 1);
+                    Ok(1)
+                }
+                None => Ok(1 + self.count_elsewhere(key)?),
+            };
+        }
+        if self.contents < self.max_contents {
+            self.contents += usize::from(once.insert(key));
+            return Ok(0);
+        }
+        self.count_elsewhere(key)
+    }
+
+    fn count_elsewhere(&mut self, key: u64) -> io::Result<u64> {
+        let others = match &mut self.others {
+            Some(others) => others,
+            none => none.insert(CountsFile::new()?),
+        };
+        others.count(key)
     }
 }
 
@@ -141,13 +165,36 @@ impl Hasher for IsHash {
 mod tests {
     use super::*;
 
+    fn content(of: u32) -> [u8; 32] {
+        Sha256::digest(of.to_be_bytes()).into()
+    }
+
+    fn number(repetitions: &mut Repetitions, of: u32) -> u64 {
+        let numbered = repetitions.numbered(content(of)).expect("counted");
+        u64::from_be_bytes(*numbered.last_chunk().expect("8 bytes"))
+    }
+
     #[test]
     fn equal_contents_are_numbered() {
         let mut repetitions = Repetitions::default();
-        let number = |numbered: [u8; 40]| numbered[39];
-        for (content, expected) in [(1, 0), (2, 0), (1, 1), (1, 2), (2, 1), (65, 0)] {
-            let content: [u8; 32] = Sha256::digest([content]).into();
-            assert_eq!(number(repetitions.numbered(content)), expected);
+        for (of, expected) in [(1, 0), (2, 0), (1, 1), (1, 2), (2, 1), (65, 0)] {
+            assert_eq!(number(&mut repetitions, of), expected);
+        }
+    }
+
+    /// Were a row numbered by its place, a bill that comes again with one row more would add all that follow.
+    #[test]
+    fn numbers_do_not_depend_on_places_or_on_how_many_contents_fit_into_memory() {
+        let mut order: Vec<u32> = (0..200).chain(50..150).chain(0..200).collect();
+        for max_contents in [0, 8, 100, 10_000] {
+            let mut repetitions = Repetitions::within(max_contents);
+            let mut seen: HashMap<u32, u64> = HashMap::new();
+            for of in &order {
+                let before = seen.entry(*of).or_default();
+                assert_eq!(number(&mut repetitions, *of), *before, "{of} of {max_contents} in memory");
+                *before += 1;
+            }
+            order.rotate_left(37);
         }
     }
 }
