@@ -90,7 +90,9 @@ impl Follower {
         let (topic, partition) = parts_of(log)?;
         let first: Option<i64> = sqlx::query_scalar(
             "SELECT min(log_index) FROM audit_entry
-              WHERE topic = $1 AND partition = $2 AND log_index >= $3 AND log_index < $4",
+              WHERE topic = $1 AND partition = $2
+                AND weir_log_place(topic, partition, log_index) >= weir_log_place($1, $2, $3)
+                AND weir_log_place(topic, partition, log_index) < weir_log_place($1, $2, $4)",
         )
         .bind(topic)
         .bind(partition)

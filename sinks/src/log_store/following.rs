@@ -79,7 +79,9 @@ impl Follower {
     /// Connects.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let mut connection = connect(url).await?;
-        sqlx::raw_sql("SET statement_timeout = '30s'").execute(&mut connection).await?;
+        // The planner knows nothing of where in the table a log's entries lie, and takes the index for useless.
+        let settings = "SET statement_timeout = '30s'; SET enable_seqscan = off; SET max_parallel_workers_per_gather = 0";
+        sqlx::raw_sql(settings).execute(&mut connection).await?;
         Ok(Self { connection, summarised: HashMap::new() })
     }
 
@@ -125,7 +127,7 @@ impl Follower {
     pub async fn summarise(&mut self) -> Result<(), StoreError> {
         let indexes: Vec<String> = sqlx::query_scalar(
             "SELECT inhrelid::regclass::text FROM pg_inherits
-              WHERE inhparent = to_regclass('audit_entry_log_index')",
+              WHERE inhparent = to_regclass('audit_entry_log_place')",
         )
         .fetch_all(&mut self.connection)
         .await?;
@@ -149,7 +151,9 @@ impl Follower {
             "SELECT e.log_index, e.leaf_hash, e.personal_digest, k.key, e.event_id, e.record_dictionary, e.record
                FROM audit_entry AS e
                LEFT JOIN subject_key AS k ON k.tenant_id = e.tenant_id AND k.actor = weir_subject_name(e.actor)
-              WHERE e.topic = $1 AND e.partition = $2 AND e.log_index >= $3 AND e.log_index < $3 + $4
+              WHERE e.topic = $1 AND e.partition = $2
+                AND weir_log_place(e.topic, e.partition, e.log_index) >= weir_log_place($1, $2, $3)
+                AND weir_log_place(e.topic, e.partition, e.log_index) < weir_log_place($1, $2, $3 + $4)
               ORDER BY e.log_index",
         )
         .bind(topic)

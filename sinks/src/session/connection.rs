@@ -92,7 +92,8 @@ fn pool_as(role: &'static str, url: &str, name: &str, max_connections: u32) -> s
         // borrower's writes would vanish with it.
         .after_release(|connection, _| {
             Box::pin(async move {
-                connection.execute("ROLLBACK").await?;
+                // Without the BEGIN, Postgres would log a warning for every connection that is given back in order.
+                connection.execute("BEGIN; ROLLBACK").await?;
                 Ok(true)
             })
         })

@@ -16,6 +16,7 @@ use sqlx::{PgConnection, Postgres, QueryBuilder, Row, postgres::PgRow};
 use uuid::Uuid;
 
 use super::{
+    read::Source,
     spend::{self, CoversByPeriod},
     table::BudgetRow,
 };
@@ -63,6 +64,16 @@ impl InForce {
     /// ISO 4217.
     pub(crate) fn currency(&self) -> &str {
         &self.currency
+    }
+
+    /// Table of the sums of whole periods: groups of series have no tags.
+    pub(super) fn sums(&self) -> Source {
+        if self.scope == "tenant" { Source::Groups } else { Source::Monthly }
+    }
+
+    /// Table of the sums of single days.
+    pub(super) fn sums_of_days(&self) -> Source {
+        if self.scope == "tenant" { Source::Groups } else { Source::Daily }
     }
 }
 
@@ -318,11 +329,11 @@ async fn store_reached(
     Ok(told)
 }
 
-/// Charges that count against a budget: conditions on `cost_daily AS d` joined to `cost_series AS s`.
+/// Sums of charges that count against a budget, in whole months: conditions on a table of sums `d` joined to
+/// `cost_series AS s`.
 pub(super) fn push_spent(query: &mut QueryBuilder<Postgres>, tenant: &str, budget: &InForce) {
-    query.push(
-        " FROM cost_daily AS d JOIN cost_series AS s USING (tenant_id, series_key) WHERE d.tenant_id = ",
-    );
+    query.push(" FROM ").push(budget.sums().table());
+    query.push(" AS d JOIN cost_series AS s USING (tenant_id, series_key) WHERE d.tenant_id = ");
     query.push_bind(tenant.to_owned());
     push_scope(query, budget);
 }

@@ -43,7 +43,7 @@ pub use workloads::{
     CurrencyWorkloads, WorkloadAmounts, WorkloadCost, Workloads, WorkloadsBy, WorkloadsRequest, workloads,
 };
 
-pub(super) use filter::Days;
+pub(super) use filter::{Days, Source};
 pub(super) use forecast::{HISTORY_DAYS, WEEK, without_gaps};
 
 /// The stage that fills the tables; its positions say what an answer reflects.

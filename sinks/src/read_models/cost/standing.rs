@@ -40,7 +40,8 @@ pub(crate) async fn stand(
     query
         .push_bind(budget.cost.clone())
         .push(" = 'effective' THEN d.effective ELSE d.billed END + d.accrued), 0)::text");
-    days.push(&mut query, tenant.as_str(), (Some(start), Some(end)), Some(at));
+    let of_period = days.out_of(budget.sums());
+    of_period.push(&mut query, tenant.as_str(), (Some(start), Some(end)), Some(at));
     push_scope(&mut query, budget);
     let spent: String = query.build_query_scalar().fetch_one(&mut *connection).await?;
     let forecast = forecast_of(connection, tenant, (days, budget), (today, at, &spent)).await?;
@@ -94,7 +95,8 @@ pub(super) async fn course(
     query
         .push_bind(budget.cost.clone())
         .push(" = 'effective' THEN d.effective ELSE d.billed END + d.accrued)::double precision");
-    days.push(&mut query, tenant.as_str(), (from, Some(end)), known_at);
+    let of_days = days.out_of(budget.sums_of_days());
+    of_days.push(&mut query, tenant.as_str(), (from, Some(end)), known_at);
     push_scope(&mut query, budget);
     query.push(" AND s.charge_category <> 'Purchase' GROUP BY 1 ORDER BY 1");
     query.build_query_as().fetch_all(connection).await

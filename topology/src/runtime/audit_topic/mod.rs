@@ -82,8 +82,15 @@ pub async fn run(config: AuditTopicConfig, appended: HandoverReceiver, stop: Can
 }
 
 async fn follow(config: AuditTopicConfig, appended: HandoverReceiver, stop: CancellationToken) {
-    let (logs, checkpoints) = (HashMap::new(), HashMap::new());
-    let mut relay = Relay { config, appended, stop: stop.clone(), store: None, logs, checkpoints };
+    let mut relay = Relay {
+        config,
+        appended,
+        stop: stop.clone(),
+        store: None,
+        logs: HashMap::new(),
+        sizes: HashMap::new(),
+        checkpoints: HashMap::new(),
+    };
     let mut sweep = tokio::time::interval(SWEEP);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -110,6 +117,8 @@ struct Relay {
     stop: CancellationToken,
     store: Option<Follower>,
     logs: HashMap<String, Log>,
+    /// Sizes of the logs at the last sweep.
+    sizes: HashMap<String, u64>,
     /// The newest notes by log.
     checkpoints: HashMap<String, String>,
 }
@@ -142,9 +151,13 @@ impl Relay {
         self.checkpoints = checkpoints.into_iter().collect();
         for standing in standings {
             let own = self.logs.get(&standing.log);
-            let is_behind = standing.next_index < standing.size;
-            let is_own = matches!(own, Some(Log::Written(_)));
-            if is_behind && (is_own || standing.age_s > ABANDONED_S) {
+            // What was not there a sweep ago may still be on its way through memory.
+            let known = self.sizes.insert(standing.log.clone(), standing.size);
+            let is_missed = match own {
+                Some(Log::Written(_)) => known.is_some_and(|size| standing.next_index < size),
+                _ => standing.next_index < standing.size && standing.age_s > ABANDONED_S,
+            };
+            if is_missed {
                 self.catch_up(&standing).await;
             }
             let behind = standing.size - standing.next_index.min(standing.size);

@@ -193,7 +193,8 @@ async fn standing(
         .push_bind(budget.cost.clone())
         .push(" = 'effective' THEN d.effective ELSE d.billed END + d.accrued), 0) AS spent,")
         .push(" coalesce(sum(d.accrued), 0) AS accrued");
-    days.push(&mut query, tenant.as_str(), (Some(start), Some(end)), request.known_at);
+    let of_period = days.out_of(budget.sums());
+    of_period.push(&mut query, tenant.as_str(), (Some(start), Some(end)), request.known_at);
     push_scope(&mut query, budget);
     query.push(") AS s");
     let row = query.build().fetch_one(snapshot.connection()).await?;

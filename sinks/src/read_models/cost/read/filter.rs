@@ -217,7 +217,7 @@ impl CostFilter {
 
 /// Table of the sums that a question is answered from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
+pub(in crate::read_models::cost) enum Source {
     /// Days of series: answers everything.
     Daily,
     /// Months of series: answers questions about whole months.
@@ -248,7 +248,7 @@ impl Source {
         }
     }
 
-    const fn table(self) -> &'static str {
+    pub(in crate::read_models::cost) const fn table(self) -> &'static str {
         match self {
             Self::Daily => "cost_daily",
             Self::Monthly => "cost_monthly",
@@ -301,7 +301,7 @@ impl Days {
     }
 
     /// The same, from that table.
-    pub(super) const fn out_of(self, source: Source) -> Self {
+    pub(in crate::read_models::cost) const fn out_of(self, source: Source) -> Self {
         Self { source, ..self }
     }
 
