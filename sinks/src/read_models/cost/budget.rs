@@ -215,9 +215,7 @@ pub(super) async fn derive(
             for period in periods {
                 let reached = match accrued {
                     None => reached_by_charges(tx, tenant, budget, period).await?,
-                    Some(span) => {
-                        spend::reached(tx, tenant, (budget, period), span.last, &mut covers).await?
-                    }
+                    Some(span) => spend::reached(tx, tenant, budget, period, span.last, &mut covers).await?,
                 };
                 let crossings = store_reached(tx, tenant, budget, period, &reached).await?;
                 told.extend(crossings.iter().map(|crossing| outgoing(from, tenant, crossing)));

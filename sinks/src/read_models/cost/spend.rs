@@ -74,7 +74,8 @@ pub(super) type CoversByPeriod = BTreeMap<(NaiveDate, NaiveDate), Arc<Covers>>;
 pub(super) async fn reached(
     tx: &mut PgConnection,
     tenant: &str,
-    (budget, period): (&InForce, NaiveDate),
+    budget: &InForce,
+    period: NaiveDate,
     last: Timestamp,
     known: &mut CoversByPeriod,
 ) -> sqlx::Result<Vec<Reached>> {

@@ -100,7 +100,7 @@ impl CountsFile {
 
 /// The keys of a page and their counts.
 fn slots(page: &[u8; PAGE]) -> impl Iterator<Item = (u64, u64)> {
-    let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
     page.as_chunks::<SLOT>().0.iter().map(move |slot| (number(&slot[..8]), number(&slot[8..])))
 }
 
