@@ -11,7 +11,7 @@ use std::{
 };
 
 use rand::rngs::StdRng;
-use sinks::{Claim, ClaimRequest, DeliveryError, HaltReason, TopicPartition};
+use sinks::{Claim, ClaimRequest, DeliveryError, HaltKind, HaltReason, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
@@ -45,11 +45,13 @@ struct Due {
     attempt: u32,
     /// It is owned, and halted.
     is_halted: bool,
+    /// Its log seemed to end before its position.
+    is_doubted: bool,
 }
 
 impl Due {
     fn first(at: Instant) -> Self {
-        Self { at, attempt: 0, is_halted: false }
+        Self { at, attempt: 0, is_halted: false, is_doubted: false }
     }
 }
 
@@ -186,6 +188,9 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
                     places.push((partition, offset));
                 }
                 Claimed::StillHalted(reason) => self.halted(partition, &reason, now),
+                Claimed::Halted { reason, .. } if self.is_doubtful(partition, &reason) => {
+                    self.postpone(partition, now);
+                }
                 Claimed::Halted { owner_epoch, reason } => {
                     self.halted_by_us(partition, owner_epoch, reason, now);
                 }
@@ -344,6 +349,13 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
         for partition in due {
             self.postpone(partition, now);
         }
+    }
+
+    /// Whether a log may only seem to be truncated: its end was asked for before the claim, and until then another owner may
+    /// have gone on, for long if this process was frozen. Owned, it is asked for again, and nobody moves the position.
+    fn is_doubtful(&mut self, partition: TopicPartition, reason: &HaltReason) -> bool {
+        let due = self.due.get_mut(&partition).filter(|_| reason.kind == HaltKind::LogTruncated);
+        due.is_some_and(|due| !std::mem::replace(&mut due.is_doubted, true))
     }
 
     fn postpone(&mut self, partition: TopicPartition, now: Instant) {

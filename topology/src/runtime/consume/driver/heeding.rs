@@ -70,7 +70,8 @@ impl<D: Decide, Q: Schemas> Driver<D, Q> {
             error!(%topic, partition = number, %reason, "partition halted until it is resumed");
         }
         self.links.shared.seen.halted(partition, Some(reason));
-        self.due.insert(partition, Due { is_halted: true, ..Due::first(now + HALTED_PROBE) });
+        self.due
+            .insert(partition, Due { is_halted: true, is_doubted: true, ..Due::first(now + HALTED_PROBE) });
     }
 
     /// As [`Self::halted`], but it is not stored yet.

@@ -173,6 +173,22 @@ fn a_notice_about_an_earlier_claim_is_old_news() {
     assert_eq!(bench.driver.intake.epoch_of(AT), Some(bench.epoch));
 }
 
+/// The end of the log is asked for before the claim: a process that was frozen in between compares an old end with a new
+/// position.
+#[test]
+fn a_log_that_seems_truncated_is_asked_for_again_before_it_is_halted() {
+    let mut bench = Bench::new();
+    let halts = |bench: &mut Bench| {
+        let commands = std::iter::from_fn(|| bench.commands.try_recv().ok());
+        commands.filter(|command| matches!(command, Command::Halt { .. })).count()
+    };
+    bench.assign(12, None);
+    assert_eq!(halts(&mut bench), 0, "it ends at 10, by what was known before");
+    let again = bench.driver.request(&bench.log, &[AT]).expect("asked");
+    bench.answer(&again, 12, None);
+    assert_eq!(halts(&mut bench), 1, "it is ours, and ends there still");
+}
+
 /// Lines of a metric in Prometheus' text format, in all its labels.
 fn told(handle: &PrometheusHandle, metric: &str) -> Vec<String> {
     let text = handle.render();
