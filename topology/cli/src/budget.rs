@@ -12,7 +12,7 @@ use super::{
     command::{Command, Said},
     output::{self, Format},
     place::Place,
-    query::{Api, BudgetsArgs, budgets, printable},
+    query::{Api, BudgetsArgs, DaysArgs, budgets, printable},
     settings::Trust,
 };
 
@@ -144,15 +144,8 @@ enum AllocationCommand {
 
 #[derive(Debug, Args)]
 struct ShowArgs {
-    /// The first day that costs are for.
-    #[arg(long)]
-    from: Option<String>,
-    /// The day after the last.
-    #[arg(long)]
-    to: Option<String>,
-    /// Instant of knowledge, RFC 3339: costs and rules as known then. Now by default.
-    #[arg(long, visible_alias = "as-of")]
-    known_at: Option<String>,
+    #[command(flatten)]
+    days: DaysArgs,
     /// billed or effective; billed by default.
     #[arg(long)]
     cost: Option<String>,
@@ -203,15 +196,9 @@ fn ascii(json: &str) -> String {
 
 async fn show(args: &ShowArgs, rules: Option<String>) -> anyhow::Result<Outcome> {
     let place = Place::find().await?;
-    let told = [
-        ("from", &args.from),
-        ("to", &args.to),
-        ("known_at", &args.known_at),
-        ("cost", &args.cost),
-        ("rules", &rules),
-    ];
-    let parameters: Vec<(&str, &str)> =
-        told.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect();
+    let told = [("cost", &args.cost), ("rules", &rules)];
+    let told = told.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+    let parameters: Vec<(&str, &str)> = args.days.parameters().chain(told).collect();
     let answer = Api::of(&place, &args.trust)?.get("/api/v1/cost/allocation", &parameters).await?;
     if let Some(fault) = answer["fault"].as_str() {
         bail!("the rules cannot be set: {}", printable(fault));

@@ -7,7 +7,7 @@ mod outlook;
 mod recommendations;
 mod risk;
 
-pub(super) use cost::{BudgetsArgs, budgets};
+pub(super) use cost::{BudgetsArgs, DaysArgs, budgets};
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ enum What {
     Compliance(Box<compliance::ComplianceArgs>),
     /// Budgets: what may be spent, what is, and which thresholds were reached.
     Budgets(cost::BudgetsArgs),
-    /// Days that cost more or less than expected, each with what is behind it.
+    /// Days that cost more or less than expected, each with what is behind it; those of the last 30 days by default.
     Anomalies(outlook::AnomaliesArgs),
     /// Forecast of the costs of future days.
     Forecast(outlook::ForecastArgs),

@@ -81,15 +81,10 @@ pub(super) async fn reached(
 ) -> sqlx::Result<Vec<Reached>> {
     let days = period_of(budget.period, period);
     let accruing = accruing(tx, tenant, budget, days).await?;
-    let covers = match known.get(&days) {
-        _ if accruing.is_empty() => Arc::default(),
-        Some(covers) => Arc::clone(covers),
-        None => {
-            let covers = Arc::new(covers(tx, tenant, days).await?);
-            known.insert(days, Arc::clone(&covers));
-            covers
-        }
-    };
+    if !accruing.is_empty() && !known.contains_key(&days) {
+        known.insert(days, Arc::new(covers(tx, tenant, days).await?));
+    }
+    let covers = known.get(&days).map(Arc::clone).unwrap_or_default();
     let spend = Spend { steps: steps(tx, tenant, budget, days).await?, accruing, covers };
     let newest = spend.steps.iter().map(|(known_at, _)| *known_at).max();
     let horizon = newest.map_or(last, |newest| newest.max(last));

@@ -50,24 +50,37 @@ pub(super) struct ChargesArgs {
     /// Only charges of this, `NAME=VALUE`, where NAME is a dimension or currency; for a tag `tag=KEY=VALUE`.
     #[arg(long = "where", value_name = "NAME=VALUE")]
     filters: Vec<String>,
+    #[command(flatten)]
+    days: DaysArgs,
+}
+
+/// Days that costs are for, and the instant at which they were known.
+#[derive(Debug, Args)]
+pub(crate) struct DaysArgs {
     /// The first day that costs are for.
     #[arg(long)]
     from: Option<String>,
     /// The day after the last.
     #[arg(long)]
     to: Option<String>,
-    /// Instant of knowledge, RFC 3339: costs as known then. Now by default.
+    /// Instant of knowledge, RFC 3339: what was known then. Now by default.
     #[arg(long, visible_alias = "as-of")]
     known_at: Option<String>,
+}
+
+impl DaysArgs {
+    /// As parameters of the query API.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        let given = [("from", &self.from), ("to", &self.to), ("known_at", &self.known_at)];
+        given.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)))
+    }
 }
 
 impl ChargesArgs {
     /// As parameters of the query API.
     fn parameters(&self) -> anyhow::Result<Vec<(&str, &str)>> {
         let mut parameters = filters(&self.filters)?;
-        for (name, value) in [("from", &self.from), ("to", &self.to), ("known_at", &self.known_at)] {
-            parameters.extend(value.as_deref().map(|value| (name, value)));
-        }
+        parameters.extend(self.days.parameters());
         Ok(parameters)
     }
 }
@@ -79,7 +92,7 @@ enum About {
     Recommendations(RecommendationsArgs),
     /// Write the charges to a file in the columns of FOCUS, CSV or Parquet.
     Export(ExportArgs),
-    /// What resources accrued beside what was charged for them, by day, with the reasons of each difference.
+    /// Accrued beside charged costs of resources by day, with the reasons of each difference.
     Reconciliation(ReconciliationArgs),
     /// Costs of Kubernetes workloads: nodes divided by the larger of request and usage.
     Workloads(WorkloadsArgs),

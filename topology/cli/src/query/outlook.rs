@@ -3,21 +3,14 @@
 use clap::Args;
 use serde_json::Value;
 
-use super::{Api, printable};
+use super::{Api, DaysArgs, printable};
 use crate::output::{self, Format};
 
 /// Arguments of `weir query anomalies`.
 #[derive(Debug, Args)]
 pub(super) struct AnomaliesArgs {
-    /// The first day to examine; 30 days ago by default.
-    #[arg(long)]
-    from: Option<String>,
-    /// The day after the last.
-    #[arg(long)]
-    to: Option<String>,
-    /// Instant of knowledge, RFC 3339. Now by default.
-    #[arg(long, visible_alias = "as-of")]
-    known_at: Option<String>,
+    #[command(flatten)]
+    days: DaysArgs,
     /// The most anomalies to print.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
@@ -28,9 +21,7 @@ pub(super) struct AnomaliesArgs {
 /// Asks for anomalies, and prints them.
 pub(super) async fn anomalies(api: &Api, args: &AnomaliesArgs) -> anyhow::Result<()> {
     let limit = args.limit.to_string();
-    let told = [("from", &args.from), ("to", &args.to), ("known_at", &args.known_at)];
-    let mut parameters: Vec<_> =
-        told.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect();
+    let mut parameters: Vec<_> = args.days.parameters().collect();
     parameters.push(("limit", &limit));
     let answer = api.get("/api/v1/cost/anomalies", &parameters).await?;
     if args.output != Format::Table {

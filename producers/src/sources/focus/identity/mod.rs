@@ -80,7 +80,7 @@ pub(super) struct Repetitions {
     /// Contents that occurred.
     once: [HashSet<u64, BuildHasherDefault<IsHash>>; PARTS],
     contents: usize,
-    /// How often contents among them occurred after that.
+    /// Later occurrences of contents among them, counted.
     again: HashMap<u64, u64>,
     /// The counts of others.
     others: Option<CountsFile>,
@@ -107,7 +107,7 @@ impl Repetitions {
         Ok(numbered)
     }
 
-    /// How many rows of that content came before.
+    /// Number of earlier rows of that content.
     fn before(&mut self, content: [u8; 32]) -> io::Result<u64> {
         let first: [u8; 8] = *content.first_chunk().expect("a hash is longer");
         let key = u64::from_be_bytes(first);

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::Value;
 
-use super::{Api, print, text};
+use super::{Api, DaysArgs, print, text};
 use crate::output::{self, Format};
 
 /// Arguments of `weir query cost reconciliation`.
@@ -12,15 +12,8 @@ pub(super) struct ReconciliationArgs {
     /// Only this resource, by its id.
     #[arg(long)]
     resource: Option<String>,
-    /// The first day.
-    #[arg(long)]
-    from: Option<String>,
-    /// The day after the last.
-    #[arg(long)]
-    to: Option<String>,
-    /// Instant of knowledge, RFC 3339: what was known then. Now by default.
-    #[arg(long, visible_alias = "as-of")]
-    known_at: Option<String>,
+    #[command(flatten)]
+    days: DaysArgs,
     /// The most lines to print, each of a resource and a day.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
@@ -30,12 +23,10 @@ pub(super) struct ReconciliationArgs {
 
 /// Asks for the lines, and prints them.
 pub(super) async fn reconciliation(api: &Api, args: &ReconciliationArgs) -> anyhow::Result<()> {
-    let ReconciliationArgs { resource, from, to, known_at, limit, output } = args;
-    let given = [("resource", resource), ("from", from), ("to", to), ("known_at", known_at)];
-    let filters: Vec<_> =
-        given.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect();
-    let lines = api.pages("/api/v1/cost/reconciliation", &filters, *limit).await?;
-    print(&lines, *output, table)
+    let resource = args.resource.as_deref().map(|id| ("resource", id));
+    let filters: Vec<_> = resource.into_iter().chain(args.days.parameters()).collect();
+    let lines = api.pages("/api/v1/cost/reconciliation", &filters, args.limit).await?;
+    print(&lines, args.output, table)
 }
 
 fn table(lines: &[Value]) {
