@@ -13,7 +13,7 @@ use super::{
     organisation::{Account, Identity, Organisation},
     scene::{Scene, push_time},
 };
-use crate::sources::cloudtrail::{Call as Called, resource_named};
+use crate::sources::cloudtrail::resources_in;
 
 /// Result of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +40,6 @@ pub(super) fn call(
 ) -> Envelope {
     let account = &organisation.accounts[identity.account];
     let scene = Scene::new(account, identity, at.trunc_subsecs(0), dice);
-    let place = place(account);
-    let resources = resources_of(call, &scene, &place, dice);
     let outcome = outcome_of(call, answer, &scene);
     let kind = match answer {
         Answer::Done => call.kind,
@@ -56,40 +54,12 @@ pub(super) fn call(
         action: call.action.into(),
         service: Some(call.service.into()),
         actor: identity.actor.clone(),
-        resources,
+        resources: resources_in(&record, &account.id),
         outcome,
         read_only: Some(call.read_only),
         request_id: Some(request_id),
     };
     envelope(organisation, account, (id, scene.at), activity, record)
-}
-
-/// Resources as a mapping finds them: the record's `resources`, then those that the request names, else the
-/// account.
-fn resources_of(call: &Call, scene: &Scene<'_>, place: &Resource, dice: &mut Dice) -> Vec<Resource> {
-    let mut filled = |template| {
-        let mut text = String::new();
-        scene.fill(template, dice, &mut text);
-        text
-    };
-    let mut resources: Vec<Resource> = Vec::new();
-    for (kind, arn) in call.listed() {
-        let id = filled(arn);
-        let name = id.rsplit(['/', ':']).next().map(str::to_owned);
-        resources.push(Resource { kind: Some((*kind).into()), name, id, ..place.clone() });
-    }
-    for (parameter, template) in call.names {
-        let service = call.service.strip_suffix(".amazonaws.com").unwrap_or(call.service);
-        let called = Called { service, partition: "aws" };
-        let Some(named) = resource_named(called, parameter, &filled(template), place) else { continue };
-        if resources.iter().all(|known| known.id != named.id) {
-            resources.push(named);
-        }
-    }
-    if resources.is_empty() {
-        resources.push(of_account(place.clone()));
-    }
-    resources
 }
 
 fn outcome_of(call: &Call, answer: Answer, scene: &Scene<'_>) -> Outcome {

@@ -77,6 +77,12 @@ impl<'a> Fields<'a> {
         self.members.find(|key| key == name).is_some()
     }
 
+    /// The members that are not null, by name, in order: the texts of their values.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        let members = self.members.0.iter().map(|(name, value)| (&*name.0, value.get()));
+        members.filter(|(_, value)| *value != "null")
+    }
+
     /// Number of members.
     pub(super) fn len(&self) -> usize {
         self.members.0.len()

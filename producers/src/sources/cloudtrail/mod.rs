@@ -9,7 +9,7 @@ mod kind;
 mod partition;
 mod resources;
 
-pub(crate) use resources::{Call, resource_named};
+pub(crate) use resources::resources_in;
 use schemas::{
     Envelope, Event, EventId, Native, Source, TenantId, Timestamp, canonical_json,
     envelope::native_format,

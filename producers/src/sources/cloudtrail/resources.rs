@@ -1,7 +1,10 @@
-//! Resources of a call: the record's `resources`, and those that its request names.
+//! Resources of a call: the record's `resources`, and those that its request names; of EC2 also those that its answer names.
+
+mod named;
 
 use schemas::events::Resource;
 
+use self::named::{EC2_IDS, SERVICES, kind_of_arn};
 use super::partition::partition_of;
 use crate::sources::fields::Fields;
 
@@ -10,60 +13,11 @@ const MAX_RESOURCES: usize = 50;
 /// Maximum length of a resource name in a request parameter, in bytes.
 const MAX_NAME_BYTES: usize = 1_024;
 
-/// A request parameter that names a resource.
-struct Named {
-    /// Services in which the parameter names a resource of their own, as `eventSource` begins.
-    services: &'static [&'static str],
-    parameter: &'static str,
-    /// Type, as in CloudFormation.
-    kind: &'static str,
-    /// Service and resource part of the ARN, or `None` if the value is used as it is.
-    arn: Option<&'static str>,
+/// Resources of a record in an account; none where it is no record.
+pub(crate) fn resources_in(record: &str, account: &str) -> Vec<Resource> {
+    Fields::parse(record)
+        .map_or_else(|_| Vec::new(), |record| resources_of(&record, Some(account.to_owned())))
 }
-
-const fn named_by(
-    services: &'static [&'static str],
-    parameter: &'static str,
-    kind: &'static str,
-    arn: Option<&'static str>,
-) -> Named {
-    Named { services, parameter, kind, arn }
-}
-
-/// Parameters with the same name differ by service: Transfer's `userName` is not an IAM user.
-const NAMED: &[Named] = &[
-    named_by(&["s3", "s3-outposts", "s3express"], "bucketName", "AWS::S3::Bucket", Some("s3:")),
-    named_by(&["iam"], "userName", "AWS::IAM::User", Some("iam:user/")),
-    named_by(&["iam"], "roleName", "AWS::IAM::Role", Some("iam:role/")),
-    named_by(&["iam"], "groupName", "AWS::IAM::Group", Some("iam:group/")),
-    named_by(
-        &["ec2", "autoscaling", "ssm", "ec2-instance-connect"],
-        "instanceId",
-        "AWS::EC2::Instance",
-        Some("ec2:instance/"),
-    ),
-    named_by(&["ec2", "ebs"], "snapshotId", "AWS::EC2::Snapshot", Some("ec2:snapshot/")),
-    named_by(&["ec2"], "groupId", "AWS::EC2::SecurityGroup", Some("ec2:security-group/")),
-    named_by(&["ec2"], "vpcId", "AWS::EC2::VPC", Some("ec2:vpc/")),
-    named_by(&["lambda"], "functionName", "AWS::Lambda::Function", Some("lambda:function:")),
-    named_by(&["secretsmanager"], "secretId", "AWS::SecretsManager::Secret", None),
-    named_by(&["kms"], "keyId", "AWS::KMS::Key", None),
-    named_by(&["rds"], "dBInstanceIdentifier", "AWS::RDS::DBInstance", Some("rds:db:")),
-    named_by(&["rds"], "dBSnapshotIdentifier", "AWS::RDS::DBSnapshot", Some("rds:snapshot:")),
-    named_by(&["dynamodb"], "tableName", "AWS::DynamoDB::Table", Some("dynamodb:table/")),
-    named_by(&["cloudtrail"], "trailName", "AWS::CloudTrail::Trail", None),
-    named_by(&["cloudformation"], "stackName", "AWS::CloudFormation::Stack", None),
-    named_by(&["ecs"], "clusterName", "AWS::ECS::Cluster", None),
-    named_by(&["eks"], "clusterName", "AWS::EKS::Cluster", None),
-    named_by(&["sqs"], "queueUrl", "AWS::SQS::Queue", None),
-];
-
-/// Parameters whose values are ARNs, in every service.
-const ARNS: &[(&str, &str)] = &[
-    ("policyArn", "AWS::IAM::ManagedPolicy"),
-    ("roleArn", "AWS::IAM::Role"),
-    ("topicArn", "AWS::SNS::Topic"),
-];
 
 /// Resources of the call. Never empty if the account is known: a call without other resources is about its
 /// account.
@@ -72,9 +26,16 @@ pub(super) fn resources_of(record: &Fields<'_>, account: Option<String>) -> Vec<
     let place = Resource { cloud: Some("aws".into()), account, region, ..Resource::default() };
     let mut resources = listed(record, &place);
     let service = record.plain_text("eventSource").unwrap_or_default();
-    let call = Call { service: short(&service), partition: partition_of(record) };
+    let action = record.plain_text("eventName").unwrap_or_default();
+    let call = Call { action: &action, service: short(&service), partition: partition_of(record) };
+    let mut found = Found { call, place: &place, resources: &mut resources };
     if let Some(parameters) = record.object("requestParameters") {
-        named(&parameters, call, &place, &mut resources);
+        found.named(&parameters);
+    }
+    if call.service == "ec2"
+        && let Some(answer) = record.inner("responseElements")
+    {
+        found.made(&answer);
     }
     if resources.is_empty()
         && let Some(account) = place.account.clone()
@@ -99,61 +60,138 @@ fn listed(record: &Fields<'_>, place: &Resource) -> Vec<Resource> {
     resources
 }
 
-/// Service and partition that a request went to.
+/// A call: its name, and the service and partition that it went to.
 #[derive(Clone, Copy)]
-pub(crate) struct Call<'a> {
+struct Call<'a> {
+    /// Its name: `CreateUser`.
+    action: &'a str,
     /// The service, as `eventSource` begins: `iam`.
-    pub(crate) service: &'a str,
+    service: &'a str,
     /// The partition: `aws`, `aws-us-gov`, `aws-cn`.
-    pub(crate) partition: &'a str,
+    partition: &'a str,
 }
 
 fn short(source: &str) -> &str {
     source.strip_suffix(".amazonaws.com").unwrap_or(source)
 }
 
-fn named(parameters: &Fields<'_>, call: Call<'_>, place: &Resource, resources: &mut Vec<Resource>) {
-    let names = NAMED.iter().map(|named| named.parameter).chain(ARNS.iter().map(|(parameter, _)| *parameter));
-    for parameter in names {
-        // Asked only where it is there as a text: other types are the request's own business.
-        let name = parameters.raw(parameter).and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
-        let resource = name.and_then(|name| resource_named(call, parameter, &name, place));
+/// Resources of a call as they are found.
+struct Found<'a> {
+    call: Call<'a>,
+    place: &'a Resource,
+    resources: &'a mut Vec<Resource>,
+}
+
+impl Found<'_> {
+    fn add(&mut self, resource: Option<Resource>) {
         if let Some(resource) = resource
-            && resources.len() < MAX_RESOURCES
-            && !resources.iter().any(|known| known.id == resource.id)
+            && self.resources.len() < MAX_RESOURCES
+            && !self.resources.iter().any(|known| known.id == resource.id)
         {
-            resources.push(resource);
+            self.resources.push(resource);
+        }
+    }
+
+    /// What the request names: by the service's own parameters first, then by ids and ARNs in any parameter.
+    fn named(&mut self, parameters: &Fields<'_>) {
+        let call = self.call;
+        for (_, of_service) in SERVICES.iter().filter(|(services, _)| services.contains(&call.service)) {
+            for named in *of_service {
+                // Asked only where it is there as a text: other types are the request's own business.
+                let name = parameters.raw(named.parameter).and_then(|raw| text_of(raw.get()));
+                self.add(name.and_then(|name| resource_named(call, named.parameter, &name, self.place)));
+            }
+        }
+        self.texts(parameters);
+        if self.call.service == "ec2" {
+            self.sets(parameters, |parameter| parameter.ends_with("Id"));
+        }
+    }
+
+    /// What the answer of EC2 says was made: `{"snapshotId"}`, `{"vpc": {"vpcId"}}`, `{"instancesSet": {"items": [{"instanceId"}]}}`.
+    fn made(&mut self, answer: &Fields<'_>) {
+        self.texts(answer);
+        for (name, _) in answer.entries().filter(|(_, value)| value.starts_with('{')) {
+            let id = answer.inner(name).and_then(|inner| inner.plain_text(&format!("{name}Id")));
+            self.add(id.and_then(|id| self.call.resource_with_id(&id, self.place)));
+        }
+        self.sets(answer, |parameter| parameter == "instanceId");
+    }
+
+    /// Ids and ARNs that are texts of the object.
+    fn texts(&mut self, object: &Fields<'_>) {
+        for (parameter, text) in object.entries().filter_map(|(name, value)| Some((name, text_of(value)?))) {
+            self.add(resource_named(self.call, parameter, &text, self.place));
+        }
+    }
+
+    /// Ids in lists, which EC2 writes as `{"instancesSet": {"items": [{"instanceId": "i-1"}]}}`.
+    fn sets(&mut self, object: &Fields<'_>, asked: impl Fn(&str) -> bool) {
+        for (set, _) in
+            object.entries().filter(|(name, value)| name.ends_with("Set") && value.starts_with('{'))
+        {
+            let items = object.inner(set).map(|set| set.quiet_objects("items", MAX_RESOURCES));
+            for item in items.unwrap_or_default() {
+                for (_, value) in item.entries().filter(|(name, _)| asked(name)) {
+                    let id = text_of(value);
+                    self.add(id.and_then(|id| self.call.resource_with_id(&id, self.place)));
+                }
+            }
         }
     }
 }
 
-/// The resource that a request parameter names, if the parameter is known for the called service.
-pub(crate) fn resource_named(
-    call: Call<'_>,
-    parameter: &str,
-    name: &str,
-    place: &Resource,
-) -> Option<Resource> {
+/// The text of a JSON value that is one.
+fn text_of(value: &str) -> Option<String> {
+    value.starts_with('"').then(|| serde_json::from_str(value).ok())?
+}
+
+/// The resource that a request parameter names, if the parameter is known for the called service, or its value says by itself
+/// what it names.
+fn resource_named(call: Call<'_>, parameter: &str, name: &str, place: &Resource) -> Option<Resource> {
     if name.is_empty() || name.len() > MAX_NAME_BYTES || name.contains('\0') {
         return None;
     }
-    let of_arn = || {
-        let (_, kind) = ARNS.iter().find(|(known, _)| *known == parameter && name.starts_with("arn:"))?;
-        Some((*kind, None))
-    };
-    let of_service = || {
-        let mut all = NAMED.iter().filter(|named| named.parameter == parameter);
-        all.find(|named| named.services.contains(&call.service)).map(|named| (named.kind, named.arn))
-    };
-    let (kind, arn) = of_arn().or_else(of_service)?;
-    let id = match arn {
-        Some(arn) if !name.starts_with("arn:") => {
-            full_arn(arn, call.partition, place, name).unwrap_or_else(|| name.to_owned())
-        }
-        _ => name.to_owned(),
-    };
-    let name = name_in(name).or_else(|| Some(name.to_owned()));
-    Some(Resource { kind: Some(kind.into()), id, name, ..place.clone() })
+    let is_parameter = |known: &str| known.eq_ignore_ascii_case(parameter);
+    if let Some(named) = SERVICES
+        .iter()
+        .filter(|(services, _)| services.contains(&call.service))
+        .flat_map(|(_, named)| *named)
+        .find(|named| is_parameter(named.parameter) && call.action.contains(named.calls))
+    {
+        let id = match named.arn {
+            Some(arn) if !name.starts_with("arn:") => full_arn(arn, call.partition, place, name),
+            _ => None,
+        };
+        return Some(resource(named.kind, id.unwrap_or_else(|| name.to_owned()), name, place));
+    }
+    let names_arn =
+        parameter.len() >= 3 && parameter.as_bytes()[parameter.len() - 3..].eq_ignore_ascii_case(b"arn");
+    if names_arn && name.starts_with("arn:") {
+        let known = kind_of_arn(name).map(str::to_owned);
+        return Some(Resource { kind: known, ..resource("", name.to_owned(), name, place) });
+    }
+    let names_id = parameter.ends_with("Id");
+    names_id.then(|| call.resource_with_id(name, place))?
+}
+
+impl Call<'_> {
+    /// The resource of EC2 that has that id.
+    fn resource_with_id(self, id: &str, place: &Resource) -> Option<Resource> {
+        let is_id = |prefix: &str| {
+            let rest = id.strip_prefix(prefix);
+            rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        };
+        let (_, kind, arn) = EC2_IDS.iter().find(|(prefix, _, _)| is_id(prefix))?;
+        let is_of_ec2 = matches!(self.service, "ec2" | "ebs");
+        let arn = is_of_ec2.then(|| full_arn(arn, self.partition, place, id))?;
+        Some(resource(kind, arn.unwrap_or_else(|| id.to_owned()), id, place))
+    }
+}
+
+fn resource(kind: &str, id: String, name: &str, place: &Resource) -> Resource {
+    let name = name_in(name).unwrap_or_else(|| name.to_owned());
+    Resource { kind: Some(kind.into()), id, name: Some(name), ..place.clone() }
 }
 
 /// `iam:user/` and `ada` to `arn:aws:iam::<account>:user/ada`. IAM has no regions, buckets have no account.

@@ -103,8 +103,78 @@ fn a_parameter_names_a_resource_of_the_service_that_was_called() {
     assert_eq!(call("transfer", json!({"userName": "ftp1"})), ["111122223333"], "the account");
     assert_eq!(call("connect", json!({"instanceId": "i-1"})), ["111122223333"]);
     assert_eq!(call("glue", json!({"tableName": "t"})), ["111122223333"]);
-    assert_eq!(call("eks", json!({"clusterName": "c"})), ["c"]);
+    assert_eq!(
+        call("logs", json!({"logGroupName": "arn:aws:logs:r:1:log-group:g"})),
+        ["arn:aws:logs:r:1:log-group:g"]
+    );
+    assert_eq!(
+        call("codepipeline", json!({"name": "p"})),
+        ["111122223333"],
+        "the call says nothing of pipelines"
+    );
     assert_eq!(call("sts", json!({"roleArn": "arn:aws:iam::1:role/r"})), ["arn:aws:iam::1:role/r"]);
+}
+
+#[test]
+fn calls_are_about_what_their_requests_and_answers_name() {
+    let call = |service: &str, action: &str, parameters: Value, answer: Value| {
+        resources(&trail(&json!({"eventName": action, "eventSource": format!("{service}.amazonaws.com"),
+            "awsRegion": "eu-west-1", "requestParameters": parameters, "responseElements": answer})))
+    };
+    let of = |service: &str, path: &str| format!("arn:aws:{service}:eu-west-1:111122223333:{path}");
+    for action in ["StopLogging", "DeleteTrail"] {
+        assert_eq!(
+            call("cloudtrail", action, json!({"name": "main"}), Value::Null),
+            [of("cloudtrail", "trail/main")]
+        );
+    }
+    assert_eq!(call("cloudtrail", "CreateChannel", json!({"name": "main"}), Value::Null), ["111122223333"]);
+    assert_eq!(call("events", "DisableRule", json!({"name": "r"}), Value::Null), [of("events", "rule/r")]);
+    assert_eq!(
+        call(
+            "ec2",
+            "TerminateInstances",
+            json!({"instancesSet": {"items": [{"instanceId": "i-1"}, {"instanceId": "i-2"}]}}),
+            json!({"instancesSet": {"items": [{"instanceId": "i-1", "currentState": {"code": 32}}]}})
+        ),
+        [of("ec2", "instance/i-1"), of("ec2", "instance/i-2")]
+    );
+    assert_eq!(
+        call(
+            "ec2",
+            "RunInstances",
+            json!({"instancesSet": {"items": [{"imageId": "ami-1", "minCount": 1}]}}),
+            json!({"ownerId": "1", "instancesSet": {"items": [{"instanceId": "i-9", "subnetId": "subnet-1"}]}})
+        ),
+        [of("ec2", "image/ami-1"), of("ec2", "instance/i-9")]
+    );
+    assert_eq!(
+        call(
+            "ec2",
+            "CreateVpc",
+            json!({"cidrBlock": "10.0.0.0/16", "description": "vpc-like"}),
+            json!({"vpc": {"vpcId": "vpc-1", "dhcpOptionsId": "dopt-1"}})
+        ),
+        [of("ec2", "vpc/vpc-1")]
+    );
+    assert_eq!(
+        call("ec2", "AttachVolume", json!({"volumeId": "vol-1", "instanceId": "i-1"}), Value::Null),
+        [of("ec2", "instance/i-1"), of("ec2", "volume/vol-1")]
+    );
+    assert_eq!(
+        call("ec2", "DeleteFlowLogs", json!({"tokenId": "x-1"}), json!({"vpc": []})),
+        ["111122223333"]
+    );
+    let found = activity(
+        SourceFormat::CloudTrail,
+        &trail(&json!({"eventSource": "elasticloadbalancing.amazonaws.com",
+        "requestParameters": {"loadBalancerArn": "arn:aws:elasticloadbalancing:r:1:loadbalancer/app/a/1",
+            "securityArn": "none", "webACLArn": "arn:aws:wafv2:r:1:regional/webacl/a/1"}})),
+    )
+    .resources;
+    let kinds: Vec<_> =
+        found.iter().map(|resource| (resource.kind.as_deref(), resource.name.as_deref())).collect();
+    assert_eq!(kinds, [(Some("AWS::ElasticLoadBalancingV2::LoadBalancer"), Some("1")), (None, Some("1"))]);
 }
 
 #[test]
