@@ -87,15 +87,21 @@ pub(super) fn read_file(
         Ok(reader) => reader,
         Err(error) => return Ending::Refused(chain(&error)),
     };
+    let begins = match reader.fill_buf() {
+        Ok(begins) => begins,
+        Err(error) => return Ending::Refused(chain(&error)),
+    };
+    if let Some(instead) = packed(begins).filter(|_| format != SourceFormat::Focus || !is_parquet(begins)) {
+        return match file.found {
+            Found::InFolder => Ending::Skipped(instead.to_owned()),
+            Found::Named => Ending::Refused(instead.to_owned()),
+        };
+    }
     if format == SourceFormat::Focus {
         return read_charges(file, reader, sought, hand_out);
     }
-    if format == SourceFormat::Config {
-        match reader.fill_buf() {
-            Ok(begins) if state::may_be_state(begins) => return read_state(file, reader, sought, hand_out),
-            Ok(_) => {}
-            Err(error) => return Ending::Refused(chain(&error)),
-        }
+    if format == SourceFormat::Config && state::may_be_state(begins) {
+        return read_state(file, reader, sought, hand_out);
     }
     let unrecognised = match file.found {
         Found::InFolder => Unrecognised::Refused,
@@ -178,7 +184,7 @@ fn read_charges(
         }
         return Ending::Whole;
     }
-    let rows = if begins.starts_with(&PARQUET_MAGIC) {
+    let rows = if is_parquet(begins) {
         match File::open(&file.path) {
             Ok(opened) => ChargeRows::of_parquet(opened, charges).map(Some),
             Err(error) => return Ending::Refused(chain(&error)),
@@ -345,6 +351,34 @@ impl Pending {
             None => none,
         }
     }
+}
+
+/// What a (decompressed) file is instead of text, and what to do; `None` if it may be text.
+fn packed(begins: &[u8]) -> Option<&'static str> {
+    const KINDS: [(usize, &[u8], &str); 11] = [
+        (0, &GZIP_MAGIC, "it is compressed twice; decompress it once"),
+        (0, &ZSTD_MAGIC, "it is compressed twice; decompress it once"),
+        (0, b"PK\x03\x04", "it is a ZIP archive; unpack it and import its files"),
+        (0, b"7z\xBC\xAF\x27\x1C", "it is a 7z archive; unpack it and import its files"),
+        (257, b"ustar", "it is a tar archive; unpack it and import its files"),
+        (0, b"BZh", "it is compressed with bzip2; decompress it, or compress it with gzip or zstd"),
+        (0, b"\xFD7zXZ\0", "it is compressed with xz; decompress it, or compress it with gzip or zstd"),
+        (
+            0,
+            b"\x04\x22\x4D\x18",
+            "it is compressed with lz4; decompress it, or compress it with gzip or zstd",
+        ),
+        (0, &PARQUET_MAGIC, "it is Parquet; export its records as JSON, one a line"),
+        (0, b"Obj\x01", "it is an Avro file; export its records as JSON, one a line"),
+        (0, b"ORC", "it is ORC; export its records as JSON, one a line"),
+    ];
+    let is =
+        |&&(at, magic, _): &&(usize, &[u8], &str)| begins.get(at..).is_some_and(|b| b.starts_with(magic));
+    KINDS.iter().find(is).map(|(_, _, instead)| *instead)
+}
+
+fn is_parquet(begins: &[u8]) -> bool {
+    begins.starts_with(&PARQUET_MAGIC)
 }
 
 /// Opens a file, decompressing gzip or zstd by its first bytes; a file named `.gz` or `.zst` must be

@@ -71,9 +71,9 @@ fn records(ids: std::ops::Range<u32>) -> String {
     format!(r#"{{"Records":[{}]}}"#, ids.map(record).collect::<Vec<_>>().join(","))
 }
 
-fn gzip(content: &str) -> Vec<u8> {
+fn gzip(content: impl AsRef<[u8]>) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(content.as_bytes()).expect("compressed");
+    encoder.write_all(content.as_ref()).expect("compressed");
     encoder.finish().expect("compressed")
 }
 
@@ -85,7 +85,7 @@ fn told(counts: Counts) -> (u64, u64, u64, u64) {
 async fn every_shape_of_file_is_published_and_repetitions_counted() {
     let case = Case::new();
     case.file("a.json", records(0..200));
-    case.file("b.json.gz", [gzip(&record(200)), gzip("\n"), gzip(&record(201))].concat());
+    case.file("b.json.gz", [gzip(record(200)), gzip("\n"), gzip(record(201))].concat());
     case.file("c.jsonl", format!("{}\n17\n{}\n", record(0), record(202)));
     case.file("empty.json", "");
     case.file("README.md", "# Not a log\n");
@@ -120,7 +120,7 @@ async fn what_a_stage_would_park_is_rejected_before_it_is_published() {
 #[tokio::test]
 async fn broken_files_keep_what_came_before_and_are_read_again_when_resumed() {
     let case = Case::new();
-    let whole = gzip(&records(10..400));
+    let whole = gzip(records(10..400));
     case.file("a.json", records(0..10));
     case.file("cut.json.gz", &whole[..whole.len() - 20]);
     case.file("false.json.gz", "not gzip");
@@ -138,6 +138,27 @@ async fn broken_files_keep_what_came_before_and_are_read_again_when_resumed() {
     let summary = case.import(Start::Resumed, |_| ()).await;
     assert_eq!(told(summary.counts), (410, 410, 0, 0), "counts include what was done before");
     assert_eq!((summary.files, summary.resumed_files, case.journals()), (4, 1, 0));
+}
+
+#[tokio::test]
+async fn archives_and_binary_formats_are_named_with_what_to_do() {
+    let mut tar = [0; 512];
+    tar[257..262].copy_from_slice(b"ustar");
+    for (content, instead) in [
+        (b"PK\x03\x04....".to_vec(), "a ZIP archive"),
+        (tar.to_vec(), "a tar archive"),
+        (gzip(tar), "a tar archive"),
+        (gzip(gzip("{}")), "compressed twice"),
+        (b"BZh91AY".to_vec(), "bzip2"),
+        (b"PAR1....".to_vec(), "Parquet"),
+    ] {
+        let case = Case::new();
+        case.file("a.json", records(0..1));
+        case.file("packed.json", content);
+        let summary = case.import(Start::Over, |_| ()).await;
+        assert_eq!((told(summary.counts), summary.skipped_files), ((1, 1, 0, 0), 1), "{instead}");
+        assert!(summary.skipped[0].reason.contains(instead), "{:?}", summary.skipped);
+    }
 }
 
 #[tokio::test]

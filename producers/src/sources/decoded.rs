@@ -18,6 +18,13 @@ pub(super) struct Decoded<R> {
     is_at_end: bool,
 }
 
+/// The text of a whole file in UTF-8, UTF-16LE or UTF-16BE; `None` if it is none.
+pub fn decoded_text(bytes: &[u8]) -> Option<String> {
+    let mut text = Vec::with_capacity(bytes.len());
+    Decoded::new(bytes).read_to_end(&mut text).ok()?;
+    String::from_utf8(text).ok()
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Encoding {
     Utf8,
@@ -145,6 +152,8 @@ mod tests {
             assert_eq!(read(text.as_bytes(), at_once), text);
             assert_eq!(read(b"", at_once), "");
         }
+        assert_eq!(decoded_text(&little).as_deref(), Some(text));
+        assert_eq!(decoded_text(b"PK\x03\x04\xFF"), None);
     }
 
     #[test]

@@ -16,6 +16,10 @@ pub const MAX_ELEMENT_BYTES: usize = 1_000_000;
 
 /// The list whose elements are rows, that is arrays of columns.
 const ROWS: &str = "QueryResultRows";
+/// The lists in which queues, log groups and searches hand out records of any source.
+const CARRIERS: [&str; 5] = ["Records", "logEvents", "Messages", "receivedMessages", HITS];
+/// Elasticsearch's answers have their list of hits in an object of that name.
+const HITS: &str = "hits";
 
 /// One element of a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,6 +88,8 @@ pub struct Elements<R> {
     lists: &'static [&'static str],
     /// Whether the list is one of rows, each an array of columns.
     in_rows: bool,
+    /// Number of objects that are open around the one that lists the records.
+    around: u32,
     /// Set after a first record without line ends: then a line end closes everything that is open.
     line_by_line: bool,
 }
@@ -125,7 +131,15 @@ impl<R: Read> Elements<R> {
     /// around them.
     pub fn listed_in(reader: R, lists: &'static [&'static str]) -> Self {
         let bytes = Bytes::new(reader);
-        Self { bytes, lists, state: State::Start, next_index: 0, in_rows: false, line_by_line: false }
+        Self {
+            bytes,
+            lists,
+            state: State::Start,
+            next_index: 0,
+            in_rows: false,
+            around: 0,
+            line_by_line: false,
+        }
     }
 
     fn found(&mut self, listed: bool, text: Result<String, ElementDefect>) -> Element {
@@ -151,6 +165,8 @@ impl<R: Read> Elements<R> {
                         self.bytes.take();
                         self.state = State::InArray;
                     }
+                    // Some exports are the elements of an array without its brackets.
+                    Some(b',') if self.next_index > 0 => self.bytes.skip(),
                     Some(b'{') => {
                         if let Some(element) = self.top_level_object()? {
                             return Ok(Some(element));
@@ -181,6 +197,7 @@ impl<R: Read> Elements<R> {
     fn top_level_object(&mut self) -> Result<Option<Element>, FileDefect> {
         let mut capture = Capture::new();
         capture.push(self.bytes.take());
+        self.around = 0;
         let first = self.next_index == 0;
         match self.members(&mut capture) {
             Ok(Object::Whole) => {
@@ -209,13 +226,17 @@ impl<R: Read> Elements<R> {
             match self.space_within(capture)? {
                 b'}' => {
                     capture.push(self.bytes.take());
-                    return Ok(Object::Whole);
+                    if self.around == 0 {
+                        return Ok(Object::Whole);
+                    }
+                    self.around -= 1;
                 }
                 b',' => capture.push(self.bytes.take()),
                 b'"' => {
                     let mut name = Capture::new();
                     self.string(&mut name)?;
-                    let is_list = self.lists.iter().any(|list| is_name(&name.text, list));
+                    let is_list = self.is_list(&name.text);
+                    let is_hits = is_list && is_name(&name.text, HITS);
                     capture.append(&name);
                     if self.space_within(capture)? != b':' {
                         return Err(Stop::Malformed);
@@ -226,11 +247,22 @@ impl<R: Read> Elements<R> {
                         self.in_rows = is_name(&name.text, ROWS);
                         return Ok(Object::RecordsBegin);
                     }
+                    if is_hits && self.bytes.peek()? == Some(b'{') {
+                        capture.push(self.bytes.take());
+                        self.around += 1;
+                        continue;
+                    }
                     self.value(capture)?;
                 }
                 _ => return Err(Stop::Malformed),
             }
         }
+    }
+
+    /// Whether a member of that (quoted) name lists records: of the source, or of what carries them.
+    fn is_list(&self, quoted: &[u8]) -> bool {
+        let mut names = self.lists.iter().chain(&CARRIERS);
+        !self.lists.is_empty() && names.any(|name| is_name(quoted, name))
     }
 
     /// The next element of an array, or `None` at its end.

@@ -7,8 +7,8 @@
 //! | `aws cloudtrail lookup-events` | `Events[]` | `CloudTrailEvent` |
 //! | CloudTrail Lake | `{"eventData"}` or `{"eventJson"}`, `QueryResultRows[][]` | that member, the row's columns |
 //! | Amazon Data Firehose, Kinesis | `records[]` of `{"data"}` or `{"kinesis": {"data"}}`, base64 | the data, also gzipped |
-//! | Amazon SNS, SQS | `{"Type": "Notification", "Message"}`, `{"messageId", "body"}` | the text |
-//! | Google Pub/Sub push | `{"message": {"data": base64}, "subscription"}` | the data |
+//! | Amazon SNS, SQS | `{"Type": "Notification", "Message"}`, `Messages[]` of `{"messageId", "body"}` | the text |
+//! | Google Pub/Sub | `{"message": {"data": base64}, "subscription"}`, `receivedMessages[]` | the data |
 //! | Azure Event Grid, Eventarc, CDEvents | `{"eventType" or "type", "data": {…}}` | `data` |
 //! | Okta event hook | `{"eventType": "com.okta.event_hook", "data": {"events"}}` | the events |
 //! | log shippers, Splunk, Elasticsearch | see [`shippers`] | the line, as text or parsed |

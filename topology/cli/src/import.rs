@@ -122,7 +122,7 @@ pub(super) async fn import(args: ImportArgs) -> anyhow::Result<Outcome> {
     if !summary.interrupted && fetched.exists() {
         std::fs::remove_dir_all(&fetched)?;
     }
-    print(&summary, args.output)?;
+    print(&summary, args.source, args.output)?;
     Ok(match (summary.interrupted, summary.is_clean() || args.allow_rejects) {
         (true, _) => Outcome::Interrupted,
         (false, true) => Outcome::Done,
@@ -157,7 +157,7 @@ fn show(bar: &ProgressBar, progress: &Progress) {
     bar.set_message(format!("{} records, {} files", progress.counts.read, progress.files_done));
 }
 
-fn print(summary: &ImportSummary, format: Format) -> anyhow::Result<()> {
+fn print(summary: &ImportSummary, source: SourceFormat, format: Format) -> anyhow::Result<()> {
     if format != Format::Table {
         return output::json(summary);
     }
@@ -166,9 +166,15 @@ fn print(summary: &ImportSummary, format: Format) -> anyhow::Result<()> {
         "{} records of {} files: {} published, {} duplicates, {} rejected",
         counts.read, summary.files, counts.published, counts.duplicates, counts.rejected
     ));
+    let times_assumed = match source {
+        SourceFormat::Focus => {
+            "charges count as known since their file was last written: FOCUS has no column for it"
+        }
+        _ => "without a readable time of their own: one was assumed",
+    };
     let odd = [
         (counts.ids_derived, "without an id of their own: it is derived from their content"),
-        (counts.times_assumed, "without a readable time of their own: one was assumed"),
+        (counts.times_assumed, times_assumed),
         (counts.fields_empty, "name no actor, or have fields of a wrong type that were left empty"),
     ];
     for (number, what) in odd.into_iter().filter(|(number, _)| *number > 0) {

@@ -140,6 +140,10 @@ fn records_come_out_of_what_shippers_make_of_a_line() {
         json!({"time": 1_767_600_000, "sourcetype": "aws:cloudtrail", "event": parsed}),
         json!({"sourcetype": "aws:cloudtrail", "event": line}),
         json!({"_index": "trail", "_id": "1", "_source": parsed}),
+        json!({"took": 3, "_shards": {"total": 1}, "hits": {"total": {"value": 1}, "max_score": null,
+               "hits": [{"_index": "trail", "_id": "1", "_score": null, "_source": parsed}]}, "aggregations": {}}),
+        json!({"Messages": [{"MessageId": "1", "ReceiptHandle": "a", "Body": line}]}),
+        json!({"receivedMessages": [{"ackId": "a", "message": {"data": STANDARD.encode(&line), "messageId": "1"}}]}),
         json!({"preview": false, "result": {"_raw": line, "_time": "2026-01-05T08:00:00Z", "host": "a"}}),
         json!({"preview": false, "result": parsed}),
         json!({"insertId": "1", "timestamp": "2026-01-05T08:00:00Z", "jsonPayload": parsed}),
@@ -164,6 +168,26 @@ fn records_come_out_of_what_shippers_make_of_a_line() {
     own["event"] = json!({"eventName": "StopLogging"});
     own["payload"] = json!(line);
     own["data"] = parsed.clone();
+    assert_eq!(calls(SourceFormat::CloudTrail, &own.to_string()), ["PutRule"]);
+}
+
+#[test]
+fn records_with_commas_between_them_and_many_hits_are_read() {
+    let of = |name: &str| call(name).to_string();
+    let (one, other) = (of("StopLogging"), of("PutRule"));
+    for text in [
+        format!("{one},\n{other},\n"),
+        format!(
+            "{{\"hits\":{{\"hits\":[{{\"_source\":{one}}},\n{{\"_source\":{other}}}],\"total\":2}},\"took\":1}}\n"
+        ),
+        format!(
+            "{{\"hits\":{{\"hits\":[{{\"_source\":{one}}}]}}}}\n{{\"hits\":{{\"hits\":[{{\"_source\":{other}}}]}}}}\n"
+        ),
+    ] {
+        assert_eq!(calls(SourceFormat::CloudTrail, &text), ["StopLogging", "PutRule"], "{text}");
+    }
+    let mut own = call("PutRule");
+    own["hits"] = json!({"list": [1, {"a": {}}], "more": {}});
     assert_eq!(calls(SourceFormat::CloudTrail, &own.to_string()), ["PutRule"]);
 }
 

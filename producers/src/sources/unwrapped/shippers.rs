@@ -9,7 +9,7 @@
 //! | journald | `{"MESSAGE": "…"}` |
 //! | Splunk HEC | `{"event": {…} or "…", "sourcetype", "time"}` |
 //! | Splunk's exported searches | `{"preview", "result": {"_raw": "…"}}` |
-//! | Elasticsearch's answers | `{"_index", "_source": {…}}` |
+//! | Elasticsearch's answers | `{"hits": {"hits": […]}}`, `{"_index", "_source": {…}}` |
 //! | Google Cloud Logging | `{"jsonPayload": {…}}`, `{"textPayload": "…"}` |
 //! | CloudWatch Logs Insights | `{"@message": "…", "@timestamp"}` |
 //! | Datadog's archives | `{"attributes": {…}, "date"}` |
