@@ -145,14 +145,23 @@ impl Template {
             };
             filled = match (filled.len(), values.len()) {
                 (_, 0) => return Vec::new(),
-                (_, 1) => filled.into_iter().map(|text| text + &values[0]).collect(),
-                (1, _) => values.iter().map(|value| format!("{}{value}", filled[0])).collect(),
-                (a, b) if a == b => filled.into_iter().zip(values).map(|(text, v)| text + &v).collect(),
+                (_, 1) => filled.into_iter().map(|text| joined(text, &values[0])).collect(),
+                (1, _) => values.iter().map(|value| joined(filled[0].clone(), value)).collect(),
+                (a, b) if a == b => {
+                    filled.into_iter().zip(values).map(|(text, v)| joined(text, &v)).collect()
+                }
                 _ => return Vec::new(),
             };
         }
         filled
     }
+}
+
+/// A text with a value behind it. Many calls take the name of a thing or its ARN: where a template completes a name to
+/// an ARN, an ARN stands for itself.
+fn joined(text: String, value: &str) -> String {
+    const ARN: &str = "arn:";
+    if text.starts_with(ARN) && value.starts_with(ARN) { value.to_owned() } else { text + value }
 }
 
 /// A field that is read as texts.
@@ -198,7 +207,7 @@ mod tests {
     #[track_caller]
     fn check(template: &str, expected: &[&str]) {
         let record = json!({
-            "account": "111122223333", "n": 7, "none": null, "blank": " ", "object": {"name": "x"}, "all": [],
+            "account": "111122223333", "arn": "arn:aws:s3:::a", "n": 7, "none": null, "blank": " ", "object": {"name": "x"}, "all": [],
             "subjects": [{"space": "a", "name": "one"}, {"space": "b", "name": "two"}], "three": [1, 2, 3],
         });
         assert_eq!(
@@ -215,6 +224,9 @@ mod tests {
         check("subjects[1].name", &["two"]);
         check("subjects.name", &["one", "two"]);
         check("arn:{account}:user/{object.name}", &["arn:111122223333:user/x"]);
+        check("arn:aws:s3:::{arn}", &["arn:aws:s3:::a"]);
+        check("arn:{account}:bucket/{arn}", &["arn:aws:s3:::a"]);
+        check("bucket/{arn}", &["bucket/arn:aws:s3:::a"]);
         check("{n}", &["7"]);
         check("{subjects.space}:{subjects.name}", &["a:one", "b:two"]);
         check("{account}/{subjects.name}", &["111122223333/one", "111122223333/two"]);
