@@ -6,7 +6,10 @@ use schemas::Timestamp;
 use sqlx::{Connection as _, Executor as _, FromRow, PgConnection};
 
 use super::migrate::MIGRATIONS;
-use crate::session::connect_admin;
+use crate::{
+    session::connect_admin,
+    siem::control::{self, StoredSink},
+};
 
 /// State of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct Standing {
     pub work: Option<Work>,
     /// Entries that sinks have passed and not delivered, where the migrations are as they should be.
     pub gaps: Option<Vec<Gap>>,
+    /// Every sink that was ever run or paused, where the migrations are as they should be.
+    pub sinks: Option<Vec<StoredSink>>,
 }
 
 /// Entries of the audit log that a sink has passed and not delivered.
@@ -90,9 +95,12 @@ pub async fn standing(url: &str) -> sqlx::Result<Standing> {
         Some(migrations) if !migrations.missing.is_empty() => None,
         _ => work(&mut connection).await.ok(),
     };
-    let gaps = match work {
-        Some(_) => sqlx::query_as("SELECT * FROM siem_gaps()").fetch_all(&mut connection).await.ok(),
-        None => None,
+    let (gaps, sinks) = match work {
+        Some(_) => (
+            sqlx::query_as("SELECT * FROM siem_gaps()").fetch_all(&mut connection).await.ok(),
+            control::list(&mut connection).await.ok(),
+        ),
+        None => (None, None),
     };
     connection.close().await?;
     Ok(Standing {
@@ -105,6 +113,7 @@ pub async fn standing(url: &str) -> sqlx::Result<Standing> {
         migrations,
         work,
         gaps,
+        sinks,
     })
 }
 

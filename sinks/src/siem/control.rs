@@ -1,7 +1,7 @@
 //! State of sinks, and operators' decisions about them: the table `siem_sink`.
 
 use schemas::Timestamp;
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgExecutor, PgPool};
 
 use crate::{
     delivery::DeliveryError,
@@ -57,14 +57,14 @@ pub struct StoredSink {
 }
 
 /// Every sink that was ever run or paused, by name.
-pub async fn list(pool: &PgPool) -> sqlx::Result<Vec<StoredSink>> {
+pub async fn list(from: impl PgExecutor<'_>) -> sqlx::Result<Vec<StoredSink>> {
     sqlx::query_as(
         "SELECT name, kind, state, why, state_since, paused_by, paused_why,
                 (SELECT coalesce(sum(b.until_index - b.next_index), 0)::bigint FROM siem_backfill AS b
                   WHERE b.sink = name) AS backfill
            FROM siem_sink ORDER BY name",
     )
-    .fetch_all(pool)
+    .fetch_all(from)
     .await
 }
 

@@ -77,6 +77,8 @@ struct Examined {
     unprotected: Vec<String>,
     database: Result<Standing, String>,
     stages: Result<Vec<Stage>, String>,
+    /// Names of the sinks in the settings here.
+    sinks: Vec<String>,
     keys: Keys,
     services: Vec<Service>,
     disk: Option<Disk>,
@@ -149,7 +151,9 @@ async fn examine(place: &Place, trust: &Trust) -> anyhow::Result<Examined> {
         services.push(Service { name, url, is_ready });
     }
     let unprotected = transport::unprotected(&place.endpoints)?;
-    Ok(Examined { now, cluster, topics, unprotected, database, stages, keys, services, disk: disk(place) })
+    let sinks = place.settings.sinks()?.into_iter().map(|sink| sink.name).collect();
+    let disk = disk(place);
+    Ok(Examined { now, cluster, topics, unprotected, database, stages, sinks, keys, services, disk })
 }
 
 async fn in_time<T, E: std::fmt::Display>(asked: impl Future<Output = Result<T, E>>) -> Result<T, String> {

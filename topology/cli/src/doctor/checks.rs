@@ -1,8 +1,10 @@
 //! Checks of `weir doctor` on the gathered facts.
 
+use schemas::Timestamp;
 use sinks::{
     postgres::{Gap, Standing, Work},
     read_models::pipeline::{Stage, StagePartition, StageState},
+    siem::control::StoredSink,
 };
 use topology::runtime::offline::admin::{ClusterStanding, TopicChange};
 
@@ -20,6 +22,8 @@ const OLDEST_POSTGRES: i32 = 150_000;
 const MAX_OUTBOX_AGE_S: i64 = 60;
 /// A round that removes old rows comes every six hours.
 const MAX_RETENTION_IDLE_HOURS: i64 = 24;
+/// A receiver that answers again within this time was restarted.
+const MAX_SILENCE_S: i64 = 60;
 /// Most names in one sentence.
 const MAX_NAMES: usize = 5;
 
@@ -49,6 +53,9 @@ pub(super) fn findings(examined: &Examined) -> Vec<Finding> {
     match &examined.database {
         Ok(standing) => {
             all.extend(database(standing));
+            let stored = standing.sinks.iter().flatten();
+            let here = stored.filter(|sink| examined.sinks.contains(&sink.name));
+            all.extend(here.filter_map(|stored| sink(stored, standing)));
             all.push(clock((examined.now - standing.clock).num_seconds()));
         }
         Err(why) => all.push(Finding::problem(
@@ -199,6 +206,34 @@ fn completeness(gaps: &[Gap]) -> Finding {
     let (sink, since) = (&first.sink, since.format("%Y-%m-%dT%H:%M:%SZ"));
     let cure = format!("`weir sink backfill {sink} --from {since}` delivers them out of PostgreSQL");
     Finding::problem(CHECK, named(lacking), cure)
+}
+
+/// A sink that delivers nothing, or nothing for now by somebody's decision.
+fn sink(sink: &StoredSink, standing: &Standing) -> Option<Finding> {
+    const CHECK: &str = "sinks";
+    let name = &sink.name;
+    let since = |since: Timestamp| since.format("%Y-%m-%dT%H:%M:%SZ");
+    if let Some(by) = &sink.paused_by {
+        let why = sink.paused_why.as_deref().filter(|why| !why.is_empty()).map(|why| format!(": {why}"));
+        let what = format!("{by} has paused {name}{}", why.unwrap_or_default());
+        return Some(Finding::warning(CHECK, what, format!("`weir sink resume {name}` delivers what waits")));
+    }
+    let (state, at) = (sink.state.as_deref()?, sink.state_since?);
+    let why = sink.why.as_deref().unwrap_or("the receiver does not say why");
+    match state {
+        "refused" => {
+            let what = format!("the receiver of {name} refuses everything since {}: {why}", since(at));
+            let cure =
+                format!("mend its secret or its settings; `weir sink test {name}` shows what it answers");
+            Some(Finding::problem(CHECK, what, cure))
+        }
+        "retrying" if (standing.clock - at).num_seconds() >= MAX_SILENCE_S => {
+            let what = format!("{name} has delivered nothing since {}: {why}", since(at));
+            let cure = format!("see that its receiver answers; `weir sink test {name}` shows what it says");
+            Some(Finding::problem(CHECK, what, cure))
+        }
+        _ => None,
+    }
 }
 
 fn connections(standing: &Standing) -> Finding {

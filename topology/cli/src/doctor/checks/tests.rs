@@ -34,11 +34,27 @@ fn healthy() -> Examined {
                 retention_overdue_groups: 0,
             }),
             gaps: Some(Vec::new()),
+            sinks: Some(vec![stored("splunk", "delivering", 0), stored("gone", "refused", 3600)]),
         }),
         stages: Ok(vec![audit()]),
+        sinks: vec!["splunk".into()],
         keys: Keys { peppers: Ok(()), subject_secret: Ok(true), signing: Ok(1), witnesses: 1 },
         services: vec![Service { name: "gateway", url: Some("http://gateway".into()), is_ready: true }],
         disk: Some(Disk { path: "/data".into(), free_bytes: 50, total_bytes: 100 }),
+    }
+}
+
+fn stored(name: &str, state: &str, since_s: i64) -> StoredSink {
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("an instant");
+    StoredSink {
+        name: name.into(),
+        kind: Some("splunk_hec".into()),
+        state: Some(state.into()),
+        why: Some("cannot connect".into()),
+        state_since: Some(now - chrono::TimeDelta::seconds(since_s)),
+        paused_by: None,
+        paused_why: None,
+        backfill: 0,
     }
 }
 
@@ -94,6 +110,24 @@ fn first_stage(examined: &mut Examined) -> &mut Stage {
 #[test]
 fn what_is_well_is_said_to_be() {
     assert!(findings(&healthy()).iter().all(|finding| finding.verdict == Verdict::Ok));
+}
+
+#[test]
+fn a_sink_that_delivers_nothing_is_named_with_the_reason() {
+    let said = |sink: StoredSink, verdict, words: &str| {
+        check(|examined| standing(examined).sinks = Some(vec![sink]), "sinks", verdict, words);
+    };
+    said(stored("splunk", "retrying", 60), Verdict::Problem, "since 2025-12-31T23:59:00Z: cannot connect");
+    said(stored("splunk", "refused", 0), Verdict::Problem, "`weir sink test splunk`");
+    let paused = StoredSink {
+        paused_by: Some("mara".into()),
+        paused_why: Some("upgrade".into()),
+        ..stored("splunk", "retrying", 600)
+    };
+    said(paused, Verdict::Warning, "mara has paused splunk: upgrade");
+    let mut examined = healthy();
+    standing(&mut examined).sinks = Some(vec![stored("splunk", "retrying", 59)]);
+    assert!(findings(&examined).iter().all(|finding| finding.verdict == Verdict::Ok));
 }
 
 #[test]
