@@ -180,17 +180,35 @@ async fn series(
         BudgetCost::Billed => "d.billed",
         BudgetCost::Effective => "d.effective",
     };
+    // Sums of days are many and small: sorted by number and day they take half of the time of a hash table.
+    sqlx::query("SELECT set_config('enable_hashagg', 'off', true)").execute(snapshot.connection()).await?;
+    // Series are numbered first: to compare the texts of each day takes twice as long.
     let mut query = QueryBuilder::new(
-        "SELECT currency, account, service, region, max(resource) AS resource, resource_ref,
-                array_agg(day ORDER BY day) AS days, array_agg(cost ORDER BY day) AS costs
-           FROM (SELECT s.currency, s.sub_account AS account, s.service, s.region, max(s.resource) AS resource,
-                        s.resource_ref, d.day, sum(",
+        "WITH numbered AS MATERIALIZED (
+           SELECT s.tenant_id, s.series_key, s.currency, s.sub_account, s.service, s.region, s.resource, s.resource_ref,
+                  dense_rank() OVER (ORDER BY s.currency, s.sub_account, s.service, s.region, s.resource_ref) AS number
+             FROM cost_series AS s WHERE s.charge_category <> 'Purchase' AND s.tenant_id = ",
     );
-    query.push(amount).push(" + d.accrued)::double precision AS cost");
-    days.push(&mut query, tenant.as_str(), (Some(from), Some(to)), request.view.instant());
+    query.push_bind(tenant.as_str().to_owned());
     request.filter.push(&mut query);
-    query.push(" AND s.charge_category <> 'Purchase' GROUP BY 1, 2, 3, 4, 6, 7) AS of_day GROUP BY 1, 2, 3, 4, 6 HAVING max(abs(cost)) >= 1 ORDER BY max(abs(cost)) DESC, 1, 2, 3, 4, 6 LIMIT ");
-    query.push_bind(MAX_SERIES);
+    query.push("), of_day AS (SELECT s.number, d.day, sum((");
+    query.push(amount).push(" + d.accrued)::double precision) AS cost");
+    let of_days = (Some(from), Some(to));
+    days.push_over("numbered", &mut query, tenant.as_str(), of_days, request.view.instant());
+    query.push(
+        " GROUP BY 1, 2),
+         largest AS (
+           SELECT number, array_agg(day ORDER BY day) AS days, array_agg(cost ORDER BY day) AS costs,
+                  max(abs(cost)) AS largest
+             FROM of_day GROUP BY 1 HAVING max(abs(cost)) >= 1 ORDER BY largest DESC, number LIMIT ",
+    );
+    query.push_bind(MAX_SERIES).push(
+        ")
+         SELECT n.currency, n.sub_account AS account, n.service, n.region, n.resource, n.resource_ref, l.days, l.costs
+           FROM largest AS l
+           JOIN (SELECT DISTINCT ON (number) * FROM numbered ORDER BY number, resource DESC) AS n USING (number)
+          ORDER BY l.largest DESC, number",
+    );
     let rows = query.build().fetch_all(snapshot.connection()).await?;
     rows.iter().map(|row| decoded(row, to)).collect()
 }

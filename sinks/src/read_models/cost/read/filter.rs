@@ -310,6 +310,18 @@ impl Days {
         self,
         query: &mut QueryBuilder<Postgres>,
         tenant: &str,
+        days: (Option<NaiveDate>, Option<NaiveDate>),
+        known_at: Option<Timestamp>,
+    ) {
+        self.push_over("cost_series", query, tenant, days, known_at);
+    }
+
+    /// The same with the series of another relation, which has those that are asked for.
+    pub(super) fn push_over(
+        self,
+        series_of: &'static str,
+        query: &mut QueryBuilder<Postgres>,
+        tenant: &str,
         (from, to): (Option<NaiveDate>, Option<NaiveDate>),
         known_at: Option<Timestamp>,
     ) {
@@ -327,7 +339,8 @@ impl Days {
             query.push_bind(tenant.to_owned()).push(", ").push_bind(from).push(", ");
             query.push_bind(to).push(", ").push_bind(until).push(") AS a").push(series);
         }
-        query.push(") AS d JOIN cost_series AS s USING (tenant_id, series_key) WHERE d.tenant_id = ");
+        query.push(") AS d JOIN ").push(series_of);
+        query.push(" AS s USING (tenant_id, series_key) WHERE d.tenant_id = ");
         // Row-level security says the same; said here too, the planner knows the value.
         query.push_bind(tenant.to_owned());
         if let Some(from) = from {
