@@ -61,17 +61,40 @@ fn a_plan_is_denied_allowed_or_refused_by_exit_code() {
         ("state.json", r#"{"format_version":"1.0","values":{"root_module":{}}}"#),
         ("cut.json", &plan("private")[..60]),
     ]);
+    let utf_16: Vec<u8> = plan("public-read").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(folder.path().join("powershell.json"), [&[0xFF, 0xFE][..], &utf_16].concat()).expect("a file");
+    fs::write(folder.path().join("tfplan"), b"PK\x03\x04\xFF\xFE").expect("a file");
+    fs::write(folder.path().join("chart.yaml"), "{{- if .Values.pod }}\n").expect("a file");
     let run = |file: &str| weir(folder.path(), &["policy", "evaluate", file]);
+    assert_eq!(run("powershell.json").status.code(), Some(1));
     let open = run("open.json");
     assert_eq!(open.status.code(), Some(1), "{}", stderr(&open));
     assert!(stdout(&open).contains("aws-s3-acl-not-public") && stdout(&open).contains("public-read"));
     let closed = run("closed.json");
     assert_eq!(closed.status.code(), Some(0), "{}{}", stdout(&closed), stderr(&closed));
-    for (file, reason) in [("state.json", "a state, not a plan"), ("cut.json", "cut short")] {
+    for (file, reason) in [
+        ("state.json", "a state, not a plan"),
+        ("cut.json", "cut short"),
+        ("tfplan", "terraform show -json"),
+        ("chart.yaml", "helm template"),
+    ] {
         let refused = run(file);
         assert_eq!((refused.status.code(), stdout(&refused)), (Some(2), String::new()), "{file}");
         assert!(stderr(&refused).contains(reason) && stderr(&refused).contains(file), "{}", stderr(&refused));
     }
+}
+
+#[test]
+fn settings_are_those_of_the_current_folder_alone() {
+    let folder = folder(&[
+        ("weir.toml", "[policies]\nno_such_setting = 1\n"),
+        ("below/closed.json", &plan("private")),
+    ]);
+    let run = |at: &Path, file: &str| weir(at, &["policy", "evaluate", file]);
+    let here = run(folder.path(), "below/closed.json");
+    assert!(stderr(&here).contains("no_such_setting") && !here.status.success(), "{}", stderr(&here));
+    let below = run(&folder.path().join("below"), "closed.json");
+    assert!(below.status.success(), "{}", stderr(&below));
 }
 
 #[test]

@@ -1,6 +1,11 @@
 //! Settings: `weir.toml`, then `WEIR_SECTION__KEY`, then the variables that other programs share.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use figment::{
@@ -241,13 +246,20 @@ impl Settings {
     pub(super) fn load() -> anyhow::Result<Self> {
         // The section is what stands before the double underscore; WEIR_HOME and its like have none.
         let environment = Env::prefixed("WEIR_").filter(|key| key.as_str().contains("__")).split("__");
-        Figment::from(Serialized::defaults(Self::default()))
-            .merge(Toml::file("weir.toml"))
+        let (mut settings, own) = (Figment::from(Serialized::defaults(Self::default())), Path::new(SETTINGS));
+        // Not of the folders above: what somebody put there is not meant for processes below.
+        if own.exists() {
+            settings = settings.merge(Toml::file_exact(own));
+        }
+        settings
             .merge(environment)
             .extract()
             .context("the settings in weir.toml or the environment (WEIR_SECTION__KEY) cannot be used")
     }
 }
+
+/// The file of settings, in the current folder.
+const SETTINGS: &str = "weir.toml";
 
 /// Variables of the environment, and what they are to librdkafka.
 pub(super) const KAFKA_SECURITY: [(&str, &str); 8] = [
@@ -333,7 +345,7 @@ mod tests {
             Figment::from(Serialized::default("secrets", value)).extract_inner("secrets").expect("a table");
         let text = |secrets: &BTreeMap<String, OneOrMany>| serde_json::to_value(secrets).expect("JSON");
         assert_eq!(text(&read), text(&gateway.github_webhook_secrets));
-        assert!(std::path::Path::new(&told[1].1).is_absolute());
+        assert!(Path::new(&told[1].1).is_absolute());
         assert_eq!(Gateway::default().webhook_environment().expect("text"), []);
     }
 

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use policies::{Fault, MAX_DOCUMENT_BYTES};
+use producers::sources::decoded_text;
 
 use crate::{folder, output::note, settings::Settings};
 
@@ -63,7 +64,7 @@ impl Files {
                 None => PathBuf::from(file.file_name().unwrap_or(file.as_os_str())),
             };
             let name = name.to_string_lossy().into_owned();
-            match read(&file, MAX_POLICY_BYTES) {
+            match read(&file, MAX_POLICY_BYTES).and_then(decoded) {
                 Ok(text) => drop(self.texts.insert(name, text)),
                 Err(reason) => self.unreadable.push(format!("{name}: {reason}")),
             }
@@ -109,19 +110,29 @@ pub(crate) fn files_below(folder: &Path, extensions: &[&str]) -> anyhow::Result<
     folder::files_below(folder, |found| extensions.iter().any(|one| found.eq_ignore_ascii_case(one)))
 }
 
-/// A document's text; `-` is standard input.
+/// A document's text; `-` is standard input. `terraform show -json` on Windows is written as UTF-16.
 pub(crate) fn document(path: &Path) -> Result<String, String> {
     let most = u64::try_from(MAX_DOCUMENT_BYTES).unwrap_or(u64::MAX);
-    if path.as_os_str() == "-" {
+    let bytes = if path.as_os_str() == "-" {
         let mut bytes = Vec::new();
         let read = std::io::stdin().lock().take(most + 1).read_to_end(&mut bytes);
         read.map_err(|error| format!("standard input cannot be read: {error}"))?;
-        return decoded(bytes);
+        bytes
+    } else {
+        read(path, most)?
+    };
+    if bytes.starts_with(b"PK\x03\x04") {
+        let advice = "it is a plan in Terraform's own form; run `terraform show -json PLANFILE` with it";
+        return Err(advice.to_owned());
     }
-    read(path, most)
+    let text = decoded_text(&bytes).ok_or("it is neither UTF-8 nor UTF-16")?;
+    if text.trim_start().starts_with("{{") {
+        return Err("it is a template; render it first, for example with `helm template`".to_owned());
+    }
+    Ok(text)
 }
 
-fn read(path: &Path, most: u64) -> Result<String, String> {
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let unreadable = |error: std::io::Error| format!("it cannot be read: {error}");
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
@@ -130,7 +141,7 @@ fn read(path: &Path, most: u64) -> Result<String, String> {
     if metadata.len() > most {
         return Err(format!("it has {} bytes, more than {most}", metadata.len()));
     }
-    decoded(fs::read(path).map_err(unreadable)?)
+    fs::read(path).map_err(unreadable)
 }
 
 fn decoded(bytes: Vec<u8>) -> Result<String, String> {
