@@ -32,6 +32,8 @@ const FORMAT: &str = native_format::GCP_AUDIT;
 const REFUSED: [&str; 2] = ["7", "16"];
 /// Maximum number of permissions of one entry that are examined.
 const MAX_PERMISSIONS: usize = 50;
+/// Maximum number of resources of one entry that are kept.
+const MAX_RESOURCES: usize = 50;
 /// Prefixes of methods that change nothing.
 const READING: [&str; 12] = [
     "get",
@@ -64,6 +66,16 @@ const RIGHTS: [&str; 14] = [
     "rolebinding",
     "accesslevel",
 ];
+
+/// Methods of Kubernetes that read secrets, in lower case.
+const SECRETS: [&str; 3] =
+    ["io.k8s.core.v1.secrets.get", "io.k8s.core.v1.secrets.list", "io.k8s.core.v1.secrets.watch"];
+/// Parts of the last words of methods that make something.
+const MAKING: [&str; 2] = ["create", "insert"];
+/// Last words of the methods of logins, in lower case.
+const LOGINS: [&str; 2] = ["loginsuccess", "samlloginsucceeded"];
+/// Last words of the methods of failed logins, in lower case.
+const FAILED_LOGINS: [&str; 2] = ["loginfailure", "samlloginfailed"];
 
 /// Maps one entry.
 pub fn map(tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, NotARecord> {
@@ -116,31 +128,61 @@ fn activity_of(entry: &Fields<'_>, payload: Option<&Fields<'_>>, project: Option
     let method = told("methodName").or_else(|| entry.plain_text("methodName"));
     let service = told("serviceName").or_else(|| entry.plain_text("serviceName"));
     let permissions = payload.map(|payload| payload.quiet_objects("authorizationInfo", MAX_PERMISSIONS));
-    let outcome = outcome_of(entry, payload, permissions.as_deref().unwrap_or_default());
-    let name = method.as_deref().unwrap_or_default();
-    let reads = method.as_deref().map(|method| {
-        let verb = method.rsplit(['.', '/']).next().unwrap_or_default().to_ascii_lowercase();
-        READING.iter().any(|begin| verb.starts_with(begin))
-    });
+    let permissions = permissions.as_deref().unwrap_or_default();
+    let mut outcome = outcome_of(entry, payload, permissions);
+    let call = Call {
+        name: method.as_deref().unwrap_or_default().to_ascii_lowercase(),
+        service: service.as_deref().unwrap_or_default(),
+    };
+    if call.is_login() && FAILED_LOGINS.contains(&call.verb()) {
+        outcome.status = OutcomeStatus::Failure;
+    }
+    let mut resources: Vec<_> = resource_of(entry, payload, project).into_iter().collect();
+    add_others(&mut resources, permissions, payload.filter(|_| call.makes()), project);
     Activity {
-        kind: kind_of(name, service.as_deref().unwrap_or_default(), &outcome),
+        kind: kind_of(&call, &outcome),
+        read_only: method.is_some().then(|| call.reads()),
         action: method.unwrap_or_else(|| "unknown".into()),
-        service,
         actor: actor_of(payload),
-        resources: resource_of(entry, payload, project).into_iter().collect(),
+        resources,
         outcome,
-        read_only: reads,
         request_id: None,
+        service,
     }
 }
 
-fn kind_of(method: &str, service: &str, outcome: &Outcome) -> ActivityKind {
-    let name = method.to_ascii_lowercase();
+/// A call: its method in lower case, and its service.
+struct Call<'a> {
+    name: String,
+    service: &'a str,
+}
+
+impl Call<'_> {
+    /// The last word of the method.
+    fn verb(&self) -> &str {
+        self.name.rsplit(['.', '/']).next().unwrap_or_default()
+    }
+
+    fn reads(&self) -> bool {
+        READING.iter().any(|begin| self.verb().starts_with(begin))
+    }
+
+    fn makes(&self) -> bool {
+        MAKING.iter().any(|word| self.verb().contains(word))
+    }
+
+    /// Whether the entry is of the logins of Cloud Identity and Workspace.
+    fn is_login(&self) -> bool {
+        self.service == "login.googleapis.com" || self.name.starts_with("google.login.")
+    }
+}
+
+fn kind_of(call: &Call<'_>, outcome: &Outcome) -> ActivityKind {
+    let name = call.name.as_str();
     let failed = outcome.status == OutcomeStatus::Failure;
-    if service == "login.googleapis.com" || name.starts_with("google.login.") {
-        return match name.rsplit('.').next().unwrap_or_default() {
-            "loginsuccess" => ActivityKind::SignedIn,
-            "loginfailure" => ActivityKind::SignInFailed,
+    if call.is_login() {
+        return match call.verb() {
+            verb if LOGINS.contains(&verb) => ActivityKind::SignedIn,
             _ if failed => ActivityKind::SignInFailed,
             _ => ActivityKind::ApiCalled,
         };
@@ -152,11 +194,11 @@ fn kind_of(method: &str, service: &str, outcome: &Outcome) -> ActivityKind {
         return ActivityKind::ApiCalled;
     }
     let holds = |words: &[&str]| words.iter().any(|word| name.contains(word));
-    if name.contains("accesssecretversion") || name == "io.k8s.core.v1.secrets.get" {
+    if name.contains("accesssecretversion") || SECRETS.contains(&name) {
         ActivityKind::SecretRead
     } else if holds(&["export", "extract", "transferjobs.create"]) {
         ActivityKind::DataExported
-    } else if holds(&RIGHTS) {
+    } else if holds(&RIGHTS) && !call.reads() {
         ActivityKind::PermissionChanged
     } else {
         ActivityKind::ApiCalled
@@ -190,8 +232,10 @@ fn actor_of(payload: Option<&Fields<'_>>) -> Actor {
     let delegation = who.as_ref().and_then(|who| {
         let chain = who.quiet_objects("serviceAccountDelegationInfo", 1);
         let first = chain.first()?;
-        let principal = first.inner("firstPartyPrincipal")?;
-        principal.plain_text("principalEmail")
+        let principal = first.inner("firstPartyPrincipal");
+        let email = principal.and_then(|principal| principal.plain_text("principalEmail"));
+        // A workload of another cloud or a cluster has a subject alone.
+        email.or_else(|| first.plain_text("principalSubject").map(|subject| plain(&subject)))
     });
     let subject = || named("principalSubject").map(|subject| plain(&subject));
     let id = named("principalEmail").or_else(subject).unwrap_or_default();
@@ -238,4 +282,30 @@ fn resource_of(entry: &Fields<'_>, payload: Option<&Fields<'_>>, project: Option
         project: project.map(Into::into),
         ..Resource::default()
     })
+}
+
+/// Adds the resources for which permissions were asked, and what the response names as made.
+fn add_others(
+    resources: &mut Vec<Resource>,
+    permissions: &[Fields<'_>],
+    maker: Option<&Fields<'_>>,
+    project: Option<&str>,
+) {
+    let asked = permissions.iter().filter_map(|permission| permission.plain_text("resource"));
+    let response = maker.and_then(|payload| payload.inner("response"));
+    let made = ["name", "email"].into_iter().filter_map(|name| response.as_ref()?.plain_text(name));
+    // A long call is answered with the name of its operation.
+    let made = made.filter(|name| !name.starts_with("operation") && !name.contains("/operations/"));
+    for id in asked.chain(made) {
+        if resources.len() < MAX_RESOURCES && !resources.iter().any(|known| known.id == id) {
+            resources.push(Resource {
+                cloud: Some("gcp".into()),
+                account: project.map(Into::into),
+                name: id.rsplit('/').next().filter(|name| !name.is_empty()).map(Into::into),
+                id,
+                project: project.map(Into::into),
+                ..Resource::default()
+            });
+        }
+    }
 }

@@ -86,7 +86,7 @@ fn activity_of(record: &Fields<'_>) -> Activity {
         (Some(verb), None) => Some(verb.clone()),
         (None, _) => record.text("operationName"),
     };
-    let reads = verb.as_deref().map(|verb| matches!(verb, "get" | "list" | "watch"));
+    let reads = verb.as_deref().map(|verb| reads(verb, kind.as_deref().unwrap_or_default()));
     let is_pending = record.plain_text("stage").as_deref() == Some(RECEIVED);
     Activity {
         kind: if is_pending {
@@ -97,7 +97,12 @@ fn activity_of(record: &Fields<'_>) -> Activity {
         action: action.unwrap_or_else(|| "unknown".into()),
         service: object.as_ref().and_then(|object| object.text("apiGroup")),
         actor: actor_of(record),
-        resources: object.as_ref().and_then(|object| resource_of(object, kind.clone())).into_iter().collect(),
+        resources: match &object {
+            Some(object) => resource_of(object, kind.clone(), || made_by(record, verb.as_deref())),
+            None => path_of(record),
+        }
+        .into_iter()
+        .collect(),
         outcome,
         read_only: reads,
         request_id: record.text("auditID"),
@@ -109,7 +114,17 @@ fn kind_of(record: &Fields<'_>, kind: &str, reads: Option<bool>, outcome: &Outco
     if matches!(outcome.code.as_deref(), Some("401" | "403")) || decision().as_deref() == Some("forbid") {
         return ActivityKind::AccessDenied;
     }
+    if outcome.status == OutcomeStatus::Failure {
+        return ActivityKind::ApiCalled;
+    }
     kind_of_verb(kind, reads)
+}
+
+/// Whether a request only reads. What reaches into a container or through to its ports may do anything, whatever the verb.
+fn reads(verb: &str, kind: &str) -> bool {
+    let part = kind.split_once('/').map(|(_, part)| part);
+    matches!(verb, "get" | "list" | "watch")
+        && !matches!(part, Some("exec" | "attach" | "portforward" | "proxy"))
 }
 
 fn kind_of_verb(kind: &str, reads: Option<bool>) -> ActivityKind {
@@ -151,9 +166,13 @@ fn actor_of(record: &Fields<'_>) -> Actor {
     let proxy = impersonated.as_ref().and(own.as_ref()).and_then(|user| user.text("username"));
     let user = impersonated.or(own);
     let name = user.as_ref().and_then(|user| user.text("username")).unwrap_or_default();
+    // EKS tells the identity of AWS behind the user.
+    let extra = user.as_ref().and_then(|user| user.inner("extra"));
+    let arn = extra.and_then(|extra| extra.plain_text("arn").or_else(|| extra.texts("arn", 1).pop()));
     Actor {
         kind: kind_of_user(&name),
         id: name,
+        name: arn,
         // The first address is the caller's own, as far as its proxies can be believed.
         ip: record.texts("sourceIPs", 1).pop(),
         user_agent: record.text("userAgent"),
@@ -174,10 +193,27 @@ fn kind_of_user(name: &str) -> ActorKind {
     }
 }
 
+/// The path of a request that is about no object: `/healthz`.
+fn path_of(record: &Fields<'_>) -> Option<Resource> {
+    let path = record.plain_text("requestURI")?;
+    let path = path.split('?').next().filter(|path| !path.is_empty())?;
+    Some(Resource { cloud: Some("kubernetes".into()), id: path.to_owned(), ..Resource::default() })
+}
+
+/// The name that the cluster gave to a created object.
+fn made_by(record: &Fields<'_>, verb: Option<&str>) -> Option<String> {
+    let is_made = verb == Some("create");
+    is_made.then(|| record.inner("responseObject")?.inner("metadata")?.plain_text("name"))?
+}
+
 /// The resource `pods/default/web-0`; a cluster-scoped resource has no namespace, a list no name.
-fn resource_of(object: &Fields<'_>, kind: Option<String>) -> Option<Resource> {
+fn resource_of(
+    object: &Fields<'_>,
+    kind: Option<String>,
+    made: impl FnOnce() -> Option<String>,
+) -> Option<Resource> {
     let plain = object.text("resource")?;
-    let (namespace, name) = (object.text("namespace"), object.text("name"));
+    let (namespace, name) = (object.text("namespace"), object.text("name").or_else(made));
     let parts = [Some(plain), namespace.clone(), name.clone()];
     Some(Resource {
         cloud: Some("kubernetes".into()),

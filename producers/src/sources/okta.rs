@@ -79,6 +79,7 @@ fn kind_of(action: &str, result: Option<&str>, outcome: &Outcome) -> ActivityKin
         OutcomeStatus::Failure if signs_in => ActivityKind::SignInFailed,
         _ if signs_in && outcome.status == OutcomeStatus::Success => ActivityKind::SignedIn,
         _ if result == Some("DENY") || action.contains("unauth_app_access") => ActivityKind::AccessDenied,
+        OutcomeStatus::Failure => ActivityKind::ApiCalled,
         _ if RIGHTS.iter().any(|word| action.contains(word)) => ActivityKind::PermissionChanged,
         _ if action.contains("export") || action.contains("download") => ActivityKind::DataExported,
         _ => ActivityKind::ApiCalled,

@@ -14,6 +14,7 @@ mod clouds;
 pub(super) mod corpus;
 mod kinds;
 mod observed;
+mod subjects;
 
 fn map(format: SourceFormat, text: &str) -> Mapped {
     let tenant = TenantId::new("acme").expect("a plain name");
@@ -203,7 +204,7 @@ fn github_entries_and_bodies_tell_who_did_what_to_what() {
             ActivityKind::PermissionChanged,
             "ada",
             ActorKind::User,
-            "acme",
+            "eve",
             OutcomeStatus::Success,
         ),
     );

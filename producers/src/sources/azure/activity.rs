@@ -6,7 +6,7 @@ use schemas::{
     events::{Activity, ActivityKind, Actor, ActorKind, Outcome, OutcomeStatus, Resource},
 };
 
-use super::{LISTS, instant, part_of, source, unique, word};
+use super::{LISTS, address, instant, part_of, source, unique, word};
 use crate::sources::{
     Around, Received, SourceRow,
     fields::Fields,
@@ -25,13 +25,15 @@ pub(in crate::sources) const ROW: SourceRow = SourceRow {
 };
 
 /// Claims of the token that name the actor, the most specific first.
-const CLAIMS: [&str; 6] = [
+const CLAIMS: [&str; 8] = [
     "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn",
+    "upn",
     "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress",
     "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name",
     "unique_name",
     "appid",
     "http://schemas.microsoft.com/identity/claims/objectidentifier",
+    "oid",
 ];
 /// Parts of operation names that grant or revoke permissions.
 const RIGHTS: [&str; 8] = [
@@ -84,7 +86,8 @@ pub fn map(tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, Not
 }
 
 fn path_of(record: &Fields<'_>) -> Option<String> {
-    record.first_text(&["resourceId", "ResourceId", "_ResourceId", "resourceUri", "uri"])
+    let told = record.first_text(&["resourceId", "ResourceId", "_ResourceId", "resourceUri"]);
+    told.or_else(|| record.plain_text("uri").filter(|uri| !uri.contains("://")))
 }
 
 fn activity_of(record: &Fields<'_>, path: Option<String>, subscription: Option<&str>) -> Activity {
@@ -97,7 +100,13 @@ fn activity_of(record: &Fields<'_>, path: Option<String>, subscription: Option<&
         kind: kind_of(&name, &outcome),
         service: service.or_else(|| record.plain_text("resourceProviderName")),
         actor: actor_of(record),
-        resources: path.map(|path| resource_of(record, path, subscription)).into_iter().collect(),
+        resources: [
+            object_of(record, subscription),
+            path.map(|path| resource_of(record, path, subscription)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
         read_only: action.is_some().then_some(reads),
         action: action.unwrap_or_else(|| "unknown".into()),
         outcome,
@@ -124,47 +133,60 @@ fn kind_of(name: &str, outcome: &Outcome) -> ActivityKind {
     }
 }
 
-/// Outcome by `resultType` and similar members; its code by `resultSignature` or a status.
+/// Outcome by `resultType` and similar members, unless the HTTP status is that of an error; its code by `resultSignature` or
+/// a status.
 fn outcome_of(record: &Fields<'_>) -> Outcome {
     let result = word(record, &["resultType", "ActivityStatusValue", "ActivityStatus", "status"]);
     let signature = word(record, &["resultSignature", "ActivitySubstatusValue", "subStatus"]);
+    let properties = record.inner("properties");
+    let of_properties = |name: &str| properties.as_ref().and_then(|properties| properties.id(name));
     let http = record
         .id("statusCode")
-        .or_else(|| record.inner("properties").and_then(|properties| properties.id("statusCode")));
+        .or_else(|| of_properties("statusCode"))
+        .or_else(|| of_properties("httpStatusCode"));
     let by_number = |code: &str| code.parse::<u16>().ok().filter(|code| (100..600).contains(code));
-    let status = match result.as_deref().map(str::to_ascii_lowercase).as_deref() {
+    let answered = http.as_deref().and_then(by_number);
+    let told = match result.as_deref().map(str::to_ascii_lowercase).as_deref() {
         Some("success" | "succeeded" | "accept" | "accepted" | "resolved") => OutcomeStatus::Success,
         Some("failure" | "failed" | "canceled" | "cancelled" | "error" | "clienterror" | "servererror") => {
             OutcomeStatus::Failure
         }
         // `Start` says that it was begun.
         Some(_) => OutcomeStatus::Unknown,
-        None => match http.as_deref().and_then(by_number) {
+        None => match answered {
             Some(..400) => OutcomeStatus::Success,
             Some(_) => OutcomeStatus::Failure,
             None => OutcomeStatus::Unknown,
         },
     };
+    // Resource logs write a success beside the status of a refusal.
+    let contradicted = told == OutcomeStatus::Success && answered.is_some_and(|code| code >= 400);
+    let status = if contradicted { OutcomeStatus::Failure } else { told };
     let failed = status == OutcomeStatus::Failure;
     let described = record
         .plain_text("resultDescription")
-        .or_else(|| record.inner("properties")?.first_text(&["statusMessage", "message"]));
-    let code = signature.filter(|signature| !signature.is_empty()).or(http).or(result);
+        .or_else(|| properties.as_ref()?.first_text(&["statusMessage", "message"]));
+    let signature = signature.filter(|signature| !signature.is_empty() && !contradicted);
+    let code = signature.or(http).or(result);
     Outcome { status, code: code.filter(|_| failed), message: described.filter(|_| failed) }
 }
 
 fn actor_of(record: &Fields<'_>) -> Actor {
     let identity = record.inner("identity");
-    let claims = record.inner("claims").or_else(|| identity.as_ref()?.inner("claims"));
+    let of_identity = |name: &str| identity.as_ref().and_then(|identity| identity.inner(name));
+    // Key Vault writes `claim`.
+    let claims = record.inner("claims").or_else(|| of_identity("claims")).or_else(|| of_identity("claim"));
     let claimed = |names: &[&str]| claims.as_ref().and_then(|claims| claims.first_text(names));
     let caller = record.first_text(&["caller", "Caller"]);
     let principal = || {
         let evidence = identity.as_ref()?.inner("authorization")?.inner("evidence")?;
         evidence.plain_text("principalId")
     };
+    let requester = || of_identity("requester")?.first_text(&["upn", "objectId", "appId"]);
     let named = || identity.as_ref().and_then(|identity| identity.first_text(&["UPN", "upn", "name"]));
     let id = caller
         .or_else(|| claimed(&CLAIMS))
+        .or_else(requester)
         .or_else(named)
         .or_else(|| record.plain_text("identity"))
         .or_else(principal)
@@ -180,12 +202,41 @@ fn actor_of(record: &Fields<'_>) -> Actor {
         kind,
         id,
         name: claimed(&["name"]),
-        ip: record.first_text(&["callerIpAddress", "CallerIpAddress", "ipAddress"]).or_else(request),
+        ip: record
+            .first_text(&["callerIpAddress", "CallerIpAddress", "ipAddress"])
+            .or_else(request)
+            .map(address),
         user_agent: record.first_text(&["userAgent", "userAgentHeader"]),
         account: record.first_text(&["tenantId", "TenantId"]),
         session: claimed(&["uti"]),
         ..Actor::default()
     }
+}
+
+/// The secret, key or blob that a resource log names by its URL, which is taken without its query.
+fn object_of(record: &Fields<'_>, subscription: Option<&str>) -> Option<Resource> {
+    let of_vault = record.inner("properties").and_then(|properties| properties.plain_text("id"));
+    let urls = [of_vault, record.plain_text("uri")];
+    let (url, path) = urls.iter().flatten().find_map(|url| {
+        let url = url.split('?').next()?;
+        let (_, place) = url.split_once("://")?;
+        let (_, path) = place.split_once('/')?;
+        (!path.is_empty()).then_some((url, path))
+    })?;
+    let mut parts = path.split('/');
+    let name = match parts.next() {
+        // A version follows the name.
+        Some("secrets" | "keys" | "certificates") => parts.next(),
+        _ => path.rsplit('/').next(),
+    };
+    Some(Resource {
+        cloud: Some("azure".into()),
+        account: subscription.map(Into::into),
+        region: record.first_text(&["location", "resourceLocation"]),
+        name: name.filter(|name| !name.is_empty()).map(Into::into),
+        id: url.to_owned(),
+        ..Resource::default()
+    })
 }
 
 fn resource_of(record: &Fields<'_>, path: String, subscription: Option<&str>) -> Resource {

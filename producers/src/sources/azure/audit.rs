@@ -6,7 +6,7 @@ use schemas::{
     events::{Activity, ActivityKind, Actor, ActorKind, Outcome, OutcomeStatus, Resource},
 };
 
-use super::{LISTS, instant, is_sign_in, signin, source, unique, word};
+use super::{LISTS, address, instant, is_sign_in, signin, source, unique, word};
 use crate::sources::{
     Around, Received, SourceRow,
     fields::Fields,
@@ -141,7 +141,7 @@ fn actor_of(record: &Fields<'_>, graph: &Fields<'_>, directory: Option<&str>) ->
     let initiated = graph.inner("initiatedBy");
     let user = initiated.as_ref().and_then(|by| by.inner("user")).filter(|user| user.len() > 0);
     let app = initiated.as_ref().and_then(|by| by.inner("app"));
-    let address = record.first_text(&["callerIpAddress", "ipAddress"]);
+    let caller = record.first_text(&["callerIpAddress", "ipAddress"]).map(address);
     let (kind, id, name) = if let Some(user) = &user {
         (
             ActorKind::User,
@@ -160,7 +160,7 @@ fn actor_of(record: &Fields<'_>, graph: &Fields<'_>, directory: Option<&str>) ->
         id: id.or_else(identity).unwrap_or_default(),
         name,
         account: directory.map(Into::into),
-        ip: address.or_else(|| user.as_ref()?.plain_text("ipAddress")),
+        ip: caller.or_else(|| user.as_ref()?.plain_text("ipAddress")),
         user_agent: graph.first_text(&["userAgent"]),
         ..Actor::default()
     }

@@ -8,6 +8,8 @@ pub mod activity;
 pub mod audit;
 pub mod signin;
 
+use std::net::SocketAddr;
+
 use schemas::{EventId, TenantId, Timestamp};
 
 use super::fields::Fields;
@@ -30,6 +32,12 @@ fn word(record: &Fields<'_>, names: &[&str]) -> Option<String> {
 /// Event id of a record whose log guarantees that its id is unique.
 fn unique(tenant: &TenantId, format: &str, id: Option<String>) -> Option<EventId> {
     id.map(|id| EventId::derived(tenant, format, format!("id {id}").as_bytes()))
+}
+
+/// The address without the port that resource logs write behind it: `192.0.2.1:4362` is `192.0.2.1`.
+fn address(text: String) -> String {
+    let told = text.parse::<SocketAddr>();
+    told.map_or(text, |address| address.ip().to_string())
 }
 
 /// Whether the category is that of a sign-in.

@@ -7,7 +7,7 @@ use schemas::{
     events::{Activity, ActivityKind, Actor, ActorKind, Outcome, OutcomeStatus, Resource},
 };
 
-use super::{LISTS, instant, source, unique, word};
+use super::{LISTS, address, instant, source, unique, word};
 use crate::sources::{
     Around, Received, SourceRow,
     fields::Fields,
@@ -105,7 +105,10 @@ fn actor_of(record: &Fields<'_>, graph: &Fields<'_>, directory: Option<&str>, en
         id: user.or(program).or_else(|| record.plain_text("identity")).unwrap_or_default(),
         name: graph.first_text(&["userDisplayName", "UserDisplayName"]),
         account: directory.map(Into::into),
-        ip: record.plain_text("callerIpAddress").or_else(|| graph.first_text(&["ipAddress", "IPAddress"])),
+        ip: record
+            .plain_text("callerIpAddress")
+            .or_else(|| graph.first_text(&["ipAddress", "IPAddress"]))
+            .map(address),
         user_agent: graph.first_text(&["userAgent", "UserAgent"]),
         mfa: required
             .map(|required| required == "multiFactorAuthentication" && ended == OutcomeStatus::Success),

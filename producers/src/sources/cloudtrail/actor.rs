@@ -12,6 +12,11 @@ pub(super) fn actor_of(record: &Fields<'_>) -> Actor {
         .unwrap_or_default();
     actor.ip = record.text("sourceIPAddress");
     actor.user_agent = record.text("userAgent");
+    // IAM Identity Center tells here alone who signs in. What somebody has typed into the console's form proves no name.
+    let is_typed = || record.plain_text("eventName").as_deref() == Some("ConsoleLogin");
+    if actor.name.is_none() && !is_typed() {
+        actor.name = record.inner("additionalEventData").and_then(|more| more.plain_text("UserName"));
+    }
     if actor.mfa.is_none() {
         let used = record.object("additionalEventData").and_then(|more| more.text("MFAUsed"));
         actor.mfa = used.and_then(|used| match used.as_str() {
@@ -51,9 +56,12 @@ fn of_identity(identity: &Fields<'_>, partition: &str) -> Actor {
         .or_else(|| identity.text("userName"))
         .or(service)
         .unwrap_or_default();
+    // Who assumed the role, told by whoever let them in.
+    let behind = session.as_ref().filter(|_| kind == ActorKind::Role);
+    let behind = behind.and_then(|session| session.plain_text("sourceIdentity"));
     Actor {
         kind,
-        name: identity.text("userName").or_else(|| name_in(&id)),
+        name: behind.or_else(|| identity.text("userName")).or_else(|| name_in(&id)),
         id,
         account,
         mfa: attributes.and_then(|attributes| attributes.flag("mfaAuthenticated")),

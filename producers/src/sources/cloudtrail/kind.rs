@@ -8,7 +8,7 @@ use crate::sources::fields::Fields;
 pub(super) fn kind_of(action: &str, service: &str, outcome: &Outcome, record: &Fields<'_>) -> ActivityKind {
     let service = service.strip_suffix(".amazonaws.com").unwrap_or(service);
     let failed = outcome.status == OutcomeStatus::Failure;
-    if is_sign_in(action, service) {
+    if is_sign_in(action, service) || (failed && is_part_of_sign_in(action, service)) {
         return if failed { ActivityKind::SignInFailed } else { ActivityKind::SignedIn };
     }
     if outcome.code.as_deref().is_some_and(is_denial) {
@@ -37,6 +37,11 @@ fn is_sign_in(action: &str, service: &str) -> bool {
         "sts" => matches!(action, "AssumeRoleWithSAML" | "AssumeRoleWithWebIdentity"),
         _ => action == "ConsoleLogin",
     }
+}
+
+/// A step of a sign-in, after which nobody is signed in yet.
+fn is_part_of_sign_in(action: &str, service: &str) -> bool {
+    service == "signin" && action == "CheckMfa"
 }
 
 /// `AccessDenied`, `AccessDeniedException`, `Client.UnauthorizedOperation` and similar codes.

@@ -171,11 +171,20 @@ impl Record<'_> {
         Outcome { status, code, message }
     }
 
-    /// Whether a console sign-in was refused, which is stated in its response, often without an error code.
+    /// Whether a sign-in was refused, which its response or the service's details state under the event's name, often without
+    /// an error code.
     fn is_refused_sign_in(&self) -> bool {
-        let answer = || self.fields.object("responseElements")?.text("ConsoleLogin");
-        self.fields.text("eventName").as_deref() == Some("ConsoleLogin")
-            && answer().as_deref() == Some("Failure")
+        let Some(event) = self.fields.text("eventName") else { return false };
+        let of_sign_in = || {
+            let service = self.fields.plain_text("eventSource").unwrap_or_default();
+            service == "signin.amazonaws.com" || service == "signin"
+        };
+        let refuses = |place: &str| {
+            let answer = self.fields.inner(place).and_then(|answer| answer.plain_text(&event));
+            answer.as_deref() == Some("Failure")
+        };
+        (event == "ConsoleLogin" || of_sign_in())
+            && ["responseElements", "serviceEventDetails"].into_iter().any(refuses)
     }
 }
 

@@ -3,8 +3,9 @@
 mod named;
 
 use schemas::events::Resource;
+use serde_json::value::RawValue;
 
-use self::named::{EC2_IDS, SERVICES, kind_of_arn};
+use self::named::{EC2_IDS, EC2_SERVICES, SERVICES, kind_of_arn};
 use super::partition::partition_of;
 use crate::sources::fields::Fields;
 
@@ -12,6 +13,11 @@ use crate::sources::fields::Fields;
 const MAX_RESOURCES: usize = 50;
 /// Maximum length of a resource name in a request parameter, in bytes.
 const MAX_NAME_BYTES: usize = 1_024;
+/// Maximum length of a text of EC2 with its tag.
+const MAX_TAGGED_BYTES: usize = MAX_NAME_BYTES + 100;
+
+/// Beginnings of the names of EC2's calls that make something: the calls are about what they made first.
+const MAKING: [&str; 6] = ["Run", "Create", "Copy", "Allocate", "Import", "Register"];
 
 /// Resources of a record in an account; none where it is no record.
 pub(crate) fn resources_in(record: &str, account: &str) -> Vec<Resource> {
@@ -28,14 +34,22 @@ pub(super) fn resources_of(record: &Fields<'_>, account: Option<String>) -> Vec<
     let service = record.plain_text("eventSource").unwrap_or_default();
     let action = record.plain_text("eventName").unwrap_or_default();
     let call = Call { action: &action, service: short(&service), partition: partition_of(record) };
-    let mut found = Found { call, place: &place, resources: &mut resources };
-    if let Some(parameters) = record.object("requestParameters") {
-        found.named(&parameters);
+    let listed = resources.len();
+    let mut found = Found { call, place: &place, listed, resources: &mut resources };
+    let parameters = record.object("requestParameters");
+    let answer = record.inner("responseElements").filter(|_| call.service == "ec2");
+    let makes = MAKING.iter().any(|begin| action.starts_with(begin));
+    if makes && let Some(answer) = &answer {
+        found.made(answer);
     }
-    if call.service == "ec2"
-        && let Some(answer) = record.inner("responseElements")
-    {
-        found.made(&answer);
+    if let Some(parameters) = &parameters {
+        found.named(parameters);
+        if let Some(inside) = call.inside(parameters, "Request") {
+            found.named(&inside);
+        }
+    }
+    if !makes && let Some(answer) = &answer {
+        found.made(answer);
     }
     if resources.is_empty()
         && let Some(account) = place.account.clone()
@@ -79,6 +93,8 @@ fn short(source: &str) -> &str {
 struct Found<'a> {
     call: Call<'a>,
     place: &'a Resource,
+    /// How many of the resources the record lists itself.
+    listed: usize,
     resources: &'a mut Vec<Resource>,
 }
 
@@ -87,9 +103,16 @@ impl Found<'_> {
         if let Some(resource) = resource
             && self.resources.len() < MAX_RESOURCES
             && !self.resources.iter().any(|known| known.id == resource.id)
+            && !self.is_listed(&resource.id)
         {
             self.resources.push(resource);
         }
+    }
+
+    /// Whether a name, such as the id of a key, is the end of an ARN that the record lists.
+    fn is_listed(&self, name: &str) -> bool {
+        let ends = |arn: &str| arn.strip_suffix(name).is_some_and(|before| before.ends_with('/'));
+        self.resources.iter().take(self.listed).any(|known| known.id.starts_with("arn:") && ends(&known.id))
     }
 
     /// What the request names: by the service's own parameters first, then by ids and ARNs in any parameter.
@@ -110,6 +133,8 @@ impl Found<'_> {
 
     /// What the answer of EC2 says was made: `{"snapshotId"}`, `{"vpc": {"vpcId"}}`, `{"instancesSet": {"items": [{"instanceId"}]}}`.
     fn made(&mut self, answer: &Fields<'_>) {
+        let inside = self.call.inside(answer, "Response");
+        let answer = inside.as_ref().unwrap_or(answer);
         self.texts(answer);
         for (name, _) in answer.entries().filter(|(_, value)| value.starts_with('{')) {
             let id = answer.inner(name).and_then(|inner| inner.plain_text(&format!("{name}Id")));
@@ -118,10 +143,18 @@ impl Found<'_> {
         self.sets(answer, |parameter| parameter == "instanceId");
     }
 
-    /// Ids and ARNs that are texts of the object.
+    /// Ids and ARNs that are texts of the object, or lists of texts.
     fn texts(&mut self, object: &Fields<'_>) {
-        for (parameter, text) in object.entries().filter_map(|(name, value)| Some((name, text_of(value)?))) {
-            self.add(resource_named(self.call, parameter, &text, self.place));
+        for (parameter, value) in object.entries() {
+            if let Some(text) = text_of(value) {
+                self.add(resource_named(self.call, parameter, &text, self.place));
+            } else if value.starts_with('[')
+                && let Some(one) = element_of(parameter, self.call.service)
+            {
+                for text in texts_of(value) {
+                    self.add(resource_named(self.call, one, &text, self.place));
+                }
+            }
         }
     }
 
@@ -141,9 +174,30 @@ impl Found<'_> {
     }
 }
 
-/// The text of a JSON value that is one.
+/// The text of a JSON value that is one, also as EC2 writes it: `{"content": "vol-1", "tag": 1}`.
 fn text_of(value: &str) -> Option<String> {
+    let is_tagged = value.starts_with('{') && value.len() <= MAX_TAGGED_BYTES && value.contains("\"tag\"");
+    if is_tagged {
+        return Fields::parse(value).ok()?.plain_text("content");
+    }
     value.starts_with('"').then(|| serde_json::from_str(value).ok())?
+}
+
+/// The texts of a JSON list.
+fn texts_of(value: &str) -> Vec<String> {
+    let elements: Vec<&RawValue> = serde_json::from_str(value).unwrap_or_default();
+    elements.into_iter().take(MAX_RESOURCES).filter_map(|element| text_of(element.get())).collect()
+}
+
+/// What each element of a list is called, if the elements are ARNs or ids of EC2: `instanceIds` has an `instanceId` each.
+fn element_of<'n>(list: &'n str, service: &str) -> Option<&'n str> {
+    let one = list.strip_suffix('s').unwrap_or(list);
+    let is_id = one.ends_with("Id") && EC2_SERVICES.contains(&service);
+    (is_id || ends_in_arn(one)).then_some(one)
+}
+
+fn ends_in_arn(parameter: &str) -> bool {
+    parameter.len() >= 3 && parameter.as_bytes()[parameter.len() - 3..].eq_ignore_ascii_case(b"arn")
 }
 
 /// The resource that a request parameter names, if the parameter is known for the called service, or its value says by itself
@@ -165,17 +219,21 @@ fn resource_named(call: Call<'_>, parameter: &str, name: &str, place: &Resource)
         };
         return Some(resource(named.kind, id.unwrap_or_else(|| name.to_owned()), name, place));
     }
-    let names_arn =
-        parameter.len() >= 3 && parameter.as_bytes()[parameter.len() - 3..].eq_ignore_ascii_case(b"arn");
-    if names_arn && name.starts_with("arn:") {
+    if ends_in_arn(parameter) && name.starts_with("arn:") {
         let known = kind_of_arn(name).map(str::to_owned);
         return Some(Resource { kind: known, ..resource("", name.to_owned(), name, place) });
     }
-    let names_id = parameter.ends_with("Id");
+    // Session Manager calls the instance its target.
+    let names_id = parameter.ends_with("Id") || parameter == "target";
     names_id.then(|| call.resource_with_id(name, place))?
 }
 
 impl Call<'_> {
+    /// What newer calls of EC2 put within an object of their own: `{"CreateFlowLogsRequest": {…}}`.
+    fn inside<'f>(self, object: &Fields<'f>, ending: &str) -> Option<Fields<'f>> {
+        (self.service == "ec2").then(|| object.inner(&format!("{}{ending}", self.action)))?
+    }
+
     /// The resource of EC2 that has that id.
     fn resource_with_id(self, id: &str, place: &Resource) -> Option<Resource> {
         let is_id = |prefix: &str| {
@@ -183,7 +241,7 @@ impl Call<'_> {
             rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
         };
         let (_, kind, arn) = EC2_IDS.iter().find(|(prefix, _, _)| is_id(prefix))?;
-        let is_of_ec2 = matches!(self.service, "ec2" | "ebs");
+        let is_of_ec2 = EC2_SERVICES.contains(&self.service);
         let arn = is_of_ec2.then(|| full_arn(arn, self.partition, place, id))?;
         Some(resource(kind, arn.unwrap_or_else(|| id.to_owned()), id, place))
     }
@@ -194,13 +252,15 @@ fn resource(kind: &str, id: String, name: &str, place: &Resource) -> Resource {
     Resource { kind: Some(kind.into()), id, name: Some(name), ..place.clone() }
 }
 
-/// `iam:user/` and `ada` to `arn:aws:iam::<account>:user/ada`. IAM has no regions, buckets have no account.
+/// `iam:user/` and `ada` to `arn:aws:iam::<account>:user/ada`. IAM has no regions; buckets, snapshots and images have no
+/// account.
 fn full_arn(pattern: &str, partition: &str, place: &Resource, name: &str) -> Option<String> {
     let (service, path) = pattern.split_once(':')?;
     if service == "s3" {
         return Some(format!("arn:{partition}:s3:::{name}"));
     }
-    let account = place.account.as_deref()?;
+    let has_account = !matches!(pattern, "ec2:snapshot/" | "ec2:image/");
+    let account = if has_account { place.account.as_deref()? } else { "" };
     let region = if service == "iam" { "" } else { place.region.as_deref()? };
     Some(format!("arn:{partition}:{service}:{region}:{account}:{path}{name}"))
 }

@@ -6,7 +6,7 @@ use schemas::{
     events::{Activity, ActivityKind, Actor, ActorKind, Outcome, OutcomeStatus, Resource},
 };
 
-use super::{account, repository, source};
+use super::{account, repository, source, team, user};
 use crate::sources::{
     Around, Received, SourceRow,
     fields::Fields,
@@ -133,11 +133,17 @@ fn actor_of(record: &Fields<'_>) -> Actor {
     }
 }
 
-/// Repository, organisation and enterprise of the entry, the most specific first.
+/// Repository, organisation, enterprise, user and team of the entry. Without a repository, it is about the user or the team.
 fn resources_of(record: &Fields<'_>) -> Vec<Resource> {
     let repo = record.text("repo").or_else(|| record.text("repository")).map(repository);
     let organisation = record.text("org").map(|login| account("organization", login));
     let enterprise = record.text("business").map(|login| account("enterprise", login));
-    let user = record.text("user").map(|login| super::place("user", login.clone(), None, Some(login)));
-    [repo, organisation, enterprise, user].into_iter().flatten().collect()
+    let user = record.text("user").map(user);
+    let team = record.plain_text("team").map(team);
+    let found = if repo.is_some() {
+        [repo, organisation, enterprise, user, team]
+    } else {
+        [user, team, organisation, enterprise, None]
+    };
+    found.into_iter().flatten().collect()
 }

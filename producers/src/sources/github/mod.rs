@@ -20,6 +20,20 @@ fn account(kind: &str, login: String) -> Resource {
     place(kind, login.clone(), Some(login), None)
 }
 
+/// A person by their login.
+fn user(login: String) -> Resource {
+    place("user", login.clone(), None, Some(login))
+}
+
+/// A team by its full name, `organization/team`; its organisation is the account.
+fn team(full_name: String) -> Resource {
+    let (owner, name) = match full_name.split_once('/') {
+        Some((owner, name)) => (Some(owner.to_owned()), name.to_owned()),
+        None => (None, full_name.clone()),
+    };
+    place("team", full_name, owner, Some(name))
+}
+
 fn place(kind: &str, id: String, account: Option<String>, name: Option<String>) -> Resource {
     Resource {
         cloud: Some("github".into()),

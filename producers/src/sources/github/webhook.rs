@@ -9,7 +9,7 @@ use schemas::{
     events::{Activity, ActivityKind, Actor, ActorKind, Outcome, OutcomeStatus, Resource},
 };
 
-use super::{account, delivery, repository, source};
+use super::{account, delivery, repository, source, team, user};
 use crate::sources::{
     Received, SourceRow,
     fields::Fields,
@@ -204,7 +204,21 @@ fn actor_of(record: &Fields<'_>) -> Actor {
 fn resources_of(record: &Fields<'_>) -> Vec<Resource> {
     let repo = || record.object("repository")?.text("full_name");
     let organisation = || record.object("organization")?.text("login");
-    let found = [repo().map(repository), organisation().map(|login| account("organization", login))];
+    let organisation = organisation();
+    // Events about members and teams name both.
+    let slug = record.inner("team").and_then(|team| team.plain_text("slug"));
+    let full_name = slug.map(|slug| match &organisation {
+        Some(organisation) => format!("{organisation}/{slug}"),
+        None => slug,
+    });
+    let member = || record.inner("member")?.plain_text("login");
+    let invited = || record.inner("membership")?.inner("user")?.plain_text("login");
+    let found = [
+        repo().map(repository),
+        organisation.map(|login| account("organization", login)),
+        full_name.map(team),
+        member().or_else(invited).map(user),
+    ];
     found.into_iter().flatten().collect()
 }
 

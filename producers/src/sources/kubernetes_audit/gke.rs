@@ -2,7 +2,7 @@
 
 use schemas::events::{Activity, ActivityKind, Actor, Outcome, OutcomeStatus, Resource};
 
-use super::{kind_of_user, kind_of_verb};
+use super::{kind_of_user, kind_of_verb, reads};
 use crate::sources::fields::Fields;
 
 /// Google's codes for a missing permission (`PERMISSION_DENIED`) and a missing identity (`UNAUTHENTICATED`).
@@ -19,9 +19,13 @@ pub(super) fn activity_of(payload: &Fields<'_>) -> Activity {
     };
     let outcome = outcome_of(payload);
     let refused = outcome.code.as_deref().is_some_and(|code| REFUSED.contains(&code));
-    let reads = verb.map(|verb| matches!(verb, "get" | "list" | "watch"));
+    let reads = verb.map(|verb| reads(verb, &kind));
     Activity {
-        kind: if refused { ActivityKind::AccessDenied } else { kind_of_verb(&kind, reads) },
+        kind: match outcome.status {
+            _ if refused => ActivityKind::AccessDenied,
+            OutcomeStatus::Failure => ActivityKind::ApiCalled,
+            _ => kind_of_verb(&kind, reads),
+        },
         action: match verb {
             Some(verb) => format!("{verb} {kind}"),
             None => method.unwrap_or_else(|| "unknown".into()),

@@ -50,7 +50,7 @@ fn google_cloud_entries_tell_who_did_what_to_what() {
         (
             entry("google.login.LoginService.loginFailure", json!({})),
             ActivityKind::SignInFailed,
-            OutcomeStatus::Success,
+            OutcomeStatus::Failure,
         ),
     ] {
         let method = record["protoPayload"]["methodName"].as_str().expect("a text").to_owned();

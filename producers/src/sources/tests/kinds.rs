@@ -146,7 +146,7 @@ fn calls_are_about_what_their_requests_and_answers_name() {
             json!({"instancesSet": {"items": [{"imageId": "ami-1", "minCount": 1}]}}),
             json!({"ownerId": "1", "instancesSet": {"items": [{"instanceId": "i-9", "subnetId": "subnet-1"}]}})
         ),
-        [of("ec2", "image/ami-1"), of("ec2", "instance/i-9")]
+        [of("ec2", "instance/i-9"), "arn:aws:ec2:eu-west-1::image/ami-1".to_owned()]
     );
     assert_eq!(
         call(
@@ -161,6 +161,12 @@ fn calls_are_about_what_their_requests_and_answers_name() {
         call("ec2", "AttachVolume", json!({"volumeId": "vol-1", "instanceId": "i-1"}), Value::Null),
         [of("ec2", "instance/i-1"), of("ec2", "volume/vol-1")]
     );
+    assert_eq!(
+        call("ssm", "StartSession", json!({"target": "i-1"}), Value::Null),
+        [of("ec2", "instance/i-1")]
+    );
+    let managed = [of("ssm", "managed-instance/mi-1")];
+    assert_eq!(call("ssm", "StartSession", json!({"target": "mi-1"}), Value::Null), managed);
     assert_eq!(
         call("ec2", "DeleteFlowLogs", json!({"tokenId": "x-1"}), json!({"vpc": []})),
         ["111122223333"]

@@ -26,8 +26,6 @@ impl Named {
     }
 }
 
-const EC2_INSTANCE: Named = by("instanceId", "AWS::EC2::Instance", "ec2:instance/");
-
 /// By service, as `eventSource` begins: parameters with the same name differ, since Transfer's `userName` is not an IAM user.
 /// The first of a service is what its calls are about first.
 pub(super) const SERVICES: &[(&[&str], &[Named])] = &[
@@ -51,12 +49,9 @@ pub(super) const SERVICES: &[(&[&str], &[Named])] = &[
             as_it_is("launchTemplateName", "AWS::EC2::LaunchTemplate"),
         ],
     ),
-    (&["ec2-instance-connect"], &[EC2_INSTANCE]),
-    (&["ssm"], &[EC2_INSTANCE, by("target", "AWS::EC2::Instance", "ec2:instance/")]),
     (
         &["autoscaling"],
         &[
-            EC2_INSTANCE,
             as_it_is("autoScalingGroupName", "AWS::AutoScaling::AutoScalingGroup"),
             as_it_is("launchConfigurationName", "AWS::AutoScaling::LaunchConfiguration"),
         ],
@@ -73,6 +68,8 @@ pub(super) const SERVICES: &[(&[&str], &[Named])] = &[
             by("dBClusterSnapshotIdentifier", "AWS::RDS::DBClusterSnapshot", "rds:cluster-snapshot:"),
             by("sourceDBSnapshotIdentifier", "AWS::RDS::DBSnapshot", "rds:snapshot:"),
             by("targetDBSnapshotIdentifier", "AWS::RDS::DBSnapshot", "rds:snapshot:"),
+            by("sourceDBClusterSnapshotIdentifier", "AWS::RDS::DBClusterSnapshot", "rds:cluster-snapshot:"),
+            by("targetDBClusterSnapshotIdentifier", "AWS::RDS::DBClusterSnapshot", "rds:cluster-snapshot:"),
         ],
     ),
     (&["dynamodb"], &[by("tableName", "AWS::DynamoDB::Table", "dynamodb:table/")]),
@@ -148,7 +145,13 @@ pub(super) const SERVICES: &[(&[&str], &[Named])] = &[
             by("endpointName", "AWS::SageMaker::Endpoint", "sagemaker:endpoint/"),
         ],
     ),
-    (&["codebuild"], &[by("projectName", "AWS::CodeBuild::Project", "codebuild:project/")]),
+    (
+        &["codebuild"],
+        &[
+            by("projectName", "AWS::CodeBuild::Project", "codebuild:project/"),
+            by("name", "AWS::CodeBuild::Project", "codebuild:project/").in_calls("Project"),
+        ],
+    ),
     (&["codecommit"], &[by("repositoryName", "AWS::CodeCommit::Repository", "codecommit:")]),
     (&["codepipeline"], &[by("name", "AWS::CodePipeline::Pipeline", "codepipeline:").in_calls("Pipeline")]),
     (&["elasticfilesystem"], &[by("fileSystemId", "AWS::EFS::FileSystem", "elasticfilesystem:file-system/")]),
@@ -156,12 +159,22 @@ pub(super) const SERVICES: &[(&[&str], &[Named])] = &[
     (&["ds"], &[by("directoryId", "AWS::DirectoryService::MicrosoftAD", "ds:directory/")]),
     (&["cognito-idp"], &[by("userPoolId", "AWS::Cognito::UserPool", "cognito-idp:userpool/")]),
     (&["transfer"], &[by("serverId", "AWS::Transfer::Server", "transfer:server/")]),
+    (
+        &["organizations"],
+        &[
+            as_it_is("accountId", "AWS::Organizations::Account"),
+            as_it_is("policyId", "AWS::Organizations::Policy"),
+        ],
+    ),
     (&["ses"], &[by("identity", "AWS::SES::EmailIdentity", "ses:identity/")]),
 ];
 
-/// Ids of EC2 by what they begin with: in every call of EC2, whatever the parameter is called.
+/// Services in whose calls the ids of EC2 mean what they mean there.
+pub(super) const EC2_SERVICES: [&str; 5] = ["ec2", "ebs", "ec2-instance-connect", "ssm", "autoscaling"];
+/// Ids of EC2 by what they begin with, whatever the parameter is called.
 pub(super) const EC2_IDS: &[(&str, &str, &str)] = &[
     ("i-", "AWS::EC2::Instance", "ec2:instance/"),
+    ("mi-", "AWS::SSM::ManagedInstance", "ssm:managed-instance/"),
     ("vol-", "AWS::EC2::Volume", "ec2:volume/"),
     ("snap-", "AWS::EC2::Snapshot", "ec2:snapshot/"),
     ("ami-", "AWS::EC2::Image", "ec2:image/"),
@@ -204,7 +217,10 @@ pub(super) fn kind_of_arn(arn: &str) -> Option<&'static str> {
     let (service, resource) = (parts.next()?, parts.nth(2)?);
     let is = |pattern: &str| {
         let (of, path) = pattern.split_once(':').unwrap_or((pattern, ""));
-        of == service && resource.starts_with(path)
+        // A pattern without a path names a bucket, not its objects, and a topic, not its subscriptions.
+        let matches =
+            if path.is_empty() { !resource.contains(['/', ':']) } else { resource.starts_with(path) };
+        of == service && matches
     };
     let ids = EC2_IDS.iter().map(|(_, kind, pattern)| (*pattern, *kind));
     let named = SERVICES.iter().flat_map(|(_, named)| *named);
