@@ -27,7 +27,10 @@ use super::{
 };
 use crate::{
     kafka::{DeliveryFailure, Producer, SendError},
-    sources::{Mapped, SourceFormat},
+    sources::{
+        Mapped, SourceFormat,
+        focus::{Delivery, DeliveryMode, Instants},
+    },
 };
 
 /// Maximum number of records in a batch from the reading thread; a batch also ends beyond this many bytes.
@@ -109,6 +112,7 @@ impl<'a> Publishing<'a> {
             options,
             done: std::mem::take(&mut self.done),
             bytes_read: Arc::clone(&self.bytes_read),
+            instants: Instants::default(),
             sender,
         };
         let reader = tokio::task::spawn_blocking(move || reading.run(paths));
@@ -326,6 +330,8 @@ struct Reading {
     options: ImportOptions,
     done: Done,
     bytes_read: Arc<AtomicU64>,
+    /// Instants of the charges that replace others.
+    instants: Instants,
     sender: mpsc::Sender<Told>,
 }
 
@@ -359,38 +365,49 @@ impl Reading {
     fn read(&self, file: FoundFile) -> ControlFlow<()> {
         let published = self.done.get(&file.path).copied().filter(|published| published.is_of(&file));
         if let Some(Published { counts, partly: false, .. }) = published {
+            self.recall_instants(&file);
             return self.tell(Told::Resumed { file, counts });
         }
         let published_before = published.map_or(0, |published| published.counts.read);
         self.tell(Told::FileBegun(file.clone(), published_before))?;
         let (mut batch, mut batch_bytes) = (Vec::new(), 0);
-        let mut ending = read_file(
-            &file,
-            Sought {
-                format: self.options.format,
-                tenant: &self.options.tenant,
-                delivery: self.options.delivery,
-                state: &self.options.state,
-                unrecognised: Unrecognised::Refused,
-            },
-            &self.bytes_read,
-            |item| {
-                batch_bytes += size_of_item(&item);
-                batch.push(item);
-                if batch.len() < BATCH_RECORDS && batch_bytes < BATCH_BYTES {
-                    return ControlFlow::Continue(());
-                }
-                batch_bytes = 0;
-                self.tell(Told::Items(std::mem::take(&mut batch)))?;
-                if self.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            },
-        );
+        let mut ending = read_file(&file, self.sought(), &self.bytes_read, |item| {
+            batch_bytes += size_of_item(&item);
+            batch.push(item);
+            if batch.len() < BATCH_RECORDS && batch_bytes < BATCH_BYTES {
+                return ControlFlow::Continue(());
+            }
+            batch_bytes = 0;
+            self.tell(Told::Items(std::mem::take(&mut batch)))?;
+            if self.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
         if self.is_stopped() && ending != Ending::Whole {
             ending = Ending::Stopped;
         }
         self.tell(Told::Items(batch))?;
         self.tell(Told::FileEnded(ending))?;
         if self.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn sought(&self) -> Sought<'_> {
+        Sought {
+            format: self.options.format,
+            tenant: &self.options.tenant,
+            delivery: self.options.delivery,
+            instants: &self.instants,
+            state: &self.options.state,
+            unrecognised: Unrecognised::Refused,
+        }
+    }
+
+    /// Reads a file that was published before, if the rows of others must state the same instants.
+    fn recall_instants(&self, file: &FoundFile) {
+        let Delivery { known_at, mode } = self.options.delivery;
+        if mode == DeliveryMode::Replace && known_at.is_none() {
+            read_file(file, self.sought(), &Arc::default(), |_| {
+                if self.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+        }
     }
 
     fn is_stopped(&self) -> bool {

@@ -22,7 +22,7 @@ use super::{
 use crate::sources::{
     Mapped, SourceFormat,
     elements::{ElementDefect, FileDefect},
-    focus::{ChargeRow, ChargeRows, Charges, Delivery, FileBroken},
+    focus::{ChargeRow, ChargeRows, Charges, Delivery, FileBroken, Instants},
     records::{Record, Records},
     terraform::state::{self, MAX_STATE_BYTES, StateSeen},
 };
@@ -69,6 +69,8 @@ pub(super) struct Sought<'a> {
     pub(super) format: SourceFormat,
     pub(super) tenant: &'a TenantId,
     pub(super) delivery: Delivery,
+    /// Instants of the charges that replace others, in all files.
+    pub(super) instants: &'a Instants,
     pub(super) state: &'a StateOptions,
     pub(super) unrecognised: Unrecognised,
 }
@@ -156,7 +158,8 @@ fn read_charges(
     sought: Sought<'_>,
     mut hand_out: impl FnMut(Item) -> ControlFlow<()>,
 ) -> Ending {
-    let mut charges = Charges::new(sought.tenant, sought.delivery, modified_at(file));
+    let charges = Charges::new(sought.tenant, sought.delivery, modified_at(file));
+    let mut charges = charges.within(sought.instants.clone());
     let begins = match reader.fill_buf() {
         Ok(begins) => begins,
         Err(error) => return Ending::Refused(chain(&error)),

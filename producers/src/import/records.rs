@@ -14,7 +14,10 @@ use super::{
     read::{Ending, Item, Sought, Unrecognised, chain, read_file},
     walk::Walk,
 };
-use crate::sources::{SourceFormat, focus::Delivery};
+use crate::sources::{
+    SourceFormat,
+    focus::{Delivery, Instants},
+};
 
 /// Item of a file.
 #[derive(Debug)]
@@ -45,9 +48,15 @@ pub fn records(
     mut take: impl FnMut(FileRecord<'_>) -> ControlFlow<()>,
 ) {
     let bytes_read: Arc<AtomicU64> = Arc::default();
-    let delivery = Delivery::default();
-    let state = StateOptions::default();
-    let sought = Sought { format, tenant, delivery, state: &state, unrecognised: Unrecognised::HandedOut };
+    let (instants, state) = (Instants::default(), StateOptions::default());
+    let sought = Sought {
+        format,
+        tenant,
+        delivery: Delivery::default(),
+        instants: &instants,
+        state: &state,
+        unrecognised: Unrecognised::HandedOut,
+    };
     for found in Walk::new(paths) {
         let about = |file: PathBuf, record: Option<u64>, reason| Rejection { file, record, reason };
         let file = match found {

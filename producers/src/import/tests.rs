@@ -8,7 +8,10 @@ use flate2::{Compression, write::GzEncoder};
 use schemas::codec::Framing;
 
 use super::*;
-use crate::kafka::{ProducerConfig, Purpose};
+use crate::{
+    kafka::{ProducerConfig, Purpose},
+    sources::focus::DeliveryMode,
+};
 
 fn producer() -> Producer {
     let extra = BTreeMap::from([
@@ -334,6 +337,43 @@ async fn items_and_states_are_imported_side_by_side() {
     );
     assert!(why("c_plan.json").contains("weir import terraform-plan"), "{}", why("c_plan.json"));
     assert!(why("d_cut.json").contains("line 2"), "{}", why("d_cut.json"));
+}
+
+#[tokio::test]
+async fn charges_that_replace_a_billing_period_state_one_instant_in_all_files() {
+    let case = Case::new();
+    let bill = |period: &str, known_at: &str, costs: &[&str]| {
+        let row = |cost: &&str| format!("{cost},USD,2025-05-01,2025-05-02,Nimbus,A-1,{period},{known_at}\n");
+        let rows: String = costs.iter().map(row).collect();
+        format!(
+            "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ProviderName,BillingAccountId,\
+             BillingPeriodStart,x_ExportDateTime\n{rows}"
+        )
+    };
+    case.file("a.csv", bill("2025-05-01", "2025-07-01", &["1"]));
+    case.file("b.csv", bill("2025-05-01", "2025-07-02", &["2"]));
+    case.file("c.csv", bill("2025-06-01", "2025-07-02", &["3"]));
+    case.file("d.csv.gz", "not gzip");
+    let options = |start| ImportOptions {
+        format: SourceFormat::Focus,
+        tenant: TenantId::new("acme").expect("a plain name"),
+        state_dir: case.state.path().into(),
+        start,
+        delivery: Delivery { known_at: None, mode: DeliveryMode::Replace },
+        state: StateOptions::default(),
+        stop: case.stop.clone(),
+    };
+    let paths = || vec![PathBuf::from(case.files.path())];
+    let summary = import(paths(), options(Start::Over), &case.producer, |_| ()).await.expect("imported");
+    assert_eq!(told(summary.counts), (3, 2, 0, 2), "{:?}", summary.rejections);
+    assert!(summary.rejections[0].file.ends_with("b.csv"), "{:?}", summary.rejections);
+    assert!(summary.rejections[0].reason.contains("--known-at"), "{:?}", summary.rejections);
+
+    // A resumed import knows the instants of the files that are done.
+    case.file("b.csv", bill("2025-05-01", "2025-07-02", &["2", "4"]));
+    let resumed = import(paths(), options(Start::Resumed), &case.producer, |_| ()).await.expect("imported");
+    assert_eq!(resumed.resumed_files, 2);
+    assert_eq!(told(resumed.counts), (4, 2, 0, 3), "{:?}", resumed.rejections);
 }
 
 #[tokio::test]

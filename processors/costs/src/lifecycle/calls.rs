@@ -68,6 +68,8 @@ struct AwsCall {
     lists: &'static [&'static str],
     /// Paths to objects that describe the single resource, the most reliable first; their members are merged.
     objects: &'static [&'static str],
+    /// Paths to objects with the sizes that a change sets, the least reliable first: the others tell the old ones.
+    changed: &'static [&'static str],
     /// Members that contain the id, in lower case.
     ids: &'static [&'static str],
     /// Part of the ARN before the id.
@@ -82,6 +84,7 @@ const fn of_instances(action: &'static str, effect: Effect) -> AwsCall {
         effect,
         lists: &["responseElements/instancesSet/items", "requestParameters/instancesSet/items"],
         objects: &[],
+        changed: &[],
         ids: &["instanceid"],
         arn: "instance/",
     }
@@ -94,7 +97,17 @@ const fn of_one(
     effect: Effect,
     (ids, arn): (&'static [&'static str], &'static str),
 ) -> AwsCall {
-    AwsCall { service, action, kind, effect, lists: &[], objects: OBJECTS, ids, arn }
+    AwsCall { service, action, kind, effect, lists: &[], objects: OBJECTS, changed: &[], ids, arn }
+}
+
+/// A call whose response describes the resource as it was.
+const fn of_change(
+    service: &'static str,
+    action: &'static str,
+    kind: &'static str,
+    ids: (&'static [&'static str], &'static str),
+) -> AwsCall {
+    AwsCall { changed: CHANGED, ..of_one(service, action, kind, effect(Scaled), ids) }
 }
 
 const OBJECTS: &[&str] = &[
@@ -105,6 +118,17 @@ const OBJECTS: &[&str] = &[
     "requestParameters/ModifyVolumeRequest",
     "requestParameters/DeleteNatGatewayRequest",
     "requestParameters/CreateNatGatewayRequest",
+];
+const CHANGED: &[&str] = &["requestParameters", "responseElements/pendingModifiedValues"];
+/// Members of those objects that are sizes, in lower case.
+const SIZES: [&str; 7] = [
+    "dbinstanceclass",
+    "allocatedstorage",
+    "storagetype",
+    "iops",
+    "multiaz",
+    "cachenodetype",
+    "numcachenodes",
 ];
 const VOLUME: (&[&str], &str) = (&["volumeid"], "volume/");
 const DATABASE: (&[&str], &str) = (&["dbinstancearn", "dbinstanceidentifier"], "db:");
@@ -130,12 +154,12 @@ const AWS: &[AwsCall] = &[
     of_one("ec2", "CreateNatGateway", "AWS::EC2::NatGateway", effect(Provisioned), NAT),
     of_one("ec2", "DeleteNatGateway", "AWS::EC2::NatGateway", effect(Deleted), NAT),
     of_one("rds", "CreateDBInstance", "AWS::RDS::DBInstance", effect(Provisioned), DATABASE),
-    of_one("rds", "ModifyDBInstance", "AWS::RDS::DBInstance", effect(Scaled), DATABASE),
+    of_change("rds", "ModifyDBInstance", "AWS::RDS::DBInstance", DATABASE),
     of_one("rds", "StartDBInstance", "AWS::RDS::DBInstance", STARTED, DATABASE),
     of_one("rds", "StopDBInstance", "AWS::RDS::DBInstance", STOPPED, DATABASE),
     of_one("rds", "DeleteDBInstance", "AWS::RDS::DBInstance", effect(Deleted), DATABASE),
     of_one("elasticache", "CreateCacheCluster", "AWS::ElastiCache::CacheCluster", effect(Provisioned), CACHE),
-    of_one("elasticache", "ModifyCacheCluster", "AWS::ElastiCache::CacheCluster", effect(Scaled), CACHE),
+    of_change("elasticache", "ModifyCacheCluster", "AWS::ElastiCache::CacheCluster", CACHE),
     of_one("elasticache", "DeleteCacheCluster", "AWS::ElastiCache::CacheCluster", effect(Deleted), CACHE),
     AwsCall {
         lists: &["responseElements/loadBalancers"],
@@ -184,6 +208,9 @@ fn aws(activity: &Activity, record: &str, prices: &PriceList) -> Vec<ResourceLif
                 whole.entry(name.clone()).or_insert_with(|| value.clone());
             }
         }
+        for object in call.changed.iter().filter_map(|path| at(&record, path)?.as_object()) {
+            set_sizes(&mut whole, object);
+        }
         told.push(whole);
     }
     told.into_iter()
@@ -194,6 +221,16 @@ fn aws(activity: &Activity, record: &str, prices: &PriceList) -> Vec<ResourceLif
             Some(life(&resource, call.effect, target_sizes(configuration), prices))
         })
         .collect()
+}
+
+/// Sets the sizes that an object states.
+fn set_sizes(whole: &mut Map<String, Value>, object: &Map<String, Value>) {
+    for (name, value) in object.iter().filter(|(_, value)| !value.is_null()) {
+        if SIZES.iter().any(|size| name.eq_ignore_ascii_case(size)) {
+            whole.retain(|other, _| !other.eq_ignore_ascii_case(name));
+            whole.insert(name.clone(), value.clone());
+        }
+    }
 }
 
 /// Moves the new sizes of a modified volume to the usual names.

@@ -171,6 +171,38 @@ fn calls_of_aws_make_change_and_delete() {
 }
 
 #[test]
+fn changes_of_databases_and_caches_accrue_at_the_new_size() {
+    let orders = "arn:aws:rds:us-east-1:42:db:orders";
+    let database = |pending: Value| {
+        json!({"dBInstanceIdentifier": "orders", "dBInstanceArn": orders, "dBInstanceClass": "db.t3.micro",
+            "engine": "postgres", "engineVersion": "16.3", "dBInstanceStatus": "available", "allocatedStorage": 20,
+            "storageType": "gp2", "multiAZ": false, "pendingModifiedValues": pending})
+    };
+    let request = json!({"dBInstanceIdentifier": "orders", "dBInstanceClass": "db.t3.medium", "allocatedStorage": 100,
+        "applyImmediately": true, "allowMajorVersionUpgrade": false});
+    for pending in [json!({}), json!({"dBInstanceClass": "db.t3.medium", "allocatedStorage": 100})] {
+        let lives = cloudtrail("rds", "ModifyDBInstance", &request, &database(pending));
+        assert_eq!(shown(&lives), [format!("{orders} scaled 0.072 100 -")]);
+    }
+    // What is pending is what AWS made of the request.
+    let pending = database(json!({"dBInstanceClass": "db.t3.small", "dBInstanceIdentifier": "renamed"}));
+    let lives = cloudtrail("rds", "ModifyDBInstance", &request, &pending);
+    assert_eq!(shown(&lives), [format!("{orders} scaled 0.036 100 -")]);
+    let other = json!({"dBInstanceIdentifier": "orders", "backupRetentionPeriod": 7});
+    let lives = cloudtrail("rds", "ModifyDBInstance", &other, &database(json!({})));
+    assert_eq!(shown(&lives), [format!("{orders} scaled 0.018 20 -")]);
+
+    let sessions = "arn:aws:elasticache:us-east-1:42:cluster:sessions";
+    let request = json!({"cacheClusterId": "sessions", "cacheNodeType": "cache.t3.medium", "numCacheNodes": 3,
+        "applyImmediately": true});
+    let response = json!({"cacheClusterId": "sessions", "aRN": sessions, "engine": "memcached",
+        "cacheClusterStatus": "modifying", "cacheNodeType": "cache.t3.micro", "numCacheNodes": 1,
+        "pendingModifiedValues": {"numCacheNodes": 3, "cacheNodeType": "cache.t3.medium"}});
+    let lives = cloudtrail("elasticache", "ModifyCacheCluster", &request, &response);
+    assert_eq!(shown(&lives), [format!("{sessions} scaled 0.204 - -")]);
+}
+
+#[test]
 fn calls_of_azure_count_once_they_have_succeeded() {
     let id = "/subscriptions/s-1/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/vm";
     let record = |status: &str| {

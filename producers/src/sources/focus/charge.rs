@@ -43,7 +43,7 @@ const NO_CURRENCY: &str = "XXX";
 pub(super) fn charge(row: Row<'_>) -> Result<Charge, BadRow> {
     let dialect = row.header.dialect;
     let text = |name: &str| row.focus(name).map(|cell| cell.text.to_owned());
-    let decimal = |name: &str| row.focus(name).map(values::decimal).transpose();
+    let decimal = |name: &str| row.focus(name).map(|cell| dialect.decimal(cell)).transpose();
     let (start, end) = charge_period(row)?;
     let billing_period = billing_period(row)?;
     let costs = dialect.costs(row)?;

@@ -13,6 +13,7 @@ mod columns;
 mod csv;
 mod dialect;
 mod identity;
+mod instants;
 mod parquet;
 mod rows;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 use schemas::{Envelope, Event, EventId, Source, TenantId, Timestamp, envelope::native_format};
 use serde_json::value::RawValue;
 
+pub(crate) use self::instants::Instants;
 pub use self::rows::{ChargeRow, ChargeRows, FileBroken};
 use self::{
     charge::{Charge, charge},
@@ -78,12 +80,25 @@ pub struct Charges {
     /// Time of becoming known for rows that state none.
     otherwise_known_at: Timestamp,
     repetitions: Repetitions,
+    /// Instants of the rows that replace others.
+    instants: Instants,
 }
 
 impl Charges {
     /// Starts a file or request.
     pub fn new(tenant: &TenantId, delivery: Delivery, otherwise_known_at: Timestamp) -> Self {
-        Self { tenant: tenant.clone(), delivery, otherwise_known_at, repetitions: Repetitions::default() }
+        Self {
+            tenant: tenant.clone(),
+            delivery,
+            otherwise_known_at,
+            repetitions: Repetitions::default(),
+            instants: Instants::default(),
+        }
+    }
+
+    /// The same as one file among those of a delivery, whose instants are compared.
+    pub(crate) fn within(self, instants: Instants) -> Self {
+        Self { instants, ..self }
     }
 
     /// The next record in JSON: an object whose members are the columns.
@@ -107,10 +122,17 @@ impl Charges {
         let Charge { mut usage, known_at } = charge(row).map_err(|error| error.to_string())?;
         let stated = self.delivery.known_at.or(known_at);
         if self.delivery.mode == DeliveryMode::Replace {
-            if stated.is_none() {
-                return Err("the row replaces others and does not say when it became known (x_ExportDateTime); tell it \
-                            with known_at"
-                    .to_owned());
+            match (self.delivery.known_at, known_at) {
+                (Some(_), _) => {}
+                (None, Some(known_at)) => {
+                    let column = row.focus("x_ExportDateTime").map_or("x_ExportDateTime", |cell| cell.column);
+                    self.instants.check(&usage, known_at, column)?;
+                }
+                (None, None) => {
+                    let why = "the row replaces others and does not say when it became known (x_ExportDateTime); \
+                               tell it with --known-at (known_at)";
+                    return Err(why.to_owned());
+                }
             }
             usage.other_columns.insert(REPLACES.to_owned(), BILLING_PERIOD.to_owned());
         }
@@ -153,7 +175,7 @@ pub fn map(tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, Not
     Charges::new(tenant, Delivery::default(), around.time.unwrap_or(ASSUMED_TIME)).map_json(text)
 }
 
-/// Members of Google's export that are objects, whose own members are columns.
+/// Members of Google's export that are objects (in Parquet: groups), whose own members are columns.
 const NESTED: [&str; 8] = ["service", "sku", "project", "location", "usage", "resource", "invoice", "price"];
 
 fn flatten(name: String, value: &RawValue, column: &mut dyn FnMut(String, String)) {

@@ -6,12 +6,15 @@ use std::{
 };
 
 use parquet::{
+    basic::{ConvertedType, Repetition},
     errors::ParquetError,
     file::{reader::FileReader as _, serialized_reader::SerializedFileReader},
     record::{Field, reader::RowIter},
+    schema::types::Type,
 };
 
 use super::{
+    NESTED,
     columns::{Cells, OwnCells},
     values,
 };
@@ -19,6 +22,8 @@ use super::{
 /// Reads rows; the columns are those of the file's schema.
 pub(super) struct ParquetRows {
     columns: OwnCells,
+    /// Number of members of each of the schema's fields whose members are columns.
+    members: Vec<Option<usize>>,
     rows: RowIter<'static>,
     cells: OwnCells,
 }
@@ -27,9 +32,20 @@ impl ParquetRows {
     pub(super) fn new(file: File) -> Result<Self, ParquetError> {
         let reader = SerializedFileReader::new(file)?;
         let schema = reader.metadata().file_metadata().schema();
-        let mut columns = OwnCells::default();
-        schema.get_fields().iter().for_each(|field| columns.push(field.name()));
-        Ok(Self { columns, rows: RowIter::from_file_into(Box::new(reader)), cells: OwnCells::default() })
+        let (mut columns, mut members) = (OwnCells::default(), Vec::new());
+        for field in schema.get_fields() {
+            if has_columns(field) {
+                let names =
+                    field.get_fields().iter().map(|member| format!("{}.{}", field.name(), member.name()));
+                names.for_each(|name| columns.push(&name));
+                members.push(Some(field.get_fields().len()));
+            } else {
+                columns.push(field.name());
+                members.push(None);
+            }
+        }
+        let rows = RowIter::from_file_into(Box::new(reader));
+        Ok(Self { columns, members, rows, cells: OwnCells::default() })
     }
 
     pub(super) fn columns(&self) -> Cells<'_> {
@@ -44,9 +60,25 @@ impl ParquetRows {
             next.map_err(|_| ParquetError::General("a column has a type that cannot be read".into()))?;
         let Some(row) = next.transpose()? else { return Ok(None) };
         self.cells.clear();
-        row.into_columns().iter().for_each(|(_, field)| self.cells.push(&text_of(field)));
+        for ((_, field), members) in row.into_columns().iter().zip(&self.members) {
+            match (members, field) {
+                (None, field) => self.cells.push(&text_of(field)),
+                (Some(_), Field::Group(group)) => {
+                    group.get_column_iter().for_each(|(_, member)| self.cells.push(&text_of(member)));
+                }
+                (Some(count), _) => (0..*count).for_each(|_| self.cells.push("")),
+            }
+        }
         Ok(Some(self.cells.cells()))
     }
+}
+
+/// Whether the members of a field are columns, as those of an object in JSON.
+fn has_columns(field: &Type) -> bool {
+    let info = field.get_basic_info();
+    let is_list = info.has_repetition() && info.repetition() == Repetition::REPEATED;
+    let is_plain = field.is_group() && !is_list && info.converted_type() == ConvertedType::NONE;
+    is_plain && NESTED.contains(&field.name())
 }
 
 /// A value as in CSV; null is the empty text.

@@ -38,7 +38,7 @@ pub struct ChargeRows {
 
 enum Table {
     Text(Box<TextRows<Box<dyn Read + Send>>>),
-    Parquet(ParquetRows),
+    Parquet(Box<ParquetRows>),
 }
 
 /// A row: its location, and its cells or their fault.
@@ -102,7 +102,7 @@ impl ChargeRows {
     pub fn of_parquet(file: File, charges: Charges) -> Result<Self, FileBroken> {
         let rows = ParquetRows::new(file).map_err(|error| unreadable(&error))?;
         let header = Header::new(rows.columns().iter()).map_err(|error| foreign(&error))?;
-        Ok(Self { table: Table::Parquet(rows), header, charges, index: 0 })
+        Ok(Self { table: Table::Parquet(Box::new(rows)), header, charges, index: 0 })
     }
 }
 

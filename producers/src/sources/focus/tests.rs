@@ -1,7 +1,12 @@
 //! Charges in files.
 
-use std::io::Cursor;
+use std::{fs::File, io::Cursor, path::Path, sync::Arc};
 
+use ::parquet::{
+    data_type::{ByteArray, ByteArrayType, DoubleType},
+    file::writer::SerializedFileWriter,
+    schema::parser::parse_message_type,
+};
 use rust_decimal::Decimal;
 use schemas::{
     TenantId, Timestamp,
@@ -197,6 +202,53 @@ fn what_replaces_others_says_when_it_became_known() {
 }
 
 #[test]
+fn rows_of_one_delivery_do_not_replace_each_other() {
+    let replace = Delivery { known_at: None, mode: DeliveryMode::Replace };
+    let header = format!("{FOCUS},BillingAccountId,BillingPeriodStart,x_ExportDateTime");
+    let row = |account: &str, period: &str, known_at: &str| {
+        format!("1,USD,2024-09-18,2024-09-19,{account},{period},{known_at}")
+    };
+    let text = [
+        header,
+        row("A", "2024-09-01", "2025-01-01"),
+        row("A", "2024-09-01", "2025-01-02"),
+        row("A", "2024-09-01", "2025-01-01T00:00:00Z"),
+        row("A", "2024-10-01", "2025-01-02"),
+        row("B", "2024-09-01", "2025-01-02"),
+        // Without a billing period, that is the month of the charge.
+        row("B", "", "2025-01-03"),
+    ]
+    .join("\n");
+    let found = read_as(&text, replace);
+    let good: Vec<bool> = found.iter().map(Result::is_ok).collect();
+    assert_eq!(good, [true, false, true, true, true, false], "{found:?}");
+    let why = found[1].as_ref().expect_err("another instant");
+    for part in ["line 3: column x_ExportDateTime is 2025-01-02T", "2025-01-01T", "--known-at"] {
+        assert!(why.contains(part), "{part}: {why}");
+    }
+    let told = Delivery { known_at: Some(instant("2025-02-01T00:00:00Z")), ..replace };
+    assert!(read_as(&text, told).iter().all(Result::is_ok));
+    assert!(read(&text).iter().all(Result::is_ok), "rows that are added may become known one by one");
+}
+
+#[test]
+fn rows_of_two_files_of_a_delivery_do_not_replace_each_other() {
+    let replace = Delivery { known_at: None, mode: DeliveryMode::Replace };
+    let row = |known_at: &str| {
+        format!(
+            r#"{{"BilledCost":1,"BillingCurrency":"USD","ChargePeriodStart":"2024-09-18","ChargePeriodEnd":"2024-09-19",
+                "x_ExportDateTime":"{known_at}"}}"#
+        )
+    };
+    let instants = Instants::default();
+    let mut first = charges(replace).within(instants.clone());
+    let mut second = charges(replace).within(instants);
+    assert!(first.map_json(&row("2025-01-01")).is_ok());
+    assert!(second.map_json(&row("2025-01-02")).is_err());
+    assert!(second.map_json(&row("2025-01-01")).is_ok());
+}
+
+#[test]
 fn native_exports_are_mapped() {
     let aws = "bill_payer_account_id,line_item_usage_account_id,bill_billing_period_start_date,line_item_usage_start_date,\
                line_item_usage_end_date,line_item_currency_code,line_item_unblended_cost,line_item_line_item_type,\
@@ -241,6 +293,107 @@ fn native_exports_are_mapped() {
     let period = of_gcp.other_columns.get("BillingPeriodStart").map(String::as_str);
     assert_eq!(period, Some("2024-09-01T00:00:00Z"));
     assert_eq!(charge.occurred_at, instant("2024-09-19T01:02:03.5Z"));
+}
+
+/// 2^-49: a double that a decimal of 28 decimal places does not hold.
+const NOISE: &str = "1.7763568394002505e-15";
+
+#[test]
+fn noise_of_doubles_does_not_cost_a_row_of_google() {
+    let number: f64 = NOISE.parse().expect("a number");
+    let noise = decimal(&values::of_double(number));
+    let header = "usage_start_time,usage_end_time,currency,cost,credits,usage.amount";
+    let period = "2024-09-18 22:00:00 UTC,2024-09-18 23:00:00 UTC";
+    let charge = one(header, &format!("{period},USD,{NOISE},[],{NOISE}"));
+    assert_eq!((usage(&charge).billed_cost, usage(&charge).consumed_quantity), (noise, Some(noise)));
+    let json = format!(
+        r#"{{"usage_start_time": "2024-09-18 22:00:00 UTC", "usage_end_time": "2024-09-18 23:00:00 UTC",
+            "currency": "USD", "cost": 0.5, "credits": [{{"amount": -0.5}}, {{"amount": {NOISE}}}]}}"#
+    );
+    let charge = charges(Delivery::default()).map_json(&json).expect("a charge").envelope;
+    assert_eq!(usage(&charge).billed_cost, noise);
+    let refused = read(format!("{FOCUS}\n{NOISE},USD,2024-09-18,2024-09-19"));
+    assert!(refused[0].as_ref().is_err_and(|why| why.contains("at most 28 digits")), "{refused:?}");
+}
+
+/// Google's table as BigQuery exports it, in part.
+const GOOGLE: &str = "message charges {
+    REQUIRED BYTE_ARRAY usage_start_time (UTF8);
+    REQUIRED BYTE_ARRAY usage_end_time (UTF8);
+    REQUIRED BYTE_ARRAY currency (UTF8);
+    REQUIRED DOUBLE cost;
+    OPTIONAL group service { OPTIONAL BYTE_ARRAY description (UTF8); }
+    OPTIONAL group sku { OPTIONAL BYTE_ARRAY id (UTF8); OPTIONAL BYTE_ARRAY description (UTF8); }
+    OPTIONAL group project { OPTIONAL BYTE_ARRAY id (UTF8); }
+    OPTIONAL group location { OPTIONAL BYTE_ARRAY region (UTF8); }
+    OPTIONAL group usage { OPTIONAL DOUBLE amount; OPTIONAL BYTE_ARRAY unit (UTF8); }
+    OPTIONAL group invoice { OPTIONAL BYTE_ARRAY month (UTF8); }
+}";
+/// The cells of a row; those from the fifth on are in groups.
+const GOOGLE_CELLS: [&str; 12] = [
+    "2024-09-18 22:00:00 UTC",
+    "2024-09-18 23:00:00 UTC",
+    "USD",
+    "2.5",
+    "Compute Engine",
+    "2E27-4DB8",
+    "N1 core",
+    "shop",
+    "europe-west1",
+    "3600.5",
+    "seconds",
+    "202409",
+];
+
+/// Writes two rows, the second without groups.
+fn write_google(path: &Path) {
+    let schema = parse_message_type(GOOGLE).expect("a schema");
+    let file = File::create(path).expect("made");
+    let mut writer = SerializedFileWriter::new(file, schema.into(), Arc::default()).expect("a writer");
+    let mut group = writer.next_row_group().expect("a row group");
+    for (place, cell) in GOOGLE_CELLS.iter().enumerate() {
+        let in_group = place >= 4;
+        let levels: Option<&[i16]> = if in_group { Some(&[2, 0]) } else { None };
+        let count = if in_group { 1 } else { 2 };
+        let mut column = group.next_column().expect("a column").expect("one more");
+        let written = if ["2.5", "3600.5"].contains(cell) {
+            let number: f64 = cell.parse().expect("a number");
+            column.typed::<DoubleType>().write_batch(&vec![number; count], levels, None)
+        } else {
+            column.typed::<ByteArrayType>().write_batch(&vec![ByteArray::from(*cell); count], levels, None)
+        };
+        written.expect("written");
+        column.close().expect("closed");
+    }
+    group.close().expect("closed");
+    writer.close().expect("closed");
+}
+
+#[test]
+fn groups_of_googles_export_in_parquet_are_columns() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("bill.parquet");
+    write_google(&path);
+    let file = File::open(&path).expect("opened");
+    let rows = ChargeRows::of_parquet(file, charges(Delivery::default())).expect("a table");
+    let found: Vec<Envelope> =
+        rows.map(|row| row.expect("read to its end").charge.expect("a charge").envelope).collect();
+    assert_eq!(found.len(), 2);
+    let whole = usage(&found[0]);
+    assert_eq!(
+        (whole.service_name.as_str(), whole.sub_account_id.as_deref()),
+        ("Compute Engine", Some("shop"))
+    );
+    assert_eq!(whole.region_id.as_deref(), Some("europe-west1"));
+    assert_eq!(whole.consumed_quantity, Some(decimal("3600.5")));
+    assert_eq!(whole.consumed_unit.as_deref(), Some("seconds"));
+    assert_eq!(whole.charge_description.as_deref(), Some("N1 core"));
+    let other = |name: &str| whole.other_columns.get(name).map(String::as_str);
+    assert_eq!(other("SkuId"), Some("2E27-4DB8"));
+    assert_eq!(other("BillingPeriodStart"), Some("2024-09-01T00:00:00Z"));
+    let bare = usage(&found[1]);
+    assert_eq!((bare.service_name.as_str(), bare.sub_account_id.as_deref()), ("", None));
+    assert_eq!((bare.billed_cost, bare.consumed_quantity), (decimal("2.5"), None));
 }
 
 #[test]

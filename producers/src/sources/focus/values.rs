@@ -12,6 +12,8 @@ use crate::sources::mapped::parse_time;
 
 /// Maximum number of decimal places.
 const MAX_SCALE: u32 = 28;
+/// Doubles from here on have no decimal places: what is rounded away would not be noise.
+const WHOLE: f64 = 9_007_199_254_740_992.0;
 
 /// A decimal number, digit for digit; exponents are accepted. Ambiguous numbers such as `1,5` are rejected.
 pub(super) fn decimal(cell: Cell<'_>) -> Result<Decimal, BadRow> {
@@ -30,6 +32,18 @@ fn parse_decimal(text: &str) -> Result<Decimal, &'static str> {
     let scientific = text.contains(['e', 'E']);
     let parsed = if scientific { Decimal::from_scientific(text) } else { Decimal::from_str_exact(text) };
     parsed.map_err(|_| "is not a decimal number of at most 28 digits")
+}
+
+/// A decimal number that its issuer holds as a double: noise beyond 28 decimal places is rounded, as in Parquet.
+pub(super) fn rounded(cell: Cell<'_>) -> Result<Decimal, BadRow> {
+    parse_rounded(cell.text).map_err(|why| BadRow::new(cell.column, why))
+}
+
+fn parse_rounded(text: &str) -> Result<Decimal, &'static str> {
+    parse_decimal(text).or_else(|why| {
+        let number = text.parse::<f64>().ok().filter(|number| number.abs() < WHOLE);
+        number.and_then(|number| parse_decimal(&of_double(number)).ok()).ok_or(why)
+    })
 }
 
 /// The decimal of a binary floating-point number: its shortest digits, to 28 decimal places.
@@ -125,7 +139,7 @@ fn text_of(value: Value) -> String {
     }
 }
 
-/// The sum of the members `amount` of a JSON list, by their digits.
+/// The sum of the members `amount` of a JSON list, as Google writes it, by their digits.
 pub(super) fn sum_of_amounts(cell: Cell<'_>) -> Result<Decimal, BadRow> {
     #[derive(serde::Deserialize)]
     struct Credit {
@@ -134,7 +148,7 @@ pub(super) fn sum_of_amounts(cell: Cell<'_>) -> Result<Decimal, BadRow> {
     let credits: Vec<Credit> = serde_json::from_str(cell.text)
         .map_err(|_| BadRow::new(cell.column, "is not a JSON list of credits"))?;
     credits.iter().try_fold(Decimal::ZERO, |sum, credit| {
-        let amount = parse_decimal(credit.amount.get().trim_matches('"'));
+        let amount = parse_rounded(credit.amount.get().trim_matches('"'));
         let amount = amount.map_err(|why| BadRow::new(cell.column, why))?;
         sum.checked_add(amount).ok_or_else(|| BadRow::new(cell.column, "adds up to too much"))
     })
@@ -143,6 +157,21 @@ pub(super) fn sum_of_amounts(cell: Cell<'_>) -> Result<Decimal, BadRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn noise_of_doubles_is_rounded_as_in_parquet() {
+        for text in ["1.7763568394002505e-15", "-4.440892098500626e-16", "1e-40"] {
+            let number: f64 = text.parse().expect("a number");
+            assert!(parse_decimal(text).is_err(), "{text}");
+            assert_eq!(parse_rounded(text), parse_decimal(&of_double(number)), "{text}");
+            assert!(parse_rounded(text).is_ok(), "{text}");
+        }
+        assert_eq!(parse_rounded("0.00001605990"), parse_decimal("0.00001605990"));
+        for text in ["NaN", "inf", "1,5", "", "1e40", "12345678901234567890123456789.5"] {
+            assert_eq!(parse_rounded(text), parse_decimal(text), "{text}");
+            assert!(parse_rounded(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn the_form_of_focus_is_read_as_every_other_form() {
