@@ -108,9 +108,9 @@ pub fn reconcile(
 }
 
 fn explain(day: DayAccrual, charge: Charged, began: bool) -> Vec<(Reason, Decimal)> {
-    let discount = charge.list.map_or(Decimal::ZERO, |list| charge.cost - list);
+    let discount = charge.list.map_or(Decimal::ZERO, |list| charge.cost.saturating_sub(list));
     // The rest of the difference is against the list.
-    let difference = charge.cost - discount - day.cost;
+    let difference = charge.cost.saturating_sub(discount).saturating_sub(day.cost);
     let hours_accrued = Decimal::from(day.priced_seconds) / Decimal::from(SECONDS_PER_HOUR);
     let more = match () {
         () if day.priced_seconds == 0 && day.unpriced_seconds > 0 => Reason::NoPrice,
@@ -120,13 +120,18 @@ fn explain(day: DayAccrual, charge: Charged, began: bool) -> Vec<(Reason, Decima
     };
     let by_hours = match charge.hours {
         _ if day.priced_seconds == 0 => difference,
-        Some(hours) => ((hours - hours_accrued) * day.cost / hours_accrued).round_dp(SCALE),
+        Some(hours) => {
+            let more = hours.saturating_sub(hours_accrued).checked_mul(day.cost);
+            // Beyond what a decimal holds there is no telling hours from price.
+            more.map_or(difference, |more| (more / hours_accrued).round_dp(SCALE))
+        }
         None if began => difference,
         None => Decimal::ZERO,
     };
     // More hours at the accrued price; the rest is the price. Together they are the difference, exactly.
     let remaining = if day.unpriced_seconds > 0 { Reason::NoPrice } else { Reason::Price };
-    let parts = [(more, by_hours), (remaining, difference - by_hours), (Reason::Discount, discount)];
+    let parts =
+        [(more, by_hours), (remaining, difference.saturating_sub(by_hours)), (Reason::Discount, discount)];
     parts
         .into_iter()
         .map(|(reason, part)| (reason, part.normalize()))

@@ -82,8 +82,9 @@ impl Spend {
         until: Timestamp,
     ) {
         let day = from.date_naive();
-        let per_second = accruing.rate.hourly / Decimal::from(SECONDS_PER_HOUR)
-            + accruing.rate.monthly / Decimal::from(month_seconds(day));
+        let by_hour = accruing.rate.hourly / Decimal::from(SECONDS_PER_HOUR);
+        let by_month = accruing.rate.monthly / Decimal::from(month_seconds(day));
+        let per_second = by_hour.saturating_add(by_month);
         let mut covers = self.covers.get(&(accruing.resource.clone(), day)).cloned().unwrap_or_default();
         covers.sort_unstable_by_key(|(_, until)| *until);
         let mut at = from;
@@ -98,7 +99,8 @@ impl Spend {
                 let grown_until = known.min(stop);
                 add(changes, at, Decimal::ZERO, per_second);
                 add(changes, grown_until, Decimal::ZERO, -per_second);
-                add(changes, known, -per_second * seconds(at, grown_until), Decimal::ZERO);
+                let grown = per_second.saturating_mul(seconds(at, grown_until));
+                add(changes, known, -grown, Decimal::ZERO);
             }
             at = stop;
         }

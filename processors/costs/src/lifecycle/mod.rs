@@ -155,11 +155,18 @@ fn unit_price(parts: &[PricedPart]) -> Option<(UnitPrice, Option<Decimal>)> {
     Some((price, size))
 }
 
+/// The largest quantity that has a price: its cost is far from the end of decimals.
+const MOST: u64 = 1_000_000_000_000;
+
 /// Adds the size that a quantity and its unit state.
 fn measured(told: &mut SizeTold, quantity: Option<&str>, unit: Option<&str>) {
     let Some(quantity) = quantity.and_then(|text| text.trim().parse::<Decimal>().ok()) else { return };
     if quantity.is_sign_negative() && !quantity.is_zero() {
         told.unpriced = Some("the quantity is negative".to_owned());
+        return;
+    }
+    if quantity > Decimal::from(MOST) {
+        told.unpriced = Some("the quantity is larger than any".to_owned());
         return;
     }
     let unit = unit.map(|unit| unit.trim().to_ascii_lowercase()).unwrap_or_default();
