@@ -115,7 +115,7 @@ struct BudgetView {
     #[serde(deserialize_with = "read::day")]
     #[param(value_type = Option<String>, format = Date)]
     day: Option<NaiveDate>,
-    /// Instant of knowledge (RFC 3339): costs as known then. Now by default.
+    /// Instant of knowledge (RFC 3339): costs as known then, budgets as decided by then. Now by default.
     #[serde(deserialize_with = "instant")]
     #[param(value_type = Option<String>, format = DateTime)]
     known_at: Option<Timestamp>,
@@ -293,7 +293,11 @@ pub(super) async fn breakdown(
     path = "/api/v1/cost/resources/{id}",
     operation_id = "cost_resource",
     tag = "cost",
-    params(("id" = String, Path, description = "FOCUS `ResourceId`, percent-encoded"), CostView, Freshness),
+    params(
+        ("id" = String, Path, description = "FOCUS `ResourceId`, or the id that events give it, percent-encoded"),
+        CostView,
+        Freshness,
+    ),
     responses((status = 200, body = Found<ResourceCost>), ItemRefusals),
     security(("api_key" = ["cost:read"]))
 )]
@@ -308,9 +312,8 @@ pub(super) async fn resource(
     check_view(&view, &mut given);
     given.finish()?;
     let id = id_in_path(id, MAX_ID_BYTES)?;
-    let filter = CostFilter { resource: Some(id), ..CostFilter::default() };
     found(&api, caller.tenant(), STAGE, &freshness, |pool, tenant| async move {
-        read::resource(&pool, &tenant, &view, &filter).await
+        read::resource(&pool, &tenant, &view, &id).await
     })
     .await
 }
@@ -341,7 +344,7 @@ pub(super) async fn charges(
     .await
 }
 
-/// Accrued beside charged costs, by resource and day: every difference with its reasons. Covers resources
+/// Accrued beside charged costs, by resource, day and currency: every difference with its reasons. Covers resources
 /// that an event created, changed or deleted.
 #[utoipa::path(
     get,

@@ -22,6 +22,7 @@ use crate::{
 };
 
 const ARN: &str = "arn:aws:ec2:us-east-1:42:instance/i-0f3b7c21d9a84e650";
+const INSTANCE: &str = "i-0f3b7c21d9a84e650";
 /// 0.0816 USD an hour by the shipped prices.
 const LARGE: &str = r#"{"instanceType":"m7g.large"}"#;
 
@@ -71,7 +72,7 @@ fn deleted(n: u64, when: &str) -> Envelope {
 fn billed(n: u64, day: i64, cost: &str, hours: i64, known_at: &str) -> Envelope {
     let mut envelope = charge(n, 0, day * 86_400, at(known_at));
     let usage = columns(&mut envelope);
-    usage.resource_id = Some("i-0f3b7c21d9a84e650".into());
+    usage.resource_id = Some(INSTANCE.into());
     usage.billing_currency = "USD".into();
     usage.billed_cost = cost.parse().expect("a decimal");
     usage.effective_cost = Some(usage.billed_cost);
@@ -135,9 +136,12 @@ async fn a_resource_accrues_from_its_events_until_charges_take_its_place() {
     let told: Vec<_> =
         parts.items.iter().map(|item| (item.value.as_deref(), item.sums.accrued_cost.as_str())).collect();
     assert_eq!(told, [(Some("2025-05-01"), "0"), (None, "1.9584")]);
-    let resource: ResourceAnswer =
-        api.get("acme", &format!("/api/v1/cost/resources/{}", ARN.replace('/', "%2F"))).await;
-    assert_eq!(resource.item.totals[0].accrued_cost, "1.9584");
+    // The id of the events, and that of the bills.
+    for id in [ARN.replace('/', "%2F"), INSTANCE.to_owned()] {
+        let resource: ResourceAnswer = api.get("acme", &format!("/api/v1/cost/resources/{id}")).await;
+        let total = &resource.item.totals[0];
+        assert_eq!((total.billed_cost.as_str(), total.accrued_cost.as_str()), ("6.9584", "1.9584"), "{id}");
+    }
     assert_eq!(summary(&api, "").await.0, "6.9584");
     let foreign: CostSummary = api.get("other", "/api/v1/cost/summary").await;
     assert!(foreign.totals.is_empty());
@@ -149,6 +153,11 @@ async fn every_difference_between_bill_and_accrual_has_its_reasons() {
     let mut member = Place::at(api.database.clone()).await.member(0).await;
     let mut discounted = billed(6, 3, "1", 24, "2025-05-12T00:00:00Z");
     columns(&mut discounted).list_cost = Some(Decimal::new(19_584, 4));
+    let euros = |n, day| {
+        let mut envelope = billed(n, day, "7", 24, "2025-05-12T00:00:00Z");
+        columns(&mut envelope).billing_currency = "EUR".into();
+        envelope
+    };
     let all = [
         provisioned(1, "2025-05-02T00:00:00Z"),
         deleted(2, "2025-05-06T00:00:00Z"),
@@ -156,6 +165,8 @@ async fn every_difference_between_bill_and_accrual_has_its_reasons() {
         billed(4, 1, "1.9584", 24, "2025-05-10T00:00:00Z"),
         billed(5, 2, "5", 25, "2025-05-11T00:00:00Z"),
         discounted,
+        euros(7, 3),
+        euros(8, 4),
     ];
     member.deliver(&all).await;
     let page: ReconciliationPage = api.get("acme", "/api/v1/cost/reconciliation").await;
@@ -169,20 +180,24 @@ async fn every_difference_between_bill_and_accrual_has_its_reasons() {
                 line.explained.iter().map(|part| part.amount.parse::<Decimal>().expect("a decimal")).sum();
             assert_eq!(sum, line.difference.parse().expect("a decimal"), "{line:?}");
             let charged = line.charged.as_deref().unwrap_or("-");
-            format!("{} {} {charged} {} | {}", line.day, line.accrued, line.pending, parts.join(", "))
+            let [day, parts] = [line.day.to_string(), parts.join(", ")];
+            format!("{day} {} {} {charged} {} | {parts}", line.currency, line.accrued, line.pending)
         })
         .collect();
     let expected = [
-        "2025-05-01 0 1.9584 0 | no_events 1.9584",
-        "2025-05-02 1.9584 1.9584 0 | ",
-        "2025-05-03 1.9584 5 0 | hours 0.0816, price 2.96",
-        "2025-05-04 1.9584 1 0 | discount -0.9584",
-        "2025-05-05 0 - 1.9584 | ",
+        "2025-05-01 USD 0 1.9584 0 | no_events 1.9584",
+        "2025-05-02 USD 1.9584 1.9584 0 | ",
+        "2025-05-03 USD 1.9584 5 0 | hours 0.0816, price 2.96",
+        "2025-05-04 EUR 0 7 0 | other_currency 0",
+        "2025-05-04 USD 1.9584 1 0 | discount -0.9584",
+        "2025-05-05 EUR 0 7 0 | other_currency 0",
+        "2025-05-05 USD 1.9584 - 0 | ",
     ];
     assert_eq!(told, expected);
-    assert_eq!((page.items[0].resource.as_str(), page.items[0].currency.as_str()), (ARN, "USD"));
+    assert_eq!(page.items[0].resource, ARN);
 
-    let first: ReconciliationPage = api.get("acme", "/api/v1/cost/reconciliation?limit=2").await;
+    // The page ends between two currencies of a day.
+    let first: ReconciliationPage = api.get("acme", "/api/v1/cost/reconciliation?limit=4").await;
     let rest = format!("/api/v1/cost/reconciliation?limit=9&cursor={}", first.next_cursor.expect("more"));
     assert_eq!(api.ask("acme", &rest).await.0, StatusCode::OK);
     let rest: ReconciliationPage = api.get("acme", &rest).await;
@@ -192,8 +207,8 @@ async fn every_difference_between_bill_and_accrual_has_its_reasons() {
     assert_eq!(before.items.len(), 3);
     assert!(before.items.iter().all(|line| line.charged.is_none() && line.pending == "1.9584"));
     let by_id: ReconciliationPage =
-        api.get("acme", "/api/v1/cost/reconciliation?resource=i-0f3b7c21d9a84e650").await;
-    assert_eq!(by_id.items.len(), 5);
+        api.get("acme", &format!("/api/v1/cost/reconciliation?resource={INSTANCE}")).await;
+    assert_eq!(by_id.items.len(), 7);
     let none: ReconciliationPage = api.get("acme", "/api/v1/cost/reconciliation?resource=i-1").await;
     assert!(none.items.is_empty());
     assert!(api.get::<ReconciliationPage>("other", "/api/v1/cost/reconciliation").await.items.is_empty());

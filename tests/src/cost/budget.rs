@@ -148,6 +148,12 @@ async fn budgets_are_listed_with_how_they_stand_at_an_instant() {
     let page: BudgetsPage = api.get("acme", &before).await;
     let terms = page.items[0].terms.as_ref().expect("terms");
     assert_eq!((terms.spent.as_str(), terms.crossings.len()), ("55", 1));
+    for (known_at, expected) in [("2025-05-31T00:00:00Z", ""), ("2025-06-01T12:00:00Z", "all gone odd")] {
+        let page: BudgetsPage =
+            api.get("acme", &format!("/api/v1/cost/budgets?day=2025-05-20&known_at={known_at}")).await;
+        let names: Vec<&str> = page.items.iter().map(|item| item.budget.as_str()).collect();
+        assert_eq!(names.join(" "), expected, "{known_at}: only what was decided by then");
+    }
     let first: BudgetsPage = api.get("acme", "/api/v1/cost/budgets?limit=1").await;
     let rest = format!("/api/v1/cost/budgets?limit=1&cursor={}", first.next_cursor.expect("more"));
     let second: BudgetsPage = api.get("acme", &rest).await;

@@ -71,6 +71,17 @@ async fn anomalies_of_june(api: &Api, view: &str) -> CostAnomalies {
     found
 }
 
+/// Region, day, cost and severity of each first spend.
+fn first_spends(found: &CostAnomalies) -> Vec<String> {
+    let first = found.items.iter().filter(|anomaly| anomaly.kind == "first_spend");
+    first
+        .map(|one| {
+            let region = one.region.as_deref().unwrap_or_default();
+            format!("{region} {} {} {}", one.day, one.actual, one.severity)
+        })
+        .collect()
+}
+
 #[tokio::test]
 async fn anomalies_that_cancel_each_other_out_are_found_with_event_and_actor() {
     let pairs = planted_pairs();
@@ -96,6 +107,12 @@ async fn anomalies_that_cancel_each_other_out_are_found_with_event_and_actor() {
     let mut new = of_resource(next(), "R-new", 900, 50);
     columns(&mut new).region_id = Some("sa-east-1".into());
     events.push(new);
+    // Another one, in which no resource costs a unit on the first day, but all together do.
+    for (resource, cents, day) in [("R-a", 40, 51), ("R-b", 40, 51), ("R-c", 40, 51), ("R-a", 500, 53)] {
+        let mut small = of_resource(next(), resource, cents, day);
+        columns(&mut small).region_id = Some("ap-south-1".into());
+        events.push(small);
+    }
     for batch in events.chunks(500) {
         member.deliver(batch).await;
     }
@@ -120,11 +137,12 @@ async fn anomalies_that_cancel_each_other_out_are_found_with_event_and_actor() {
     assert_eq!(explained, right, "each with its event and actor");
     let wrong = found.items.iter().filter(|anomaly| anomaly.kind == "daily").count() as u64 - right;
     assert!(wrong <= pairs, "{wrong} false alarms in {} days", 2 * pairs * 20);
-    let first: Vec<_> = found.items.iter().filter(|anomaly| anomaly.kind == "first_spend").collect();
-    assert_eq!(
-        (first.len(), first[0].region.as_deref(), first[0].severity.as_str()),
-        (1, Some("sa-east-1"), "high")
-    );
+    let expected = ["sa-east-1 2025-06-20 9 high", "ap-south-1 2025-06-21 1.2 high"];
+    assert_eq!(first_spends(&found), expected);
+    // Charges by tag are read from the days of series, without groups.
+    let of_day = "from=2025-06-21&to=2025-06-22&known_at=2025-07-01T00:00:00Z&limit=1000&tag=team%3Dcore";
+    let by_tag: CostAnomalies = api.get("acme", &format!("/api/v1/cost/anomalies?{of_day}")).await;
+    assert_eq!(first_spends(&by_tag), expected[1..]);
 
     let before: CostAnomalies = api.get("acme", "/api/v1/cost/anomalies?known_at=2025-06-01T00:00:00Z").await;
     assert!(before.items.is_empty(), "nothing was known by then");

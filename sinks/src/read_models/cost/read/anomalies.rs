@@ -19,7 +19,7 @@ use uuid::Uuid;
 use self::cause::{cause, events};
 use super::{
     STAGE,
-    filter::{CostFilter, CostView, Days},
+    filter::{CostFilter, CostView, Days, Grain, Source},
 };
 use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
 
@@ -133,7 +133,10 @@ pub async fn anomalies(
     let from = request.view.from.unwrap_or_else(|| before(to, DEFAULT_DAYS));
     let history = before(from, HISTORY_DAYS);
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
-    let series = series(&mut snapshot, tenant, request, (history, to)).await?;
+    let days = Days::of(&mut snapshot, tenant, request.view.instant()).await?;
+    // Before the series: reading those turns hash tables off.
+    let spends = spends(&mut snapshot, tenant, request, days, (history, to)).await?;
+    let series = series(&mut snapshot, tenant, request, days, (history, to)).await?;
     let first_day = first_day(&mut snapshot, tenant).await?;
     let mut complete = series.len() < usize::try_from(MAX_SERIES).unwrap_or(usize::MAX);
     let mut found: Vec<(usize, CostAnomaly)> = Vec::new();
@@ -141,14 +144,14 @@ pub async fn anomalies(
         let unusual = anomaly::anomalies(&one.days).into_iter().filter(|anomaly| anomaly.day >= from);
         found.extend(unusual.map(|anomaly| (place, daily(one, &anomaly))));
     }
-    for (currency, spends) in spends_by_currency(&series) {
+    for (currency, spends) in &spends {
         // A place that is new in the window may be an old one: only days since the very first are new.
-        let new = first_spends(&spends).into_iter().filter(|first| first.day >= from);
+        let new = first_spends(spends).into_iter().filter(|first| first.day >= from);
         for first in new {
             if first_day.is_some_and(|day| day < before(first.day, 9))
-                && !known_before(&mut snapshot, tenant, &currency, &first, history).await?
+                && !known_before(&mut snapshot, tenant, currency, &first, history).await?
             {
-                found.push((usize::MAX, first_spend(&currency, &first)));
+                found.push((usize::MAX, first_spend(currency, &first)));
             }
         }
     }
@@ -169,17 +172,64 @@ pub async fn anomalies(
     Ok(Anomalies { items, complete, positions: snapshot.positions })
 }
 
+/// The column of a cost.
+const fn amount(cost: BudgetCost) -> &'static str {
+    match cost {
+        BudgetCost::Billed => "d.billed",
+        BudgetCost::Effective => "d.effective",
+    }
+}
+
+/// Costs of each account, each service and each region by day, of each currency. All that a place cost on a day counts,
+/// however many resources it was spent on.
+async fn spends(
+    snapshot: &mut Snapshot,
+    tenant: &TenantId,
+    request: &AnomaliesRequest,
+    days: Days,
+    (from, to): (NaiveDate, NaiveDate),
+) -> Result<BTreeMap<String, Vec<Spend>>, ReadError> {
+    let source = Source::of(&request.view, &request.filter, Grain { by_month: false, by_group: true });
+    let amount = amount(request.cost);
+    let mut query = QueryBuilder::new("SELECT s.currency, d.day, s.sub_account, s.service, s.region, sum(");
+    query.push(amount).push(" + d.accrued)::double precision AS cost");
+    let of_days = (Some(from), Some(to));
+    days.out_of(source).push(&mut query, tenant.as_str(), of_days, request.view.instant());
+    request.filter.push(&mut query);
+    query.push(
+        " AND s.charge_category <> 'Purchase'
+          GROUP BY GROUPING SETS ((s.currency, d.day, s.sub_account), (s.currency, d.day, s.service),
+                                  (s.currency, d.day, s.region))
+         HAVING sum(",
+    );
+    query.push(amount).push(" + d.accrued) <> 0");
+    let rows = query.build().fetch_all(snapshot.connection()).await?;
+    let mut spends: BTreeMap<String, Vec<Spend>> = BTreeMap::new();
+    for row in &rows {
+        // Each row has one of the three; the others are null. What has none of them is no place.
+        let place = |column: &str| {
+            Ok::<_, ReadError>(row.try_get::<Option<String>, _>(column)?.filter(|name| !name.is_empty()))
+        };
+        let key = SeriesKey {
+            account: place("sub_account")?,
+            service: place("service")?,
+            region: place("region")?,
+            resource: None,
+        };
+        let spend = Spend { day: row.try_get("day")?, key, cost: row.try_get("cost")? };
+        spends.entry(row.try_get("currency")?).or_default().push(spend);
+    }
+    Ok(spends)
+}
+
 async fn series(
     snapshot: &mut Snapshot,
     tenant: &TenantId,
     request: &AnomaliesRequest,
+    days: Days,
     (from, to): (NaiveDate, NaiveDate),
 ) -> Result<Vec<Series>, ReadError> {
-    let days = Days::of(snapshot, tenant, request.view.instant()).await?;
-    let amount = match request.cost {
-        BudgetCost::Billed => "d.billed",
-        BudgetCost::Effective => "d.effective",
-    };
+    let amount = amount(request.cost);
     // Sums of days are many and small: sorted by number and day they take half of the time of a hash table.
     sqlx::query("SELECT set_config('enable_hashagg', 'off', true)").execute(snapshot.connection()).await?;
     // Series are numbered first: to compare the texts of each day takes twice as long.
@@ -311,19 +361,6 @@ fn narrowest(key: &SeriesKey) -> (&'static str, String) {
     .unwrap_or(("account", String::new()))
 }
 
-fn spends_by_currency(series: &[Series]) -> BTreeMap<String, Vec<Spend>> {
-    let mut spends: BTreeMap<String, Vec<Spend>> = BTreeMap::new();
-    for one in series {
-        let of_currency = spends.entry(one.currency.clone()).or_default();
-        of_currency.extend(one.days.iter().map(|(day, cost)| Spend {
-            day: *day,
-            key: one.key.clone(),
-            cost: *cost,
-        }));
-    }
-    spends
-}
-
 /// Whether a place cost something before the examined days.
 async fn known_before(
     snapshot: &mut Snapshot,
@@ -360,10 +397,7 @@ async fn explain_dimensions(
             asked.push(number, one, anomaly.day);
         }
     }
-    let amount = match request.cost {
-        BudgetCost::Billed => "d.billed",
-        BudgetCost::Effective => "d.effective",
-    };
+    let amount = amount(request.cost);
     for (dimension, column) in [("charge_category", "s.charge_category"), ("sku", "s.sku")] {
         for (number, value, change) in asked.changes(snapshot, tenant, (amount, column), request).await? {
             let Some((_, anomaly)) = usize::try_from(number).ok().and_then(|number| found.get_mut(number))

@@ -123,7 +123,7 @@ pub struct BudgetCrossing {
 pub struct BudgetsRequest {
     /// The period that this day lies in.
     pub day: NaiveDate,
-    /// Instant of knowledge: only what was known by then counts.
+    /// Instant of knowledge: only what was known and decided by then counts.
     pub known_at: Option<Timestamp>,
     /// Current day, if the end of the period is to be forecast: it is not over.
     pub forecast_from: Option<NaiveDate>,
@@ -142,6 +142,9 @@ pub async fn budgets(
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let mut query = QueryBuilder::new("SELECT * FROM (");
     query.push(IN_FORCE).push_bind(tenant.as_str().to_owned());
+    if let Some(instant) = request.known_at {
+        query.push(" AND decided_at <= ").push_bind(instant);
+    }
     if let Some(after) = &request.after {
         query.push(" AND budget > ").push_bind(after.clone());
     }

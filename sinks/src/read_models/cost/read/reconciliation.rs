@@ -16,8 +16,10 @@ use crate::read_models::snapshot::{Page, ReadError, Snapshot};
 
 /// Resources that are read at a time.
 const RESOURCES: i64 = 50;
+/// Reason of a charge that is not compared.
+const OTHER_CURRENCY: &str = "other_currency";
 
-/// One resource on one day.
+/// One resource on one day, in one currency.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReconciliationLine {
     /// The resource's id, as its newest event names it.
@@ -25,15 +27,15 @@ pub struct ReconciliationLine {
     /// The day, UTC; of a charge for several days the first, against what accrued on all of them.
     #[schema(value_type = String, format = Date)]
     pub day: NaiveDate,
-    /// ISO 4217, of both.
+    /// ISO 4217, of every amount of the line.
     pub currency: String,
     /// Accrued cost of the time that is billed, a decimal.
     pub accrued: String,
-    /// Charged cost; null while there is no charge.
+    /// Charged cost; null while there is no charge in this currency.
     pub charged: Option<String>,
     /// Accrued cost of the time that is not billed yet.
     pub pending: String,
-    /// Charged minus accrued, of what is billed.
+    /// Charged minus accrued, of what is billed; 0 where nothing is compared.
     pub difference: String,
     /// The parts of the difference with their reasons; they add up to it.
     pub explained: Vec<ExplainedPart>,
@@ -46,7 +48,8 @@ pub struct ReconciliationLine {
 pub struct ExplainedPart {
     /// `no_events`: a charge without any event for its time. `no_price`: the price list has none. `beginning_unknown`: the
     /// resource existed before its first event. `hours`: more or fewer hours were billed. `price`: the list price is another
-    /// than the price list's. `discount`: the bill is below or above list prices.
+    /// than the price list's. `discount`: the bill is below or above list prices. `other_currency`: the resource accrues in
+    /// another currency, so nothing is compared, and the part is 0.
     pub reason: String,
     /// The part, a decimal.
     pub amount: String,
@@ -59,6 +62,9 @@ pub struct ReconciliationKey {
     pub resource_ref: String,
     /// The day.
     pub day: NaiveDate,
+    /// The currency.
+    #[serde(default)]
+    pub currency: String,
 }
 
 /// Request for one page.
@@ -88,17 +94,22 @@ struct Asked {
 /// Lifecycle and charges of a resource.
 #[derive(Default)]
 struct Known {
-    life: Life,
-    currency: String,
     unpriced: Option<String>,
-    /// By currency of the bill.
+    covers: BTreeMap<NaiveDate, Timestamp>,
+    /// Amounts of several currencies are never compared.
+    currencies: BTreeMap<String, OfCurrency>,
+}
+
+/// Lifecycle and charges of a resource in one currency.
+#[derive(Default)]
+struct OfCurrency {
+    life: Life,
     charges: BTreeMap<NaiveDate, Charged>,
     /// Until when charges of a day go.
     charged_until: BTreeMap<NaiveDate, Timestamp>,
-    covers: BTreeMap<NaiveDate, Timestamp>,
 }
 
-/// A page of lines, by resource and day.
+/// A page of lines, by resource, day and currency.
 pub async fn reconciliation(
     pool: &PgPool,
     tenant: &TenantId,
@@ -167,61 +178,8 @@ async fn known(
 ) -> Result<BTreeMap<String, Known>, ReadError> {
     let refs: Vec<&str> = asked.iter().map(|asked| asked.resource_ref.as_str()).collect();
     let mut known: BTreeMap<String, Known> = BTreeMap::new();
-    let intervals = sqlx::query(
-        "SELECT a.resource_ref, a.starts, a.ends, a.hourly, a.monthly, a.unpriced, a.began_by, s.currency
-           FROM cost_accrual AS a JOIN cost_series AS s USING (tenant_id, series_key)
-          WHERE a.tenant_id = $1 AND a.resource_ref = ANY($2) AND a.starts <= $3 ORDER BY a.starts",
-    )
-    .bind(tenant.as_str())
-    .bind(&refs)
-    .bind(request.known_at)
-    .fetch_all(snapshot.connection())
-    .await?;
-    for row in &intervals {
-        let of = known.entry(row.try_get("resource_ref")?).or_default();
-        of.currency = row.try_get("currency")?;
-        let unpriced: Option<String> = row.try_get("unpriced")?;
-        of.unpriced = unpriced.clone().or(of.unpriced.take());
-        of.life.intervals.push(Interval {
-            from: row.try_get("starts")?,
-            until: row.try_get("ends")?,
-            rate: match unpriced {
-                Some(reason) => Err(reason),
-                None => Ok(Rate { hourly: row.try_get("hourly")?, monthly: row.try_get("monthly")? }),
-            },
-            began_by: row.try_get::<Uuid, _>("began_by")?,
-        });
-    }
-    let charges = sqlx::query(
-        "SELECT s.resource_ref, d.day, min(s.currency) AS currency, sum(d.billed)::text AS billed, sum(d.list)::text AS list,
-                max(d.covers_until) AS until, (sum(d.consumed_quantity)
-                FILTER (WHERE lower(s.consumed_unit) IN ('h', 'hr', 'hrs', 'hour', 'hours')))::text AS hours
-           FROM cost_series AS s JOIN cost_daily AS d USING (tenant_id, series_key)
-          WHERE s.tenant_id = $1 AND s.resource_ref = ANY($2) AND s.charge_category = 'Usage' AND d.known_at <= $3
-          GROUP BY 1, 2 HAVING sum(d.charges) > 0",
-    )
-    .bind(tenant.as_str())
-    .bind(&refs)
-    .bind(request.known_at)
-    .fetch_all(snapshot.connection())
-    .await?;
-    for row in &charges {
-        let of = known.entry(row.try_get("resource_ref")?).or_default();
-        let day: NaiveDate = row.try_get("day")?;
-        let list = nearest(row.try_get("list")?);
-        let hours: Option<&str> = row.try_get("hours")?;
-        of.currency = row.try_get("currency")?;
-        let bill = Charged {
-            cost: nearest(row.try_get("billed")?),
-            // A bill that tells no list cost has 0 there.
-            list: (!list.is_zero()).then_some(list),
-            hours: hours.map(nearest).filter(|hours| !hours.is_zero()),
-        };
-        of.charges.insert(day, bill);
-        if let Some(until) = row.try_get::<Option<Timestamp>, _>("until")? {
-            of.charged_until.insert(day, until);
-        }
-    }
+    add_lives(snapshot, tenant, request.known_at, &refs, &mut known).await?;
+    add_charges(snapshot, tenant, request.known_at, &refs, &mut known).await?;
     let covers: Vec<(String, NaiveDate, Timestamp)> = sqlx::query_as(
         "SELECT resource_ref, day, covers_until FROM weir_cost_covered($1, $3) WHERE resource_ref = ANY($2)",
     )
@@ -236,29 +194,122 @@ async fn known(
     Ok(known)
 }
 
+/// Adds the intervals of these resources.
+async fn add_lives(
+    snapshot: &mut Snapshot,
+    tenant: &TenantId,
+    known_at: Timestamp,
+    refs: &[&str],
+    known: &mut BTreeMap<String, Known>,
+) -> Result<(), ReadError> {
+    let intervals = sqlx::query(
+        "SELECT a.resource_ref, a.starts, a.ends, a.hourly, a.monthly, a.unpriced, a.began_by, s.currency
+           FROM cost_accrual AS a JOIN cost_series AS s USING (tenant_id, series_key)
+          WHERE a.tenant_id = $1 AND a.resource_ref = ANY($2) AND a.starts <= $3 ORDER BY a.starts",
+    )
+    .bind(tenant.as_str())
+    .bind(refs)
+    .bind(known_at)
+    .fetch_all(snapshot.connection())
+    .await?;
+    for row in &intervals {
+        let of = known.entry(row.try_get("resource_ref")?).or_default();
+        let unpriced: Option<String> = row.try_get("unpriced")?;
+        of.unpriced = unpriced.clone().or(of.unpriced.take());
+        let of_currency = of.currencies.entry(row.try_get("currency")?).or_default();
+        of_currency.life.intervals.push(Interval {
+            from: row.try_get("starts")?,
+            until: row.try_get("ends")?,
+            rate: match unpriced {
+                Some(reason) => Err(reason),
+                None => Ok(Rate { hourly: row.try_get("hourly")?, monthly: row.try_get("monthly")? }),
+            },
+            began_by: row.try_get::<Uuid, _>("began_by")?,
+        });
+    }
+    Ok(())
+}
+
+/// Adds the charges for these resources.
+async fn add_charges(
+    snapshot: &mut Snapshot,
+    tenant: &TenantId,
+    known_at: Timestamp,
+    refs: &[&str],
+    known: &mut BTreeMap<String, Known>,
+) -> Result<(), ReadError> {
+    let charges = sqlx::query(
+        "SELECT s.resource_ref, d.day, s.currency, sum(d.billed)::text AS billed, sum(d.list)::text AS list,
+                max(d.covers_until) AS until, (sum(d.consumed_quantity)
+                FILTER (WHERE lower(s.consumed_unit) IN ('h', 'hr', 'hrs', 'hour', 'hours')))::text AS hours
+           FROM cost_series AS s JOIN cost_daily AS d USING (tenant_id, series_key)
+          WHERE s.tenant_id = $1 AND s.resource_ref = ANY($2) AND s.charge_category = 'Usage' AND d.known_at <= $3
+          GROUP BY 1, 2, 3 HAVING sum(d.charges) > 0",
+    )
+    .bind(tenant.as_str())
+    .bind(refs)
+    .bind(known_at)
+    .fetch_all(snapshot.connection())
+    .await?;
+    for row in &charges {
+        let of = known.entry(row.try_get("resource_ref")?).or_default();
+        let of_currency = of.currencies.entry(row.try_get("currency")?).or_default();
+        let day: NaiveDate = row.try_get("day")?;
+        let list = nearest(row.try_get("list")?);
+        let hours: Option<&str> = row.try_get("hours")?;
+        let bill = Charged {
+            cost: nearest(row.try_get("billed")?),
+            // A bill that tells no list cost has 0 there.
+            list: (!list.is_zero()).then_some(list),
+            hours: hours.map(nearest).filter(|hours| !hours.is_zero()),
+        };
+        of_currency.charges.insert(day, bill);
+        if let Some(until) = row.try_get::<Option<Timestamp>, _>("until")? {
+            of_currency.charged_until.insert(day, until);
+        }
+    }
+    Ok(())
+}
+
 fn lines_of(
     asked: &Asked,
     known: &Known,
     request: &ReconciliationRequest,
 ) -> Vec<(ReconciliationKey, ReconciliationLine)> {
-    let (mut covered, rest) = accrue(&known.life, Timestamp::UNIX_EPOCH, request.known_at, &known.covers);
-    for (first, until) in &known.charged_until {
-        covered.gather(*first, *until);
+    let accrues = known.currencies.values().any(|of| !of.life.intervals.is_empty());
+    let mut lines: Vec<ReconciliationLine> = Vec::new();
+    for (currency, of) in &known.currencies {
+        if accrues && of.life.intervals.is_empty() {
+            let charges = of.charges.iter();
+            lines.extend(charges.map(|(day, charged)| not_compared(asked, known, (*day, currency), charged)));
+            continue;
+        }
+        let (mut covered, rest) = accrue(&of.life, Timestamp::UNIX_EPOCH, request.known_at, &known.covers);
+        for (first, until) in &of.charged_until {
+            covered.gather(*first, *until);
+        }
+        let reconciled = reconcile(&covered, &rest, &of.charges, asked.beginning_unknown);
+        lines.extend(reconciled.iter().map(|line| shown(asked, known, currency, line)));
     }
+    lines.sort_by(|a, b| (a.day, &a.currency).cmp(&(b.day, &b.currency)));
     let after = request.after.as_ref().filter(|after| after.resource_ref == asked.resource_ref);
-    reconcile(&covered, &rest, &known.charges, asked.beginning_unknown)
+    lines
         .into_iter()
         .filter(|line| request.from.is_none_or(|from| line.day >= from))
         .filter(|line| request.to.is_none_or(|to| line.day < to))
-        .filter(|line| after.is_none_or(|after| line.day > after.day))
+        .filter(|line| after.is_none_or(|after| (line.day, &line.currency) > (after.day, &after.currency)))
         .map(|line| {
-            let key = ReconciliationKey { resource_ref: asked.resource_ref.clone(), day: line.day };
-            (key, shown(asked, known, &line))
+            let key = ReconciliationKey {
+                resource_ref: asked.resource_ref.clone(),
+                day: line.day,
+                currency: line.currency.clone(),
+            };
+            (key, line)
         })
         .collect()
 }
 
-fn shown(asked: &Asked, known: &Known, line: &Reconciled) -> ReconciliationLine {
+fn shown(asked: &Asked, known: &Known, currency: &str, line: &Reconciled) -> ReconciliationLine {
     let part = |(reason, amount): &(costs::accrual::Reason, Decimal)| ExplainedPart {
         reason: reason.name().to_owned(),
         amount: amount.to_string(),
@@ -266,12 +317,33 @@ fn shown(asked: &Asked, known: &Known, line: &Reconciled) -> ReconciliationLine 
     ReconciliationLine {
         resource: asked.resource.clone(),
         day: line.day,
-        currency: known.currency.clone(),
+        currency: currency.to_owned(),
         accrued: line.accrued.to_string(),
         charged: line.charged.map(|charged| charged.to_string()),
         pending: line.pending.to_string(),
         difference: line.difference.to_string(),
         explained: line.explained.iter().map(part).collect(),
+        unpriced: known.unpriced.clone(),
+    }
+}
+
+/// A charge in a currency in which the resource does not accrue.
+fn not_compared(
+    asked: &Asked,
+    known: &Known,
+    (day, currency): (NaiveDate, &str),
+    charged: &Charged,
+) -> ReconciliationLine {
+    let nothing = || Decimal::ZERO.to_string();
+    ReconciliationLine {
+        resource: asked.resource.clone(),
+        day,
+        currency: currency.to_owned(),
+        accrued: nothing(),
+        charged: Some(charged.cost.normalize().to_string()),
+        pending: nothing(),
+        difference: nothing(),
+        explained: vec![ExplainedPart { reason: OTHER_CURRENCY.to_owned(), amount: nothing() }],
         unpriced: known.unpriced.clone(),
     }
 }

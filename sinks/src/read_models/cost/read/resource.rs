@@ -1,13 +1,13 @@
 //! One resource.
 
-use schemas::TenantId;
+use schemas::{TenantId, changes::cost::bounded_id};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgPool, QueryBuilder, Row, postgres::PgRow};
 use utoipa::ToSchema;
 
 use super::{
     STAGE,
-    filter::{CostFilter, CostView, Days},
+    filter::{CostView, Days},
     sums::{CostSums, HAS_COST, SELECTED, TimePoint, sums},
 };
 use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
@@ -20,7 +20,7 @@ const MAX_PARTS: i64 = 200;
 /// Costs of a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ResourceCost {
-    /// FOCUS `ResourceId`.
+    /// Its id, as it was asked for.
     pub resource: String,
     /// Of each currency.
     pub totals: Vec<CostSums>,
@@ -48,19 +48,21 @@ pub struct ResourcePart {
     pub sums: CostSums,
 }
 
-/// The cost of the resource that the filter names; `None` where nothing was ever charged for it.
+/// The cost of the resource with that id, as bills or events name it; `None` where it never cost anything.
 pub async fn resource(
     pool: &PgPool,
     tenant: &TenantId,
     view: &CostView,
-    filter: &CostFilter,
+    id: &str,
 ) -> Result<(Option<ResourceCost>, Positions), ReadError> {
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let accruing = Days::of(&mut snapshot, tenant, view.instant()).await?;
+    let key = bounded_id(id);
     let mut asked = async |columns: &'static str, rest: [&'static str; 3], limit: i64| {
         let mut query = QueryBuilder::new("SELECT ");
         query.push(columns).push(SELECTED);
-        accruing.push_where(&mut query, tenant, view, filter);
+        accruing.push(&mut query, tenant.as_str(), (view.from, view.to), view.instant());
+        query.push(" AND s.resource_ref = weir_resource_ref(").push_bind(key.clone()).push(")");
         query.push(rest.concat()).push(" LIMIT ").push_bind(limit);
         query.build().fetch_all(snapshot.connection()).await
     };
@@ -97,7 +99,7 @@ pub async fn resource(
     };
     let day = |row: &PgRow| Ok::<_, ReadError>(TimePoint { day: row.try_get("day")?, sums: sums(row)? });
     let cost = ResourceCost {
-        resource: filter.resource.clone().unwrap_or_default(),
+        resource: id.to_owned(),
         totals: totals.iter().map(sums).collect::<Result<_, _>>()?,
         parts: parts.iter().map(part).collect::<Result<_, _>>()?,
         days: days.iter().map(day).collect::<Result<_, _>>()?,
