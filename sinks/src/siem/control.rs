@@ -127,7 +127,8 @@ pub(super) async fn report(
             "INSERT INTO siem_sink (name, kind, state, why, state_since) VALUES ($1, $2, $3, $4, now())
              ON CONFLICT (name) DO UPDATE
                 SET kind = excluded.kind, state = excluded.state, why = excluded.why,
-                    state_since = excluded.state_since",
+                    state_since = CASE WHEN siem_sink.state = excluded.state THEN siem_sink.state_since
+                                       ELSE excluded.state_since END",
         )
         .bind(name)
         .bind(kind)

@@ -160,6 +160,7 @@ impl SiemSink {
             let sent: Vec<&Message> = group.iter().map(|index| &messages[*index]).collect();
             let verdict = self.transport.send(body, &sent).await;
             let outcome = self.answers.follow(group, verdict);
+            let is_settled = !outcome.settled.is_empty();
             for (index, fate) in outcome.settled {
                 self.gauges.settled(&fate);
                 self.progress.settle(parts[index], fate);
@@ -171,7 +172,12 @@ impl SiemSink {
             if let Some(stop) = outcome.stop {
                 return Err(self.stopped(stop).await);
             }
-            self.answered().await;
+            // What was only taken has to be acknowledged: until then nothing is well.
+            if is_settled {
+                self.answered().await;
+            } else {
+                self.refused = None;
+            }
             if !outcome.next.is_empty() {
                 // These go first, and the answer may have changed how requests are composed.
                 let later = ahead.take().map(|Composing { group, .. }| group);
@@ -197,7 +203,9 @@ impl SiemSink {
             Ok(told) => {
                 let delivered = self.progress.acknowledge(&told);
                 self.gauges.delivered(delivered);
-                self.answered().await;
+                if delivered > 0 {
+                    self.answered().await;
+                }
             }
             Err(verdict) => {
                 let outcome = self.answers.follow(Group::new(), verdict);

@@ -11,7 +11,7 @@ use siem::{Message, Verdict, reach::Reach, settings::Sink as SinkSetup, syslog::
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -190,16 +190,15 @@ impl Stream {
         }
     }
 
-    /// Waits until the receiver's kernel has acknowledged everything and the connection still stands.
+    /// Waits until the receiver's kernel has acknowledged everything and the connection still stands. The caller limits the
+    /// time: what a hung receiver has not acknowledged is not delivered.
     async fn drained(&mut self) -> io::Result<()> {
-        let began = Instant::now();
         loop {
             let (own, peer) = (self.tcp().local_addr()?, self.tcp().peer_addr()?);
             let queued = tokio::task::spawn_blocking(move || send_queue(own, peer)).await?;
             match queued {
                 // Where the kernel does not tell, what was written counts.
                 None | Some(0) => break,
-                Some(_) if began.elapsed() > SEND_TIMEOUT => break,
                 Some(_) => sleep(LOOK).await,
             }
         }
