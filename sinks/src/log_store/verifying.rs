@@ -2,7 +2,7 @@
 
 mod roots;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use audit_log::{
     Hash,
@@ -91,9 +91,18 @@ pub async fn verify_on(
             (log.as_str(), Check { entries, stored, stray: None })
         })
         .collect();
-    read_entries(connection, &mut checks).await?;
-    let report =
-        Report::of(checks.into_iter().map(|(log, check)| (check.entries.count(), check.finish(log))));
+    let mut gone = read_entries(connection, &mut checks).await?;
+    let mut found: BTreeMap<String, (u64, Option<Fault>)> = checks
+        .into_iter()
+        .map(|(log, check)| (log.to_owned(), (check.entries.count(), check.finish(log))))
+        .collect();
+    gone.extend(named_beside(connection).await?);
+    gone.extend(others.iter().filter(|(_, leaves)| !leaves.is_empty()).map(|(log, _)| log.clone()));
+    for log in gone {
+        let cut = || (0, Some(Fault { log: log.clone(), index: 0, kind: Kind::Cut }));
+        found.entry(log.clone()).or_insert_with(cut);
+    }
+    let report = Report::of(found.into_values());
     let retired = stored.iter().filter_map(|(log, stored)| retired_entries(log, &stored.retired));
     Ok(Report { retired: retired.collect(), ..report })
 }
@@ -300,10 +309,23 @@ const ENTRIES: &str = "COPY (
       FROM audit_entry AS e LEFT JOIN subject_key AS k ON k.tenant_id = e.tenant_id AND k.actor = weir_subject_name(e.actor)
   ) TO STDOUT (FORMAT binary)";
 
+/// The logs that tiles, checkpoints and retired entries belong to: one whose own row is gone is named there still.
+async fn named_beside(connection: &mut PgConnection) -> Result<Vec<String>, VerifyError> {
+    let logs = sqlx::query_scalar(
+        "SELECT log FROM audit_checkpoint UNION SELECT log FROM audit_tile UNION SELECT log FROM audit_tile_part
+          UNION SELECT log FROM audit_retired",
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(logs)
+}
+
+/// Checks all entries; returns the logs of those that no check is of.
 async fn read_entries(
     connection: &mut PgConnection,
     checks: &mut BTreeMap<&str, Check<'_>>,
-) -> Result<(), VerifyError> {
+) -> Result<BTreeSet<String>, VerifyError> {
+    let mut unknown = BTreeSet::new();
     let mut stream = connection.copy_out_raw(ENTRIES).await?;
     let mut reader = Reader::default();
     let mut splitter = Splitter::default();
@@ -318,10 +340,12 @@ async fn read_entries(
             log.push_str(&row.partition.to_string());
             if let Some(check) = checks.get_mut(log.as_str()) {
                 check.observe(&row, &mut splitter)?;
+            } else if row.log_index.is_some() && !unknown.contains(&log) {
+                unknown.insert(log.clone());
             }
         }
     }
-    Ok(())
+    Ok(unknown)
 }
 
 /// One row, borrowed from what was read.

@@ -269,6 +269,11 @@ async fn faults_of_tiles_frontier_and_checkpoints_are_named() {
     check(earlier, (size, Kind::Backdated)).await;
     check("UPDATE audit_entry SET log_index = NULL WHERE log_index = 7", (7, Kind::Missing)).await;
     check("DELETE FROM subject_key", (0, Kind::Edited)).await;
+    check("DELETE FROM audit_log", (0, Kind::Cut)).await;
+    let all_but_entries =
+        "WITH l AS (DELETE FROM audit_log), t AS (DELETE FROM audit_tile), p AS (DELETE FROM audit_tile_part)
+                           DELETE FROM audit_checkpoint";
+    check(all_but_entries, (0, Kind::Cut)).await;
 }
 
 /// The attacker makes everything consistent again and signs it anew; the witness's cosignature cannot be had, and who keeps

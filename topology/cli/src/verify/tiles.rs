@@ -32,8 +32,12 @@ pub(super) fn verify(dir: &Path, trust: &Trust) -> anyhow::Result<Report> {
         let leaves = read_leaves(&folder)?;
         let fault = match root_of(&leaves, checkpoint.size) {
             None => fault(leaves.len() as u64, Kind::Cut),
-            Some(root) if root != checkpoint.root => fault(0, Kind::Rewritten),
-            Some(_) => edited_above(&folder, &leaves)?.and_then(|index| fault(index, Kind::Edited)),
+            // The tiles above say where leaves were edited, unless they were rewritten too.
+            Some(root) => match edited_above(&folder, &leaves)? {
+                Some(index) => fault(index, Kind::Edited),
+                None if root != checkpoint.root => fault(0, Kind::Rewritten),
+                None => None,
+            },
         };
         found.push((leaves.len() as u64, fault));
     }
