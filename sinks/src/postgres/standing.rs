@@ -34,6 +34,8 @@ pub struct Standing {
     pub gaps: Option<Vec<Gap>>,
     /// Every sink that was ever run or paused, where the migrations are as they should be.
     pub sinks: Option<Vec<StoredSink>>,
+    /// The reason for which work, gaps or sinks could not be read.
+    pub unread: Option<String>,
 }
 
 /// Entries of the audit log that a sink has passed and not delivered.
@@ -69,7 +71,7 @@ pub struct Work {
     pub outbox_age_s: Option<i64>,
     /// Records of the outbox that their topic refuses for good.
     pub outbox_set_aside: i64,
-    /// Logs that have grown and were not signed for five minutes.
+    /// Logs that have grown and were not signed for five minutes, or are shorter than what was signed.
     pub unsigned_logs: Vec<String>,
     /// Hours since a round that removes old rows was completed, or since the audit log began where none was; `None` where
     /// there is no log.
@@ -91,15 +93,20 @@ pub async fn standing(url: &str) -> sqlx::Result<Standing> {
     .fetch_one(&mut connection)
     .await?;
     let migrations = migrations(&mut connection).await.ok();
+    let mut unread: Option<String> = None;
+    let mut failed = |error: sqlx::Error| {
+        unread.get_or_insert_with(|| error.to_string());
+    };
     let work = match &migrations {
         Some(migrations) if !migrations.missing.is_empty() => None,
-        _ => work(&mut connection).await.ok(),
+        _ => work(&mut connection).await.map_err(&mut failed).ok(),
     };
     let (gaps, sinks) = match work {
-        Some(_) => (
-            sqlx::query_as("SELECT * FROM siem_gaps()").fetch_all(&mut connection).await.ok(),
-            control::list(&mut connection).await.ok(),
-        ),
+        Some(_) => {
+            let gaps = sqlx::query_as("SELECT * FROM siem_gaps()").fetch_all(&mut connection).await;
+            let sinks = control::list(&mut connection).await;
+            (gaps.map_err(&mut failed).ok(), sinks.map_err(&mut failed).ok())
+        }
         None => (None, None),
     };
     connection.close().await?;
@@ -114,6 +121,7 @@ pub async fn standing(url: &str) -> sqlx::Result<Standing> {
         work,
         gaps,
         sinks,
+        unread,
     })
 }
 
@@ -148,7 +156,8 @@ async fn work(connection: &mut PgConnection) -> sqlx::Result<Work> {
         "SELECT l.log FROM audit_log AS l
            LEFT JOIN LATERAL (SELECT size, signed_at FROM audit_checkpoint AS c
                                WHERE c.log = l.log ORDER BY size DESC LIMIT 1) AS c ON true
-          WHERE c.size IS NULL OR (c.size < l.size AND c.signed_at < now() - interval '5 minutes')
+          WHERE c.size IS NULL OR c.size > l.size
+             OR (c.size < l.size AND c.signed_at < now() - interval '5 minutes')
           ORDER BY l.log",
     )
     .fetch_all(&mut *connection)

@@ -1,7 +1,10 @@
 //! Checks of `weir doctor` on the gathered facts.
 
+use std::collections::BTreeSet;
+
 use schemas::Timestamp;
 use sinks::{
+    HaltKind, HaltReason,
     postgres::{Gap, Standing, Work},
     read_models::pipeline::{Stage, StagePartition, StageState},
     siem::control::StoredSink,
@@ -53,9 +56,13 @@ pub(super) fn findings(examined: &Examined) -> Vec<Finding> {
     match &examined.database {
         Ok(standing) => {
             all.extend(database(standing));
-            let stored = standing.sinks.iter().flatten();
-            let here = stored.filter(|sink| examined.sinks.contains(&sink.name));
-            all.extend(here.filter_map(|stored| sink(stored, standing)));
+            let named_here = |name: &String| examined.sinks.contains(name);
+            let stored = standing.sinks.iter().flatten().filter(|sink| named_here(&sink.name));
+            all.extend(stored.filter_map(|stored| sink(stored, standing)));
+            // Where the settings name no sink, those of all machines are meant.
+            let is_meant = |gap: &&Gap| examined.sinks.is_empty() || named_here(&gap.sink);
+            let gaps = standing.gaps.iter().map(|gaps| gaps.iter().filter(is_meant).collect::<Vec<_>>());
+            all.extend(gaps.map(|gaps| completeness(&gaps)));
             all.push(clock((examined.now - standing.clock).num_seconds()));
         }
         Err(why) => all.push(Finding::problem(
@@ -184,11 +191,15 @@ fn database(standing: &Standing) -> Vec<Finding> {
     if let Some(work) = &standing.work {
         found.extend([outbox(work), checkpoints(work), retention(work)]);
     }
-    found.extend(standing.gaps.as_deref().map(completeness));
+    if let Some(why) = &standing.unread {
+        let what = format!("outbox, log and sinks cannot be looked at whole: {why}");
+        let cure = "ask as a member of weir_operator, such as the owner of the database";
+        found.push(Finding::new(Verdict::Unknown, CHECK, what, cure));
+    }
     found
 }
 
-fn completeness(gaps: &[Gap]) -> Finding {
+fn completeness(gaps: &[&Gap]) -> Finding {
     const CHECK: &str = "completeness";
     let Some(first) = gaps.first() else {
         return Finding::ok(CHECK, "sinks have delivered or parked every entry that they passed");
@@ -325,11 +336,24 @@ fn stage(stage: &Stage) -> Vec<Finding> {
     let name = &stage.name;
     let place = |partition: &StagePartition| format!("{}/{}", partition.topic, partition.partition);
     let mut found = Vec::new();
+    let mut retried = BTreeSet::new();
     for partition in &stage.partitions {
         if let Some(why) = &partition.halted {
+            let reason = HaltReason::from_stored(why);
+            if reason.kind.heals_by_itself() {
+                // A paused sink is told of by itself.
+                if reason.kind != HaltKind::Paused {
+                    retried.insert(why);
+                }
+                continue;
+            }
             let what = format!("{name} is halted on {}: {why}", place(partition));
             found.push(Finding::problem(CHECK, what, cure_of_halt(name, partition, why)));
         }
+    }
+    for why in retried {
+        let cure = "mend what it names; it is tried again and goes on by itself";
+        found.push(Finding::warning(CHECK, format!("{name} waits: {why}"), cure));
     }
     let was_never_run =
         |partition: &&StagePartition| partition.owner.is_none() && partition.lag.is_some_and(|lag| lag > 0);
@@ -357,13 +381,22 @@ fn stage(stage: &Stage) -> Vec<Finding> {
 
 fn cure_of_halt(stage: &str, partition: &StagePartition, why: &str) -> String {
     let place = format!("{stage} --topic {} --partition {}", partition.topic, partition.partition);
-    if why.contains("retention_gap") {
-        return format!(
-            "records were deleted before the stage read them: raise the topic's retention.ms, then `weir stage \
-             accept-gap {place}`"
-        );
+    let HaltReason { kind, detail } = HaltReason::from_stored(why);
+    match kind {
+        HaltKind::RetentionGap => {
+            let to = detail.rsplit_once("to ").map_or("OFFSET", |(_, to)| to);
+            format!(
+                "records were deleted before the stage read them: raise the topic's retention.ms, then `weir stage \
+                 accept-gap {place} --to {to} --reason TEXT` records the loss and goes on"
+            )
+        }
+        HaltKind::LogDiverged | HaltKind::LogTruncated | HaltKind::LogReplaced => {
+            "the topic is not the one that the stage has read: bring that one back, or restore the database from \
+             the same time (docs/upgrading.md)"
+                .to_owned()
+        }
+        _ => format!("fix the cause, then `weir stage resume {place}`"),
     }
-    format!("fix the cause, then `weir stage resume {place}`")
 }
 
 fn keys(keys: &Keys) -> Vec<Finding> {

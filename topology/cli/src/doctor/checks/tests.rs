@@ -35,6 +35,7 @@ fn healthy() -> Examined {
             }),
             gaps: Some(Vec::new()),
             sinks: Some(vec![stored("splunk", "delivering", 0), stored("gone", "refused", 3600)]),
+            unread: None,
         }),
         stages: Ok(vec![audit()]),
         sinks: vec!["splunk".into()],
@@ -205,6 +206,7 @@ fn what_is_wrong_with_the_database_is_named() {
     let missing = [1, 2, 3, 4, 5, 6, 7];
     check(|it| standing(it).migrations = migrations(&missing, &[]), "migrations", Problem, "5 and 2 more");
     check(|it| standing(it).migrations = migrations(&[], &[99]), "migrations", Problem, "newer weir");
+    check(|it| standing(it).unread = Some("denied".into()), "database", Unknown, "denied");
     check(|it| work(it).outbox_age_s = Some(61), "outbox", Problem, "61 s");
     check(|it| work(it).outbox_set_aside = 2, "outbox", Problem, "set_aside_for");
     check(|it| work(it).unsigned_logs = vec!["t/0".into()], "checkpoints", Problem, "weir verify");
@@ -218,7 +220,13 @@ fn what_is_wrong_with_stages_and_keys_is_named() {
     let halted =
         |why: &'static str| move |it: &mut Examined| first_stage(it).partitions[0].halted = Some(why.into());
     check(halted("retention_gap: 5 records"), "stages", Problem, "accept-gap audit");
-    check(halted("failing: no"), "stages", Problem, "resume audit --topic weir.activity.v1 --partition 2");
+    check(halted("retention_gap: from 3 to 9"), "stages", Problem, "--partition 2 --to 9 --reason TEXT");
+    check(halted("log_replaced: cluster b"), "stages", Problem, "docs/upgrading.md");
+    check(halted("stuck: no"), "stages", Problem, "resume audit --topic weir.activity.v1 --partition 2");
+    check(halted("failing: no"), "stages", Warning, "goes on by itself");
+    let mut paused = healthy();
+    halted("paused: by mara")(&mut paused);
+    assert!(findings(&paused).iter().all(|finding| finding.verdict == Verdict::Ok), "the sink is told of");
     check(
         |it| {
             let partition = &mut first_stage(it).partitions[0];
