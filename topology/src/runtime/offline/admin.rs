@@ -198,6 +198,31 @@ pub async fn standing(
     asked.await.unwrap_or(Err(KafkaError::Canceled)).map_err(|error| cluster.failed(error))
 }
 
+/// A topic of the cluster.
+#[derive(Clone, Copy)]
+struct Existing {
+    partitions: usize,
+    /// The fewest copies of a partition.
+    copies: usize,
+}
+
+impl Existing {
+    fn of(topic: &MetadataTopic) -> Self {
+        let copies = topic.partitions().iter().map(|partition| partition.replicas().len()).min();
+        Self { partitions: topic.partitions().len(), copies: copies.unwrap_or_default() }
+    }
+}
+
+/// Whether a setting has to be altered. Records that are kept for longer than declared do no harm.
+fn differs(setting: &str, now: Option<&String>, wanted: &str) -> bool {
+    let Some(now) = now else { return true };
+    let is_longer = || Some((now.parse::<i64>().ok()?, wanted.parse::<i64>().ok()?));
+    match setting {
+        "retention.ms" => !is_longer().is_some_and(|(now, wanted)| now == -1 || now >= wanted),
+        _ => now != wanted,
+    }
+}
+
 impl<'a> Cluster<'a> {
     fn new(bootstrap: &'a str, extra: &BTreeMap<String, String>) -> Result<Self, AdminError> {
         let mut config = ClientConfig::new();
@@ -224,15 +249,20 @@ impl<'a> Cluster<'a> {
         let mut changes = Vec::new();
         for spec in specs {
             let topic = spec.topic.name().to_owned();
-            let wanted = spec.settings_on(brokers);
-            let Some(partitions) = existing.get(spec.topic.name()).copied() else {
-                let settings = wanted.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+            let Some(Existing { partitions, copies }) = existing.get(spec.topic.name()).copied() else {
+                let settings = spec
+                    .settings_on(brokers)
+                    .into_iter()
+                    .map(|(key, value)| (key.to_owned(), value))
+                    .collect();
                 let (partitions, replicas) = (spec.partitions, spec.replicas_on(brokers));
                 changes.push(TopicChange::Create { topic, partitions, replicas, settings });
                 continue;
             };
             let now = &settings[spec.topic.name()];
-            for (setting, to) in wanted.into_iter().filter(|(key, value)| now.get(*key) != Some(value)) {
+            // By the topic's own copies: brokers that are away for a while change nothing of what it promises.
+            let wanted = spec.settings_on(copies).into_iter();
+            for (setting, to) in wanted.filter(|(key, value)| differs(key, now.get(*key), value)) {
                 let (topic, from) = (topic.clone(), now.get(setting).cloned());
                 changes.push(TopicChange::Alter { topic, setting: setting.to_owned(), from, to });
             }
@@ -243,15 +273,15 @@ impl<'a> Cluster<'a> {
         Ok(changes)
     }
 
-    /// The number of brokers, and of every topic's partitions.
-    async fn partitions(&self) -> Result<(usize, BTreeMap<String, usize>), AdminError> {
+    /// The number of brokers, and the topics that there are.
+    async fn partitions(&self) -> Result<(usize, BTreeMap<String, Existing>), AdminError> {
         let client = Arc::clone(&self.client);
         // The client blocks while it asks.
         let counted = tokio::task::spawn_blocking(move || {
             let metadata = client.inner().fetch_metadata(None, PATIENCE)?;
             let topics = metadata.topics().iter().filter(|topic| topic.error().is_none());
-            let counts = topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect();
-            Ok((metadata.brokers().len(), counts))
+            let existing = topics.map(|topic| (topic.name().to_owned(), Existing::of(topic))).collect();
+            Ok((metadata.brokers().len(), existing))
         });
         counted.await.unwrap_or(Err(KafkaError::Canceled)).map_err(|error| self.failed(error))
     }
@@ -317,15 +347,22 @@ impl<'a> Cluster<'a> {
         if specs.is_empty() {
             return Ok(());
         }
-        let (brokers, _) = self.partitions().await?;
         let own = self.own_settings(&specs).await?;
         let mut alterations = Vec::new();
+        let altered_of = |topic: &str| -> BTreeMap<&str, &str> {
+            let of_topic = changes.iter().filter_map(|change| match change {
+                TopicChange::Alter { topic: altered, setting, to, .. } if altered == topic => {
+                    Some((setting.as_str(), to.as_str()))
+                }
+                _ => None,
+            });
+            of_topic.collect()
+        };
         let wanted: Vec<_> =
-            specs.iter().map(|spec| (spec.topic.name(), spec.settings_on(brokers))).collect();
+            specs.iter().map(|spec| (spec.topic.name(), altered_of(spec.topic.name()))).collect();
         for (topic, settings) in &wanted {
             let mut alter = AlterConfig::new(ResourceSpecifier::Topic(topic));
-            let kept = own[topic].iter().filter(|(key, _)| !settings.iter().any(|(wanted, _)| wanted == key));
-            for (key, value) in kept {
+            for (key, value) in own[topic].iter().filter(|(key, _)| !settings.contains_key(key.as_str())) {
                 alter = alter.set(key, value);
             }
             for (key, value) in settings {
@@ -406,4 +443,17 @@ impl<'a> Cluster<'a> {
 
 fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_longer_retention_is_no_difference() {
+        let is = |setting, now: &str, wanted| differs(setting, Some(&now.to_owned()), wanted);
+        assert!(!is("retention.ms", "1000", "1000") && !is("retention.ms", "1001", "1000"));
+        assert!(!is("retention.ms", "-1", "1000") && is("retention.ms", "999", "1000"));
+        assert!(is("max.message.bytes", "1001", "1000") && differs("retention.ms", None, "1000"));
+    }
 }
