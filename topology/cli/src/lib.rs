@@ -54,9 +54,10 @@ mod witness;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use edge::RenderMetrics;
 
 use self::settings::{Client, Trust};
-use topology::runtime::observe::telemetry::{LogFormat, Speaker, Telemetry};
+use topology::runtime::observe::telemetry::{self, LogFormat, Speaker, Telemetry};
 
 /// Events in, audited answers out: Kafka to Postgres, exactly once.
 #[derive(Debug, Parser)]
@@ -242,7 +243,10 @@ async fn dispatch(command: Command, telemetry: &Telemetry) -> anyhow::Result<Out
         Command::Verify(args) => verify::verify(args).await,
         Command::Audit(args) => audit::audit(args).await,
         Command::Issuer(args) => issuer::issuer(args).await,
-        Command::Witness(args) => witness::witness(args).await,
+        Command::Witness(args) => {
+            let metrics = telemetry.metrics();
+            witness::witness(args, RenderMetrics::new(move || telemetry::render(&metrics))).await
+        }
         Command::Bench(args) => bench::bench(args).await,
         Command::Healthcheck { url, trust } => {
             let ready = status::answers(&status::client(&trust.over(Client::default()))?, &url).await;

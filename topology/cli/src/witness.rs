@@ -28,7 +28,7 @@ use axum::{
     routing::{get, post},
 };
 use clap::Args;
-use edge::{Listen, Listener};
+use edge::{Listen, Listener, RenderMetrics};
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
@@ -64,7 +64,7 @@ struct Witness {
 }
 
 /// Serves until SIGTERM or Ctrl-C.
-pub(super) async fn witness(args: WitnessArgs) -> anyhow::Result<Outcome> {
+pub(super) async fn witness(args: WitnessArgs, metrics: RenderMetrics) -> anyhow::Result<Outcome> {
     let key = keys::parse_all(&place::read(&args.key)?)
         .with_context(|| format!("the key in {}", args.key.display()))?;
     let [key] = <[PrivateKey; 1]>::try_from(key).map_err(|_| anyhow::anyhow!("a witness has one key"))?;
@@ -81,15 +81,16 @@ pub(super) async fn witness(args: WitnessArgs) -> anyhow::Result<Outcome> {
     note(&format!("witness {}", key.public(Purpose::Witness)));
     let listener = Listener::bind(Listen::at("witness", args.listen)).await?;
     let witness = Witness { key, deployments, dir: args.dir, turn: Mutex::new(()) };
-    listener.serve(router(witness), shutdown::on_signal()).await;
+    listener.serve(router(witness, metrics), shutdown::on_signal()).await;
     Ok(Outcome::Done)
 }
 
-fn router(witness: Witness) -> Router {
+fn router(witness: Witness, metrics: RenderMetrics) -> Router {
     let key = witness.key.public(Purpose::Witness).to_string();
     Router::new()
         .route("/add-checkpoint", post(add_checkpoint))
         .route("/key", get(move || async move { key }))
+        .route("/metrics", get(move || async move { metrics.answer() }))
         .route("/livez", get(|| async { "live" }))
         .route("/readyz", get(|| async { "ready" }))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -142,12 +143,17 @@ impl Witness {
         let origin = origin_of(&request)?;
         let file = self.file_of(&origin);
         let seen = Self::seen(&file)?;
-        let signed = decide(&request, &self.deployments, seen).inspect_err(|refusal| {
-            if matches!(refusal, Refusal::Inconsistent | Refusal::Conflict(_)) {
+        let signed = decide(&request, &self.deployments, seen).inspect_err(|refusal| match refusal {
+            // A signer that has not heard of the last answer asks from another size; that is no other past.
+            Refusal::Conflict(size) if *size != request.old_size => {
+                info!(origin, %refusal, "a checkpoint does not follow the last one");
+            }
+            Refusal::Inconsistent | Refusal::Conflict(_) => {
                 metrics::counter!("weir_witness_refusals_total", "status" => refusal.status().to_string())
                     .increment(1);
-                warn!(origin, %refusal, "a checkpoint is not cosigned");
+                warn!(origin, %refusal, "a checkpoint has another past, and is not cosigned");
             }
+            Refusal::Malformed | Refusal::Unsigned | Refusal::UnknownLog(_) => {}
         })?;
         self.keep(&file, &request.note)?;
         info!(origin, size = signed.checkpoint.size, "cosigned");

@@ -376,7 +376,7 @@ fn describe_audit_log() {
     describe_counter!("weir_erased_entries_total", "Audit entries whose personal part was erased.");
     describe_counter!(
         "weir_witness_refusals_total",
-        "Checkpoints that the witness refused to cosign, by status."
+        "Checkpoints that the witness refused since they have another past than it has seen, by status."
     );
 }
 
