@@ -55,13 +55,8 @@ const STATED: [&str; 22] = [
 ];
 
 /// Deliberate differences of our mapping: the pair, the stated value, and the reason.
-const DEVIATIONS: [(&str, &str, &str); 4] = [
+const DEVIATIONS: [(&str, &str, &str); 3] = [
     ("account_change", "/cloud/provider", "providers are written as events write them: aws"),
-    (
-        "authentication",
-        "/actor/user/name",
-        "published from additionalEventData; an unproven name is left in raw_data",
-    ),
     ("authentication", "/cloud/provider", "providers are written as events write them: aws"),
     ("generic_api_activity", "/cloud/provider", "providers are written as events write them: aws"),
 ];
