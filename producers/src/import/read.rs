@@ -54,6 +54,16 @@ pub(super) enum Ending {
     Stopped,
 }
 
+impl Ending {
+    /// Of a file that holds nothing of the source: in a folder it is skipped.
+    fn foreign(file: &FoundFile, reason: String) -> Self {
+        match file.found {
+            Found::InFolder => Self::Skipped(reason),
+            Found::Named => Self::Refused(reason),
+        }
+    }
+}
+
 /// Treatment of a file that was named explicitly and none of whose first records is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unrecognised {
@@ -94,10 +104,7 @@ pub(super) fn read_file(
         Err(error) => return Ending::Refused(chain(&error)),
     };
     if let Some(instead) = packed(begins).filter(|_| format != SourceFormat::Focus || !is_parquet(begins)) {
-        return match file.found {
-            Found::InFolder => Ending::Skipped(instead.to_owned()),
-            Found::Named => Ending::Refused(instead.to_owned()),
-        };
+        return Ending::foreign(file, instead.to_owned());
     }
     if format == SourceFormat::Focus {
         return read_charges(file, reader, sought, hand_out);
@@ -113,10 +120,7 @@ pub(super) fn read_file(
     let mut out = |records: Vec<Record>| {
         records.into_iter().try_for_each(|record| hand_out(item(format, tenant, record)))
     };
-    let foreign = |reason: String| match file.found {
-        Found::InFolder => Ending::Skipped(reason),
-        Found::Named => Ending::Refused(reason),
-    };
+    let foreign = |reason| Ending::foreign(file, reason);
     for record in Records::new(reader, format) {
         match record {
             Ok(record) => match pending.push(record) {
@@ -164,10 +168,7 @@ fn read_charges(
         Ok(begins) => begins,
         Err(error) => return Ending::Refused(chain(&error)),
     };
-    let foreign = |reason| match file.found {
-        Found::InFolder => Ending::Skipped(reason),
-        Found::Named => Ending::Refused(reason),
-    };
+    let foreign = |reason| Ending::foreign(file, reason);
     let first = begins.iter().find(|byte| byte.is_ascii_graphic());
     if matches!(first, Some(b'{' | b'[')) {
         for record in Records::new(reader, SourceFormat::Focus) {
@@ -236,8 +237,7 @@ fn read_state(
     };
     let resources = match state::read(&text, seen) {
         Ok(resources) => resources,
-        Err(reason) if file.found == Found::InFolder => return Ending::Skipped(reason),
-        Err(reason) => return Ending::Refused(reason),
+        Err(reason) => return Ending::foreign(file, reason),
     };
     for (index, mapped) in (0..).zip(resources) {
         if hand_out(item_of(index, mapped)).is_break() {
@@ -356,7 +356,7 @@ impl Pending {
     }
 }
 
-/// What a (decompressed) file is instead of text, and what to do; `None` if it may be text.
+/// Description of a (decompressed) file that is no text, with advice; `None` if it may be text.
 fn packed(begins: &[u8]) -> Option<&'static str> {
     const KINDS: [(usize, &[u8], &str); 11] = [
         (0, &GZIP_MAGIC, "it is compressed twice; decompress it once"),

@@ -5,7 +5,7 @@ mod named;
 use schemas::events::Resource;
 use serde_json::value::RawValue;
 
-use self::named::{EC2_IDS, EC2_SERVICES, SERVICES, kind_of_arn};
+use self::named::{EC2_IDS, EC2_SERVICES, Named, SERVICES, kind_of_arn};
 use super::partition::partition_of;
 use crate::sources::fields::Fields;
 
@@ -93,7 +93,7 @@ fn short(source: &str) -> &str {
 struct Found<'a> {
     call: Call<'a>,
     place: &'a Resource,
-    /// How many of the resources the record lists itself.
+    /// Number of resources that the record lists itself.
     listed: usize,
     resources: &'a mut Vec<Resource>,
 }
@@ -115,15 +115,13 @@ impl Found<'_> {
         self.resources.iter().take(self.listed).any(|known| known.id.starts_with("arn:") && ends(&known.id))
     }
 
-    /// What the request names: by the service's own parameters first, then by ids and ARNs in any parameter.
+    /// Adds what the request names: by the service's own parameters first, then by ids and ARNs in any parameter.
     fn named(&mut self, parameters: &Fields<'_>) {
         let call = self.call;
-        for (_, of_service) in SERVICES.iter().filter(|(services, _)| services.contains(&call.service)) {
-            for named in *of_service {
-                // Asked only where it is there as a text: other types are the request's own business.
-                let name = parameters.raw(named.parameter).and_then(|raw| text_of(raw.get()));
-                self.add(name.and_then(|name| resource_named(call, named.parameter, &name, self.place)));
-            }
+        for named in call.own() {
+            // Asked only where it is there as a text: other types are the request's own business.
+            let name = parameters.raw(named.parameter).and_then(|raw| text_of(raw.get()));
+            self.add(name.and_then(|name| resource_named(call, named.parameter, &name, self.place)));
         }
         self.texts(parameters);
         if self.call.service == "ec2" {
@@ -131,7 +129,7 @@ impl Found<'_> {
         }
     }
 
-    /// What the answer of EC2 says was made: `{"snapshotId"}`, `{"vpc": {"vpcId"}}`, `{"instancesSet": {"items": [{"instanceId"}]}}`.
+    /// Adds what EC2's answer says was made: `{"snapshotId"}`, `{"vpc": {"vpcId"}}`, `{"instancesSet": {"items": [{"instanceId"}]}}`.
     fn made(&mut self, answer: &Fields<'_>) {
         let inside = self.call.inside(answer, "Response");
         let answer = inside.as_ref().unwrap_or(answer);
@@ -189,7 +187,7 @@ fn texts_of(value: &str) -> Vec<String> {
     elements.into_iter().take(MAX_RESOURCES).filter_map(|element| text_of(element.get())).collect()
 }
 
-/// What each element of a list is called, if the elements are ARNs or ids of EC2: `instanceIds` has an `instanceId` each.
+/// Name of each element of a list, if the elements are ARNs or ids of EC2: `instanceIds` has an `instanceId` each.
 fn element_of<'n>(list: &'n str, service: &str) -> Option<&'n str> {
     let one = list.strip_suffix('s').unwrap_or(list);
     let is_id = one.ends_with("Id") && EC2_SERVICES.contains(&service);
@@ -207,12 +205,7 @@ fn resource_named(call: Call<'_>, parameter: &str, name: &str, place: &Resource)
         return None;
     }
     let is_parameter = |known: &str| known.eq_ignore_ascii_case(parameter);
-    if let Some(named) = SERVICES
-        .iter()
-        .filter(|(services, _)| services.contains(&call.service))
-        .flat_map(|(_, named)| *named)
-        .find(|named| is_parameter(named.parameter) && call.action.contains(named.calls))
-    {
+    if let Some(named) = call.own().find(|named| is_parameter(named.parameter)) {
         let id = match named.arn {
             Some(arn) if !name.starts_with("arn:") => full_arn(arn, call.partition, place, name),
             _ => None,
@@ -229,7 +222,14 @@ fn resource_named(call: Call<'_>, parameter: &str, name: &str, place: &Resource)
 }
 
 impl Call<'_> {
-    /// What newer calls of EC2 put within an object of their own: `{"CreateFlowLogsRequest": {…}}`.
+    /// Parameters of the service that name resources in this call.
+    fn own(self) -> impl Iterator<Item = &'static Named> {
+        let of_service = SERVICES.iter().filter(move |(services, _)| services.contains(&self.service));
+        let named = of_service.flat_map(|(_, named)| *named);
+        named.filter(move |named| self.action.contains(named.calls))
+    }
+
+    /// The object that newer calls of EC2 wrap their parameters in: `{"CreateFlowLogsRequest": {…}}`.
     fn inside<'f>(self, object: &Fields<'f>, ending: &str) -> Option<Fields<'f>> {
         (self.service == "ec2").then(|| object.inner(&format!("{}{ending}", self.action)))?
     }
