@@ -78,7 +78,13 @@ pub fn of_monitoring(event: &Monitoring) -> Option<NodeShare> {
     if amount.is_sign_negative() && !amount.is_zero() || amount > Decimal::from(MAX_AMOUNT) {
         return None;
     }
-    let is_capacity = matches!(measure, NodeMeasure::CpuCapacity | NodeMeasure::MemoryCapacity);
+    let is_capacity = matches!(
+        measure,
+        NodeMeasure::CpuAllocatable
+            | NodeMeasure::CpuCapacity
+            | NodeMeasure::MemoryAllocatable
+            | NodeMeasure::MemoryCapacity
+    );
     let pod = if is_capacity { None } else { Some(pod(&event.subject)?) };
     let told = first(tags, &NODE).map(machine);
     let node = told.or_else(|| is_capacity.then(|| machine(&event.subject.id)))?;
@@ -89,18 +95,22 @@ pub fn of_monitoring(event: &Monitoring) -> Option<NodeShare> {
 fn measure_of(name: &str, resource: Option<&str>) -> Option<NodeMeasure> {
     let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
     // Shares, limits, counters, and memory that is not the pod's to pay for.
-    if has(&["utiliz", "utilis", "percent", "limit", "time", "rss", "available", "fault", "throttl", "quota"])
-    {
+    let others =
+        ["utiliz", "utilis", "percent", "limit", "time", "rss", "available", "fault", "throttl", "quota"];
+    // Init containers are over before the others of their pod run: their requests do not add up with these.
+    if has(&others) || has(&["initcontainer"]) {
         return None;
     }
     let is_cpu = name.contains("cpu") || resource == Some("cpu");
     let is_memory = name.contains("mem") || resource == Some("memory");
-    let [capacity, requested] = [&["allocatable", "capacity"][..], &["request"]].map(has);
+    let [allocatable, capacity, requested] = ["allocatable", "capacity", "request"].map(|word| has(&[word]));
     let used = has(&["usage", "used", "workingset"]);
     Some(match (is_cpu, is_memory) {
+        (true, false) if allocatable => NodeMeasure::CpuAllocatable,
         (true, false) if capacity => NodeMeasure::CpuCapacity,
         (true, false) if requested => NodeMeasure::CpuRequested,
         (true, false) if used => NodeMeasure::CpuUsed,
+        (false, true) if allocatable => NodeMeasure::MemoryAllocatable,
         (false, true) if capacity => NodeMeasure::MemoryCapacity,
         (false, true) if requested => NodeMeasure::MemoryRequested,
         (false, true) if name.contains("workingset") => NodeMeasure::MemoryWorkingSet,
@@ -111,8 +121,13 @@ fn measure_of(name: &str, resource: Option<&str>) -> Option<NodeMeasure> {
 
 /// A value in cores or bytes; `None` if the unit is neither.
 fn in_units(value: Decimal, measure: NodeMeasure, unit: &str) -> Option<Decimal> {
-    let is_cpu =
-        matches!(measure, NodeMeasure::CpuCapacity | NodeMeasure::CpuRequested | NodeMeasure::CpuUsed);
+    let is_cpu = matches!(
+        measure,
+        NodeMeasure::CpuAllocatable
+            | NodeMeasure::CpuCapacity
+            | NodeMeasure::CpuRequested
+            | NodeMeasure::CpuUsed
+    );
     let unit = unit.trim().trim_matches(['{', '}']).to_ascii_lowercase();
     let times = match (is_cpu, unit.as_str()) {
         (true, "" | "cpu" | "cpus" | "core" | "cores" | "vcpu" | "vcpus")
@@ -282,6 +297,9 @@ mod tests {
         let pod = share.pod.expect("a pod");
         assert_eq!((pod.id.as_str(), pod.container.as_str()), ("shop/api-0", "app"));
         assert_eq!(pod.workload.labels, BTreeMap::from([("team".to_owned(), "ads".to_owned())]));
+        let name = "kube_pod_init_container_resource_requests";
+        let init = of_monitoring(&measured(name, Some("byte"), "64", subject("Pod", "x", &tags)));
+        assert_eq!(init, None, "it is over before the others run");
         tags.retain(|(name, _)| *name != "resource");
         assert_eq!(of(&tags), None, "neither CPU nor memory");
     }
@@ -292,7 +310,16 @@ mod tests {
         let share = of_monitoring(&measured("k8s.node.allocatable_cpu", Some("{cpu}"), "3.92", node))
             .expect("a part");
         assert_eq!(share.node, "i-0f3b7c21d9a84e650");
-        assert_eq!((share.measure, share.pod), (NodeMeasure::CpuCapacity, None));
+        assert_eq!((share.measure, share.pod), (NodeMeasure::CpuAllocatable, None));
+        // What the node keeps for itself is told apart.
+        for (name, measure) in [
+            ("kube_node_status_allocatable", NodeMeasure::MemoryAllocatable),
+            ("kube_node_status_capacity", NodeMeasure::MemoryCapacity),
+        ] {
+            let tags = [("node", "worker-1"), ("resource", "memory"), ("unit", "byte")];
+            let told = measured(name, Some("byte"), "64", subject("Node", "worker-1", &tags));
+            assert_eq!(of_monitoring(&told).map(|share| share.measure), Some(measure), "{name}");
+        }
         let used = subject("k8s.node", "i-0f3b7c21d9a84e650", &[]);
         assert_eq!(of_monitoring(&measured("k8s.node.cpu.usage", None, "1", used)), None, "of no pod");
     }

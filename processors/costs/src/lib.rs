@@ -13,4 +13,7 @@ pub mod kubernetes;
 pub mod lifecycle;
 pub mod prices;
 pub mod recommend;
+mod service_category;
 pub mod utilisation;
+
+pub use service_category::service_category;

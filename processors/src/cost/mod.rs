@@ -11,7 +11,7 @@ mod tests;
 use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 
 use chrono::{DateTime, Datelike as _, NaiveDate, Timelike as _};
-use costs::{kubernetes, lifecycle, prices::PriceList, utilisation};
+use costs::{kubernetes, lifecycle, prices::PriceList, service_category, utilisation};
 use rust_decimal::Decimal;
 use schemas::{
     Envelope, Event, EventId, TenantId, Timestamp,
@@ -26,6 +26,8 @@ use crate::Processor;
 
 /// Column, with its value, of a charge in a delivery that replaces its billing period.
 const REPLACES: (&str, &str) = ("x_Replaces", "BillingPeriod");
+/// Columns of AWS' Cost and Usage Report, 2.0 and legacy, for the kind of product within a service.
+const PRODUCT_FAMILY: [&str; 2] = ["product_product_family", "product/productFamily"];
 /// FOCUS `ChargeClass` of a charge that corrects an invoiced one.
 const CORRECTION: &str = "Correction";
 
@@ -150,6 +152,7 @@ impl Head {
 }
 
 fn charge(head: Head, mut usage: Usage) -> CostChange {
+    usage.service_category = category(&usage);
     let mut taken = Taken::default();
     usage.other_columns.retain(|name, value| !taken.takes(name, value));
     CostChange::Charge(Box::new(ChargeFact {
@@ -173,6 +176,17 @@ fn charge(head: Head, mut usage: Usage) -> CostChange {
         series: series(usage, taken),
         content_sha256: head.content_sha256,
     }))
+}
+
+/// FOCUS `ServiceCategory`. The clouds' own exports have none: there the service tells. The event keeps what the bill says, so
+/// that a row which is imported again is the same event.
+fn category(usage: &Usage) -> Option<String> {
+    let told = usage.service_category.clone().filter(|category| !category.trim().is_empty());
+    told.or_else(|| {
+        let family = PRODUCT_FAMILY.iter().find_map(|name| usage.other_columns.get(*name));
+        let part = family.or(usage.charge_description.as_ref()).map(String::as_str);
+        service_category(&usage.service_name, part.unwrap_or_default()).map(str::to_owned)
+    })
 }
 
 /// Values of other columns that become fields of the charge.

@@ -45,6 +45,24 @@ fn fact(usage: Usage) -> ChargeFact {
     }
 }
 
+#[test]
+fn a_charge_without_a_category_has_that_of_its_service() {
+    let of = |service: &str, told: Option<&str>, family: &str| {
+        let mut usage = usage(&[("product_product_family", family)]);
+        (usage.service_name, usage.service_category) = (service.into(), told.map(str::to_owned));
+        fact(usage).series.service_category
+    };
+    assert_eq!(of("AmazonEC2", None, "Compute Instance"), "Compute");
+    assert_eq!(of("AmazonEC2", Some(""), "Storage"), "Storage");
+    assert_eq!(of("AmazonEC2", Some("Other"), "Storage"), "Other", "the bill's own word");
+    assert_eq!(of("Nimbus", None, ""), "");
+    // Google tells parts apart by the SKU, which describes the charge.
+    let mut disk = usage(&[]);
+    disk.service_name = "Compute Engine".into();
+    disk.charge_description = Some("Balanced PD Capacity".into());
+    assert_eq!(fact(disk).series.service_category, "Storage");
+}
+
 fn envelope(event: Event) -> Envelope {
     Envelope {
         id: EventId::new(Uuid::from_u128(1)).expect("not nil"),

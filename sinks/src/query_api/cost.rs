@@ -84,7 +84,7 @@ pub struct CostTimeseries {
 /// Costs by a dimension.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CostBreakdown {
-    /// Highest billed cost first.
+    /// Highest billed and accrued cost together first.
     pub items: Vec<BreakdownItem>,
     /// Whether these are all.
     pub complete: bool,

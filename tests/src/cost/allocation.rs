@@ -11,7 +11,7 @@ use schemas::{
     events::{Actor, ActorKind, Governance, GovernanceKind},
 };
 use sinks::{
-    query_api::{AllocationAnswer, CostSummary},
+    query_api::{AllocationAnswer, CostSummary, CostWorkloads},
     read_models::cost::read::{AllocatedBucket, CurrencyAllocation},
 };
 
@@ -174,6 +174,71 @@ fn made(
         usage.kind = schemas::events::UsageKind::ChargeCorrected;
     }
     if sort % 11 == 0 { replacing(envelope) } else { envelope }
+}
+
+/// Rows of one bill, of which one is noise of a double: their sum has more digits than a decimal of 96 bits.
+#[tokio::test]
+async fn amounts_of_any_number_of_digits_are_allocated() {
+    const NOISE: &str = "0.0000000000000017763568394003";
+    let api = Api::start().await;
+    let mut member = Place::at(api.database.clone()).await.member(0).await;
+    let with = |mut envelope: Envelope, cost: &str| {
+        columns(&mut envelope).billed_cost = cost.parse().expect("a decimal");
+        envelope
+    };
+    let events = [
+        with(spent(1, 0, "a", &[("team", "ads")]), "123.45"),
+        with(spent(2, 0, "a", &[("team", "search")]), NOISE),
+        with(spent(3, 0, "platform", &[]), "10"),
+        with(spent(4, 0, "platform", &[]), NOISE),
+    ];
+    let rules =
+        r#"[{"when":{"account":"platform"},"to":"shared_proportionally"},{"to":{"team_of_tag":"team"}}]"#;
+    member.deliver(&events).await;
+    let answer: AllocationAnswer = api.get("acme", &trying(rules)).await;
+    let own =
+        pairs(&[("ads", "123.45"), ("search", NOISE), ("(untagged)", "10.0000000000000017763568394003")]);
+    assert_eq!(shown(&answer.allocation[0]), own);
+    assert_eq!(answer.allocation[0].total, "133.4500000000000035527136788006");
+    let tried = answer.tried.expect("tried rules");
+    assert_eq!(tried[0].total, answer.allocation[0].total);
+}
+
+#[tokio::test]
+async fn a_node_with_such_amounts_is_divided_among_its_workloads() {
+    const NOISE: &str = "0.0000000000000017763568394003";
+    let api = Api::start().await;
+    let mut member = Place::at(api.database.clone()).await.member(0).await;
+    // Its first charge is of 10, for the day on which pods were measured.
+    let mut events = super::workloads::a_day();
+    for (n, cost) in [(5_000, "123.45"), (5_001, NOISE)] {
+        let mut envelope = events[0].clone();
+        envelope.id = charge(n, 0, 0, envelope.occurred_at).id;
+        columns(&mut envelope).billed_cost = cost.parse().expect("a decimal");
+        events.push(envelope);
+    }
+    member.deliver(&events).await;
+    let summary: CostSummary = api.get("acme", "/api/v1/cost/summary").await;
+    let answer: AllocationAnswer = api.get("acme", "/api/v1/cost/allocation").await;
+    assert_eq!(answer.allocation[0].total, summary.totals[0].billed_cost);
+    let workloads: CostWorkloads = api.get("acme", "/api/v1/cost/workloads").await;
+    assert_eq!(workloads.currencies[0].total, "133.4500000000000017763568394003");
+}
+
+#[tokio::test]
+async fn rules_as_long_as_those_that_can_be_set_are_tried() {
+    let api = Api::start().await;
+    let mut member = Place::at(api.database.clone()).await.member(0).await;
+    member.deliver(&[spent(1, 3_000, "a", &[("team", "ads")])]).await;
+    let rule = |n: usize| format!(r#"{{"when":{{"account":"{n:0>100}"}},"to":{{"team":"team {n}"}}}}"#);
+    let rules: Vec<String> = (0..100).map(rule).collect();
+    let rules = format!("[{}]", rules.join(","));
+    assert!((14_000..16_384).contains(&rules.len()), "{}", rules.len());
+    let answer: AllocationAnswer = api.get("acme", &trying(&rules)).await;
+    assert_eq!(answer.fault, None);
+    assert_eq!(shown(&answer.tried.expect("tried rules")[0]).len(), 2, "a team loses what nobody gets");
+    let longer = format!("{rules}{}", " ".repeat(16_384));
+    assert_eq!(api.refused("acme", &trying(&longer)).await, "invalid-query");
 }
 
 /// Conservation: whatever is charged, corrected, replaced and ruled, no cent is lost or invented.

@@ -3,6 +3,7 @@
 //! The sum of the buckets equals the sum of the costs, to the last digit: a cost that cannot be divided
 //! evenly is divided by the largest remainder method, ties by name, so that equal input gives equal results.
 
+mod amount;
 mod divide;
 #[cfg(test)]
 mod tests;
@@ -15,14 +16,15 @@ pub use schemas::changes::cost::{
     AllocationCondition as Condition, AllocationRule as Rule, AllocationTarget as Target, TeamWeights,
 };
 
-pub use divide::{TooLarge, divide, exact_sum};
+pub use amount::{Amount, NotAnAmount};
+pub use divide::divide;
 pub use workload::{NodeCost, Taken, WorkloadCosts, workloads};
 
 /// A cost with the attributes that rules match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cost {
     /// Amount; costs in different currencies are allocated separately.
-    pub amount: Decimal,
+    pub amount: Amount,
     /// The account or subscription.
     pub account: Option<String>,
     /// The project.
@@ -47,18 +49,18 @@ pub enum Bucket {
 }
 
 /// The cost of one bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Share {
     /// Directly assigned cost.
-    pub direct: Decimal,
+    pub direct: Amount,
     /// Assigned part of shared cost.
-    pub shared: Decimal,
+    pub shared: Amount,
 }
 
 impl Share {
     /// Direct and shared cost together.
-    pub fn total(&self) -> Decimal {
-        self.direct + self.shared
+    pub fn total(&self) -> Amount {
+        self.direct.clone() + &self.shared
     }
 }
 
@@ -68,31 +70,28 @@ pub struct Allocation {
     /// Buckets with a cost.
     pub buckets: BTreeMap<Bucket, Share>,
     /// The sum of all costs, which equals the sum of the buckets.
-    pub total: Decimal,
+    pub total: Amount,
     /// Number of costs that each rule matched, in the order of the rules.
     pub taken_by_rule: Vec<u64>,
 }
 
 /// Allocates costs of one currency.
-///
-/// # Errors
-/// A sum exceeds the 96 bits of a decimal: no digit is ever rounded away.
-pub fn allocate(costs: &[Cost], rules: &[Rule]) -> Result<Allocation, TooLarge> {
+pub fn allocate(costs: &[Cost], rules: &[Rule]) -> Allocation {
     let mut pools = Pools::default();
     let mut taken_by_rule = vec![0_u64; rules.len()];
     for cost in costs {
         if cost.is_idle {
-            pools.add(cost.amount, Destination::Bucket(Bucket::Idle))?;
+            pools.add(&cost.amount, Destination::Bucket(Bucket::Idle));
             continue;
         }
         let found = rules.iter().enumerate().find_map(|(at, rule)| Some((at, destination(rule, cost)?)));
         if let Some((at, _)) = &found {
             taken_by_rule[*at] += 1;
         }
-        pools.add(cost.amount, found.map_or(Destination::Bucket(Bucket::Untagged), |(_, to)| to))?;
+        pools.add(&cost.amount, found.map_or(Destination::Bucket(Bucket::Untagged), |(_, to)| to));
     }
-    let total = pools.total;
-    Ok(Allocation { buckets: pools.settle()?, total, taken_by_rule })
+    let total = pools.total.clone();
+    Allocation { buckets: pools.settle(), total, taken_by_rule }
 }
 
 /// A preview: the buckets by two rule sets over the same costs.
@@ -103,25 +102,22 @@ pub struct Preview {
     /// By the proposed rules.
     pub after: Allocation,
     /// Buckets that change, with the difference.
-    pub moved: BTreeMap<Bucket, Decimal>,
+    pub moved: BTreeMap<Bucket, Amount>,
 }
 
 /// Allocates the same costs by two rule sets.
-///
-/// # Errors
-/// As [`allocate`].
-pub fn preview(costs: &[Cost], in_force: &[Rule], tried: &[Rule]) -> Result<Preview, TooLarge> {
-    let (before, after) = (allocate(costs, in_force)?, allocate(costs, tried)?);
+pub fn preview(costs: &[Cost], in_force: &[Rule], tried: &[Rule]) -> Preview {
+    let (before, after) = (allocate(costs, in_force), allocate(costs, tried));
     let mut moved = BTreeMap::new();
     for bucket in before.buckets.keys().chain(after.buckets.keys()) {
         let of =
-            |allocation: &Allocation| allocation.buckets.get(bucket).copied().unwrap_or_default().total();
-        let difference = of(&after).checked_sub(of(&before)).ok_or(TooLarge)?;
+            |allocation: &Allocation| allocation.buckets.get(bucket).map(Share::total).unwrap_or_default();
+        let difference = of(&after) - of(&before);
         if !difference.is_zero() {
             moved.insert(bucket.clone(), difference);
         }
     }
-    Ok(Preview { before, after, moved })
+    Preview { before, after, moved }
 }
 
 /// Destination of a cost before shared cost is divided.
@@ -154,15 +150,15 @@ fn destination<'r>(rule: &'r Rule, cost: &Cost) -> Option<Destination<'r>> {
 /// matter.
 #[derive(Debug, Default)]
 struct Pools<'r> {
-    direct: BTreeMap<Bucket, Decimal>,
-    proportional: Decimal,
-    fixed: BTreeMap<Vec<(&'r str, Decimal)>, Decimal>,
-    total: Decimal,
+    direct: BTreeMap<Bucket, Amount>,
+    proportional: Amount,
+    fixed: BTreeMap<Vec<(&'r str, Decimal)>, Amount>,
+    total: Amount,
 }
 
 impl<'r> Pools<'r> {
-    fn add(&mut self, amount: Decimal, to: Destination<'r>) -> Result<(), TooLarge> {
-        self.total = divide::exact_sum(self.total, amount)?;
+    fn add(&mut self, amount: &Amount, to: Destination<'r>) {
+        self.total += amount;
         let pool = match to {
             Destination::Bucket(bucket) => self.direct.entry(bucket).or_default(),
             Destination::Proportional => &mut self.proportional,
@@ -171,49 +167,50 @@ impl<'r> Pools<'r> {
                 self.fixed.entry(key).or_default()
             }
         };
-        *pool = divide::exact_sum(*pool, amount)?;
-        Ok(())
+        *pool += amount;
     }
 
-    fn settle(self) -> Result<BTreeMap<Bucket, Share>, TooLarge> {
-        let own: Vec<(&str, Decimal)> = self
+    fn settle(self) -> BTreeMap<Bucket, Share> {
+        let own: Vec<(&str, Amount)> = self
             .direct
             .iter()
             .filter_map(|(bucket, amount)| match bucket {
-                Bucket::Team(team) if *amount > Decimal::ZERO => Some((team.as_str(), *amount)),
+                Bucket::Team(team) if *amount > Amount::default() => Some((team.as_str(), amount.clone())),
                 _ => None,
             })
             .collect();
-        let mut shared: BTreeMap<Bucket, Decimal> = BTreeMap::new();
-        let proportional = std::iter::once((own, self.proportional));
-        for (weights, amount) in proportional.chain(self.fixed) {
-            for (bucket, part) in parts(amount, &weights)? {
-                let sum = shared.entry(bucket).or_default();
-                *sum = divide::exact_sum(*sum, part)?;
+        let fixed = self.fixed.into_iter().map(|(weights, amount)| {
+            let weights = weights.into_iter().map(|(team, weight)| (team, Amount::from(weight)));
+            (weights.collect::<Vec<_>>(), amount)
+        });
+        let mut shared: BTreeMap<Bucket, Amount> = BTreeMap::new();
+        for (weights, amount) in std::iter::once((own, self.proportional)).chain(fixed) {
+            for (bucket, part) in parts(amount, weights) {
+                *shared.entry(bucket).or_default() += &part;
             }
         }
         let mut buckets: BTreeMap<Bucket, Share> = BTreeMap::new();
         for (bucket, amount) in &self.direct {
-            buckets.entry(bucket.clone()).or_default().direct = *amount;
+            buckets.entry(bucket.clone()).or_default().direct = amount.clone();
         }
         for (bucket, amount) in shared {
             buckets.entry(bucket).or_default().shared = amount;
         }
-        Ok(buckets)
+        buckets
     }
 }
 
 /// Divides a shared amount by weights; without weights it stays in the bucket of shared cost.
-fn parts(amount: Decimal, weights: &[(&str, Decimal)]) -> Result<Vec<(Bucket, Decimal)>, TooLarge> {
+fn parts(amount: Amount, weights: Vec<(&str, Amount)>) -> Vec<(Bucket, Amount)> {
     if amount.is_zero() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
-    let divided = divide(amount, &weights.iter().map(|(_, weight)| *weight).collect::<Vec<_>>())?;
-    Ok(match divided {
+    let (teams, weights): (Vec<&str>, Vec<Amount>) = weights.into_iter().unzip();
+    match divide(&amount, &weights) {
         None => vec![(Bucket::Shared, amount)],
         Some(divided) => {
-            let teams = weights.iter().map(|(team, _)| Bucket::Team((*team).to_owned()));
+            let teams = teams.into_iter().map(|team| Bucket::Team(team.to_owned()));
             teams.zip(divided).filter(|(_, part)| !part.is_zero()).collect()
         }
-    })
+    }
 }

@@ -62,6 +62,7 @@ fn instance(kind: &str, config: &Side<'_>) -> Result<Measured, Unpriced> {
     if config.count("root_block_device")? > 0 {
         merge(&mut bill, volume(config, "root_block_device/0/")?);
     } else {
+        config.says_default_of("root_block_device");
         bill = bill.and("volume", "gp2", Decimal::from(8)).assuming("a root volume of 8 GB gp2");
     }
     for at in 0..config.count("ebs_block_device")? {
@@ -81,6 +82,10 @@ fn volume(config: &Side<'_>, at: &str) -> Result<Bill, Unpriced> {
     let (kind, size) = if at.is_empty() { ("type", "size") } else { ("volume_type", "volume_size") };
     let kind = config.text(&path(kind))?.unwrap_or("gp2").to_ascii_lowercase();
     let mut bill = Bill::default();
+    if at.is_empty() {
+        // The provider takes it from the snapshot, which is not in the plan.
+        config.known(size)?;
+    }
     let size = bill.number_or(config, &path(size), 8)?;
     bill = bill.and("volume", kind.clone(), size);
     let iops = config.number(&path("iops"))?.unwrap_or_default();
@@ -104,17 +109,38 @@ fn database(config: &Side<'_>) -> Result<Measured, Unpriced> {
         None if config.number("iops")?.is_some_and(|iops| !iops.is_zero()) => "io1".to_owned(),
         None => "gp2".to_owned(),
     };
-    let size = config.number("allocated_storage")?.ok_or("allocated_storage is missing")?;
+    let size = config.required_number("allocated_storage")?;
     bill = bill.and("database_storage", kind.clone(), size);
-    if kind == "io1" {
-        let iops = config.number("iops")?.ok_or("iops is missing")?;
-        bill = bill.and("database_iops", kind, iops);
+    match kind.as_str() {
+        "io1" | "io2" => bill = bill.and("database_iops", kind, config.required_number("iops")?),
+        "gp3" => bill = database_gp3(bill, config, &engine, size)?,
+        _ => {}
     }
     // A standby in a second zone is an instance and a copy of the storage.
     if config.flag("multi_az")? {
         bill = bill.times(Decimal::TWO)?;
     }
     Ok(bill.besides("backups beyond the size of the database").into())
+}
+
+/// IOPS and throughput beyond those that the price of gp3 storage contains: large storage is striped over four volumes.
+fn database_gp3(mut bill: Bill, config: &Side<'_>, engine: &str, size: Decimal) -> Result<Bill, Unpriced> {
+    let striped_from = match engine {
+        engine if engine.starts_with("sqlserver") => None,
+        engine if engine.starts_with("oracle") => Some(200),
+        _ => Some(400),
+    };
+    let is_striped = striped_from.is_some_and(|from| size >= Decimal::from(from));
+    let (iops, throughput) = if is_striped { (12_000, 500) } else { (3_000, 125) };
+    for (product, argument, included) in
+        [("database_iops", "iops", iops), ("database_throughput", "storage_throughput", throughput)]
+    {
+        let beyond = config.number(argument)?.unwrap_or_default() - Decimal::from(included);
+        if beyond > Decimal::ZERO {
+            bill = bill.and(product, "gp3", beyond);
+        }
+    }
+    Ok(bill)
 }
 
 fn aurora(config: &Side<'_>) -> Result<Measured, Unpriced> {
@@ -157,11 +183,13 @@ fn node_group(config: &Side<'_>) -> Result<Measured, Unpriced> {
         None if config.count("launch_template")? > 0 => {
             return Err("the instance type is in its launch template".to_owned());
         }
-        None => Bill::of("instance", "t3.medium").assuming("t3.medium, the provider's default"),
+        None => {
+            config.says_default_of("instance_types");
+            Bill::of("instance", "t3.medium").assuming("t3.medium, the provider's default")
+        }
     };
     let disk = bill.number_or(config, "disk_size", 20)?;
-    let nodes =
-        config.number("scaling_config/0/desired_size")?.ok_or("scaling_config.desired_size is missing")?;
+    let nodes = config.required_number("scaling_config/0/desired_size")?;
     Ok(bill.and("volume", "gp2", disk).assuming("Linux, on demand, at its desired size").times(nodes)?.into())
 }
 
@@ -169,8 +197,7 @@ fn table(config: &Side<'_>) -> Result<Measured, Unpriced> {
     if config.text("billing_mode")?.is_some_and(|mode| mode == "PAY_PER_REQUEST") {
         return by_use("requests and stored data");
     }
-    let capacity = |name: &str| config.number(name)?.ok_or_else(|| format!("{name} is missing"));
-    let (read, write) = (capacity("read_capacity")?, capacity("write_capacity")?);
+    let (read, write) = (config.required_number("read_capacity")?, config.required_number("write_capacity")?);
     Ok(Bill::of("table_capacity", "read")
         .times(read)?
         .and("table_capacity", "write", write)
@@ -217,10 +244,8 @@ fn search(config: &Side<'_>) -> Result<Measured, Unpriced> {
 fn kafka(config: &Side<'_>) -> Result<Measured, Unpriced> {
     let group = "broker_node_group_info/0/";
     let kind = config.required(&format!("{group}instance_type"))?;
-    let brokers = config.number("number_of_broker_nodes")?.ok_or("number_of_broker_nodes is missing")?;
-    let size = config
-        .number(&format!("{group}storage_info/0/ebs_storage_info/0/volume_size"))?
-        .ok_or("the size of its storage is missing")?;
+    let brokers = config.required_number("number_of_broker_nodes")?;
+    let size = config.required_number(&format!("{group}storage_info/0/ebs_storage_info/0/volume_size"))?;
     Ok(Bill::of("kafka_broker", kind).and("kafka_storage", "standard", size).times(brokers)?.into())
 }
 

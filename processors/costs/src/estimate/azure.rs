@@ -64,7 +64,13 @@ fn machine(
     let bill = Bill::of(product, config.required(size)?);
     let (kind, size) = (format!("{os_disk}/0/storage_account_type"), format!("{os_disk}/0/disk_size_gb"));
     let default_size = if product == "virtual_machine_windows" { 127 } else { 30 };
-    Ok(disk(bill, config, (&kind, &size), default_size)?.assuming("pay as you go").into())
+    let mut bill = disk(bill, config, (&kind, &size), default_size)?.assuming("pay as you go");
+    for at in 0..config.count("data_disk")? {
+        let at = format!("data_disk/{at}/");
+        let paths = (format!("{at}storage_account_type"), format!("{at}disk_size_gb"));
+        bill = disk(bill, config, (&paths.0, &paths.1), 0)?;
+    }
+    Ok(bill.into())
 }
 
 fn old_machine(config: &Side<'_>) -> Result<Measured, Unpriced> {
@@ -72,14 +78,24 @@ fn old_machine(config: &Side<'_>) -> Result<Measured, Unpriced> {
     let product = if windows { "virtual_machine_windows" } else { "virtual_machine" };
     let bill = Bill::of(product, config.required("vm_size")?);
     let paths = ("storage_os_disk/0/managed_disk_type", "storage_os_disk/0/disk_size_gb");
-    Ok(disk(bill, config, paths, if windows { 127 } else { 30 })?.assuming("pay as you go").into())
+    let mut bill = disk(bill, config, paths, if windows { 127 } else { 30 })?.assuming("pay as you go");
+    for at in 0..config.count("storage_data_disk")? {
+        let at = format!("storage_data_disk/{at}/");
+        // A disk that exists already is a resource of its own.
+        let option = config.text(&format!("{at}create_option"))?;
+        if !option.is_some_and(|option| option.eq_ignore_ascii_case("attach")) {
+            let paths = (format!("{at}managed_disk_type"), format!("{at}disk_size_gb"));
+            bill = disk(bill, config, (&paths.0, &paths.1), 0)?;
+        }
+    }
+    Ok(bill.into())
 }
 
 fn scale_set(config: &Side<'_>, product: &'static str) -> Result<Measured, Unpriced> {
     let Measured::BySize(bill) = machine(config, product, "sku", "os_disk")? else {
         return Ok(Measured::Free);
     };
-    let count = config.number("instances")?.ok_or("instances is missing")?;
+    let count = config.required_number("instances")?;
     Ok(bill.times(count)?.into())
 }
 
@@ -97,11 +113,8 @@ fn disk(
         "Standard_LRS" => 'S',
         other => return Err(format!("the price list knows no disks of the type {other}")),
     };
-    let size = match config.number(size)? {
-        Some(size) => size,
-        None if default > 0 => bill.number_or(config, size, default)?,
-        None => return Err("the size of the disk is missing".to_owned()),
-    };
+    let size =
+        if default > 0 { bill.number_or(config, size, default)? } else { config.required_number(size)? };
     let tier = DISK_TIERS.iter().find(|(most, _)| size <= Decimal::from(*most));
     let (_, tier) = tier.ok_or("the disk is larger than 2,048 GB, the largest with a price")?;
     let bill = bill.and("managed_disk", format!("{letter}{tier}"), Decimal::ONE);
@@ -157,7 +170,7 @@ fn flexible(
 
 fn redis(config: &Side<'_>) -> Result<Measured, Unpriced> {
     let (kind, family) = (config.required("sku_name")?, config.required("family")?);
-    let capacity = config.number("capacity")?.ok_or("capacity is missing")?;
+    let capacity = config.required_number("capacity")?;
     let shards = config.number("shard_count")?.unwrap_or(Decimal::ONE).max(Decimal::ONE);
     Ok(Bill::of("redis", format!("{kind}_{family}{capacity}")).times(shards)?.into())
 }

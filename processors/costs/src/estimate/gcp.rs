@@ -42,6 +42,9 @@ pub(super) fn measure(kind: &str, config: &Side<'_>) -> Answer {
     })
 }
 
+/// Size of a local SSD in GB.
+const LOCAL_SSD_GB: u32 = 375;
+
 fn instance(config: &Side<'_>) -> Result<Measured, Unpriced> {
     if config.flag("scheduling/0/preemptible")?
         || config.text("scheduling/0/provisioning_model")?.is_some_and(|model| model == "SPOT")
@@ -55,7 +58,12 @@ fn instance(config: &Side<'_>) -> Result<Measured, Unpriced> {
     let boot = "boot_disk/0/initialize_params/0/";
     let kind = config.text(&format!("{boot}type"))?.unwrap_or("pd-standard");
     let size = bill.number_or(config, &format!("{boot}size"), 10)?;
-    Ok(bill.and("disk", kind, size).into())
+    bill = bill.and("disk", kind, size);
+    for at in 0..config.count("scratch_disk")? {
+        let size = config.number(&format!("scratch_disk/{at}/size"))?;
+        bill = bill.and("disk", "local-ssd", size.unwrap_or_else(|| LOCAL_SSD_GB.into()));
+    }
+    Ok(bill.into())
 }
 
 fn disk(kind: &str, config: &Side<'_>) -> Result<Measured, Unpriced> {
@@ -96,35 +104,54 @@ fn cluster(config: &Side<'_>) -> Result<Measured, Unpriced> {
         return by_use("requested resources of pods");
     }
     let mut bill = Bill::of("kubernetes_cluster", "standard");
-    if !config.flag("remove_default_node_pool")? {
-        let nodes = bill.number_or(config, "initial_node_count", 0)?;
-        if !nodes.is_zero() {
-            bill = pool(bill, config, nodes)?;
-        }
+    // An existing cluster shows the pools that are resources of their own as well.
+    let pools = if config.sets("node_pool") { config.count("node_pool")? } else { 0 };
+    for at in 0..pools {
+        bill = pool(bill, config, &format!("node_pool/{at}/"))?;
+    }
+    // Pools of its own take the place of the default pool.
+    let has_default_pool = pools == 0 && !config.flag("remove_default_node_pool")?;
+    if has_default_pool && config.number("initial_node_count")?.is_some_and(|nodes| !nodes.is_zero()) {
+        bill = pool(bill, config, "")?;
     }
     Ok(bill.into())
 }
 
 fn node_pool(config: &Side<'_>) -> Result<Measured, Unpriced> {
-    if config.flag("node_config/0/spot")? || config.flag("node_config/0/preemptible")? {
-        return Err("the price list has no spot prices".to_owned());
-    }
-    let nodes = match config.number("node_count")? {
-        Some(nodes) => nodes,
-        None => config.number("initial_node_count")?.ok_or("node_count is missing")?,
-    };
-    Ok(pool(Bill::default(), config, nodes)?.into())
+    Ok(pool(Bill::default(), config, "")?.into())
 }
 
-/// Nodes of a pool; a regional pool has that many in each of its zones.
-fn pool(mut bill: Bill, config: &Side<'_>, nodes: Decimal) -> Result<Bill, Unpriced> {
-    let kind = config.text("node_config/0/machine_type")?;
-    let disk = bill.number_or(config, "node_config/0/disk_size_gb", 100)?;
-    let class = config.text("node_config/0/disk_type")?.unwrap_or("pd-standard");
+/// Nodes of a pool at that path; a regional pool has that many in each of its zones.
+fn pool(mut bill: Bill, config: &Side<'_>, at: &str) -> Result<Bill, Unpriced> {
+    let path = |name: &str| format!("{at}{name}");
+    let node = |name: &str| format!("{at}node_config/0/{name}");
+    if config.flag(&node("spot"))? || config.flag(&node("preemptible"))? {
+        return Err("the price list has no spot prices".to_owned());
+    }
+    if config.count(&node("guest_accelerator"))? > 0 {
+        return Err("the price list has no accelerators".to_owned());
+    }
+    let nodes = match config.number(&path("node_count"))? {
+        Some(nodes) => nodes,
+        None => config.number(&path("initial_node_count"))?.ok_or_else(|| {
+            format!("{}node_count is missing", if at.is_empty() { "" } else { "node_pool." })
+        })?,
+    };
+    let kind = config.text(&node("machine_type"))?;
+    let disk = bill.number_or(config, &node("disk_size_gb"), 100)?;
+    let class = config.text(&node("disk_type"))?.unwrap_or("pd-standard");
     if kind.is_none() {
+        config.says_default_of(&node("machine_type"));
         bill = bill.assuming("e2-medium, the provider's default");
     }
-    let zones = match config.count("node_locations")? {
+    let local_ssd_counts =
+        [node("local_ssd_count"), node("ephemeral_storage_local_ssd_config/0/local_ssd_count")];
+    let mut local_ssds = Decimal::ZERO;
+    for count in &local_ssd_counts {
+        local_ssds += config.number(count)?.unwrap_or_default();
+    }
+    let (own, of_cluster) = (config.count(&path("node_locations"))?, config.count("node_locations")?);
+    let zones = match if own > 0 { own } else { of_cluster } {
         0 if config.known_text("location").is_some_and(is_region) => {
             bill = bill.assuming("a regional pool has its nodes in three zones");
             3
@@ -134,7 +161,12 @@ fn pool(mut bill: Bill, config: &Side<'_>, nodes: Decimal) -> Result<Bill, Unpri
     };
     let all = nodes.checked_mul(Decimal::from(zones)).ok_or("the quantity is too large")?;
     let disks = disk.checked_mul(all).ok_or("the quantity is too large")?;
-    Ok(bill.and("instance", kind.unwrap_or("e2-medium"), all).and("disk", class, disks))
+    bill = bill.and("instance", kind.unwrap_or("e2-medium"), all).and("disk", class, disks);
+    if !local_ssds.is_zero() {
+        let size = local_ssds * Decimal::from(LOCAL_SSD_GB);
+        bill = bill.and("disk", "local-ssd", size.checked_mul(all).ok_or("the quantity is too large")?);
+    }
+    Ok(bill)
 }
 
 /// Whether the location is a region: regions end in a digit (`europe-west1`), zones in a letter
@@ -145,7 +177,7 @@ fn is_region(location: &str) -> bool {
 
 fn redis(config: &Side<'_>) -> Result<Measured, Unpriced> {
     let tier = config.text("tier")?.unwrap_or("BASIC");
-    let size = config.number("memory_size_gb")?.ok_or("memory_size_gb is missing")?;
+    let size = config.required_number("memory_size_gb")?;
     Ok(Bill::default().and("redis", tier, size).into())
 }
 

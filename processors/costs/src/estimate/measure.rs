@@ -47,7 +47,9 @@ impl Bill {
     }
 
     pub(super) fn besides(mut self, by_use: &'static str) -> Self {
-        self.by_use.push(by_use);
+        if !self.by_use.contains(&by_use) {
+            self.by_use.push(by_use);
+        }
         self
     }
 
@@ -69,6 +71,7 @@ impl Bill {
         if let Some(number) = side.number(path)? {
             return Ok(number);
         }
+        side.says_default_of(path);
         self.assumptions.push(format!("{} is {default}, the provider's default", path.replace('/', ".")));
         Ok(Decimal::from(default))
     }

@@ -1,9 +1,10 @@
 //! Estimates: the monthly cost of a Terraform plan's resources, before and after, by a price list.
 //!
 //! A resource is priced on a side if every part of its configuration has a price. It is unpriced if a part
-//! has none, if a value is known only after apply, or if there is no rule for its type: then it is listed and
-//! counts in no amount. Usage-based parts (requests, transfer) are not in a plan; they are noted beside the
-//! price of the rest. A month has 730 hours.
+//! has none, if an argument is known only after apply, or if there is no rule for its type: then it is listed
+//! and counts in no amount. For a value that the configuration leaves to the provider its default is assumed,
+//! with a note. Usage-based parts (requests, transfer) are not in a plan; they are noted beside the price of
+//! the rest. A month has 730 hours.
 
 mod aws;
 mod azure;
@@ -28,7 +29,7 @@ use crate::{
     prices::{EVERYWHERE, PriceList},
 };
 use measure::{Bill, Measured};
-use plan::{Planned, own_region, provider_of};
+use plan::{Configuration, Planned, own_region, provider_of};
 use side::{Side, Unpriced};
 
 /// Maximum number of resources, and of unpriced resources, that an estimate lists.
@@ -45,7 +46,8 @@ const LEAST_CONFIDENCE: u8 = 30;
 
 /// Estimates a plan (`terraform show -json`); `None` if the document is not a plan.
 pub fn estimate(plan: &Value, prices: &PriceList) -> Option<Estimate> {
-    let (planned, unreadable) = plan::resources(plan)?;
+    let configuration = Configuration::of(plan);
+    let (planned, unreadable) = plan::resources(plan, &configuration)?;
     let regions = Regions::of(&planned);
     let mut total = Sums::default();
     for resource in &planned {
@@ -133,7 +135,7 @@ impl Regions {
 }
 
 fn told_by(resource: &Planned<'_>) -> Option<String> {
-    [resource.after, resource.before].iter().flatten().find_map(|side| own_region(resource.kind, side))
+    [&resource.after, &resource.before].into_iter().flatten().find_map(|side| own_region(resource.kind, side))
 }
 
 /// One side of a resource.
@@ -179,13 +181,14 @@ struct Both {
 }
 
 fn priced(resource: &Planned<'_>, regions: &Regions, prices: &PriceList) -> Both {
-    let one = |side: Option<Side<'_>>| match side {
+    let one = |side: Option<&Side<'_>>| match side {
         None => SidePrice::Absent,
-        Some(side) => side_price(resource, &side, regions, prices),
+        Some(side) => side_price(resource, side, regions, prices),
     };
-    let tags = |side: Option<Side<'_>>| side.map(|side| side.tags()).unwrap_or_default();
-    let (tags_before, tags_after) = (tags(resource.before), tags(resource.after));
-    let (before, after) = (one(resource.before), one(resource.after));
+    let tags = |side: Option<&Side<'_>>| side.map(Side::tags).unwrap_or_default();
+    let (before, after) = (resource.before.as_ref(), resource.after.as_ref());
+    let (tags_before, tags_after) = (tags(before), tags(after));
+    let (before, after) = (one(before), one(after));
     let delta = before
         .monthly()
         .zip(after.monthly())
@@ -224,7 +227,8 @@ fn side_price(resource: &Planned<'_>, side: &Side<'_>, regions: &Regions, prices
         None => SidePrice::Unpriced("Weir has no rule for this type".to_owned()),
         Some(Err(reason)) => SidePrice::Unpriced(reason),
         Some(Ok(Measured::Free)) => SidePrice::Free,
-        Some(Ok(Measured::BySize(bill))) => {
+        Some(Ok(Measured::BySize(mut bill))) => {
+            bill.assumptions.extend(side.assumption());
             let mut assumed = None;
             let region = own_region(resource.kind, side)
                 .or_else(|| resource.configured_region.clone())

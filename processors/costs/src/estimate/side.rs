@@ -1,6 +1,9 @@
 //! A resource's configuration on one side of a plan, with the values that are known only after apply.
 
-use std::collections::BTreeMap;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use rust_decimal::Decimal;
 use serde_json::Value;
@@ -14,17 +17,73 @@ const MOST: Decimal = Decimal::from_parts(0xd4a5_1000, 0xe8, 0, false, 0);
 /// Longest key and longest value of a tag that is told, in bytes.
 const MAX_TAG_BYTES: usize = 256;
 
+/// What the configuration says about a resource's arguments.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Arguments {
+    /// Arguments and blocks that it sets.
+    pub(super) set: BTreeSet<String>,
+    /// Paths of those whose expressions may be unknown until the plan is applied: names, separated by slashes.
+    pub(super) undecided: BTreeSet<String>,
+}
+
 /// A resource's configuration, before or after.
-#[derive(Debug, Clone, Copy)]
+///
+/// A plan marks two kinds of values as unknown: those of expressions that refer to something that does not exist yet, and
+/// those that the configuration does not set and the provider decides. The readers of optional values take the second kind
+/// for absent, and note it: rules then assume the provider's default.
+#[derive(Debug)]
 pub(super) struct Side<'a> {
     values: &'a Value,
     /// Marks unknown values by `true`.
     unknown: &'a Value,
+    /// `None` if the plan does not contain the resource's configuration: then no unknown value counts as absent.
+    arguments: Option<&'a Arguments>,
+    /// Whether the resource comes into being: then every known value is the configuration's.
+    is_created: bool,
+    /// Unknown values that were taken for absent.
+    assumed: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Side<'a> {
     pub(super) fn new(values: &'a Value, unknown: &'a Value) -> Self {
-        Self { values, unknown }
+        Self { values, unknown, arguments: None, is_created: false, assumed: RefCell::default() }
+    }
+
+    /// The same with what the configuration says.
+    pub(super) fn with_arguments(self, arguments: Option<&'a Arguments>) -> Self {
+        Self { arguments, ..self }
+    }
+
+    /// The same for a resource that comes into being.
+    pub(super) fn created(self) -> Self {
+        Self { is_created: true, ..self }
+    }
+
+    /// Whether the configuration sets an argument, so that its value does not show resources of their own.
+    pub(super) fn sets(&self, name: &str) -> bool {
+        self.is_created || self.arguments.is_some_and(|arguments| arguments.set.contains(name))
+    }
+
+    /// The assumption that follows from the values that were taken for absent.
+    pub(super) fn assumption(&self) -> Option<String> {
+        let assumed = self.assumed.borrow();
+        let names: Vec<&str> = assumed.iter().map(String::as_str).collect();
+        (!names.is_empty()).then(|| format!("the provider's defaults of {}", names.join(", ")))
+    }
+
+    /// Forgets an absent value, because the rule says what it assumes.
+    pub(super) fn says_default_of(&self, path: &str) {
+        self.assumed.borrow_mut().remove(&shown(path));
+    }
+
+    /// Whether the provider decides the unknown value at a path.
+    fn is_left_to_provider(&self, path: &str) -> bool {
+        let Some(Arguments { undecided, .. }) = self.arguments else { return false };
+        let name = named(path, "/");
+        let is_within = |inner: &str, outer: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        !undecided.iter().any(|argument| is_within(argument, &name) || is_within(&name, argument))
     }
 
     /// Whether the value at a path (names and indices, separated by slashes) is unknown until the plan is
@@ -46,10 +105,20 @@ impl<'a> Side<'a> {
         *mark == Value::Bool(true)
     }
 
-    fn value(&self, path: &str) -> Result<Option<&'a Value>, Unpriced> {
+    /// Refuses an unknown value, whoever decides it.
+    pub(super) fn known(&self, path: &str) -> Result<(), Unpriced> {
         if self.is_unknown(path) {
             return Err(format!("{} is known only after apply", shown(path)));
         }
+        Ok(())
+    }
+
+    fn value(&self, path: &str) -> Result<Option<&'a Value>, Unpriced> {
+        if self.is_unknown(path) && self.is_left_to_provider(path) {
+            self.assumed.borrow_mut().insert(shown(path));
+            return Ok(None);
+        }
+        self.known(path)?;
         let mut value = self.values;
         for part in path.split('/') {
             let next = match value {
@@ -73,6 +142,7 @@ impl<'a> Side<'a> {
     }
 
     pub(super) fn required(&self, path: &str) -> Result<&'a str, Unpriced> {
+        self.known(path)?;
         self.text(path)?.ok_or_else(|| format!("{} is missing", shown(path)))
     }
 
@@ -96,6 +166,11 @@ impl<'a> Side<'a> {
         }
     }
 
+    pub(super) fn required_number(&self, path: &str) -> Result<Decimal, Unpriced> {
+        self.known(path)?;
+        self.number(path)?.ok_or_else(|| format!("{} is missing", shown(path)))
+    }
+
     pub(super) fn flag(&self, path: &str) -> Result<bool, Unpriced> {
         match self.value(path)? {
             None => Ok(false),
@@ -114,7 +189,6 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// A text that is known, wherever it stands; for guesses about the region.
     /// The tags or labels of a resource, as far as they are known.
     pub(super) fn tags(&self) -> Vec<(String, String)> {
         let mut found = BTreeMap::new();
@@ -131,13 +205,18 @@ impl<'a> Side<'a> {
 
     /// A known text at a path, used to guess the region.
     pub(super) fn known_text(&self, path: &str) -> Option<&'a str> {
-        self.text(path).ok().flatten()
+        if self.is_unknown(path) { None } else { self.text(path).ok().flatten() }
     }
 }
 
 /// A path as people write it.
 fn shown(path: &str) -> String {
-    path.split('/').filter(|part| part.parse::<usize>().is_err()).collect::<Vec<_>>().join(".")
+    named(path, ".")
+}
+
+/// A path without its indices.
+fn named(path: &str, separator: &str) -> String {
+    path.split('/').filter(|part| part.parse::<usize>().is_err()).collect::<Vec<_>>().join(separator)
 }
 
 #[cfg(test)]
@@ -162,5 +241,36 @@ mod tests {
         assert_eq!(side.number("block/1/a"), Err("block.a is known only after apply".into()));
         assert_eq!(side.number("neg"), Err("neg is negative".into()));
         assert_eq!(side.count("block"), Ok(2));
+    }
+
+    #[test]
+    fn an_unknown_value_counts_as_absent_unless_an_expression_decides_it() {
+        let unknown =
+            json!({"tenancy": true, "size": true, "disk": [{"size": true, "kind": true}], "zones": true});
+        let none = json!(null);
+        let arguments = |undecided: &[&str]| Arguments {
+            set: BTreeSet::new(),
+            undecided: undecided.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let none_undecided = arguments(&[]);
+        let left = Side::new(&none, &unknown).with_arguments(Some(&none_undecided));
+        assert_eq!(left.text("tenancy"), Ok(None));
+        assert_eq!(left.number("disk/0/size"), Ok(None));
+        assert_eq!(left.count("zones"), Ok(0));
+        assert_eq!(
+            left.assumption().as_deref(),
+            Some("the provider's defaults of disk.size, tenancy, zones")
+        );
+        assert_eq!(left.required("tenancy"), Err("tenancy is known only after apply".into()));
+        assert_eq!(left.required_number("size"), Err("size is known only after apply".into()));
+
+        // Names that begin alike are others.
+        let some_undecided = arguments(&["tenancy", "disk/size", "zones/names", "siz", "disk/kinds"]);
+        let decided = Side::new(&none, &unknown).with_arguments(Some(&some_undecided));
+        assert_eq!(decided.text("tenancy"), Err("tenancy is known only after apply".into()));
+        assert_eq!(decided.number("disk/0/size"), Err("disk.size is known only after apply".into()));
+        assert_eq!(decided.text("disk/0/kind"), Ok(None));
+        assert_eq!(decided.count("zones"), Err("zones is known only after apply".into()));
+        assert_eq!(decided.number("size"), Ok(None));
     }
 }

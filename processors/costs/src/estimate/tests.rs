@@ -179,3 +179,196 @@ fn every_price_of_the_shipped_list_is_reached_by_a_rule() {
 fn types_with_a_rule_are_known() {
     assert!(knows_type("aws_instance") && knows_type("aws_iam_role") && !knows_type("acme_widget"));
 }
+
+/// The estimate of a resource that is created, with the values that its plan leaves open and the expressions of its
+/// configuration.
+#[expect(clippy::needless_pass_by_value, reason = "values are written where they are used")]
+fn planned(address: &str, after: Value, unknown: Value, expressions: Value) -> Estimate {
+    let mut change = create(address, after);
+    change["change"]["after_unknown"] = unknown;
+    let kind = address.split('.').next().unwrap_or_default();
+    let mut plan = plan(&[change]);
+    plan["configuration"]["root_module"] = json!({
+        "resources": [{"address": address, "type": kind, "mode": "managed", "expressions": expressions}],
+    });
+    estimate(&plan, &PriceList::examples()).expect("a plan")
+}
+
+/// A resource whose plan leaves values to the provider costs so much a month, and a note says so.
+fn check_left(planned: &Estimate, monthly: &str, note: &str) {
+    let one = &planned.resources[0];
+    assert_eq!(one.monthly_after.map(|cost| cost.to_string()).as_deref(), Some(monthly), "{planned:?}");
+    assert!(one.delta.is_some() && one.notes.iter().any(|found| found.contains(note)), "{:?}", one.notes);
+}
+
+fn constant(value: &str) -> Value {
+    json!({"constant_value": value})
+}
+
+/// What Terraform shows of resources whose configuration has only what must be there.
+#[test]
+fn arguments_that_the_provider_decides_are_assumed() {
+    check_left(
+        &planned(
+            "aws_instance.a",
+            json!({"instance_type": "t3.micro", "ami": "ami-1", "timeouts": null}),
+            json!({"id": true, "arn": true, "availability_zone": true, "tenancy": true, "ebs_block_device": true,
+               "instance_market_options": true, "root_block_device": true}),
+            json!({"ami": constant("ami-1"), "instance_type": constant("t3.micro")}),
+        ),
+        "8.392",
+        "the provider's defaults of ebs_block_device, instance_market_options, tenancy",
+    );
+    check_left(
+        &planned(
+            "aws_ebs_volume.a",
+            json!({"availability_zone": "us-east-1a", "size": 100}),
+            json!({"iops": true, "throughput": true, "type": true, "snapshot_id": true}),
+            json!({"size": {"constant_value": 100}, "availability_zone": {"references": ["aws_subnet.a"]}}),
+        ),
+        "10",
+        "defaults of iops, throughput, type",
+    );
+    check_left(
+        &planned(
+            "aws_db_instance.a",
+            json!({"engine": "mysql", "instance_class": "db.t3.micro", "allocated_storage": 20, "iops": null}),
+            json!({"storage_type": true, "multi_az": true, "storage_throughput": true}),
+            json!({"engine": constant("mysql"), "allocated_storage": {"constant_value": 20}}),
+        ),
+        "14.71",
+        "defaults of multi_az, storage_type",
+    );
+    check_left(
+        &planned(
+            "aws_eks_node_group.a",
+            json!({"scaling_config": [{"desired_size": 3}], "launch_template": []}),
+            json!({"ami_type": true, "capacity_type": true, "disk_size": true, "instance_types": true,
+               "scaling_config": [{}]}),
+            json!({"scaling_config": [{"desired_size": {"constant_value": 3}}]}),
+        ),
+        "97.104",
+        "defaults of capacity_type",
+    );
+}
+
+#[test]
+fn arguments_that_other_providers_decide_are_assumed() {
+    check_left(
+        &planned(
+            "google_compute_instance.a",
+            json!({"machine_type": "n1-standard-1", "zone": "europe-west1-b",
+               "boot_disk": [{"initialize_params": [{"image": "debian"}]}]}),
+            json!({"guest_accelerator": true, "scheduling": true,
+               "boot_disk": [{"source": true, "initialize_params": [{"size": true, "type": true}]}]}),
+            json!({"boot_disk": [{"initialize_params": [{"image": constant("debian")}]}]}),
+        ),
+        "38.579",
+        "guest_accelerator, scheduling.preemptible",
+    );
+    check_left(
+        &planned(
+            "google_sql_database_instance.a",
+            json!({"settings": [{"tier": "db-custom-2-8192", "disk_size": 50}]}),
+            json!({"region": true, "settings": [{"availability_type": true, "disk_type": true}]}),
+            json!({"settings": [{"tier": constant("db-custom-2-8192")}]}),
+        ),
+        "109.678",
+        "defaults of settings.availability_type",
+    );
+    check_left(
+        &planned(
+            "google_container_node_pool.a",
+            json!({"node_count": 2, "location": "europe-west1-b",
+               "node_config": [{"machine_type": "n1-standard-1", "disk_size_gb": 50}]}),
+            json!({"initial_node_count": true, "node_locations": true,
+               "node_config": [{"disk_type": true, "guest_accelerator": true, "local_ssd_count": true}]}),
+            json!({"node_config": [{"machine_type": constant("n1-standard-1")}]}),
+        ),
+        "80.358",
+        "node_locations",
+    );
+    check_left(
+        &planned(
+            "azurerm_linux_virtual_machine.a",
+            json!({"size": "Standard_D2s_v5", "location": "westeurope",
+               "os_disk": [{"storage_account_type": "Premium_LRS"}]}),
+            json!({"os_disk": [{"disk_size_gb": true, "name": true}], "platform_fault_domain": true}),
+            json!({"os_disk": [{"storage_account_type": constant("Premium_LRS")}]}),
+        ),
+        "89.76",
+        "disk_size_gb is 30",
+    );
+}
+
+#[test]
+fn a_resource_whose_argument_refers_to_something_unknown_has_no_price() {
+    let after = json!({"instance_type": "t3.micro"});
+    let unknown = json!({"tenancy": true});
+    let of = |references: Value| {
+        let expressions = json!({"tenancy": {"references": references}});
+        planned("aws_instance.a", after.clone(), unknown.clone(), expressions)
+    };
+    let found = of(json!(["aws_dedicated_host.a.tenancy", "aws_dedicated_host.a"]));
+    assert_eq!(found.unpriced[0].reason, "tenancy is known only after apply");
+    assert_eq!(found.resources[0].delta, None);
+    // An input variable is known: the value is null, as if the argument were not there.
+    assert!(of(json!(["var.tenancy"])).resources[0].delta.is_some());
+    // A plan without its configuration does not tell the one from the other.
+    let mut change = create("aws_instance.a", after.clone());
+    change["change"]["after_unknown"] = unknown.clone();
+    assert_eq!(estimated(&[change]).resources[0].delta, None);
+}
+
+#[test]
+fn every_part_of_a_resource_has_its_price_or_the_resource_has_none() {
+    let reason = |address: &str, after: Value| {
+        let found = estimated(&[create(address, after)]);
+        assert_eq!(found.resources[0].monthly_after, None, "{found:?}");
+        found.unpriced[0].reason.clone()
+    };
+    // 3 × (730 × 0.0523 + 50 × 0.04) + 73: the pools of a cluster beside its fee.
+    let cluster = |node: Value| json!({"location": "europe-west1-b", "node_pool": [{"initial_node_count": 3, "node_config": [node]}]});
+    let node = json!({"machine_type": "n1-standard-1", "disk_size_gb": 50});
+    check("google_container_cluster.a", cluster(node), Some("193.537"));
+    let node = json!({"guest_accelerator": [{"type": "nvidia-tesla-t4", "count": 1}]});
+    assert_eq!(reason("google_container_cluster.a", cluster(node)), "the price list has no accelerators");
+    let pool = json!({"node_count": 1, "node_config": [{"guest_accelerator": [{"count": 1}]}]});
+    assert_eq!(reason("google_container_node_pool.a", pool), "the price list has no accelerators");
+    let machine = json!({"machine_type": "n1-standard-1", "zone": "europe-west1-b",
+                         "scratch_disk": [{"interface": "NVME"}]});
+    assert_eq!(reason("google_compute_instance.a", machine), "the price list has no such disk of gcp");
+
+    let database = |kind: &str, size: u32, iops: u32| {
+        json!({"engine": "postgres", "instance_class": "db.m5.large", "allocated_storage": size,
+               "storage_type": kind, "iops": iops})
+    };
+    let io2 = reason("aws_db_instance.a", database("io2", 100, 1_000));
+    assert_eq!(io2, "the price list has no such database_storage of aws");
+    let gp3 = reason("aws_db_instance.a", database("gp3", 100, 4_000));
+    assert_eq!(gp3, "the price list has no such database_iops of aws");
+    // 730 × 0.178 + 400 × 0.115: 12,000 IOPS are included from 400 GB on.
+    check("aws_db_instance.a", database("gp3", 400, 12_000), Some("175.94"));
+
+    // 105.63 with the disk of the system alone.
+    let machine = |disks: Value| {
+        json!({"vm_size": "Standard_D2s_v5", "location": "westeurope",
+               "storage_os_disk": [{"managed_disk_type": "Premium_LRS", "disk_size_gb": 128}],
+               "storage_data_disk": disks})
+    };
+    let disk = |option: &str| json!({"create_option": option, "managed_disk_type": "Premium_LRS", "disk_size_gb": 128});
+    check("azurerm_virtual_machine.a", machine(json!([disk("Attach")])), Some("105.63"));
+    check("azurerm_virtual_machine.a", machine(json!([disk("Empty")])), Some("127.31"));
+    let scale_set = json!({"sku": "Standard_D2s_v5", "location": "westeurope", "instances": 2,
+                           "os_disk": [{"storage_account_type": "Premium_LRS", "disk_size_gb": 128}],
+                           "data_disk": [{"storage_account_type": "Premium_LRS", "disk_size_gb": 128}]});
+    check("azurerm_linux_virtual_machine_scale_set.a", scale_set, Some("254.62"));
+}
+
+/// The pools that a cluster shows once it exists may be resources of their own.
+#[test]
+fn pools_of_an_existing_cluster_count_if_its_configuration_has_them() {
+    let cluster = json!({"location": "europe-west1-b", "node_pool": [{"node_count": 3}]});
+    let found = estimated(&[change("google_container_cluster.a", &["no-op"], cluster.clone(), cluster)]);
+    assert_eq!(found.resources[0].monthly_after.map(|cost| cost.to_string()).as_deref(), Some("73"));
+}

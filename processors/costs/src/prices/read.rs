@@ -82,7 +82,7 @@ impl Reading {
     }
 
     fn rows(&mut self, text: &str) {
-        let header = text.lines().next().unwrap_or_default();
+        let header = text.lines().find(|line| !line.is_empty()).unwrap_or_default();
         let delimiter = [b',', b';', b'\t'].into_iter().max_by_key(|delimiter| {
             let found = header.bytes().filter(|byte| byte == delimiter).count();
             (found, *delimiter == b',')
@@ -99,19 +99,20 @@ impl Reading {
             Ok(columns) => columns,
             Err((column, reason)) => return self.report(1, column, reason),
         };
+        let mut lines = Lines { text: text.as_bytes(), at: 0, line: 1 };
         for (count, record) in reader.records().enumerate() {
             match record {
                 Ok(_) if count >= MAX_ROWS => {
                     return self.report(0, "-", format!("the list has more than {MAX_ROWS} rows"));
                 }
                 Ok(record) => {
-                    let line = record.position().map_or(0, csv::Position::line);
+                    let line = lines.of(record.position());
                     if let Err((column, reason)) = self.row(line, &record, &columns) {
                         self.report(line, column, reason);
                     }
                 }
                 Err(error) => {
-                    let line = error.position().map_or(0, csv::Position::line);
+                    let line = lines.of(error.position());
                     self.report(line, "-", told(&error));
                 }
             }
@@ -188,6 +189,28 @@ impl Reading {
         let list =
             (!prices.is_empty()).then(|| PriceList::new(name, self.currency.unwrap_or_default(), prices));
         ReadPrices { list, problems: self.problems, problems_total: self.problems_total }
+    }
+}
+
+/// Lines of positions in ascending order. The reader's own are those before empty lines and before the second byte of a
+/// CRLF.
+struct Lines<'a> {
+    text: &'a [u8],
+    at: usize,
+    /// Line of the byte `at`, from 1.
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line on which the row at a position begins; 0 without a position.
+    fn of(&mut self, position: Option<&csv::Position>) -> u64 {
+        let Some(position) = position else { return 0 };
+        let start = usize::try_from(position.byte()).unwrap_or(usize::MAX).clamp(self.at, self.text.len());
+        let ends = self.text[start..].iter().take_while(|byte| matches!(**byte, b'\r' | b'\n')).count();
+        let passed = &self.text[self.at..start + ends];
+        self.line += passed.split(|byte| *byte == b'\n').skip(1).count() as u64;
+        self.at = start + ends;
+        self.line
     }
 }
 

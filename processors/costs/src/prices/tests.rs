@@ -91,6 +91,26 @@ fn bad_rows_are_set_aside_with_line_and_column_and_good_rows_are_kept() {
 }
 
 #[test]
+fn bad_rows_are_told_by_their_line_with_every_line_end() {
+    let rows =
+        format!("{HEADER}\naws,r,instance,a,hour,1,USD,2025-01-01\naws,r,instance,b,day,1,USD,2025-01-01\n");
+    for (text, line) in [
+        (rows.clone(), 3),
+        (rows.replace('\n', "\r\n"), 3),
+        (format!("\u{feff}{}", rows.replace('\n', "\r\n")), 3),
+        (rows.replace('\n', "\n\n"), 5),
+        (rows.replace('\n', "\r\n\r\n"), 5),
+        (rows.replace("b,day,", "\"b\nb\",hour,"), 3),
+    ] {
+        let found = read("t", text.as_bytes());
+        assert_eq!(found.problems.len(), 1, "{text:?}: {:?}", found.problems);
+        assert_eq!(found.problems[0].line, line, "{text:?}");
+    }
+    let short = rows.replace("b,day,1,USD,2025-01-01", "b").replace('\n', "\r\n");
+    assert_eq!(read("t", short.as_bytes()).problems[0].line, 3);
+}
+
+#[test]
 fn files_of_other_encodings_and_delimiters_are_read_or_refused_with_a_reason() {
     let text = format!("{HEADER}\naws,r,instance,a,hour,1,USD,2025-01-01\n");
     let with_mark = [b"\xef\xbb\xbf".as_slice(), text.as_bytes()].concat();

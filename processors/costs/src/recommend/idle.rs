@@ -48,7 +48,7 @@ fn unused(facts: &ResourceFacts) -> Option<(Vec<String>, i64)> {
         return None;
     }
     // Objects that nobody asks for are kept for a reason; a cheaper tier holds them.
-    if facts.service_category == "Storage" {
+    if facts.is_of_storage() {
         return None;
     }
     let asked =

@@ -21,7 +21,7 @@ pub use commitment::{STEADY_DAYS, SteadyUsage, of_usage};
 pub use outcome::{Outcome, OutcomeState, outcome};
 pub use schedule::{HOURS_OF_WEEK, Week};
 
-use crate::prices::HOURS_PER_MONTH;
+use crate::{prices::HOURS_PER_MONTH, service_category};
 
 /// Days of a month, in which savings are told.
 pub const MONTH_DAYS: i64 = 30;
@@ -192,6 +192,14 @@ impl ResourceFacts {
             Environment::Production => raised(other),
             Environment::Other => other,
             Environment::Untold => other.max(Grade::Medium),
+        }
+    }
+
+    /// Whether it belongs to a storage service; of charges without a category the service's name tells.
+    fn is_of_storage(&self) -> bool {
+        match self.service_category.as_str() {
+            "" => service_category(&self.service, "") == Some("Storage"),
+            category => category == "Storage",
         }
     }
 

@@ -12,8 +12,11 @@ use crate::prices::is_storage;
 const IO_P95: f64 = 40.0;
 /// The same for a tier of spinning disks.
 const IO_P95_OF_DISKS: f64 = 10.0;
-/// Largest gp2 volume that gp3 is as fast as without being paid for it: 3 operations per second and gigabyte against 3,000.
-const GP2_GIGABYTES: i64 = 1_000;
+/// Largest gp2 volume with the throughput that gp3 has without a surcharge: 128 MB/s against 125. From 334 GB on it is 250 MB/s.
+/// Source: Amazon EBS User Guide, "General Purpose SSD volumes".
+const GP2_THROUGHPUT_GIGABYTES: i64 = 170;
+/// Largest gp2 volume with the operations that gp3 has without a surcharge: 3 per second and gigabyte against 3,000.
+const GP2_OPERATIONS_GIGABYTES: i64 = 1_000;
 /// Saving of a tier for rarely read objects, in percent of the storage's cost: less than the list prices of S3 Infrequent
 /// Access (46), Azure's cool tier (44) and Google's Nearline (50) say.
 const OBJECTS_PERCENT: i64 = 40;
@@ -74,13 +77,25 @@ fn judge(facts: &ResourceFacts, sku: &SkuTold, target: &str) -> Option<Judged> {
 
 /// gp3 has 3,000 operations per second and 125 MB/s at any size.
 fn gp2(facts: &ResourceFacts, io: Option<&Measured>) -> Option<Judged> {
-    let is_small = facts.size_gb.is_some_and(|size| size <= Decimal::from(GP2_GIGABYTES));
-    if is_small {
-        let reason = format!("Up to {GP2_GIGABYTES} GB, gp3 is as fast as gp2 without a surcharge.");
+    let is_up_to = |most: i64| facts.size_gb.is_some_and(|size| size <= Decimal::from(most));
+    if is_up_to(GP2_THROUGHPUT_GIGABYTES) {
+        let reason =
+            format!("Up to {GP2_THROUGHPUT_GIGABYTES} GB, gp3 is as fast as gp2 without a surcharge.");
         return Some(Judged { reason, points: 95, risk: Grade::Low });
     }
-    let io = io.filter(|io| io.p95 <= IO_P95)?;
-    Some(Judged { reason: within(io), points: 65 + io.days.min(MEASURED_DAYS), risk: facts.risk(Grade::Low) })
+    match io {
+        Some(io) if io.p95 <= IO_P95 => Some(Judged {
+            reason: within(io),
+            points: 65 + io.days.min(MEASURED_DAYS),
+            risk: facts.risk(Grade::Low),
+        }),
+        None if is_up_to(GP2_OPERATIONS_GIGABYTES) => {
+            let reason = "gp3 has as many operations per second without a surcharge, but 125 MB/s of throughput against up \
+                          to 250 MB/s of gp2; the use of it was not measured.";
+            Some(Judged { reason: reason.to_owned(), points: 60, risk: Grade::Medium })
+        }
+        _ => None,
+    }
 }
 
 fn within(io: &Measured) -> String {
@@ -93,7 +108,7 @@ fn within(io: &Measured) -> String {
 
 /// Objects that nobody reads or writes.
 fn objects(facts: &ResourceFacts) -> Option<Advice> {
-    if facts.service_category != "Storage" {
+    if !facts.is_of_storage() {
         return None;
     }
     let requests = facts.measured(UtilisationMetric::Requests)?;

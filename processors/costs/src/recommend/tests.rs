@@ -147,6 +147,14 @@ fn quiet_hours_are_for_stopping() {
 fn cheaper_tiers_are_as_good() {
     check(&disk("gp2", "gp3", 500), &[(StorageTier, "10")]);
     check(&disk("gp2", "gp3", 5_000), &[]);
+    let confidence = |facts: &ResourceFacts| of_resource(facts).first().map(|one| one.confidence);
+    assert_eq!(confidence(&disk("gp2", "gp3", 170)), Some(95));
+    // Its throughput may be twice that of gp3, and nobody measured it.
+    let unmeasured = of_resource(&disk("gp2", "gp3", 334));
+    assert!(unmeasured[0].confidence < 70 && unmeasured[0].reasons[0].contains("125 MB/s"), "{unmeasured:?}");
+    let used = |p95| ResourceFacts { measured: vec![metric(Io, p95, p95)], ..disk("gp2", "gp3", 500) };
+    check(&used(30.0), &[(StorageTier, "10")]);
+    check(&used(60.0), &[]);
     let measured = |p95| ResourceFacts { measured: vec![metric(Io, p95, p95)], ..disk("io1", "gp3", 500) };
     check(&measured(39.0), &[(StorageTier, "10")]);
     check(&measured(41.0), &[]);
@@ -159,6 +167,9 @@ fn cheaper_tiers_are_as_good() {
         ..machine(Vec::new())
     };
     check(&objects(14), &[(StorageTier, "115.2")]);
+    // A bucket of a bill without categories is not removed, either.
+    let untold = ResourceFacts { service_category: String::new(), service: "AmazonS3".into(), ..objects(14) };
+    check(&untold, &[(StorageTier, "115.2")]);
     check(&objects(10), &[]);
 }
 

@@ -4,7 +4,10 @@
 use std::fs;
 
 use costs::{estimate::estimate, prices::PriceList};
-use schemas::changes::change_review::{PlanReading, Route};
+use schemas::changes::{
+    change_review::{PlanReading, Route},
+    estimate::PlannedAction,
+};
 
 use super::*;
 use crate::tests::corpus::{corpus, files};
@@ -105,4 +108,44 @@ fn every_reviewed_plan_is_read_whole_and_nothing_dangerous_is_auto() {
     // Reads are of no interest; of the 115 that are managed, the rest is named with its reason.
     assert_eq!(resources, 115);
     assert!(covered * 100 >= resources * 60, "{covered} of {resources} resources are priced or free");
+}
+
+/// The shipped prices of one region as those of every region, with a machine and a disk that the list does not have.
+fn prices_of_every_region() -> PriceList {
+    let listed = PriceList::examples().to_csv();
+    let mut lines: Vec<String> = Vec::new();
+    for line in listed.lines() {
+        let is_elsewhere =
+            ["eu-west-1", "westeurope", "europe-west1"].iter().any(|region| line.contains(region));
+        if !is_elsewhere {
+            let line = ["us-east-1", "eastus", "us-central1"]
+                .iter()
+                .fold(line.to_owned(), |line, region| line.replace(&format!(",{region},"), ",*,"));
+            lines.push(line);
+        }
+    }
+    lines.push("aws,*,instance,t2.nano,hour,0.0058,USD,2025-06-01".to_owned());
+    lines.push("gcp,*,disk,local-ssd,GB-month,0.08,USD,2025-06-01".to_owned());
+    costs::prices::read("every region", lines.join("\n").as_bytes()).list.expect("a list")
+}
+
+#[test]
+fn every_published_machine_database_and_disk_that_is_created_has_a_price() {
+    let (Some(mut plans), Some(folder)) = (plans(), corpus("plans")) else { return };
+    for path in files(folder.path(), "json") {
+        let plan: Value = serde_json::from_slice(&fs::read(&path).expect("a file")).unwrap_or_default();
+        plans.push((path.display().to_string(), plan));
+    }
+    let (prices, mut found) = (prices_of_every_region(), 0);
+    for (name, plan) in &plans {
+        let Some(estimate) = estimate(plan, &prices) else { continue };
+        for one in estimate.resources {
+            let kinds = ["aws_instance", "aws_db_instance", "aws_ebs_volume", "google_compute_instance"];
+            if one.action == PlannedAction::Create && kinds.contains(&one.kind.as_str()) {
+                assert!(one.delta.is_some(), "{name}: {one:?}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found >= 8, "{found}");
 }

@@ -43,7 +43,7 @@ const NO_CURRENCY: &str = "XXX";
 pub(super) fn charge(row: Row<'_>) -> Result<Charge, BadRow> {
     let dialect = row.header.dialect;
     let text = |name: &str| row.focus(name).map(|cell| cell.text.to_owned());
-    let decimal = |name: &str| row.focus(name).map(|cell| dialect.decimal(cell)).transpose();
+    let decimal = |name: &str| row.focus(name).map(values::decimal).transpose();
     let (start, end) = charge_period(row)?;
     let billing_period = billing_period(row)?;
     let costs = dialect.costs(row)?;
@@ -131,9 +131,7 @@ fn in_order(start: Timestamp, end: Timestamp, column: &str, start_cell: Cell<'_>
 
 fn currency(row: Row<'_>) -> Result<String, BadRow> {
     let Some(cell) = row.focus("BillingCurrency") else {
-        let names = ["BillingCurrency", "line_item_currency_code", "currency"];
-        let there = names.iter().any(|name| row.header.has(name));
-        return if there {
+        return if row.header.has_focus("BillingCurrency") {
             Err(BadRow::new("BillingCurrency", "is empty"))
         } else {
             Ok(NO_CURRENCY.to_owned())

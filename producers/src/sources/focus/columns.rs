@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use super::dialect::Dialect;
+use super::{dialect::Dialect, exported::OTHERS};
 
 /// Maximum number of columns in a file.
 pub(super) const MAX_COLUMNS: usize = 1_000;
@@ -52,12 +52,16 @@ pub(super) const KEPT: [&str; 12] = [
 pub(super) struct Header {
     /// FOCUS' spelling for its columns, the file's for others.
     names: Vec<String>,
+    /// [`key_of`] each name in the file.
+    keys: Vec<String>,
     /// Indices by [`key_of`] the name; the first of several with one key.
     places: HashMap<String, usize>,
     /// Indices of the columns that each FOCUS column is read from, the best first.
     of_focus: HashMap<&'static str, Vec<usize>, RandomState>,
     /// Indices of the columns without a field in the event, in the order of their names.
     others: Vec<usize>,
+    /// Index of the column in which an export of Weir keeps further columns.
+    exported: Option<usize>,
     pub(super) dialect: Dialect,
 }
 
@@ -83,6 +87,7 @@ impl Header {
         }
         let known: HashMap<String, &str> =
             FIELDS.iter().chain(&KEPT).map(|name| (key_of(name), *name)).collect();
+        let keys: Vec<String> = cells.iter().map(|cell| key_of(cell)).collect();
         let (mut names, mut places) = (Vec::with_capacity(cells.len()), HashMap::new());
         for (place, cell) in cells.iter().enumerate() {
             let cell = cell.trim().trim_start_matches('\u{feff}');
@@ -108,16 +113,26 @@ impl Header {
         let mut others: Vec<usize> =
             (0..names.len()).filter(|place| !FIELDS.contains(&names[*place].as_str())).collect();
         others.sort_by(|a, b| names[*a].cmp(&names[*b]));
-        Ok(Self { names, places, of_focus, others, dialect })
+        let exported = places.get(&key_of(OTHERS)).copied();
+        Ok(Self { names, keys, places, of_focus, others, exported, dialect })
     }
 
     pub(super) fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// Whether there is a column of that name.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.places.contains_key(&key_of(name))
+    /// Whether there is a column that a FOCUS column is read from.
+    pub(super) fn has_focus(&self, name: &str) -> bool {
+        self.of_focus.get(name).is_some_and(|places| !places.is_empty())
+    }
+
+    pub(super) fn place_of_others(&self) -> Option<usize> {
+        self.exported
+    }
+
+    /// Whether a cell is the name of that column, without case and punctuation.
+    pub(super) fn is_named(&self, place: usize, cell: &str) -> bool {
+        self.keys.get(place).is_some_and(|key| key.chars().eq(key_chars(cell)))
     }
 
     pub(super) fn name(&self, place: usize) -> &str {
@@ -133,7 +148,11 @@ fn beginning(cells: &[&str]) -> String {
 
 /// A name without case and punctuation: `lineItem/UnblendedCost` and `line_item_unblended_cost` are equal.
 pub(super) fn key_of(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    key_chars(name).collect()
+}
+
+fn key_chars(name: &str) -> impl Iterator<Item = char> {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase)
 }
 
 /// The texts of a row's cells, one after the other, and where each ends.

@@ -42,7 +42,12 @@ pub(super) struct TextRows<R> {
     reader: Reader,
     output: Vec<u8>,
     ends: Vec<usize>,
+    /// Number of line ends that the reader did not see.
+    skipped: u64,
 }
+
+/// UTF-8's byte order mark.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl<R: Read> TextRows<R> {
     /// Detects the delimiter in the first line.
@@ -51,7 +56,8 @@ impl<R: Read> TextRows<R> {
         let mut first = Vec::new();
         input.by_ref().take(SNIFFED_BYTES as u64).read_until(b'\n', &mut first)?;
         // Excel's own first line names the delimiter.
-        let told = first.strip_prefix(b"sep=").and_then(|rest| rest.first().copied());
+        let unmarked = first.strip_prefix(MARK).unwrap_or(&first);
+        let told = unmarked.strip_prefix(b"sep=").and_then(|rest| rest.first().copied());
         let delimiter = told.unwrap_or_else(|| delimiter_of(&first));
         if told.is_some() {
             first.clear();
@@ -61,12 +67,14 @@ impl<R: Read> TextRows<R> {
             reader: ReaderBuilder::new().delimiter(delimiter).build(),
             output: vec![0; 16 * 1024],
             ends: vec![0; 256],
+            skipped: u64::from(told.is_some()),
         })
     }
 
     /// The next row; empty lines are skipped.
     pub(super) fn next_row(&mut self) -> Result<Option<TextRow<'_>>, Broken> {
-        let line = self.reader.line();
+        self.skip_line_ends()?;
+        let line = self.skipped + self.reader.line();
         let (mut bytes, mut cells) = (0, 0);
         loop {
             let (output, ends) = (&mut self.output[bytes..], &mut self.ends[cells..]);
@@ -93,6 +101,25 @@ impl<R: Read> TextRows<R> {
                 }
                 ReadRecordResult::Record => return Ok(Some(TextRow { line, cells: self.cells(cells) })),
                 ReadRecordResult::End => return Ok(None),
+            }
+        }
+    }
+
+    /// Skips empty lines, and the rest of the last row's CRLF, which the reader would count with the next row.
+    fn skip_line_ends(&mut self) -> Result<(), Broken> {
+        loop {
+            let input = loop {
+                match self.input.fill_buf() {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    filled => break filled.map_err(Broken::Unreadable)?,
+                }
+            };
+            let ends = input.iter().take_while(|byte| matches!(**byte, b'\r' | b'\n')).count();
+            let is_all = ends > 0 && ends == input.len();
+            self.skipped += memchr::memchr_iter(b'\n', &input[..ends]).count() as u64;
+            self.input.consume(ends);
+            if !is_all {
+                return Ok(());
             }
         }
     }
@@ -149,9 +176,24 @@ mod tests {
             "\u{feff}a;b\r\n\"1,\"\"2\n\";3",
             "a\tb\n\n\"1,\"\"2\n\"\t3\n",
             "sep=|\na|b\n\"1,\"\"2\n\"|3\n",
+            "\u{feff}sep=;\r\na;b\r\n\"1,\"\"2\n\";3\r\n",
         ] {
             let cells: Vec<_> = rows(text.as_bytes()).expect("read").into_iter().map(|row| row.1).collect();
             assert_eq!(cells, [["a", "b"], ["1,\"2\n", "3"]], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn rows_are_told_by_the_line_that_they_begin_on() {
+        for (text, lines) in [
+            ("a,b\n1,2\n3,4\n", [1, 2, 3]),
+            ("a,b\r\n1,2\r\n3,4", [1, 2, 3]),
+            ("sep=,\r\na,b\r\n1,2\r\n3,4", [2, 3, 4]),
+            ("\u{feff}sep=,\na,b\n\n1,2\n\n\n3,4", [2, 4, 7]),
+            ("\r\na,b\r\n\"1\r\n\",2\r\n\r\n3,4", [2, 3, 6]),
+        ] {
+            let found: Vec<_> = rows(text.as_bytes()).expect("read").into_iter().map(|row| row.0).collect();
+            assert_eq!(found, lines, "{text:?}");
         }
     }
 

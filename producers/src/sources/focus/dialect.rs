@@ -10,11 +10,7 @@
 
 use rust_decimal::Decimal;
 
-use super::{
-    charge::BadRow,
-    columns::{Cell, Row},
-    values,
-};
+use super::{charge::BadRow, columns::Row, values};
 
 /// Dialect of a file's columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,14 +85,9 @@ impl Dialect {
         }
     }
 
-    /// A decimal number. Google's export has doubles.
-    pub(super) fn decimal(self, cell: Cell<'_>) -> Result<Decimal, BadRow> {
-        if self == Self::Gcp { values::rounded(cell) } else { values::decimal(cell) }
-    }
-
     /// Billed and effective cost of a native row, from its own columns.
     pub(super) fn costs(self, row: Row<'_>) -> Result<Costs, BadRow> {
-        let decimal = |name: &str| row.cell(name).map(|cell| self.decimal(cell)).transpose();
+        let decimal = |name: &str| row.cell(name).map(values::decimal).transpose();
         match self {
             Self::Focus => Ok(Costs {
                 billed: row.focus("BilledCost").map(values::decimal).transpose()?,

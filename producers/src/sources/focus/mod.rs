@@ -12,6 +12,7 @@ mod charge;
 mod columns;
 mod csv;
 mod dialect;
+mod exported;
 mod identity;
 mod instants;
 mod parquet;
@@ -20,7 +21,7 @@ mod rows;
 mod tests;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use schemas::{Envelope, Event, EventId, Source, TenantId, Timestamp, envelope::native_format};
 use serde_json::value::RawValue;
@@ -29,7 +30,8 @@ pub(crate) use self::instants::Instants;
 pub use self::rows::{ChargeRow, ChargeRows, FileBroken};
 use self::{
     charge::{Charge, charge},
-    columns::{Header, OwnCells, Row},
+    columns::{Header, OwnCells, Row, key_of},
+    dialect::Dialect,
     identity::Repetitions,
 };
 use super::{
@@ -44,7 +46,8 @@ pub(super) const ROW: SourceRow = SourceRow {
     takes: "charges: FOCUS 1.0 to 1.4, AWS CUR 2.0, Azure and Google Cloud cost exports; CSV (plain, gzip, zstd), Parquet, JSON",
     lists: &["rows", "records"],
     received: Received::WithKey,
-    marks: &["BilledCost", "line_item_unblended_cost", "costInBillingCurrency", "usage_start_time"],
+    // `is_charge` tells: each export has columns of its own, in any case and punctuation.
+    marks: &[],
     map,
 };
 
@@ -103,15 +106,12 @@ impl Charges {
 
     /// The next record in JSON: an object whose members are the columns.
     pub fn map_json(&mut self, text: &str) -> Result<Mapped, NotARecord> {
-        let members: BTreeMap<String, Box<RawValue>> =
-            serde_json::from_str(text).map_err(NotARecord::NotAnObject)?;
         let (mut names, mut cells) = (OwnCells::default(), OwnCells::default());
-        for (name, value) in members {
-            flatten(name, &value, &mut |name, text| {
-                names.push(&name);
-                cells.push(&text);
-            });
-        }
+        let each = |name: String, text: String| {
+            names.push(&name);
+            cells.push(&text);
+        };
+        columns_of(text, each).map_err(NotARecord::NotAnObject)?;
         let other = |error: &dyn std::error::Error| NotARecord::OtherDocument(error.to_string());
         let header = Header::new(names.cells().iter()).map_err(|error| other(&error))?;
         self.map(Row { header: &header, cells: cells.cells() }).map_err(NotARecord::OtherDocument)
@@ -119,6 +119,8 @@ impl Charges {
 
     /// The next row.
     fn map(&mut self, row: Row<'_>) -> Result<Mapped, String> {
+        let restored = exported::restored(row);
+        let row = restored.as_ref().map_or(row, |cells| Row { cells: cells.cells(), ..row });
         let Charge { mut usage, known_at } = charge(row).map_err(|error| error.to_string())?;
         let stated = self.delivery.known_at.or(known_at);
         if self.delivery.mode == DeliveryMode::Replace {
@@ -173,6 +175,24 @@ impl Charges {
 /// One record alone, as an object of columns.
 pub fn map(tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, NotARecord> {
     Charges::new(tenant, Delivery::default(), around.time.unwrap_or(ASSUMED_TIME)).map_json(text)
+}
+
+/// Whether an object has the columns of a charge.
+pub(super) fn is_charge(text: &str) -> bool {
+    let mut keys = HashSet::new();
+    let read = columns_of(text, |name, _| {
+        keys.insert(key_of(&name));
+    });
+    read.is_ok() && Dialect::of(|key| keys.contains(key)).is_some()
+}
+
+/// Passes on the columns of an object: their names and texts.
+fn columns_of(text: &str, mut column: impl FnMut(String, String)) -> serde_json::Result<()> {
+    let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text)?;
+    for (name, value) in members {
+        flatten(name, &value, &mut column);
+    }
+    Ok(())
 }
 
 /// Members of Google's export that are objects (in Parquet: groups), whose own members are columns.

@@ -114,8 +114,7 @@ fn charge(charges: &mut Charges, header: &Header, mut cells: Cells<'_>) -> Optio
         cells = cells.first(cells.len() - 1);
     }
     let row = Row { header, cells };
-    let is_header =
-        |(place, cell): (usize, &str)| cell.trim().trim_start_matches('\u{feff}') == header.name(place);
+    let is_header = |(place, cell): (usize, &str)| header.is_named(place, cell);
     let repeats_header = cells.len() == width && cells.iter().enumerate().all(is_header);
     if row.is_empty() || repeats_header {
         return None;

@@ -1,5 +1,7 @@
 //! Charges in files.
 
+mod noise;
+
 use std::{fs::File, io::Cursor, path::Path, sync::Arc};
 
 use ::parquet::{
@@ -115,12 +117,51 @@ fn bad_rows_are_told_by_line_and_column_and_good_ones_kept() {
         ("1,USD,2024-09-18", "line 3: the row has 3 of 4 columns and ends at ChargePeriodStart"),
         ("1,USD,2024-09-18,2024-09-19,7", "line 3: the row has 5 of 4 columns"),
     ] {
-        let found = read(format!("{FOCUS}\n{good}\n{row}\n{good}"));
-        assert_eq!(found.len(), 3, "{row}");
-        assert!(found[0].is_ok() && found[2].is_ok(), "{row}");
-        let why = found[1].as_ref().expect_err(row);
-        assert!(why.starts_with(told), "{row}: {why}");
+        let text = format!("{FOCUS}\n{good}\n{row}\n{good}");
+        for (text, line) in [
+            (text.replace('\n', "\r\n"), 3),
+            (format!("sep=,\n{text}"), 4),
+            (format!("\u{feff}sep=,\r\n{}", text.replace('\n', "\r\n")), 4),
+            (text.replacen('\n', "\n\n", 2), 5),
+            (text, 3),
+        ] {
+            let found = read(&text);
+            assert_eq!(found.len(), 3, "{text:?}");
+            assert!(found[0].is_ok() && found[2].is_ok(), "{text:?}");
+            let why = found[1].as_ref().expect_err(row);
+            assert!(why.starts_with(&told.replace("line 3", &format!("line {line}"))), "{text:?}: {why}");
+        }
     }
+}
+
+#[test]
+fn an_empty_currency_is_told_in_every_export() {
+    for (header, row) in [
+        ("Date,CostInBillingCurrency,BillingCurrency", "09/18/2024,1,"),
+        ("Date,CostInBillingCurrency,BillingCurrencyCode", "09/18/2024,1,"),
+        ("UsageDateTime,PreTaxCost,Currency", "09/18/2024,1,null"),
+        (
+            "line_item_usage_start_date,line_item_usage_end_date,line_item_unblended_cost,line_item_currency_code",
+            "2024-09-18,2024-09-19,1,",
+        ),
+        ("usage_start_time,usage_end_time,cost,currency", "2024-09-18,2024-09-19,1,"),
+    ] {
+        let found = read(format!("{header}\n{row}"));
+        assert!(
+            found[0].as_ref().is_err_and(|why| why.contains("BillingCurrency is empty")),
+            "{header}: {found:?}"
+        );
+    }
+    let none = one("Date,CostInBillingCurrency", "09/18/2024,1");
+    assert_eq!(usage(&none).billing_currency, "XXX", "the file has no column for it");
+}
+
+#[test]
+fn a_header_that_comes_again_is_no_row() {
+    let header = "billedcost,billing_currency,CHARGEPERIODSTART,chargePeriodEnd,x_Team,x_Team";
+    let row = "1,USD,2024-09-18,2024-09-19,a,b";
+    let found = read(format!("{header}\n{row}\n{header}\n{row}\n"));
+    assert!(found.len() == 2 && found.iter().all(Result::is_ok), "{found:?}");
 }
 
 #[test]
@@ -295,27 +336,6 @@ fn native_exports_are_mapped() {
     assert_eq!(charge.occurred_at, instant("2024-09-19T01:02:03.5Z"));
 }
 
-/// 2^-49: a double that a decimal of 28 decimal places does not hold.
-const NOISE: &str = "1.7763568394002505e-15";
-
-#[test]
-fn noise_of_doubles_does_not_cost_a_row_of_google() {
-    let number: f64 = NOISE.parse().expect("a number");
-    let noise = decimal(&values::of_double(number));
-    let header = "usage_start_time,usage_end_time,currency,cost,credits,usage.amount";
-    let period = "2024-09-18 22:00:00 UTC,2024-09-18 23:00:00 UTC";
-    let charge = one(header, &format!("{period},USD,{NOISE},[],{NOISE}"));
-    assert_eq!((usage(&charge).billed_cost, usage(&charge).consumed_quantity), (noise, Some(noise)));
-    let json = format!(
-        r#"{{"usage_start_time": "2024-09-18 22:00:00 UTC", "usage_end_time": "2024-09-18 23:00:00 UTC",
-            "currency": "USD", "cost": 0.5, "credits": [{{"amount": -0.5}}, {{"amount": {NOISE}}}]}}"#
-    );
-    let charge = charges(Delivery::default()).map_json(&json).expect("a charge").envelope;
-    assert_eq!(usage(&charge).billed_cost, noise);
-    let refused = read(format!("{FOCUS}\n{NOISE},USD,2024-09-18,2024-09-19"));
-    assert!(refused[0].as_ref().is_err_and(|why| why.contains("at most 28 digits")), "{refused:?}");
-}
-
 /// Google's table as BigQuery exports it, in part.
 const GOOGLE: &str = "message charges {
     REQUIRED BYTE_ARRAY usage_start_time (UTF8);
@@ -403,4 +423,25 @@ fn a_file_without_charges_is_foreign() {
     assert!(matches!(found, Err(FileBroken::Foreign(why)) if why.contains("ContractId")));
     let empty = ChargeRows::of_text(Box::new(Cursor::new(Vec::new())), charges(Delivery::default()));
     assert!(empty.expect("read").is_none());
+}
+
+#[test]
+fn an_object_is_a_charge_by_its_columns() {
+    for charge in [
+        r#"{"billedcost": 1, "ChargePeriodStart": "2025-01-01"}"#,
+        r#"{"lineItem/UnblendedCost": "1", "lineItem/UsageStartDate": "2025-01-01"}"#,
+        r#"{"PreTaxCost": 1, "UsageDateTime": "2025-01-01"}"#,
+        r#"{"cost": 1, "usage_start_time": "2025-01-01 00:00:00 UTC", "service": {"id": "6F"}}"#,
+    ] {
+        assert!(is_charge(charge), "{charge}");
+    }
+    for other in [
+        r#"{"manifestVersion": "2024-04-01", "blobs": [{"blobName": "part_0.csv", "dataRowCount": 2}]}"#,
+        r#"{"columns": ["BilledCost", "ChargePeriodStart"]}"#,
+        r#"{"BilledCost": 1}"#,
+        "17",
+        "{",
+    ] {
+        assert!(!is_charge(other), "{other}");
+    }
 }

@@ -14,10 +14,13 @@ use crate::sources::mapped::parse_time;
 const MAX_SCALE: u32 = 28;
 /// Doubles from here on have no decimal places: what is rounded away would not be noise.
 const WHOLE: f64 = 9_007_199_254_740_992.0;
+/// Most significant digits of a double's text.
+const DOUBLE_DIGITS: usize = 17;
 
-/// A decimal number, digit for digit; exponents are accepted. Ambiguous numbers such as `1,5` are rejected.
+/// A decimal number, digit for digit; exponents are accepted. Ambiguous numbers such as `1,5` are rejected. Of a number that
+/// its issuer holds as a double the noise beyond 28 decimal places is rounded, as in Parquet.
 pub(super) fn decimal(cell: Cell<'_>) -> Result<Decimal, BadRow> {
-    parse_decimal(cell.text).map_err(|why| BadRow::new(cell.column, why))
+    parse_rounded(cell.text).map_err(|why| BadRow::new(cell.column, why))
 }
 
 fn parse_decimal(text: &str) -> Result<Decimal, &'static str> {
@@ -34,16 +37,18 @@ fn parse_decimal(text: &str) -> Result<Decimal, &'static str> {
     parsed.map_err(|_| "is not a decimal number of at most 28 digits")
 }
 
-/// A decimal number that its issuer holds as a double: noise beyond 28 decimal places is rounded, as in Parquet.
-pub(super) fn rounded(cell: Cell<'_>) -> Result<Decimal, BadRow> {
-    parse_rounded(cell.text).map_err(|why| BadRow::new(cell.column, why))
-}
-
 fn parse_rounded(text: &str) -> Result<Decimal, &'static str> {
     parse_decimal(text).or_else(|why| {
-        let number = text.parse::<f64>().ok().filter(|number| number.abs() < WHOLE);
+        let is_double = significant_digits(text) <= DOUBLE_DIGITS;
+        let number = text.parse::<f64>().ok().filter(|number| is_double && number.abs() < WHOLE);
         number.and_then(|number| parse_decimal(&of_double(number)).ok()).ok_or(why)
     })
+}
+
+fn significant_digits(text: &str) -> usize {
+    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_matches('0').len()
 }
 
 /// The decimal of a binary floating-point number: its shortest digits, to 28 decimal places.
@@ -167,7 +172,9 @@ mod tests {
             assert!(parse_rounded(text).is_ok(), "{text}");
         }
         assert_eq!(parse_rounded("0.00001605990"), parse_decimal("0.00001605990"));
-        for text in ["NaN", "inf", "1,5", "", "1e40", "12345678901234567890123456789.5"] {
+        for text in
+            ["NaN", "inf", "1,5", "", "1e40", "12345678901234567890123456789.5", "0.123456789012345678e-15"]
+        {
             assert_eq!(parse_rounded(text), parse_decimal(text), "{text}");
             assert!(parse_rounded(text).is_err(), "{text}");
         }

@@ -72,12 +72,16 @@ named! {
     /// An amount of a node's capacity.
     NodeMeasure {
         /// CPU cores that the node offers to pods.
+        CpuAllocatable => "cpu_allocatable",
+        /// CPU cores of the node, with those that it keeps for itself.
         CpuCapacity => "cpu_capacity",
         /// CPU cores that a pod requests.
         CpuRequested => "cpu_requested",
         /// CPU cores that a pod uses.
         CpuUsed => "cpu_used",
         /// Bytes of memory that the node offers to pods.
+        MemoryAllocatable => "memory_allocatable",
+        /// Bytes of memory of the node, with those that it keeps for itself.
         MemoryCapacity => "memory_capacity",
         /// Bytes of memory that a pod requests.
         MemoryRequested => "memory_requested",

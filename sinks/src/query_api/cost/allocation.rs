@@ -57,12 +57,12 @@ pub(in crate::query_api) struct Tried {
     /// Rules to try beside those in force: a JSON list as `POST /api/v1/cost/allocation` of the gateway takes it, in ASCII. What is
     /// none is told in `fault`.
     #[serde(deserialize_with = "ascii")]
-    #[param(max_length = 4096, pattern = r"^[\x20-\x7e]*$")]
+    #[param(max_length = 16384, pattern = r"^[\x20-\x7e]*$")]
     rules: Option<String>,
 }
 
-/// Longest list of rules in an address, in bytes: the address must fit into a request's head.
-const MAX_RULES_BYTES: usize = 4_096;
+/// Longest list of rules in an address, in bytes: as long as rules that can be set. Percent-encoded it fits into a request's head.
+const MAX_RULES_BYTES: usize = 16 * 1024;
 
 fn ascii<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;

@@ -12,7 +12,7 @@ use schemas::{TenantId, Timestamp, access::Principal};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use self::parquet::{ParquetFile, is_lost};
+use self::parquet::{ParquetFile, held, is_lost};
 use super::check_view;
 use crate::{
     query_api::{
@@ -103,8 +103,8 @@ struct Form {
 
 /// The charges that fulfil the filter and count at the instant, oldest first, in the columns of FOCUS 1.0, as CSV or Parquet.
 ///
-/// In Parquet a value that its column cannot hold, for example an amount with more than 18 digits after the point, is null and stands
-/// in `x_OtherColumns`.
+/// In Parquet an amount with more than 18 digits after the point is rounded, and another value that its column cannot hold is null; as
+/// it was it stands in `x_OtherColumns`, from which an import takes it.
 ///
 /// `x_ExportDateTime` is when a charge became known; `x_EventId` is its event. The answer has no length beforehand and no
 /// limit; it is whole when it ends as HTTP ends an answer.
@@ -232,7 +232,7 @@ fn written(
     Ok((bytes, Some(file)))
 }
 
-/// The same cells, with those that their columns cannot hold among the other columns.
+/// The same cells as far as their columns hold them; those that they do not hold whole are among the other columns as they are.
 fn keeping_lost(mut cells: Vec<String>) -> Vec<String> {
     let lost: Vec<usize> = COLUMNS
         .iter()
@@ -247,7 +247,8 @@ fn keeping_lost(mut cells: Vec<String>) -> Vec<String> {
     let mut other: std::collections::BTreeMap<String, String> =
         cells.last().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     for place in lost {
-        other.insert(COLUMNS[place].to_owned(), std::mem::take(&mut cells[place]));
+        let held = held(COLUMNS[place], &cells[place]);
+        other.insert(COLUMNS[place].to_owned(), std::mem::replace(&mut cells[place], held));
     }
     if let Some(last) = cells.last_mut() {
         *last = serde_json::json!(other).to_string();
@@ -307,5 +308,24 @@ fn cell(charge: &mut ChargeRecord, column: &str) -> String {
         "x_ExportDateTime" => instant(charge.known_at),
         "x_EventId" => charge.event_id.to_string(),
         _ => kept.unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_that_is_rounded_stands_among_the_other_columns_as_it_is() {
+        let exact = "0.0000000000000017763568394003";
+        let mut cells = vec![String::new(); COLUMNS.len()];
+        let place = |name: &str| COLUMNS.iter().position(|column| *column == name).expect("a column");
+        exact.clone_into(&mut cells[place("BilledCost")]);
+        "2".clone_into(&mut cells[place("ListCost")]);
+        r#"{"x_Team":"core"}"#.clone_into(&mut cells[place("x_OtherColumns")]);
+        let kept = keeping_lost(cells);
+        assert_eq!(kept[place("BilledCost")], "0.000000000000001776");
+        assert_eq!(kept[place("ListCost")], "2");
+        assert_eq!(kept[place("x_OtherColumns")], format!(r#"{{"BilledCost":"{exact}","x_Team":"core"}}"#));
     }
 }

@@ -213,7 +213,7 @@ pub(crate) async fn budgets(api: &Api, args: &BudgetsArgs) -> anyhow::Result<()>
                 format!("{} {}", text(&terms["amount"]), text(&terms["currency"])),
                 text(&terms["spent_percent"]),
                 reached,
-                bar(&text(&terms["spent"]), number(&text(&terms["amount"]))),
+                bar(number(&text(&terms["spent"])), number(&text(&terms["amount"]))),
             ]);
         }
         output::print_table(&table, "there are no budgets");
@@ -225,35 +225,53 @@ fn of_currency(items: &Value, currency: &str) -> Vec<Value> {
     items.filter(|item| item["currency"] == currency).cloned().collect()
 }
 
-/// A line for each step, with a bar.
+/// A line for each step, with a bar over what is billed and accrued.
 fn chart(points: &[Value]) {
     let newest = &points[points.len().saturating_sub(POINTS)..];
     let most = most_of(newest);
     for point in newest {
-        let cost = text(&point["billed_cost"]);
-        output::line(&format!("  {}  {:BAR$}  {cost}", text(&point["day"]), bar(&cost, most)));
+        output::line(&format!("  {}  {}", text(&point["day"]), charted(point, most)));
     }
 }
 
+/// The bar of a point, and its amounts.
+fn charted(point: &Value, most: f64) -> String {
+    let (billed, accrued) = (text(&point["billed_cost"]), text(&point["accrued_cost"]));
+    let accrued = if number(&accrued) == 0.0 { String::new() } else { format!(" + {accrued} accrued") };
+    format!("{:BAR$}  {billed}{accrued}", bar(cost_of(point), most))
+}
+
 fn table(by: &str, items: &[Value]) {
-    let mut table = output::table(&[by, "billed", "effective", "charges", ""]);
+    let mut table = output::table(&[by, "billed", "accrued", "effective", "charges", ""]);
     let most = most_of(items);
     for item in items {
-        let billed = text(&item["billed_cost"]);
-        let bar = bar(&billed, most);
-        let value = item["value"].as_str().map_or_else(|| "(none)".to_owned(), printable);
-        table.add_row([value, billed, text(&item["effective_cost"]), item["charges"].to_string(), bar]);
+        table.add_row(row(item, most));
     }
     output::print_table(&table, "no charges match");
 }
 
+fn row(item: &Value, most: f64) -> [String; 6] {
+    [
+        item["value"].as_str().map_or_else(|| "(none)".to_owned(), printable),
+        text(&item["billed_cost"]),
+        text(&item["accrued_cost"]),
+        text(&item["effective_cost"]),
+        item["charges"].to_string(),
+        bar(cost_of(item), most),
+    ]
+}
+
+/// What is billed and accrued, by which the query API orders values.
+fn cost_of(item: &Value) -> f64 {
+    number(&text(&item["billed_cost"])) + number(&text(&item["accrued_cost"]))
+}
+
 fn most_of(items: &[Value]) -> f64 {
-    items.iter().map(|item| number(&text(&item["billed_cost"])).abs()).fold(0.0, f64::max)
+    items.iter().map(|item| cost_of(item).abs()).fold(0.0, f64::max)
 }
 
 /// As long as an amount is large beside the largest; what was given back is drawn hollow.
-fn bar(amount: &str, most: f64) -> String {
-    let amount = number(amount);
+fn bar(amount: f64, most: f64) -> String {
     if most <= 0.0 {
         return String::new();
     }
@@ -282,10 +300,23 @@ mod tests {
 
     #[test]
     fn bars_are_as_long_as_amounts_are_large() {
-        assert_eq!(bar("10", 10.0).chars().count(), BAR);
-        assert_eq!(bar("5", 10.0).chars().count(), BAR / 2);
-        assert_eq!(bar("-5", 10.0), "░".repeat(BAR / 2));
-        assert_eq!(bar("0", 0.0), "");
-        assert_eq!(bar("not a number", 10.0), "");
+        assert_eq!(bar(10.0, 10.0).chars().count(), BAR);
+        assert_eq!(bar(5.0, 10.0).chars().count(), BAR / 2);
+        assert_eq!(bar(-5.0, 10.0), "░".repeat(BAR / 2));
+        assert_eq!(bar(0.0, 0.0), "");
+        assert_eq!(bar(number("not a number"), 10.0), "");
+    }
+
+    #[test]
+    fn what_accrues_is_drawn_and_told() {
+        let billed = json!({"value": "RDS", "billed_cost": "5", "accrued_cost": "0", "charges": 2});
+        let accrued = json!({"value": "EC2", "billed_cost": "0", "accrued_cost": "10", "charges": 0});
+        let most = most_of(&[billed.clone(), accrued.clone()]);
+        let [value, of_bill, of_accrual, .., bar] = row(&accrued, most);
+        assert_eq!((value.as_str(), of_bill.as_str(), of_accrual.as_str()), ("EC2", "0", "10"));
+        assert_eq!(bar.chars().count(), BAR);
+        assert!(charted(&accrued, most).ends_with("0 + 10 accrued"), "{}", charted(&accrued, most));
+        assert!(charted(&billed, most).starts_with(&"█".repeat(BAR / 2)));
+        assert!(charted(&billed, most).ends_with("  5"));
     }
 }

@@ -193,6 +193,15 @@ pub(super) fn is_lost(column: &str, cell: &str) -> bool {
     }
 }
 
+/// What a column holds of a cell that it cannot hold whole: an amount with fewer digits after the point; otherwise nothing.
+pub(super) fn held(column: &str, cell: &str) -> String {
+    if kind(column) != Kind::Amount {
+        return String::new();
+    }
+    let rounded = cell.parse::<Decimal>().map(|amount| amount.round_dp(SCALE).normalize().to_string());
+    rounded.ok().filter(|rounded| amount(rounded).is_some()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use parquet::{
@@ -246,6 +255,11 @@ mod tests {
         assert!(!is_lost("BilledCost", "1.50000000000000000000"));
         assert!(is_lost("BilledCost", "many") && !is_lost("BilledCost", "") && !is_lost("SkuId", "many"));
         assert!(is_lost("ChargePeriodStart", "yesterday"));
+        assert_eq!(held("BilledCost", "0.0000000000000017763568394003"), "0.000000000000001776");
+        assert_eq!(held("BilledCost", "-1.4567890123456789016"), "-1.456789012345678902");
+        assert_eq!(held("BilledCost", "79228162514264337593543950335"), "");
+        assert_eq!(held("BilledCost", "many"), "");
+        assert_eq!(held("ChargePeriodStart", "yesterday"), "");
         assert_eq!(amount("-1").map(i128::from_be_bytes), Some(-1_000_000_000_000_000_000));
         assert_eq!(amount("79228162514264337593543950335"), None);
     }

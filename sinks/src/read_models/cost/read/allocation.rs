@@ -6,8 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use costs::allocation::{self, Allocation, Bucket, Cost, Share};
-use rust_decimal::Decimal;
+use costs::allocation::{self, Allocation, Amount, Bucket, Cost, Share};
 use schemas::{
     TenantId, Timestamp,
     changes::cost::{
@@ -120,8 +119,7 @@ pub async fn allocation(
     for rules in rule_sets {
         let mut of_currencies = BTreeMap::new();
         for (currency, costs) in &costs {
-            let allocated = allocation::allocate(costs, rules)
-                .map_err(|error| ReadError::Unreadable(format!("{currency}: {error}")))?;
+            let allocated = allocation::allocate(costs, rules);
             check_balance(currency, &allocated, totals.get(currency))?;
             of_currencies.insert(currency.as_str(), allocated);
         }
@@ -215,7 +213,7 @@ async fn costs(
     if rows.len() > usize::try_from(MAX_GROUPS).unwrap_or(usize::MAX) {
         return Err(ReadError::TooSlow);
     }
-    let mut groups: BTreeMap<Group, Decimal> = BTreeMap::new();
+    let mut groups: BTreeMap<Group, Amount> = BTreeMap::new();
     for row in &rows {
         let (group, amount) = group(row)?;
         groups.insert(group, amount);
@@ -239,7 +237,7 @@ struct Group {
     is_idle: bool,
 }
 
-fn group(row: &PgRow) -> Result<(Group, Decimal), ReadError> {
+fn group(row: &PgRow) -> Result<(Group, Amount), ReadError> {
     let tags: Option<sqlx::types::Json<BTreeMap<String, String>>> = row.try_get("tags")?;
     let tags = tags.map(|tags| tags.0).unwrap_or_default();
     let amount = exact(row.try_get("amount")?)?;
@@ -254,22 +252,20 @@ async fn divide_nodes(
     tenant: &TenantId,
     request: &AllocationRequest,
     names: &[String],
-    groups: &mut BTreeMap<Group, Decimal>,
+    groups: &mut BTreeMap<Group, Amount>,
 ) -> Result<(), ReadError> {
     let AllocationRequest { view, filter, cost, .. } = request;
     let division = workloads::divided(snapshot, tenant, (view, filter, *cost), names).await?;
-    let add = |groups: &mut BTreeMap<Group, Decimal>, group: Group, amount: Decimal| {
-        let sum = groups.entry(group).or_default();
-        *sum = added(*sum, amount)?;
-        Ok::<_, ReadError>(())
+    let add = |groups: &mut BTreeMap<Group, Amount>, group: Group, amount: &Amount| {
+        *groups.entry(group).or_default() += amount;
     };
     for divided in &division.divided {
         let of = &divided.of;
         let project = of.tags.get("project").cloned();
         let (currency, account, tags) = (of.currency.clone(), of.sub_account.clone(), of.tags.clone());
         let node = Group { currency, account, project, tags, is_idle: false };
-        add(groups, node.clone(), -divided.amount)?;
-        if groups.get(&node).is_some_and(Decimal::is_zero) {
+        add(groups, node.clone(), &-divided.amount.clone());
+        if groups.get(&node).is_some_and(Amount::is_zero) {
             groups.remove(&node);
         }
         for (workload, part) in &divided.parts {
@@ -280,10 +276,10 @@ async fn divide_nodes(
                     .filter(|id| !id.is_empty())
                     .or(group.tags.get("project").cloned());
             }
-            add(groups, group, *part)?;
+            add(groups, group, part);
         }
         if !divided.idle.is_zero() {
-            add(groups, Group { is_idle: true, ..node }, divided.idle)?;
+            add(groups, Group { is_idle: true, ..node }, &divided.idle);
         }
     }
     Ok(())
@@ -299,15 +295,10 @@ fn own_tags(workload: &Named, names: &[String]) -> BTreeMap<String, String> {
     place.chain(labels).filter(|(name, _)| names.contains(name)).collect()
 }
 
-/// A sum of amounts, or the reason why it does not fit: no digit is rounded away.
-pub(super) fn added(sum: Decimal, amount: Decimal) -> Result<Decimal, ReadError> {
-    allocation::exact_sum(sum, amount).map_err(|error| ReadError::Unreadable(error.to_string()))
-}
-
-/// An amount as a decimal of 96 bits, or the reason why it does not fit: no digit is rounded away.
-pub(super) fn exact(text: &str) -> Result<Decimal, ReadError> {
-    Decimal::from_str_exact(text)
-        .map_err(|_| ReadError::Unreadable(format!("{text} has more digits than can be allocated")))
+/// An amount as the database writes it.
+pub(super) fn exact(text: &str) -> Result<Amount, ReadError> {
+    text.parse::<Amount>()
+        .map_err(|error| ReadError::Unreadable(format!("an amount cannot be allocated: {error}")))
 }
 
 /// All costs by currency, in one sum each.
@@ -327,18 +318,14 @@ async fn totals(
 
 /// The buckets add up to what the database sums, to the last digit.
 fn check_balance(currency: &str, allocation: &Allocation, total: Option<&String>) -> Result<(), ReadError> {
-    let mut sum = Some(Decimal::ZERO);
-    for share in allocation.buckets.values() {
-        sum = sum.and_then(|sum| sum.checked_add(share.direct)).and_then(|sum| sum.checked_add(share.shared));
-    }
+    let sum: Amount = allocation.buckets.values().flat_map(|share| [&share.direct, &share.shared]).sum();
     let total = total.map(|total| exact(total)).transpose()?.unwrap_or_default();
-    let balanced = sum == Some(total);
+    let balanced = sum == total;
     let result = if balanced { "balanced" } else { "unbalanced" };
     metrics::counter!("weir_cost_allocations_total", "result" => result).increment(1);
     if balanced {
         return Ok(());
     }
-    let sum = sum.map_or_else(|| "too large".to_owned(), |sum| sum.to_string());
     Err(ReadError::Unreadable(format!("{sum} {currency} were allocated of {total} {currency}")))
 }
 
@@ -346,7 +333,7 @@ fn shown(currency: &str, allocation: &Allocation, before: Option<&Allocation>) -
     let mut buckets: BTreeSet<&Bucket> = allocation.buckets.keys().collect();
     buckets.extend(before.into_iter().flat_map(|before| before.buckets.keys()));
     let share = |allocation: &Allocation, bucket: &Bucket| -> Share {
-        allocation.buckets.get(bucket).copied().unwrap_or_default()
+        allocation.buckets.get(bucket).cloned().unwrap_or_default()
     };
     let bucket = |bucket: &Bucket| {
         let of = share(allocation, bucket);
@@ -356,19 +343,19 @@ fn shown(currency: &str, allocation: &Allocation, before: Option<&Allocation>) -
             Bucket::Idle => ("idle", None),
             Bucket::Untagged => ("untagged", None),
         };
-        let moved = before.map(|before| (of.total() - share(before, bucket).total()).normalize().to_string());
+        let moved = before.map(|before| (of.total() - share(before, bucket).total()).to_string());
         AllocatedBucket {
             bucket: name.to_owned(),
             team,
-            direct: of.direct.normalize().to_string(),
-            shared: of.shared.normalize().to_string(),
-            total: of.total().normalize().to_string(),
+            direct: of.direct.to_string(),
+            shared: of.shared.to_string(),
+            total: of.total().to_string(),
             moved,
         }
     };
     CurrencyAllocation {
         currency: currency.to_owned(),
-        total: allocation.total.normalize().to_string(),
+        total: allocation.total.to_string(),
         buckets: buckets.into_iter().map(bucket).collect(),
         taken_by_rule: allocation.taken_by_rule.clone(),
     }

@@ -5,6 +5,7 @@
 //! could cancel each other out.
 
 mod cause;
+mod known;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,10 @@ use sqlx::{PgPool, QueryBuilder, Row, postgres::PgRow};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use self::cause::{cause, events};
+use self::{
+    cause::{cause, events},
+    known::Known,
+};
 use super::{
     STAGE,
     filter::{CostFilter, CostView, Days, Grain, Source},
@@ -136,8 +140,9 @@ pub async fn anomalies(
     let days = Days::of(&mut snapshot, tenant, request.view.instant()).await?;
     // Before the series: reading those turns hash tables off.
     let spends = spends(&mut snapshot, tenant, request, days, (history, to)).await?;
+    let known = Known { tenant, days, instant: request.view.instant() };
+    let first_day = known.first_day(&mut snapshot).await?;
     let series = series(&mut snapshot, tenant, request, days, (history, to)).await?;
-    let first_day = first_day(&mut snapshot, tenant).await?;
     let mut complete = series.len() < usize::try_from(MAX_SERIES).unwrap_or(usize::MAX);
     let mut found: Vec<(usize, CostAnomaly)> = Vec::new();
     for (place, one) in series.iter().enumerate() {
@@ -149,7 +154,7 @@ pub async fn anomalies(
         let new = first_spends(spends).into_iter().filter(|first| first.day >= from);
         for first in new {
             if first_day.is_some_and(|day| day < before(first.day, 9))
-                && !known_before(&mut snapshot, tenant, currency, &first, history).await?
+                && !known.has_spent(&mut snapshot, currency, &first, history).await?
             {
                 found.push((usize::MAX, first_spend(currency, &first)));
             }
@@ -222,6 +227,8 @@ async fn spends(
     Ok(spends)
 }
 
+/// Costs of each series by day. A series with charges ends on the newest day that its billing account is billed for: the
+/// days after it are not known yet, and what accrues on them is at list prices.
 async fn series(
     snapshot: &mut Snapshot,
     tenant: &TenantId,
@@ -233,9 +240,15 @@ async fn series(
     // Sums of days are many and small: sorted by number and day they take half of the time of a hash table.
     sqlx::query("SELECT set_config('enable_hashagg', 'off', true)").execute(snapshot.connection()).await?;
     // Series are numbered first: to compare the texts of each day takes twice as long.
+    let (of_days, instant) = ((Some(from), Some(to)), request.view.instant());
     let mut query = QueryBuilder::new(
-        "WITH numbered AS MATERIALIZED (
+        "WITH billed AS MATERIALIZED (SELECT s.provider, s.billing_account, max(d.day) AS newest",
+    );
+    Days::of_charges().out_of(Source::Groups).push(&mut query, tenant.as_str(), of_days, instant);
+    query.push(
+        " GROUP BY 1, 2), numbered AS MATERIALIZED (
            SELECT s.tenant_id, s.series_key, s.currency, s.sub_account, s.service, s.region, s.resource, s.resource_ref,
+                  s.provider, s.billing_account,
                   dense_rank() OVER (ORDER BY s.currency, s.sub_account, s.service, s.region, s.resource_ref) AS number
              FROM cost_series AS s WHERE s.charge_category <> 'Purchase' AND s.tenant_id = ",
     );
@@ -243,10 +256,12 @@ async fn series(
     request.filter.push(&mut query);
     query.push("), of_day AS (SELECT s.number, d.day, sum((");
     query.push(amount).push(" + d.accrued)::double precision) AS cost");
-    let of_days = (Some(from), Some(to));
-    days.push_over("numbered", &mut query, tenant.as_str(), of_days, request.view.instant());
+    days.push_over("numbered", &mut query, tenant.as_str(), of_days, instant);
     query.push(
         " GROUP BY 1, 2),
+         until AS (
+           SELECT n.number, max(b.newest) AS newest
+             FROM numbered AS n JOIN billed AS b USING (provider, billing_account) GROUP BY 1),
          largest AS (
            SELECT number, array_agg(day ORDER BY day) AS days, array_agg(cost ORDER BY day) AS costs,
                   max(abs(cost)) AS largest
@@ -254,9 +269,11 @@ async fn series(
     );
     query.push_bind(MAX_SERIES).push(
         ")
-         SELECT n.currency, n.sub_account AS account, n.service, n.region, n.resource, n.resource_ref, l.days, l.costs
+         SELECT n.currency, n.sub_account AS account, n.service, n.region, n.resource, n.resource_ref, l.days, l.costs,
+                u.newest
            FROM largest AS l
            JOIN (SELECT DISTINCT ON (number) * FROM numbered ORDER BY number, resource DESC) AS n USING (number)
+           LEFT JOIN until AS u USING (number)
           ORDER BY l.largest DESC, number",
     );
     let rows = query.build().fetch_all(snapshot.connection()).await?;
@@ -269,11 +286,14 @@ fn decoded(row: &PgRow, to: NaiveDate) -> Result<Series, ReadError> {
     };
     let (days, costs): (Vec<NaiveDate>, Vec<f64>) = (row.try_get("days")?, row.try_get("costs")?);
     let mut days: Vec<(NaiveDate, f64)> = days.into_iter().zip(costs).collect();
-    // A resource that costs nothing any more is one that cost nothing on the last day as well.
-    if let (Some((last, _)), Some(end)) = (days.last().copied(), to.pred_opt())
-        && last < end
-    {
-        days.push((end, 0.0));
+    let newest: Option<NaiveDate> = row.try_get("newest")?;
+    let end = to.pred_opt().map(|yesterday| newest.map_or(yesterday, |newest| newest.min(yesterday)));
+    if let Some(end) = end {
+        days.retain(|(day, _)| *day <= end);
+        // A resource that costs nothing any more is one that cost nothing on the last day as well.
+        if days.last().is_some_and(|(last, _)| *last < end) {
+            days.push((end, 0.0));
+        }
     }
     Ok(Series {
         currency: row.try_get("currency")?,
@@ -286,15 +306,6 @@ fn decoded(row: &PgRow, to: NaiveDate) -> Result<Series, ReadError> {
         resource_ref: row.try_get("resource_ref")?,
         days,
     })
-}
-
-/// The first day with a charge.
-async fn first_day(snapshot: &mut Snapshot, tenant: &TenantId) -> Result<Option<NaiveDate>, ReadError> {
-    let first = sqlx::query_scalar("SELECT min(day) FROM cost_daily WHERE tenant_id = $1")
-        .bind(tenant.as_str())
-        .fetch_one(snapshot.connection())
-        .await?;
-    Ok(first)
 }
 
 fn daily(series: &Series, anomaly: &DailyAnomaly) -> CostAnomaly {
@@ -359,28 +370,6 @@ fn narrowest(key: &SeriesKey) -> (&'static str, String) {
     .into_iter()
     .find_map(|(name, value)| Some((name, value.clone()?)))
     .unwrap_or(("account", String::new()))
-}
-
-/// Whether a place cost something before the examined days.
-async fn known_before(
-    snapshot: &mut Snapshot,
-    tenant: &TenantId,
-    currency: &str,
-    first: &FirstSpend,
-    before: NaiveDate,
-) -> Result<bool, ReadError> {
-    let mut query = QueryBuilder::new(
-        "SELECT EXISTS (SELECT FROM cost_daily AS d JOIN cost_series AS s USING (tenant_id, series_key) WHERE d.tenant_id = ",
-    );
-    query.push_bind(tenant.as_str().to_owned()).push(" AND s.currency = ").push_bind(currency.to_owned());
-    query.push(match first.dimension {
-        anomaly::Dimension::Account => " AND s.sub_account = ",
-        anomaly::Dimension::Service => " AND s.service = ",
-        anomaly::Dimension::Region => " AND s.region = ",
-    });
-    query.push_bind(first.value.clone()).push(" AND d.day < ").push_bind(before);
-    query.push(" AND d.billed <> 0)");
-    Ok(query.build_query_scalar().fetch_one(snapshot.connection()).await?)
 }
 
 /// The SKU or the charge category that makes up most of each anomaly, if it makes up half of it.

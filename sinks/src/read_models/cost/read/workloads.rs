@@ -9,6 +9,7 @@ mod divide;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
+use costs::allocation::Amount;
 use rust_decimal::Decimal;
 use schemas::{TenantId, changes::cost::BudgetCost};
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,6 @@ use self::divide::Division;
 pub(super) use self::divide::{Named, divided};
 use super::{
     STAGE,
-    allocation::added,
     filter::{CostFilter, CostView},
 };
 use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
@@ -120,7 +120,7 @@ pub async fn workloads(
     let currencies: BTreeSet<&str> =
         division.divided.iter().map(|divided| divided.of.currency.as_str()).collect();
     let currencies = currencies.into_iter().map(|currency| division.of_currency(currency, request));
-    Ok(Workloads { currencies: currencies.collect::<Result<_, _>>()?, positions: snapshot.positions })
+    Ok(Workloads { currencies: currencies.collect(), positions: snapshot.positions })
 }
 
 /// Cluster, namespace and workload of a group.
@@ -129,7 +129,7 @@ type Group<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
 /// Sums of a group.
 #[derive(Default)]
 struct Sums {
-    cost: Decimal,
+    cost: Amount,
     amounts: [Decimal; 4],
 }
 
@@ -145,21 +145,17 @@ impl Division {
         }
     }
 
-    fn of_currency(
-        &self,
-        currency: &str,
-        request: &WorkloadsRequest,
-    ) -> Result<CurrencyWorkloads, ReadError> {
+    fn of_currency(&self, currency: &str, request: &WorkloadsRequest) -> CurrencyWorkloads {
         let mut groups: BTreeMap<Group<'_>, Sums> = BTreeMap::new();
-        let (mut idle, mut total) = (Decimal::ZERO, Decimal::ZERO);
+        let (mut idle, mut total) = (Amount::default(), Amount::default());
         let mut nodes: BTreeSet<(&str, NaiveDate)> = BTreeSet::new();
         for divided in self.divided.iter().filter(|divided| divided.of.currency == currency) {
             for (workload, part) in &divided.parts {
                 let sums = groups.entry(self.group(request.by, *workload)).or_default();
-                sums.cost = added(sums.cost, *part)?;
+                sums.cost += part;
             }
-            idle = added(idle, divided.idle)?;
-            total = added(total, divided.amount)?;
+            idle += &divided.idle;
+            total += &divided.amount;
             nodes.insert((&divided.of.node, divided.of.day));
         }
         for (node, day) in &nodes {
@@ -167,23 +163,23 @@ impl Division {
                 let sums = groups.entry(self.group(request.by, part.workload)).or_default();
                 let amounts = [part.cpu_requested, part.cpu_used, part.memory_requested, part.memory_used];
                 for (sum, amount) in sums.amounts.iter_mut().zip(amounts) {
-                    *sum = added(*sum, amount)?;
+                    *sum = sum.saturating_add(amount);
                 }
             }
         }
         let mut sorted: Vec<(Group<'_>, Sums)> = groups.into_iter().collect();
         sorted.sort_by(|(a, of_a), (b, of_b)| of_b.cost.cmp(&of_a.cost).then_with(|| a.cmp(b)));
         let beyond = sorted.split_off(request.limit.min(sorted.len()));
-        let others = beyond.iter().try_fold(Decimal::ZERO, |sum, (_, sums)| added(sum, sums.cost))?;
+        let others: Amount = beyond.iter().map(|(_, sums)| &sums.cost).sum();
         let machines: BTreeSet<&str> = nodes.into_iter().map(|(node, _)| node).collect();
-        Ok(CurrencyWorkloads {
+        CurrencyWorkloads {
             currency: currency.to_owned(),
             workloads: sorted.into_iter().map(|(group, sums)| shown(group, &sums)).collect(),
-            others: others.normalize().to_string(),
-            idle: idle.normalize().to_string(),
-            total: total.normalize().to_string(),
+            others: others.to_string(),
+            idle: idle.to_string(),
+            total: total.to_string(),
             nodes: machines.len() as u64,
-        })
+        }
     }
 }
 
@@ -194,7 +190,7 @@ fn shown((cluster, namespace, workload): Group<'_>, sums: &Sums) -> WorkloadCost
         cluster: cluster.to_owned(),
         namespace: namespace.map(str::to_owned),
         workload: workload.map(str::to_owned),
-        cost: sums.cost.normalize().to_string(),
+        cost: sums.cost.to_string(),
         amounts: WorkloadAmounts { cpu_requested, cpu_used, memory_requested_gb, memory_used_gb },
     }
 }

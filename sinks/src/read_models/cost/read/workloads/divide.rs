@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::NaiveDate;
-use costs::allocation::{self, NodeCost, Taken};
+use costs::allocation::{self, Amount, NodeCost, Taken};
 use rust_decimal::Decimal;
 use schemas::{
     TenantId,
@@ -54,10 +54,11 @@ const PARTS: &str = "WITH measured AS (
        FROM pods JOIN named USING (node_ref, day, pod)
       GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT $5";
 
-/// The capacity of nodes by day.
+/// The capacity of nodes by day. What a node offers to its pods comes after what it has, and so takes its place.
 const CAPACITIES: &str =
     "SELECT node_ref, day, measure, round(sum(total) / sum(samples), 9) FROM cost_node_day
-      WHERE tenant_id = $1 AND pod = '' AND node_ref = ANY ($2) AND day BETWEEN $3 AND $4 GROUP BY 1, 2, 3";
+      WHERE tenant_id = $1 AND pod = '' AND node_ref = ANY ($2) AND day BETWEEN $3 AND $4 GROUP BY 1, 2, 3
+      ORDER BY measure LIKE '%_allocatable'";
 
 /// A workload with its labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,10 +84,10 @@ pub(in crate::read_models::cost::read) struct NodeCharge {
 /// A divided amount.
 pub(in crate::read_models::cost::read) struct Divided {
     pub(in crate::read_models::cost::read) of: NodeCharge,
-    pub(in crate::read_models::cost::read) amount: Decimal,
+    pub(in crate::read_models::cost::read) amount: Amount,
     /// Parts by key of the workload.
-    pub(in crate::read_models::cost::read) parts: Vec<(Uuid, Decimal)>,
-    pub(in crate::read_models::cost::read) idle: Decimal,
+    pub(in crate::read_models::cost::read) parts: Vec<(Uuid, Amount)>,
+    pub(in crate::read_models::cost::read) idle: Amount,
 }
 
 /// Costs of nodes, divided by workload.
@@ -130,10 +131,12 @@ pub(in crate::read_models::cost::read) async fn divided(
     for (of, amount) in charges {
         let place = (of.node.clone(), of.day);
         let Some(parts) = amounts.get(&place) else { continue };
-        let node = NodeCost { amount, capacity: capacities.get(&place).copied().unwrap_or_default() };
+        let node = NodeCost {
+            amount: amount.clone(),
+            capacity: capacities.get(&place).copied().unwrap_or_default(),
+        };
         let taken: Vec<Taken> = parts.iter().map(|part| part.taken).collect();
-        let costs = allocation::workloads(&node, &taken)
-            .map_err(|error| ReadError::Unreadable(format!("{}: {error}", of.node)))?;
+        let costs = allocation::workloads(&node, &taken);
         let parts = parts.iter().map(|part| part.workload).zip(costs.workloads).collect();
         divided.push(Divided { of, amount, parts, idle: costs.idle });
     }
@@ -154,7 +157,7 @@ async fn node_charges(
     tenant: &TenantId,
     (view, filter, cost): (&CostView, &CostFilter, BudgetCost),
     tags: &[String],
-) -> Result<Vec<(NodeCharge, Decimal)>, ReadError> {
+) -> Result<Vec<(NodeCharge, Amount)>, ReadError> {
     let mut query = QueryBuilder::new(
         "SELECT s.currency, s.sub_account, coalesce((SELECT jsonb_object_agg(t.key, t.value) FROM jsonb_each_text(s.tags) AS t \
          WHERE t.key = ANY (",
@@ -231,7 +234,9 @@ async fn capacities(
     let mut capacities: HashMap<(String, NaiveDate), Taken> = HashMap::new();
     for (node, day, measure, amount) in rows {
         let capacity = capacities.entry((node, day)).or_default();
-        if measure == NodeMeasure::CpuCapacity.name() {
+        let is_cpu =
+            [NodeMeasure::CpuAllocatable, NodeMeasure::CpuCapacity].iter().any(|of| of.name() == measure);
+        if is_cpu {
             capacity.cpu = amount;
         } else {
             capacity.memory_gb = in_gigabytes(amount);

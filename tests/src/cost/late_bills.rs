@@ -1,0 +1,162 @@
+//! Anomalies while a bill is late, and first spends of resources that no bill names yet.
+
+use schemas::{
+    Envelope, Event, Topic,
+    events::{Infrastructure, InfrastructureKind, Outcome, Resource},
+};
+use serde_json::Value;
+use sinks::{cost_outlook::CostOutlook, query_api::CostAnomalies};
+
+use super::fixture::{Place, at, charge, columns};
+use crate::query_api::fixture::Api;
+
+/// Cost of ten machines on a day, by the shipped prices: 10 × 24 × 0.0816.
+const LIST_CENTS: i64 = 1_958;
+
+/// A charge for a whole day, counted from the first of May 2025.
+fn billed(n: u64, resource: &str, cents: i64, day: i64) -> Envelope {
+    let mut envelope = charge(n, cents, day * 86_400, at("2025-06-16T00:00:00Z"));
+    let usage = columns(&mut envelope);
+    usage.resource_id = Some(resource.into());
+    usage.charge_period_end = usage.charge_period_start + chrono::TimeDelta::days(1);
+    envelope
+}
+
+/// Ten machines in a region come or go.
+fn machines(n: u64, kind: InfrastructureKind, (id, region): (&str, &str), when: &str) -> Envelope {
+    let is_there = kind != InfrastructureKind::Deleted;
+    let mut envelope = charge(n, 0, 0, at(when));
+    envelope.event = Event::Infrastructure(Infrastructure {
+        kind,
+        resource: Resource {
+            cloud: Some("aws".into()),
+            account: Some("42".into()),
+            region: Some(region.into()),
+            kind: Some("AWS::EC2::Instance".into()),
+            id: id.into(),
+            ..Resource::default()
+        },
+        actor: None,
+        outcome: Outcome::default(),
+        change_id: None,
+        quantity: is_there.then(|| "10".to_owned()),
+        unit: is_there.then(|| "instances".to_owned()),
+        configuration: is_there.then(|| r#"{"instanceType":"m7g.large"}"#.to_owned()),
+    });
+    envelope
+}
+
+/// The same machines on a bill in dollars.
+fn billed_machines(n: u64, (id, region): (&str, &str), cents: i64, day: i64) -> Envelope {
+    let mut envelope = billed(n, id, cents, day);
+    let usage = columns(&mut envelope);
+    usage.provider_name = "AWS".into();
+    usage.service_name = "Amazon Elastic Compute Cloud".into();
+    usage.sub_account_id = Some("42".into());
+    usage.region_id = Some(region.into());
+    usage.billing_currency = "USD".into();
+    envelope
+}
+
+async fn found(api: &Api, query: &str, kind: &str) -> Vec<String> {
+    let found: CostAnomalies = api.get("acme", &format!("/api/v1/cost/anomalies?{query}")).await;
+    let of_kind = found.items.into_iter().filter(|one| one.kind == kind);
+    of_kind.map(|one| format!("{} {}", one.day, one.resource.or(one.region).unwrap_or_default())).collect()
+}
+
+#[tokio::test]
+async fn the_days_that_a_bill_does_not_have_yet_are_no_anomalies() {
+    let mut place = Place::new().await;
+    let mut member = place.member(0).await;
+    // To the 14th of June.
+    let events: Vec<Envelope> = (0_u64..).zip(0..45).map(|(n, day)| billed(n, "R-1", 1_000, day)).collect();
+    member.deliver(&events).await;
+    let mut outlook = CostOutlook::new(&place.url).expect("an address");
+    outlook.round(at("2025-06-17T08:00:00Z")).await.expect("a round");
+    let values: Vec<Vec<u8>> = sqlx::query_scalar("SELECT value FROM outbox WHERE to_topic = $1")
+        .bind(Topic::Findings.name())
+        .fetch_all(&mut place.owner)
+        .await
+        .expect("the outbox");
+    let findings = values.iter().map(|value| serde_json::from_slice::<Value>(value).expect("JSON"));
+    let daily: Vec<Value> = findings.filter(|finding| finding["unmapped"]["kind"] == "daily").collect();
+    assert!(daily.is_empty(), "{daily:?}");
+}
+
+#[tokio::test]
+async fn a_resource_that_is_absent_while_others_of_its_account_are_billed_is_an_anomaly() {
+    let api = Api::start().await;
+    let mut member = Place::at(api.database.clone()).await.member(0).await;
+    let mut events = Vec::new();
+    for (n, day) in (0_u64..).zip(0..45) {
+        events.push(billed(n, "R-1", 1_000, day));
+        if day < 44 {
+            events.push(billed(100 + n, "R-2", 1_000, day));
+        }
+    }
+    member.deliver(&events).await;
+    let asked = "from=2025-06-01&to=2025-06-17&known_at=2025-06-17T00:00:00Z";
+    assert_eq!(found(&api, asked, "daily").await, ["2025-06-14 R-2"]);
+}
+
+#[tokio::test]
+async fn list_prices_of_days_without_a_bill_are_not_compared_with_discounted_charges() {
+    let api = Api::start().await;
+    let mut member = Place::at(api.database.clone()).await.member(0).await;
+    let place = ("i-00000000000000001", "us-east-1");
+    let mut events = vec![machines(1_000, InfrastructureKind::Provisioned, place, "2025-05-01T00:00:00Z")];
+    events.extend((0_u64..).zip(0..45).map(|(n, day)| billed_machines(n, place, LIST_CENTS * 7 / 10, day)));
+    member.deliver(&events).await;
+    let asked = "from=2025-06-01&to=2025-06-17&known_at=2025-06-17T00:00:00Z";
+    assert_eq!(found(&api, asked, "daily").await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn first_spends_know_what_accrued_before() {
+    let api = Api::start().await;
+    let mut member = Place::at(api.database.clone()).await.member(0).await;
+    let (old, new) = (("i-00000000000000001", "us-east-1"), ("i-00000000000000002", "eu-west-1"));
+    member
+        .deliver(&[
+            machines(1, InfrastructureKind::Provisioned, old, "2025-01-01T00:00:00Z"),
+            machines(2, InfrastructureKind::Provisioned, new, "2025-05-31T00:00:00Z"),
+        ])
+        .await;
+    let asked = "from=2025-05-20&to=2025-06-03&known_at=2025-06-03T00:00:00Z";
+    assert_eq!(found(&api, asked, "first_spend").await, ["2025-05-31 eu-west-1"]);
+
+    // A bill of January that comes later is not known at that instant.
+    let mut january = billed_machines(3, new, LIST_CENTS, -110);
+    january.occurred_at = at("2025-06-10T00:00:00Z");
+    member.deliver(&[january]).await;
+    assert_eq!(found(&api, asked, "first_spend").await, ["2025-05-31 eu-west-1"]);
+    let later = asked.replace("known_at=2025-06-03", "known_at=2025-06-11");
+    assert_eq!(found(&api, &later, "first_spend").await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_region_in_which_something_accrued_before_the_examined_days_is_not_new() {
+    let api = Api::start().await;
+    let mut member = Place::at(api.database.clone()).await.member(0).await;
+    let earlier = ("i-00000000000000003", "eu-west-1");
+    member
+        .deliver(&[
+            machines(
+                1,
+                InfrastructureKind::Provisioned,
+                ("i-00000000000000001", "us-east-1"),
+                "2025-01-01T00:00:00Z",
+            ),
+            machines(2, InfrastructureKind::Provisioned, earlier, "2025-01-01T00:00:00Z"),
+            machines(3, InfrastructureKind::Deleted, earlier, "2025-01-10T00:00:00Z"),
+            machines(
+                4,
+                InfrastructureKind::Provisioned,
+                ("i-00000000000000002", "eu-west-1"),
+                "2025-05-31T00:00:00Z",
+            ),
+        ])
+        .await;
+    let asked = "from=2025-05-20&to=2025-06-03&known_at=2025-06-03T00:00:00Z";
+    assert_eq!(found(&api, asked, "first_spend").await, Vec::<String>::new());
+}
