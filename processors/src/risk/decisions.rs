@@ -101,16 +101,7 @@ fn triage(envelope: &Envelope, event: &Governance) -> Result<RiskChange, String>
     })?;
     let incident_id = Uuid::try_parse(&event.subject_id)
         .map_err(|_| format!("{} is no incident's id", told(Some(&event.subject_id))))?;
-    let mut rules: Vec<String> = event
-        .attributes
-        .get("rules")
-        .map(String::as_str)
-        .unwrap_or_default()
-        .split(',')
-        .map(|rule| rule.trim().to_owned())
-        .filter(|rule| !rule.is_empty())
-        .take(MAX_RULES)
-        .collect();
+    let mut rules = rules(event.attributes.get("rules").map(String::as_str).unwrap_or_default());
     rules.sort_unstable();
     rules.dedup();
     if decision == TriageDecision::FalsePositive && rules.is_empty() {
@@ -128,6 +119,14 @@ fn triage(envelope: &Envelope, event: &Governance) -> Result<RiskChange, String>
         actor: event.actor.id.clone(),
         content_sha256: envelope.content_sha256(),
     })))
+}
+
+/// Ids of rules: a JSON list, or separated by commas.
+fn rules(text: &str) -> Vec<String> {
+    let listed = serde_json::from_str::<Vec<String>>(text);
+    let ids = listed.unwrap_or_else(|_| text.split(',').map(ToOwned::to_owned).collect());
+    let ids = ids.iter().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
+    ids.take(MAX_RULES).collect()
 }
 
 fn entity(kind: &str, id: &str) -> Result<Entity, String> {

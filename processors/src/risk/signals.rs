@@ -10,7 +10,10 @@ use schemas::{
     Envelope, Event,
     changes::{
         correlation::{CorrelationPart, CorrelationSignal, CorrelationTerms, Shown},
-        risk::{Entity, MAX_SCORE, RiskSignal, SignalEvidence, SignalRule, bounded, hazard_micronats},
+        risk::{
+            Entity, MAX_RULE_ID_BYTES, MAX_SCORE, RiskSignal, SignalEvidence, SignalRule, bounded,
+            hazard_micronats,
+        },
     },
 };
 use serde_json::{Map, Value};
@@ -21,8 +24,6 @@ use super::{
     sigma::{Hit, Json, MatchedField, Moment, Part, PartPlace, Rule, SigmaEngine, UnreadableRecord},
 };
 
-/// Maximum length of a rule id, in bytes; longer ones are cut and end in their hash.
-const MAX_RULE_ID_BYTES: usize = 200;
 /// Maximum length of other texts of a rule or an event, in bytes.
 const MAX_TEXT_BYTES: usize = 512;
 /// Maximum length of a dedupe key, in bytes.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemas::{
     Envelope, EventId, Native, Source, TenantId, Timestamp,
-    changes::risk::{RiskChange, RiskSignal, TriageDecision},
+    changes::risk::{MAX_RULE_ID_BYTES, RiskChange, RiskSignal, TriageDecision},
     events::{
         Activity, ActivityKind, Actor, ActorKind, Event, Governance, GovernanceKind, Outcome, Resource,
     },
@@ -335,6 +335,14 @@ fn triage_of_an_incident_is_a_fact() {
         (TriageDecision::FalsePositive, vec!["a".to_owned(), "b".to_owned()])
     );
     assert_eq!(fact.entity.to_string(), "user ada");
+    let long = format!("{}/a, b.yml", "x".repeat(MAX_RULE_ID_BYTES - 9));
+    assert_eq!(long.len(), MAX_RULE_ID_BYTES);
+    let listed = json!([long, "[draft]"]).to_string();
+    let more = [more[0], more[1], ("rules", listed.as_str())];
+    let Some(RiskChange::Triage(fact)) = triage(("incident", id), "false_positive", &more) else {
+        panic!("a triage")
+    };
+    assert_eq!(fact.rules, ["[draft]".to_owned(), long], "ids with commas are a list");
     for (subject, decision, more) in [
         (("incident", "incident-88"), "closed", &more[..]),
         (("incident", id), "forgotten", &more),

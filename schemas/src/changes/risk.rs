@@ -22,6 +22,8 @@ use crate::{EventId, TenantId, Timestamp};
 pub const STAGE: &str = "risk";
 /// Maximum length of an entity's id, in bytes; a longer one is cut and ends in its hash.
 pub const MAX_ENTITY_BYTES: usize = 512;
+/// Maximum length of a rule's id, in bytes; a longer one is cut and ends in its hash.
+pub const MAX_RULE_ID_BYTES: usize = 200;
 /// Highest score of one signal: certainty would be infinite hazard.
 pub const MAX_SCORE: u8 = 99;
 

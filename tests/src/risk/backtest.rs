@@ -2,8 +2,12 @@
 
 use std::{fs, process::Command};
 
-use schemas::Topic;
-use serde_json::Value;
+use producers::sources::SourceFormat;
+use schemas::{
+    Envelope, TenantId, Topic,
+    events::{Delivery, DeliveryKind, Event, Outcome},
+};
+use serde_json::{Value, json};
 
 use super::{reload::rule, stage::trail_stopped};
 use crate::support::site::Site;
@@ -23,6 +27,29 @@ async fn tables(site: &Site) -> Vec<i64> {
     found
 }
 
+/// A pipeline of Ada's ends, as GitHub's webhook tells it.
+fn pipeline_finished() -> Envelope {
+    let body = json!({
+        "action": "completed", "workflow_run": {"id": 7, "updated_at": "2026-03-02T10:01:00Z"},
+        "repository": {"full_name": "acme/shop"}, "sender": {"login": "ada"},
+    });
+    let tenant = TenantId::new("acme").expect("valid");
+    let mapped = SourceFormat::GithubWebhook.map(&tenant, &body.to_string()).expect("an object");
+    let event = Event::Delivery(Delivery {
+        kind: DeliveryKind::PipelineFinished,
+        project: "acme/shop".to_owned(),
+        environment: None,
+        run_id: Some("7".to_owned()),
+        name: None,
+        version: None,
+        outcome: Outcome::default(),
+        status: None,
+        actor: None,
+        duration_ms: None,
+    });
+    Envelope { event, ..mapped.envelope }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_past_shows_what_other_rules_would_find() {
     let site = Site::new().await;
@@ -34,6 +61,7 @@ async fn the_past_shows_what_other_rules_would_find() {
     site.await_count("SELECT coalesce(sum(applied + duplicate + parked), 0)::bigint FROM stage_position", 7)
         .await;
     stage.stop().await;
+    site.send(&[pipeline_finished()]).await;
     let before = tables(&site).await;
 
     let folder = tempfile::tempdir().expect("a folder");
@@ -44,6 +72,10 @@ async fn the_past_shows_what_other_rules_would_find() {
         fs::write(folder.join("one.yml"), rule("one", calls[0])).expect("written");
         fs::write(folder.join("two.yml"), rule("two", calls[1])).expect("written");
     }
+    let of_webhooks = rule("pipeline", "Nothing")
+        .replace("product: aws\n  service: cloudtrail", "product: github\n  service: webhook")
+        .replace("eventName: Nothing", "action: completed");
+    fs::write(candidate.join("pipeline.yml"), of_webhooks).expect("written");
     let correlation = "title: Again\nid: again\nlevel: high\ncorrelation:\n  type: event_count\n  rules: [two]\n  \
                        group-by: [userIdentity.arn]\n  timespan: 1h\n  condition:\n    gte: 3\ngenerate: true\n";
     fs::write(candidate.join("again.yml"), correlation).expect("written");
@@ -63,7 +95,7 @@ async fn the_past_shows_what_other_rules_would_find() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     for (name, expected) in
-        [("records", 7), ("events", 5), ("undecodable", 1), ("unreadable", 0), ("duplicates", 1)]
+        [("records", 8), ("events", 6), ("undecodable", 1), ("unreadable", 0), ("duplicates", 1)]
     {
         assert_eq!(told[name], expected, "{name} in {told}");
     }
@@ -76,6 +108,7 @@ async fn the_past_shows_what_other_rules_would_find() {
     assert_eq!(figures("one"), [0, 4, 0, 4]);
     assert_eq!(figures("two"), [4, 0, 4, 0]);
     assert_eq!(figures("again"), [1, 0, 1, 0], "the third, by which the hour is reported");
+    assert_eq!(figures("pipeline"), [1, 0, 1, 0], "a stage reads deliveries as well");
     let two = rules.iter().find(|rule| rule["rule_id"] == "two").expect("found");
     assert_eq!(two["examples_added"].as_array().map(Vec::len), Some(3), "{two}");
     assert_eq!(tables(&site).await, before, "nothing moved and nothing was written");

@@ -49,7 +49,7 @@ impl Past {
     pub(super) async fn read<J: Send + 'static>(
         self,
         place: &Place,
-        topics: &'static [Topic],
+        topics: &[Topic],
         mut judge: J,
         see: fn(&mut J, &Envelope) -> anyhow::Result<()>,
     ) -> anyhow::Result<(Counts, J)> {
@@ -59,6 +59,7 @@ impl Past {
             registry: place.registry()?.map(Arc::new),
         };
         let (runtime, Self { during, tenant }) = (Handle::current(), self);
+        let topics = topics.to_vec();
         let reading = tokio::task::spawn_blocking(move || -> anyhow::Result<(Counts, J)> {
             let (mut all, mut failed) = (Counts::default(), None);
             for topic in topics {
@@ -67,7 +68,7 @@ impl Past {
                         failed = see(&mut judge, &event).err();
                     }
                 };
-                let counts = history.read(&runtime, *topic, during, shown)?;
+                let counts = history.read(&runtime, topic, during, shown)?;
                 all.records += counts.records;
                 all.events += counts.events;
                 all.undecodable += counts.undecodable;

@@ -209,10 +209,14 @@ fn add_literals<'d>(selection: &'d Selection, wanted: bool, into: &mut Vec<Liter
 }
 
 /// Whether no value passes all of these tests of one field. Decided only if one of them leaves few
-/// candidates.
+/// candidates, and only among tests that ignore case: the candidates are folded.
 fn excludes(literals: &[Literal<'_>], fields: &Fields) -> bool {
-    let comparable = |test: &Test| !matches!(test, Test::Reference { .. });
-    if !literals.iter().all(|(tests, _)| tests.tests.iter().all(comparable)) {
+    let ignores_case = |test: &Test| match test {
+        Test::Glob(glob) => !glob.is_cased(),
+        Test::Regex(_) | Test::Reference { .. } => false,
+        _ => true,
+    };
+    if !literals.iter().all(|(tests, _)| tests.tests.iter().all(ignores_case)) {
         return false;
     }
     let few = literals.iter().filter(|(_, wanted)| *wanted).find_map(|(tests, _)| values(tests));

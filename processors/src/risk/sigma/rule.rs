@@ -93,7 +93,7 @@ impl Rule {
     }
 
     /// Whether a hit becomes signals: it scores, and does not only serve correlations.
-    pub(in crate::risk) fn signals(&self) -> bool {
+    pub fn signals(&self) -> bool {
         self.score > 0 && self.generates
     }
 

@@ -140,6 +140,22 @@ proptest! {
 }
 
 #[test]
+fn an_exact_value_beside_a_test_of_case_is_no_contradiction() {
+    for test in
+        ["eventName|re: '^Put'", "eventName|startswith|cased: Put", "eventName|cased: PutBucketPolicy"]
+    {
+        let text = rule(&format!(
+            "    s: {{eventName: PutBucketPolicy}}\n    t: {{{test}}}\n    condition: s and t\n"
+        ));
+        let (engine, problems) = SigmaEngine::load([("rule.yml", text)]);
+        assert_eq!(problems, [], "{test}");
+        assert_eq!(engine.findings(), [], "{test}");
+        let hits = engine.evaluate("aws.cloudtrail", r#"{"eventName":"PutBucketPolicy"}"#).expect("JSON");
+        assert_eq!(hits.len(), 1, "{test}");
+    }
+}
+
+#[test]
 fn rules_that_cannot_do_their_work_are_found() {
     let found = |detection: &str| -> Vec<FindingKind> {
         let (engine, problems) = SigmaEngine::load([("rule.yml", rule(detection))]);

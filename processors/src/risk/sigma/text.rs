@@ -183,6 +183,11 @@ impl Glob {
         }
     }
 
+    /// Whether the comparison is case-sensitive.
+    pub(super) fn is_cased(&self) -> bool {
+        self.cased
+    }
+
     /// Relative cost of the comparison.
     pub(super) fn cost(&self) -> u8 {
         match self.shape {

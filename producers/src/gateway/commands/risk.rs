@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use edge::api_error::ApiError;
 use rust_decimal::Decimal;
 use schemas::{
-    changes::risk::{Entity, EntityKind, TriageDecision},
+    changes::risk::{Entity, EntityKind, MAX_RULE_ID_BYTES, TriageDecision},
     events::{Governance, GovernanceKind},
 };
 use utoipa::ToSchema;
@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{Command, CommandAnswer, DecimalNumber, MAX_ID_BYTES, Name, Reason, Repeatable, in_path};
 use crate::gateway::App;
 
-/// Maximum length of the name of a watchlist or a rule, in bytes.
+/// Maximum length of the name of a watchlist, in bytes.
 const MAX_NAME_BYTES: usize = 128;
 /// Maximum number of rules in one triage.
 const MAX_RULES: usize = 300;
@@ -48,8 +48,8 @@ pub(super) enum WatchlistAction {
 #[derive(Debug, ToSchema)]
 #[schema(
     min_length = 1,
-    max_length = 128,
-    pattern = r"^[^,\x00-\x1f\x7f]*[^,\s\x00-\x1f\x7f][^,\x00-\x1f\x7f]*$"
+    max_length = 200,
+    pattern = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
 )]
 #[expect(dead_code, reason = "describes a text")]
 pub(super) struct RuleId(String);
@@ -296,17 +296,20 @@ fn multiplier(command: &mut Command, action: &str) -> Option<String> {
     }
 }
 
-/// Ids of the rules, separated by commas.
+/// Ids of the rules: separated by commas, or a JSON list if one could be taken for several or for a list.
 fn rules(command: &mut Command, decision: TriageDecision) -> Option<String> {
-    let mut rules = command.form.texts("rules", MAX_RULES, MAX_NAME_BYTES);
+    let mut rules = command.form.texts("rules", MAX_RULES, MAX_RULE_ID_BYTES);
     for (index, rule) in rules.iter_mut().enumerate() {
         *rule = rule.trim().to_owned();
-        if rule.contains(',') || rule.contains(char::is_control) {
-            command.form.fault(&format!("/rules/{index}"), "must be the id of one rule, without commas");
+        if rule.contains(char::is_control) {
+            command.form.fault(&format!("/rules/{index}"), "must be the id of a rule, in one line");
         }
     }
     if rules.is_empty() && decision == TriageDecision::FalsePositive {
         command.form.fault("/rules", "must name the rules that were wrong");
     }
-    (!rules.is_empty()).then(|| rules.join(","))
+    let is_plain = |rule: &String| !rule.contains(',') && !rule.starts_with('[');
+    let text =
+        if rules.iter().all(is_plain) { rules.join(",") } else { serde_json::json!(rules).to_string() };
+    (!rules.is_empty()).then_some(text)
 }

@@ -9,24 +9,27 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use schemas::{Timestamp, Topic};
+use schemas::{Timestamp, Topic, changes::risk};
 use serde::Serialize;
 
 use self::found::{Difference, Found};
-use super::load::{RuleSet, warn_about};
+use super::load::{self, RuleSet, warn_about};
 use crate::{
     Outcome,
     output::{self, Format, note},
     past::PastArgs,
     place::Place,
 };
-use topology::runtime::offline::history::Counts;
+use topology::{pipeline, runtime::offline::history::Counts};
 
 /// Arguments of `weir rules backtest`.
 #[derive(Debug, Args)]
 pub(super) struct BacktestArgs {
     /// Folder (or file) of the candidate rules.
     rules: PathBuf,
+    /// Weir's own rules beside the candidates, as a stage has them.
+    #[arg(long)]
+    own: bool,
     #[command(flatten)]
     past: PastArgs,
 }
@@ -48,11 +51,15 @@ pub(super) async fn backtest(args: BacktestArgs) -> anyhow::Result<Outcome> {
     let past = args.past.checked()?;
     let place = Place::find().await?;
     let settings = &place.settings.rules;
-    let (candidate, problems) = RuleSet::read(Some(&args.rules), settings.placeholders())?.engine();
+    let set = RuleSet::read(Some(&args.rules), settings.placeholders())?;
+    let own = set.own_beside(args.own)?;
+    let (candidate, problems) = load::engine(own.iter().chain([&set]));
     warn_about(&problems);
+    if !args.own {
+        set.point_at_own(&problems)?;
+    }
     let present = settings.sources().load().context("the present rules cannot be read")?.engine;
-    let (read, found) =
-        past.read(&place, &[Topic::Activity], Found::new(candidate, present), Found::see).await?;
+    let (read, found) = past.read(&place, &topics(), Found::new(candidate, present), Found::see).await?;
     let PastArgs { from, to, examples, output, .. } = args.past;
     let report = Report {
         from,
@@ -64,6 +71,13 @@ pub(super) async fn backtest(args: BacktestArgs) -> anyhow::Result<Outcome> {
     };
     print(&report, output)?;
     Ok(Outcome::Done)
+}
+
+/// Topics that the stage reads.
+fn topics() -> Vec<Topic> {
+    let declared = pipeline::declaration();
+    let stage = declared.stages().iter().filter(|stage| stage.name() == risk::STAGE);
+    stage.flat_map(|stage| stage.topics().iter().copied()).collect()
 }
 
 fn print(report: &Report, format: Format) -> anyhow::Result<()> {

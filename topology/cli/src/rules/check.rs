@@ -11,7 +11,7 @@ use processors::risk::sigma::{Finding, RuleProblem};
 use serde_json::json;
 use thiserror::Error;
 
-use super::load::RuleSet;
+use super::load::{self, RuleSet};
 use crate::{
     Outcome,
     output::{self, Format, note},
@@ -23,18 +23,23 @@ use crate::{
 pub(super) struct CheckArgs {
     /// Folder (or file) of Sigma rules.
     dir: PathBuf,
+    /// Weir's own rules beside them, as a stage has them: for filters of these, and correlations over them.
+    #[arg(long)]
+    own: bool,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     output: Format,
 }
 
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Outcome> {
     let set = RuleSet::read(Some(&args.dir), Settings::load()?.rules.placeholders())?;
-    let (engine, problems) = set.engine();
+    let own = set.own_beside(args.own)?;
+    let (engine, problems) = load::engine(own.iter().chain([&set]));
+    let text = |file: &str| set.text(file).or_else(|| own.as_ref()?.text(file)).unwrap_or_default();
     let findings = engine.findings();
     let usable = engine.rules().count() + engine.correlations().len();
     if args.output == Format::Table {
         for problem in problems.iter().chain(findings.iter().map(|finding| &finding.problem)) {
-            note(&drawn(problem, set.text(&problem.file).unwrap_or_default())?);
+            note(&drawn(problem, text(&problem.file))?);
         }
         let doubts = match findings.len() {
             0 => String::new(),
@@ -53,11 +58,15 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Outcome> {
             told["unusable"] = finding.kind.is_unusable().into();
             told
         };
+        let files = own.iter().chain([&set]).flat_map(RuleSet::rules).count();
         output::json(&json!({
-            "files": set.rules().count(), "usable": usable, "rule_set": engine.hash(),
+            "files": files, "usable": usable, "rule_set": engine.hash(),
             "problems": problems.iter().map(told).collect::<Vec<_>>(),
             "findings": findings.iter().map(doubted).collect::<Vec<_>>(),
         }))?;
+    }
+    if !args.own {
+        set.point_at_own(&problems)?;
     }
     let in_order = problems.is_empty() && !findings.iter().any(|finding| finding.kind.is_unusable());
     Ok(if in_order { Outcome::Done } else { Outcome::No })

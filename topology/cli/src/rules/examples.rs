@@ -3,11 +3,18 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use processors::risk::sigma::SigmaEngine;
+use processors::risk::{
+    is_undecided,
+    sigma::{Json, SigmaEngine},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{formats, load::RuleSet, sequence::Sequences};
+use super::{
+    formats,
+    load::{self, RuleSet},
+    sequence::Sequences,
+};
 use crate::{
     Outcome,
     output::{self, Format, note},
@@ -19,6 +26,10 @@ use crate::{
 pub(super) struct TestArgs {
     /// Folder (or file) of Sigma rules with their examples; without it, Weir's own.
     dir: Option<PathBuf>,
+    /// Weir's own rules beside them, as a stage has them: for correlations over these. Only the folder's
+    /// examples are run.
+    #[arg(long, requires = "dir")]
+    own: bool,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     output: Format,
 }
@@ -62,8 +73,9 @@ struct Failure {
 
 pub(super) fn test(args: &TestArgs) -> anyhow::Result<Outcome> {
     let set = RuleSet::read(args.dir.as_deref(), Settings::load()?.rules.placeholders())?;
-    let (_, problems) = set.engine();
-    let mut tested = run(&set);
+    let own = set.own_beside(args.own)?;
+    let (engine, problems) = load::engine(own.iter().chain([&set]));
+    let mut tested = run(&set, engine);
     tested.failures.extend(problems.iter().map(|problem| Failure {
         file: problem.file.clone(),
         example: None,
@@ -74,15 +86,18 @@ pub(super) fn test(args: &TestArgs) -> anyhow::Result<Outcome> {
     } else {
         output::json(&tested)?;
     }
+    if !args.own {
+        set.point_at_own(&problems)?;
+    }
     // Where nothing was run, nothing was shown to be right.
     let ran = tested.positive + tested.negative > 0;
     Ok(if ran && tested.failures.is_empty() { Outcome::Done } else { Outcome::No })
 }
 
-fn run(set: &RuleSet) -> Tested {
+/// Runs the examples of a set; correlations may refer to any rule of the engine.
+fn run(set: &RuleSet, engine: SigmaEngine) -> Tested {
     let mut tested = Tested::default();
-    // Correlations may refer to rules of other files.
-    let sequences = Sequences::new(set.engine().0);
+    let sequences = Sequences::new(engine);
     for (file, text) in set.rules() {
         let (engine, mut problems) = set.engine_of(file, text);
         if sequences.has(file) {
@@ -128,14 +143,13 @@ fn run(set: &RuleSet) -> Tested {
 
 /// Failure of an example, if it fails.
 fn failure(engine: &SigmaEngine, event: &Value, should_fire: bool) -> Option<String> {
-    let record = event.to_string();
-    let mut fired = Vec::new();
-    for format in formats(engine) {
-        match engine.evaluate(format, &record) {
-            Ok(hits) => fired.extend(hits),
-            Err(error) => return Some(error.to_string()),
-        }
-    }
+    let text = event.to_string();
+    let record = match Json::read(&text) {
+        Ok(record) => record,
+        Err(error) => return Some(error.to_string()),
+    };
+    let decided = formats(engine).into_iter().filter(|format| !is_undecided(format, &record));
+    let fired: Vec<_> = decided.flat_map(|format| engine.evaluate_record(format, &record)).collect();
     match (should_fire, fired.first()) {
         (true, None) => Some("the rule is silent on this positive example".into()),
         (false, Some(hit)) => {
@@ -159,4 +173,22 @@ fn print(tested: &Tested) {
         tested.failures.len(),
         tested.without_examples.len(),
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_undecided_request_fires_nothing() {
+        let rule = "title: Made\nlogsource: {product: kubernetes, service: audit}\n\
+                    detection: {s: {verb: create}, condition: s}\nlevel: high\n";
+        let (engine, problems) = SigmaEngine::load([("made.yml", rule)]);
+        assert_eq!(problems, []);
+        let silent = |stage: &str| failure(&engine, &json!({"stage": stage, "verb": "create"}), true);
+        assert!(silent("RequestReceived").is_some_and(|reason| reason.contains("silent")));
+        assert_eq!(silent("ResponseComplete"), None);
+    }
 }

@@ -87,15 +87,43 @@ impl RuleSet {
 
     /// The rules that can be used, and why the others cannot, each with its line.
     pub(super) fn engine(&self) -> (SigmaEngine, Vec<RuleProblem>) {
-        engine(std::slice::from_ref(self))
+        engine([self])
+    }
+
+    /// Weir's own rules with the same placeholders, if they are wanted beside these.
+    pub(super) fn own_beside(&self, wanted: bool) -> anyhow::Result<Option<Self>> {
+        wanted.then(|| Self::read(None, self.placeholders.clone())).transpose()
+    }
+
+    /// How many of these problems would not be there beside Weir's own rules: those of filters and correlations
+    /// that refer to them.
+    fn solved_by_own(&self, problems: &[RuleProblem]) -> anyhow::Result<usize> {
+        if problems.is_empty() {
+            return Ok(0);
+        }
+        let own = self.own_beside(true)?;
+        let (_, left) = engine(own.iter().chain([self]));
+        Ok(problems.iter().filter(|problem| !left.contains(problem)).count())
+    }
+
+    /// Says on stderr that `--own` would solve some of the problems, where it would.
+    pub(super) fn point_at_own(&self, problems: &[RuleProblem]) -> anyhow::Result<()> {
+        let solved = self.solved_by_own(problems)?;
+        if solved > 0 {
+            note(&format!(
+                "{solved} of these are about Weir's own rules: with --own they are loaded beside them, as in a stage"
+            ));
+        }
+        Ok(())
     }
 }
 
 /// The rules of all these sets that can be used, and why the others cannot, each with its line.
-pub(super) fn engine(sets: &[RuleSet]) -> (SigmaEngine, Vec<RuleProblem>) {
+pub(super) fn engine<'s>(sets: impl IntoIterator<Item = &'s RuleSet>) -> (SigmaEngine, Vec<RuleProblem>) {
+    let sets: Vec<&RuleSet> = sets.into_iter().collect();
     let none = Placeholders::default();
     let placeholders = sets.first().map_or(&none, |set| &set.placeholders);
-    let (engine, problems) = SigmaEngine::load_with(sets.iter().flat_map(RuleSet::rules), placeholders);
+    let (engine, problems) = SigmaEngine::load_with(sets.iter().flat_map(|set| set.rules()), placeholders);
     let mut all: Vec<_> = sets.iter().flat_map(|set| set.unreadable.clone()).collect();
     all.extend(problems);
     (engine, all)
@@ -173,6 +201,30 @@ mod tests {
         assert!(decoded(unmarked).is_err_and(|reason| reason.contains("UTF-16")));
         assert!(decoded(vec![b'a', 0xff]).is_err_and(|reason| reason.contains("not UTF-8")));
         assert_eq!(decoded(b"title: x".to_vec()).as_deref(), Ok("title: x"));
+    }
+
+    #[test]
+    fn rules_that_add_to_our_own_are_usable_beside_them() {
+        let filter = "title: Drills\nlogsource: {product: aws, service: cloudtrail}\n\
+                      filter: {rules: [weir_aws_key_calls], selection: {userIdentity.userName: drill}, \
+                      condition: not selection}\n";
+        let correlation = "title: Many failures\nid: many\nlevel: low\ncorrelation: {type: event_count, \
+                           rules: [weir_console_login_failed], group-by: [sourceIPAddress], timespan: 5m, \
+                           condition: {gte: 3}}\n";
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, text) in [("filter.yml", filter), ("many.yml", correlation), ("broken.yml", "title: x\n")]
+        {
+            fs::write(folder.path().join(name), text).expect("written");
+        }
+        let set = RuleSet::read(Some(folder.path()), Placeholders::default()).expect("readable");
+        let (_, problems) = set.engine();
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert_eq!(set.solved_by_own(&problems).expect("our own are readable"), 2);
+        let own = set.own_beside(true).expect("our own are readable");
+        let (engine, problems) = engine(own.iter().chain([&set]));
+        assert_eq!(problems.iter().map(|problem| problem.file.as_str()).collect::<Vec<_>>(), ["broken.yml"]);
+        assert!(engine.correlations().iter().any(|correlation| correlation.rule.id == "many"));
+        assert!(set.own_beside(false).expect("nothing is read").is_none());
     }
 
     #[test]

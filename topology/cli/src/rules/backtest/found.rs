@@ -6,7 +6,10 @@ use std::{
 };
 
 use anyhow::ensure;
-use processors::risk::sigma::{Json, Moment, Rule, SigmaEngine};
+use processors::risk::{
+    is_undecided,
+    sigma::{Json, Moment, Rule, SigmaEngine},
+};
 use projections::risk::{FirstSight, FirstSights, GroupEvent, completing, first_of_hours};
 use schemas::{Envelope, Timestamp, changes::correlation::CorrelationTerms};
 use serde::Serialize;
@@ -88,6 +91,9 @@ impl Found {
             self.unreadable += 1;
             return Ok(());
         };
+        if is_undecided(&native.format, &record) {
+            return Ok(());
+        }
         let id = *event.id.as_uuid();
         let before = self.candidate.held + self.present.held;
         if self.seen.contains(&id) {
@@ -143,17 +149,18 @@ impl Side {
     /// The rules that give signals.
     fn rules(&self) -> impl Iterator<Item = &Rule> {
         let correlations = self.engine.correlations().iter().map(|correlation| &correlation.rule);
-        self.engine.rules().map(|(_, rule)| rule).filter(|rule| rule.generates).chain(correlations)
+        self.engine.rules().map(|(_, rule)| rule).chain(correlations).filter(|rule| rule.signals())
     }
 
     fn see(&mut self, event: &Envelope, format: &str, record: &Json<'_>) {
         let event_id = *event.id.as_uuid();
         for hit in self.engine.evaluate_record(format, record) {
-            if hit.rule.generates {
+            if hit.rule.signals() {
                 self.held += 1;
                 self.hits.entry(hit.rule.id.clone()).or_default().insert(event_id);
             }
-            for part in self.engine.parts(&hit, record, Moment::from(event)) {
+            let parts = self.engine.parts(&hit, record, Moment::from(event)).into_iter();
+            for part in parts.filter(|part| part.correlation.rule.signals()) {
                 let same = |other: &_| std::ptr::eq(other, part.correlation);
                 let Some(place) = self.engine.correlations().iter().position(same) else { continue };
                 let key = (place, event.tenant.as_str().to_owned(), part.group);
@@ -200,5 +207,48 @@ impl Side {
             let hits = self.hits.entry(correlation.rule.id.clone()).or_default();
             hits.extend(reported.map(|sight| sight.event_id));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use producers::sources::SourceFormat;
+    use schemas::TenantId;
+    use serde_json::json;
+
+    use super::*;
+
+    /// What a rule about created things finds in both stages of one request.
+    fn found_in_one_request(more: &str) -> Vec<Difference> {
+        let rule = format!(
+            "title: Made\nid: made\nlogsource: {{product: kubernetes, service: audit}}\n\
+             detection: {{s: {{verb: create}}, condition: s}}\nlevel: high\n{more}"
+        );
+        let engine = || SigmaEngine::load([("made.yml", &rule)]).0;
+        let mut found = Found::new(engine(), engine());
+        let tenant = TenantId::new("acme").expect("a plain name");
+        for stage in ["RequestReceived", "ResponseComplete"] {
+            let record = json!({
+                "kind": "Event", "apiVersion": "audit.k8s.io/v1", "stage": stage, "verb": "create",
+                "auditID": "3f0d5c1e-0000-4000-8000-000000000001", "user": {"username": "mara"},
+                "objectRef": {"resource": "pods", "namespace": "shop"},
+                "stageTimestamp": "2026-03-02T10:15:00.000000Z",
+            });
+            let mapped = SourceFormat::KubernetesAudit.map(&tenant, &record.to_string()).expect("a record");
+            found.see(&mapped.envelope).expect("few hits");
+        }
+        found.differences(1)
+    }
+
+    #[test]
+    fn a_request_is_found_when_it_is_decided() {
+        let found = found_in_one_request("");
+        let counts: Vec<_> = found.iter().map(|rule| (rule.candidate, rule.present)).collect();
+        assert_eq!(counts, [(1, 1)]);
+    }
+
+    #[test]
+    fn a_rule_that_does_not_score_gives_no_signals() {
+        assert!(found_in_one_request("confidence: 0\nimpact: 80\n").is_empty());
     }
 }
