@@ -31,7 +31,8 @@ pub struct RequireScope {
 impl RequireScope {
     /// Guards the routes: a request that passes carries its `Arc<Principal>` and its [`CallerAddress`] as
     /// extensions; any other is answered 401, 403, 429 or 503. Every response to a known caller has the
-    /// rate limit headers. Refusals, by the guard or by a route, are noted for the audit log.
+    /// rate limit headers: those of the caller's limit, unless a route refused for another one and wrote that.
+    /// Refusals, by the guard or by a route, are noted for the audit log.
     pub fn guard<S: Clone + Send + Sync + 'static>(self, routes: OpenApiRouter<S>) -> OpenApiRouter<S> {
         routes.route_layer(middleware::from_fn_with_state(self, require))
     }
@@ -56,7 +57,9 @@ async fn require(State(guard): State<RequireScope>, mut request: Request, next: 
             if let Some(reason) = reason {
                 guard.admission.note(&principal, reason, guard.class, address);
             }
-            if let Some(allowance) = &allowance {
+            if let Some(allowance) = &allowance
+                && !response.headers().contains_key("ratelimit")
+            {
                 allowance.write(response.headers_mut());
             }
             response

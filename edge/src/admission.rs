@@ -177,7 +177,7 @@ impl Admission {
                 debug!(%error, "a token was refused");
                 Err(self.unauthenticated(peer, headers))
             }
-            denial @ Denial::NoRole => {
+            denial @ (Denial::NoRole | Denial::NoSubject { .. }) => {
                 self.login_failed(peer, headers)?;
                 Err(ApiError::new(ProblemKind::Forbidden, denial.to_string()))
             }

@@ -85,6 +85,37 @@ fn a_plan_is_denied_allowed_or_refused_by_exit_code() {
 }
 
 #[test]
+fn a_plan_that_is_not_complete_is_at_least_a_warning() {
+    let with = |name: &str, value: Value| {
+        let mut plan: Value = serde_json::from_str(&plan("private")).expect("JSON");
+        plan[name] = value;
+        plan.to_string()
+    };
+    let open: Value = serde_json::from_str(&plan("public-read")).expect("JSON");
+    let mut later = open["resource_changes"][0].clone();
+    later["address"] = json!("aws_s3_bucket_acl.later");
+    let deferred = json!([{"reason": "instance_count_unknown", "resource_change": later}]);
+    let folder = folder(&[
+        ("errored.json", &with("errored", json!(true))),
+        ("partial.json", &with("complete", json!(false))),
+        ("deferring.json", &with("deferred_changes", deferred)),
+    ]);
+    let run = |file: &str, fail_on: &str| {
+        let output =
+            weir(folder.path(), &["policy", "evaluate", file, "--fail-on", fail_on, "--output", "json"]);
+        let told: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+        assert!(told["incomplete"][0].as_str().is_some_and(|told| told.starts_with(file)), "{told}");
+        assert!(stderr(&output).contains(file), "{}", stderr(&output));
+        (output.status.code(), told["decision"].clone())
+    };
+    for file in ["errored.json", "partial.json"] {
+        assert_eq!(run(file, "deny"), (Some(0), json!("warn")));
+        assert_eq!(run(file, "warn"), (Some(1), json!("warn")));
+    }
+    assert_eq!(run("deferring.json", "deny"), (Some(1), json!("deny")));
+}
+
+#[test]
 fn settings_are_those_of_the_current_folder_alone() {
     let folder = folder(&[
         ("weir.toml", "[policies]\nno_such_setting = 1\n"),
@@ -118,6 +149,44 @@ fn a_folder_of_objects_is_judged_in_every_form() {
     assert!(
         junit.contains("<testsuite name=\"k8s/pod.yaml\"") && junit.contains("<failure type=\"critical\"")
     );
+}
+
+/// A decision about a folder is one about all of it.
+#[test]
+fn a_damaged_file_of_a_folder_is_no_file_of_another_kind() {
+    let cut = plan("private");
+    let cut = &cut[..cut.len() - 20];
+    let mixed = format!("{POD}---\nreplicas: 2\n");
+    for (name, content, told) in [
+        ("plans/cut.json", cut, "plans/cut.json: "),
+        ("plans/mixed.yaml", mixed.as_str(), "plans/mixed.yaml: document 2: "),
+    ] {
+        let folder = folder(&[("plans/closed.json", &plan("private")), (name, content)]);
+        let output = weir(folder.path(), &["policy", "evaluate", "plans"]);
+        assert_eq!(output.status.code(), Some(2), "{name}: {}", stderr(&output));
+        assert!(stderr(&output).contains(told), "{name}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn without_a_policy_there_is_no_decision() {
+    let folder = folder(&[("p/only.rego", "package p\n\ndeny contains"), ("plan.json", &plan("private"))]);
+    for arguments in [
+        &["policy", "evaluate", "plan.json", "--policies", "p"][..],
+        &[
+            "policy",
+            "evaluate",
+            "plan.json",
+            "--policy",
+            "aws-ebs-volume-encrypted",
+            "--severity",
+            "critical",
+        ],
+    ] {
+        let output = weir(folder.path(), arguments);
+        assert!(!output.status.success() && stdout(&output).is_empty(), "{}", stdout(&output));
+        assert!(stderr(&output).contains("no policy to judge by"), "{}", stderr(&output));
+    }
 }
 
 #[test]

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use schemas::{
     TenantId, Timestamp,
     access::{Principal, Role, TokenSubject},
+    text::one_line,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+use super::{Denial, MAX_SUBJECT_BYTES};
 
 /// Maximum number of values of one claim that rules are compared with.
 const MAX_VALUES: usize = 1_000;
@@ -76,10 +79,10 @@ pub(super) struct Mapping {
     pub(super) rules: Vec<RoleRule>,
 }
 
-/// The mapped subject, if a rule gave it a tenant, with the outcome of each rule.
+/// The mapped subject, or why it is nobody here, with the outcome of each rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mapped {
-    pub(super) principal: Option<Principal>,
+    pub(super) principal: Result<Principal, Denial>,
     pub(super) rules: Vec<RuleOutcome>,
 }
 
@@ -113,7 +116,8 @@ impl Mapping {
                 gave,
             });
         }
-        let principal = tenant.and_then(|tenant| self.principal(claims, tenant, roles, expires_at));
+        let principal =
+            tenant.ok_or(Denial::NoRole).and_then(|tenant| self.principal(claims, tenant, roles, expires_at));
         Mapped { principal, rules: outcomes }
     }
 
@@ -123,15 +127,15 @@ impl Mapping {
         tenant: TenantId,
         roles: BTreeSet<Role>,
         expires_at: Timestamp,
-    ) -> Option<Principal> {
+    ) -> Result<Principal, Denial> {
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
-        let id = value_at(claims, &self.principal_claim).and_then(Value::as_str)?.to_owned();
+        let id = self.subject(claims)?.to_owned();
         let name = text("name").or_else(|| text("preferred_username")).or_else(|| text("email"));
         let scopes: BTreeSet<_> = roles.iter().flat_map(|role| role.scopes()).copied().collect();
         let subject = TokenSubject {
             issuer: self.issuer.clone(),
             id,
-            name: name.map(|name| name.chars().take(MAX_NAME_CHARS).collect()),
+            name: name.map(|name| one_line(name, MAX_NAME_CHARS)),
             tenant,
             roles: roles.into_iter().collect(),
             scopes: scopes.into_iter().collect(),
@@ -142,7 +146,21 @@ impl Mapping {
             SubjectKind::Service => true,
             SubjectKind::Detected => is_service(claims),
         };
-        Some(if service { Principal::Service(subject) } else { Principal::Person(subject) })
+        Ok(if service { Principal::Service(subject) } else { Principal::Person(subject) })
+    }
+
+    /// The value of the claim that names the subject.
+    fn subject<'a>(&self, claims: &'a Claims) -> Result<&'a str, Denial> {
+        let unnamed = |why| Denial::NoSubject { claim: self.principal_claim.clone(), why };
+        let value = value_at(claims, &self.principal_claim).ok_or_else(|| unnamed("is missing"))?;
+        let id = value.as_str().ok_or_else(|| unnamed("is not a text"))?;
+        if id.is_empty() || id.len() > MAX_SUBJECT_BYTES {
+            return Err(unnamed("is empty or longer than 255 bytes"));
+        }
+        if id.contains(char::is_control) {
+            return Err(unnamed("has control characters"));
+        }
+        Ok(id)
     }
 }
 
@@ -232,20 +250,27 @@ const CLAIMS_OF_PROGRAMS: [&str; 7] = [
 const SUBJECTS_OF_PROGRAMS: [&str; 5] =
     ["repo:", "project_path:", "sc://", "spiffe://", "system:serviceaccount:"];
 
+/// Claims that name the client that a token was issued to (RFC 9068; OpenID Connect; Okta; Entra's first version).
+const CLAIMS_OF_CLIENTS: [&str; 4] = ["client_id", "azp", "cid", "appid"];
+/// End of the names of Google's service accounts.
+const GOOGLE_ACCOUNTS: &str = ".gserviceaccount.com";
+
 /// Whether the subject is a program, which counts for no person where two must approve: a pipeline or a workload; Auth0's
-/// client credentials (`gty`); an application of Entra (`idtyp`, or a subject that is its own object); a service account
-/// of Google or of a Keycloak client; or a subject that is the client itself (RFC 9068, section 5).
+/// client credentials (`gty`, or a subject `…@clients`); an application of Entra (`idtyp`, or a subject that is its own
+/// object); a service account of Google or of a Keycloak client; or a subject that is the client itself (RFC 9068,
+/// section 5; Okta, Cognito).
 fn is_service(claims: &Claims) -> bool {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     let (sub, email) = (text("sub").unwrap_or_default(), text("email").unwrap_or_default());
-    let client = text("client_id").or_else(|| text("azp"));
+    let clients: Vec<&str> = CLAIMS_OF_CLIENTS.into_iter().filter_map(text).collect();
     let of_keycloak = text("preferred_username").and_then(|name| name.strip_prefix("service-account-"));
     text("gty") == Some("client-credentials")
         || text("idtyp") == Some("app")
         || text("oid").is_some_and(|object| object == sub)
         || CLAIMS_OF_PROGRAMS.iter().any(|claim| claims.contains_key(*claim))
         || SUBJECTS_OF_PROGRAMS.iter().any(|beginning| sub.starts_with(beginning))
-        || email.ends_with(".gserviceaccount.com")
-        || of_keycloak.is_some_and(|name| client.is_some_and(|client| name.eq_ignore_ascii_case(client)))
-        || (!sub.is_empty() && (text("client_id") == Some(sub) || text("azp") == Some(sub)))
+        || sub.ends_with("@clients")
+        || [sub, email].iter().any(|name| name.ends_with(GOOGLE_ACCOUNTS))
+        || of_keycloak.is_some_and(|name| clients.iter().any(|client| name.eq_ignore_ascii_case(client)))
+        || (!sub.is_empty() && clients.contains(&sub))
 }

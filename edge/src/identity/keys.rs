@@ -1,5 +1,8 @@
 //! Key sets of one issuer: fetching and caching.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::BTreeSet,
     path::PathBuf,
@@ -21,11 +24,14 @@ use crate::peer::is_this_machine;
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum size of an issuer's response, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
-/// Age at which keys are refreshed.
+/// Age at which keys are refreshed, while tokens go on being checked with them.
 const RENEW_AFTER: Duration = Duration::from_mins(10);
+/// Time since the last attempt to fetch keys after which tokens wait for the next one: the issuer may have taken
+/// a key away since, and nobody has looked.
+const UNATTENDED_AFTER: Duration = Duration::from_mins(20);
 /// Minimum interval between refreshes for tokens that name an unknown key.
 const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(30);
-/// Minimum interval between requests to an issuer that did not answer.
+/// Minimum time from the end of a fetch to the next one.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Maximum number of key ids that are remembered as the issuer's former ones, and as nobody's.
 const MAX_REFUSED_IDS: usize = 1_000;
@@ -97,18 +103,21 @@ pub(super) struct IssuerKeys {
     source: KeySource,
     client: reqwest::Client,
     fetched: ArcSwapOption<Fetched>,
-    /// Locked while fetching; concurrent callers wait for the result.
-    attempts: Mutex<Attempts>,
+    /// Locked while fetching; whoever needs the result waits for it.
+    attempts: Arc<Mutex<Attempts>>,
 }
 
 #[derive(Debug)]
 struct Fetched {
     keys: KeySet,
     at: Instant,
+    /// End of the last attempt to fetch them, whether or not it failed.
+    tried_at: Instant,
 }
 
 #[derive(Debug, Default)]
 struct Attempts {
+    /// End of the last one; its beginning while it runs, and where it was given up.
     last: Option<Instant>,
     last_for_unknown: Option<Instant>,
     /// Ids that the issuer's keys had once, and have no more.
@@ -139,6 +148,20 @@ impl Attempts {
     fn knows_as_absent(&self, kid: &str) -> bool {
         self.former.contains(kid) || self.nobodys.contains(kid)
     }
+
+    /// Whether it is too early to ask again, for an unknown id or in general.
+    fn are_recent(&self, asked: Instant, unknown: Option<&str>) -> bool {
+        let within = |last: Option<Instant>, interval| last.is_some_and(|last| asked < last + interval);
+        within(self.last, RETRY_AFTER)
+            || (unknown.is_some() && within(self.last_for_unknown, UNKNOWN_KEY_INTERVAL))
+    }
+
+    fn note(&mut self, at: Instant, unknown: Option<&str>) {
+        self.last = Some(at);
+        if unknown.is_some() {
+            self.last_for_unknown = Some(at);
+        }
+    }
 }
 
 /// Result of a key lookup.
@@ -160,20 +183,25 @@ impl IssuerKeys {
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let fetched = ArcSwapOption::empty();
-        Ok(Self { issuer, source, client, fetched, attempts: Mutex::default() })
+        Ok(Self { issuer, source, client, fetched, attempts: Arc::default() })
     }
 
-    /// The key with that id; fetches keys if necessary.
+    /// The key with that id; fetches keys if necessary. A key that is known and lately looked after is returned at
+    /// once, and renewed aside when it is old: an issuer that hangs delays nobody.
     ///
     /// An id that nobody asked for before is not called unknown by keys that are older than the question:
     /// where the issuer cannot be asked now, whoever made up other ids would else have the tokens of a new
     /// key refused.
-    pub(super) async fn find(&self, kid: Option<&str>) -> Found {
+    pub(super) async fn find(self: &Arc<Self>, kid: Option<&str>) -> Found {
         let asked = Instant::now();
         let current = self.usable(asked);
         let key = current.as_ref().and_then(|fetched| fetched.keys.find(kid).cloned());
-        let old = current.as_ref().is_none_or(|fetched| asked - fetched.at >= RENEW_AFTER);
-        if let (Some(key), false) = (&key, old) {
+        if let (Some(fetched), Some(key)) = (&current, &key)
+            && asked.saturating_duration_since(fetched.tried_at) < UNATTENDED_AFTER
+        {
+            if asked.saturating_duration_since(fetched.at) >= RENEW_AFTER {
+                self.renew_aside(asked);
+            }
             return Found::Key(key.clone());
         }
         let unknown = (current.is_some() && key.is_none()).then(|| kid.unwrap_or_default());
@@ -203,36 +231,54 @@ impl IssuerKeys {
         self.fetched.load_full().filter(|fetched| now.saturating_duration_since(fetched.at) < MAX_AGE)
     }
 
+    /// Has another task renew the keys, unless one is fetching them or has just tried.
+    fn renew_aside(self: &Arc<Self>, asked: Instant) {
+        let Ok(mut attempts) = Arc::clone(&self.attempts).try_lock_owned() else { return };
+        if attempts.are_recent(asked, None) {
+            return;
+        }
+        let keys = Arc::clone(self);
+        tokio::spawn(async move {
+            let _: bool = keys.renew_with(&mut attempts, asked, None).await;
+        });
+    }
+
     /// Fetches the keys, unless another caller has just fetched or tried. Whether an id that is not among the
     /// keys, such as `unknown`, is certainly none of the issuer's.
     async fn renew(&self, asked: Instant, unknown: Option<&str>) -> bool {
         let mut attempts = self.attempts.lock().await;
+        self.renew_with(&mut attempts, asked, unknown).await
+    }
+
+    async fn renew_with(&self, attempts: &mut Attempts, asked: Instant, unknown: Option<&str>) -> bool {
         let done_since = self.fetched.load().as_ref().is_some_and(|fetched| fetched.at >= asked);
-        let within = |last: Option<Instant>, interval| last.is_some_and(|last| asked < last + interval);
         if done_since {
             attempts.note_absent(unknown);
             return true;
         }
-        if within(attempts.last, RETRY_AFTER)
-            || (unknown.is_some() && within(attempts.last_for_unknown, UNKNOWN_KEY_INTERVAL))
-        {
+        if attempts.are_recent(asked, unknown) {
             return unknown.is_some_and(|kid| attempts.knows_as_absent(kid));
         }
+        // Noted before, too: whoever gives up waiting must not have the issuer asked more often.
+        attempts.note(Instant::now(), unknown);
+        let fetched = self.fetch().await;
         let now = Instant::now();
-        attempts.last = Some(now);
-        if unknown.is_some() {
-            attempts.last_for_unknown = Some(now);
-        }
-        match self.fetch().await {
+        attempts.note(now, unknown);
+        let before = self.fetched.load_full();
+        match fetched {
             Ok(keys) => {
                 info!(issuer = self.issuer, "the issuer's keys were fetched");
-                attempts.replaced(self.fetched.load().as_ref().map(|fetched| &fetched.keys), &keys);
-                self.fetched.store(Some(Arc::new(Fetched { keys, at: Instant::now() })));
+                attempts.replaced(before.as_ref().map(|before| &before.keys), &keys);
+                self.fetched.store(Some(Arc::new(Fetched { keys, at: now, tried_at: now })));
                 metrics::counter!("weir_issuer_fetches_total", "outcome" => "fetched").increment(1);
                 attempts.note_absent(unknown);
                 true
             }
             Err(error) => {
+                if let Some(before) = before {
+                    let (keys, at) = (before.keys.clone(), before.at);
+                    self.fetched.store(Some(Arc::new(Fetched { keys, at, tried_at: now })));
+                }
                 let error = &error as &dyn std::error::Error;
                 warn!(issuer = self.issuer, error, "cannot fetch the issuer's keys; will retry");
                 metrics::counter!("weir_issuer_fetches_total", "outcome" => "failed").increment(1);

@@ -76,8 +76,8 @@ pub enum InvalidIssuers {
 /// Result of checking a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explained {
-    /// The subject, if a rule gave it a tenant.
-    pub principal: Option<Principal>,
+    /// The subject, or why it is nobody here.
+    pub principal: Result<Principal, Denial>,
     /// Outcome of each rule.
     pub rules: Vec<RuleOutcome>,
 }
@@ -91,6 +91,17 @@ pub enum Denial {
     /// The token is valid, and no rule grants its subject a role.
     #[error("the token is valid, but no rule gives its subject a role: `weir auth explain` shows why")]
     NoRole,
+    /// The token is valid, and the claim that names its subject cannot be used.
+    #[error(
+        "the token is valid, but its claim {claim}, which names its subject here, {why}: have the issuer send it, \
+         or name another claim in principal_claim"
+    )]
+    NoSubject {
+        /// Name of the claim: the issuer's `principal_claim`.
+        claim: String,
+        /// The fault.
+        why: &'static str,
+    },
     /// The issuer's keys cannot be fetched at present.
     #[error("the keys of the issuer {0} cannot be fetched now")]
     KeysUnavailable(String),
@@ -178,7 +189,7 @@ impl Identities {
     /// signature tells.
     pub async fn admit(&self, token: &str, now: Timestamp) -> Result<Principal, Refused> {
         let explained = self.examine(token, now).await?;
-        explained.principal.ok_or_else(|| Denial::NoRole.into())
+        explained.principal.map_err(Refused::from)
     }
 
     /// The token's subject, and the outcome of each rule of its issuer.
@@ -231,7 +242,7 @@ impl Issuer {
         let expires_at = match self.check(&claims, now) {
             Ok(expires_at) => expires_at,
             Err(wrong) => {
-                let subject = self.mapping.map(&claims, now).principal.map(Box::new);
+                let subject = self.mapping.map(&claims, now).principal.ok().map(Box::new);
                 return Err(Refused { denial: wrong.into(), subject });
             }
         };

@@ -178,6 +178,27 @@ async fn claims_must_be_this_issuers_for_us_and_in_time() {
     assert_eq!(ask(with(good(), "groups", json!(["nobody"]))).await, Err(Denial::NoRole));
 }
 
+/// The cure is the same wherever it is looked for: the answer to a request, and `weir auth explain`.
+#[tokio::test]
+async fn a_token_without_the_claim_that_names_its_subject_is_refused_with_the_claims_name() {
+    let signer = Signer::new("k1");
+    let (identities, file) = from_file(&signer);
+    let source = KeySource::File(file.path().to_owned());
+    let by_email = IssuerConfig { principal_claim: "email".into(), ..config("https://issuer.test", source) };
+    identities.replace(vec![by_email]).expect("an issuer");
+    let ask = async |claims: Value| identities.verify(&signer.token(&claims), now()).await;
+    let good = || claims("https://issuer.test");
+    let denial = ask(good()).await.expect_err("no email");
+    assert_eq!(denial, Denial::NoSubject { claim: "email".into(), why: "is missing" });
+    let explained = identities.explain(&signer.token(&good()), now()).await.expect("it is valid");
+    assert_eq!(explained.principal, Err(denial));
+    assert!(explained.rules.iter().any(|rule| rule.matched), "{:?}", explained.rules);
+    assert!(ask(with(good(), "email", json!("mara@acme.example"))).await.is_ok());
+    let past = with(with(good(), "exp", json!(0)), "email", json!("a\u{0}b"));
+    let refused = identities.admit(&signer.token(&past), now()).await.expect_err("it has passed");
+    assert_eq!(refused.subject, None, "nobody is written down under such a name");
+}
+
 #[tokio::test]
 async fn headers_are_believed_in_nothing() {
     let signer = Signer::new("k1");

@@ -33,6 +33,10 @@ const HTTP_1_1: &[u8] = b"http/1.1";
 /// Interval of checking the files for changes.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
+/// Outcomes of a reload.
+const USED: &str = "used";
+const REFUSED: &str = "refused";
+
 /// Certificate files of a listener, and the interval of checking them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
@@ -83,6 +87,10 @@ impl Tls {
             .with_cert_resolver(current.clone());
         server.alpn_protocols = vec![H2.to_vec(), HTTP_1_1.to_vec()];
         tell_expiry(listener, expires_at);
+        // With 0, so that an alert sees the first one.
+        for outcome in [USED, REFUSED] {
+            reloads(listener, outcome).increment(0);
+        }
         Ok(Self { config, listener, current, seen: Mutex::new(digest), server: Arc::new(server) })
     }
 
@@ -117,7 +125,7 @@ impl Tls {
                 self.current.0.store(Arc::new(key));
                 tell_expiry(self.listener, expires_at);
                 info!(listener = self.listener, "the certificate has changed and is in use");
-                "used"
+                USED
             }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
@@ -125,12 +133,15 @@ impl Tls {
                     listener = self.listener,
                     error, "the certificate has changed and cannot be used; keeping the previous one"
                 );
-                "refused"
+                REFUSED
             }
         };
-        metrics::counter!("weir_tls_certificate_reloads_total", "listener" => self.listener, "outcome" => outcome)
-            .increment(1);
+        reloads(self.listener, outcome).increment(1);
     }
+}
+
+fn reloads(listener: &'static str, outcome: &'static str) -> metrics::Counter {
+    metrics::counter!("weir_tls_certificate_reloads_total", "listener" => listener, "outcome" => outcome)
 }
 
 /// Updates the metric of the certificate's expiry, for alerts.

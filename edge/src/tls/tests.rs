@@ -96,7 +96,7 @@ fn a_new_pair_is_used_and_a_bad_one_changes_nothing() {
             let line = format!(
                 "weir_tls_certificate_reloads_total{{listener=\"test\",outcome=\"{outcome}\"}} {times}"
             );
-            assert!(times == 0 || text.lines().any(|found| found == line), "{line}\n{text}");
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
     };
     check(&one, [0, 0]);

@@ -139,7 +139,7 @@ pub(crate) fn constrained(
         controls: BTreeMap::new(),
         file: file.to_owned(),
         hash: hexadecimal(&digest.finalize()),
-        reads_others: false,
+        reads_others: template.reads_inventory(),
         paths: BTreeSet::new(),
         entries: vec![Entry { path: format!("{package}.violation"), answer: Answer::Deny }],
         engine: *engine,

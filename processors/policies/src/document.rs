@@ -44,6 +44,14 @@ impl Document {
     /// # Errors
     /// The text is neither, or holds a document of an unknown kind.
     pub fn read(text: &str) -> Result<Vec<Self>, Refused> {
+        Self::read_each(text)?.into_iter().collect()
+    }
+
+    /// Takes each document of a text for itself.
+    ///
+    /// # Errors
+    /// The text cannot be parsed.
+    pub fn read_each(text: &str) -> Result<Vec<Result<Self, Refused>>, Refused> {
         if text.len() > MAX_DOCUMENT_BYTES {
             return Err(Refused(format!("the document has more than {MAX_DOCUMENT_BYTES} bytes")));
         }
@@ -51,7 +59,7 @@ impl Document {
         if text.trim().is_empty() {
             return Err(Refused("the document is empty".into()));
         }
-        values(text)?.iter().map(Self::from_value).collect()
+        Ok(values(text)?.iter().map(Self::from_value).collect())
     }
 
     /// Takes a plan, a Kubernetes object, a resource, or an action.
@@ -84,6 +92,11 @@ impl Document {
 
     fn new(kind: DocumentKind, source: &Value, subjects: Vec<Subject>) -> Self {
         Self { kind, subjects, source: source.clone(), whole: OnceLock::new() }
+    }
+
+    /// The reason why a plan does not show everything that it would change; `None` if it does.
+    pub fn incomplete(&self) -> Option<&'static str> {
+        (self.kind == DocumentKind::Plan).then(|| plan::incomplete(&self.source)).flatten()
     }
 
     /// The whole document, as policies without resource types read it; sensitive values of plans are replaced.
@@ -164,6 +177,7 @@ fn action_subject(action: &str, value: &Value) -> Result<Subject, Refused> {
         kind: ACTION.to_owned(),
         input: input.into(),
         unknown: BTreeSet::new(),
+        is_deferred: false,
         review: None,
     })
 }
@@ -200,5 +214,5 @@ fn resource(kind: &str, value: &Value) -> Result<Subject, Refused> {
     let input = Others::new(all.into_iter().map(regorus::Value::from)).around(itself.into());
     let mut unknown = BTreeSet::new();
     plan::unknown_paths(&value["unknown"], "", &mut unknown);
-    Ok(Subject { address, kind: kind.to_owned(), input, unknown, review: None })
+    Ok(Subject { address, kind: kind.to_owned(), input, unknown, is_deferred: false, review: None })
 }

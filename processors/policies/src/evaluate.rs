@@ -8,18 +8,21 @@ use crate::{
     Decision, Document, DocumentKind, Enforcement, EngineError, Limits, Policy, PolicySet, RegoEngine,
     Status, Subject, Verdict, answer, builtins,
     compiled::Machine,
+    gatekeeper::{Match, Namespaces},
     policy::{Answer, Form},
 };
 
 /// Stack of evaluations with policies of others. Values that these nest are compared and dropped by recursion, deeper
 /// than a thread's stack bears; they can nest only so deep in the time of an evaluation.
 const STACK_BYTES: usize = 256 << 20;
+const LOOKS_AT_OTHERS: &str = "the policy looks at other objects, and there is no inventory of them";
 
 /// Additional input of an evaluation, and its limits.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
     /// Other Kubernetes objects, under `data.inventory`: the result of
-    /// [`inventory`](crate::gatekeeper::inventory).
+    /// [`inventory`](crate::gatekeeper::inventory). Without it a policy that looks at them passes no object. Its
+    /// namespaces are those that constraints select by labels.
     pub inventory: Option<serde_json::Value>,
     /// Result of `time.now_ns`, in nanoseconds since 1970. Without it policies read the clock, and a later
     /// evaluation may differ.
@@ -94,18 +97,22 @@ impl Evaluator {
             let data: Value = serde_json::json!({"inventory": inventory}).into();
             self.with_data(set, &data)
         });
+        let reviews = document.subjects.iter().filter_map(|subject| subject.review.as_ref());
         builtins::set_now(surroundings.now_ns);
         let mut run = Run {
             engines: inventoried.as_mut().unwrap_or(&mut self.engines),
             machines: &mut self.machines,
+            namespaces: Namespaces::new(surroundings.inventory.as_ref(), reviews),
+            sees_others: surroundings.inventory.is_some(),
             limits: set.config.limits,
             cut_off: BTreeMap::new(),
             left: surroundings.max_evaluations,
             left_out: 0,
         };
         let mut verdicts = Vec::new();
+        // They look for the changes of a plan. A single resource or an action has none: to pass it proves nothing.
         for (place, policy) in set.whole_documents().filter(|(_, policy)| wanted(policy)) {
-            if document.kind != DocumentKind::Kubernetes {
+            if document.kind == DocumentKind::Plan {
                 verdicts.extend(run.whole(place, policy, document));
             }
         }
@@ -145,6 +152,10 @@ impl Evaluator {
 struct Run<'a> {
     engines: &'a mut Vec<RegoEngine>,
     machines: &'a mut Vec<Option<Machine>>,
+    /// Namespaces whose labels are known.
+    namespaces: Namespaces<'a>,
+    /// Whether there is an inventory of other objects.
+    sees_others: bool,
     limits: Limits,
     /// Policies that timed out on this document, with the reason. They are not tried again, since each could
     /// take its full time for every resource.
@@ -178,12 +189,28 @@ impl Run<'_> {
             }
             (Form::Resource, _) => looked_up.clone(),
             (Form::Whole, None) => subject.input.clone(),
-            (Form::Constraint(constraint), Some(review)) if constraint.matches(review) => {
-                serde_json::json!({"review": review, "parameters": constraint.parameters}).into()
+            (Form::Constraint(constraint), Some(review)) => {
+                match constraint.matches(review, &self.namespaces) {
+                    Match::Yes => {
+                        serde_json::json!({"review": review, "parameters": constraint.parameters}).into()
+                    }
+                    Match::No => return None,
+                    Match::Unknown(namespace) => {
+                        let reason = format!(
+                            "the labels of the namespace `{namespace}`, which it selects by, are not known"
+                        );
+                        let found = Ok(Some(Found { not_evaluated: vec![reason], ..Found::default() }));
+                        return verdict(policy, found, &subject.address, &subject.kind, Some(subject));
+                    }
+                }
             }
-            (Form::Constraint(_), _) => return None,
+            (Form::Constraint(_), None) => return None,
         };
-        let found = self.answers(place, policy, input)?;
+        let mut found = self.answers(place, policy, input)?;
+        let is_blind = matches!(policy.form, Form::Constraint(_)) && policy.reads_others && !self.sees_others;
+        if let (true, Ok(Some(found))) = (is_blind, &mut found) {
+            found.not_evaluated.push(LOOKS_AT_OTHERS.into());
+        }
         verdict(policy, found, &subject.address, &subject.kind, Some(subject))
     }
 

@@ -1,11 +1,18 @@
 //! Gatekeeper's ConstraintTemplates and constraints: match criteria, and the policies that result.
 
+mod matching;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use self::matching::Criteria;
+pub(crate) use self::matching::{Match, Namespaces};
+
 /// The target whose Rego is loaded.
 const TARGET: &str = "admission.k8s.gatekeeper.sh";
+/// The other objects in the Rego of a template.
+const INVENTORY: [&str; 2] = ["data.inventory", "data[\"inventory\"]"];
 
 /// A ConstraintTemplate with its Rego modules.
 #[derive(Debug, Clone)]
@@ -26,7 +33,7 @@ pub(crate) struct Constraint {
     /// Whether its enforcement action denies.
     pub(crate) is_denying: bool,
     pub(crate) parameters: Value,
-    matching: Value,
+    criteria: Criteria,
 }
 
 /// Whether a document is a ConstraintTemplate.
@@ -74,121 +81,70 @@ impl Template {
             libraries: libraries.as_array().into_iter().flatten().map(text).collect(),
         })
     }
+
+    /// Whether it reads objects other than the reviewed one.
+    pub(crate) fn reads_inventory(&self) -> bool {
+        let mut texts = std::iter::once(&self.rego).chain(&self.libraries);
+        texts.any(|text| INVENTORY.iter().any(|name| text.contains(name)))
+    }
 }
 
 impl Constraint {
     /// Reads a constraint.
     ///
     /// # Errors
-    /// It has no kind or name, or its match criteria have the wrong shape.
+    /// It has no kind or name, its match criteria have the wrong shape or are unknown, or its enforcement action is
+    /// unknown.
     pub(crate) fn read(document: &Value) -> Result<Self, String> {
         let (kind, name) = (text(&document["kind"]), text(&document["metadata"]["name"]));
         if kind.is_empty() || name.is_empty() {
             return Err("the constraint has no `kind` or no `metadata.name`".into());
         }
         let spec = &document["spec"];
-        let matching = spec["match"].clone();
-        if !matching.is_object() && !matching.is_null() {
-            return Err("`spec.match` is no object".into());
-        }
-        let lists = ["kinds", "namespaces", "excludedNamespaces"];
-        if let Some(name) =
-            lists.iter().find(|name| !matching[**name].is_array() && !matching[**name].is_null())
-        {
-            return Err(format!("`spec.match.{name}` is no list"));
-        }
-        let action = spec["enforcementAction"].as_str().unwrap_or("deny");
-        if !["deny", "dryrun", "warn", "scoped"].contains(&action) {
-            return Err(format!(
-                "the enforcement action {action:?} is unknown; deny, warn and dryrun are known"
-            ));
-        }
+        let (criteria, is_denying) = (Criteria::read(&spec["match"])?, denies(spec)?);
         let parameters = if spec["parameters"].is_null() { json!({}) } else { spec["parameters"].clone() };
-        Ok(Self { kind, name, is_denying: action == "deny" || action == "scoped", parameters, matching })
+        Ok(Self { kind, name, is_denying, parameters, criteria })
     }
 
     /// Bytes that identify match criteria and parameters.
     pub(crate) fn fingerprint(&self) -> Vec<u8> {
-        json!([self.kind, self.name, self.is_denying, self.parameters, self.matching])
+        json!([self.kind, self.name, self.is_denying, self.parameters, self.criteria.0])
             .to_string()
             .into_bytes()
     }
 
-    /// Whether the constraint matches the object of a review.
-    pub(crate) fn matches(&self, review: &Value) -> bool {
-        let object = if review["object"].is_object() { &review["object"] } else { &review["oldObject"] };
-        let metadata = &object["metadata"];
-        let namespace = [&review["namespace"], &metadata["namespace"]].into_iter().find_map(Value::as_str);
-        let name =
-            [&review["name"], &metadata["name"]].into_iter().find_map(Value::as_str).unwrap_or_default();
-        let globs = |field: &str, wanted: &str| {
-            let patterns = self.matching[field].as_array();
-            patterns.map(|all| all.iter().filter_map(Value::as_str).any(|pattern| glob(pattern, wanted)))
-        };
-        let by_namespace = namespace.filter(|namespace| !namespace.is_empty()).is_none_or(|namespace| {
-            globs("namespaces", namespace).unwrap_or(true)
-                && !globs("excludedNamespaces", namespace).unwrap_or(false)
-        });
-        let by_name = self.matching["name"].as_str().is_none_or(|pattern| glob(pattern, name));
-        let by_scope = match self.matching["scope"].as_str() {
-            Some("Cluster") => namespace.is_none_or(str::is_empty),
-            Some("Namespaced") => namespace.is_some_and(|namespace| !namespace.is_empty()),
-            _ => true,
-        };
-        by_namespace
-            && by_name
-            && by_scope
-            && self.by_kind(review, object)
-            && selects(&self.matching["labelSelector"], &metadata["labels"])
-    }
-
-    fn by_kind(&self, review: &Value, object: &Value) -> bool {
-        let version = object["apiVersion"].as_str().unwrap_or_default();
-        let group = version.split_once('/').map_or("", |(group, _)| group);
-        let group = review["kind"]["group"].as_str().unwrap_or(group);
-        let kind = review["kind"]["kind"].as_str().or_else(|| object["kind"].as_str()).unwrap_or_default();
-        let any = |list: &Value, wanted: &str| {
-            let list: Vec<_> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            list.is_empty() || list.iter().any(|one| *one == "*" || *one == wanted)
-        };
-        let kinds = self.matching["kinds"].as_array().filter(|kinds| !kinds.is_empty());
-        kinds.is_none_or(|kinds| {
-            kinds.iter().any(|one| any(&one["apiGroups"], group) && any(&one["kinds"], kind))
-        })
+    /// Whether the constraint concerns the object of a review.
+    pub(crate) fn matches(&self, review: &Value, namespaces: &Namespaces<'_>) -> Match {
+        self.criteria.of(review, namespaces)
     }
 }
 
-/// Matches a pattern with `*` at its beginning or end, as Gatekeeper does for names and namespaces.
-fn glob(pattern: &str, name: &str) -> bool {
-    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
-        (Some(rest), Some(_)) => name.contains(rest.strip_suffix('*').unwrap_or(rest)),
-        (Some(end), None) => name.ends_with(end),
-        (None, Some(start)) => name.starts_with(start),
-        (None, None) => pattern == name,
+/// Whether the enforcement action denies; of scoped ones the strictest counts.
+fn denies(spec: &Value) -> Result<bool, String> {
+    let action = spec["enforcementAction"].as_str().unwrap_or("deny");
+    if is_action(action) {
+        return Ok(action == "deny");
+    }
+    if action != "scoped" {
+        return Err(format!(
+            "the enforcement action {action:?} is unknown; known are deny, warn, dryrun and scoped"
+        ));
+    }
+    let scoped = spec["scopedEnforcementActions"].as_array().into_iter().flatten();
+    let scoped: Vec<&str> = scoped.map(|one| one["action"].as_str().unwrap_or_default()).collect();
+    match scoped.iter().find(|action| !is_action(action)) {
+        _ if scoped.is_empty() => {
+            Err("the enforcement action is scoped, but `spec.scopedEnforcementActions` lists none".into())
+        }
+        Some(action) => Err(format!(
+            "the scoped enforcement action {action:?} is unknown; known are deny, warn and dryrun"
+        )),
+        None => Ok(scoped.contains(&"deny")),
     }
 }
 
-/// Evaluates a Kubernetes label selector on labels.
-fn selects(selector: &Value, labels: &Value) -> bool {
-    let label = |name: &str| labels.get(name).and_then(Value::as_str);
-    let exact = selector["matchLabels"].as_object().into_iter().flatten();
-    let by_labels = exact.into_iter().all(|(name, value)| label(name) == value.as_str());
-    let expressions = selector["matchExpressions"].as_array().into_iter().flatten();
-    by_labels
-        && expressions.into_iter().all(|one| {
-            let value = one["key"].as_str().and_then(label);
-            let listed = || {
-                let values = one["values"].as_array().into_iter().flatten();
-                value.is_some_and(|value| values.into_iter().any(|one| one == value))
-            };
-            match one["operator"].as_str() {
-                Some("In") => listed(),
-                Some("NotIn") => !listed(),
-                Some("Exists") => value.is_some(),
-                Some("DoesNotExist") => value.is_none(),
-                _ => false,
-            }
-        })
+fn is_action(action: &str) -> bool {
+    matches!(action, "deny" | "dryrun" | "warn")
 }
 
 /// Objects in the form of `data.inventory` in Gatekeeper's templates.
@@ -211,4 +167,54 @@ pub fn inventory<'a>(objects: impl IntoIterator<Item = &'a Value>) -> Value {
         }
     }
     json!({"cluster": cluster, "namespace": namespaces})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(spec: Value) -> Result<Constraint, String> {
+        let mut document = json!({"apiVersion": "constraints.gatekeeper.sh/v1beta1", "kind": "K8sTest",
+                                  "metadata": {"name": "test"}});
+        document["spec"] = spec;
+        Constraint::read(&document)
+    }
+
+    #[test]
+    fn the_strictest_scoped_action_counts() {
+        let scoped = |actions: &[&str]| {
+            let actions: Vec<_> = actions.iter().map(|action| json!({"action": action})).collect();
+            json!({"enforcementAction": "scoped", "scopedEnforcementActions": actions})
+        };
+        for (spec, denies) in [
+            (json!({}), true),
+            (json!({"enforcementAction": "deny"}), true),
+            (json!({"enforcementAction": "warn"}), false),
+            (scoped(&["warn"]), false),
+            (scoped(&["dryrun", "deny"]), true),
+        ] {
+            assert_eq!(read(spec.clone()).expect("a constraint").is_denying, denies, "{spec}");
+        }
+        for (spec, reason) in [
+            (scoped(&[]), "lists none"),
+            (scoped(&["warn", "refuse"]), "\"refuse\" is unknown"),
+            (json!({"enforcementAction": "Deny"}), "\"Deny\" is unknown"),
+        ] {
+            let refused = read(spec.clone()).expect_err("refused");
+            assert!(refused.contains(reason), "{spec}: {refused}");
+        }
+    }
+
+    #[test]
+    fn templates_that_read_other_objects_say_so() {
+        let template = |rego: &str, library: &str| {
+            let document = json!({"spec": {
+                "crd": {"spec": {"names": {"kind": "K8sTest"}}},
+                "targets": [{"target": TARGET, "rego": rego, "libs": [library]}]}});
+            Template::read(&document).expect("a template").reads_inventory()
+        };
+        assert!(template("x := data.inventory.namespace[ns]", ""));
+        assert!(template("", "y := data[\"inventory\"].cluster"));
+        assert!(!template("x := input.review.object", "y := data.lib.helpers"));
+    }
 }

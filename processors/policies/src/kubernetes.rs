@@ -90,7 +90,14 @@ pub(crate) fn subject(document: &Value) -> Result<Subject, Refused> {
         "config": object,
         "review": review,
     });
-    Ok(Subject { address, kind, input: input.into(), unknown: BTreeSet::new(), review: Some(review) })
+    Ok(Subject {
+        address,
+        kind,
+        input: input.into(),
+        unknown: BTreeSet::new(),
+        is_deferred: false,
+        review: Some(review),
+    })
 }
 
 fn group_version_kind(object: &Value) -> Value {

@@ -2,6 +2,8 @@
 //! further one for each Kubernetes object that a resource declares.
 
 mod sensitive;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 
@@ -23,7 +25,8 @@ const MAX_MODULES: usize = 64;
 const INSTEAD: &str =
     "run `terraform show -json PLANFILE` with the file that `terraform plan -out PLANFILE` wrote";
 
-/// Reads the resources of a plan. Data sources and resources that the plan deletes are left out.
+/// Reads the resources of a plan, with those whose change it defers. Data sources and resources that the plan
+/// deletes are left out.
 ///
 /// # Errors
 /// The document is not a plan, or one of an unknown format version.
@@ -35,6 +38,7 @@ pub fn subjects(plan: &Value) -> Result<Vec<Subject>, Refused> {
     } else {
         planned(&plan["planned_values"]["root_module"], 0, &mut resources);
     }
+    resources.extend(deferred(plan, &resources));
     if resources.len() > MAX_RESOURCES {
         return Err(Refused(format!("the plan has more than {MAX_RESOURCES} resources")));
     }
@@ -44,8 +48,9 @@ pub fn subjects(plan: &Value) -> Result<Vec<Subject>, Refused> {
         if let (Some(arguments), Some(unknown)) =
             (declared["expressions"].as_object(), resource.unknown.as_object_mut())
         {
-            // The provider fills the others in: for a policy they are left out.
-            unknown.retain(|name, _| arguments.contains_key(name));
+            // The provider fills in what the configuration leaves out: for a policy it is absent. A `dynamic` block
+            // has no expression either, but its mask has the shape of its blocks.
+            unknown.retain(|name, mask| arguments.contains_key(name) || *mask != Value::Bool(true));
         }
     }
     let objects: Vec<_> = resources.iter().filter_map(Planned::object).collect();
@@ -85,6 +90,19 @@ fn check_document(plan: &Value) -> Result<(), Refused> {
     }
 }
 
+/// The reason why a plan does not show everything that it would change; `None` if it does.
+pub(crate) fn incomplete(plan: &Value) -> Option<&'static str> {
+    let defers = plan["deferred_changes"].as_array().is_some_and(|deferred| !deferred.is_empty());
+    match () {
+        () if plan["errored"] == true => Some("planning ended with an error: the plan is incomplete"),
+        () if defers => Some("the plan defers changes to a later plan"),
+        () if plan["complete"] == false => {
+            Some("the plan says that it is not complete: applying it leaves something to do")
+        }
+        () => None,
+    }
+}
+
 #[derive(Debug, Default)]
 struct Planned {
     address: String,
@@ -95,6 +113,7 @@ struct Planned {
     config: Value,
     unknown: Value,
     references: Value,
+    is_deferred: bool,
 }
 
 impl Planned {
@@ -130,13 +149,20 @@ impl Planned {
             input.insert("resource".into(), members.into());
             input.insert("unknown".into(), mask.into());
         }
-        Some(Subject { address: self.address.clone(), ..subject })
+        Some(Subject { address: self.address.clone(), is_deferred: self.is_deferred, ..subject })
     }
 
     fn subject(self, input: regorus::Value, others: &Others) -> Subject {
         let mut unknown = BTreeSet::new();
         unknown_paths(&self.unknown, "", &mut unknown);
-        Subject { address: self.address, kind: self.kind, input: others.around(input), unknown, review: None }
+        Subject {
+            address: self.address,
+            kind: self.kind,
+            input: others.around(input),
+            unknown,
+            is_deferred: self.is_deferred,
+            review: None,
+        }
     }
 }
 
@@ -164,8 +190,22 @@ fn changed(entry: &Value) -> Option<Planned> {
         actions,
         config,
         unknown: change["after_unknown"].clone(),
-        references: Value::Null,
+        ..Planned::default()
     })
+}
+
+/// Resources whose change the plan defers, except those that it changes now.
+fn deferred(plan: &Value, now: &[Planned]) -> Vec<Planned> {
+    let entries = plan["deferred_changes"].as_array().map_or(&[][..], Vec::as_slice);
+    if entries.is_empty() {
+        return Vec::new();
+    }
+    let now: BTreeSet<&str> = now.iter().map(|resource| resource.address.as_str()).collect();
+    let resources = entries.iter().filter_map(|entry| changed(&entry["resource_change"]));
+    resources
+        .filter(|resource| !now.contains(resource.address.as_str()))
+        .map(|resource| Planned { is_deferred: true, ..resource })
+        .collect()
 }
 
 fn planned(module: &Value, depth: usize, found: &mut Vec<Planned>) {
@@ -330,86 +370,4 @@ fn split(address: &str) -> Vec<String> {
         }
     }
     parts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{sensitive::SENSITIVE, *};
-
-    fn plan() -> Value {
-        json!({
-            "format_version": "1.2",
-            "resource_changes": [
-                {"address": "aws_s3_bucket.a", "mode": "managed", "type": "aws_s3_bucket", "name": "a",
-                 "change": {"actions": ["create"], "after": {"policy": "p", "tags": null},
-                            "after_unknown": {"id": true, "policy": true, "rule": [{"key": true}]},
-                            "after_sensitive": {"policy": true}}},
-                {"address": "module.m[0].aws_s3_bucket_policy.b[\"x.y\"]", "mode": "managed", "name": "b",
-                 "type": "aws_s3_bucket_policy", "module_address": "module.m[0]",
-                 "change": {"actions": ["create"], "after": {}}},
-                {"address": "aws_s3_bucket.gone", "mode": "managed", "type": "aws_s3_bucket", "name": "gone",
-                 "change": {"actions": ["delete"], "after": {"bucket": "gone"}}},
-                {"address": "data.aws_ami.d", "mode": "data", "type": "aws_ami", "name": "d",
-                 "change": {"actions": ["read"], "after": {}}}
-            ],
-            "configuration": {"root_module": {
-                "resources": [{"address": "aws_s3_bucket.a",
-                               "expressions": {"policy": {"references": ["local.p"]},
-                                               "rule": [{"key": {"references": ["aws_kms_key.k.arn", "aws_kms_key.k"]}}]}}],
-                "module_calls": {
-                    "m": {"expressions": {"bucket": {"references": ["module.n.name", "module.n"]}},
-                          "module": {"resources": [{"address": "aws_s3_bucket_policy.b",
-                                                    "expressions": {"bucket": {"references": ["var.bucket"]}}}]}},
-                    "n": {"module": {"outputs": {"name": {"expression": {"references": ["aws_s3_bucket.inner.id"]}}}}}
-                }
-            }}
-        })
-    }
-
-    #[test]
-    fn resources_after_the_change_are_subjects() {
-        let found = subjects(&plan()).expect("a plan");
-        let addresses: Vec<_> = found.iter().map(|subject| subject.address.as_str()).collect();
-        assert_eq!(addresses, ["aws_s3_bucket.a", "module.m[0].aws_s3_bucket_policy.b[\"x.y\"]"]);
-    }
-
-    #[test]
-    fn values_that_the_provider_fills_in_are_not_unknown() {
-        let found = subjects(&plan()).expect("a plan");
-        assert!(found[0].is_unknown("policy") && found[0].is_unknown("policy.Statement"));
-        assert!(found[0].is_unknown("rule.key") && !found[0].is_unknown("rule"));
-        assert!(!found[0].is_unknown("id") && !found[0].is_unknown("polic"));
-    }
-
-    #[test]
-    fn references_are_followed_through_variables_and_outputs() {
-        let found = subjects(&plan()).expect("a plan");
-        let references =
-            |at: usize| found[at].input["resource"]["references"].to_json_str().unwrap_or_default();
-        assert!(references(0).contains("aws_kms_key.k"), "{}", references(0));
-        assert!(references(1).contains("module.n.aws_s3_bucket.inner"), "{}", references(1));
-    }
-
-    #[test]
-    fn sensitive_values_appear_nowhere() {
-        let found = subjects(&plan()).expect("a plan");
-        assert_eq!(found[0].input["config"]["policy"], SENSITIVE.into());
-        assert_eq!(without_sensitive(&plan())["resource_changes"][0]["change"]["after"]["policy"], SENSITIVE);
-    }
-
-    #[test]
-    fn documents_that_are_no_plan_say_which_they_are() {
-        for (document, reason) in [
-            (json!({"format_version": "1.0", "values": {}}), "a state"),
-            (json!({"version": 4, "lineage": "x", "resources": []}), "a state"),
-            (json!({"format_version": "2.0", "resource_changes": []}), "format version is 2.0"),
-            (json!({"resource_changes": []}), "names no `format_version`"),
-            (json!({"format_version": "1.0", "resource_changes": "x"}), "is no list"),
-            (json!({}), "no plan"),
-            (json!([1]), "a JSON object"),
-        ] {
-            let refused = subjects(&document).expect_err("refused");
-            assert!(refused.0.contains(reason), "{document}: {refused}");
-        }
-    }
 }

@@ -63,7 +63,7 @@ pub struct Policy {
     pub file: String,
     /// SHA-256 of its text and that of its libraries, in hexadecimal digits.
     pub hash: String,
-    /// Whether it reads resources other than the evaluated one (`input.resources`).
+    /// Whether it reads resources other than the evaluated one (`input.resources`, `data.inventory`).
     pub reads_others: bool,
     pub(crate) form: Form,
     pub(crate) entries: Vec<Entry>,

@@ -14,6 +14,9 @@ pub struct Subject {
     /// Paths of members whose values are known only after the change; list indices are left out
     /// (`root_block_device.encrypted`).
     pub unknown: BTreeSet<String>,
+    /// Whether the plan defers the change of the resource to a later plan, so that applying it leaves the resource
+    /// as it is.
+    pub is_deferred: bool,
     /// The Kubernetes review, as Gatekeeper's templates read it.
     pub review: Option<serde_json::Value>,
 }

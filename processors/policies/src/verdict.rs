@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Severity;
+use crate::{Document, Severity};
 
 /// Status of a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ pub struct Verdict {
 pub enum Decision {
     /// No policy failed.
     Allow,
-    /// A policy that only warns failed, or one could not be evaluated.
+    /// A policy that only warns failed, or one could not be evaluated, or the plan is not complete.
     Warn,
     /// A policy that denies failed.
     Deny,
@@ -86,6 +86,12 @@ impl Decision {
             (Status::Pass | Status::NotEvaluated, _) => Self::Allow,
         });
         each.max().unwrap_or(Self::Allow)
+    }
+
+    /// The decision on a document: at least a warning if it is a plan that is not complete.
+    #[must_use]
+    pub fn on(self, document: &Document) -> Self {
+        if document.incomplete().is_some() { self.max(Self::Warn) } else { self }
     }
 
     /// Name in output and storage.

@@ -121,7 +121,8 @@ impl<'a> Judge<'a> {
         by_resource(observed)
     }
 
-    /// Evaluates the resources of a plan together.
+    /// Evaluates the resources of a plan together. Verdicts on the plan as a whole are about none of them, and are
+    /// left to change review.
     pub(super) fn plan(&self, plan: &Document, seen: Vec<Seen>) -> Vec<Observation> {
         let mut by_address: BTreeMap<String, Vec<VerdictFact>> = BTreeMap::new();
         let evaluation = self.evaluate(plan);

@@ -11,10 +11,12 @@ use serde_json::{Value, value::RawValue};
 
 use super::seen::{Seen, Shown, attributes, bounded_id};
 
-/// The parts of an audit event that contain an object.
+/// The request of an audit event, and the parts that contain an object.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Audited<'a> {
+    #[serde(borrow, default, rename = "requestURI")]
+    request_uri: Option<&'a RawValue>,
     #[serde(borrow, default)]
     request_object: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -32,7 +34,7 @@ pub(super) fn seen(event: &Activity, native: &Native) -> Vec<Seen> {
     let Some(resource) = event.resources.first() else { return Vec::new() };
     match verb {
         "create" | "update" | "patch" => written(resource, kind, verb, native).into_iter().collect(),
-        "delete" if resource.name.is_some() => {
+        "delete" if resource.name.is_some() && !is_tried_deletion(native) => {
             vec![Seen::absent(ObservationSource::KubernetesAudit, &resource.id, attributes(resource, kind))]
         }
         _ => Vec::new(),
@@ -41,6 +43,10 @@ pub(super) fn seen(event: &Activity, native: &Native) -> Vec<Seen> {
 
 fn written(resource: &Resource, kind: &str, verb: &str, native: &Native) -> Option<Seen> {
     let audited: Audited<'_> = serde_json::from_str(&native.record).ok()?;
+    let uri = audited.request_uri.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
+    if uri.is_some_and(|uri| asks_for_dry_run(&uri)) {
+        return None;
+    }
     // A patch is a part of an object: only the answer shows it whole.
     let asked = audited.request_object.filter(|_| verb != "patch");
     let mut object = [audited.response_object, asked]
@@ -69,6 +75,26 @@ fn written(resource: &Resource, kind: &str, verb: &str, native: &Native) -> Opti
         attributes: attributes(resource, kind),
         shown: Shown::Alone(Box::new(object)),
     })
+}
+
+/// Whether a request is a dry run, which stores nothing.
+fn asks_for_dry_run(uri: &str) -> bool {
+    let query = uri.split_once('?').map_or("", |(_, query)| query);
+    let mut parameters = query.split('&').filter_map(|parameter| parameter.split_once('='));
+    parameters.any(|(name, value)| name == "dryRun" && !value.is_empty())
+}
+
+/// Whether a deletion is a dry run. Its options are in the query or in the body, which events of the level `Metadata`
+/// do not contain.
+fn is_tried_deletion(native: &Native) -> bool {
+    let Ok(record) = serde_json::from_str::<Value>(&native.record) else { return false };
+    // AKS wraps the event as text.
+    let log = record["properties"]["log"].as_str().and_then(|log| serde_json::from_str::<Value>(log).ok());
+    let event = log.as_ref().unwrap_or(&record);
+    // The second is that of GKE.
+    let bodies = [&event["requestObject"], &event["protoPayload"]["request"]];
+    event["requestURI"].as_str().is_some_and(asks_for_dry_run)
+        || bodies.iter().any(|body| body["dryRun"].as_array().is_some_and(|values| !values.is_empty()))
 }
 
 /// Id of an object: `pods/default/web-0`. A create request may name the object only in its body.

@@ -26,6 +26,7 @@ use schemas::{
     Envelope, Event,
     changes::{
         ComplianceChange,
+        change_review::ChangeFactKind,
         compliance::{ChangeApplied, Observation, STAGE},
     },
     envelope::native_format,
@@ -147,9 +148,12 @@ fn of_activity(envelope: &Envelope, event: &Activity) -> Vec<Seen> {
     }
 }
 
-/// The change that an event reports as completed.
+/// The change that an event reports as completed; `None` if it was rolled back.
 fn applied(envelope: &Envelope, event: &Infrastructure) -> Option<ComplianceChange> {
     let change_id = event.change_id.as_deref().filter(|id| !id.is_empty())?;
+    if ChangeFactKind::Completed.reports_rollback(event.outcome.code.as_deref()) {
+        return None;
+    }
     Some(ComplianceChange::Applied(Box::new(ChangeApplied {
         event_id: envelope.id,
         tenant: envelope.tenant.clone(),

@@ -29,22 +29,35 @@ pub(super) fn read(envelope: &Envelope, event: &Infrastructure) -> Option<(Docum
     let document = Document::from_value(&plan).ok()?;
     let named = event.change_id.as_deref().filter(|id| !id.is_empty());
     let change_id = named.map_or_else(|| envelope.id.to_string(), bounded_id);
-    // A resource that declares a Kubernetes object is two subjects, and the first is the resource.
+    // Deferred resources stay as they are. One that declares a Kubernetes object is two subjects, and the first is
+    // the resource.
     let mut kept: HashSet<&str> = HashSet::new();
-    let resources = document.subjects.iter().filter(|subject| kept.insert(&subject.address));
+    let changed = document.subjects.iter().filter(|subject| !subject.is_deferred);
+    let resources = changed.filter(|subject| kept.insert(&subject.address));
     let mut seen: Vec<Seen> = resources
         .take(MAX_RESOURCES)
         .map(|subject| of_plan(event, &subject.address, &subject.kind, &change_id, true))
         .collect();
     for entry in plan["resource_changes"].as_array().into_iter().flatten() {
-        let deletes = entry["mode"] != "data" && entry["change"]["after"].is_null();
-        let address = entry["address"].as_str().filter(|address| deletes && !kept.contains(address));
-        if let (Some(address), true) = (address, seen.len() < MAX_RESOURCES) {
-            let kind = entry["type"].as_str().unwrap_or_default();
-            seen.push(of_plan(event, address, kind, &change_id, false));
+        let kind = entry["type"].as_str().unwrap_or_default();
+        for address in left(entry).filter(|address| !kept.contains(address)) {
+            if seen.len() < MAX_RESOURCES {
+                seen.push(of_plan(event, address, kind, &change_id, false));
+            }
         }
     }
     Some((document, seen))
+}
+
+/// Addresses without a resource after a change: its own if the resource is deleted, and the one that it moves from.
+/// A resource that Terraform forgets goes on existing.
+fn left(entry: &Value) -> impl Iterator<Item = &str> {
+    let change = &entry["change"];
+    let mut actions = change["actions"].as_array().into_iter().flatten();
+    let ends = entry["mode"] != "data" && !actions.any(|action| action == "forget");
+    let deleted = Some(&entry["address"]).filter(|_| change["after"].is_null());
+    let addresses = deleted.into_iter().chain([&entry["previous_address"]]);
+    addresses.filter(move |_| ends).filter_map(Value::as_str)
 }
 
 /// A resource by its address within its workspace, because its provider's id is known only after creation.

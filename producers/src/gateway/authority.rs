@@ -4,7 +4,9 @@ use chrono::SubsecRound;
 use schemas::{
     Envelope, Event, Timestamp,
     access::{Principal, Scope},
-    events::{Actor, ActorKind, Governance, GovernanceKind, ON_BEHALF_OF, REQUESTED_THROUGH},
+    events::{
+        Actor, ActorKind, Governance, GovernanceKind, InfrastructureKind, ON_BEHALF_OF, REQUESTED_THROUGH,
+    },
 };
 
 /// The beginning of the types that only Weir defines. One that it does not know would pass for a decision of a later version.
@@ -32,8 +34,8 @@ impl Authority<'_> {
     /// The event, if the sender may publish it; otherwise the reason why not.
     ///
     /// A decision is attributed to the principal: the actor that the event names is kept as the person it
-    /// claims to act for, and an approval, a waiver or its end counts from now, by the gateway's clock. A
-    /// request may name the person who asks.
+    /// claims to act for. A request may name the person who asks. A proposal, a request, an approval, a
+    /// waiver and its end count from now, by the gateway's clock.
     pub(super) fn authorise(self, mut event: Envelope, now: Timestamp) -> Result<Envelope, String> {
         if event.source.is_reserved() {
             return Err(format!("the source {} is reserved for Weir itself", event.source.as_str()));
@@ -66,18 +68,29 @@ impl Authority<'_> {
             }
             if let Event::Governance(decision) = &mut event.event {
                 claim(decision, principal);
-                let counts_from_now = [
-                    GovernanceKind::ApprovalDecided,
-                    GovernanceKind::WaiverGranted,
-                    GovernanceKind::WaiverRevoked,
-                ];
-                if counts_from_now.contains(&decision.kind) {
-                    event.occurred_at = now.trunc_subsecs(6);
-                    (event.time_assumed, event.skewed) = (true, false);
-                }
             }
         }
+        if counts_from_now(&event.event) {
+            event.occurred_at = now.trunc_subsecs(6);
+            (event.time_assumed, event.skewed) = (true, false);
+        }
         Ok(event)
+    }
+}
+
+/// Whether the event counts from when the gateway took it. Read models fold proposals, requests and decisions
+/// in the order of time: one that its publisher dates back would slip under an approval of something else.
+fn counts_from_now(event: &Event) -> bool {
+    match event {
+        Event::Infrastructure(change) => change.kind == InfrastructureKind::ChangeProposed,
+        Event::Governance(decision) => matches!(
+            decision.kind,
+            GovernanceKind::ApprovalRequested
+                | GovernanceKind::ApprovalDecided
+                | GovernanceKind::WaiverGranted
+                | GovernanceKind::WaiverRevoked
+        ),
+        _ => false,
     }
 }
 
@@ -95,7 +108,7 @@ pub(super) fn ask_for(request: &mut Governance, principal: &Principal, person: S
 fn claim(decision: &mut Governance, principal: &Principal) {
     let named = std::mem::replace(&mut decision.actor, principal.actor());
     decision.attributes.remove(REQUESTED_THROUGH);
-    if decision.kind == GovernanceKind::ApprovalRequested && !named.id.is_empty() {
+    if decision.kind == GovernanceKind::ApprovalRequested && !named.id.trim().is_empty() {
         return ask_for(decision, principal, named.id);
     }
     if !named.id.is_empty() && named.id != decision.actor.id {

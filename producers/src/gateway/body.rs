@@ -8,12 +8,12 @@ use edge::api_error::ApiError;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use schemas::problem::ProblemKind;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
-use super::shares::{self, Charge, Holder};
+use super::{
+    shares::{self, Charge, Holder},
+    turns::{Turn, Turns},
+};
 
 /// Maximum number of bodies decoded or parsed at once, on threads beside the event loop. Bounds the memory of
 /// decoders (a zstd window is up to 8 MiB) and their share of processor time.
@@ -22,17 +22,17 @@ const HEAVY_AT_ONCE: usize = 4;
 /// Memory budget for the bodies of all requests.
 pub(super) struct Budget {
     bytes: Arc<shares::Bytes>,
-    heavy: Arc<Semaphore>,
+    heavy: Turns,
 }
 
 impl Budget {
     pub(super) fn new(bytes: Arc<shares::Bytes>) -> Self {
-        Self { bytes, heavy: Arc::new(Semaphore::new(HEAVY_AT_ONCE)) }
+        Self { bytes, heavy: Turns::new(HEAVY_AT_ONCE) }
     }
 
-    /// A permit to decode or parse a large body; released when dropped.
-    pub(super) async fn turn(&self) -> OwnedSemaphorePermit {
-        Arc::clone(&self.heavy).acquire_owned().await.expect("the semaphore is never closed")
+    /// Waits for the holder's turn to decode or parse a large body.
+    pub(super) async fn turn(&self, holder: &Holder) -> Turn {
+        self.heavy.take(holder).await
     }
 
     /// An empty charge on the holders.

@@ -9,7 +9,7 @@ use axum::{
 };
 use bytes::Bytes;
 use chrono::Utc;
-use edge::{api_error::ApiError, service::Traces};
+use edge::{access::CallerAddress, api_error::ApiError, service::Traces};
 use http::{HeaderMap, header};
 use schemas::{
     Envelope, Timestamp,
@@ -72,6 +72,7 @@ use super::{
 pub(super) async fn publish(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Arc<Principal>>,
+    Extension(CallerAddress(address)): Extension<CallerAddress>,
     Extension(traces): Extension<Traces>,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -84,11 +85,12 @@ pub(super) async fn publish(
     let sent = body::read(&parts.headers, body, app.charge(&tenant), patience).await?;
     let deadline = Instant::now() + app.config.timeouts.handler;
     let count = if mode == ContentMode::Batch { Count::Many } else { Count::One };
-    let text = Text { mode, headers: parts.headers, principal, now: Utc::now() };
+    let text = Text { mode, headers: parts.headers, principal: Arc::clone(&principal), now: Utc::now() };
     // The charge lives until the answer: the events are held as long.
     let parse = move |body: &Bytes| Ok((text.parse(body)?, body.len()));
     let ((events, bytes), _charge) = reading::decoded(&app, encoding, sent, deadline, parse).await?;
     app.quotas.take_content(&tenant, events.len(), bytes)?;
+    app.note_forbidden(&principal, address, &events);
     let events = events.into_iter().map(|event| event.map(|event| traces.around(event))).collect();
     Ok(settle::publish(&app, events, traces.hop.as_ref(), deadline).await.answer(count))
 }
@@ -103,7 +105,8 @@ struct Text {
 
 impl Text {
     fn authorise(&self, event: Envelope) -> Result<Envelope, String> {
-        Authority::Principal(&self.principal).authorise(event, self.now)
+        // Not when the body came: others may have decided since, and events of a batch stay in their order.
+        Authority::Principal(&self.principal).authorise(event, Utc::now())
     }
 
     fn parse(&self, body: &Bytes) -> Result<Vec<Result<Envelope, Rejected>>, ApiError> {

@@ -30,10 +30,11 @@ mod signature;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod webhook;
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -43,11 +44,11 @@ use std::{
 pub use config::{Admin, GatewayConfig, Limits, Timeouts, WaiversWatch};
 pub use edge::key_ring::KeyRingWatch;
 pub use edge::rates::Rates;
-use edge::{Listen, ListenError, Listener, Open, admission::Admission};
+use edge::{Listen, ListenError, Listener, Open, admission::Admission, trail::Reason};
 pub use policy::{Budgets, PlanAsked};
 pub use publisher::{Delivery, KafkaPublisher, Publisher};
 pub use router::openapi;
-use schemas::TenantId;
+use schemas::{Envelope, TenantId, access::Principal};
 pub use shares::TenantQuotas;
 pub use signature::{InvalidSecrets, WebhookSecrets};
 use thiserror::Error;
@@ -56,7 +57,7 @@ use tracing::{error, info};
 
 use self::{
     body::{Budget, Patience},
-    settle::InHand,
+    settle::{InHand, Rejected},
     shares::{Bytes, Charge, Holder, Quotas},
 };
 
@@ -106,6 +107,14 @@ impl App {
     /// Limits on reading a body: size and minimum rate.
     fn patience(&self, bytes: usize) -> Patience {
         Patience { bytes, span: self.config.timeouts.body, rate: self.config.limits.body_bytes_per_second }
+    }
+
+    /// Notes for the audit log that events of a request are forbidden, once a request. Where the whole request
+    /// is, the guard of its route notes it.
+    fn note_forbidden(&self, principal: &Principal, address: IpAddr, events: &[Result<Envelope, Rejected>]) {
+        if settle::hides_forbidden(events) {
+            self.admission.note(principal, Reason::Forbidden, router::PUBLISH, address);
+        }
     }
 
     fn stopping(&self) -> bool {

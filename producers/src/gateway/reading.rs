@@ -11,7 +11,7 @@ use super::{
     App,
     body::{Budget, Sent},
     encoding::{self, ContentEncoding},
-    shares::Charge,
+    shares::{Charge, Holder},
 };
 
 /// Maximum size of bodies that are read on the event loop; larger ones, and all that must be decompressed,
@@ -30,12 +30,13 @@ pub(super) async fn decoded<T: Send + 'static>(
     let weight = Weight::of(encoding, &sent.bytes);
     let worker = Arc::clone(app);
     let Sent { bytes, mut charge } = sent;
+    let holder = charge.holder().clone();
     let work = move || {
         let decoded =
             encoding::decode(encoding, bytes, &worker.config.limits, &mut |more| charge.grow(more))?;
         Ok((parse(&decoded)?, charge))
     };
-    run(&app.budget, weight, deadline, work).await
+    run(&app.budget, &holder, weight, deadline, work).await
 }
 
 /// Whether reading a body may block the event loop.
@@ -52,9 +53,10 @@ impl Weight {
     }
 }
 
-/// Runs the work here, or on a thread beside the event loop once it has a permit.
+/// Runs the work here, or on a thread beside the event loop once it is the holder's turn.
 pub(super) async fn run<T: Send + 'static>(
     budget: &Budget,
+    holder: &Holder,
     weight: Weight,
     deadline: Instant,
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
@@ -63,7 +65,7 @@ pub(super) async fn run<T: Send + 'static>(
         return work();
     }
     let overloaded = |_| ApiError::new(ProblemKind::Overloaded, "too many large bodies are being read");
-    let turn = timeout_at(deadline, budget.turn()).await.map_err(overloaded)?;
+    let turn = timeout_at(deadline, budget.turn(holder)).await.map_err(overloaded)?;
     let working = tokio::task::spawn_blocking(move || {
         // Here, not with the request: work goes on when the client is gone.
         let _turn = turn;

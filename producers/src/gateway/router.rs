@@ -18,6 +18,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{App, commands, config::Admin, events, handshake, policy, sources, webhook};
 
+/// Class of the routes that take events and records.
+pub(super) const PUBLISH: &str = "publish";
+
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -35,7 +38,7 @@ struct Described;
 fn guarded() -> [(Scope, &'static str, OpenApiRouter<Arc<App>>); 10] {
     let publishing = OpenApiRouter::new().routes(routes!(events::publish)).routes(routes!(sources::publish));
     [
-        (Scope::EventsWrite, "publish", publishing),
+        (Scope::EventsWrite, PUBLISH, publishing),
         (Scope::ChangesRequest, "command", commands::requests()),
         (Scope::ChangesDecide, "command", commands::decisions()),
         (Scope::RiskDecide, "command", commands::risk_decisions()),

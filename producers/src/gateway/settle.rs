@@ -71,6 +71,16 @@ impl Rejected {
     }
 }
 
+/// Whether events of a request are forbidden while the answer to it has another status than 403.
+pub(super) fn hides_forbidden(events: &[Result<Envelope, Rejected>]) -> bool {
+    let is_forbidden = |event: &Result<Envelope, Rejected>| {
+        event.as_ref().is_err_and(|rejected| rejected.reason.status() == StatusCode::FORBIDDEN.as_u16())
+    };
+    // Of a request without a good event the first rejection is the answer.
+    let told = events.iter().all(Result::is_err) && events.first().is_some_and(is_forbidden);
+    !told && events.iter().any(is_forbidden)
+}
+
 /// Whether a request carries one event or a batch: the rejection of a single event is the response to the
 /// request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -90,6 +90,11 @@ pub(super) struct Charge {
 }
 
 impl Charge {
+    /// The narrowest of the holders: whoever takes turns at the work on the bytes.
+    pub(super) fn holder(&self) -> &Holder {
+        self.holders.last().expect("somebody holds every charge")
+    }
+
     /// Whether that many more bytes are available.
     pub(super) fn check(&self, more: usize) -> Result<(), ApiError> {
         self.check_in(&self.bytes.lock(), more)

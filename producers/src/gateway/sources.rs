@@ -1,6 +1,6 @@
 //! `POST /api/v1/sources/{source}`: records of other systems, mapped as by `weir import`.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Extension, Json,
@@ -10,7 +10,7 @@ use axum::{
 };
 use bytes::Bytes;
 use chrono::Utc;
-use edge::{api_error::ApiError, service::Traces};
+use edge::{access::CallerAddress, api_error::ApiError, service::Traces};
 use http::{StatusCode, request::Parts};
 use schemas::{
     Envelope, TenantId, Timestamp,
@@ -26,10 +26,11 @@ use utoipa::ToSchema;
 use super::{
     App,
     authority::Authority,
-    body,
+    body::{self, Sent},
     encoding::ContentEncoding,
     firehose, handshake, media, reading,
     settle::{self, Count, Published, Rejected, Settled},
+    shares::Charge,
 };
 use crate::sources::{
     self, Mapped, NotARecord, Oddities, Received, SourceFormat,
@@ -122,6 +123,7 @@ impl RecordCounts {
 pub(super) async fn publish(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Arc<Principal>>,
+    Extension(CallerAddress(address)): Extension<CallerAddress>,
     Extension(traces): Extension<Traces>,
     source: Result<Path<String>, PathRejection>,
     request: Request,
@@ -129,7 +131,7 @@ pub(super) async fn publish(
     let format = format_of(source.as_ref().map_or("", |Path(source)| source))?;
     let (parts, body) = request.into_parts();
     let asked = firehose::Asked::of(&parts.headers);
-    let publishing = Publishing { app, principal, traces, format };
+    let publishing = Publishing { app, principal, address, traces, format };
     match asked {
         Some(asked) => Ok(asked.answer(publishing.publish(parts, body).await, Utc::now())),
         None => publishing.publish(parts, body).await,
@@ -140,50 +142,83 @@ pub(super) async fn publish(
 struct Publishing {
     app: Arc<App>,
     principal: Arc<Principal>,
+    address: IpAddr,
     traces: Traces,
     format: SourceFormat,
 }
 
 impl Publishing {
     async fn publish(self, parts: Parts, body: Body) -> Result<Response, ApiError> {
-        let Self { app, principal, traces, format } = self;
-        let form = if format == SourceFormat::Focus {
-            charges::form_of(&parts)?
-        } else {
-            media::check_records(&parts.headers)?;
-            Form::Records
-        };
-        let encoding = ContentEncoding::of(&parts.headers)?;
-        let (tenant, now) = (principal.tenant().clone(), Utc::now());
-        app.quotas.take_request(&tenant)?;
-        let patience = app.patience(app.config.limits.records_bytes);
-        let sent = body::read(&parts.headers, body, app.charge(&tenant), patience).await?;
         if let Some(question) = handshake::Question::of(&parts.headers) {
-            return question.answer(&sent.bytes);
+            return question.answer(&self.receive(&parts, body).await?.sent.bytes);
         }
-        let deadline = Instant::now() + app.config.timeouts.handler;
-        let of_tenant = tenant.clone();
-        let parse = move |body: &Bytes| {
-            let records = match form {
-                Form::Records => read(format, &of_tenant, body, now)?,
-                Form::Charges(form) => charges::read(&of_tenant, body, form, now)?,
-            };
-            Ok((records, body.len()))
-        };
-        let ((records, bytes), _charge) = reading::decoded(&app, encoding, sent, deadline, parse).await?;
+        let read = self.read(&parts, body).await;
+        let Self { app, principal, address, traces, format } = self;
+        let Held { records, charge: _charge, deadline } =
+            read.inspect_err(|refusal| report_refusal(format, refusal))?;
         let Records { events, counts } = records;
-        app.quotas.take_content(&tenant, events.len(), bytes)?;
         let authorised = |(index, event): (usize, Result<Envelope, Rejected>)| {
-            let event = Authority::Principal(&principal).authorise(event?, now);
+            // Not when the head came: others may have decided since.
+            let event = Authority::Principal(&principal).authorise(event?, Utc::now());
             let denied = |detail: String| Rejected::new(index, ProblemKind::Forbidden, &detail);
             event.map(|event| traces.around(event)).map_err(denied)
         };
-        let events = events.into_iter().enumerate().map(authorised).collect();
+        let events: Vec<_> = events.into_iter().enumerate().map(authorised).collect();
+        app.note_forbidden(&principal, address, &events);
         let settled = settle::publish(&app, events, traces.hop.as_ref(), deadline).await;
         report(format, &settled);
         let published = settled.counted(counts).outcome(Count::Many)?;
         Ok((StatusCode::ACCEPTED, Json(published)).into_response())
     }
+
+    /// The body as sent, within the limits.
+    async fn receive(&self, parts: &Parts, body: Body) -> Result<Arrived, ApiError> {
+        let form = if self.format == SourceFormat::Focus {
+            charges::form_of(parts)?
+        } else {
+            media::check_records(&parts.headers)?;
+            Form::Records
+        };
+        let encoding = ContentEncoding::of(&parts.headers)?;
+        let (app, tenant) = (&self.app, self.principal.tenant());
+        app.quotas.take_request(tenant)?;
+        let patience = app.patience(app.config.limits.records_bytes);
+        let sent = body::read(&parts.headers, body, app.charge(tenant), patience).await?;
+        Ok(Arrived { form, encoding, sent })
+    }
+
+    /// The records of the body.
+    async fn read(&self, parts: &Parts, body: Body) -> Result<Held, ApiError> {
+        let now = Utc::now();
+        let Arrived { form, encoding, sent } = self.receive(parts, body).await?;
+        let deadline = Instant::now() + self.app.config.timeouts.handler;
+        let (format, tenant) = (self.format, self.principal.tenant().clone());
+        let parse = move |body: &Bytes| {
+            let records = match form {
+                Form::Records => read(format, &tenant, body, now)?,
+                Form::Charges(form) => charges::read(&tenant, body, form, now)?,
+            };
+            Ok((records, body.len()))
+        };
+        let ((records, bytes), charge) = reading::decoded(&self.app, encoding, sent, deadline, parse).await?;
+        self.app.quotas.take_content(self.principal.tenant(), records.events.len(), bytes)?;
+        Ok(Held { records, charge, deadline })
+    }
+}
+
+/// A body as sent, and how to read it.
+struct Arrived {
+    form: Form,
+    encoding: ContentEncoding,
+    sent: Sent,
+}
+
+/// The records of a body, while their memory is charged.
+struct Held {
+    records: Records,
+    charge: Charge,
+    /// Time limit for Kafka's acknowledgements.
+    deadline: Instant,
 }
 
 /// The format with that name in `weir import`.
@@ -215,17 +250,29 @@ pub(super) fn described() -> String {
     with_key.map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// Problems that are counted, of a record or of a request that is refused as a whole. Others, such as a used-up
+/// share, have metrics of their own.
+const REFUSALS: [ProblemKind; 14] = [
+    ProblemKind::InvalidRequest,
+    ProblemKind::InvalidEncoding,
+    ProblemKind::InvalidJson,
+    ProblemKind::JsonLimit,
+    ProblemKind::InvalidEnvelope,
+    ProblemKind::Forbidden,
+    ProblemKind::RequestTimeout,
+    ProblemKind::BodyTooLarge,
+    ProblemKind::BatchTooLarge,
+    ProblemKind::EventTooLarge,
+    ProblemKind::UnsupportedMediaType,
+    ProblemKind::UnsupportedEncoding,
+    ProblemKind::InvalidEvent,
+    ProblemKind::TimeOutOfRange,
+];
+
 /// Initialises every counter with 0, so that an alert on rejections sees the first one.
 pub(super) fn announce() {
     for &format in SourceFormat::ALL {
-        let refused = [
-            ProblemKind::InvalidJson,
-            ProblemKind::InvalidEvent,
-            ProblemKind::JsonLimit,
-            ProblemKind::EventTooLarge,
-            ProblemKind::TimeOutOfRange,
-        ];
-        for outcome in refused.map(ProblemKind::slug).into_iter().chain(["accepted"]) {
+        for outcome in REFUSALS.map(ProblemKind::slug).into_iter().chain(["accepted"]) {
             counter(format, outcome).increment(0);
         }
     }
@@ -251,6 +298,19 @@ pub(super) fn report(format: SourceFormat, settled: &Settled) {
             "records were refused"
         );
     }
+}
+
+/// Counts and logs a request that was refused as a whole, as one record.
+pub(super) fn report_refusal(format: SourceFormat, refusal: &ApiError) {
+    let problem = refusal.problem();
+    let Some(kind) = REFUSALS.into_iter().find(|kind| kind.slug() == problem.slug()) else { return };
+    counter(format, kind.slug()).increment(1);
+    warn!(
+        source = format.name(),
+        outcome = kind.slug(),
+        detail = problem.detail,
+        "a request was refused with all of its records"
+    );
 }
 
 /// Format of a request's records.

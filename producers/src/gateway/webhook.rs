@@ -35,7 +35,7 @@ use super::{
     encoding::ContentEncoding,
     media,
     reading::{self, Weight},
-    settle::{self, Count, Published},
+    settle::{self, Count, Published, Rejected},
     shares::{Charge, Holder},
     signature::Signature,
     sources::{self, RecordCounts},
@@ -123,17 +123,29 @@ pub(super) async fn publish(
     })?;
     app.quotas.take_request(&tenant)?;
     app.quotas.take_content(&tenant, 1, sent.bytes.len())?;
-    let form = Form::of(&parts.headers)?;
-    let received = Received { delivery: delivery_of(&parts.headers)?, form, tenant, now: Utc::now() };
-    let encoding = ContentEncoding::of(&parts.headers)?;
-    let (read, _charge) = received.read(&app, encoding, sent, deadline).await?;
-    let (event, counts) = read;
+    let read = read(&app, &parts.headers, (tenant, sent), deadline).await;
+    let ((event, counts), _charge) =
+        read.inspect_err(|refusal| sources::report_refusal(SourceFormat::GithubWebhook, refusal))?;
     let event = Authority::Webhook
         .authorise(event, Utc::now())
-        .map_err(|detail| ApiError::new(ProblemKind::Forbidden, detail))?;
-    let settled = settle::publish(&app, vec![Ok(traces.around(event))], traces.hop.as_ref(), deadline).await;
+        .map(|event| traces.around(event))
+        .map_err(|detail| Rejected::new(0, ProblemKind::Forbidden, &detail));
+    let settled = settle::publish(&app, vec![event], traces.hop.as_ref(), deadline).await;
     sources::report(SourceFormat::GithubWebhook, &settled);
     Ok(settled.counted(counts).answer(Count::One))
+}
+
+/// Reads a delivery whose signature holds.
+async fn read(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    (tenant, sent): (TenantId, Sent),
+    deadline: Instant,
+) -> Result<((Envelope, RecordCounts), Charge), ApiError> {
+    let form = Form::of(headers)?;
+    let received = Received { delivery: delivery_of(headers)?, form, tenant, now: Utc::now() };
+    let encoding = ContentEncoding::of(headers)?;
+    received.read(app, encoding, sent, deadline).await
 }
 
 /// The charge for an unauthenticated body: to the tenant that it names and the address that it comes from, or
@@ -166,12 +178,12 @@ impl Sender {
     /// The tenant, if the signature matches the body as sent.
     async fn verify(self, sent: Sent, deadline: Instant) -> Result<(Sent, Option<TenantId>), ApiError> {
         let weight = Weight::of(ContentEncoding::Identity, &sent.bytes);
-        let app = Arc::clone(&self.app);
+        let (app, holder) = (Arc::clone(&self.app), sent.charge.holder().clone());
         let work = move || {
             let tenant = self.app.config.github.verify(&self.named, &self.signature, &sent.bytes);
             Ok((sent, tenant))
         };
-        reading::run(&app.unproven, weight, deadline, work).await
+        reading::run(&app.unproven, &holder, weight, deadline, work).await
     }
 }
 

@@ -12,12 +12,16 @@ use schemas::TenantId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Counts, ImportError, Start, StateOptions, walk::FoundFile};
+use super::{
+    Counts, ImportError, Start, StateOptions,
+    walk::{FoundFile, path_text},
+};
 use crate::sources::{SourceFormat, focus::Delivery};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
-    path: PathBuf,
+    /// [`path_text`] of the file.
+    path: String,
     bytes: u64,
     modified_ns: u64,
     /// Whether the file is not finished: the counts are those of its first records.
@@ -40,7 +44,7 @@ pub(super) struct Published {
 
 impl Published {
     /// Whether the file is still the same.
-    pub(super) fn is_of(&self, file: &FoundFile) -> bool {
+    fn is_of(&self, file: &FoundFile) -> bool {
         (self.bytes, self.modified_ns) == (file.bytes, file.modified_ns)
     }
 }
@@ -63,7 +67,15 @@ pub(super) struct Journal {
 }
 
 /// Files that an earlier, interrupted import published, whole or partly.
-pub(super) type Done = HashMap<PathBuf, Published>;
+#[derive(Debug, Default)]
+pub(super) struct Done(HashMap<String, Published>);
+
+impl Done {
+    /// What was published of a file, if the file is still the same.
+    pub(super) fn of(&self, file: &FoundFile) -> Option<Published> {
+        self.0.get(&path_text(&file.path)).copied().filter(|published| published.is_of(file))
+    }
+}
 
 impl Journal {
     pub(super) fn open(
@@ -75,7 +87,7 @@ impl Journal {
         let path = state_dir.join(name_of(whose, paths));
         let opened = (|| {
             fs::create_dir_all(state_dir)?;
-            let done = if start == Start::Resumed { read(&path)? } else { Done::new() };
+            let done = if start == Start::Resumed { read(&path)? } else { Done::default() };
             let mut options = File::options();
             options.create(true);
             match start {
@@ -97,7 +109,8 @@ impl Journal {
 
     /// Records a file whose records are all acknowledged; or, partly, all of those that these counts count.
     pub(super) fn note(&mut self, file: &FoundFile, partly: bool, counts: Counts) -> Result<(), ImportError> {
-        let FoundFile { path, bytes, modified_ns, .. } = file.clone();
+        let path = path_text(&file.path);
+        let FoundFile { bytes, modified_ns, .. } = *file;
         let written = serde_json::to_vec(&Line { path, bytes, modified_ns, partly, counts })
             .map_err(io::Error::from)
             .and_then(|mut line| {
@@ -140,15 +153,15 @@ fn name_of(whose: &Whose<'_>, paths: &[PathBuf]) -> String {
 fn read(path: &Path) -> io::Result<Done> {
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Done::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Done::default()),
         Err(error) => return Err(error),
     };
-    let mut done = Done::new();
-    for line in BufReader::new(file).lines() {
-        // A line that was cut short names a file that is simply read again.
-        if let Ok(Line { path, bytes, modified_ns, partly, counts }) = serde_json::from_str(&line?) {
+    let mut done = HashMap::new();
+    for line in BufReader::new(file).split(b'\n') {
+        // A line that was cut short, perhaps within a character, names a file that is simply read again.
+        if let Ok(Line { path, bytes, modified_ns, partly, counts }) = serde_json::from_slice(&line?) {
             done.insert(path, Published { bytes, modified_ns, partly, counts });
         }
     }
-    Ok(done)
+    Ok(Done(done))
 }

@@ -3,6 +3,7 @@
 //! Importing again is safe: every record keeps its id, so stored records are recognised as duplicates.
 
 mod journal;
+mod pending;
 mod publish;
 mod read;
 mod records;
@@ -112,8 +113,8 @@ pub struct Counts {
 /// A record or file that was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rejection {
-    /// The file.
-    pub file: PathBuf,
+    /// Path of the file; a byte that is not UTF-8 is `\xNN`, a backslash `\\`.
+    pub file: String,
     /// Index of the record in the file, from 0; `None` if the file itself is meant.
     pub record: Option<u64>,
     /// Reason, for people.
@@ -161,8 +162,11 @@ impl ImportSummary {
 /// Error that stops an import. Acknowledged records are stored; a resumed import continues after them.
 #[derive(Debug, Error)]
 pub enum ImportError {
-    /// The journal cannot be written.
-    #[error("the import's journal {path} cannot be written; name another state folder")]
+    /// The journal cannot be read or written.
+    #[error(
+        "the import's journal {path} cannot be read or written; make its folder writable and leave room on its disk, then \
+         resume the import"
+    )]
     Journal {
         /// File of the journal.
         path: PathBuf,

@@ -23,7 +23,7 @@ use super::{
     read::{Ending, Item, Sought, Unrecognised, chain, read_file},
     seen::Seen,
     sent::{Noted, SentFile},
-    walk::{FoundFile, Walk},
+    walk::{FoundFile, Walk, path_text},
 };
 use crate::{
     kafka::{DeliveryFailure, Producer, SendError},
@@ -219,7 +219,7 @@ impl<'a> Publishing<'a> {
 
     fn reject(&mut self, record: u64, reason: String, file: &mut SentFile) {
         file.counts.rejected += 1;
-        let rejection = Rejection { file: file.file.path.clone(), record: Some(record), reason };
+        let rejection = Rejection { file: path_text(&file.file.path), record: Some(record), reason };
         list(&mut self.summary.rejections, rejection);
     }
 
@@ -238,7 +238,7 @@ impl<'a> Publishing<'a> {
             Ending::Stopped if !sent.is_refused => Noted::Partly,
             _ => Noted::Nothing,
         };
-        let about = |reason| Rejection { file: sent.file.path.clone(), record: None, reason };
+        let about = |reason| Rejection { file: path_text(&sent.file.path), record: None, reason };
         match ending {
             Ending::Whole => self.summary.files += 1,
             Ending::Stopped => {}
@@ -351,8 +351,8 @@ impl Reading {
         for found in Walk::new(paths) {
             let told = match found {
                 Err(unseen) => {
-                    let reason = chain(&unseen.error);
-                    self.tell(Told::Missing(Rejection { file: unseen.path, record: None, reason }))
+                    let (file, reason) = (path_text(&unseen.path), chain(&unseen.error));
+                    self.tell(Told::Missing(Rejection { file, record: None, reason }))
                 }
                 Ok(file) => self.read(file),
             };
@@ -363,7 +363,7 @@ impl Reading {
     }
 
     fn read(&self, file: FoundFile) -> ControlFlow<()> {
-        let published = self.done.get(&file.path).copied().filter(|published| published.is_of(&file));
+        let published = self.done.of(&file);
         if let Some(Published { counts, partly: false, .. }) = published {
             self.recall_instants(&file);
             return self.tell(Told::Resumed { file, counts });

@@ -17,19 +17,17 @@ use schemas::{TenantId, Timestamp};
 
 use super::{
     StateOptions,
+    pending::{Pending, Verdict},
     walk::{Found, FoundFile},
 };
 use crate::sources::{
     Mapped, SourceFormat,
-    elements::{ElementDefect, FileDefect},
+    elements::FileDefect,
     focus::{ChargeRow, ChargeRows, Charges, Delivery, FileBroken, Instants},
     records::{Record, Records},
     terraform::state::{self, MAX_STATE_BYTES, StateSeen},
 };
 
-/// Number of records within which a file must be recognised by a field of the source's records.
-const MAX_UNRECOGNISED: usize = 1_000;
-const MAX_UNRECOGNISED_BYTES: usize = 4_000_000;
 const GZIP_MAGIC: [u8; 2] = [0x1F, 0x8B];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 const PARQUET_MAGIC: [u8; 4] = *b"PAR1";
@@ -92,9 +90,9 @@ pub(super) fn read_file(
     file: &FoundFile,
     sought: Sought<'_>,
     bytes_read: &Arc<AtomicU64>,
-    mut hand_out: impl FnMut(Item) -> ControlFlow<()>,
+    hand_out: impl FnMut(Item) -> ControlFlow<()>,
 ) -> Ending {
-    let Sought { format, tenant, unrecognised, .. } = sought;
+    let Sought { format, tenant, .. } = sought;
     let mut reader = match open(file, bytes_read) {
         Ok(reader) => reader,
         Err(error) => return Ending::Refused(chain(&error)),
@@ -112,16 +110,25 @@ pub(super) fn read_file(
     if format == SourceFormat::Config && state::may_be_state(begins) {
         return read_state(file, reader, sought, hand_out);
     }
+    read_records(file, reader, sought, |record| item(format, tenant, record), hand_out)
+}
+
+/// Reads a file of records. They are kept back until one of them is recognised.
+fn read_records(
+    file: &FoundFile,
+    reader: Box<dyn BufRead + Send>,
+    sought: Sought<'_>,
+    mut map: impl FnMut(Record) -> Item,
+    mut hand_out: impl FnMut(Item) -> ControlFlow<()>,
+) -> Ending {
     let unrecognised = match file.found {
         Found::InFolder => Unrecognised::Refused,
-        Found::Named => unrecognised,
+        Found::Named => sought.unrecognised,
     };
-    let mut pending = Pending::new(format, unrecognised);
-    let mut out = |records: Vec<Record>| {
-        records.into_iter().try_for_each(|record| hand_out(item(format, tenant, record)))
-    };
-    let foreign = |reason| Ending::foreign(file, reason);
-    for record in Records::new(reader, format) {
+    let mut pending = Pending::new(sought.format, unrecognised);
+    let mut out = |records: Vec<Record>| records.into_iter().try_for_each(|record| hand_out(map(record)));
+    let mut defect = None;
+    for record in Records::new(reader, sought.format) {
         match record {
             Ok(record) => match pending.push(record) {
                 Verdict::Unknown => {}
@@ -130,28 +137,34 @@ pub(super) fn read_file(
                         return Ending::Stopped;
                     }
                 }
-                Verdict::Foreign => return foreign(pending.reason()),
+                Verdict::Foreign => return Ending::foreign(file, pending.reason()),
             },
-            Err(FileDefect::NotRecords) if file.found == Found::InFolder => {
-                return Ending::Skipped(chain(&FileDefect::NotRecords));
-            }
-            Err(defect) => {
-                return match out(pending.records) {
-                    ControlFlow::Break(()) => Ending::Stopped,
-                    ControlFlow::Continue(()) => Ending::Refused(chain(&defect)),
-                };
+            Err(FileDefect::NotRecords) => return Ending::foreign(file, chain(&FileDefect::NotRecords)),
+            Err(found) => {
+                defect = Some(chain(&found));
+                break;
             }
         }
     }
     if let Some(reason) = pending.without_records(file.found) {
-        return Ending::Skipped(reason);
+        return Ending::Skipped(with_defect(reason, defect.as_deref()));
     }
     match pending.at_end() {
-        Verdict::Records(records) => match out(records) {
-            ControlFlow::Break(()) => Ending::Stopped,
-            ControlFlow::Continue(()) => Ending::Whole,
+        Verdict::Records(records) => match (out(records), defect) {
+            (ControlFlow::Break(()), _) => Ending::Stopped,
+            (ControlFlow::Continue(()), None) => Ending::Whole,
+            (ControlFlow::Continue(()), Some(defect)) => Ending::Refused(defect),
         },
-        Verdict::Foreign | Verdict::Unknown => foreign(pending.reason()),
+        Verdict::Foreign | Verdict::Unknown => {
+            Ending::foreign(file, with_defect(pending.reason(), defect.as_deref()))
+        }
+    }
+}
+
+fn with_defect(reason: String, defect: Option<&str>) -> String {
+    match defect {
+        Some(defect) => format!("{reason}; {defect}"),
+        None => reason,
     }
 }
 
@@ -171,22 +184,11 @@ fn read_charges(
     let foreign = |reason| Ending::foreign(file, reason);
     let first = begins.iter().find(|byte| byte.is_ascii_graphic());
     if matches!(first, Some(b'{' | b'[')) {
-        for record in Records::new(reader, SourceFormat::Focus) {
-            let told = match record {
-                Ok(Record { index, text, .. }) => {
-                    let mapped = text.map_err(|defect| chain(&defect));
-                    let mapped =
-                        mapped.and_then(|text| charges.map_json(&text).map_err(|error| chain(&error)));
-                    hand_out(item_of(index, mapped))
-                }
-                Err(FileDefect::NotRecords) => return foreign(chain(&FileDefect::NotRecords)),
-                Err(defect) => return Ending::Refused(chain(&defect)),
-            };
-            if told.is_break() {
-                return Ending::Stopped;
-            }
-        }
-        return Ending::Whole;
+        let mapped = |Record { index, text, .. }: Record| {
+            let text = text.map_err(|defect| chain(&defect));
+            item_of(index, text.and_then(|text| charges.map_json(&text).map_err(|error| chain(&error))))
+        };
+        return read_records(file, reader, sought, mapped, hand_out);
     }
     let rows = if is_parquet(begins) {
         match File::open(&file.path) {
@@ -269,90 +271,6 @@ fn item(format: SourceFormat, tenant: &TenantId, Record { index, text, around }:
             Err(error) => Item::Rejected { index, reason: chain(&error) },
         },
         Err(defect) => Item::Rejected { index, reason: chain(&defect) },
-    }
-}
-
-/// Records of a file that is not yet recognised as one of this source's.
-struct Pending {
-    records: Vec<Record>,
-    bytes: usize,
-    format: SourceFormat,
-    unrecognised: Unrecognised,
-    recognised: bool,
-}
-
-enum Verdict {
-    Unknown,
-    Records(Vec<Record>),
-    Foreign,
-}
-
-impl Pending {
-    fn new(format: SourceFormat, unrecognised: Unrecognised) -> Self {
-        Self { records: Vec::new(), bytes: 0, format, unrecognised, recognised: false }
-    }
-
-    fn push(&mut self, record: Record) -> Verdict {
-        if self.recognised {
-            return Verdict::Records(vec![record]);
-        }
-        self.recognised = record.text.as_ref().is_ok_and(|text| self.format.is_recognised(text));
-        self.bytes += record.text.as_ref().map_or(0, String::len);
-        self.records.push(record);
-        if self.recognised {
-            Verdict::Records(std::mem::take(&mut self.records))
-        } else if self.records.len() >= MAX_UNRECOGNISED || self.bytes >= MAX_UNRECOGNISED_BYTES {
-            self.all_the_same()
-        } else {
-            Verdict::Unknown
-        }
-    }
-
-    /// The reason for skipping a file in a folder that was parsed: it contains no records.
-    fn without_records(&self, found: Found) -> Option<String> {
-        let mut defects = self.records.iter().map(|record| match &record.text {
-            Err(defect @ ElementDefect::NoRecords(_)) => Some(defect),
-            _ => None,
-        });
-        let first = defects.next()??;
-        let is_passed_over = found == Found::InFolder && !self.recognised && defects.all(|one| one.is_some());
-        is_passed_over.then(|| chain(first))
-    }
-
-    fn at_end(&mut self) -> Verdict {
-        let nothing_good = !self.records.is_empty() && self.records.iter().all(|record| record.text.is_err());
-        if self.recognised || self.records.is_empty() || nothing_good {
-            Verdict::Records(std::mem::take(&mut self.records))
-        } else {
-            self.all_the_same()
-        }
-    }
-
-    /// Passes on unrecognised records where that is allowed; another source's are rejected in any case.
-    fn all_the_same(&mut self) -> Verdict {
-        if self.unrecognised == Unrecognised::Refused || self.other_source().is_some() {
-            return Verdict::Foreign;
-        }
-        self.recognised = true;
-        Verdict::Records(std::mem::take(&mut self.records))
-    }
-
-    /// The source whose records these look like, if it is another one.
-    fn other_source(&self) -> Option<SourceFormat> {
-        let texts = || self.records.iter().filter_map(|record| record.text.as_ref().ok()).take(10);
-        SourceFormat::ALL
-            .iter()
-            .copied()
-            .find(|other| *other != self.format && texts().any(|text| other.is_recognised(text)))
-    }
-
-    /// The reason why the file is none of this source's, and whose it may be.
-    fn reason(&self) -> String {
-        let none = format!("none of its records is {}", self.format.record());
-        match self.other_source() {
-            Some(other) => format!("{none}; they look like {} ({})", other.record(), other.slug()),
-            None => none,
-        }
     }
 }
 

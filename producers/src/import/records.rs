@@ -3,7 +3,7 @@
 
 use std::{
     ops::ControlFlow,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, atomic::AtomicU64},
 };
 
@@ -12,7 +12,7 @@ use schemas::{Envelope, TenantId};
 use super::{
     Rejection, StateOptions,
     read::{Ending, Item, Sought, Unrecognised, chain, read_file},
-    walk::Walk,
+    walk::{Walk, path_text},
 };
 use crate::sources::{
     SourceFormat,
@@ -24,8 +24,8 @@ use crate::sources::{
 pub enum FileRecord<'a> {
     /// A mapped record; its text is the envelope's native record.
     Record {
-        /// The file.
-        file: &'a Path,
+        /// Path of the file, as in a [`Rejection`].
+        file: &'a str,
         /// Index of the record in the file, from 0.
         index: u64,
         /// The record's event.
@@ -58,30 +58,30 @@ pub fn records(
         unrecognised: Unrecognised::HandedOut,
     };
     for found in Walk::new(paths) {
-        let about = |file: PathBuf, record: Option<u64>, reason| Rejection { file, record, reason };
+        let about =
+            |file: &str, record: Option<u64>, reason| Rejection { file: file.to_owned(), record, reason };
         let file = match found {
             Ok(file) => file,
             Err(unseen) => {
-                let rejection = about(unseen.path, None, chain(&unseen.error));
+                let rejection = about(&path_text(&unseen.path), None, chain(&unseen.error));
                 if take(FileRecord::Rejected(rejection)).is_break() {
                     return;
                 }
                 continue;
             }
         };
+        let path = path_text(&file.path);
         let ending = read_file(&file, sought, &bytes_read, |item| match item {
             Item::Record { index, mapped } => {
-                take(FileRecord::Record { file: &file.path, index, envelope: Box::new(mapped.envelope) })
+                take(FileRecord::Record { file: &path, index, envelope: Box::new(mapped.envelope) })
             }
-            Item::Rejected { index, reason } => {
-                take(FileRecord::Rejected(about(file.path.clone(), Some(index), reason)))
-            }
+            Item::Rejected { index, reason } => take(FileRecord::Rejected(about(&path, Some(index), reason))),
         });
         let told = match ending {
             Ending::Whole => ControlFlow::Continue(()),
             Ending::Stopped => return,
-            Ending::Skipped(reason) => take(FileRecord::Skipped(about(file.path, None, reason))),
-            Ending::Refused(reason) => take(FileRecord::Rejected(about(file.path, None, reason))),
+            Ending::Skipped(reason) => take(FileRecord::Skipped(about(&path, None, reason))),
+            Ending::Refused(reason) => take(FileRecord::Rejected(about(&path, None, reason))),
         };
         if told.is_break() {
             return;

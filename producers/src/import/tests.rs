@@ -1,6 +1,8 @@
 //! Against the client library's own broker, in this process.
 
+mod foreign;
 mod memory;
+mod names;
 
 use std::{collections::BTreeMap, fs, io::Write as _, path::Path};
 
@@ -46,17 +48,34 @@ impl Case {
         fs::write(self.files.path().join(name), content).expect("written");
     }
 
-    async fn import(&self, start: Start, mut seen: impl FnMut(Progress)) -> ImportSummary {
-        let options = ImportOptions {
-            format: SourceFormat::CloudTrail,
+    fn options(&self, format: SourceFormat, start: Start) -> ImportOptions {
+        ImportOptions {
+            format,
             tenant: TenantId::new("acme").expect("a plain name"),
             state_dir: self.state.path().into(),
             start,
             delivery: Delivery::default(),
             state: StateOptions::default(),
             stop: self.stop.clone(),
-        };
+        }
+    }
+
+    async fn import(&self, start: Start, mut seen: impl FnMut(Progress)) -> ImportSummary {
+        let options = self.options(SourceFormat::CloudTrail, start);
         import(vec![self.files.path().into()], options, &self.producer, &mut seen).await.expect("imported")
+    }
+
+    /// Imports the folder, as a source's.
+    async fn import_folder(&self, format: SourceFormat) -> ImportSummary {
+        let options = self.options(format, Start::Over);
+        import(vec![self.files.path().into()], options, &self.producer, drop).await.expect("imported")
+    }
+
+    /// Imports files that are named one by one.
+    async fn import_named(&self, format: SourceFormat, names: &[&str]) -> ImportSummary {
+        let paths = names.iter().map(|name| self.files.path().join(name)).collect();
+        let options = self.options(format, Start::Over);
+        import(paths, options, &self.producer, drop).await.expect("imported")
     }
 
     fn journals(&self) -> usize {
@@ -252,7 +271,7 @@ async fn a_path_that_is_not_there_is_named() {
     fs::write(&lone, r#"{"name":"no record"}"#).expect("written");
     let summary =
         import(vec![missing.clone(), lone.clone()], options, &case.producer, |_| ()).await.expect("imported");
-    let files: Vec<&Path> = summary.rejections.iter().map(|rejection| rejection.file.as_path()).collect();
+    let files: Vec<&Path> = summary.rejections.iter().map(|rejection| Path::new(&rejection.file)).collect();
     assert_eq!(files, [missing.as_path(), lone.as_path()]);
     assert_eq!((summary.files, told(summary.counts)), (1, (0, 0, 0, 2)));
 }
@@ -279,17 +298,7 @@ async fn every_source_is_imported_from_the_files_it_writes() {
             case.file(&format!("{at}.json"), file);
         }
         case.file("other.json", foreign);
-        let options = ImportOptions {
-            format,
-            tenant: TenantId::new("acme").expect("a plain name"),
-            state_dir: case.state.path().into(),
-            start: Start::Over,
-            delivery: Delivery::default(),
-            state: StateOptions::default(),
-            stop: case.stop.clone(),
-        };
-        let summary =
-            import(vec![case.files.path().into()], options, &case.producer, |_| ()).await.expect("imported");
+        let summary = case.import_folder(format).await;
         assert_eq!(told(summary.counts), expected, "{format:?}: {:?}", summary.rejections);
         assert_eq!(summary.skipped_files, 1, "{format:?}: {:?}", summary.skipped);
     }
@@ -312,18 +321,8 @@ async fn items_and_states_are_imported_side_by_side() {
     case.file("b_state.json", STATE);
     case.file("c_plan.json", r#"{"format_version":"1.2","planned_values":{},"resource_changes":[]}"#);
     case.file("d_cut.json", &STATE[..120]);
-    let options = ImportOptions {
-        format: SourceFormat::Config,
-        tenant: TenantId::new("acme").expect("a plain name"),
-        state_dir: case.state.path().into(),
-        start: Start::Over,
-        delivery: Delivery::default(),
-        state: StateOptions::default(),
-        stop: case.stop.clone(),
-    };
-    let paths = ["a_snapshot.json", "b_state.json", "c_plan.json", "d_cut.json"]
-        .map(|name| case.files.path().join(name));
-    let summary = import(paths.into(), options, &case.producer, |_| ()).await.expect("imported");
+    let names = ["a_snapshot.json", "b_state.json", "c_plan.json", "d_cut.json"];
+    let summary = case.import_named(SourceFormat::Config, &names).await;
     assert_eq!(told(summary.counts), (5, 2, 1, 4), "{:?}", summary.rejections);
     let why = |file: &str| {
         let of_file = summary.rejections.iter().filter(|one| one.file.ends_with(file));

@@ -2,6 +2,8 @@
 
 use std::{
     collections::HashSet,
+    ffi::OsStr,
+    fmt::Write as _,
     fs, io,
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
@@ -34,21 +36,36 @@ pub(super) struct Unseen {
     pub(super) error: io::Error,
 }
 
-/// Walks paths depth first, in the order of names. Holds one list of names for each open folder.
+/// Walks paths depth first, in the order of names. Holds one list of names for each open folder, and the targets of
+/// links.
 #[derive(Debug)]
 pub(super) struct Walk {
     named: vec::IntoIter<PathBuf>,
-    open: Vec<vec::IntoIter<PathBuf>>,
-    /// The named folder that is being walked. Links into it are not followed, since their targets are visited
-    /// anyway.
+    open: Vec<OpenFolder>,
+    /// The named folder that is being walked.
     root: Option<PathBuf>,
-    /// Folders outside the root, reached by links.
-    linked: HashSet<PathBuf>,
+    /// Folders that only links lead to, without links in their paths.
+    linked_folders: HashSet<PathBuf>,
+    /// Files that links led to, outside these folders.
+    linked_files: HashSet<PathBuf>,
+}
+
+#[derive(Debug)]
+struct OpenFolder {
+    entries: vec::IntoIter<PathBuf>,
+    /// Its path without links, if only links lead to it.
+    target: Option<PathBuf>,
 }
 
 impl Walk {
     pub(super) fn new(paths: Vec<PathBuf>) -> Self {
-        Self { named: paths.into_iter(), open: Vec::new(), root: None, linked: HashSet::new() }
+        Self {
+            named: paths.into_iter(),
+            open: Vec::new(),
+            root: None,
+            linked_folders: HashSet::new(),
+            linked_files: HashSet::new(),
+        }
     }
 
     fn visit(&mut self, path: PathBuf, found: Found) -> Result<Option<FoundFile>, Unseen> {
@@ -59,20 +76,30 @@ impl Walk {
     }
 
     fn look_at(&mut self, path: &Path, found: Found) -> io::Result<Option<FoundFile>> {
-        if found == Found::InFolder && fs::symlink_metadata(path)?.is_symlink() {
-            let target = fs::canonicalize(path)?;
-            let visited_anyway = self.root.as_ref().is_some_and(|root| target.starts_with(root));
-            if visited_anyway || (target.is_dir() && !self.linked.insert(target)) {
+        let is_link = found == Found::InFolder && fs::symlink_metadata(path)?.is_symlink();
+        let target = if is_link { Some(fs::canonicalize(path)?) } else { self.below_link(path) };
+        let metadata = fs::metadata(path)?;
+        if let Some(target) = &target {
+            let is_visited_here = if self.is_visited_anyway(target) {
+                false
+            } else if metadata.is_dir() {
+                self.linked_folders.insert(target.clone())
+            } else if is_link {
+                !self.is_in_linked_folder(target) && self.linked_files.insert(target.clone())
+            } else {
+                !self.linked_files.contains(target)
+            };
+            if !is_visited_here {
                 return Ok(None);
             }
         }
-        let metadata = fs::metadata(path)?;
         if metadata.is_dir() {
             if found == Found::Named {
                 self.root = Some(fs::canonicalize(path)?);
-                self.linked.clear();
+                self.linked_folders.clear();
+                self.linked_files.clear();
             }
-            self.open.push(names_in(path)?.into_iter());
+            self.open.push(OpenFolder { entries: entries_of(path)?.into_iter(), target });
             return Ok(None);
         }
         if !metadata.is_file() {
@@ -85,19 +112,53 @@ impl Walk {
         let modified_ns = modified.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or(0);
         Ok(Some(FoundFile { path: path.into(), bytes: metadata.len(), modified_ns, found }))
     }
+
+    /// The path without links of an entry of a folder that only links lead to.
+    fn below_link(&self, entry: &Path) -> Option<PathBuf> {
+        let folder = self.open.last()?.target.as_ref()?;
+        Some(folder.join(entry.file_name()?))
+    }
+
+    /// Whether the walk comes to a target without links: from the root, through no hidden name.
+    fn is_visited_anyway(&self, target: &Path) -> bool {
+        let below_root = self.root.as_ref().and_then(|root| target.strip_prefix(root).ok());
+        below_root.is_some_and(|names| !names.iter().any(is_hidden))
+    }
+
+    /// Whether the folder of a link's target is walked, and its files with it.
+    fn is_in_linked_folder(&self, target: &Path) -> bool {
+        let is_walked = target.parent().is_some_and(|folder| self.linked_folders.contains(folder));
+        is_walked && !target.file_name().is_some_and(is_hidden)
+    }
 }
 
 /// A folder's entries by name, without hidden ones.
-fn names_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+fn entries_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+        if !is_hidden(&entry.file_name()) {
             paths.push(entry.path());
         }
     }
     paths.sort_unstable();
     Ok(paths)
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+/// A path as text, different for different paths: a byte that is not UTF-8 becomes `\xNN`, a backslash `\\`.
+pub(super) fn path_text(path: &Path) -> String {
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        text.push_str(&chunk.valid().replace('\\', r"\\"));
+        for byte in chunk.invalid() {
+            write!(text, r"\x{byte:02X}").expect("a String takes everything");
+        }
+    }
+    text
 }
 
 impl Iterator for Walk {
@@ -106,7 +167,7 @@ impl Iterator for Walk {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let (path, found) = if let Some(folder) = self.open.last_mut() {
-                let Some(path) = folder.next() else {
+                let Some(path) = folder.entries.next() else {
                     self.open.pop();
                     continue;
                 };
@@ -121,15 +182,35 @@ impl Iterator for Walk {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
+    use std::os::unix::{ffi::OsStrExt as _, fs::symlink};
+
     use super::*;
 
-    #[test]
-    #[cfg(unix)]
-    fn folders_are_walked_in_order_and_link_loops_once() {
-        use std::os::unix::fs::symlink;
+    /// The files that a walk finds, and the paths that it cannot read.
+    fn walked(paths: Vec<PathBuf>) -> (Vec<(PathBuf, Found)>, Vec<PathBuf>) {
+        let (mut seen, mut unseen) = (Vec::new(), Vec::new());
+        for found in Walk::new(paths) {
+            match found {
+                Ok(file) => seen.push((file.path, file.found)),
+                Err(missed) => unseen.push(missed.path),
+            }
+        }
+        (seen, unseen)
+    }
 
+    /// Checks which files a walk of a folder finds, by their names below it.
+    #[track_caller]
+    fn check(root: &Path, expected: &[&str]) {
+        let expected: Vec<_> = expected.iter().map(|name| (root.join(name), Found::InFolder)).collect();
+        let (seen, unseen) = walked(vec![root.into()]);
+        assert_eq!(seen, expected);
+        assert!(unseen.is_empty(), "{unseen:?}");
+    }
+
+    #[test]
+    fn folders_are_walked_in_order_and_link_loops_once() {
         let root = tempfile::tempdir().expect("a temporary folder");
         let outside = tempfile::tempdir().expect("a temporary folder");
         let at = |name: &str| root.path().join(name);
@@ -146,13 +227,7 @@ mod tests {
         symlink(root.path(), outside.path().join("back")).expect("linked");
         symlink(at("nowhere"), at("dangling")).expect("linked");
 
-        let (mut seen, mut unseen) = (Vec::new(), Vec::new());
-        for found in Walk::new(vec![root.path().into(), at("a.json")]) {
-            match found {
-                Ok(file) => seen.push((file.path, file.found)),
-                Err(missed) => unseen.push(missed.path),
-            }
-        }
+        let (seen, unseen) = walked(vec![root.path().into(), at("a.json")]);
         let expected = [
             (at("a.json"), Found::InFolder),
             (at("b/c/2.json"), Found::InFolder),
@@ -162,5 +237,47 @@ mod tests {
         ];
         assert_eq!(seen, expected);
         assert_eq!(unseen, [at("dangling")]);
+    }
+
+    #[test]
+    fn a_link_to_the_folder_above_the_root_finds_the_others_there() {
+        let above = tempfile::tempdir().expect("a temporary folder");
+        let root = above.path().join("root");
+        fs::create_dir(&root).expect("made");
+        fs::write(root.join("a.json"), "[]").expect("written");
+        fs::write(above.path().join("other.json"), "[]").expect("written");
+        symlink(above.path(), root.join("up")).expect("linked");
+        check(&root, &["a.json", "up/other.json"]);
+    }
+
+    /// As Kubernetes mounts a ConfigMap: each name is a link through `..data`, which is a link to a hidden folder.
+    #[test]
+    fn a_hidden_folder_is_walked_where_links_lead_into_it() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let at = |name: &str| root.path().join(name);
+        fs::create_dir_all(at("..2026_01/sub")).expect("made");
+        for name in ["plan.json", "c.json", ".key", "sub/b.json", "sub/.key"] {
+            fs::write(at("..2026_01").join(name), "[]").expect("written");
+        }
+        symlink("..2026_01", at("..data")).expect("linked");
+        for (link, target) in
+            [("again.json", "plan.json"), ("plan.json", "plan.json"), ("sub", "sub"), ("z.json", "c.json")]
+        {
+            symlink(format!("..data/{target}"), at(link)).expect("linked");
+        }
+        check(root.path(), &["again.json", "sub/b.json", "z.json"]);
+
+        symlink("../../..2026_01", at("..2026_01/sub/loop")).expect("linked");
+        check(root.path(), &["again.json", "sub/b.json", "sub/loop/c.json"]);
+        symlink("..data/.key", at("zz.json")).expect("linked");
+        check(root.path(), &["again.json", "sub/b.json", "sub/loop/c.json", "zz.json"]);
+    }
+
+    #[test]
+    fn different_paths_have_different_texts() {
+        let text = |bytes: &[u8]| path_text(Path::new(OsStr::from_bytes(bytes)));
+        assert_eq!(text("a/é.json".as_bytes()), "a/é.json");
+        assert_eq!(text(b"a/\xE9.json"), r"a/\xE9.json");
+        assert_eq!(text(br"a/\xE9.json"), r"a/\\xE9.json");
     }
 }

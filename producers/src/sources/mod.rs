@@ -133,6 +133,9 @@ impl SourceFormat {
 
     /// Whether an object looks like a record of this format, to tell a foreign file from one of this format.
     pub fn is_recognised(self, record: &str) -> bool {
+        if self == Self::Focus {
+            return focus::is_charge(record);
+        }
         Fields::parse(record).is_ok_and(|fields| self.row().marks.iter().any(|mark| fields.has_path(mark)))
     }
 

@@ -111,6 +111,16 @@ named! {
     }
 }
 
+/// Outcome code of a change that was rolled back.
+pub const ROLLED_BACK: &str = "rolled_back";
+
+impl ChangeFactKind {
+    /// Whether a fact of this kind with that outcome code reports that the change was rolled back.
+    pub fn reports_rollback(self, outcome_code: Option<&str>) -> bool {
+        matches!(self, Self::Completed | Self::Failed) && outcome_code == Some(ROLLED_BACK)
+    }
+}
+
 named! {
     /// Review route of a proposed change, derived from its score.
     Route {
@@ -286,6 +296,15 @@ mod tests {
             [0, 19, 20, 69, 70, 89, 90, 100].map(at),
             ["auto", "auto", "review", "review", "two_person", "two_person", "block", "block"]
         );
+    }
+
+    #[test]
+    fn the_end_of_a_change_may_be_a_rollback() {
+        let ends = [ChangeFactKind::Completed, ChangeFactKind::Failed];
+        for kind in ChangeFactKind::ALL {
+            assert_eq!(kind.reports_rollback(Some(ROLLED_BACK)), ends.contains(kind), "{kind:?}");
+            assert!(!kind.reports_rollback(Some("done")) && !kind.reports_rollback(None), "{kind:?}");
+        }
     }
 
     #[test]

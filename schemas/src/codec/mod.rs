@@ -34,7 +34,7 @@ use std::sync::Arc;
 pub use avro::{OwnSchema, own_schemas};
 pub use framing::SchemaRef;
 pub use readable::Readable;
-pub use record::{decode, decode_shared, encode};
+pub use record::{decode, decode_shared, encode, states_time};
 pub use refusal::{Refusal, Why};
 pub use writer_schema::WriterSchema;
 

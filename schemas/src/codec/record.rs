@@ -200,12 +200,12 @@ impl Headers<'_> {
             return refused(Why::InvalidEnvelope, detail);
         }
         let Some(content_type) = &self.content_type else { return self.mode_without_type(value) };
-        let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let media = essence(content_type);
+        if is_structured(&media) {
+            return Ok(Mode::Structured);
+        }
         if media.starts_with("application/cloudevents") {
-            return match media.as_str() {
-                "application/cloudevents+json" | "application/cloudevents" => Ok(Mode::Structured),
-                _ => refused(Why::InvalidEnvelope, "of structured events only JSON, one a record, is read"),
-            };
+            return refused(Why::InvalidEnvelope, "of structured events only JSON, one a record, is read");
         }
         let subtype = media.split_once('/').map_or("", |(_, subtype)| subtype);
         let is_json = subtype == "json" || subtype.ends_with("+json");
@@ -249,6 +249,27 @@ impl Headers<'_> {
                 .is_some_and(|text| text.len() >= 2 && text.starts_with('"') && text.ends_with('"'))
         };
         quoted(&self.content_type) || quoted(&self.attributes.specversion)
+    }
+}
+
+/// A media type without its parameters, in lower case.
+fn essence(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn is_structured(media: &str) -> bool {
+    matches!(media, "application/cloudevents+json" | "application/cloudevents")
+}
+
+/// Whether the event of a record states when it happened: in the header `ce_time`, or in structured mode in the
+/// value. Any other event happened at the record's timestamp.
+pub fn states_time(headers: &[(&str, Option<&[u8]>)], value: Option<&[u8]>) -> bool {
+    let content_type = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let content_type = content_type.and_then(|(_, value)| std::str::from_utf8((*value)?).ok());
+    if content_type.is_some_and(|content_type| is_structured(&essence(content_type))) {
+        value.is_some_and(json::states_time)
+    } else {
+        headers.iter().any(|(name, value)| *name == "ce_time" && value.is_some())
     }
 }
 

@@ -14,7 +14,7 @@ pub use delivery::{Delivery, DeliveryKind};
 pub use governance::{Governance, GovernanceKind, ON_BEHALF_OF, REQUESTED_THROUGH};
 pub use infrastructure::{Infrastructure, InfrastructureKind};
 pub use monitoring::{Monitoring, MonitoringKind};
-pub use parties::{Actor, ActorKind, Outcome, OutcomeStatus, Resource};
+pub use parties::{Actor, ActorKind, Outcome, OutcomeStatus, Party, Resource};
 use serde::Serialize;
 pub use usage::{Usage, UsageKind};
 

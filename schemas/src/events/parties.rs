@@ -1,6 +1,6 @@
 //! Actors, resources and outcomes: the parts that families share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,25 @@ pub struct Actor {
     /// Session or access key, as an identifier, never as a secret.
     #[serde(default)]
     pub session: Option<String>,
+}
+
+/// The id of whoever asks or decides, as two of them are told apart: without case and without spaces around
+/// it, as logins and addresses are.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Party(String);
+
+impl Party {
+    /// The party of that id; `None` if it is blank.
+    pub fn new(id: &str) -> Option<Self> {
+        let id = id.trim().to_lowercase();
+        (!id.is_empty()).then_some(Self(id))
+    }
+
+    /// The parties of a step: the actor and, if there is one, the second party. `None` if no actor is named.
+    pub fn all_of(actor: &str, second: Option<&str>) -> Option<BTreeSet<Self>> {
+        let actor = Self::new(actor)?;
+        Some(std::iter::once(actor).chain(second.and_then(Self::new)).collect())
+    }
 }
 
 /// A resource that was acted on.
@@ -130,4 +149,19 @@ pub struct Outcome {
     /// The source's message.
     #[serde(default)]
     pub message: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parties_are_told_apart_without_case_and_spaces() {
+        assert_eq!(Party::new(" Ada@Example.com\n"), Party::new("ada@example.com"));
+        assert_ne!(Party::new("ada"), Party::new("bob"));
+        assert_eq!(Party::new(" \t"), None);
+        assert_eq!(Party::all_of(" ", Some("bot")), None, "nobody asks or decides through somebody");
+        assert_eq!(Party::all_of("Ada", Some("ADA ")), Party::all_of("ada", None));
+        assert!(Party::all_of("ada", Some("bot")).is_some_and(|parties| parties.len() == 2));
+    }
 }

@@ -7,8 +7,8 @@ use sinks::{
     read_models::compliance::read::Tier,
 };
 
-use super::fixture::{ENCRYPTED, Place, completed, deleted, hour, planned, unknown, volume};
-use crate::query_api::fixture::Api;
+use super::fixture::{ENCRYPTED, Place, completed, deleted, hour, planned, rolled_back, unknown, volume};
+use crate::{change_review::fixture as changes, query_api::fixture::Api};
 
 async fn delivered() -> Api {
     let api = Api::start().await;
@@ -101,6 +101,21 @@ async fn verdicts_are_paged_to_the_last_row() {
     assert_eq!(api.ask("acme", "/api/v1/compliance/verdicts?status=maybe").await.0, 400);
 }
 
+/// Each character of such an id is two in JSON.
+#[tokio::test]
+async fn verdicts_about_the_longest_ids_are_paged() {
+    let api = Api::start().await;
+    let ids = ["a", "b"].map(|first| format!("{first}{}", "\"".repeat(1_023)));
+    let events = [volume(1, &ids[0], false, hour(0)), volume(2, &ids[1], true, hour(1))];
+    Place::at(api.database.clone()).await.member(0).await.deliver(&events).await;
+    let first: VerdictsPage = api.get("acme", "/api/v1/compliance/verdicts?limit=1").await;
+    let cursor = first.next_cursor.expect("more");
+    let path = format!("/api/v1/compliance/verdicts?limit=1&cursor={cursor}");
+    let second: VerdictsPage = api.get("acme", &path).await;
+    let found = [&first.items[0].resource, &second.items[0].resource];
+    assert_eq!((found, second.next_cursor), ([&ids[0], &ids[1]], None));
+}
+
 #[tokio::test]
 async fn a_resource_shows_how_it_came_to_be_so() {
     let api = delivered().await;
@@ -141,4 +156,21 @@ async fn scorecards_have_a_score_only_where_there_is_evidence() {
     assert_eq!((cards.items[0].quality, cards.items[0].performance), (None, None));
     let one: ScorecardsPage = api.get("acme", "/api/v1/compliance/scorecards?project=b").await;
     assert_eq!(one.items.len(), 1);
+}
+
+#[tokio::test]
+async fn a_change_that_was_rolled_back_counts_as_failed() {
+    let api = Api::start().await;
+    let events = [
+        planned(1, "c-1", Some(true), hour(1)),
+        completed(2, "c-1", hour(2)),
+        planned(3, "c-2", Some(false), hour(3)),
+        rolled_back(4, "c-2", hour(4)),
+    ];
+    Place::at(api.database.clone()).await.member(0).await.deliver(&events).await;
+    changes::Place::at(api.database.clone()).await.member(0).await.deliver(&events).await;
+    let path = "/api/v1/compliance/scorecards?project=w&as_of=2026-03-02T00:00:00Z";
+    let cards: ScorecardsPage = api.get("acme", path).await;
+    assert_eq!(cards.items[0].compliance.map(|score| score.value), Some(100), "its plan is not in force");
+    assert_eq!(cards.items[0].quality.map(|score| score.value), Some(50));
 }

@@ -1,13 +1,13 @@
 //! Findings open, close and open again, and each leaves once as an OCSF Compliance Finding.
 
 use schemas::{Envelope, changes::compliance::PolicySeverity};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sinks::{
     query_api::FindingsPage,
     read_models::compliance::read::{FindingItem, FindingStatus},
 };
 
-use super::fixture::{Place, completed, deleted, hour, planned, unknown, volume};
+use super::fixture::{Place, completed, deleted, hour, plan_of, planned, unknown, volume};
 use crate::{query_api::fixture::Api, support::corpus::corpus};
 
 /// The findings that wait in the outbox: transition and status; empties it.
@@ -138,4 +138,27 @@ async fn a_plan_counts_from_when_its_change_is_completed() {
     let states = place.dump("compliance_state").await;
     assert_eq!(states.len(), 3);
     assert!(states.iter().any(|row| row.contains("\"verdicts_key\": null")), "{states:?}");
+}
+
+#[tokio::test]
+async fn what_a_plan_moves_leaves_its_address_and_what_it_forgets_goes_on() {
+    let mut place = Place::new().await;
+    let mut member = place.member(0).await;
+    member.deliver(&[planned(1, "c", Some(false), hour(0)), completed(2, "c", hour(1))]).await;
+    assert_eq!(transitions(&told(&mut place).await), [("opened", "Fail")]);
+    let forgotten = json!({
+        "address": "aws_ebs_volume.planned", "mode": "managed", "type": "aws_ebs_volume", "name": "planned",
+        "change": {"actions": ["forget"], "before": {"encrypted": false}, "after": null, "after_unknown": {}}});
+    member.deliver(&[plan_of(3, "d", &forgotten, hour(2)), completed(4, "d", hour(3))]).await;
+    assert_eq!(transitions(&told(&mut place).await), [], "it exists and is not encrypted");
+    let moved = json!({
+        "address": "aws_ebs_volume.moved", "previous_address": "aws_ebs_volume.planned", "mode": "managed",
+        "type": "aws_ebs_volume", "name": "moved",
+        "change": {"actions": ["no-op"], "before": {"encrypted": false}, "after": {"encrypted": false},
+                   "after_unknown": {}}});
+    member.deliver(&[plan_of(5, "e", &moved, hour(4)), completed(6, "e", hour(5))]).await;
+    let findings = told(&mut place).await;
+    let mut found = transitions(&findings);
+    found.sort_unstable();
+    assert_eq!(found, [("closed", "Unknown"), ("opened", "Fail")]);
 }

@@ -9,10 +9,11 @@ use schemas::{
     Envelope, Event, EventId, Native, Source, TenantId, Timestamp, Topic,
     changes::ComplianceChange,
     events::{
-        Actor, ActorKind, Governance, GovernanceKind, Infrastructure, InfrastructureKind, Outcome, Resource,
+        Actor, ActorKind, Governance, GovernanceKind, Infrastructure, InfrastructureKind, Outcome,
+        OutcomeStatus, Resource,
     },
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use sinks::read_models::compliance::Observations;
 use uuid::Uuid;
 
@@ -99,13 +100,19 @@ pub(crate) fn deleted(n: u64, id: &str, at: Timestamp) -> Envelope {
 
 /// A change with a plan that makes, or deletes, a volume; and its completion.
 pub(crate) fn planned(n: u64, change: &str, encrypted: Option<bool>, at: Timestamp) -> Envelope {
+    let after = encrypted.map(|encrypted| json!({ "encrypted": encrypted }));
+    let entry = json!({
+        "address": "aws_ebs_volume.planned", "mode": "managed", "type": "aws_ebs_volume", "name": "planned",
+        "change": {"actions": [if after.is_some() { "create" } else { "delete" }], "before": null, "after": after,
+                   "after_unknown": {}}});
+    plan_of(n, change, &entry, at)
+}
+
+/// A change with a plan of one entry.
+pub(crate) fn plan_of(n: u64, change: &str, entry: &Value, at: Timestamp) -> Envelope {
     let mut event = infrastructure(InfrastructureKind::ChangeProposed, "w", "w");
     event.change_id = Some(change.into());
-    let after = encrypted.map(|encrypted| json!({ "encrypted": encrypted }));
-    let plan = json!({"format_version": "1.2", "resource_changes": [
-        {"address": "aws_ebs_volume.planned", "mode": "managed", "type": "aws_ebs_volume", "name": "planned",
-         "change": {"actions": [if after.is_some() { "create" } else { "delete" }], "before": null, "after": after,
-                    "after_unknown": {}}}]});
+    let plan = json!({"format_version": "1.2", "resource_changes": [entry]});
     let mut envelope = envelope(n, at, Event::Infrastructure(event));
     envelope.native = Some(Native { format: "terraform.plan".into(), record: plan.to_string().into() });
     envelope
@@ -114,6 +121,15 @@ pub(crate) fn planned(n: u64, change: &str, encrypted: Option<bool>, at: Timesta
 pub(crate) fn completed(n: u64, change: &str, at: Timestamp) -> Envelope {
     let mut event = infrastructure(InfrastructureKind::Completed, "w", "w");
     event.change_id = Some(change.into());
+    envelope(n, at, Event::Infrastructure(event))
+}
+
+/// The end of a change that was rolled back.
+pub(crate) fn rolled_back(n: u64, change: &str, at: Timestamp) -> Envelope {
+    let mut event = infrastructure(InfrastructureKind::Completed, "w", "w");
+    event.change_id = Some(change.into());
+    event.outcome.status = OutcomeStatus::Success;
+    event.outcome.code = Some("rolled_back".into());
     envelope(n, at, Event::Infrastructure(event))
 }
 

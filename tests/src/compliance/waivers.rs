@@ -1,11 +1,13 @@
 //! Waivers hold for a time, end by themselves, and overlap predictably.
 
 use chrono::TimeDelta;
-use schemas::events::GovernanceKind;
+use schemas::{TenantId, events::GovernanceKind};
 use serde_json::{Value, json};
 use sinks::{
+    postgres::service_pool,
     query_api::{FindingsPage, PostureAnswer, WaiversPage},
     read_models::compliance::read::{FindingStatus, WaiverStatus},
+    waivers::MAX_OF_TENANT,
 };
 
 use super::fixture::{ENCRYPTED, Place, granted, hour, planned, volume, waiver};
@@ -102,6 +104,39 @@ async fn waivers_are_listed_with_steps_that_count_for_nothing() {
     assert_eq!(names, ["asked", "good", "own"]);
     let before: WaiversPage = api.get("acme", "/api/v1/compliance/waivers?as_of=2026-03-01T00:30:00Z").await;
     assert!(before.items.is_empty());
+}
+
+#[tokio::test]
+async fn waivers_of_one_tenant_displace_none_of_anothers_in_decisions() {
+    let mut api = Api::start().await;
+    sqlx::query(
+        "INSERT INTO compliance_waiver (tenant_id, waiver, policies, resources, ineffective, first_at, granted_at,
+                                        expires_at, ends_at)
+         SELECT tenant, 'w-' || n, ARRAY['p'], ARRAY['r-' || n], '[]'::jsonb, now(), now(), ends_at, ends_at
+           FROM (SELECT 'acme' AS tenant, n, now() + interval '9 days' + n * interval '1 s' AS ends_at
+                   FROM generate_series(1, $1) AS n
+                 UNION ALL
+                 SELECT 'other', 1, now() + interval '1 day') AS waivers",
+    )
+    .bind(MAX_OF_TENANT + 2)
+    .execute(&mut api.owner)
+    .await
+    .expect("waivers");
+    let now = chrono::Utc::now();
+    let pool = service_pool(&api.database, 1).expect("an address");
+    let read = sinks::waivers::granted(&pool, now).await.expect("read");
+    let is_waived = |tenant: &str, resource: &str| {
+        let waivers = read.waivers.of(&TenantId::new(tenant).expect("a tenant"));
+        let resource = [resource.to_owned()];
+        waivers.is_some_and(|own| own.holding(&resource, "p", now + TimeDelta::minutes(1)).is_some())
+    };
+    assert_eq!(read.left_out, 2);
+    assert!(is_waived("other", "r-1"));
+    let (first, last) = ("r-3", format!("r-{}", MAX_OF_TENANT + 2));
+    assert!(
+        is_waived("acme", first) && is_waived("acme", &last) && !is_waived("acme", "r-2"),
+        "the last ones hold"
+    );
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use ed25519_dalek::{Signer as _, SigningKey};
 use edge::identity::{Identities, IssuerConfig, KeySource, RoleRule, SubjectKind, TenantOf};
 use schemas::{TenantId, access::Role};
@@ -85,6 +85,16 @@ impl Desk {
         answer["accepted"][0]["id"].as_str().expect("an id").to_owned()
     }
 
+    /// A proposal of `CR-1` without a plan, which one person must approve, dated so many minutes back by its publisher.
+    async fn propose_dated(&self, id: &str, minutes: i64) {
+        let event = json!({
+            "specversion": "1.0", "id": id, "source": "/ci", "type": "io.weir.infrastructure.change_proposed.v1",
+            "time": (Utc::now() - TimeDelta::minutes(minutes)).to_rfc3339(), "datacontenttype": "application/json",
+            "data": {"resource": {"id": "shop/main"}, "change_id": "CR-1"},
+        });
+        Answer::to(self.door.batch(&[event])).await.taken();
+    }
+
     /// As a person.
     async fn person(&self, who: &str, change: &str, what: &str, body: Value) -> Answer {
         let path = format!("/api/v1/changes/{change}/{what}");
@@ -139,6 +149,30 @@ async fn who_asks_never_approves_in_person_or_through_a_service() {
         desk.person(approver, &two, "decisions", approval()).await.taken();
     }
     site.await_count(REVIEWS, 2).await;
+    stage.stop().await;
+    desk.door.stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_approval_stays_with_the_plan_that_was_approved() {
+    let (site, issuer) = (Site::new().await, Issuer::new());
+    let desk =
+        Desk { door: Door::open_with(&site, |config| config.identities = issuer.identities()).await, issuer };
+    let stage = site.run_stages(&["change_review"], 1);
+    desk.propose_dated("first", 60).await;
+    desk.person("ada", "CR-1", "approval-requests", json!({})).await.taken();
+    desk.person("bob", "CR-1", "decisions", approval()).await.taken();
+    let approved = "SELECT count(*) FROM change_review WHERE decision = 'approved' AND facts = 3";
+    site.await_count(approved, 1).await;
+
+    // Another plan, which its publisher dates before the request and the approval.
+    desk.propose_dated("second", 30).await;
+    let anew = "SELECT count(*) FROM change_review
+                 WHERE approval = 'human_review' AND decision IS NULL AND approvals = 0 AND facts = 4";
+    site.await_count(anew, 1).await;
+    desk.person("bob", "CR-1", "decisions", approval()).await.taken();
+    let approved = "SELECT count(*) FROM change_review WHERE decision = 'approved' AND facts = 5";
+    site.await_count(approved, 1).await;
     stage.stop().await;
     desk.door.stop.cancel();
 }

@@ -11,6 +11,8 @@ use wiremock::{
 use crate::support::site::{Site, ended};
 
 const PREFIX: &str = "AWSLogs/111122223333/";
+/// When the objects were last modified.
+const MODIFIED: &str = "2020-02-03T04:05:06.000Z";
 
 fn record(n: usize) -> serde_json::Value {
     json!({
@@ -25,7 +27,11 @@ fn record(n: usize) -> serde_json::Value {
 fn page(objects: &[(String, usize)], next: Option<&str>) -> String {
     let contents: Vec<String> = objects
         .iter()
-        .map(|(key, size)| format!("<Contents><Key>{key}</Key><Size>{size}</Size></Contents>"))
+        .map(|(key, size)| {
+            format!(
+                "<Contents><Key>{key}</Key><LastModified>{MODIFIED}</LastModified><Size>{size}</Size></Contents>"
+            )
+        })
         .collect();
     let contents = contents.concat();
     let next = next.map(|next| format!("<NextContinuationToken>{next}</NextContinuationToken>"));
@@ -77,9 +83,31 @@ async fn store() -> MockServer {
     server
 }
 
-async fn import(site: &Site, server: &MockServer, location: &str) -> Output {
-    let mut command =
-        site.command(&["import", "cloudtrail", location, "--tenant", "acme", "--output", "json"]);
+/// A list of all objects of a prefix.
+fn list_of(prefix: &str, page: String) -> Mock {
+    Mock::given(method("GET"))
+        .and(path("/logs/"))
+        .and(query_param("prefix", prefix))
+        .respond_with(ResponseTemplate::new(200).set_body_string(page))
+}
+
+/// Adds a prefix with these objects to a store.
+async fn add(server: &MockServer, prefix: &str, objects: &[(&str, &str)]) {
+    let listed: Vec<_> = objects.iter().map(|(key, text)| ((*key).to_owned(), text.len())).collect();
+    list_of(prefix, page(&listed, None)).mount(server).await;
+    for (key, text) in objects {
+        Mock::given(method("GET"))
+            .and(path(format!("/logs/{key}")))
+            .respond_with(ResponseTemplate::new(200).set_body_string(*text))
+            .mount(server)
+            .await;
+    }
+}
+
+/// `weir import` of a source's paths, with the store's address.
+async fn import(site: &Site, server: &MockServer, args: &[&str]) -> Output {
+    let args = [&["import"][..], args, &["--tenant", "acme", "--output", "json"]].concat();
+    let mut command = site.command(&args);
     command
         .env("AWS_ENDPOINT_URL", server.uri())
         .env("AWS_REGION", "eu-central-1")
@@ -88,13 +116,16 @@ async fn import(site: &Site, server: &MockServer, location: &str) -> Output {
     ended(command).await
 }
 
+fn errors_of(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn objects_are_fetched_and_imported() {
     let site = Site::new().await;
     let store = store().await;
-    let output = import(&site, &store, &format!("s3://logs/{PREFIX}")).await;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
+    let output = import(&site, &store, &["cloudtrail", &format!("s3://logs/{PREFIX}")]).await;
+    assert!(output.status.success(), "{}", errors_of(&output));
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((&told["published"], &told["rejected"]), (&json!(6), &json!(0)), "{told}");
 }
@@ -112,10 +143,87 @@ async fn what_cannot_be_fetched_is_named() {
         ("s3://empty/x/", "no object of the bucket empty has a key that begins with \"x/\""),
         ("s3:///x/", "s3:///x/ names no bucket"),
     ] {
-        let output = import(&site, &store, location).await;
-        let errors = String::from_utf8_lossy(&output.stderr);
+        let output = import(&site, &store, &["cloudtrail", location]).await;
+        let errors = errors_of(&output);
         assert!(!output.status.success() && errors.contains(told), "{location}: {errors}");
         assert!(!errors.contains("X-Amz-Signature"), "{errors}");
     }
     store.reset().await;
+}
+
+/// The store's mocks count how often each object is fetched.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_that_failed_goes_on_with_what_it_has_after_another_ran() {
+    let site = Site::new().await;
+    let store = store().await;
+    Mock::given(method("GET"))
+        .and(path(format!("/logs/{PREFIX}2026/1%20a.json")))
+        .respond_with(ResponseTemplate::new(503))
+        .up_to_n_times(1)
+        .with_priority(1)
+        .mount(&store)
+        .await;
+    let location = format!("s3://logs/{PREFIX}");
+    let failed = import(&site, &store, &["cloudtrail", &location]).await;
+    let errors = errors_of(&failed);
+    assert!(!failed.status.success() && errors.contains("503"), "{errors}");
+
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), record(9).to_string()).expect("written");
+    add(&store, "other/", &[("other/a.json", record(10).to_string().as_str())]).await;
+    for path in [file.path().to_str().expect("UTF-8"), "s3://logs/other/"] {
+        let other = import(&site, &store, &["cloudtrail", path]).await;
+        assert!(other.status.success(), "{}", errors_of(&other));
+    }
+
+    let resumed = import(&site, &store, &["cloudtrail", &location, "--resume"]).await;
+    assert!(resumed.status.success(), "{}", errors_of(&resumed));
+    let told: serde_json::Value = serde_json::from_slice(&resumed.stdout).expect("JSON");
+    assert_eq!((&told["published"], &told["rejected"]), (&json!(6), &json!(0)), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_of_an_incomplete_import_are_fetched_again_when_they_changed() {
+    let site = Site::new().await;
+    let server = MockServer::start().await;
+    let record = record(1).to_string();
+    add(&server, "x/", &[("x/a.json", record.as_str()), ("x/b.json.gz", "not gzip")]).await;
+    let fetched = async || {
+        let output = import(&site, &server, &["cloudtrail", "s3://logs/x/"]).await;
+        let errors = errors_of(&output);
+        assert!(!output.status.success() && errors.contains("the objects stay in"), "{errors}");
+        let requests = server.received_requests().await.expect("recorded");
+        requests.iter().filter(|request| request.url.path().starts_with("/logs/x/")).count()
+    };
+    assert_eq!(fetched().await, 2);
+    assert_eq!(fetched().await, 2, "they are there");
+    let listed = [("x/a.json".to_owned(), record.len()), ("x/b.json.gz".to_owned(), "not gzip".len())];
+    let changed = page(&listed, None).replace(MODIFIED, "2020-02-03T04:05:07.000Z");
+    list_of("x/", changed).with_priority(1).mount(&server).await;
+    assert_eq!(fetched().await, 4);
+}
+
+/// Neither states nor these charges say of when they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_no_time_of_its_own_has_that_of_its_object() {
+    let site = Site::new().await;
+    let server = MockServer::start().await;
+    let state = json!({"format_version": "1.0", "values": {"root_module": {"resources": [
+        {"address": "aws_ebs_volume.a", "mode": "managed", "type": "aws_ebs_volume", "name": "a",
+         "values": {"encrypted": true}, "sensitive_values": {}}]}}});
+    let bill = "BilledCost,BillingCurrency,BillingAccountId,ProviderName,BillingPeriodStart,ChargePeriodStart,ChargePeriodEnd\n\
+                1,EUR,A-1,Nimbus,2020-01-01,2020-01-01,2020-01-02\n";
+    add(&server, "states/", &[("states/a.json", state.to_string().as_str())]).await;
+    add(&server, "bills/", &[("bills/a.csv", bill)]).await;
+    let stages = site.run_stages(&["compliance", "cost"], 1);
+    for args in [["config", "s3://logs/states/"], ["focus", "s3://logs/bills/"]] {
+        let output = import(&site, &server, &args).await;
+        assert!(output.status.success(), "{}", errors_of(&output));
+    }
+    let observed =
+        "SELECT count(*) FROM compliance_observation WHERE observed_at = timestamptz '2020-02-03T04:05:06Z'";
+    site.await_count(observed, 1).await;
+    let known = "SELECT count(*) FROM cost_charge WHERE known_at = timestamptz '2020-02-03T04:05:06Z'";
+    site.await_count(known, 1).await;
+    stages.stop().await;
 }

@@ -7,7 +7,7 @@ use std::io::Read as _;
 use anyhow::{Context, bail};
 use chrono::Utc;
 use clap::{Args, Subcommand};
-use edge::identity::RuleOutcome;
+use edge::identity::{Denial, RuleOutcome};
 use schemas::access::{Principal, Role, Scope};
 use serde::Serialize;
 
@@ -48,6 +48,8 @@ struct Explanation {
     roles: Vec<Role>,
     scopes: Vec<Scope>,
     rules: Vec<RuleOutcome>,
+    /// Why the token gives nobody, where it does.
+    refused: Option<String>,
 }
 
 /// Signs in or out, or explains a token.
@@ -66,7 +68,7 @@ async fn explain(token: String, output: Format) -> anyhow::Result<Outcome> {
         bail!("no issuer is configured: add an [[issuer]] to weir.toml");
     }
     let explained = identities.explain(token.trim(), Utc::now()).await.context("the token is refused")?;
-    let explanation = Explanation::of(explained.principal.as_ref(), explained.rules);
+    let explanation = Explanation::of(explained.principal, explained.rules);
     print(&explanation, output)?;
     Ok(if explanation.principal.is_some() { Outcome::Done } else { Outcome::No })
 }
@@ -79,17 +81,24 @@ fn from_stdin() -> anyhow::Result<String> {
 }
 
 impl Explanation {
-    fn of(principal: Option<&Principal>, outcomes: Vec<RuleOutcome>) -> Self {
-        let roles = match principal {
+    fn of(principal: Result<Principal, Denial>, outcomes: Vec<RuleOutcome>) -> Self {
+        let refused = principal.as_ref().err().map(|denial| match denial {
+            // The rules that are shown say why.
+            Denial::NoRole => "the token is valid, but no rule gives its subject a role".to_owned(),
+            denial => denial.to_string(),
+        });
+        let principal = principal.ok();
+        let roles = match &principal {
             Some(Principal::Person(subject) | Principal::Service(subject)) => subject.roles.clone(),
             Some(Principal::ApiKey(_)) | None => Vec::new(),
         };
         Self {
-            principal: principal.map(|principal| principal.id().into_owned()),
-            tenant: principal.map(|principal| principal.tenant().to_string()),
+            principal: principal.as_ref().map(|principal| principal.id().into_owned()),
+            tenant: principal.as_ref().map(|principal| principal.tenant().to_string()),
             roles,
             scopes: principal.map(|principal| principal.scopes().to_vec()).unwrap_or_default(),
             rules: outcomes,
+            refused,
         }
     }
 }
@@ -104,12 +113,26 @@ fn print(explanation: &Explanation, format: Format) -> anyhow::Result<()> {
         table.add_row([&rule.claim, matched, &rule.gave]);
     }
     output::print_table(&table, "the issuer has no rules");
-    match (&explanation.principal, &explanation.tenant) {
-        (Some(principal), Some(tenant)) => {
-            let scopes: Vec<&str> = explanation.scopes.iter().map(|scope| scope.name()).collect();
-            note(&format!("{principal} of tenant {tenant} may {}", scopes.join(" ")));
-        }
-        _ => note("the token is valid, but no rule gives its subject a role"),
+    if let (Some(principal), Some(tenant)) = (&explanation.principal, &explanation.tenant) {
+        let scopes: Vec<&str> = explanation.scopes.iter().map(|scope| scope.name()).collect();
+        note(&format!("{principal} of tenant {tenant} may {}", scopes.join(" ")));
+    }
+    if let Some(refused) = &explanation.refused {
+        note(refused);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_explanation_names_the_claim_that_cannot_name_the_subject() {
+        let unnamed = Denial::NoSubject { claim: "email".to_owned(), why: "is missing" };
+        let refused = Explanation::of(Err(unnamed), Vec::new()).refused.expect("a reason");
+        assert!(refused.contains("claim email") && refused.contains("is missing"), "{refused}");
+        let refused = Explanation::of(Err(Denial::NoRole), Vec::new()).refused.expect("a reason");
+        assert!(!refused.contains("weir auth explain"), "{refused}");
+    }
 }

@@ -24,6 +24,7 @@ use producers::{
 use schemas::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use self::s3::Fetched;
 use super::{
     Outcome,
     acted_for::acted_for,
@@ -102,12 +103,12 @@ pub(super) async fn import(args: ImportArgs) -> anyhow::Result<Outcome> {
     let place = Place::find().await?;
     let producer = place.producer("import", Purpose::Bulk).await?;
     let stop = shutdown::on_signal();
-    let fetched = place.home.join("imports").join("s3");
-    let paths = local(args.paths, &fetched, &stop).await?;
+    let state_dir = place.home.join("imports");
+    let (paths, fetched) = local(args.paths, &state_dir.join("s3"), &stop).await?;
     let options = ImportOptions {
         format: args.source,
         tenant,
-        state_dir: place.home.join("imports"),
+        state_dir,
         start: if args.resume { Start::Resumed } else { Start::Over },
         state: StateOptions {
             workspace: args.workspace.clone().unwrap_or_else(|| WORKSPACE.to_owned()),
@@ -119,10 +120,17 @@ pub(super) async fn import(args: ImportArgs) -> anyhow::Result<Outcome> {
     let bar = bar();
     let summary = import::import(paths, options, &producer, |progress| show(&bar, &progress)).await?;
     bar.finish_and_clear();
-    if !summary.interrupted && fetched.exists() {
-        std::fs::remove_dir_all(&fetched)?;
-    }
     print(&summary, args.source, args.output)?;
+    for objects in fetched {
+        if summary.is_complete() {
+            objects.remove();
+        } else {
+            let folder = objects.folder().display();
+            note(&format!(
+                "the objects stay in {folder} for the next import; without one, remove the folder"
+            ));
+        }
+    }
     Ok(match (summary.interrupted, summary.is_clean() || args.allow_rejects) {
         (true, _) => Outcome::Interrupted,
         (false, true) => Outcome::Done,
@@ -130,16 +138,27 @@ pub(super) async fn import(args: ImportArgs) -> anyhow::Result<Outcome> {
     })
 }
 
-/// The paths, those of S3 fetched into a folder.
-async fn local(paths: Vec<PathBuf>, folder: &Path, stop: &CancellationToken) -> anyhow::Result<Vec<PathBuf>> {
-    let mut local = Vec::with_capacity(paths.len());
+/// The paths, with the folders of fetched objects in place of locations of S3; and these folders.
+async fn local(
+    paths: Vec<PathBuf>,
+    folder: &Path,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Vec<PathBuf>, Vec<Fetched>)> {
+    let (mut local, mut fetched) = (Vec::with_capacity(paths.len()), Vec::<Fetched>::new());
     for path in paths {
-        local.push(match s3::Location::of(&path)? {
-            Some(location) => s3::fetch(&location, folder, stop).await?,
-            None => path,
-        });
+        let Some(location) = s3::Location::of(&path)? else {
+            local.push(path);
+            continue;
+        };
+        // A location that is named twice is imported once.
+        if fetched.iter().any(|one| one.is_of(&location)) {
+            continue;
+        }
+        let objects = s3::fetch(location, folder, stop).await?;
+        local.push(objects.folder().to_owned());
+        fetched.push(objects);
     }
-    Ok(local)
+    Ok((local, fetched))
 }
 
 /// Drawn on a terminal only.
@@ -182,7 +201,7 @@ fn print(summary: &ImportSummary, source: SourceFormat, format: Format) -> anyho
     }
     for rejection in summary.rejections.iter().chain(&summary.skipped) {
         let record = rejection.record.map(|record| format!(" record {record}")).unwrap_or_default();
-        note(&format!("{}{record}: {}", rejection.file.display(), rejection.reason));
+        note(&format!("{}{record}: {}", rejection.file, rejection.reason));
     }
     if summary.resumed_files > 0 || summary.resumed_records > 0 {
         note(&format!(

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::Utc;
 use schemas::changes::waivers::GrantedWaivers;
-use sinks::postgres::service_pool;
+use sinks::{postgres::service_pool, waivers::ReadWaivers};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -24,9 +24,14 @@ pub fn follow(
             Ok(pool) => pool,
             Err(error) => return warn!(%error, "the database's URL cannot be used to read waivers"),
         };
+        let mut told = None;
         while !shutdown.is_cancelled() {
             match sinks::waivers::granted(&pool, Utc::now()).await {
-                Ok(read) => {
+                Ok(ReadWaivers { waivers: read, left_out }) => {
+                    if told != Some(left_out) {
+                        tell(left_out);
+                        told = Some(left_out);
+                    }
                     waivers.send_if_modified(|known| {
                         let changed = **known != read;
                         if changed {
@@ -44,4 +49,16 @@ pub fn follow(
         }
     });
     (followed, task)
+}
+
+/// Tells the number of waivers that decisions do not honour, where it is another one.
+fn tell(left_out: i64) {
+    let number = u32::try_from(left_out).unwrap_or(u32::MAX);
+    metrics::gauge!("weir_policy_waivers_left_out").set(f64::from(number));
+    if left_out > 0 {
+        warn!(
+            left_out,
+            "decisions do not honour all granted waivers: a tenant has too many; revoke those that are not needed"
+        );
+    }
 }

@@ -11,7 +11,7 @@ fn given(claims: &Value, rule: RoleRule) -> Option<(&'static str, String, Role)>
         rules: vec![rule],
     };
     let claims = claims.as_object().expect("claims");
-    let principal = mapping.map(claims, now()).principal?;
+    let principal = mapping.map(claims, now()).principal.ok()?;
     let (Principal::Person(subject) | Principal::Service(subject)) = &principal else { return None };
     Some((principal.kind(), subject.tenant.to_string(), subject.roles[0]))
 }
@@ -48,8 +48,16 @@ fn okta_entra_and_auth0_are_read() {
     );
     check("person", &json!({"sub": "auth0|1", namespaced: ["admin"]}), (namespaced, "admin"));
     check("person", &json!({"sub": "auth0|1", "permissions": ["read:weir"]}), ("permissions", "read:weir"));
-    let machine = json!({"sub": "x@clients", "gty": "client-credentials", "scope": "publish:weir"});
+    let machine = json!({"sub": "x", "gty": "client-credentials", "scope": "publish:weir"});
     check("service", &machine, ("scope", "publish:weir"));
+    check("service", &json!({"sub": "x@clients", "azp": "x"}), ("azp", "x"));
+}
+
+#[test]
+fn oktas_own_claims_tell_people_from_programs() {
+    let of = |sub: &str| json!({"ver": 1, "cid": "0oa1", "sub": sub, "scp": ["weir.publish"]});
+    check("service", &of("0oa1"), ("scp", "weir.publish"));
+    check("person", &with(of("mara@acme.example"), "uid", json!("00u1")), ("scp", "weir.publish"));
 }
 
 #[test]
@@ -90,13 +98,25 @@ fn pipelines_and_service_accounts_are_read_as_programs() {
     check("service", &terraform, ("sub", "organization:a:*"));
     check("service", &json!({"sub": "sc://acme/shop/deploy"}), ("sub", "sc://acme/*"));
     check("service", &json!({"sub": "spiffe://acme/ns/prod"}), ("sub", "spiffe://acme/*"));
+    check("service", &json!({"sub": "system:serviceaccount:prod:shipper"}), ("sub", "system:*"));
+    check("service", &json!({"sub": "system:serviceaccount:prod:shipper"}), ("sub", "system:*"));
     let google = json!({"sub": "117", "email": "deploy@shop.iam.gserviceaccount.com"});
     check("service", &google, ("email", "deploy@*"));
+    check("service", &json!({"sub": "117", "azp": "117"}), ("azp", "117"));
+    check("service", &json!({"sub": "deploy@shop.iam.gserviceaccount.com"}), ("sub", "deploy@*"));
+    let cognito = json!({"sub": "7a1", "client_id": "7a1", "token_use": "access", "scope": "weir/publish"});
+    check("service", &cognito, ("scope", "weir/publish"));
+    check("service", &json!({"sub": "117", "azp": "117"}), ("azp", "117"));
+    check("service", &json!({"sub": "deploy@shop.iam.gserviceaccount.com"}), ("sub", "deploy@*"));
+    let cognito = json!({"sub": "7a1", "client_id": "7a1", "token_use": "access", "scope": "weir/publish"});
+    check("service", &cognito, ("scope", "weir/publish"));
     let keycloak =
         json!({"sub": "5d0e", "azp": "Deployer", "preferred_username": "service-account-deployer"});
     check("service", &keycloak, ("azp", "Deployer"));
     let entra = json!({"sub": "9a41", "oid": "9a41", "azp": "77c2", "roles": ["Weir.Publish"]});
     check("service", &entra, ("roles", "Weir.Publish"));
+    let first_version = json!({"sub": "9a41", "oid": "9a41", "appid": "77c2", "roles": ["Weir.Publish"]});
+    check("service", &first_version, ("roles", "Weir.Publish"));
 }
 
 #[test]
@@ -104,8 +124,9 @@ fn people_who_only_look_like_programs_stay_people() {
     for claims in [
         json!({"sub": "mara", "azp": "web", "preferred_username": "service-account-manager"}),
         json!({"sub": "mara", "email": "mara@gserviceaccount.com.example"}),
-        json!({"sub": "report:1", "oid": "2"}),
-        json!({"sub": "", "azp": ""}),
+        json!({"sub": "report:1", "oid": "2", "appid": "77c2", "scp": "User.Read"}),
+        json!({"sub": "5d0e", "client_id": "7a1", "token_use": "access", "username": "mara"}),
+        json!({"sub": "auth0|mara@clients.example", "azp": "web", "gty": "password"}),
     ] {
         check("person", &with(claims, "groups", json!(["all"])), ("groups", "all"));
     }
@@ -151,8 +172,49 @@ fn each_rule_tells_what_it_gave_or_why_not() {
             (true, "role approver of tenant acme"),
         ]
     );
-    let Some(Principal::Person(person)) = mapped.principal else { panic!("a person") };
+    let Ok(Principal::Person(person)) = mapped.principal else { panic!("a person") };
     assert_eq!(person.roles, [Role::Viewer, Role::Approver]);
+}
+
+/// The subject's id and name where this claim names the subject; else why there is none.
+fn named_by(claim: &str, claims: Value) -> Result<(String, Option<String>), Denial> {
+    let mapping = Mapping {
+        issuer: "https://issuer.test".into(),
+        principal_claim: claim.into(),
+        kind: SubjectKind::Person,
+        rules: vec![rule("groups", "sec", Role::Viewer)],
+    };
+    let claims = with(claims, "groups", json!(["sec"]));
+    match mapping.map(claims.as_object().expect("claims"), now()).principal? {
+        Principal::Person(person) => Ok((person.id, person.name)),
+        other => panic!("a person: {other:?}"),
+    }
+}
+
+#[test]
+fn a_claim_that_cannot_name_a_subject_is_told() {
+    for (value, fault) in [
+        (Value::Null, "is missing"),
+        (json!(7), "is not a text"),
+        (json!(""), "is empty or longer than 255 bytes"),
+        (json!("x".repeat(256)), "is empty or longer than 255 bytes"),
+        (json!("a\u{0}b"), "has control characters"),
+        (json!("a\nb"), "has control characters"),
+    ] {
+        let denial = named_by("email", with(json!({"sub": "1"}), "email", value)).expect_err(fault);
+        assert_eq!(denial, Denial::NoSubject { claim: "email".into(), why: fault });
+        assert!(denial.to_string().contains(&format!("claim email, which names its subject here, {fault}")));
+    }
+    let longest = "x".repeat(255);
+    assert_eq!(named_by("/a/id", json!({"a": {"id": longest}})), Ok((longest, None)));
+}
+
+#[test]
+fn a_name_is_one_bounded_line() {
+    let name = |claims: Value| named_by("sub", with(claims, "sub", json!("1"))).expect("a subject").1;
+    assert_eq!(name(json!({"name": "Ma\u{0}ra\nB"})).as_deref(), Some("Ma ra B"));
+    let long = name(json!({"preferred_username": "é".repeat(4_000)})).expect("a name");
+    assert_eq!(long.chars().count(), 200);
 }
 
 #[test]
@@ -169,6 +231,6 @@ fn groups_that_entra_left_out_are_noticed() {
         };
         let mapped = mapping.map(claims.as_object().expect("claims"), now());
         assert!(mapped.rules[0].gave.contains("overage"), "{:?}", mapped.rules);
-        assert_eq!(mapped.principal, None);
+        assert_eq!(mapped.principal, Err(Denial::NoRole));
     }
 }

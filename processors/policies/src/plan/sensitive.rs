@@ -10,8 +10,11 @@ pub(super) const SENSITIVE: &str = "(sensitive value)";
 /// The plan with sensitive values replaced by a text.
 pub(crate) fn without_sensitive(plan: &Value) -> Value {
     let mut plan = plan.clone();
-    for part in ["/resource_changes", "/resource_drift"] {
+    for part in ["/resource_changes", "/resource_drift", "/deferred_changes"] {
         for entry in plan.pointer_mut(part).and_then(Value::as_array_mut).into_iter().flatten() {
+            // A deferred change holds that of the resource one level deeper.
+            let is_deferred = entry["resource_change"].is_object();
+            let entry = if is_deferred { &mut entry["resource_change"] } else { entry };
             for (value, mask) in [("before", "before_sensitive"), ("after", "after_sensitive")] {
                 let mask = entry["change"][mask].clone();
                 if let Some(value) = entry.get_mut("change").and_then(|change| change.get_mut(value)) {

@@ -181,13 +181,17 @@ fn policies_of_others_are_compiled_where_they_stand_alone() {
         json!({"bad": false, "list": [1], "n": -1}),
     ];
     let document = |input: &Value| {
-        let value = json!({"type": "test", "config": input, "bad": input["bad"], "list": input["list"], "n": input["n"]});
-        Document::from_value(&value).expect("a resource")
+        let mut plan = json!({"format_version": "1.2", "resource_changes": []});
+        for name in ["bad", "list", "n"] {
+            plan[name] = input[name].clone();
+        }
+        Document::from_value(&plan).expect("a plan")
     };
     let at = Surroundings { now_ns: Some(5), ..Surroundings::default() };
     for input in &inputs {
         let verdicts = |set: &PolicySet| Evaluator::new(set).evaluate(set, &document(input), &at, |_| true);
         assert_eq!(verdicts(&compiled), verdicts(&interpreted), "{input}");
+        assert_eq!(verdicts(&compiled).verdicts.len(), bodies.len(), "{input}");
     }
 }
 
@@ -198,8 +202,8 @@ fn a_compiled_policy_that_runs_away_is_cut_off() {
     let [compiled, _] = sets(&[("main.rego", text)]);
     assert!(compiled.policies()[0].is_compiled());
     let numbers: Vec<u32> = (0..400).collect();
-    let document =
-        Document::from_value(&json!({"type": "test", "config": {}, "n": numbers})).expect("a resource");
+    let plan = json!({"format_version": "1.2", "resource_changes": [], "n": numbers});
+    let document = Document::from_value(&plan).expect("a plan");
     let found = Evaluator::new(&compiled).evaluate(&compiled, &document, &Surroundings::default(), |_| true);
     assert_eq!(found.verdicts[0].status, Status::Error);
     assert!(found.verdicts[0].reasons[0].contains("cut off"), "{:?}", found.verdicts[0].reasons);

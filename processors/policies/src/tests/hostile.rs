@@ -136,7 +136,8 @@ fn a_value_that_is_nested_without_end_does_not_end_the_process() {
     let functions = (1..=21).map(twice).collect::<Vec<_>>().concat();
     let text = format!("package a\nf0(x) := [x]\n{functions}deny contains 1 if {{ x := f21(1); x != 2 }}\n");
     let set = PolicySet::load([("policy.rego", text.as_str())], Config::default());
-    let document = Document::from_value(&serde_json::json!({"type": "a", "config": {}})).expect("a resource");
+    let plan = serde_json::json!({"format_version": "1.2", "resource_changes": []});
+    let document = Document::from_value(&plan).expect("a plan");
     let mut evaluator = Evaluator::new(&set);
     let found = evaluator.evaluate(&set, &document, &Surroundings::default(), |_| true);
     assert!(found.verdicts.iter().all(|verdict| verdict.status == Status::Error), "{found:?}");

@@ -1,8 +1,9 @@
-//! Published policies, cases and plans.
+//! Published policies, cases and plans, and policies of every form.
 
 mod compiled;
 mod conformance;
 mod corpus;
+mod forms;
 mod frameworks;
 mod gatekeeper;
 mod hostile;

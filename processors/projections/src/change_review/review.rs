@@ -6,14 +6,20 @@
 //! fact that is impossible in the current state changes nothing and is kept as an impossible transition with
 //! its reason.
 //!
-//! - Requesters are the actor of `ApprovalRequested` and, if named, that of the proposal. They cannot approve.
+//! - The requester is the actor of `ApprovalRequested`. Neither it nor the actor that a proposal names can
+//!   approve.
+//! - A decision needs a request before it. The actor of a proposal is its publisher's claim, and asks for
+//!   nothing.
 //! - A proposal begins a new round: earlier approvals were for another plan.
 //! - A request or an approval may expire; a further request renews the first.
 //! - `Applied` and `Monitored` may be skipped, because reporting them is optional; `Approved` may not.
 
+use std::collections::BTreeSet;
+
 use schemas::{
     Timestamp,
     changes::change_review::{ChangeFactKind, PlanReading, Route},
+    events::Party,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -26,8 +32,6 @@ use super::{
 
 /// Maximum length of a decision's name that a reason quotes, in characters.
 const MAX_QUOTED_CHARS: usize = 40;
-/// Outcome code that reports a rollback.
-const ROLLED_BACK: &str = "rolled_back";
 
 /// State of a change, and its history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +44,7 @@ pub struct Review {
     pub decision: Option<(Decision, Timestamp)>,
     /// Current proposal.
     pub proposal: Option<Standing>,
-    /// The first requester, as written.
+    /// The first requester, as written; `None` if nobody asked.
     pub requested_by: Option<String>,
     /// The project.
     pub project: Option<String>,
@@ -137,14 +141,14 @@ struct Course {
     proposal: Option<Standing>,
     decision: Option<(Decision, Timestamp)>,
     provisioning: ProvisioningState,
-    /// The first requester, as written.
+    /// The first requester, as written; `None` if nobody asked.
     requested_by: Option<String>,
-    /// All requesters and their second parties: they cannot approve.
-    requesters: Vec<Party>,
+    /// Whoever asked or is named as the proposer, with their second parties: they cannot approve.
+    interested: BTreeSet<Party>,
     /// Time at which the latest request expires, if it does.
     requested_until: Option<Timestamp>,
     /// Approvers of the current proposal, each with their second party.
-    approvers: Vec<Vec<Party>>,
+    approvers: Vec<BTreeSet<Party>>,
     /// Time at which the first of these approvals expires.
     approved_until: Option<Timestamp>,
 }
@@ -156,7 +160,7 @@ impl Default for Course {
             decision: None,
             provisioning: ProvisioningState::NotRequested,
             requested_by: None,
-            requesters: Vec::new(),
+            interested: BTreeSet::new(),
             requested_until: None,
             approvers: Vec::new(),
             approved_until: None,
@@ -164,26 +168,9 @@ impl Default for Course {
     }
 }
 
-/// A party, compared ignoring case, as logins and addresses are.
-#[derive(Debug, PartialEq, Eq)]
-struct Party(String);
-
-impl Party {
-    fn new(id: Option<&str>) -> Option<Self> {
-        id.map(|id| Self(id.trim().to_lowercase())).filter(|party| !party.0.is_empty())
-    }
-
-    /// The actor and the second party. `None` if no actor is named.
-    fn all_of(fact: &StoredFact) -> Option<Vec<Self>> {
-        let actor = Self::new(fact.actor.as_deref())?;
-        let second = Self::new(fact.second_party.as_deref()).filter(|second| *second != actor);
-        Some(std::iter::once(actor).chain(second).collect())
-    }
-}
-
-/// Whether the two lists share a party.
-fn share_one(some: &[Party], others: &[Party]) -> bool {
-    some.iter().any(|party| others.contains(party))
+/// The actor and the second party of a fact. `None` if no actor is named.
+fn parties(fact: &StoredFact) -> Option<BTreeSet<Party>> {
+    Party::all_of(fact.actor.as_deref()?, fact.second_party.as_deref())
 }
 
 /// Reason why a transition is impossible.
@@ -196,7 +183,7 @@ impl Course {
             Kind::Proposed => self.propose(fact),
             Kind::ApprovalRequested => self.request(fact),
             Kind::ApprovalDecided => self.decide(fact),
-            _ if says_rolled_back(fact) => self.roll_back(),
+            kind if kind.reports_rollback(fact.outcome_code.as_deref()) => self.roll_back(),
             Kind::Failed => self.fail(),
             _ if fact.failed => self.fail(),
             Kind::Provisioned | Kind::Scaled | Kind::Deleted => self.apply(fact),
@@ -221,12 +208,12 @@ impl Course {
     }
 
     fn approval(&self) -> ApprovalState {
-        match (self.decision, self.proposal, self.requesters.is_empty()) {
+        match (self.decision, self.proposal, &self.requested_by) {
             (Some(_), ..) => ApprovalState::Decided,
-            (None, Some(_), false) => ApprovalState::HumanReview,
-            (None, Some(_), true) => ApprovalState::RiskAssessed,
-            (None, None, false) => ApprovalState::Requested,
-            (None, None, true) => ApprovalState::NotRequested,
+            (None, Some(_), Some(_)) => ApprovalState::HumanReview,
+            (None, Some(_), None) => ApprovalState::RiskAssessed,
+            (None, None, Some(_)) => ApprovalState::Requested,
+            (None, None, None) => ApprovalState::NotRequested,
         }
     }
 
@@ -244,7 +231,7 @@ impl Course {
             PlanReading::Partly => State::Validated,
             PlanReading::Unreadable | PlanReading::Absent => State::Requested,
         };
-        self.add_requester(fact);
+        self.interested.extend(parties(fact).into_iter().flatten());
         self.decision = match assessed.route {
             Route::Auto => Some((Decision::Auto, fact.occurred_at)),
             Route::Block => Some((Decision::Blocked, fact.occurred_at)),
@@ -256,25 +243,18 @@ impl Course {
         Ok(())
     }
 
-    fn add_requester(&mut self, fact: &StoredFact) {
-        let Some(parties) = Party::all_of(fact) else { return };
-        self.requested_by.get_or_insert_with(|| fact.actor.clone().unwrap_or_default());
-        for party in parties {
-            if !self.requesters.contains(&party) {
-                self.requesters.push(party);
-            }
-        }
-    }
-
     fn request(&mut self, fact: &StoredFact) -> Result<(), Impossible> {
-        let parties = Party::all_of(fact).ok_or("the requester is not named")?;
+        let parties = parties(fact).ok_or("the requester is not named")?;
         if let Some((Decision::Approved | Decision::Rejected, _)) = self.decision {
             return Err("asked for after it had been decided".to_owned());
         }
-        if self.approvers.iter().any(|approver| share_one(approver, &parties)) {
+        if self.approvers.iter().any(|approver| !approver.is_disjoint(&parties)) {
             return Err("requested by an approver".to_owned());
         }
-        self.add_requester(fact);
+        if self.requested_by.is_none() {
+            self.requested_by.clone_from(&fact.actor);
+        }
+        self.interested.extend(parties);
         self.requested_until = fact.expires_at;
         self.provisioning = self.provisioning.max(ProvisioningState::Requested);
         Ok(())
@@ -288,7 +268,7 @@ impl Course {
             None => return Err("decided without a decision".to_owned()),
         };
         let proposal = self.proposal.ok_or("decided before anything had been proposed")?;
-        let parties = Party::all_of(fact).ok_or("the decider is not named")?;
+        let parties = parties(fact).ok_or("the decider is not named")?;
         match self.decision {
             Some((Decision::Blocked, _)) => {
                 let word = if approves { "approved" } else { "decided" };
@@ -302,7 +282,7 @@ impl Course {
             Some(_) => return Err("decided after it had been decided".to_owned()),
             None => {}
         }
-        if self.requesters.is_empty() {
+        if self.requested_by.is_none() {
             return Err("decided before anybody had asked for it".to_owned());
         }
         if self.requested_until.is_some_and(|until| until < fact.occurred_at) {
@@ -312,10 +292,10 @@ impl Course {
             self.decision = Some((Decision::Rejected, fact.occurred_at));
             return Ok(());
         }
-        if share_one(&parties, &self.requesters) {
+        if !self.interested.is_disjoint(&parties) {
             return Err("approved by the requester".to_owned());
         }
-        if self.approvers.iter().any(|approver| share_one(approver, &parties)) {
+        if self.approvers.iter().any(|approver| !approver.is_disjoint(&parties)) {
             return Err("approved twice by the same person".to_owned());
         }
         self.approvers.push(parties);
@@ -404,11 +384,6 @@ impl Course {
             _ => Err("taken back before it had been applied".to_owned()),
         }
     }
-}
-
-fn says_rolled_back(fact: &StoredFact) -> bool {
-    let ended = matches!(fact.kind, ChangeFactKind::Completed | ChangeFactKind::Failed);
-    ended && fact.outcome_code.as_deref() == Some(ROLLED_BACK)
 }
 
 fn quoted(word: &str) -> String {

@@ -48,6 +48,11 @@ fn plan(score: i16) -> StoredFact {
     StoredFact { assessed, ..fact(Proposed, "") }
 }
 
+/// A plan whose publisher names a proposer.
+fn planned_by(actor: &str, score: i16) -> StoredFact {
+    StoredFact { actor: Some(actor.to_owned()), ..plan(score) }
+}
+
 fn asked(actor: &str) -> StoredFact {
     fact(ApprovalRequested, actor)
 }
@@ -121,10 +126,8 @@ fn two_different_people_must_approve_and_neither_asked() {
     let asks_too = ["requested by an approver"];
     check(with(vec![approved("bob"), asked("bob"), approved("eve")]), "decided approved approved", &asks_too);
     check(with(vec![asked("bob"), approved("bob")]), "human_review - planned", &own);
-    // Who proposed has asked, even where somebody else asked as well.
-    let mut own_plan = plan(40);
-    own_plan.actor = Some("cid".to_owned());
-    check(vec![own_plan, asked("ada"), approved("cid")], "human_review - planned", &own);
+    // Who proposed cannot approve, even where somebody else asked.
+    check(vec![planned_by("cid", 40), asked("ada"), approved("cid")], "human_review - planned", &own);
     // Taking one's own request back is nobody's danger.
     check(with(vec![decided("ada", "rejected")]), "decided rejected planned", &[]);
 }
@@ -143,6 +146,14 @@ fn decisions_that_cannot_be_are_kept_as_such() {
         "risk_assessed - planned",
         &["decided before anybody had asked for it"],
     );
+    // Whom a proposal names has not asked: its publisher may name anybody.
+    for word in ["approved", "rejected"] {
+        check(
+            vec![planned_by("carol", 40), decided("bob", word)],
+            "risk_assessed - planned",
+            &["decided before anybody had asked for it"],
+        );
+    }
     let late = ["decided after it had been decided"];
     check(with(vec![approved("bob"), approved("eve")]), "decided approved approved", &late);
     check(with(vec![decided("bob", "rejected"), approved("eve")]), "decided rejected planned", &late);
@@ -200,6 +211,7 @@ fn another_plan_begins_another_round() {
     check(with(vec![approved("eve"), plan(80)]), "human_review - planned", &[]);
     check(with(vec![decided("eve", "rejected"), plan(10)]), "decided auto approved", &[]);
     check(vec![plan(95), plan(40), asked("ada"), approved("bob")], "decided approved approved", &[]);
+    check(vec![plan(40), asked("ada"), approved("bob"), plan(40)], "human_review - planned", &[]);
     let applied = with(vec![approved("eve"), fact(Provisioned, ""), plan(5)]);
     check(applied, "decided approved applied", &["proposed after it had been applied"]);
     let again = with(vec![approved("eve"), fact(Failed, ""), plan(5), fact(Provisioned, "")]);
@@ -236,6 +248,8 @@ fn provisioning_follows_its_approval() {
     check(with(vec![taken_back()]), "decided auto approved", &["taken back before it had been applied"]);
     let back = with(vec![fact(Provisioned, ""), fact(Failed, ""), taken_back(), fact(Deleted, "")]);
     check(back, "decided auto rolled_back", &[]);
+    let ended = StoredFact { kind: Completed, ..taken_back() };
+    check(with(vec![fact(Provisioned, ""), ended]), "decided auto rolled_back", &[]);
 }
 
 #[test]
@@ -318,6 +332,10 @@ fn the_standing_proposal_says_what_it_is_about() {
         Review::of(&timed(vec![about("a", asked("ada")), about("b", plan(40)), about("c", plan(40))]));
     assert_eq!(review.project.as_deref(), Some("c"));
     assert_eq!(review.requested_by.as_deref(), Some("ada"));
+    let proposed = vec![planned_by("carol", 40)];
+    assert_eq!(Review::of(&timed(proposed.clone())).requested_by, None, "nobody asked");
+    let asked_later = proposed.into_iter().chain([asked("ada")]).collect();
+    assert_eq!(Review::of(&timed(asked_later)).requested_by.as_deref(), Some("ada"));
 }
 
 fn any_fact() -> impl Strategy<Value = StoredFact> {

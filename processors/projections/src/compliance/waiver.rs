@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use schemas::{
     Timestamp,
     changes::compliance::{MAX_WAIVER_DAYS, WaiverFact, WaiverStep, WaiverTerms},
+    events::Party,
 };
 use uuid::Uuid;
 
@@ -51,7 +52,7 @@ pub fn waiver(facts: &[WaiverFact]) -> Waiver {
     facts.sort_by_key(|fact| (fact.decided_at, fact.event_id));
     facts.dedup_by_key(|fact| fact.event_id);
     let mut waiver = Waiver::default();
-    let mut requester: BTreeSet<&str> = BTreeSet::new();
+    let mut requester = BTreeSet::new();
     for fact in facts {
         let who = || (fact.actor.clone(), fact.decided_at);
         let outcome = match &fact.step {
@@ -59,13 +60,16 @@ pub fn waiver(facts: &[WaiverFact]) -> Waiver {
                 Err("there is a request of that id already".to_owned())
             }
             WaiverStep::Requested(Err(why)) => Err(why.clone()),
-            WaiverStep::Requested(Ok(terms)) => {
-                waiver.terms = Some(terms.clone());
-                waiver.requested = Some(who());
-                waiver.reason.clone_from(&fact.reason);
-                requester = parties(fact);
-                Ok(())
-            }
+            WaiverStep::Requested(Ok(terms)) => match parties(fact) {
+                None => Err("it does not name who asked for it".to_owned()),
+                Some(parties) => {
+                    waiver.terms = Some(terms.clone());
+                    waiver.requested = Some(who());
+                    waiver.reason.clone_from(&fact.reason);
+                    requester = parties;
+                    Ok(())
+                }
+            },
             WaiverStep::Granted { requested_by } => {
                 let checked = may_be_granted(&waiver, &requester, fact, requested_by.as_deref());
                 checked.map(|ends_at| {
@@ -100,19 +104,15 @@ pub fn waiver(facts: &[WaiverFact]) -> Waiver {
     waiver
 }
 
-/// All parties of a step.
-fn parties(fact: &WaiverFact) -> BTreeSet<&str> {
-    [Some(fact.actor.as_str()), fact.second_party.as_deref()]
-        .into_iter()
-        .flatten()
-        .filter(|party| !party.is_empty())
-        .collect()
+/// The actor and the second party of a step. `None` if no actor is named.
+fn parties(fact: &WaiverFact) -> Option<BTreeSet<Party>> {
+    Party::all_of(&fact.actor, fact.second_party.as_deref())
 }
 
 /// The time at which the waiver would end, or the reason why the grant has no effect.
 fn may_be_granted(
     waiver: &Waiver,
-    requester: &BTreeSet<&str>,
+    requester: &BTreeSet<Party>,
     fact: &WaiverFact,
     requested_by: Option<&str>,
 ) -> Result<Timestamp, String> {
@@ -125,14 +125,12 @@ fn may_be_granted(
     if waiver.rejected.is_some() {
         return Err("it was refused".into());
     }
-    let approver = parties(fact);
-    if approver.is_empty() {
-        return Err("it does not name who granted it".into());
-    }
-    if approver.iter().any(|party| requester.contains(party)) {
+    let approver = parties(fact).ok_or("it does not name who granted it")?;
+    if !approver.is_disjoint(requester) {
         return Err("the requester cannot grant it".into());
     }
-    if requested_by.is_some_and(|named| !requester.contains(named)) {
+    let is_requester = |named| Party::new(named).is_some_and(|named| requester.contains(&named));
+    if requested_by.is_some_and(|named| !is_requester(named)) {
         return Err("the grant names a different requester".into());
     }
     let latest = fact.decided_at.checked_add_signed(TimeDelta::days(MAX_WAIVER_DAYS));
@@ -195,15 +193,32 @@ mod tests {
             None,
             &["the requester cannot grant it"],
         );
+        for own in ["ADA", " ada "] {
+            check(
+                &[step(1, 0, "Ada", terms(30)), step(2, 1, own, GRANT)],
+                None,
+                &["the requester cannot grant it"],
+            );
+        }
+        let named = WaiverStep::Granted { requested_by: Some("ADA ".into()) };
+        check(&[step(1, 0, "ada", terms(30)), step(2, 1, "bob", named)], Some(30), &[]);
         let through = WaiverFact { second_party: Some("bot".into()), ..step(1, 0, "ada", terms(30)) };
-        check(&[through, step(2, 1, "bot", GRANT)], None, &["the requester cannot grant it"]);
+        check(&[through.clone(), step(2, 1, "Bot", GRANT)], None, &["the requester cannot grant it"]);
+        let for_ada = WaiverFact { second_party: Some("Ada".into()), ..step(2, 1, "other-bot", GRANT) };
+        check(&[through, for_ada], None, &["the requester cannot grant it"]);
         let wrong = WaiverStep::Granted { requested_by: Some("eve".into()) };
         check(
             &[step(1, 0, "ada", terms(30)), step(2, 1, "bob", wrong)],
             None,
             &["the grant names a different requester"],
         );
-        check(&[step(2, 1, "bob", GRANT)], None, &["there is no readable request for it"]);
+        let none = "there is no readable request for it";
+        check(&[step(2, 1, "bob", GRANT)], None, &[none]);
+        check(
+            &[step(1, 0, " ", terms(30)), step(2, 1, "bob", GRANT)],
+            None,
+            &["it does not name who asked for it", none],
+        );
     }
 
     #[test]

@@ -143,6 +143,27 @@ fn objects_of_kubernetes_are_judged_as_they_were_written() {
 }
 
 #[test]
+fn dry_runs_of_kubernetes_change_nothing() {
+    let uri = "/apis/apps/v1/namespaces/shop/deployments/web?dryRun=All&fieldManager=kubectl";
+    for verb in ["create", "update", "patch"] {
+        let record = |uri: &str| json!({"requestURI": uri, "requestObject": deployment(true), "responseObject": deployment(true)});
+        let of = |uri: &str| kubernetes(&format!("{verb} deployments"), Some("web"), record(uri));
+        assert_eq!(observations(&of(uri)), [], "{verb}");
+        assert_eq!(one(&of(&uri.replace("dryRun=All&", ""))).presence, Presence::Present, "{verb}");
+    }
+    let deletion = |record: Value| observations(&kubernetes("delete deployments", Some("web"), record));
+    let options = json!({"kind": "DeleteOptions", "dryRun": ["All"]});
+    let in_body = json!({"requestObject": options});
+    let of_gke = json!({"protoPayload": {"request": options}});
+    let of_aks = json!({"properties": {"log": in_body.to_string()}});
+    for record in [json!({"requestURI": uri}), in_body, of_gke, of_aks] {
+        assert_eq!(deletion(record.clone()), [], "{record}");
+    }
+    let options = json!({"kind": "DeleteOptions", "propagationPolicy": "Background"});
+    assert_eq!(deletion(json!({"requestURI": "/x?timeout=30s", "requestObject": options})).len(), 1);
+}
+
+#[test]
 fn parts_of_objects_and_what_controllers_make_are_left_out() {
     let part = json!({"requestObject": {"spec": {"replicas": 2}}});
     assert_eq!(observations(&kubernetes("patch deployments", Some("web"), part)), []);

@@ -1,5 +1,6 @@
 //! Configurations, deletions, plans.
 
+use policies::{Config, PolicySet};
 use schemas::{
     changes::compliance::{ObservationSource, Presence},
     events::{Infrastructure, InfrastructureKind},
@@ -125,6 +126,100 @@ fn resources_of_a_plan_count_from_when_their_change_is_applied() {
     event.kind = InfrastructureKind::Completed;
     let changes = Compliance::default().process(&envelope(Event::Infrastructure(event), None));
     assert!(matches!(&changes[..], [ComplianceChange::Applied(applied)] if applied.change_id == "c-1"));
+}
+
+/// Resources of a plan, with their presence once its change is completed.
+fn planned(plan: &Value) -> Vec<(String, Presence)> {
+    let resource = Resource { id: "w".into(), kind: Some("workspace".into()), ..Resource::default() };
+    let event = infrastructure(InfrastructureKind::ChangeProposed, resource, None);
+    let native = ("terraform.plan", plan.to_string());
+    let found = observations(&envelope(Event::Infrastructure(event), Some(native)));
+    found.into_iter().map(|one| (one.resource, one.presence)).collect()
+}
+
+#[test]
+fn what_moves_leaves_its_address_and_what_is_forgotten_goes_on() {
+    let entry = |address: &str, actions: &[&str], from: Option<&str>| {
+        let after = if actions.contains(&"delete") || actions.contains(&"forget") {
+            Value::Null
+        } else {
+            json!({"encrypted": true})
+        };
+        json!({"address": address, "previous_address": from, "mode": "managed", "type": "aws_ebs_volume",
+               "name": "v", "change": {"actions": actions, "before": null, "after": after, "after_unknown": {}}})
+    };
+    let of = |entries: &[Value]| planned(&json!({"format_version": "1.2", "resource_changes": entries}));
+    let [a, b] = ["a", "b"].map(|name| format!("aws_ebs_volume.{name}"));
+    let at = |name: &str, presence| (format!("w/aws_ebs_volume.{name}"), presence);
+    assert_eq!(
+        of(&[entry(&b, &["no-op"], Some(&a))]),
+        [at("a", Presence::Absent), at("b", Presence::Present)],
+        "it moves"
+    );
+    assert_eq!(
+        of(&[entry(&b, &["update"], Some(&a)), entry(&a, &["create"], None)]),
+        [at("a", Presence::Present), at("b", Presence::Present)],
+        "another takes its place"
+    );
+    assert_eq!(
+        of(&[entry(&b, &["delete"], Some(&a))]),
+        [at("a", Presence::Absent), at("b", Presence::Absent)],
+        "it moves and is deleted"
+    );
+    assert_eq!(of(&[entry(&a, &["forget"], None)]), [], "it is no longer in the state's care");
+}
+
+#[test]
+fn deferred_changes_of_a_plan_are_not_applied_with_it() {
+    let mut plan = plan();
+    let later = json!({"address": "aws_ebs_volume.later", "mode": "managed", "type": "aws_ebs_volume",
+        "name": "later", "change": {"actions": ["create"], "before": null, "after": {"encrypted": false}}});
+    plan["deferred_changes"] = json!([{"reason": "deferred_prereq", "resource_change": later}]);
+    let addresses: Vec<_> = planned(&plan).into_iter().map(|(resource, _)| resource).collect();
+    assert_eq!(addresses, ["w/aws_ebs_volume.a", "w/aws_ebs_volume.old"]);
+}
+
+#[test]
+fn a_change_that_was_rolled_back_is_not_in_force() {
+    let resource = Resource { id: "w".into(), ..Resource::default() };
+    let mut event = infrastructure(InfrastructureKind::Completed, resource, None);
+    event.change_id = Some("c-1".into());
+    event.outcome = Outcome { status: OutcomeStatus::Success, ..Outcome::default() };
+    let compliance = Compliance::new(InForce::new(PolicySet::empty()));
+    let changes =
+        |event: &Infrastructure| compliance.process(&envelope(Event::Infrastructure(event.clone()), None));
+    assert_eq!(changes(&event).len(), 1);
+    event.outcome.code = Some("rolled_back".into());
+    assert_eq!(changes(&event), []);
+}
+
+#[test]
+fn policies_about_plans_have_no_verdict_on_observed_resources() {
+    let main = "# METADATA\n# custom:\n#   controls: {SOC2: [\"CC6.1\"]}\npackage main\n\n\
+                deny contains \"public\" if input.resource_changes[_].change.after.acl == \"public-read\"\n";
+    let allowed = "# METADATA\n# title: Few changes\npackage allowed\n\ndefault allow := false\n\n\
+                   allow if count(input.resource_changes) < 2\n";
+    let set = PolicySet::load([("main.rego", main), ("allowed.rego", allowed)], Config::default());
+    assert_eq!(set.faults(), []);
+    let compliance = Compliance::new(InForce::new(set));
+    let resource = Resource { id: "v-1".into(), kind: Some("aws_ebs_volume".into()), ..Resource::default() };
+    let configuration = Some(r#"{"encrypted": true}"#.into());
+    let observed = infrastructure(InfrastructureKind::ConfigurationObserved, resource.clone(), configuration);
+    let proposed = infrastructure(InfrastructureKind::ChangeProposed, resource, None);
+    let plan = ("terraform.plan", plan().to_string());
+    for envelope in [
+        envelope(Event::Infrastructure(observed), None),
+        envelope(Event::Infrastructure(proposed), Some(plan)),
+    ] {
+        let changes = compliance.process(&envelope);
+        assert!(!changes.is_empty());
+        for change in changes {
+            assert!(
+                matches!(&change, ComplianceChange::Observation(one) if one.verdicts.is_empty()),
+                "{change:?}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use schemas::{
         MAX_WAIVER_DAYS, MAX_WAIVER_POLICIES, MAX_WAIVER_RESOURCES, WAIVER_OWNER, WAIVER_POLICIES,
         WAIVER_REQUESTED_BY, WAIVER_RESOURCES, WAIVER_SUBJECT, WaiverTerms,
     },
-    events::{Governance, GovernanceKind},
+    events::{Governance, GovernanceKind, Party},
 };
 use utoipa::ToSchema;
 
@@ -155,8 +155,10 @@ pub(super) async fn decide_waiver(
     let decision = command.form.one_of("decision", &["approved", "rejected"]);
     let requested_by = command.form.required_text("requested_by", MAX_ID_BYTES);
     let actor = command.actor();
-    let approvers = [Some(actor.id.as_str()), command.on_behalf_of.as_deref()];
-    if decision == "approved" && approvers.contains(&Some(requested_by.trim())) {
+    let approvers = Party::all_of(&actor.id, command.on_behalf_of.as_deref());
+    let is_own = Party::new(&requested_by)
+        .is_some_and(|requester| approvers.is_some_and(|approvers| approvers.contains(&requester)));
+    if decision == "approved" && is_own {
         command.form.fault(
             "/requested_by",
             "is the actor of this decision: the requester of a waiver cannot grant it",

@@ -4,10 +4,16 @@
 //! ([`time_assumed`](schemas::Envelope::time_assumed)): a caller who could set the time of a decision could
 //! decide in the past. A repeat is recognised on any gateway, at any later time.
 
+use std::borrow::Cow;
+
 use chrono::SubsecRound;
 use edge::api_error::ApiError;
 use http::HeaderMap;
-use schemas::{EventId, Timestamp, access::Principal, problem::ProblemKind};
+use schemas::{
+    EventId, Timestamp,
+    access::{KeyHolder, Principal},
+    problem::ProblemKind,
+};
 
 const HEADER: &str = "idempotency-key";
 const MAX_KEY_BYTES: usize = 128;
@@ -30,25 +36,33 @@ pub(super) fn key_of(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     good.then_some(Some(key)).ok_or_else(invalid)
 }
 
-/// The event's id. Equal keys of two credentials are different; without a key each command is an event of its
-/// own.
+/// The event's id. Equal keys of two credentials are different, but an API key and its successors are one;
+/// without a key each command is an event of its own.
 pub(super) fn event_id(principal: &Principal, key: Option<&str>, now: Timestamp) -> EventId {
     let Some(key) = key else { return EventId::at(now.trunc_subsecs(6), rand::random()) };
-    let content = format!("{}/{key}", principal.id());
+    let holder = match principal {
+        Principal::ApiKey(KeyHolder { id, succeeds, .. }) => Cow::Borrowed(succeeds.as_deref().unwrap_or(id)),
+        Principal::Person(_) | Principal::Service(_) => principal.id(),
+    };
+    let content = format!("{holder}/{key}");
     EventId::derived(principal.tenant(), "weir.command", content.as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use schemas::{TenantId, access::KeyHolder};
+    use schemas::TenantId;
 
     use super::*;
 
     fn principal(key_id: &str) -> Principal {
+        successor(key_id, None)
+    }
+
+    fn successor(key_id: &str, succeeds: Option<&str>) -> Principal {
         Principal::ApiKey(KeyHolder {
             id: key_id.into(),
-            succeeds: None,
+            succeeds: succeeds.map(str::to_owned),
             name: "ci".into(),
             tenant: TenantId::new("acme").expect("a tenant"),
             scopes: Vec::new(),
@@ -65,6 +79,10 @@ mod tests {
         assert_ne!(ask("key00001", Some("order-8"), at(0)), first);
         assert_ne!(ask("key00002", Some("order-7"), at(0)), first);
         assert_ne!(ask("key00001", None, at(0)), ask("key00001", None, at(0)));
+        let rotated = event_id(&successor("key00002", Some("key00001")), Some("order-7"), at(50));
+        assert_eq!(rotated, first, "a key and its successor are one");
+        let other = event_id(&successor("key00003", Some("key00002")), Some("order-7"), at(50));
+        assert_ne!(other, first);
     }
 
     #[test]

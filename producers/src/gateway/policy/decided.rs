@@ -83,6 +83,8 @@ pub(super) struct Decided {
     /// The same as JSON, which the answer and the event share.
     pub(super) reasons_json: Box<RawValue>,
     pub(super) reasons_total: usize,
+    /// [`Document::incomplete`].
+    pub(super) incomplete: Option<&'static str>,
     /// The first resource, for the decision's event.
     pub(super) resource: Option<(String, String)>,
     /// Time for which the decision may be served from the cache: the shorter, the more severe the policies
@@ -125,7 +127,7 @@ impl Decided {
         let reasons_total = told.len();
         let reasons: Vec<_> = told.into_iter().take(MAX_REASONS).map(reason).collect();
         Self {
-            decision: Decision::from_verdicts(unwaived),
+            decision: Decision::from_verdicts(unwaived).on(document),
             kind: match document.kind {
                 DocumentKind::Plan => "plan",
                 DocumentKind::Kubernetes => "object",
@@ -138,6 +140,7 @@ impl Decided {
             reasons_total,
             reasons_json: to_raw_value(&reasons).expect("reasons hold only texts"),
             reasons,
+            incomplete: document.incomplete(),
             resource: first.map(|subject| (bounded(&subject.kind), bounded(&subject.address))),
             holds: waiving.holds(holds(verdicts.iter().map(|ruled| ruled.verdict.severity).max())),
         }

@@ -1,13 +1,14 @@
-//! `POST /api/v1/policy/evaluate`: evaluates compliance policies on a plan, a Kubernetes object, a resource
-//! or an action.
+//! `POST /api/v1/policy/evaluate`, and the same with `/advise` or `/block`: evaluates compliance policies on
+//! a plan, a Kubernetes object, a resource or an action.
 //!
-//! A decision is cached: an equal document gets it again while it is valid. Every decision becomes an event.
-//! In `block` mode Kafka has acknowledged the event before the response, so that an enforced decision is
-//! always recorded. In `advise` mode the response does not wait for the event.
+//! A decision is cached: an equal document of the tenant gets it again while it is valid. Every decision
+//! becomes an event. In `block` mode Kafka has acknowledged the event before the response, so that an enforced
+//! decision is always recorded. In `advise` mode the response does not wait for the event.
 
 mod budgets;
 mod cache;
 mod decided;
+mod evaluation;
 mod question;
 mod trace;
 
@@ -15,61 +16,38 @@ use std::{sync::Arc, time::Instant as Clock};
 
 use axum::{
     Extension, Json,
-    extract::{Request, State},
+    extract::{Path, Request, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use chrono::{SubsecRound, Utc};
 use edge::{api_error::ApiError, service::Traces};
-use policies::{Decision, Surroundings};
+use policies::Decision;
 use schemas::{
-    TenantId, Timestamp,
     access::Principal,
     changes::budget_verdicts::BudgetVerdict,
     problem::{Problem, ProblemKind},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout_at},
-};
-use utoipa::ToSchema;
+use tokio::time::Instant;
+use utoipa::{IntoResponses, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use budgets::{Budgets, PlanAsked};
+pub(super) use evaluation::Decisions;
 
 use self::{
-    cache::{Cache, Key},
-    decided::{Decided, DecisionCounts, DecisionReason, Waiving},
+    decided::{Decided, DecisionCounts, DecisionReason},
+    evaluation::decide,
     question::{Form, Mode, Question},
     trace::Trace,
 };
 use super::{App, body, encoding::ContentEncoding, media, reading};
 
-/// Maximum number of documents evaluated at once, on threads beside the event loop.
-const AT_ONCE: usize = 8;
-/// Maximum number of evaluations (policy and resource) of one document.
-const MAX_EVALUATIONS: usize = 20_000;
-/// The workspace of a plan that names none, as in the posture.
-const WORKSPACE: &str = "terraform";
-
 /// Routes of policy evaluation.
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(evaluate))
-}
-
-/// State of policy evaluation.
-#[derive(Debug)]
-pub(super) struct Decisions {
-    known: Cache,
-    turns: Arc<Semaphore>,
-}
-
-impl Default for Decisions {
-    fn default() -> Self {
-        Self { known: Cache::default(), turns: Arc::new(Semaphore::new(AT_ONCE)) }
-    }
+    OpenApiRouter::new().routes(routes!(evaluate)).routes(routes!(evaluate_in_mode))
 }
 
 /// A decision, or an `AdmissionReview` if one was sent.
@@ -105,6 +83,10 @@ pub(super) struct PolicyDecision {
     reasons: Box<RawValue>,
     /// Number of verdicts other than `pass`.
     reasons_total: usize,
+    /// The reason why a plan does not show everything that it would change, so that the decision is at least `warn`; null
+    /// where it does.
+    #[schema(value_type = Option<String>)]
+    incomplete: Option<&'static str>,
     /// The budgets that a plan would go beyond, each with amounts and what to change: a hard one denies it, a soft one warns.
     /// Null where how budgets stand is not known now.
     budgets: Option<Vec<BudgetVerdict>>,
@@ -153,6 +135,43 @@ pub(super) struct AdmissionStatus {
     message: String,
 }
 
+/// Responses without a decision, for the OpenAPI description.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes the answers, which are made where they are given")]
+enum NoDecision {
+    #[response(
+        status = 400,
+        description = "not JSON, too deep, or not a supported document: names the location",
+        content_type = "application/problem+json"
+    )]
+    Unreadable(Problem),
+    #[response(status = 401, description = "no valid credential", content_type = "application/problem+json")]
+    Unauthenticated(Problem),
+    #[response(status = 403, description = "scope missing", content_type = "application/problem+json")]
+    Forbidden(Problem),
+    #[response(
+        status = 413,
+        description = "the body or the object is too large",
+        content_type = "application/problem+json"
+    )]
+    TooLarge(Problem),
+    #[response(
+        status = 415,
+        description = "media type or encoding not supported",
+        content_type = "application/problem+json"
+    )]
+    MediaType(Problem),
+    #[response(status = 429, description = "too many requests", content_type = "application/problem+json")]
+    TooMany(Problem),
+    #[response(
+        status = 503,
+        description = "no decision: Kafka did not acknowledge it, budgets cannot be read, or too many are in \
+            flight",
+        content_type = "application/problem+json"
+    )]
+    Unavailable(Problem),
+}
+
 /// Evaluate policies on a plan, an object, a resource or an action.
 ///
 /// The body is a document, or `{"input": DOCUMENT, "mode": …, "change_id": …, "project": …, "workspace": …}`. A document is a Terraform
@@ -175,21 +194,7 @@ pub(super) struct AdmissionStatus {
     security(("api_key" = ["policy:evaluate"])),
     params(("mode" = Option<String>, Query, description = "`advise` or `block`; the body may name it instead")),
     request_body(content = serde_json::Value, content_type = "application/json", description = "A document"),
-    responses(
-        (status = 200, description = "the decision", body = PolicyAnswer),
-        (status = 400, description = "not JSON, too deep, or not a supported document: names the location",
-            body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "no valid credential", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "scope missing", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "the body or the object is too large", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 415, description = "media type or encoding not supported", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 429, description = "too many requests", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "no decision: Kafka did not acknowledge it, budgets cannot be read, or too many are \
-            in flight",
-            body = Problem, content_type = "application/problem+json"),
-    )
+    responses((status = 200, description = "the decision", body = PolicyAnswer), NoDecision)
 )]
 pub(super) async fn evaluate(
     State(app): State<Arc<App>>,
@@ -197,112 +202,113 @@ pub(super) async fn evaluate(
     Extension(traces): Extension<Traces>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let began = Clock::now();
-    let (parts, body) = request.into_parts();
-    let of_query = Mode::of_query(parts.uri.query())?;
-    media::check_json(&parts.headers)?;
-    let encoding = ContentEncoding::of(&parts.headers)?;
-    let tenant = principal.tenant();
-    app.quotas.take_request(tenant)?;
-    let patience = app.patience(app.config.limits.records_bytes);
-    let sent = body::read(&parts.headers, body, app.charge(tenant), patience).await?;
-    let deadline = Instant::now() + app.config.timeouts.handler;
-    let parse = |body: &Bytes| Ok((Arc::new(Question::read(body)?), body.len()));
-    let ((question, bytes), _charge) = reading::decoded(&app, encoding, sent, deadline, parse).await?;
-    app.quotas.take_content(tenant, 1, bytes)?;
-    let mode = match (of_query, question.mode) {
-        (Some(one), Some(other)) if one != other => {
-            let detail = "`mode` of the query and /mode of the body differ";
-            return Err(ApiError::new(ProblemKind::InvalidRequest, detail));
-        }
-        (one, other) => one.or(other).unwrap_or(Mode::Advise),
-    };
-    let at = Utc::now().trunc_subsecs(6);
-    let (decided, cached) = decide(&app, (tenant, &question), at, deadline).await?;
-    let budgets = budgets::ask(&app, (tenant, &question, mode), &decided, at).await?;
-    let decision = budgets::with_budgets(decided.decision, budgets.as_deref());
-    let trace = Trace {
-        principal: &principal,
-        traces: &traces,
-        question: &question,
-        decided: &decided,
-        decision,
-        budgets: budgets.as_deref(),
-        mode,
-        at,
-    };
-    let decision_id = trace.publish(&app, deadline).await?;
-    let (decision, known) = (decision.name(), if cached { "true" } else { "false" });
-    metrics::counter!("weir_policy_decisions_total", "mode" => mode.name(), "decision" => decision, "cached" => known)
-        .increment(1);
-    metrics::histogram!("weir_policy_decision_duration_seconds", "cached" => known).record(began.elapsed());
-    let answer = match &question.form {
-        Form::Admission { uid } => PolicyAnswer::Review(admission(uid, mode, &decided)),
-        Form::Decision => PolicyAnswer::Decision(Box::new(PolicyDecision {
-            decision_id,
-            decision,
-            mode: mode.name(),
-            kind: decided.kind,
-            policy_set: decided.policy_set.clone(),
-            waivers: decided.waivers.map(|version| trace::hexadecimal(&version)),
-            counts: decided.counts,
-            reasons: decided.reasons_json.clone(),
-            reasons_total: decided.reasons_total,
-            budgets,
-            cached,
-            decided_at: at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
-            holds_seconds: decided.holds.as_secs(),
-        })),
-    };
-    Ok(Json(answer).into_response())
+    let mode = Mode::of_query(request.uri().query())?;
+    Asking { app, principal, traces }.answer(request, mode).await
 }
 
-/// The decision on a document, and whether it comes from the cache.
-async fn decide(
-    app: &Arc<App>,
-    (tenant, question): (&TenantId, &Arc<Question>),
-    at: Timestamp,
-    deadline: Instant,
-) -> Result<(Arc<Decided>, bool), ApiError> {
-    let held = app.config.policies.current();
-    let granted = Arc::clone(&app.config.waivers.borrow());
-    let key = Key { document: question.sha256, waivers: granted.of(tenant).map(|own| *own.version()) };
-    let known = app.decisions.known.get(&key, held.set().hash(), Instant::now());
-    if let Some(decided) = known {
-        return Ok((decided, true));
+/// Evaluate policies in a mode that the path names.
+///
+/// For senders whose URL may have no query, as the `url` of a `ValidatingWebhookConfiguration`. All else is
+/// as in `/api/v1/policy/evaluate`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/policy/evaluate/{mode}",
+    tag = "policy",
+    security(("api_key" = ["policy:evaluate"])),
+    params(("mode" = String, Path, description = "`advise` or `block`", pattern = "^(advise|block)$")),
+    request_body(content = serde_json::Value, content_type = "application/json", description = "A document"),
+    responses(
+        (status = 200, description = "the decision", body = PolicyAnswer),
+        (status = 404, description = "no such mode", body = Problem, content_type = "application/problem+json"),
+        NoDecision
+    )
+)]
+pub(super) async fn evaluate_in_mode(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Arc<Principal>>,
+    Extension(traces): Extension<Traces>,
+    mode: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let mode = Mode::of_path(mode.as_ref().map_or("", |Path(name)| name))?;
+    if Mode::of_query(request.uri().query())?.is_some_and(|other| other != mode) {
+        let detail = "the path and `mode` of the query name different modes";
+        return Err(ApiError::new(ProblemKind::InvalidQuery, detail));
     }
-    let overloaded = |_| ApiError::new(ProblemKind::Overloaded, "too many documents are being evaluated");
-    let turn = timeout_at(deadline, Arc::clone(&app.decisions.turns).acquire_owned());
-    let turn = turn.await.map_err(overloaded)?.expect("the semaphore is never closed");
-    let (asked, of) = (Arc::clone(question), tenant.clone());
-    let judging = tokio::task::spawn_blocking(move || {
-        // Held here, not with the request: work goes on when the client is gone.
-        let _turn = turn;
-        let document = asked.document()?;
-        let surroundings = Surroundings {
-            now_ns: at.timestamp_nanos_opt(),
-            max_evaluations: Some(MAX_EVALUATIONS),
-            ..Surroundings::default()
+    Asking { app, principal, traces }.answer(request, Some(mode)).await
+}
+
+/// Whoever asks for a decision.
+struct Asking {
+    app: Arc<App>,
+    principal: Arc<Principal>,
+    traces: Traces,
+}
+
+impl Asking {
+    /// The response, in the mode that the URL names or, if it names none, the body.
+    async fn answer(self, request: Request, named: Option<Mode>) -> Result<Response, ApiError> {
+        let Self { app, principal, traces } = self;
+        let began = Clock::now();
+        let (parts, body) = request.into_parts();
+        media::check_json(&parts.headers)?;
+        let encoding = ContentEncoding::of(&parts.headers)?;
+        let tenant = principal.tenant();
+        app.quotas.take_request(tenant)?;
+        let patience = app.patience(app.config.limits.records_bytes);
+        let sent = body::read(&parts.headers, body, app.charge(tenant), patience).await?;
+        let deadline = Instant::now() + app.config.timeouts.handler;
+        let parse = |body: &Bytes| Ok((Arc::new(Question::read(body)?), body.len()));
+        let ((question, bytes), _charge) = reading::decoded(&app, encoding, sent, deadline, parse).await?;
+        app.quotas.take_content(tenant, 1, bytes)?;
+        let mode = match (named, question.mode) {
+            (Some(one), Some(other)) if one != other => {
+                let detail = "the mode in the URL and /mode of the body differ";
+                return Err(ApiError::new(ProblemKind::InvalidRequest, detail));
+            }
+            (one, other) => one.or(other).unwrap_or(Mode::Advise),
         };
-        let evaluation = held.evaluate(&document, &surroundings);
-        if evaluation.left_out > 0 {
-            let detail = format!(
-                "the document needs {} evaluations of policies more than the {MAX_EVALUATIONS} that one may take; \
-                 send its resources in parts, or judge it with `weir policy evaluate`",
-                evaluation.left_out
-            );
-            return Err(ApiError::new(ProblemKind::BodyTooLarge, detail));
-        }
-        let workspace = asked.workspace.as_deref().unwrap_or(WORKSPACE);
-        let waiving = Waiving { waivers: granted.of(&of), workspace, at };
-        Ok(Decided::new(&document, &evaluation, &held, &waiving))
-    });
-    let failed = |_| Err(ApiError::new(ProblemKind::Internal, "the document could not be evaluated"));
-    let decided = Arc::new(judging.await.unwrap_or_else(failed)?);
-    if decided.is_settled() {
-        app.decisions.known.put(key, &decided, Instant::now());
+        let at = Utc::now().trunc_subsecs(6);
+        let (decided, cached) = decide(&app, (tenant, &question), at, deadline).await?;
+        let budgets = budgets::ask(&app, (tenant, &question, mode), &decided, at).await?;
+        let decision = budgets::with_budgets(decided.decision, budgets.as_deref());
+        let trace = Trace {
+            principal: &principal,
+            traces: &traces,
+            question: &question,
+            decided: &decided,
+            decision,
+            budgets: budgets.as_deref(),
+            mode,
+            at,
+        };
+        let decision_id = trace.publish(&app, deadline).await?;
+        let (decision, known) = (decision.name(), if cached { "true" } else { "false" });
+        metrics::counter!("weir_policy_decisions_total", "mode" => mode.name(), "decision" => decision, "cached" => known)
+            .increment(1);
+        metrics::histogram!("weir_policy_decision_duration_seconds", "cached" => known)
+            .record(began.elapsed());
+        let answer = match &question.form {
+            Form::Admission { uid } => PolicyAnswer::Review(admission(uid, mode, &decided)),
+            Form::Decision => PolicyAnswer::Decision(Box::new(PolicyDecision {
+                decision_id,
+                decision,
+                mode: mode.name(),
+                kind: decided.kind,
+                policy_set: decided.policy_set.clone(),
+                waivers: decided.waivers.map(|version| trace::hexadecimal(&version)),
+                counts: decided.counts,
+                reasons: decided.reasons_json.clone(),
+                reasons_total: decided.reasons_total,
+                incomplete: decided.incomplete,
+                budgets,
+                cached,
+                decided_at: at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+                holds_seconds: decided.holds.as_secs(),
+            })),
+        };
+        Ok(Json(answer).into_response())
     }
-    Ok((decided, false))
 }
 
 fn admission(uid: &str, mode: Mode, decided: &Decided) -> AdmissionAnswer {

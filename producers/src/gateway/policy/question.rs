@@ -32,12 +32,14 @@ impl Mode {
         }
     }
 
-    fn from_name(name: &str) -> Result<Self, ApiError> {
-        match name {
-            "advise" => Ok(Self::Advise),
-            "block" => Ok(Self::Block),
-            _ => Err(ApiError::new(ProblemKind::InvalidRequest, "`mode` is advise or block")),
-        }
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Advise, Self::Block].into_iter().find(|mode| mode.name() == name)
+    }
+
+    /// The mode that a path ends with.
+    pub(super) fn of_path(name: &str) -> Result<Self, ApiError> {
+        let detail = "there is no such mode; there are advise and block";
+        Self::from_name(name).ok_or_else(|| ApiError::new(ProblemKind::NotFound, detail))
     }
 
     /// The mode in the query; the body may name it instead.
@@ -49,8 +51,8 @@ impl Mode {
                 if mode.is_some() {
                     return Err(ApiError::new(ProblemKind::InvalidQuery, "`mode` is given twice"));
                 }
-                let invalid = |_| ApiError::new(ProblemKind::InvalidQuery, "`mode` is advise or block");
-                mode = Some(Self::from_name(name).map_err(invalid)?);
+                let invalid = || ApiError::new(ProblemKind::InvalidQuery, "`mode` is advise or block");
+                mode = Some(Self::from_name(name).ok_or_else(invalid)?);
             }
         }
         Ok(mode)
@@ -137,7 +139,8 @@ impl Question {
         };
         let (mode, change_id, project) = (text("mode")?, text("change_id")?, text("project")?);
         let workspace = text("workspace")?.filter(|workspace| !workspace.is_empty());
-        let mode = mode.map(|name| Mode::from_name(&name)).transpose()?;
+        let unknown = || ApiError::new(ProblemKind::InvalidRequest, "/mode is advise or block");
+        let mode = mode.map(|name| Mode::from_name(&name).ok_or_else(unknown)).transpose()?;
         let document = members.remove("input").unwrap_or_default();
         let sha256 = match &workspace {
             Some(workspace) => digest(&json!([document, workspace])),

@@ -46,6 +46,7 @@ struct DecisionRecord<'a> {
     counts: DecisionCounts,
     reasons: &'a RawValue,
     reasons_total: usize,
+    incomplete: Option<&'static str>,
     budgets: Option<&'a [BudgetVerdict]>,
 }
 
@@ -88,10 +89,12 @@ impl Trace<'_> {
             counts: decided.counts,
             reasons: &decided.reasons_json,
             reasons_total: decided.reasons_total,
+            incomplete: decided.incomplete,
             budgets: *budgets,
         };
         let native = serde_json::to_string(&native).expect("a record holds only texts and numbers");
         let over = budgets.iter().copied().flatten().map(|verdict| verdict.reason.clone());
+        let incomplete = decided.incomplete.map(ToOwned::to_owned);
         let resource = decided.resource.as_ref().map(|(kind, address)| Resource {
             kind: Some(kind.clone()),
             id: address.clone(),
@@ -119,7 +122,7 @@ impl Trace<'_> {
                 outcome: Outcome {
                     status: OutcomeStatus::Success,
                     code: Some(decision.name().into()),
-                    message: decided.lines("deny").chain(over).next(),
+                    message: decided.lines("deny").chain(over).chain(incomplete).next(),
                 },
                 read_only: Some(true),
                 request_id: None,

@@ -112,6 +112,38 @@ async fn a_refused_decision_does_not_hold_the_rest_of_its_batch_up() {
     assert!(events.iter().all(|event| event.event.topic() == Topic::Activity));
 }
 
+/// A batch is answered for its good events: that something was refused must not be told to its sender alone.
+#[tokio::test]
+async fn what_is_forbidden_in_a_batch_is_noted_once_a_request() {
+    let config = config();
+    let trail = Arc::clone(&config.tenants.trail);
+    let running = start_with(config, Scripted::new(&[])).await;
+    let examples = examples();
+    let [decision, good] = [Topic::Governance, Topic::Activity].map(|topic| &examples[&topic]);
+    let (mut foreign, mut nameless) = (good.clone(), good.clone());
+    foreign["tenantid"] = "other".into();
+    nameless["source"] = Value::Null;
+    for (events, status, noted) in [
+        (vec![good, decision, decision], 202, 1),
+        (vec![decision, good], 202, 1),
+        (vec![good, &foreign], 202, 1),
+        (vec![&nameless, decision], 400, 1),
+        (vec![decision, &nameless], 403, 1),
+        (vec![decision], 403, 1),
+        (vec![good, &nameless], 202, 0),
+        (vec![good], 202, 0),
+    ] {
+        let batch = json!(events).to_string();
+        let reply = by(WRITER, "application/cloudevents-batch+json").body(batch.clone()).to(&running).await;
+        assert_eq!(reply.status, status, "{batch}");
+        let refusals = trail.take_refusals(chrono::Utc::now() + chrono::TimeDelta::minutes(2));
+        assert_eq!(refusals.iter().map(|one| one.count).sum::<u64>(), noted, "{batch}");
+        assert!(
+            refusals.iter().all(|one| (one.reason.code(), one.actor.id.as_str()) == ("forbidden", WRITER))
+        );
+    }
+}
+
 #[tokio::test]
 async fn nobody_publishes_in_weirs_own_name() {
     let running = start().await;
@@ -187,6 +219,57 @@ async fn a_decision_that_comes_as_an_event_is_its_senders_own() {
         (events[0].id, events[0].content_sha256()),
         "sent twice it is one event"
     );
+}
+
+/// Else a plan that comes after an approval could be dated before it, and pass for the plan that was approved.
+#[tokio::test]
+async fn proposals_and_requests_count_from_when_the_gateway_took_them() {
+    let running = start().await;
+    let event = |kind: &str, data: Value| {
+        json!({
+            "specversion": "1.0", "id": "a", "source": "/ci", "type": format!("io.weir.{kind}.v1"),
+            "time": "2026-01-02T03:04:05Z", "datacontenttype": "application/json", "data": data,
+        })
+    };
+    let carol = json!({"kind": "User", "id": "carol"});
+    let change = json!({"resource": {"id": "shop/main"}, "change_id": "c-1", "actor": carol});
+    let waiver = json!({"subject_kind": "waiver", "subject_id": "w-1", "actor": carol});
+    let [proposed, asked] = [
+        (WRITER, event("infrastructure.change_proposed", change.clone())),
+        (BOTH, event("governance.approval_requested", waiver)),
+    ]
+    .map(|(key, event)| modes(key, &event));
+    for ask in proposed.iter().chain(&asked) {
+        let reply = ask.to(&running).await;
+        assert_eq!(reply.status, 202, "{}", reply.json());
+    }
+    let plan = json!({
+        "format_version": "1.2", "terraform_version": "1.9.0", "timestamp": "2026-01-02T03:04:05Z",
+        "resource_changes": [{"address": "aws_s3_bucket.logs", "change": {"actions": ["create"]}}],
+    });
+    let plan = Ask::new("POST", "/api/v1/sources/terraform-plan")
+        .header("authorization", &format!("Bearer {}", token(WRITER)))
+        .header("content-type", "application/json")
+        .body(plan.to_string());
+    assert_eq!(plan.to(&running).await.status, 202);
+    let events = running.kafka.published();
+    assert_eq!(events.len(), 7);
+    let began = chrono::Utc::now() - chrono::TimeDelta::minutes(5);
+    assert!(events.iter().all(|event| event.occurred_at > began), "{events:?}");
+    for copies in [&events[..3], &events[3..6]] {
+        let identity = |event: &Envelope| (event.id, event.content_sha256());
+        assert!(
+            copies.iter().all(|copy| identity(copy) == identity(&copies[0])),
+            "sent again it is one event"
+        );
+    }
+
+    // What is only reported keeps its own time.
+    let reported = event("infrastructure.provisioned", change).to_string();
+    let reported = by(WRITER, "application/cloudevents+json").body(reported).to(&running).await;
+    assert_eq!(reported.status, 202);
+    let event = running.kafka.published().pop().expect("published");
+    assert_eq!(event.occurred_at.to_rfc3339(), "2026-01-02T03:04:05+00:00");
 }
 
 #[tokio::test]

@@ -162,6 +162,7 @@ async fn the_description_names_every_route_and_answer() {
             "/api/v1/holds",
             "/api/v1/holds/releases",
             "/api/v1/policy/evaluate",
+            "/api/v1/policy/evaluate/{mode}",
             "/api/v1/risk/entities/{kind}/{id}/criticality",
             "/api/v1/risk/entities/{kind}/{id}/watchlists",
             "/api/v1/risk/incidents/{id}/triage",

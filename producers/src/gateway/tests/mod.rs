@@ -27,6 +27,7 @@ use std::{
 };
 
 use futures_util::future::{self, BoxFuture, FutureExt};
+use metrics_exporter_prometheus::PrometheusHandle;
 use schemas::{
     Envelope, TenantId, Timestamp, TraceContext,
     access::{ApiKey, KeyRing, Pepper, Scope},
@@ -216,6 +217,14 @@ fn ring() -> KeyRing {
         },
     ];
     KeyRing::new(pepper.clone(), keys)
+}
+
+/// Value of `weir_source_records_total` for a source and an outcome.
+fn counted(rendered: &PrometheusHandle, source: &str, outcome: &str) -> u64 {
+    let series = format!("weir_source_records_total{{source=\"{source}\",outcome=\"{outcome}\"}} ");
+    let text = rendered.render();
+    let value = text.lines().find_map(|line| line.strip_prefix(series.as_str()));
+    value.map_or(0, |value| value.parse().expect("a count"))
 }
 
 /// Waits until events have reached the publisher.

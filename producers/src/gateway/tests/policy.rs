@@ -1,5 +1,7 @@
 //! Decisions of policies over HTTP.
 
+mod documents;
+
 use std::pin::Pin;
 
 use policies::{Config, InForce, PolicySet};
@@ -295,6 +297,24 @@ async fn a_review_is_answered_as_an_admission_webhook() {
     assert_eq!(told["response"]["allowed"], true, "what is bad may be deleted");
 }
 
+/// API servers allow no query in the URL of a webhook.
+#[tokio::test]
+async fn a_path_names_the_mode_as_a_query_does() {
+    let running = deciding(&[]).await;
+    let bad = review("u-1", "CREATE", &pod(&json!(null)));
+    let denied = ask("/block?timeout=10s", &bad).to(&running).await.json();
+    assert_eq!(denied["response"]["allowed"], false, "{denied}");
+    let warned = ask("/advise?timeout=10s", &bad).to(&running).await.json();
+    assert_eq!(warned["response"]["allowed"], true, "{warned}");
+    assert!(warned["response"]["warnings"][0].as_str().is_some_and(|text| text.contains("pod-limit")));
+    let unknown = ask("/deny", &bad).to(&running).await;
+    unknown.expect(404, "not-found");
+    assert!(unknown.json()["detail"].as_str().is_some_and(|text| text.contains("advise and block")));
+    ask("/block?mode=advise", &bad).to(&running).await.expect(400, "invalid-query");
+    let other = json!({"input": plan(&json!({})), "mode": "advise"});
+    ask("/block", &other).to(&running).await.expect(400, "invalid-request");
+}
+
 #[tokio::test]
 async fn what_cannot_be_judged_is_refused_clearly() {
     let running = deciding(&[]).await;
@@ -324,15 +344,17 @@ async fn what_cannot_be_judged_is_refused_clearly() {
 #[tokio::test]
 async fn decisions_need_their_scope() {
     let running = deciding(&[]).await;
-    let with = |id: &str| {
-        Ask::new("POST", "/api/v1/policy/evaluate")
+    let with = |id: &str, mode: &str| {
+        Ask::new("POST", &format!("/api/v1/policy/evaluate{mode}"))
             .header("authorization", &format!("Bearer {}", token(id)))
             .header("content-type", "application/json")
             .body(plan(&json!({})).to_string())
     };
-    with(WRITER).to(&running).await.expect(403, "forbidden");
-    with(READER).to(&running).await.expect(403, "forbidden");
-    assert_eq!(with(DECIDER).to(&running).await.status, 200);
+    for mode in ["", "/advise", "/block"] {
+        with(WRITER, mode).to(&running).await.expect(403, "forbidden");
+        with(READER, mode).to(&running).await.expect(403, "forbidden");
+        assert_eq!(with(DECIDER, mode).to(&running).await.status, 200);
+    }
 }
 
 #[tokio::test]

@@ -44,13 +44,16 @@ async fn a_tenant_that_withholds_bodies_leaves_the_others_theirs() {
 #[tokio::test]
 async fn a_tenant_over_its_quota_is_told_when_to_come_back() {
     let quotas = TenantQuotas { events_per_minute: NonZeroU32::new(60_000), ..TenantQuotas::UNLIMITED };
-    let running = start_with(GatewayConfig { quotas, ..config() }, Scripted::new(&[])).await;
+    let rates = Rates::default();
+    let running = start_with(GatewayConfig { rates, quotas, ..config() }, Scripted::new(&[])).await;
     let batch = |key: &str| {
         let events: Vec<Value> = (0..1_000).map(|n| event(&n.to_string())).collect();
         by(key, "application/cloudevents-batch+json", Value::from(events).to_string())
     };
     for _ in 0..15 {
-        assert_eq!(batch(WRITER).to(&running).await.status, 202, "a quarter of a minute's may come at once");
+        let taken = batch(WRITER).to(&running).await;
+        assert_eq!(taken.status, 202, "a quarter of a minute's may come at once");
+        assert_eq!(taken.header("ratelimit-policy"), "\"default\";q=1000;w=60", "its credential's");
     }
     let mut refused = batch(WRITER).to(&running).await;
     while refused.status == 202 {
@@ -58,7 +61,8 @@ async fn a_tenant_over_its_quota_is_told_when_to_come_back() {
     }
     refused.expect(429, "quota-exceeded");
     assert_ne!(refused.header("retry-after"), "");
-    assert_eq!(refused.header("ratelimit-policy"), "\"default\";q=60000;w=60");
+    assert_eq!(refused.header("ratelimit-policy"), "\"default\";q=60000;w=60", "the tenant's");
+    assert_eq!(refused.header("x-ratelimit-remaining"), "0");
     batch(BOTH).to(&running).await.expect(429, "quota-exceeded");
     assert_eq!(batch(NEIGHBOUR).to(&running).await.status, 202, "another tenant has its own");
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use schemas::{Event, events::ActivityKind};
 
 use super::*;
@@ -205,6 +206,59 @@ async fn a_body_that_holds_no_such_records_is_told_so() {
         );
     }
     assert!(running.kafka.published().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_refused_as_a_whole_is_counted_once() {
+    let exporter = PrometheusBuilder::new().build_recorder();
+    let rendered = exporter.handle();
+    // The server runs on this thread too.
+    let _installed = metrics::set_default_local_recorder(&exporter);
+    let running = start().await;
+    let count = |outcome: &str| counted(&rendered, "kubernetes.audit", outcome);
+    let whole = event_list(&[audited(&audit_id(1), "get"), audited(&audit_id(2), "get")]);
+    for (slug, body) in [
+        ("body-too-large", longer_than(9_000_000)),
+        ("batch-too-large", vec!["{\"verb\":\"get\"}"; 10_001].join("\n")),
+        ("invalid-json", whole[..whole.len() - 3].to_owned()),
+        ("invalid-request", event_list(&[])),
+        ("invalid-event", "{\"hello\": \"world\"}".to_owned()),
+        // The only record of its request: refused itself, and the answer to the request.
+        ("json-limit", nested(10_000)),
+    ] {
+        let before = count(slug);
+        assert_eq!(post("kubernetes-audit", body).to(&running).await.problem(), slug);
+        assert_eq!(count(slug), before + 1, "{slug}");
+    }
+    let gzip = post("kubernetes-audit", whole.clone()).header("content-encoding", "gzip");
+    gzip.to(&running).await.expect(400, "invalid-encoding");
+    let brotli = post("kubernetes-audit", whole.clone()).header("content-encoding", "br");
+    brotli.to(&running).await.expect(415, "unsupported-encoding");
+    assert_eq!((count("invalid-encoding"), count("unsupported-encoding")), (1, 1));
+
+    // A stranger's request, and one that asks for a subscription instead of bringing records.
+    let before = count("invalid-request");
+    let keyless = Ask::new("POST", "/api/v1/sources/kubernetes-audit").body(event_list(&[]));
+    keyless.to(&running).await.expect(401, "unauthenticated");
+    let question = post("kubernetes-audit", "[]").header("aeg-event-type", "SubscriptionValidation");
+    question.to(&running).await.expect(400, "invalid-request");
+    assert_eq!(count("invalid-request"), before);
+    assert_eq!((count("accepted"), running.kafka.published().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_refusal_that_passes_is_not_counted() {
+    let exporter = PrometheusBuilder::new().build_recorder();
+    let rendered = exporter.handle();
+    let _installed = metrics::set_default_local_recorder(&exporter);
+    let running = start().await;
+    *running.kafka.health.lock().expect("free") = Health::Unreachable;
+    let body = event_list(&[audited(&audit_id(1), "get")]);
+    post("kubernetes-audit", body).to(&running).await.expect(503, "broker-unavailable");
+    let series = rendered.render();
+    let counts = series.lines().filter(|line| line.starts_with("weir_source_records_total{"));
+    assert!(counts.clone().count() > 0, "announced");
+    assert!(counts.clone().all(|line| line.ends_with(" 0")), "{series}");
 }
 
 #[tokio::test]

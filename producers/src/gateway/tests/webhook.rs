@@ -1,6 +1,7 @@
 //! GitHub's webhooks: known by their signature or not at all.
 
 use hmac::{Hmac, KeyInit, Mac};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use schemas::{Event, events::ActivityKind};
 use secrecy::SecretString;
 use sha2::Sha256;
@@ -193,6 +194,35 @@ async fn a_signed_body_is_still_held_to_the_limits() {
     reply.expect(415, "unsupported-media-type");
     assert!(reply.json()["detail"].as_str().is_some_and(|text| text.contains("application/json")));
     assert!(running.kafka.published().is_empty());
+}
+
+#[tokio::test]
+async fn a_signed_delivery_that_is_refused_is_counted_and_an_unsigned_one_is_not() {
+    let exporter = PrometheusBuilder::new().build_recorder();
+    let rendered = exporter.handle();
+    // The server runs on this thread too.
+    let _installed = metrics::set_default_local_recorder(&exporter);
+    let mut config = webhooks();
+    config.rates.failed_logins_per_minute = NonZeroU32::MAX;
+    let running = start_with(config, Scripted::new(&[])).await;
+    let count = |outcome: &str| counted(&rendered, "github.webhook", outcome);
+    for (slug, body) in [
+        ("invalid-json", r#"{"a":"b\u0000"}"#.to_owned()),
+        ("json-limit", format!("{{\"a\":[{}]}}", vec!["1"; 10_001].join(","))),
+        ("event-too-large", format!("{{\"a\":\"{}\"}}", "x".repeat(1_000_001))),
+    ] {
+        let unsigned = signed("acme", "a wrong secret of 16", body.clone());
+        unsigned.to(&running).await.expect(401, "unauthenticated");
+        assert_eq!(count(slug), 0, "{slug}");
+        assert_eq!(signed("acme", SECRET, body).to(&running).await.problem(), slug);
+        assert_eq!(count(slug), 1, "{slug}");
+    }
+    // Too large for its signature to be checked.
+    let unchecked = signed("acme", SECRET, "x".repeat(5_000_000));
+    unchecked.to(&running).await.expect(413, "body-too-large");
+    assert_eq!((count("body-too-large"), count("accepted")), (0, 0));
+    assert_eq!(signed("acme", SECRET, member_added()).to(&running).await.status, 202);
+    assert_eq!(count("accepted"), 1);
 }
 
 #[tokio::test]

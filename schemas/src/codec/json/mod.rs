@@ -123,6 +123,12 @@ pub(super) fn structured_record(
     envelope(event.attributes, &event.data, reception)
 }
 
+/// Whether a structured event has the attribute `time`.
+pub(super) fn states_time(value: &[u8]) -> bool {
+    let event = utf8(value).and_then(object::read);
+    event.is_ok_and(|event| event.attributes.time.is_some())
+}
+
 /// Parses an event in binary mode, given its attributes and its data.
 pub(super) fn binary(
     attributes: Attributes<'_>,

@@ -27,6 +27,28 @@ fn an_event_more_than_five_minutes_ahead_of_its_record_is_skewed() {
 }
 
 #[test]
+fn an_event_states_its_time_in_a_header_or_in_structured_mode_in_its_value() {
+    let header = |name: &'static str, value: &'static str| (name, Some(value.as_bytes()));
+    let check = |headers: &[(&str, Option<&[u8]>)], value: Option<&str>, expected: bool| {
+        assert_eq!(states_time(headers, value.map(str::as_bytes)), expected, "{headers:?} {value:?}");
+    };
+    let time = header("ce_time", "2026-01-01T00:00:00Z");
+    let inside = r#"{"specversion":"1.0","time":"2026-01-01T00:00:00Z"}"#;
+    check(&[time], None, true);
+    check(&[header("content-type", "application/json"), time], Some("{}"), true);
+    check(&[("ce_time", None)], Some("{}"), false);
+    check(&[], Some(inside), false);
+    let structured = header("Content-Type", "Application/CloudEvents+JSON; charset=utf-8");
+    check(&[structured], Some(inside), true);
+    // A structured event has its attributes in its value alone.
+    check(&[structured, time], Some(r#"{"specversion":"1.0"}"#), false);
+    for value in [r#"{"time":null}"#, r#"{"data":{"time":"2026-01-01T00:00:00Z"}}"#, "{", ""] {
+        check(&[structured], Some(value), false);
+    }
+    check(&[structured], None, false);
+}
+
+#[test]
 fn an_event_over_http_is_held_against_the_receivers_clock() {
     let tenant = TenantId::new("acme").expect("valid");
     let text = r#"{"specversion":"1.0","id":"a","source":"/x","type":"t","time":"2026-01-01T00:06:00Z"}"#;

@@ -187,8 +187,7 @@ fn steps(review: &Review, estimated: bool) -> Vec<ApprovalStep> {
     let first = |kind: ChangeFactKind| possible().find(|step| step.kind == kind).map(|step| step.occurred_at);
     let route = review.proposal.map(|proposal| proposal.assessed.route);
     let by_score = matches!(route, Some(Route::Auto | Route::Block));
-    let requested = first(ChangeFactKind::ApprovalRequested)
-        .or_else(|| review.requested_by.as_ref().and(first(ChangeFactKind::Proposed)));
+    let requested = first(ChangeFactKind::ApprovalRequested);
     let assessed = review.proposal.map(|proposal| proposal.at);
     let reviewed = requested.zip(assessed).map(|(requested, assessed)| requested.max(assessed));
     let step = |step: &str, at: Option<Timestamp>, otherwise: StepStatus| ApprovalStep {

@@ -36,8 +36,8 @@ use sinks::read_models::compliance::read::{VerdictItem, WaiverItem};
 use uuid::Uuid;
 
 use super::packet::{
-    CHECKPOINTS, ENTRIES, Fault, FaultKind, LogCheckpoint, MANIFEST, POLICIES, Packet, PolicyText, VERDICTS,
-    WAIVERS,
+    CHECKPOINTS, ENTRIES, Fault, FaultKind, LogCheckpoint, MANIFEST, Manifest, POLICIES, Packet, PolicyText,
+    VERDICTS, WAIVERS,
 };
 
 /// Most faults that are named; all are counted.
@@ -158,13 +158,19 @@ fn checked(
             "it counts other verdicts or entries than there are",
         ));
     }
+    let unproven_verdicts = unproven;
     let (policies, unproven) = (policies.current(), manifest.unproven.as_slice());
     let mut judging = Judging { events, policies, waivers, derived: HashMap::new(), as_of, unproven };
     for (place, verdict) in verdicts.iter().enumerate() {
         let place = format!("{VERDICTS}:{}", place + 1);
         match judging.verdict(verdict) {
             Ok(None) => report.judged_again += 1,
-            Ok(Some(reason)) => *report.not_judged_again.entry(reason).or_default() += 1,
+            Ok(Some(reason)) => {
+                *report.not_judged_again.entry(reason).or_default() += 1;
+                if let (NO_TEXT, Some(fault)) = (reason, without_text(manifest, verdict, unproven_verdicts)) {
+                    report.fault(Fault::new(fault.0, &place, fault.1));
+                }
+            }
             Err(detail) => report.fault(Fault::new(FaultKind::Verdict, &place, detail)),
         }
         match judging.waiver_of(verdict) {
@@ -256,6 +262,27 @@ fn entries_of(proving: &Proving<'_>, entries: &[ProofFile]) -> Vec<Result<(Uuid,
     entries.iter().map(|entry| proving.event(entry)).collect()
 }
 
+/// Why a verdict is not judged again whose policy is not in the packet.
+const NO_TEXT: &str = "the packet has no text of the policy in that version";
+
+/// What is wrong with a verdict whose policy the packet lacks: nothing follows from the log, and whoever changes a verdict
+/// may name another version.
+fn without_text(
+    manifest: &Manifest,
+    verdict: &VerdictItem,
+    unproven: Unproven,
+) -> Option<(FaultKind, String)> {
+    let version = format!("{}@{}", verdict.policy_id, verdict.policy_hash);
+    if !manifest.policies_without_text.contains(&version) {
+        let detail = format!("the packet has no text of the policy {version}, and does not say so");
+        return Some((FaultKind::Verdict, detail));
+    }
+    let detail = format!(
+        "the packet has no text of the policy {version}, so that nobody can judge again; --allow-unproven takes the verdict"
+    );
+    (unproven == Unproven::Refused).then_some((FaultKind::Unproven, detail))
+}
+
 /// Verdicts and waivers against proven events.
 struct Judging<'a> {
     events: HashMap<Uuid, Event>,
@@ -293,7 +320,7 @@ impl<'a> Judging<'a> {
         check_circumstances(verdict, observed, event.occurred_at)?;
         let in_packet = self.policies.set().find(&verdict.policy_id);
         if in_packet.is_none_or(|policy| policy.hash != verdict.policy_hash) {
-            return Ok(Some("the packet has no text of the policy in that version"));
+            return Ok(Some(NO_TEXT));
         }
         let again = observed.verdicts.iter().find(|fact| fact.policy.id == verdict.policy_id);
         let again = again.ok_or("the policy does not judge the resource")?;

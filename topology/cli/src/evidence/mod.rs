@@ -49,7 +49,7 @@ struct VerifyArgs {
     /// The manifest's SHA-256, as it was told when the packet was made.
     #[arg(long, value_name = "SHA256")]
     manifest: Option<String>,
-    /// Take verdicts whose events the audit log had no proof for.
+    /// Take verdicts whose events the audit log had no proof for, or whose policies the packet has no text of.
     #[arg(long)]
     allow_unproven: bool,
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -134,10 +134,12 @@ fn print(report: &Report, args: &VerifyArgs) -> anyhow::Result<()> {
             note(&format!("{count} verdicts were not judged again: {reason}"));
         }
     }
-    output::line(if report.ok {
-        "the packet is as it was made, and its verdicts follow from the log"
-    } else {
-        "the packet cannot be relied on"
+    output::line(match (report.ok, report.not_judged_again.is_empty()) {
+        (true, true) => "the packet is as it was made, and its verdicts follow from the log",
+        (true, false) => {
+            "the packet is as it was made, and those of its verdicts that were judged again follow from the log"
+        }
+        (false, _) => "the packet cannot be relied on",
     });
     if report.ok && args.key.is_empty() {
         note(

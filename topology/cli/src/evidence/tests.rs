@@ -107,6 +107,7 @@ struct Parts {
     checkpoint: String,
     key: String,
     policy: String,
+    without_text: Vec<String>,
 }
 
 /// A packet's parts about that many volumes, every third of them not encrypted; the first of these is waived.
@@ -131,7 +132,7 @@ fn parts(volumes: u64) -> Parts {
         "granted_at": at(0), "rejected_by": null, "rejected_at": null, "revoked_by": null, "revoked_at": null,
         "expires_at": at(1_000_000), "ineffective": [], "events": [id(volumes), id(volumes + 1)],
     })];
-    Parts { verdicts, waivers, entries, checkpoint, key, policy: REGO.into() }
+    Parts { verdicts, waivers, entries, checkpoint, key, policy: REGO.into(), without_text: Vec::new() }
 }
 
 fn verdict(one: &schemas::changes::compliance::Observation) -> Value {
@@ -233,7 +234,7 @@ impl Parts {
             verdicts: self.verdicts.len() as u64,
             entries: self.entries.len() as u64,
             unproven: Vec::new(),
-            policies_without_text: Vec::new(),
+            policies_without_text: self.without_text.clone(),
             files: Vec::new(),
         };
         pack(&files, manifest).expect("packed").0
@@ -339,6 +340,17 @@ fn a_policy_of_another_version_is_told_apart() {
     let report = verified(&other.packed());
     let reason = "the packet has no text of the policy in that version";
     assert_eq!((report.judged_again, report.not_judged_again.get(reason)), (0, Some(&3)));
+    assert_eq!((report.ok, report.faults_total, report.faults[0].kind), (false, 3, FaultKind::Verdict));
+    assert!(report.faults[0].detail.contains("does not say so"), "{}", report.faults[0].detail);
+
+    let verdict = &other.verdicts[0];
+    let version = |name: &str| verdict[name].as_str().expect("text");
+    other.without_text = vec![format!("{}@{}", version("policy_id"), version("policy_hash"))];
+    let report = verified(&other.packed());
+    assert_eq!((report.ok, report.faults_total, report.faults[0].kind), (false, 3, FaultKind::Unproven));
+    let Ok(packet) = unpack(&other.packed()) else { panic!("no packet") };
+    let keys = keys_of(&packet, Vec::new()).expect("keys");
+    assert!(check(&packet, keys, Unproven::Allowed).ok);
 }
 
 /// `cargo test -p cli --lib ten_thousand -- --ignored --nocapture` prints how long a packet of that size takes.

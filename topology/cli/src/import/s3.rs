@@ -1,15 +1,18 @@
 //! Objects of S3, and of stores that speak its protocol, fetched to be imported: `s3://BUCKET/PREFIX`.
 //!
 //! Credentials, region and endpoint come from the environment, by the names that the tools of AWS use. An object that was
-//! fetched whole is not fetched again: an interrupted import goes on with what it has.
+//! fetched whole is not fetched again: an interrupted import goes on with what it has. The file has the object's time.
+
+mod fetched;
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, bail, ensure};
-use audit_log::Hash;
+use chrono::DateTime;
 use reqwest::{Client, Response, Url};
 use rusty_s3::{
     Bucket, Credentials, S3Action, UrlStyle,
@@ -18,6 +21,7 @@ use rusty_s3::{
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::fetched::Fetched;
 use crate::{output::note, status::use_tls_provider};
 
 /// Validity of a signed request.
@@ -48,27 +52,37 @@ impl Location {
     }
 }
 
-/// Fetches the objects of a location into a folder; answers the folder that holds them.
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.prefix)
+    }
+}
+
+/// Fetches the objects of a location into a folder of its own, below that of all locations.
 pub(super) async fn fetch(
-    location: &Location,
-    folder: &Path,
+    location: Location,
+    all: &Path,
     stop: &CancellationToken,
-) -> anyhow::Result<PathBuf> {
+) -> anyhow::Result<Fetched> {
     let store = Store::of_environment(&location.bucket, |name| std::env::var(name).ok())?;
     let objects = store.list(&location.prefix).await?;
-    let Location { bucket, prefix } = location;
+    let Location { bucket, prefix } = &location;
     ensure!(!objects.is_empty(), "no object of the bucket {bucket} has a key that begins with {prefix:?}");
     let bytes: u64 = objects.iter().filter_map(|object| object.size).sum();
-    note(&format!("{} objects of {bytes} bytes lie below s3://{bucket}/{prefix}", objects.len()));
-    // Each prefix has a folder of its own: what another import left lies elsewhere.
-    let own = folder.join(format!("{bucket}-{:.8}", Hash::of(prefix.as_bytes()).to_string()));
-    for object in &objects {
+    note(&format!("{} objects of {bytes} bytes lie below {location}", objects.len()));
+    let fetched = Fetched::begin(location, all)?;
+    let files: Vec<PathBuf> = objects
+        .iter()
+        .map(|object| file_of(&object.key).map(|file| fetched.folder().join(file)))
+        .collect::<anyhow::Result<_>>()?;
+    fetched.keep_only(&files)?;
+    for (object, file) in objects.iter().zip(&files) {
         if stop.is_cancelled() {
             bail!("interrupted; the same command with --resume continues");
         }
-        store.fetch(object, &own.join(file_of(&object.key)?)).await?;
+        store.fetch(object, file).await?;
     }
-    Ok(own)
+    Ok(fetched)
 }
 
 /// The path of a key below the bucket's folder. A key may say `..`, and must not lead out of it.
@@ -82,6 +96,18 @@ fn file_of(key: &str) -> anyhow::Result<PathBuf> {
         path.push(segment);
     }
     Ok(path)
+}
+
+/// The time at which an object was last modified.
+fn modified_at(object: &ListObjectsContent) -> anyhow::Result<SystemTime> {
+    let time = object.last_modified.as_deref().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    time.map(SystemTime::from).with_context(|| {
+        format!(
+            "the store does not say when the object {:?} was last modified: {:?}; download its objects and import the files",
+            object.key,
+            object.last_modified.as_deref().unwrap_or_default()
+        )
+    })
 }
 
 struct Store {
@@ -146,8 +172,12 @@ impl Store {
     }
 
     async fn fetch(&self, object: &ListObjectsContent, to: &Path) -> anyhow::Result<()> {
-        let there = tokio::fs::metadata(to).await.ok().map(|there| there.len());
-        if there.is_some() && there == object.size {
+        let modified = modified_at(object)?;
+        let there = tokio::fs::metadata(to).await.ok();
+        let is_whole = there.is_some_and(|there| {
+            Some(there.len()) == object.size && there.modified().is_ok_and(|time| time == modified)
+        });
+        if is_whole {
             return Ok(());
         }
         let folder = to.parent().context("a file lies in a folder")?;
@@ -162,6 +192,8 @@ impl Store {
             file.write_all(&bytes).await.with_context(|| part.display().to_string())?;
         }
         file.flush().await?;
+        let file = file.into_std().await;
+        file.set_modified(modified).with_context(|| part.display().to_string())?;
         tokio::fs::rename(&part, to).await.with_context(|| to.display().to_string())?;
         Ok(())
     }
@@ -212,6 +244,23 @@ mod tests {
         for odd in ["../x", "a/../../x", "a/..", "a\\..\\x"] {
             assert!(file_of(odd).is_err(), "{odd}");
         }
+    }
+
+    #[test]
+    fn an_object_has_the_time_that_the_store_tells() {
+        let object = |modified: Option<&str>| ListObjectsContent {
+            etag: None,
+            key: "a".to_owned(),
+            last_modified: modified.map(str::to_owned),
+            owner: None,
+            size: Some(1),
+            storage_class: None,
+        };
+        let told = |modified| modified_at(&object(modified)).ok();
+        let expected = SystemTime::UNIX_EPOCH + Duration::from_millis(1_580_702_706_250);
+        assert_eq!(told(Some("2020-02-03T04:05:06.250Z")), Some(expected));
+        assert_eq!(told(Some("2020-02-03T05:05:06.25+01:00")), Some(expected));
+        assert_eq!((told(Some("yesterday")), told(None)), (None, None));
     }
 
     #[test]

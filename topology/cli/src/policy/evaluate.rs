@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use clap::{Args, ValueEnum};
 use policies::{
     Decision, Document, DocumentKind, Evaluator, Policy, PolicySet, Severity, Status, Surroundings, Verdict,
@@ -62,7 +62,7 @@ enum Form {
 enum FailOn {
     /// A policy denies.
     Deny,
-    /// A policy denies or warns, or could not be evaluated.
+    /// A policy denies or warns, or could not be evaluated, or a plan is not complete.
     Warn,
     /// Never.
     Never,
@@ -101,6 +101,11 @@ pub(super) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Outcome> {
     if let Some(id) = args.policy.iter().find(|id| set.find(id).is_none()) {
         bail!("no usable policy has the id {id:?}; `weir policy list` shows them");
     }
+    ensure!(
+        set.policies().iter().any(|policy| wanted(args, policy)),
+        "there is no policy to judge by, and so no decision; `weir policy check` names what is wrong with a folder, \
+         `weir policy list` shows policies"
+    );
     let Read { documents, refused } = documents(&args.paths)?;
     for reason in &refused {
         note(reason);
@@ -112,11 +117,19 @@ pub(super) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Outcome> {
     let judged = judge(&set, &documents, args);
     let verdicts: Vec<&Verdict> = judged.iter().flat_map(|one| &one.verdicts).collect();
     let decision = Decision::from_verdicts(verdicts.iter().copied());
+    let decision = documents.iter().fold(decision, |decision, (_, document)| decision.on(document));
+    let incomplete: Vec<String> = documents
+        .iter()
+        .filter_map(|(file, document)| Some(format!("{file}: {}", document.incomplete()?)))
+        .collect();
+    for reason in &incomplete {
+        note(reason);
+    }
     match args.output {
         Form::Table => table(args, &set, &judged, decision),
         Form::Json => output::json(&json!({
             "decision": decision, "policy_set": set.hash(), "refused": refused, "faults": set.faults(),
-            "counts": counts(&verdicts),
+            "counts": counts(&verdicts), "incomplete": incomplete,
             "documents": judged.iter().map(|one| {
                 json!({"file": one.file, "verdicts": shown(one, args.all).collect::<Vec<_>>()})
             }).collect::<Vec<_>>(),
@@ -144,7 +157,8 @@ pub(super) struct Read {
 }
 
 /// The documents of files and folders by path, and the reasons why some are refused. In a folder, files that are of
-/// another kind are passed over and named.
+/// another kind as a whole are passed over and named; a file that cannot be read or parsed, or holds other documents
+/// beside good ones, is refused there as well.
 pub(super) fn documents(paths: &[PathBuf]) -> anyhow::Result<Read> {
     let (mut found, mut refused) = (Vec::<(String, Document)>::new(), Vec::new());
     for path in paths {
@@ -152,12 +166,29 @@ pub(super) fn documents(paths: &[PathBuf]) -> anyhow::Result<Read> {
         let files = if is_folder { files_below(path, &["json", "yaml", "yml"])? } else { vec![path.clone()] };
         for file in files {
             let name = file.display().to_string();
-            match load::document(&file)
-                .and_then(|text| Document::read(&text).map_err(|refused| refused.to_string()))
-            {
-                Ok(documents) => found.extend(documents.into_iter().map(|document| (name.clone(), document))),
-                Err(reason) if is_folder => note(&format!("passed over {name}: {reason}")),
-                Err(reason) => refused.push(format!("{name}: {reason}")),
+            let read = load::document(&file)
+                .and_then(|text| Document::read_each(&text).map_err(|refused| refused.to_string()));
+            let each = match read {
+                Ok(each) => each,
+                Err(reason) => {
+                    refused.push(format!("{name}: {reason}"));
+                    continue;
+                }
+            };
+            let is_foreign = is_folder && each.iter().all(Result::is_err);
+            let of_several = each.len() > 1;
+            for (nth, document) in each.into_iter().enumerate() {
+                match document {
+                    Ok(document) => found.push((name.clone(), document)),
+                    Err(reason) if is_foreign => {
+                        note(&format!("passed over {name}: {reason}"));
+                        break;
+                    }
+                    Err(reason) if of_several => {
+                        refused.push(format!("{name}: document {}: {reason}", nth + 1));
+                    }
+                    Err(reason) => refused.push(format!("{name}: {reason}")),
+                }
             }
         }
         if is_folder && !found.iter().any(|(name, _)| Path::new(name).starts_with(path)) {
@@ -167,11 +198,13 @@ pub(super) fn documents(paths: &[PathBuf]) -> anyhow::Result<Read> {
     Ok(Read { documents: found, refused })
 }
 
+/// Whether the arguments ask for the policy.
+fn wanted(args: &EvaluateArgs, policy: &Policy) -> bool {
+    (args.policy.is_empty() || args.policy.iter().any(|id| policy.id.eq_ignore_ascii_case(id)))
+        && args.severity.is_none_or(|least| policy.severity >= least.severity())
+}
+
 fn judge(set: &PolicySet, documents: &[(String, Document)], args: &EvaluateArgs) -> Vec<Judged> {
-    let wanted = |policy: &Policy| {
-        (args.policy.is_empty() || args.policy.iter().any(|id| policy.id.eq_ignore_ascii_case(id)))
-            && args.severity.is_none_or(|least| policy.severity >= least.severity())
-    };
     let objects: Vec<&Value> = documents
         .iter()
         .filter(|(_, document)| document.kind == DocumentKind::Kubernetes)
@@ -185,7 +218,8 @@ fn judge(set: &PolicySet, documents: &[(String, Document)], args: &EvaluateArgs)
     let mut evaluator = Evaluator::new(set);
     let mut judged: Vec<Judged> = Vec::new();
     for (file, document) in documents {
-        let verdicts = evaluator.evaluate(set, document, &surroundings, wanted).verdicts;
+        let verdicts =
+            evaluator.evaluate(set, document, &surroundings, |policy| wanted(args, policy)).verdicts;
         match judged.last_mut() {
             Some(last) if last.file == *file => last.verdicts.extend(verdicts),
             _ => judged.push(Judged { file: file.clone(), verdicts }),

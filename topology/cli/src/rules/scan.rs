@@ -1,6 +1,6 @@
 //! `weir rules scan`: what rules find in files of records.
 
-use std::{ops::ControlFlow, path::Path, path::PathBuf};
+use std::{ops::ControlFlow, path::PathBuf};
 
 use anyhow::bail;
 use clap::{
@@ -67,7 +67,7 @@ struct HitLine<'a> {
     level: &'a str,
     author: Option<&'a str>,
     rule_file: &'a str,
-    file: &'a Path,
+    file: &'a str,
     record: u64,
     event_id: String,
 }
@@ -139,13 +139,13 @@ impl Scan {
                 Ok(())
             }
             FileRecord::Skipped(Rejection { file, reason, .. }) => {
-                note(&format!("skipped {}: {reason}", file.display()));
+                note(&format!("skipped {file}: {reason}"));
                 Ok(())
             }
         }
     }
 
-    fn evaluate(&mut self, file: &Path, record: u64, envelope: &Envelope) -> anyhow::Result<()> {
+    fn evaluate(&mut self, file: &str, record: u64, envelope: &Envelope) -> anyhow::Result<()> {
         let native = envelope.native.as_ref().map_or("", |native| &*native.record);
         let content = Json::read(native).unwrap_or(Json::Null);
         let hits = match self.engine.evaluate(self.format.name(), native) {
@@ -165,16 +165,16 @@ impl Scan {
         hits.iter().try_for_each(|hit| print(hit, (file, record), envelope, self.output))
     }
 
-    fn reject(&mut self, file: &Path, record: Option<u64>, reason: &str) {
+    fn reject(&mut self, file: &str, record: Option<u64>, reason: &str) {
         self.rejected += 1;
         let record = record.map(|record| format!(" record {record}")).unwrap_or_default();
-        note(&format!("{}{record}: {reason}", file.display()));
+        note(&format!("{file}{record}: {reason}"));
     }
 }
 
 fn print(
     hit: &Hit<'_>,
-    (file, record): (&Path, u64),
+    (file, record): (&str, u64),
     envelope: &Envelope,
     output: HitFormat,
 ) -> anyhow::Result<()> {
@@ -192,7 +192,7 @@ fn print(
         });
     }
     let author = rule.author.as_deref().map(|author| format!(", by {author}")).unwrap_or_default();
-    let place = format!("{} record {record}", file.display());
+    let place = format!("{file} record {record}");
     output::line(&format!("{:<13}  {place}  {}{author} ({})", rule.level.name(), rule.title, rule.id));
     Ok(())
 }

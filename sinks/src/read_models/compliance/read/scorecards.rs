@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use projections::compliance::{ControlCatalogue, ControlState, Score, Tally, controls, verdict_score};
-use schemas::{TenantId, Timestamp, changes::compliance::PolicySeverity};
+use schemas::{
+    TenantId, Timestamp,
+    changes::{change_review::ROLLED_BACK, compliance::PolicySeverity},
+};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgPool, Row};
 use utoipa::ToSchema;
@@ -54,7 +57,7 @@ pub struct ScorecardItem {
     pub compliance: Option<Score>,
     /// Verdicts of high and critical policies that pass or are waived.
     pub security: Option<Score>,
-    /// Changes of the last 90 days that were completed, of those that ended.
+    /// Changes of the last 90 days that were completed and not rolled back, of those that ended.
     pub quality: Option<Score>,
     /// Changes of the last 90 days by the median time from proposal to completion: within a day 100, a week 75, 30 days
     /// 50, later 25.
@@ -187,7 +190,8 @@ async fn delivered(
                     ORDER BY extract(epoch FROM e.ended_at - p.proposed_at)::double precision)
                     FILTER (WHERE e.succeeded AND p.proposed_at <= e.ended_at) AS median
            FROM (SELECT DISTINCT ON (change_id) change_id, project, occurred_at AS ended_at,
-                        kind = 'Completed' AND outcome <> 'failure' AS succeeded
+                        kind = 'Completed' AND outcome <> 'failure'
+                        AND outcome_code IS DISTINCT FROM $4 AS succeeded
                    FROM change_fact WHERE tenant_id = $1 AND kind IN ('Completed', 'Failed')
                     AND occurred_at > $2 AND occurred_at <= $3
                   ORDER BY change_id, occurred_at DESC, event_id DESC) AS e
@@ -198,6 +202,7 @@ async fn delivered(
     .bind(tenant.as_str())
     .bind(as_of - TimeDelta::days(CHANGE_DAYS))
     .bind(as_of)
+    .bind(ROLLED_BACK)
     .fetch_all(snapshot.connection())
     .await?;
     let one = |row: &sqlx::postgres::PgRow| {

@@ -79,8 +79,8 @@ pub(super) struct Judged {
     states: HashMap<Key, State>,
     /// Resources of plans by their change: they count once it is applied.
     planned: HashMap<(TenantId, String), Vec<(String, State)>>,
-    /// When changes were applied.
-    applied: HashMap<(TenantId, String), Timestamp>,
+    /// When changes were applied, each time.
+    applied: HashMap<(TenantId, String), BTreeSet<Timestamp>>,
     held: usize,
 }
 
@@ -104,9 +104,8 @@ impl Judged {
                     self.observe(*candidate, *present);
                 }
                 (ComplianceChange::Applied(change), _) => {
-                    let at =
-                        self.applied.entry((change.tenant, change.change_id)).or_insert(change.applied_at);
-                    *at = change.applied_at.min(*at);
+                    let key = (change.tenant, change.change_id);
+                    self.applied.entry(key).or_default().insert(change.applied_at);
                 }
                 _ => {}
             }
@@ -142,17 +141,19 @@ impl Judged {
     /// Number of resources in the end, and each policy's verdicts about them.
     pub(super) fn differences(mut self, examples: usize) -> (usize, Vec<Difference>) {
         for ((tenant, change), planned) in std::mem::take(&mut self.planned) {
-            let Some(applied) = self.applied.get(&(tenant.clone(), change)).copied() else { continue };
-            // Of several plans of one change the last before its completion counts.
-            let last = planned.iter().map(|(_, state)| state.order).filter(|(at, _)| *at <= applied).max();
-            for (resource, state) in planned.into_iter().filter(|(_, state)| Some(state.order) == last) {
-                let state = State { order: (applied, state.order.1), ..state };
-                keep_later(&mut self.states, (tenant.clone(), resource), state);
+            for applied in self.applied.remove(&(tenant.clone(), change)).unwrap_or_default() {
+                // Of several plans of one change the last before each completion counts.
+                let last =
+                    planned.iter().map(|(_, state)| state.order).filter(|(at, _)| *at <= applied).max();
+                for (resource, state) in planned.iter().filter(|(_, state)| Some(state.order) == last) {
+                    let state = State { order: (applied, state.order.1), ..state.clone() };
+                    keep_later(&mut self.states, (tenant.clone(), resource.clone()), state);
+                }
             }
         }
         let mut found: BTreeMap<String, Found> = BTreeMap::new();
         let mut resources = 0;
-        for ((_, resource), state) in self.states {
+        for (key, state) in self.states {
             let Some(verdicts) = state.verdicts else { continue };
             resources += 1;
             for (set, verdicts) in verdicts.into_iter().enumerate() {
@@ -160,7 +161,7 @@ impl Judged {
                     let found = found.entry(verdict.policy.id.clone()).or_default();
                     found.tallies[set].add(verdict.status);
                     if verdict.status == VerdictStatus::Fail {
-                        found.failing[set].insert(resource.clone());
+                        found.failing[set].insert(key.clone());
                     }
                     found.policy = Some(verdict.policy);
                 }
@@ -189,16 +190,16 @@ fn keep_later(states: &mut HashMap<Key, State>, key: Key, state: State) -> bool 
 struct Found {
     policy: Option<std::sync::Arc<PolicyVersion>>,
     tallies: [Tally; 2],
-    failing: [BTreeSet<String>; 2],
+    failing: [BTreeSet<Key>; 2],
 }
 
 impl Found {
     fn difference(self, policy_id: String, examples: usize) -> Option<Difference> {
         let [candidate, present] = &self.failing;
-        let added: Vec<&String> = candidate.difference(present).collect();
-        let removed: Vec<&String> = present.difference(candidate).collect();
+        let added: Vec<&Key> = candidate.difference(present).collect();
+        let removed: Vec<&Key> = present.difference(candidate).collect();
         let first =
-            |resources: &[&String]| resources.iter().take(examples).map(|one| (*one).clone()).collect();
+            |failing: &[&Key]| failing.iter().take(examples).map(|(_, resource)| resource.clone()).collect();
         let policy = self.policy?;
         let [candidate, present] = self.tallies;
         Some(Difference {
@@ -220,6 +221,7 @@ mod tests {
     use policies::{Config, PolicySet};
     use schemas::{
         Event, Source,
+        envelope::{Native, native_format},
         events::{Infrastructure, InfrastructureKind, Outcome, Resource},
     };
     use serde_json::{Value, json};
@@ -297,5 +299,45 @@ mod tests {
             (&["b".to_owned()][..], &["a".to_owned()][..])
         );
         assert_eq!((of_p.policy_id.as_str(), of_p.severity), ("p", "high"));
+    }
+
+    /// A change that failed, was planned anew and completed, completes with its second plan.
+    #[test]
+    fn a_change_counts_as_it_was_planned_before_each_completion() {
+        let candidate = set("deny contains \"small\" if input.config.size < 10");
+        let present = set("deny contains \"open\" if input.config.open");
+        let mut judged = Judged::new(candidate, present);
+        let of_change = |n, kind, size: Option<u64>| {
+            let plan = size.map(|size| {
+                json!({
+                    "format_version": "1.2",
+                    "resource_changes": [{
+                        "address": "t.a", "mode": "managed", "type": "t", "name": "a",
+                        "change": {"actions": ["create"], "before": null, "after": {"size": size},
+                                   "after_unknown": {}}
+                    }]
+                })
+            });
+            let mut event = event(n, kind, "workspace", None);
+            event.native = plan.map(|plan| Native {
+                format: native_format::TERRAFORM_PLAN.into(),
+                record: plan.to_string().into(),
+            });
+            if let Event::Infrastructure(infrastructure) = &mut event.event {
+                infrastructure.change_id = Some("c".to_owned());
+            }
+            event
+        };
+        for event in [
+            of_change(1, InfrastructureKind::ChangeProposed, Some(5)),
+            of_change(2, InfrastructureKind::Completed, None),
+            of_change(3, InfrastructureKind::ChangeProposed, Some(50)),
+            of_change(4, InfrastructureKind::Completed, None),
+        ] {
+            judged.see(&event).expect("few resources");
+        }
+        let (resources, differences) = judged.differences(5);
+        let failing: Vec<usize> = differences.iter().map(|one| one.candidate.fail).collect();
+        assert_eq!((resources, failing), (1, vec![0]), "the second plan passes both sets");
     }
 }
