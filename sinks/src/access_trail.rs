@@ -1,4 +1,4 @@
-//! Uses of credentials, and events about access until they are published. For connections of
+//! Uses of credentials, and events about access, which a gateway publishes ([`crate::event_outbox`]). For connections of
 //! `postgres::service_pool`.
 
 use std::collections::HashMap;
@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use chrono::TimeDelta;
 pub use edge::trail::{AccessEvent, Recording, Trail, Use};
 use edge::trail::{roles_changed, signed_in};
-use schemas::{EventId, TenantId, Timestamp, access::Principal};
+use schemas::{TenantId, Timestamp, access::Principal};
 use sqlx::{FromRow, PgConnection, PgPool};
-use uuid::Uuid;
+use tracing::error;
 
-use crate::session::service_pool;
+use crate::session::{Failure, FailureKind};
 
 /// A person or a service that was away for so long signs in anew.
 const SESSION_GAP: TimeDelta = TimeDelta::hours(1);
@@ -57,8 +57,25 @@ struct Before {
 
 /// Writes down who was let in, with the events that follow from it: the first use of a credential, a
 /// sign-in after an hour without a request, and other roles than the last time. Replicas that see the same
-/// principal make one event of it.
+/// principal make one event of it. A use that can never be stored is left out, with an error in the log: it
+/// must not hold back those of others.
 pub async fn note_uses(pool: &PgPool, uses: &[Use]) -> sqlx::Result<()> {
+    let mut parts = vec![uses];
+    while let Some(part) = parts.pop() {
+        let Err(error) = note_together(pool, part).await else { continue };
+        let why = unstorable(error)?;
+        if let Some(halves) = halves(part) {
+            parts.extend(halves);
+        } else if let [Use { principal, .. }] = part {
+            let (tenant, kind) = (principal.tenant(), principal.kind());
+            error!(%tenant, kind, error = why, "the use of a credential cannot be stored; it is left out");
+        }
+    }
+    Ok(())
+}
+
+/// Writes all of the uses, or none.
+async fn note_together(pool: &PgPool, uses: &[Use]) -> sqlx::Result<()> {
     if uses.is_empty() {
         return Ok(());
     }
@@ -129,10 +146,40 @@ async fn upsert(tx: &mut PgConnection, uses: &[Use]) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Keeps events until they are published.
+/// Keeps events until they are published: all of them, or none.
 pub async fn keep(pool: &PgPool, events: &[AccessEvent]) -> sqlx::Result<()> {
     let mut connection = pool.acquire().await?;
     insert(&mut connection, events).await
+}
+
+/// Keeps events until they are published. One that can never be stored is left out, with an error in the log: it
+/// must not hold back the others.
+pub async fn keep_each(pool: &PgPool, events: &[AccessEvent]) -> sqlx::Result<()> {
+    let mut parts = vec![events];
+    while let Some(part) = parts.pop() {
+        let Err(error) = keep(pool, part).await else { continue };
+        let why = unstorable(error)?;
+        if let Some(halves) = halves(part) {
+            parts.extend(halves);
+        } else if let [AccessEvent { id, tenant, .. }] = part {
+            error!(%tenant, event_id = %id, error = why, "an access event cannot be stored; it is left out");
+        }
+    }
+    Ok(())
+}
+
+/// Why what was sent can never be stored; any other error is returned.
+fn unstorable(error: sqlx::Error) -> sqlx::Result<String> {
+    let failure = Failure::of(&error);
+    if matches!(failure.kind, FailureKind::Rejected(_)) { Ok(failure.message) } else { Err(error) }
+}
+
+/// The two halves of several items, the second one first.
+fn halves<T>(part: &[T]) -> Option<[&[T]; 2]> {
+    (part.len() > 1).then(|| {
+        let (first, second) = part.split_at(part.len() / 2);
+        [second, first]
+    })
 }
 
 async fn insert(connection: &mut PgConnection, events: &[AccessEvent]) -> sqlx::Result<()> {
@@ -156,97 +203,6 @@ async fn insert(connection: &mut PgConnection, events: &[AccessEvent]) -> sqlx::
     .execute(connection)
     .await
     .map(drop)
-}
-
-/// An event that waits to be published.
-#[derive(Debug)]
-pub struct Waiting {
-    /// Its place in the order of arrival.
-    pub number: i64,
-    /// The event; `None` where what is stored is none, for example because a later version wrote it.
-    pub event: Option<AccessEvent>,
-}
-
-#[derive(FromRow)]
-struct WaitingRow {
-    number: i64,
-    tenant_id: String,
-    event_id: Uuid,
-    occurred_at: Timestamp,
-    correlation_id: Option<String>,
-    activity: String,
-    details: String,
-}
-
-impl WaitingRow {
-    fn into_waiting(self) -> Waiting {
-        let event = || {
-            Some(AccessEvent {
-                id: EventId::new(self.event_id)?,
-                tenant: TenantId::new(&self.tenant_id).ok()?,
-                occurred_at: self.occurred_at,
-                correlation_id: self.correlation_id,
-                activity: serde_json::from_str(&self.activity).ok()?,
-                details: self.details,
-            })
-        };
-        Waiting { number: self.number, event: event() }
-    }
-}
-
-/// The events of all services that wait to be published. One process at a time reads them; others wait for
-/// it to go.
-pub struct WaitingEvents {
-    pool: PgPool,
-    /// Holds the advisory lock.
-    connection: Option<PgConnection>,
-}
-
-impl WaitingEvents {
-    /// Connects when it is first used.
-    pub fn new(database_url: &str) -> sqlx::Result<Self> {
-        Ok(Self { pool: service_pool(database_url, 1)?, connection: None })
-    }
-
-    /// The events that wait after this number, in order; `None` while another process publishes. After an
-    /// error, call again.
-    pub async fn after(&mut self, number: i64, limit: u32) -> sqlx::Result<Option<Vec<Waiting>>> {
-        let Some(mut connection) = self.locked().await? else { return Ok(None) };
-        let rows: Vec<WaitingRow> = sqlx::query_as(
-            "SELECT number, tenant_id, event_id, occurred_at, correlation_id, activity, details FROM access_event
-              WHERE number > $1 ORDER BY number LIMIT $2",
-        )
-        .bind(number)
-        .bind(i64::from(limit))
-        .fetch_all(&mut connection)
-        .await?;
-        // Put back only after the answer: a connection whose call was dropped half-way is closed.
-        self.connection = Some(connection);
-        Ok(Some(rows.into_iter().map(WaitingRow::into_waiting).collect()))
-    }
-
-    /// Forgets events that Kafka has.
-    pub async fn published(&mut self, numbers: &[i64]) -> sqlx::Result<()> {
-        let Some(mut connection) = self.locked().await? else { return Ok(()) };
-        sqlx::query("DELETE FROM access_event WHERE number = ANY ($1)")
-            .bind(numbers)
-            .execute(&mut connection)
-            .await?;
-        self.connection = Some(connection);
-        Ok(())
-    }
-
-    /// The connection that holds the lock; `None` while another process does.
-    async fn locked(&mut self) -> sqlx::Result<Option<PgConnection>> {
-        if let Some(connection) = self.connection.take() {
-            return Ok(Some(connection));
-        }
-        let mut connection = self.pool.acquire().await?.detach();
-        let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtext('weir.access_event'))")
-            .fetch_one(&mut connection)
-            .await?;
-        Ok(locked.then_some(connection))
-    }
 }
 
 /// Forgets principals that were not let in for 400 days.

@@ -41,6 +41,15 @@ pub struct CreatedKey {
     pub token: SecretString,
 }
 
+/// A key and its successor.
+#[derive(Debug)]
+pub struct RotatedKey {
+    /// The successor.
+    pub made: CreatedKey,
+    /// Time at which the old key expires.
+    pub old_until: Timestamp,
+}
+
 /// Error of creating a key or of reading the stored keys.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -114,7 +123,7 @@ pub async fn rotate(
     id: &str,
     old_until: Timestamp,
     new_until: Option<Timestamp>,
-) -> Result<Option<CreatedKey>, KeyError> {
+) -> Result<Option<RotatedKey>, KeyError> {
     let row: Option<KeyRow> = sqlx::query_as(concat!(
         "UPDATE api_key SET expires_at = LEAST(expires_at, $2)
           WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
@@ -126,10 +135,11 @@ pub async fn rotate(
     .fetch_optional(&mut *connection)
     .await?;
     let Some(old) = row.map(KeyRow::into_key).transpose()? else { return Ok(None) };
-    let ApiKey { id, succeeds, tenant, name, scopes, sources, networks, .. } = old;
+    let ApiKey { id, succeeds, tenant, name, scopes, sources, networks, expires_at, .. } = old;
     let first = succeeds.unwrap_or(id);
     let request = KeyRequest { tenant, name, scopes, expires_at: new_until, sources, networks };
-    insert(connection, pepper, &request, Some(&first)).await.map(Some)
+    let made = insert(connection, pepper, &request, Some(&first)).await?;
+    Ok(Some(RotatedKey { made, old_until: expires_at.unwrap_or(old_until) }))
 }
 
 /// All keys, also the revoked ones, oldest first.

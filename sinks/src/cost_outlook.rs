@@ -2,15 +2,14 @@
 //! spends, each once.
 //!
 //! A round looks at every tenant with costs; several processes may run rounds, of which one at a time works. A finding goes
-//! into the outbox of the stage `cost` in the transaction that notes that it was reported. A first spend is also published as
-//! an event of the activity family, which the stage `risk` reads as a signal.
+//! into the outbox of the stage `cost` in the transaction that notes that it was reported. A first spend is also an event of
+//! the activity family, which a gateway publishes and the stage `risk` reads as a signal.
 
 use chrono::NaiveDate;
 use projections::cost::finding::{AnomalyFound, CE_SOURCE, CauseFound, CostFinding, ForecastCrossing};
 use schemas::{
     Envelope, Event, EventId, Native, Source, TenantId, Timestamp, Topic,
     changes::cost::{BudgetCost, STAGE},
-    codec::{self, Framing},
     envelope::native_format,
     events::{Activity, ActivityKind, Actor, ActorKind, Outcome, Resource},
 };
@@ -18,8 +17,8 @@ use serde_json::json;
 use sqlx::{PgConnection, PgPool, Row};
 
 use crate::{
-    Headers,
     batch::TopicPartition,
+    event_outbox,
     outbox::{self, Outgoing, PublishedFinding},
     read_models::{
         ReadError,
@@ -120,7 +119,7 @@ impl CostOutlook {
         Ok(answer.items.into_iter().map(found).collect())
     }
 
-    /// Notes findings and puts the new ones into the outbox; their number.
+    /// Notes findings and puts the new ones into the outbox, with their events into that of the gateway; their number.
     async fn report(&self, tenant: &TenantId, found: &[Found]) -> Result<u64, ReadError> {
         if found.is_empty() {
             return Ok(0);
@@ -142,13 +141,13 @@ impl CostOutlook {
         if new.is_empty() {
             return Ok(0);
         }
-        let outgoing = |from: TopicPartition| {
-            let records = new.iter().flat_map(move |found| found.records(tenant, from));
-            records.collect::<Vec<_>>()
-        };
+        let outgoing =
+            |from: TopicPartition| new.iter().map(|found| found.record(tenant, from)).collect::<Vec<_>>();
         if !enqueue(&mut tx, outgoing).await? {
             return Ok(0);
         }
+        let events: Vec<Envelope> = new.iter().filter_map(|found| found.event.as_deref().cloned()).collect();
+        event_outbox::write(&mut tx, &events).await?;
         tx.commit().await?;
         for found in &new {
             metrics::counter!("weir_cost_findings_total", "type" => found.finding.ce_type).increment(1);
@@ -195,7 +194,7 @@ struct Found {
 }
 
 impl Found {
-    fn records(&self, tenant: &TenantId, from: TopicPartition) -> Vec<Outgoing> {
+    fn record(&self, tenant: &TenantId, from: TopicPartition) -> Outgoing {
         let finding = &self.finding;
         let published = PublishedFinding {
             tenant,
@@ -207,14 +206,7 @@ impl Found {
             time: finding.time,
             record: finding.record.clone(),
         };
-        let mut records = vec![published.caused_by(from)];
-        records.extend(self.event.as_deref().map(|event| {
-            let codec::Encoded { key, value, headers } = codec::encode(event, &Framing::SingleObject);
-            let headers: Headers =
-                headers.into_iter().map(|(name, value)| (name.to_owned(), Some(value))).collect();
-            Outgoing { from, to: Topic::Activity, key: Some(key), value: Some(value), headers }
-        }));
-        records
+        published.caused_by(from)
     }
 }
 

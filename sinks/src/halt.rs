@@ -77,6 +77,11 @@ impl HaltKind {
     pub const fn heals_by_itself(self) -> bool {
         matches!(self, Self::Misconfigured | Self::Failing | Self::Paused)
     }
+
+    /// Whether the log is not the one that was read before: no position of the stage means anything in it.
+    pub const fn is_of_another_log(self) -> bool {
+        matches!(self, Self::LogDiverged | Self::LogTruncated | Self::LogReplaced)
+    }
 }
 
 impl HaltReason {
@@ -130,6 +135,29 @@ impl HaltReason {
         Self::new(HaltKind::Paused, why)
     }
 
+    /// What an operator does about it. `place` names the partition as commands take it:
+    /// `STAGE --topic TOPIC --partition NUMBER`.
+    pub fn cure(&self, place: &str) -> String {
+        match self.kind {
+            HaltKind::RetentionGap => {
+                let to = self.detail.rsplit_once("to ").map_or("OFFSET", |(_, to)| to);
+                format!(
+                    "records were deleted before the stage read them: raise the topic's retention.ms, then `weir stage \
+                     accept-gap {place} --to {to} --reason TEXT` records the loss and goes on"
+                )
+            }
+            kind if kind.is_of_another_log() => {
+                let anew = "; or give the sink another name, under which it begins anew (docs/siem.md)";
+                format!(
+                    "the topic is not the one that the stage has read: bring that one back, or restore the database \
+                     from the same time (docs/upgrading.md){}",
+                    if place.starts_with("sink.") { anew } else { "" }
+                )
+            }
+            _ => format!("fix the cause, then `weir stage resume {place}`"),
+        }
+    }
+
     /// Reads a stored reason. A text that names no kind is kept whole as the detail of [`HaltKind::Other`].
     pub fn from_stored(text: &str) -> Self {
         let (name, detail) = text.split_once(": ").unwrap_or((text, ""));
@@ -172,6 +200,29 @@ mod tests {
         ] {
             assert_eq!(HaltReason::from_stored(&reason.to_string()), reason);
         }
+    }
+
+    #[test]
+    fn a_cure_names_the_command_that_passes_the_halt() {
+        let check = |reason: &HaltReason, place: &str, expected: &[&str]| {
+            let cure = reason.cure(place);
+            assert!(expected.iter().all(|text| cure.contains(text)), "{reason}: {cure}");
+        };
+        let at = "audit --topic t --partition 2";
+        check(
+            &HaltReason::retention_gap(3, 9),
+            at,
+            &["`weir stage accept-gap audit --topic t --partition 2 --to 9"],
+        );
+        check(&HaltReason::from_stored("retention_gap: 5 records"), at, &["--to OFFSET"]);
+        for other in
+            [HaltReason::log_diverged(4), HaltReason::log_truncated(5, 4), HaltReason::log_replaced("a", "b")]
+        {
+            check(&other, at, &["restore the database"]);
+            assert!(!other.cure(at).contains("another name") && !other.cure(at).contains("weir stage"));
+            check(&other, "sink.copy --topic t --partition 2", &["restore the database", "another name"]);
+        }
+        check(&HaltReason::parking_limit(), at, &["`weir stage resume audit --topic t --partition 2`"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod budget_standing;
 pub mod compress;
 pub mod cost_outlook;
 pub mod delivery;
+pub mod event_outbox;
 mod halt;
 mod headers;
 pub mod ledger;

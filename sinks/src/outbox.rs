@@ -20,6 +20,9 @@ use crate::{
     session::{SinkConfig, connect_writer},
 };
 
+/// Topics that records leave for. Stages may write to them on Kafka, and to no topic of events: those go by way of
+/// [`crate::event_outbox`].
+pub const DESTINATIONS: [Topic; 2] = [Topic::Findings, Topic::DeadLetter];
 /// Most bytes of one read, so that a full outbox does not fill the memory.
 const MAX_READ_BYTES: i64 = 8 * 1024 * 1024;
 /// Longer reasons for setting a record aside are cut.
@@ -32,7 +35,7 @@ const MAX_TAKEN_UP: i64 = 100;
 pub struct Outgoing {
     /// The partition whose record caused it; it is numbered there.
     pub from: TopicPartition,
-    /// Topic that it is published to.
+    /// Topic that it is published to, one of [`DESTINATIONS`].
     pub to: Topic,
     /// Its key.
     pub key: Option<Vec<u8>>,
@@ -288,6 +291,8 @@ pub(crate) async fn write(
     if records.is_empty() {
         return Ok(());
     }
+    let known = records.iter().all(|(_, record)| DESTINATIONS.contains(&record.to));
+    assert!(known, "stages may write to every topic that a record of theirs leaves for");
     sqlx::query(
         "INSERT INTO outbox (stage, topic, partition, number, to_topic, key, value, headers)
          SELECT $1, a.* FROM unnest($2::text[], $3::int[], $4::bigint[], $5::text[], $6::bytea[], $7::bytea[],

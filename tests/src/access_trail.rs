@@ -5,15 +5,18 @@ use std::{
     time::Duration,
 };
 
+use edge::trail::Use;
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
 use producers::{
     gateway::{Delivery, Publisher},
     kafka::{Acknowledged, DeliveryFailure, Health, SendError},
 };
 use schemas::{
-    Envelope, Event, TraceContext,
+    Envelope, Event, TenantId, Timestamp, TraceContext,
+    access::{Principal, Role, TokenSubject},
     events::{Activity, ActivityKind, OutcomeStatus},
 };
+use sinks::access_trail;
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 use topology::runtime::trail;
@@ -129,7 +132,7 @@ async fn refusals_sign_ins_and_exports_are_events_of_their_tenant() {
     assert_eq!(signed_in.len(), 1, "{signed_in:?}");
     assert_eq!(of("other", ActivityKind::SignedIn).len(), 0, "nobody of theirs came in");
     let operators = sinks::postgres::operator_pool(&api.database, 1).expect("a URL");
-    let listed = sinks::access_trail::list(&operators, None).await.expect("operators may read it");
+    let listed = access_trail::list(&operators, None).await.expect("operators may read it");
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].tenant_id.as_str(), listed[0].kind.as_str()), ("acme", "api_key"));
 }
@@ -145,32 +148,64 @@ async fn there_is_no_export_without_its_event() {
     assert_eq!(stored(&mut api.owner).await, 0);
 }
 
+/// The use of a person's token.
+fn used(tenant: &str, (id, name): (&str, &str), roles: &[Role], at: Timestamp) -> Use {
+    let principal = Principal::Person(TokenSubject {
+        issuer: "https://issuer.test".to_owned(),
+        id: id.to_owned(),
+        name: Some(name.to_owned()),
+        tenant: TenantId::new(tenant).expect("a tenant"),
+        roles: roles.to_vec(),
+        scopes: Vec::new(),
+        expires_at: at,
+    });
+    Use { principal: Arc::new(principal), address: [192, 0, 2, 1].into(), at }
+}
+
+fn instant() -> Timestamp {
+    "2026-01-02T03:04:05Z".parse().expect("an instant")
+}
+
+/// What one tenant's token says does not end the log of the others.
+#[tokio::test]
+async fn what_can_never_be_stored_holds_back_nothing_else() {
+    let mut api = Api::start().await;
+    let pool = sinks::postgres::service_pool(&api.database, 1).expect("a URL");
+    let of = |tenant: &str, id: &str, name: &str| used(tenant, (id, name), &[Role::Viewer], instant());
+    let uses = [
+        of("acme", "mara", "Mara"),
+        of("other", "ben", "a\0b"),
+        of("other", "c\0d", "Cy"),
+        of("other", "dana", "Dana"),
+        of("third", "eve", "Eve"),
+    ];
+    access_trail::note_uses(&pool, &uses).await.expect("written");
+    let operators = sinks::postgres::operator_pool(&api.database, 1).expect("a URL");
+    let listed = access_trail::list(&operators, None).await.expect("operators may read it");
+    let ids: Vec<&str> = listed.iter().map(|used| used.actor.as_str()).collect();
+    assert_eq!(ids, ["mara", "dana", "eve"]);
+    assert_eq!(stored(&mut api.owner).await, 3, "the sign-ins of those three");
+
+    let event = |details: &str| {
+        let mut event = edge::trail::export_begun(&uses[0], "csv", "");
+        details.clone_into(&mut event.details);
+        event
+    };
+    let (good, bad) = (event("{}"), event("\0"));
+    access_trail::keep(&pool, std::slice::from_ref(&bad)).await.expect_err("who waits for it is told");
+    access_trail::keep_each(&pool, &[bad, good]).await.expect("kept");
+    assert_eq!(stored(&mut api.owner).await, 4);
+}
+
 #[tokio::test]
 async fn a_principal_signs_in_once_over_replicas_and_its_roles_are_followed() {
     use chrono::TimeDelta;
-    use edge::trail::Use;
-    use schemas::{
-        TenantId, Timestamp,
-        access::{Principal, Role, TokenSubject},
-    };
     let mut api = Api::start().await;
     let pool = sinks::postgres::service_pool(&api.database, 4).expect("a URL");
-    let began: Timestamp = "2026-01-02T03:04:05Z".parse().expect("an instant");
-    let used = |roles: &[Role], after: TimeDelta| {
-        let principal = Principal::Person(TokenSubject {
-            issuer: "https://issuer.test".to_owned(),
-            id: "mara".to_owned(),
-            name: Some("Mara".to_owned()),
-            tenant: TenantId::new("acme").expect("a tenant"),
-            roles: roles.to_vec(),
-            scopes: Vec::new(),
-            expires_at: began,
-        });
-        [Use { principal: Arc::new(principal), address: [192, 0, 2, 1].into(), at: began + after }]
-    };
+    let used = |roles: &[Role], after: TimeDelta| [used("acme", ("mara", "Mara"), roles, instant() + after)];
     let replicas = (0..8).map(|_| {
         let (pool, used) = (pool.clone(), used(&[Role::Viewer], TimeDelta::zero()));
-        async move { sinks::access_trail::note_uses(&pool, &used).await }
+        async move { access_trail::note_uses(&pool, &used).await }
     });
     for outcome in futures_util::future::join_all(replicas).await {
         outcome.expect("written");
@@ -179,7 +214,7 @@ async fn a_principal_signs_in_once_over_replicas_and_its_roles_are_followed() {
     for (roles, minutes, events) in
         [(Role::Viewer, 30, 1), (Role::Viewer, 91, 2), (Role::Auditor, 92, 3), (Role::Auditor, 93, 3)]
     {
-        let noted = sinks::access_trail::note_uses(&pool, &used(&[roles], TimeDelta::minutes(minutes))).await;
+        let noted = access_trail::note_uses(&pool, &used(&[roles], TimeDelta::minutes(minutes))).await;
         noted.expect("written");
         assert_eq!(stored(&mut api.owner).await, events, "after {minutes} minutes as {roles:?}");
     }

@@ -155,3 +155,24 @@ fn the_map_in_the_architecture_is_the_topology() {
         .expect("a block after the pipeline mark");
     assert_eq!(map.trim(), pipeline::declaration().show_mermaid().trim(), "bring ARCHITECTURE.md up to date");
 }
+
+/// A path is one from the root, or the end of one where the text has named the beginning.
+#[test]
+fn paths_in_the_architecture_exist() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let sources = rust_files(&root());
+    let below_root = |path: &PathBuf| path.strip_prefix(root()).expect("below the root").to_owned();
+    let files: Vec<PathBuf> = sources.iter().map(|(path, _)| below_root(path)).collect();
+    let exists = |path: &str| {
+        let is_source = |file: &PathBuf| file.ancestors().any(|place| place.ends_with(path));
+        root().join(path).exists() || files.iter().any(is_source)
+    };
+    let is_path = |word: &&str| {
+        let names_file = Path::new(word).extension().is_some_and(|end| end == "rs" || end == "md");
+        !word.contains(char::is_whitespace) && (word.contains('/') || names_file)
+    };
+    let paths: Vec<&str> = text.split('`').skip(1).step_by(2).filter(is_path).collect();
+    assert!(paths.len() > 30, "{paths:?}");
+    let missing: Vec<&str> = paths.into_iter().filter(|&path| !exists(path)).collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md names {missing:?}");
+}

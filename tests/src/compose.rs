@@ -104,7 +104,36 @@ fn each_service_has_its_own_login_and_no_more_secrets_than_it_needs() {
         assert_eq!(has("WEIR_API_KEYS__PEPPER"), ROLES.contains(name) || *name == "setup", "{name}");
         let keeps_subjects = ["audit", "retention", "setup"].contains(name);
         assert_eq!(has("WEIR_AUDIT__SUBJECT_SECRET"), keeps_subjects, "{name}");
+        assert_eq!(has("WEIR_AUDIT__SIGNING_KEY"), ["audit", "retention"].contains(name), "{name}");
         assert_eq!(has("WEIR_DATABASE__STAGES_PASSWORD"), *name == "setup", "{name}");
+    }
+}
+
+/// Compose says so at once where a secret is missing; those of dashboards are for who starts them.
+#[test]
+fn a_secret_that_is_missing_is_told() {
+    let settings = COMPOSE.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let mut told = BTreeSet::new();
+    let mut named = BTreeSet::new();
+    for part in settings.flat_map(|line| line.split("${").skip(1)) {
+        let variable = part.split_once('}').expect("a variable ends").0;
+        let (name, unset) = variable.split_once(':').unwrap_or((variable, ""));
+        named.insert(name);
+        if unset.starts_with('?') {
+            told.insert(name);
+        }
+    }
+    named.retain(|name| *name != "RUST_LOG" && !name.starts_with("GRAFANA_"));
+    assert_eq!(told, named);
+}
+
+/// Compose makes neither configurations nor secrets from text inside a container that is read-only.
+#[test]
+fn no_read_only_service_takes_a_configuration_made_of_text() {
+    let compose = yaml(COMPOSE);
+    for (name, service) in compose["services"].as_object().expect("services") {
+        let is_read_only = service["read_only"] == true;
+        assert!(!is_read_only || (service["configs"].is_null() && service["secrets"].is_null()), "{name}");
     }
 }
 

@@ -47,6 +47,13 @@ fn queries(member: &str) -> Vec<(String, String)> {
     found
 }
 
+/// The SQL of a panel.
+pub(crate) fn sql_of(dashboard: &str, panel: &str) -> String {
+    let place = format!("{dashboard}: \"{panel}\"");
+    let found = queries("rawSql").into_iter().find(|(at, _)| *at == place);
+    found.unwrap_or_else(|| panic!("no panel {place}")).1
+}
+
 /// The macros of Grafana's PostgreSQL source, as it expands them.
 fn expanded(sql: &str) -> String {
     sql.replace(

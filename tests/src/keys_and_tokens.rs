@@ -60,10 +60,15 @@ async fn listening() -> (u16, Arc<Mutex<Vec<u8>>>) {
 }
 
 async fn weir_in(folder: &Path, home: &Path, args: &[&str]) -> Output {
+    weir_with(folder, home, &[], args).await
+}
+
+async fn weir_with(folder: &Path, home: &Path, set: &[(&str, &str)], args: &[&str]) -> Output {
     let mut command = Command::new(service::weir());
-    for name in ["WEIR_TOKEN", "WEIR_QUERY_API__URL", "WEIR_GATEWAY__URL"] {
+    for name in ["WEIR_TOKEN", "WEIR_TOKEN_FILE", "WEIR_QUERY_API__URL", "WEIR_GATEWAY__URL"] {
         command.env_remove(name);
     }
+    command.envs(set.iter().copied());
     command
         .env("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
         .env("DATABASE_URL", "postgres://weir@127.0.0.1:1/weir");
@@ -83,9 +88,7 @@ async fn a_folder_of_strangers_gets_no_token() {
         format!("http://weir.example.com@127.0.0.1:{port}"),
         format!("http://[::1]:{port}"),
     ] {
-        let folder = tempfile::tempdir().expect("a folder");
-        let settings = format!("[query_api]\nurl = \"{url}\"\n[gateway]\nurl = \"{url}\"\n");
-        fs::write(folder.path().join("weir.toml"), settings).expect("written");
+        let folder = folder_that_names(&url);
         for args in COMMANDS {
             let output = weir_in(folder.path(), home.path(), args).await;
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -95,6 +98,47 @@ async fn a_folder_of_strangers_gets_no_token() {
             assert!(!heard.contains(TOKEN) && !heard.contains("uthorization"), "{args:?} at {url}: {heard}");
         }
     }
+}
+
+/// A folder whose `weir.toml` names both services there.
+fn folder_that_names(url: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = format!("[query_api]\nurl = \"{url}\"\n[gateway]\nurl = \"{url}\"\n");
+    fs::write(folder.path().join("weir.toml"), settings).expect("written");
+    folder
+}
+
+#[tokio::test]
+async fn a_folder_of_strangers_gets_no_token_of_the_environment() {
+    let (port, heard) = listening().await;
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = folder_that_names("https://weir.invalid");
+    for args in COMMANDS {
+        let output = weir_with(folder.path(), home.path(), &[("WEIR_TOKEN", TOKEN)], args).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let is_told = ["WEIR_QUERY_API__URL", "WEIR_GATEWAY__URL"].iter().any(|name| said.contains(name));
+        assert!(!output.status.success() && is_told && said.contains("weir.toml"), "{args:?}: {said}");
+        assert!(!said.contains(TOKEN), "{said}");
+    }
+    let named = format!("http://127.0.0.1:{port}");
+    let set = [("WEIR_TOKEN", TOKEN), ("WEIR_QUERY_API__URL", named.as_str())];
+    weir_with(folder.path(), home.path(), &set, &["query", "audit"]).await;
+    let heard = String::from_utf8_lossy(&heard.lock().expect("no panic")).into_owned();
+    assert!(heard.contains(TOKEN), "the environment wins over the folder: {heard}");
+}
+
+#[tokio::test]
+async fn nobody_signs_in_for_a_folder_of_strangers() {
+    let (port, heard) = listening().await;
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = folder_that_names("https://weir.invalid");
+    let issuer = format!("http://127.0.0.1:{port}");
+    let login = ["auth", "login", "--issuer", &issuer];
+    let output = weir_in(folder.path(), home.path(), &login).await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("WEIR_GATEWAY__URL"), "{said}");
+    assert!(said.contains("weir.toml") && said.contains("https://weir.invalid/"), "{said}");
+    assert!(heard.lock().expect("no panic").is_empty(), "the issuer is not even asked");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,10 +154,10 @@ async fn a_key_has_scopes_of_its_own_an_end_and_a_place_in_the_log() {
     let create: &[&str] = &["create", "--tenant", "acme", "--output", "json"];
     assert!(!key(pepper, create).await.status.success(), "no scope is none");
     let scoped = [create, &["--scope", "read", "--expires", "90d"]].concat();
-    for short in ["", "pepper", &pepper[..31]] {
+    for (short, told) in [("", "WEIR_API_KEYS__PEPPER_FILE"), ("pepper", "32"), (&pepper[..31], "32")] {
         let refused = key(short, &scoped).await;
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert!(!refused.status.success() && said.contains("32"), "{short:?}: {said}");
+        assert!(!refused.status.success() && said.contains(told), "{short:?}: {said}");
     }
     assert!(!key(pepper, &[create, &["--scope", "dead-letter:admin"]].concat()).await.status.success());
     let made = key(pepper, &scoped).await;

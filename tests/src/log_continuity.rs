@@ -17,7 +17,7 @@ use sinks::{
 };
 use sqlx::{Connection, PgConnection};
 
-use crate::support::site::Site;
+use crate::support::site::{Site, ended};
 
 const ROWS: &str = "SELECT count(*) FROM audit_entry";
 const RECOGNISABLE: &str =
@@ -54,6 +54,14 @@ impl Site {
                     WHERE halted IS NOT NULL ORDER BY 1, 2";
         sqlx::query_as(sql).fetch_all(&mut connection).await.expect("positions")
     }
+
+    /// A decision about a partition of activity by the command: whether it was carried out, and what was said.
+    async fn decides(&self, verb: &str, partition: i32, rest: &[&str]) -> (bool, String) {
+        let partition = partition.to_string();
+        let place = ["audit", "--topic", Topic::Activity.name(), "--partition", &partition];
+        let output = ended(self.command(&[&["stage", verb][..], &place, rest].concat())).await;
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,13 +79,24 @@ async fn records_that_expired_unread_halt_their_partition_until_somebody_accepts
     stage.ready().await;
     site.await_count(HALTED, 1).await;
     let reason = format!("retention_gap: from {position} to {}", position + 2);
-    assert_eq!(site.halted_for().await, [("weir.activity.v1".to_owned(), number, reason, position)]);
+    let halted = [("weir.activity.v1".to_owned(), number, reason, position)];
+    assert_eq!(site.halted_for().await, halted);
+    for (verb, rest, expected) in [
+        ("accept-gap", &["--to", "1000000", "--reason", "x"][..], "ends at"),
+        ("accept-gap", &["--to", "0", "--reason", "x"], "begins at"),
+        ("resume", &[], "weir stage accept-gap audit"),
+    ] {
+        let (done, said) = site.decides(verb, number, rest).await;
+        assert!(!done && said.contains(expected), "{verb} {rest:?}: {said}");
+    }
+    assert_eq!(site.halted_for().await, halted, "nothing was decided");
 
     let pool = sinks::postgres::operator_pool(&site.endpoints.database_url, 1).expect("a pool");
     let partition = TopicPartition { topic: Topic::Activity, partition: number };
     let change = PositionChange { stage: "audit".into(), partition };
     let gap = AcceptedGap { to: position + 2, reason: "expired".into() };
     let by = Operator { name: "ada".into(), tenant: TenantId::new("acme").expect("valid") };
+    let _gateway = site.gateway();
     positions::accept_gap(&pool, &change, (&gap, &by)).await.expect("accepted");
     // The decision is an event, and so a row of its own.
     site.await_count(ROWS, 3_998 + 1).await;
@@ -123,6 +142,12 @@ async fn a_topic_made_anew_is_not_taken_for_the_old_one() {
     site.await_count(HALTED, known).await;
     let halted = site.halted_for().await;
     assert!(halted.iter().all(|(_, _, reason, _)| reason.starts_with("log_diverged")), "{halted:?}");
+    let end = (longest + 1).to_string();
+    for (verb, rest) in [("resume", &[][..]), ("accept-gap", &["--to", &end, "--reason", "x"])] {
+        let (done, said) = site.decides(verb, halted[0].1, rest).await;
+        assert!(!done && said.contains("restore the database"), "{verb}: {said}");
+    }
+    assert_eq!(site.halted_for().await, halted, "the commands have not passed it");
     let applied = site.count(OTHERS_APPLIED).await;
     site.publish(3, "acme", 500).await;
     while site.count(OTHERS_APPLIED).await == applied {
@@ -175,6 +200,7 @@ async fn a_topic_that_was_widened_while_nobody_read_it_halts_until_somebody_resu
     assert!(halted.iter().all(|(_, _, why, _)| why == "partitions_changed: from 8 to 12"), "{halted:?}");
     let pool = sinks::postgres::operator_pool(&site.endpoints.database_url, 1).expect("a pool");
     let by = Operator { name: "ada".into(), tenant: TenantId::new("acme").expect("valid") };
+    let _gateway = site.gateway();
     for (_, number, _, _) in halted {
         let partition = TopicPartition { topic: Topic::Activity, partition: number };
         let change = PositionChange { stage: "audit".into(), partition };

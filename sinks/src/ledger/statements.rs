@@ -33,7 +33,8 @@ pub(crate) async fn commit(connection: &mut PgConnection) -> Result<(), Failure>
     Ok(())
 }
 
-/// Takes partitions over. Waits for a transaction of the owner before to end.
+/// Takes partitions over. Waits for a transaction of the owner before to end. A row that was removed for a rebuild numbers
+/// on behind what still waits in the outbox.
 pub(crate) async fn claim(
     connection: &mut PgConnection,
     config: &SinkConfig,
@@ -42,8 +43,10 @@ pub(crate) async fn claim(
     let rows = sqlx::query(
         "INSERT INTO stage_position AS p
                 (stage, topic, partition, position, first_position, cluster_id, owner_epoch, owner, claimed_at,
-                 topic_partitions)
-         SELECT $1::text, a.topic, a.partition, a.low, a.low, $5::text, 1, $6::text, now(), a.partitions
+                 topic_partitions, outbox_next)
+         SELECT $1::text, a.topic, a.partition, a.low, a.low, $5::text, 1, $6::text, now(), a.partitions,
+                (SELECT coalesce(max(o.number) + 1, 0) FROM outbox AS o
+                  WHERE o.stage = $1 AND o.topic = a.topic AND o.partition = a.partition)
            FROM unnest($2::text[], $3::int[], $4::bigint[], $7::int[]) AS a(topic, partition, low, partitions)
           ORDER BY 2, 3
          ON CONFLICT (stage, topic, partition) DO UPDATE

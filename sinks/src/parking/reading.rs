@@ -1,6 +1,6 @@
 //! Parked records as operators see them: those of all tenants.
 
-use schemas::{Timestamp, Topic};
+use schemas::{ParkReason, Timestamp, Topic};
 use serde_json::Value;
 use sqlx::{Arguments, FromRow, PgPool, error::BoxDynError, postgres::PgArguments};
 use uuid::Uuid;
@@ -43,8 +43,8 @@ pub struct Selection {
     pub partition: Option<i32>,
     /// The offset.
     pub offset: Option<i64>,
-    /// Class of the reason for parking.
-    pub reason: Option<String>,
+    /// Reason for parking.
+    pub reason: Option<ParkReason>,
     /// Tenant of the event, where the envelope could be read.
     pub tenant: Option<String>,
     /// Parked at this time or later.
@@ -71,7 +71,7 @@ impl Selection {
             arguments.add(self.topic.map(Topic::name))?;
             arguments.add(self.partition)?;
             arguments.add(self.offset)?;
-            arguments.add(self.reason.as_deref())?;
+            arguments.add(self.reason.map(ParkReason::name))?;
             arguments.add(self.tenant.as_deref())?;
             arguments.add(self.since)?;
             arguments.add(statuses.iter().map(|status| status.name()).collect::<Vec<_>>())
@@ -137,6 +137,12 @@ impl ParkedRecord {
     /// Whether the record had a value that was not kept: too long, or its tenant's records were too many.
     pub fn value_was_left_out(&self) -> bool {
         self.value.is_none() && self.summary.value_size > 0
+    }
+
+    /// Whether the topic may hold more of the record than was kept. Without a value and without headers nothing
+    /// tells a reference, which keeps no headers, from a record that had none.
+    pub fn may_lack_bytes(&self) -> bool {
+        self.value_was_left_out() || (self.summary.value_size == 0 && self.headers.is_empty())
     }
 }
 

@@ -1,15 +1,14 @@
 //! Decisions of operators about a stage's partition, as events of the audit log.
 
 use schemas::{
-    Envelope, Event, EventId, Source, TenantId, Timestamp, Topic,
-    codec::{Framing, encode},
+    Envelope, Event, EventId, Source, TenantId, Timestamp,
     events::{Activity, ActivityKind, Actor, ActorKind, Outcome, OutcomeStatus, Resource},
     text::one_line,
 };
 use sqlx::PgConnection;
 
 use super::PositionChange;
-use crate::outbox::{self, Outgoing};
+use crate::event_outbox;
 
 /// Longest reason that goes into an event; the gap keeps all of it.
 const MAX_MESSAGE_CHARS: usize = 1_000;
@@ -35,37 +34,17 @@ pub(crate) struct Decision<'a> {
 }
 
 impl Decision<'_> {
-    /// Puts the event into the outbox, in the transaction that carries the decision out, or in an earlier
-    /// one. The stage's relay publishes it.
+    /// Leaves the event for a gateway, in the transaction that carries the decision out, or in an earlier one. Stages and
+    /// commands may not write events to Kafka.
     pub(crate) async fn announce(self, tx: &mut PgConnection) -> sqlx::Result<()> {
-        let number: i64 = sqlx::query_scalar(
-            "UPDATE stage_position SET outbox_next = outbox_next + 1
-              WHERE stage = $1 AND topic = $2 AND partition = $3 RETURNING outbox_next - 1",
-        )
-        .bind(&self.change.stage)
-        .bind(self.change.partition.topic.name())
-        .bind(self.change.partition.partition)
-        .fetch_one(&mut *tx)
-        .await?;
-        let encoded = encode(&self.envelope(number), &Framing::SingleObject);
-        let headers = encoded.headers.into_iter().map(|(name, value)| (name.to_owned(), Some(value)));
-        let outgoing = Outgoing {
-            from: self.change.partition,
-            to: Topic::Activity,
-            key: Some(encoded.key),
-            value: Some(encoded.value),
-            headers: headers.collect(),
-        };
-        outbox::write(tx, &self.change.stage, &[(number, outgoing)]).await
+        event_outbox::write(tx, &[self.envelope()]).await
     }
 
-    fn envelope(&self, number: i64) -> Envelope {
+    fn envelope(&self) -> Envelope {
         let PositionChange { stage, partition } = self.change;
         let place = format!("{stage}/{}/{}", partition.topic, partition.partition);
-        // The number is taken once, and the time tells databases apart that were made anew.
-        let content = format!("{place}#{number}@{}", self.at.timestamp_micros());
         Envelope {
-            id: EventId::derived(&self.by.tenant, "weir.stage", content.as_bytes()),
+            id: EventId::at(self.at, rand::random()),
             tenant: self.by.tenant.clone(),
             source: Source::new("/weir/stage").expect("a URI reference"),
             subject: Some(place.clone()),
@@ -101,7 +80,10 @@ impl Decision<'_> {
 
 #[cfg(test)]
 mod tests {
-    use schemas::codec::{Decoded, Incoming, NoRegistry, decode};
+    use schemas::{
+        Topic,
+        codec::{Decoded, Framing, Incoming, NoRegistry, decode, encode},
+    };
 
     use super::*;
     use crate::batch::TopicPartition;
@@ -114,7 +96,7 @@ mod tests {
         let message = "\0".repeat(5_000);
         let at = Timestamp::from_timestamp(1_780_000_000, 123_000).expect("a time");
         let decision = Decision { change: &change, by: &by, action: "AcceptGap", message, at };
-        let (first, second) = (decision.envelope(7), decision.envelope(8));
+        let (first, second) = (decision.envelope(), decision.envelope());
         assert_ne!(first.id, second.id);
         let encoded = encode(&first, &Framing::SingleObject);
         let headers: Vec<_> =

@@ -5,7 +5,10 @@ use serde::Serialize;
 use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::{Operator, decision::Decision};
-use crate::batch::TopicPartition;
+use crate::{
+    batch::TopicPartition,
+    halt::{HaltKind, HaltReason},
+};
 
 /// One partition of one stage, as stored.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -112,6 +115,14 @@ pub struct PositionChange {
     pub partition: TopicPartition,
 }
 
+impl PositionChange {
+    fn halted(&self, why: HaltReason) -> PositionError {
+        let (stage, TopicPartition { topic, partition }) = (&self.stage, self.partition);
+        let cure = why.cure(&format!("{stage} --topic {topic} --partition {partition}"));
+        PositionError::Halted { place: format!("{stage} in {topic}/{partition}"), why, cure }
+    }
+}
+
 /// Decision to continue without some records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedGap {
@@ -140,13 +151,15 @@ pub enum PositionError {
         /// Position of the stage.
         position: i64,
     },
-    /// The offset is not before the position.
-    #[error(
-        "the position is {position} already: records before it can be sent again, later ones are still to come"
-    )]
-    NotBehind {
-        /// Position of the stage.
-        position: i64,
+    /// The partition is halted for a reason that the command does not pass.
+    #[error("{place} is halted: {why}; {cure}")]
+    Halted {
+        /// Stage and partition.
+        place: String,
+        /// Reason of the halt.
+        why: HaltReason,
+        /// What passes it.
+        cure: String,
     },
     /// The stage has positions in that topic already.
     #[error(
@@ -162,14 +175,19 @@ pub enum PositionError {
 }
 
 /// Skips the records before `gap.to`: raises the epoch (which fences the owner), moves the position, clears
-/// the fingerprint and the halt, stores the gap, and leaves an event about it. Returns the skipped range.
+/// the fingerprint and the halt, stores the gap, and leaves an event about it. Returns the skipped range. Refuses a halt
+/// that it would not pass: offsets of another log mean other records.
 pub async fn accept_gap(
     pool: &PgPool,
     change: &PositionChange,
     (gap, by): (&AcceptedGap, &Operator),
 ) -> Result<std::ops::Range<i64>, PositionError> {
     let mut tx = pool.begin().await?;
-    let position = locked_position(&mut tx, change).await?;
+    let Locked { position, halted } = locked(&mut tx, change).await?;
+    let stays = |kind: HaltKind| kind.is_of_another_log() || kind == HaltKind::PartitionsChanged;
+    if let Some(why) = halted.filter(|why| stays(why.kind)) {
+        return Err(change.halted(why));
+    }
     if gap.to <= position {
         return Err(PositionError::NotAhead { position });
     }
@@ -207,38 +225,53 @@ pub async fn accept_gap(
     Ok(position..gap.to)
 }
 
-/// Sends a sink back to an offset that it has passed, so that it delivers again from there: raises the epoch (so that no
-/// owner writes on), moves the position, forgets the fingerprint, and leaves an event about it. Answers the range that is
-/// delivered again. What parked records count stays, and is counted again.
+/// Sends a sink back to offsets that it has passed, so that it delivers again from there: raises the epochs (so that no
+/// owner writes on), moves the positions, forgets the fingerprints, and leaves an event about each. Answers how many offsets
+/// are delivered again. Partitions that are not beyond theirs stay; where one waits for an operator, all stay. What parked
+/// records count stays, and is counted again.
 pub async fn rewind(
     pool: &PgPool,
-    change: &PositionChange,
-    to: i64,
+    stage: &str,
+    places: &[(TopicPartition, i64)],
     by: &Operator,
-) -> Result<std::ops::Range<i64>, PositionError> {
+) -> Result<i64, PositionError> {
+    let mut places = places.to_vec();
+    // In one order everywhere, so that no two transactions wait for each other.
+    places.sort_unstable();
     let mut tx = pool.begin().await?;
-    let position = locked_position(&mut tx, change).await?;
-    if to >= position {
-        return Err(PositionError::NotBehind { position });
+    let mut again = 0;
+    for (partition, to) in places {
+        let change = PositionChange { stage: stage.to_owned(), partition };
+        let Locked { position, halted } = match locked(&mut tx, &change).await {
+            Err(PositionError::Unknown { .. }) => continue,
+            found => found?,
+        };
+        if let Some(why) = halted.filter(|why| !why.kind.heals_by_itself()) {
+            return Err(change.halted(why));
+        }
+        if to >= position {
+            continue;
+        }
+        let at: Timestamp = sqlx::query_scalar(
+            "UPDATE stage_position
+                SET owner_epoch = owner_epoch + 1, owner = $5, claimed_at = now(), updated_at = now(), position = $4,
+                    first_position = least(first_position, $4), last_offset = NULL, last_print = NULL
+              WHERE stage = $1 AND topic = $2 AND partition = $3
+             RETURNING updated_at",
+        )
+        .bind(stage)
+        .bind(partition.topic.name())
+        .bind(partition.partition)
+        .bind(to)
+        .bind(&by.name)
+        .fetch_one(&mut *tx)
+        .await?;
+        let message = format!("delivers again from {to}, in place of {position}");
+        Decision { change: &change, by, action: "ReplaySink", message, at }.announce(&mut tx).await?;
+        again += position - to;
     }
-    let at: Timestamp = sqlx::query_scalar(
-        "UPDATE stage_position
-            SET owner_epoch = owner_epoch + 1, owner = $5, claimed_at = now(), updated_at = now(), position = $4,
-                first_position = least(first_position, $4), last_offset = NULL, last_print = NULL
-          WHERE stage = $1 AND topic = $2 AND partition = $3
-         RETURNING updated_at",
-    )
-    .bind(&change.stage)
-    .bind(change.partition.topic.name())
-    .bind(change.partition.partition)
-    .bind(to)
-    .bind(&by.name)
-    .fetch_one(&mut *tx)
-    .await?;
-    let message = format!("delivers again from {to}, in place of {position}");
-    Decision { change, by, action: "ReplaySink", message, at }.announce(&mut tx).await?;
     tx.commit().await?;
-    Ok(to..position)
+    Ok(again)
 }
 
 /// Sets the first positions of a stage that has never run: these offsets of the cluster's topic. Leaves an
@@ -253,8 +286,10 @@ pub async fn begin_at(
     for (partition, offset) in places {
         let at: Option<Timestamp> = sqlx::query_scalar(
             "INSERT INTO stage_position (stage, topic, partition, first_position, position, cluster_id, owner_epoch, owner,
-               claimed_at)
-             VALUES ($1, $2, $3, $4, $4, $5, 0, $6, now()) ON CONFLICT DO NOTHING RETURNING updated_at",
+               claimed_at, outbox_next)
+             VALUES ($1, $2, $3, $4, $4, $5, 0, $6, now(),
+                     (SELECT coalesce(max(number) + 1, 0) FROM outbox WHERE stage = $1 AND topic = $2 AND partition = $3))
+             ON CONFLICT DO NOTHING RETURNING updated_at",
         )
         .bind(stage)
         .bind(partition.topic.name())
@@ -274,45 +309,52 @@ pub async fn begin_at(
 }
 
 /// Lifts a halt, so that the next claim continues, and leaves an event about it; returns the reason of the
-/// halt, if there was one.
+/// halt, if there was one. Refuses one that the next claim would meet again.
 pub async fn resume(
     pool: &PgPool,
     change: &PositionChange,
     by: &Operator,
 ) -> Result<Option<String>, PositionError> {
     let mut tx = pool.begin().await?;
-    locked_position(&mut tx, change).await?;
-    let (halted, at): (Option<String>, Timestamp) = sqlx::query_as(
-        "UPDATE stage_position AS p SET halted = NULL, topic_partitions = NULL, updated_at = now()
-           FROM (SELECT halted FROM stage_position WHERE stage = $1 AND topic = $2 AND partition = $3) AS was
-          WHERE p.stage = $1 AND p.topic = $2 AND p.partition = $3
-          RETURNING was.halted, p.updated_at",
+    let Some(why) = locked(&mut tx, change).await?.halted else { return Ok(None) };
+    if why.kind.is_of_another_log() || why.kind == HaltKind::RetentionGap {
+        return Err(change.halted(why));
+    }
+    let at: Timestamp = sqlx::query_scalar(
+        "UPDATE stage_position SET halted = NULL, topic_partitions = NULL, updated_at = now()
+          WHERE stage = $1 AND topic = $2 AND partition = $3 RETURNING updated_at",
     )
     .bind(&change.stage)
     .bind(change.partition.topic.name())
     .bind(change.partition.partition)
     .fetch_one(&mut *tx)
     .await?;
-    if let Some(why) = &halted {
-        let message = format!("it was halted: {why}");
-        Decision { change, by, action: "ResumePartition", message, at }.announce(&mut tx).await?;
-    }
+    let message = format!("it was halted: {why}");
+    Decision { change, by, action: "ResumePartition", message, at }.announce(&mut tx).await?;
     tx.commit().await?;
-    Ok(halted)
+    Ok(Some(why.to_string()))
 }
 
-async fn locked_position(tx: &mut PgConnection, change: &PositionChange) -> Result<i64, PositionError> {
-    let position = sqlx::query_scalar(
-        "SELECT position FROM stage_position WHERE stage = $1 AND topic = $2 AND partition = $3 FOR UPDATE",
+/// A partition's row, which is locked until the transaction ends.
+struct Locked {
+    position: i64,
+    halted: Option<HaltReason>,
+}
+
+async fn locked(tx: &mut PgConnection, change: &PositionChange) -> Result<Locked, PositionError> {
+    let row: Option<(i64, Option<String>)> = sqlx::query_as(
+        "SELECT position, halted FROM stage_position
+          WHERE stage = $1 AND topic = $2 AND partition = $3 FOR UPDATE",
     )
     .bind(&change.stage)
     .bind(change.partition.topic.name())
     .bind(change.partition.partition)
     .fetch_optional(tx)
     .await?;
-    position.ok_or_else(|| PositionError::Unknown {
+    let (position, halted) = row.ok_or_else(|| PositionError::Unknown {
         stage: change.stage.clone(),
         topic: change.partition.topic,
         partition: change.partition.partition,
-    })
+    })?;
+    Ok(Locked { position, halted: halted.as_deref().map(HaltReason::from_stored) })
 }

@@ -43,6 +43,8 @@ pub struct PostgresSink<M> {
     single: Option<SingleStatement>,
     /// The last batch held duplicates: so may the next, and asking first is cheaper than writing in vain.
     expect_duplicates: bool,
+    /// A batch was begun and has no outcome: its call was dropped half-way.
+    in_doubt: bool,
     statistics: Statistics,
 }
 
@@ -51,7 +53,8 @@ impl<M: ReadModel> PostgresSink<M> {
     pub fn new(config: SinkConfig, model: M) -> Self {
         let single = SingleStatement::of::<M>();
         let statistics = Statistics::of(M::JOINED);
-        Self { ledger: Ledger::new(config), model, single, expect_duplicates: false, statistics }
+        let ledger = Ledger::new(config);
+        Self { ledger, model, single, expect_duplicates: false, in_doubt: false, statistics }
     }
 }
 
@@ -73,7 +76,15 @@ impl<M: ReadModel> Sink for PostgresSink<M> {
             return Ok(Settled::default());
         }
         let mut writer = self.ledger.take_writer().await?;
+        if std::mem::replace(&mut self.in_doubt, true) {
+            self.model.forget();
+        }
         let outcome = ledger::within_a_transaction(self.transact(&mut writer, batch)).await;
+        self.in_doubt = false;
+        if outcome.is_err() {
+            // The cause may be what the model keeps, and nobody knows whether the batch was committed.
+            self.model.forget();
+        }
         if let Ok(settled) = &outcome {
             self.ledger.answered();
             let applied = settled.ranges.iter().map(|counts| counts.applied.unsigned_abs()).sum();

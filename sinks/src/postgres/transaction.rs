@@ -9,8 +9,8 @@ use crate::{
     session::{Failure, FailureKind},
 };
 
-/// Most retries of a batch because another writer inserted one of its ids meanwhile. That writer has
-/// committed, so the next look sees the id.
+/// Most repetitions of a batch because another writer inserted one of its ids meanwhile, and most because the tables are
+/// not as the model knew them. That writer has committed, so the next look sees what it wrote.
 const MAX_SURPRISES: usize = 5;
 
 impl<M: ReadModel> PostgresSink<M> {
@@ -25,7 +25,8 @@ impl<M: ReadModel> PostgresSink<M> {
     ) -> Result<Settled, Failure> {
         let plan = Plan::optimistic::<M>(batch);
         self.prepare(writer, &plan).await?;
-        for _ in 0..MAX_SURPRISES {
+        let (mut outdated, mut duplicates) = (0, 0);
+        loop {
             let outcome = match &self.single {
                 Some(single) if plan.is_small_and_plain() && !self.expect_duplicates => {
                     let single = single.clone();
@@ -33,44 +34,45 @@ impl<M: ReadModel> PostgresSink<M> {
                 }
                 _ => self.attempt(writer, batch, &plan).await,
             };
-            match outcome {
+            let failure = match outcome {
                 Ok(settled) => {
                     self.model.committed();
                     return Ok(settled);
                 }
-                Err(failure) if failure.kind == FailureKind::Outdated => {
+                Err(failure) => failure,
+            };
+            match failure.kind {
+                FailureKind::Outdated if outdated < MAX_SURPRISES => {
+                    outdated += 1;
                     writer.roll_back().await?;
                     self.model.forget();
                     self.prepare(writer, &plan).await?;
                 }
-                Err(failure) if failure.kind == FailureKind::Duplicate => {
+                FailureKind::Duplicate if duplicates < MAX_SURPRISES => {
+                    duplicates += 1;
                     writer.roll_back().await?;
                     self.model.undone();
                     // Asked already, and another writer's id came in between: ask again. A second table of the model
                     // may have a unique key of its own, which asking does not help: so not for ever.
                     self.expect_duplicates = true;
                 }
-                Err(failure) => {
-                    self.model.forget();
-                    return Err(failure);
+                FailureKind::Duplicate => {
+                    let table = M::TABLE;
+                    return Err(Failure {
+                        message: format!(
+                            "a key of {table} or of what follows from it is taken, by nothing that can be seen"
+                        ),
+                        ..failure
+                    });
                 }
+                _ => return Err(failure),
             }
         }
-        self.model.forget();
-        Err(Failure {
-            kind: FailureKind::Duplicate,
-            message: format!(
-                "a key of {} or of what follows from it is taken, by nothing that can be seen",
-                M::TABLE
-            ),
-            connection_usable: true,
-        })
     }
 
-    /// Prepares the model for the batch. If that fails, the model forgets its cached state, which may be the
-    /// cause.
+    /// Prepares the model for the batch.
     async fn prepare(&mut self, writer: &mut Writer, plan: &Plan<'_, M::Change>) -> Result<(), Failure> {
-        self.model.prepare(&mut writer.connection, &plan.facts).await.inspect_err(|_| self.model.forget())?;
+        self.model.prepare(&mut writer.connection, &plan.facts).await?;
         Ok(())
     }
 
@@ -89,6 +91,8 @@ impl<M: ReadModel> PostgresSink<M> {
         match single.run(connection, (stage, batch), (&mut self.model, plan)).await {
             Ok(()) => Ok(settled),
             Err(failure) if failure.kind == FailureKind::NotMoved => {
+                // Whatever the tables hold of the batch, this statement wrote nothing of it.
+                self.model.forget();
                 self.ledger.was_applied(connection, &batch.ranges, &plan.counts).await
             }
             Err(failure) => Err(failure),

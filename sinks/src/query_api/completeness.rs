@@ -94,7 +94,8 @@ pub(super) async fn hours(
 
 /// The range in whole hours, within the years that RFC 3339 can write.
 fn whole_hours(asked: &Hours, now: Timestamp) -> (Timestamp, Timestamp) {
-    let to = asked.to.unwrap_or(now);
+    // A range that begins later than now is empty, and does not end before it.
+    let to = asked.to.unwrap_or_else(|| asked.from.map_or(now, |from| from.max(now)));
     let begun = to.timestamp().div_euclid(HOUR_S);
     let is_whole = to.timestamp().rem_euclid(HOUR_S) == 0 && to.timestamp_subsec_nanos() == 0;
     let to = if is_whole { begun } else { begun + 1 };
@@ -125,6 +126,8 @@ mod tests {
         let one = (at("2026-01-31T14:00:00Z"), at("2026-01-31T15:00:00Z"));
         assert_eq!(range(Some("2026-01-31T14:00:00Z"), Some("2026-01-31T15:00:00Z")), one);
         assert_eq!(range(Some("2026-01-31T14:59:59Z"), Some("2026-01-31T14:59:59.5Z")), one);
+        let ahead = (at("2027-01-01T00:00:00Z"), at("2027-01-01T01:00:00Z"));
+        assert_eq!(range(Some("2027-01-01T00:30:00Z"), None), ahead);
     }
 
     #[test]

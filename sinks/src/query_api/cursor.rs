@@ -13,8 +13,9 @@ use subtle::ConstantTimeEq;
 use edge::api_error::ApiError;
 
 const TAG_LEN: usize = 16;
-/// Longest cursor that is read, in bytes.
-const MAX_CURSOR_BYTES: usize = 1024;
+/// Longest cursor that is read, in bytes: a key may hold an id of 1,024 bytes, JSON may write each of them in
+/// six (`\u0001`), and base64url makes four of three. The limit of a request's head is above it.
+pub(super) const MAX_CURSOR_BYTES: usize = 10 * 1024;
 
 /// The secret that signs cursors; every process that answers the same readers holds the same one.
 #[derive(Clone)]
@@ -129,7 +130,32 @@ mod tests {
         assert_eq!(read(CursorKey::derived_from(&Pepper::new("other")), &binding(&acme, "q")), None);
     }
 
+    /// Longest id of a resource, in bytes.
+    const MAX_ID_BYTES: usize = 1_024;
+
+    fn sealed_and_opened(id: &str) {
+        let acme = tenant("acme");
+        let binding = binding(&acme, "q");
+        let end = ("2026-01-31T10:00:00.123456Z", id, "aws-ebs-volume-encrypted");
+        let cursor = key().seal(&binding, &end);
+        let opened = key().open::<(String, String, String)>(&binding, &cursor).expect("it was sealed here");
+        assert_eq!((opened.0.as_str(), opened.1.as_str(), opened.2.as_str()), end);
+    }
+
+    #[test]
+    fn a_cursor_holds_the_longest_id_whatever_json_makes_of_it() {
+        for one in ["\"", "\\", "\u{1}", "a", "ä", "💧"] {
+            sealed_and_opened(&one.repeat(MAX_ID_BYTES / one.len()));
+        }
+    }
+
     proptest! {
+        #[test]
+        fn every_id_that_is_sealed_opens(id in prop::collection::vec(any::<char>(), 0..=MAX_ID_BYTES)) {
+            let id: String = id.into_iter().collect();
+            sealed_and_opened(&id[..id.floor_char_boundary(MAX_ID_BYTES)]);
+        }
+
         #[test]
         fn what_was_altered_or_made_up_is_refused(
             at in any::<i64>(), place in any::<prop::sample::Index>(), bit in 0_u8..8, text in "[A-Za-z0-9_-]{0,80}",

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use edge::api_error::ApiError;
-use schemas::{TenantId, Topic, problem::ProblemKind};
+use schemas::{
+    TenantId, Topic,
+    problem::{Fault, ProblemKind},
+};
 use serde::{Deserialize, Deserializer, de::Error};
 use sqlx::PgPool;
 use tokio::{
@@ -13,7 +16,10 @@ use tokio::{
 use utoipa::IntoParams;
 
 use super::Api;
-use crate::read_models::{Positions, ReadError, pipeline};
+use crate::read_models::{
+    Positions, ReadError,
+    pipeline::{self, DeclaredStage},
+};
 
 /// Longest wait of a request for a position.
 const MAX_WAIT: Duration = Duration::from_secs(2);
@@ -83,7 +89,8 @@ fn positions(text: &str) -> Option<Positions> {
     Some(positions)
 }
 
-/// Returns once the stage has applied everything before the positions; refuses when that takes too long.
+/// Returns once the stage has applied everything before the positions; refuses when that takes too long, and at once
+/// where the stage does not read one of the topics.
 pub(super) async fn await_positions(
     api: &Api,
     tenant: &TenantId,
@@ -93,6 +100,7 @@ pub(super) async fn await_positions(
     if wanted.is_empty() {
         return Ok(());
     }
+    check_topics(&api.stages, stage, wanted)?;
     let _turn = api.shares.waiting_read(tenant)?;
     let reached = async {
         while !has_reached(api.standing.now(&api.own_pool).await?.get(stage), wanted) {
@@ -105,6 +113,17 @@ pub(super) async fn await_positions(
         return Err(ApiError::new(ProblemKind::PositionNotReached, detail));
     };
     Ok(reached?)
+}
+
+/// Refuses positions of topics that the stage does not read: it would never reach them.
+fn check_topics(stages: &[DeclaredStage], stage: &str, wanted: &Positions) -> Result<(), ApiError> {
+    let Some(declared) = stages.iter().find(|declared| declared.name == stage) else { return Ok(()) };
+    let read: Vec<&str> = declared.topics.iter().copied().map(Topic::name).collect();
+    let Some(unread) = wanted.keys().find(|topic| !read.contains(&topic.as_str())) else { return Ok(()) };
+    let detail = format!("this answer does not reflect {unread}; give positions of {}", read.join(", "));
+    let fault = Fault { at: "min_position".to_owned(), detail };
+    let problem = ApiError::new(ProblemKind::InvalidQuery, format!("{}: {}", fault.at, fault.detail));
+    Err(problem.with_errors(vec![fault]))
 }
 
 /// Whether everything before the wanted positions is applied.
@@ -132,6 +151,23 @@ mod tests {
             assert_eq!(positions(bad), None, "{bad}");
         }
         assert_eq!(positions(&vec!["weir.activity.v1/0:7"; 65].join(",")), None);
+    }
+
+    #[test]
+    fn topics_that_the_stage_does_not_read_are_refused() {
+        let stages =
+            [DeclaredStage { name: "cost".into(), topics: vec![Topic::Usage, Topic::Infrastructure] }];
+        let check = |stage: &str, wanted: &str| {
+            check_topics(&stages, stage, &positions(wanted).expect("valid")).map_err(|error| {
+                assert_eq!(error.problem().slug(), "invalid-query");
+                error.problem().errors[0].detail.clone()
+            })
+        };
+        assert_eq!(check("cost", "weir.usage.v1/0:7,weir.infrastructure.v1/9:9"), Ok(()));
+        let told = "this answer does not reflect weir.activity.v1; \
+                    give positions of weir.usage.v1, weir.infrastructure.v1";
+        assert_eq!(check("cost", "weir.usage.v1/0:7,weir.activity.v1/0:7"), Err(told.to_owned()));
+        assert_eq!(check("unknown", "weir.activity.v1/0:7"), Ok(()));
     }
 
     #[test]

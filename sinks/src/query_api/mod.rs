@@ -96,8 +96,10 @@ pub use unusable::UnusablePage;
 
 /// Class of the rate limit that all queries share.
 const CLASS: &str = "query";
+/// Rules that are tried stand in the address, where a byte may take three.
+const HEAD: HeadLimits = HeadLimits { bytes: 64 * 1024, ..HeadLimits::DEFAULT };
 /// Limits around every route. A single statement has a much shorter limit.
-const SERVICE: Service = Service { head: HeadLimits::DEFAULT, time_limit: Some(Duration::from_secs(15)) };
+const SERVICE: Service = Service { head: HEAD, time_limit: Some(Duration::from_secs(15)) };
 /// Connections for readiness and for stage positions.
 const OWN_CONNECTIONS: u32 = 2;
 

@@ -10,11 +10,11 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     Api,
     body::Answer,
-    cursor::Binding,
+    cursor::{Binding, MAX_CURSOR_BYTES},
     freshness::{Freshness, await_positions},
     parameters::Parameters,
 };
-use crate::read_models::{Page, PageAt, Positions, ReadError, parameters::text};
+use crate::read_models::{Page, PageAt, Positions, ReadError};
 
 /// Rows on a page by default.
 pub(super) const DEFAULT_LIMIT: u16 = 50;
@@ -27,13 +27,23 @@ pub(super) const MAX_LIMIT: u16 = 1000;
 #[into_params(parameter_in = Query)]
 pub(super) struct Paging {
     /// `next_cursor` of the page before, as it was given; it is good for the same filter and tenant only.
-    #[serde(deserialize_with = "text")]
-    #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
+    #[serde(deserialize_with = "cursor")]
+    #[param(min_length = 1, max_length = 10240, pattern = r"^[^\u0000]*$")]
     cursor: Option<String>,
     /// Most items on the page. It ends early after 2 MiB.
     #[serde(deserialize_with = "limit")]
     #[param(minimum = 1, maximum = 1000, default = 50)]
     limit: Option<u16>,
+}
+
+/// A text of 1 to [`MAX_CURSOR_BYTES`] characters without U+0000.
+fn cursor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    if (1..=MAX_CURSOR_BYTES).contains(&text.chars().count()) && !text.contains('\0') {
+        return Ok(Some(text));
+    }
+    let expected = format!("must be a text of 1 to {MAX_CURSOR_BYTES} characters without U+0000");
+    Err(serde::de::Error::custom(expected))
 }
 
 /// `limit`, within its bounds.
@@ -199,5 +209,28 @@ pub(super) fn check_range(
 ) {
     if from.zip(to).is_some_and(|(from, to)| from > to) {
         given.refuse("from", "must not lie after to");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_taken_up_to_its_limit() {
+        for (length, is_taken) in
+            [(0, false), (1, true), (MAX_CURSOR_BYTES, true), (MAX_CURSOR_BYTES + 1, false)]
+        {
+            let uri: Uri = format!("/x?cursor={}", "A".repeat(length)).parse().expect("an address");
+            let taken = Asked::<Unfiltered>::without_freshness(&uri);
+            assert_eq!(taken.is_ok(), is_taken, "{length}");
+        }
+    }
+
+    #[test]
+    fn the_description_says_the_limit_of_a_cursor() {
+        let described = serde_json::to_value(Paging::into_params(|| None)).expect("serialises");
+        let cursor = described.as_array().expect("a list").iter().find(|one| one["name"] == "cursor");
+        assert_eq!(cursor.expect("described")["schema"]["maxLength"], MAX_CURSOR_BYTES);
     }
 }

@@ -36,6 +36,9 @@ pub enum ReadError {
     /// The statement timeout struck; ask for less.
     #[error("the query took longer than {} s", STATEMENT_TIMEOUT.as_secs())]
     TooSlow,
+    /// The answer follows from more than one query may read. The text says what to ask for instead.
+    #[error("the query would read too much: {0}")]
+    TooMuch(&'static str),
     /// Postgres refused the query: a fault of Weir's, or a migration is missing.
     #[error("the database refused the query")]
     Refused(#[source] sqlx::Error),

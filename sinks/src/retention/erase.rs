@@ -3,7 +3,10 @@
 //! of its own and may be repeated, so that a process that is killed half-way is followed by one that
 //! continues.
 
-use audit_log::{Hash, SubjectSecret, record::Splitter};
+use audit_log::{
+    Hash, SubjectSecret,
+    record::{Splitter, leaf},
+};
 use schemas::Timestamp;
 use sqlx::{Connection as _, FromRow, PgConnection};
 use tracing::{info, warn};
@@ -44,6 +47,12 @@ enum EraseError {
     /// A stored record is not in the form in which it was written.
     #[error("entry {0} cannot be read: {1}")]
     Unreadable(Uuid, String),
+    /// The subject's entries were salted with another secret: digests made with this one would not fit their leaves.
+    #[error(
+        "the secret of the stage `retention` (audit.subject_secret) is not the one with which the stage `audit` wrote the \
+         subject's entries; nothing of them was erased: give both stages the same secret"
+    )]
+    ForeignSecret,
 }
 
 /// Carries out all erasures that no hold forbids. One that fails is noted with its problem and tried again in the next round.
@@ -120,6 +129,8 @@ struct Whole {
     kind: String,
     record_dictionary: i16,
     record: Vec<u8>,
+    /// `None`: from before the log.
+    leaf_hash: Option<Vec<u8>>,
     actor_name: Option<String>,
     actor_ip: Option<String>,
     resource: Option<String>,
@@ -157,6 +168,9 @@ struct Eraser<'a> {
 impl Eraser<'_> {
     /// Erases all; answers how many audit entries lost their personal part.
     async fn erase(&mut self) -> Result<u64, EraseError> {
+        if self.has_stored_key().await? == Some(false) {
+            return Err(EraseError::ForeignSecret);
+        }
         self.begin().await?;
         let mut gone = Terms::default();
         let mut entries = 0;
@@ -175,6 +189,19 @@ impl Eraser<'_> {
         let others = self.other_tables().await?;
         self.finish(entries, others).await?;
         Ok(entries)
+    }
+
+    /// Whether the key that the writers stored for the subject is the one that this secret gives; `None` if none is stored.
+    async fn has_stored_key(&mut self) -> sqlx::Result<Option<bool>> {
+        let stored: Option<Vec<u8>> = sqlx::query_scalar(
+            "SELECT key FROM subject_key WHERE tenant_id = $1 AND actor = weir_subject_name($2)",
+        )
+        .bind(self.tenant)
+        .bind(self.subject)
+        .fetch_optional(&mut *self.connection)
+        .await?;
+        let key = self.secret.key(self.tenant, self.subject);
+        Ok(stored.map(|stored| stored == key.bytes()))
     }
 
     /// From here on no writer stores the subject's key or a personal part of its entries.
@@ -209,8 +236,8 @@ impl Eraser<'_> {
     async fn slice(&mut self, gone: &mut Terms, entries: &[(Timestamp, Uuid)]) -> Result<u64, EraseError> {
         let (times, events): (Vec<Timestamp>, Vec<Uuid>) = entries.iter().copied().unzip();
         let whole: Vec<Whole> = sqlx::query_as(
-            "SELECT e.occurred_at, e.event_id, e.kind, e.record_dictionary, e.record, e.actor_name, e.actor_ip, e.resource,
-                    e.project
+            "SELECT e.occurred_at, e.event_id, e.kind, e.record_dictionary, e.record, e.leaf_hash, e.actor_name, e.actor_ip,
+                    e.resource, e.project
                FROM unnest($3::timestamptz[], $4::uuid[]) AS a(occurred_at, event_id)
                JOIN audit_entry AS e USING (occurred_at, event_id)
               WHERE e.tenant_id = $1 AND e.actor = $2 AND e.personal_digest IS NULL",
@@ -225,12 +252,14 @@ impl Eraser<'_> {
         let mut splitter = Splitter::default();
         let mut compressor = Compressor::new().map_err(|error| sqlx::Error::Encode(error.into()))?;
         let mut rows = Vec::with_capacity(whole.len());
+        let mut fits = true;
         for entry in whole {
             let unreadable = |why: String| EraseError::Unreadable(entry.event_id, why);
             let stored = compress::decompress(entry.record_dictionary, &entry.record);
             let stored = stored.map_err(|error| unreadable(error.to_string()))?;
             let parts = splitter.split(&stored).map_err(|error| unreadable(error.to_string()))?;
-            let Hash(digest) = parts.personal_digest(&key.salt(&entry.event_id));
+            let digest = parts.personal_digest(&key.salt(&entry.event_id));
+            fits &= entry.leaf_hash.as_deref().is_none_or(|stored| stored == leaf(parts.public, &digest).0);
             let columns = PublicColumns::of(parts.public, &entry.kind);
             let record = compressor.compress_bytes(parts.public);
             let record = record.map_err(|error| sqlx::Error::Encode(error.into()))?.to_vec();
@@ -241,7 +270,7 @@ impl Eraser<'_> {
                 event_id: entry.event_id,
                 record_dictionary: compress::CURRENT,
                 record,
-                personal_digest: digest.to_vec(),
+                personal_digest: digest.0.to_vec(),
                 actor: columns.actor,
                 actor_name: columns.actor_name,
                 actor_ip: columns.actor_ip,
@@ -250,6 +279,10 @@ impl Eraser<'_> {
                 resource: columns.resource,
                 project: columns.project,
             });
+        }
+        // With the right key it is an entry that somebody has edited: a verification tells so, before and after.
+        if !fits && self.has_stored_key().await? != Some(true) {
+            return Err(EraseError::ForeignSecret);
         }
         let erased: i64 = sqlx::query_scalar("SELECT audit_entry_erase($1)")
             .bind(rows)
@@ -317,7 +350,7 @@ fn note_gone(gone: &mut Terms, entry: &Whole, columns: &PublicColumns) {
 
 /// Tables that hold the subject as an entity at risk, what rules of several events remember of it, and searches for
 /// it. The entity's own row comes first, since stages lock it before they write.
-const DELETED: [&str; 12] = [
+const DELETED: [&str; 13] = [
     "DELETE FROM entity_risk WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
     "DELETE FROM risk_exposure WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
     "DELETE FROM risk_signal WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
@@ -326,7 +359,9 @@ const DELETED: [&str; 12] = [
     "DELETE FROM risk_triage WHERE tenant_id = $1 AND entity = $2 AND entity_kind IN ('user', 'service_account')",
     "DELETE FROM risk_first_seen
       WHERE tenant_id = $1
-        AND (strpos(signal, to_jsonb($2::text)::text) > 0 OR strpos(group_key, to_jsonb($2::text)::text) > 0)",
+        AND (value = $2 OR strpos(signal, to_jsonb($2::text)::text) > 0
+             OR strpos(group_key, to_jsonb($2::text)::text) > 0)",
+    "DELETE FROM risk_first_seen_group WHERE tenant_id = $1 AND strpos(group_key, to_jsonb($2::text)::text) > 0",
     "DELETE FROM risk_correlation_report WHERE tenant_id = $1 AND strpos(group_key, to_jsonb($2::text)::text) > 0",
     "DELETE FROM risk_correlation_event
       WHERE tenant_id = $1

@@ -14,7 +14,7 @@ struct Rule {
     days: fn(&RetentionPolicy) -> Option<u32>,
 }
 
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 10] = [
     // Settled: published anew, or given up. Those that wait for somebody stay.
     Rule {
         table: "parked_record",
@@ -42,6 +42,28 @@ const RULES: [Rule; 8] = [
                   WHERE g.tenant_id = e.tenant_id AND g.rule_id = e.rule_id AND g.group_key = e.group_key
                     AND e.occurred_at < $1 - 2 * make_interval(secs => g.longest_seconds::float8)
                     AND NOT legal_hold_keeps(e.tenant_id, NULL, NULL, NULL)",
+        days: |policy| policy.correlation_days,
+    },
+    // What was told of events that are gone. No event is left that a late one could complete it with.
+    Rule {
+        table: "risk_correlation_report",
+        delete: "DELETE FROM risk_correlation_report AS r USING risk_correlation_group AS g
+                  WHERE g.tenant_id = r.tenant_id AND g.rule_id = r.rule_id AND g.group_key = r.group_key
+                    AND r.occurred_at < $1 - 2 * make_interval(secs => g.longest_seconds::float8)
+                    AND NOT legal_hold_keeps(r.tenant_id, NULL, NULL, NULL)",
+        days: |policy| policy.correlation_days,
+    },
+    // A group comes back with its next event. The newest instant is compared again once the row is locked.
+    Rule {
+        table: "risk_correlation_group",
+        delete: "DELETE FROM risk_correlation_group AS g
+                  WHERE g.newest_at < $1 - 2 * make_interval(secs => g.longest_seconds::float8)
+                    AND NOT EXISTS (SELECT FROM risk_correlation_event AS e
+                                     WHERE e.tenant_id = g.tenant_id AND e.rule_id = g.rule_id
+                                       AND e.group_key = g.group_key)
+                    AND NOT EXISTS (SELECT FROM risk_correlation_report AS r
+                                     WHERE r.tenant_id = g.tenant_id AND r.rule_id = g.rule_id
+                                       AND r.group_key = g.group_key)",
         days: |policy| policy.correlation_days,
     },
     // Whoever was quiet for so long is got to know anew. The values first: the groups say which ones.

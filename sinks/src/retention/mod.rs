@@ -79,7 +79,8 @@ pub struct Removed {
     pub entries: u64,
     /// Partitions of the audit log.
     pub partitions: u64,
-    /// Groups of audit entries that were due two days ago and could not be removed.
+    /// Groups of audit entries that were due two days ago and could not be removed, among them those of a log with a
+    /// note that the log's key has not signed.
     pub overdue: u64,
     /// Rows of other tables.
     pub others: Vec<(&'static str, u64)>,
@@ -107,6 +108,7 @@ async fn keep_erasing(config: &RetentionConfig, stop: &CancellationToken) {
 }
 
 async fn keep_removing(config: &RetentionConfig, stop: &CancellationToken) {
+    let began = retire::now();
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -114,7 +116,7 @@ async fn keep_removing(config: &RetentionConfig, stop: &CancellationToken) {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        match stop.run_until_cancelled(retire_if_due(config, retire::now())).await {
+        match stop.run_until_cancelled(retire_if_due(config, began, retire::now())).await {
             None => return,
             Some(Ok(())) => {}
             Some(Err(error)) => warn!(%error, "cannot remove old rows; will retry"),
@@ -154,14 +156,18 @@ async fn remove(
     policy: &RetentionPolicy,
     now: Timestamp,
 ) -> Result<Removed, StoreError> {
-    notes::sign_again(connection, policy).await?;
-    let entries = retire::entries(connection, policy, now).await?;
+    let entries = match notes::sign_again(connection, policy).await {
+        Ok(foreign) => retire::entries(connection, (policy, &foreign), now).await,
+        Err(error) => Err(error),
+    };
+    // What stops the audit log's entries does not stop the other tables' rows.
     let others = facts::remove(connection, policy, now).await?;
     let rows = |table: &'static str| metrics::counter!("weir_retention_rows_total", "table" => table);
-    rows("audit_entry").increment(entries.entries);
     for (table, gone) in &others {
         rows(table).increment(*gone);
     }
+    let entries = entries?;
+    rows("audit_entry").increment(entries.entries);
     metrics::counter!("weir_retention_partitions_total").increment(entries.partitions);
     sqlx::query(
         "INSERT INTO retention_round AS r (completed_at, overdue_groups) VALUES (now(), $1)
@@ -175,29 +181,34 @@ async fn remove(
 }
 
 /// Every process reports the state, whichever process removes.
-async fn retire_if_due(config: &RetentionConfig, now: Timestamp) -> Result<(), StoreError> {
-    if last_round(&config.database_url).await?.is_none_or(|at| at < now - RETIRE_AFTER) {
+async fn retire_if_due(config: &RetentionConfig, began: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+    if last_round(&config.database_url, began).await?.is_none_or(|at| at < now - RETIRE_AFTER) {
         retire_round(config, now).await?;
-        last_round(&config.database_url).await?;
+        last_round(&config.database_url, began).await?;
     }
     Ok(())
 }
 
 /// Reads the time at which the last round was completed, and sets its gauges.
-async fn last_round(url: &str) -> sqlx::Result<Option<Timestamp>> {
+async fn last_round(url: &str, began: Timestamp) -> sqlx::Result<Option<Timestamp>> {
     let mut connection = connect(url).await?;
     let last: Option<(Timestamp, i64)> =
         sqlx::query_as("SELECT completed_at, overdue_groups FROM retention_round")
             .fetch_optional(&mut connection)
             .await?;
     connection.close().await?;
-    if let Some((completed_at, overdue)) = last {
-        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        let (completed, overdue) = (completed_at.timestamp() as f64, overdue as f64);
-        metrics::gauge!("weir_retention_completed_timestamp_seconds").set(completed);
-        metrics::gauge!("weir_retention_overdue_groups").set(overdue);
-    }
+    report(last, began);
     Ok(last.map(|(completed_at, _)| completed_at))
+}
+
+/// Sets the gauges of the last round. Before the first one they tell the process's start, so that an alert also
+/// notices rounds that never succeed.
+fn report(last: Option<(Timestamp, i64)>, began: Timestamp) {
+    let (completed_at, overdue) = last.unwrap_or((began, 0));
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    let (completed, overdue) = (completed_at.timestamp() as f64, overdue as f64);
+    metrics::gauge!("weir_retention_completed_timestamp_seconds").set(completed);
+    metrics::gauge!("weir_retention_overdue_groups").set(overdue);
 }
 
 fn tell(erasures: &Erasures) {
@@ -218,4 +229,26 @@ async fn connect(url: &str) -> sqlx::Result<PgConnection> {
     let mut connection = PgConnection::connect_with(&options).await?;
     connection.execute("SET ROLE weir_writer").await?;
     Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn before_the_first_round_the_start_of_the_process_is_reported() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let _installed = metrics::set_default_local_recorder(&recorder);
+        let at = |seconds| Timestamp::from_timestamp(seconds, 0).expect("an instant");
+        for (last, completed, overdue) in [(None, 1000, 0), (Some((at(500), 3)), 500, 3)] {
+            report(last, at(1000));
+            let text = recorder.handle().render();
+            for line in [
+                format!("weir_retention_completed_timestamp_seconds {completed}"),
+                format!("weir_retention_overdue_groups {overdue}"),
+            ] {
+                assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+            }
+        }
+    }
 }

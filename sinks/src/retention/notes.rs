@@ -1,6 +1,6 @@
 //! The signed notes on the entries that retention removed from each log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use audit_log::{
     keys::{PrivateKey, Purpose},
@@ -47,12 +47,14 @@ pub(super) async fn add(
 }
 
 /// Signs the notes that one of the keys in force has not signed yet: after a rotation, verifiers know the new key only.
+/// Returns the logs with a note that none of the log's keys has signed.
 pub(super) async fn sign_again(
     connection: &mut PgConnection,
     policy: &RetentionPolicy,
-) -> Result<(), StoreError> {
+) -> Result<BTreeSet<String>, StoreError> {
+    let mut foreign = BTreeSet::new();
     if policy.keys.is_empty() {
-        return Ok(());
+        return Ok(foreign);
     }
     let rows: Vec<(String, i64, Vec<u8>, String)> =
         sqlx::query_as("SELECT log, chunk, indices, note FROM audit_retired ORDER BY log, chunk")
@@ -63,8 +65,11 @@ pub(super) async fn sign_again(
         let Some(retired) = signed_before(&log, (chunk, bits, &note), &policy.trust()) else {
             error!(
                 log,
-                chunk, "a note of removed entries is not signed by the log's key: verification will fail"
+                chunk,
+                "a note of removed entries is not signed by the log's key: verification will fail, and nothing of the log \
+                 is removed"
             );
+            foreign.insert(log);
             continue;
         };
         let has_signed =
@@ -73,7 +78,7 @@ pub(super) async fn sign_again(
             store(connection, &log, (chunk, &retired), &policy.keys).await?;
         }
     }
-    Ok(())
+    Ok(foreign)
 }
 
 /// A note of another signer.

@@ -58,10 +58,11 @@ struct DueGroup {
 
 row_type!(owned DueGroup, "audit_entry_group");
 
-/// Removes the audit entries that are due at this instant.
+/// Removes the audit entries that are due at this instant, but none of a log in `foreign`, which has a note of another
+/// signer.
 pub(super) async fn entries(
     connection: &mut PgConnection,
-    policy: &RetentionPolicy,
+    (policy, foreign): (&RetentionPolicy, &BTreeSet<String>),
     now: Timestamp,
 ) -> Result<RemovedEntries, StoreError> {
     let mut removed = RemovedEntries::default();
@@ -79,7 +80,8 @@ pub(super) async fn entries(
             let newest = group.newest.map(natural).transpose()?;
             let asked = Group { tenant: &group.tenant_id, class_uid: group.class_uid, newest };
             let Some(age) = ages.get(&log) else { continue };
-            if !policy.keys.is_empty() && due(&policy.audit, &asked, age) {
+            let signable = !policy.keys.is_empty() && !foreign.contains(&log);
+            if signable && due(&policy.audit, &asked, age) {
                 gone.push(group);
             } else if due(&late, &asked, &LogAge { relayed: u64::MAX, ..age.clone() }) {
                 overdue += 1;
@@ -93,8 +95,9 @@ pub(super) async fn entries(
         let groups = removed.overdue;
         warn!(
             groups,
-            "entries are older than they are to be kept and cannot be removed: without a signing key nobody could tell it \
-             from tampering, and the audit topic must have them first"
+            "entries are older than they are to be kept and cannot be removed: without a signing key, or beside a note of \
+             removed entries that it has not signed, nobody could tell it from tampering, and the audit topic must have \
+             them first"
         );
     }
     if removed.entries > 0 {

@@ -1,11 +1,13 @@
 //! State of sinks, and operators' decisions about them: the table `siem_sink`.
 
-use schemas::Timestamp;
-use sqlx::{FromRow, PgExecutor, PgPool};
+use schemas::{Timestamp, Topic};
+use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 
 use crate::{
+    batch::TopicPartition,
     delivery::DeliveryError,
     ledger::{Ledger, within},
+    positions::{Decision, Operator, PositionChange},
     session::Failure,
 };
 
@@ -68,31 +70,88 @@ pub async fn list(from: impl PgExecutor<'_>) -> sqlx::Result<Vec<StoredSink>> {
     .await
 }
 
-/// Pauses a sink until it is resumed. Its position stays.
-pub async fn pause(pool: &PgPool, name: &str, by: &str, why: &str) -> sqlx::Result<()> {
-    sqlx::query(
-        "INSERT INTO siem_sink (name, paused_by, paused_why, paused_at) VALUES ($1, $2, $3, now())
-         ON CONFLICT (name) DO UPDATE
-            SET paused_by = excluded.paused_by, paused_why = excluded.paused_why, paused_at = excluded.paused_at",
-    )
-    .bind(name)
-    .bind(by)
-    .bind(why)
-    .execute(pool)
-    .await
-    .map(drop)
+/// Error of pausing a sink.
+#[derive(Debug, thiserror::Error)]
+pub enum PauseError {
+    /// The sink has no position.
+    #[error(
+        "the sink has never run: `weir sink start {0} --from now` (or beginning) says where it begins; pause it then"
+    )]
+    NeverRan(String),
+    /// Postgres refused or does not answer.
+    #[error("the database refused or is unreachable")]
+    Database(#[from] sqlx::Error),
 }
 
-/// Lifts a pause; returns whether there was one.
-pub async fn resume(pool: &PgPool, name: &str) -> sqlx::Result<bool> {
-    let done = sqlx::query(
-        "UPDATE siem_sink SET paused_by = NULL, paused_why = NULL, paused_at = NULL
-          WHERE name = $1 AND paused_by IS NOT NULL",
+/// Pauses a sink until it is resumed, and leaves an event about it. Its position stays.
+pub async fn pause(pool: &PgPool, name: &str, by: &Operator, why: &str) -> Result<(), PauseError> {
+    let mut tx = pool.begin().await?;
+    let change = first_position(&mut tx, name).await?;
+    let change = change.ok_or_else(|| PauseError::NeverRan(name.to_owned()))?;
+    let at: Timestamp = sqlx::query_scalar(
+        "INSERT INTO siem_sink (name, paused_by, paused_why, paused_at) VALUES ($1, $2, $3, now())
+         ON CONFLICT (name) DO UPDATE
+            SET paused_by = excluded.paused_by, paused_why = excluded.paused_why, paused_at = excluded.paused_at
+         RETURNING paused_at",
     )
     .bind(name)
-    .execute(pool)
+    .bind(&by.name)
+    .bind(why)
+    .fetch_one(&mut *tx)
     .await?;
-    Ok(done.rows_affected() > 0)
+    let message =
+        if why.is_empty() { "delivers nothing".to_owned() } else { format!("delivers nothing: {why}") };
+    Decision { change: &change, by, action: "PauseSink", message, at }.announce(&mut tx).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Lifts a pause, and leaves an event about it; returns who had paused the sink and why, if it was paused.
+pub async fn resume(pool: &PgPool, name: &str, by: &Operator) -> sqlx::Result<Option<String>> {
+    let mut tx = pool.begin().await?;
+    let was: Option<(String, Option<String>, Timestamp)> = sqlx::query_as(
+        "SELECT paused_by, paused_why, now() FROM siem_sink WHERE name = $1 AND paused_by IS NOT NULL FOR UPDATE",
+    )
+    .bind(name)
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some((paused_by, why, at)) = was else { return Ok(None) };
+    let was = paused_for(paused_by, why);
+    sqlx::query("UPDATE siem_sink SET paused_by = NULL, paused_why = NULL, paused_at = NULL WHERE name = $1")
+        .bind(name)
+        .execute(&mut *tx)
+        .await?;
+    // A sink without a position was paused by a version that allowed it: an event would name no partition.
+    if let Some(change) = first_position(&mut tx, name).await? {
+        let message = format!("delivers again; it was paused by {was}");
+        Decision { change: &change, by, action: "ResumeSink", message, at }.announce(&mut tx).await?;
+    }
+    tx.commit().await?;
+    Ok(Some(was))
+}
+
+/// The first of the sink's positions, which events about the sink name.
+async fn first_position(tx: &mut PgConnection, name: &str) -> sqlx::Result<Option<PositionChange>> {
+    let stage = format!("sink.{name}");
+    let places: Vec<(String, i32)> = sqlx::query_as(
+        "SELECT topic, partition FROM stage_position WHERE stage = $1 AND topic <> $2 ORDER BY topic, partition",
+    )
+    .bind(&stage)
+    .bind(Topic::AuditBackfill.name())
+    .fetch_all(tx)
+    .await?;
+    let first = places
+        .into_iter()
+        .find_map(|(topic, partition)| Some(TopicPartition { topic: Topic::from_name(&topic)?, partition }));
+    Ok(first.map(|partition| PositionChange { stage, partition }))
+}
+
+/// An operator, and the reason if one was given.
+fn paused_for(by: String, why: Option<String>) -> String {
+    match why.filter(|why| !why.is_empty()) {
+        Some(why) => format!("{by}: {why}"),
+        None => by,
+    }
 }
 
 /// Operator who paused the sink and the reason, if it is paused.
@@ -109,8 +168,7 @@ pub(super) async fn paused(ledger: &mut Ledger, name: &str) -> Result<Option<Str
     };
     let outcome = within(PATIENCE, asking).await;
     let row = ledger.finish(writer, outcome).await?;
-    Ok(row
-        .map(|(by, why)| why.filter(|why| !why.is_empty()).map_or(by.clone(), |why| format!("{by}: {why}"))))
+    Ok(row.map(|(by, why)| paused_for(by, why)))
 }
 
 /// Stores the state of a sink.

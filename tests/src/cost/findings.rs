@@ -1,18 +1,16 @@
-//! Findings about forecasts, anomalies and first spends: each is put into the outbox once.
-
-use std::collections::BTreeMap;
+//! Findings about forecasts, anomalies and first spends: each is put into the outbox once, and the events of first spends into
+//! that of the gateway.
 
 use processors::{
     Processor as _,
     risk::{Risk, RuleSet},
 };
-use schemas::{
-    Envelope, Timestamp, Topic,
-    changes::risk::RiskChange,
-    codec::{self, Decoded, Incoming, NoRegistry},
-};
+use schemas::{Envelope, Topic, changes::risk::RiskChange};
 use serde_json::Value;
-use sinks::cost_outlook::CostOutlook;
+use sinks::{
+    cost_outlook::CostOutlook,
+    event_outbox::{Queue, WaitingEvents},
+};
 
 use super::{
     budget::budget,
@@ -27,28 +25,17 @@ fn of_day(n: u64, cents: i64, day: i64) -> Envelope {
     envelope
 }
 
-/// Records by topic: headers and value.
-type Records = BTreeMap<String, Vec<(Value, Vec<u8>)>>;
-
-/// The records of the outbox by topic; empties it.
-async fn outbox(place: &mut Place) -> Records {
-    let rows: Vec<(String, Value, Vec<u8>)> = sqlx::query_as(
-        "WITH gone AS (DELETE FROM outbox RETURNING *)
-         SELECT to_topic, headers, value FROM gone ORDER BY topic, partition, number",
+/// The `unmapped` parts of the findings in the outbox; empties it.
+async fn findings(place: &mut Place) -> Vec<Value> {
+    let values: Vec<Vec<u8>> = sqlx::query_scalar(
+        "WITH gone AS (DELETE FROM outbox WHERE to_topic = $1 RETURNING *)
+         SELECT value FROM gone ORDER BY topic, partition, number",
     )
+    .bind(Topic::Findings.name())
     .fetch_all(&mut place.owner)
     .await
     .expect("the outbox");
-    let mut by_topic = Records::new();
-    for (topic, headers, value) in rows {
-        by_topic.entry(topic).or_default().push((headers, value));
-    }
-    by_topic
-}
-
-/// The `unmapped` parts of the findings.
-fn findings(records: &Records) -> Vec<Value> {
-    records.get(Topic::Findings.name()).into_iter().flatten().map(|(_, value)| unmapped(value)).collect()
+    values.iter().map(|value| unmapped(value)).collect()
 }
 
 /// The percentages that forecasts reach.
@@ -57,28 +44,11 @@ fn expected_percents(findings: &[Value]) -> Vec<Option<i64>> {
     expected.map(|told| told["percent"].as_i64()).collect()
 }
 
-/// The event in a record of the outbox.
-fn event((headers, value): &(Value, Vec<u8>), received_at: Timestamp) -> Envelope {
-    let text = |header: &Value, part: &str| header[part].as_str().expect("a text").to_owned();
-    let headers: Vec<(String, String)> = headers
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|header| (text(header, "name"), text(header, "value")))
-        .collect();
-    let borrowed: Vec<(&str, Option<&[u8]>)> =
-        headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_bytes()))).collect();
-    let incoming = Incoming {
-        topic: Topic::Activity,
-        key: None,
-        value: Some(value),
-        headers: &borrowed,
-        timestamp_ms: received_at.timestamp_millis(),
-    };
-    match codec::decode(&incoming, &NoRegistry).expect("decoded") {
-        Decoded::Event(event) => *event,
-        Decoded::Tombstone => panic!("an event"),
-    }
+/// The events that wait for a gateway.
+async fn own_events(place: &Place) -> Vec<Envelope> {
+    let mut events = WaitingEvents::new(&place.url).expect("an address");
+    let waiting = events.after(Queue::Own, i64::MIN, 100).await.expect("read").expect("nobody else reads");
+    waiting.into_iter().map(|waiting| waiting.event.expect("an event")).collect()
 }
 
 /// The entities of the signals of the own rules.
@@ -114,13 +84,12 @@ async fn forecasts_anomalies_and_first_spends_are_told_once() {
     // June has cost 227: 140 to the 14th, 80 more on the tenth, 7 abroad; and 16 days of 10 to 12 are to come.
     events.push(budget(200, "june", "440", &[("thresholds", "50,80,110,200")], at("2025-05-01T00:00:00Z")));
     member.deliver(&events).await;
-    outbox(&mut place).await;
+    findings(&mut place).await;
 
     let now = at("2025-06-15T08:00:00Z");
     let mut outlook = CostOutlook::new(&place.url).expect("an address");
     let new = outlook.round(now).await.expect("a round");
-    let records = outbox(&mut place).await;
-    let findings = self::findings(&records);
+    let findings = self::findings(&mut place).await;
     assert_eq!(findings.len() as u64, new);
     assert_eq!(
         expected_percents(&findings),
@@ -136,8 +105,9 @@ async fn forecasts_anomalies_and_first_spends_are_told_once() {
     assert_eq!((first.len(), &first[0]["region"]), (1, &"sa-east-1".into()), "{findings:?}");
 
     // A first spend is an event for detection rules, too.
-    let [record] = records[Topic::Activity.name()].as_slice() else { panic!("one event: {records:?}") };
-    let signals = signals(&event(record, now));
+    let events = own_events(&place).await;
+    let [event] = events.as_slice() else { panic!("one event: {events:?}") };
+    let signals = signals(event);
     assert!(signals.iter().any(|entity| entity == "resource cost/region/sa-east-1"), "{signals:?}");
 
     // Neither a further round, nor one of another process, nor one later on the day tells them again.
@@ -147,8 +117,7 @@ async fn forecasts_anomalies_and_first_spends_are_told_once() {
     assert_eq!(other.round(now + chrono::TimeDelta::hours(10)).await.expect("a round"), 0);
     // What becomes dearer crosses the next threshold, and only that.
     member.deliver(&[of_day(300, 12_000, 44)]).await;
-    outbox(&mut place).await;
+    self::findings(&mut place).await;
     other.round(now).await.expect("a round");
-    let records = outbox(&mut place).await;
-    assert_eq!(expected_percents(&self::findings(&records)), [Some(110)]);
+    assert_eq!(expected_percents(&self::findings(&mut place).await), [Some(110)]);
 }

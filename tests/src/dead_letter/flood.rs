@@ -55,6 +55,7 @@ async fn a_flood_of_poison_halts_its_partition_until_somebody_resumes_it() {
     let before = site.count(ROWS).await;
     assert!(before > 500, "{before} of 1,000 events lie on other partitions");
 
+    let _gateway = site.gateway();
     let place = ["audit", "--topic", Topic::Activity.name(), "--partition", "0"];
     let (_, ended_well) = weir(&site, &[&["stage", "resume"], &place[..]].concat()).await;
     assert!(ended_well);

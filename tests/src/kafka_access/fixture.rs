@@ -118,29 +118,29 @@ impl Cluster {
     /// Runs the command of the service `acls`.
     pub(super) fn grant(&self) {
         let home = self.home.path();
-        let signing_in =
-            self.compose["configs"]["kafka-broker.properties"]["content"].as_str().expect("text");
-        let signing_in_file = home.join("broker.properties");
-        fs::write(&signing_in_file, signing_in).expect("written");
+        let service = &self.compose["services"]["acls"];
+        let properties = service["environment"]["BROKER_PROPERTIES"].as_str().expect("text");
+        let properties_file = home.join("broker.properties");
         let tool = home.join("kafka-acls.sh");
         let java = format!(
             "exec java -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp '{}/*' org.apache.kafka.tools.AclCommand \"$@\"",
             self.jars.display()
         );
         fs::write(&tool, java).expect("written");
-        let command = self.compose["services"]["acls"]["command"].as_array().expect("a command");
+        let command = service["command"].as_array().expect("a command");
         let words: Vec<String> = command
             .iter()
             .map(|word| {
                 let word = word.as_str().expect("text");
                 word.replace("/opt/kafka/bin/kafka-acls.sh", &format!("sh {}", tool.display()))
                     .replace("kafka:9092", &self.endpoints.kafka)
-                    .replace("/kafka-broker.properties", &signing_in_file.display().to_string())
+                    .replace("/tmp/broker.properties", &properties_file.display().to_string())
                     .replace("/acls.txt", ACLS)
             })
             .collect();
         let output = Command::new(&words[0])
             .args(&words[1..])
+            .env("BROKER_PROPERTIES", properties)
             .stdin(Stdio::null())
             .output()
             .expect("bash is installed");

@@ -151,6 +151,7 @@ pub(super) async fn each_process_does_its_work(cluster: &Cluster) {
     })
     .await;
 
+    a_decision_reaches_the_audit_log(cluster, &mut rows).await;
     sinks_forward(cluster).await;
     ok(cluster.command_of("setup", &["generate", "--events", "5", "--tenant", "acme"]));
     let doctor = cluster.command_of("setup", &["doctor", "--output", "json"]);
@@ -160,6 +161,22 @@ pub(super) async fn each_process_does_its_work(cluster: &Cluster) {
     // Somebody without rights is told which are missing.
     let sinks = cluster.command_as(User("weir_sinks"), &["doctor", "--output", "json"]);
     assert_eq!(verdict(sinks, "kafka access"), "problem");
+}
+
+/// Neither the operator's database login nor the stages may write events to Kafka: the gateway does.
+async fn a_decision_reaches_the_audit_log(cluster: &Cluster, rows: &mut PgConnection) {
+    let halted = "UPDATE stage_position SET halted = 'parking_limit'
+                   WHERE stage = 'audit' AND topic = 'weir.activity.v1' AND partition = 0";
+    let halted = sqlx::query(halted).execute(&mut *rows).await.expect("halted");
+    assert_eq!(halted.rows_affected(), 1);
+    let place = ["--topic", "weir.activity.v1", "--partition", "0", "--tenant", "acme"];
+    ok(cluster.command_of("setup", &[&["stage", "resume", "audit"][..], &place].concat()));
+    await_that("the decision is in the audit log", async || {
+        let told = "SELECT count(*) FROM audit_entry WHERE action = 'ResumePartition' AND tenant_id = 'acme'";
+        let told: i64 = sqlx::query_scalar(told).fetch_one(&mut *rows).await.expect("a count");
+        told == 1
+    })
+    .await;
 }
 
 /// A sink for files, as `weir run sinks` forwards to it.

@@ -6,9 +6,13 @@ use std::{
 };
 
 use schemas::{ParkReason, changes::AuditEntry};
-use sinks::{Batch, Settled, Settlement, Sink};
+use sinks::{
+    Batch, Settled, Settlement, Sink, log_store::handover, postgres::PostgresSink,
+    read_models::audit_entry::AuditEntries,
+};
 
-use super::fixture::{Place, apply, batch_of, counts, entry};
+use super::fixture::{Place, apply, batch_of, config, counts, entry};
+use crate::support;
 
 /// Polls a future so many times, then gives it up.
 pub(super) struct GivenUpAfter<F> {
@@ -124,6 +128,32 @@ const PARKED_AND_APPLIED: &str = "SELECT count(*) FROM parked_record
 
 const LEFT_OPEN: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
     AND application_name LIKE 'weir-%' AND state LIKE 'idle in transaction%'";
+
+/// The server rolls back what a dropped call had written. The next batch appends nothing, and confirms none of it.
+#[tokio::test]
+async fn entries_of_a_delivery_given_up_reach_no_follower_of_the_log() {
+    let mut place = Place::new().await;
+    let (sender, mut handed) = handover();
+    let model = AuditEntries::new(support::subject_secret()).expect("zstd").handing_over(Some(sender));
+    place.sink = PostgresSink::new(config(&place.url, "one"), model);
+    for polls in 1.. {
+        let first = u64::try_from(polls).expect("small") * 80;
+        let claim = place.claim().await;
+        let batch = batch_of(&claim, apply((first..first + 80).map(entry)));
+        let complete = given_up_after(polls, place.sink.deliver(&batch)).await.is_some();
+        let park = Settlement::Park { reason: ParkReason::Undecodable, detail: "no event".into() };
+        assert_eq!(place.deliver(vec![park]).await, [0, 0, 0, 1]);
+        let size = u64::try_from(place.rows().await.0).expect("positive");
+        while let Some(appended) = handed.try_recv() {
+            let beyond = appended.entries.iter().any(|entry| entry.index >= size);
+            assert!(!beyond, "given up after {polls} polls, the log has {size} entries");
+        }
+        if complete {
+            assert!(polls > 5, "there are awaits to give up at: {polls}");
+            break;
+        }
+    }
+}
 
 #[tokio::test]
 async fn a_claim_given_up_at_any_await_can_be_made_again() {

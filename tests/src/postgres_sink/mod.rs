@@ -271,6 +271,32 @@ async fn a_missing_table_is_the_set_ups_fault() {
     place.sink.deliver(&batch).await.expect("a late migration heals it");
 }
 
+/// Refuses every row as the tables do that are not as the writer knew them.
+const OUTDATED: &str = "
+    CREATE FUNCTION outdated() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      RAISE EXCEPTION 'subjects were erased since epoch 0' USING ERRCODE = 'WE002';
+    END $$;
+    CREATE TRIGGER outdated BEFORE INSERT ON audit_entry FOR EACH ROW EXECUTE FUNCTION outdated();";
+
+/// However often others change the tables meanwhile, no record is to blame.
+#[tokio::test]
+async fn tables_that_change_again_and_again_are_waited_for() {
+    for rows in [3, 200] {
+        let mut place = Place::new().await;
+        let claim = place.claim().await;
+        sqlx::raw_sql(OUTDATED).execute(&mut place.owner).await.expect("a trigger");
+        let batch = batch_of(&claim, apply((0..rows).map(entry)));
+        let error = place.sink.deliver(&batch).await.expect_err("refused every time");
+        assert!(matches!(error, DeliveryError::Unavailable(_)), "{error:?}");
+        assert_eq!((place.rows().await, place.stored().await), ((0, 0), (0, [0; 4])));
+        let quiet = "DROP TRIGGER outdated ON audit_entry";
+        sqlx::raw_sql(quiet).execute(&mut place.owner).await.expect("no trigger");
+        let settled = place.sink.deliver(&batch).await.expect("delivered");
+        assert_eq!(counts(&settled), [i64::try_from(rows).expect("small"), 0, 0, 0]);
+    }
+}
+
 #[tokio::test]
 async fn a_halt_is_told_to_the_next_owner_until_it_is_lifted() {
     let mut place = Place::new().await;

@@ -1,23 +1,23 @@
-//! Operators' commands: API keys, accepted gaps, resumed partitions.
+//! Operators' commands: API keys, accepted gaps, resumed partitions, paused sinks.
 
 use schemas::{
     Event, TenantId, Topic,
     access::{KeyRing, Pepper, Scope},
-    codec::{Decoded, Incoming, NoRegistry, decode},
     events::ActivityKind,
 };
 use secrecy::ExposeSecret;
 use sinks::{
-    DeliveryError, HaltReason, Sink,
+    DeliveryError, HaltReason, Sink, TopicPartition,
     api_keys::{self, KeyRequest},
-    outbox::{OutboxRecord, Outgoing, Relay},
+    event_outbox::{Queue, Waiting, WaitingEvents},
     positions::{self, AcceptedGap, Operator, PositionChange, PositionError},
     postgres::operator_pool,
+    siem::control::{self, PauseError},
 };
 
 use super::{
     cancelled::given_up_after,
-    fixture::{Place, STAGE, apply, batch_of, config, entry, partition},
+    fixture::{Place, STAGE, apply, batch_of, entry, partition},
 };
 
 #[tokio::test]
@@ -78,7 +78,9 @@ async fn a_rotated_key_and_its_successor_overlap() {
     let overlap = now + chrono::TimeDelta::hours(1);
     let rotated =
         api_keys::rotate(&mut connection, &pepper, &old.key.id, overlap, None).await.expect("asked");
-    let new = rotated.expect("the key works");
+    let rotated = rotated.expect("the key works");
+    let (new, micros) = (rotated.made, |at: schemas::Timestamp| at.timestamp_micros());
+    assert_eq!(micros(rotated.old_until), micros(overlap));
     assert_eq!(
         (&new.key.tenant, &new.key.scopes, &new.key.sources),
         (&request.tenant, &request.scopes, &request.sources)
@@ -94,15 +96,23 @@ async fn a_rotated_key_and_its_successor_overlap() {
     api_keys::mark_used(&pool, &used, now).await.expect("marked");
     api_keys::mark_used(&pool, &used, now + chrono::TimeDelta::minutes(1)).await.expect("asked");
     let listed = api_keys::list(&pool).await.expect("listed");
-    let micros = |at: Option<schemas::Timestamp>| at.map(|at| at.timestamp_micros());
-    assert!(listed.iter().all(|key| micros(key.last_used_at) == micros(Some(now))), "written once, coarsely");
+    assert!(
+        listed.iter().all(|key| key.last_used_at.map(micros) == Some(micros(now))),
+        "written once, coarsely"
+    );
 
     // All of them are one holder, who counts once where two must approve.
-    let third = api_keys::rotate(&mut connection, &pepper, &new.key.id, overlap, None).await.expect("asked");
-    let third = third.expect("the key works");
+    let soon = now + chrono::TimeDelta::minutes(5);
+    let third =
+        api_keys::rotate(&mut connection, &pepper, &new.key.id, overlap, Some(soon)).await.expect("asked");
+    let third = third.expect("the key works").made;
     for successor in [&new.key, &third.key] {
         assert_eq!(successor.succeeds.as_deref(), Some(old.key.id.as_str()));
     }
+    let fourth =
+        api_keys::rotate(&mut connection, &pepper, &third.key.id, overlap, None).await.expect("asked");
+    let until = fourth.expect("the key works").old_until;
+    assert_eq!(micros(until), micros(soon), "a key that ends before the overlap does is not prolonged");
 }
 
 #[tokio::test]
@@ -156,25 +166,104 @@ async fn a_halt_is_lifted_by_an_operator() {
     assert_eq!(announced(&place.url).await, ["ResumePartition by ada: it was halted: parking_limit"]);
 }
 
+/// Offsets of another log mean other records: no decision about a position makes sense of them.
+#[tokio::test]
+async fn a_halt_that_a_command_does_not_pass_is_refused_with_what_passes_it() {
+    let mut place = Place::new().await;
+    place.deliver(apply((0..5).map(entry))).await;
+    let pool = operator_pool(&place.url, 1).expect("an address");
+    let change = PositionChange { stage: STAGE.into(), partition: partition(0) };
+    let gap = AcceptedGap { to: 20, reason: "x".into() };
+    let another = "restore the database";
+    for (why, resumed, accepted) in [
+        (HaltReason::log_replaced("a", "b"), Some(another), Some(another)),
+        (HaltReason::log_truncated(5, 2), Some(another), Some(another)),
+        (HaltReason::log_diverged(4), Some(another), Some(another)),
+        (HaltReason::retention_gap(5, 20), Some("accept-gap audit"), None),
+        (HaltReason::partitions_changed(8, 12), None, Some("resume audit")),
+        (HaltReason::stuck("no"), None, None),
+    ] {
+        let owner = place.claim().await;
+        place.sink.set_halted(owner.partition, owner.owner_epoch, Some(&why)).await.expect("halted");
+        let before = positions::read_all(&pool).await.expect("read");
+        let events = announced(&place.url).await;
+        let refused = |outcome: Result<(), PositionError>, cure: &str| match outcome {
+            Err(error @ PositionError::Halted { .. }) => {
+                assert!(error.to_string().contains(cure), "{why}: {error}");
+            }
+            other => panic!("{why}: {other:?}"),
+        };
+        if let Some(cure) = resumed {
+            refused(positions::resume(&pool, &change, &ada()).await.map(drop), cure);
+        }
+        if let Some(cure) = accepted {
+            refused(positions::accept_gap(&pool, &change, (&gap, &ada())).await.map(drop), cure);
+        }
+        let again = [(partition(0), 0)];
+        refused(positions::rewind(&pool, STAGE, &again, &ada()).await.map(|_| ()), why.kind.name());
+        assert_eq!(positions::read_all(&pool).await.expect("read"), before, "{why}");
+        assert_eq!(announced(&place.url).await, events, "{why}");
+        if resumed.is_none() {
+            let was = positions::resume(&pool, &change, &ada()).await.expect("resumed");
+            assert_eq!(was, Some(why.to_string()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sink_delivers_again_from_every_place_that_it_has_passed() {
+    let mut place = Place::new().await;
+    place.deliver(apply((0..5).map(entry))).await;
+    let pool = operator_pool(&place.url, 1).expect("an address");
+    // The second one was never claimed, and is none of the stage's.
+    let again = positions::rewind(&pool, STAGE, &[(partition(1), 0), (partition(0), 2)], &ada()).await;
+    assert_eq!(again.expect("moved back"), 3);
+    let claim = place.claim().await;
+    assert_eq!((claim.position, claim.last), (2, None));
+    assert_eq!(announced(&place.url).await, ["ReplaySink by ada: delivers again from 2, in place of 5"]);
+    let nothing = positions::rewind(&pool, STAGE, &[(partition(0), 2)], &ada()).await;
+    assert_eq!(nothing.expect("asked"), 0);
+}
+
+#[tokio::test]
+async fn the_log_says_who_paused_and_resumed_a_sink_and_why() {
+    let place = Place::new().await;
+    let pool = operator_pool(&place.url, 1).expect("an address");
+    let early = control::pause(&pool, "copy", &ada(), "").await;
+    assert!(matches!(early, Err(PauseError::NeverRan(_))), "{early:?}");
+    assert_eq!(control::list(&pool).await.expect("listed"), []);
+    let begins = [(TopicPartition { topic: Topic::Audit, partition: 0 }, 7)];
+    positions::begin_at(&pool, ("sink.copy", "cluster"), &begins, &ada()).await.expect("begun");
+    control::pause(&pool, "copy", &ada(), "a new disk").await.expect("paused");
+    let was = control::resume(&pool, "copy", &ada()).await.expect("resumed");
+    assert_eq!(was.as_deref(), Some("ada: a new disk"));
+    let again = control::resume(&pool, "copy", &ada()).await.expect("asked");
+    assert_eq!(again, None, "it is not paused any more");
+    assert_eq!(
+        announced(&place.url).await,
+        [
+            "StartSink by ada: begins at 7",
+            "PauseSink by ada: delivers nothing: a new disk",
+            "ResumeSink by ada: delivers again; it was paused by ada: a new disk",
+        ]
+    );
+}
+
 fn ada() -> Operator {
     Operator { name: "ada".into(), tenant: TenantId::new("acme").expect("valid") }
 }
 
-/// The decisions that wait in the outbox for the relay.
+/// The decisions that wait for a gateway.
 async fn announced(url: &str) -> Vec<String> {
-    let waiting = Relay::new(config(url, "relay")).next(Topic::Activity, 10).await.expect("read");
-    let decision = |record: OutboxRecord| {
-        let Outgoing { to, key, value, headers, .. } = record.outgoing;
-        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
-        let incoming = Incoming {
-            topic: to,
-            key: key.as_deref(),
-            value: value.as_deref(),
-            headers: &headers,
-            timestamp_ms: -1,
-        };
-        let Ok(Decoded::Event(event)) = decode(&incoming, &NoRegistry) else { panic!("an event") };
-        let Event::Activity(activity) = event.event else { panic!("an activity") };
+    let mut events = WaitingEvents::new(url).expect("an address");
+    let waiting = loop {
+        // The connection of the call before may not have ended yet.
+        if let Some(waiting) = events.after(Queue::Own, i64::MIN, 100).await.expect("read") {
+            break waiting;
+        }
+    };
+    let decision = |waiting: Waiting| {
+        let Event::Activity(activity) = waiting.event.expect("an event").event else { panic!("an activity") };
         assert_eq!(activity.kind, ActivityKind::ApiCalled);
         let message = activity.outcome.message.expect("a message");
         format!("{} by {}: {message}", activity.action, activity.actor.id)

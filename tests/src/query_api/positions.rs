@@ -34,6 +34,9 @@ async fn a_reader_may_wait_for_its_own_write() {
     api.get::<AuditPage>("acme", "/api/v1/audit?min_position=weir.activity.v1/0:7").await;
     let waiting = api.refused("acme", "/api/v1/audit?min_position=weir.activity.v1/0:7,weir.usage.v1/0:1");
     assert_eq!(waiting.await, "position-not-reached");
+    // No entry comes out of the findings: their position would never be reached.
+    let elsewhere = api.refused("acme", "/api/v1/audit?min_position=weir.findings.v1/0:1");
+    assert_eq!(elsewhere.await, "invalid-query");
 
     let (client, url) =
         (api.client.clone(), format!("{}/api/v1/audit?min_position=weir.activity.v1/0:8", api.url));

@@ -1,5 +1,7 @@
 //! Entities at risk, the reasons, and incidents.
 
+use std::collections::BTreeSet;
+
 use reqwest::StatusCode;
 use schemas::{
     Timestamp,
@@ -8,10 +10,14 @@ use schemas::{
 use sinks::query_api::{
     EntitiesPage, EntityAnswer, IncidentAnswer, IncidentsPage, SignalsPage, UnusablePage,
 };
+use sqlx::AssertSqlSafe;
 
 use super::fixture::Api;
-use crate::risk::fixture::{
-    Event, Member, Place, criticality, event_id, events, fact, signal, tenant, triage, user,
+use crate::{
+    dashboards::sql_of,
+    risk::fixture::{
+        Event, Member, Place, criticality, event_id, events, fact, signal, tenant, triage, user,
+    },
 };
 
 /// Long before anybody asks.
@@ -194,37 +200,41 @@ async fn the_leaderboard_of_the_past_agrees_with_every_entity() {
     }
 }
 
+/// A signal of a minute ago.
+fn recent(n: u64, id: &str, now: Timestamp) -> Event {
+    let mut signal = signal(n, "a", SignalLevel::Medium, &user(id), 0);
+    signal.occurred_at = now - chrono::TimeDelta::minutes(1);
+    vec![fact(signal)]
+}
+
+/// A weight of yesterday that ends in so many minutes, or did.
+fn listed(n: u64, id: &str, now: Timestamp, ends_in: i64) -> Event {
+    vec![RiskChange::Weight(Box::new(EntityWeight {
+        tenant: tenant(),
+        event_id: event_id(n),
+        decided_at: now - chrono::TimeDelta::days(1),
+        expires_at: Some(now + chrono::TimeDelta::minutes(ends_in)),
+        entity: user(id),
+        weight_source: "watchlist:leavers".to_owned(),
+        factor_thousandths: 3000,
+        decision: "added".to_owned(),
+        reason: None,
+        actor: "grace".to_owned(),
+        content_sha256: [1; 32],
+    }))]
+}
+
 #[tokio::test]
 async fn a_weight_that_ends_by_itself_counts_no_longer() {
     let mut asked = Asked::new().await;
     let now = chrono::Utc::now();
-    let recent = |n, id: &str| {
-        let mut signal = signal(n, "a", SignalLevel::Medium, &user(id), 0);
-        signal.occurred_at = now - chrono::TimeDelta::minutes(1);
-        vec![fact(signal)]
-    };
-    let listed = |n, id: &str, ends_in: i64| {
-        vec![RiskChange::Weight(Box::new(EntityWeight {
-            tenant: tenant(),
-            event_id: event_id(n),
-            decided_at: now - chrono::TimeDelta::days(1),
-            expires_at: Some(now + chrono::TimeDelta::minutes(ends_in)),
-            entity: user(id),
-            weight_source: "watchlist:leavers".to_owned(),
-            factor_thousandths: 3000,
-            decision: "added".to_owned(),
-            reason: None,
-            actor: "grace".to_owned(),
-            content_sha256: [1; 32],
-        }))]
-    };
     asked
         .deliver(&[
-            recent(1, "left"),
-            recent(2, "leaving"),
-            recent(3, "staying"),
-            listed(4, "left", -1),
-            listed(5, "leaving", 60),
+            recent(1, "left", now),
+            recent(2, "leaving", now),
+            recent(3, "staying", now),
+            listed(4, "left", now, -1),
+            listed(5, "leaving", now, 60),
         ])
         .await;
     let board = asked.board("").await;
@@ -236,6 +246,40 @@ async fn a_weight_that_ends_by_itself_counts_no_longer() {
     let page: EntitiesPage = asked.api.get("acme", "/api/v1/risk/entities?limit=1").await;
     let cursor = page.next_cursor.expect("more");
     assert_eq!(asked.board(&format!("limit=1&cursor={cursor}")).await, [("left".to_owned(), 47.0)]);
+
+    // The dashboard shows the same scores.
+    let panel = sql_of("weir-risk", "Highest risk");
+    let panel = AssertSqlSafe(format!("SELECT entity, score::float8 FROM ({panel}) AS panel"));
+    let shown: Vec<(String, f64)> =
+        sqlx::query_as(panel).fetch_all(&mut asked.api.owner).await.expect("a query of the dashboard");
+    let rounded = |scores: Vec<(String, f64)>| -> BTreeSet<(String, String)> {
+        scores.into_iter().map(|(id, score)| (id, format!("{score:.1}"))).collect()
+    };
+    assert_eq!(shown[0].0, "leaving");
+    assert_eq!(rounded(shown), rounded(board));
+}
+
+/// More than are read at a time.
+#[tokio::test]
+async fn many_whose_weights_have_ended_are_each_listed_once() {
+    let mut asked = Asked::new().await;
+    let now = chrono::Utc::now();
+    let ids: Vec<String> = (0..520).map(|n| format!("left-{n:03}")).collect();
+    let signals = (0..).zip(&ids).map(|(n, id)| recent(n, id, now));
+    let weights = (1000..).zip(&ids).map(|(n, id)| listed(n, id, now, -1));
+    let all: Vec<Event> = signals.chain(weights).collect();
+    asked.deliver(&all).await;
+    let (mut cursor, mut found) = (String::new(), Vec::new());
+    loop {
+        let page: EntitiesPage =
+            asked.api.get("acme", &format!("/api/v1/risk/entities?limit=100{cursor}")).await;
+        found.extend(page.items.into_iter().map(|entity| (entity.id, told(entity.score))));
+        let Some(next) = page.next_cursor else { break };
+        cursor = format!("&cursor={next}");
+    }
+    let score = told(asked.entity("left-000", "").await.item.score);
+    let expected: Vec<(String, String)> = ids.into_iter().map(|id| (id, score.clone())).collect();
+    assert_eq!(found, expected);
 }
 
 #[tokio::test]

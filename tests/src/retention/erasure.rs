@@ -1,6 +1,7 @@
 //! An erased person's entries keep proving themselves, on every path by which they can have come about.
 
 use audit_log::{
+    SubjectSecret,
     integrity::{Personal, Place as LogPlace, leaf_of_copy},
     record::Splitter,
     verify::Kind,
@@ -10,6 +11,7 @@ use serde_json::Value;
 use sinks::{
     compress,
     log_store::{Follower, entry_proof},
+    retention::RetentionConfig,
 };
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
@@ -138,6 +140,15 @@ const ELSEWHERE: &str = "
       FROM unnest($$WHO$$::text[]) AS who,
            LATERAL (VALUES (jsonb_build_array(who)::text, '', '{}'), ('[\"host\"]', who, '{}'),
                            ('[\"host\"]', '', jsonb_build_object('actor', who)::text)) AS v(grouped, counted, signal);
+    INSERT INTO risk_first_seen_group (tenant_id, rule_id, group_key, last_day)
+    SELECT 'acme', 'r', jsonb_build_array(who)::text, 20000 FROM unnest($$WHO$$::text[]) AS who;
+    INSERT INTO risk_first_seen (first_at, event_id, rule_key, reported, tenant_id, rule_id, group_key, value, signal,
+      content_sha256)
+    SELECT now(), gen_random_uuid(), 1, false, 'acme', 'r', grouped, seen, signal, ''
+      FROM unnest($$WHO$$::text[]) AS who,
+           LATERAL (VALUES (jsonb_build_array(who)::text, 'v', '{}'), ('[\"account\"]', who, '{}'),
+                           ('[\"account\"]', 'by ' || md5(who), jsonb_build_object('actor', who)::text))
+             AS v(grouped, seen, signal);
     INSERT INTO saved_search (tenant_id, name, filter, saved_at, saved_event, saved_by)
     SELECT 'acme', 'of ' || md5(who), jsonb_build_object('actor', who), now(), gen_random_uuid(), 'hanna'
       FROM unnest($$WHO$$::text[]) AS who;
@@ -159,6 +170,8 @@ async fn correlations_and_searches_keep_nothing_of_the_subject() {
         ("risk_correlation_event", 3),
         ("risk_correlation_group", 1),
         ("risk_correlation_report", 1),
+        ("risk_first_seen", 3),
+        ("risk_first_seen_group", 1),
         ("saved_search", 3),
     ] {
         let rows = place.dump(table).await;
@@ -209,6 +222,8 @@ async fn a_subject_under_a_hold_waits_until_the_last_is_released() {
     let subject = busiest(&entries);
     let project = entries.iter().find(|entry| entry.actor == subject && entry.project.is_some());
     let project = project.and_then(|entry| entry.project.clone());
+    let on = entries.iter().filter(|entry| entry.actor == subject).find_map(|entry| entry.resource.clone());
+    let on = on.expect("the subject acts on something");
     let mut place = Place::new().await;
     place.append(&entries, 100).await;
     place.decide(GovernanceKind::HoldPlaced, ("user", &subject), "incident 88").await;
@@ -226,6 +241,13 @@ async fn a_subject_under_a_hold_waits_until_the_last_is_released() {
         assert_eq!(place.round().await.waiting, 1, "some of the entries are the project's");
         place.decide(GovernanceKind::HoldReleased, ("project", project), "").await;
     }
+    for held in [on.as_str(), "somebody who is no resource"] {
+        place.decide(GovernanceKind::HoldPlaced, ("person", held), "").await;
+    }
+    assert_eq!(place.round().await.waiting, 1, "some of the entries are about a person who is held");
+    let waits = format!("SELECT count(*) FROM erasure_progress WHERE waits_for = 'person {on}'");
+    assert_eq!(place.number(&waits).await, 1, "for that person alone");
+    place.decide(GovernanceKind::HoldReleased, ("person", &on), "").await;
     place.decide(GovernanceKind::HoldPlaced, ("tenant", ""), "").await;
     assert_eq!(place.round().await.waiting, 1, "all of the tenant's data is held");
     place.decide(GovernanceKind::HoldReleased, ("tenant", ""), "").await;
@@ -233,6 +255,31 @@ async fn a_subject_under_a_hold_waits_until_the_last_is_released() {
     let standing = place.round().await;
     assert_eq!((standing.done, standing.entries, standing.waiting), (1, of(&entries, &subject), 0));
     is_gone(&mut place, &subject).await;
+}
+
+#[tokio::test]
+async fn a_foreign_secret_erases_nothing_and_is_told() {
+    let entries = entries(ENTRIES);
+    let subject = busiest(&entries);
+    let mut place = Place::new().await;
+    place.append(&entries, 100).await;
+    request(&mut place, &subject).await;
+    let secret = SubjectSecret::new(&[7; 32]).expect("long enough");
+    let foreign = RetentionConfig { secret, ..place.retention() };
+    let told = "SELECT count(*) FROM erasure_progress WHERE problem LIKE '%audit.subject_secret%' AND done_at IS NULL";
+    let reduced = "SELECT count(*) FROM audit_entry WHERE personal_digest IS NOT NULL";
+    // Its key is compared, and where that is gone, the leaves.
+    for forget in ["SELECT", "DELETE FROM subject_key WHERE actor = (SELECT subject FROM erasure)"] {
+        place.owner.execute(forget).await.expect("as the server's owner");
+        let standing = place.round_of(&foreign).await;
+        assert_eq!((standing.done, standing.entries, standing.waiting), (0, 0, 1), "{forget}");
+        assert_eq!(place.number(told).await, 1, "{forget}");
+        assert_eq!(place.number(reduced).await, 0, "{forget}");
+    }
+    let standing = place.round().await;
+    assert_eq!((standing.done, standing.entries, standing.waiting), (1, of(&entries, &subject), 0));
+    is_gone(&mut place, &subject).await;
+    proves_itself(&mut place, &entries, &subject).await;
 }
 
 /// Columns that name people and that an erasure leaves as they are, and why.

@@ -6,7 +6,7 @@ use audit_log::{
     verify::{Fault, Kind, RetiredEntries},
 };
 use chrono::TimeDelta;
-use schemas::{Timestamp, changes::AuditEntry, events::GovernanceKind};
+use schemas::{Timestamp, Topic, changes::AuditEntry, events::GovernanceKind};
 use sinks::log_store::StoreError;
 use sinks::retention::{self, AuditRetention, Removed, RetentionConfig, RetentionPolicy, RetentionRule};
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -179,16 +179,44 @@ async fn a_forged_note_is_not_signed_and_a_new_key_signs_what_the_old_one_had() 
     place.owner.execute("DELETE FROM audit_checkpoint").await.expect("as the server's owner");
     place.sign().await;
     assert_eq!(place.verify().await.first_fault, None);
-    // Who forges a note would have retention sign it: it stops there instead.
+    // Who forges a note would have retention sign it: nothing of the log goes instead.
     place
         .owner
         .execute("UPDATE audit_retired SET indices = set_bit(indices, (SELECT min(log_index) FROM audit_entry), 1)")
         .await
         .expect("forged");
     let before = place.number("SELECT count(*) FROM audit_entry").await;
-    let refused = tried(&rotated, after_days(500)).await;
-    assert!(refused.is_err(), "{refused:?}");
-    assert_eq!(place.number("SELECT count(*) FROM audit_entry").await, before, "nothing of the log goes");
+    let refused = retire(&rotated, after_days(500)).await;
+    assert!(refused.entries == 0 && refused.overdue > 0, "{refused:?}");
+    assert_eq!(place.number("SELECT count(*) FROM audit_entry").await, before);
+}
+
+/// A settled parked record.
+const SETTLED: &str = "
+    INSERT INTO parked_record (stage, topic, partition, record_offset, value_size, value_sha256, headers, reason, detail,
+      attempts, version, status, settled_at)
+    VALUES ('audit', 't', 0, 1, 0, '', '[]', 'undecodable', '', 1, 'v', 'discarded', now() - interval '40 days')";
+
+#[tokio::test]
+async fn a_forged_note_stops_its_own_log_alone() {
+    let mut place = Place::new().await;
+    place.append(&entries(ENTRIES), 100).await;
+    place.append_to(Topic::Delivery, &entries_of("other", 15, ENTRIES)).await;
+    let forge = "INSERT INTO audit_retired (log, chunk, indices, note)
+                 VALUES ('weir.activity.v1/0', 0, decode(repeat('00', 8192), 'hex'), 'forged')";
+    let relay = "INSERT INTO audit_topic_position SELECT log, size, 0, now() FROM audit_log";
+    for rows in [forge, relay, SETTLED] {
+        place.owner.execute(rows).await.expect(rows);
+    }
+    let config = policy(&place, 90, Vec::new());
+    let removed = retire(&config, after_days(100)).await;
+    assert_eq!((removed.entries, of_table(&removed, "parked_record")), (ENTRIES as u64, 1), "{removed:?}");
+    assert!(removed.overdue > 0, "{removed:?}");
+    let told = place.number("SELECT overdue_groups FROM retention_round").await;
+    assert_eq!(u64::try_from(told).expect("positive"), removed.overdue, "the round is over");
+    let left = "SELECT count(*) FROM audit_entry WHERE topic = 'weir.activity.v1'";
+    assert_eq!(place.number(left).await, place.number("SELECT count(*) FROM audit_entry").await);
+    assert_eq!(u64::try_from(place.number(left).await).expect("positive"), ENTRIES as u64);
 }
 
 #[tokio::test]
@@ -252,6 +280,12 @@ async fn old_facts_go_by_their_own_rules_and_a_hold_keeps_its_own() {
                signal, content_sha256)
              SELECT now() - n * interval '1 day', gen_random_uuid(), 1, 'acme', 'r', 'r', 'g', '', '{}', ''
                FROM unnest(ARRAY[10, 100, 200, 300]) AS n;
+             INSERT INTO risk_correlation_group (tenant_id, rule_id, group_key, longest_seconds, newest_at)
+             SELECT 'acme', 'r', 'quiet for ' || n, 40 * 86400, now() - n * interval '1 day'
+               FROM unnest(ARRAY[10, 100, 200, 300]) AS n;
+             INSERT INTO risk_correlation_report (hour, occurred_at, event_id, tenant_id, rule_id, group_key)
+             SELECT extract(epoch FROM newest_at) / 3600, newest_at, gen_random_uuid(), tenant_id, rule_id, group_key
+               FROM risk_correlation_group WHERE group_key <> 'g';
              INSERT INTO cost_utilisation (measured_at, event_id, tenant_id, resource, metric, value, content_sha256)
              SELECT now() - n * interval '1 day', gen_random_uuid(), 'acme', what, 'cpu_percent', 1, ''
                FROM unnest(ARRAY[10, 100, 200, 300]) AS n, unnest(ARRAY['vm-1', 'vm-2']) AS what;
@@ -276,6 +310,8 @@ async fn old_facts_go_by_their_own_rules_and_a_hold_keeps_its_own() {
     let gone =
         ["risk_signal", "risk_unusable", "risk_correlation_event"].map(|table| of_table(&removed, table));
     assert_eq!(gone, [2, 2, 2], "of ada's signals none, of the group those older than 30 and 80 days");
+    let gone = ["risk_correlation_report", "risk_correlation_group"].map(|table| of_table(&removed, table));
+    assert_eq!(gone, [2, 2], "those older than 30 and 80 days");
     let gone = ["risk_first_seen", "risk_first_seen_group"].map(|table| of_table(&removed, table));
     assert_eq!(gone, [6, 2], "by their newest event, whenever a value was first seen");
     place.decide(GovernanceKind::HoldReleased, ("person", "ada"), "").await;

@@ -26,6 +26,10 @@ const HALTED: &str =
     "SELECT count(*) FROM stage_position WHERE stage = 'sink.copy' AND halted LIKE 'paused: %'";
 const AGAIN: &str = "SELECT sum(applied)::bigint - (SELECT count(*) FROM audit_entry) FROM stage_position
                       WHERE stage = 'sink.copy'";
+const PAUSE_IN_THE_LOG: &str =
+    "SELECT count(*) FROM audit_entry WHERE tenant_id = 'demo' AND action = 'PauseSink'";
+const RESUME_IN_THE_LOG: &str =
+    "SELECT count(*) FROM audit_entry WHERE tenant_id = 'demo' AND action = 'ResumeSink'";
 const SETTLED: &str =
     "SELECT coalesce(sum(applied + parked), 0)::bigint FROM stage_position WHERE stage = 'sink.splunk'";
 const PARKED: &str = "SELECT count(*) FROM parked_record WHERE stage = 'sink.splunk' AND reason = 'siem_refused' AND \
@@ -272,16 +276,19 @@ async fn comes_to_life(bench: &Bench, at: std::net::SocketAddr, sinks: Process) 
 async fn again(bench: &Bench, _running: Process) {
     let lines = || std::fs::read_to_string(bench.path("copy.ndjson")).expect("text").lines().count();
     let before = lines();
+    let _gateway = bench.site.gateway();
     let (done, said) = bench.asked(&["sink", "pause", "copy", "--reason", "a new disk"]).await;
     assert!(done, "{said}");
     let paused = bench.state("copy", "paused").await;
     assert!(paused["why"].as_str().is_some_and(|why| why.ends_with("a new disk")), "{paused}");
+    bench.site.await_count(PAUSE_IN_THE_LOG, 1).await;
     let (done, said) = bench.asked(&["sink", "replay", "copy", "--from", "beginning"]).await;
     assert!(done && said.contains("under its id"), "{said}");
     bench.site.await_that(HALTED, "the pause is not told", |count| count > 0).await;
     assert_eq!(lines(), before, "a paused sink delivers nothing");
     let (done, said) = bench.asked(&["sink", "resume", "copy"]).await;
-    assert!(done, "{said}");
+    assert!(done && said.contains("a new disk"), "{said}");
+    bench.site.await_count(RESUME_IN_THE_LOG, 1).await;
     // The decision is an event itself, one for each partition.
     bench.site.await_count(AGAIN, EVENTS).await;
     assert!(lines() >= before + usize::try_from(EVENTS).expect("positive"));

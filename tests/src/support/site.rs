@@ -24,7 +24,7 @@ use rdkafka::{
 use schemas::{Envelope, TenantId, Timestamp, Topic, codec::Framing};
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use topology::{pipeline, runtime};
 
 use super::{SUBJECT_SECRET, patience::Patience};
@@ -100,6 +100,14 @@ impl Site {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
+    }
+
+    /// Publishes what commands and stages leave for a gateway, as a gateway does, until it is dropped.
+    pub(crate) fn gateway(&self) -> DropGuard {
+        let (stop, publisher) = (CancellationToken::new(), Arc::new(self.producer.clone()));
+        let url = self.endpoints.database_url.clone();
+        tokio::spawn(runtime::trail::publish(url, publisher, stop.clone()));
+        stop.drop_guard()
     }
 
     /// The end of what is published: two days ago, so that its days are over at whatever time a test runs.

@@ -13,8 +13,63 @@ use super::settings::secret;
 pub(super) struct Credential {
     token: String,
     source: &'static str,
-    /// The services that it was made for; `None` if the user who set it is responsible.
+    /// The services that it was made for; `None` if it goes wherever the user says.
     made_for: Option<Vec<Url>>,
+}
+
+/// URL of a service, and who named it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ServiceUrl {
+    url: String,
+    named_by: NamedBy,
+}
+
+/// Who named a service's URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NamedBy {
+    /// The environment, or the local deployment.
+    User,
+    /// `weir.toml` in the current folder alone, which somebody else may have written.
+    Folder {
+        /// The variable of the environment that names the service.
+        variable: &'static str,
+    },
+}
+
+impl ServiceUrl {
+    /// The URL of the settings. The variable wins over the file: where it is not set, the file named the URL.
+    pub(super) fn of_settings(url: String, variable: &'static str) -> Self {
+        let is_set = std::env::var_os(variable).is_some();
+        Self { url, named_by: if is_set { NamedBy::User } else { NamedBy::Folder { variable } } }
+    }
+
+    /// The URL of a service that runs in the local deployment.
+    pub(super) fn of_deployment(url: String) -> Self {
+        Self { url, named_by: NamedBy::User }
+    }
+
+    /// The URL, if a token may be made for it: the user named it, or it is on this machine.
+    pub(super) fn trusted(&self) -> anyhow::Result<&str> {
+        let NamedBy::Folder { variable } = self.named_by else { return Ok(&self.url) };
+        let target = self.parse()?;
+        if !is_loopback(&target) {
+            let file = std::path::absolute("weir.toml")?;
+            bail!(
+                "no token goes to {target}, which only {} names: set {variable} to it if the service is yours",
+                file.display()
+            );
+        }
+        Ok(&self.url)
+    }
+
+    /// The URL as it was named.
+    pub(super) fn into_url(self) -> String {
+        self.url
+    }
+
+    fn parse(&self) -> anyhow::Result<Url> {
+        self.url.parse().with_context(|| format!("{} is no URL", self.url))
+    }
 }
 
 /// A file with a token that is bound to services.
@@ -60,21 +115,22 @@ impl Credential {
         Self { token, source: "the local deployment", made_for: Some(urls) }
     }
 
-    /// The token, if it may be sent there: to a service that it was made for, and in clear text on this machine only.
-    pub(super) fn for_url(self, url: &str) -> anyhow::Result<String> {
-        let target: Url = url.parse().with_context(|| format!("{url} is no URL"))?;
+    /// The token, if it may be sent there: to a service that it was made for, or else that the user named, and in clear
+    /// text on this machine only.
+    pub(super) fn for_service(self, service: &ServiceUrl) -> anyhow::Result<String> {
+        let (url, target) = (&service.url, service.parse()?);
         if target.scheme() != "https" && !is_loopback(&target) {
             bail!("{url} is asked in clear text: a token is sent over https only, or on this machine");
         }
-        if self
-            .made_for
-            .as_ref()
-            .is_some_and(|urls| !urls.iter().any(|made_for| same_service(made_for, &target)))
-        {
-            bail!(
+        match &self.made_for {
+            None => {
+                service.trusted()?;
+            }
+            Some(urls) if urls.iter().any(|made_for| same_service(made_for, &target)) => {}
+            Some(_) => bail!(
                 "the token of {} is not for {url}: set WEIR_TOKEN to one that is (`weir key create` there makes it)",
                 self.source
-            );
+            ),
         }
         Ok(self.token)
     }
@@ -118,12 +174,17 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(credential: Credential, url: &str, sent: bool) {
-        let outcome = credential.for_url(url);
-        assert_eq!(outcome.is_ok(), sent, "{url}: {outcome:?}");
+    fn check_at(credential: Credential, service: &ServiceUrl, sent: bool) {
+        let outcome = credential.for_service(service);
+        assert_eq!(outcome.is_ok(), sent, "{service:?}: {outcome:?}");
         if let Err(error) = outcome {
             assert!(!format!("{error:#}").contains("weir_secret"));
         }
+    }
+
+    #[track_caller]
+    fn check(credential: Credential, url: &str, sent: bool) {
+        check_at(credential, &ServiceUrl::of_deployment(url.to_owned()), sent);
     }
 
     #[test]
@@ -165,6 +226,24 @@ mod tests {
         check(Credential::parse(file).expect("a file"), "https://weir.example.com:8443", false);
         let error = Credential::parse(r#"{"token": "weir_secret"}"#).err().expect("no urls");
         assert!(!format!("{error:#}").contains("weir_secret"));
+    }
+
+    #[test]
+    fn a_token_goes_where_its_user_says_and_not_where_a_folder_does() {
+        let variable = "WEIR_QUERY_API__URL";
+        let of_folder =
+            |url: &str| ServiceUrl { url: url.to_owned(), named_by: NamedBy::Folder { variable } };
+        let unbound = || Credential::parse("weir_secret").expect("a token");
+        check_at(unbound(), &of_folder("https://weir.example.com"), false);
+        check_at(unbound(), &of_folder("https://localhost.example.com"), false);
+        check_at(unbound(), &of_folder("http://localhost:8641"), true);
+        let file = r#"{"token": "weir_secret", "urls": ["https://weir.example.com"]}"#;
+        let bound = || Credential::parse(file).expect("a file");
+        check_at(bound(), &of_folder("https://weir.example.com"), true);
+        check_at(bound(), &of_folder("https://evil.example"), false);
+        let error = of_folder("https://evil.example").trusted().expect_err("a folder's").to_string();
+        assert!(error.contains("https://evil.example/") && error.contains(variable), "{error}");
+        assert!(error.contains("/weir.toml"), "{error}");
     }
 
     #[test]

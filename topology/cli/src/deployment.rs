@@ -17,8 +17,12 @@ use serde::{Deserialize, Serialize};
 use crate::{
     auth::login::LOGIN_FILE,
     place::{SIGNING_KEY, SUBJECT_SECRET, WITNESS_KEY},
+    settings::Origin,
 };
-use stack::process::{Detached, ProcessId, log_tail, next_log};
+use stack::{
+    Lock, StackConfig,
+    process::{Detached, ProcessId, log_tail, next_log},
+};
 
 /// The longest that a process may take to stop before it is killed: its own limit and a little.
 const STOP_WITHIN: Duration = Duration::from_secs(28);
@@ -35,6 +39,18 @@ pub(super) struct Deployment {
     /// The key that `up` made; shown by `status`.
     #[serde(default)]
     pub(super) token: Option<String>,
+    /// Whether the database is one that the environment named, which `down` does not delete.
+    #[serde(default)]
+    pub(super) named_database: bool,
+}
+
+/// The secrets and keys without which the data in a database is of no use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Secrets {
+    /// Their database stays.
+    Keep,
+    /// Their database is deleted too.
+    Delete,
 }
 
 /// One process of the pipeline.
@@ -50,6 +66,9 @@ pub(super) struct Process {
     admin: Option<SocketAddr>,
     #[serde(default)]
     scheme: Scheme,
+    /// The settings that it was started with.
+    #[serde(default)]
+    settings: Option<Origin>,
     /// The log of this start.
     pub(super) log: PathBuf,
 }
@@ -100,6 +119,13 @@ impl Process {
 }
 
 impl Deployment {
+    /// Waits until no other process starts or stops the deployment's processes; to be held from before [`load`](Self::load).
+    pub(super) async fn lock(config: &StackConfig) -> anyhow::Result<Lock> {
+        let config = config.clone();
+        let file = config.home.join("deployment.lock");
+        Ok(tokio::task::spawn_blocking(move || Lock::acquire(&config, &file)).await??)
+    }
+
     /// Reads the deployment file in `home`; empty if nothing was started yet.
     pub(super) fn load(home: &Path) -> anyhow::Result<Self> {
         let file = file(home);
@@ -117,11 +143,16 @@ impl Deployment {
         write_private(&file(home), &serde_json::to_string_pretty(self)?)
     }
 
-    /// Forgets everything.
-    pub(super) fn delete(home: &Path) -> anyhow::Result<()> {
-        let secrets =
-            ["pepper", SUBJECT_SECRET, SIGNING_KEY, WITNESS_KEY, LOGIN_FILE].map(|name| home.join(name));
-        for path in secrets.into_iter().chain([file(home)]) {
+    /// Forgets everything, but for secrets that are to be kept.
+    pub(super) fn delete(home: &Path, secrets: Secrets) -> anyhow::Result<()> {
+        let secrets: &[&str] = match secrets {
+            Secrets::Keep => &[],
+            Secrets::Delete => &["pepper", SUBJECT_SECRET, SIGNING_KEY, WITNESS_KEY],
+        };
+        // 0.2 copied settings into the last two.
+        let others = [LOGIN_FILE, "issuers.json", "sinks.json"];
+        let paths = secrets.iter().copied().chain(others).map(|name| home.join(name));
+        for path in paths.chain([file(home)]) {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(error).with_context(|| format!("deleting {}", path.display()));
@@ -161,15 +192,25 @@ impl Deployment {
         told.map(|process| (process.name.clone(), format!("{}/metrics", process.admin_url()))).collect()
     }
 
-    /// Starts this program once more as a process of its own and writes it down.
+    /// The running processes that were started with other settings.
+    pub(super) fn started_otherwise(&self, settings: &Origin) -> Vec<&str> {
+        let differs = |process: &&Process| {
+            process.settings.as_ref().is_some_and(|started| started.differs_from(settings))
+        };
+        let differing = self.processes.iter().filter(differs).filter(|process| process.is_alive());
+        differing.map(|process| process.name.as_str()).collect()
+    }
+
+    /// Starts this program once more as a process of its own and writes it down. It runs in the current folder, so that it
+    /// finds the same `weir.toml` and resolves relative paths as this process does.
     pub(super) fn start(&mut self, home: &Path, name: &str, start: Start) -> anyhow::Result<()> {
         let program = std::env::current_exe().context("finding the program to start")?;
+        let dir = current_folder()?;
         let log = next_log(&home.join("processes").join(name))?;
-        let id =
-            Detached { program: &program, args: start.args, dir: home, log: &log, env: start.env }.spawn()?;
+        let Start { args, env, listen, admin, scheme, settings } = start;
+        let id = Detached { program: &program, args, dir: &dir, log: &log, env }.spawn()?;
         self.processes.retain(|process| process.name != name);
-        let Start { listen, admin, scheme, .. } = start;
-        self.processes.push(Process { name: name.to_owned(), id, listen, admin, scheme, log });
+        self.processes.push(Process { name: name.to_owned(), id, listen, admin, scheme, settings, log });
         self.save(home)
     }
 
@@ -211,6 +252,13 @@ pub(super) struct Start {
     pub(super) listen: SocketAddr,
     pub(super) admin: Option<SocketAddr>,
     pub(super) scheme: Scheme,
+    /// The settings that it reads, if it reads any.
+    pub(super) settings: Option<Origin>,
+}
+
+/// The folder that this process runs in.
+pub(super) fn current_folder() -> anyhow::Result<PathBuf> {
+    std::env::current_dir().context("the current folder cannot be found; go to one that exists")
 }
 
 /// The preferred loopback address if it is free, else one with a free port.
@@ -237,4 +285,84 @@ pub(super) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 
 fn file(home: &Path) -> PathBuf {
     home.join("deployment.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeSet,
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering},
+        },
+    };
+
+    use super::*;
+    use crate::settings::Settings;
+
+    #[test]
+    fn secrets_of_a_database_that_stays_are_kept() {
+        let home = tempfile::tempdir().expect("a folder");
+        let secrets = ["pepper", SUBJECT_SECRET, SIGNING_KEY, WITNESS_KEY];
+        for name in secrets.into_iter().chain([LOGIN_FILE, "deployment.json"]) {
+            fs::write(home.path().join(name), "{}").expect("written");
+        }
+        let left = || {
+            let names =
+                fs::read_dir(home.path()).expect("a folder").map(|entry| entry.expect("a file").file_name());
+            names.map(|name| name.into_string().expect("UTF-8")).collect::<BTreeSet<_>>()
+        };
+        Deployment::delete(home.path(), Secrets::Keep).expect("deleted");
+        assert_eq!(left(), BTreeSet::from(secrets.map(str::to_owned)));
+        Deployment::delete(home.path(), Secrets::Delete).expect("deleted");
+        assert!(left().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_starts_or_stops_the_processes_waits_for_who_does() {
+        let home = tempfile::tempdir().expect("a folder");
+        let config = StackConfig::private(home.path()).expect("a home");
+        let first = Deployment::lock(&config).await.expect("free");
+        let is_released = Arc::new(AtomicBool::new(false));
+        let second = tokio::spawn({
+            let (config, is_released) = (config.clone(), is_released.clone());
+            async move {
+                let _lock = Deployment::lock(&config).await.expect("free in the end");
+                is_released.load(Ordering::SeqCst)
+            }
+        });
+        tokio::task::yield_now().await;
+        is_released.store(true, Ordering::SeqCst);
+        drop(first);
+        assert!(second.await.expect("ended"), "it went on beside the first");
+    }
+
+    #[test]
+    fn running_processes_with_other_settings_are_named() {
+        let in_folder = |folder: &str| {
+            let mut settings = Settings::default();
+            settings.prices.file = Some("prices.csv".into());
+            Origin::of(&settings, Path::new(folder)).expect("a hash")
+        };
+        let running = i32::try_from(std::process::id()).expect("a process id");
+        let process = |name: &str, settings: Option<Origin>| Process {
+            name: name.to_owned(),
+            id: ProcessId::of(running).expect("this process runs"),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            admin: None,
+            scheme: Scheme::Http,
+            settings,
+            log: PathBuf::new(),
+        };
+        let processes = vec![
+            process("same", Some(in_folder("/a"))),
+            process("other", Some(in_folder("/b"))),
+            process("unknown", None),
+        ];
+        let deployment = Deployment { processes, ..Deployment::default() };
+        assert_eq!(deployment.started_otherwise(&in_folder("/a")), ["other"]);
+        let kept = serde_json::to_string(&deployment).expect("JSON");
+        let read: Deployment = serde_json::from_str(&kept).expect("the same");
+        assert_eq!(read.started_otherwise(&in_folder("/a")), ["other"]);
+    }
 }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context;
 use edge::identity::Identities;
 use metrics::counter;
 use tokio::runtime::Handle;
@@ -16,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    settings::{Issuer, Settings, issuer_configs, written_issuers},
+    issuer,
+    settings::{Issuer, Settings, issuer_configs},
     watched::{self, Glance, Watch},
 };
 
@@ -27,22 +29,37 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 pub(crate) struct Watched {
     files: Vec<PathBuf>,
     watch: Watch,
-    /// The issuers in force, as they are written.
-    issuers: Option<String>,
+    /// The issuers in force.
+    issuers: Vec<Issuer>,
+    /// URL of the scripted issuer.
+    scripted: Option<String>,
 }
 
-/// Puts the issuers of the settings in force.
-pub(crate) fn start(settings: &Settings) -> anyhow::Result<(Arc<Identities>, Watched)> {
+/// The issuers of the settings, and the scripted one at the URL.
+pub(crate) fn known(settings: &Settings, scripted: Option<&str>) -> anyhow::Result<Vec<Issuer>> {
+    let mut issuers = settings.issuers()?;
+    if let Some(url) = scripted {
+        let described = issuer::described(url);
+        issuers.push(serde_json::from_value(described).context("describing the scripted issuer")?);
+    }
+    Ok(issuers)
+}
+
+/// Puts the issuers of the settings in force, and the scripted one at the URL.
+pub(crate) fn start(
+    settings: &Settings,
+    scripted: Option<&str>,
+) -> anyhow::Result<(Arc<Identities>, Watched)> {
     let files: Vec<PathBuf> =
         [PathBuf::from("weir.toml")].into_iter().chain(settings.identity.issuers_file.clone()).collect();
     // Before they are read, so that a change in between is seen.
     let watch = Watch::new(glance(&files));
     // A counter that begins with its first failure has not increased.
     counter!("weir_issuer_reloads_total", "outcome" => "kept").increment(0);
-    let issuers = settings.issuers()?;
-    let written = written_issuers(&issuers)?;
-    let identities = Arc::new(Identities::new(issuer_configs(issuers)?)?);
-    Ok((identities, Watched { files, watch, issuers: written }))
+    let issuers = known(settings, scripted)?;
+    let identities = Arc::new(Identities::new(issuer_configs(issuers.clone())?)?);
+    let scripted = scripted.map(str::to_owned);
+    Ok((identities, Watched { files, watch, issuers, scripted }))
 }
 
 /// Files that are there; one that is not may still come.
@@ -58,8 +75,9 @@ impl Watched {
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
         let serving = Handle::current();
+        let scripted = self.scripted.take();
         let look = move |asked| {
-            if self.look(asked, || Settings::load()?.issuers(), &identities) {
+            if self.look(asked, || known(&Settings::load()?, scripted.as_deref()), &identities) {
                 let identities = Arc::clone(&identities);
                 serving.spawn(async move { identities.prime().await });
             }
@@ -89,13 +107,12 @@ impl Watched {
     }
 
     fn replace(&mut self, issuers: Vec<Issuer>, identities: &Identities) -> anyhow::Result<bool> {
-        let (number, written) = (issuers.len(), written_issuers(&issuers)?);
-        if written == self.issuers {
+        if issuers == self.issuers {
             return Ok(false);
         }
-        identities.replace(issuer_configs(issuers)?)?;
-        self.issuers = written;
-        info!(issuers = number, "other issuers or rules of theirs are in force");
+        identities.replace(issuer_configs(issuers.clone())?)?;
+        self.issuers = issuers;
+        info!(issuers = self.issuers.len(), "other issuers or rules of theirs are in force");
         counter!("weir_issuer_reloads_total", "outcome" => "replaced").increment(1);
         Ok(true)
     }
@@ -106,7 +123,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::settings::issuers_of;
 
     fn text(role: &str) -> String {
         format!(
@@ -122,7 +138,7 @@ mod tests {
         fs::write(&file, text("viewer")).expect("written");
         let mut settings = Settings::default();
         settings.identity.issuers_file = Some(file.clone());
-        let (identities, mut watched) = start(&settings).expect("issuers");
+        let (identities, mut watched) = start(&settings, None).expect("issuers");
         let mut look = |asked| watched.look(asked, || settings.issuers(), &identities);
         assert!(!look(false) && !look(true), "nothing changed");
         fs::write(&file, text("administrator")).expect("written");
@@ -135,6 +151,26 @@ mod tests {
         assert!(!look(false) && !look(false) && !identities.is_empty(), "no file: the issuers stay");
         fs::write(&file, "issuer = []").expect("written");
         assert!(!look(false) && look(false) && identities.is_empty(), "told that there are none");
-        assert!(issuers_of(&text("viewer")).is_ok());
+    }
+
+    #[test]
+    fn the_scripted_issuer_stays_beside_those_of_the_settings() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("issuers.toml");
+        fs::write(&file, text("viewer")).expect("written");
+        let mut settings = Settings::default();
+        settings.identity.issuers_file = Some(file.clone());
+        let scripted = "http://127.0.0.1:8647";
+        let urls = |settings: &Settings| {
+            let issuers = known(settings, Some(scripted)).expect("issuers");
+            issuers.iter().map(|issuer| issuer.url().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(urls(&settings), ["https://id.example.com", scripted]);
+        let (identities, mut watched) = start(&settings, Some(scripted)).expect("issuers");
+        fs::write(&file, "issuer = []").expect("written");
+        let mut look = || watched.look(false, || known(&settings, Some(scripted)), &identities);
+        assert!(!look() && look());
+        assert_eq!(urls(&settings), [scripted]);
+        assert!(!identities.is_empty());
     }
 }

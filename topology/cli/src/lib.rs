@@ -125,7 +125,7 @@ enum Command {
     Sink(sink::SinkArgs),
     /// List, replay or discard parked records.
     DeadLetter(dead_letter::DeadLetterArgs),
-    /// Register the event schemas, or check a cluster's.
+    /// Register the event schemas at a schema registry.
     Schema(schema::SchemaArgs),
     /// Try detection rules on files or on the past, check them, run their examples.
     Rules(rules::RulesArgs),
@@ -147,7 +147,7 @@ enum Command {
     Witness(witness::WitnessArgs),
     /// Measure, beside a peer, in one run.
     Bench(bench::BenchArgs),
-    /// Exit 0 if a GET of the URL answers 200; for container health checks.
+    /// Exit 0 if a GET of the URL answers with success (2xx); for container health checks.
     Healthcheck {
         /// For example `http://127.0.0.1:8643/readyz`.
         url: String,

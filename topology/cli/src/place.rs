@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use audit_log::{
     SubjectSecret,
     keys::{self, PrivateKey, PublicKey, Purpose as KeyPurpose},
@@ -18,10 +18,10 @@ use sinks::postgres::{PgPool, operator_pool};
 
 use super::{
     auth::login,
-    credential::Credential,
-    deployment::{Deployment, ISSUER},
-    issuer,
-    settings::{Issuer, Settings, issuers_of, kafka_security, secret},
+    credential::{Credential, ServiceUrl},
+    deployment::{Deployment, ISSUER, Process},
+    issuers,
+    settings::{Issuer, Settings, kafka_security, secret},
     transport,
 };
 use stack::{Endpoints, Stack, StackConfig};
@@ -108,15 +108,7 @@ impl Place {
 
     /// Keys that sign the audit log's checkpoints; empty if none is set and the local deployment has none.
     pub(super) fn signing_keys(&self) -> anyhow::Result<Vec<PrivateKey>> {
-        let audit = &self.settings.audit;
-        let own = self.home.join(SIGNING_KEY);
-        let (text, from) = match (&audit.signing_key, &audit.signing_key_file) {
-            (Some(text), _) => (text.clone(), "WEIR_AUDIT__SIGNING_KEY".to_owned()),
-            (None, Some(file)) => (read(file)?, file.display().to_string()),
-            (None, None) if own.exists() => (read(&own)?, own.display().to_string()),
-            (None, None) => return Ok(Vec::new()),
-        };
-        keys::parse_all(&text).with_context(|| format!("the signing key from {from} cannot be used"))
+        signing_keys(&self.settings, &self.home)
     }
 
     /// The public keys of the audit log: those that are set, else those of the signing keys.
@@ -134,12 +126,8 @@ impl Place {
 
     /// The issuers of the settings, and the one that `weir up --issuer` started here.
     pub(super) fn issuers(&self) -> anyhow::Result<Vec<Issuer>> {
-        let mut issuers = self.settings.issuers()?;
-        if let Some(process) = Deployment::load(&self.home)?.running(ISSUER) {
-            let scripted = serde_json::json!({"issuer": [issuer::described(&process.url())]});
-            issuers.extend(issuers_of(&scripted.to_string())?);
-        }
-        Ok(issuers)
+        let scripted = Deployment::load(&self.home)?.running(ISSUER).map(Process::url);
+        issuers::known(&self.settings, scripted.as_deref())
     }
 
     /// The URLs of the issuers.
@@ -148,33 +136,41 @@ impl Place {
     }
 
     /// The URLs of the gateway and the query API, as far as they are known here.
-    pub(super) fn service_urls(&self) -> anyhow::Result<Vec<String>> {
+    pub(super) fn service_urls(&self) -> anyhow::Result<Vec<ServiceUrl>> {
         let deployment = Deployment::load(&self.home)?;
-        let gateway = self.settings.gateway.url.clone().or_else(|| deployment.gateway_url());
-        let query_api = self.settings.query_api.url.clone().or_else(|| deployment.query_api_url());
-        Ok(gateway.into_iter().chain(query_api).collect())
+        Ok(self.gateway_url(&deployment).into_iter().chain(self.query_api_url(&deployment)).collect())
+    }
+
+    fn gateway_url(&self, deployment: &Deployment) -> Option<ServiceUrl> {
+        let set = self.settings.gateway.url.clone();
+        let set = set.map(|url| ServiceUrl::of_settings(url, "WEIR_GATEWAY__URL"));
+        set.or_else(|| deployment.gateway_url().map(ServiceUrl::of_deployment))
+    }
+
+    fn query_api_url(&self, deployment: &Deployment) -> Option<ServiceUrl> {
+        let set = self.settings.query_api.url.clone();
+        let set = set.map(|url| ServiceUrl::of_settings(url, "WEIR_QUERY_API__URL"));
+        set.or_else(|| deployment.query_api_url().map(ServiceUrl::of_deployment))
     }
 
     /// URL of the query API, and the token for it.
     pub(super) fn query_api(&self) -> anyhow::Result<(String, String)> {
         let deployment = Deployment::load(&self.home)?;
-        let url = self.settings.query_api.url.clone().or_else(|| deployment.query_api_url());
-        let Some(url) = url else {
-            bail!("no query API runs here: `weir up` starts one, WEIR_QUERY_API__URL names another")
-        };
-        let token = self.credential(&deployment)?.for_url(&url)?;
-        Ok((url, token))
+        let service = self
+            .query_api_url(&deployment)
+            .context("no query API runs here: `weir up` starts one, WEIR_QUERY_API__URL names another")?;
+        let token = self.credential(&deployment)?.for_service(&service)?;
+        Ok((service.into_url(), token))
     }
 
     /// URL of the gateway, and the token for commands.
     pub(super) fn gateway(&self) -> anyhow::Result<(String, String)> {
         let deployment = Deployment::load(&self.home)?;
-        let url = self.settings.gateway.url.clone().or_else(|| deployment.gateway_url());
-        let Some(url) = url else {
-            bail!("no gateway runs here: `weir up` starts one, WEIR_GATEWAY__URL names another")
-        };
-        let token = self.credential(&deployment)?.for_url(&url)?;
-        Ok((url, token))
+        let service = self
+            .gateway_url(&deployment)
+            .context("no gateway runs here: `weir up` starts one, WEIR_GATEWAY__URL names another")?;
+        let token = self.credential(&deployment)?.for_service(&service)?;
+        Ok((service.into_url(), token))
     }
 
     /// The token that is set, else that of whoever signed in, else the local deployment's own; the latter
@@ -211,6 +207,19 @@ pub(super) fn public_keys(text: &str, purpose: KeyPurpose) -> anyhow::Result<Vec
 
 pub(super) fn read(file: &std::path::Path) -> anyhow::Result<String> {
     std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
+}
+
+/// The signing keys that are set, else the local deployment's own; empty if there are none.
+pub(super) fn signing_keys(settings: &Settings, home: &std::path::Path) -> anyhow::Result<Vec<PrivateKey>> {
+    let audit = &settings.audit;
+    let own = home.join(SIGNING_KEY);
+    let (text, from) = match (&audit.signing_key, &audit.signing_key_file) {
+        (Some(text), _) => (text.clone(), "WEIR_AUDIT__SIGNING_KEY".to_owned()),
+        (None, Some(file)) => (read(file)?, file.display().to_string()),
+        (None, None) if own.exists() => (read(&own)?, own.display().to_string()),
+        (None, None) => return Ok(Vec::new()),
+    };
+    keys::parse_all(&text).with_context(|| format!("the signing key from {from} cannot be used"))
 }
 
 /// The peppers that are set, else the local deployment's own.

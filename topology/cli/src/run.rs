@@ -73,6 +73,9 @@ pub(super) struct RunArgs {
     /// Writers per stage, each with a consumer and a database connection of its own.
     #[arg(long, default_value = "1")]
     members: NonZeroUsize,
+    /// URL of the scripted issuer that `weir up --issuer` has started.
+    #[arg(long, hide = true, value_name = "URL")]
+    issuer: Option<String>,
 }
 
 type Role = std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
@@ -85,7 +88,8 @@ pub(super) async fn run(args: RunArgs, telemetry: &Telemetry) -> anyhow::Result<
     let roles = Roles::parse(&args.roles, &names)?;
     let stop = shutdown::on_signal();
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    let process = Process { place, sinks, members: args.members, telemetry, stop: stop.clone() };
+    let RunArgs { members, issuer, .. } = args;
+    let process = Process { place, sinks, members, issuer, telemetry, stop: stop.clone() };
     for role in process.start(roles).await? {
         tasks.spawn(role);
     }
@@ -112,6 +116,8 @@ struct Process<'a> {
     /// The sinks of the settings.
     sinks: Vec<Stage>,
     members: NonZeroUsize,
+    /// URL of the scripted issuer, if one runs.
+    issuer: Option<String>,
     telemetry: &'a Telemetry,
     stop: CancellationToken,
 }
@@ -127,7 +133,7 @@ impl Process<'_> {
             started.push(Box::pin(watched.follow(policies.clone(), self.stop.clone())));
         }
         if roles.gateway || roles.query_api {
-            let (identities, watched) = issuers::start(&self.place.settings)?;
+            let (identities, watched) = issuers::start(&self.place.settings, self.issuer.as_deref())?;
             started.push(Box::pin(watched.follow(Arc::clone(&identities), self.stop.clone())));
             tokio::spawn({
                 let identities = Arc::clone(&identities);

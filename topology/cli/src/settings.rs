@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -16,6 +17,7 @@ mod database;
 mod edge;
 mod gateway;
 mod identity;
+mod origin;
 mod policies;
 #[cfg(test)]
 mod reference;
@@ -26,14 +28,12 @@ mod sinks;
 pub(super) use database::Database;
 pub(super) use edge::{Client, Networks, Tls, Trust};
 pub(super) use gateway::Gateway;
-pub(super) use identity::{
-    Identity, Issuer, identities, issuer_configs, issuers_of, written as written_issuers,
-};
+pub(super) use identity::{Identity, Issuer, identities, issuer_configs};
+pub(super) use origin::Origin;
 pub(super) use policies::Policies;
 use processors::risk::sigma::Placeholders;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use siem::settings::{Sink, SinkSettings};
-pub(super) use sinks::file_of as sinks_file;
 
 use crate::rules::in_force::RuleSources;
 
@@ -171,15 +171,20 @@ impl Rules {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Audit {
     /// Secret from which the audit log's subject keys are derived: 32 random bytes or more, never changed.
+    #[serde(deserialize_with = "unless_empty")]
     pub(super) subject_secret: Option<String>,
     /// A file that holds it.
+    #[serde(deserialize_with = "unless_empty")]
     pub(super) subject_secret_file: Option<PathBuf>,
     /// Key that signs the audit log's checkpoints: its text, or two keys on lines of their own during a
     /// rotation.
+    #[serde(deserialize_with = "unless_empty")]
     pub(super) signing_key: Option<String>,
     /// A file that holds it.
+    #[serde(deserialize_with = "unless_empty")]
     pub(super) signing_key_file: Option<PathBuf>,
     /// The public keys, for processes that do not sign: what `weir audit key` prints, separated by line ends.
+    #[serde(deserialize_with = "unless_empty")]
     pub(super) public_keys: Option<String>,
     /// Witnesses to cosign: `<url> <public key>` each.
     pub(super) witnesses: Vec<String>,
@@ -190,13 +195,27 @@ pub(super) struct Audit {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ApiKeys {
     /// The secret under which key secrets are hashed.
+    #[serde(deserialize_with = "unless_empty")]
     pub(super) pepper: Option<String>,
     /// A file that holds it.
+    #[serde(deserialize_with = "unless_empty")]
     pub(super) pepper_file: Option<PathBuf>,
     /// The pepper before, while keys that were made under it are rotated.
+    #[serde(deserialize_with = "unless_empty")]
     pub(super) previous_pepper: Option<String>,
     /// A file that holds it.
+    #[serde(deserialize_with = "unless_empty")]
     pub(super) previous_pepper_file: Option<PathBuf>,
+}
+
+/// A value of which an empty text is none: compose files and manifests set variables that have no value to it.
+fn unless_empty<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + AsRef<OsStr>,
+{
+    let value = Option::<T>::deserialize(deserializer)?;
+    Ok(value.filter(|value| !value.as_ref().to_string_lossy().trim().is_empty()))
 }
 
 impl Default for QueryApi {
@@ -235,11 +254,6 @@ impl Settings {
     /// The sinks of the settings and of the file that they name, checked.
     pub(super) fn sinks(&self) -> anyhow::Result<Vec<Sink>> {
         sinks::sinks(&self.sink, &self.siem)
-    }
-
-    /// As [`Self::sinks`], as they are written.
-    pub(super) fn written_sinks(&self) -> anyhow::Result<Vec<SinkSettings>> {
-        sinks::written(&self.sink, &self.siem)
     }
 
     /// Reads `weir.toml` in the current folder, if there is one, and the environment.
@@ -331,22 +345,27 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_in_another_folder_is_told_the_same_secrets() {
-        let one = OneOrMany::One("0123456789\\\"abcdef".into());
-        let many = OneOrMany::Many(vec!["0123456789,abcdef".into(), "fedcba9876543210{}".into()]);
-        let gateway = Gateway {
-            github_webhook_secrets: BTreeMap::from([("eu.acme".into(), one), ("b-c".into(), many)]),
-            github_webhook_secrets_file: Some("here.toml".into()),
-            ..Gateway::default()
+    fn an_empty_text_sets_no_secret() {
+        let set = |value: &str| {
+            let keys = ["pepper", "pepper_file", "previous_pepper", "previous_pepper_file"]
+                .map(|key| format!("api_keys.{key}"));
+            let audit =
+                ["subject_secret", "subject_secret_file", "signing_key", "signing_key_file", "public_keys"]
+                    .map(|key| format!("audit.{key}"));
+            let defaults = Figment::from(Serialized::defaults(Settings::default()));
+            let set = keys
+                .iter()
+                .chain(&audit)
+                .fold(defaults, |settings, key| settings.merge(Serialized::default(key, value)));
+            let Settings { api_keys, audit, .. } = set.extract().expect("texts");
+            serde_json::json!([api_keys, audit])
         };
-        let told = gateway.webhook_environment().expect("text");
-        let value: figment::value::Value = told[0].1.parse().expect("never fails");
-        let read: BTreeMap<String, OneOrMany> =
-            Figment::from(Serialized::default("secrets", value)).extract_inner("secrets").expect("a table");
-        let text = |secrets: &BTreeMap<String, OneOrMany>| serde_json::to_value(secrets).expect("JSON");
-        assert_eq!(text(&read), text(&gateway.github_webhook_secrets));
-        assert!(Path::new(&told[1].1).is_absolute());
-        assert_eq!(Gateway::default().webhook_environment().expect("text"), []);
+        let nothing = serde_json::json!([ApiKeys::default(), Audit::default()]);
+        assert_eq!(set(""), nothing);
+        assert_eq!(set(" \n"), nothing);
+        let something = set("something");
+        assert_eq!(something[0]["pepper"], "something");
+        assert_eq!(something[1]["signing_key_file"], "something");
     }
 
     #[test]

@@ -13,8 +13,7 @@ use siem::{
     settings::{Records, Sink},
 };
 use sinks::{
-    TopicPartition,
-    positions::{self, PositionChange},
+    TopicPartition, positions,
     read_models::pipeline::Stage,
     siem::{
         backfill,
@@ -29,7 +28,7 @@ use super::{
     output::{self, Format, note},
     place::Place,
     settings::kafka_security,
-    stage::{AuditLogArgs, account},
+    stage::AuditLogArgs,
     up::LOCAL_TENANT,
 };
 
@@ -59,11 +58,15 @@ enum SinkCommand {
         /// Reason, stored with the pause.
         #[arg(long, default_value = "")]
         reason: String,
+        #[command(flatten)]
+        log: AuditLogArgs,
     },
     /// Go on after a pause.
     Resume {
         /// The sink's name.
         name: String,
+        #[command(flatten)]
+        log: AuditLogArgs,
     },
     /// Say where a new sink begins, before it runs for the first time; without this it begins with all that its topic holds.
     Start {
@@ -127,32 +130,34 @@ pub(super) async fn sink(args: SinkArgs) -> anyhow::Result<Outcome> {
             let place = Place::here()?;
             test(&named(&place, &name)?).await
         }
-        SinkCommand::Pause { name, reason } => {
-            let place = Place::find().await?;
-            let sink = named(&place, &name)?;
-            let by = account();
-            control::pause(&place.operator_pool()?, &sink.name, &by, &reason)
-                .await
-                .context("pausing the sink")?;
-            note(&format!("{name} is paused; `weir sink resume {name}` resumes it at its position"));
-            Ok(Outcome::Done)
-        }
-        SinkCommand::Resume { name } => {
-            let place = Place::find().await?;
-            let sink = named(&place, &name)?;
-            let was =
-                control::resume(&place.operator_pool()?, &sink.name).await.context("resuming the sink")?;
-            note(&if was {
-                format!("{name} resumes within seconds")
-            } else {
-                format!("{name} was not paused")
-            });
-            Ok(if was { Outcome::Done } else { Outcome::No })
-        }
+        SinkCommand::Pause { name, reason, log } => pause(&name, &reason, &log).await,
+        SinkCommand::Resume { name, log } => resume(&name, &log).await,
         SinkCommand::Start { name, from, log } => start(&name, &from, &log).await,
         SinkCommand::Backfill { name, from, log } => backfill(&name, &from, &log).await,
         SinkCommand::Replay { name, from, log } => replay(&name, &from, &log).await,
     }
+}
+
+async fn pause(name: &str, reason: &str, log: &AuditLogArgs) -> anyhow::Result<Outcome> {
+    let by = log.operator()?;
+    let place = Place::find().await?;
+    let sink = named(&place, name)?;
+    control::pause(&place.operator_pool()?, &sink.name, &by, reason).await.context("pausing the sink")?;
+    note(&format!("{name} is paused; `weir sink resume {name}` resumes it at its position"));
+    Ok(Outcome::Done)
+}
+
+async fn resume(name: &str, log: &AuditLogArgs) -> anyhow::Result<Outcome> {
+    let by = log.operator()?;
+    let place = Place::find().await?;
+    let sink = named(&place, name)?;
+    let was = control::resume(&place.operator_pool()?, &sink.name, &by).await.context("resuming the sink")?;
+    let Some(was) = was else {
+        note(&format!("{name} was not paused"));
+        return Ok(Outcome::No);
+    };
+    note(&format!("{name} resumes within seconds; it was paused by {was}"));
+    Ok(Outcome::Done)
 }
 
 fn named(place: &Place, name: &str) -> anyhow::Result<Sink> {
@@ -425,18 +430,16 @@ async fn replay(name: &str, from: &str, log: &AuditLogArgs) -> anyhow::Result<Ou
     let by = log.operator()?;
     let pool = place.operator_pool()?;
     let offsets = instants(&place).offsets(topic_of(&sink), at).await.context("asking Kafka for offsets")?;
-    let mut again = 0;
-    for (partition, offset) in offsets {
-        let change = PositionChange { stage: format!("{STAGE_PREFIX}{name}"), partition };
-        match positions::rewind(&pool, &change, offset, &by).await {
-            Ok(range) => again += range.end - range.start,
-            Err(positions::PositionError::NotBehind { .. } | positions::PositionError::Unknown { .. }) => {}
-            Err(error) => return Err(error).context("moving the sink's position back"),
-        }
+    let stage = format!("{STAGE_PREFIX}{name}");
+    let again = positions::rewind(&pool, &stage, &offsets, &by);
+    let again = again.await.context("moving the sink's position back")?;
+    if again == 0 {
+        note(&format!("{name} has passed no record since {from}: there is nothing to deliver again"));
+        return Ok(Outcome::No);
     }
     note(&format!(
         "{name} delivers offsets again, at most {again} records, each under its id; a running `weir run sinks` begins \
          within seconds"
     ));
-    Ok(if again > 0 { Outcome::Done } else { Outcome::No })
+    Ok(Outcome::Done)
 }

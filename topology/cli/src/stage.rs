@@ -1,12 +1,13 @@
 //! `weir stage`: what an operator decides about a halted partition, and under which rules stages decided.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use schemas::{TenantId, Topic, rfc3339};
 use sinks::{
     TopicPartition,
     positions::{self, AcceptedGap, Operator, PositionChange},
 };
+use topology::runtime::offline::instants::Instants;
 
 use super::{
     Outcome,
@@ -14,6 +15,7 @@ use super::{
     lag,
     output::{self, Format, note},
     place::Place,
+    settings::kafka_security,
 };
 
 /// Arguments of `weir stage`.
@@ -29,7 +31,7 @@ enum StageCommand {
     AcceptGap {
         #[command(flatten)]
         place: PartitionArgs,
-        /// The offset to continue at.
+        /// The offset to continue at; no less than the log's first, and no more than the one behind its last.
         #[arg(long)]
         to: i64,
         /// Reason, stored with the gap.
@@ -38,7 +40,7 @@ enum StageCommand {
         #[command(flatten)]
         log: AuditLogArgs,
     },
-    /// Lift a halt, once its cause is mended.
+    /// Lift a halt, once its cause is mended. A halt that this does not pass is refused, with what does.
     Resume {
         #[command(flatten)]
         place: PartitionArgs,
@@ -147,9 +149,11 @@ pub(super) async fn stage(args: StageArgs) -> anyhow::Result<Outcome> {
     match args.command {
         StageCommand::Rules { stage, output } => return rules(&here, stage.as_deref(), output).await,
         StageCommand::AcceptGap { place, to, reason, log } => {
+            let by = log.operator()?;
             let change = PositionChange { stage: place.stage.clone(), partition: place.partition() };
+            check_within_log(to, log_ends(&here, change.partition).await?)?;
             let gap = AcceptedGap { to, reason };
-            let left_out = positions::accept_gap(&pool, &change, (&gap, &log.operator()?)).await?;
+            let left_out = positions::accept_gap(&pool, &change, (&gap, &by)).await?;
             note(&format!(
                 "{} continues at {to}; offsets {left_out:?} are recorded as left out",
                 place.stage
@@ -165,4 +169,38 @@ pub(super) async fn stage(args: StageArgs) -> anyhow::Result<Outcome> {
         }
     }
     Ok(Outcome::Done)
+}
+
+/// A partition's oldest offset, and the one behind its last record.
+async fn log_ends(place: &Place, partition: TopicPartition) -> anyhow::Result<(i64, i64)> {
+    let kafka = Instants { bootstrap: place.endpoints.kafka.clone(), extra: kafka_security() };
+    let TopicPartition { topic, partition: number } = partition;
+    kafka
+        .ends(partition)
+        .await
+        .with_context(|| format!("asking Kafka where {topic}/{number} begins and ends"))
+}
+
+/// Refuses an offset that the log does not reach: the partition would halt there again.
+fn check_within_log(to: i64, (low, high): (i64, i64)) -> anyhow::Result<()> {
+    if !(low..=high).contains(&to) {
+        bail!(
+            "the log begins at {low} and ends at {high}: --to {to} is outside of it, and the stage would halt there again"
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_ends_within_the_log() {
+        for (to, fits) in [(4, false), (5, true), (7, true), (9, true), (10, false), (i64::MAX, false)] {
+            assert_eq!(check_within_log(to, (5, 9)).is_ok(), fits, "{to}");
+        }
+        let refused = check_within_log(10, (5, 9)).expect_err("beyond the end").to_string();
+        assert!(refused.contains("begins at 5 and ends at 9"), "{refused}");
+    }
 }

@@ -14,16 +14,31 @@ pub(super) fn check(endpoints: &Endpoints) -> anyhow::Result<()> {
         secret(name)?;
     }
     check_kafka(&endpoints.kafka, secret("KAFKA_SECURITY_PROTOCOL")?.as_deref())?;
-    check_postgres(&endpoints.database_url, secret("PGSSLMODE")?.as_deref())
+    check_postgres(&endpoints.database_url, ssl_mode(std::env::var("PGSSLMODE").ok())?.as_deref())
 }
 
 /// Servers on other machines that are spoken to in clear text or without verification because the settings
 /// allow it.
 pub(super) fn unprotected(endpoints: &Endpoints) -> anyhow::Result<Vec<String>> {
     let protocol = secret("KAFKA_SECURITY_PROTOCOL")?;
-    let mode = secret("PGSSLMODE")?;
+    let mode = ssl_mode(std::env::var("PGSSLMODE").ok())?;
     let kafka = unprotected_kafka(&endpoints.kafka, protocol.as_deref());
     Ok(kafka.into_iter().chain(unprotected_postgres(&endpoints.database_url, mode.as_deref())?).collect())
+}
+
+/// Values of `sslmode`.
+const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+
+/// The mode of `PGSSLMODE`, which the client of PostgreSQL takes where the URL names none. The client would ignore one that it
+/// does not know.
+fn ssl_mode(variable: Option<String>) -> anyhow::Result<Option<String>> {
+    let Some(mode) = variable.filter(|mode| !mode.is_empty()) else { return Ok(None) };
+    ensure!(
+        SSL_MODES.iter().any(|known| mode.eq_ignore_ascii_case(known)),
+        "PGSSLMODE is {mode:?}; set it to one of {}",
+        SSL_MODES.join(", ")
+    );
+    Ok(Some(mode))
 }
 
 fn unprotected_kafka(bootstrap: &str, protocol: Option<&str>) -> Option<String> {
@@ -222,6 +237,15 @@ mod tests {
             assert!(refused.contains("sslmode=verify-full") && !refused.contains("secret"), "{refused}");
             check_postgres(elsewhere, Some("disable")).expect("it was said");
         }
+    }
+
+    #[test]
+    fn a_mode_that_nobody_knows_says_nothing() {
+        assert_eq!(ssl_mode(None).expect("none"), None);
+        assert_eq!(ssl_mode(Some(String::new())).expect("none"), None);
+        assert_eq!(ssl_mode(Some("Verify-Full".into())).expect("a mode").as_deref(), Some("Verify-Full"));
+        let refused = ssl_mode(Some("verify_full".into())).expect_err("no mode").to_string();
+        assert!(refused.contains("PGSSLMODE") && refused.contains("verify-full"), "{refused}");
     }
 
     #[test]

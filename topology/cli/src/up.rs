@@ -1,6 +1,8 @@
 //! `weir up` and `weir down`: the whole pipeline on this machine.
 
 mod kept;
+#[cfg(test)]
+mod tests;
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
@@ -13,14 +15,15 @@ use super::{
     Outcome,
     credential::without_password,
     deployment::{
-        DEMO, Deployment, GATEWAY, ISSUER, QUERY_API, SINKS, Scheme, Start, free_address, write_private,
+        DEMO, Deployment, GATEWAY, ISSUER, QUERY_API, SINKS, Scheme, Secrets, Start, current_folder,
+        free_address, write_private,
     },
     issuer,
     logins::Logins,
     output::{self, note},
     place,
     run::MEMORY,
-    settings::{Client, Settings, kafka_security},
+    settings::{Client, Origin, Settings, kafka_security},
     shutdown,
     status::{self, client},
     transport,
@@ -70,17 +73,20 @@ pub(super) struct DownArgs {
 pub(super) async fn up(args: UpArgs) -> anyhow::Result<Outcome> {
     let mut config = StackConfig::shared()?.with_notice(note);
     let home = config.home.clone();
+    let lock = Deployment::lock(&config).await?;
     let mut deployment = Deployment::load(&home)?;
+    deployment.named_database = config.named.database_url.is_some();
     if args.registry || deployment.registry.is_some() {
         config = config.with_registry();
     }
     create_home(&home)?;
-    let (endpoints, _broker) = servers(config, args.detach).await?;
+    let (endpoints, _broker) = servers(config.clone(), args.detach).await?;
     deployment.registry.clone_from(&endpoints.registry);
     transport::check(&endpoints)?;
 
     let settings = Settings::load()?;
     settings.sinks()?;
+    settings.issuers()?;
     prepare(&endpoints).await?;
     // A server of our own has no other logins; one that is named has those that are set.
     let is_own = endpoints.maintenance_url != endpoints.database_url;
@@ -92,11 +98,19 @@ pub(super) async fn up(args: UpArgs) -> anyhow::Result<Outcome> {
     kept::signing_key(&settings, &home)?;
     kept::key(&mut deployment, &endpoints, &settings, &home).await?;
     let witness = args.witness || deployment.processes.iter().any(|process| process.name == WITNESS);
-    let witness = witness.then(|| start_witness(&mut deployment, &home, &endpoints)).transpose()?;
+    let witness =
+        witness.then(|| start_witness(&mut deployment, &home, &endpoints, &settings)).transpose()?;
     if args.issuer || deployment.processes.iter().any(|process| process.name == ISSUER) {
         start_issuer(&mut deployment, &home, &endpoints)?;
     }
-    start_missing(&mut deployment, &home, &endpoints, &settings, &logins, witness.as_deref())?;
+    let site = Site {
+        home: &home,
+        endpoints: &endpoints,
+        settings: &settings,
+        logins: &logins,
+        witness: witness.as_deref(),
+    };
+    start_missing(&mut deployment, &site)?;
     wait_until_ready(&deployment).await?;
     if !args.no_demo {
         start_demo(&mut deployment, &home, &endpoints)?;
@@ -105,10 +119,11 @@ pub(super) async fn up(args: UpArgs) -> anyhow::Result<Outcome> {
     if let Some(process) = deployment.running(ISSUER) {
         print_issuer(&process.url(), &home.join(ISSUER));
     }
+    drop(lock);
     if args.detach {
         return Ok(Outcome::Done);
     }
-    watch(&home).await
+    watch(&config).await
 }
 
 /// The servers; without Java, a broker inside this process, which ends with it.
@@ -134,8 +149,13 @@ pub(super) async fn down(args: DownArgs) -> anyhow::Result<Outcome> {
     let config = StackConfig::shared()?.with_notice(note);
     let home = config.home.clone();
     let purged = args.purge;
+    let _lock = Deployment::lock(&config).await?;
+    let mut is_named = config.named.database_url.is_some();
     let stopped = match Deployment::load(&home) {
-        Ok(mut deployment) => stop_processes(&mut deployment, &home).await?,
+        Ok(mut deployment) => {
+            is_named |= deployment.named_database;
+            stop_processes(&mut deployment, &home).await?
+        }
         Err(error) if purged => {
             note(&format!("{error:#}; its processes, if any, are left alone"));
             0
@@ -144,11 +164,15 @@ pub(super) async fn down(args: DownArgs) -> anyhow::Result<Outcome> {
     };
     let servers = Stack::new(config).down(if purged { Data::Purge } else { Data::Keep }).await?;
     if purged {
-        Deployment::delete(&home)?;
+        Deployment::delete(&home, if is_named { Secrets::Keep } else { Secrets::Delete })?;
     }
     match (stopped, servers, purged) {
         (0, false, false) => note("nothing was running"),
         (_, _, false) => note("stopped; `weir up` continues where it was"),
+        (_, _, true) if is_named => note(&format!(
+            "stopped, and the local data deleted; the named database is left as it is, and so are its secrets and keys in {}",
+            home.display()
+        )),
         (_, _, true) => note("stopped, and its data deleted"),
     }
     Ok(Outcome::Done)
@@ -177,35 +201,48 @@ pub(super) async fn prepare(endpoints: &Endpoints) -> anyhow::Result<Vec<TopicCh
         .context("preparing the topics")
 }
 
-fn start_missing(
-    deployment: &mut Deployment,
-    home: &Path,
-    endpoints: &Endpoints,
-    settings: &Settings,
-    logins: &Logins,
-    witness: Option<&str>,
-) -> anyhow::Result<()> {
+/// The place of the pipeline's processes, and what they need to know of it.
+struct Site<'a> {
+    home: &'a Path,
+    endpoints: &'a Endpoints,
+    settings: &'a Settings,
+    logins: &'a Logins,
+    /// The witness that runs here, as the signer is told.
+    witness: Option<&'a str>,
+}
+
+fn start_missing(deployment: &mut Deployment, site: &Site<'_>) -> anyhow::Result<()> {
+    let &Site { home, endpoints, settings, logins, witness } = site;
+    let origin = Origin::of(settings, &current_folder()?)?;
     let stages = pipeline::declaration().stage_names();
-    let issuers = kept::issuers(settings, home, deployment)?;
-    let sinks = kept::sinks(settings, home)?;
-    for name in [GATEWAY, QUERY_API].into_iter().chain(stages).chain(sinks.is_some().then_some(SINKS)) {
+    let sinks = (!settings.sinks()?.is_empty()).then_some(SINKS);
+    for name in [GATEWAY, QUERY_API].into_iter().chain(stages).chain(sinks) {
         if deployment.running(name).is_some() {
             continue;
         }
         let own = logins.database_url(name, &endpoints.database_url)?;
         let mut environment = environment(&Endpoints { database_url: own, ..endpoints.clone() }, home);
-        environment.extend(issuers.clone());
-        environment.extend(sinks.clone());
         if let (Audit::NAME, Some(witness)) = (name, witness) {
-            environment.push(("WEIR_AUDIT__WITNESSES", format!("[{}]", serde_json::to_string(witness)?)));
+            let witnesses = settings.audit.witnesses.iter().map(String::as_str).chain([witness]);
+            let witnesses = serde_json::to_string(&witnesses.collect::<Vec<_>>())?;
+            environment.push(("WEIR_AUDIT__WITNESSES", witnesses));
         }
-        let start = start_of(name, deployment, settings, environment)?;
+        let start =
+            Start { settings: Some(origin.clone()), ..start_of(name, deployment, settings, environment)? };
         deployment.start(home, name, start)?;
+    }
+    let otherwise = deployment.started_otherwise(&origin);
+    if !otherwise.is_empty() {
+        note(&format!(
+            "the settings have changed since these processes were started: {}; `weir down`, then `weir up` puts the \
+             settings of this folder in force",
+            otherwise.join(", ")
+        ));
     }
     Ok(())
 }
 
-/// Command line and environment of a process of the pipeline, with free addresses.
+/// Command line and environment of a process of the pipeline, with free addresses. It reads its settings itself.
 fn start_of(
     name: &str,
     deployment: &Deployment,
@@ -224,28 +261,30 @@ fn start_of(
         GATEWAY => (
             free("WEIR_GATEWAY__LISTEN", gateway.listen)?,
             Some(free("WEIR_GATEWAY__ADMIN_LISTEN", gateway.admin_listen)?),
-            gateway.tls.environment(["WEIR_GATEWAY__TLS__CERTIFICATE", "WEIR_GATEWAY__TLS__KEY"])?,
+            gateway.tls.config("gateway")?,
         ),
         QUERY_API => (
             free("WEIR_QUERY_API__LISTEN", query_api.listen)?,
             Some(free("WEIR_QUERY_API__ADMIN_LISTEN", query_api.admin_listen)?),
-            query_api.tls.environment(["WEIR_QUERY_API__TLS__CERTIFICATE", "WEIR_QUERY_API__TLS__KEY"])?,
+            query_api.tls.config("query_api")?,
         ),
-        _ => (free("WEIR_STAGE__ADMIN_LISTEN", settings.stage.admin_listen)?, None, Vec::new()),
+        _ => (free("WEIR_STAGE__ADMIN_LISTEN", settings.stage.admin_listen)?, None, None),
     };
-    let scheme = if tls.is_empty() { Scheme::Http } else { Scheme::Https };
-    env.extend(tls);
-    if name == GATEWAY {
-        env.extend(gateway.webhook_environment()?);
+    let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
+    let mut args = vec!["run".to_owned(), name.to_owned()];
+    if let (GATEWAY | QUERY_API, Some(issuer)) = (name, deployment.running(ISSUER)) {
+        args.extend(["--issuer".to_owned(), issuer.url()]);
     }
-    if name == schemas::changes::retention::STAGE {
-        env.extend(settings.retention.environment()?);
-    }
-    Ok(Start { args: vec!["run".into(), name.into()], env, listen, admin, scheme })
+    Ok(Start { args, env, listen, admin, scheme, settings: None })
 }
 
 /// Starts the witness unless it runs; how the signer is to ask it.
-fn start_witness(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints) -> anyhow::Result<String> {
+fn start_witness(
+    deployment: &mut Deployment,
+    home: &Path,
+    endpoints: &Endpoints,
+    settings: &Settings,
+) -> anyhow::Result<String> {
     let file = home.join(place::WITNESS_KEY);
     if !file.exists() {
         let name = format!("witness-{}", output::hex(&rand::random::<[u8; 4]>()));
@@ -257,7 +296,7 @@ fn start_witness(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints
         process.admin_url()
     } else {
         let listen = free_address(SocketAddr::from(([127, 0, 0, 1], 8646)))?;
-        let of_log = audit_log::keys::parse_all(&place::read(&home.join(place::SIGNING_KEY))?)?;
+        let of_log = place::signing_keys(settings, home)?;
         let mut args = vec!["witness".to_owned(), "--listen".to_owned(), listen.to_string()];
         args.extend(["--key".to_owned(), file.display().to_string()]);
         args.extend(["--dir".to_owned(), home.join("witness").display().to_string()]);
@@ -265,7 +304,8 @@ fn start_witness(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints
             args.extend(["--log".to_owned(), key.public(Purpose::Log).to_string()]);
         }
         let env = environment(endpoints, home);
-        deployment.start(home, WITNESS, Start { args, env, listen, admin: None, scheme: Scheme::Http })?;
+        let start = Start { args, env, listen, admin: None, scheme: Scheme::Http, settings: None };
+        deployment.start(home, WITNESS, start)?;
         format!("http://{listen}")
     };
     Ok(format!("{url} {}", key.public(Purpose::Witness)))
@@ -286,7 +326,8 @@ fn start_issuer(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints)
     let args = ["issuer", "--listen", &listen.to_string(), "--dir", &dir.display().to_string()];
     let args = args.map(str::to_owned).to_vec();
     let env = environment(endpoints, home);
-    deployment.start(home, ISSUER, Start { args, env, listen, admin: None, scheme: Scheme::Http })
+    let start = Start { args, env, listen, admin: None, scheme: Scheme::Http, settings: None };
+    deployment.start(home, ISSUER, start)
 }
 
 /// Advice on getting a token of the scripted issuer.
@@ -318,7 +359,8 @@ fn start_demo(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints) -
     let args = ["generate", "--demo", "--quiet", "--tenant", LOCAL_TENANT].map(str::to_owned).to_vec();
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let env = environment(endpoints, home);
-    deployment.start(home, DEMO, Start { args, env, listen, admin: None, scheme: Scheme::Http })
+    let start = Start { args, env, listen, admin: None, scheme: Scheme::Http, settings: None };
+    deployment.start(home, DEMO, start)
 }
 
 /// Environment variables of a process of the pipeline.
@@ -385,7 +427,7 @@ fn print_places(deployment: &Deployment, endpoints: &Endpoints, client: &Client)
 }
 
 /// Shows what flows until Ctrl-C, then stops the pipeline's processes; the servers stay for `weir down`.
-async fn watch(home: &Path) -> anyhow::Result<Outcome> {
+async fn watch(config: &StackConfig) -> anyhow::Result<Outcome> {
     note("\nCtrl-C stops the pipeline\n");
     let stop = shutdown::on_signal();
     let mut flow = status::Flow::begin().await?;
@@ -393,15 +435,16 @@ async fn watch(home: &Path) -> anyhow::Result<Outcome> {
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(Duration::from_secs(1)) => {
-                if let Err(error) = flow.show(home).await {
+                if let Err(error) = flow.show(&config.home).await {
                     tracing::debug!(error = format!("{error:#}"), "nothing to show this second");
                 }
             }
         }
     }
     note("stopping");
-    let mut deployment = Deployment::load(home)?;
-    stop_processes(&mut deployment, home).await?;
+    let _lock = Deployment::lock(config).await?;
+    let mut deployment = Deployment::load(&config.home)?;
+    stop_processes(&mut deployment, &config.home).await?;
     note("the pipeline is stopped, its servers run on: `weir up` continues, `weir down` stops them too");
     Ok(Outcome::Done)
 }

@@ -14,7 +14,6 @@ use sinks::Sink;
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
-    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -31,12 +30,13 @@ use crate::runtime::{
     deliver::slot::Slot,
     deliver::worker::{Command, Shared, Worker},
     fatal::Fatal,
+    grace::Grace,
     observe::metrics::StageMetrics,
 };
 
 /// Claims, releases and halts that may wait for the worker.
 const COMMANDS: usize = 64;
-/// Time limit for the transaction in flight when the process stops.
+/// Time limit for the transaction in flight when the process stops, for all that waits for it together.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Configuration of a member.
@@ -66,6 +66,7 @@ where
     let worker_done = CancellationToken::new();
     // The worker stops when told to, and when its poll thread is gone.
     let worker_stop = stop.child_token();
+    let grace = Grace::after(worker_stop.clone(), STOP_PATIENCE);
     let worker =
         Worker::new((sink, RealTime), Arc::clone(&shared), inbox, worker_stop.clone(), StdRng::from_os_rng());
     let done = worker_done.clone().drop_guard();
@@ -81,11 +82,12 @@ where
         schemas,
         stop,
         worker_done,
+        grace: grace.clone(),
         runtime: Handle::current(),
     };
     let ended = thread.spawn().await;
     worker_stop.cancel();
-    if timeout(STOP_PATIENCE, &mut worker).await.is_err() {
+    if grace.wait(&mut worker).await.is_none() {
         warn!("a transaction in flight did not end within 10 s; the next owner determines its outcome");
         worker.abort();
     }
@@ -100,6 +102,7 @@ struct PollThread<D: Decide, Q> {
     schemas: Q,
     stop: CancellationToken,
     worker_done: CancellationToken,
+    grace: Grace,
     runtime: Handle,
 }
 
@@ -134,7 +137,12 @@ where
             cluster_id: Arc::clone(&self.settings.cluster_id),
         };
         let driver = Driver::new(self.decide.clone(), links, StdRng::from_os_rng());
-        let context = ConsumerCallbacks::new(driver, Arc::clone(&self.shared), self.runtime.clone());
+        let context = ConsumerCallbacks::new(
+            driver,
+            Arc::clone(&self.shared),
+            self.runtime.clone(),
+            self.grace.clone(),
+        );
         let client = |error: rdkafka::error::KafkaError| Fatal::Client(error.to_string());
         let consumer: StageConsumer<D, Q> =
             StageConsumer::from_config_and_context(&self.settings.consumer.client_config(), context)
@@ -155,8 +163,7 @@ where
         self.settings.ready.store(false, Ordering::Relaxed);
         if self.stop.is_cancelled() {
             // Dropping the consumer leaves the group: not before the transaction in hand has ended.
-            let done = timeout_done(&self.worker_done);
-            drop(self.runtime.block_on(done));
+            self.runtime.block_on(self.grace.wait(self.worker_done.cancelled()));
         }
         ended
     }
@@ -171,10 +178,6 @@ fn with_a_second_chance(mut poll: impl FnMut() -> Result<Ended, Fatal>) -> Resul
         Ended::Stopped => Ok(()),
         Ended::Stalled => Err(Fatal::Stalled),
     }
-}
-
-async fn timeout_done(worker_done: &CancellationToken) -> Result<(), tokio::time::error::Elapsed> {
-    timeout(STOP_PATIENCE, worker_done.cancelled()).await
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub(crate) mod clock;
 pub(crate) mod consume;
 pub(crate) mod deliver;
 mod fatal;
+mod grace;
 pub mod keys;
 pub(crate) mod member;
 pub mod observe;

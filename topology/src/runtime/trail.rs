@@ -1,7 +1,7 @@
 //! Moves admissions and refusals from the services' memory to the audit log.
 //!
 //! Every service writes them to the database ([`follow`]); a gateway publishes them ([`publish`]), since it
-//! may write to Kafka and the query API may not.
+//! may write to Kafka and the query API may not. It publishes what commands and stages leave as well.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,8 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use producers::{gateway::Publisher, kafka::SendError};
 use schemas::Timestamp;
 use sinks::{
-    access_trail::{self, AccessEvent, Recording, Trail, Use, WaitingEvents},
+    access_trail::{self, AccessEvent, Recording, Trail, Use},
+    event_outbox::{Queue, WaitingEvents},
     postgres::{PgPool, service_pool},
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::MissedTickBehavior};
@@ -110,7 +111,7 @@ impl Follower {
             self.uses = self.remembered.due(self.trail.take_uses(), Instant::now());
         }
         let written = async {
-            access_trail::keep(&self.pool, &self.events).await?;
+            access_trail::keep_each(&self.pool, &self.events).await?;
             self.events.clear();
             access_trail::note_uses(&self.pool, &self.uses).await
         };
@@ -153,11 +154,13 @@ impl Remembered {
     }
 }
 
-/// Publishes the events of all services until the shutdown: one gateway at a time does.
+/// Publishes the events that wait in the database until the shutdown: one gateway at a time does.
 pub async fn publish(database_url: String, publisher: Arc<dyn Publisher>, shutdown: CancellationToken) {
     let mut waiting = match WaitingEvents::new(&database_url) {
         Ok(waiting) => waiting,
-        Err(error) => return warn!(%error, "the database's URL cannot be used to publish access events"),
+        Err(error) => {
+            return warn!(%error, "the database's URL cannot be used to publish the events that wait there");
+        }
     };
     let mut ticks = tokio::time::interval(PUBLISH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -166,19 +169,22 @@ pub async fn publish(database_url: String, publisher: Arc<dyn Publisher>, shutdo
             () = shutdown.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = publish_waiting(&mut waiting, publisher.as_ref()).await {
-            warn!(%error, "cannot read the access events that wait; will retry");
+        for queue in Queue::ALL {
+            if let Err(error) = publish_waiting(&mut waiting, queue, publisher.as_ref()).await {
+                warn!(?queue, %error, "cannot read the events that wait to be published; will retry");
+            }
         }
     }
 }
 
-/// Publishes what waits now, page by page. What Kafka does not take waits on.
+/// Publishes what waits in a queue now, page by page. What Kafka does not take waits on.
 async fn publish_waiting(
     waiting: &mut WaitingEvents,
+    queue: Queue,
     publisher: &dyn Publisher,
 ) -> Result<(), sinks::postgres::DatabaseError> {
     let mut after = i64::MIN;
-    while let Some(page) = waiting.after(after, PAGE).await?
+    while let Some(page) = waiting.after(queue, after, PAGE).await?
         && let Some(last) = page.last()
     {
         after = last.number;
@@ -188,18 +194,17 @@ async fn publish_waiting(
         for event in page {
             let number = event.number;
             let Some(event) = event.event else {
-                warn!(number, "an access event cannot be read; it waits for a gateway that can");
+                warn!(?queue, number, "an event cannot be read; it waits for a gateway that can");
                 continue;
             };
-            let id = event.id;
-            match publisher.publish(&event.envelope(), None) {
+            match publisher.publish(&event, None) {
                 Ok(delivery) => deliveries.push(async move { (number, delivery.await) }),
                 Err(unfit @ SendError::TooLarge { .. }) => {
-                    error!(event_id = %id, error = %unfit, "an access event cannot be published");
+                    error!(?queue, event_id = %event.id, error = %unfit, "an event cannot be published");
                     settled.push(number);
                 }
                 Err(error) => {
-                    warn!(%error, "Kafka takes no access events now; will retry");
+                    warn!(?queue, %error, "Kafka takes no events now; will retry");
                     break;
                 }
             }
@@ -208,12 +213,12 @@ async fn publish_waiting(
             while let Some((number, outcome)) = deliveries.next().await {
                 match outcome {
                     Ok(_) => settled.push(number),
-                    Err(error) => warn!(number, %error, "an access event is not published; will retry"),
+                    Err(error) => warn!(?queue, number, %error, "an event is not published; will retry"),
                 }
             }
         };
         let in_time = tokio::time::timeout(ACKNOWLEDGED_WITHIN, acknowledged).await.is_ok();
-        waiting.published(&settled).await?;
+        waiting.published(queue, &settled).await?;
         if !full || !in_time {
             break;
         }

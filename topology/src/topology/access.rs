@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use schemas::Topic;
 use serde::Serialize;
+use sinks::outbox;
 
 use super::Topology;
 use crate::siem::STAGE_PREFIX;
@@ -175,7 +176,7 @@ impl Topology {
             Grant::topics(
                 stages,
                 Write,
-                [Topic::Audit, Topic::AuditBackfill, Topic::Findings, Topic::DeadLetter],
+                [Topic::Audit, Topic::AuditBackfill].into_iter().chain(outbox::DESTINATIONS),
             ),
             Grant::groups(stages, groups.collect()),
             Grant::prefixed(stages, Resource::TransactionalId, AUDIT_TOPIC_WRITERS, &[Write]),
@@ -211,16 +212,25 @@ mod tests {
         }
     }
 
+    fn writes(role: Role, topic: &str) -> bool {
+        pipeline::declaration().grants().iter().any(|grant| {
+            grant.role == role
+                && grant.pattern == Pattern::Literal
+                && grant.operations.contains(&Operation::Write)
+                && grant.names.iter().any(|name| name == topic)
+        })
+    }
+
+    #[test]
+    fn stages_may_write_where_their_records_leave_for() {
+        for topic in outbox::DESTINATIONS {
+            assert!(writes(Role::Stages, topic.name()), "{topic}");
+            assert!(!Topic::FAMILIES.contains(&topic), "{topic} takes events of the gateway alone");
+        }
+    }
+
     #[test]
     fn only_the_gateway_and_operators_write_events() {
-        let writes = |role: Role, topic: &str| {
-            pipeline::declaration().grants().iter().any(|grant| {
-                grant.role == role
-                    && grant.pattern == Pattern::Literal
-                    && grant.operations.contains(&Operation::Write)
-                    && grant.names.iter().any(|name| name == topic)
-            })
-        };
         for topic in Topic::FAMILIES.map(Topic::name) {
             assert!(writes(Role::Gateway, topic), "{topic}");
             for role in [Role::QueryApi, Role::Stages, Role::Sinks] {

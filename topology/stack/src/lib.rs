@@ -36,6 +36,7 @@ pub use config::{Broker, Named, Registry, StackConfig};
 pub use control::{Data, ServerState, ServerStatus, Tethered};
 pub use error::StackError;
 pub use folder::create_home;
+pub use lock::Lock;
 
 use fetch::{Part, Sources};
 use state::{Server, State};

@@ -5,15 +5,18 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _};
 use std::path::Path;
 
-/// Held while it lives.
+/// The right to start and stop what a lock file stands for. Held while it lives.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub struct Lock {
     _file: File,
 }
 
 impl Lock {
     /// Waits for the lock file at `path`, and reports the wait when another process holds it.
-    pub(crate) fn acquire(config: &StackConfig, path: &Path) -> Result<Self, StackError> {
+    ///
+    /// # Errors
+    /// [`StackError::Io`] where the file cannot be made or locked.
+    pub fn acquire(config: &StackConfig, path: &Path) -> Result<Self, StackError> {
         if let Some(dir) = path.parent() {
             create_home(dir)?;
         }

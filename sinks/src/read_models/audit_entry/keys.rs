@@ -42,16 +42,15 @@ impl Search<'_> {
         while let Some(to) = windows.iter().find_map(|window| window.within(left)?.to) {
             left.to = Some(to);
             let Some(step) = newest_days(left, days) else { break };
-            let (began, before) = (Instant::now(), self.rows.len());
+            let began = Instant::now();
             match self.look_up(connection, step, keys).await {
                 Ok(()) if self.is_page_full() => return Ok(Progress::PageFull),
                 Ok(()) => {}
-                // Its entries come at its end, sorted: none of them was taken.
-                Err(ReadError::TooSlow) if self.rows.len() == before && days > 1 => {
+                Err(ReadError::TooSlow) if days > 1 => {
                     days = 1;
                     continue;
                 }
-                Err(ReadError::TooSlow) if self.rows.len() == before => return Ok(Progress::UpTo(to)),
+                Err(ReadError::TooSlow) => return Ok(Progress::UpTo(to)),
                 Err(error) => return Err(error),
             }
             days = next_days(days, began.elapsed());

@@ -6,7 +6,7 @@
 //!
 //! Entries and positions come from one snapshot, so that an answer holds exactly the records before its positions.
 
-use futures_util::{Stream, TryStreamExt};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use schemas::{TenantId, Timestamp, changes::OcsfRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -142,6 +142,12 @@ pub async fn page(
     Ok(Page { items, next, reached: None, positions: snapshot.positions })
 }
 
+/// An entry, and the bytes that it takes of a page.
+struct SizedItem {
+    item: AuditItem,
+    bytes: usize,
+}
+
 /// The entries of one page, as they come.
 pub(super) struct Rows {
     items: Vec<AuditItem>,
@@ -174,26 +180,48 @@ impl Rows {
         self.full || self.items.len() == self.limit || self.bytes > MAX_PAGE_BYTES
     }
 
-    /// Takes rows until there are no more, or the page is full.
+    /// Takes rows until there are no more, or the page is full. If it fails, it has taken none of them: their
+    /// query is repeated.
     pub(super) async fn take(
         &mut self,
-        mut rows: impl Stream<Item = sqlx::Result<PgRow>> + Unpin,
+        rows: impl Stream<Item = sqlx::Result<PgRow>> + Unpin,
     ) -> Result<(), ReadError> {
-        while let Some(row) = rows.try_next().await? {
+        let detail = self.detail;
+        let read = move |row: sqlx::Result<PgRow>| -> Result<SizedItem, ReadError> {
+            let row = row?;
+            let item = item(&row, detail)?;
+            let record = item.record.as_ref().map_or(0, |record| record.get().len());
+            Ok(SizedItem { bytes: size_of_values(&row) + record, item })
+        };
+        self.take_items(rows.map(read)).await
+    }
+
+    async fn take_items(
+        &mut self,
+        items: impl Stream<Item = Result<SizedItem, ReadError>> + Unpin,
+    ) -> Result<(), ReadError> {
+        let (count, bytes) = (self.items.len(), self.bytes);
+        let taken = self.add_items(items).await;
+        if taken.is_err() {
+            self.items.truncate(count);
+            self.bytes = bytes;
+        }
+        taken
+    }
+
+    async fn add_items(
+        &mut self,
+        mut items: impl Stream<Item = Result<SizedItem, ReadError>> + Unpin,
+    ) -> Result<(), ReadError> {
+        while let Some(SizedItem { item, bytes }) = items.try_next().await? {
             if self.are_enough() {
                 self.full = true;
                 return Ok(());
             }
-            let item = item(&row, self.detail)?;
-            self.bytes += size_of_values(&row) + item.record.as_ref().map_or(0, |record| record.get().len());
+            self.bytes += bytes;
             self.items.push(item);
         }
         Ok(())
-    }
-
-    /// Number of entries so far.
-    pub(super) const fn len(&self) -> usize {
-        self.items.len()
     }
 
     /// The entries, and whether there are more.
@@ -326,7 +354,15 @@ impl<'r> Columns<'r> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::stream;
+
     use super::*;
+
+    const ENTRY: &str = r#"{"event_id":"0192f0c1-2345-7abc-8def-0123456789ab","occurred_at":"2026-01-31T10:00:00.123456Z",
+        "tenant":"acme","kind":"SignedIn","actor_kind":"user","actor":"ada","actor_name":null,"actor_ip":null,
+        "action":"ConsoleLogin","resource_type":null,"resource":null,"project":null,"outcome":"success",
+        "outcome_code":null,"source":"/s","correlation_id":null,"class_uid":3002,"activity_id":1,"severity_id":1,
+        "position":{"topic":"weir.activity.v1","partition":3,"offset":7},"record":{"a":1e400}}"#;
 
     fn sql(filter: AuditFilter, after: Option<PageKey>) -> String {
         let tenant = TenantId::new("acme").expect("valid");
@@ -367,16 +403,37 @@ mod tests {
         assert_eq!(sql(AuditFilter::default(), None), expected);
     }
 
+    fn entry(n: u128) -> SizedItem {
+        let mut item: AuditItem = serde_json::from_str(ENTRY).expect("reads");
+        item.event_id = Uuid::from_u128(n);
+        SizedItem { item, bytes: 100 }
+    }
+
+    fn ids(rows: Rows) -> Vec<u128> {
+        rows.into_items().0.iter().map(|item| item.event_id.as_u128()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_slice_that_is_cut_off_leaves_no_entry_on_the_page() {
+        let filter = AuditFilter::default();
+        let request = PageRequest { filter, after: None, limit: 3, detail: Detail::Columns };
+        let mut page = Rows::new(&request);
+        page.take_items(stream::iter([Ok(entry(9))])).await.expect("a whole slice");
+        let cut_off = stream::iter([Ok(entry(8)), Ok(entry(7)), Err(ReadError::TooSlow)]);
+        assert!(matches!(page.take_items(cut_off).await, Err(ReadError::TooSlow)));
+        assert_eq!((page.bytes, page.wanted(), page.are_enough()), (100, 3, false));
+        // The next page begins with that slice.
+        let mut next = Rows::new(&request);
+        let again = (6..=8).rev().map(|n| Ok(entry(n)));
+        next.take_items(stream::iter(again)).await.expect("there is time now");
+        assert_eq!((ids(page), ids(next)), (vec![9], vec![8, 7, 6]));
+    }
+
     #[test]
     fn an_answer_reads_back() {
-        let text = r#"{"event_id":"0192f0c1-2345-7abc-8def-0123456789ab","occurred_at":"2026-01-31T10:00:00.123456Z",
-            "tenant":"acme","kind":"SignedIn","actor_kind":"user","actor":"ada","actor_name":null,"actor_ip":null,
-            "action":"ConsoleLogin","resource_type":null,"resource":null,"project":null,"outcome":"success",
-            "outcome_code":null,"source":"/s","correlation_id":null,"class_uid":3002,"activity_id":1,"severity_id":1,
-            "position":{"topic":"weir.activity.v1","partition":3,"offset":7},"record":{"a":1e400}}"#;
-        let item: AuditItem = serde_json::from_str(text).expect("reads");
+        let item: AuditItem = serde_json::from_str(ENTRY).expect("reads");
         assert_eq!(item.position.offset, 7);
         let again = serde_json::to_string(&item).expect("writes");
-        assert_eq!(again, text.replace(['\n', ' '], ""), "field order and the record's digits are kept");
+        assert_eq!(again, ENTRY.replace(['\n', ' '], ""), "field order and the record's digits are kept");
     }
 }

@@ -158,6 +158,7 @@ impl Search<'_> {
             match self.read(connection, slice).await {
                 Ok(()) if self.is_page_full() => return Ok(Progress::PageFull),
                 Ok(()) => {}
+                // Nothing of the slice is on the page: the next one begins with it.
                 Err(error) => return self.cut_off(error, left.to),
             }
             let Some(from) = from else { return Ok(Progress::Whole) };

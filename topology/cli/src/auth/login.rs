@@ -17,7 +17,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::{Outcome, deployment::write_private, output::note, place::Place, status};
+use crate::{Outcome, credential::ServiceUrl, deployment::write_private, output::note, place::Place, status};
 
 /// The file of the token that a sign-in gave.
 pub(crate) const LOGIN_FILE: &str = "login.json";
@@ -77,7 +77,8 @@ struct Granted {
 /// Signs in and keeps the token for this place's services.
 pub(super) async fn login(args: &LoginArgs) -> anyhow::Result<Outcome> {
     let place = Place::here()?;
-    let urls = place.service_urls()?;
+    let services = place.service_urls()?;
+    let urls: Vec<&str> = services.iter().map(ServiceUrl::trusted).collect::<anyhow::Result<_>>()?;
     if urls.is_empty() {
         bail!(
             "no service is known here to sign in for: `weir up` starts one, WEIR_QUERY_API__URL names another"

@@ -6,6 +6,7 @@ mod selection;
 
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
+use schemas::ParkReason;
 use serde_json::json;
 use sinks::{
     parking::{self, ParkedKey, Resolution, Settling, Status},
@@ -19,7 +20,7 @@ use super::{
     place::Place,
     stage::{PartitionArgs, operator},
 };
-use selection::SelectionArgs;
+use selection::{SelectionArgs, park_reason};
 
 /// Arguments of `weir dead-letter`.
 #[derive(Debug, Args)]
@@ -35,8 +36,8 @@ enum DeadLetterCommand {
         #[command(flatten)]
         selection: SelectionArgs,
         /// Only those parked for this reason, for example undecodable.
-        #[arg(long, visible_alias = "parked-as")]
-        reason: Option<String>,
+        #[arg(long, visible_alias = "parked-as", value_parser = park_reason)]
+        reason: Option<ParkReason>,
         /// Only records of this status; all, if not given.
         #[arg(long, value_enum)]
         status: Option<StatusArg>,
@@ -64,8 +65,8 @@ enum DeadLetterCommand {
         #[command(flatten)]
         selection: SelectionArgs,
         /// Only those parked for this reason, for example `duplicate_id_conflict`.
-        #[arg(long, visible_alias = "parked-as")]
-        reason: Option<String>,
+        #[arg(long, visible_alias = "parked-as", value_parser = park_reason)]
+        reason: Option<ParkReason>,
         /// Every waiting record, where no other option selects.
         #[arg(long)]
         all: bool,
@@ -88,8 +89,8 @@ enum DeadLetterCommand {
         #[command(flatten)]
         selection: SelectionArgs,
         /// Only those parked for this reason.
-        #[arg(long)]
-        parked_as: Option<String>,
+        #[arg(long, value_parser = park_reason)]
+        parked_as: Option<ParkReason>,
         /// Reason, stored with each discarded record.
         #[arg(long)]
         reason: String,
@@ -182,6 +183,10 @@ pub(super) async fn dead_letter(args: DeadLetterArgs) -> anyhow::Result<Outcome>
                 &format!("{discarded} parked records {would}"),
                 output,
             )?;
+            if discarded == 0 {
+                note(&selection::nothing_selected(0));
+                return Ok(Outcome::No);
+            }
             Ok(Outcome::Done)
         }
     }

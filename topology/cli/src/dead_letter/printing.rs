@@ -70,7 +70,10 @@ pub(super) fn record(record: &ParkedRecord, format: Format) -> anyhow::Result<()
     match &record.value {
         Some(value) => output::line(&for_people(value)),
         None if record.value_was_left_out() => {
-            output::line("(too long to be kept; replay reads it from the topic)");
+            output::line("(not kept; replay reads it from the topic)");
+        }
+        None if record.may_lack_bytes() => {
+            output::line("(none, and no headers kept; replay reads the record from the topic)");
         }
         None => output::line("(none)"),
     }

@@ -10,7 +10,7 @@ use sinks::{
 };
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::printing;
+use super::{printing, selection::nothing_selected};
 use crate::{
     Outcome,
     output::{Format, note},
@@ -46,7 +46,7 @@ struct Tally {
 /// Refusals that are named one by one; more are only counted.
 const NAMED_REFUSALS: usize = 100;
 
-/// Publishes the records, or says what would be published. `No`, if some were refused.
+/// Publishes the records, or says what would be published. `No`, if there were none, or some were refused.
 pub(super) async fn replay(
     place: &Place,
     settling: &mut Settling,
@@ -57,6 +57,12 @@ pub(super) async fn replay(
     let outcome = all(settling, &replayer, (asked, &mut tally)).await;
     print(&tally, asked.dry_run, output)?;
     let interrupted = outcome?;
+    if !interrupted && tally.selected == 0 {
+        // With --again they would have been selected.
+        let before = settling.count(&asked.selection, &[Status::Replayed]).await;
+        note(&nothing_selected(before.context("counting the replayed records")?));
+        return Ok(Outcome::No);
+    }
     Ok(match (interrupted, tally.refusals) {
         (true, _) => Outcome::Interrupted,
         (false, 0) => Outcome::Done,

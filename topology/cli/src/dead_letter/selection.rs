@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use clap::Args;
-use schemas::{Timestamp, Topic};
+use schemas::{ParkReason, Timestamp, Topic};
 use sinks::parking::Selection;
 
 use crate::{lag::duration, stage::topic};
@@ -32,7 +32,7 @@ pub(super) struct SelectionArgs {
 
 impl SelectionArgs {
     /// The selection, with the reason that another flag names.
-    pub(super) fn with(&self, reason: Option<String>) -> Selection {
+    pub(super) fn with(&self, reason: Option<ParkReason>) -> Selection {
         Selection {
             stage: self.stage.clone(),
             topic: self.topic,
@@ -51,6 +51,22 @@ pub(super) fn demand_one(selection: &Selection, all: bool) -> anyhow::Result<()>
         bail!("say which records: by --stage, --topic, --reason, --tenant, --since and so on, or --all");
     }
     Ok(())
+}
+
+/// What to do about a selection without a record; `replayed`: the records of it that an earlier command replayed.
+pub(super) fn nothing_selected(replayed: u64) -> String {
+    let list = "nothing was selected; `weir dead-letter list` shows the records with reason and status";
+    match replayed {
+        0 => list.to_owned(),
+        1 => format!("{list}. 1 record was replayed before: --again replays it once more"),
+        many => format!("{list}. {many} records were replayed before: --again replays them once more"),
+    }
+}
+
+/// The reason of that name.
+pub(super) fn park_reason(name: &str) -> Result<ParkReason, String> {
+    let names = || ParkReason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>().join(", ");
+    ParkReason::from_name(name).ok_or_else(|| format!("no such reason; there are {}", names()))
 }
 
 fn instant(text: &str) -> Result<Timestamp, String> {
@@ -76,6 +92,25 @@ mod tests {
         assert_eq!(instant("2026-01-05T08:00:00Z").expect("a time").timestamp(), 1_767_600_000);
         for bad in ["", "yesterday", "-1h", "9999999999999999999h", "99999999999999h"] {
             assert!(instant(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_reason_is_refused_with_those_that_there_are() {
+        assert_eq!(park_reason("duplicate_id_conflict"), Ok(ParkReason::DuplicateIdConflict));
+        for bad in ["duplicate_id_conflct", "", "Undecodable"] {
+            let why = park_reason(bad).expect_err(bad);
+            assert!(why.contains("undecodable") && why.contains("siem_too_large"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_selection_without_a_record_names_what_to_do() {
+        assert!(!nothing_selected(0).contains("--again"));
+        for replayed in [1, 7] {
+            let said = nothing_selected(replayed);
+            assert!(said.contains("weir dead-letter list") && said.contains("--again"), "{said}");
+            assert!(said.contains(&replayed.to_string()), "{said}");
         }
     }
 

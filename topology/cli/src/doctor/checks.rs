@@ -348,7 +348,8 @@ fn stage(stage: &Stage) -> Vec<Finding> {
                 continue;
             }
             let what = format!("{name} is halted on {}: {why}", place(partition));
-            found.push(Finding::problem(CHECK, what, cure_of_halt(name, partition, why)));
+            let at = format!("{name} --topic {} --partition {}", partition.topic, partition.partition);
+            found.push(Finding::problem(CHECK, what, reason.cure(&at)));
         }
     }
     for why in retried {
@@ -377,26 +378,6 @@ fn stage(stage: &Stage) -> Vec<Finding> {
         });
     }
     found
-}
-
-fn cure_of_halt(stage: &str, partition: &StagePartition, why: &str) -> String {
-    let place = format!("{stage} --topic {} --partition {}", partition.topic, partition.partition);
-    let HaltReason { kind, detail } = HaltReason::from_stored(why);
-    match kind {
-        HaltKind::RetentionGap => {
-            let to = detail.rsplit_once("to ").map_or("OFFSET", |(_, to)| to);
-            format!(
-                "records were deleted before the stage read them: raise the topic's retention.ms, then `weir stage \
-                 accept-gap {place} --to {to} --reason TEXT` records the loss and goes on"
-            )
-        }
-        HaltKind::LogDiverged | HaltKind::LogTruncated | HaltKind::LogReplaced => {
-            "the topic is not the one that the stage has read: bring that one back, or restore the database from \
-             the same time (docs/upgrading.md)"
-                .to_owned()
-        }
-        _ => format!("fix the cause, then `weir stage resume {place}`"),
-    }
 }
 
 fn keys(keys: &Keys) -> Vec<Finding> {

@@ -5,7 +5,7 @@ use schemas::access::{Principal, Role};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::settings::{identities, issuers_of};
+use crate::settings::identities;
 
 fn form(path: &str, body: &str) -> Request<Body> {
     Request::post(path)
@@ -41,7 +41,7 @@ async fn place() -> Place {
     fs::write(&file, keys.to_string()).expect("written");
     let mut settings = described(&url);
     settings["jwks_file"] = file.display().to_string().into();
-    let issuers = issuers_of(&json!({"issuer": [settings]}).to_string()).expect("settings");
+    let issuers = vec![serde_json::from_value(settings).expect("settings")];
     Place { router, identities: identities(issuers).expect("an issuer"), secret, _dir: dir }
 }
 

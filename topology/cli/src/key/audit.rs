@@ -7,6 +7,7 @@ use schemas::{
     events::{Activity, ActivityKind, Actor, ActorKind, Outcome, OutcomeStatus, Resource},
     text::one_line,
 };
+use sinks::api_keys::RotatedKey;
 
 use crate::{own_event, place::Place, stage::account};
 
@@ -25,9 +26,10 @@ impl<'a> KeyChange<'a> {
         Self { key, action: "CreateApiKey", message: described(key) }
     }
 
-    pub(super) fn rotated(key: &'a ApiKey, old: &str, until: Timestamp) -> Self {
-        let message =
-            format!("in place of {old}, which works until {}; {}", until.to_rfc3339(), described(key));
+    /// The key of the id `old` has a successor.
+    pub(super) fn rotated(rotated: &'a RotatedKey, old: &str) -> Self {
+        let (key, until) = (&rotated.made.key, rotated.old_until.to_rfc3339());
+        let message = format!("in place of {old}, which works until {until}; {}", described(key));
         Self { key, action: "RotateApiKey", message }
     }
 
@@ -77,4 +79,40 @@ fn described(key: &ApiKey) -> String {
 pub(super) async fn publish(place: &Place, change: &KeyChange<'_>) -> anyhow::Result<()> {
     let by = account();
     own_event::publish(place, "key", &[change.envelope(&by, Utc::now())]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::{TenantId, access::Scope};
+    use secrecy::SecretString;
+    use sinks::api_keys::CreatedKey;
+
+    use super::*;
+
+    #[test]
+    fn the_log_tells_when_the_old_key_ends() {
+        let now: Timestamp = "2026-01-02T03:04:05Z".parse().expect("a time");
+        let key = ApiKey {
+            id: "new00000".to_owned(),
+            succeeds: Some("old00000".to_owned()),
+            tenant: TenantId::new("acme").expect("a tenant"),
+            name: "ci".to_owned(),
+            scopes: vec![Scope::EventsWrite],
+            secret_hmac: [0; 32],
+            created_at: now,
+            revoked_at: None,
+            expires_at: None,
+            last_used_at: None,
+            sources: Vec::new(),
+            networks: Vec::new(),
+        };
+        let made = CreatedKey { key, token: SecretString::from("weir_secret".to_owned()) };
+        let rotated = RotatedKey { made, old_until: now + chrono::TimeDelta::hours(1) };
+        let envelope = KeyChange::rotated(&rotated, "old00000").envelope("mara", now);
+        let Event::Activity(activity) = envelope.event else { panic!("an activity") };
+        let message = activity.outcome.message.expect("a message");
+        let expected =
+            "in place of old00000, which works until 2026-01-02T04:04:05+00:00; scopes events:write; no end";
+        assert_eq!(message, expected);
+    }
 }

@@ -8,7 +8,7 @@ use chrono::{TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use schemas::{Timestamp, access::Scope};
-use sinks::api_keys::{self, CreatedKey, KeyRequest};
+use sinks::api_keys::{self, CreatedKey, KeyRequest, RotatedKey};
 
 use self::audit::KeyChange;
 use super::{
@@ -58,7 +58,7 @@ enum KeyCommand {
     Rotate {
         /// The other one's public id, 8 characters.
         id: String,
-        /// Time for which the old key stays valid.
+        /// Time for which the old key stays valid, unless it ends before.
         #[arg(long, value_parser = end, default_value = "24h")]
         overlap: End,
         /// Expiry of the new key. Without it: never.
@@ -72,7 +72,7 @@ enum KeyCommand {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         output: Format,
     },
-    /// Stop a key from working, within 5 seconds.
+    /// Stop a key from working, within a second.
     Revoke {
         /// The key's public id, 8 characters.
         id: String,
@@ -142,8 +142,9 @@ pub(super) async fn key(args: KeyArgs) -> anyhow::Result<Outcome> {
             let now = Utc::now();
             let until = overlap.from(now)?;
             let expires_at = expires.map(|end| end.from(now)).transpose()?;
-            let Some(made) = rotate(&place, &id, until, expires_at).await? else { return Ok(unknown(&id)) };
-            note(&format!("key {id} works until {}", until.format("%F %T UTC")));
+            let rotated = rotate(&place, &id, until, expires_at).await?;
+            let Some(RotatedKey { made, old_until }) = rotated else { return Ok(unknown(&id)) };
+            note(&format!("key {id} works until {}", old_until.format("%F %T UTC")));
             printing::created(&made, output)?;
             Ok(Outcome::Done)
         }
@@ -178,21 +179,21 @@ async fn rotate(
     id: &str,
     until: Timestamp,
     expires_at: Option<Timestamp>,
-) -> anyhow::Result<Option<CreatedKey>> {
+) -> anyhow::Result<Option<RotatedKey>> {
     let peppers = place.peppers()?;
     let mut transaction = place.operator_pool()?.begin().await.context("reaching the database")?;
     let rotated = api_keys::rotate(&mut transaction, &peppers.current, id, until, expires_at).await?;
-    let Some(made) = rotated else { return Ok(None) };
-    audit::publish(place, &KeyChange::rotated(&made.key, id, until)).await?;
+    let Some(rotated) = rotated else { return Ok(None) };
+    audit::publish(place, &KeyChange::rotated(&rotated, id)).await?;
     transaction.commit().await.context("rotating the key")?;
-    Ok(Some(made))
+    Ok(Some(rotated))
 }
 
 /// Ends the key first: a leaked key must end whether or not Kafka takes the event.
 async fn revoke(place: &Place, id: &str) -> anyhow::Result<Outcome> {
     let mut connection = place.operator_pool()?.acquire().await.context("reaching the database")?;
     let Some(key) = api_keys::revoke(&mut connection, id).await? else { return Ok(unknown(id)) };
-    note(&format!("key {id} is revoked; the gateway and the query API refuse it within 5 seconds"));
+    note(&format!("key {id} is revoked; the gateway and the query API refuse it within a second"));
     if let Err(error) = audit::publish(place, &KeyChange::revoked(&key)).await {
         note(&format!("the audit log does not know of it: {error:#}"));
     }

@@ -1,9 +1,6 @@
 //! Settings of a listener, and of the certificate authorities that commands trust.
 
-use std::{
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::{net::IpAddr, path::PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -31,20 +28,6 @@ impl Tls {
             (None, Some(_)) => bail!("[{section}.tls] names a key and no certificate: set both, or neither"),
         }
     }
-
-    /// Environment variables that carry these settings to a process in another folder.
-    pub(crate) fn environment(
-        &self,
-        [certificate, key]: [&'static str; 2],
-    ) -> anyhow::Result<Vec<(&'static str, String)>> {
-        let named = [(certificate, &self.certificate), (key, &self.key)];
-        let named = named.into_iter().filter_map(|(name, path)| Some((name, path.as_deref()?)));
-        named.map(|(name, path)| Ok((name, absolute(path)?))).collect()
-    }
-}
-
-fn absolute(path: &Path) -> anyhow::Result<String> {
-    Ok(std::path::absolute(path)?.display().to_string())
 }
 
 /// Networks as people write them down: one alone, or a list.
@@ -118,10 +101,6 @@ mod tests {
             let error = half.config("query_api").expect_err("half of it").to_string();
             assert!(error.contains("[query_api.tls]"), "{error}");
         }
-        let told = both.environment(["C", "K"]).expect("text");
-        assert!(told.iter().all(|(_, path)| Path::new(path).is_absolute()), "{told:?}");
-        assert_eq!(told.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["C", "K"]);
-        assert_eq!(tls(None, None).environment(["C", "K"]).expect("text"), []);
     }
 
     #[test]

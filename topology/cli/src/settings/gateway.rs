@@ -93,23 +93,6 @@ impl TenantLimits {
 }
 
 impl Gateway {
-    /// Environment variables that carry these settings to a gateway that runs in another folder.
-    pub(crate) fn webhook_environment(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
-        let mut environment = Vec::new();
-        if !self.github_webhook_secrets.is_empty() {
-            let one = |(tenant, given): (&String, &OneOrMany)| {
-                anyhow::Ok(format!("{}={}", serde_json::to_string(tenant)?, serde_json::to_string(given)?))
-            };
-            let all: Vec<_> = self.github_webhook_secrets.iter().map(one).collect::<Result<_, _>>()?;
-            environment.push(("WEIR_GATEWAY__GITHUB_WEBHOOK_SECRETS", format!("{{{}}}", all.join(","))));
-        }
-        if let Some(file) = &self.github_webhook_secrets_file {
-            let file = std::path::absolute(file)?.display().to_string();
-            environment.push(("WEIR_GATEWAY__GITHUB_WEBHOOK_SECRETS_FILE", file));
-        }
-        Ok(environment)
-    }
-
     /// The secrets of GitHub's webhooks, from the settings and their file.
     pub(crate) fn github_webhook_secrets(&self) -> anyhow::Result<WebhookSecrets> {
         let mut by_tenant = self.github_webhook_secrets.clone();

@@ -1,6 +1,6 @@
 //! Settings of issuers, whose tokens are accepted beside API keys.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use edge::identity::{Identities, IssuerConfig, KeySource, RoleRule, SubjectKind, TenantOf};
@@ -20,7 +20,7 @@ pub(crate) struct Identity {
 }
 
 /// `[[issuer]]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Issuer {
     /// Its URL, exactly as its tokens name it in `iss`.
@@ -52,7 +52,7 @@ fn sub() -> String {
     "sub".to_owned()
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
     Person,
@@ -60,7 +60,7 @@ enum Kind {
 }
 
 /// Grants the role for the tenant to subjects whose claim has the value.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rule {
     /// The claim's name, or a JSON pointer to a member within it.
@@ -88,7 +88,7 @@ pub(crate) fn issuers(named: &[Issuer], identity: &Identity) -> anyhow::Result<V
 }
 
 /// The issuers of a text in TOML or JSON.
-pub(crate) fn issuers_of(text: &str) -> anyhow::Result<Vec<Issuer>> {
+fn issuers_of(text: &str) -> anyhow::Result<Vec<Issuer>> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct File {
@@ -110,19 +110,6 @@ pub(crate) fn identities(issuers: Vec<Issuer>) -> anyhow::Result<Identities> {
 /// The issuers as they are checked by.
 pub(crate) fn issuer_configs(issuers: Vec<Issuer>) -> anyhow::Result<Vec<IssuerConfig>> {
     issuers.into_iter().map(Issuer::config).collect()
-}
-
-/// The issuers as a file for processes that run in another folder; nothing where there are none.
-pub(crate) fn written(issuers: &[Issuer]) -> anyhow::Result<Option<String>> {
-    if issuers.is_empty() {
-        return Ok(None);
-    }
-    let absolute = |file: &Path| std::path::absolute(file);
-    let mut issuers = issuers.to_vec();
-    for issuer in &mut issuers {
-        issuer.jwks_file = issuer.jwks_file.as_deref().map(absolute).transpose()?;
-    }
-    Ok(Some(serde_json::to_string_pretty(&serde_json::json!({ "issuer": issuers }))?))
 }
 
 impl Issuer {
@@ -196,14 +183,12 @@ mod tests {
     "#;
 
     #[test]
-    fn issuers_are_read_and_told_to_processes_elsewhere() {
+    fn issuers_are_read_from_a_file_in_either_form() {
         let read = file(GOOD).expect("a file");
         assert_eq!(read.len(), 2);
-        let json = written(&read).expect("absolute").expect("some");
-        let again = file(&json).expect("the same file, as JSON");
-        assert!(again[1].jwks_file.as_ref().is_some_and(|file| file.is_absolute()));
-        identities(again).expect("usable");
-        assert_eq!(written(&[]).expect("nothing"), None);
+        let json = serde_json::json!({ "issuer": read }).to_string();
+        assert_eq!(file(&json).expect("the same, as JSON"), read);
+        identities(read).expect("usable");
     }
 
     #[test]

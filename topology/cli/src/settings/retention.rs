@@ -78,28 +78,6 @@ impl Retention {
         let rules = self.audit.iter().map(rule).collect::<anyhow::Result<_>>()?;
         Ok(AuditRetention { days: days(self.audit_days), rules })
     }
-
-    /// Environment variables that carry these settings to a stage that runs in another folder.
-    pub(crate) fn environment(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
-        let mut environment = vec![
-            ("WEIR_RETENTION__AUDIT_DAYS", self.audit_days.to_string()),
-            ("WEIR_RETENTION__SETTLED_PARKED_DAYS", self.settled_parked_days.to_string()),
-            ("WEIR_RETENTION__RISK_DAYS", self.risk_days.to_string()),
-            ("WEIR_RETENTION__CORRELATION_DAYS", self.correlation_days.to_string()),
-            ("WEIR_RETENTION__UTILISATION_DAYS", self.utilisation_days.to_string()),
-        ];
-        if !self.audit.is_empty() {
-            let one = |rule: &AuditRule| {
-                let tenant = rule.tenant.as_ref().map(serde_json::to_string).transpose()?;
-                let tenant = tenant.map(|tenant| format!("tenant={tenant},")).unwrap_or_default();
-                let class = rule.class.map(|class| format!("class={class},")).unwrap_or_default();
-                anyhow::Ok(format!("{{{tenant}{class}days={}}}", rule.days))
-            };
-            let rules = self.audit.iter().map(one).collect::<anyhow::Result<Vec<_>>>()?;
-            environment.push(("WEIR_RETENTION__AUDIT", format!("[{}]", rules.join(","))));
-        }
-        Ok(environment)
-    }
 }
 
 /// 0 is for ever.
@@ -118,11 +96,10 @@ mod tests {
     }
 
     #[test]
-    fn rules_survive_the_environment_and_name_something() {
+    fn rules_come_from_the_environment_too_and_name_something() {
         let audit = vec![rule(Some("acme"), Some(3002)), rule(None, Some(6003)), rule(Some("eu.b"), None)];
         let retention = Retention { audit, ..Retention::default() };
-        let told = retention.environment().expect("text");
-        let (_, rules) = told.last().expect("the rules are told last");
+        let rules = r#"[{tenant="acme",class=3002,days=7},{class=6003,days=7},{tenant="eu.b",days=7}]"#;
         let value: figment::value::Value = rules.parse().expect("never fails");
         let read: Vec<AuditRule> =
             Figment::from(Serialized::default("audit", value)).extract_inner("audit").expect("a list");

@@ -1,6 +1,6 @@
 //! Settings of the sinks that records are forwarded to.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use figment::{
@@ -18,14 +18,14 @@ pub(crate) struct Siem {
     pub(crate) sinks_file: Option<PathBuf>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     sink: Vec<SinkSettings>,
 }
 
 /// The sinks as they are written in the settings and in the file that these name.
-pub(crate) fn written(named: &[SinkSettings], siem: &Siem) -> anyhow::Result<Vec<SinkSettings>> {
+fn written(named: &[SinkSettings], siem: &Siem) -> anyhow::Result<Vec<SinkSettings>> {
     let mut sinks = named.to_vec();
     if let Some(file) = &siem.sinks_file {
         let read = || format!("the file of sinks, {}, cannot be used", file.display());
@@ -49,32 +49,12 @@ pub(crate) fn sinks(named: &[SinkSettings], siem: &Siem) -> anyhow::Result<Vec<S
         .context("the settings of the sinks cannot be used")
 }
 
-/// The sinks as a file for processes that run in another folder; nothing where there are none.
-pub(crate) fn file_of(mut sinks: Vec<SinkSettings>) -> anyhow::Result<Option<String>> {
-    if sinks.is_empty() {
-        return Ok(None);
-    }
-    let absolute = |path: &mut Option<PathBuf>| {
-        let told = path.as_deref().map(std::path::absolute).transpose()?;
-        *path = told;
-        anyhow::Ok(())
-    };
-    for sink in &mut sinks {
-        absolute(&mut sink.secret_file)?;
-        absolute(&mut sink.ca_certificate)?;
-        if let ("file", Some(path)) = (sink.kind.as_str(), &sink.endpoint) {
-            sink.endpoint = Some(std::path::absolute(Path::new(path))?.display().to_string());
-        }
-    }
-    Ok(Some(serde_json::to_string_pretty(&File { sink: sinks })?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sinks_are_read_from_a_file_and_told_to_processes_elsewhere() {
+    fn sinks_are_read_from_a_file_in_either_form() {
         let written_in = |text: &str| {
             let file = tempfile::NamedTempFile::new().expect("a file");
             std::fs::write(file.path(), text).expect("written");
@@ -83,11 +63,9 @@ mod tests {
         let text = "[[sink]]\nname = \"a\"\nkind = \"file\"\nendpoint = \"copy.ndjson\"\n[[sink]]\nname = \"s\"\n\
                     kind = \"splunk_hec\"\nendpoint = \"https://s:8088\"\nsecret_file = \"token\"\n";
         let sinks = written_in(text).expect("two sinks");
-        let json = file_of(sinks).expect("absolute").expect("some");
-        let again = written_in(&json).expect("the same, as JSON");
-        assert!(again[0].endpoint.as_ref().is_some_and(|path| Path::new(path).is_absolute()));
-        assert!(again[1].secret_file.as_ref().is_some_and(|path| path.is_absolute()));
-        assert_eq!(file_of(Vec::new()).expect("nothing"), None);
+        let json = serde_json::json!({ "sink": sinks }).to_string();
+        let names = |sinks: &[SinkSettings]| sinks.iter().map(|sink| sink.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&written_in(&json).expect("the same, as JSON")), ["a", "s"]);
         let error = format!("{:#}", written_in("[[sink]]\nnam = 1\n").expect_err("no such setting"));
         assert!(error.contains("nam"), "{error}");
     }

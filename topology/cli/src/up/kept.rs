@@ -1,4 +1,4 @@
-//! The secrets, the key and the files that `weir up` makes once and finds again at its next start.
+//! The secrets and the key that `weir up` makes once and finds again at its next start.
 
 use std::path::Path;
 
@@ -11,9 +11,9 @@ use stack::Endpoints;
 
 use super::LOCAL_TENANT;
 use crate::{
-    deployment::{Deployment, ISSUER, write_private},
-    issuer, output, place,
-    settings::{Settings, issuers_of, sinks_file, written_issuers},
+    deployment::{Deployment, write_private},
+    output, place,
+    settings::Settings,
 };
 
 pub(super) fn pepper(settings: &Settings, home: &Path) -> anyhow::Result<()> {
@@ -78,29 +78,4 @@ pub(super) async fn key(
     let made = made.context("making an API key")?;
     deployment.token = Some(made.token.expose_secret().to_owned());
     deployment.save(home)
-}
-
-/// Writes the issuers down for the processes, which run in another folder: the variable that names the file.
-pub(super) fn issuers(
-    settings: &Settings,
-    home: &Path,
-    deployment: &Deployment,
-) -> anyhow::Result<Option<(&'static str, String)>> {
-    let mut issuers = settings.issuers()?;
-    if let Some(process) = deployment.running(ISSUER) {
-        let scripted = serde_json::json!({"issuer": [issuer::described(&process.url())]});
-        issuers.extend(issuers_of(&scripted.to_string())?);
-    }
-    let Some(text) = written_issuers(&issuers)? else { return Ok(None) };
-    let file = home.join("issuers.json");
-    write_private(&file, &text)?;
-    Ok(Some(("WEIR_IDENTITY__ISSUERS_FILE", file.display().to_string())))
-}
-
-/// Writes the sinks down for the processes, which run in another folder: the variable that names the file.
-pub(super) fn sinks(settings: &Settings, home: &Path) -> anyhow::Result<Option<(&'static str, String)>> {
-    let Some(text) = sinks_file(settings.written_sinks()?)? else { return Ok(None) };
-    let file = home.join("sinks.json");
-    write_private(&file, &text)?;
-    Ok(Some(("WEIR_SIEM__SINKS_FILE", file.display().to_string())))
 }

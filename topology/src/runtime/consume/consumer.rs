@@ -26,6 +26,7 @@ use crate::runtime::{
     consume::source::{Schemas, Source},
     consume::stall::{PartitionProgress, StallWatch},
     deliver::worker::{CLAIM_PATIENCE, Shared},
+    grace::Grace,
 };
 
 /// Time limit for fetching watermarks.
@@ -102,12 +103,18 @@ pub(crate) struct ConsumerCallbacks<D: Decide, Q> {
     held_back: Mutex<HeldBack>,
     shared: Arc<Shared<D::Change>>,
     runtime: Handle,
+    grace: Grace,
 }
 
 impl<D: Decide, Q: Schemas> ConsumerCallbacks<D, Q> {
-    pub(crate) fn new(driver: Driver<D, Q>, shared: Arc<Shared<D::Change>>, runtime: Handle) -> Self {
+    pub(crate) fn new(
+        driver: Driver<D, Q>,
+        shared: Arc<Shared<D::Change>>,
+        runtime: Handle,
+        grace: Grace,
+    ) -> Self {
         let (stall, held_back) = (Mutex::default(), Mutex::default());
-        Self { driver: Mutex::new(driver), stall, held_back, shared, runtime }
+        Self { driver: Mutex::new(driver), stall, held_back, shared, runtime, grace }
     }
 
     pub(crate) fn driver(&self) -> MutexGuard<'_, Driver<D, Q>> {
@@ -184,12 +191,13 @@ impl<D: Decide, Q: Schemas> ConsumerCallbacks<D, Q> {
         let partitions = ours(list);
         let is_lost = consumer.assignment_lost();
         let released = self.driver().revoked(consumer, &partitions);
-        if let Some(released) = released.filter(|_| !is_lost)
-            && self.runtime.block_on(async { timeout(REVOKE_PATIENCE, released).await }).is_err()
-        {
-            warn!(
-                "revoked with a transaction in flight; its commit is fenced if the partition has a new owner"
-            );
+        if let Some(released) = released.filter(|_| !is_lost) {
+            let ended = async { self.grace.wait(timeout(REVOKE_PATIENCE, released)).await };
+            if !matches!(self.runtime.block_on(ended), Some(Ok(_))) {
+                warn!(
+                    "revoked with a transaction in flight; its commit is fenced if the partition has a new owner"
+                );
+            }
         }
         let unassigned = match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),

@@ -203,7 +203,10 @@ fn describe_stages() {
         "weir_producer_queue_bytes",
         "Bytes in the producer's queue that Kafka has not acknowledged."
     );
-    describe_counter!("weir_source_records_total", "Records of other systems, by format and outcome.");
+    describe_counter!(
+        "weir_source_records_total",
+        "Records of other systems, by format and outcome. A request that is refused as a whole counts as one."
+    );
 }
 
 /// The HTTP listeners.
@@ -304,6 +307,10 @@ fn describe_read_models() {
         "Decisions in advise mode whose event Kafka did not accept."
     );
     describe_gauge!("weir_policy_cached_decisions", "Cached decisions.");
+    describe_gauge!(
+        "weir_policy_waivers_left_out",
+        "Granted waivers that decisions do not honour, because there are too many."
+    );
     describe_counter!("weir_policy_reloads_total", "Reloads of changed policy files, by outcome.");
     describe_counter!("weir_risk_unusable_events_total", "Records that detection rules could not read.");
     describe_counter!(
@@ -365,7 +372,7 @@ fn describe_audit_log() {
     describe_counter!("weir_retention_partitions_total", "Partitions of the audit log that were dropped.");
     describe_gauge!(
         "weir_retention_completed_timestamp_seconds",
-        "Time of the last completed removal of expired rows."
+        "Time of the last completed removal of expired rows; before the first one, the process's start."
     );
     describe_gauge!(
         "weir_retention_overdue_groups",

@@ -1,6 +1,6 @@
 //! Spans to an OpenTelemetry collector, over HTTP.
 
-use std::{future::Future, pin::Pin};
+use std::{collections::HashMap, future::Future, pin::Pin};
 
 use http::{Request, Response};
 use opentelemetry_http::{Bytes, HttpClient, HttpError};
@@ -16,17 +16,41 @@ pub(super) fn exporter_from_env() -> Result<Option<SdkTracerProvider>, ExporterB
     if !wanted || std::env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value == "true") {
         return Ok(None);
     }
+    let headers = headers(|name| std::env::var(name).ok())?;
     let resource = Resource::builder();
     let resource = if set("OTEL_SERVICE_NAME") { resource } else { resource.with_service_name("weir") };
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-    Ok(Some(exporter(None, resource.build())?))
+    Ok(Some(exporter(None, headers, resource.build())?))
 }
 
-/// Exports to the URL, or where the environment says.
-fn exporter(url: Option<String>, resource: Resource) -> Result<SdkTracerProvider, ExporterBuildError> {
+/// The headers of the file that `OTEL_EXPORTER_OTLP_HEADERS_FILE` names; none where a variable sets headers, which the
+/// exporter reads itself.
+fn headers(variable: impl Fn(&str) -> Option<String>) -> Result<HashMap<String, String>, ExporterBuildError> {
+    const FILE: &str = "OTEL_EXPORTER_OTLP_HEADERS_FILE";
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    if set("OTEL_EXPORTER_OTLP_TRACES_HEADERS").or_else(|| set("OTEL_EXPORTER_OTLP_HEADERS")).is_some() {
+        return Ok(HashMap::new());
+    }
+    let Some(file) = set(FILE) else { return Ok(HashMap::new()) };
+    let text = std::fs::read_to_string(&file).map_err(|error| {
+        ExporterBuildError::InvalidConfiguration(format!(
+            "the file {file}, which {FILE} names, cannot be read: {error}"
+        ))
+    })?;
+    let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
+    Ok(pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect())
+}
+
+/// Exports to the URL, or where the environment says, with these headers beside those that it names.
+fn exporter(
+    url: Option<String>,
+    headers: HashMap<String, String>,
+    resource: Resource,
+) -> Result<SdkTracerProvider, ExporterBuildError> {
     // One TLS provider for the whole process, whoever comes first.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let mut builder = SpanExporter::builder().with_http().with_http_client(OnRuntime::here());
+    let mut builder =
+        SpanExporter::builder().with_http().with_http_client(OnRuntime::here()).with_headers(headers);
     if let Some(url) = url {
         builder = builder.with_endpoint(url);
     }
@@ -64,19 +88,43 @@ impl HttpClient for OnRuntime {
 #[cfg(test)]
 mod tests {
     use opentelemetry::trace::{Tracer as _, TracerProvider as _};
-    use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
+    use wiremock::{
+        Mock, MockServer, ResponseTemplate,
+        matchers::{header, path},
+    };
 
     use super::*;
 
     #[tokio::test]
-    async fn a_span_reaches_the_collector() {
+    async fn a_span_reaches_the_collector_with_the_headers_of_a_file() {
         let collector = MockServer::start().await;
         let ok = ResponseTemplate::new(200);
-        Mock::given(path("/v1/traces")).respond_with(ok).expect(1).mount(&collector).await;
+        let request = Mock::given(path("/v1/traces"));
+        let request = request.and(header("authorization", "Bearer a b")).and(header("x-tenant", "acme"));
+        request.respond_with(ok).expect(1).mount(&collector).await;
         let url = format!("{}/v1/traces", collector.uri());
-        let provider = exporter(Some(url), Resource::builder().build()).expect("an exporter");
+        let file = std::env::temp_dir().join(format!("weir-otlp-headers-{}", std::process::id()));
+        std::fs::write(&file, "authorization=Bearer%20a%20b, x-tenant=acme\n").expect("written");
+        let named = file.display().to_string();
+        let headers = headers(|name| (name == "OTEL_EXPORTER_OTLP_HEADERS_FILE").then(|| named.clone()));
+        std::fs::remove_file(&file).expect("removed");
+        let headers = headers.expect("headers");
+        let provider = exporter(Some(url), headers, Resource::builder().build()).expect("an exporter");
         provider.tracer("test").in_span("process", |_| {});
         let flushed = tokio::task::spawn_blocking(move || provider.force_flush());
         flushed.await.expect("no panic").expect("exported");
+    }
+
+    #[test]
+    fn headers_of_a_variable_win_over_those_of_a_file() {
+        for set in ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"] {
+            let variable =
+                |name: &str| (name == set || name.ends_with("_FILE")).then(|| "/nowhere".to_owned());
+            assert!(headers(variable).expect("no file is read").is_empty(), "{set}");
+        }
+        assert!(headers(|_| None).expect("none").is_empty());
+        let named = |name: &str| name.ends_with("_FILE").then(|| "/nowhere".to_owned());
+        let error = headers(named).expect_err("no such file").to_string();
+        assert!(error.contains("/nowhere") && error.contains("OTEL_EXPORTER_OTLP_HEADERS_FILE"), "{error}");
     }
 }

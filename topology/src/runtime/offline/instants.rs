@@ -70,6 +70,13 @@ impl Instants {
         Ok(offsets)
     }
 
+    /// A partition's oldest offset, and the one behind its last record that can be read.
+    pub async fn ends(&self, at: TopicPartition) -> Result<(i64, i64), KafkaError> {
+        let own = self.clone();
+        let asked = move || own.consumer()?.fetch_watermarks(at.topic.name(), at.partition, PATIENCE);
+        joined(tokio::task::spawn_blocking(asked).await)
+    }
+
     /// The cluster's id, as stages note it with their positions.
     pub async fn cluster_id(&self) -> Result<Option<String>, KafkaError> {
         let own = self.clone();

@@ -9,7 +9,7 @@ use rdkafka::{
     message::Message as _,
     producer::{FutureProducer, FutureRecord},
 };
-use schemas::{Timestamp, Topic};
+use schemas::{Timestamp, Topic, codec};
 use sha2::{Digest, Sha256};
 use sinks::{
     Headers, TopicPartition,
@@ -22,7 +22,7 @@ use crate::runtime::{
     offline::history::History,
     quiet::Quiet,
 };
-use crate::topology::topic_spec;
+use crate::{siem::STAGE_PREFIX, topology::topic_spec};
 
 /// Longest wait of a record for room in the producer's queue.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
@@ -41,9 +41,10 @@ pub enum ReplayError {
     /// It has been as often as it may.
     #[error("replay_limit: it was replayed {MAX_REPLAYS} times; fix the cause or discard it")]
     Limit,
-    /// Its value was too long to be kept, and the topic does not hold it any more.
+    /// Its value or its headers were not kept, and the topic does not hold it any more.
     #[error(
-        "value_gone: its {size} bytes were too many to be kept, and the topic does not hold them any more"
+        "value_gone: its value of {size} bytes or its headers were not kept, and the topic does not hold the \
+         record any more"
     )]
     ValueGone {
         /// The value's size.
@@ -52,6 +53,16 @@ pub enum ReplayError {
     /// The topic takes no record of its size.
     #[error("too_large: the topic does not accept a record of its size")]
     TooLarge,
+    /// A sink could not deliver it, and its topic is every sink's.
+    #[error(
+        "sink_record: the topic would bring it to every sink again, and with what was erased since; `weir sink replay {sink} \
+         --from INSTANT` delivers it to the sink that parked it while the topic holds it, then `weir dead-letter discard` \
+         settles it here"
+    )]
+    SinkRecord {
+        /// The sink's name.
+        sink: String,
+    },
     /// Kafka does not answer, or refuses.
     #[error("Kafka did not accept the record")]
     Kafka(#[from] KafkaError),
@@ -74,13 +85,13 @@ impl Replayer {
 
     /// Checks whether the record may be replayed, and with which value; changes nothing.
     pub async fn prepare(&self, place: &ParkedPlace, record: &mut ParkedRecord) -> Result<(), ReplayError> {
-        if place.replays >= MAX_REPLAYS {
-            return Err(ReplayError::Limit);
-        }
-        if record.value_was_left_out() {
+        check(place, &record.summary.stage)?;
+        if record.may_lack_bytes() {
             let gone = ReplayError::ValueGone { size: record.summary.value_size };
-            let (value, headers) = self.read_at(place, &record.value_sha256).await?.ok_or(gone)?;
-            (record.value, record.headers) = (Some(value), headers);
+            let found = self.read_at(place).await?;
+            let found = found.filter(|found| found.is(record.key.as_deref(), &record.value_sha256));
+            let Found { value, headers, .. } = found.ok_or(gone)?;
+            (record.value, record.headers) = (value, headers);
         }
         Ok(())
     }
@@ -93,7 +104,8 @@ impl Replayer {
         let headers = parking::replay_headers(record, place.replays + 1);
         let now = Timestamp::from(std::time::SystemTime::now());
         let retention = topic_spec(place.partition.topic).retention;
-        let timestamp = timestamp(record.summary.recorded_at, has_time(&headers), (now, retention));
+        let has_time = has_time(place.partition.topic, &headers, record.value.as_deref());
+        let timestamp = timestamp(record.summary.recorded_at, has_time, (now, retention));
         let message = FutureRecord::<[u8], [u8]> {
             topic: place.partition.topic.name(),
             partition: Some(place.partition.partition),
@@ -113,12 +125,8 @@ impl Replayer {
         }
     }
 
-    /// The value and the headers at that offset, if the record is still there and still the one that was parked.
-    async fn read_at(
-        &self,
-        place: &ParkedPlace,
-        sha256: &[u8],
-    ) -> Result<Option<(Vec<u8>, Headers)>, KafkaError> {
+    /// The record at that offset, if there is one.
+    async fn read_at(&self, place: &ParkedPlace) -> Result<Option<Found>, KafkaError> {
         let consumer = self.log.consumer()?;
         let (TopicPartition { topic, partition }, offset) = (place.partition, place.offset);
         // The client blocks while it polls.
@@ -130,8 +138,11 @@ impl Replayer {
                 Some(Ok(message)) if message.offset() == offset => {
                     let owned =
                         |(name, value): (&str, Option<&[u8]>)| (name.to_owned(), value.map(Into::into));
-                    let headers = poll::headers(&message).into_iter().map(owned).collect();
-                    Ok(message.payload().map(|value| (value.to_vec(), headers)))
+                    Ok(Some(Found {
+                        key: message.key().map(Into::into),
+                        value: message.payload().map(Into::into),
+                        headers: poll::headers(&message).into_iter().map(owned).collect(),
+                    }))
                 }
                 // Whatever stood there has expired, or the log is shorter than it was.
                 Some(
@@ -147,8 +158,36 @@ impl Replayer {
                 None => Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut)),
             }
         });
-        let read = read.await.unwrap_or(Err(KafkaError::Canceled))?;
-        Ok(read.filter(|(value, _)| Sha256::digest(value).as_slice() == sha256))
+        read.await.unwrap_or(Err(KafkaError::Canceled))
+    }
+}
+
+/// Refuses a record that is not to be published again, whatever it holds.
+fn check(place: &ParkedPlace, stage: &str) -> Result<(), ReplayError> {
+    if place.replays >= MAX_REPLAYS {
+        return Err(ReplayError::Limit);
+    }
+    if place.partition.topic == Topic::Audit {
+        let sink = stage.strip_prefix(STAGE_PREFIX).unwrap_or(stage).to_owned();
+        return Err(ReplayError::SinkRecord { sink });
+    }
+    Ok(())
+}
+
+/// A record as the topic holds it.
+#[derive(Debug)]
+struct Found {
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: Headers,
+}
+
+impl Found {
+    /// Whether it is the record that was parked with that key and that hash of its value, and not one of a topic
+    /// that was created anew. A missing value has the hash of an empty one.
+    fn is(&self, key: Option<&[u8]>, value_sha256: &[u8]) -> bool {
+        let value = self.value.as_deref().unwrap_or_default();
+        self.key.as_deref() == key && Sha256::digest(value).as_slice() == value_sha256
     }
 }
 
@@ -166,32 +205,87 @@ fn timestamp(
     (age < retention / 2 || !event_has_time).then(|| at.timestamp_millis())
 }
 
-/// Whether the event says in its headers when it happened.
-fn has_time(headers: &Headers) -> bool {
-    headers.iter().any(|(name, value)| name == "ce_time" && value.is_some())
+/// Whether the record says when its event happened, so that its timestamp does not matter. Entries of the audit
+/// log and findings always do.
+fn has_time(topic: Topic, headers: &Headers, value: Option<&[u8]>) -> bool {
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+    !Topic::FAMILIES.contains(&topic) || codec::states_time(&headers, value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A record's topic, headers and value.
+    type Sent = (Topic, &'static [(&'static str, &'static str)], &'static str);
+
+    const BINARY: Sent = (Topic::Activity, &[("ce_time", "2026-01-05T08:00:00Z")], "{}");
+    const BINARY_WITHOUT_TIME: Sent = (Topic::Activity, &[("ce_id", "a")], "{}");
+    const STRUCTURED: Sent = (
+        Topic::Activity,
+        &[("content-type", "application/cloudevents+json; charset=utf-8")],
+        r#"{"specversion":"1.0","time":"2026-01-05T08:00:00Z"}"#,
+    );
+    const STRUCTURED_WITHOUT_TIME: Sent =
+        (Topic::Activity, &[("content-type", "application/cloudevents+json")], r#"{"specversion":"1.0"}"#);
+    const AUDIT_ENTRY: Sent = (Topic::Audit, &[], r#"{"time":1780000000123}"#);
+
     #[test]
     fn records_keep_their_time_unless_it_would_expire_them() {
         const DAY: i64 = 86_400;
         let at = |days: i64| Timestamp::from_timestamp(days * DAY, 0).expect("a day");
         let retention = Duration::from_hours(14 * 24);
-        let check = |recorded: Option<i64>, event_has_time: bool, expected: Option<i64>| {
-            let stamp = timestamp(recorded.map(at), event_has_time, (at(100), retention));
-            assert_eq!(stamp, expected.map(|days| days * DAY * 1_000), "{recorded:?} {event_has_time}");
+        let check = |recorded: Option<i64>, (topic, headers, value): Sent, expected: Option<i64>| {
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), Some(value.as_bytes().to_vec()));
+            let of_record: Headers = headers.iter().map(owned).collect();
+            let has_time = has_time(topic, &of_record, Some(value.as_bytes()));
+            let stamp = timestamp(recorded.map(at), has_time, (at(100), retention));
+            assert_eq!(stamp, expected.map(|days| days * DAY * 1_000), "{recorded:?} {headers:?} {value}");
         };
-        check(Some(99), true, Some(99));
-        check(Some(94), true, Some(94));
-        check(Some(93), true, None);
-        check(Some(1), true, None);
-        check(Some(1), false, Some(1));
+        check(Some(99), BINARY, Some(99));
+        check(Some(94), BINARY, Some(94));
+        check(Some(93), BINARY, None);
+        check(Some(1), BINARY, None);
+        check(Some(1), BINARY_WITHOUT_TIME, Some(1));
+        check(Some(94), STRUCTURED, Some(94));
+        check(Some(93), STRUCTURED, None);
+        check(Some(1), STRUCTURED_WITHOUT_TIME, Some(1));
+        check(Some(94), AUDIT_ENTRY, Some(94));
+        check(Some(1), AUDIT_ENTRY, None);
         // By a producer whose clock is ahead.
-        check(Some(101), true, Some(101));
-        check(None, true, None);
-        check(None, false, None);
+        check(Some(101), BINARY, Some(101));
+        check(None, BINARY, None);
+        check(None, BINARY_WITHOUT_TIME, None);
+    }
+
+    #[test]
+    fn what_a_sink_parked_does_not_go_to_every_sink_again() {
+        let check = |topic: Topic, stage: &str, replays: i16| {
+            let partition = TopicPartition { topic, partition: 0 };
+            let checked = super::check(&ParkedPlace { partition, offset: 7, replays }, stage);
+            checked.err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert!(check(Topic::Audit, "sink.splunk", 0).contains("`weir sink replay splunk --from INSTANT`"));
+        assert!(check(Topic::Activity, "audit", MAX_REPLAYS).starts_with("replay_limit"));
+        for (topic, stage) in
+            [(Topic::Activity, "audit"), (Topic::Findings, "sink.chat"), (Topic::AuditBackfill, "sink.late")]
+        {
+            assert_eq!(check(topic, stage, 0), "", "{stage}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_known_by_its_key_and_its_value() {
+        let bytes = |text: &str| Some(text.as_bytes().to_vec());
+        let check = |key: Option<&str>, value: Option<&str>, expected: bool| {
+            let found =
+                Found { key: key.and_then(bytes), value: value.and_then(bytes), headers: Headers::new() };
+            assert_eq!(found.is(Some(b"k"), &Sha256::digest(b"")), expected, "{key:?} {value:?}");
+        };
+        check(Some("k"), None, true);
+        check(Some("k"), Some(""), true);
+        check(Some("k"), Some("x"), false);
+        check(Some("other"), None, false);
+        check(None, None, false);
     }
 }

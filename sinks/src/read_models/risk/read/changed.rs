@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use projections::risk::{EntityFacts, hour_of};
+use projections::risk::{EntityFacts, Weight, hour_of};
 use schemas::{TenantId, Timestamp, changes::risk::EntityKind};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
@@ -13,9 +13,11 @@ use super::super::{
 use crate::read_models::snapshot::{ReadError, STATEMENT_TIMEOUT};
 
 /// Most entities that one query assesses again; with more, a later instant must be requested.
-const MAX_CHANGED: i64 = 100_000;
+pub(super) const MAX_CHANGED: i64 = 100_000;
 /// Entities whose facts are in memory at a time.
-const AT_A_TIME: usize = 500;
+pub(super) const AT_A_TIME: usize = 500;
+/// Advice where too much has changed since an instant.
+const ASK_LATER: &str = "too much has become known since as_of; ask for a later as_of, or for one kind";
 
 /// Kind and id.
 pub(super) type OwnedName = (String, String);
@@ -55,7 +57,7 @@ impl Since<'_> {
         query.push(" LIMIT ").push_bind(MAX_CHANGED + 1);
         let names: Vec<OwnedName> = query.build_query_as().fetch_all(connection).await?;
         let too_many = i64::try_from(names.len()).is_ok_and(|count| count > MAX_CHANGED);
-        if too_many { Err(ReadError::TooSlow) } else { Ok(names) }
+        if too_many { Err(ReadError::TooMuch(ASK_LATER)) } else { Ok(names) }
     }
 }
 
@@ -79,23 +81,37 @@ impl Changed<'_> {
             return Ok(None);
         }
         if self.began.elapsed() > STATEMENT_TIMEOUT {
-            return Err(ReadError::TooSlow);
+            return Err(ReadError::TooMuch(ASK_LATER));
         }
-        let facts = facts_of(connection, self.since.tenant, some, Some(self.since.at)).await?;
+        let facts = facts_of(connection, self.since.tenant, some, self.since.at).await?;
         let known = some.iter().cloned().zip(facts).collect();
         self.visited += some.len();
         Ok(Some(known))
     }
 }
 
-/// All that is known of entities, or was at an instant.
-pub(super) async fn facts_of(
+/// All that was known of entities at an instant.
+async fn facts_of(
     connection: &mut PgConnection,
     tenant: &TenantId,
     names: &[OwnedName],
-    until: Option<Timestamp>,
+    until: Timestamp,
 ) -> Result<Vec<EntityFacts>, ReadError> {
     let wanted: Vec<Wanted<'_>> =
         names.iter().map(|(kind, id)| Wanted::all(EntityKey { tenant: tenant.as_str(), kind, id })).collect();
-    Ok(load(connection, &mut Rules::default(), &wanted, until).await?)
+    Ok(load(connection, &mut Rules::default(), &wanted, Some(until)).await?)
+}
+
+/// The decisions about the entities' weights, of each entity in the same order.
+pub(super) async fn weights_of(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    names: &[OwnedName],
+) -> Result<Vec<Vec<Weight>>, ReadError> {
+    let tenant = tenant.as_str();
+    let entities = names.iter().map(|(kind, id)| EntityKey { tenant, kind, id });
+    let wanted: Vec<Wanted<'_>> =
+        entities.map(|entity| Wanted { entity, from_hour: None, weights: true, triages: false }).collect();
+    let known = load(connection, &mut Rules::default(), &wanted, None).await?;
+    Ok(known.into_iter().map(|facts| facts.weights).collect())
 }

@@ -4,9 +4,9 @@
 //! are entities whose weight has ended by itself since they were written, and those of which something has become known
 //! since the instant, one by one. Now, that is only whom a source with a wrong clock dated into the future.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, time::Instant};
 
-use projections::risk::{EntityFacts, RiskLevel, Score, TopRule, View, factor, hour_of, top_rules};
+use projections::risk::{EntityFacts, RiskLevel, Score, TopRule, View, Weight, factor, hour_of, top_rules};
 use schemas::{TenantId, Timestamp, changes::risk::EntityKind};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection, PgPool, Postgres, QueryBuilder};
@@ -15,13 +15,16 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     super::table::StoredEntityRisk,
     STAGE,
-    changed::{OwnedName, Since, facts_of, push_decided_since},
+    changed::{AT_A_TIME, MAX_CHANGED, OwnedName, Since, push_decided_since, weights_of},
 };
 use crate::read_models::{
     computed::computed,
     parameters::instant,
-    snapshot::{Page, ReadError, Snapshot},
+    snapshot::{Page, ReadError, STATEMENT_TIMEOUT, Snapshot},
 };
+
+/// Advice where the weights of more entities have ended than one query reads again.
+const TOO_MANY_ENDED: &str = "the weights of too many entities have ended by themselves; ask for one kind";
 
 /// Filter on entities; an absent parameter matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
@@ -153,6 +156,11 @@ pub async fn page(
     Ok(Page { items, next, reached: None, positions: snapshot.positions })
 }
 
+/// Columns of [`EntityRow`].
+fn columns() -> String {
+    format!("entity_kind, entity, {}", StoredEntityRisk::COLUMNS)
+}
+
 struct Question<'a> {
     tenant: &'a TenantId,
     request: &'a EntityPageRequest,
@@ -201,10 +209,10 @@ impl Question<'_> {
         Some(lowest.from().sort_key_at(hour_of(self.at)))
     }
 
-    /// Entities as they are stored, of which nothing has become known since the instant.
-    fn select(&self) -> QueryBuilder<Postgres> {
-        let mut query = QueryBuilder::new("SELECT entity_kind, entity, ");
-        query.push(StoredEntityRisk::COLUMNS).push(" FROM entity_risk WHERE tenant_id = ");
+    /// Columns of the stored entities of which nothing has become known since the instant.
+    fn select(&self, columns: &str) -> QueryBuilder<Postgres> {
+        let mut query = QueryBuilder::new("SELECT ");
+        query.push(columns).push(" FROM entity_risk WHERE tenant_id = ");
         query.push_bind(self.tenant.as_str().to_owned());
         query.push(" AND sort_key > '-Infinity'");
         if let Some(kind) = self.request.filter.kind {
@@ -218,7 +226,7 @@ impl Question<'_> {
     }
 
     async fn unchanged(&self, connection: &mut PgConnection) -> Result<Vec<Ranked>, ReadError> {
-        let mut query = self.select();
+        let mut query = self.select(&columns());
         query.push(" AND (factor_until IS NULL OR factor_until > ").push_bind(self.at).push(")");
         if let Some(lowest) = self.lowest() {
             query.push(" AND sort_key >= ").push_bind(lowest);
@@ -233,8 +241,7 @@ impl Question<'_> {
         query.push_bind(i64::try_from(self.wanted()).unwrap_or(i64::MAX));
         let rows: Vec<EntityRow> = query.build_query_as().fetch_all(&mut *connection).await?;
         let mut ranked: Vec<Ranked> = rows.into_iter().map(Ranked::from).collect();
-        let ended = self.ended(connection).await?;
-        ranked.extend(ended.into_iter().filter(|ranked| self.is_wanted(ranked)));
+        ranked.extend(self.ended(connection).await?);
         Ok(ranked)
     }
 
@@ -243,25 +250,55 @@ impl Question<'_> {
             && self.request.after.as_ref().is_none_or(|after| ranked.is_after(after))
     }
 
-    /// Entities of which a weight has ended by itself since they were written, with the factor that is left.
+    /// Entities of which a weight has ended by itself since they were written, with the factor that is left; the
+    /// first of them.
     async fn ended(&self, connection: &mut PgConnection) -> Result<Vec<Ranked>, ReadError> {
-        let mut query = self.select();
-        query.push(" AND factor_until <= ").push_bind(self.at);
-        let rows: Vec<EntityRow> = query.build_query_as().fetch_all(&mut *connection).await?;
-        if rows.is_empty() {
-            return Ok(Vec::new());
+        let names = self.names_of_ended(connection).await?;
+        let (began, mut top) = (Instant::now(), Vec::new());
+        for some in names.chunks(AT_A_TIME) {
+            if began.elapsed() > STATEMENT_TIMEOUT {
+                return Err(ReadError::TooMuch(TOO_MANY_ENDED));
+            }
+            let rows = self.rows_of(connection, some).await?;
+            let names: Vec<OwnedName> =
+                rows.iter().map(|row| (row.entity_kind.clone(), row.entity.clone())).collect();
+            let weights = weights_of(connection, self.tenant, &names).await?;
+            for (row, weights) in rows.into_iter().zip(weights) {
+                self.keep(&mut top, self.without_ended(row, &weights));
+            }
         }
-        let names: Vec<OwnedName> =
-            rows.iter().map(|row| (row.entity_kind.clone(), row.entity.clone())).collect();
-        let known = facts_of(connection, self.tenant, &names, None).await?;
-        let view = self.view();
-        let ranked = rows.into_iter().zip(known).filter_map(|(mut row, known)| {
-            let left = i32::try_from(factor(&known.weights, view).thousandths).unwrap_or(i32::MAX);
-            row.risk.sort_key += (f64::from(left) / f64::from(row.risk.factor_thousandths.max(1))).log2();
-            row.risk.factor_thousandths = left;
-            row.risk.sort_key.is_finite().then(|| Ranked::from(row))
-        });
-        Ok(ranked.collect())
+        Ok(top)
+    }
+
+    async fn names_of_ended(&self, connection: &mut PgConnection) -> Result<Vec<OwnedName>, ReadError> {
+        let mut query = self.select("entity_kind, entity");
+        query.push(" AND factor_until <= ").push_bind(self.at);
+        query.push(" LIMIT ").push_bind(MAX_CHANGED + 1);
+        let names: Vec<OwnedName> = query.build_query_as().fetch_all(connection).await?;
+        let too_many = i64::try_from(names.len()).is_ok_and(|count| count > MAX_CHANGED);
+        if too_many { Err(ReadError::TooMuch(TOO_MANY_ENDED)) } else { Ok(names) }
+    }
+
+    async fn rows_of(
+        &self,
+        connection: &mut PgConnection,
+        names: &[OwnedName],
+    ) -> Result<Vec<EntityRow>, ReadError> {
+        let (kinds, ids): (Vec<String>, Vec<String>) = names.iter().cloned().unzip();
+        let mut query = QueryBuilder::new("SELECT ");
+        query.push(columns()).push(" FROM entity_risk WHERE tenant_id = ");
+        query.push_bind(self.tenant.as_str().to_owned());
+        query.push(" AND (entity_kind, entity) IN (SELECT * FROM unnest(").push_bind(kinds);
+        query.push("::text[], ").push_bind(ids).push("::text[]))");
+        Ok(query.build_query_as().fetch_all(connection).await?)
+    }
+
+    /// The entity with the factor of the weights that have not ended.
+    fn without_ended(&self, mut row: EntityRow, weights: &[Weight]) -> Ranked {
+        let left = i32::try_from(factor(weights, self.view()).thousandths).unwrap_or(i32::MAX);
+        row.risk.sort_key += (f64::from(left) / f64::from(row.risk.factor_thousandths.max(1))).log2();
+        row.risk.factor_thousandths = left;
+        Ranked::from(row)
     }
 
     /// Entities of which something has become known since the instant, by what was known then; the first of them.
