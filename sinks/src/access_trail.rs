@@ -63,10 +63,7 @@ pub async fn note_uses(pool: &PgPool, uses: &[Use]) -> sqlx::Result<()> {
     let mut parts = vec![uses];
     while let Some(part) = parts.pop() {
         let Err(error) = note_together(pool, part).await else { continue };
-        let why = unstorable(error)?;
-        if let Some(halves) = halves(part) {
-            parts.extend(halves);
-        } else if let [Use { principal, .. }] = part {
+        if let Some((Use { principal, .. }, why)) = halved(&mut parts, part, error)? {
             let (tenant, kind) = (principal.tenant(), principal.kind());
             error!(%tenant, kind, error = why, "the use of a credential cannot be stored; it is left out");
         }
@@ -158,28 +155,30 @@ pub async fn keep_each(pool: &PgPool, events: &[AccessEvent]) -> sqlx::Result<()
     let mut parts = vec![events];
     while let Some(part) = parts.pop() {
         let Err(error) = keep(pool, part).await else { continue };
-        let why = unstorable(error)?;
-        if let Some(halves) = halves(part) {
-            parts.extend(halves);
-        } else if let [AccessEvent { id, tenant, .. }] = part {
+        if let Some((AccessEvent { id, tenant, .. }, why)) = halved(&mut parts, part, error)? {
             error!(%tenant, event_id = %id, error = why, "an access event cannot be stored; it is left out");
         }
     }
     Ok(())
 }
 
-/// Why what was sent can never be stored; any other error is returned.
-fn unstorable(error: sqlx::Error) -> sqlx::Result<String> {
+/// Puts the halves of a part that can never be stored back among the parts. Of a part of one the item is returned, with the
+/// reason; any other error is returned as such.
+fn halved<'a, T>(
+    parts: &mut Vec<&'a [T]>,
+    part: &'a [T],
+    error: sqlx::Error,
+) -> sqlx::Result<Option<(&'a T, String)>> {
     let failure = Failure::of(&error);
-    if matches!(failure.kind, FailureKind::Rejected(_)) { Ok(failure.message) } else { Err(error) }
-}
-
-/// The two halves of several items, the second one first.
-fn halves<T>(part: &[T]) -> Option<[&[T]; 2]> {
-    (part.len() > 1).then(|| {
-        let (first, second) = part.split_at(part.len() / 2);
-        [second, first]
-    })
+    if !matches!(failure.kind, FailureKind::Rejected(_)) {
+        return Err(error);
+    }
+    if let [item] = part {
+        return Ok(Some((item, failure.message)));
+    }
+    let (first, second) = part.split_at(part.len() / 2);
+    parts.extend([second, first]);
+    Ok(None)
 }
 
 async fn insert(connection: &mut PgConnection, events: &[AccessEvent]) -> sqlx::Result<()> {

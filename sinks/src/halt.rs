@@ -135,7 +135,7 @@ impl HaltReason {
         Self::new(HaltKind::Paused, why)
     }
 
-    /// What an operator does about it. `place` names the partition as commands take it:
+    /// The operator's remedy. `place` names the partition as commands take it:
     /// `STAGE --topic TOPIC --partition NUMBER`.
     pub fn cure(&self, place: &str) -> String {
         match self.kind {

@@ -149,7 +149,7 @@ async fn there_is_no_export_without_its_event() {
 }
 
 /// The use of a person's token.
-fn used(tenant: &str, (id, name): (&str, &str), roles: &[Role], at: Timestamp) -> Use {
+fn used(tenant: &str, id: &str, name: &str, roles: &[Role], at: Timestamp) -> Use {
     let principal = Principal::Person(TokenSubject {
         issuer: "https://issuer.test".to_owned(),
         id: id.to_owned(),
@@ -166,12 +166,12 @@ fn instant() -> Timestamp {
     "2026-01-02T03:04:05Z".parse().expect("an instant")
 }
 
-/// What one tenant's token says does not end the log of the others.
+/// A claim in one tenant's token does not end the log of the others.
 #[tokio::test]
 async fn what_can_never_be_stored_holds_back_nothing_else() {
     let mut api = Api::start().await;
     let pool = sinks::postgres::service_pool(&api.database, 1).expect("a URL");
-    let of = |tenant: &str, id: &str, name: &str| used(tenant, (id, name), &[Role::Viewer], instant());
+    let of = |tenant: &str, id: &str, name: &str| used(tenant, id, name, &[Role::Viewer], instant());
     let uses = [
         of("acme", "mara", "Mara"),
         of("other", "ben", "a\0b"),
@@ -202,7 +202,7 @@ async fn a_principal_signs_in_once_over_replicas_and_its_roles_are_followed() {
     use chrono::TimeDelta;
     let mut api = Api::start().await;
     let pool = sinks::postgres::service_pool(&api.database, 4).expect("a URL");
-    let used = |roles: &[Role], after: TimeDelta| [used("acme", ("mara", "Mara"), roles, instant() + after)];
+    let used = |roles: &[Role], after: TimeDelta| [used("acme", "mara", "Mara", roles, instant() + after)];
     let replicas = (0..8).map(|_| {
         let (pool, used) = (pool.clone(), used(&[Role::Viewer], TimeDelta::zero()));
         async move { access_trail::note_uses(&pool, &used).await }

@@ -71,7 +71,7 @@ pub(super) struct Journal {
 pub(super) struct Done(HashMap<String, Published>);
 
 impl Done {
-    /// What was published of a file, if the file is still the same.
+    /// The published part of a file, if the file is still the same.
     pub(super) fn of(&self, file: &FoundFile) -> Option<Published> {
         self.0.get(&path_text(&file.path)).copied().filter(|published| published.is_of(file))
     }

@@ -22,8 +22,19 @@ fn billed(n: u64, resource: &str, cents: i64, day: i64) -> Envelope {
     envelope
 }
 
+/// Ten machines under one id.
+#[derive(Clone, Copy)]
+struct Group {
+    id: &'static str,
+    region: &'static str,
+}
+
+const IN_VIRGINIA: Group = Group { id: "i-00000000000000001", region: "us-east-1" };
+const IN_IRELAND: Group = Group { id: "i-00000000000000002", region: "eu-west-1" };
+const BEFORE_IN_IRELAND: Group = Group { id: "i-00000000000000003", region: "eu-west-1" };
+
 /// Ten machines in a region come or go.
-fn machines(n: u64, kind: InfrastructureKind, (id, region): (&str, &str), when: &str) -> Envelope {
+fn machines(n: u64, kind: InfrastructureKind, Group { id, region }: Group, when: &str) -> Envelope {
     let is_there = kind != InfrastructureKind::Deleted;
     let mut envelope = charge(n, 0, 0, at(when));
     envelope.event = Event::Infrastructure(Infrastructure {
@@ -47,7 +58,7 @@ fn machines(n: u64, kind: InfrastructureKind, (id, region): (&str, &str), when: 
 }
 
 /// The same machines on a bill in dollars.
-fn billed_machines(n: u64, (id, region): (&str, &str), cents: i64, day: i64) -> Envelope {
+fn billed_machines(n: u64, Group { id, region }: Group, cents: i64, day: i64) -> Envelope {
     let mut envelope = billed(n, id, cents, day);
     let usage = columns(&mut envelope);
     usage.provider_name = "AWS".into();
@@ -103,7 +114,7 @@ async fn a_resource_that_is_absent_while_others_of_its_account_are_billed_is_an_
 async fn list_prices_of_days_without_a_bill_are_not_compared_with_discounted_charges() {
     let api = Api::start().await;
     let mut member = Place::at(api.database.clone()).await.member(0).await;
-    let place = ("i-00000000000000001", "us-east-1");
+    let place = IN_VIRGINIA;
     let mut events = vec![machines(1_000, InfrastructureKind::Provisioned, place, "2025-05-01T00:00:00Z")];
     events.extend((0_u64..).zip(0..45).map(|(n, day)| billed_machines(n, place, LIST_CENTS * 7 / 10, day)));
     member.deliver(&events).await;
@@ -115,7 +126,7 @@ async fn list_prices_of_days_without_a_bill_are_not_compared_with_discounted_cha
 async fn first_spends_know_what_accrued_before() {
     let api = Api::start().await;
     let mut member = Place::at(api.database.clone()).await.member(0).await;
-    let (old, new) = (("i-00000000000000001", "us-east-1"), ("i-00000000000000002", "eu-west-1"));
+    let (old, new) = (IN_VIRGINIA, IN_IRELAND);
     member
         .deliver(&[
             machines(1, InfrastructureKind::Provisioned, old, "2025-01-01T00:00:00Z"),
@@ -138,23 +149,13 @@ async fn first_spends_know_what_accrued_before() {
 async fn a_region_in_which_something_accrued_before_the_examined_days_is_not_new() {
     let api = Api::start().await;
     let mut member = Place::at(api.database.clone()).await.member(0).await;
-    let earlier = ("i-00000000000000003", "eu-west-1");
+    let earlier = BEFORE_IN_IRELAND;
     member
         .deliver(&[
-            machines(
-                1,
-                InfrastructureKind::Provisioned,
-                ("i-00000000000000001", "us-east-1"),
-                "2025-01-01T00:00:00Z",
-            ),
+            machines(1, InfrastructureKind::Provisioned, IN_VIRGINIA, "2025-01-01T00:00:00Z"),
             machines(2, InfrastructureKind::Provisioned, earlier, "2025-01-01T00:00:00Z"),
             machines(3, InfrastructureKind::Deleted, earlier, "2025-01-10T00:00:00Z"),
-            machines(
-                4,
-                InfrastructureKind::Provisioned,
-                ("i-00000000000000002", "eu-west-1"),
-                "2025-05-31T00:00:00Z",
-            ),
+            machines(4, InfrastructureKind::Provisioned, IN_IRELAND, "2025-05-31T00:00:00Z"),
         ])
         .await;
     let asked = "from=2025-05-20&to=2025-06-03&known_at=2025-06-03T00:00:00Z";

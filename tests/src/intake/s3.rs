@@ -11,7 +11,7 @@ use wiremock::{
 use crate::support::site::{Site, ended};
 
 const PREFIX: &str = "AWSLogs/111122223333/";
-/// When the objects were last modified.
+/// The time at which the objects were last modified.
 const MODIFIED: &str = "2020-02-03T04:05:06.000Z";
 
 fn record(n: usize) -> serde_json::Value {

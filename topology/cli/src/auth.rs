@@ -48,7 +48,7 @@ struct Explanation {
     roles: Vec<Role>,
     scopes: Vec<Scope>,
     rules: Vec<RuleOutcome>,
-    /// Why the token gives nobody, where it does.
+    /// The reason for which the token names nobody, if there is one.
     refused: Option<String>,
 }
 

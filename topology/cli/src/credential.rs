@@ -24,7 +24,7 @@ pub(super) struct ServiceUrl {
     named_by: NamedBy,
 }
 
-/// Who named a service's URL.
+/// Origin of a service's URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NamedBy {
     /// The environment, or the local deployment.

@@ -151,7 +151,8 @@ pub(super) async fn stage(args: StageArgs) -> anyhow::Result<Outcome> {
         StageCommand::AcceptGap { place, to, reason, log } => {
             let by = log.operator()?;
             let change = PositionChange { stage: place.stage.clone(), partition: place.partition() };
-            check_within_log(to, log_ends(&here, change.partition).await?)?;
+            let (low, high) = log_ends(&here, change.partition).await?;
+            check_within_log(to, low, high)?;
             let gap = AcceptedGap { to, reason };
             let left_out = positions::accept_gap(&pool, &change, (&gap, &by)).await?;
             note(&format!(
@@ -182,7 +183,7 @@ async fn log_ends(place: &Place, partition: TopicPartition) -> anyhow::Result<(i
 }
 
 /// Refuses an offset that the log does not reach: the partition would halt there again.
-fn check_within_log(to: i64, (low, high): (i64, i64)) -> anyhow::Result<()> {
+fn check_within_log(to: i64, low: i64, high: i64) -> anyhow::Result<()> {
     if !(low..=high).contains(&to) {
         bail!(
             "the log begins at {low} and ends at {high}: --to {to} is outside of it, and the stage would halt there again"
@@ -198,9 +199,9 @@ mod tests {
     #[test]
     fn a_gap_ends_within_the_log() {
         for (to, fits) in [(4, false), (5, true), (7, true), (9, true), (10, false), (i64::MAX, false)] {
-            assert_eq!(check_within_log(to, (5, 9)).is_ok(), fits, "{to}");
+            assert_eq!(check_within_log(to, 5, 9).is_ok(), fits, "{to}");
         }
-        let refused = check_within_log(10, (5, 9)).expect_err("beyond the end").to_string();
+        let refused = check_within_log(10, 5, 9).expect_err("beyond the end").to_string();
         assert!(refused.contains("begins at 5 and ends at 9"), "{refused}");
     }
 }

@@ -59,7 +59,7 @@ pub fn workloads(node: &NodeCost, taken: &[Taken]) -> WorkloadCosts {
 
 /// CPU or memory of a node.
 struct Side {
-    /// What each workload takes, and then what is left of the capacity.
+    /// The workloads' shares, and then the unused capacity.
     weights: Vec<Amount>,
     /// Capacity, or all that is taken if that is more.
     whole: Amount,

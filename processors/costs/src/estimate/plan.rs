@@ -149,7 +149,7 @@ fn last_segment(path: &str) -> String {
     path.rsplit('/').next().unwrap_or(path).to_owned()
 }
 
-/// What the plan's configuration says about resources.
+/// Resources in a plan's configuration.
 #[derive(Debug, Default)]
 pub(super) struct Configuration {
     /// Regions by provider key, for example `aws` or `aws.west`.

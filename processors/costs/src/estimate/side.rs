@@ -17,7 +17,7 @@ const MOST: Decimal = Decimal::from_parts(0xd4a5_1000, 0xe8, 0, false, 0);
 /// Longest key and longest value of a tag that is told, in bytes.
 const MAX_TAG_BYTES: usize = 256;
 
-/// What the configuration says about a resource's arguments.
+/// A resource's arguments, as far as the configuration sets them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Arguments {
     /// Arguments and blocks that it sets.

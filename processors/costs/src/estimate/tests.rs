@@ -205,7 +205,7 @@ fn constant(value: &str) -> Value {
     json!({"constant_value": value})
 }
 
-/// What Terraform shows of resources whose configuration has only what must be there.
+/// Resources as Terraform shows them whose configuration sets required arguments only.
 #[test]
 fn arguments_that_the_provider_decides_are_assumed() {
     check_left(

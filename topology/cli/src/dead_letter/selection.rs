@@ -53,7 +53,7 @@ pub(super) fn demand_one(selection: &Selection, all: bool) -> anyhow::Result<()>
     Ok(())
 }
 
-/// What to do about a selection without a record; `replayed`: the records of it that an earlier command replayed.
+/// Advice about a selection without a record; `replayed`: the records of it that an earlier command replayed.
 pub(super) fn nothing_selected(replayed: u64) -> String {
     let list = "nothing was selected; `weir dead-letter list` shows the records with reason and status";
     match replayed {

@@ -262,10 +262,10 @@ fn entries_of(proving: &Proving<'_>, entries: &[ProofFile]) -> Vec<Result<(Uuid,
     entries.iter().map(|entry| proving.event(entry)).collect()
 }
 
-/// Why a verdict is not judged again whose policy is not in the packet.
+/// The reason for which a verdict is not judged again whose policy is not in the packet.
 const NO_TEXT: &str = "the packet has no text of the policy in that version";
 
-/// What is wrong with a verdict whose policy the packet lacks: nothing follows from the log, and whoever changes a verdict
+/// The fault of a verdict whose policy the packet lacks: nothing follows from the log, and whoever changes a verdict
 /// may name another version.
 fn without_text(
     manifest: &Manifest,

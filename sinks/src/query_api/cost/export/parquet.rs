@@ -193,7 +193,7 @@ pub(super) fn is_lost(column: &str, cell: &str) -> bool {
     }
 }
 
-/// What a column holds of a cell that it cannot hold whole: an amount with fewer digits after the point; otherwise nothing.
+/// A column's part of a cell that it cannot hold whole: an amount with fewer digits after the point; otherwise nothing.
 pub(super) fn held(column: &str, cell: &str) -> String {
     if kind(column) != Kind::Amount {
         return String::new();

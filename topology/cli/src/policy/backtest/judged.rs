@@ -79,7 +79,7 @@ pub(super) struct Judged {
     states: HashMap<Key, State>,
     /// Resources of plans by their change: they count once it is applied.
     planned: HashMap<(TenantId, String), Vec<(String, State)>>,
-    /// When changes were applied, each time.
+    /// Instants at which changes were applied.
     applied: HashMap<(TenantId, String), BTreeSet<Timestamp>>,
     held: usize,
 }
