@@ -16,6 +16,7 @@ use schemas::{EventId, Native, TenantId, access::Role};
 use serde_json::{Value, json};
 use sinks::query_api::{ShareLimits, description};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use topology::topology::{Stage, Topology, topic_spec};
 use uuid::Uuid;
 
 use super::fixture::Api;
@@ -160,6 +161,8 @@ const ROOT_KEY: &str = r#"{"eventVersion": "1.08", "eventSource": "iam.amazonaws
 /// Longest wait for something to ask for, and the pause between two looks.
 const PATIENCE: Duration = Duration::from_mins(2);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Partitions that a stage has claimed.
+const CLAIMED: &str = "SELECT count(*) FROM stage_position";
 /// Stages that have not settled what the audit stage has.
 const BEHIND: &str =
     "SELECT count(*) FROM stage_position AS a JOIN stage_position AS s USING (topic, partition)
@@ -252,8 +255,13 @@ async fn answers(
     futures_util::stream::iter(paths.iter().map(ask).collect::<Vec<_>>()).buffered(2).collect().await
 }
 
-/// The path that a route is asked by, once there is something to ask for: a stage that has not claimed its partitions
-/// yet is not seen to be behind.
+/// Partitions that the stages read, each stage's for itself.
+fn partitions_to_claim(topology: &Topology) -> i64 {
+    let topics = topology.stages().iter().flat_map(Stage::topics);
+    topics.map(|topic| i64::from(topic_spec(*topic).partitions)).sum()
+}
+
+/// The path that a route is asked by, once there is something to ask for.
 async fn path_of(owner: &mut PgConnection, route: &str, sql: &'static str) -> String {
     let began = Instant::now();
     loop {
@@ -270,9 +278,11 @@ async fn path_of(owner: &mut PgConnection, route: &str, sql: &'static str) -> St
 async fn no_route_answers_a_foreign_row_by_row_level_security_alone() {
     let site = Site::new().await;
     let door = Door::open(&site).await;
-    let stages = topology::pipeline::declaration().stage_names();
-    let member = Member::running(&stages, &site.endpoints, None);
+    let topology = topology::pipeline::declaration();
+    let member = Member::running(&topology.stage_names(), &site.endpoints, None);
     let records = publish(&site, &door).await;
+    // A stage that has not claimed a partition yet is not seen to be behind.
+    site.await_count(CLAIMED, partitions_to_claim(&topology)).await;
     site.await_count(SETTLED, records).await;
     site.await_count(BEHIND, 0).await;
     let mut owner = PgConnection::connect(&site.endpoints.database_url).await.expect("connected");
